@@ -1,0 +1,25 @@
+"""Every error the package raises on purpose; all derive from `LocoStreamError`."""
+
+from __future__ import annotations
+
+__all__ = ["CheckpointError", "ConfigError", "InputError", "LocoStreamError", "SourceError"]
+
+
+class LocoStreamError(Exception):
+    """Base of all errors of this package: catch it to catch them all."""
+
+
+class ConfigError(LocoStreamError, ValueError):
+    """A setting is out of its range; the text names the field, the value and what is allowed."""
+
+
+class InputError(LocoStreamError, ValueError):
+    """Data handed to a call has the wrong shape, type or value."""
+
+
+class SourceError(LocoStreamError):
+    """A stream cannot be opened, read or understood."""
+
+
+class CheckpointError(LocoStreamError):
+    """A saved file is damaged, of another kind, or of a version this release cannot read."""

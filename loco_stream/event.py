@@ -1,0 +1,132 @@
+"""What flows through the engine, and the two protocols at its ends.
+
+A `Source` yields events; the engine answers with `Prediction` objects that every
+`Sink` receives. Nothing here knows sockets, files or models.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Ask", "Block", "Event", "Labels", "Prediction", "Sample", "Schema", "Sink", "Source"]
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What a source says of its rows; None where it cannot know."""
+
+    task: str | None = None
+    features: tuple[str, ...] | None = None
+    classes: tuple[Any, ...] | None = None
+    units: tuple[str, ...] | None = None
+    schema_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One row by name. `y` is None while its label is unknown; `seq` counts rows of `source` from 0."""
+
+    x: Mapping[Hashable, Any]
+    y: Any = None
+    seq: int = 0
+    t: float = math.nan
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Consecutive rows of one source as an array.
+
+    `X` is (n_rows, n_features) float32 with NaN for missing, columns named by `features`;
+    `y` holds n_rows labels (None where missing) or is None. `seq` is the first row's.
+    `epoch` tells runs of the same source apart; `tag` is the source's own, for replies.
+    """
+
+    X: NDArray[np.float32]
+    y: Sequence[Any] | None
+    features: tuple[str, ...]
+    seq: int = 0
+    t: float = math.nan
+    source: str = ""
+    epoch: int = 0
+    tag: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Late labels: `y[i]` belongs to the row `of[i]` of `source` in `epoch`; `seq` is the first pair's own."""
+
+    of: Sequence[int]
+    y: Sequence[Any]
+    seq: int = 0
+    source: str = ""
+    epoch: int = 0
+    tag: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Rows to predict and not to learn; the answer goes back through `Source.reply`."""
+
+    X: NDArray[np.float32]
+    features: tuple[str, ...]
+    seq: int = 0
+    source: str = ""
+    tag: Any = None
+
+
+Event: TypeAlias = Sample | Block | Labels | Ask
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the model said of a row before it learned it.
+
+    `proba` maps classes to probabilities (None in regression, empty before any class is known).
+    """
+
+    seq: int
+    y_pred: Any
+    y: Any = None
+    proba: Mapping[Any, float] | None = None
+    t: float = math.nan
+    source: str = ""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where rows come from.
+
+    Iterating yields events one by one, or lists of events that belong to one commit.
+    `position` says, in plain JSON-able values, how far the stream was handed out; `seek`
+    goes back there (or raises `SourceError`); `ack(position)` tells that everything up to it is
+    learned and durable. `reply` sends probabilities (n_rows, n_classes) or values (n_rows, 1) back
+    to whoever sent `event`, where the transport has a way back. `guarantee` is the one sentence printed at start.
+    """
+
+    name: str
+    guarantee: str
+
+    @property
+    def schema(self) -> Schema | None: ...
+    @property
+    def position(self) -> dict[str, Any]: ...
+    def __iter__(self) -> Iterator[Event | Sequence[Event]]: ...
+    def seek(self, position: Mapping[str, Any]) -> None: ...
+    def ack(self, position: Mapping[str, Any]) -> None: ...
+    def reply(self, event: Event, values: NDArray[np.float32], classes: Sequence[Any]) -> None: ...
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """Where results go: called once a scored row, and once at the end with the report."""
+
+    def write(self, prediction: Prediction) -> None: ...
+    def close(self, report: Mapping[str, Any]) -> None: ...
