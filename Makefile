@@ -1,0 +1,57 @@
+# Every target works on a fresh machine with only Python >= 3.11: it makes .venv, installs what it needs, runs.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null \
+	&& { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help demo test test-quick check coverage bench bench-peers soak clean
+help:
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "loco-stream needs Python 3.11 to 3.14 on the PATH (or: make PYTHON=/path/to/python ...)" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(PIP) -e '.[plot]'
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	$(PIP) -e '.[test,check]'
+	@touch $@ $(VENV)/.installed
+
+demo: $(VENV)/.installed ## a live run on a real stream: table, out/report.json, out/report.png
+	@mkdir -p out
+	$(BIN)/loco-stream run river:ImageSegments --seed 1 --report out/report.json --plot out/report.png
+
+test: $(VENV)/.installed-dev ## every test
+	$(BIN)/python -m pytest
+
+test-quick: $(VENV)/.installed-dev ## the tests that take seconds
+	$(BIN)/python -m pytest -m 'not slow'
+
+check: $(VENV)/.installed-dev ## style, types and the import rule
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+coverage: $(VENV)/.installed-dev ## which lines the tests reach
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage report
+
+bench: $(VENV)/.installed-dev ## our own figures (accuracy, speed, live)
+	$(BIN)/loco-stream bench accuracy
+	$(BIN)/loco-stream bench speed
+	$(BIN)/loco-stream bench live
+
+bench-peers: $(VENV)/.installed-dev ## the same tasks on other libraries, each in its own environment
+	$(BIN)/loco-stream bench peers
+
+soak: $(VENV)/.installed-dev ## kills, mutations, hostile peers and memory at full count (hours)
+	LOCO_SOAK=1 $(BIN)/python -m pytest tests -m slow -k 'soak or kill or hostile or mutated' --timeout 0
+
+clean: ## remove what the targets above made
+	rm -rf $(VENV) out build dist *.egg-info .numba_cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

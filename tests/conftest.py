@@ -1,0 +1,29 @@
+"""Shared by all tests; the compile cache is set before anything imports numba."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+
+def _kernel_cache() -> str:
+    """Name a compile cache after the kernels' sources.
+
+    Numba looks only at the file of the outermost function, so a changed callee in another file would
+    leave a stale machine code behind.
+    """
+    spec = find_spec("loco_stream")
+    assert spec is not None
+    assert spec.origin is not None
+    digest = hashlib.sha256()
+    for path in sorted(Path(spec.origin).parent.rglob("*.py")):
+        text = path.read_bytes()
+        if b"numba" in text:
+            digest.update(path.name.encode() + b"\0" + text)
+    return str(Path(tempfile.gettempdir()) / f"loco-stream-numba-{os.getuid()}" / digest.hexdigest()[:16])
+
+
+os.environ.setdefault("NUMBA_CACHE_DIR", _kernel_cache())
