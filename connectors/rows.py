@@ -1,0 +1,126 @@
+"""The part that sources with numbered rows share: position, resume, pace."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.errors import ConfigError, SourceError
+from loco_stream.event import Event, Sample, Schema
+
+__all__ = ["TASKS", "Pace", "Row", "RowSource", "check_task"]
+
+TASKS = ("classification", "regression")
+Row: TypeAlias = tuple[Mapping[Any, Any], Any, float]  # x, y, event time
+
+
+def check_task(task: str | None) -> str | None:
+    """Return `task` itself if it is one of the two, or None."""
+    if task is not None and task not in TASKS:
+        raise ConfigError(f"task must be 'classification' or 'regression', not {task!r}")
+    return task
+
+
+class Pace:
+    """When a replayed row may leave: as fast as it is read, at `rate` rows/s, or as recorded times 1/`speed`.
+
+    Waits return every 0.1 s, so that the engine can honour a signal.
+    """
+
+    def __init__(self, rate: float | None = None, speed: float | None = None) -> None:
+        for field, value in (("rate", rate), ("speed", speed)):
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise ConfigError(f"{field} must be a number > 0, not {value!r}")
+        if rate is not None and speed is not None:
+            raise ConfigError("give rate (rows a second) or speed (a multiple of the recorded one), not both")
+        self.rate, self.speed = rate, speed
+        self._begin: float | None = None
+        self._sent = 0
+        self._first = math.nan
+
+    @property
+    def active(self) -> bool:
+        """Whether rows ever wait."""
+        return self.rate is not None or self.speed is not None
+
+    def due(self, t: float) -> float:
+        """Return the seconds after the start at which the next row, recorded at `t`, leaves."""
+        if self.rate is not None:
+            return self._sent / self.rate
+        if self.speed is None or math.isnan(t):
+            return 0.0
+        if math.isnan(self._first):
+            self._first = t
+        return (t - self._first) / self.speed
+
+    def wait(self, t: float) -> Iterator[Sequence[Event]]:
+        """Yield empty lists until the row recorded at `t` is due."""
+        if not self.active:
+            return
+        if self._begin is None:
+            self._begin = time.monotonic()
+        due = self._begin + self.due(t)
+        while (left := due - time.monotonic()) > 0:
+            time.sleep(min(left, 0.1))
+            if left > 0.1:
+                yield []
+        self._sent += 1
+
+
+class RowSource:
+    """A source whose position is a row number; subclasses give `_rows(start)`.
+
+    `position` counts the rows handed out, so a source that was left after some rows goes on from
+    there when it is iterated again.
+    """
+
+    guarantee = "exact: every row once, resumed at its row number"
+
+    def __init__(self, name: str, schema: Schema | None = None, pace: Pace | None = None) -> None:
+        self.name = name
+        self._schema = schema
+        self._pace = pace or Pace()
+        self._row = 0
+
+    def _rows(self, start: int) -> Iterator[Row]:
+        raise NotImplementedError
+
+    @property
+    def schema(self) -> Schema | None:
+        """What is known of the rows before the first one."""
+        return self._schema
+
+    @property
+    def position(self) -> dict[str, Any]:
+        """``{"row": n}``: n rows were handed out."""
+        return {"row": self._row}
+
+    def __iter__(self) -> Iterator[Event | Sequence[Event]]:
+        """Yield the rows from the position on, and empty lists while a paced row is not due."""
+        pace = self._pace
+        for x, y, t in self._rows(self._row):
+            if pace.active:
+                yield from pace.wait(t)
+            self._row += 1
+            yield Sample(x, y, self._row - 1, t, self.name)
+
+    def seek(self, position: Mapping[str, Any]) -> None:
+        """Go to ``{"row": n}``; a position of another kind of source is refused."""
+        row = position.get("row")
+        if not isinstance(row, int) or isinstance(row, bool) or row < 0:
+            raise SourceError(f"{self.name} resumes at {{'row': n}} with n >= 0, not at {dict(position)!r}")
+        self._row = row
+
+    def ack(self, position: Mapping[str, Any]) -> None:
+        """Nothing to tell: a file does not forget."""
+
+    def reply(self, event: Event, values: NDArray[np.float32], classes: Sequence[Any]) -> None:
+        """Nobody waits for an answer."""
+
+    def close(self) -> None:
+        """Nothing is held open between rows."""
