@@ -1,0 +1,165 @@
+"""Measures of whole accuracy curves: the worst case and the stability gap that evaluation at task ends misses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from loco_stream.errors import ConfigError, InputError
+
+__all__ = ["minimum_accuracy", "windowed_forgetting", "windowed_plasticity", "worst_case_accuracy"]
+
+
+def minimum_accuracy(curves: ArrayLike, ends: Sequence[int]) -> float:
+    """Return min-ACC, the mean over earlier tasks of the lowest accuracy each had after it was learned.
+
+    `min-ACC = mean_{j<k} min_{n > end_j} A[n, j]`, where k tasks have been learned or are being learned.
+
+    Parameters
+    ----------
+    curves
+        A, shape (evaluations, tasks): row n holds the accuracies on all tasks at evaluation n. Evaluating often is the
+        point: the drop right after a task switch is missed otherwise.
+    ends
+        For each task learned before the current one, the row in which its training ended; increasing.
+
+    Raises
+    ------
+    InputError
+        `curves` is not a finite matrix, or `ends` does not fit it.
+
+    References
+    ----------
+    De Lange et al.: Continual Evaluation for Lifelong Learning: Identifying the Stability Gap. ICLR 2023.
+
+    Examples
+    --------
+    >>> from loco_stream.metrics import minimum_accuracy
+    >>> round(minimum_accuracy([[0.9, 0.1], [0.2, 0.6], [0.7, 0.8]], ends=[0]), 3)
+    0.2
+    """
+    matrix = _curves(curves)
+    n_rows, n_tasks = matrix.shape
+    if not 0 < len(ends) < n_tasks:
+        raise InputError(f"ends must name between 1 and {n_tasks - 1} earlier tasks of {n_tasks}, got {len(ends)}.")
+    if list(ends) != sorted(set(ends)) or not (ends[0] >= 0 and ends[-1] < n_rows - 1):
+        raise InputError(f"ends must increase within rows 0 to {n_rows - 2} of curves, got {list(ends)}.")
+    return float(np.mean([matrix[end + 1 :, task].min() for task, end in enumerate(ends)]))
+
+
+def worst_case_accuracy(curves: ArrayLike, ends: Sequence[int]) -> float:
+    """Return WC-ACC, `A[last, k] / k + (1 - 1/k) min-ACC`: the current task now, the earlier ones at their worst.
+
+    Parameters
+    ----------
+    curves
+        A, shape (evaluations, tasks), as for `minimum_accuracy`.
+    ends
+        As for `minimum_accuracy`; the current task k is the one after them.
+
+    Raises
+    ------
+    InputError
+        `curves` is not a finite matrix, or `ends` does not fit it.
+
+    References
+    ----------
+    De Lange et al.: Continual Evaluation for Lifelong Learning: Identifying the Stability Gap. ICLR 2023.
+
+    Examples
+    --------
+    >>> from loco_stream.metrics import worst_case_accuracy
+    >>> round(worst_case_accuracy([[0.9, 0.1], [0.2, 0.6], [0.7, 0.8]], ends=[0]), 3)
+    0.5
+    """
+    worst = minimum_accuracy(curves, ends)
+    current = _curves(curves)[-1, len(ends)]
+    share = 1.0 / (len(ends) + 1)
+    return float(share * current + (1.0 - share) * worst)
+
+
+def windowed_forgetting(curves: ArrayLike, window: int = 10) -> float:
+    """Return WF, the mean over tasks of the largest drop of accuracy within `window` consecutive evaluations.
+
+    `WF = mean_j max_{m < n, n - m < window} (A[m, j] - A[n, j])`, 0 for a curve that never falls.
+
+    Parameters
+    ----------
+    curves
+        A, shape (evaluations, tasks).
+    window
+        Evaluations a drop may take. De Lange et al. report 10 (sudden) and 100 (slow).
+
+    Raises
+    ------
+    InputError
+        `curves` is not a finite matrix.
+    ConfigError
+        `window` is below 2.
+
+    References
+    ----------
+    De Lange et al.: Continual Evaluation for Lifelong Learning: Identifying the Stability Gap. ICLR 2023.
+
+    Examples
+    --------
+    >>> from loco_stream.metrics import windowed_forgetting
+    >>> round(windowed_forgetting([[0.9], [0.5], [0.8], [0.3]], window=2), 3)
+    0.5
+    """
+    return float((_recent_best(_curves(curves), window) - _curves(curves)).max(axis=0).mean())
+
+
+def windowed_plasticity(curves: ArrayLike, window: int = 10) -> float:
+    """Return WP, the mean over tasks of the largest gain of accuracy within `window` consecutive evaluations.
+
+    `WP = mean_j max_{m < n, n - m < window} (A[n, j] - A[m, j])`, 0 for a curve that never rises.
+
+    Parameters
+    ----------
+    curves
+        A, shape (evaluations, tasks).
+    window
+        Evaluations a gain may take.
+
+    Raises
+    ------
+    InputError
+        `curves` is not a finite matrix.
+    ConfigError
+        `window` is below 2.
+
+    References
+    ----------
+    De Lange et al.: Continual Evaluation for Lifelong Learning: Identifying the Stability Gap. ICLR 2023.
+
+    Examples
+    --------
+    >>> from loco_stream.metrics import windowed_plasticity
+    >>> round(windowed_plasticity([[0.9], [0.5], [0.8], [0.3]], window=2), 3)
+    0.3
+    """
+    return windowed_forgetting(-_curves(curves), window)
+
+
+def _recent_best(matrix: NDArray[np.float64], window: int) -> NDArray[np.float64]:
+    """Return, for each row, the largest value of each column in the `window` rows that end there."""
+    if window < 2:
+        raise ConfigError(f"window must be at least 2 evaluations, got {window}.")
+    window = min(window, len(matrix))
+    padding = np.full((window - 1, matrix.shape[1]), -np.inf)
+    views = np.lib.stride_tricks.sliding_window_view(np.vstack([padding, matrix]), window, axis=0)
+    best: NDArray[np.float64] = views.max(axis=-1)
+    return best
+
+
+def _curves(curves: ArrayLike) -> NDArray[np.float64]:
+    """Return `curves` as a float64 matrix, or raise what is wrong with it."""
+    matrix = np.asarray(curves, dtype=np.float64)
+    if matrix.ndim != 2 or not matrix.size:
+        raise InputError(f"curves must have shape (evaluations, tasks), got {matrix.shape}.")
+    if not np.isfinite(matrix).all():
+        raise InputError("curves must hold finite accuracies only, got NaN or infinity.")
+    return matrix
