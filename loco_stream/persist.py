@@ -1,0 +1,236 @@
+"""One checked file: kind + config + arrays, and nothing that can run code.
+
+Layout, little-endian::
+
+    8 bytes  magic "LOCOFILE"
+    u16      format version
+    u16      0
+    u32      length of the header
+    header   MessagePack {"kind", "config", "arrays": [[name, dtype, shape], ...]}
+    data     the arrays' bytes, C order, one after the other
+    32 bytes SHA-256 of all before
+
+Equal content gives equal bytes: no time, no host name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.errors import CheckpointError
+
+__all__ = ["VERSION", "Saved", "atomic_write", "decode_plain", "digest", "encode_plain", "read", "sync_folder", "write"]
+
+VERSION = 1
+_MAGIC = b"LOCOFILE"
+_PREFIX = struct.Struct("<8sHHI")
+_HASH_BYTES = 32
+_TUPLE, _BIG_INT = 1, 2
+_DTYPE_KINDS = "biuf"
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a file held: its kind, its plain values and its arrays (writable copies)."""
+
+    kind: str
+    config: dict[str, Any]
+    arrays: dict[str, NDArray[Any]]
+
+
+def write(
+    path: str | os.PathLike[str], kind: str, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> None:
+    """Write one checked file, all or nothing.
+
+    The bytes go to a temporary file beside `path`, are synced, and take its name in one step, so a
+    crash leaves either the old file or the new one.
+
+    Parameters
+    ----------
+    path
+        The file; an existing one is replaced.
+    kind
+        What the content is, for example ``"LOCOClassifier"`` or ``"checkpoint"``.
+    config
+        Plain values: None, bool, int, float, str, bytes, and lists, tuples and dicts of them.
+    arrays
+        Boolean, integer and floating arrays of any shape.
+
+    Raises
+    ------
+    CheckpointError
+        A value is not plain, an array has another dtype, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile, os
+    >>> path = os.path.join(tempfile.mkdtemp(), "weights.loco")
+    >>> write(path, "demo", {"size": (2, 1)}, {"w": np.array([[1.5], [2.0]], dtype=np.float32)})
+    >>> saved = read(path)
+    >>> saved.kind, saved.config, saved.arrays["w"].tolist()
+    ('demo', {'size': (2, 1)}, [[1.5], [2.0]])
+    """
+    content = _pack(kind, config, arrays)
+    try:
+        atomic_write(path, content + hashlib.sha256(content).digest())
+    except OSError as error:
+        raise CheckpointError(f"cannot write {os.fspath(path)}: {error.strerror or error}") from error
+
+
+def read(path: str | os.PathLike[str]) -> Saved:
+    """Read a file that `write` made, checking every byte of it first.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, not one of ours, of a newer version, cut short, or damaged.
+    """
+    name = os.fspath(path)
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"cannot read {name}: {error.strerror or error}") from error
+    if len(content) < _PREFIX.size + _HASH_BYTES or content[:8] != _MAGIC:
+        raise CheckpointError(f"{name} is not a loco-stream file: it does not begin with LOCOFILE")
+    if hashlib.sha256(memoryview(content)[:-_HASH_BYTES]).digest() != content[-_HASH_BYTES:]:
+        raise CheckpointError(f"{name} is damaged: its content does not match its SHA-256 checksum")
+    _, version, _, header_bytes = _PREFIX.unpack_from(content)
+    if version != VERSION:
+        raise CheckpointError(f"{name} has format version {version}, but this release reads version {VERSION}")
+    return _unpack(name, memoryview(content)[_PREFIX.size : -_HASH_BYTES], header_bytes)
+
+
+def digest(kind: str, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 in hex of what `write` would write: equal states give equal digests."""
+    return hashlib.sha256(_pack(kind, config, arrays)).hexdigest()
+
+
+def atomic_write(path: str | os.PathLike[str], content: bytes) -> None:
+    """Replace a file in one step and make it durable: temporary file, fsync, rename, fsync of the folder."""
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the folder's entries durable; a rename alone may be lost with the power."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def encode_plain(value: Any) -> bytes:
+    """MessagePack of plain values that keeps tuples and integers of any size.
+
+    Raises
+    ------
+    CheckpointError
+        A value is of another type.
+    """
+    try:
+        return msgspec.msgpack.encode(_plain(value))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise CheckpointError(f"cannot store this value: {error}") from error
+
+
+def decode_plain(content: bytes | memoryview) -> Any:
+    """Undo `encode_plain`; raises `CheckpointError` for anything it did not make."""
+    try:
+        return _DECODER.decode(content)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"stored values are unreadable: {error}") from error
+
+
+def _pack(kind: str, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    table: list[tuple[str, str, tuple[int, ...]]] = []
+    data: list[bytes] = []
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name])
+        if array.dtype.kind not in _DTYPE_KINDS:
+            raise CheckpointError(f"array {name!r} has dtype {array.dtype}; allowed are booleans, integers and floats")
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        table.append((name, array.dtype.str, array.shape))
+        data.append(array.tobytes())
+    header = encode_plain({"kind": kind, "config": dict(config), "arrays": [list(row) for row in table]})
+    return b"".join([_PREFIX.pack(_MAGIC, VERSION, 0, len(header)), header, *data])
+
+
+def _unpack(name: str, body: memoryview, header_bytes: int) -> Saved:
+    if header_bytes > len(body):
+        raise CheckpointError(f"{name} is damaged: its header is longer than the file")
+    try:
+        header = decode_plain(body[:header_bytes])
+        kind, config, table = str(header["kind"]), dict(header["config"]), list(header["arrays"])
+        offset, arrays = header_bytes, {}
+        for key, dtype_name, shape in table:
+            dtype = np.dtype(dtype_name)
+            if dtype.kind not in _DTYPE_KINDS:
+                raise ValueError(f"array {key!r} has dtype {dtype_name}")
+            size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+            arrays[key] = np.frombuffer(body[offset : offset + size], dtype).reshape(shape).copy()
+            offset += size
+        if offset != len(body):
+            raise ValueError(f"{len(body) - offset} bytes are left over")
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{name} is damaged: {error}") from error
+    return Saved(kind, config, arrays)
+
+
+def _plain(value: Any) -> Any:
+    """Wrap what MessagePack would not bring back as it was."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, tuple):
+        return msgspec.msgpack.Ext(_TUPLE, msgspec.msgpack.encode([_plain(item) for item in value]))
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {_plain_key(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return msgspec.msgpack.Ext(_BIG_INT, str(value).encode())
+    if value is None or isinstance(value, bool | int | float | str | bytes):
+        return value
+    raise TypeError(f"{type(value).__name__} is not a plain value")
+
+
+def _plain_key(key: Any) -> Any:
+    # MessagePack arrays come back as tuples where they are keys, so a tuple needs no wrapping there.
+    if isinstance(key, np.generic):
+        key = key.item()
+    if isinstance(key, tuple):
+        return tuple(_plain_key(item) for item in key)
+    if key is None or isinstance(key, bool | int | float | str | bytes):
+        return key
+    raise TypeError(f"{type(key).__name__} is not a plain key")
+
+
+def _extension(code: int, data: memoryview) -> Any:
+    if code == _TUPLE:
+        return tuple(_DECODER.decode(data))
+    if code == _BIG_INT:
+        return int(bytes(data))
+    raise ValueError(f"unknown extension {code}")
+
+
+_DECODER = msgspec.msgpack.Decoder(ext_hook=_extension)
