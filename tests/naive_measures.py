@@ -30,9 +30,7 @@ def windowed_forgetting(curves, window):
     n_rows, n_tasks = curves.shape
     total = 0.0
     for task in range(n_tasks):
-        drops = [
-            curves[m, task] - curves[n, task] for n in range(n_rows) for m in range(max(0, n - window + 1), n + 1)
-        ]
+        drops = [curves[m, task] - curves[n, task] for n in range(n_rows) for m in range(max(0, n - window + 1), n + 1)]
         total += max(drops)
     return total / n_tasks
 

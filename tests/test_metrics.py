@@ -18,7 +18,6 @@ from loco_stream import metrics
 from loco_stream.errors import CheckpointError, ConfigError, InputError
 from loco_stream.metrics import Prequential
 
-
 ORACLES = json.loads((Path(__file__).parent / "data" / "continual_oracles.json").read_text())["matrices"]
 LABELS = st.sampled_from(["a", "b", "c"])
 PAIRS = st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=60)

@@ -173,7 +173,5 @@ def _accuracy(y_true: Sequence[Any], y_pred: Sequence[Any]) -> float:
 def _length(y_true: Sequence[Any], y_pred: Sequence[Any]) -> int:
     """Return the common length, or raise."""
     if len(y_true) != len(y_pred) or not len(y_true):
-        raise InputError(
-            f"y_true and y_pred must have the same length above 0, got {len(y_true)} and {len(y_pred)}."
-        )
+        raise InputError(f"y_true and y_pred must have the same length above 0, got {len(y_true)} and {len(y_pred)}.")
     return len(y_true)
