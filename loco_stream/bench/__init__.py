@@ -1,0 +1,18 @@
+"""The code behind `loco-stream bench NAME`; each command is imported only when it is asked for."""
+
+from __future__ import annotations
+
+__all__ = ["BENCHES"]
+
+# name -> module and the click command in it
+BENCHES = {
+    "streams": "loco_stream.bench.streams:command",
+    "speed": "loco_stream.bench.speed:command",
+    "depth": "loco_stream.bench.depth:command",
+    "mnist": "loco_stream.bench.mnist:command",
+    "nettalk": "loco_stream.bench.nettalk:command",
+    "continual": "loco_stream.bench.continual:command",
+    "regression": "loco_stream.bench.regression:command",
+    "soak": "loco_stream.bench.soak:command",
+    "report": "loco_stream.bench.report:command",
+}

@@ -1,0 +1,83 @@
+"""Every contender by name: our own estimator with its ablations, and the peers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from loco_stream.bench.learner import Learner, RiverLearner
+from loco_stream.bench.machine import fingerprint
+from loco_stream.bench.rivals import CLASSIFIERS, REGRESSORS
+from loco_stream.errors import ConfigError
+
+__all__ = ["BY_DICTS", "NAMES", "VARIANTS", "code", "make", "make_regressor", "pick", "seeded"]
+
+BY_DICTS = "default by dicts"
+
+# One change each from the default: what an ablation switches off or replaces.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "default": {},
+    BY_DICTS: {},
+    "frozen": {"rule": "frozen"},
+    "np": {"rule": "np"},
+    "paper's credit": {"rule": "loco", "credit": "perturbation"},
+    "no projection": {"orthogonality": 0.0},
+    "delta readout": {"readout": "delta"},
+}
+
+NAMES = (*VARIANTS, *CLASSIFIERS)
+
+
+def make(name: str, n_features: int, n_classes: int, seed: int, **settings: Any) -> Learner:
+    """Return a fresh contender; `settings` are passed to our estimator and change nothing in a peer.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown name.
+    """
+    if name in VARIANTS:
+        from loco_stream import LOCOClassifier
+
+        model: Learner = LOCOClassifier(**{**settings, **VARIANTS[name]}, seed=seed)
+        return RiverLearner(model) if name == BY_DICTS else model
+    if name in CLASSIFIERS:
+        return CLASSIFIERS[name].make(n_features, n_classes, seed)
+    raise ConfigError(f"contender is {name!r}; allowed are {', '.join(NAMES)}.")
+
+
+def make_regressor(name: str, n_features: int, seed: int) -> Learner:
+    """Return a fresh regressor: `LOCORegressor` by dicts as "default", else a peer."""
+    if name == "default":
+        from loco_stream import LOCORegressor
+
+        return RiverLearner(LOCORegressor(seed=seed))
+    return REGRESSORS[name].make(n_features, 0, seed)
+
+
+def seeded(name: str) -> bool:
+    """Tell whether the seed changes what the contender does."""
+    rival = CLASSIFIERS.get(name) or REGRESSORS.get(name)
+    return rival.seeded if rival else True
+
+
+def code(name: str) -> str:
+    """Return the fingerprint of the code that decides this contender's figures."""
+    files = ("bench/learner.py", "bench/rivals.py", "bench/mlp.py", "bench/linear.py", "bench/data.py")
+    return fingerprint(*files) if name in CLASSIFIERS or name in REGRESSORS else fingerprint()
+
+
+def pick(chosen: str | None, allowed: tuple[str, ...], option: str) -> list[str]:
+    """Split a comma-separated option into known names; None means all.
+
+    Examples
+    --------
+    >>> pick("frozen,np", ("default", "frozen", "np"), "--only")
+    ['frozen', 'np']
+    """
+    if chosen is None:
+        return list(allowed)
+    names = [name.strip() for name in chosen.split(",")]
+    for name in names:
+        if name not in allowed:
+            raise ConfigError(f"{option} names {name!r}; allowed are {', '.join(allowed)}.")
+    return names

