@@ -11,8 +11,8 @@ from typing import Any
 
 from numba import njit
 
-from loco_stream.kernels.neuron import fire, note_peak
-from loco_stream.kernels.synapse import deliver
+from loco_stream.kernels.neuron import compact, lif_update
+from loco_stream.kernels.synapse import add_rows
 
 __all__ = ["lif_layer"]
 
@@ -68,6 +68,11 @@ def lif_layer(
         v[i] = zero
         u_max[i] = zero
     capacity = min(out_times.shape[0], out_indices.shape[0])
+    if n_events > 0 and n_post > capacity:
+        return -1
+    # The last n_post slots serve as the sum of arriving rows: whenever spikes reach into them, the next event
+    # time does not fit and the function returns, so what it sums never falls on a spike it wrote.
+    current = out_times[capacity - n_post : capacity]
     count = 0
     last_time = 0.0
     k = 0
@@ -80,10 +85,12 @@ def lif_layer(
             k += 1
         decay = v.dtype.type(math.exp((last_time - float(now)) / tau))
         last_time = float(now)
-        deliver(v, decay, weights, offset, n_post, indices, first, k)
-        note_peak(v, u_max)
+        for i in range(n_post):
+            current[i] = zero
+        add_rows(current, weights, offset, n_post, indices, first, k)
+        lif_update(v, current, decay, threshold, reset_zero, u_max)
         start = count
-        count = fire(v, threshold, reset_zero, out_indices, count)
+        count = compact(current, threshold, out_indices, count)
         for s in range(start, count):
             out_times[s] = now
     return count

@@ -1,10 +1,10 @@
-"""Delivering spikes: rows of the weight matrix added to the membranes of their targets.
+"""Delivering spikes: rows of the weight matrix summed into the current of their targets.
 
-Each pass over the membranes takes up to eight rows, because a pass costs one load and one store
-of every membrane whatever the number of rows. Eight is also the most for which LLVM still proves at
-run time that no row aliases the membranes, and vectorises. A row is sliced out first and indexed
-after, since a computed flat index defeats that proof. The additions have one written order, so that
-results are the same bytes compiled or interpreted.
+Each pass takes up to eight rows, because a pass costs one load and one store of every target
+whatever the number of rows. Eight is also the most for which LLVM still proves at run time that no
+row aliases the current, and vectorises. A row is sliced out first and indexed after: a computed flat
+index defeats that proof. Rows are added one after the other in the order of their events, so that the
+sum has the same bytes however the events are cut into passes, compiled or interpreted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from numba import njit
 
-__all__ = ["deliver", "row"]
+__all__ = ["add_rows", "row"]
 
 
 @njit(cache=True)
@@ -24,23 +24,19 @@ def row(weights: Any, offset: int, n_post: int, index: Any) -> Any:
 
 
 @njit(cache=True)
-def deliver(v: Any, decay: Any, weights: Any, offset: int, n_post: int, indices: Any, first: int, last: int) -> None:
-    """Decay the membranes once, then add the rows of events `first` to `last - 1`.
+def add_rows(current: Any, weights: Any, offset: int, n_post: int, indices: Any, first: int, last: int) -> None:
+    """Add the rows of the events `first` to `last - 1` to `current`.
 
     Parameters
     ----------
-    v
-        Membranes, (n_post,), written.
-    decay
-        Factor of the time passed since the last delivery, of the same dtype as `v`.
+    current
+        (n_post,), the sum so far, written.
     weights, offset, n_post
         Row j is `weights[offset + j * n_post : offset + (j + 1) * n_post]`.
     indices, first, last
-        Presynaptic neurons of the events delivered together; `first < last`.
+        Presynaptic neurons of the events.
     """
     n = n_post
-    factor = decay
-    one = v.dtype.type(1.0)
     k = first
     while k + 8 <= last:
         a = row(weights, offset, n, indices[k])
@@ -52,8 +48,7 @@ def deliver(v: Any, decay: Any, weights: Any, offset: int, n_post: int, indices:
         g = row(weights, offset, n, indices[k + 6])
         h = row(weights, offset, n, indices[k + 7])
         for i in range(n):
-            v[i] = v[i] * factor + (((a[i] + b[i]) + (c[i] + d[i])) + ((e[i] + f[i]) + (g[i] + h[i])))
-        factor = one
+            current[i] = current[i] + a[i] + b[i] + c[i] + d[i] + e[i] + f[i] + g[i] + h[i]
         k += 8
     if k + 4 <= last:
         a = row(weights, offset, n, indices[k])
@@ -61,17 +56,15 @@ def deliver(v: Any, decay: Any, weights: Any, offset: int, n_post: int, indices:
         c = row(weights, offset, n, indices[k + 2])
         d = row(weights, offset, n, indices[k + 3])
         for i in range(n):
-            v[i] = v[i] * factor + ((a[i] + b[i]) + (c[i] + d[i]))
-        factor = one
+            current[i] = current[i] + a[i] + b[i] + c[i] + d[i]
         k += 4
     if k + 2 <= last:
         a = row(weights, offset, n, indices[k])
         b = row(weights, offset, n, indices[k + 1])
         for i in range(n):
-            v[i] = v[i] * factor + (a[i] + b[i])
-        factor = one
+            current[i] = current[i] + a[i] + b[i]
         k += 2
     if k < last:
         a = row(weights, offset, n, indices[k])
         for i in range(n):
-            v[i] = v[i] * factor + a[i]
+            current[i] = current[i] + a[i]
