@@ -41,15 +41,21 @@ if __name__ != "loco_stream.connectors":  # under a second name every class woul
 if TYPE_CHECKING:
     from loco_stream.connectors.csv_source import CSVSource
     from loco_stream.connectors.river_source import RiverSource
+    from loco_stream.connectors.security import keygen
     from loco_stream.connectors.url import open_source
+    from loco_stream.connectors.zmq_sender import ZMQSender
+    from loco_stream.connectors.zmq_source import ZMQSource
 
 _HOME = {
     "CSVSource": "csv_source",
     "RiverSource": "river_source",
+    "ZMQSender": "zmq_sender",
+    "ZMQSource": "zmq_source",
+    "keygen": "security",
     "open_source": "url",
 }
 
-__all__ = ["CSVSource", "RiverSource", "open_source"]
+__all__ = ["CSVSource", "RiverSource", "ZMQSender", "ZMQSource", "keygen", "open_source"]
 
 
 def __getattr__(name: str) -> Any:

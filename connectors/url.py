@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -33,19 +34,38 @@ class _Form:
     module: str
     build: str
     options: Mapping[str, Convert]
+    fixed: Mapping[str, Any] = field(default_factory=dict)
 
 
+def _flag(text: str) -> bool:
+    if text not in {"0", "1"}:
+        raise ValueError(text)
+    return text == "1"
+
+
+_WORDS: dict[Convert, str] = {float: "a number", int: "a whole number", _flag: "0 or 1"}
 _FILE: dict[str, Convert] = {
     "target": str, "drop": _names, "task": str, "time": str, "rate": float, "speed": float,
 }  # fmt: skip
+_LIVE: dict[str, Convert] = {"task": str, "idle": float, "max": int}
+_ZMQ: dict[str, Convert] = {**_LIVE, "bind": _flag, "connect": _flag}
+
+
+def _zmq(mode: str, **more: Convert) -> _Form:
+    return _Form(f"zmq+{mode}://127.0.0.1:5555", "zmq_source", "ZMQSource", {**_ZMQ, **more}, {"mode": mode})
+
 
 FORMS: dict[str, _Form] = {
     "river": _Form("river:ImageSegments", "river_source", "RiverSource", {}),
     "csv": _Form("csv:PATH?target=COLUMN", "csv_source", "CSVSource", {**_FILE, "delimiter": str}),
+    "zmq+pull": _zmq("pull"),
+    "zmq+sub": _zmq("sub", topic=str),
+    "zmq+reliable": _zmq("reliable", credit=int, rate=float),
+    "zmq+reply": _zmq("reply", credit=int, rate=float),
 }
 
 
-def open_source(url: str, *, task: str | None = None) -> Source:
+def open_source(url: str, *, task: str | None = None, keys: str | Path | None = None, endless: bool = False) -> Source:
     """Open the source that `url` names.
 
     Parameters
@@ -54,6 +74,10 @@ def open_source(url: str, *, task: str | None = None) -> Source:
         ``KIND:WHERE?option=value&option=value``; percent-encoding is undone in the options only.
     task
         ``"classification"`` or ``"regression"`` where the source cannot know.
+    keys
+        Folder made by `keygen`; turns CURVE on for the ``zmq+`` kinds.
+    endless
+        Go on after a live source's end of stream, as a service does.
 
     Raises
     ------
@@ -78,16 +102,26 @@ def open_source(url: str, *, task: str | None = None) -> Source:
     where, _, query = rest.partition("?")
     if not where.strip("/"):
         raise SourceError(f"{url!r} names no place after '{kind}:'; for example {form.example}")
-    options = _split(query)
-    build = getattr(import_module(f"loco_stream.connectors.{form.module}"), form.build)
-    if kind == "river":
-        source: Source = build(where, **options)
-        return source
-    typed = _convert(kind, form, options)
+    options: dict[str, Any] = _split(query) if kind == "river" else _convert(kind, form, _split(query))
     if "task" in form.options and task is not None:
-        typed["task"] = check_task(task)
-    source = build(where, **typed)
+        options["task"] = check_task(task)
+    if form.build == "ZMQSource":
+        options |= _plugged(options, keys, endless)
+    elif keys is not None:
+        raise ConfigError(f"keys guard zmq+ sources, and {kind}: is none")
+    source: Source = getattr(import_module(f"loco_stream.connectors.{form.module}"), form.build)(
+        where, **options, **form.fixed
+    )
     return source
+
+
+def _plugged(options: dict[str, Any], keys: str | Path | None, endless: bool) -> dict[str, Any]:
+    bind, connect = options.pop("bind", None), options.pop("connect", None)
+    if bind is not None and connect is not None:
+        raise ConfigError("give bind=1 or connect=1, not both")
+    if connect is not None:
+        bind = not connect
+    return {"bind": bind, "keys": keys, "endless": endless}
 
 
 def _unknown(url: str, kind: str, colon: str) -> str:

@@ -1,0 +1,166 @@
+"""The sender's rows: any shape a user has, turned into LS1 tables under a schema that may grow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.connectors.notes import Note
+from loco_stream.connectors.wire import pair_dtype
+from loco_stream.errors import ConfigError, InputError
+
+__all__ = ["RowForm"]
+
+Table = NDArray[np.float32]
+
+
+class RowForm:
+    """Keeps the schema of one sender; new features and classes are appended as they come.
+
+    Parameters
+    ----------
+    features
+        Column names; None takes those of the first row.
+    classes
+        Labels, as text on the wire; None begins without any. Regression has none.
+    units
+        One for each feature, or None.
+    task
+        ``"classification"`` or ``"regression"``.
+
+    Examples
+    --------
+    >>> form = RowForm(["a"], None, None, "classification")
+    >>> form.table({"b": 2, "a": None}).tolist(), form.note.features
+    ([[nan, 2.0]], ('a', 'b'))
+    """
+
+    def __init__(
+        self,
+        features: Sequence[str] | None,
+        classes: Sequence[Any] | None,
+        units: Sequence[str] | None,
+        task: Literal["classification", "regression"],
+    ) -> None:
+        if task not in ("classification", "regression"):
+            raise ConfigError(f"task must be 'classification' or 'regression', not {task!r}")
+        if units is not None and (features is None or len(units) != len(features)):
+            raise ConfigError(f"units must give one unit for each feature, not {units!r}")
+        if task == "regression" and classes:
+            raise ConfigError(f"classes must be None in regression, not {classes!r}")
+        self.task = task
+        self._column = {str(name): j for j, name in enumerate(features or ())}
+        self._class = {str(label): j for j, label in enumerate(classes or ())}
+        if len(self._column) < len(features or ()) or len(self._class) < len(classes or ()):
+            raise ConfigError("features and classes must not repeat a name")
+        self._units = None if units is None else list(units)
+        self._note: Note | None = None
+        self._id = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether the features are known."""
+        return bool(self._column)
+
+    @property
+    def note(self) -> Note:
+        """The schema now; another object, with another id, after each change."""
+        if self._note is None:
+            self._id += 1
+            units = None if self._units is None else tuple(self._units)
+            classes = None if self.task == "regression" else tuple(self._class)
+            self._note = Note(self._id, self.task, tuple(self._column), units, classes)
+        return self._note
+
+    def table(self, x: Any) -> Table:
+        """Return rows as (n_rows, n_features) float32, NaN where a value is missing.
+
+        Raises
+        ------
+        InputError
+            A text value, or an array whose width is not that of the schema.
+        """
+        if isinstance(x, Mapping):
+            return self._named(x)
+        rows = np.asarray(x, dtype=np.float32)
+        rows = rows.reshape(1, -1) if rows.ndim == 1 else rows
+        if rows.ndim != 2 or 0 in rows.shape:
+            raise InputError(f"x must be a dict, a row or a table (n_rows, n_features), not of shape {np.shape(x)}")
+        if not self._column:
+            self._column = {str(j): j for j in range(rows.shape[1])}
+            self._note = None
+        if rows.shape[1] != len(self._column):
+            raise InputError(f"a row has {rows.shape[1]} values and the schema {len(self._column)} features")
+        return np.ascontiguousarray(rows)
+
+    def _named(self, x: Mapping[Any, Any]) -> Table:
+        row = [math.nan] * len(self._column)
+        for name, value in x.items():
+            j = self._column.get(name if isinstance(name, str) else str(name))
+            if j is None:
+                j = self._append(str(name))
+                row.append(math.nan)
+            if value is not None:
+                row[j] = _as_float(name, value)
+        if not row:
+            raise InputError("x must have at least one feature")
+        return np.array([row], dtype=np.float32)
+
+    def _append(self, name: str) -> int:
+        j = self._column[name] = len(self._column)
+        if self._units is not None:
+            self._units.append("")
+        self._note = None
+        return j
+
+    def labels(self, y: Any, n: int) -> NDArray[np.generic] | None:
+        """Return n labels as they go on the wire, None when none of them is known."""
+        many = [y] if n == 1 and not isinstance(y, (list, tuple, np.ndarray)) else list([None] * n if y is None else y)
+        if len(many) != n:
+            raise InputError(f"{n} rows came with {len(many)} labels")
+        if all(label is None for label in many):
+            return None
+        return np.array([self._label(label) for label in many], "<f4" if self.task == "regression" else "<i4")
+
+    def _label(self, label: Any) -> float | int:
+        if self.task == "regression":
+            return math.nan if label is None else _as_float("y", label)
+        if label is None:
+            return -1
+        if isinstance(label, (float, np.floating)):
+            if not float(label).is_integer():
+                raise InputError(f"label {label!r} has a fraction: is this a sender with task='regression'?")
+            label = int(label)
+        name = str(label)
+        if name not in self._class:
+            self._class[name] = len(self._class)
+            self._note = None
+        return self._class[name]
+
+    def pairs(self, of: Sequence[int], y: Sequence[Any]) -> bytes:
+        """Return late labels as the payload of kind 2."""
+        if len(of) != len(y) or not len(of):
+            raise InputError(f"{len(of)} rows came with {len(y)} labels")
+        pairs = np.zeros(len(of), pair_dtype(self.task))
+        pairs["seq"] = np.asarray(of, dtype=np.uint64)
+        pairs["label"] = [self._label(label) for label in y]
+        return pairs.tobytes()
+
+
+def _as_float(name: Any, value: Any) -> float:
+    if isinstance(value, str):
+        raise InputError(f"{name!r} is the text {value!r}: LS1 carries numbers (readable messages carry text)")
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{name!r} must be a number, a bool or None, not {value!r}") from None
+
+
+def chunks(n: int, most: int) -> Iterator[tuple[int, int]]:
+    """Cut n rows into ranges of at most `most`."""
+    for begin in range(0, n, most):
+        yield begin, min(begin + most, n)

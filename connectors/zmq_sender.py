@@ -1,0 +1,388 @@
+"""Send rows to an engine from another process."""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+import socket as host
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import zmq
+from numpy.typing import NDArray
+from zmq.utils.monitor import recv_monitor_message
+
+from loco_stream.connectors.courier import Courier, Parcel
+from loco_stream.connectors.notes import Hello, Note, encode
+from loco_stream.connectors.rowform import RowForm, chunks
+from loco_stream.connectors.security import ClientKeys
+from loco_stream.connectors.sockets import open_plug
+from loco_stream.connectors.wire import REQUEST_BIT, Kind, Message, pack, rows_of, unpack
+from loco_stream.errors import ConfigError, InputError, SourceError
+
+__all__ = ["ZMQSender"]
+
+_SCHEMA_EVERY = 1.0  # seconds: a late subscriber waits at most so long
+_BLOCK = 64  # rows a message in reliable mode: the smallest credit an engine may give
+
+
+class ZMQSender:
+    """Rows to a `ZMQSource`, best effort or reliably.
+
+    A reliable sender keeps every row until the engine has learned it and made it durable, waits when
+    `buffer` rows are un-acked, and sends again after either side was restarted. All work is done inside
+    `send`, `flush`, `predict` and `close`, by the thread that calls them: call `flush` before a pause.
+
+    Parameters
+    ----------
+    address
+        The engine's ``tcp://HOST:PORT`` or ``ipc://PATH``.
+    features
+        Names of the columns; None takes those of the first row. A dict may bring new ones later.
+    classes
+        Labels, sent as text; None begins without any. New ones are added as they come.
+    name
+        The source's name; None takes host name and process id.
+    task
+        ``"classification"`` or ``"regression"``.
+    units
+        One for each feature; an engine refuses a feature whose unit changes.
+    mode
+        ``"push"`` for ``zmq+pull``, ``"pub"`` for ``zmq+sub``.
+    reliable
+        Speak to ``zmq+reliable`` or ``zmq+reply`` instead.
+    predict
+        Reliable: get a prediction back for each row, made before it was learned; see `take_predictions`.
+    epoch
+        Reliable: the number of this run of the source. None draws one. A restarted source that gives
+        its old epoch goes on after the engine's last durable row: see `connect`.
+    buffer
+        Reliable: un-acked rows kept.
+    timeout
+        Seconds to wait for room or for an answer; None waits as long as it takes.
+    linger
+        Seconds that `close` waits for what is not sent or acked.
+    bind
+        Bind instead of connect; None binds for pub alone.
+    keys
+        Folder with the files of `keygen`: turns CURVE on.
+    key
+        The client's name in that folder.
+
+    Raises
+    ------
+    SourceError
+        The address cannot be used, or the keys are missing; in reliable mode also when the engine
+        refuses the rows, or nothing answered in `timeout`.
+    InputError
+        A row that does not fit.
+
+    Examples
+    --------
+    >>> from loco_stream.connectors import ZMQSender, ZMQSource
+    >>> source = ZMQSource("tcp://127.0.0.1:*", idle=1.0)
+    >>> with ZMQSender(source.address, features=["a", "b"], classes=["off", "on"]) as sender:
+    ...     sender.send([1.0, 2.5], "on")
+    ...     sender.send([[3.0, 4.5], [5.0, None]], ["off", "on"])
+    1
+    2
+    >>> source.close()
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        features: Sequence[str] | None = None,
+        classes: Sequence[Any] | None = None,
+        name: str | None = None,
+        task: Literal["classification", "regression"] = "classification",
+        units: Sequence[str] | None = None,
+        mode: Literal["push", "pub"] = "push",
+        reliable: bool = False,
+        predict: bool = False,
+        epoch: int | None = None,
+        buffer: int = 8192,
+        timeout: float | None = None,
+        linger: float = 5.0,
+        bind: bool | None = None,
+        keys: str | Path | None = None,
+        key: str = "source",
+    ) -> None:
+        _check(mode, reliable, predict, epoch, name, buffer)
+        self.name = name if name is not None else f"{host.gethostname()}-{os.getpid()}"
+        self._form = RowForm(features, classes, units, task)
+        self._timeout = math.inf if timeout is None else timeout
+        self._linger = linger
+        kind = zmq.DEALER if reliable else {"push": zmq.PUSH, "pub": zmq.PUB}[mode]
+        bind = kind == zmq.PUB if bind is None else bind
+        guard = ClientKeys(keys, key) if keys is not None else None
+        self._plug = open_plug(kind, address, bind=bind, guard=guard)
+        self.address = self._plug.address
+        self._next = 1
+        self._schema_due = -math.inf
+        self._sent_note: Note | None = None
+        self._predictions: deque[tuple[int, NDArray[np.float32]]] = deque(maxlen=buffer)
+        self._answers: dict[int, NDArray[np.float32]] = {}
+        self._requests = REQUEST_BIT
+        self._courier: Courier | None = None
+        if reliable:
+            hello = Hello(self.name, secrets.randbits(64) if epoch is None else epoch, predict)
+            self._courier = Courier(hello, buffer)
+            self._resumes = epoch is not None
+            events = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+            self._monitor = self._plug.socket.get_monitor_socket(events)
+
+    def __enter__(self) -> ZMQSender:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _error: object, _trace: object) -> None:
+        self.close(end=kind is None)
+
+    @property
+    def acked(self) -> int:
+        """The seq of the last row that the engine has made durable (reliable)."""
+        return self._reliable().acked
+
+    def connect(self) -> int:
+        """Wait for the engine's hello; return the seq of its last durable row of this source and epoch (reliable).
+
+        The next row sent takes the seq after it, or after the last one sent.
+        """
+        courier = self._reliable()
+        self._wait(lambda: courier.greeted, "said hello")
+        return courier.acked
+
+    def send(self, x: Any, y: Any = None, t: float = math.nan) -> int:
+        """Send one row or a table of rows; return the seq of the first.
+
+        Parameters
+        ----------
+        x
+            A dict, a row (n_features,) or a table (n_rows, n_features); None and NaN are missing.
+        y
+            The label or the value, one for each row; None where it is unknown.
+        t
+            Event time of the first row, seconds since 1970-01-01 UTC; NaN = unknown.
+        """
+        rows = self._form.table(x)
+        labels = self._form.labels(y, len(rows))
+        kind = Kind.SAMPLE if labels is None else Kind.LABELLED
+        first = self._begin()
+        for a, b in chunks(len(rows), _BLOCK if self._courier else 65_536):
+            payload = rows[a:b].tobytes() + (b"" if labels is None else labels[a:b].tobytes())
+            self._post(Parcel(kind, self._next, b - a, rows.shape[1], payload, t, self._form.note))
+        return first
+
+    def send_labels(self, of: Sequence[int], y: Sequence[Any]) -> int:
+        """Send late labels: `y[i]` belongs to the row with seq `of[i]`; return the seq of the first pair."""
+        first = self._begin()
+        for a, b in chunks(len(of), _BLOCK if self._courier else 65_536):
+            payload = self._form.pairs(of[a:b], y[a:b])
+            self._post(Parcel(Kind.LABEL, self._next, b - a, 0, payload, math.nan, self._form.note))
+        return first
+
+    def _begin(self) -> int:
+        if self._courier is not None and self._resumes:
+            self._next = max(self._next, self.connect() + 1)
+            self._resumes = False
+        return self._next
+
+    def _post(self, parcel: Parcel) -> None:
+        if self._courier is None:
+            self._push(parcel)
+        else:
+            courier = self._courier
+            if not courier.room(parcel.n_rows):
+                self._wait(lambda: courier.room(parcel.n_rows), "made room by an ack")
+            courier.push(parcel)
+            self._pump(0)
+        self._next = parcel.last + 1
+
+    def _push(self, parcel: Parcel) -> None:
+        now = time.monotonic()
+        if now >= self._schema_due or parcel.note is not self._sent_note:
+            self._deliver(pack(self.name, Kind.SCHEMA, encode(parcel.note)))
+            self._schema_due, self._sent_note = now + _SCHEMA_EVERY, parcel.note
+        self._deliver(
+            pack(
+                self.name, parcel.kind, parcel.payload,
+                seq=parcel.first, t=parcel.t, n_rows=parcel.n_rows, n_features=parcel.n_features,
+            )
+        )  # fmt: skip
+
+    def _deliver(self, frames: list[bytes]) -> None:
+        """Hand frames to a best-effort socket; waits while nobody takes them (push)."""
+        socket = self._plug.socket
+        socket.sndtimeo = -1 if math.isinf(self._timeout) else int(self._timeout * 1000)
+        try:
+            socket.send_multipart(frames)
+        except zmq.Again:
+            raise SourceError(f"nobody at {self.address} took a row within {self._timeout:g} s") from None
+
+    def predict(self, x: Any) -> Any:
+        """Ask the engine (reliable): the likeliest class or the value; a list of them for a table."""
+        answer = self._ask(x)
+        if self._form.task == "regression":
+            values = answer[:, 0].tolist()
+        else:
+            classes = self._form.note.classes or ()
+            values = [classes[j] for j in answer.argmax(axis=1)]
+        return values if np.ndim(x) == 2 else values[0]
+
+    def predict_proba(self, x: Any) -> Any:
+        """Ask the engine (reliable): probabilities by class; for a table (n_rows, n_classes) in the schema's order."""
+        answer = self._ask(x)
+        if np.ndim(x) == 2:
+            return answer
+        return dict(zip(self._form.note.classes or (), answer[0].tolist(), strict=True))
+
+    def _ask(self, x: Any) -> NDArray[np.float32]:
+        courier = self._reliable()
+        rows = self._form.table(x)
+        if self._form.task == "classification" and not self._form.note.classes:
+            raise InputError("name the classes to get probabilities of")
+        self._requests += 1
+        seq = self._requests
+        frames = pack(self.name, Kind.ASK, rows.tobytes(), seq=seq, n_rows=len(rows), n_features=rows.shape[1])
+        asked = -1
+
+        def answered() -> bool:
+            nonlocal asked
+            if courier.greeted and asked != courier.greetings:  # a reconnect loses the request: ask again
+                asked = courier.greetings
+                self._try_send(frames)
+            return seq in self._answers
+
+        self._wait(answered, "answered")
+        return self._answers.pop(seq)
+
+    def take_predictions(self) -> list[tuple[int, NDArray[np.float32]]]:
+        """Return what came back for the rows sent (`predict=True`) since the last call: (seq, (n_rows, n_classes))."""
+        self._reliable()
+        self._pump(0)
+        taken = list(self._predictions)
+        self._predictions.clear()
+        return taken
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Wait until every row is acked (reliable); best-effort modes have nothing to wait for.
+
+        Raises
+        ------
+        SourceError
+            Rows are left after `timeout` seconds (None: that of the sender).
+        """
+        courier = self._courier
+        if courier is not None:
+            self._wait(lambda: courier.kept == 0, "acked all rows", timeout)
+
+    def close(self, *, end: bool = True) -> None:
+        """Say end of stream, wait at most `linger` seconds for what is left, and close.
+
+        Raises
+        ------
+        SourceError
+            Rows were not acked in time (reliable); the socket is closed all the same.
+        """
+        if self._plug.closed:
+            return
+        try:
+            if self._courier is None:
+                if end and self._next > 1:
+                    self._plug.socket.sndtimeo = int(self._linger * 1000)
+                    self._plug.socket.send_multipart(pack(self.name, Kind.END, seq=self._next - 1))
+            elif end and self._next > 1:
+                self.flush(self._linger)
+                self._try_send(pack(self.name, Kind.END, seq=self._next - 1))
+        except zmq.Again:
+            pass  # nobody listens: then nobody waits for the end either
+        finally:
+            if self._courier is not None:
+                self._plug.socket.disable_monitor()
+                self._monitor.close(linger=0)  # left open it would hang the context's end
+            self._plug.close(self._linger)
+
+    def _reliable(self) -> Courier:
+        if self._courier is None:
+            raise ConfigError("a best-effort sender gets no answers: open it with reliable=True")
+        return self._courier
+
+    def _wait(self, done: Any, what: str, timeout: float | None = None) -> None:
+        limit = self._timeout if timeout is None else timeout
+        deadline = time.monotonic() + limit
+        while True:
+            self._pump(0)
+            if done():
+                return
+            left = deadline - time.monotonic()
+            if left <= 0:
+                error = self._reliable().error
+                why = f" ({error})" if error else ""
+                raise SourceError(f"no engine at {self.address} {what} within {limit:g} s{why}")
+            self._pump(min(left, 0.1))
+
+    def _pump(self, seconds: float) -> None:
+        """Send what may be sent and read what has come; waits at most so long for something to come."""
+        courier = self._reliable()
+        self._watch()
+        if self._form.ready:
+            for frames in courier.outgoing(self._form.note):
+                if not self._try_send(frames):
+                    break
+        if seconds and not self._plug.socket.poll(int(seconds * 1000)):
+            return
+        while (received := self._received()) is not None:
+            try:
+                message = unpack(received)
+            except SourceError:
+                continue  # not LS1: not from an engine
+            self._take(courier, message)
+
+    def _received(self) -> list[bytes] | None:
+        try:
+            frames: list[bytes] = self._plug.socket.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return None
+        return frames
+
+    def _take(self, courier: Courier, message: Message) -> None:
+        if message.kind is not Kind.PREDICTION:
+            courier.take(message)
+        elif message.seq & REQUEST_BIT:
+            self._answers[message.seq] = rows_of(message)
+        else:
+            self._predictions.append((message.seq, rows_of(message)))
+
+    def _try_send(self, frames: list[bytes]) -> bool:
+        try:
+            self._plug.socket.send_multipart(frames, zmq.NOBLOCK)
+        except zmq.Again:  # not connected now: the next handshake says hello and sends it again
+            self._reliable().reconnect()
+            return False
+        return True
+
+    def _watch(self) -> None:
+        """Note a new connection: the engine knows nothing of it yet."""
+        while self._monitor.poll(0):
+            event = recv_monitor_message(self._monitor)["event"]
+            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self._reliable().reconnect()
+
+
+def _check(mode: str, reliable: bool, predict: bool, epoch: int | None, name: str | None, buffer: int) -> None:
+    if mode not in {"push", "pub"}:
+        raise ConfigError(f"mode must be 'push' or 'pub', not {mode!r}")
+    if not reliable and (predict or epoch is not None):
+        raise ConfigError("predict and epoch need reliable=True: push and pub have no way back")
+    if epoch is not None and (name is None or not 0 <= epoch < 1 << 64):
+        raise ConfigError(f"epoch must be in 0..2**64-1 and belongs to a name, not {epoch!r} of name {name!r}")
+    if name is not None and not 0 < len(name.encode()) <= 255:
+        raise ConfigError(f"name must have 1..255 bytes, not {len(name.encode())}")
+    if buffer < 2 * _BLOCK:
+        raise ConfigError(f"buffer must be at least {2 * _BLOCK} rows, not {buffer}")

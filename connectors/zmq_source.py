@@ -1,0 +1,252 @@
+"""Live rows over ZeroMQ: pull, sub, reliable and request/reply, in the LS1 format."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zmq
+from numpy.typing import NDArray
+
+from loco_stream.connectors.desk import Desk
+from loco_stream.connectors.intake import Intake
+from loco_stream.connectors.rows import check_task
+from loco_stream.connectors.security import Guard
+from loco_stream.connectors.sockets import Plug, open_plug
+from loco_stream.connectors.stream import Streams
+from loco_stream.connectors.values import hint
+from loco_stream.connectors.wire import Limits
+from loco_stream.errors import ConfigError
+from loco_stream.event import Block, Event, Schema
+
+__all__ = ["MODES", "ZMQSource"]
+
+_TICK_MS = 100  # longest time without giving control back
+_BATCH_ROWS = 1024  # a commit of so many rows costs one fsync, and a signal waits for one commit at most
+
+MODES = {
+    "pull": (zmq.PULL, True, "at most once: backpressure, but what is queued when the engine dies is lost"),
+    "sub": (zmq.SUB, False, "may lose rows: a late or slow subscriber misses some, gaps are counted"),
+    "reliable": (zmq.ROUTER, True, "exactly-once state: rows are acked when learned and durable, repeats are dropped"),
+    "reply": (zmq.ROUTER, True, "request/reply: each request is answered or asked again, rows are not logged"),
+}
+
+
+class ZMQSource:
+    """Rows from other processes; the other end is `ZMQSender` or anything that speaks LS1.
+
+    Each iteration waits at most 0.1 s, drains what has come into one list (one commit), and yields an
+    empty list when nothing came. `stats` counts rows, gaps, duplicates, malformed and rejected messages,
+    masked values and the rest; `last_error` is the last sentence said about a bad message.
+
+    Parameters
+    ----------
+    address
+        ``tcp://HOST:PORT`` or ``ipc://PATH``; port ``*`` takes a free one, named in `address`.
+    mode
+        ``"pull"``, ``"sub"``, ``"reliable"`` or ``"reply"``; each has its own `guarantee`.
+    bind
+        Whether to bind or to connect; None binds, except for sub.
+    topic
+        sub only: take sources whose name starts with it.
+    task
+        Refuse schemas of another task; None takes that of the first schema.
+    keys
+        Folder made by `keygen`: turns CURVE and the allow-list on.
+    idle
+        End after so many seconds without a message; None never does.
+    max
+        End with the block that brings so many rows.
+    endless
+        Go on after the end of stream (kind 5) of every source heard; pull and sub end there otherwise,
+        reliable and reply never do.
+    credit
+        Reliable: rows a source may have on the way beyond the last ack, at least 64.
+    rate
+        Reliable: rows a second and peer (per key under CURVE, else per connection) above which acks are delayed.
+    limits
+        What one peer may send.
+
+    Raises
+    ------
+    SourceError
+        A port in use, a bind beyond this machine without CURVE, missing keys.
+    ConfigError
+        An option out of range.
+
+    Examples
+    --------
+    >>> from loco_stream.connectors import ZMQSender, ZMQSource
+    >>> source = ZMQSource("tcp://127.0.0.1:*", idle=1.0)
+    >>> with ZMQSender(source.address, features=["a", "b"], classes=["off", "on"]) as sender:
+    ...     sender.send({"a": 1.0, "b": 2.5}, "on")
+    >>> for events in source:
+    ...     for block in events:
+    ...         print(block.X.tolist(), block.y)
+    [[1.0, 2.5]] ['on']
+    >>> source.close()
+    """
+
+    def __init__(
+        self,
+        address: str,
+        mode: str = "pull",
+        *,
+        bind: bool | None = None,
+        topic: str = "",
+        task: str | None = None,
+        keys: str | Path | None = None,
+        idle: float | None = None,
+        max: int | None = None,  # noqa: A002 - the option's name in the URL
+        endless: bool = False,
+        credit: int = 512,
+        rate: float | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        _check(mode, idle, max, credit, rate, topic)
+        kind, binds, self.guarantee = MODES[mode]
+        self.mode = mode
+        limits = limits or Limits()
+        self._idle = math.inf if idle is None else idle
+        self._rows_left = math.inf if max is None else max
+        self._endless = endless
+        self._guard = Guard(keys) if keys is not None else None
+        self._streams = Streams(limits, check_task(task))
+        self._intake = Intake(self._streams)
+        self._desk = Desk(self._streams, credit, rate) if kind == zmq.ROUTER else None
+        bind = binds if bind is None else bind
+        self._plug: Plug = open_plug(kind, address, bind=bind, guard=self._guard, frame_bytes=limits.frame_bytes)
+        if kind == zmq.SUB:
+            self._plug.socket.subscribe(topic)
+        self.address = self._plug.address
+        self.name = f"zmq+{mode}:{self.address.removeprefix('tcp:')}"
+
+    @property
+    def stats(self) -> dict[str, int]:
+        """Counters since the start."""
+        refused = 0 if self._guard is None else self._guard.refused
+        return {**self._streams.stats, "refused": refused}
+
+    @property
+    def last_error(self) -> str:
+        """The last sentence said about a bad message; empty if there was none."""
+        return self._intake.last_error if self._desk is None else self._desk.last_error
+
+    @property
+    def schema(self) -> Schema | None:
+        """The first source's schema; None until one has come."""
+        return self._streams.schema
+
+    @property
+    def position(self) -> dict[str, Any]:
+        """``{source: {epoch: seq}}`` of the rows handed out; under the empty name, the schemas."""
+        return self._streams.position
+
+    def seek(self, position: Mapping[str, Any]) -> None:
+        """Start after `position`; in reliable mode the sources are told by hello and send the rest again."""
+        self._streams.seek(position)
+
+    def ack(self, position: Mapping[str, Any]) -> None:
+        """Everything up to `position` is learned and durable: tell the sources (reliable)."""
+        if self._desk is not None:
+            self._desk.ack(position)
+            self._post()
+
+    def reply(self, event: Event, values: NDArray[np.float32], classes: Sequence[Any]) -> None:
+        """Send predictions (kind 8) to whoever sent `event`; events without a tag expect none."""
+        if self._desk is not None:
+            self._desk.reply(event, values, classes)
+            self._post()
+
+    def close(self) -> None:
+        """Close the socket; what is queued for sending gets a second to leave."""
+        self._plug.close(linger=1.0)
+
+    def __iter__(self) -> Iterator[Event | Sequence[Event]]:
+        """Yield lists of events, empty ones while nothing comes."""
+        heard = time.monotonic()
+        while self._rows_left > 0:
+            if self._plug.socket.poll(_TICK_MS):
+                heard = time.monotonic()
+                yield self._drain()
+            elif time.monotonic() - heard >= self._idle:
+                return
+            else:
+                yield []
+            if self._desk is not None:
+                self._desk.tick()
+                self._post()
+            elif self._intake.all_ended and not self._endless:
+                return
+
+    def _drain(self) -> list[Event]:
+        """Take what has come, up to 1024 rows."""
+        events: list[Event] = []
+        rows = 0
+        most = min(_BATCH_ROWS, self._rows_left)
+        for _ in range(_BATCH_ROWS):
+            if rows >= most or (frames := self._receive()) is None:
+                break
+            event = self._take(*frames)
+            if event is not None:
+                events.append(event)
+                rows += len(event.X) if isinstance(event, Block) else 1
+        self._rows_left -= rows
+        if self._desk is not None:
+            self._post()
+        return events
+
+    def _take(self, frames: list[bytes], key: str) -> Event | None:
+        if self._guard is not None and not self._guard.admits(key.encode()):  # taken off the list since the handshake
+            self._streams.stats["rejected"] += 1
+            return None
+        return self._intake.take(frames) if self._desk is None else self._desk.take(frames[0], frames[1:], key)
+
+    def _receive(self) -> tuple[list[bytes], str] | None:
+        """Return one message and the sender's key; frames beyond the bound are dropped but one, which marks them."""
+        socket = self._plug.socket
+        most = self._streams.limits.frames + (self._desk is not None) + 1
+        key = ""
+        try:
+            if self._guard is None:
+                frames = [socket.recv(zmq.NOBLOCK)]
+            else:
+                frame = socket.recv(zmq.NOBLOCK, copy=False)
+                frames, key = [frame.bytes], str(frame.get("User-Id"))
+        except zmq.Again:
+            return None
+        while socket.rcvmore:
+            part = socket.recv(zmq.NOBLOCK)
+            if len(frames) < most:
+                frames.append(part)
+        return frames, key
+
+    def _post(self) -> None:
+        """Send what the desk has to say; a peer that is gone or does not read loses it, and asks again."""
+        desk = self._desk
+        if desk is None:
+            return
+        while desk.outbox:
+            peer, frames = desk.outbox.popleft()
+            try:
+                self._plug.socket.send_multipart([peer, *frames], zmq.NOBLOCK)
+            except zmq.ZMQError as e:
+                if e.errno not in {zmq.EAGAIN, zmq.EHOSTUNREACH}:
+                    raise
+                self._streams.stats["unsent"] += 1
+
+
+def _check(mode: str, idle: float | None, most: int | None, credit: int, rate: float | None, topic: str) -> None:
+    if mode not in MODES:
+        raise ConfigError(f"mode must be one of {', '.join(MODES)}, not {mode!r}{hint(mode, MODES)}")
+    for name, value in (("idle", idle), ("max", most), ("rate", rate)):
+        if value is not None and not value > 0:
+            raise ConfigError(f"{name} must be > 0, not {value!r}")
+    if credit < 64:
+        raise ConfigError(f"credit must be at least 64 rows, not {credit}")
+    if topic and mode != "sub":
+        raise ConfigError(f"topic={topic!r} selects sources of zmq+sub alone, not of zmq+{mode}")
