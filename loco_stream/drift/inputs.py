@@ -114,8 +114,12 @@ class InputDetector:
         self._test = self._new_test()
 
     def _new_test(self) -> Any:
-        """Return river's test; it looks for rises of more than one deviation, half of which it takes as slack."""
-        return make_detector("PageHinkley", {"min_instances": 1, "delta": 0.5, "threshold": self.threshold})
+        """Return river's test for a rise of the mean; half a deviation is slack.
+
+        With `alpha` below 1 the test's sum is pulled towards 0 and so loses its slack in the long run.
+        """
+        options = {"min_instances": 1, "delta": 0.5, "alpha": 1.0, "threshold": self.threshold}
+        return make_detector("PageHinkley", options)
 
     def export_state(self) -> dict[str, NDArray[np.float64]]:
         """Return everything it remembers as arrays of numbers."""
