@@ -9,7 +9,7 @@ from loco_stream.bench.machine import fingerprint
 from loco_stream.bench.rivals import CLASSIFIERS, REGRESSORS
 from loco_stream.errors import ConfigError
 
-__all__ = ["BY_DICTS", "NAMES", "VARIANTS", "code", "make", "make_regressor", "pick", "seeded"]
+__all__ = ["BY_DICTS", "NAMES", "VARIANTS", "code", "make", "make_regressor", "pick", "seeded", "whole_numbers"]
 
 BY_DICTS = "default by dicts"
 
@@ -18,10 +18,16 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     BY_DICTS: {},
     "frozen": {"rule": "frozen"},
-    "np": {"rule": "np"},
-    "paper's credit": {"rule": "loco", "credit": "perturbation"},
+    "np": {"rule": "np", "credit": "perturbation"},
+    "paper's credit": {"credit": "perturbation"},
     "no projection": {"orthogonality": 0.0},
+    "mean only": {"n_input_clusters": 1},  # one cluster: the projection takes out the running mean, no more
     "delta readout": {"readout": "delta"},
+    "leak 0 only": {"leaks": (0.0,)},
+    "leak 1e-4 only": {"leaks": (1e-4,)},
+    "leak 1e-3 only": {"leaks": (1e-3,)},
+    "leak 1e-2 only": {"leaks": (1e-2,)},
+    "retention 0": {"retention": 0.0},
 }
 
 NAMES = (*VARIANTS, *CLASSIFIERS)
@@ -66,18 +72,37 @@ def code(name: str) -> str:
     return fingerprint(*files) if name in CLASSIFIERS or name in REGRESSORS else fingerprint()
 
 
-def pick(chosen: str | None, allowed: tuple[str, ...], option: str) -> list[str]:
-    """Split a comma-separated option into known names; None means all.
+def pick(chosen: str | None, allowed: tuple[str, ...], option: str, separator: str = ",") -> list[str]:
+    """Split an option into known names; None means all.
+
+    Raises
+    ------
+    ConfigError
+        For a name that is not allowed.
 
     Examples
     --------
-    >>> pick("frozen,np", ("default", "frozen", "np"), "--only")
+    >>> pick("frozen, np", ("default", "frozen", "np"), "--only")
     ['frozen', 'np']
     """
     if chosen is None:
         return list(allowed)
-    names = [name.strip() for name in chosen.split(",")]
+    names = [name.strip() for name in chosen.split(separator)]
     for name in names:
         if name not in allowed:
-            raise ConfigError(f"{option} names {name!r}; allowed are {', '.join(allowed)}.")
+            raise ConfigError(f"{option} names {name!r}; allowed are {f'{separator} '.join(allowed)}.")
     return names
+
+
+def whole_numbers(text: str, option: str) -> list[int]:
+    """Split an option such as "1,3,10" into whole numbers of at least 1.
+
+    Raises
+    ------
+    ConfigError
+        If a part is no such number.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise ConfigError(f"{option} is {text!r}; allowed are whole numbers from 1, separated by commas.")
+    return [int(part) for part in parts]

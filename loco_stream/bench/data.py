@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,7 +19,20 @@ from numpy.typing import NDArray
 
 from loco_stream.errors import ConfigError, SourceError
 
-__all__ = ["REGRESSION", "STREAMS", "Arrays", "available", "data_directory", "load", "load_mnist"]
+__all__ = [
+    "ENDLESS",
+    "REGRESSION",
+    "STREAMS",
+    "Arrays",
+    "available",
+    "data_directory",
+    "endless",
+    "find",
+    "load",
+    "load_mnist",
+    "n_classes",
+    "require",
+]
 
 Arrays: TypeAlias = tuple[NDArray[np.float64], NDArray[Any]]
 
@@ -76,8 +89,12 @@ def _codes(labels: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _digits(by_class: bool) -> Arrays:
-    from sklearn.datasets import load_digits
-
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise SourceError(
+            "digits come with scikit-learn, which is missing: pip install 'loco-stream[bench]'."
+        ) from error
     bunch = load_digits()
     # The stream is defined by this very permutation, so numpy's old generator stays here (data, not the model).
     order = np.random.RandomState(42).permutation(len(bunch.target))
@@ -242,15 +259,37 @@ def load(name: str, directory: str | Path | None = None) -> Arrays:
     return X, (y.astype(np.float64) if name in REGRESSION else _codes(y))
 
 
+ENDLESS = ("RBFd1e-4", "RBFd1e-3", "Hyperplane")
+
+
+def endless(name: str) -> Iterator[tuple[dict[Any, Any], Any]]:
+    """Return the generator of one of `ENDLESS` without its limit, with labels 0..n-1."""
+    return iter(_RIVER[name]())
+
+
+def n_classes(name: str) -> int:
+    """Return how many classes a stream of `ENDLESS` has."""
+    return int(_RIVER[name]().n_classes)
+
+
+def require(name: str, directory: str | Path | None = None) -> None:
+    """Raise `SourceError` if `name` needs data that is not on this machine; names that need none pass."""
+    if name == "MNIST":
+        find("MNIST", "mnist.npz", directory)
+    elif name == "NETtalk":
+        find("NETtalk", "nettalk.npz", directory)
+    elif name == "NOAA":
+        _noaa(directory)
+    elif name == "Elec2":
+        _elec2()
+
+
 def available(names: Iterable[str], directory: str | Path | None = None) -> tuple[list[str], list[str]]:
     """Split `names` into those that can be loaded here and sentences on those that cannot."""
     here, notes = [], []
     for name in names:
         try:
-            if name == "NOAA":
-                _noaa(directory)
-            elif name == "Elec2":
-                _elec2()
+            require(name, directory)
         except SourceError as error:
             notes.append(str(error))
         else:
@@ -259,11 +298,11 @@ def available(names: Iterable[str], directory: str | Path | None = None) -> tupl
 
 
 def load_mnist(directory: str | Path | None = None) -> tuple[Arrays, Arrays]:
-    """Return ((X, y), (Xt, yt)) of MNIST, pixels as float64 in [0, 255], or raise `SourceError`."""
+    """Return ((X, y), (Xt, yt)) of MNIST, pixels as float64 in [0, 1], or raise `SourceError`."""
     with np.load(find("MNIST", "mnist.npz", directory)) as file:
         names = ("X", "y", "Xt", "yt") if "X" in file else ("x_train", "y_train", "x_test", "y_test")
         X, y, Xt, yt = (file[name] for name in names)
     return (
-        (X.reshape(len(X), -1).astype(np.float64), y.astype(np.int64)),
-        (Xt.reshape(len(Xt), -1).astype(np.float64), yt.astype(np.int64)),
+        (X.reshape(len(X), -1) / 255.0, y.astype(np.int64)),
+        (Xt.reshape(len(Xt), -1) / 255.0, yt.astype(np.int64)),
     )

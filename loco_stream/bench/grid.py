@@ -42,11 +42,23 @@ class Grid:
             best = max(known) if largest else min(known)
             self.marked |= {(row, column) for row, value in enumerate(values) if value == best}
 
-    def rich(self) -> Table:
-        """Return the table for a terminal, marked cells bold."""
-        table = Table(*self.columns, title=self.title)
+    def rich(self, width: int = 80) -> list[Table]:
+        """Return the table for a terminal `width` characters wide, marked cells bold.
+
+        What is too wide becomes several tables one below the other, each with the first column.
+        """
+        sizes = [3 + max(len(row[c]) for row in [list(self.columns), *self.rows]) for c in range(len(self.columns))]
+        chunks: list[list[int]] = [[]]
+        for c in range(1, len(sizes)):
+            if chunks[-1] and sizes[0] + sum(sizes[k] for k in chunks[-1]) + sizes[c] >= width:
+                chunks.append([])
+            chunks[-1].append(c)
+        return [self._part([0, *chunk], self.title if chunk is chunks[0] else None) for chunk in chunks]
+
+    def _part(self, chosen: Sequence[int], title: str | None) -> Table:
+        table = Table(*(self.columns[c] for c in chosen), title=title, title_justify="left")
         for r, row in enumerate(self.rows):
-            table.add_row(*(f"[bold]{cell}[/bold]" if (r, c) in self.marked else cell for c, cell in enumerate(row)))
+            table.add_row(*(f"[bold]{row[c]}[/bold]" if (r, c) in self.marked else row[c] for c in chosen))
         return table
 
     def markdown(self) -> str:

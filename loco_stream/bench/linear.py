@@ -56,14 +56,17 @@ def _slda_run(X, y, predict, learn, counts, means, precision, projected, result)
 
 @njit(cache=True)
 def _expand(x, n, mean, m2, projection, bias, phi):  # type: ignore[no-untyped-def]
-    """Fill `phi` with random ReLU features of the scaled `x`, and a 1 at the end."""
+    """Fill `phi` with random ReLU features of the scaled `x`, and a 1 at the end; no moments, no scaling."""
     n_hidden = bias.size
     phi[:n_hidden] = bias
     phi[n_hidden] = 1.0
     for j in range(x.size):
-        spread = np.sqrt(m2[j] / n) if n > 0.0 else 0.0
-        if spread > 0.0:
-            phi[:n_hidden] += ((x[j] - mean[j]) / spread) * projection[j]
+        z = x[j]
+        if mean.size > 0:
+            spread = np.sqrt(m2[j] / n)
+            z = (x[j] - mean[j]) / spread if spread > 0.0 else 0.0
+        if z != 0.0:
+            phi[:n_hidden] += z * projection[j]
     for i in range(n_hidden):
         phi[i] = max(phi[i], 0.0)
 
@@ -139,17 +142,29 @@ class RandomFeaturesRLS(CompiledLearner):
         Random features; each is the ReLU of a normal projection with unit variance and a normal bias.
     prior
         The projector starts as `prior` times the identity (its inverse is the ridge).
+    standardise
+        As in `loco_stream.bench.mlp.BackpropMLP`: None scales up to 256 features, and takes wider rows for images.
     seed
         Draws the features.
     """
 
-    def __init__(self, n_features: int, n_classes: int, n_hidden: int = 256, prior: float = 0.1, seed: int = 0) -> None:
+    def __init__(
+        self,
+        n_features: int,
+        n_classes: int,
+        n_hidden: int = 256,
+        prior: float = 0.1,
+        standardise: bool | None = None,
+        seed: int = 0,
+    ) -> None:
+        n_scaled = n_features * (n_features <= 256 if standardise is None else standardise)
         draw = normals(derive_key(seed, 1), 0, (n_features + 1) * n_hidden).reshape(n_features + 1, n_hidden)
         self._state = (
             np.zeros(1),
-            np.zeros(n_features),
-            np.zeros(n_features),
-            draw[:-1] / np.sqrt(n_features),
+            np.zeros(n_scaled),
+            np.zeros(n_scaled),
+            # unit variance before the ReLU: standardised features have mean square 1, pixels in [0, 1] about .1
+            draw[:-1] / np.sqrt(n_features if n_scaled else 0.1 * n_features),
             draw[-1].copy(),
             np.eye(n_hidden + 1) * prior,
             np.zeros((n_classes, n_hidden + 1)),

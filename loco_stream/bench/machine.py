@@ -21,7 +21,8 @@ __all__ = ["cpu_seconds", "fingerprint", "median", "record"]
 _PACKAGES = ("numpy", "numba", "river", "scikit-learn")
 _PACKAGE = Path(__file__).parent.parent
 # What no model computes with: a change there does not make a measured figure stale.
-_EDGES = {"bench", "cli", "dashboard", "connectors", "demos", "engine", "monitor", "report", "drift", "metrics"}
+_EDGES = {"bench", "cli", "connectors", "dashboard", "demos", "drift", "engine", "metrics", "monitor", "network"}
+_EDGES |= {"event", "persist", "report"}
 
 
 def _versions() -> dict[str, str]:
@@ -71,7 +72,7 @@ def fingerprint(*parts: str) -> str:
     ----------
     parts
         Files of this package relative to its root, for example `"bench/mlp.py"`; none means the
-        model: every module but the edges (bench, command line, connectors, engine, monitor).
+        model: every module but the edges (bench, command line, connectors, engine, monitor and such).
     """
     chosen = [_PACKAGE / part for part in parts] or sorted(
         path for path in _PACKAGE.rglob("*.py") if path.relative_to(_PACKAGE).parts[0].removesuffix(".py") not in _EDGES

@@ -13,7 +13,7 @@ from rich.console import Console
 from loco_stream.bench.grid import Grid
 from loco_stream.bench.runs import Results, Run, perform
 
-__all__ = ["Settings", "common", "say_missing"]
+__all__ = ["Settings", "common", "say_missing", "share_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,7 +44,8 @@ class Settings:
         results = Results(self.out / f"{name}.json", fresh=self.fresh)
         done = perform(runs, results, console, self.jobs)
         for grid in grids(done):
-            console.print(grid.rich())
+            for table in grid.rich(console.width):
+                console.print(table)
         console.print(f"results in {results.path}")
         if picture is not None:
             picture(done, self.out / f"{name}.png")
@@ -55,6 +56,15 @@ def say_missing(notes: Sequence[str]) -> None:
     """Print what is left out because its data is not on this machine."""
     for note in notes:
         Console().print(f"[yellow]left out:[/yellow] {note}")
+
+
+share_option = click.option(
+    "--share",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Part of the data, for a quick look.",
+)
 
 
 def common(seeds: int) -> Callable[[F], F]:

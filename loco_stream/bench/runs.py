@@ -71,10 +71,15 @@ class Results:
 
     def add(self, run: Run, values: dict[str, Any]) -> None:
         """Keep a result and write the file."""
-        self.runs[run.key] = {**values, "code": run.code, "commit": self.environment["commit"]}
+        made_by = {key: self.environment[key] for key in ("command", "commit")}
+        self.runs[run.key] = {**values, "code": run.code, **made_by}
+        self.write()
+
+    def write(self) -> None:
+        """Write the file whole: first beside it, then in its place."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         scratch = self.path.with_suffix(f".{os.getpid()}.part")
-        text = json.dumps({"environment": self.environment, "runs": self.runs}, indent=1, sort_keys=True)
+        text = json.dumps({"environment": self.environment, "runs": self.runs}, indent=1)
         scratch.write_text(text + "\n", encoding="utf-8")
         scratch.replace(self.path)
 
@@ -104,4 +109,7 @@ def perform(runs: Sequence[Run], results: Results, console: Console, jobs: int =
         for number, (run, values) in enumerate(_answers(todo, jobs), start=1):
             results.add(run, values)
             progress.update(task, advance=1, description=todo[number].key if number < len(todo) else run.key)
-    return {run.key: results.runs[run.key] for run in runs}
+    asked = {run.key: results.runs[run.key] for run in runs}
+    results.runs = asked | results.runs  # the file keeps others' results, after those asked for
+    results.write()
+    return asked

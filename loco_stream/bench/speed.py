@@ -84,8 +84,9 @@ def command(settings: Settings, only: str | None, repeats: int, samples: int | N
     Contenders take turns, so that a noisy machine slows all of them; quote the ratios.
 
     \b
-    loco-stream bench speed
-    loco-stream bench speed --only "default by dicts,ARF10" --repeats 9
+    Examples
+      loco-stream bench speed
+      loco-stream bench speed --only "default by dicts,ARF10" --repeats 9
     """
     runs = [
         Run(

@@ -95,8 +95,9 @@ def command(settings: Settings, only: str | None, names: str | None) -> None:
     Prequential: each sample is predicted, scored, then learned. A run stopped halfway continues.
 
     \b
-    loco-stream bench streams --streams Phishing,digits --only default,frozen,ARF10
-    loco-stream bench streams --data ~/data --jobs 2
+    Examples
+      loco-stream bench streams --streams Phishing,digits --only default,frozen,ARF10
+      loco-stream bench streams --data ~/data --jobs 2
     """
     here, notes = data.available(contenders.pick(names, data.STREAMS, "--streams"), settings.directory)
     say_missing(notes)

@@ -1,0 +1,138 @@
+"""`loco-stream bench soak`: a million samples of a drifting stream, to see what grows, slows or breaks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from loco_stream.bench import contenders, data
+from loco_stream.bench.grid import Grid, percent
+from loco_stream.bench.learner import prequential_accuracy
+from loco_stream.bench.machine import cpu_seconds
+from loco_stream.bench.options import Settings, common
+from loco_stream.bench.picture import lines
+from loco_stream.bench.runs import Run
+
+__all__ = ["command", "grids", "measure"]
+
+_BLOCK = 1000
+_TENTHS = 10
+
+
+def _blocks(stream: str, n_blocks: int) -> Iterator[data.Arrays]:
+    """Yield the endless form of a stream in blocks, so that the whole is never in memory."""
+    rows = data.endless(stream)
+    for _ in range(n_blocks):
+        block = list(islice(rows, _BLOCK))
+        keys = sorted(block[0][0])
+        yield (
+            np.array([[float(x[key]) for key in keys] for x, _ in block]),
+            np.array([int(y) for _, y in block], dtype=np.int64),
+        )
+
+
+def _resident_bytes() -> int:
+    """Return the memory this process occupies now (on Linux), or its peak so far elsewhere."""
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _state_figures(model: Any) -> dict[str, Any]:
+    """Return the bytes of the model's arrays and whether every number in them is finite."""
+    export = getattr(model, "export_state", None)
+    arrays = list(export()[1].values()) if export else []
+    return {
+        "state_bytes": sum(array.nbytes for array in arrays),
+        "finite": all(bool(np.isfinite(array).all()) for array in arrays if array.dtype.kind == "f"),
+    }
+
+
+def measure(stream: str, contender: str, seed: int, n_samples: int) -> dict[str, Any]:
+    """Predict and learn `n_samples` in blocks; keep cost, accuracy and memory of every tenth."""
+    n_blocks = max(n_samples // _BLOCK, _TENTHS)
+    first = next(_blocks(stream, 1))
+    shape = (first[0].shape[1], data.n_classes(stream))
+    contenders.make(contender, *shape, seed).learn_predict_array(*first)  # pays for compiling
+    model = contenders.make(contender, *shape, seed)
+    tenths: list[dict[str, Any]] = []
+    costs, accuracies = [], []
+    blocks = track(_blocks(stream, n_blocks), f"{contender} on {stream}", n_blocks, console=Console(stderr=True))
+    for number, (X, y) in enumerate(blocks, start=1):
+        seconds, predictions = cpu_seconds(lambda X=X, y=y: model.learn_predict_array(X, y))  # type: ignore[misc]
+        costs.append(seconds)
+        accuracies.append(prequential_accuracy(predictions, y))
+        if number * _TENTHS // n_blocks > len(tenths):
+            figures = {"microseconds": 1e6 * fmean(costs) / _BLOCK, "accuracy": fmean(accuracies)}
+            tenths.append({**figures, "resident_bytes": _resident_bytes(), **_state_figures(model)})
+            costs, accuracies = [], []
+    return {"tenths": tenths, "n_samples": n_blocks * _BLOCK}
+
+
+def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
+    """Return the tenths of each run, and last against first (cost, memory) and second (accuracy)."""
+    out = []
+    for key, values in results.items():
+        tenths = values["tenths"]
+        cost, memory = (tenths[-1][name] / tenths[0][name] - 1 for name in ("microseconds", "resident_bytes"))
+        gain = tenths[-1]["accuracy"] - tenths[1]["accuracy"]
+        title = (
+            f"{key.rpartition('/')[0]}, {values['n_samples']:,} samples: last tenth against the first "
+            f"{cost:+.1%} cost, {memory:+.1%} memory; against the second {100 * gain:+.1f} points of accuracy"
+        )
+        grid = Grid(title, ["tenth", "CPU us/sample", "accuracy, %", "resident MB", "state KB", "all finite"])
+        for number, tenth in enumerate(tenths, start=1):
+            sizes = (f"{tenth['resident_bytes'] / 1e6:.1f}", f"{tenth['state_bytes'] / 1e3:.0f}")
+            figures = (f"{tenth['microseconds']:.1f}", percent(tenth["accuracy"]), *sizes)
+            grid.row(str(number), *figures, "yes" if tenth["finite"] else "NO")
+        out.append(grid)
+    return out
+
+
+def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
+    series = {
+        key.rpartition("/")[0]: [(n, 100 * tenth["accuracy"]) for n, tenth in enumerate(values["tenths"], start=1)]
+        for key, values in results.items()
+    }
+    lines(series, "tenth of the stream", "prequential accuracy, %", path)
+
+
+@click.command("soak")
+@click.option("--only", metavar="A,B", default="default", show_default=True, help="Contenders, as in `bench streams`.")
+@click.option("--streams", "names", default="RBFd1e-4", show_default=True, help=f"Of {', '.join(data.ENDLESS)}.")
+@click.option(
+    "--samples", type=click.IntRange(min=10_000), default=1_000_000, show_default=True, help="Samples in all."
+)
+@common(seeds=1)
+def command(settings: Settings, only: str, names: str, samples: int) -> None:
+    r"""Run a million samples of a drifting stream: cost, memory, accuracy of every tenth; non-finite values.
+
+    \b
+    Examples
+      loco-stream bench soak
+      loco-stream bench soak --streams Hyperplane,RBFd1e-4 --samples 200000
+    """
+    runs = [
+        Run(
+            f"{stream}/{contender}/{seed}",
+            measure,
+            {"stream": stream, "contender": contender, "seed": seed, "n_samples": samples},
+            f"{contenders.code(contender)} {samples}",
+        )
+        for stream in contenders.pick(names, data.ENDLESS, "--streams")
+        for contender in contenders.pick(only, contenders.NAMES, "--only")
+        for seed in range(settings.seeds)
+    ]
+    settings.run("soak", runs, grids, _picture)
