@@ -180,6 +180,13 @@ class Desk:
         else:
             session.ends.append(seq)
 
+    def reset(self) -> None:
+        """Ask every source to say hello again: the position has changed under them."""
+        for session in self._sessions.values():
+            self._tell(session, Kind.ERROR, encode(Fault("say hello")))
+        self._sessions.clear()
+        self._by_source.clear()
+
     def ack(self, position: Mapping[str, Any]) -> None:
         """Mark everything up to `position` durable and tell the sources."""
         for stream in self.streams.advance(position):

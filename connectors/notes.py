@@ -79,7 +79,8 @@ def decode(payload: bytes, kind: type[T]) -> T:
     try:
         note: T = _READ[kind].decode(payload)
     except _BROKEN as e:
-        raise SourceError(f"not the MessagePack of a {kind.__name__.lower()}: {e}") from None
+        what = {Note: "schema", Fault: "error"}.get(kind, kind.__name__.lower())
+        raise SourceError(f"the payload is not the MessagePack of a {what}: {e}") from None
     return note
 
 

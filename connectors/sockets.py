@@ -105,7 +105,7 @@ def open_plug(
         if guard is not None:
             guard.start(context)  # before the bind: a socket that listens unguarded admits the first to come
         socket = context.socket(kind)
-        _set_options(socket, kind, frame_bytes)
+        _set_options(socket, kind, frame_bytes, ipv6="[" in spelled)
         if guard is not None:
             guard.apply(socket)
         _attach(socket, spelled, bind)
@@ -122,17 +122,17 @@ def _attach(socket: zmq.Socket[bytes], address: str, bind: bool) -> None:
         (socket.bind if bind else socket.connect)(address)
     except zmq.ZMQError as e:
         verb = "bind" if bind else "connect to"
-        raise SourceError(f"cannot {verb} {address}: {(e.strerror or str(e)).lower()}") from None
+        raise SourceError(f"cannot {verb} {address}: {zmq.strerror(e.errno or 0).lower()}") from None
 
 
-def _set_options(socket: zmq.Socket[bytes], kind: int, frame_bytes: int) -> None:
+def _set_options(socket: zmq.Socket[bytes], kind: int, frame_bytes: int, *, ipv6: bool) -> None:
     socket.linger = 0  # each close names its own
     socket.sndhwm = socket.rcvhwm = 1000
     socket.maxmsgsize = frame_bytes
     socket.heartbeat_ivl, socket.heartbeat_timeout, socket.heartbeat_ttl = 2000, 6000, 6000
     socket.reconnect_ivl, socket.reconnect_ivl_max = 100, 5000
     socket.handshake_ivl = 5000
-    socket.ipv6 = True
+    socket.ipv6 = ipv6
     if kind in _SENDERS:
         socket.immediate = 1  # a peer that is not there takes no rows
     if kind == zmq.ROUTER:

@@ -23,9 +23,6 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(text.split(","))
 
 
-_WORDS: dict[Convert, str] = {float: "a number", int: "a whole number"}
-
-
 @dataclass(frozen=True)
 class _Form:
     """How one kind of source is written and built."""

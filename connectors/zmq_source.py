@@ -40,7 +40,7 @@ class ZMQSource:
     """Rows from other processes; the other end is `ZMQSender` or anything that speaks LS1.
 
     Each iteration waits at most 0.1 s, drains what has come into one list (one commit), and yields an
-    empty list when nothing came. `stats` counts rows, gaps, duplicates, malformed and rejected messages,
+    empty list when nothing came. `counters` tells rows, gaps, duplicates, malformed and rejected messages,
     masked values and the rest; `last_error` is the last sentence said about a bad message.
 
     Parameters
@@ -84,6 +84,7 @@ class ZMQSource:
     >>> source = ZMQSource("tcp://127.0.0.1:*", idle=1.0)
     >>> with ZMQSender(source.address, features=["a", "b"], classes=["off", "on"]) as sender:
     ...     sender.send({"a": 1.0, "b": 2.5}, "on")
+    1
     >>> for events in source:
     ...     for block in events:
     ...         print(block.X.tolist(), block.y)
@@ -126,8 +127,13 @@ class ZMQSource:
         self.name = f"zmq+{mode}:{self.address.removeprefix('tcp:')}"
 
     @property
-    def stats(self) -> dict[str, int]:
-        """Counters since the start."""
+    def needs_log(self) -> bool:
+        """Whether an ack makes the sources forget the rows: then they have to be logged before it."""
+        return self.mode == "reliable"
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What has come since the start, and what was wrong with it."""
         refused = 0 if self._guard is None else self._guard.refused
         return {**self._streams.stats, "refused": refused}
 
@@ -149,6 +155,9 @@ class ZMQSource:
     def seek(self, position: Mapping[str, Any]) -> None:
         """Start after `position`; in reliable mode the sources are told by hello and send the rest again."""
         self._streams.seek(position)
+        if self._desk is not None:
+            self._desk.reset()
+            self._post()
 
     def ack(self, position: Mapping[str, Any]) -> None:
         """Everything up to `position` is learned and durable: tell the sources (reliable)."""

@@ -45,7 +45,8 @@ class Block:
 
     `X` is (n_rows, n_features) float32 with NaN for missing, columns named by `features`;
     `y` holds n_rows labels (None where missing) or is None. `seq` is the first row's.
-    `epoch` tells runs of the same source apart; `tag` is the source's own, for replies.
+    `epoch` tells runs of the same source apart; `tag` is the source's own, for replies, and None when
+    nobody waits for one.
     """
 
     X: NDArray[np.float32]
@@ -108,6 +109,10 @@ class Source(Protocol):
     goes back there (or raises `SourceError`); `ack(position)` tells that everything up to it is
     learned and durable. `reply` sends probabilities (n_rows, n_classes) or values (n_rows, 1) back
     to whoever sent `event`, where the transport has a way back. `guarantee` is the one sentence printed at start.
+
+    A live source yields empty lists while nothing comes, so that a stop is honoured. Two more members are
+    read where a source has them: `needs_log`, True when an ack makes the other side forget the rows, and
+    `counters`, a dict of what came and what was wrong with it, for the report.
     """
 
     name: str
