@@ -138,7 +138,7 @@ def _present(names: list[str], directory: str | None) -> tuple[list[str], list[s
 @share_option
 @common(seeds=2)
 def command(settings: Settings, only: str | None, chosen: str | None, share: float) -> None:
-    r"""Accuracy while learning and at the end on all tasks, forgetting, transfer, returns of old concepts.
+    """Accuracy while learning and at the end on all tasks, forgetting, transfer, returns of old concepts.
 
     One pass, one head, no task labels, default settings.
 

@@ -68,7 +68,7 @@ def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
 @click.option("--test", "n_test", type=click.IntRange(min=20), default=5000, show_default=True, help="Test rows.")
 @common(seeds=2)
 def command(settings: Settings, only: str | None, layers: str, samples: int, n_test: int) -> None:
-    r"""Test accuracy of 1 to 15 hidden layers after one pass over MNIST (or sklearn's digits without --data).
+    """Test accuracy of 1 to 15 hidden layers after one pass over MNIST (or sklearn's digits without --data).
 
     The readout is the delta rule and sees the last layer alone.
 

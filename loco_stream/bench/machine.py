@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import shlex
 import statistics
 import subprocess
 import sys
@@ -56,8 +57,8 @@ def record() -> dict[str, Any]:
     """Return the command, commit, versions, machine and time of this run, ready for JSON."""
     commit = _git("rev-parse", "--short", "HEAD")
     return {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "commit": commit if commit is None or not _git("status", "--porcelain", "-uno") else f"{commit}+changes",
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "commit": commit if commit is None or not _git("status", "--porcelain", "-uno", ".") else f"{commit}+changes",
         "versions": _versions(),
         "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

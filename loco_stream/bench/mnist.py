@@ -65,7 +65,7 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 @click.option("--test", "n_test", type=click.IntRange(min=20), default=10_000, show_default=True, help="Test rows.")
 @common(seeds=2)
 def command(settings: Settings, only: str | None, samples: int, n_test: int) -> None:
-    r"""One pass over MNIST (or sklearn's digits without --data), then the test set: accuracy and throughput.
+    """One pass over MNIST (or sklearn's digits without --data), then the test set: accuracy and throughput.
 
     \b
     Examples

@@ -47,7 +47,7 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 @share_option
 @common(seeds=2)
 def command(settings: Settings, only: str | None, whole: bool, share: float) -> None:
-    r"""Seven letters -> phoneme and stress of the middle one, on words never heard; needs --data.
+    """Seven letters -> phoneme and stress of the middle one, on words never heard; needs --data.
 
     \b
     Examples

@@ -58,7 +58,7 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 @click.option("--streams", "names", metavar="A,B", help=f"Streams: {', '.join(data.REGRESSION)}.")
 @common(seeds=3)
 def command(settings: Settings, only: str | None, names: str | None) -> None:
-    r"""MAE, RMSE and R2 of our default regressor by dicts beside river's regressors.
+    """MAE, RMSE and R2 of our default regressor by dicts beside river's regressors.
 
     \b
     Examples

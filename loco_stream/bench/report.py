@@ -74,7 +74,7 @@ def document(directory: Path) -> str:
     help="The document to write.",
 )
 def command(results: Path, output: Path) -> None:
-    r"""Write the Markdown document of all bench results: tables, commands, commits, versions, machine.
+    """Write the Markdown document of all bench results: tables, commands, commits, versions, machine.
 
     \b
     Examples

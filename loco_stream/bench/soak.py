@@ -117,7 +117,7 @@ def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
 )
 @common(seeds=1)
 def command(settings: Settings, only: str, names: str, samples: int) -> None:
-    r"""Run a million samples of a drifting stream: cost, memory, accuracy of every tenth; non-finite values.
+    """Run a million samples of a drifting stream: cost, memory, accuracy of every tenth; non-finite values.
 
     \b
     Examples

@@ -79,7 +79,7 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 @click.option("--samples", type=click.IntRange(min=100), help="Rows of each stream at most; fewer are quicker.")
 @common(seeds=1)
 def command(settings: Settings, only: str | None, repeats: int, samples: int | None) -> None:
-    r"""CPU time of a sample: our default by dicts and by arrays beside river's learners.
+    """CPU time of a sample: our default by dicts and by arrays beside river's learners.
 
     Contenders take turns, so that a noisy machine slows all of them; quote the ratios.
 

@@ -90,7 +90,7 @@ def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
 @click.option("--streams", "names", metavar="A,B", help=f"Streams: {', '.join(data.STREAMS)}.")
 @common(seeds=3)
 def command(settings: Settings, only: str | None, names: str | None) -> None:
-    r"""Every stream x our default, its ablations and the peers: accuracy against throughput.
+    """Every stream x our default, its ablations and the peers: accuracy against throughput.
 
     Prequential: each sample is predicted, scored, then learned. A run stopped halfway continues.
 

@@ -1,0 +1,58 @@
+"""Slow, plain numpy twins of the compiled peers of the benches."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class NaiveMLP:
+    """ReLU network, softmax cross-entropy, SGD; moments from all samples kept, not from a recursion."""
+
+    def __init__(self, w1, w2, learning_rate):
+        self.w1, self.w2, self.rate = w1.copy(), w2.copy(), learning_rate
+        self.b1, self.b2 = np.zeros(w1.shape[1]), np.zeros(w2.shape[1])
+        self.seen = []
+
+    def _scaled(self, x):
+        if not self.seen:
+            return np.zeros_like(x)
+        past = np.array(self.seen)
+        spread = past.std(axis=0)
+        return np.where(spread > 1e-12, (x - past.mean(axis=0)) / np.where(spread > 1e-12, spread, 1.0), 0.0)
+
+    def predict(self, x):
+        hidden = np.maximum(self._scaled(x) @ self.w1 + self.b1, 0.0)
+        return int(np.argmax(hidden @ self.w2 + self.b2)) if self.seen else -1
+
+    def learn(self, x, y):
+        self.seen.append(x)
+        z = self._scaled(x)
+        hidden = np.maximum(z @ self.w1 + self.b1, 0.0)
+        logits = hidden @ self.w2 + self.b2
+        p = np.exp(logits - logits.max())
+        p /= p.sum()
+        p[y] -= 1.0
+        back = (self.w2 @ p) * (hidden > 0.0)
+        self.w2 -= self.rate * np.outer(hidden, p)
+        self.b2 -= self.rate * p
+        self.w1 -= self.rate * np.outer(z, back)
+        self.b1 -= self.rate * back
+
+
+def slda_predict(X, y, x, n_classes, ridge):
+    """Predict `x` from all rows learned: class means and the pooled scatter, inverted at once."""
+    means = np.zeros((n_classes, X.shape[1]))
+    scatter = ridge * np.eye(X.shape[1])
+    for c in np.unique(y):
+        rows = X[y == c]
+        means[c] = rows.mean(axis=0)
+        scatter += (rows - means[c]).T @ (rows - means[c])
+    precision = np.linalg.inv(scatter) * len(y)
+    scores = [x @ precision @ m - 0.5 * m @ precision @ m if (y == c).any() else -np.inf for c, m in enumerate(means)]
+    return int(np.argmax(scores))
+
+
+def ridge_weights(features, y, n_classes, prior):
+    """Return the ridge solution that recursive least squares must have reached: (classes, features)."""
+    gram = features.T @ features + np.eye(features.shape[1]) / prior
+    return np.linalg.solve(gram, features.T @ np.eye(n_classes)[y]).T
