@@ -77,13 +77,15 @@ class InputDetector:
         self.lengths = np.zeros(len(self.components))
         self.folded = np.zeros(width)
         self.score = np.zeros(SCORE_SIZE)
+        self.onset = 0
         self._rest = np.zeros(width)
         self._test = self._new_test()
 
     def update(self, x: NDArray[np.float64]) -> str:
         """Take one input vector (NaN: missing) and return "stable", "warning" or "drift".
 
-        After "drift" the statistics adapt quickly again and no alarm comes within the next 100 samples.
+        With "drift", the attribute `onset` tells how many samples ago, this one included, the test's sum began to rise.
+        The statistics then adapt quickly again, and no alarm comes within the next 100 samples.
         """
         innovation = observe(
             x,
@@ -102,10 +104,12 @@ class InputDetector:
             return "stable"
         test = self._test
         test.update(innovation)
+        risen = test._sum_increase - test._min_increase
+        self.onset = self.onset + 1 if risen > 0.0 else 0
         if test.drift_detected:
             self.restart()
             return "drift"
-        return "warning" if test._sum_increase - test._min_increase > self.threshold / 2.0 else "stable"
+        return "warning" if risen > self.threshold / 2.0 else "stable"
 
     def restart(self) -> None:
         """Adapt quickly again and wait before the next alarm: new inputs have begun."""
@@ -123,7 +127,11 @@ class InputDetector:
 
     def export_state(self) -> dict[str, NDArray[np.float64]]:
         """Return everything it remembers as arrays of numbers."""
-        return {"test": export_numbers(self._test), **{name: getattr(self, name).copy() for name in _ARRAYS}}
+        return {
+            "test": export_numbers(self._test),
+            "onset": np.array([self.onset]),
+            **{name: getattr(self, name).copy() for name in _ARRAYS},
+        }
 
     def restore_state(self, arrays: Mapping[str, Any]) -> None:
         """Continue from what `export_state` returned.
@@ -139,3 +147,4 @@ class InputDetector:
                 raise CheckpointError(f"The saved state of the input detector lacks {name} or has it in another shape.")
             target[...] = saved
         restore_numbers(self._test, arrays["test"])
+        self.onset = int(arrays["onset"][0])

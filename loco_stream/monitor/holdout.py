@@ -1,0 +1,125 @@
+"""Withheld samples of one segment: never trained on, predicted again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.monitor.rows import RowCodec
+from loco_stream.rng import philox2x32
+
+__all__ = ["Draws", "Held", "HoldOut"]
+
+
+@dataclass(slots=True)
+class Held:
+    """One withheld sample: its position in the stream, its content, and whether the model gets it right.
+
+    A regression counts as right within `tolerance`, the usual error when the sample was withheld.
+    """
+
+    index: int
+    row: NDArray[np.float64]
+    extras: Mapping[Hashable, Any]
+    y: Any
+    tolerance: float = 0.0
+    hit: bool = False
+
+    def score(self, answer: Any) -> None:
+        """Keep whether `answer` is right."""
+        if self.tolerance > 0.0:
+            self.hit = answer is not None and abs(float(answer) - self.y) <= self.tolerance
+        else:
+            self.hit = bool(answer == self.y)
+
+
+class Draws:
+    """Uniform numbers in [0, 1) from the counter-based generator; key and counter are the whole state."""
+
+    def __init__(self, key: int, counter: int = 0) -> None:
+        self.key, self.counter = key, counter
+
+    def next(self) -> float:
+        """Return the next number."""
+        self.counter += 1
+        return float(int(philox2x32(self.key, self.counter)) >> 11) * 2.0**-53
+
+
+@dataclass(slots=True)
+class HoldOut:
+    """A uniform sample of at most `size` of a segment's candidates (Vitter's reservoir, 1985)."""
+
+    size: int
+    held: list[Held] = field(default_factory=list)
+    offered: int = 0  # candidates so far
+    cursor: int = 0  # whose turn it is to be predicted again
+
+    def offer(self, held: Held, draws: Draws) -> bool:
+        """Take `held` in, perhaps instead of another; False if it lost the draw and should be learned."""
+        self.offered += 1
+        if len(self.held) < self.size:
+            self.held.append(held)
+            return True
+        place = int(draws.next() * self.offered)
+        if place >= self.size:
+            return False
+        self.held[place] = held
+        return True
+
+    def split(self, since: int) -> HoldOut:
+        """Move the samples from index `since` on into a hold-out of their own: they belong to the next segment."""
+        later = HoldOut(self.size, [held for held in self.held if held.index >= since])
+        self.held = [held for held in self.held if held.index < since]
+        later.offered = len(later.held)
+        self.offered = max(len(self.held), self.offered - later.offered)
+        self.cursor = 0
+        return later
+
+    def absorb(self, older: HoldOut, draws: Draws) -> None:
+        """Pool with the hold-out of a merged segment; each side keeps its share of the candidates."""
+        total = max(1, self.offered + older.offered)
+        room = min(self.size, len(self.held) + len(older.held))
+        keep = min(len(older.held), max(room - len(self.held), round(room * older.offered / total)))
+        self.held = [*_subset(older.held, keep, draws), *_subset(self.held, room - keep, draws)]
+        self.offered = total
+        self.cursor = 0
+
+    def accuracy(self) -> tuple[float, int]:
+        """Return the share of right answers and the number of samples."""
+        n = len(self.held)
+        return (sum(held.hit for held in self.held) / n if n else float("nan")), n
+
+    def rescore(self, model: Any, codec: RowCodec, n: int) -> int:
+        """Let `model` predict the next `n` samples in turn; return how many that were."""
+        n = min(n, len(self.held))
+        if n == 0:
+            return 0
+        turn = [self.held[(self.cursor + i) % len(self.held)] for i in range(n)]
+        self.cursor = (self.cursor + n) % len(self.held)
+        for held, answer in zip(turn, _answers(model, codec, turn), strict=True):
+            held.score(answer)
+        return n
+
+
+def _answers(model: Any, codec: RowCodec, turn: Sequence[Held]) -> list[Any]:
+    """Return the model's predictions, through its array door where it has one and the samples are numbers."""
+    if hasattr(model, "predict_array") and not any(held.extras for held in turn):
+        X = np.full((len(turn), len(codec.names)), np.nan)
+        for row, held in zip(X, turn, strict=True):
+            row[: len(held.row)] = held.row
+        answers: list[Any] = model.predict_array(X, features=codec.names).tolist()
+        return answers
+    return [model.predict_one(codec.decode(held.row, held.extras)) for held in turn]
+
+
+def _subset(held: list[Held], n: int, draws: Draws) -> list[Held]:
+    """Return `n` of `held` at random."""
+    chosen = list(held)
+    for i in range(min(n, len(chosen) - 1)):
+        j = i + int(draws.next() * (len(chosen) - i))
+        chosen[i], chosen[j] = chosen[j], chosen[i]
+    return chosen[:n]

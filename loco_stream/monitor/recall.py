@@ -1,0 +1,48 @@
+"""Is this task known? The first samples after a change against the signatures of all earlier segments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.monitor.segment import RETURN, Segment
+from loco_stream.monitor.signature import Scale
+
+__all__ = ["Recall"]
+
+
+class Recall:
+    """Evidence for each earlier segment, gathered over the first labelled samples of a new one.
+
+    Parameters
+    ----------
+    n_candidates
+        Segments before the new one.
+    left
+        The task that just ended. If the errors rose, the concept is not that one; -1 rules out none.
+    """
+
+    def __init__(self, n_candidates: int, left: int) -> None:
+        self.n = 0
+        self.left = left
+        self.evidence = np.zeros((n_candidates, 2))  # summed distance, times the nearest class was right
+
+    def update(self, values: NDArray[np.float64], y: Any, scale: Scale, earlier: Sequence[Segment]) -> bool:
+        """Take one labelled sample; True once there are enough to decide."""
+        self.n += 1
+        for evidence, segment in zip(self.evidence, earlier, strict=True):
+            if segment.signature is not None and segment.task != self.left:
+                evidence += segment.signature.compare(values, y, scale)
+        return self.n >= RETURN
+
+    def decide(self, earlier: Sequence[Segment]) -> int | None:
+        """Return the task that fits best, or None if no known one does."""
+        fitting = []
+        for (distance, right), segment in zip((self.evidence / self.n).tolist(), earlier, strict=True):
+            known = segment.signature is not None and segment.task != self.left
+            if known and segment.signature.matches(self.n, distance, right):  # type: ignore[union-attr]
+                fitting.append((right, -distance, segment.task))
+        return max(fitting)[2] if fitting else None

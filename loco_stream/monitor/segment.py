@@ -1,0 +1,88 @@
+"""One stretch of the stream between two changes, and what is known of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from loco_stream.monitor.holdout import HoldOut
+from loco_stream.monitor.signature import Signature
+
+__all__ = ["EARLY", "RETURN", "Segment"]
+
+EARLY = 20  # scored samples that stand for "before training on it"
+RETURN = 100  # scored samples in which a returning task must prove itself
+_FAST = 1.0 / 50.0  # rate of the running accuracy that says "relearned"
+
+
+@dataclass(slots=True)
+class Segment:
+    """Counts of one segment. `start` and `end` are positions in the stream, `end` None while it runs.
+
+    `began` says what opened it: "start", "concept", "input" or "boundary". `classes` is the number of labels seen so
+    far when it began, of which one guess in `classes` is right by chance.
+    """
+
+    start: int
+    task: int
+    began: str
+    hold: HoldOut
+    signature: Signature | None = None
+    classes: int = 0
+    end: int | None = None
+    n: int = 0
+    hits: int = 0
+    early: list[int] = field(default_factory=list)  # the first hits, up to RETURN
+    running: float = math.nan  # running accuracy
+    end_accuracy: float = math.nan  # accuracy over the last samples before the end
+    goal: float = math.nan  # running accuracy at which a returned task counts as relearned
+    relearned: int | None = None  # samples from the start until then
+    returned: bool = False
+    update_energy: list[float] = field(default_factory=lambda: [0.0, 0.0])  # in protected directions, in all
+
+    def add(self, hit: bool) -> None:
+        """Count one scored sample."""
+        self.n += 1
+        self.hits += hit
+        if len(self.early) < RETURN:
+            self.early.append(int(hit))
+        self.running = float(hit) if math.isnan(self.running) else self.running + _FAST * (hit - self.running)
+        if self.relearned is None and self.running >= self.goal and self.n >= EARLY:
+            self.relearned = self.n
+
+    def came_back(self, task: int, end_accuracy: float) -> None:
+        """Take the segment as a return of `task`, which had `end_accuracy` when it was left."""
+        self.task, self.returned, self.goal = task, True, 0.9 * end_accuracy
+        running = math.nan
+        for n, hit in enumerate(self.early, 1):
+            running = float(hit) if math.isnan(running) else running + _FAST * (hit - running)
+            if running >= self.goal and n >= EARLY:
+                self.relearned = n
+                return
+
+    def accuracy(self) -> float | None:
+        """Return the prequential accuracy in this segment."""
+        return self.hits / self.n if self.n else None
+
+    def first_accuracy(self, n: int) -> float | None:
+        """Return the accuracy over the first `n` scored samples, None before so many."""
+        return sum(self.early[:n]) / n if len(self.early) >= n else None
+
+    def report(self, name: str, left_at: float) -> dict[str, Any]:
+        """Return what people want to know; `left_at` is the accuracy when this task was last left, or NaN."""
+        first, (protected, energy) = self.first_accuracy(RETURN), self.update_energy
+        drop = None if first is None or not self.returned or math.isnan(left_at) else first - left_at
+        return {
+            "task": name,
+            "start": self.start,
+            "end": self.end,
+            "began": self.began,
+            "returned": self.returned,
+            "n_samples": self.n,
+            "accuracy": self.accuracy(),
+            "held_out": len(self.hold.held),
+            "return_drop": drop,
+            "relearning_samples": self.relearned if self.returned else None,
+            "protected_update_share": protected / energy if energy > 0.0 else None,
+        }

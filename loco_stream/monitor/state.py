@@ -1,0 +1,202 @@
+"""The monitor in a checkpoint: plain values and arrays, and back."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.errors import CheckpointError, ConfigError
+from loco_stream.monitor.alarm import Alarm
+from loco_stream.monitor.holdout import Draws, Held, HoldOut
+from loco_stream.monitor.recall import Recall
+from loco_stream.monitor.segment import Segment
+from loco_stream.monitor.signature import Signature
+
+if TYPE_CHECKING:
+    from loco_stream.monitor.inputs import InputView
+    from loco_stream.monitor.tasks import TaskMonitor
+    from loco_stream.monitor.timeline import Timeline
+
+__all__ = ["export_monitor", "restore_monitor"]
+
+Arrays = dict[str, NDArray[Any]]
+_SCALARS = ("_credit", "_calls", "_turn", "_n_drifts", "_value")
+_SEGMENT = (
+    *("start", "task", "began", "classes", "end", "n", "hits", "early", "running", "end_accuracy", "goal"),
+    *("relearned", "returned", "update_energy"),
+)
+
+
+def export_monitor(monitor: TaskMonitor) -> tuple[dict[str, Any], Arrays]:
+    """Return everything a monitor remembers."""
+    fresh = monitor._fresh
+    config: dict[str, Any] = {
+        "settings": dict(monitor.settings),
+        **{name: plain(getattr(monitor, name)) for name in _SCALARS},
+        "states": dict(monitor._states),
+        "labels": sorted(map(plain, monitor._labels), key=repr),
+        "draws": [monitor._draws.key, monitor._draws.counter],
+        "rate": [monitor._rate.n, monitor._rate.quantile],
+        "last": [monitor._last[0], plain(monitor._last[1])],
+        "fresh": None if fresh is None else fresh.index,
+        "drifts": [asdict(alarm) for alarm in monitor._drifts],
+        "columns": list(monitor._codec.names),
+        "inputs": len(monitor._view._row),
+    }
+    arrays = prefixed("concept", monitor._concept.export_state())
+    arrays |= _export_view(monitor._view)
+    timeline, timeline_arrays = _export_timeline(monitor._timeline)
+    return {**config, "timeline": timeline}, {**arrays, **timeline_arrays}
+
+
+def restore_monitor(monitor: TaskMonitor, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Make `monitor` continue from what `export_monitor` returned; it stays as it is if that is damaged."""
+    try:
+        fresh = type(monitor)(**config["settings"])
+        for name in _SCALARS:
+            setattr(fresh, name, config[name])
+        fresh._states = dict(config["states"])
+        fresh._labels = set(config["labels"])
+        fresh._draws = Draws(*config["draws"])
+        fresh._rate.n, fresh._rate.quantile = config["rate"]
+        fresh._last = (config["last"][0], config["last"][1])
+        fresh._drifts = deque((Alarm(**alarm) for alarm in config["drifts"]), maxlen=fresh._drifts.maxlen)
+        fresh._codec.restore(config["columns"])
+        fresh._concept.restore_state(part("concept", arrays))
+        _restore_view(fresh._view, config["inputs"], arrays)
+        _restore_timeline(fresh._timeline, config["timeline"], arrays)
+        fresh._timeline.draws = fresh._draws
+        held = [held for held in fresh._timeline.running.hold.held if held.index == config["fresh"]]
+        fresh._fresh = held[0] if held else None
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        if isinstance(error, ConfigError):
+            raise CheckpointError(f"The saved monitor has settings this release refuses: {error}") from error
+        raise CheckpointError(f"The saved state of the monitor is not complete: {error!r}.") from error
+    monitor.__dict__.update(fresh.__dict__)
+
+
+def _export_view(view: InputView) -> Arrays:
+    arrays = {"view/side": view.side_mean.copy(), **prefixed("view/scale", view.scale.export_state())}
+    if view.detector is not None:
+        arrays |= prefixed("view/detector", view.detector.export_state())
+        arrays |= prefixed("view/protected", view.protected.export_state())
+    return arrays
+
+
+def _restore_view(view: InputView, n_features: int, arrays: Mapping[str, NDArray[Any]]) -> None:
+    view.side_mean = arrays["view/side"].copy()
+    if not n_features:
+        return
+    view.prepare(n_features)
+    view.scale.restore_state(part("view/scale", arrays))
+    if view.detector is not None:
+        view.detector.restore_state(part("view/detector", arrays))
+        view.protected.restore_state(part("view/protected", arrays))
+
+
+def _export_timeline(timeline: Timeline) -> tuple[dict[str, Any], Arrays]:
+    arrays: Arrays = {"hits": np.array(timeline.hits, dtype=np.int64).reshape(-1, 2)}
+    segments = []
+    for i, segment in enumerate(timeline.segments):
+        held, held_arrays = _export_hold(segment.hold)
+        entry = {name: plain(getattr(segment, name)) for name in _SEGMENT}
+        signature = segment.signature
+        if signature is not None:
+            entry["labels"] = [plain(label) for label in signature.labels]
+            held_arrays |= {
+                "counts": signature.counts.copy(),
+                "means": signature.means.copy(),
+                "own": signature.own.copy(),
+            }
+        segments.append({**entry, "hold": held})
+        arrays |= prefixed(f"segment/{i}", held_arrays)
+    recall = timeline.recall
+    if recall is not None:
+        arrays["recall"] = recall.evidence.copy()
+    config = {
+        "segments": segments,
+        "names": [[task, name] for task, name in timeline.names.items()],
+        "counters": [timeline.n_tasks, timeline.n_merged, timeline.row_due],
+        "recall": None if recall is None else [recall.n, recall.left],
+        "rows": [list(row) for row in timeline.matrix.rows],
+        "counts": [list(row) for row in timeline.matrix.counts],
+    }
+    return config, arrays
+
+
+def _restore_timeline(timeline: Timeline, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    timeline.hits.extend((index, hit) for index, hit in arrays["hits"].tolist())
+    timeline.segments = []
+    for i, entry in enumerate(config["segments"]):
+        own = part(f"segment/{i}", arrays)
+        hold = _restore_hold(HoldOut(timeline.holdout), entry["hold"], own)
+        segment = Segment(hold=hold, **{name: entry[name] for name in _SEGMENT})
+        segment.early, segment.update_energy = list(segment.early), list(segment.update_energy)
+        if "labels" in entry:
+            segment.signature = Signature(own["means"].shape[1])
+            segment.signature.labels = {label: slot for slot, label in enumerate(entry["labels"])}
+            segment.signature.counts, segment.signature.means = own["counts"].copy(), own["means"].copy()
+            segment.signature.own = own["own"].copy()
+        timeline.segments.append(segment)
+    timeline.names = {task: name for task, name in config["names"]}  # noqa: C416 (dict() takes no lists of lists here)
+    timeline.n_tasks, timeline.n_merged, timeline.row_due = config["counters"]
+    if config["recall"] is not None:
+        timeline.recall = Recall(0, config["recall"][1])
+        timeline.recall.n, timeline.recall.evidence = config["recall"][0], arrays["recall"].copy()
+    timeline.matrix.rows = [list(row) for row in config["rows"]]
+    timeline.matrix.counts = [list(row) for row in config["counts"]]
+
+
+def _export_hold(hold: HoldOut) -> tuple[dict[str, Any], Arrays]:
+    width = max((len(held.row) for held in hold.held), default=0)
+    rows = np.full((len(hold.held), width), np.nan)
+    for row, held in zip(rows, hold.held, strict=True):
+        row[: len(held.row)] = held.row
+    numbers = [(held.index, held.hit, len(held.row)) for held in hold.held]
+    config = {
+        "counters": [hold.offered, hold.cursor],
+        "y": [plain(held.y) for held in hold.held],
+        "extras": [[[name, plain(value)] for name, value in held.extras.items()] for held in hold.held],
+    }
+    arrays: Arrays = {
+        "rows": rows,
+        "numbers": np.array(numbers, dtype=np.int64).reshape(-1, 3),
+        "tolerance": np.array([held.tolerance for held in hold.held]),
+    }
+    return config, arrays
+
+
+def _restore_hold(hold: HoldOut, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> HoldOut:
+    hold.offered, hold.cursor = config["counters"]
+    hold.held = [
+        Held(index, row[:width].copy(), dict(map(tuple, extras)), y, tolerance, bool(hit))
+        for row, (index, hit, width), tolerance, y, extras in zip(
+            arrays["rows"],
+            arrays["numbers"].tolist(),
+            arrays["tolerance"].tolist(),
+            config["y"],
+            config["extras"],
+            strict=True,
+        )
+    ]
+    return hold
+
+
+def prefixed(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+    """Return `arrays` under names in one folder."""
+    return {f"{prefix}/{name}": array for name, array in arrays.items()}
+
+
+def part(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+    """Return the arrays of one folder under their own names."""
+    return {name.removeprefix(f"{prefix}/"): a for name, a in arrays.items() if name.startswith(f"{prefix}/")}
+
+
+def plain(value: Any) -> Any:
+    """Return numpy scalars as Python's own."""
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,367 @@
+"""The task monitor: finds tasks, withholds a few samples of each, and measures forgetting while the stream runs."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.drift import ConceptDetector, ErrorRate
+from loco_stream.errors import ConfigError
+from loco_stream.monitor.alarm import Alarm
+from loco_stream.monitor.holdout import Draws, Held
+from loco_stream.monitor.inputs import InputView
+from loco_stream.monitor.matrix import measures, standard_error
+from loco_stream.monitor.rows import RowCodec
+from loco_stream.monitor.segment import EARLY
+from loco_stream.monitor.state import export_monitor, restore_monitor
+from loco_stream.monitor.timeline import Timeline
+from loco_stream.rng import derive_key
+
+__all__ = ["TaskMonitor"]
+
+_PURPOSE = 8  # of the key that draws hold-outs
+_BATCH = 8  # predictions a call otherwise
+_MAX_LABELS = 10_000  # labels counted to know what chance is
+_MAX_DRIFTS = 1000  # alarms kept for the report
+
+
+class TaskMonitor:
+    """Watch a stream for changes, cut it into segments, and keep the accuracy matrix of a continual learner.
+
+    Errors are tested by one of river's detectors, inputs by a label-free one; both alarms within `min_segment` samples
+    count as one change. Of each segment a few samples are withheld from training and predicted again in turn, so that
+    rows of the accuracy matrix appear as the stream runs. A segment whose first hundred samples look like an earlier
+    one (class means of the inputs) is named after it.
+
+    Parameters
+    ----------
+    detector, detector_options
+        River's detector on the 0/1 error, by name, and its keyword arguments; see
+        `loco_stream.drift.ConceptDetector`. For regression an error counts if it is larger than four in five usually
+        are.
+    inputs
+        Whether the inputs are watched too.
+    tasks
+        "auto": alarms cut the stream. "given": only `begin_task` does. "none": nothing does. "column:NAME": a new
+        value of feature NAME does, and the value is the task's name.
+    holdout
+        Samples withheld a segment at most. 200 give a standard error of 3 points. 0 stores no sample: then there is no
+        accuracy matrix, and `tasks` in the report carries what can be known without.
+    share
+        Probability with which a sample is withheld until the hold-out is full; then it falls like in a reservoir.
+    rescore_every
+        One withheld sample is predicted for so many samples of the stream, on average. Half of this work goes round
+        in turn, half is saved for the end of a segment, whose row should be of one model.
+    max_segments
+        Segments remembered; beyond, the oldest is merged into the next one of its task, or its neighbour.
+    min_segment
+        Scored samples before an alarm may open another segment.
+    task
+        "classification" or "regression".
+    seed
+        Draws the withheld samples.
+
+    Raises
+    ------
+    ConfigError
+        A setting is out of its range.
+
+    Examples
+    --------
+    >>> from loco_stream import TaskMonitor
+    >>> monitor = TaskMonitor(holdout=0)
+    >>> for i in range(3000):
+    ...     y = i % 2
+    ...     y_pred = y if i < 2000 or i > 2200 else 1 - y
+    ...     for alarm in monitor.update(y, y_pred, {"a": float(y)}, i):
+    ...         if alarm.state == "drift":
+    ...             print(alarm)
+    the concept changed at sample 2000, noticed at 2004 (HDDMA)
+    >>> [(task["start"], task["end"]) for task in monitor.report()["tasks"]]
+    [(0, 2000), (2000, None)]
+    """
+
+    def __init__(
+        self,
+        detector: str = "HDDMA",
+        detector_options: Mapping[str, Any] | None = None,
+        inputs: bool = True,
+        tasks: str = "auto",
+        holdout: int = 200,
+        share: float = 0.02,
+        rescore_every: int = 4,
+        max_segments: int = 16,
+        min_segment: int = 200,
+        task: str = "classification",
+        seed: int = 0,
+    ) -> None:
+        _check(tasks, holdout, share, rescore_every, max_segments, min_segment, task)
+        self.settings: dict[str, Any] = {
+            "detector": detector,
+            "detector_options": dict(detector_options or {}),
+            "inputs": inputs,
+            "tasks": tasks,
+            "holdout": holdout,
+            "share": share,
+            "rescore_every": rescore_every,
+            "max_segments": max_segments,
+            "min_segment": min_segment,
+            "task": task,
+            "seed": seed,
+        }
+        self._tasks, self._share, self._task = tasks, share, task
+        self._column: Hashable = tasks.removeprefix("column:") if tasks.startswith("column:") else None
+        self._value: Any = None  # of the column
+        self._concept = ConceptDetector(detector, detector_options)
+        self._rate = ErrorRate()
+        self._codec = RowCodec()
+        self._view = InputView(watch=inputs, seed=seed)
+        self._draws = Draws(derive_key(seed, _PURPOSE))
+        self._timeline = Timeline(holdout, max_segments, self._draws)
+        self._labels: set[Any] = set()
+        self._credit = 0.0  # predictions saved up
+        self._calls = self._turn = 0
+        self._states = {"concept": "stable", "input": "stable"}
+        self._n_drifts = 0
+        self._drifts: deque[Alarm] = deque(maxlen=_MAX_DRIFTS)
+        self._last: tuple[int, Any] = (-1, None)  # index and answer of the last scored sample
+        self._fresh: Held | None = None  # withheld, its first answer not seen yet
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether samples are withheld at all."""
+        return bool(self.settings["holdout"])
+
+    # ---- what the engine calls, once a sample -------------------------------------------------------------------
+
+    def update(self, y: Any, y_pred: Any, x: Mapping[Hashable, Any] | None, index: int) -> list[Alarm]:
+        """Take one answer and return what it gives cause to say.
+
+        Parameters
+        ----------
+        y
+            The label; None if it is not known (yet): then only the inputs are looked at.
+        y_pred
+            What the model said before learning the sample.
+        x
+            The sample; None if its inputs were looked at before, when it arrived without a label.
+        index
+            Its position in the stream, from 0; never falling.
+        """
+        alarms: list[Alarm] = []
+        values = None
+        if x is not None:
+            if self._column is not None:
+                self._follow_column(x, index)
+            row, _ = self._codec.encode(x)
+            values = self._view.look(row)
+            self._judge("input", "energy", self._view.update(), self._view.onset, index, alarms)
+        if y is not None and y_pred is not None:
+            hit = self._score(y, y_pred, index)
+            self._judge(
+                "concept", self._concept.name, self._concept.update(1 - hit), self._concept.onset, index, alarms
+            )
+            if not hit:
+                self._view.add_update_energy(self._timeline.running.update_energy)
+        if y is not None and values is not None:
+            self._recognise(values, y, index, alarms)
+        return alarms
+
+    def hold_out(self, x: Mapping[Hashable, Any], y: Any, index: int) -> bool:
+        """Return whether this sample is withheld from training, and keep it if so."""
+        if not self.holds_out or self._draws.next() >= self._share:
+            return False
+        row, extras = self._codec.encode(x)
+        tolerance = max(self._rate.quantile, 1e-300) if self._task == "regression" else 0.0
+        held = Held(index, row, extras, float(y) if tolerance else y, tolerance)
+        if self._last[0] == index:
+            held.score(self._last[1])
+        else:
+            self._fresh = held
+        return self._timeline.running.hold.offer(held, self._draws)
+
+    def rescore(self, model: Any) -> None:
+        """Let `model` predict some withheld samples again: those the savings allow after a change, 8 now and then."""
+        if not self.holds_out:
+            return
+        self._calls += 1
+        limit = self.settings["holdout"] * self.settings["max_segments"]
+        self._credit = min(limit, self._credit + 1.0 / self.settings["rescore_every"])
+        if self._timeline.row_due:
+            self._credit -= self._timeline.measure_row(model, self._codec, self._credit)
+        elif self._calls % (2 * _BATCH * self.settings["rescore_every"]) == 0:
+            segments = self._timeline.segments
+            self._turn = (self._turn + 1) % len(segments)
+            self._credit -= segments[self._turn].hold.rescore(model, self._codec, _BATCH)
+
+    def begin_task(self, name: str | None = None, index: int | None = None) -> None:
+        """Say that a new task begins with the sample at `index` (default: the next one).
+
+        Parameters
+        ----------
+        name
+            Of the task. A name used before means that this task is back.
+        index
+            Position in the stream of its first sample.
+        """
+        at = self._last[0] + 1 if index is None else index
+        self._concept.restart()
+        self._view.restart()
+        if self._timeline.running.n:
+            self._cut(at, "boundary")
+            self._tell(Alarm(at, "boundary", "given", "drift", at, name or ""))
+        if name is not None:
+            self._timeline.name(name)
+
+    # ---- what it says -------------------------------------------------------------------------------------------
+
+    def report(self) -> dict[str, Any]:
+        """Return drifts, tasks, the accuracy matrix and its measures, with standard errors.
+
+        Returns
+        -------
+        dict
+            drifts (at most the last 1000: at, since, kind, detector, task), n_drifts, tasks (one entry a segment),
+            accuracy_matrix and accuracy_matrix_se (segments x segments, None where not measured; the last row is the
+            running segment as last measured), average_accuracy, forgetting, backward_transfer, forward_transfer, each
+            with its standard error under the name + "_se", None without measurements. Forward transfer is estimated:
+            accuracy on the first 20 samples of a segment minus chance.
+        """
+        timeline = self._timeline
+        R, counts = timeline.matrix.with_row([segment.hold.accuracy() for segment in timeline.segments])
+        transfer, transfer_se = self._forward_transfer()
+        holds_out = self.holds_out
+        return {
+            "drifts": [
+                {"at": a.at, "since": a.since, "kind": a.kind, "detector": a.detector, "task": a.task}
+                for a in self._drifts
+            ],
+            "n_drifts": self._n_drifts,
+            "tasks": timeline.reports(),
+            "n_merged_segments": timeline.n_merged,
+            "accuracy_matrix": _with_none(R) if holds_out else [],
+            "accuracy_matrix_se": _with_none(standard_error(R, counts)) if holds_out else [],
+            **measures(R, counts),
+            "forward_transfer": transfer,
+            "forward_transfer_se": transfer_se,
+        }
+
+    def export_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return everything remembered as plain values and arrays.
+
+        Raises
+        ------
+        CheckpointError
+            The chosen detector cannot be carried by a checkpoint.
+        """
+        return export_monitor(self)
+
+    def restore_state(self, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Continue from what `export_state` returned, settings included.
+
+        Raises
+        ------
+        CheckpointError
+            The state is not complete.
+        """
+        restore_monitor(self, config, arrays)
+
+    # ---- how ----------------------------------------------------------------------------------------------------
+
+    def _score(self, y: Any, y_pred: Any, index: int) -> int:
+        """Count one answer and return whether it was right."""
+        if self._task == "regression":
+            hit = 1 - self._rate.update(abs(float(y) - float(y_pred)))
+        else:
+            hit = int(bool(y == y_pred))
+            if len(self._labels) < _MAX_LABELS:
+                self._labels.add(y)
+        self._last = (index, y_pred)
+        if self._fresh is not None and self._fresh.index == index:
+            self._fresh.score(y_pred)
+        self._fresh = None
+        self._timeline.add(hit, index)
+        return hit
+
+    def _judge(self, kind: str, detector: str, state: str, onset: int, index: int, alarms: list[Alarm]) -> None:
+        """Say once that a warning began, and act on a drift."""
+        previous, self._states[kind] = self._states[kind], state
+        if state == previous or state == "stable":
+            return
+        since = max(0, index + 1 - onset) if state == "drift" else index
+        alarm = Alarm(index, kind, detector, state, since)
+        alarms.append(alarm)
+        if state == "drift":
+            self._tell(alarm)
+            running = self._timeline.running
+            if self._tasks == "auto" and running.n >= self.settings["min_segment"]:
+                self._cut(max(since, running.start + 1), kind)
+
+    def _tell(self, alarm: Alarm) -> None:
+        self._n_drifts += 1
+        self._drifts.append(alarm)
+
+    def _cut(self, at: int, began: str) -> None:
+        """End the running segment and begin the next at position `at` of the stream."""
+        self._timeline.cut(at, began, len(self._labels))
+        self._view.close_segment()
+
+    def _recognise(self, values: NDArray[np.float64], y: Any, index: int, alarms: list[Alarm]) -> None:
+        """Take one labelled sample into the signature of its segment, and say so if the task turns out to be known."""
+        label = self._view.side(y) if self._task == "regression" else y
+        name = self._timeline.recognise(values, label, self._view.scale)
+        if name is not None:
+            running = self._timeline.running
+            alarms.append(Alarm(index, running.began, "signature", "return", running.start, name))
+
+    def _follow_column(self, x: Mapping[Hashable, Any], index: int) -> None:
+        """Begin a task whenever the task column has a new value."""
+        if self._column not in x:
+            raise ConfigError(f"tasks='column:{self._column}' needs a feature of that name, got {sorted(map(str, x))}.")
+        value = x[self._column]
+        if value != self._value:
+            self._value = value
+            self.begin_task(str(value), index)
+
+    def _forward_transfer(self) -> tuple[float | None, float | None]:
+        """Return the mean of first accuracy minus chance over all segments but the first."""
+        gains, squared = [], []
+        for segment in self._timeline.segments[1:]:
+            first = segment.first_accuracy(EARLY)
+            if first is not None and segment.classes and self._task == "classification":
+                gains.append(first - 1.0 / segment.classes)
+                squared.append(float(standard_error(np.array(first), np.array(EARLY))) ** 2)
+        if not gains:
+            return None, None
+        return sum(gains) / len(gains), math.sqrt(sum(squared)) / len(gains)
+
+
+def _with_none(matrix: NDArray[np.float64]) -> list[list[float | None]]:
+    """Return nested lists with None where a value is missing, as JSON has no NaN."""
+    return [[None if math.isnan(value) else value for value in row] for row in matrix.tolist()]
+
+
+def _check(
+    tasks: str, holdout: int, share: float, rescore_every: int, max_segments: int, min_segment: int, task: str
+) -> None:
+    """Raise what is wrong with the settings."""
+    if tasks not in ("auto", "given", "none") and not (tasks.startswith("column:") and tasks != "column:"):
+        raise ConfigError(f"tasks must be auto, given, none or column:NAME, got {tasks!r}.")
+    if task not in ("classification", "regression"):
+        raise ConfigError(f"task must be classification or regression, got {task!r}.")
+    if holdout < 0:
+        raise ConfigError(f"holdout must be 0 or more samples, got {holdout}.")
+    if not 0.0 < share < 1.0:
+        raise ConfigError(f"share must be in (0, 1), got {share}.")
+    for name, value, least in (
+        ("rescore_every", rescore_every, 1),
+        ("max_segments", max_segments, 2),
+        ("min_segment", min_segment, 1),
+    ):
+        if value < least:
+            raise ConfigError(f"{name} must be at least {least}, got {value}.")

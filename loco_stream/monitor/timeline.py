@@ -1,0 +1,157 @@
+"""The segments of a stream in order: opened, closed, named, recognised, merged."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.monitor.holdout import Draws, HoldOut
+from loco_stream.monitor.matrix import AccuracyMatrix
+from loco_stream.monitor.recall import Recall
+from loco_stream.monitor.rows import RowCodec
+from loco_stream.monitor.segment import Segment
+from loco_stream.monitor.signature import Scale, Signature
+
+__all__ = ["Timeline"]
+
+_END = 200  # scored samples that give the accuracy at the end of a segment
+_MEMORY = 1024  # hits kept, so that the samples between a change and its alarm can be told apart
+
+
+class Timeline:
+    """Segments with their hold-outs, the rows of R measured at their ends, and the tasks they belong to.
+
+    Parameters
+    ----------
+    holdout
+        Samples withheld a segment at most.
+    max_segments
+        Segments kept before the oldest is merged into another.
+    draws
+        Random numbers for merging hold-outs.
+    """
+
+    def __init__(self, holdout: int, max_segments: int, draws: Draws) -> None:
+        self.holdout, self.max_segments, self.draws = holdout, max_segments, draws
+        self.matrix = AccuracyMatrix()
+        self.hits: deque[tuple[int, int]] = deque(maxlen=_MEMORY)
+        self.names: dict[int, str] = {}
+        self.n_tasks = self.n_merged = 0
+        self.recall: Recall | None = None
+        self.row_due = False  # a segment has ended and its row is not measured yet
+        self.segments = [Segment(0, self._new_task(), "start", HoldOut(holdout))]
+
+    @property
+    def running(self) -> Segment:
+        """The segment that has not ended."""
+        return self.segments[-1]
+
+    def add(self, hit: int, index: int) -> None:
+        """Count one scored sample."""
+        self.hits.append((index, hit))
+        self.running.add(bool(hit))
+
+    def cut(self, at: int, began: str, n_classes: int) -> None:
+        """End the running segment and begin another at position `at` of the stream.
+
+        Samples already counted or withheld from there on move to the new one: an alarm comes late.
+        """
+        if self.row_due:
+            self.close_row()
+        old = self.running
+        old.end = at
+        before = [hit for index, hit in self.hits if old.start <= index < at][-_END:]
+        old.end_accuracy = sum(before) / len(before) if before else math.nan
+        new = Segment(at, self._new_task(), began, old.hold.split(at), classes=n_classes)
+        for _, hit in (pair for pair in self.hits if pair[0] >= at):
+            new.add(bool(hit))
+            old.n, old.hits = old.n - 1, old.hits - hit
+        self.segments.append(new)
+        self.recall = Recall(len(self.segments) - 1, old.task if began == "concept" else -1)
+        self.row_due = True
+
+    def measure_row(self, model: Any, codec: RowCodec, budget: float) -> int:
+        """Let `model` predict equal parts of all hold-outs, `budget` samples together, and close the row."""
+        holds = [segment.hold for segment in self.segments[:-1]]
+        total = sum(len(hold.held) for hold in holds)
+        part = min(1.0, budget / total) if total else 0.0
+        done = sum(hold.rescore(model, codec, math.ceil(part * len(hold.held))) for hold in holds)
+        self.close_row()
+        return done
+
+    def close_row(self) -> None:
+        """Write the row of the segment that ended, from the last answers to each hold-out."""
+        self.matrix.close([segment.hold.accuracy() for segment in self.segments[:-1]])
+        self.row_due = False
+        if len(self.segments) > self.max_segments:
+            self._merge_oldest()
+
+    def name(self, name: str) -> None:
+        """Give the running segment's task the user's name, or find the task that has it."""
+        known = [task for task, other in self.names.items() if other == name and task != self.running.task]
+        if known:
+            self.return_to(known[0])
+        else:
+            self.names[self.running.task] = name
+        self.recall = None
+
+    def return_to(self, task: int) -> None:
+        """Take the running segment as another visit of `task`."""
+        left = [segment.end_accuracy for segment in self.segments[:-1] if segment.task == task]
+        if self.running.task == self.n_tasks - 1:
+            self.n_tasks -= 1
+            del self.names[self.running.task]
+        self.running.came_back(task, left[-1] if left else math.nan)
+
+    def recognise(self, values: NDArray[np.float64], label: Any, scale: Scale) -> str | None:
+        """Learn what the running segment looks like; return the task's name once it turns out to be known."""
+        if self.running.signature is None:
+            self.running.signature = Signature(len(values))
+        self.running.signature.update(values, label, scale)
+        recall, earlier = self.recall, self.segments[:-1]
+        if recall is None or not recall.update(values, label, scale, earlier):
+            return None
+        self.recall = None
+        task = recall.decide(earlier)
+        if task is None:
+            return None
+        self.return_to(task)
+        return self.names[task]
+
+    def reports(self) -> list[dict[str, Any]]:
+        """Return one entry a segment."""
+        left: dict[int, float] = {}
+        entries = []
+        for segment in self.segments:
+            entries.append(segment.report(self.names[segment.task], left.get(segment.task, math.nan)))
+            left[segment.task] = segment.end_accuracy
+        return entries
+
+    def _new_task(self) -> int:
+        task = self.n_tasks
+        self.names[task] = f"task {task}"
+        self.n_tasks += 1
+        return task
+
+    def _merge_oldest(self) -> None:
+        """Pool the oldest segment with the next one of its task, or with its neighbour."""
+        oldest, *others = self.segments
+        target = next((k for k, other in enumerate(others[:-1]) if other.task == oldest.task), 0)
+        into = others[target]
+        self.matrix.merge(target + 1)
+        into.hold.absorb(oldest.hold, self.draws)
+        into.n, into.hits = into.n + oldest.n, into.hits + oldest.hits
+        if target == 0:
+            into.start = oldest.start
+        if into.task == oldest.task and oldest.signature is not None and into.signature is not None:
+            into.signature.absorb(oldest.signature)
+        if self.recall is not None:
+            self.recall.evidence = self.recall.evidence[1:]
+        self.segments = others
+        self.n_merged += 1
+        alive = {segment.task for segment in others}
+        self.names = {task: name for task, name in self.names.items() if task in alive}
