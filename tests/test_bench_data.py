@@ -8,7 +8,7 @@ import pytest
 from loco_stream.bench import data, scenarios
 from loco_stream.errors import ConfigError, SourceError
 
-# name -> rows, features, classes, sum of squares of X, sum of codes by position; a change of a generator or an order moves the sums
+# name -> rows, features, classes, sum of squares of X, sum of codes by position
 _SUMS = {
     "Phishing": (1250, 9, 2, 4678.5, 429543),
     "Bananas": (5300, 2, 2, 10598.00037435711, 6326235),

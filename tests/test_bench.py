@@ -1,0 +1,206 @@
+"""Every bench runs end to end in small, continues where it stopped, and its results become one document."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from importlib.util import find_spec
+
+import pytest
+from click.testing import CliRunner
+
+from loco_stream.bench import BENCHES, contenders
+from loco_stream.bench.grid import Grid
+from loco_stream.bench.machine import fingerprint, record
+from loco_stream.bench.runs import Results, Run
+from loco_stream.errors import ConfigError
+
+
+def _command(name):
+    module, _, attribute = BENCHES[name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def _run(name, out, *arguments):
+    result = CliRunner().invoke(_command(name), [*arguments, *([] if name == "report" else ["--out", str(out)])])
+    if result.exception is not None:
+        raise result.exception
+    return result.output
+
+
+def _saved(out, name):
+    return json.loads((out / f"{name}.json").read_text())
+
+
+@pytest.fixture(autouse=True)
+def _no_data(monkeypatch):
+    monkeypatch.delenv("LOCO_STREAM_DATA", raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.mark.parametrize("name", BENCHES)
+def test_help_teaches_by_example(name):
+    text = CliRunner().invoke(_command(name), ["--help"]).output
+    assert f"loco-stream bench {name}" in text
+
+
+def test_benches_are_not_imported_with_the_package():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, loco_stream, loco_stream.bench; print([m for m in sys.modules if 'bench.' in m or 'numba' in m])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+def test_streams_continues_and_draws(tmp_path):
+    arguments = ("--streams", "Phishing,Bananas", "--only", "no-change,SLDA", "--seeds", "2")
+    text = _run("streams", tmp_path, *arguments)
+    saved = _saved(tmp_path, "streams")
+    assert set(saved["runs"]) == {f"{s}/{c}/0" for s in ("Phishing", "Bananas") for c in ("no-change", "SLDA")}
+    assert saved["runs"]["Phishing/SLDA/0"]["accuracy"] == pytest.approx(0.894, abs=0.005)
+    assert "SLDA" in text
+    assert (tmp_path / "streams.png").stat().st_size > 1000
+    stamp = saved["runs"]["Phishing/SLDA/0"]["cpu_seconds"]
+    assert "4 of 4 results are already" in _run("streams", tmp_path, *arguments)
+    assert _saved(tmp_path, "streams")["runs"]["Phishing/SLDA/0"]["cpu_seconds"] == stamp
+    assert "already" not in _run("streams", tmp_path, *arguments, "--fresh")
+
+
+def test_streams_names_what_is_not_here(tmp_path):
+    text = _run("streams", tmp_path, "--streams", "Phishing,NOAA", "--only", "majority")
+    assert "left out: NOAA is not here" in text
+    with pytest.raises(ConfigError, match="--streams names 'Phish'; allowed are Phishing"):
+        _run("streams", tmp_path, "--streams", "Phish")
+
+
+def test_results_do_not_depend_on_the_number_of_processes(tmp_path):
+    arguments = ("--streams", "ImageSegments", "--only", "MLP .05,SLDA", "--seeds", "2")
+    accuracies = []
+    for jobs in ("1", "2"):
+        _run("streams", tmp_path / jobs, *arguments, "--jobs", jobs)
+        runs = _saved(tmp_path / jobs, "streams")["runs"]
+        accuracies.append({key: run["accuracy"] for key, run in runs.items()})
+    assert accuracies[0] == accuracies[1]
+    assert len(accuracies[0]) == 3
+
+
+def test_speed_quotes_ratios(tmp_path):
+    text = _run("speed", tmp_path, "--only", "LogReg,ARF10,MLP .05", "--samples", "100", "--repeats", "1")
+    assert "(1.0x)" in text
+    assert "Phishing (9 features)" in text
+
+
+def test_continual_without_mnist(tmp_path):
+    text = _run("continual", tmp_path, "--only", "MLP .05,SLDA", "--share", "0.3", "--seeds", "1")
+    assert "left out: split MNIST, permuted MNIST, rotated MNIST: MNIST is not here" in text
+    runs = _saved(tmp_path, "continual")["runs"]
+    assert len(runs["A-B-A-B labels/SLDA/0"]["returns"]) == 2
+    digits = {c: runs[f"class-incremental digits/{c}/0"] for c in ("MLP .05", "SLDA")}
+    assert digits["SLDA"]["average_accuracy"] > digits["MLP .05"]["average_accuracy"] + 0.2
+    assert digits["MLP .05"]["forgetting"] > 0.3
+    assert len(digits["SLDA"]["accuracy_matrix"]) == 5
+
+
+def test_regression(tmp_path):
+    text = _run("regression", tmp_path, "--streams", "ChickWeights", "--only", "no-change,LinearRegression")
+    run = _saved(tmp_path, "regression")["runs"]["ChickWeights/no-change/0"]
+    assert run["mae"] == pytest.approx(31.53, abs=0.01)
+    assert "MAE" in text
+
+
+def test_mnist_falls_back_to_digits(tmp_path):
+    text = _run("mnist", tmp_path, "--only", "SLDA", "--samples", "300", "--test", "100", "--seeds", "1")
+    assert "digits, one pass over 300 samples" in text
+
+
+def test_soak_keeps_tenths(tmp_path):
+    text = _run("soak", tmp_path, "--only", "MLP .05", "--samples", "10000")
+    tenths = _saved(tmp_path, "soak")["runs"]["RBFd1e-4/MLP .05/0"]["tenths"]
+    assert len(tenths) == 10
+    assert all(tenth["finite"] for tenth in tenths)
+    assert "last tenth against the first" in text
+
+
+def test_report_holds_every_table(tmp_path):
+    _run("regression", tmp_path, "--streams", "ChickWeights", "--only", "no-change")
+    _run("streams", tmp_path, "--streams", "Phishing", "--only", "majority")
+    target = tmp_path / "deep" / "RESULTS.md"
+    _run("report", tmp_path, "--results", str(tmp_path), "--output", str(target))
+    text = target.read_text()
+    assert text.index("## streams") < text.index("## regression")
+    for wanted in ("command:", "versions: ", "machine: ", "| majority |", "| no-change |"):
+        assert wanted in text
+    with pytest.raises(ConfigError, match="no results in"):
+        _run("report", tmp_path, "--results", str(tmp_path / "nothing"))
+
+
+def test_results_refuse_a_foreign_file(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text("[1, 2]")
+    with pytest.raises(ConfigError, match="does not hold bench results"):
+        Results(path)
+    assert path.read_text() == "[1, 2]"
+
+
+def test_changed_code_is_measured_again(tmp_path):
+    results = Results(tmp_path / "x.json")
+    results.add(Run("a", dict, code="1"), {"value": 1})
+    again = Results(tmp_path / "x.json")
+    assert again.has(Run("a", dict, code="1"))
+    assert not again.has(Run("a", dict, code="2"))
+    assert not again.has(Run("b", dict, code="1"))
+
+
+def test_record_and_fingerprint():
+    found = record()
+    assert {"command", "commit", "versions", "machine", "date"} <= set(found)
+    assert "numpy" in found["versions"]
+    assert fingerprint("bench/mlp.py") != fingerprint("bench/linear.py")
+    assert contenders.code("SLDA") == contenders.code("HAT") != contenders.code("default")
+
+
+def test_wide_tables_become_several():
+    grid = Grid("t", ["name", *(f"column {i}" for i in range(12))])
+    grid.row("a", *("1234" for _ in range(12)))
+    tables = grid.rich(width=60)
+    assert len(tables) > 1
+    assert sum(len(table.columns) - 1 for table in tables) == 12
+    assert grid.markdown().count("\n") == 4
+
+
+def test_options_say_what_is_allowed():
+    with pytest.raises(ConfigError, match="--layers is '1,x'; allowed are whole numbers from 1"):
+        contenders.whole_numbers("1,x", "--layers")
+    with pytest.raises(ConfigError, match="contender is 'x'; allowed are default"):
+        contenders.make("x", 1, 2, 0)
+
+
+needs_model = pytest.mark.skipif(find_spec("loco_stream.model") is None, reason="the estimators are not there yet")
+
+
+@needs_model
+@pytest.mark.parametrize("variant", contenders.VARIANTS)
+def test_every_ablation_learns(tmp_path, variant):
+    _run("streams", tmp_path, "--streams", "Phishing", "--only", variant, "--seeds", "1")
+    assert _saved(tmp_path, "streams")["runs"][f"Phishing/{variant}/0"]["accuracy"] > 0.8
+
+
+@needs_model
+def test_depth_in_small(tmp_path):
+    text = _run("depth", tmp_path, "--layers", "1,2", "--samples", "200", "--test", "50", "--seeds", "1")
+    assert "digits, test accuracy" in text
+    assert "spikes" in text
+    assert len(_saved(tmp_path, "depth")["runs"]) == 10
+
+
+@needs_model
+def test_ours_in_the_other_benches(tmp_path):
+    _run("regression", tmp_path, "--streams", "ChickWeights", "--only", "default", "--seeds", "1")
+    assert _saved(tmp_path, "regression")["runs"]["ChickWeights/default/0"]["mae"] < 40.0
+    _run("soak", tmp_path, "--samples", "10000")
+    assert _saved(tmp_path, "soak")["runs"]["RBFd1e-4/default/0"]["tenths"][-1]["state_bytes"] > 0
+    _run("speed", tmp_path, "--only", "default by dicts,default,ARF10", "--samples", "100", "--repeats", "1")
+    _run("mnist", tmp_path, "--only", "default", "--samples", "100", "--test", "20", "--seeds", "1")
