@@ -1,0 +1,108 @@
+"""Options and steps that several subcommands share."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from loco_stream.errors import ConfigError
+
+__all__ = ["build_model", "check_folder", "check_picture", "model_options", "open_stream", "parse_settings"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_PICTURES = (".png", ".svg", ".pdf")
+_TASKS = click.Choice(["classification", "regression"])
+
+
+def model_options(function: F) -> F:
+    """Add what says how to learn: --task, --seed, --set, --delay, --window, --holdout."""
+    for option in reversed(
+        [
+            click.option("--task", type=_TASKS, help="What the labels are; the source or the first labels tell."),
+            click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, metavar="N",
+                         help="The same seed on the same stream gives the same bytes."),
+            click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
+                         help="A parameter of the model, for example --set rule=np or --set hidden_sizes=128,64."),
+            click.option("--delay", type=click.IntRange(0), metavar="N", help="Learn each label N samples late."),
+            click.option("--window", type=click.IntRange(1), default=500, show_default=True, metavar="N",
+                         help="Samples in the sliding window of the scores."),
+            click.option("--holdout", type=click.IntRange(0), metavar="N",
+                         help="Samples of each task withheld from training, to measure forgetting; 0 withholds none."),
+        ]
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """Read NAME=VALUE pairs: Python literals, comma lists as tuples, anything else as text.
+
+    Examples
+    --------
+    >>> parse_settings(["rule=np", "hidden_sizes=128,64", "learning_rate=0.5"])
+    {'rule': 'np', 'hidden_sizes': (128, 64), 'learning_rate': 0.5}
+    """
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"--set takes NAME=VALUE, for example --set rule=np, not {pair!r}")
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            value = text
+        settings[name.replace("-", "_")] = value
+    return settings
+
+
+def build_model(task: str, seed: int, settings: dict[str, Any]) -> Any:
+    """Make the estimator for a task.
+
+    Raises
+    ------
+    ConfigError
+        An unknown setting, or one out of range.
+    """
+    from loco_stream.model import LOCOClassifier, LOCORegressor
+
+    estimator = LOCORegressor if task == "regression" else LOCOClassifier
+    allowed = [name for name in inspect.signature(estimator).parameters if name != "seed"]
+    for name, value in settings.items():
+        if name not in allowed:
+            raise ConfigError(f"--set: the model has no setting {name!r} (allowed: {', '.join(allowed)})")
+        if name == "hidden_sizes" and isinstance(value, int):
+            settings[name] = (value,)
+    try:
+        return estimator(seed=seed, **settings)
+    except TypeError as error:
+        raise ConfigError(f"--set: {error}") from error
+
+
+def open_stream(url: str, task: str | None, keys: str | None) -> Any:
+    """Open the source a URL names, guarded by the keys where there are any."""
+    from loco_stream.connectors import open_source
+
+    return open_source(url, task=task) if keys is None else open_source(url, task=task, keys=keys)
+
+
+def check_folder(option: str, path: str | None) -> None:
+    """Refuse an output file whose folder does not exist, before hours of work."""
+    if path is not None and not Path(path).parent.is_dir():
+        raise ConfigError(f"{option}: there is no folder {Path(path).parent} to write {Path(path).name} into")
+
+
+def check_picture(path: str | None) -> None:
+    """Refuse a picture that cannot be drawn, before hours of work."""
+    if path is None:
+        return
+    if find_spec("matplotlib") is None:
+        raise ConfigError("--plot needs matplotlib: pip install 'loco-stream[plot]'")
+    if Path(path).suffix not in _PICTURES:
+        raise ConfigError(f"--plot: {path} must end in one of {', '.join(_PICTURES)}")

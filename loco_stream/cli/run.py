@@ -1,0 +1,90 @@
+"""`loco-stream run`: learn from a stream until it ends, then report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from loco_stream.cli.options import check_folder, check_picture, model_options, open_stream
+
+__all__ = ["command"]
+
+
+@click.command("run")
+@click.argument("source")
+@click.option("--report", metavar="FILE.json", help="Write the report there.")
+@click.option("--plot", metavar="FILE.png", help="Draw the course of the score and the drift marks there.")
+@click.option("--predictions", metavar="FILE.jsonl", help="Write every prediction there, one JSON object a line.")
+@click.option("--max-samples", type=click.IntRange(1), metavar="N", help="Stop after N samples.")
+@click.option("--checkpoint", metavar="DIR", help="Keep checkpoints in DIR, to go on later with --resume.")
+@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in --checkpoint DIR.")
+@click.option("--keys", metavar="DIR", help="Keys made by `loco-stream keygen`: turns CURVE on for zmq sources.")
+@click.option("--quiet", is_flag=True, help="No progress line.")
+@model_options
+def command(
+    source: str,
+    report: str | None,
+    plot: str | None,
+    predictions: str | None,
+    max_samples: int | None,
+    checkpoint: str | None,
+    resume: bool,
+    keys: str | None,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Predict, score and learn every row of SOURCE, then report.
+
+    \b
+    SOURCE is one of
+      river:ImageSegments                     a data set of river
+      river:synth.SEA?seed=1&variant=2        any generator of river
+      csv:rows.csv?target=kind                a table; also jsonl: npy: parquet:
+      zmq+pull://127.0.0.1:5555               rows from other processes
+      zmq+sub://...  zmq+reliable://...  mqtt://...  lsl:NAME
+
+    \b
+    Examples
+      loco-stream run river:ImageSegments --seed 1 --report out.json --plot out.png
+      loco-stream run river:Bikes --max-samples 20000
+      loco-stream run river:Phishing --delay 100 --set rule=frozen
+      loco-stream run "csv:rows.csv?target=kind" --checkpoint state/
+      loco-stream run "csv:rows.csv?target=kind" --checkpoint state/ --resume
+
+    Ctrl-C ends the run with the report of what was seen; a second one ends it at once.
+    """
+    from loco_stream.cli.session import Session, stored_settings
+
+    for option, path in (("--report", report), ("--plot", plot), ("--predictions", predictions)):
+        check_folder(option, path)
+    check_picture(plot)
+    if resume and checkpoint is None:
+        raise click.UsageError("--resume needs --checkpoint DIR")
+    settings = stored_settings(checkpoint if resume else None, options)
+    stream = open_stream(source, settings["task"], keys)
+    click.echo(f"{stream.name}: {stream.guarantee}", err=True)
+    engine_options = {"checkpoint": checkpoint, "resume": resume, "sinks": _sinks(predictions, resume)}
+    result = Session(stream, settings, engine_options).run(max_samples, quiet)
+    if result is None:
+        click.echo("stopped before the first row", err=True)
+        return
+    _show(result, report, plot)
+
+
+def _sinks(predictions: str | None, resume: bool) -> list[Any]:
+    from loco_stream.engine import JSONLSink
+
+    return [] if predictions is None else [JSONLSink(predictions, append=resume)]
+
+
+def _show(result: Any, report: str | None, plot: str | None) -> None:
+    from rich.console import Console
+
+    Console().print(result.table())
+    for note in result["notes"]:
+        click.echo(f"note: {note}", err=True)
+    if report is not None:
+        result.save(report)
+    if plot is not None:
+        result.plot(plot)

@@ -1,0 +1,111 @@
+"""`loco-stream serve`: learn from live sources until told to stop, and lose nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from loco_stream.cli.options import check_folder, model_options, open_stream
+
+__all__ = ["command"]
+
+
+@click.command("serve")
+@click.option(
+    "--source", required=True, metavar="URL", help="Where rows come from, for example zmq+reliable://127.0.0.1:5555."
+)
+@click.option("--checkpoint", required=True, metavar="DIR", help="Checkpoints and log; goes on with what is there.")
+@click.option("--report", metavar="FILE", help="Write the report there at the end.")
+@click.option(
+    "--keys", metavar="DIR", help="Keys made by `loco-stream keygen DIR`: turns CURVE on and admits DIR/allowed/."
+)
+@click.option(
+    "--durability",
+    metavar="MODE",
+    help="When the log is synced: batch, interval:1s or off.  [default: batch where rows are acknowledged]",
+)
+@click.option(
+    "--checkpoint-every",
+    type=click.IntRange(1),
+    default=10_000,
+    show_default=True,
+    metavar="N",
+    help="Rows between checkpoints; one is also taken every 60 seconds while rows come.",
+)
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(1, 65535),
+    metavar="PORT",
+    help="Answer Prometheus at http://127.0.0.1:PORT/metrics.",
+)
+@click.option("--quiet", is_flag=True, help="No progress lines.")
+@model_options
+def command(
+    source: str,
+    checkpoint: str,
+    report: str | None,
+    keys: str | None,
+    durability: str | None,
+    checkpoint_every: int,
+    metrics_port: int | None,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Learn from URL until SIGTERM or SIGINT, then write the report; starts where it ended before.
+
+    \b
+    Examples
+      loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/
+      loco-stream serve --source zmq+reliable://0.0.0.0:5555 --keys keys/ --checkpoint state/
+      loco-stream serve --source zmq+reply://127.0.0.1:5556 --checkpoint state/ --metrics-port 9100
+
+    \b
+    What may be lost
+      --durability batch        nothing that was acknowledged, not even by a power cut
+      --durability interval:1s  by a power cut, the acknowledged rows of the last second
+      --durability off          the rows since the last checkpoint
+
+    The first signal ends clean: the batch at hand is learned, a checkpoint written, the rows
+    acknowledged. A second signal ends at once.
+    """
+    from loco_stream.cli.session import Session, stored_settings
+    from loco_stream.engine.wal import DURABILITY, parse_durability
+
+    if durability is not None:
+        parse_durability(durability)
+    check_folder("--report", report)
+    settings = stored_settings(checkpoint, {**options, "holdout": options["holdout"] or 0})
+    stream = open_stream(source, settings["task"], keys)
+    engine_options = {
+        "checkpoint": checkpoint,
+        "resume": None,
+        "checkpoint_every": checkpoint_every,
+        "durability": durability,
+        "strict": False,
+    }
+    click.echo(f"{stream.name}: {stream.guarantee}", err=True)
+    session = Session(stream, settings, engine_options)
+
+    @contextmanager
+    def beside(engine: Any) -> Iterator[None]:
+        click.echo(f"durability {engine.durability}: {DURABILITY[engine.durability.partition(':')[0]]}", err=True)
+        end = None
+        if metrics_port is not None:
+            from loco_stream.engine.prometheus import serve_metrics
+
+            end = serve_metrics(engine, metrics_port)
+        try:
+            yield
+        finally:
+            if end is not None:
+                end()
+
+    result = session.run(None, quiet, beside) or session.idle_report()
+    for note in result["notes"]:
+        click.echo(f"note: {note}", err=True)
+    if report is not None:
+        result.save(report)
+    click.echo(f"ended: {result['n_samples']:,} samples over the life of {checkpoint}", err=True)

@@ -1,0 +1,99 @@
+"""From options to a running engine: what `run` and `serve` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from loco_stream.cli.options import build_model, parse_settings
+from loco_stream.cli.progress import watch
+from loco_stream.cli.signals import Interrupt, clean_end
+
+__all__ = ["Session", "stored_settings"]
+
+_STORED = ("task", "seed", "settings", "delay", "window", "holdout")
+
+
+class Session:
+    """One run of one source.
+
+    Parameters
+    ----------
+    source
+        Where rows come from.
+    options
+        Those of `model_options` and `holdout`; `stored_settings` fills in what a resumed run was begun with.
+    engine_options
+        Passed to `StreamEngine` as they are.
+    """
+
+    def __init__(self, source: Any, options: Mapping[str, Any], engine_options: Mapping[str, Any]) -> None:
+        self.source = source
+        self._options = dict(options)
+        self._engine_options = dict(engine_options)
+
+    def run(
+        self, max_samples: int | None, quiet: bool, beside: Callable[[Any], AbstractContextManager[Any]] = nullcontext
+    ) -> Any:
+        """Run to the end and return the report; None if a signal came before the first row.
+
+        `beside` opens what runs while the engine does, such as a metrics port.
+        """
+        with clean_end() as handler:
+            try:
+                handler.engine = engine = self._engine()
+            except Interrupt:
+                self.source.close()
+                return None
+            with beside(engine), watch(engine, quiet):
+                return engine.run(max_samples)
+
+    def idle_report(self) -> Any:
+        """Return the report of a run that no row came to."""
+        from loco_stream.engine import StreamEngine
+
+        task = self._options["task"] or "classification"
+        return StreamEngine(build_model(task, self._options["seed"], {}), [], task=task).run()
+
+    def _engine(self) -> Any:
+        from loco_stream.engine import StreamEngine
+        from loco_stream.engine.feed import Feed
+        from loco_stream.engine.task import find_task
+        from loco_stream.monitor import TaskMonitor
+
+        options = self._options
+        feed = Feed(self.source)
+        task = options["task"] or find_task(feed)
+        model = build_model(task, options["seed"], parse_settings(options["settings"]))
+        monitor = TaskMonitor() if options["holdout"] is None else TaskMonitor(holdout=options["holdout"])
+        kept = {name: options[name] for name in _STORED if name != "task"}
+        return StreamEngine(
+            model,
+            feed,
+            monitor=monitor,
+            delay=options["delay"],
+            window=options["window"],
+            task=task,
+            settings={**kept, "task": task},
+            **self._engine_options,
+        )
+
+
+def stored_settings(checkpoint: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options with those not given replaced by what the run in `checkpoint` was begun with."""
+    merged = {name: options[name] for name in _STORED}
+    if checkpoint is None or not any(Path(checkpoint).glob("checkpoint-*.loco")):
+        return merged
+    from loco_stream.engine.checkpoint import newest
+
+    _, saved, _ = newest(checkpoint)
+    context = click.get_current_context()
+    for name in _STORED:
+        if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            merged[name] = saved.config.get("settings", {}).get(name, merged[name])
+    return merged

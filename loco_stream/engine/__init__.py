@@ -1,0 +1,6 @@
+"""Streams in, predictions, scores and learning steps out; checkpoints and a log so that nothing is lost."""
+
+from loco_stream.engine.core import StreamEngine
+from loco_stream.engine.sinks import JSONLSink
+
+__all__ = ["JSONLSink", "StreamEngine"]

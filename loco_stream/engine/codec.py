@@ -1,0 +1,50 @@
+"""A commit as bytes: what the write-ahead log keeps of the events that belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from loco_stream.event import Block, Event, Labels, Sample
+from loco_stream.persist import decode_plain, encode_plain
+
+__all__ = ["decode_commit", "encode_commit"]
+
+
+def encode_commit(events: Sequence[Event], position: Mapping[str, Any], now: float) -> bytes:
+    """Return the bytes of a commit: its rows and labels, where its source stood after it, and the time it came.
+
+    Questions are not kept: nothing is learned from them, and who asked is gone after a restart.
+    """
+    return encode_plain([[row for event in events if (row := _pack(event))], dict(position), now])
+
+
+def decode_commit(content: bytes) -> tuple[list[Event], dict[str, Any], float]:
+    """Undo `encode_commit`."""
+    rows, position, now = decode_plain(content)
+    return [_unpack(row) for row in rows], position, now
+
+
+def _pack(event: Event) -> list[Any] | None:
+    if isinstance(event, Sample):
+        return ["s", dict(event.x), event.y, event.seq, event.t, event.source]
+    if isinstance(event, Block):
+        y = None if event.y is None else list(event.y)
+        shape, data = list(event.X.shape), np.ascontiguousarray(event.X, dtype="<f4").tobytes()
+        return ["b", data, shape, y, list(event.features), event.seq, event.t, event.source, event.epoch]
+    if isinstance(event, Labels):
+        return ["l", list(event.of), list(event.y), event.seq, event.source, event.epoch]
+    return None
+
+
+def _unpack(row: list[Any]) -> Event:
+    kind, *fields = row
+    if kind == "s":
+        return Sample(*fields)
+    if kind == "l":
+        return Labels(*fields)
+    data, shape, y, features, seq, t, source, epoch = fields
+    X = np.frombuffer(data, dtype="<f4").astype(np.float32).reshape(shape)
+    return Block(X, y, tuple(features), seq, t, source, epoch)

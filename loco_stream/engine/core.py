@@ -1,0 +1,362 @@
+"""The engine: rows in, predictions, scores and learning steps out, nothing lost on the way."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from loco_stream import __version__
+from loco_stream.engine.doors import Doors, task_of
+from loco_stream.engine.feed import Feed, as_source, head, n_rows, tail
+from loco_stream.engine.latency import LatencyHistogram
+from loco_stream.engine.pending import Pending
+from loco_stream.engine.score import Score
+from loco_stream.engine.state import export_parts, restore_parts
+from loco_stream.engine.store import Store
+from loco_stream.engine.trainer import Trainer
+from loco_stream.engine.wal import parse_durability
+from loco_stream.errors import ConfigError
+from loco_stream.event import Event, Prediction, Sink
+from loco_stream.monitor import TaskMonitor
+from loco_stream.report import Report
+
+__all__ = ["StreamEngine"]
+
+_STATUS_EVERY = 0.1  # seconds
+
+
+class _Stop(BaseException):
+    """Raised into a source that waits, by `stop` from a signal handler."""
+
+
+class StreamEngine:
+    """Runs a model on a stream: predict, score, learn, and tell what happened.
+
+    Every row is predicted before its label is used. One engine makes one run.
+
+    Parameters
+    ----------
+    model
+        Any model with `predict_one` and `learn_one`; one with array doors learns blocks in one call.
+    source
+        A `Source`, or any iterable of (x, y) pairs, for example a data set of river.
+    sinks
+        `Sink` objects; each gets every prediction, and the report at the end.
+    monitor
+        A `TaskMonitor`; None watches for drift but withholds no sample, so that the score equals
+        river's progressive validation.
+    checkpoint
+        Folder of checkpoints (and of the write-ahead log, where the source needs one); None keeps
+        nothing.
+    delay
+        Samples between a row and its label; the scores equal river's
+        ``progressive_val_score(delay=...)``. None means at once.
+    task
+        "classification" or "regression"; None asks the model.
+    window
+        Samples in the sliding window of the scores.
+    resume
+        False refuses a folder that holds an earlier run; True goes on with it, and refuses an empty
+        one; None goes on if there is something.
+    checkpoint_every
+        Rows between checkpoints; 10,000 rows are learned again in about a second. While rows come,
+        one is also taken every 60 seconds.
+    durability
+        "batch", "interval:<seconds>s" or "off": when the write-ahead log is synced. None means
+        "batch" for a source that forgets a row once it is acknowledged, and "off" for any other.
+    max_pending, max_age
+        Rows, and seconds, that predictions wait for late labels.
+    strict
+        Raise when the model refuses a row; False counts it as rejected and goes on.
+    settings
+        Plain values stored with each checkpoint; a run resumed with others is refused.
+
+    Raises
+    ------
+    ConfigError
+        An option out of range, or a checkpoint folder that is in use or not empty.
+    CheckpointError
+        Nothing sound to resume.
+
+    Examples
+    --------
+    >>> from river import datasets, naive_bayes
+    >>> from loco_stream import StreamEngine
+    >>> report = StreamEngine(naive_bayes.GaussianNB(), datasets.Phishing()).run(max_samples=500)
+    >>> report.to_dict()["n_samples"], round(report.to_dict()["accuracy"], 3)
+    (500, 0.82)
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        source: Any,
+        sinks: Iterable[Sink] = (),
+        monitor: TaskMonitor | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        delay: int | None = None,
+        *,
+        task: str | None = None,
+        window: int = 500,
+        resume: bool | None = False,
+        checkpoint_every: int = 10_000,
+        durability: str | None = None,
+        max_pending: int = 10_000,
+        max_age: float = 3600.0,
+        strict: bool = True,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        if checkpoint_every < 1:
+            raise ConfigError(f"checkpoint_every must be at least 1 row, not {checkpoint_every}")
+        self._feed = source if isinstance(source, Feed) else Feed(as_source(source))
+        self.source = self._feed.source
+        self.durability = durability or ("batch" if checkpoint and getattr(self.source, "needs_log", False) else "off")
+        if parse_durability(self.durability) is not None and checkpoint is None:
+            raise ConfigError(f"durability {self.durability} needs a checkpoint folder")
+        self._sinks = list(sinks)
+        self._doors = Doors(model)
+        self._score = Score(task or task_of(model), window)
+        self.monitor = TaskMonitor(holdout=0) if monitor is None else monitor
+        self._trainer = Trainer(
+            self._doors,
+            self._score,
+            self.monitor,
+            Pending(max_pending, max_age),
+            delay,
+            self._emit if self._sinks else None,
+            self.source.reply,
+            strict,
+        )
+        self._checkpoint, self._resume, self._every = checkpoint, resume, checkpoint_every
+        self._settings = dict(settings or {})
+        self._store: Store | None = None
+        self._commit = self._skip = 0
+        self._position = self._feed.start
+        self._stopping = False
+        self._waiting: int | None = None
+        self._ran = False
+        self.status: dict[str, Any] = {}
+        self._status_at = 0.0
+
+    @property
+    def model(self) -> Any:
+        """The model as it is now; after a resume it is not the object that was handed in."""
+        return self._doors.model
+
+    def stop(self) -> None:
+        """End the run after the rows at hand; may be called from a signal handler or another thread.
+
+        A source that waits in the thread of the handler is interrupted at once; from another thread
+        it ends with the next rows, or with the source's next empty list.
+        """
+        self._stopping = True
+        if self._waiting == threading.get_ident():
+            raise _Stop
+
+    def run(self, max_samples: int | None = None) -> Report:
+        """Run until the stream ends, `max_samples` rows have come, or `stop` is called.
+
+        At the end the held-back labels of `delay` are learned, a checkpoint is written, the sinks
+        get the report and the source is closed.
+
+        Returns
+        -------
+        Report
+            What was measured; see `Report`.
+
+        Raises
+        ------
+        ConfigError
+            The engine has run before, or max_samples is below 1.
+        SourceError, InputError
+            The stream is broken, or the model refused a row (`strict`).
+        """
+        if self._ran:
+            raise ConfigError("an engine makes one run; make a new one with the same model to go on")
+        if max_samples is not None and max_samples < 1:
+            raise ConfigError(f"max_samples must be at least 1, not {max_samples}")
+        self._ran = True
+        try:
+            self._open()
+            self._loop(max_samples)
+            self._close_books()
+        finally:
+            report = self._report()
+            self._release(report)
+        return report
+
+    def _loop(self, max_samples: int | None) -> None:
+        left = max_samples
+        while (commit := self._next()) is not None:
+            events, position = commit
+            if self._skip:  # the rest of a commit that an earlier run stopped in
+                events = tail(events, self._skip)
+            rows = sum(map(n_rows, events))
+            if left is not None and rows > left:
+                self._take(head(events, left), self._position, self._skip + left)
+                return
+            if not self._take(events, position, 0):
+                return
+            left = None if left is None else left - rows
+            if left == 0:
+                return
+
+    def _take(self, events: Sequence[Event], position: dict[str, Any], skip: int) -> bool:
+        """Log a commit, learn it, acknowledge it; False when stopped before it was logged."""
+        now = max(time.time(), self._trainer.now)  # a clock that steps back makes no row young again
+        store = self._store
+        if events and store is not None:
+            where = {"position": position, "skip": skip}
+            if not store.record(self._commit + 1, events, where, now, lambda: self._stopping):
+                return False
+        rows = self._learn(events, now)
+        self._commit += bool(events)
+        self._position, self._skip = position, skip
+        if events and not skip:
+            self.source.ack(position)
+        if store is not None and store.due(rows):
+            self._save(store)
+        self._publish()
+        return True
+
+    def _learn(self, events: Sequence[Event], now: float) -> int:
+        self._trainer.now = now
+        self._trainer.pending.expire(now)
+        if events:
+            self._score.begin()
+        return sum(self._trainer.handle(event) for event in events)
+
+    def _next(self) -> tuple[Sequence[Event], dict[str, Any]] | None:
+        if self._stopping:
+            return None
+        self._waiting = threading.get_ident()
+        try:
+            return self._feed.next()
+        except _Stop:
+            return None
+        finally:
+            self._waiting = None
+
+    def _open(self) -> None:
+        """Take the checkpoint folder, and go on from what is in it."""
+        if self._checkpoint is None:
+            return
+        self._store = store = Store(self._checkpoint, self._resume, self._every, self.durability)
+        if not store.used:
+            self._save(store)  # what the log is replayed from if the first real checkpoint never comes
+            store.flush()
+            return
+        saved = store.load()
+        self._refuse_other_settings(saved.config["settings"])
+        restore_parts(saved, self._doors, self._score, self.monitor, self._trainer)
+        self._commit, self._skip = saved.config["commit"], saved.config["skip"]
+        self._position = saved.config["position"]
+        for commit, events, where, now in store.replay(self._commit):
+            self._learn(events, now)
+            self._commit, self._position, self._skip = commit, where["position"], where["skip"]
+        self._feed.seek(self._position)
+
+    def _refuse_other_settings(self, stored: Mapping[str, Any]) -> None:
+        for name, value in self._settings.items():
+            if name in stored and stored[name] != value:
+                raise ConfigError(
+                    f"{self._checkpoint} was begun with {name} = {stored[name]!r}, so it cannot go on with {value!r}"
+                )
+
+    def _save(self, store: Store) -> None:
+        config, arrays = export_parts(self._doors, self._score, self.monitor, self._trainer)
+        schema = self.source.schema
+        config |= {
+            "version": __version__,
+            "source": self.source.name,
+            "schema": None if schema is None else asdict(schema),
+            "settings": self._settings,
+            "task": self._score.task,
+            "n_samples": self._trainer.n_samples,
+            "commit": self._commit,
+            "position": self._position,
+            "skip": self._skip,
+        }
+        store.save(self._commit, config, arrays)
+
+    def _close_books(self) -> None:
+        """Make the end durable, then learn what `delay` held back: a resumed run holds it back again."""
+        if self._store is not None:
+            self._save(self._store)
+            self._store.finish()
+        if not self._stopping:
+            self._trainer.flush()
+
+    def _release(self, report: Report) -> None:
+        self._feed.close()
+        self.source.close()
+        if self._store is not None:
+            self._store.close()
+        for sink in self._sinks:
+            sink.close(report.to_dict())
+
+    def _emit(self, prediction: Prediction) -> None:
+        for sink in self._sinks:
+            sink.write(prediction)
+
+    @property
+    def latency(self) -> LatencyHistogram:
+        """How long rows took, in this process."""
+        return self._score.latency
+
+    @property
+    def alarm(self) -> str | None:
+        """What keeps rows or checkpoints from becoming durable right now; None when all is well."""
+        return None if self._store is None else self._store.alarm
+
+    @property
+    def lag(self) -> float | None:
+        """Seconds between the event time of the newest row and its arrival; None without event times."""
+        lag = self._trainer.now - self._trainer.newest
+        return None if math.isnan(lag) else lag
+
+    def _publish(self) -> None:
+        """Renew `status`, ten times a second: others may read it from any thread."""
+        now = time.monotonic()
+        if now - self._status_at >= _STATUS_EVERY:
+            self._status_at = now
+            self.status = self._measured()
+
+    def _measured(self) -> dict[str, Any]:
+        store, trainer = self._store, self._trainer
+        return {
+            **trainer.counters(),
+            **self._score.report(),
+            "last_drift": trainer.last_drift,
+            "n_drifts": trainer.n_drifts,
+            "skipped_updates": getattr(self.model, "skipped_updates", 0),
+            "transport": dict(getattr(self.source, "counters", {})),
+            "checkpoint_age": None if store is None else store.age,
+            "alarm": self.alarm,
+            "notes": ([trainer.rejection] if trainer.rejection else []) + ([] if store is None else store.notes),
+        }
+
+    def _report(self) -> Report:
+        self.status = self._measured()
+        measured = {
+            name: value
+            for name, value in self.status.items()
+            if name not in ("last_drift", "n_drifts", "checkpoint_age")
+        }
+        return Report(
+            {
+                **measured,
+                **self.monitor.report(),
+                "seed": getattr(self.model, "seed", None),
+                "version": __version__,
+                "task": self._score.task,
+                "source": self.source.name,
+                "interrupted": self._stopping,
+                "curve": self._score.curve_report(),
+            }
+        )

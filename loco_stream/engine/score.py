@@ -1,0 +1,111 @@
+"""What a run measured so far: scores, their course over the stream, latency."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+from loco_stream.engine.latency import LatencyHistogram
+from loco_stream.metrics import Prequential
+
+__all__ = ["Curve", "Score"]
+
+_POINTS = 512
+
+
+class Curve:
+    """The course of the scores over the stream in at most 512 points.
+
+    When it is full every other point goes and the stride doubles, so a run of any length fits.
+    """
+
+    def __init__(self) -> None:
+        self.stride = 1
+        self.points: list[tuple[int, float, float]] = []  # samples, windowed score, score of all
+
+    def add(self, n: int, windowed: float, overall: float) -> None:
+        """Add the point after n samples, where n is a multiple of the stride."""
+        self.points.append((n, windowed, overall))
+        if len(self.points) > _POINTS:
+            self.stride *= 2
+            self.points = [point for point in self.points if point[0] % self.stride == 0]
+
+
+class Score:
+    """The prequential score with its curve and the latency of this process.
+
+    Parameters
+    ----------
+    task
+        "classification" or "regression".
+    window
+        Samples in the sliding window.
+    """
+
+    def __init__(self, task: str, window: int = 500) -> None:
+        self.prequential = Prequential(task, window)
+        self.curve = Curve()
+        self.latency = LatencyHistogram()
+        self.n = 0
+        self._names = ("window_accuracy", "accuracy") if task == "classification" else ("window_mae", "mae")
+        self._began: float | None = None
+        self._rows = 0
+
+    @property
+    def task(self) -> str:
+        """The task whose keys the report has."""
+        return self.prequential.task
+
+    def begin(self) -> None:
+        """Start the clock of samples a second: the first row is here."""
+        if self._began is None:
+            self._began = time.perf_counter()
+
+    def add(self, y: Any, y_pred: Any) -> None:
+        """Count one answer."""
+        self.prequential.update(y, y_pred)
+        self.n += 1
+        if self.n % self.curve.stride == 0:
+            report = self.prequential.report()
+            self.curve.add(self.n, *(report[name] for name in self._names))
+
+    def took(self, nanoseconds: int, rows: int) -> None:
+        """Note that `rows` rows were handled in one go that took so long."""
+        self.latency.add(nanoseconds, rows)
+        self._rows += rows
+
+    @property
+    def samples_per_second(self) -> float:
+        """Rows of this process over the wall time since its first one, waiting included; NaN before it."""
+        if self._began is None or not self._rows:
+            return math.nan
+        return self._rows / max(time.perf_counter() - self._began, 1e-9)
+
+    def report(self) -> dict[str, Any]:
+        """Return scores, speed and latency under the report's keys."""
+        return {
+            **self.prequential.report(),
+            "samples_per_second": self.samples_per_second,
+            "latency_us": {"p50": self.latency.quantile(0.5), "p99": self.latency.quantile(0.99)},
+        }
+
+    def curve_report(self) -> dict[str, Any]:
+        """Return the curve as columns: `at` counts scored samples."""
+        columns: list[Any] = [list(column) for column in zip(*self.curve.points, strict=True)] or [[], [], []]
+        return dict(zip(("at", *self._names), columns, strict=True))
+
+    def export_state(self) -> dict[str, Any]:
+        """Return what counts samples as plain values; what counts time belongs to a process and stays."""
+        points = [list(point) for point in self.curve.points]
+        return {
+            "prequential": self.prequential.export_state(),
+            "stride": self.curve.stride,
+            "points": points,
+        }
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Continue from `export_state`."""
+        self.prequential.restore_state(state["prequential"])
+        self.curve.stride = state["stride"]
+        self.curve.points = [(n, windowed, overall) for n, windowed, overall in state["points"]]

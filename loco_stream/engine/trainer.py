@@ -1,0 +1,275 @@
+"""Test-then-train: every row is predicted before it is learned, at once or when its label comes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from loco_stream.engine.doors import Doors, Row, plain
+from loco_stream.engine.pending import Pending, Waiting
+from loco_stream.engine.score import Score
+from loco_stream.errors import ConfigError, InputError
+from loco_stream.event import Ask, Block, Event, Labels, Prediction, Sample
+
+__all__ = ["Trainer"]
+
+_COUNTERS = ("n_samples", "n_unlabelled", "n_held_out", "n_rejected", "n_asked")
+
+
+class Trainer:
+    """Turns events into predictions, scores and learning steps.
+
+    Parameters
+    ----------
+    doors
+        The model.
+    score
+        Counts answers.
+    monitor
+        A `TaskMonitor`, or None for no watch at all.
+    pending
+        Rows that wait for late labels.
+    delay
+        Samples between a row and its label, None for none: row i is learned right before row
+        i + delay is predicted, as in river's `progressive_val_score`.
+    emit
+        Called with every `Prediction`; None when nobody listens.
+    reply
+        Called with an event, values and classes where somebody asked.
+    strict
+        Raise when the model refuses a row; otherwise count the row as rejected and go on.
+    """
+
+    def __init__(
+        self,
+        doors: Doors,
+        score: Score,
+        monitor: Any,
+        pending: Pending,
+        delay: int | None,
+        emit: Callable[[Prediction], None] | None,
+        reply: Callable[[Event, Any, Sequence[Any]], None],
+        strict: bool,
+    ) -> None:
+        if delay is not None and delay < 0:
+            raise ConfigError(f"delay must be 0 samples or more, not {delay}")
+        self.doors, self.score, self.monitor, self.pending = doors, score, monitor, pending
+        self.delay, self.strict = delay, strict
+        self._emit, self._reply = emit, reply
+        self._wants_proba = emit is not None and score.task == "classification"
+        self._due: deque[tuple[int, Waiting, Any]] = deque()
+        self._arrived = 0
+        self.n_samples = self.n_unlabelled = self.n_held_out = self.n_rejected = self.n_asked = 0
+        self.last_drift: int | None = None
+        self.n_drifts = 0
+        self.rejection: str | None = None
+        self.now = 0.0
+        self.newest = math.nan  # event time of the last row, seconds since 1970 UTC
+
+    def handle(self, event: Event) -> int:
+        """Do all that an event asks for; returns its rows."""
+        began = time.perf_counter_ns()
+        if isinstance(event, Sample):
+            self._row(Row(event.x, None, event.seq, event.t, event.source), event.y)
+            rows = 1
+            self.newest = event.t
+        elif isinstance(event, Block):
+            rows = len(event.X)
+            self.newest = event.t
+            self._block(event)
+        elif isinstance(event, Labels):
+            self._labels(event)
+            return 0
+        else:
+            self._ask(event)
+            return 0
+        self.score.took(time.perf_counter_ns() - began, rows)
+        return rows
+
+    def flush(self) -> None:
+        """Learn the rows whose labels `delay` still holds back: the stream is over."""
+        while self._due:
+            _, waiting, y = self._due.popleft()
+            self._answer(waiting, y)
+
+    def _block(self, event: Block) -> None:
+        labels = event.y
+        if labels is None and self.doors.takes_blocks:
+            self._unlabelled(event)
+        elif labels is not None and self._fits_one_call(event):
+            self._whole(event, labels)
+        else:
+            answers = []
+            for i, row in enumerate(_rows(event)):
+                if event.tag is not None:
+                    answers.append(self.doors.values(event.X[i : i + 1], event.features))
+                self._row(row, None if labels is None else labels[i])
+            if answers:
+                self._reply(event, *_stacked(answers))
+
+    def _fits_one_call(self, event: Block) -> bool:
+        """Whether nothing has to happen between two rows, so that the block may be learned in one compiled call."""
+        return (
+            self.doors.takes_blocks
+            and self.delay is None
+            and self._emit is None
+            and event.tag is None
+            and (self.monitor is None or not self.monitor.holds_out)
+            and event.y is not None
+            and not any(label is None for label in event.y)
+        )
+
+    def _whole(self, event: Block, labels: Sequence[Any]) -> None:
+        try:
+            predicted = self.doors.learn_predict(event.X, labels, event.features)
+        except InputError as error:
+            self._reject(error, len(labels))
+            return
+        for i, (y, y_pred) in enumerate(zip(labels, predicted, strict=True)):
+            self._count(Row(event.X[i : i + 1], event.features), plain(y), y_pred)
+            self.n_samples += 1
+
+    def _unlabelled(self, event: Block) -> None:
+        values, classes = self.doors.values(event.X, event.features)
+        predicted = self.doors.predict_block(event.X, event.features)
+        for i, (row, y_pred) in enumerate(zip(_rows(event), predicted, strict=True)):
+            proba = dict(zip(classes, values[i].tolist(), strict=True)) if self._wants_proba else None
+            self._wait(Waiting(row, y_pred, proba, self.now))
+        if event.tag is not None:
+            self._reply(event, values, classes)
+
+    def _row(self, row: Row, y: Any) -> None:
+        try:
+            self._release(y)
+            proba = self.doors.proba(row) if self._wants_proba else None
+            waiting = Waiting(row, self.doors.predict(row), proba, self.now)
+            if y is None:
+                self._wait(waiting)
+            elif self.delay:
+                self._due.append((self._arrived + self.delay, waiting, plain(y)))
+                self._arrived += 1
+            else:
+                self._answer(waiting, plain(y))
+        except InputError as error:
+            self._reject(error, 1)
+
+    def _release(self, y: Any) -> None:
+        """Learn the rows whose label is due before the next labelled row is predicted."""
+        if y is not None:
+            while self._due and self._due[0][0] <= self._arrived:
+                _, waiting, late = self._due.popleft()
+                self._answer(waiting, late)
+
+    def _wait(self, waiting: Waiting) -> None:
+        self.n_unlabelled += 1
+        self.pending.put(waiting)
+        if self.monitor is not None:
+            self._watch(None, waiting.y_pred, waiting.row)
+        self._tell(waiting, None)
+
+    def _answer(self, waiting: Waiting, y: Any) -> None:
+        """Score a prediction, then learn its row unless it is held out."""
+        row, monitor = waiting.row, self.monitor
+        self._tell(waiting, y)
+        self._count(row, y, waiting.y_pred)
+        if monitor is not None and monitor.holds_out and monitor.hold_out(row.named, y, self.n_samples):
+            self.n_held_out += 1
+        else:
+            self.doors.learn(row, y)
+        if monitor is not None:
+            monitor.rescore(self.doors.model)
+        self.n_samples += 1
+
+    def _count(self, row: Row, y: Any, y_pred: Any) -> None:
+        self.score.add(y, y_pred)
+        if self.monitor is not None and y_pred is not None:
+            self._watch(y, y_pred, row)
+
+    def _watch(self, y: Any, y_pred: Any, row: Row) -> None:
+        for alarm in self.monitor.update(y, y_pred, row.named, self.n_samples):
+            if alarm.state == "drift":
+                self.last_drift = alarm.at
+                self.n_drifts += 1
+
+    def _tell(self, waiting: Waiting, y: Any) -> None:
+        if self._emit is not None:
+            row = waiting.row
+            self._emit(Prediction(row.seq, waiting.y_pred, y, waiting.proba, row.t, row.source))
+
+    def _labels(self, event: Labels) -> None:
+        for of, y in zip(event.of, event.y, strict=True):
+            waiting = self.pending.take(event.source, event.epoch, of)
+            if waiting is not None and y is not None:
+                try:
+                    self._answer(waiting, plain(y))
+                except InputError as error:
+                    self._reject(error, 1)
+
+    def _ask(self, event: Ask) -> None:
+        self.n_asked += len(event.X)
+        self._reply(event, *self.doors.values(event.X, event.features))
+
+    def _reject(self, error: InputError, rows: int) -> None:
+        if self.strict:
+            raise error
+        self.n_rejected += rows
+        self.rejection = str(error)
+
+    def counters(self) -> dict[str, int]:
+        """Return what was counted, rows each."""
+        own = {name: getattr(self, name) for name in _COUNTERS}
+        return {
+            **own,
+            "n_pending": len(self.pending) + len(self._due),
+            "n_expired": self.pending.expired,
+            "n_orphaned": self.pending.orphaned,
+        }
+
+    def export_state(self) -> dict[str, Any]:
+        """Return everything but model, score and monitor as plain values."""
+        names: dict[tuple[str, ...], int] = {}
+        due = [[at, y, waiting.export(names)] for at, waiting, y in self._due]
+        counters = {name: getattr(self, name) for name in _COUNTERS}
+        state = {
+            "arrived": self._arrived,
+            "due": due,
+            "features": list(names),
+            "counters": counters,
+            "now": self.now,
+            "last_drift": self.last_drift,
+            "n_drifts": self.n_drifts,
+        }
+        return {**state, "pending": self.pending.export_state()}
+
+    def restore_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from `export_state`."""
+        self._arrived, self.now = state["arrived"], state["now"]
+        self.last_drift, self.n_drifts = state["last_drift"], state["n_drifts"]
+        self._due.clear()
+        for at, y, fields in state["due"]:
+            self._due.append((at, Waiting.restore(fields, state["features"]), y))
+        for name in _COUNTERS:
+            setattr(self, name, state["counters"][name])
+        self.pending.restore_state(state["pending"])
+
+
+def _rows(event: Block) -> list[Row]:
+    return [
+        Row(event.X[i : i + 1], event.features, event.seq + i, event.t, event.source, event.epoch)
+        for i in range(len(event.X))
+    ]
+
+
+def _stacked(answers: Sequence[tuple[Any, Sequence[Any]]]) -> tuple[Any, Sequence[Any]]:
+    """Join one-row answers; classes that appeared on the way have probability 0 before."""
+    classes = answers[-1][1]
+    width = max(len(classes), answers[-1][0].shape[1])
+    table = np.zeros((len(answers), width), dtype=np.float32)
+    for i, (values, _) in enumerate(answers):
+        table[i, : values.shape[1]] = values
+    return table, classes

@@ -1,0 +1,221 @@
+"""The write-ahead log: what was acknowledged is on disk before it is learned.
+
+A log is a folder of segments ``log-<number of its first commit>.wal``; each is a row of records, little-endian::
+
+    4 bytes  magic "LREC"
+    u32      length of the payload
+    u32      CRC-32 of commit number and payload
+    u64      commit number, +1 a record
+    payload  MessagePack of the commit (see `loco_stream.engine.codec`)
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+import zlib
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+from loco_stream.errors import CheckpointError, ConfigError
+from loco_stream.persist import sync_folder
+
+__all__ = ["DURABILITY", "Log", "parse_durability"]
+
+_HEAD = struct.Struct("<4sIIQ")
+_MAGIC = b"LREC"
+_MAX_PAYLOAD = 1 << 30
+
+DURABILITY = {
+    "batch": "every commit is on disk before it is acknowledged: nothing acknowledged is lost, not even by a power cut",
+    "interval": "a killed process loses nothing; a power cut may lose the acknowledged rows of the last interval",
+    "off": "no log: whatever ends the process loses the rows learned since the last checkpoint",
+}
+
+
+def parse_durability(text: str) -> float | None:
+    """Seconds between syncs: 0 for "batch", s for "interval:<s>s", None for "off".
+
+    Examples
+    --------
+    >>> parse_durability("batch"), parse_durability("interval:0.5s"), parse_durability("off")
+    (0.0, 0.5, None)
+    """
+    if text in ("batch", "off"):
+        return 0.0 if text == "batch" else None
+    kind, _, seconds = text.partition(":")
+    try:
+        interval = float(seconds.removesuffix("s")) if kind == "interval" else -1.0
+    except ValueError:
+        interval = -1.0
+    if not 0.0 < interval <= 3600.0:
+        raise ConfigError(
+            f"durability must be batch, interval:<seconds>s or off, for example interval:1s, not {text!r}"
+        )
+    return interval
+
+
+class Log:
+    """Append commits, sync them, read them back after a crash.
+
+    Parameters
+    ----------
+    folder
+        Where the segments are.
+    interval
+        Seconds between syncs; 0 syncs every commit.
+    """
+
+    def __init__(self, folder: Path, interval: float = 0.0) -> None:
+        self._folder = folder
+        self._interval = interval
+        self._file: int | None = None
+        self._good = 0  # bytes of the open segment that belong to complete records
+        self._synced_at = time.monotonic()
+
+    def append(self, commit: int, payload: bytes) -> None:
+        """Put one commit on disk as durably as the interval says.
+
+        After an error nothing of the commit stays in the log and the next call starts a new segment:
+        a failed fsync may have dropped pages that a second one would call safe.
+
+        Raises
+        ------
+        OSError
+            The disk is full or broken; the commit must not be learned.
+        """
+        crc = zlib.crc32(payload, zlib.crc32(commit.to_bytes(8, "little")))
+        record = _HEAD.pack(_MAGIC, len(payload), crc, commit) + payload
+        try:
+            if self._file is None:
+                self._open(commit)
+            self._write(record)
+            if time.monotonic() - self._synced_at >= self._interval:
+                self.sync()
+        except OSError:
+            self._abandon()
+            raise
+        self._good += len(record)
+
+    def sync(self) -> None:
+        """Make everything appended so far durable."""
+        if self._file is not None:
+            _datasync(self._file)
+        self._synced_at = time.monotonic()
+
+    def rotate(self) -> None:
+        """Let the next commit start a new segment; a checkpoint was taken here."""
+        if self._file is not None:
+            self.sync()
+            os.close(self._file)
+            self._file = None
+
+    def drop_before(self, commit: int) -> None:
+        """Remove the segments that hold only commits before this one."""
+        segments = self._segments()
+        for (_, path), (following, _) in pairwise(segments):
+            if following <= commit:
+                path.unlink()
+
+    def replay(self, after: int) -> Iterator[tuple[int, bytes]]:
+        """Yield the commits after `after`; a torn tail is cut off.
+
+        Raises
+        ------
+        CheckpointError
+            A commit is missing or damaged though later ones are there: it was acknowledged, so it must not be
+            skipped in silence.
+        """
+        expected = after + 1
+        segments = self._segments()
+        for i, (first, path) in enumerate(segments):
+            if i + 1 < len(segments) and segments[i + 1][0] <= expected:
+                continue
+            if first > expected:
+                raise CheckpointError(f"{self._folder} lacks the commits {expected} to {first - 1} before {path.name}")
+            for commit, payload in self._records(path):
+                if commit > expected:
+                    raise CheckpointError(f"{path} is damaged: the acknowledged commit {expected} cannot be read")
+                if commit == expected:
+                    yield commit, payload
+                    expected += 1
+
+    def close(self) -> None:
+        """Sync and let go of the open segment."""
+        self.rotate()
+
+    def _records(self, path: Path) -> Iterator[tuple[int, bytes]]:
+        content = path.read_bytes()
+        offset = 0
+        while offset < len(content):
+            record = _record(content, offset)
+            if record is not None:
+                yield record
+                offset += _HEAD.size + len(record[1])
+            elif (following := _next_record(content, offset + 1)) is not None:
+                offset = following  # damage amid records: `replay` tells whether it needs what is lost
+            else:
+                _cut(path, offset)
+                return
+
+    def _segments(self) -> list[tuple[int, Path]]:
+        return sorted((int(path.stem.removeprefix("log-")), path) for path in self._folder.glob("log-*.wal"))
+
+    def _open(self, commit: int) -> None:
+        path = self._folder / f"log-{commit:012d}.wal"
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        self._good = 0
+        sync_folder(self._folder)
+
+    def _write(self, record: bytes) -> None:
+        assert self._file is not None
+        view = memoryview(record)
+        while view:
+            view = view[os.write(self._file, view) :]
+
+    def _abandon(self) -> None:
+        """Leave only complete records in the segment; shrinking works on a full disk too."""
+        if self._file is None:
+            return
+        try:
+            os.ftruncate(self._file, self._good)
+            _datasync(self._file)
+        except OSError:
+            pass  # the broken end is cut when the log is read
+        os.close(self._file)
+        self._file = None
+
+
+def _record(content: bytes, offset: int) -> tuple[int, bytes] | None:
+    """Return the commit at `offset`, or None if there is no whole, sound one."""
+    if offset + _HEAD.size > len(content):
+        return None
+    magic, length, crc, commit = _HEAD.unpack_from(content, offset)
+    begin = offset + _HEAD.size
+    payload = content[begin : begin + length]
+    if magic != _MAGIC or length > _MAX_PAYLOAD or len(payload) != length:
+        return None
+    if zlib.crc32(payload, zlib.crc32(commit.to_bytes(8, "little"))) != crc:
+        return None
+    return commit, payload
+
+
+def _next_record(content: bytes, offset: int) -> int | None:
+    """Return where the next sound record begins."""
+    while (offset := content.find(_MAGIC, offset)) >= 0:
+        if _record(content, offset) is not None:
+            return offset
+        offset += 1
+    return None
+
+
+def _cut(path: Path, size: int) -> None:
+    with path.open("r+b") as file:
+        file.truncate(size)
+        os.fsync(file.fileno())
+
+
+def _datasync(descriptor: int) -> None:
+    getattr(os, "fdatasync", os.fsync)(descriptor)  # macOS has no fdatasync
