@@ -243,7 +243,7 @@ def test_a_sender_waits_when_its_buffer_is_full():
     source = ZMQSource(FREE, "reliable")
     sender = ZMQSender(source.address, reliable=True, buffer=128, timeout=0.3, linger=0)
     sender.send(np.ones((128, 1)), [0] * 128)
-    with pytest.raises(SourceError, match="no engine at .* made room by an ack within 0.3 s"):
+    with pytest.raises(SourceError, match=r"no engine at .* made room by an ack within 0.3 s"):
         sender.send([1.0], 0)
     with pytest.raises(SourceError, match="acked all rows within 0 s"):
         sender.close()
@@ -252,12 +252,12 @@ def test_a_sender_waits_when_its_buffer_is_full():
 
 def test_without_an_engine_the_sender_says_so():
     with (
-        pytest.raises(SourceError, match="nobody at tcp://127.0.0.1:9 took a row within 0.1 s"),
+        pytest.raises(SourceError, match=r"nobody at tcp://127.0.0.1:9 took a row within 0.1 s"),
         ZMQSender("tcp://127.0.0.1:9", timeout=0.1, linger=0) as sender,
     ):
         sender.send([1.0], 0)
     with (
-        pytest.raises(SourceError, match="no engine at tcp://127.0.0.1:9 answered within 0.1 s"),
+        pytest.raises(SourceError, match=r"no engine at tcp://127.0.0.1:9 answered within 0.1 s"),
         ZMQSender("tcp://127.0.0.1:9", reliable=True, features=["a"], classes=["x"], timeout=0.1, linger=0) as sender,
     ):
         sender.predict([1.0])
@@ -296,7 +296,7 @@ def test_the_engine_restarts_and_nothing_is_lost_or_doubled():
 
 def test_a_restarted_source_goes_on_after_the_last_durable_row():
     with Serving(ZMQSource(FREE, "reliable", credit=64)) as engine:
-        make = dict(reliable=True, features=["a"], classes=["n", "y"], name="s", epoch=3, timeout=10)
+        make = {"reliable": True, "features": ["a"], "classes": ["n", "y"], "name": "s", "epoch": 3, "timeout": 10}
         first = ZMQSender(engine.source.address, **make)
         for i in range(100):
             first.send([float(i)], "y")
@@ -314,16 +314,18 @@ def test_a_restarted_source_goes_on_after_the_last_durable_row():
 
 
 def test_predictions_come_back_for_the_rows_sent():
-    with Serving(ZMQSource(FREE, "reliable")) as engine:
-        with ZMQSender(
+    with (
+        Serving(ZMQSource(FREE, "reliable")) as engine,
+        ZMQSender(
             engine.source.address, reliable=True, predict=True, features=["a"], classes=["n", "y"], timeout=10
-        ) as sender:
-            sender.send([[0.25], [0.5]], ["n", "y"])
-            sender.send([1.0])
-            sender.flush()
-            got = sender.take_predictions()
-            assert [(seq, table.tolist()) for seq, table in got] == [(1, [[0.75, 0.25], [0.5, 0.5]]), (3, [[0.0, 1.0]])]
-            assert sender.take_predictions() == []
+        ) as sender,
+    ):
+        sender.send([[0.25], [0.5]], ["n", "y"])
+        sender.send([1.0])
+        sender.flush()
+        got = sender.take_predictions()
+        assert [(seq, table.tolist()) for seq, table in got] == [(1, [[0.75, 0.25], [0.5, 0.5]]), (3, [[0.0, 1.0]])]
+        assert sender.take_predictions() == []
 
 
 @pytest.mark.parametrize("mode", ["reply", "reliable"])
