@@ -76,6 +76,7 @@ def test_streams_names_what_is_not_here(tmp_path):
         _run("streams", tmp_path, "--streams", "Phish")
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_number_of_processes(tmp_path):
     arguments = ("--streams", "ImageSegments", "--only", "MLP .05,SLDA", "--seeds", "2")
     accuracies = []
@@ -109,6 +110,15 @@ def test_regression(tmp_path):
     run = _saved(tmp_path, "regression")["runs"]["ChickWeights/no-change/0"]
     assert run["mae"] == pytest.approx(31.53, abs=0.01)
     assert "MAE" in text
+
+
+def test_calibration_scores_probabilities(tmp_path):
+    _run("calibration", tmp_path, "--streams", "Phishing", "--only", "softmax,HAT")
+    run = _saved(tmp_path, "calibration")["runs"]["Phishing/softmax/0"]
+    assert 0.2 < run["log_loss"] < 0.4
+    assert sum(n for n, _, _ in run["bins"]) > 1200
+    assert 0.0 < run["calibration_error"] < 0.2
+    assert (tmp_path / "calibration.png").stat().st_size > 1000
 
 
 def test_mnist_falls_back_to_digits(tmp_path):

@@ -8,7 +8,7 @@ from typing import Any
 
 from loco_stream.errors import ConfigError
 
-__all__ = ["heat_maps", "lines", "scatter"]
+__all__ = ["diagonal", "heat_maps", "lines", "scatter"]
 
 
 def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
@@ -47,6 +47,17 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_l
     for name, points in series.items():
         axes.plot([x for x, _ in points], [y for _, y in points], marker="o", label=name)
     axes.set(xlabel=x_label, ylabel=y_label)
+    axes.legend()
+    _save(figure, path)
+
+
+def diagonal(series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_label: str, path: Path) -> None:
+    """Draw named lines over the unit square beside the diagonal, where both are equal."""
+    figure, (axes,) = _figure(6, 6)
+    axes.plot([0, 1], [0, 1], color="0.7", linestyle="--")
+    for name, points in series.items():
+        axes.plot([x for x, _ in points], [y for _, y in points], marker="o", label=name)
+    axes.set(xlabel=x_label, ylabel=y_label, xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.legend()
     _save(figure, path)
 
