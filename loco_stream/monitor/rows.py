@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -36,13 +36,28 @@ class RowCodec:
         """Features by column."""
         return self._names
 
-    def encode(self, x: Mapping[Hashable, Any]) -> tuple[NDArray[np.float64], dict[Hashable, Any]]:
-        """Return the numbers of `x` by column (NaN: missing) and everything that is not a number."""
+    def encode(
+        self, x: Any, features: tuple[Hashable, ...] | None = None
+    ) -> tuple[NDArray[np.float64], dict[Hashable, Any]]:
+        """Return the numbers of `x` by column (NaN: missing) and everything that is not a number.
+
+        `x` is a mapping, or an array of one row whose columns `features` names.
+        """
+        if features is not None:
+            return self._encode_array(np.asarray(x, dtype=np.float64).ravel(), features), {}
         if tuple(x) == self._names:
             values = np.array(list(x.values()))
             if values.dtype.kind in "biuf" and values.ndim == 1:
                 return values.astype(np.float64, copy=False), {}
         return self._encode_by_name(x)
+
+    def _encode_array(self, x: NDArray[np.float64], features: tuple[Hashable, ...]) -> NDArray[np.float64]:
+        if features is self._names or features == self._names:
+            return x
+        if not self._names:
+            self.restore(features)
+            return x
+        return self._encode_by_name(dict(zip(features, x.tolist(), strict=True)))[0]
 
     def _encode_by_name(self, x: Mapping[Hashable, Any]) -> tuple[NDArray[np.float64], dict[Hashable, Any]]:
         numbers, extras = {}, {}
@@ -63,7 +78,7 @@ class RowCodec:
         named = zip(self._names, row.tolist(), strict=False)
         return {**{name: value for name, value in named if not math.isnan(value)}, **extras}
 
-    def restore(self, names: list[Hashable]) -> None:
-        """Take the columns of a checkpoint."""
+    def restore(self, names: Sequence[Hashable]) -> None:
+        """Take these columns, of a checkpoint or of the first array."""
         self._names = tuple(names)
         self.columns = {name: column for column, name in enumerate(names)}

@@ -13,7 +13,7 @@ __all__ = ["EARLY", "RETURN", "Segment"]
 
 EARLY = 20  # scored samples that stand for "before training on it"
 RETURN = 100  # scored samples in which a returning task must prove itself
-_FAST = 1.0 / 50.0  # rate of the running accuracy that says "relearned"
+_FAST = 50  # samples in the running accuracy that says "relearned"
 
 
 @dataclass(slots=True)
@@ -34,7 +34,7 @@ class Segment:
     n: int = 0
     hits: int = 0
     early: list[int] = field(default_factory=list)  # the first hits, up to RETURN
-    running: float = math.nan  # running accuracy
+    running: float = 0.0  # running accuracy over the last 50 samples or so
     end_accuracy: float = math.nan  # accuracy over the last samples before the end
     goal: float = math.nan  # running accuracy at which a returned task counts as relearned
     relearned: int | None = None  # samples from the start until then
@@ -47,16 +47,16 @@ class Segment:
         self.hits += hit
         if len(self.early) < RETURN:
             self.early.append(int(hit))
-        self.running = float(hit) if math.isnan(self.running) else self.running + _FAST * (hit - self.running)
+        self.running = _follow(self.running, hit, self.n)
         if self.relearned is None and self.running >= self.goal and self.n >= EARLY:
             self.relearned = self.n
 
     def came_back(self, task: int, end_accuracy: float) -> None:
         """Take the segment as a return of `task`, which had `end_accuracy` when it was left."""
         self.task, self.returned, self.goal = task, True, 0.9 * end_accuracy
-        running = math.nan
+        running = 0.0
         for n, hit in enumerate(self.early, 1):
-            running = float(hit) if math.isnan(running) else running + _FAST * (hit - running)
+            running = _follow(running, hit, n)
             if running >= self.goal and n >= EARLY:
                 self.relearned = n
                 return
@@ -86,3 +86,8 @@ class Segment:
             "relearning_samples": self.relearned if self.returned else None,
             "protected_update_share": protected / energy if energy > 0.0 else None,
         }
+
+
+def _follow(running: float, hit: int, n: int) -> float:
+    """Return the running accuracy after the n-th sample."""
+    return running + (hit - running) / min(n, _FAST)

@@ -57,7 +57,8 @@ class Signature:
         self.labels: dict[Any, int] = {}
         self.counts = np.zeros(1)
         self.means = np.zeros((1, width))
-        self.own = np.zeros(3)  # samples judged, sum of their distances, times the nearest class was right
+        # samples taken, samples judged, sum of the distances of these, times the nearest class was the right one
+        self.own = np.zeros(4)
 
     def compare(self, values: NDArray[np.float64], y: Any, scale: Scale) -> tuple[float, bool]:
         """Return the squared distance to the mean of class `y`, and whether no other class is nearer."""
@@ -70,15 +71,11 @@ class Signature:
     def update(self, values: NDArray[np.float64], y: Any, scale: Scale) -> None:
         """Judge one sample of the own segment, then take it in."""
         slot = self.labels.get(y, -1)
-        if slot >= 0 and self.counts.sum() >= _SETTLE:
-            distance, nearest = _distances(values, self.means, self.counts, scale.inverse_variance, slot)
-            self.own += (1.0, distance, float(nearest == slot))
         if slot < 0:
             if len(self.labels) >= MAX_CLASSES:
                 return
             slot = self._new_class(y)
-        self.counts[slot] += 1.0
-        _move(self.means[slot], values, self.counts[slot], scale.mean)
+        _take(values, slot, self.means, self.counts, self.own, scale.mean, scale.inverse_variance)
 
     def _new_class(self, y: Any) -> int:
         slot = self.labels[y] = len(self.labels)
@@ -93,7 +90,7 @@ class Signature:
         Within two standard errors of what its own samples had (at least a tenth of the distance: means move a little
         while a stream runs).
         """
-        judged, total, right = self.own.tolist()
+        _, judged, total, right = self.own.tolist()
         if judged < _SETTLE:
             return False
         own_accuracy, own_distance = right / judged, total / judged
@@ -126,13 +123,6 @@ def _rescale(values, n, mean, total, inverse_variance):  # type: ignore[no-untyp
 
 
 @njit(cache=True)
-def _move(mean, values, n, default):  # type: ignore[no-untyped-def]
-    for j in range(values.size):
-        value = values[j] if abs(values[j]) < math.inf else default[j]
-        mean[j] += (value - mean[j]) / n
-
-
-@njit(cache=True)
 def _distances(values, means, counts, inverse_variance, slot):  # type: ignore[no-untyped-def]
     """Return the mean squared distance to the mean of `slot`, in deviations, and the nearest class."""
     nearest, least, asked = -1, math.inf, 0.0
@@ -150,3 +140,18 @@ def _distances(values, means, counts, inverse_variance, slot):  # type: ignore[n
         if k == slot:
             asked = distance
     return asked, nearest
+
+
+@njit(cache=True)
+def _take(values, slot, means, counts, own, default, inverse_variance):  # type: ignore[no-untyped-def]
+    """Judge a sample by the means so far, once they are of enough samples, and move its own mean."""
+    if own[0] >= _SETTLE and counts[slot] > 0.0:
+        distance, nearest = _distances(values, means, counts, inverse_variance, slot)
+        own[1] += 1.0
+        own[2] += distance
+        own[3] += nearest == slot
+    own[0] += 1.0
+    counts[slot] += 1.0
+    for j in range(values.size):
+        value = values[j] if abs(values[j]) < math.inf else default[j]
+        means[slot, j] += (value - means[slot, j]) / counts[slot]

@@ -139,7 +139,9 @@ class TaskMonitor:
 
     # ---- what the engine calls, once a sample -------------------------------------------------------------------
 
-    def update(self, y: Any, y_pred: Any, x: Mapping[Hashable, Any] | None, index: int) -> list[Alarm]:
+    def update(
+        self, y: Any, y_pred: Any, x: Any, index: int, features: tuple[Hashable, ...] | None = None
+    ) -> list[Alarm]:
         """Take one answer and return what it gives cause to say.
 
         Parameters
@@ -149,16 +151,19 @@ class TaskMonitor:
         y_pred
             What the model said before learning the sample.
         x
-            The sample; None if its inputs were looked at before, when it arrived without a label.
+            The sample by name, or an array of one row; None if its inputs were looked at before, when it arrived
+            without a label.
         index
             Its position in the stream, from 0; never falling.
+        features
+            Names of the columns if `x` is an array.
         """
         alarms: list[Alarm] = []
         values = None
         if x is not None:
             if self._column is not None:
-                self._follow_column(x, index)
-            row, _ = self._codec.encode(x)
+                self._follow_column(x if features is None else dict(zip(features, np.ravel(x), strict=True)), index)
+            row, _ = self._codec.encode(x, features)
             values = self._view.look(row)
             self._judge("input", "energy", self._view.update(), self._view.onset, index, alarms)
         if y is not None and y_pred is not None:
@@ -172,11 +177,11 @@ class TaskMonitor:
             self._recognise(values, y, index, alarms)
         return alarms
 
-    def hold_out(self, x: Mapping[Hashable, Any], y: Any, index: int) -> bool:
-        """Return whether this sample is withheld from training, and keep it if so."""
+    def hold_out(self, x: Any, y: Any, index: int, features: tuple[Hashable, ...] | None = None) -> bool:
+        """Return whether this sample is withheld from training, and keep it if so; arguments as for `update`."""
         if not self.holds_out or self._draws.next() >= self._share:
             return False
-        row, extras = self._codec.encode(x)
+        row, extras = self._codec.encode(x, features)
         tolerance = max(self._rate.quantile, 1e-300) if self._task == "regression" else 0.0
         held = Held(index, row, extras, float(y) if tolerance else y, tolerance)
         if self._last[0] == index:
