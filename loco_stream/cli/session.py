@@ -70,7 +70,8 @@ class Session:
         feed = Feed(self.source)
         task = options["task"] or find_task(feed)
         model = build_model(task, options["seed"], parse_settings(options["settings"]))
-        monitor = TaskMonitor() if options["holdout"] is None else TaskMonitor(holdout=options["holdout"])
+        holdout = {} if options["holdout"] is None else {"holdout": options["holdout"]}
+        monitor = TaskMonitor(task=task, seed=options["seed"], **holdout)
         kept = {name: options[name] for name in _STORED if name != "task"}
         return StreamEngine(
             model,

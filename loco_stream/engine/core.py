@@ -121,7 +121,7 @@ class StreamEngine:
         self._sinks = list(sinks)
         self._doors = Doors(model)
         self._score = Score(task or task_of(model), window)
-        self.monitor = TaskMonitor(holdout=0) if monitor is None else monitor
+        self.monitor = TaskMonitor(holdout=0, task=self._score.task) if monitor is None else monitor
         self._trainer = Trainer(
             self._doors,
             self._score,

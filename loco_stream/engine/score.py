@@ -47,7 +47,6 @@ class Score:
         self.prequential = Prequential(task, window)
         self.curve = Curve()
         self.latency = LatencyHistogram()
-        self.n = 0
         self._names = ("window_accuracy", "accuracy") if task == "classification" else ("window_mae", "mae")
         self._began: float | None = None
         self._rows = 0
@@ -65,10 +64,10 @@ class Score:
     def add(self, y: Any, y_pred: Any) -> None:
         """Count one answer."""
         self.prequential.update(y, y_pred)
-        self.n += 1
-        if self.n % self.curve.stride == 0:
+        n = self.prequential.n_scored
+        if y_pred is not None and n % self.curve.stride == 0:
             report = self.prequential.report()
-            self.curve.add(self.n, *(report[name] for name in self._names))
+            self.curve.add(n, *(report[name] for name in self._names))
 
     def took(self, nanoseconds: int, rows: int) -> None:
         """Note that `rows` rows were handled in one go that took so long."""

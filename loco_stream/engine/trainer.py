@@ -31,7 +31,7 @@ class Trainer:
     score
         Counts answers.
     monitor
-        A `TaskMonitor`, or None for no watch at all.
+        A `TaskMonitor`: sees every answer, and may withhold rows from training.
     pending
         Rows that wait for late labels.
     delay
@@ -119,7 +119,7 @@ class Trainer:
             and self.delay is None
             and self._emit is None
             and event.tag is None
-            and (self.monitor is None or not self.monitor.holds_out)
+            and not self.monitor.holds_out
             and event.y is not None
             and not any(label is None for label in event.y)
         )
@@ -151,10 +151,11 @@ class Trainer:
             if y is None:
                 self._wait(waiting)
             elif self.delay:
+                self._watch(None, waiting.y_pred, row)
                 self._due.append((self._arrived + self.delay, waiting, plain(y)))
                 self._arrived += 1
             else:
-                self._answer(waiting, plain(y))
+                self._answer(waiting, plain(y), late=False)
         except InputError as error:
             self._reject(error, 1)
 
@@ -168,30 +169,30 @@ class Trainer:
     def _wait(self, waiting: Waiting) -> None:
         self.n_unlabelled += 1
         self.pending.put(waiting)
-        if self.monitor is not None:
-            self._watch(None, waiting.y_pred, waiting.row)
+        self._watch(None, waiting.y_pred, waiting.row)
         self._tell(waiting, None)
 
-    def _answer(self, waiting: Waiting, y: Any) -> None:
+    def _answer(self, waiting: Waiting, y: Any, late: bool = True) -> None:
         """Score a prediction, then learn its row unless it is held out."""
         row, monitor = waiting.row, self.monitor
         self._tell(waiting, y)
-        self._count(row, y, waiting.y_pred)
-        if monitor is not None and monitor.holds_out and monitor.hold_out(row.named, y, self.n_samples):
+        self._count(None if late else row, y, waiting.y_pred)
+        if monitor.holds_out and monitor.hold_out(row.named, y, self.n_samples):
             self.n_held_out += 1
         else:
             self.doors.learn(row, y)
-        if monitor is not None:
-            monitor.rescore(self.doors.model)
+        monitor.rescore(self.doors.model)
         self.n_samples += 1
 
-    def _count(self, row: Row, y: Any, y_pred: Any) -> None:
+    def _count(self, row: Row | None, y: Any, y_pred: Any) -> None:
         self.score.add(y, y_pred)
-        if self.monitor is not None and y_pred is not None:
+        if y_pred is not None:
             self._watch(y, y_pred, row)
 
-    def _watch(self, y: Any, y_pred: Any, row: Row) -> None:
-        for alarm in self.monitor.update(y, y_pred, row.named, self.n_samples):
+    def _watch(self, y: Any, y_pred: Any, row: Row | None) -> None:
+        """Show the monitor an answer; a row that waited for its label was looked at when it came."""
+        x = None if row is None else row.named
+        for alarm in self.monitor.update(y, y_pred, x, self.n_samples):
             if alarm.state == "drift":
                 self.last_drift = alarm.at
                 self.n_drifts += 1
