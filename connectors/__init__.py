@@ -40,6 +40,9 @@ if __name__ != "loco_stream.connectors":  # under a second name every class woul
 
 if TYPE_CHECKING:
     from loco_stream.connectors.csv_source import CSVSource
+    from loco_stream.connectors.jsonl_source import JSONLSource
+    from loco_stream.connectors.npy_source import NPYSource
+    from loco_stream.connectors.parquet_source import ParquetSource
     from loco_stream.connectors.river_source import RiverSource
     from loco_stream.connectors.security import keygen
     from loco_stream.connectors.url import open_source
@@ -48,6 +51,9 @@ if TYPE_CHECKING:
 
 _HOME = {
     "CSVSource": "csv_source",
+    "JSONLSource": "jsonl_source",
+    "NPYSource": "npy_source",
+    "ParquetSource": "parquet_source",
     "RiverSource": "river_source",
     "ZMQSender": "zmq_sender",
     "ZMQSource": "zmq_source",
@@ -55,7 +61,17 @@ _HOME = {
     "open_source": "url",
 }
 
-__all__ = ["CSVSource", "RiverSource", "ZMQSender", "ZMQSource", "keygen", "open_source"]
+__all__ = [
+    "CSVSource",
+    "JSONLSource",
+    "NPYSource",
+    "ParquetSource",
+    "RiverSource",
+    "ZMQSender",
+    "ZMQSource",
+    "keygen",
+    "open_source",
+]
 
 
 def __getattr__(name: str) -> Any:

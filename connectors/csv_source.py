@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import csv
 import gzip
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from loco_stream.connectors.rows import Pace, Row, RowSource, check_task
-from loco_stream.connectors.values import MISSING, event_time, hint, label_of, number, parse_cell
+from loco_stream.connectors.rows import Pace
+from loco_stream.connectors.table import PEEK, TableSource, check_columns, check_speed
+from loco_stream.connectors.values import number, parse_cell
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.event import Schema
 
-__all__ = ["CSVSource", "label_kind", "label_task", "pick_columns"]
+__all__ = ["CSVSource", "open_text"]
 
-_PEEK = 1000  # rows read ahead to tell whole numbers, numbers and words apart among the labels
 _DELIMITERS = {"tab": "\t", "\\t": "\t"}
 
 
-class CSVSource(RowSource):
+class CSVSource(TableSource):
     r"""Rows of a CSV file with a header line; ``.gz`` is read as gzip.
 
     Numbers and true/false are parsed, other text stays text, and an empty cell, NA, N/A, NaN, null
@@ -78,27 +76,20 @@ class CSVSource(RowSource):
         speed: float | None = None,
     ) -> None:
         pace = Pace(rate, speed)
+        check_speed(time, speed)
         self.path = Path(path)
         self._delimiter = _one_character(delimiter)
-        with self._open() as file:
+        with open_text(self.path, newline="") as file:
             self._header = self._read_header(file)
-            self._used = pick_columns(str(path), self._header, target, drop, time, speed)
-            peeked = list(islice(self._records(file), _PEEK))
+            check_columns(str(path), self._header, target, drop, time)
+            peeked = list(islice(self._lines(file), PEEK))
         if not peeked:
             raise SourceError(f"{path} has a header and no rows")
-        self._target, self._time = self._index(target), self._index(time)
-        labels = [] if self._target is None else [record[self._target] for record in peeked]
-        self._label = label_kind(labels, check_task(task))
-        schema = Schema(label_task(self._label, target, task), tuple(self._header[i] for i in self._used))
-        super().__init__(f"csv:{self.path.name}", schema, pace)
-
-    def _open(self) -> IO[str]:
-        try:
-            if self.path.suffix == ".gz":
-                return gzip.open(self.path, "rt", encoding="utf-8-sig", newline="")
-            return self.path.open(encoding="utf-8-sig", newline="")
-        except OSError as e:
-            raise SourceError(f"cannot read {self.path}: {e.strerror or e}") from None
+        labels = [record[self._header.index(target)] for record in peeked] if target else []
+        super().__init__(
+            f"csv:{self.path.name}", str(path), self._header, labels,
+            target=target, drop=drop, task=task, time=time, pace=pace,
+        )  # fmt: skip
 
     def _read_header(self, file: IO[str]) -> list[str]:
         line = self._guarded(file.readline)
@@ -114,9 +105,6 @@ class CSVSource(RowSource):
             raise SourceError(f"{self.path} has two columns named {twice[0]!r}")
         return header
 
-    def _index(self, name: str | None) -> int | None:
-        return self._header.index(name) if name else None
-
     def _guarded(self, read: Any) -> Any:
         """Return what `read` returns; damage in the file becomes one sentence."""
         try:
@@ -126,7 +114,7 @@ class CSVSource(RowSource):
         except (UnicodeDecodeError, EOFError, OSError, csv.Error) as e:
             raise SourceError(f"cannot read {self.path}: {e}") from None
 
-    def _records(self, file: IO[str]) -> Iterator[list[str]]:
+    def _lines(self, file: IO[str]) -> Iterator[list[str]]:
         """Yield records after the header, each of the header's width; blank lines are skipped."""
         reader = csv.reader(file, delimiter=self._delimiter or ",")
         width = len(self._header)
@@ -137,14 +125,22 @@ class CSVSource(RowSource):
             if record:
                 yield record
 
-    def _rows(self, start: int) -> Iterator[Row]:
-        names = [(i, self._header[i]) for i in self._used]
-        with self._open() as file:
+    def _records(self, start: int) -> Iterator[Mapping[str, Any]]:
+        keep = [(name, i, name in (self._target, self._time)) for i, name in enumerate(self._header)]
+        with open_text(self.path, newline="") as file:
             self._guarded(file.readline)
-            for record in islice(self._records(file), start, None):
-                x = {name: parse_cell(record[i]) for i, name in names}
-                y = None if self._target is None else label_of(record[self._target], self._label)
-                yield x, y, math.nan if self._time is None else event_time(record[self._time] or None)
+            for record in islice(self._lines(file), start, None):
+                yield {name: (record[i] or None) if raw else parse_cell(record[i]) for name, i, raw in keep}
+
+
+def open_text(path: Path, newline: str | None = None) -> IO[str]:
+    """Open a text file, plain or ``.gz``."""
+    try:
+        if path.suffix == ".gz":
+            return gzip.open(path, "rt", encoding="utf-8-sig", newline=newline)
+        return path.open(encoding="utf-8-sig", newline=newline)
+    except OSError as e:
+        raise SourceError(f"cannot read {path}: {e.strerror or e}") from None
 
 
 def _one_character(delimiter: str | None) -> str | None:
@@ -154,46 +150,3 @@ def _one_character(delimiter: str | None) -> str | None:
     if len(delimiter) != 1 or delimiter in '\r\n"':
         raise ConfigError(f"delimiter must be one character or 'tab', not {delimiter!r}")
     return delimiter
-
-
-def pick_columns(
-    where: str, columns: Sequence[str], target: str | None, drop: Sequence[str], time: str | None, speed: float | None
-) -> list[int]:
-    """Return the indices of the feature columns; every column that was named has to exist."""
-    if target is None:
-        raise SourceError(
-            f"{where}: name the label's column with target=, or give an empty target for rows without labels "
-            f"(columns: {', '.join(columns)})"
-        )
-    for role, name in [("target", target), ("time", time), *(("drop", d) for d in drop)]:
-        if name and name not in columns:
-            raise SourceError(
-                f"{where} has no {role} column {name!r}{hint(name, columns)} (columns: {', '.join(columns)})"
-            )
-    if speed is not None and time is None:
-        raise ConfigError("speed replays recorded times: name their column with time=")
-    away = {target, time, *drop}
-    used = [i for i, name in enumerate(columns) if name not in away]
-    if not used:
-        raise SourceError(f"{where} has no feature column left beside {', '.join(sorted(n for n in away if n))}")
-    return used
-
-
-def label_kind(peeked: Sequence[Any], task: str | None) -> str:
-    """Return "int", "float" (regression) or "str", judged by the task and the first labels."""
-    if task == "regression":
-        return "float"
-    known = [v for v in peeked if v is not None and str(v).strip().lower() not in MISSING]
-    values = [number(v) if isinstance(v, str) else v for v in known]
-    if known and all(isinstance(v, int) and not isinstance(v, bool) for v in values):
-        return "int"
-    if task is None and known and all(isinstance(v, float) or type(v) is int for v in values):
-        return "float"
-    return "str"
-
-
-def label_task(kind: str, target: str | None, task: str | None) -> str | None:
-    """Return the task that labels of this kind belong to; None for rows without labels."""
-    if task is not None or not target:
-        return task
-    return "regression" if kind == "float" else "classification"

@@ -44,6 +44,7 @@ _WORDS: dict[Convert, str] = {float: "a number", int: "a whole number", _flag: "
 _FILE: dict[str, Convert] = {
     "target": str, "drop": _names, "task": str, "time": str, "rate": float, "speed": float,
 }  # fmt: skip
+_ARRAY: dict[str, Convert] = {"target": int, "labels": str, "task": str, "block": int, "rate": float}
 _LIVE: dict[str, Convert] = {"task": str, "idle": float, "max": int}
 _ZMQ: dict[str, Convert] = {**_LIVE, "bind": _flag, "connect": _flag}
 
@@ -55,6 +56,9 @@ def _zmq(mode: str, **more: Convert) -> _Form:
 FORMS: dict[str, _Form] = {
     "river": _Form("river:ImageSegments", "river_source", "RiverSource", {}),
     "csv": _Form("csv:PATH?target=COLUMN", "csv_source", "CSVSource", {**_FILE, "delimiter": str}),
+    "jsonl": _Form("jsonl:PATH?target=KEY", "jsonl_source", "JSONLSource", _FILE),
+    "npy": _Form("npy:PATH?target=-1", "npy_source", "NPYSource", _ARRAY),
+    "parquet": _Form("parquet:PATH?target=COLUMN", "parquet_source", "ParquetSource", _FILE),
     "zmq+pull": _zmq("pull"),
     "zmq+sub": _zmq("sub", topic=str),
     "zmq+reliable": _zmq("reliable", credit=int, rate=float),

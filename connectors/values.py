@@ -6,11 +6,12 @@ import math
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
+from importlib import import_module
 from typing import Any
 
 from loco_stream.errors import SourceError
 
-__all__ = ["event_time", "hint", "label_of", "number", "parse_cell", "plain"]
+__all__ = ["MISSING", "event_time", "hint", "need", "number", "parse_cell", "plain"]
 
 # What tables write for "no value", besides nothing at all (compared in lower case).
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "?"})
@@ -86,20 +87,23 @@ def event_time(value: Any) -> float:
     return float(value)
 
 
-def label_of(value: Any, kind: str) -> Any:
-    """Return the label in a cell: `kind` "int" for a column of whole numbers, "float" for regression, else "str"."""
-    if value is None or (isinstance(value, str) and value.strip().lower() in MISSING):
-        return None
-    if kind == "str":
-        return value
-    try:
-        return int(value) if kind == "int" else float(value)
-    except (TypeError, ValueError):
-        raise SourceError(f"label {value!r} is not a number, as the labels before it were") from None
-
-
 def hint(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for a word that is close to a known one, else nothing."""
     lowered = {k.lower(): k for k in known}
     close = get_close_matches(word.lower(), lowered, n=2, cutoff=0.6)
     return "; did you mean " + " or ".join(repr(lowered[c]) for c in close) + "?" if close else ""
+
+
+def need(module: str, extra: str, kind: str) -> Any:
+    """Import a library that only one kind of source needs.
+
+    Raises
+    ------
+    SourceError
+        It is not installed; the text names the extra that brings it.
+    """
+    try:
+        return import_module(module)
+    except ImportError as e:
+        library = module.partition(".")[0]
+        raise SourceError(f"{kind} sources need {library}: pip install 'loco-stream[{extra}]' ({e})") from None

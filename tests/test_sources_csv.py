@@ -122,7 +122,7 @@ def test_a_wrong_width_far_down_stops_at_its_line(table):
 
 def test_a_word_among_number_labels_is_an_error_not_a_class(table):
     path = table("a,y\n" + "1,0\n" * 1500 + "1,x\n")
-    with pytest.raises(SourceError, match="label 'x' is not a number"):
+    with pytest.raises(SourceError, match="label 'x' is not a whole number"):
         list(CSVSource(path, "y"))
 
 

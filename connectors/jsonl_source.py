@@ -1,0 +1,114 @@
+"""Recorded streams of JSON lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from loco_stream.connectors.csv_source import open_text
+from loco_stream.connectors.rows import Pace
+from loco_stream.connectors.table import PEEK, TableSource, check_speed
+from loco_stream.errors import SourceError
+
+__all__ = ["JSONLSource"]
+
+_Value = float | int | bool | str | None
+
+
+class _Recorded(msgspec.Struct):
+    """A line as live readable messages are written."""
+
+    x: dict[str, _Value]
+    y: _Value = None
+    t: float | None = None
+
+
+_FLAT = msgspec.json.Decoder(dict[str, _Value])
+_RECORDED = msgspec.json.Decoder(_Recorded)
+
+
+class JSONLSource(TableSource):
+    r"""One JSON object a line, plain or ``.gz``; rows may have different keys.
+
+    Parameters
+    ----------
+    path
+        The file, UTF-8.
+    target
+        The label's key; an empty name reads rows without labels. Lines of the form
+        ``{"x": {...}, "y": label, "t": seconds}`` need none.
+    drop, task, time, rate, speed
+        As in `CSVSource`; lines with "t" need no `time`.
+
+    Raises
+    ------
+    SourceError
+        No such file, an empty one, a key that the first 1000 rows do not have; while reading, a line
+        that is no flat JSON object.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from loco_stream.connectors import JSONLSource
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "rows.jsonl"
+    >>> _ = path.write_text('{"a": 1, "y": "on"}\n{"b": null, "y": "off"}\n')
+    >>> [(s.x, s.y) for s in JSONLSource(path, target="y")]
+    [({'a': 1}, 'on'), ({'b': None}, 'off')]
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        target: str | None = None,
+        *,
+        drop: Sequence[str] = (),
+        task: str | None = None,
+        time: str | None = None,
+        rate: float | None = None,
+        speed: float | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self._wrapped = target is None and self._is_wrapped()
+        if self._wrapped:
+            target, time = "y", "t"
+        check_speed(time, speed)
+        peeked = list(islice(self._objects(), PEEK))
+        if not peeked:
+            raise SourceError(f"{path} is empty: at least one line with a JSON object is needed")
+        columns = list(dict.fromkeys(name for record in peeked for name in record))
+        super().__init__(
+            f"jsonl:{self.path.name}", str(path), columns, [r.get(target) for r in peeked if target],
+            target=target, drop=drop, task=task, time=time, pace=Pace(rate, speed), fixed=False,
+        )  # fmt: skip
+
+    def _is_wrapped(self) -> bool:
+        with open_text(self.path) as file:
+            try:
+                return isinstance(msgspec.json.decode(file.readline()).get("x"), dict)
+            except (msgspec.DecodeError, UnicodeDecodeError, AttributeError, OSError, EOFError):
+                return False
+
+    def _objects(self) -> Iterator[dict[str, Any]]:
+        with open_text(self.path) as file:
+            try:
+                for number, line in enumerate(file, 1):
+                    if line.strip():
+                        yield self._read(number, line)
+            except (UnicodeDecodeError, OSError, EOFError) as e:
+                raise SourceError(f"cannot read {self.path}: {e}") from None
+
+    def _read(self, number: int, line: str) -> dict[str, Any]:
+        try:
+            if not self._wrapped:
+                return _FLAT.decode(line)
+            row = _RECORDED.decode(line)
+        except (msgspec.DecodeError, RecursionError) as e:
+            raise SourceError(f"line {number} of {self.path} is no flat JSON object: {e}") from None
+        return {**row.x, "y": row.y, "t": row.t}
+
+    def _records(self, start: int) -> Iterator[Mapping[str, Any]]:
+        return islice(self._objects(), start, None)

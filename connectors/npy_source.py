@@ -1,0 +1,111 @@
+"""Recorded streams in NumPy files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.connectors.rows import Pace, RowSource, check_task
+from loco_stream.connectors.table import label_of
+from loco_stream.errors import ConfigError, SourceError
+from loco_stream.event import Block, Event, Schema
+
+__all__ = ["NPYSource"]
+
+
+class NPYSource(RowSource):
+    """Rows of a NumPy array in ``.npy``, or of two arrays in ``.npz``, handed out in blocks.
+
+    Parameters
+    ----------
+    path
+        ``.npy``: an array (n_rows, n_columns), mapped, not read into memory. ``.npz``: an array ``X``
+        and, for labels, ``y``.
+    target
+        ``.npy``: the label's column, from 0, or negative from the end.
+    labels
+        ``.npy``: a second ``.npy`` file with one label a row, instead of `target`. With neither, rows
+        have no labels.
+    task
+        None decides by the labels: numbers with a fraction mean regression.
+    block
+        Rows handed out together; 1 with `rate`.
+    rate
+        Replay at so many rows a second; None as fast as the engine takes.
+
+    Raises
+    ------
+    SourceError
+        No such file, Python objects inside (never unpickled), a wrong shape.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        target: int | None = None,
+        *,
+        labels: str | Path | None = None,
+        task: str | None = None,
+        block: int = 64,
+        rate: float | None = None,
+    ) -> None:
+        if block < 1:
+            raise ConfigError(f"block must be at least 1 row, not {block}")
+        X, y = _arrays(Path(path), labels)
+        if X.ndim != 2 or 0 in X.shape or X.dtype.kind not in "fiub":
+            raise SourceError(f"{path} must be numbers of shape (n_rows, n_columns), not {X.dtype} of shape {X.shape}")
+        columns = list(range(X.shape[1]))
+        if target is not None:
+            if y is not None or not -len(columns) <= target < len(columns) or len(columns) < 2:
+                raise SourceError(f"{path} has {len(columns)} columns and no label column {target} beside features")
+            y = X[:, columns.pop(target)]
+        if y is not None and y.shape != (len(X),):
+            raise SourceError(f"{path} has {len(X)} rows, and the labels have the shape {y.shape}")
+        self._X, self._y, self._columns = X, y, columns
+        self._features = tuple(map(str, columns))
+        kind, found = _array_labels(y, check_task(task))
+        self._kind = kind
+        self._size = 1 if rate is not None else block
+        super().__init__(f"npy:{Path(path).name}", Schema(found, self._features), Pace(rate))
+
+    def __iter__(self) -> Iterator[Event | Sequence[Event]]:
+        """Yield blocks from the position on, and empty lists while a paced row is not due."""
+        while self._row < len(self._X):
+            yield from self._pace.wait(math.nan)
+            rows = slice(self._row, self._row + self._size)
+            table = np.array(self._X[rows][:, self._columns], dtype=np.float32)
+            table[~np.isfinite(table)] = np.nan
+            y = None if self._y is None else [label_of(v, self._kind) for v in self._y[rows].tolist()]
+            first, self._row = self._row, min(rows.stop, len(self._X))
+            yield Block(table, y, self._features, first, math.nan, self.name)
+
+
+def _arrays(path: Path, labels: str | Path | None) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    try:
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded, None if labels is None else np.load(labels, allow_pickle=False)
+        with loaded:
+            if "X" not in loaded:
+                raise SourceError(f"{path} holds the arrays {', '.join(loaded)}; X (and y for labels) are needed")
+            return loaded["X"], loaded.get("y")
+    except OSError as e:
+        raise SourceError(f"cannot read {e.filename or path}: {e.strerror or e}") from None
+    except (ValueError, EOFError) as e:
+        raise SourceError(f"{path} is no array of numbers: {e}") from None
+
+
+def _array_labels(y: NDArray[Any] | None, task: str | None) -> tuple[str, str | None]:
+    """Return the kind of the labels and their task."""
+    if y is None or task == "regression":
+        return "float", task
+    if y.dtype.kind == "f":
+        known = y[np.isfinite(y)]
+        whole = bool((known == np.floor(known)).all())
+        return ("int", "classification") if whole or task else ("float", "regression")
+    return "str", "classification"

@@ -1,0 +1,81 @@
+"""Recorded streams in Parquet files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from loco_stream.connectors.rows import Pace
+from loco_stream.connectors.table import PEEK, TableSource, check_columns, check_speed
+from loco_stream.connectors.values import need, plain
+from loco_stream.errors import SourceError
+
+__all__ = ["ParquetSource"]
+
+
+class ParquetSource(TableSource):
+    """Rows of a Parquet file; needs the extra ``loco-stream[parquet]``.
+
+    Parameters
+    ----------
+    path
+        The file.
+    target, drop, task, time, rate, speed
+        As in `CSVSource`; a timestamp column becomes seconds since 1970 UTC.
+
+    Raises
+    ------
+    SourceError
+        No such file, another format, an empty one, a missing or nested column.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        target: str | None = None,
+        *,
+        drop: Sequence[str] = (),
+        task: str | None = None,
+        time: str | None = None,
+        rate: float | None = None,
+        speed: float | None = None,
+    ) -> None:
+        check_speed(time, speed)
+        self.path = Path(path)
+        arrow, parquet = (need(m, "parquet", "parquet") for m in ("pyarrow", "pyarrow.parquet"))
+        try:
+            self._file = parquet.ParquetFile(self.path, memory_map=True)
+        except (OSError, arrow.ArrowException) as e:
+            raise SourceError(f"cannot read {path}: {e}") from None
+        schema = self._file.schema_arrow
+        check_columns(str(path), schema.names, target, drop, time)
+        nested = [f.name for f in schema if arrow.types.is_nested(f.type) and f.name not in drop]
+        if nested:
+            raise SourceError(f"{path}: column {nested[0]!r} is nested; leave it out with drop={nested[0]}")
+        if self._file.metadata.num_rows == 0:
+            raise SourceError(f"{path} has columns and no rows")
+        self._drop = set(drop)
+        self._columns = [name for name in schema.names if name not in self._drop]
+        labels = [r[target] for r in islice(self._records(0), PEEK)] if target else []
+        super().__init__(
+            f"parquet:{self.path.name}", str(path), schema.names, labels,
+            target=target, drop=drop, task=task, time=time, pace=Pace(rate, speed),
+        )  # fmt: skip
+
+    def _records(self, start: int) -> Iterator[Mapping[str, Any]]:
+        groups = self._file.metadata.num_row_groups
+        skip, first = start, 0
+        while first < groups and skip >= (rows := self._file.metadata.row_group(first).num_rows):
+            skip, first = skip - rows, first + 1
+        return islice(self._read(range(first, groups)), skip, None)
+
+    def _read(self, groups: range) -> Iterator[Mapping[str, Any]]:
+        for batch in self._file.iter_batches(1024, row_groups=list(groups), columns=self._columns):
+            for row in batch.to_pylist():
+                yield {name: plain(value) for name, value in row.items()}
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

@@ -1,0 +1,131 @@
+"""What all sources of named columns share: which are features, which is the label, and of what kind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from loco_stream.connectors.rows import Pace, Row, RowSource, check_task
+from loco_stream.connectors.values import MISSING, event_time, hint, number
+from loco_stream.errors import ConfigError, SourceError
+from loco_stream.event import Schema
+
+__all__ = ["PEEK", "TableSource", "check_columns", "check_speed", "label_of"]
+
+PEEK = 1000  # rows read ahead to tell whole numbers, numbers and words apart among the labels
+
+
+class TableSource(RowSource):
+    """Rows with named columns; subclasses give `_records(start)`, mappings from column to value.
+
+    Parameters
+    ----------
+    name, where
+        The source's name, and its place for errors.
+    columns
+        Names of the columns, in order.
+    labels
+        The first labels.
+    target, drop, task, time
+        As in `CSVSource`.
+    pace
+        When rows may leave.
+    fixed
+        Whether every row has these columns and no others.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        where: str,
+        columns: Sequence[str],
+        labels: Sequence[Any],
+        *,
+        target: str | None,
+        drop: Sequence[str],
+        task: str | None,
+        time: str | None,
+        pace: Pace,
+        fixed: bool = True,
+    ) -> None:
+        check_columns(where, columns, target, drop, time)
+        self._target, self._time = target, time
+        self._away = {target, time, *drop}
+        used = tuple(name for name in columns if name not in self._away)
+        if not used:
+            away = ", ".join(sorted(name for name in self._away if name))
+            raise SourceError(f"{where} has no feature column left beside {away}")
+        self._label = _label_kind(labels, check_task(task))
+        if task is None and target:
+            task = "regression" if self._label == "float" else "classification"
+        super().__init__(name, Schema(task, used if fixed else None), pace)
+
+    def _records(self, start: int) -> Iterator[Mapping[str, Any]]:
+        raise NotImplementedError
+
+    def _rows(self, start: int) -> Iterator[Row]:
+        away, target, time = self._away, self._target, self._time
+        for record in self._records(start):
+            x = {name: value for name, value in record.items() if name not in away}
+            y = label_of(record.get(target), self._label) if target else None
+            yield x, y, event_time(record.get(time)) if time else math.nan
+
+
+def check_columns(
+    where: str, columns: Sequence[str], target: str | None, drop: Sequence[str], time: str | None
+) -> None:
+    """Refuse a column that was named and does not exist.
+
+    Raises
+    ------
+    SourceError
+        A missing column, or no word on which one holds the label.
+    """
+    shown = ", ".join(columns)
+    if target is None:
+        raise SourceError(
+            f"{where}: name the label's column with target=, or give an empty target for rows without labels "
+            f"(columns: {shown})"
+        )
+    for role, name in [("target", target), ("time", time), *(("drop", d) for d in drop)]:
+        if name and name not in columns:
+            raise SourceError(f"{where} has no {role} column {name!r}{hint(name, columns)} (columns: {shown})")
+
+
+def _label_kind(peeked: Sequence[Any], task: str | None) -> str:
+    """Return "int", "float" (regression) or "str" (as written), judged by the task and the first labels."""
+    if task == "regression":
+        return "float"
+    known = [v for v in peeked if v is not None and str(v).strip().lower() not in MISSING]
+    values = [number(v) if isinstance(v, str) else v for v in known]
+    if known and all(type(v) is int for v in values):
+        return "int"
+    if task is None and known and all(type(v) in (int, float) for v in values):
+        return "float"
+    return "str"
+
+
+def label_of(value: Any, kind: str) -> Any:
+    """Return a label: `kind` "int" for a column of whole numbers, "float" for regression, "str" as written."""
+    if value is None or (isinstance(value, str) and value.strip().lower() in MISSING):
+        return None
+    if kind == "str":
+        return value
+    try:
+        if kind == "float" or isinstance(value, float):
+            value = float(value)
+            if kind == "float" or math.isnan(value):
+                return value if math.isfinite(value) else None
+        if isinstance(value, float) and not value.is_integer():
+            raise ValueError
+        return int(value)
+    except (TypeError, ValueError):
+        what = "number" if kind == "float" else "whole number"
+        raise SourceError(f"label {value!r} is not a {what}, as the labels before it were") from None
+
+
+def check_speed(time: str | None, speed: float | None) -> None:
+    """Refuse a speed without recorded times."""
+    if speed is not None and time is None:
+        raise ConfigError("speed replays recorded times: name their column with time=")
