@@ -12,6 +12,7 @@ BENCHES = {
     "mnist": "loco_stream.bench.mnist:command",
     "nettalk": "loco_stream.bench.nettalk:command",
     "continual": "loco_stream.bench.continual:command",
+    "drift": "loco_stream.bench.drift:command",
     "calibration": "loco_stream.bench.calibration:command",
     "regression": "loco_stream.bench.regression:command",
     "soak": "loco_stream.bench.soak:command",

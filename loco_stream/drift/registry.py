@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 
 from loco_stream.errors import CheckpointError, ConfigError
 
-__all__ = ["DETECTORS", "EXPORTABLE", "export_numbers", "is_two_sided", "make_detector", "restore_numbers"]
+__all__ = [
+    "DETECTORS",
+    "EXPORTABLE",
+    "export_numbers",
+    "is_two_sided",
+    "make_detector",
+    "make_river",
+    "restore_numbers",
+]
 
 DETECTORS: dict[str, str] = {
     "HDDMA": "river.drift.binary",
@@ -75,16 +83,20 @@ def make_detector(name: str, options: Mapping[str, Any] | None = None) -> Any:
     >>> make_detector("HDDMA").drift_confidence
     0.0001
     """
+    return make_river(name, {**_OPTIONS.get(name, {}), **(options or {})})
+
+
+def make_river(name: str, options: Mapping[str, Any]) -> Any:
+    """Return a detector of river as river would make it; errors as for `make_detector`."""
     if name not in DETECTORS:
         raise ConfigError(f"detector must be one of {', '.join(DETECTORS)}, got {name!r}.")
     kind = getattr(import_module(DETECTORS[name]), name)
-    merged = {**_OPTIONS.get(name, {}), **(options or {})}
     known = list(inspect.signature(kind).parameters)
-    for option in merged:
+    for option in options:
         if option not in known:
             raise ConfigError(f"detector_options of {name} may be {', '.join(known)}, got {option!r}.")
     try:
-        return kind(**merged)
+        return kind(**options)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"detector_options of {name} are refused: {error}.") from error
 
