@@ -36,6 +36,12 @@ def philox2x32(key, counter):  # type: ignore[no-untyped-def]
     return (high << _HALF) | low
 
 
+@njit(cache=True)
+def _fill(key, start, words):  # type: ignore[no-untyped-def]
+    for i in range(words.shape[0]):
+        words[i] = philox2x32(key, start + i)
+
+
 def derive_key(seed: int, purpose: int) -> int:
     """Return a 32-bit key for one `purpose` (a small integer) of a model seeded with `seed`."""
     return int(philox2x32(seed & 0xFFFFFFFF, ((seed >> 32) & 0xFFFFFFFF) << 32 | purpose)) & 0xFFFFFFFF
@@ -43,7 +49,8 @@ def derive_key(seed: int, purpose: int) -> int:
 
 def uniforms(key: int, start: int, n: int) -> NDArray[np.float64]:
     """Return `n` numbers in (0, 1), those of the counters `start` to `start + n - 1`."""
-    words = np.array([philox2x32(key, start + i) for i in range(n)], dtype=np.uint64)
+    words = np.empty(n, np.uint64)
+    _fill(key, start, words)
     return ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
 
 

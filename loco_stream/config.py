@@ -1,0 +1,209 @@
+"""All settings of the estimators: validated once, and the only place with defaults."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+from loco_stream.errors import ConfigError
+
+__all__ = ["DEFAULTS", "ModelConfig", "Settings"]
+
+DEEP = 3  # from this many hidden layers on, short membranes and homeostatic thresholds
+
+
+class Settings(NamedTuple):
+    """What the compiled step reads: plain numbers, resolved from a `ModelConfig`.
+
+    Times are in ms; `n_fields` is the number of receptive fields a feature; the readout has
+    `n_trace` members on the traces and `n_linear` on the scaled features.
+    """
+
+    n_layers: int
+    n_hidden: int
+    n_last: int
+    n_fields: int
+    line_threshold: float
+    window: float
+    tau: float
+    tau_trace: float
+    all_layers: bool
+    recursive: bool
+    regression: bool
+    learns: bool
+    learned_credit: bool
+    projects: bool
+    cluster_size: int
+    noise: float
+    n_perturbations: int
+    antithetic: bool
+    learning_rate: float
+    ridge: float
+    n_clusters: int
+    rank: int
+    homeostasis: float
+    retention: float
+    n_trace: int
+    n_linear: int
+    seed_key: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Settings of `LOCOClassifier` and `LOCORegressor`; see there for their meaning.
+
+    Raises
+    ------
+    ConfigError
+        A value is out of its range: the text names the field, the value and what is allowed.
+    """
+
+    hidden_sizes: tuple[int, ...] = (256,)
+    rule: str = "loco"
+    credit: str = "learned"
+    readout: str = "recursive"
+    readout_layers: str = "all"
+    cluster_size: int = 32
+    perturbation_std: float = 0.2
+    n_perturbations: int = 1
+    antithetic: bool = False
+    learning_rate: float | None = None
+    orthogonality: float = 0.5
+    n_input_clusters: int = 10
+    rank: int = 1
+    receptive_fields: int | None = None
+    tau: float | None = None
+    tau_trace: float | None = None
+    gain: float | None = None
+    window: float = 20.0
+    leaks: tuple[float, ...] = (0.0, 1e-4, 1e-3, 1e-2)
+    retention: float = 0.7
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        sizes = self.hidden_sizes
+        if not isinstance(sizes, tuple) or not 1 <= len(sizes) <= 64 or not all(_whole(n, 1, 65536) for n in sizes):
+            raise ConfigError(
+                f"hidden_sizes is {sizes!r}; allowed is a tuple of 1 to 64 whole numbers from 1 to 65536, such as (256,)"
+            )
+        _choice("rule", self.rule, ("loco", "np", "frozen"))
+        _choice("credit", self.credit, ("learned", "perturbation"))
+        _choice("readout", self.readout, ("recursive", "delta"))
+        _choice("readout_layers", self.readout_layers, ("all", "last"))
+        _integer("cluster_size", self.cluster_size, 1, 1024)
+        _real("perturbation_std", self.perturbation_std, 1e-6, 10.0)
+        _integer("n_perturbations", self.n_perturbations, 1, 64)
+        if not isinstance(self.antithetic, bool):
+            raise ConfigError(f"antithetic is {self.antithetic!r}; allowed are True and False")
+        _real("learning_rate", self.learning_rate, 0.0, 1e3, optional=True)
+        _real("orthogonality", self.orthogonality, 0.0, 1.0)
+        _integer("n_input_clusters", self.n_input_clusters, 1, 256)
+        _integer("rank", self.rank, 1, 16)
+        _integer("receptive_fields", self.receptive_fields, 1, 64, optional=True)
+        _real("tau", self.tau, 1e-3, 1e6, optional=True)
+        _real("tau_trace", self.tau_trace, 1e-3, 1e6, optional=True)
+        _real("gain", self.gain, 1e-3, 1e3, optional=True)
+        _real("window", self.window, 1e-3, 1e6)
+        if (
+            not isinstance(self.leaks, tuple)
+            or not 1 <= len(self.leaks) <= 16
+            or not all(_number(leak, 0.0, 0.5) for leak in self.leaks)
+        ):
+            raise ConfigError(f"leaks is {self.leaks!r}; allowed is a tuple of 1 to 16 numbers from 0 to 0.5")
+        _real("retention", self.retention, 0.0, 1.0)
+        _integer("seed", self.seed, 0, 2**64 - 1, optional=True)
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether signals cross so many layers that membranes must be short."""
+        return len(self.hidden_sizes) >= DEEP
+
+    @property
+    def start_gain(self) -> float:
+        """Norm of a neuron's incoming weights at the start, in thresholds."""
+        return self.gain if self.gain is not None else 2.3 if self.is_deep else 6.0
+
+    @property
+    def rate(self) -> float:
+        """The learning rate in force; the measured one of (readout, credit) unless given."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        if self.credit == "learned":
+            return 0.3 if self.readout == "recursive" else 0.02
+        if self.readout == "recursive":
+            return 1e-3
+        return 3e-4 if self.rule == "loco" else 1e-4
+
+    def fields_for(self, n_features: int) -> int:
+        """Return the receptive fields a feature: 9 up to 64 features, 3 up to 256, else 1, unless given."""
+        if self.receptive_fields is not None:
+            return self.receptive_fields
+        return 9 if n_features <= 64 else 3 if n_features <= 256 else 1
+
+    def settings(self, n_fields: int, *, regression: bool, seed_key: int) -> Settings:
+        """Resolve to the numbers that the compiled step reads."""
+        recursive = self.readout == "recursive"
+        all_layers = self.readout_layers == "all"
+        tau = 20.0 if self.is_deep else 200.0
+        return Settings(
+            n_layers=len(self.hidden_sizes),
+            n_hidden=sum(self.hidden_sizes),
+            n_last=self.hidden_sizes[-1],
+            n_fields=n_fields,
+            line_threshold=0.2 if self.is_deep else 0.1,
+            window=float(self.window),
+            tau=float(self.tau if self.tau is not None else tau),
+            tau_trace=float(self.tau_trace if self.tau_trace is not None else 20.0 if self.is_deep else 100.0),
+            all_layers=all_layers,
+            recursive=recursive,
+            regression=regression,
+            learns=self.rule != "frozen" and self.rate > 0.0,
+            learned_credit=self.credit == "learned",
+            projects=self.rule == "loco" and self.orthogonality > 0.0,
+            cluster_size=1 << math.ceil(math.log2(self.cluster_size)),
+            noise=float(self.perturbation_std),
+            n_perturbations=self.n_perturbations,
+            antithetic=self.antithetic,
+            learning_rate=float(self.rate),
+            ridge=0.1 * (1.0 - self.orthogonality) / max(self.orthogonality, 1e-9) + 1e-3,
+            n_clusters=self.n_input_clusters,
+            rank=self.rank,
+            homeostasis=1e-3 if self.is_deep else 0.0,
+            retention=float(self.retention),
+            n_trace=len(self.leaks) if recursive else 1,
+            n_linear=2 if recursive and all_layers else 0,
+            seed_key=seed_key,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields by name, in the constructor's order."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def _whole(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _number(value: object, low: float, high: float) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
+
+
+def _choice(field: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{field} is {value!r}; allowed are {', '.join(map(repr, allowed))}")
+
+
+def _integer(field: str, value: object, low: int, high: int, *, optional: bool = False) -> None:
+    if not (_whole(value, low, high) or (optional and value is None)):
+        none = "None or " if optional else ""
+        raise ConfigError(f"{field} is {value!r}; allowed is {none}a whole number from {low} to {high}")
+
+
+def _real(field: str, value: object, low: float, high: float, *, optional: bool = False) -> None:
+    if not (_number(value, low, high) or (optional and value is None)):
+        none = "None or " if optional else ""
+        raise ConfigError(f"{field} is {value!r}; allowed is {none}a number from {low:g} to {high:g}")
+
+
+DEFAULTS = ModelConfig()

@@ -1,0 +1,55 @@
+"""The perturbation of a sample: one signed value a neuron, orthogonal inside each neuron cluster.
+
+Within a cluster of 2^b neurons successive samples use the rows of a Hadamard matrix in an order
+and with column signs drawn anew each round, so a round covers the cluster's directions exactly
+once, while different clusters stay uncorrelated.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from loco_stream.rng import philox2x32
+
+__all__ = ["draw_noise"]
+
+_ONE = np.uint64(1)
+_WORD_BITS = 64
+
+
+@njit(cache=True)
+def _parity(word):  # type: ignore[no-untyped-def]
+    """Return the parity of the set bits of an int64 below 2^32."""
+    word ^= word >> 16
+    word ^= word >> 8
+    word ^= word >> 4
+    word ^= word >> 2
+    word ^= word >> 1
+    return word & 1
+
+
+@njit(cache=True)
+def draw_noise(key, round_, n_neurons, cluster_size, size, noise):  # type: ignore[no-untyped-def]
+    """Write +-`size` into `noise[:n_neurons]`, the perturbation number `round_` of the stream `key`.
+
+    The position in the round walks the Hadamard rows as (odd * position + start) mod cluster_size,
+    a bijection for any odd multiplier.
+    """
+    epoch = round_ // cluster_size
+    position = round_ % cluster_size
+    plus, minus = np.float32(size), np.float32(-size)
+    words = cluster_size // _WORD_BITS + 1
+    for first in range(0, n_neurons, cluster_size):
+        cluster = first // cluster_size
+        counter = (epoch * 65536 + cluster) * (words + 1)
+        order = philox2x32(key, counter)
+        odd = np.int64(order & np.uint64(0xFFFF)) | 1
+        start = np.int64((order >> np.uint64(16)) & np.uint64(0xFFFF))
+        row = (odd * position + start) % cluster_size
+        signs = order
+        for i in range(min(cluster_size, n_neurons - first)):
+            if i % _WORD_BITS == 0:
+                signs = philox2x32(key, counter + 1 + i // _WORD_BITS)
+            drawn = np.int64((signs >> np.uint64(i % _WORD_BITS)) & _ONE)
+            noise[first + i] = plus if (_parity(row & i) ^ drawn) == 0 else minus

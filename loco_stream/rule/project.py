@@ -1,0 +1,140 @@
+"""Input clusters, and the part of a trace that is orthogonal to the other clusters.
+
+Each cluster keeps `rank` direction rows a layer: its mean trace, then residual directions. With
+the rows of all clusters as columns of C, the projected trace is what a ridge regression on the
+other clusters' columns leaves over (algorithm of orthogonal weight modification, Zeng et al.
+2019, with clusters in place of single past inputs). Cost is O(n_pre * clusters * rank).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+__all__ = ["choose_cluster", "learn_directions", "project", "refresh"]
+
+RECRUIT_BELOW = 0.6  # cosine with the nearest mean under which an input founds a new cluster
+SLOWEST = 0.01  # least learning rate of a cluster's directions
+REFRESH = 50  # samples between two inversions of the Gram matrix
+
+
+@njit(cache=True)
+def choose_cluster(trace, n_pre, column, directions, rank, n_used, n_clusters):  # type: ignore[no-untyped-def]
+    """Return the cluster of an input trace, `n_used` if it founds a new one, -1 for a silent input."""
+    norm = 0.0
+    for j in range(n_pre):
+        norm += np.float64(trace[j]) * np.float64(trace[j])
+    if norm == 0.0:
+        return -1
+    best, best_cosine = -1, -2.0
+    for k in range(n_used):
+        mean = directions[k * rank, column : column + n_pre]
+        dot, length = 0.0, 0.0
+        for j in range(n_pre):
+            dot += np.float64(trace[j]) * np.float64(mean[j])
+            length += np.float64(mean[j]) * np.float64(mean[j])
+        cosine = dot / math.sqrt(norm * length) if length > 0.0 else -1.0
+        if cosine > best_cosine:
+            best, best_cosine = k, cosine
+    return n_used if best_cosine < RECRUIT_BELOW and n_used < n_clusters else best
+
+
+@njit(cache=True)
+def learn_directions(trace, n_pre, column, directions, rank, cluster, rate, rest):  # type: ignore[no-untyped-def]
+    """Move the cluster's rows at this layer: the mean towards the trace, the others towards what it leaves over.
+
+    Row r > 0 follows sign(row . rest) * rest, the direction of largest mean absolute deviation.
+    """
+    step = np.float32(rate)
+    mean = directions[cluster * rank, column : column + n_pre]
+    for j in range(n_pre):
+        mean[j] += step * (trace[j] - mean[j])
+    if rank == 1:
+        return
+    for j in range(n_pre):
+        rest[j] = trace[j] - mean[j]
+    for r in range(1, rank):
+        row = directions[cluster * rank + r, column : column + n_pre]
+        dot, length = 0.0, 0.0
+        for j in range(n_pre):
+            dot += np.float64(row[j]) * np.float64(rest[j])
+            length += np.float64(row[j]) * np.float64(row[j])
+        sign = np.float32(1.0 if dot >= 0.0 else -1.0)
+        share = np.float32(dot / length if length > 1e-12 else 0.0)
+        for j in range(n_pre):
+            old = row[j]
+            row[j] = old + step * (sign * rest[j] - old)
+            rest[j] -= share * old
+
+
+@njit(cache=True)
+def refresh(n_pre, column, directions, n_rows, ridge, inverse):  # type: ignore[no-untyped-def]
+    """Write the inverse of C'C + ridge * (mean squared norm) * I into `inverse[:n_rows, :n_rows]` (Gauss-Jordan)."""
+    trace = 0.0
+    for a in range(n_rows):
+        for b in range(a + 1):
+            dot = 0.0
+            for j in range(column, column + n_pre):
+                dot += np.float64(directions[a, j]) * np.float64(directions[b, j])
+            inverse[a, b] = dot
+            inverse[b, a] = dot
+        trace += inverse[a, a]
+    floor = ridge * trace / n_rows + 1e-9
+    for a in range(n_rows):
+        inverse[a, a] += floor
+    for p in range(n_rows):
+        pivot = 1.0 / inverse[p, p]
+        inverse[p, p] = 1.0
+        for b in range(n_rows):
+            inverse[p, b] *= pivot
+        for a in range(n_rows):
+            if a != p:
+                factor = inverse[a, p]
+                inverse[a, p] = 0.0
+                for b in range(n_rows):
+                    inverse[a, b] -= factor * inverse[p, b]
+
+
+@njit(cache=True)
+def project(trace, n_pre, column, directions, rank, n_rows, inverse, cluster, coefficients, out):  # type: ignore[no-untyped-def]
+    """Write the trace without its part in the other clusters' rows into `out[:n_pre]`.
+
+    The regression on the others only is had from the inverse over all rows: with b the block of
+    this cluster, c_others = c - G[:, b] (G[b, b])^-1 c[b]. `coefficients` is (3, rows) room.
+    """
+    right, c, removed = coefficients[0], coefficients[1], coefficients[2]
+    for a in range(n_rows):
+        row = directions[a, column : column + n_pre]
+        dot = 0.0
+        for j in range(n_pre):
+            dot += np.float64(row[j]) * np.float64(trace[j])
+        right[a] = dot
+    for a in range(n_rows):
+        total = 0.0
+        for b in range(n_rows):
+            total += inverse[a, b] * right[b]
+        c[a] = total
+    first = cluster * rank
+    for r in range(rank):  # remove the cluster's own rows one by one (a sweep of G restricted to the block)
+        removed[r] = 0.0
+    for _ in range(1 if rank == 1 else 4 * rank):  # Gauss-Seidel on the small block; exact in one pass for rank 1
+        for r in range(rank):
+            left = c[first + r]
+            for s in range(rank):
+                if s != r:
+                    left -= inverse[first + r, first + s] * removed[s]
+            removed[r] = left / inverse[first + r, first + r]
+    for a in range(n_rows):
+        for r in range(rank):
+            c[a] -= inverse[a, first + r] * removed[r]
+    for j in range(n_pre):
+        out[j] = trace[j]
+    for a in range(n_rows):
+        if first <= a < first + rank:
+            continue
+        row = directions[a, column : column + n_pre]
+        weight = np.float32(c[a])
+        for j in range(n_pre):
+            out[j] -= weight * row[j]

@@ -1,0 +1,281 @@
+"""Every mutable number of a model, and the room a step works in.
+
+`State` is what learning changes: saved, pickled and compared bit by bit. `Scratch` holds what
+one sample needs for a moment; it can be made anew at any time without changing a result.
+
+The vector the readout sees is `[traces of the hidden layers | 1 | scaled features]`: what may
+grow stands last. The traces of the hidden layers share one array, layer after layer.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream import rng
+from loco_stream.config import ModelConfig, Settings
+from loco_stream.encode import HIGHEST, LOWEST, N_SLOTS, STAT_ROWS
+
+__all__ = ["Scratch", "State", "allocate", "allocate_scratch", "grow"]
+
+# `State.counts`, int64.
+N_SEEN, N_FEATURES, N_CLASSES, N_CLUSTERS, SKIPPED, MASKED, ROUND = range(7)
+N_COUNTS = 7
+
+# Rows of `State.neurons`, float32, one column a hidden neuron.
+THRESHOLD, NORM_LIMIT, NORM_FACTOR = range(3)
+# Rows of `State.classes`, float64, one column a class.
+CLASS_COUNT, LAST_SEEN, RECENT = range(3)
+# `State.scalars`, float64: the factor from scores to log-odds.
+SHARPNESS = 0
+# Rows of `State.novelty`, float64, one column a trace member.
+NOVELTY_MEAN, NOVELTY_VARIANCE = range(2)
+# Rows of `Scratch.neurons`, float32, one column a hidden neuron.
+NOISE, NOISY_THRESHOLD, MEMBRANE, PEAK, SENSITIVITY, CREDIT, NOISY_TRACE = range(7)
+# `Scratch.flags`, int64: which sample the clean pass and the gains in scratch belong to.
+CLEAN_FOR, GAINS_FOR, N_IN = range(3)
+
+SMOOTHING = 0.7  # standard deviation, in fields, of the kernel that makes start weights smooth along a feature
+NORM_CAP = 1.5  # a neuron's weights may grow to this multiple of their norm at the start
+LINEAR_LEAKS = (1e-4, 1e-2)
+LINEAR_PRIORS = (0.1, 0.01)
+STACK_PRIOR = 1.0
+START_SHARPNESS = 8.0
+WEIGHT_KEY, NOISE_KEY = 1, 2  # purposes of random streams
+
+
+class State(NamedTuple):
+    """All mutable numbers of a model.
+
+    counts: int64 (7,); scalars: float64 (1,); statistics: float64 (6, feature capacity); target: float64 (6, 1), the same of the target;
+    layout: int64 (4, layers), rows n_pre, n_post, offset of the weights, offset of the neurons;
+    weights: float32, row-major (n_pre, n_post) blocks, in units of the threshold, layer 1 last;
+    neurons: float32 (3, hidden); feedback: float32 (hidden, class capacity);
+    directions: float32 (clusters * rank, traces before each layer, the input's last);
+    cluster_counts: float64 (clusters,); inverse_gram: float64 (layers, clusters * rank, same);
+    readout: float32 (inputs, trace members * class capacity); projectors: float32 (trace members, inputs, inputs);
+    linear: float32 (features + 1, linear members * class capacity); linear_projectors likewise;
+    stack, stack_projector: float64 (members,), (members, members);
+    classes: float64 (3, class capacity); novelty: float64 (2, trace members); members: float64 (2, trace members), leaks and priors.
+    """
+
+    counts: NDArray[np.int64]
+    scalars: NDArray[np.float64]
+    statistics: NDArray[np.float64]
+    target: NDArray[np.float64]
+    layout: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    neurons: NDArray[np.float32]
+    feedback: NDArray[np.float32]
+    directions: NDArray[np.float32]
+    cluster_counts: NDArray[np.float64]
+    inverse_gram: NDArray[np.float64]
+    readout: NDArray[np.float32]
+    projectors: NDArray[np.float32]
+    linear: NDArray[np.float32]
+    linear_projectors: NDArray[np.float32]
+    stack: NDArray[np.float64]
+    stack_projector: NDArray[np.float64]
+    classes: NDArray[np.float64]
+    novelty: NDArray[np.float64]
+    members: NDArray[np.float64]
+
+
+class Scratch(NamedTuple):
+    """Room for one sample; nothing in it outlives a step except as a cache that is checked before use."""
+
+    flags: NDArray[np.int64]
+    row: NDArray[np.float64]
+    scaled: NDArray[np.float32]
+    line_of: NDArray[np.int32]
+    slot_of: NDArray[np.int32]
+    in_times: NDArray[np.float32]
+    in_lines: NDArray[np.int32]
+    times: NDArray[np.float32]
+    indices: NDArray[np.int32]
+    spike_counts: NDArray[np.int64]
+    neurons: NDArray[np.float32]
+    input_trace: NDArray[np.float32]
+    projected: NDArray[np.float32]
+    features: NDArray[np.float32]
+    coefficients: NDArray[np.float64]
+    outputs: NDArray[np.float32]
+    linear_outputs: NDArray[np.float32]
+    gains: NDArray[np.float32]
+    linear_gains: NDArray[np.float32]
+    shares: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    proba: NDArray[np.float64]
+    error: NDArray[np.float64]
+    change: NDArray[np.float64]
+    target: NDArray[np.float64]
+    open_classes: NDArray[np.float64]
+    scaled_target: NDArray[np.float32]
+    stack_gain: NDArray[np.float64]
+
+
+def allocate(
+    config: ModelConfig, settings: Settings, n_features: int, n_classes: int, *, draw: bool = True
+) -> State:
+    """Make the state of a fresh model with room for `n_features` features and `n_classes` outputs.
+
+    Without `draw` the weights stay zero: the caller has them already.
+    """
+    sizes = (n_features * settings.n_fields, *config.hidden_sizes)
+    hidden, members = settings.n_hidden, settings.n_trace + settings.n_linear
+    counts = np.zeros(N_COUNTS, np.int64)
+    statistics, target = np.zeros((STAT_ROWS, n_features)), np.zeros((STAT_ROWS, 1))
+    for rows in (statistics, target):
+        rows[LOWEST], rows[HIGHEST] = np.inf, -np.inf
+    neurons = np.zeros((3, hidden), np.float32)
+    neurons[THRESHOLD] = 1.0
+    neurons[NORM_LIMIT] = NORM_CAP * config.start_gain
+    neurons[NORM_FACTOR] = 1.0
+    n_inputs = _n_inputs(settings, n_features)
+    linear_inputs = n_features + 1 if settings.n_linear else 1
+    leaks = np.array([config.leaks, [0.1 if leak == 0.0 else 0.01 for leak in config.leaks]])
+    state = State(
+        counts=counts,
+        scalars=np.array([START_SHARPNESS]),
+        statistics=statistics,
+        target=target,
+        layout=_layout(sizes),
+        weights=np.zeros(sum(a * b for a, b in zip(sizes, sizes[1:], strict=False)), np.float32),
+        neurons=neurons,
+        feedback=np.zeros((hidden, n_classes), np.float32),
+        directions=np.zeros((settings.n_clusters * settings.rank, hidden - settings.n_last + sizes[0]), np.float32),
+        cluster_counts=np.zeros(settings.n_clusters),
+        inverse_gram=np.zeros((len(sizes) - 1, *(2 * (settings.n_clusters * settings.rank,)))),
+        readout=np.zeros((n_inputs, settings.n_trace * n_classes), np.float32),
+        projectors=np.zeros((settings.n_trace, *(2 * (n_inputs if settings.recursive else 1,))), np.float32),
+        linear=np.zeros((linear_inputs, settings.n_linear * n_classes), np.float32),
+        linear_projectors=np.zeros((settings.n_linear, linear_inputs, linear_inputs), np.float32),
+        stack=np.full(members, 1.0 / members),
+        stack_projector=np.eye(members) * STACK_PRIOR,
+        classes=np.zeros((3, n_classes)),
+        novelty=np.zeros((2, settings.n_trace)),
+        members=leaks if settings.recursive else np.zeros((2, 1)),
+    )
+    if draw:
+        _start_weights(config, settings, state)
+    _start_projectors(state)
+    return state
+
+
+def grow(config: ModelConfig, settings: Settings, state: State, n_features: int, n_classes: int) -> State:
+    """Return a state with more room, every learned number in its place and new input rows drawn."""
+    old_features, old_classes = state.statistics.shape[1], state.classes.shape[1]
+    fresh = allocate(config, settings, n_features, n_classes, draw=n_features > old_features)
+    for name in ("counts", "scalars", "target", "neurons", "cluster_counts", "inverse_gram", "stack", "stack_projector", "novelty"):
+        getattr(fresh, name)[...] = getattr(state, name)
+    fresh.statistics[:, :old_features] = state.statistics
+    fresh.weights[: state.weights.size] = state.weights
+    fresh.feedback[:, :old_classes] = state.feedback
+    fresh.directions[:, : state.directions.shape[1]] = state.directions
+    fresh.classes[:, :old_classes] = state.classes
+    _copy_columns(state.readout, fresh.readout, settings.n_trace)
+    _copy_columns(state.linear, fresh.linear, settings.n_linear)
+    for name in ("projectors", "linear_projectors"):
+        old = getattr(state, name)
+        getattr(fresh, name)[:, : old.shape[1], : old.shape[2]] = old
+    return fresh
+
+
+def allocate_scratch(settings: Settings, state: State) -> Scratch:
+    """Make the working room that fits `state`."""
+    n_features, n_classes = state.statistics.shape[1], state.classes.shape[1]
+    lines = n_features * settings.n_fields
+    widest = max(int(state.layout[1].max()), 1)
+    members = settings.n_trace + settings.n_linear
+    n_inputs = state.readout.shape[0]
+    longest = max(int(state.layout[0].max()), 1)
+    return Scratch(
+        flags=np.full(3, -1, np.int64),
+        row=np.full(n_features, np.nan),
+        scaled=np.zeros(n_features, np.float32),
+        line_of=np.zeros(lines, np.int32),
+        slot_of=np.zeros(lines, np.int32),
+        in_times=np.zeros(lines, np.float32),
+        in_lines=np.zeros(lines, np.int32),
+        times=np.zeros((2, N_SLOTS * widest), np.float32),
+        indices=np.zeros((2, N_SLOTS * widest), np.int32),
+        spike_counts=np.zeros(settings.n_layers, np.int64),
+        neurons=np.zeros((7, settings.n_hidden), np.float32),
+        input_trace=np.zeros(lines, np.float32),
+        projected=np.zeros((2, longest), np.float32),
+        features=np.zeros(settings.n_hidden + 1 + n_features, np.float32),
+        coefficients=np.zeros((3, settings.n_clusters * settings.rank)),
+        outputs=np.zeros(settings.n_trace * n_classes, np.float32),
+        linear_outputs=np.zeros(settings.n_linear * n_classes, np.float32),
+        gains=np.zeros((settings.n_trace, n_inputs), np.float32),
+        linear_gains=np.zeros((settings.n_linear, state.linear.shape[0]), np.float32),
+        shares=np.zeros((3, members)),
+        scores=np.zeros(n_classes),
+        proba=np.zeros(n_classes),
+        error=np.zeros(n_classes),
+        change=np.zeros(n_classes),
+        target=np.zeros(n_classes),
+        open_classes=np.zeros(n_classes),
+        scaled_target=np.zeros(1, np.float32),
+        stack_gain=np.zeros(members),
+    )
+
+
+def _n_inputs(settings: Settings, n_features: int) -> int:
+    return settings.n_hidden + 1 + n_features if settings.all_layers else settings.n_last + 1
+
+
+def _layout(sizes: tuple[int, ...]) -> NDArray[np.int64]:
+    """Place the layers: weights of layer 1 stand last, since only they grow."""
+    layout = np.zeros((4, len(sizes) - 1), np.int64)
+    layout[0], layout[1] = sizes[:-1], sizes[1:]
+    blocks = layout[0] * layout[1]
+    layout[2] = np.cumsum(blocks) - blocks - blocks[0]
+    layout[2, 0] = blocks[1:].sum()
+    layout[3] = np.cumsum(layout[1]) - layout[1]
+    return layout
+
+
+def _start_weights(config: ModelConfig, settings: Settings, state: State) -> None:
+    """Draw weights whose columns are orthonormal inside each neuron cluster, times the gain.
+
+    Where features have several receptive fields the columns are smoothed along them: the function
+    a neuron computes of a feature should be smooth.
+    """
+    for layer, (n_pre, n_post, offset, _) in enumerate(state.layout.T.tolist()):
+        draws = rng.normals(rng.derive_key(settings.seed_key, WEIGHT_KEY + 8 * layer), 0, n_pre * n_post)
+        block = draws.reshape(n_pre, n_post)
+        size = min(settings.cluster_size, n_pre)
+        for first in range(0, n_post, size):
+            q, r = np.linalg.qr(block[:, first : first + size])
+            block[:, first : first + size] = q * np.where(np.diag(r) < 0.0, -1.0, 1.0)
+        if layer == 0 and settings.n_fields > 2:
+            block = _smooth(block, settings.n_fields)
+        norms = np.sqrt((block * block).sum(axis=0))
+        state.weights[offset : offset + n_pre * n_post] = (config.start_gain * block / norms).ravel()
+
+
+def _smooth(block: NDArray[np.float64], n_fields: int) -> NDArray[np.float64]:
+    place = np.arange(n_fields)
+    kernel = np.exp(-0.5 * ((place[:, None] - place) / SMOOTHING) ** 2)
+    shaped = block.reshape(-1, n_fields, block.shape[1])
+    smooth = sum(kernel[:, m, None] * shaped[:, None, m] for m in range(n_fields))
+    return np.asarray(smooth).reshape(block.shape)
+
+
+def _start_projectors(state: State) -> None:
+    """Set each projector to its prior times the identity."""
+    for projectors, priors in ((state.projectors, state.members[1]), (state.linear_projectors, LINEAR_PRIORS)):
+        for projector, prior in zip(projectors, priors, strict=False):
+            np.fill_diagonal(projector, prior)
+
+
+def _copy_columns(old: NDArray[np.float32], new: NDArray[np.float32], members: int) -> None:
+    """Copy the columns of each member when the number of classes between them has grown."""
+    if members == 0:
+        return
+    n_old, n_new = old.shape[1] // members, new.shape[1] // members
+    for m in range(members):
+        new[: old.shape[0], m * n_new : m * n_new + n_old] = old[:, m * n_old : (m + 1) * n_old]
