@@ -1,0 +1,58 @@
+"""Connections of one layer as lists: who a spike reaches, how strongly and after how long.
+
+Rows are presynaptic neurons: first the layer's inputs, then the layer itself where it is recurrent.
+The connections of a row are sorted by (delay, target) and cut into groups of equal delay, so that a spike
+has one entry in the queue, for its next group, however many neurons it reaches.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["Connections", "Triplets", "connect"]
+
+
+class Connections(NamedTuple):
+    """All connections into one layer, grouped by (row, delay)."""
+
+    row_group: Any  # (n_rows + 1,) int64: the groups of row j are row_group[j] .. row_group[j + 1] - 1
+    group_start: Any  # (n_groups + 1,) int64: bounds of each group in target and weight
+    group_delay: Any  # (n_groups,) float64, ms
+    more: Any  # (n_groups,) bool: another group of the same row follows
+    target: Any  # (n_connections,) int32
+    weight: Any  # (n_connections,) float32 or float64
+
+
+class Triplets(NamedTuple):
+    """Connections one by one, in any order."""
+
+    source: Any  # (n,) int
+    target: Any  # (n,) int
+    weight: Any  # (n,) float
+    delay: Any  # (n,) float, ms
+
+
+def connect(parts: list[Triplets], n_rows: int, dtype: Any) -> Connections:
+    """Sort and group connections; `source` of each part already counts rows of the whole."""
+    source = np.concatenate([p.source for p in parts]).astype(np.int64)
+    target = np.concatenate([p.target for p in parts]).astype(np.int32)
+    weight = np.concatenate([p.weight for p in parts]).astype(dtype)
+    delay = np.concatenate([p.delay for p in parts]).astype(np.float64)
+    order = np.lexsort((target, delay, source))
+    source, target, weight, delay = source[order], target[order], weight[order], delay[order]
+    fresh = np.ones(len(source), dtype=bool)
+    fresh[1:] = (source[1:] != source[:-1]) | (delay[1:] != delay[:-1])
+    start = np.flatnonzero(fresh)
+    group_source = source[start]
+    more = np.zeros(len(start), dtype=bool)
+    more[:-1] = group_source[1:] == group_source[:-1]
+    return Connections(
+        row_group=np.searchsorted(group_source, np.arange(n_rows + 1)).astype(np.int64),
+        group_start=np.append(start, len(source)).astype(np.int64),
+        group_delay=np.ascontiguousarray(delay[start]),
+        more=more,
+        target=np.ascontiguousarray(target),
+        weight=np.ascontiguousarray(weight),
+    )
