@@ -227,8 +227,6 @@ class StreamEngine:
     def _learn(self, events: Sequence[Event], now: float) -> int:
         self._trainer.now = now
         self._trainer.pending.expire(now)
-        if events:
-            self._score.begin()
         return sum(self._trainer.handle(event) for event in events)
 
     def _next(self) -> tuple[Sequence[Event], dict[str, Any]] | None:

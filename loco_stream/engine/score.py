@@ -50,16 +50,12 @@ class Score:
         self._names = ("window_accuracy", "accuracy") if task == "classification" else ("window_mae", "mae")
         self._began: float | None = None
         self._rows = 0
+        self._first = (0, 0)
 
     @property
     def task(self) -> str:
         """The task whose keys the report has."""
         return self.prequential.task
-
-    def begin(self) -> None:
-        """Start the clock of samples a second: the first row is here."""
-        if self._began is None:
-            self._began = time.perf_counter()
 
     def add(self, y: Any, y_pred: Any) -> None:
         """Count one answer."""
@@ -72,13 +68,20 @@ class Score:
     def took(self, nanoseconds: int, rows: int) -> None:
         """Note that `rows` rows were handled in one go that took so long."""
         self.latency.add(nanoseconds, rows)
-        self._rows += rows
+        if self._began is None:  # the first rows also wait for the compiler: they start the clock
+            self._began = time.perf_counter()
+            self._first = (rows, nanoseconds)
+        else:
+            self._rows += rows
 
     @property
     def samples_per_second(self) -> float:
-        """Rows of this process over the wall time since its first one, waiting included; NaN before it."""
-        if self._began is None or not self._rows:
+        """Rows of this process over the wall time since its first ones, waiting included; NaN before them."""
+        if self._began is None:
             return math.nan
+        if not self._rows:
+            rows, nanoseconds = self._first
+            return rows * 1e9 / max(nanoseconds, 1)
         return self._rows / max(time.perf_counter() - self._began, 1e-9)
 
     def report(self) -> dict[str, Any]:
