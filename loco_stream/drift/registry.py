@@ -136,9 +136,7 @@ def restore_numbers(detector: Any, numbers: NDArray[np.float64]) -> None:
     """
     paths = EXPORTABLE.get(type(detector).__name__, ())
     if not paths or len(numbers) != len(paths) + 2:
-        raise CheckpointError(
-            f"The saved state has {len(numbers)} numbers and is not one of {type(detector).__name__}."
-        )
+        raise CheckpointError(f"The {len(numbers)} saved numbers are not the state of a {type(detector).__name__}.")
     detector._drift_detected = bool(numbers[0])
     if hasattr(detector, "_warning_detected"):
         detector._warning_detected = bool(numbers[1])
