@@ -41,6 +41,8 @@ if __name__ != "loco_stream.connectors":  # under a second name every class woul
 if TYPE_CHECKING:
     from loco_stream.connectors.csv_source import CSVSource
     from loco_stream.connectors.jsonl_source import JSONLSource
+    from loco_stream.connectors.lsl_source import LSLSource
+    from loco_stream.connectors.mqtt_source import MQTTSource
     from loco_stream.connectors.npy_source import NPYSource
     from loco_stream.connectors.parquet_source import ParquetSource
     from loco_stream.connectors.river_source import RiverSource
@@ -52,6 +54,8 @@ if TYPE_CHECKING:
 _HOME = {
     "CSVSource": "csv_source",
     "JSONLSource": "jsonl_source",
+    "LSLSource": "lsl_source",
+    "MQTTSource": "mqtt_source",
     "NPYSource": "npy_source",
     "ParquetSource": "parquet_source",
     "RiverSource": "river_source",
@@ -64,6 +68,8 @@ _HOME = {
 __all__ = [
     "CSVSource",
     "JSONLSource",
+    "LSLSource",
+    "MQTTSource",
     "NPYSource",
     "ParquetSource",
     "RiverSource",

@@ -32,26 +32,26 @@ class Intake:
         """Whether every source that was heard has said end of stream."""
         return bool(self.ended) and all(self.ended.values())
 
-    def take(self, frames: Sequence[bytes]) -> Event | None:
-        """Return the event in a message, or None."""
+    def take(self, frames: Sequence[bytes], *, repeated: bool = False) -> Event | None:
+        """Return the event in a message, or None; rows of a `repeated` message are dropped if they are known."""
         stats = self.streams.stats
         stats["messages"] += 1
         try:
             if len(frames) == 2:
-                return self._readable(frames[0], frames[1])
+                return self._readable(frames[0], frames[1], repeated)
             message = unpack(frames, self.streams.limits)
         except SourceError as e:
             stats["malformed"] += 1
             self.last_error = str(e)
             return None
         try:
-            return self._take(message)
+            return self._take(message, repeated)
         except SourceError as e:
             stats["rejected"] += 1
             self.last_error = str(e)
             return None
 
-    def _take(self, message: Message) -> Event | None:
+    def _take(self, message: Message, repeated: bool) -> Event | None:
         if message.kind in {Kind.HELLO, Kind.HEARTBEAT}:
             return None
         stream = self.streams.find(message.source)
@@ -63,14 +63,23 @@ class Intake:
             return None
         if message.kind > Kind.LABEL:
             raise SourceError(f"kind {message.kind:d} needs a way back, and this socket has none")
-        return self._rows(stream, message)
+        return self._rows(stream, message, repeated)
 
-    def _rows(self, stream: Stream, message: Message) -> Event | None:
+    def _rows(self, stream: Stream, message: Message, repeated: bool) -> Event | None:
+        if repeated and self._known(stream, message.seq, message.n_rows):
+            return None
         epoch = self._count(stream, message.seq, message.n_rows)
         if stream.note is None:
             self.streams.stats["without_schema"] += message.n_rows
             return None
         return stream.event(message, stream.note, epoch=epoch)
+
+    def _known(self, stream: Stream, seq: int, n: int) -> bool:
+        """Whether rows were handed out before; counts them as duplicates then."""
+        if seq > next(reversed(stream.last.values()), -1):
+            return False
+        self.streams.stats["duplicates"] += n
+        return True
 
     def _count(self, stream: Stream, seq: int, n: int) -> int:
         """Compare a seq with the last one, and return the epoch it belongs to."""
@@ -86,10 +95,12 @@ class Intake:
         stream.reach(epoch, seq + n - 1)
         return epoch
 
-    def _readable(self, topic: bytes, body: bytes) -> Event:
+    def _readable(self, topic: bytes, body: bytes, repeated: bool) -> Event | None:
         limits = self.streams.limits
         stream = self.streams.find(topic_name(topic, limits))
         row = read_row(body, stream.note.features if stream.note else None, limits)
+        if repeated and row.seq is not None and self._known(stream, row.seq, 1):
+            return None
         after = next(reversed(stream.last.values()), 0) + 1
         self._count(stream, after if row.seq is None else row.seq, 1)
         self.streams.stats["rows"] += 1

@@ -32,6 +32,7 @@ class _Form:
     build: str
     options: Mapping[str, Convert]
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    split: Callable[[str], dict[str, Any]] | None = None  # where the place has several parts
 
 
 def _flag(text: str) -> bool:
@@ -53,6 +54,15 @@ def _zmq(mode: str, **more: Convert) -> _Form:
     return _Form(f"zmq+{mode}://127.0.0.1:5555", "zmq_source", "ZMQSource", {**_ZMQ, **more}, {"mode": mode})
 
 
+def _broker(where: str) -> dict[str, Any]:
+    """Split //HOST:PORT/TOPIC."""
+    place, slash, topic = where.removeprefix("//").partition("/")
+    host, _, port = place.rpartition(":") if place.rpartition(":")[2].isdecimal() else (place, "", "")
+    if not where.startswith("//") or not slash or not topic or not host:
+        raise SourceError(f"an MQTT source is mqtt://HOST:PORT/TOPIC, not 'mqtt:{where}'")
+    return {"host": host, "port": int(port) if port else None, "topic": topic}
+
+
 FORMS: dict[str, _Form] = {
     "river": _Form("river:ImageSegments", "river_source", "RiverSource", {}),
     "csv": _Form("csv:PATH?target=COLUMN", "csv_source", "CSVSource", {**_FILE, "delimiter": str}),
@@ -63,7 +73,12 @@ FORMS: dict[str, _Form] = {
     "zmq+sub": _zmq("sub", topic=str),
     "zmq+reliable": _zmq("reliable", credit=int, rate=float),
     "zmq+reply": _zmq("reply", credit=int, rate=float),
-}
+    "mqtt": _Form(
+        "mqtt://127.0.0.1:1883/TOPIC", "mqtt_source", "MQTTSource",
+        {**_LIVE, "client_id": str, "username": str, "tls": _flag}, split=_broker,
+    ),
+    "lsl": _Form("lsl:NAME", "lsl_source", "LSLSource", {**_LIVE, "target": str, "wait": float, "buffer": int}),
+}  # fmt: skip
 
 
 def open_source(url: str, *, task: str | None = None, keys: str | Path | None = None, endless: bool = False) -> Source:
@@ -107,22 +122,24 @@ def open_source(url: str, *, task: str | None = None, keys: str | Path | None = 
     if "task" in form.options and task is not None:
         options["task"] = check_task(task)
     if form.build == "ZMQSource":
-        options |= _plugged(options, keys, endless)
+        options |= _plugged(options, keys)
     elif keys is not None:
         raise ConfigError(f"keys guard zmq+ sources, and {kind}: is none")
-    source: Source = getattr(import_module(f"loco_stream.connectors.{form.module}"), form.build)(
-        where, **options, **form.fixed
-    )
+    if form.build in {"ZMQSource", "MQTTSource"}:
+        options["endless"] = endless
+    place = {} if form.split is None else form.split(where)
+    build = getattr(import_module(f"loco_stream.connectors.{form.module}"), form.build)
+    source: Source = build(*([] if place else [where]), **place, **options, **form.fixed)
     return source
 
 
-def _plugged(options: dict[str, Any], keys: str | Path | None, endless: bool) -> dict[str, Any]:
+def _plugged(options: dict[str, Any], keys: str | Path | None) -> dict[str, Any]:
     bind, connect = options.pop("bind", None), options.pop("connect", None)
     if bind is not None and connect is not None:
         raise ConfigError("give bind=1 or connect=1, not both")
     if connect is not None:
         bind = not connect
-    return {"bind": bind, "keys": keys, "endless": endless}
+    return {"bind": bind, "keys": keys}
 
 
 def _unknown(url: str, kind: str, colon: str) -> str:

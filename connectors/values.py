@@ -104,6 +104,6 @@ def need(module: str, extra: str, kind: str) -> Any:
     """
     try:
         return import_module(module)
-    except ImportError as e:
+    except (ImportError, RuntimeError) as e:  # pylsl without its binary raises the latter
         library = module.partition(".")[0]
         raise SourceError(f"{kind} sources need {library}: pip install 'loco-stream[{extra}]' ({e})") from None
