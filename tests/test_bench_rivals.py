@@ -48,6 +48,8 @@ def test_slda_equals_inverting_the_scatter(rows):
     model = SLDA(5, 3, ridge=0.5)
     predictions = model.learn_predict_array(X, y)
     assert predictions[0] == -1
+    centred = X - np.array([X[y == c].mean(axis=0) for c in range(3)])[y]
+    np.testing.assert_allclose(np.linalg.inv(model._state[2]), 0.5 * np.eye(5) + centred.T @ centred, atol=1e-8)
     assert predictions[1:].tolist() == [slda_predict(X[:t], y[:t], X[t], 3, 0.5) for t in range(1, len(X))]
 
 
@@ -73,6 +75,20 @@ def test_doors_agree(name, rows):
         single.learn_array(X[t : t + 1], y[t : t + 1])
     assert block.tolist() == [getattr(p, "item", lambda p=p: p)() for p in one_by_one]
     assert whole.predict_array(X).tolist() == single.predict_array(X).tolist()
+
+
+def test_knn_on_images_sees_what_river_sees():
+    from river.neighbors import KNNClassifier, LazySearch
+
+    from loco_stream.bench.learner import RiverLearner
+
+    rng = np.random.default_rng(5)
+    X, y = rng.random((40, 300)), rng.integers(0, 3, 40)
+    plain = RiverLearner(KNNClassifier(n_neighbors=5, engine=LazySearch(window_size=1000)))
+    assert (
+        CLASSIFIERS["KNN"].make(300, 3, 0).learn_predict_array(X, y).tolist()
+        == plain.learn_predict_array(X, y).tolist()
+    )
 
 
 def test_same_seed_same_predictions_and_seeded_is_true(rows):

@@ -39,12 +39,16 @@ _RETURN = 100  # samples after a concept's return, and before its last end, that
 
 
 def _train(model: Learner, tasks: list[scenarios.Task]) -> tuple[list[list[float]], list[list[bool]]]:
-    """Learn the tasks in order; return R (accuracy on task j after task i) and each task's prequential hits."""
+    """Learn the tasks in order; return R (accuracy on task j after task i) and each task's prequential hits.
+
+    R is filled where a measure needs it, j <= i; NaN elsewhere: testing costs slow peers more than learning.
+    """
     matrix, hits = [], []
-    for task in tasks:
+    for number, task in enumerate(tasks, start=1):
         predictions = model.learn_predict_array(task.X, task.y)
         hits.append([p == t for p, t in zip(predictions.tolist(), task.y.tolist(), strict=True)])
-        matrix.append([_accuracy(model, tested) for tested in tasks])
+        tested = [_accuracy(model, known) for known in tasks[:number]]
+        matrix.append(tested + [float("nan")] * (len(tasks) - number))
     return matrix, hits
 
 

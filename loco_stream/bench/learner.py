@@ -12,7 +12,19 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CompiledLearner", "Learner", "Majority", "NoChange", "RiverLearner", "correct", "prequential_accuracy"]
+__all__ = [
+    "WIDE",
+    "CompiledLearner",
+    "Learner",
+    "Majority",
+    "NoChange",
+    "RiverLearner",
+    "correct",
+    "prequential_accuracy",
+]
+
+
+WIDE = 256  # rows with more features than this are images
 
 
 class Learner(Protocol):
@@ -38,24 +50,27 @@ class RiverLearner:
     ----------
     model
         Any river classifier, regressor or pipeline.
+    as_array
+        Hand each row over as `{"row": array}` instead of one key a feature.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, as_array: bool = False) -> None:
         self.model = model
+        self._dicts = _boxes if as_array else _dicts
 
     def learn_array(self, X: NDArray[Any], y: Any) -> None:
         """Learn the rows in order."""
-        for x, target in zip(_dicts(X), np.asarray(y).tolist(), strict=True):
+        for x, target in zip(self._dicts(X), np.asarray(y).tolist(), strict=True):
             self.model.learn_one(x, target)
 
     def predict_array(self, X: NDArray[Any]) -> NDArray[Any]:
         """Return one prediction a row, changing nothing."""
-        return _column([self.model.predict_one(x) for x in _dicts(X)])
+        return _column([self.model.predict_one(x) for x in self._dicts(X)])
 
     def learn_predict_array(self, X: NDArray[Any], y: Any) -> NDArray[Any]:
         """Predict each row, then learn it."""
         predictions = []
-        for x, target in zip(_dicts(X), np.asarray(y).tolist(), strict=True):
+        for x, target in zip(self._dicts(X), np.asarray(y).tolist(), strict=True):
             predictions.append(self.model.predict_one(x))
             self.model.learn_one(x, target)
         return _column(predictions)
@@ -144,6 +159,10 @@ def _dicts(X: NDArray[Any]) -> Any:
     """Yield rows as dicts keyed 0..n-1, one at a time, so that no more than one is alive."""
     columns = range(X.shape[1])
     return (dict(zip(columns, row, strict=True)) for row in X.tolist())
+
+
+def _boxes(X: NDArray[Any]) -> Any:
+    return ({"row": row} for row in X)
 
 
 def _column(values: list[Any]) -> NDArray[Any]:

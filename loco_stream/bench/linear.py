@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from loco_stream.bench.learner import CompiledLearner
+from loco_stream.bench.learner import WIDE, CompiledLearner
 from loco_stream.rng import derive_key, normals
 
 __all__ = ["SLDA", "RandomFeaturesRLS"]
@@ -157,7 +157,7 @@ class RandomFeaturesRLS(CompiledLearner):
         standardise: bool | None = None,
         seed: int = 0,
     ) -> None:
-        n_scaled = n_features * (n_features <= 256 if standardise is None else standardise)
+        n_scaled = n_features * (n_features <= WIDE if standardise is None else standardise)
         draw = normals(derive_key(seed, 1), 0, (n_features + 1) * n_hidden).reshape(n_features + 1, n_hidden)
         self._state = (
             np.zeros(1),

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from loco_stream.bench.learner import CompiledLearner
+from loco_stream.bench.learner import WIDE, CompiledLearner
 from loco_stream.rng import derive_key, normals
 
 __all__ = ["BackpropMLP"]
@@ -115,7 +115,7 @@ class BackpropMLP(CompiledLearner):
         self.learning_rate = learning_rate
         draw = normals(derive_key(seed, 0), 0, (n_features + n_classes) * n_hidden)
         w1, w2 = np.split(draw, [n_features * n_hidden])
-        n_scaled = n_features * (n_features <= 256 if standardise is None else standardise)
+        n_scaled = n_features * (n_features <= WIDE if standardise is None else standardise)
         self._state = (
             np.zeros(1),
             np.zeros(n_scaled),

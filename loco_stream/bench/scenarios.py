@@ -67,7 +67,7 @@ def _shuffled_mnist(directory: str | Path | None) -> tuple[data.Arrays, data.Arr
 
 
 def _split_mnist(directory: str | Path | None, share: float) -> list[Task]:
-    return _by_class(*_shuffled_mnist(directory), n_each=int(2000 * share), n_test=int(1000 * share))
+    return _by_class(*_shuffled_mnist(directory), n_each=int(2000 * share), n_test=int(500 * share))
 
 
 def _transformed_mnist(
@@ -75,7 +75,7 @@ def _transformed_mnist(
 ) -> list[Task]:
     """Return ten tasks of 1000 fresh images each; `change(images, task)` is what a task does to them."""
     (X, y), (Xt, yt) = _shuffled_mnist(directory)
-    n, n_test = int(1000 * share), int(500 * share)
+    n, n_test = int(1000 * share), int(300 * share)
     tasks = []
     for task in range(10):
         rows, tested = slice(task * n, task * n + n), slice(task * n_test, task * n_test + n_test)
