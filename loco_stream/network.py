@@ -21,8 +21,8 @@ __all__ = ["Network", "SpikeRecord"]
 class Network:
     """A spiking net simulated event by event, without a time grid.
 
-    Build it with `Network.from_weights`. Dense feed-forward nets of plain neurons without delays run layer by layer, many
-    events a nanosecond; everything else (delays, recurrence, sparse weights, drive, refractory periods,
+    Build it with `Network.from_weights`. Dense feed-forward nets of plain neurons without delays run layer by layer,
+    many events a nanosecond; everything else (delays, recurrence, sparse weights, drive, refractory periods,
     Izhikevich neurons) runs around a priority queue.
 
     Examples
@@ -91,11 +91,11 @@ class Network:
         refractory
             Time after a spike in ms during which the membrane stands still and input is lost.
         dtype
-            float32 or float64: of weights, and of membranes where no queue is needed; nets with a queue keep membranes
-            and times in float64.
+            float32 or float64: of weights, and of membranes where no queue is needed; nets with a queue keep
+            membranes and times in float64.
         parameters
-            For "alif": `tau_adapt` (100 ms) and `adapt` (0.2). For "izhikevich": `a` (0.02), `b` (0.2), `c` (-65), `d` (8),
-            `peak` (30) and `tolerance` (1e-6 mV), the largest estimated error of one integration step.
+            For "alif": `tau_adapt` (100 ms) and `adapt` (0.2). For "izhikevich": `a` (0.02), `b` (0.2), `c` (-65),
+            `d` (8), `peak` (30) and `tolerance` (1e-6 mV), the largest estimated error of one integration step.
 
         Raises
         ------
@@ -114,11 +114,14 @@ class Network:
         kind = np.dtype(dtype)
         if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
             raise ConfigError(f"dtype is {kind}; allowed are float32 and float64")
-        if neuron == "izhikevich" and not (_is_default(tau, 20.0) and _is_default(threshold, 1.0) and reset == "subtract"):
+        if neuron == "izhikevich" and not (
+            _is_default(tau, 20.0) and _is_default(threshold, 1.0) and reset == "subtract"
+        ):
             raise ConfigError("Izhikevich neurons take no tau, threshold or reset: set a, b, c, d and peak instead")
         layers = describe(
-            weights, tau, threshold, reset, neuron, delays, recurrent, recurrent_delays, drive, refractory, kind, parameters
-        )
+            weights, tau, threshold, reset, neuron, delays, recurrent, recurrent_delays, drive, refractory, kind,
+            parameters,
+        )  # fmt: skip
         return cls(layers, kind)
 
     @property
@@ -160,7 +163,8 @@ class Network:
     ) -> SpikeRecord | list[NDArray[np.int64]]:
         """Run input spikes through the net.
 
-        Spikes that arrive at one time are delivered together; a neuron fires at most once per time of arrival in its layer.
+        Spikes that arrive at one time are delivered together; a neuron fires at most once per time of arrival in its
+        layer.
 
         Parameters
         ----------
@@ -171,7 +175,8 @@ class Network:
         duration
             Length of the run in ms.
         record
-            "spikes" for a `SpikeRecord`; "counts" for a list with the number of spikes of each neuron, one array a layer.
+            "spikes" for a `SpikeRecord`; "counts" for a list with the number of spikes of each neuron, one array a
+            layer.
         carry
             Begin with the membranes, thresholds and spikes under way that the last call left, `duration` ms after it
             began; otherwise at rest.
@@ -246,7 +251,7 @@ def _checked_spikes(times: ArrayLike, indices: ArrayLike, net: Simulation) -> tu
         if sources.size == 0:
             sources = sources.astype(net.index_dtype)
         elif sources.dtype.kind not in "iu":
-            raise InputError(f"indices are of type {sources.dtype}; they must be integers, the numbers of input neurons")
+            raise InputError(f"indices are of type {sources.dtype}; they must be integers: numbers of input neurons")
         else:
             sources = np.clip(sources, -1, np.iinfo(net.index_dtype).max).astype(net.index_dtype)
     if sent.ndim != 1 or sources.ndim != 1 or len(sent) != len(sources):

@@ -112,7 +112,8 @@ class SpikeRecord:
 
     def _raster(self, axis: Any) -> None:
         starts = np.concatenate(([0], np.cumsum(self.sizes)))
-        axis.scatter(self.times, starts[self.layer] + self.indices, s=4, c=self.layer, cmap="tab10", vmin=0, vmax=9, linewidths=0)
+        rows = starts[self.layer] + self.indices
+        axis.scatter(self.times, rows, s=4, c=self.layer, cmap="tab10", vmin=0, vmax=9, linewidths=0)
         for start in starts[1:-1]:
             axis.axhline(start - 0.5, color="0.85", linewidth=0.8, zorder=0)
         axis.set_ylim(-0.5, starts[-1] - 0.5)

@@ -31,7 +31,7 @@ def run_layer(
     delays=None, recurrent=None, recurrent_delays=None, margin=None, **model,
 ):  # fmt: skip
     """Run one layer; `margin`, if a list, receives the distance to threshold of every decision."""
-    n_pre, n = w.shape
+    n = w.shape[1]
     d = np.zeros_like(w) if delays is None else np.broadcast_to(delays, w.shape)
     r = np.zeros((n, n)) if recurrent is None else np.asarray(recurrent, np.float64)
     rd = np.ones((n, n)) if recurrent_delays is None else np.broadcast_to(recurrent_delays, r.shape)

@@ -59,14 +59,14 @@ def alif_advance(state: ALIF, i: int, t: float) -> None:
 
 
 @njit(cache=True)
-def alif_excess(state: ALIF, i: int, start: float, adaptation: float, dt: float) -> float:
+def alif_excess(state: ALIF, i: int, start: float, adaptation: float, dt: float) -> Any:
     """Return membrane minus threshold `dt` after `start`, when the threshold was raised by `adaptation`."""
     membrane = state.level[i] + (state.v[i] - state.level[i]) * math.exp(-dt / state.constants[TAU])
     return membrane - (state.threshold[i] + adaptation * math.exp(-dt / state.constants[TAU_ADAPT]))
 
 
 @njit(cache=True)
-def alif_crossing(state: ALIF, i: int, t: float) -> float:
+def alif_crossing(state: ALIF, i: int, t: float) -> Any:
     """Return when neuron `i` first reached its threshold from below by time `t`, or infinity."""
     tau = state.constants[TAU]
     tau_adapt = state.constants[TAU_ADAPT]
@@ -105,7 +105,7 @@ def alif_receive(state: ALIF, i: int, weight: float, t: float) -> None:
 
 
 @njit(cache=True)
-def alif_ready(state: ALIF, i: int, t: float) -> bool:
+def alif_ready(state: ALIF, i: int, t: float) -> Any:
     """Return whether neuron `i` is at or above threshold at `t` and not refractory."""
     if state.ready_at[i] > t:
         return False
@@ -114,7 +114,7 @@ def alif_ready(state: ALIF, i: int, t: float) -> bool:
 
 
 @njit(cache=True)
-def alif_fire(state: ALIF, i: int, t: float) -> bool:
+def alif_fire(state: ALIF, i: int, t: float) -> Any:
     """Reset neuron `i`, which fired at `t`; return whether it is at or above threshold once it may fire again."""
     alif_advance(state, i, t)
     if state.constants[RESET_ZERO] != 0.0:

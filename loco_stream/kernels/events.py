@@ -3,11 +3,11 @@
 Time advances from arrival to arrival. All groups that arrive at one time form a batch and are delivered together;
 then every neuron they reach that is at or above threshold fires, at most once, and so does every neuron
 that an earlier reset left above threshold. Neurons that can fire between events, by themselves, are advanced to
-each arrival, and to the end of each window: a window is as long as the shortest recurrent delay, so
-that nothing fired within it can arrive within it, and neurons may be visited in any order.
+each arrival, and to the end of each window: a window is as long as the shortest recurrent delay, so that
+nothing fired within it can arrive within it, and neurons may be visited in any order.
 
-All progress lives in arrays: where the room for spikes ends the loop returns before the next step, and goes on from there
-when called again with larger arrays.
+All progress lives in arrays: where the room for spikes ends the loop returns before the next step, and goes on
+from there when called again with larger arrays.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def start_progress(n: int, refractory: float, queue_capacity: int, spike_capacit
 
 
 @njit(cache=True)
-def has_room(progress: Progress, queue: Queue, n: int) -> bool:
+def has_room(progress: Progress, queue: Queue, n: int) -> Any:
     """Return whether `n` more spikes fit into the output and the queue."""
     count = progress.count
     return count[FIRED] + n <= progress.times.shape[0] and count[QUEUED] + n <= queue.time.shape[0]
@@ -168,9 +168,7 @@ def deliver(
 
 
 @njit(cache=True)
-def cool(
-    state: Any, links: Connections, n_inputs: int, queue: Queue, progress: Progress, t: float, n_hot: int
-) -> None:
+def cool(state: Any, links: Connections, n_inputs: int, queue: Queue, progress: Progress, t: float, n_hot: int) -> None:
     """Let the first `n_hot` hot neurons fire too, and forget those that are below threshold now."""
     count = progress.count
     for k in range(n_hot):
@@ -232,9 +230,8 @@ def run_events(
     if clock[WINDOW] == 0.0:
         clock[WINDOW] = min(lookahead, duration) if alone else duration
     while True:
-        if count[BATCH] > 0:
-            if not deliver(state, links, n_inputs, queue, progress, clock[NOW], alone):
-                return NO_ROOM
+        if count[BATCH] > 0 and not deliver(state, links, n_inputs, queue, progress, clock[NOW], alone):
+            return NO_ROOM
         t = next_arrival(links, queue, progress, times, indices)
         if t < 0.0:
             return NO_ROOM

@@ -62,40 +62,30 @@ def slope(v: float, u: float, drive: float, a: float, b: float) -> tuple[float, 
 def dormand_prince(v: float, u: float, drive: float, a: float, b: float, h: float) -> tuple[float, float, float]:
     """Take one step `h`; return v and u of fifth order and the larger estimated error of the two."""
     v1, u1 = slope(v, u, drive, a, b)
-    v2, u2 = slope(v + h * v1 / 5.0, u + h * u1 / 5.0, drive, a, b)
-    v3, u3 = slope(v + h * (3.0 / 40.0 * v1 + 9.0 / 40.0 * v2), u + h * (3.0 / 40.0 * u1 + 9.0 / 40.0 * u2), drive, a, b)
-    v4, u4 = slope(
-        v + h * (44.0 / 45.0 * v1 - 56.0 / 15.0 * v2 + 32.0 / 9.0 * v3),
-        u + h * (44.0 / 45.0 * u1 - 56.0 / 15.0 * u2 + 32.0 / 9.0 * u3),
-        drive,
-        a,
-        b,
-    )
-    v5, u5 = slope(
-        v + h * (19372.0 / 6561.0 * v1 - 25360.0 / 2187.0 * v2 + 64448.0 / 6561.0 * v3 - 212.0 / 729.0 * v4),
-        u + h * (19372.0 / 6561.0 * u1 - 25360.0 / 2187.0 * u2 + 64448.0 / 6561.0 * u3 - 212.0 / 729.0 * u4),
-        drive,
-        a,
-        b,
-    )
-    v6, u6 = slope(
-        v + h * (9017.0 / 3168.0 * v1 - 355.0 / 33.0 * v2 + 46732.0 / 5247.0 * v3 + 49.0 / 176.0 * v4 - 5103.0 / 18656.0 * v5),
-        u + h * (9017.0 / 3168.0 * u1 - 355.0 / 33.0 * u2 + 46732.0 / 5247.0 * u3 + 49.0 / 176.0 * u4 - 5103.0 / 18656.0 * u5),
-        drive,
-        a,
-        b,
-    )
-    v7 = v + h * (35.0 / 384.0 * v1 + 500.0 / 1113.0 * v3 + 125.0 / 192.0 * v4 - 2187.0 / 6784.0 * v5 + 11.0 / 84.0 * v6)
-    u7 = u + h * (35.0 / 384.0 * u1 + 500.0 / 1113.0 * u3 + 125.0 / 192.0 * u4 - 2187.0 / 6784.0 * u5 + 11.0 / 84.0 * u6)
-    w7, r7 = slope(v7, u7, drive, a, b)
-    e1, e3, e4, e5, e6, e7 = 71.0 / 57600.0, -71.0 / 16695.0, 71.0 / 1920.0, -17253.0 / 339200.0, 22.0 / 525.0, -1.0 / 40.0
-    error_v = h * (e1 * v1 + e3 * v3 + e4 * v4 + e5 * v5 + e6 * v6 + e7 * w7)
-    error_u = h * (e1 * u1 + e3 * u3 + e4 * u4 + e5 * u5 + e6 * u6 + e7 * r7)
-    return v7, u7, max(abs(error_v), abs(error_u))
+    v2, u2 = slope(v + h * v1 / 5, u + h * u1 / 5, drive, a, b)
+    v3, u3 = slope(v + h * (3 * v1 + 9 * v2) / 40, u + h * (3 * u1 + 9 * u2) / 40, drive, a, b)
+    a1, a2, a3 = 44 / 45, -56 / 15, 32 / 9
+    v4, u4 = slope(v + h * (a1 * v1 + a2 * v2 + a3 * v3), u + h * (a1 * u1 + a2 * u2 + a3 * u3), drive, a, b)
+    a1, a2, a3, a4 = 19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729
+    next_v = v + h * (a1 * v1 + a2 * v2 + a3 * v3 + a4 * v4)
+    next_u = u + h * (a1 * u1 + a2 * u2 + a3 * u3 + a4 * u4)
+    v5, u5 = slope(next_v, next_u, drive, a, b)
+    a1, a2, a3, a4, a5 = 9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656
+    next_v = v + h * (a1 * v1 + a2 * v2 + a3 * v3 + a4 * v4 + a5 * v5)
+    next_u = u + h * (a1 * u1 + a2 * u2 + a3 * u3 + a4 * u4 + a5 * u5)
+    v6, u6 = slope(next_v, next_u, drive, a, b)
+    b1, b3, b4, b5, b6 = 35 / 384, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84
+    next_v = v + h * (b1 * v1 + b3 * v3 + b4 * v4 + b5 * v5 + b6 * v6)
+    next_u = u + h * (b1 * u1 + b3 * u3 + b4 * u4 + b5 * u5 + b6 * u6)
+    v7, u7 = slope(next_v, next_u, drive, a, b)
+    e1, e3, e4, e5, e6, e7 = 71 / 57600, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40
+    error_v = h * (e1 * v1 + e3 * v3 + e4 * v4 + e5 * v5 + e6 * v6 + e7 * v7)
+    error_u = h * (e1 * u1 + e3 * u3 + e4 * u4 + e5 * u5 + e6 * u6 + e7 * u7)
+    return next_v, next_u, max(abs(error_v), abs(error_u))
 
 
 @njit(cache=True)
-def izh_crossing(state: Izhikevich, i: int, t: float) -> float:
+def izh_crossing(state: Izhikevich, i: int, t: float) -> Any:
     """Integrate neuron `i` up to `t` or to its peak; return the time of the peak, or infinity if it was not reached."""
     a, b = state.constants[A], state.constants[B]
     peak, tolerance = state.constants[PEAK], state.constants[TOLERANCE]
@@ -144,13 +134,13 @@ def izh_receive(state: Izhikevich, i: int, weight: float) -> None:
 
 
 @njit(cache=True)
-def izh_ready(state: Izhikevich, i: int) -> bool:
+def izh_ready(state: Izhikevich, i: int) -> Any:
     """Return whether neuron `i` is at or above its peak."""
     return state.v[i] >= state.constants[PEAK]
 
 
 @njit(cache=True)
-def izh_fire(state: Izhikevich, i: int) -> bool:
+def izh_fire(state: Izhikevich, i: int) -> Any:
     """Reset neuron `i`; it is never above its peak afterwards."""
     state.v[i] = state.constants[C]
     state.u[i] += state.constants[D]

@@ -100,7 +100,8 @@ def describe(
         layer = _layer(i, matrix, {k: v[i] for k, v in spread.items()}, reset == "zero", neuron, model, dtype)
         if layers and layers[-1].n_post != layer.n_pre:
             raise ConfigError(
-                f"weights[{i}] has {layer.n_pre} rows, but layer {i - 1} has {layers[-1].n_post} neurons: they must agree"
+                f"weights[{i}] has {layer.n_pre} rows, but layer {i - 1} has {layers[-1].n_post} neurons; "
+                "they must agree"
             )
         layers.append(layer)
     return layers
@@ -146,9 +147,10 @@ def _layer(
         raise ConfigError(f"tau[{i}] is {tau}; it must be above 0 ms")
     refractory = _number(f"refractory[{i}]", own["refractory"])
     if not 0.0 <= refractory <= _LONGEST_REFRACTORY * tau:
-        raise ConfigError(f"refractory[{i}] is {refractory}; it must lie between 0 and {_LONGEST_REFRACTORY * tau:g} ms")
+        longest = _LONGEST_REFRACTORY * tau
+        raise ConfigError(f"refractory[{i}] is {refractory}; it must lie between 0 and {longest:g} ms")
     if neuron == "izhikevich" and refractory > 0.0:
-        raise ConfigError(f"refractory[{i}] is {refractory}; Izhikevich neurons have none: their recovery u does its work")
+        raise ConfigError(f"refractory[{i}] is {refractory}; Izhikevich neurons have none, their recovery u does it")
     threshold = _vector(f"threshold[{i}]", own["threshold"], n_post)
     if not (threshold > 0.0).all():
         raise ConfigError(f"threshold[{i}] holds {threshold.min()}; it must be above 0, where membranes rest")

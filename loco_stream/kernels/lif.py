@@ -60,7 +60,7 @@ def lif_enter(state: LIF, t: float) -> None:
 
 
 @njit(cache=True)
-def lif_crossing(state: LIF, i: int, t: float) -> float:
+def lif_crossing(state: LIF, i: int, t: float) -> Any:
     """Return when neuron `i` first reached its threshold from below by the present `t`, or infinity."""
     gap = state.gap[i]
     scaled = state.scaled[i]
@@ -77,13 +77,13 @@ def lif_receive(state: LIF, i: int, weight: float, t: float) -> None:
 
 
 @njit(cache=True)
-def lif_ready(state: LIF, i: int, t: float) -> bool:
+def lif_ready(state: LIF, i: int, t: float) -> Any:
     """Return whether neuron `i` is at or above threshold and not refractory."""
     return state.ready_at[i] <= t and state.scaled[i] >= state.gap[i] * state.clock[FACTOR]
 
 
 @njit(cache=True)
-def lif_fire(state: LIF, i: int, t: float) -> bool:
+def lif_fire(state: LIF, i: int, t: float) -> Any:
     """Reset neuron `i`, which fired at `t`; return whether it is still at or above threshold."""
     tau = state.constants[TAU]
     above_level = -state.level[i]

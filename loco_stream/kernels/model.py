@@ -13,7 +13,6 @@ from numba.extending import overload
 
 from loco_stream.kernels import alif, izhikevich, lif
 from loco_stream.kernels.alif import ALIF
-from loco_stream.kernels.izhikevich import Izhikevich
 from loco_stream.kernels.lif import LIF
 
 __all__ = ["crossing", "enter", "fire", "ready", "receive"]

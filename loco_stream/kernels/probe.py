@@ -22,21 +22,44 @@ class Simulation(Protocol):
     dtype: np.dtype[Any]
     index_dtype: np.dtype[Any]
 
-    def reset(self) -> None: ...
-    def begin(self, membranes: list[NDArray[np.float64]]) -> None: ...
-    def run(self, times: NDArray[Any], indices: NDArray[Any], duration: float) -> int: ...
-    def spikes(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]: ...
-    def counts_by_layer(self) -> list[NDArray[np.int64]]: ...
-    def start_of(self, layer: int, neuron: int) -> Start: ...
-    def column(self, layer: int, neuron: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
-    def under_way(self, layer: int) -> tuple[NDArray[Any], ...]: ...
+    def reset(self) -> None:
+        """Put all neurons to rest."""
+        ...
+
+    def begin(self, membranes: list[NDArray[np.float64]]) -> None:
+        """Start from given membranes."""
+        ...
+
+    def run(self, times: NDArray[Any], indices: NDArray[Any], duration: float) -> int:
+        """Return -1, or the number of the first bad event."""
+        ...
+
+    def spikes(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
+        """Return times, neurons and the bounds of layers in them."""
+        ...
+
+    def counts_by_layer(self) -> list[NDArray[np.int64]]:
+        """Return how often each neuron fired."""
+        ...
+
+    def start_of(self, layer: int, neuron: int) -> Start:
+        """Return the state of one neuron before a run."""
+        ...
+
+    def column(self, layer: int, neuron: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return weight and delay of what reaches one neuron."""
+        ...
+
+    def under_way(self, layer: int) -> tuple[NDArray[Any], ...]:
+        """Return origin, row and next arrival of spikes under way."""
+        ...
 
 
 class MembraneProbe:
     """Notes the state of the chosen neurons before a run and works out their membranes after it."""
 
     def __init__(self, chosen: Any, step: float, duration: float, layers: list[Layer]) -> None:
-        if not (np.isscalar(step) and 0.0 < step < np.inf):  # type: ignore[operator]
+        if not (isinstance(step, (int, float)) and 0.0 < step < np.inf):
             raise InputError(f"membrane_step is {step!r}; it must be above 0 ms")
         if not hasattr(chosen, "items"):
             raise InputError(f"membranes is {chosen!r}; it must map layers to lists of neurons, as in {{0: [1, 2]}}")
@@ -51,16 +74,15 @@ class MembraneProbe:
                     raise InputError(
                         f"membranes names neuron {neuron} of layer {layer}, which has 0 to {layers[layer].n_post - 1}"
                     )
-        self.samples = np.arange(int(duration / step * (1.0 + 1e-12)) + 1) * step
+        n_samples = int(duration / step * (1.0 + 1e-12)) + 1
+        self.samples: NDArray[np.float64] = np.arange(n_samples, dtype=np.float64) * step
 
     def note_start(self, net: Simulation) -> None:
         """Note the state of the chosen neurons, before the run."""
         self.starts = {(k, n): net.start_of(k, n) for k, neurons in self.neurons.items() for n in neurons}
         self.pending = {k: net.under_way(k) for k in self.neurons}
 
-    def add_to(
-        self, record: SpikeRecord, net: Simulation, times: NDArray[Any], indices: NDArray[Any]
-    ) -> SpikeRecord:
+    def add_to(self, record: SpikeRecord, net: Simulation, times: NDArray[Any], indices: NDArray[Any]) -> SpikeRecord:
         """Return the record with the membranes, given the input spikes of the run."""
         membranes = {}
         for k, neurons in self.neurons.items():

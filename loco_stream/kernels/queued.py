@@ -58,7 +58,10 @@ class QueuedLayer:
             self.state = izh_state(v, layer.drive, **layer.model)
             return
         common = (v, layer.threshold, layer.drive, layer.tau, layer.refractory, layer.reset_zero)
-        self.state = lif_state(*common) if layer.neuron == "lif" else alif_state(*common, **layer.model)
+        if layer.neuron == "lif":
+            self.state = lif_state(*common)
+        else:
+            self.state = alif_state(*common, layer.model["tau_adapt"], layer.model["adapt"])
         for i in np.flatnonzero(v >= layer.threshold):
             heat(self.progress, i)
 
@@ -112,7 +115,7 @@ class QueuedLayer:
         )
 
     def column(self, neuron: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return weight and delay of the connection from each row to one neuron; the delay is NaN where there is none."""
+        """Return weight and delay of the connection from each row to one neuron; no connection, no delay: NaN."""
         links = self.links
         weight = np.zeros(len(links.row_group) - 1)
         delay = np.full(len(weight), np.nan)
@@ -186,7 +189,7 @@ class QueuedNet:
         return self.layers[layer].start_of(neuron)
 
     def column(self, layer: int, neuron: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return weight and delay of the connection from each row to one neuron; the delay is NaN where there is none."""
+        """Return weight and delay of the connection from each row to one neuron; no connection, no delay: NaN."""
         return self.layers[layer].column(neuron)
 
     def under_way(self, layer: int) -> tuple[NDArray[Any], ...]:

@@ -102,7 +102,7 @@ def lif_layer(
     v
         (n_post,), written: the membranes right after the last event.
     u_max
-        (n_post,), written: the largest membrane met, before resets; the rest at 0 counts as met, so it is never negative.
+        (n_post,), written: the largest membrane met, before resets; the rest at 0 counts as met.
     out_times, out_indices
         Output spikes in time order, ties in neuron order; `out_times` of the type of `v`. A
         capacity of n_post times the number of distinct input times always suffices; slots beyond the
@@ -132,7 +132,7 @@ def lif_layer(
 
 
 @njit(cache=True)
-def first_bad_event(times: Any, indices: Any, n_inputs: int, duration: float) -> int:
+def first_bad_event(times: Any, indices: Any, n_inputs: int, duration: float) -> Any:
     """Return the first event that is out of order, outside [0, duration] or of no input neuron; -1 if none is."""
     n = times.shape[0]
     if n == 0:
@@ -170,7 +170,7 @@ def run_lif(
     out_indices: Any,
     bounds: Any,
     counts: Any,
-) -> int:
+) -> Any:
     """Run all layers of a feed-forward net in one call.
 
     Parameters
