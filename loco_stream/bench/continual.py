@@ -13,7 +13,7 @@ import numpy as np
 from loco_stream import metrics
 from loco_stream.bench import contenders, data, scenarios
 from loco_stream.bench.grid import Grid, percent
-from loco_stream.bench.learner import Learner, correct, prequential_accuracy
+from loco_stream.bench.learner import Learner, correct, prequential_accuracy, warm
 from loco_stream.bench.machine import cpu_seconds, fingerprint
 from loco_stream.bench.options import Settings, common, say_missing, share_option
 from loco_stream.bench.picture import heat_maps
@@ -72,7 +72,8 @@ def measure(scenario: str, contender: str, seed: int, directory: str | None, sha
     """Run one contender through one scenario, one pass, and judge it."""
     tasks = scenarios.build(scenario, directory, share)
     n_classes = 1 + max(int(task.y.max()) for task in tasks)
-    model = contenders.make(contender, tasks[0].X.shape[1], n_classes, seed)
+    model, spare = (contenders.make(contender, tasks[0].X.shape[1], n_classes, seed) for _ in range(2))
+    warm(spare, tasks[0].X, tasks[0].y)
     seconds, (rows, hits) = cpu_seconds(lambda: _train(model, tasks))
     matrix = np.array(rows)
     flat = np.array([hit for task in hits for hit in task])

@@ -32,7 +32,7 @@ def measure(rule: str, layers: int, seed: int, n_samples: int, n_test: int, dire
 
     _, train, test = images(directory, n_samples, n_test)
     settings: dict[str, Any] = {"readout": "delta", "readout_layers": "last", **_RULES[rule]}
-    return train_and_test(LOCOClassifier(hidden_sizes=(128,) * layers, seed=seed, **settings), train, test)
+    return train_and_test(lambda: LOCOClassifier((128,) * layers, seed=seed, **settings), train, test)
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -10,15 +11,17 @@ from typing import Any
 import numpy as np
 
 from loco_stream.bench import data
-from loco_stream.bench.learner import Learner, correct, prequential_accuracy
+from loco_stream.bench.learner import Learner, correct, prequential_accuracy, warm
 from loco_stream.bench.machine import cpu_seconds
 from loco_stream.errors import SourceError
 
 __all__ = ["by_name", "images", "nettalk", "spread", "train_and_test"]
 
 
-def train_and_test(model: Learner, train: data.Arrays, test: data.Arrays) -> dict[str, Any]:
-    """Learn `train` in order, predicting each row first; then predict `test`."""
+def train_and_test(make: Callable[[], Learner], train: data.Arrays, test: data.Arrays) -> dict[str, Any]:
+    """Learn `train` in order with a fresh model, predicting each row first; then predict `test`."""
+    warm(make(), *train)
+    model = make()
     seconds, predictions = cpu_seconds(lambda: model.learn_predict_array(*train))
     right, _ = correct(model.predict_array(test[0]), test[1])
     spikes = getattr(model, "spike_counts_", None)

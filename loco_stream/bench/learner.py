@@ -21,9 +21,11 @@ __all__ = [
     "RiverLearner",
     "correct",
     "prequential_accuracy",
+    "warm",
 ]
 
 
+_FEW = 20
 WIDE = 256  # rows with more features than this are images
 
 
@@ -153,6 +155,12 @@ class Majority:
             predictions.append(self._best())
             self.counts[label] += 1
         return _column(predictions)
+
+
+def warm(model: Learner, X: NDArray[Any], y: NDArray[Any]) -> None:
+    """Let a throw-away model learn a few rows, so that compiling is not charged to the one that is timed."""
+    model.learn_predict_array(X[:_FEW], y[:_FEW])
+    model.predict_array(X[:_FEW])
 
 
 def _dicts(X: NDArray[Any]) -> Any:

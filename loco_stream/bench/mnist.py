@@ -39,8 +39,8 @@ def _make(name: str, n_features: int, n_classes: int, seed: int) -> Learner:
 def measure(contender: str, seed: int, n_samples: int, n_test: int, directory: str | None) -> dict[str, Any]:
     """Train one contender in one pass and test it."""
     _, train, test = images(directory, n_samples, n_test)
-    model = _make(contender, train[0].shape[1], 1 + int(train[1].max()), seed)
-    return train_and_test(model, train, test)
+    shape = (train[0].shape[1], 1 + int(train[1].max()))
+    return train_and_test(lambda: _make(contender, *shape, seed), train, test)
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:

@@ -21,7 +21,8 @@ def measure(target: str, contender: str, seed: int, whole: bool, share: float, d
     """Train one contender on four fifths of the words in one pass, test on the letters of the others."""
     train, test = nettalk(directory, target, common=not whole, share=share)
     n_classes = 1 + int(max(train[1].max(), test[1].max()))
-    return train_and_test(contenders.make(contender, train[0].shape[1], n_classes, seed), train, test)
+    shape = (train[0].shape[1], n_classes)
+    return train_and_test(lambda: contenders.make(contender, *shape, seed), train, test)
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:

@@ -10,6 +10,7 @@ import numpy as np
 from loco_stream.bench import contenders, data
 from loco_stream.bench.grid import Grid
 from loco_stream.bench.holdout import by_name, spread
+from loco_stream.bench.learner import warm
 from loco_stream.bench.machine import cpu_seconds
 from loco_stream.bench.options import Settings, common
 from loco_stream.bench.rivals import REGRESSORS
@@ -23,7 +24,8 @@ _NAMES = ("default", *REGRESSORS)
 def measure(stream: str, contender: str, seed: int) -> dict[str, Any]:
     """Predict, score and learn one stream; rows without a prediction (the very first) are not scored."""
     X, y = data.load(stream)
-    model = contenders.make_regressor(contender, X.shape[1], seed)
+    model, spare = (contenders.make_regressor(contender, X.shape[1], seed) for _ in range(2))
+    warm(spare, X, y)
     seconds, raw = cpu_seconds(lambda: model.learn_predict_array(X, y))
     predictions = np.array([np.nan if value is None else value for value in raw.tolist()], dtype=np.float64)
     known = ~np.isnan(predictions)

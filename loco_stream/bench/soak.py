@@ -16,7 +16,7 @@ from rich.progress import track
 
 from loco_stream.bench import contenders, data
 from loco_stream.bench.grid import Grid, percent
-from loco_stream.bench.learner import prequential_accuracy
+from loco_stream.bench.learner import prequential_accuracy, warm
 from loco_stream.bench.machine import cpu_seconds
 from loco_stream.bench.options import Settings, common
 from loco_stream.bench.picture import lines
@@ -65,7 +65,7 @@ def measure(stream: str, contender: str, seed: int, n_samples: int) -> dict[str,
     n_blocks = max(n_samples // _BLOCK, _TENTHS)
     first = next(_blocks(stream, 1))
     shape = (first[0].shape[1], data.n_classes(stream))
-    contenders.make(contender, *shape, seed).learn_predict_array(*first)  # pays for compiling
+    warm(contenders.make(contender, *shape, seed), *first)
     model = contenders.make(contender, *shape, seed)
     tenths: list[dict[str, Any]] = []
     costs, accuracies = [], []

@@ -11,7 +11,7 @@ import click
 
 from loco_stream.bench import contenders, data
 from loco_stream.bench.grid import Grid, percent
-from loco_stream.bench.learner import prequential_accuracy
+from loco_stream.bench.learner import prequential_accuracy, warm
 from loco_stream.bench.machine import cpu_seconds
 from loco_stream.bench.options import Settings, common, say_missing
 from loco_stream.bench.picture import scatter
@@ -19,14 +19,12 @@ from loco_stream.bench.runs import Run
 
 __all__ = ["command", "grids", "measure", "summary"]
 
-WARM_UP = 20
-
 
 def measure(stream: str, contender: str, seed: int, directory: str | None) -> dict[str, Any]:
     """Predict, score and learn one stream, sample by sample; compile on a throw-away model first."""
     X, y = data.load(stream, directory)
     shape = (X.shape[1], int(y.max()) + 1)
-    contenders.make(contender, *shape, seed).learn_predict_array(X[:WARM_UP], y[:WARM_UP])
+    warm(contenders.make(contender, *shape, seed), X, y)
     model = contenders.make(contender, *shape, seed)
     seconds, predictions = cpu_seconds(lambda: model.learn_predict_array(X, y))
     return {
