@@ -111,7 +111,10 @@ class Network:
         >>> net.run([], [], duration=35.0).times.round(3).tolist()
         [10.986, 21.972, 32.958]
         """
-        kind = np.dtype(dtype)
+        try:
+            kind = np.dtype(dtype)
+        except TypeError:
+            raise ConfigError(f"dtype is {dtype!r}; allowed are float32 and float64") from None
         if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
             raise ConfigError(f"dtype is {kind}; allowed are float32 and float64")
         if neuron == "izhikevich" and not (
@@ -197,6 +200,8 @@ class Network:
         if record not in ("spikes", "counts"):
             raise InputError(f"record is {record!r}; allowed are 'spikes' and 'counts'")
         sent, sources = _checked_spikes(times, indices, net)
+        if membranes is not None and record != "spikes":
+            raise InputError("membranes are part of a SpikeRecord: use record='spikes'")
         probe = None if membranes is None else MembraneProbe(membranes, membrane_step, window, self._layers)
         if not carry:
             net.reset()
@@ -219,6 +224,8 @@ class Network:
         self._net.reset()
 
     def _checked_membranes(self, initial: Any) -> list[NDArray[np.float64]]:
+        if not isinstance(initial, (list, tuple)):
+            raise InputError(f"initial must be a list with one array a layer, not {type(initial).__name__}")
         if len(initial) != len(self._layers):
             raise InputError(f"initial has {len(initial)} items for {len(self._layers)} layers: give one array a layer")
         membranes = []

@@ -144,7 +144,7 @@ def test_izhikevich_spike_times_converge_with_the_tolerance():
 
     def spikes(tolerance):
         net = Network.from_weights([[[8.0]]], neuron="izhikevich", drive=10.0, tolerance=tolerance, dtype=np.float64)
-        return net.run(times, indices, 100.0).times
+        return net.run(times, indices, 200.0).times
 
     best = spikes(1e-13)
     assert len(best) >= 5
