@@ -42,13 +42,16 @@ class AccuracyMatrix:
             del values[0], counts[0]
         del self.rows[:1], self.counts[:1]
 
-    def with_row(self, current: Sequence[tuple[float, int]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return R and the sample counts as square arrays, the running segment as last row; NaN above the diagonal."""
-        size = len(self.rows) + 1
+    def with_rows(
+        self, current: Sequence[Sequence[tuple[float, int]]]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return R and the sample counts as square arrays, rows not closed yet added; NaN above the diagonal."""
+        size = len(self.rows) + len(current)
         R, counts = np.full((size, size), math.nan), np.zeros((size, size))
-        rows = [*self.rows, [accuracy for accuracy, _ in current]]
-        for i, (values, n) in enumerate(zip(rows, [*self.counts, [n for _, n in current]], strict=True)):
-            R[i, : len(values)], counts[i, : len(n)] = values, n
+        closed = [list(zip(*pair, strict=True)) for pair in zip(self.rows, self.counts, strict=True)]
+        for i, row in enumerate([*closed, *current]):
+            for j, (accuracy, n) in enumerate(row):
+                R[i, j], counts[i, j] = accuracy, n
         return R, counts
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["export_monitor", "restore_monitor"]
 
 Arrays = dict[str, NDArray[Any]]
-_SCALARS = ("_credit", "_calls", "_turn", "_n_drifts", "_value")
+_SCALARS = ("_credit", "_turn", "_n_drifts", "_value")
 _SEGMENT = (
     *("start", "task", "began", "classes", "end", "n", "hits", "early", "running", "end_accuracy", "goal"),
     *("relearned", "returned", "update_energy"),

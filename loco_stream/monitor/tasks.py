@@ -55,8 +55,8 @@ class TaskMonitor:
     share
         Probability with which a sample is withheld until the hold-out is full; then it falls like in a reservoir.
     rescore_every
-        One withheld sample is predicted for so many samples of the stream, on average. Half of this work goes round
-        in turn, half is saved for the end of a segment, whose row should be of one model.
+        One withheld sample is predicted for so many samples of the stream, on average. What one pass over all of them
+        takes is kept in reserve for the end of a segment, whose row should be of one model.
     max_segments
         Segments remembered; beyond, the oldest is merged into the next one of its task, or its neighbour.
     min_segment
@@ -125,7 +125,8 @@ class TaskMonitor:
         self._timeline = Timeline(holdout, max_segments, self._draws)
         self._labels: set[Any] = set()
         self._credit = 0.0  # predictions saved up
-        self._calls = self._turn = 0
+        self._limit = 2.0 * holdout * (max_segments + 1)
+        self._turn = 0
         self._states = {"concept": "stable", "input": "stable"}
         self._n_drifts = 0
         self._drifts: deque[Alarm] = deque(maxlen=_MAX_DRIFTS)
@@ -194,15 +195,20 @@ class TaskMonitor:
         """Let `model` predict some withheld samples again: those the savings allow after a change, 8 now and then."""
         if not self.holds_out:
             return
-        self._calls += 1
-        limit = self.settings["holdout"] * self.settings["max_segments"]
-        self._credit = min(limit, self._credit + 1.0 / self.settings["rescore_every"])
+        timeline = self._timeline
+        self._credit = min(self._limit, self._credit + 1.0 / self.settings["rescore_every"])
+        if timeline.row_due:
+            self._credit = max(0.0, self._credit - timeline.measure_row(model, self._codec, self._credit))
+        elif self._credit >= timeline.n_held + _BATCH:
+            self._turn = (self._turn + 1) % len(timeline.segments)
+            self._credit -= timeline.segments[self._turn].hold.rescore(model, self._codec, _BATCH)
+
+    def measure(self, model: Any) -> None:
+        """Let `model` predict every withheld sample now, so that the last row of R is of this model: at the end."""
         if self._timeline.row_due:
-            self._credit -= self._timeline.measure_row(model, self._codec, self._credit)
-        elif self._calls % (2 * _BATCH * self.settings["rescore_every"]) == 0:
-            segments = self._timeline.segments
-            self._turn = (self._turn + 1) % len(segments)
-            self._credit -= segments[self._turn].hold.rescore(model, self._codec, _BATCH)
+            self._timeline.measure_row(model, self._codec, math.inf)
+        for segment in self._timeline.segments:
+            segment.hold.rescore(model, self._codec, len(segment.hold.held))
 
     def begin_task(self, name: str | None = None, index: int | None = None) -> None:
         """Say that a new task begins with the sample at `index` (default: the next one).
@@ -238,7 +244,7 @@ class TaskMonitor:
             accuracy on the first 20 samples of a segment minus chance.
         """
         timeline = self._timeline
-        R, counts = timeline.matrix.with_row([segment.hold.accuracy() for segment in timeline.segments])
+        R, counts = timeline.accuracies()
         transfer, transfer_se = self._forward_transfer()
         holds_out = self.holds_out
         return {

@@ -50,6 +50,11 @@ class Timeline:
         """The segment that has not ended."""
         return self.segments[-1]
 
+    @property
+    def n_held(self) -> int:
+        """Samples withheld in all segments."""
+        return sum(len(segment.hold.held) for segment in self.segments)
+
     def add(self, hit: int, index: int) -> None:
         """Count one scored sample."""
         self.hits.append((index, hit))
@@ -73,6 +78,13 @@ class Timeline:
         self.segments.append(new)
         self.recall = Recall(len(self.segments) - 1, old.task if began == "concept" else -1)
         self.row_due = True
+        if not self.holdout:
+            self.close_row()
+
+    def accuracies(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return R and its sample counts so far; the last row is the running segment, as last measured."""
+        measured = [segment.hold.accuracy() for segment in self.segments]
+        return self.matrix.with_rows([measured[:-1], measured] if self.row_due else [measured])
 
     def measure_row(self, model: Any, codec: RowCodec, budget: float) -> int:
         """Let `model` predict equal parts of all hold-outs, `budget` samples together, and close the row."""
