@@ -85,11 +85,11 @@ def build_model(task: str, seed: int, settings: dict[str, Any]) -> Any:
         raise ConfigError(f"--set: {error}") from error
 
 
-def open_stream(url: str, task: str | None, keys: str | None) -> Any:
+def open_stream(url: str, task: str | None, keys: str | None, endless: bool = False) -> Any:
     """Open the source a URL names, guarded by the keys where there are any."""
     from loco_stream.connectors import open_source
 
-    return open_source(url, task=task) if keys is None else open_source(url, task=task, keys=keys)
+    return open_source(url, task=task, keys=keys, endless=endless)
 
 
 def check_folder(option: str, path: str | None) -> None:

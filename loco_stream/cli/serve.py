@@ -78,13 +78,14 @@ def command(
         parse_durability(durability)
     check_folder("--report", report)
     settings = stored_settings(checkpoint, {**options, "holdout": options["holdout"] or 0})
-    stream = open_stream(source, settings["task"], keys)
+    stream = open_stream(source, settings["task"], keys, endless=True)
     engine_options = {
         "checkpoint": checkpoint,
         "resume": None,
         "checkpoint_every": checkpoint_every,
         "durability": durability,
         "strict": False,
+        "forever": True,
     }
     click.echo(f"{stream.name}: {stream.guarantee}", err=True)
     session = Session(stream, settings, engine_options)

@@ -73,6 +73,8 @@ class StreamEngine:
         Rows, and seconds, that predictions wait for late labels.
     strict
         Raise when the model refuses a row; False counts it as rejected and goes on.
+    forever
+        Stay when the stream has ended, until `stop` is called.
     settings
         Plain values stored with each checkpoint; a run resumed with others is refused.
 
@@ -109,6 +111,7 @@ class StreamEngine:
         max_pending: int = 10_000,
         max_age: float = 3600.0,
         strict: bool = True,
+        forever: bool = False,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         if checkpoint_every < 1:
@@ -133,6 +136,7 @@ class StreamEngine:
             strict,
         )
         self._checkpoint, self._resume, self._every = checkpoint, resume, checkpoint_every
+        self._forever = forever
         self._settings = dict(settings or {})
         self._store: Store | None = None
         self._commit = self._skip = 0
@@ -234,11 +238,23 @@ class StreamEngine:
             return None
         self._waiting = threading.get_ident()
         try:
-            return self._feed.next()
+            commit = self._feed.next()
+            if commit is None and self._forever:
+                self._stay()
+            return commit
         except _Stop:
             return None
         finally:
             self._waiting = None
+
+    def _stay(self) -> None:
+        """Keep what the ended stream taught, and wait for `stop`."""
+        if self._store is not None:
+            self._save(self._store)
+        self._status_at = -math.inf
+        self._publish()
+        while not self._stopping:
+            time.sleep(0.1)
 
     def _open(self) -> None:
         """Take the checkpoint folder, and go on from what is in it."""
