@@ -131,7 +131,7 @@ def test_soak_keeps_tenths(tmp_path):
     text = _run("soak", tmp_path, "--only", "MLP .05", "--samples", "10000")
     tenths = _saved(tmp_path, "soak")["runs"]["RBFd1e-4/MLP .05/0"]["tenths"]
     assert len(tenths) == 10
-    assert all(tenth["finite"] for tenth in tenths)
+    assert all(tenth["non_finite"] == 0 for tenth in tenths)
     assert "last tenth against the first" in text
 
 
