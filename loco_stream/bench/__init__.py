@@ -14,7 +14,6 @@ BENCHES = {
     "continual": "loco_stream.bench.continual:command",
     "drift": "loco_stream.bench.drift:command",
     "calibration": "loco_stream.bench.calibration:command",
-    "drift": "loco_stream.bench.drift:command",
     "regression": "loco_stream.bench.regression:command",
     "soak": "loco_stream.bench.soak:command",
     "report": "loco_stream.bench.report:command",

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
@@ -50,17 +51,14 @@ def _resident_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _state_figures(model: Any) -> dict[str, Any]:
-    """Return the bytes of the model's arrays and how many numbers in them are not finite.
-
-    Ranges not seen yet start at plus and minus infinity, so only a growing count is a fault.
-    """
+def _state(model: Any) -> list[NDArray[Any]]:
+    """Return the arrays of one of our models; a peer does not show its own."""
     export = getattr(model, "export_state", None)
-    arrays = list(export()[1].values()) if export else []
-    return {
-        "state_bytes": sum(array.nbytes for array in arrays),
-        "non_finite": sum(int((~np.isfinite(array)).sum()) for array in arrays if array.dtype.kind == "f"),
-    }
+    return list(export()[1].values()) if export else []
+
+
+def _non_finite(arrays: list[NDArray[Any]]) -> int:
+    return sum(int((~np.isfinite(array)).sum()) for array in arrays if array.dtype.kind == "f")
 
 
 def measure(stream: str, contender: str, seed: int, n_samples: int) -> dict[str, Any]:
@@ -71,18 +69,25 @@ def measure(stream: str, contender: str, seed: int, n_samples: int) -> dict[str,
     warm(contenders.make(contender, *shape, seed), *first)
     model = contenders.make(contender, *shape, seed)
     tenths: list[dict[str, Any]] = []
-    costs, accuracies, at_start = [], [], 0
+    costs, accuracies = [], []
+    at_start = None  # ranges not seen yet begin as plus and minus infinity: only what comes later is a fault
     blocks = track(_blocks(stream, n_blocks), f"{contender} on {stream}", n_blocks, console=Console(stderr=True))
     for number, (X, y) in enumerate(blocks, start=1):
         seconds, predictions = cpu_seconds(lambda X=X, y=y: model.learn_predict_array(X, y))  # type: ignore[misc]
         costs.append(seconds)
         accuracies.append(prequential_accuracy(predictions, y))
-        at_start = _state_figures(model)["non_finite"] if number == 1 else at_start
+        if at_start is None:
+            at_start = _non_finite(_state(model))
         if number * _TENTHS // n_blocks > len(tenths):
-            figures = {"microseconds": 1e6 * fmean(costs) / _BLOCK, "accuracy": fmean(accuracies)}
-            state = _state_figures(model)
-            state["non_finite"] -= at_start
-            tenths.append({**figures, "resident_bytes": _resident_bytes(), **state})
+            tenths.append(
+                {
+                    "microseconds": 1e6 * fmean(costs) / _BLOCK,
+                    "accuracy": fmean(accuracies),
+                    "resident_bytes": _resident_bytes(),
+                    "state_bytes": sum(array.nbytes for array in _state(model)),
+                    "non_finite": _non_finite(_state(model)) - at_start,
+                }
+            )
             costs, accuracies = [], []
     return {"tenths": tenths, "n_samples": n_blocks * _BLOCK}
 
