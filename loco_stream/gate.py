@@ -17,7 +17,7 @@ import math
 import numpy as np
 from numba import njit
 
-__all__ = ["any_dormant", "learn_classes", "learn_novelty", "learn_sharpness", "novelty", "shape_scores", "to_proba"]
+__all__ = ["any_dormant", "blend", "learn_classes", "learn_novelty", "learn_sharpness", "novelty", "to_proba"]
 
 CLASS_COUNT, LAST_SEEN, RECENT = range(3)  # rows of the classes array
 MEAN, VARIANCE = range(2)  # rows of the novelty array
@@ -50,47 +50,46 @@ def any_dormant(classes, n_classes, n_seen):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def novelty(shares, leaks, moments, n_trace):  # type: ignore[no-untyped-def]
+def novelty(shares, members, moments):  # type: ignore[no-untyped-def]
     """Return how new an input is to the fast members, in standard deviations, 0 to 6."""
     total, n = 0.0, 0
-    for m in range(n_trace):
-        if leaks[m] >= FAST_LEAK:
+    for m in range(members.shape[1]):
+        if members[0, m] >= FAST_LEAK:
             n += 1
             if moments[VARIANCE, m] > 0.0:
-                total += (shares[m] - moments[MEAN, m]) / math.sqrt(moments[VARIANCE, m])
+                total += (shares[1, m] - moments[MEAN, m]) / math.sqrt(moments[VARIANCE, m])
     return min(max(total / n, 0.0), NOVELTY_MOST) if n > 0 else 0.0
 
 
 @njit(cache=True)
-def learn_novelty(shares, moments, n_trace, n_seen):  # type: ignore[no-untyped-def]
+def learn_novelty(shares, moments, n_seen):  # type: ignore[no-untyped-def]
     """Take the shares x'Px / (p0 x'x) of a learned sample into their fading mean and variance."""
     rate = max(NOVELTY_FADE, 1.0 / (n_seen + 1.0))
-    for m in range(n_trace):
-        delta = shares[m] - moments[MEAN, m]
+    for m in range(moments.shape[1]):
+        delta = shares[1, m] - moments[MEAN, m]
         moments[MEAN, m] += rate * delta
         moments[VARIANCE, m] += rate * (delta * delta - moments[VARIANCE, m])
 
 
 @njit(cache=True)
-def shape_scores(scores, slow, n_classes, classes, n_seen, newness, retention, sharpness):  # type: ignore[no-untyped-def]
-    """Blend the stacked scores with the slow member's and turn them into log-odds, in place."""
+def blend(scores, slow, n_classes, classes, n_seen, newness, retention):  # type: ignore[no-untyped-def]
+    """Blend the stacked scores with the slow member's, shifted by the classes' recent odds, in place."""
     openness = 1.0 - (1.0 - retention) * math.exp(-retention * NOVELTY_WEIGHT * newness)
     floor = PRIOR_FLOOR * math.exp(FLOOR_GROWTH * newness)
     for c in range(n_classes):
-        blend = (1.0 - openness) * scores[c] + openness * np.float64(slow[c])
         shift = math.log((classes[RECENT, c] + floor) / (classes[CLASS_COUNT, c] / n_seen + floor))
-        scores[c] = sharpness * (blend + openness * SHIFT_UNIT * shift)
+        scores[c] += openness * (np.float64(slow[c]) - scores[c] + SHIFT_UNIT * shift)
 
 
 @njit(cache=True)
-def to_proba(scores, n_classes, proba):  # type: ignore[no-untyped-def]
-    """Write the softmax of the scores."""
+def to_proba(scores, sharpness, n_classes, proba):  # type: ignore[no-untyped-def]
+    """Write the softmax of sharpness * scores."""
     top = scores[0]
     for c in range(1, n_classes):
         top = max(top, scores[c])
     total = 0.0
     for c in range(n_classes):
-        proba[c] = math.exp(scores[c] - top)
+        proba[c] = math.exp(sharpness * (scores[c] - top))
         total += proba[c]
     for c in range(n_classes):
         proba[c] /= total

@@ -19,12 +19,15 @@ from loco_stream.state import (
     MASKED,
     N_FEATURES,
     N_SEEN,
+    PROBA,
     SKIPPED,
     Scratch,
     State,
     allocate,
     allocate_scratch,
+    flatten,
     grow,
+    unflatten,
 )
 
 if TYPE_CHECKING:
@@ -100,7 +103,7 @@ class _Estimator(base.Estimator):
     def spike_counts_(self) -> NDArray[np.int64]:
         """Spikes of each hidden layer in the last sample's pass, (n_layers,)."""
         layers = len(self._config.hidden_sizes)
-        return np.zeros(layers, np.int64) if self._scratch is None else self._scratch.spike_counts.copy()
+        return np.zeros(layers, np.int64) if self._scratch is None else self._scratch.spikes.counts.copy()
 
     # Room
 
@@ -232,7 +235,7 @@ class _Estimator(base.Estimator):
             "classes": list(self._classes),
             "n_fields": None if self._settings is None else self._settings.n_fields,
         }
-        arrays = {} if self._state is None else {k: v.copy() for k, v in self._state._asdict().items()}
+        arrays = {} if self._state is None else {name: array.copy() for name, array in flatten(self._state).items()}
         return config, arrays
 
     @classmethod
@@ -251,12 +254,12 @@ class _Estimator(base.Estimator):
             model._class_slots = {label: slot for slot, label in enumerate(model._classes)}
             if config["n_fields"] is not None:
                 settings = model._resolve(config["n_fields"])
-                state = State(**{name: np.ascontiguousarray(arrays[name]) for name in State._fields})
+                state = unflatten(arrays)
                 room = (state.statistics.shape[1], state.classes.shape[1])
-                fresh = allocate(model._config, settings, *room, draw=False)
-                for name, made, needed in zip(State._fields, state, fresh, strict=True):
-                    if made.shape != needed.shape or made.dtype != needed.dtype:
-                        raise CheckpointError(f"array {name!r} is {made.dtype}{made.shape}, not the settings' shape")
+                needed = flatten(allocate(model._config, settings, *room, draw=False))
+                for name, array in flatten(state).items():
+                    if array.shape != needed[name].shape or array.dtype != needed[name].dtype:
+                        raise CheckpointError(f"array {name!r} is {array.dtype}{array.shape}, not the settings' shape")
                 model._adopt(settings, state)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise CheckpointError(f"this saved {cls.__name__} cannot be restored: {error}") from error
@@ -362,7 +365,7 @@ class LOCOClassifier(_Estimator, base.MiniBatchClassifier):
         """Return each class's probability; they sum to 1; empty before any class is known."""
         if self._predict_row(x) < 0.0 or self._scratch is None:
             return {}
-        return dict(zip(self._classes, self._scratch.proba.tolist(), strict=False))
+        return dict(zip(self._classes, self._scratch.vectors[PROBA].tolist(), strict=False))
 
     def learn_array(self, X: ArrayLike, y: Sequence[Any], features: Sequence[Hashable] | None = None) -> None:
         """Learn rows in order in one compiled loop, to the bit as `learn_one` would.

@@ -9,7 +9,9 @@ grow stands last. The traces of the hidden layers share one array, layer after l
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +20,13 @@ from loco_stream import rng
 from loco_stream.config import ModelConfig, Settings
 from loco_stream.encode import HIGHEST, LOWEST, N_SLOTS, STAT_ROWS
 
-__all__ = ["Scratch", "State", "allocate", "allocate_scratch", "grow"]
+__all__ = ["Scratch", "State", "allocate", "allocate_scratch", "flatten", "grow", "unflatten"]
 
 # `State.counts`, int64.
 N_SEEN, N_FEATURES, N_CLASSES, N_CLUSTERS, SKIPPED, MASKED, ROUND = range(7)
 N_COUNTS = 7
 
-# Rows of `State.neurons`, float32, one column a hidden neuron.
+# Rows of `Net.neurons`, float32, one column a hidden neuron.
 THRESHOLD, NORM_LIMIT, NORM_FACTOR = range(3)
 # Rows of `State.classes`, float64, one column a class.
 CLASS_COUNT, LAST_SEEN, RECENT = range(3)
@@ -32,55 +34,119 @@ CLASS_COUNT, LAST_SEEN, RECENT = range(3)
 SHARPNESS = 0
 # Rows of `State.novelty`, float64, one column a trace member.
 NOVELTY_MEAN, NOVELTY_VARIANCE = range(2)
-# Rows of `Scratch.neurons`, float32, one column a hidden neuron.
+# Rows of `Room.neurons`, float32, one column a hidden neuron.
 NOISE, NOISY_THRESHOLD, MEMBRANE, PEAK, SENSITIVITY, CREDIT, NOISY_TRACE = range(7)
 # `Scratch.flags`, int64: which sample the clean pass and the gains in scratch belong to.
 CLEAN_FOR, GAINS_FOR, N_IN = range(3)
+
+# Rows of `Scratch.vectors`, float64, one column a class.
+SCORES, PROBA, ERROR, CHANGE, TARGET = range(5)
 
 SMOOTHING = 0.7  # standard deviation, in fields, of the kernel that makes start weights smooth along a feature
 NORM_CAP = 1.5  # a neuron's weights may grow to this multiple of their norm at the start
 LINEAR_LEAKS = (1e-4, 1e-2)
 LINEAR_PRIORS = (0.1, 0.01)
 STACK_PRIOR = 1.0
+PRIORS = (0.01, 0.1)  # of a member's projector: leaky, without leak
 START_SHARPNESS = 8.0
 WEIGHT_KEY, NOISE_KEY = 1, 2  # purposes of random streams
 
 
-class State(NamedTuple):
-    """All mutable numbers of a model.
+class Net(NamedTuple):
+    """The hidden layers.
 
-    counts: int64 (7,); scalars: float64 (1,); statistics: float64 (6, feature capacity); target: float64 (6, 1), the same of the target;
     layout: int64 (4, layers), rows n_pre, n_post, offset of the weights, offset of the neurons;
-    weights: float32, row-major (n_pre, n_post) blocks, in units of the threshold, layer 1 last;
-    neurons: float32 (3, hidden); feedback: float32 (hidden, class capacity);
+    weights: float32, row-major (n_pre, n_post) blocks, in thresholds, layer 1 last;
+    neurons: float32 (3, hidden); feedback: float32 (hidden, class capacity).
+    """
+
+    layout: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    neurons: NDArray[np.float32]
+    feedback: NDArray[np.float32]
+
+
+class Clusters(NamedTuple):
+    """The input clusters.
+
     directions: float32 (clusters * rank, traces before each layer, the input's last);
-    cluster_counts: float64 (clusters,); inverse_gram: float64 (layers, clusters * rank, same);
-    readout: float32 (inputs, trace members * class capacity); projectors: float32 (trace members, inputs, inputs);
-    linear: float32 (features + 1, linear members * class capacity); linear_projectors likewise;
-    stack, stack_projector: float64 (members,), (members, members);
-    classes: float64 (3, class capacity); novelty: float64 (2, trace members); members: float64 (2, trace members), leaks and priors.
+    sizes: float64 (clusters,), samples each has seen; inverse_gram: float64 (layers, clusters * rank, same).
+    """
+
+    directions: NDArray[np.float32]
+    sizes: NDArray[np.float64]
+    inverse_gram: NDArray[np.float64]
+
+
+class Bank(NamedTuple):
+    """The readout.
+
+    members: float64 (2, trace members), leak and prior; traces: float32 (inputs, trace members *
+    class capacity); projectors: float32 (trace members, inputs, inputs); linear and
+    linear_projectors: the same on (1, scaled features); stack, stack_projector: float64
+    (members,) and (members, members).
+    """
+
+    members: NDArray[np.float64]
+    traces: NDArray[np.float32]
+    projectors: NDArray[np.float32]
+    linear: NDArray[np.float32]
+    linear_projectors: NDArray[np.float32]
+    stack: NDArray[np.float64]
+    stack_projector: NDArray[np.float64]
+
+
+class State(NamedTuple):
+    """All mutable numbers of a model, in groups so that a compiled stage is handed only its own.
+
+    counts: int64 (7,); scalars: float64 (1,); statistics: float64 (6, feature capacity);
+    target: float64 (6, 1), the same of the target; classes: float64 (3, class capacity);
+    novelty: float64 (2, trace members).
     """
 
     counts: NDArray[np.int64]
     scalars: NDArray[np.float64]
     statistics: NDArray[np.float64]
     target: NDArray[np.float64]
-    layout: NDArray[np.int64]
-    weights: NDArray[np.float32]
-    neurons: NDArray[np.float32]
-    feedback: NDArray[np.float32]
-    directions: NDArray[np.float32]
-    cluster_counts: NDArray[np.float64]
-    inverse_gram: NDArray[np.float64]
-    readout: NDArray[np.float32]
-    projectors: NDArray[np.float32]
-    linear: NDArray[np.float32]
-    linear_projectors: NDArray[np.float32]
-    stack: NDArray[np.float64]
-    stack_projector: NDArray[np.float64]
     classes: NDArray[np.float64]
     novelty: NDArray[np.float64]
-    members: NDArray[np.float64]
+    net: Net
+    clusters: Clusters
+    bank: Bank
+
+
+class Spikes(NamedTuple):
+    """Spikes of one pass: of the input, and of the last two layers (capacity: every slot, every neuron)."""
+
+    line_of: NDArray[np.int32]
+    slot_of: NDArray[np.int32]
+    in_times: NDArray[np.float32]
+    in_lines: NDArray[np.int32]
+    times: NDArray[np.float32]
+    indices: NDArray[np.int32]
+    counts: NDArray[np.int64]
+    noisy_counts: NDArray[np.int64]
+
+
+class Room(NamedTuple):
+    """What changing the hidden layers needs: neurons (7, hidden), traces of the input, projected traces."""
+
+    neurons: NDArray[np.float32]
+    input_trace: NDArray[np.float32]
+    projected: NDArray[np.float32]
+    coefficients: NDArray[np.float64]
+
+
+class Answers(NamedTuple):
+    """What the readout's members say of one sample; shares: (2, members), x'Px and x'Px / (prior x'x)."""
+
+    outputs: NDArray[np.float32]
+    linear_outputs: NDArray[np.float32]
+    gains: NDArray[np.float32]
+    linear_gains: NDArray[np.float32]
+    shares: NDArray[np.float64]
+    stack_gain: NDArray[np.float64]
+    open_classes: NDArray[np.float64]
 
 
 class Scratch(NamedTuple):
@@ -89,31 +155,11 @@ class Scratch(NamedTuple):
     flags: NDArray[np.int64]
     row: NDArray[np.float64]
     scaled: NDArray[np.float32]
-    line_of: NDArray[np.int32]
-    slot_of: NDArray[np.int32]
-    in_times: NDArray[np.float32]
-    in_lines: NDArray[np.int32]
-    times: NDArray[np.float32]
-    indices: NDArray[np.int32]
-    spike_counts: NDArray[np.int64]
-    neurons: NDArray[np.float32]
-    input_trace: NDArray[np.float32]
-    projected: NDArray[np.float32]
     features: NDArray[np.float32]
-    coefficients: NDArray[np.float64]
-    outputs: NDArray[np.float32]
-    linear_outputs: NDArray[np.float32]
-    gains: NDArray[np.float32]
-    linear_gains: NDArray[np.float32]
-    shares: NDArray[np.float64]
-    scores: NDArray[np.float64]
-    proba: NDArray[np.float64]
-    error: NDArray[np.float64]
-    change: NDArray[np.float64]
-    target: NDArray[np.float64]
-    open_classes: NDArray[np.float64]
-    scaled_target: NDArray[np.float32]
-    stack_gain: NDArray[np.float64]
+    vectors: NDArray[np.float64]
+    spikes: Spikes
+    room: Room
+    answers: Answers
 
 
 def allocate(
@@ -125,7 +171,6 @@ def allocate(
     """
     sizes = (n_features * settings.n_fields, *config.hidden_sizes)
     hidden, members = settings.n_hidden, settings.n_trace + settings.n_linear
-    counts = np.zeros(N_COUNTS, np.int64)
     statistics, target = np.zeros((STAT_ROWS, n_features)), np.zeros((STAT_ROWS, 1))
     for rows in (statistics, target):
         rows[LOWEST], rows[HIGHEST] = np.inf, -np.inf
@@ -135,28 +180,40 @@ def allocate(
     neurons[NORM_FACTOR] = 1.0
     n_inputs = _n_inputs(settings, n_features)
     linear_inputs = n_features + 1 if settings.n_linear else 1
-    leaks = np.array([config.leaks, [0.1 if leak == 0.0 else 0.01 for leak in config.leaks]])
-    state = State(
-        counts=counts,
-        scalars=np.array([START_SHARPNESS]),
-        statistics=statistics,
-        target=target,
+    rows = settings.n_clusters * settings.rank
+    net = Net(
         layout=_layout(sizes),
-        weights=np.zeros(sum(a * b for a, b in zip(sizes, sizes[1:], strict=False)), np.float32),
+        weights=np.zeros(sum(a * b for a, b in pairwise(sizes)), np.float32),
         neurons=neurons,
         feedback=np.zeros((hidden, n_classes), np.float32),
-        directions=np.zeros((settings.n_clusters * settings.rank, hidden - settings.n_last + sizes[0]), np.float32),
-        cluster_counts=np.zeros(settings.n_clusters),
-        inverse_gram=np.zeros((len(sizes) - 1, *(2 * (settings.n_clusters * settings.rank,)))),
-        readout=np.zeros((n_inputs, settings.n_trace * n_classes), np.float32),
-        projectors=np.zeros((settings.n_trace, *(2 * (n_inputs if settings.recursive else 1,))), np.float32),
+    )
+    clusters = Clusters(
+        directions=np.zeros((rows, hidden - settings.n_last + sizes[0]), np.float32),
+        sizes=np.zeros(settings.n_clusters),
+        inverse_gram=np.zeros((settings.n_layers, rows, rows)),
+    )
+    projected = n_inputs if settings.recursive else 1
+    bank = Bank(
+        members=np.array([config.leaks, [PRIORS[leak == 0.0] for leak in config.leaks]])
+        if settings.recursive
+        else np.zeros((2, 1)),
+        traces=np.zeros((n_inputs, settings.n_trace * n_classes), np.float32),
+        projectors=np.zeros((settings.n_trace, projected, projected), np.float32),
         linear=np.zeros((linear_inputs, settings.n_linear * n_classes), np.float32),
         linear_projectors=np.zeros((settings.n_linear, linear_inputs, linear_inputs), np.float32),
         stack=np.full(members, 1.0 / members),
         stack_projector=np.eye(members) * STACK_PRIOR,
+    )
+    state = State(
+        counts=np.zeros(N_COUNTS, np.int64),
+        scalars=np.array([START_SHARPNESS]),
+        statistics=statistics,
+        target=target,
         classes=np.zeros((3, n_classes)),
         novelty=np.zeros((2, settings.n_trace)),
-        members=leaks if settings.recursive else np.zeros((2, 1)),
+        net=net,
+        clusters=clusters,
+        bank=bank,
     )
     if draw:
         _start_weights(config, settings, state)
@@ -168,58 +225,85 @@ def grow(config: ModelConfig, settings: Settings, state: State, n_features: int,
     """Return a state with more room, every learned number in its place and new input rows drawn."""
     old_features, old_classes = state.statistics.shape[1], state.classes.shape[1]
     fresh = allocate(config, settings, n_features, n_classes, draw=n_features > old_features)
-    for name in ("counts", "scalars", "target", "neurons", "cluster_counts", "inverse_gram", "stack", "stack_projector", "novelty"):
-        getattr(fresh, name)[...] = getattr(state, name)
+    whole = ("counts", "scalars", "target", "novelty", "net.neurons", "clusters.sizes", "clusters.inverse_gram",
+             "bank.stack", "bank.stack_projector")  # fmt: skip
+    old, new = flatten(state), flatten(fresh)
+    for name in whole:
+        new[name][...] = old[name]
     fresh.statistics[:, :old_features] = state.statistics
-    fresh.weights[: state.weights.size] = state.weights
-    fresh.feedback[:, :old_classes] = state.feedback
-    fresh.directions[:, : state.directions.shape[1]] = state.directions
     fresh.classes[:, :old_classes] = state.classes
-    _copy_columns(state.readout, fresh.readout, settings.n_trace)
-    _copy_columns(state.linear, fresh.linear, settings.n_linear)
-    for name in ("projectors", "linear_projectors"):
-        old = getattr(state, name)
-        getattr(fresh, name)[:, : old.shape[1], : old.shape[2]] = old
+    fresh.net.weights[: state.net.weights.size] = state.net.weights
+    fresh.net.feedback[:, :old_classes] = state.net.feedback
+    fresh.clusters.directions[:, : state.clusters.directions.shape[1]] = state.clusters.directions
+    _copy_columns(state.bank.traces, fresh.bank.traces, settings.n_trace)
+    _copy_columns(state.bank.linear, fresh.bank.linear, settings.n_linear)
+    for name in ("bank.projectors", "bank.linear_projectors"):
+        new[name][:, : old[name].shape[1], : old[name].shape[2]] = old[name]
     return fresh
+
+
+def flatten(state: State) -> dict[str, NDArray[Any]]:
+    """Return every array of a state by name, those of groups as ``group.name``; the arrays themselves, not copies."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, part in state._asdict().items():
+        if isinstance(part, tuple):
+            arrays.update({f"{name}.{inner}": array for inner, array in part._asdict().items()})  # type: ignore[attr-defined]
+        else:
+            arrays[name] = part
+    return arrays
+
+
+def unflatten(arrays: Mapping[str, NDArray[Any]]) -> State:
+    """Undo `flatten`; raises KeyError for a missing array."""
+
+    def group(kind: type[Any], prefix: str) -> Any:
+        return kind(**{name: np.ascontiguousarray(arrays[f"{prefix}.{name}"]) for name in kind._fields})
+
+    groups = {"net": group(Net, "net"), "clusters": group(Clusters, "clusters"), "bank": group(Bank, "bank")}
+    plain = {name: np.ascontiguousarray(arrays[name]) for name in State._fields if name not in groups}
+    return State(**plain, **groups)
 
 
 def allocate_scratch(settings: Settings, state: State) -> Scratch:
     """Make the working room that fits `state`."""
     n_features, n_classes = state.statistics.shape[1], state.classes.shape[1]
     lines = n_features * settings.n_fields
-    widest = max(int(state.layout[1].max()), 1)
+    longest, widest = (max(int(sizes.max()), 1) for sizes in state.net.layout[:2])
     members = settings.n_trace + settings.n_linear
-    n_inputs = state.readout.shape[0]
-    longest = max(int(state.layout[0].max()), 1)
-    return Scratch(
-        flags=np.full(3, -1, np.int64),
-        row=np.full(n_features, np.nan),
-        scaled=np.zeros(n_features, np.float32),
+    spikes = Spikes(
         line_of=np.zeros(lines, np.int32),
         slot_of=np.zeros(lines, np.int32),
         in_times=np.zeros(lines, np.float32),
         in_lines=np.zeros(lines, np.int32),
         times=np.zeros((2, N_SLOTS * widest), np.float32),
         indices=np.zeros((2, N_SLOTS * widest), np.int32),
-        spike_counts=np.zeros(settings.n_layers, np.int64),
+        counts=np.zeros(settings.n_layers, np.int64),
+        noisy_counts=np.zeros(settings.n_layers, np.int64),
+    )
+    room = Room(
         neurons=np.zeros((7, settings.n_hidden), np.float32),
         input_trace=np.zeros(lines, np.float32),
         projected=np.zeros((2, longest), np.float32),
-        features=np.zeros(settings.n_hidden + 1 + n_features, np.float32),
         coefficients=np.zeros((3, settings.n_clusters * settings.rank)),
+    )
+    answers = Answers(
         outputs=np.zeros(settings.n_trace * n_classes, np.float32),
         linear_outputs=np.zeros(settings.n_linear * n_classes, np.float32),
-        gains=np.zeros((settings.n_trace, n_inputs), np.float32),
-        linear_gains=np.zeros((settings.n_linear, state.linear.shape[0]), np.float32),
-        shares=np.zeros((3, members)),
-        scores=np.zeros(n_classes),
-        proba=np.zeros(n_classes),
-        error=np.zeros(n_classes),
-        change=np.zeros(n_classes),
-        target=np.zeros(n_classes),
-        open_classes=np.zeros(n_classes),
-        scaled_target=np.zeros(1, np.float32),
+        gains=np.zeros((settings.n_trace, state.bank.traces.shape[0]), np.float32),
+        linear_gains=np.zeros((settings.n_linear, state.bank.linear.shape[0]), np.float32),
+        shares=np.zeros((2, members)),
         stack_gain=np.zeros(members),
+        open_classes=np.zeros(n_classes),
+    )
+    return Scratch(
+        flags=np.full(3, -1, np.int64),
+        row=np.full(n_features, np.nan),
+        scaled=np.zeros(n_features, np.float32),
+        features=np.zeros(settings.n_hidden + 1 + n_features, np.float32),
+        vectors=np.zeros((5, n_classes)),
+        spikes=spikes,
+        room=room,
+        answers=answers,
     )
 
 
@@ -244,7 +328,7 @@ def _start_weights(config: ModelConfig, settings: Settings, state: State) -> Non
     Where features have several receptive fields the columns are smoothed along them: the function
     a neuron computes of a feature should be smooth.
     """
-    for layer, (n_pre, n_post, offset, _) in enumerate(state.layout.T.tolist()):
+    for layer, (n_pre, n_post, offset, _) in enumerate(state.net.layout.T.tolist()):
         draws = rng.normals(rng.derive_key(settings.seed_key, WEIGHT_KEY + 8 * layer), 0, n_pre * n_post)
         block = draws.reshape(n_pre, n_post)
         size = min(settings.cluster_size, n_pre)
@@ -254,7 +338,7 @@ def _start_weights(config: ModelConfig, settings: Settings, state: State) -> Non
         if layer == 0 and settings.n_fields > 2:
             block = _smooth(block, settings.n_fields)
         norms = np.sqrt((block * block).sum(axis=0))
-        state.weights[offset : offset + n_pre * n_post] = (config.start_gain * block / norms).ravel()
+        state.net.weights[offset : offset + n_pre * n_post] = (config.start_gain * block / norms).ravel()
 
 
 def _smooth(block: NDArray[np.float64], n_fields: int) -> NDArray[np.float64]:
@@ -267,7 +351,8 @@ def _smooth(block: NDArray[np.float64], n_fields: int) -> NDArray[np.float64]:
 
 def _start_projectors(state: State) -> None:
     """Set each projector to its prior times the identity."""
-    for projectors, priors in ((state.projectors, state.members[1]), (state.linear_projectors, LINEAR_PRIORS)):
+    bank = state.bank
+    for projectors, priors in ((bank.projectors, bank.members[1]), (bank.linear_projectors, LINEAR_PRIORS)):
         for projector, prior in zip(projectors, priors, strict=False):
             np.fill_diagonal(projector, prior)
 

@@ -19,15 +19,15 @@ def credit_perturbation(loss_change, noise, size, n_neurons, credit):  # type: i
 
 
 @njit(cache=True)
-def learn_feedback(change, n_classes, noise, sensitivity, size, n_neurons, feedback):  # type: ignore[no-untyped-def]
+def learn_feedback(change, n_classes, sign, noise, sensitivity, size, n_neurons, feedback):  # type: ignore[no-untyped-def]
     """Regress the change of the outputs on the noise, one sample's step (after Lansdell, Prakash & Kording 2020).
 
-    The feedback times the sensitivity estimates d(output)/d(membrane).
+    `sign` is -1 for the second pass of an antithetic pair. The feedback times the sensitivity estimates d(output)/d(membrane).
     """
     rate = np.float32(FEEDBACK_RATE)
     for i in range(n_neurons):
         h = sensitivity[i]
-        lead = np.float32(rate * h * noise[i] / np.float32(size * size))
+        lead = np.float32(sign) * rate * h * noise[i] / np.float32(size * size)
         keep = np.float32(1.0) - rate * h * h
         row = feedback[i]
         for c in range(n_classes):

@@ -99,7 +99,7 @@ def refresh(n_pre, column, directions, n_rows, ridge, inverse):  # type: ignore[
 
 @njit(cache=True)
 def project(trace, n_pre, column, directions, rank, n_rows, inverse, cluster, coefficients, out):  # type: ignore[no-untyped-def]
-    """Write the trace without its part in the other clusters' rows into `out[:n_pre]`.
+    """Take the trace's part in the other clusters' rows away from `out[:n_pre]`, a copy of the trace.
 
     The regression on the others only is had from the inverse over all rows: with b the block of
     this cluster, c_others = c - G[:, b] (G[b, b])^-1 c[b]. `coefficients` is (3, rows) room.
@@ -129,8 +129,6 @@ def project(trace, n_pre, column, directions, rank, n_rows, inverse, cluster, co
     for a in range(n_rows):
         for r in range(rank):
             c[a] -= inverse[a, first + r] * removed[r]
-    for j in range(n_pre):
-        out[j] = trace[j]
     for a in range(n_rows):
         if first <= a < first + rank:
             continue
