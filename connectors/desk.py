@@ -20,6 +20,8 @@ from loco_stream.event import Ask, Block, Event
 
 __all__ = ["Desk", "Session"]
 
+_BAD_A_SECOND = 20  # bad messages of one connection that are still answered while others are served
+
 
 @dataclass(slots=True)
 class Session:
@@ -67,11 +69,28 @@ class Desk:
         self._sessions: dict[bytes, Session] = {}
         self._by_source: dict[str, Session] = {}
         self._free_at: dict[str, float] = {}
+        self._bad: dict[bytes, int] = {}
+        self._served: set[bytes] = set()
+        self._second = clock()
 
     def take(self, peer: bytes, frames: Sequence[bytes], key: str = "") -> Event | None:
         """Read one message of `peer` (its routing id); `key` is its public key under CURVE."""
         stats = self.streams.stats
         stats["messages"] += 1
+        if self._bad and self._floods(peer):
+            stats["ignored"] += 1
+            return None
+        event = self._read(peer, frames, key)
+        if event is not None:
+            self._served.add(peer)
+        return event
+
+    def _floods(self, peer: bytes) -> bool:
+        """Whether a peer has sent so much rubbish in this second that others, who are at work, come first."""
+        return self._bad.get(peer, 0) >= _BAD_A_SECOND and bool(self._served - {peer})
+
+    def _read(self, peer: bytes, frames: Sequence[bytes], key: str) -> Event | None:
+        stats = self.streams.stats
         try:
             if len(frames) == 2:
                 return self._readable(peer, frames)
@@ -195,7 +214,11 @@ class Desk:
                 self._ack_session(session)
 
     def tick(self) -> None:
-        """Send the acks whose delay is over."""
+        """Send the acks whose delay is over, and forget the rubbish of the last second."""
+        if self._clock() - self._second >= 1.0:
+            self._second = self._clock()
+            self._bad.clear()
+            self._served.clear()
         if self._rate is not None:
             for session in self._by_source.values():
                 self._ack_session(session)
@@ -240,6 +263,7 @@ class Desk:
 
     def _fault(self, peer: bytes, frames: Sequence[bytes], text: str) -> None:
         self.last_error = text
+        self._bad[peer] = self._bad.get(peer, 0) + 1
         session = self._sessions.get(peer)
         if session is not None:
             self._tell(session, Kind.ERROR, encode(Fault(text)))

@@ -129,7 +129,14 @@ def _set_options(socket: zmq.Socket[bytes], kind: int, frame_bytes: int, *, ipv6
     socket.linger = 0  # each close names its own
     socket.sndhwm = socket.rcvhwm = 1000
     socket.maxmsgsize = frame_bytes
-    socket.heartbeat_ivl, socket.heartbeat_timeout, socket.heartbeat_ttl = 2000, 6000, 6000
+    # A peer whose host is gone is found by TCP. ZMTP heartbeats only where the queue for incoming messages
+    # never fills: in libzmq 4.3.5 a heartbeat on a connection that died while its queue was full ends the
+    # process with "Assertion failed: !_io_error" (issues 3937, 4364, 4767), which any flood could bring about.
+    socket.tcp_keepalive, socket.tcp_keepalive_idle = 1, 10
+    socket.tcp_keepalive_intvl, socket.tcp_keepalive_cnt = 5, 3
+    if kind == zmq.DEALER:
+        socket.rcvhwm = 0  # answers are bounded by what was asked and sent
+        socket.heartbeat_ivl, socket.heartbeat_timeout, socket.heartbeat_ttl = 2000, 6000, 6000
     socket.reconnect_ivl, socket.reconnect_ivl_max = 100, 5000
     socket.handshake_ivl = 5000
     socket.ipv6 = ipv6

@@ -21,7 +21,7 @@ OLD_EPOCHS = 64  # earlier runs of one source whose rows are still recognised
 SCHEMAS = ""  # the key of the schemas in a position: no source has an empty name
 COUNTERS = (
     "messages", "rows", "labels", "asks", "replies", "acks", "gaps", "restarts", "duplicates",
-    "malformed", "rejected", "masked", "without_schema", "unsent",
+    "malformed", "rejected", "ignored", "masked", "without_schema", "unsent",
 )  # fmt: skip
 
 

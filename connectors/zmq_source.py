@@ -216,23 +216,15 @@ class ZMQSource:
         return self._intake.take(frames) if self._desk is None else self._desk.take(frames[0], frames[1:], key)
 
     def _receive(self) -> tuple[list[bytes], str] | None:
-        """Return one message and the sender's key; frames beyond the bound are dropped but one, which marks them."""
-        socket = self._plug.socket
+        """Return one message and the sender's key; of too many frames just enough are kept to tell that."""
         most = self._streams.limits.frames + (self._desk is not None) + 1
-        key = ""
         try:
             if self._guard is None:
-                frames = [socket.recv(zmq.NOBLOCK)]
-            else:
-                frame = socket.recv(zmq.NOBLOCK, copy=False)
-                frames, key = [frame.bytes], str(frame.get("User-Id"))
+                return self._plug.socket.recv_multipart(zmq.NOBLOCK)[:most], ""
+            parts = self._plug.socket.recv_multipart(zmq.NOBLOCK, copy=False)
         except zmq.Again:
             return None
-        while socket.rcvmore:
-            part = socket.recv(zmq.NOBLOCK)
-            if len(frames) < most:
-                frames.append(part)
-        return frames, key
+        return [part.bytes for part in parts[:most]], str(parts[0].get("User-Id"))
 
     def _post(self) -> None:
         """Send what the desk has to say; a peer that is gone or does not read loses it, and asks again."""
