@@ -36,6 +36,11 @@ if TYPE_CHECKING:
 __all__ = ["LOCOClassifier", "LOCORegressor", "load", "save"]
 
 
+def _class_room(n_classes: int) -> int:
+    """Return the power of two that holds so many classes: the same whether they came at once or one by one."""
+    return max(2, 1 << (n_classes - 1).bit_length()) if n_classes > 0 else 2
+
+
 class _Estimator(base.Estimator):
     """What both estimators share: settings, slots, state, array doors, saving."""
 
@@ -110,13 +115,13 @@ class _Estimator(base.Estimator):
     def _ensure(self, n_classes: int) -> tuple[Settings, State, Scratch]:
         """Return settings, state and scratch with room for all known features and `n_classes` outputs."""
         if self._settings is None or self._state is None or self._scratch is None:
-            self._allocate(max(len(self._slots), 1), max(n_classes, 2))
+            self._allocate(max(len(self._slots), 1), _class_room(n_classes))
         settings, state, scratch = self._settings, self._state, self._scratch
         assert settings is not None and state is not None and scratch is not None
         room_features, room_classes = state.statistics.shape[1], state.classes.shape[1]
         if len(self._slots) > room_features or n_classes > room_classes:
             features = room_features if len(self._slots) <= room_features else max(2 * room_features, len(self._slots))
-            classes = room_classes if n_classes <= room_classes else max(2 * room_classes, n_classes)
+            classes = max(room_classes, _class_room(n_classes))
             state = grow(self._config, settings, state, features, classes)
             scratch = self._adopt(settings, state)
         state.counts[N_FEATURES] = len(self._slots)
