@@ -1,0 +1,8 @@
+"""`python -m loco_stream` is the command `loco-stream`."""
+
+from loco_stream.cli import main
+
+__all__: list[str] = []
+
+if __name__ == "__main__":
+    main(prog_name="loco-stream")
