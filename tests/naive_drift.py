@@ -15,9 +15,9 @@ class NaiveEnergy:
         self.rank = rank
         self.level = self.spread = self.correlation = self.last = 0.0
 
-    def update(self, x):
+    def update(self, x, pace=1.0):
         self.n += 1
-        rate = max(1 / self.n, 1 / 1000)
+        rate = max(1 / self.n, 1 / 1000) * pace
         known = np.isfinite(x)
         deviation = np.where(known, x - self.mean, 0.0)
         usable = self.variance > 1e-24
@@ -35,11 +35,11 @@ class NaiveEnergy:
             along = rest @ direction
             self.components[i] = (1 - rate) * self.components[i] + rate * along * rest
             rest = rest - along * direction
-        return self._innovation(np.log(rest @ rest / len(x) + 1e-3))
+        return self._innovation(np.log(rest @ rest / len(x) + 1e-3), pace)
 
-    def _innovation(self, level):
+    def _innovation(self, level, pace):
         self.n_score += 1
-        rate = max(1 / self.n_score, 1 / 1000)
+        rate = max(1 / self.n_score, 1 / 1000) * pace
         deviation = np.sqrt(self.spread) + 1e-6
         standard = np.clip((level - self.level) / deviation, -3, 3)
         correlation = np.clip(self.correlation, 0, 0.98)

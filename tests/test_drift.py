@@ -10,6 +10,7 @@ from naive_drift import NaiveEnergy, samples_since_rise
 from river.drift import PageHinkley
 from river.drift.binary import HDDMA
 
+from loco_stream.bench import scenarios
 from loco_stream.bench.changes import jump
 from loco_stream.drift import DETECTORS, EXPORTABLE, ConceptDetector, ErrorRate, InputDetector
 from loco_stream.drift.concept import _samples_since_rise
@@ -111,12 +112,14 @@ def test_input_statistics_equal_their_numpy_twin(seed, width):
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((150, width)) @ rng.standard_normal((width, width))
     X[rng.random(X.shape) < 0.02] = np.nan
-    X[100:] += 3.0
-    detector = InputDetector(width, threshold=1e9)
+    X[120:] += 1.0
+    detector = InputDetector(width, threshold=30.0)
     twin = NaiveEnergy(width, len(detector.components))
     for x in X:
-        detector.update(x)
-        innovation = twin.update(x)
+        pace = 0.1 if detector._risen > 10.0 else 1.0
+        if detector.update(x) == "drift":
+            return
+        innovation = twin.update(x, pace)
         np.testing.assert_allclose(detector.mean, twin.mean, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(detector.score[4], twin.last, rtol=1e-6, atol=1e-8)
     assert np.isfinite(innovation)
@@ -133,6 +136,15 @@ def test_new_inputs_are_noticed_and_old_ones_are_not(width):
     assert len(alarms) == 1
     assert 3000 <= alarms[0] < 3060
     assert abs(alarms[0] + 1 - detector.onset - 3000) < 30 or detector.onset == 0
+
+
+def test_new_digits_are_noticed_after_a_short_history_too():
+    tasks = [task.X for task in scenarios.build("class-incremental digits")]
+    starts = np.cumsum([len(X) for X in tasks])[:-1]
+    alarms = _alarms(InputDetector(64), np.concatenate(tasks).astype(np.float64))
+    assert len(alarms) == 4
+    assert (alarms - starts >= 0).all()
+    assert (alarms - starts < 60).all()
 
 
 def test_repeating_readings_are_no_change():

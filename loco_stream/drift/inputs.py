@@ -17,6 +17,7 @@ __all__ = ["InputDetector"]
 
 _WIDTH = 64  # inputs wider than this are folded to it, which keeps the cost of an update at a few microseconds
 _PURPOSE = 7  # of the key that draws the folding
+_SUSPICION = 0.1  # pace of all statistics while a change is suspected, or young ones absorb it before it is certain
 _ARRAYS = ("mean", "variance", "inverse", "lengths", "score", "components", "folded")
 
 
@@ -99,17 +100,23 @@ class InputDetector:
             self.components,
             self.lengths,
             self.score,
+            _SUSPICION if self._risen > self.threshold / 3.0 else 1.0,
         )
         if self.score[0] <= WARM_UP:
             return "stable"
-        test = self._test
-        test.update(innovation)
-        risen = test._sum_increase - test._min_increase
+        self._test.update(innovation)
+        risen = self._risen
         self.onset = self.onset + 1 if risen > 0.0 else 0
-        if test.drift_detected:
+        if self._test.drift_detected:
             self.restart()
             return "drift"
         return "warning" if risen > self.threshold / 2.0 else "stable"
+
+    @property
+    def _risen(self) -> float:
+        """How far the test's sum is above its minimum; the test fires at the threshold."""
+        risen: float = self._test._sum_increase - self._test._min_increase
+        return risen
 
     def restart(self) -> None:
         """Adapt quickly again and wait before the next alarm: new inputs have begun."""

@@ -19,17 +19,17 @@ _REFRESH = 16  # wide inputs renew one in 16 standard deviations a sample: squar
 
 
 @njit(cache=True)
-def observe(x, mean, variance, inverse, buckets, signs, folded, rest, components, lengths, score):  # type: ignore[no-untyped-def]
+def observe(x, mean, variance, inverse, buckets, signs, folded, rest, components, lengths, score, pace):  # type: ignore[no-untyped-def]
     """Update every running statistic with `x` and return the innovation of the log energy outside, in deviations.
 
     `score` is (samples since restart; mean, variance and lag-one correlation of the log energy; its last standardised
-    value; effective samples in the input statistics). All arrays are changed in place.
+    value; effective samples in the input statistics). `pace` scales all rates. All arrays are changed in place.
     """
     score[5] += 1.0
-    rate = max(1.0 / score[5], 1.0 / HORIZON)
+    rate = max(1.0 / score[5], 1.0 / HORIZON) * pace
     _standardise(x, mean, variance, inverse, buckets, signs, folded, rate, score[5])
     energy = _outside(folded, rest, components, lengths, rate)
-    return _innovation(math.log(energy / rest.size + _FLOOR), score)
+    return _innovation(math.log(energy / rest.size + _FLOOR), score, pace)
 
 
 @njit(cache=True)
@@ -89,10 +89,10 @@ def _outside(folded, rest, components, lengths, rate):  # type: ignore[no-untype
 
 
 @njit(cache=True)
-def _innovation(level, score):  # type: ignore[no-untyped-def]
+def _innovation(level, score, pace):  # type: ignore[no-untyped-def]
     """Standardise `level`, take out what the value before predicts, and update the running statistics of both."""
     score[0] += 1.0
-    rate = max(1.0 / score[0], 1.0 / HORIZON)
+    rate = max(1.0 / score[0], 1.0 / HORIZON) * pace
     deviation = math.sqrt(score[2])
     change = level - score[1]
     standard = min(CLIP, max(-CLIP, change / (deviation + 1e-6)))
