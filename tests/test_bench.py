@@ -94,6 +94,20 @@ def test_speed_quotes_ratios(tmp_path):
     assert "Phishing (9 features)" in text
 
 
+def test_learning_counts_the_best_spiking_library(tmp_path):
+    from loco_stream.bench import learning
+
+    _run("learning", tmp_path, "--samples", "20", "--repeats", "1")
+    assert len(_saved(tmp_path, "learning")["runs"]) == 4
+    rates = {"all pixels lit": 900.0, "spikingjelly": 30.0, "snntorch": 20.0, "torch": 45.0}
+    (grid,) = learning.grids({f"W1/{name}/0": {"samples_per_second": rate} for name, rate in rates.items()})
+    assert [row[1] for row in grid.rows] == ["900 (30.0x)", "30 (1.0x)", "20 (0.7x)", "45 (1.5x)"]
+    X, _ = learning.images(50, 0.2)
+    assert 0.18 < (X > 0).mean() < 0.22
+    with pytest.raises(ConfigError, match=r"--peers .* could not run torch"):
+        learning.measure_peer("W1", "torch", "false", 0.1)
+
+
 def test_continual_without_mnist(tmp_path):
     text = _run("continual", tmp_path, "--only", "MLP .05,SLDA", "--share", "0.3", "--seeds", "1")
     assert "left out: split MNIST, permuted MNIST, rotated MNIST: MNIST is not here" in text
