@@ -11,8 +11,8 @@ from typing import Any
 
 from numba import njit
 
-from loco_stream.kernels.neuron import compact, lif_update
-from loco_stream.kernels.synapse import add_rows
+from loco_stream.kernels.neuron import lif_update
+from loco_stream.kernels.vector import compact, sum_rows
 
 __all__ = ["NO_ROOM", "first_bad_event", "lif_events", "lif_layer", "run_lif"]
 
@@ -43,7 +43,6 @@ def lif_events(
     As `lif_layer`, but starting from given `v` and `u_max`, with `current` (n_post,) as working memory and the output
     appended from `count` on; input and output may be parts of the same arrays.
     """
-    zero = v.dtype.type(0.0)
     last_time = 0.0
     k = first_event
     while k < n_events:
@@ -55,9 +54,7 @@ def lif_events(
             k += 1
         decay = v.dtype.type(math.exp((last_time - float(now)) / tau))
         last_time = float(now)
-        for i in range(n_post):
-            current[i] = zero
-        add_rows(current, weights, offset, n_post, indices, first, k)
+        sum_rows(current, weights, offset, n_post, indices, first, k)
         lif_update(v, current, decay, threshold, reset_zero, u_max)
         start = count
         count = compact(current, threshold, out_indices, count)
