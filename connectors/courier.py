@@ -92,9 +92,10 @@ class Courier:
         elif message.kind is Kind.HELLO:
             self._greet(message)
         elif message.kind is Kind.ERROR:
-            self.error = decode(message.payload, Fault).error
-            if self.error != "say hello":
+            error = decode(message.payload, Fault).error
+            if error != "say hello":
                 self._faults += 1
+                self.error = self.error or error  # the first one is the cause, others follow from it
             if self._faults >= _PATIENCE:
                 raise SourceError(f"the engine refuses source {self.hello.source!r}: {self.error}")
             self.reconnect()
@@ -112,7 +113,7 @@ class Courier:
     def _advance(self, seq: int) -> None:
         if seq > self.acked:
             self.acked = seq
-            self._faults = 0
+            self._faults, self.error = 0, ""
         for parcels in (self._flying, self._waiting):
             while parcels and parcels[0].last <= self.acked:
                 self.kept -= parcels.popleft().n_rows

@@ -100,7 +100,7 @@ def test_it_gives_up_when_the_engine_refuses_the_same_again_and_again():
     c = courier()
     tell(c, 9, error="say hello")
     tell(c, 9, error="label 5 is outside")
-    tell(c, 9, error="label 5 is outside")
+    tell(c, 9, error="row 9 does not follow row 3")
     with pytest.raises(SourceError, match="refuses source 's': label 5 is outside"):
         tell(c, 9, error="label 5 is outside")
 
