@@ -56,7 +56,7 @@ def compact(membrane: Any, threshold: Any, out: Any, count: int) -> int:
 
 
 @overload(sum_rows)
-def _sum_rows(current, weights, offset, n_post, indices, first, last):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _sum_rows(current, weights, offset, n_post, indices, first, last):  # type: ignore[no-untyped-def]
     lanes = _BYTES * 8 // current.dtype.bitwidth
 
     def tiled(current, weights, offset, n_post, indices, first, last):  # type: ignore[no-untyped-def]
