@@ -22,6 +22,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "paper's credit": {"credit": "perturbation"},
     "no projection": {"orthogonality": 0.0},
     "mean only": {"n_input_clusters": 1},  # one cluster: the projection takes out the running mean, no more
+    "rank 4": {"rank": 4},
+    "antithetic": {"antithetic": True},
+    "4 perturbations": {"n_perturbations": 4},
     "delta readout": {"readout": "delta"},
     "leak 0 only": {"leaks": (0.0,)},
     "leak 1e-4 only": {"leaks": (1e-4,)},
