@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +27,16 @@ def _save(figure: Any, path: Path) -> None:
     figure.savefig(path, dpi=140)
 
 
-def scatter(points: Mapping[str, tuple[float, float]], x_label: str, y_label: str, path: Path) -> None:
-    """Draw named points over a logarithmic x axis and join those that no other beats in both (Pareto front)."""
+def scatter(
+    points: Mapping[str, tuple[float, float]], x_label: str, y_label: str, path: Path, ours: Set[str] = frozenset()
+) -> None:
+    """Draw named points over a logarithmic x axis, `ours` in red, and join those that none beats in both."""
     figure, (axes,) = _figure(9, 6)
     places = set(points.values())
     front = sorted((x, y) for x, y in places if not any(a >= x and b >= y for a, b in places - {(x, y)}))
     axes.plot([x for x, _ in front], [y for _, y in front], color="0.7", zorder=1, label="Pareto front")
     for name, (x, y) in points.items():
-        axes.scatter(x, y, zorder=2)
+        axes.scatter(x, y, zorder=2, color="tab:red" if name in ours else "tab:blue")
         axes.annotate(name, (x, y), textcoords="offset points", xytext=(5, 4), fontsize=8)
     axes.set(xscale="log", xlabel=x_label, ylabel=y_label)
     axes.legend(loc="lower left")
