@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from naive_monitor import NAMES, Forgetful, ForgetfulArrays, Tasks, merged, run, step
 
 from loco_stream import TaskMonitor, metrics, persist
+from loco_stream.bench import scenarios
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.monitor.alarm import Alarm
 from loco_stream.monitor.holdout import Draws, Held, HoldOut
@@ -115,6 +116,19 @@ def test_returning_tasks_are_recognised_and_new_ones_are_not(same_inputs):
         assert [task["returned"] for task in report] == [False] * 3 + [True] * 3
         assert all(-1 < task["return_drop"] < -0.1 for task in report[3:])
         assert all(20 < task["relearning_samples"] < 600 for task in report[3:])
+
+
+def test_new_classes_in_short_tasks_are_not_taken_for_a_return():
+    monitor, alarms, index = TaskMonitor(holdout=0), [], 0
+    tasks = scenarios.build("class-incremental digits")
+    features = tuple(range(64))
+    for task in tasks:
+        for i, (x, y) in enumerate(zip(task.X, task.y.tolist(), strict=True)):
+            alarms += monitor.update(y, y if i > 20 else -1, x, index, features)
+            index += 1
+    starts = np.cumsum([0, *(len(task.X) for task in tasks)])[:-1]
+    assert not _returns(alarms)
+    assert np.abs(np.array([task["start"] for task in monitor.report()["tasks"]]) - starts).max() <= 10
 
 
 def test_without_hold_outs_nothing_is_stored_and_the_proxies_remain():

@@ -68,14 +68,30 @@ class Signature:
         distance, nearest = _distances(values, self.means, self.counts, scale.inverse_variance, slot)
         return distance, nearest == slot
 
-    def update(self, values: NDArray[np.float64], y: Any, scale: Scale) -> None:
-        """Judge one sample of the own segment, then take it in."""
-        slot = self.labels.get(y, -1)
-        if slot < 0:
-            if len(self.labels) >= MAX_CLASSES:
-                return
-            slot = self._new_class(y)
-        _take(values, slot, self.means, self.counts, self.own, scale.mean, scale.inverse_variance)
+    @property
+    def n(self) -> int:
+        """Samples taken."""
+        return int(self.own[0])
+
+    def update(self, values: NDArray[np.float64], y: Any, scale: Scale, by: Signature) -> None:
+        """Take in one sample, after judging it with the means of `by`, once these are of enough samples."""
+        known = by.labels.get(y, -1)
+        if known >= 0 and by.n >= _SETTLE:
+            distance, nearest = _distances(values, by.means, by.counts, scale.inverse_variance, known)
+            self.own[1] += 1.0
+            self.own[2] += distance
+            self.own[3] += nearest == known
+        self.own[0] += 1.0
+        slot = self._slot(y)
+        if slot >= 0:
+            self.counts[slot] += 1.0
+            _move(self.means, slot, values, self.counts[slot], scale.mean)
+
+    def _slot(self, y: Any) -> int:
+        """Return the slot of class `y`, a new one if there is room, or -1."""
+        if y in self.labels:
+            return self.labels[y]
+        return self._new_class(y) if len(self.labels) < MAX_CLASSES else -1
 
     def _new_class(self, y: Any) -> int:
         slot = self.labels[y] = len(self.labels)
@@ -98,17 +114,14 @@ class Signature:
         slack = 2.0 * math.sqrt(p * (1.0 - p) * (1.0 / n + 1.0 / judged))
         return accuracy >= own_accuracy - slack and distance <= own_distance * (1.1 + 1.0 / math.sqrt(n))
 
-    def absorb(self, older: Signature) -> None:
-        """Pool with the signature of a merged segment of the same task."""
-        for label, there in older.labels.items():
-            if label not in self.labels and len(self.labels) >= MAX_CLASSES:
-                continue
-            here = self.labels[label] if label in self.labels else self._new_class(label)
-            n = self.counts[here] + older.counts[there]
-            if n > 0.0:
-                self.means[here] += (older.means[there] - self.means[here]) * (older.counts[there] / n)
-                self.counts[here] = n
-        self.own += older.own
+    def absorb(self, other: Signature) -> None:
+        """Pool with another stretch of the same task."""
+        for label, there in other.labels.items():
+            here = self._slot(label)
+            if here >= 0 and other.counts[there] > 0.0:
+                self.counts[here] += other.counts[there]
+                self.means[here] += (other.means[there] - self.means[here]) * (other.counts[there] / self.counts[here])
+        self.own += other.own
 
 
 @njit(cache=True)
@@ -143,15 +156,7 @@ def _distances(values, means, counts, inverse_variance, slot):  # type: ignore[n
 
 
 @njit(cache=True)
-def _take(values, slot, means, counts, own, default, inverse_variance):  # type: ignore[no-untyped-def]
-    """Judge a sample by the means so far, once they are of enough samples, and move its own mean."""
-    if own[0] >= _SETTLE and counts[slot] > 0.0:
-        distance, nearest = _distances(values, means, counts, inverse_variance, slot)
-        own[1] += 1.0
-        own[2] += distance
-        own[3] += nearest == slot
-    own[0] += 1.0
-    counts[slot] += 1.0
+def _move(means, slot, values, n, default):  # type: ignore[no-untyped-def]
     for j in range(values.size):
         value = values[j] if abs(values[j]) < math.inf else default[j]
-        means[slot, j] += (value - means[slot, j]) / counts[slot]
+        means[slot, j] += (value - means[slot, j]) / n

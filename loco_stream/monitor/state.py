@@ -105,16 +105,15 @@ def _export_timeline(timeline: Timeline) -> tuple[dict[str, Any], Arrays]:
     for i, segment in enumerate(timeline.segments):
         held, held_arrays = _export_hold(segment.hold)
         entry = {name: plain(getattr(segment, name)) for name in _SEGMENT}
-        signature = segment.signature
-        if signature is not None:
-            entry["labels"] = [plain(label) for label in signature.labels]
-            held_arrays |= {
-                "counts": signature.counts.copy(),
-                "means": signature.means.copy(),
-                "own": signature.own.copy(),
-            }
+        if segment.signature is not None:
+            entry["labels"] = _export_signature(segment.signature, held_arrays)
         segments.append({**entry, "hold": held})
         arrays |= prefixed(f"segment/{i}", held_arrays)
+    pending = []
+    for i, (start, block) in enumerate(timeline.pending):
+        own: Arrays = {}
+        pending.append([start, _export_signature(block, own)])
+        arrays |= prefixed(f"pending/{i}", own)
     recall = timeline.recall
     if recall is not None:
         arrays["recall"] = recall.evidence.copy()
@@ -122,6 +121,7 @@ def _export_timeline(timeline: Timeline) -> tuple[dict[str, Any], Arrays]:
         "segments": segments,
         "names": [[task, name] for task, name in timeline.names.items()],
         "counters": [timeline.n_tasks, timeline.n_merged, timeline.row_due],
+        "pending": pending,
         "recall": None if recall is None else [recall.n, recall.left],
         "rows": [list(row) for row in timeline.matrix.rows],
         "counts": [list(row) for row in timeline.matrix.counts],
@@ -138,11 +138,12 @@ def _restore_timeline(timeline: Timeline, config: Mapping[str, Any], arrays: Map
         segment = Segment(hold=hold, **{name: entry[name] for name in _SEGMENT})
         segment.early, segment.update_energy = list(segment.early), list(segment.update_energy)
         if "labels" in entry:
-            segment.signature = Signature(own["means"].shape[1])
-            segment.signature.labels = {label: slot for slot, label in enumerate(entry["labels"])}
-            segment.signature.counts, segment.signature.means = own["counts"].copy(), own["means"].copy()
-            segment.signature.own = own["own"].copy()
+            segment.signature = _restore_signature(entry["labels"], own)
         timeline.segments.append(segment)
+    timeline.pending = [
+        (start, _restore_signature(labels, part(f"pending/{i}", arrays)))
+        for i, (start, labels) in enumerate(config["pending"])
+    ]
     timeline.names = {task: name for task, name in config["names"]}  # noqa: C416 (dict() takes no lists of lists here)
     timeline.n_tasks, timeline.n_merged, timeline.row_due = config["counters"]
     if config["recall"] is not None:
@@ -150,6 +151,19 @@ def _restore_timeline(timeline: Timeline, config: Mapping[str, Any], arrays: Map
         timeline.recall.n, timeline.recall.evidence = config["recall"][0], arrays["recall"].copy()
     timeline.matrix.rows = [list(row) for row in config["rows"]]
     timeline.matrix.counts = [list(row) for row in config["counts"]]
+
+
+def _export_signature(signature: Signature, arrays: Arrays) -> list[Any]:
+    """Add the numbers of `signature` to `arrays` and return its labels."""
+    arrays |= {name: getattr(signature, name).copy() for name in ("counts", "means", "own")}
+    return [plain(label) for label in signature.labels]
+
+
+def _restore_signature(labels: list[Any], arrays: Mapping[str, NDArray[Any]]) -> Signature:
+    signature = Signature(arrays["means"].shape[1])
+    signature.labels = {label: slot for slot, label in enumerate(labels)}
+    signature.counts, signature.means, signature.own = (arrays[name].copy() for name in ("counts", "means", "own"))
+    return signature
 
 
 def _export_hold(hold: HoldOut) -> tuple[dict[str, Any], Arrays]:

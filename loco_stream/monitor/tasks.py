@@ -325,7 +325,7 @@ class TaskMonitor:
     def _recognise(self, values: NDArray[np.float64], y: Any, index: int, alarms: list[Alarm]) -> None:
         """Take one labelled sample into the signature of its segment, and say so if the task turns out to be known."""
         label = self._view.side(y) if self._task == "regression" else y
-        name = self._timeline.recognise(values, label, self._view.scale)
+        name = self._timeline.recognise(values, label, index, self._view.scale)
         if name is not None:
             running = self._timeline.running
             alarms.append(Alarm(index, running.began, "signature", "return", running.start, name))

@@ -19,6 +19,7 @@ from loco_stream.monitor.signature import Scale, Signature
 __all__ = ["Timeline"]
 
 _END = 200  # scored samples that give the accuracy at the end of a segment
+_BLOCK = 50  # samples that wait, without being stored, before a signature takes them in: twice at most
 _MEMORY = 1024  # hits kept, so that the samples between a change and its alarm can be told apart
 
 
@@ -42,6 +43,7 @@ class Timeline:
         self.names: dict[int, str] = {}
         self.n_tasks = self.n_merged = 0
         self.recall: Recall | None = None
+        self.pending: list[tuple[int, Signature]] = []  # the newest blocks of samples, by their first position
         self.row_due = False  # a segment has ended and its row is not measured yet
         self.segments = [Segment(0, self._new_task(), "start", HoldOut(holdout))]
 
@@ -75,6 +77,7 @@ class Timeline:
         for _, hit in (pair for pair in self.hits if pair[0] >= at):
             new.add(bool(hit))
             old.n, old.hits = old.n - 1, old.hits - hit
+        self._settle_pending(at)
         self.segments.append(new)
         self.recall = Recall(len(self.segments) - 1, old.task if began == "concept" else -1)
         self.row_due = True
@@ -119,11 +122,9 @@ class Timeline:
             del self.names[self.running.task]
         self.running.came_back(task, left[-1] if left else math.nan)
 
-    def recognise(self, values: NDArray[np.float64], label: Any, scale: Scale) -> str | None:
+    def recognise(self, values: NDArray[np.float64], label: Any, index: int, scale: Scale) -> str | None:
         """Learn what the running segment looks like; return the task's name once it turns out to be known."""
-        if self.running.signature is None:
-            self.running.signature = Signature(len(values))
-        self.running.signature.update(values, label, scale)
+        self._sign(values, label, index, scale)
         recall, earlier = self.recall, self.segments[:-1]
         if recall is None or not recall.update(values, label, scale, earlier):
             return None
@@ -133,6 +134,24 @@ class Timeline:
             return None
         self.return_to(task)
         return self.names[task]
+
+    def _sign(self, values: NDArray[np.float64], label: Any, index: int, scale: Scale) -> None:
+        """Learn what the running segment looks like, 50 to 100 samples late: by then an alarm would have come."""
+        if self.running.signature is None:
+            self.running.signature = Signature(len(values))
+        if not self.pending or self.pending[-1][1].n >= _BLOCK:
+            self.pending.append((index, Signature(len(values))))
+        if len(self.pending) > 2:
+            self.running.signature.absorb(self.pending.pop(0)[1])
+        self.pending[-1][1].update(values, label, scale, self.running.signature)
+
+    def _settle_pending(self, at: int) -> None:
+        """Give the blocks before position `at` to the segment that ends there; the one across it belongs to none."""
+        ends = [start for start, _ in self.pending[1:]]
+        for (_, block), end in zip(self.pending, ends, strict=False):
+            if end <= at and self.running.signature is not None:
+                self.running.signature.absorb(block)
+        self.pending = [(start, block) for start, block in self.pending if start >= at]
 
     def reports(self) -> list[dict[str, Any]]:
         """Return one entry a segment."""
