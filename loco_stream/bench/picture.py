@@ -11,7 +11,7 @@ from loco_stream.errors import ConfigError
 __all__ = ["diagonal", "heat_maps", "lines", "scatter"]
 
 
-def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
+def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Any, Any]:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -19,7 +19,7 @@ def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
         raise ConfigError("a picture needs matplotlib, which is missing: pip install 'loco-stream[plot]'.") from error
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.subplots(1, columns, squeeze=False)[0]
+    return figure, figure.subplots(rows, columns, squeeze=False).ravel()
 
 
 def _save(figure: Any, path: Path) -> None:
@@ -65,10 +65,14 @@ def diagonal(series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, 
 
 
 def heat_maps(matrices: Mapping[str, Sequence[Sequence[float]]], path: Path) -> None:
-    """Draw accuracy matrices side by side: row = after training through that task, column = task tested."""
-    figure, panels = _figure(3.2 * len(matrices), 3.4, len(matrices))
-    for axes, (name, matrix) in zip(panels, matrices.items(), strict=True):
+    """Draw accuracy matrices, four a row: row = after training through that task, column = task tested."""
+    columns = min(4, len(matrices))
+    rows = -(-len(matrices) // columns)
+    figure, panels = _figure(3.2 * columns, 3.2 * rows, rows, columns)
+    for axes, (name, matrix) in zip(panels, matrices.items(), strict=False):
         image = axes.imshow(matrix, vmin=0.0, vmax=1.0, cmap="viridis")
         axes.set(title=name, xlabel="task tested", ylabel="after task")
+    for axes in panels[len(matrices) :]:
+        axes.set_axis_off()
     figure.colorbar(image, ax=list(panels), label="accuracy")
     _save(figure, path)
