@@ -19,7 +19,7 @@ from loco_stream.bench.runs import Run
 
 __all__ = ["command", "grids", "measure", "summary"]
 
-# a thousand random features are for images; here 256 do as well at a tenth of the time
+# a thousand random features are for images: on these streams they would take most of the time of a run
 _NAMES = tuple(name for name in contenders.NAMES if name != "RFF1000+RLS")
 
 
