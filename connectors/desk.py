@@ -282,17 +282,16 @@ class Desk:
 
 
 def _columns(values: NDArray[np.float32], classes: Sequence[Any], note: Note, n_rows: int) -> NDArray[np.float32]:
-    """Return values (n_rows, 1), or probabilities by the asker's classes; uniform before any is learned."""
+    """Return values (n_rows, 1), or probabilities by the asker's classes; uniform before any of them is learned."""
     if note.task == "regression":
         return values.reshape(n_rows, 1)
     asked = note.classes or ()
-    if len(classes) == 0:
-        return np.full((n_rows, len(asked)), 1 / max(len(asked), 1), np.float32)
     slot = {str(label): j for j, label in enumerate(classes)}
     columns = np.zeros((n_rows, len(asked)), np.float32)
     for j, label in enumerate(asked):
         if label in slot:
             columns[:, j] = values[:, slot[label]]
+    columns[~columns.any(axis=1)] = 1 / max(len(asked), 1)  # nothing known of any of them
     return columns
 
 
