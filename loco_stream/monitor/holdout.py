@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from loco_stream.monitor.rows import RowCodec
 from loco_stream.rng import philox2x32
 
-__all__ = ["Draws", "Held", "HoldOut"]
+__all__ = ["Draws", "Held", "HoldOut", "predict"]
 
 
 @dataclass(slots=True)
 class Held:
     """One withheld sample: its position in the stream, its content, and whether the model gets it right.
 
+    `hit` is the answer of the model as it was after sample `at` of the stream, `was` the one before, after `was_at`.
     A regression counts as right within `tolerance`, the usual error when the sample was withheld.
     """
 
@@ -28,13 +29,25 @@ class Held:
     y: Any
     tolerance: float = 0.0
     hit: bool = False
+    at: int = -1
+    was: bool = False
+    was_at: int = -1
 
-    def score(self, answer: Any) -> None:
-        """Keep whether `answer` is right."""
+    def score(self, answer: Any, at: int) -> None:
+        """Keep whether `answer`, given after sample `at`, is right."""
+        self.was, self.was_at, self.at = self.hit, self.at, at
         if self.tolerance > 0.0:
             self.hit = answer is not None and abs(float(answer) - self.y) <= self.tolerance
         else:
             self.hit = bool(answer == self.y)
+
+    def scored_in(self, start: int, end: int) -> bool:
+        """Return whether one of the two answers was given from `start` on, before `end`."""
+        return start <= self.at < end or start <= self.was_at < end
+
+    def hit_in(self, start: int, end: int) -> bool:
+        """Return the newest answer given from `start` on, before `end`; the newest of all if there is none."""
+        return self.was if start <= self.was_at < end <= self.at else self.hit
 
 
 class Draws:
@@ -88,21 +101,26 @@ class HoldOut:
         self.offered = total
         self.cursor = 0
 
-    def accuracy(self) -> tuple[float, int]:
-        """Return the share of right answers and the number of samples."""
+    def accuracy(self, start: int = 0, end: int | None = None) -> tuple[float, int]:
+        """Return the share of right answers (`Held.hit_in` if a stretch is given) and the number of samples."""
         n = len(self.held)
-        return (sum(held.hit for held in self.held) / n if n else float("nan")), n
+        hits = (held.hit if end is None else held.hit_in(start, end) for held in self.held)
+        return (sum(hits) / n if n else float("nan")), n
 
-    def rescore(self, model: Any, codec: RowCodec, n: int) -> int:
-        """Let `model` predict the next `n` samples in turn; return how many that were."""
+    def rescore(self, model: Any, codec: RowCodec, n: int, at: int) -> int:
+        """Let `model`, as it is after sample `at`, predict the next `n` samples in turn; return how many that were."""
         n = min(n, len(self.held))
-        if n == 0:
-            return 0
         turn = [self.held[(self.cursor + i) % len(self.held)] for i in range(n)]
-        self.cursor = (self.cursor + n) % len(self.held)
-        for held, answer in zip(turn, _answers(model, codec, turn), strict=True):
-            held.score(answer)
-        return n
+        self.cursor = (self.cursor + n) % max(1, len(self.held))
+        return predict(model, codec, turn, at)
+
+
+def predict(model: Any, codec: RowCodec, chosen: Sequence[Held], at: int) -> int:
+    """Let `model`, as it is after sample `at`, predict the chosen samples; return how many that were."""
+    if chosen:
+        for held, answer in zip(chosen, _answers(model, codec, chosen), strict=True):
+            held.score(answer, at)
+    return len(chosen)
 
 
 def _answers(model: Any, codec: RowCodec, turn: Sequence[Held]) -> list[Any]:

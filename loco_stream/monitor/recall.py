@@ -22,7 +22,8 @@ class Recall:
     n_candidates
         Segments before the new one.
     left
-        The task that just ended. If the errors rose, the concept is not that one; -1 rules out none.
+        The task that just ended. If the errors rose, the concept is not that one, and only signatures whose class
+        means tell labels apart say anything; -1 after a change of the inputs, where neither holds.
     """
 
     def __init__(self, n_candidates: int, left: int) -> None:
@@ -42,7 +43,9 @@ class Recall:
         """Return the task that fits best, or None if no known one does."""
         fitting = []
         for (distance, right), segment in zip((self.evidence / self.n).tolist(), earlier, strict=True):
-            known = segment.signature is not None and segment.task != self.left
-            if known and segment.signature.matches(self.n, distance, right):  # type: ignore[union-attr]
+            signature = segment.signature
+            if signature is None or segment.task == self.left or (self.left >= 0 and not signature.informative):
+                continue
+            if signature.matches(self.n, distance, right):
                 fitting.append((right, -distance, segment.task))
         return max(fitting)[2] if fitting else None

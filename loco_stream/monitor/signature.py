@@ -100,6 +100,12 @@ class Signature:
             self.means = np.concatenate([self.means, np.zeros_like(self.means)])
         return slot
 
+    @property
+    def informative(self) -> bool:
+        """Whether the class means tell classes apart clearly better than naming the most frequent one."""
+        _, judged, _, right = self.own.tolist()
+        return judged > 0.0 and judged - right <= 0.7 * judged * (1.0 - float(self.counts.max() / self.counts.sum()))
+
     def matches(self, n: int, distance: float, accuracy: float) -> bool:
         """Return whether `n` samples at this mean distance and accuracy may be of this task.
 

@@ -26,6 +26,7 @@ __all__ = ["export_monitor", "restore_monitor"]
 
 Arrays = dict[str, NDArray[Any]]
 _SCALARS = ("_credit", "_turn", "_n_drifts", "_value")
+_HELD = ("index", "hit", "at", "was", "was_at")
 _SEGMENT = (
     *("start", "task", "began", "classes", "end", "n", "hits", "early", "running", "end_accuracy", "goal"),
     *("relearned", "returned", "update_energy"),
@@ -120,7 +121,8 @@ def _export_timeline(timeline: Timeline) -> tuple[dict[str, Any], Arrays]:
     config = {
         "segments": segments,
         "names": [[task, name] for task, name in timeline.names.items()],
-        "counters": [timeline.n_tasks, timeline.n_merged, timeline.row_due],
+        "counters": [timeline.n_tasks, timeline.n_merged],
+        "row_due": None if timeline.row_due is None else list(timeline.row_due),
         "pending": pending,
         "recall": None if recall is None else [recall.n, recall.left],
         "rows": [list(row) for row in timeline.matrix.rows],
@@ -144,8 +146,11 @@ def _restore_timeline(timeline: Timeline, config: Mapping[str, Any], arrays: Map
         (start, _restore_signature(labels, part(f"pending/{i}", arrays)))
         for i, (start, labels) in enumerate(config["pending"])
     ]
-    timeline.names = {task: name for task, name in config["names"]}  # noqa: C416 (dict() takes no lists of lists here)
-    timeline.n_tasks, timeline.n_merged, timeline.row_due = config["counters"]
+    timeline.names = {task: name for task, name in config["names"]}  # noqa: C416
+    timeline.n_tasks, timeline.n_merged = config["counters"]
+    if config["row_due"] is not None:
+        start, end, now = config["row_due"]
+        timeline.row_due = (start, end, now)
     if config["recall"] is not None:
         timeline.recall = Recall(0, config["recall"][1])
         timeline.recall.n, timeline.recall.evidence = config["recall"][0], arrays["recall"].copy()
@@ -171,7 +176,7 @@ def _export_hold(hold: HoldOut) -> tuple[dict[str, Any], Arrays]:
     rows = np.full((len(hold.held), width), np.nan)
     for row, held in zip(rows, hold.held, strict=True):
         row[: len(held.row)] = held.row
-    numbers = [(held.index, held.hit, len(held.row)) for held in hold.held]
+    numbers = [[len(held.row), *(getattr(held, name) for name in _HELD)] for held in hold.held]
     config = {
         "counters": [hold.offered, hold.cursor],
         "y": [plain(held.y) for held in hold.held],
@@ -179,7 +184,7 @@ def _export_hold(hold: HoldOut) -> tuple[dict[str, Any], Arrays]:
     }
     arrays: Arrays = {
         "rows": rows,
-        "numbers": np.array(numbers, dtype=np.int64).reshape(-1, 3),
+        "numbers": np.array(numbers, dtype=np.int64).reshape(-1, 1 + len(_HELD)),
         "tolerance": np.array([held.tolerance for held in hold.held]),
     }
     return config, arrays
@@ -187,17 +192,12 @@ def _export_hold(hold: HoldOut) -> tuple[dict[str, Any], Arrays]:
 
 def _restore_hold(hold: HoldOut, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> HoldOut:
     hold.offered, hold.cursor = config["counters"]
-    hold.held = [
-        Held(index, row[:width].copy(), dict(map(tuple, extras)), y, tolerance, bool(hit))
-        for row, (index, hit, width), tolerance, y, extras in zip(
-            arrays["rows"],
-            arrays["numbers"].tolist(),
-            arrays["tolerance"].tolist(),
-            config["y"],
-            config["extras"],
-            strict=True,
-        )
-    ]
+    hold.held = []
+    rows = zip(arrays["rows"], arrays["numbers"].tolist(), arrays["tolerance"].tolist(), strict=True)
+    for (row, (width, *numbers), tolerance), y, extras in zip(rows, config["y"], config["extras"], strict=True):
+        index, hit, at, was, was_at = numbers
+        named = {name: value for name, value in extras}  # noqa: C416
+        hold.held.append(Held(index, row[:width].copy(), named, y, tolerance, bool(hit), at, bool(was), was_at))
     return hold
 
 

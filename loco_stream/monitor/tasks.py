@@ -186,7 +186,7 @@ class TaskMonitor:
         tolerance = max(self._rate.quantile, 1e-300) if self._task == "regression" else 0.0
         held = Held(index, row, extras, float(y) if tolerance else y, tolerance)
         if self._last[0] == index:
-            held.score(self._last[1])
+            held.score(self._last[1], index)
         else:
             self._fresh = held
         return self._timeline.running.hold.offer(held, self._draws)
@@ -195,20 +195,20 @@ class TaskMonitor:
         """Let `model` predict some withheld samples again: those the savings allow after a change, 8 now and then."""
         if not self.holds_out:
             return
-        timeline = self._timeline
+        timeline, at = self._timeline, self._last[0]
         self._credit = min(self._limit, self._credit + 1.0 / self.settings["rescore_every"])
         if timeline.row_due:
-            self._credit = max(0.0, self._credit - timeline.measure_row(model, self._codec, self._credit))
+            self._credit = max(0.0, self._credit - timeline.measure_row(model, self._codec, self._credit, at))
         elif self._credit >= timeline.n_held + _BATCH:
             self._turn = (self._turn + 1) % len(timeline.segments)
-            self._credit -= timeline.segments[self._turn].hold.rescore(model, self._codec, _BATCH)
+            self._credit -= timeline.segments[self._turn].hold.rescore(model, self._codec, _BATCH, at)
 
     def measure(self, model: Any) -> None:
         """Let `model` predict every withheld sample now, so that the last row of R is of this model: at the end."""
         if self._timeline.row_due:
-            self._timeline.measure_row(model, self._codec, math.inf)
+            self._timeline.measure_row(model, self._codec, math.inf, self._last[0])
         for segment in self._timeline.segments:
-            segment.hold.rescore(model, self._codec, len(segment.hold.held))
+            segment.hold.rescore(model, self._codec, len(segment.hold.held), self._last[0])
 
     def begin_task(self, name: str | None = None, index: int | None = None) -> None:
         """Say that a new task begins with the sample at `index` (default: the next one).
@@ -294,7 +294,7 @@ class TaskMonitor:
                 self._labels.add(y)
         self._last = (index, y_pred)
         if self._fresh is not None and self._fresh.index == index:
-            self._fresh.score(y_pred)
+            self._fresh.score(y_pred, index)
         self._fresh = None
         self._timeline.add(hit, index)
         return hit

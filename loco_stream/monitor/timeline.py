@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.monitor.holdout import Draws, HoldOut
+from loco_stream.monitor.holdout import Draws, HoldOut, predict
 from loco_stream.monitor.matrix import AccuracyMatrix
 from loco_stream.monitor.recall import Recall
 from loco_stream.monitor.rows import RowCodec
@@ -44,7 +44,8 @@ class Timeline:
         self.n_tasks = self.n_merged = 0
         self.recall: Recall | None = None
         self.pending: list[tuple[int, Signature]] = []  # the newest blocks of samples, by their first position
-        self.row_due = False  # a segment has ended and its row is not measured yet
+        # a segment has ended and its row is not measured yet: its start, its end, and whether that end is now
+        self.row_due: tuple[int, int, bool] | None = None
         self.segments = [Segment(0, self._new_task(), "start", HoldOut(holdout))]
 
     @property
@@ -65,7 +66,8 @@ class Timeline:
     def cut(self, at: int, began: str, n_classes: int) -> None:
         """End the running segment and begin another at position `at` of the stream.
 
-        Samples already counted or withheld from there on move to the new one: an alarm comes late.
+        Samples already counted or withheld from there on move to the new one: an alarm comes late. For the same reason
+        the row of R is made of answers given before `at`, unless `at` is now (a boundary the user gave).
         """
         if self.row_due:
             self.close_row()
@@ -80,30 +82,40 @@ class Timeline:
         self._settle_pending(at)
         self.segments.append(new)
         self.recall = Recall(len(self.segments) - 1, old.task if began == "concept" else -1)
-        self.row_due = True
+        self.row_due = (old.start, at, began == "boundary")
         if not self.holdout:
             self.close_row()
 
     def accuracies(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return R and its sample counts so far; the last row is the running segment, as last measured."""
-        measured = [segment.hold.accuracy() for segment in self.segments]
-        return self.matrix.with_rows([measured[:-1], measured] if self.row_due else [measured])
+        running = [segment.hold.accuracy() for segment in self.segments]
+        return self.matrix.with_rows([self._row(), running] if self.row_due else [running])
 
-    def measure_row(self, model: Any, codec: RowCodec, budget: float) -> int:
-        """Let `model` predict equal parts of all hold-outs, `budget` samples together, and close the row."""
-        holds = [segment.hold for segment in self.segments[:-1]]
-        total = sum(len(hold.held) for hold in holds)
-        part = min(1.0, budget / total) if total else 0.0
-        done = sum(hold.rescore(model, codec, math.ceil(part * len(hold.held))) for hold in holds)
+    def measure_row(self, model: Any, codec: RowCodec, budget: float, at: int) -> int:
+        """Close the row of the segment that ended; return how many withheld samples `model` predicted for it.
+
+        After an alarm the model has already learned some of what came next, so answers from before the change are
+        taken where there are any in the segment; only the other samples are predicted, at most `budget` of them.
+        """
+        start, end, now = self.row_due or (0, 0, True)
+        held = [held for segment in self.segments[:-1] for held in segment.hold.held]
+        stale = held if now else [one for one in held if not one.scored_in(start, end)]
+        done = predict(model, codec, stale[: int(min(budget, len(stale)))], at)
         self.close_row()
         return done
 
     def close_row(self) -> None:
-        """Write the row of the segment that ended, from the last answers to each hold-out."""
-        self.matrix.close([segment.hold.accuracy() for segment in self.segments[:-1]])
-        self.row_due = False
+        """Write the row of the segment that ended, from the answers there are."""
+        self.matrix.close(self._row())
+        self.row_due = None
         if len(self.segments) > self.max_segments:
             self._merge_oldest()
+
+    def _row(self) -> list[tuple[float, int]]:
+        """Return accuracy and samples of every hold-out at the end of the segment that ended last."""
+        start, end, now = self.row_due or (0, 0, True)
+        holds = [segment.hold for segment in self.segments[:-1]]
+        return [hold.accuracy() if now else hold.accuracy(start, end) for hold in holds]
 
     def name(self, name: str) -> None:
         """Give the running segment's task the user's name, or find the task that has it."""
