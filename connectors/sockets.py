@@ -13,7 +13,7 @@ from loco_stream.errors import SourceError
 if TYPE_CHECKING:
     from loco_stream.connectors.security import ClientKeys, Guard
 
-__all__ = ["FRAME_BYTES", "Plug", "endpoint", "is_local", "open_plug", "require_libzmq"]
+__all__ = ["FRAME_BYTES", "Plug", "endpoint", "is_local", "libzmq_version", "open_plug", "require_libzmq"]
 
 FRAME_BYTES = 16 << 20
 _NEEDED = (4, 3, 5)  # older ones can be crashed or taken over by one packet (CVE-2019-6250, 2019-13132, 2020-15166)
@@ -28,6 +28,11 @@ def require_libzmq(version: tuple[int, int, int]) -> None:
 
 
 require_libzmq(zmq.zmq_version_info())
+
+
+def libzmq_version() -> str:
+    """Return the version of the libzmq in use."""
+    return str(zmq.zmq_version())
 
 
 def endpoint(address: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from loco_stream import __version__
 from loco_stream.errors import ConfigError
 from loco_stream.persist import atomic_write
 
@@ -67,6 +68,15 @@ class Report(Mapping[str, Any]):
     def __init__(self, results: Mapping[str, Any]) -> None:
         rest = [key for key in results if key not in _ORDER]
         self._results = {key: results[key] for key in [*_ORDER, *rest] if key in results}
+
+    @classmethod
+    def empty(cls, task: str | None, source: str) -> Report:
+        """Return the report of a run that no row came to."""
+        scores = _KEYS[2] if task == "regression" else _KEYS[1]
+        keys = [*_KEYS[0], *scores, *_KEYS[3], *_KEYS[4]]
+        lists: dict[str, Any] = {"drifts": [], "tasks": [], "accuracy_matrix": [], "notes": []}
+        known = {"n_samples": 0, "version": __version__, "source": source, "interrupted": True}
+        return cls({**dict.fromkeys(keys), **lists, **known})
 
     def __getitem__(self, key: str) -> Any:
         return self._results[key]

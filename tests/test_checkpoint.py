@@ -12,7 +12,7 @@ from loco_stream import persist
 from loco_stream.engine import StreamEngine
 from loco_stream.engine.checkpoint import CheckpointFolder, newest
 from loco_stream.engine.core import _Stop
-from loco_stream.engine.state import model_of, state_sha256
+from loco_stream.engine.state import export_model, model_of, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.event import Block, Labels, Sample
 from loco_stream.monitor import TaskMonitor
@@ -42,7 +42,7 @@ def stream(n_commits=40, seed=0):
 
 
 def outcome(engine, report):
-    config, arrays = engine.model.export_state()
+    config, arrays = export_model(engine.model)
     measured = {key: value for key, value in report.to_dict().items() if key not in TIMED}
     return state_sha256(config, arrays), measured
 
@@ -293,7 +293,7 @@ def test_a_checkpoint_names_what_it_holds(tmp_path):
     assert (kind, saved.kind) == ("Means", "checkpoint")
     assert saved.config["n_samples"] == report["n_samples"]
     assert saved.config["position"] == {"commit": 5}
-    assert state_sha256(config, arrays) == state_sha256(*engine.model.export_state())
+    assert state_sha256(config, arrays) == state_sha256(*export_model(engine.model))
     assert file.name == "checkpoint-000000000005.loco"
 
 

@@ -20,7 +20,7 @@ from live_source import CLASSES, EPOCH, FEATURES, NAME, table
 
 from loco_stream.cli.options import build_model
 from loco_stream.connectors import ZMQSender
-from loco_stream.engine.state import state_sha256
+from loco_stream.engine.state import export_model, state_sha256
 
 SOAK = bool(os.environ.get("LOCO_SOAK"))
 N_ROWS, ENGINE_KILLS, SOURCE_KILLS = (200_000, 50, 20) if SOAK else (20_000, 5, 2)
@@ -36,6 +36,7 @@ def processes():
         if process.poll() is None:
             process.kill()
         process.wait()
+        process.stderr.close()
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def uninterrupted(n):
     X, y = table(n)
     model = build_model("classification", 0, {})
     model.learn_predict_array(X, y, features=FEATURES)
-    return state_sha256(*model.export_state())
+    return state_sha256(*export_model(model))
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import click
 
 from loco_stream.errors import ConfigError
 
-__all__ = ["build_model", "check_folder", "check_picture", "model_options", "open_stream", "parse_settings"]
+__all__ = ["build_model", "check_folder", "check_picture", "model_options", "open_stream", "parse_settings", "warm_up"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -90,6 +90,15 @@ def open_stream(url: str, task: str | None, keys: str | None, endless: bool = Fa
     from loco_stream.connectors import open_source
 
     return open_source(url, task=task, keys=keys, endless=endless)
+
+
+def warm_up() -> None:
+    """Import and compile, or load from the compile cache, all that a row needs, so that the first one does not wait."""
+    from loco_stream.model import LOCOClassifier
+
+    model = LOCOClassifier(seed=0)
+    model.learn_predict_array([[0.0], [1.0]], ["a", "b"])
+    model.predict_proba_array([[0.0]])
 
 
 def check_folder(option: str, path: str | None) -> None:

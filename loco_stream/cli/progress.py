@@ -12,7 +12,7 @@ from typing import Any
 
 __all__ = ["line", "watch"]
 
-_PLAIN_SECONDS = 10.0
+_PLAIN_SECONDS = 5.0
 
 
 def line(status: Mapping[str, Any], since: float) -> str:

@@ -26,7 +26,7 @@ class RegistryGroup(click.Group):
 
     def _entries(self) -> Mapping[str, str]:
         module, _, name = self._table.partition(":")
-        entries: Mapping[str, str] = getattr(import_module(module), name)
+        entries: Mapping[str, str] = getattr(import_module(module), name, {})
         return entries
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from loco_stream.cli.options import check_folder, check_picture, model_options, open_stream
+from loco_stream.cli.signals import Interrupt, clean_end
 
 __all__ = ["command"]
 
@@ -65,10 +66,11 @@ def command(
     stream = open_stream(source, settings["task"], keys)
     click.echo(f"{stream.name}: {stream.guarantee}", err=True)
     engine_options = {"checkpoint": checkpoint, "resume": resume, "sinks": _sinks(predictions, resume)}
-    result = Session(stream, settings, engine_options).run(max_samples, quiet)
-    if result is None:
-        click.echo("stopped before the first row", err=True)
-        return
+    with clean_end() as handler:
+        try:
+            result = Session(stream, settings, engine_options).run(handler, max_samples, quiet)
+        except Interrupt:
+            raise click.ClickException("stopped before the first row") from None
     _show(result, report, plot)
 
 

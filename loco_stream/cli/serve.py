@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 
-from loco_stream.cli.options import check_folder, model_options, open_stream
+from loco_stream.cli.options import check_folder, model_options, open_stream, warm_up
+from loco_stream.cli.signals import Interrupt, clean_end
 
 __all__ = ["command"]
 
@@ -71,14 +73,11 @@ def command(
     The first signal ends clean: the batch at hand is learned, a checkpoint written, the rows
     acknowledged. A second signal ends at once.
     """
-    from loco_stream.cli.session import Session, stored_settings
-    from loco_stream.engine.wal import DURABILITY, parse_durability
-
-    if durability is not None:
-        parse_durability(durability)
     check_folder("--report", report)
-    settings = stored_settings(checkpoint, {**options, "holdout": options["holdout"] or 0})
-    stream = open_stream(source, settings["task"], keys, endless=True)
+    if durability is not None:
+        from loco_stream.engine.wal import parse_durability
+
+        parse_durability(durability)
     engine_options = {
         "checkpoint": checkpoint,
         "resume": None,
@@ -87,24 +86,57 @@ def command(
         "strict": False,
         "forever": True,
     }
-    click.echo(f"{stream.name}: {stream.guarantee}", err=True)
-    session = Session(stream, settings, engine_options)
-
-    @contextmanager
-    def beside(engine: Any) -> Iterator[None]:
-        click.echo(f"durability {engine.durability}: {DURABILITY[engine.durability.partition(':')[0]]}", err=True)
-        end = None
-        if metrics_port is not None:
-            from loco_stream.engine.prometheus import serve_metrics
-
-            end = serve_metrics(engine, metrics_port)
+    with clean_end() as handler:
         try:
-            yield
-        finally:
-            if end is not None:
-                end()
+            session = _open(source, checkpoint, keys, options, engine_options)
+            result = session.run(handler, None, quiet, lambda engine: _beside(engine, metrics_port))
+        except Interrupt:
+            click.echo("ended before the first row", err=True)
+            result = None
+    _tell(result, source, options["task"], checkpoint, report)
 
-    result = session.run(None, quiet, beside) or session.idle_report()
+
+def _open(
+    source: str, checkpoint: str, keys: str | None, options: dict[str, Any], engine_options: dict[str, Any]
+) -> Any:
+    from loco_stream.cli.session import Session, stored_settings
+
+    settings = stored_settings(checkpoint, {**options, "holdout": options["holdout"] or 0})
+    stream = open_stream(source, settings["task"], keys, endless=True)
+    click.echo(f"{stream.name}: {stream.guarantee}", err=True)
+    try:
+        warm_up()
+    except BaseException:
+        stream.close()
+        raise
+    return Session(stream, settings, engine_options)
+
+
+@contextmanager
+def _beside(engine: Any, metrics_port: int | None) -> Iterator[None]:
+    """Say what may be lost, and answer Prometheus while the engine runs."""
+    from loco_stream.engine.wal import DURABILITY
+
+    click.echo(f"durability {engine.durability}: {DURABILITY[engine.durability.partition(':')[0]]}", err=True)
+    if metrics_port is None:
+        yield
+        return
+    from loco_stream.engine.prometheus import serve_metrics
+
+    end = serve_metrics(engine, metrics_port)
+    try:
+        yield
+    finally:
+        end()
+
+
+def _tell(result: Any, source: str, task: str | None, checkpoint: str, report: str | None) -> None:
+    if result is None:
+        if any(Path(checkpoint).glob("checkpoint-*.loco")):
+            return  # the last report still tells all
+        from loco_stream.report import Report
+
+        result = Report.empty(task, source)
     for note in result["notes"]:
         click.echo(f"note: {note}", err=True)
     if report is not None:

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from loco_stream.cli.options import build_model, parse_settings
 from loco_stream.cli.progress import watch
-from loco_stream.cli.signals import Interrupt, clean_end
+from loco_stream.cli.signals import SignalHandler
 
 __all__ = ["Session", "stored_settings"]
 
@@ -38,27 +38,23 @@ class Session:
         self._engine_options = dict(engine_options)
 
     def run(
-        self, max_samples: int | None, quiet: bool, beside: Callable[[Any], AbstractContextManager[Any]] = nullcontext
+        self,
+        handler: SignalHandler,
+        max_samples: int | None,
+        quiet: bool,
+        beside: Callable[[Any], AbstractContextManager[Any]] = nullcontext,
     ) -> Any:
-        """Run to the end and return the report; None if a signal came before the first row.
+        """Run to the end and return the report; raises `Interrupt` if a signal comes before the first row.
 
         `beside` opens what runs while the engine does, such as a metrics port.
         """
-        with clean_end() as handler:
-            try:
-                handler.engine = engine = self._engine()
-            except Interrupt:
-                self.source.close()
-                return None
-            with beside(engine), watch(engine, quiet):
-                return engine.run(max_samples)
-
-    def idle_report(self) -> Any:
-        """Return the report of a run that no row came to."""
-        from loco_stream.engine import StreamEngine
-
-        task = self._options["task"] or "classification"
-        return StreamEngine(build_model(task, self._options["seed"], {}), [], task=task).run()
+        try:
+            handler.engine = engine = self._engine()
+        except BaseException:
+            self.source.close()
+            raise
+        with beside(engine), watch(engine, quiet):
+            return engine.run(max_samples)
 
     def _engine(self) -> Any:
         from loco_stream.engine import StreamEngine

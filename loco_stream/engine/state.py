@@ -48,9 +48,9 @@ def export_parts(doors: Doors, score: Score, monitor: Any, trainer: Trainer) -> 
 def model_of(saved: Saved) -> tuple[str, dict[str, Any], Arrays]:
     """Return kind, plain values and arrays of the model in a checkpoint or in a file of its own."""
     if saved.kind != "checkpoint":
-        return saved.kind, saved.config, saved.arrays
+        return saved.kind, {**saved.config, "kind": saved.kind}, saved.arrays
     config = dict(saved.config["model"])
-    return config.pop("kind"), config, without_prefix("model", saved.arrays)
+    return config["kind"], config, without_prefix("model", saved.arrays)
 
 
 def restore_parts(saved: Saved, doors: Doors, score: Score, monitor: Any, trainer: Trainer) -> None:
@@ -75,7 +75,7 @@ def restore_parts(saved: Saved, doors: Doors, score: Score, monitor: Any, traine
 
 
 def state_sha256(config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
-    """SHA-256 of a model's state: two models that go on the same way have the same one."""
+    """SHA-256 of what `export_model` gives: two models that go on the same way have the same one."""
     return digest("state", config, arrays)
 
 
