@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from loco_stream.connectors.desk import Desk
 from loco_stream.connectors.intake import Intake
+from loco_stream.connectors.merge import merged
 from loco_stream.connectors.rows import check_task
 from loco_stream.connectors.security import Guard
 from loco_stream.connectors.sockets import Plug, open_plug
@@ -39,9 +40,10 @@ MODES = {
 class ZMQSource:
     """Rows from other processes; the other end is `ZMQSender` or anything that speaks LS1.
 
-    Each iteration waits at most 0.1 s, drains what has come into one list (one commit), and yields an
-    empty list when nothing came. `counters` tells rows, gaps, duplicates, malformed and rejected messages,
-    masked values and the rest; `last_error` is the last sentence said about a bad message.
+    Each iteration waits at most 0.1 s, drains what has come into one list (one commit; single rows that
+    follow each other are joined into blocks), and yields an empty list when nothing came. `counters`
+    tells rows, gaps, duplicates, malformed and rejected messages, masked values and the rest;
+    `last_error` is the last sentence said about a bad message.
 
     Parameters
     ----------
@@ -207,7 +209,7 @@ class ZMQSource:
         self._rows_left -= rows
         if self._desk is not None:
             self._post()
-        return events
+        return merged(events)
 
     def _take(self, frames: list[bytes], key: str) -> Event | None:
         if self._guard is not None and not self._guard.admits(key.encode()):  # taken off the list since the handshake

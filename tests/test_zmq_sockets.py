@@ -116,9 +116,10 @@ def test_a_script_of_five_lines_feeds_the_engine_from_another_process():
     feeder = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)])
     events = drain(source, lambda _: False, 30)  # the end of stream of its only source ends it
     assert feeder.wait(10) == 0
-    assert [e.X[0, 0] for e in events] == list(range(1000))
-    assert all(np.isnan(e.X[0, 1]) for e in events)
-    assert [e.y[0] for e in events[:4]] == ["off", "on", "on", "off"]
+    table = np.array(rows_of(events))
+    assert table[:, 0].tolist() == list(range(1000))
+    assert np.isnan(table[:, 1]).all()
+    assert [y for e in events for y in e.y][:4] == ["off", "on", "on", "off"]
     assert source.counters["gaps"] == 0
     assert source.schema.classes == ("off", "on")
     source.close()
@@ -170,7 +171,7 @@ def test_sub_hears_a_publisher_and_learns_the_schema_late():
         assert time.monotonic() < deadline
         sender.send({"a": 1.0}, "y")
     assert events[0].seq > 1
-    assert events[0].y == ["y"]
+    assert set(events[0].y) == {"y"}
     assert [e for e in other if e] == []
     sender.close()
     source.close()
@@ -308,7 +309,7 @@ def test_a_restarted_source_goes_on_after_the_last_durable_row():
             for i in range(begin, 150):
                 assert second.send([float(i)], "y") == i + 1
         deadline = time.monotonic() + 10
-        while len(engine.events) < 150 and time.monotonic() < deadline:
+        while len(rows_of(engine.events)) < 150 and time.monotonic() < deadline:
             time.sleep(0.01)
         assert [r[0] for r in rows_of(engine.events)] == list(range(150))
 
