@@ -10,6 +10,8 @@ from loco_stream.errors import ConfigError
 
 __all__ = ["DEFAULTS", "ModelConfig", "Settings"]
 
+FEEDBACK_RATE = 1e-3  # of the regression of output changes on noise
+READOUT_RATE = 0.5  # of the normalised delta rule
 DEEP = 3  # from this many hidden layers on, short membranes and homeostatic thresholds
 
 
@@ -39,6 +41,8 @@ class Settings(NamedTuple):
     n_perturbations: int
     antithetic: bool
     learning_rate: float
+    feedback_rate: float
+    readout_rate: float
     ridge: float
     n_clusters: int
     rank: int
@@ -65,7 +69,7 @@ class ModelConfig:
     readout: str = "recursive"
     readout_layers: str = "all"
     cluster_size: int = 32
-    perturbation_std: float = 0.2
+    perturbation_std: float = 0.4
     n_perturbations: int = 1
     antithetic: bool = False
     learning_rate: float | None = None
@@ -130,7 +134,7 @@ class ModelConfig:
         if self.learning_rate is not None:
             return self.learning_rate
         if self.credit == "learned":
-            return 0.3 if self.readout == "recursive" else 0.02
+            return 0.1 if self.readout == "recursive" else 0.05
         if self.readout == "recursive":
             return 1e-3
         return 3e-4 if self.rule == "loco" else 1e-4
@@ -166,10 +170,12 @@ class ModelConfig:
             n_perturbations=self.n_perturbations,
             antithetic=self.antithetic,
             learning_rate=float(self.rate),
+            feedback_rate=FEEDBACK_RATE,
+            readout_rate=READOUT_RATE,
             ridge=0.1 * (1.0 - self.orthogonality) / max(self.orthogonality, 1e-9) + 1e-3,
             n_clusters=self.n_input_clusters,
             rank=self.rank,
-            homeostasis=1e-3 if self.is_deep else 0.0,
+            homeostasis=1e-4 if self.is_deep else 0.0,
             retention=float(self.retention),
             n_trace=len(self.leaks) if recursive else 1,
             n_linear=2 if recursive and all_layers else 0,

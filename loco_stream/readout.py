@@ -18,7 +18,6 @@ __all__ = ["delta_update", "gain", "outputs", "recursive_update", "stack_update"
 
 RECENT_SAMPLES = 30  # a leaky member leaves classes alone that it has not seen for so long
 STACK_LEAK = 1e-4
-DELTA_RATE = 0.5
 
 
 @njit(cache=True)
@@ -78,7 +77,7 @@ def recursive_update(projector, weights, column, n_inputs, k, q, leak, prior, ou
 
 
 @njit(cache=True)
-def delta_update(weights, n_inputs, inputs, first, error, n_classes):  # type: ignore[no-untyped-def]
+def delta_update(weights, n_inputs, inputs, first, error, n_classes, rate):  # type: ignore[no-untyped-def]
     """Normalised delta rule: weights -= rate * inputs error' / (1 + |inputs|^2)."""
     square = 1.0
     for j in range(n_inputs):
@@ -86,7 +85,7 @@ def delta_update(weights, n_inputs, inputs, first, error, n_classes):  # type: i
     for j in range(n_inputs):
         value = inputs[first + j]
         if value != np.float32(0.0):
-            lead = np.float32(DELTA_RATE * np.float64(value) / square)
+            lead = np.float32(rate * np.float64(value) / square)
             row = weights[j]
             for c in range(n_classes):
                 row[c] -= lead * np.float32(error[c])

@@ -210,11 +210,20 @@ def _value(target, score):  # type: ignore[no-untyped-def]
     return min(max(value, target[LOWEST, 0] - margin), target[HIGHEST, 0] + margin)
 
 
+@_stage
+def _is_guarded(settings, state):  # type: ignore[no-untyped-def]
+    """Return whether memory is to be guarded: a known class is dormant, and its readout must neither be outvoted nor
+    go stale because the hidden layers move."""
+    if not settings.recursive or settings.regression or settings.retention == 0.0:
+        return False
+    return gate.any_dormant(state.classes, state.counts[N_CLASSES], state.counts[N_SEEN])
+
+
 @njit(cache=True)
 def predict(settings, state, scratch, x):  # type: ignore[no-untyped-def]
     """Predict one row: probabilities in `scratch.vectors[PROBA]`; return the best slot (-1: none known) or the value."""
     _clean_pass(settings, state, scratch, x)
-    n_classes, n_seen, capacity = state.counts[N_CLASSES], state.counts[N_SEEN], state.classes.shape[1]
+    n_classes, capacity = state.counts[N_CLASSES], state.classes.shape[1]
     scores, proba = scratch.vectors[SCORES], scratch.vectors[PROBA]
     if settings.regression:
         _combine(state.bank, scratch.answers, settings.recursive, 1, capacity, scores)
@@ -223,10 +232,12 @@ def predict(settings, state, scratch, x):  # type: ignore[no-untyped-def]
         return -1.0
     _combine(state.bank, scratch.answers, settings.recursive, n_classes, capacity, scores)
     sharpness = state.scalars[SHARPNESS] if settings.recursive else 1.0
-    if settings.recursive and settings.retention > 0.0 and gate.any_dormant(state.classes, n_classes, n_seen):
+    if _is_guarded(settings, state):
         _ensure_gains(settings, state, scratch)
         newness = gate.novelty(scratch.answers.shares, state.bank.members, state.novelty)
-        gate.blend(scores, scratch.answers.outputs, n_classes, state.classes, n_seen, newness, settings.retention)
+        gate.blend(
+            scores, scratch.answers.outputs, n_classes, state.classes, state.counts[N_SEEN], newness, settings.retention
+        )
     gate.to_proba(scores, sharpness, n_classes, proba)
     best = 0
     for c in range(1, n_classes):
@@ -314,8 +325,9 @@ def _perturb(settings, state, scratch, loss, sign, counts):  # type: ignore[no-u
     )  # fmt: skip
     if settings.learned_credit:
         learn_feedback(
-            change, n_classes, sign, neurons[NOISE], neurons[SENSITIVITY], settings.noise, hidden, net.feedback
-        )
+            change, n_classes, sign, neurons[NOISE], neurons[SENSITIVITY], settings.noise, hidden,
+            settings.feedback_rate, net.feedback,
+        )  # fmt: skip
         return
     for c in range(n_classes):
         vectors[PROBA, c] = vectors[SCORES, c] + change[c]
@@ -458,7 +470,9 @@ def _change_readout(settings, state, scratch, label):  # type: ignore[no-untyped
     vectors, answers, bank = scratch.vectors, scratch.answers, state.bank
     first, n_inputs = _span(settings.all_layers, settings.n_hidden, settings.n_last, n_features)
     if not settings.recursive:
-        readout.delta_update(bank.traces, n_inputs, scratch.features, first, vectors[ERROR], n_classes)
+        readout.delta_update(
+            bank.traces, n_inputs, scratch.features, first, vectors[ERROR], n_classes, settings.readout_rate
+        )
         return
     _change_bank(
         bank, answers, vectors[TARGET], state.classes, n_classes, n_seen, n_inputs, n_features, settings.regression
@@ -482,10 +496,11 @@ def learn(settings, state, scratch, x, label, value):  # type: ignore[no-untyped
     squared = settings.recursive or settings.regression
     loss = _loss_and_error(squared, vectors[SCORES], vectors[TARGET], n_classes, vectors[ERROR])
     _ensure_gains(settings, state, scratch)
-    if settings.learns:
+    plastic = settings.learns and not _is_guarded(settings, state)
+    if plastic:
         _assign_credit(settings, state, scratch, loss)
     if _is_sound(vectors[ERROR], n_classes, scratch.answers.shares, scratch.room.neurons[CREDIT]):
-        if settings.learns:
+        if plastic:
             n_in = scratch.flags[N_IN]
             _change_hidden(
                 settings, counts, state.net, state.clusters, scratch.features, scratch.spikes, n_in, scratch.room

@@ -7,8 +7,6 @@ from numba import njit
 
 __all__ = ["credit_learned", "credit_perturbation", "learn_feedback"]
 
-FEEDBACK_RATE = 1e-3
-
 
 @njit(cache=True)
 def credit_perturbation(loss_change, noise, size, n_neurons, credit):  # type: ignore[no-untyped-def]
@@ -19,19 +17,29 @@ def credit_perturbation(loss_change, noise, size, n_neurons, credit):  # type: i
 
 
 @njit(cache=True)
-def learn_feedback(change, n_classes, sign, noise, sensitivity, size, n_neurons, feedback):  # type: ignore[no-untyped-def]
-    """Regress the change of the outputs on the noise, one sample's step (after Lansdell, Prakash & Kording 2020).
+def learn_feedback(change, n_classes, sign, noise, sensitivity, size, n_neurons, feedback_rate, feedback):  # type: ignore[no-untyped-def]
+    """Regress the change of the outputs on the noise, one normalised least-mean-squares step.
 
-    `sign` is -1 for the second pass of an antithetic pair. The feedback times the sensitivity estimates d(output)/d(membrane).
+    The feedback times the sensitivity h estimates d(output)/d(membrane). What the estimate already
+    predicts of the change is subtracted first, so that the noise of all other neurons, which
+    grows with their number, fades as the estimate improves. (Lansdell, Prakash & Kording 2020
+    average noise times change without that; here it is one more broadcast sum.) `change` is
+    overwritten by the rest; `sign` is -1 for the second pass of an antithetic pair.
     """
-    rate = np.float32(FEEDBACK_RATE)
+    power = 0.0
     for i in range(n_neurons):
-        h = sensitivity[i]
-        lead = np.float32(sign) * rate * h * noise[i] / np.float32(size * size)
-        keep = np.float32(1.0) - rate * h * h
+        h = np.float64(sensitivity[i])
+        lead = sign * h * np.float64(noise[i])
+        power += h * h
         row = feedback[i]
         for c in range(n_classes):
-            row[c] = keep * row[c] + lead * np.float32(change[c])
+            change[c] -= lead * np.float64(row[c])
+    rate = feedback_rate / (size * size * (1.0 + feedback_rate * power))
+    for i in range(n_neurons):
+        lead = np.float32(rate * sign * np.float64(sensitivity[i]) * np.float64(noise[i]))
+        row = feedback[i]
+        for c in range(n_classes):
+            row[c] += lead * np.float32(change[c])
 
 
 @njit(cache=True)
