@@ -20,7 +20,7 @@ def with_examples():
                 yield pytest.param(test, id=test.name)
 
 
-@pytest.mark.parametrize("example", with_examples())
+@pytest.mark.parametrize("example", list(with_examples()))
 def test_example(example):
     runner = doctest.DocTestRunner(optionflags=FLAGS)
     failures: list[str] = []
