@@ -110,6 +110,17 @@ class _Estimator(base.Estimator):
         layers = len(self._config.hidden_sizes)
         return np.zeros(layers, np.int64) if self._scratch is None else self._scratch.spikes.counts.copy()
 
+    @property
+    def last_spikes_(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Times (ms) and neurons of the last hidden layer's spikes on the last row, under today's weights."""
+        settings, state, scratch = self._settings, self._state, self._scratch
+        if settings is None or state is None or scratch is None or self.n_seen == 0:
+            return np.zeros(0, np.float32), np.zeros(0, np.int32)
+        step.predict(settings, state, scratch, scratch.row)
+        last = settings.n_layers - 1
+        n = scratch.spikes.counts[last]
+        return scratch.spikes.times[last & 1, :n].copy(), scratch.spikes.indices[last & 1, :n].copy()
+
     # Room
 
     def _ensure(self, n_classes: int) -> tuple[Settings, State, Scratch]:

@@ -6,7 +6,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -77,6 +77,9 @@ class StreamEngine:
         Stay when the stream has ended, until `stop` is called.
     settings
         Plain values stored with each checkpoint; a run resumed with others is refused.
+    watchers
+        Each is called with the engine, in its thread, when it has resumed, ten times a second, and at the
+        end. Unlike a sink it does not make the engine learn row by row.
 
     Raises
     ------
@@ -113,6 +116,7 @@ class StreamEngine:
         strict: bool = True,
         forever: bool = False,
         settings: Mapping[str, Any] | None = None,
+        watchers: Iterable[Callable[[StreamEngine], None]] = (),
     ) -> None:
         if checkpoint_every < 1:
             raise ConfigError(f"checkpoint_every must be at least 1 row, not {checkpoint_every}")
@@ -122,6 +126,7 @@ class StreamEngine:
         if parse_durability(self.durability) is not None and checkpoint is None:
             raise ConfigError(f"durability {self.durability} needs a checkpoint folder")
         self._sinks = list(sinks)
+        self._watchers = list(watchers)
         self._doors = Doors(model)
         self._score = Score(task or task_of(model), window)
         self.monitor = TaskMonitor(holdout=0, task=self._score.task) if monitor is None else monitor
@@ -141,7 +146,7 @@ class StreamEngine:
         self._store: Store | None = None
         self._commit = self._skip = 0
         self._position = self._feed.start
-        self._stopping = False
+        self._stopping = self._save_asked = False
         self._waiting: int | None = None
         self._ran = False
         self.status: dict[str, Any] = {}
@@ -161,6 +166,10 @@ class StreamEngine:
         self._stopping = True
         if self._waiting == threading.get_ident():
             raise _Stop
+
+    def request_checkpoint(self) -> None:
+        """Write a checkpoint with the next commit, or the source's next empty list; from any thread."""
+        self._save_asked = True
 
     def run(self, max_samples: int | None = None) -> Report:
         """Run until the stream ends, `max_samples` rows have come, or `stop` is called.
@@ -187,6 +196,7 @@ class StreamEngine:
         self._ran = True
         try:
             self._open()
+            self._publish()
             self._loop(max_samples)
             self._close_books()
         finally:
@@ -223,7 +233,8 @@ class StreamEngine:
         self._position, self._skip = position, skip
         if events and not skip:
             self.source.ack(position)
-        if store is not None and store.due(rows):
+        if store is not None and (store.due(rows) or self._save_asked):
+            self._save_asked = False
             self._save(store)
         self._publish()
         return True
@@ -319,6 +330,11 @@ class StreamEngine:
             sink.write(prediction)
 
     @property
+    def curve(self) -> dict[str, list[float]]:
+        """The course of the scores over the stream in at most 512 points: `at`, windowed, overall."""
+        return self._score.curve_report()
+
+    @property
     def latency(self) -> LatencyHistogram:
         """How long rows took, in this process."""
         return self._score.latency
@@ -340,6 +356,11 @@ class StreamEngine:
         if now - self._status_at >= _STATUS_EVERY:
             self._status_at = now
             self.status = self._measured()
+            self._show()
+
+    def _show(self) -> None:
+        for watcher in self._watchers:
+            watcher(self)
 
     def _measured(self) -> dict[str, Any]:
         store, trainer = self._store, self._trainer
@@ -349,7 +370,7 @@ class StreamEngine:
             "last_drift": trainer.last_drift,
             "n_drifts": trainer.n_drifts,
             "skipped_updates": getattr(self.model, "skipped_updates", 0),
-            "transport": dict(getattr(self.source, "counters", {})),
+            "transport": dict(getattr(self.source, "stats", {})),
             "checkpoint_age": None if store is None else store.age,
             "alarm": self.alarm,
             "notes": ([trainer.rejection] if trainer.rejection else []) + ([] if store is None else store.notes),
@@ -357,6 +378,7 @@ class StreamEngine:
 
     def _report(self) -> Report:
         self.status = self._measured()
+        self._show()
         measured = {
             name: value
             for name, value in self.status.items()
