@@ -134,7 +134,7 @@ class ModelConfig:
         if self.learning_rate is not None:
             return self.learning_rate
         if self.credit == "learned":
-            return 0.1 if self.readout == "recursive" else 0.05
+            return 0.1 if self.readout == "recursive" else 0.03
         if self.readout == "recursive":
             return 1e-3
         return 3e-4 if self.rule == "loco" else 1e-4

@@ -318,7 +318,7 @@ class LOCOClassifier(_Estimator, base.MiniBatchClassifier):
         Whether each perturbation is also run with the opposite sign.
     learning_rate
         Step of the hidden layers. None takes the measured one: learned credit .1 with the
-        recursive and .05 with the delta readout; the paper's credit 1e-3 with the recursive
+        recursive and .03 with the delta readout; the paper's credit 1e-3 with the recursive
         readout, and 3e-4 (loco) or 1e-4 (np) with the delta readout.
     orthogonality
         Hardness of the projection, 0 (none) to 1 (hard).

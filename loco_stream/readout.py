@@ -35,21 +35,41 @@ def outputs(weights, n_inputs, n_columns, inputs, first, out):  # type: ignore[n
 
 @njit(cache=True)
 def gain(projector, n_inputs, inputs, first, k):  # type: ignore[no-untyped-def]
-    """Write k = P x and return (x' P x, x' x)."""
+    """Write k = P x and return (x' P x, x' x); rows of zero inputs are skipped, the others added four at a time."""
     for i in range(n_inputs):
         k[i] = np.float32(0.0)
     square = 0.0
+    a = b = c = 0
+    pending = 0
     for j in range(n_inputs):
         value = inputs[first + j]
-        if value != np.float32(0.0):
-            square += np.float64(value) * np.float64(value)
-            row = projector[j]
+        if value == np.float32(0.0):
+            continue
+        square += np.float64(value) * np.float64(value)
+        if pending == 3:
+            _add_four(projector, a, b, c, j, inputs, first, n_inputs, k)
+            pending = 0
+        else:
+            a, b, c = b, c, j
+            pending += 1
+    for row, wanted in ((a, 3), (b, 2), (c, 1)):
+        if pending >= wanted:
+            value, line = inputs[first + row], projector[row]
             for i in range(n_inputs):
-                k[i] += value * row[i]
+                k[i] += value * line[i]
     q = 0.0
     for j in range(n_inputs):
         q += np.float64(inputs[first + j]) * np.float64(k[j])
     return q, square
+
+
+@njit(cache=True)
+def _add_four(projector, a, b, c, d, inputs, first, n_inputs, k):  # type: ignore[no-untyped-def]
+    """Add four weighted rows in one pass over k."""
+    wa, wb, wc, wd = inputs[first + a], inputs[first + b], inputs[first + c], inputs[first + d]
+    ra, rb, rc, rd = projector[a], projector[b], projector[c], projector[d]
+    for i in range(n_inputs):
+        k[i] += (wa * ra[i] + wb * rb[i]) + (wc * rc[i] + wd * rd[i])
 
 
 @njit(cache=True)
