@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ __all__ = ["command"]
     metavar="PORT",
     help="Answer Prometheus at http://127.0.0.1:PORT/metrics.",
 )
+@click.option("--control", metavar="ADDR", help="Take orders there: see `loco-stream control --help`.")
 @click.option("--quiet", is_flag=True, help="No progress lines.")
 @model_options
 def command(
@@ -53,6 +54,7 @@ def command(
     durability: str | None,
     checkpoint_every: int,
     metrics_port: int | None,
+    control: str | None,
     quiet: bool,
     **options: Any,
 ) -> None:
@@ -89,7 +91,7 @@ def command(
     with clean_end() as handler:
         try:
             session = _open(source, checkpoint, keys, options, engine_options)
-            result = session.run(handler, None, quiet, lambda engine: _beside(engine, metrics_port))
+            result = session.run(handler, None, quiet, lambda engine: _beside(engine, metrics_port, control))
         except Interrupt:
             click.echo("ended before the first row", err=True)
             result = None
@@ -113,21 +115,38 @@ def _open(
 
 
 @contextmanager
-def _beside(engine: Any, metrics_port: int | None) -> Iterator[None]:
-    """Say what may be lost, and answer Prometheus while the engine runs."""
+def _beside(engine: Any, metrics_port: int | None, control: str | None) -> Iterator[None]:
+    """Say what may be lost; answer Prometheus and take orders while the engine runs."""
     from loco_stream.engine.wal import DURABILITY
 
     click.echo(f"durability {engine.durability}: {DURABILITY[engine.durability.partition(':')[0]]}", err=True)
-    if metrics_port is None:
-        yield
-        return
-    from loco_stream.engine.prometheus import serve_metrics
+    with ExitStack() as open_ports:
+        if metrics_port is not None:
+            from loco_stream.engine.prometheus import serve_metrics
 
-    end = serve_metrics(engine, metrics_port)
-    try:
+            open_ports.callback(serve_metrics(engine, metrics_port))
+        if control is not None:
+            from loco_stream.connectors.control import Control
+
+            open_ports.callback(Control(control, _orders(engine)).close)
         yield
-    finally:
-        end()
+
+
+def _orders(engine: Any) -> dict[str, Any]:
+    from loco_stream.report import jsonable
+
+    def status() -> Any:
+        return jsonable({**engine.status, "alarm": engine.alarm})
+
+    def checkpoint() -> dict[str, Any]:
+        engine.request_checkpoint()
+        return {}
+
+    def stop() -> dict[str, Any]:
+        engine.stop()
+        return {}
+
+    return {"status": status, "checkpoint": checkpoint, "stop": stop}
 
 
 def _tell(result: Any, source: str, task: str | None, checkpoint: str, report: str | None) -> None:

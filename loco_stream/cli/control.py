@@ -1,0 +1,30 @@
+"""`loco-stream control`: ask a running service, or give it an order."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command("control")
+@click.argument("address")
+@click.argument("order", type=click.Choice(["status", "checkpoint", "stop"]))
+def command(address: str, order: str) -> None:
+    """Give the service whose --control is ADDRESS an order; prints its answer as JSON.
+
+    \b
+    status      samples, scores, counters, alarm
+    checkpoint  write a checkpoint with the next commit
+    stop        end clean, as SIGTERM does
+
+    \b
+    Examples
+      loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/ --control ipc:///tmp/loco
+      loco-stream control ipc:///tmp/loco status
+    """
+    from loco_stream.connectors.control import order as give
+
+    click.echo(json.dumps(give(address, order)))
