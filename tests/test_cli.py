@@ -198,7 +198,7 @@ def test_the_progress_line_names_what_matters():
     status = {"n_samples": 10, "samples_per_second": float("nan"), "window_mae": 0.25, "n_pending": 3}
     text = line(status, time.monotonic())
     assert text == "00:00  10 samples  window error 0.25  no drift  3 waiting for labels"
-    assert line({}, time.monotonic()) == "00:00  0 samples  no drift"
+    assert line({}, time.monotonic()) == "00:00  waiting for the first row"
 
 
 @pytest.mark.slow

@@ -26,12 +26,16 @@ def modules():
 
 
 def fresh(code):
-    return subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 @pytest.mark.parametrize("statement", ["import loco_stream", "import loco_stream.connectors", "import loco_stream.cli"])
 def test_the_import_is_light(statement):
-    done = fresh(f"{statement}, sys; print(sorted(set({HEAVY!r}) & set(sys.modules)))".replace(", sys;", "; import sys;"))
+    done = fresh(
+        f"{statement}, sys; print(sorted(set({HEAVY!r}) & set(sys.modules)))".replace(", sys;", "; import sys;")
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
 

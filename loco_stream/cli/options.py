@@ -92,13 +92,17 @@ def open_stream(url: str, task: str | None, keys: str | None, endless: bool = Fa
     return open_source(url, task=task, keys=keys, endless=endless)
 
 
-def warm_up() -> None:
-    """Import and compile, or load from the compile cache, all that a row needs, so that the first one does not wait."""
+def warm_up(blocks: bool) -> None:
+    """Compile, or load from the compile cache, what a row by name or a block of rows needs, before one comes."""
     from loco_stream.model import LOCOClassifier
 
     model = LOCOClassifier(seed=0)
-    model.learn_predict_array([[0.0], [1.0]], ["a", "b"])
-    model.predict_proba_array([[0.0]])
+    if blocks:
+        model.learn_predict_array([[0.0], [1.0]], ["a", "b"])
+        model.predict_proba_array([[0.0]])
+    else:
+        model.learn_one({"a": 0.0}, "a")
+        model.predict_one({"a": 0.0})
 
 
 def check_folder(option: str, path: str | None) -> None:

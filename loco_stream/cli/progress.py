@@ -24,6 +24,8 @@ def line(status: Mapping[str, Any], since: float) -> str:
     '  1,200 samples  5,100/s  window accuracy 0.930  last drift at 800'
     """
     seconds = int(time.monotonic() - since)
+    if not status:
+        return f"{seconds // 60 % 100:02d}:{seconds % 60:02d}  waiting for the first row"
     parts = [f"{seconds // 60 % 100:02d}:{seconds % 60:02d}", f"{status.get('n_samples', 0):,} samples"]
     rate = status.get("samples_per_second", math.nan)
     if not math.isnan(rate):

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from loco_stream.cli.options import check_folder, check_picture, model_options, open_stream
+from loco_stream.cli.options import check_folder, check_picture, model_options, open_stream, warm_up
 from loco_stream.cli.signals import Interrupt, clean_end
 
 __all__ = ["command"]
@@ -68,6 +68,7 @@ def command(
     engine_options = {"checkpoint": checkpoint, "resume": resume, "sinks": _sinks(predictions, resume)}
     with clean_end() as handler:
         try:
+            warm_up(blocks=source.startswith(("zmq", "npy")))
             result = Session(stream, settings, engine_options).run(handler, max_samples, quiet)
         except Interrupt:
             raise click.ClickException("stopped before the first row") from None

@@ -107,7 +107,7 @@ def _open(
     stream = open_stream(source, settings["task"], keys, endless=True)
     click.echo(f"{stream.name}: {stream.guarantee}", err=True)
     try:
-        warm_up()
+        warm_up(blocks=True)
     except BaseException:
         stream.close()
         raise
