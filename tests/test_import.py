@@ -66,6 +66,13 @@ def test_the_top_level_folders_are_not_imported_under_a_second_name(package):
     assert f"loco_stream.{package}" in done.stderr
 
 
+def test_the_wheel_would_hold_every_package():
+    project = Path(__file__).parent.parent / "pyproject.toml"
+    listed = tomllib.loads(project.read_text())["tool"]["setuptools"]["packages"]
+    packages = [info.name for info in pkgutil.walk_packages(loco_stream.__path__, "loco_stream.") if info.ispkg]
+    assert sorted(listed) == sorted({"loco_stream", *packages})
+
+
 def test_the_version_is_the_packages():
     assert version("loco-stream") == loco_stream.__version__
     project = Path(__file__).parent.parent / "pyproject.toml"
