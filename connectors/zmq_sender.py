@@ -262,10 +262,16 @@ class ZMQSender:
         self._wait(answered, "answered")
         return self._answers.pop(seq)
 
-    def take_predictions(self) -> list[tuple[int, NDArray[np.float32]]]:
-        """Return what came back for the rows sent (`predict=True`) since the last call: (seq, (n_rows, n_classes))."""
+    def take_predictions(self, wait: float = 0.0) -> list[tuple[int, NDArray[np.float32]]]:
+        """Return what came back for the rows sent (`predict=True`) since the last call: (seq, (n_rows, n_classes)).
+
+        Waits at most `wait` seconds for the first.
+        """
         self._reliable()
+        deadline = time.monotonic() + wait
         self._pump(0)
+        while not self._predictions and (left := deadline - time.monotonic()) > 0:
+            self._pump(left)
         taken = list(self._predictions)
         self._predictions.clear()
         return taken

@@ -16,6 +16,7 @@ BENCHES = {
     "drift": "loco_stream.bench.drift:command",
     "calibration": "loco_stream.bench.calibration:command",
     "regression": "loco_stream.bench.regression:command",
+    "live": "loco_stream.bench.live:command",
     "soak": "loco_stream.bench.soak:command",
     "report": "loco_stream.bench.report:command",
 }

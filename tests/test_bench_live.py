@@ -1,0 +1,33 @@
+"""`loco-stream bench live` end to end in small: real sockets, real processes, hostile ones among them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from loco_stream.bench.live import command
+
+
+@pytest.mark.slow
+def test_live_measures_latency_throughput_and_hostile_peers(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    result = CliRunner().invoke(
+        command, ["--rows", "400", "--asks", "40", "--connections", "20", "--out", str(tmp_path)]
+    )
+    if result.exception is not None:
+        raise result.exception
+    runs = json.loads((tmp_path / "live.json").read_text())["runs"]
+    assert [key for key in runs if key.startswith("latency")] == ["latency/reply", "latency/reliable"]
+    assert all(
+        0 < runs["latency/reply"][load]["p50"] <= runs["latency/reply"][load]["p99"] for load in ("full", "half")
+    )
+    rates = [runs[f"throughput/{mode}/{block}"] for mode in ("pull", "reliable") for block in (1, 64)]
+    assert all(rate["live"] > 0 and rate["memory"] > 0 for rate in rates)
+    strangers = runs["hostile/strangers/20"]
+    assert strangers["counters"]["rows"] == 400
+    assert strangers["counters"]["malformed"] == 0
+    assert strangers["counters"]["refused"] > 0
+    assert runs["hostile/flood/10"]["counters"]["rows"] == 400
+    assert "an honest source beside hostile peers" in result.output
