@@ -74,7 +74,7 @@ def test_izhikevich_layer(seed):
     drive = np.linspace(0.0, 8.0, N)
     constants = np.array([*naive_network.IZHIKEVICH.values(), 1e-8])
     rest = rest_potential(0.2, drive)
-    state = [np.zeros(N) for _ in range(6)]
+    state = np.zeros((N, 6)), np.zeros(N), np.zeros(N)
     out = np.zeros(11 * N), np.zeros(11 * N, np.int32)
     args = (times, indices, 60, flat, OFFSET, N, 30.0, drive, rest, constants, *state)
     count = izhikevich_layer(*args, *out)

@@ -14,82 +14,81 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-__all__ = ["ALIF", "alif_crossing", "alif_fire", "alif_ready", "alif_receive", "alif_state"]
+__all__ = ["ALIF", "alif_cells", "alif_crossing", "alif_fire", "alif_ready", "alif_receive"]
 
+LAST_FIRE, V, ADAPTATION, SINCE, THRESHOLD, LEVEL = 0, 1, 2, 3, 4, 5
 TAU, REFRACTORY, RESET_ZERO, TAU_ADAPT, ADAPT = 0, 1, 2, 3, 4
 _BISECTIONS = 100
 
 
 class ALIF(NamedTuple):
-    """State of a layer; n neurons, times in ms, all float64."""
+    """Says that cells are (n, 6) float64: last spike, membrane, adaptation and their time, threshold at rest, level.
 
-    v: Any  # (n,) membrane at `since`
-    adaptation: Any  # (n,) what is added to the threshold at `since`
-    since: Any  # (n,) time of the two
-    ready_at: Any  # (n,) end of the refractory period, until which the membrane stands still
-    threshold: Any  # (n,) at rest
-    level: Any  # (n,) where the membrane goes without spikes: the drive
-    constants: Any  # (5,) tau, refractory, 1 if the reset is to zero, tau_adapt, rise of the threshold a spike
+    Adaptation is what is added to the threshold, level the drive; times are in ms. Their numbers are (5,) float64:
+    tau, refractory period, 1 if the reset is to zero, tau_adapt, rise of the threshold with a spike.
+    """
+
+    code: int = 1
 
 
-def alif_state(
+def alif_cells(
     v: Any, threshold: Any, level: Any, tau: float, refractory: float, reset_zero: bool, tau_adapt: float, adapt: float
-) -> ALIF:
-    """Return the state at time 0 for membranes `v` and thresholds at rest."""
-    return ALIF(
-        v=v.copy(),
-        adaptation=np.zeros(len(v)),
-        since=np.zeros(len(v)),
-        ready_at=np.full(len(v), -np.inf),
-        threshold=threshold,
-        level=level,
-        constants=np.array([tau, refractory, float(reset_zero), tau_adapt, adapt]),
-    )
+) -> tuple[Any, Any]:
+    """Return cells and numbers at time 0 for membranes `v` and thresholds at rest."""
+    none = np.zeros(len(v))
+    cells = np.column_stack((np.full(len(v), -np.inf), v, none, none, threshold, level))
+    return np.ascontiguousarray(cells), np.array([tau, refractory, float(reset_zero), tau_adapt, adapt])
 
 
 @njit(cache=True)
-def alif_advance(state: ALIF, i: int, t: float) -> None:
+def alif_start(cells: Any, numbers: Any, i: int) -> Any:
+    """Return from when on the membrane of neuron `i` moves: it stands still while the neuron is refractory."""
+    return max(cells[i, SINCE], cells[i, LAST_FIRE] + numbers[REFRACTORY])
+
+
+@njit(cache=True)
+def alif_advance(cells: Any, numbers: Any, i: int, t: float) -> None:
     """Bring neuron `i` to time `t`."""
-    tau = state.constants[TAU]
-    passed = t - max(state.since[i], state.ready_at[i])
+    tau = numbers[TAU]
+    passed = t - alif_start(cells, numbers, i)
     if passed > 0.0:
-        state.v[i] = state.level[i] + (state.v[i] - state.level[i]) * math.exp(-passed / tau)
-    state.adaptation[i] *= math.exp((state.since[i] - t) / state.constants[TAU_ADAPT])
-    state.since[i] = t
+        cells[i, V] = cells[i, LEVEL] + (cells[i, V] - cells[i, LEVEL]) * math.exp(-passed / tau)
+    cells[i, ADAPTATION] *= math.exp((cells[i, SINCE] - t) / numbers[TAU_ADAPT])
+    cells[i, SINCE] = t
 
 
 @njit(cache=True)
-def alif_excess(state: ALIF, i: int, start: float, adaptation: float, dt: float) -> Any:
+def alif_excess(cells: Any, numbers: Any, i: int, start: float, adaptation: float, dt: float) -> Any:
     """Return membrane minus threshold `dt` after `start`, when the threshold was raised by `adaptation`."""
-    membrane = state.level[i] + (state.v[i] - state.level[i]) * math.exp(-dt / state.constants[TAU])
-    return membrane - (state.threshold[i] + adaptation * math.exp(-dt / state.constants[TAU_ADAPT]))
+    membrane = cells[i, LEVEL] + (cells[i, V] - cells[i, LEVEL]) * math.exp(-dt / numbers[TAU])
+    return membrane - (cells[i, THRESHOLD] + adaptation * math.exp(-dt / numbers[TAU_ADAPT]))
 
 
 @njit(cache=True)
-def alif_crossing(state: ALIF, i: int, t: float) -> Any:
+def alif_crossing(cells: Any, numbers: Any, i: int, t: float) -> Any:
     """Return when neuron `i` first reached its threshold from below by time `t`, or infinity."""
-    tau = state.constants[TAU]
-    tau_adapt = state.constants[TAU_ADAPT]
-    start = max(state.since[i], state.ready_at[i])
+    tau = numbers[TAU]
+    tau_adapt = numbers[TAU_ADAPT]
+    start = alif_start(cells, numbers, i)
     high = t - start
     if high <= 0.0:
         return math.inf
-    adaptation = state.adaptation[i] * math.exp((state.since[i] - start) / tau_adapt)
-    if alif_excess(state, i, start, adaptation, 0.0) >= 0.0:
+    adaptation = cells[i, ADAPTATION] * math.exp((cells[i, SINCE] - start) / tau_adapt)
+    if alif_excess(cells, numbers, i, start, adaptation, 0.0) >= 0.0:
         return math.inf
-    fall = state.v[i] - state.level[i]
+    fall = cells[i, V] - cells[i, LEVEL]
     if fall > 0.0 and adaptation > 0.0 and tau_adapt != tau:
         extremum = math.log(adaptation * tau / (fall * tau_adapt)) / (1.0 / tau_adapt - 1.0 / tau)
-        if 0.0 < extremum < high and alif_excess(state, i, start, adaptation, extremum) >= 0.0:
+        if 0.0 < extremum < high and alif_excess(cells, numbers, i, start, adaptation, extremum) >= 0.0:
             high = extremum
-    if alif_excess(state, i, start, adaptation, high) < 0.0:
+    if alif_excess(cells, numbers, i, start, adaptation, high) < 0.0:
         return math.inf
     low = 0.0
     for _ in range(_BISECTIONS):
         middle = 0.5 * (low + high)
         if middle <= low or middle >= high:
             break
-        if alif_excess(state, i, start, adaptation, middle) >= 0.0:
+        if alif_excess(cells, numbers, i, start, adaptation, middle) >= 0.0:
             high = middle
         else:
             low = middle
@@ -97,31 +96,30 @@ def alif_crossing(state: ALIF, i: int, t: float) -> Any:
 
 
 @njit(cache=True)
-def alif_receive(state: ALIF, i: int, weight: float, t: float) -> None:
+def alif_receive(cells: Any, numbers: Any, i: int, weight: float, t: float) -> None:
     """Add a spike that arrives at `t`, unless the neuron is refractory."""
-    if state.ready_at[i] <= t:
-        alif_advance(state, i, t)
-        state.v[i] += weight
+    if cells[i, LAST_FIRE] + numbers[REFRACTORY] <= t:
+        alif_advance(cells, numbers, i, t)
+        cells[i, V] += weight
 
 
 @njit(cache=True)
-def alif_ready(state: ALIF, i: int, t: float) -> Any:
+def alif_ready(cells: Any, numbers: Any, i: int, t: float) -> Any:
     """Return whether neuron `i` is at or above threshold at `t` and not refractory."""
-    if state.ready_at[i] > t:
+    if cells[i, LAST_FIRE] + numbers[REFRACTORY] > t:
         return False
-    alif_advance(state, i, t)
-    return state.v[i] >= state.threshold[i] + state.adaptation[i]
+    alif_advance(cells, numbers, i, t)
+    return cells[i, V] >= cells[i, THRESHOLD] + cells[i, ADAPTATION]
 
 
 @njit(cache=True)
-def alif_fire(state: ALIF, i: int, t: float) -> Any:
+def alif_fire(cells: Any, numbers: Any, i: int, t: float) -> Any:
     """Reset neuron `i`, which fired at `t`; return whether it is at or above threshold once it may fire again."""
-    alif_advance(state, i, t)
-    if state.constants[RESET_ZERO] != 0.0:
-        state.v[i] = 0.0
+    alif_advance(cells, numbers, i, t)
+    if numbers[RESET_ZERO] != 0.0:
+        cells[i, V] = 0.0
     else:
-        state.v[i] -= state.threshold[i] + state.adaptation[i]
-    state.adaptation[i] += state.constants[ADAPT]
-    state.ready_at[i] = t + state.constants[REFRACTORY]
-    later = state.adaptation[i] * math.exp(-state.constants[REFRACTORY] / state.constants[TAU_ADAPT])
-    return state.v[i] >= state.threshold[i] + later
+        cells[i, V] -= cells[i, THRESHOLD] + cells[i, ADAPTATION]
+    cells[i, ADAPTATION] += numbers[ADAPT]
+    later = cells[i, ADAPTATION] * math.exp(-numbers[REFRACTORY] / numbers[TAU_ADAPT])
+    return cells[i, V] >= cells[i, THRESHOLD] + later

@@ -7,7 +7,8 @@ each arrival, and to the end of each window: a window is as long as the shortest
 nothing fired within it can arrive within it, and neurons may be visited in any order.
 
 All progress lives in arrays: where the room for spikes ends the loop returns before the next step, and goes on
-from there when called again with larger arrays.
+from there when called with larger arrays. Inside, functions hand each other bare arrays: to take one out of
+a tuple costs numba two atomic operations each time.
 """
 
 from __future__ import annotations
@@ -19,199 +20,225 @@ import numpy as np
 from numba import njit
 
 from loco_stream.kernels.connect import Connections
-from loco_stream.kernels.model import crossing, enter, fire, ready, receive
-from loco_stream.kernels.queue import Queue, pop, push
+from loco_stream.kernels.model import crossing, enter, fire, quiet, ready, receive
+from loco_stream.kernels.queue import GROUP, ORIGIN, TIME, pop, push
 
 __all__ = ["DONE", "NO_ROOM", "Progress", "run_events", "start_progress"]
 
 DONE, NO_ROOM = 0, 1
 INPUT, QUEUED, FIRED, BATCH, HOT = 0, 1, 2, 3, 4
 WINDOW, NOW, REFRACTORY = 0, 1, 2
+LAST_FIRE = 0  # column of the cells of every model
+LISTED, STAYS = 1, 2
+_CHUNK = 16  # neurons that are looked at together before they are looked at one by one
 
 
 class Progress(NamedTuple):
-    """How far a run has come. Times in ms, n neurons."""
+    """How far a run of n neurons has come. Times in ms."""
 
     count: Any  # (5,) int64: inputs taken, queue entries, spikes fired, groups in the batch, hot neurons
     clock: Any  # (3,) float64: end of the window, time of the batch, refractory period
-    last_fire: Any  # (n,) float64
-    hot: Any  # (n,) int64: neurons left at or above threshold by a reset
-    is_hot: Any  # (n,) bool: in the list above
-    stays: Any  # (n,) bool: at or above threshold after its last reset
+    heap: Any  # (queue capacity, 3) float64: see `queue`
     batch: Any  # (queue capacity,) int64: groups arriving now
+    hot: Any  # (n,) int64: list of the neurons left at or above threshold by a reset
+    flags: Any  # (n,) uint8: 1 if listed there, plus 2 if at or above threshold after the last reset
     times: Any  # (spike capacity,) float64: output, when
     indices: Any  # (spike capacity,) int64: output, who
 
 
-def start_progress(n: int, refractory: float, queue_capacity: int, spike_capacity: int) -> Progress:
-    """Return the progress of a run that has not begun, of `n` neurons."""
+def start_progress(n: int, refractory: float, room: int) -> Progress:
+    """Return the progress of a run of `n` neurons that has not begun, with room for that many spikes."""
     return Progress(
         count=np.zeros(5, np.int64),
         clock=np.array([0.0, 0.0, refractory]),
-        last_fire=np.full(n, -np.inf),
+        heap=np.zeros((room, 3)),
+        batch=np.zeros(room, np.int64),
         hot=np.zeros(n, np.int64),
-        is_hot=np.zeros(n, np.bool_),
-        stays=np.zeros(n, np.bool_),
-        batch=np.zeros(queue_capacity, np.int64),
-        times=np.zeros(spike_capacity),
-        indices=np.zeros(spike_capacity, np.int64),
+        flags=np.zeros(n, np.uint8),
+        times=np.zeros(room),
+        indices=np.zeros(room, np.int64),
     )
 
 
 @njit(cache=True)
-def has_room(progress: Progress, queue: Queue, n: int) -> Any:
-    """Return whether `n` more spikes fit into the output and the queue."""
-    count = progress.count
-    return count[FIRED] + n <= progress.times.shape[0] and count[QUEUED] + n <= queue.time.shape[0]
-
-
-@njit(cache=True)
-def heat(progress: Progress, i: int) -> None:
+def heat(count: Any, hot: Any, flags: Any, i: int) -> None:
     """Remember that neuron `i` is at or above threshold and may not fire before the next event time."""
-    progress.stays[i] = True
-    if not progress.is_hot[i]:
-        progress.is_hot[i] = True
-        progress.hot[progress.count[HOT]] = i
-        progress.count[HOT] += 1
+    if flags[i] & LISTED == 0:
+        hot[count[HOT]] = i
+        count[HOT] += 1
+    flags[i] = LISTED | STAYS
 
 
 @njit(cache=True)
-def emit(state: Any, links: Connections, n_inputs: int, queue: Queue, progress: Progress, i: int, t: float) -> None:
-    """Record that neuron `i` fired at `t`, reset it, and queue the spike for the neurons of its own layer."""
-    count = progress.count
-    progress.times[count[FIRED]] = t
-    progress.indices[count[FIRED]] = i
-    count[FIRED] += 1
-    progress.last_fire[i] = t
-    progress.stays[i] = fire(state, i, t)
-    if progress.stays[i]:
-        heat(progress, i)
+def emit(
+    model: Any, cells: Any, numbers: Any, row_group: Any, group_delay: Any, n_inputs: int, count: Any, heap: Any,
+    hot: Any, flags: Any, out_times: Any, out_indices: Any, i: int, t: float,
+) -> Any:  # fmt: skip
+    """Record that neuron `i` fired at `t`, reset it, queue the spike for its own layer; return whether room is left."""
+    n = count[FIRED]
+    out_times[n] = t
+    out_indices[n] = i
+    count[FIRED] = n + 1
+    flags[i] &= LISTED
+    if fire(model, cells, numbers, i, t):
+        heat(count, hot, flags, i)
+    cells[i, LAST_FIRE] = t
     source = n_inputs + i
-    if source + 1 < links.row_group.shape[0] and links.row_group[source] < links.row_group[source + 1]:
-        group = links.row_group[source]
-        count[QUEUED] = push(queue, count[QUEUED], t + links.group_delay[group], group, t)
+    if source + 1 < row_group.shape[0] and row_group[source] < row_group[source + 1]:
+        group = row_group[source]
+        count[QUEUED] = push(heap, count[QUEUED], t + group_delay[group], group, t)
+    return n + 1 < out_times.shape[0] and count[QUEUED] < heap.shape[0]
 
 
 @njit(cache=True)
-def next_arrival(links: Connections, queue: Queue, progress: Progress, times: Any, indices: Any) -> float:
-    """Queue the inputs sent before the next arrival and return its time; the queue has room for them."""
-    count = progress.count
+def next_arrival(row_group: Any, group_delay: Any, count: Any, heap: Any, times: Any, indices: Any) -> Any:
+    """Queue the inputs sent before the next arrival and return its time, or -1 if the queue has no room for them."""
     k = count[INPUT]
-    while k < times.shape[0] and (count[QUEUED] == 0 or times[k] <= queue.time[0]):
-        if count[QUEUED] >= queue.time.shape[0]:
+    size = count[QUEUED]
+    while k < times.shape[0] and (size == 0 or times[k] <= heap[0, TIME]):
+        if size >= heap.shape[0]:
             return -1.0
-        group = links.row_group[indices[k]]
-        if group < links.row_group[indices[k] + 1]:
-            count[QUEUED] = push(queue, count[QUEUED], times[k] + links.group_delay[group], group, times[k])
+        group = row_group[indices[k]]
+        if group < row_group[indices[k] + 1]:
+            size = push(heap, size, times[k] + group_delay[group], group, times[k])
         k += 1
-    count[INPUT] = k
-    return queue.time[0] if count[QUEUED] > 0 else math.inf
+        count[INPUT] = k
+        count[QUEUED] = size
+    return heap[0, TIME] if size > 0 else math.inf
 
 
 @njit(cache=True)
-def take_batch(links: Connections, queue: Queue, progress: Progress, t: float) -> None:
+def take_batch(group_delay: Any, more: Any, count: Any, heap: Any, batch: Any, t: float) -> None:
     """Move everything that arrives at `t` from the queue into the batch, and queue what follows in the same rows."""
-    count = progress.count
-    while count[QUEUED] > 0 and queue.time[0] == t:
-        group = queue.group[0]
-        origin = queue.origin[0]
-        progress.batch[count[BATCH]] = group
-        count[BATCH] += 1
-        count[QUEUED] = pop(queue, count[QUEUED])
-        if links.more[group]:
-            count[QUEUED] = push(queue, count[QUEUED], origin + links.group_delay[group + 1], group + 1, origin)
+    size = count[QUEUED]
+    n = 0
+    while size > 0 and heap[0, TIME] == t:
+        group = int(heap[0, GROUP])
+        origin = heap[0, ORIGIN]
+        batch[n] = group
+        n += 1
+        size = pop(heap, size)
+        if more[group]:
+            size = push(heap, size, origin + group_delay[group + 1], group + 1, origin)
+    count[QUEUED] = size
+    count[BATCH] = n
 
 
 @njit(cache=True)
-def settle(state: Any, links: Connections, n_inputs: int, queue: Queue, progress: Progress, i: int, t: float) -> bool:
+def settle(
+    model: Any, cells: Any, numbers: Any, row_group: Any, group_delay: Any, n_inputs: int, count: Any, heap: Any,
+    hot: Any, flags: Any, out_times: Any, out_indices: Any, i: int, t: float,
+) -> Any:  # fmt: skip
     """Let neuron `i` fire by itself as often as it does by `t`; return False if the room ran out."""
-    if progress.is_hot[i]:
-        return True
-    while has_room(progress, queue, 1):
-        when = crossing(state, i, t)
-        if when > t:
-            return True
-        emit(state, links, n_inputs, queue, progress, i, when)
-    return False
+    when = crossing(model, cells, numbers, i, t)
+    while when <= t:
+        if not emit(
+            model, cells, numbers, row_group, group_delay, n_inputs, count, heap, hot, flags, out_times, out_indices,
+            i, when,
+        ):  # fmt: skip
+            return False
+        when = crossing(model, cells, numbers, i, t)
+    return True
+
+
+@njit(cache=True)
+def sweep(
+    model: Any, cells: Any, numbers: Any, row_group: Any, group_delay: Any, n_inputs: int, count: Any, heap: Any,
+    hot: Any, flags: Any, out_times: Any, out_indices: Any, t: float,
+) -> Any:  # fmt: skip
+    """Advance every neuron to `t`; return False if the room ran out."""
+    enter(model, cells, numbers, t)
+    n = cells.shape[0]
+    for chunk in range(0, n, _CHUNK):
+        stop = min(chunk + _CHUNK, n)
+        if quiet(model, cells, numbers, chunk, stop):
+            continue
+        for i in range(chunk, stop):
+            if not quiet(model, cells, numbers, i, i + 1) and flags[i] & LISTED == 0 and not settle(
+                model, cells, numbers, row_group, group_delay, n_inputs, count, heap, hot, flags, out_times,
+                out_indices, i, t,
+            ):  # fmt: skip
+                return False
+    return True
 
 
 @njit(cache=True)
 def deliver(
-    state: Any, links: Connections, n_inputs: int, queue: Queue, progress: Progress, t: float, alone: bool
-) -> bool:
+    model: Any, cells: Any, numbers: Any, row_group: Any, group_start: Any, group_delay: Any, target: Any, weight: Any,
+    n_inputs: int, count: Any, heap: Any, batch: Any, hot: Any, flags: Any, out_times: Any, out_indices: Any, t: float,
+    alone: bool,
+) -> Any:  # fmt: skip
     """Deliver the batch at `t` and let neurons fire; return False, with nothing delivered, if room is lacking."""
-    count = progress.count
-    n = progress.last_fire.shape[0]
-    enter(state, t)
+    n_groups = count[BATCH]
+    enter(model, cells, numbers, t)
     if alone:
-        for b in range(count[BATCH]):
-            for k in range(links.group_start[progress.batch[b]], links.group_start[progress.batch[b] + 1]):
-                if not settle(state, links, n_inputs, queue, progress, links.target[k], t):
+        for b in range(n_groups):
+            for k in range(group_start[batch[b]], group_start[batch[b] + 1]):
+                i = target[k]
+                if not quiet(model, cells, numbers, i, i + 1) and flags[i] & LISTED == 0 and not settle(
+                    model, cells, numbers, row_group, group_delay, n_inputs, count, heap, hot, flags, out_times,
+                    out_indices, i, t,
+                ):  # fmt: skip
                     return False
-    if not has_room(progress, queue, n):
+    n = cells.shape[0]
+    if count[FIRED] + n > out_times.shape[0] or count[QUEUED] + n > heap.shape[0]:
         return False
-    for b in range(count[BATCH]):
-        for k in range(links.group_start[progress.batch[b]], links.group_start[progress.batch[b] + 1]):
-            receive(state, links.target[k], links.weight[k], t)
+    for b in range(n_groups):
+        for k in range(group_start[batch[b]], group_start[batch[b] + 1]):
+            receive(model, cells, numbers, target[k], weight[k], t)
     n_hot = count[HOT]
-    for b in range(count[BATCH]):
-        for k in range(links.group_start[progress.batch[b]], links.group_start[progress.batch[b] + 1]):
-            i = links.target[k]
-            if ready(state, i, t):
-                if progress.last_fire[i] != t:
-                    emit(state, links, n_inputs, queue, progress, i, t)
+    for b in range(n_groups):
+        for k in range(group_start[batch[b]], group_start[batch[b] + 1]):
+            i = target[k]
+            if ready(model, cells, numbers, i, t):
+                if cells[i, LAST_FIRE] != t:
+                    emit(
+                        model, cells, numbers, row_group, group_delay, n_inputs, count, heap, hot, flags, out_times,
+                        out_indices, i, t,
+                    )  # fmt: skip
                 else:
-                    heat(progress, i)
-    cool(state, links, n_inputs, queue, progress, t, n_hot)
+                    heat(count, hot, flags, i)
+    for k in range(n_hot):
+        i = hot[k]
+        if cells[i, LAST_FIRE] != t and ready(model, cells, numbers, i, t):
+            emit(
+                model, cells, numbers, row_group, group_delay, n_inputs, count, heap, hot, flags, out_times,
+                out_indices, i, t,
+            )  # fmt: skip
     count[BATCH] = 0
     return True
 
 
 @njit(cache=True)
-def cool(state: Any, links: Connections, n_inputs: int, queue: Queue, progress: Progress, t: float, n_hot: int) -> None:
-    """Let the first `n_hot` hot neurons fire too, and forget those that are below threshold now."""
-    count = progress.count
-    for k in range(n_hot):
-        i = progress.hot[k]
-        if progress.last_fire[i] != t and ready(state, i, t):
-            emit(state, links, n_inputs, queue, progress, i, t)
+def cool(cells: Any, count: Any, hot: Any, flags: Any, refractory: float, t: float) -> None:
+    """Forget the hot neurons that are below threshold after the batch at `t`."""
     kept = 0
     for k in range(count[HOT]):
-        i = progress.hot[k]
-        if progress.last_fire[i] == t:
-            keep = progress.stays[i]
-        else:
-            keep = progress.last_fire[i] + progress.clock[REFRACTORY] > t
+        i = hot[k]
+        last = cells[i, LAST_FIRE]
+        keep = flags[i] & STAYS != 0 if last == t else last + refractory > t
         if keep:
-            progress.hot[kept] = i
+            hot[kept] = i
             kept += 1
         else:
-            progress.is_hot[i] = False
+            flags[i] = 0
     count[HOT] = kept
 
 
 @njit(cache=True)
 def run_events(
-    state: Any,
-    links: Connections,
-    n_inputs: int,
-    queue: Queue,
-    progress: Progress,
-    times: Any,
-    indices: Any,
-    duration: float,
-    alone: bool,
-    lookahead: float,
-) -> int:
+    model: Any, cells: Any, numbers: Any, links: Connections, n_inputs: int, progress: Progress, times: Any,
+    indices: Any, duration: float, alone: bool, lookahead: float,
+) -> int:  # fmt: skip
     """Run one layer through its input spikes.
 
     Parameters
     ----------
-    state
-        One of the models' states, written.
+    model, cells, numbers
+        The neurons; cells are written.
     links, n_inputs
         Connections of the layer; rows from `n_inputs` on are its own neurons.
-    queue, progress
+    progress
         Written; see there.
     times, indices
         Input spikes: (n,) float64 in ms, sorted, and (n,) int64 rows.
@@ -226,25 +253,35 @@ def run_events(
     -------
     DONE, or NO_ROOM if it must be called again with more room.
     """
-    count, clock = progress.count, progress.clock
+    row_group, group_start, group_delay, more, target, weight = links
+    count, clock, heap, batch, hot, flags, out_times, out_indices = progress
     if clock[WINDOW] == 0.0:
         clock[WINDOW] = min(lookahead, duration) if alone else duration
     while True:
-        if count[BATCH] > 0 and not deliver(state, links, n_inputs, queue, progress, clock[NOW], alone):
+        if count[FIRED] >= out_times.shape[0] or count[QUEUED] >= heap.shape[0]:
             return NO_ROOM
-        t = next_arrival(links, queue, progress, times, indices)
+        if count[BATCH] > 0:
+            now = clock[NOW]
+            if not deliver(
+                model, cells, numbers, row_group, group_start, group_delay, target, weight, n_inputs, count, heap,
+                batch, hot, flags, out_times, out_indices, now, alone,
+            ):  # fmt: skip
+                return NO_ROOM
+            if count[HOT] > 0:
+                cool(cells, count, hot, flags, clock[REFRACTORY], now)
+        t = next_arrival(row_group, group_delay, count, heap, times, indices)
         if t < 0.0:
             return NO_ROOM
         end = clock[WINDOW]
         if t < end or (t == end and end == duration):
-            take_batch(links, queue, progress, t)
+            take_batch(group_delay, more, count, heap, batch, t)
             clock[NOW] = t
             continue
-        if alone:
-            enter(state, end)
-            for i in range(progress.last_fire.shape[0]):
-                if not settle(state, links, n_inputs, queue, progress, i, end):
-                    return NO_ROOM
+        if alone and not sweep(
+            model, cells, numbers, row_group, group_delay, n_inputs, count, heap, hot, flags, out_times, out_indices,
+            end,
+        ):  # fmt: skip
+            return NO_ROOM
         if end >= duration:
             return DONE
         clock[WINDOW] = min(end + lookahead, duration)

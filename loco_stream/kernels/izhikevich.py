@@ -14,23 +14,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-__all__ = ["Izhikevich", "izh_crossing", "izh_fire", "izh_ready", "izh_receive", "izh_state", "rest_potential"]
+__all__ = ["Izhikevich", "izh_cells", "izh_crossing", "izh_fire", "izh_ready", "izh_receive", "rest_potential"]
 
+LAST_FIRE, V, U, SINCE, STEP, DRIVE = 0, 1, 2, 3, 4, 5
 A, B, C, D, PEAK, TOLERANCE = 0, 1, 2, 3, 4, 5
+_FIRST_STEP = 0.1
 _BISECTIONS = 60
 _LARGEST_STEP = 5.0
 _SMALLEST_STEP = 1e-9
 
 
 class Izhikevich(NamedTuple):
-    """State of a layer; n neurons, times in ms, potentials in mV, all float64."""
+    """Says that cells are (n, 6) float64: last spike, membrane v, recovery u, their time, step size, current I.
 
-    v: Any  # (n,) membrane at `since`
-    u: Any  # (n,) recovery at `since`
-    since: Any  # (n,) time of the two
-    step: Any  # (n,) the step size to try next
-    drive: Any  # (n,) constant current I
-    constants: Any  # (6,) a, b, c, d, peak, tolerance
+    Times are in ms, potentials in mV. Their numbers are (6,) float64: a, b, c, d, peak, tolerance.
+    """
+
+    code: int = 2
 
 
 def rest_potential(b: float, drive: Any) -> Any:
@@ -40,16 +40,13 @@ def rest_potential(b: float, drive: Any) -> Any:
     return np.where(discriminant >= 0.0, (b - 5.0 - np.sqrt(np.maximum(discriminant, 0.0))) / 0.08, -65.0)
 
 
-def izh_state(v: Any, drive: Any, a: float, b: float, c: float, d: float, peak: float, tolerance: float) -> Izhikevich:
-    """Return the state at time 0 for membranes `v`, with the recovery at b v."""
-    return Izhikevich(
-        v=v.copy(),
-        u=b * v,
-        since=np.zeros(len(v)),
-        step=np.full(len(v), 0.1),
-        drive=drive,
-        constants=np.array([a, b, c, d, peak, tolerance]),
-    )
+def izh_cells(
+    v: Any, drive: Any, a: float, b: float, c: float, d: float, peak: float, tolerance: float
+) -> tuple[Any, Any]:
+    """Return cells and numbers at time 0 for membranes `v`, with the recovery at b v."""
+    n = len(v)
+    cells = np.column_stack((np.full(n, -np.inf), v, b * v, np.zeros(n), np.full(n, _FIRST_STEP), drive))
+    return np.ascontiguousarray(cells), np.array([a, b, c, d, peak, tolerance])
 
 
 @njit(cache=True)
@@ -85,12 +82,12 @@ def dormand_prince(v: float, u: float, drive: float, a: float, b: float, h: floa
 
 
 @njit(cache=True)
-def izh_crossing(state: Izhikevich, i: int, t: float) -> Any:
+def izh_crossing(cells: Any, numbers: Any, i: int, t: float) -> Any:
     """Integrate neuron `i` up to `t` or to its peak; return the time of the peak, or infinity if it was not reached."""
-    a, b = state.constants[A], state.constants[B]
-    peak, tolerance = state.constants[PEAK], state.constants[TOLERANCE]
-    drive = state.drive[i]
-    v, u, now, h = state.v[i], state.u[i], state.since[i], state.step[i]
+    a, b = numbers[A], numbers[B]
+    peak, tolerance = numbers[PEAK], numbers[TOLERANCE]
+    drive = cells[i, DRIVE]
+    v, u, now, h = cells[i, V], cells[i, U], cells[i, SINCE], cells[i, STEP]
     reached = v >= peak
     while now < t and not reached:
         dv, du = slope(v, u, drive, a, b)
@@ -120,28 +117,28 @@ def izh_crossing(state: Izhikevich, i: int, t: float) -> Any:
             last = now + tried >= t
         v, u = new_v, new_u
         now = t if last else now + tried
-    state.v[i] = v
-    state.u[i] = u
-    state.since[i] = now
-    state.step[i] = h
+    cells[i, V] = v
+    cells[i, U] = u
+    cells[i, SINCE] = now
+    cells[i, STEP] = h
     return now if reached else math.inf
 
 
 @njit(cache=True)
-def izh_receive(state: Izhikevich, i: int, weight: float) -> None:
+def izh_receive(cells: Any, numbers: Any, i: int, weight: float) -> None:
     """Add a spike that arrives now; the neuron was already integrated up to now."""
-    state.v[i] += weight
+    cells[i, V] += weight
 
 
 @njit(cache=True)
-def izh_ready(state: Izhikevich, i: int) -> Any:
+def izh_ready(cells: Any, numbers: Any, i: int) -> Any:
     """Return whether neuron `i` is at or above its peak."""
-    return state.v[i] >= state.constants[PEAK]
+    return cells[i, V] >= numbers[PEAK]
 
 
 @njit(cache=True)
-def izh_fire(state: Izhikevich, i: int) -> Any:
+def izh_fire(cells: Any, numbers: Any, i: int) -> Any:
     """Reset neuron `i`; it is never above its peak afterwards."""
-    state.v[i] = state.constants[C]
-    state.u[i] += state.constants[D]
+    cells[i, V] = numbers[C]
+    cells[i, U] += numbers[D]
     return False

@@ -10,7 +10,7 @@ from typing import Any
 
 from numba import njit
 
-from loco_stream.kernels.izhikevich import Izhikevich, izh_crossing, izh_fire, izh_ready
+from loco_stream.kernels.izhikevich import DRIVE, PEAK, SINCE, STEP, B, U, V, izh_crossing, izh_fire, izh_ready
 from loco_stream.kernels.vector import compact, sum_rows
 
 __all__ = ["alif_layer", "izhikevich_layer"]
@@ -118,8 +118,7 @@ def alif_layer(
 @njit(cache=True)
 def izhikevich_layer(
     times: Any, indices: Any, n_events: int, weights: Any, offset: int, n_post: int, duration: float, drive: Any,
-    rest: Any, constants: Any, v: Any, u: Any, since: Any, step: Any, u_max: Any, current: Any,
-    out_times: Any, out_indices: Any,
+    rest: Any, numbers: Any, cells: Any, u_max: Any, current: Any, out_times: Any, out_indices: Any,
 ) -> Any:  # fmt: skip
     """Run one layer of Izhikevich neurons from rest for `duration` ms.
 
@@ -130,14 +129,14 @@ def izhikevich_layer(
     duration
         End of the run in ms.
     drive
-        (n_post,) float64, constant current of each neuron. A perturbation belongs here: moving the peak
-        would change almost nothing, since the upstroke is explosive.
+        (n_post,), constant current of each neuron. A perturbation belongs here: moving the peak would change
+        almost nothing, since the upstroke is explosive.
     rest
-        (n_post,) float64 in mV: membranes at the start, as `izhikevich.rest_potential` gives them.
-    constants
+        (n_post,) in mV: membranes at the start, as `izhikevich.rest_potential` gives them.
+    numbers
         (6,) float64: a, b, c, d, peak in mV, tolerance in mV.
-    v, u, since, step
-        (n_post,) float64 each, written: membrane, recovery, their time, step size.
+    cells
+        (n_post, 6) float64, written: see `Izhikevich`.
     u_max
         (n_post,), written: the largest membrane met at events, at most the peak; rest counts as met.
     current
@@ -147,47 +146,47 @@ def izhikevich_layer(
     -------
     Number of output spikes, or -1 if they do not fit into the outputs.
     """
-    state = Izhikevich(v, u, since, step, drive, constants)
-    peak = constants[4]
+    peak = numbers[PEAK]
     for i in range(n_post):
-        v[i] = rest[i]
-        u[i] = constants[1] * rest[i]
-        since[i] = 0.0
-        step[i] = 0.1
+        cells[i, V] = rest[i]
+        cells[i, U] = numbers[B] * float(rest[i])
+        cells[i, SINCE] = 0.0
+        cells[i, STEP] = 0.1
+        cells[i, DRIVE] = drive[i]
         u_max[i] = rest[i]
+    capacity = min(out_times.shape[0], out_indices.shape[0])
     count = 0
     k = 0
     while k <= n_events:
         now = float(times[k]) if k < n_events else duration
         start = count
         for i in range(n_post):
-            when = izh_crossing(state, i, now)
+            when = izh_crossing(cells, numbers, i, now)
             while when <= now:
-                if count >= min(out_times.shape[0], out_indices.shape[0]):
+                if count >= capacity:
                     return NO_ROOM
                 out_times[count] = when
                 out_indices[count] = i
                 count += 1
                 u_max[i] = peak
-                izh_fire(state, i)
-                when = izh_crossing(state, i, now)
-        if k == n_events:
-            sort_spikes(out_times, out_indices, start, count)
-            break
+                izh_fire(cells, numbers, i)
+                when = izh_crossing(cells, numbers, i, now)
         first = k
-        while k < n_events and times[k] == times[first]:
-            k += 1
-        sum_rows(current, weights, offset, n_post, indices, first, k)
-        for i in range(n_post):
-            v[i] += current[i]
-            u_max[i] = max(float(u_max[i]), min(v[i], peak))
-            if izh_ready(state, i):
-                if count >= min(out_times.shape[0], out_indices.shape[0]):
-                    return NO_ROOM
-                out_times[count] = now
-                out_indices[count] = i
-                count += 1
-                izh_fire(state, i)
+        k += 1
+        if first < n_events:
+            while k < n_events and times[k] == times[first]:
+                k += 1
+            sum_rows(current, weights, offset, n_post, indices, first, k)
+            for i in range(n_post):
+                cells[i, V] += float(current[i])
+                u_max[i] = max(float(u_max[i]), min(cells[i, V], peak))
+                if izh_ready(cells, numbers, i):
+                    if count >= capacity:
+                        return NO_ROOM
+                    out_times[count] = now
+                    out_indices[count] = i
+                    count += 1
+                    izh_fire(cells, numbers, i)
         sort_spikes(out_times, out_indices, start, count)
     return count
 

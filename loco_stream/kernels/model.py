@@ -1,6 +1,6 @@
-"""One set of operations for all neuron models: each call goes to the model whose state it is given.
+"""One set of operations for all neuron models: each call goes to the model that it names.
 
-Compiled, the choice is made by the state's type when the caller is compiled, so that it costs nothing and only the
+Compiled, the choice is made by the type of `model` when the caller is compiled, so that it costs nothing and only the
 models in use are ever compiled. Interpreted (NUMBA_DISABLE_JIT=1) it is made at each call.
 """
 
@@ -15,78 +15,90 @@ from loco_stream.kernels import alif, izhikevich, lif
 from loco_stream.kernels.alif import ALIF
 from loco_stream.kernels.lif import LIF
 
-__all__ = ["crossing", "enter", "fire", "ready", "receive"]
+__all__ = ["crossing", "enter", "fire", "quiet", "ready", "receive"]
 
 
-def enter(state: Any, t: float) -> None:
+def enter(model: Any, cells: Any, numbers: Any, t: float) -> None:
     """Make `t` the present of the whole layer."""
-    _interpret(_enter_of, state, t)
+    _interpret(_enter_of, model, cells, numbers, t)
 
 
-def crossing(state: Any, i: int, t: float) -> float:
+def crossing(model: Any, cells: Any, numbers: Any, i: int, t: float) -> float:
     """Return when neuron `i` fired by itself by the present `t`, or infinity."""
-    return float(_interpret(_crossing_of, state, i, t))
+    return float(_interpret(_crossing_of, model, cells, numbers, i, t))
 
 
-def receive(state: Any, i: int, weight: float, t: float) -> None:
+def quiet(model: Any, cells: Any, numbers: Any, first: int, stop: int) -> bool:
+    """Return True only if none of the neurons `first` to `stop - 1` has fired by itself by now."""
+    return bool(_interpret(_quiet_of, model, cells, numbers, first, stop))
+
+
+def receive(model: Any, cells: Any, numbers: Any, i: int, weight: float, t: float) -> None:
     """Add a spike of `weight` arriving at neuron `i` at the present `t`."""
-    _interpret(_receive_of, state, i, weight, t)
+    _interpret(_receive_of, model, cells, numbers, i, weight, t)
 
 
-def ready(state: Any, i: int, t: float) -> bool:
+def ready(model: Any, cells: Any, numbers: Any, i: int, t: float) -> bool:
     """Return whether neuron `i` must fire at the present `t`."""
-    return bool(_interpret(_ready_of, state, i, t))
+    return bool(_interpret(_ready_of, model, cells, numbers, i, t))
 
 
-def fire(state: Any, i: int, t: float) -> bool:
+def fire(model: Any, cells: Any, numbers: Any, i: int, t: float) -> bool:
     """Reset neuron `i`, which fired at `t`; return whether it stays at or above threshold."""
-    return bool(_interpret(_fire_of, state, i, t))
+    return bool(_interpret(_fire_of, model, cells, numbers, i, t))
 
 
 def _enter_of(model: type) -> Callable[..., Any]:
     if model is LIF:
-        return lambda state, t: lif.lif_enter(state, t)
-    return lambda state, t: None
+        return lambda model, cells, numbers, t: lif.lif_enter(cells, numbers, t)
+    return lambda model, cells, numbers, t: None
 
 
 def _crossing_of(model: type) -> Callable[..., Any]:
     if model is LIF:
-        return lambda state, i, t: lif.lif_crossing(state, i, t)
+        return lambda model, cells, numbers, i, t: lif.lif_crossing(cells, numbers, i, t)
     if model is ALIF:
-        return lambda state, i, t: alif.alif_crossing(state, i, t)
-    return lambda state, i, t: izhikevich.izh_crossing(state, i, t)
+        return lambda model, cells, numbers, i, t: alif.alif_crossing(cells, numbers, i, t)
+    return lambda model, cells, numbers, i, t: izhikevich.izh_crossing(cells, numbers, i, t)
+
+
+def _quiet_of(model: type) -> Callable[..., Any]:
+    if model is LIF:
+        return lambda model, cells, numbers, first, stop: lif.lif_quiet(cells, numbers, first, stop)
+    return lambda model, cells, numbers, first, stop: False
 
 
 def _receive_of(model: type) -> Callable[..., Any]:
     if model is LIF:
-        return lambda state, i, weight, t: lif.lif_receive(state, i, weight, t)
+        return lambda model, cells, numbers, i, weight, t: lif.lif_receive(cells, numbers, i, weight, t)
     if model is ALIF:
-        return lambda state, i, weight, t: alif.alif_receive(state, i, weight, t)
-    return lambda state, i, weight, t: izhikevich.izh_receive(state, i, weight)
+        return lambda model, cells, numbers, i, weight, t: alif.alif_receive(cells, numbers, i, weight, t)
+    return lambda model, cells, numbers, i, weight, t: izhikevich.izh_receive(cells, numbers, i, weight)
 
 
 def _ready_of(model: type) -> Callable[..., Any]:
     if model is LIF:
-        return lambda state, i, t: lif.lif_ready(state, i, t)
+        return lambda model, cells, numbers, i, t: lif.lif_ready(cells, numbers, i, t)
     if model is ALIF:
-        return lambda state, i, t: alif.alif_ready(state, i, t)
-    return lambda state, i, t: izhikevich.izh_ready(state, i)
+        return lambda model, cells, numbers, i, t: alif.alif_ready(cells, numbers, i, t)
+    return lambda model, cells, numbers, i, t: izhikevich.izh_ready(cells, numbers, i)
 
 
 def _fire_of(model: type) -> Callable[..., Any]:
     if model is LIF:
-        return lambda state, i, t: lif.lif_fire(state, i, t)
+        return lambda model, cells, numbers, i, t: lif.lif_fire(cells, numbers, i, t)
     if model is ALIF:
-        return lambda state, i, t: alif.alif_fire(state, i, t)
-    return lambda state, i, t: izhikevich.izh_fire(state, i)
+        return lambda model, cells, numbers, i, t: alif.alif_fire(cells, numbers, i, t)
+    return lambda model, cells, numbers, i, t: izhikevich.izh_fire(cells, numbers, i)
 
 
-def _interpret(choose: Callable[[type], Callable[..., Any]], state: Any, *args: Any) -> Any:
-    return choose(type(state))(state, *args)
+def _interpret(choose: Callable[[type], Callable[..., Any]], model: Any, *args: Any) -> Any:
+    return choose(type(model))(model, *args)
 
 
-overload(enter)(lambda state, t: _enter_of(state.instance_class))
-overload(crossing)(lambda state, i, t: _crossing_of(state.instance_class))
-overload(receive)(lambda state, i, weight, t: _receive_of(state.instance_class))
-overload(ready)(lambda state, i, t: _ready_of(state.instance_class))
-overload(fire)(lambda state, i, t: _fire_of(state.instance_class))
+overload(enter)(lambda model, cells, numbers, t: _enter_of(model.instance_class))
+overload(crossing)(lambda model, cells, numbers, i, t: _crossing_of(model.instance_class))
+overload(quiet)(lambda model, cells, numbers, first, stop: _quiet_of(model.instance_class))
+overload(receive)(lambda model, cells, numbers, i, weight, t: _receive_of(model.instance_class))
+overload(ready)(lambda model, cells, numbers, i, t: _ready_of(model.instance_class))
+overload(fire)(lambda model, cells, numbers, i, t: _fire_of(model.instance_class))

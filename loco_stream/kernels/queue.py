@@ -1,69 +1,63 @@
-"""A priority queue of spikes under way: a binary heap in three parallel arrays, ordered by (time, group).
+"""A priority queue of spikes under way: a binary heap of rows (time, group, origin), ordered by (time, group).
 
-A group is the set of one neuron's connections that share a delay (see `connect`); groups are numbered
-neuron by neuron, so ties in time leave the queue in neuron order.
+A group is the set of one neuron's connections that share a delay (see `connect`); groups are numbered neuron by
+neuron, so ties in time leave the queue in neuron order. Time is the group's arrival and origin the neuron's
+spike, in ms; all three are float64, which holds group numbers up to 2^53.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from numba import njit
 
-__all__ = ["Queue", "pop", "push"]
+__all__ = ["pop", "push"]
 
-
-class Queue(NamedTuple):
-    """Heap storage; how many slots are in use is kept by the caller."""
-
-    time: Any  # (capacity,) float64, ms: arrival of the group
-    group: Any  # (capacity,) int64
-    origin: Any  # (capacity,) float64, ms: when the neuron fired
+TIME, GROUP, ORIGIN = 0, 1, 2
 
 
 @njit(cache=True)
-def push(queue: Queue, size: int, time: float, group: int, origin: float) -> int:
+def push(heap: Any, size: int, time: float, group: int, origin: float) -> int:
     """Add an entry to a heap of `size` entries, which must have room; return the new size."""
     child = size
     while child > 0:
         parent = (child - 1) >> 1
-        above = queue.time[parent]
-        if above < time or (above == time and queue.group[parent] <= group):
+        above = heap[parent, TIME]
+        if above < time or (above == time and heap[parent, GROUP] <= group):
             break
-        queue.time[child] = above
-        queue.group[child] = queue.group[parent]
-        queue.origin[child] = queue.origin[parent]
+        heap[child, TIME] = above
+        heap[child, GROUP] = heap[parent, GROUP]
+        heap[child, ORIGIN] = heap[parent, ORIGIN]
         child = parent
-    queue.time[child] = time
-    queue.group[child] = group
-    queue.origin[child] = origin
+    heap[child, TIME] = time
+    heap[child, GROUP] = group
+    heap[child, ORIGIN] = origin
     return size + 1
 
 
 @njit(cache=True)
-def pop(queue: Queue, size: int) -> int:
-    """Remove the first entry (read it before, at index 0) of a heap of `size` > 0 entries; return the new size."""
+def pop(heap: Any, size: int) -> int:
+    """Remove the first entry (read it before, in row 0) of a heap of `size` > 0 entries; return the new size."""
     last = size - 1
-    time = queue.time[last]
-    group = queue.group[last]
-    origin = queue.origin[last]
+    time = heap[last, TIME]
+    group = heap[last, GROUP]
     parent = 0
     child = 1
     while child < last:
         right = child + 1
         if right < last and (
-            queue.time[right] < queue.time[child]
-            or (queue.time[right] == queue.time[child] and queue.group[right] < queue.group[child])
+            heap[right, TIME] < heap[child, TIME]
+            or (heap[right, TIME] == heap[child, TIME] and heap[right, GROUP] < heap[child, GROUP])
         ):
             child = right
-        if time < queue.time[child] or (time == queue.time[child] and group <= queue.group[child]):
+        if time < heap[child, TIME] or (time == heap[child, TIME] and group <= heap[child, GROUP]):
             break
-        queue.time[parent] = queue.time[child]
-        queue.group[parent] = queue.group[child]
-        queue.origin[parent] = queue.origin[child]
+        heap[parent, TIME] = heap[child, TIME]
+        heap[parent, GROUP] = heap[child, GROUP]
+        heap[parent, ORIGIN] = heap[child, ORIGIN]
         parent = child
         child = 2 * parent + 1
-    queue.time[parent] = time
-    queue.group[parent] = group
-    queue.origin[parent] = origin
+    heap[parent, TIME] = time
+    heap[parent, GROUP] = group
+    heap[parent, ORIGIN] = heap[last, ORIGIN]
     return last

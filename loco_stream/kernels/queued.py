@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.kernels.alif import alif_state
+from loco_stream.kernels import alif, izhikevich, lif
+from loco_stream.kernels.alif import ALIF, alif_cells
 from loco_stream.kernels.connect import connect
 from loco_stream.kernels.events import DONE, FIRED, INPUT, QUEUED, WINDOW, heat, run_events, start_progress
-from loco_stream.kernels.izhikevich import izh_state, rest_potential
+from loco_stream.kernels.izhikevich import Izhikevich, izh_cells, rest_potential
 from loco_stream.kernels.layer import Layer
-from loco_stream.kernels.lif import lif_state
-from loco_stream.kernels.queue import Queue
+from loco_stream.kernels.lif import LIF, lif_cells
+from loco_stream.kernels.queue import GROUP, ORIGIN, TIME
 from loco_stream.kernels.replay import Start
 from loco_stream.kernels.simulate import first_bad_event
 
@@ -50,20 +51,21 @@ class QueuedLayer:
     def start(self, v: NDArray[np.float64]) -> None:
         """Begin at time 0 from the membranes `v`, with nothing under way."""
         layer = self.layer
-        room = _FIRST_ROOM * layer.n_post + 64
-        self.queue = Queue(np.zeros(room), np.zeros(room, np.int64), np.zeros(room))
-        self.progress = start_progress(layer.n_post, layer.refractory, room, room)
-        self.state: Any
-        if layer.neuron == "izhikevich":
-            self.state = izh_state(v, layer.drive, **layer.model)
-            return
+        self.progress = start_progress(layer.n_post, layer.refractory, _FIRST_ROOM * layer.n_post + 64)
         common = (v, layer.threshold, layer.drive, layer.tau, layer.refractory, layer.reset_zero)
-        if layer.neuron == "lif":
-            self.state = lif_state(*common)
+        self.model: Any
+        if layer.neuron == "izhikevich":
+            self.model = Izhikevich()
+            self.cells, self.numbers = izh_cells(v, layer.drive, **layer.model)
+        elif layer.neuron == "alif":
+            self.model = ALIF()
+            self.cells, self.numbers = alif_cells(*common, layer.model["tau_adapt"], layer.model["adapt"])
         else:
-            self.state = alif_state(*common, layer.model["tau_adapt"], layer.model["adapt"])
-        for i in np.flatnonzero(v >= layer.threshold):
-            heat(self.progress, i)
+            self.model = LIF()
+            self.cells, self.numbers = lif_cells(*common)
+        if layer.neuron != "izhikevich":
+            for i in np.flatnonzero(v >= layer.threshold):
+                heat(self.progress.count, self.progress.hot, self.progress.flags, i)
 
     def run(self, times: NDArray[np.float64], indices: NDArray[np.int64], duration: float) -> None:
         """Run `duration` ms on from the present state; `fired` then holds the spikes, sorted by time and neuron."""
@@ -72,8 +74,8 @@ class QueuedLayer:
         clock[WINDOW] = 0.0
         while (
             run_events(
-                self.state, self.links, self.layer.n_pre, self.queue, self.progress, times, indices, duration,
-                self.layer.fires_alone, self.lookahead,
+                self.model, self.cells, self.numbers, self.links, self.layer.n_pre, self.progress, times, indices,
+                duration, self.layer.fires_alone, self.lookahead,
             ) != DONE
         ):  # fmt: skip
             self._make_room()
@@ -85,32 +87,28 @@ class QueuedLayer:
 
     def _shift(self, duration: float) -> None:
         """Make `duration` the new time 0, for the next call."""
-        self.queue.time[:] -= duration
-        self.queue.origin[:] -= duration
-        self.progress.last_fire[:] -= duration
-        state = self.state
+        self.progress.heap[:, [TIME, ORIGIN]] -= duration
+        self.cells[:, 0] -= duration
         if self.layer.neuron == "lif":
-            state.ready_at[:] -= duration
-            state.clock[0] -= duration
+            self.numbers[lif.BASE] -= duration
         else:
-            state.since[:] -= duration
-            if self.layer.neuron == "alif":
-                state.ready_at[:] -= duration
+            self.cells[:, alif.SINCE] -= duration  # the same column as that of Izhikevich cells
 
     def start_of(self, neuron: int) -> Start:
         """Return the state of one neuron at time 0, before a run."""
-        state, layer = self.state, self.layer
+        layer, cell = self.layer, self.cells[neuron]
         if layer.neuron == "izhikevich":
-            return Start(float(state.v[neuron]), recovery=float(state.u[neuron]))
-        ready = float(state.ready_at[neuron])
+            return Start(float(cell[izhikevich.V]), recovery=float(cell[izhikevich.U]))
+        ready = float(cell[0]) + layer.refractory
+        level = float(layer.drive[neuron])
         if layer.neuron == "lif":
-            decay = np.exp((state.clock[0] - max(0.0, ready)) / layer.tau)
-            return Start(float(state.level[neuron] + state.scaled[neuron] * decay), ready_at=ready)
-        since, level = float(state.since[neuron]), float(state.level[neuron])
+            decay = np.exp((self.numbers[lif.BASE] - max(0.0, ready)) / layer.tau)
+            return Start(level + float(cell[lif.SCALED] * decay), ready_at=ready)
+        since = float(cell[alif.SINCE])
         passed = max(0.0, -max(since, ready))
         return Start(
-            v=level + (float(state.v[neuron]) - level) * np.exp(-passed / layer.tau),
-            adaptation=float(state.adaptation[neuron]) * np.exp(since / layer.model["tau_adapt"]),
+            v=level + (float(cell[alif.V]) - level) * np.exp(-passed / layer.tau),
+            adaptation=float(cell[alif.ADAPTATION]) * np.exp(since / layer.model["tau_adapt"]),
             ready_at=ready,
         )
 
@@ -128,16 +126,16 @@ class QueuedLayer:
     def under_way(self) -> tuple[NDArray[Any], ...]:
         """Return when the spikes in the queue were fired, by which row, and when each next arrives somewhere."""
         n = self.progress.count[QUEUED]
-        rows = np.searchsorted(self.links.row_group, self.queue.group[:n], "right") - 1
-        return self.queue.origin[:n].copy(), rows, self.queue.time[:n].copy()
+        heap = self.progress.heap[:n].copy()
+        rows = np.searchsorted(self.links.row_group, heap[:, GROUP], "right") - 1
+        return heap[:, ORIGIN], rows, heap[:, TIME]
 
     def _make_room(self) -> None:
         """Double the room for spikes fired and under way, keeping what is there."""
-        self.queue = Queue(*(np.concatenate((a, np.zeros_like(a))) for a in self.queue))
         grown = {
             name: np.concatenate((a, np.zeros_like(a)))
             for name, a in self.progress._asdict().items()
-            if name in ("batch", "times", "indices")
+            if name in ("heap", "batch", "times", "indices")
         }
         self.progress = self.progress._replace(**grown)
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.kernels.izhikevich import Izhikevich, izh_crossing, izh_fire, izh_ready
+from loco_stream.kernels.izhikevich import U, V, izh_cells, izh_crossing, izh_fire, izh_ready
 from loco_stream.kernels.layer import Layer
 
 __all__ = ["Start", "replay"]
@@ -78,11 +78,8 @@ def replay(
 def _replay_izhikevich(
     layer: Layer, drive: float, start: Start, arrivals: NDArray[Any], weights: NDArray[Any], samples: NDArray[Any]
 ) -> NDArray[np.float64]:
-    m = layer.model
-    state = Izhikevich(
-        v=np.array([start.v]), u=np.array([start.recovery]), since=np.zeros(1), step=np.full(1, 0.1),
-        drive=np.array([drive]), constants=np.array([m["a"], m["b"], m["c"], m["d"], m["peak"], m["tolerance"]]),
-    )  # fmt: skip
+    cells, numbers = izh_cells(np.array([start.v]), np.array([drive]), **layer.model)
+    cells[0, U] = start.recovery
     times, places = np.unique(arrivals, return_inverse=True)
     sums = np.bincount(places, weights=weights, minlength=len(times))
     steps = sorted(
@@ -91,12 +88,12 @@ def _replay_izhikevich(
     )
     trace: list[float] = []
     for t, kind, weight in steps:
-        while izh_crossing(state, 0, t) <= t:
-            izh_fire(state, 0)
+        while izh_crossing(cells, numbers, 0, t) <= t:
+            izh_fire(cells, numbers, 0)
         if kind == 1:
-            trace.append(float(state.v[0]))
+            trace.append(float(cells[0, V]))
             continue
-        state.v[0] += weight
-        if izh_ready(state, 0):
-            izh_fire(state, 0)
+        cells[0, V] += weight
+        if izh_ready(cells, numbers, 0):
+            izh_fire(cells, numbers, 0)
     return np.array(trace)
