@@ -161,7 +161,7 @@ def test_running_row_is_fresh_without_a_last_look():
 def test_work_of_rescoring_is_bounded():
     monitor, model = TaskMonitor(share=0.2), ForgetfulArrays()
     run(monitor, model, Tasks(4), [0, 1, 2, 3], 1500)
-    assert model.asked <= 6000 + 6000 / 4 + 8
+    assert model.asked <= 6000 + 6000 / 8 + 8
     monitor, model = TaskMonitor(holdout=0), Forgetful()
     run(monitor, model, Tasks(4), [0, 1], 1500)
     assert model.asked == 3000

@@ -94,7 +94,7 @@ class TaskMonitor:
         tasks: str = "auto",
         holdout: int = 200,
         share: float = 0.02,
-        rescore_every: int = 4,
+        rescore_every: int = 8,
         max_segments: int = 16,
         min_segment: int = 200,
         task: str = "classification",
@@ -174,7 +174,7 @@ class TaskMonitor:
             )
             if not hit:
                 self._view.add_update_energy(self._timeline.running.update_energy)
-        if y is not None and values is not None:
+        if y is not None and values is not None and self._timeline.wants_signature(index):
             self._recognise(values, y, index, alarms)
         return alarms
 

@@ -20,6 +20,7 @@ __all__ = ["Timeline"]
 
 _END = 200  # scored samples that give the accuracy at the end of a segment
 _BLOCK = 50  # samples that wait, without being stored, before a signature takes them in: twice at most
+_THIN = 2000  # scored samples after which a signature takes in only a part: it is much of the monitor's cost
 _MEMORY = 1024  # hits kept, so that the samples between a change and its alarm can be told apart
 
 
@@ -134,6 +135,10 @@ class Timeline:
             del self.names[self.running.task]
         self.running.came_back(task, left[-1] if left else math.nan)
 
+    def wants_signature(self, index: int) -> bool:
+        """Return whether `recognise` should see this sample: a long segment is known well enough from one in four."""
+        return self.recall is not None or self.running.n <= _THIN or index % 4 == 0
+
     def recognise(self, values: NDArray[np.float64], label: Any, index: int, scale: Scale) -> str | None:
         """Learn what the running segment looks like; return the task's name once it turns out to be known."""
         self._sign(values, label, index, scale)
@@ -148,7 +153,7 @@ class Timeline:
         return self.names[task]
 
     def _sign(self, values: NDArray[np.float64], label: Any, index: int, scale: Scale) -> None:
-        """Learn what the running segment looks like, 50 to 100 samples late: by then an alarm would have come."""
+        """Learn what the running segment looks like, 50 samples or more late: by then an alarm would have come."""
         if self.running.signature is None:
             self.running.signature = Signature(len(values))
         if not self.pending or self.pending[-1][1].n >= _BLOCK:
