@@ -81,16 +81,14 @@ class ModelConfig:
     tau_trace: float | None = None
     gain: float | None = None
     window: float = 20.0
-    leaks: tuple[float, ...] = (0.0, 1e-4, 1e-3, 1e-2)
+    leaks: tuple[float, ...] = (0.0, 1e-4, 1e-2)
     retention: float = 0.7
     seed: int | None = None
 
     def __post_init__(self) -> None:
         sizes = self.hidden_sizes
         if not isinstance(sizes, tuple) or not 1 <= len(sizes) <= 64 or not all(_whole(n, 1, 65536) for n in sizes):
-            raise ConfigError(
-                f"hidden_sizes is {sizes!r}; allowed is a tuple of 1 to 64 whole numbers from 1 to 65536, such as (256,)"
-            )
+            raise ConfigError(f"hidden_sizes is {sizes!r}; allowed is a tuple of 1 to 64 whole numbers from 1 to 65536")
         _choice("rule", self.rule, ("loco", "np", "frozen"))
         _choice("credit", self.credit, ("learned", "perturbation"))
         _choice("readout", self.readout, ("recursive", "delta"))

@@ -16,11 +16,10 @@ import math
 import numpy as np
 from numba import njit
 
-__all__ = ["CLIP", "N_SLOTS", "STAT_ROWS", "encode_fields", "encode_lines", "scale", "update_statistics"]
+from loco_stream.state import BEYOND, COUNT, HIGHEST, LOWEST, MEAN, N_SLOTS, SQUARES, STAT_ROWS
 
-# Rows of the statistics array (float64, one column a feature).
-COUNT, MEAN, SQUARES, LOWEST, HIGHEST, BEYOND = range(6)
-STAT_ROWS = 6
+__all__ = ["CLIP", "encode_fields", "encode_lines", "scale", "update_statistics"]
+
 
 CLIP = np.float32(3.0)  # in running standard deviations
 LARGEST = 1e30  # whose square still is far from overflow
@@ -28,14 +27,13 @@ SETTLE = 300.0  # values after which mean and variance stand
 REOPEN = 0.5  # fading share of clipped values at which they move again
 FADE = 0.02  # of that share
 
-N_SLOTS = 10  # spike times a window; ties make delivery cheap
 FIELD_RANGE = 2.5  # centres lie evenly on [-2.5, 2.5] standard deviations
 FIELD_WIDTH = 0.75  # standard deviation of a field in units of their spacing
 FIELD_THRESHOLD = 0.1  # activations below send no spike
 
 
 @njit(cache=True)
-def scale(x, n_features, statistics, scaled):  # type: ignore[no-untyped-def]
+def scale(x, n_features, statistics, scaled):
     """Write the standardised, clipped row into `scaled`; a masked or constant feature becomes 0."""
     for f in range(n_features):
         value = np.float64(x[f])
@@ -48,7 +46,7 @@ def scale(x, n_features, statistics, scaled):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def update_statistics(x, n_features, statistics, scaled):  # type: ignore[no-untyped-def]
+def update_statistics(x, n_features, statistics, scaled):
     """Take a row into the statistics of features that have not settled; return how many values were masked.
 
     Mean and variance follow Welford (1962). `scaled` is the same row as `scale` wrote it.
@@ -79,7 +77,7 @@ def update_statistics(x, n_features, statistics, scaled):  # type: ignore[no-unt
 
 
 @njit(cache=True)
-def _reopen(statistics, f, value):  # type: ignore[no-untyped-def]
+def _reopen(statistics, f, value):
     """Start the statistics of a feature anew at `value`."""
     for row in range(STAT_ROWS):
         statistics[row, f] = 0.0
@@ -90,7 +88,7 @@ def _reopen(statistics, f, value):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _sort_slots(line_of, slot_of, n, window, times, lines):  # type: ignore[no-untyped-def]
+def _sort_slots(line_of, slot_of, n, window, times, lines):
     """Order spikes by slot, then line, and turn slots into times in ms; return their number."""
     n_out = 0
     for s in range(N_SLOTS):
@@ -104,7 +102,7 @@ def _sort_slots(line_of, slot_of, n, window, times, lines):  # type: ignore[no-u
 
 
 @njit(cache=True)
-def encode_fields(x, scaled, n_features, n_fields, window, line_of, slot_of, times, lines):  # type: ignore[no-untyped-def]
+def encode_fields(x, scaled, n_features, n_fields, window, line_of, slot_of, times, lines):
     """Encode each feature by `n_fields` Gaussian receptive fields; return the number of spikes.
 
     A strong activation spikes early, at window * (1 - a'), with a' the activation rescaled from
@@ -117,8 +115,8 @@ def encode_fields(x, scaled, n_features, n_fields, window, line_of, slot_of, tim
         if not abs(np.float64(x[f])) <= LARGEST:
             continue
         place = (min(max(np.float64(scaled[f]), -FIELD_RANGE), FIELD_RANGE) + FIELD_RANGE) / spacing
-        first = max(0, int(math.ceil(place - reach)))
-        last = min(n_fields - 1, int(math.floor(place + reach)))
+        first = max(0, math.ceil(place - reach))
+        last = min(n_fields - 1, math.floor(place + reach))
         for m in range(first, last + 1):
             distance = (place - m) / FIELD_WIDTH
             activation = math.exp(-0.5 * distance * distance)
@@ -131,7 +129,7 @@ def encode_fields(x, scaled, n_features, n_fields, window, line_of, slot_of, tim
 
 
 @njit(cache=True)
-def encode_lines(x, statistics, n_features, threshold, window, line_of, slot_of, times, lines):  # type: ignore[no-untyped-def]
+def encode_lines(x, statistics, n_features, threshold, window, line_of, slot_of, times, lines):
     """Encode each feature by one line: intensity is the value within the running range; return the spikes."""
     n = 0
     for f in range(n_features):

@@ -119,19 +119,35 @@ class Source(Protocol):
     guarantee: str
 
     @property
-    def schema(self) -> Schema | None: ...
+    def schema(self) -> Schema | None:
+        """What is known of the rows; may become known only as they come."""
+
     @property
-    def position(self) -> dict[str, Any]: ...
-    def __iter__(self) -> Iterator[Event | Sequence[Event]]: ...
-    def seek(self, position: Mapping[str, Any]) -> None: ...
-    def ack(self, position: Mapping[str, Any]) -> None: ...
-    def reply(self, event: Event, values: NDArray[np.float32], classes: Sequence[Any]) -> None: ...
-    def close(self) -> None: ...
+    def position(self) -> dict[str, Any]:
+        """How far the stream was handed out."""
+
+    def __iter__(self) -> Iterator[Event | Sequence[Event]]:
+        """Yield events, or lists of events of one commit; an empty list is a tick."""
+
+    def seek(self, position: Mapping[str, Any]) -> None:
+        """Go on behind `position`."""
+
+    def ack(self, position: Mapping[str, Any]) -> None:
+        """Take note that everything up to `position` is learned and durable."""
+
+    def reply(self, event: Event, values: NDArray[np.float32], classes: Sequence[Any]) -> None:
+        """Send an answer back where the transport can."""
+
+    def close(self) -> None:
+        """Free what the source holds."""
 
 
 @runtime_checkable
 class Sink(Protocol):
     """Where results go: called once a scored row, and once at the end with the report."""
 
-    def write(self, prediction: Prediction) -> None: ...
-    def close(self, report: Mapping[str, Any]) -> None: ...
+    def write(self, prediction: Prediction) -> None:
+        """Take one scored row."""
+
+    def close(self, report: Mapping[str, Any]) -> None:
+        """Take the report and end."""

@@ -38,7 +38,7 @@ SHARPNESS_RANGE = (1.0, 40.0)
 
 
 @njit(cache=True)
-def any_dormant(classes, n_classes, n_seen):  # type: ignore[no-untyped-def]
+def any_dormant(classes, n_classes, n_seen):
     """Return whether a known class has been absent for longer than chance explains."""
     for c in range(n_classes):
         count = classes[CLASS_COUNT, c]
@@ -50,7 +50,7 @@ def any_dormant(classes, n_classes, n_seen):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def novelty(shares, members, moments):  # type: ignore[no-untyped-def]
+def novelty(shares, members, moments):
     """Return how new an input is to the fast members, in standard deviations, 0 to 6."""
     total, n = 0.0, 0
     for m in range(members.shape[1]):
@@ -62,7 +62,7 @@ def novelty(shares, members, moments):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def learn_novelty(shares, moments, n_seen):  # type: ignore[no-untyped-def]
+def learn_novelty(shares, moments, n_seen):
     """Take the shares x'Px / (p0 x'x) of a learned sample into their fading mean and variance."""
     rate = max(NOVELTY_FADE, 1.0 / (n_seen + 1.0))
     for m in range(moments.shape[1]):
@@ -72,7 +72,7 @@ def learn_novelty(shares, moments, n_seen):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def blend(scores, slow, n_classes, classes, n_seen, newness, retention):  # type: ignore[no-untyped-def]
+def blend(scores, slow, n_classes, classes, n_seen, newness, retention):
     """Blend the stacked scores with the slow member's, shifted by the classes' recent odds, in place."""
     openness = 1.0 - (1.0 - retention) * math.exp(-retention * NOVELTY_WEIGHT * newness)
     floor = PRIOR_FLOOR * math.exp(FLOOR_GROWTH * newness)
@@ -82,7 +82,7 @@ def blend(scores, slow, n_classes, classes, n_seen, newness, retention):  # type
 
 
 @njit(cache=True)
-def to_proba(scores, sharpness, n_classes, proba):  # type: ignore[no-untyped-def]
+def to_proba(scores, sharpness, n_classes, proba):
     """Write the softmax of sharpness * scores."""
     top = scores[0]
     for c in range(1, n_classes):
@@ -96,7 +96,7 @@ def to_proba(scores, sharpness, n_classes, proba):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True)
-def learn_sharpness(scores, n_classes, label, sharpness):  # type: ignore[no-untyped-def]
+def learn_sharpness(scores, n_classes, label, sharpness):
     """Return the factor from scores to log-odds after one gradient step on the log-loss."""
     top, total, mean, square = -math.inf, 0.0, 0.0, 0.0
     for c in range(n_classes):
@@ -115,7 +115,7 @@ def learn_sharpness(scores, n_classes, label, sharpness):  # type: ignore[no-unt
 
 
 @njit(cache=True)
-def learn_classes(classes, n_classes, label, n_seen):  # type: ignore[no-untyped-def]
+def learn_classes(classes, n_classes, label, n_seen):
     """Count a label: lifelong, last time seen, fading share."""
     classes[CLASS_COUNT, label] += 1.0
     classes[LAST_SEEN, label] = n_seen

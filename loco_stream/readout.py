@@ -21,7 +21,7 @@ STACK_LEAK = 1e-4
 
 
 @njit(cache=True)
-def outputs(weights, n_inputs, n_columns, inputs, first, out):  # type: ignore[no-untyped-def]
+def outputs(weights, n_inputs, n_columns, inputs, first, out):
     """Write the members' outputs for the vector `inputs[first : first + n_inputs]`; zeros cost nothing."""
     for c in range(n_columns):
         out[c] = np.float32(0.0)
@@ -34,7 +34,7 @@ def outputs(weights, n_inputs, n_columns, inputs, first, out):  # type: ignore[n
 
 
 @njit(cache=True)
-def gain(projector, n_inputs, inputs, first, k):  # type: ignore[no-untyped-def]
+def gain(projector, n_inputs, inputs, first, k):
     """Write k = P x and return (x' P x, x' x); rows of zero inputs are skipped, the others added four at a time."""
     for i in range(n_inputs):
         k[i] = np.float32(0.0)
@@ -64,7 +64,7 @@ def gain(projector, n_inputs, inputs, first, k):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _add_four(projector, a, b, c, d, inputs, first, n_inputs, k):  # type: ignore[no-untyped-def]
+def _add_four(projector, a, b, c, d, inputs, first, n_inputs, k):
     """Add four weighted rows in one pass over k."""
     wa, wb, wc, wd = inputs[first + a], inputs[first + b], inputs[first + c], inputs[first + d]
     ra, rb, rc, rd = projector[a], projector[b], projector[c], projector[d]
@@ -73,7 +73,7 @@ def _add_four(projector, a, b, c, d, inputs, first, n_inputs, k):  # type: ignor
 
 
 @njit(cache=True)
-def recursive_update(projector, weights, column, n_inputs, k, q, leak, prior, out, target, open_, n_classes):  # type: ignore[no-untyped-def]
+def recursive_update(projector, weights, column, n_inputs, k, q, leak, prior, out, target, open_, n_classes):
     """One recursive least-squares step of the member whose columns start at `column`.
 
     `out` holds its outputs before the step; classes with `open_[c]` 0 keep their weights.
@@ -97,7 +97,7 @@ def recursive_update(projector, weights, column, n_inputs, k, q, leak, prior, ou
 
 
 @njit(cache=True)
-def delta_update(weights, n_inputs, inputs, first, error, n_classes, rate):  # type: ignore[no-untyped-def]
+def delta_update(weights, n_inputs, inputs, first, error, n_classes, rate):
     """Normalised delta rule: weights -= rate * inputs error' / (1 + |inputs|^2)."""
     square = 1.0
     for j in range(n_inputs):
@@ -112,12 +112,12 @@ def delta_update(weights, n_inputs, inputs, first, error, n_classes, rate):  # t
 
 
 @njit(cache=True)
-def _member(outs, n_trace, linear_outs, m, capacity, c):  # type: ignore[no-untyped-def]
+def _member(outs, n_trace, linear_outs, m, capacity, c):
     return np.float64(outs[m * capacity + c] if m < n_trace else linear_outs[(m - n_trace) * capacity + c])
 
 
 @njit(cache=True)
-def stack_update(outs, linear_outs, n_trace, n_linear, capacity, target, n_classes, stack, projector, k, prior):  # type: ignore[no-untyped-def]
+def stack_update(outs, linear_outs, n_trace, n_linear, capacity, target, n_classes, stack, projector, k, prior):
     """Recursive least squares of the target on the members' outputs; each class is one observation."""
     n = n_trace + n_linear
     for c in range(n_classes):
@@ -145,7 +145,7 @@ def stack_update(outs, linear_outs, n_trace, n_linear, capacity, target, n_class
 
 
 @njit(cache=True)
-def stacked(outs, linear_outs, n_trace, n_linear, capacity, n_classes, stack, scores):  # type: ignore[no-untyped-def]
+def stacked(outs, linear_outs, n_trace, n_linear, capacity, n_classes, stack, scores):
     """Write the stacked score of each class."""
     for c in range(n_classes):
         total = 0.0

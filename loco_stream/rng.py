@@ -19,7 +19,7 @@ _HALF = np.uint64(32)
 
 
 @njit(cache=True)
-def philox2x32(key, counter):  # type: ignore[no-untyped-def]
+def philox2x32(key, counter):
     """Return 64 random bits for a 32-bit `key` and a 64-bit `counter`.
 
     Philox-2x32 with ten rounds (Salmon et al., SC 2011). All products are of two 32-bit
@@ -37,7 +37,7 @@ def philox2x32(key, counter):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _fill(key, start, words):  # type: ignore[no-untyped-def]
+def _fill(key, start, words):
     for i in range(words.shape[0]):
         words[i] = philox2x32(key, start + i)
 

@@ -18,9 +18,13 @@ from numpy.typing import NDArray
 
 from loco_stream import rng
 from loco_stream.config import ModelConfig, Settings
-from loco_stream.encode import HIGHEST, LOWEST, N_SLOTS, STAT_ROWS
 
 __all__ = ["Scratch", "State", "allocate", "allocate_scratch", "flatten", "grow", "unflatten"]
+
+# Rows of `State.statistics` and `State.target`, float64, one column a feature.
+COUNT, MEAN, SQUARES, LOWEST, HIGHEST, BEYOND = range(6)
+STAT_ROWS = 6
+N_SLOTS = 10  # spike times a window; ties make delivery cheap
 
 # `State.counts`, int64.
 N_SEEN, N_FEATURES, N_CLASSES, N_CLUSTERS, SKIPPED, MASKED, ROUND = range(7)
@@ -162,9 +166,7 @@ class Scratch(NamedTuple):
     answers: Answers
 
 
-def allocate(
-    config: ModelConfig, settings: Settings, n_features: int, n_classes: int, *, draw: bool = True
-) -> State:
+def allocate(config: ModelConfig, settings: Settings, n_features: int, n_classes: int, *, draw: bool = True) -> State:
     """Make the state of a fresh model with room for `n_features` features and `n_classes` outputs.
 
     Without `draw` the weights stay zero: the caller has them already.
@@ -172,8 +174,8 @@ def allocate(
     sizes = (n_features * settings.n_fields, *config.hidden_sizes)
     hidden, members = settings.n_hidden, settings.n_trace + settings.n_linear
     statistics, target = np.zeros((STAT_ROWS, n_features)), np.zeros((STAT_ROWS, 1))
-    for rows in (statistics, target):
-        rows[LOWEST], rows[HIGHEST] = np.inf, -np.inf
+    for moments in (statistics, target):
+        moments[LOWEST], moments[HIGHEST] = np.inf, -np.inf
     neurons = np.zeros((3, hidden), np.float32)
     neurons[THRESHOLD] = 1.0
     neurons[NORM_LIMIT] = NORM_CAP * config.start_gain
@@ -259,9 +261,15 @@ def unflatten(arrays: Mapping[str, NDArray[Any]]) -> State:
     def group(kind: type[Any], prefix: str) -> Any:
         return kind(**{name: np.ascontiguousarray(arrays[f"{prefix}.{name}"]) for name in kind._fields})
 
-    groups = {"net": group(Net, "net"), "clusters": group(Clusters, "clusters"), "bank": group(Bank, "bank")}
-    plain = {name: np.ascontiguousarray(arrays[name]) for name in State._fields if name not in groups}
-    return State(**plain, **groups)
+    values: dict[str, Any] = {
+        "net": group(Net, "net"),
+        "clusters": group(Clusters, "clusters"),
+        "bank": group(Bank, "bank"),
+    }
+    for name in State._fields:
+        if name not in values:
+            values[name] = np.ascontiguousarray(arrays[name])
+    return State(**values)
 
 
 def allocate_scratch(settings: Settings, state: State) -> Scratch:

@@ -9,7 +9,7 @@ __all__ = ["credit_learned", "credit_perturbation", "learn_feedback"]
 
 
 @njit(cache=True)
-def credit_perturbation(loss_change, noise, size, n_neurons, credit):  # type: ignore[no-untyped-def]
+def credit_perturbation(loss_change, noise, size, n_neurons, credit):
     """Write the one-sample estimate of dLoss/d(membrane): loss change times noise over its variance."""
     factor = np.float32(loss_change / (size * size))
     for i in range(n_neurons):
@@ -17,7 +17,7 @@ def credit_perturbation(loss_change, noise, size, n_neurons, credit):  # type: i
 
 
 @njit(cache=True)
-def learn_feedback(change, n_classes, sign, noise, sensitivity, size, n_neurons, feedback_rate, feedback):  # type: ignore[no-untyped-def]
+def learn_feedback(change, n_classes, sign, noise, sensitivity, size, n_neurons, feedback_rate, feedback):
     """Regress the change of the outputs on the noise, one normalised least-mean-squares step.
 
     The feedback times the sensitivity h estimates d(output)/d(membrane). What the estimate already
@@ -43,7 +43,7 @@ def learn_feedback(change, n_classes, sign, noise, sensitivity, size, n_neurons,
 
 
 @njit(cache=True)
-def credit_learned(error, n_classes, sensitivity, feedback, n_neurons, credit):  # type: ignore[no-untyped-def]
+def credit_learned(error, n_classes, sensitivity, feedback, n_neurons, credit):
     """Write sensitivity * (feedback . error): one broadcast vector reaches every neuron at once."""
     for i in range(n_neurons):
         total = np.float32(0.0)

@@ -16,9 +16,7 @@ __all__ = ["change_layer"]
 
 
 @njit(cache=True)
-def change_layer(
-    net, layer, column, trace, fired, clusters, cluster, n_rows, rank, room, learning_rate, homeostasis
-):  # type: ignore[no-untyped-def]
+def change_layer(net, layer, column, trace, fired, clusters, cluster, n_rows, rank, room, learning_rate, homeostasis):
     """Project a layer's input trace, change its weights by the credit, learn its directions and thresholds.
 
     `trace` (n_pre,) and `fired` (n_post,) are the traces before and behind the layer; `column` is

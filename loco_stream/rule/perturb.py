@@ -19,7 +19,7 @@ _WORD_BITS = 64
 
 
 @njit(cache=True)
-def _parity(word):  # type: ignore[no-untyped-def]
+def _parity(word):
     """Return the parity of the set bits of an int64 below 2^32."""
     word ^= word >> 16
     word ^= word >> 8
@@ -30,7 +30,7 @@ def _parity(word):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def draw_noise(key, round_, n_neurons, cluster_size, size, noise):  # type: ignore[no-untyped-def]
+def draw_noise(key, round_, n_neurons, cluster_size, size, noise):
     """Write +-`size` into `noise[:n_neurons]`, the perturbation number `round_` of the stream `key`.
 
     The position in the round walks the Hadamard rows as (odd * position + start) mod cluster_size,

@@ -21,7 +21,7 @@ REFRESH = 50  # samples between two inversions of the Gram matrix
 
 
 @njit(cache=True)
-def choose_cluster(trace, n_pre, column, directions, rank, n_used, n_clusters):  # type: ignore[no-untyped-def]
+def choose_cluster(trace, n_pre, column, directions, rank, n_used, n_clusters):
     """Return the cluster of an input trace, `n_used` if it founds a new one, -1 for a silent input."""
     norm = 0.0
     for j in range(n_pre):
@@ -42,7 +42,7 @@ def choose_cluster(trace, n_pre, column, directions, rank, n_used, n_clusters): 
 
 
 @njit(cache=True)
-def learn_directions(trace, n_pre, column, directions, rank, cluster, rate, rest):  # type: ignore[no-untyped-def]
+def learn_directions(trace, n_pre, column, directions, rank, cluster, rate, rest):
     """Move the cluster's rows at this layer: the mean towards the trace, the others towards what it leaves over.
 
     Row r > 0 follows sign(row . rest) * rest, the direction of largest mean absolute deviation.
@@ -70,7 +70,7 @@ def learn_directions(trace, n_pre, column, directions, rank, cluster, rate, rest
 
 
 @njit(cache=True)
-def refresh(n_pre, column, directions, n_rows, ridge, inverse):  # type: ignore[no-untyped-def]
+def refresh(n_pre, column, directions, n_rows, ridge, inverse):
     """Write the inverse of C'C + ridge * (mean squared norm) * I into `inverse[:n_rows, :n_rows]` (Gauss-Jordan)."""
     trace = 0.0
     for a in range(n_rows):
@@ -98,7 +98,7 @@ def refresh(n_pre, column, directions, n_rows, ridge, inverse):  # type: ignore[
 
 
 @njit(cache=True)
-def project(trace, n_pre, column, directions, rank, n_rows, inverse, cluster, coefficients, out):  # type: ignore[no-untyped-def]
+def project(trace, n_pre, column, directions, rank, n_rows, inverse, cluster, coefficients, out):
     """Take the trace's part in the other clusters' rows away from `out[:n_pre]`, a copy of the trace.
 
     The regression on the others only is had from the inverse over all rows: with b the block of

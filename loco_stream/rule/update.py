@@ -13,7 +13,7 @@ TARGET_RATE = 0.3  # share of samples in which a neuron should fire
 
 
 @njit(cache=True)
-def update_weights(weights, offset, n_pre, n_post, trace, credit, rate, limit, factor, squares):  # type: ignore[no-untyped-def]
+def update_weights(weights, offset, n_pre, n_post, trace, credit, rate, limit, factor, squares):
     """Subtract rate * trace credit' from a layer's weights.
 
     `factor` (n_post,) shrinks neurons whose norm met `limit` at the last update: applied here,
@@ -36,7 +36,7 @@ def update_weights(weights, offset, n_pre, n_post, trace, credit, rate, limit, f
 
 
 @njit(cache=True)
-def adapt_thresholds(fired, n_neurons, rate, threshold):  # type: ignore[no-untyped-def]
+def adapt_thresholds(fired, n_neurons, rate, threshold):
     """Raise the threshold of neurons that fire too often and lower it of those too rarely (homeostasis)."""
     up, down = np.float32(rate * (1.0 - TARGET_RATE)), np.float32(-rate * TARGET_RATE)
     for i in range(n_neurons):

@@ -1,0 +1,5 @@
+"""One sample: the only place that joins the stages; see `sample` for their order."""
+
+from loco_stream.step.sample import run
+
+__all__ = ["run"]

@@ -1,0 +1,162 @@
+"""The way from a row of numbers to what the readout's members say of it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from loco_stream import readout
+from loco_stream.encode import encode_fields, encode_lines, scale
+from loco_stream.kernels.simulate import lif_layer
+from loco_stream.state import (
+    CLEAN_FOR,
+    GAINS_FOR,
+    MEMBRANE,
+    N_FEATURES,
+    N_IN,
+    N_SEEN,
+    PEAK,
+    THRESHOLD,
+)
+
+__all__ = ["clean_pass", "combine", "ensure_gains", "run_layers", "span", "stage", "trace_spikes"]
+
+# Stages are only ever called from compiled code: without wrappers for Python they compile in half the time.
+stage = njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+@stage
+def trace_spikes(times, indices, n, window, tau, traces):
+    """Add exp(-(window - t) / tau) for each spike; equal times share one exponential."""
+    last, weight = np.float32(-1.0), np.float32(0.0)
+    for k in range(n):
+        if times[k] != last:
+            last = times[k]
+            weight = np.float32(math.exp((np.float64(last) - window) / tau))
+        traces[indices[k]] += weight
+
+
+@stage
+def run_layers(net, thresholds, spikes, n_in, neurons, window, tau, tau_trace, traces, counts):
+    """Run the hidden layers on the encoded spikes; write all hidden neurons' traces and the layers' spike counts."""
+    times, indices, n = spikes.in_times, spikes.in_lines, n_in
+    membrane, peak = neurons[MEMBRANE], neurons[PEAK]
+    for layer in range(net.layout.shape[1]):
+        n_post, offset, start = net.layout[1, layer], net.layout[2, layer], net.layout[3, layer]
+        stop = start + n_post
+        out_times, out_indices = spikes.times[layer & 1], spikes.indices[layer & 1]
+        n = lif_layer(
+            times, indices, n, net.weights, offset, n_post, tau, thresholds[start:stop], False,
+            membrane[start:stop], peak[start:stop], out_times, out_indices,
+        )  # fmt: skip
+        times, indices = out_times, out_indices
+        for i in range(start, stop):
+            traces[i] = np.float32(0.0)
+        trace_spikes(times, indices, n, window, tau_trace, traces[start:stop])
+        counts[layer] = n
+
+
+@stage
+def _is_cached(x, row, n, cached_for, n_seen):
+    """Return whether scratch holds the pass of this very row under these very weights."""
+    if cached_for != n_seen:
+        return False
+    for f in range(n):
+        a, b = x[f], row[f]
+        if not (a == b or (a != a and b != b)):
+            return False
+    return True
+
+
+@stage
+def _encode(settings, statistics, spikes, x, n_features, row, scaled):
+    """Scale and encode a row, remembering it; return the number of input spikes."""
+    for f in range(n_features):
+        row[f] = x[f]
+    scale(x, n_features, statistics, scaled)
+    if settings.n_fields > 1:
+        return encode_fields(
+            x, scaled, n_features, settings.n_fields, settings.window,
+            spikes.line_of, spikes.slot_of, spikes.in_times, spikes.in_lines,
+        )  # fmt: skip
+    return encode_lines(
+        x, statistics, n_features, settings.line_threshold, settings.window,
+        spikes.line_of, spikes.slot_of, spikes.in_times, spikes.in_lines,
+    )  # fmt: skip
+
+
+@stage
+def span(all_layers, n_hidden, n_last, n_features):
+    """Return where the readout's inputs start in the feature vector, and their number."""
+    if all_layers:
+        return 0, n_hidden + 1 + n_features
+    return n_hidden - n_last, n_last + 1
+
+
+@stage
+def _speak(bank, features, first, n_inputs, hidden, n_features, answers):
+    """Write the outputs of every member."""
+    readout.outputs(bank.traces, n_inputs, bank.traces.shape[1], features, first, answers.outputs)
+    columns = bank.linear.shape[1]
+    if columns > 0:
+        readout.outputs(bank.linear, n_features + 1, columns, features, hidden, answers.linear_outputs)
+
+
+@stage
+def clean_pass(settings, state, scratch, x):
+    """Encode `x`, run the net and the readout's members, unless scratch holds just that already."""
+    n_features, n_seen = state.counts[N_FEATURES], state.counts[N_SEEN]
+    flags, z, hidden = scratch.flags, scratch.features, settings.n_hidden
+    if _is_cached(x, scratch.row, n_features, flags[CLEAN_FOR], n_seen):
+        return
+    flags[GAINS_FOR] = -1
+    flags[N_IN] = _encode(settings, state.statistics, scratch.spikes, x, n_features, scratch.row, scratch.scaled)
+    run_layers(
+        state.net, state.net.neurons[THRESHOLD], scratch.spikes, flags[N_IN], scratch.room.neurons,
+        settings.window, settings.tau, settings.tau_trace, z, scratch.spikes.counts,
+    )  # fmt: skip
+    z[hidden] = np.float32(1.0)
+    for f in range(n_features):
+        z[hidden + 1 + f] = scratch.scaled[f]
+    first, n_inputs = span(settings.all_layers, hidden, settings.n_last, n_features)
+    _speak(state.bank, z, first, n_inputs, hidden, n_features, scratch.answers)
+    flags[CLEAN_FOR] = n_seen
+
+
+@stage
+def _gains(bank, features, first, n_inputs, hidden, n_features, answers):
+    """Write every recursive member's gain and what it says of the input's novelty."""
+    shares, n_trace = answers.shares, bank.projectors.shape[0]
+    for m in range(n_trace):
+        q, square = readout.gain(bank.projectors[m], n_inputs, features, first, answers.gains[m])
+        shares[0, m] = q
+        shares[1, m] = q / (bank.members[1, m] * square)
+    for m in range(bank.linear_projectors.shape[0]):
+        q, _ = readout.gain(bank.linear_projectors[m], n_features + 1, features, hidden, answers.linear_gains[m])
+        shares[0, n_trace + m] = q
+
+
+@stage
+def ensure_gains(settings, state, scratch):
+    """Make sure that the gains for the sample in scratch are there."""
+    n_features, n_seen = state.counts[N_FEATURES], state.counts[N_SEEN]
+    if settings.recursive and scratch.flags[GAINS_FOR] != n_seen:
+        hidden = settings.n_hidden
+        first, n_inputs = span(settings.all_layers, hidden, settings.n_last, n_features)
+        _gains(state.bank, scratch.features, first, n_inputs, hidden, n_features, scratch.answers)
+        scratch.flags[GAINS_FOR] = n_seen
+
+
+@stage
+def combine(bank, answers, recursive, n_classes, capacity, scores):
+    """Write the combined output of each class, before gate and calibration."""
+    if recursive:
+        readout.stacked(
+            answers.outputs, answers.linear_outputs, bank.projectors.shape[0], bank.linear_projectors.shape[0],
+            capacity, n_classes, bank.stack, scores,
+        )  # fmt: skip
+        return
+    for c in range(n_classes):
+        scores[c] = np.float64(answers.outputs[c])

@@ -1,0 +1,245 @@
+"""One sample: the only place that joins the stages, in one written order.
+
+Predict: scale and encode -> clean pass -> member outputs -> stack -> gate.
+Learn: the same (or what predict left for this very sample), then perturbed passes -> credit ->
+projection and weight change of every layer -> readout -> stack -> statistics.
+Everything learned is in `State`; `Scratch` is room. Stages are handed only the groups of arrays
+they use, which also keeps compilation short.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from loco_stream import gate, readout
+from loco_stream.encode import update_statistics
+from loco_stream.state import (
+    CHANGE,
+    COUNT,
+    CREDIT,
+    ERROR,
+    HIGHEST,
+    LAST_SEEN,
+    LINEAR_LEAKS,
+    LINEAR_PRIORS,
+    LOWEST,
+    MASKED,
+    MEAN,
+    N_CLASSES,
+    N_FEATURES,
+    N_IN,
+    N_SEEN,
+    PROBA,
+    SCORES,
+    SHARPNESS,
+    SKIPPED,
+    SQUARES,
+    STACK_PRIOR,
+    TARGET,
+)
+from loco_stream.step.forward import clean_pass, combine, ensure_gains, span, stage
+from loco_stream.step.hidden import assign_credit, change_hidden, loss_and_error
+
+__all__ = ["run"]
+
+TARGET_CLIP = 8.0  # standardised targets beyond are clipped
+RANGE_MARGIN = 0.25  # of the target's range: how far beyond it a prediction may go
+
+
+@stage
+def _value(target, score):
+    """Return a regression output in the target's units, bounded by its range and a margin."""
+    if target[COUNT, 0] == 0.0:
+        return 0.0
+    spread = math.sqrt(target[SQUARES, 0] / target[COUNT, 0])
+    margin = RANGE_MARGIN * (target[HIGHEST, 0] - target[LOWEST, 0])
+    value = target[MEAN, 0] + spread * score
+    if not math.isfinite(value):
+        return target[MEAN, 0]
+    return min(max(value, target[LOWEST, 0] - margin), target[HIGHEST, 0] + margin)
+
+
+@stage
+def _is_guarded(settings, state):
+    """Return whether memory is to be guarded, since a known class is dormant.
+
+    Its readout must then neither be outvoted nor go stale because the hidden layers move.
+    """
+    if not settings.recursive or settings.regression or settings.retention == 0.0:
+        return False
+    return gate.any_dormant(state.classes, state.counts[N_CLASSES], state.counts[N_SEEN])
+
+
+@stage
+def _predict(settings, state, scratch, x):
+    """Predict one row, probabilities in `vectors[PROBA]`; return the best slot (-1: none known) or the value."""
+    clean_pass(settings, state, scratch, x)
+    n_classes, capacity = state.counts[N_CLASSES], state.classes.shape[1]
+    scores, proba = scratch.vectors[SCORES], scratch.vectors[PROBA]
+    if settings.regression:
+        combine(state.bank, scratch.answers, settings.recursive, 1, capacity, scores)
+        return _value(state.target, scores[0])
+    if n_classes == 0:
+        return -1.0
+    combine(state.bank, scratch.answers, settings.recursive, n_classes, capacity, scores)
+    sharpness = state.scalars[SHARPNESS] if settings.recursive else 1.0
+    if _is_guarded(settings, state):
+        ensure_gains(settings, state, scratch)
+        newness = gate.novelty(scratch.answers.shares, state.bank.members, state.novelty)
+        gate.blend(
+            scores, scratch.answers.outputs, n_classes, state.classes, state.counts[N_SEEN], newness, settings.retention
+        )
+    gate.to_proba(scores, sharpness, n_classes, proba)
+    best = 0
+    for c in range(1, n_classes):
+        if proba[c] > proba[best]:
+            best = c
+    return float(best)
+
+
+@stage
+def _set_target(regression, statistics, label, value, n_classes, target):
+    """Write the target of each output: one-hot, or the standardised value."""
+    for c in range(n_classes):
+        target[c] = 0.0
+    if not regression:
+        target[label] = 1.0
+        return
+    spread = math.sqrt(statistics[SQUARES, 0] / max(statistics[COUNT, 0], 1.0))
+    z = (value - statistics[MEAN, 0]) / spread if spread > 0.0 else 0.0
+    target[0] = min(max(z, -TARGET_CLIP), TARGET_CLIP)
+
+
+@stage
+def _open_classes(classes, n_classes, n_seen, leak, regression, open_):
+    """Write which classes' weights a member may change: a leaky one leaves absent classes alone."""
+    for c in range(n_classes):
+        absent = n_seen - classes[LAST_SEEN, c]
+        open_[c] = 1.0 if regression or leak == 0.0 or absent < readout.RECENT_SAMPLES else 0.0
+
+
+@stage
+def _change_bank(bank, answers, target, classes, n_classes, n_seen, n_inputs, n_features, regression):
+    """Update every member of the recursive readout, then the stack."""
+    capacity, open_ = classes.shape[1], answers.open_classes
+    n_trace, n_linear = bank.projectors.shape[0], bank.linear_projectors.shape[0]
+    for m in range(n_trace):
+        leak, prior = bank.members[0, m], bank.members[1, m]
+        _open_classes(classes, n_classes, n_seen, leak, regression, open_)
+        readout.recursive_update(
+            bank.projectors[m], bank.traces, m * capacity, n_inputs, answers.gains[m], answers.shares[0, m],
+            leak, prior, answers.outputs, target, open_, n_classes,
+        )  # fmt: skip
+    for m in range(n_linear):
+        _open_classes(classes, n_classes, n_seen, LINEAR_LEAKS[m], regression, open_)
+        readout.recursive_update(
+            bank.linear_projectors[m], bank.linear, m * capacity, n_features + 1, answers.linear_gains[m],
+            answers.shares[0, n_trace + m], LINEAR_LEAKS[m], LINEAR_PRIORS[m], answers.linear_outputs, target, open_,
+            n_classes,
+        )  # fmt: skip
+    readout.stack_update(
+        answers.outputs, answers.linear_outputs, n_trace, n_linear, capacity, target, n_classes,
+        bank.stack, bank.stack_projector, answers.stack_gain, STACK_PRIOR,
+    )  # fmt: skip
+
+
+@stage
+def _is_sound(error, n_classes, shares, credit):
+    """Return whether the numbers of this step may reach a weight."""
+    total = 0.0
+    for c in range(n_classes):
+        total += abs(error[c])
+    for m in range(shares.shape[1]):
+        if shares[0, m] < 0.0:
+            return False
+        total += shares[0, m]
+    for i in range(credit.shape[0]):
+        total += abs(np.float64(credit[i]))
+    return math.isfinite(total)
+
+
+@stage
+def _change_readout(settings, state, scratch, label):
+    """Update the readout and what the gate knows."""
+    n_features, n_classes, n_seen = state.counts[N_FEATURES], state.counts[N_CLASSES], state.counts[N_SEEN]
+    vectors, answers, bank = scratch.vectors, scratch.answers, state.bank
+    first, n_inputs = span(settings.all_layers, settings.n_hidden, settings.n_last, n_features)
+    if not settings.recursive:
+        readout.delta_update(
+            bank.traces, n_inputs, scratch.features, first, vectors[ERROR], n_classes, settings.readout_rate
+        )
+        return
+    _change_bank(
+        bank, answers, vectors[TARGET], state.classes, n_classes, n_seen, n_inputs, n_features, settings.regression
+    )
+    gate.learn_novelty(answers.shares, state.novelty, n_seen)
+    if not settings.regression:
+        state.scalars[SHARPNESS] = gate.learn_sharpness(vectors[SCORES], n_classes, label, state.scalars[SHARPNESS])
+
+
+@stage
+def _learn(settings, state, scratch, x, label, value):
+    """Learn one row: `label` is the class's slot (classification), `value` the target (regression)."""
+    clean_pass(settings, state, scratch, x)
+    counts, vectors = state.counts, scratch.vectors
+    counts[N_CLASSES] = 1 if settings.regression else max(counts[N_CLASSES], label + 1)
+    n_classes, capacity = counts[N_CLASSES], state.classes.shape[1]
+    _set_target(settings.regression, state.target, label, value, n_classes, vectors[TARGET])
+    if not settings.regression:
+        gate.learn_classes(state.classes, n_classes, label, counts[N_SEEN])
+    combine(state.bank, scratch.answers, settings.recursive, n_classes, capacity, vectors[SCORES])
+    squared = settings.recursive or settings.regression
+    loss = loss_and_error(squared, vectors[SCORES], vectors[TARGET], n_classes, vectors[ERROR])
+    ensure_gains(settings, state, scratch)
+    plastic = settings.learns and not _is_guarded(settings, state)
+    if plastic:
+        assign_credit(settings, state, scratch, loss)
+    if _is_sound(vectors[ERROR], n_classes, scratch.answers.shares, scratch.room.neurons[CREDIT]):
+        if plastic:
+            n_in = scratch.flags[N_IN]
+            change_hidden(
+                settings, counts, state.net, state.clusters, scratch.features, scratch.spikes, n_in, scratch.room
+            )
+        _change_readout(settings, state, scratch, label)
+    else:
+        counts[SKIPPED] += 1
+    counts[MASKED] += update_statistics(x, counts[N_FEATURES], state.statistics, scratch.scaled)
+    if settings.regression:
+        _learn_target(vectors, value, state.target)
+    counts[N_SEEN] += 1
+
+
+@stage
+def _learn_target(vectors, value, statistics):
+    """Take a target into its own running statistics."""
+    vectors[CHANGE, 0] = value
+    update_statistics(vectors[CHANGE], 1, statistics, vectors[TARGET])
+
+
+@njit(cache=True)
+def run(settings, state, scratch, rows, labels, values, predicts, learns, answers, proba):
+    """Predict, learn, or first predict and then learn each row in order: the one crossing into compiled code.
+
+    Parameters
+    ----------
+    rows
+        (n, feature capacity) float64, NaN where masked.
+    labels, values
+        (n,) slots of the classes (int64) and targets (float64); read only when learning.
+    predicts, learns
+        What to do with each row; both: the prediction is made before learning it.
+    answers, proba
+        Written when predicting: (n,) slots (-1: no class known) or values, and (n, >= classes) probabilities;
+        rows of `proba` beyond its length are not written.
+    """
+    for i in range(rows.shape[0]):
+        if predicts:
+            answers[i] = _predict(settings, state, scratch, rows[i])
+            if i < proba.shape[0]:
+                for c in range(state.counts[N_CLASSES]):
+                    proba[i, c] = scratch.vectors[PROBA, c]
+        if learns:
+            _learn(settings, state, scratch, rows[i], labels[i], values[i])
