@@ -8,6 +8,7 @@ __all__ = ["BENCHES"]
 BENCHES = {
     "streams": "loco_stream.bench.streams:command",
     "speed": "loco_stream.bench.speed:command",
+    "simulator": "loco_stream.bench.simulator:command",
     "learning": "loco_stream.bench.learning:command",
     "depth": "loco_stream.bench.depth:command",
     "mnist": "loco_stream.bench.mnist:command",
