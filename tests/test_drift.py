@@ -43,6 +43,20 @@ def test_default_detector_gives_at_most_one_false_alarm_in_a_million(rate):
     assert len(_alarms(ConceptDetector(), _errors(np.full(1_000_000, rate), seed=100))) <= 1
 
 
+@pytest.mark.parametrize("two_sided_test", [False, True])
+def test_light_copies_change_nothing_of_river(two_sided_test):
+    errors = _errors(np.r_[np.linspace(0.5, 0.1, 2000), np.full(800, 0.6), np.full(800, 0.1)])
+    options = {"drift_confidence": 1e-4, "warning_confidence": 1e-3, "two_sided_test": two_sided_test}
+    plain, ours = HDDMA(**options), make_detector("HDDMA", options)
+    fired = 0
+    for error in errors:
+        plain.update(error)
+        ours.update(error)
+        fired += ours.drift_detected
+        np.testing.assert_array_equal(export_numbers(ours), export_numbers(plain))
+    assert fired
+
+
 def test_one_sided_alarms_are_those_of_river():
     errors = _errors(np.r_[np.full(2000, 0.1), np.full(1000, 0.6)])
     plain = HDDMA(drift_confidence=1e-4, warning_confidence=1e-3)
