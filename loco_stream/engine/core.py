@@ -17,6 +17,7 @@ from loco_stream.engine.latency import LatencyHistogram
 from loco_stream.engine.pending import Pending
 from loco_stream.engine.score import Score
 from loco_stream.engine.state import export_parts, restore_parts
+from loco_stream.engine.status import MOMENTARY, measure
 from loco_stream.engine.store import Store
 from loco_stream.engine.trainer import Trainer
 from loco_stream.engine.wal import parse_durability
@@ -149,6 +150,7 @@ class StreamEngine:
         self._stopping = self._save_asked = False
         self._waiting: int | None = None
         self._ran = False
+        self.stream_ended = False
         self.status: dict[str, Any] = {}
         self._status_at = 0.0
 
@@ -262,10 +264,10 @@ class StreamEngine:
         """Keep what the ended stream taught, and wait for `stop`."""
         if self._store is not None:
             self._save(self._store)
-        self._status_at = -math.inf
-        self._publish()
+        self.stream_ended = True
         while not self._stopping:
-            time.sleep(0.1)
+            self._publish()
+            time.sleep(_STATUS_EVERY)
 
     def _open(self) -> None:
         """Take the checkpoint folder, and go on from what is in it."""
@@ -276,8 +278,7 @@ class StreamEngine:
             self._save(store)  # what the log is replayed from if the first real checkpoint never comes
             store.flush()
             return
-        saved = store.load()
-        self._refuse_other_settings(saved.config["settings"])
+        saved = store.load(self._settings)
         restore_parts(saved, self._doors, self._score, self.monitor, self._trainer)
         self._commit, self._skip = saved.config["commit"], saved.config["skip"]
         self._position = saved.config["position"]
@@ -285,13 +286,6 @@ class StreamEngine:
             self._learn(events, now)
             self._commit, self._position, self._skip = commit, where["position"], where["skip"]
         self._feed.seek(self._position)
-
-    def _refuse_other_settings(self, stored: Mapping[str, Any]) -> None:
-        for name, value in self._settings.items():
-            if name in stored and stored[name] != value:
-                raise ConfigError(
-                    f"{self._checkpoint} was begun with {name} = {stored[name]!r}, so it cannot go on with {value!r}"
-                )
 
     def _save(self, store: Store) -> None:
         config, arrays = export_parts(self._doors, self._score, self.monitor, self._trainer)
@@ -355,38 +349,19 @@ class StreamEngine:
         now = time.monotonic()
         if now - self._status_at >= _STATUS_EVERY:
             self._status_at = now
-            self.status = self._measured()
+            self.status = measure(self._trainer, self._score, self._store, self.source)
             self._show()
 
     def _show(self) -> None:
         for watcher in self._watchers:
             watcher(self)
 
-    def _measured(self) -> dict[str, Any]:
-        store, trainer = self._store, self._trainer
-        return {
-            **trainer.counters(),
-            **self._score.report(),
-            "last_drift": trainer.last_drift,
-            "n_drifts": trainer.n_drifts,
-            "skipped_updates": getattr(self.model, "skipped_updates", 0),
-            "transport": dict(getattr(self.source, "stats", {})),
-            "checkpoint_age": None if store is None else store.age,
-            "alarm": self.alarm,
-            "notes": ([trainer.rejection] if trainer.rejection else []) + ([] if store is None else store.notes),
-        }
-
     def _report(self) -> Report:
-        self.status = self._measured()
+        self.status = measure(self._trainer, self._score, self._store, self.source)
         self._show()
-        measured = {
-            name: value
-            for name, value in self.status.items()
-            if name not in ("last_drift", "n_drifts", "checkpoint_age")
-        }
         return Report(
             {
-                **measured,
+                **{name: value for name, value in self.status.items() if name not in MOMENTARY},
                 **self.monitor.report(),
                 "seed": getattr(self.model, "seed", None),
                 "version": __version__,

@@ -66,10 +66,24 @@ class Store:
         """Seconds since the last checkpoint became durable, or since the start."""
         return time.monotonic() - (self._writer.written_at or self._saved_at)
 
-    def load(self) -> Saved:
-        """Return the newest sound checkpoint; `notes` tells which were passed over."""
+    def load(self, settings: Mapping[str, Any]) -> Saved:
+        """Return the newest sound checkpoint; `notes` tells which were passed over.
+
+        Raises
+        ------
+        CheckpointError
+            None is sound.
+        ConfigError
+            It was begun with other settings.
+        """
         _, saved, damage = newest(self._folder.path)
         self.notes += [f"{text}; an older checkpoint is used" for text in damage]
+        stored = saved.config.get("settings", {})
+        for name, value in settings.items():
+            if name in stored and stored[name] != value:
+                raise ConfigError(
+                    f"{self._folder.path} was begun with {name} = {stored[name]!r}, so it cannot go on with {value!r}"
+                )
         return saved
 
     def replay(self, after: int) -> Iterator[tuple[int, list[Event], dict[str, Any], float]]:
