@@ -85,7 +85,7 @@ def test_killed_again_and_again_the_run_ends_as_if_nothing_had_happened(tmp_path
     rng = np.random.default_rng(5)
     for attempt in range(6):
         engine = make(tmp_path, ListSource(commits, needs_log), delay=delay, resume=attempt > 0)
-        kill_after(engine, int(rng.integers(3, 30)))
+        kill_after(engine, int(rng.integers(3, 13)))
     last = make(tmp_path, ListSource(commits, needs_log), delay=delay, resume=True)
     assert outcome(last, last.run()) == expected
 
