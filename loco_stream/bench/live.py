@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +24,7 @@ from loco_stream.bench.runs import Run
 
 __all__ = ["command", "grids", "hostile", "latency", "throughput"]
 
+_FLOOD = 30.0  # seconds, longer than the honest source needs
 _FREE = "tcp://127.0.0.1:*"
 
 
@@ -93,7 +96,7 @@ def throughput(mode: str, block: int, n: int) -> dict[str, Any]:
             peer = _peer(do="feed", address=source.address, n=n, block=block, reliable=mode == "reliable")
             sent = _answer(peer)
             while engine.status.get("n_samples", 0) + engine.status.get("n_held_out", 0) < n and mode == "pull":
-                threading.Event().wait(0.1)
+                time.sleep(0.1)
             live = engine.status["samples_per_second"]
     return {
         "memory": report["samples_per_second"],
@@ -112,21 +115,24 @@ def hostile(kind: str, connections: int, n: int) -> dict[str, Any]:
             keys, foreign = str(Path(folder) / "keys"), str(Path(folder) / "foreign")
             keygen(keys)
             keygen(foreign)
+            shutil.copy(Path(keys) / "engine.key", foreign)  # what an engine shows to everybody
         rates = []
-        for crowd in (False, True):
+        for crowd in (False, False, True):  # the first one only warms up
             with _engine("reliable", keys=keys) as (_, source):
                 peers = []
                 if crowd and kind == "flood":
-                    peers.append(_peer(do="flood", address=source.address, connections=connections, seconds=20.0))
+                    peers.append(_peer(do="flood", address=source.address, connections=connections, seconds=_FLOOD))
                 elif crowd:
                     order = {"address": source.address, "connections": connections, "foreign_keys": foreign}
                     peers.append(_peer(do="strangers", **order))
+                while peers and not (source.counters["malformed"] or source.counters["refused"]):
+                    time.sleep(0.01)  # until the crowd is there
                 feeder = _peer(do="feed", address=source.address, n=n, block=16, reliable=True, keys=keys)
                 rates.append(_answer(feeder)["rows_per_second"])
                 for peer in peers:
                     _answer(peer)
                 counters = dict(source.counters)
-    return {"alone": rates[0], "beside": rates[1], "peak_bytes": _peak_bytes(), "counters": counters}
+    return {"alone": rates[1], "beside": rates[2], "peak_bytes": _peak_bytes(), "counters": counters}
 
 
 def _peak_bytes() -> int:

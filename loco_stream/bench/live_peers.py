@@ -97,14 +97,23 @@ def _open(address: str) -> socket.socket:
     return socket.create_connection((host, int(port)), timeout=1)
 
 
+def _shake_hands(peer: socket.socket) -> None:
+    """Become an anonymous DEALER."""
+    ready = b"\x05READY" + b"\x0bSocket-Type" + (6).to_bytes(4, "big") + b"DEALER"
+    peer.sendall(_greeting(b"NULL"))
+    heard = 0
+    while heard < 64 and (part := peer.recv(4096)):
+        heard += len(part)
+    peer.sendall(b"\x04" + bytes([len(ready)]) + ready)
+
+
 def flood(address: str, connections: int, seconds: float) -> dict[str, Any]:
     """Fill connections with well-framed rubbish, as fast as they take it."""
-    ready = b"\x05READY" + b"\x0bSocket-Type" + (6).to_bytes(4, "big") + b"DEALER"
     message = b"\x01\x01s" + b"\x01\x20" + bytes(32) + b"\x00\xff" + bytes(255)
     opened = []
     for _ in range(connections):
         peer = _open(address)
-        peer.sendall(_greeting(b"NULL") + b"\x04" + bytes([len(ready)]) + ready)
+        _shake_hands(peer)
         peer.setblocking(False)
         opened.append(peer)
     sent, end = 0, time.monotonic() + seconds
@@ -130,9 +139,9 @@ def strangers(address: str, connections: int, foreign_keys: str) -> dict[str, An
     """Knock with a key that is not admitted, with none, with a huge frame, with noise, by turns."""
     held: list[socket.socket] = []
     for i in range(connections):
-        if i % 10 == 0:
+        if i % 50 == 0:
             sender = ZMQSender(
-                address, reliable=True, keys=foreign_keys, features=["a"], classes=["0"], timeout=0.05, linger=0
+                address, reliable=True, keys=foreign_keys, features=["a"], classes=["0"], timeout=0.5, linger=0
             )
             with suppress(SourceError):
                 sender.connect()
