@@ -73,7 +73,7 @@ def _is_guarded(settings, state):
     return gate.any_dormant(state.classes, state.counts[N_CLASSES], state.counts[N_SEEN])
 
 
-@stage
+@njit(inline="always")
 def _predict(settings, state, scratch, x):
     """Predict one row, probabilities in `vectors[PROBA]`; return the best slot (-1: none known) or the value."""
     clean_pass(settings, state, scratch, x)
@@ -180,7 +180,7 @@ def _change_readout(settings, state, scratch, label):
         state.scalars[SHARPNESS] = gate.learn_sharpness(vectors[SCORES], n_classes, label, state.scalars[SHARPNESS])
 
 
-@stage
+@njit(inline="always")
 def _learn(settings, state, scratch, x, label, value):
     """Learn one row: `label` is the class's slot (classification), `value` the target (regression)."""
     clean_pass(settings, state, scratch, x)
