@@ -12,7 +12,7 @@ from loco_stream.errors import LocoStreamError
 
 __all__ = ["main"]
 
-_COMMANDS = ("run", "serve", "control", "inspect", "keygen", "demo", "bench", "doctor")
+_COMMANDS = ("run", "serve", "dashboard", "control", "inspect", "keygen", "demo", "bench", "doctor")
 
 
 class _Refusal(click.ClickException):

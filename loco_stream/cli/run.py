@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from loco_stream.cli.options import check_folder, check_picture, model_options, open_stream, warm_up
+from loco_stream.cli.page import live_page, page_options
 from loco_stream.cli.signals import Interrupt, clean_end
 
 __all__ = ["command"]
@@ -22,6 +23,7 @@ __all__ = ["command"]
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in --checkpoint DIR.")
 @click.option("--keys", metavar="DIR", help="Keys made by `loco-stream keygen`: turns CURVE on for zmq sources.")
 @click.option("--quiet", is_flag=True, help="No progress line.")
+@page_options
 @model_options
 def command(
     source: str,
@@ -33,6 +35,8 @@ def command(
     resume: bool,
     keys: str | None,
     quiet: bool,
+    dashboard: bool,
+    dashboard_port: int,
     **options: Any,
 ) -> None:
     """Predict, score and learn every row of SOURCE, then report.
@@ -66,9 +70,10 @@ def command(
     stream = open_stream(source, settings["task"], keys)
     click.echo(f"{stream.name}: {stream.guarantee}", err=True)
     engine_options = {"checkpoint": checkpoint, "resume": resume, "sinks": _sinks(predictions, resume)}
-    with clean_end() as handler:
+    with clean_end() as handler, live_page(dashboard, dashboard_port) as watchers:
         try:
             warm_up(blocks=source.startswith(("zmq", "npy")))
+            engine_options["watchers"] = watchers
             result = Session(stream, settings, engine_options).run(handler, max_samples, quiet)
         except Interrupt:
             raise click.ClickException("stopped before the first row") from None

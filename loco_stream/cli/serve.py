@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from loco_stream.cli.options import check_folder, model_options, open_stream, warm_up
+from loco_stream.cli.page import live_page, page_options
 from loco_stream.cli.signals import Interrupt, clean_end
 
 __all__ = ["command"]
@@ -45,6 +46,7 @@ __all__ = ["command"]
 )
 @click.option("--control", metavar="ADDR", help="Take orders there: see `loco-stream control --help`.")
 @click.option("--quiet", is_flag=True, help="No progress lines.")
+@page_options
 @model_options
 def command(
     source: str,
@@ -56,6 +58,8 @@ def command(
     metrics_port: int | None,
     control: str | None,
     quiet: bool,
+    dashboard: bool,
+    dashboard_port: int,
     **options: Any,
 ) -> None:
     """Learn from URL until SIGTERM or SIGINT, then write the report; starts where it ended before.
@@ -65,6 +69,7 @@ def command(
       loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/
       loco-stream serve --source zmq+reliable://0.0.0.0:5555 --keys keys/ --checkpoint state/
       loco-stream serve --source zmq+reply://127.0.0.1:5556 --checkpoint state/ --metrics-port 9100
+      loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/ --dashboard
 
     \b
     What may be lost
@@ -88,7 +93,8 @@ def command(
         "strict": False,
         "forever": True,
     }
-    with clean_end() as handler:
+    with clean_end() as handler, live_page(dashboard, dashboard_port) as watchers:
+        engine_options["watchers"] = watchers
         try:
             session = _open(source, checkpoint, keys, options, engine_options)
             result = session.run(handler, None, quiet, lambda engine: _beside(engine, metrics_port, control))

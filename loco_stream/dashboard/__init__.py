@@ -1,0 +1,5 @@
+"""A live page of a running engine: one server thread, one stream of events, no request to anywhere else."""
+
+from loco_stream.dashboard.server import Dashboard
+
+__all__ = ["Dashboard"]

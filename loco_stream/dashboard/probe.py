@@ -1,0 +1,106 @@
+"""What the page shows of an engine at one moment, as plain values."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from loco_stream.engine import StreamEngine
+
+__all__ = ["Probe"]
+
+_NEURONS = 64  # rows of the raster: more cannot be told apart on a phone
+_RATE_SECONDS = 2.0
+_TASK_SECONDS = 0.5
+_TASK_KEYS = ("average_accuracy", "forgetting", "backward_transfer", "forward_transfer", "accuracy_matrix")
+_DRIFTS = 100  # marks kept on the page
+_SCORES = {
+    "classification": ("window_accuracy", "accuracy", "no_change_accuracy", "majority_accuracy"),
+    "regression": ("window_mae", "mae", "no_change_mae", ""),
+}
+
+
+class Probe:
+    """Reads an engine in the engine's own thread, so that nothing changes meanwhile."""
+
+    def __init__(self) -> None:
+        self._pace: deque[tuple[float, int]] = deque(maxlen=64)
+        self._tasks: dict[str, Any] = {}
+        self._tasks_due = 0.0
+
+    def score(self, engine: StreamEngine) -> list[Any]:
+        """Return rows seen, windowed score, score of all, that of repeating the label, that of the likeliest label."""
+        status = engine.status
+        names = _SCORES["regression" if "mae" in status else "classification"]
+        return [status["n_samples"], *(status.get(name) for name in names)]
+
+    def look(self, engine: StreamEngine) -> dict[str, Any]:
+        """Return one frame; tasks and drifts are in it only when they changed."""
+        status = engine.status
+        frame = {
+            "score": self.score(engine),
+            "ended": engine.stream_ended,
+            "rate": self._rate(status["n_samples"]),
+            "latency": status["latency_us"],
+            "lag": engine.lag,
+            "gaps": status["transport"].get("gaps"),
+            "checkpoint_age": status["checkpoint_age"],
+            "alarm": status["alarm"],
+            "pending": status["n_pending"],
+            "rejected": status["n_rejected"],
+            **_network(engine.model),
+        }
+        tasks = self._changed_tasks(engine)
+        return {**frame, "tasks": tasks} if tasks else frame
+
+    def tasks(self, engine: StreamEngine) -> dict[str, Any]:
+        """Return drifts, tasks and the accuracy matrix with its measures."""
+        report = engine.monitor.report()
+        tasks = [
+            {name: task[name] for name in ("task", "start", "end", "returned", "accuracy")} for task in report["tasks"]
+        ]
+        return {"drifts": report["drifts"][-_DRIFTS:], "tasks": tasks, **{name: report[name] for name in _TASK_KEYS}}
+
+    def _changed_tasks(self, engine: StreamEngine) -> dict[str, Any]:
+        now = time.monotonic()
+        if now < self._tasks_due:
+            return {}
+        self._tasks_due = now + _TASK_SECONDS
+        tasks = self.tasks(engine)
+        if tasks == self._tasks:
+            return {}
+        self._tasks = tasks
+        return tasks
+
+    def _rate(self, n: int) -> float | None:
+        """Rows a second over the last two seconds: the mean since the start would hide a stall."""
+        now = time.monotonic()
+        self._pace.append((now, n))
+        while len(self._pace) > 2 and now - self._pace[0][0] > _RATE_SECONDS:
+            self._pace.popleft()
+        began, before = self._pace[0]
+        return (n - before) / (now - began) if now > began else None
+
+
+def _network(model: Any) -> dict[str, Any]:
+    """Return what a spiking model tells of itself; nothing for any other model."""
+    if not hasattr(model, "last_spikes_"):
+        return {}
+    times, neurons = model.last_spikes_
+    size = model.hidden_sizes[-1]
+    stride = -(-size // _NEURONS)
+    shown = neurons % stride == 0
+    counts = model.spike_counts_
+    return {
+        "raster": {
+            "t": times[shown].round(1).tolist(),
+            "i": (neurons[shown] // stride).tolist(),
+            "rows": -(-size // stride),
+            "size": size,
+            "window": model.window,
+        },
+        "spikes": [count / size for count, size in zip(counts.tolist(), model.hidden_sizes, strict=True)],
+        "mixture": dict(getattr(model, "mixture_", {})),
+    }
