@@ -523,3 +523,39 @@ def test_a_best_effort_sender_gets_no_answers():
         with pytest.raises(ConfigError, match="open it with reliable=True"):
             sender.predict([1.0])
     source.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("mode", "kind"), [("pull", "PUSH"), ("reliable", "DEALER")])
+def test_a_peer_that_dies_while_the_queue_is_full_takes_nobody_along(mode, kind):
+    """With ZMTP heartbeats on the engine's socket libzmq 4.3.5 ends the whole process here."""
+    flood = f"""
+        import os, sys, time, zmq
+        socket = zmq.Context().socket(zmq.{kind})
+        socket.connect(sys.argv[1])
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            try:
+                socket.send_multipart([b"s", bytes(32), bytes(256)], zmq.NOBLOCK)
+            except zmq.Again:
+                time.sleep(0.001)
+        os._exit(0)
+    """
+    engine = f"""
+        import subprocess, sys, time
+        from loco_stream.connectors import ZMQSource
+        source = ZMQSource("tcp://127.0.0.1:*", {mode!r}, idle=0.5)
+        subprocess.run([sys.executable, "-c", sys.argv[1], source.address], check=True)
+        time.sleep(4.5)  # two heartbeats would be due: the first finds the peer gone, the second meets the error
+        for events in source:
+            assert not events
+        print(source.counters["malformed"])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(engine), textwrap.dedent(flood)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 1000
