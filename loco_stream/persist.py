@@ -37,6 +37,7 @@ _PREFIX = struct.Struct("<8sHHI")
 _HASH_BYTES = 32
 _TUPLE, _BIG_INT = 1, 2
 _DTYPE_KINDS = "biuf"
+_AS_IT_IS = frozenset({str, float, bool, bytes, type(None), msgspec.Raw})  # Raw: encoded before
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +200,14 @@ def _unpack(name: str, body: memoryview, header_bytes: int) -> Saved:
 
 def _plain(value: Any) -> Any:
     """Wrap what MessagePack would not bring back as it was."""
+    if type(value) in _AS_IT_IS:
+        return value
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, tuple):
         return msgspec.msgpack.Ext(_TUPLE, msgspec.msgpack.encode([_plain(item) for item in value]))
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [item if type(item) is str else _plain(item) for item in value]
     if isinstance(value, Mapping):
         return {_plain_key(key): _plain(item) for key, item in value.items()}
     if isinstance(value, int) and not -(2**63) <= value < 2**64:

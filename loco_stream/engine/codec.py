@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from loco_stream.event import Block, Event, Labels, Sample
@@ -18,7 +20,8 @@ def encode_commit(events: Sequence[Event], position: Mapping[str, Any], now: flo
 
     Questions are not kept: nothing is learned from them, and who asked is gone after a restart.
     """
-    return encode_plain([[row for event in events if (row := _pack(event))], dict(position), now])
+    rows = [row for event in events if (row := _pack(event))]
+    return encode_plain([rows, msgspec.Raw(msgspec.msgpack.encode(position)), now])
 
 
 def decode_commit(content: bytes) -> tuple[list[Event], dict[str, Any], float]:
@@ -33,10 +36,16 @@ def _pack(event: Event) -> list[Any] | None:
     if isinstance(event, Block):
         y = None if event.y is None else list(event.y)
         shape, data = list(event.X.shape), np.ascontiguousarray(event.X, dtype="<f4").tobytes()
-        return ["b", data, shape, y, list(event.features), event.seq, event.t, event.source, event.epoch]
+        return ["b", data, shape, y, _names(event.features), event.seq, event.t, event.source, event.epoch]
     if isinstance(event, Labels):
         return ["l", list(event.of), list(event.y), event.seq, event.source, event.epoch]
     return None
+
+
+@lru_cache(maxsize=64)
+def _names(features: tuple[str, ...]) -> msgspec.Raw:
+    """Return column names encoded: the same few are written with every block."""
+    return msgspec.Raw(msgspec.msgpack.encode(features))
 
 
 def _unpack(row: list[Any]) -> Event:
