@@ -17,6 +17,8 @@ from loco_stream.monitor.alarm import Alarm
 from loco_stream.monitor.holdout import Draws, Held, HoldOut
 from loco_stream.monitor.matrix import AccuracyMatrix, measures, standard_error
 from loco_stream.monitor.rows import RowCodec
+from loco_stream.monitor.signature import Scale
+from loco_stream.monitor.timeline import Timeline
 
 
 def _drifts(alarms):
@@ -94,6 +96,33 @@ def test_alarm_comes_late_but_what_it_withheld_moves_to_the_new_segment():
     assert max(held.index for held in first.hold.held) < second.start <= min(held.index for held in second.hold.held)
     assert first.n == second.start
     assert first.n + second.n == 3000
+
+
+def test_rows_are_made_of_answers_from_before_the_change():
+    timeline = Timeline(10, 4, Draws(0))
+    held = [Held(index, np.zeros(0), {}, 1) for index in (10, 20)]
+    for one in held:
+        timeline.running.hold.offer(one, timeline.draws)
+        one.score(1, 60)
+        one.score(0, 105)
+    timeline.cut(100, "concept", 2)
+    assert timeline.accuracies()[0][0, 0] == 1.0
+    timeline.close_row()
+    assert timeline.matrix.rows == [[1.0]]
+    assert timeline.accuracies()[0][1, 0] == 0.0
+
+
+def test_signatures_take_in_nothing_from_after_the_change():
+    timeline, scale = Timeline(0, 4, Draws(0)), Scale(2)
+    for index in range(180):
+        values = np.array([float(index % 3), 1.0 + index % 2])
+        scale.update(values)
+        timeline.recognise(values, "old" if index < 130 else "new", index, scale)
+    timeline.cut(130, "concept", 2)
+    ended = timeline.segments[0].signature
+    assert list(ended.labels) == ["old"]
+    assert ended.n == 100
+    assert [start for start, _ in timeline.pending] == [150]
 
 
 def test_two_alarms_for_one_change_make_one_segment():
