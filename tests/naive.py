@@ -1,4 +1,4 @@
-"""Slow, plain float64 twins of the learning engine: formulas as a textbook writes them, full matrices, nothing clever."""
+"""Slow, plain float64 twins of the learning engine: textbook formulas, full matrices, nothing clever."""
 
 import math
 

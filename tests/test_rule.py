@@ -103,7 +103,7 @@ def test_projection_is_the_explicit_one(seed, n_clusters, rank, ridge):
     project.refresh(n_pre, column, directions, rows, ridge, inverse)
     project.project(x, n_pre, column, directions, rank, rows, inverse, cluster, room, out)
     expected = naive.project_trace(x.astype(float), directions[:rows, column:], rank, cluster, ridge)
-    assert np.allclose(out, expected, atol=2e-3 if rank > 1 else 1e-4)
+    assert np.allclose(out, expected, atol=1e-4)
 
 
 def test_a_hard_projection_is_orthogonal_to_the_others_and_keeps_its_own():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import njit
 
@@ -34,6 +36,9 @@ def learn_feedback(change, n_classes, sign, noise, sensitivity, size, n_neurons,
         row = feedback[i]
         for c in range(n_classes):
             change[c] -= lead * np.float64(row[c])
+    for c in range(n_classes):
+        if not math.isfinite(change[c]):
+            return  # a pass that overflowed teaches nothing
     rate = feedback_rate / (size * size * (1.0 + feedback_rate * power))
     for i in range(n_neurons):
         lead = np.float32(rate * sign * np.float64(sensitivity[i]) * np.float64(noise[i]))

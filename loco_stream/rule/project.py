@@ -17,6 +17,7 @@ __all__ = ["choose_cluster", "learn_directions", "project", "refresh"]
 
 RECRUIT_BELOW = 0.6  # cosine with the nearest mean under which an input founds a new cluster
 SLOWEST = 0.01  # least learning rate of a cluster's directions
+SWEEPS = 1000  # most passes over a cluster's own rows; nearly parallel rows need many, others a few
 REFRESH = 50  # samples between two inversions of the Gram matrix
 
 
@@ -119,13 +120,19 @@ def project(trace, n_pre, column, directions, rank, n_rows, inverse, cluster, co
     first = cluster * rank
     for r in range(rank):  # remove the cluster's own rows one by one (a sweep of G restricted to the block)
         removed[r] = 0.0
-    for _ in range(1 if rank == 1 else 4 * rank):  # Gauss-Seidel on the small block; exact in one pass for rank 1
+    for _ in range(1 if rank == 1 else SWEEPS):  # Gauss-Seidel on the small block; exact in one pass for rank 1
+        moved, size = 0.0, 0.0
         for r in range(rank):
             left = c[first + r]
             for s in range(rank):
                 if s != r:
                     left -= inverse[first + r, first + s] * removed[s]
-            removed[r] = left / inverse[first + r, first + r]
+            new = left / inverse[first + r, first + r]
+            moved += abs(new - removed[r])
+            size += abs(new)
+            removed[r] = new
+        if moved <= 1e-6 * size:
+            break
     for a in range(n_rows):
         for r in range(rank):
             c[a] -= inverse[a, first + r] * removed[r]

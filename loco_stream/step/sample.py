@@ -197,7 +197,8 @@ def _learn(settings, state, scratch, x, label, value):
     plastic = settings.learns and not _is_guarded(settings, state)
     if plastic:
         assign_credit(settings, state, scratch, loss)
-    if _is_sound(vectors[ERROR], n_classes, scratch.answers.shares, scratch.room.neurons[CREDIT]):
+    credit = scratch.room.neurons[CREDIT, : settings.n_hidden if plastic else 0]  # else it is another sample's
+    if _is_sound(vectors[ERROR], n_classes, scratch.answers.shares, credit):
         if plastic:
             n_in = scratch.flags[N_IN]
             change_hidden(
