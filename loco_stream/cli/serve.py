@@ -85,7 +85,7 @@ def command(
         from loco_stream.engine.wal import parse_durability
 
         parse_durability(durability)
-    engine_options = {
+    engine_options: dict[str, Any] = {
         "checkpoint": checkpoint,
         "resume": None,
         "checkpoint_every": checkpoint_every,
