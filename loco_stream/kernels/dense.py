@@ -15,6 +15,7 @@ __all__ = ["DenseNet"]
 
 _LINE = 64  # bytes of a cache line
 _FIRST_ROOM = 16  # spikes a neuron; grows where it does not suffice
+_FIRST_TIMES = 64  # distinct times; grows too
 
 
 def aligned(n: int, dtype: Any) -> NDArray[Any]:
@@ -45,26 +46,25 @@ class DenseNet:
         self.taus = np.array([layer.tau for layer in layers])
         self.weights = aligned(sum(extent), self.dtype)
         n = int(self.starts[-1])
-        self.threshold = aligned(n, self.dtype)
-        self.threshold[:] = np.inf
+        self.neurons = aligned(5 * n, self.dtype).reshape(5, n)
+        self.neurons[0] = np.inf
         for layer, offset, size, begin in zip(layers, self.offsets, self.sizes, self.starts[:-1], strict=True):
             rows = self.weights[offset : offset + layer.n_pre * size].reshape(layer.n_pre, size)
             rows[:, : layer.n_post] = layer.forward.dense
-            self.threshold[begin : begin + layer.n_post] = layer.threshold
-        self._own = [(int(b), layer.n_post) for b, layer in zip(self.starts[:-1], layers, strict=True)]
-        self.v = aligned(n, self.dtype)
-        self.work = aligned(3 * n, self.dtype).reshape(3, n)
+            self.neurons[0, begin : begin + layer.n_post] = layer.threshold
+        self._own = [(int(b), int(b) + layer.n_post) for b, layer in zip(self.starts[:-1], layers, strict=True)]
         self.counts = np.zeros(n, np.int64)
-        self.bounds = np.zeros(len(layers) + 1, np.int64)
-        self._make_room(_FIRST_ROOM * n)
+        self.n_groups = 0
+        self._make_room(_FIRST_ROOM * n, _FIRST_TIMES)
 
-    def _make_room(self, n_spikes: int) -> None:
-        self.times = np.empty(n_spikes, self.dtype)
+    def _make_room(self, n_spikes: int, n_times: int) -> None:
         self.indices = np.empty(n_spikes, np.int32)
+        self.times = np.empty(n_times, self.dtype)
+        self.ends = np.zeros((len(self.layers) + 1, n_times), np.int64)
 
     def reset(self) -> None:
         """Put all membranes to rest."""
-        self.v[:] = 0
+        self.neurons[1] = 0
 
     def begin(self, membranes: list[NDArray[np.float64]]) -> None:
         """Start from given membranes."""
@@ -73,13 +73,13 @@ class DenseNet:
 
     def membranes(self, layer: int) -> NDArray[Any]:
         """Return the membranes of a layer, a view to read and write."""
-        begin = self.starts[layer]
-        return self.v[begin : begin + self.layers[layer].n_post]
+        begin, end = self._own[layer]
+        return self.neurons[1, begin:end]
 
     def counts_by_layer(self) -> list[NDArray[np.int64]]:
         """Return how often each neuron fired in the last run, one array a layer."""
         counts = self.counts.copy()
-        return [counts[begin : begin + n] for begin, n in self._own]
+        return [counts[begin:end] for begin, end in self._own]
 
     def start_of(self, layer: int, neuron: int) -> Start:
         """Return the state of one neuron before a run."""
@@ -101,14 +101,23 @@ class DenseNet:
         while True:
             status = run_lif(
                 times, indices, self.layers[0].n_pre, duration, self.weights, self.offsets, self.sizes, self.taus,
-                self.threshold, self.layers[0].reset_zero, self.v, self.work,
-                self.times, self.indices, self.bounds, self.counts,
+                self.layers[0].reset_zero, self.neurons, self.times, self.ends, self.indices, self.counts,
             )  # fmt: skip
+            if status >= 0:
+                self.n_groups = status
+                return -1
             if status != NO_ROOM:
-                return -2 - status if status else -1
-            self._make_room(2 * len(self.times))
+                return int(-2 - status)
+            self._make_room(2 * len(self.indices), 2 * len(self.times))
 
     def spikes(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
         """Return times and neurons of the last run's spikes, and the bounds of each layer in them."""
-        n = self.bounds[-1]
-        return self.times[:n].copy(), self.indices[:n].copy(), self.bounds
+        n_layers = len(self.layers)
+        bounds = np.zeros(n_layers + 1, np.int64)
+        if self.n_groups == 0:
+            return np.empty(0, self.dtype), np.empty(0, np.int32), bounds
+        ends = self.ends[1:, : self.n_groups]
+        bounds[1:] = ends[:, -1]
+        fired = np.diff(ends.ravel(), prepend=0)  # the end of a layer is where the next begins
+        times = np.repeat(np.broadcast_to(self.times[: self.n_groups], ends.shape).ravel(), fired)
+        return times, self.indices[: bounds[-1]].copy(), bounds

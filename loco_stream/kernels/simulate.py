@@ -14,53 +14,23 @@ from numba import njit
 from loco_stream.kernels.neuron import lif_update
 from loco_stream.kernels.vector import compact, sum_rows
 
-__all__ = ["NO_ROOM", "first_bad_event", "lif_events", "lif_layer", "run_lif"]
+__all__ = ["NO_ROOM", "first_bad_event", "lif_layer", "run_lif"]
 
 NO_ROOM = -1
 
 
 @njit(cache=True)
-def lif_events(
-    times: Any,
-    indices: Any,
-    first_event: int,
-    n_events: int,
-    weights: Any,
-    offset: int,
-    n_post: int,
-    tau: float,
-    threshold: Any,
-    reset_zero: bool,
-    v: Any,
-    u_max: Any,
-    current: Any,
-    out_times: Any,
-    out_indices: Any,
-    count: int,
-) -> int:
-    """Run one layer from the membranes `v` at time 0 through events `first_event` to `n_events - 1`.
+def lif_step(
+    indices: Any, first: int, last: int, weights: Any, offset: int, n_post: int, decay: Any, threshold: Any,
+    reset_zero: bool, v: Any, u_max: Any, current: Any, out_indices: Any, count: int,
+) -> Any:  # fmt: skip
+    """Deliver the events `first` to `last - 1`, all of one time; append who fires, return the new count.
 
-    As `lif_layer`, but starting from given `v` and `u_max`, with `current` (n_post,) as working memory and the output
-    appended from `count` on; input and output may be parts of the same arrays.
+    `current` is working memory, (n_post,); the rest is as in `lif_layer`.
     """
-    last_time = 0.0
-    k = first_event
-    while k < n_events:
-        if count + n_post > min(out_times.shape[0], out_indices.shape[0]):
-            return NO_ROOM
-        now = times[k]
-        first = k
-        while k < n_events and times[k] == now:
-            k += 1
-        decay = v.dtype.type(math.exp((last_time - float(now)) / tau))
-        last_time = float(now)
-        sum_rows(current, weights, offset, n_post, indices, first, k)
-        lif_update(v, current, decay, threshold, reset_zero, u_max)
-        start = count
-        count = compact(current, threshold, out_indices, count)
-        for s in range(start, count):
-            out_times[s] = now
-    return count
+    sum_rows(current, weights, offset, n_post, indices, first, last)
+    lif_update(v, current, decay, threshold, reset_zero, u_max)
+    return compact(current, threshold, out_indices, count)
 
 
 @njit(cache=True)
@@ -120,12 +90,26 @@ def lif_layer(
     # The last n_post slots serve as the sum of arriving rows: as soon as spikes reach into them, the next event
     # time does not fit and the run ends, so what is summed never falls on a spike already written.
     current = out_times[capacity - n_post : capacity]
-    return int(
-        lif_events(
-            times, indices, 0, n_events, weights, offset, n_post, tau,
-            threshold, reset_zero, v, u_max, current, out_times, out_indices, 0,
-        )
-    )  # fmt: skip
+    count = 0
+    last_time = 0.0
+    k = 0
+    while k < n_events:
+        if count + n_post > capacity:
+            return NO_ROOM
+        now = times[k]
+        first = k
+        while k < n_events and times[k] == now:
+            k += 1
+        decay = v.dtype.type(math.exp((last_time - float(now)) / tau))
+        last_time = float(now)
+        start = count
+        count = lif_step(
+            indices, first, k, weights, offset, n_post, decay, threshold, reset_zero, v, u_max, current, out_indices,
+            count,
+        )  # fmt: skip
+        for s in range(start, count):
+            out_times[s] = now
+    return count
 
 
 @njit(cache=True)
@@ -150,25 +134,32 @@ def first_bad_event(times: Any, indices: Any, n_inputs: int, duration: float) ->
 
 
 @njit(cache=True)
+def group_events(times: Any, group_times: Any, ends: Any) -> Any:
+    """Write the distinct times and where in the events each ends; return their number, or `NO_ROOM`."""
+    n = times.shape[0]
+    n_groups = 0
+    k = 0
+    while k < n:
+        if n_groups == group_times.shape[0]:
+            return NO_ROOM
+        now = times[k]
+        while k < n and times[k] == now:
+            k += 1
+        group_times[n_groups] = now
+        ends[n_groups] = k
+        n_groups += 1
+    return n_groups
+
+
+@njit(cache=True)
 def run_lif(
-    times: Any,
-    indices: Any,
-    n_inputs: int,
-    duration: float,
-    weights: Any,
-    offsets: Any,
-    sizes: Any,
-    taus: Any,
-    threshold: Any,
-    reset_zero: bool,
-    v: Any,
-    work: Any,
-    out_times: Any,
-    out_indices: Any,
-    bounds: Any,
-    counts: Any,
-) -> Any:
+    times: Any, indices: Any, n_inputs: int, duration: float, weights: Any, offsets: Any, sizes: Any, taus: Any,
+    reset_zero: bool, neurons: Any, group_times: Any, ends: Any, out_indices: Any, counts: Any,
+) -> Any:  # fmt: skip
     """Run all layers of a feed-forward net in one call.
+
+    All layers fire at times of the input only, so that a spike is stored as its neuron alone: those that layer l
+    fires at the g-th distinct time end at `ends[l + 1, g]` in `out_indices`; `ends[0]` counts the input itself.
 
     Parameters
     ----------
@@ -178,51 +169,81 @@ def run_lif(
         Flat buffer and where the matrix of each layer starts in it.
     sizes, taus
         Neurons and membrane time constant of each layer.
-    threshold, v
-        Of all neurons, layer after layer; the membranes are those of time 0 and become those of `duration`.
-    work
-        (3, n) with n the number of all neurons, working memory of the type of `v`.
-    out_times, out_indices, bounds
-        Output spikes of all layers; those of layer l are `bounds[l]` to `bounds[l + 1] - 1`.
+    neurons
+        (5, n) with n the number of all neurons, layer after layer: thresholds; membranes at time 0, which become
+        those of `duration`; three rows of working memory.
+    group_times
+        (room,) output: the distinct times.
+    ends
+        (layers + 1, room) output.
+    out_indices
+        Output: the neurons of all spikes, layer after layer.
     counts
         (n,) output: spikes of each neuron.
 
     Returns
     -------
-    0; `NO_ROOM` if the output did not suffice, with `v` as it was; -2 - k if event k is bad.
+    Number of distinct times; `NO_ROOM` if the outputs did not suffice, with the membranes as they were;
+    -2 - k if event k is bad.
     """
     bad = first_bad_event(times, indices, n_inputs, duration)
     if bad >= 0:
         return -2 - bad
+    n_groups = group_events(times, group_times, ends[0])
+    if n_groups == NO_ROOM:
+        return NO_ROOM
+    threshold, v, v_start, u_max, current = neurons[0], neurons[1], neurons[2], neurons[3], neurons[4]
     for i in range(v.shape[0]):
-        work[0, i] = v[i]
+        v_start[i] = v[i]
         counts[i] = 0
     begin = 0
+    first = 0  # of the layer before, in what it fired
     count = 0
-    bounds[0] = 0
     for layer in range(sizes.shape[0]):
         n = sizes[layer]
         end = begin + n
-        source_times, source_indices = times, indices
-        first, last = 0, times.shape[0]
-        if layer > 0:
-            source_times, source_indices = out_times, out_indices
-            first, last = bounds[layer - 1], count
-        count = lif_events(
-            source_times, source_indices, first, last, weights, offsets[layer], n, taus[layer],
-            threshold[begin:end], reset_zero, v[begin:end], work[1, begin:end], work[2, begin:end],
-            out_times, out_indices, count,
+        source = out_indices if layer > 0 else indices
+        own = count
+        count = run_lif_layer(
+            source, first, group_times, ends[layer], n_groups, weights, offsets[layer], n, taus[layer],
+            threshold[begin:end], reset_zero, v[begin:end], u_max[begin:end], current[begin:end], duration,
+            ends[layer + 1], out_indices, own,
         )  # fmt: skip
         if count == NO_ROOM:
             for i in range(v.shape[0]):
-                v[i] = work[0, i]
+                v[i] = v_start[i]
             return NO_ROOM
-        bounds[layer + 1] = count
-        for s in range(bounds[layer], count):
+        for s in range(own, count):
             counts[begin + out_indices[s]] += 1
-        since = float(source_times[last - 1]) if last > first else 0.0
-        decay = v.dtype.type(math.exp((since - duration) / taus[layer]))
-        for i in range(begin, end):
-            v[i] *= decay
+        first = own
         begin = end
-    return 0
+    return n_groups
+
+
+@njit(cache=True)
+def run_lif_layer(
+    indices: Any, first: int, group_times: Any, ends: Any, n_groups: int, weights: Any, offset: int, n_post: int,
+    tau: float, threshold: Any, reset_zero: bool, v: Any, u_max: Any, current: Any, duration: float, out_ends: Any,
+    out_indices: Any, count: int,
+) -> Any:  # fmt: skip
+    """Run one layer through its groups of events, which start at `first`, and on to `duration`; see `run_lif`."""
+    kind = v.dtype.type
+    last_time = 0.0
+    for g in range(n_groups):
+        last = ends[g]
+        if last > first:
+            if count + n_post > out_indices.shape[0]:
+                return NO_ROOM
+            now = float(group_times[g])
+            decay = kind(math.exp((last_time - now) / tau))
+            last_time = now
+            count = lif_step(
+                indices, first, last, weights, offset, n_post, decay, threshold, reset_zero, v, u_max, current,
+                out_indices, count,
+            )  # fmt: skip
+        out_ends[g] = count
+        first = last
+    decay = kind(math.exp((last_time - duration) / tau))
+    for i in range(n_post):
+        v[i] *= decay
+    return count
