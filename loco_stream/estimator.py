@@ -29,7 +29,7 @@ from loco_stream.state import (
     unflatten,
 )
 
-__all__ = ["LOCOEstimator", "finite_target", "matched", "matrix"]
+__all__ = ["LOCOEstimator", "finite_target", "matrix"]
 
 _NO_LABELS = np.zeros(0, np.int64)
 _NO_VALUES = np.zeros(0)
@@ -209,6 +209,14 @@ class LOCOEstimator(base.Estimator):
             self._slots.register(names)
         return [self._slots.index.get(name, -1) for name in names]
 
+    def _matched(self, X: ArrayLike, y: Sequence[Any], features: Sequence[Hashable] | None) -> NDArray[np.float64]:
+        """Return X as a matrix of a row for each label and known columns; checked before anything is registered."""
+        rows = matrix(X)
+        if len(rows) != len(y):
+            raise InputError(f"X has {len(rows)} rows, but y has {len(y)} values")
+        self._columns(rows.shape[1], features, register=False)
+        return rows
+
     def _rows(self, X: ArrayLike, features: Sequence[Hashable] | None, *, register: bool) -> NDArray[np.float64]:
         """Return X in slot order, (n, feature capacity) float64, NaN where a feature has no column."""
         given = matrix(X)
@@ -315,11 +323,3 @@ def matrix(X: ArrayLike) -> NDArray[np.float64]:
         return np.asarray(array, np.float64)
     cells = [to_number(cell) for cell in array.ravel().tolist()]
     return np.array(cells, np.float64).reshape(array.shape)
-
-
-def matched(X: ArrayLike, y: Sequence[Any]) -> NDArray[np.float64]:
-    """Return X as a matrix that has one row for each label; checked before anything is registered."""
-    rows = matrix(X)
-    if len(rows) != len(y):
-        raise InputError(f"X has {len(rows)} rows, but y has {len(y)} values")
-    return rows

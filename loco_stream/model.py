@@ -12,7 +12,7 @@ from river import base
 
 from loco_stream import persist
 from loco_stream.errors import CheckpointError, InputError
-from loco_stream.estimator import LOCOEstimator, finite_target, matched, matrix
+from loco_stream.estimator import LOCOEstimator, finite_target, matrix
 from loco_stream.slots import plain_label
 from loco_stream.state import PROBA
 
@@ -140,13 +140,15 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         InputError
             X is not two-dimensional, its width is not the model's, or y has another length.
         """
-        self._learn_rows(matched(X, y), self._slots_of(y), np.zeros(len(y)), features, predict_first=False)
+        self._learn_rows(
+            self._matched(X, y, features), self._slots_of(y), np.zeros(len(y)), features, predict_first=False
+        )
 
     def learn_predict_array(
         self, X: ArrayLike, y: Sequence[Any], features: Sequence[Hashable] | None = None
     ) -> NDArray[Any]:
         """Test, then train on each row; return the labels predicted before learning (see `learn_array`)."""
-        X = matched(X, y)
+        X = self._matched(X, y, features)
         answers = self._learn_rows(X, self._slots_of(y), np.zeros(len(y)), features, predict_first=True)
         return self._labels(answers)
 
@@ -229,14 +231,18 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
     def learn_array(self, X: ArrayLike, y: Sequence[float], features: Sequence[Hashable] | None = None) -> None:
         """Learn rows in order in one compiled loop; see `LOCOClassifier.learn_array`."""
         values = np.array([finite_target(value) for value in y], np.float64)
-        self._learn_rows(matched(X, y), np.zeros(len(values), np.int64), values, features, predict_first=False)
+        self._learn_rows(
+            self._matched(X, y, features), np.zeros(len(values), np.int64), values, features, predict_first=False
+        )
 
     def learn_predict_array(
         self, X: ArrayLike, y: Sequence[float], features: Sequence[Hashable] | None = None
     ) -> NDArray[np.float64]:
         """Test, then train on each row; return the values predicted before learning, (n,)."""
         values = np.array([finite_target(value) for value in y], np.float64)
-        return self._learn_rows(matched(X, y), np.zeros(len(values), np.int64), values, features, predict_first=True)
+        return self._learn_rows(
+            self._matched(X, y, features), np.zeros(len(values), np.int64), values, features, predict_first=True
+        )
 
     def predict_array(self, X: ArrayLike, features: Sequence[Hashable] | None = None) -> NDArray[np.float64]:
         """Return the predicted value of each row, (n,)."""

@@ -44,7 +44,8 @@ def _fill(key, start, words):
 
 def derive_key(seed: int, purpose: int) -> int:
     """Return a 32-bit key for one `purpose` (a small integer) of a model seeded with `seed`."""
-    return int(philox2x32(seed & 0xFFFFFFFF, ((seed >> 32) & 0xFFFFFFFF) << 32 | purpose)) & 0xFFFFFFFF
+    counter = ((seed >> 32) & 0xFFFFFFFF) << 32 | purpose
+    return int(philox2x32(np.uint64(seed & 0xFFFFFFFF), np.uint64(counter))) & 0xFFFFFFFF
 
 
 def uniforms(key: int, start: int, n: int) -> NDArray[np.float64]:
