@@ -109,7 +109,7 @@ class LSLSource:
         return {"row": self._row}
 
     @property
-    def counters(self) -> dict[str, int]:
+    def stats(self) -> dict[str, int]:
         """Rows handed out, and values in them that were not finite."""
         return {"rows": self._row, "masked": self._masked}
 

@@ -149,7 +149,7 @@ class MQTTSource:
             self._subscribed = True
 
     @property
-    def counters(self) -> dict[str, int]:
+    def stats(self) -> dict[str, int]:
         """What has come since the start, and what was wrong with it."""
         return dict(self._streams.stats)
 

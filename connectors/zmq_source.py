@@ -41,7 +41,7 @@ class ZMQSource:
     """Rows from other processes; the other end is `ZMQSender` or anything that speaks LS1.
 
     Each iteration waits at most 0.1 s, drains what has come into one list (one commit; single rows that
-    follow each other are joined into blocks), and yields an empty list when nothing came. `counters`
+    follow each other are joined into blocks), and yields an empty list when nothing came. `stats`
     tells rows, gaps, duplicates, malformed and rejected messages, masked values and the rest;
     `last_error` is the last sentence said about a bad message.
 
@@ -134,7 +134,7 @@ class ZMQSource:
         return self.mode == "reliable"
 
     @property
-    def counters(self) -> dict[str, int]:
+    def stats(self) -> dict[str, int]:
         """What has come since the start, and what was wrong with it."""
         refused = 0 if self._guard is None else self._guard.refused
         return {**self._streams.stats, "refused": refused}

@@ -112,7 +112,7 @@ class Source(Protocol):
 
     A live source yields empty lists while nothing comes, so that a stop is honoured. Two more members are
     read where a source has them: `needs_log`, True when an ack makes the other side forget the rows, and
-    `counters`, a dict of what came and what was wrong with it, for the report.
+    `stats`, a dict of what came and what was wrong with it, for the report.
     """
 
     name: str

@@ -67,7 +67,7 @@ def test_rows_come_as_blocks_with_the_channels_names():
     assert [b.seq for b in blocks] == list(np.cumsum([0, *(len(b.X) for b in blocks[:-1])]))
     assert abs(blocks[0].t - time.time()) < 60
     assert source.position == {"row": 50}
-    assert source.counters == {"rows": 50, "masked": 1}
+    assert source.stats == {"rows": 50, "masked": 1}
     source.seek({"row": 70})
     assert source.position == {"row": 70}
     source.close()

@@ -99,7 +99,7 @@ def test_rows_of_a_topic_filter(broker):
         ("sensors/two", {"sky": "grey"}, "rain"),
         ("sensors/one", {"a": 3}, 1),
     ]
-    assert source.counters["malformed"] == 1
+    assert source.stats["malformed"] == 1
     assert "neither a JSON" in source.last_error
     source.close()
 
@@ -140,8 +140,8 @@ def test_what_was_not_acked_comes_again_and_known_rows_are_dropped(broker):
     second.seek(json.loads(json.dumps(whole)))
     events = drain(second, lambda e: len(e) == 1)
     assert values(events) == [11]
-    assert second.counters["duplicates"] >= 1
-    assert second.counters["restarts"] == 0
+    assert second.stats["duplicates"] >= 1
+    assert second.stats["restarts"] == 0
     second.close()
 
     third = MQTTSource("127.0.0.1", "s", port=broker.port, idle=0.5)

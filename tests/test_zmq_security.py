@@ -117,8 +117,8 @@ def test_no_key_a_foreign_key_and_a_wrong_server_key_stay_outside(keys, context)
         assert not knocks(  # the right public key, without its secret
             context, address, curve_publickey=own_public, curve_secretkey=secret, curve_serverkey=engine_key
         )
-        assert engine.source.counters["messages"] == 0
-        assert engine.source.counters["refused"] >= 1
+        assert engine.source.stats["messages"] == 0
+        assert engine.source.stats["refused"] >= 1
         assert knocks(
             context, address, 5, curve_publickey=own_public, curve_secretkey=own_secret, curve_serverkey=engine_key
         )
@@ -143,7 +143,7 @@ def test_the_list_is_read_again_when_it_changes(keys):
         with pytest.raises(SourceError, match="acked all rows within"):
             late.flush(0.5)
         assert len(engine.events) == before
-        assert engine.source.counters["rejected"] >= 1
+        assert engine.source.stats["rejected"] >= 1
         late.close(end=False)
 
 
@@ -256,4 +256,4 @@ def test_1000_hostile_connections_do_not_stop_an_honest_peer(keys):
             sender.flush()
         crowd.join()
         assert [r[0] for r in rows_of(engine.events)] == list(range(2000))
-        assert engine.source.counters["malformed"] == 0  # none of them got as far as a message
+        assert engine.source.stats["malformed"] == 0  # none of them got as far as a message

@@ -45,7 +45,7 @@ def drain(source, done, seconds=10.0):
             source.ack(source.position)
         if done(events):
             return events
-        assert time.monotonic() < deadline, f"only {len(events)} events came: {source.counters} {source.last_error}"
+        assert time.monotonic() < deadline, f"only {len(events)} events came: {source.stats} {source.last_error}"
     return events
 
 
@@ -120,7 +120,7 @@ def test_a_script_of_five_lines_feeds_the_engine_from_another_process():
     assert table[:, 0].tolist() == list(range(1000))
     assert np.isnan(table[:, 1]).all()
     assert [y for e in events for y in e.y][:4] == ["off", "on", "on", "off"]
-    assert source.counters["gaps"] == 0
+    assert source.stats["gaps"] == 0
     assert source.schema.classes == ("off", "on")
     source.close()
 
@@ -131,7 +131,7 @@ def test_endless_goes_on_after_the_end():
         with ZMQSender(source.address, name="s") as sender:
             sender.send([1.0], 0)
         assert len(drain(source, lambda e: len(e) == 1)) == 1
-    assert source.counters["restarts"] == 1
+    assert source.stats["restarts"] == 1
     source.close()
 
 
@@ -387,7 +387,7 @@ def test_10_000_mutated_messages_leave_the_engine_running(context):
             sender.send([[1.0], [2.0]], ["n", "y"])
             sender.flush()
         assert [e.y for e in engine.events if e.source == "honest"] == [["n", "y"]]
-        assert engine.source.counters["malformed"] > 5000
+        assert engine.source.stats["malformed"] > 5000
         hostile.socket.close()
 
 
@@ -549,7 +549,7 @@ def test_a_peer_that_dies_while_the_queue_is_full_takes_nobody_along(mode, kind)
         time.sleep(4.5)  # two heartbeats would be due: the first finds the peer gone, the second meets the error
         for events in source:
             assert not events
-        print(source.counters["malformed"])
+        print(source.stats["malformed"])
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(engine), textwrap.dedent(flood)],

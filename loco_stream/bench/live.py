@@ -125,13 +125,13 @@ def hostile(kind: str, connections: int, n: int) -> dict[str, Any]:
                 elif crowd:
                     order = {"address": source.address, "connections": connections, "foreign_keys": foreign}
                     peers.append(_peer(do="strangers", **order))
-                while peers and not (source.counters["malformed"] or source.counters["refused"]):
+                while peers and not (source.stats["malformed"] or source.stats["refused"]):
                     time.sleep(0.01)  # until the crowd is there
                 feeder = _peer(do="feed", address=source.address, n=n, block=16, reliable=True, keys=keys)
                 rates.append(_answer(feeder)["rows_per_second"])
                 for peer in peers:
                     _answer(peer)
-                counters = dict(source.counters)
+                counters = dict(source.stats)
     return {"alone": rates[1], "beside": rates[2], "peak_bytes": _peak_bytes(), "counters": counters}
 
 
