@@ -1,0 +1,66 @@
+"""What every demo with a page needs: options, the page, a clean end, and a verdict."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["conclude", "demo_options", "page", "play"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def demo_options(seconds: float) -> Callable[[F], F]:
+    """Add --headless, --seconds and --port."""
+
+    def add(function: F) -> F:
+        for option in (
+            click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, metavar="PORT",
+                         help="Port of the page; 0 takes a free one."),
+            click.option("--seconds", type=click.FloatRange(1.0), default=seconds, show_default=True, metavar="S",
+                         help="About how long it runs."),
+            click.option("--headless", is_flag=True, help="No page; run, state the outcome, exit 1 if it failed."),
+        ):  # fmt: skip
+            function = option(function)
+        return function
+
+    return add
+
+
+@contextmanager
+def page(headless: bool, port: int, actions: Mapping[str, Callable[[], object]] | None = None) -> Iterator[list[Any]]:
+    """Open the page, unless headless, and give the engine's `watchers`."""
+    if headless:
+        yield []
+        return
+    from loco_stream.dashboard import Dashboard
+
+    with Dashboard(port, actions=actions) as dashboard:
+        click.echo(f"open {dashboard.url} (Ctrl-C ends)")
+        yield [dashboard]
+
+
+def play(engine: Any, seconds: float | None = None) -> Any:
+    """Run an engine until its stream ends, Ctrl-C is pressed, or the time is over; return the report."""
+    before = signal.signal(signal.SIGINT, lambda *_: engine.stop())
+    timer = threading.Timer(seconds or threading.TIMEOUT_MAX, engine.stop)
+    timer.daemon = True
+    timer.start()
+    try:
+        return engine.run()
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGINT, before)
+
+
+def conclude(claims: Sequence[tuple[bool, str]]) -> None:
+    """Print each claim with what was measured; exit with code 1 if one does not hold."""
+    for holds, text in claims:
+        click.echo(f"{'yes' if holds else 'NO '}  {text}")
+    if not all(holds for holds, _ in claims):
+        raise SystemExit(1)
