@@ -48,8 +48,11 @@ def test_river_checks_pass_and_none_is_missing(model, least):
     assert len(names) >= least
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("model", [LOCOClassifier(), LOCORegressor(), small(), number()], ids=lambda m: repr(m)[:20])
+@pytest.mark.parametrize(
+    "model",
+    [small(), number(), pytest.param(LOCOClassifier(), marks=pytest.mark.slow), LOCORegressor()],
+    ids=["small classifier", "small regressor", "classifier", "regressor"],
+)
 def test_river_accepts_the_estimator(model):
     checks.check_estimator(model)
 
@@ -270,12 +273,16 @@ def test_seeds():
 DIGEST = """
 import hashlib, json, sys
 import numpy as np
+import numba
 from loco_stream import LOCOClassifier, LOCORegressor
-rng = np.random.default_rng(0)
-X = rng.normal(size=(24, 3)); X[5, 1] = np.nan; X[7, 0] = 1e300
-labels, values = rng.integers(0, 3, 24).tolist(), X[:, 2].tolist()
+print(bool(numba.config.DISABLE_JIT))
 cases = json.loads(sys.argv[1])
 for kind, options in cases:
+    n, rng = options.pop("n", 24), np.random.default_rng(0)
+    X = rng.normal(size=(n, 3)); X[5, 1] = np.nan; X[7, 0] = 1e300
+    labels, values = rng.integers(0, 3, n), X[:, 2].tolist()
+    labels[30:] = 2  # the others fall dormant, if the stream is long enough
+    labels = labels.tolist()
     options["hidden_sizes"] = tuple(options["hidden_sizes"])
     model = {"c": LOCOClassifier, "r": LOCORegressor}[kind](**options)
     model.learn_predict_array(X, labels if kind == "c" else values)
@@ -316,9 +323,11 @@ def test_compiled_and_interpreted_give_the_same_bytes():
             {"rank": 3, "orthogonality": 1.0},
             {"n_perturbations": 2, "antithetic": True, "credit": "perturbation"},
             {"receptive_fields": 1},
+            {"n": 160},
         )
     ]
-    compiled, interpreted = digests(cases), digests(cases, NUMBA_DISABLE_JIT="1")
+    (flag, *compiled), (no_flag, *interpreted) = digests(cases), digests(cases, NUMBA_DISABLE_JIT="1")
+    assert (flag, no_flag) == ("False", "True")
     assert len(compiled) == 2 * len(cases)
     wrong = [case for i, case in enumerate(cases) if compiled[2 * i : 2 * i + 2] != interpreted[2 * i : 2 * i + 2]]
     assert wrong == []
