@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from loco_stream.errors import ConfigError
 
-__all__ = ["DEFAULTS", "ModelConfig", "Settings"]
+__all__ = ["DEFAULTS", "PRESETS", "ModelConfig", "Settings"]
 
 FEEDBACK_RATE = 1e-3  # of the regression of output changes on noise
 READOUT_RATE = 0.5  # of the normalised delta rule
@@ -211,3 +211,8 @@ def _real(field: str, value: object, low: float, high: float, *, optional: bool 
 
 
 DEFAULTS = ModelConfig()
+PRESETS: dict[str, dict[str, Any]] = {
+    "fast": {"hidden_sizes": (64,), "rule": "frozen", "leaks": (0.0, 1e-4)},
+    "default": {},
+    "accurate": {"hidden_sizes": (512,)},
+}

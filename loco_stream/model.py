@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from river import base
 
 from loco_stream import persist
-from loco_stream.errors import CheckpointError, InputError
+from loco_stream.config import PRESETS
+from loco_stream.errors import CheckpointError, ConfigError, InputError
 from loco_stream.estimator import LOCOEstimator, finite_target, matrix
 from loco_stream.slots import plain_label
 from loco_stream.state import PROBA
@@ -98,6 +99,33 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     >>> accuracy.get() > 0.9
     True
     """
+
+    @classmethod
+    def preset(cls, name: str, seed: int | None = None) -> Self:
+        """Return a classifier set up for a purpose.
+
+        Parameters
+        ----------
+        name
+            ``"fast"``: 64 frozen hidden neurons and two speeds of forgetting. ``"default"``: what
+            ``LOCOClassifier()`` is. ``"accurate"``: 512 hidden neurons, several times the work.
+        seed
+            Of all randomness.
+
+        Raises
+        ------
+        ConfigError
+            The name is another one.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCOClassifier
+        >>> LOCOClassifier.preset("fast").hidden_sizes
+        (64,)
+        """
+        if name not in PRESETS:
+            raise ConfigError(f"preset is {name!r}; allowed are {', '.join(map(repr, PRESETS))}")
+        return cls(**PRESETS[name], seed=seed)
 
     @property
     def _multiclass(self) -> bool:

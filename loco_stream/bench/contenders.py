@@ -7,6 +7,7 @@ from typing import Any
 from loco_stream.bench.learner import Learner, RiverLearner
 from loco_stream.bench.machine import fingerprint
 from loco_stream.bench.rivals import CLASSIFIERS, REGRESSORS
+from loco_stream.config import PRESETS
 from loco_stream.errors import ConfigError
 
 __all__ = ["BY_DICTS", "NAMES", "VARIANTS", "code", "make", "make_regressor", "pick", "seeded", "whole_numbers"]
@@ -31,6 +32,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "leak 1e-3 only": {"leaks": (1e-3,)},
     "leak 1e-2 only": {"leaks": (1e-2,)},
     "retention 0": {"retention": 0.0},
+    "preset fast": PRESETS["fast"],
+    "preset accurate": PRESETS["accurate"],
 }
 
 NAMES = (*VARIANTS, *CLASSIFIERS)

@@ -93,7 +93,7 @@ def _permuted_mnist(directory: str | Path | None, share: float) -> list[Task]:
 
 def _rotated_mnist(directory: str | Path | None, share: float) -> list[Task]:
     def change(images: NDArray[Any], task: int) -> NDArray[Any]:
-        from scipy.ndimage import rotate  # type: ignore[import-untyped]
+        from scipy.ndimage import rotate
 
         turned = rotate(images.reshape(-1, 28, 28), 20.0 * task, axes=(1, 2), reshape=False, order=1)
         return np.asarray(turned).reshape(-1, 784)

@@ -22,20 +22,30 @@ REFRESH = 50  # samples between two inversions of the Gram matrix
 
 
 @njit(cache=True)
+def _dot(a, b, n):
+    """Return a[:n] . b[:n] in float64, summed in four lanes: one alone would wait for itself at every step."""
+    s0 = s1 = s2 = s3 = 0.0
+    whole = n - n % 4
+    for j in range(0, whole, 4):
+        s0 += np.float64(a[j]) * np.float64(b[j])
+        s1 += np.float64(a[j + 1]) * np.float64(b[j + 1])
+        s2 += np.float64(a[j + 2]) * np.float64(b[j + 2])
+        s3 += np.float64(a[j + 3]) * np.float64(b[j + 3])
+    for j in range(whole, n):
+        s0 += np.float64(a[j]) * np.float64(b[j])
+    return (s0 + s1) + (s2 + s3)
+
+
+@njit(cache=True)
 def choose_cluster(trace, n_pre, column, directions, rank, n_used, n_clusters):
     """Return the cluster of an input trace, `n_used` if it founds a new one, -1 for a silent input."""
-    norm = 0.0
-    for j in range(n_pre):
-        norm += np.float64(trace[j]) * np.float64(trace[j])
+    norm = _dot(trace, trace, n_pre)
     if norm == 0.0:
         return -1
     best, best_cosine = -1, -2.0
     for k in range(n_used):
         mean = directions[k * rank, column : column + n_pre]
-        dot, length = 0.0, 0.0
-        for j in range(n_pre):
-            dot += np.float64(trace[j]) * np.float64(mean[j])
-            length += np.float64(mean[j]) * np.float64(mean[j])
+        dot, length = _dot(trace, mean, n_pre), _dot(mean, mean, n_pre)
         cosine = dot / math.sqrt(norm * length) if length > 0.0 else -1.0
         if cosine > best_cosine:
             best, best_cosine = k, cosine
@@ -76,9 +86,7 @@ def refresh(n_pre, column, directions, n_rows, ridge, inverse):
     trace = 0.0
     for a in range(n_rows):
         for b in range(a + 1):
-            dot = 0.0
-            for j in range(column, column + n_pre):
-                dot += np.float64(directions[a, j]) * np.float64(directions[b, j])
+            dot = _dot(directions[a, column:], directions[b, column:], n_pre)
             inverse[a, b] = dot
             inverse[b, a] = dot
         trace += inverse[a, a]
@@ -107,11 +115,7 @@ def project(trace, n_pre, column, directions, rank, n_rows, inverse, cluster, co
     """
     right, c, removed = coefficients[0], coefficients[1], coefficients[2]
     for a in range(n_rows):
-        row = directions[a, column : column + n_pre]
-        dot = 0.0
-        for j in range(n_pre):
-            dot += np.float64(row[j]) * np.float64(trace[j])
-        right[a] = dot
+        right[a] = _dot(directions[a, column:], trace, n_pre)
     for a in range(n_rows):
         total = 0.0
         for b in range(n_rows):
