@@ -6,12 +6,14 @@ Usage: python live_source.py ADDRESS N_ROWS
 from __future__ import annotations
 
 import sys
+import time
 
 import numpy as np
 
 FEATURES = tuple(f"f{i}" for i in range(8))
 CLASSES = ("a", "b", "c")
 NAME, EPOCH = "source", 11
+ROWS_PER_SECOND = 2000
 
 
 def table(n, seed=0):
@@ -29,12 +31,20 @@ def main(address, n):
     X, y = table(n)
     sizes = np.random.default_rng(None)  # block boundaries differ from run to run, and must not matter
     with ZMQSender(
-        address, name=NAME, features=FEATURES, classes=CLASSES, reliable=True, epoch=EPOCH, linger=300.0
+        address,
+        name=NAME,
+        features=FEATURES,
+        classes=CLASSES,
+        reliable=True,
+        epoch=EPOCH,
+        linger=300.0,
+        buffer=512,  # so that it stays at work as long as the engine does
     ) as sender:
         at = sender.connect()
         while at < n:
             end = min(n, at + int(sizes.integers(1, 200)))
             sender.send(X[at:end], y[at:end])
+            time.sleep((end - at) / ROWS_PER_SECOND)
             at = end
 
 

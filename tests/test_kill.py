@@ -61,6 +61,13 @@ def feed(processes, address, n):
     return start(processes, sys.executable, str(Path(__file__).parent / "live_source.py"), f"tcp://{address}", str(n))
 
 
+def at_work(engine):
+    """Return an engine that has told what it keeps and begins to learn."""
+    while "durability" not in (line := engine.stderr.readline()):
+        assert line, "the engine ended by itself"
+    return engine
+
+
 def inspect(folder):
     done = subprocess.run(
         [*LOCO, "inspect", str(folder), "--json"], capture_output=True, text=True, timeout=60, check=True
@@ -93,27 +100,28 @@ def test_killed_engines_and_sources_leave_the_state_of_an_uninterrupted_run(tmp_
     chance = random.Random(7)
     kills = ["engine"] * ENGINE_KILLS + ["source"] * SOURCE_KILLS
     chance.shuffle(kills)
-    engine = serve(processes, address, tmp_path, "--checkpoint-every", "2000")
     source = feed(processes, address, N_ROWS)
+    engine = at_work(serve(processes, address, tmp_path, "--checkpoint-every", "2000"))
     hits = {"engine": 0, "source": 0}
     for victim in kills:
-        time.sleep(chance.uniform(0.2, 3.0))
-        if victim == "source" and source.poll() is None:
+        time.sleep(chance.uniform(0.01, 1.2))
+        assert source.poll() is None
+        if victim == "source":
             source.kill()
             source.wait()
             hits["source"] += 1
             source = feed(processes, address, N_ROWS)
-        elif victim == "engine":
+        else:
             assert engine.poll() is None, engine.stderr.read()
             engine.kill()
             engine.wait()
             hits["engine"] += 1
-            engine = serve(processes, address, tmp_path, "--checkpoint-every", "2000")
+            engine = at_work(serve(processes, address, tmp_path, "--checkpoint-every", "2000"))
     _, errors = source.communicate(timeout=3600 if SOAK else 240)
     assert source.returncode == 0, errors
     end(engine)
     found = inspect(tmp_path)
-    assert hits["engine"] == ENGINE_KILLS
+    assert hits == {"engine": ENGINE_KILLS, "source": SOURCE_KILLS}
     assert found["n_samples"] == N_ROWS
     assert found["sources"] == {NAME: {str(EPOCH): N_ROWS}}
     assert found["state_sha256"] == expected
