@@ -88,12 +88,18 @@ def _gather(total: Any, rows: Any, events: Any, repeats: int) -> None:
                 total[i] += ((a[i] + b[i]) + (c[i] + d[i])) + ((e[i] + f[i]) + (g[i] + h[i]))
 
 
-def row_gather(n_pre: int, n_post: int, repeats: int = 9) -> float:
-    """Return how many synaptic events a CPU-second the plain gather of random rows handles, the median."""
+def row_gather(n_pre: int, n_post: int, on_lines: bool, repeats: int = 3) -> float:
+    """Return how many synaptic events a CPU-second the plain gather of random rows handles, the median.
+
+    Rows lie where numpy puts them, or, if `on_lines`, begin on cache lines as the simulator's do.
+    """
     rng = np.random.default_rng(0)
-    rows = aligned(n_pre * n_post, np.float32).reshape(n_pre, n_post)
-    rows[:] = rng.normal(size=rows.shape)
-    total = aligned(n_post, np.float32)
+    rows = rng.normal(size=(n_pre, n_post)).astype(np.float32)
+    total = np.zeros(n_post, np.float32)
+    if on_lines:
+        lined = aligned(n_pre * n_post, np.float32).reshape(n_pre, n_post)
+        lined[:] = rows
+        rows, total = lined, aligned(n_post, np.float32)
     events = rng.integers(0, n_pre, 1568).astype(np.int32)
     _gather(total, rows, events, 1)
     times = 300

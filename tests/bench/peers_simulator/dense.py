@@ -169,7 +169,7 @@ def nest(problem):
         simulator.Simulate(STEPS + len(ws) + 1.0)
         counts = []
         for layer, recorder in zip(layers, recorders):
-            senders = np.asarray(recorder.get("events", "senders"))
+            senders = np.asarray(recorder.get("events", "senders"), dtype=int)
             counts.append(np.bincount(senders - layer[0].global_id, minlength=len(layer)))
             recorder.set(n_events=0)
         if rest:
@@ -195,7 +195,7 @@ def brian2(problem):
     objects, monitors, groups, previous = [generator], [], [], generator
     for w in ws:
         group = b2.NeuronGroup(
-            w.shape[1], "dv/dt = -v / (20 * ms) : 1", threshold="v >= 1", reset="v -= 1", method="exact"
+            w.shape[1], "dv/dt = -v / (20 * ms) : 1", threshold="v >= 1", reset="v = 0", method="exact"
         )
         synapses = b2.Synapses(previous, group, "w : 1", on_pre="v_post += w")
         synapses.connect()
