@@ -13,7 +13,8 @@ def _kernel_cache() -> str:
     """Name a compile cache after the kernels' sources.
 
     Numba looks only at the file of the outermost function, so a changed callee in another file would
-    leave a stale machine code behind.
+    leave a stale machine code behind. What is compiled in names numba, or is a stage of the step, or
+    holds the constants of both.
     """
     spec = find_spec("loco_stream")
     assert spec is not None
@@ -21,7 +22,7 @@ def _kernel_cache() -> str:
     digest = hashlib.sha256()
     for path in sorted(Path(spec.origin).parent.rglob("*.py")):
         text = path.read_bytes()
-        if b"numba" in text:
+        if b"numba" in text or path.parent.name == "step" or path.name == "state.py":
             digest.update(path.name.encode() + b"\0" + text)
     return str(Path(tempfile.gettempdir()) / f"loco-stream-numba-{os.getuid()}" / digest.hexdigest()[:16])
 
