@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
 
-__all__ = ["conclude", "demo_options", "page", "play"]
+__all__ = ["conclude", "demo_options", "paced", "page", "play"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,6 +44,14 @@ def page(headless: bool, port: int, actions: Mapping[str, Callable[[], object]] 
     with Dashboard(port, actions=actions) as dashboard:
         click.echo(f"open {dashboard.url} (Ctrl-C ends)")
         yield [dashboard]
+
+
+def paced(pairs: Iterable[Any], rate: float) -> Iterator[Any]:
+    """Yield the rows of a stream at most so many a second, so that one can look on."""
+    began = time.monotonic()
+    for row, pair in enumerate(pairs):
+        time.sleep(max(0.0, began + row / rate - time.monotonic()))
+        yield pair
 
 
 def play(engine: Any, seconds: float | None = None) -> Any:

@@ -1,0 +1,114 @@
+"""Two concepts take turns, A-B-A-B, and four learners show what they still know at each return."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+import click
+
+from loco_stream.demos.stage import conclude, demo_options, paced, page, play
+
+__all__ = ["command"]
+
+_TURNS = "ABAB"
+_EARLY = 200  # samples after a change: what is not known by then was learned anew
+_PER_SECOND = 200  # samples; the slowest contender takes most of the time
+
+
+def contenders() -> dict[str, Any]:
+    """Return our model and three of river's, each with its defaults."""
+    from river.forest import ARFClassifier
+    from river.linear_model import SoftmaxRegression
+    from river.preprocessing import StandardScaler
+    from river.tree import HoeffdingAdaptiveTreeClassifier
+
+    from loco_stream import LOCOClassifier
+
+    return {
+        "LOCO": LOCOClassifier(seed=1),
+        "softmax regression": StandardScaler() | SoftmaxRegression(),
+        "Hoeffding adaptive tree": HoeffdingAdaptiveTreeClassifier(seed=1),
+        "adaptive random forest, 10 trees": ARFClassifier(n_models=10, seed=1),
+    }
+
+
+def stream(turn: int) -> Iterator[tuple[dict[Any, Any], Any]]:
+    """Yield `turn` samples of A, of B, of A and of B: clouds around other centres each."""
+    from river.datasets.synth import RandomRBF
+
+    concepts = {
+        name: iter(RandomRBF(seed_model=seed, seed_sample=seed, n_classes=5, n_features=10, n_centroids=30))
+        for name, seed in (("A", 3), ("B", 8))
+    }
+    for name in _TURNS:
+        yield from islice(concepts[name], turn)
+
+
+class Hits:
+    """A sink that remembers of each row whether it was right."""
+
+    def __init__(self) -> None:
+        self.hits: list[bool] = []
+
+    def write(self, prediction: Any) -> None:
+        """Take one scored row."""
+        self.hits.append(prediction.y_pred == prediction.y)
+
+    def close(self, report: Any) -> None:
+        """Nothing is open."""
+
+
+def draw(courses: Mapping[str, list[bool]], turn: int, path: str) -> None:
+    """Draw the share of right answers over the last 200 samples of each contender."""
+    import numpy as np
+
+    from loco_stream.errors import ConfigError
+
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigError("the picture needs matplotlib: pip install 'loco-stream[plot]'") from error
+    figure = Figure(figsize=(10, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for (name, hits), colour in zip(courses.items(), ("#0072b2", "#009e73", "#e69f00", "#cc79a7"), strict=True):
+        window = np.convolve(hits, np.ones(_EARLY) / _EARLY, mode="valid")
+        axes.plot(np.arange(len(window)) + _EARLY, window, lw=2.2 if name == "LOCO" else 1.2, color=colour, label=name)
+    for k, name in enumerate(_TURNS):
+        axes.axvline(k * turn, color="grey", lw=0.8, ls=":")
+        axes.text((k + 0.5) * turn, 1.01, name, ha="center")
+    axes.set(ylim=(0, 1), xlabel="samples", ylabel=f"accuracy, last {_EARLY} samples (fraction)")
+    axes.legend(loc="lower right")
+    figure.savefig(path, dpi=120)
+
+
+@click.command("recurring")
+@demo_options(seconds=30.0)
+@click.option("--plot", default="recurring.png", show_default=True, metavar="FILE", help="The picture.")
+def command(headless: bool, seconds: float, port: int, plot: str) -> None:
+    """Learn two concepts that take turns, beside softmax regression, HAT and ARF, and draw all four.
+
+    Look at the first samples after each return in the picture: who starts where it stopped has not forgotten.
+    """
+    from loco_stream import StreamEngine, TaskMonitor
+
+    turn = max(1000, int(seconds * _PER_SECOND) // len(_TURNS))
+    courses: dict[str, list[bool]] = {}
+    with page(headless, port) as watchers:
+        for name, model in contenders().items():
+            ours, sink = name == "LOCO", Hits()
+            rows = paced(stream(turn), 1000.0) if ours and watchers else stream(turn)
+            engine = StreamEngine(model, rows, [sink], TaskMonitor(holdout=0), watchers=watchers if ours else ())
+            play(engine)
+            courses[name] = sink.hits
+    draw(courses, turn, plot)
+    returns = {}
+    for name, hits in courses.items():
+        returns[name] = [sum(hits[k * turn : k * turn + _EARLY]) / _EARLY for k in (2, 3)]
+        overall = sum(hits) / len(hits)
+        click.echo(f"{name:34} {overall:.3f} of all; A and B on return {returns[name][0]:.3f} {returns[name][1]:.3f}")
+    mean = {name: sum(values) / 2 for name, values in returns.items()}
+    best = max(value for name, value in mean.items() if name != "LOCO")
+    text = f"on return LOCO is right in {mean['LOCO']:.1%} of the first {_EARLY} samples, the best other in {best:.1%}"
+    conclude([(mean["LOCO"] > best, text)])

@@ -1,0 +1,40 @@
+"""Any data set of river, replayed at a pace one can follow, with the page."""
+
+from __future__ import annotations
+
+import click
+
+from loco_stream.demos.stage import conclude, demo_options, paced, page, play
+
+__all__ = ["command"]
+
+
+@click.command("river")
+@click.argument("dataset", default="ImageSegments")
+@click.option("--rate", type=click.FloatRange(1.0), default=200.0, show_default=True, metavar="R",
+              help="Rows a second.")  # fmt: skip
+@demo_options(seconds=60.0)
+def command(dataset: str, rate: float, headless: bool, seconds: float, port: int) -> None:
+    """Replay DATASET of river, for example Phishing, Bikes, Elec2 or synth.SEA, and show it live.
+
+    Look at the dashed lines: what repeating the last label, or always naming the likeliest, would score.
+    Headless, no pace is kept: seconds times rate rows are learned as fast as it goes.
+    """
+    from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine, TaskMonitor
+    from loco_stream.connectors import RiverSource
+
+    source = RiverSource(dataset)
+    task = source.schema.task if source.schema is not None and source.schema.task else "classification"
+    model = LOCORegressor(seed=0) if task == "regression" else LOCOClassifier(seed=0)
+    with page(headless, port) as watchers:
+        rows = paced(source, rate) if watchers else source
+        engine = StreamEngine(model, rows, monitor=TaskMonitor(task=task), watchers=watchers, task=task)
+        report = engine.run(int(seconds * rate)) if headless else play(engine, seconds)
+    if task == "regression":
+        ours, simple = report["mae"], report["no_change_mae"]
+        conclude([(ours < simple, f"mean absolute error {ours:.4g}; repeating the last value {simple:.4g}")])
+    else:
+        ours, simple = report["accuracy"], max(report["no_change_accuracy"], report["majority_accuracy"])
+        conclude(
+            [(ours > simple, f"accuracy {ours:.1%} of {report['n_samples']:,}; the better simple guess {simple:.1%}")]
+        )
