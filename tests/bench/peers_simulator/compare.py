@@ -2,8 +2,8 @@
 
 Usage: compare.py PYTHON-OF-THE-PEERS OUT-DIRECTORY [--seconds S] [--seeds N]
 
-Spike counts are compared where the models agree. spikingjelly, snntorch and torch step as we do (1 ms steps, decay, add,
-fire, subtract) in single precision: samples are compared with our counts, neuron by neuron. NEST and Brian2
+Spike counts are compared where the models agree. spikingjelly, snntorch and torch step as we do (1 ms steps, decay,
+add, fire, subtract) in single precision: samples are compared with our counts, neuron by neuron. NEST and Brian2
 need a step per layer for a spike to arrive: they are compared with the same net with delays of 1 ms. They reset to
 zero, and so does ours beside them: NEST's neuron knows no other, and a clocked neuron that a subtraction leaves above
 threshold fires again at every step, ours at the next arrival. snntorch fires above the threshold only and resets

@@ -168,7 +168,7 @@ def nest(problem):
         )
         simulator.Simulate(STEPS + len(ws) + 1.0)
         counts = []
-        for layer, recorder in zip(layers, recorders):
+        for layer, recorder in zip(layers, recorders, strict=True):
             senders = np.asarray(recorder.get("events", "senders"), dtype=int)
             counts.append(np.bincount(senders - layer[0].global_id, minlength=len(layer)))
             recorder.set(n_events=0)
@@ -176,7 +176,7 @@ def nest(problem):
             for layer in layers:
                 layer.V_m = 0.0
             simulator.Simulate(gap)
-            for layer, recorder in zip(layers, recorders):
+            for layer, recorder in zip(layers, recorders, strict=True):
                 layer.V_m = 0.0
                 recorder.set(n_events=0)
         return counts
@@ -206,7 +206,7 @@ def brian2(problem):
         groups.append(group)
         previous = group
     net = b2.Network(*objects)
-    # Synapses before thresholds: a jump at t can fire at t. What a layer fires at t then reaches the next one at t + dt.
+    # Synapses before thresholds: a jump at t can fire at t; what a layer fires then reaches the next one at t + dt.
     net.schedule = ["start", "groups", "synapses", "thresholds", "resets", "end"]
 
     def run(x, rest=False):
@@ -217,7 +217,7 @@ def brian2(problem):
             group.v = 0
         before = [np.array(m.count) for m in monitors]
         net.run((STEPS + len(ws)) * b2.ms)
-        return [np.array(m.count) - b for m, b in zip(monitors, before)]
+        return [np.array(m.count) - b for m, b in zip(monitors, before, strict=True)]
 
     return run
 
