@@ -139,6 +139,20 @@ def loss_fall(seed, **options):
     return before - loss()
 
 
+@pytest.mark.parametrize(("retention", "moves"), [(0.7, False), (0.0, True)])
+def test_hidden_layers_stand_still_while_a_known_class_is_dormant(retention, moves):
+    X, y = blobs(400)
+    X = np.concatenate([X[y == 0], X[y != 0]])  # class 0 stays away from then on
+    y = np.sort(np.minimum(y, 1))
+    model = small(retention=retention)
+    model.learn_array(X[:300], y[:300])
+    before = arrays_of(model)
+    model.learn_array(X[300:], y[300:])
+    now = changed(before, arrays_of(model))
+    assert ("net.weights" in now) == moves
+    assert "bank.traces" in now
+
+
 def test_each_neuron_keeps_below_its_limit():
     X, y = blobs(200)
     model = small(credit="perturbation", learning_rate=10.0)
