@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from numba import njit
 
 from loco_stream import Network, SpikeRecord
 from loco_stream.kernels.events import run_events
 from loco_stream.kernels.queued import QueuedNet
+from loco_stream.kernels.vector import TIMES, sum_dense, sum_rows
 
 
 def random_net(rng, sizes, scale):
@@ -165,6 +167,57 @@ def test_the_queue_and_the_dense_path_agree(seed, sizes, n, grid, reset, scale):
     direct, around = net.run(*spikes, 20.0), queued.run(*spikes, 20.0)
     np.testing.assert_array_equal(direct.indices, around.indices)
     np.testing.assert_array_equal(direct.times, around.times)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_products_with_dense_input_equal_sums_of_rows_to_the_byte(dtype):
+    """Dense groups of events take another way; out of order they cannot, and listed in two runs they are not dense."""
+    rng = np.random.default_rng(4)
+    weights = [rng.normal(size=(70, 83)) * 0.3, rng.normal(size=(83, 9)) * 0.3]
+    net = Network.from_weights(weights, dtype=dtype)
+    for density in (0.3, 0.6, 0.8, 1.0):
+        times, indices = np.nonzero(rng.random((21, 70)) < density)
+        times = times.astype(float)
+        together = net.run(times, indices, 30.0)
+        v = [net._net.membranes(k).copy() for k in range(2)]
+        parts = [net.run([], [], 0.0)]
+        for t in range(21):  # one time a call: fewer than are multiplied at once
+            now = times == t
+            parts.append(net.run(times[now] - t, indices[now], 1.0 if t < 20 else 10.0, carry=True))
+        for layer in range(2):
+            of = [(part.of(layer)[0] + t - 1, part.of(layer)[1]) for t, part in enumerate(parts)]
+            np.testing.assert_array_equal(np.concatenate([i for _, i in of]), together.of(layer)[1])
+            np.testing.assert_array_equal(np.concatenate([t for t, _ in of]), together.of(layer)[0])
+            np.testing.assert_allclose(net._net.membranes(layer), v[layer], rtol=1e-5 if dtype == np.float32 else 1e-12)
+        twice = net.run(np.repeat(times, 2), np.repeat(indices, 2), 30.0)
+        assert len(twice) > len(together) > 300
+
+
+def test_a_dense_product_is_the_sum_of_rows_to_the_byte():
+    rng = np.random.default_rng(0)
+    for dtype in (np.float32, np.float64):
+        for n in (1, 7, 16, 80, 300):
+            weights = rng.normal(size=3 + 50 * n).astype(dtype)
+            raster = (rng.random((60, TIMES)) < 0.6).astype(dtype)
+            currents = np.full(TIMES * n, 9.0, dtype)
+            compiled_dense(currents, weights, 3, n, raster, 50)
+            for t in range(TIMES):
+                rows = np.flatnonzero(raster[:50, t]).astype(np.int32)
+                current = np.full(n, 9.0, dtype)
+                compiled_rows(current, weights, 3, n, rows, 0, len(rows))
+                assert current.tobytes() == currents[t * n : (t + 1) * n].tobytes()
+                sum_rows(current, weights, 3, n, rows, 0, len(rows))  # as it is defined, in plain Python
+                assert current.tobytes() == currents[t * n : (t + 1) * n].tobytes()
+
+
+@njit
+def compiled_dense(currents, weights, offset, n_post, raster, n_pre):
+    sum_dense(currents, weights, offset, n_post, raster, n_pre)
+
+
+@njit
+def compiled_rows(current, weights, offset, n_post, indices, first, last):
+    sum_rows(current, weights, offset, n_post, indices, first, last)
 
 
 def test_sparse_weights_equal_dense_weights():

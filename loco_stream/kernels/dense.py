@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from loco_stream.kernels.layer import Layer
 from loco_stream.kernels.replay import Start
 from loco_stream.kernels.simulate import NO_ROOM, run_lif
+from loco_stream.kernels.vector import TIMES
 
 __all__ = ["DenseNet"]
 
@@ -53,6 +54,9 @@ class DenseNet:
             rows[:, : layer.n_post] = layer.forward.dense
             self.neurons[0, begin : begin + layer.n_post] = layer.threshold
         self._own = [(int(b), int(b) + layer.n_post) for b, layer in zip(self.starts[:-1], layers, strict=True)]
+        self.widths = np.array([layer.n_post for layer in layers], np.int64)
+        self.raster = aligned(max(layer.n_pre for layer in layers) * TIMES, self.dtype).reshape(-1, TIMES)
+        self.currents = aligned(TIMES * int(self.sizes.max()), self.dtype)
         self.counts = np.zeros(n, np.int64)
         self.n_groups = 0
         self._make_room(_FIRST_ROOM * n, _FIRST_TIMES)
@@ -100,8 +104,9 @@ class DenseNet:
         """Run from the present membranes; return -1, or the number of the first bad event."""
         while True:
             status = run_lif(
-                times, indices, self.layers[0].n_pre, duration, self.weights, self.offsets, self.sizes, self.taus,
-                self.layers[0].reset_zero, self.neurons, self.times, self.ends, self.indices, self.counts,
+                times, indices, self.layers[0].n_pre, duration, self.weights, self.offsets, self.sizes, self.widths,
+                self.taus, self.layers[0].reset_zero, self.neurons, self.raster, self.currents, self.times, self.ends,
+                self.indices, self.counts,
             )  # fmt: skip
             if status >= 0:
                 self.n_groups = status

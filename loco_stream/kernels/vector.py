@@ -1,9 +1,10 @@
-"""Two loops that LLVM does not find by itself, written for it on whole vectors.
+"""Three loops that LLVM does not find by itself, written for it on whole vectors.
 
-`sum_rows` keeps a tile of the sum in registers while all rows pass by, where plain loops load and store the sum
-with every few rows; `compact` squeezes the numbers of those that fire out of a vector at once. Both are written for
-vectors of 64 bytes, which LLVM cuts into what the processor has. The plain functions say what is computed, to the byte,
-and are what runs interpreted (NUMBA_DISABLE_JIT=1): every sum adds one row after the other in the order of the events.
+`sum_rows` keeps a tile of the sum in registers while all rows pass by, where plain loops load and store the sum with
+every few rows; `sum_dense` does so for several times at once, reading every row once for all of them; `compact`
+squeezes the numbers of those that fire out of a vector at once. They are written for vectors of 64 bytes, which
+LLVM cuts into what the processor has. The plain functions say what is computed, to the byte, and are what runs
+interpreted (NUMBA_DISABLE_JIT=1): every sum adds one row after the other in the order of the events.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-__all__ = ["compact", "sum_rows"]
+__all__ = ["TIMES", "compact", "sum_dense", "sum_rows"]
 
 _BYTES = 64
+TIMES = 4  # whose sums `sum_dense` forms together
 _TILE = 4  # vectors a tile: enough to hide the latency of an addition, few enough for 16 registers of 32 bytes
 
 
@@ -41,6 +43,31 @@ def sum_rows(current: Any, weights: Any, offset: int, n_post: int, indices: Any,
         row = weights[start : start + n_post]
         for i in range(n_post):
             current[i] += row[i]
+
+
+def sum_dense(currents: Any, weights: Any, offset: int, n_post: int, raster: Any, n_pre: int) -> None:
+    """Set `TIMES` sums in `currents` to those of the rows of weights that each column of `raster` marks.
+
+    The product of a matrix of zeros and ones with the weights. A row times one is the row and times zero adds
+    nothing, so that the sums have the same bytes as those of `sum_rows` over the marked rows in ascending order.
+
+    Parameters
+    ----------
+    currents
+        (TIMES * n_post or more,), the sums one after the other, written.
+    weights, offset, n_post
+        As in `sum_rows`.
+    raster, n_pre
+        (n_pre or more, TIMES) of ones where a presynaptic neuron fires and zeros elsewhere, of the type of `weights`.
+    """
+    for t in range(TIMES):
+        for i in range(n_post):
+            currents[t * n_post + i] = 0.0
+        for j in range(n_pre):
+            start = offset + j * n_post
+            row = weights[start : start + n_post]
+            for i in range(n_post):
+                currents[t * n_post + i] += raster[j, t] * row[i]
 
 
 def compact(membrane: Any, threshold: Any, out: Any, count: int) -> int:
@@ -72,6 +99,28 @@ def _sum_rows(current, weights, offset, n_post, indices, first, last):  # type: 
             for k in range(first, last):
                 total += weights[offset + indices[k] * n_post + i]
             current[i] = total
+
+    return tiled
+
+
+@overload(sum_dense)
+def _sum_dense(currents, weights, offset, n_post, raster, n_pre):  # type: ignore[no-untyped-def]
+    lanes = _BYTES * 8 // currents.dtype.bitwidth
+
+    def tiled(currents, weights, offset, n_post, raster, n_pre):  # type: ignore[no-untyped-def]
+        column = 0
+        while column + _TILE * lanes <= n_post:
+            _multiply_tile(currents, weights, offset, n_post, raster, n_pre, column)
+            column += _TILE * lanes
+        while column + lanes <= n_post:
+            _multiply_vector(currents, weights, offset, n_post, raster, n_pre, column)
+            column += lanes
+        for t in range(TIMES):
+            for i in range(column, n_post):
+                total = currents.dtype.type(0.0)
+                for j in range(n_pre):
+                    total += raster[j, t] * weights[offset + j * n_post + i]
+                currents[t * n_post + i] = total
 
     return tiled
 
@@ -133,6 +182,46 @@ def _summing(n_vectors: int) -> Any:
     return sum_columns
 
 
+def _multiplying(n_vectors: int) -> Any:
+    @intrinsic
+    def multiply_columns(typing, currents, weights, offset, n_post, raster, n_pre, column):  # type: ignore[no-untyped-def]
+        signature = types.void(currents, weights, types.intp, types.intp, raster, types.intp, types.intp)
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            arrays = [context.make_array(signature.args[k])(context, builder, args[k]).data for k in (0, 1, 4)]
+            sums, rows, marks = arrays
+            offset, n_post, n_pre, column = (args[k] for k in (2, 3, 5, 6))
+            vector = _vector(context, signature.args[0].dtype)
+            integer = n_post.type
+            places = [integer(q * vector.count) for q in range(n_vectors)]
+            zero = ir.Constant(vector, [0.0] * vector.count)
+            totals = [[cgutils.alloca_once_value(builder, zero) for _ in places] for _ in range(TIMES)]
+            with cgutils.for_range(builder, n_pre) as loop:
+                row = builder.mul(loop.index, n_post)
+                found = [
+                    builder.load(_at(builder, rows, [offset, column, row, place], vector), align=4) for place in places
+                ]
+                first = builder.mul(loop.index, integer(TIMES))
+                for t, own in enumerate(totals):
+                    mark = builder.load(builder.gep(builder.gep(marks, [first]), [integer(t)]))
+                    spread = builder.insert_element(ir.Constant(vector, ir.Undefined), mark, ir.IntType(32)(0))
+                    lanes = ir.VectorType(ir.IntType(32), vector.count)
+                    spread = builder.shuffle_vector(spread, spread, ir.Constant(lanes, [0] * vector.count))
+                    for total, weight in zip(own, found, strict=True):
+                        builder.store(builder.fadd(builder.load(total), builder.fmul(spread, weight)), total)
+            for t, own in enumerate(totals):
+                start = builder.mul(integer(t), n_post)
+                for total, place in zip(own, places, strict=True):
+                    builder.store(builder.load(total), _at(builder, sums, [start, column, place], vector), align=4)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return multiply_columns
+
+
+_multiply_tile: Callable[..., None] = _multiplying(_TILE)
+_multiply_vector: Callable[..., None] = _multiplying(1)
 _sum_tile: Callable[..., None] = _summing(_TILE)
 _sum_vector: Callable[..., None] = _summing(1)
 
