@@ -82,7 +82,7 @@ class ModelConfig:
     gain: float | None = None
     window: float = 20.0
     leaks: tuple[float, ...] = (0.0, 1e-4, 1e-2)
-    retention: float = 0.7
+    retention: float = 0.75
     seed: int | None = None
 
     def __post_init__(self) -> None:
