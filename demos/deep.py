@@ -38,8 +38,7 @@ def network(rule: str) -> Any:
     """Return a net whose answer comes from the tenth layer alone, so that depth cannot be bypassed."""
     from loco_stream import LOCOClassifier
 
-    settings = {"readout": "delta", "readout_layers": "last", "seed": 0}
-    return LOCOClassifier(hidden_sizes=(_WIDTH,) * _DEPTH, rule=rule, **settings)
+    return LOCOClassifier((_WIDTH,) * _DEPTH, rule=rule, readout="delta", readout_layers="last", seed=0)
 
 
 @click.command("deep")
@@ -61,9 +60,9 @@ def command(headless: bool, seconds: float, port: int) -> None:
             engine = StreamEngine(model, rows, monitor=monitor, window=_LAST, watchers=watchers if learns else ())
             report = play(engine)
             end[rule] = report["window_accuracy"]
-            rates = model.spike_counts_ / _WIDTH
-            click.echo(f"{rule:7} {end[rule]:.1%} of the last {_LAST} of {report['n_samples']:,} samples; "
-                       f"spikes per neuron, layers 1 to {_DEPTH}: {' '.join(f'{rate:.1f}' for rate in rates)}")  # fmt: skip
+            rates = " ".join(f"{count / _WIDTH:.1f}" for count in model.spike_counts_)
+            click.echo(f"{rule:7} {end[rule]:.1%} of the last {_LAST} of {report['n_samples']:,} samples")
+            click.echo(f"        spikes per neuron in layers 1 to {_DEPTH}: {rates}")
             alive = alive or (learns and bool((model.spike_counts_ > 0).all()))
     gain = end["loco"] - end["frozen"]
     conclude(

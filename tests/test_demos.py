@@ -59,7 +59,7 @@ def test_each_fault_sounds_where_the_physics_says(fault, feature):
     X, y = Hall().rows(0, 600, BEFORE)
     column = X[:, FEATURES.index(feature)]
     ill, healthy = (column[[label == name for label in y]] for name in (fault, "healthy"))
-    assert np.median(ill) > np.median(healthy) + 0.5
+    assert np.median(ill) > np.median(healthy) + 0.25
 
 
 def test_after_the_overhaul_the_outer_ring_sounds_like_the_old_inner_ring():
