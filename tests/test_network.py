@@ -398,6 +398,35 @@ def test_importing_the_simulator_compiles_nothing():
     assert run_events.signatures is not None
 
 
+ALLOCATIONS = """
+import numpy as np
+from numba.core.runtime import rtsys
+from loco_stream import Network
+rng = np.random.default_rng(0)
+for options in ({}, {"delays": 1.0, "drive": 1.2, "recurrent": 0.1 * rng.normal(size=(9, 9))}):
+    net = Network.from_weights([rng.normal(size=(20, 9))], **options)
+    times, indices = np.sort(rng.uniform(0, 50, 500)), rng.integers(0, 20, 500)
+    assert len(net.run(times, indices, 50.0)) > 20
+    counts = []
+    for n in (1, 500):
+        before = rtsys.get_allocation_stats()
+        net.run(times[:n], indices[:n], 50.0)
+        counts.append(rtsys.get_allocation_stats().alloc - before.alloc)
+    print(*counts)
+"""
+
+
+def test_kernels_allocate_nothing():
+    """Numba counts one allocation for each array handed in, and none for what happens to 500 events and not to one."""
+    done = subprocess.run(
+        [sys.executable, "-c", ALLOCATIONS], env=os.environ | {"NUMBA_NRT_STATS": "1", "NUMBA_DISABLE_JIT": "0"},
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    for line in done.stdout.splitlines():
+        short, long = line.split()
+        assert 0 < int(short) == int(long) < 40
+
+
 REPLAY = """
 import hashlib, numpy as np, sys
 sys.path.insert(0, {tests!r})

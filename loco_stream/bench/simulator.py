@@ -156,7 +156,8 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
             dense.row(
                 name, f"{r['synaptic_events']:,.0f}", f"{r['us_per_sample']:.1f}", f"{r['us_per_sample_spikes']:.1f}",
                 f"{r['samples_per_second']:,.0f}", f"{r['events_per_second'] / 1e9:.1f}",
-                f"{r['us_row_gather']:.1f}", f"{100 * r['share_of_row_gather']:.0f} %",
+                f"{r['us_row_gather']:.1f} ({r['us_row_gather_on_lines']:.1f})",
+                f"{100 * r['share_of_row_gather']:.0f} % ({100 * r['share_of_row_gather_on_lines']:.0f} %)",
             )  # fmt: skip
         elif name == "density":
             cost.row(part, f"{r['us_per_sample']:.1f}")

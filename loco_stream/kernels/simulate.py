@@ -142,8 +142,8 @@ def group_events(times: Any, group_times: Any, ends: Any) -> Any:
 @njit(cache=True)
 def run_lif(
     times: Any, indices: Any, n_inputs: int, duration: float, weights: Any, offsets: Any, sizes: Any, widths: Any,
-    taus: Any, reset_zero: bool, neurons: Any, raster: Any, currents: Any, group_times: Any, ends: Any, out_indices: Any,
-    counts: Any,
+    taus: Any, reset_zero: bool, neurons: Any, raster: Any, currents: Any, group_times: Any, ends: Any,
+    out_indices: Any, counts: Any,
 ) -> Any:  # fmt: skip
     """Run all layers of a feed-forward net in one call.
 
