@@ -405,10 +405,10 @@ from loco_stream import Network
 rng = np.random.default_rng(0)
 for options in ({}, {"delays": 1.0, "drive": 1.2, "recurrent": 0.1 * rng.normal(size=(9, 9))}):
     net = Network.from_weights([rng.normal(size=(20, 9))], **options)
-    times, indices = np.sort(rng.uniform(0, 50, 500)), rng.integers(0, 20, 500)
+    times, indices = np.sort(rng.uniform(0, 50, 100)), rng.integers(0, 20, 100)
     assert len(net.run(times, indices, 50.0)) > 20
     counts = []
-    for n in (1, 500):
+    for n in (1, 100):
         before = rtsys.get_allocation_stats()
         net.run(times[:n], indices[:n], 50.0)
         counts.append(rtsys.get_allocation_stats().alloc - before.alloc)
@@ -417,7 +417,7 @@ for options in ({}, {"delays": 1.0, "drive": 1.2, "recurrent": 0.1 * rng.normal(
 
 
 def test_kernels_allocate_nothing():
-    """Numba counts one allocation for each array handed in, and none for what happens to 500 events and not to one."""
+    """Numba counts one allocation for each array handed in, and none for what happens to 100 events and not to one."""
     done = subprocess.run(
         [sys.executable, "-c", ALLOCATIONS], env=os.environ | {"NUMBA_NRT_STATS": "1", "NUMBA_DISABLE_JIT": "0"},
         check=True, capture_output=True, text=True,
