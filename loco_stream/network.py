@@ -107,7 +107,7 @@ class Network:
         A neuron driven above its threshold fires regularly, every tau log(1.5 / 0.5) ms:
 
         >>> from loco_stream import Network
-        >>> net = Network.from_weights([[[0.0]]], tau=10.0, drive=1.5, reset="zero")
+        >>> net = Network.from_weights([[[0.0]]], tau=10.0, drive=1.5, reset="zero", dtype="float64")
         >>> net.run([], [], duration=35.0).times.round(3).tolist()
         [10.986, 21.972, 32.958]
         """
