@@ -260,14 +260,15 @@ def test_the_command_shows_a_stream_and_ends_on_a_signal(tmp_path):
     with subprocess.Popen(
         [sys.executable, *words], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE
     ) as run:
-        url = re.search(rb"http://\S+", run.stderr.readline()).group().decode()
-        deadline = time.monotonic() + 120
-        shown = {}
-        while shown.get("course", [[0]])[-1][0] < 60 and time.monotonic() < deadline:
-            time.sleep(0.2)
-            shown = json.loads(answer(url, "/state")[2])
-        run.terminate()
-        output, _ = run.communicate(timeout=60)
+        try:
+            url = re.search(rb"http://\S+", run.stderr.readline()).group().decode()
+            deadline, shown = time.monotonic() + 120, {"course": []}
+            while [60] != [point[0] for point in shown["course"][-1:]] and time.monotonic() < deadline:
+                time.sleep(0.2)
+                shown = json.loads(answer(url, "/state")[2])
+        finally:
+            run.terminate()
+            output, _ = run.communicate(timeout=60)
     assert shown["course"][-1][0] == 60
     assert shown["title"].startswith("csv")
     assert b"60 samples" in output
