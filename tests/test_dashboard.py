@@ -263,7 +263,7 @@ def test_the_command_shows_a_stream_and_ends_on_a_signal(tmp_path):
         try:
             url = re.search(rb"http://\S+", run.stderr.readline()).group().decode()
             deadline, shown = time.monotonic() + 120, {"course": []}
-            while [60] != [point[0] for point in shown["course"][-1:]] and time.monotonic() < deadline:
+            while [point[0] for point in shown["course"][-1:]] != [60] and time.monotonic() < deadline:
                 time.sleep(0.2)
                 shown = json.loads(answer(url, "/state")[2])
         finally:
