@@ -15,7 +15,7 @@ __all__ = ["command"]
               help="Rows a second.")  # fmt: skip
 @demo_options(seconds=60.0)
 def command(dataset: str, rate: float, headless: bool, seconds: float, port: int) -> None:
-    """Replay DATASET of river, for example Phishing, Bikes, Elec2 or synth.SEA, and show it live.
+    """Replay DATASET of river, for example Phishing, ChickWeights or synth.SEA, and show it live.
 
     Look at the dashed lines: what repeating the last label, or always naming the likeliest, would score.
     Headless, no pace is kept: seconds times rate rows are learned as fast as it goes.

@@ -14,7 +14,7 @@ from loco_stream.cli.options import build_model, parse_settings
 from loco_stream.cli.progress import line
 from loco_stream.errors import ConfigError
 
-COMMANDS = ("run", "serve", "control", "inspect", "keygen", "demo", "bench", "doctor")
+COMMANDS = ("run", "serve", "dashboard", "control", "inspect", "keygen", "demo", "bench", "doctor")
 QUICK = ["--set", "hidden_sizes=16", "--quiet"]
 
 

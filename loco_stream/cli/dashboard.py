@@ -49,7 +49,7 @@ def command(
 
     \b
     Examples
-      loco-stream dashboard river:Insects --open
+      loco-stream dashboard river:ImageSegments --open
       loco-stream dashboard "csv:rows.csv?target=kind&rate=200"
       loco-stream dashboard zmq+pull://127.0.0.1:5555 --port 9000
     """
