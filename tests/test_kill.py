@@ -140,7 +140,10 @@ def test_a_second_signal_ends_at_once_and_nothing_acknowledged_is_lost(tmp_path,
         engine.send_signal(signal.SIGTERM)
         assert engine.wait(timeout=5) in (0, 128 + signal.SIGTERM)
     engine = serve(processes, address, tmp_path)
-    time.sleep(1.0)
+    with ZMQSender(
+        f"tcp://{address}", name=NAME, features=FEATURES, classes=CLASSES, reliable=True, epoch=EPOCH, timeout=120.0
+    ) as sender:
+        assert sender.connect() == 3000  # answered only once the log is replayed
     end(engine)
     found = inspect(tmp_path)
     assert found["n_samples"] == 3000
