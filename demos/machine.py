@@ -72,8 +72,8 @@ def _mean(hits: Sequence[bool]) -> float:
 
 
 @click.command("machine")
-@demo_options(seconds=20.0)
-def command(headless: bool, seconds: float, port: int) -> None:
+@demo_options(seconds=20.0, stays=True)
+def command(headless: bool, seconds: float | None, port: int) -> None:
     """Learn five faults of motors at 1000 rows a second from a process of its own, over ZeroMQ.
 
     The page has two buttons: "overhaul" changes bearings and sensors, so that what was learned is partly
@@ -86,7 +86,7 @@ def command(headless: bool, seconds: float, port: int) -> None:
     from loco_stream import LOCOClassifier, StreamEngine, TaskMonitor
     from loco_stream.connectors import ZMQSource
 
-    end = max(6000, int(seconds * _RATE)) // 60 * 60 if headless else None
+    end = max(6000, int(seconds * _RATE)) // 60 * 60 if headless and seconds else None
     plan = {end // 3: "overhaul", end // 3 * 2: "old regime"} if end else {}
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()

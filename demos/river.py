@@ -13,8 +13,8 @@ __all__ = ["command"]
 @click.argument("dataset", default="ImageSegments")
 @click.option("--rate", type=click.FloatRange(1.0), default=200.0, show_default=True, metavar="R",
               help="Rows a second.")  # fmt: skip
-@demo_options(seconds=60.0)
-def command(dataset: str, rate: float, headless: bool, seconds: float, port: int) -> None:
+@demo_options(seconds=60.0, stays=True)
+def command(dataset: str, rate: float, headless: bool, seconds: float | None, port: int) -> None:
     """Replay DATASET of river, for example Phishing, ChickWeights or synth.SEA, and show it live.
 
     Look at the dashed lines: what repeating the last label, or always naming the likeliest, would score.
@@ -28,8 +28,10 @@ def command(dataset: str, rate: float, headless: bool, seconds: float, port: int
     model = LOCORegressor(seed=0) if task == "regression" else LOCOClassifier(seed=0)
     with page(headless, port) as watchers:
         rows = paced(source, rate) if watchers else source
-        engine = StreamEngine(model, rows, monitor=TaskMonitor(task=task), watchers=watchers, task=task)
-        report = engine.run(int(seconds * rate)) if headless else play(engine, seconds)
+        engine = StreamEngine(
+            model, rows, monitor=TaskMonitor(task=task), watchers=watchers, task=task, forever=not headless
+        )
+        report = engine.run(int(seconds * rate)) if headless and seconds else play(engine, seconds)
     if task == "regression":
         ours, simple = report["mae"], report["no_change_mae"]
         conclude([(ours < simple, f"mean absolute error {ours:.4g}; repeating the last value {simple:.4g}")])

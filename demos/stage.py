@@ -16,16 +16,26 @@ __all__ = ["conclude", "demo_options", "paced", "page", "play"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def demo_options(seconds: float) -> Callable[[F], F]:
-    """Add --headless, --seconds and --port."""
+_STAYS = " headless, else until Ctrl-C"
+
+
+def _default(seconds: float, stays: bool) -> Callable[[click.Context, click.Parameter, float | None], float | None]:
+    def choose(context: click.Context, _: click.Parameter, given: float | None) -> float | None:
+        return seconds if given is None and (context.params["headless"] or not stays) else given
+
+    return choose
+
+
+def demo_options(seconds: float, stays: bool = False) -> Callable[[F], F]:
+    """Add --headless, --seconds and --port; a demo that `stays` gets None for the time if the page may stay open."""
 
     def add(function: F) -> F:
         for option in (
             click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, metavar="PORT",
                          help="Port of the page; 0 takes a free one."),
-            click.option("--seconds", type=click.FloatRange(1.0), default=seconds, show_default=True, metavar="S",
-                         help="About how long it runs."),
-            click.option("--headless", is_flag=True, help="No page; run, state the outcome, exit 1 if it failed."),
+            click.option("--seconds", type=click.FloatRange(1.0), callback=_default(seconds, stays), metavar="S",
+                         help=f"About how long it runs.  [default: {seconds:g}{_STAYS if stays else ''}]"),
+            click.option("--headless", is_flag=True, is_eager=True, help="No page; exit 1 if the outcome does not hold."),
         ):  # fmt: skip
             function = option(function)
         return function
