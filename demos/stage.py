@@ -35,7 +35,7 @@ def demo_options(seconds: float, stays: bool = False) -> Callable[[F], F]:
                          help="Port of the page; 0 takes a free one."),
             click.option("--seconds", type=click.FloatRange(1.0), callback=_default(seconds, stays), metavar="S",
                          help=f"About how long it runs.  [default: {seconds:g}{_STAYS if stays else ''}]"),
-            click.option("--headless", is_flag=True, is_eager=True, help="No page; exit 1 if the outcome does not hold."),
+            click.option("--headless", is_flag=True, is_eager=True, help="No page; exit 1 if the outcome fails."),
         ):  # fmt: skip
             function = option(function)
         return function
