@@ -4,9 +4,8 @@ A masked value is NaN, infinite or beyond 1e30: it sends no spike, counts in no 
 linear part of the readout.
 
 Scaling settles after `SETTLE` values of a feature, because features that keep moving make every
-readout stale that is meant to remember: on class-incremental digits a readout without leak ends
-at .87 with scaling that runs for ever and at .95 with scaling that settles. It opens again when
-most recent values lie beyond the clip, as after a change of sensor or unit.
+readout stale that is meant to remember. It opens again when most recent values lie beyond the
+clip, as after a change of sensor or unit.
 """
 
 from __future__ import annotations
