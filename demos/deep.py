@@ -20,7 +20,7 @@ _NOISE = 0.5  # grey levels of 16
 _LAST = 1000  # samples over which the end is judged
 
 
-def digits() -> Iterator[tuple[dict[str, float], int]]:
+def digits(seed: int) -> Iterator[tuple[dict[str, float], int]]:
     """Yield scikit-learn's digits, 8 x 8 pixels of 0 to 16, each several times with fresh noise."""
     try:
         from sklearn.datasets import load_digits
@@ -29,21 +29,21 @@ def digits() -> Iterator[tuple[dict[str, float], int]]:
     X, y = load_digits(return_X_y=True)
     n = _LOOKS * len(y)
     names = [f"pixel {i // 8},{i % 8}" for i in range(64)]
-    for row, k in enumerate(np.argsort(uniforms(derive_key(0, 103), 0, n)) % len(y)):
-        image = X[k] + _NOISE * normals(derive_key(0, 104), 64 * row, 64)
+    for row, k in enumerate(np.argsort(uniforms(derive_key(seed, 103), 0, n)) % len(y)):
+        image = X[k] + _NOISE * normals(derive_key(seed, 104), 64 * row, 64)
         yield dict(zip(names, image.tolist(), strict=True)), int(y[k])
 
 
-def network(rule: str) -> Any:
+def network(rule: str, seed: int) -> Any:
     """Return a net whose answer comes from the tenth layer alone, so that depth cannot be bypassed."""
     from loco_stream import LOCOClassifier
 
-    return LOCOClassifier((_WIDTH,) * _DEPTH, rule=rule, readout="delta", readout_layers="last", seed=0)
+    return LOCOClassifier((_WIDTH,) * _DEPTH, rule=rule, readout="delta", readout_layers="last", seed=seed)
 
 
 @click.command("deep")
 @demo_options(seconds=30.0)
-def command(headless: bool, seconds: float, port: int) -> None:
+def command(headless: bool, seconds: float, seed: int, port: int) -> None:
     """Learn digits through ten hidden layers in one pass; the answer is read from the tenth layer alone.
 
     Look at the firing rate of each layer: it stays alive to the end although nothing is sent backwards.
@@ -54,8 +54,8 @@ def command(headless: bool, seconds: float, port: int) -> None:
     end, alive = {}, False
     with page(headless, port) as watchers:
         for rule in ("loco", "frozen"):
-            model, learns = network(rule), rule == "loco"
-            rows = paced(digits(), _LOOKS * 1797 / seconds) if learns and watchers else digits()
+            model, learns = network(rule, seed), rule == "loco"
+            rows = paced(digits(seed), _LOOKS * 1797 / seconds) if learns and watchers else digits(seed)
             monitor = TaskMonitor(holdout=0, inputs=False)
             engine = StreamEngine(model, rows, monitor=monitor, window=_LAST, watchers=watchers if learns else ())
             report = play(engine)

@@ -73,7 +73,7 @@ def _mean(hits: Sequence[bool]) -> float:
 
 @click.command("machine")
 @demo_options(seconds=20.0, stays=True)
-def command(headless: bool, seconds: float | None, port: int) -> None:
+def command(headless: bool, seconds: float | None, seed: int, port: int) -> None:
     """Learn five faults of motors at 1000 rows a second from a process of its own, over ZeroMQ.
 
     The page has two buttons: "overhaul" changes bearings and sensors, so that what was learned is partly
@@ -92,10 +92,14 @@ def command(headless: bool, seconds: float | None, port: int) -> None:
     ours, theirs = context.Pipe()
     actions = {name: lambda name=name: ours.send(name) for name in ("overhaul", "old regime")}
     source, hits = ZMQSource("tcp://127.0.0.1:*", "reliable", max=end), Hits()
-    sensor = context.Process(target=gateway, args=(source.address, theirs, _RATE, plan, end), daemon=True)
+    sensor = context.Process(target=gateway, args=(source.address, theirs, seed, _RATE, plan, end), daemon=True)
     with page(headless, port, actions) as watchers:
         engine = StreamEngine(
-            LOCOClassifier(seed=0), source, monitor=TaskMonitor(), sinks=[hits] if headless else [], watchers=watchers
+            LOCOClassifier(seed=seed),
+            source,
+            monitor=TaskMonitor(seed=seed),
+            sinks=[hits] if headless else [],
+            watchers=watchers,
         )
         sensor.start()
         try:

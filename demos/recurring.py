@@ -17,7 +17,7 @@ _EARLY = 200  # samples after a change: what is not known by then was learned an
 _PER_SECOND = 200  # samples; the slowest contender takes most of the time
 
 
-def contenders() -> dict[str, Any]:
+def contenders(seed: int) -> dict[str, Any]:
     """Return our model and three of river's, each with its defaults."""
     from river.forest import ARFClassifier
     from river.linear_model import SoftmaxRegression
@@ -27,20 +27,20 @@ def contenders() -> dict[str, Any]:
     from loco_stream import LOCOClassifier
 
     return {
-        "LOCO": LOCOClassifier(seed=1),
+        "LOCO": LOCOClassifier(seed=seed),
         "softmax regression": StandardScaler() | SoftmaxRegression(),
-        "Hoeffding adaptive tree": HoeffdingAdaptiveTreeClassifier(seed=1),
-        "adaptive random forest, 10 trees": ARFClassifier(n_models=10, seed=1),
+        "Hoeffding adaptive tree": HoeffdingAdaptiveTreeClassifier(seed=seed),
+        "adaptive random forest, 10 trees": ARFClassifier(n_models=10, seed=seed),
     }
 
 
-def stream(turn: int) -> Iterator[tuple[dict[Any, Any], Any]]:
+def stream(turn: int, seed: int) -> Iterator[tuple[dict[Any, Any], Any]]:
     """Yield `turn` samples of A, of B, of A and of B: clouds around other centres each."""
     from river.datasets.synth import RandomRBF
 
     concepts = {
-        name: iter(RandomRBF(seed_model=seed, seed_sample=seed, n_classes=5, n_features=10, n_centroids=30))
-        for name, seed in (("A", 3), ("B", 8))
+        name: iter(RandomRBF(seed_model=drawn, seed_sample=drawn, n_classes=5, n_features=10, n_centroids=30))
+        for name, drawn in (("A", 2 * seed), ("B", 2 * seed + 1))
     }
     for name in _TURNS:
         yield from islice(concepts[name], turn)
@@ -86,7 +86,7 @@ def draw(courses: Mapping[str, list[bool]], turn: int, path: str) -> None:
 @click.command("recurring")
 @demo_options(seconds=30.0)
 @click.option("--plot", default="recurring.png", show_default=True, metavar="FILE", help="The picture.")
-def command(headless: bool, seconds: float, port: int, plot: str) -> None:
+def command(headless: bool, seconds: float, seed: int, port: int, plot: str) -> None:
     """Learn two concepts that take turns, beside softmax regression, HAT and ARF, and draw all four.
 
     Look at the first samples after each return in the picture: who starts where it stopped has not forgotten.
@@ -96,9 +96,9 @@ def command(headless: bool, seconds: float, port: int, plot: str) -> None:
     turn = max(1000, int(seconds * _PER_SECOND) // len(_TURNS))
     courses: dict[str, list[bool]] = {}
     with page(headless, port) as watchers:
-        for name, model in contenders().items():
+        for name, model in contenders(seed).items():
             ours, sink = name == "LOCO", Hits()
-            rows = paced(stream(turn), 1000.0) if ours and watchers else stream(turn)
+            rows = paced(stream(turn, seed), 1000.0) if ours and watchers else stream(turn, seed)
             engine = StreamEngine(model, rows, [sink], TaskMonitor(holdout=0), watchers=watchers if ours else ())
             play(engine)
             courses[name] = sink.hits

@@ -14,7 +14,7 @@ __all__ = ["command"]
 @click.option("--rate", type=click.FloatRange(1.0), default=200.0, show_default=True, metavar="R",
               help="Rows a second.")  # fmt: skip
 @demo_options(seconds=60.0, stays=True)
-def command(dataset: str, rate: float, headless: bool, seconds: float | None, port: int) -> None:
+def command(dataset: str, rate: float, headless: bool, seconds: float | None, seed: int, port: int) -> None:
     """Replay DATASET of river, for example Phishing, ChickWeights or synth.SEA, and show it live.
 
     Look at the dashed lines: what repeating the last label, or always naming the likeliest, would score.
@@ -25,11 +25,11 @@ def command(dataset: str, rate: float, headless: bool, seconds: float | None, po
 
     source = RiverSource(dataset)
     task = source.schema.task if source.schema is not None and source.schema.task else "classification"
-    model = LOCORegressor(seed=0) if task == "regression" else LOCOClassifier(seed=0)
+    model = LOCORegressor(seed=seed) if task == "regression" else LOCOClassifier(seed=seed)
     with page(headless, port) as watchers:
         rows = paced(source, rate) if watchers else source
         engine = StreamEngine(
-            model, rows, monitor=TaskMonitor(task=task), watchers=watchers, task=task, forever=not headless
+            model, rows, monitor=TaskMonitor(task=task, seed=seed), watchers=watchers, task=task, forever=not headless
         )
         report = engine.run(int(seconds * rate)) if headless and seconds else play(engine, seconds)
     if task == "regression":

@@ -135,7 +135,9 @@ def _tones(wave: NDArray[np.float64], f: NDArray[np.float64], orders: tuple[floa
     return amplitudes
 
 
-def gateway(address: str, orders: Connection, rows_per_second: float, plan: dict[int, str], end: int | None) -> None:
+def gateway(
+    address: str, orders: Connection, seed: int, rows_per_second: float, plan: dict[int, str], end: int | None
+) -> None:
     """Send rows until told to stop; the body of the sensor process.
 
     Parameters
@@ -144,6 +146,8 @@ def gateway(address: str, orders: Connection, rows_per_second: float, plan: dict
         Of the engine.
     orders
         Brings "overhaul", "old regime" or "stop"; each change is answered with the row it takes effect at.
+    seed
+        Of the hall.
     rows_per_second
         The pace.
     plan
@@ -154,7 +158,7 @@ def gateway(address: str, orders: Connection, rows_per_second: float, plan: dict
     from loco_stream.connectors import ZMQSender
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the engine, which then says stop
-    hall, regime, block = Hall(), BEFORE, 20
+    hall, regime, block = Hall(seed), BEFORE, 20
     began, row = time.monotonic(), 0
     sender = ZMQSender(address, features=FEATURES, units=UNITS, classes=FAULTS, name="hall", reliable=True, linger=0.5)
     with suppress(SourceError), sender:  # the engine may leave first: it has all it wanted

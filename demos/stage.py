@@ -27,7 +27,7 @@ def _default(seconds: float, stays: bool) -> Callable[[click.Context, click.Para
 
 
 def demo_options(seconds: float, stays: bool = False) -> Callable[[F], F]:
-    """Add --headless, --seconds and --port; a demo that `stays` gets None for the time if the page may stay open."""
+    """Add the options of all demos; one that `stays` gets None for the time if the page may stay open."""
 
     def add(function: F) -> F:
         for option in (
@@ -35,6 +35,8 @@ def demo_options(seconds: float, stays: bool = False) -> Callable[[F], F]:
                          help="Port of the page; 0 takes a free one."),
             click.option("--seconds", type=click.FloatRange(1.0), callback=_default(seconds, stays), metavar="S",
                          help=f"About how long it runs.  [default: {seconds:g}{_STAYS if stays else ''}]"),
+            click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, metavar="N",
+                         help="Of the data and the models."),
             click.option("--headless", is_flag=True, is_eager=True, help="No page; exit 1 if the outcome fails."),
         ):  # fmt: skip
             function = option(function)
