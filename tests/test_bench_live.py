@@ -7,6 +7,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from loco_stream.bench.dashboard import command as dashboard
 from loco_stream.bench.live import command
 
 
@@ -31,3 +32,18 @@ def test_live_measures_latency_throughput_and_hostile_peers(tmp_path, monkeypatc
     assert strangers["counters"]["refused"] > 0
     assert runs["hostile/flood/10"]["counters"]["rows"] == 400
     assert "an honest source beside hostile peers" in result.output
+
+
+@pytest.mark.slow
+def test_the_page_is_weighed_against_its_neighbours_without_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    result = CliRunner().invoke(dashboard, ["--rows", "3200", "--pairs", "2", "--out", str(tmp_path)])
+    if result.exception is not None:
+        raise result.exception
+    runs = json.loads((tmp_path / "dashboard.json").read_text())["runs"]
+    for way in ("row by row", "blocks of 64"):
+        for turn in runs[way]["rounds"]:
+            assert all(measured["rows_per_second"] > 0 for measured in turn.values())
+            assert turn["page, one reader"]["frames"] >= 1
+            assert turn["no page"]["frames"] == turn["page, nobody looks"]["frames"] == 0
+    assert "cost in CPU time" in result.output

@@ -18,6 +18,7 @@ BENCHES = {
     "calibration": "loco_stream.bench.calibration:command",
     "regression": "loco_stream.bench.regression:command",
     "live": "loco_stream.bench.live:command",
+    "dashboard": "loco_stream.bench.dashboard:command",
     "soak": "loco_stream.bench.soak:command",
     "report": "loco_stream.bench.report:command",
 }

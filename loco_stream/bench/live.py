@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
 import sys
 import tempfile
 import threading
@@ -18,7 +16,7 @@ import click
 import numpy as np
 
 from loco_stream.bench.grid import Grid, percent
-from loco_stream.bench.live_peers import CLASSES, FEATURES, table
+from loco_stream.bench.live_peers import CLASSES, FEATURES, peer_answer, start_peer, table
 from loco_stream.bench.options import Settings, common
 from loco_stream.bench.runs import Run
 
@@ -40,18 +38,6 @@ def _warm() -> None:
     X, y = table(20)
     model.learn_predict_array(X, y, features=FEATURES)
     model.predict_proba_array(X[:1], features=FEATURES)
-
-
-def _peer(**order: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "loco_stream.bench.live_peers", json.dumps(order)], stdout=subprocess.PIPE, text=True
-    )
-
-
-def _answer(peer: subprocess.Popen[str]) -> dict[str, Any]:
-    out, _ = peer.communicate()
-    answer: dict[str, Any] = json.loads(out)
-    return answer
 
 
 @contextmanager
@@ -77,7 +63,7 @@ def latency(mode: str, n: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = str(Path(folder) / "state") if mode == "reliable" else None
         with _engine(mode, checkpoint) as (_, source):
-            return _answer(_peer(do="ask", address=source.address, n=n, warm=2000, log=mode == "reliable"))
+            return peer_answer(start_peer(do="ask", address=source.address, n=n, warm=2000, log=mode == "reliable"))
 
 
 def throughput(mode: str, block: int, n: int) -> dict[str, Any]:
@@ -93,8 +79,8 @@ def throughput(mode: str, block: int, n: int) -> dict[str, Any]:
         report = StreamEngine(_model(), NPYSource(path), strict=False).run().to_dict()
         checkpoint = str(Path(folder) / "state") if mode == "reliable" else None
         with _engine(mode, checkpoint) as (engine, source):
-            peer = _peer(do="feed", address=source.address, n=n, block=block, reliable=mode == "reliable")
-            sent = _answer(peer)
+            peer = start_peer(do="feed", address=source.address, n=n, block=block, reliable=mode == "reliable")
+            sent = peer_answer(peer)
             while engine.status.get("n_samples", 0) + engine.status.get("n_held_out", 0) < n and mode == "pull":
                 time.sleep(0.1)
             live = engine.status["samples_per_second"]
@@ -121,16 +107,18 @@ def hostile(kind: str, connections: int, n: int) -> dict[str, Any]:
             with _engine("reliable", keys=keys) as (_, source):
                 peers = []
                 if crowd and kind == "flood":
-                    peers.append(_peer(do="flood", address=source.address, connections=connections, seconds=_FLOOD))
+                    peers.append(
+                        start_peer(do="flood", address=source.address, connections=connections, seconds=_FLOOD)
+                    )
                 elif crowd:
                     order = {"address": source.address, "connections": connections, "foreign_keys": foreign}
-                    peers.append(_peer(do="strangers", **order))
+                    peers.append(start_peer(do="strangers", **order))
                 while peers and not (source.stats["malformed"] or source.stats["refused"]):
                     time.sleep(0.01)  # until the crowd is there
-                feeder = _peer(do="feed", address=source.address, n=n, block=16, reliable=True, keys=keys)
-                rates.append(_answer(feeder)["rows_per_second"])
+                feeder = start_peer(do="feed", address=source.address, n=n, block=16, reliable=True, keys=keys)
+                rates.append(peer_answer(feeder)["rows_per_second"])
                 for peer in peers:
-                    _answer(peer)
+                    peer_answer(peer)
                 counters = dict(source.stats)
     return {"alone": rates[1], "beside": rates[2], "peak_bytes": _peak_bytes(), "counters": counters}
 

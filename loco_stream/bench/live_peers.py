@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import random
 import socket
+import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from loco_stream.connectors import ZMQSender
 from loco_stream.errors import SourceError
 
-__all__ = ["CLASSES", "FEATURES", "main", "table"]
+__all__ = ["CLASSES", "FEATURES", "main", "peer_answer", "start_peer", "table"]
 
 FEATURES = tuple(f"f{j}" for j in range(64))
 CLASSES = tuple("0123456789")
@@ -30,6 +32,18 @@ def table(n: int, seed: int = 0) -> tuple[NDArray[np.float32], list[str]]:
     y = [draw.randrange(len(CLASSES)) for _ in range(n)]
     noise = np.array([draw.gauss(0, 1) for _ in range(n * len(FEATURES))], dtype=np.float32)
     return centres[y] + noise.reshape(n, -1), [CLASSES[label] for label in y]
+
+
+def start_peer(**order: Any) -> subprocess.Popen[str]:
+    """Start a process that does what is ordered; see `main`."""
+    return subprocess.Popen([sys.executable, "-m", __name__, json.dumps(order)], stdout=subprocess.PIPE, text=True)
+
+
+def peer_answer(peer: subprocess.Popen[str]) -> dict[str, Any]:
+    """Wait for the process to end and return its result."""
+    out, _ = peer.communicate()
+    answer: dict[str, Any] = json.loads(out)
+    return answer
 
 
 def feed(address: str, n: int, block: int, reliable: bool, keys: str | None = None) -> dict[str, Any]:
@@ -163,11 +177,22 @@ def strangers(address: str, connections: int, foreign_keys: str) -> dict[str, An
     return {"connections": connections}
 
 
+def read(url: str) -> dict[str, Any]:
+    """Read a live page's events until its server ends; say when the first one has come."""
+    frames = 0
+    with suppress(OSError), urllib.request.urlopen(f"{url}events") as events:
+        for line in events:
+            if line.startswith(b"event: state"):
+                print("open", flush=True)
+            frames += line.startswith(b"event: frame")
+    return {"frames": frames}
+
+
 def main(order: str) -> None:
     """Do what a JSON object orders and print the result as JSON."""
     arguments = json.loads(order)
     actions: dict[str, Callable[..., dict[str, Any]]]
-    actions = {"feed": feed, "ask": ask, "flood": flood, "strangers": strangers}
+    actions = {"feed": feed, "ask": ask, "flood": flood, "strangers": strangers, "read": read}
     action = actions[arguments.pop("do")]
     print(json.dumps(action(**arguments)), flush=True)
 
