@@ -17,16 +17,17 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(PIP) -e '.[plot]'
+	$(PIP) -e '.[plot,dashboard]'
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	$(PIP) -e '.[test,check]'
 	@touch $@ $(VENV)/.installed
 
-demo: $(VENV)/.installed ## a live run on a real stream: table, out/report.json, out/report.png
+demo: $(VENV)/.installed ## a live run on a real stream: table, out/report.json, out/report.png; offers the live page
 	@mkdir -p out
 	$(BIN)/loco-stream run river:ImageSegments --seed 1 --report out/report.json --plot out/report.png
+	@$(BIN)/loco-stream demo machine --ask --seconds 60 --port 0
 
 test: $(VENV)/.installed-dev ## every test
 	$(BIN)/python -m pytest

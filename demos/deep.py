@@ -8,7 +8,7 @@ from typing import Any
 import click
 import numpy as np
 
-from loco_stream.demos.stage import conclude, demo_options, paced, page, play
+from loco_stream.demos.stage import Stage, conclude, demo_options, paced, play
 from loco_stream.errors import ConfigError
 from loco_stream.rng import derive_key, normals, uniforms
 
@@ -43,7 +43,7 @@ def network(rule: str, seed: int) -> Any:
 
 @click.command("deep")
 @demo_options(seconds=30.0)
-def command(headless: bool, seconds: float, seed: int, port: int) -> None:
+def command(stage: Stage) -> None:
     """Learn digits through ten hidden layers in one pass; the answer is read from the tenth layer alone.
 
     Look at the firing rate of each layer: it stays alive to the end although nothing is sent backwards.
@@ -52,10 +52,12 @@ def command(headless: bool, seconds: float, seed: int, port: int) -> None:
     from loco_stream import StreamEngine, TaskMonitor
 
     end, alive = {}, False
-    with page(headless, port) as watchers:
+    with stage.page() as watchers:
         for rule in ("loco", "frozen"):
-            model, learns = network(rule, seed), rule == "loco"
-            rows = paced(digits(seed), _LOOKS * 1797 / seconds) if learns and watchers else digits(seed)
+            model, learns = network(rule, stage.seed), rule == "loco"
+            rows: Any = digits(stage.seed)
+            if learns and watchers:
+                rows = paced(rows, _LOOKS * 1797 / stage.seconds)
             monitor = TaskMonitor(holdout=0, inputs=False)
             engine = StreamEngine(model, rows, monitor=monitor, window=_LAST, watchers=watchers if learns else ())
             report = play(engine)

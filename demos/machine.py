@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import click
 
 from loco_stream.demos.rotor import gateway
-from loco_stream.demos.stage import conclude, demo_options, page, play
+from loco_stream.demos.stage import Stage, conclude, demo_options, play
 
 __all__ = ["command", "outcome"]
 
@@ -73,37 +74,37 @@ def _mean(hits: Sequence[bool]) -> float:
 
 @click.command("machine")
 @demo_options(seconds=20.0, stays=True)
-def command(headless: bool, seconds: float | None, seed: int, port: int) -> None:
+def command(stage: Stage) -> None:
     """Learn five faults of motors at 1000 rows a second from a process of its own, over ZeroMQ.
 
     The page has two buttons: "overhaul" changes bearings and sensors, so that what was learned is partly
     wrong; "old regime" brings the old machines back. Look at the triangle of the alarm, the dip, how fast it
     closes, and at the dip when the old regime returns. The physics is in demos/rotor.py.
 
-    Headless, the overhaul comes after a third of the rows and the old regime after two thirds; seconds
-    times 1000 rows are sent, at least 6000.
+    Given --seconds, or headless, the overhaul comes by itself after a third of the rows and the old regime
+    after two thirds; seconds times 1000 rows are sent, at least 6000.
     """
     from loco_stream import LOCOClassifier, StreamEngine, TaskMonitor
     from loco_stream.connectors import ZMQSource
 
-    end = max(6000, int(seconds * _RATE)) // 60 * 60 if headless and seconds else None
+    end = max(6000, int(stage.seconds * _RATE)) // 60 * 60 if math.isfinite(stage.seconds) else None
     plan = {end // 3: "overhaul", end // 3 * 2: "old regime"} if end else {}
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     actions = {name: lambda name=name: ours.send(name) for name in ("overhaul", "old regime")}
     source, hits = ZMQSource("tcp://127.0.0.1:*", "reliable", max=end), Hits()
-    sensor = context.Process(target=gateway, args=(source.address, theirs, seed, _RATE, plan, end), daemon=True)
-    with page(headless, port, actions) as watchers:
+    sensor = context.Process(target=gateway, args=(source.address, theirs, stage.seed, _RATE, plan, end), daemon=True)
+    with stage.page(actions) as watchers:
         engine = StreamEngine(
-            LOCOClassifier(seed=seed),
+            LOCOClassifier(seed=stage.seed),
             source,
-            monitor=TaskMonitor(seed=seed),
-            sinks=[hits] if headless else [],
+            monitor=TaskMonitor(seed=stage.seed),
+            sinks=[hits] if stage.headless else [],
             watchers=watchers,
         )
         sensor.start()
         try:
-            report = play(engine, None if headless else seconds)
+            report = play(engine)
         finally:
             ours.send("stop")
             sensor.join(10)
@@ -112,5 +113,5 @@ def command(headless: bool, seconds: float | None, seed: int, port: int) -> None
     drifts = [drift["at"] for drift in report["drifts"]]
     rate, accuracy = report["samples_per_second"], report["accuracy"]
     click.echo(f"{report['n_samples']:,} rows, accuracy {accuracy:.1%}, {rate:,.0f} rows a second, alarms at {drifts}")
-    if end:
+    if end and stage.headless:
         conclude(outcome(hits.hits, drifts, end // 3, end // 3 * 2))

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from loco_stream.demos.stage import conclude, demo_options, paced, page, play
+from loco_stream.demos.stage import Stage, conclude, demo_options, paced, play
 
 __all__ = ["command"]
 
@@ -86,19 +86,21 @@ def draw(courses: Mapping[str, list[bool]], turn: int, path: str) -> None:
 @click.command("recurring")
 @demo_options(seconds=30.0)
 @click.option("--plot", default="recurring.png", show_default=True, metavar="FILE", help="The picture.")
-def command(headless: bool, seconds: float, seed: int, port: int, plot: str) -> None:
+def command(stage: Stage, plot: str) -> None:
     """Learn two concepts that take turns, beside softmax regression, HAT and ARF, and draw all four.
 
     Look at the first samples after each return in the picture: who starts where it stopped has not forgotten.
     """
     from loco_stream import StreamEngine, TaskMonitor
 
-    turn = max(1000, int(seconds * _PER_SECOND) // len(_TURNS))
+    turn = max(1000, int(stage.seconds * _PER_SECOND) // len(_TURNS))
     courses: dict[str, list[bool]] = {}
-    with page(headless, port) as watchers:
-        for name, model in contenders(seed).items():
+    with stage.page() as watchers:
+        for name, model in contenders(stage.seed).items():
             ours, sink = name == "LOCO", Hits()
-            rows = paced(stream(turn, seed), 1000.0) if ours and watchers else stream(turn, seed)
+            rows = stream(turn, stage.seed)
+            if ours and watchers:
+                rows = paced(rows, 1000.0)
             engine = StreamEngine(model, rows, [sink], TaskMonitor(holdout=0), watchers=watchers if ours else ())
             play(engine)
             courses[name] = sink.hits

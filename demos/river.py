@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from loco_stream.demos.stage import conclude, demo_options, paced, page, play
+from loco_stream.demos.stage import Stage, conclude, demo_options, paced, play
 
 __all__ = ["command"]
 
@@ -14,7 +14,7 @@ __all__ = ["command"]
 @click.option("--rate", type=click.FloatRange(1.0), default=200.0, show_default=True, metavar="R",
               help="Rows a second.")  # fmt: skip
 @demo_options(seconds=60.0, stays=True)
-def command(dataset: str, rate: float, headless: bool, seconds: float | None, seed: int, port: int) -> None:
+def command(dataset: str, rate: float, stage: Stage) -> None:
     """Replay DATASET of river, for example Phishing, ChickWeights or synth.SEA, and show it live.
 
     Look at the dashed lines: what repeating the last label, or always naming the likeliest, would score.
@@ -25,13 +25,18 @@ def command(dataset: str, rate: float, headless: bool, seconds: float | None, se
 
     source = RiverSource(dataset)
     task = source.schema.task if source.schema is not None and source.schema.task else "classification"
-    model = LOCORegressor(seed=seed) if task == "regression" else LOCOClassifier(seed=seed)
-    with page(headless, port) as watchers:
+    model = LOCORegressor(seed=stage.seed) if task == "regression" else LOCOClassifier(seed=stage.seed)
+    with stage.page() as watchers:
         rows = paced(source, rate) if watchers else source
         engine = StreamEngine(
-            model, rows, monitor=TaskMonitor(task=task, seed=seed), watchers=watchers, task=task, forever=not headless
+            model,
+            rows,
+            monitor=TaskMonitor(task=task, seed=stage.seed),
+            watchers=watchers,
+            task=task,
+            forever=not stage.headless,
         )
-        report = engine.run(int(seconds * rate)) if headless and seconds else play(engine, seconds)
+        report = engine.run(int(stage.seconds * rate)) if stage.headless else play(engine, stage.seconds)
     if task == "regression":
         ours, simple = report["mae"], report["no_change_mae"]
         conclude([(ours < simple, f"mean absolute error {ours:.4g}; repeating the last value {simple:.4g}")])

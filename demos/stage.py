@@ -2,60 +2,118 @@
 
 from __future__ import annotations
 
+import math
+import os
+import select
 import signal
+import sys
 import threading
 import time
+import webbrowser
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
 
-__all__ = ["conclude", "demo_options", "paced", "page", "play"]
+__all__ = ["Stage", "browser_at_hand", "conclude", "demo_options", "paced", "play"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-
 _STAYS = " headless, else until Ctrl-C"
+_PATIENCE = 20.0  # seconds in which a question must be answered: a demo that is asked for by a script ends
 
 
-def _default(seconds: float, stays: bool) -> Callable[[click.Context, click.Parameter, float | None], float | None]:
-    def choose(context: click.Context, _: click.Parameter, given: float | None) -> float | None:
-        return seconds if given is None and (context.params["headless"] or not stays) else given
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """How a demo is to be run; `seconds` is infinite where it stays until Ctrl-C."""
 
-    return choose
+    headless: bool
+    seconds: float
+    seed: int
+    port: int
+    browse: bool
+
+    @contextmanager
+    def page(self, actions: Mapping[str, Callable[[], object]] | None = None) -> Iterator[list[Any]]:
+        """Open the page, unless headless, and give the engine's `watchers`."""
+        if self.headless:
+            yield []
+            return
+        from loco_stream.dashboard import Dashboard
+
+        with Dashboard(self.port, actions=actions) as dashboard:
+            click.echo(f"live page: {dashboard.url} (Ctrl-C ends)")
+            if self.browse:
+                webbrowser.open(dashboard.url)
+            yield [dashboard]
+
+
+def browser_at_hand() -> bool:
+    """Whether a person sits at this terminal, before a screen with a browser."""
+    if os.environ.get("CI") or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    if sys.platform.startswith("linux") and not {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"} & os.environ.keys():
+        return False  # what is found then, if anything, is a browser made of text
+    try:
+        webbrowser.get()
+    except webbrowser.Error:
+        return False
+    return True
+
+
+def _agrees(question: str) -> bool:
+    """Ask at the terminal; silence means no."""
+    click.echo(f"{question} [y/N, no in {_PATIENCE:.0f} s] ", nl=False)
+    answered = bool(select.select([sys.stdin], [], [], _PATIENCE)[0])
+    answer = sys.stdin.readline() if answered else "\n"
+    if not answered:
+        click.echo()
+    return answer.strip().lower() in ("y", "yes")
 
 
 def demo_options(seconds: float, stays: bool = False) -> Callable[[F], F]:
-    """Add the options of all demos; one that `stays` gets None for the time if the page may stay open."""
+    """Add the options of all demos, handed over as one `stage`.
 
-    def add(function: F) -> F:
-        for option in (
-            click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, metavar="PORT",
-                         help="Port of the page; 0 takes a free one."),
-            click.option("--seconds", type=click.FloatRange(1.0), callback=_default(seconds, stays), metavar="S",
-                         help=f"About how long it runs.  [default: {seconds:g}{_STAYS if stays else ''}]"),
-            click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, metavar="N",
-                         help="Of the data and the models."),
-            click.option("--headless", is_flag=True, is_eager=True, help="No page; exit 1 if the outcome fails."),
-        ):  # fmt: skip
-            function = option(function)
-        return function
+    Parameters
+    ----------
+    seconds
+        How long the demo runs if nobody says so.
+    stays
+        With a page it runs until Ctrl-C instead.
+    """
+    options = (
+        click.option("--ask", is_flag=True,
+                     help="Ask before the page is opened; where there is no terminal or no browser, do nothing."),
+        click.option("--open", "browse", is_flag=True, help="Open the page in the browser."),
+        click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, metavar="PORT",
+                     help="Port of the page; 0 takes a free one."),
+        click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, metavar="N",
+                     help="Of the data and the models."),
+        click.option("--seconds", type=click.FloatRange(1.0), metavar="S",
+                     help=f"About how long it runs.  [default: {seconds:g}{_STAYS if stays else ''}]"),
+        click.option("--headless", is_flag=True, help="No page; exit 1 if the outcome fails."),
+    )  # fmt: skip
+
+    def add(function: F) -> Any:
+        def command(
+            headless: bool, seconds: float | None, seed: int, port: int, browse: bool, ask: bool, **own: Any
+        ) -> Any:
+            if ask and not (browser_at_hand() and _agrees("Watch it live in your browser?")):
+                return None
+            if seconds is None:
+                seconds = default if headless or not stays else math.inf
+            return function(stage=Stage(headless, seconds, seed, port, browse or ask), **own)
+
+        default = seconds
+        command.__doc__ = function.__doc__
+        command.__click_params__ = list(getattr(function, "__click_params__", []))  # type: ignore[attr-defined]
+        for option in options:
+            command = option(command)
+        return command
 
     return add
-
-
-@contextmanager
-def page(headless: bool, port: int, actions: Mapping[str, Callable[[], object]] | None = None) -> Iterator[list[Any]]:
-    """Open the page, unless headless, and give the engine's `watchers`."""
-    if headless:
-        yield []
-        return
-    from loco_stream.dashboard import Dashboard
-
-    with Dashboard(port, actions=actions) as dashboard:
-        click.echo(f"open {dashboard.url} (Ctrl-C ends)")
-        yield [dashboard]
 
 
 def paced(pairs: Iterable[Any], rate: float) -> Iterator[Any]:
@@ -66,10 +124,10 @@ def paced(pairs: Iterable[Any], rate: float) -> Iterator[Any]:
         yield pair
 
 
-def play(engine: Any, seconds: float | None = None) -> Any:
+def play(engine: Any, seconds: float = math.inf) -> Any:
     """Run an engine until its stream ends, Ctrl-C is pressed, or the time is over; return the report."""
     before = signal.signal(signal.SIGINT, lambda *_: engine.stop())
-    timer = threading.Timer(seconds or threading.TIMEOUT_MAX, engine.stop)
+    timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), engine.stop)
     timer.daemon = True
     timer.start()
     try:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import subprocess
 import sys
+import webbrowser
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from loco_stream.cli import main
 from loco_stream.demos import DEMOS
 from loco_stream.demos.machine import outcome
 from loco_stream.demos.rotor import AFTER_OVERHAUL, BEFORE, FAULTS, FEATURES, ORDERS, SHAFT, UNITS, Hall
+from loco_stream.demos.stage import browser_at_hand
 
 
 def play(*words, folder="."):
@@ -30,6 +34,80 @@ def test_every_demo_has_help_that_says_what_to_look_at():
         text = CliRunner().invoke(main, ["demo", name, "--help"]).output
         assert "Look at" in text
         assert "--headless" in text
+
+
+@pytest.mark.parametrize(
+    ("terminal", "variables", "browser", "expected"),
+    [
+        (True, {"DISPLAY": ":0"}, True, True),
+        (True, {"BROWSER": "x"}, True, True),
+        (True, {}, True, False),
+        (True, {"DISPLAY": ":0"}, False, False),
+        (True, {"DISPLAY": ":0", "CI": "true"}, True, False),
+        (False, {"DISPLAY": ":0"}, True, False),
+    ],
+)
+def test_the_page_is_offered_to_a_person_with_a_browser_alone(monkeypatch, terminal, variables, browser, expected):
+    def get():
+        if not browser:
+            raise webbrowser.Error
+        return webbrowser.GenericBrowser("x")
+
+    monkeypatch.setattr(webbrowser, "get", get)
+    monkeypatch.setattr(sys, "platform", "linux")
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: terminal, raising=False)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "CI"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert browser_at_hand() is expected
+
+
+def test_in_a_pipe_nothing_is_asked():
+    command = [sys.executable, "-m", "loco_stream", "demo", "machine", "--ask"]
+    done = subprocess.run(command, input="y\n", capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == done.stderr == ""
+
+
+def at_a_terminal(words, answer, folder):
+    """Run the command at a terminal with a browser that writes down what it is asked to open."""
+    browser = folder / "browser"
+    browser.write_text('#!/bin/sh\necho "$1" >> opened\n')
+    browser.chmod(0o755)
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "loco_stream", *words],
+        stdin=theirs, stdout=theirs, stderr=subprocess.STDOUT, cwd=folder, env={**environment, "BROWSER": str(browser)},
+    ) as process:  # fmt: skip
+        os.close(theirs)
+        os.write(ours, answer)
+        said = b""
+        try:
+            while part := os.read(ours, 4096):
+                said += part
+        except OSError:  # how Linux says that nobody holds the other end any more
+            pass
+    os.close(ours)
+    assert process.returncode == 0, said
+    opened = folder / "opened"
+    return said.decode(), opened.read_text().split() if opened.exists() else []
+
+
+def test_a_no_at_the_terminal_opens_nothing(tmp_path):
+    said, opened = at_a_terminal(["demo", "machine", "--ask"], b"\n", tmp_path)
+    assert "Watch it live in your browser?" in said
+    assert opened == []
+
+
+@pytest.mark.slow
+def test_a_yes_at_the_terminal_opens_the_page_and_the_demo_ends_by_itself(tmp_path):
+    words = ["demo", "machine", "--ask", "--seconds", "6", "--port", "0"]
+    said, opened = at_a_terminal(words, b"y\n", tmp_path)
+    assert len(opened) == 1
+    assert f"live page: {opened[0]}" in said
+    assert "6,000 rows" in said
 
 
 def test_a_demo_that_fails_says_so():
