@@ -253,26 +253,99 @@ def test_the_vendored_chart_library_is_the_published_one():
     assert "MIT License" in (folder / "LICENSE").read_text()
 
 
-def test_the_command_shows_a_stream_and_ends_on_a_signal(tmp_path):
-    rows = "\n".join(f"{i % 7},{(i * 3) % 5},{'ab'[i % 7 > 3]}" for i in range(60))
-    (tmp_path / "rows.csv").write_text(f"u,v,kind\n{rows}\n")
-    words = ["-m", "loco_stream", "dashboard", "csv:rows.csv?target=kind", "--port", "0", "--set", "hidden_sizes=16"]
-    with subprocess.Popen(
-        [sys.executable, *words], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as run:
-        try:
-            url = re.search(rb"http://\S+", run.stderr.readline()).group().decode()
-            deadline, shown = time.monotonic() + 120, {"course": []}
-            while [point[0] for point in shown["course"][-1:]] != [60] and time.monotonic() < deadline:
-                time.sleep(0.2)
-                shown = json.loads(answer(url, "/state")[2])
-        finally:
-            run.terminate()
-            output, _ = run.communicate(timeout=60)
-    assert shown["course"][-1][0] == 60
+@pytest.fixture
+def spawn(tmp_path):
+    """Start the command in a folder of its own; gives (process, address of its page)."""
+    started = []
+
+    def start(*words):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "loco_stream", *map(str, words)],
+            cwd=tmp_path, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        started.append(process)
+        said = ""
+        while "live page" not in said:
+            line = process.stdout.readline()
+            assert line, said
+            said += line
+        return process, re.search(r"http://\S+", said).group()
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def rows(tmp_path):
+    lines = "\n".join(f"{i % 7},{(i * 3) % 5},{'ab'[i % 7 > 3]}" for i in range(200))
+    (tmp_path / "rows.csv").write_text(f"u,v,kind\n{lines}\n")
+    return "csv:rows.csv?target=kind"
+
+
+def shown_until(url, n):
+    """Return the page's state once it has seen n rows."""
+    deadline, shown = time.monotonic() + 120, {"course": []}
+    while [point[0] for point in shown["course"][-1:]] != [n] and time.monotonic() < deadline:
+        time.sleep(0.2)
+        shown = json.loads(answer(url, "/state")[2])
+    return shown
+
+
+def test_the_dashboard_shows_a_stream_and_ends_on_a_signal(spawn, rows):
+    process, url = spawn("dashboard", rows, "--port", 0, "--set", "hidden_sizes=16")
+    shown = shown_until(url, 200)
+    process.terminate()
+    output, _ = process.communicate(timeout=60)
+    assert shown["course"][-1][0] == 200
     assert shown["title"].startswith("csv")
-    assert b"60 samples" in output
-    assert run.returncode == 0
+    assert "200 samples" in output
+    assert process.returncode == 0
+
+
+@pytest.mark.slow
+def test_run_shows_the_page_while_it_learns_and_ends_with_the_stream(spawn, rows):
+    process, url = spawn("run", f"{rows}&rate=100", "--dashboard", "--dashboard-port", 0, "--quiet")
+    status, _, page = answer(url)
+    assert status == 200
+    assert b"static/page.js" in page
+    connection, response = ask(url, "/events")
+    assert read_event(response)[0] == "state"
+    frames = [read_event(response)[2] for _ in range(5)]
+    assert frames[-1]["score"][0] > frames[1]["score"][0]
+    response.read()  # the server ends the stream of events with the run
+    connection.close()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "200 samples" in output
+
+
+@pytest.mark.slow
+def test_serve_shows_the_page_and_ends_clean_while_somebody_looks(spawn, tmp_path):
+    from loco_stream.connectors import ZMQSender
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    words = ["--checkpoint", tmp_path / "state", "--dashboard", "--dashboard-port", 0, "--quiet"]
+    process, url = spawn("serve", "--source", f"zmq+reliable://{address}", *words)
+    connection, response = ask(url, "/events")
+    assert read_event(response)[0] == "state"
+    X = np.arange(600, dtype=np.float32).reshape(300, 2) % 7
+    with ZMQSender(
+        f"tcp://{address}", features=["u", "v"], classes=["a", "b"], reliable=True, timeout=120.0, linger=60.0
+    ) as sender:
+        sender.send(X, ["ab"[int(x > 3)] for x, _ in X])
+        sender.flush()
+    shown = shown_until(url, 300)
+    assert shown["score"][0] == 300
+    assert shown["title"].startswith("zmq")
+    process.terminate()
+    output, _ = process.communicate(timeout=60)
+    connection.close()
+    assert process.returncode == 0, output
+    assert "ended: 300 samples" in output
 
 
 # ---- with a browser -------------------------------------------------------------------------------------------------
@@ -402,3 +475,21 @@ def test_a_phone_in_the_dark_can_read_it_and_a_keyboard_reaches_it(watch):
         assert seen.page.locator("#samples").inner_text() == frozen
         seen.picture("phone-dark")
         assert seen.complaints == []
+
+
+@needs_browser
+@pytest.mark.slow
+def test_the_machine_demo_shows_detection_recovery_and_what_was_kept(watch, spawn):
+    process, url = spawn("demo", "machine", "--port", 0, "--seconds", 15)
+    seen = watch(url, viewport={"width": 1280, "height": 900})
+    seen.wait("state.score && state.score[0] > 14000")
+    drifts = seen.page.evaluate("state.tasks.drifts.map(drift => drift.at)")
+    assert any(5000 <= at < 5500 for at in drifts)
+    assert seen.page.locator("#matrix tr").count() >= 4  # the head, before, after the overhaul, and back
+    assert seen.page.locator("#actions button").all_inner_texts() == ["overhaul", "old regime"]
+    assert seen.page.locator(".u-value").all_inner_texts()[1].endswith(" %")  # the legend tells the newest values
+    seen.picture("machine")
+    assert seen.complaints == []
+    output, _ = process.communicate(timeout=60)  # it ends by itself
+    assert process.returncode == 0, output
+    assert "15,000 rows" in output

@@ -56,10 +56,12 @@ function makeScoreChart(element, regression, marks) {
         value: (plot, value) => text(value),
       })),
     ],
-    hooks: { draw: [(plot) => drawMarks(plot, marks())] },
+    legend: { markers: { dash: (plot, i) => ["", "solid", "solid", "dashed", "dotted"][i] } },
+    hooks: { draw: [(plot) => drawMarks(plot, marks())], destroy: [() => watcher.disconnect()] },
   };
+  const watcher = new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height: 300 }));
   const plot = new uPlot(options, [[], ...lines.map(() => [])], element);
-  new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height: 300 })).observe(element);
+  watcher.observe(element);
   return plot;
 }
 
@@ -76,7 +78,7 @@ function drawMatrix(table, matrix, tasks) {
       if (value != null) {
         td.style.background = `rgba(${colour("heat")}, ${(0.08 + 0.92 * Math.max(0, value)).toFixed(2)})`;
         const dark = document.documentElement.dataset.theme === "dark";
-        td.style.color = value > 0.6 ? (dark ? "#10131a" : "#fff") : "";
+        td.style.color = dark ? (value > 0.55 ? "#10131a" : "") : value > 0.85 ? "#fff" : "";
       }
       return td;
     }),

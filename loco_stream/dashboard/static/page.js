@@ -19,11 +19,16 @@ function addPoint(point) {
 }
 
 function takeState(whole) {
-  if (chart && state.task !== whole.task) { chart.destroy(); chart = null; }
+  if (state.task !== whole.task) dropChart();
   state = whole;
   course = whole.course;
   raster = whole.raster ? [whole.raster] : [];
   showActions(whole.actions || []);
+}
+
+function dropChart() {
+  if (chart) chart.destroy();
+  chart = null;
 }
 
 function takeFrame(frame) {
@@ -75,7 +80,10 @@ function draw() {
   $("model").textContent = state.model || "";
   showTiles();
   if (state.task && !chart) chart = makeScoreChart($("score"), state.task === "regression", marks);
-  if (chart) chart.setData(chart.series.map((_, column) => course.map((point) => point[column])));
+  if (chart) {
+    chart.setData(chart.series.map((_, column) => course.map((point) => point[column])));
+    if (chart.cursor.idx == null) chart.setLegend({ idx: course.length - 1 }); // nobody points at another sample
+  }
   if (state.tasks && state.tasks !== draw.tasks) {
     draw.tasks = state.tasks;
     drawMatrix($("matrix"), state.tasks.accuracy_matrix, state.tasks.tasks);
@@ -146,7 +154,7 @@ function showActions(names) {
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
   draw.tasks = null;
-  if (chart) chart.redraw();
+  dropChart(); // the legend keeps the colours it was made with
   redraw();
 }
 
