@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 BENCHES := streams speed simulator learning depth continual drift calibration regression live dashboard
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-quick check coverage bench bench-peers soak clean
+.PHONY: help demo test test-quick check coverage bench bench-peers pictures soak clean
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -51,6 +51,11 @@ bench: $(VENV)/.installed-dev ## our own figures, written to tests/bench/RESULTS
 
 bench-peers: $(VENV)/.installed-dev ## the same tasks on other libraries, each in its own environment
 	PYTHON=$(BIN)/python tests/bench/peers.sh
+
+pictures: $(VENV)/.installed-dev ## those of the README; needs Chromium
+	$(BIN)/loco-stream run river:ImageSegments --seed 1 --quiet --plot demos/images/run.png
+	$(BIN)/python -m pytest tests/test_dashboard.py -k machine_demo
+	cp out/pages/machine.png demos/images/page.png
 
 soak: $(VENV)/.installed-dev ## kills, mutations, hostile peers and memory at full count (hours)
 	LOCO_SOAK=1 $(BIN)/python -m pytest -m slow
