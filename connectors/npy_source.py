@@ -71,6 +71,7 @@ class NPYSource(RowSource):
         kind, found = _array_labels(y, check_task(task))
         self._kind = kind
         self._size = 1 if rate is not None else block
+        self.n_rows = len(X)
         super().__init__(f"npy:{Path(path).name}", Schema(found, self._features), Pace(rate))
 
     def __iter__(self) -> Iterator[Event | Sequence[Event]]:

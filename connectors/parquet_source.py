@@ -54,7 +54,8 @@ class ParquetSource(TableSource):
         nested = [f.name for f in schema if arrow.types.is_nested(f.type) and f.name not in drop]
         if nested:
             raise SourceError(f"{path}: column {nested[0]!r} is nested; leave it out with drop={nested[0]}")
-        if self._file.metadata.num_rows == 0:
+        self.n_rows = self._file.metadata.num_rows
+        if self.n_rows == 0:
             raise SourceError(f"{path} has columns and no rows")
         self._drop = set(drop)
         self._columns = [name for name in schema.names if name not in self._drop]

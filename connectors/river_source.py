@@ -61,6 +61,7 @@ class RiverSource(RowSource):
         task = "regression" if dataset.task == "Regression" else "classification"
         super().__init__(f"river:{label}", Schema(task=task))
         self.dataset = dataset
+        self.n_rows = dataset.n_samples
 
     def _rows(self, start: int) -> Iterator[Row]:
         fresh = copy.deepcopy(self.dataset)  # some generators drift inside the object while they are read

@@ -80,6 +80,7 @@ class RowSource:
     """
 
     guarantee = "exact: every row once, resumed at its row number"
+    n_rows: int | None = None  # in all, where that is known without reading them
 
     def __init__(self, name: str, schema: Schema | None = None, pace: Pace | None = None) -> None:
         self.name = name

@@ -110,9 +110,10 @@ class Source(Protocol):
     learned and durable. `reply` sends probabilities (n_rows, n_classes) or values (n_rows, 1) back
     to whoever sent `event`, where the transport has a way back. `guarantee` is the one sentence printed at start.
 
-    A live source yields empty lists while nothing comes, so that a stop is honoured. Two more members are
-    read where a source has them: `needs_log`, True when an ack makes the other side forget the rows, and
-    `stats`, a dict of what came and what was wrong with it, for the report.
+    A live source yields empty lists while nothing comes, so that a stop is honoured. Three more members are
+    read where a source has them: `needs_log`, True when an ack makes the other side forget the rows;
+    `stats`, a dict of what came and what was wrong with it, for the report; and `n_rows`, how many rows
+    there are, of a source whose position is ``{"row": n}``, for the time left.
     """
 
     name: str

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from loco_stream.cli import main
 from loco_stream.cli.options import build_model, parse_settings
-from loco_stream.cli.progress import line
+from loco_stream.cli.progress import Countdown, line
 from loco_stream.errors import ConfigError
 
 COMMANDS = ("run", "serve", "dashboard", "control", "inspect", "keygen", "demo", "bench", "doctor")
@@ -75,6 +75,8 @@ def test_run_reports_in_a_table_in_json_and_in_a_picture(loco, rows, tmp_path):
     assert report["task"] == "classification"
     assert report["seed"] == 0
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
+    shown = loco("run", f"csv:{rows}?target=kind", "--json", *QUICK).stdout
+    assert json.loads(shown)["accuracy"] == report["accuracy"]
     predictions = [json.loads(text) for text in (tmp_path / "p.jsonl").read_text().splitlines()]
     assert [p["seq"] for p in predictions] == list(range(120))
     hits = [p["y"] == p["y_pred"] for p in predictions if p["y_pred"] is not None]
@@ -181,7 +183,7 @@ def test_keygen_overwrites_nothing(loco, tmp_path):
 def test_doctor_finds_what_is_here(loco):
     result = loco("doctor")
     assert result.exit_code == 0, result.output
-    for name in ("numba", "libzmq", "matplotlib", "first step"):
+    for name in ("numba", "libzmq", "matplotlib", "cache", "threads", "first step"):
         assert name in result.output
 
 
@@ -199,6 +201,44 @@ def test_the_progress_line_names_what_matters():
     text = line(status, time.monotonic())
     assert text == "00:00  10 samples  window error 0.25  no drift  3 waiting for labels"
     assert line({}, time.monotonic()) == "00:00  waiting for the first row"
+    assert line(status, time.monotonic() - 3700, 3700.0).startswith("1:01:40  10 samples")
+    assert line(status, time.monotonic(), 65.0).endswith("  01:05 left")
+
+
+class Rows:
+    def __init__(self, n_rows):
+        self.position, self.n_rows = {"row": 50}, n_rows
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "most", "expected"),
+    [(250, None, 20.0), (250, 110, 2.0), (None, 110, 2.0), (250, 90_000, 20.0), (None, None, None), (80, None, 0.0)],
+)
+def test_the_time_left_is_known_where_the_rows_are(n_rows, most, expected):
+    source = Rows(n_rows)
+    countdown = Countdown(source, most)
+    assert countdown.left(7.0) is None
+    source.position = {"row": 150}
+    assert countdown.left(27.0) == expected
+    source.position = {"topic": 3}
+    assert countdown.left(28.0) is None
+
+
+def test_sources_that_know_tell_how_many_rows_they_have(tmp_path):
+    import numpy as np
+
+    from loco_stream.connectors import open_source
+
+    np.save(tmp_path / "x.npy", np.ones((7, 3)))
+    assert open_source(f"npy:{tmp_path}/x.npy?target=0").n_rows == 7
+    assert open_source("river:Phishing").n_rows == 1250
+    assert open_source("river:synth.SEA").n_rows is None
+
+
+def test_the_shell_completes_commands(rows):
+    words = {"_LOCO_STREAM_COMPLETE": "bash_complete", "COMP_WORDS": "loco-stream s", "COMP_CWORD": "1"}
+    result = CliRunner().invoke(main, env=words, prog_name="loco-stream")
+    assert result.output == "plain,serve\n"
 
 
 @pytest.mark.slow

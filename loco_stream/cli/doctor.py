@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 import time
 from collections.abc import Iterator
 from importlib import metadata
+from pathlib import Path
 
 import click
 
@@ -25,7 +27,7 @@ _EXTRAS = {
 
 @click.command("doctor")
 def command() -> None:
-    """Check this installation: versions, extras, the compile cache, and a first learning step.
+    """Check this installation: versions, extras, the compile cache, threads, and a first learning step.
 
     \b
     Example
@@ -56,11 +58,24 @@ def _version(name: str) -> str | None:
         return None
 
 
+def _machine() -> Iterator[tuple[str, bool]]:
+    """Tell where compiled code is kept, and on how many threads things may run."""
+    import numba
+
+    from loco_stream.rng import philox2x32
+
+    cache = Path(philox2x32.stats.cache_path).parent
+    kept = sum(file.stat().st_size for file in cache.rglob("*.nb[ic]"))
+    yield f"cache         {kept / 1e6:.1f} MB of compiled code below {cache}", True
+    yield f"threads       a learning step uses 1; {os.cpu_count()} here, numba may use {numba.get_num_threads()}", True
+
+
 def _trials() -> Iterator[tuple[str, bool]]:
     try:
         from loco_stream.connectors.sockets import libzmq_version
 
         yield f"libzmq        {libzmq_version()}", True
+        yield from _machine()
         began = time.perf_counter()
         from loco_stream import LOCOClassifier
 

@@ -55,4 +55,6 @@ def main() -> None:
         loco-stream run "csv:rows.csv?target=kind"
     Learn for months from other processes and lose nothing:
         loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/
+    Let the shell complete commands and options (bash; zsh_source and fish_source for the others):
+        eval "$(_LOCO_STREAM_COMPLETE=bash_source loco-stream)"
     """

@@ -6,27 +6,64 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["line", "watch"]
+__all__ = ["Countdown", "line", "watch"]
 
 _PLAIN_SECONDS = 5.0
 
 
-def line(status: Mapping[str, Any], since: float) -> str:
-    """Return one line on how the run goes; `since` is the monotonic time it began.
+class Countdown:
+    """Seconds a run still takes, from the rows it has read since the first look.
+
+    Parameters
+    ----------
+    source
+        Tells the row it has come to, and how many there are, where it knows.
+    max_samples
+        Rows after which the run ends anyway.
 
     Examples
     --------
-    >>> line({"n_samples": 1200, "samples_per_second": 5100.0, "window_accuracy": 0.93, "last_drift": 800}, 0.0)[5:]
-    '  1,200 samples  5,100/s  window accuracy 0.930  last drift at 800'
+    >>> class Source:
+    ...     position, n_rows = {"row": 100}, 400
+    >>> countdown = Countdown(Source, None)
+    >>> countdown.left(10.0) is None
+    True
+    >>> Source.position = {"row": 200}
+    >>> countdown.left(15.0)
+    10.0
     """
-    seconds = int(time.monotonic() - since)
+
+    def __init__(self, source: Any, max_samples: int | None) -> None:
+        self._source, self._most = source, max_samples
+        self._first: tuple[float, int] | None = None
+
+    def left(self, now: float) -> float | None:
+        """Return the seconds left; None while nobody can know."""
+        row, rows = self._source.position.get("row"), getattr(self._source, "n_rows", None)
+        if row is None or (rows is None and self._most is None):
+            return None
+        self._first = self._first or (now, row)
+        began, first = self._first
+        ends = [end for end in (rows, None if self._most is None else first + self._most) if end is not None]
+        return (now - began) * max(0, min(ends) - row) / (row - first) if row > first else None
+
+
+def line(status: Mapping[str, Any], since: float, left: float | None = None) -> str:
+    """Return one line on how the run goes; `since` is the monotonic time it began, `left` the seconds it still takes.
+
+    Examples
+    --------
+    >>> line({"n_samples": 1200, "samples_per_second": 5100.0, "window_accuracy": 0.93}, 0.0, 65.2)[5:]
+    '  1,200 samples  5,100/s  window accuracy 0.930  no drift  01:05 left'
+    """
+    elapsed = _clock(time.monotonic() - since)
     if not status:
-        return f"{seconds // 60 % 100:02d}:{seconds % 60:02d}  waiting for the first row"
-    parts = [f"{seconds // 60 % 100:02d}:{seconds % 60:02d}", f"{status.get('n_samples', 0):,} samples"]
+        return f"{elapsed}  waiting for the first row"
+    parts = [elapsed, f"{status.get('n_samples', 0):,} samples"]
     rate = status.get("samples_per_second", math.nan)
     if not math.isnan(rate):
         parts.append(f"{rate:,.0f}/s")
@@ -39,15 +76,28 @@ def line(status: Mapping[str, Any], since: float) -> str:
     for key, name in (("n_pending", "waiting for labels"), ("n_rejected", "refused")):
         if status.get(key):
             parts.append(f"{status[key]:,} {name}")
+    if left is not None:
+        parts.append(f"{_clock(left)} left")
     return "  ".join(parts)
 
 
+def _clock(seconds: float) -> str:
+    """Return minutes and seconds, with hours where there are any."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"
+
+
 @contextmanager
-def watch(engine: Any, quiet: bool) -> Iterator[None]:
+def watch(engine: Any, quiet: bool, max_samples: int | None = None) -> Iterator[None]:
     """Show how an engine runs until the block ends; the engine never waits for it."""
-    began = time.monotonic()
+    began, countdown = time.monotonic(), Countdown(engine.source, max_samples)
+
+    def text() -> str:
+        return line(engine.status, began, countdown.left(time.monotonic()) if engine.status else None)
+
     if quiet:
-        with _alarms(engine, began, period=math.inf):
+        with _alarms(engine, text, period=math.inf):
             yield
     elif sys.stderr.isatty():
         from rich.console import Console
@@ -56,29 +106,30 @@ def watch(engine: Any, quiet: bool) -> Iterator[None]:
 
         def render() -> Text:
             alarm = engine.alarm
-            return Text(line(engine.status, began)) if alarm is None else Text(f"ALARM: {alarm}", style="bold red")
+            return Text(text()) if alarm is None else Text(f"ALARM: {alarm}", style="bold red")
 
         with Live(get_renderable=render, console=Console(stderr=True), refresh_per_second=8):
             yield
     else:
-        with _alarms(engine, began, _PLAIN_SECONDS):
+        with _alarms(engine, text, _PLAIN_SECONDS):
             yield
 
 
 @contextmanager
-def _alarms(engine: Any, began: float, period: float) -> Iterator[None]:
+def _alarms(engine: Any, text: Callable[[], str], period: float) -> Iterator[None]:
     """Print plain lines every `period` seconds, and alarms as they come and go."""
     over = threading.Event()
 
     def tell() -> None:
-        alarm, due = None, began + period
+        alarm, due = None, time.monotonic() + period
         while not over.wait(0.2):
+            news = text()
             if engine.alarm != alarm:
                 alarm = engine.alarm
                 print(f"ALARM: {alarm}" if alarm else "ALARM is over", file=sys.stderr, flush=True)
             if time.monotonic() >= due:
                 due += period
-                print(line(engine.status, began), file=sys.stderr, flush=True)
+                print(news, file=sys.stderr, flush=True)
 
     thread = threading.Thread(target=tell, name="progress", daemon=True)
     thread.start()

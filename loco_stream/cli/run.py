@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import click
@@ -16,6 +17,7 @@ __all__ = ["command"]
 @click.command("run")
 @click.argument("source")
 @click.option("--report", metavar="FILE.json", help="Write the report there.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object instead of a table.")
 @click.option("--plot", metavar="FILE.png", help="Draw the course of the score and the drift marks there.")
 @click.option("--predictions", metavar="FILE.jsonl", help="Write every prediction there, one JSON object a line.")
 @click.option("--max-samples", type=click.IntRange(1), metavar="N", help="Stop after N samples.")
@@ -28,6 +30,7 @@ __all__ = ["command"]
 def command(
     source: str,
     report: str | None,
+    as_json: bool,
     plot: str | None,
     predictions: str | None,
     max_samples: int | None,
@@ -53,6 +56,7 @@ def command(
     Examples
       loco-stream run river:ImageSegments --seed 1 --report out.json --plot out.png
       loco-stream run river:Bikes --max-samples 20000
+      loco-stream run river:Phishing --quiet --json | jq .accuracy
       loco-stream run river:Phishing --delay 100 --set rule=frozen
       loco-stream run "csv:rows.csv?target=kind" --checkpoint state/
       loco-stream run "csv:rows.csv?target=kind" --checkpoint state/ --resume
@@ -77,7 +81,7 @@ def command(
             result = Session(stream, settings, engine_options).run(handler, max_samples, quiet)
         except Interrupt:
             raise click.ClickException("stopped before the first row") from None
-    _show(result, report, plot)
+    _show(result, as_json, report, plot)
 
 
 def _sinks(predictions: str | None, resume: bool) -> list[Any]:
@@ -86,10 +90,13 @@ def _sinks(predictions: str | None, resume: bool) -> list[Any]:
     return [] if predictions is None else [JSONLSink(predictions, append=resume)]
 
 
-def _show(result: Any, report: str | None, plot: str | None) -> None:
+def _show(result: Any, as_json: bool, report: str | None, plot: str | None) -> None:
     from rich.console import Console
 
-    Console().print(result.table())
+    if as_json:
+        click.echo(json.dumps(result.to_dict(), allow_nan=False))
+    else:
+        Console().print(result.table())
     for note in result["notes"]:
         click.echo(f"note: {note}", err=True)
     if report is not None:

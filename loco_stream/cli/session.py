@@ -53,7 +53,7 @@ class Session:
         except BaseException:
             self.source.close()
             raise
-        with beside(engine), watch(engine, quiet):
+        with beside(engine), watch(engine, quiet, max_samples):
             return engine.run(max_samples)
 
     def _engine(self) -> Any:
