@@ -15,6 +15,7 @@ from loco_stream.engine.latency import LatencyHistogram
 from loco_stream.engine.pending import Pending
 from loco_stream.errors import ConfigError, InputError, SourceError
 from loco_stream.event import Ask, Block, Labels, Sample
+from loco_stream.monitor import TaskMonitor
 
 FEATURES = ("a", "b")
 
@@ -187,6 +188,55 @@ def test_acknowledged_after_learning_and_in_order():
     StreamEngine(Means(), source).run()
     assert source.acked == [1, 2, 3]
     assert source.closed
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+def test_the_last_row_of_the_matrix_is_of_the_model_at_the_end(blocks):
+    X, y = rows(900)
+    X[450:] += 3.0  # another concept: what was withheld before is answered differently since
+    named = [dict(zip(FEATURES, row, strict=True)) for row in X.tolist()]
+    commits = [Sample(x, label, i) for i, (x, label) in enumerate(zip(named, y, strict=True))]
+    if blocks:
+        commits = [Block(X[a : a + 50], y[a : a + 50], FEATURES, a) for a in range(0, 900, 50)]
+    monitor = TaskMonitor(holdout=20, share=0.2, tasks="auto", min_segment=100)
+    engine = StreamEngine(Means(), ListSource(commits), monitor=monitor)
+    report = engine.run()
+    expected = []
+    for segment in monitor._timeline.segments:
+        samples = [(dict(zip(FEATURES, held.row.tolist(), strict=True)), held.y) for held in segment.hold.held]
+        expected.append(np.mean([engine.model.predict_one(x) == label for x, label in samples]))
+    assert len(expected) >= 2
+    assert report["accuracy_matrix"][-1] == expected
+
+
+def test_a_resumed_run_is_not_moved_by_the_measurement_at_the_end(tmp_path):
+    X, y = rows(600)
+    commits = [Sample(dict(zip(FEATURES, row, strict=True)), label, i)
+               for i, (row, label) in enumerate(zip(X.tolist(), y, strict=True))]  # fmt: skip
+
+    def run(folder, end, resume=False):
+        monitor = TaskMonitor(holdout=20, share=0.2)
+        engine = StreamEngine(Means(), ListSource(commits), monitor=monitor, checkpoint=folder, resume=resume)
+        return engine.run(end)["accuracy_matrix"]
+
+    run(tmp_path / "parts", 300)
+    assert run(tmp_path / "parts", None, resume=True) == run(tmp_path / "whole", None)
+
+
+def test_blocks_and_rows_by_name_leave_the_monitor_in_the_same_state():
+    X, y = rows(400)
+    X[7, 1] = np.nan
+    named = [{f: v for f, v in zip(FEATURES, row, strict=True) if v == v} for row in X.tolist()]
+    states = []
+    for commits in (
+        [Block(X, y, FEATURES)],
+        [Sample(x, label, i) for i, (x, label) in enumerate(zip(named, y, strict=True))],
+    ):
+        monitor = TaskMonitor(holdout=20, share=0.2)
+        StreamEngine(Means(), ListSource(commits), monitor=monitor).run()
+        config, arrays = monitor.export_state()
+        states.append((config, {name: array.tobytes() for name, array in arrays.items()}))
+    assert states[0] == states[1]
 
 
 def test_refused_rows_end_a_strict_run_and_are_counted_otherwise():

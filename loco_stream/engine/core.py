@@ -304,12 +304,16 @@ class StreamEngine:
         store.save(self._commit, config, arrays)
 
     def _close_books(self) -> None:
-        """Make the end durable, then learn what `delay` held back: a resumed run holds it back again."""
+        """Make the end durable, then learn what `delay` held back: a resumed run holds it back again.
+
+        Withheld samples are predicted once more, so that the last row of the accuracy matrix is of this model.
+        """
         if self._store is not None:
             self._save(self._store)
             self._store.finish()
         if not self._stopping:
             self._trainer.flush()
+        self.monitor.measure(self.model)  # not before the checkpoint: a resumed run has not come to its end
 
     def _release(self, report: Report) -> None:
         self._feed.close()

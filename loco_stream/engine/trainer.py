@@ -177,7 +177,7 @@ class Trainer:
         row, monitor = waiting.row, self.monitor
         self._tell(waiting, y)
         self._count(None if late else row, y, waiting.y_pred)
-        if monitor.holds_out and monitor.hold_out(row.named, y, self.n_samples):
+        if monitor.holds_out and monitor.hold_out(row.x, y, self.n_samples, row.features):
             self.n_held_out += 1
         else:
             self.doors.learn(row, y)
@@ -191,8 +191,8 @@ class Trainer:
 
     def _watch(self, y: Any, y_pred: Any, row: Row | None) -> None:
         """Show the monitor an answer; a row that waited for its label was looked at when it came."""
-        x = None if row is None else row.named
-        for alarm in self.monitor.update(y, y_pred, x, self.n_samples):
+        x, features = (None, None) if row is None else (row.x, row.features)
+        for alarm in self.monitor.update(y, y_pred, x, self.n_samples, features):
             if alarm.state == "drift":
                 self.last_drift = alarm.at
                 self.n_drifts += 1
