@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from standin import ListSource, Means
 
-from loco_stream import persist
+from loco_stream import LOCOClassifier, persist
 from loco_stream.engine import StreamEngine
 from loco_stream.engine.checkpoint import CheckpointFolder, newest
 from loco_stream.engine.core import _Stop
@@ -103,6 +103,34 @@ def test_a_control_that_does_not_restore_the_noise_differs(tmp_path, monkeypatch
     monkeypatch.setattr(Means, "from_state", classmethod(forgetful))
     last = make(tmp_path, ListSource(commits), resume=True)
     assert outcome(last, last.run()) != expected
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_the_real_model_ends_the_same_only_if_its_random_numbers_are_restored(tmp_path, monkeypatch, forgets):
+    """The numbers are a function of seed and counter; the control goes on with another seed and the same weights."""
+    commits = stream()
+
+    def engine(folder, **options):
+        model = LOCOClassifier(hidden_sizes=(16,), seed=3)
+        return StreamEngine(model, ListSource(commits), checkpoint=folder, checkpoint_every=50, **options)
+
+    def arrays(run):
+        return {name: array.tobytes() for name, array in export_model(run.model)[1].items()}
+
+    whole = engine(None)
+    whole.run()
+    kill_after(engine(tmp_path), 40)
+    if forgets:
+        real = LOCOClassifier.from_state.__func__
+
+        def forgetful(cls, config, arrays):
+            return real(cls, {**config, "parameters": {**config["parameters"], "seed": 4}}, arrays)
+
+        monkeypatch.setattr(LOCOClassifier, "from_state", classmethod(forgetful))
+    again = engine(tmp_path, resume=True)
+    again.run()
+    assert again.model.n_seen == whole.model.n_seen
+    assert (arrays(again) == arrays(whole)) is not forgets
 
 
 def test_nothing_is_learned_twice_and_what_was_acknowledged_is_not_asked_again(tmp_path):
