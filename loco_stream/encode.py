@@ -13,11 +13,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from loco_stream.compiled import kernel
 from loco_stream.state import BEYOND, COUNT, HIGHEST, LOWEST, MEAN, N_SLOTS, SQUARES, STAT_ROWS
 
-__all__ = ["CLIP", "encode_fields", "encode_lines", "scale", "update_statistics"]
+__all__ = ["CLIP", "encode_fields", "encode_lines", "scale", "update_statistics", "update_value"]
 
 
 CLIP = np.float32(3.0)  # in running standard deviations
@@ -31,7 +31,7 @@ FIELD_WIDTH = 0.75  # standard deviation of a field in units of their spacing
 FIELD_THRESHOLD = 0.1  # activations below send no spike
 
 
-@njit(cache=True)
+@kernel
 def scale(x, n_features, statistics, scaled):
     """Write the standardised, clipped row into `scaled`; a masked or constant feature becomes 0."""
     for f in range(n_features):
@@ -44,38 +44,43 @@ def scale(x, n_features, statistics, scaled):
         scaled[f] = min(max(np.float32(z), -CLIP), CLIP)
 
 
-@njit(cache=True)
-def update_statistics(x, n_features, statistics, scaled):
-    """Take a row into the statistics of features that have not settled; return how many values were masked.
+@kernel
+def update_value(statistics, f, value, clipped):
+    """Take a finite value into the statistics of feature `f`, unless they have settled.
 
-    Mean and variance follow Welford (1962). `scaled` is the same row as `scale` wrote it.
+    Mean and variance follow Welford (1962). `clipped` says whether `scale` had to clip it.
     """
+    statistics[LOWEST, f] = min(statistics[LOWEST, f], value)
+    statistics[HIGHEST, f] = max(statistics[HIGHEST, f], value)
+    if statistics[COUNT, f] < SETTLE:
+        statistics[COUNT, f] += 1.0
+        delta = value - statistics[MEAN, f]
+        statistics[MEAN, f] += delta / statistics[COUNT, f]
+        statistics[SQUARES, f] += delta * (value - statistics[MEAN, f])
+        return
+    if statistics[SQUARES, f] == 0.0:  # constant so far: its first move sets the scale
+        delta = value - statistics[MEAN, f]
+        statistics[SQUARES, f] = statistics[COUNT, f] * delta * delta
+        return
+    statistics[BEYOND, f] += FADE * ((1.0 if clipped else 0.0) - statistics[BEYOND, f])
+    if statistics[BEYOND, f] > REOPEN:
+        _reopen(statistics, f, value)
+
+
+@kernel
+def update_statistics(x, n_features, statistics, scaled):
+    """Take a row, `scaled` as `scale` wrote it, into the features' statistics; return how many values were masked."""
     masked = 0
     for f in range(n_features):
         value = np.float64(x[f])
-        if not abs(value) <= LARGEST:
+        if abs(value) <= LARGEST:
+            update_value(statistics, f, value, abs(scaled[f]) >= CLIP)
+        else:
             masked += 1
-            continue
-        statistics[LOWEST, f] = min(statistics[LOWEST, f], value)
-        statistics[HIGHEST, f] = max(statistics[HIGHEST, f], value)
-        if statistics[COUNT, f] < SETTLE:
-            statistics[COUNT, f] += 1.0
-            delta = value - statistics[MEAN, f]
-            statistics[MEAN, f] += delta / statistics[COUNT, f]
-            statistics[SQUARES, f] += delta * (value - statistics[MEAN, f])
-            continue
-        if statistics[SQUARES, f] == 0.0:  # constant so far: its first move sets the scale
-            delta = value - statistics[MEAN, f]
-            statistics[SQUARES, f] = statistics[COUNT, f] * delta * delta
-            continue
-        clipped = 1.0 if abs(scaled[f]) >= CLIP else 0.0
-        statistics[BEYOND, f] += FADE * (clipped - statistics[BEYOND, f])
-        if statistics[BEYOND, f] > REOPEN:
-            _reopen(statistics, f, value)
     return masked
 
 
-@njit(cache=True)
+@kernel
 def _reopen(statistics, f, value):
     """Start the statistics of a feature anew at `value`."""
     for row in range(STAT_ROWS):
@@ -86,7 +91,7 @@ def _reopen(statistics, f, value):
     statistics[HIGHEST, f] = value
 
 
-@njit(cache=True)
+@kernel
 def _sort_slots(line_of, slot_of, n, window, times, lines):
     """Order spikes by slot, then line, and turn slots into times in ms; return their number."""
     n_out = 0
@@ -100,7 +105,7 @@ def _sort_slots(line_of, slot_of, n, window, times, lines):
     return n_out
 
 
-@njit(cache=True)
+@kernel
 def encode_fields(x, scaled, n_features, n_fields, window, line_of, slot_of, times, lines):
     """Encode each feature by `n_fields` Gaussian receptive fields; return the number of spikes.
 
@@ -109,7 +114,7 @@ def encode_fields(x, scaled, n_features, n_fields, window, line_of, slot_of, tim
     """
     spacing = 2.0 * FIELD_RANGE / max(n_fields - 1, 1)
     reach = FIELD_WIDTH * math.sqrt(-2.0 * math.log(FIELD_THRESHOLD))
-    n = 0
+    n = np.int64(0)  # a literal 0 would be compiled for apart
     for f in range(n_features):
         if not abs(np.float64(x[f])) <= LARGEST:
             continue
@@ -127,10 +132,10 @@ def encode_fields(x, scaled, n_features, n_fields, window, line_of, slot_of, tim
     return _sort_slots(line_of, slot_of, n, window, times, lines)
 
 
-@njit(cache=True)
+@kernel
 def encode_lines(x, statistics, n_features, threshold, window, line_of, slot_of, times, lines):
     """Encode each feature by one line: intensity is the value within the running range; return the spikes."""
-    n = 0
+    n = np.int64(0)  # a literal 0 would be compiled for apart
     for f in range(n_features):
         value = np.float64(x[f])
         span = statistics[HIGHEST, f] - statistics[LOWEST, f]

@@ -80,6 +80,7 @@ class LOCOEstimator(base.Estimator):
         self._settings: Settings | None = None
         self._state: State | None = None
         self._scratch: Scratch | None = None
+        self._handle: step.Handle | None = None
         self._row: NDArray[np.float64] = np.zeros((1, 0))
 
     # What a user may look at
@@ -160,6 +161,7 @@ class LOCOEstimator(base.Estimator):
     def _adopt(self, settings: Settings, state: State) -> Scratch:
         scratch = allocate_scratch(settings, state)
         self._settings, self._state, self._scratch = settings, state, scratch
+        self._handle = step.Handle(step.Model(settings, state, scratch))
         self._row = np.full((1, state.statistics.shape[1]), np.nan)
         return scratch
 
@@ -172,7 +174,8 @@ class LOCOEstimator(base.Estimator):
     ) -> NDArray[np.float64]:  # fmt: skip
         """Cross into compiled code once; return the answers (slots or values), -1 where not asked."""
         answers = np.full(len(rows), -1.0)
-        step.run(self._settings, self._state, self._scratch, rows, labels, values, predicts, learns, answers, proba)
+        assert self._handle is not None
+        step.run(self._handle.door, rows, labels, values, predicts, learns, answers, proba)
         return answers
 
     def _learn_row(self, x: Mapping[Hashable, Any], label: int, value: float) -> None:
@@ -255,7 +258,7 @@ class LOCOEstimator(base.Estimator):
 
     def __getstate__(self) -> dict[str, Any]:
         kept = self.__dict__.copy()
-        kept["_scratch"] = None
+        kept["_scratch"] = kept["_handle"] = None
         kept["_row"] = None
         kept["_slots"] = FeatureSlots(self._slots.index)
         return kept

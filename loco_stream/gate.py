@@ -15,7 +15,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from loco_stream.compiled import kernel
 
 __all__ = ["any_dormant", "blend", "learn_classes", "learn_novelty", "learn_sharpness", "novelty", "to_proba"]
 
@@ -37,7 +38,7 @@ SHARPNESS_RATE = 0.02
 SHARPNESS_RANGE = (1.0, 40.0)
 
 
-@njit(cache=True)
+@kernel
 def any_dormant(classes, n_classes, n_seen):
     """Return whether a known class has been absent for longer than chance explains."""
     for c in range(n_classes):
@@ -49,7 +50,7 @@ def any_dormant(classes, n_classes, n_seen):
     return False
 
 
-@njit(cache=True)
+@kernel
 def novelty(shares, members, moments):
     """Return how new an input is to the fast members, in standard deviations, 0 to 6."""
     total, n = 0.0, 0
@@ -61,7 +62,7 @@ def novelty(shares, members, moments):
     return min(max(total / n, 0.0), NOVELTY_MOST) if n > 0 else 0.0
 
 
-@njit(cache=True)
+@kernel
 def learn_novelty(shares, moments, n_seen):
     """Take the shares x'Px / (p0 x'x) of a learned sample into their fading mean and variance."""
     rate = max(NOVELTY_FADE, 1.0 / (n_seen + 1.0))
@@ -71,7 +72,7 @@ def learn_novelty(shares, moments, n_seen):
         moments[VARIANCE, m] += rate * (delta * delta - moments[VARIANCE, m])
 
 
-@njit(cache=True)
+@kernel
 def blend(scores, slow, n_classes, classes, n_seen, newness, retention):
     """Blend the stacked scores with the slow member's, shifted by the classes' recent odds, in place."""
     openness = 1.0 - (1.0 - retention) * math.exp(-retention * NOVELTY_WEIGHT * newness)
@@ -81,7 +82,7 @@ def blend(scores, slow, n_classes, classes, n_seen, newness, retention):
         scores[c] += openness * (np.float64(slow[c]) - scores[c] + SHIFT_UNIT * shift)
 
 
-@njit(cache=True)
+@kernel
 def to_proba(scores, sharpness, n_classes, proba):
     """Write the softmax of sharpness * scores."""
     top = scores[0]
@@ -95,7 +96,7 @@ def to_proba(scores, sharpness, n_classes, proba):
         proba[c] /= total
 
 
-@njit(cache=True)
+@kernel
 def learn_sharpness(scores, n_classes, label, sharpness):
     """Return the factor from scores to log-odds after one gradient step on the log-loss."""
     top, total, mean, square = -math.inf, 0.0, 0.0, 0.0
@@ -114,7 +115,7 @@ def learn_sharpness(scores, n_classes, label, sharpness):
     return min(max(moved, low), high) if math.isfinite(moved) else sharpness
 
 
-@njit(cache=True)
+@kernel
 def learn_classes(classes, n_classes, label, n_seen):
     """Count a label: lifelong, last time seen, fading share."""
     classes[CLASS_COUNT, label] += 1.0

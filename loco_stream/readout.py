@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from loco_stream.compiled import kernel
 
 __all__ = ["delta_update", "gain", "outputs", "recursive_update", "stack_update", "stacked"]
 
@@ -20,7 +21,7 @@ RECENT_SAMPLES = 30  # a leaky member leaves classes alone that it has not seen 
 STACK_LEAK = 1e-4
 
 
-@njit(cache=True)
+@kernel
 def outputs(weights, n_inputs, n_columns, inputs, first, out):
     """Write the members' outputs for the vector `inputs[first : first + n_inputs]`; zeros cost nothing."""
     for c in range(n_columns):
@@ -33,13 +34,13 @@ def outputs(weights, n_inputs, n_columns, inputs, first, out):
                 out[c] += value * row[c]
 
 
-@njit(cache=True)
+@kernel
 def gain(projector, n_inputs, inputs, first, k):
     """Write k = P x and return (x' P x, x' x); rows of zero inputs are skipped, the others added four at a time."""
     for i in range(n_inputs):
         k[i] = np.float32(0.0)
     square = 0.0
-    a = b = c = 0
+    a = b = c = n_inputs  # set before use; a literal 0 would be compiled for apart
     pending = 0
     for j in range(n_inputs):
         value = inputs[first + j]
@@ -63,7 +64,7 @@ def gain(projector, n_inputs, inputs, first, k):
     return q, square
 
 
-@njit(cache=True)
+@kernel
 def _add_four(projector, a, b, c, d, inputs, first, n_inputs, k):
     """Add four weighted rows in one pass over k."""
     wa, wb, wc, wd = inputs[first + a], inputs[first + b], inputs[first + c], inputs[first + d]
@@ -72,7 +73,7 @@ def _add_four(projector, a, b, c, d, inputs, first, n_inputs, k):
         k[i] += (wa * ra[i] + wb * rb[i]) + (wc * rc[i] + wd * rd[i])
 
 
-@njit(cache=True)
+@kernel
 def recursive_update(projector, weights, column, n_inputs, k, q, leak, prior, out, target, open_, n_classes):
     """One recursive least-squares step of the member whose columns start at `column`.
 
@@ -96,7 +97,7 @@ def recursive_update(projector, weights, column, n_inputs, k, q, leak, prior, ou
             line[j] += add
 
 
-@njit(cache=True)
+@kernel
 def delta_update(weights, n_inputs, inputs, first, error, n_classes, rate):
     """Normalised delta rule: weights -= rate * inputs error' / (1 + |inputs|^2)."""
     square = 1.0
@@ -111,12 +112,12 @@ def delta_update(weights, n_inputs, inputs, first, error, n_classes, rate):
                 row[c] -= lead * np.float32(error[c])
 
 
-@njit(cache=True)
+@kernel
 def _member(outs, n_trace, linear_outs, m, capacity, c):
     return np.float64(outs[m * capacity + c] if m < n_trace else linear_outs[(m - n_trace) * capacity + c])
 
 
-@njit(cache=True)
+@kernel
 def stack_update(outs, linear_outs, n_trace, n_linear, capacity, target, n_classes, stack, projector, k, prior):
     """Recursive least squares of the target on the members' outputs; each class is one observation."""
     n = n_trace + n_linear
@@ -144,7 +145,7 @@ def stack_update(outs, linear_outs, n_trace, n_linear, capacity, target, n_class
         projector[a, a] += STACK_LEAK * prior
 
 
-@njit(cache=True)
+@kernel
 def stacked(outs, linear_outs, n_trace, n_linear, capacity, n_classes, stack, scores):
     """Write the stacked score of each class."""
     for c in range(n_classes):

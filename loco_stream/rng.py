@@ -6,11 +6,14 @@ state as two integers, and a restart continues exactly where it stopped.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["derive_key", "normals", "philox2x32", "uniforms"]
+from loco_stream.compiled import kernel
+
+__all__ = ["derive_key", "draw_bits", "normals", "philox2x32", "uniforms"]
 
 _MULTIPLIER = np.uint64(0xD256D193)
 _WEYL = np.uint64(0x9E3779B9)
@@ -18,12 +21,11 @@ _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 
 
-@njit(cache=True)
-def philox2x32(key, counter):
+def philox2x32(key: Any, counter: Any) -> Any:
     """Return 64 random bits for a 32-bit `key` and a 64-bit `counter`.
 
     Philox-2x32 with ten rounds (Salmon et al., SC 2011). All products are of two 32-bit
-    numbers, so nothing overflows 64 bits, compiled or not.
+    numbers, so nothing overflows 64 bits, compiled or not, a number or an array of counters.
     """
     k = np.uint64(key) & _LOW
     low = np.uint64(counter) & _LOW
@@ -36,10 +38,7 @@ def philox2x32(key, counter):
     return (high << _HALF) | low
 
 
-@njit(cache=True)
-def _fill(key, start, words):
-    for i in range(words.shape[0]):
-        words[i] = philox2x32(key, start + i)
+draw_bits = kernel(philox2x32)  # the same for compiled code
 
 
 def derive_key(seed: int, purpose: int) -> int:
@@ -50,9 +49,8 @@ def derive_key(seed: int, purpose: int) -> int:
 
 def uniforms(key: int, start: int, n: int) -> NDArray[np.float64]:
     """Return `n` numbers in (0, 1), those of the counters `start` to `start + n - 1`."""
-    words = np.empty(n, np.uint64)
-    _fill(key, start, words)
-    return ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    words = philox2x32(np.uint64(key), np.arange(start, start + n, dtype=np.uint64))
+    return np.asarray(((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)
 
 
 def normals(key: int, start: int, n: int) -> NDArray[np.float64]:

@@ -5,10 +5,13 @@ import math
 import naive
 import numpy as np
 import pytest
+from doors import doors
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from loco_stream import encode
+
+encode = doors(encode)
 
 WINDOW = 20.0
 VALUES = st.one_of(

@@ -5,10 +5,13 @@ import math
 import naive
 import numpy as np
 import pytest
+from doors import doors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loco_stream import gate
+
+gate = doors(gate)
 
 SEEDS = st.integers(0, 2**32 - 1)
 SCORES = st.lists(st.floats(-5, 5), min_size=1, max_size=6)

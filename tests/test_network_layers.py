@@ -3,10 +3,13 @@
 import naive_network
 import numpy as np
 import pytest
+from doors import door
 
+from loco_stream.kernels import simulate
 from loco_stream.kernels.izhikevich import rest_potential
 from loco_stream.kernels.layers import alif_layer, izhikevich_layer
-from loco_stream.kernels.simulate import lif_layer
+
+lif_layer = door(simulate.lif_layer)
 
 N_PRE, N, OFFSET = 12, 21, 5
 

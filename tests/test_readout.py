@@ -5,10 +5,13 @@ import math
 import naive
 import numpy as np
 import pytest
+from doors import doors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loco_stream import readout
+
+readout = doors(readout)
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from doors import door
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ def philox(key, counter):
 @given(st.integers(0, WORD), st.integers(0, 2**63 - 1))
 def test_bits_match_the_twin(key, counter):
     assert int(rng.philox2x32(key, counter)) == philox(key, counter)
+    assert int(door(rng.draw_bits)(key, counter)) == philox(key, counter)
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,16 @@ from __future__ import annotations
 import naive
 import numpy as np
 import pytest
+from doors import doors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loco_stream.rule import credit, perturb, project, update
+
+credit = doors(credit)
+perturb = doors(perturb)
+project = doors(project)
+update = doors(update)
 
 SEEDS = st.integers(0, 2**32 - 1)
 

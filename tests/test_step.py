@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import gc
 import itertools
 import threading
 
 import numpy as np
 import pytest
+from doors import door
+from numba import errors, njit
 
-from loco_stream import LOCOClassifier, LOCORegressor, step
+from loco_stream import LOCOClassifier, LOCORegressor, compiled, step
 from loco_stream.rule import loco
 from loco_stream.state import CREDIT, N_CLUSTERS, flatten
 
@@ -227,12 +230,14 @@ def ready_to_update(depth, seed=0):
     scratch.features[: settings.n_hidden] = rng.random(settings.n_hidden)
     scratch.room.input_trace[:] = rng.random(scratch.room.input_trace.shape)
 
+    change_layer = door(loco.change_layer)
+
     def update(layer, room=scratch.room):
         net, n_rows = state.net, state.counts[N_CLUSTERS] * settings.rank
         column = settings.n_hidden - settings.n_last if layer == 0 else net.layout[3, layer - 1]
         before = room.input_trace if layer == 0 else scratch.features[column:]
         behind = scratch.features[net.layout[3, layer] :]
-        loco.change_layer(net, layer, column, before, behind, state.clusters, 0, n_rows, settings.rank, room, 0.1, 1e-3)
+        change_layer(net, layer, column, before, behind, state.clusters, 0, n_rows, settings.rank, room, 0.1, 1e-3)
 
     return update, state, scratch
 
@@ -313,5 +318,45 @@ def test_the_longest_chain_of_an_update_does_not_grow_with_depth():
     assert [longest_chain(depth) for depth in (1, 2, 5, 12)] == [1, 1, 1, 1]
 
 
-def test_there_is_one_crossing_into_compiled_code():
-    assert step.__all__ == ["run"]
+def test_each_call_crosses_into_compiled_code_once(monkeypatch):
+    model, crossings, run = small(), [], step.run
+    monkeypatch.setattr(step, "run", lambda *args: (crossings.append(len(args)), run(*args))[1])
+    X, y = blobs(20)
+    model.learn_array(X, y)
+    model.predict_array(X)
+    model.learn_one({0: 1.0}, 0)
+    model.predict_one({0: 1.0})
+    assert len(crossings) == 4
+
+
+# The handle
+
+
+def parts(model):
+    """Return settings, state and scratch of a model that has learned one row."""
+    model.learn_array(*blobs(1))
+    return model._settings, model._state, model._scratch
+
+
+def test_a_handle_refuses_arrays_that_compiled_code_would_misread():
+    settings, state, scratch = parts(small())
+    wrong = state._replace(statistics=state.statistics.astype(np.float32))
+    with pytest.raises(ValueError, match="of the types"):
+        step.Handle(step.Model(settings, wrong, scratch))
+    with pytest.raises(ValueError, match="C-contiguous"):
+        step.Handle(step.Model(settings, state._replace(statistics=np.asfortranarray(state.statistics)), scratch))
+
+
+def test_a_handle_keeps_its_arrays_alive():
+    model = parts(small())
+    handle = step.Handle(step.Model(*model))
+    words = handle.words.copy()
+    del model
+    gc.collect()
+    assert handle.model.state.counts.ctypes.data in words.tolist()
+
+
+def test_a_kernel_that_allocates_does_not_compile():
+    allocates = compiled.kernel(lambda n: np.zeros(n).sum())
+    with pytest.raises(errors.TypingError, match="zeros"):
+        njit(lambda n: allocates(n))(3)

@@ -62,9 +62,9 @@ def _machine() -> Iterator[tuple[str, bool]]:
     """Tell where compiled code is kept, and on how many threads things may run."""
     import numba
 
-    from loco_stream.rng import philox2x32
+    from loco_stream import step
 
-    cache = Path(philox2x32.stats.cache_path).parent
+    cache = Path(step.run.stats.cache_path).parent
     kept = sum(file.stat().st_size for file in cache.rglob("*.nb[ic]"))
     yield f"cache         {kept / 1e6:.1f} MB of compiled code below {cache}", True
     yield f"threads       a learning step uses 1; {os.cpu_count()} here, numba may use {numba.get_num_threads()}", True

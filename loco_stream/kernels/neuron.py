@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
+from loco_stream.compiled import kernel
 
 __all__ = ["lif_update"]
 
 
-@njit(cache=True)
+@kernel
 def lif_update(v: Any, current: Any, decay: Any, threshold: Any, reset_zero: bool, u_max: Any) -> None:
     """Decay the membranes, add the current, raise `u_max` to them, reset those at or above threshold.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from numba import njit
 
+from loco_stream.compiled import kernel
 from loco_stream.kernels.neuron import lif_update
 from loco_stream.kernels.vector import TIMES, compact, sum_dense, sum_rows
 
@@ -22,7 +23,7 @@ NO_ROOM = -1
 _DENSE = 0.6
 
 
-@njit(cache=True)
+@kernel
 def lif_layer(
     times: Any,
     indices: Any,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from loco_stream.compiled import kernel
 
 __all__ = ["credit_learned", "credit_perturbation", "learn_feedback"]
 
 
-@njit(cache=True)
+@kernel
 def credit_perturbation(loss_change, noise, size, n_neurons, credit):
     """Write the one-sample estimate of dLoss/d(membrane): loss change times noise over its variance."""
     factor = np.float32(loss_change / (size * size))
@@ -18,7 +19,7 @@ def credit_perturbation(loss_change, noise, size, n_neurons, credit):
         credit[i] += factor * noise[i]
 
 
-@njit(cache=True)
+@kernel
 def learn_feedback(change, n_classes, sign, noise, sensitivity, size, n_neurons, feedback_rate, feedback):
     """Regress the change of the outputs on the noise, one normalised least-mean-squares step.
 
@@ -47,7 +48,7 @@ def learn_feedback(change, n_classes, sign, noise, sensitivity, size, n_neurons,
             row[c] += lead * np.float32(change[c])
 
 
-@njit(cache=True)
+@kernel
 def credit_learned(error, n_classes, sensitivity, feedback, n_neurons, credit):
     """Write sensitivity * (feedback . error): one broadcast vector reaches every neuron at once."""
     for i in range(n_neurons):

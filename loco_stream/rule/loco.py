@@ -6,8 +6,7 @@ once; the longest chain of an update does not grow with depth.
 
 from __future__ import annotations
 
-from numba import njit
-
+from loco_stream.compiled import kernel
 from loco_stream.rule.project import SLOWEST, learn_directions, project
 from loco_stream.rule.update import adapt_thresholds, update_weights
 from loco_stream.state import CREDIT, MEMBRANE, NORM_FACTOR, NORM_LIMIT, THRESHOLD
@@ -15,7 +14,7 @@ from loco_stream.state import CREDIT, MEMBRANE, NORM_FACTOR, NORM_LIMIT, THRESHO
 __all__ = ["change_layer"]
 
 
-@njit(cache=True)
+@kernel
 def change_layer(net, layer, column, trace, fired, clusters, cluster, n_rows, rank, room, learning_rate, homeostasis):
     """Project a layer's input trace, change its weights by the credit, learn its directions and thresholds.
 

@@ -8,9 +8,9 @@ once, while different clusters stay uncorrelated.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from loco_stream.rng import philox2x32
+from loco_stream.compiled import kernel
+from loco_stream.rng import draw_bits
 
 __all__ = ["draw_noise"]
 
@@ -18,7 +18,7 @@ _ONE = np.uint64(1)
 _WORD_BITS = 64
 
 
-@njit(cache=True)
+@kernel
 def _parity(word):
     """Return the parity of the set bits of an int64 below 2^32."""
     word ^= word >> 16
@@ -29,7 +29,7 @@ def _parity(word):
     return word & 1
 
 
-@njit(cache=True)
+@kernel
 def draw_noise(key, round_, n_neurons, cluster_size, size, noise):
     """Write +-`size` into `noise[:n_neurons]`, the perturbation number `round_` of the stream `key`.
 
@@ -43,13 +43,13 @@ def draw_noise(key, round_, n_neurons, cluster_size, size, noise):
     for first in range(0, n_neurons, cluster_size):
         cluster = first // cluster_size
         counter = (epoch * 65536 + cluster) * (words + 1)
-        order = philox2x32(key, counter)
+        order = draw_bits(key, counter)
         odd = np.int64(order & np.uint64(0xFFFF)) | 1
         start = np.int64((order >> np.uint64(16)) & np.uint64(0xFFFF))
         row = (odd * position + start) % cluster_size
         signs = order
         for i in range(min(cluster_size, n_neurons - first)):
             if i % _WORD_BITS == 0:
-                signs = philox2x32(key, counter + 1 + i // _WORD_BITS)
+                signs = draw_bits(key, counter + 1 + i // _WORD_BITS)
             drawn = np.int64((signs >> np.uint64(i % _WORD_BITS)) & _ONE)
             noise[first + i] = plus if (_parity(row & i) ^ drawn) == 0 else minus

@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from loco_stream.compiled import kernel
 
 __all__ = ["choose_cluster", "learn_directions", "project", "refresh"]
 
@@ -21,7 +22,7 @@ SWEEPS = 1000  # most passes over a cluster's own rows; nearly parallel rows nee
 REFRESH = 50  # samples between two inversions of the Gram matrix
 
 
-@njit(cache=True)
+@kernel
 def _dot(a, b, n):
     """Return a[:n] . b[:n] in float64, summed in four lanes: one alone would wait for itself at every step."""
     s0 = s1 = s2 = s3 = 0.0
@@ -36,7 +37,7 @@ def _dot(a, b, n):
     return (s0 + s1) + (s2 + s3)
 
 
-@njit(cache=True)
+@kernel
 def choose_cluster(trace, n_pre, column, directions, rank, n_used, n_clusters):
     """Return the cluster of an input trace, `n_used` if it founds a new one, -1 for a silent input."""
     norm = _dot(trace, trace, n_pre)
@@ -52,7 +53,7 @@ def choose_cluster(trace, n_pre, column, directions, rank, n_used, n_clusters):
     return n_used if best_cosine < RECRUIT_BELOW and n_used < n_clusters else best
 
 
-@njit(cache=True)
+@kernel
 def learn_directions(trace, n_pre, column, directions, rank, cluster, rate, rest):
     """Move the cluster's rows at this layer: the mean towards the trace, the others towards what it leaves over.
 
@@ -80,7 +81,7 @@ def learn_directions(trace, n_pre, column, directions, rank, cluster, rate, rest
             rest[j] -= share * old
 
 
-@njit(cache=True)
+@kernel
 def refresh(n_pre, column, directions, n_rows, ridge, inverse):
     """Write the inverse of C'C + ridge * (mean squared norm) * I into `inverse[:n_rows, :n_rows]` (Gauss-Jordan)."""
     trace = 0.0
@@ -106,7 +107,7 @@ def refresh(n_pre, column, directions, n_rows, ridge, inverse):
                     inverse[a, b] -= factor * inverse[p, b]
 
 
-@njit(cache=True)
+@kernel
 def project(trace, n_pre, column, directions, rank, n_rows, inverse, cluster, coefficients, out):
     """Take the trace's part in the other clusters' rows away from `out[:n_pre]`, a copy of the trace.
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from loco_stream.compiled import kernel
 
 __all__ = ["adapt_thresholds", "update_weights"]
 
 TARGET_RATE = 0.3  # share of samples in which a neuron should fire
 
 
-@njit(cache=True)
+@kernel
 def update_weights(weights, offset, n_pre, n_post, trace, credit, rate, limit, factor, squares):
     """Subtract rate * trace credit' from a layer's weights.
 
@@ -35,7 +36,7 @@ def update_weights(weights, offset, n_pre, n_post, trace, credit, rate, limit, f
         factor[i] = np.float32(bound / math.sqrt(square) if square > bound * bound else 1.0)
 
 
-@njit(cache=True)
+@kernel
 def adapt_thresholds(fired, n_neurons, rate, threshold):
     """Raise the threshold of neurons that fire too often and lower it of those too rarely (homeostasis)."""
     up, down = np.float32(rate * (1.0 - TARGET_RATE)), np.float32(-rate * TARGET_RATE)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from loco_stream import readout
+from loco_stream.compiled import kernel
 from loco_stream.encode import encode_fields, encode_lines, scale
 from loco_stream.kernels.simulate import lif_layer
 from loco_stream.state import (
@@ -21,13 +21,10 @@ from loco_stream.state import (
     THRESHOLD,
 )
 
-__all__ = ["clean_pass", "combine", "ensure_gains", "run_layers", "span", "stage", "trace_spikes"]
-
-# Stages are only ever called from compiled code: without wrappers for Python they compile in half the time.
-stage = njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+__all__ = ["clean_pass", "combine", "ensure_gains", "run_layers", "span", "trace_spikes"]
 
 
-@stage
+@kernel
 def trace_spikes(times, indices, n, window, tau, traces):
     """Add exp(-(window - t) / tau) for each spike; equal times share one exponential."""
     last, weight = np.float32(-1.0), np.float32(0.0)
@@ -38,7 +35,7 @@ def trace_spikes(times, indices, n, window, tau, traces):
         traces[indices[k]] += weight
 
 
-@stage
+@kernel
 def run_layers(net, thresholds, spikes, n_in, neurons, window, tau, tau_trace, traces, counts):
     """Run the hidden layers on the encoded spikes; write all hidden neurons' traces and the layers' spike counts."""
     times, indices, n = spikes.in_times, spikes.in_lines, n_in
@@ -58,7 +55,7 @@ def run_layers(net, thresholds, spikes, n_in, neurons, window, tau, tau_trace, t
         counts[layer] = n
 
 
-@stage
+@kernel
 def _is_cached(x, row, n, cached_for, n_seen):
     """Return whether scratch holds the pass of this very row under these very weights."""
     if cached_for != n_seen:
@@ -70,7 +67,7 @@ def _is_cached(x, row, n, cached_for, n_seen):
     return True
 
 
-@stage
+@kernel
 def _encode(settings, statistics, spikes, x, n_features, row, scaled):
     """Scale and encode a row, remembering it; return the number of input spikes."""
     for f in range(n_features):
@@ -87,7 +84,7 @@ def _encode(settings, statistics, spikes, x, n_features, row, scaled):
     )  # fmt: skip
 
 
-@stage
+@kernel
 def span(all_layers, n_hidden, n_last, n_features):
     """Return where the readout's inputs start in the feature vector, and their number."""
     if all_layers:
@@ -95,7 +92,7 @@ def span(all_layers, n_hidden, n_last, n_features):
     return n_hidden - n_last, n_last + 1
 
 
-@stage
+@kernel
 def _speak(bank, features, first, n_inputs, hidden, n_features, answers):
     """Write the outputs of every member."""
     readout.outputs(bank.traces, n_inputs, bank.traces.shape[1], features, first, answers.outputs)
@@ -104,7 +101,7 @@ def _speak(bank, features, first, n_inputs, hidden, n_features, answers):
         readout.outputs(bank.linear, n_features + 1, columns, features, hidden, answers.linear_outputs)
 
 
-@stage
+@kernel
 def clean_pass(settings, state, scratch, x):
     """Encode `x`, run the net and the readout's members, unless scratch holds just that already."""
     n_features, n_seen = state.counts[N_FEATURES], state.counts[N_SEEN]
@@ -125,7 +122,7 @@ def clean_pass(settings, state, scratch, x):
     flags[CLEAN_FOR] = n_seen
 
 
-@stage
+@kernel
 def _gains(bank, features, first, n_inputs, hidden, n_features, answers):
     """Write every recursive member's gain and what it says of the input's novelty."""
     shares, n_trace = answers.shares, bank.projectors.shape[0]
@@ -138,7 +135,7 @@ def _gains(bank, features, first, n_inputs, hidden, n_features, answers):
         shares[0, n_trace + m] = q
 
 
-@stage
+@kernel
 def ensure_gains(settings, state, scratch):
     """Make sure that the gains for the sample in scratch are there."""
     n_features, n_seen = state.counts[N_FEATURES], state.counts[N_SEEN]
@@ -149,7 +146,7 @@ def ensure_gains(settings, state, scratch):
         scratch.flags[GAINS_FOR] = n_seen
 
 
-@stage
+@kernel
 def combine(bank, answers, recursive, n_classes, capacity, scores):
     """Write the combined output of each class, before gate and calibration."""
     if recursive:

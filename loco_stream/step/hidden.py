@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from loco_stream.compiled import kernel
 from loco_stream.rule.credit import credit_learned, credit_perturbation, learn_feedback
 from loco_stream.rule.loco import change_layer
 from loco_stream.rule.perturb import draw_noise
@@ -29,14 +30,14 @@ from loco_stream.state import (
     TARGET,
     THRESHOLD,
 )
-from loco_stream.step.forward import run_layers, span, stage, trace_spikes
+from loco_stream.step.forward import run_layers, span, trace_spikes
 
 __all__ = ["assign_credit", "change_hidden", "loss_and_error"]
 
 SLOPE = 2.0  # how fast sensitivity falls with the distance between peak and threshold
 
 
-@stage
+@kernel
 def loss_and_error(squared, scores, target, n_classes, error):
     """Return the loss and write its slope: half the squared error, or softmax cross-entropy."""
     loss = 0.0
@@ -57,7 +58,7 @@ def loss_and_error(squared, scores, target, n_classes, error):
     return top + math.log(total) - hit
 
 
-@stage
+@kernel
 def _output_change(bank, recursive, noisy, clean, first, hidden, n_classes, capacity, change):
     """Write what the perturbation changed in the combined output."""
     for c in range(n_classes):
@@ -73,7 +74,7 @@ def _output_change(bank, recursive, noisy, clean, first, hidden, n_classes, capa
                     change[c] += lead * np.float64(row[m * capacity + c])
 
 
-@stage
+@kernel
 def _perturb(settings, state, scratch, loss, sign, counts):
     """One perturbed pass of the same spikes: feedback learned, or the loss change turned into credit."""
     hidden, n_classes, capacity = settings.n_hidden, state.counts[N_CLASSES], state.classes.shape[1]
@@ -104,7 +105,7 @@ def _perturb(settings, state, scratch, loss, sign, counts):
     credit_perturbation(sign * moved / passes, neurons[NOISE], settings.noise, hidden, neurons[CREDIT])
 
 
-@stage
+@kernel
 def _sense(net, hidden, neurons):
     """Write each neuron's sensitivity, large where the membrane's peak came near the threshold; clear the credit."""
     for i in range(hidden):
@@ -113,7 +114,7 @@ def _sense(net, hidden, neurons):
         neurons[CREDIT, i] = np.float32(0.0)
 
 
-@stage
+@kernel
 def _draw(settings, net, round_, noise):
     """Draw one perturbation of every layer."""
     for layer in range(settings.n_layers):
@@ -122,7 +123,7 @@ def _draw(settings, net, round_, noise):
         draw_noise(key, round_, n_post, settings.cluster_size, settings.noise, noise[start : start + n_post])
 
 
-@stage
+@kernel
 def assign_credit(settings, state, scratch, loss):
     """Run the perturbed passes and write the credit of every hidden neuron."""
     neurons, hidden, counts = scratch.room.neurons, settings.n_hidden, scratch.spikes.noisy_counts
@@ -139,7 +140,7 @@ def assign_credit(settings, state, scratch, loss):
         credit_learned(scratch.vectors[ERROR], n_classes, neurons[SENSITIVITY], feedback, hidden, neurons[CREDIT])
 
 
-@stage
+@kernel
 def _input_cluster(settings, counts, net, clusters, features, trace):
     """Choose the sample's input cluster, founding it if need be; keep the Gram inverses fresh."""
     rank, used = settings.rank, counts[N_CLUSTERS]
@@ -165,7 +166,7 @@ def _input_cluster(settings, counts, net, clusters, features, trace):
     return cluster
 
 
-@stage
+@kernel
 def change_hidden(settings, counts, net, clusters, features, spikes, n_in, room):
     """Change every layer's weights; the order of the layers does not matter."""
     trace = room.input_trace

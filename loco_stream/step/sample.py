@@ -12,12 +12,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from loco_stream import gate, readout
-from loco_stream.encode import update_statistics
+from loco_stream.compiled import entry, kernel
+from loco_stream.encode import CLIP, update_statistics, update_value
 from loco_stream.state import (
-    CHANGE,
     COUNT,
     CREDIT,
     ERROR,
@@ -40,7 +39,8 @@ from loco_stream.state import (
     STACK_PRIOR,
     TARGET,
 )
-from loco_stream.step.forward import clean_pass, combine, ensure_gains, span, stage
+from loco_stream.step.forward import clean_pass, combine, ensure_gains, span
+from loco_stream.step.handle import opened
 from loco_stream.step.hidden import assign_credit, change_hidden, loss_and_error
 
 __all__ = ["run"]
@@ -49,7 +49,7 @@ TARGET_CLIP = 8.0  # standardised targets beyond are clipped
 RANGE_MARGIN = 0.25  # of the target's range: how far beyond it a prediction may go
 
 
-@stage
+@kernel
 def _value(target, score):
     """Return a regression output in the target's units, bounded by its range and a margin."""
     if target[COUNT, 0] == 0.0:
@@ -62,7 +62,7 @@ def _value(target, score):
     return min(max(value, target[LOWEST, 0] - margin), target[HIGHEST, 0] + margin)
 
 
-@stage
+@kernel
 def _is_guarded(settings, state):
     """Return whether memory is to be guarded, since a known class is dormant.
 
@@ -73,21 +73,18 @@ def _is_guarded(settings, state):
     return gate.any_dormant(state.classes, state.counts[N_CLASSES], state.counts[N_SEEN])
 
 
-@njit(inline="always")
-def _predict(settings, state, scratch, x):
-    """Predict one row, probabilities in `vectors[PROBA]`; return the best slot (-1: none known) or the value."""
-    clean_pass(settings, state, scratch, x)
+@kernel
+def _decide(settings, state, scratch, guarded):
+    """Write the probabilities of the row in scratch; return the best slot (-1: none known) or the value."""
     n_classes, capacity = state.counts[N_CLASSES], state.classes.shape[1]
     scores, proba = scratch.vectors[SCORES], scratch.vectors[PROBA]
-    if settings.regression:
-        combine(state.bank, scratch.answers, settings.recursive, 1, capacity, scores)
-        return _value(state.target, scores[0])
     if n_classes == 0:
-        return -1.0
+        return _value(state.target, 0.0) if settings.regression else -1.0
     combine(state.bank, scratch.answers, settings.recursive, n_classes, capacity, scores)
+    if settings.regression:
+        return _value(state.target, scores[0])
     sharpness = state.scalars[SHARPNESS] if settings.recursive else 1.0
-    if _is_guarded(settings, state):
-        ensure_gains(settings, state, scratch)
+    if guarded:
         newness = gate.novelty(scratch.answers.shares, state.bank.members, state.novelty)
         gate.blend(
             scores, scratch.answers.outputs, n_classes, state.classes, state.counts[N_SEEN], newness, settings.retention
@@ -100,7 +97,7 @@ def _predict(settings, state, scratch, x):
     return float(best)
 
 
-@stage
+@kernel
 def _set_target(regression, statistics, label, value, n_classes, target):
     """Write the target of each output: one-hot, or the standardised value."""
     for c in range(n_classes):
@@ -113,7 +110,7 @@ def _set_target(regression, statistics, label, value, n_classes, target):
     target[0] = min(max(z, -TARGET_CLIP), TARGET_CLIP)
 
 
-@stage
+@kernel
 def _open_classes(classes, n_classes, n_seen, leak, regression, open_):
     """Write which classes' weights a member may change: a leaky one leaves absent classes alone."""
     for c in range(n_classes):
@@ -121,7 +118,7 @@ def _open_classes(classes, n_classes, n_seen, leak, regression, open_):
         open_[c] = 1.0 if regression or leak == 0.0 or absent < readout.RECENT_SAMPLES else 0.0
 
 
-@stage
+@kernel
 def _change_bank(bank, answers, target, classes, n_classes, n_seen, n_inputs, n_features, regression):
     """Update every member of the recursive readout, then the stack."""
     capacity, open_ = classes.shape[1], answers.open_classes
@@ -146,7 +143,7 @@ def _change_bank(bank, answers, target, classes, n_classes, n_seen, n_inputs, n_
     )  # fmt: skip
 
 
-@stage
+@kernel
 def _is_sound(error, n_classes, shares, credit):
     """Return whether the numbers of this step may reach a weight."""
     total = 0.0
@@ -161,7 +158,7 @@ def _is_sound(error, n_classes, shares, credit):
     return math.isfinite(total)
 
 
-@stage
+@kernel
 def _change_readout(settings, state, scratch, label):
     """Update the readout and what the gate knows."""
     n_features, n_classes, n_seen = state.counts[N_FEATURES], state.counts[N_CLASSES], state.counts[N_SEEN]
@@ -180,10 +177,9 @@ def _change_readout(settings, state, scratch, label):
         state.scalars[SHARPNESS] = gate.learn_sharpness(vectors[SCORES], n_classes, label, state.scalars[SHARPNESS])
 
 
-@njit(inline="always")
+@kernel
 def _learn(settings, state, scratch, x, label, value):
-    """Learn one row: `label` is the class's slot (classification), `value` the target (regression)."""
-    clean_pass(settings, state, scratch, x)
+    """Learn the row in scratch: `label` is the class's slot (classification), `value` the target (regression)."""
     counts, vectors = state.counts, scratch.vectors
     counts[N_CLASSES] = 1 if settings.regression else max(counts[N_CLASSES], label + 1)
     n_classes, capacity = counts[N_CLASSES], state.classes.shape[1]
@@ -193,7 +189,6 @@ def _learn(settings, state, scratch, x, label, value):
     combine(state.bank, scratch.answers, settings.recursive, n_classes, capacity, vectors[SCORES])
     squared = settings.recursive or settings.regression
     loss = loss_and_error(squared, vectors[SCORES], vectors[TARGET], n_classes, vectors[ERROR])
-    ensure_gains(settings, state, scratch)
     plastic = settings.learns and not _is_guarded(settings, state)
     if plastic:
         assign_credit(settings, state, scratch, loss)
@@ -209,23 +204,18 @@ def _learn(settings, state, scratch, x, label, value):
         counts[SKIPPED] += 1
     counts[MASKED] += update_statistics(x, counts[N_FEATURES], state.statistics, scratch.scaled)
     if settings.regression:
-        _learn_target(vectors, value, state.target)
+        update_value(state.target, 0, value, abs(vectors[TARGET, 0]) >= CLIP)
     counts[N_SEEN] += 1
 
 
-@stage
-def _learn_target(vectors, value, statistics):
-    """Take a target into its own running statistics."""
-    vectors[CHANGE, 0] = value
-    update_statistics(vectors[CHANGE], 1, statistics, vectors[TARGET])
-
-
-@njit(cache=True)
-def run(settings, state, scratch, rows, labels, values, predicts, learns, answers, proba):
+@entry
+def run(door, rows, labels, values, predicts, learns, answers, proba):
     """Predict, learn, or first predict and then learn each row in order: the one crossing into compiled code.
 
     Parameters
     ----------
+    door
+        `Handle.door` of the model.
     rows
         (n, feature capacity) float64, NaN where masked.
     labels, values
@@ -236,9 +226,14 @@ def run(settings, state, scratch, rows, labels, values, predicts, learns, answer
         Written when predicting: (n,) slots (-1: no class known) or values, and (n, >= classes) probabilities;
         rows of `proba` beyond its length are not written.
     """
+    settings, state, scratch = opened(door)
     for i in range(rows.shape[0]):
+        clean_pass(settings, state, scratch, rows[i])
+        guarded = _is_guarded(settings, state)
+        if learns or guarded:
+            ensure_gains(settings, state, scratch)
         if predicts:
-            answers[i] = _predict(settings, state, scratch, rows[i])
+            answers[i] = _decide(settings, state, scratch, guarded)
             if i < proba.shape[0]:
                 for c in range(state.counts[N_CLASSES]):
                     proba[i, c] = scratch.vectors[PROBA, c]

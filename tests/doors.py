@@ -1,0 +1,21 @@
+"""Kernels as functions that Python can call: the package itself calls them from compiled code alone."""
+
+from __future__ import annotations
+
+from functools import cache
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from numba import njit
+
+
+@cache
+def door(kernel: Any) -> Any:
+    """Return a kernel compiled with a wrapper for Python."""
+    return njit(cache=True)(getattr(kernel, "py_func", kernel))
+
+
+def doors(module: ModuleType) -> SimpleNamespace:
+    """Return all public names of a module, its kernels as `door` makes them."""
+    names = {name: getattr(module, name) for name in dir(module) if not name.startswith("__")}
+    return SimpleNamespace(**{name: door(x) if hasattr(x, "py_func") else x for name, x in names.items()})
