@@ -69,11 +69,13 @@ class Answer:
 
 
 class Client:
-    """A DEALER."""
+    """A DEALER, with what else is to be set on its socket."""
 
-    def __init__(self, context, address):
+    def __init__(self, context, address, **options):
         self.socket = context.socket(zmq.DEALER)
         self.socket.linger = 0
+        for name, value in options.items():
+            setattr(self.socket, name, value)
         self.socket.connect(address)
 
     def send(self, *messages):
