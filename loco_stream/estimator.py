@@ -13,7 +13,7 @@ from river import base
 from loco_stream import rng, step
 from loco_stream.config import DEFAULTS, ModelConfig, Settings
 from loco_stream.errors import CheckpointError, InputError
-from loco_stream.slots import FeatureSlots, to_number
+from loco_stream.slots import FeatureSlots, require_mapping, to_number
 from loco_stream.state import (
     LINEAR_LEAKS,
     MASKED,
@@ -186,6 +186,7 @@ class LOCOEstimator(base.Estimator):
         self._run(self._row, np.array([label]), np.array([value]), predicts=False)
 
     def _predict_row(self, x: Mapping[Hashable, Any]) -> float:
+        require_mapping(x)
         if self._state is None:
             return -1.0
         self._slots.fill(x, self._row[0])
@@ -206,6 +207,8 @@ class LOCOEstimator(base.Estimator):
             else:
                 return list(range(width))
         names = tuple(features)
+        if not all(isinstance(name, Hashable) for name in names):
+            raise InputError(f"features is {features!r}; a feature's name must be hashable")
         if len(names) != width or len(set(names)) != width:
             raise InputError(f"features names {len(set(names))} distinct columns, but X has {width}")
         if register:

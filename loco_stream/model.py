@@ -14,7 +14,7 @@ from loco_stream import persist
 from loco_stream.config import PRESETS
 from loco_stream.errors import CheckpointError, ConfigError, InputError
 from loco_stream.estimator import LOCOEstimator, finite_target, matrix
-from loco_stream.slots import plain_label
+from loco_stream.slots import plain_label, require_mapping
 from loco_stream.state import PROBA
 
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
 
     def learn_one(self, x: dict[Any, Any], y: Any) -> None:
         """Learn one sample; new features and a new class get the next free slots."""
+        require_mapping(x)
         self._learn_row(x, self._slot_of(y), 0.0)
 
     def predict_one(self, x: dict[Any, Any], **kwargs: Any) -> Any:
@@ -250,11 +251,13 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
 
     def learn_one(self, x: dict[Any, Any], y: float) -> None:
         """Learn one sample; raises `InputError` if y is not a finite number."""
+        require_mapping(x)
         self._learn_row(x, 0, finite_target(y))
 
     def predict_one(self, x: dict[Any, Any]) -> float:
         """Return the predicted value; 0.0 before the first sample."""
-        return 0.0 if self._state is None else self._predict_row(x)
+        answer = self._predict_row(x)
+        return 0.0 if self._state is None else answer
 
     def learn_array(self, X: ArrayLike, y: Sequence[float], features: Sequence[Hashable] | None = None) -> None:
         """Learn rows in order in one compiled loop; see `LOCOClassifier.learn_array`."""

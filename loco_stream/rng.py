@@ -19,6 +19,7 @@ _MULTIPLIER = np.uint64(0xD256D193)
 _WEYL = np.uint64(0x9E3779B9)
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
+_BLOCK = 16384  # counters at a time, so that they stay in the cache
 
 
 def philox2x32(key: Any, counter: Any) -> Any:
@@ -49,7 +50,10 @@ def derive_key(seed: int, purpose: int) -> int:
 
 def uniforms(key: int, start: int, n: int) -> NDArray[np.float64]:
     """Return `n` numbers in (0, 1), those of the counters `start` to `start + n - 1`."""
-    words = philox2x32(np.uint64(key), np.arange(start, start + n, dtype=np.uint64))
+    words = np.empty(n, np.uint64)
+    for i in range(0, n, _BLOCK):
+        counters = np.arange(start + i, start + min(i + _BLOCK, n), dtype=np.uint64)
+        words[i : i + _BLOCK] = philox2x32(np.uint64(key), counters)
     return np.asarray(((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from loco_stream.errors import InputError
 
-__all__ = ["FeatureSlots", "plain_label", "to_number"]
+__all__ = ["FeatureSlots", "plain_label", "require_mapping", "to_number"]
 
 
 def to_number(value: object) -> float:
@@ -25,6 +25,12 @@ def to_number(value: object) -> float:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return math.nan
+
+
+def require_mapping(x: object) -> None:
+    """Raise `InputError` unless `x` maps feature names to values."""
+    if type(x) is not dict and not isinstance(x, Mapping):
+        raise InputError(f"x is of type {type(x).__name__}; a sample must be a dict of feature names and values")
 
 
 def plain_label(y: Any) -> Hashable:

@@ -341,12 +341,24 @@ def _start_weights(config: ModelConfig, settings: Settings, state: State) -> Non
         block = draws.reshape(n_pre, n_post)
         size = min(settings.cluster_size, n_pre)
         for first in range(0, n_post, size):
-            q, r = np.linalg.qr(block[:, first : first + size])
-            block[:, first : first + size] = q * np.where(np.diag(r) < 0.0, -1.0, 1.0)
+            block[:, first : first + size] = _orthonormal(block[:, first : first + size])
         if layer == 0 and settings.n_fields > 2:
             block = _smooth(block, settings.n_fields)
         norms = np.sqrt((block * block).sum(axis=0))
         state.net.weights[offset : offset + n_pre * n_post] = (config.start_gain * block / norms).ravel()
+
+
+def _orthonormal(block: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the columns made orthonormal one after the other (modified Gram-Schmidt).
+
+    Not by LAPACK, whose threads wait for each other longer than so small a block takes.
+    """
+    rows = block.T.copy()
+    for j, row in enumerate(rows):
+        row /= np.sqrt((row * row).sum())
+        rest = rows[j + 1 :]
+        rest -= np.einsum("kn,n->k", rest, row)[:, None] * row
+    return rows.T
 
 
 def _smooth(block: NDArray[np.float64], n_fields: int) -> NDArray[np.float64]:

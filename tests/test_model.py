@@ -426,6 +426,7 @@ def test_unknown_features_of_a_prediction_are_left_out():
         (np.zeros((1, 4)), [None], None, "y is None"),
         (np.zeros((1, 4)), [math.nan], None, "y is nan"),
         (np.zeros((1, 4)), [[1]], None, "hashable"),
+        (np.zeros((1, 4)), ["a"], ("p", "q", "r", ["s"]), "hashable"),
     ],
 )
 def test_a_refused_call_says_why_and_changes_nothing(X, y, features, words):
@@ -437,6 +438,15 @@ def test_a_refused_call_says_why_and_changes_nothing(X, y, features, words):
             door(X, y, features)
     assert_same(before, arrays_of(model))
     assert (model.classes, model.n_features_in) == (classes, known)
+
+
+@pytest.mark.parametrize("x", [5, "abc", [1.0], None])
+def test_a_sample_must_be_a_mapping(x):
+    for model in (small(), number()):
+        for call in (lambda model=model: model.learn_one(x, 1.0), lambda model=model: model.predict_one(x)):
+            with pytest.raises(InputError, match="must be a dict"):
+                call()
+        assert (model.n_features_in, model.n_seen) == (0, 0)
 
 
 def test_a_refused_first_call_leaves_a_fresh_model_fresh():
