@@ -51,6 +51,13 @@ class LSLSource:
     ------
     SourceError
         No such stream, text channels, no such channel.
+
+    Examples
+    --------
+    >>> from loco_stream.connectors import LSLSource
+    >>> LSLSource("EEG", target="marker", wait=0.1)  # with such a stream there, it would yield blocks
+    Traceback (most recent call last):
+    loco_stream.errors.SourceError: no LSL stream named 'EEG' answered within 0.1 s
     """
 
     guarantee = "may lose rows: LSL keeps none while the engine is away, and cannot resume"

@@ -72,6 +72,13 @@ class MQTTSource:
     ------
     SourceError
         No broker there, or one that refuses the client.
+
+    Examples
+    --------
+    >>> from loco_stream.connectors import MQTTSource
+    >>> MQTTSource("127.0.0.1", "sensors/+/rows", port=1)  # with a broker there, it would yield rows
+    Traceback (most recent call last):
+    loco_stream.errors.SourceError: cannot reach the MQTT broker 127.0.0.1:1: Connection refused
     """
 
     guarantee = "at least once: the broker repeats what was not acked, and rows with a seq are recognised"

@@ -42,6 +42,15 @@ class NPYSource(RowSource):
     ------
     SourceError
         No such file, Python objects inside (never unpickled), a wrong shape.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from loco_stream.connectors import NPYSource
+    >>> path = os.path.join(tempfile.mkdtemp(), "rows.npy")
+    >>> np.save(path, [[1.0, 2.0, 0], [3.0, 4.0, 1]])
+    >>> next(iter(NPYSource(path, target=-1))).y
+    [0, 1]
     """
 
     def __init__(

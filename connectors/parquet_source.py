@@ -29,6 +29,15 @@ class ParquetSource(TableSource):
     ------
     SourceError
         No such file, another format, an empty one, a missing or nested column.
+
+    Examples
+    --------
+    >>> import os, tempfile, pyarrow, pyarrow.parquet
+    >>> from loco_stream.connectors import ParquetSource
+    >>> path = os.path.join(tempfile.mkdtemp(), "rows.parquet")
+    >>> pyarrow.parquet.write_table(pyarrow.table({"u": [0.5, 1.5], "kind": ["a", "b"]}), path)
+    >>> [(row.x, row.y) for row in ParquetSource(path, target="kind")]
+    [({'u': 0.5}, 'a'), ({'u': 1.5}, 'b')]
     """
 
     def __init__(

@@ -44,6 +44,14 @@ def keygen(folder: str | Path, name: str = "source") -> list[Path]:
     ------
     ConfigError
         A name that is no file name, or one that has a key already.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from loco_stream.connectors import keygen
+    >>> folder = Path(tempfile.mkdtemp()) / "keys"
+    >>> sorted(path.relative_to(folder).as_posix() for path in keygen(folder, "press"))
+    ['allowed/press.key', 'engine.key', 'engine.key_secret', 'press.key_secret']
     """
     if not _NAME.fullmatch(name) or name == "engine":
         raise ConfigError(f"name must be 1..64 of A-Z a-z 0-9 . _ - and not 'engine', not {name!r}")

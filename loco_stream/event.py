@@ -19,7 +19,13 @@ __all__ = ["Ask", "Block", "Event", "Labels", "Prediction", "Sample", "Schema", 
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What a source says of its rows; None where it cannot know."""
+    """What a source says of its rows; None where it cannot know.
+
+    Examples
+    --------
+    >>> Schema("classification", ("speed", "load"), ("ok", "worn")).units is None
+    True
+    """
 
     task: str | None = None
     features: tuple[str, ...] | None = None
@@ -30,7 +36,13 @@ class Schema:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One row by name. `y` is None while its label is unknown; `seq` counts rows of `source` from 0."""
+    """One row by name. `y` is None while its label is unknown; `seq` counts rows of `source` from 0.
+
+    Examples
+    --------
+    >>> Sample({"speed": 0.4, "load": 1.2}, "ok", seq=7).t
+    nan
+    """
 
     x: Mapping[Hashable, Any]
     y: Any = None
@@ -47,6 +59,12 @@ class Block:
     `y` holds n_rows labels (None where missing) or is None. `seq` is the first row's.
     `epoch` tells runs of the same source apart; `tag` is the source's own, for replies, and None when
     nobody waits for one.
+
+    Examples
+    --------
+    >>> X = np.array([[0.4, 1.2], [0.5, np.nan]], dtype=np.float32)
+    >>> len(Block(X, ["ok", None], ("speed", "load"), seq=7).X)
+    2
     """
 
     X: NDArray[np.float32]
@@ -61,7 +79,13 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Late labels: `y[i]` belongs to the row `of[i]` of `source` in `epoch`; `seq` is the first pair's own."""
+    """Late labels: `y[i]` belongs to the row `of[i]` of `source` in `epoch`; `seq` is the first pair's own.
+
+    Examples
+    --------
+    >>> Labels(of=[7, 8], y=["ok", "worn"], source="press 3").epoch
+    0
+    """
 
     of: Sequence[int]
     y: Sequence[Any]
@@ -73,7 +97,13 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Rows to predict and not to learn; the answer goes back through `Source.reply`."""
+    """Rows to predict and not to learn; the answer goes back through `Source.reply`.
+
+    Examples
+    --------
+    >>> Ask(np.array([[0.4, 1.2]], dtype=np.float32), ("speed", "load"), tag="whom to answer").X.shape
+    (1, 2)
+    """
 
     X: NDArray[np.float32]
     features: tuple[str, ...]
@@ -90,6 +120,12 @@ class Prediction:
     """What the model said of a row before it learned it.
 
     `proba` maps classes to probabilities (None in regression, empty before any class is known).
+
+    Examples
+    --------
+    >>> prediction = Prediction(seq=7, y_pred="ok", y="worn", proba={"ok": 0.8, "worn": 0.2})
+    >>> prediction.y_pred == prediction.y
+    False
     """
 
     seq: int
@@ -114,6 +150,12 @@ class Source(Protocol):
     read where a source has them: `needs_log`, True when an ack makes the other side forget the rows;
     `stats`, a dict of what came and what was wrong with it, for the report; and `n_rows`, how many rows
     there are, of a source whose position is ``{"row": n}``, for the time left.
+
+    Examples
+    --------
+    >>> from loco_stream.connectors import RiverSource
+    >>> isinstance(RiverSource("Phishing"), Source)  # one of your own: see `loco_stream.connectors`
+    True
     """
 
     name: str
@@ -145,7 +187,19 @@ class Source(Protocol):
 
 @runtime_checkable
 class Sink(Protocol):
-    """Where results go: called once a scored row, and once at the end with the report."""
+    """Where results go: called once a scored row, and once at the end with the report.
+
+    Examples
+    --------
+    >>> class Count:
+    ...     n = 0
+    ...     def write(self, prediction):
+    ...         self.n += 1
+    ...     def close(self, report):
+    ...         print(f"{self.n} rows")
+    >>> isinstance(Count(), Sink)
+    True
+    """
 
     def write(self, prediction: Prediction) -> None:
         """Take one scored row."""

@@ -179,7 +179,13 @@ def _curve_names(task: str) -> tuple[str, str, str]:
 
 
 def jsonable(value: Any) -> Any:
-    """Return plain values that JSON can carry; NaN and infinity, which JSON does not know, become None."""
+    """Return plain values that JSON can carry; NaN and infinity, which JSON does not know, become None.
+
+    Examples
+    --------
+    >>> jsonable({1: (0.5, float("nan"))})
+    {'1': [0.5, None]}
+    """
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, float) and not math.isfinite(value):

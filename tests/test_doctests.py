@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
+import re
 
 import pytest
 from test_import import modules
@@ -18,6 +20,25 @@ def with_examples():
         for test in finder.find(module, name, globs=dict(vars(module))):
             if test.examples:
                 yield pytest.param(test, id=test.name)
+
+
+PUBLIC = ["loco_stream", *(f"loco_stream.{name}" for name in (
+    "connectors", "dashboard", "drift", "engine", "event", "metrics", "monitor", "network", "report",
+))]  # fmt: skip
+
+
+@pytest.mark.parametrize("package", PUBLIC)
+def test_everything_public_has_an_example(package):
+    module = importlib.import_module(package)
+    lacking = []
+    for name in module.__all__:
+        thing = getattr(module, name)
+        if inspect.isclass(thing) or inspect.isfunction(thing):
+            own = [inspect.getdoc(member) or "" for member in [thing, *vars(thing).values()]]
+            beside = inspect.getsource(inspect.getmodule(thing))
+            if not any(">>>" in text for text in own) and not re.search(rf">>>.*\b{name}\(", beside):
+                lacking.append(name)
+    assert lacking == []
 
 
 @pytest.mark.parametrize("example", list(with_examples()))

@@ -57,8 +57,8 @@ def line(status: Mapping[str, Any], since: float, left: float | None = None) -> 
 
     Examples
     --------
-    >>> line({"n_samples": 1200, "samples_per_second": 5100.0, "window_accuracy": 0.93}, 0.0, 65.2)[5:]
-    '  1,200 samples  5,100/s  window accuracy 0.930  no drift  01:05 left'
+    >>> line({"n_samples": 1200, "samples_per_second": 5100.0, "window_accuracy": 0.93}, 0.0, 65.2).partition("  ")[2]
+    '1,200 samples  5,100/s  window accuracy 0.930  no drift  01:05 left'
     """
     elapsed = _clock(time.monotonic() - since)
     if not status:

@@ -14,6 +14,11 @@ class Alarm:
     `at` counts scored samples from 0. `kind` is "concept" (the errors rose), "input" (the inputs changed) or "boundary"
     (the user said so). `state` is "warning", "drift" (a change is certain) or "return" (the change led back to a task
     known from before). `since` is the estimated first sample of the change. `task` names what runs now, where known.
+
+    Examples
+    --------
+    >>> print(Alarm(at=2004, kind="concept", detector="HDDMA", state="drift", since=2000))
+    the concept changed at sample 2000, noticed at 2004 (HDDMA)
     """
 
     at: int
