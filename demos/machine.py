@@ -16,6 +16,7 @@ __all__ = ["command", "outcome"]
 
 _RATE = 1000.0  # rows a second
 _BLOCK = 100  # rows over which recovery is measured
+_SILENCE = 60.0  # seconds without a row after which the sensor is taken for dead
 _LONG = 1000  # rows over which a regime's accuracy is measured
 
 
@@ -92,7 +93,7 @@ def command(stage: Stage) -> None:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     actions = {name: lambda name=name: ours.send(name) for name in ("overhaul", "old regime")}
-    source, hits = ZMQSource("tcp://127.0.0.1:*", "reliable", max=end), Hits()
+    source, hits = ZMQSource("tcp://127.0.0.1:*", "reliable", max=end, idle=_SILENCE), Hits()
     sensor = context.Process(target=gateway, args=(source.address, theirs, stage.seed, _RATE, plan, end), daemon=True)
     with stage.page(actions) as watchers:
         engine = StreamEngine(

@@ -172,4 +172,6 @@ def gateway(
             sender.send(*hall.rows(row, block, regime), t=time.time())
             row += block
             time.sleep(max(0.0, began + row / rows_per_second - time.monotonic()))
+        else:
+            sender.flush()  # an engine that still compiles takes them later
     orders.send(("sent", row))
