@@ -455,15 +455,51 @@ def test_the_page_recovers_when_the_engine_restarts_and_keeps_the_course(watch, 
     assert [text for text in seen.complaints if "ERR_CONNECTION_REFUSED" not in text] == []
 
 
+# Every text whose contrast with what is painted behind it is below 4.5, as WCAG 2 counts it (level AA).
+PALE = """() => {
+  const parse = (text) => { const n = text.match(/[\\d.]+/g).map(Number); return n.length < 4 ? [...n, 1] : n; };
+  const behind = (element) => {
+    if (!element) return [255, 255, 255];
+    const [r, g, b, a] = parse(getComputedStyle(element).backgroundColor);
+    return a === 1 ? [r, g, b] : behind(element.parentElement).map((c, i) => a * [r, g, b][i] + (1 - a) * c);
+  };
+  const light = (colour) => colour.slice(0, 3).map((c) => c / 255)
+    .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const pale = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const text = [...element.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data.trim()).join("");
+    if (!text || !element.getClientRects().length) continue;
+    const both = [light(parse(getComputedStyle(element).color)), light(behind(element))].sort((a, b) => b - a);
+    const contrast = (both[0] + 0.05) / (both[1] + 0.05);
+    if (contrast < 4.5) pale.push(`${text.slice(0, 20)} ${contrast.toFixed(2)}`);
+  }
+  return pale;
+}"""
+
+
 @needs_browser
 @pytest.mark.slow
-def test_a_phone_in_the_dark_can_read_it_and_a_keyboard_reaches_it(watch):
+def test_every_text_stands_out_in_both_themes(watch):
+    cells = [index / 20 for index in range(21)]  # of the heat map: any accuracy must be readable
+    with Run() as run:
+        for theme in ("light", "dark"):
+            seen = watch(run.page.url, color_scheme=theme)
+            seen.wait("course.length > 5 && document.querySelectorAll('#matrix tr').length >= 2")
+            seen.page.evaluate(f"drawMatrix(document.querySelector('#matrix'), [{cells}], [{{task: 'a task'}}])")
+            assert seen.page.evaluate(PALE) == []
+
+
+@needs_browser
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_phone_can_read_it_and_a_keyboard_reaches_it(watch, theme):
     with Run(actions={"swap the labels": lambda: None}) as run:
-        phone = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "device_scale_factor": 2}
+        phone = {"viewport": {"width": 390, "height": 844}, "color_scheme": theme, "device_scale_factor": 2}
         seen = watch(run.page.url, **phone)
         seen.wait("course.length > 5 && document.querySelector('#actions').children.length === 1")
         assert seen.page.evaluate("document.documentElement.scrollWidth") <= 390
-        assert seen.page.evaluate("document.documentElement.dataset.theme") == "dark"
+        assert seen.page.evaluate("document.documentElement.dataset.theme") == theme
         reached = []
         for _ in range(5):
             seen.page.keyboard.press("Tab")
@@ -473,7 +509,7 @@ def test_a_phone_in_the_dark_can_read_it_and_a_keyboard_reaches_it(watch):
         frozen = seen.page.locator("#samples").inner_text()
         time.sleep(0.5)
         assert seen.page.locator("#samples").inner_text() == frozen
-        seen.picture("phone-dark")
+        seen.picture(f"phone-{theme}")
         assert seen.complaints == []
 
 

@@ -78,7 +78,7 @@ function drawMatrix(table, matrix, tasks) {
       if (value != null) {
         td.style.background = `rgba(${colour("heat")}, ${(0.08 + 0.92 * Math.max(0, value)).toFixed(2)})`;
         const dark = document.documentElement.dataset.theme === "dark";
-        td.style.color = dark ? (value > 0.55 ? "#10131a" : "") : value > 0.85 ? "#fff" : "";
+        td.style.color = value > (dark ? 0.55 : 0.92) === dark ? "#000" : "#fff";
       }
       return td;
     }),
