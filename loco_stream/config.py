@@ -8,16 +8,53 @@ from typing import Any, NamedTuple
 
 from loco_stream.errors import ConfigError
 
-__all__ = ["DEFAULTS", "PRESETS", "ModelConfig", "Settings"]
+__all__ = ["ALIF", "DEFAULTS", "LIF", "PRESETS", "Izhikevich", "ModelConfig", "Settings"]
 
 FEEDBACK_RATE = 1e-3  # of the regression of output changes on noise
 READOUT_RATE = 0.5  # of the normalised delta rule
 DEEP = 3  # from this many hidden layers on, short membranes and homeostatic thresholds
 
 
+class LIF(NamedTuple):
+    """Leaky integrate-and-fire neurons; `reset_zero`: whether a spike empties the membrane or costs a threshold."""
+
+    reset_zero: bool = False
+
+
+class ALIF(NamedTuple):
+    """The same with a threshold that each spike raises by `adapt` thresholds and that returns within `tau_adapt` ms."""
+
+    tau_adapt: float
+    adapt: float = 0.2
+
+
+class Izhikevich(NamedTuple):
+    """Izhikevich's regular spiking neuron: a, b, c, d, peak and tolerance in his units, ms and mV.
+
+    `unit` is the jump in mV that counts as a threshold, enough to start the upstroke from rest at once;
+    `drive` is the current that stands for a threshold moved as far.
+    """
+
+    a: float = 0.02
+    b: float = 0.2
+    c: float = -65.0
+    d: float = 8.0
+    peak: float = 30.0
+    tolerance: float = 0.1
+    unit: float = 25.0
+    drive: float = 10.0
+
+    @property
+    def rest(self) -> float:
+        """The membrane without input, in mV: the lower root of 0.04 v^2 + (5 - b) v + 140."""
+        slope = 5.0 - self.b
+        return -(slope + math.sqrt(slope * slope - 0.16 * 140.0)) / 0.08
+
+
 class Settings(NamedTuple):
     """What the compiled step reads: plain numbers, resolved from a `ModelConfig`.
 
+    The type of `cell` is the neuron model, and the step is compiled for each apart.
     Times are in ms; `n_fields` is the number of receptive fields a feature; the readout has
     `n_trace` members on the traces and `n_linear` on the scaled features.
     """
@@ -51,6 +88,7 @@ class Settings(NamedTuple):
     n_trace: int
     n_linear: int
     seed_key: int
+    cell: LIF | ALIF | Izhikevich
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +102,7 @@ class ModelConfig:
     """
 
     hidden_sizes: tuple[int, ...] = (256,)
+    neuron: str = "lif"
     rule: str = "loco"
     credit: str = "learned"
     readout: str = "recursive"
@@ -89,6 +128,7 @@ class ModelConfig:
         sizes = self.hidden_sizes
         if not isinstance(sizes, tuple) or not 1 <= len(sizes) <= 64 or not all(_whole(n, 1, 65536) for n in sizes):
             raise ConfigError(f"hidden_sizes is {sizes!r}; allowed is a tuple of 1 to 64 whole numbers from 1 to 65536")
+        _choice("neuron", self.neuron, ("lif", "alif", "izhikevich"))
         _choice("rule", self.rule, ("loco", "np", "frozen"))
         _choice("credit", self.credit, ("learned", "perturbation"))
         _choice("readout", self.readout, ("recursive", "delta"))
@@ -124,7 +164,9 @@ class ModelConfig:
     @property
     def start_gain(self) -> float:
         """Norm of a neuron's incoming weights at the start, in thresholds."""
-        return self.gain if self.gain is not None else 2.3 if self.is_deep else 6.0
+        if self.gain is not None:
+            return self.gain
+        return 2.3 if self.is_deep or self.neuron == "izhikevich" else 6.0
 
     @property
     def rate(self) -> float:
@@ -132,7 +174,7 @@ class ModelConfig:
         if self.learning_rate is not None:
             return self.learning_rate
         if self.credit == "learned":
-            return 0.1 if self.readout == "recursive" else 0.03
+            return 0.1 if self.readout == "recursive" else 0.3 if self.neuron == "izhikevich" else 0.03
         if self.readout == "recursive":
             return 1e-3
         return 3e-4 if self.rule == "loco" else 1e-4
@@ -147,7 +189,7 @@ class ModelConfig:
         """Resolve to the numbers that the compiled step reads."""
         recursive = self.readout == "recursive"
         all_layers = self.readout_layers == "all"
-        tau = 20.0 if self.is_deep else 200.0
+        tau = self.tau if self.tau is not None else 20.0 if self.is_deep else 200.0
         return Settings(
             n_layers=len(self.hidden_sizes),
             n_hidden=sum(self.hidden_sizes),
@@ -155,7 +197,7 @@ class ModelConfig:
             n_fields=n_fields,
             line_threshold=0.2 if self.is_deep else 0.1,
             window=float(self.window),
-            tau=float(self.tau if self.tau is not None else tau),
+            tau=float(tau),
             tau_trace=float(self.tau_trace if self.tau_trace is not None else 20.0 if self.is_deep else 100.0),
             all_layers=all_layers,
             recursive=recursive,
@@ -178,7 +220,14 @@ class ModelConfig:
             n_trace=len(self.leaks) if recursive else 1,
             n_linear=2 if recursive and all_layers else 0,
             seed_key=seed_key,
+            cell=self._cell(float(tau)),
         )
+
+    def _cell(self, tau: float) -> LIF | ALIF | Izhikevich:
+        if self.neuron == "lif":
+            return LIF()
+        # A threshold that returned faster than the membrane could be met between events.
+        return ALIF(tau_adapt=max(100.0, tau)) if self.neuron == "alif" else Izhikevich()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields by name, in the constructor's order."""

@@ -49,6 +49,7 @@ class LOCOEstimator(base.Estimator):
     def __init__(
         self,
         hidden_sizes: tuple[int, ...] = DEFAULTS.hidden_sizes,
+        neuron: str = DEFAULTS.neuron,
         rule: str = DEFAULTS.rule,
         credit: str = DEFAULTS.credit,
         readout: str = DEFAULTS.readout,
@@ -175,7 +176,7 @@ class LOCOEstimator(base.Estimator):
         """Cross into compiled code once; return the answers (slots or values), -1 where not asked."""
         answers = np.full(len(rows), -1.0)
         assert self._handle is not None
-        step.run(self._handle.door, rows, labels, values, predicts, learns, answers, proba)
+        step.run(*self._handle.door, rows, labels, values, predicts, learns, answers, proba)
         return answers
 
     def _learn_row(self, x: Mapping[Hashable, Any], label: int, value: float) -> None:

@@ -37,6 +37,9 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     ----------
     hidden_sizes
         Neurons of each hidden layer, 1 to 64 layers.
+    neuron
+        ``"lif"``: leaky integrate-and-fire. ``"alif"``: the same with a threshold that each spike raises.
+        ``"izhikevich"``: regular spiking, integrated between events; hundreds of times slower.
     rule
         ``"loco"`` (projected), ``"np"`` (node perturbation without projection) or ``"frozen"``
         (hidden layers keep their start weights).

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream import rng
-from loco_stream.config import ModelConfig, Settings
+from loco_stream.config import Izhikevich, ModelConfig, Settings
 
 __all__ = ["Scratch", "State", "allocate", "allocate_scratch", "flatten", "grow", "unflatten"]
 
@@ -40,6 +40,8 @@ SHARPNESS = 0
 NOVELTY_MEAN, NOVELTY_VARIANCE = range(2)
 # Rows of `Room.neurons`, float32, one column a hidden neuron.
 NOISE, NOISY_THRESHOLD, MEMBRANE, PEAK, SENSITIVITY, CREDIT, NOISY_TRACE = range(7)
+# Rows of `Room.slow`, float32, one column a hidden neuron; of the models that have them.
+ADAPTATION, DRIVE, REST = 0, 0, 1
 # `Scratch.flags`, int64: which sample the clean pass and the gains in scratch belong to.
 CLEAN_FOR, GAINS_FOR, N_IN = range(3)
 
@@ -133,9 +135,16 @@ class Spikes(NamedTuple):
 
 
 class Room(NamedTuple):
-    """What changing the hidden layers needs: neurons (7, hidden), traces of the input, projected traces."""
+    """What running and changing the hidden layers needs.
+
+    neurons: (7, hidden); slow: (2, hidden), adaptation of ALIF neurons, or drive and rest of Izhikevich neurons, whose
+    cells and constants are the next two; then traces of the input, projected traces, and room for the projection.
+    """
 
     neurons: NDArray[np.float32]
+    slow: NDArray[np.float32]
+    cells: NDArray[np.float64]
+    constants: NDArray[np.float64]
     input_trace: NDArray[np.float32]
     projected: NDArray[np.float32]
     coefficients: NDArray[np.float64]
@@ -290,10 +299,16 @@ def allocate_scratch(settings: Settings, state: State) -> Scratch:
     )
     room = Room(
         neurons=np.zeros((7, settings.n_hidden), np.float32),
+        slow=np.zeros((2, settings.n_hidden), np.float32),
+        cells=np.zeros((settings.n_hidden if isinstance(settings.cell, Izhikevich) else 0, 6)),
+        constants=np.zeros(6),
         input_trace=np.zeros(lines, np.float32),
         projected=np.zeros((2, longest), np.float32),
         coefficients=np.zeros((3, settings.n_clusters * settings.rank)),
     )
+    if isinstance(settings.cell, Izhikevich):
+        room.constants[:] = settings.cell[:6]
+        room.slow[REST] = settings.cell.rest
     answers = Answers(
         outputs=np.zeros(settings.n_trace * n_classes, np.float32),
         linear_outputs=np.zeros(settings.n_linear * n_classes, np.float32),

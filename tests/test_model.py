@@ -324,6 +324,8 @@ def test_compiled_and_interpreted_give_the_same_bytes():
             {"n_perturbations": 2, "antithetic": True, "credit": "perturbation"},
             {"receptive_fields": 1},
             {"n": 160},
+            {"neuron": "alif"},
+            {"neuron": "izhikevich"},
         )
     ]
     (flag, *compiled), (no_flag, *interpreted) = digests(cases), digests(cases, NUMBA_DISABLE_JIT="1")

@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 from doors import door
 
-from loco_stream.kernels import simulate
+from loco_stream.kernels import layers, simulate
 from loco_stream.kernels.izhikevich import rest_potential
-from loco_stream.kernels.layers import alif_layer, izhikevich_layer
 
-lif_layer = door(simulate.lif_layer)
+lif_layer, alif_layer, izhikevich_layer = map(door, (simulate.lif_layer, layers.alif_layer, layers.izhikevich_layer))
 
 N_PRE, N, OFFSET = 12, 21, 5
 
@@ -79,7 +78,7 @@ def test_izhikevich_layer(seed):
     rest = rest_potential(0.2, drive)
     state = np.zeros((N, 6)), np.zeros(N), np.zeros(N)
     out = np.zeros(11 * N), np.zeros(11 * N, np.int32)
-    args = (times, indices, 60, flat, OFFSET, N, 30.0, drive, rest, constants, *state)
+    args = (times, indices, 60, flat, OFFSET, N, 30.0, drive, rest, constants, 1.0, *state)
     count = izhikevich_layer(*args, *out)
     twin = naive_network.run_layer(
         weights, times, indices, 30.0, neuron="izhikevich", drive=drive, **naive_network.IZHIKEVICH

@@ -122,10 +122,23 @@ def test_hidden_learning_alone_lowers_the_expected_loss(rule, credit, rate):
     assert np.mean(falls) > 0.05
 
 
-def loss_fall(seed, **options):
+@pytest.mark.slow
+@pytest.mark.parametrize(("neuron", "rate"), [("alif", 0.1), ("izhikevich", 0.3)])
+def test_every_neuron_model_learns(neuron, rate):
+    for seed in range(3):
+        fall, frozen = (
+            loss_fall(seed, rule=rule, learning_rate=rate, hidden_sizes=(16,), neuron=neuron)
+            for rule in ("loco", "frozen")
+        )
+        assert fall > frozen + 0.01
+
+
+def loss_fall(seed, hidden_sizes=(16, 8), neuron="lif", **options):
     """Return by how much the held-out log-loss falls over 1800 hidden updates under a readout that stands still."""
     X, y = blobs(1500, seed=seed)
-    model = small(rule="frozen", readout="delta", readout_layers="last", seed=seed)
+    model = small(
+        rule="frozen", readout="delta", readout_layers="last", seed=seed, hidden_sizes=hidden_sizes, neuron=neuron
+    )
     model.learn_array(X[:400], y[:400])  # more than scaling needs to settle
     config, arrays = model.export_state()
     config["parameters"] |= options

@@ -10,6 +10,7 @@ from typing import Any
 
 from numba import njit
 
+from loco_stream.compiled import kernel
 from loco_stream.kernels.izhikevich import DRIVE, PEAK, SINCE, STEP, B, U, V, izh_crossing, izh_fire, izh_ready
 from loco_stream.kernels.vector import compact, sum_rows
 
@@ -75,7 +76,7 @@ def alif_events(
     return count
 
 
-@njit(cache=True)
+@kernel
 def alif_layer(
     times: Any, indices: Any, n_events: int, weights: Any, offset: int, n_post: int, tau: float, threshold: Any,
     reset_zero: bool, tau_adapt: float, adapt: float, v: Any, adaptation: Any, u_max: Any, out_times: Any,
@@ -115,17 +116,18 @@ def alif_layer(
     )  # fmt: skip
 
 
-@njit(cache=True)
+@kernel
 def izhikevich_layer(
     times: Any, indices: Any, n_events: int, weights: Any, offset: int, n_post: int, duration: float, drive: Any,
-    rest: Any, numbers: Any, cells: Any, u_max: Any, current: Any, out_times: Any, out_indices: Any,
+    rest: Any, numbers: Any, unit: float, cells: Any, u_max: Any, current: Any, out_times: Any, out_indices: Any,
 ) -> Any:  # fmt: skip
     """Run one layer of Izhikevich neurons from rest for `duration` ms.
 
     Parameters
     ----------
     times, indices, n_events, weights, offset, n_post, out_times, out_indices
-        As in `lif_layer`; weights in mV. Neurons also fire between events, so that no capacity is sure to suffice.
+        As in `lif_layer`; weights in units of `unit` mV. Neurons also fire between events, so that no capacity
+        is sure to suffice.
     duration
         End of the run in ms.
     drive
@@ -135,6 +137,8 @@ def izhikevich_layer(
         (n_post,) in mV: membranes at the start, as `izhikevich.rest_potential` gives them.
     numbers
         (6,) float64: a, b, c, d, peak in mV, tolerance in mV.
+    unit
+        What a weight of 1 adds to a membrane, in mV.
     cells
         (n_post, 6) float64, written: see `Izhikevich`.
     u_max
@@ -178,7 +182,7 @@ def izhikevich_layer(
                 k += 1
             sum_rows(current, weights, offset, n_post, indices, first, k)
             for i in range(n_post):
-                cells[i, V] += float(current[i])
+                cells[i, V] += unit * float(current[i])
                 u_max[i] = max(float(u_max[i]), min(cells[i, V], peak))
                 if izh_ready(cells, numbers, i):
                     if count >= capacity:

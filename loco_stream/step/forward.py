@@ -9,17 +9,16 @@ import numpy as np
 from loco_stream import readout
 from loco_stream.compiled import kernel
 from loco_stream.encode import encode_fields, encode_lines, scale
-from loco_stream.kernels.simulate import lif_layer
+from loco_stream.kernels.simulate import NO_ROOM
 from loco_stream.state import (
     CLEAN_FOR,
     GAINS_FOR,
-    MEMBRANE,
     N_FEATURES,
     N_IN,
     N_SEEN,
-    PEAK,
     THRESHOLD,
 )
+from loco_stream.step.layer import run_layer
 
 __all__ = ["clean_pass", "combine", "ensure_gains", "run_layers", "span", "trace_spikes"]
 
@@ -36,22 +35,26 @@ def trace_spikes(times, indices, n, window, tau, traces):
 
 
 @kernel
-def run_layers(net, thresholds, spikes, n_in, neurons, window, tau, tau_trace, traces, counts):
-    """Run the hidden layers on the encoded spikes; write all hidden neurons' traces and the layers' spike counts."""
-    times, indices, n = spikes.in_times, spikes.in_lines, n_in
-    membrane, peak = neurons[MEMBRANE], neurons[PEAK]
+def run_layers(settings, net, thresholds, spikes, n_in, room, traces, counts):
+    """Run the hidden layers on the encoded spikes; write all hidden neurons' traces and the layers' spike counts.
+
+    A layer whose spikes find no room ends with those that do; only Izhikevich neurons can fire so often.
+    """
+    events, n, window = (spikes.in_times, spikes.in_lines), n_in, settings.window
     for layer in range(net.layout.shape[1]):
         n_post, offset, start = net.layout[1, layer], net.layout[2, layer], net.layout[3, layer]
         stop = start + n_post
-        out_times, out_indices = spikes.times[layer & 1], spikes.indices[layer & 1]
-        n = lif_layer(
-            times, indices, n, net.weights, offset, n_post, tau, thresholds[start:stop], False,
-            membrane[start:stop], peak[start:stop], out_times, out_indices,
+        out = (spikes.times[layer & 1], spikes.indices[layer & 1])
+        n = run_layer(
+            settings.cell, events, n, net.weights, offset, window, settings.tau, thresholds[start:stop], room,
+            start, stop, out,
         )  # fmt: skip
-        times, indices = out_times, out_indices
+        if n == NO_ROOM:
+            n = out[0].shape[0]
+        events = out
         for i in range(start, stop):
             traces[i] = np.float32(0.0)
-        trace_spikes(times, indices, n, window, tau_trace, traces[start:stop])
+        trace_spikes(out[0], out[1], n, window, settings.tau_trace, traces[start:stop])
         counts[layer] = n
 
 
@@ -111,8 +114,8 @@ def clean_pass(settings, state, scratch, x):
     flags[GAINS_FOR] = -1
     flags[N_IN] = _encode(settings, state.statistics, scratch.spikes, x, n_features, scratch.row, scratch.scaled)
     run_layers(
-        state.net, state.net.neurons[THRESHOLD], scratch.spikes, flags[N_IN], scratch.room.neurons,
-        settings.window, settings.tau, settings.tau_trace, z, scratch.spikes.counts,
+        settings, state.net, state.net.neurons[THRESHOLD], scratch.spikes, flags[N_IN], scratch.room,
+        z, scratch.spikes.counts,
     )  # fmt: skip
     z[hidden] = np.float32(1.0)
     for f in range(n_features):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -50,14 +51,14 @@ class Handle:
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        if not config.DISABLE_JIT and typeof(model) != _model_type():
+        if not config.DISABLE_JIT and typeof(model) != _model_type(type(model.settings.cell).__name__.lower()):
             raise ValueError("a model's arrays must be C-contiguous and of the types that `allocate` gives them")
         self.words: NDArray[np.int64] = np.fromiter(_words(model), np.int64)
 
     @property
-    def door(self) -> Any:
-        """What `step.run` takes: the words, or interpreted the model itself."""
-        return self.model if config.DISABLE_JIT else self.words
+    def door(self) -> tuple[Any, Any]:
+        """What `step.run` takes first: the neuron, and the words or interpreted the model itself."""
+        return self.model.settings.cell, self.model if config.DISABLE_JIT else self.words
 
 
 def _words(part: Any) -> Iterator[int]:
@@ -75,19 +76,19 @@ def _words(part: Any) -> Iterator[int]:
 
 
 @cache
-def _model_type() -> Any:
-    """Return numba's type of a model; it is the same for all."""
-    settings = DEFAULTS.settings(1, regression=False, seed_key=0)
+def _model_type(neuron: str) -> Any:
+    """Return numba's type of a model; it is the same for all with that neuron."""
+    settings = replace(DEFAULTS, neuron=neuron).settings(1, regression=False, seed_key=0)
     state = allocate(DEFAULTS, settings, 1, 1, draw=False)
     return typeof(Model(settings, state, allocate_scratch(settings, state)))
 
 
 @intrinsic
-def _open(typing, words):
-    """Return the model that `words` describe; its arrays own nothing."""
+def _open(typing, cell, words):
+    """Return the model of such cells that `words` describe; its arrays own nothing."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        data = context.make_array(signature.args[1])(context, builder, args[1]).data
         place = itertools.count()
 
         def word() -> Any:
@@ -104,7 +105,7 @@ def _open(typing, words):
 
         return read(signature.return_type)
 
-    return _model_type()(words), generate
+    return _model_type(cell.instance_class.__name__.lower())(cell, words), generate
 
 
 def _view(context: Any, builder: Any, kind: Any, address: Any, shape: list[Any]) -> Any:
@@ -119,7 +120,7 @@ def _view(context: Any, builder: Any, kind: Any, address: Any, shape: list[Any])
     return array._getvalue()
 
 
-def _itself(model: Any) -> Any:
+def _itself(cell: Any, model: Any) -> Any:
     return model
 
 

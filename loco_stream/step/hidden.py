@@ -82,8 +82,8 @@ def _perturb(settings, state, scratch, loss, sign, counts):
     for i in range(hidden):
         neurons[NOISY_THRESHOLD, i] = net.neurons[THRESHOLD, i] - np.float32(sign) * neurons[NOISE, i]
     run_layers(
-        net, neurons[NOISY_THRESHOLD], scratch.spikes, scratch.flags[N_IN], neurons,
-        settings.window, settings.tau, settings.tau_trace, neurons[NOISY_TRACE], counts,
+        settings, net, neurons[NOISY_THRESHOLD], scratch.spikes, scratch.flags[N_IN], scratch.room,
+        neurons[NOISY_TRACE], counts,
     )  # fmt: skip
     first, _ = span(settings.all_layers, hidden, settings.n_last, 0)
     change = vectors[CHANGE]

@@ -209,12 +209,12 @@ def _learn(settings, state, scratch, x, label, value):
 
 
 @entry
-def run(door, rows, labels, values, predicts, learns, answers, proba):
+def run(cell, words, rows, labels, values, predicts, learns, answers, proba):
     """Predict, learn, or first predict and then learn each row in order: the one crossing into compiled code.
 
     Parameters
     ----------
-    door
+    cell, words
         `Handle.door` of the model.
     rows
         (n, feature capacity) float64, NaN where masked.
@@ -226,7 +226,7 @@ def run(door, rows, labels, values, predicts, learns, answers, proba):
         Written when predicting: (n,) slots (-1: no class known) or values, and (n, >= classes) probabilities;
         rows of `proba` beyond its length are not written.
     """
-    settings, state, scratch = opened(door)
+    settings, state, scratch = opened(cell, words)
     for i in range(rows.shape[0]):
         clean_pass(settings, state, scratch, rows[i])
         guarded = _is_guarded(settings, state)
