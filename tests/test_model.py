@@ -556,6 +556,7 @@ def test_a_state_that_does_not_fit_is_refused(spoil):
         ("hidden_sizes", [256], "tuple"),
         ("hidden_sizes", (0,), "from 1"),
         ("hidden_sizes", (True,), "whole"),
+        ("neuron", "hh", "'lif', 'alif', 'izhikevich'"),
         ("rule", "backprop", "'loco', 'np', 'frozen'"),
         ("credit", "global", "'learned', 'perturbation'"),
         ("readout", None, "'recursive', 'delta'"),
