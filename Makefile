@@ -57,7 +57,7 @@ pictures: $(VENV)/.installed-dev ## those of the README; needs Chromium
 	$(BIN)/python -m pytest tests/test_dashboard.py -k machine_demo
 	cp out/pages/machine.png demos/images/page.png
 
-soak: $(VENV)/.installed-dev ## kills, mutations, hostile peers and memory at full count (hours)
+soak: $(VENV)/.installed-dev ## kills, mutations, hostile peers, ten million rows at full count (an hour)
 	LOCO_SOAK=1 $(BIN)/python -m pytest -m slow
 	$(BIN)/loco-stream bench soak
 
