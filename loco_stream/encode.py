@@ -17,7 +17,7 @@ import numpy as np
 from loco_stream.compiled import kernel
 from loco_stream.state import BEYOND, COUNT, HIGHEST, LOWEST, MEAN, N_SLOTS, SQUARES, STAT_ROWS
 
-__all__ = ["CLIP", "encode_fields", "encode_lines", "scale", "update_statistics", "update_value"]
+__all__ = ["CLIP", "encode_fields", "encode_lines", "intensity", "scale", "update_statistics", "update_value"]
 
 
 CLIP = np.float32(3.0)  # in running standard deviations
@@ -133,17 +133,22 @@ def encode_fields(x, scaled, n_features, n_fields, window, line_of, slot_of, tim
 
 
 @kernel
+def intensity(value, statistics, f):
+    """Return where a value lies in the running range of feature `f`, 0 to 1; 0 where masked or constant so far."""
+    span = statistics[HIGHEST, f] - statistics[LOWEST, f]
+    if not abs(np.float64(value)) <= LARGEST or not span > 0.0 or statistics[COUNT, f] == 0.0:
+        return 0.0
+    return min(max((np.float64(value) - statistics[LOWEST, f]) / span, 0.0), 1.0)
+
+
+@kernel
 def encode_lines(x, statistics, n_features, threshold, window, line_of, slot_of, times, lines):
     """Encode each feature by one line: intensity is the value within the running range; return the spikes."""
     n = np.int64(0)  # a literal 0 would be compiled for apart
     for f in range(n_features):
-        value = np.float64(x[f])
-        span = statistics[HIGHEST, f] - statistics[LOWEST, f]
-        if not abs(value) <= LARGEST or not span > 0.0 or statistics[COUNT, f] == 0.0:
-            continue
-        intensity = min(max((value - statistics[LOWEST, f]) / span, 0.0), 1.0)
-        if intensity > threshold:
+        strength = intensity(x[f], statistics, f)
+        if strength > threshold:
             line_of[n] = f
-            slot_of[n] = min(int((1.0 - intensity) / (1.0 - threshold) * N_SLOTS), N_SLOTS - 1)
+            slot_of[n] = min(int((1.0 - strength) / (1.0 - threshold) * N_SLOTS), N_SLOTS - 1)
             n += 1
     return _sort_slots(line_of, slot_of, n, window, times, lines)

@@ -1,13 +1,11 @@
-"""The gate between fast and slow: who speaks for an input, and which classes may come back.
+"""The gate between fast and slow: who speaks for an input.
 
-Fast members know only the present. While some known class is dormant (so long absent that its
-old frequency makes the absence a change), the gate lets the member without leak speak, the more
-the less the input resembles recent ones; its scores are corrected for the difference between
-the classes' recent and lifelong shares, with a floor that novelty raises. Nothing is stored but
-counts and fading averages.
-
-Novelty is q = x'Px / (p0 x'x) of the leaky members' own projectors, in units of its fading
-standard deviation: small for inputs like recent ones, and growing as a context falls into the past.
+Leaky members know only the present. A member's projector says what it does not know: q = x'Px / (p0 x'x) is 1 for
+an input unlike any it has learned, and small for one like many. Under a leak it grows again with time. Over inputs of
+one context the leaky member's log q follows that of the member without leak, since what is unusual is little known to
+both; a fading linear regression learns how. Newness is what remains, in standard deviations: high for an input that
+was known once, but not lately. Then the member without leak speaks, and sooner while some known class is dormant (so
+long absent that its old frequency makes the absence a change). Nothing is stored but counts and five fading moments.
 """
 
 from __future__ import annotations
@@ -18,22 +16,22 @@ import numpy as np
 
 from loco_stream.compiled import kernel
 
-__all__ = ["any_dormant", "blend", "learn_classes", "learn_novelty", "learn_sharpness", "novelty", "to_proba"]
+__all__ = ["any_dormant", "blend", "learn_classes", "learn_newness", "learn_sharpness", "newness", "to_proba"]
 
-CLASS_COUNT, LAST_SEEN, RECENT = range(3)  # rows of the classes array
-MEAN, VARIANCE = range(2)  # rows of the novelty array
-FAST_LEAK = 1e-3  # members that leak at least so fast tell what is new
+CLASS_COUNT, LAST_SEEN = range(2)  # rows of the classes array
+SLOW_MEAN, FAST_MEAN, SLOW_VARIANCE, FAST_VARIANCE, COVARIANCE = range(5)  # of the two members' log q
+SLOW, FAST = range(2)  # the members that are compared: without leak, and of the slowest leak
+N_COMPARED = 2
 
 DORMANT_AFTER = 10.0  # a class counts as known from so many samples on
 DORMANT_ODDS = -13.8  # log of 1e-6: odds of so long an absence by chance
 DORMANT_ABSENCE = 100.0  # and never sooner, since labels may come in runs
-PRIOR_FADE = 0.1
-PRIOR_FLOOR = 0.01
-SHIFT_UNIT = 0.05  # of a score for each unit of log prior odds
-FLOOR_GROWTH = 0.5
-NOVELTY_WEIGHT = 0.15
-NOVELTY_MOST = 6.0
-NOVELTY_FADE = 0.01
+THRESHOLD = 12.0  # newness at which both speak alike, times 1 - retention
+DORMANT_THRESHOLD = 6.0  # the same while a class is dormant: then an old input is likelier beforehand
+SOFTNESS = 0.5  # of the change from the one to the other
+NEWNESS_FADE = 0.05
+LEAST_SHARE = 1e-9  # of an input's energy; rounding can take a share below zero
+LEAST_VARIANCE = 1e-4
 SHARPNESS_RATE = 0.02
 SHARPNESS_RANGE = (1.0, 40.0)
 
@@ -51,35 +49,38 @@ def any_dormant(classes, n_classes, n_seen):
 
 
 @kernel
-def novelty(shares, members, moments):
-    """Return how new an input is to the fast members, in standard deviations, 0 to 6."""
-    total, n = 0.0, 0
-    for m in range(members.shape[1]):
-        if members[0, m] >= FAST_LEAK:
-            n += 1
-            if moments[VARIANCE, m] > 0.0:
-                total += (shares[1, m] - moments[MEAN, m]) / math.sqrt(moments[VARIANCE, m])
-    return min(max(total / n, 0.0), NOVELTY_MOST) if n > 0 else 0.0
+def _log_share(shares, member):
+    return math.log(max(shares[1, member], LEAST_SHARE))
 
 
 @kernel
-def learn_novelty(shares, moments, n_seen):
-    """Take the shares x'Px / (p0 x'x) of a learned sample into their fading mean and variance."""
-    rate = max(NOVELTY_FADE, 1.0 / (n_seen + 1.0))
-    for m in range(moments.shape[1]):
-        delta = shares[1, m] - moments[MEAN, m]
-        moments[MEAN, m] += rate * delta
-        moments[VARIANCE, m] += rate * (delta * delta - moments[VARIANCE, m])
+def newness(shares, moments):
+    """Return how many standard deviations the fast member's log share lies above what the slow member's suggests."""
+    slope = moments[COVARIANCE] / moments[SLOW_VARIANCE] if moments[SLOW_VARIANCE] > 0.0 else 0.0
+    expected = moments[FAST_MEAN] + slope * (_log_share(shares, SLOW) - moments[SLOW_MEAN])
+    variance = moments[FAST_VARIANCE] - slope * moments[COVARIANCE]
+    return (_log_share(shares, FAST) - expected) / math.sqrt(max(variance, LEAST_VARIANCE))
 
 
 @kernel
-def blend(scores, slow, n_classes, classes, n_seen, newness, retention):
-    """Blend the stacked scores with the slow member's, shifted by the classes' recent odds, in place."""
-    openness = 1.0 - (1.0 - retention) * math.exp(-retention * NOVELTY_WEIGHT * newness)
-    floor = PRIOR_FLOOR * math.exp(FLOOR_GROWTH * newness)
+def learn_newness(shares, moments, n_seen):
+    """Take the shares x'Px / (p0 x'x) of a learned sample into the fading moments of their logarithms."""
+    rate = max(NEWNESS_FADE, 1.0 / (n_seen + 1.0))
+    slow, fast = _log_share(shares, SLOW) - moments[SLOW_MEAN], _log_share(shares, FAST) - moments[FAST_MEAN]
+    moments[SLOW_MEAN] += rate * slow
+    moments[FAST_MEAN] += rate * fast
+    moments[SLOW_VARIANCE] += rate * (slow * slow - moments[SLOW_VARIANCE])
+    moments[FAST_VARIANCE] += rate * (fast * fast - moments[FAST_VARIANCE])
+    moments[COVARIANCE] += rate * (slow * fast - moments[COVARIANCE])
+
+
+@kernel
+def blend(scores, slow, n_classes, new, dormant, retention):
+    """Blend the stacked scores with the slow member's, the more the higher the newness `new`, in place."""
+    threshold = (DORMANT_THRESHOLD if dormant else THRESHOLD) * (1.0 - retention)
+    openness = 0.5 + 0.5 * math.tanh(0.5 * (new - threshold) / SOFTNESS)  # the logistic function, without overflow
     for c in range(n_classes):
-        shift = math.log((classes[RECENT, c] + floor) / (classes[CLASS_COUNT, c] / n_seen + floor))
-        scores[c] += openness * (np.float64(slow[c]) - scores[c] + SHIFT_UNIT * shift)
+        scores[c] += openness * (np.float64(slow[c]) - scores[c])
 
 
 @kernel
@@ -116,10 +117,7 @@ def learn_sharpness(scores, n_classes, label, sharpness):
 
 
 @kernel
-def learn_classes(classes, n_classes, label, n_seen):
-    """Count a label: lifelong, last time seen, fading share."""
+def learn_classes(classes, label, n_seen):
+    """Count a label, and when it was seen last."""
     classes[CLASS_COUNT, label] += 1.0
     classes[LAST_SEEN, label] = n_seen
-    for c in range(n_classes):
-        hit = 1.0 if c == label else 0.0
-        classes[RECENT, c] += PRIOR_FADE * (hit - classes[RECENT, c])

@@ -28,7 +28,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
 
     A sample is scaled, encoded as spike latencies and run through event-driven spiking layers. A
     bank of recursive least-squares readouts that forget at different speeds is combined by
-    stacking; while a known class stays away, a gate lets the readout that never forgets speak.
+    stacking; for inputs known once but not lately, a gate lets the readout that never forgets speak.
     Hidden layers learn by node perturbation projected away from the other input clusters (LOCO,
     Ma & Yu 2026): forward passes only, no task labels, nothing stored. A value that is missing,
     infinite, or no number is masked: it sends no spike and is counted in `masked_values`.
@@ -80,9 +80,9 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     window
         Length of the sample's window, ms.
     leaks
-        Forgetting of each readout member a sample; 0 never forgets.
+        Forgetting of each readout member a sample; 0 never forgets. The gate compares the first two.
     retention
-        0: only adapt. 1: while a known class is dormant, only the slow readout speaks.
+        0: only adapt. The higher, the less strange an input must be for the slow readout to speak.
     seed
         Of all randomness; None is 0. Equal seeds and streams give equal bytes.
 

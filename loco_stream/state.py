@@ -33,17 +33,15 @@ N_COUNTS = 7
 # Rows of `Net.neurons`, float32, one column a hidden neuron.
 THRESHOLD, NORM_LIMIT, NORM_FACTOR = range(3)
 # Rows of `State.classes`, float64, one column a class.
-CLASS_COUNT, LAST_SEEN, RECENT = range(3)
+CLASS_COUNT, LAST_SEEN = range(2)
 # `State.scalars`, float64: the factor from scores to log-odds.
 SHARPNESS = 0
-# Rows of `State.novelty`, float64, one column a trace member.
-NOVELTY_MEAN, NOVELTY_VARIANCE = range(2)
 # Rows of `Room.neurons`, float32, one column a hidden neuron.
 NOISE, NOISY_THRESHOLD, MEMBRANE, PEAK, SENSITIVITY, CREDIT, NOISY_TRACE = range(7)
 # Rows of `Room.slow`, float32, one column a hidden neuron; of the models that have them.
 ADAPTATION, DRIVE, REST = 0, 0, 1
-# `Scratch.flags`, int64: which sample the clean pass and the gains in scratch belong to.
-CLEAN_FOR, GAINS_FOR, N_IN = range(3)
+# `Scratch.flags`, int64: the sample whose clean pass is in scratch; of how many members the gains are; input spikes.
+CLEAN_FOR, N_GAINS, N_IN = range(3)
 
 # Rows of `Scratch.vectors`, float64, one column a class.
 SCORES, PROBA, ERROR, CHANGE, TARGET = range(5)
@@ -106,8 +104,8 @@ class State(NamedTuple):
     """All mutable numbers of a model, in groups so that a compiled stage is handed only its own.
 
     counts: int64 (7,); scalars: float64 (1,); statistics: float64 (6, feature capacity);
-    target: float64 (6, 1), the same of the target; classes: float64 (3, class capacity);
-    novelty: float64 (2, trace members).
+    target: float64 (6, 1), the same of the target; classes: float64 (2, class capacity);
+    newness: float64 (5,), moments of the gate.
     """
 
     counts: NDArray[np.int64]
@@ -115,7 +113,7 @@ class State(NamedTuple):
     statistics: NDArray[np.float64]
     target: NDArray[np.float64]
     classes: NDArray[np.float64]
-    novelty: NDArray[np.float64]
+    newness: NDArray[np.float64]
     net: Net
     clusters: Clusters
     bank: Bank
@@ -220,8 +218,8 @@ def allocate(config: ModelConfig, settings: Settings, n_features: int, n_classes
         scalars=np.array([START_SHARPNESS]),
         statistics=statistics,
         target=target,
-        classes=np.zeros((3, n_classes)),
-        novelty=np.zeros((2, settings.n_trace)),
+        classes=np.zeros((2, n_classes)),
+        newness=np.zeros(5),
         net=net,
         clusters=clusters,
         bank=bank,
@@ -236,7 +234,7 @@ def grow(config: ModelConfig, settings: Settings, state: State, n_features: int,
     """Return a state with more room, every learned number in its place and new input rows drawn."""
     old_features, old_classes = state.statistics.shape[1], state.classes.shape[1]
     fresh = allocate(config, settings, n_features, n_classes, draw=n_features > old_features)
-    whole = ("counts", "scalars", "target", "novelty", "net.neurons", "clusters.sizes", "clusters.inverse_gram",
+    whole = ("counts", "scalars", "target", "newness", "net.neurons", "clusters.sizes", "clusters.inverse_gram",
              "bank.stack", "bank.stack_projector")  # fmt: skip
     old, new = flatten(state), flatten(fresh)
     for name in whole:

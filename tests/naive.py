@@ -201,6 +201,27 @@ def any_dormant(counts, last_seen, n_seen):
     return False
 
 
+def newness_moments(moments, slow, fast, rate):
+    """Return the moments after one more pair of logarithms; deviations are from the means before it."""
+    slow_mean, fast_mean = moments[:2]
+    a, b = slow - slow_mean, fast - fast_mean
+    return (1 - rate) * moments + rate * np.array([slow, fast, a * a, b * b, a * b])
+
+
+def newness(moments, slow, fast):
+    """Return the standardised residual of a linear regression of the fast member's logarithm on the slow one's."""
+    slow_mean, fast_mean, slow_variance, fast_variance, covariance = moments
+    slope = covariance / slow_variance if slow_variance else 0.0
+    residual = (fast - fast_mean) - slope * (slow - slow_mean)
+    return residual / math.sqrt(max(fast_variance - slope * covariance, gate.LEAST_VARIANCE))
+
+
+def openness(new, dormant, retention):
+    """Return the logistic function of newness above its threshold."""
+    threshold = (1 - retention) * (gate.DORMANT_THRESHOLD if dormant else gate.THRESHOLD)
+    return 1 / (1 + math.exp(min((threshold - new) / gate.SOFTNESS, 700)))
+
+
 def softmax(scores):
     e = np.exp(scores - np.max(scores))
     return e / e.sum()

@@ -8,12 +8,12 @@ import numpy as np
 
 from loco_stream import readout
 from loco_stream.compiled import kernel
-from loco_stream.encode import encode_fields, encode_lines, scale
+from loco_stream.encode import encode_fields, encode_lines, intensity, scale
 from loco_stream.kernels.simulate import NO_ROOM
 from loco_stream.state import (
     CLEAN_FOR,
-    GAINS_FOR,
     N_FEATURES,
+    N_GAINS,
     N_IN,
     N_SEEN,
     THRESHOLD,
@@ -111,42 +111,41 @@ def clean_pass(settings, state, scratch, x):
     flags, z, hidden = scratch.flags, scratch.features, settings.n_hidden
     if _is_cached(x, scratch.row, n_features, flags[CLEAN_FOR], n_seen):
         return
-    flags[GAINS_FOR] = -1
+    flags[N_GAINS] = 0
     flags[N_IN] = _encode(settings, state.statistics, scratch.spikes, x, n_features, scratch.row, scratch.scaled)
     run_layers(
         settings, state.net, state.net.neurons[THRESHOLD], scratch.spikes, flags[N_IN], scratch.room,
         z, scratch.spikes.counts,
     )  # fmt: skip
     z[hidden] = np.float32(1.0)
+    by_range = settings.n_fields == 1  # a pixel that was dark in the first samples has no deviation to scale by
     for f in range(n_features):
-        z[hidden + 1 + f] = scratch.scaled[f]
+        z[hidden + 1 + f] = intensity(x[f], state.statistics, f) if by_range else scratch.scaled[f]
     first, n_inputs = span(settings.all_layers, hidden, settings.n_last, n_features)
     _speak(state.bank, z, first, n_inputs, hidden, n_features, scratch.answers)
     flags[CLEAN_FOR] = n_seen
 
 
 @kernel
-def _gains(bank, features, first, n_inputs, hidden, n_features, answers):
-    """Write every recursive member's gain and what it says of the input's novelty."""
-    shares, n_trace = answers.shares, bank.projectors.shape[0]
-    for m in range(n_trace):
-        q, square = readout.gain(bank.projectors[m], n_inputs, features, first, answers.gains[m])
-        shares[0, m] = q
-        shares[1, m] = q / (bank.members[1, m] * square)
-    for m in range(bank.linear_projectors.shape[0]):
-        q, _ = readout.gain(bank.linear_projectors[m], n_features + 1, features, hidden, answers.linear_gains[m])
-        shares[0, n_trace + m] = q
+def _gain(bank, m, features, first, n_inputs, hidden, n_features, answers):
+    """Write a member's gain and what it says of the input's novelty; the linear members follow those on traces."""
+    shares, linear = answers.shares, m - bank.projectors.shape[0]
+    if linear >= 0:
+        gains = answers.linear_gains[linear]
+        shares[0, m], _ = readout.gain(bank.linear_projectors[linear], n_features + 1, features, hidden, gains)
+        return
+    shares[0, m], square = readout.gain(bank.projectors[m], n_inputs, features, first, answers.gains[m])
+    shares[1, m] = shares[0, m] / (bank.members[1, m] * square)
 
 
 @kernel
-def ensure_gains(settings, state, scratch):
-    """Make sure that the gains for the sample in scratch are there."""
-    n_features, n_seen = state.counts[N_FEATURES], state.counts[N_SEEN]
-    if settings.recursive and scratch.flags[GAINS_FOR] != n_seen:
-        hidden = settings.n_hidden
-        first, n_inputs = span(settings.all_layers, hidden, settings.n_last, n_features)
-        _gains(state.bank, scratch.features, first, n_inputs, hidden, n_features, scratch.answers)
-        scratch.flags[GAINS_FOR] = n_seen
+def ensure_gains(settings, state, scratch, n_members):
+    """Make sure that the first members' gains for the sample in scratch are there."""
+    n_features, hidden, flags = state.counts[N_FEATURES], settings.n_hidden, scratch.flags
+    first, n_inputs = span(settings.all_layers, hidden, settings.n_last, n_features)
+    while flags[N_GAINS] < n_members:
+        _gain(state.bank, flags[N_GAINS], scratch.features, first, n_inputs, hidden, n_features, scratch.answers)
+        flags[N_GAINS] += 1
 
 
 @kernel

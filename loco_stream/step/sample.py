@@ -63,6 +63,12 @@ def _value(target, score):
 
 
 @kernel
+def _is_gated(settings):
+    """Return whether the slow member may speak alone: there must be a faster one to compare it with."""
+    return settings.recursive and not settings.regression and settings.retention > 0.0 and settings.n_trace > 1
+
+
+@kernel
 def _is_guarded(settings, state):
     """Return whether memory is to be guarded, since a known class is dormant.
 
@@ -84,11 +90,9 @@ def _decide(settings, state, scratch, guarded):
     if settings.regression:
         return _value(state.target, scores[0])
     sharpness = state.scalars[SHARPNESS] if settings.recursive else 1.0
-    if guarded:
-        newness = gate.novelty(scratch.answers.shares, state.bank.members, state.novelty)
-        gate.blend(
-            scores, scratch.answers.outputs, n_classes, state.classes, state.counts[N_SEEN], newness, settings.retention
-        )
+    if _is_gated(settings):
+        new = gate.newness(scratch.answers.shares, state.newness)
+        gate.blend(scores, scratch.answers.outputs, n_classes, new, guarded, settings.retention)
     gate.to_proba(scores, sharpness, n_classes, proba)
     best = 0
     for c in range(1, n_classes):
@@ -172,7 +176,8 @@ def _change_readout(settings, state, scratch, label):
     _change_bank(
         bank, answers, vectors[TARGET], state.classes, n_classes, n_seen, n_inputs, n_features, settings.regression
     )
-    gate.learn_novelty(answers.shares, state.novelty, n_seen)
+    if _is_gated(settings):
+        gate.learn_newness(answers.shares, state.newness, n_seen)
     if not settings.regression:
         state.scalars[SHARPNESS] = gate.learn_sharpness(vectors[SCORES], n_classes, label, state.scalars[SHARPNESS])
 
@@ -185,7 +190,7 @@ def _learn(settings, state, scratch, x, label, value):
     n_classes, capacity = counts[N_CLASSES], state.classes.shape[1]
     _set_target(settings.regression, state.target, label, value, n_classes, vectors[TARGET])
     if not settings.regression:
-        gate.learn_classes(state.classes, n_classes, label, counts[N_SEEN])
+        gate.learn_classes(state.classes, label, counts[N_SEEN])
     combine(state.bank, scratch.answers, settings.recursive, n_classes, capacity, vectors[SCORES])
     squared = settings.recursive or settings.regression
     loss = loss_and_error(squared, vectors[SCORES], vectors[TARGET], n_classes, vectors[ERROR])
@@ -230,8 +235,10 @@ def run(cell, words, rows, labels, values, predicts, learns, answers, proba):
     for i in range(rows.shape[0]):
         clean_pass(settings, state, scratch, rows[i])
         guarded = _is_guarded(settings, state)
-        if learns or guarded:
-            ensure_gains(settings, state, scratch)
+        if settings.recursive and learns:
+            ensure_gains(settings, state, scratch, settings.n_trace + settings.n_linear)
+        elif _is_gated(settings):
+            ensure_gains(settings, state, scratch, gate.N_COMPARED)
         if predicts:
             answers[i] = _decide(settings, state, scratch, guarded)
             if i < proba.shape[0]:
