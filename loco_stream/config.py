@@ -117,7 +117,7 @@ class ModelConfig:
     rank: int = 1
     receptive_fields: int | None = None
     tau: float | None = None
-    tau_trace: float | None = None
+    tau_trace: float = 100.0
     gain: float | None = None
     window: float = 20.0
     leaks: tuple[float, ...] = (0.0, 1e-4, 1e-2)
@@ -144,7 +144,7 @@ class ModelConfig:
         _integer("rank", self.rank, 1, 16)
         _integer("receptive_fields", self.receptive_fields, 1, 64, optional=True)
         _real("tau", self.tau, 1e-3, 1e6, optional=True)
-        _real("tau_trace", self.tau_trace, 1e-3, 1e6, optional=True)
+        _real("tau_trace", self.tau_trace, 1e-3, 1e6)
         _real("gain", self.gain, 1e-3, 1e3, optional=True)
         _real("window", self.window, 1e-3, 1e6)
         if (
@@ -166,7 +166,9 @@ class ModelConfig:
         """Norm of a neuron's incoming weights at the start, in thresholds."""
         if self.gain is not None:
             return self.gain
-        return 2.3 if self.is_deep or self.neuron == "izhikevich" else 6.0
+        if self.neuron == "izhikevich":
+            return 2.3
+        return 2.7 if self.is_deep else 6.0
 
     @property
     def rate(self) -> float:
@@ -174,7 +176,9 @@ class ModelConfig:
         if self.learning_rate is not None:
             return self.learning_rate
         if self.credit == "learned":
-            return 0.1 if self.readout == "recursive" else 0.3 if self.neuron == "izhikevich" else 0.03
+            if self.readout == "recursive":
+                return 0.1 if self.readout_layers == "all" else 0.3
+            return 0.3 if self.neuron == "izhikevich" else 0.03
         if self.readout == "recursive":
             return 1e-3
         return 3e-4 if self.rule == "loco" else 1e-4
@@ -189,7 +193,7 @@ class ModelConfig:
         """Resolve to the numbers that the compiled step reads."""
         recursive = self.readout == "recursive"
         all_layers = self.readout_layers == "all"
-        tau = self.tau if self.tau is not None else 20.0 if self.is_deep else 200.0
+        tau = self.tau if self.tau is not None else 10.0 if self.is_deep else 200.0
         return Settings(
             n_layers=len(self.hidden_sizes),
             n_hidden=sum(self.hidden_sizes),
@@ -198,7 +202,7 @@ class ModelConfig:
             line_threshold=0.2 if self.is_deep else 0.1,
             window=float(self.window),
             tau=float(tau),
-            tau_trace=float(self.tau_trace if self.tau_trace is not None else 20.0 if self.is_deep else 100.0),
+            tau_trace=float(self.tau_trace),
             all_layers=all_layers,
             recursive=recursive,
             regression=regression,

@@ -62,7 +62,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         Whether each perturbation is also run with the opposite sign.
     learning_rate
         Step of the hidden layers. None takes the measured one: learned credit .1 with the
-        recursive and .03 with the delta readout; the paper's credit 1e-3 with the recursive
+        recursive readout (.3 where it sees the last layer alone) and .03 with the delta readout
+        (Izhikevich neurons .3); the paper's credit 1e-3 with the recursive
         readout, and 3e-4 (loco) or 1e-4 (np) with the delta readout.
     orthogonality
         Hardness of the projection, 0 (none) to 1 (hard).
@@ -72,11 +73,14 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         Directions a cluster protects.
     receptive_fields
         Gaussian fields a feature. None: 9 up to 64 features, 3 up to 256, else one line a feature.
-    tau, tau_trace
-        Time constants of membrane and trace, ms. None: 200 and 100 for one or two hidden layers,
-        20 and 20 for more, through which long memories would blur.
+    tau
+        Time constant of the membrane, ms. None: 200 for one or two hidden layers, 10 for more,
+        through which long memories would blur.
+    tau_trace
+        Time constant of the trace by which later layers and the readout see spikes, ms.
     gain
-        Norm of a neuron's start weights, in thresholds. None: 6, in deep nets 2.3.
+        Norm of a neuron's start weights, in thresholds. None: 6; with three hidden layers or more
+        2.7, with Izhikevich neurons 2.3.
     window
         Length of the sample's window, ms.
     leaks

@@ -65,7 +65,7 @@ def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
 @click.option("--only", metavar="A;B", help=f"Rules, separated by semicolons: {'; '.join(_RULES)}.")
 @click.option("--layers", default="1,3,5,10,15", show_default=True, help="Numbers of hidden layers of 128.")
 @click.option("--samples", type=click.IntRange(min=20), default=20_000, show_default=True, help="Training rows.")
-@click.option("--test", "n_test", type=click.IntRange(min=20), default=5000, show_default=True, help="Test rows.")
+@click.option("--test", "n_test", type=click.IntRange(min=20), default=10_000, show_default=True, help="Test rows.")
 @common(seeds=2)
 def command(settings: Settings, only: str | None, layers: str, samples: int, n_test: int) -> None:
     """Test accuracy of 1 to 15 hidden layers after one pass over MNIST (or sklearn's digits without --data).
