@@ -14,7 +14,7 @@ __all__ = ["BY_DICTS", "NAMES", "VARIANTS", "code", "make", "make_regressor", "p
 
 BY_DICTS = "default by dicts"
 
-# Where everything passes through few neurons, their weights matter most.
+# Only 32 neurons, and the readout sees nothing else: here their weights matter most.
 _NARROW: dict[str, Any] = {"hidden_sizes": (32,), "readout_layers": "last"}
 # One change each from the default: what an ablation switches off or replaces.
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -34,9 +34,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "leak 1e-3 only": {"leaks": (1e-3,)},
     "leak 1e-2 only": {"leaks": (1e-2,)},
     "retention 0": {"retention": 0.0},
-    "32, last layer": _NARROW,
-    "32, last layer, frozen": {**_NARROW, "rule": "frozen"},
-    "32, last layer, no projection": {**_NARROW, "orthogonality": 0.0},
+    "32 last": _NARROW,
+    "32 last frozen": {**_NARROW, "rule": "frozen"},
+    "32 last no projection": {**_NARROW, "orthogonality": 0.0},
     "preset fast": PRESETS["fast"],
     "preset accurate": PRESETS["accurate"],
 }
