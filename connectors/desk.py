@@ -161,7 +161,7 @@ class Desk:
         if first == 0:
             raise SourceError("seq starts at 1")
         if first > last + 1:
-            self.streams.stats["gaps"] += first - last - 1
+            self.streams.count_gap(first - last - 1)
             raise SourceError(f"row {first} does not follow row {last}: send the rows between first")
         old = min(last + 1 - first, message.n_rows)
         if old:

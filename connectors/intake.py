@@ -91,7 +91,7 @@ class Intake:
             epoch += 1
             stream.last.clear()  # without a hello an old epoch never comes back
         elif last is not None:
-            stats["gaps"] += seq - last - 1
+            self.streams.count_gap(seq - last - 1)
         stream.reach(epoch, seq + n - 1)
         return epoch
 

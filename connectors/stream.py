@@ -17,6 +17,7 @@ from loco_stream.event import Ask, Block, Labels, Schema
 
 __all__ = ["COUNTERS", "OLD_EPOCHS", "SCHEMAS", "Stream", "Streams", "describe"]
 
+_MOST = 2**63 - 1  # a count holds
 OLD_EPOCHS = 64  # earlier runs of one source whose rows are still recognised
 SCHEMAS = ""  # the key of the schemas in a position: no source has an empty name
 COUNTERS = (
@@ -122,6 +123,10 @@ class Streams:
         self.task = task
         self.stats: dict[str, int] = dict.fromkeys(COUNTERS, 0)
         self.by_name: dict[str, Stream] = {}
+
+    def count_gap(self, n: int) -> None:
+        """Count rows that are missing; forged seqs would otherwise take the count beyond what reports can hold."""
+        self.stats["gaps"] = min(self.stats["gaps"] + n, _MOST)
 
     def find(self, name: str) -> Stream:
         """Return the state of a source, new or known.

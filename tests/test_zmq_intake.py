@@ -41,6 +41,11 @@ def test_gaps_are_counted_by_seq_and_a_late_joiner_misses_none(intake):
     assert intake.streams.stats["gaps"] == 7
 
 
+def test_forged_seqs_cannot_count_beyond_what_a_report_holds(intake):
+    take(intake, SCHEMA, *(foreign.rows("s", seq, [[1, 2]]) for seq in (1, 2**63 - 2) * 4))
+    assert intake.streams.stats["gaps"] == 2**63 - 1
+
+
 def test_falling_back_is_a_restart_and_a_new_epoch(intake):
     got = take(
         intake, SCHEMA, foreign.rows("s", 8, [[1, 2]]), foreign.rows("s", 1, [[1, 2]]), foreign.rows("s", 2, [[1, 2]])
