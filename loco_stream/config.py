@@ -117,7 +117,7 @@ class ModelConfig:
     rank: int = 1
     receptive_fields: int | None = None
     tau: float | None = None
-    tau_trace: float = 100.0
+    tau_trace: float | None = None
     gain: float | None = None
     window: float = 20.0
     leaks: tuple[float, ...] = (0.0, 1e-4, 1e-2)
@@ -144,7 +144,7 @@ class ModelConfig:
         _integer("rank", self.rank, 1, 16)
         _integer("receptive_fields", self.receptive_fields, 1, 64, optional=True)
         _real("tau", self.tau, 1e-3, 1e6, optional=True)
-        _real("tau_trace", self.tau_trace, 1e-3, 1e6)
+        _real("tau_trace", self.tau_trace, 1e-3, 1e6, optional=True)
         _real("gain", self.gain, 1e-3, 1e3, optional=True)
         _real("window", self.window, 1e-3, 1e6)
         if (
@@ -202,7 +202,7 @@ class ModelConfig:
             line_threshold=0.2 if self.is_deep else 0.1,
             window=float(self.window),
             tau=float(tau),
-            tau_trace=float(self.tau_trace),
+            tau_trace=float(self.tau_trace if self.tau_trace is not None else 100.0),
             all_layers=all_layers,
             recursive=recursive,
             regression=regression,

@@ -64,7 +64,7 @@ class LOCOEstimator(base.Estimator):
         rank: int = DEFAULTS.rank,
         receptive_fields: int | None = DEFAULTS.receptive_fields,
         tau: float | None = DEFAULTS.tau,
-        tau_trace: float = DEFAULTS.tau_trace,
+        tau_trace: float | None = DEFAULTS.tau_trace,
         gain: float | None = DEFAULTS.gain,
         window: float = DEFAULTS.window,
         leaks: tuple[float, ...] = DEFAULTS.leaks,

@@ -77,7 +77,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         Time constant of the membrane, ms. None: 200 for one or two hidden layers, 10 for more,
         through which long memories would blur.
     tau_trace
-        Time constant of the trace by which later layers and the readout see spikes, ms.
+        Time constant of the trace by which learning and the readout see spikes, ms. None: 100.
     gain
         Norm of a neuron's start weights, in thresholds. None: 6; with three hidden layers or more
         2.7, with Izhikevich neurons 2.3.

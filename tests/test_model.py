@@ -574,7 +574,7 @@ def test_a_state_that_does_not_fit_is_refused(spoil):
         ("rank", 17, "1 to 16"),
         ("receptive_fields", 0, "None or a whole number"),
         ("tau", 0, "None or a number"),
-        ("tau_trace", "20", "allowed is a number"),
+        ("tau_trace", "20", "None or a number"),
         ("gain", 1e4, "0.001 to 1000"),
         ("window", None, "0.001 to 1e"),
         ("leaks", (), "1 to 16"),
