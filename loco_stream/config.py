@@ -102,7 +102,6 @@ class ModelConfig:
     """
 
     hidden_sizes: tuple[int, ...] = (256,)
-    neuron: str = "lif"
     rule: str = "loco"
     credit: str = "learned"
     readout: str = "recursive"
@@ -123,12 +122,12 @@ class ModelConfig:
     leaks: tuple[float, ...] = (0.0, 1e-4, 1e-2)
     retention: float = 0.75
     seed: int | None = None
+    neuron: str = "lif"
 
     def __post_init__(self) -> None:
         sizes = self.hidden_sizes
         if not isinstance(sizes, tuple) or not 1 <= len(sizes) <= 64 or not all(_whole(n, 1, 65536) for n in sizes):
             raise ConfigError(f"hidden_sizes is {sizes!r}; allowed is a tuple of 1 to 64 whole numbers from 1 to 65536")
-        _choice("neuron", self.neuron, ("lif", "alif", "izhikevich"))
         _choice("rule", self.rule, ("loco", "np", "frozen"))
         _choice("credit", self.credit, ("learned", "perturbation"))
         _choice("readout", self.readout, ("recursive", "delta"))
@@ -155,6 +154,7 @@ class ModelConfig:
             raise ConfigError(f"leaks is {self.leaks!r}; allowed is a tuple of 1 to 16 numbers from 0 to 0.5")
         _real("retention", self.retention, 0.0, 1.0)
         _integer("seed", self.seed, 0, 2**64 - 1, optional=True)
+        _choice("neuron", self.neuron, ("lif", "alif", "izhikevich"))
 
     @property
     def is_deep(self) -> bool:

@@ -49,7 +49,6 @@ class LOCOEstimator(base.Estimator):
     def __init__(
         self,
         hidden_sizes: tuple[int, ...] = DEFAULTS.hidden_sizes,
-        neuron: str = DEFAULTS.neuron,
         rule: str = DEFAULTS.rule,
         credit: str = DEFAULTS.credit,
         readout: str = DEFAULTS.readout,
@@ -70,6 +69,7 @@ class LOCOEstimator(base.Estimator):
         leaks: tuple[float, ...] = DEFAULTS.leaks,
         retention: float = DEFAULTS.retention,
         seed: int | None = DEFAULTS.seed,
+        neuron: str = DEFAULTS.neuron,
     ) -> None:
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self._config = ModelConfig(**given)

@@ -37,9 +37,6 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     ----------
     hidden_sizes
         Neurons of each hidden layer, 1 to 64 layers.
-    neuron
-        ``"lif"``: leaky integrate-and-fire. ``"alif"``: the same with a threshold that each spike raises.
-        ``"izhikevich"``: regular spiking, integrated between events; hundreds of times slower.
     rule
         ``"loco"`` (projected), ``"np"`` (node perturbation without projection) or ``"frozen"``
         (hidden layers keep their start weights).
@@ -89,6 +86,9 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         0: only adapt. The higher, the less strange an input must be for the slow readout to speak.
     seed
         Of all randomness; None is 0. Equal seeds and streams give equal bytes.
+    neuron
+        ``"lif"``: leaky integrate-and-fire. ``"alif"``: the same with a threshold that each spike raises.
+        ``"izhikevich"``: regular spiking, integrated between events; hundreds of times slower.
 
     References
     ----------

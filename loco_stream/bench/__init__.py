@@ -11,6 +11,7 @@ BENCHES = {
     "simulator": "loco_stream.bench.simulator:command",
     "learning": "loco_stream.bench.learning:command",
     "depth": "loco_stream.bench.depth:command",
+    "gradient": "loco_stream.bench.gradient:command",
     "mnist": "loco_stream.bench.mnist:command",
     "nettalk": "loco_stream.bench.nettalk:command",
     "continual": "loco_stream.bench.continual:command",
