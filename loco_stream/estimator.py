@@ -208,10 +208,12 @@ class LOCOEstimator(base.Estimator):
             else:
                 return list(range(width))
         names = tuple(features)
-        if not all(isinstance(name, Hashable) for name in names):
-            raise InputError(f"features is {features!r}; a feature's name must be hashable")
-        if len(names) != width or len(set(names)) != width:
-            raise InputError(f"features names {len(set(names))} distinct columns, but X has {width}")
+        try:
+            distinct = len(set(names))
+        except TypeError:
+            raise InputError(f"features is {features!r}; a feature's name must be hashable") from None
+        if len(names) != width or distinct != width:
+            raise InputError(f"features names {distinct} distinct columns, but X has {width}")
         if register:
             self._slots.register(names)
         return [self._slots.index.get(name, -1) for name in names]
