@@ -20,7 +20,7 @@ __all__ = ["Timeline"]
 
 _END = 200  # scored samples that give the accuracy at the end of a segment
 _BLOCK = 50  # samples that wait, without being stored, before a signature takes them in: twice at most
-_THIN = 2000  # scored samples after which a signature takes in only a part: it is much of the monitor's cost
+_THIN = 1000  # samples of a segment from which on one in eight is enough for its signature
 _MEMORY = 1024  # hits kept, so that the samples between a change and its alarm can be told apart
 
 
@@ -137,7 +137,7 @@ class Timeline:
 
     def wants_signature(self, index: int) -> bool:
         """Return whether `recognise` should see this sample: a long segment is known well enough from one in four."""
-        return self.recall is not None or self.running.n <= _THIN or index % 4 == 0
+        return self.recall is not None or self.running.n <= _THIN or index % 8 == 0
 
     def recognise(self, values: NDArray[np.float64], label: Any, index: int, scale: Scale) -> str | None:
         """Learn what the running segment looks like; return the task's name once it turns out to be known."""
