@@ -12,7 +12,8 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+
+from loco_stream.compiled import kernel
 
 __all__ = ["ALIF", "alif_cells", "alif_crossing", "alif_fire", "alif_ready", "alif_receive"]
 
@@ -40,13 +41,13 @@ def alif_cells(
     return np.ascontiguousarray(cells), np.array([tau, refractory, float(reset_zero), tau_adapt, adapt])
 
 
-@njit(cache=True)
+@kernel
 def alif_start(cells: Any, numbers: Any, i: int) -> Any:
     """Return from when on the membrane of neuron `i` moves: it stands still while the neuron is refractory."""
     return max(cells[i, SINCE], cells[i, LAST_FIRE] + numbers[REFRACTORY])
 
 
-@njit(cache=True)
+@kernel
 def alif_advance(cells: Any, numbers: Any, i: int, t: float) -> None:
     """Bring neuron `i` to time `t`."""
     tau = numbers[TAU]
@@ -57,14 +58,14 @@ def alif_advance(cells: Any, numbers: Any, i: int, t: float) -> None:
     cells[i, SINCE] = t
 
 
-@njit(cache=True)
+@kernel
 def alif_excess(cells: Any, numbers: Any, i: int, start: float, adaptation: float, dt: float) -> Any:
     """Return membrane minus threshold `dt` after `start`, when the threshold was raised by `adaptation`."""
     membrane = cells[i, LEVEL] + (cells[i, V] - cells[i, LEVEL]) * math.exp(-dt / numbers[TAU])
     return membrane - (cells[i, THRESHOLD] + adaptation * math.exp(-dt / numbers[TAU_ADAPT]))
 
 
-@njit(cache=True)
+@kernel
 def alif_crossing(cells: Any, numbers: Any, i: int, t: float) -> Any:
     """Return when neuron `i` first reached its threshold from below by time `t`, or infinity."""
     tau = numbers[TAU]
@@ -95,7 +96,7 @@ def alif_crossing(cells: Any, numbers: Any, i: int, t: float) -> Any:
     return start + high
 
 
-@njit(cache=True)
+@kernel
 def alif_receive(cells: Any, numbers: Any, i: int, weight: float, t: float) -> None:
     """Add a spike that arrives at `t`, unless the neuron is refractory."""
     if cells[i, LAST_FIRE] + numbers[REFRACTORY] <= t:
@@ -103,7 +104,7 @@ def alif_receive(cells: Any, numbers: Any, i: int, weight: float, t: float) -> N
         cells[i, V] += weight
 
 
-@njit(cache=True)
+@kernel
 def alif_ready(cells: Any, numbers: Any, i: int, t: float) -> Any:
     """Return whether neuron `i` is at or above threshold at `t` and not refractory."""
     if cells[i, LAST_FIRE] + numbers[REFRACTORY] > t:
@@ -112,7 +113,7 @@ def alif_ready(cells: Any, numbers: Any, i: int, t: float) -> Any:
     return cells[i, V] >= cells[i, THRESHOLD] + cells[i, ADAPTATION]
 
 
-@njit(cache=True)
+@kernel
 def alif_fire(cells: Any, numbers: Any, i: int, t: float) -> Any:
     """Reset neuron `i`, which fired at `t`; return whether it is at or above threshold once it may fire again."""
     alif_advance(cells, numbers, i, t)

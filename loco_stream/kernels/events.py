@@ -17,8 +17,8 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from loco_stream.compiled import entry, kernel
 from loco_stream.kernels.connect import Connections
 from loco_stream.kernels.model import crossing, enter, fire, quiet, ready, receive
 from loco_stream.kernels.queue import GROUP, ORIGIN, TIME, pop, push
@@ -60,7 +60,7 @@ def start_progress(n: int, refractory: float, room: int) -> Progress:
     )
 
 
-@njit(cache=True)
+@entry
 def heat(count: Any, hot: Any, flags: Any, i: int) -> None:
     """Remember that neuron `i` is at or above threshold and may not fire before the next event time."""
     if flags[i] & LISTED == 0:
@@ -69,7 +69,7 @@ def heat(count: Any, hot: Any, flags: Any, i: int) -> None:
     flags[i] = LISTED | STAYS
 
 
-@njit(cache=True)
+@kernel
 def emit(
     model: Any, cells: Any, numbers: Any, row_group: Any, group_delay: Any, n_inputs: int, count: Any, heap: Any,
     hot: Any, flags: Any, out_times: Any, out_indices: Any, i: int, t: float,
@@ -90,7 +90,7 @@ def emit(
     return n + 1 < out_times.shape[0] and count[QUEUED] < heap.shape[0]
 
 
-@njit(cache=True)
+@kernel
 def next_arrival(row_group: Any, group_delay: Any, count: Any, heap: Any, times: Any, indices: Any) -> Any:
     """Queue the inputs sent before the next arrival and return its time, or -1 if the queue has no room for them."""
     k = count[INPUT]
@@ -107,7 +107,7 @@ def next_arrival(row_group: Any, group_delay: Any, count: Any, heap: Any, times:
     return heap[0, TIME] if size > 0 else math.inf
 
 
-@njit(cache=True)
+@kernel
 def take_batch(group_delay: Any, more: Any, count: Any, heap: Any, batch: Any, t: float) -> None:
     """Move everything that arrives at `t` from the queue into the batch, and queue what follows in the same rows."""
     size = count[QUEUED]
@@ -124,7 +124,7 @@ def take_batch(group_delay: Any, more: Any, count: Any, heap: Any, batch: Any, t
     count[BATCH] = n
 
 
-@njit(cache=True)
+@kernel
 def settle(
     model: Any, cells: Any, numbers: Any, row_group: Any, group_delay: Any, n_inputs: int, count: Any, heap: Any,
     hot: Any, flags: Any, out_times: Any, out_indices: Any, i: int, t: float,
@@ -141,7 +141,7 @@ def settle(
     return True
 
 
-@njit(cache=True)
+@kernel
 def sweep(
     model: Any, cells: Any, numbers: Any, row_group: Any, group_delay: Any, n_inputs: int, count: Any, heap: Any,
     hot: Any, flags: Any, out_times: Any, out_indices: Any, t: float,
@@ -162,7 +162,23 @@ def sweep(
     return True
 
 
-@njit(cache=True)
+@kernel
+def answer(
+    model: Any, cells: Any, numbers: Any, row_group: Any, group_delay: Any, n_inputs: int, count: Any, heap: Any,
+    hot: Any, flags: Any, out_times: Any, out_indices: Any, i: int, t: float,
+) -> None:  # fmt: skip
+    """Let neuron `i` fire if the spikes that arrived at `t` make it; at most once a time."""
+    if ready(model, cells, numbers, i, t):
+        if cells[i, LAST_FIRE] != t:
+            emit(
+                model, cells, numbers, row_group, group_delay, n_inputs, count, heap, hot, flags, out_times,
+                out_indices, i, t,
+            )  # fmt: skip
+        else:
+            heat(count, hot, flags, i)
+
+
+@kernel
 def deliver(
     model: Any, cells: Any, numbers: Any, row_group: Any, group_start: Any, group_delay: Any, target: Any, weight: Any,
     n_inputs: int, count: Any, heap: Any, batch: Any, hot: Any, flags: Any, out_times: Any, out_indices: Any, t: float,
@@ -183,21 +199,25 @@ def deliver(
     n = cells.shape[0]
     if count[FIRED] + n > out_times.shape[0] or count[QUEUED] + n > heap.shape[0]:
         return False
-    for b in range(n_groups):
+    n_hot = count[HOT]
+    first = 0
+    if n_groups == 1:  # reaches every neuron once, so that each may answer before the next receives
+        for k in range(group_start[batch[0]], group_start[batch[0] + 1]):
+            receive(model, cells, numbers, target[k], weight[k], t)
+            answer(
+                model, cells, numbers, row_group, group_delay, n_inputs, count, heap, hot, flags, out_times,
+                out_indices, target[k], t,
+            )  # fmt: skip
+        first = n_groups
+    for b in range(first, n_groups):
         for k in range(group_start[batch[b]], group_start[batch[b] + 1]):
             receive(model, cells, numbers, target[k], weight[k], t)
-    n_hot = count[HOT]
-    for b in range(n_groups):
+    for b in range(first, n_groups):
         for k in range(group_start[batch[b]], group_start[batch[b] + 1]):
-            i = target[k]
-            if ready(model, cells, numbers, i, t):
-                if cells[i, LAST_FIRE] != t:
-                    emit(
-                        model, cells, numbers, row_group, group_delay, n_inputs, count, heap, hot, flags, out_times,
-                        out_indices, i, t,
-                    )  # fmt: skip
-                else:
-                    heat(count, hot, flags, i)
+            answer(
+                model, cells, numbers, row_group, group_delay, n_inputs, count, heap, hot, flags, out_times,
+                out_indices, target[k], t,
+            )  # fmt: skip
     for k in range(n_hot):
         i = hot[k]
         if cells[i, LAST_FIRE] != t and ready(model, cells, numbers, i, t):
@@ -209,7 +229,7 @@ def deliver(
     return True
 
 
-@njit(cache=True)
+@kernel
 def cool(cells: Any, count: Any, hot: Any, flags: Any, refractory: float, t: float) -> None:
     """Forget the hot neurons that are below threshold after the batch at `t`."""
     kept = 0
@@ -225,7 +245,7 @@ def cool(cells: Any, count: Any, hot: Any, flags: Any, refractory: float, t: flo
     count[HOT] = kept
 
 
-@njit(cache=True)
+@entry
 def run_events(
     model: Any, cells: Any, numbers: Any, links: Connections, n_inputs: int, progress: Progress, times: Any,
     indices: Any, duration: float, alone: bool, lookahead: float,

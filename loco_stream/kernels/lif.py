@@ -16,7 +16,8 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+
+from loco_stream.compiled import kernel
 
 __all__ = ["LIF", "lif_cells", "lif_crossing", "lif_enter", "lif_fire", "lif_quiet", "lif_ready", "lif_receive"]
 
@@ -41,7 +42,7 @@ def lif_cells(v: Any, threshold: Any, level: Any, tau: float, refractory: float,
     return np.ascontiguousarray(cells), np.array([tau, refractory, float(reset_zero), 0.0, 1.0])
 
 
-@njit(cache=True)
+@kernel
 def lif_enter(cells: Any, numbers: Any, t: float) -> None:
     """Make `t` the present; times never run backwards."""
     tau = numbers[TAU]
@@ -55,7 +56,7 @@ def lif_enter(cells: Any, numbers: Any, t: float) -> None:
     numbers[FACTOR] = math.exp(since / tau)
 
 
-@njit(cache=True)
+@kernel
 def lif_quiet(cells: Any, numbers: Any, first: int, stop: int) -> Any:
     """Return whether none of the neurons `first` to `stop - 1` can have reached its threshold by now."""
     factor = numbers[FACTOR]
@@ -65,7 +66,7 @@ def lif_quiet(cells: Any, numbers: Any, first: int, stop: int) -> Any:
     return loud == 0
 
 
-@njit(cache=True)
+@kernel
 def lif_crossing(cells: Any, numbers: Any, i: int, t: float) -> Any:
     """Return when neuron `i` first reached its threshold from below by the present `t`, or infinity."""
     gap = cells[i, GAP]
@@ -75,21 +76,21 @@ def lif_crossing(cells: Any, numbers: Any, i: int, t: float) -> Any:
     return min(numbers[BASE] + numbers[TAU] * math.log(scaled / gap), t)
 
 
-@njit(cache=True)
+@kernel
 def lif_receive(cells: Any, numbers: Any, i: int, weight: float, t: float) -> None:
     """Add a spike that arrives now, unless the neuron is refractory."""
     heard = cells[i, LAST_FIRE] + numbers[REFRACTORY] <= t
     cells[i, SCALED] += (weight if heard else 0.0) * numbers[FACTOR]
 
 
-@njit(cache=True)
+@kernel
 def lif_ready(cells: Any, numbers: Any, i: int, t: float) -> Any:
     """Return whether neuron `i` is at or above threshold and not refractory."""
     above = cells[i, SCALED] >= cells[i, GAP] * numbers[FACTOR]
     return above & (cells[i, LAST_FIRE] + numbers[REFRACTORY] <= t)
 
 
-@njit(cache=True)
+@kernel
 def lif_fire(cells: Any, numbers: Any, i: int, t: float) -> Any:
     """Reset neuron `i`, which fired at `t`; return whether it is still at or above threshold."""
     tau = numbers[TAU]

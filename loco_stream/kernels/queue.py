@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
+from loco_stream.compiled import kernel
 
 __all__ = ["pop", "push"]
 
 TIME, GROUP, ORIGIN = 0, 1, 2
 
 
-@njit(cache=True)
+@kernel
 def push(heap: Any, size: int, time: float, group: int, origin: float) -> int:
     """Add an entry to a heap of `size` entries, which must have room; return the new size."""
     child = size
@@ -35,7 +35,7 @@ def push(heap: Any, size: int, time: float, group: int, origin: float) -> int:
     return size + 1
 
 
-@njit(cache=True)
+@kernel
 def pop(heap: Any, size: int) -> int:
     """Remove the first entry (read it before, in row 0) of a heap of `size` > 0 entries; return the new size."""
     last = size - 1
