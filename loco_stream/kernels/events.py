@@ -8,7 +8,6 @@ nothing fired within it can arrive within it, and neurons may be visited in any 
 
 All progress lives in arrays: where the room for spikes ends the loop returns before the next step, and goes on
 from there when called with larger arrays. Inside, functions hand each other bare arrays: to take one out of
-a tuple costs numba two atomic operations each time.
 """
 
 from __future__ import annotations
