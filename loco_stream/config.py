@@ -12,6 +12,7 @@ __all__ = ["ALIF", "DEFAULTS", "LIF", "PRESETS", "Izhikevich", "ModelConfig", "S
 
 FEEDBACK_RATE = 1e-3  # of the regression of output changes on noise
 READOUT_RATE = 0.5  # of the normalised delta rule
+N_SNAPSHOTS = 4  # old readouts that may be recalled
 DEEP = 3  # from this many hidden layers on, short membranes and homeostatic thresholds
 
 
@@ -56,7 +57,7 @@ class Settings(NamedTuple):
 
     The type of `cell` is the neuron model, and the step is compiled for each apart.
     Times are in ms; `n_fields` is the number of receptive fields a feature; the readout has
-    `n_trace` members on the traces and `n_linear` on the scaled features.
+    `n_trace` members on the traces and `n_linear` on the scaled features; `n_snapshots` of it are kept.
     """
 
     n_layers: int
@@ -87,6 +88,7 @@ class Settings(NamedTuple):
     retention: float
     n_trace: int
     n_linear: int
+    n_snapshots: int
     seed_key: int
     cell: LIF | ALIF | Izhikevich
 
@@ -223,6 +225,7 @@ class ModelConfig:
             retention=float(self.retention),
             n_trace=len(self.leaks) if recursive else 1,
             n_linear=2 if recursive and all_layers else 0,
+            n_snapshots=N_SNAPSHOTS if recursive and not regression and self.retention > 0.0 else 0,
             seed_key=seed_key,
             cell=self._cell(float(tau)),
         )

@@ -83,7 +83,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     leaks
         Forgetting of each readout member a sample; 0 never forgets. The gate compares the first two.
     retention
-        0: only adapt. The higher, the less strange an input must be for the slow readout to speak.
+        0: only adapt. The higher, the less strange an input must be for the slow readout to speak; above 0,
+        old readouts are kept and recalled when their concept returns.
     seed
         Of all randomness; None is 0. Equal seeds and streams give equal bytes.
     neuron

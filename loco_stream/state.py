@@ -53,6 +53,8 @@ LINEAR_PRIORS = (0.1, 0.01)
 STACK_PRIOR = 1.0
 PRIORS = (0.01, 0.1)  # of a member's projector: leaky, without leak
 START_SHARPNESS = 8.0
+START_WEIGHTS = (1.0, 1e-3)  # of the readout in force, of a blind guess
+SPACING = 200  # samples from one snapshot to the next
 WEIGHT_KEY, NOISE_KEY = 1, 2  # purposes of random streams
 
 
@@ -100,6 +102,18 @@ class Bank(NamedTuple):
     stack_projector: NDArray[np.float64]
 
 
+class Recall(NamedTuple):
+    """Old readouts.
+
+    weights: float64 (2 + snapshots,), who is right; clock: int64 (2,); snapshots: float32 (inputs,
+    snapshots * class capacity), columns as in `Bank.traces`.
+    """
+
+    weights: NDArray[np.float64]
+    clock: NDArray[np.int64]
+    snapshots: NDArray[np.float32]
+
+
 class State(NamedTuple):
     """All mutable numbers of a model, in groups so that a compiled stage is handed only its own.
 
@@ -117,6 +131,7 @@ class State(NamedTuple):
     net: Net
     clusters: Clusters
     bank: Bank
+    recall: Recall
 
 
 class Spikes(NamedTuple):
@@ -153,6 +168,7 @@ class Answers(NamedTuple):
 
     outputs: NDArray[np.float32]
     linear_outputs: NDArray[np.float32]
+    snapshot_outputs: NDArray[np.float32]
     gains: NDArray[np.float32]
     linear_gains: NDArray[np.float32]
     shares: NDArray[np.float64]
@@ -213,6 +229,12 @@ def allocate(config: ModelConfig, settings: Settings, n_features: int, n_classes
         stack=np.full(members, 1.0 / members),
         stack_projector=np.eye(members) * STACK_PRIOR,
     )
+    recall = Recall(
+        weights=np.zeros(2 + settings.n_snapshots),
+        clock=np.array([0, -SPACING]),
+        snapshots=np.zeros((n_inputs, settings.n_snapshots * n_classes), np.float32),
+    )
+    recall.weights[:2] = START_WEIGHTS
     state = State(
         counts=np.zeros(N_COUNTS, np.int64),
         scalars=np.array([START_SHARPNESS]),
@@ -223,6 +245,7 @@ def allocate(config: ModelConfig, settings: Settings, n_features: int, n_classes
         net=net,
         clusters=clusters,
         bank=bank,
+        recall=recall,
     )
     if draw:
         _start_weights(config, settings, state)
@@ -235,7 +258,7 @@ def grow(config: ModelConfig, settings: Settings, state: State, n_features: int,
     old_features, old_classes = state.statistics.shape[1], state.classes.shape[1]
     fresh = allocate(config, settings, n_features, n_classes, draw=n_features > old_features)
     whole = ("counts", "scalars", "target", "newness", "net.neurons", "clusters.sizes", "clusters.inverse_gram",
-             "bank.stack", "bank.stack_projector")  # fmt: skip
+             "bank.stack", "bank.stack_projector", "recall.weights", "recall.clock")  # fmt: skip
     old, new = flatten(state), flatten(fresh)
     for name in whole:
         new[name][...] = old[name]
@@ -245,6 +268,7 @@ def grow(config: ModelConfig, settings: Settings, state: State, n_features: int,
     fresh.net.feedback[:, :old_classes] = state.net.feedback
     fresh.clusters.directions[:, : state.clusters.directions.shape[1]] = state.clusters.directions
     _copy_columns(state.bank.traces, fresh.bank.traces, settings.n_trace)
+    _copy_columns(state.recall.snapshots, fresh.recall.snapshots, settings.n_snapshots)
     _copy_columns(state.bank.linear, fresh.bank.linear, settings.n_linear)
     for name in ("bank.projectors", "bank.linear_projectors"):
         new[name][:, : old[name].shape[1], : old[name].shape[2]] = old[name]
@@ -272,6 +296,7 @@ def unflatten(arrays: Mapping[str, NDArray[Any]]) -> State:
         "net": group(Net, "net"),
         "clusters": group(Clusters, "clusters"),
         "bank": group(Bank, "bank"),
+        "recall": group(Recall, "recall"),
     }
     for name in State._fields:
         if name not in values:
@@ -310,6 +335,7 @@ def allocate_scratch(settings: Settings, state: State) -> Scratch:
     answers = Answers(
         outputs=np.zeros(settings.n_trace * n_classes, np.float32),
         linear_outputs=np.zeros(settings.n_linear * n_classes, np.float32),
+        snapshot_outputs=np.zeros(settings.n_snapshots * n_classes, np.float32),
         gains=np.zeros((settings.n_trace, state.bank.traces.shape[0]), np.float32),
         linear_gains=np.zeros((settings.n_linear, state.bank.linear.shape[0]), np.float32),
         shares=np.zeros((2, members)),

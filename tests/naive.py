@@ -222,6 +222,31 @@ def openness(new, dormant, retention):
     return 1 / (1 + math.exp(min((threshold - new) / gate.SOFTNESS, 700)))
 
 
+# Recall
+
+
+def recall_weights(weights, chances, share, back):
+    """Return the weights after a label: Bayes' rule, then one step of the Markov chain; weight 0 stays out."""
+    posterior = weights * chances / (weights @ chances)
+    speaks = posterior > 0
+    n = len(weights)
+    chain = np.eye(n)  # from row to column
+    for e in range(1, n):
+        if speaks[e]:
+            chain[0, 0] -= share
+            chain[0, e] = share
+            chain[e, e], chain[e, 0] = 1 - back, back
+    return posterior @ chain
+
+
+def one_map(stack, traces, linear, capacity, first):
+    """Return the readout as one matrix (inputs, classes); `traces` and `linear` are the members' side by side."""
+    n_inputs = len(traces)
+    padded = np.vstack([np.zeros((first, linear.shape[1])), linear])[:n_inputs]
+    members = np.hstack([traces, padded]).reshape(n_inputs, len(stack), capacity)
+    return np.einsum("m,jmc->jc", stack, members)
+
+
 def softmax(scores):
     e = np.exp(scores - np.max(scores))
     return e / e.sum()

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from loco_stream import readout
+from loco_stream import readout, recall
 from loco_stream.compiled import kernel
 from loco_stream.encode import encode_fields, encode_lines, intensity, scale
 from loco_stream.kernels.simulate import NO_ROOM
@@ -96,12 +96,15 @@ def span(all_layers, n_hidden, n_last, n_features):
 
 
 @kernel
-def _speak(bank, features, first, n_inputs, hidden, n_features, answers):
-    """Write the outputs of every member."""
+def _speak(bank, old, features, first, n_inputs, hidden, n_features, answers):
+    """Write the outputs of every member, and of the snapshots if any has a say."""
     readout.outputs(bank.traces, n_inputs, bank.traces.shape[1], features, first, answers.outputs)
     columns = bank.linear.shape[1]
     if columns > 0:
         readout.outputs(bank.linear, n_features + 1, columns, features, hidden, answers.linear_outputs)
+    if recall.any_speaks(old.weights):
+        columns = old.snapshots.shape[1]
+        readout.outputs(old.snapshots, n_inputs, columns, features, first, answers.snapshot_outputs)
 
 
 @kernel
@@ -122,7 +125,7 @@ def clean_pass(settings, state, scratch, x):
     for f in range(n_features):
         z[hidden + 1 + f] = intensity(x[f], state.statistics, f) if by_range else scratch.scaled[f]
     first, n_inputs = span(settings.all_layers, hidden, settings.n_last, n_features)
-    _speak(state.bank, z, first, n_inputs, hidden, n_features, scratch.answers)
+    _speak(state.bank, state.recall, z, first, n_inputs, hidden, n_features, scratch.answers)
     flags[CLEAN_FOR] = n_seen
 
 

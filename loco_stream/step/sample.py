@@ -1,6 +1,6 @@
 """One sample: the only place that joins the stages, in one written order.
 
-Predict: scale and encode -> clean pass -> member outputs -> stack -> gate.
+Predict: scale and encode -> clean pass -> member outputs -> stack -> gate -> recall.
 Learn: the same (or what predict left for this very sample), then perturbed passes -> credit ->
 projection and weight change of every layer -> readout -> stack -> statistics.
 Everything learned is in `State`; `Scratch` is room. Stages are handed only the groups of arrays
@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from loco_stream import gate, readout
+from loco_stream import gate, readout, recall
 from loco_stream.compiled import entry, kernel
 from loco_stream.encode import CLIP, update_statistics, update_value
 from loco_stream.state import (
@@ -93,6 +93,8 @@ def _decide(settings, state, scratch, guarded):
     if _is_gated(settings):
         new = gate.newness(scratch.answers.shares, state.newness)
         gate.blend(scores, scratch.answers.outputs, n_classes, new, guarded, settings.retention)
+    if settings.n_snapshots > 0:
+        recall.speak(state.recall.weights, scratch.answers.snapshot_outputs, n_classes, capacity, scores)
     gate.to_proba(scores, sharpness, n_classes, proba)
     best = 0
     for c in range(1, n_classes):
@@ -163,6 +165,21 @@ def _is_sound(error, n_classes, shares, credit):
 
 
 @kernel
+def _learn_recall(settings, state, scratch, label):
+    """Judge readout and snapshots by a label, and copy the readout when it is time."""
+    bank, old, capacity = state.bank, state.recall, state.classes.shape[1]
+    recall.weigh(
+        old.weights, scratch.vectors[SCORES], scratch.answers.snapshot_outputs, state.counts[N_CLASSES], capacity,
+        label, state.scalars[SHARPNESS],
+    )  # fmt: skip
+    slot = old.clock[recall.SLOT]
+    if recall.tick(old.weights, old.clock):
+        recall.keep(
+            bank.traces, bank.linear, bank.stack, settings.n_linear, settings.n_hidden, capacity, slot, old.snapshots
+        )
+
+
+@kernel
 def _change_readout(settings, state, scratch, label):
     """Update the readout and what the gate knows."""
     n_features, n_classes, n_seen = state.counts[N_FEATURES], state.counts[N_CLASSES], state.counts[N_SEEN]
@@ -178,6 +195,8 @@ def _change_readout(settings, state, scratch, label):
     )
     if _is_gated(settings):
         gate.learn_newness(answers.shares, state.newness, n_seen)
+    if settings.n_snapshots > 0:
+        _learn_recall(settings, state, scratch, label)
     if not settings.regression:
         state.scalars[SHARPNESS] = gate.learn_sharpness(vectors[SCORES], n_classes, label, state.scalars[SHARPNESS])
 
