@@ -81,7 +81,7 @@ def command(
             result = Session(stream, settings, engine_options).run(handler, max_samples, quiet)
         except Interrupt:
             raise click.ClickException("stopped before the first row") from None
-    _show(result, as_json, report, plot)
+        _show(result, as_json, report, plot)  # a signal that comes after the last row must not cost the report
 
 
 def _sinks(predictions: str | None, resume: bool) -> list[Any]:
