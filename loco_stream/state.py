@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream import rng
 from loco_stream.config import Izhikevich, ModelConfig, Settings
+from loco_stream.weights import start_weights
 
 __all__ = ["Scratch", "State", "allocate", "allocate_scratch", "flatten", "grow", "unflatten"]
 
@@ -46,7 +46,6 @@ CLEAN_FOR, N_GAINS, N_IN = range(3)
 # Rows of `Scratch.vectors`, float64, one column a class.
 SCORES, PROBA, ERROR, CHANGE, TARGET = range(5)
 
-SMOOTHING = 0.7  # standard deviation, in fields, of the kernel that makes start weights smooth along a feature
 NORM_CAP = 1.5  # a neuron's weights may grow to this multiple of their norm at the start
 LINEAR_LEAKS = (1e-4, 1e-2)
 LINEAR_PRIORS = (0.1, 0.01)
@@ -55,7 +54,6 @@ PRIORS = (0.01, 0.1)  # of a member's projector: leaky, without leak
 START_SHARPNESS = 8.0
 START_WEIGHTS = (1.0, 1e-3)  # of the readout in force, of a blind guess
 SPACING = 200  # samples from one snapshot to the next
-WEIGHT_KEY, NOISE_KEY = 1, 2  # purposes of random streams
 
 
 class Net(NamedTuple):
@@ -248,7 +246,7 @@ def allocate(config: ModelConfig, settings: Settings, n_features: int, n_classes
         recall=recall,
     )
     if draw:
-        _start_weights(config, settings, state)
+        start_weights(config, settings, state.net.layout, state.net.weights)
     _start_projectors(state)
     return state
 
@@ -367,45 +365,6 @@ def _layout(sizes: tuple[int, ...]) -> NDArray[np.int64]:
     layout[2, 0] = blocks[1:].sum()
     layout[3] = np.cumsum(layout[1]) - layout[1]
     return layout
-
-
-def _start_weights(config: ModelConfig, settings: Settings, state: State) -> None:
-    """Draw weights whose columns are orthonormal inside each neuron cluster, times the gain.
-
-    Where features have several receptive fields the columns are smoothed along them: the function
-    a neuron computes of a feature should be smooth.
-    """
-    for layer, (n_pre, n_post, offset, _) in enumerate(state.net.layout.T.tolist()):
-        draws = rng.normals(rng.derive_key(settings.seed_key, WEIGHT_KEY + 8 * layer), 0, n_pre * n_post)
-        block = draws.reshape(n_pre, n_post)
-        size = min(settings.cluster_size, n_pre)
-        for first in range(0, n_post, size):
-            block[:, first : first + size] = _orthonormal(block[:, first : first + size])
-        if layer == 0 and settings.n_fields > 2:
-            block = _smooth(block, settings.n_fields)
-        norms = np.sqrt((block * block).sum(axis=0))
-        state.net.weights[offset : offset + n_pre * n_post] = (config.start_gain * block / norms).ravel()
-
-
-def _orthonormal(block: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the columns made orthonormal one after the other (modified Gram-Schmidt).
-
-    Not by LAPACK, whose threads wait for each other longer than so small a block takes.
-    """
-    rows = block.T.copy()
-    for j, row in enumerate(rows):
-        row /= np.sqrt((row * row).sum())
-        rest = rows[j + 1 :]
-        rest -= np.einsum("kn,n->k", rest, row)[:, None] * row
-    return rows.T
-
-
-def _smooth(block: NDArray[np.float64], n_fields: int) -> NDArray[np.float64]:
-    place = np.arange(n_fields)
-    kernel = np.exp(-0.5 * ((place[:, None] - place) / SMOOTHING) ** 2)
-    shaped = block.reshape(-1, n_fields, block.shape[1])
-    smooth = sum(kernel[:, m, None] * shaped[:, None, m] for m in range(n_fields))
-    return np.asarray(smooth).reshape(block.shape)
 
 
 def _start_projectors(state: State) -> None:
