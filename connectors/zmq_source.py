@@ -27,6 +27,7 @@ from loco_stream.event import Block, Event, Schema
 __all__ = ["MODES", "ZMQSource"]
 
 _TICK_MS = 100  # longest time without giving control back
+_FAREWELL = 0.5  # seconds: a connection that ends takes along what its other end has not read yet, acks too
 _BATCH_ROWS = 1024  # a commit of so many rows costs one fsync, and a signal waits for one commit at most
 
 MODES = {
@@ -122,6 +123,7 @@ class ZMQSource:
         self._intake = Intake(self._streams)
         self._desk = Desk(self._streams, credit, rate) if kind == zmq.ROUTER else None
         bind = binds if bind is None else bind
+        self._answered = -math.inf
         self._plug: Plug = open_plug(kind, address, bind=bind, guard=self._guard, frame_bytes=limits.frame_bytes)
         if kind == zmq.SUB:
             self._plug.socket.subscribe(topic)
@@ -174,7 +176,9 @@ class ZMQSource:
             self._post()
 
     def close(self) -> None:
-        """Close the socket; what is queued for sending gets a second to leave."""
+        """Close the socket; what is queued for sending gets a second to leave, the last answers half a one to be read."""
+        if not self._plug.closed:
+            time.sleep(max(0.0, self._answered + _FAREWELL - time.monotonic()))
         self._plug.close(linger=1.0)
 
     def __iter__(self) -> Iterator[Event | Sequence[Event]]:
@@ -237,6 +241,7 @@ class ZMQSource:
             peer, frames = desk.outbox.popleft()
             try:
                 self._plug.socket.send_multipart([peer, *frames], zmq.NOBLOCK)
+                self._answered = time.monotonic()
             except zmq.ZMQError as e:
                 if e.errno not in {zmq.EAGAIN, zmq.EHOSTUNREACH}:
                     raise

@@ -282,17 +282,37 @@ def test_the_engine_restarts_and_nothing_is_lost_or_doubled():
             source.seek(position)
         for batch in source:
             if not batch:
+                if not feeder.is_alive():
+                    break
                 continue
             if life < 3 and len(learned) > 150 * (life + 1):
                 break  # killed with rows handed out and not logged
             learned += [r[0] for r in rows_of(batch)]
             position = source.position
             source.ack(position)
-            if len(learned) >= 600:
-                break
         source.close()
     feeder.join()
     assert learned == list(range(600))
+
+
+def test_an_engine_that_ends_with_the_last_row_does_not_take_the_ack_along():
+    source = ZMQSource(FREE, "reliable", max=50)
+
+    def serve():
+        for batch in source:
+            if batch:
+                source.ack(source.position)
+        source.close()
+
+    engine = threading.Thread(target=serve)
+    engine.start()
+    sender = ZMQSender(source.address, reliable=True, features=["a"], classes=["y"], timeout=10, linger=5)
+    sender.connect()
+    sender.send(np.zeros((50, 1)), ["y"] * 50)
+    time.sleep(0.2)  # the ack has come and nobody has read it
+    sender.close()
+    engine.join()
+    assert sender.acked == 50
 
 
 def test_a_restarted_source_goes_on_after_the_last_durable_row():
