@@ -176,7 +176,7 @@ class ZMQSource:
             self._post()
 
     def close(self) -> None:
-        """Close the socket; what is queued for sending gets a second to leave, the last answers half a one to be read."""
+        """Close the socket; the last answers get half a second to be read, what is queued one to leave."""
         if not self._plug.closed:
             time.sleep(max(0.0, self._answered + _FAREWELL - time.monotonic()))
         self._plug.close(linger=1.0)

@@ -29,6 +29,9 @@ FADE = 0.02  # of that share
 FIELD_RANGE = 2.5  # centres lie evenly on [-2.5, 2.5] standard deviations
 FIELD_WIDTH = 0.75  # standard deviation of a field in units of their spacing
 FIELD_THRESHOLD = 0.1  # activations below send no spike
+# The squared distance from a field's centre, in units of its width, where each slot ends: an activation is
+# exp(-distance^2 / 2), and the slots divide [threshold, 1] evenly.
+SLOT_ENDS = tuple(-2.0 * math.log(1.0 - (1.0 - FIELD_THRESHOLD) * (s + 1) / N_SLOTS) for s in range(N_SLOTS))
 
 
 @kernel
@@ -92,28 +95,38 @@ def _reopen(statistics, f, value):
 
 
 @kernel
-def _sort_slots(line_of, slot_of, n, window, times, lines):
-    """Order spikes by slot, then line, and turn slots into times in ms; return their number."""
-    n_out = 0
+def _sort_slots(line_of, slot_of, n, window, ends, times, lines):
+    """Order spikes by slot, then line, and turn slots into times in ms; return their number.
+
+    `ends` (N_SLOTS,) is written: where the spikes of each slot end.
+    """
     for s in range(N_SLOTS):
-        time = np.float32(window * s / N_SLOTS)
-        for i in range(n):
-            if slot_of[i] == s:
-                times[n_out] = time
-                lines[n_out] = line_of[i]
-                n_out += 1
-    return n_out
+        ends[s] = 0
+    for i in range(n):
+        ends[slot_of[i]] += 1
+    begin = 0
+    for s in range(N_SLOTS):
+        end = begin + ends[s]
+        for k in range(begin, end):
+            times[k] = np.float32(window * s / N_SLOTS)
+        ends[s] = begin  # and moves on to the end as the spikes take their places
+        begin = end
+    for i in range(n):
+        place = ends[slot_of[i]]
+        lines[place] = line_of[i]
+        ends[slot_of[i]] = place + 1
+    return n
 
 
 @kernel
-def encode_fields(x, scaled, n_features, n_fields, window, line_of, slot_of, times, lines):
+def encode_fields(x, scaled, n_features, n_fields, window, line_of, slot_of, ends, times, lines):
     """Encode each feature by `n_fields` Gaussian receptive fields; return the number of spikes.
 
     A strong activation spikes early, at window * (1 - a'), with a' the activation rescaled from
     [0.1, 1] to [0, 1], in one of 10 slots. Line f * n_fields + m is field m of feature f.
     """
     spacing = 2.0 * FIELD_RANGE / max(n_fields - 1, 1)
-    reach = FIELD_WIDTH * math.sqrt(-2.0 * math.log(FIELD_THRESHOLD))
+    reach = FIELD_WIDTH * math.sqrt(SLOT_ENDS[N_SLOTS - 1])
     n = np.int64(0)  # a literal 0 would be compiled for apart
     for f in range(n_features):
         if not abs(np.float64(x[f])) <= LARGEST:
@@ -123,13 +136,14 @@ def encode_fields(x, scaled, n_features, n_fields, window, line_of, slot_of, tim
         last = min(n_fields - 1, math.floor(place + reach))
         for m in range(first, last + 1):
             distance = (place - m) / FIELD_WIDTH
-            activation = math.exp(-0.5 * distance * distance)
-            strength = (activation - FIELD_THRESHOLD) / (1.0 - FIELD_THRESHOLD)
-            if strength > 0.0:
+            slot = 0
+            for end in SLOT_ENDS:
+                slot += distance * distance >= end
+            if slot < N_SLOTS:
                 line_of[n] = f * n_fields + m
-                slot_of[n] = min(int((1.0 - strength) * N_SLOTS), N_SLOTS - 1)
+                slot_of[n] = slot
                 n += 1
-    return _sort_slots(line_of, slot_of, n, window, times, lines)
+    return _sort_slots(line_of, slot_of, n, window, ends, times, lines)
 
 
 @kernel
@@ -142,7 +156,7 @@ def intensity(value, statistics, f):
 
 
 @kernel
-def encode_lines(x, statistics, n_features, threshold, window, line_of, slot_of, times, lines):
+def encode_lines(x, statistics, n_features, threshold, window, line_of, slot_of, ends, times, lines):
     """Encode each feature by one line: intensity is the value within the running range; return the spikes."""
     n = np.int64(0)  # a literal 0 would be compiled for apart
     for f in range(n_features):
@@ -151,4 +165,4 @@ def encode_lines(x, statistics, n_features, threshold, window, line_of, slot_of,
             line_of[n] = f
             slot_of[n] = min(int((1.0 - strength) / (1.0 - threshold) * N_SLOTS), N_SLOTS - 1)
             n += 1
-    return _sort_slots(line_of, slot_of, n, window, times, lines)
+    return _sort_slots(line_of, slot_of, n, window, ends, times, lines)

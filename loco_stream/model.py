@@ -224,17 +224,25 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             self._classes.append(label)
         return slot
 
-    def _slots_of(self, y: Sequence[Any]) -> NDArray[np.int64]:
+    def _slots_of(self, y: Sequence[Any] | NDArray[Any]) -> NDArray[np.int64]:
+        if isinstance(y, np.ndarray) and y.dtype.kind in "biuU":  # thousands a millisecond where nothing can be amiss
+            values, first, places = np.unique(y, return_index=True, return_inverse=True)
+            slots = np.zeros(len(values), np.int64)
+            for k in first.argsort():
+                slots[k] = self._slot_of(values[k])
+            return slots[places]
         labels = [plain_label(label) for label in y]  # all checked before the first is registered
         return np.array([self._slot_of(label) for label in labels], np.int64)
 
     def _labels(self, answers: NDArray[np.float64]) -> NDArray[Any]:
-        labels = [self._classes[int(slot)] if slot >= 0.0 else None for slot in answers]
-        if None not in labels and all(isinstance(label, (int, float, str, bool)) for label in self._classes):
-            return np.array(labels)
-        out = np.empty(len(labels), object)
-        out[:] = labels
-        return out
+        slots = answers.astype(np.int64)
+        kinds = {type(label) for label in self._classes}
+        if len(kinds) == 1 and kinds <= {int, float, str, bool} and (slots >= 0).all():
+            return np.array(self._classes)[slots]
+        table = np.empty(len(self._classes) + 1, object)  # and None, where -1 points
+        for slot, label in enumerate(self._classes):
+            table[slot] = label
+        return table[slots]
 
 
 class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):

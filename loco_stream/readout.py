@@ -14,87 +14,49 @@ import math
 import numpy as np
 
 from loco_stream.compiled import kernel
+from loco_stream.kernels.vector import add_outer, weigh_rows
 
-__all__ = ["delta_update", "gain", "outputs", "recursive_update", "stack_update", "stacked"]
+__all__ = ["delta_update", "gain", "nonzero", "recursive_update", "stack_update", "stacked"]
 
 RECENT_SAMPLES = 30  # a leaky member leaves classes alone that it has not seen for so long
 STACK_LEAK = 1e-4
 
 
 @kernel
-def outputs(weights, n_inputs, n_columns, inputs, first, out):
-    """Write the members' outputs for the vector `inputs[first : first + n_inputs]`; zeros cost nothing."""
-    for c in range(n_columns):
-        out[c] = np.float32(0.0)
+def nonzero(inputs, first, n_inputs, rows):
+    """Write which of `inputs[first : first + n_inputs]` are not zero, counted from `first`; return their number."""
+    n = np.int64(0)  # a literal 0 would be compiled for apart
     for j in range(n_inputs):
-        value = inputs[first + j]
-        if value != np.float32(0.0):
-            row = weights[j]
-            for c in range(n_columns):
-                out[c] += value * row[c]
+        rows[n] = j
+        n += inputs[first + j] != np.float32(0.0)
+    return n
 
 
 @kernel
-def gain(projector, n_inputs, inputs, first, k):
-    """Write k = P x and return (x' P x, x' x); rows of zero inputs are skipped, the others added four at a time."""
-    for i in range(n_inputs):
-        k[i] = np.float32(0.0)
-    square = 0.0
-    a = b = c = n_inputs  # set before use; a literal 0 would be compiled for apart
-    pending = 0
-    for j in range(n_inputs):
-        value = inputs[first + j]
-        if value == np.float32(0.0):
-            continue
-        square += np.float64(value) * np.float64(value)
-        if pending == 3:
-            _add_four(projector, a, b, c, j, inputs, first, n_inputs, k)
-            pending = 0
-        else:
-            a, b, c = b, c, j
-            pending += 1
-    for row, wanted in ((a, 3), (b, 2), (c, 1)):
-        if pending >= wanted:
-            value, line = inputs[first + row], projector[row]
-            for i in range(n_inputs):
-                k[i] += value * line[i]
-    q = 0.0
-    for j in range(n_inputs):
-        q += np.float64(inputs[first + j]) * np.float64(k[j])
+def gain(projector, n_inputs, inputs, first, rows, n_rows, k):
+    """Write k = P x and return (x' P x, x' x), with x given as in `weigh_rows`."""
+    weigh_rows(k, projector, n_inputs, inputs, first, rows, n_rows)
+    q, square = 0.0, 0.0
+    for r in range(n_rows):
+        value = np.float64(inputs[first + rows[r]])
+        square += value * value
+        q += value * np.float64(k[rows[r]])
     return q, square
 
 
 @kernel
-def _add_four(projector, a, b, c, d, inputs, first, n_inputs, k):
-    """Add four weighted rows in one pass over k."""
-    wa, wb, wc, wd = inputs[first + a], inputs[first + b], inputs[first + c], inputs[first + d]
-    ra, rb, rc, rd = projector[a], projector[b], projector[c], projector[d]
-    for i in range(n_inputs):
-        k[i] += (wa * ra[i] + wb * rb[i]) + (wc * rc[i] + wd * rd[i])
-
-
-@kernel
-def recursive_update(projector, weights, column, n_inputs, k, q, leak, prior, out, target, open_, n_classes):
+def recursive_update(projector, weights, column, n_inputs, k, q, leak, prior, lacks, n_classes):
     """One recursive least-squares step of the member whose columns start at `column`.
 
-    `out` holds its outputs before the step; classes with `open_[c]` 0 keep their weights.
+    `lacks` (n_classes,) is what its outputs lacked of the target; a class with 0 keeps its weights.
     """
-    scale = np.float32(1.0 / (1.0 + q))
-    keep, add = np.float32(1.0 - leak), np.float32(leak * prior)
-    for j in range(n_inputs):
-        lead = k[j] * scale
-        row = weights[j]
-        for c in range(n_classes):
-            if open_[c] != 0.0:
-                row[column + c] += lead * (np.float32(target[c]) - out[column + c])
-        line = projector[j]
-        if leak == 0.0:
-            for i in range(n_inputs):
-                line[i] -= lead * k[i]
-        else:
-            for i in range(n_inputs):
-                line[i] = keep * (line[i] - lead * k[i])
-            line[j] += add
+    scale, keep = np.float32(1.0 / (1.0 + q)), np.float32(1.0 - leak)
+    add_outer(weights, n_inputs, column, n_classes, k, scale, lacks, np.float32(1.0))
+    add_outer(projector, n_inputs, 0, n_inputs, k, -scale, k, keep)
+    if leak > 0.0:
+        back = np.float32(leak * prior)
+        for j in range(n_inputs):
+            projector[j, j] += back
 
 
 @kernel
@@ -118,25 +80,29 @@ def _member(outs, n_trace, linear_outs, m, capacity, c):
 
 
 @kernel
-def stack_update(outs, linear_outs, n_trace, n_linear, capacity, target, n_classes, stack, projector, k, prior):
-    """Recursive least squares of the target on the members' outputs; each class is one observation."""
+def stack_update(outs, linear_outs, n_trace, n_linear, capacity, target, n_classes, stack, projector, room, prior):
+    """Recursive least squares of the target on the members' outputs; each class is one observation.
+
+    `room` is (2, members).
+    """
     n = n_trace + n_linear
+    k, said = room[0], room[1]
     for c in range(n_classes):
-        q, predicted = 0.0, 0.0
         for a in range(n):
-            total = 0.0
+            said[a] = _member(outs, n_trace, linear_outs, a, capacity, c)
+        q, lack = 0.0, target[c]
+        for a in range(n):
+            k[a] = 0.0
             for b in range(n):
-                total += projector[a, b] * _member(outs, n_trace, linear_outs, b, capacity, c)
-            k[a] = total
-        for a in range(n):
-            value = _member(outs, n_trace, linear_outs, a, capacity, c)
-            q += k[a] * value
-            predicted += stack[a] * value
-        if not math.isfinite(q) or not math.isfinite(predicted):
+                k[a] += projector[a, b] * said[b]
+            q += k[a] * said[a]
+            lack -= stack[a] * said[a]
+        if not math.isfinite(q) or not math.isfinite(lack):
             return
+        scale = 1.0 / (1.0 + q)
         for a in range(n):
-            lead = k[a] / (1.0 + q)
-            stack[a] += lead * (target[c] - predicted)
+            lead = k[a] * scale
+            stack[a] += lead * lack
             for b in range(n):
                 projector[a, b] -= lead * k[b]
     for a in range(n):

@@ -40,8 +40,9 @@ SHARPNESS = 0
 NOISE, NOISY_THRESHOLD, MEMBRANE, PEAK, SENSITIVITY, CREDIT, NOISY_TRACE = range(7)
 # Rows of `Room.slow`, float32, one column a hidden neuron; of the models that have them.
 ADAPTATION, DRIVE, REST = 0, 0, 1
-# `Scratch.flags`, int64: the sample whose clean pass is in scratch; of how many members the gains are; input spikes.
-CLEAN_FOR, N_GAINS, N_IN = range(3)
+# `Scratch.flags`, int64: the sample whose clean pass is in scratch; of how many members the gains are; input spikes;
+# inputs of the readout, and of its linear members, that are not zero.
+CLEAN_FOR, N_GAINS, N_IN, N_ROWS, N_LINEAR_ROWS = range(5)
 
 # Rows of `Scratch.vectors`, float64, one column a class.
 SCORES, PROBA, ERROR, CHANGE, TARGET = range(5)
@@ -137,6 +138,7 @@ class Spikes(NamedTuple):
 
     line_of: NDArray[np.int32]
     slot_of: NDArray[np.int32]
+    slot_ends: NDArray[np.int64]
     in_times: NDArray[np.float32]
     in_lines: NDArray[np.int32]
     times: NDArray[np.float32]
@@ -162,16 +164,22 @@ class Room(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """What the readout's members say of one sample; shares: (2, members), x'Px and x'Px / (prior x'x)."""
+    """What the readout's members say of one sample.
 
+    rows and linear_rows: which inputs are not zero; shares: (2, members), x'Px and x'Px / (prior x'x); lacks: what
+    the outputs of the member at work lack.
+    """
+
+    rows: NDArray[np.int32]
+    linear_rows: NDArray[np.int32]
     outputs: NDArray[np.float32]
     linear_outputs: NDArray[np.float32]
     snapshot_outputs: NDArray[np.float32]
     gains: NDArray[np.float32]
     linear_gains: NDArray[np.float32]
     shares: NDArray[np.float64]
-    stack_gain: NDArray[np.float64]
-    open_classes: NDArray[np.float64]
+    stack_room: NDArray[np.float64]
+    lacks: NDArray[np.float32]
 
 
 class Scratch(NamedTuple):
@@ -311,6 +319,7 @@ def allocate_scratch(settings: Settings, state: State) -> Scratch:
     spikes = Spikes(
         line_of=np.zeros(lines, np.int32),
         slot_of=np.zeros(lines, np.int32),
+        slot_ends=np.zeros(N_SLOTS, np.int64),
         in_times=np.zeros(lines, np.float32),
         in_lines=np.zeros(lines, np.int32),
         times=np.zeros((2, N_SLOTS * widest), np.float32),
@@ -331,17 +340,19 @@ def allocate_scratch(settings: Settings, state: State) -> Scratch:
         room.constants[:] = settings.cell[:6]
         room.slow[REST] = settings.cell.rest
     answers = Answers(
+        rows=np.zeros(state.bank.traces.shape[0], np.int32),
+        linear_rows=np.zeros(state.bank.linear.shape[0], np.int32),
         outputs=np.zeros(settings.n_trace * n_classes, np.float32),
         linear_outputs=np.zeros(settings.n_linear * n_classes, np.float32),
         snapshot_outputs=np.zeros(settings.n_snapshots * n_classes, np.float32),
         gains=np.zeros((settings.n_trace, state.bank.traces.shape[0]), np.float32),
         linear_gains=np.zeros((settings.n_linear, state.bank.linear.shape[0]), np.float32),
         shares=np.zeros((2, members)),
-        stack_gain=np.zeros(members),
-        open_classes=np.zeros(n_classes),
+        stack_room=np.zeros((2, members)),
+        lacks=np.zeros(n_classes, np.float32),
     )
     return Scratch(
-        flags=np.full(3, -1, np.int64),
+        flags=np.full(5, -1, np.int64),
         row=np.full(n_features, np.nan),
         scaled=np.zeros(n_features, np.float32),
         features=np.zeros(settings.n_hidden + 1 + n_features, np.float32),

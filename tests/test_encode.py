@@ -10,6 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from loco_stream import encode
+from loco_stream.state import N_SLOTS
 
 encode = doors(encode)
 
@@ -40,7 +41,7 @@ def run(rows):
 def spikes_of(kernel, *args, n_lines):
     line_of, slot_of = np.zeros(n_lines, np.int32), np.zeros(n_lines, np.int32)
     times, lines = np.zeros(n_lines, np.float32), np.zeros(n_lines, np.int32)
-    n = kernel(*args, WINDOW, line_of, slot_of, times, lines)
+    n = kernel(*args, WINDOW, line_of, slot_of, np.full(N_SLOTS, 9), times, lines)
     return list(zip(times[:n], lines[:n], strict=True))
 
 

@@ -644,3 +644,15 @@ def test_classes_learned_one_after_another_are_kept_while_new_ones_are_learned()
     prequential, final = np.mean([class_incremental(seed) for seed in range(3)], axis=0)
     assert final >= 0.90
     assert prequential >= 0.93
+
+
+@pytest.mark.parametrize("labels", [[3, 1, 3, 2], [True, False, True, True], ["b", "a", "b", "c"], [2, "a", 2, (1, 2)]])
+def test_labels_in_arrays_take_slots_as_labels_in_lists(labels):
+    X = np.arange(8.0).reshape(4, 2)
+    one, other = (LOCOClassifier(hidden_sizes=(8,), seed=1) for _ in range(2))
+    one.learn_array(X, labels)
+    plain = len({type(label) for label in labels}) == 1
+    other.learn_array(X, np.array(labels) if plain else labels)
+    assert one.classes == other.classes == tuple(dict.fromkeys(labels))
+    assert one.predict_array(X).tolist() == other.predict_array(X).tolist()
+    assert {(type(label), label) for label in one.predict_array(X).tolist()} <= {(type(y), y) for y in labels}

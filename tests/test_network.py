@@ -15,7 +15,7 @@ from numba import njit
 from loco_stream import Network, SpikeRecord
 from loco_stream.kernels.events import run_events
 from loco_stream.kernels.queued import QueuedNet
-from loco_stream.kernels.vector import TIMES, sum_dense, sum_rows
+from loco_stream.kernels.vector import TIMES, add_outer, sum_dense, sum_rows, weigh_rows
 
 
 def random_net(rng, sizes, scale):
@@ -208,6 +208,38 @@ def test_a_dense_product_is_the_sum_of_rows_to_the_byte():
                 assert current.tobytes() == currents[t * n : (t + 1) * n].tobytes()
                 sum_rows(current, weights, 3, n, rows, 0, len(rows))  # as it is defined, in plain Python
                 assert current.tobytes() == currents[t * n : (t + 1) * n].tobytes()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 90), st.integers(0, 40), st.integers(0, 20), st.floats(0.0, 1.0))
+def test_vectors_compute_to_the_byte_what_plain_loops_do(seed, n_columns, n_rows, spare, keep):
+    rng = np.random.default_rng(seed)
+    matrix = rng.normal(size=(n_rows + 1, n_columns + spare)).astype(np.float32)
+    values, rows = rng.normal(size=n_rows + 3).astype(np.float32), rng.permutation(n_rows).astype(np.int32)
+    totals = [np.full(n_columns + 1, 7.0, np.float32) for _ in range(2)]
+    for total, weigh in zip(totals, (weigh_rows, compiled_weigh), strict=True):
+        weigh(total, matrix, n_columns, values, 2, rows, n_rows)
+    assert totals[0].tobytes() == totals[1].tobytes()
+    np.testing.assert_allclose(totals[0][:-1], values[2:-1] @ matrix[:n_rows, :n_columns], rtol=1e-4, atol=1e-4)
+    assert totals[0][-1] == 7.0
+    first, right = spare // 2, rng.normal(size=n_columns).astype(np.float32)
+    changed = [matrix.copy() for _ in range(2)]
+    for copy, add in zip(changed, (add_outer, compiled_outer), strict=True):
+        add(copy, n_rows, first, n_columns, values, np.float32(-0.3), right, np.float32(keep))
+    assert changed[0].tobytes() == changed[1].tobytes()
+    part = np.s_[:n_rows, first : first + n_columns]
+    matrix[part] = keep * (matrix[part] - 0.3 * np.outer(values[:n_rows], right))
+    np.testing.assert_allclose(changed[0], matrix, rtol=1e-4, atol=1e-4)
+
+
+@njit
+def compiled_weigh(total, matrix, n_columns, values, first, rows, n_rows):
+    weigh_rows(total, matrix, n_columns, values, first, rows, n_rows)
+
+
+@njit
+def compiled_outer(matrix, n_rows, first, n_columns, left, scale, right, keep):
+    add_outer(matrix, n_rows, first, n_columns, left, scale, right, keep)
 
 
 @njit

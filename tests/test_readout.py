@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loco_stream import readout
+from loco_stream.kernels.vector import weigh_rows
 
 readout = doors(readout)
 
@@ -28,15 +29,18 @@ class Member:
         self.weights = np.zeros((n_inputs, 3 * classes), np.float32)
         self.projector = f32(prior * np.eye(n_inputs))
         self.k, self.out = np.zeros(n_inputs, np.float32), np.zeros(3 * classes, np.float32)
+        self.rows = np.zeros(n_inputs, np.int32)
 
     def learn(self, x, target, is_open):
         padded = np.concatenate([f32([9.0]), x])  # inputs start at 1
-        readout.outputs(self.weights, self.n, 3 * self.classes, padded, 1, self.out)
-        q, square = readout.gain(self.projector, self.n, padded, 1, self.k)
+        n_rows = readout.nonzero(padded, 1, self.n, self.rows)
+        assert self.rows[:n_rows].tolist() == np.flatnonzero(x).tolist()
+        weigh_rows(self.out, self.weights, 3 * self.classes, padded, 1, self.rows, n_rows)
+        q, square = readout.gain(self.projector, self.n, padded, 1, self.rows, n_rows, self.k)
+        lacks = f32((f32(target) - self.out[self.classes : 2 * self.classes]) * is_open)
         readout.recursive_update(
-            self.projector, self.weights, self.classes, self.n, self.k, q, self.leak, self.prior, self.out, target,
-            is_open, self.classes,
-        )  # fmt: skip
+            self.projector, self.weights, self.classes, self.n, self.k, q, self.leak, self.prior, lacks, self.classes
+        )
         return q, square
 
 
@@ -114,7 +118,7 @@ def test_stack_matches_the_twin(seed, n_trace, n_linear):
         assert np.allclose(scores, stack @ members)
         p, stack = naive.stack_update(p, stack, members, target, 1.0)
         readout.stack_update(
-            outs, linear, n_trace, n_linear, capacity, target, classes, kernel_stack, kernel_p, np.zeros(n), 1.0
+            outs, linear, n_trace, n_linear, capacity, target, classes, kernel_stack, kernel_p, np.zeros((2, n)), 1.0
         )
         assert np.allclose(kernel_stack, stack)
         assert np.allclose(kernel_p, p)
@@ -122,12 +126,12 @@ def test_stack_matches_the_twin(seed, n_trace, n_linear):
 
 def test_stack_trusts_the_member_that_is_right_and_refuses_what_is_not_finite():
     rng = np.random.default_rng(0)
-    p, stack, k = np.eye(2), np.full(2, 0.5), np.zeros(2)
+    p, stack, room = np.eye(2), np.full(2, 0.5), np.zeros((2, 2))
     for _ in range(300):
         target = np.eye(3)[rng.integers(3)]
         outs = f32(np.concatenate([target, rng.normal(size=3)]))
-        readout.stack_update(outs, outs[:0], 2, 0, 3, target, 3, stack, p, k, 1.0)
+        readout.stack_update(outs, outs[:0], 2, 0, 3, target, 3, stack, p, room, 1.0)
     assert stack == pytest.approx([1.0, 0.0], abs=0.05)
     before = stack.tobytes(), p.tobytes()
-    readout.stack_update(f32([math.nan] * 6), outs[:0], 2, 0, 3, target, 3, stack, p, k, 1.0)
+    readout.stack_update(f32([math.nan] * 6), outs[:0], 2, 0, 3, target, 3, stack, p, room, 1.0)
     assert (stack.tobytes(), p.tobytes()) == before

@@ -82,6 +82,7 @@ def lif_layer(
     current = out_times[capacity - n_post : capacity]
     count = 0
     last_time = 0.0
+    gap, decay = 0.0, v.dtype.type(1.0)  # times that lie evenly share one exponential
     k = 0
     while k < n_events:
         if count + n_post > capacity:
@@ -90,7 +91,9 @@ def lif_layer(
         first = k
         while k < n_events and times[k] == now:
             k += 1
-        decay = v.dtype.type(math.exp((last_time - float(now)) / tau))
+        if last_time - float(now) != gap:
+            gap = last_time - float(now)
+            decay = v.dtype.type(math.exp(gap / tau))
         last_time = float(now)
         start = count
         sum_rows(current, weights, offset, n_post, indices, first, k)

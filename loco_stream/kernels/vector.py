@@ -1,9 +1,10 @@
-"""Three loops that LLVM does not find by itself, written for it on whole vectors.
+"""Five loops that LLVM does not find by itself, written for it on whole vectors.
 
 `sum_rows` keeps a tile of the sum in registers while all rows pass by, where plain loops load and store the sum with
-every few rows; `sum_dense` does so for several times at once, reading every row once for all of them; `compact`
-squeezes the numbers of those that fire out of a vector at once. They are written for vectors of 64 bytes, which
-LLVM cuts into what the processor has. The plain functions say what is computed, to the byte, and are what runs
+every few rows; `weigh_rows` multiplies each row first; `add_outer` adds the product of two vectors to a matrix, with
+a tile of the second in registers; `sum_dense` sums for several times at once, reading every row once for all of them;
+`compact` squeezes the numbers of those that fire out of a vector at once. They are written for vectors of 64 bytes,
+which LLVM cuts into what the processor has. The plain functions say what is computed, to the byte, and are what runs
 interpreted (NUMBA_DISABLE_JIT=1): every sum adds one row after the other in the order of the events.
 """
 
@@ -17,7 +18,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-__all__ = ["TIMES", "compact", "sum_dense", "sum_rows"]
+__all__ = ["TIMES", "add_outer", "compact", "sum_dense", "sum_rows", "weigh_rows"]
 
 _BYTES = 64
 TIMES = 4  # whose sums `sum_dense` forms together
@@ -43,6 +44,50 @@ def sum_rows(current: Any, weights: Any, offset: int, n_post: int, indices: Any,
         row = weights[start : start + n_post]
         for i in range(n_post):
             current[i] += row[i]
+
+
+def weigh_rows(total: Any, matrix: Any, n_columns: int, values: Any, first: int, rows: Any, n_rows: int) -> None:
+    """Set the first columns of `total` to the sum of rows of a matrix, each times its value.
+
+    Parameters
+    ----------
+    total
+        (n_columns or more,) float32, written.
+    matrix
+        (n, n_columns or more) float32.
+    values, first
+        Row j counts `values[first + j]` times.
+    rows, n_rows
+        Which rows, in this order.
+    """
+    for i in range(n_columns):
+        total[i] = 0.0
+    for k in range(n_rows):
+        value = values[first + rows[k]]
+        row = matrix[rows[k]]
+        for i in range(n_columns):
+            total[i] += value * row[i]
+
+
+def add_outer(
+    matrix: Any, n_rows: int, first: int, n_columns: int, left: Any, scale: Any, right: Any, keep: Any
+) -> None:
+    """Add a product of two vectors to part of a matrix and shrink it: matrix = keep (matrix + scale left right').
+
+    Parameters
+    ----------
+    matrix
+        (n_rows or more, first + n_columns or more) float32, written from column `first` on.
+    left, right
+        (n_rows or more,) and (n_columns or more,) float32.
+    scale, keep
+        Factors, float32.
+    """
+    for j in range(n_rows):
+        lead = scale * left[j]
+        row = matrix[j]
+        for i in range(n_columns):
+            row[first + i] = keep * (row[first + i] + lead * right[i])
 
 
 def sum_dense(currents: Any, weights: Any, offset: int, n_post: int, raster: Any, n_pre: int) -> None:
@@ -125,6 +170,46 @@ def _sum_dense(currents, weights, offset, n_post, raster, n_pre):  # type: ignor
     return tiled
 
 
+@overload(weigh_rows)
+def _weigh_rows(total, matrix, n_columns, values, first, rows, n_rows):  # type: ignore[no-untyped-def]
+    lanes = _BYTES * 8 // total.dtype.bitwidth
+
+    def tiled(total, matrix, n_columns, values, first, rows, n_rows):  # type: ignore[no-untyped-def]
+        width = matrix.shape[1]
+        column = 0
+        while column + _TILE * lanes <= n_columns:
+            _weigh_tile(total, matrix, width, values, first, rows, n_rows, column, lanes)
+            column += _TILE * lanes
+        while column < n_columns:
+            _weigh_vector(total, matrix, width, values, first, rows, n_rows, column, n_columns - column)
+            column += lanes
+
+    return tiled
+
+
+@overload(add_outer)
+def _add_outer(matrix, n_rows, first, n_columns, left, scale, right, keep):  # type: ignore[no-untyped-def]
+    lanes = _BYTES * 8 // matrix.dtype.bitwidth
+
+    def tiled(matrix, n_rows, first, n_columns, left, scale, right, keep):  # type: ignore[no-untyped-def]
+        width = matrix.shape[1]
+        if width < lanes:  # a vector would be loaded across what was just stored a row above, which stalls
+            for j in range(n_rows):
+                lead, row = scale * left[j], matrix[j]
+                for i in range(n_columns):
+                    row[first + i] = keep * (row[first + i] + lead * right[i])
+            return
+        column = 0
+        while column + _TILE * lanes <= n_columns:
+            _outer_tile(matrix, width, n_rows, first, column, lanes, left, scale, right, keep)
+            column += _TILE * lanes
+        while column < n_columns:
+            _outer_vector(matrix, width, n_rows, first, column, n_columns - column, left, scale, right, keep)
+            column += lanes
+
+    return tiled
+
+
 @overload(compact)
 def _compact(membrane, threshold, out, count):  # type: ignore[no-untyped-def]
     lanes = _BYTES * 8 // membrane.dtype.bitwidth
@@ -182,6 +267,105 @@ def _summing(n_vectors: int) -> Any:
     return sum_columns
 
 
+def _spread(builder: Any, value: Any, vector: Any) -> Any:
+    """Return a vector of one value."""
+    single = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.IntType(32)(0))
+    lanes = ir.VectorType(ir.IntType(32), vector.count)
+    return builder.shuffle_vector(single, single, ir.Constant(lanes, [0] * vector.count))
+
+
+def _below(builder: Any, n: Any, lanes: int) -> Any:
+    """Return a mask of the lanes below `n`."""
+    numbers = ir.VectorType(ir.IntType(32), lanes)
+    bound = _spread(builder, builder.trunc(n, ir.IntType(32)), numbers)
+    return builder.icmp_signed("<", ir.Constant(numbers, list(range(lanes))), bound)
+
+
+def _weighing(n_vectors: int) -> Any:
+    @intrinsic
+    def weigh_columns(typing, total, matrix, width, values, first, rows, n_rows, column, n_left):  # type: ignore[no-untyped-def]
+        integer = types.intp
+        signature = types.void(total, matrix, integer, values, integer, rows, integer, integer, integer)
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            sums, cells, leads, list_ = (
+                context.make_array(signature.args[k])(context, builder, args[k]).data for k in (0, 1, 3, 5)
+            )
+            width, first, n_rows, column, n_left = (args[k] for k in (2, 4, 6, 7, 8))
+            vector = _vector(context, signature.args[0].dtype)
+            load, store = _masked(builder, vector, None if n_vectors > 1 else _below(builder, n_left, vector.count))
+            places = [width.type(q * vector.count) for q in range(n_vectors)]
+            totals = [cgutils.alloca_once_value(builder, ir.Constant(vector, [0.0] * vector.count)) for _ in places]
+            with cgutils.for_range(builder, n_rows) as loop:
+                number = builder.load(builder.gep(list_, [loop.index]))
+                number = context.cast(builder, number, signature.args[5].dtype, integer)
+                lead = _spread(builder, builder.load(builder.gep(leads, [builder.add(first, number)])), vector)
+                row = builder.mul(number, width)
+                for sum_, place in zip(totals, places, strict=True):
+                    found = load(_at(builder, cells, [row, column, place], vector))
+                    builder.store(builder.fadd(builder.load(sum_), builder.fmul(lead, found)), sum_)
+            for sum_, place in zip(totals, places, strict=True):
+                store(builder.load(sum_), _at(builder, sums, [column, place], vector))
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return weigh_columns
+
+
+def _adding_outer(n_vectors: int) -> Any:
+    @intrinsic
+    def add_outer_columns(typing, matrix, width, n_rows, skip, column, n_left, left, scale, right, keep):  # type: ignore[no-untyped-def]
+        integer, number = types.intp, matrix.dtype
+        signature = types.void(matrix, integer, integer, integer, integer, integer, left, number, right, number)
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            cells, lefts, rights = (
+                context.make_array(signature.args[k])(context, builder, args[k]).data for k in (0, 6, 8)
+            )
+            width, n_rows, skip, column, n_left, scale, keep = (args[k] for k in (1, 2, 3, 4, 5, 7, 9))
+            vector = _vector(context, signature.args[0].dtype)
+            load, store = _masked(builder, vector, None if n_vectors > 1 else _below(builder, n_left, vector.count))
+            places = [width.type(q * vector.count) for q in range(n_vectors)]
+            tile = [load(_at(builder, rights, [column, place], vector)) for place in places]
+            keeps = _spread(builder, keep, vector)
+            with cgutils.for_range(builder, n_rows) as loop:
+                lead = builder.fmul(scale, builder.load(builder.gep(lefts, [loop.index])))
+                lead = _spread(builder, lead, vector)
+                row = builder.mul(loop.index, width)
+                for own, place in zip(tile, places, strict=True):
+                    cell = _at(builder, cells, [row, skip, column, place], vector)
+                    moved = builder.fadd(load(cell), builder.fmul(lead, own))
+                    store(builder.fmul(keeps, moved), cell)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return add_outer_columns
+
+
+def _masked(builder: Any, vector: Any, mask: Any) -> tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]:
+    """Return how to load and to store a vector, only the lanes of `mask` unless it is None."""
+    if mask is None:
+        return lambda place: builder.load(place, align=4), lambda value, place: builder.store(value, place, align=4)
+    kind, align = f"v{vector.count}f32.p0", ir.IntType(32)(4)
+
+    def intrinsic_(name: str, result: Any, *arguments: Any) -> Any:
+        return cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(result, [a.type for a in arguments]), f"llvm.masked.{name}.{kind}"
+        )
+
+    def load(place: Any) -> Any:
+        arguments = (place, align, mask, ir.Constant(vector, [0.0] * vector.count))
+        return builder.call(intrinsic_("load", vector, *arguments), arguments)
+
+    def store(value: Any, place: Any) -> Any:
+        arguments = (value, place, align, mask)
+        return builder.call(intrinsic_("store", ir.VoidType(), *arguments), arguments)
+
+    return load, store
+
+
 def _multiplying(n_vectors: int) -> Any:
     @intrinsic
     def multiply_columns(typing, currents, weights, offset, n_post, raster, n_pre, column):  # type: ignore[no-untyped-def]
@@ -204,9 +388,7 @@ def _multiplying(n_vectors: int) -> Any:
                 first = builder.mul(loop.index, integer(TIMES))
                 for t, own in enumerate(totals):
                     mark = builder.load(builder.gep(builder.gep(marks, [first]), [integer(t)]))
-                    spread = builder.insert_element(ir.Constant(vector, ir.Undefined), mark, ir.IntType(32)(0))
-                    lanes = ir.VectorType(ir.IntType(32), vector.count)
-                    spread = builder.shuffle_vector(spread, spread, ir.Constant(lanes, [0] * vector.count))
+                    spread = _spread(builder, mark, vector)
                     for total, weight in zip(own, found, strict=True):
                         builder.store(builder.fadd(builder.load(total), builder.fmul(spread, weight)), total)
             for t, own in enumerate(totals):
@@ -222,6 +404,10 @@ def _multiplying(n_vectors: int) -> Any:
 
 _multiply_tile: Callable[..., None] = _multiplying(_TILE)
 _multiply_vector: Callable[..., None] = _multiplying(1)
+_outer_tile: Callable[..., None] = _adding_outer(_TILE)
+_outer_vector: Callable[..., None] = _adding_outer(1)
+_weigh_tile: Callable[..., None] = _weighing(_TILE)
+_weigh_vector: Callable[..., None] = _weighing(1)
 _sum_tile: Callable[..., None] = _summing(_TILE)
 _sum_vector: Callable[..., None] = _summing(1)
 
@@ -242,8 +428,7 @@ def _squeeze(typing, membrane, threshold, out, count, first):  # type: ignore[no
             builder.load(_at(builder, v, [first], vector), align=4),
             builder.load(_at(builder, bound, [first], vector), align=4),
         )
-        start = builder.insert_element(ir.Constant(integers, ir.Undefined), builder.trunc(first, int32), int32(0))
-        start = builder.shuffle_vector(start, start, ir.Constant(integers, [0] * lanes))
+        start = _spread(builder, builder.trunc(first, int32), integers)
         number = builder.add(start, ir.Constant(integers, list(range(lanes))))
         compress = cgutils.get_or_insert_function(
             builder.module,

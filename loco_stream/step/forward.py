@@ -10,11 +10,14 @@ from loco_stream import readout, recall
 from loco_stream.compiled import kernel
 from loco_stream.encode import encode_fields, encode_lines, intensity, scale
 from loco_stream.kernels.simulate import NO_ROOM
+from loco_stream.kernels.vector import weigh_rows
 from loco_stream.state import (
     CLEAN_FOR,
     N_FEATURES,
     N_GAINS,
     N_IN,
+    N_LINEAR_ROWS,
+    N_ROWS,
     N_SEEN,
     THRESHOLD,
 )
@@ -79,11 +82,11 @@ def _encode(settings, statistics, spikes, x, n_features, row, scaled):
     if settings.n_fields > 1:
         return encode_fields(
             x, scaled, n_features, settings.n_fields, settings.window,
-            spikes.line_of, spikes.slot_of, spikes.in_times, spikes.in_lines,
+            spikes.line_of, spikes.slot_of, spikes.slot_ends, spikes.in_times, spikes.in_lines,
         )  # fmt: skip
     return encode_lines(
         x, statistics, n_features, settings.line_threshold, settings.window,
-        spikes.line_of, spikes.slot_of, spikes.in_times, spikes.in_lines,
+        spikes.line_of, spikes.slot_of, spikes.slot_ends, spikes.in_times, spikes.in_lines,
     )  # fmt: skip
 
 
@@ -96,15 +99,19 @@ def span(all_layers, n_hidden, n_last, n_features):
 
 
 @kernel
-def _speak(bank, old, features, first, n_inputs, hidden, n_features, answers):
+def _speak(bank, old, features, first, n_inputs, hidden, n_features, answers, flags):
     """Write the outputs of every member, and of the snapshots if any has a say."""
-    readout.outputs(bank.traces, n_inputs, bank.traces.shape[1], features, first, answers.outputs)
-    columns = bank.linear.shape[1]
-    if columns > 0:
-        readout.outputs(bank.linear, n_features + 1, columns, features, hidden, answers.linear_outputs)
+    flags[N_ROWS] = readout.nonzero(features, first, n_inputs, answers.rows)
+    rows, n_rows = answers.rows, flags[N_ROWS]
+    weigh_rows(answers.outputs, bank.traces, bank.traces.shape[1], features, first, rows, n_rows)
+    if bank.linear.shape[1] > 0:
+        flags[N_LINEAR_ROWS] = readout.nonzero(features, hidden, n_features + 1, answers.linear_rows)
+        weigh_rows(
+            answers.linear_outputs, bank.linear, bank.linear.shape[1], features, hidden, answers.linear_rows,
+            flags[N_LINEAR_ROWS],
+        )  # fmt: skip
     if recall.any_speaks(old.weights):
-        columns = old.snapshots.shape[1]
-        readout.outputs(old.snapshots, n_inputs, columns, features, first, answers.snapshot_outputs)
+        weigh_rows(answers.snapshot_outputs, old.snapshots, old.snapshots.shape[1], features, first, rows, n_rows)
 
 
 @kernel
@@ -125,19 +132,23 @@ def clean_pass(settings, state, scratch, x):
     for f in range(n_features):
         z[hidden + 1 + f] = intensity(x[f], state.statistics, f) if by_range else scratch.scaled[f]
     first, n_inputs = span(settings.all_layers, hidden, settings.n_last, n_features)
-    _speak(state.bank, state.recall, z, first, n_inputs, hidden, n_features, scratch.answers)
+    _speak(state.bank, state.recall, z, first, n_inputs, hidden, n_features, scratch.answers, flags)
     flags[CLEAN_FOR] = n_seen
 
 
 @kernel
-def _gain(bank, m, features, first, n_inputs, hidden, n_features, answers):
+def _gain(bank, m, features, first, n_inputs, hidden, n_features, answers, flags):
     """Write a member's gain and what it says of the input's novelty; the linear members follow those on traces."""
     shares, linear = answers.shares, m - bank.projectors.shape[0]
     if linear >= 0:
-        gains = answers.linear_gains[linear]
-        shares[0, m], _ = readout.gain(bank.linear_projectors[linear], n_features + 1, features, hidden, gains)
+        shares[0, m], _ = readout.gain(
+            bank.linear_projectors[linear], n_features + 1, features, hidden, answers.linear_rows,
+            flags[N_LINEAR_ROWS], answers.linear_gains[linear],
+        )  # fmt: skip
         return
-    shares[0, m], square = readout.gain(bank.projectors[m], n_inputs, features, first, answers.gains[m])
+    shares[0, m], square = readout.gain(
+        bank.projectors[m], n_inputs, features, first, answers.rows, flags[N_ROWS], answers.gains[m]
+    )
     shares[1, m] = shares[0, m] / (bank.members[1, m] * square)
 
 
@@ -147,7 +158,7 @@ def ensure_gains(settings, state, scratch, n_members):
     n_features, hidden, flags = state.counts[N_FEATURES], settings.n_hidden, scratch.flags
     first, n_inputs = span(settings.all_layers, hidden, settings.n_last, n_features)
     while flags[N_GAINS] < n_members:
-        _gain(state.bank, flags[N_GAINS], scratch.features, first, n_inputs, hidden, n_features, scratch.answers)
+        _gain(state.bank, flags[N_GAINS], scratch.features, first, n_inputs, hidden, n_features, scratch.answers, flags)
         flags[N_GAINS] += 1
 
 

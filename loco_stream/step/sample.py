@@ -117,35 +117,36 @@ def _set_target(regression, statistics, label, value, n_classes, target):
 
 
 @kernel
-def _open_classes(classes, n_classes, n_seen, leak, regression, open_):
-    """Write which classes' weights a member may change: a leaky one leaves absent classes alone."""
+def _write_lacks(target, outputs, column, classes, n_classes, n_seen, leak, regression, lacks):
+    """Write what a member's outputs lack; nothing where a leaky one leaves an absent class alone."""
     for c in range(n_classes):
         absent = n_seen - classes[LAST_SEEN, c]
-        open_[c] = 1.0 if regression or leak == 0.0 or absent < readout.RECENT_SAMPLES else 0.0
+        learns = regression or leak == 0.0 or absent < readout.RECENT_SAMPLES
+        lacks[c] = np.float32(target[c]) - outputs[column + c] if learns else np.float32(0.0)
 
 
 @kernel
 def _change_bank(bank, answers, target, classes, n_classes, n_seen, n_inputs, n_features, regression):
     """Update every member of the recursive readout, then the stack."""
-    capacity, open_ = classes.shape[1], answers.open_classes
+    capacity, lacks = classes.shape[1], answers.lacks
     n_trace, n_linear = bank.projectors.shape[0], bank.linear_projectors.shape[0]
     for m in range(n_trace):
-        leak, prior = bank.members[0, m], bank.members[1, m]
-        _open_classes(classes, n_classes, n_seen, leak, regression, open_)
+        leak, prior, column = bank.members[0, m], bank.members[1, m], m * capacity
+        _write_lacks(target, answers.outputs, column, classes, n_classes, n_seen, leak, regression, lacks)
         readout.recursive_update(
-            bank.projectors[m], bank.traces, m * capacity, n_inputs, answers.gains[m], answers.shares[0, m],
-            leak, prior, answers.outputs, target, open_, n_classes,
+            bank.projectors[m], bank.traces, column, n_inputs, answers.gains[m], answers.shares[0, m], leak, prior,
+            lacks, n_classes,
         )  # fmt: skip
     for m in range(n_linear):
-        _open_classes(classes, n_classes, n_seen, LINEAR_LEAKS[m], regression, open_)
+        leak, prior, column = LINEAR_LEAKS[m], LINEAR_PRIORS[m], m * capacity
+        _write_lacks(target, answers.linear_outputs, column, classes, n_classes, n_seen, leak, regression, lacks)
         readout.recursive_update(
-            bank.linear_projectors[m], bank.linear, m * capacity, n_features + 1, answers.linear_gains[m],
-            answers.shares[0, n_trace + m], LINEAR_LEAKS[m], LINEAR_PRIORS[m], answers.linear_outputs, target, open_,
-            n_classes,
+            bank.linear_projectors[m], bank.linear, column, n_features + 1, answers.linear_gains[m],
+            answers.shares[0, n_trace + m], leak, prior, lacks, n_classes,
         )  # fmt: skip
     readout.stack_update(
         answers.outputs, answers.linear_outputs, n_trace, n_linear, capacity, target, n_classes,
-        bank.stack, bank.stack_projector, answers.stack_gain, STACK_PRIOR,
+        bank.stack, bank.stack_projector, answers.stack_room, STACK_PRIOR,
     )  # fmt: skip
 
 
