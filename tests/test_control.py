@@ -8,6 +8,7 @@ import pytest
 import zmq
 from click.testing import CliRunner
 from standin import ListSource, Means
+from test_zmq_sockets import wait_until
 
 from loco_stream.cli import main
 from loco_stream.cli.serve import _beside
@@ -36,7 +37,7 @@ def test_a_foreign_client_needs_json_alone(control):
         (b"", False),
     ):
         client.send(sent)
-        assert client.poll(5000)
+        assert client.poll(60_000)
         assert json.loads(client.recv())["ok"] is ok
     client.close(linger=0)
     context.term()
@@ -78,21 +79,19 @@ def test_a_running_engine_takes_orders_and_shows_metrics(tmp_path):
     runner = threading.Thread(target=engine.run)
     with _beside(engine, port, address):
         runner.start()
-        while engine.status.get("n_samples", 0) < 300:
-            pass
+        wait_until(lambda: engine.status.get("n_samples", 0) == 300)
         shown = CliRunner().invoke(main, ["control", address, "status"])
         assert json.loads(shown.stdout)["n_samples"] == 300
-        text = urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
+        text = urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60).read().decode()
         assert "loco_rows_learned_total 300.0" in text
         assert 'loco_transport_total{what="gaps"} 1.0' in text
         assert "loco_latency_seconds_count 300.0" in text
         assert "loco_lag_seconds" in text
         assert "loco_checkpoint_age_seconds" in text
         order(address, "checkpoint")
-        while not list((tmp_path / "state").glob("checkpoint-*00[1-9]*.loco")):
-            pass
+        wait_until(lambda: list((tmp_path / "state").glob("checkpoint-*00[1-9]*.loco")))
         with pytest.raises(ConfigError, match=f"127.0.0.1:{port}"), _beside(engine, port, None):
             pass
         order(address, "stop")
-        runner.join(timeout=10)
+        runner.join(timeout=60)
     assert not runner.is_alive()

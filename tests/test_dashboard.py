@@ -180,12 +180,10 @@ def test_events_resume_after_the_last_one_seen():
 def test_a_frame_tells_what_the_engine_measures():
     with Run() as run:
         connection, response = ask(run.page.url, "/events")
-        deadline = time.monotonic() + 120
-        frame = {}
-        while run.engine.status.get("n_samples", 0) < 50 and time.monotonic() < deadline:
+        name, frame = "", {}
+        while name != "frame" or frame.get("score", [0])[0] < 50:
             name, _, frame = read_event(response)
         connection.close()
-        assert name == "frame"
         assert len(frame["score"]) == 5
         assert frame["raster"]["rows"] == 16
         assert len(frame["raster"]["t"]) == len(frame["raster"]["i"])
@@ -306,7 +304,7 @@ def test_the_dashboard_shows_a_stream_and_ends_on_a_signal(spawn, rows):
 
 @pytest.mark.slow
 def test_run_shows_the_page_while_it_learns_and_ends_with_the_stream(spawn, rows):
-    process, url = spawn("run", f"{rows}&rate=100", "--dashboard", "--dashboard-port", 0, "--quiet")
+    process, url = spawn("run", f"{rows}&rate=40", "--dashboard", "--dashboard-port", 0, "--quiet")
     status, _, page = answer(url)
     assert status == 200
     assert b"static/page.js" in page
@@ -382,6 +380,10 @@ class Watched:
             assert time.monotonic() < deadline, f"{expression} did not become true; complaints: {self.complaints}"
             self.page.wait_for_timeout(100)
 
+    def own_complaints(self):
+        """Those of the page itself: where the server has ended, the browser says so, and it is right."""
+        return [text for text in self.complaints if "net::ERR_" not in text]
+
     def picture(self, name):
         PICTURES.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
@@ -446,13 +448,12 @@ def test_the_page_recovers_when_the_engine_restarts_and_keeps_the_course(watch, 
         seen.wait("course.length > 10")
     seen.wait("document.querySelector('#link').textContent === 'waiting for the engine'")
     learned = first.engine.status["n_samples"]
-    seen.complaints.clear()  # the browser says that nobody answered meanwhile, and it is right
     with Run(tmp_path / "state", port=port) as second:
         seen.wait("document.querySelector('#link').textContent === 'live'")
         seen.wait(f"state.score && state.score[0] > {learned}")
         assert second.engine.status["n_samples"] > learned
         assert seen.page.evaluate("course[0][0]") < 50  # the course from before the restart is still there
-    assert [text for text in seen.complaints if "ERR_CONNECTION_REFUSED" not in text] == []
+    assert seen.own_complaints() == []
 
 
 # Every text whose contrast with what is painted behind it is below 4.5, as WCAG 2 counts it (level AA).
@@ -525,7 +526,7 @@ def test_the_machine_demo_shows_detection_recovery_and_what_was_kept(watch, spaw
     assert seen.page.locator("#actions button").all_inner_texts() == ["overhaul", "old regime"]
     assert seen.page.locator(".u-value").all_inner_texts()[1].endswith(" %")  # the legend tells the newest values
     seen.picture("machine")
-    assert seen.complaints == []
+    assert seen.own_complaints() == []
     output, _ = process.communicate(timeout=60)  # it ends by itself
     assert process.returncode == 0, output
     assert "15,000 rows" in output

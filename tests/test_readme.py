@@ -5,7 +5,6 @@ from __future__ import annotations
 import doctest
 import re
 import shlex
-import signal
 import socket
 import subprocess
 import sys
@@ -121,13 +120,9 @@ def test_the_sender_feeds_a_run(shell, blocks, tmp_path):
     code = next(text for kind, text in blocks if kind == "python" and "ZMQSender" in text)
     with running(words, tmp_path, "at most once") as process:
         exec(compile(code.replace("127.0.0.1:5555", address), "README.md", "exec"), {})
-        seen = ""
-        while " 1 samples" not in seen:
-            seen = process.stdout.readline()
-            assert seen
-        process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=120)  # it ends with its only sender
     assert process.returncode == 0, output
+    assert "1 samples" in output
 
 
 @pytest.mark.slow

@@ -40,9 +40,9 @@ class Pushing:
 
     @staticmethod
     def _run(out, rows):
-        if out.wait_for_consumers(10):
-            for row in rows:
-                out.push_sample(row)
+        assert out.wait_for_consumers(60)
+        for row in rows:
+            out.push_sample(row)
 
     def __enter__(self):
         self._thread.start()
@@ -53,7 +53,7 @@ class Pushing:
 
 def test_rows_come_as_blocks_with_the_channels_names():
     out = outlet("loco-rows")
-    source = open_source("lsl:loco-rows?target=label&idle=1")
+    source = open_source("lsl:loco-rows?target=label&max=50")
     assert isinstance(source, Source)
     assert source.schema.features == ("Fz", "Cz")
     assert "cannot resume" in source.guarantee
@@ -75,7 +75,7 @@ def test_rows_come_as_blocks_with_the_channels_names():
 
 def test_without_labels_and_with_values():
     out = outlet("loco-plain", ("a", "a", ""))
-    source = LSLSource("loco-plain", idle=1, max=5)
+    source = LSLSource("loco-plain", max=5)
     assert source.schema.features == ("a", "1", "2")
     assert source.schema.task is None
     with Pushing(out, [[1, 2, 3]] * 5):
@@ -83,7 +83,7 @@ def test_without_labels_and_with_values():
     assert all(b.y is None for b in blocks)
     assert sum(len(b.X) for b in blocks) == 5
     source.close()
-    source = LSLSource("loco-plain", -1, task="regression", idle=1, max=2)
+    source = LSLSource("loco-plain", -1, task="regression", max=2)
     with Pushing(out, [[1, 2, 0.5]] * 2):
         assert [y for block in source if block for y in block.y] == [0.5, 0.5]
     source.close()

@@ -42,7 +42,7 @@ class Broker:
         self.process = subprocess.Popen(
             [MOSQUITTO, "-c", self.config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
@@ -53,7 +53,7 @@ class Broker:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def publish(broker, *messages):
     client.connect("127.0.0.1", broker.port)
     client.loop_start()
     for info in [client.publish(topic, payload, qos=1) for topic, payload in messages]:
-        info.wait_for_publish(10)
+        info.wait_for_publish(60)
     client.disconnect()
     client.loop_stop()
 
@@ -78,12 +78,23 @@ def row(value, **more):
     return json.dumps({"x": {"a": value}, "y": value % 2, **more})
 
 
+def taken(source, n):
+    """Take n rows and ack none."""
+    events, deadline = [], time.monotonic() + 60
+    for batch in source:
+        events += batch
+        if len(events) >= n:
+            return events
+        assert time.monotonic() < deadline, source.stats
+    raise AssertionError("the stream ended")
+
+
 def values(events):
     return [e.x["a"] for e in events]
 
 
 def test_rows_of_a_topic_filter(broker):
-    source = open_source(f"mqtt://127.0.0.1:{broker.port}/sensors/+?idle=1")
+    source = open_source(f"mqtt://127.0.0.1:{broker.port}/sensors/+")
     assert isinstance(source, Source)
     assert source.needs_log
     assert "at least once" in source.guarantee
@@ -154,7 +165,7 @@ def test_what_was_not_acked_comes_again_and_known_rows_are_dropped(broker):
 def test_an_engine_that_died_before_its_log_gets_the_rows_again(broker):
     first = MQTTSource("127.0.0.1", "s", port=broker.port)
     publish(broker, *(("s", row(i, seq=i)) for i in range(1, 6)))
-    assert sum(len(batch) for batch, _ in zip(first, range(20), strict=False)) == 5
+    assert values(taken(first, 5)) == [1, 2, 3, 4, 5]
     first.close()
     second = MQTTSource("127.0.0.1", "s", port=broker.port)
     assert values(drain(second, lambda e: len(e) == 5)) == [1, 2, 3, 4, 5]
@@ -164,7 +175,7 @@ def test_an_engine_that_died_before_its_log_gets_the_rows_again(broker):
 def test_rows_without_a_seq_come_twice_when_they_were_not_acked(broker):
     first = MQTTSource("127.0.0.1", "s", port=broker.port)
     publish(broker, ("s", row(1)))
-    assert any(batch for batch, _ in zip(first, range(50), strict=False))
+    assert values(taken(first, 1)) == [1]
     position = first.position
     first.close()
     second = MQTTSource("127.0.0.1", "s", port=broker.port)
@@ -176,7 +187,7 @@ def test_rows_without_a_seq_come_twice_when_they_were_not_acked(broker):
 def test_more_rows_than_the_broker_keeps_in_flight(broker):
     source = MQTTSource("127.0.0.1", "s", port=broker.port)
     publish(broker, *(("s", row(i, seq=i)) for i in range(1, 501)))
-    assert values(drain(source, lambda e: len(e) == 500, 30)) == list(range(1, 501))
+    assert values(drain(source, lambda e: len(e) == 500)) == list(range(1, 501))
     source.close()
 
 
@@ -189,7 +200,7 @@ def test_it_reconnects_when_the_broker_restarts(broker):
     assert [next(rounds) for _ in range(5)] == [[]] * 5
     broker.start()
     publish(broker, ("s", row(2, seq=2)))
-    assert values(drain(source, lambda e: len(e) == 1, 20)) == [2]
+    assert values(drain(source, lambda e: len(e) == 1)) == [2]
     source.close()
 
 
