@@ -31,20 +31,27 @@ def rounds(key, n_neurons, cluster_size, first=0, count=None, size=0.2):
     return out
 
 
-@pytest.mark.parametrize("cluster_size", [1, 2, 16, 64, 128])
-def test_a_round_covers_a_cluster_with_signed_rows_of_a_hadamard_matrix(cluster_size):
-    size = np.float32(0.2)
-    signs = rounds(7, cluster_size, cluster_size, first=3 * cluster_size) / size
+@pytest.mark.parametrize("cluster_size", [2, 16, 64, 128])
+def test_a_round_covers_a_cluster_with_signed_columns_of_a_hadamard_matrix(cluster_size):
+    n = 2 * cluster_size
+    signs = rounds(7, cluster_size, cluster_size, first=3 * n, count=n) / np.float32(0.2)
     assert set(np.unique(signs)) <= {-1.0, 1.0}
-    assert np.array_equal(signs @ signs.T, cluster_size * np.eye(cluster_size))
+    assert np.array_equal(signs.T @ signs, n * np.eye(cluster_size))
+    assert not np.any(signs.sum(axis=0))  # no neuron keeps its sign
     found = {tuple(row) for row in signs * signs[0]}  # the product of two rows is a row: column signs cancel
-    assert found == {tuple(row) for row in naive.hadamard(cluster_size)}
+    assert found == {tuple(row) for row in naive.hadamard(n)[:, 1 : cluster_size + 1]}
+
+
+def test_a_neuron_by_itself_draws_each_sign():
+    signs = rounds(7, 3, 1, count=4000) / np.float32(0.2)
+    assert np.abs(signs.mean(axis=0)).max() < 0.06
+    assert np.abs((signs[1:] * signs[:-1]).mean(axis=0)).max() < 0.06
 
 
 def test_every_round_and_cluster_draws_its_own_signs_and_order():
     size = 32
-    draws = rounds(7, 4 * size, size, count=20 * size) / np.float32(0.2)
-    blocks = draws.reshape(20, size, 4, size)
+    draws = rounds(7, 4 * size, size, count=40 * size) / np.float32(0.2)
+    blocks = draws.reshape(20, 2 * size, 4, size)
     assert len({block.tobytes() for epoch in blocks for block in np.moveaxis(epoch, 1, 0)}) == 80
     correlation = draws.T @ draws / len(draws)
     assert np.allclose(correlation[:size, :size], np.eye(size))  # inside a cluster exactly none
