@@ -8,8 +8,9 @@ in 1 / SHARE samples, and is back after 1 / RETURN, for it learns what they know
 (close to the fixed share of Herbster and Warmuth, 1998; it is scores that are mixed, so that a guess changes no
 decision), and there is no level of error to tune: a few labels decide where the readings differ, and where they do not
 it matters little who speaks. When the readout in force loses half of the weight its concept has ended, and its copy
-from before then is kept, in the place of the oldest. Learning goes on as if nobody were recalled; what is stored are
-weights, never samples.
+from before then is kept. It takes the place of a snapshot of the same concept, one that lately did nearer as well as
+the readout in force than as badly as a guess, else that of the oldest: a long concept does not crowd out the others.
+Learning goes on as if nobody were recalled; what is stored are weights, never samples.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from loco_stream.state import SPACING
 __all__ = ["any_speaks", "keep", "speak", "tick", "weigh"]
 
 STACK, GUESS, FIRST = range(3)  # whose weights: the readout in force, a blind guess, the snapshots from here on
-SLOT, AGE = range(2)  # of the clock: where the next copy goes; samples since it was made, below 0: not yet
+SLOT, AGE, N_KEPT = range(3)  # of the clock: the next copy's slot; samples since it was made, below 0: not yet; kept
 
 SHARE = 1e-3
 RETURN = 5e-3
 LEAST = 1e-2  # probability granted to every label: a few mistakes are not yet the end of a concept
+LATELY = 0.02  # fading rate of what a snapshot gave to the labels, in log-probability beyond the readout in force
 
 
 @kernel
@@ -58,14 +60,21 @@ def _probability(scores, first, n_classes, label, sharpness):
 
 
 @kernel
-def weigh(weights, scores, outs, n_classes, capacity, label, sharpness):
-    """Judge every speaker by a label, then let some weight flow out of and back to the readout in force."""
-    weights[STACK] *= _probability(scores, 0, n_classes, label, sharpness)
+def weigh(weights, fits, scores, outs, n_classes, capacity, label, sharpness):
+    """Judge every speaker by a label, then let some weight flow out of and back to the readout in force.
+
+    `fits` takes how well each did lately against the readout in force.
+    """
+    chance = _probability(scores, 0, n_classes, label, sharpness)
+    weights[STACK] *= chance
     weights[GUESS] /= n_classes
+    fits[GUESS] += LATELY * (-math.log(n_classes * chance) - fits[GUESS])
     total = weights[STACK] + weights[GUESS]
     for s in range(weights.shape[0] - FIRST):
         if weights[FIRST + s] > 0.0:
-            weights[FIRST + s] *= _probability(outs, s * capacity, n_classes, label, sharpness)
+            own = _probability(outs, s * capacity, n_classes, label, sharpness)
+            fits[FIRST + s] += LATELY * (math.log(own / chance) - fits[FIRST + s])
+            weights[FIRST + s] *= own
             total += weights[FIRST + s]
     stack = weights[STACK] / total
     weights[STACK] = 1.0
@@ -76,19 +85,38 @@ def weigh(weights, scores, outs, n_classes, capacity, label, sharpness):
 
 
 @kernel
-def tick(weights, clock):
+def _next_slot(weights, fits, births, kept):
+    """Return where the next copy goes: over a snapshot of the concept of the one just kept, else over the oldest."""
+    best, oldest = kept, (kept + 1) % births.shape[0]
+    for s in range(births.shape[0]):
+        if s == kept:
+            continue
+        if births[s] < births[oldest]:
+            oldest = s
+        same = weights[FIRST + s] > 0.0 and fits[FIRST + s] > 0.5 * fits[GUESS]
+        if same and (best == kept or fits[FIRST + s] > fits[FIRST + best]):
+            best = s
+    return best if best != kept else oldest
+
+
+@kernel
+def tick(weights, fits, clock, births):
     """Return whether to copy the readout in force now; on the loss of its weight the last copy gets a say."""
+    slot = clock[SLOT]
     if weights[STACK] < 0.5:
         if clock[AGE] >= 0:
-            weights[FIRST + clock[SLOT]] = SHARE
-            clock[SLOT] = (clock[SLOT] + 1) % (weights.shape[0] - FIRST)
+            clock[N_KEPT] += 1
+            births[slot] = clock[N_KEPT]
+            weights[FIRST + slot], fits[FIRST + slot] = SHARE, 0.0
+            clock[SLOT] = _next_slot(weights, fits, births, slot)
             clock[AGE] = -SPACING
         return False
     clock[AGE] += 1
     due = clock[AGE] >= 0 and clock[AGE] % SPACING == 0
     if due:
-        weights[STACK] += weights[FIRST + clock[SLOT]]
-        weights[FIRST + clock[SLOT]] = 0.0
+        weights[STACK] += weights[FIRST + slot]
+        weights[FIRST + slot] = 0.0
+        births[slot] = 0
     return due
 
 

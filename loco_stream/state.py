@@ -104,12 +104,15 @@ class Bank(NamedTuple):
 class Recall(NamedTuple):
     """Old readouts.
 
-    weights: float64 (2 + snapshots,), who is right; clock: int64 (2,); snapshots: float32 (inputs,
-    snapshots * class capacity), columns as in `Bank.traces`.
+    weights and fits: float64 (2 + snapshots,), who is right, and who was lately; clock: int64 (3,); births: int64
+    (snapshots,), when each was kept; snapshots: float32 (inputs, snapshots * class capacity), columns as in
+    `Bank.traces`.
     """
 
     weights: NDArray[np.float64]
+    fits: NDArray[np.float64]
     clock: NDArray[np.int64]
+    births: NDArray[np.int64]
     snapshots: NDArray[np.float32]
 
 
@@ -237,7 +240,9 @@ def allocate(config: ModelConfig, settings: Settings, n_features: int, n_classes
     )
     recall = Recall(
         weights=np.zeros(2 + settings.n_snapshots),
-        clock=np.array([0, -SPACING]),
+        fits=np.zeros(2 + settings.n_snapshots),
+        clock=np.array([0, -SPACING, 0]),
+        births=np.zeros(settings.n_snapshots, np.int64),
         snapshots=np.zeros((n_inputs, settings.n_snapshots * n_classes), np.float32),
     )
     recall.weights[:2] = START_WEIGHTS
@@ -264,7 +269,8 @@ def grow(config: ModelConfig, settings: Settings, state: State, n_features: int,
     old_features, old_classes = state.statistics.shape[1], state.classes.shape[1]
     fresh = allocate(config, settings, n_features, n_classes, draw=n_features > old_features)
     whole = ("counts", "scalars", "target", "newness", "net.neurons", "clusters.sizes", "clusters.inverse_gram",
-             "bank.stack", "bank.stack_projector", "recall.weights", "recall.clock")  # fmt: skip
+             "bank.stack", "bank.stack_projector", "recall.weights",
+             "recall.fits", "recall.clock", "recall.births")  # fmt: skip
     old, new = flatten(state), flatten(fresh)
     for name in whole:
         new[name][...] = old[name]

@@ -29,8 +29,12 @@ def test_weights_follow_bayes_and_the_chain(seed, n_old, n_classes, sharpness):
     chances = np.array([naive.softmax(sharpness * said)[label] for said in speakers])
     chances[np.arange(2 + n_old) != recall.GUESS] = np.maximum(np.delete(chances, recall.GUESS), recall.LEAST)
     expected = naive.recall_weights(weights, chances, recall.SHARE, recall.RETURN)
-    recall.weigh(weights, scores, outs.ravel(), n_classes, 6, label, sharpness)
+    fits = rng.normal(size=2 + n_old)
+    judged = (weights > 0) & (np.arange(2 + n_old) != recall.STACK)
+    lately = np.where(judged, fits + recall.LATELY * (np.log(chances / chances[0]) - fits), fits)
+    recall.weigh(weights, fits, scores, outs.ravel(), n_classes, 6, label, sharpness)
     assert np.allclose(weights, expected, rtol=1e-4)
+    assert np.allclose(fits, lately, rtol=1e-4, atol=1e-6)
     assert weights.sum() == pytest.approx(1.0)
 
 
@@ -59,19 +63,50 @@ def test_a_snapshot_is_the_readout_as_one_map(seed, n_trace, n_linear, slot):
     assert np.all(np.delete(snapshots, np.r_[columns], axis=1) == 9)
 
 
+def fresh(n_old):
+    """Return weights, fits, clock and births before anything is kept."""
+    return np.r_[0.9, 0.1, np.zeros(n_old)], np.zeros(2 + n_old), np.array([0, -SPACING, 0]), np.zeros(n_old, int)
+
+
 def test_copies_are_made_while_the_readout_is_trusted_and_the_last_one_is_kept_when_it_is_not():
-    weights, clock = np.array([0.9, 0.1, 0.0, 0.0]), np.array([0, -SPACING])
-    due = [recall.tick(weights, clock) for _ in range(2 * SPACING)]
+    weights, fits, clock, births = fresh(2)
+    due = [recall.tick(weights, fits, clock, births) for _ in range(2 * SPACING)]
     assert np.flatnonzero(due).tolist() == [SPACING - 1, 2 * SPACING - 1]
     weights[:2] = 0.1, 0.9
-    assert not recall.tick(weights, clock)
+    assert not recall.tick(weights, fits, clock, births)
     assert weights[recall.FIRST :].tolist() == [recall.SHARE, 0.0]  # the copy has a say
-    assert clock.tolist() == [1, -SPACING]  # the next one goes elsewhere
-    assert not recall.tick(weights, clock)  # nothing new to keep
-    assert clock.tolist() == [1, -SPACING]
+    assert clock.tolist() == [1, -SPACING, 1]  # the next one goes elsewhere
+    assert not recall.tick(weights, fits, clock, births)  # nothing new to keep
+    assert clock.tolist() == [1, -SPACING, 1]
     weights[:] = 0.6, 0.1, 0.0, 0.3
-    assert [recall.tick(weights, clock) for _ in range(SPACING)][-1]
+    assert [recall.tick(weights, fits, clock, births) for _ in range(SPACING)][-1]
     assert weights.tolist() == pytest.approx([0.9, 0.1, 0.0, 0.0])  # what is overwritten is silent
+
+
+def end_of_concept(weights, fits, clock, births, lately=()):
+    """Let a concept end; `lately` says how well kept snapshots did on it; return where its copy was kept."""
+    weights[:2] = 0.9, 0.1
+    for _ in range(SPACING):
+        recall.tick(weights, fits, clock, births)
+    slot = clock[recall.SLOT]
+    weights[:2] = 0.1, 0.9
+    fits[recall.GUESS] = -0.6
+    for old, fit in dict(lately).items():
+        fits[recall.FIRST + old] = fit
+    recall.tick(weights, fits, clock, births)
+    return slot
+
+
+def test_a_concept_takes_the_place_of_its_own_snapshot_and_else_of_the_oldest():
+    state = fresh(4)
+    first = end_of_concept(*state)
+    second = end_of_concept(*state, {first: -1.0})  # worse than a guess: another concept
+    third = end_of_concept(*state, {first: -1.0, second: -0.05})  # nearly as good as the readout: the same again
+    assert len({first, second, third}) == 3
+    assert end_of_concept(*state, {first: -1.0, third: -0.1}) == second
+    assert end_of_concept(*state, {first: -1.0, third: -1.0, second: -0.5}) == third  # it was kept before `second`
+    kept = [end_of_concept(*state, dict.fromkeys(range(4), -1.0)) for _ in range(5)]
+    assert set(kept[1:]) == {0, 1, 2, 3}  # all strangers: each goes over the oldest in its turn
 
 
 def flips(seed, n=400, visits="ABAB"):
@@ -92,6 +127,7 @@ def test_a_concept_that_returns_is_recalled_and_without_retention_it_is_not():
     model, known = first_answers()
     assert min(known[2:]) > 0.75
     assert model.export_state()[1]["recall.weights"].sum() == pytest.approx(1.0, abs=2e-3)
+    assert model.export_state()[1]["recall.births"].max() > 0
     forgetful, relearned = first_answers(retention=0.0)
     assert max(relearned[2:]) < 0.5
     assert forgetful.export_state()[1]["recall.snapshots"].size == 0

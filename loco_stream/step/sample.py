@@ -170,11 +170,11 @@ def _learn_recall(settings, state, scratch, label):
     """Judge readout and snapshots by a label, and copy the readout when it is time."""
     bank, old, capacity = state.bank, state.recall, state.classes.shape[1]
     recall.weigh(
-        old.weights, scratch.vectors[SCORES], scratch.answers.snapshot_outputs, state.counts[N_CLASSES], capacity,
-        label, state.scalars[SHARPNESS],
+        old.weights, old.fits, scratch.vectors[SCORES], scratch.answers.snapshot_outputs, state.counts[N_CLASSES],
+        capacity, label, state.scalars[SHARPNESS],
     )  # fmt: skip
     slot = old.clock[recall.SLOT]
-    if recall.tick(old.weights, old.clock):
+    if recall.tick(old.weights, old.fits, old.clock, old.births):
         recall.keep(
             bank.traces, bank.linear, bank.stack, settings.n_linear, settings.n_hidden, capacity, slot, old.snapshots
         )
