@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+from urllib.request import urlopen
 
 import pytest
 import zmq
@@ -54,10 +55,12 @@ def test_what_is_refused_is_a_sentence(control):
         order("ipc:///nowhere/at/all", "status", timeout=0.1)
 
 
+def scraped(port):
+    return urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60).read().decode()
+
+
 def test_a_running_engine_takes_orders_and_shows_metrics(tmp_path):
     pytest.importorskip("prometheus_client")
-    from urllib.request import urlopen
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -78,11 +81,12 @@ def test_a_running_engine_takes_orders_and_shows_metrics(tmp_path):
     engine = StreamEngine(Means(), Live([]), checkpoint=tmp_path / "state")
     runner = threading.Thread(target=engine.run)
     with _beside(engine, port, address):
+        assert "loco_rows_learned_total 0.0" in scraped(port)
         runner.start()
         wait_until(lambda: engine.status.get("n_samples", 0) == 300)
         shown = CliRunner().invoke(main, ["control", address, "status"])
         assert json.loads(shown.stdout)["n_samples"] == 300
-        text = urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60).read().decode()
+        text = scraped(port)
         assert "loco_rows_learned_total 300.0" in text
         assert 'loco_transport_total{what="gaps"} 1.0' in text
         assert "loco_latency_seconds_count 300.0" in text

@@ -151,7 +151,7 @@ class StreamEngine:
         self._waiting: int | None = None
         self._ran = False
         self.stream_ended = False
-        self.status: dict[str, Any] = {}
+        self.status = measure(self._trainer, self._score, None, self.source)  # whoever asks before the run gets zeros
         self._status_at = 0.0
 
     @property
