@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 from collections.abc import Iterator, Mapping, Sequence
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -14,12 +15,40 @@ from loco_stream.connectors.table import PEEK, TableSource, check_columns, check
 from loco_stream.connectors.values import number, parse_cell
 from loco_stream.errors import ConfigError, SourceError
 
-__all__ = ["CSVSource", "open_text"]
+__all__ = ["CSVSource", "TextSource"]
 
 _DELIMITERS = {"tab": "\t", "\\t": "\t"}
 
 
-class CSVSource(TableSource):
+class TextSource(TableSource):
+    """A table in a text file, plain or ``.gz``: of a long one the bytes tell how much was read."""
+
+    path: Path
+    _file: TextIOWrapper | None = None
+
+    def _open(self) -> TextIOWrapper:
+        self._file = _open_text(self.path)
+        return self._file
+
+    def _peek(self, records: Iterator[Any]) -> list[Any]:
+        peeked = list(islice(records, PEEK))
+        self.n_rows = len(peeked) if len(peeked) < PEEK else None
+        self._file = None
+        return peeked
+
+    @property
+    def share(self) -> float | None:
+        """How much of the file was read, from 0 to 1; None before it is."""
+        if self.n_rows or self._file is None:
+            return super().share
+        buffer: Any = self._file.buffer
+        try:
+            return float(getattr(buffer, "fileobj", buffer).tell() / self.path.stat().st_size)
+        except (AttributeError, ValueError):  # it was closed at its end
+            return 1.0
+
+
+class CSVSource(TextSource):
     r"""Rows of a CSV file with a header line; ``.gz`` is read as gzip.
 
     Numbers and true/false are parsed, other text stays text, and an empty cell, NA, N/A, NaN, null
@@ -79,10 +108,10 @@ class CSVSource(TableSource):
         check_speed(time, speed)
         self.path = Path(path)
         self._delimiter = _one_character(delimiter)
-        with open_text(self.path, newline="") as file:
+        with self._open() as file:
             self._header = self._read_header(file)
             check_columns(str(path), self._header, target, drop, time)
-            peeked = list(islice(self._lines(file), PEEK))
+            peeked = self._peek(self._lines(file))
         if not peeked:
             raise SourceError(f"{path} has a header and no rows")
         labels = [record[self._header.index(target)] for record in peeked] if target else []
@@ -127,18 +156,17 @@ class CSVSource(TableSource):
 
     def _records(self, start: int) -> Iterator[Mapping[str, Any]]:
         keep = [(name, i, name in (self._target, self._time)) for i, name in enumerate(self._header)]
-        with open_text(self.path, newline="") as file:
+        with self._open() as file:
             self._guarded(file.readline)
             for record in islice(self._lines(file), start, None):
                 yield {name: (record[i] or None) if raw else parse_cell(record[i]) for name, i, raw in keep}
 
 
-def open_text(path: Path, newline: str | None = None) -> IO[str]:
-    """Open a text file, plain or ``.gz``."""
+def _open_text(path: Path) -> TextIOWrapper:
     try:
         if path.suffix == ".gz":
-            return gzip.open(path, "rt", encoding="utf-8-sig", newline=newline)
-        return path.open(encoding="utf-8-sig", newline=newline)
+            return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+        return path.open(encoding="utf-8-sig", newline="")
     except OSError as e:
         raise SourceError(f"cannot read {path}: {e.strerror or e}") from None
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from loco_stream.connectors.csv_source import open_text
+from loco_stream.connectors.csv_source import TextSource
 from loco_stream.connectors.rows import Pace
-from loco_stream.connectors.table import PEEK, TableSource, check_speed
+from loco_stream.connectors.table import check_speed
 from loco_stream.errors import SourceError
 
 __all__ = ["JSONLSource"]
@@ -31,7 +31,7 @@ _FLAT = msgspec.json.Decoder(dict[str, _Value])
 _RECORDED = msgspec.json.Decoder(_Recorded)
 
 
-class JSONLSource(TableSource):
+class JSONLSource(TextSource):
     r"""One JSON object a line, plain or ``.gz``; rows may have different keys.
 
     Parameters
@@ -76,7 +76,7 @@ class JSONLSource(TableSource):
         if self._wrapped:
             target, time = "y", "t"
         check_speed(time, speed)
-        peeked = list(islice(self._objects(), PEEK))
+        peeked = self._peek(self._objects())
         if not peeked:
             raise SourceError(f"{path} is empty: at least one line with a JSON object is needed")
         columns = list(dict.fromkeys(name for record in peeked for name in record))
@@ -86,14 +86,14 @@ class JSONLSource(TableSource):
         )  # fmt: skip
 
     def _is_wrapped(self) -> bool:
-        with open_text(self.path) as file:
+        with self._open() as file:
             try:
                 return isinstance(msgspec.json.decode(file.readline()).get("x"), dict)
             except (msgspec.DecodeError, UnicodeDecodeError, AttributeError, OSError, EOFError):
                 return False
 
     def _objects(self) -> Iterator[dict[str, Any]]:
-        with open_text(self.path) as file:
+        with self._open() as file:
             try:
                 for number, line in enumerate(file, 1):
                     if line.strip():

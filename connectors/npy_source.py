@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.connectors.rows import Pace, RowSource, check_task
+from loco_stream.connectors.rows import NumberedSource, Pace, check_task
 from loco_stream.connectors.table import label_of
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.event import Block, Event, Schema
@@ -18,7 +18,7 @@ from loco_stream.event import Block, Event, Schema
 __all__ = ["NPYSource"]
 
 
-class NPYSource(RowSource):
+class NPYSource(NumberedSource):
     """Rows of a NumPy array in ``.npy``, or of two arrays in ``.npz``, handed out in blocks.
 
     Parameters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.event import Event, Sample, Schema
 
-__all__ = ["TASKS", "Pace", "Row", "RowSource", "check_task"]
+__all__ = ["TASKS", "NumberedSource", "Pace", "Row", "RowSource", "check_task"]
 
 TASKS = ("classification", "regression")
 Row: TypeAlias = tuple[Mapping[Any, Any], Any, float]  # x, y, event time
@@ -72,12 +73,8 @@ class Pace:
         self._sent += 1
 
 
-class RowSource:
-    """A source whose position is a row number; subclasses give `_rows(start)`.
-
-    `position` counts the rows handed out, so a source that was left after some rows goes on from
-    there when it is iterated again.
-    """
+class NumberedSource:
+    """A source whose position is the number of rows handed out: iterated again, it goes on from there."""
 
     guarantee = "exact: every row once, resumed at its row number"
     n_rows: int | None = None  # in all, where that is known without reading them
@@ -88,8 +85,10 @@ class RowSource:
         self._pace = pace or Pace()
         self._row = 0
 
-    def _rows(self, start: int) -> Iterator[Row]:
-        raise NotImplementedError
+    @property
+    def share(self) -> float | None:
+        """How much of the stream was handed out, from 0 to 1; None where nobody knows."""
+        return self._row / self.n_rows if self.n_rows else None
 
     @property
     def schema(self) -> Schema | None:
@@ -100,15 +99,6 @@ class RowSource:
     def position(self) -> dict[str, Any]:
         """``{"row": n}``: n rows were handed out."""
         return {"row": self._row}
-
-    def __iter__(self) -> Iterator[Event | Sequence[Event]]:
-        """Yield the rows from the position on, and empty lists while a paced row is not due."""
-        pace = self._pace
-        for x, y, t in self._rows(self._row):
-            if pace.active:
-                yield from pace.wait(t)
-            self._row += 1
-            yield Sample(x, y, self._row - 1, t, self.name)
 
     def seek(self, position: Mapping[str, Any]) -> None:
         """Go to ``{"row": n}``; a position of another kind of source is refused."""
@@ -125,3 +115,20 @@ class RowSource:
 
     def close(self) -> None:
         """Nothing is held open between rows."""
+
+
+class RowSource(NumberedSource, ABC):
+    """A numbered source that hands out single rows; subclasses say which."""
+
+    @abstractmethod
+    def _rows(self, start: int) -> Iterator[Row]:
+        """Yield the rows from number `start` on."""
+
+    def __iter__(self) -> Iterator[Event | Sequence[Event]]:
+        """Yield the rows from the position on, and empty lists while a paced row is not due."""
+        pace = self._pace
+        for x, y, t in self._rows(self._row):
+            if pace.active:
+                yield from pace.wait(t)
+            self._row += 1
+            yield Sample(x, y, self._row - 1, t, self.name)

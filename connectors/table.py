@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ PEEK = 1000  # rows read ahead to tell whole numbers, numbers and words apart am
 
 
 class TableSource(RowSource):
-    """Rows with named columns; subclasses give `_records(start)`, mappings from column to value.
+    """Rows with named columns; subclasses give records, mappings from column to value.
 
     Parameters
     ----------
@@ -61,8 +62,9 @@ class TableSource(RowSource):
             task = "regression" if self._label == "float" else "classification"
         super().__init__(name, Schema(task, used if fixed else None), pace)
 
+    @abstractmethod
     def _records(self, start: int) -> Iterator[Mapping[str, Any]]:
-        raise NotImplementedError
+        """Yield the records from number `start` on."""
 
     def _rows(self, start: int) -> Iterator[Row]:
         away, target, time = self._away, self._target, self._time

@@ -148,8 +148,8 @@ class Source(Protocol):
 
     A live source yields empty lists while nothing comes, so that a stop is honoured. Three more members are
     read where a source has them: `needs_log`, True when an ack makes the other side forget the rows;
-    `stats`, a dict of what came and what was wrong with it, for the report; and `n_rows`, how many rows
-    there are, of a source whose position is ``{"row": n}``, for the time left.
+    `stats`, a dict of what came and what was wrong with it, for the report; and `share`, how much of the
+    stream was handed out, from 0 to 1, for the time left.
 
     Examples
     --------

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import gzip
 import json
 import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from loco_stream.cli import main
 from loco_stream.cli.options import build_model, parse_settings
 from loco_stream.cli.progress import Countdown, line
+from loco_stream.connectors import open_source
 from loco_stream.errors import ConfigError
 
 COMMANDS = ("run", "serve", "dashboard", "control", "inspect", "keygen", "demo", "bench", "doctor")
@@ -209,30 +213,54 @@ class Rows:
     def __init__(self, n_rows):
         self.position, self.n_rows = {"row": 50}, n_rows
 
+    @property
+    def share(self):
+        return self.n_rows and self.position["row"] / self.n_rows
+
 
 @pytest.mark.parametrize(
     ("n_rows", "most", "expected"),
-    [(250, None, 20.0), (250, 110, 2.0), (None, 110, 2.0), (250, 90_000, 20.0), (None, None, None), (80, None, 0.0)],
+    [(450, None, 60.0), (450, 110, 2.0), (None, 110, 2.0), (450, 90_000, 60.0), (None, None, None), (80, None, 0.0)],
 )
 def test_the_time_left_is_known_where_the_rows_are(n_rows, most, expected):
     source = Rows(n_rows)
     countdown = Countdown(source, most)
     assert countdown.left(7.0) is None
     source.position = {"row": 150}
-    assert countdown.left(27.0) == expected
-    source.position = {"topic": 3}
-    assert countdown.left(28.0) is None
+    assert countdown.left(27.0) == pytest.approx(expected)
 
 
-def test_sources_that_know_tell_how_many_rows_they_have(tmp_path):
-    import numpy as np
+def test_without_numbered_rows_nobody_knows_the_time_left():
+    source = SimpleNamespace(position={"topic": 3})
+    assert [Countdown(source, most).left(now) for most in (None, 10) for now in (7.0, 27.0)] == [None] * 4
 
-    from loco_stream.connectors import open_source
 
-    np.save(tmp_path / "x.npy", np.ones((7, 3)))
-    assert open_source(f"npy:{tmp_path}/x.npy?target=0").n_rows == 7
-    assert open_source("river:Phishing").n_rows == 1250
-    assert open_source("river:synth.SEA").n_rows is None
+def share_after(url, n):
+    """Return the share of a source that is told before its first row, and after n."""
+    source = open_source(url)
+    before = source.share
+    rows = iter(source)
+    for _ in range(n):
+        next(rows)
+    return before, source.share
+
+
+@pytest.mark.parametrize("n", [10, 20_000])
+@pytest.mark.parametrize("packed", ["", ".gz"])
+def test_sources_that_know_tell_how_much_they_have_read(tmp_path, n, packed):
+    write, rng = gzip.open if packed else open, np.random.default_rng(0)
+    for kind, row in (("csv", "{},{}\n"), ("jsonl", '{{"u": "{}", "y": {}}}\n')):
+        with write(f"{tmp_path}/rows.{kind}{packed}", "wt") as file:
+            file.write("u,y\n" if kind == "csv" else "")
+            file.writelines(row.format(rng.bytes(30).hex(), i % 2) for i in range(n))
+        _, half = share_after(f"{kind}:{tmp_path}/rows.{kind}{packed}?target=y", n // 2)
+        _, whole = share_after(f"{kind}:{tmp_path}/rows.{kind}{packed}?target=y", n)
+        assert half == pytest.approx(0.5, abs=0.3)  # files are read in blocks
+        assert whole == 1.0
+    np.save(tmp_path / "x.npy", np.ones((128, 3)))
+    assert share_after(f"npy:{tmp_path}/x.npy?target=0", 1) == (0.0, 0.5)
+    assert share_after("river:Phishing", 125) == (0.0, 0.1)
+    assert share_after("river:synth.SEA", 3) == (None, None)
 
 
 def test_the_shell_completes_commands(rows):

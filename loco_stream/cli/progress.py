@@ -16,40 +16,45 @@ _PLAIN_SECONDS = 5.0
 
 
 class Countdown:
-    """Seconds a run still takes, from the rows it has read since the first look.
+    """Seconds a run still takes, from what it has read since the first look.
 
     Parameters
     ----------
     source
-        Tells the row it has come to, and how many there are, where it knows.
+        Tells the share of the stream it has handed out, where it knows, and the row it has come to.
     max_samples
         Rows after which the run ends anyway.
 
     Examples
     --------
     >>> class Source:
-    ...     position, n_rows = {"row": 100}, 400
+    ...     share, position = 0.25, {"row": 100}
     >>> countdown = Countdown(Source, None)
     >>> countdown.left(10.0) is None
     True
-    >>> Source.position = {"row": 200}
+    >>> Source.share = 0.5
     >>> countdown.left(15.0)
     10.0
     """
 
     def __init__(self, source: Any, max_samples: int | None) -> None:
         self._source, self._most = source, max_samples
-        self._first: tuple[float, int] | None = None
+        self._first: tuple[float, float, int] | None = None
 
     def left(self, now: float) -> float | None:
         """Return the seconds left; None while nobody can know."""
-        row, rows = self._source.position.get("row"), getattr(self._source, "n_rows", None)
-        if row is None or (rows is None and self._most is None):
+        share = getattr(self._source, "share", None) or 0.0
+        row = 0 if self._most is None else self._source.position.get("row")
+        if not isinstance(row, int):  # where rows are not numbered, as over ZeroMQ
             return None
-        self._first = self._first or (now, row)
-        began, first = self._first
-        ends = [end for end in (rows, None if self._most is None else first + self._most) if end is not None]
-        return (now - began) * max(0, min(ends) - row) / (row - first) if row > first else None
+        self._first = self._first or (now, share, row)
+        began, first_share, first_row = self._first
+        parts = []  # of what was read so far
+        if share > first_share:
+            parts.append((1.0 - share) / (share - first_share))
+        if self._most is not None and row > first_row:
+            parts.append((first_row + self._most - row) / (row - first_row))
+        return (now - began) * max(0.0, min(parts)) if parts else None
 
 
 def line(status: Mapping[str, Any], since: float, left: float | None = None) -> str:
@@ -61,7 +66,7 @@ def line(status: Mapping[str, Any], since: float, left: float | None = None) -> 
     '1,200 samples  5,100/s  window accuracy 0.930  no drift  01:05 left'
     """
     elapsed = _clock(time.monotonic() - since)
-    if not status:
+    if not _begun(status):
         return f"{elapsed}  waiting for the first row"
     parts = [elapsed, f"{status.get('n_samples', 0):,} samples"]
     rate = status.get("samples_per_second", math.nan)
@@ -81,6 +86,10 @@ def line(status: Mapping[str, Any], since: float, left: float | None = None) -> 
     return "  ".join(parts)
 
 
+def _begun(status: Mapping[str, Any]) -> bool:
+    return bool(status.get("n_samples") or status.get("n_unlabelled"))
+
+
 def _clock(seconds: float) -> str:
     """Return minutes and seconds, with hours where there are any."""
     minutes, rest = divmod(int(seconds), 60)
@@ -94,7 +103,8 @@ def watch(engine: Any, quiet: bool, max_samples: int | None = None) -> Iterator[
     began, countdown = time.monotonic(), Countdown(engine.source, max_samples)
 
     def text() -> str:
-        return line(engine.status, began, countdown.left(time.monotonic()) if engine.status else None)
+        status = engine.status
+        return line(status, began, countdown.left(time.monotonic()) if _begun(status) else None)
 
     if quiet:
         with _alarms(engine, text, period=math.inf):
