@@ -86,7 +86,10 @@ class RowForm:
         """
         if isinstance(x, Mapping):
             return self._named(x)
-        rows = np.asarray(x, dtype=np.float32)
+        rows = np.asarray(x)
+        if rows.dtype.kind in "mM":
+            raise InputError(f"x must hold numbers, not {rows.dtype}: send seconds, as a float")
+        rows = rows.astype(np.float32, copy=False)
         rows = rows.reshape(1, -1) if rows.ndim == 1 else rows
         if rows.ndim != 2 or 0 in rows.shape:
             raise InputError(f"x must be a dict, a row or a table (n_rows, n_features), not of shape {np.shape(x)}")
@@ -155,6 +158,8 @@ def _as_float(name: Any, value: Any) -> float:
     if isinstance(value, str):
         raise InputError(f"{name!r} is the text {value!r}: LS1 carries numbers (readable messages carry text)")
     try:
+        if isinstance(value, (np.datetime64, np.timedelta64)):
+            raise TypeError  # numpy would give a number of whatever unit it has
         return float(value)
     except (TypeError, ValueError):
         raise InputError(f"{name!r} must be a number, a bool or None, not {value!r}") from None

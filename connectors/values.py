@@ -9,6 +9,8 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
+import numpy as np
+
 from loco_stream.errors import SourceError
 
 __all__ = ["MISSING", "event_time", "hint", "need", "number", "parse_cell", "plain"]
@@ -50,6 +52,8 @@ def plain(value: Any) -> Any:
     """Return a value the encoder knows: numbers, bools, strings and None; a date becomes seconds since 1970 UTC."""
     if isinstance(value, (int, float, str, bool)) or value is None:
         return value
+    if isinstance(value, (np.datetime64, np.timedelta64)):  # `item` of some units would be a bare number
+        return plain(value.astype("M8[us]" if isinstance(value, np.datetime64) else "m8[us]").item())
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, (date, datetime)):

@@ -330,5 +330,5 @@ def matrix(X: ArrayLike) -> NDArray[np.float64]:
         raise InputError(f"X has {array.ndim} dimensions; allowed are 2, (rows, features)")
     if array.dtype.kind in "biuf":
         return np.asarray(array, np.float64)
-    cells = [to_number(cell) for cell in array.ravel().tolist()]
+    cells = [to_number(cell) for cell in array.flat]
     return np.array(cells, np.float64).reshape(array.shape)

@@ -19,10 +19,15 @@ from loco_stream.errors import InputError
 __all__ = ["FeatureSlots", "plain_label", "require_mapping", "to_number"]
 
 
-def to_number(value: object) -> float:
-    """Return a feature's value as a float; NaN for what is no number (None, words, other objects)."""
+_MOMENTS = frozenset({np.datetime64, np.timedelta64})  # numpy reads them as numbers, of whatever unit they have
+
+
+def to_number(value: Any) -> float:
+    """Return a feature's value as a float; NaN for what is no number (None, words, dates, other objects)."""
+    if type(value) in _MOMENTS:
+        return math.nan
     try:
-        return float(value)  # type: ignore[arg-type]
+        return float(value)
     except (TypeError, ValueError, OverflowError):
         return math.nan
 
@@ -85,10 +90,13 @@ class FeatureSlots:
         """Write a sample into `row` in slot order; what is absent, unknown or no number becomes NaN or is left out."""
         row.fill(np.nan)
         if self.knows(tuple(x)):
+            values = list(x.values())
             try:
-                row[self._last_columns] = list(x.values())
+                if not _MOMENTS.isdisjoint(map(type, values)):
+                    raise TypeError
+                row[self._last_columns] = values
             except (TypeError, ValueError, OverflowError):
-                row[self._last_columns] = [to_number(value) for value in x.values()]
+                row[self._last_columns] = [to_number(value) for value in values]
             return
         for key, value in x.items():
             slot = self.index.get(key)

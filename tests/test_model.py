@@ -339,7 +339,8 @@ def test_compiled_and_interpreted_give_the_same_bytes():
 
 
 DIRT = [math.nan, math.inf, -math.inf, 1e300, -1e300, None, "word", "", b"x", [1, 2], {}, object(), 10**400, 1j,
-        dt.datetime(2020, 1, 1), Decimal("NaN")]  # fmt: skip
+        dt.datetime(2020, 1, 1), np.datetime64(1, "D"), np.datetime64(1, "ns"), np.timedelta64(1, "h"),
+        Decimal("NaN")]  # fmt: skip
 
 
 @pytest.mark.parametrize("make", [small, number], ids=["classifier", "regressor"])
@@ -406,6 +407,13 @@ def test_arrays_of_objects_are_masked_like_samples():
         single.learn_one(dict(enumerate(row)), label)
     assert_same(arrays_of(array), arrays_of(single))
     assert array.masked_values == 3
+
+
+@pytest.mark.parametrize("unit", ["D", "ns"])
+def test_arrays_of_dates_are_masked_whatever_their_unit(unit):
+    model = small()
+    model.learn_array(np.array([["2020-01-01"], ["2020-01-02"]], f"M8[{unit}]"), ["a", "b"])
+    assert model.masked_values == 2
 
 
 def test_unknown_features_of_a_prediction_are_left_out():

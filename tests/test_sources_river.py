@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from itertools import islice
 
+import numpy as np
 import pytest
 from river import datasets
 from river.datasets import base, synth
 
 from loco_stream.connectors import RiverSource, open_source
+from loco_stream.connectors.values import plain
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.event import Source
 
@@ -69,6 +71,13 @@ def test_a_date_becomes_seconds_and_the_event_time():
     first = next(iter(RiverSource("WaterFlow")))
     assert first.x["Time"] == first.t == 1647770400.0
     assert math.isnan(next(iter(RiverSource("Phishing"))).t)
+
+
+@pytest.mark.parametrize("unit", ["D", "s", "ns"])
+def test_numpys_dates_become_seconds_whatever_their_unit(unit):
+    assert plain(np.datetime64("1970-01-02", unit)) == 86_400.0
+    assert plain(np.timedelta64(1, "D").astype(f"m8[{unit}]")) == 86_400.0
+    assert plain(np.datetime64("NaT", unit)) is None
 
 
 @pytest.mark.parametrize(
