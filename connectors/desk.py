@@ -178,7 +178,7 @@ class Desk:
             self._tell(session, Kind.ACK)
         return event
 
-    def _readable(self, peer: bytes, frames: Sequence[bytes]) -> Event:
+    def _readable(self, peer: bytes, frames: Sequence[bytes]) -> Event | None:
         """Take a row in words: it needs its seq, and numbers only, since rows are logged as numbers."""
         session = self._session(peer, topic_name(frames[0], self.streams.limits))
         if session.note is None:
@@ -187,8 +187,7 @@ class Desk:
         if row.seq is None:
             raise SourceError("a readable row needs its seq here")
         message = _as_block(session.stream.name, row.x, row.y, row.seq, row.t, session.note)
-        event = self._rows(session, session.note, message)
-        return event  # type: ignore[return-value]
+        return self._rows(session, session.note, message)
 
     def _end(self, session: Session, seq: int) -> None:
         last = session.stream.last.get(session.hello.epoch, 0)

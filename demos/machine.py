@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import multiprocessing
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
 from loco_stream.demos.rotor import gateway
-from loco_stream.demos.stage import Stage, conclude, demo_options, play
+from loco_stream.demos.stage import Hits, Stage, conclude, demo_options, play
 
 __all__ = ["command", "outcome"]
 
@@ -18,20 +17,6 @@ _RATE = 1000.0  # rows a second
 _BLOCK = 100  # rows over which recovery is measured
 _SILENCE = 60.0  # seconds without a row after which the sensor is taken for dead
 _LONG = 1000  # rows over which a regime's accuracy is measured
-
-
-class Hits:
-    """A sink that remembers of each row whether it was right."""
-
-    def __init__(self) -> None:
-        self.hits: list[bool] = []
-
-    def write(self, prediction: Any) -> None:
-        """Take one scored row."""
-        self.hits.append(prediction.y_pred == prediction.y)
-
-    def close(self, report: Any) -> None:
-        """Nothing is open."""
 
 
 def outcome(hits: Sequence[bool], drifts: Sequence[int], overhaul: int, back: int) -> list[tuple[bool, str]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from loco_stream.demos.stage import Stage, conclude, demo_options, paced, play
+from loco_stream.demos.stage import Hits, Stage, conclude, demo_options, paced, play
 
 __all__ = ["command"]
 
@@ -44,20 +44,6 @@ def stream(turn: int, seed: int) -> Iterator[tuple[dict[Any, Any], Any]]:
     }
     for name in _TURNS:
         yield from islice(concepts[name], turn)
-
-
-class Hits:
-    """A sink that remembers of each row whether it was right."""
-
-    def __init__(self) -> None:
-        self.hits: list[bool] = []
-
-    def write(self, prediction: Any) -> None:
-        """Take one scored row."""
-        self.hits.append(prediction.y_pred == prediction.y)
-
-    def close(self, report: Any) -> None:
-        """Nothing is open."""
 
 
 def draw(courses: Mapping[str, list[bool]], turn: int, path: str) -> None:

@@ -13,11 +13,12 @@ import webbrowser
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, TypeVar
 
 import click
 
-__all__ = ["Stage", "browser_at_hand", "conclude", "demo_options", "paced", "play"]
+__all__ = ["Hits", "Stage", "browser_at_hand", "conclude", "demo_options", "paced", "play"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,6 +49,20 @@ class Stage:
             if self.browse:
                 webbrowser.open(dashboard.url)
             yield [dashboard]
+
+
+class Hits:
+    """A sink that remembers of each row whether it was right."""
+
+    def __init__(self) -> None:
+        self.hits: list[bool] = []
+
+    def write(self, prediction: Any) -> None:
+        """Take one scored row."""
+        self.hits.append(prediction.y_pred == prediction.y)
+
+    def close(self, report: Any) -> None:
+        """Nothing is open."""
 
 
 def browser_at_hand() -> bool:
@@ -97,6 +112,7 @@ def demo_options(seconds: float, stays: bool = False) -> Callable[[F], F]:
     )  # fmt: skip
 
     def add(function: F) -> Any:
+        @wraps(function)
         def command(
             headless: bool, seconds: float | None, seed: int, port: int, browse: bool, ask: bool, **own: Any
         ) -> Any:
@@ -107,8 +123,6 @@ def demo_options(seconds: float, stays: bool = False) -> Callable[[F], F]:
             return function(stage=Stage(headless, seconds, seed, port, browse or ask), **own)
 
         default = seconds
-        command.__doc__ = function.__doc__
-        command.__click_params__ = list(getattr(function, "__click_params__", []))  # type: ignore[attr-defined]
         for option in options:
             command = option(command)
         return command

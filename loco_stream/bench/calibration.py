@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from loco_stream.bench import contenders, data
 from loco_stream.bench.grid import Grid
 from loco_stream.bench.holdout import by_name, spread
+from loco_stream.bench.learner import RiverLearner
 from loco_stream.bench.options import Settings, common, say_missing
 from loco_stream.bench.picture import diagonal
 from loco_stream.bench.runs import Run
@@ -41,17 +42,17 @@ def measure(stream: str, contender: str, seed: int, directory: str | None) -> di
     """Ask for probabilities before each sample is learned; score them."""
     X, y = data.load(stream, directory)
     learner = contenders.make(contender, X.shape[1], int(y.max()) + 1, seed)
-    model = learner.model  # type: ignore[attr-defined]
+    assert isinstance(learner, RiverLearner)  # the others answer by labels alone
     given, confidence, hit = [], [], []
     for row, label in zip(X.tolist(), y.tolist(), strict=True):
         x = dict(enumerate(row))
-        probabilities = model.predict_proba_one(x)
+        probabilities = learner.model.predict_proba_one(x)
         if probabilities:
             best = max(probabilities, key=probabilities.__getitem__)
             given.append(probabilities.get(label, 0.0))
             confidence.append(min(probabilities[best], 1.0))
             hit.append(best == label)
-        model.learn_one(x, label)
+        learner.model.learn_one(x, label)
     table = bins(np.array(confidence), np.array(hit))
     return {
         "log_loss": float(-np.log(np.maximum(given, _SMALLEST)).mean()),

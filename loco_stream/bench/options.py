@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,12 +72,10 @@ def common(seeds: int) -> Callable[[F], F]:
     """Add `--data`, `--seeds`, `--jobs`, `--out` and `--fresh`, handed over as one `settings`."""
 
     def decorate(function: F) -> Any:
+        @wraps(function)
         def command(directory: str | None, seeds: int, jobs: int, out: Path, fresh: bool, **own: Any) -> Any:
             return function(settings=Settings(directory, seeds, jobs, out, fresh), **own)
 
-        command.__name__ = function.__name__
-        command.__doc__ = function.__doc__
-        command.__click_params__ = list(getattr(function, "__click_params__", []))  # type: ignore[attr-defined]
         for option in reversed(_options(seeds)):
             command = option(command)
         return command

@@ -9,6 +9,7 @@ import click
 
 from loco_stream.bench import contenders, data
 from loco_stream.bench.grid import Grid
+from loco_stream.bench.learner import RiverLearner
 from loco_stream.bench.machine import cpu_seconds, median
 from loco_stream.bench.options import Settings, common
 from loco_stream.bench.runs import Run
@@ -45,9 +46,12 @@ def measure(stream: str, contender: str, n_samples: int) -> dict[str, Any]:
         warm.learn_predict_array(X[:_WARM_UP], y[:_WARM_UP])
         seconds, _ = cpu_seconds(lambda: model.learn_predict_array(X, y))
     else:
+        assert isinstance(warm, RiverLearner)
+        assert isinstance(model, RiverLearner)
+        by_dicts = model.model
         rows, labels = [dict(enumerate(row)) for row in X.tolist()], y.tolist()
-        _loop(warm.model, rows[:_WARM_UP], labels[:_WARM_UP])  # type: ignore[attr-defined]
-        seconds, _ = cpu_seconds(lambda: _loop(model.model, rows, labels))  # type: ignore[attr-defined]
+        _loop(warm.model, rows[:_WARM_UP], labels[:_WARM_UP])
+        seconds, _ = cpu_seconds(lambda: _loop(by_dicts, rows, labels))
     return {"samples_per_second": len(y) / seconds, "n_samples": len(y), "n_features": shape[0]}
 
 
