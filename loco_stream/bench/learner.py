@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from typing import Any, Protocol
 
@@ -78,16 +79,17 @@ class RiverLearner:
         return _column(predictions)
 
 
-class CompiledLearner:
+class CompiledLearner(ABC):
     """The array doors over one compiled loop; a subclass says what the loop does in `_run`.
 
     Labels are codes 0..n_classes-1; the prediction -1 means that nothing was learned yet.
     """
 
+    @abstractmethod
     def _run(
         self, X: NDArray[np.float64], y: NDArray[np.int64], predict: bool, learn: bool, result: NDArray[np.int64]
     ) -> None:
-        raise NotImplementedError
+        """Go once over the rows; predictions go into `result`."""
 
     def _pass(self, X: NDArray[Any], y: Any, predict: bool, learn: bool) -> NDArray[np.int64]:
         result = np.full(len(X), -1, dtype=np.int64)

@@ -5,6 +5,8 @@ Both update in O(d^2) a sample, never forget, and need neither epochs nor stored
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -14,9 +16,15 @@ from loco_stream.rng import derive_key, normals
 
 __all__ = ["SLDA", "RandomFeaturesRLS"]
 
+Floats: TypeAlias = NDArray[np.float64]
+Codes: TypeAlias = NDArray[np.int64]
+
 
 @njit(cache=True)
-def _slda_run(X, y, predict, learn, counts, means, precision, projected, result):  # type: ignore[no-untyped-def]
+def _slda_run(
+    X: Floats, y: Codes, predict: bool, learn: bool,
+    counts: Floats, means: Floats, precision: Floats, projected: Floats, result: Codes,
+) -> None:  # fmt: skip
     """Streaming LDA over rows: `precision` is (ridge I + scatter)^-1, `projected[k]` = precision @ means[k]."""
     d = X.shape[1]
     k = np.empty(d)
@@ -55,7 +63,7 @@ def _slda_run(X, y, predict, learn, counts, means, precision, projected, result)
 
 
 @njit(cache=True)
-def _expand(x, n, mean, m2, projection, bias, phi):  # type: ignore[no-untyped-def]
+def _expand(x: Floats, n: float, mean: Floats, m2: Floats, projection: Floats, bias: Floats, phi: Floats) -> None:
     """Fill `phi` with random ReLU features of the scaled `x`, and a 1 at the end; no moments, no scaling."""
     n_hidden = bias.size
     phi[:n_hidden] = bias
@@ -72,7 +80,10 @@ def _expand(x, n, mean, m2, projection, bias, phi):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True)
-def _rls_run(X, y, predict, learn, seen, mean, m2, projection, bias, p, w, result):  # type: ignore[no-untyped-def]
+def _rls_run(
+    X: Floats, y: Codes, predict: bool, learn: bool, seen: Floats,
+    mean: Floats, m2: Floats, projection: Floats, bias: Floats, p: Floats, w: Floats, result: Codes,
+) -> None:  # fmt: skip
     """Recursive least squares on one-hot targets over the expanded rows."""
     phi = np.empty(p.shape[0])
     k = np.empty(p.shape[0])
@@ -125,9 +136,7 @@ class SLDA(CompiledLearner):
             np.zeros((n_classes, n_features)),
         )
 
-    def _run(
-        self, X: NDArray[np.float64], y: NDArray[np.int64], predict: bool, learn: bool, result: NDArray[np.int64]
-    ) -> None:
+    def _run(self, X: Floats, y: Codes, predict: bool, learn: bool, result: Codes) -> None:
         _slda_run(X, y, predict, learn, *self._state, result)
 
 
@@ -170,7 +179,5 @@ class RandomFeaturesRLS(CompiledLearner):
             np.zeros((n_classes, n_hidden + 1)),
         )
 
-    def _run(
-        self, X: NDArray[np.float64], y: NDArray[np.int64], predict: bool, learn: bool, result: NDArray[np.int64]
-    ) -> None:
+    def _run(self, X: Floats, y: Codes, predict: bool, learn: bool, result: Codes) -> None:
         _rls_run(X, y, predict, learn, *self._state, result)
