@@ -56,9 +56,10 @@ class Pages:
         try:
             news, number = self.ring.start(last_event_id)
             yield b"retry: 500\n\n" + news
-            idle = 0
-            while not self.closed:
+            idle, closed = 0, False
+            while not closed:
                 await asyncio.sleep(_PERIOD)
+                closed = self.closed  # before the look into the ring: what came before the end is still sent
                 news, number = self.ring.since(number)
                 idle = 0 if news else idle + 1
                 if news:
