@@ -15,7 +15,7 @@ from loco_stream.bench.live import command
 def test_live_measures_latency_throughput_and_hostile_peers(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     result = CliRunner().invoke(
-        command, ["--rows", "400", "--asks", "40", "--connections", "20", "--out", str(tmp_path)]
+        command, ["--rows", "400", "--asks", "40", "--connections", "60", "--out", str(tmp_path)]
     )
     if result.exception is not None:
         raise result.exception
@@ -26,7 +26,7 @@ def test_live_measures_latency_throughput_and_hostile_peers(tmp_path, monkeypatc
     )
     rates = [runs[f"throughput/{mode}/{block}"] for mode in ("pull", "reliable") for block in (1, 64)]
     assert all(rate["live"] > 0 and rate["memory"] > 0 for rate in rates)
-    strangers = runs["hostile/strangers/20"]
+    strangers = runs["hostile/strangers/60"]
     assert strangers["counters"]["rows"] == 400
     assert strangers["counters"]["malformed"] == 0
     assert strangers["counters"]["refused"] > 0

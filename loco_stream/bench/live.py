@@ -113,7 +113,7 @@ def hostile(kind: str, connections: int, n: int) -> dict[str, Any]:
                 elif crowd:
                     order = {"address": source.address, "connections": connections, "foreign_keys": foreign}
                     peers.append(start_peer(do="strangers", **order))
-                while peers and not (source.stats["malformed"] or source.stats["refused"]):
+                while peers and peers[0].poll() is None and not (source.stats["malformed"] or source.stats["refused"]):
                     time.sleep(0.01)  # until the crowd is there
                 feeder = start_peer(do="feed", address=source.address, n=n, block=16, reliable=True, keys=keys)
                 rates.append(peer_answer(feeder)["rows_per_second"])
