@@ -1,4 +1,4 @@
-"""Shared by all tests; the compile cache is set before anything imports numba."""
+"""Shared by all tests: the compile cache, set before anything imports numba, and how examples are drawn."""
 
 from __future__ import annotations
 
@@ -7,6 +7,17 @@ import os
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+
+# The same examples in every run, however busy the machine; the soak draws others.
+settings.register_profile(
+    "steady",
+    deadline=None,
+    derandomize=not os.environ.get("LOCO_SOAK"),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("steady")
 
 
 def _kernel_cache() -> str:
