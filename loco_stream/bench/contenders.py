@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from loco_stream.bench.learner import Learner, RiverLearner
 from loco_stream.bench.machine import fingerprint
 from loco_stream.bench.rivals import CLASSIFIERS, REGRESSORS
@@ -16,6 +18,9 @@ BY_DICTS = "default by dicts"
 
 # Only 32 neurons, and the readout sees nothing else: here their weights matter most.
 _NARROW: dict[str, Any] = {"hidden_sizes": (32,), "readout_layers": "last"}
+# Three layers, of which the readout sees the last: here weights grow until norm control holds them.
+_DEEP: dict[str, Any] = {"hidden_sizes": (128, 128, 128), "readout_layers": "last"}
+_NO_NORM_CONTROL = "3 layers last no norm control"
 # One change each from the default: what an ablation switches off or replaces.
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -37,6 +42,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "32 last": _NARROW,
     "32 last frozen": {**_NARROW, "rule": "frozen"},
     "32 last no projection": {**_NARROW, "orthogonality": 0.0},
+    "3 layers last": _DEEP,
+    _NO_NORM_CONTROL: _DEEP,
     "preset fast": PRESETS["fast"],
     "preset accurate": PRESETS["accurate"],
 }
@@ -55,11 +62,26 @@ def make(name: str, n_features: int, n_classes: int, seed: int, **settings: Any)
     if name in VARIANTS:
         from loco_stream import LOCOClassifier
 
-        model: Learner = LOCOClassifier(**{**settings, **VARIANTS[name]}, seed=seed)
+        kind = _unlimited() if name == _NO_NORM_CONTROL else LOCOClassifier
+        model: Learner = kind(**{**settings, **VARIANTS[name]}, seed=seed)
         return RiverLearner(model) if name == BY_DICTS else model
     if name in CLASSIFIERS:
         return CLASSIFIERS[name].make(n_features, n_classes, seed)
     raise ConfigError(f"contender is {name!r}; allowed are {', '.join(NAMES)}.")
+
+
+def _unlimited() -> Any:
+    """Return our classifier with weights that may grow without limit."""
+    from loco_stream import LOCOClassifier
+    from loco_stream.state import NORM_LIMIT
+
+    class Unlimited(LOCOClassifier):
+        def _allocate(self, n_features: int, n_classes: int) -> None:
+            super()._allocate(n_features, n_classes)
+            assert self._state is not None
+            self._state.net.neurons[NORM_LIMIT] = np.inf
+
+    return Unlimited
 
 
 def make_regressor(name: str, n_features: int, seed: int) -> Learner:

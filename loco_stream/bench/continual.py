@@ -26,6 +26,8 @@ NAMES = (
     "default",
     "frozen",
     "retention 0",
+    "3 layers last",
+    "3 layers last no norm control",
     "HAT",
     "softmax",
     "ARF10",

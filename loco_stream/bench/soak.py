@@ -121,7 +121,9 @@ def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
 
 
 @click.command("soak")
-@click.option("--only", metavar="A,B", default="default", show_default=True, help="Contenders, as in `bench streams`.")
+@click.option(
+    "--only", metavar="A,B", default="default,MLP .03", show_default=True, help="Contenders, as in `bench streams`."
+)
 @click.option("--streams", "names", default="RBFd1e-4", show_default=True, help=f"Of {', '.join(data.ENDLESS)}.")
 @click.option(
     "--samples", type=click.IntRange(min=10_000), default=1_000_000, show_default=True, help="Samples in all."
@@ -129,6 +131,8 @@ def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
 @common(seeds=1)
 def command(settings: Settings, only: str, names: str, samples: int) -> None:
     """Run a million samples of a drifting stream: cost, memory, accuracy of every tenth; non-finite values.
+
+    A stream may grow harder by itself: then the peer, which only follows the present, loses as much.
 
     \b
     Examples
