@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from loco_stream.bench import BENCHES, contenders
 from loco_stream.bench.grid import Grid
 from loco_stream.bench.machine import fingerprint, record
+from loco_stream.bench.monitor import deviations
 from loco_stream.bench.runs import Results, Run
 from loco_stream.errors import ConfigError
 
@@ -125,6 +126,31 @@ def test_regression(tmp_path):
     run = _saved(tmp_path, "regression")["runs"]["ChickWeights/no-change/0"]
     assert run["mae"] == pytest.approx(31.53, abs=0.01)
     assert "MAE" in text
+
+
+def test_monitor_compares_matrices_and_costs(tmp_path):
+    text = _run(
+        "monitor", tmp_path, "--scenarios", "class-incremental digits", "--seeds", "1", "--repeats", "1",
+        "--borders", "given",
+    )  # fmt: skip
+    runs = _saved(tmp_path, "monitor")["runs"]
+    run = runs["matrix/class-incremental digits/given/0"]
+    assert (run["n_found"], run["n_tasks"], len(run["deviations"])) == (5, 5, 15)
+    assert np.mean(np.abs(run["deviations"]) <= 3.0) > 0.8
+    assert set(run["measures"]) == {"average_accuracy", "forgetting", "backward_transfer"}
+    assert all(
+        value > 0.0 for values in runs["cost/A-B-A-B labels/none/0"]["microseconds"].values() for value in values
+    )
+    assert "1/1 runs" in text
+    assert "of throughput" in text
+
+
+def test_deviations_count_the_errors_of_both_sides():
+    true, found = np.array([[0.5, np.nan], [0.8, 0.9]]), np.array([[0.7, np.nan], [0.8, 0.9]])
+    errors = np.where(np.isnan(true), np.nan, 0.03)
+    assert deviations(found, errors, true, np.array([100.0, 100.0])) == pytest.approx(
+        [0.2 / np.hypot(0.03, 0.05), 0, 0]
+    )
 
 
 def test_calibration_scores_probabilities(tmp_path):

@@ -16,6 +16,7 @@ BENCHES = {
     "nettalk": "loco_stream.bench.nettalk:command",
     "continual": "loco_stream.bench.continual:command",
     "drift": "loco_stream.bench.drift:command",
+    "monitor": "loco_stream.bench.monitor:command",
     "calibration": "loco_stream.bench.calibration:command",
     "regression": "loco_stream.bench.regression:command",
     "live": "loco_stream.bench.live:command",
