@@ -14,6 +14,7 @@ from loco_stream import persist
 from loco_stream.config import PRESETS
 from loco_stream.errors import CheckpointError, ConfigError, InputError
 from loco_stream.estimator import LOCOEstimator, finite_target, matrix
+from loco_stream.recall import FIRST, N_KEPT
 from loco_stream.slots import plain_label, require_mapping
 from loco_stream.state import PROBA
 
@@ -144,6 +145,18 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         """The labels seen, in the order they came; column j of a probability array is class j."""
         return tuple(self._classes)
 
+    @property
+    def recalled(self) -> tuple[int, int]:
+        """How many readouts of old concepts were kept so far, and the number of the one that speaks now, 0: none."""
+        if self._state is None:
+            return 0, 0
+        weights, _, clock, births, _ = self._state.recall
+        if weights.item(0) >= 0.5:
+            return clock.item(N_KEPT), 0
+        loudest = int(weights.argmax())
+        speaks = loudest >= FIRST and weights[loudest] > 0.5
+        return clock.item(N_KEPT), int(births[loudest - FIRST]) if speaks else 0
+
     def learn_one(self, x: dict[Any, Any], y: Any) -> None:
         """Learn one sample; new features and a new class get the next free slots."""
         require_mapping(x)
@@ -235,12 +248,13 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         return np.array([self._slot_of(label) for label in labels], np.int64)
 
     def _labels(self, answers: NDArray[np.float64]) -> NDArray[Any]:
-        slots = answers.astype(np.int64)
-        kinds = {type(label) for label in self._classes}
-        if len(kinds) == 1 and kinds <= {int, float, str, bool} and (slots >= 0).all():
-            return np.array(self._classes)[slots]
-        table = np.empty(len(self._classes) + 1, object)  # and None, where -1 points
-        for slot, label in enumerate(self._classes):
+        slots, labels = answers.astype(np.int64), self._classes
+        kind = type(labels[0]) if labels else None
+        known = len(slots) == 0 or slots[0] >= 0  # once a class is known, some class is always the answer
+        if known and kind in (int, float, str, bool) and all(type(label) is kind for label in labels):
+            return np.array(labels)[slots]
+        table = np.empty(len(labels) + 1, object)  # and None, where -1 points
+        for slot, label in enumerate(labels):
             table[slot] = label
         return table[slots]
 

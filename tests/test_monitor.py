@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from naive_monitor import NAMES, Forgetful, ForgetfulArrays, Tasks, merged, run, step
 
-from loco_stream import TaskMonitor, metrics, persist
+from loco_stream import LOCOClassifier, TaskMonitor, metrics, persist
 from loco_stream.bench import scenarios
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.monitor.alarm import Alarm
@@ -402,6 +402,73 @@ def test_a_restored_monitor_continues_the_same(cut, options, tmp_path):
     ours, theirs = second.export_state(), whole.export_state()
     assert repr(ours[0]) == repr(theirs[0])
     assert {name: a.tobytes() for name, a in ours[1].items()} == {name: a.tobytes() for name, a in theirs[1].items()}
+
+
+class Recalling:
+    """Always right; says that it kept a readout at 1000 and 2000 and that the first one speaks from 2500 on."""
+
+    def __init__(self):
+        self.n = 0
+
+    @property
+    def recalled(self):
+        return int(self.n >= 1000) + int(self.n >= 2000), int(self.n >= 2500)
+
+    def predict_one(self, x):
+        return 0
+
+    def learn_one(self, x, y):
+        self.n += 1
+
+
+def recalling(monitor, model, start, stop):
+    """Stream samples without any error; the user says that a task begins at 1000 (as an alarm would)."""
+    alarms = []
+    for i in range(start, stop):
+        if i == 1000:
+            monitor.begin_task()
+        alarms += monitor.update(0, model.predict_one({}), None, i)
+        model.learn_one({}, 0)
+        monitor.rescore(model)
+    return alarms
+
+
+@pytest.mark.parametrize("cut", [0, 1200, 2510, 2520])
+def test_a_model_that_recalls_says_which_task_is_back_though_it_makes_no_error(cut):
+    monitor, model = TaskMonitor(holdout=0, inputs=False), Recalling()
+    alarms = recalling(monitor, model, 0, cut)
+    resumed = TaskMonitor()
+    resumed.restore_state(*monitor.export_state())
+    alarms += recalling(resumed, model, cut, 3000)
+    assert [(task["task"], task["start"], task["returned"]) for task in resumed.report()["tasks"]] == [
+        ("task 0", 0, False), ("task 1", 1000, False), ("task 0", 2499, True)
+    ]  # fmt: skip
+    assert [(alarm.state, alarm.detector, alarm.since, alarm.task) for alarm in alarms] == [
+        ("drift", "recall", 2499, ""), ("return", "recall", 2499, "task 0")
+    ]  # fmt: skip
+    assert str(alarms[1]) == "task 0 is back (sample 2518, since 2499)"
+
+
+def test_recall_cuts_nothing_where_the_user_says_what_the_tasks_are():
+    monitor = TaskMonitor(holdout=0, inputs=False, tasks="given")
+    assert recalling(monitor, Recalling(), 0, 3000) == []
+    assert len(monitor.report()["tasks"]) == 2
+
+
+def test_the_tasks_of_a_stream_whose_labels_return_are_named():
+    tasks = scenarios.build("A-B-A-B labels")
+    features = tuple(range(tasks[0].X.shape[1]))
+    monitor, model, i = TaskMonitor(seed=0), LOCOClassifier(seed=0), 0
+    for task in tasks:
+        for x, label in zip(task.X[:, None], task.y.tolist(), strict=True):
+            monitor.update(label, model.predict_array(x, features)[0] if i else None, x, i, features)
+            if not monitor.hold_out(x, label, i, features):
+                model.learn_array(x, [label], features)
+            monitor.rescore(model)
+            i += 1
+    found = monitor.report()["tasks"]
+    assert [task["task"] for task in found] == ["task 0", "task 1", "task 0", "task 1"]
+    assert np.abs(np.array([task["start"] for task in found]) - [0, 2500, 5000, 7500]).max() <= 40
 
 
 def test_a_damaged_state_is_refused_and_changes_nothing():

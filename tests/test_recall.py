@@ -133,6 +133,18 @@ def test_a_concept_that_returns_is_recalled_and_without_retention_it_is_not():
     assert forgetful.export_state()[1]["recall.snapshots"].size == 0
 
 
+def test_a_model_says_which_readout_speaks():
+    model = LOCOClassifier(hidden_sizes=(16,), cluster_size=8, seed=0)
+    assert model.recalled == (0, 0)
+    said = []
+    for X, y in flips(0, visits="ABA"):
+        model.learn_array(X[:60], y[:60])
+        said.append(model.recalled)
+        model.learn_array(X[60:], y[60:])
+    assert said == [(0, 0), (1, 0), (2, 1)]  # in the third visit the copy of the first speaks
+    assert LOCOClassifier(retention=0.0).recalled == (0, 0)
+
+
 def test_recall_speaks_but_never_teaches():
     (model, _), (forgetful, _) = first_answers(), first_answers(retention=0.0)
     ours, theirs = model.export_state()[1], forgetful.export_state()[1]

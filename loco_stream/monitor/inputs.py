@@ -48,20 +48,22 @@ class InputView:
             self.detector = InputDetector(n_features, seed=self.seed)
             self.protected = Protected(len(self.detector.folded))
 
-    def look(self, row: NDArray[np.float64]) -> NDArray[np.float64] | None:
-        """Take in one row and return the values that signatures look at, None if there are no numbers."""
+    def look(self, row: NDArray[np.float64]) -> str:
+        """Take in one row; return the state of the label-free detector after it."""
         if not len(self._row):
             if not len(row):
-                return None
+                return "stable"
             self.prepare(len(row))
         self._row = row[: len(self._row)]
+        return "stable" if self.detector is None else self.detector.update(self._row)
+
+    def values(self) -> NDArray[np.float64] | None:
+        """Return what signatures see of the row last looked at, None if there are no numbers; the scale takes it in."""
+        if not len(self._row):
+            return None
         values = self._row[self._columns]
         self.scale.update(values)
         return values
-
-    def update(self) -> str:
-        """Return the state of the label-free detector after the row last looked at."""
-        return "stable" if self.detector is None else self.detector.update(self._row)
 
     def restart(self) -> None:
         """Adapt quickly: new inputs have begun."""

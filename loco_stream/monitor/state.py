@@ -19,6 +19,7 @@ from loco_stream.monitor.signature import Signature
 
 if TYPE_CHECKING:
     from loco_stream.monitor.inputs import InputView
+    from loco_stream.monitor.memories import Memories
     from loco_stream.monitor.tasks import TaskMonitor
     from loco_stream.monitor.timeline import Timeline
 
@@ -46,6 +47,8 @@ def export_monitor(monitor: TaskMonitor) -> tuple[dict[str, Any], Arrays]:
         "last": [monitor._last[0], plain(monitor._last[1])],
         "fresh": None if fresh is None else fresh.index,
         "drifts": [asdict(alarm) for alarm in monitor._drifts],
+        "heard": [asdict(alarm) for alarm in monitor._heard],
+        "memories": _export_memories(monitor._memories),
         "columns": list(monitor._codec.names),
         "inputs": len(monitor._view._row),
     }
@@ -67,6 +70,8 @@ def restore_monitor(monitor: TaskMonitor, config: Mapping[str, Any], arrays: Map
         fresh._rate.n, fresh._rate.quantile = config["rate"]
         fresh._last = (config["last"][0], config["last"][1])
         fresh._drifts = deque((Alarm(**alarm) for alarm in config["drifts"]), maxlen=fresh._drifts.maxlen)
+        fresh._heard = [Alarm(**alarm) for alarm in config["heard"]]
+        _restore_memories(fresh._memories, config["memories"])
         fresh._codec.restore(config["columns"])
         fresh._concept.restore_state(part("concept", arrays))
         _restore_view(fresh._view, config["inputs"], arrays)
@@ -79,6 +84,15 @@ def restore_monitor(monitor: TaskMonitor, config: Mapping[str, Any], arrays: Map
             raise CheckpointError(f"The saved monitor has settings this release refuses: {error}") from error
         raise CheckpointError(f"The saved state of the monitor is not complete: {error!r}.") from error
     monitor.__dict__.update(fresh.__dict__)
+
+
+def _export_memories(memories: Memories) -> list[Any]:
+    return [memories.kept, memories.speaking, memories.times, [list(pair) for pair in memories.tasks.items()]]
+
+
+def _restore_memories(memories: Memories, config: list[Any]) -> None:
+    memories.kept, memories.speaking, memories.times, tasks = config
+    memories.tasks = {number: task for number, task in tasks}  # noqa: C416
 
 
 def _export_view(view: InputView) -> Arrays:

@@ -16,6 +16,7 @@ from loco_stream.monitor.alarm import Alarm
 from loco_stream.monitor.holdout import Draws, Held
 from loco_stream.monitor.inputs import InputView
 from loco_stream.monitor.matrix import measures, standard_error
+from loco_stream.monitor.memories import PATIENCE, Memories
 from loco_stream.monitor.rows import RowCodec
 from loco_stream.monitor.segment import EARLY
 from loco_stream.monitor.state import export_monitor, restore_monitor
@@ -28,6 +29,7 @@ _PURPOSE = 8  # of the key that draws hold-outs
 _BATCH = 8  # predictions a call otherwise
 _MAX_LABELS = 10_000  # labels counted to know what chance is
 _MAX_DRIFTS = 1000  # alarms kept for the report
+_COPIED = 100  # samples by which a readout that a model keeps is older than the moment, on average
 
 
 class TaskMonitor:
@@ -36,7 +38,8 @@ class TaskMonitor:
     Errors are tested by one of river's detectors, inputs by a label-free one; both alarms within `min_segment` samples
     count as one change. Of each segment a few samples are withheld from training and predicted again in turn, so that
     rows of the accuracy matrix appear as the stream runs. A segment whose first hundred samples look like an earlier
-    one (class means of the inputs) is named after it.
+    one (class means of the inputs) is named after it; so is one in which a model that recalls, as `LOCOClassifier`
+    does, speaks with what it knew then, and this opens a segment even if no error betrays the change.
 
     Parameters
     ----------
@@ -132,6 +135,8 @@ class TaskMonitor:
         self._drifts: deque[Alarm] = deque(maxlen=_MAX_DRIFTS)
         self._last: tuple[int, Any] = (-1, None)  # index and answer of the last scored sample
         self._fresh: Held | None = None  # withheld, its first answer not seen yet
+        self._memories = Memories()
+        self._heard: list[Alarm] = []  # what the model's recall gave cause to say since the last update
 
     @property
     def holds_out(self) -> bool:
@@ -159,23 +164,25 @@ class TaskMonitor:
         features
             Names of the columns if `x` is an array.
         """
-        alarms: list[Alarm] = []
-        values = None
+        alarms, self._heard = self._heard, []
         if x is not None:
             if self._column is not None:
                 self._follow_column(x if features is None else dict(zip(features, np.ravel(x), strict=True)), index)
             row, _ = self._codec.encode(x, features)
-            values = self._view.look(row)
-            self._judge("input", "energy", self._view.update(), self._view.onset, index, alarms)
+            state = self._view.look(row)
+            if state != self._states["input"]:
+                self._judge("input", "energy", state, self._view.onset, index, alarms)
         if y is not None and y_pred is not None:
             hit = self._score(y, y_pred, index)
-            self._judge(
-                "concept", self._concept.name, self._concept.update(1 - hit), self._concept.onset, index, alarms
-            )
+            state = self._concept.update(1 - hit)
+            if state != self._states["concept"]:
+                self._judge("concept", self._concept.name, state, self._concept.onset, index, alarms)
             if not hit:
                 self._view.add_update_energy(self._timeline.running.update_energy)
-        if y is not None and values is not None and self._timeline.wants_signature(index):
-            self._recognise(values, y, index, alarms)
+        if y is not None and x is not None and self._timeline.wants_signature(index):
+            values = self._view.values()
+            if values is not None:
+                self._recognise(values, y, index, alarms)
         return alarms
 
     def hold_out(self, x: Any, y: Any, index: int, features: tuple[Hashable, ...] | None = None) -> bool:
@@ -192,7 +199,13 @@ class TaskMonitor:
         return self._timeline.running.hold.offer(held, self._draws)
 
     def rescore(self, model: Any) -> None:
-        """Let `model` predict some withheld samples again: those the savings allow after a change, 8 now and then."""
+        """Let `model` predict some withheld samples again: those the savings allow after a change, 8 now and then.
+
+        A model that has `recalled`, as `LOCOClassifier` does, also says here which old task it is back in.
+        """
+        recalled = getattr(model, "recalled", None)
+        if recalled is not None and recalled != self._memories.silence:
+            self._listen(*recalled)
         if not self.holds_out:
             return
         timeline, at = self._timeline, self._last[0]
@@ -300,9 +313,9 @@ class TaskMonitor:
         return hit
 
     def _judge(self, kind: str, detector: str, state: str, onset: int, index: int, alarms: list[Alarm]) -> None:
-        """Say once that a warning began, and act on a drift."""
-        previous, self._states[kind] = self._states[kind], state
-        if state == previous or state == "stable":
+        """Take a new state of a detector: say that a warning began, act on a drift."""
+        self._states[kind] = state
+        if state == "stable":
             return
         since = max(0, index + 1 - onset) if state == "drift" else index
         alarm = Alarm(index, kind, detector, state, since)
@@ -329,6 +342,26 @@ class TaskMonitor:
         if name is not None:
             running = self._timeline.running
             alarms.append(Alarm(index, running.began, "signature", "return", running.start, name))
+
+    def _listen(self, kept: int, speaking: int) -> None:
+        """Follow what the model's recall says: a readout of another task that goes on speaking ends the segment."""
+        timeline, running, at = self._timeline, self._timeline.running, self._last[0]
+        task = self._memories.listen(kept, speaking, timeline.task_at(at - _COPIED), running.task)
+        if task is None or self._tasks != "auto":
+            return
+        since = at + 1 - PATIENCE
+        if running.began == "concept" and since < running.start + _COPIED:  # the errors told first
+            since = running.start
+        elif running.n >= self.settings["min_segment"]:
+            self._tell(Alarm(at, "concept", "recall", "drift", since))
+            self._heard.append(self._drifts[-1])
+            self._cut(since, "concept")
+            self._concept.restart()
+        else:
+            return
+        timeline.return_to(task)
+        timeline.recall = None
+        self._heard.append(Alarm(at, "concept", "recall", "return", since, timeline.names[task]))
 
     def _follow_column(self, x: Mapping[Hashable, Any], index: int) -> None:
         """Begin a task whenever the task column has a new value."""

@@ -59,6 +59,12 @@ class Timeline:
         """Samples withheld in all segments."""
         return sum(len(segment.hold.held) for segment in self.segments)
 
+    def task_at(self, index: int) -> int:
+        """Return the task that ran at a position of the stream; the oldest known one if that was before it."""
+        return next(
+            (segment.task for segment in reversed(self.segments) if segment.start <= index), self.segments[0].task
+        )
+
     def add(self, hit: int, index: int) -> None:
         """Count one scored sample."""
         self.hits.append((index, hit))
