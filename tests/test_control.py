@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 from urllib.request import urlopen
 
 import pytest
 import zmq
 from click.testing import CliRunner
+from ports import free_port
 from standin import ListSource, Means
 from test_zmq_sockets import wait_until
 
@@ -61,9 +61,7 @@ def scraped(port):
 
 def test_a_running_engine_takes_orders_and_shows_metrics(tmp_path):
     pytest.importorskip("prometheus_client")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
 
     def endless():
         i = 0

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from ports import free_address, free_port
 
 from loco_stream import LOCOClassifier, StreamEngine, TaskMonitor
 from loco_stream.dashboard import Dashboard
@@ -323,9 +324,7 @@ def test_run_shows_the_page_while_it_learns_and_ends_with_the_stream(spawn, rows
 def test_serve_shows_the_page_and_ends_clean_while_somebody_looks(spawn, tmp_path):
     from loco_stream.connectors import ZMQSender
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = free_address()
     words = ["--checkpoint", tmp_path / "state", "--dashboard", "--dashboard-port", 0, "--quiet"]
     process, url = spawn("serve", "--source", f"zmq+reliable://{address}", *words)
     connection, response = ask(url, "/events")
@@ -442,9 +441,9 @@ def test_charts_fill_a_drift_is_marked_and_the_matrix_grows(watch):
 @needs_browser
 @pytest.mark.slow
 def test_the_page_recovers_when_the_engine_restarts_and_keeps_the_course(watch, tmp_path):
-    with Run(tmp_path / "state") as first:
-        url, port = first.page.url, urlsplit(first.page.url).port
-        seen = watch(url)
+    port = free_port()
+    with Run(tmp_path / "state", port=port) as first:
+        seen = watch(first.page.url)
         seen.wait("course.length > 10")
     seen.wait("document.querySelector('#link').textContent === 'waiting for the engine'")
     learned = first.engine.status["n_samples"]

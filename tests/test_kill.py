@@ -9,7 +9,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import foreign
 import pytest
 import zmq
 from live_source import CLASSES, EPOCH, FEATURES, NAME, table
+from ports import free_address
 
 from loco_stream.cli.options import build_model
 from loco_stream.connectors import ZMQSender
@@ -43,9 +43,7 @@ def processes():
 
 @pytest.fixture
 def address():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    return free_address()
 
 
 def start(processes, *command):

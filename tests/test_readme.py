@@ -5,7 +5,6 @@ from __future__ import annotations
 import doctest
 import re
 import shlex
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from ports import free_address, free_port
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -47,12 +47,6 @@ def test_the_sender_feeds_an_engine(blocks):
     finally:
         source.close()
     assert report.to_dict()["n_samples"] == 1
-
-
-def free_address():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 def fetched(url):
@@ -127,7 +121,7 @@ def test_the_sender_feeds_a_run(shell, blocks, tmp_path):
 
 @pytest.mark.slow
 def test_the_service_starts_answers_prometheus_and_ends(shell, tmp_path):
-    address, metrics = free_address(), free_address().rpartition(":")[2]
+    address, metrics = free_address(), str(free_port())
     words = [
         word.replace("127.0.0.1:5555", address).replace("9100", metrics) for word in only(shell, "loco-stream", "serve")
     ]

@@ -14,6 +14,7 @@ import foreign
 import numpy as np
 import pytest
 from paho.mqtt import client as mqtt
+from ports import free_port
 from test_zmq_sockets import drain
 
 from loco_stream.connectors import MQTTSource, open_source
@@ -30,9 +31,7 @@ class Broker:
     """A mosquitto of our own, with its store in a folder."""
 
     def __init__(self, folder, *extra):
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
+        self.port = free_port()
         self.config = folder / "mosquitto.conf"
         lines = [f"listener {self.port} 127.0.0.1", "persistence true", f"persistence_location {folder}/", "user root"]
         self.config.write_text("\n".join([*lines, *(extra or ["allow_anonymous true"])]) + "\n")
@@ -212,9 +211,7 @@ def test_max_ends_a_stream(broker):
 
 
 def test_no_broker_and_a_refusal(tmp_path):
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+    port = free_port()
     with pytest.raises(SourceError, match=rf"cannot reach the MQTT broker 127\.0\.0\.1:{port}: .*refused"):
         MQTTSource("127.0.0.1", "s", port=port)
     (tmp_path / "passwords").write_text("")

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import pytest
 import zmq
+from ports import free_address
 from test_wire import damaged, honest
 
 from loco_stream.connectors import ZMQSender, ZMQSource, open_source
@@ -189,7 +190,7 @@ def test_sub_hears_a_publisher_and_learns_the_schema_late():
 
 
 def test_push_reconnects_to_a_restarted_engine_and_the_schema_comes_again():
-    source = ZMQSource(FREE)
+    source = ZMQSource(f"tcp://{free_address()}")
     address = source.address
     with ZMQSender(address, name="s", features=["a"], classes=["n", "y"]) as sender:
         sender.send([1.0], "y")
@@ -274,7 +275,7 @@ def test_without_an_engine_the_sender_says_so():
 
 
 def test_the_engine_restarts_and_nothing_is_lost_or_doubled():
-    source = ZMQSource(FREE, "reliable", credit=64)
+    source = ZMQSource(f"tcp://{free_address()}", "reliable", credit=64)
     address, learned, position = source.address, [], {}
     sender = ZMQSender(address, reliable=True, features=["a"], classes=["n", "y"], name="s", timeout=60, linger=60)
 
@@ -369,7 +370,7 @@ def test_request_and_reply(mode):
 
 
 def test_a_question_survives_a_restart_of_the_engine():
-    source = ZMQSource(FREE, "reply")
+    source = ZMQSource(f"tcp://{free_address()}", "reply")
     address = source.address
     client = ZMQSender(address, reliable=True, features=["a"], classes=["n", "y"], timeout=60, linger=0)
     with Serving(source):
