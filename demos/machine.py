@@ -99,5 +99,6 @@ def command(stage: Stage) -> None:
     drifts = [drift["at"] for drift in report["drifts"]]
     rate, accuracy = report["samples_per_second"], report["accuracy"]
     click.echo(f"{report['n_samples']:,} rows, accuracy {accuracy:.1%}, {rate:,.0f} rows a second, alarms at {drifts}")
+    click.echo("tasks found: " + ", ".join(f"{task['task']} from row {task['start']}" for task in report["tasks"]))
     if end and stage.headless:
         conclude(outcome(hits.hits, drifts, end // 3, end // 3 * 2))
