@@ -317,7 +317,7 @@ def test_an_engine_that_ends_with_the_last_row_does_not_take_the_ack_along(monke
 
     engine = threading.Thread(target=serve)
     engine.start()
-    sender = ZMQSender(source.address, reliable=True, features=["a"], classes=["y"], timeout=60, linger=5)
+    sender = ZMQSender(source.address, reliable=True, features=["a"], classes=["y"], timeout=60, linger=60)
     sender.connect()
     sender.send(np.zeros((50, 1)), ["y"] * 50)
     time.sleep(0.2)  # the ack has come and nobody has read it
@@ -328,7 +328,10 @@ def test_an_engine_that_ends_with_the_last_row_does_not_take_the_ack_along(monke
 
 def test_a_restarted_source_goes_on_after_the_last_durable_row():
     with Serving(ZMQSource(FREE, "reliable", credit=64)) as engine:
-        make = {"reliable": True, "features": ["a"], "classes": ["n", "y"], "name": "s", "epoch": 3, "timeout": 60}
+        make = {
+            "reliable": True, "features": ["a"], "classes": ["n", "y"], "name": "s", "epoch": 3,
+            "timeout": 60, "linger": 60,
+        }  # fmt: skip
         first = ZMQSender(engine.source.address, **make)
         for i in range(100):
             first.send([float(i)], "y")
