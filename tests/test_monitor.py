@@ -441,12 +441,12 @@ def test_a_model_that_recalls_says_which_task_is_back_though_it_makes_no_error(c
     resumed.restore_state(*monitor.export_state())
     alarms += recalling(resumed, model, cut, 3000)
     assert [(task["task"], task["start"], task["returned"]) for task in resumed.report()["tasks"]] == [
-        ("task 0", 0, False), ("task 1", 1000, False), ("task 0", 2499, True)
+        ("task 0", 0, False), ("task 1", 1000, False), ("task 0", 2503, True)
     ]  # fmt: skip
     assert [(alarm.state, alarm.detector, alarm.since, alarm.task) for alarm in alarms] == [
-        ("drift", "recall", 2499, ""), ("return", "recall", 2499, "task 0")
+        ("drift", "recall", 2503, ""), ("return", "recall", 2503, "task 0")
     ]  # fmt: skip
-    assert str(alarms[1]) == "task 0 is back (sample 2518, since 2499)"
+    assert str(alarms[1]) == "task 0 is back (sample 2527, since 2503)"
 
 
 def test_recall_cuts_nothing_where_the_user_says_what_the_tasks_are():

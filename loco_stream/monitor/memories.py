@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PATIENCE", "Memories"]
+__all__ = ["Memories"]
 
 PATIENCE = 20  # samples for which a readout of another task must speak before that task is back
 _MOST = 16  # readouts whose task is remembered: four times what a model keeps
@@ -15,25 +15,31 @@ class Memories:
     --------
     >>> from loco_stream.monitor.memories import Memories
     >>> memories = Memories()
-    >>> memories.listen(1, 0, before=0, now=0)  # the first readout is kept while task 0 runs
-    >>> [memories.listen(1, 1, before=1, now=1) for _ in range(20)][-2:]  # it speaks in task 1
-    [None, 0]
+    >>> memories.listen(500, 1, 0, before=0, now=0)  # the first readout is kept while task 0 runs
+    >>> memories.listen(900, 1, 1, before=1, now=1)  # it speaks in task 1
+    >>> memories.listen(920, 1, 1, before=1, now=1)  # and goes on
+    0
+    >>> memories.since
+    900
     """
 
     def __init__(self) -> None:
         self.tasks: dict[int, int] = {}  # by the number of the readout
-        self.kept = self.speaking = self.times = 0
+        self.kept = self.speaking = 0
+        self.since = -1  # when the one that speaks was first heard in another task than its own; -1: it was not
 
     @property
     def silence(self) -> tuple[int, int]:
-        """What a model says if nothing has changed and no readout of old speaks."""
-        return (self.kept, 0) if self.times == 0 else (-1, 0)
+        """What a model says if there is nothing to listen to."""
+        return (self.kept if self.since < 0 else -1), 0
 
-    def listen(self, kept: int, speaking: int, before: int, now: int) -> int | None:
-        """Take what a model says after a sample; return the task that is back, once.
+    def listen(self, at: int, kept: int, speaking: int, before: int, now: int) -> int | None:
+        """Take what a model says after sample `at`; return the task that is back, or None.
 
         Parameters
         ----------
+        at
+            Position in the stream.
         kept
             Readouts the model has kept so far.
         speaking
@@ -45,8 +51,10 @@ class Memories:
             self.tasks[number] = before
             self.tasks.pop(number - _MOST, None)
         self.kept = kept
-        if speaking != self.speaking:
-            self.speaking, self.times = speaking, 0
         task = self.tasks.get(speaking, now)
-        self.times = self.times + 1 if task != now else 0
-        return task if self.times == PATIENCE else None
+        if task == now:
+            self.since = -1
+        elif speaking != self.speaking or self.since < 0:
+            self.since = at
+        self.speaking = speaking
+        return task if 0 <= self.since <= at - PATIENCE else None

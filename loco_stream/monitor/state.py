@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["export_monitor", "restore_monitor"]
 
 Arrays = dict[str, NDArray[Any]]
-_SCALARS = ("_credit", "_turn", "_n_drifts", "_value")
+_SCALARS = ("_credit", "_turn", "_n_drifts", "_value", "_suspects")
 _HELD = ("index", "hit", "at", "was", "was_at")
 _SEGMENT = (
     *("start", "task", "began", "classes", "end", "n", "hits", "early", "running", "end_accuracy", "goal"),
@@ -47,12 +47,14 @@ def export_monitor(monitor: TaskMonitor) -> tuple[dict[str, Any], Arrays]:
         "last": [monitor._last[0], plain(monitor._last[1])],
         "fresh": None if fresh is None else fresh.index,
         "drifts": [asdict(alarm) for alarm in monitor._drifts],
+        "waiting": [[plain(y), hit, index, row is not None] for row, y, hit, index in monitor._waiting],
         "heard": [asdict(alarm) for alarm in monitor._heard],
         "memories": _export_memories(monitor._memories),
         "columns": list(monitor._codec.names),
         "inputs": len(monitor._view._row),
     }
     arrays = prefixed("concept", monitor._concept.export_state())
+    arrays |= {f"waiting/{i}": row.copy() for i, (row, *_) in enumerate(monitor._waiting) if row is not None}
     arrays |= _export_view(monitor._view)
     timeline, timeline_arrays = _export_timeline(monitor._timeline)
     return {**config, "timeline": timeline}, {**arrays, **timeline_arrays}
@@ -70,6 +72,10 @@ def restore_monitor(monitor: TaskMonitor, config: Mapping[str, Any], arrays: Map
         fresh._rate.n, fresh._rate.quantile = config["rate"]
         fresh._last = (config["last"][0], config["last"][1])
         fresh._drifts = deque((Alarm(**alarm) for alarm in config["drifts"]), maxlen=fresh._drifts.maxlen)
+        fresh._waiting = [
+            (arrays[f"waiting/{i}"].copy() if has_row else None, y, hit, index)
+            for i, (y, hit, index, has_row) in enumerate(config["waiting"])
+        ]
         fresh._heard = [Alarm(**alarm) for alarm in config["heard"]]
         _restore_memories(fresh._memories, config["memories"])
         fresh._codec.restore(config["columns"])
@@ -87,11 +93,11 @@ def restore_monitor(monitor: TaskMonitor, config: Mapping[str, Any], arrays: Map
 
 
 def _export_memories(memories: Memories) -> list[Any]:
-    return [memories.kept, memories.speaking, memories.times, [list(pair) for pair in memories.tasks.items()]]
+    return [memories.kept, memories.speaking, memories.since, [list(pair) for pair in memories.tasks.items()]]
 
 
 def _restore_memories(memories: Memories, config: list[Any]) -> None:
-    memories.kept, memories.speaking, memories.times, tasks = config
+    memories.kept, memories.speaking, memories.since, tasks = config
     memories.tasks = {number: task for number, task in tasks}  # noqa: C416
 
 
