@@ -87,16 +87,14 @@ def weigh(weights, fits, scores, outs, n_classes, capacity, label, sharpness):
 @kernel
 def _next_slot(weights, fits, births, kept):
     """Return where the next copy goes: over a snapshot of the concept of the one just kept, else over the oldest."""
-    best, oldest = kept, (kept + 1) % births.shape[0]
+    chosen, lowest = kept, math.inf
     for s in range(births.shape[0]):
-        if s == kept:
-            continue
-        if births[s] < births[oldest]:
-            oldest = s
-        same = weights[FIRST + s] > 0.0 and fits[FIRST + s] > 0.5 * fits[GUESS]
-        if same and (best == kept or fits[FIRST + s] > fits[FIRST + best]):
-            best = s
-    return best if best != kept else oldest
+        rank = float(births[s])
+        if weights[FIRST + s] > 0.0 and fits[FIRST + s] > 0.5 * fits[GUESS]:
+            rank = -1e6 - fits[FIRST + s]  # the same concept, the one that fits best first
+        if s != kept and rank < lowest:
+            chosen, lowest = s, rank
+    return chosen
 
 
 @kernel
