@@ -81,16 +81,20 @@ class ConceptDetector:
         detector = self._detector
         detector.update(error)
         self._recent.append(error)
-        self._running = error if math.isnan(self._running) else self._running + _FAST * (error - self._running)
+        running = self._running
+        self._running = running = error if running != running else running + _FAST * (error - running)  # NaN at first
         if self._waited >= 0:
             self._recover()
             return "stable"
         self._n += 1
         self._reference += (error - self._reference) / self._n
-        worse = not self._two_sided or self._running > self._reference
+        warns = getattr(detector, "warning_detected", False)
+        if not warns and not detector.drift_detected:
+            return "stable"
+        worse = not self._two_sided or running > self._reference
         if detector.drift_detected:
             return self._alarm(worse)
-        return "warning" if worse and getattr(detector, "warning_detected", False) else "stable"
+        return "warning" if worse else "stable"
 
     def _alarm(self, worse: bool) -> str:
         """Let an alarm through, or take a change to the better as the new reference."""

@@ -129,6 +129,7 @@ class TaskMonitor:
         self._timeline = Timeline(holdout, max_segments, self._draws)
         self._labels: set[Any] = set()
         self._credit = 0.0  # predictions saved up
+        self._saving = 1.0 / rescore_every if holdout else 0.0  # a sample
         self._limit = 2.0 * holdout * (max_segments + 1)
         self._turn = 0
         self._states = {"concept": "stable", "input": "stable"}
@@ -183,7 +184,7 @@ class TaskMonitor:
 
     def hold_out(self, x: Any, y: Any, index: int, features: tuple[Hashable, ...] | None = None) -> bool:
         """Return whether this sample is withheld from training, and keep it if so; arguments as for `update`."""
-        if not self.holds_out or self._draws.next() >= self._share:
+        if not self._saving or self._draws.next() >= self._share:
             return False
         row, extras = self._codec.encode(x, features)
         tolerance = max(self._rate.quantile, 1e-300) if self._task == "regression" else 0.0
@@ -199,15 +200,14 @@ class TaskMonitor:
 
         A model that has `recalled`, as `LOCOClassifier` does, also says here which old task it is back in.
         """
-        if not self._waiting:
-            recalled = getattr(model, "recalled", None)
-            if recalled is not None and recalled != self._memories.silence:
-                self._listen(*recalled)
-        if not self.holds_out:
-            return
         timeline, at = self._timeline, self._last[0]
-        self._credit = min(self._limit, self._credit + 1.0 / self.settings["rescore_every"])
-        if timeline.row_due:
+        self._credit = min(self._limit, self._credit + self._saving)
+        if self._waiting and timeline.row_due is None:
+            return
+        recalled = getattr(model, "recalled", None)
+        if recalled is not None and recalled != self._memories.silence:
+            self._listen(*recalled)
+        if timeline.row_due is not None:
             self._credit = max(0.0, self._credit - timeline.measure_row(model, self._codec, self._credit, at))
         elif self._credit >= timeline.n_held + _BATCH:
             self._turn = (self._turn + 1) % len(timeline.segments)

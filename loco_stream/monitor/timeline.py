@@ -142,7 +142,7 @@ class Timeline:
         self.running.came_back(task, left[-1] if left else math.nan)
 
     def wants_signature(self, index: int) -> bool:
-        """Return whether `recognise` should see this sample: a long segment is known well enough from one in four."""
+        """Return whether `recognise` should see this sample: a long segment is known well enough from one in eight."""
         return self.recall is not None or self.running.n <= _THIN or index % 8 == 0
 
     def recognise(self, values: NDArray[np.float64], label: Any, index: int, scale: Scale) -> str | None:
