@@ -394,8 +394,6 @@ def _start_projectors(state: State) -> None:
 
 def _copy_columns(old: NDArray[np.float32], new: NDArray[np.float32], members: int) -> None:
     """Copy the columns of each member when the number of classes between them has grown."""
-    if members == 0:
-        return
-    n_old, n_new = old.shape[1] // members, new.shape[1] // members
+    n_old, n_new = (columns.shape[1] // max(members, 1) for columns in (old, new))
     for m in range(members):
         new[: old.shape[0], m * n_new : m * n_new + n_old] = old[:, m * n_old : (m + 1) * n_old]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from loco_stream.metrics import average_accuracy, backward_transfer, forgetting
 
-__all__ = ["AccuracyMatrix", "standard_error"]
+__all__ = ["AccuracyMatrix", "measures", "standard_error", "with_none"]
 
 
 def standard_error(accuracy: NDArray[np.float64], n: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -82,3 +82,8 @@ def measures(R: NDArray[np.float64], counts: NDArray[np.float64]) -> dict[str, A
         "backward_transfer": backward_transfer(R),
         "backward_transfer_se": math.sqrt(last + np.diag(squared)[:-1].sum()) / earlier,
     }
+
+
+def with_none(matrix: NDArray[np.float64]) -> list[list[float | None]]:
+    """Return nested lists with None where a value is missing, as JSON has no NaN."""
+    return [[None if math.isnan(value) else value for value in row] for row in matrix.tolist()]

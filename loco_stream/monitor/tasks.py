@@ -15,10 +15,10 @@ from loco_stream.errors import ConfigError
 from loco_stream.monitor.alarm import Alarm
 from loco_stream.monitor.holdout import Draws, Held
 from loco_stream.monitor.inputs import InputView
-from loco_stream.monitor.matrix import measures, standard_error
+from loco_stream.monitor.matrix import measures, standard_error, with_none
 from loco_stream.monitor.memories import Memories
 from loco_stream.monitor.rows import RowCodec
-from loco_stream.monitor.segment import EARLY
+from loco_stream.monitor.settings import check
 from loco_stream.monitor.state import export_monitor, restore_monitor
 from loco_stream.monitor.timeline import Timeline
 from loco_stream.rng import derive_key
@@ -104,7 +104,7 @@ class TaskMonitor:
         task: str = "classification",
         seed: int = 0,
     ) -> None:
-        _check(tasks, holdout, share, rescore_every, max_segments, min_segment, task)
+        check(tasks, holdout, share, rescore_every, max_segments, min_segment, task)
         self.settings: dict[str, Any] = {
             "detector": detector,
             "detector_options": dict(detector_options or {}),
@@ -257,7 +257,7 @@ class TaskMonitor:
         """
         timeline = self._timeline
         R, counts = timeline.accuracies()
-        transfer, transfer_se = self._forward_transfer()
+        transfer, transfer_se = timeline.forward_transfer() if self._task == "classification" else (None, None)
         holds_out = self.holds_out
         return {
             "drifts": [
@@ -267,8 +267,8 @@ class TaskMonitor:
             "n_drifts": self._n_drifts,
             "tasks": timeline.reports(),
             "n_merged_segments": timeline.n_merged,
-            "accuracy_matrix": _with_none(R) if holds_out else [],
-            "accuracy_matrix_se": _with_none(standard_error(R, counts)) if holds_out else [],
+            "accuracy_matrix": with_none(R) if holds_out else [],
+            "accuracy_matrix_se": with_none(standard_error(R, counts)) if holds_out else [],
             **measures(R, counts),
             "forward_transfer": transfer,
             "forward_transfer_se": transfer_se,
@@ -392,41 +392,3 @@ class TaskMonitor:
         if value != self._value:
             self._value = value
             self.begin_task(str(value), index)
-
-    def _forward_transfer(self) -> tuple[float | None, float | None]:
-        """Return the mean of first accuracy minus chance over all segments but the first."""
-        gains, squared = [], []
-        for segment in self._timeline.segments[1:]:
-            first = segment.first_accuracy(EARLY)
-            if first is not None and segment.classes and self._task == "classification":
-                gains.append(first - 1.0 / segment.classes)
-                squared.append(float(standard_error(np.array(first), np.array(EARLY))) ** 2)
-        if not gains:
-            return None, None
-        return sum(gains) / len(gains), math.sqrt(sum(squared)) / len(gains)
-
-
-def _with_none(matrix: NDArray[np.float64]) -> list[list[float | None]]:
-    """Return nested lists with None where a value is missing, as JSON has no NaN."""
-    return [[None if math.isnan(value) else value for value in row] for row in matrix.tolist()]
-
-
-def _check(
-    tasks: str, holdout: int, share: float, rescore_every: int, max_segments: int, min_segment: int, task: str
-) -> None:
-    """Raise what is wrong with the settings."""
-    if tasks not in ("auto", "given", "none") and not (tasks.startswith("column:") and tasks != "column:"):
-        raise ConfigError(f"tasks must be auto, given, none or column:NAME, got {tasks!r}.")
-    if task not in ("classification", "regression"):
-        raise ConfigError(f"task must be classification or regression, got {task!r}.")
-    if holdout < 0:
-        raise ConfigError(f"holdout must be 0 or more samples, got {holdout}.")
-    if not 0.0 < share < 1.0:
-        raise ConfigError(f"share must be in (0, 1), got {share}.")
-    for name, value, least in (
-        ("rescore_every", rescore_every, 1),
-        ("max_segments", max_segments, 2),
-        ("min_segment", min_segment, 1),
-    ):
-        if value < least:
-            raise ConfigError(f"{name} must be at least {least}, got {value}.")

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.monitor.holdout import Draws, HoldOut, predict
-from loco_stream.monitor.matrix import AccuracyMatrix
+from loco_stream.monitor.matrix import AccuracyMatrix, standard_error
 from loco_stream.monitor.recall import Recall
 from loco_stream.monitor.rows import RowCodec
-from loco_stream.monitor.segment import Segment
+from loco_stream.monitor.segment import EARLY, Segment
 from loco_stream.monitor.signature import Scale, Signature
 
 __all__ = ["Timeline"]
@@ -184,6 +184,18 @@ class Timeline:
             entries.append(segment.report(self.names[segment.task], left.get(segment.task, math.nan)))
             left[segment.task] = segment.end_accuracy
         return entries
+
+    def forward_transfer(self) -> tuple[float | None, float | None]:
+        """Return the mean of first accuracy minus chance over all segments but the first, and its standard error."""
+        gains, squared = [], []
+        for segment in self.segments[1:]:
+            first = segment.first_accuracy(EARLY)
+            if first is not None and segment.classes:
+                gains.append(first - 1.0 / segment.classes)
+                squared.append(float(standard_error(np.array(first), np.array(EARLY))) ** 2)
+        if not gains:
+            return None, None
+        return sum(gains) / len(gains), math.sqrt(sum(squared)) / len(gains)
 
     def _new_task(self) -> int:
         task = self.n_tasks
