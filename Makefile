@@ -45,12 +45,12 @@ coverage: $(VENV)/.installed-dev ## which lines the tests reach
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage report
 
-bench: $(VENV)/.installed-dev ## our own figures, written to tests/bench/RESULTS.md (hours)
-	for name in $(BENCHES); do $(BIN)/loco-stream bench $$name || exit; done
-	$(BIN)/loco-stream bench report --output tests/bench/RESULTS.md
+bench: $(VENV)/.installed-dev ## our own figures, written to benchmarks/RESULTS.md (hours)
+	for name in $(BENCHES); do $(BIN)/python -m benchmarks $$name || exit; done
+	$(BIN)/python -m benchmarks report --output benchmarks/RESULTS.md
 
 bench-peers: $(VENV)/.installed-dev ## the same tasks on other libraries, each in its own environment
-	PYTHON=$(BIN)/python tests/bench/peers.sh
+	PYTHON=$(BIN)/python benchmarks/peers/peers.sh
 
 pictures: $(VENV)/.installed-dev ## those of the README; needs Chromium
 	$(BIN)/loco-stream run river:ImageSegments --seed 1 --quiet --plot demos/images/run.png
@@ -59,7 +59,7 @@ pictures: $(VENV)/.installed-dev ## those of the README; needs Chromium
 
 soak: $(VENV)/.installed-dev ## kills, mutations, hostile peers, ten million rows at full count (an hour)
 	LOCO_SOAK=1 $(BIN)/python -m pytest -m slow
-	$(BIN)/loco-stream bench soak
+	$(BIN)/python -m benchmarks soak
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) out build dist *.egg-info .numba_cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,12 +1,12 @@
 """Sources that feed the engine, and the senders at their other ends.
 
-Every source follows `loco_stream.event.Source`; `open_source` makes one from a URL such as
+Every source follows `loco_stream.stream.Source`; `open_source` makes one from a URL such as
 ``csv:data.csv?target=label``. Names are imported on first use: an optional library is needed only by
 the source that uses it.
 
 A source of your own is any object with these members; the engine asks for nothing else:
 
->>> from loco_stream.event import Sample, Schema, Source
+>>> from loco_stream.stream import Sample, Schema, Source
 >>> class Coin:
 ...     name, guarantee = "coin", "exact: a pure function of the row number"
 ...     schema = Schema(task="classification")
@@ -41,12 +41,12 @@ if __name__ != "loco_stream.connectors":  # under a second name every class woul
 if TYPE_CHECKING:
     from loco_stream.connectors.csv_source import CSVSource
     from loco_stream.connectors.jsonl_source import JSONLSource
+    from loco_stream.connectors.ls1.security import keygen
     from loco_stream.connectors.lsl_source import LSLSource
     from loco_stream.connectors.mqtt_source import MQTTSource
     from loco_stream.connectors.npy_source import NPYSource
     from loco_stream.connectors.parquet_source import ParquetSource
     from loco_stream.connectors.river_source import RiverSource
-    from loco_stream.connectors.security import keygen
     from loco_stream.connectors.url import open_source
     from loco_stream.connectors.zmq_sender import ZMQSender
     from loco_stream.connectors.zmq_source import ZMQSource
@@ -61,7 +61,7 @@ _HOME = {
     "RiverSource": "river_source",
     "ZMQSender": "zmq_sender",
     "ZMQSource": "zmq_source",
-    "keygen": "security",
+    "keygen": "ls1.security",
     "open_source": "url",
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import zmq
 
-from loco_stream.connectors.sockets import endpoint, is_local, open_plug
+from loco_stream.connectors.ls1.sockets import endpoint, is_local, open_plug
 from loco_stream.errors import ConfigError, SourceError
 
 __all__ = ["Control", "order"]

@@ -15,7 +15,7 @@ from loco_stream.connectors.rows import check_task
 from loco_stream.connectors.table import label_of
 from loco_stream.connectors.values import hint, need
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.event import Block, Event, Schema
+from loco_stream.stream import Block, Event, Schema
 
 __all__ = ["LSLSource"]
 

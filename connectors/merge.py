@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from loco_stream.event import Block, Event
+from loco_stream.stream import Block, Event
 
 __all__ = ["merged"]
 

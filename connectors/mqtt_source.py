@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.connectors.intake import Intake
+from loco_stream.connectors.ls1.receiver import Receiver
+from loco_stream.connectors.ls1.remote_source import Streams
+from loco_stream.connectors.ls1.wire import HEADER, MAGIC, Limits
 from loco_stream.connectors.rows import check_task
-from loco_stream.connectors.stream import Streams
 from loco_stream.connectors.values import need
-from loco_stream.connectors.wire import HEADER, MAGIC, Limits
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.event import Event, Schema
+from loco_stream.stream import Event, Schema
 
 __all__ = ["MQTTSource"]
 
@@ -101,7 +101,7 @@ class MQTTSource:
         _check(topic, client_id, idle, max)
         self._mqtt = need("paho.mqtt.client", "mqtt", "mqtt")
         self._streams = Streams(Limits(), check_task(task))
-        self._intake = Intake(self._streams)
+        self._receiver = Receiver(self._streams)
         self._idle = math.inf if idle is None else idle
         self._rows_left = math.inf if max is None else max
         self._endless = endless
@@ -163,7 +163,7 @@ class MQTTSource:
     @property
     def last_error(self) -> str:
         """The last sentence said about a bad message; empty if there was none."""
-        return self._intake.last_error
+        return self._receiver.last_error
 
     @property
     def schema(self) -> Schema | None:
@@ -201,7 +201,7 @@ class MQTTSource:
             self._settle()
             if events:
                 heard = time.monotonic()
-            elif time.monotonic() - heard >= self._idle or (self._intake.all_ended and not self._endless):
+            elif time.monotonic() - heard >= self._idle or (self._receiver.all_ended and not self._endless):
                 return
             self._rows_left -= sum(len(getattr(event, "X", (event,))) for event in events)
             yield events
@@ -231,7 +231,7 @@ class MQTTSource:
         frames = [topic, body]
         if body[:4] == MAGIC:
             frames = [topic, body[: HEADER.size], body[HEADER.size :]]
-        event = self._intake.take(frames, repeated=message.dup)
+        event = self._receiver.take(frames, repeated=message.dup)
         stream = self._streams.by_name.get(message.topic)
         reached = None if stream is None else next(reversed(stream.last.items()), None)
         needs = None if reached is None else (message.topic, *reached)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from loco_stream.connectors.rows import NumberedSource, Pace, check_task
 from loco_stream.connectors.table import label_of
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.event import Block, Event, Schema
+from loco_stream.stream import Block, Event, Schema
 
 __all__ = ["NPYSource"]
 

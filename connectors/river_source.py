@@ -14,7 +14,7 @@ from typing import Any
 from loco_stream.connectors.rows import Row, RowSource
 from loco_stream.connectors.values import event_time, hint, plain
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.event import Schema
+from loco_stream.stream import Schema
 
 __all__ = ["RiverSource"]
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.connectors.notes import Note
-from loco_stream.connectors.wire import pair_dtype
+from loco_stream.connectors.ls1.messages import SchemaPayload
+from loco_stream.connectors.ls1.wire import pair_dtype
 from loco_stream.errors import ConfigError, InputError
 
 __all__ = ["RowForm"]
@@ -58,7 +58,7 @@ class RowForm:
         if len(self._column) < len(features or ()) or len(self._class) < len(classes or ()):
             raise ConfigError("features and classes must not repeat a name")
         self._units = None if units is None else list(units)
-        self._note: Note | None = None
+        self._note: SchemaPayload | None = None
         self._id = 0
 
     @property
@@ -67,13 +67,13 @@ class RowForm:
         return bool(self._column)
 
     @property
-    def note(self) -> Note:
+    def note(self) -> SchemaPayload:
         """The schema now; another object, with another id, after each change."""
         if self._note is None:
             self._id += 1
             units = None if self._units is None else tuple(self._units)
             classes = None if self.task == "regression" else tuple(self._class)
-            self._note = Note(self._id, self.task, tuple(self._column), units, classes)
+            self._note = SchemaPayload(self._id, self.task, tuple(self._column), units, classes)
         return self._note
 
     def table(self, x: Any) -> Table:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.event import Event, Sample, Schema
+from loco_stream.stream import Event, Sample, Schema
 
 __all__ = ["TASKS", "NumberedSource", "Pace", "Row", "RowSource", "check_task"]
 

@@ -10,7 +10,7 @@ from typing import Any
 from loco_stream.connectors.rows import Pace, Row, RowSource, check_task
 from loco_stream.connectors.values import MISSING, event_time, hint, number
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.event import Schema
+from loco_stream.stream import Schema
 
 __all__ = ["PEEK", "TableSource", "check_columns", "check_speed", "label_of"]
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from loco_stream.connectors.rows import check_task
 from loco_stream.connectors.values import hint
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.event import Source
+from loco_stream.stream import Source
 
 __all__ = ["FORMS", "open_source"]
 

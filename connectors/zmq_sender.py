@@ -17,12 +17,12 @@ import zmq
 from numpy.typing import NDArray
 from zmq.utils.monitor import recv_monitor_message
 
-from loco_stream.connectors.courier import Courier, Parcel
-from loco_stream.connectors.notes import Hello, Note, encode
+from loco_stream.connectors.ls1.client_session import Batch, ClientSession
+from loco_stream.connectors.ls1.messages import Hello, SchemaPayload, encode
+from loco_stream.connectors.ls1.security import ClientKeys
+from loco_stream.connectors.ls1.sockets import open_plug
+from loco_stream.connectors.ls1.wire import REQUEST_BIT, Kind, Message, pack, rows_of, unpack
 from loco_stream.connectors.rowform import RowForm, chunks
-from loco_stream.connectors.security import ClientKeys
-from loco_stream.connectors.sockets import open_plug
-from loco_stream.connectors.wire import REQUEST_BIT, Kind, Message, pack, rows_of, unpack
 from loco_stream.errors import ConfigError, InputError, SourceError
 
 __all__ = ["ZMQSender"]
@@ -126,14 +126,14 @@ class ZMQSender:
         self.address = self._plug.address
         self._next = 1
         self._schema_due = -math.inf
-        self._sent_note: Note | None = None
+        self._sent_note: SchemaPayload | None = None
         self._predictions: deque[tuple[int, NDArray[np.float32]]] = deque(maxlen=buffer)
         self._answers: dict[int, NDArray[np.float32]] = {}
         self._requests = REQUEST_BIT
-        self._courier: Courier | None = None
+        self._session: ClientSession | None = None
         if reliable:
             hello = Hello(self.name, secrets.randbits(64) if epoch is None else epoch, predict)
-            self._courier = Courier(hello, buffer)
+            self._session = ClientSession(hello, buffer)
             self._resumes = epoch is not None
             events = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
             self._monitor = self._plug.socket.get_monitor_socket(events)
@@ -154,9 +154,9 @@ class ZMQSender:
 
         The next row sent takes the seq after it, or after the last one sent.
         """
-        courier = self._reliable()
-        self._wait(lambda: courier.greeted, "said hello")
-        return courier.acked
+        session = self._reliable()
+        self._wait(lambda: session.greeted, "said hello")
+        return session.acked
 
     def send(self, x: Any, y: Any = None, t: float = math.nan) -> int:
         """Send one row or a table of rows; return the seq of the first.
@@ -174,45 +174,45 @@ class ZMQSender:
         labels = self._form.labels(y, len(rows))
         kind = Kind.SAMPLE if labels is None else Kind.LABELLED
         first = self._begin()
-        for a, b in chunks(len(rows), _BLOCK if self._courier else 65_536):
+        for a, b in chunks(len(rows), _BLOCK if self._session else 65_536):
             payload = rows[a:b].tobytes() + (b"" if labels is None else labels[a:b].tobytes())
-            self._post(Parcel(kind, self._next, b - a, rows.shape[1], payload, t, self._form.note))
+            self._post(Batch(kind, self._next, b - a, rows.shape[1], payload, t, self._form.note))
         return first
 
     def send_labels(self, of: Sequence[int], y: Sequence[Any]) -> int:
         """Send late labels: `y[i]` belongs to the row with seq `of[i]`; return the seq of the first pair."""
         first = self._begin()
-        for a, b in chunks(len(of), _BLOCK if self._courier else 65_536):
+        for a, b in chunks(len(of), _BLOCK if self._session else 65_536):
             payload = self._form.pairs(of[a:b], y[a:b])
-            self._post(Parcel(Kind.LABEL, self._next, b - a, 0, payload, math.nan, self._form.note))
+            self._post(Batch(Kind.LABEL, self._next, b - a, 0, payload, math.nan, self._form.note))
         return first
 
     def _begin(self) -> int:
-        if self._courier is not None and self._resumes:
+        if self._session is not None and self._resumes:
             self._next = max(self._next, self.connect() + 1)
             self._resumes = False
         return self._next
 
-    def _post(self, parcel: Parcel) -> None:
-        if self._courier is None:
-            self._push(parcel)
+    def _post(self, batch: Batch) -> None:
+        if self._session is None:
+            self._push(batch)
         else:
-            courier = self._courier
-            if not courier.room(parcel.n_rows):
-                self._wait(lambda: courier.room(parcel.n_rows), "made room by an ack")
-            courier.push(parcel)
+            session = self._session
+            if not session.room(batch.n_rows):
+                self._wait(lambda: session.room(batch.n_rows), "made room by an ack")
+            session.push(batch)
             self._pump(0)
-        self._next = parcel.last + 1
+        self._next = batch.last + 1
 
-    def _push(self, parcel: Parcel) -> None:
+    def _push(self, batch: Batch) -> None:
         now = time.monotonic()
-        if now >= self._schema_due or parcel.note is not self._sent_note:
-            self._deliver(pack(self.name, Kind.SCHEMA, encode(parcel.note)))
-            self._schema_due, self._sent_note = now + _SCHEMA_EVERY, parcel.note
+        if now >= self._schema_due or batch.note is not self._sent_note:
+            self._deliver(pack(self.name, Kind.SCHEMA, encode(batch.note)))
+            self._schema_due, self._sent_note = now + _SCHEMA_EVERY, batch.note
         self._deliver(
             pack(
-                self.name, parcel.kind, parcel.payload,
-                seq=parcel.first, t=parcel.t, n_rows=parcel.n_rows, n_features=parcel.n_features,
+                self.name, batch.kind, batch.payload,
+                seq=batch.first, t=batch.t, n_rows=batch.n_rows, n_features=batch.n_features,
             )
         )  # fmt: skip
 
@@ -243,7 +243,7 @@ class ZMQSender:
         return dict(zip(self._form.note.classes or (), answer[0].tolist(), strict=True))
 
     def _ask(self, x: Any) -> NDArray[np.float32]:
-        courier = self._reliable()
+        session = self._reliable()
         rows = self._form.table(x)
         if self._form.task == "classification" and not self._form.note.classes:
             raise InputError("name the classes to get probabilities of")
@@ -254,8 +254,8 @@ class ZMQSender:
 
         def answered() -> bool:
             nonlocal asked
-            if courier.greeted and asked != courier.greetings:  # a reconnect loses the request: ask again
-                asked = courier.greetings
+            if session.greeted and asked != session.greetings:  # a reconnect loses the request: ask again
+                asked = session.greetings
                 self._try_send(frames)
             return seq in self._answers
 
@@ -284,9 +284,9 @@ class ZMQSender:
         SourceError
             Rows are left after `timeout` seconds (None: that of the sender).
         """
-        courier = self._courier
-        if courier is not None:
-            self._wait(lambda: courier.kept == 0, "acked all rows", timeout)
+        session = self._session
+        if session is not None:
+            self._wait(lambda: session.kept == 0, "acked all rows", timeout)
 
     def close(self, *, end: bool = True) -> None:
         """Say end of stream, wait at most `linger` seconds for what is left, and close.
@@ -299,7 +299,7 @@ class ZMQSender:
         if self._plug.closed:
             return
         try:
-            if self._courier is None:
+            if self._session is None:
                 if end and self._next > 1:
                     self._plug.socket.sndtimeo = int(self._linger * 1000)
                     self._plug.socket.send_multipart(pack(self.name, Kind.END, seq=self._next - 1))
@@ -309,15 +309,15 @@ class ZMQSender:
         except zmq.Again:
             pass  # nobody listens: then nobody waits for the end either
         finally:
-            if self._courier is not None:
+            if self._session is not None:
                 self._plug.socket.disable_monitor()
                 self._monitor.close(linger=0)  # left open it would hang the context's end
             self._plug.close(self._linger)
 
-    def _reliable(self) -> Courier:
-        if self._courier is None:
+    def _reliable(self) -> ClientSession:
+        if self._session is None:
             raise ConfigError("a best-effort sender gets no answers: open it with reliable=True")
-        return self._courier
+        return self._session
 
     def _wait(self, done: Any, what: str, timeout: float | None = None) -> None:
         limit = self._timeout if timeout is None else timeout
@@ -335,10 +335,10 @@ class ZMQSender:
 
     def _pump(self, seconds: float) -> None:
         """Send what may be sent and read what has come; waits at most so long for something to come."""
-        courier = self._reliable()
+        session = self._reliable()
         self._watch()
         if self._form.ready:
-            for frames in courier.outgoing(self._form.note):
+            for frames in session.outgoing(self._form.note):
                 if not self._try_send(frames):
                     break
         if seconds and not self._plug.socket.poll(int(seconds * 1000)):
@@ -348,7 +348,7 @@ class ZMQSender:
                 message = unpack(received)
             except SourceError:
                 continue  # not LS1: not from an engine
-            self._take(courier, message)
+            self._take(session, message)
 
     def _received(self) -> list[bytes] | None:
         try:
@@ -357,9 +357,9 @@ class ZMQSender:
             return None
         return frames
 
-    def _take(self, courier: Courier, message: Message) -> None:
+    def _take(self, session: ClientSession, message: Message) -> None:
         if message.kind is not Kind.PREDICTION:
-            courier.take(message)
+            session.take(message)
         elif message.seq & REQUEST_BIT:
             self._answers[message.seq] = rows_of(message)
         else:
@@ -374,7 +374,7 @@ class ZMQSender:
         return True
 
     def _watch(self) -> None:
-        """Note a new connection: the engine knows nothing of it yet."""
+        """SchemaPayload a new connection: the engine knows nothing of it yet."""
         while self._monitor.poll(0):
             event = recv_monitor_message(self._monitor)["event"]
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:

@@ -12,17 +12,17 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
-from loco_stream.connectors.desk import Desk
-from loco_stream.connectors.intake import Intake
+from loco_stream.connectors.ls1.receiver import Receiver
+from loco_stream.connectors.ls1.remote_source import Streams
+from loco_stream.connectors.ls1.security import Guard
+from loco_stream.connectors.ls1.server_session import ServerSession
+from loco_stream.connectors.ls1.sockets import Plug, open_plug
+from loco_stream.connectors.ls1.wire import Limits
 from loco_stream.connectors.merge import merged
 from loco_stream.connectors.rows import check_task
-from loco_stream.connectors.security import Guard
-from loco_stream.connectors.sockets import Plug, open_plug
-from loco_stream.connectors.stream import Streams
 from loco_stream.connectors.values import hint
-from loco_stream.connectors.wire import Limits
 from loco_stream.errors import ConfigError
-from loco_stream.event import Block, Event, Schema
+from loco_stream.stream import Block, Event, Schema
 
 __all__ = ["MODES", "ZMQSource"]
 
@@ -120,8 +120,8 @@ class ZMQSource:
         self._endless = endless
         self._guard = Guard(keys) if keys is not None else None
         self._streams = Streams(limits, check_task(task))
-        self._intake = Intake(self._streams)
-        self._desk = Desk(self._streams, credit, rate) if kind == zmq.ROUTER else None
+        self._receiver = Receiver(self._streams)
+        self._session = ServerSession(self._streams, credit, rate) if kind == zmq.ROUTER else None
         bind = binds if bind is None else bind
         self._answered = -math.inf
         self._plug: Plug = open_plug(kind, address, bind=bind, guard=self._guard, frame_bytes=limits.frame_bytes)
@@ -144,7 +144,7 @@ class ZMQSource:
     @property
     def last_error(self) -> str:
         """The last sentence said about a bad message; empty if there was none."""
-        return self._intake.last_error if self._desk is None else self._desk.last_error
+        return self._receiver.last_error if self._session is None else self._session.last_error
 
     @property
     def schema(self) -> Schema | None:
@@ -159,20 +159,20 @@ class ZMQSource:
     def seek(self, position: Mapping[str, Any]) -> None:
         """Start after `position`; in reliable mode the sources are told by hello and send the rest again."""
         self._streams.seek(position)
-        if self._desk is not None:
-            self._desk.reset()
+        if self._session is not None:
+            self._session.reset()
             self._post()
 
     def ack(self, position: Mapping[str, Any]) -> None:
         """Everything up to `position` is learned and durable: tell the sources (reliable)."""
-        if self._desk is not None:
-            self._desk.ack(position)
+        if self._session is not None:
+            self._session.ack(position)
             self._post()
 
     def reply(self, event: Event, values: NDArray[np.float32], classes: Sequence[Any]) -> None:
         """Send predictions (kind 8) to whoever sent `event`; events without a tag expect none."""
-        if self._desk is not None:
-            self._desk.reply(event, values, classes)
+        if self._session is not None:
+            self._session.reply(event, values, classes)
             self._post()
 
     def close(self) -> None:
@@ -192,10 +192,10 @@ class ZMQSource:
                 return
             else:
                 yield []
-            if self._desk is not None:
-                self._desk.tick()
+            if self._session is not None:
+                self._session.tick()
                 self._post()
-            elif self._intake.all_ended and not self._endless:
+            elif self._receiver.all_ended and not self._endless:
                 return
 
     def _drain(self) -> list[Event]:
@@ -211,7 +211,7 @@ class ZMQSource:
                 events.append(event)
                 rows += len(event.X) if isinstance(event, Block) else 1
         self._rows_left -= rows
-        if self._desk is not None:
+        if self._session is not None:
             self._post()
         return merged(events)
 
@@ -219,11 +219,11 @@ class ZMQSource:
         if self._guard is not None and not self._guard.admits(key.encode()):  # taken off the list since the handshake
             self._streams.stats["rejected"] += 1
             return None
-        return self._intake.take(frames) if self._desk is None else self._desk.take(frames[0], frames[1:], key)
+        return self._receiver.take(frames) if self._session is None else self._session.take(frames[0], frames[1:], key)
 
     def _receive(self) -> tuple[list[bytes], str] | None:
         """Return one message and the sender's key; of too many frames just enough are kept to tell that."""
-        most = self._streams.limits.frames + (self._desk is not None) + 1
+        most = self._streams.limits.frames + (self._session is not None) + 1
         try:
             if self._guard is None:
                 return self._plug.socket.recv_multipart(zmq.NOBLOCK)[:most], ""
@@ -233,12 +233,12 @@ class ZMQSource:
         return [part.bytes for part in parts[:most]], str(parts[0].get("User-Id"))
 
     def _post(self) -> None:
-        """Send what the desk has to say; a peer that is gone or does not read loses it, and asks again."""
-        desk = self._desk
-        if desk is None:
+        """Send what the session has to say; a peer that is gone or does not read loses it, and asks again."""
+        session = self._session
+        if session is None:
             return
-        while desk.outbox:
-            peer, frames = desk.outbox.popleft()
+        while session.outbox:
+            peer, frames = session.outbox.popleft()
             try:
                 self._plug.socket.send_multipart([peer, *frames], zmq.NOBLOCK)
                 self._answered = time.monotonic()

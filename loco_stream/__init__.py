@@ -8,14 +8,17 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from loco_stream.version import __version__
+
 if TYPE_CHECKING:
     from loco_stream import metrics
     from loco_stream.engine import StreamEngine
-    from loco_stream.model import LOCOClassifier, LOCORegressor, load, save
+    from loco_stream.learner.classifier import LOCOClassifier
+    from loco_stream.learner.regressor import LOCORegressor
+    from loco_stream.learner.saving import load, save
     from loco_stream.monitor import TaskMonitor
-    from loco_stream.network import Network, SpikeRecord
+    from loco_stream.simulator.network import Network, SpikeRecord
 
-__version__ = "0.1.0"
 
 __all__ = [
     "LOCOClassifier",
@@ -24,20 +27,21 @@ __all__ = [
     "SpikeRecord",
     "StreamEngine",
     "TaskMonitor",
+    "__version__",
     "load",
     "metrics",
     "save",
 ]
 
 _HOME = {
-    "LOCOClassifier": "model",
-    "LOCORegressor": "model",
-    "Network": "network",
-    "SpikeRecord": "network",
+    "LOCOClassifier": "learner.classifier",
+    "LOCORegressor": "learner.regressor",
+    "Network": "simulator.network",
+    "SpikeRecord": "simulator.network",
     "StreamEngine": "engine",
     "TaskMonitor": "monitor",
-    "load": "model",
-    "save": "model",
+    "load": "learner.saving",
+    "save": "learner.saving",
 }
 
 

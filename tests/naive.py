@@ -4,8 +4,11 @@ import math
 
 import numpy as np
 
-from loco_stream import encode, gate, readout
-from loco_stream.rule import project, update
+from loco_stream.learner import encoding as encode
+from loco_stream.learner.plasticity import project
+from loco_stream.learner.plasticity import weights as update
+from loco_stream.learner.readout import novelty_gate as gate
+from loco_stream.learner.readout.stack import STACK_LEAK
 
 # Encoding
 
@@ -184,7 +187,7 @@ def stack_update(p, stack, members, target, prior):
         k = p @ outputs / (1.0 + outputs @ p @ outputs)
         stack = stack + k * (wanted - outputs @ stack)
         p = p - np.outer(k, outputs @ p)
-    return (1.0 - readout.STACK_LEAK) * p + readout.STACK_LEAK * prior * np.eye(len(stack)), stack
+    return (1.0 - STACK_LEAK) * p + STACK_LEAK * prior * np.eye(len(stack)), stack
 
 
 # The gate

@@ -23,7 +23,7 @@ def with_examples():
 
 
 PUBLIC = ["loco_stream", *(f"loco_stream.{name}" for name in (
-    "connectors", "dashboard", "drift", "engine", "event", "metrics", "monitor", "network", "report",
+    "connectors", "dashboard", "drift", "engine", "engine.report", "metrics", "monitor", "simulator.network", "stream",
 ))]  # fmt: skip
 
 

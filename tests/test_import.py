@@ -51,7 +51,7 @@ def test_every_public_name_is_there():
 @pytest.mark.parametrize("name", modules())
 def test_every_module_imports_and_lists_what_it_has(name):
     module = importlib.import_module(name)
-    assert module.__doc__ or name.endswith(("demos", "rule", "kernels", "bench"))
+    assert module.__doc__
     for public in getattr(module, "__all__", ()):
         assert hasattr(module, public)
 
@@ -75,5 +75,3 @@ def test_the_wheel_would_hold_every_package():
 
 def test_the_version_is_the_packages():
     assert version("loco-stream") == loco_stream.__version__
-    project = Path(__file__).parent.parent / "pyproject.toml"
-    assert tomllib.loads(project.read_text())["project"]["version"] == loco_stream.__version__

@@ -62,7 +62,7 @@ def _machine() -> Iterator[tuple[str, bool]]:
     """Tell where compiled code is kept, and on how many threads things may run."""
     import numba
 
-    from loco_stream import step
+    from loco_stream.learner import step
 
     cache = Path(step.run.stats.cache_path).parent
     kept = sum(file.stat().st_size for file in cache.rglob("*.nb[ic]"))
@@ -72,7 +72,7 @@ def _machine() -> Iterator[tuple[str, bool]]:
 
 def _trials() -> Iterator[tuple[str, bool]]:
     try:
-        from loco_stream.connectors.sockets import libzmq_version
+        from loco_stream.connectors.ls1.sockets import libzmq_version
 
         yield f"libzmq        {libzmq_version()}", True
         yield from _machine()

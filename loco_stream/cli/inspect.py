@@ -25,7 +25,7 @@ def command(path: str, as_json: bool) -> None:
 
     state_sha256 is the SHA-256 of the model's state: two runs that agree in it go on alike.
     """
-    from loco_stream.report import jsonable
+    from loco_stream.engine.report import jsonable
 
     found = jsonable(_look(path))
     if as_json:
@@ -36,9 +36,9 @@ def command(path: str, as_json: bool) -> None:
 
 
 def _look(path: str) -> dict[str, Any]:
-    from loco_stream import persist
     from loco_stream.engine.checkpoint import newest
     from loco_stream.engine.state import model_of, state_sha256
+    from loco_stream.persistence import format as persist
 
     damage: list[str] = []
     if Path(path).is_dir():

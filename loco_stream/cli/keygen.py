@@ -23,7 +23,7 @@ def command(folder: str, name: str) -> None:
     has a key in DIR/allowed/ is admitted; remove it there, and the key is refused without a restart.
     Nothing is overwritten.
     """
-    from loco_stream.connectors.security import keygen
+    from loco_stream.connectors.ls1.security import keygen
 
     for path in keygen(folder, name):
         click.echo(path)

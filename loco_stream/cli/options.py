@@ -70,7 +70,8 @@ def build_model(task: str, seed: int, settings: dict[str, Any]) -> Any:
     ConfigError
         An unknown setting, or one out of range.
     """
-    from loco_stream.model import LOCOClassifier, LOCORegressor
+    from loco_stream.learner.classifier import LOCOClassifier
+    from loco_stream.learner.regressor import LOCORegressor
 
     estimator = LOCORegressor if task == "regression" else LOCOClassifier
     allowed = [name for name in inspect.signature(estimator).parameters if name != "seed"]
@@ -94,7 +95,7 @@ def open_stream(url: str, task: str | None, keys: str | None, endless: bool = Fa
 
 def warm_up(blocks: bool) -> None:
     """Compile, or load from the compile cache, what a row by name or a block of rows needs, before one comes."""
-    from loco_stream.model import LOCOClassifier
+    from loco_stream.learner.classifier import LOCOClassifier
 
     model = LOCOClassifier(seed=0)
     if blocks:

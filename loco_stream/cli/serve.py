@@ -139,7 +139,7 @@ def _beside(engine: Any, metrics_port: int | None, control: str | None) -> Itera
 
 
 def _orders(engine: Any) -> dict[str, Any]:
-    from loco_stream.report import jsonable
+    from loco_stream.engine.report import jsonable
 
     def status() -> Any:
         return jsonable({**engine.status, "alarm": engine.alarm})
@@ -159,7 +159,7 @@ def _tell(result: Any, source: str, task: str | None, checkpoint: str, report: s
     if result is None:
         if any(Path(checkpoint).glob("checkpoint-*.loco")):
             return  # the last report still tells all
-        from loco_stream.report import Report
+        from loco_stream.engine.report import Report
 
         result = Report.empty(task, source)
     for note in result["notes"]:

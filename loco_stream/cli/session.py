@@ -58,12 +58,12 @@ class Session:
 
     def _engine(self) -> Any:
         from loco_stream.engine import StreamEngine
-        from loco_stream.engine.feed import Feed
+        from loco_stream.engine.source_reader import SourceReader
         from loco_stream.engine.task import find_task
         from loco_stream.monitor import TaskMonitor
 
         options = self._options
-        feed = Feed(self.source)
+        feed = SourceReader(self.source)
         task = options["task"] or find_task(feed)
         model = build_model(task, options["seed"], parse_settings(options["settings"]))
         holdout = {} if options["holdout"] is None else {"holdout": options["holdout"]}

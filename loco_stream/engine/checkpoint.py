@@ -12,8 +12,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from loco_stream import persist
 from loco_stream.errors import CheckpointError, ConfigError
+from loco_stream.persistence import format as persist
 
 __all__ = ["KEPT", "CheckpointFolder", "Writer", "newest"]
 

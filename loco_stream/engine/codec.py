@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from loco_stream.event import Block, Event, Labels, Sample
-from loco_stream.persist import decode_plain, encode_plain
+from loco_stream.persistence.format import decode_plain, encode_plain
+from loco_stream.stream import Block, Event, Labels, Sample
 
 __all__ = ["decode_commit", "encode_commit"]
 

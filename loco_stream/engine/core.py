@@ -11,20 +11,20 @@ from dataclasses import asdict
 from typing import Any
 
 from loco_stream import __version__
-from loco_stream.engine.doors import Doors, task_of
-from loco_stream.engine.feed import Feed, as_source, head, n_rows, tail
 from loco_stream.engine.latency import LatencyHistogram
+from loco_stream.engine.model_adapter import ModelAdapter, task_of
 from loco_stream.engine.pending import Pending
+from loco_stream.engine.report import Report
 from loco_stream.engine.score import Score
+from loco_stream.engine.source_reader import SourceReader, as_source, head, n_rows, tail
 from loco_stream.engine.state import export_parts, restore_parts
 from loco_stream.engine.status import MOMENTARY, measure
 from loco_stream.engine.store import Store
 from loco_stream.engine.trainer import Trainer
 from loco_stream.engine.wal import parse_durability
 from loco_stream.errors import ConfigError
-from loco_stream.event import Event, Prediction, Sink
 from loco_stream.monitor import TaskMonitor
-from loco_stream.report import Report
+from loco_stream.stream import Event, Prediction, Sink
 
 __all__ = ["StreamEngine"]
 
@@ -121,18 +121,18 @@ class StreamEngine:
     ) -> None:
         if checkpoint_every < 1:
             raise ConfigError(f"checkpoint_every must be at least 1 row, not {checkpoint_every}")
-        self._feed = source if isinstance(source, Feed) else Feed(as_source(source))
-        self.source = self._feed.source
+        self._source_reader = source if isinstance(source, SourceReader) else SourceReader(as_source(source))
+        self.source = self._source_reader.source
         self.durability = durability or ("batch" if checkpoint and getattr(self.source, "needs_log", False) else "off")
         if parse_durability(self.durability) is not None and checkpoint is None:
             raise ConfigError(f"durability {self.durability} needs a checkpoint folder")
         self._sinks = list(sinks)
         self._watchers = list(watchers)
-        self._doors = Doors(model)
+        self._model_adapter = ModelAdapter(model)
         self._score = Score(task or task_of(model), window)
         self.monitor = TaskMonitor(holdout=0, task=self._score.task) if monitor is None else monitor
         self._trainer = Trainer(
-            self._doors,
+            self._model_adapter,
             self._score,
             self.monitor,
             Pending(max_pending, max_age),
@@ -146,7 +146,7 @@ class StreamEngine:
         self._settings = dict(settings or {})
         self._store: Store | None = None
         self._commit = self._skip = 0
-        self._position = self._feed.start
+        self._position = self._source_reader.start
         self._stopping = self._save_asked = False
         self._waiting: int | None = None
         self._ran = False
@@ -157,7 +157,7 @@ class StreamEngine:
     @property
     def model(self) -> Any:
         """The model as it is now; after a resume it is not the object that was handed in."""
-        return self._doors.model
+        return self._model_adapter.model
 
     def stop(self) -> None:
         """End the run after the rows at hand; may be called from a signal handler or another thread.
@@ -251,7 +251,7 @@ class StreamEngine:
             return None
         self._waiting = threading.get_ident()
         try:
-            commit = self._feed.next()
+            commit = self._source_reader.next()
             if commit is None and self._forever:
                 self._stay()
             return commit
@@ -279,16 +279,16 @@ class StreamEngine:
             store.flush()
             return
         saved = store.load(self._settings)
-        restore_parts(saved, self._doors, self._score, self.monitor, self._trainer)
+        restore_parts(saved, self._model_adapter, self._score, self.monitor, self._trainer)
         self._commit, self._skip = saved.config["commit"], saved.config["skip"]
         self._position = saved.config["position"]
         for commit, events, where, now in store.replay(self._commit):
             self._learn(events, now)
             self._commit, self._position, self._skip = commit, where["position"], where["skip"]
-        self._feed.seek(self._position)
+        self._source_reader.seek(self._position)
 
     def _save(self, store: Store) -> None:
-        config, arrays = export_parts(self._doors, self._score, self.monitor, self._trainer)
+        config, arrays = export_parts(self._model_adapter, self._score, self.monitor, self._trainer)
         schema = self.source.schema
         config |= {
             "version": __version__,
@@ -316,7 +316,7 @@ class StreamEngine:
         self.monitor.measure(self.model)  # not before the checkpoint: a resumed run has not come to its end
 
     def _release(self, report: Report) -> None:
-        self._feed.close()
+        self._source_reader.close()
         self.source.close()
         if self._store is not None:
             self._store.close()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from loco_stream.engine.doors import Row
+from loco_stream.engine.model_adapter import Row
 from loco_stream.errors import ConfigError
 
 __all__ = ["Pending", "Waiting"]

@@ -10,7 +10,7 @@ from typing import IO, Any
 import msgspec
 
 from loco_stream.errors import ConfigError
-from loco_stream.event import Prediction
+from loco_stream.stream import Prediction
 
 __all__ = ["JSONLSink"]
 
@@ -31,7 +31,7 @@ class JSONLSink:
     Examples
     --------
     >>> import tempfile, pathlib
-    >>> from loco_stream.event import Prediction
+    >>> from loco_stream.stream import Prediction
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "predictions.jsonl"
     >>> sink = JSONLSink(path)
     >>> sink.write(Prediction(seq=0, y_pred="a", y="b", proba={"a": 0.75, "b": 0.25}))

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.engine.doors import Doors
+from loco_stream.engine.model_adapter import ModelAdapter
 from loco_stream.engine.score import Score
 from loco_stream.engine.trainer import Trainer
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.persist import Saved, digest
+from loco_stream.persistence.format import Saved, digest
 
 __all__ = ["export_model", "export_parts", "model_of", "restore_parts", "state_sha256", "with_prefix"]
 
@@ -36,9 +36,11 @@ def export_model(model: Any) -> tuple[dict[str, Any], Arrays]:
     return {**config, "kind": type(model).__name__}, {name: np.array(array) for name, array in arrays.items()}
 
 
-def export_parts(doors: Doors, score: Score, monitor: Any, trainer: Trainer) -> tuple[dict[str, Any], Arrays]:
+def export_parts(
+    model_adapter: ModelAdapter, score: Score, monitor: Any, trainer: Trainer
+) -> tuple[dict[str, Any], Arrays]:
     """Return model, scores, monitor and waiting rows; nothing in it changes when learning goes on."""
-    model, model_arrays = export_model(doors.model)
+    model, model_arrays = export_model(model_adapter.model)
     watch, watch_arrays = monitor.export_state()
     config = {"model": model, "score": score.export_state(), "monitor": watch, "trainer": trainer.export_state()}
     watch_arrays = {name: np.array(array) for name, array in watch_arrays.items()}
@@ -53,7 +55,7 @@ def model_of(saved: Saved) -> tuple[str, dict[str, Any], Arrays]:
     return config["kind"], config, without_prefix("model", saved.arrays)
 
 
-def restore_parts(saved: Saved, doors: Doors, score: Score, monitor: Any, trainer: Trainer) -> None:
+def restore_parts(saved: Saved, model_adapter: ModelAdapter, score: Score, monitor: Any, trainer: Trainer) -> None:
     """Put everything back; the model is made anew from what was stored.
 
     Raises
@@ -63,10 +65,10 @@ def restore_parts(saved: Saved, doors: Doors, score: Score, monitor: Any, traine
     """
     try:
         kind, config, arrays = model_of(saved)
-        own = type(doors.model)
+        own = type(model_adapter.model)
         if kind != own.__name__:
             raise CheckpointError(f"the checkpoint holds a {kind}, but this engine runs a {own.__name__}")
-        doors.model = own.from_state(config, arrays)
+        model_adapter.model = own.from_state(config, arrays)
         score.restore_state(saved.config["score"])
         monitor.restore_state(saved.config["monitor"], without_prefix("monitor", saved.arrays))
         trainer.restore_state(saved.config["trainer"])

@@ -21,7 +21,7 @@ def measure(trainer: Trainer, score: Score, store: Store | None, source: Any) ->
         **score.report(),
         "last_drift": trainer.last_drift,
         "n_drifts": trainer.n_drifts,
-        "skipped_updates": getattr(trainer.doors.model, "skipped_updates", 0),
+        "skipped_updates": getattr(trainer.model_adapter.model, "skipped_updates", 0),
         "transport": dict(getattr(source, "stats", {})),
         "checkpoint_age": None if store is None else store.age,
         "alarm": None if store is None else store.alarm,

@@ -13,8 +13,8 @@ from loco_stream.engine.checkpoint import CheckpointFolder, Writer, newest
 from loco_stream.engine.codec import decode_commit, encode_commit
 from loco_stream.engine.wal import Log, parse_durability
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.event import Event
-from loco_stream.persist import Saved
+from loco_stream.persistence.format import Saved
+from loco_stream.stream import Event
 
 __all__ = ["Store"]
 

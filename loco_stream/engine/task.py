@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from loco_stream.engine.feed import Feed
-from loco_stream.event import Ask, Block, Event, Labels, Sample
+from loco_stream.engine.source_reader import SourceReader
+from loco_stream.stream import Ask, Block, Event, Labels, Sample
 
 __all__ = ["find_task", "task_of_labels"]
 
 
-def find_task(feed: Feed) -> str:
+def find_task(feed: SourceReader) -> str:
     """Read ahead until the task is known; nothing that was read is lost.
 
     Numbers with a fractional part mean regression, any other labels classification. So does a

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from loco_stream.engine.doors import Doors, Row, plain
+from loco_stream.engine.model_adapter import ModelAdapter, Row, plain
 from loco_stream.engine.pending import Pending, Waiting
 from loco_stream.engine.score import Score
 from loco_stream.errors import ConfigError, InputError
-from loco_stream.event import Ask, Block, Event, Labels, Prediction, Sample
+from loco_stream.stream import Ask, Block, Event, Labels, Prediction, Sample
 
 __all__ = ["Trainer"]
 
@@ -26,7 +26,7 @@ class Trainer:
 
     Parameters
     ----------
-    doors
+    model_adapter
         The model.
     score
         Counts answers.
@@ -47,7 +47,7 @@ class Trainer:
 
     def __init__(
         self,
-        doors: Doors,
+        model_adapter: ModelAdapter,
         score: Score,
         monitor: Any,
         pending: Pending,
@@ -58,7 +58,7 @@ class Trainer:
     ) -> None:
         if delay is not None and delay < 0:
             raise ConfigError(f"delay must be 0 samples or more, not {delay}")
-        self.doors, self.score, self.monitor, self.pending = doors, score, monitor, pending
+        self.model_adapter, self.score, self.monitor, self.pending = model_adapter, score, monitor, pending
         self.delay, self.strict = delay, strict
         self._emit, self._reply = emit, reply
         self._wants_proba = emit is not None and score.task == "classification"
@@ -99,7 +99,7 @@ class Trainer:
 
     def _block(self, event: Block) -> None:
         labels = event.y
-        if labels is None and self.doors.takes_blocks:
+        if labels is None and self.model_adapter.takes_blocks:
             self._unlabelled(event)
         elif labels is not None and self._fits_one_call(event):
             self._whole(event, labels)
@@ -107,7 +107,7 @@ class Trainer:
             answers = []
             for i, row in enumerate(_rows(event)):
                 if event.tag is not None:
-                    answers.append(self.doors.values(event.X[i : i + 1], event.features))
+                    answers.append(self.model_adapter.values(event.X[i : i + 1], event.features))
                 self._row(row, None if labels is None else labels[i])
             if answers:
                 self._reply(event, *_stacked(answers))
@@ -115,7 +115,7 @@ class Trainer:
     def _fits_one_call(self, event: Block) -> bool:
         """Whether nothing has to happen between two rows, so that the block may be learned in one compiled call."""
         return (
-            self.doors.takes_blocks
+            self.model_adapter.takes_blocks
             and self.delay is None
             and self._emit is None
             and event.tag is None
@@ -126,7 +126,7 @@ class Trainer:
 
     def _whole(self, event: Block, labels: Sequence[Any]) -> None:
         try:
-            predicted = self.doors.learn_predict(event.X, labels, event.features)
+            predicted = self.model_adapter.learn_predict(event.X, labels, event.features)
         except InputError as error:
             self._reject(error, len(labels))
             return
@@ -135,8 +135,8 @@ class Trainer:
             self.n_samples += 1
 
     def _unlabelled(self, event: Block) -> None:
-        values, classes = self.doors.values(event.X, event.features)
-        predicted = self.doors.predict_block(event.X, event.features)
+        values, classes = self.model_adapter.values(event.X, event.features)
+        predicted = self.model_adapter.predict_block(event.X, event.features)
         for i, (row, y_pred) in enumerate(zip(_rows(event), predicted, strict=True)):
             proba = dict(zip(classes, values[i].tolist(), strict=True)) if self._wants_proba else None
             self._wait(Waiting(row, y_pred, proba, self.now))
@@ -146,8 +146,8 @@ class Trainer:
     def _row(self, row: Row, y: Any) -> None:
         try:
             self._release(y)
-            proba = self.doors.proba(row) if self._wants_proba else None
-            waiting = Waiting(row, self.doors.predict(row), proba, self.now)
+            proba = self.model_adapter.proba(row) if self._wants_proba else None
+            waiting = Waiting(row, self.model_adapter.predict(row), proba, self.now)
             if y is None:
                 self._wait(waiting)
             elif self.delay:
@@ -180,8 +180,8 @@ class Trainer:
         if monitor.holds_out and monitor.hold_out(row.x, y, self.n_samples, row.features):
             self.n_held_out += 1
         else:
-            self.doors.learn(row, y)
-        monitor.rescore(self.doors.model)
+            self.model_adapter.learn(row, y)
+        monitor.rescore(self.model_adapter.model)
         self.n_samples += 1
 
     def _count(self, row: Row | None, y: Any, y_pred: Any) -> None:
@@ -213,7 +213,7 @@ class Trainer:
 
     def _ask(self, event: Ask) -> None:
         self.n_asked += len(event.X)
-        self._reply(event, *self.doors.values(event.X, event.features))
+        self._reply(event, *self.model_adapter.values(event.X, event.features))
 
     def _reject(self, error: InputError, rows: int) -> None:
         if self.strict:

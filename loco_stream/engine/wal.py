@@ -20,7 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.persist import sync_folder
+from loco_stream.persistence.format import sync_folder
 
 __all__ = ["DURABILITY", "Log", "parse_durability"]
 

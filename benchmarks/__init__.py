@@ -1,0 +1,26 @@
+"""The code behind `python -m benchmarks NAME`; each command is imported only when it is asked for."""
+
+from __future__ import annotations
+
+__all__ = ["BENCHES"]
+
+# name -> module and the click command in it
+BENCHES = {
+    "streams": "benchmarks.streams:command",
+    "speed": "benchmarks.speed:command",
+    "simulator": "benchmarks.simulator:command",
+    "learning": "benchmarks.learning:command",
+    "depth": "benchmarks.depth:command",
+    "gradient": "benchmarks.gradient:command",
+    "mnist": "benchmarks.mnist:command",
+    "nettalk": "benchmarks.nettalk:command",
+    "continual": "benchmarks.continual:command",
+    "drift": "benchmarks.drift:command",
+    "monitor": "benchmarks.monitor:command",
+    "calibration": "benchmarks.calibration:command",
+    "regression": "benchmarks.regression:command",
+    "live": "benchmarks.live:command",
+    "dashboard": "benchmarks.dashboard:command",
+    "soak": "benchmarks.soak:command",
+    "report": "benchmarks.report:command",
+}

@@ -1,0 +1,123 @@
+"""`loco-stream bench dashboard`: what the live page costs the learner."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import Any
+
+import click
+
+from benchmarks.grid import Grid, percent
+from benchmarks.live_peers import CLASSES, FEATURES, peer_answer, start_peer, table
+from benchmarks.machine import median
+from benchmarks.options import Settings, common
+from benchmarks.runs import Run
+
+__all__ = ["command", "grids", "measure"]
+
+_WAYS = ("row by row", "blocks of 64")
+_PAGES = ("no page", "page, nobody looks", "page, one reader")
+_BLOCK = 64
+
+
+class _Rows:
+    """A source in memory: rows by name, or the same in blocks."""
+
+    name, guarantee, schema = "memory", "rows of this bench", None
+
+    def __init__(self, way: str, n: int) -> None:
+        from loco_stream.stream import Block, Sample
+
+        X, y = table(n)
+        self.position: dict[str, Any] = {}
+        self.stats: dict[str, int] = {}
+        self._events: list[Any]
+        if way == _WAYS[0]:
+            rows = X.tolist()
+            self._events = [
+                Sample(dict(zip(FEATURES, row, strict=True)), label, i, time.time(), self.name)
+                for i, (row, label) in enumerate(zip(rows, y, strict=True))
+            ]
+        else:
+            self._events = [Block(X[a : a + _BLOCK], y[a : a + _BLOCK], FEATURES, a) for a in range(0, n, _BLOCK)]
+
+    def __iter__(self) -> Any:
+        return iter(self._events)
+
+    def seek(self, position: dict[str, Any]) -> None:
+        """Nothing is resumed here."""
+
+    def ack(self, position: dict[str, Any]) -> None:
+        """Nobody waits."""
+
+    def reply(self, event: Any, values: Any, classes: Any) -> None:
+        """Nobody asked."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def measure(way: str, page: str, n: int) -> dict[str, float]:
+    """Learn n rows as `loco-stream run` does; return rows per second of wall time and of CPU time, and frames read."""
+    from loco_stream.dashboard import Dashboard
+    from loco_stream.engine import StreamEngine
+    from loco_stream.learner.classifier import LOCOClassifier
+    from loco_stream.monitor import TaskMonitor
+
+    with ExitStack() as stack:
+        watchers, reader = [], None
+        if page != _PAGES[0]:
+            watchers.append(stack.enter_context(Dashboard(0)))
+        if page == _PAGES[2]:
+            reader = start_peer(do="read", url=watchers[0].url)
+            assert reader.stdout is not None
+            reader.stdout.readline()  # it has got the first event: a page is open
+        # Blocks are learned in one call only where nothing is withheld, as in `serve`.
+        monitor = TaskMonitor() if way == _WAYS[0] else TaskMonitor(holdout=0)
+        engine = StreamEngine(LOCOClassifier(seed=0), _Rows(way, n), monitor=monitor, watchers=watchers)
+        wall, cpu = time.perf_counter(), time.process_time()
+        engine.run()
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    frames = peer_answer(reader)["frames"] if reader else 0
+    return {"rows_per_second": n / wall, "rows_per_cpu_second": n / cpu, "frames": frames, "seconds": wall}
+
+
+def rounds(way: str, n: int, pairs: int) -> dict[str, Any]:
+    """Measure all kinds of page in turn, again and again: machines are shared, so only neighbours are compared."""
+    for page in _PAGES:
+        measure(way, page, 10 * _BLOCK)  # compiles
+    kinds = [_PAGES[i % len(_PAGES) :] + _PAGES[: i % len(_PAGES)] for i in range(pairs)]
+    return {"rounds": [{page: measure(way, page, n) for page in order} for order in kinds]}
+
+
+def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
+    """Return the medians of each kind of page, and what it costs against its neighbour without."""
+    grid = Grid(f"the live page beside a run in memory ({len(FEATURES)} features, {len(CLASSES)} classes)",
+                ["rows", "page", "rows/s", "cost", "rows/CPU s", "cost in CPU time", "frames/s"])  # fmt: skip
+    for way, found in results.items():
+        for page in _PAGES:
+            cells = []
+            for unit in ("rows_per_second", "rows_per_cpu_second"):
+                costs = [1.0 - turn[page][unit] / turn[_PAGES[0]][unit] for turn in found["rounds"]]
+                cost = "-" if page == _PAGES[0] else f"{percent(median(costs))} %"
+                cells += [f"{median([turn[page][unit] for turn in found['rounds']]):,.0f}", cost]
+            frames = median([turn[page]["frames"] / turn[page]["seconds"] for turn in found["rounds"]])
+            grid.row(way, page, *cells, f"{frames:.1f}")
+    return [grid]
+
+
+@click.command("dashboard")
+@click.option("--rows", type=click.IntRange(min=640), default=40_000, show_default=True, help="Rows of each run.")
+@click.option("--pairs", type=click.IntRange(min=1), default=7, show_default=True, help="Runs of each kind, in turn.")
+@common(seeds=1)
+def command(settings: Settings, rows: int, pairs: int) -> None:
+    """Measure what the live page costs: throughput without it, with it, and with one reader; medians of pairs.
+
+    \b
+    Examples
+      loco-stream bench dashboard
+      loco-stream bench dashboard --rows 5000 --pairs 3
+    """
+    runs = [Run(way, rounds, {"way": way, "n": rows, "pairs": pairs}, f"{rows} {pairs}") for way in _WAYS]
+    settings.anew().run("dashboard", runs, grids)

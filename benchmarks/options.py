@@ -1,0 +1,118 @@
+"""The options that all benches share, and the one way a bench runs and shows its results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+
+from benchmarks.grid import Grid
+from benchmarks.runs import Results, Run, perform
+
+__all__ = ["Settings", "common", "say_missing", "share_option"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What every bench is told: where data lies, how many seeds and processes, where results go."""
+
+    directory: str | None
+    seeds: int
+    jobs: int
+    out: Path
+    fresh: bool
+
+    def anew(self) -> Settings:
+        """Return the same without old results and in one process: for figures that are only comparable within a run."""
+        return replace(self, fresh=True, jobs=1)
+
+    def run(
+        self,
+        name: str,
+        runs: Sequence[Run],
+        grids: Callable[[dict[str, dict[str, Any]]], list[Grid]],
+        picture: Callable[[dict[str, dict[str, Any]], Path], None] | None = None,
+    ) -> None:
+        """Perform `runs` into `out/NAME.json`, print the tables, draw the picture."""
+        console = Console()
+        results = Results(self.out / f"{name}.json", fresh=self.fresh)
+        done = perform(runs, results, console, self.jobs)
+        for grid in grids(done):
+            for table in grid.rich(console.width):
+                console.print(table)
+        console.print(f"results in {results.path}")
+        if picture is not None:
+            picture(done, self.out / f"{name}.png")
+            console.print(f"picture in {self.out / f'{name}.png'}")
+
+
+def say_missing(notes: Sequence[str]) -> None:
+    """Print what is left out because its data is not on this machine."""
+    for note in notes:
+        Console().print(f"[yellow]left out:[/yellow] {note}")
+
+
+share_option = click.option(
+    "--share",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Part of the data, for a quick look.",
+)
+
+
+def common(seeds: int) -> Callable[[F], F]:
+    """Add `--data`, `--seeds`, `--jobs`, `--out` and `--fresh`, handed over as one `settings`."""
+
+    def decorate(function: F) -> Any:
+        @wraps(function)
+        def command(directory: str | None, seeds: int, jobs: int, out: Path, fresh: bool, **own: Any) -> Any:
+            return function(settings=Settings(directory, seeds, jobs, out, fresh), **own)
+
+        for option in reversed(_options(seeds)):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _options(seeds: int) -> list[Callable[[Any], Any]]:
+    return [
+        click.option(
+            "--data",
+            "directory",
+            type=click.Path(exists=True, file_okay=False),
+            envvar="LOCO_STREAM_DATA",
+            help="Directory with mnist.npz, noaa_weather.npz, nettalk.npz (or set LOCO_STREAM_DATA); what is not "
+            "there is left out and named, with where to get it.",
+        ),
+        click.option(
+            "--seeds",
+            type=click.IntRange(min=1),
+            default=seeds,
+            show_default=True,
+            help="How many seeds (0, 1, ...) of every model that uses one.",
+        ),
+        click.option(
+            "--jobs",
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            help="Processes at once; more than one makes the throughput figures worse.",
+        ),
+        click.option(
+            "--out",
+            type=click.Path(file_okay=False, path_type=Path),
+            default=Path("out/bench"),
+            show_default=True,
+            help="Directory of results and pictures.",
+        ),
+        click.option("--fresh", is_flag=True, help="Measure everything again instead of continuing."),
+    ]

@@ -1,0 +1,148 @@
+"""The peers that every table shows, made by name and seed.
+
+A claim holds only beside them. River's learners that need scaled features get river's
+`StandardScaler`; the compiled ones scale inside. Rows of more than `WIDE` features are images with
+pixels in [0, 1], which neither the compiled ones nor KNN scale.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from benchmarks.learner import WIDE, Learner, Majority, NoChange, RiverLearner
+
+__all__ = ["CLASSIFIERS", "REGRESSORS", "Rival"]
+
+_Make: TypeAlias = Callable[[int, int, int], Learner]
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """A peer: `make(n_features, n_classes, seed)` builds it; `seeded` tells whether the seed changes anything."""
+
+    make: _Make
+    seeded: bool
+
+
+def _scaled(model: Any) -> Learner:
+    from river.preprocessing import StandardScaler
+
+    return RiverLearner(StandardScaler() | model)
+
+
+def _logreg(n_features: int, n_classes: int, seed: int) -> Learner:
+    from river.linear_model import LogisticRegression
+    from river.multiclass import OneVsRestClassifier
+
+    return _scaled(LogisticRegression() if n_classes == 2 else OneVsRestClassifier(LogisticRegression()))
+
+
+def _softmax(n_features: int, n_classes: int, seed: int) -> Learner:
+    from river.linear_model import SoftmaxRegression
+
+    return _scaled(SoftmaxRegression())
+
+
+def _pa(n_features: int, n_classes: int, seed: int) -> Learner:
+    from river.linear_model import PAClassifier
+    from river.multiclass import OneVsRestClassifier
+
+    return _scaled(PAClassifier() if n_classes == 2 else OneVsRestClassifier(PAClassifier()))
+
+
+def _hat(n_features: int, n_classes: int, seed: int) -> Learner:
+    from river.tree import HoeffdingAdaptiveTreeClassifier
+
+    return RiverLearner(HoeffdingAdaptiveTreeClassifier(seed=seed))
+
+
+def _arf(n_features: int, n_classes: int, seed: int) -> Learner:
+    from river.forest import ARFClassifier
+
+    return RiverLearner(ARFClassifier(n_models=10, seed=seed))
+
+
+def _knn(n_features: int, n_classes: int, seed: int) -> Learner:
+    from river.neighbors import KNNClassifier, LazySearch
+
+    if n_features <= WIDE:
+        return _scaled(KNNClassifier(n_neighbors=5, engine=LazySearch(window_size=1000)))
+    # at 784 features river's distance over dicts costs 80 ms a prediction, numpy's over one array 3 ms
+    engine = LazySearch(window_size=1000, dist_func=_array_distance)
+    return RiverLearner(KNNClassifier(n_neighbors=5, engine=engine), as_array=True)
+
+
+def _array_distance(a: Any, b: Any) -> float:
+    """Return the Euclidean distance of two samples that hold one array each."""
+    difference = a["row"] - b["row"]
+    return math.sqrt(difference @ difference)
+
+
+def _mlp(learning_rate: float) -> _Make:
+    def make(n_features: int, n_classes: int, seed: int) -> Learner:
+        from benchmarks.mlp import BackpropMLP
+
+        return BackpropMLP(n_features, n_classes, learning_rate=learning_rate, seed=seed)
+
+    return make
+
+
+def _slda(n_features: int, n_classes: int, seed: int) -> Learner:
+    from benchmarks.linear import SLDA
+
+    return SLDA(n_features, n_classes)
+
+
+def _random_features(n_hidden: int) -> _Make:
+    def make(n_features: int, n_classes: int, seed: int) -> Learner:
+        from benchmarks.linear import RandomFeaturesRLS
+
+        return RandomFeaturesRLS(n_features, n_classes, n_hidden=n_hidden, seed=seed)
+
+    return make
+
+
+CLASSIFIERS: dict[str, Rival] = {
+    "no-change": Rival(lambda n_features, n_classes, seed: NoChange(), seeded=False),
+    "majority": Rival(lambda n_features, n_classes, seed: Majority(), seeded=False),
+    "LogReg": Rival(_logreg, seeded=False),
+    "softmax": Rival(_softmax, seeded=False),
+    "PA": Rival(_pa, seeded=False),
+    "HAT": Rival(_hat, seeded=True),
+    "ARF10": Rival(_arf, seeded=True),
+    "KNN": Rival(_knn, seeded=False),
+    "MLP .05": Rival(_mlp(0.05), seeded=True),
+    "MLP .03": Rival(_mlp(0.03), seeded=True),
+    "SLDA": Rival(_slda, seeded=False),
+    "RFF256+RLS": Rival(_random_features(256), seeded=True),
+    "RFF1000+RLS": Rival(_random_features(1000), seeded=True),
+}
+
+
+def _linear(n_features: int, n_classes: int, seed: int) -> Learner:
+    from river.linear_model import LinearRegression
+
+    return _scaled(LinearRegression())
+
+
+def _hatr(n_features: int, n_classes: int, seed: int) -> Learner:
+    from river.tree import HoeffdingAdaptiveTreeRegressor
+
+    return RiverLearner(HoeffdingAdaptiveTreeRegressor(seed=seed))
+
+
+def _amrules(n_features: int, n_classes: int, seed: int) -> Learner:
+    from river.rules import AMRules
+
+    return RiverLearner(AMRules())
+
+
+REGRESSORS: dict[str, Rival] = {
+    "no-change": Rival(lambda n_features, n_classes, seed: NoChange(), seeded=False),
+    "LinearRegression": Rival(_linear, seeded=False),
+    "HATR": Rival(_hatr, seeded=True),
+    "AMRules": Rival(_amrules, seeded=False),
+}

@@ -1,0 +1,188 @@
+"""`loco-stream bench simulator`: the simulator against the speed at which rows of weights can be read at all."""
+
+from __future__ import annotations
+
+import resource
+from itertools import pairwise
+from typing import Any
+
+import click
+import numpy as np
+
+from benchmarks.grid import Grid
+from benchmarks.machine import cpu_seconds, median
+from benchmarks.options import Settings, common
+from benchmarks.runs import Run
+from benchmarks.simulator_nets import SIZES, STEPS, bernoulli, brette4, row_gather, workload
+from loco_stream.simulator.network import Network
+
+__all__ = ["command", "grids", "recurrent_net", "run"]
+
+_DENSITIES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
+_DELAYS = ("0.1", "1.0", "spread")
+_SECOND = 1000.0  # ms
+
+
+def feed_forward(name: str, repeats: int) -> dict[str, Any]:
+    """Time one Python call a sample, with counts and with all spikes recorded, and the row gather in between."""
+    weights, samples = workload(name)
+    net = Network.from_weights(weights)
+    sizes = SIZES[name]
+    events = np.zeros(len(weights))
+    for spikes in samples:
+        counts = net.run(*spikes, STEPS, record="counts")
+        sent = [len(spikes[0]), *(int(count.sum()) for count in counts[:-1])]
+        events += np.multiply(sent, sizes[1:]) / len(samples)
+    taken: dict[str, list[float]] = {"counts": [], "spikes": []}
+    gathers: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(repeats):
+        for record, seconds in taken.items():
+            passes = 5
+
+            def work(record: Any = record, passes: int = passes) -> None:
+                for _ in range(passes):
+                    for times, indices in samples:
+                        net.run(times, indices, STEPS, record=record)
+
+            seconds.append(cpu_seconds(work)[0] / passes / len(samples))
+        for on_lines, gathered in gathers.items():
+            rates = {shape: row_gather(*shape, on_lines) for shape in set(pairwise(sizes[:-1]))}
+            shapes = pairwise(sizes[:-1])
+            gathered.append(sum(n / rates[shape] for n, shape in zip(events, shapes, strict=False)))
+    ours = median(taken["counts"])
+    return {
+        "synaptic_events": float(events.sum()),
+        "us_per_sample": 1e6 * ours,
+        "us_per_sample_spikes": 1e6 * median(taken["spikes"]),
+        "samples_per_second": 1 / ours,
+        "events_per_second": float(events.sum()) / ours,
+        "us_row_gather": 1e6 * median(gathers[False]),
+        "share_of_row_gather": median(gathers[False]) / ours,
+        "us_row_gather_on_lines": 1e6 * median(gathers[True]),
+        "share_of_row_gather_on_lines": median(gathers[True]) / ours,
+        "repeats": repeats,
+    }
+
+
+def density(p: float, repeats: int) -> dict[str, Any]:
+    """Time samples whose inputs fire with probability `p` in each step, through one layer 784-256."""
+    rng = np.random.default_rng(1)
+    net = Network.from_weights([(rng.normal(size=(784, 256)) / 28).astype(np.float32)])
+    samples = [bernoulli(rng, 784, p) for _ in range(16)]
+
+    def work() -> None:
+        for _ in range(40):
+            for times, indices in samples:
+                net.run(times, indices, STEPS, record="counts")
+
+    work()
+    return {"us_per_sample": 1e6 * median([cpu_seconds(work)[0] for _ in range(repeats)]) / 640}
+
+
+def recurrent_net(problem: dict[str, Any], dtype: Any = np.float64) -> Network:
+    """Return benchmark 4 as a `Network`."""
+    from scipy.sparse import csr_array
+
+    n = len(problem["v0"])
+    shape = (n, n)
+    place = (problem["source"], problem["target"])
+    delay = problem["delay"]
+    delays = csr_array((delay, place), shape=shape) if np.ndim(delay) else float(delay)
+    return Network.from_weights(
+        [csr_array((1, n))], tau=20.0, threshold=10.0, reset="zero", drive=11.0, refractory=5.0, dtype=dtype,
+        recurrent=csr_array((problem["weight"], place), shape=shape), recurrent_delays=delays,
+    )  # fmt: skip
+
+
+def benchmark4(delay: str, repeats: int) -> dict[str, Any]:
+    """Time one second of benchmark 4, all spikes recorded, in double precision."""
+    problem = brette4(0, delay)
+    net = recurrent_net(problem)
+    initial = [problem["v0"]]
+    record = net.run([], [], _SECOND, initial=initial)
+    seconds = [cpu_seconds(lambda: net.run([], [], _SECOND, initial=initial))[0] for _ in range(repeats)]
+    events = len(record) * len(problem["source"]) / len(problem["v0"])
+    return {
+        "seconds": median(seconds),
+        "rate": float(record.rates()[0]),
+        "spikes": len(record),
+        "events_per_second": events / median(seconds),
+    }
+
+
+def memory(calls: int) -> dict[str, Any]:
+    """Count the bytes that a number of calls leaves behind."""
+    rng = np.random.default_rng(2)
+    net = Network.from_weights([(rng.normal(size=(64, 64)) / 4).astype(np.float32)])
+    samples = [bernoulli(rng, 64, 0.1) for _ in range(16)]
+    peaks = []
+    for _ in range(2):
+        for k in range(calls // 2):
+            net.run(*samples[k % 16], STEPS)
+        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return {"calls": calls, "peak_kib_first_half": peaks[0], "peak_kib": peaks[1], "growth_kib": peaks[1] - peaks[0]}
+
+
+def run(repeats: int = 9, calls: int = 1_000_000) -> dict[str, dict[str, Any]]:
+    """Return all measurements by name, ready for JSON; `repeats` is how often each is timed, medians are kept."""
+    return {name: job.measure(**job.arguments) for name, job in ((job.key, job) for job in _jobs(repeats, calls))}
+
+
+def _jobs(repeats: int, calls: int) -> list[Run]:
+    return [
+        *(Run(name, feed_forward, {"name": name, "repeats": repeats}) for name in SIZES),
+        *(Run(f"density/{p}", density, {"p": p, "repeats": repeats}) for p in _DENSITIES),
+        *(Run(f"brette4/{delay}", benchmark4, {"delay": delay, "repeats": repeats}) for delay in _DELAYS),
+        Run("memory", memory, {"calls": calls}),
+    ]
+
+
+def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
+    """Return the tables: dense nets, cost by density, benchmark 4, memory."""
+    dense = Grid(
+        "dense nets, one Python call a sample, CPU time; share of the row gather: adding as many rows, eight a pass, "
+        "rows where numpy puts them (on cache lines)",
+        ["net", "events", "us", "us, spikes recorded", "samples/s", "G events/s", "row gather us", "share"],
+    )
+    cost = Grid("784-256, 20 steps: us a sample by input density", ["density", "us"])
+    recurrent = Grid(
+        "Brette et al. 2007, benchmark 4: 4000 neurons, 1 s, double precision",
+        ["delay, ms", "s", "spikes", "rate, 1/s", "M events/s"],
+    )
+    rest = Grid("memory", ["calls", "peak, KiB", "growth in their second half, KiB"])
+    for key, r in results.items():
+        name, _, part = key.partition("/")
+        if name in SIZES:
+            dense.row(
+                name, f"{r['synaptic_events']:,.0f}", f"{r['us_per_sample']:.1f}", f"{r['us_per_sample_spikes']:.1f}",
+                f"{r['samples_per_second']:,.0f}", f"{r['events_per_second'] / 1e9:.1f}",
+                f"{r['us_row_gather']:.1f} ({r['us_row_gather_on_lines']:.1f})",
+                f"{100 * r['share_of_row_gather']:.0f} % ({100 * r['share_of_row_gather_on_lines']:.0f} %)",
+            )  # fmt: skip
+        elif name == "density":
+            cost.row(part, f"{r['us_per_sample']:.1f}")
+        elif name == "brette4":
+            rate = f"{r['rate']:.2f}"
+            recurrent.row(part, f"{r['seconds']:.4f}", str(r["spikes"]), rate, f"{r['events_per_second'] / 1e6:.0f}")
+        else:
+            rest.row(f"{r['calls']:,}", f"{r['peak_kib']:,}", str(r["growth_kib"]))
+    return [grid for grid in (dense, cost, recurrent, rest) if grid.rows]
+
+
+@click.command("simulator")
+@click.option(
+    "--repeats", type=click.IntRange(min=1), default=9, show_default=True, help="Timings of each; medians count."
+)
+@click.option(
+    "--calls", type=click.IntRange(min=2), default=1_000_000, show_default=True, help="Calls to watch memory."
+)
+@common(seeds=1)
+def command(settings: Settings, repeats: int, calls: int) -> None:
+    """Time the simulator: dense nets beside a bare gather of weights, cost by density, a recurrent net, memory.
+
+    \b
+    Examples
+      loco-stream bench simulator
+      loco-stream bench simulator --repeats 3 --calls 10000
+    """
+    settings.anew().run("simulator", _jobs(repeats, calls), grids)

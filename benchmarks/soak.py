@@ -1,0 +1,165 @@
+"""`loco-stream bench soak`: a million samples of a drifting stream, to see what grows, slows or breaks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from benchmarks import contenders, data
+from benchmarks.grid import Grid, percent
+from benchmarks.learner import prequential_accuracy, warm
+from benchmarks.machine import cpu_seconds
+from benchmarks.options import Settings, common
+from benchmarks.picture import lines
+from benchmarks.runs import Run
+
+__all__ = ["command", "grids", "measure"]
+
+_BLOCK = 1000
+_TENTHS = 10
+
+
+def _blocks(stream: str, n_blocks: int) -> Iterator[data.Arrays]:
+    """Yield the endless form of a stream in blocks, so that the whole is never in memory."""
+    rows = data.endless(stream)
+    for _ in range(n_blocks):
+        block = list(islice(rows, _BLOCK))
+        keys = sorted(block[0][0])
+        yield (
+            np.array([[float(x[key]) for key in keys] for x, _ in block]),
+            np.array([int(y) for _, y in block], dtype=np.int64),
+        )
+
+
+def _resident_bytes() -> int:
+    """Return the memory this process occupies now (on Linux), or its peak so far elsewhere."""
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _state(model: Any) -> list[NDArray[Any]]:
+    """Return the arrays of one of our models; a peer does not show its own."""
+    export = getattr(model, "export_state", None)
+    return list(export()[1].values()) if export else []
+
+
+def _non_finite(arrays: list[NDArray[Any]]) -> int:
+    return sum(int((~np.isfinite(array)).sum()) for array in arrays if array.dtype.kind == "f")
+
+
+def measure(stream: str, contender: str, seed: int, n_samples: int) -> dict[str, Any]:
+    """Predict and learn `n_samples` in blocks; keep cost, accuracy and memory of every tenth.
+
+    In the last two tenths a second model learns from nothing: what it does better at the end is lost by age.
+    """
+    n_blocks = max(n_samples // _BLOCK, _TENTHS)
+    first = next(_blocks(stream, 1))
+    shape = (first[0].shape[1], data.n_classes(stream))
+    warm(contenders.make(contender, *shape, seed), *first)
+    model = contenders.make(contender, *shape, seed)
+    tenths: list[dict[str, Any]] = []
+    costs, accuracies, young_accuracies = [], [], []
+    young = contenders.make(contender, *shape, seed)
+    at_start = None  # ranges not seen yet begin as plus and minus infinity: only what comes later is a fault
+    blocks = track(_blocks(stream, n_blocks), f"{contender} on {stream}", n_blocks, console=Console(stderr=True))
+    for number, (X, y) in enumerate(blocks, start=1):
+        seconds, predictions = cpu_seconds(lambda X=X, y=y: model.learn_predict_array(X, y))  # type: ignore[misc]
+        costs.append(seconds)
+        accuracies.append(prequential_accuracy(predictions, y))
+        if number > n_blocks * (_TENTHS - 2) // _TENTHS:
+            young_accuracies.append(prequential_accuracy(young.learn_predict_array(X, y), y))
+        if at_start is None:
+            at_start = _non_finite(_state(model))
+        if number * _TENTHS // n_blocks > len(tenths):
+            tenths.append(
+                {
+                    "microseconds": 1e6 * fmean(costs) / _BLOCK,
+                    "accuracy": fmean(accuracies),
+                    "resident_bytes": _resident_bytes(),
+                    "state_bytes": sum(array.nbytes for array in _state(model)),
+                    "non_finite": _non_finite(_state(model)) - at_start,
+                }
+            )
+            costs, accuracies = [], []
+    young_end = fmean(young_accuracies[len(young_accuracies) // 2 :])
+    return {"tenths": tenths, "young_accuracy": young_end, "n_samples": n_blocks * _BLOCK}
+
+
+def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
+    """Return the tenths of each run, and last against first (cost, memory) and second (accuracy)."""
+    out = []
+    for key, values in results.items():
+        tenths = values["tenths"]
+        cost, memory = (tenths[-1][name] / tenths[0][name] - 1 for name in ("microseconds", "resident_bytes"))
+        gain = tenths[-1]["accuracy"] - tenths[1]["accuracy"]
+        age = tenths[-1]["accuracy"] - values["young_accuracy"]
+        title = (
+            f"{key.rpartition('/')[0]}, {values['n_samples']:,} samples: last tenth against the first "
+            f"{cost:+.1%} cost, {memory:+.1%} memory; against the second {100 * gain:+.1f} points of accuracy, "
+            f"against a model a tenth old {100 * age:+.1f}"
+        )
+        grid = Grid(title, ["tenth", "CPU us/sample", "accuracy, %", "resident MB", "state KB", "new non-finite"])
+        for number, tenth in enumerate(tenths, start=1):
+            sizes = (f"{tenth['resident_bytes'] / 1e6:.1f}", f"{tenth['state_bytes'] / 1e3:.0f}")
+            figures = (f"{tenth['microseconds']:.1f}", percent(tenth["accuracy"]), *sizes)
+            grid.row(str(number), *figures, str(tenth["non_finite"]))
+        out.append(grid)
+    return out
+
+
+def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
+    series = {
+        key.rpartition("/")[0]: [(n, 100 * tenth["accuracy"]) for n, tenth in enumerate(values["tenths"], start=1)]
+        for key, values in results.items()
+    }
+    lines(series, "tenth of the stream", "prequential accuracy, %", path)
+
+
+@click.command("soak")
+@click.option(
+    "--only", metavar="A,B", default="default,MLP .03", show_default=True, help="Contenders, as in `bench streams`."
+)
+@click.option(
+    "--streams", "names", default="RBFd1e-4,Hyperplane", show_default=True, help=f"Of {', '.join(data.ENDLESS)}."
+)
+@click.option(
+    "--samples", type=click.IntRange(min=10_000), default=1_000_000, show_default=True, help="Samples in all."
+)
+@common(seeds=1)
+def command(settings: Settings, only: str, names: str, samples: int) -> None:
+    """Run a million samples of a drifting stream: cost, memory, accuracy of every tenth; non-finite values.
+
+    A stream may grow harder by itself: then the peer, which only follows the present, loses as much, and a model
+    that began a tenth before the last does no better.
+
+    \b
+    Examples
+      loco-stream bench soak
+      loco-stream bench soak --streams RBFd1e-3 --samples 200000
+    """
+    runs = [
+        Run(
+            f"{stream}/{contender}/{seed}",
+            measure,
+            {"stream": stream, "contender": contender, "seed": seed, "n_samples": samples},
+            f"{contenders.code(contender)} {samples}",
+        )
+        for stream in contenders.pick(names, data.ENDLESS, "--streams")
+        for contender in contenders.pick(only, contenders.NAMES, "--only")
+        for seed in range(settings.seeds)
+    ]
+    settings.run("soak", runs, grids, _picture)

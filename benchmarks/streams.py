@@ -1,0 +1,117 @@
+"""`loco-stream bench streams`: prequential accuracy of every contender on every stream."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import click
+
+from benchmarks import contenders, data
+from benchmarks.grid import Grid, percent
+from benchmarks.learner import prequential_accuracy, warm
+from benchmarks.machine import cpu_seconds
+from benchmarks.options import Settings, common, say_missing
+from benchmarks.picture import scatter
+from benchmarks.runs import Run
+
+__all__ = ["command", "grids", "measure", "summary"]
+
+# a thousand random features are for images: on these streams they would take most of the time of a run
+_NAMES = tuple(name for name in contenders.NAMES if name != "RFF1000+RLS")
+
+
+def measure(stream: str, contender: str, seed: int, directory: str | None) -> dict[str, Any]:
+    """Predict, score and learn one stream, sample by sample; compile on a throw-away model first."""
+    X, y = data.load(stream, directory)
+    shape = (X.shape[1], int(y.max()) + 1)
+    warm(contenders.make(contender, *shape, seed), X, y)
+    model = contenders.make(contender, *shape, seed)
+    seconds, predictions = cpu_seconds(lambda: model.learn_predict_array(X, y))
+    return {
+        "accuracy": prequential_accuracy(predictions, y),
+        "n_samples": len(y),
+        "cpu_seconds": seconds,
+        "samples_per_second": len(y) / seconds,
+    }
+
+
+def summary(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Return contender -> stream -> mean accuracy over seeds, its standard deviation and the mean throughput."""
+    grouped: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for key, values in results.items():
+        stream, contender, _ = key.split("/")
+        grouped[contender, stream].append(values)
+    table: dict[str, dict[str, dict[str, float]]] = defaultdict(dict)
+    for (contender, stream), runs in grouped.items():
+        accuracies = [run["accuracy"] for run in runs]
+        table[contender][stream] = {
+            "accuracy": fmean(accuracies),
+            "deviation": stdev(accuracies) if len(runs) > 1 else 0.0,
+            "samples_per_second": fmean(run["samples_per_second"] for run in runs),
+        }
+    return dict(table)
+
+
+def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
+    """Return the results in percent, one row a contender, the best of each stream marked."""
+    rows = summary(results)
+    streams = list(dict.fromkeys(stream for row in rows.values() for stream in row))
+    columns = ["contender", *streams, "mean", "samples/s"]
+    grid = Grid("prequential accuracy, % (± standard deviation over seeds)", columns)
+    means = [fmean(c["accuracy"] for c in row.values()) if len(row) == len(streams) else None for row in rows.values()]
+    for (contender, row), mean in zip(rows.items(), means, strict=True):
+        cells = [percent(row[s]["accuracy"], row[s]["deviation"] or None) if s in row else "-" for s in streams]
+        speed = fmean(cell["samples_per_second"] for cell in row.values())
+        grid.row(contender, *cells, "-" if mean is None else f"{100 * mean:.2f}", f"{speed:,.0f}")
+    for column, stream in enumerate(streams, start=1):
+        grid.mark_best(column, [row[stream]["accuracy"] if stream in row else None for row in rows.values()])
+    grid.mark_best(len(streams) + 1, means)
+    return [grid]
+
+
+def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
+    rows = summary(results)
+    longest = max(len(row) for row in rows.values())
+    points = {
+        name: (
+            fmean(cell["samples_per_second"] for cell in row.values()),
+            100 * fmean(cell["accuracy"] for cell in row.values()),
+        )
+        for name, row in rows.items()
+        if len(row) == longest and name not in {"no-change", "majority"}  # far below: they would squeeze the rest
+    }
+    labels = ("samples a CPU-second (mean over streams)", "mean prequential accuracy, %")
+    scatter(points, *labels, path, ours=contenders.VARIANTS.keys() & points.keys())
+
+
+@click.command("streams")
+@click.option("--only", metavar="A,B", help=f"Contenders: {', '.join(_NAMES)}.")
+@click.option("--streams", "names", metavar="A,B", help=f"Streams: {', '.join(data.STREAMS)}.")
+@common(seeds=3)
+def command(settings: Settings, only: str | None, names: str | None) -> None:
+    """Every stream x our default, its ablations and the peers: accuracy against throughput.
+
+    Prequential: each sample is predicted, scored, then learned. A run stopped halfway continues.
+
+    \b
+    Examples
+      loco-stream bench streams --streams Phishing,digits --only default,frozen,ARF10
+      loco-stream bench streams --data ~/data --jobs 2
+    """
+    here, notes = data.available(contenders.pick(names, data.STREAMS, "--streams"), settings.directory)
+    say_missing(notes)
+    runs = [
+        Run(
+            f"{stream}/{contender}/{seed}",
+            measure,
+            {"stream": stream, "contender": contender, "seed": seed, "directory": settings.directory},
+            contenders.code(contender),
+        )
+        for contender in contenders.pick(only, _NAMES, "--only")
+        for stream in here
+        for seed in range(settings.seeds if contenders.seeded(contender) else 1)
+    ]
+    settings.run("streams", runs, grids, _picture)

@@ -1,0 +1,149 @@
+"""The MessagePack payloads of LS1 (schema, hello, credit, error) and its readable rows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from loco_stream.connectors.ls1.wire import DEFAULT_LIMITS, Limits
+from loco_stream.errors import SourceError
+
+__all__ = ["Credit", "Fault", "Hello", "ReadableRow", "SchemaPayload", "decode", "encode", "read_row", "read_schema"]
+
+Count = Annotated[int, Meta(ge=0)]
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """Kind 6 of a source: who it is, which run of it, and whether it wants predictions back."""
+
+    source: str
+    epoch: Count
+    predict: bool = False
+
+
+class Credit(msgspec.Struct, frozen=True):
+    """Kind 6 of the engine: rows that may be on the way beyond the last ack."""
+
+    credit: Count
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """Kind 9: what was wrong, in one sentence."""
+
+    error: str
+
+
+class SchemaPayload(msgspec.Struct, frozen=True):
+    """Kind 4, the schema: what the columns and the labels mean."""
+
+    schema_id: int
+    task: Literal["classification", "regression"]
+    features: tuple[str, ...]
+    units: tuple[str, ...] | None = None
+    classes: tuple[str, ...] | None = None
+    dtype: Literal["float32"] = "float32"
+
+
+class _Row(msgspec.Struct, frozen=True):
+    x: dict[str, float | int | bool | str | None] | list[float | int | bool | str | None]
+    y: float | int | bool | str | None = None
+    seq: Count | None = None
+    t: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class ReadableRow:
+    """One sample in words."""
+
+    x: dict[Any, Any]
+    y: Any
+    seq: int | None
+    t: float
+
+
+T = TypeVar("T", Hello, Credit, Fault, SchemaPayload)
+encode = msgspec.msgpack.Encoder().encode
+_READ: dict[type[msgspec.Struct], msgspec.msgpack.Decoder[Any]] = {
+    kind: msgspec.msgpack.Decoder(kind) for kind in (Hello, Credit, Fault, SchemaPayload, _Row)
+}
+_READ_JSON = msgspec.json.Decoder(_Row)
+_BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError, ValueError)
+
+
+def decode(payload: bytes, kind: type[T]) -> T:
+    """Read a payload as one of the notes."""
+    try:
+        note: T = _READ[kind].decode(payload)
+    except _BROKEN as e:
+        what = {SchemaPayload: "schema", Fault: "error"}.get(kind, kind.__name__.lower())
+        raise SourceError(f"the payload is not the MessagePack of a {what}: {e}") from None
+    return note
+
+
+def read_schema(payload: bytes, limits: Limits = DEFAULT_LIMITS) -> SchemaPayload:
+    """Read and check a schema.
+
+    Raises
+    ------
+    SourceError
+        Too many, too long, empty or repeated names, or units that do not pair up with the features.
+    """
+    note = decode(payload, SchemaPayload)
+    _check_names("feature", note.features, limits.features, limits)
+    if not note.features:
+        raise SourceError("the schema names no feature")
+    if note.units is not None:
+        if len(note.units) != len(note.features):
+            raise SourceError(f"the schema has {len(note.features)} features and {len(note.units)} units")
+        for unit in note.units:
+            _check_length("unit", unit, limits)
+    if note.classes is not None:
+        _check_names("class", note.classes, limits.classes, limits)
+    return note
+
+
+def _check_names(what: str, names: tuple[str, ...], most: int, limits: Limits) -> None:
+    if len(names) > most:
+        raise SourceError(f"the schema names {len(names)} {what} names, and {most} are allowed")
+    seen = set()
+    for name in names:
+        _check_length(what, name, limits)
+        if name in seen:
+            raise SourceError(f"the schema names the {what} {name!r} twice")
+        seen.add(name)
+
+
+def _check_length(what: str, name: str, limits: Limits) -> None:
+    if len(name.encode()) > limits.name_bytes:
+        raise SourceError(f"the {what} name {name[:20]!r}... is longer than {limits.name_bytes} bytes")
+
+
+def read_row(body: bytes, features: tuple[str, ...] | None = None, limits: Limits = DEFAULT_LIMITS) -> ReadableRow:
+    """Read one sample as a JSON or MessagePack map ``{"x": ..., "y": ..., "seq": ..., "t": ...}``.
+
+    Values without names take those of `features`, or else "0", "1", ...
+
+    Examples
+    --------
+    >>> read_row(b'{"x": {"a": 1.5, "b": null}, "y": "on"}').x
+    {'a': 1.5, 'b': None}
+    """
+    try:
+        row: _Row = (_READ_JSON if body.lstrip()[:1] == b"{" else _READ[_Row]).decode(body)
+    except _BROKEN as e:
+        raise SourceError(f"neither a JSON nor a MessagePack map with 'x': {e}") from None
+    x = row.x
+    if not 1 <= len(x) <= limits.features:
+        raise SourceError(f"a row has 1..{limits.features} values, not {len(x)}")
+    if isinstance(x, list):
+        names = features if features is not None else tuple(map(str, range(len(x))))
+        if len(names) != len(x):
+            raise SourceError(f"the row has {len(x)} values, the schema {len(names)} features")
+        x = dict(zip(names, x, strict=True))
+    for name in x:
+        _check_length("feature", name, limits)
+    return ReadableRow(x, row.y, row.seq, row.t if math.isfinite(row.t) else math.nan)

@@ -1,0 +1,108 @@
+"""Messages without a way back (pull, sub, MQTT): count what is missing, never stop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from loco_stream.connectors.ls1.messages import read_row, read_schema
+from loco_stream.connectors.ls1.remote_source import Stream, Streams
+from loco_stream.connectors.ls1.wire import Kind, Message, topic_name, unpack
+from loco_stream.errors import SourceError
+from loco_stream.stream import Event, Sample
+
+__all__ = ["Receiver"]
+
+
+class Receiver:
+    """Turns frames into events for sources that are known by their name alone.
+
+    A source numbers its rows; a jump forward is counted as a gap, falling back as a restart, which
+    opens the next epoch. What is malformed or does not fit the schema is counted and dropped, its
+    sentence kept in `last_error`.
+    """
+
+    def __init__(self, streams: Streams) -> None:
+        self.streams = streams
+        self.last_error = ""
+        self.ended: dict[str, bool] = {}
+
+    @property
+    def all_ended(self) -> bool:
+        """Whether every source that was heard has said end of stream."""
+        return bool(self.ended) and all(self.ended.values())
+
+    def take(self, frames: Sequence[bytes], *, repeated: bool = False) -> Event | None:
+        """Return the event in a message, or None; rows of a `repeated` message are dropped if they are known."""
+        stats = self.streams.stats
+        stats["messages"] += 1
+        try:
+            if len(frames) == 2:
+                return self._readable(frames[0], frames[1], repeated)
+            message = unpack(frames, self.streams.limits)
+        except SourceError as e:
+            stats["malformed"] += 1
+            self.last_error = str(e)
+            return None
+        try:
+            return self._take(message, repeated)
+        except SourceError as e:
+            stats["rejected"] += 1
+            self.last_error = str(e)
+            return None
+
+    def _take(self, message: Message, repeated: bool) -> Event | None:
+        if message.kind in {Kind.HELLO, Kind.HEARTBEAT}:
+            return None
+        stream = self.streams.find(message.source)
+        if message.kind is Kind.SCHEMA:
+            self.streams.adopt(stream, read_schema(message.payload, self.streams.limits))
+            return None
+        if message.kind is Kind.END:
+            self.ended[message.source] = True
+            return None
+        if message.kind > Kind.LABEL:
+            raise SourceError(f"kind {message.kind:d} needs a way back, and this socket has none")
+        return self._rows(stream, message, repeated)
+
+    def _rows(self, stream: Stream, message: Message, repeated: bool) -> Event | None:
+        if repeated and self._known(stream, message.seq, message.n_rows):
+            return None
+        epoch = self._count(stream, message.seq, message.n_rows)
+        if stream.note is None:
+            self.streams.stats["without_schema"] += message.n_rows
+            return None
+        return stream.event(message, stream.note, epoch=epoch)
+
+    def _known(self, stream: Stream, seq: int, n: int) -> bool:
+        """Whether rows were handed out before; counts them as duplicates then."""
+        if seq > next(reversed(stream.last.values()), -1):
+            return False
+        self.streams.stats["duplicates"] += n
+        return True
+
+    def _count(self, stream: Stream, seq: int, n: int) -> int:
+        """Compare a seq with the last one, and return the epoch it belongs to."""
+        self.ended[stream.name] = False
+        stats = self.streams.stats
+        epoch, last = next(reversed(stream.last.items()), (0, None))
+        if last is not None and seq <= last:
+            stats["restarts"] += 1
+            epoch += 1
+            stream.last.clear()  # without a hello an old epoch never comes back
+        elif last is not None:
+            self.streams.count_gap(seq - last - 1)
+        stream.reach(epoch, seq + n - 1)
+        return epoch
+
+    def _readable(self, topic: bytes, body: bytes, repeated: bool) -> Event | None:
+        limits = self.streams.limits
+        stream = self.streams.find(topic_name(topic, limits))
+        row = read_row(body, stream.note.features if stream.note else None, limits)
+        if repeated and row.seq is not None and self._known(stream, row.seq, 1):
+            return None
+        after = next(reversed(stream.last.values()), 0) + 1
+        self._count(stream, after if row.seq is None else row.seq, 1)
+        self.streams.stats["rows"] += 1
+        y: Any = float(row.y) if self.streams.task == "regression" and isinstance(row.y, (int, float)) else row.y
+        return Sample(row.x, y, next(reversed(stream.last.values())), row.t, stream.name)

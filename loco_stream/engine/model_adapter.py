@@ -1,0 +1,118 @@
+"""One way to call any online model, whether its rows come by name or as arrays."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.errors import ConfigError
+
+__all__ = ["ModelAdapter", "Row", "plain", "task_of"]
+
+Array = NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class Row:
+    """A row on its way: `x` by name (`features` None), or as one array row with its column names."""
+
+    x: Any
+    features: tuple[str, ...] | None = None
+    seq: int = 0
+    t: float = float("nan")
+    source: str = ""
+    epoch: int = 0
+
+    @property
+    def named(self) -> Mapping[Any, Any]:
+        """The row by name; missing values are left out."""
+        return self.x if self.features is None else by_name(self.x[0], self.features)
+
+
+class ModelAdapter:
+    """The model's doors by name and, where it has them, by array.
+
+    Parameters
+    ----------
+    model
+        Anything with `predict_one` and `learn_one`, as river defines them. A model with
+        `learn_predict_array` gets blocks whole; another gets their rows by name.
+    """
+
+    def __init__(self, model: Any) -> None:
+        for name in ("predict_one", "learn_one"):
+            if not callable(getattr(model, name, None)):
+                raise ConfigError(
+                    f"model must have predict_one and learn_one, but {type(model).__name__} has no {name}"
+                )
+        self.model = model
+        self.takes_blocks = hasattr(model, "learn_predict_array")
+
+    def predict(self, row: Row) -> Any:
+        """Return the label or value, None while the model knows nothing."""
+        if row.features is not None and self.takes_blocks:
+            return plain(self.model.predict_array(row.x, row.features)[0])
+        y_pred = self.model.predict_one(row.named)
+        return None if isinstance(y_pred, Mapping) else plain(y_pred)  # river: {} means no answer yet
+
+    def proba(self, row: Row) -> Mapping[Any, float]:
+        """Return the probability of each class."""
+        if row.features is not None and self.takes_blocks:
+            values, classes = self.values(row.x, row.features)
+            return dict(zip(classes, values[0].tolist(), strict=True))
+        return {plain(label): float(p) for label, p in self.model.predict_proba_one(row.named).items()}
+
+    def learn(self, row: Row, y: Any) -> None:
+        """Learn one labelled row."""
+        if row.features is not None and self.takes_blocks:
+            self.model.learn_array(row.x, [y], row.features)
+        else:
+            self.model.learn_one(row.named, y)
+
+    def learn_predict(self, X: Array, y: Sequence[Any], features: tuple[str, ...]) -> list[Any]:
+        """Test-then-train over a block in one call; the predictions, in order."""
+        return [plain(label) for label in self.model.learn_predict_array(X, y, features=features).tolist()]
+
+    def predict_block(self, X: Array, features: tuple[str, ...]) -> list[Any]:
+        """Predict a block of rows in one call, without learning."""
+        return [plain(label) for label in self.model.predict_array(X, features).tolist()]
+
+    def values(self, X: Array, features: tuple[str, ...]) -> tuple[Array, Sequence[Any]]:
+        """Return probabilities (n_rows, n_classes) and the classes, or values (n_rows, 1) and no classes."""
+        regression = task_of(self.model) == "regression"
+        if self.takes_blocks and regression:
+            return np.asarray(self.model.predict_array(X, features), dtype=np.float32).reshape(-1, 1), ()
+        if self.takes_blocks:
+            return np.asarray(self.model.predict_proba_array(X, features), dtype=np.float32), list(self.model.classes)
+        rows = [by_name(row, features) for row in X]
+        if regression:
+            return np.array([[self.model.predict_one(row)] for row in rows], dtype=np.float32), ()
+        answers = [self.model.predict_proba_one(row) for row in rows]
+        classes = list(dict.fromkeys(label for answer in answers for label in answer))
+        table = [[answer.get(label, 0.0) for label in classes] for answer in answers]
+        return np.array(table, dtype=np.float32).reshape(len(rows), len(classes)), classes
+
+
+def by_name(values: Array, features: tuple[str, ...]) -> dict[str, float]:
+    """One array row as a dict without the missing values."""
+    return {name: value for name, value in zip(features, values.tolist(), strict=True) if value == value}
+
+
+def plain(label: Any) -> Any:
+    """Return a label as a plain Python value: numpy scalars fit neither JSON nor a checkpoint."""
+    return label.item() if isinstance(label, np.generic) else label
+
+
+def task_of(model: Any) -> str:
+    """Tell "classification" from "regression" as river does; a model unknown to river by its doors."""
+    if "river" in sys.modules:
+        from river import base
+
+        if isinstance(model, base.Regressor | base.Classifier):
+            return "regression" if isinstance(model, base.Regressor) else "classification"
+    return "classification" if hasattr(model, "predict_proba_one") else "regression"

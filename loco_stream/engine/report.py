@@ -1,0 +1,199 @@
+"""What a run measured: as JSON, as a table, as a picture."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loco_stream import __version__
+from loco_stream.errors import ConfigError
+from loco_stream.persistence.format import atomic_write
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["Report", "jsonable"]
+
+_KEYS = (
+    ("n_samples",),
+    ("accuracy", "kappa", "kappa_m", "kappa_t", "no_change_accuracy", "majority_accuracy", "window_accuracy"),
+    ("mae", "rmse", "r2", "no_change_mae"),
+    ("samples_per_second", "latency_us", "drifts", "tasks", "accuracy_matrix", "average_accuracy", "forgetting"),
+    ("backward_transfer", "forward_transfer", "seed", "version"),
+)
+_ORDER = [key for group in _KEYS for key in group]
+_ROWS = (
+    ("accuracy", "accuracy", "{:.4f}"),
+    ("no_change_accuracy", "  repeating the last label", "{:.4f}"),
+    ("majority_accuracy", "  the most frequent label", "{:.4f}"),
+    ("window_accuracy", "accuracy in the last window", "{:.4f}"),
+    ("kappa", "kappa", "{:.4f}"),
+    ("kappa_m", "kappa against the most frequent label", "{:.4f}"),
+    ("kappa_t", "kappa against the last label", "{:.4f}"),
+    ("mae", "mean absolute error", "{:.5g}"),
+    ("no_change_mae", "  repeating the last value", "{:.5g}"),
+    ("rmse", "root mean squared error", "{:.5g}"),
+    ("r2", "R2", "{:.4f}"),
+    ("average_accuracy", "average accuracy over tasks", "{:.4f}"),
+    ("forgetting", "forgetting", "{:.4f}"),
+    ("backward_transfer", "backward transfer", "{:+.4f}"),
+    ("forward_transfer", "forward transfer", "{:+.4f}"),
+    ("samples_per_second", "samples a second", "{:,.0f}"),
+)
+
+
+class Report(Mapping[str, Any]):
+    """The results of one run, by key; accuracies and kappas are fractions, NaN where nothing was measured.
+
+    Parameters
+    ----------
+    results
+        The measured values. The keys of every report are ``n_samples, samples_per_second, latency_us,
+        drifts, tasks, accuracy_matrix, average_accuracy, forgetting, backward_transfer,
+        forward_transfer, seed, version``; classification adds ``accuracy, kappa, kappa_m, kappa_t,
+        no_change_accuracy, majority_accuracy, window_accuracy``, regression ``mae, rmse, r2,
+        no_change_mae``. ``at`` of a drift counts samples from 0.
+
+    Examples
+    --------
+    >>> report = Report({"accuracy": 0.5, "n_samples": 2, "kappa": float("nan")})
+    >>> report["accuracy"], report.to_dict()
+    (0.5, {'n_samples': 2, 'accuracy': 0.5, 'kappa': None})
+    """
+
+    def __init__(self, results: Mapping[str, Any]) -> None:
+        rest = [key for key in results if key not in _ORDER]
+        self._results = {key: results[key] for key in [*_ORDER, *rest] if key in results}
+
+    @classmethod
+    def empty(cls, task: str | None, source: str) -> Report:
+        """Return the report of a run that no row came to."""
+        scores = _KEYS[2] if task == "regression" else _KEYS[1]
+        keys = [*_KEYS[0], *scores, *_KEYS[3], *_KEYS[4]]
+        lists: dict[str, Any] = {"drifts": [], "tasks": [], "accuracy_matrix": [], "notes": []}
+        known = {"n_samples": 0, "version": __version__, "source": source, "interrupted": True}
+        return cls({**dict.fromkeys(keys), **lists, **known})
+
+    def __getitem__(self, key: str) -> Any:
+        return self._results[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._results)
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that JSON can carry; what was not measured is None."""
+        plain: dict[str, Any] = jsonable(self._results)
+        return plain
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the report as JSON, all or nothing.
+
+        Raises
+        ------
+        ConfigError
+            The file cannot be written.
+        """
+        text = json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"
+        try:
+            atomic_write(path, text.encode())
+        except OSError as error:
+            raise ConfigError(f"cannot write the report {os.fspath(path)}: {error.strerror or error}") from error
+
+    def table(self) -> Table:
+        """Return a short table for a terminal; rows that nothing was measured for are left out."""
+        from rich.table import Table
+
+        table = Table(
+            title=f"{self.get('source', 'run')}: {self['n_samples']:,} samples", title_justify="left", box=None
+        )
+        table.add_column(justify="left")
+        table.add_column(justify="right")
+        for name, text in self._lines():
+            table.add_row(name, text)
+        return table
+
+    def plot(self, path: str | os.PathLike[str]) -> None:
+        """Draw the course of the score with the drift marks; needs the extra `plot`.
+
+        Raises
+        ------
+        ConfigError
+            matplotlib is missing, or the file cannot be written or has an unknown ending.
+        """
+        figure = self._figure()
+        try:
+            figure.savefig(path, dpi=120)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"cannot write the picture {os.fspath(path)}: {error}") from error
+
+    def _lines(self) -> Iterator[tuple[str, str]]:
+        for key, name, form in _ROWS:
+            value = self.get(key)
+            if value is not None and not math.isnan(value):
+                yield name, form.format(value)
+        latency = self.get("latency_us") or {}
+        if latency and not math.isnan(latency["p50"]):
+            yield "latency p50 / p99", f"{latency['p50']:,.0f} / {latency['p99']:,.0f} us"
+        if "drifts" in self:
+            marks = ", ".join(f"{drift['at']:,}" for drift in self["drifts"][-5:])
+            more = "... " if len(self["drifts"]) > 5 else ""
+            yield "drifts at", f"{more}{marks}" if marks else "none"
+        for key, name in (("n_unlabelled", "rows without a label"), ("n_rejected", "rows refused")):
+            if self.get(key):
+                yield name, f"{self[key]:,}"
+
+    def _figure(self) -> Any:
+        try:
+            from matplotlib.backends.backend_agg import FigureCanvasAgg
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise ConfigError("a picture needs matplotlib: pip install 'loco-stream[plot]'") from error
+        windowed, overall, axis = _curve_names(self.get("task", "classification"))
+        figure = Figure(figsize=(9, 4), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        curve = self["curve"]
+        axes.plot(curve["at"], curve[windowed], lw=1.2, label=f"{axis} in the last window")
+        axes.plot(curve["at"], curve[overall], lw=1.2, ls="--", label=f"{axis} so far")
+        for i, drift in enumerate(self.get("drifts", ())):
+            axes.axvline(drift["at"], color="tab:red", lw=0.8, alpha=0.7, label="drift" if i == 0 else None)
+        if windowed == "window_accuracy":
+            axes.set_ylim(0, 1)
+        axes.set(xlabel="samples", ylabel=axis, title=f"{self.get('source', '')}: {self['n_samples']:,} samples")
+        axes.grid(alpha=0.3)
+        axes.legend(loc="best")
+        return figure
+
+
+def _curve_names(task: str) -> tuple[str, str, str]:
+    if task == "regression":
+        return "window_mae", "mae", "mean absolute error (units of the label)"
+    return "window_accuracy", "accuracy", "accuracy (fraction)"
+
+
+def jsonable(value: Any) -> Any:
+    """Return plain values that JSON can carry; NaN and infinity, which JSON does not know, become None.
+
+    Examples
+    --------
+    >>> jsonable({1: (0.5, float("nan"))})
+    {'1': [0.5, None]}
+    """
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(item) for item in value]
+    if isinstance(value, os.PathLike):
+        return str(Path(value))
+    return value

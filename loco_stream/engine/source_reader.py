@@ -1,0 +1,168 @@
+"""The commits of any source, each with the position after it."""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from loco_stream.engine.model_adapter import plain
+from loco_stream.errors import InputError, SourceError
+from loco_stream.stream import Ask, Block, Event, Labels, Sample, Schema, Source
+
+__all__ = ["PairSource", "SourceReader", "as_source", "head", "n_rows", "tail"]
+
+Commit = tuple[Sequence[Event], dict[str, Any]]
+
+
+class PairSource:
+    """Any iterable of (x, y) pairs or events as a source; it resumes by skipping rows.
+
+    Parameters
+    ----------
+    pairs
+        For example a data set of river, or a generator.
+    """
+
+    guarantee = "rows come from this process, in order, each once"
+
+    def __init__(self, pairs: Iterable[Any]) -> None:
+        self.name = type(pairs).__name__
+        self._pairs = pairs
+        self._row = 0
+
+    @property
+    def schema(self) -> Schema | None:
+        """Nothing is known before the first row, unless the pairs are a data set of river."""
+        task = getattr(self._pairs, "task", None)
+        return (
+            Schema(task="regression" if task == "Regression" else "classification") if isinstance(task, str) else None
+        )
+
+    @property
+    def position(self) -> dict[str, Any]:
+        """Rows handed out."""
+        return {"row": self._row}
+
+    def __iter__(self) -> Iterator[Event | Sequence[Event]]:
+        """Yield the rows from the position on."""
+        for item in islice(iter(self._pairs), self._row, None):
+            self._row += 1
+            yield self._event(item)
+
+    def _event(self, item: Any) -> Event:
+        if isinstance(item, Sample | Block | Labels | Ask):
+            return item
+        if not isinstance(item, Sequence) or len(item) != 2 or not isinstance(item[0], Mapping):
+            raise InputError(
+                f"a source must yield (x, y) pairs with x a dict, or events, but row {self._row - 1} is {item!r:.80}"
+            )
+        return Sample(item[0], plain(item[1]), self._row - 1, source=self.name)
+
+    def seek(self, position: Mapping[str, Any]) -> None:
+        """Skip the rows before the position."""
+        if not isinstance(position.get("row"), int):
+            raise SourceError(f"{self.name} resumes at {{'row': n}}, not at {dict(position)!r}")
+        self._row = position["row"]
+
+    def ack(self, position: Mapping[str, Any]) -> None:
+        """Nobody waits for it."""
+
+    def reply(self, event: Event, values: Any, classes: Sequence[Any]) -> None:
+        """Nobody asked."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def as_source(source: Any) -> Source:
+    """Return a source as it is, and wrap any other iterable."""
+    if isinstance(source, Source):
+        return source
+    if not isinstance(source, Iterable):
+        raise SourceError(f"source must be a Source or an iterable of (x, y) pairs, not {type(source).__name__}")
+    return PairSource(source)
+
+
+class SourceReader:
+    """Reads a source commit by commit; the first ones may be read ahead to learn what they hold."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.start: dict[str, Any] = copy.copy(source.position)
+        self._iterator: Iterator[Event | Sequence[Event]] | None = None
+        self._ahead: deque[Commit] = deque()
+
+    def seek(self, position: Mapping[str, Any]) -> None:
+        """Go to a position; what was read ahead is read again."""
+        self.close()
+        self.source.seek(position)
+
+    def peek(self) -> Commit | None:
+        """Read one commit ahead; None at the end."""
+        commit = self._read()
+        if commit is not None:
+            self._ahead.append(commit)
+        return commit
+
+    def next(self) -> Commit | None:
+        """Return the next commit and the position after it; None at the end."""
+        return self._ahead.popleft() if self._ahead else self._read()
+
+    def close(self) -> None:
+        """Leave the iteration; the source itself stays open."""
+        close = getattr(self._iterator, "close", None)
+        if close is not None:
+            close()
+        self._iterator = None
+        self._ahead.clear()
+
+    def _read(self) -> Commit | None:
+        if self._iterator is None:
+            self._iterator = iter(self.source)
+        for item in self._iterator:
+            events = [item] if isinstance(item, Sample | Block | Labels | Ask) else item
+            return events, copy.copy(self.source.position)
+        return None
+
+
+def n_rows(event: Event) -> int:
+    """Rows to learn that an event brings."""
+    if isinstance(event, Block):
+        return len(event.X)
+    return int(isinstance(event, Sample))
+
+
+def head(events: Sequence[Event], rows: int) -> list[Event]:
+    """Return the events up to the given number of rows; a block is cut."""
+    taken: list[Event] = []
+    for event in events:
+        if rows <= 0:
+            break
+        size = n_rows(event)
+        taken.append(event if size <= rows else _cut(event, 0, rows))
+        rows -= size
+    return taken
+
+
+def tail(events: Sequence[Event], rows: int) -> list[Event]:
+    """Return the events after the first `rows` rows."""
+    left: list[Event] = []
+    for event in events:
+        size = n_rows(event)
+        if rows <= 0:
+            left.append(event)
+        elif size > rows:
+            left.append(_cut(event, rows, size))
+        rows = max(rows - size, 0)
+    return left
+
+
+def _cut(event: Event, begin: int, end: int) -> Event:
+    assert isinstance(event, Block)
+    y = None if event.y is None else event.y[begin:end]
+    return Block(
+        event.X[begin:end], y, event.features, event.seq + begin, event.t, event.source, event.epoch, event.tag
+    )

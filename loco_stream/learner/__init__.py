@@ -1,0 +1,1 @@
+"""The learner: the estimators, and below them encode -> drive -> spikes -> readout; credit -> projection."""

@@ -1,0 +1,335 @@
+"""What both estimators share: settings, slots, capacity, rows in and answers out, saved state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from river import base
+
+from loco_stream import rng
+from loco_stream.errors import CheckpointError, InputError
+from loco_stream.learner import packing, step
+from loco_stream.learner.config import DEFAULTS, ModelConfig, Settings
+from loco_stream.learner.features import FeatureSlots, require_mapping, to_number
+from loco_stream.learner.state import (
+    LINEAR_LEAKS,
+    MASKED,
+    N_FEATURES,
+    N_SEEN,
+    SKIPPED,
+    Scratch,
+    State,
+    allocate,
+    allocate_scratch,
+    flatten,
+    grow,
+    unflatten,
+)
+
+__all__ = ["LOCOEstimator", "finite_target", "matrix"]
+
+_NO_LABELS = np.zeros(0, np.int64)
+_NO_VALUES = np.zeros(0)
+_NO_PROBA = np.zeros((0, 0))
+
+
+def _class_room(n_classes: int) -> int:
+    """Return the power of two that holds so many classes: the same whether they came at once or one by one."""
+    return max(2, 1 << (n_classes - 1).bit_length()) if n_classes > 0 else 2
+
+
+class LOCOEstimator(base.Estimator):
+    """What both estimators share: settings, slots, state, array doors, saving."""
+
+    _regression = False
+
+    def __init__(
+        self,
+        hidden_sizes: tuple[int, ...] = DEFAULTS.hidden_sizes,
+        rule: str = DEFAULTS.rule,
+        credit: str = DEFAULTS.credit,
+        readout: str = DEFAULTS.readout,
+        readout_layers: str = DEFAULTS.readout_layers,
+        cluster_size: int = DEFAULTS.cluster_size,
+        perturbation_std: float = DEFAULTS.perturbation_std,
+        n_perturbations: int = DEFAULTS.n_perturbations,
+        antithetic: bool = DEFAULTS.antithetic,
+        learning_rate: float | None = DEFAULTS.learning_rate,
+        orthogonality: float = DEFAULTS.orthogonality,
+        n_input_clusters: int = DEFAULTS.n_input_clusters,
+        rank: int = DEFAULTS.rank,
+        receptive_fields: int | None = DEFAULTS.receptive_fields,
+        tau: float | None = DEFAULTS.tau,
+        tau_trace: float | None = DEFAULTS.tau_trace,
+        gain: float | None = DEFAULTS.gain,
+        window: float = DEFAULTS.window,
+        leaks: tuple[float, ...] = DEFAULTS.leaks,
+        retention: float = DEFAULTS.retention,
+        seed: int | None = DEFAULTS.seed,
+        neuron: str = DEFAULTS.neuron,
+    ) -> None:
+        given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        self._config = ModelConfig(**given)
+        for name, value in given.items():
+            setattr(self, name, value)
+        self._slots = FeatureSlots()
+        self._classes: list[Hashable] = []
+        self._class_slots: dict[Hashable, int] = {}
+        self._settings: Settings | None = None
+        self._state: State | None = None
+        self._scratch: Scratch | None = None
+        self._handle: packing.Handle | None = None
+        self._row: NDArray[np.float64] = np.zeros((1, 0))
+
+    # What a user may look at
+
+    @property
+    def n_seen(self) -> int:
+        """Number of samples learned."""
+        return 0 if self._state is None else int(self._state.counts[N_SEEN])
+
+    @property
+    def n_features_in(self) -> int:
+        """Number of features that have a slot."""
+        return len(self._slots)
+
+    @property
+    def skipped_updates(self) -> int:
+        """Number of learning steps refused because a number in them was not finite."""
+        return 0 if self._state is None else int(self._state.counts[SKIPPED])
+
+    @property
+    def masked_values(self) -> int:
+        """Number of feature values learned from that were missing, no number, or not finite."""
+        return 0 if self._state is None else int(self._state.counts[MASKED])
+
+    @property
+    def spike_counts_(self) -> NDArray[np.int64]:
+        """Spikes of each hidden layer in the last sample's pass, (n_layers,)."""
+        layers = len(self._config.hidden_sizes)
+        return np.zeros(layers, np.int64) if self._scratch is None else self._scratch.spikes.counts.copy()
+
+    @property
+    def mixture_(self) -> dict[str, float]:
+        """Weight of each readout member in the combined output, by leak; of the delta readout alone: empty."""
+        if self._settings is None or self._state is None or not self._settings.recursive:
+            return {}
+        names = [f"leak {leak:g}" for leak in self._config.leaks]
+        names += [f"linear, leak {leak:g}" for leak in LINEAR_LEAKS[: self._settings.n_linear]]
+        return dict(zip(names, self._state.bank.stack.tolist(), strict=True))
+
+    @property
+    def last_spikes_(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Times (ms) and neurons of the last hidden layer's spikes on the last row, under today's weights."""
+        settings, state, scratch = self._settings, self._state, self._scratch
+        if settings is None or state is None or scratch is None or self.n_seen == 0:
+            return np.zeros(0, np.float32), np.zeros(0, np.int32)
+        self._run(scratch.row[None, :], learns=False)
+        last = settings.n_layers - 1
+        n = scratch.spikes.counts[last]
+        return scratch.spikes.times[last & 1, :n].copy(), scratch.spikes.indices[last & 1, :n].copy()
+
+    # Workspace
+
+    def _ensure(self, n_classes: int) -> tuple[Settings, State, Scratch]:
+        """Return settings, state and scratch with room for all known features and `n_classes` outputs."""
+        if self._settings is None or self._state is None or self._scratch is None:
+            self._allocate(max(len(self._slots), 1), _class_room(n_classes))
+        settings, state, scratch = self._settings, self._state, self._scratch
+        assert settings is not None
+        assert state is not None
+        assert scratch is not None
+        room_features, room_classes = state.statistics.shape[1], state.classes.shape[1]
+        if len(self._slots) > room_features or n_classes > room_classes:
+            features = room_features if len(self._slots) <= room_features else max(2 * room_features, len(self._slots))
+            classes = max(room_classes, _class_room(n_classes))
+            state = grow(self._config, settings, state, features, classes)
+            scratch = self._adopt(settings, state)
+        state.counts[N_FEATURES] = len(self._slots)
+        return settings, state, scratch
+
+    def _allocate(self, n_features: int, n_classes: int) -> None:
+        settings = self._resolve(self._config.fields_for(n_features))
+        self._adopt(settings, allocate(self._config, settings, n_features, 1 if self._regression else n_classes))
+
+    def _resolve(self, n_fields: int) -> Settings:
+        key = rng.derive_key(self._config.seed or 0, 0)
+        return self._config.settings(n_fields, regression=self._regression, seed_key=key)
+
+    def _adopt(self, settings: Settings, state: State) -> Scratch:
+        scratch = allocate_scratch(settings, state)
+        self._settings, self._state, self._scratch = settings, state, scratch
+        self._handle = packing.Handle(packing.Model(settings, state, scratch))
+        self._row = np.full((1, state.statistics.shape[1]), np.nan)
+        return scratch
+
+    # Rows
+
+    def _run(
+        self, rows: NDArray[np.float64], labels: NDArray[np.int64] = _NO_LABELS,
+        values: NDArray[np.float64] = _NO_VALUES, *, predicts: bool = True, learns: bool = True,
+        proba: NDArray[np.float64] = _NO_PROBA,
+    ) -> NDArray[np.float64]:  # fmt: skip
+        """Cross into compiled code once; return the answers (slots or values), -1 where not asked."""
+        answers = np.full(len(rows), -1.0)
+        assert self._handle is not None
+        step.run(*self._handle.door, rows, labels, values, predicts, learns, answers, proba)
+        return answers
+
+    def _learn_row(self, x: Mapping[Hashable, Any], label: int, value: float) -> None:
+        if not self._slots.knows(tuple(x)):
+            self._slots.register(x)
+        self._ensure(len(self._classes))
+        self._slots.fill(x, self._row[0])
+        self._run(self._row, np.array([label]), np.array([value]), predicts=False)
+
+    def _predict_row(self, x: Mapping[Hashable, Any]) -> float:
+        require_mapping(x)
+        if self._state is None:
+            return -1.0
+        self._slots.fill(x, self._row[0])
+        return float(self._run(self._row, learns=False)[0])
+
+    def _columns(self, width: int, features: Sequence[Hashable] | None, *, register: bool) -> list[int]:
+        """Return the slot of each column, -1 for unknown ones; unnamed columns are the slots in order."""
+        if features is None:
+            if len(self._slots) == 0:
+                if not register:
+                    return [-1] * width
+                features = range(width)
+            elif width != len(self._slots):
+                raise InputError(
+                    f"X has {width} columns, but this model knows {len(self._slots)} features; "
+                    "pass features= to say which column is which"
+                )
+            else:
+                return list(range(width))
+        names = tuple(features)
+        try:
+            distinct = len(set(names))
+        except TypeError:
+            raise InputError(f"features is {features!r}; a feature's name must be hashable") from None
+        if len(names) != width or distinct != width:
+            raise InputError(f"features names {distinct} distinct columns, but X has {width}")
+        if register:
+            self._slots.register(names)
+        return [self._slots.index.get(name, -1) for name in names]
+
+    def _matched(self, X: ArrayLike, y: Sequence[Any], features: Sequence[Hashable] | None) -> NDArray[np.float64]:
+        """Return X as a matrix of a row for each label and known columns; checked before anything is registered."""
+        rows = matrix(X)
+        if len(rows) != len(y):
+            raise InputError(f"X has {len(rows)} rows, but y has {len(y)} values")
+        self._columns(rows.shape[1], features, register=False)
+        return rows
+
+    def _rows(self, X: ArrayLike, features: Sequence[Hashable] | None, *, register: bool) -> NDArray[np.float64]:
+        """Return X in slot order, (n, feature capacity) float64, NaN where a feature has no column."""
+        given = matrix(X)
+        columns = self._columns(given.shape[1], features, register=register)
+        if register:
+            self._ensure(len(self._classes))
+        if columns == list(range(self._row.shape[1])):
+            return np.ascontiguousarray(given)
+        rows = np.full((given.shape[0], self._row.shape[1]), np.nan)
+        for j, slot in enumerate(columns):
+            if slot >= 0:
+                rows[:, slot] = given[:, j]
+        return rows
+
+    def _learn_rows(
+        self, X: ArrayLike, labels: NDArray[np.int64], values: NDArray[np.float64],
+        features: Sequence[Hashable] | None, *, predict_first: bool,
+    ) -> NDArray[np.float64]:  # fmt: skip
+        rows = self._rows(X, features, register=True)
+        self._ensure(len(self._classes))
+        return self._run(rows, labels, values, predicts=predict_first)
+
+    def _predict_rows(
+        self, X: ArrayLike, features: Sequence[Hashable] | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return answers (n,) and probabilities (n, classes)."""
+        if self._state is None:
+            n = matrix(X).shape[0]
+            return np.full(n, -1.0), np.zeros((n, 0))
+        rows = self._rows(X, features, register=False)
+        proba = np.zeros((rows.shape[0], self._state.classes.shape[1]))
+        answers = self._run(rows, learns=False, proba=proba)
+        return answers, proba[:, : len(self._classes)]
+
+    # Saving
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = self.__dict__.copy()
+        kept["_scratch"] = kept["_handle"] = None
+        kept["_row"] = None
+        kept["_slots"] = FeatureSlots(self._slots.index)
+        return kept
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        self.__dict__.update(kept)
+        self._row = np.zeros((1, 0))
+        if self._settings is not None and self._state is not None:
+            self._adopt(self._settings, self._state)
+
+    def export_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return (plain values, copies of all arrays): what `from_state` needs to go on bit-equal."""
+        config: dict[str, Any] = {
+            "kind": type(self).__name__,
+            "parameters": self._config.to_dict(),
+            "features": list(self._slots.index),
+            "classes": list(self._classes),
+            "n_fields": None if self._settings is None else self._settings.n_fields,
+        }
+        arrays = {} if self._state is None else {name: array.copy() for name, array in flatten(self._state).items()}
+        return config, arrays
+
+    @classmethod
+    def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Make the model that `export_state` described.
+
+        Raises
+        ------
+        CheckpointError
+            A part is missing or does not fit the rest.
+        """
+        try:
+            model = cls(**config["parameters"])
+            model._slots = FeatureSlots(config["features"])
+            model._classes = list(config["classes"])
+            model._class_slots = {label: slot for slot, label in enumerate(model._classes)}
+            if config["n_fields"] is not None:
+                settings = model._resolve(config["n_fields"])
+                state = unflatten(arrays)
+                capacity = (state.statistics.shape[1], state.classes.shape[1])
+                needed = flatten(allocate(model._config, settings, *capacity, draw=False))
+                for name, array in flatten(state).items():
+                    if array.shape != needed[name].shape or array.dtype != needed[name].dtype:
+                        raise CheckpointError(f"array {name!r} is {array.dtype}{array.shape}, not the settings' shape")
+                model._adopt(settings, state)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise CheckpointError(f"this saved {cls.__name__} cannot be restored: {error}") from error
+        return model
+
+
+def finite_target(y: Any) -> float:
+    """Return a regression target as a float; raises `InputError` if it is not a finite number."""
+    value = to_number(y)
+    if not math.isfinite(value):
+        raise InputError(f"y is {y!r}; a target must be a finite number")
+    return value
+
+
+def matrix(X: ArrayLike) -> NDArray[np.float64]:
+    """Return X as a float64 matrix, NaN for cells that are no number."""
+    array = np.asarray(X)
+    if array.ndim != 2:
+        raise InputError(f"X has {array.ndim} dimensions; allowed are 2, (rows, features)")
+    if array.dtype.kind in "biuf":
+        return np.asarray(array, np.float64)
+    cells = [to_number(cell) for cell in array.flat]
+    return np.array(cells, np.float64).reshape(array.shape)

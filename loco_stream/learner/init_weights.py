@@ -1,0 +1,55 @@
+"""The weights that the hidden layers start from."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream import rng
+from loco_stream.learner.config import ModelConfig, Settings
+
+__all__ = ["start_weights"]
+
+SMOOTHING = 0.7  # standard deviation, in fields, of the kernel that makes them smooth along a feature
+WEIGHT_KEY = 1  # purpose of the random stream
+
+
+def start_weights(
+    config: ModelConfig, settings: Settings, layout: NDArray[np.int64], weights: NDArray[np.float32]
+) -> None:
+    """Draw weights whose columns are orthonormal inside each neuron cluster, times the gain.
+
+    Where features have several receptive fields the columns are smoothed along them: the function
+    a neuron computes of a feature should be smooth.
+    """
+    for layer, (n_pre, n_post, offset, _) in enumerate(layout.T.tolist()):
+        draws = rng.normals(rng.derive_key(settings.seed_key, WEIGHT_KEY + 8 * layer), 0, n_pre * n_post)
+        block = draws.reshape(n_pre, n_post)
+        size = min(settings.cluster_size, n_pre)
+        for first in range(0, n_post, size):
+            block[:, first : first + size] = _orthonormal(block[:, first : first + size])
+        if layer == 0 and settings.n_fields > 2:
+            block = _smooth(block, settings.n_fields)
+        norms = np.sqrt((block * block).sum(axis=0))
+        weights[offset : offset + n_pre * n_post] = (config.start_gain * block / norms).ravel()
+
+
+def _orthonormal(block: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the columns made orthonormal one after the other (modified Gram-Schmidt).
+
+    Not by LAPACK, whose threads wait for each other longer than so small a block takes.
+    """
+    rows = block.T.copy()
+    for j, row in enumerate(rows):
+        row /= np.sqrt((row * row).sum())
+        rest = rows[j + 1 :]
+        rest -= np.einsum("kn,n->k", rest, row)[:, None] * row
+    return rows.T
+
+
+def _smooth(block: NDArray[np.float64], n_fields: int) -> NDArray[np.float64]:
+    place = np.arange(n_fields)
+    kernel = np.exp(-0.5 * ((place[:, None] - place) / SMOOTHING) ** 2)
+    shaped = block.reshape(-1, n_fields, block.shape[1])
+    smooth = sum(kernel[:, m, None] * shaped[:, None, m] for m in range(n_fields))
+    return np.asarray(smooth).reshape(block.shape)

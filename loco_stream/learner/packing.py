@@ -1,0 +1,128 @@
+"""How the compiled step is handed a model: as one array of 64-bit words.
+
+To pass some 45 arrays one by one takes Python longer than a small step itself. The words are every
+number of the settings and, for every array, its address and shape, in the order of the fields;
+compiled code reads the named groups back from them at no cost worth measuring.
+"""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import config, typeof, types
+from numba.extending import intrinsic
+from numba.np import arrayobj
+from numpy.typing import NDArray
+
+from loco_stream.learner.config import DEFAULTS, Settings
+from loco_stream.learner.state import Scratch, State, allocate, allocate_scratch
+
+__all__ = ["Handle", "Model", "opened"]
+
+
+class Model(NamedTuple):
+    """All that a step reads and writes."""
+
+    settings: Settings
+    state: State
+    scratch: Scratch
+
+
+class Handle:
+    """A model and its words, which are right as long as no array of it is replaced.
+
+    Parameters
+    ----------
+    model
+        Its arrays are kept alive as long as the handle is.
+
+    Raises
+    ------
+    ValueError
+        An array is not of the type the compiled code was made for.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        if not config.DISABLE_JIT and typeof(model) != _model_type(type(model.settings.cell).__name__.lower()):
+            raise ValueError("a model's arrays must be C-contiguous and of the types that `allocate` gives them")
+        self.words: NDArray[np.int64] = np.fromiter(_words(model), np.int64)
+
+    @property
+    def door(self) -> tuple[Any, Any]:
+        """What `step.run` takes first: the neuron, and the words or interpreted the model itself."""
+        return self.model.settings.cell, self.model if config.DISABLE_JIT else self.words
+
+
+def _words(part: Any) -> Iterator[int]:
+    """Yield the words of a number, an array or a group of both."""
+    if isinstance(part, tuple):
+        for inner in part:
+            yield from _words(inner)
+    elif isinstance(part, np.ndarray):
+        yield part.ctypes.data
+        yield from part.shape
+    elif isinstance(part, float):
+        yield struct.unpack("=q", struct.pack("=d", part))[0]
+    else:
+        yield int(part)
+
+
+@cache
+def _model_type(neuron: str) -> Any:
+    """Return numba's type of a model; it is the same for all with that neuron."""
+    settings = replace(DEFAULTS, neuron=neuron).settings(1, regression=False, seed_key=0)
+    state = allocate(DEFAULTS, settings, 1, 1, draw=False)
+    return typeof(Model(settings, state, allocate_scratch(settings, state)))
+
+
+@intrinsic
+def _open(typing, cell, words):
+    """Return the model of such cells that `words` describe; its arrays own nothing."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[1])(context, builder, args[1]).data
+        place = itertools.count()
+
+        def word() -> Any:
+            return builder.load(builder.gep(data, [ir.Constant(ir.IntType(64), next(place))]))
+
+        def read(kind: Any) -> Any:
+            if isinstance(kind, types.BaseTuple):
+                return context.make_tuple(builder, kind, [read(part) for part in kind.types])
+            if isinstance(kind, types.Array):
+                return _view(context, builder, kind, word(), [word() for _ in range(kind.ndim)])
+            if isinstance(kind, types.Float):
+                return builder.bitcast(word(), ir.DoubleType())
+            return context.cast(builder, word(), types.int64, kind)
+
+        return read(signature.return_type)
+
+    return _model_type(cell.instance_class.__name__.lower())(cell, words), generate
+
+
+def _view(context: Any, builder: Any, kind: Any, address: Any, shape: list[Any]) -> Any:
+    """Make a C-contiguous array at an address."""
+    array = context.make_array(kind)(context, builder)
+    itemsize = context.get_abi_sizeof(context.get_data_type(kind.dtype))
+    strides = [ir.Constant(ir.IntType(64), itemsize)]
+    for length in reversed(shape[1:]):
+        strides.insert(0, builder.mul(strides[0], length))
+    pointer = builder.inttoptr(address, array.data.type)
+    arrayobj.populate_array(array, data=pointer, shape=shape, strides=strides, itemsize=itemsize, meminfo=None)
+    return array._getvalue()
+
+
+def _itself(cell: Any, model: Any) -> Any:
+    return model
+
+
+# What a step does first with what it is handed.
+opened: Any = _itself if config.DISABLE_JIT else _open

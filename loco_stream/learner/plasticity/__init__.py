@@ -1,0 +1,1 @@
+"""How hidden layers learn: perturb, credit, project, change the weights."""

@@ -1,0 +1,126 @@
+"""Leaky integrate-and-fire neurons whose threshold rises with every spike they fire and decays back, one by one.
+
+Between events the membrane is level + (v - level) exp(-dt / tau) and the threshold is
+threshold + adaptation exp(-dt / tau_adapt). Without a drive above threshold and with tau_adapt >= tau the
+membrane falls at least as fast as the threshold, and only an event can make a neuron fire. Otherwise their
+difference, a sum of two exponentials with at most one extremum, is searched for its first root.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from loco_stream.jit import kernel
+
+__all__ = ["ALIF", "alif_cells", "alif_crossing", "alif_fire", "alif_ready", "alif_receive"]
+
+LAST_FIRE, V, ADAPTATION, SINCE, THRESHOLD, LEVEL = 0, 1, 2, 3, 4, 5
+TAU, REFRACTORY, RESET_ZERO, TAU_ADAPT, ADAPT = 0, 1, 2, 3, 4
+_BISECTIONS = 100
+
+
+class ALIF(NamedTuple):
+    """Says that cells are (n, 6) float64: last spike, membrane, adaptation and their time, threshold at rest, level.
+
+    Adaptation is what is added to the threshold, level the drive; times are in ms. Their numbers are (5,) float64:
+    tau, refractory period, 1 if the reset is to zero, tau_adapt, rise of the threshold with a spike.
+    """
+
+    code: int = 1
+
+
+def alif_cells(
+    v: Any, threshold: Any, level: Any, tau: float, refractory: float, reset_zero: bool, tau_adapt: float, adapt: float
+) -> tuple[Any, Any]:
+    """Return cells and numbers at time 0 for membranes `v` and thresholds at rest."""
+    none = np.zeros(len(v))
+    cells = np.column_stack((np.full(len(v), -np.inf), v, none, none, threshold, level))
+    return np.ascontiguousarray(cells), np.array([tau, refractory, float(reset_zero), tau_adapt, adapt])
+
+
+@kernel
+def alif_start(cells: Any, numbers: Any, i: int) -> Any:
+    """Return from when on the membrane of neuron `i` moves: it stands still while the neuron is refractory."""
+    return max(cells[i, SINCE], cells[i, LAST_FIRE] + numbers[REFRACTORY])
+
+
+@kernel
+def alif_advance(cells: Any, numbers: Any, i: int, t: float) -> None:
+    """Bring neuron `i` to time `t`."""
+    tau = numbers[TAU]
+    passed = t - alif_start(cells, numbers, i)
+    if passed > 0.0:
+        cells[i, V] = cells[i, LEVEL] + (cells[i, V] - cells[i, LEVEL]) * math.exp(-passed / tau)
+    cells[i, ADAPTATION] *= math.exp((cells[i, SINCE] - t) / numbers[TAU_ADAPT])
+    cells[i, SINCE] = t
+
+
+@kernel
+def alif_excess(cells: Any, numbers: Any, i: int, start: float, adaptation: float, dt: float) -> Any:
+    """Return membrane minus threshold `dt` after `start`, when the threshold was raised by `adaptation`."""
+    membrane = cells[i, LEVEL] + (cells[i, V] - cells[i, LEVEL]) * math.exp(-dt / numbers[TAU])
+    return membrane - (cells[i, THRESHOLD] + adaptation * math.exp(-dt / numbers[TAU_ADAPT]))
+
+
+@kernel
+def alif_crossing(cells: Any, numbers: Any, i: int, t: float) -> Any:
+    """Return when neuron `i` first reached its threshold from below by time `t`, or infinity."""
+    tau = numbers[TAU]
+    tau_adapt = numbers[TAU_ADAPT]
+    start = alif_start(cells, numbers, i)
+    high = t - start
+    if high <= 0.0:
+        return math.inf
+    adaptation = cells[i, ADAPTATION] * math.exp((cells[i, SINCE] - start) / tau_adapt)
+    if alif_excess(cells, numbers, i, start, adaptation, 0.0) >= 0.0:
+        return math.inf
+    fall = cells[i, V] - cells[i, LEVEL]
+    if fall > 0.0 and adaptation > 0.0 and tau_adapt != tau:
+        extremum = math.log(adaptation * tau / (fall * tau_adapt)) / (1.0 / tau_adapt - 1.0 / tau)
+        if 0.0 < extremum < high and alif_excess(cells, numbers, i, start, adaptation, extremum) >= 0.0:
+            high = extremum
+    if alif_excess(cells, numbers, i, start, adaptation, high) < 0.0:
+        return math.inf
+    low = 0.0
+    for _ in range(_BISECTIONS):
+        middle = 0.5 * (low + high)
+        if middle <= low or middle >= high:
+            break
+        if alif_excess(cells, numbers, i, start, adaptation, middle) >= 0.0:
+            high = middle
+        else:
+            low = middle
+    return start + high
+
+
+@kernel
+def alif_receive(cells: Any, numbers: Any, i: int, weight: float, t: float) -> None:
+    """Add a spike that arrives at `t`, unless the neuron is refractory."""
+    if cells[i, LAST_FIRE] + numbers[REFRACTORY] <= t:
+        alif_advance(cells, numbers, i, t)
+        cells[i, V] += weight
+
+
+@kernel
+def alif_ready(cells: Any, numbers: Any, i: int, t: float) -> Any:
+    """Return whether neuron `i` is at or above threshold at `t` and not refractory."""
+    if cells[i, LAST_FIRE] + numbers[REFRACTORY] > t:
+        return False
+    alif_advance(cells, numbers, i, t)
+    return cells[i, V] >= cells[i, THRESHOLD] + cells[i, ADAPTATION]
+
+
+@kernel
+def alif_fire(cells: Any, numbers: Any, i: int, t: float) -> Any:
+    """Reset neuron `i`, which fired at `t`; return whether it is at or above threshold once it may fire again."""
+    alif_advance(cells, numbers, i, t)
+    if numbers[RESET_ZERO] != 0.0:
+        cells[i, V] = 0.0
+    else:
+        cells[i, V] -= cells[i, THRESHOLD] + cells[i, ADAPTATION]
+    cells[i, ADAPTATION] += numbers[ADAPT]
+    later = cells[i, ADAPTATION] * math.exp(-numbers[REFRACTORY] / numbers[TAU_ADAPT])
+    return cells[i, V] >= cells[i, THRESHOLD] + later

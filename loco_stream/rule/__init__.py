@@ -1,1 +1,0 @@
-"""The learning rule, one file a concept: perturb, credit, project, update; `loco` joins them for a layer."""

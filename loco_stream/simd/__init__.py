@@ -1,0 +1,1 @@
+"""Whole vectors for the loops that LLVM does not find by itself."""

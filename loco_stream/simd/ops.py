@@ -1,0 +1,235 @@
+"""Five loops that LLVM does not find by itself, written for it on whole vectors.
+
+`sum_rows` keeps a tile of the sum in registers while all rows pass by, where plain loops load and store the sum with
+every few rows; `weigh_rows` multiplies each row first; `add_outer` adds the product of two vectors to a matrix, with
+a tile of the second in registers; `sum_dense` sums for several times at once, reading every row once for all of them;
+`compact` squeezes the numbers of those that fire out of a vector at once. They are written for vectors of 64 bytes,
+which LLVM cuts into what the processor has. The plain functions say what is computed, to the byte, and are what runs
+interpreted (NUMBA_DISABLE_JIT=1): every sum adds one row after the other in the order of the events.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba.extending import overload
+
+from loco_stream.simd.intrinsics import (
+    BYTES,
+    TILE,
+    TIMES,
+    multiply_tile,
+    multiply_vector,
+    outer_tile,
+    outer_vector,
+    squeeze,
+    sum_tile,
+    sum_vector,
+    weigh_tile,
+    weigh_vector,
+)
+
+__all__ = ["TIMES", "add_outer", "compact", "sum_dense", "sum_rows", "weigh_rows"]
+
+
+def sum_rows(current: Any, weights: Any, offset: int, n_post: int, indices: Any, first: int, last: int) -> None:
+    """Set `current` to the sum of the rows of the events `first` to `last - 1`.
+
+    Parameters
+    ----------
+    current
+        (n_post,), written.
+    weights, offset, n_post
+        Row j is `weights[offset + j * n_post : offset + (j + 1) * n_post]`.
+    indices, first, last
+        Presynaptic neurons of the events.
+    """
+    for i in range(n_post):
+        current[i] = 0.0
+    for k in range(first, last):
+        start = offset + int(indices[k]) * n_post
+        row = weights[start : start + n_post]
+        for i in range(n_post):
+            current[i] += row[i]
+
+
+def weigh_rows(total: Any, matrix: Any, n_columns: int, values: Any, first: int, rows: Any, n_rows: int) -> None:
+    """Set the first columns of `total` to the sum of rows of a matrix, each times its value.
+
+    Parameters
+    ----------
+    total
+        (n_columns or more,) float32, written.
+    matrix
+        (n, n_columns or more) float32.
+    values, first
+        Row j counts `values[first + j]` times.
+    rows, n_rows
+        Which rows, in this order.
+    """
+    for i in range(n_columns):
+        total[i] = 0.0
+    for k in range(n_rows):
+        value = values[first + rows[k]]
+        row = matrix[rows[k]]
+        for i in range(n_columns):
+            total[i] += value * row[i]
+
+
+def add_outer(
+    matrix: Any, n_rows: int, first: int, n_columns: int, left: Any, scale: Any, right: Any, keep: Any
+) -> None:
+    """Add a product of two vectors to part of a matrix and shrink it: matrix = keep (matrix + scale left right').
+
+    Parameters
+    ----------
+    matrix
+        (n_rows or more, first + n_columns or more) float32, written from column `first` on.
+    left, right
+        (n_rows or more,) and (n_columns or more,) float32.
+    scale, keep
+        Factors, float32.
+    """
+    for j in range(n_rows):
+        lead = scale * left[j]
+        row = matrix[j]
+        for i in range(n_columns):
+            row[first + i] = keep * (row[first + i] + lead * right[i])
+
+
+def sum_dense(currents: Any, weights: Any, offset: int, n_post: int, raster: Any, n_pre: int) -> None:
+    """Set `TIMES` sums in `currents` to those of the rows of weights that each column of `raster` marks.
+
+    The product of a matrix of zeros and ones with the weights. A row times one is the row and times zero adds
+    nothing, so that the sums have the same bytes as those of `sum_rows` over the marked rows in ascending order.
+
+    Parameters
+    ----------
+    currents
+        (TIMES * n_post or more,), the sums one after the other, written.
+    weights, offset, n_post
+        As in `sum_rows`.
+    raster, n_pre
+        (n_pre or more, TIMES) of ones where a presynaptic neuron fires and zeros elsewhere, of the type of `weights`.
+    """
+    for t in range(TIMES):
+        for i in range(n_post):
+            currents[t * n_post + i] = 0.0
+        for j in range(n_pre):
+            start = offset + j * n_post
+            row = weights[start : start + n_post]
+            for i in range(n_post):
+                currents[t * n_post + i] += raster[j, t] * row[i]
+
+
+def compact(membrane: Any, threshold: Any, out: Any, count: int) -> int:
+    """Append the neurons whose membrane is at or above threshold to `out` from `count` on; return the new count.
+
+    `out` (int32) must have room for all neurons beyond `count`; slots after the returned count may hold rubbish.
+    """
+    for i in range(membrane.shape[0]):
+        if membrane[i] >= threshold[i]:
+            out[count] = i
+            count += 1
+    return count
+
+
+@overload(sum_rows)
+def _sum_rows(current, weights, offset, n_post, indices, first, last):  # type: ignore[no-untyped-def]
+    lanes = BYTES * 8 // current.dtype.bitwidth
+
+    def tiled(current, weights, offset, n_post, indices, first, last):  # type: ignore[no-untyped-def]
+        column = 0
+        while column + TILE * lanes <= n_post:
+            sum_tile(current, weights, offset, n_post, indices, first, last, column)
+            column += TILE * lanes
+        while column + lanes <= n_post:
+            sum_vector(current, weights, offset, n_post, indices, first, last, column)
+            column += lanes
+        for i in range(column, n_post):
+            total = current.dtype.type(0.0)
+            for k in range(first, last):
+                total += weights[offset + indices[k] * n_post + i]
+            current[i] = total
+
+    return tiled
+
+
+@overload(sum_dense)
+def _sum_dense(currents, weights, offset, n_post, raster, n_pre):  # type: ignore[no-untyped-def]
+    lanes = BYTES * 8 // currents.dtype.bitwidth
+
+    def tiled(currents, weights, offset, n_post, raster, n_pre):  # type: ignore[no-untyped-def]
+        column = 0
+        while column + TILE * lanes <= n_post:
+            multiply_tile(currents, weights, offset, n_post, raster, n_pre, column)
+            column += TILE * lanes
+        while column + lanes <= n_post:
+            multiply_vector(currents, weights, offset, n_post, raster, n_pre, column)
+            column += lanes
+        for t in range(TIMES):
+            for i in range(column, n_post):
+                total = currents.dtype.type(0.0)
+                for j in range(n_pre):
+                    total += raster[j, t] * weights[offset + j * n_post + i]
+                currents[t * n_post + i] = total
+
+    return tiled
+
+
+@overload(weigh_rows)
+def _weigh_rows(total, matrix, n_columns, values, first, rows, n_rows):  # type: ignore[no-untyped-def]
+    lanes = BYTES * 8 // total.dtype.bitwidth
+
+    def tiled(total, matrix, n_columns, values, first, rows, n_rows):  # type: ignore[no-untyped-def]
+        width = matrix.shape[1]
+        column = 0
+        while column + TILE * lanes <= n_columns:
+            weigh_tile(total, matrix, width, values, first, rows, n_rows, column, lanes)
+            column += TILE * lanes
+        while column < n_columns:
+            weigh_vector(total, matrix, width, values, first, rows, n_rows, column, n_columns - column)
+            column += lanes
+
+    return tiled
+
+
+@overload(add_outer)
+def _add_outer(matrix, n_rows, first, n_columns, left, scale, right, keep):  # type: ignore[no-untyped-def]
+    lanes = BYTES * 8 // matrix.dtype.bitwidth
+
+    def tiled(matrix, n_rows, first, n_columns, left, scale, right, keep):  # type: ignore[no-untyped-def]
+        width = matrix.shape[1]
+        if width < lanes:  # a vector would be loaded across what was just stored a row above, which stalls
+            for j in range(n_rows):
+                lead, row = scale * left[j], matrix[j]
+                for i in range(n_columns):
+                    row[first + i] = keep * (row[first + i] + lead * right[i])
+            return
+        column = 0
+        while column + TILE * lanes <= n_columns:
+            outer_tile(matrix, width, n_rows, first, column, lanes, left, scale, right, keep)
+            column += TILE * lanes
+        while column < n_columns:
+            outer_vector(matrix, width, n_rows, first, column, n_columns - column, left, scale, right, keep)
+            column += lanes
+
+    return tiled
+
+
+@overload(compact)
+def _compact(membrane, threshold, out, count):  # type: ignore[no-untyped-def]
+    lanes = BYTES * 8 // membrane.dtype.bitwidth
+
+    def squeezed(membrane, threshold, out, count):  # type: ignore[no-untyped-def]
+        n = membrane.shape[0]
+        first = 0
+        while first + lanes <= n:
+            count += squeeze(membrane, threshold, out, count, first)
+            first += lanes
+        for i in range(first, n):
+            out[count] = i
+            count += membrane[i] >= threshold[i]
+        return count
+
+    return squeezed

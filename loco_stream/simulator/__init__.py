@@ -1,0 +1,1 @@
+"""The simulator for everybody: describe a spiking net, run spikes through it, read the record."""

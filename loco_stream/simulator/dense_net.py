@@ -1,0 +1,128 @@
+"""Running dense feed-forward nets without delays: packed arrays around the kernels of `simulate`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.neurons.dense import NO_ROOM, run_lif
+from loco_stream.simd.ops import TIMES
+from loco_stream.simulator.layers import Layer
+from loco_stream.simulator.replay import Start
+
+__all__ = ["DenseNet"]
+
+_LINE = 64  # bytes of a cache line
+_FIRST_ROOM = 16  # spikes a neuron; grows where it does not suffice
+_FIRST_TIMES = 64  # distinct times; grows too
+
+
+def aligned(n: int, dtype: Any) -> NDArray[Any]:
+    """Return `n` zeros that start on a cache line: rows that straddle lines cost a quarter more."""
+    size = np.dtype(dtype).itemsize
+    raw = np.zeros(n * size + _LINE, dtype=np.uint8)
+    start = -raw.ctypes.data % _LINE
+    return raw[start : start + n * size].view(dtype)
+
+
+class DenseNet:
+    """A net of layers that are all `direct`, of LIF neurons.
+
+    Layers are padded to whole cache lines with neurons that receive nothing and never fire, so that all
+    rows are aligned and loops run on whole vectors.
+    """
+
+    index_dtype = np.dtype(np.int32)
+
+    def __init__(self, layers: list[Layer], dtype: Any) -> None:
+        self.layers = layers
+        self.dtype = np.dtype(dtype)
+        lane = _LINE // self.dtype.itemsize
+        self.sizes = np.array([-(-layer.n_post // lane) * lane for layer in layers], np.int64)
+        self.starts = np.concatenate(([0], np.cumsum(self.sizes)))
+        extent = [layer.n_pre * int(size) for layer, size in zip(layers, self.sizes, strict=True)]
+        self.offsets = np.cumsum([0, *extent[:-1]], dtype=np.int64)
+        self.taus = np.array([layer.tau for layer in layers])
+        self.weights = aligned(sum(extent), self.dtype)
+        n = int(self.starts[-1])
+        self.neurons = aligned(5 * n, self.dtype).reshape(5, n)
+        self.neurons[0] = np.inf
+        for layer, offset, size, begin in zip(layers, self.offsets, self.sizes, self.starts[:-1], strict=True):
+            rows = self.weights[offset : offset + layer.n_pre * size].reshape(layer.n_pre, size)
+            rows[:, : layer.n_post] = layer.forward.dense
+            self.neurons[0, begin : begin + layer.n_post] = layer.threshold
+        self._own = [(int(b), int(b) + layer.n_post) for b, layer in zip(self.starts[:-1], layers, strict=True)]
+        self.widths = np.array([layer.n_post for layer in layers], np.int64)
+        self.raster = aligned(max(layer.n_pre for layer in layers) * TIMES, self.dtype).reshape(-1, TIMES)
+        self.currents = aligned(TIMES * int(self.sizes.max()), self.dtype)
+        self.counts = np.zeros(n, np.int64)
+        self.n_groups = 0
+        self._make_room(_FIRST_ROOM * n, _FIRST_TIMES)
+
+    def _make_room(self, n_spikes: int, n_times: int) -> None:
+        self.indices = np.empty(n_spikes, np.int32)
+        self.times = np.empty(n_times, self.dtype)
+        self.ends = np.zeros((len(self.layers) + 1, n_times), np.int64)
+
+    def reset(self) -> None:
+        """Put all membranes to rest."""
+        self.neurons[1] = 0
+
+    def begin(self, membranes: list[NDArray[np.float64]]) -> None:
+        """Start from given membranes."""
+        for layer, v in enumerate(membranes):
+            self.membranes(layer)[:] = v
+
+    def membranes(self, layer: int) -> NDArray[Any]:
+        """Return the membranes of a layer, a view to read and write."""
+        begin, end = self._own[layer]
+        return self.neurons[1, begin:end]
+
+    def counts_by_layer(self) -> list[NDArray[np.int64]]:
+        """Return how often each neuron fired in the last run, one array a layer."""
+        counts = self.counts.copy()
+        return [counts[begin:end] for begin, end in self._own]
+
+    def start_of(self, layer: int, neuron: int) -> Start:
+        """Return the state of one neuron before a run."""
+        return Start(float(self.membranes(layer)[neuron]))
+
+    def column(self, layer: int, neuron: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return weight and delay (all 0) of the connection from each presynaptic neuron to one neuron."""
+        dense = self.layers[layer].forward.dense
+        assert dense is not None
+        weight = dense[:, neuron].astype(np.float64)
+        return weight, np.zeros(len(weight))
+
+    def under_way(self, layer: int) -> tuple[NDArray[Any], ...]:
+        """Return the spikes on their way to a layer: none without delays."""
+        return np.zeros(0), np.zeros(0, np.int64), np.zeros(0)
+
+    def run(self, times: NDArray[Any], indices: NDArray[Any], duration: float) -> int:
+        """Run from the present membranes; return -1, or the number of the first bad event."""
+        while True:
+            status = run_lif(
+                times, indices, self.layers[0].n_pre, duration, self.weights, self.offsets, self.sizes, self.widths,
+                self.taus, self.layers[0].reset_zero, self.neurons, self.raster, self.currents, self.times, self.ends,
+                self.indices, self.counts,
+            )  # fmt: skip
+            if status >= 0:
+                self.n_groups = status
+                return -1
+            if status != NO_ROOM:
+                return int(-2 - status)
+            self._make_room(2 * len(self.indices), 2 * len(self.times))
+
+    def spikes(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
+        """Return times and neurons of the last run's spikes, and the bounds of each layer in them."""
+        n_layers = len(self.layers)
+        bounds = np.zeros(n_layers + 1, np.int64)
+        if self.n_groups == 0:
+            return np.empty(0, self.dtype), np.empty(0, np.int32), bounds
+        ends = self.ends[1:, : self.n_groups]
+        bounds[1:] = ends[:, -1]
+        fired = np.diff(ends.ravel(), prepend=0)  # the end of a layer is where the next begins
+        times = np.repeat(np.broadcast_to(self.times[: self.n_groups], ends.shape).ravel(), fired)
+        return times, self.indices[: bounds[-1]].copy(), bounds

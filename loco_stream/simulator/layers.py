@@ -1,0 +1,197 @@
+"""What the user describes: one layer of neurons and its connections, checked before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.errors import ConfigError
+from loco_stream.simulator.matrix import Matrix, read_matrix
+
+__all__ = ["MODELS", "Layer", "describe"]
+
+# The parameters each model takes beside tau, threshold, reset, drive and refractory, with their defaults.
+# ALIF: a time constant five times the membrane's and a rise of a fifth of the threshold thin out spikes visibly
+# without silencing a neuron. Izhikevich: "regular spiking" of the 2003 paper.
+MODELS: dict[str, dict[str, float]] = {
+    "lif": {},
+    "alif": {"tau_adapt": 100.0, "adapt": 0.2},
+    "izhikevich": {"a": 0.02, "b": 0.2, "c": -65.0, "d": 8.0, "peak": 30.0, "tolerance": 1e-6},
+}
+_LONGEST_REFRACTORY = 500.0  # in units of tau: exp(500) is a finite double, exp(710) is not
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of n_post neurons with n_pre inputs; times in ms, all numbers but the weights in double precision."""
+
+    forward: Matrix  # (n_pre, n_post)
+    recurrent: Matrix | None  # (n_post, n_post)
+    neuron: str
+    tau: float
+    threshold: NDArray[np.float64]  # (n_post,)
+    drive: NDArray[np.float64]  # (n_post,)
+    refractory: float
+    reset_zero: bool
+    model: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def n_pre(self) -> int:
+        """Number of neurons that project to the layer."""
+        return self.forward.shape[0]
+
+    @property
+    def n_post(self) -> int:
+        """Number of its own neurons."""
+        return self.forward.shape[1]
+
+    @property
+    def direct(self) -> bool:
+        """Whether the layer needs neither a queue nor neurons that change between events."""
+        return (
+            self.forward.dense is not None
+            and self.recurrent is None
+            and not self.forward.delayed
+            and not self.drive.any()
+            and self.refractory == 0.0
+            and (self.neuron == "lif" or (self.neuron == "alif" and self.model["tau_adapt"] >= self.tau))
+        )
+
+    @property
+    def fires_alone(self) -> bool:
+        """Whether a neuron can reach its threshold between events."""
+        if self.neuron == "izhikevich":
+            return True
+        driven = bool((self.drive > self.threshold).any())
+        return driven or (self.neuron == "alif" and self.model["tau_adapt"] < self.tau)
+
+
+def describe(
+    weights: Any, tau: Any, threshold: Any, reset: str, neuron: str, delays: Any, recurrent: Any,
+    recurrent_delays: Any, drive: Any, refractory: Any, dtype: Any, parameters: dict[str, Any],
+) -> list[Layer]:  # fmt: skip
+    """Check a description and return its layers; raises `ConfigError` with the field, its value and what is allowed."""
+    if hasattr(weights, "tocsr") or (isinstance(weights, np.ndarray) and weights.ndim == 2):
+        weights = [weights]
+    try:
+        matrices = list(weights)
+    except TypeError:
+        raise ConfigError(f"weights must be a list of matrices, one a layer, not {type(weights).__name__}") from None
+    if not matrices:
+        raise ConfigError("weights is empty: give one matrix (n_pre, n_post) a layer")
+    if reset not in ("subtract", "zero"):
+        raise ConfigError(f"reset is {reset!r}; allowed are 'subtract' and 'zero'")
+    model = _model_parameters(neuron, parameters)
+    n = len(matrices)
+    spread = {
+        "tau": _per_layer("tau", tau, n),
+        "threshold": _per_layer("threshold", threshold, n),
+        "delays": _per_layer("delays", 0.0 if delays is None else delays, n),
+        "recurrent": _per_layer("recurrent", recurrent, n),
+        "recurrent_delays": _per_layer("recurrent_delays", recurrent_delays, n),
+        "drive": _per_layer("drive", drive, n),
+        "refractory": _per_layer("refractory", refractory, n),
+    }
+    layers: list[Layer] = []
+    for i, matrix in enumerate(matrices):
+        layer = _layer(i, matrix, {k: v[i] for k, v in spread.items()}, reset == "zero", neuron, model, dtype)
+        if layers and layers[-1].n_post != layer.n_pre:
+            raise ConfigError(
+                f"weights[{i}] has {layer.n_pre} rows, but layer {i - 1} has {layers[-1].n_post} neurons; "
+                "they must agree"
+            )
+        layers.append(layer)
+    return layers
+
+
+def _model_parameters(neuron: str, given: dict[str, Any]) -> dict[str, float]:
+    if neuron not in MODELS:
+        raise ConfigError(f"neuron is {neuron!r}; allowed are {', '.join(map(repr, MODELS))}")
+    model = dict(MODELS[neuron])
+    for name, value in given.items():
+        if name not in model:
+            allowed = ", ".join(model) or "none"
+            raise ConfigError(f"{name} is no parameter of neuron={neuron!r}; its parameters are: {allowed}")
+        model[name] = _number(name, value)
+    for name in ("tau_adapt", "tolerance", "a"):
+        if name in model and not model[name] > 0.0:
+            raise ConfigError(f"{name} is {model[name]}; it must be above 0")
+    if model.get("adapt", 0.0) < 0.0:
+        raise ConfigError(f"adapt is {model['adapt']}; it must be 0 or more")
+    if "peak" in model and not model["c"] < model["peak"]:
+        raise ConfigError(f"c is {model['c']}; the reset must lie below peak = {model['peak']}")
+    return model
+
+
+def _per_layer(name: str, value: Any, n: int) -> list[Any]:
+    """Return `value` for each of `n` layers: a list or tuple has one item a layer, all else is shared."""
+    if isinstance(value, (list, tuple)):
+        if len(value) != n:
+            raise ConfigError(f"{name} has {len(value)} items for {n} layers: give one value, or one a layer")
+        return list(value)
+    if isinstance(value, np.ndarray) and value.ndim > 0 and n > 1:
+        raise ConfigError(f"{name} is one array for {n} layers: give a list with one item a layer")
+    return [value] * n
+
+
+def _layer(
+    i: int, matrix: Any, own: dict[str, Any], reset_zero: bool, neuron: str, model: dict[str, float], dtype: Any
+) -> Layer:
+    forward = read_matrix(f"weights[{i}]", matrix, f"delays[{i}]", own["delays"], dtype)
+    n_post = forward.shape[1]
+    tau = _number(f"tau[{i}]", own["tau"])
+    if not tau > 0.0:
+        raise ConfigError(f"tau[{i}] is {tau}; it must be above 0 ms")
+    refractory = _number(f"refractory[{i}]", own["refractory"])
+    if not 0.0 <= refractory <= _LONGEST_REFRACTORY * tau:
+        longest = _LONGEST_REFRACTORY * tau
+        raise ConfigError(f"refractory[{i}] is {refractory}; it must lie between 0 and {longest:g} ms")
+    if neuron == "izhikevich" and refractory > 0.0:
+        raise ConfigError(f"refractory[{i}] is {refractory}; Izhikevich neurons have none, their recovery u does it")
+    threshold = _vector(f"threshold[{i}]", own["threshold"], n_post)
+    if not (threshold > 0.0).all():
+        raise ConfigError(f"threshold[{i}] holds {threshold.min()}; it must be above 0, where membranes rest")
+    recurrent = None
+    if own["recurrent"] is not None:
+        recurrent = read_matrix(
+            f"recurrent[{i}]", own["recurrent"], f"recurrent_delays[{i}]", own["recurrent_delays"], dtype
+        )
+        if recurrent.shape != (n_post, n_post):
+            raise ConfigError(f"recurrent[{i}] has shape {recurrent.shape}; layer {i} needs ({n_post}, {n_post})")
+    layer = Layer(
+        forward=forward, recurrent=recurrent, neuron=neuron, tau=tau, threshold=threshold,
+        drive=_vector(f"drive[{i}]", own["drive"], n_post), refractory=refractory,
+        reset_zero=reset_zero, model=model,
+    )  # fmt: skip
+    if layer.fires_alone and recurrent is not None and not recurrent.shortest_delay > 0.0:
+        raise ConfigError(
+            f"recurrent_delays[{i}] holds 0; it must be above 0 ms where neurons fire by themselves "
+            "(a drive above threshold, tau_adapt below tau, or Izhikevich neurons)"
+        )
+    return layer
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{name} is {value!r}; it must be a number") from None
+    if not np.isfinite(number):
+        raise ConfigError(f"{name} is {number}; it must be finite")
+    return number
+
+
+def _vector(name: str, value: Any, n: int) -> NDArray[np.float64]:
+    """Return one finite number a neuron."""
+    try:
+        vector = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{name} is {value!r}; it must be a number or one number a neuron") from None
+    if vector.shape not in ((), (n,)):
+        raise ConfigError(f"{name} has shape {vector.shape}; it must be one number, or ({n},): one a neuron")
+    if not np.isfinite(vector).all():
+        raise ConfigError(f"{name} holds a value that is not finite")
+    return np.full(n, vector) if vector.ndim == 0 else vector.copy()

@@ -1,0 +1,90 @@
+"""A weight matrix, dense or sparse, with the delays of its connections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.errors import ConfigError
+from loco_stream.simulator.connections import Triplets
+
+__all__ = ["Matrix", "read_matrix"]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Weights from n_pre to n_post neurons; either `dense` or `sparse` is None."""
+
+    shape: tuple[int, int]
+    dense: NDArray[Any] | None  # (n_pre, n_post)
+    sparse: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]] | None  # source, target, weight: (n,) each
+    delay: NDArray[np.float64]  # ms: () for all connections, (n_pre, n_post) with dense, (n,) with sparse weights
+
+    @property
+    def delayed(self) -> bool:
+        """Whether any connection takes time."""
+        return bool(self.delay.any())
+
+    @property
+    def shortest_delay(self) -> float:
+        """The shortest delay in ms, infinite without connections."""
+        empty = self.sparse is not None and not len(self.sparse[0])
+        return np.inf if empty else float(self.delay.min())
+
+    def triplets(self, first_row: int = 0) -> Triplets:
+        """Return the connections one by one, with sources numbered from `first_row` on."""
+        if self.sparse is not None:
+            source, target, weight = self.sparse
+        else:
+            assert self.dense is not None
+            source, target = (index.ravel() for index in np.indices(self.shape))
+            weight = self.dense.ravel()
+        return Triplets(source + first_row, target, weight, np.broadcast_to(self.delay.ravel(), source.shape))
+
+
+def read_matrix(name: str, weights: Any, delay_name: str, delays: Any, dtype: Any) -> Matrix:
+    """Check weights (an array or a scipy.sparse matrix) and their delays; raises `ConfigError`."""
+    if hasattr(weights, "tocsr"):
+        rows = weights.tocsr().copy()
+        rows.sum_duplicates()
+        source = np.repeat(np.arange(rows.shape[0], dtype=np.int64), np.diff(rows.indptr))
+        weight = np.asarray(rows.data, dtype=dtype)
+        sparse, dense, shape = (source, np.asarray(rows.indices, dtype=np.int64), weight), None, tuple(rows.shape)
+    else:
+        try:
+            dense = np.array(weights, dtype=dtype, order="C")
+        except (TypeError, ValueError):
+            raise ConfigError(f"{name} is no matrix of numbers") from None
+        sparse, weight, shape = None, dense, dense.shape
+    if len(shape) != 2 or 0 in shape:
+        raise ConfigError(f"{name} has shape {shape}; it must be a matrix (n_pre, n_post), neither of them 0")
+    if not np.isfinite(weight).all():
+        raise ConfigError(f"{name} holds {int((~np.isfinite(weight)).sum())} weights that are NaN or infinite")
+    return Matrix((shape[0], shape[1]), dense, sparse, _read_delays(delay_name, delays, shape, sparse))
+
+
+def _read_delays(name: str, delays: Any, shape: tuple[int, ...], sparse: Any) -> NDArray[np.float64]:
+    if hasattr(delays, "tocsr"):
+        delays = delays.tocsr()
+        if delays.shape == shape and sparse is not None:
+            return _finite(name, np.asarray(delays[sparse[0], sparse[1]], dtype=np.float64).ravel())
+        delays = delays.toarray()
+    try:
+        delay = np.array(0.0 if delays is None else delays, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{name} is {delays!r}; it must be a number or a matrix of numbers") from None
+    if delay.shape not in ((), shape):
+        raise ConfigError(f"{name} has shape {delay.shape}; it must be one number, or that of its weights, {shape}")
+    if delay.ndim and sparse is not None:
+        delay = delay[sparse[0], sparse[1]]
+    return _finite(name, delay)
+
+
+def _finite(name: str, delay: NDArray[np.float64]) -> NDArray[np.float64]:
+    bad = ~(np.isfinite(delay) & (delay >= 0.0))
+    if bad.any():
+        raise ConfigError(f"{name} holds {delay[bad].flat[0]}; delays must be finite and 0 ms or more")
+    return delay

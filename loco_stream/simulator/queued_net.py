@@ -1,0 +1,195 @@
+"""Running layers with delays, recurrence, drive or neurons that fire by themselves, around the loop of `events`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.neurons import alif, izhikevich, lif
+from loco_stream.neurons.alif import ALIF, alif_cells
+from loco_stream.neurons.dense import first_bad_event
+from loco_stream.neurons.izhikevich import Izhikevich, izh_cells, rest_potential
+from loco_stream.neurons.lif import LIF, lif_cells
+from loco_stream.simulator.connections import connect
+from loco_stream.simulator.event_loop import DONE, FIRED, INPUT, QUEUED, WINDOW, heat, run_events, start_progress
+from loco_stream.simulator.heap import GROUP, ORIGIN, TIME
+from loco_stream.simulator.layers import Layer
+from loco_stream.simulator.replay import Start
+
+__all__ = ["QueuedNet"]
+
+_FIRST_ROOM = 16  # spikes a neuron; grows where it does not suffice
+
+
+class QueuedLayer:
+    """One layer with its state, its queue and its spikes; memory grows with the spikes under way and fired."""
+
+    def __init__(self, layer: Layer, dtype: Any) -> None:
+        self.layer = layer
+        parts = [layer.forward.triplets()]
+        n_rows = layer.n_pre
+        self.lookahead = np.inf
+        if layer.recurrent is not None:
+            parts.append(layer.recurrent.triplets(layer.n_pre))
+            n_rows += layer.n_post
+            self.lookahead = layer.recurrent.shortest_delay
+        self.links = connect(parts, n_rows, dtype)
+        self.reset()
+
+    def rest(self) -> NDArray[np.float64]:
+        """Return the membranes at rest."""
+        if self.layer.neuron == "izhikevich":
+            return np.asarray(rest_potential(self.layer.model["b"], self.layer.drive))
+        return np.zeros(self.layer.n_post)
+
+    def reset(self) -> None:
+        """Put the membranes to rest, forget spikes under way."""
+        self.start(self.rest())
+
+    def start(self, v: NDArray[np.float64]) -> None:
+        """Begin at time 0 from the membranes `v`, with nothing under way."""
+        layer = self.layer
+        self.progress = start_progress(layer.n_post, layer.refractory, _FIRST_ROOM * layer.n_post + 64)
+        common = (v, layer.threshold, layer.drive, layer.tau, layer.refractory, layer.reset_zero)
+        self.model: Any
+        if layer.neuron == "izhikevich":
+            self.model = Izhikevich()
+            self.cells, self.numbers = izh_cells(v, layer.drive, **layer.model)
+        elif layer.neuron == "alif":
+            self.model = ALIF()
+            self.cells, self.numbers = alif_cells(*common, layer.model["tau_adapt"], layer.model["adapt"])
+        else:
+            self.model = LIF()
+            self.cells, self.numbers = lif_cells(*common)
+        if layer.neuron != "izhikevich":
+            for i in np.flatnonzero(v >= layer.threshold):
+                heat(self.progress.count, self.progress.hot, self.progress.flags, i)
+
+    def run(self, times: NDArray[np.float64], indices: NDArray[np.int64], duration: float) -> None:
+        """Run `duration` ms on from the present state; `fired` then holds the spikes, sorted by time and neuron."""
+        count, clock = self.progress.count, self.progress.clock
+        count[INPUT] = count[FIRED] = 0
+        clock[WINDOW] = 0.0
+        while (
+            run_events(
+                self.model, self.cells, self.numbers, self.links, self.layer.n_pre, self.progress, times, indices,
+                duration, self.layer.fires_alone, self.lookahead,
+            ) != DONE
+        ):  # fmt: skip
+            self._make_room()
+        n = count[FIRED]
+        when, who = self.progress.times[:n], self.progress.indices[:n]
+        order = np.lexsort((who, when))
+        self.fired = when[order], who[order]
+        self._shift(duration)
+
+    def _shift(self, duration: float) -> None:
+        """Make `duration` the new time 0, for the next call."""
+        self.progress.heap[:, [TIME, ORIGIN]] -= duration
+        self.cells[:, 0] -= duration
+        if self.layer.neuron == "lif":
+            self.numbers[lif.BASE] -= duration
+        else:
+            self.cells[:, alif.SINCE] -= duration  # the same column as that of Izhikevich cells
+
+    def start_of(self, neuron: int) -> Start:
+        """Return the state of one neuron at time 0, before a run."""
+        layer, cell = self.layer, self.cells[neuron]
+        if layer.neuron == "izhikevich":
+            return Start(float(cell[izhikevich.V]), recovery=float(cell[izhikevich.U]))
+        ready = float(cell[0]) + layer.refractory
+        level = float(layer.drive[neuron])
+        if layer.neuron == "lif":
+            decay = np.exp((self.numbers[lif.BASE] - max(0.0, ready)) / layer.tau)
+            return Start(level + float(cell[lif.SCALED] * decay), ready_at=ready)
+        since = float(cell[alif.SINCE])
+        passed = max(0.0, -max(since, ready))
+        return Start(
+            v=level + (float(cell[alif.V]) - level) * np.exp(-passed / layer.tau),
+            adaptation=float(cell[alif.ADAPTATION]) * np.exp(since / layer.model["tau_adapt"]),
+            ready_at=ready,
+        )
+
+    def column(self, neuron: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return weight and delay of the connection from each row to one neuron; no connection, no delay: NaN."""
+        links = self.links
+        weight = np.zeros(len(links.row_group) - 1)
+        delay = np.full(len(weight), np.nan)
+        places = np.flatnonzero(links.target == neuron)
+        groups = np.searchsorted(links.group_start, places, "right") - 1
+        rows = np.searchsorted(links.row_group, groups, "right") - 1
+        weight[rows], delay[rows] = links.weight[places], links.group_delay[groups]
+        return weight, delay
+
+    def under_way(self) -> tuple[NDArray[Any], ...]:
+        """Return when the spikes in the queue were fired, by which row, and when each next arrives somewhere."""
+        n = self.progress.count[QUEUED]
+        heap = self.progress.heap[:n].copy()
+        rows = np.searchsorted(self.links.row_group, heap[:, GROUP], "right") - 1
+        return heap[:, ORIGIN], rows, heap[:, TIME]
+
+    def _make_room(self) -> None:
+        """Double the room for spikes fired and under way, keeping what is there."""
+        grown = {
+            name: np.concatenate((a, np.zeros_like(a)))
+            for name, a in self.progress._asdict().items()
+            if name in ("heap", "batch", "times", "indices")
+        }
+        self.progress = self.progress._replace(**grown)
+
+
+class QueuedNet:
+    """A net of queued layers, run one after the other: recurrence is within layers."""
+
+    dtype = np.dtype(np.float64)  # of times and membranes
+    index_dtype = np.dtype(np.int64)
+
+    def __init__(self, layers: list[Layer], dtype: Any) -> None:
+        self.layers = [QueuedLayer(layer, dtype) for layer in layers]
+
+    def reset(self) -> None:
+        """Put all neurons to rest and forget spikes under way."""
+        for layer in self.layers:
+            layer.reset()
+
+    def begin(self, membranes: list[NDArray[np.float64]]) -> None:
+        """Start from given membranes, with no spikes under way."""
+        for layer, v in zip(self.layers, membranes, strict=True):
+            layer.start(v)
+
+    def run(self, times: NDArray[np.float64], indices: NDArray[np.int64], duration: float) -> int:
+        """Run from the present state; return -1, or the number of the first bad event."""
+        bad = int(first_bad_event(times, indices, self.layers[0].layer.n_pre, duration))
+        if bad >= 0:
+            return bad
+        for layer in self.layers:
+            layer.run(times, indices, duration)
+            times, indices = layer.fired
+        return -1
+
+    def spikes(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
+        """Return times and neurons of the last run's spikes, and the bounds of each layer in them."""
+        bounds = np.cumsum([0, *(len(layer.fired[0]) for layer in self.layers)])
+        return (
+            np.concatenate([layer.fired[0] for layer in self.layers]),
+            np.concatenate([layer.fired[1] for layer in self.layers]),
+            bounds,
+        )
+
+    def counts_by_layer(self) -> list[NDArray[np.int64]]:
+        """Return how often each neuron fired in the last run, one array a layer."""
+        return [np.bincount(layer.fired[1], minlength=layer.layer.n_post) for layer in self.layers]
+
+    def start_of(self, layer: int, neuron: int) -> Start:
+        """Return the state of one neuron before a run."""
+        return self.layers[layer].start_of(neuron)
+
+    def column(self, layer: int, neuron: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return weight and delay of the connection from each row to one neuron; no connection, no delay: NaN."""
+        return self.layers[layer].column(neuron)
+
+    def under_way(self, layer: int) -> tuple[NDArray[Any], ...]:
+        """Return the spikes on their way to a layer: when fired, by which row, when next arriving somewhere."""
+        return self.layers[layer].under_way()

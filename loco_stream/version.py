@@ -1,0 +1,5 @@
+"""The version of this package; the only place that says it."""
+
+__all__ = ["__version__"]
+
+__version__ = "0.2.0.dev0"

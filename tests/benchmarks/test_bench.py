@@ -1,0 +1,268 @@
+"""Every bench runs end to end in small, continues where it stopped, and its results become one document."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from benchmarks import BENCHES, contenders
+from benchmarks.grid import Grid
+from benchmarks.machine import fingerprint, record
+from benchmarks.monitor import deviations
+from benchmarks.runs import Results, Run
+from loco_stream.cli.bench import command as bench
+from loco_stream.errors import ConfigError
+
+
+def _command(name):
+    module, _, attribute = BENCHES[name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def _run(name, out, *arguments):
+    result = CliRunner().invoke(_command(name), [*arguments, *([] if name == "report" else ["--out", str(out)])])
+    if result.exception is not None:
+        raise result.exception
+    return result.output
+
+
+def _saved(out, name):
+    return json.loads((out / f"{name}.json").read_text())
+
+
+@pytest.fixture(autouse=True)
+def _no_data(monkeypatch):
+    monkeypatch.delenv("LOCO_STREAM_DATA", raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.mark.parametrize("name", BENCHES)
+def test_help_teaches_by_example(name):
+    text = CliRunner().invoke(_command(name), ["--help"]).output
+    assert f"loco-stream bench {name}" in text
+
+
+def test_benches_are_not_imported_with_the_package():
+    import subprocess
+    import sys
+
+    code = "import sys, loco_stream, benchmarks; print([m for m in sys.modules if 'bench.' in m or 'numba' in m])"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+def test_streams_continues_and_draws(tmp_path):
+    arguments = ("--streams", "Phishing,Bananas", "--only", "no-change,SLDA", "--seeds", "2")
+    text = _run("streams", tmp_path, *arguments)
+    saved = _saved(tmp_path, "streams")
+    assert set(saved["runs"]) == {f"{s}/{c}/0" for s in ("Phishing", "Bananas") for c in ("no-change", "SLDA")}
+    assert saved["runs"]["Phishing/SLDA/0"]["accuracy"] == pytest.approx(0.894, abs=0.005)
+    assert "SLDA" in text
+    assert (tmp_path / "streams.png").stat().st_size > 1000
+    stamp = saved["runs"]["Phishing/SLDA/0"]["cpu_seconds"]
+    assert "4 of 4 results are already" in _run("streams", tmp_path, *arguments)
+    assert _saved(tmp_path, "streams")["runs"]["Phishing/SLDA/0"]["cpu_seconds"] == stamp
+    assert "already" not in _run("streams", tmp_path, *arguments, "--fresh")
+
+
+def test_streams_names_what_is_not_here(tmp_path):
+    text = _run("streams", tmp_path, "--streams", "Phishing,NOAA", "--only", "majority")
+    assert "left out: NOAA is not here" in text
+    with pytest.raises(ConfigError, match="--streams names 'Phish'; allowed are Phishing"):
+        _run("streams", tmp_path, "--streams", "Phish")
+
+
+@pytest.mark.slow
+def test_results_do_not_depend_on_the_number_of_processes(tmp_path):
+    arguments = ("--streams", "ImageSegments", "--only", "MLP .05,SLDA", "--seeds", "2")
+    accuracies = []
+    for jobs in ("1", "2"):
+        _run("streams", tmp_path / jobs, *arguments, "--jobs", jobs)
+        runs = _saved(tmp_path / jobs, "streams")["runs"]
+        accuracies.append({key: run["accuracy"] for key, run in runs.items()})
+    assert accuracies[0] == accuracies[1]
+    assert len(accuracies[0]) == 3
+
+
+def test_speed_quotes_ratios(tmp_path):
+    text = _run("speed", tmp_path, "--only", "LogReg,ARF10,MLP .05", "--samples", "100", "--repeats", "1")
+    assert "(1.0x)" in text
+    assert "Phishing (9 features)" in text
+
+
+def test_learning_counts_the_best_spiking_library(tmp_path):
+    from benchmarks import learning
+
+    _run("learning", tmp_path, "--samples", "20", "--repeats", "1")
+    assert len(_saved(tmp_path, "learning")["runs"]) == 4
+    rates = {"all pixels lit": 900.0, "spikingjelly": 30.0, "snntorch": 20.0, "torch": 45.0}
+    (grid,) = learning.grids({f"W1/{name}/0": {"samples_per_second": rate} for name, rate in rates.items()})
+    assert [row[1] for row in grid.rows] == ["900 (30.0x)", "30 (1.0x)", "20 (0.7x)", "45 (1.5x)"]
+    X, _ = learning.images(50, 0.2)
+    assert 0.18 < (X > 0).mean() < 0.22
+    with pytest.raises(ConfigError, match=r"--peers .* could not run torch"):
+        learning.measure_peer("W1", "torch", "false", 0.1)
+
+
+def test_continual_without_mnist(tmp_path):
+    text = _run("continual", tmp_path, "--only", "MLP .05,SLDA", "--share", "0.3", "--seeds", "1")
+    assert "left out: split MNIST, permuted MNIST, rotated MNIST: MNIST is not here" in text
+    runs = _saved(tmp_path, "continual")["runs"]
+    assert len(runs["A-B-A-B labels/SLDA/0"]["returns"]) == 2
+    digits = {c: runs[f"class-incremental digits/{c}/0"] for c in ("MLP .05", "SLDA")}
+    assert digits["SLDA"]["average_accuracy"] > digits["MLP .05"]["average_accuracy"] + 0.2
+    assert digits["MLP .05"]["forgetting"] > 0.3
+    matrix = np.array(digits["SLDA"]["accuracy_matrix"])
+    assert np.array_equal(np.isnan(matrix), np.triu(np.ones((5, 5), dtype=bool), 1))
+
+
+def test_regression(tmp_path):
+    text = _run("regression", tmp_path, "--streams", "ChickWeights", "--only", "no-change,LinearRegression")
+    run = _saved(tmp_path, "regression")["runs"]["ChickWeights/no-change/0"]
+    assert run["mae"] == pytest.approx(31.53, abs=0.01)
+    assert "MAE" in text
+
+
+def test_monitor_compares_matrices_and_costs(tmp_path):
+    text = _run(
+        "monitor", tmp_path, "--scenarios", "class-incremental digits", "--seeds", "1", "--repeats", "1",
+        "--borders", "given",
+    )  # fmt: skip
+    runs = _saved(tmp_path, "monitor")["runs"]
+    run = runs["matrix/class-incremental digits/given/0"]
+    assert (run["n_found"], run["n_tasks"], len(run["deviations"])) == (5, 5, 15)
+    assert np.mean(np.abs(run["deviations"]) <= 3.0) > 0.8
+    assert set(run["measures"]) == {"average_accuracy", "forgetting", "backward_transfer"}
+    assert all(
+        value > 0.0 for values in runs["cost/A-B-A-B labels/none/0"]["microseconds"].values() for value in values
+    )
+    assert "1/1 runs" in text
+    assert "of throughput" in text
+
+
+def test_deviations_count_the_errors_of_both_sides():
+    true, found = np.array([[0.5, np.nan], [0.8, 0.9]]), np.array([[0.7, np.nan], [0.8, 0.9]])
+    errors = np.where(np.isnan(true), np.nan, 0.03)
+    assert deviations(found, errors, true, np.array([100.0, 100.0])) == pytest.approx(
+        [0.2 / np.hypot(0.03, 0.05), 0, 0]
+    )
+
+
+def test_calibration_scores_probabilities(tmp_path):
+    _run("calibration", tmp_path, "--streams", "Phishing", "--only", "softmax,HAT")
+    run = _saved(tmp_path, "calibration")["runs"]["Phishing/softmax/0"]
+    assert 0.2 < run["log_loss"] < 0.4
+    assert sum(n for n, _, _ in run["bins"]) > 1200
+    assert 0.0 < run["calibration_error"] < 0.2
+    assert (tmp_path / "calibration.png").stat().st_size > 1000
+
+
+def test_mnist_falls_back_to_digits(tmp_path):
+    text = _run("mnist", tmp_path, "--only", "SLDA", "--samples", "300", "--test", "100", "--seeds", "1")
+    assert "digits, one pass over 300 samples" in text
+
+
+def test_soak_keeps_tenths(tmp_path):
+    text = _run("soak", tmp_path, "--only", "MLP .05", "--samples", "10000")
+    tenths = _saved(tmp_path, "soak")["runs"]["RBFd1e-4/MLP .05/0"]["tenths"]
+    assert len(tenths) == 10
+    assert all(tenth["non_finite"] == 0 for tenth in tenths)
+    assert "last tenth against the first" in text
+
+
+def test_report_holds_every_table(tmp_path):
+    _run("regression", tmp_path, "--streams", "ChickWeights", "--only", "no-change")
+    _run("streams", tmp_path, "--streams", "Phishing", "--only", "majority")
+    target = tmp_path / "deep" / "RESULTS.md"
+    _run("report", tmp_path, "--results", str(tmp_path), "--output", str(target))
+    text = target.read_text()
+    assert text.index("## streams") < text.index("## regression")
+    for wanted in ("command:", "versions: ", "machine: ", "| majority |", "| no-change |"):
+        assert wanted in text
+    with pytest.raises(ConfigError, match="no results in"):
+        _run("report", tmp_path, "--results", str(tmp_path / "nothing"))
+
+
+def test_results_refuse_a_foreign_file(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text("[1, 2]")
+    with pytest.raises(ConfigError, match="does not hold bench results"):
+        Results(path)
+    assert path.read_text() == "[1, 2]"
+
+
+def test_changed_code_is_measured_again(tmp_path):
+    results = Results(tmp_path / "x.json")
+    results.add(Run("a", dict, code="1"), {"value": 1})
+    again = Results(tmp_path / "x.json")
+    assert again.has(Run("a", dict, code="1"))
+    assert not again.has(Run("a", dict, code="2"))
+    assert not again.has(Run("b", dict, code="1"))
+
+
+def test_record_and_fingerprint():
+    found = record()
+    assert {"command", "commit", "versions", "machine", "date"} <= set(found)
+    assert "numpy" in found["versions"]
+    assert fingerprint("benchmarks/mlp.py") != fingerprint("benchmarks/linear.py")
+    assert contenders.code("SLDA") == contenders.code("HAT") != contenders.code("default")
+
+
+def test_wide_tables_become_several():
+    grid = Grid("t", ["name", *(f"column {i}" for i in range(12))])
+    grid.row("a", *("1234" for _ in range(12)))
+    tables = grid.rich(width=60)
+    assert len(tables) > 1
+    assert sum(len(table.columns) - 1 for table in tables) == 12
+    assert grid.markdown().count("\n") == 4
+
+
+def test_options_say_what_is_allowed():
+    with pytest.raises(ConfigError, match="--layers is '1,x'; allowed are whole numbers from 1"):
+        contenders.whole_numbers("1,x", "--layers")
+    with pytest.raises(ConfigError, match="contender is 'x'; allowed are default"):
+        contenders.make("x", 1, 2, 0)
+
+
+@pytest.mark.parametrize("variant", contenders.VARIANTS)
+def test_every_ablation_learns(tmp_path, variant):
+    _run("streams", tmp_path, "--streams", "Phishing", "--only", variant, "--seeds", "1")
+    assert _saved(tmp_path, "streams")["runs"][f"Phishing/{variant}/0"]["accuracy"] > 0.8
+
+
+def test_depth_in_small(tmp_path):
+    text = _run("depth", tmp_path, "--layers", "1,2", "--samples", "200", "--test", "50", "--seeds", "1")
+    assert "digits, test accuracy" in text
+    assert "spikes" in text
+    assert len(_saved(tmp_path, "depth")["runs"]) == 10
+
+
+def test_ours_in_the_other_benches(tmp_path):
+    _run("regression", tmp_path, "--streams", "ChickWeights", "--only", "default", "--seeds", "1")
+    assert _saved(tmp_path, "regression")["runs"]["ChickWeights/default/0"]["mae"] < 60.0
+    _run("soak", tmp_path, "--samples", "10000")
+    assert _saved(tmp_path, "soak")["runs"]["RBFd1e-4/default/0"]["tenths"][-1]["state_bytes"] > 0
+    _run("speed", tmp_path, "--only", "default by dicts,default,ARF10", "--samples", "100", "--repeats", "1")
+    _run("mnist", tmp_path, "--only", "default", "--samples", "100", "--test", "20", "--seeds", "1")
+
+
+def test_the_command_hands_over_to_the_checkout(tmp_path, monkeypatch):
+    done = subprocess.run(
+        [sys.executable, "-m", "loco_stream", "bench", "nothing"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "nothing" in done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("loco_stream.cli.bench._is_checkout", lambda folder: False)
+    refused = CliRunner().invoke(bench, ["speed"])
+    assert "clone the repository" in str(refused.exception)

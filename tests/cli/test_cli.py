@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import gzip
+import json
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from loco_stream.cli import main
+from loco_stream.cli.options import build_model, parse_settings
+from loco_stream.cli.progress import Countdown, line
+from loco_stream.connectors import open_source
+from loco_stream.errors import ConfigError
+
+COMMANDS = ("run", "serve", "dashboard", "control", "inspect", "keygen", "demo", "bench", "doctor")
+QUICK = ["--set", "hidden_sizes=16", "--quiet"]
+
+
+@pytest.fixture
+def loco(tmp_path, monkeypatch):
+    """Run the command in this process, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    runner = CliRunner()
+
+    def run(*words):
+        return runner.invoke(main, [str(word) for word in words])
+
+    return run
+
+
+@pytest.fixture
+def rows(tmp_path):
+    path = tmp_path / "rows.csv"
+    lines = [f"{i % 7},{(i * 3) % 5},{'red' if i % 2 else 'blue'},{'ab'[i % 7 > 3]}" for i in range(120)]
+    path.write_text("\n".join(["u,v,colour,kind", *lines]) + "\n")
+    return path
+
+
+def refused(result):
+    """Exit code 2 and one sentence."""
+    assert result.exit_code == 2, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert "Traceback" not in result.stderr
+    sentence = result.stderr.strip().splitlines()[-1]
+    assert len(sentence) > 20
+    return sentence
+
+
+def test_help_teaches_by_example(loco):
+    top = loco("--help").output
+    for name in COMMANDS:
+        assert f"  {name} " in top
+        text = loco(name, "--help").output
+        assert f"loco-stream {name}" in text
+        assert "Example" in text
+
+
+def test_help_is_quick_because_nothing_heavy_is_imported():
+    code = "import sys; from loco_stream.cli import main; main(['run', '--help'], standalone_mode=False); print(sorted({'numba', 'river', 'zmq', 'numpy'} & set(sys.modules)))"  # noqa: E501
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip().endswith("[]")
+
+
+def test_run_reports_in_a_table_in_json_and_in_a_picture(loco, rows, tmp_path):
+    result = loco(
+        "run", f"csv:{rows}?target=kind", "--report", "r.json", "--plot", "r.png", "--predictions", "p.jsonl", *QUICK
+    )
+    assert result.exit_code == 0, result.output
+    assert "120 samples" in result.stdout
+    assert "repeating the last label" in result.stdout
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["n_samples"] == 120
+    assert report["task"] == "classification"
+    assert report["seed"] == 0
+    assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
+    shown = loco("run", f"csv:{rows}?target=kind", "--json", *QUICK).stdout
+    assert json.loads(shown)["accuracy"] == report["accuracy"]
+    predictions = [json.loads(text) for text in (tmp_path / "p.jsonl").read_text().splitlines()]
+    assert [p["seq"] for p in predictions] == list(range(120))
+    hits = [p["y"] == p["y_pred"] for p in predictions if p["y_pred"] is not None]
+    assert report["accuracy"] == sum(hits) / len(hits)
+    assert all(abs(sum(p["proba"].values()) - 1) < 1e-6 for p in predictions[1:])
+
+
+def test_fractional_labels_mean_regression_and_task_overrides(loco, tmp_path):
+    (tmp_path / "r.csv").write_text("u,y\n" + "".join(f"{i},{i / 4}\n" for i in range(40)))
+    loco("run", "csv:r.csv?target=y", "--report", "r.json", *QUICK)
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["task"] == "regression"
+    assert {"mae", "rmse", "r2", "no_change_mae"} <= report.keys()
+    loco("run", "csv:r.csv?target=y", "--task", "classification", "--report", "c.json", *QUICK)
+    assert json.loads((tmp_path / "c.json").read_text())["task"] == "classification"
+
+
+def test_the_same_seed_gives_the_same_report(loco, rows, tmp_path):
+    for name in ("1", "2"):
+        loco("run", f"csv:{rows}?target=kind", "--seed", 7, "--delay", 5, "--predictions", name, *QUICK)
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+
+
+def test_stop_resume_and_inspect(loco, rows, tmp_path):
+    url = f"csv:{rows}?target=kind"
+    loco("run", url, "--checkpoint", "whole", "--seed", 4, *QUICK)
+    first = loco("run", url, "--checkpoint", "parts", "--seed", 4, "--max-samples", 50, *QUICK)
+    assert first.exit_code == 0, first.output
+    assert json.loads(loco("inspect", "parts", "--json").output)["n_samples"] == 50
+    second = loco("run", url, "--checkpoint", "parts", "--resume", "--quiet", "--report", "r.json")
+    assert second.exit_code == 0, second.output
+    whole, parts = (json.loads(loco("inspect", name, "--json").output) for name in ("whole", "parts"))
+    assert parts["state_sha256"] == whole["state_sha256"]
+    assert parts["n_samples"] == whole["n_samples"] == 120
+    assert parts["settings"]["seed"] == 4
+    assert parts["sources"] == {"csv:rows.csv": {"row": 120}}
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert (report["n_samples"], report["seed"]) == (120, 4)
+    assert "state_sha256" in loco("inspect", "parts").output
+    assert "seed = 4" in refused(loco("run", url, "--checkpoint", "parts", "--resume", "--seed", 5, *QUICK))
+    assert "holds an earlier run" in refused(loco("run", url, "--checkpoint", "parts", *QUICK))
+
+
+def test_inspect_reads_a_saved_model_and_load_reads_a_checkpoint(loco, rows, tmp_path):
+    from loco_stream import load, save
+
+    loco("run", f"csv:{rows}?target=kind", "--checkpoint", "state", "--set", "hidden_sizes=16", "--quiet")
+    checkpoint = json.loads(loco("inspect", "state", "--json").output)
+    model = load(checkpoint["file"])
+    assert model.n_seen > 0
+    save(model, tmp_path / "m.loco")
+    found = json.loads(loco("inspect", "m.loco", "--json").output)
+    assert found["state_sha256"] == checkpoint["state_sha256"]
+    assert found["kind"] == found["model"] == "LOCOClassifier"
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["run", "rivr:Phishing"], "rivr"),
+        (["run", "river:Nothing"], "Nothing"),
+        (["run", "csv:nowhere.csv?target=y"], "nowhere.csv"),
+        (["run", "csv:rows.csv?target=nothing"], "nothing"),
+        (["run", "csv:empty.csv?target=y"], "empty"),
+        (["run", "csv:wide.csv?target=y"], "fields"),
+        (["run", "csv:rows.csv?target=kind", "--set", "rule=backprop"], "rule"),
+        (["run", "csv:rows.csv?target=kind", "--set", "nonsense=1"], "nonsense"),
+        (["run", "csv:rows.csv?target=kind", "--set", "nonsense"], "NAME=VALUE"),
+        (["run", "csv:rows.csv?target=kind", "--set", "learning_rate=-1"], "learning_rate"),
+        (["run", "csv:rows.csv?target=kind", "--seed", "-1"], "--seed"),
+        (["run", "csv:rows.csv?target=kind", "--max-samples", "0"], "--max-samples"),
+        (["run", "csv:rows.csv?target=kind", "--report", "no/r.json"], "--report"),
+        (["run", "csv:rows.csv?target=kind", "--plot", "r.xyz"], "r.xyz"),
+        (["run", "csv:rows.csv?target=kind", "--resume"], "--checkpoint"),
+        (["run", "csv:rows.csv?target=kind", "--checkpoint", "empty", "--resume"], "nothing to resume"),
+        (["run", "csv:rows.csv?target=kind", "--checkpoint", "damaged", "--resume"], "damaged"),
+        (["inspect", "nowhere"], "nowhere"),
+        (["inspect", "rows.csv"], "rows.csv"),
+        (["serve", "--source", "csv:rows.csv?target=kind", "--checkpoint", "s", "--durability", "some"], "durability"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_changes_nothing(loco, rows, tmp_path, words, named):
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "wide.csv").write_text("u,y\n1,a\n1,a,b\n")
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "checkpoint-000000000001.loco").write_bytes(b"LOCOFILE" + bytes(100))
+    kept = tmp_path / "kept.json"
+    kept.write_text("kept")
+    if words[0] == "run" and "--report" not in words:
+        words = [*words, "--report", "kept.json", "--quiet"]
+    assert named in refused(loco(*words))
+    assert kept.read_text() == "kept"
+
+
+def test_keygen_overwrites_nothing(loco, tmp_path):
+    assert loco("keygen", "keys").exit_code == 0
+    secret = (tmp_path / "keys" / "engine.key_secret").read_bytes()
+    assert (tmp_path / "keys" / "engine.key_secret").stat().st_mode & 0o077 == 0
+    refused(loco("keygen", "keys"))
+    assert (tmp_path / "keys" / "engine.key_secret").read_bytes() == secret
+
+
+def test_doctor_finds_what_is_here(loco):
+    result = loco("doctor")
+    assert result.exit_code == 0, result.output
+    for name in ("numba", "libzmq", "matplotlib", "cache", "threads", "first step"):
+        assert name in result.output
+
+
+def test_settings_are_read_as_they_are_written():
+    assert parse_settings(["a=1", "b=x", "c=1,2", "learning-rate=.5", "d=None", "e=a=b"]) == {
+        "a": 1, "b": "x", "c": (1, 2), "learning_rate": 0.5, "d": None, "e": "a=b",
+    }  # fmt: skip
+    assert build_model("regression", 3, {"hidden_sizes": 8}).hidden_sizes == (8,)
+    with pytest.raises(ConfigError, match="seed"):
+        build_model("regression", 3, {"seed": 8})
+
+
+def test_the_progress_line_names_what_matters():
+    status = {"n_samples": 10, "samples_per_second": float("nan"), "window_mae": 0.25, "n_pending": 3}
+    text = line(status, time.monotonic())
+    assert text == "00:00  10 samples  window error 0.25  no drift  3 waiting for labels"
+    assert line({}, time.monotonic()) == "00:00  waiting for the first row"
+    assert line(status, time.monotonic() - 3700, 3700.0).startswith("1:01:40  10 samples")
+    assert line(status, time.monotonic(), 65.0).endswith("  01:05 left")
+
+
+class Rows:
+    def __init__(self, n_rows):
+        self.position, self.n_rows = {"row": 50}, n_rows
+
+    @property
+    def share(self):
+        return self.n_rows and self.position["row"] / self.n_rows
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "most", "expected"),
+    [(450, None, 60.0), (450, 110, 2.0), (None, 110, 2.0), (450, 90_000, 60.0), (None, None, None), (80, None, 0.0)],
+)
+def test_the_time_left_is_known_where_the_rows_are(n_rows, most, expected):
+    source = Rows(n_rows)
+    countdown = Countdown(source, most)
+    assert countdown.left(7.0) is None
+    source.position = {"row": 150}
+    assert countdown.left(27.0) == pytest.approx(expected)
+
+
+def test_without_numbered_rows_nobody_knows_the_time_left():
+    source = SimpleNamespace(position={"topic": 3})
+    assert [Countdown(source, most).left(now) for most in (None, 10) for now in (7.0, 27.0)] == [None] * 4
+
+
+def share_after(url, n):
+    """Return the share of a source that is told before its first row, and after n."""
+    source = open_source(url)
+    before = source.share
+    rows = iter(source)
+    for _ in range(n):
+        next(rows)
+    return before, source.share
+
+
+@pytest.mark.parametrize("n", [10, 20_000])
+@pytest.mark.parametrize("packed", ["", ".gz"])
+def test_sources_that_know_tell_how_much_they_have_read(tmp_path, n, packed):
+    write, rng = gzip.open if packed else open, np.random.default_rng(0)
+    for kind, row in (("csv", "{},{}\n"), ("jsonl", '{{"u": "{}", "y": {}}}\n')):
+        with write(f"{tmp_path}/rows.{kind}{packed}", "wt") as file:
+            file.write("u,y\n" if kind == "csv" else "")
+            file.writelines(row.format(rng.bytes(30).hex(), i % 2) for i in range(n))
+        _, half = share_after(f"{kind}:{tmp_path}/rows.{kind}{packed}?target=y", n // 2)
+        _, whole = share_after(f"{kind}:{tmp_path}/rows.{kind}{packed}?target=y", n)
+        assert half == pytest.approx(0.5, abs=0.3)  # files are read in blocks
+        assert whole == 1.0
+    np.save(tmp_path / "x.npy", np.ones((128, 3)))
+    assert share_after(f"npy:{tmp_path}/x.npy?target=0", 1) == (0.0, 0.5)
+    assert share_after("river:Phishing", 125) == (0.0, 0.1)
+    assert share_after("river:synth.SEA", 3) == (None, None)
+
+
+def test_the_shell_completes_commands(rows):
+    words = {"_LOCO_STREAM_COMPLETE": "bash_complete", "COMP_WORDS": "loco-stream s", "COMP_CWORD": "1"}
+    result = CliRunner().invoke(main, env=words, prog_name="loco-stream")
+    assert result.output == "plain,serve\n"
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_with_a_report(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "loco_stream",
+        "run",
+        "river:synth.SEA?seed=1",
+        "--report",
+        str(tmp_path / "r.json"),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        before = ""
+        while "window accuracy" not in before:  # the progress line, every few seconds where there is no terminal
+            before = process.stderr.readline()
+            assert before, "the run ended by itself"
+        process.send_signal(signal.SIGINT)
+        shown, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+    assert "samples" in shown
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["interrupted"]
+    assert report["n_samples"] > 0

@@ -1,0 +1,264 @@
+"""MQTT against a real mosquitto: QoS 1, acks after the commit, repeats, restarts of either side."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import foreign
+import numpy as np
+import pytest
+from paho.mqtt import client as mqtt
+from ports import free_port
+from test_zmq_sockets import drain
+
+from loco_stream.connectors import MQTTSource, open_source
+from loco_stream.errors import ConfigError, SourceError
+from loco_stream.stream import Source
+
+MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+pytestmark = pytest.mark.skipif(
+    MOSQUITTO is None and not os.environ.get("CI"), reason="needs the mosquitto broker (apt-get install mosquitto)"
+)
+
+
+class Broker:
+    """A mosquitto of our own, with its store in a folder."""
+
+    def __init__(self, folder, *extra):
+        self.port = free_port()
+        self.config = folder / "mosquitto.conf"
+        lines = [f"listener {self.port} 127.0.0.1", "persistence true", f"persistence_location {folder}/", "user root"]
+        self.config.write_text("\n".join([*lines, *(extra or ["allow_anonymous true"])]) + "\n")
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [MOSQUITTO, "-c", self.config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise AssertionError("mosquitto did not start")
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(60)
+
+
+@pytest.fixture
+def broker(tmp_path):
+    broker = Broker(tmp_path)
+    yield broker
+    broker.stop()
+
+
+def publish(broker, *messages):
+    """Publish (topic, payload) and wait until the broker has them."""
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    for info in [client.publish(topic, payload, qos=1) for topic, payload in messages]:
+        info.wait_for_publish(60)
+    client.disconnect()
+    client.loop_stop()
+
+
+def row(value, **more):
+    return json.dumps({"x": {"a": value}, "y": value % 2, **more})
+
+
+def taken(source, n):
+    """Take n rows and ack none."""
+    events, deadline = [], time.monotonic() + 60
+    for batch in source:
+        events += batch
+        if len(events) >= n:
+            return events
+        assert time.monotonic() < deadline, source.stats
+    raise AssertionError("the stream ended")
+
+
+def values(events):
+    return [e.x["a"] for e in events]
+
+
+def test_rows_of_a_topic_filter(broker):
+    source = open_source(f"mqtt://127.0.0.1:{broker.port}/sensors/+")
+    assert isinstance(source, Source)
+    assert source.needs_log
+    assert "at least once" in source.guarantee
+    publish(
+        broker,
+        ("sensors/one", row(1)),
+        ("other", row(2)),
+        ("sensors/two", json.dumps({"x": {"sky": "grey"}, "y": "rain", "t": 5})),
+        ("sensors/one", b"nonsense"),
+        ("sensors/one", row(3)),
+    )
+    events = drain(source, lambda e: len(e) == 3)
+    assert [(e.source, e.x, e.y) for e in events] == [
+        ("sensors/one", {"a": 1}, 1),
+        ("sensors/two", {"sky": "grey"}, "rain"),
+        ("sensors/one", {"a": 3}, 1),
+    ]
+    assert source.stats["malformed"] == 1
+    assert "neither a JSON" in source.last_error
+    source.close()
+
+
+def test_ls1_frames_travel_as_one_payload(broker):
+    source = MQTTSource("127.0.0.1", "s", port=broker.port)
+
+    def joined(frames):
+        return ("s", frames[1] + frames[2])
+
+    publish(
+        broker,
+        joined(foreign.schema("s", ["a"], ["n", "y"])),
+        joined(foreign.rows("s", 1, [[1], [2]], [1, 0])),
+        joined(foreign.frames("s", 5, seq=2)),
+    )
+    events = drain(source, lambda _: False)
+    assert [(e.X.tolist(), e.y) for e in events] == [([[1.0], [2.0]], ["y", "n"])]
+    source.close()
+
+
+def test_what_was_not_acked_comes_again_and_known_rows_are_dropped(broker):
+    first = MQTTSource("127.0.0.1", "s", port=broker.port)
+    publish(broker, *(("s", row(i, seq=i)) for i in range(1, 11)))
+    events, position = [], {}
+    for batch in first:
+        events += batch
+        if len(events) == 10:
+            break
+        position = first.position
+        first.ack(position)  # the last batch is not
+    assert values(events) == list(range(1, 11))
+    whole = first.position
+    first.close()
+    publish(broker, ("s", row(11, seq=11)))
+
+    second = MQTTSource("127.0.0.1", "s", port=broker.port)  # it had logged the last batch before it died
+    second.seek(json.loads(json.dumps(whole)))
+    events = drain(second, lambda e: len(e) == 1)
+    assert values(events) == [11]
+    assert second.stats["duplicates"] >= 1
+    assert second.stats["restarts"] == 0
+    second.close()
+
+    third = MQTTSource("127.0.0.1", "s", port=broker.port, idle=0.5)
+    assert not any(third)  # all acked now
+    third.close()
+
+
+def test_an_engine_that_died_before_its_log_gets_the_rows_again(broker):
+    first = MQTTSource("127.0.0.1", "s", port=broker.port)
+    publish(broker, *(("s", row(i, seq=i)) for i in range(1, 6)))
+    assert values(taken(first, 5)) == [1, 2, 3, 4, 5]
+    first.close()
+    second = MQTTSource("127.0.0.1", "s", port=broker.port)
+    assert values(drain(second, lambda e: len(e) == 5)) == [1, 2, 3, 4, 5]
+    second.close()
+
+
+def test_rows_without_a_seq_come_twice_when_they_were_not_acked(broker):
+    first = MQTTSource("127.0.0.1", "s", port=broker.port)
+    publish(broker, ("s", row(1)))
+    assert values(taken(first, 1)) == [1]
+    position = first.position
+    first.close()
+    second = MQTTSource("127.0.0.1", "s", port=broker.port)
+    second.seek(position)
+    assert values(drain(second, lambda e: len(e) == 1)) == [1]
+    second.close()
+
+
+def test_more_rows_than_the_broker_keeps_in_flight(broker):
+    source = MQTTSource("127.0.0.1", "s", port=broker.port)
+    publish(broker, *(("s", row(i, seq=i)) for i in range(1, 501)))
+    assert values(drain(source, lambda e: len(e) == 500)) == list(range(1, 501))
+    source.close()
+
+
+def test_it_reconnects_when_the_broker_restarts(broker):
+    source = MQTTSource("127.0.0.1", "s", port=broker.port)
+    publish(broker, ("s", row(1, seq=1)))
+    assert values(drain(source, lambda e: len(e) == 1)) == [1]
+    broker.stop()
+    rounds = iter(source)
+    assert [next(rounds) for _ in range(5)] == [[]] * 5
+    broker.start()
+    publish(broker, ("s", row(2, seq=2)))
+    assert values(drain(source, lambda e: len(e) == 1)) == [2]
+    source.close()
+
+
+def test_max_ends_a_stream(broker):
+    source = MQTTSource("127.0.0.1", "s", port=broker.port, max=2)
+    publish(broker, *(("s", row(i)) for i in range(2)))
+    assert len(drain(source, lambda _: False)) == 2
+    source.close()
+
+
+def test_no_broker_and_a_refusal(tmp_path):
+    port = free_port()
+    with pytest.raises(SourceError, match=rf"cannot reach the MQTT broker 127\.0\.0\.1:{port}: .*refused"):
+        MQTTSource("127.0.0.1", "s", port=port)
+    (tmp_path / "passwords").write_text("")
+    (tmp_path / "passwords").chmod(0o600)
+    closed = Broker(tmp_path, "allow_anonymous false", f"password_file {tmp_path}/passwords")
+    with pytest.raises(SourceError, match="refuses the client: Not authorized"):
+        MQTTSource("127.0.0.1", "s", port=closed.port)
+    closed.stop()
+
+
+@pytest.mark.parametrize(
+    ("url", "error", "says"),
+    [
+        ("mqtt://127.0.0.1:1883", SourceError, "is mqtt://HOST:PORT/TOPIC"),
+        ("mqtt:topic", SourceError, "is mqtt://HOST:PORT/TOPIC"),
+        ("mqtt:///topic", SourceError, "is mqtt://HOST:PORT/TOPIC"),
+        ("mqtt://127.0.0.1/t?tls=yes", ConfigError, "tls must be 0 or 1"),
+        ("mqtt://127.0.0.1/t?client_id=", ConfigError, "client_id must not be empty"),
+        ("mqtt://127.0.0.1/t?idle=0", ConfigError, "idle must be > 0"),
+        ("mqtt://127.0.0.1/t?qos=1", ConfigError, "no option 'qos'"),
+    ],
+)
+def test_errors_of_urls(url, error, says):
+    with pytest.raises(error, match=says):
+        open_source(url)
+
+
+@pytest.mark.parametrize(("name", "extra"), [("MQTTSource", "mqtt"), ("LSLSource", "lsl")])
+def test_a_missing_extra_is_named_when_it_is_used(name, extra):
+    code = f"""
+import sys
+sys.modules["paho"] = sys.modules["paho.mqtt"] = sys.modules["paho.mqtt.client"] = sys.modules["pylsl"] = None
+from loco_stream.connectors import {name}
+from loco_stream.errors import SourceError
+try:
+    {name}("127.0.0.1", "0")
+except SourceError as e:
+    print(e)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert f"pip install 'loco-stream[{extra}]'" in done.stdout
+
+
+def test_regression_labels_are_values(broker):
+    source = MQTTSource("127.0.0.1", "s", port=broker.port, task="regression")
+    publish(broker, ("s", json.dumps({"x": [1, 2], "y": 3})))
+    (event,) = drain(source, lambda e: len(e) == 1)
+    assert isinstance(event.y, float)
+    assert np.isnan(event.t)
+    source.close()

@@ -1,0 +1,262 @@
+"""Nobody gets in without a key on the list: real CURVE handshakes, real refusals."""
+
+from __future__ import annotations
+
+import socket as host
+import threading
+import time
+from contextlib import suppress
+
+import foreign
+import pytest
+import zmq
+import zmq.auth
+from test_zmq_sockets import FREE, Serving, ask_for_more, drain, rows_of, wait_until
+
+from loco_stream.connectors import ZMQSender, ZMQSource, keygen, open_source
+from loco_stream.connectors.ls1.security import ClientKeys, Guard
+from loco_stream.errors import ConfigError, SourceError
+
+
+@pytest.fixture
+def keys(tmp_path):
+    folder = tmp_path / "keys"
+    keygen(folder)
+    return folder
+
+
+def mode(path):
+    return path.stat().st_mode & 0o777
+
+
+def test_keygen_writes_what_the_page_names(tmp_path):
+    folder = tmp_path / "deep" / "keys"
+    written = keygen(folder)
+    names = ["allowed/source.key", "engine.key", "engine.key_secret", "source.key_secret"]
+    assert sorted(str(p.relative_to(folder)) for p in written) == names
+    assert sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()) == names
+    assert (mode(folder), mode(folder / "allowed")) == (0o700, 0o700)
+    assert {mode(folder / n) for n in names if n.endswith("secret")} == {0o600}
+    public, secret = zmq.auth.load_certificate(folder / "source.key_secret")
+    assert zmq.auth.load_certificate(folder / "allowed" / "source.key") == (public, None)
+    assert zmq.curve_public(secret) == public
+
+
+def test_keygen_overwrites_nothing_and_adds_clients(keys):
+    before = {p: p.read_bytes() for p in keys.rglob("*.key*")}
+    with pytest.raises(ConfigError, match="exists and is not overwritten; add another client with --name"):
+        keygen(keys)
+    written = keygen(keys, "camera-2")
+    assert sorted(p.name for p in written) == ["camera-2.key", "camera-2.key_secret"]
+    assert {p: p.read_bytes() for p in before} == before
+
+
+@pytest.mark.parametrize("name", ["engine", "", "a/b", "../x", "x" * 65, "a b"])
+def test_keygen_refuses_names_that_are_no_file_names(tmp_path, name):
+    with pytest.raises(ConfigError, match=r"name must be 1\.\.64"):
+        keygen(tmp_path / "k", name)
+
+
+def test_an_admitted_key_gets_in_by_every_mode(keys):
+    for kind in ("pull", "sub"):
+        publisher = None
+        if kind == "sub":
+            publisher = ZMQSender(FREE, mode="pub", keys=keys, features=["a"])
+        source = ZMQSource(publisher.address if publisher else FREE, kind, keys=keys)
+        sender = publisher or ZMQSender(source.address, keys=keys, features=["a"])
+        assert rows_of(ask_for_more(source, lambda sender=sender: sender.send([1.0], 0)))[0] == [1.0]
+        sender.close()
+        source.close()
+    with (
+        Serving(ZMQSource(FREE, "reliable", keys=keys)) as engine,
+        ZMQSender(
+            engine.source.address, reliable=True, keys=keys, features=["a"], classes=["n", "y"], timeout=60
+        ) as sender,
+    ):
+        sender.send([1.0], "n")
+        sender.flush()
+        assert sender.predict([0.9]) == "y"
+
+
+def knocks(context, address, wait=0.5, refused=lambda: False, **curve):
+    """Whether a hello gets through and is answered before it is refused or `wait` seconds are over."""
+    client = context.socket(zmq.DEALER)
+    client.linger = 0
+    for name, value in curve.items():
+        setattr(client, name, value)
+    client.connect(address)
+    client.sndtimeo = 1000  # one refused before it could send would wait for ever
+    with suppress(zmq.Again):
+        client.send_multipart(foreign.hello("intruder", 1))
+    deadline = time.monotonic() + wait
+    while not (answered := bool(client.poll(50))) and not refused() and time.monotonic() < deadline:
+        pass
+    client.close()
+    return answered
+
+
+@pytest.fixture
+def context():
+    with zmq.Context() as context:
+        yield context
+
+
+def test_no_key_a_foreign_key_and_a_wrong_server_key_stay_outside(keys, context):
+    engine_key = zmq.auth.load_certificate(keys / "engine.key")[0]
+    public, secret = zmq.curve_keypair()
+    own_public, own_secret = zmq.auth.load_certificate(keys / "source.key_secret")
+    with Serving(ZMQSource(FREE, "reliable", keys=keys)) as engine:
+        address = engine.source.address
+        assert not knocks(context, address)
+        assert not knocks(
+            context, address, 60, lambda: engine.source.stats["refused"],
+            curve_publickey=public, curve_secretkey=secret, curve_serverkey=engine_key,
+        )  # fmt: skip
+        assert not knocks(
+            context, address, curve_publickey=own_public, curve_secretkey=own_secret, curve_serverkey=public
+        )
+        assert not knocks(  # the right public key, without its secret
+            context, address, curve_publickey=own_public, curve_secretkey=secret, curve_serverkey=engine_key
+        )
+        assert engine.source.stats["messages"] == 0
+        assert engine.source.stats["refused"] >= 1
+        assert knocks(
+            context, address, 60, curve_publickey=own_public, curve_secretkey=own_secret, curve_serverkey=engine_key
+        )
+
+
+def test_the_list_is_read_again_when_it_changes(keys):
+    with Serving(ZMQSource(FREE, "reliable", keys=keys)) as engine:
+        make = {"reliable": True, "features": ["a"], "classes": ["n", "y"], "linger": 0}
+        keygen(keys, "late")
+        (keys / "allowed" / "late.key").rename(keys / "late.key")  # known, and not allowed
+        late = ZMQSender(engine.source.address, keys=keys, key="late", timeout=0.7, **make)
+        with pytest.raises(SourceError, match="no engine"):
+            late.connect()
+        late.close(end=False)
+        (keys / "late.key").rename(keys / "allowed" / "late.key")
+        late = ZMQSender(engine.source.address, keys=keys, key="late", timeout=60, **make)
+        assert late.connect() == 0
+        (keys / "allowed" / "late.key").unlink()  # also the open connection is not heard any more
+        time.sleep(0.3)
+        before = len(engine.events)
+        late.send([1.0], "n")
+        wait_until(lambda: engine.source.stats["rejected"])
+        with pytest.raises(SourceError, match="acked all rows within"):
+            late.flush(0.1)
+        assert len(engine.events) == before
+        late.close(end=False)
+
+
+def test_a_damaged_key_file_shuts_out_its_client_alone(keys):
+    guard = Guard(keys)
+    public = zmq.auth.load_certificate(keys / "allowed" / "source.key")[0]
+    (keys / "allowed" / "broken.key").write_text("curve\n    public-")
+    assert guard.admits(public)
+    assert not guard.admits(b"x" * 40)
+    assert guard.callback("loco-stream", public)
+    assert not guard.callback("", public)
+    assert not guard.callback("*", public)
+    (keys / "allowed" / "source.key").unlink()
+    (keys / "allowed" / "broken.key").unlink()
+    (keys / "allowed").rmdir()
+    time.sleep(0.21)
+    assert not guard.admits(public)
+
+
+def test_without_its_authenticator_a_socket_admits_nobody(keys, context):
+    """The zap domain is enforced: an authenticator that is gone fails closed."""
+    server = context.socket(zmq.ROUTER)
+    server.linger = 0
+    Guard(keys).apply(server)
+    port = server.bind_to_random_port("tcp://127.0.0.1")
+    public, secret = zmq.auth.load_certificate(keys / "source.key_secret")
+    engine_key = zmq.auth.load_certificate(keys / "engine.key")[0]
+    client = context.socket(zmq.DEALER)
+    client.linger = 0
+    client.curve_publickey, client.curve_secretkey, client.curve_serverkey = public, secret, engine_key
+    client.connect(f"tcp://127.0.0.1:{port}")
+    client.sndtimeo = 1000
+    with suppress(zmq.Again):
+        client.send(b"hello")
+    assert not server.poll(500)
+    client.close()
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("break_it", "says"),
+    [
+        (lambda k: (k / "engine.key_secret").unlink(), "cannot read the key file .*engine.key_secret"),
+        (lambda k: (k / "engine.key_secret").chmod(0o644), "can be read by others: chmod 600"),
+        (lambda k: (k / "engine.key_secret").write_text("nothing"), "cannot read the key file"),
+        (lambda k: (k / "engine.key_secret").write_bytes((k / "engine.key").read_bytes()), "holds no secret key"),
+        (lambda k: (k / "allowed").rename(k / "forbidden"), "allowed is missing"),
+    ],
+)
+def test_missing_or_loose_keys_refuse_to_start(keys, break_it, says):
+    break_it(keys)
+    with pytest.raises(SourceError, match=says):
+        ZMQSource(FREE, keys=keys)
+
+
+def test_a_client_needs_its_own_secret_and_the_engines_public_key(keys, tmp_path):
+    with pytest.raises(SourceError, match=r"other\.key_secret"):
+        ClientKeys(keys, "other")
+    (keys / "engine.key").unlink()
+    with pytest.raises(SourceError, match=r"engine\.key:"):
+        ClientKeys(keys)
+    with pytest.raises(SourceError, match="cannot read the key file"):
+        open_source("zmq+pull://127.0.0.1:*", keys=tmp_path / "none")
+    with pytest.raises(ConfigError, match="keys guard zmq\\+ sources, and river: is none"):
+        open_source("river:Phishing", keys=keys)
+
+
+def test_with_keys_other_machines_may_be_served(keys):
+    source = open_source("zmq+pull://0.0.0.0:*", keys=keys)
+    port = source.address.rpartition(":")[2]
+    with ZMQSender(f"tcp://127.0.0.1:{port}", keys=keys) as sender:
+        sender.send([1.0], 0)
+    assert rows_of(drain(source, lambda _: False)) == [[1.0]]
+    source.close()
+
+
+def intrude(address, n, stop):
+    """Open n connections that talk nonsense, half a handshake, or nothing at all."""
+    ip, _, port = address.removeprefix("tcp://").rpartition(":")
+    held = []
+    for i in range(n):
+        if stop.is_set():
+            break
+        try:
+            s = host.create_connection((ip, int(port)), timeout=1)
+        except OSError:
+            continue
+        try:
+            if i % 4 == 1:
+                s.sendall(bytes(range(256)) * 40)
+            elif i % 4 == 2:  # a greeting of ZMTP 3 with the wrong mechanism
+                s.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + bytes(32))
+            elif i % 4 == 3:  # a frame that claims 2**62 bytes
+                s.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00CURVE" + bytes(15) + bytes(32) + b"\x06\x3f" + b"\xff" * 7)
+        except OSError:
+            pass
+        held.append(s)
+        if len(held) > 200:
+            held.pop(0).close()
+    for s in held:
+        s.close()
+
+
+def test_1000_hostile_connections_do_not_stop_an_honest_peer(keys):
+    with Serving(ZMQSource(FREE, "reliable", keys=keys)) as engine:
+        stop = threading.Event()
+        crowd = threading.Thread(target=intrude, args=(engine.source.address, 1000, stop))
+        crowd.start()
+        with ZMQSender(engine.source.address, reliable=True, keys=keys, features=["a"], timeout=60) as sender:
+            for i in range(2000):
+                sender.send([float(i)], i % 2)
+            sender.flush()
+        crowd.join()
+        assert [r[0] for r in rows_of(engine.events)] == list(range(2000))
+        assert engine.source.stats["malformed"] == 0  # none of them got as far as a message

@@ -1,0 +1,531 @@
+"""The live page, in Debian's Chromium where there is a browser, and without one for the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from importlib import resources
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from ports import free_address, free_port
+
+from loco_stream import LOCOClassifier, StreamEngine, TaskMonitor
+from loco_stream.dashboard import Dashboard
+from loco_stream.dashboard.history import Course, Ring
+from loco_stream.errors import ConfigError
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+needs_browser = pytest.mark.skipif(
+    CHROMIUM is None and not os.environ.get("CI"), reason="there is no Chromium here; CI installs it"
+)
+PICTURES = Path(os.environ.get("LOCO_PICTURES", "out/pages"))
+
+
+class Tap:
+    """A stream under the test's control: rows flow at a set pace, and a turn of `swap` changes the concept."""
+
+    name, guarantee, schema = "a tap", "the rows of this test", None
+
+    def __init__(self, pace=0.002):
+        self.swap = self.over = False
+        self.row, self.pace = 0, pace
+        self.stats = {"gaps": 0}
+
+    @property
+    def position(self):
+        return {"row": self.row}
+
+    def __iter__(self):
+        from loco_stream.stream import Sample
+
+        while not self.over:
+            time.sleep(self.pace)
+            x = np.random.default_rng(self.row).normal(size=4)
+            y = bool(x[0] + x[1] > 0) != self.swap
+            self.row += 1
+            yield Sample(
+                {name: float(value) for name, value in zip("abcd", x, strict=True)}, "no" if y else "yes",
+                self.row - 1, time.time(), self.name,
+            )  # fmt: skip
+
+    def seek(self, position):
+        self.row = position["row"]
+
+    def ack(self, position):
+        pass
+
+    def reply(self, event, values, classes):
+        pass
+
+    def close(self):
+        pass
+
+
+class Run:
+    """An engine in a thread with its page."""
+
+    def __init__(self, folder=None, port=0, actions=None):
+        self.tap = Tap()
+        self.page = Dashboard(port, actions=actions)
+        monitor = TaskMonitor(holdout=20, share=0.2, min_segment=100)
+        model = LOCOClassifier(hidden_sizes=(32, 16), seed=1)
+        self.engine = StreamEngine(
+            model, self.tap, monitor=monitor, checkpoint=folder, resume=None, watchers=[self.page]
+        )
+        self.thread = threading.Thread(target=self.engine.run)
+        self.thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.tap.over = True
+        self.thread.join()
+        self.page.close()
+
+
+def ask(url, path="/", method="GET", **headers):
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=120)
+    connection.request(method, path, headers=headers)
+    return connection, connection.getresponse()
+
+
+def answer(url, path="/", method="GET", **headers):
+    """Return (status, headers, body)."""
+    connection, response = ask(url, path, method, **headers)
+    body = response.read()
+    connection.close()
+    return response.status, response.headers, body
+
+
+def read_event(response):
+    """Return (name, id, data) of the next server-sent event."""
+    fields = {}
+    while True:
+        line = response.readline().decode().rstrip("\n")
+        if not line and "data" in fields:
+            return fields["event"], fields["id"], json.loads(fields["data"])
+        name, _, value = line.partition(": ")
+        fields[name] = value
+
+
+# ---- without a browser ----------------------------------------------------------------------------------------------
+
+
+def test_the_course_fits_any_run_and_keeps_its_ends():
+    course = Course(points=64)
+    for n in range(10_000):
+        course.add([n, n / 10_000])
+    ats = [point[0] for point in course.points]
+    assert len(ats) <= 64
+    assert ats[0] == 0
+    assert ats[-1] == 9999
+    assert ats == sorted(set(ats))
+
+
+def test_a_page_that_fell_behind_the_ring_gets_the_whole_state():
+    ring = Ring("run", frames=4)
+    ring.publish({"score": [1, 0.5], "rate": 3.0})
+    news, number = ring.start("")
+    assert news.startswith(b"event: state\nid: run-1\n")
+    for n in range(2, 5):
+        ring.publish({"score": [n, 0.5]})
+    news, after = ring.since(number)
+    assert news.count(b"event: frame") == 3
+    assert after == 4
+    for n in range(5, 12):
+        ring.publish({"score": [n, 0.5]})
+    news, after = ring.since(number)
+    assert news.count(b"event: state") == 1
+    assert json.loads(news.split(b"data: ")[1])["rate"] == 3.0
+    assert after == 11
+
+
+@pytest.mark.parametrize("identity", ["", "other-3", "run-99", "run-x", "run--1", "run"])
+def test_only_a_page_of_this_run_goes_on_where_it_was(identity):
+    ring = Ring("run", frames=4)
+    for n in range(1, 4):
+        ring.publish({"score": [n, 0.5]})
+    assert ring.start("run-2") == (b"", 2)
+    assert ring.start(identity)[0].startswith(b"event: state")
+
+
+def test_events_resume_after_the_last_one_seen():
+    with Run() as run:
+        connection, response = ask(run.page.url, "/events")
+        assert response.headers["content-type"].startswith("text/event-stream")
+        assert read_event(response)[0] == "state"
+        seen = [read_event(response) for _ in range(3)]
+        assert [name for name, _, _ in seen] == ["frame"] * 3
+        connection.close()
+        again, response = ask(run.page.url, "/events", **{"Last-Event-ID": seen[-1][1]})
+        name, identity, _ = read_event(response)
+        assert name == "frame"
+        assert int(identity.rpartition("-")[2]) == int(seen[-1][1].rpartition("-")[2]) + 1
+        again.close()
+
+
+def test_a_frame_tells_what_the_engine_measures():
+    with Run() as run:
+        connection, response = ask(run.page.url, "/events")
+        name, frame = "", {}
+        while name != "frame" or frame.get("score", [0])[0] < 50:
+            name, _, frame = read_event(response)
+        connection.close()
+        assert len(frame["score"]) == 5
+        assert frame["raster"]["rows"] == 16
+        assert len(frame["raster"]["t"]) == len(frame["raster"]["i"])
+        assert all(0 <= i < 16 for i in frame["raster"]["i"])
+        assert len(frame["spikes"]) == 2
+        assert frame["gaps"] == 0
+        assert 0 <= frame["lag"] < 60
+
+
+def test_other_names_other_sites_and_other_buttons_are_refused():
+    pressed = []
+    with Dashboard(0, actions={"do it": lambda: pressed.append(1)}) as page:
+        own = page.url.rstrip("/")
+        assert answer(page.url, Host="evil.example")[0] == 400
+        assert answer(page.url, "/actions/do%20it", "POST")[0] == 403
+        assert answer(page.url, "/actions/do%20it", "POST", Origin="http://evil.example")[0] == 403
+        assert answer(page.url, "/actions/other", "POST", Origin=own)[0] == 404
+        assert answer(page.url, "/static/../server.py")[0] == 404
+        assert pressed == []
+        assert answer(page.url, "/actions/do%20it", "POST", Origin=own)[0] == 204
+        assert pressed == [1]
+        headers = answer(page.url)[1]
+        assert headers["content-security-policy"].startswith("default-src 'self'")
+
+
+def test_the_page_changes_nothing_of_what_is_learned():
+    from river import datasets
+
+    def state(watchers):
+        model = LOCOClassifier(hidden_sizes=(32,), seed=3)
+        StreamEngine(model, datasets.ImageSegments(), watchers=watchers).run(max_samples=600)
+        return {name: array.tobytes() for name, array in model.export_state()[1].items()}
+
+    with Dashboard(0) as page:
+        connection, response = ask(page.url, "/events")
+        assert read_event(response)[0] == "state"  # from here on a page is open, so spikes are looked at
+        watched = state([page])
+        connection.close()
+    assert watched == state([])
+
+
+def test_a_port_in_use_and_a_nameless_listener_are_refused_in_words():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"127\.0\.0\.1:{port}.*another port"):
+            Dashboard(port)
+    with pytest.raises(ConfigError, match="names it may be asked for"):
+        Dashboard(0, host="0.0.0.0")
+
+
+def test_a_missing_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(ConfigError, match=r"pip install 'loco-stream\[dashboard\]'"):
+        Dashboard(0)
+
+
+def test_the_vendored_chart_library_is_the_published_one():
+    folder = resources.files("loco_stream.dashboard") / "static" / "uplot"
+    sums = dict(reversed(line.split()) for line in (folder / "SHA256SUMS").read_text().splitlines())
+    assert set(sums) == {"uPlot.iife.min.js", "uPlot.min.css", "LICENSE"}
+    for name, digest in sums.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+    assert "MIT License" in (folder / "LICENSE").read_text()
+
+
+@pytest.fixture
+def spawn(tmp_path):
+    """Start the command in a folder of its own; gives (process, address of its page)."""
+    started = []
+
+    def start(*words):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "loco_stream", *map(str, words)],
+            cwd=tmp_path, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        started.append(process)
+        said = ""
+        while "live page" not in said:
+            line = process.stdout.readline()
+            assert line, said
+            said += line
+        return process, re.search(r"http://\S+", said).group()
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def rows(tmp_path):
+    lines = "\n".join(f"{i % 7},{(i * 3) % 5},{'ab'[i % 7 > 3]}" for i in range(200))
+    (tmp_path / "rows.csv").write_text(f"u,v,kind\n{lines}\n")
+    return "csv:rows.csv?target=kind"
+
+
+def shown_until(url, n):
+    """Return the page's state once it has seen n rows."""
+    deadline, shown = time.monotonic() + 120, {"course": []}
+    while [point[0] for point in shown["course"][-1:]] != [n] and time.monotonic() < deadline:
+        time.sleep(0.2)
+        shown = json.loads(answer(url, "/state")[2])
+    return shown
+
+
+def test_the_dashboard_shows_a_stream_and_ends_on_a_signal(spawn, rows):
+    process, url = spawn("dashboard", rows, "--port", 0, "--set", "hidden_sizes=16")
+    shown = shown_until(url, 200)
+    process.terminate()
+    output, _ = process.communicate(timeout=60)
+    assert shown["course"][-1][0] == 200
+    assert shown["title"].startswith("csv")
+    assert "200 samples" in output
+    assert process.returncode == 0
+
+
+@pytest.mark.slow
+def test_run_shows_the_page_while_it_learns_and_ends_with_the_stream(spawn, rows):
+    process, url = spawn("run", f"{rows}&rate=40", "--dashboard", "--dashboard-port", 0, "--quiet")
+    status, _, page = answer(url)
+    assert status == 200
+    assert b"static/page.js" in page
+    connection, response = ask(url, "/events")
+    assert read_event(response)[0] == "state"
+    frames = [read_event(response)[2] for _ in range(5)]
+    assert frames[-1]["score"][0] > frames[1]["score"][0]
+    response.read()  # the server ends the stream of events with the run
+    connection.close()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "200 samples" in output
+
+
+@pytest.mark.slow
+def test_serve_shows_the_page_and_ends_clean_while_somebody_looks(spawn, tmp_path):
+    from loco_stream.connectors import ZMQSender
+
+    address = free_address()
+    words = ["--checkpoint", tmp_path / "state", "--dashboard", "--dashboard-port", 0, "--quiet"]
+    process, url = spawn("serve", "--source", f"zmq+reliable://{address}", *words)
+    connection, response = ask(url, "/events")
+    assert read_event(response)[0] == "state"
+    X = np.arange(600, dtype=np.float32).reshape(300, 2) % 7
+    with ZMQSender(
+        f"tcp://{address}", features=["u", "v"], classes=["a", "b"], reliable=True, timeout=120.0, linger=60.0
+    ) as sender:
+        sender.send(X, ["ab"[int(x > 3)] for x, _ in X])
+        sender.flush()
+    shown = shown_until(url, 300)
+    assert shown["score"][0] == 300
+    assert shown["title"].startswith("zmq")
+    process.terminate()
+    output, _ = process.communicate(timeout=60)
+    connection.close()
+    assert process.returncode == 0, output
+    assert "ended: 300 samples" in output
+
+
+# ---- with a browser -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    assert CHROMIUM is not None, "CI must have a Chromium"
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield chromium
+        chromium.close()
+
+
+class Watched:
+    """A page whose requests and complaints are written down."""
+
+    def __init__(self, browser, url, **options):
+        self.context = browser.new_context(**options)
+        self.page = self.context.new_page()
+        self.requests, self.complaints = [], []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("console", lambda message: message.type == "error" and self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.goto(url)
+
+    def wait(self, expression, seconds=120):
+        """Wait until it holds; the page's own policy forbids the evaluation that playwright's waiting needs."""
+        deadline = time.monotonic() + seconds
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < deadline, f"{expression} did not become true; complaints: {self.complaints}"
+            self.page.wait_for_timeout(100)
+
+    def own_complaints(self):
+        """Those of the page itself: where the server has ended, the browser says so, and it is right."""
+        return [text for text in self.complaints if "net::ERR_" not in text]
+
+    def picture(self, name):
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+
+
+@pytest.fixture
+def watch(browser):
+    opened = []
+
+    def open_(url, **options):
+        opened.append(Watched(browser, url, **options))
+        return opened[-1]
+
+    yield open_
+    for watched in opened:
+        watched.context.close()
+
+
+INKED = """id => {
+  const canvas = document.querySelector(id), ink = canvas.getContext("2d");
+  const data = ink.getImageData(0, 0, canvas.width, canvas.height).data;
+  let inked = 0;
+  for (let i = 3; i < data.length; i += 4) inked += data[i] > 0;
+  return inked;
+}"""
+
+
+@needs_browser
+@pytest.mark.slow
+def test_charts_fill_a_drift_is_marked_and_the_matrix_grows(watch):
+    swap = {}
+    with Run(actions={"swap the labels": lambda: swap["now"]()}) as run:
+        swap["now"] = lambda: setattr(run.tap, "swap", not run.tap.swap)
+        seen = watch(run.page.url, viewport={"width": 1280, "height": 900})
+        seen.wait("document.querySelector('#link').textContent === 'live'")
+        seen.wait("course.length > 20 && course[course.length - 1][0] > 300")
+        seen.wait("document.querySelectorAll('#matrix tr').length >= 2")
+        assert seen.page.evaluate(INKED, "#score canvas") > 1000
+        assert seen.page.evaluate(INKED, "#raster") > 50
+        assert seen.page.locator("#spikes dt").all_inner_texts() == ["layer 1", "layer 2"]
+        before = seen.page.evaluate("state.tasks.drifts.length")
+        rows = seen.page.locator("#matrix tr").count()
+        seen.page.keyboard.press("1")  # the first button
+        seen.wait(f"state.tasks.drifts.length > {before}")
+        seen.wait(f"document.querySelectorAll('#matrix tr').length > {rows}")
+        assert "the concept changed" in seen.page.locator("#events").inner_text()
+        seen.wait("document.querySelector('#drift-count').textContent === String(state.tasks.drifts.length)")
+        seen.picture("laptop-light")
+        seen.page.keyboard.press("t")
+        seen.wait("document.documentElement.dataset.theme === 'dark'")
+        seen.picture("laptop-dark")
+        assert {urlsplit(url).netloc for url in seen.requests} == {urlsplit(run.page.url).netloc}
+        assert seen.complaints == []
+
+
+@needs_browser
+@pytest.mark.slow
+def test_the_page_recovers_when_the_engine_restarts_and_keeps_the_course(watch, tmp_path):
+    port = free_port()
+    with Run(tmp_path / "state", port=port) as first:
+        seen = watch(first.page.url)
+        seen.wait("course.length > 10")
+    seen.wait("document.querySelector('#link').textContent === 'waiting for the engine'")
+    learned = first.engine.status["n_samples"]
+    with Run(tmp_path / "state", port=port) as second:
+        seen.wait("document.querySelector('#link').textContent === 'live'")
+        seen.wait(f"state.score && state.score[0] > {learned}")
+        assert second.engine.status["n_samples"] > learned
+        assert seen.page.evaluate("course[0][0]") < 50  # the course from before the restart is still there
+    assert seen.own_complaints() == []
+
+
+# Every text whose contrast with what is painted behind it is below 4.5, as WCAG 2 counts it (level AA).
+PALE = """() => {
+  const parse = (text) => { const n = text.match(/[\\d.]+/g).map(Number); return n.length < 4 ? [...n, 1] : n; };
+  const behind = (element) => {
+    if (!element) return [255, 255, 255];
+    const [r, g, b, a] = parse(getComputedStyle(element).backgroundColor);
+    return a === 1 ? [r, g, b] : behind(element.parentElement).map((c, i) => a * [r, g, b][i] + (1 - a) * c);
+  };
+  const light = (colour) => colour.slice(0, 3).map((c) => c / 255)
+    .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const pale = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const text = [...element.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data.trim()).join("");
+    if (!text || !element.getClientRects().length) continue;
+    const both = [light(parse(getComputedStyle(element).color)), light(behind(element))].sort((a, b) => b - a);
+    const contrast = (both[0] + 0.05) / (both[1] + 0.05);
+    if (contrast < 4.5) pale.push(`${text.slice(0, 20)} ${contrast.toFixed(2)}`);
+  }
+  return pale;
+}"""
+
+
+@needs_browser
+@pytest.mark.slow
+def test_every_text_stands_out_in_both_themes(watch):
+    cells = [index / 20 for index in range(21)]  # of the heat map: any accuracy must be readable
+    with Run() as run:
+        for theme in ("light", "dark"):
+            seen = watch(run.page.url, color_scheme=theme)
+            seen.wait("course.length > 5 && document.querySelectorAll('#matrix tr').length >= 2")
+            seen.page.evaluate(f"drawMatrix(document.querySelector('#matrix'), [{cells}], [{{task: 'a task'}}])")
+            assert seen.page.evaluate(PALE) == []
+
+
+@needs_browser
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_phone_can_read_it_and_a_keyboard_reaches_it(watch, theme):
+    with Run(actions={"swap the labels": lambda: None}) as run:
+        phone = {"viewport": {"width": 390, "height": 844}, "color_scheme": theme, "device_scale_factor": 2}
+        seen = watch(run.page.url, **phone)
+        seen.wait("course.length > 5 && document.querySelector('#actions').children.length === 1")
+        assert seen.page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert seen.page.evaluate("document.documentElement.dataset.theme") == theme
+        reached = []
+        for _ in range(5):
+            seen.page.keyboard.press("Tab")
+            reached.append(seen.page.evaluate("document.activeElement.textContent.trim()"))
+        assert reached[:4] == ["Skip to the charts", "swap the labels", "Pause", "Light / dark"]
+        seen.page.keyboard.press("p")
+        frozen = seen.page.locator("#samples").inner_text()
+        time.sleep(0.5)
+        assert seen.page.locator("#samples").inner_text() == frozen
+        seen.picture(f"phone-{theme}")
+        assert seen.complaints == []
+
+
+@needs_browser
+@pytest.mark.slow
+def test_the_machine_demo_shows_detection_recovery_and_what_was_kept(watch, spawn):
+    process, url = spawn("demo", "machine", "--port", 0, "--seconds", 15)
+    seen = watch(url, viewport={"width": 1280, "height": 900})
+    seen.wait("state.score && state.score[0] > 14000")
+    drifts = seen.page.evaluate("state.tasks.drifts.map(drift => drift.at)")
+    assert any(5000 <= at < 5500 for at in drifts)
+    assert seen.page.locator("#matrix tr").count() >= 4  # the head, before, after the overhaul, and back
+    assert seen.page.locator("#actions button").all_inner_texts() == ["overhaul", "old regime"]
+    assert seen.page.locator(".u-value").all_inner_texts()[1].endswith(" %")  # the legend tells the newest values
+    seen.picture("machine")
+    assert seen.own_complaints() == []
+    output, _ = process.communicate(timeout=60)  # it ends by itself
+    assert process.returncode == 0, output
+    assert "15,000 rows" in output

@@ -1,0 +1,281 @@
+"""Alarms come soon after a rise of the errors or new inputs, once, and hardly ever otherwise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from naive_drift import NaiveEnergy, samples_since_rise
+from river.drift import PageHinkley
+from river.drift.binary import HDDMA
+
+from benchmarks import scenarios
+from benchmarks.changes import jump
+from loco_stream.drift import DETECTORS, EXPORTABLE, ConceptDetector, ErrorRate, InputDetector
+from loco_stream.drift.concept import _samples_since_rise
+from loco_stream.drift.registry import export_numbers, make_detector, restore_numbers
+from loco_stream.errors import CheckpointError, ConfigError
+
+
+def _alarms(detector, sequence):
+    return [i for i, value in enumerate(sequence) if detector.update(value) == "drift"]
+
+
+def _errors(rates, seed=0):
+    return (np.random.default_rng(seed).random(len(rates)) < rates).astype(int).tolist()
+
+
+@pytest.mark.parametrize(("before", "after", "limit"), [(0.1, 0.5, 45), (0.2, 0.5, 85)])
+def test_default_detector_is_fast_and_misses_nothing(before, after, limit):
+    delays = []
+    for seed in range(20):
+        alarms = _alarms(ConceptDetector(), jump(before, after, seed).tolist())
+        assert len(alarms) == 1
+        delays.append(alarms[0] - 1000)
+    assert min(delays) >= 0
+    assert np.mean(delays) <= limit
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", [0.05, 0.2, 0.4])
+def test_default_detector_gives_at_most_one_false_alarm_in_a_million(rate):
+    assert len(_alarms(ConceptDetector(), _errors(np.full(1_000_000, rate), seed=100))) <= 1
+
+
+@pytest.mark.parametrize("two_sided_test", [False, True])
+def test_light_copies_change_nothing_of_river(two_sided_test):
+    errors = _errors(np.r_[np.linspace(0.5, 0.1, 2000), np.full(800, 0.6), np.full(800, 0.1)])
+    options = {"drift_confidence": 1e-4, "warning_confidence": 1e-3, "two_sided_test": two_sided_test}
+    plain, ours = HDDMA(**options), make_detector("HDDMA", options)
+    fired = 0
+    for error in errors:
+        plain.update(error)
+        ours.update(error)
+        fired += ours.drift_detected
+        np.testing.assert_array_equal(export_numbers(ours), export_numbers(plain))
+    assert fired
+
+
+def test_one_sided_alarms_are_those_of_river():
+    errors = _errors(np.r_[np.full(2000, 0.1), np.full(1000, 0.6)])
+    plain = HDDMA(drift_confidence=1e-4, warning_confidence=1e-3)
+    expected = next(i for i, error in enumerate(errors) if plain.update(error) or plain.drift_detected)
+    assert _alarms(ConceptDetector(), errors)[0] == expected
+
+
+@pytest.mark.parametrize("name", ["ADWIN", "KSWIN"])
+def test_two_sided_tests_are_silent_when_the_learner_improves(name):
+    options = {"KSWIN": {"window_size": 100, "stat_size": 30, "seed": 1}}.get(name, {})
+    better = _errors(np.r_[np.full(1500, 0.6), np.full(1000, 0.05)])
+    plain = make_detector(name, options)
+    assert any(plain.update(error) or plain.drift_detected for error in better)
+    assert _alarms(ConceptDetector(name, options), better) == []
+    worse = better + _errors(np.full(500, 0.7), seed=1)
+    assert [alarm >= 2500 for alarm in _alarms(ConceptDetector(name, options), worse)] == [True]
+
+
+def test_one_change_gives_one_alarm_and_the_next_change_another():
+    steps = np.arange(3000)
+    rates = np.concatenate([np.full(1000, 0.1), 0.1 + 0.6 * np.exp(-steps / 300), 0.1 + 0.6 * np.exp(-steps / 300)])
+    alarms = _alarms(ConceptDetector("ADWIN"), _errors(rates))
+    plain = make_detector("ADWIN")
+    repeated = sum(1 for error in _errors(rates) if plain.update(error) or plain.drift_detected)
+    detector = ConceptDetector()
+    assert [alarm // 1000 for alarm in _alarms(detector, _errors(rates))] == [1, 4]
+    assert len(alarms) == 2 < repeated
+
+
+def test_an_error_that_stays_high_is_the_new_normal_after_patience():
+    detector = ConceptDetector(patience=300)
+    alarms = _alarms(detector, _errors(np.r_[np.full(1000, 0.1), np.full(2000, 0.5), np.full(500, 0.95)]))
+    assert len(alarms) == 2
+    assert alarms[1] >= 3000
+
+
+def test_a_warning_comes_before_the_alarm():
+    detector = ConceptDetector()
+    states = [detector.update(error) for error in _errors(np.r_[np.full(1000, 0.1), np.full(200, 0.5)])]
+    assert "warning" in states[1000 : states.index("drift")]
+
+
+@given(st.lists(st.sampled_from([0.0, 1.0]), min_size=2, max_size=60))
+def test_beginning_of_a_change_equals_its_definition(errors):
+    errors = np.array(errors)
+    found, expected = _samples_since_rise(errors), samples_since_rise(errors)
+    assert found == expected or _standing_out(errors, found) == pytest.approx(_standing_out(errors, expected))
+
+
+def _standing_out(errors, tail):
+    n = len(errors)
+    return (errors[n - tail :].mean() - errors[: n - tail].mean()) * np.sqrt(tail * (n - tail))
+
+
+def test_beginning_of_a_change_is_found():
+    offsets = []
+    for seed in range(20):
+        detector = ConceptDetector()
+        alarm = _alarms(detector, jump(0.1, 0.6, seed)[:1300].tolist())[0]
+        offsets.append(alarm + 1 - detector.onset - 1000)
+    assert np.median(np.abs(offsets)) <= 5
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12))
+def test_input_statistics_equal_their_numpy_twin(seed, width):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((150, width)) @ rng.standard_normal((width, width))
+    X[rng.random(X.shape) < 0.02] = np.nan
+    X[120:] += 1.0
+    detector = InputDetector(width, threshold=30.0)
+    twin = NaiveEnergy(width, len(detector.components))
+    for x in X:
+        pace = 0.1 if detector._risen > 10.0 else 1.0
+        if detector.update(x) == "drift":
+            return
+        innovation = twin.update(x, pace)
+        np.testing.assert_allclose(detector.mean, twin.mean, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(detector.score[4], twin.last, rtol=1e-6, atol=1e-8)
+    assert np.isfinite(innovation)
+    np.testing.assert_allclose(detector.score[1:4], [twin.level, twin.spread, twin.correlation], rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("width", [4, 16, 200])
+def test_new_inputs_are_noticed_and_old_ones_are_not(width):
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((4000, width)) @ rng.standard_normal((width, width))
+    X[3000:] = X[3000:, rng.permutation(width)] * 1.5
+    detector = InputDetector(width)
+    alarms = _alarms(detector, X)
+    assert len(alarms) == 1
+    assert 3000 <= alarms[0] < 3060
+    assert abs(alarms[0] + 1 - detector.onset - 3000) < 30 or detector.onset == 0
+
+
+def test_new_digits_are_noticed_after_a_short_history_too():
+    tasks = [task.X for task in scenarios.build("class-incremental digits")]
+    starts = np.cumsum([len(X) for X in tasks])[:-1]
+    alarms = _alarms(InputDetector(64), np.concatenate(tasks).astype(np.float64))
+    assert len(alarms) == 4
+    assert (alarms - starts >= 0).all()
+    assert (alarms - starts < 60).all()
+
+
+def test_repeating_readings_are_no_change():
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((20_000, 5))
+    for i in range(1, len(X)):
+        X[i] += 0.9 * X[i - 1]
+    assert _alarms(InputDetector(5), X) == []
+
+
+def test_outliers_and_missing_values_are_no_change_and_poison_nothing():
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((5000, 6))
+    X[::500, 0] = 1e12
+    X[7::400] = np.nan
+    X[11::900, 2] = np.inf
+    detector = InputDetector(6)
+    assert _alarms(detector, X) == []
+    assert np.isfinite(detector.score).all()
+    assert np.isfinite(detector.mean).all()
+
+
+@pytest.mark.parametrize("name", EXPORTABLE)
+def test_a_restored_detector_continues_the_same(name):
+    errors = _errors(np.r_[np.full(700, 0.1), np.full(600, 0.5), np.full(700, 0.2), np.full(400, 0.8)])
+    options = {"threshold": 5.0} if name == "PageHinkley" else {}
+    for cut in (0, 1, 300, 720, 1100, 1900):
+        whole, first, second = (ConceptDetector(name, options) for _ in range(3))
+        expected = [whole.update(error) for error in errors]
+        found = [first.update(error) for error in errors[:cut]]
+        second.restore_state(first.export_state())
+        found += [second.update(error) for error in errors[cut:]]
+        assert found == expected
+        assert second.onset == whole.onset
+    assert "drift" in expected
+
+
+def test_a_restored_input_detector_continues_the_same():
+    rng = np.random.default_rng(4)
+    X = rng.standard_normal((1500, 100))
+    X[1000:] *= 3.0
+    whole, first, second = (InputDetector(100, seed=5) for _ in range(3))
+    expected = [whole.update(x) for x in X]
+    found = [first.update(x) for x in X[:990]]
+    second.restore_state(first.export_state())
+    assert found + [second.update(x) for x in X[990:]] == expected
+    for name, array in whole.export_state().items():
+        np.testing.assert_array_equal(array, second.export_state()[name])
+    with pytest.raises(CheckpointError, match="lacks mean"):
+        InputDetector(99).restore_state(whole.export_state())
+
+
+@pytest.mark.parametrize("name", sorted(set(DETECTORS) - set(EXPORTABLE)))
+def test_detectors_that_plain_numbers_cannot_carry_are_refused_in_words(name):
+    with pytest.raises(CheckpointError, match=f"cannot carry the detector {name}; use one of HDDMA"):
+        ConceptDetector(name).export_state()
+
+
+def test_every_attribute_of_a_detector_is_exported():
+    """A new release of river that remembers more must not pass unnoticed."""
+    rng = np.random.default_rng(0)
+    for name in EXPORTABLE:
+        detector, twin = make_detector(name), make_detector(name)
+        for error in (rng.random(400) < 0.2).astype(int).tolist():
+            detector.update(error)
+        restore_numbers(twin, export_numbers(detector))
+        assert _contents(twin) == _contents(detector)
+
+
+def _contents(thing):
+    if hasattr(thing, "__dict__"):
+        return {key: _contents(value) for key, value in vars(thing).items() if not callable(value)}
+    return thing
+
+
+def test_states_of_other_detectors_are_refused():
+    with pytest.raises(CheckpointError, match="not the state of a DDM"):
+        ConceptDetector("DDM").restore_state(ConceptDetector("HDDMA").export_state())
+    with pytest.raises(CheckpointError, match="gate"):
+        ConceptDetector().restore_state({})
+
+
+def test_names_and_options_are_checked():
+    with pytest.raises(ConfigError, match=r"detector must be one of HDDMA, .*, got 'HDDM_A'"):
+        ConceptDetector("HDDM_A")
+    with pytest.raises(ConfigError, match=r"detector_options of DDM may be warm_start, .*, got 'confidence'"):
+        ConceptDetector("DDM", {"confidence": 1})
+    with pytest.raises(ConfigError, match="refused"):
+        ConceptDetector("EDDM", {"alpha": 0.1, "beta": 0.9})
+    with pytest.raises(ConfigError, match="patience"):
+        ConceptDetector(patience=0)
+    with pytest.raises(ConfigError, match="n_features"):
+        InputDetector(0)
+    with pytest.raises(ConfigError, match="threshold"):
+        InputDetector(3, threshold=0.0)
+
+
+def test_restart_forgets():
+    detector = ConceptDetector()
+    _alarms(detector, _errors(np.full(1000, 0.05)))
+    detector.restart()
+    assert _alarms(detector, _errors(np.full(1000, 0.6))) == []
+
+
+def test_error_rate_follows_the_scale_and_sees_a_rise():
+    rng = np.random.default_rng(6)
+    errors = np.abs(rng.standard_normal(6000)) * 1e-6
+    errors[5000:] *= 4.0
+    rate = ErrorRate()
+    large = [rate.update(error) for error in errors.tolist()]
+    assert np.mean(large[1000:5000]) == pytest.approx(0.2, abs=0.02)
+    alarms = _alarms(ConceptDetector(), large)
+    assert len(alarms) == 1
+    assert 5000 <= alarms[0] < 5100
+
+
+def test_page_hinkley_of_the_inputs_keeps_its_slack():
+    detector = InputDetector(3)
+    assert isinstance(detector._test, PageHinkley)
+    assert detector._test.alpha == 1.0

@@ -1,0 +1,333 @@
+from __future__ import annotations
+
+import errno
+import os
+import threading
+
+import numpy as np
+import pytest
+from standin import ListSource, Means
+
+from loco_stream import LOCOClassifier
+from loco_stream.engine import StreamEngine
+from loco_stream.engine.checkpoint import CheckpointFolder, newest
+from loco_stream.engine.core import _Stop
+from loco_stream.engine.state import export_model, model_of, state_sha256
+from loco_stream.errors import CheckpointError, ConfigError
+from loco_stream.monitor import TaskMonitor
+from loco_stream.persistence import format as persist
+from loco_stream.stream import Block, Labels, Sample
+
+FEATURES = ("a", "b")
+TIMED = ("samples_per_second", "latency_us", "interrupted", "transport", "notes")
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing of the engine's may run after it."""
+
+
+def stream(n_commits=40, seed=0):
+    """Blocks of several sizes, unlabelled rows and their late labels, samples by name."""
+    rng = np.random.default_rng(seed)
+    commits, seq = [], 1
+    for i in range(n_commits):
+        n = int(rng.integers(1, 30))
+        y = rng.integers(0, 3, n)
+        X = (rng.normal(size=(n, 2)) + y[:, None]).astype(np.float32)
+        labels = [f"c{label}" for label in y]
+        block = Block(X, labels if i % 3 else None, FEATURES, seq, source="s", epoch=7)
+        late = [Labels(range(seq, seq + n), labels, source="s", epoch=7)] if i % 6 == 0 else []
+        commits.append([block, *late, Sample({"a": 0.5, "z": 1.0}, "c1", 10_000 + i)])
+        seq += n
+    return commits
+
+
+def outcome(engine, report):
+    config, arrays = export_model(engine.model)
+    measured = {key: value for key, value in report.to_dict().items() if key not in TIMED}
+    return state_sha256(config, arrays), measured
+
+
+def make(folder, source, **options):
+    monitor = options.pop("monitor", None) or TaskMonitor(holdout=20, share=0.2)
+    return StreamEngine(
+        Means(3),
+        source,
+        monitor=monitor,
+        checkpoint=folder,
+        checkpoint_every=50,
+        delay=options.pop("delay", None),
+        **options,
+    )
+
+
+def kill_after(engine, n_events):
+    """Let the engine die in the middle of the n-th event it learns."""
+    handle, left = engine._trainer.handle, [n_events]
+
+    def dying(event):
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+        return handle(event)
+
+    engine._trainer.handle = dying
+    engine._release = lambda report: (engine._store._writer.wait(), engine._store._folder.release())
+    with pytest.raises(Killed):
+        engine.run()
+
+
+@pytest.mark.parametrize("delay", [None, 13])
+@pytest.mark.parametrize("needs_log", [False, True])
+def test_killed_again_and_again_the_run_ends_as_if_nothing_had_happened(tmp_path, needs_log, delay):
+    commits = stream()
+    whole = make(None, ListSource(commits), delay=delay)
+    expected = outcome(whole, whole.run())
+    rng = np.random.default_rng(5)
+    for attempt in range(6):
+        engine = make(tmp_path, ListSource(commits, needs_log), delay=delay, resume=attempt > 0)
+        kill_after(engine, int(rng.integers(3, 13)))
+    last = make(tmp_path, ListSource(commits, needs_log), delay=delay, resume=True)
+    assert outcome(last, last.run()) == expected
+
+
+def test_a_control_that_does_not_restore_the_noise_differs(tmp_path, monkeypatch):
+    commits = stream()
+    whole = make(None, ListSource(commits))
+    expected = outcome(whole, whole.run())
+    kill_after(make(tmp_path, ListSource(commits)), 40)
+    real = Means.from_state.__func__
+
+    def forgetful(cls, config, arrays):
+        return real(cls, {**config, "noise": 1}, arrays)
+
+    monkeypatch.setattr(Means, "from_state", classmethod(forgetful))
+    last = make(tmp_path, ListSource(commits), resume=True)
+    assert outcome(last, last.run()) != expected
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_the_real_model_ends_the_same_only_if_its_random_numbers_are_restored(tmp_path, monkeypatch, forgets):
+    """The numbers are a function of seed and counter; the control goes on with another seed and the same weights."""
+    commits = stream()
+
+    def engine(folder, **options):
+        model = LOCOClassifier(hidden_sizes=(16,), seed=3)
+        return StreamEngine(model, ListSource(commits), checkpoint=folder, checkpoint_every=50, **options)
+
+    def arrays(run):
+        return {name: array.tobytes() for name, array in export_model(run.model)[1].items()}
+
+    whole = engine(None)
+    whole.run()
+    kill_after(engine(tmp_path), 40)
+    if forgets:
+        real = LOCOClassifier.from_state.__func__
+
+        def forgetful(cls, config, arrays):
+            return real(cls, {**config, "parameters": {**config["parameters"], "seed": 4}}, arrays)
+
+        monkeypatch.setattr(LOCOClassifier, "from_state", classmethod(forgetful))
+    again = engine(tmp_path, resume=True)
+    again.run()
+    assert again.model.n_seen == whole.model.n_seen
+    assert (arrays(again) == arrays(whole)) is not forgets
+
+
+def test_nothing_is_learned_twice_and_what_was_acknowledged_is_not_asked_again(tmp_path):
+    commits = stream()
+    engine = make(tmp_path, source := ListSource(commits, needs_log=True))
+    kill_after(engine, 31)
+    again = ListSource(commits, needs_log=True)
+    engine = make(tmp_path, again, resume=True)
+    engine.run()
+    assert source.acked == list(range(1, len(source.acked) + 1))
+    assert again.acked[0] >= source.acked[-1] + 1
+    assert again.acked[-1] == len(commits)
+
+
+@pytest.mark.parametrize("stop_at", [1, 7, 10, 11, 64, 333])
+def test_max_samples_may_cut_a_commit_and_resume_goes_on_within_it(tmp_path, stop_at):
+    commits = stream()
+    whole = make(None, ListSource(commits))
+    expected = outcome(whole, whole.run())
+    first = make(tmp_path, ListSource(commits))
+    report = first.run(max_samples=stop_at)
+    assert report["n_samples"] + report["n_unlabelled"] >= min(stop_at, 1)
+    again = make(tmp_path, ListSource(commits), resume=True)
+    assert outcome(again, again.run()) == expected
+
+
+def test_a_clean_stop_keeps_everything(tmp_path):
+    commits = stream()
+    whole = make(None, ListSource(commits))
+    expected = outcome(whole, whole.run())
+    source = ListSource(commits, needs_log=True)
+    engine = make(tmp_path, source)
+    real = source.ack
+
+    def stop_soon(position):
+        real(position)
+        if position["commit"] == 9:
+            engine.stop()
+
+    source.ack = stop_soon
+    report = engine.run()
+    assert report["interrupted"]
+    assert source.acked == list(range(1, 10))
+    _, saved, _ = newest(tmp_path)
+    assert saved.config["n_samples"] == report["n_samples"]
+    again = make(tmp_path, ListSource(commits, needs_log=True), resume=True)
+    assert outcome(again, again.run()) == expected
+
+
+def test_three_checkpoints_are_kept_and_a_damaged_one_is_passed_over(tmp_path):
+    commits = stream()
+    whole = make(None, ListSource(commits))
+    expected = outcome(whole, whole.run())
+    kill_after(make(tmp_path, ListSource(commits, needs_log=True)), 70)
+    files = sorted(tmp_path.glob("checkpoint-*.loco"))
+    assert len(files) == 3
+    content = bytearray(files[-1].read_bytes())
+    content[len(content) // 2] ^= 4
+    files[-1].write_bytes(content)
+    engine = make(tmp_path, ListSource(commits, needs_log=True), resume=True)
+    report = engine.run()
+    assert "damaged" in report["notes"][0]
+    assert outcome(engine, report) == expected
+
+
+def test_when_no_checkpoint_is_sound_nothing_is_guessed(tmp_path):
+    engine = make(tmp_path, ListSource(stream(3)))
+    engine.run()
+    for file in tmp_path.glob("checkpoint-*.loco"):
+        file.write_bytes(b"rubbish")
+    with pytest.raises(CheckpointError, match=r"no checkpoint in .* is sound"):
+        make(tmp_path, ListSource(stream(3)), resume=True).run()
+
+
+def test_a_used_folder_is_not_overwritten_and_an_empty_one_not_resumed(tmp_path):
+    with pytest.raises(ConfigError, match="nothing to resume"):
+        make(tmp_path / "empty", ListSource([]), resume=True).run()
+    make(tmp_path, ListSource(stream(3))).run()
+    before = {file: file.read_bytes() for file in tmp_path.glob("*.loco")}
+    with pytest.raises(ConfigError, match="holds an earlier run"):
+        make(tmp_path, ListSource(stream(3))).run()
+    assert before == {file: file.read_bytes() for file in tmp_path.glob("*.loco")}
+
+
+def test_a_folder_serves_one_engine(tmp_path):
+    folder = CheckpointFolder(tmp_path)
+    with pytest.raises(ConfigError, match="in use by another engine"):
+        make(tmp_path, ListSource([])).run()
+    folder.release()
+    make(tmp_path, ListSource([])).run()
+
+
+def test_a_resume_with_other_settings_or_another_model_is_refused(tmp_path):
+    make(tmp_path, ListSource(stream(3)), settings={"seed": 1}).run()
+    with pytest.raises(ConfigError, match="seed = 1, so it cannot go on with 2"):
+        make(tmp_path, ListSource([]), resume=True, settings={"seed": 2}).run()
+
+    class Other(Means):
+        pass
+
+    with pytest.raises(CheckpointError, match="holds a Means, but this engine runs a Other"):
+        StreamEngine(Other(), ListSource([]), checkpoint=tmp_path, resume=True).run()
+
+
+def test_a_model_that_cannot_be_stored_is_refused_in_words(tmp_path):
+    from river.naive_bayes import GaussianNB
+
+    with pytest.raises(ConfigError, match="export_state"):
+        StreamEngine(GaussianNB(), [], checkpoint=tmp_path).run()
+    with pytest.raises(ConfigError, match="needs a checkpoint folder"):
+        StreamEngine(GaussianNB(), [], durability="batch")
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+def test_a_full_disk_stops_acks_raises_the_alarm_and_loses_nothing(tmp_path, monkeypatch, error):
+    monkeypatch.setattr("loco_stream.engine.store._RETRY_SECONDS", 0.01)
+    commits = stream(12)
+    whole = make(None, ListSource(commits))
+    expected = outcome(whole, whole.run())
+    source = ListSource(commits, needs_log=True)
+    engine = make(tmp_path, source)
+    real, seen = os.write, []
+
+    def full(descriptor, data):
+        if bytes(data[:4]) == b"LREC" and len(source.acked) == 5 and len(seen) < 20:
+            seen.append((len(source.acked), engine.alarm, engine._commit))
+            raise OSError(error, os.strerror(error))
+        return real(descriptor, data)
+
+    monkeypatch.setattr(os, "write", full)
+    report = engine.run()
+    assert len(seen) == 20
+    assert {(acked, commit) for acked, _, commit in seen} == {(5, 5)}
+    assert os.strerror(error) in seen[-1][1]
+    assert report["alarm"] is None
+    assert outcome(engine, report) == expected
+    again = make(tmp_path, ListSource([], needs_log=True), resume=True)
+    assert outcome(again, again.run())[0] == expected[0]
+
+
+def test_an_engine_whose_disk_stays_full_can_be_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr("loco_stream.engine.store._RETRY_SECONDS", 0.01)
+    source = ListSource(stream(12), needs_log=True)
+    engine = make(tmp_path, source)
+    real = os.write
+
+    def full(descriptor, data):
+        if bytes(data[:4]) == b"LREC" and len(source.acked) == 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, data)
+
+    monkeypatch.setattr(os, "write", full)
+    timer = threading.Timer(0.2, engine.stop)
+    timer.start()
+    report = engine.run()
+    timer.join()
+    assert source.acked == [1, 2, 3, 4, 5]
+    assert "No space left" in report["alarm"]
+
+
+def test_checkpoints_the_disk_refuses_are_told_and_the_log_keeps_all(tmp_path, monkeypatch):
+    commits = stream(20)
+    whole = make(None, ListSource(commits))
+    expected = outcome(whole, whole.run())
+    real = persist.atomic_write
+
+    def full(path, content):
+        if b"checkpoint" in content[:200] and not str(path).endswith("0000.loco"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, content)
+
+    monkeypatch.setattr(persist, "atomic_write", full)
+    report = make(tmp_path, ListSource(commits, needs_log=True)).run()
+    assert "No space left" in report["alarm"]
+    assert "the log holds" in report["notes"][0]
+    with pytest.raises(CheckpointError, match="No space left"):
+        make(tmp_path / "without_log", ListSource(commits)).run()
+    monkeypatch.undo()
+    again = make(tmp_path, ListSource([], needs_log=True), resume=True)
+    assert outcome(again, again.run())[0] == expected[0]
+
+
+def test_a_checkpoint_names_what_it_holds(tmp_path):
+    engine = make(tmp_path, ListSource(stream(5)), settings={"seed": 3})
+    report = engine.run()
+    file, saved, _ = newest(tmp_path)
+    kind, config, arrays = model_of(saved)
+    assert (kind, saved.kind) == ("Means", "checkpoint")
+    assert saved.config["n_samples"] == report["n_samples"]
+    assert saved.config["position"] == {"commit": 5}
+    assert state_sha256(config, arrays) == state_sha256(*export_model(engine.model))
+    assert file.name == "checkpoint-000000000005.loco"
+
+
+def test_stop_before_anything_came_is_no_error():
+    engine = StreamEngine(Means(), ListSource(stream(2)))
+    engine.stop()
+    assert engine.run()["n_samples"] == 0
+    assert not issubclass(_Stop, Exception)

@@ -1,0 +1,344 @@
+from __future__ import annotations
+
+import threading
+import time
+from itertools import count
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from river import datasets, evaluate, linear_model, metrics, naive_bayes, preprocessing
+from standin import ListSource, Means
+
+from loco_stream.engine import StreamEngine
+from loco_stream.engine.latency import LatencyHistogram
+from loco_stream.engine.pending import Pending
+from loco_stream.errors import ConfigError, InputError, SourceError
+from loco_stream.monitor import TaskMonitor
+from loco_stream.stream import Ask, Block, Labels, Sample
+
+FEATURES = ("a", "b")
+
+
+class Keep:
+    """A sink that keeps what it gets."""
+
+    def __init__(self):
+        self.predictions, self.report = [], None
+
+    def write(self, prediction):
+        self.predictions.append(prediction)
+
+    def close(self, report):
+        self.report = report
+
+
+def rows(n, seed=0):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, n)
+    X = (rng.normal(size=(n, 2)) + y[:, None]).astype(np.float32)
+    return X, [f"c{label}" for label in y]
+
+
+@pytest.mark.parametrize("delay", [None, 0, 1, 7, 100, 5000])
+def test_the_score_equals_rivers_delayed_validation_to_the_digit(delay):
+    expected = evaluate.progressive_val_score(
+        datasets.Phishing(), naive_bayes.GaussianNB(), metrics.Accuracy(), delay=delay
+    )
+    report = StreamEngine(naive_bayes.GaussianNB(), datasets.Phishing(), delay=delay).run()
+    assert report.to_dict()["accuracy"] == (expected.get() if delay != 5000 else None)
+    assert report["n_samples"] == 1250
+
+
+@pytest.mark.parametrize("delay", [None, 30])
+def test_regression_equals_river_too(delay):
+    def model():
+        return preprocessing.StandardScaler() | linear_model.LinearRegression()
+
+    expected = evaluate.progressive_val_score(datasets.ChickWeights(), model(), metrics.MAE(), delay=delay)
+    report = StreamEngine(model(), datasets.ChickWeights(), delay=delay).run()
+    assert report["mae"] == pytest.approx(expected.get(), rel=1e-12)
+    assert {"rmse", "r2", "no_change_mae"} <= report.keys()
+    assert "accuracy" not in report
+
+
+def test_every_report_has_the_promised_keys():
+    report = StreamEngine(naive_bayes.GaussianNB(), datasets.Phishing()).run(max_samples=100).to_dict()
+    promised = (
+        "n_samples accuracy kappa kappa_m kappa_t no_change_accuracy majority_accuracy window_accuracy "
+        "samples_per_second latency_us drifts tasks accuracy_matrix average_accuracy forgetting backward_transfer "
+        "forward_transfer seed version"
+    )
+    assert set(promised.split()) <= report.keys()
+    assert list(report)[:3] == ["n_samples", "accuracy", "kappa"]
+    assert set(report["latency_us"]) == {"p50", "p99"}
+
+
+@given(cuts=st.lists(st.integers(1, 60), min_size=1, max_size=8), sinks=st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_block_boundaries_change_nothing(cuts, sinks):
+    X, y = rows(sum(cuts))
+    ends = np.cumsum(cuts)
+    blocks = [Block(X[e - n : e], y[e - n : e], FEATURES, int(e - n)) for e, n in zip(ends, cuts, strict=True)]
+    one_by_one = [
+        Sample(dict(zip(FEATURES, row, strict=True)), label, i)
+        for i, (row, label) in enumerate(zip(X.tolist(), y, strict=True))
+    ]
+    states, scores = [], []
+    for source in (blocks, one_by_one, [blocks]):
+        engine = StreamEngine(Means(), ListSource(source), sinks=[Keep()] if sinks else [])
+        report = engine.run()
+        states.append(engine.model.sums.tobytes())
+        scores.append((report.to_dict()["accuracy"], report["n_samples"], report["curve"]))
+    assert states[0] == states[1] == states[2]
+    assert scores[0] == scores[1] == scores[2]
+
+
+def test_a_model_without_array_doors_gets_blocks_row_by_row():
+    X, y = rows(50)
+    X[3, 1] = np.nan
+    engine = StreamEngine(naive_bayes.GaussianNB(), ListSource([Block(X, y, FEATURES)]))
+    other = naive_bayes.GaussianNB()
+    for row, label in zip(X.tolist(), y, strict=True):
+        other.learn_one({f: v for f, v in zip(FEATURES, row, strict=True) if v == v}, label)
+    assert engine.run()["n_samples"] == 50
+    probe = {"a": 0.5, "b": 0.5}
+    assert engine.model.predict_proba_one(probe) == other.predict_proba_one(probe)
+
+
+def test_late_labels_join_the_stored_prediction():
+    X, y = rows(40)
+    model = Means()
+    model.learn_one({"a": 0.0, "b": 0.0}, "c0")
+    keep = Keep()
+    commits = [Block(X, None, FEATURES, 1, source="s"), Labels([2, 1, 99], [y[1], y[0], "c1"], source="s")]
+    report = StreamEngine(model, ListSource(commits), sinks=[keep]).run()
+    assert report["n_unlabelled"] == 40
+    assert report["n_samples"] == 2
+    assert report["n_orphaned"] == 1
+    assert report["n_pending"] == 38
+    assert [p.seq for p in keep.predictions] == [*range(1, 41), 2, 1]
+    assert all(p.y_pred == "c0" for p in keep.predictions)
+    assert report["accuracy"] == (y[:2].count("c0")) / 2
+
+
+def test_labels_of_another_source_or_epoch_do_not_join():
+    X, _ = rows(1)
+    commits = [Block(X, None, FEATURES, 1, source="s", epoch=4)]
+    commits += [Labels([1], ["c0"], source="t", epoch=4), Labels([1], ["c0"], source="s", epoch=5)]
+    report = StreamEngine(Means(), ListSource(commits)).run()
+    assert (report["n_samples"], report["n_orphaned"], report["n_pending"]) == (0, 2, 1)
+
+
+def test_waiting_rows_are_bounded_in_number_and_age(monkeypatch):
+    X, _ = rows(30)
+    report = StreamEngine(Means(), ListSource([Block(X, None, FEATURES)]), max_pending=10).run()
+    assert (report["n_pending"], report["n_expired"]) == (10, 20)
+    clock = iter([100.0, 50.0, 103.0, 106.0])  # it also steps back
+    monkeypatch.setattr(time, "time", lambda: next(clock))
+    commits = [
+        Sample({"a": 1.0}, None, 0),
+        Sample({"a": 1.0}, None, 1),
+        Sample({"a": 1.0}, None, 2),
+        Labels([0], ["c0"]),
+    ]
+    report = StreamEngine(Means(), ListSource(commits), max_age=5.0).run()
+    assert (report["n_expired"], report["n_orphaned"], report["n_samples"]) == (2, 1, 0)
+
+
+def test_partly_labelled_blocks():
+    X, y = rows(6)
+    y[2] = y[4] = None
+    report = StreamEngine(Means(), ListSource([Block(X, y, FEATURES)])).run()
+    assert (report["n_samples"], report["n_unlabelled"]) == (4, 2)
+
+
+def test_questions_are_answered_and_not_learned():
+    X, y = rows(20)
+    source = ListSource([[Ask(X[:3], FEATURES, 7, tag=1)], Block(X, y, FEATURES), Ask(X[:3], FEATURES, 8, tag=2)])
+    engine = StreamEngine(Means(), source)
+    report = engine.run()
+    (first, nothing, no_classes), (second, values, classes) = source.replies
+    assert (first.seq, nothing.shape, no_classes) == (7, (3, 0), [])
+    assert second.seq == 8
+    np.testing.assert_allclose(values, engine.model.predict_proba_array(X[:3], FEATURES), rtol=1e-6)
+    assert classes == engine.model.classes
+    assert (report["n_asked"], report["n_samples"]) == (6, 20)
+
+
+def test_a_block_that_wants_predictions_gets_those_made_before_learning():
+    X, y = rows(20)
+    twin, expected = Means(), []
+    for i in range(20):
+        expected.append(twin.predict_proba_array(X[i : i + 1], FEATURES)[0])
+        twin.learn_array(X[i : i + 1], [y[i]], FEATURES)
+    source = ListSource([Block(X, y, FEATURES, tag="me")])
+    StreamEngine(Means(), source).run()
+    ((event, values, classes),) = source.replies
+    assert event.tag == "me"
+    assert classes == twin.classes
+    for row, wanted in zip(values, expected, strict=True):
+        np.testing.assert_allclose(row[: len(wanted)], wanted, rtol=1e-6)
+        assert not row[len(wanted) :].any()
+
+
+def test_acknowledged_after_learning_and_in_order():
+    X, y = rows(9)
+    source = ListSource([Block(X[i : i + 3], y[i : i + 3], FEATURES, i) for i in (0, 3, 6)])
+    StreamEngine(Means(), source).run()
+    assert source.acked == [1, 2, 3]
+    assert source.closed
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+def test_the_last_row_of_the_matrix_is_of_the_model_at_the_end(blocks):
+    X, y = rows(900)
+    X[450:] += 3.0  # another concept: what was withheld before is answered differently since
+    named = [dict(zip(FEATURES, row, strict=True)) for row in X.tolist()]
+    commits = [Sample(x, label, i) for i, (x, label) in enumerate(zip(named, y, strict=True))]
+    if blocks:
+        commits = [Block(X[a : a + 50], y[a : a + 50], FEATURES, a) for a in range(0, 900, 50)]
+    monitor = TaskMonitor(holdout=20, share=0.2, tasks="auto", min_segment=100)
+    engine = StreamEngine(Means(), ListSource(commits), monitor=monitor)
+    report = engine.run()
+    expected = []
+    for segment in monitor._timeline.segments:
+        samples = [(dict(zip(FEATURES, held.row.tolist(), strict=True)), held.y) for held in segment.hold.held]
+        expected.append(np.mean([engine.model.predict_one(x) == label for x, label in samples]))
+    assert len(expected) >= 2
+    assert report["accuracy_matrix"][-1] == expected
+
+
+def test_a_resumed_run_is_not_moved_by_the_measurement_at_the_end(tmp_path):
+    X, y = rows(600)
+    commits = [Sample(dict(zip(FEATURES, row, strict=True)), label, i)
+               for i, (row, label) in enumerate(zip(X.tolist(), y, strict=True))]  # fmt: skip
+
+    def run(folder, end, resume=False):
+        monitor = TaskMonitor(holdout=20, share=0.2)
+        engine = StreamEngine(Means(), ListSource(commits), monitor=monitor, checkpoint=folder, resume=resume)
+        return engine.run(end)["accuracy_matrix"]
+
+    run(tmp_path / "parts", 300)
+    assert run(tmp_path / "parts", None, resume=True) == run(tmp_path / "whole", None)
+
+
+def test_blocks_and_rows_by_name_leave_the_monitor_in_the_same_state():
+    X, y = rows(400)
+    X[7, 1] = np.nan
+    named = [{f: v for f, v in zip(FEATURES, row, strict=True) if v == v} for row in X.tolist()]
+    states = []
+    for commits in (
+        [Block(X, y, FEATURES)],
+        [Sample(x, label, i) for i, (x, label) in enumerate(zip(named, y, strict=True))],
+    ):
+        monitor = TaskMonitor(holdout=20, share=0.2)
+        StreamEngine(Means(), ListSource(commits), monitor=monitor).run()
+        config, arrays = monitor.export_state()
+        states.append((config, {name: array.tobytes() for name, array in arrays.items()}))
+    assert states[0] == states[1]
+
+
+def test_refused_rows_end_a_strict_run_and_are_counted_otherwise():
+    commits = [Sample({"a": 1.0}, "c0", 0), Sample({"a": 1.0}, "refuse me", 1), Sample({"a": 2.0}, "c1", 2)]
+    with pytest.raises(InputError, match="refused"):
+        StreamEngine(Means(), ListSource(commits)).run()
+    report = StreamEngine(Means(), ListSource(commits), strict=False).run()
+    assert (report["n_samples"], report["n_rejected"], report["notes"]) == (2, 1, ["this label is refused"])
+    block = Block(np.ones((2, 1), np.float32), ["c0", "refuse me"], ("a",))
+    assert StreamEngine(Means(), ListSource([block]), strict=False).run()["n_rejected"] == 2
+
+
+def test_stop_from_another_thread_ends_with_a_report():
+    def endless():
+        for i in count():
+            if i == 100:
+                stopper.start()
+            yield {"a": float(i % 2)}, i % 2
+
+    engine = StreamEngine(Means(), endless())
+    stopper = threading.Thread(target=engine.stop)
+    report = engine.run()
+    stopper.join()
+    assert report["interrupted"]
+    assert report["n_samples"] >= 100
+
+
+def test_stop_interrupts_a_source_that_waits():
+    """As a signal handler does: `stop` runs in the thread that waits."""
+    source = ListSource([Sample({"a": 1.0}, "c0")])
+    engine = StreamEngine(Means(), source)
+
+    def waits():
+        yield Sample({"a": 1.0}, "c0")
+        engine.stop()
+        raise AssertionError("stop must not return while the source waits")
+
+    source.__class__ = type("Waits", (ListSource,), {"__iter__": lambda self: waits()})
+    assert engine.run()["n_samples"] == 1
+
+
+def test_what_is_no_source_is_refused():
+    with pytest.raises(SourceError, match="source must be"):
+        StreamEngine(Means(), 5)
+    with pytest.raises(InputError, match=r"pairs.*row 0"):
+        StreamEngine(Means(), [({"a": 1}, 1, 2)]).run()
+    with pytest.raises(ConfigError, match="no predict_one"):
+        StreamEngine(object(), [])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"delay": -1},
+        {"window": 0},
+        {"max_pending": 0},
+        {"max_age": 0.0},
+        {"checkpoint_every": 0},
+        {"durability": "some"},
+    ],
+)
+def test_options_out_of_range_are_named(options):
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        StreamEngine(Means(), [], **options)
+
+
+def test_an_engine_runs_once():
+    engine = StreamEngine(Means(), [])
+    with pytest.raises(ConfigError, match="max_samples"):
+        engine.run(max_samples=0)
+    engine.run()
+    with pytest.raises(ConfigError, match="one run"):
+        engine.run()
+
+
+def test_an_empty_stream_gives_a_report_without_scores():
+    keep = Keep()
+    report = StreamEngine(Means(), [], sinks=[keep]).run().to_dict()
+    assert report["n_samples"] == 0
+    assert report["accuracy"] is None
+    assert keep.report == report
+
+
+@given(st.lists(st.integers(100, 10**11), min_size=1, max_size=300), st.sampled_from([0.5, 0.9, 0.99]))
+def test_latency_quantiles_are_within_a_bucket(values, q):
+    histogram = LatencyHistogram()
+    for value in values:
+        histogram.add(value)
+    exact = sorted(values)[max(int(np.ceil(q * len(values))) - 1, 0)] / 1000
+    assert histogram.quantile(q) == pytest.approx(exact, rel=0.05, abs=0.01)
+    assert histogram.cumulative()[-1][1] == len(values)
+
+
+def test_pending_restores_to_the_bit():
+    X, _ = rows(3)
+    pending = Pending(5, 10.0)
+    engine = StreamEngine(
+        Means(), ListSource([Block(X, None, FEATURES, 5, source="s", epoch=2), Sample({"z": "text"}, None, 9)])
+    )
+    engine.run()
+    state = engine._trainer.pending.export_state()
+    pending.restore_state(state)
+    assert pending.export_state() == state
+    assert pending.take("s", 2, 6).row.x.tobytes() == X[1:2].tobytes()

@@ -1,0 +1,206 @@
+"""SIGKILL, SIGTERM, SIGSTOP: the real command, real sockets, a real source process.
+
+LOCO_SOAK=1 runs the full count: 50 kills of the engine and 20 of the source during 200,000 rows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import foreign
+import pytest
+import zmq
+from live_source import CLASSES, EPOCH, FEATURES, NAME, table
+from ports import free_address
+
+from loco_stream.cli.options import build_model
+from loco_stream.connectors import ZMQSender
+from loco_stream.engine.state import export_model, state_sha256
+
+SOAK = bool(os.environ.get("LOCO_SOAK"))
+N_ROWS, ENGINE_KILLS, SOURCE_KILLS = (200_000, 50, 20) if SOAK else (20_000, 5, 2)
+LOCO = [sys.executable, "-m", "loco_stream"]
+
+
+@pytest.fixture
+def processes():
+    """Processes that are ended by their id, whatever happens."""
+    started = []
+    yield started
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+@pytest.fixture
+def address():
+    return free_address()
+
+
+def start(processes, *command):
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    processes.append(process)
+    return process
+
+
+def serve(processes, address, folder, *options, mode="reliable"):
+    source = f"zmq+{mode}://{address}"
+    return start(processes, *LOCO, "serve", "--source", source, "--checkpoint", str(folder), "--quiet", *options)
+
+
+def feed(processes, address, n):
+    return start(
+        processes, sys.executable, str(Path(__file__).parents[1] / "live_source.py"), f"tcp://{address}", str(n)
+    )
+
+
+def at_work(engine):
+    """Return an engine that has told what it keeps and begins to learn."""
+    while "durability" not in (line := engine.stderr.readline()):
+        assert line, "the engine ended by itself"
+    return engine
+
+
+def inspect(folder):
+    done = subprocess.run(
+        [*LOCO, "inspect", str(folder), "--json"], capture_output=True, text=True, timeout=60, check=True
+    )
+    return json.loads(done.stdout)
+
+
+def end(process):
+    """SIGTERM must end clean."""
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+
+
+def uninterrupted(n):
+    """The state of a model that learned all rows from memory, in one call."""
+    X, y = table(n)
+    model = build_model("classification", 0, {})
+    model.learn_predict_array(X, y, features=FEATURES)
+    return state_sha256(*export_model(model))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(14_400 if SOAK else 600)
+def test_killed_engines_and_sources_leave_the_state_of_an_uninterrupted_run(tmp_path, processes, address):
+    expected = uninterrupted(N_ROWS)
+    chance = random.Random(7)
+    kills = ["engine"] * ENGINE_KILLS + ["source"] * SOURCE_KILLS
+    chance.shuffle(kills)
+    source = feed(processes, address, N_ROWS)
+    engine = at_work(serve(processes, address, tmp_path, "--checkpoint-every", "2000"))
+    hits = {"engine": 0, "source": 0}
+    for victim in kills:
+        time.sleep(chance.uniform(0.01, 1.2))
+        assert source.poll() is None
+        if victim == "source":
+            source.kill()
+            source.wait()
+            hits["source"] += 1
+            source = feed(processes, address, N_ROWS)
+        else:
+            assert engine.poll() is None, engine.stderr.read()
+            engine.kill()
+            engine.wait()
+            hits["engine"] += 1
+            engine = at_work(serve(processes, address, tmp_path, "--checkpoint-every", "2000"))
+    _, errors = source.communicate(timeout=3600 if SOAK else 240)
+    assert source.returncode == 0, errors
+    end(engine)
+    found = inspect(tmp_path)
+    assert hits == {"engine": ENGINE_KILLS, "source": SOURCE_KILLS}
+    assert found["n_samples"] == N_ROWS
+    assert found["sources"] == {NAME: {str(EPOCH): N_ROWS}}
+    assert found["state_sha256"] == expected
+
+
+@pytest.mark.slow
+def test_a_second_signal_ends_at_once_and_nothing_acknowledged_is_lost(tmp_path, processes, address):
+    X, y = table(3000)
+    engine = serve(processes, address, tmp_path)
+    with ZMQSender(
+        f"tcp://{address}", name=NAME, features=FEATURES, classes=CLASSES, reliable=True, epoch=EPOCH, timeout=120.0
+    ) as sender:
+        sender.send(X, y)
+        sender.flush()
+        engine.send_signal(signal.SIGTERM)
+        engine.send_signal(signal.SIGTERM)
+        assert engine.wait(timeout=60) in (0, 128 + signal.SIGTERM)
+    engine = serve(processes, address, tmp_path)
+    with ZMQSender(
+        f"tcp://{address}", name=NAME, features=FEATURES, classes=CLASSES, reliable=True, epoch=EPOCH, timeout=120.0
+    ) as sender:
+        assert sender.connect() == 3000  # answered only once the log is replayed
+    end(engine)
+    found = inspect(tmp_path)
+    assert found["n_samples"] == 3000
+    assert found["state_sha256"] == uninterrupted(3000)
+
+
+@pytest.mark.slow
+def test_a_source_that_hangs_and_comes_back_loses_nothing(tmp_path, processes, address):
+    engine = serve(processes, address, tmp_path)
+    source = feed(processes, address, 20_000)
+    time.sleep(3.0)
+    source.send_signal(signal.SIGSTOP)
+    time.sleep(8.0)  # longer than the heartbeat's timeout
+    source.send_signal(signal.SIGCONT)
+    _, errors = source.communicate(timeout=240)
+    assert source.returncode == 0, errors
+    end(engine)
+    assert inspect(tmp_path)["state_sha256"] == uninterrupted(20_000)
+
+
+@pytest.mark.slow
+def test_the_service_starts_with_nothing_and_ends_with_a_report(tmp_path, processes, address):
+    report = tmp_path / "report.json"
+    engine = serve(processes, address, tmp_path / "state", "--report", str(report), "--seed", "3")
+    assert "exactly-once" in engine.stderr.readline()
+    with zmq.Context() as context:
+        client = foreign.Client(context, f"tcp://{address}")
+        client.send(foreign.hello("silent", 1))
+        assert client.socket.poll(60_000)  # it waits for the first row
+        client.socket.close()
+    end(engine)
+    assert json.loads(report.read_text())["n_samples"] == 0
+
+
+@pytest.mark.slow
+def test_a_second_service_on_the_same_folder_or_port_is_refused(tmp_path, processes, address):
+    engine = serve(processes, address, tmp_path, "--task", "classification")
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("checkpoint-*.loco")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    rival = serve(processes, address, tmp_path / "other")
+    _, errors = rival.communicate(timeout=60)
+    assert rival.returncode == 2
+    assert len(errors.strip().splitlines()) == 1
+    assert address in errors
+    rival = serve(processes, "127.0.0.1:*", tmp_path, "--task", "classification")
+    _, errors = rival.communicate(timeout=60)
+    assert rival.returncode == 2
+    assert "in use by another engine" in errors
+    end(engine)
+
+
+def test_a_bind_beyond_this_machine_needs_keys(tmp_path, processes):
+    engine = serve(processes, "0.0.0.0:5555", tmp_path / "state")
+    _, errors = engine.communicate(timeout=60)
+    assert engine.returncode == 2
+    (sentence,) = errors.strip().splitlines()
+    assert "0.0.0.0:5555" in sentence
+    assert "CURVE" in sentence
+    assert "--keys" in sentence
+    assert not (tmp_path / "state").exists()

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+import math
+import sys
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from loco_stream.engine.report import Report, jsonable
+from loco_stream.errors import ConfigError
+
+RESULTS = {
+    "source": "river:Toy",
+    "seed": 1,
+    "n_samples": 1200,
+    "accuracy": 0.91234,
+    "kappa": math.nan,
+    "drifts": [{"at": 700, "kind": "concept", "detector": "HDDMA"}],
+    "latency_us": {"p50": 12.0, "p99": 80.0},
+    "samples_per_second": 5000.0,
+    "task": "classification",
+    "curve": {"at": [1, 2, 3], "window_accuracy": [0.0, 0.5, 0.7], "accuracy": [0.0, 0.5, 0.6]},
+    "forgetting": None,
+    "n_rejected": 0,
+}
+
+
+def text(report):
+    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    with console.file:
+        console.print(report.table())
+    return console.export_text()
+
+
+def test_the_promised_keys_come_first_in_their_order():
+    report = Report(RESULTS)
+    assert list(report)[:4] == ["n_samples", "accuracy", "kappa", "samples_per_second"]
+    assert len(report) == len(RESULTS)
+    assert report.to_dict()["kappa"] is None
+
+
+def test_the_table_shows_what_was_measured_and_nothing_else():
+    shown = text(Report(RESULTS))
+    assert "river:Toy: 1,200 samples" in shown
+    assert "0.9123" in shown
+    assert "700" in shown
+    assert "12 / 80 us" in shown
+    assert "kappa" not in shown
+    assert "forgetting" not in shown
+    assert "refused" not in shown
+    many = [{"at": at} for at in range(10)]
+    assert "... 5, 6, 7, 8, 9" in text(Report({**RESULTS, "drifts": many, "n_rejected": 7}))
+
+
+def test_the_json_file_is_whole_or_not_there(tmp_path):
+    Report(RESULTS).save(tmp_path / "r.json")
+    assert json.loads((tmp_path / "r.json").read_text())["accuracy"] == 0.91234
+    with pytest.raises(ConfigError, match="cannot write the report"):
+        Report(RESULTS).save(tmp_path / "no" / "r.json")
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_the_picture_shows_curve_and_drift(tmp_path, task):
+    curve = {"at": [1, 2], "window_mae": [2.0, 1.0], "mae": [2.0, 1.5]} if task == "regression" else RESULTS["curve"]
+    report = Report({**RESULTS, "task": task, "curve": curve})
+    report.plot(tmp_path / "r.png")
+    assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
+    axes = report._figure().axes[0]
+    lines = {line.get_label(): list(line.get_ydata()) for line in axes.get_lines()}
+    windowed = next(values for label, values in lines.items() if "last window" in label)
+    assert windowed == curve["window_mae" if task == "regression" else "window_accuracy"]
+    assert list(axes.get_lines()[2].get_xdata()) == [700, 700]
+
+
+def test_a_picture_that_cannot_be_drawn_is_told(tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match="cannot write the picture"):
+        Report(RESULTS).plot(tmp_path / "r.nonsense")
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ConfigError, match=r"pip install 'loco-stream\[plot\]'"):
+        Report(RESULTS).plot(tmp_path / "r.png")
+
+
+def test_plain_values():
+    value = {"a": np.float32(0.5), 1: (np.arange(2), math.inf), "p": None}
+    assert jsonable(value) == {"a": 0.5, "1": [[0, 1], None], "p": None}

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import errno
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loco_stream.engine.codec import decode_commit, encode_commit
+from loco_stream.engine.wal import Log, parse_durability
+from loco_stream.errors import CheckpointError, ConfigError
+from loco_stream.stream import Ask, Block, Labels, Sample
+
+
+def filled(folder, n=5, rotate_after=()):
+    log = Log(folder)
+    for commit in range(1, n + 1):
+        log.append(commit, b"payload %d" % commit)
+        if commit in rotate_after:
+            log.rotate()
+    log.close()
+    return sorted(folder.glob("*.wal"))
+
+
+def commits(folder, after=0):
+    return [commit for commit, _ in Log(folder).replay(after)]
+
+
+def test_what_is_appended_is_replayed_after_a_commit(tmp_path):
+    filled(tmp_path, 5, rotate_after=(2, 4))
+    assert list(Log(tmp_path).replay(0)) == [(i, b"payload %d" % i) for i in range(1, 6)]
+    assert commits(tmp_path, after=3) == [4, 5]
+    assert commits(tmp_path, after=5) == []
+    assert commits(tmp_path / "nowhere") == []
+
+
+def test_every_torn_tail_is_cut_and_the_log_goes_on(tmp_path):
+    (path,) = filled(tmp_path, 3)
+    whole = path.read_bytes()
+    last = whole.rindex(b"LREC")
+    for size in range(last, len(whole)):
+        path.write_bytes(whole[:size])
+        assert commits(tmp_path) == [1, 2]
+        assert path.stat().st_size == last
+        log = Log(tmp_path)
+        log.append(3, b"again")
+        log.close()
+        assert commits(tmp_path) == [1, 2, 3]
+        (tmp_path / "log-000000000003.wal").unlink()
+
+
+def test_a_flipped_bit_amid_the_log_is_told_unless_a_checkpoint_covers_it(tmp_path):
+    (path,) = filled(tmp_path, 4)
+    whole = path.read_bytes()
+    second, third = (whole.index(b"payload %d" % i) for i in (2, 3))
+    for position in range(second - 20, third - 20):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 16]) + whole[position + 1 :])
+        with pytest.raises(CheckpointError, match="commit 2 cannot be read"):
+            commits(tmp_path)
+        assert commits(tmp_path, after=2) == [3, 4]
+    assert path.read_bytes() != whole
+
+
+def test_a_missing_segment_is_told(tmp_path):
+    paths = filled(tmp_path, 6, rotate_after=(2, 4))
+    paths[1].unlink()
+    with pytest.raises(CheckpointError, match="lacks the commits 3 to 4"):
+        commits(tmp_path)
+    assert commits(tmp_path, after=4) == [5, 6]
+
+
+def test_segments_before_the_oldest_checkpoint_are_dropped(tmp_path):
+    filled(tmp_path, 6, rotate_after=(2, 4))
+    Log(tmp_path).drop_before(4)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["log-000000000003.wal", "log-000000000005.wal"]
+    Log(tmp_path).drop_before(7)
+    assert commits(tmp_path, after=4) == [5, 6]
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("call", ["write", "fdatasync"])
+def test_a_commit_the_disk_refuses_is_not_in_the_log(tmp_path, monkeypatch, error, call):
+    log = Log(tmp_path)
+    log.append(1, b"one")
+    real, broken = getattr(os, call), [True]
+
+    def refuse(descriptor, *rest):
+        if not broken:
+            return real(descriptor, *rest)
+        broken.clear()
+        if call == "write":  # half a record gets out first
+            os.pwrite(descriptor, bytes(rest[0][:7]), os.fstat(descriptor).st_size)
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(os, call, refuse)
+    with pytest.raises(OSError, match=os.strerror(error)):
+        log.append(2, b"two")
+    assert commits(tmp_path) == [1]
+    log.append(2, b"two again")
+    log.close()
+    assert list(Log(tmp_path).replay(0)) == [(1, b"one"), (2, b"two again")]
+
+
+def test_the_interval_saves_syncs_and_batch_syncs_each_commit(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    for interval, expected in ((0.0, 100), (3600.0, 0)):
+        synced.clear()
+        log = Log(tmp_path, interval)
+        for commit in range(1, 101):
+            log.append(commit, b"x")
+        assert len(synced) == expected
+        log.close()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "always", "interval", "interval:", "interval:0s", "interval:-1s", "interval:nans", "batch:1s"]
+)
+def test_an_unknown_durability_is_named(text):
+    with pytest.raises(ConfigError, match="batch, interval"):
+        parse_durability(text)
+
+
+LABEL = st.one_of(st.none(), st.booleans(), st.integers(-5, 5), st.text(max_size=3), st.floats(allow_nan=False))
+NAMES = st.text(max_size=4)
+
+
+@st.composite
+def events(draw):
+    kind = draw(st.sampled_from(["sample", "block", "labels"]))
+    seq, source, epoch = draw(st.integers(0, 2**63)), draw(NAMES), draw(st.integers(0, 2**64 - 1))
+    if kind == "sample":
+        return Sample(
+            draw(st.dictionaries(st.one_of(NAMES, st.integers(0, 9)), LABEL, max_size=3)), draw(LABEL), seq, 1.5, source
+        )
+    n = draw(st.integers(1, 4))
+    if kind == "labels":
+        return Labels(tuple(range(n)), draw(st.lists(LABEL, min_size=n, max_size=n)), seq, source, epoch)
+    X = np.array(draw(st.lists(st.floats(width=32), min_size=2 * n, max_size=2 * n)), np.float32).reshape(n, 2)
+    y = draw(st.one_of(st.none(), st.lists(LABEL, min_size=n, max_size=n)))
+    return Block(X, y, ("a", "b"), seq, 2.5, source, epoch, tag=("peer",))
+
+
+@given(st.lists(events(), max_size=4))
+@settings(deadline=None)
+def test_a_commit_comes_back_as_it_was(batch):
+    ask = Ask(np.zeros((1, 2), np.float32), ("a", "b"))
+    back, position, now = decode_commit(encode_commit([*batch, ask], {"s": {"1": 5}}, 12.5))
+    assert (position, now, len(back)) == ({"s": {"1": 5}}, 12.5, len(batch))
+    for event, same in zip(batch, back, strict=True):
+        if isinstance(event, Block):
+            assert event.X.tobytes() == same.X.tobytes()
+            assert same.tag is None
+            assert (event.y, event.features, event.seq, event.epoch) == (same.y, same.features, same.seq, same.epoch)
+        elif isinstance(event, Labels):
+            assert (list(event.of), event.y, event.epoch) == (same.of, same.y, same.epoch)
+        else:
+            assert event == same

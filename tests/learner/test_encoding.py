@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import math
+
+import naive
+import numpy as np
+import pytest
+from doors import doors
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from loco_stream.learner import encoding as encode
+from loco_stream.learner.state import N_SLOTS
+
+encode = doors(encode)
+
+WINDOW = 20.0
+VALUES = st.one_of(
+    st.floats(-100, 100, width=32), st.sampled_from([math.nan, math.inf, -math.inf, 1e300, -1e31, 0.0, 5.0])
+)
+ROWS = st.integers(1, 4).flatmap(lambda n: st.lists(st.lists(VALUES, min_size=n, max_size=n), min_size=1, max_size=25))
+
+
+def fresh(n_features):
+    statistics = np.zeros((encode.STAT_ROWS, n_features))
+    statistics[encode.LOWEST], statistics[encode.HIGHEST] = np.inf, -np.inf
+    return statistics
+
+
+def run(rows):
+    """Scale, encode and take in each row; yields (row, scaled, statistics before the row, masked)."""
+    n = len(rows[0])
+    statistics, scaled = fresh(n), np.zeros(n, np.float32)
+    for row in np.array(rows, np.float64):
+        encode.scale(row, n, statistics, scaled)
+        before = statistics.copy()
+        masked = encode.update_statistics(row, n, statistics, scaled)
+        yield row, scaled.copy(), before, masked
+
+
+def spikes_of(kernel, *args, n_lines):
+    line_of, slot_of = np.zeros(n_lines, np.int32), np.zeros(n_lines, np.int32)
+    times, lines = np.zeros(n_lines, np.float32), np.zeros(n_lines, np.int32)
+    n = kernel(*args, WINDOW, line_of, slot_of, np.full(N_SLOTS, 9), times, lines)
+    return list(zip(times[:n], lines[:n], strict=True))
+
+
+@settings(max_examples=150, deadline=None)
+@given(ROWS)
+def test_scaling_and_masks_match_the_twin(rows):
+    twins = [naive.Feature() for _ in rows[0]]
+    for row, scaled, before, masked in run(rows):
+        expected = [twin.scale(value) for twin, value in zip(twins, row, strict=True)]
+        # A variance that is rounding alone (a constant column) has no scale worth comparing.
+        for f, twin in enumerate(twins):
+            mean, variance = twin.moments
+            if variance > 1e-12 * (1.0 + mean * mean):
+                assert scaled[f] == pytest.approx(expected[f], abs=1e-4)
+                assert before[encode.MEAN, f] == pytest.approx(mean, abs=1e-9)
+        assert masked == sum(twin.take(value) for twin, value in zip(twins, row, strict=True))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.floats(-4, 4, width=32), min_size=1, max_size=4), st.integers(2, 12), st.integers(0, 3))
+def test_fields_match_the_twin(values, n_fields, hole):
+    scaled = np.array(values, np.float32)
+    row = scaled.astype(np.float64)
+    if hole < len(row):
+        row[hole] = np.nan
+    expected, margin = naive.fields_code(row, scaled.astype(np.float64), n_fields, WINDOW)
+    assume(margin > 1e-6)
+    n = len(row)
+    assert spikes_of(encode.encode_fields, row, scaled, n, n_fields, n_lines=n * n_fields) == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(ROWS, st.sampled_from([0.1, 0.2]))
+def test_lines_match_the_twin(rows, threshold):
+    twins = [naive.Feature() for _ in rows[0]]
+    for row, _, before, _ in run(rows):
+        n = len(row)
+        expected, margin = naive.lines_code(row, twins, threshold, WINDOW)
+        if margin > 1e-6:
+            assert spikes_of(encode.encode_lines, row, before, n, threshold, n_lines=n) == expected
+        for twin, value in zip(twins, row, strict=True):
+            twin.take(value)
+
+
+def test_strong_activation_spikes_first_and_far_fields_are_silent():
+    scaled = np.zeros(1, np.float32)  # the middle field of nine
+    spikes = spikes_of(encode.encode_fields, np.zeros(1), scaled, 1, 9, n_lines=9)
+    assert spikes[0] == (0.0, 4)
+    assert {line for _, line in spikes} == {3, 4, 5}
+    assert all(0.0 <= time < WINDOW for time, _ in spikes)
+
+
+def test_statistics_settle_and_reopen_after_a_change_of_unit():
+    rng = np.random.default_rng(0)
+    statistics, scaled = fresh(1), np.zeros(1, np.float32)
+
+    def feed(values):
+        for value in values:
+            row = np.array([value])
+            encode.scale(row, 1, statistics, scaled)
+            encode.update_statistics(row, 1, statistics, scaled)
+
+    feed(rng.normal(size=400))
+    settled = statistics[encode.MEAN, 0]
+    feed(rng.normal(size=50) + 1.0)
+    assert statistics[encode.MEAN, 0] == settled
+    assert statistics[encode.COUNT, 0] == encode.SETTLE
+    feed(1000.0 * rng.normal(size=400))
+    assert math.sqrt(statistics[encode.SQUARES, 0] / statistics[encode.COUNT, 0]) == pytest.approx(1000.0, rel=0.2)
+
+
+def test_a_settled_constant_takes_its_scale_from_its_first_move():
+    rows = [[5.0]] * 310 + [[7.0]] + [[7.0]]
+    *_, last = run(rows)
+    assert last[1][0] == pytest.approx(1.0)

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import pickle
+
+import naive
+import numpy as np
+import pytest
+from doors import doors
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loco_stream import LOCOClassifier
+from loco_stream.learner.readout import snapshots as recall
+from loco_stream.learner.state import grow
+
+SPACING = recall.SPACING
+recall = doors(recall)
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEEDS, st.integers(0, 4), st.integers(1, 5), st.floats(1, 40))
+def test_weights_follow_bayes_and_the_chain(seed, n_old, n_classes, sharpness):
+    rng = np.random.default_rng(seed)
+    weights = rng.random(2 + n_old) * np.r_[1, 1, rng.random(n_old) < 0.7]
+    scores, outs = rng.normal(size=n_classes), rng.normal(size=(n_old, 6)).astype(np.float32)
+    label = int(rng.integers(n_classes))
+    speakers = [scores, np.zeros(n_classes), *outs[:, :n_classes].astype(float)]
+    chances = np.array([naive.softmax(sharpness * said)[label] for said in speakers])
+    chances[np.arange(2 + n_old) != recall.GUESS] = np.maximum(np.delete(chances, recall.GUESS), recall.LEAST)
+    expected = naive.recall_weights(weights, chances, recall.SHARE, recall.RETURN)
+    fits = rng.normal(size=2 + n_old)
+    judged = (weights > 0) & (np.arange(2 + n_old) != recall.STACK)
+    lately = np.where(judged, fits + recall.LATELY * (np.log(chances / chances[0]) - fits), fits)
+    recall.weigh(weights, fits, scores, outs.ravel(), n_classes, 6, label, sharpness)
+    assert np.allclose(weights, expected, rtol=1e-4)
+    assert np.allclose(fits, lately, rtol=1e-4, atol=1e-6)
+    assert weights.sum() == pytest.approx(1.0)
+
+
+def test_speaking_is_a_mean_by_weight_and_a_guess_scores_nothing():
+    rng = np.random.default_rng(0)
+    scores, outs, weights = rng.normal(size=3), rng.normal(size=(2, 4)).astype(np.float32), np.array([0.2, 0.5, 0, 0.3])
+    expected = 0.2 * scores + 0.3 * outs[1, :3]
+    recall.speak(weights, outs.ravel(), 3, 4, scores)
+    assert np.allclose(scores, expected)
+    assert recall.any_speaks(weights)
+    assert not recall.any_speaks(np.array([0.5, 0.5, 0.0, 0.0]))
+
+
+@settings(max_examples=40, deadline=None)
+@given(SEEDS, st.integers(1, 3), st.integers(0, 2), st.integers(0, 2))
+def test_a_snapshot_is_the_readout_as_one_map(seed, n_trace, n_linear, slot):
+    rng = np.random.default_rng(seed)
+    capacity, first, n_linear_inputs = 3, 4, 5
+    n_inputs = first + n_linear_inputs
+    traces = rng.normal(size=(n_inputs, n_trace * capacity)).astype(np.float32)
+    linear = rng.normal(size=(n_linear_inputs, n_linear * capacity)).astype(np.float32)
+    stack, snapshots = rng.normal(size=n_trace + n_linear), np.full((n_inputs, 3 * capacity), 9, np.float32)
+    recall.keep(traces, linear, stack, n_linear, first, capacity, slot, snapshots)
+    columns = slice(slot * capacity, (slot + 1) * capacity)
+    assert np.allclose(snapshots[:, columns], naive.one_map(stack, traces, linear, capacity, first), atol=1e-5)
+    assert np.all(np.delete(snapshots, np.r_[columns], axis=1) == 9)
+
+
+def fresh(n_old):
+    """Return weights, fits, clock and births before anything is kept."""
+    return np.r_[0.9, 0.1, np.zeros(n_old)], np.zeros(2 + n_old), np.array([0, -SPACING, 0]), np.zeros(n_old, int)
+
+
+def test_copies_are_made_while_the_readout_is_trusted_and_the_last_one_is_kept_when_it_is_not():
+    weights, fits, clock, births = fresh(2)
+    due = [recall.tick(weights, fits, clock, births) for _ in range(2 * SPACING)]
+    assert np.flatnonzero(due).tolist() == [SPACING - 1, 2 * SPACING - 1]
+    weights[:2] = 0.1, 0.9
+    assert not recall.tick(weights, fits, clock, births)
+    assert weights[recall.FIRST :].tolist() == [recall.SHARE, 0.0]  # the copy has a say
+    assert clock.tolist() == [1, -SPACING, 1]  # the next one goes elsewhere
+    assert not recall.tick(weights, fits, clock, births)  # nothing new to keep
+    assert clock.tolist() == [1, -SPACING, 1]
+    weights[:] = 0.6, 0.1, 0.0, 0.3
+    assert [recall.tick(weights, fits, clock, births) for _ in range(SPACING)][-1]
+    assert weights.tolist() == pytest.approx([0.9, 0.1, 0.0, 0.0])  # what is overwritten is silent
+
+
+def end_of_concept(weights, fits, clock, births, lately=()):
+    """Let a concept end; `lately` says how well kept snapshots did on it; return where its copy was kept."""
+    weights[:2] = 0.9, 0.1
+    for _ in range(SPACING):
+        recall.tick(weights, fits, clock, births)
+    slot = clock[recall.SLOT]
+    weights[:2] = 0.1, 0.9
+    fits[recall.GUESS] = -0.6
+    for old, fit in dict(lately).items():
+        fits[recall.FIRST + old] = fit
+    recall.tick(weights, fits, clock, births)
+    return slot
+
+
+def test_a_concept_takes_the_place_of_its_own_snapshot_and_else_of_the_oldest():
+    state = fresh(4)
+    first = end_of_concept(*state)
+    second = end_of_concept(*state, {first: -1.0})  # worse than a guess: another concept
+    third = end_of_concept(*state, {first: -1.0, second: -0.05})  # nearly as good as the readout: the same again
+    assert len({first, second, third}) == 3
+    assert end_of_concept(*state, {first: -1.0, third: -0.1}) == second
+    assert end_of_concept(*state, {first: -1.0, third: -1.0, second: -0.5}) == third  # it was kept before `second`
+    kept = [end_of_concept(*state, dict.fromkeys(range(4), -1.0)) for _ in range(5)]
+    assert set(kept[1:]) == {0, 1, 2, 3}  # all strangers: each goes over the oldest in its turn
+
+
+def flips(seed, n=400, visits="ABAB"):
+    """Draw a blob on each side of a line; in B the labels are swapped."""
+    rng = np.random.default_rng(seed)
+    for visit in visits:
+        side = rng.integers(0, 2, n)
+        yield rng.normal(size=(n, 4)) + 2.5 * side[:, None], side ^ (visit == "B")
+
+
+def first_answers(**options):
+    """Return the accuracy on the first 30 samples of each visit."""
+    model = LOCOClassifier(hidden_sizes=(16,), cluster_size=8, seed=0, **options)
+    return model, [np.mean(model.learn_predict_array(X, y)[:30] == y[:30]) for X, y in flips(0)]
+
+
+def test_a_concept_that_returns_is_recalled_and_without_retention_it_is_not():
+    model, known = first_answers()
+    assert min(known[2:]) > 0.75
+    assert model.export_state()[1]["recall.weights"].sum() == pytest.approx(1.0, abs=2e-3)
+    assert model.export_state()[1]["recall.births"].max() > 0
+    forgetful, relearned = first_answers(retention=0.0)
+    assert max(relearned[2:]) < 0.5
+    assert forgetful.export_state()[1]["recall.snapshots"].size == 0
+
+
+def test_a_model_says_which_readout_speaks():
+    model = LOCOClassifier(hidden_sizes=(16,), cluster_size=8, seed=0)
+    assert model.recalled == (0, 0)
+    said = []
+    for X, y in flips(0, visits="ABA"):
+        model.learn_array(X[:60], y[:60])
+        said.append(model.recalled)
+        model.learn_array(X[60:], y[60:])
+    assert said == [(0, 0), (1, 0), (2, 1)]  # in the third visit the copy of the first speaks
+    assert LOCOClassifier(retention=0.0).recalled == (0, 0)
+
+
+def test_recall_speaks_but_never_teaches():
+    (model, _), (forgetful, _) = first_answers(), first_answers(retention=0.0)
+    ours, theirs = model.export_state()[1], forgetful.export_state()[1]
+    assert np.any(ours["recall.snapshots"])
+    for name in theirs:
+        if name.startswith(("net.", "bank.", "clusters.")):
+            assert ours[name].tobytes() == theirs[name].tobytes(), name
+
+
+def test_snapshots_keep_their_place_when_classes_and_features_are_added():
+    model, _ = first_answers()
+    old = model._state.recall.snapshots
+    new = grow(model._config, model._settings, model._state, 16, 5).recall.snapshots
+    n = model._settings.n_snapshots
+    old, new = (columns.reshape(len(columns), n, -1) for columns in (old, new))
+    assert np.any(old)
+    assert np.array_equal(new[: len(old), :, : old.shape[2]], old)
+    assert not np.any(new[len(old) :])
+    assert not np.any(new[:, :, old.shape[2] :])
+
+
+def by_state(model):
+    return LOCOClassifier.from_state(*model.export_state())
+
+
+def by_pickle(model):
+    return pickle.loads(pickle.dumps(model))
+
+
+@pytest.mark.parametrize("road", [by_state, by_pickle])
+def test_a_copy_made_while_a_snapshot_speaks_goes_on_to_the_bit(road):
+    model, _ = first_answers()
+    assert recall.any_speaks(model._state.recall.weights)
+    copy = road(model)
+    for X, y in flips(1):
+        assert model.predict_proba_array(X).tobytes() == copy.predict_proba_array(X).tobytes()
+        assert model.learn_predict_array(X, y).tolist() == copy.learn_predict_array(X, y).tolist()
+    assert model.export_state()[1]["recall.weights"].tobytes() == copy.export_state()[1]["recall.weights"].tobytes()

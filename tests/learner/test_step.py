@@ -1,0 +1,377 @@
+from __future__ import annotations
+
+import gc
+import itertools
+import threading
+
+import numpy as np
+import pytest
+from doors import door
+from numba import errors, njit
+
+from loco_stream import LOCOClassifier, LOCORegressor
+from loco_stream import jit as compiled
+from loco_stream.learner import packing, step
+from loco_stream.learner.plasticity import layer as loco
+from loco_stream.learner.state import CREDIT, N_CLUSTERS, flatten
+
+# What a refused step may still change: it counts, and keeps its own draw of noise, labels and scaling.
+COUNTED = {"counts", "classes", "statistics", "target", "net.feedback"}
+
+
+def blobs(n, n_features=4, n_classes=3, seed=0):
+    """Draw noisy samples around one centre a class."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, n_classes, n)
+    return rng.normal(size=(n_classes, n_features))[y] + 0.7 * rng.normal(size=(n, n_features)), y
+
+
+def small(**options):
+    return LOCOClassifier(**{"hidden_sizes": (16, 8), "cluster_size": 8, "seed": 1} | options)
+
+
+def arrays_of(model):
+    return model.export_state()[1]
+
+
+def assert_same(a, b, but=()):
+    assert set(a) == set(b)
+    changed = [name for name in a if a[name].tobytes() != b[name].tobytes()]
+    assert [name for name in changed if name not in but] == []
+
+
+def changed(a, b):
+    return {name for name in a if a[name].tobytes() != b[name].tobytes()}
+
+
+# One written order
+
+
+@pytest.mark.parametrize("options", [{}, {"readout": "delta"}, {"credit": "perturbation", "n_perturbations": 2}])
+def test_a_prediction_before_learning_changes_no_bit(options):
+    X, y = blobs(60)
+    alone, asked, asked_else = (small(**options) for _ in range(3))
+    for i, (row, label) in enumerate(zip(X, y, strict=True)):
+        sample = dict(enumerate(row))
+        asked.predict_one(sample)
+        asked.predict_proba_one(sample)
+        asked_else.predict_one(dict(enumerate(X[i - 1])))  # what is cached belongs to another sample
+        for model in (alone, asked, asked_else):
+            model.learn_one(sample, label)
+    assert_same(arrays_of(alone), arrays_of(asked))
+    assert_same(arrays_of(alone), arrays_of(asked_else))
+
+
+def test_a_prediction_changes_nothing_of_the_state():
+    X, y = blobs(40)
+    model = small()
+    model.learn_array(X, y)
+    before = arrays_of(model)
+    model.predict_array(X)
+    model.predict_proba_one({0: 1.0, "unknown": 2.0})
+    assert_same(before, arrays_of(model))
+
+
+def test_scaling_learns_last_so_a_sample_never_sees_itself():
+    model = small()
+    model.learn_one({0: 1.0}, "a")
+    model.learn_one({0: 3.0}, "b")
+    scratch = model._scratch
+    assert scratch.scaled[0] == 0.0  # one value has no spread yet
+    model.predict_one({0: 3.0})
+    assert scratch.scaled[0] == pytest.approx(1.0)  # (3 - 2) / 1
+
+
+# What may change
+
+
+@pytest.mark.parametrize("options", [{"rule": "frozen"}, {"learning_rate": 0.0}])
+def test_frozen_touches_no_hidden_number(options):
+    X, y = blobs(150)
+    model = small(**options)
+    model.learn_array(X[:20], y[:20])  # all classes: what follows needs no more workspace
+    before = arrays_of(model)
+    model.learn_array(X[20:], y[20:])
+    now = changed(before, arrays_of(model))
+    assert not any(name.startswith(("net.", "clusters.")) for name in now)
+    assert "bank.traces" in now
+
+
+@pytest.mark.parametrize("readout", ["recursive", "delta"])
+@pytest.mark.parametrize("credit", ["learned", "perturbation"])
+@pytest.mark.parametrize("rule", ["np", "loco"])
+def test_learning_changes_every_layer(rule, credit, readout):
+    X, y = blobs(60)
+    model = small(rule=rule, credit=credit, readout=readout, learning_rate=0.01)
+    model.learn_array(X[:1], y[:1])
+    before = arrays_of(model)
+    model.learn_array(X[1:], y[1:])
+    after = arrays_of(model)
+    n_pre, n_post, offset, _ = after["net.layout"]
+    for layer in range(2):
+        block = slice(offset[layer], offset[layer] + n_pre[layer] * n_post[layer])
+        assert np.any(before["net.weights"][block] != after["net.weights"][block])
+    assert ("clusters.directions" in changed(before, after)) == (rule == "loco")
+    assert np.any(after["net.feedback"]) == (credit == "learned")
+    assert all(np.all(np.isfinite(a)) for name, a in after.items() if name not in ("statistics", "target"))
+
+
+@pytest.mark.parametrize("rule", ["np", "loco"])
+@pytest.mark.parametrize(("credit", "rate"), [("perturbation", 3e-3), ("learned", 0.1)])
+def test_hidden_learning_alone_lowers_the_expected_loss(rule, credit, rate):
+    falls = [loss_fall(seed, rule=rule, credit=credit, learning_rate=rate) for seed in range(3)]
+    assert min(falls) > 0.0
+    assert np.mean(falls) > 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("neuron", "rate"), [("alif", 0.1), ("izhikevich", 0.3)])
+def test_every_neuron_model_learns(neuron, rate):
+    for seed in range(3):
+        fall, frozen = (
+            loss_fall(seed, rule=rule, learning_rate=rate, hidden_sizes=(16,), neuron=neuron)
+            for rule in ("loco", "frozen")
+        )
+        assert fall > frozen + 0.01
+
+
+def loss_fall(seed, hidden_sizes=(16, 8), neuron="lif", **options):
+    """Return by how much the held-out log-loss falls over 1800 hidden updates under a readout that stands still."""
+    X, y = blobs(1500, seed=seed)
+    model = small(
+        rule="frozen", readout="delta", readout_layers="last", seed=seed, hidden_sizes=hidden_sizes, neuron=neuron
+    )
+    model.learn_array(X[:400], y[:400])  # more than scaling needs to settle
+    config, arrays = model.export_state()
+    config["parameters"] |= options
+    model = LOCOClassifier.from_state(config, arrays)
+    slots = [model.classes.index(label) for label in y[1000:]]
+
+    def loss():
+        return -np.log(model.predict_proba_array(X[1000:])[np.arange(500), slots]).mean()
+
+    before = loss()
+    for i in [*range(400, 1000)] * 3:
+        model.learn_array(X[i : i + 1], y[i : i + 1])
+        model._state.bank.traces[...] = arrays["bank.traces"]
+    return before - loss()
+
+
+@pytest.mark.parametrize(("retention", "moves"), [(0.7, False), (0.0, True)])
+def test_hidden_layers_stand_still_while_a_known_class_is_dormant(retention, moves):
+    X, y = blobs(400)
+    X = np.concatenate([X[y == 0], X[y != 0]])  # class 0 stays away from then on
+    y = np.sort(np.minimum(y, 1))
+    model = small(retention=retention)
+    model.learn_array(X[:300], y[:300])
+    before = arrays_of(model)
+    model.learn_array(X[300:], y[300:])
+    now = changed(before, arrays_of(model))
+    assert ("net.weights" in now) == moves
+    assert "bank.traces" in now
+
+
+def test_each_neuron_keeps_below_its_limit():
+    X, y = blobs(200)
+    model = small(credit="perturbation", learning_rate=10.0)
+    model.learn_array(X, y)
+    net = model._state.net
+    for n_pre, n_post, offset, start in net.layout.T:
+        w = net.weights[offset : offset + n_pre * n_post].reshape(n_pre, n_post)
+        norms = np.linalg.norm(w * net.neurons[2, start : start + n_post], axis=0)
+        assert np.all(norms <= net.neurons[1, start : start + n_post] * (1 + 1e-4))
+
+
+# A bad step is refused and counted
+
+
+def poison_stack(state):
+    state.bank.stack[0] = np.nan
+
+
+def poison_output(state):
+    state.bank.traces[:, 0] = np.inf
+
+
+def poison_projector(state):
+    state.bank.projectors[0] *= -1.0  # lost its positive definiteness, as rounding may do
+
+
+@pytest.mark.parametrize("poison", [poison_stack, poison_output, poison_projector])
+@pytest.mark.parametrize("credit", ["learned", "perturbation"])
+def test_a_step_that_is_not_finite_is_refused_and_counted(poison, credit):
+    X, y = blobs(50)
+    model = small(credit=credit)
+    model.learn_array(X[:40], y[:40])
+    healthy = arrays_of(model)
+    poison(model._state)
+    before = arrays_of(model)
+    model.learn_array(X[40:], y[40:])
+    assert model.skipped_updates == 10
+    assert model.n_seen == 50
+    assert_same(before, arrays_of(model), but=COUNTED)
+    assert np.all(np.isfinite(arrays_of(model)["net.feedback"]))
+
+    # healed, it goes on
+    for name, array in flatten(model._state).items():
+        if name.startswith("bank."):
+            array[...] = healthy[name]
+    model.learn_array(X[:5], y[:5])
+    assert model.skipped_updates == 10
+    assert "bank.traces" in changed(before, arrays_of(model))
+
+
+def test_a_regressor_counts_refused_steps_too():
+    X, _ = blobs(30)
+    model = LOCORegressor(hidden_sizes=(8,), seed=1)
+    model.learn_array(X, X[:, 0])
+    model._state.bank.stack[0] = np.nan
+    assert np.all(np.isfinite(model.predict_array(X)))  # and never answers with NaN
+    model.learn_array(X, X[:, 0])
+    assert model.skipped_updates == 30
+
+
+# Layers are independent: O(1) chain
+
+
+def ready_to_update(depth, seed=0):
+    """Return a closure that updates one layer of a learned net, and its state."""
+    X, y = blobs(80, seed=seed)
+    model = LOCOClassifier((6,) * depth, cluster_size=4, credit="perturbation", readout="delta", seed=seed)
+    model.learn_array(X, y)
+    settings, state, scratch = model._settings, model._state, model._scratch
+    rng = np.random.default_rng(seed)
+    scratch.workspace.neurons[CREDIT] = rng.normal(size=settings.n_hidden)
+    scratch.features[: settings.n_hidden] = rng.random(settings.n_hidden)
+    scratch.workspace.input_trace[:] = rng.random(scratch.workspace.input_trace.shape)
+
+    change_layer = door(loco.change_layer)
+
+    def update(layer, workspace=scratch.workspace):
+        net, n_rows = state.net, state.counts[N_CLUSTERS] * settings.rank
+        column = settings.n_hidden - settings.n_last if layer == 0 else net.layout[3, layer - 1]
+        before = workspace.input_trace if layer == 0 else scratch.features[column:]
+        behind = scratch.features[net.layout[3, layer] :]
+        change_layer(net, layer, column, before, behind, state.clusters, 0, n_rows, settings.rank, workspace, 0.1, 1e-3)
+
+    return update, state, scratch
+
+
+def snapshot(state):
+    return {name: array.copy() for name, array in flatten(state).items()}
+
+
+def restore(state, saved):
+    for name, array in flatten(state).items():
+        array[...] = saved[name]
+
+
+def test_layers_updated_in_any_order_give_the_same_bytes():
+    update, state, _ = ready_to_update(4)
+    start, results = snapshot(state), []
+    for order in itertools.permutations(range(4)):
+        restore(state, start)
+        for layer in order:
+            update(layer)
+        results.append(snapshot(state))
+    assert changed(start, results[0]) >= {"net.weights", "net.neurons", "clusters.directions"}
+    for other in results[1:]:
+        assert_same(results[0], other)
+
+
+def test_layers_updated_in_threads_give_the_same_bytes():
+    update, state, scratch = ready_to_update(6)
+    start = snapshot(state)
+    for layer in range(6):
+        update(layer)
+    expected = snapshot(state)
+    for _ in range(5):
+        restore(state, start)
+        rooms = [  # each thread has its own working room; credit is only read
+            scratch.workspace._replace(
+                projected=scratch.workspace.projected.copy(), coefficients=scratch.workspace.coefficients.copy()
+            )
+            for _ in range(6)
+        ]
+        threads = [threading.Thread(target=update, args=(layer, rooms[layer])) for layer in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert_same(expected, snapshot(state))
+
+
+def longest_chain(depth):
+    """Return the number of layer updates in the longest chain in which each needs what the one before wrote.
+
+    Layer b needs layer a if spoiling every number that a's update writes changes what b's update writes.
+    """
+    update, state, _ = ready_to_update(depth)
+    start = snapshot(state)
+
+    def written_by(layer, spoiled=None):
+        restore(state, start)
+        for name, array in flatten(state).items():
+            if spoiled is not None and name in spoiled:
+                array[spoiled[name]] += 1
+        before = snapshot(state)
+        update(layer)
+        after = snapshot(state)
+        where = {name: before[name] != after[name] for name in after}
+        return where, {name: after[name][where[name]].tobytes() for name in after}
+
+    alone = [written_by(layer) for layer in range(depth)]
+    assert all(any(mask.any() for mask in where.values()) for where, _ in alone)
+    needs = [[a for a in range(depth) if a != b and written_by(b, alone[a][0])[1] != alone[b][1]] for b in range(depth)]
+    chain = [1] * depth
+    for _ in range(depth):
+        chain = [1 + max((chain[a] for a in needs[b]), default=0) for b in range(depth)]
+    return max(chain)
+
+
+def test_the_longest_chain_of_an_update_does_not_grow_with_depth():
+    assert [longest_chain(depth) for depth in (1, 2, 5, 12)] == [1, 1, 1, 1]
+
+
+def test_each_call_crosses_into_compiled_code_once(monkeypatch):
+    model, crossings, run = small(), [], step.run
+    monkeypatch.setattr(step, "run", lambda *args: (crossings.append(len(args)), run(*args))[1])
+    X, y = blobs(20)
+    model.learn_array(X, y)
+    model.predict_array(X)
+    model.learn_one({0: 1.0}, 0)
+    model.predict_one({0: 1.0})
+    assert len(crossings) == 4
+
+
+# The handle
+
+
+def parts(model):
+    """Return settings, state and scratch of a model that has learned one row."""
+    model.learn_array(*blobs(1))
+    return model._settings, model._state, model._scratch
+
+
+def test_a_handle_refuses_arrays_that_compiled_code_would_misread():
+    settings, state, scratch = parts(small())
+    wrong = state._replace(statistics=state.statistics.astype(np.float32))
+    with pytest.raises(ValueError, match="of the types"):
+        packing.Handle(packing.Model(settings, wrong, scratch))
+    with pytest.raises(ValueError, match="C-contiguous"):
+        packing.Handle(packing.Model(settings, state._replace(statistics=np.asfortranarray(state.statistics)), scratch))
+
+
+def test_a_handle_keeps_its_arrays_alive():
+    model = parts(small())
+    handle = packing.Handle(packing.Model(*model))
+    words = handle.words.copy()
+    del model
+    gc.collect()
+    assert handle.model.state.counts.ctypes.data in words.tolist()
+
+
+def test_a_kernel_that_allocates_does_not_compile():
+    allocates = compiled.kernel(lambda n: np.zeros(n).sum())
+    with pytest.raises(errors.TypingError, match="zeros"):
+        njit(lambda n: allocates(n))(3)

@@ -1,0 +1,533 @@
+"""Tasks are found, remembered and recognised; R on the fly is R; memory, cost and state are what they promise."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from naive_monitor import NAMES, Forgetful, ForgetfulArrays, Tasks, merged, run, step
+
+from benchmarks import scenarios
+from loco_stream import LOCOClassifier, TaskMonitor, metrics
+from loco_stream.errors import CheckpointError, ConfigError
+from loco_stream.monitor.alarm import Alarm
+from loco_stream.monitor.holdout import Draws, Held, HoldOut
+from loco_stream.monitor.matrix import AccuracyMatrix, measures, standard_error
+from loco_stream.monitor.rows import RowCodec
+from loco_stream.monitor.signature import Scale
+from loco_stream.monitor.timeline import Timeline
+from loco_stream.persistence import format as persist
+
+
+def _drifts(alarms):
+    return [alarm for alarm in alarms if alarm.state == "drift"]
+
+
+def _returns(alarms):
+    return [(alarm.at, alarm.task) for alarm in alarms if alarm.state == "return"]
+
+
+def test_tasks_are_found_where_they_begin():
+    monitor = TaskMonitor()
+    alarms, _ = run(monitor, Forgetful(), Tasks(0), [0, 1, 2], 1500)
+    starts = [task["start"] for task in monitor.report()["tasks"]]
+    assert len(starts) == 3
+    assert np.abs(np.array(starts) - [0, 1500, 3000]).max() <= 25
+    assert all(alarm.at - alarm.since < 100 for alarm in _drifts(alarms))
+    assert {alarm.kind for alarm in _drifts(alarms)} == {"concept", "input"}
+    assert [task["end"] for task in monitor.report()["tasks"]] == [*starts[1:], None]
+
+
+@pytest.mark.parametrize("model", [Forgetful, ForgetfulArrays])
+def test_r_on_the_fly_is_r_on_full_test_sets(model):
+    deviations = []
+    for seed in range(5):
+        tasks = Tasks(seed)
+        tests = {concept: tasks.rows(concept, 3000) for concept in range(4)}
+        monitor = TaskMonitor(seed=seed, share=0.05)
+        learner = model()
+        _, R = run(monitor, learner, tasks, [0, 1, 2, 3], 2000, tests=tests)
+        monitor.measure(learner)
+        report = monitor.report()
+        found, errors = (np.array(report[key], dtype=float) for key in ("accuracy_matrix", "accuracy_matrix_se"))
+        assert found.shape == (4, 4)
+        below = np.tril_indices(4)
+        deviations += ((found - R)[below] / errors[below]).tolist()
+        for name in ("average_accuracy", "forgetting", "backward_transfer"):
+            assert abs(report[name] - getattr(metrics, name)(R)) <= 3 * report[f"{name}_se"]
+    assert np.mean(np.abs(deviations) <= 2) >= 0.9
+    assert abs(np.mean(deviations)) < 0.5
+
+
+def test_withheld_samples_are_never_learned_and_few():
+    monitor, model = TaskMonitor(), Forgetful()
+    run(monitor, model, Tasks(1), [0, 1], 3000)
+    held = [held.index for segment in monitor._timeline.segments for held in segment.hold.held]
+    assert not set(held) & set(model.learned)
+    assert 0.01 < 1 - len(model.learned) / 6000 < 0.03
+    assert len(held) == 6000 - len(model.learned)
+
+
+def test_withheld_share_falls_once_the_hold_out_is_full():
+    monitor, model = TaskMonitor(holdout=20, share=0.1), Forgetful()
+    run(monitor, model, Tasks(1), [0], 4000)
+    assert len(monitor._timeline.running.hold.held) == 20
+    first, later = (np.setdiff1d(np.arange(a, b), model.learned).size for a, b in ((0, 200), (3000, 4000)))
+    assert first > 10
+    assert later < 20
+
+
+def test_reservoir_is_uniform():
+    counts = np.zeros(100)
+    for key in range(2000):
+        hold, draws = HoldOut(10), Draws(key)
+        for index in range(100):
+            hold.offer(Held(index, np.zeros(0), {}, 0), draws)
+        counts[[held.index for held in hold.held]] += 1
+    assert np.abs(counts / 2000 - 0.1).max() < 5 * math.sqrt(0.09 / 2000)
+
+
+def test_alarm_comes_late_but_what_it_withheld_moves_to_the_new_segment():
+    monitor = TaskMonitor(share=0.3)
+    run(monitor, Forgetful(), Tasks(2), [0, 1], 1500)
+    first, second = monitor._timeline.segments
+    assert max(held.index for held in first.hold.held) < second.start <= min(held.index for held in second.hold.held)
+    assert first.n == second.start
+    assert first.n + second.n == 3000
+
+
+def test_rows_are_made_of_answers_from_before_the_change():
+    timeline = Timeline(10, 4, Draws(0))
+    held = [Held(index, np.zeros(0), {}, 1) for index in (10, 20)]
+    for one in held:
+        timeline.running.hold.offer(one, timeline.draws)
+        one.score(1, 60)
+        one.score(0, 105)
+    timeline.cut(100, "concept", 2)
+    assert timeline.accuracies()[0][0, 0] == 1.0
+    timeline.close_row()
+    assert timeline.matrix.rows == [[1.0]]
+    assert timeline.accuracies()[0][1, 0] == 0.0
+
+
+def test_signatures_take_in_nothing_from_after_the_change():
+    timeline, scale = Timeline(0, 4, Draws(0)), Scale(2)
+    for index in range(180):
+        values = np.array([float(index % 3), 1.0 + index % 2])
+        scale.update(values)
+        timeline.recognise(values, "old" if index < 130 else "new", index, scale)
+    timeline.cut(130, "concept", 2)
+    ended = timeline.segments[0].signature
+    assert list(ended.labels) == ["old"]
+    assert ended.n == 100
+    assert [start for start, _ in timeline.pending] == [150]
+
+
+def test_two_alarms_for_one_change_make_one_segment():
+    monitor = TaskMonitor()
+    alarms, _ = run(monitor, Forgetful(), Tasks(3), [0, 1], 1500)
+    assert sorted(alarm.kind for alarm in _drifts(alarms)) == ["concept", "input"]
+    assert len(monitor.report()["tasks"]) == 2
+    assert monitor.report()["n_drifts"] == 2
+
+
+@pytest.mark.parametrize("same_inputs", [False, True])
+def test_returning_tasks_are_recognised_and_new_ones_are_not(same_inputs):
+    for seed in range(2):
+        monitor = TaskMonitor(seed=seed)
+        alarms, _ = run(monitor, Forgetful(), Tasks(seed, same_inputs), [0, 1, 2, 0, 2, 1], 1200)
+        assert [name for _, name in _returns(alarms)] == ["task 0", "task 2", "task 1"]
+        assert all(at < 1200 * (3 + k) + 180 for k, (at, _) in enumerate(_returns(alarms)))
+        report = monitor.report()["tasks"]
+        assert [task["task"] for task in report] == [f"task {k}" for k in (0, 1, 2, 0, 2, 1)]
+        assert [task["returned"] for task in report] == [False] * 3 + [True] * 3
+        assert all(-1 < task["return_drop"] < -0.1 for task in report[3:])
+        assert all(20 < task["relearning_samples"] < 600 for task in report[3:])
+
+
+def test_new_classes_in_short_tasks_are_not_taken_for_a_return():
+    monitor, alarms, index = TaskMonitor(holdout=0), [], 0
+    tasks = scenarios.build("class-incremental digits")
+    features = tuple(range(64))
+    for task in tasks:
+        for i, (x, y) in enumerate(zip(task.X, task.y.tolist(), strict=True)):
+            alarms += monitor.update(y, y if i > 20 else -1, x, index, features)
+            index += 1
+    starts = np.cumsum([0, *(len(task.X) for task in tasks)])[:-1]
+    assert not _returns(alarms)
+    assert np.abs(np.array([task["start"] for task in monitor.report()["tasks"]]) - starts).max() <= 10
+
+
+def test_without_hold_outs_nothing_is_stored_and_the_proxies_remain():
+    monitor = TaskMonitor(holdout=0)
+    assert not monitor.holds_out
+    model = Forgetful()
+    run(monitor, model, Tasks(0), [0, 1, 0], 1500)
+    report = monitor.report()
+    assert len(model.learned) == 4500
+    assert not any(segment.hold.held for segment in monitor._timeline.segments)
+    assert report["accuracy_matrix"] == []
+    assert report["forgetting"] is report["average_accuracy"] is report["backward_transfer"] is None
+    last = report["tasks"][-1]
+    assert last["task"] == "task 0"
+    assert last["return_drop"] < -0.1
+    assert 0.0 < last["protected_update_share"] < 1.0
+
+
+def test_running_row_is_fresh_without_a_last_look():
+    tasks = Tasks(14)
+    tests = {concept: tasks.rows(concept, 3000) for concept in range(4)}
+    monitor = TaskMonitor()
+    _, R = run(monitor, Forgetful(), tasks, [0, 1, 2, 3], 1500, tests=tests)
+    found, errors = (
+        np.array(monitor.report()[key], dtype=float)[-1] for key in ("accuracy_matrix", "accuracy_matrix_se")
+    )
+    assert (np.abs(found - R[-1]) <= 2.5 * errors).all()
+
+
+def test_work_of_rescoring_is_bounded():
+    monitor, model = TaskMonitor(share=0.2), ForgetfulArrays()
+    run(monitor, model, Tasks(4), [0, 1, 2, 3], 1500)
+    assert model.asked <= 6000 + 6000 / 8 + 8
+    monitor, model = TaskMonitor(holdout=0), Forgetful()
+    run(monitor, model, Tasks(4), [0, 1], 1500)
+    assert model.asked == 3000
+
+
+def test_memory_is_bounded_and_the_measures_stay_sound():
+    monitor, model, tasks = TaskMonitor(max_segments=4, holdout=30, share=0.1), Forgetful(), Tasks(5)
+    run(monitor, model, tasks, [0, 1, 2, 3, 0, 1, 2, 3, 0], 800)
+    report = monitor.report()
+    assert len(report["tasks"]) == len(report["accuracy_matrix"]) == 4
+    assert report["n_merged_segments"] == 5
+    assert max(len(segment.hold.held) for segment in monitor._timeline.segments) <= 30
+    assert sum(task["n_samples"] for task in report["tasks"]) == 7200
+    assert len(monitor._timeline.names) <= 4
+    R = np.array(report["accuracy_matrix"], dtype=float)
+    assert not np.isnan(R[np.tril_indices(4)]).any()
+    assert report["forgetting"] == pytest.approx(metrics.forgetting(R))
+    assert report["average_accuracy"] < 0.9
+
+
+@given(st.integers(2, 6), st.data())
+def test_merging_equals_its_definition(size, data):
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    target = data.draw(st.integers(1, size - 1))
+    matrix = AccuracyMatrix()
+    for i in range(size):
+        matrix.close([(float(rng.random()), int(rng.integers(1, 50))) for _ in range(i + 1)])
+    rows, counts = merged([list(row) for row in matrix.rows], [list(row) for row in matrix.counts], target)
+    matrix.merge(target)
+    assert matrix.counts == counts
+    for row, expected in zip(matrix.rows, rows, strict=True):
+        assert row == pytest.approx(expected)
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(1, 40))
+def test_pooled_hold_outs_keep_within_their_size(older, newer, size):
+    first, second, draws = HoldOut(size), HoldOut(size), Draws(1)
+    for index in range(older):
+        first.offer(Held(index, np.zeros(0), {}, 0), draws)
+    for index in range(newer):
+        second.offer(Held(1000 + index, np.zeros(0), {}, 0), draws)
+    kept = len(first.held) + len(second.held)
+    second.absorb(first, draws)
+    indices = [held.index for held in second.held]
+    assert len(indices) == len(set(indices)) == min(size, kept)
+    assert second.offered == max(1, older + newer)
+
+
+def test_measures_leave_out_what_was_not_measured():
+    R = np.array([[0.9, np.nan, np.nan], [0.8, np.nan, np.nan], [0.5, np.nan, 0.7]])
+    counts = np.array([[50, 0, 0], [50, 0, 0], [50, 0, 20]])
+    found = measures(R, counts)
+    assert found["average_accuracy"] == pytest.approx(0.6)
+    assert found["forgetting"] == pytest.approx(0.4)
+    se = standard_error(np.array([0.5, 0.7, 0.9]), np.array([50, 20, 50]))
+    assert found["average_accuracy_se"] == pytest.approx(np.hypot(se[0], se[1]) / 2)
+    assert found["backward_transfer_se"] == pytest.approx(np.hypot(se[0], se[2]))
+    nothing = measures(np.full((1, 1), np.nan), np.zeros((1, 1)))
+    assert set(nothing.values()) == {None}
+    running_is_empty = measures(np.array([[0.9, np.nan], [0.8, np.nan]]), np.array([[50, 0], [50, 0]]))
+    assert running_is_empty["average_accuracy"] == pytest.approx(0.9)
+
+
+def test_certainty_is_never_claimed():
+    assert standard_error(np.array(1.0), np.array(20.0)) > 0.04
+
+
+def test_given_boundaries_cut_and_alarms_do_not():
+    monitor, model, tasks = TaskMonitor(tasks="given"), Forgetful(), Tasks(6)
+    for visit, (concept, name) in enumerate([(0, "day"), (1, "night"), (0, "day")]):
+        monitor.begin_task(name, visit * 1000)
+        alarms, _ = run(monitor, model, tasks, [concept], 1000, start=visit * 1000)
+        assert not _returns(alarms)
+    report = monitor.report()
+    assert [(task["task"], task["start"], task["began"]) for task in report["tasks"]] == [
+        ("day", 0, "start"),
+        ("night", 1000, "boundary"),
+        ("day", 2000, "boundary"),
+    ]
+    assert report["tasks"][2]["returned"]
+    assert report["tasks"][2]["return_drop"] < 0
+    assert [drift["at"] for drift in report["drifts"] if drift["kind"] == "boundary"] == [1000, 2000]
+    assert len(report["accuracy_matrix"]) == 3
+
+
+def test_a_column_may_give_the_task():
+    monitor, model = TaskMonitor(tasks="column:room"), Forgetful()
+    for index, room in enumerate(["kitchen"] * 300 + ["hall"] * 300 + ["kitchen"] * 300):
+        x = dict.fromkeys(NAMES, 1.0) | {"room": room}
+        step(monitor, model, x, 0, index)
+    assert [(task["task"], task["start"]) for task in monitor.report()["tasks"]] == [
+        ("kitchen", 0),
+        ("hall", 300),
+        ("kitchen", 600),
+    ]
+    with pytest.raises(ConfigError, match="needs a feature of that name"):
+        monitor.update(0, 0, {"a": 1.0}, 900)
+
+
+def test_tasks_none_reports_alarms_and_cuts_nothing():
+    monitor = TaskMonitor(tasks="none")
+    alarms, _ = run(monitor, Forgetful(), Tasks(0), [0, 1], 1500)
+    assert _drifts(alarms)
+    assert len(monitor.report()["tasks"]) == 1
+
+
+def test_array_rows_are_the_same_as_named_rows():
+    tasks, named, rows = Tasks(7), TaskMonitor(), TaskMonitor()
+    for start, concept in ((0, 0), (1000, 1)):
+        X, y = tasks.rows(concept, 1000)
+        for i, (x, label) in enumerate(zip(X, y.tolist(), strict=True), start):
+            answer = label if i % 10 else 3 - label
+            by_name = dict(zip(NAMES, x.tolist(), strict=True))
+            assert named.update(label, answer, by_name, i) == rows.update(label, answer, x[None], i, NAMES)
+            assert named.hold_out(by_name, label, i) == rows.hold_out(x[None], label, i, NAMES)
+    assert named.report() == rows.report()
+
+
+def test_unlabelled_and_unanswered_samples_are_watched_but_not_scored():
+    monitor = TaskMonitor()
+    X, _ = Tasks(8).rows(0, 3000)
+    X[2000:] += 4.0
+    alarms = []
+    for i, row in enumerate(X.tolist()):
+        alarms += monitor.update(None, 0, dict(zip(NAMES, row, strict=True)), i)
+    assert [alarm.kind for alarm in _drifts(alarms)] == ["input"]
+    assert monitor.update(1, None, {"a": 1.0}, 3000) == []
+    assert monitor.report()["tasks"][0]["n_samples"] == 0
+    monitor.update(1, 1, None, 3001)
+    assert monitor.report()["tasks"][0]["n_samples"] == 1
+
+
+def test_dirty_samples_poison_nothing():
+    rng = np.random.default_rng(9)
+    monitor, model = TaskMonitor(share=0.2), Forgetful()
+    strange = [{}, {"a": "text"}, {"a": None, "z": 1.0}, {"a": math.nan, "b": math.inf}, {"new": True, 5: 2}]
+    for i in range(2000):
+        x = dict(zip(NAMES, rng.standard_normal(8).tolist(), strict=True))
+        if i % 20 == 7:
+            x = strange[i // 20 % len(strange)]
+        clean = {k: v for k, v in x.items() if isinstance(v, float) and math.isfinite(v)}
+        y = int(rng.integers(0, 4))
+        monitor.update(y, model.predict_one(clean), x, i)
+        monitor.hold_out(x, y, i)
+    held = monitor._timeline.running.hold.held
+    assert {"a": "text"} in [monitor._codec.decode(h.row, h.extras) for h in held]
+    assert np.isfinite(monitor._timeline.running.signature.means).all()
+    assert np.isfinite(monitor._view.detector.score).all()
+
+
+def test_codec_gives_back_what_it_was_given():
+    codec = RowCodec()
+    samples = [{"b": 1.0, "a": 2.0}, {"a": 3.0, "b": "x"}, {"c": 4.0}, {"b": 1.5, "a": 2.5, "c": 0.0}, {}]
+    coded = [codec.encode(x) for x in samples]
+    assert [codec.decode(*pair) for pair in coded] == samples
+    assert codec.names == ("b", "a", "c")
+
+
+def test_regression_measures_what_stays_within_the_usual_error():
+    rng = np.random.default_rng(10)
+    monitor = TaskMonitor(task="regression", share=0.1)
+
+    class Mean:
+        value = 0.0
+
+        def predict_one(self, x):
+            return self.value + x["a"]
+
+    model, alarms = Mean(), []
+    for i in range(3000):
+        x = {"a": float(rng.standard_normal())}
+        y = x["a"] + rng.standard_normal() * 0.1 + (5.0 if i >= 2000 else 0.0)
+        alarms += monitor.update(y, model.predict_one(x), x, i)
+        if not monitor.hold_out(x, y, i) and i > 2040:
+            model.value += 0.05 * (y - x["a"] - model.value)
+        monitor.rescore(model)
+    monitor.measure(model)
+    report = monitor.report()
+    assert [alarm.kind for alarm in _drifts(alarms)] == ["concept"]
+    assert abs(report["tasks"][1]["start"] - 2000) <= 5
+    R = np.array(report["accuracy_matrix"], dtype=float)
+    assert 0.65 < R[0, 0] < 0.95
+    assert R[1, 0] < 0.05
+    assert report["forgetting"] > 0.6
+    assert report["forward_transfer"] is None
+
+
+@pytest.mark.parametrize("cut", [0, 150, 1505, 1560, 3700])
+@pytest.mark.parametrize("options", [{}, {"holdout": 0}, {"detector": "DDM", "max_segments": 2}])
+def test_a_restored_monitor_continues_the_same(cut, options, tmp_path):
+    def steps(monitor, model, rows, start):
+        return [step(monitor, model, x, y, i) for i, (x, y) in enumerate(rows, start)]
+
+    tasks, rows = Tasks(11), []
+    for concept in (0, 1, 0):
+        X, y = tasks.rows(concept, 1500)
+        rows += [(dict(zip(NAMES, x, strict=True)), label) for x, label in zip(X.tolist(), y.tolist(), strict=True)]
+    whole, model = TaskMonitor(**options), Forgetful()
+    expected = steps(whole, model, rows, 0)
+    first, second, model = TaskMonitor(**options), TaskMonitor(seed=99), Forgetful()
+    found = steps(first, model, rows[:cut], 0)
+    config, arrays = first.export_state()
+    persist.write(tmp_path / "monitor", "monitor", config, arrays)
+    saved = persist.read(tmp_path / "monitor")
+    second.restore_state(saved.config, saved.arrays)
+    found += steps(second, model, rows[cut:], cut)
+    assert found == expected
+    assert second.report() == whole.report()
+    ours, theirs = second.export_state(), whole.export_state()
+    assert repr(ours[0]) == repr(theirs[0])
+    assert {name: a.tobytes() for name, a in ours[1].items()} == {name: a.tobytes() for name, a in theirs[1].items()}
+
+
+class Recalling:
+    """Always right; says that it kept a readout at 1000 and 2000 and that the first one speaks from 2500 on."""
+
+    def __init__(self):
+        self.n = 0
+
+    @property
+    def recalled(self):
+        return int(self.n >= 1000) + int(self.n >= 2000), int(self.n >= 2500)
+
+    def predict_one(self, x):
+        return 0
+
+    def learn_one(self, x, y):
+        self.n += 1
+
+
+def recalling(monitor, model, start, stop):
+    """Stream samples without any error; the user says that a task begins at 1000 (as an alarm would)."""
+    alarms = []
+    for i in range(start, stop):
+        if i == 1000:
+            monitor.begin_task()
+        alarms += monitor.update(0, model.predict_one({}), None, i)
+        model.learn_one({}, 0)
+        monitor.rescore(model)
+    return alarms
+
+
+@pytest.mark.parametrize("cut", [0, 1200, 2510, 2520])
+def test_a_model_that_recalls_says_which_task_is_back_though_it_makes_no_error(cut):
+    monitor, model = TaskMonitor(holdout=0, inputs=False), Recalling()
+    alarms = recalling(monitor, model, 0, cut)
+    resumed = TaskMonitor()
+    resumed.restore_state(*monitor.export_state())
+    alarms += recalling(resumed, model, cut, 3000)
+    assert [(task["task"], task["start"], task["returned"]) for task in resumed.report()["tasks"]] == [
+        ("task 0", 0, False), ("task 1", 1000, False), ("task 0", 2503, True)
+    ]  # fmt: skip
+    assert [(alarm.state, alarm.detector, alarm.since, alarm.task) for alarm in alarms] == [
+        ("drift", "recall", 2503, ""), ("return", "recall", 2503, "task 0")
+    ]  # fmt: skip
+    assert str(alarms[1]) == "task 0 is back (sample 2527, since 2503)"
+
+
+def test_recall_cuts_nothing_where_the_user_says_what_the_tasks_are():
+    monitor = TaskMonitor(holdout=0, inputs=False, tasks="given")
+    assert recalling(monitor, Recalling(), 0, 3000) == []
+    assert len(monitor.report()["tasks"]) == 2
+
+
+def test_the_tasks_of_a_stream_whose_labels_return_are_named():
+    tasks = scenarios.build("A-B-A-B labels")
+    features = tuple(range(tasks[0].X.shape[1]))
+    monitor, model, i = TaskMonitor(seed=0), LOCOClassifier(seed=0), 0
+    for task in tasks:
+        for x, label in zip(task.X[:, None], task.y.tolist(), strict=True):
+            monitor.update(label, model.predict_array(x, features)[0] if i else None, x, i, features)
+            if not monitor.hold_out(x, label, i, features):
+                model.learn_array(x, [label], features)
+            monitor.rescore(model)
+            i += 1
+    found = monitor.report()["tasks"]
+    assert [task["task"] for task in found] == ["task 0", "task 1", "task 0", "task 1"]
+    assert np.abs(np.array([task["start"] for task in found]) - [0, 2500, 5000, 7500]).max() <= 40
+
+
+def test_a_damaged_state_is_refused_and_changes_nothing():
+    monitor = TaskMonitor()
+    run(monitor, Forgetful(), Tasks(12), [0], 300)
+    config, arrays = monitor.export_state()
+    before = monitor.report()
+    for damaged in ({**config, "timeline": {}}, {**config, "settings": {"holdout": -1}}, {}):
+        with pytest.raises(CheckpointError, match="saved"):
+            monitor.restore_state(damaged, arrays)
+    with pytest.raises(CheckpointError, match="not complete"):
+        monitor.restore_state(config, {})
+    assert monitor.report() == before
+
+
+def test_detectors_without_plain_numbers_do_not_go_into_checkpoints():
+    with pytest.raises(CheckpointError, match="cannot carry the detector ADWIN"):
+        TaskMonitor(detector="ADWIN").export_state()
+
+
+def test_same_seed_same_state_other_seed_other_hold_out():
+    def indices(seed):
+        monitor = TaskMonitor(seed=seed)
+        run(monitor, Forgetful(), Tasks(13), [0], 800)
+        return [held.index for held in monitor._timeline.running.hold.held]
+
+    assert indices(1) == indices(1) != indices(2)
+
+
+def test_a_sample_withheld_before_its_score_gets_its_first_answer():
+    monitor = TaskMonitor(share=0.999)
+    assert monitor.hold_out({"a": 1.0}, 1, 0)
+    monitor.update(1, 1, {"a": 1.0}, 0)
+    assert monitor._timeline.running.hold.held[0].hit
+    monitor.update(1, 0, {"a": 1.0}, 1)
+    assert monitor.hold_out({"a": 1.0}, 1, 1)
+    assert not monitor._timeline.running.hold.held[1].hit
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"tasks": "column:"}, "tasks must be auto, given, none or column:NAME, got 'column:'"),
+        ({"task": "ranking"}, "task must be classification or regression, got 'ranking'"),
+        ({"holdout": -1}, "holdout must be 0 or more samples, got -1"),
+        ({"share": 0.0}, r"share must be in \(0, 1\), got 0.0"),
+        ({"rescore_every": 0}, "rescore_every must be at least 1, got 0"),
+        ({"max_segments": 1}, "max_segments must be at least 2, got 1"),
+        ({"min_segment": 0}, "min_segment must be at least 1, got 0"),
+        ({"detector": "none"}, "detector must be one of"),
+    ],
+)
+def test_settings_are_checked(settings, text):
+    with pytest.raises(ConfigError, match=text):
+        TaskMonitor(**settings)
+
+
+def test_alarms_read_as_sentences():
+    assert str(Alarm(9, "input", "energy", "drift", 5)) == "the inputs changed at sample 5, noticed at 9 (energy)"
+    assert "perhaps the concept changed" in str(Alarm(9, "concept", "HDDMA", "warning", 9))
+    assert str(Alarm(109, "concept", "signature", "return", 9, "task 1")).startswith("task 1 is back")

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from loco_stream.errors import CheckpointError
+from loco_stream.persistence import format as persist
+
+KEYS = st.one_of(st.text(max_size=5), st.integers(-(2**63), 2**64 - 1), st.tuples(st.text(max_size=3), st.booleans()))
+PLAIN = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=5), st.binary(max_size=5)
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.lists(inner, max_size=3).map(tuple), st.dictionaries(KEYS, inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+ARRAYS = st.dictionaries(
+    st.text("abc/", min_size=1, max_size=4),
+    hnp.arrays(
+        st.sampled_from(["f4", "f8", "i4", "u8", "?", ">i2"]),
+        hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4),
+    ),
+    max_size=3,
+)
+
+
+def same(a, b):
+    """Equal in value and type, all the way down."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("persist")
+
+
+@given(config=st.dictionaries(st.text(max_size=5), PLAIN, max_size=4), arrays=ARRAYS)
+@settings(max_examples=100, deadline=None)
+def test_what_is_written_comes_back(folder, config, arrays):
+    path = folder / "a.loco"
+    persist.write(path, "kind", config, arrays)
+    saved = persist.read(path)
+    assert saved.kind == "kind"
+    assert same(saved.config, config)
+    assert saved.arrays.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(saved.arrays[name], array)
+        assert saved.arrays[name].shape == array.shape
+        assert saved.arrays[name].dtype == array.dtype.newbyteorder("<")
+        assert saved.arrays[name].flags.writeable
+
+
+def test_equal_content_gives_equal_bytes_and_digest(tmp_path):
+    arrays = {"b": np.arange(3.0), "a": np.arange(4, dtype=np.int32)}
+    persist.write(tmp_path / "1", "k", {"x": (1, 2)}, arrays)
+    persist.write(tmp_path / "2", "k", {"x": (1, 2)}, dict(reversed(arrays.items())))
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+    assert persist.digest("k", {"x": (1, 2)}, arrays) != persist.digest("k", {"x": (1, 3)}, arrays)
+
+
+def test_a_numpy_scalar_is_stored_as_the_number_it_is(tmp_path):
+    persist.write(
+        tmp_path / "a", "k", {"n": np.int64(3), "b": np.bool_(True), "d": {np.str_("u"): np.float32(0.5)}}, {}
+    )
+    assert same(persist.read(tmp_path / "a").config, {"n": 3, "b": True, "d": {"u": 0.5}})
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}, 1j, {frozenset(): 1}])
+def test_what_is_not_plain_is_refused_and_nothing_is_overwritten(tmp_path, value):
+    path = tmp_path / "a"
+    persist.write(path, "k", {"x": 1}, {})
+    with pytest.raises(CheckpointError, match="not a plain"):
+        persist.write(path, "k", {"x": value}, {})
+    assert persist.read(path).config == {"x": 1}
+
+
+def test_an_object_array_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="array 'a' has dtype object"):
+        persist.write(tmp_path / "a", "k", {}, {"a": np.array([None])})
+
+
+def test_every_flipped_bit_and_every_cut_is_noticed(tmp_path):
+    path = tmp_path / "a"
+    persist.write(path, "k", {"x": 1}, {"w": np.arange(5.0)})
+    good = path.read_bytes()
+    for position in range(len(good)):
+        path.write_bytes(good[:position] + bytes([good[position] ^ 1 << (position % 8)]) + good[position + 1 :])
+        with pytest.raises(CheckpointError, match=r"damaged|not a loco-stream file"):
+            persist.read(path)
+        path.write_bytes(good[:position])
+        with pytest.raises(CheckpointError):
+            persist.read(path)
+
+
+def forged(header: bytes, data: bytes = b"", version: int = 1) -> bytes:
+    content = struct.pack("<8sHHI", b"LOCOFILE", version, 0, len(header)) + header + data
+    return content + hashlib.sha256(content).digest()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (forged(b"", version=2), "format version 2"),
+        (forged(b"\xc1"), "unreadable"),
+        (forged(persist.encode_plain({"kind": "k"})), "damaged"),
+        (forged(persist.encode_plain({"kind": "k", "config": {}, "arrays": [["a", "|O", [1]]]}), b"\0" * 8), "dtype"),
+        (forged(persist.encode_plain({"kind": "k", "config": {}, "arrays": [["a", "<f8", [9]]]})), "damaged"),
+        (forged(persist.encode_plain({"kind": "k", "config": {}, "arrays": [["a", "<f8", [-1]]]})), "damaged"),
+        (forged(persist.encode_plain({"kind": "k", "config": {}, "arrays": []}), b"more"), "left over"),
+    ],
+)
+def test_a_well_signed_forgery_is_refused_too(tmp_path, content, message):
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(CheckpointError, match=message):
+        persist.read(tmp_path / "a")
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=200, deadline=None)
+def test_no_header_brings_down_the_reader(folder, header):
+    path = folder / "fuzz"
+    path.write_bytes(forged(header))
+    with pytest.raises(CheckpointError):
+        persist.read(path)
+
+
+def test_a_missing_file_and_folder_are_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"cannot read .*nowhere"):
+        persist.read(tmp_path / "nowhere")
+    with pytest.raises(CheckpointError, match=r"cannot write .*nowhere"):
+        persist.write(tmp_path / "nowhere" / "a", "k", {}, {})
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    persist.write(path, "k", {"x": 1}, {})
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CheckpointError, match="No space left"):
+        persist.write(path, "k", {"x": 2}, {})
+    assert persist.read(path).config == {"x": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]

@@ -1,0 +1,51 @@
+"""What a run recorded: by layer, as rates, as a picture; and the bench that times the simulator."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from loco_stream import Network
+from loco_stream.errors import LocoStreamError
+
+
+@pytest.fixture
+def record():
+    net = Network.from_weights([np.full((2, 3), 0.6), np.full((3, 1), 0.5)])
+    return net.run([1.0, 2.0, 3.0], [0, 1, 0], 10.0, membranes={0: [0, 1]}, membrane_step=0.5)
+
+
+def test_a_record_says_what_it_holds(record):
+    assert repr(record) == "SpikeRecord(4 spikes in 10 ms; by layer: 3, 1)"
+    assert record.of(0)[1].tolist() == [0, 1, 2]
+    np.testing.assert_allclose(record.rates(), [100.0, 100.0])
+    assert Network.from_weights([[[1.0]]]).run([], [], 0.0).rates().tolist() == [0.0]
+
+
+def test_the_picture_shows_every_spike_and_the_chosen_membranes(record, tmp_path):
+    pytest.importorskip("matplotlib")
+    figure = record.plot(str(tmp_path / "raster.png"))
+    raster, membranes = figure.axes
+    assert len(raster.collections[0].get_offsets()) == len(record)
+    assert len(membranes.lines) == 2
+    assert (tmp_path / "raster.png").stat().st_size > 5000
+
+
+def test_without_matplotlib_the_extra_is_named(record, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(LocoStreamError, match=r"pip install 'loco-stream\[plot\]'"):
+        record.plot()
+
+
+@pytest.mark.slow
+def test_the_bench_runs_in_small(tmp_path):
+    from benchmarks.simulator import command
+
+    done = CliRunner().invoke(command, ["--repeats", "1", "--calls", "100", "--out", str(tmp_path)])
+    assert done.exception is None, done.output
+    runs = json.loads((tmp_path / "simulator.json").read_text())["runs"]
+    assert runs["W1"]["synaptic_events"] == pytest.approx(540_000, rel=0.05)
+    assert runs["density/0.0"]["us_per_sample"] < runs["density/0.4"]["us_per_sample"]
+    assert 8.0 < runs["brette4/1.0"]["rate"] < 12.0
