@@ -6,9 +6,13 @@ Each model learns 300 rows of river's ImageSegments (or FriedmanDrift) and is sa
 of the next five rows, and the SHA-256 of its state after learning 100 more.
 """
 
-import itertools, json, sys
+import itertools
+import json
+import sys
 from pathlib import Path
+
 from river import datasets
+
 from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine, TaskMonitor, save
 from loco_stream.engine.state import export_model, state_sha256
 
