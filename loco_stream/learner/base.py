@@ -161,7 +161,7 @@ class LOCOEstimator(base.Estimator):
         return self._config.settings(n_fields, regression=self._regression, seed_key=key)
 
     def _adopt(self, settings: Settings, state: State) -> Scratch:
-        scratch = allocate_scratch(settings, state)
+        scratch = allocate_scratch(self._config, settings, state)
         self._settings, self._state, self._scratch = settings, state, scratch
         self._handle = packing.Handle(packing.Model(settings, state, scratch))
         self._row = np.full((1, state.statistics.shape[1]), np.nan)
@@ -304,12 +304,7 @@ class LOCOEstimator(base.Estimator):
             model._class_slots = {label: slot for slot, label in enumerate(model._classes)}
             if config["n_fields"] is not None:
                 settings = model._resolve(config["n_fields"])
-                state = unflatten(arrays)
-                capacity = (state.statistics.shape[1], state.classes.shape[1])
-                needed = flatten(allocate(model._config, settings, *capacity, draw=False))
-                for name, array in flatten(state).items():
-                    if array.shape != needed[name].shape or array.dtype != needed[name].dtype:
-                        raise CheckpointError(f"array {name!r} is {array.dtype}{array.shape}, not the settings' shape")
+                state = unflatten(model._config, settings, arrays)
                 model._adopt(settings, state)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise CheckpointError(f"this saved {cls.__name__} cannot be restored: {error}") from error

@@ -79,8 +79,8 @@ def _words(part: Any) -> Iterator[int]:
 def _model_type(neuron: str) -> Any:
     """Return numba's type of a model; it is the same for all with that neuron."""
     settings = replace(DEFAULTS, neuron=neuron).settings(1, regression=False, seed_key=0)
-    state = allocate(DEFAULTS, settings, 1, 1, draw=False)
-    return typeof(Model(settings, state, allocate_scratch(settings, state)))
+    state = allocate(DEFAULTS, settings, 1, 1)
+    return typeof(Model(settings, state, allocate_scratch(DEFAULTS, settings, state)))
 
 
 @intrinsic
