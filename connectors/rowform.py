@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from loco_stream.connectors.ls1.messages import SchemaPayload
 from loco_stream.connectors.ls1.wire import pair_dtype
 from loco_stream.errors import ConfigError, InputError
+from loco_stream.numbers import masked, require_number
 
 __all__ = ["RowForm"]
 
@@ -89,7 +90,9 @@ class RowForm:
         rows = np.asarray(x)
         if rows.dtype.kind in "mM":
             raise InputError(f"x must hold numbers, not {rows.dtype}: send seconds, as a float")
-        rows = rows.astype(np.float32, copy=False)
+        if rows.dtype not in (np.float32, np.float64):
+            rows = rows.astype(np.float64)
+        rows = masked(rows).astype(np.float32, copy=False)
         rows = rows.reshape(1, -1) if rows.ndim == 1 else rows
         if rows.ndim != 2 or 0 in rows.shape:
             raise InputError(f"x must be a dict, a row or a table (n_rows, n_features), not of shape {np.shape(x)}")
@@ -157,12 +160,9 @@ class RowForm:
 def _as_float(name: Any, value: Any) -> float:
     if isinstance(value, str):
         raise InputError(f"{name!r} is the text {value!r}: LS1 carries numbers (readable messages carry text)")
-    try:
-        if isinstance(value, (np.datetime64, np.timedelta64)):
-            raise TypeError  # numpy would give a number of whatever unit it has
-        return float(value)
-    except (TypeError, ValueError):
-        raise InputError(f"{name!r} must be a number, a bool or None, not {value!r}") from None
+    if isinstance(value, (float, np.floating)) and not math.isfinite(value):
+        return math.nan
+    return require_number(repr(name), value)
 
 
 def chunks(n: int, most: int) -> Iterator[tuple[int, int]]:

@@ -122,7 +122,7 @@ def label_of(value: Any, kind: str) -> Any:
         if isinstance(value, float) and not value.is_integer():
             raise ValueError
         return int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         what = "number" if kind == "float" else "whole number"
         raise SourceError(f"label {value!r} is not a {what}, as the labels before it were") from None
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from loco_stream.errors import SourceError
+from loco_stream.numbers import to_number
 
 __all__ = ["MISSING", "event_time", "hint", "need", "number", "parse_cell", "plain"]
 
@@ -41,7 +42,7 @@ def parse_cell(text: str) -> Any:
     """
     value = number(text)
     if value is not None:
-        return None if isinstance(value, float) and math.isnan(value) else value
+        return None if isinstance(value, float) and not math.isfinite(value) else value
     word = text.strip().lower()
     if word in MISSING:
         return None
@@ -80,7 +81,7 @@ def event_time(value: Any) -> float:
     if isinstance(value, str):
         spelled = number(value)
         if spelled is not None:
-            return float(spelled)
+            return to_number(spelled)
         try:
             value = datetime.fromisoformat(value.strip())
         except ValueError:
@@ -88,7 +89,7 @@ def event_time(value: Any) -> float:
     if isinstance(value, date):
         moment = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day, tzinfo=UTC)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    return float(value)
+    return to_number(value)
 
 
 def hint(word: str, known: Iterable[str]) -> str:

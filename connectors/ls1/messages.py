@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from loco_stream.connectors.ls1.wire import DEFAULT_LIMITS, Limits
 from loco_stream.errors import SourceError
+from loco_stream.numbers import LARGEST, is_beyond, shown
 
 __all__ = ["Credit", "Fault", "Hello", "ReadableRow", "SchemaPayload", "decode", "encode", "read_row", "read_schema"]
 
@@ -122,6 +123,11 @@ def _check_length(what: str, name: str, limits: Limits) -> None:
         raise SourceError(f"the {what} name {name[:20]!r}... is longer than {limits.name_bytes} bytes")
 
 
+def _check_size(what: str, value: Any) -> None:
+    if is_beyond(value):
+        raise SourceError(f"{what} is {shown(value)}; allowed are numbers from {-LARGEST:g} to {LARGEST:g}")
+
+
 def read_row(body: bytes, features: tuple[str, ...] | None = None, limits: Limits = DEFAULT_LIMITS) -> ReadableRow:
     """Read one sample as a JSON or MessagePack map ``{"x": ..., "y": ..., "seq": ..., "t": ...}``.
 
@@ -144,6 +150,10 @@ def read_row(body: bytes, features: tuple[str, ...] | None = None, limits: Limit
         if len(names) != len(x):
             raise SourceError(f"the row has {len(x)} values, the schema {len(names)} features")
         x = dict(zip(names, x, strict=True))
-    for name in x:
+    for name, value in x.items():
         _check_length("feature", name, limits)
+        _check_size(f"feature {name!r}", value)
+    _check_size("y", row.y)
+    if isinstance(row.y, str):
+        _check_length("class", row.y, limits)
     return ReadableRow(x, row.y, row.seq, row.t if math.isfinite(row.t) else math.nan)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from loco_stream.connectors.ls1.messages import SchemaPayload
 from loco_stream.connectors.ls1.wire import Kind, Limits, Message, labels_of, pairs_of, rows_of
 from loco_stream.errors import SourceError
+from loco_stream.numbers import LARGEST
 from loco_stream.stream import Ask, Block, Labels, Schema
 
 __all__ = ["COUNTERS", "OLD_EPOCHS", "SCHEMAS", "Stream", "Streams", "describe"]
@@ -93,21 +94,29 @@ class Stream:
         return Block(rows, y_kept, note.features, message.seq + skip, message.t, self.name, epoch, tag)
 
     def _mask(self, rows: NDArray[np.float32]) -> None:
-        finite = np.isfinite(rows)
-        if not finite.all():
-            rows[~finite] = np.nan
-            self._stats["masked"] += int(rows.size - finite.sum())
+        numbers = np.abs(rows) <= LARGEST
+        if not numbers.all():
+            rows[~numbers] = np.nan
+            self._stats["masked"] += int(rows.size - numbers.sum())
 
 
 def _labels(raw: NDArray[np.generic], note: SchemaPayload) -> list[Any]:
     values = raw.tolist()
     if note.task == "regression":
-        return [value if math.isfinite(value) else None for value in values]
+        return [_target(value) for value in values]
     classes = note.classes or ()
     for index in values:
         if not -1 <= index < len(classes):
             raise SourceError(f"label {index} is outside the schema's {len(classes)} classes (-1 = missing)")
     return [classes[index] if index >= 0 else None for index in values]
+
+
+def _target(value: float) -> float | None:
+    if not math.isfinite(value):
+        return None
+    if abs(value) > LARGEST:
+        raise SourceError(f"label {value:g} is out of range; allowed are numbers from {-LARGEST:g} to {LARGEST:g}")
+    return value
 
 
 def describe(note: SchemaPayload) -> Schema:

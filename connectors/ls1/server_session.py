@@ -24,7 +24,8 @@ from loco_stream.connectors.ls1.messages import (
 )
 from loco_stream.connectors.ls1.remote_source import Stream, Streams
 from loco_stream.connectors.ls1.wire import Kind, Message, pack, topic_name, unpack
-from loco_stream.errors import SourceError
+from loco_stream.errors import InputError, SourceError
+from loco_stream.numbers import require_number, to_number
 from loco_stream.stream import Ask, Block, Event
 
 __all__ = ["ServerSession", "Session"]
@@ -312,20 +313,20 @@ def _as_block(source: str, x: Mapping[str, Any], y: Any, seq: int, t: float, not
     if unknown or words:
         fault = "not in the schema" if unknown else "text, not a number"
         raise SourceError(f"feature {(unknown + words)[0]!r} is {fault}")
-    values = [math.nan if x.get(name) is None else float(x[name]) for name in note.features]
+    values = [to_number(x.get(name)) for name in note.features]
     row = np.array(values, "<f4").tobytes()
     if note.task == "regression":
-        label = np.array([math.nan if y is None else _as_number(y)], "<f4")
+        label = np.array([math.nan if y is None else _target(y)], "<f4")
     else:
         label = np.array([_index(y, note.classes or ())], "<i4")
     return Message(source, Kind.LABELLED, seq, t, 1, len(values), row + label.tobytes())
 
 
-def _as_number(y: Any) -> float:
+def _target(y: Any) -> float:
     try:
-        return float(y)
-    except ValueError:
-        raise SourceError(f"y must be a number in regression, not {y!r}") from None
+        return require_number("y", y)
+    except InputError as error:
+        raise SourceError(str(error)) from None
 
 
 def _index(y: Any, classes: tuple[str, ...]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Self
 
@@ -14,7 +13,7 @@ from loco_stream import rng
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.learner import packing, step
 from loco_stream.learner.config import DEFAULTS, ModelConfig, Settings
-from loco_stream.learner.features import FeatureSlots, require_mapping, to_number
+from loco_stream.learner.features import FeatureSlots, require_mapping
 from loco_stream.learner.state import (
     LINEAR_LEAKS,
     MASKED,
@@ -29,6 +28,7 @@ from loco_stream.learner.state import (
     grow,
     unflatten,
 )
+from loco_stream.numbers import require_number, to_number
 
 __all__ = ["LOCOEstimator", "finite_target", "matrix"]
 
@@ -313,10 +313,7 @@ class LOCOEstimator(base.Estimator):
 
 def finite_target(y: Any) -> float:
     """Return a regression target as a float; raises `InputError` if it is not a finite number."""
-    value = to_number(y)
-    if not math.isfinite(value):
-        raise InputError(f"y is {y!r}; a target must be a finite number")
-    return value
+    return require_number("y", y)
 
 
 def matrix(X: ArrayLike) -> NDArray[np.float64]:

@@ -7,7 +7,6 @@ so the order of a dict does not matter.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
@@ -15,21 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.errors import InputError
+from loco_stream.numbers import NO_NUMBERS, to_number
 
 __all__ = ["FeatureSlots", "plain_label", "require_mapping", "to_number"]
 
-
-_MOMENTS = frozenset({np.datetime64, np.timedelta64})  # numpy reads them as numbers, of whatever unit they have
-
-
-def to_number(value: Any) -> float:
-    """Return a feature's value as a float; NaN for what is no number (None, words, dates, other objects)."""
-    if type(value) in _MOMENTS:
-        return math.nan
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        return math.nan
+_NO_NUMBERS = frozenset({*NO_NUMBERS, np.str_, np.bytes_})  # numpy would read these as numbers
 
 
 def require_mapping(x: object) -> None:
@@ -41,7 +30,7 @@ def require_mapping(x: object) -> None:
 def plain_label(y: Any) -> Hashable:
     """Return a class label as a plain Python value; raises `InputError` for None, NaN and unhashable ones."""
     label = y.item() if isinstance(y, np.generic) else y
-    if label is None or (isinstance(label, float) and math.isnan(label)):
+    if label is None or (isinstance(label, float) and label != label):
         raise InputError(f"y is {y!r}; a class label may be any hashable value but None and NaN")
     try:
         hash(label)
@@ -92,7 +81,7 @@ class FeatureSlots:
         if self.knows(tuple(x)):
             values = list(x.values())
             try:
-                if not _MOMENTS.isdisjoint(map(type, values)):
+                if not _NO_NUMBERS.isdisjoint(map(type, values)):
                     raise TypeError
                 row[self._last_columns] = values
             except (TypeError, ValueError, OverflowError):

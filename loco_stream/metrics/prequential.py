@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from loco_stream.errors import CheckpointError, ConfigError, InputError
+from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.metrics.stream import above
+from loco_stream.numbers import require_number
 
 __all__ = ["Prequential"]
 
@@ -204,9 +205,9 @@ class _Errors:
         self.recent: deque[float] = deque(maxlen=window)
 
     def update(self, y_true: Any, y_pred: Any) -> None:
-        truth = _number("y_true", y_true)
+        truth = require_number("y_true", y_true)
         if y_pred is not None:
-            self._score(truth, truth - _number("y_pred", y_pred))
+            self._score(truth, truth - require_number("y_pred", y_pred))
         self.previous = truth
 
     def _score(self, truth: float, error: float) -> None:
@@ -239,17 +240,6 @@ class _Errors:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.recent.extend(state["recent"])
-
-
-def _number(name: str, value: Any) -> float:
-    """Return `value` as a finite float, or raise."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise InputError(f"{name} must be a finite number in regression, got {value!r}.")
-    return number
 
 
 def _plain(label: Any) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.monitor.rows import RowCodec
+from loco_stream.numbers import to_number
 from loco_stream.rng import uniforms
 
 __all__ = ["Draws", "Held", "HoldOut", "predict"]
@@ -39,7 +40,7 @@ class Held:
         """Keep whether `answer`, given after sample `at`, is right."""
         self.was, self.was_at, self.at = self.hit, self.at, at
         if self.tolerance > 0.0:
-            self.hit = answer is not None and abs(float(answer) - self.y) <= self.tolerance
+            self.hit = abs(to_number(answer) - self.y) <= self.tolerance
         else:
             self.hit = bool(answer == self.y)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from loco_stream.drift import InputDetector
 from loco_stream.monitor.proxies import Protected
 from loco_stream.monitor.signature import Scale, columns_of
+from loco_stream.numbers import to_number
 
 __all__ = ["InputView"]
 
@@ -84,6 +85,8 @@ class InputView:
 
     def side(self, y: Any) -> bool:
         """Return on which side of the running mean the label of a regression lies: its class in signatures."""
-        self.side_mean[0] += 1.0
-        self.side_mean[1] += (float(y) - self.side_mean[1]) / self.side_mean[0]
-        return bool(float(y) > self.side_mean[1])
+        value = to_number(y)
+        if value == value:
+            self.side_mean[0] += 1.0
+            self.side_mean[1] += (value - self.side_mean[1]) / self.side_mean[0]
+        return bool(value > self.side_mean[1])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from numbers import Real
+from numbers import Number
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from loco_stream.numbers import LARGEST, masked, to_number
 
 __all__ = ["RowCodec"]
 
@@ -44,11 +46,11 @@ class RowCodec:
         `x` is a mapping, or an array of one row whose columns `features` names.
         """
         if features is not None:
-            return self._encode_array(np.asarray(x, dtype=np.float64).ravel(), features), {}
+            return self._encode_array(_numbers(np.asarray(x, dtype=np.float64).ravel()), features), {}
         if tuple(x) == self._names:
             values = np.array(list(x.values()))
             if values.dtype.kind in "biuf" and values.ndim == 1:
-                return values.astype(np.float64, copy=False), {}
+                return _numbers(values.astype(np.float64, copy=False)), {}
         return self._encode_by_name(x)
 
     def _encode_array(self, x: NDArray[np.float64], features: tuple[Hashable, ...]) -> NDArray[np.float64]:
@@ -62,8 +64,9 @@ class RowCodec:
     def _encode_by_name(self, x: Mapping[Hashable, Any]) -> tuple[NDArray[np.float64], dict[Hashable, Any]]:
         numbers, extras = {}, {}
         for name, value in x.items():
-            if isinstance(value, Real):
-                numbers[self.columns.setdefault(name, len(self.columns))] = float(value)
+            number = to_number(value)
+            if number == number or isinstance(value, Number):
+                numbers[self.columns.setdefault(name, len(self.columns))] = number
             else:
                 extras[name] = value
         if len(self.columns) > len(self._names):
@@ -82,3 +85,8 @@ class RowCodec:
         """Take these columns, of a checkpoint or of the first array."""
         self._names = tuple(names)
         self.columns = {name: column for column, name in enumerate(names)}
+
+
+def _numbers(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mask what is no number; the sum of squares tells at once that there is nothing to mask."""
+    return values if values @ values <= LARGEST**2 else masked(values)

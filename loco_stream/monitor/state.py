@@ -40,6 +40,7 @@ def export_monitor(monitor: TaskMonitor) -> tuple[dict[str, Any], Arrays]:
     config: dict[str, Any] = {
         "settings": dict(monitor.settings),
         **{name: plain(getattr(monitor, name)) for name in _SCALARS},
+        "n_without_task": monitor._n_without_task,
         "states": dict(monitor._states),
         "labels": sorted(map(plain, monitor._labels), key=repr),
         "draws": [monitor._draws.key, monitor._draws.counter],
@@ -66,6 +67,7 @@ def restore_monitor(monitor: TaskMonitor, config: Mapping[str, Any], arrays: Map
         fresh = type(monitor)(**config["settings"])
         for name in _SCALARS:
             setattr(fresh, name, config[name])
+        fresh._n_without_task = config.get("n_without_task", 0)
         fresh._states = dict(config["states"])
         fresh._labels = set(config["labels"])
         fresh._draws = Draws(*config["draws"])

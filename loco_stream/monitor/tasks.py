@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.drift import ConceptDetector, ErrorRate
-from loco_stream.errors import ConfigError
 from loco_stream.monitor.alarm import Alarm
 from loco_stream.monitor.holdout import Draws, Held
 from loco_stream.monitor.inputs import InputView
@@ -21,6 +20,7 @@ from loco_stream.monitor.rows import RowCodec
 from loco_stream.monitor.settings import check
 from loco_stream.monitor.state import export_monitor, restore_monitor
 from loco_stream.monitor.timeline import Timeline
+from loco_stream.numbers import to_number
 from loco_stream.rng import derive_key
 
 __all__ = ["TaskMonitor"]
@@ -121,6 +121,7 @@ class TaskMonitor:
         self._tasks, self._share, self._task = tasks, share, task
         self._column: Hashable = tasks.removeprefix("column:") if tasks.startswith("column:") else None
         self._value: Any = None  # of the column
+        self._n_without_task = 0  # rows whose column is missing: the running task goes on
         self._concept = ConceptDetector(detector, detector_options)
         self._rate = ErrorRate()
         self._codec = RowCodec()
@@ -188,7 +189,7 @@ class TaskMonitor:
             return False
         row, extras = self._codec.encode(x, features)
         tolerance = max(self._rate.quantile, 1e-300) if self._task == "regression" else 0.0
-        held = Held(index, row, extras, float(y) if tolerance else y, tolerance)
+        held = Held(index, row, extras, to_number(y) if tolerance else y, tolerance)
         if self._last[0] == index:
             held.score(self._last[1], index)
         else:
@@ -267,6 +268,7 @@ class TaskMonitor:
             "n_drifts": self._n_drifts,
             "tasks": timeline.reports(),
             "n_merged_segments": timeline.n_merged,
+            "n_without_task": self._n_without_task,
             "accuracy_matrix": with_none(R) if holds_out else [],
             "accuracy_matrix_se": with_none(standard_error(R, counts)) if holds_out else [],
             **measures(R, counts),
@@ -319,7 +321,8 @@ class TaskMonitor:
     def _score(self, y: Any, y_pred: Any, index: int) -> int:
         """Count one answer and return whether it was right."""
         if self._task == "regression":
-            hit = 1 - self._rate.update(abs(float(y) - float(y_pred)))
+            error = abs(to_number(y) - to_number(y_pred))
+            hit = 0 if error != error else 1 - self._rate.update(error)  # no number: a wrong answer of no size
         else:
             hit = int(bool(y == y_pred))
             if len(self._labels) < _MAX_LABELS:
@@ -386,9 +389,9 @@ class TaskMonitor:
 
     def _follow_column(self, x: Mapping[Hashable, Any], index: int) -> None:
         """Begin a task whenever the task column has a new value."""
-        if self._column not in x:
-            raise ConfigError(f"tasks='column:{self._column}' needs a feature of that name, got {sorted(map(str, x))}.")
-        value = x[self._column]
-        if value != self._value:
+        value = x.get(self._column)
+        if value is None or value != value:
+            self._n_without_task += 1
+        elif value != self._value:
             self._value = value
             self.begin_task(str(value), index)

@@ -287,8 +287,10 @@ def test_a_column_may_give_the_task():
         ("hall", 300),
         ("kitchen", 600),
     ]
-    with pytest.raises(ConfigError, match="needs a feature of that name"):
-        monitor.update(0, 0, {"a": 1.0}, 900)
+    monitor.update(0, 0, {"a": 1.0}, 900)
+    monitor.update(0, 0, {"a": 1.0, "room": math.nan}, 901)
+    report = monitor.report()
+    assert (report["n_without_task"], len(report["tasks"])) == (2, 3)
 
 
 def test_tasks_none_reports_alarms_and_cuts_nothing():

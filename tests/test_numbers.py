@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from loco_stream.connectors.ls1.messages import read_row
+from loco_stream.connectors.rowform import RowForm
+from loco_stream.connectors.values import event_time, parse_cell
+from loco_stream.errors import InputError, SourceError
+from loco_stream.learner.encoding import LARGEST as MASKED_BEYOND
+from loco_stream.learner.features import FeatureSlots
+from loco_stream.metrics import Prequential
+from loco_stream.monitor.rows import RowCodec
+from loco_stream.numbers import LARGEST, is_beyond, require_number, to_number
+
+NUMBERS = [3, True, 2.5, np.float32(3), np.int8(3), np.bool_(True), Decimal(3), Fraction(1, 2), 1e30, -1e30]
+BEYOND = [1.1e30, -1e300, 10**400, 10**5000, Decimal(10) ** 40, np.float64(1e200)]
+MISSING = [None, math.nan, math.inf, np.float32("-inf"), "3", "word", b"3", np.str_("3"), object(), 1j]
+MISSING += [np.datetime64(3, "s"), np.timedelta64(3, "s")]
+
+
+@pytest.mark.parametrize("value", NUMBERS, ids=repr)
+def test_a_number_is_one_for_model_monitor_metrics_and_wire(value):
+    assert to_number(value) == float(value)
+    assert not is_beyond(value)
+    row = np.zeros(1)
+    FeatureSlots(["a"]).fill({"a": value}, row)
+    assert row[0] == float(value)
+    assert RowCodec().encode({"a": value}) == ([float(value)], {})
+    Prequential("regression").update(value, value)
+    assert RowForm(["a"], None, None, "regression").table({"a": value})[0, 0] == np.float32(value)
+
+
+@pytest.mark.parametrize("value", [*BEYOND, *MISSING], ids=lambda value: type(value).__name__)
+def test_what_is_none_is_none_for_all(value):
+    assert math.isnan(to_number(value))
+    assert is_beyond(value) == any(value is other for other in BEYOND)
+    row = np.zeros(1)
+    FeatureSlots(["a"]).fill({"a": value}, row)
+    assert not abs(row[0]) <= LARGEST  # the step masks NaN and what is beyond
+    numbers, _ = RowCodec().encode({"a": value})
+    assert np.isnan(numbers).all()
+    with pytest.raises(InputError, match=r"y_true is .*; allowed is a finite number from -1e\+30 to 1e\+30"):
+        Prequential("regression").update(value, 1.0)
+
+
+def test_the_step_masks_beyond_the_same_bound():
+    assert MASKED_BEYOND == LARGEST
+
+
+@pytest.mark.parametrize("y", ["x", None])
+def test_an_error_shows_the_value_in_one_line(y):
+    with pytest.raises(InputError, match=f"^size is {y!r}; allowed"):
+        require_number("size", y)
+    with pytest.raises(InputError, match=r"^size is 1000+\.\.\.; allowed"):
+        require_number("size", 10**400)
+    with pytest.raises(InputError, match=r"^size is an integer of 16610 bits; allowed"):
+        require_number("size", 10**5000)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ('{"x": {"a": 1%s}}' % ("0" * 400), "feature 'a' is "),
+        ('{"x": {"a": 1.5e300}}', "feature 'a' is 1.5e[+]300; allowed"),
+        ('{"x": [1, -1e31]}', "feature '1' is -1e[+]31; allowed"),
+        ('{"x": {"a": 1}, "y": 1.7e308}', "y is 1.7e[+]308; allowed"),
+        ('{"x": {"a": 1}, "y": 1%s}' % ("0" * 400), "y is "),
+        ('{"x": {"a": 1}, "y": "%s"}' % ("long" * 200), "is longer than"),
+    ],
+)
+def test_the_wire_refuses_a_row_that_nobody_can_learn(body, said):
+    with pytest.raises(SourceError, match=said):
+        read_row(body.encode())
+
+
+def test_tables_and_times():
+    assert [parse_cell(text) for text in ("inf", "-1e400", "nan", "1e30")] == [None, None, None, 1e30]
+    assert math.isnan(event_time(10**400))
+    assert math.isnan(event_time("1" + "0" * 400))
