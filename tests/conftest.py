@@ -7,9 +7,11 @@ import tempfile
 from pathlib import Path
 
 import numba
+import pytest
 from hypothesis import HealthCheck, settings
 
 from loco_stream.jit import digest
+from tests.helpers.ports import free_address
 
 # The same examples in every run, however busy the machine; the soak draws others.
 settings.register_profile(
@@ -24,3 +26,20 @@ settings.load_profile("steady")
 if "NUMBA_CACHE_DIR" not in os.environ:
     os.environ["NUMBA_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / f"loco-stream-numba-{os.getuid()}" / digest())
     numba.config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
+
+
+@pytest.fixture
+def processes():
+    """Processes that are ended by their id, whatever happens."""
+    started = []
+    yield started
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+@pytest.fixture
+def address():
+    return free_address()

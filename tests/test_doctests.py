@@ -8,7 +8,8 @@ import inspect
 import re
 
 import pytest
-from test_import import modules
+
+from tests.helpers.modules import modules
 
 FLAGS = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL | doctest.NORMALIZE_WHITESPACE
 

@@ -11,18 +11,9 @@ from pathlib import Path
 import pytest
 
 import loco_stream
+from tests.helpers.modules import modules
 
-PACKAGES = ("loco_stream", "loco_stream.connectors", "loco_stream.demos")
 HEAVY = ("numba", "river", "matplotlib", "zmq", "rich", "pandas", "sklearn", "pyarrow", "paho", "pylsl", "starlette")
-
-
-def modules():
-    names = set()
-    for package in PACKAGES:
-        root = importlib.import_module(package)
-        names.add(package)
-        names.update(info.name for info in pkgutil.walk_packages(root.__path__, package + "."))
-    return sorted(names)
 
 
 def fresh(code):

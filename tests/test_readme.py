@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from ports import free_address, free_port
+
+from tests.helpers.ports import free_address, free_port
 
 README = Path(__file__).parents[1] / "README.md"
 

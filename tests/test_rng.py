@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from doors import door
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loco_stream import rng
+from tests.helpers.doors import door
 
 WORD = (1 << 32) - 1
 

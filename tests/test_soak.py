@@ -13,18 +13,17 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import foreign
 import numpy as np
 import pytest
 import zmq
 import zmq.auth
-from live_source import CLASSES, EPOCH, FEATURES, NAME, table
-from test_kill import SOAK, address, at_work, end, inspect, processes, serve  # noqa: F401
-from test_wire import damaged, honest
-from test_zmq_security import intrude
-from test_zmq_sockets import wait_until
 
 from loco_stream.connectors import ZMQSender, keygen
+from tests.helpers import foreign
+from tests.helpers.engine_process import SOAK, at_work, end, inspect, serve
+from tests.helpers.hostile import damaged, honest, intrude
+from tests.helpers.live_source import CLASSES, EPOCH, FEATURES, NAME, table
+from tests.helpers.serving import wait_until
 
 MUTATIONS, STRANGERS, HONEST = (100_000, 1000, 50_000) if SOAK else (10_000, 100, 5000)
 A_DAY = 10_000_000 if SOAK else 150_000
@@ -47,14 +46,14 @@ def folder_bytes(folder):
     return total
 
 
-def sender(address, **options):  # noqa: F811
+def sender(address, **options):
     return ZMQSender(
         f"tcp://{address}", name=NAME, features=FEATURES, classes=CLASSES, reliable=True, epoch=EPOCH,
         timeout=120.0, linger=600.0, **options,
     )  # fmt: skip
 
 
-def rave(address, keys, n):  # noqa: F811
+def rave(address, keys, n):
     """Send n damaged messages with a key that is admitted, and stay until they are read.
 
     A connection that is closed while answers wait in it is reset, and what its other end has not read is gone.
@@ -78,7 +77,7 @@ def rave(address, keys, n):  # noqa: F811
         client.socket.close()
 
 
-def knock(address, keys, n):  # noqa: F811
+def knock(address, keys, n):
     """Come with a key that nobody knows, and with none."""
     public, secret = zmq.curve_keypair()
     server, _ = zmq.auth.load_certificate(keys / "engine.key")
@@ -93,7 +92,7 @@ def knock(address, keys, n):  # noqa: F811
             client.socket.close()
 
 
-def test_hostile_peers_of_every_kind_at_once_cost_no_row_and_no_memory(tmp_path, processes, address):  # noqa: F811
+def test_hostile_peers_of_every_kind_at_once_cost_no_row_and_no_memory(tmp_path, processes, address):
     keys = tmp_path / "keys"
     keygen(keys)
     state, report, here = tmp_path / "state", tmp_path / "report.json", f"tcp://{address}"
@@ -130,7 +129,7 @@ def test_hostile_peers_of_every_kind_at_once_cost_no_row_and_no_memory(tmp_path,
     assert transport["refused"] > 0
 
 
-def test_a_days_rows_leave_memory_and_disk_flat(tmp_path, processes, address):  # noqa: F811
+def test_a_days_rows_leave_memory_and_disk_flat(tmp_path, processes, address):
     engine = at_work(serve(processes, address, tmp_path, *LIGHT))
     X, y = table(100_000)
     memory, disk = [], []

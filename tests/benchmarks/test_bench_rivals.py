@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from naive_rivals import NaiveMLP, ridge_weights, slda_predict
 
 from benchmarks import contenders
 from benchmarks.learner import prequential_accuracy
 from benchmarks.linear import SLDA, RandomFeaturesRLS
 from benchmarks.mlp import BackpropMLP
 from benchmarks.rivals import CLASSIFIERS, REGRESSORS
+from tests.helpers.naive_rivals import NaiveMLP, ridge_weights, slda_predict
 
 
 @pytest.fixture

@@ -7,9 +7,6 @@ from urllib.request import urlopen
 import pytest
 import zmq
 from click.testing import CliRunner
-from ports import free_port
-from standin import ListSource, Means
-from test_zmq_sockets import wait_until
 
 from loco_stream.cli import main
 from loco_stream.cli.serve import _beside
@@ -17,6 +14,9 @@ from loco_stream.connectors.control import Control, order
 from loco_stream.engine import StreamEngine
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Sample
+from tests.helpers.ports import free_port
+from tests.helpers.serving import wait_until
+from tests.helpers.standin import ListSource, Means
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import foreign
 import numpy as np
 import pytest
 
@@ -12,6 +11,7 @@ from loco_stream.connectors.ls1.remote_source import Streams
 from loco_stream.connectors.ls1.server_session import ServerSession
 from loco_stream.connectors.ls1.wire import Kind, Limits, unpack
 from loco_stream.errors import SourceError
+from tests.helpers import foreign
 
 NOTE = SchemaPayload(1, "classification", ("a",), None, ("n", "y"))
 GROWN = SchemaPayload(2, "classification", ("a", "b"), None, ("n", "y"))

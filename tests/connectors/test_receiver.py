@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 
-import foreign
 import msgspec
 import numpy as np
 import pytest
-from test_wire import damaged, honest
 
 from loco_stream.connectors.ls1.receiver import Receiver
 from loco_stream.connectors.ls1.remote_source import Streams
 from loco_stream.connectors.ls1.wire import Limits
 from loco_stream.stream import Block, Labels, Sample
+from tests.helpers import foreign
+from tests.helpers.hostile import damaged, honest
 
 
 @pytest.fixture

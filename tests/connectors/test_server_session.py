@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import math
 
-import foreign
 import numpy as np
 import pytest
-from foreign import Answer
 
 from loco_stream.connectors.ls1.remote_source import COUNTERS, Streams
 from loco_stream.connectors.ls1.server_session import ServerSession
 from loco_stream.connectors.ls1.wire import Limits
 from loco_stream.errors import SourceError
 from loco_stream.stream import Ask, Block, Labels
+from tests.helpers import foreign
+from tests.helpers.foreign import Answer
 
 A, B = b"\0peerA", b"\0peerB"
 

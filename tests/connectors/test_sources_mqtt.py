@@ -10,16 +10,16 @@ import subprocess
 import sys
 import time
 
-import foreign
 import numpy as np
 import pytest
 from paho.mqtt import client as mqtt
-from ports import free_port
-from test_zmq_sockets import drain
 
 from loco_stream.connectors import MQTTSource, open_source
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Source
+from tests.helpers import foreign
+from tests.helpers.ports import free_port
+from tests.helpers.serving import drain
 
 MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 pytestmark = pytest.mark.skipif(

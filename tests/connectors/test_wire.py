@@ -6,7 +6,6 @@ import json
 import math
 import struct
 
-import foreign
 import msgspec
 import numpy as np
 import pytest
@@ -17,6 +16,8 @@ from loco_stream.connectors.ls1 import messages as notes
 from loco_stream.connectors.ls1 import wire
 from loco_stream.connectors.ls1.wire import Kind, Limits, pack, unpack
 from loco_stream.errors import SourceError
+from tests.helpers import foreign
+from tests.helpers.hostile import damaged, honest
 
 
 def test_the_header_is_the_pages_to_the_byte():
@@ -100,46 +101,6 @@ def test_fields_a_kind_does_not_use_are_ignored():
 def test_limits_can_be_set():
     with pytest.raises(SourceError, match=r"n_features must be 1\.\.1, not 2"):
         unpack(ROW, Limits(features=1))
-
-
-def damaged(rng, parts):
-    """One message with a bit flipped, a frame cut, dropped, doubled or exchanged."""
-    parts = [bytearray(p) for p in parts]
-    for _ in range(rng.integers(1, 4)):
-        at = rng.integers(len(parts))
-        part = parts[at]
-        match rng.integers(7):
-            case 0 | 1 | 2:
-                if part:
-                    part[rng.integers(len(part))] ^= 1 << rng.integers(8)
-            case 3:
-                del part[rng.integers(len(part) + 1) :]
-            case 4:
-                part += rng.bytes(rng.integers(1, 40))
-            case 5:
-                parts.insert(at, bytearray(rng.bytes(rng.integers(0, 40))))
-            case _:
-                parts[at], parts[0] = parts[0], parts[at]
-    if rng.random() < 0.3 and len(parts) == 3 and len(parts[1]) == 32:  # get past the checksum
-        parts[1][28:] = struct.pack("<I", foreign.zlib.crc32(bytes(parts[2])))
-    return [bytes(p) for p in parts]
-
-
-def honest():
-    """Messages of every kind."""
-    return [
-        foreign.hello("s", 5, predict=True),
-        foreign.schema("s", ["a", "b"], ["n", "y"], units=["m", "s"]),
-        foreign.rows("s", 1, [[1.0, 2.0], [3.0, math.nan]], [0, 1]),
-        foreign.rows("s", 3, [[1.0, math.inf]]),
-        foreign.late("s", 4, [(3, 1)]),
-        foreign.rows("s", foreign.REQUEST | 1, [[1.0, 2.0]], kind=10),
-        foreign.frames("s", 3),
-        foreign.frames("s", 5, seq=4),
-        foreign.frames("s", 9, msgspec.msgpack.encode({"error": "x"})),
-        [b"s", json.dumps({"x": {"a": 1, "b": None}, "y": "n", "seq": 5}).encode()],
-        [b"s", msgspec.msgpack.encode({"x": [1.0, 2.0], "y": 1})],
-    ]
 
 
 def test_damage_is_never_more_than_a_source_error():

@@ -6,12 +6,12 @@ import threading
 
 import numpy as np
 import pytest
-from test_wire import damaged, honest
-from test_zmq_sockets import wait_until
 
 from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine
 from loco_stream.connectors import NPYSource, ZMQSender, ZMQSource
 from loco_stream.engine.state import state_sha256
+from tests.helpers.hostile import damaged, honest
+from tests.helpers.serving import wait_until
 
 FREE = "tcp://127.0.0.1:*"
 FEATURES = tuple(f"f{j}" for j in range(6))
@@ -156,8 +156,9 @@ def test_a_run_from_a_recording_equals_the_live_one(tmp_path, expected):
 
 
 def test_10_000_mutated_messages_leave_the_engine_learning():
-    import foreign
     import zmq
+
+    from tests.helpers import foreign
 
     rng = np.random.default_rng(4)
     X, y = rows(100)

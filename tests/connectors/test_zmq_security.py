@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import socket as host
 import threading
 import time
 from contextlib import suppress
 
-import foreign
 import pytest
 import zmq
 import zmq.auth
-from test_zmq_sockets import FREE, Serving, ask_for_more, drain, rows_of, wait_until
 
 from loco_stream.connectors import ZMQSender, ZMQSource, keygen, open_source
 from loco_stream.connectors.ls1.security import ClientKeys, Guard
 from loco_stream.errors import ConfigError, SourceError
+from tests.helpers import foreign
+from tests.helpers.hostile import intrude
+from tests.helpers.serving import FREE, Serving, ask_for_more, drain, rows_of, wait_until
 
 
 @pytest.fixture
@@ -219,33 +219,6 @@ def test_with_keys_other_machines_may_be_served(keys):
         sender.send([1.0], 0)
     assert rows_of(drain(source, lambda _: False)) == [[1.0]]
     source.close()
-
-
-def intrude(address, n, stop):
-    """Open n connections that talk nonsense, half a handshake, or nothing at all."""
-    ip, _, port = address.removeprefix("tcp://").rpartition(":")
-    held = []
-    for i in range(n):
-        if stop.is_set():
-            break
-        try:
-            s = host.create_connection((ip, int(port)), timeout=1)
-        except OSError:
-            continue
-        try:
-            if i % 4 == 1:
-                s.sendall(bytes(range(256)) * 40)
-            elif i % 4 == 2:  # a greeting of ZMTP 3 with the wrong mechanism
-                s.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + bytes(32))
-            elif i % 4 == 3:  # a frame that claims 2**62 bytes
-                s.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00CURVE" + bytes(15) + bytes(32) + b"\x06\x3f" + b"\xff" * 7)
-        except OSError:
-            pass
-        held.append(s)
-        if len(held) > 200:
-            held.pop(0).close()
-    for s in held:
-        s.close()
 
 
 def test_1000_hostile_connections_do_not_stop_an_honest_peer(keys):

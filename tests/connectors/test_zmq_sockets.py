@@ -9,93 +9,25 @@ import textwrap
 import threading
 import time
 
-import foreign
 import msgspec
 import numpy as np
 import pytest
 import zmq
-from ports import free_address
-from test_wire import damaged, honest
 
 from loco_stream.connectors import ZMQSender, ZMQSource, open_source
 from loco_stream.connectors.ls1.sockets import endpoint, is_local, require_libzmq
 from loco_stream.errors import ConfigError, InputError, SourceError
-from loco_stream.stream import Ask, Block, Sample, Source
-
-FREE = "tcp://127.0.0.1:*"
+from loco_stream.stream import Ask, Sample, Source
+from tests.helpers import foreign
+from tests.helpers.hostile import damaged, honest
+from tests.helpers.ports import free_address
+from tests.helpers.serving import FREE, Serving, ask_for_more, drain, rows_of, wait_until
 
 
 @pytest.fixture
 def context():
     with zmq.Context() as context:
         yield context
-
-
-def rows_of(events):
-    return [row.tolist() for e in events if isinstance(e, Block) for row in e.X]
-
-
-def drain(source, done, seconds=60.0):
-    """Iterate until `done(events)`, acking each list as an engine does."""
-    events, deadline = [], time.monotonic() + seconds
-    for batch in source:
-        events += batch
-        for event in batch:
-            answer(source, event)
-        if batch:
-            source.ack(source.position)
-        if done(events):
-            return events
-        assert time.monotonic() < deadline, f"only {len(events)} events came: {source.stats} {source.last_error}"
-    return events
-
-
-def wait_until(holds, seconds=60.0):
-    """Wait for what another thread or process brings about."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.01)
-
-
-def answer(source, event):
-    """Reply with probabilities that tell the first feature."""
-    if isinstance(event, (Ask, Block)) and event.tag is not None:
-        p = np.clip(event.X[:, :1], 0, 1)
-        source.reply(event, np.hstack([1 - p, p]), ["n", "y"])
-
-
-class Serving:
-    """A source served by a thread of its own until it is left."""
-
-    def __init__(self, source):
-        self.source, self.events, self.error = source, [], None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def _run(self):
-        try:
-            for batch in self.source:
-                self.events += batch
-                for event in batch:
-                    answer(self.source, event)
-                if batch:
-                    self.source.ack(self.source.position)
-                if self._stop.is_set():
-                    break
-        except BaseException as error:
-            self.error = error
-        finally:
-            self.source.close()
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self._thread.join()
-        assert self.error is None
 
 
 def test_sources_follow_the_protocol_and_tell_their_promise():
@@ -162,17 +94,6 @@ def test_idle_gives_control_back():
     source = ZMQSource(FREE)
     assert next(iter(source)) == []
     source.close()
-
-
-def ask_for_more(source, send):
-    """Send until something comes."""
-    deadline = time.monotonic() + 60
-    for batch in source:
-        if batch:
-            return batch
-        assert time.monotonic() < deadline, source.stats
-        send()
-    raise AssertionError("the stream ended")
 
 
 def test_sub_hears_a_publisher_and_learns_the_schema_late():

@@ -19,12 +19,12 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from ports import free_address, free_port
 
 from loco_stream import LOCOClassifier, StreamEngine, TaskMonitor
 from loco_stream.dashboard import Dashboard
 from loco_stream.dashboard.history import Course, Ring
 from loco_stream.errors import ConfigError
+from tests.helpers.ports import free_address, free_port
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_browser = pytest.mark.skipif(

@@ -6,16 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from naive_drift import NaiveEnergy, samples_since_rise
 from river.drift import PageHinkley
 from river.drift.binary import HDDMA
 
-from benchmarks import scenarios
-from benchmarks.changes import jump
 from loco_stream.drift import DETECTORS, EXPORTABLE, ConceptDetector, ErrorRate, InputDetector
 from loco_stream.drift.concept import _samples_since_rise
 from loco_stream.drift.registry import export_numbers, make_detector, restore_numbers
 from loco_stream.errors import CheckpointError, ConfigError
+from tests.helpers.naive_drift import NaiveEnergy, samples_since_rise
+from tests.helpers.tasks import digits_two_at_a_time, jump
 
 
 def _alarms(detector, sequence):
@@ -153,7 +152,7 @@ def test_new_inputs_are_noticed_and_old_ones_are_not(width):
 
 
 def test_new_digits_are_noticed_after_a_short_history_too():
-    tasks = [task.X for task in scenarios.build("class-incremental digits")]
+    tasks = [X for X, _ in digits_two_at_a_time()]
     starts = np.cumsum([len(X) for X in tasks])[:-1]
     alarms = _alarms(InputDetector(64), np.concatenate(tasks).astype(np.float64))
     assert len(alarms) == 4

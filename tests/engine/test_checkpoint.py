@@ -6,7 +6,6 @@ import threading
 
 import numpy as np
 import pytest
-from standin import ListSource, Means
 
 from loco_stream import LOCOClassifier
 from loco_stream.engine import StreamEngine
@@ -17,6 +16,7 @@ from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.monitor import TaskMonitor
 from loco_stream.persistence import format as persist
 from loco_stream.stream import Block, Labels, Sample
+from tests.helpers.standin import ListSource, Means
 
 FEATURES = ("a", "b")
 TIMED = ("samples_per_second", "latency_us", "interrupted", "transport", "notes")

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import datasets, evaluate, linear_model, metrics, naive_bayes, preprocessing
-from standin import ListSource, Means
 
 from loco_stream.engine import StreamEngine
 from loco_stream.engine.latency import LatencyHistogram
@@ -17,6 +16,7 @@ from loco_stream.engine.pending import Pending
 from loco_stream.errors import ConfigError, InputError, SourceError
 from loco_stream.monitor import TaskMonitor
 from loco_stream.stream import Ask, Block, Labels, Sample
+from tests.helpers.standin import ListSource, Means
 
 FEATURES = ("a", "b")
 

@@ -6,82 +6,21 @@ LOCO_SOAK=1 runs the full count: 50 kills of the engine and 20 of the source dur
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
-import foreign
 import pytest
 import zmq
-from live_source import CLASSES, EPOCH, FEATURES, NAME, table
-from ports import free_address
 
 from loco_stream.cli.options import build_model
 from loco_stream.connectors import ZMQSender
 from loco_stream.engine.state import export_model, state_sha256
+from tests.helpers import foreign
+from tests.helpers.engine_process import SOAK, at_work, end, feed, inspect, serve
+from tests.helpers.live_source import CLASSES, EPOCH, FEATURES, NAME, table
 
-SOAK = bool(os.environ.get("LOCO_SOAK"))
 N_ROWS, ENGINE_KILLS, SOURCE_KILLS = (200_000, 50, 20) if SOAK else (20_000, 5, 2)
-LOCO = [sys.executable, "-m", "loco_stream"]
-
-
-@pytest.fixture
-def processes():
-    """Processes that are ended by their id, whatever happens."""
-    started = []
-    yield started
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-        process.stderr.close()
-
-
-@pytest.fixture
-def address():
-    return free_address()
-
-
-def start(processes, *command):
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    processes.append(process)
-    return process
-
-
-def serve(processes, address, folder, *options, mode="reliable"):
-    source = f"zmq+{mode}://{address}"
-    return start(processes, *LOCO, "serve", "--source", source, "--checkpoint", str(folder), "--quiet", *options)
-
-
-def feed(processes, address, n):
-    return start(
-        processes, sys.executable, str(Path(__file__).parents[1] / "live_source.py"), f"tcp://{address}", str(n)
-    )
-
-
-def at_work(engine):
-    """Return an engine that has told what it keeps and begins to learn."""
-    while "durability" not in (line := engine.stderr.readline()):
-        assert line, "the engine ended by itself"
-    return engine
-
-
-def inspect(folder):
-    done = subprocess.run(
-        [*LOCO, "inspect", str(folder), "--json"], capture_output=True, text=True, timeout=60, check=True
-    )
-    return json.loads(done.stdout)
-
-
-def end(process):
-    """SIGTERM must end clean."""
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
 
 
 def uninterrupted(n):

@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import math
 
-import naive
 import numpy as np
 import pytest
-from doors import doors
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from loco_stream.learner import encoding as encode
 from loco_stream.learner.state import N_SLOTS
+from tests.helpers import naive
+from tests.helpers.doors import doors
 
 encode = doors(encode)
 

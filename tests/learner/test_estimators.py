@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import checks, compose, datasets, evaluate, metrics, preprocessing
-from test_step import arrays_of, assert_same, blobs
 
 from loco_stream import LOCOClassifier, LOCORegressor, load, save
 from loco_stream.errors import CheckpointError, ConfigError, InputError
+from tests.helpers.models import arrays_of, assert_same, blobs
 
 SMALL = {"hidden_sizes": (16, 8), "cluster_size": 8, "seed": 1}
 

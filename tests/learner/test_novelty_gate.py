@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import math
 
-import naive
 import numpy as np
 import pytest
-from doors import doors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loco_stream.learner.readout import novelty_gate as gate
+from tests.helpers import naive
+from tests.helpers.doors import doors
 
 gate = doors(gate)
 

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-import naive
 import numpy as np
 import pytest
-from doors import doors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loco_stream.learner.plasticity import credit, perturb, project
 from loco_stream.learner.plasticity import weights as update
+from tests.helpers import naive
+from tests.helpers.doors import doors
 
 credit = doors(credit)
 perturb = doors(perturb)

@@ -2,16 +2,16 @@ from __future__ import annotations
 
 import math
 
-import naive
 import numpy as np
 import pytest
-from doors import doors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loco_stream.learner.readout import least_squares as readout
 from loco_stream.learner.readout import stack as stacking
 from loco_stream.simd.ops import weigh_rows
+from tests.helpers import naive
+from tests.helpers.doors import doors
 
 readout = doors(readout)
 stacking = doors(stacking)

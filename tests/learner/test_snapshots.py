@@ -2,16 +2,16 @@ from __future__ import annotations
 
 import pickle
 
-import naive
 import numpy as np
 import pytest
-from doors import doors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loco_stream import LOCOClassifier
 from loco_stream.learner.readout import snapshots as recall
 from loco_stream.learner.state import grow
+from tests.helpers import naive
+from tests.helpers.doors import doors
 
 SPACING = recall.SPACING
 recall = doors(recall)

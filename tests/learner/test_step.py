@@ -6,7 +6,6 @@ import threading
 
 import numpy as np
 import pytest
-from doors import door
 from numba import errors, njit
 
 from loco_stream import LOCOClassifier, LOCORegressor
@@ -14,30 +13,15 @@ from loco_stream import jit as compiled
 from loco_stream.learner import packing, step
 from loco_stream.learner.plasticity import layer as loco
 from loco_stream.learner.state import CREDIT, N_CLUSTERS, flatten
+from tests.helpers.doors import door
+from tests.helpers.models import arrays_of, assert_same, blobs
 
 # What a refused step may still change: it counts, and keeps its own draw of noise, labels and scaling.
 COUNTED = {"counts", "classes", "statistics", "target", "net.feedback"}
 
 
-def blobs(n, n_features=4, n_classes=3, seed=0):
-    """Draw noisy samples around one centre a class."""
-    rng = np.random.default_rng(seed)
-    y = rng.integers(0, n_classes, n)
-    return rng.normal(size=(n_classes, n_features))[y] + 0.7 * rng.normal(size=(n, n_features)), y
-
-
 def small(**options):
     return LOCOClassifier(**{"hidden_sizes": (16, 8), "cluster_size": 8, "seed": 1} | options)
-
-
-def arrays_of(model):
-    return model.export_state()[1]
-
-
-def assert_same(a, b, but=()):
-    assert set(a) == set(b)
-    changed = [name for name in a if a[name].tobytes() != b[name].tobytes()]
-    assert [name for name in changed if name not in but] == []
 
 
 def changed(a, b):

@@ -6,7 +6,6 @@ import json
 import math
 from pathlib import Path
 
-import naive_measures as naive
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,6 +16,7 @@ from river import metrics as river_metrics
 from loco_stream import metrics
 from loco_stream.errors import CheckpointError, ConfigError, InputError
 from loco_stream.metrics import Prequential
+from tests.helpers import naive_measures as naive
 
 ORACLES = json.loads((Path(__file__).parents[1] / "data" / "continual_oracles.json").read_text())["matrices"]
 LABELS = st.sampled_from(["a", "b", "c"])

@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from naive_monitor import NAMES, Forgetful, ForgetfulArrays, Tasks, merged, run, step
 
-from benchmarks import scenarios
 from loco_stream import LOCOClassifier, TaskMonitor, metrics
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.monitor.alarm import Alarm
@@ -20,6 +18,8 @@ from loco_stream.monitor.rows import RowCodec
 from loco_stream.monitor.signature import Scale
 from loco_stream.monitor.timeline import Timeline
 from loco_stream.persistence import format as persist
+from tests.helpers.naive_monitor import NAMES, Forgetful, ForgetfulArrays, Tasks, merged, run, step
+from tests.helpers.tasks import digits_two_at_a_time, returning_labels
 
 
 def _drifts(alarms):
@@ -150,13 +150,13 @@ def test_returning_tasks_are_recognised_and_new_ones_are_not(same_inputs):
 
 def test_new_classes_in_short_tasks_are_not_taken_for_a_return():
     monitor, alarms, index = TaskMonitor(holdout=0), [], 0
-    tasks = scenarios.build("class-incremental digits")
+    tasks = digits_two_at_a_time()
     features = tuple(range(64))
-    for task in tasks:
-        for i, (x, y) in enumerate(zip(task.X, task.y.tolist(), strict=True)):
+    for X, labels in tasks:
+        for i, (x, y) in enumerate(zip(X, labels.tolist(), strict=True)):
             alarms += monitor.update(y, y if i > 20 else -1, x, index, features)
             index += 1
-    starts = np.cumsum([0, *(len(task.X) for task in tasks)])[:-1]
+    starts = np.cumsum([0, *(len(X) for X, _ in tasks)])[:-1]
     assert not _returns(alarms)
     assert np.abs(np.array([task["start"] for task in monitor.report()["tasks"]]) - starts).max() <= 10
 
@@ -459,11 +459,11 @@ def test_recall_cuts_nothing_where_the_user_says_what_the_tasks_are():
 
 
 def test_the_tasks_of_a_stream_whose_labels_return_are_named():
-    tasks = scenarios.build("A-B-A-B labels")
-    features = tuple(range(tasks[0].X.shape[1]))
+    tasks = returning_labels()
+    features = tuple(range(tasks[0][0].shape[1]))
     monitor, model, i = TaskMonitor(seed=0), LOCOClassifier(seed=0), 0
-    for task in tasks:
-        for x, label in zip(task.X[:, None], task.y.tolist(), strict=True):
+    for X, y in tasks:
+        for x, label in zip(X[:, None], y.tolist(), strict=True):
             monitor.update(label, model.predict_array(x, features)[0] if i else None, x, i, features)
             if not monitor.hold_out(x, label, i, features):
                 model.learn_array(x, [label], features)

@@ -3,9 +3,8 @@
 import os
 import subprocess
 import sys
-from itertools import pairwise
+from pathlib import Path
 
-import naive_network
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -16,15 +15,8 @@ from loco_stream import Network, SpikeRecord
 from loco_stream.simd.ops import TIMES, add_outer, sum_dense, sum_rows, weigh_rows
 from loco_stream.simulator.event_loop import run_events
 from loco_stream.simulator.queued_net import QueuedNet
-
-
-def random_net(rng, sizes, scale):
-    return [rng.normal(0.3, 1.0, (a, b)) * scale / np.sqrt(a) for a, b in pairwise(sizes)]
-
-
-def random_spikes(rng, n_inputs, n, duration, grid):
-    times = np.sort(rng.integers(0, int(duration) + 1, n).astype(float) if grid else rng.uniform(0, duration, n))
-    return times, rng.integers(0, n_inputs, n)
+from tests.helpers import naive_network
+from tests.helpers.nets import queue_wiring, random_net, random_spikes
 
 
 def assert_same_spikes(record, twin, atol=1e-8):
@@ -88,18 +80,6 @@ def test_queued_lif_equals_its_twin(seed, sizes, n, grid, reset, scale, drive, r
     net = Network.from_weights(weights, dtype=np.float64, **options, **wiring)
     twin = naive_network.run_net(weights, times, indices, 20.0, **options, **wiring)
     assert_same_spikes(net.run(times, indices, 20.0), twin)
-
-
-def queue_wiring(rng, sizes, delayed, recurrent):
-    """Return delays that are multiples of half a ms (so that arrivals tie) and lateral weights."""
-    wiring = {}
-    pairs = list(pairwise(sizes))
-    if delayed:
-        wiring["delays"] = [rng.integers(0, 4, pair) * 0.5 for pair in pairs]
-    if recurrent:
-        wiring["recurrent"] = [rng.normal(-0.1, 0.4, (b, b)) for _, b in pairs]
-        wiring["recurrent_delays"] = [rng.integers(1, 4, (b, b)) * 0.5 for _, b in pairs]
-    return wiring
 
 
 @pytest.mark.slow
@@ -462,8 +442,8 @@ def test_kernels_allocate_nothing():
 
 REPLAY = """
 import hashlib, numpy as np, sys
-sys.path.insert(0, {tests!r})
-from test_network import queue_wiring, random_net, random_spikes
+sys.path.insert(0, {root!r})
+from tests.helpers.nets import queue_wiring, random_net, random_spikes
 from loco_stream import Network
 digest = hashlib.sha256()
 for case in ("lif", "queue", "driven", "alif", "izhikevich"):
@@ -487,7 +467,7 @@ print(digest.hexdigest())
 
 @pytest.mark.slow
 def test_interpreted_equals_compiled_to_the_byte():
-    code = REPLAY.format(tests=os.path.dirname(os.path.dirname(__file__)))
+    code = REPLAY.format(root=str(Path(__file__).parents[2]))
     runs = [
         subprocess.run(
             [sys.executable, "-W", "error::RuntimeWarning", "-c", code],

@@ -1,13 +1,13 @@
 """The single layers that the learning engine runs on are the simulator's, at the level of their kernels."""
 
-import naive_network
 import numpy as np
 import pytest
-from doors import door
 
 from loco_stream.neurons import dense as simulate
 from loco_stream.neurons import layers
 from loco_stream.neurons.izhikevich import rest_potential
+from tests.helpers import naive_network
+from tests.helpers.doors import door
 
 lif_layer, alif_layer, izhikevich_layer = map(door, (simulate.lif_layer, layers.alif_layer, layers.izhikevich_layer))
 

@@ -1,11 +1,9 @@
-"""What a run recorded: by layer, as rates, as a picture; and the bench that times the simulator."""
+"""What a run recorded: by layer, as rates, as a picture."""
 
-import json
 import sys
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from loco_stream import Network
 from loco_stream.errors import LocoStreamError
@@ -37,15 +35,3 @@ def test_without_matplotlib_the_extra_is_named(record, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(LocoStreamError, match=r"pip install 'loco-stream\[plot\]'"):
         record.plot()
-
-
-@pytest.mark.slow
-def test_the_bench_runs_in_small(tmp_path):
-    from benchmarks.simulator import command
-
-    done = CliRunner().invoke(command, ["--repeats", "1", "--calls", "100", "--out", str(tmp_path)])
-    assert done.exception is None, done.output
-    runs = json.loads((tmp_path / "simulator.json").read_text())["runs"]
-    assert runs["W1"]["synaptic_events"] == pytest.approx(540_000, rel=0.05)
-    assert runs["density/0.0"]["us_per_sample"] < runs["density/0.4"]["us_per_sample"]
-    assert 8.0 < runs["brette4/1.0"]["rate"] < 12.0
