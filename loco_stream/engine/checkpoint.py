@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import os
+import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.persistence import format as persist
 
-__all__ = ["KEPT", "CheckpointFolder", "Writer", "newest"]
+__all__ = ["KEPT", "CheckpointFolder", "Writer", "newest", "strangers"]
 
 KEPT = 3
 
@@ -42,25 +44,48 @@ class CheckpointFolder:
         except OSError as error:
             raise ConfigError(f"cannot use the checkpoint folder {self.path}: {error.strerror or error}") from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            _lock(self._lock, self.path)
+        except ConfigError:
             os.close(self._lock)
-            raise ConfigError(
-                f"the checkpoint folder {self.path} is in use by another engine; give each its own"
-            ) from None
+            raise
+        for left_over in self.path.glob(".checkpoint-*.tmp"):  # a killed engine was writing it
+            left_over.unlink()
 
     @property
     def used(self) -> bool:
         """Whether an engine has left anything here."""
         return bool(_numbered(self.path)) or any(self.path.glob("log-*.wal"))
 
+    def check(self) -> None:
+        """Raise `FileNotFoundError` if the folder is not the one that was opened: what is written would be lost."""
+        try:
+            there = os.path.samestat(os.stat(self.path / "lock"), os.fstat(self._lock))
+        except OSError:
+            there = False
+        if not there:
+            raise FileNotFoundError(
+                errno.ENOENT, "it was deleted, moved or replaced while the engine runs; put it back, or stop the engine"
+            )
+
     def write(self, number: int, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> int:
         """Write a checkpoint and remove the oldest beyond three; returns the oldest number that is left."""
-        persist.write(self.path / f"checkpoint-{number:012d}.loco", "checkpoint", config, arrays)
-        files = _numbered(self.path)
+        self.check()
+        persist.write(self.path / f"checkpoint-{number:012d}.loco", "checkpoint", config, arrays, mode=0o600)
+        files = [file for file in _numbered(self.path) if file[0] <= number]  # not a stray copy that claims more
         for _, path in files[:-KEPT]:
             path.unlink()
         return files[-KEPT:][0][0]
+
+    def put_aside(self, commit: int, record: bytes) -> Path:
+        """Keep a commit that cannot be learned in a file, in the format of the log."""
+        path = self.path / f"commit-{commit:012d}.refused"
+        persist.atomic_write(path, record, mode=0o600)
+        return path
+
+    def set_aside_commits(self) -> set[int]:
+        """Return the numbers of the commits that were put aside."""
+        names = (re.fullmatch(r"commit-(\d{12})\.refused", file.name) for file in self.path.glob("commit-*.refused"))
+        return {int(match[1]) for match in names if match is not None}
 
     def release(self) -> None:
         """Let another engine use the folder."""
@@ -76,14 +101,21 @@ def newest(path: str | os.PathLike[str]) -> tuple[Path, persist.Saved, list[str]
         There is none.
     """
     damage: list[str] = []
-    for _, file in reversed(_numbered(Path(path))):
+    for number, file in reversed(_numbered(Path(path))):
         try:
-            return file, persist.read(file), damage
+            saved = persist.read(file)
         except CheckpointError as error:
             damage.append(str(error))
+            continue
+        if saved.config.get("commit", number) == number:
+            return file, saved, damage
+        damage.append(f"{file} holds commit {saved.config['commit']}: it is a copy under a wrong name")
     if damage:
         raise CheckpointError(f"no checkpoint in {os.fspath(path)} is sound: {damage[0]}")
-    raise CheckpointError(f"there is no checkpoint in {os.fspath(path)}")
+    raise CheckpointError(
+        f"there is no checkpoint in {os.fspath(path)}; a log alone cannot be learned: put the checkpoint it began from "
+        "back, or name an empty folder"
+    )
 
 
 class Writer:
@@ -129,6 +161,25 @@ class Writer:
             self.error, self.written_at = None, time.monotonic()
 
 
+def strangers(path: Path) -> list[str]:
+    """Return a sentence for each file that looks like one of the engine's and is none."""
+    own = re.compile(r"(checkpoint-\d{12}\.loco|log-\d{12}\.wal(\.\d+\.damaged)?)")
+    files = sorted([*path.glob("checkpoint-*"), *path.glob("log-*.wal*")])
+    return [f"{file} is not a file of the engine and is not read" for file in files if not own.fullmatch(file.name)]
+
+
 def _numbered(path: Path) -> list[tuple[int, Path]]:
-    files = ((file.stem.removeprefix("checkpoint-"), file) for file in path.glob("checkpoint-*.loco"))
-    return sorted((int(number), file) for number, file in files if number.isdecimal())
+    files = ((re.fullmatch(r"checkpoint-(\d{12})\.loco", file.name), file) for file in path.glob("checkpoint-*.loco"))
+    return sorted((int(match[1]), file) for match, file in files if match is not None)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    """Keep other engines out until the descriptor is closed, by whatever ends the process."""
+    try:
+        import fcntl
+    except ImportError:
+        raise ConfigError(f"a checkpoint folder needs file locks, which {sys.platform} lacks: run without") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise ConfigError(f"the checkpoint folder {folder} is in use by another engine; give each its own") from None

@@ -7,24 +7,25 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from loco_stream import __version__
+from loco_stream.engine.admission import Admitted, admit
 from loco_stream.engine.latency import LatencyHistogram
+from loco_stream.engine.listeners import Listeners
 from loco_stream.engine.model_adapter import ModelAdapter, task_of
 from loco_stream.engine.pending import Pending
 from loco_stream.engine.report import Report
+from loco_stream.engine.resume import Place, resume, save
 from loco_stream.engine.score import Score
 from loco_stream.engine.source_reader import SourceReader, as_source, head, n_rows, tail
-from loco_stream.engine.state import export_parts, restore_parts
 from loco_stream.engine.status import MOMENTARY, measure
 from loco_stream.engine.store import Store
 from loco_stream.engine.trainer import Trainer
 from loco_stream.engine.wal import parse_durability
-from loco_stream.errors import ConfigError
+from loco_stream.errors import ConfigError, InputError
 from loco_stream.monitor import TaskMonitor
-from loco_stream.stream import Event, Prediction, Sink
+from loco_stream.stream import Event, Sink
 
 __all__ = ["StreamEngine"]
 
@@ -71,7 +72,7 @@ class StreamEngine:
         "batch", "interval:<seconds>s" or "off": when the write-ahead log is synced. None means
         "batch" for a source that forgets a row once it is acknowledged, and "off" for any other.
     max_pending, max_age
-        Rows, and seconds, that predictions wait for late labels.
+        Rows, and seconds of running time, that predictions wait for late labels.
     strict
         Raise when the model refuses a row; False counts it as rejected and goes on.
     forever
@@ -126,8 +127,7 @@ class StreamEngine:
         self.durability = durability or ("batch" if checkpoint and getattr(self.source, "needs_log", False) else "off")
         if parse_durability(self.durability) is not None and checkpoint is None:
             raise ConfigError(f"durability {self.durability} needs a checkpoint folder")
-        self._sinks = list(sinks)
-        self._watchers = list(watchers)
+        self._listeners = Listeners(sinks, watchers)
         self._model_adapter = ModelAdapter(model)
         self._score = Score(task or task_of(model), window)
         self.monitor = TaskMonitor(holdout=0, task=self._score.task) if monitor is None else monitor
@@ -137,7 +137,7 @@ class StreamEngine:
             self.monitor,
             Pending(max_pending, max_age),
             delay,
-            self._emit if self._sinks else None,
+            self._listeners.tell if self._listeners.wants_predictions else None,
             self.source.reply,
             strict,
         )
@@ -145,14 +145,20 @@ class StreamEngine:
         self._forever = forever
         self._settings = dict(settings or {})
         self._store: Store | None = None
-        self._commit = self._skip = 0
-        self._position = self._source_reader.start
+        self._place = Place(self._source_reader.start)
         self._stopping = self._save_asked = False
         self._waiting: int | None = None
         self._ran = False
+        self._arrived = self._ticked = math.nan
         self.stream_ended = False
-        self.status = measure(self._trainer, self._score, None, self.source)  # whoever asks before the run gets zeros
+        self.status = measure(
+            self._trainer, self._score, None, self.source, []
+        )  # whoever asks before the run gets zeros
         self._status_at = 0.0
+
+    def __repr__(self) -> str:
+        model, monitor = type(self.model).__name__, self.monitor
+        return f"StreamEngine({model}, {self.source.name!r}, monitor={monitor!r}, n_samples={self._trainer.n_samples})"
 
     @property
     def model(self) -> Any:
@@ -197,7 +203,9 @@ class StreamEngine:
             raise ConfigError(f"max_samples must be at least 1, not {max_samples}")
         self._ran = True
         try:
+            self._trainer.now = time.time()
             self._open()
+            self._ticked = time.monotonic()
             self._publish()
             self._loop(max_samples)
             self._close_books()
@@ -210,11 +218,11 @@ class StreamEngine:
         left = max_samples
         while (commit := self._next()) is not None:
             events, position = commit
-            if self._skip:  # the rest of a commit that an earlier run stopped in
-                events = tail(events, self._skip)
+            if self._place.skip:  # the rest of a commit that an earlier run stopped in
+                events = tail(events, self._place.skip)
             rows = sum(map(n_rows, events))
             if left is not None and rows > left:
-                self._take(head(events, left), self._position, self._skip + left)
+                self._take(head(events, left), self._place.position, self._place.skip + left)
                 return
             if not self._take(events, position, 0):
                 return
@@ -224,15 +232,17 @@ class StreamEngine:
 
     def _take(self, events: Sequence[Event], position: dict[str, Any], skip: int) -> bool:
         """Log a commit, learn it, acknowledge it; False when stopped before it was logged."""
-        now = max(time.time(), self._trainer.now)  # a clock that steps back makes no row young again
-        store = self._store
+        store, place, now = self._store, self._place, self._now()
+        self._arrived = time.time()
+        admitted = self._admit(events)
+        where = {"position": position, "skip": skip, "refused": admitted.refused, "reason": admitted.reason}
         if events and store is not None:
-            where = {"position": position, "skip": skip}
-            if not store.record(self._commit + 1, events, where, now, lambda: self._stopping):
+            logged = store.record(place.commit + 1, admitted.events, where, now, lambda: self._stopping)
+            if not logged:
                 return False
-        rows = self._learn(events, now)
-        self._commit += bool(events)
-        self._position, self._skip = position, skip
+        rows = self._learn(admitted.events, where, now)
+        place.commit += bool(events)
+        place.position, place.skip = position, skip
         if events and not skip:
             self.source.ack(position)
         if store is not None and (store.due(rows) or self._save_asked):
@@ -241,7 +251,21 @@ class StreamEngine:
         self._publish()
         return True
 
-    def _learn(self, events: Sequence[Event], now: float) -> int:
+    def _now(self) -> float:
+        """Return seconds since 1970 as this run counts them: an age never depends on a clock that is set meanwhile."""
+        since, self._ticked = self._ticked, time.monotonic()
+        return self._trainer.now + self._ticked - since
+
+    def _admit(self, events: Sequence[Event]) -> Admitted:
+        """Leave outside what nobody could learn, before it is logged; a strict run ends there."""
+        admitted = admit(events, self._score.task)
+        if admitted.refused and self._trainer.strict:
+            raise InputError(admitted.reason)
+        return admitted
+
+    def _learn(self, events: Sequence[Event], where: Mapping[str, Any], now: float) -> int:
+        if where.get("refused"):  # logs of version 0.1 do not say
+            self._trainer.refuse(where["refused"], where["reason"])
         self._trainer.now = now
         self._trainer.pending.expire(now)
         return sum(self._trainer.handle(event) for event in events)
@@ -278,30 +302,11 @@ class StreamEngine:
             self._save(store)  # what the log is replayed from if the first real checkpoint never comes
             store.flush()
             return
-        saved = store.load(self._settings)
-        restore_parts(saved, self._model_adapter, self._score, self.monitor, self._trainer)
-        self._commit, self._skip = saved.config["commit"], saved.config["skip"]
-        self._position = saved.config["position"]
-        for commit, events, where, now in store.replay(self._commit):
-            self._learn(events, now)
-            self._commit, self._position, self._skip = commit, where["position"], where["skip"]
-        self._source_reader.seek(self._position)
+        self._place = resume(store, self._trainer, self.source, self._settings, self._learn)
+        self._source_reader.seek(self._place.position)
 
     def _save(self, store: Store) -> None:
-        config, arrays = export_parts(self._model_adapter, self._score, self.monitor, self._trainer)
-        schema = self.source.schema
-        config |= {
-            "version": __version__,
-            "source": self.source.name,
-            "schema": None if schema is None else asdict(schema),
-            "settings": self._settings,
-            "task": self._score.task,
-            "n_samples": self._trainer.n_samples,
-            "commit": self._commit,
-            "position": self._position,
-            "skip": self._skip,
-        }
-        store.save(self._commit, config, arrays)
+        save(store, self._trainer, self._place, self.source, self._settings)
 
     def _close_books(self) -> None:
         """Make the end durable, then learn what `delay` held back: a resumed run holds it back again.
@@ -320,12 +325,9 @@ class StreamEngine:
         self.source.close()
         if self._store is not None:
             self._store.close()
-        for sink in self._sinks:
-            sink.close(report.to_dict())
-
-    def _emit(self, prediction: Prediction) -> None:
-        for sink in self._sinks:
-            sink.write(prediction)
+        told = len(self._listeners.notes)
+        self._listeners.close(report.to_dict())
+        report["notes"].extend(self._listeners.notes[told:])
 
     @property
     def curve(self) -> dict[str, list[float]]:
@@ -345,7 +347,7 @@ class StreamEngine:
     @property
     def lag(self) -> float | None:
         """Seconds between the event time of the newest row and its arrival; None without event times."""
-        lag = self._trainer.now - self._trainer.newest
+        lag = self._arrived - self._trainer.newest
         return None if math.isnan(lag) else lag
 
     def _publish(self) -> None:
@@ -353,16 +355,14 @@ class StreamEngine:
         now = time.monotonic()
         if now - self._status_at >= _STATUS_EVERY:
             self._status_at = now
-            self.status = measure(self._trainer, self._score, self._store, self.source)
-            self._show()
+            self._look()
 
-    def _show(self) -> None:
-        for watcher in self._watchers:
-            watcher(self)
+    def _look(self) -> None:
+        self.status = measure(self._trainer, self._score, self._store, self.source, self._listeners.notes)
+        self._listeners.show(self)
 
     def _report(self) -> Report:
-        self.status = measure(self._trainer, self._score, self._store, self.source)
-        self._show()
+        self._look()
         return Report(
             {
                 **{name: value for name, value in self.status.items() if name not in MOMENTARY},

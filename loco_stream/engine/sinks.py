@@ -28,6 +28,11 @@ class JSONLSink:
     append
         Go on with an existing file, as a resumed run does; otherwise it is replaced at the first row.
 
+    Raises
+    ------
+    ConfigError
+        There can be no such file.
+
     Examples
     --------
     >>> import tempfile, pathlib
@@ -42,6 +47,8 @@ class JSONLSink:
 
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
         self._path = os.fspath(path)
+        if os.path.isdir(self._path) or not os.path.isdir(os.path.dirname(self._path) or "."):
+            raise ConfigError(f"cannot write {self._path}: it is a folder, or its folder does not exist")
         self._mode = "ab" if append else "wb"
         self._file: IO[bytes] | None = None
         self._encoder = msgspec.json.Encoder()

@@ -12,7 +12,7 @@ from loco_stream.engine.model_adapter import plain
 from loco_stream.errors import InputError, SourceError
 from loco_stream.stream import Ask, Block, Event, Labels, Sample, Schema, Source
 
-__all__ = ["PairSource", "SourceReader", "as_source", "head", "n_rows", "tail"]
+__all__ = ["PairSource", "SourceReader", "as_source", "cut", "head", "n_rows", "tail"]
 
 Commit = tuple[Sequence[Event], dict[str, Any]]
 
@@ -142,7 +142,7 @@ def head(events: Sequence[Event], rows: int) -> list[Event]:
         if rows <= 0:
             break
         size = n_rows(event)
-        taken.append(event if size <= rows else _cut(event, 0, rows))
+        taken.append(event if size <= rows else cut(event, 0, rows))
         rows -= size
     return taken
 
@@ -155,12 +155,13 @@ def tail(events: Sequence[Event], rows: int) -> list[Event]:
         if rows <= 0:
             left.append(event)
         elif size > rows:
-            left.append(_cut(event, rows, size))
+            left.append(cut(event, rows, size))
         rows = max(rows - size, 0)
     return left
 
 
-def _cut(event: Event, begin: int, end: int) -> Event:
+def cut(event: Event, begin: int, end: int) -> Block:
+    """Return the rows `begin` to `end` of a block."""
     assert isinstance(event, Block)
     y = None if event.y is None else event.y[begin:end]
     return Block(

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from loco_stream.engine.score import Score
 from loco_stream.engine.store import Store
 from loco_stream.engine.trainer import Trainer
+from loco_stream.stream import Source
 
 __all__ = ["MOMENTARY", "measure"]
 
 MOMENTARY = ("last_drift", "n_drifts", "checkpoint_age")  # of the moment, or told in full elsewhere in a report
 
 
-def measure(trainer: Trainer, score: Score, store: Store | None, source: Any) -> dict[str, Any]:
+def measure(
+    trainer: Trainer, score: Score, store: Store | None, source: Source, notes: Sequence[str]
+) -> dict[str, Any]:
     """Return counters, scores, speed, latency and alarms as they are now."""
     refused = [] if trainer.rejection is None else [trainer.rejection]
     return {
@@ -25,5 +29,5 @@ def measure(trainer: Trainer, score: Score, store: Store | None, source: Any) ->
         "transport": dict(getattr(source, "stats", {})),
         "checkpoint_age": None if store is None else store.age,
         "alarm": None if store is None else store.alarm,
-        "notes": refused + ([] if store is None else store.notes),
+        "notes": [*refused, *([] if store is None else store.notes), *notes],
     }

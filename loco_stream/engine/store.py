@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
-from loco_stream.engine.checkpoint import CheckpointFolder, Writer, newest
+from loco_stream.engine.checkpoint import CheckpointFolder, Writer, newest, strangers
 from loco_stream.engine.codec import decode_commit, encode_commit
-from loco_stream.engine.wal import Log, parse_durability
+from loco_stream.engine.wal import Log, pack_record, parse_durability
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.persistence.format import Saved
 from loco_stream.stream import Event
@@ -42,12 +42,14 @@ class Store:
         self._folder = CheckpointFolder(path)
         self.used = self._folder.used
         self._log = None if interval is None else Log(self._folder.path, interval)
+        self._replayed: tuple[int, bytes] = (0, b"")
         self._writer = Writer(self._folder, self._drop_log)
         self._every = every
         self._rows_since = 0
         self._saved_at = time.monotonic()
         self.log_alarm: str | None = None
-        self.notes: list[str] = []
+        self.notes = strangers(self._folder.path)
+        self.set_aside_commits = self._folder.set_aside_commits()
         if resume is not None and resume != self.used:
             self._folder.release()
             raise ConfigError(
@@ -77,7 +79,7 @@ class Store:
             It was begun with other settings.
         """
         _, saved, damage = newest(self._folder.path)
-        self.notes += [f"{text}; an older checkpoint is used" for text in damage]
+        self._note(f"{text}; an older checkpoint is used" for text in damage)
         stored = saved.config.get("settings", {})
         for name, value in settings.items():
             if name in stored and stored[name] != value:
@@ -88,8 +90,22 @@ class Store:
 
     def replay(self, after: int) -> Iterator[tuple[int, list[Event], dict[str, Any], float]]:
         """Yield the logged commits after a checkpoint: number, events, position, time."""
-        for commit, payload in Log(self._folder.path).replay(after):
+        log = Log(self._folder.path)
+        for commit, payload in log.replay(after):
+            self._replayed = (commit, payload)
             yield commit, *decode_commit(payload)
+        self._note(log.notes)
+
+    def set_aside(self, commit: int, error: Exception) -> None:
+        """Put the commit that `replay` yielded last into a file of its own: it cannot be learned."""
+        number, payload = self._replayed
+        assert number == commit
+        path = self._folder.put_aside(commit, pack_record(commit, payload))
+        self.set_aside_commits.add(commit)
+        self._note([f"commit {commit} of the log cannot be learned ({error!r}); it is set aside in {path}"])
+
+    def _note(self, sentences: Iterable[str]) -> None:
+        self.notes += [sentence for sentence in sentences if sentence not in self.notes]
 
     def record(
         self, commit: int, events: Sequence[Event], position: Mapping[str, Any], now: float, stopped: Callable[[], bool]
@@ -103,9 +119,11 @@ class Store:
         payload = encode_commit(events, position, now)
         while True:
             try:
+                self._folder.check()
                 self._log.append(commit, payload)
             except OSError as error:
-                self.log_alarm = f"cannot write the log in {self._folder.path}: {error.strerror or error}"
+                reason = error.strerror or error
+                self.log_alarm = f"cannot write the log in {self._folder.path}, so nothing is acknowledged: {reason}"
                 if stopped():
                     return False
                 time.sleep(_RETRY_SECONDS)

@@ -14,11 +14,12 @@ from loco_stream.engine.model_adapter import ModelAdapter, Row, plain
 from loco_stream.engine.pending import Pending, Waiting
 from loco_stream.engine.score import Score
 from loco_stream.errors import ConfigError, InputError
+from loco_stream.numbers import to_number
 from loco_stream.stream import Ask, Block, Event, Labels, Prediction, Sample
 
 __all__ = ["Trainer"]
 
-_COUNTERS = ("n_samples", "n_unlabelled", "n_held_out", "n_rejected", "n_asked")
+_COUNTERS = ("n_samples", "n_unlabelled", "n_held_out", "n_rejected", "n_unusable", "n_set_aside", "n_asked")
 
 
 class Trainer:
@@ -65,6 +66,8 @@ class Trainer:
         self._due: deque[tuple[int, Waiting, Any]] = deque()
         self._arrived = 0
         self.n_samples = self.n_unlabelled = self.n_held_out = self.n_rejected = self.n_asked = 0
+        self.n_unusable = 0  # answers of a regression that were no number: not scored
+        self.n_set_aside = 0  # commits of the log that could not be learned
         self.last_drift: int | None = None
         self.n_drifts = 0
         self.rejection: str | None = None
@@ -131,7 +134,7 @@ class Trainer:
             self._reject(error, len(labels))
             return
         for i, (y, y_pred) in enumerate(zip(labels, predicted, strict=True)):
-            self._count(Row(event.X[i : i + 1], event.features), plain(y), y_pred)
+            self._count(Row(event.X[i : i + 1], event.features), plain(y), self._usable(y_pred))
             self.n_samples += 1
 
     def _unlabelled(self, event: Block) -> None:
@@ -139,7 +142,7 @@ class Trainer:
         predicted = self.model_adapter.predict_block(event.X, event.features)
         for i, (row, y_pred) in enumerate(zip(_rows(event), predicted, strict=True)):
             proba = dict(zip(classes, values[i].tolist(), strict=True)) if self._wants_proba else None
-            self._wait(Waiting(row, y_pred, proba, self.now))
+            self._wait(Waiting(row, self._usable(y_pred), proba, self.now))
         if event.tag is not None:
             self._reply(event, values, classes)
 
@@ -147,7 +150,7 @@ class Trainer:
         try:
             self._release(y)
             proba = self.model_adapter.proba(row) if self._wants_proba else None
-            waiting = Waiting(row, self.model_adapter.predict(row), proba, self.now)
+            waiting = Waiting(row, self._usable(self.model_adapter.predict(row)), proba, self.now)
             if y is None:
                 self._wait(waiting)
             elif self.delay:
@@ -158,6 +161,13 @@ class Trainer:
                 self._answer(waiting, plain(y), late=False)
         except InputError as error:
             self._reject(error, 1)
+
+    def _usable(self, y_pred: Any) -> Any:
+        """Return an answer that can be scored, else None: a model that diverges must not end the run."""
+        if y_pred is None or self.score.task != "regression" or math.isfinite(to_number(y_pred)):
+            return y_pred
+        self.n_unusable += 1
+        return None
 
     def _release(self, y: Any) -> None:
         """Learn the rows whose label is due before the next labelled row is predicted."""
@@ -218,8 +228,12 @@ class Trainer:
     def _reject(self, error: InputError, rows: int) -> None:
         if self.strict:
             raise error
+        self.refuse(rows, str(error))
+
+    def refuse(self, rows: int, reason: str) -> None:
+        """Count rows, or late labels, that are not learned."""
         self.n_rejected += rows
-        self.rejection = str(error)
+        self.rejection = reason
 
     def counters(self) -> dict[str, int]:
         """Return what was counted, rows each."""
@@ -255,7 +269,7 @@ class Trainer:
         for at, y, fields in state["due"]:
             self._due.append((at, Waiting.restore(fields, state["features"]), y))
         for name in _COUNTERS:
-            setattr(self, name, state["counters"][name])
+            setattr(self, name, state["counters"].get(name, 0))
         self.pending.restore_state(state["pending"])
 
 

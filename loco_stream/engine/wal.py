@@ -1,6 +1,7 @@
 """The write-ahead log: what was acknowledged is on disk before it is learned.
 
-A log is a folder of segments ``log-<number of its first commit>.wal``; each is a row of records, little-endian::
+A log is a folder of segments ``log-<number of its first commit>.wal``, and ``log-newest`` with the number of the last
+one begun, so that one that is gone is missed. Each segment is a row of records, little-endian::
 
     4 bytes  magic "LREC"
     u32      length of the payload
@@ -11,22 +12,25 @@ A log is a folder of segments ``log-<number of its first commit>.wal``; each is 
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import struct
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.persistence.format import sync_folder
+from loco_stream.persistence.format import atomic_write
 
-__all__ = ["DURABILITY", "Log", "parse_durability"]
+__all__ = ["DURABILITY", "Log", "pack_record", "parse_durability"]
 
 _HEAD = struct.Struct("<4sIIQ")
 _MAGIC = b"LREC"
 _MAX_PAYLOAD = 1 << 30
+_MARKER = "log-newest"
 
 DURABILITY = {
     "batch": "every commit is on disk before it is acknowledged: nothing acknowledged is lost, not even by a power cut",
@@ -66,6 +70,11 @@ class Log:
         Where the segments are.
     interval
         Seconds between syncs; 0 syncs every commit.
+
+    Attributes
+    ----------
+    notes
+        A sentence for each thing that `replay` found and went past.
     """
 
     def __init__(self, folder: Path, interval: float = 0.0) -> None:
@@ -73,7 +82,9 @@ class Log:
         self._interval = interval
         self._file: int | None = None
         self._good = 0  # bytes of the open segment that belong to complete records
+        self._path = folder
         self._synced_at = time.monotonic()
+        self.notes: list[str] = []
 
     def append(self, commit: int, payload: bytes) -> None:
         """Put one commit on disk as durably as the interval says.
@@ -84,16 +95,16 @@ class Log:
         Raises
         ------
         OSError
-            The disk is full or broken; the commit must not be learned.
+            The disk is full or broken, or the segment was deleted meanwhile; the commit must not be learned.
         """
-        crc = zlib.crc32(payload, zlib.crc32(commit.to_bytes(8, "little")))
-        record = _HEAD.pack(_MAGIC, len(payload), crc, commit) + payload
+        record = pack_record(commit, payload)
         try:
             if self._file is None:
                 self._open(commit)
             self._write(record)
             if time.monotonic() - self._synced_at >= self._interval:
                 self.sync()
+            self._require_there()
         except OSError:
             self._abandon()
             raise
@@ -120,16 +131,20 @@ class Log:
                 path.unlink()
 
     def replay(self, after: int) -> Iterator[tuple[int, bytes]]:
-        """Yield the commits after `after`; a torn tail is cut off.
+        """Yield the commits after `after`.
+
+        The end of a record that was being written when the process died is cut off. Any other unreadable end is put
+        aside in a file, and `notes` says so.
 
         Raises
         ------
         CheckpointError
-            A commit is missing or damaged though later ones are there: it was acknowledged, so it must not be
+            A commit is missing or damaged though later ones were there: it was acknowledged, so it must not be
             skipped in silence.
         """
         expected = after + 1
-        segments = self._segments()
+        segments = [segment for segment in self._segments() if not self._is_copy(*segment)]
+        self._require_newest(after, segments)
         for i, (first, path) in enumerate(segments):
             if i + 1 < len(segments) and segments[i + 1][0] <= expected:
                 continue
@@ -157,17 +172,58 @@ class Log:
             elif (following := _next_record(content, offset + 1)) is not None:
                 offset = following  # damage amid records: `replay` tells whether it needs what is lost
             else:
+                if not _is_torn(content[offset:]):
+                    self._put_aside(path, offset, content[offset:])
                 _cut(path, offset)
                 return
 
     def _segments(self) -> list[tuple[int, Path]]:
-        return sorted((int(path.stem.removeprefix("log-")), path) for path in self._folder.glob("log-*.wal"))
+        names = ((re.fullmatch(r"log-(\d{12})\.wal", path.name), path) for path in self._folder.glob("log-*.wal"))
+        return sorted((int(match[1]), path) for match, path in names if match is not None)
+
+    def _is_copy(self, number: int, path: Path) -> bool:
+        """Whether a segment begins with another commit than its name says."""
+        record = _record(path.read_bytes(), 0)
+        if record is None or record[0] == number:
+            return False
+        self.notes.append(f"{path} begins with commit {record[0]}: it is a copy under a wrong name, and is not read")
+        return True
+
+    def _require_newest(self, after: int, segments: Sequence[tuple[int, Path]]) -> None:
+        """Miss the segment that was begun last; an older one is missed by the commits it lacks."""
+        marker = self._folder / _MARKER
+        try:
+            newest = int(marker.read_text())
+        except (OSError, ValueError):  # a log of version 0.1, or one that never began
+            return
+        if newest > after and all(number < newest for number, _ in segments):
+            raise CheckpointError(
+                f"{self._folder} lacks log-{newest:012d}.wal with the acknowledged commits from {newest} on; "
+                f"put it back, or delete {marker} to go on without them"
+            )
+
+    def _put_aside(self, path: Path, offset: int, tail: bytes) -> None:
+        aside = path.with_name(f"{path.name}.{offset}.damaged")
+        atomic_write(aside, tail, mode=0o600)
+        self.notes.append(
+            f"the last {len(tail):,} bytes of {path}, about {max(1, tail.count(_MAGIC))} commits, cannot be read "
+            f"and are kept in {aside}; rows in them that were acknowledged are lost to the model"
+        )
 
     def _open(self, commit: int) -> None:
         path = self._folder / f"log-{commit:012d}.wal"
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
+        self._file, self._path = os.open(path, flags, 0o600), path
         self._good = 0
-        sync_folder(self._folder)
+        atomic_write(self._folder / _MARKER, b"%d\n" % commit, mode=0o600)  # makes the segment's name durable too
+
+    def _require_there(self) -> None:
+        """Raise `FileNotFoundError` if the segment was deleted or moved: what is written to it is not kept."""
+        assert self._file is not None
+        if not os.path.samestat(os.stat(self._path), os.fstat(self._file)):
+            raise FileNotFoundError(
+                errno.ENOENT, "the open segment was replaced by another file", os.fspath(self._path)
+            )
 
     def _write(self, record: bytes) -> None:
         assert self._file is not None
@@ -186,6 +242,21 @@ class Log:
             pass  # the broken end is cut when the log is read
         os.close(self._file)
         self._file = None
+
+
+def pack_record(commit: int, payload: bytes) -> bytes:
+    """Return a commit as it stands in the log."""
+    crc = zlib.crc32(payload, zlib.crc32(commit.to_bytes(8, "little")))
+    return _HEAD.pack(_MAGIC, len(payload), crc, commit) + payload
+
+
+def _is_torn(tail: bytes) -> bool:
+    """Whether a tail is the beginning of one record: all that a killed process leaves."""
+    if len(tail) < _HEAD.size:
+        return tail.startswith(_MAGIC[: len(tail)])
+    magic, length, _, _ = _HEAD.unpack_from(tail)
+    whole = _HEAD.size + min(length, _MAX_PAYLOAD)
+    return bool(magic == _MAGIC) and len(tail) < whole and tail.count(_MAGIC) == 1
 
 
 def _record(content: bytes, offset: int) -> tuple[int, bytes] | None:

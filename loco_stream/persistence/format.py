@@ -17,8 +17,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
+import stat
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +53,11 @@ class Saved:
 
 
 def write(
-    path: str | os.PathLike[str], kind: str, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+    path: str | os.PathLike[str],
+    kind: str,
+    config: Mapping[str, Any],
+    arrays: Mapping[str, NDArray[Any]],
+    mode: int = 0o666,
 ) -> None:
     """Write one checked file, all or nothing.
 
@@ -67,6 +74,8 @@ def write(
         Plain values: None, bool, int, float, str, bytes, and lists, tuples and dicts of them.
     arrays
         Boolean, integer and floating arrays of any shape.
+    mode
+        Permissions of a new file, before the process's umask; one that is replaced keeps its own.
 
     Raises
     ------
@@ -84,7 +93,7 @@ def write(
     """
     content = _pack(kind, config, arrays)
     try:
-        atomic_write(path, content + hashlib.sha256(content).digest())
+        atomic_write(path, content + hashlib.sha256(content).digest(), mode)
     except OSError as error:
         raise CheckpointError(f"cannot write {os.fspath(path)}: {error.strerror or error}") from error
 
@@ -117,12 +126,18 @@ def digest(kind: str, config: Mapping[str, Any], arrays: Mapping[str, NDArray[An
     return hashlib.sha256(_pack(kind, config, arrays)).hexdigest()
 
 
-def atomic_write(path: str | os.PathLike[str], content: bytes) -> None:
-    """Replace a file in one step and make it durable: temporary file, fsync, rename, fsync of the folder."""
+def atomic_write(path: str | os.PathLike[str], content: bytes, mode: int = 0o666) -> None:
+    """Replace a file in one step and make it durable: temporary file, fsync, rename, fsync of the folder.
+
+    The new file has the permissions of the one it replaces, or else `mode` less the umask.
+    """
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)  # no link that somebody laid there
     try:
-        with temporary.open("wb") as file:
+        with open(os.open(temporary, flags, mode), "wb") as file:
+            with suppress(FileNotFoundError):
+                temporary.chmod(stat.S_IMODE(target.stat().st_mode))
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

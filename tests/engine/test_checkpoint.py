@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import sys
 import threading
 
 import numpy as np
@@ -257,7 +259,7 @@ def test_a_full_disk_stops_acks_raises_the_alarm_and_loses_nothing(tmp_path, mon
 
     def full(descriptor, data):
         if bytes(data[:4]) == b"LREC" and len(source.acked) == 5 and len(seen) < 20:
-            seen.append((len(source.acked), engine.alarm, engine._commit))
+            seen.append((len(source.acked), engine.alarm, engine._place.commit))
             raise OSError(error, os.strerror(error))
         return real(descriptor, data)
 
@@ -298,10 +300,10 @@ def test_checkpoints_the_disk_refuses_are_told_and_the_log_keeps_all(tmp_path, m
     expected = outcome(whole, whole.run())
     real = persist.atomic_write
 
-    def full(path, content):
+    def full(path, content, mode):
         if b"checkpoint" in content[:200] and not str(path).endswith("0000.loco"):
             raise OSError(errno.ENOSPC, "No space left on device")
-        real(path, content)
+        real(path, content, mode)
 
     monkeypatch.setattr(persist, "atomic_write", full)
     report = make(tmp_path, ListSource(commits, needs_log=True)).run()
@@ -331,3 +333,89 @@ def test_stop_before_anything_came_is_no_error():
     engine.stop()
     assert engine.run()["n_samples"] == 0
     assert not issubclass(_Stop, Exception)
+
+
+@pytest.mark.parametrize("harm", ["delete", "replace", "move"])
+def test_nothing_is_acknowledged_once_the_folder_is_gone(tmp_path, monkeypatch, harm):
+    monkeypatch.setattr("loco_stream.engine.store._RETRY_SECONDS", 0.01)
+    folder, commits = tmp_path / "state", stream(12)
+
+    class Harmful(ListSource):
+        def ack(self, position):
+            super().ack(position)
+            if len(self.acked) == 5:
+                folder.rename(tmp_path / "away")
+                if harm == "delete":
+                    shutil.rmtree(tmp_path / "away")
+                if harm == "replace":
+                    folder.mkdir()
+                timer.start()
+
+    source = Harmful(commits, needs_log=True)
+    engine = make(folder, source)
+    engine._every = 10_000
+
+    def end():
+        if harm == "move":
+            (tmp_path / "away").rename(folder)
+        else:
+            engine.stop()
+
+    timer = threading.Timer(0.3, end)
+    if harm == "move":
+        report = engine.run()
+        assert (len(source.acked), report["alarm"]) == (12, None)
+        again = make(folder, ListSource([], needs_log=True), resume=True)
+        assert outcome(again, again.run())[0] == outcome(engine, report)[0]
+    else:
+        report = engine.run()
+        assert source.acked == [1, 2, 3, 4, 5]
+        assert "so nothing is acknowledged: it was deleted, moved or replaced" in report["alarm"]
+    timer.join()
+
+
+def test_strange_files_in_the_folder_are_told_and_left_alone(tmp_path):
+    commits = stream(20)
+    first = make(tmp_path, ListSource(commits[:15], needs_log=True))
+    first.run()
+    newest_file = sorted(tmp_path.glob("checkpoint-*.loco"))[-1]
+    (tmp_path / "checkpoint-000000009999.loco").write_bytes(sorted(tmp_path.glob("checkpoint-*.loco"))[0].read_bytes())
+    for name in ("log-abc.wal", "checkpoint-old.loco", "checkpoint-5.loco", "notes.txt"):
+        (tmp_path / name).write_text("mine")
+    (tmp_path / ".checkpoint-000000000004.loco.77.ab.tmp").write_text("left over")
+    again = make(tmp_path, ListSource(commits, needs_log=True), resume=True)
+    report = again.run()
+    whole = make(None, ListSource(commits))
+    whole.run()
+    assert outcome(again, report)[0] == outcome(whole, report)[0]
+    said = "\n".join(report["notes"])
+    for name in ("log-abc.wal", "checkpoint-old.loco", "checkpoint-5.loco"):
+        assert f"{name} is not a file of the engine and is not read" in said
+    assert "checkpoint-000000009999.loco holds commit" in said
+    assert "it is a copy under a wrong name" in said
+    assert not [*tmp_path.glob("*.tmp"), *tmp_path.glob(".*.tmp")]
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert not newest_file.exists() or len(list(tmp_path.glob("checkpoint-0*.loco"))) <= 4
+
+
+def test_a_log_without_checkpoints_is_refused_in_words(tmp_path):
+    make(tmp_path, ListSource(stream(5), needs_log=True)).run()
+    for file in tmp_path.glob("checkpoint-*"):
+        file.unlink()
+    with pytest.raises(CheckpointError, match="a log alone cannot be learned"):
+        make(tmp_path, ListSource([], needs_log=True), resume=None).run()
+
+
+def test_what_is_written_is_for_the_owner_alone(tmp_path):
+    mask = os.umask(0o022)
+    try:
+        make(tmp_path, ListSource(stream(5), needs_log=True)).run()
+    finally:
+        os.umask(mask)
+    assert {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir() if file.stat().st_mode & 0o077} == {}
+
+
+def test_a_system_without_file_locks_says_so(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with pytest.raises(ConfigError, match="needs file locks, which"):
+        CheckpointFolder(tmp_path)

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import threading
-import time
-from itertools import count
+from itertools import chain, count, repeat
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -135,16 +135,18 @@ def test_waiting_rows_are_bounded_in_number_and_age(monkeypatch):
     X, _ = rows(30)
     report = StreamEngine(Means(), ListSource([Block(X, None, FEATURES)]), max_pending=10).run()
     assert (report["n_pending"], report["n_expired"]) == (10, 20)
-    clock = iter([100.0, 50.0, 103.0, 106.0])  # it also steps back
-    monkeypatch.setattr(time, "time", lambda: next(clock))
-    commits = [
-        Sample({"a": 1.0}, None, 0),
-        Sample({"a": 1.0}, None, 1),
-        Sample({"a": 1.0}, None, 2),
-        Labels([0], ["c0"]),
-    ]
-    report = StreamEngine(Means(), ListSource(commits), max_age=5.0).run()
-    assert (report["n_expired"], report["n_orphaned"], report["n_samples"]) == (2, 1, 0)
+
+
+@pytest.mark.parametrize("year", [1970, 2026, 2100])
+def test_a_row_waits_for_its_label_as_long_as_the_run_lasts_whatever_the_clock_says(monkeypatch, year):
+    """The clock jumps with the second row and jumps back with the third; the run itself takes four seconds a row."""
+    ticks, wall = count(100.0, 2.0), chain([1.8e9, 1.8e9, (year - 1970) * 3.16e7], repeat(1.8e9))
+    commits = [[Sample({"a": 1.0}, None, i)] for i in range(4)] + [[Labels([i], ["c0"])] for i in (0, 2, 3)]
+    engine = StreamEngine(Means(), ListSource(commits), max_age=14.0)
+    clock = SimpleNamespace(time=lambda: next(wall), monotonic=lambda: next(ticks))
+    monkeypatch.setattr("loco_stream.engine.core.time", clock)
+    report = engine.run()
+    assert (report["n_expired"], report["n_orphaned"], report["n_samples"]) == (2, 1, 2)
 
 
 def test_partly_labelled_blocks():

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loco_stream.engine.checkpoint import strangers
 from loco_stream.engine.codec import decode_commit, encode_commit
 from loco_stream.engine.wal import Log, parse_durability
 from loco_stream.errors import CheckpointError, ConfigError
@@ -49,6 +50,7 @@ def test_every_torn_tail_is_cut_and_the_log_goes_on(tmp_path):
         log.close()
         assert commits(tmp_path) == [1, 2, 3]
         (tmp_path / "log-000000000003.wal").unlink()
+        (tmp_path / "log-newest").unlink()
 
 
 def test_a_flipped_bit_amid_the_log_is_told_unless_a_checkpoint_covers_it(tmp_path):
@@ -74,7 +76,7 @@ def test_a_missing_segment_is_told(tmp_path):
 def test_segments_before_the_oldest_checkpoint_are_dropped(tmp_path):
     filled(tmp_path, 6, rotate_after=(2, 4))
     Log(tmp_path).drop_before(4)
-    assert [path.name for path in sorted(tmp_path.iterdir())] == ["log-000000000003.wal", "log-000000000005.wal"]
+    assert [path.name for path in sorted(tmp_path.glob("*.wal"))] == ["log-000000000003.wal", "log-000000000005.wal"]
     Log(tmp_path).drop_before(7)
     assert commits(tmp_path, after=4) == [5, 6]
 
@@ -158,3 +160,70 @@ def test_a_commit_comes_back_as_it_was(batch):
             assert (list(event.of), event.y, event.epoch) == (same.of, same.y, same.epoch)
         else:
             assert event == same
+
+
+def test_an_end_of_more_than_one_bad_record_is_put_aside_and_told(tmp_path):
+    (path,) = filled(tmp_path, 5)
+    whole = bytearray(path.read_bytes())
+    third = whole.index(b"payload 3") - 20
+    for k in (3, 4, 5):
+        whole[whole.index(b"payload %d" % k)] ^= 1
+    path.write_bytes(whole)
+    log = Log(tmp_path)
+    assert [commit for commit, _ in log.replay(0)] == [1, 2]
+    (aside,) = tmp_path.glob("*.damaged")
+    assert aside.read_bytes() == whole[third:]
+    assert aside.stat().st_mode & 0o777 == 0o600
+    assert "about 3 commits, cannot be read" in log.notes[0]
+    assert str(aside) in log.notes[0]
+    assert path.read_bytes() == whole[:third]
+    assert commits(tmp_path) == [1, 2]
+
+
+@pytest.mark.parametrize("tail", [b"\x00" * 4096, b"LREC" * 30, b"LREC\xff\xff\xff\xff" + bytes(40) + b"LREC"])
+def test_an_end_that_is_no_torn_record_is_put_aside(tmp_path, tail):
+    (path,) = filled(tmp_path, 2)
+    path.write_bytes(path.read_bytes() + tail)
+    assert commits(tmp_path) == [1, 2]
+    (aside,) = tmp_path.glob("*.damaged")
+    assert aside.read_bytes() == tail
+
+
+def test_the_newest_segment_is_missed(tmp_path):
+    paths = filled(tmp_path, 6, rotate_after=(2, 4))
+    paths[2].unlink()
+    with pytest.raises(CheckpointError, match=r"lacks log-0+5\.wal with the acknowledged commits from 5 on; put"):
+        commits(tmp_path)
+    assert commits(tmp_path, after=6) == []  # a checkpoint holds them
+    (tmp_path / "log-newest").unlink()
+    assert commits(tmp_path) == [1, 2, 3, 4]
+
+
+def test_copies_and_strangers_are_not_read(tmp_path):
+    paths = filled(tmp_path, 4, rotate_after=(2,))
+    (tmp_path / "log-000000000099.wal").write_bytes(paths[0].read_bytes())
+    for name in ("log-x.wal", "log-000000000003 (copy).wal", "log-3.wal"):
+        (tmp_path / name).write_bytes(paths[1].read_bytes())
+    log = Log(tmp_path)
+    assert [commit for commit, _ in log.replay(0)] == [1, 2, 3, 4]
+    assert "log-000000000099.wal begins with commit 1: it is a copy" in log.notes[0]
+    assert len(strangers(tmp_path)) == 3
+
+
+def test_a_segment_that_was_deleted_takes_no_commit(tmp_path):
+    log = Log(tmp_path)
+    log.append(1, b"one")
+    (tmp_path / "log-000000000001.wal").unlink()
+    with pytest.raises(FileNotFoundError):
+        log.append(2, b"two")
+    log.append(2, b"two again")
+    log.close()
+    assert list(Log(tmp_path).replay(1)) == [(2, b"two again")]
+
+
+def test_a_link_in_the_place_of_a_segment_is_not_followed(tmp_path):
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / "log-000000000001.wal").symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError, match="symbolic link"):
+        Log(tmp_path).append(1, b"one")
+    assert (tmp_path / "victim").read_text() == "precious"
