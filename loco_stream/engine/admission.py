@@ -14,6 +14,7 @@ from loco_stream.stream import Ask, Block, Event, Labels, Sample
 
 __all__ = ["Admitted", "admit", "label_fault"]
 
+_NO_FAULT = frozenset({str, bool, type(None)})  # any of these may be a class
 _RANGE = f"allowed are numbers from {-LARGEST:g} to {LARGEST:g}"
 
 
@@ -99,8 +100,11 @@ def _row_fault(x: object) -> str | None:
 def _block(event: Block, task: str, admitted: Admitted) -> None:
     if not _fits(event, admitted):
         return
-    event = replace(event, X=_table(event.X))
-    faults = {i: fault for i, y in enumerate(event.y or ()) if (fault := label_fault(y, task)) is not None}
+    X = _table(event.X)
+    event = event if X is event.X else replace(event, X=X)
+    faults = {}
+    if not (task == "classification" and _NO_FAULT.issuperset(map(type, event.y or ()))):
+        faults = {i: fault for i, y in enumerate(event.y or ()) if (fault := label_fault(y, task)) is not None}
     if not faults:
         admitted.events.append(event)
         return
