@@ -7,8 +7,12 @@ BIN := $(VENV)/bin
 # Those that need no data set beyond the package index; mnist and nettalk are asked for by name.
 BENCHES := streams speed simulator learning depth gradient continual drift monitor calibration regression live dashboard
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+JOBS ?= 2
+# The tested set; `make CONSTRAINTS= ...` takes the newest releases that pyproject.toml allows.
+CONSTRAINTS ?= tests/constraints.txt
+WITH := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
-.PHONY: help demo test test-quick check coverage bench bench-peers pictures soak clean
+.PHONY: help demo test test-quick check matrix coverage bench bench-peers pictures soak clean
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -16,12 +20,12 @@ $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "loco-stream needs Python 3.11 to 3.14 on the PATH (or: make PYTHON=/path/to/python ...)" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(PIP) -e '.[plot,dashboard]'
+$(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	$(PIP) $(WITH) -e '.[plot,dashboard]'
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
-	$(PIP) -e '.[test,check]'
+$(VENV)/.installed-dev: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	$(PIP) $(WITH) -e '.[test,check]'
 	@touch $@ $(VENV)/.installed
 
 demo: $(VENV)/.installed ## a live run on a real stream: table, out/report.json, out/report.png; offers the live page
@@ -30,16 +34,19 @@ demo: $(VENV)/.installed ## a live run on a real stream: table, out/report.json,
 	@$(BIN)/loco-stream demo machine --ask --seconds 60 --port 0
 
 test: $(VENV)/.installed-dev ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS)
 
 test-quick: $(VENV)/.installed-dev ## the tests that take seconds
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -n $(JOBS) -m 'not slow'
 
 check: $(VENV)/.installed-dev ## style, types and the import rule
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+matrix: $(VENV)/.installed-dev ## the lowest dependencies that are declared, the newest ones, and the distribution's Python
+	PYTHON=$(PYTHON) .ci/matrix
 
 coverage: $(VENV)/.installed-dev ## which lines the tests reach
 	$(BIN)/coverage run -m pytest
@@ -54,7 +61,7 @@ bench-peers: $(VENV)/.installed-dev ## the same tasks on other libraries, each i
 
 pictures: $(VENV)/.installed-dev ## those of the README; needs Chromium
 	$(BIN)/loco-stream run river:ImageSegments --seed 1 --quiet --plot demos/images/run.png
-	$(BIN)/python -m pytest tests/test_dashboard.py -k machine_demo
+	$(BIN)/python -m pytest tests/dashboard/test_dashboard.py -k machine_demo
 	cp out/pages/machine.png demos/images/page.png
 
 soak: $(VENV)/.installed-dev ## kills, mutations, hostile peers, ten million rows at full count (an hour)

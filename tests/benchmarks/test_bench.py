@@ -57,6 +57,7 @@ def test_benches_are_not_imported_with_the_package():
     assert answer.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_streams_continues_and_draws(tmp_path):
     arguments = ("--streams", "Phishing,Bananas", "--only", "no-change,SLDA", "--seeds", "2")
     text = _run("streams", tmp_path, *arguments)
@@ -90,12 +91,14 @@ def test_results_do_not_depend_on_the_number_of_processes(tmp_path):
     assert len(accuracies[0]) == 3
 
 
+@pytest.mark.slow
 def test_speed_quotes_ratios(tmp_path):
     text = _run("speed", tmp_path, "--only", "LogReg,ARF10,MLP .05", "--samples", "100", "--repeats", "1")
     assert "(1.0x)" in text
     assert "Phishing (9 features)" in text
 
 
+@pytest.mark.slow
 def test_learning_counts_the_best_spiking_library(tmp_path):
     from benchmarks import learning
 
@@ -129,6 +132,7 @@ def test_regression(tmp_path):
     assert "MAE" in text
 
 
+@pytest.mark.slow
 def test_monitor_compares_matrices_and_costs(tmp_path):
     text = _run(
         "monitor", tmp_path, "--scenarios", "class-incremental digits", "--seeds", "1", "--repeats", "1",
@@ -243,6 +247,7 @@ def test_depth_in_small(tmp_path):
     assert len(_saved(tmp_path, "depth")["runs"]) == 10
 
 
+@pytest.mark.slow
 def test_ours_in_the_other_benches(tmp_path):
     _run("regression", tmp_path, "--streams", "ChickWeights", "--only", "default", "--seeds", "1")
     assert _saved(tmp_path, "regression")["runs"]["ChickWeights/default/0"]["mae"] < 60.0

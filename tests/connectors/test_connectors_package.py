@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import doctest
-import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -54,10 +52,3 @@ def test_only_the_floor_is_imported():
             for name in names:
                 if name.split(".")[0] == "loco_stream" and name != "loco_stream":
                     assert name.split(".")[1] in allowed, f"{path.name} imports {name}"
-
-
-@pytest.mark.parametrize("name", ["", *sorted(f".{path.stem}" for path in FOLDER.glob("[!_]*.py"))])
-def test_the_examples_in_the_docstrings_run(name):
-    module = importlib.import_module(f"loco_stream.connectors{name}")
-    failed, _ = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
-    assert failed == 0

@@ -1,0 +1,105 @@
+"""What is shipped: the declared bounds, and what lies in the wheel and in the sdist."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ("loco_stream/", "loco_stream-")
+
+
+@pytest.fixture(scope="module")
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory):
+    """The folder with an sdist and the wheel that was built from it."""
+    if not (ROOT / "Makefile").is_file():
+        pytest.skip("not run from a checkout")
+    folder = tmp_path_factory.mktemp("dist")
+    built = subprocess.run(
+        [sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)], capture_output=True, text=True, check=False
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    return folder
+
+
+def pins(name):
+    return dict(line.split("==") for line in (ROOT / "tests" / name).read_text().split() if "==" in line)
+
+
+def bounds(project):
+    """Return each declared dependency with its lower bound; those of the checks alone are not looked at."""
+    extras = project["optional-dependencies"]
+    listed = [*project["dependencies"], *(line for name, lines in extras.items() if name != "check" for line in lines)]
+    return dict(found.groups() for line in listed if (found := re.match(r"([\w-]+)>=([\w.]+)", line)))
+
+
+def same(a, b):
+    """Tell whether two versions are one, 1.5 and 1.5.0 too."""
+    return re.sub(r"(\.0)+$", "", a) == re.sub(r"(\.0)+$", "", b)
+
+
+def test_the_lowest_set_is_what_is_declared(project):
+    lowest, declared = pins("constraints-lowest.txt"), bounds(project)
+    assert set(lowest) <= set(declared)
+    assert {name for name, version in lowest.items() if not same(version, declared[name])} == set()
+    needed = {re.split("[<>=]", line)[0] for line in project["dependencies"]}
+    assert needed <= set(lowest)
+
+
+def test_every_dependency_is_in_the_tested_set(project):
+    tested = {name.lower().replace("_", "-") for name in pins("constraints.txt")}
+    assert set(bounds(project)) - tested == set()
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_package_and_nothing_else(dist):
+    (wheel,) = dist.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert [name for name in names if not name.startswith(PACKAGE)] == []
+    modules = {name for name in names if name.endswith(".py")}
+    on_disk = {
+        f"loco_stream/{path.relative_to(root).as_posix()}"
+        for root, folder in ((ROOT / "loco_stream", "."), (ROOT, "connectors"), (ROOT, "demos"))
+        for path in (root / folder).rglob("*.py")
+    }
+    assert modules == on_disk
+    assert {"loco_stream/py.typed", "loco_stream/dashboard/static/index.html"} <= set(names)
+
+
+@pytest.mark.slow
+def test_the_sdist_installs_and_its_tests_run(dist, tmp_path):
+    (sdist,) = dist.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (tree,) = tmp_path.iterdir()
+    there = {path.name for path in tree.iterdir()}
+    assert {"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "benchmarks", "tests"} <= there
+    home = tmp_path / "venv"
+    venv.create(home, with_pip=True, system_site_packages=False)
+    python = home / "bin" / "python"
+    # The dependencies are those of this environment; the package is the one of the sdist.
+    here = next(path for path in map(Path, sys.path) if (path / "numba").is_dir())
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", str(sdist)], check=True)
+    (site,) = (home / "lib").glob("python*/site-packages")
+    (site / "dependencies.pth").write_text(f"{here}\n")
+    (tmp_path / "run").mkdir()
+    (tree / "tests").rename(tmp_path / "run" / "tests")
+    (tree / "pyproject.toml").rename(tmp_path / "run" / "pyproject.toml")
+    done = subprocess.run(
+        [python, "-m", "pytest", "-q", "tests/metrics", "tests/test_rng.py", "tests/test_import.py"],
+        cwd=tmp_path / "run", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
