@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+from tests.helpers.devices import device
+
 RUN = [sys.executable, "-m", "loco_stream", "run", "csv:rows.csv?target=y", "--set", "hidden_sizes=4"]
 
 pytestmark = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device")
@@ -77,9 +79,10 @@ def test_outputs_that_are_no_files_are_refused_before_the_run(folder, option):
 
 @pytest.mark.slow
 def test_a_device_and_a_link_are_written_through(folder):
+    null = device(folder, "null")
     (folder / "link.png").symlink_to("picture.png")
-    done = shell(folder, "", "--report", "/dev/null", "--predictions", "/dev/null", "--plot", "link.png", "--quiet")
+    done = shell(folder, "", "--report", null, "--predictions", null, "--plot", "link.png", "--quiet")
     assert done.returncode == 0, done.stderr
-    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    assert stat.S_ISCHR(os.stat(null).st_mode)
     assert (folder / "link.png").is_symlink()
     assert (folder / "picture.png").read_bytes().startswith(b"\x89PNG")
