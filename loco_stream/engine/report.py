@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from loco_stream import __version__
 from loco_stream.errors import ConfigError
-from loco_stream.persistence.files import atomic_write
+from loco_stream.persistence.format import atomic_write
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -128,13 +127,11 @@ class Report(Mapping[str, Any]):
         ConfigError
             matplotlib is missing, or the file cannot be written or has an unknown ending.
         """
-        figure, picture = self._figure(), io.BytesIO()
+        figure = self._figure()
         try:
-            figure.savefig(picture, dpi=120, format=Path(path).suffix[1:] or "png")
-            atomic_write(path, picture.getvalue())
+            figure.savefig(path, dpi=120)
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise ConfigError(f"cannot write the picture {os.fspath(path)}: {reason}") from error
+            raise ConfigError(f"cannot write the picture {os.fspath(path)}: {error}") from error
 
     def _lines(self) -> Iterator[tuple[str, str]]:
         for key, name, form in _ROWS:

@@ -28,6 +28,7 @@ from loco_stream.learner.state import (
     grow,
     unflatten,
 )
+from loco_stream.learner.validation import check_classes, check_fields, check_names, check_state
 from loco_stream.numbers import require_number, to_number
 
 __all__ = ["LOCOEstimator", "finite_target", "matrix"]
@@ -299,15 +300,16 @@ class LOCOEstimator(base.Estimator):
         """
         try:
             model = cls(**config["parameters"])
-            model._slots = FeatureSlots(config["features"])
-            model._classes = list(config["classes"])
+            model._slots = FeatureSlots(check_names("features", config["features"]))
+            model._classes = check_classes(config["classes"], regression=cls._regression)
             model._class_slots = {label: slot for slot, label in enumerate(model._classes)}
             if config["n_fields"] is not None:
-                settings = model._resolve(config["n_fields"])
+                settings = model._resolve(check_fields(model._config, config["n_fields"]))
                 state = unflatten(model._config, settings, arrays)
+                check_state(settings, state, len(model._slots), len(model._classes))
                 model._adopt(settings, state)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise CheckpointError(f"this saved {cls.__name__} cannot be restored: {error}") from error
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError, MemoryError) as error:
+            raise CheckpointError(f"this saved {cls.__name__} cannot be restored: {error!r}") from error
         return model
 
 

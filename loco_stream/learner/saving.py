@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.learner.base import LOCOEstimator
@@ -41,25 +40,35 @@ def save(model: LOCOClassifier | LOCORegressor, path: str | os.PathLike[str]) ->
     persist.write(path, config["kind"], config, arrays)
 
 
-def load(path: str | os.PathLike[str]) -> LOCOClassifier | LOCORegressor:
-    """Read a model that `save` or an engine's checkpoint wrote.
+def load(path: str | os.PathLike[str], max_bytes: int = persist.MAX_BYTES) -> LOCOClassifier | LOCORegressor:
+    """Read a model that `save` or an engine's checkpoint wrote; safe with a file of any content.
+
+    Parameters
+    ----------
+    path
+        The file.
+    max_bytes
+        Size in bytes beyond which it is refused unread; 4 GiB unless given.
 
     Raises
     ------
     CheckpointError
-        The file is missing, damaged, of another kind, or of a newer version.
+        The file is missing, too large, damaged, of another kind or of a newer version, or a number in it is one that
+        no model has.
     """
-    saved = persist.read(path)
-    config, arrays = saved.config, saved.arrays
+    saved = persist.read(path, max_bytes)
     if saved.kind == "checkpoint":
-        config = config.get("model", {})
-        prefix = "model/"
-        arrays = {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
-    kinds: dict[Any, type[LOCOClassifier | LOCORegressor]] = {
-        "LOCOClassifier": LOCOClassifier,
-        "LOCORegressor": LOCORegressor,
-    }
-    kind = kinds.get(config.get("kind"))
-    if kind is None:
-        raise CheckpointError(f"{os.fspath(path)} holds a {config.get('kind') or saved.kind}, not a model")
-    return kind.from_state(config, arrays)
+        saved = _model_in(saved)
+    for model in (LOCOClassifier, LOCORegressor):
+        if saved.kind == model.__name__:
+            return model.from_state(saved.config, saved.arrays)
+    raise CheckpointError(f"{os.fspath(path)} holds a {saved.kind}, not a model")
+
+
+def _model_in(checkpoint: persist.Saved) -> persist.Saved:
+    """Return the model in an engine's checkpoint."""
+    config, prefix = checkpoint.config.get("model"), "model/"
+    if not isinstance(config, dict) or not isinstance(config.get("kind"), str):
+        raise CheckpointError("this checkpoint holds a damaged model, or not a model of this package")
+    arrays = {name.removeprefix(prefix): a for name, a in checkpoint.arrays.items() if name.startswith(prefix)}
+    return persist.Saved(config["kind"], config, arrays)

@@ -16,10 +16,14 @@ Equal content gives equal bytes: no time, no host name.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
+import re
+import secrets
+import stat
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,26 +32,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.errors import CheckpointError
-from loco_stream.persistence.files import atomic_write, sync_folder
+from loco_stream.persistence.migrations import VERSION, Saved, check_version, migrate
 
-__all__ = ["VERSION", "Saved", "atomic_write", "decode_plain", "digest", "encode_plain", "read", "sync_folder", "write"]
+__all__ = [
+    "MAX_BYTES",
+    "VERSION",
+    "Saved",
+    "atomic_write",
+    "decode_plain",
+    "digest",
+    "encode_plain",
+    "read",
+    "sync_folder",
+    "write",
+]
 
-VERSION = 1
+MAX_BYTES = 2**32  # largest file that is read unless the caller allows more
 _MAGIC = b"LOCOFILE"
 _PREFIX = struct.Struct("<8sHHI")
 _HASH_BYTES = 32
 _TUPLE, _BIG_INT = 1, 2
 _DTYPE_KINDS = "biuf"
+_DTYPE = re.compile(r"[<|>][biuf](1|2|4|8|16)")
 _AS_IT_IS = frozenset({str, float, bool, bytes, type(None), msgspec.Raw})  # Raw: encoded before
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """What a file held: its kind, its plain values and its arrays (writable copies)."""
-
-    kind: str
-    config: dict[str, Any]
-    arrays: dict[str, NDArray[Any]]
 
 
 def write(
@@ -96,32 +103,74 @@ def write(
         raise CheckpointError(f"cannot write {os.fspath(path)}: {error.strerror or error}") from error
 
 
-def read(path: str | os.PathLike[str]) -> Saved:
+def read(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Saved:
     """Read a file that `write` made, checking every byte of it first.
+
+    Parameters
+    ----------
+    path
+        The file.
+    max_bytes
+        Size in bytes beyond which it is refused unread. A few times as much memory is needed, never more: no number
+        in the file makes the reader ask for memory that the file's own bytes do not fill.
 
     Raises
     ------
     CheckpointError
-        The file is missing, not one of ours, of a newer version, cut short, or damaged.
+        The file is missing, too large, not one of ours, of a version that cannot be read, cut short, or damaged.
     """
     name = os.fspath(path)
     try:
-        content = Path(path).read_bytes()
+        content = _content(name, max_bytes)
     except OSError as error:
         raise CheckpointError(f"cannot read {name}: {error.strerror or error}") from error
+    except (ValueError, MemoryError) as error:
+        raise CheckpointError(f"cannot read {name}: {error or 'it does not fit into memory'}") from error
     if len(content) < _PREFIX.size + _HASH_BYTES or content[:8] != _MAGIC:
         raise CheckpointError(f"{name} is not a loco-stream file: it does not begin with LOCOFILE")
     if hashlib.sha256(memoryview(content)[:-_HASH_BYTES]).digest() != content[-_HASH_BYTES:]:
         raise CheckpointError(f"{name} is damaged: its content does not match its SHA-256 checksum")
     _, version, _, header_bytes = _PREFIX.unpack_from(content)
-    if version != VERSION:
-        raise CheckpointError(f"{name} has format version {version}, but this release reads version {VERSION}")
-    return _unpack(name, memoryview(content)[_PREFIX.size : -_HASH_BYTES], header_bytes)
+    try:
+        check_version(version)
+        return migrate(_unpack(memoryview(content)[_PREFIX.size : -_HASH_BYTES], header_bytes), version)
+    except CheckpointError as error:
+        raise CheckpointError(f"{name} {error}") from error
 
 
 def digest(kind: str, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
     """SHA-256 in hex of what `write` would write: equal states give equal digests."""
     return hashlib.sha256(_pack(kind, config, arrays)).hexdigest()
+
+
+def atomic_write(path: str | os.PathLike[str], content: bytes, mode: int = 0o666) -> None:
+    """Replace a file in one step and make it durable: temporary file, fsync, rename, fsync of the folder.
+
+    The new file has the permissions of the one it replaces, or else `mode` less the umask.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)  # no link that somebody laid there
+    try:
+        with open(os.open(temporary, flags, mode), "wb") as file:
+            with suppress(FileNotFoundError):
+                temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the folder's entries durable; a rename alone may be lost with the power."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def encode_plain(value: Any) -> bytes:
@@ -142,7 +191,7 @@ def decode_plain(content: bytes | memoryview) -> Any:
     """Undo `encode_plain`; raises `CheckpointError` for anything it did not make."""
     try:
         return _DECODER.decode(content)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError, MemoryError) as error:
         raise CheckpointError(f"stored values are unreadable: {error}") from error
 
 
@@ -160,25 +209,51 @@ def _pack(kind: str, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any
     return b"".join([_PREFIX.pack(_MAGIC, VERSION, 0, len(header)), header, *data])
 
 
-def _unpack(name: str, body: memoryview, header_bytes: int) -> Saved:
+def _open(name: str, flags: int) -> int:
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))  # a FIFO nobody writes to must not hold the reader
+
+
+def _content(name: str, max_bytes: int) -> bytes:
+    with open(name, "rb", opener=_open) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is not a regular file")
+        if status.st_size > max_bytes:
+            raise ValueError(f"it has {status.st_size} bytes, and max_bytes allows {max_bytes}")
+        return file.read(status.st_size)
+
+
+def _unpack(body: memoryview, header_bytes: int) -> Saved:
     if header_bytes > len(body):
-        raise CheckpointError(f"{name} is damaged: its header is longer than the file")
+        raise CheckpointError("is damaged: its header is longer than the file")
     try:
         header = decode_plain(body[:header_bytes])
-        kind, config, table = str(header["kind"]), dict(header["config"]), list(header["arrays"])
-        offset, arrays = header_bytes, {}
+        kind, config, table = header["kind"], header["config"], header["arrays"]
+        if not (isinstance(kind, str) and isinstance(config, dict) and isinstance(table, list)):
+            raise ValueError("kind, config or arrays is of another type")
+        arrays, rest = {}, body[header_bytes:]
         for key, dtype_name, shape in table:
-            dtype = np.dtype(dtype_name)
-            if dtype.kind not in _DTYPE_KINDS:
-                raise ValueError(f"array {key!r} has dtype {dtype_name}")
-            size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-            arrays[key] = np.frombuffer(body[offset : offset + size], dtype).reshape(shape).copy()
-            offset += size
-        if offset != len(body):
-            raise ValueError(f"{len(body) - offset} bytes are left over")
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{name} is damaged: {error}") from error
+            arrays[key], rest = _array(key, dtype_name, shape, rest)
+        if len(rest):
+            raise ValueError(f"{len(rest)} bytes are left over")
+    except (KeyError, TypeError, ValueError, CheckpointError) as error:
+        raise CheckpointError(f"is damaged: {error}") from error
+    except MemoryError:
+        raise CheckpointError("does not fit into memory") from None
     return Saved(kind, config, arrays)
+
+
+def _array(key: object, dtype_name: object, shape: object, data: memoryview) -> tuple[NDArray[Any], memoryview]:
+    """Return the array at the begin of `data` and what follows it; every number is checked before it is used."""
+    if not isinstance(key, str) or not isinstance(dtype_name, str) or not _DTYPE.fullmatch(dtype_name):
+        raise ValueError(f"array {key!r} has dtype {dtype_name!r}")
+    if not isinstance(shape, list | tuple) or not all(type(n) is int and 0 <= n < 2**48 for n in shape):
+        raise ValueError(f"array {key!r} has shape {shape!r}")
+    dtype = np.dtype(dtype_name)
+    size = math.prod(shape) * dtype.itemsize
+    if size > len(data):
+        raise ValueError(f"array {key!r} is longer than the file")
+    return np.frombuffer(data[:size], dtype).reshape(shape).copy(), data[size:]
 
 
 def _plain(value: Any) -> Any:

@@ -552,7 +552,7 @@ def test_a_state_that_does_not_fit_is_refused(spoil):
     model.learn_array(*blobs(20))
     config, arrays = model.export_state()
     spoil(config, arrays)
-    with pytest.raises(CheckpointError, match=r"cannot be restored|not the settings' shape"):
+    with pytest.raises(CheckpointError, match="cannot be restored"):
         LOCOClassifier.from_state(config, arrays)
 
 

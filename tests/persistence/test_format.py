@@ -121,6 +121,13 @@ def forged(header: bytes, data: bytes = b"", version: int = 1) -> bytes:
         (forged(persist.encode_plain({"kind": "k", "config": {}, "arrays": [["a", "|O", [1]]]}), b"\0" * 8), "dtype"),
         (forged(persist.encode_plain({"kind": "k", "config": {}, "arrays": [["a", "<f8", [9]]]})), "damaged"),
         (forged(persist.encode_plain({"kind": "k", "config": {}, "arrays": [["a", "<f8", [-1]]]})), "damaged"),
+        (forged(persist.encode_plain({"kind": "k", "config": {}, "arrays": [["a", "<f8", [2**32, 2**32]]]})), "longer"),
+        (forged(persist.encode_plain({"kind": "k", "config": {}, "arrays": [["a", "<f8", [2**70]]]})), "shape"),
+        (forged(persist.encode_plain({"kind": "k", "config": {}, "arrays": [["a", "(2", [1]]]})), "dtype"),
+        (forged(persist.encode_plain({"kind": "k", "config": {}, "arrays": [["a", None, [1]]]})), "dtype"),
+        (forged(persist.encode_plain({"kind": "k", "config": {}, "arrays": [[["a"], "<f8", [0]]]})), "damaged"),
+        (forged(persist.encode_plain({"kind": "k", "config": [], "arrays": []})), "another type"),
+        (forged(b"\xdd\xff\xff\xff\xff"), "unreadable"),
         (forged(persist.encode_plain({"kind": "k", "config": {}, "arrays": []}), b"more"), "left over"),
     ],
 )

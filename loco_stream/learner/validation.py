@@ -1,0 +1,71 @@
+"""What a restored model must hold: compiled code counts and indexes by these numbers and checks none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+
+from loco_stream.learner.arrays import flatten
+from loco_stream.learner.config import ModelConfig, Settings
+from loco_stream.learner.features import plain_label
+from loco_stream.learner.readout.snapshots import AGE, N_KEPT, SLOT
+from loco_stream.learner.state import MASKED, N_CLASSES, N_CLUSTERS, N_FEATURES, N_SEEN, ROUND, SKIPPED, SPACING, State
+
+__all__ = ["check_classes", "check_fields", "check_names", "check_state"]
+
+_STEEPEST = 1e10  # of an inverse whose ridge is at least 1e-9
+_LONGEST = 2**53  # of a count: a float64 beside it still tells one from the next
+
+
+def check_names(what: str, names: Any) -> list[Hashable]:
+    """Return a list of distinct feature names or classes; raises ValueError, TypeError for anything else."""
+    if not isinstance(names, list) or len(set(names)) != len(names):
+        raise ValueError(f"{what} is not a list of distinct names")
+    return names
+
+
+def check_classes(classes: Any, *, regression: bool) -> list[Hashable]:
+    """Return the classes of a model: none of a regressor; raises ValueError, TypeError for what cannot be one."""
+    if regression and classes:
+        raise ValueError("a regressor has no classes")
+    return [plain_label(label) for label in check_names("classes", classes)]
+
+
+def check_fields(config: ModelConfig, n_fields: Any) -> int:
+    """Return the receptive fields a feature; raises ValueError if no row could have led to them."""
+    allowed = {config.fields_for(width) for width in (1, 65, 257)}
+    if type(n_fields) is not int or n_fields not in allowed:
+        raise ValueError(f"n_fields is {n_fields!r}; allowed is one of {sorted(allowed)}")
+    return n_fields
+
+
+def check_state(settings: Settings, state: State, n_features: int, n_classes: int) -> None:
+    """Raise ValueError if a count or an index is out of its bounds, or any number is NaN.
+
+    `n_features` and `n_classes` are how many have a name.
+    """
+    counts, clock = state.counts, state.recall.clock
+    outputs = 1 if settings.regression else n_classes
+    if n_features > state.statistics.shape[1] or outputs > state.classes.shape[1]:
+        raise ValueError(f"there is no room for {n_features} features and {outputs} outputs")
+    for name, value, low, high in (
+        ("samples seen", counts[N_SEEN], 0, _LONGEST),
+        ("features", counts[N_FEATURES], 0, n_features),
+        ("classes", counts[N_CLASSES], 0, outputs),
+        ("clusters", counts[N_CLUSTERS], 0, settings.n_clusters),
+        ("skipped updates", counts[SKIPPED], 0, _LONGEST),
+        ("masked values", counts[MASKED], 0, _LONGEST),
+        ("perturbations", counts[ROUND], 0, _LONGEST),
+        ("next snapshot", clock[SLOT], 0, max(settings.n_snapshots - 1, 0)),
+        ("age of the copy", clock[AGE], -SPACING, _LONGEST),
+        ("snapshots kept", clock[N_KEPT], 0, _LONGEST),
+    ):
+        if not low <= value <= high:
+            raise ValueError(f"the number of {name} is {value}; allowed is {low} to {high}")
+    if np.abs(state.clusters.inverse_gram).max() > _STEEPEST:
+        raise ValueError("array 'clusters.inverse_gram' is not the inverse of a Gram matrix and its ridge")
+    for name, array in flatten(state).items():
+        if np.isnan(array).any():
+            raise ValueError(f"array {name!r} holds NaN")

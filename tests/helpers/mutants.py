@@ -1,0 +1,193 @@
+"""Model files with right checksums and wrong content: each loads and works, or is refused with `CheckpointError`.
+
+    python -m tests.helpers.mutants FIRST COUNT
+
+Run by itself, so that memory is limited and a crash is seen as one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import random
+import resource
+import signal
+import struct
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from loco_stream import LOCOClassifier, LOCORegressor, load, save
+from loco_stream.errors import CheckpointError
+from loco_stream.persistence.format import decode_plain, encode_plain
+
+LIMIT = 2**31
+PREFIX = struct.Struct("<8sHHI")
+WIDTHS = [0, 1, -1, 2, 7, 63, 64, 65, 255, 1024, 65536, 2**31, 2**32, 2**53, 2**62]
+NUMBERS = [*WIDTHS, 2**63 - 1, -(2**63), 2**64, 10**400]
+TYPES = ["<f8", "<f4", "<i4", "<i8", ">f4", "|b1", "|u1", "<f2", "<f16", "|O", "V4", "<U1", "", "(2"]
+REALS = [0.0, -0.0, 1e-300, 1e-3, 0.5, 1.0, 2.5, 1e6, 1e30, 1e300, float("inf"), float("-inf"), float("nan")]
+OTHERS = [None, True, False, "", "all", "last", "delta", "izhikevich", "np", b"x", [], {}, (), [[1]], {"a": 1}]
+VALUES = [*NUMBERS, *REALS, *OTHERS, (8,), (65536,), (8, 8), (1,) * 64, (0.0, 1e-3), ["a", "a"], ["a", "b"]]
+NAMES = ["a", "b", "c"]
+OTHER_NAMES = [NAMES[:2], [*NAMES, "d"], [0, 1], [0, 1, 2, 3, 4], list(range(5000)), [None], [float("nan")]]
+ROWS = [({"a": 0.1 * i, "b": -1.0 + i, "c": float(i % 3)}, i % 3) for i in range(5)]
+
+
+def base_files(folder: Path) -> list[bytes]:
+    """Save small models of every kind after 60 rows."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 3)), rng.integers(0, 3, 60)
+    models = [
+        LOCOClassifier(hidden_sizes=(6,), cluster_size=4, n_input_clusters=3, seed=1),
+        LOCOClassifier(hidden_sizes=(4, 4, 4), receptive_fields=1, readout_layers="last", neuron="alif", rank=2),
+        LOCOClassifier(hidden_sizes=(4,), readout="delta", credit="perturbation", neuron="izhikevich"),
+        LOCORegressor(hidden_sizes=(6,), seed=2),
+    ]
+    contents = []
+    for model in models:
+        for row, label in zip(X, y, strict=True):
+            model.learn_one(dict(zip(NAMES, row, strict=True)), int(label))
+        path = folder / "base.loco"
+        save(model, path)
+        contents.append(path.read_bytes()[:-32])
+    return contents
+
+
+def signed(content: bytes) -> bytes:
+    return content + hashlib.sha256(content).digest()
+
+
+def flipped(content: bytes, draw: random.Random) -> bytes:
+    """Change a few bytes anywhere, most often in the header."""
+    body = bytearray(content)
+    header = PREFIX.unpack_from(content)[3]
+    for _ in range(draw.choice([1, 1, 2, 8])):
+        place = draw.randrange(len(body)) if draw.random() < 0.5 else draw.randrange(8, PREFIX.size + header)
+        body[place] = draw.choice([0, 1, 0x7F, 0x80, 0xFF, draw.randrange(256)])
+    return bytes(body)
+
+
+def split(content: bytes) -> tuple[dict, dict]:
+    size = PREFIX.unpack_from(content)[3]
+    header, offset, arrays = decode_plain(content[PREFIX.size : PREFIX.size + size]), PREFIX.size + size, {}
+    for name, dtype, shape in header["arrays"]:
+        length = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        arrays[name] = [dtype, list(shape), content[offset : offset + length]]
+        offset += length
+    return header, arrays
+
+
+def joined(header: dict, arrays: dict) -> bytes:
+    table = [[name, dtype, shape] for name, (dtype, shape, _) in arrays.items()]
+    packed = encode_plain({**header, "arrays": table})
+    return b"".join([PREFIX.pack(b"LOCOFILE", 1, 0, len(packed)), packed, *(data for _, _, data in arrays.values())])
+
+
+def one_number(arrays: dict, draw: random.Random) -> None:
+    """Set a number, a row or all of an array to an extreme."""
+    entry = arrays[draw.choice([*arrays, *["counts", "net.layout", "recall.clock", "statistics", "bank.members"] * 3])]
+    array = np.frombuffer(entry[2], entry[0]).copy()
+    if array.size == 0:
+        return
+    values = [v for v in NUMBERS if -(2**63) <= v < 2**63] if array.dtype.kind in "iu" else [*REALS, -1.0, 1e-45, -1e30]
+    where = draw.choice([draw.randrange(array.size), slice(None), slice(0, max(1, array.size // 3))])
+    with np.errstate(all="ignore"):
+        array[where] = draw.choice(values)
+    entry[2] = array.tobytes()
+
+
+def another_shape(arrays: dict, draw: random.Random) -> None:
+    """Change an array's shape, its data with it or not, its type, its name, or leave it out."""
+    name = draw.choice(list(arrays))
+    entry = arrays[name]
+    kind = draw.randrange(5)
+    if kind == 0:
+        entry[1] = [draw.choice([*entry[1], *WIDTHS]) for _ in range(draw.choice([0, 1, 2, 3, 70]))]
+    elif kind == 1 and entry[1]:
+        axis = draw.randrange(len(entry[1]))
+        entry[1][axis] = max(0, entry[1][axis] + draw.choice([-1, 1, 2, 64]))
+        entry[2] = bytes(int(np.prod(entry[1])) * np.dtype(entry[0]).itemsize)
+    elif kind == 2:
+        entry[0] = draw.choice(TYPES)
+    elif kind == 3:
+        del arrays[name]
+    else:
+        arrays[draw.choice(["x", "net.layout ", *arrays])] = copy.deepcopy(entry)
+
+
+def another_setting(config: dict, draw: random.Random) -> None:
+    """Change a setting, or the names of features and classes."""
+    inside = draw.random() < 0.7
+    target = config["parameters"] if inside else config
+    key = draw.choice([*target, "more"])
+    target[key] = draw.choice(VALUES)
+    if not inside and key in ("features", "classes") and draw.random() < 0.5:
+        target[key] = draw.choice(OTHER_NAMES)
+
+
+def structured(content: bytes, draw: random.Random) -> bytes:
+    """Change the content where it means something."""
+    header, arrays = split(content)
+    for _ in range(draw.choice([1, 1, 1, 2, 3])):
+        kind = draw.random()
+        if kind < 0.5 and "counts" in arrays:
+            with contextlib.suppress(KeyError, TypeError, ValueError, OverflowError):  # spoiled before
+                one_number(arrays, draw)
+        elif kind < 0.7 and arrays:
+            another_shape(arrays, draw)
+        elif kind < 0.95:
+            if isinstance(header["config"].get("parameters"), dict):
+                another_setting(header["config"], draw)
+        else:
+            header[draw.choice(["kind", "config"])] = draw.choice(
+                [*VALUES, "LOCORegressor", "checkpoint", {"model": 1}]
+            )
+            break
+    return joined(header, arrays)
+
+
+def check(path: Path, content: bytes) -> bool:
+    """Load a file, predict and learn five rows; return whether it could be loaded."""
+    path.write_bytes(content)
+    try:
+        model = load(path)
+    except CheckpointError:
+        return False
+    for x, y in ROWS:
+        model.predict_one(x)
+        model.learn_one(x, y)
+    model.predict_array(np.ones((2, 3)), features=NAMES)
+    model.export_state()
+    return True
+
+
+def main(first: int, count: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        contents = base_files(folder)
+        resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
+        for content in contents:
+            assert check(folder / "sound.loco", signed(content))
+        loaded, faults = 0, []
+        for seed in range(first, first + count):
+            draw = random.Random(seed)
+            mutate = draw.choice([flipped, structured, structured])
+            mutant = signed(mutate(draw.choice(contents), draw))
+            signal.alarm(60)  # a mutant that holds the reader ends the run
+            try:
+                loaded += check(folder / "mutant.loco", mutant)
+            except Exception as error:
+                faults.append(f"mutant {seed}: {error!r}")
+        if faults:
+            raise SystemExit("\n".join(faults[:20]))
+        print(f"{count} mutants: {loaded} work, {count - loaded} refused")
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    main(int(sys.argv[1]), int(sys.argv[2]))

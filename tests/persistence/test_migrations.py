@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from loco_stream.errors import CheckpointError
+from loco_stream.persistence import format as persist
+from loco_stream.persistence import migrations
+from loco_stream.persistence.migrations import Saved, refuse
+
+
+@pytest.fixture
+def old_file(tmp_path):
+    path = tmp_path / "old.loco"
+    persist.write(path, "demo", {"x": 1}, {"w": np.ones(2)})
+    return path
+
+
+def release(monkeypatch, version, steps):
+    monkeypatch.setattr(migrations, "VERSION", version)
+    monkeypatch.setattr(migrations, "MIGRATIONS", steps)
+
+
+def test_an_old_file_is_brought_up_step_by_step(old_file, monkeypatch):
+    def add(saved):
+        return Saved(saved.kind, {**saved.config, "y": 2}, saved.arrays)
+
+    def rename(saved):
+        return Saved(saved.kind, saved.config, {"weights": saved.arrays["w"]})
+
+    release(monkeypatch, 3, {1: add, 2: rename})
+    saved = persist.read(old_file)
+    assert saved.config == {"x": 1, "y": 2}
+    assert saved.arrays["weights"].tolist() == [1.0, 1.0]
+
+
+def test_an_old_file_may_be_refused_with_what_to_do(old_file, monkeypatch):
+    release(monkeypatch, 2, {1: refuse("learn it anew, or load it with release 0.1")})
+    with pytest.raises(CheckpointError, match=r"old\.loco holds a demo of an earlier .* learn it anew, or load"):
+        persist.read(old_file)
+
+
+def test_a_version_that_is_unknown_is_refused(old_file, monkeypatch):
+    release(monkeypatch, 0, {})
+    with pytest.raises(CheckpointError, match=r"has format version 1, .*up to 0: update loco-stream"):
+        persist.read(old_file)
+    release(monkeypatch, 2, {})
+    with pytest.raises(CheckpointError, match="has format version 1, which no release"):
+        persist.read(old_file)
+
+
+def test_a_file_larger_than_allowed_is_refused_unread(old_file):
+    with pytest.raises(CheckpointError, match=r"has \d+ bytes, and max_bytes allows 10"):
+        persist.read(old_file, max_bytes=10)
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "fifo", "folder"])
+def test_what_is_no_regular_file_is_refused(tmp_path, path):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(CheckpointError, match=r"cannot read .*(regular file|directory)"):
+        persist.read(tmp_path / path)
