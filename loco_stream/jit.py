@@ -1,86 +1,98 @@
 """How the functions of the step are compiled.
 
 `kernel` marks those that only compiled code calls. They get no wrapper for Python and no memory
-management: a kernel that allocates does not compile. Numba would optimise each and turn it into
-machine code by itself, with all that it calls, and again inside every caller; here a kernel is only
-linked into its callers, and the whole is optimised once. Together this halves the time of a cold start.
+management: a kernel that allocates does not compile. A kernel is only linked into its callers, and the
+whole is optimised once. Together this halves the time of a cold start.
 
 `entry` marks the few that Python calls. Numba renews its cache only when the file of the function
 called itself has changed; an entry's cache also knows all that it may call.
+
+Both use parts of numba that are not its public interface. Where these are not as expected, or
+LOCO_STREAM_PLAIN_JIT=1 is set, all functions are compiled by plain `numba.njit`: the same results, more slowly.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+import warnings
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numba
 from numba import njit
-from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
-from numba.core.compiler_machinery import register_pass
-from numba.core.typed_passes import NativeLowering
 
-__all__ = ["compiled_folders", "digest", "entry", "kernel"]
+__all__ = ["PLAIN", "compiled_folders", "digest", "entry", "kernel"]
 
 _PACKAGE = Path(__file__).parent
+_TESTED = ((0, 63), (0, 68))  # the oldest and the newest numba that this was tested with
+_INTERNALS = {
+    "loco_stream.kernel_compiler": ("OPTIONS",),
+    "llvmlite.ir": ("Constant", "VectorType"),
+    "numba.core.cgutils": ("alloca_once_value", "for_range", "for_range_slice", "get_or_insert_function"),
+    "numba.core.base": ("BaseContext.make_array", "BaseContext.get_data_type", "BaseContext.get_abi_sizeof"),
+    "numba.np.arrayobj": ("populate_array",),
+}
 
 
-class _Codegen:
-    """A code generator for libraries without machine code: there is no place to write an environment's address to."""
-
-    def __init__(self, codegen: Any) -> None:
-        self._codegen = codegen
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._codegen, name)
-
-    def set_env(self, env_name: str, env: Any) -> None:
-        """Do nothing: kernels neither raise nor call Python, which is what the environment serves."""
-
-
-class _KernelLibrary(JITCodeLibrary):
-    """The code of a kernel, to be linked into that of its callers and to nothing else."""
-
-    @property
-    def codegen(self) -> Any:
-        return _Codegen(self._codegen)
-
-    def _optimize_final_module(self) -> None:
-        pass
-
-    def _finalize_final_module(self) -> None:
-        self._finalized = True
-
-    def get_pointer_to_function(self, name: str) -> int:
-        self._ensure_finalized()
-        return 0
+def _lacking() -> str:
+    """Return what is not as expected of numba's internals, or nothing."""
+    try:
+        for module, names in _INTERNALS.items():
+            found = import_module(module)
+            for name in names:
+                owner: Any = found
+                for part in name.split("."):
+                    owner = getattr(owner, part)
+        version = tuple(int(part) for part in numba.__version__.split(".")[:2])
+        if not _TESTED[0] <= version <= _TESTED[1]:
+            _try_kernel()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
-@register_pass(mutates_CFG=True, analysis_only=False)
-class _KernelLowering(NativeLowering):
-    _name = "kernel_lowering"
+def _try_kernel() -> None:
+    """Compile a kernel and its caller, which raises if numba's compiler is not as expected."""
+    from loco_stream.kernel_compiler import OPTIONS
 
-    def run_pass(self, state: Any) -> Any:
-        if state.library is None:
-            state.library = _KernelLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
-        return super().run_pass(state)
-
-
-class _KernelCompiler(CompilerBase):
-    def define_pipelines(self) -> list[Any]:
-        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        passes.passes = [(_KernelLowering if p is NativeLowering else p, what) for p, what in passes.passes]
-        passes.finalize()
-        return [passes]
+    inner = njit(**OPTIONS)(lambda x: x + 1)
+    if njit(_nrt=False, no_cfunc_wrapper=True)(lambda x: inner(x) * 2)(20) != 42:
+        raise RuntimeError("a kernel compiled on trial gives a wrong result")
 
 
-# A division by zero gives what IEEE 754 says, not an exception in the middle of a step.
-kernel = njit(
-    _nrt=False, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=_KernelCompiler
-)
+def _is_plain() -> bool:
+    if os.environ.get("LOCO_STREAM_PLAIN_JIT", "0") not in ("", "0"):
+        return True
+    lacking = _lacking()
+    if lacking:
+        warnings.warn(
+            f"numba {numba.__version__} is not as expected ({lacking}): functions are compiled by plain njit, "
+            "which is slower",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return bool(lacking)
+
+
+PLAIN = _is_plain()
+if PLAIN:
+    kernel: Any = njit(error_model="numpy")
+    _entry, _road = kernel, "-plain"
+else:
+    from loco_stream.kernel_compiler import OPTIONS
+
+    kernel = njit(**OPTIONS)
+    _entry, _road = njit(_nrt=False, error_model="numpy", no_cfunc_wrapper=True), ""
+try:
+    from loco_stream.compile_cache import keep
+except (AttributeError, ImportError):  # numba's cache is not as expected either: do without one
+
+    def keep(dispatcher: Any) -> None:
+        """Keep nothing."""
 
 
 def compiled_folders() -> list[Path]:
@@ -101,5 +113,7 @@ def digest() -> str:
 
 def entry(function: Callable[..., Any]) -> Any:
     """Compile a function that Python calls; its machine code is kept on disk for the sources as they are."""
-    function.__qualname__ = f"{function.__qualname__}-{digest()}"
-    return njit(cache=True, _nrt=False, error_model="numpy", no_cfunc_wrapper=True)(function)
+    function.__qualname__ = f"{function.__qualname__}-{digest()}{_road}"
+    compiled = _entry(function)
+    keep(compiled)
+    return compiled

@@ -8,6 +8,7 @@ from typing import IO, Any
 import click
 
 from loco_stream import __version__
+from loco_stream.cli.streams import guarded
 from loco_stream.errors import LocoStreamError
 
 __all__ = ["main"]
@@ -35,6 +36,11 @@ class _Group(click.Group):
             return None
         command: click.Command = import_module(f"loco_stream.cli.{cmd_name}").command
         return command
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run, and let no broken output end a run."""
+        with guarded():
+            return super().main(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -13,7 +13,7 @@ import click
 
 from loco_stream.errors import ConfigError
 
-__all__ = ["build_model", "check_folder", "check_picture", "model_options", "open_stream", "parse_settings", "warm_up"]
+__all__ = ["build_model", "check_output", "check_picture", "model_options", "open_stream", "parse_settings", "warm_up"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -106,10 +106,15 @@ def warm_up(blocks: bool) -> None:
         model.predict_one({"a": 0.0})
 
 
-def check_folder(option: str, path: str | None) -> None:
-    """Refuse an output file whose folder does not exist, before hours of work."""
-    if path is not None and not Path(path).parent.is_dir():
-        raise ConfigError(f"{option}: there is no folder {Path(path).parent} to write {Path(path).name} into")
+def check_output(option: str, path: str | None) -> None:
+    """Refuse an output file that cannot be written, before hours of work."""
+    from loco_stream.persistence.files import check_place
+
+    try:
+        if path is not None:
+            check_place(path)
+    except OSError as error:
+        raise ConfigError(f"{option}: cannot write {path}: {error.strerror}") from error
 
 
 def check_picture(path: str | None) -> None:

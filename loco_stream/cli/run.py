@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from loco_stream.cli.options import check_folder, check_picture, model_options, open_stream, warm_up
+from loco_stream.cli.options import check_output, check_picture, model_options, open_stream, warm_up
 from loco_stream.cli.page import live_page, page_options
 from loco_stream.cli.signals import Interrupt, clean_end
 
@@ -66,7 +66,7 @@ def command(
     from loco_stream.cli.session import Session, stored_settings
 
     for option, path in (("--report", report), ("--plot", plot), ("--predictions", predictions)):
-        check_folder(option, path)
+        check_output(option, path)
     check_picture(plot)
     if resume and checkpoint is None:
         raise click.UsageError("--resume needs --checkpoint DIR")
@@ -93,13 +93,13 @@ def _sinks(predictions: str | None, resume: bool) -> list[Any]:
 def _show(result: Any, as_json: bool, report: str | None, plot: str | None) -> None:
     from rich.console import Console
 
+    if report is not None:
+        result.save(report)
+    if plot is not None:
+        result.plot(plot)
     if as_json:
         click.echo(json.dumps(result.to_dict(), allow_nan=False))
     else:
         Console().print(result.table())
     for note in result["notes"]:
         click.echo(f"note: {note}", err=True)
-    if report is not None:
-        result.save(report)
-    if plot is not None:
-        result.plot(plot)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from loco_stream.cli.options import check_folder, model_options, open_stream, warm_up
+from loco_stream.cli.options import check_output, model_options, open_stream, warm_up
 from loco_stream.cli.page import live_page, page_options
 from loco_stream.cli.signals import Interrupt, clean_end
 
@@ -80,7 +80,7 @@ def command(
     The first signal ends clean: the batch at hand is learned, a checkpoint written, the rows
     acknowledged. A second signal ends at once.
     """
-    check_folder("--report", report)
+    check_output("--report", report)
     if durability is not None:
         from loco_stream.engine.wal import parse_durability
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from loco_stream import __version__
 from loco_stream.errors import ConfigError
-from loco_stream.persistence.format import atomic_write
+from loco_stream.persistence.files import atomic_write
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -127,11 +128,13 @@ class Report(Mapping[str, Any]):
         ConfigError
             matplotlib is missing, or the file cannot be written or has an unknown ending.
         """
-        figure = self._figure()
+        figure, picture = self._figure(), io.BytesIO()
         try:
-            figure.savefig(path, dpi=120)
+            figure.savefig(picture, dpi=120, format=Path(path).suffix[1:] or "png")
+            atomic_write(path, picture.getvalue())
         except (OSError, ValueError) as error:
-            raise ConfigError(f"cannot write the picture {os.fspath(path)}: {error}") from error
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigError(f"cannot write the picture {os.fspath(path)}: {reason}") from error
 
     def _lines(self) -> Iterator[tuple[str, str]]:
         for key, name, form in _ROWS:

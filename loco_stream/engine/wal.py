@@ -23,7 +23,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.persistence.format import atomic_write
+from loco_stream.persistence.files import atomic_write
 
 __all__ = ["DURABILITY", "Log", "pack_record", "parse_durability"]
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from loco_stream.errors import ConfigError
+from loco_stream.neurons import DenseLayer, dense_layer_of, find
 
-__all__ = ["ALIF", "DEFAULTS", "LIF", "PRESETS", "Izhikevich", "ModelConfig", "Settings"]
+__all__ = ["DEFAULTS", "PRESETS", "ModelConfig", "Settings"]
 
 FEEDBACK_RATE = 1e-3  # of the regression of output changes on noise
 READOUT_RATE = 0.5  # of the normalised delta rule
@@ -16,46 +17,10 @@ N_SNAPSHOTS = 4  # old readouts that may be recalled
 DEEP = 3  # from this many hidden layers on, short membranes and homeostatic thresholds
 
 
-class LIF(NamedTuple):
-    """Leaky integrate-and-fire neurons; `reset_zero`: whether a spike empties the membrane or costs a threshold."""
-
-    reset_zero: bool = False
-
-
-class ALIF(NamedTuple):
-    """The same with a threshold that each spike raises by `adapt` thresholds and that returns within `tau_adapt` ms."""
-
-    tau_adapt: float
-    adapt: float = 0.2
-
-
-class Izhikevich(NamedTuple):
-    """Izhikevich's regular spiking neuron: a, b, c, d, peak and tolerance in his units, ms and mV.
-
-    `unit` is the jump in mV that counts as a threshold, enough to start the upstroke from rest at once;
-    `drive` is the current that stands for a threshold moved as far.
-    """
-
-    a: float = 0.02
-    b: float = 0.2
-    c: float = -65.0
-    d: float = 8.0
-    peak: float = 30.0
-    tolerance: float = 0.1
-    unit: float = 25.0
-    drive: float = 10.0
-
-    @property
-    def rest(self) -> float:
-        """The membrane without input, in mV: the lower root of 0.04 v^2 + (5 - b) v + 140."""
-        slope = 5.0 - self.b
-        return -(slope + math.sqrt(slope * slope - 0.16 * 140.0)) / 0.08
-
-
 class Settings(NamedTuple):
     """What the compiled step reads: plain numbers, resolved from a `ModelConfig`.
 
-    The type of `cell` is the neuron model, and the step is compiled for each apart.
+    `cell` holds the parameters of the neuron model; its type names the model, and the step is compiled for each apart.
     Times are in ms; `n_fields` is the number of receptive fields a feature; the readout has
     `n_trace` members on the traces and `n_linear` on the scaled features; `n_snapshots` of it are kept.
     """
@@ -90,7 +55,7 @@ class Settings(NamedTuple):
     n_linear: int
     n_snapshots: int
     seed_key: int
-    cell: LIF | ALIF | Izhikevich
+    cell: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +121,12 @@ class ModelConfig:
             raise ConfigError(f"leaks is {self.leaks!r}; allowed is a tuple of 1 to 16 numbers from 0 to 0.5")
         _real("retention", self.retention, 0.0, 1.0)
         _integer("seed", self.seed, 0, 2**64 - 1, optional=True)
-        _choice("neuron", self.neuron, ("lif", "alif", "izhikevich"))
+        dense_layer_of(find(self.neuron).kind)
+
+    @property
+    def dense_layer(self) -> DenseLayer:
+        """What the hidden layers run."""
+        return dense_layer_of(find(self.neuron).kind)
 
     @property
     def is_deep(self) -> bool:
@@ -168,8 +138,9 @@ class ModelConfig:
         """Norm of a neuron's incoming weights at the start, in thresholds."""
         if self.gain is not None:
             return self.gain
-        if self.neuron == "izhikevich":
-            return 2.3
+        own = self.dense_layer.gain
+        if own is not None:
+            return own
         return 2.7 if self.is_deep else 6.0
 
     @property
@@ -180,7 +151,7 @@ class ModelConfig:
         if self.credit == "learned":
             if self.readout == "recursive":
                 return 0.1 if self.readout_layers == "all" else 0.3
-            return 0.3 if self.neuron == "izhikevich" else 0.03
+            return self.dense_layer.delta_rate
         if self.readout == "recursive":
             return 1e-3
         return 3e-4 if self.rule == "loco" else 1e-4
@@ -227,14 +198,8 @@ class ModelConfig:
             n_linear=2 if recursive and all_layers else 0,
             n_snapshots=N_SNAPSHOTS if recursive and not regression and self.retention > 0.0 else 0,
             seed_key=seed_key,
-            cell=self._cell(float(tau)),
+            cell=self.dense_layer.settings(float(tau)),
         )
-
-    def _cell(self, tau: float) -> LIF | ALIF | Izhikevich:
-        if self.neuron == "lif":
-            return LIF()
-        # A threshold that returned faster than the membrane could be met between events.
-        return ALIF(tau_adapt=max(100.0, tau)) if self.neuron == "alif" else Izhikevich()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields by name, in the constructor's order."""

@@ -22,7 +22,7 @@ from loco_stream.learner.state import (
     N_SEEN,
     THRESHOLD,
 )
-from loco_stream.neurons.dense import NO_ROOM
+from loco_stream.neurons.spikes import NO_ROOM
 from loco_stream.simd.ops import weigh_rows
 
 __all__ = ["clean_pass", "combine", "ensure_gains", "run_layers", "span", "trace_spikes"]

@@ -2,7 +2,8 @@
 
 To pass some 45 arrays one by one takes Python longer than a small step itself. The words are every
 number of the settings and, for every array, its address and shape, in the order of the fields;
-compiled code reads the named groups back from them at no cost worth measuring.
+compiled code reads the named groups back from them at no cost worth measuring. Interpreted, and compiled by plain
+njit, it takes them as they are.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ import numpy as np
 from llvmlite import ir
 from numba import config, typeof, types
 from numba.extending import intrinsic
-from numba.np import arrayobj
 from numpy.typing import NDArray
 
+from loco_stream.jit import PLAIN, kernel
 from loco_stream.learner.config import DEFAULTS, Settings
 from loco_stream.learner.state import Scratch, State, allocate, allocate_scratch
+from loco_stream.neurons import model_of
 
 __all__ = ["Handle", "Model", "opened"]
+
+_PACKED = not (PLAIN or config.DISABLE_JIT)
 
 
 class Model(NamedTuple):
@@ -51,14 +55,14 @@ class Handle:
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        if not config.DISABLE_JIT and typeof(model) != _model_type(type(model.settings.cell).__name__.lower()):
+        if not config.DISABLE_JIT and typeof(model) != _model_type(type(model.settings.cell)):
             raise ValueError("a model's arrays must be C-contiguous and of the types that `allocate` gives them")
         self.words: NDArray[np.int64] = np.fromiter(_words(model), np.int64)
 
     @property
     def door(self) -> tuple[Any, Any]:
-        """What `step.run` takes first: the neuron, and the words or interpreted the model itself."""
-        return self.model.settings.cell, self.model if config.DISABLE_JIT else self.words
+        """What `step.run` takes first: the neuron, and the words, or the model itself where it is not packed."""
+        return self.model.settings.cell, self.words if _PACKED else self.model
 
 
 def _words(part: Any) -> Iterator[int]:
@@ -76,9 +80,9 @@ def _words(part: Any) -> Iterator[int]:
 
 
 @cache
-def _model_type(neuron: str) -> Any:
-    """Return numba's type of a model; it is the same for all with that neuron."""
-    settings = replace(DEFAULTS, neuron=neuron).settings(1, regression=False, seed_key=0)
+def _model_type(kind: type[Any]) -> Any:
+    """Return numba's type of a model; it is the same for all of one kind of neuron."""
+    settings = replace(DEFAULTS, neuron=model_of(kind).name).settings(1, regression=False, seed_key=0)
     state = allocate(DEFAULTS, settings, 1, 1)
     return typeof(Model(settings, state, allocate_scratch(DEFAULTS, settings, state)))
 
@@ -105,7 +109,7 @@ def _open(typing, cell, words):
 
         return read(signature.return_type)
 
-    return _model_type(cell.instance_class.__name__.lower())(cell, words), generate
+    return _model_type(cell.instance_class)(cell, words), generate
 
 
 def _view(context: Any, builder: Any, kind: Any, address: Any, shape: list[Any]) -> Any:
@@ -116,6 +120,8 @@ def _view(context: Any, builder: Any, kind: Any, address: Any, shape: list[Any])
     for length in reversed(shape[1:]):
         strides.insert(0, builder.mul(strides[0], length))
     pointer = builder.inttoptr(address, array.data.type)
+    from numba.np import arrayobj  # no public part of numba: named where it is needed, which plain njit does not
+
     arrayobj.populate_array(array, data=pointer, shape=shape, strides=strides, itemsize=itemsize, meminfo=None)
     return array._getvalue()
 
@@ -125,4 +131,4 @@ def _itself(cell: Any, model: Any) -> Any:
 
 
 # What a step does first with what it is handed.
-opened: Any = _itself if config.DISABLE_JIT else _open
+opened: Any = _open if _PACKED else kernel(_itself)

@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.learner.arrays import Array, Plan, axes, build, flatten, specs
-from loco_stream.learner.config import Izhikevich, ModelConfig, Settings
+from loco_stream.learner.config import ModelConfig, Settings
 from loco_stream.learner.init_weights import start_weights
+from loco_stream.neurons import dense_layer_of
 
 __all__ = ["Scratch", "State", "allocate", "allocate_scratch", "flatten", "grow", "unflatten"]
 
@@ -47,8 +48,6 @@ CLASS_COUNT, LAST_SEEN = range(2)
 SHARPNESS = 0
 # Rows of `Workspace.neurons`, float32, one column a hidden neuron.
 NOISE, NOISY_THRESHOLD, MEMBRANE, PEAK, SENSITIVITY, CREDIT, NOISY_TRACE = range(7)
-# Rows of `Workspace.slow`, float32, one column a hidden neuron; of the models that have them.
-ADAPTATION, DRIVE, REST = 0, 0, 1
 # `Scratch.flags`, int64: the sample whose clean pass is in scratch; of how many members the gains are; input spikes;
 # inputs of the readout, and of its linear members, that are not zero.
 CLEAN_FOR, N_GAINS, N_IN, N_ROWS, N_LINEAR_ROWS = range(5)
@@ -127,16 +126,6 @@ def _first_speakers(weights: Array, plan: Plan) -> None:
 
 def _first_copy(clock: Array, plan: Plan) -> None:
     clock[:] = 0, -SPACING, 0
-
-
-def _constants(constants: Array, plan: Plan) -> None:
-    if isinstance(plan.settings.cell, Izhikevich):
-        constants[:] = plan.settings.cell[:6]
-
-
-def _rest(slow: Array, plan: Plan) -> None:
-    if isinstance(plan.settings.cell, Izhikevich):
-        slow[REST] = plan.settings.cell.rest
 
 
 # What a model learns
@@ -235,14 +224,13 @@ class Spikes(NamedTuple):
 class Workspace(NamedTuple):
     """What running and changing the hidden layers needs.
 
-    slow: adaptation of ALIF neurons, or drive and rest of Izhikevich neurons, whose cells and constants are the next
-    two; then traces of the input, projected traces, and room for the projection.
+    slow and cells: what the neuron model keeps of its own; then traces of the input, projected traces, and room for
+    the projection.
     """
 
     neurons: Annotated[Float32, axes(7, "hidden")]
-    slow: Annotated[Float32, axes(2, "hidden", start=_rest)]
-    cells: Annotated[Float64, axes("cells", 6)]
-    constants: Annotated[Float64, axes(6, start=_constants)]
+    slow: Annotated[Float32, axes(2, "hidden")]
+    cells: Annotated[Float64, axes("hidden", "cell_width")]
     input_trace: Annotated[Float32, axes("lines")]
     projected: Annotated[Float32, axes(2, "longest")]
     coefficients: Annotated[Float64, axes(3, "clusters*rank")]
@@ -337,7 +325,7 @@ def _plan(config: ModelConfig, settings: Settings, n_features: int, n_classes: i
         "lines": layers[0],
         "layers": settings.n_layers,
         "hidden": hidden,
-        "cells": hidden if isinstance(settings.cell, Izhikevich) else 0,
+        "cell_width": dense_layer_of(type(settings.cell)).cell_width,
         "weights": sum(a * b for a, b in pairwise(layers)),
         "longest": max(1, *layers[:-1]),
         "spikes": N_SLOTS * max(layers[1:]),

@@ -1,4 +1,4 @@
-"""Leaky integrate-and-fire neurons whose threshold rises with every spike they fire and decays back, one by one.
+"""Leaky integrate-and-fire neurons whose threshold rises with every spike they fire and decays back.
 
 Between events the membrane is level + (v - level) exp(-dt / tau) and the threshold is
 threshold + adaptation exp(-dt / tau_adapt). Without a drive above threshold and with tau_adapt >= tau the
@@ -13,9 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from loco_stream.errors import ConfigError
 from loco_stream.jit import kernel
+from loco_stream.neurons.registry import DenseLayer, EventOperations, NeuronModel
+from loco_stream.neurons.spikes import NO_ROOM
+from loco_stream.simd.ops import compact, sum_rows
 
-__all__ = ["ALIF", "alif_cells", "alif_crossing", "alif_fire", "alif_ready", "alif_receive"]
+__all__ = ["ALIF", "MODEL", "alif_layer"]
 
 LAST_FIRE, V, ADAPTATION, SINCE, THRESHOLD, LEVEL = 0, 1, 2, 3, 4, 5
 TAU, REFRACTORY, RESET_ZERO, TAU_ADAPT, ADAPT = 0, 1, 2, 3, 4
@@ -23,22 +27,37 @@ _BISECTIONS = 100
 
 
 class ALIF(NamedTuple):
-    """Says that cells are (n, 6) float64: last spike, membrane, adaptation and their time, threshold at rest, level.
+    """A spike raises the threshold by `adapt`, which returns within `tau_adapt` ms.
 
+    Cells are (n, 6) float64: last spike, membrane, adaptation and their time, threshold at rest, level.
     Adaptation is what is added to the threshold, level the drive; times are in ms. Their numbers are (5,) float64:
-    tau, refractory period, 1 if the reset is to zero, tau_adapt, rise of the threshold with a spike.
+    tau, refractory period, 1 if the reset is to zero, tau_adapt, adapt.
     """
 
-    code: int = 1
+    # A time constant five times the membrane's and a rise of a fifth of the threshold thin out spikes visibly
+    # without silencing a neuron.
+    tau_adapt: float = 100.0
+    adapt: float = 0.2
 
 
-def alif_cells(
-    v: Any, threshold: Any, level: Any, tau: float, refractory: float, reset_zero: bool, tau_adapt: float, adapt: float
+def _check(parameters: Any) -> None:
+    if not parameters["tau_adapt"] > 0.0:
+        raise ConfigError(f"tau_adapt is {parameters['tau_adapt']}; it must be above 0")
+    if parameters["adapt"] < 0.0:
+        raise ConfigError(f"adapt is {parameters['adapt']}; it must be 0 or more")
+
+
+def _start(
+    v: Any, threshold: Any, level: Any, tau: float, refractory: float, reset_zero: bool, parameters: Any
 ) -> tuple[Any, Any]:
-    """Return cells and numbers at time 0 for membranes `v` and thresholds at rest."""
     none = np.zeros(len(v))
     cells = np.column_stack((np.full(len(v), -np.inf), v, none, none, threshold, level))
-    return np.ascontiguousarray(cells), np.array([tau, refractory, float(reset_zero), tau_adapt, adapt])
+    numbers = np.array([tau, refractory, float(reset_zero), parameters["tau_adapt"], parameters["adapt"]])
+    return np.ascontiguousarray(cells), numbers
+
+
+def _shift(cells: Any, numbers: Any, duration: float) -> None:
+    cells[:, SINCE] -= duration
 
 
 @kernel
@@ -124,3 +143,121 @@ def alif_fire(cells: Any, numbers: Any, i: int, t: float) -> Any:
     cells[i, ADAPTATION] += numbers[ADAPT]
     later = cells[i, ADAPTATION] * math.exp(-numbers[REFRACTORY] / numbers[TAU_ADAPT])
     return cells[i, V] >= cells[i, THRESHOLD] + later
+
+
+@kernel
+def alif_membrane(cells: Any, numbers: Any, i: int, t: float) -> Any:
+    """Return the membrane of neuron `i`, which stands still while it is refractory."""
+    passed = max(0.0, t - alif_start(cells, numbers, i))
+    return cells[i, LEVEL] + (cells[i, V] - cells[i, LEVEL]) * math.exp(-passed / numbers[TAU])
+
+
+@kernel
+def alif_update(
+    v: Any,
+    adaptation: Any,
+    current: Any,
+    decay: Any,
+    fade: Any,
+    threshold: Any,
+    adapt: Any,
+    reset_zero: bool,
+    u_max: Any,
+) -> None:
+    """Decay, add the current, note the peak, reset; `current` is left holding membrane minus adaptation."""
+    for i in range(v.shape[0]):
+        x = v[i] * decay + current[i]
+        a = adaptation[i] * fade
+        above_rest = x - a
+        current[i] = above_rest
+        u_max[i] = max(u_max[i], above_rest)
+        fired = above_rest >= threshold[i]
+        drop = x if reset_zero else threshold[i] + a
+        v[i] = x - drop if fired else x
+        adaptation[i] = a + adapt if fired else a
+
+
+@kernel
+def alif_layer(
+    times: Any, indices: Any, n_events: int, weights: Any, offset: int, n_post: int, tau: float, threshold: Any,
+    reset_zero: bool, tau_adapt: float, adapt: float, v: Any, adaptation: Any, u_max: Any, out_times: Any,
+    out_indices: Any,
+) -> Any:  # fmt: skip
+    """Run one layer of neurons whose threshold rises by `adapt` with each spike and returns with `tau_adapt`.
+
+    Parameters
+    ----------
+    times, indices, n_events, weights, offset, n_post, tau, threshold, reset_zero, v, out_times, out_indices
+        As in `lif_layer`; `threshold` is the threshold at rest. A subtracting reset takes the raised threshold off.
+    tau_adapt
+        Time constant in ms of the threshold's return; at least `tau`, or neurons could fire between events.
+    adapt
+        Rise of the threshold with a spike, 0 or more, in units of the membrane.
+    adaptation
+        (n_post,), written: by how much each threshold is raised right after the last event.
+    u_max
+        (n_post,), written: the largest membrane minus adaptation, that is, in the scale of the threshold at rest.
+
+    Returns
+    -------
+    Number of output spikes, or -1 if the next event time might not fit into the outputs.
+    """
+    zero = v.dtype.type(0.0)
+    for i in range(n_post):
+        v[i] = zero
+        adaptation[i] = zero
+        u_max[i] = zero
+    capacity = min(out_times.shape[0], out_indices.shape[0])
+    if n_post > capacity:
+        return NO_ROOM if n_events > 0 else 0
+    current = out_times[capacity - n_post : capacity]  # free while it is needed: see `lif_layer`
+    kind = v.dtype.type
+    last_time = 0.0
+    k = 0
+    count = 0
+    while k < n_events:
+        if count + n_post > capacity:
+            return NO_ROOM
+        now = times[k]
+        first = k
+        while k < n_events and times[k] == now:
+            k += 1
+        passed = last_time - float(now)
+        last_time = float(now)
+        sum_rows(current, weights, offset, n_post, indices, first, k)
+        alif_update(
+            v, adaptation, current, kind(math.exp(passed / tau)), kind(math.exp(passed / tau_adapt)), threshold,
+            kind(adapt), reset_zero, u_max,
+        )  # fmt: skip
+        start = count
+        count = compact(current, threshold, out_indices, count)
+        for s in range(start, count):
+            out_times[s] = now
+    return count
+
+
+@kernel
+def _dense(
+    cell: ALIF, times: Any, indices: Any, n_events: int, weights: Any, offset: int, n_post: int, window: float,
+    tau: float, threshold: Any, membrane: Any, peak: Any, slow: Any, cells: Any, out_times: Any, out_indices: Any,
+) -> Any:  # fmt: skip
+    return alif_layer(
+        times, indices, n_events, weights, offset, n_post, tau, threshold, False, cell.tau_adapt, cell.adapt,
+        membrane, slow[0], peak, out_times, out_indices,
+    )  # fmt: skip
+
+
+MODEL = NeuronModel(
+    name="alif",
+    kind=ALIF,
+    events=EventOperations(
+        receive=alif_receive, ready=alif_ready, fire=alif_fire, membrane=alif_membrane, crossing=alif_crossing
+    ),
+    start=_start,
+    shift=_shift,
+    parameters=ALIF()._asdict(),
+    check=_check,
+    fires_alone=lambda tau, parameters: parameters["tau_adapt"] < tau,
+    # A threshold that returned faster than the membrane could be met between events.
+    dense=DenseLayer(settings=lambda tau: ALIF(tau_adapt=max(100.0, tau)), run=_dense),
+)

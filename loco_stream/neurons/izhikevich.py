@@ -1,4 +1,4 @@
-"""Izhikevich neurons one by one: v' = 0.04 v^2 + 5 v + 140 - u + I, u' = a (b v - u); at the peak v := c, u := u + d.
+"""Izhikevich neurons: v' = 0.04 v^2 + 5 v + 140 - u + I, u' = a (b v - u); at the peak v := c, u := u + d.
 
 No closed form exists, so each neuron is integrated between its own events by the embedded Runge-Kutta pair of
 Dormand and Prince, order 5(4), with step sizes that keep the estimated error of a step within a tolerance in mV;
@@ -12,9 +12,14 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-__all__ = ["Izhikevich", "izh_cells", "izh_crossing", "izh_fire", "izh_ready", "izh_receive", "rest_potential"]
+from loco_stream.errors import ConfigError
+from loco_stream.jit import kernel
+from loco_stream.neurons.registry import DenseLayer, EventOperations, NeuronModel
+from loco_stream.neurons.spikes import NO_ROOM, sort_spikes
+from loco_stream.simd.ops import sum_rows
+
+__all__ = ["MODEL", "Izhikevich", "izhikevich_layer", "rest_potential"]
 
 LAST_FIRE, V, U, SINCE, STEP, DRIVE = 0, 1, 2, 3, 4, 5
 A, B, C, D, PEAK, TOLERANCE = 0, 1, 2, 3, 4, 5
@@ -24,13 +29,37 @@ _LARGEST_STEP = 5.0
 _SMALLEST_STEP = 1e-9
 
 
-class Izhikevich(NamedTuple):
-    """Says that cells are (n, 6) float64: last spike, membrane v, recovery u, their time, step size, current I.
+_LEARNER_PEAK = 1.5  # peak, in thresholds, of a neuron that fired: its upstroke does not tell how narrowly
 
-    Times are in ms, potentials in mV. Their numbers are (6,) float64: a, b, c, d, peak, tolerance.
+
+class Izhikevich(NamedTuple):
+    """Regular spiking neurons of the 2003 paper: a, b, c, d, peak and tolerance in its units, ms and mV.
+
+    `unit` is the jump in mV that counts as a threshold, enough to start the upstroke from rest at once;
+    `drive` is the current that stands for a threshold moved as far. Cells are (n, 6) float64: last spike, membrane
+    v, recovery u, their time, step size, current I. Their numbers are the first six fields.
     """
 
-    code: int = 2
+    a: float = 0.02
+    b: float = 0.2
+    c: float = -65.0
+    d: float = 8.0
+    peak: float = 30.0
+    tolerance: float = 0.1
+    unit: float = 25.0
+    drive: float = 10.0
+
+
+# The simulator is exact; the learner takes larger steps.
+_PARAMETERS = {"a": 0.02, "b": 0.2, "c": -65.0, "d": 8.0, "peak": 30.0, "tolerance": 1e-6}
+
+
+def _check(parameters: Any) -> None:
+    for name in ("tolerance", "a"):
+        if not parameters[name] > 0.0:
+            raise ConfigError(f"{name} is {parameters[name]}; it must be above 0")
+    if not parameters["c"] < parameters["peak"]:
+        raise ConfigError(f"c is {parameters['c']}; the reset must lie below peak = {parameters['peak']}")
 
 
 def rest_potential(b: float, drive: Any) -> Any:
@@ -40,22 +69,26 @@ def rest_potential(b: float, drive: Any) -> Any:
     return np.where(discriminant >= 0.0, (b - 5.0 - np.sqrt(np.maximum(discriminant, 0.0))) / 0.08, -65.0)
 
 
-def izh_cells(
-    v: Any, drive: Any, a: float, b: float, c: float, d: float, peak: float, tolerance: float
+def _start(
+    v: Any, threshold: Any, drive: Any, tau: float, refractory: float, reset_zero: bool, parameters: Any
 ) -> tuple[Any, Any]:
-    """Return cells and numbers at time 0 for membranes `v`, with the recovery at b v."""
     n = len(v)
-    cells = np.column_stack((np.full(n, -np.inf), v, b * v, np.zeros(n), np.full(n, _FIRST_STEP), drive))
-    return np.ascontiguousarray(cells), np.array([a, b, c, d, peak, tolerance])
+    recovery = parameters["b"] * v
+    cells = np.column_stack((np.full(n, -np.inf), v, recovery, np.zeros(n), np.full(n, _FIRST_STEP), drive))
+    return np.ascontiguousarray(cells), np.array([parameters[name] for name in _PARAMETERS])
 
 
-@njit(cache=True)
+def _shift(cells: Any, numbers: Any, duration: float) -> None:
+    cells[:, SINCE] -= duration
+
+
+@kernel
 def slope(v: float, u: float, drive: float, a: float, b: float) -> tuple[float, float]:
     """Return (v', u')."""
     return 0.04 * v * v + 5.0 * v + 140.0 - u + drive, a * (b * v - u)
 
 
-@njit(cache=True)
+@kernel
 def dormand_prince(v: float, u: float, drive: float, a: float, b: float, h: float) -> tuple[float, float, float]:
     """Take one step `h`; return v and u of fifth order and the larger estimated error of the two."""
     v1, u1 = slope(v, u, drive, a, b)
@@ -81,7 +114,7 @@ def dormand_prince(v: float, u: float, drive: float, a: float, b: float, h: floa
     return next_v, next_u, max(abs(error_v), abs(error_u))
 
 
-@njit(cache=True)
+@kernel
 def izh_crossing(cells: Any, numbers: Any, i: int, t: float) -> Any:
     """Integrate neuron `i` up to `t` or to its peak; return the time of the peak, or infinity if it was not reached."""
     a, b = numbers[A], numbers[B]
@@ -124,21 +157,144 @@ def izh_crossing(cells: Any, numbers: Any, i: int, t: float) -> Any:
     return now if reached else math.inf
 
 
-@njit(cache=True)
-def izh_receive(cells: Any, numbers: Any, i: int, weight: float) -> None:
+@kernel
+def izh_receive(cells: Any, numbers: Any, i: int, weight: float, t: float) -> None:
     """Add a spike that arrives now; the neuron was already integrated up to now."""
     cells[i, V] += weight
 
 
-@njit(cache=True)
-def izh_ready(cells: Any, numbers: Any, i: int) -> Any:
+@kernel
+def izh_ready(cells: Any, numbers: Any, i: int, t: float) -> Any:
     """Return whether neuron `i` is at or above its peak."""
     return cells[i, V] >= numbers[PEAK]
 
 
-@njit(cache=True)
-def izh_fire(cells: Any, numbers: Any, i: int) -> Any:
+@kernel
+def izh_fire(cells: Any, numbers: Any, i: int, t: float) -> Any:
     """Reset neuron `i`; it is never above its peak afterwards."""
     cells[i, V] = numbers[C]
     cells[i, U] += numbers[D]
     return False
+
+
+@kernel
+def izh_membrane(cells: Any, numbers: Any, i: int, t: float) -> Any:
+    """Return the membrane of neuron `i`; it was already integrated up to now."""
+    return cells[i, V]
+
+
+@kernel
+def izhikevich_layer(
+    times: Any, indices: Any, n_events: int, weights: Any, offset: int, n_post: int, duration: float, drive: Any,
+    rest: Any, numbers: Any, unit: float, cells: Any, u_max: Any, current: Any, out_times: Any, out_indices: Any,
+) -> Any:  # fmt: skip
+    """Run one layer of Izhikevich neurons from rest for `duration` ms.
+
+    Parameters
+    ----------
+    times, indices, n_events, weights, offset, n_post, out_times, out_indices
+        As in `lif_layer`; weights in units of `unit` mV. Neurons also fire between events, so that no capacity
+        is sure to suffice.
+    duration
+        End of the run in ms.
+    drive
+        (n_post,), constant current of each neuron. A perturbation belongs here: moving the peak would change
+        almost nothing, since the upstroke is explosive.
+    rest
+        (n_post,) in mV: membranes at the start, as `rest_potential` gives them.
+    numbers
+        (6,) float64, or six numbers: a, b, c, d, peak in mV, tolerance in mV.
+    unit
+        What a weight of 1 adds to a membrane, in mV.
+    cells
+        (n_post, 6) float64, written: see `Izhikevich`.
+    u_max
+        (n_post,), written: the largest membrane met at events, at most the peak; rest counts as met.
+    current
+        (n_post,) of the type of `weights`, working memory.
+
+    Returns
+    -------
+    Number of output spikes, or -1 if they do not fit into the outputs.
+    """
+    peak = numbers[PEAK]
+    for i in range(n_post):
+        cells[i, V] = rest[i]
+        cells[i, U] = numbers[B] * float(rest[i])
+        cells[i, SINCE] = 0.0
+        cells[i, STEP] = _FIRST_STEP
+        cells[i, DRIVE] = drive[i]
+        u_max[i] = rest[i]
+    capacity = min(out_times.shape[0], out_indices.shape[0])
+    count = 0
+    k = 0
+    while k <= n_events:
+        now = float(times[k]) if k < n_events else duration
+        start = count
+        for i in range(n_post):
+            when = izh_crossing(cells, numbers, i, now)
+            while when <= now:
+                if count >= capacity:
+                    return NO_ROOM
+                out_times[count] = when
+                out_indices[count] = i
+                count += 1
+                u_max[i] = peak
+                izh_fire(cells, numbers, i, now)
+                when = izh_crossing(cells, numbers, i, now)
+        first = k
+        k += 1
+        if first < n_events:
+            while k < n_events and times[k] == times[first]:
+                k += 1
+            sum_rows(current, weights, offset, n_post, indices, first, k)
+            for i in range(n_post):
+                cells[i, V] += unit * float(current[i])
+                u_max[i] = max(float(u_max[i]), min(cells[i, V], peak))
+                if izh_ready(cells, numbers, i, now):
+                    if count >= capacity:
+                        return NO_ROOM
+                    out_times[count] = now
+                    out_indices[count] = i
+                    count += 1
+                    izh_fire(cells, numbers, i, now)
+        sort_spikes(out_times, out_indices, start, count)
+    return count
+
+
+@kernel
+def _dense(
+    cell: Izhikevich, times: Any, indices: Any, n_events: int, weights: Any, offset: int, n_post: int, window: float,
+    tau: float, threshold: Any, membrane: Any, peak: Any, slow: Any, cells: Any, out_times: Any, out_indices: Any,
+) -> Any:  # fmt: skip
+    """Run a layer as `lif_dense` does; these neurons have no threshold, so that one moved is a constant current."""
+    drive, rest = slow[0], slow[1]
+    numbers = (cell.a, cell.b, cell.c, cell.d, cell.peak, cell.tolerance)
+    bend = 5.0 - cell.b
+    for i in range(n_post):
+        rest[i] = np.float32(-(bend + math.sqrt(bend * bend - 0.16 * 140.0)) / 0.08)
+        drive[i] = np.float32((1.0 - np.float64(threshold[i])) * cell.drive)
+    count = izhikevich_layer(
+        times, indices, n_events, weights, offset, n_post, window, drive, rest, numbers, cell.unit, cells, peak,
+        membrane, out_times, out_indices,
+    )  # fmt: skip
+    for i in range(n_post):
+        peak[i] = min((peak[i] - rest[i]) / np.float32(cell.unit), np.float32(_LEARNER_PEAK))
+    return count
+
+
+MODEL = NeuronModel(
+    name="izhikevich",
+    kind=Izhikevich,
+    events=EventOperations(
+        receive=izh_receive, ready=izh_ready, fire=izh_fire, membrane=izh_membrane, crossing=izh_crossing
+    ),
+    start=_start,
+    shift=_shift,
+    parameters=_PARAMETERS,
+    check=_check,
+    rest=lambda parameters, drive: rest_potential(parameters["b"], drive),
+    fires_alone=lambda tau, parameters: True,
+    leaky=False,
+    dense=DenseLayer(settings=lambda tau: Izhikevich(), run=_dense, cell_width=6, gain=2.3, delta_rate=0.3),
+)

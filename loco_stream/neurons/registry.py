@@ -1,104 +1,191 @@
-"""One set of operations for all neuron models: each call goes to the model that it names.
-
-Compiled, the choice is made by the type of `model` when the caller is compiled, so that it costs nothing and only the
-models in use are ever compiled. Interpreted (NUMBA_DISABLE_JIT=1) it is made at each call.
-"""
+"""Neuron models by name: what the simulator, its queue and the estimators know of a model, and nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from numba.extending import overload
+import numpy as np
+from numpy.typing import NDArray
 
-from loco_stream.neurons import alif, izhikevich, lif
-from loco_stream.neurons.alif import ALIF
-from loco_stream.neurons.lif import LIF
+from loco_stream.errors import ConfigError
 
-__all__ = ["crossing", "enter", "fire", "quiet", "ready", "receive"]
+__all__ = ["DenseLayer", "EventOperations", "NeuronModel", "dense_layer_of", "find", "model_of", "names", "register"]
 
-
-def enter(model: Any, cells: Any, numbers: Any, t: float) -> None:
-    """Make `t` the present of the whole layer."""
-    _interpret(_enter_of, model, cells, numbers, t)
+Parameters = Mapping[str, float]
 
 
-def crossing(model: Any, cells: Any, numbers: Any, i: int, t: float) -> float:
-    """Return when neuron `i` fired by itself by the present `t`, or infinity."""
-    return float(_interpret(_crossing_of, model, cells, numbers, i, t))
+@dataclass(frozen=True)
+class EventOperations:
+    """One neuron at a time, for nets with a queue. Compiled by `loco_stream.jit.kernel`, times in ms.
+
+    `cells` is (n, k) float64, one row a neuron, and its column 0 the time of the last spike, which the caller writes;
+    `numbers` holds what all neurons of the layer share. What is None does nothing, or answers with a plain no.
+    """
+
+    receive: Any  # (cells, numbers, i, weight, t): add a spike that arrives now
+    ready: Any  # (cells, numbers, i, t) -> whether neuron i must fire now
+    fire: Any  # (cells, numbers, i, t) -> whether neuron i, reset after its spike, stays at or above threshold
+    membrane: Any  # (cells, numbers, i, t) -> the membrane now; the state stays as it is
+    crossing: Any = None  # (cells, numbers, i, t) -> when neuron i fired by itself by now, or infinity
+    enter: Any = None  # (cells, numbers, t): make t the present of the whole layer
+    quiet: Any = None  # (cells, numbers, first, stop) -> True only if none of these has fired by itself by now
 
 
-def quiet(model: Any, cells: Any, numbers: Any, first: int, stop: int) -> bool:
-    """Return True only if none of the neurons `first` to `stop - 1` has fired by itself by now."""
-    return bool(_interpret(_quiet_of, model, cells, numbers, first, stop))
+@dataclass(frozen=True)
+class DenseLayer:
+    """A whole feed-forward layer from rest through one window, for the estimators.
+
+    Attributes
+    ----------
+    settings
+        Returns the model's `kind` for a membrane time constant in ms: what the compiled layer reads.
+    run
+        Compiled by `loco_stream.jit.kernel`, with the arguments of `loco_stream.neurons.lif.lif_dense`.
+    cell_width
+        Numbers of float64 a neuron that `run` needs as working memory beside its float32 vectors.
+    gain
+        Norm of a neuron's incoming weights at the start, in thresholds; None: by the depth of the net.
+    delta_rate
+        Learning rate of the hidden layers under the delta readout.
+    constant_drive
+        Compiled operation that gives a neuron's spikes under a constant drive over a window; None: there is none.
+    """
+
+    settings: Callable[[float], Any]
+    run: Any
+    cell_width: int = 0
+    gain: float | None = None
+    delta_rate: float = 0.03
+    constant_drive: Any = None
 
 
-def receive(model: Any, cells: Any, numbers: Any, i: int, weight: float, t: float) -> None:
-    """Add a spike of `weight` arriving at neuron `i` at the present `t`."""
-    _interpret(_receive_of, model, cells, numbers, i, weight, t)
+@dataclass(frozen=True)
+class NeuronModel:
+    """A neuron model: its name, its parameters, and the compiled functions that run it.
+
+    Attributes
+    ----------
+    name
+        As in `Network.from_weights(..., neuron=name)` and `LOCOClassifier(neuron=name)`.
+    kind
+        A NamedTuple of plain numbers with a default each. Its type tells compiled code which model is meant.
+    events
+        What a net with a queue calls.
+    start
+        Called with (membranes, threshold, drive, tau, refractory, reset_zero, parameters), the first three (n,)
+        float64; returns cells and numbers at time 0.
+    shift
+        Called with (cells, numbers, duration): moves all times but that of the last spike `duration` ms back.
+    parameters
+        Names and defaults of the keywords that `Network.from_weights` takes for this model.
+    check
+        Raises `ConfigError` if parameters do not fit together.
+    rest
+        Membranes at rest for parameters and drive (n,).
+    fires_alone
+        Whether a neuron can fire between events, for a membrane time constant and parameters. A drive above
+        threshold always counts.
+    leaky
+        Whether tau, threshold, reset and refractory period mean anything to the model.
+    dense
+        What the estimators run; None: the model runs in `Network` alone.
+    run_net
+        Runs a whole dense net without delays in one call, as `loco_stream.neurons.lif_net.run_lif`; None: the queue
+        does it.
+    """
+
+    name: str
+    kind: type[tuple[Any, ...]]
+    events: EventOperations
+    start: Callable[..., tuple[NDArray[np.float64], NDArray[np.float64]]]
+    shift: Callable[[NDArray[np.float64], NDArray[np.float64], float], None]
+    parameters: Parameters
+    check: Callable[[Parameters], None] = lambda parameters: None
+    rest: Callable[[Parameters, NDArray[np.float64]], Any] = lambda parameters, drive: np.zeros(len(drive))
+    fires_alone: Callable[[float, Parameters], bool] = lambda tau, parameters: False
+    leaky: bool = True
+    dense: DenseLayer | None = None
+    run_net: Any = None
 
 
-def ready(model: Any, cells: Any, numbers: Any, i: int, t: float) -> bool:
-    """Return whether neuron `i` must fire at the present `t`."""
-    return bool(_interpret(_ready_of, model, cells, numbers, i, t))
+_BY_NAME: dict[str, NeuronModel] = {}
+_BY_KIND: dict[type[tuple[Any, ...]], NeuronModel] = {}
 
 
-def fire(model: Any, cells: Any, numbers: Any, i: int, t: float) -> bool:
-    """Reset neuron `i`, which fired at `t`; return whether it stays at or above threshold."""
-    return bool(_interpret(_fire_of, model, cells, numbers, i, t))
+def register(model: NeuronModel) -> NeuronModel:
+    """Make a neuron model known by its name, to `Network` and to the estimators.
+
+    A model from outside this package is compiled anew in every process: the compile cache cannot know its sources.
+
+    Returns
+    -------
+    The model itself.
+
+    Raises
+    ------
+    ConfigError
+        The name or the kind is taken, or the kind is no NamedTuple with a default for every field.
+
+    Examples
+    --------
+    A leaky neuron under another name, with two parameters of its own:
+
+    >>> from dataclasses import replace
+    >>> from typing import NamedTuple
+    >>> from loco_stream import Network, neurons
+    >>> class Plain(NamedTuple):
+    ...     reset_zero: bool = False
+    >>> model = neurons.register(replace(neurons.find("lif"), name="plain", kind=Plain))
+    >>> Network.from_weights([[[1.0]]], neuron="plain", delays=1.0).run([2.0], [0], duration=5.0).times.tolist()
+    [3.0]
+    """
+    if not isinstance(model.name, str) or not model.name.isidentifier():
+        raise ConfigError(f"name of a neuron model is {model.name!r}; allowed is a Python name")
+    if model.name in _BY_NAME:
+        raise ConfigError(f"name of a neuron model is {model.name!r}, which is taken; taken are {_quoted()}")
+    defaults = getattr(model.kind, "_field_defaults", None)
+    if defaults is None or model.kind in _BY_KIND or set(defaults) != set(getattr(model.kind, "_fields", ())):
+        raise ConfigError(
+            f"kind of the neuron model {model.name!r} is {model.kind!r}; "
+            "it must be a NamedTuple of its own, with a default for every field"
+        )
+    _BY_NAME[model.name] = _BY_KIND[model.kind] = model
+    return model
 
 
-def _enter_of(model: type) -> Callable[..., Any]:
-    if model is LIF:
-        return lambda model, cells, numbers, t: lif.lif_enter(cells, numbers, t)
-    return lambda model, cells, numbers, t: None
+def names() -> tuple[str, ...]:
+    """Return the names of all models, in the order they were registered."""
+    return tuple(_BY_NAME)
 
 
-def _crossing_of(model: type) -> Callable[..., Any]:
-    if model is LIF:
-        return lambda model, cells, numbers, i, t: lif.lif_crossing(cells, numbers, i, t)
-    if model is ALIF:
-        return lambda model, cells, numbers, i, t: alif.alif_crossing(cells, numbers, i, t)
-    return lambda model, cells, numbers, i, t: izhikevich.izh_crossing(cells, numbers, i, t)
+def find(name: str) -> NeuronModel:
+    """Return the model of that name.
+
+    Raises
+    ------
+    ConfigError
+        There is none; the text lists those there are.
+    """
+    model = _BY_NAME.get(name) if isinstance(name, str) else None
+    if model is None:
+        raise ConfigError(f"neuron is {name!r}; allowed are {_quoted()}")
+    return model
 
 
-def _quiet_of(model: type) -> Callable[..., Any]:
-    if model is LIF:
-        return lambda model, cells, numbers, first, stop: lif.lif_quiet(cells, numbers, first, stop)
-    return lambda model, cells, numbers, first, stop: False
+def dense_layer_of(kind: type[tuple[Any, ...]]) -> DenseLayer:
+    """Return the dense layer of the model whose parameters are of that type; it must have one."""
+    layer = model_of(kind).dense
+    if layer is None:
+        raise ConfigError(f"neuron is {model_of(kind).name!r}, a model without a dense layer: it runs in Network alone")
+    return layer
 
 
-def _receive_of(model: type) -> Callable[..., Any]:
-    if model is LIF:
-        return lambda model, cells, numbers, i, weight, t: lif.lif_receive(cells, numbers, i, weight, t)
-    if model is ALIF:
-        return lambda model, cells, numbers, i, weight, t: alif.alif_receive(cells, numbers, i, weight, t)
-    return lambda model, cells, numbers, i, weight, t: izhikevich.izh_receive(cells, numbers, i, weight)
+def model_of(kind: type[tuple[Any, ...]]) -> NeuronModel:
+    """Return the model whose parameters are of that type."""
+    return _BY_KIND[kind]
 
 
-def _ready_of(model: type) -> Callable[..., Any]:
-    if model is LIF:
-        return lambda model, cells, numbers, i, t: lif.lif_ready(cells, numbers, i, t)
-    if model is ALIF:
-        return lambda model, cells, numbers, i, t: alif.alif_ready(cells, numbers, i, t)
-    return lambda model, cells, numbers, i, t: izhikevich.izh_ready(cells, numbers, i)
-
-
-def _fire_of(model: type) -> Callable[..., Any]:
-    if model is LIF:
-        return lambda model, cells, numbers, i, t: lif.lif_fire(cells, numbers, i, t)
-    if model is ALIF:
-        return lambda model, cells, numbers, i, t: alif.alif_fire(cells, numbers, i, t)
-    return lambda model, cells, numbers, i, t: izhikevich.izh_fire(cells, numbers, i)
-
-
-def _interpret(choose: Callable[[type], Callable[..., Any]], model: Any, *args: Any) -> Any:
-    return choose(type(model))(model, *args)
-
-
-overload(enter)(lambda model, cells, numbers, t: _enter_of(model.instance_class))
-overload(crossing)(lambda model, cells, numbers, i, t: _crossing_of(model.instance_class))
-overload(quiet)(lambda model, cells, numbers, first, stop: _quiet_of(model.instance_class))
-overload(receive)(lambda model, cells, numbers, i, weight, t: _receive_of(model.instance_class))
-overload(ready)(lambda model, cells, numbers, i, t: _ready_of(model.instance_class))
-overload(fire)(lambda model, cells, numbers, i, t: _fire_of(model.instance_class))
+def _quoted() -> str:
+    return ", ".join(map(repr, _BY_NAME))

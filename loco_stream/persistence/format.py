@@ -19,12 +19,9 @@ import hashlib
 import math
 import os
 import re
-import secrets
 import stat
 import struct
 from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -32,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.errors import CheckpointError
+from loco_stream.persistence.files import atomic_write, sync_folder
 from loco_stream.persistence.migrations import VERSION, Saved, check_version, migrate
 
 __all__ = [
@@ -141,36 +139,6 @@ def read(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Saved:
 def digest(kind: str, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
     """SHA-256 in hex of what `write` would write: equal states give equal digests."""
     return hashlib.sha256(_pack(kind, config, arrays)).hexdigest()
-
-
-def atomic_write(path: str | os.PathLike[str], content: bytes, mode: int = 0o666) -> None:
-    """Replace a file in one step and make it durable: temporary file, fsync, rename, fsync of the folder.
-
-    The new file has the permissions of the one it replaces, or else `mode` less the umask.
-    """
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)  # no link that somebody laid there
-    try:
-        with open(os.open(temporary, flags, mode), "wb") as file:
-            with suppress(FileNotFoundError):
-                temporary.chmod(stat.S_IMODE(target.stat().st_mode))
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(target.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the folder's entries durable; a rename alone may be lost with the power."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def encode_plain(value: Any) -> bytes:

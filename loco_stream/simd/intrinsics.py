@@ -10,10 +10,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from loco_stream.simd.sizes import BYTES, TILE, TIMES
+
 __all__ = [
-    "BYTES",
-    "TILE",
-    "TIMES",
     "multiply_tile",
     "multiply_vector",
     "outer_tile",
@@ -24,10 +23,6 @@ __all__ = [
     "weigh_tile",
     "weigh_vector",
 ]
-
-BYTES = 64
-TIMES = 4  # whose sums `sum_dense` forms together
-TILE = 4  # vectors a tile: enough to hide the latency of an addition, few enough for 16 registers of 32 bytes
 
 
 def _vector(context: Any, dtype: Any) -> Any:

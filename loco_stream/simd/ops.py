@@ -12,22 +12,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba.extending import overload
+from numba.extending import overload, register_jitable
 
-from loco_stream.simd.intrinsics import (
-    BYTES,
-    TILE,
-    TIMES,
-    multiply_tile,
-    multiply_vector,
-    outer_tile,
-    outer_vector,
-    squeeze,
-    sum_tile,
-    sum_vector,
-    weigh_tile,
-    weigh_vector,
-)
+from loco_stream.jit import PLAIN
+from loco_stream.simd.sizes import BYTES, TILE, TIMES
+
+if not PLAIN:
+    from loco_stream.simd.intrinsics import (
+        multiply_tile,
+        multiply_vector,
+        outer_tile,
+        outer_vector,
+        squeeze,
+        sum_tile,
+        sum_vector,
+        weigh_tile,
+        weigh_vector,
+    )
 
 __all__ = ["TIMES", "add_outer", "compact", "sum_dense", "sum_rows", "weigh_rows"]
 
@@ -134,7 +135,12 @@ def compact(membrane: Any, threshold: Any, out: Any, count: int) -> int:
     return count
 
 
-@overload(sum_rows)
+def _vectorised(function: Any) -> Any:
+    """Return how to replace a function in compiled code; plain njit compiles the function as it stands."""
+    return (lambda replacement: register_jitable(function)) if PLAIN else overload(function)
+
+
+@_vectorised(sum_rows)
 def _sum_rows(current, weights, offset, n_post, indices, first, last):  # type: ignore[no-untyped-def]
     lanes = BYTES * 8 // current.dtype.bitwidth
 
@@ -155,7 +161,7 @@ def _sum_rows(current, weights, offset, n_post, indices, first, last):  # type: 
     return tiled
 
 
-@overload(sum_dense)
+@_vectorised(sum_dense)
 def _sum_dense(currents, weights, offset, n_post, raster, n_pre):  # type: ignore[no-untyped-def]
     lanes = BYTES * 8 // currents.dtype.bitwidth
 
@@ -177,7 +183,7 @@ def _sum_dense(currents, weights, offset, n_post, raster, n_pre):  # type: ignor
     return tiled
 
 
-@overload(weigh_rows)
+@_vectorised(weigh_rows)
 def _weigh_rows(total, matrix, n_columns, values, first, rows, n_rows):  # type: ignore[no-untyped-def]
     lanes = BYTES * 8 // total.dtype.bitwidth
 
@@ -194,7 +200,7 @@ def _weigh_rows(total, matrix, n_columns, values, first, rows, n_rows):  # type:
     return tiled
 
 
-@overload(add_outer)
+@_vectorised(add_outer)
 def _add_outer(matrix, n_rows, first, n_columns, left, scale, right, keep):  # type: ignore[no-untyped-def]
     lanes = BYTES * 8 // matrix.dtype.bitwidth
 
@@ -217,7 +223,7 @@ def _add_outer(matrix, n_rows, first, n_columns, left, scale, right, keep):  # t
     return tiled
 
 
-@overload(compact)
+@_vectorised(compact)
 def _compact(membrane, threshold, out, count):  # type: ignore[no-untyped-def]
     lanes = BYTES * 8 // membrane.dtype.bitwidth
 

@@ -1,4 +1,4 @@
-"""Running dense feed-forward nets without delays: packed arrays around the kernels of `simulate`."""
+"""Running dense feed-forward nets without delays: packed arrays around the `run_net` of a neuron model."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.neurons.dense import NO_ROOM, run_lif
+from loco_stream.neurons.spikes import NO_ROOM
 from loco_stream.simd.ops import TIMES
 from loco_stream.simulator.layers import Layer
-from loco_stream.simulator.replay import Start
+from loco_stream.simulator.replay import Start, start_of
 
 __all__ = ["DenseNet"]
 
@@ -28,7 +28,7 @@ def aligned(n: int, dtype: Any) -> NDArray[Any]:
 
 
 class DenseNet:
-    """A net of layers that are all `direct`, of LIF neurons.
+    """A net of layers that are all `direct`, of a neuron model that has a `run_net`.
 
     Layers are padded to whole cache lines with neurons that receive nothing and never fire, so that all
     rows are aligned and loops run on whole vectors.
@@ -87,7 +87,7 @@ class DenseNet:
 
     def start_of(self, layer: int, neuron: int) -> Start:
         """Return the state of one neuron before a run."""
-        return Start(float(self.membranes(layer)[neuron]))
+        return start_of(self.layers[layer], neuron, float(self.membranes(layer)[neuron]))
 
     def column(self, layer: int, neuron: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return weight and delay (all 0) of the connection from each presynaptic neuron to one neuron."""
@@ -103,7 +103,7 @@ class DenseNet:
     def run(self, times: NDArray[Any], indices: NDArray[Any], duration: float) -> int:
         """Run from the present membranes; return -1, or the number of the first bad event."""
         while True:
-            status = run_lif(
+            status = self.layers[0].model.run_net(
                 times, indices, self.layers[0].n_pre, duration, self.weights, self.offsets, self.sizes, self.widths,
                 self.taus, self.layers[0].reset_zero, self.neurons, self.raster, self.currents, self.times, self.ends,
                 self.indices, self.counts,

@@ -7,7 +7,8 @@ each arrival, and to the end of each window: a window is as long as the shortest
 nothing fired within it can arrive within it, and neurons may be visited in any order.
 
 All progress lives in arrays: where the room for spikes ends the loop returns before the next step, and goes on
-from there when called with larger arrays. Inside, functions hand each other bare arrays: to take one out of
+from there when called with larger arrays. Inside, functions hand each other bare arrays: to take one out of a group
+of them at every call costs a count of references, by an atomic operation.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from loco_stream.jit import entry, kernel
-from loco_stream.neurons.registry import crossing, enter, fire, quiet, ready, receive
+from loco_stream.neurons.operations import crossing, enter, fire, quiet, ready, receive
+from loco_stream.neurons.spikes import NO_ROOM
 from loco_stream.simulator.connections import Connections
 from loco_stream.simulator.heap import GROUP, ORIGIN, TIME, pop, push
 
-__all__ = ["DONE", "NO_ROOM", "Progress", "run_events", "start_progress"]
+__all__ = ["DONE", "LAST_FIRE", "Progress", "heat", "run_events", "start_progress"]
 
-DONE, NO_ROOM = 0, 1
+DONE = 0
 INPUT, QUEUED, FIRED, BATCH, HOT = 0, 1, 2, 3, 4
 WINDOW, NOW, REFRACTORY = 0, 1, 2
 LAST_FIRE = 0  # column of the cells of every model
@@ -37,7 +39,7 @@ class Progress(NamedTuple):
 
     count: Any  # (5,) int64: inputs taken, queue entries, spikes fired, groups in the batch, hot neurons
     clock: Any  # (3,) float64: end of the window, time of the batch, refractory period
-    heap: Any  # (queue capacity, 3) float64: see `queue`
+    heap: Any  # (queue capacity, 3) float64: see `heap`
     batch: Any  # (queue capacity,) int64: groups arriving now
     hot: Any  # (n,) int64: list of the neurons left at or above threshold by a reset
     flags: Any  # (n,) uint8: 1 if listed there, plus 2 if at or above threshold after the last reset

@@ -9,18 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.errors import ConfigError
+from loco_stream.neurons import NeuronModel, find
 from loco_stream.simulator.matrix import Matrix, read_matrix
 
-__all__ = ["MODELS", "Layer", "describe"]
+__all__ = ["Layer", "describe"]
 
-# The parameters each model takes beside tau, threshold, reset, drive and refractory, with their defaults.
-# ALIF: a time constant five times the membrane's and a rise of a fifth of the threshold thin out spikes visibly
-# without silencing a neuron. Izhikevich: "regular spiking" of the 2003 paper.
-MODELS: dict[str, dict[str, float]] = {
-    "lif": {},
-    "alif": {"tau_adapt": 100.0, "adapt": 0.2},
-    "izhikevich": {"a": 0.02, "b": 0.2, "c": -65.0, "d": 8.0, "peak": 30.0, "tolerance": 1e-6},
-}
 _LONGEST_REFRACTORY = 500.0  # in units of tau: exp(500) is a finite double, exp(710) is not
 
 
@@ -30,13 +23,13 @@ class Layer:
 
     forward: Matrix  # (n_pre, n_post)
     recurrent: Matrix | None  # (n_post, n_post)
-    neuron: str
+    model: NeuronModel
     tau: float
     threshold: NDArray[np.float64]  # (n_post,)
     drive: NDArray[np.float64]  # (n_post,)
     refractory: float
     reset_zero: bool
-    model: dict[str, float] = field(default_factory=dict)
+    parameters: dict[str, float] = field(default_factory=dict)
 
     @property
     def n_pre(self) -> int:
@@ -48,6 +41,12 @@ class Layer:
         """Number of its own neurons."""
         return self.forward.shape[1]
 
+    def start(self, v: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the model's cells and numbers at time 0 for membranes `v`."""
+        return self.model.start(
+            v, self.threshold, self.drive, self.tau, self.refractory, self.reset_zero, self.parameters
+        )
+
     @property
     def direct(self) -> bool:
         """Whether the layer needs neither a queue nor neurons that change between events."""
@@ -57,16 +56,14 @@ class Layer:
             and not self.forward.delayed
             and not self.drive.any()
             and self.refractory == 0.0
-            and (self.neuron == "lif" or (self.neuron == "alif" and self.model["tau_adapt"] >= self.tau))
+            and not self.fires_alone
         )
 
     @property
     def fires_alone(self) -> bool:
         """Whether a neuron can reach its threshold between events."""
-        if self.neuron == "izhikevich":
-            return True
         driven = bool((self.drive > self.threshold).any())
-        return driven or (self.neuron == "alif" and self.model["tau_adapt"] < self.tau)
+        return driven or self.model.fires_alone(self.tau, self.parameters)
 
 
 def describe(
@@ -84,7 +81,8 @@ def describe(
         raise ConfigError("weights is empty: give one matrix (n_pre, n_post) a layer")
     if reset not in ("subtract", "zero"):
         raise ConfigError(f"reset is {reset!r}; allowed are 'subtract' and 'zero'")
-    model = _model_parameters(neuron, parameters)
+    model = find(neuron)
+    numbers = _parameters(model, parameters)
     n = len(matrices)
     spread = {
         "tau": _per_layer("tau", tau, n),
@@ -97,7 +95,7 @@ def describe(
     }
     layers: list[Layer] = []
     for i, matrix in enumerate(matrices):
-        layer = _layer(i, matrix, {k: v[i] for k, v in spread.items()}, reset == "zero", neuron, model, dtype)
+        layer = _layer(i, matrix, {k: v[i] for k, v in spread.items()}, reset == "zero", model, numbers, dtype)
         if layers and layers[-1].n_post != layer.n_pre:
             raise ConfigError(
                 f"weights[{i}] has {layer.n_pre} rows, but layer {i - 1} has {layers[-1].n_post} neurons; "
@@ -107,23 +105,15 @@ def describe(
     return layers
 
 
-def _model_parameters(neuron: str, given: dict[str, Any]) -> dict[str, float]:
-    if neuron not in MODELS:
-        raise ConfigError(f"neuron is {neuron!r}; allowed are {', '.join(map(repr, MODELS))}")
-    model = dict(MODELS[neuron])
+def _parameters(model: NeuronModel, given: dict[str, Any]) -> dict[str, float]:
+    parameters = dict(model.parameters)
     for name, value in given.items():
-        if name not in model:
-            allowed = ", ".join(model) or "none"
-            raise ConfigError(f"{name} is no parameter of neuron={neuron!r}; its parameters are: {allowed}")
-        model[name] = _number(name, value)
-    for name in ("tau_adapt", "tolerance", "a"):
-        if name in model and not model[name] > 0.0:
-            raise ConfigError(f"{name} is {model[name]}; it must be above 0")
-    if model.get("adapt", 0.0) < 0.0:
-        raise ConfigError(f"adapt is {model['adapt']}; it must be 0 or more")
-    if "peak" in model and not model["c"] < model["peak"]:
-        raise ConfigError(f"c is {model['c']}; the reset must lie below peak = {model['peak']}")
-    return model
+        if name not in parameters:
+            allowed = ", ".join(parameters) or "none"
+            raise ConfigError(f"{name} is no parameter of neuron={model.name!r}; its parameters are: {allowed}")
+        parameters[name] = _number(name, value)
+    model.check(parameters)
+    return parameters
 
 
 def _per_layer(name: str, value: Any, n: int) -> list[Any]:
@@ -138,8 +128,9 @@ def _per_layer(name: str, value: Any, n: int) -> list[Any]:
 
 
 def _layer(
-    i: int, matrix: Any, own: dict[str, Any], reset_zero: bool, neuron: str, model: dict[str, float], dtype: Any
-) -> Layer:
+    i: int, matrix: Any, own: dict[str, Any], reset_zero: bool, model: NeuronModel, parameters: dict[str, float],
+    dtype: Any,
+) -> Layer:  # fmt: skip
     forward = read_matrix(f"weights[{i}]", matrix, f"delays[{i}]", own["delays"], dtype)
     n_post = forward.shape[1]
     tau = _number(f"tau[{i}]", own["tau"])
@@ -149,8 +140,8 @@ def _layer(
     if not 0.0 <= refractory <= _LONGEST_REFRACTORY * tau:
         longest = _LONGEST_REFRACTORY * tau
         raise ConfigError(f"refractory[{i}] is {refractory}; it must lie between 0 and {longest:g} ms")
-    if neuron == "izhikevich" and refractory > 0.0:
-        raise ConfigError(f"refractory[{i}] is {refractory}; Izhikevich neurons have none, their recovery u does it")
+    if not model.leaky and refractory > 0.0:
+        raise ConfigError(f"refractory[{i}] is {refractory}; neuron={model.name!r} has no refractory period")
     threshold = _vector(f"threshold[{i}]", own["threshold"], n_post)
     if not (threshold > 0.0).all():
         raise ConfigError(f"threshold[{i}] holds {threshold.min()}; it must be above 0, where membranes rest")
@@ -162,14 +153,14 @@ def _layer(
         if recurrent.shape != (n_post, n_post):
             raise ConfigError(f"recurrent[{i}] has shape {recurrent.shape}; layer {i} needs ({n_post}, {n_post})")
     layer = Layer(
-        forward=forward, recurrent=recurrent, neuron=neuron, tau=tau, threshold=threshold,
+        forward=forward, recurrent=recurrent, model=model, tau=tau, threshold=threshold,
         drive=_vector(f"drive[{i}]", own["drive"], n_post), refractory=refractory,
-        reset_zero=reset_zero, model=model,
+        reset_zero=reset_zero, parameters=parameters,
     )  # fmt: skip
     if layer.fires_alone and recurrent is not None and not recurrent.shortest_delay > 0.0:
         raise ConfigError(
             f"recurrent_delays[{i}] holds 0; it must be above 0 ms where neurons fire by themselves "
-            "(a drive above threshold, tau_adapt below tau, or Izhikevich neurons)"
+            "(by a drive above threshold, or by their model)"
         )
     return layer
 

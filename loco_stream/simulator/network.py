@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from loco_stream.errors import ConfigError, InputError
+from loco_stream.neurons import find
 from loco_stream.simulator.dense_net import DenseNet
 from loco_stream.simulator.layers import Layer, describe
 from loco_stream.simulator.probe import MembraneProbe, Simulation
@@ -39,7 +40,7 @@ class Network:
         self._layers = layers
         self._dtype = np.dtype(dtype)
         self._layer_numbers = np.arange(len(layers), dtype=np.int32)
-        simple = all(layer.direct and layer.neuron == "lif" for layer in layers)
+        simple = all(layer.direct and layer.model.run_net is not None for layer in layers)
         self._net: Simulation = DenseNet(layers, self._dtype) if simple else QueuedNet(layers, self._dtype)
 
     @classmethod
@@ -49,7 +50,7 @@ class Network:
         tau: Any = 20.0,
         threshold: Any = 1.0,
         reset: Literal["subtract", "zero"] = "subtract",
-        neuron: Literal["lif", "alif", "izhikevich"] = "lif",
+        neuron: str = "lif",
         delays: Any = None,
         recurrent: Any = None,
         *,
@@ -77,7 +78,7 @@ class Network:
         neuron
             "lif": leaky integrate-and-fire. "alif": the same with a threshold that each spike raises by `adapt` and
             that returns with time constant `tau_adapt`. "izhikevich": the two-variable model of 2003, in mV;
-            it takes neither tau, threshold nor reset.
+            it takes neither tau, threshold nor reset. `loco_stream.neurons.register` adds further models.
         delays
             Time from a spike to its arrival in ms, a number or one a connection (in the shape of the weights).
         recurrent
@@ -117,10 +118,11 @@ class Network:
             raise ConfigError(f"dtype is {dtype!r}; allowed are float32 and float64") from None
         if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
             raise ConfigError(f"dtype is {kind}; allowed are float32 and float64")
-        if neuron == "izhikevich" and not (
+        if not find(neuron).leaky and not (
             _is_default(tau, 20.0) and _is_default(threshold, 1.0) and reset == "subtract"
         ):
-            raise ConfigError("Izhikevich neurons take no tau, threshold or reset: set a, b, c, d and peak instead")
+            own = ", ".join(find(neuron).parameters)
+            raise ConfigError(f"neuron={neuron!r} takes no tau, threshold or reset; its parameters are: {own}")
         layers = describe(
             weights, tau, threshold, reset, neuron, delays, recurrent, recurrent_delays, drive, refractory, kind,
             parameters,
@@ -139,7 +141,7 @@ class Network:
 
     def __repr__(self) -> str:
         shape = "-".join(map(str, (self.n_inputs, *self.sizes)))
-        return f"Network({shape}, neuron={self._layers[0].neuron!r}, dtype={self._dtype})"
+        return f"Network({shape}, neuron={self._layers[0].model.name!r}, dtype={self._dtype})"
 
     @overload
     def run(

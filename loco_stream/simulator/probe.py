@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -43,7 +44,7 @@ class Simulation(Protocol):
         ...
 
     def start_of(self, layer: int, neuron: int) -> Start:
-        """Return the state of one neuron before a run."""
+        """Return the state of one neuron at time 0, before a run."""
         ...
 
     def column(self, layer: int, neuron: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -84,26 +85,28 @@ class MembraneProbe:
 
     def add_to(self, record: SpikeRecord, net: Simulation, times: NDArray[Any], indices: NDArray[Any]) -> SpikeRecord:
         """Return the record with the membranes, given the input spikes of the run."""
+        when, who, bounds = net.spikes()  # not rounded, as those of the record may be
+        layers = [(when[a:b], who[a:b]) for a, b in pairwise(bounds)]
         membranes = {}
         for k, neurons in self.neurons.items():
-            sent, rows = (times, indices) if k == 0 else record.of(k - 1)
+            sent, rows = (times, indices) if k == 0 else layers[k - 1]
             if self.layers[k].recurrent is not None:
-                own_times, own = record.of(k)
-                sent = np.concatenate((sent, own_times))
-                rows = np.concatenate((rows, own + self.layers[k].n_pre))
-            traces = [self._trace(record, net, k, n, np.asarray(sent), np.asarray(rows)) for n in neurons]
-            membranes[k] = np.array(traces).T
+                sent = np.concatenate((sent, layers[k][0]))
+                rows = np.concatenate((rows, layers[k][1] + self.layers[k].n_pre))
+            traces = [self._trace(record.duration, net, k, n, sent, rows, layers[k]) for n in neurons]
+            membranes[k] = np.array(traces).reshape(len(neurons), -1).T
         return replace(record, membrane_times=self.samples, membranes=membranes)
 
     def _trace(
-        self, record: SpikeRecord, net: Simulation, k: int, neuron: int, sent: NDArray[Any], rows: NDArray[Any]
-    ) -> NDArray[np.float64]:
+        self, duration: float, net: Simulation, k: int, neuron: int, sent: NDArray[Any], rows: NDArray[Any],
+        fired: tuple[NDArray[Any], NDArray[Any]],
+    ) -> NDArray[np.float64]:  # fmt: skip
         weight, delay = net.column(k, neuron)
         origin, row, due = self.pending[k]
         late = origin + delay[row] >= due  # what is under way and has not reached this neuron yet
         arrivals = np.concatenate((sent + delay[rows], (origin + delay[row])[late]))
         weights = np.concatenate((weight[rows], weight[row][late]))
-        near = arrivals <= record.duration  # false where there is no connection, whose delay is NaN
-        when, who = record.of(k)
+        near = arrivals <= duration  # false where there is no connection, whose delay is NaN
+        when, who = fired
         start = self.starts[k, neuron]
-        return replay(self.layers[k], neuron, start, arrivals[near], weights[near], when[who == neuron], self.samples)
+        return replay(self.layers[k], start, arrivals[near], weights[near], when[who == neuron], self.samples)

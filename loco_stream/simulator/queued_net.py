@@ -1,4 +1,4 @@
-"""Running layers with delays, recurrence, drive or neurons that fire by themselves, around the loop of `events`."""
+"""Running layers with delays, recurrence, drive or neurons that fire by themselves, around `event_loop`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.neurons import alif, izhikevich, lif
-from loco_stream.neurons.alif import ALIF, alif_cells
-from loco_stream.neurons.dense import first_bad_event
-from loco_stream.neurons.izhikevich import Izhikevich, izh_cells, rest_potential
-from loco_stream.neurons.lif import LIF, lif_cells
+from loco_stream.neurons.spikes import first_bad_event
 from loco_stream.simulator.connections import connect
-from loco_stream.simulator.event_loop import DONE, FIRED, INPUT, QUEUED, WINDOW, heat, run_events, start_progress
+from loco_stream.simulator.event_loop import (
+    DONE,
+    FIRED,
+    INPUT,
+    LAST_FIRE,
+    QUEUED,
+    WINDOW,
+    heat,
+    run_events,
+    start_progress,
+)
 from loco_stream.simulator.heap import GROUP, ORIGIN, TIME
 from loco_stream.simulator.layers import Layer
 from loco_stream.simulator.replay import Start
@@ -40,9 +46,7 @@ class QueuedLayer:
 
     def rest(self) -> NDArray[np.float64]:
         """Return the membranes at rest."""
-        if self.layer.neuron == "izhikevich":
-            return np.asarray(rest_potential(self.layer.model["b"], self.layer.drive))
-        return np.zeros(self.layer.n_post)
+        return np.array(self.layer.model.rest(self.layer.parameters, self.layer.drive), np.float64)
 
     def reset(self) -> None:
         """Put the membranes to rest, forget spikes under way."""
@@ -52,18 +56,9 @@ class QueuedLayer:
         """Begin at time 0 from the membranes `v`, with nothing under way."""
         layer = self.layer
         self.progress = start_progress(layer.n_post, layer.refractory, _FIRST_ROOM * layer.n_post + 64)
-        common = (v, layer.threshold, layer.drive, layer.tau, layer.refractory, layer.reset_zero)
-        self.model: Any
-        if layer.neuron == "izhikevich":
-            self.model = Izhikevich()
-            self.cells, self.numbers = izh_cells(v, layer.drive, **layer.model)
-        elif layer.neuron == "alif":
-            self.model = ALIF()
-            self.cells, self.numbers = alif_cells(*common, layer.model["tau_adapt"], layer.model["adapt"])
-        else:
-            self.model = LIF()
-            self.cells, self.numbers = lif_cells(*common)
-        if layer.neuron != "izhikevich":
+        self.model = layer.model.kind()
+        self.cells, self.numbers = layer.start(v)
+        if layer.model.leaky:
             for i in np.flatnonzero(v >= layer.threshold):
                 heat(self.progress.count, self.progress.hot, self.progress.flags, i)
 
@@ -88,29 +83,12 @@ class QueuedLayer:
     def _shift(self, duration: float) -> None:
         """Make `duration` the new time 0, for the next call."""
         self.progress.heap[:, [TIME, ORIGIN]] -= duration
-        self.cells[:, 0] -= duration
-        if self.layer.neuron == "lif":
-            self.numbers[lif.BASE] -= duration
-        else:
-            self.cells[:, alif.SINCE] -= duration  # the same column as that of Izhikevich cells
+        self.cells[:, LAST_FIRE] -= duration
+        self.layer.model.shift(self.cells, self.numbers, duration)
 
     def start_of(self, neuron: int) -> Start:
         """Return the state of one neuron at time 0, before a run."""
-        layer, cell = self.layer, self.cells[neuron]
-        if layer.neuron == "izhikevich":
-            return Start(float(cell[izhikevich.V]), recovery=float(cell[izhikevich.U]))
-        ready = float(cell[0]) + layer.refractory
-        level = float(layer.drive[neuron])
-        if layer.neuron == "lif":
-            decay = np.exp((self.numbers[lif.BASE] - max(0.0, ready)) / layer.tau)
-            return Start(level + float(cell[lif.SCALED] * decay), ready_at=ready)
-        since = float(cell[alif.SINCE])
-        passed = max(0.0, -max(since, ready))
-        return Start(
-            v=level + (float(cell[alif.V]) - level) * np.exp(-passed / layer.tau),
-            adaptation=float(cell[alif.ADAPTATION]) * np.exp(since / layer.model["tau_adapt"]),
-            ready_at=ready,
-        )
+        return Start(self.cells[[neuron]], self.numbers.copy())
 
     def column(self, neuron: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return weight and delay of the connection from each row to one neuron; no connection, no delay: NaN."""

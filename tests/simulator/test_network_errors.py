@@ -39,8 +39,11 @@ W = np.ones((3, 2))
         ),
         ({"drive": np.nan}, r"drive\[0\] holds a value that is not finite"),
         ({"refractory": -1.0}, r"refractory\[0\] is -1.0; it must lie between 0 and"),
-        ({"neuron": "izhikevich", "refractory": 1.0}, r"Izhikevich neurons have none"),
-        ({"neuron": "izhikevich", "tau": 10.0}, r"take no tau, threshold or reset"),
+        ({"neuron": "izhikevich", "refractory": 1.0}, r"neuron='izhikevich' has no refractory period"),
+        (
+            {"neuron": "izhikevich", "tau": 10.0},
+            r"neuron='izhikevich' takes no tau, threshold or reset; its parameters are: a, b, c",
+        ),
         ({"neuron": "izhikevich", "c": 40.0}, r"c is 40.0; the reset must lie below peak = 30.0"),
         ({"neuron": "izhikevich", "tolerance": 0.0}, r"tolerance is 0.0; it must be above 0"),
         ({"neuron": "alif", "tau_adapt": -1.0}, r"tau_adapt is -1.0; it must be above 0"),

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-from loco_stream.neurons import dense as simulate
-from loco_stream.neurons import layers
+from loco_stream.neurons import alif, izhikevich, lif
 from loco_stream.neurons.izhikevich import rest_potential
 from tests.helpers import naive_network
 from tests.helpers.doors import door
 
-lif_layer, alif_layer, izhikevich_layer = map(door, (simulate.lif_layer, layers.alif_layer, layers.izhikevich_layer))
+lif_layer, alif_layer, izhikevich_layer = map(door, (lif.lif_layer, alif.alif_layer, izhikevich.izhikevich_layer))
 
 N_PRE, N, OFFSET = 12, 21, 5
 

@@ -1,4 +1,4 @@
-"""Feed-forward layers without delays, simulated exactly and without a queue.
+"""Feed-forward nets of leaky integrate-and-fire neurons without delays, simulated exactly and without a queue.
 
 Between events a membrane only decays towards zero, so the threshold can be crossed only when
 an event arrives. Input in time order therefore gives output in time order, and layers run one after the other.
@@ -9,141 +9,19 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import njit
-
-from loco_stream.jit import kernel
+from loco_stream.jit import entry, kernel
+from loco_stream.neurons.spikes import NO_ROOM, first_bad_event, group_events
 from loco_stream.neurons.update import lif_update
 from loco_stream.simd.ops import TIMES, compact, sum_dense, sum_rows
 
-__all__ = ["NO_ROOM", "first_bad_event", "lif_layer", "run_lif"]
+__all__ = ["run_lif"]
 
-NO_ROOM = -1
 # Where this share of all inputs fires, multiplying by zeros and ones beats picking rows: measured break-even
 # lies at .33 (weights larger than the cache) to .6 (weights within it).
 _DENSE = 0.6
 
 
-@kernel
-def lif_layer(
-    times: Any,
-    indices: Any,
-    n_events: int,
-    weights: Any,
-    offset: int,
-    n_post: int,
-    tau: float,
-    threshold: Any,
-    reset_zero: bool,
-    v: Any,
-    u_max: Any,
-    out_times: Any,
-    out_indices: Any,
-) -> int:
-    """Run one layer of leaky integrate-and-fire neurons with delta synapses from rest through its input spikes.
-
-    Events of one time are delivered together; a neuron fires where its membrane is at or above
-    threshold, at most once per event time.
-
-    Parameters
-    ----------
-    times, indices, n_events
-        Input spikes: times in ms, sorted, and presynaptic neurons; the first `n_events` count.
-    weights, offset, n_post
-        Flat buffer; the row of presynaptic neuron j starts at `offset + j * n_post`.
-    tau
-        Membrane time constant in ms.
-    threshold
-        (n_post,), one a neuron.
-    reset_zero
-        True: the membrane of a neuron that fires becomes 0. False: its threshold is subtracted.
-    v
-        (n_post,), written: the membranes right after the last event.
-    u_max
-        (n_post,), written: the largest membrane met, before resets; the rest at 0 counts as met.
-    out_times, out_indices
-        Output spikes in time order, ties in neuron order; `out_times` of the type of `v`. A
-        capacity of n_post times the number of distinct input times always suffices; slots beyond the
-        returned count hold rubbish.
-
-    Returns
-    -------
-    Number of output spikes, or -1 if the next event time might not fit into the outputs; nothing is ever written
-    beyond their ends.
-    """
-    zero = v.dtype.type(0.0)
-    for i in range(n_post):
-        v[i] = zero
-        u_max[i] = zero
-    capacity = min(out_times.shape[0], out_indices.shape[0])
-    if n_post > capacity:
-        return NO_ROOM if n_events > 0 else 0
-    # The last n_post slots serve as the sum of arriving rows: as soon as spikes reach into them, the next event
-    # time does not fit and the run ends, so what is summed never falls on a spike already written.
-    current = out_times[capacity - n_post : capacity]
-    count = 0
-    last_time = 0.0
-    gap, decay = 0.0, v.dtype.type(1.0)  # times that lie evenly share one exponential
-    k = 0
-    while k < n_events:
-        if count + n_post > capacity:
-            return NO_ROOM
-        now = times[k]
-        first = k
-        while k < n_events and times[k] == now:
-            k += 1
-        if last_time - float(now) != gap:
-            gap = last_time - float(now)
-            decay = v.dtype.type(math.exp(gap / tau))
-        last_time = float(now)
-        start = count
-        sum_rows(current, weights, offset, n_post, indices, first, k)
-        lif_update(v, current, decay, threshold, reset_zero, u_max)
-        count = compact(current, threshold, out_indices, count)
-        for s in range(start, count):
-            out_times[s] = now
-    return count
-
-
-@njit(cache=True)
-def first_bad_event(times: Any, indices: Any, n_inputs: int, duration: float) -> Any:
-    """Return the first event that is out of order, outside [0, duration] or of no input neuron; -1 if none is."""
-    n = times.shape[0]
-    if n == 0:
-        return -1
-    limit = times.dtype.type(duration)
-    bad = 0
-    for k in range(1, n):
-        bad |= times[k] < times[k - 1]
-    for k in range(n):
-        bad |= (indices[k] < 0) | (indices[k] >= n_inputs) | (not times[k] <= limit)
-    if bad == 0 and times[0] >= 0.0:
-        return -1
-    for k in range(n):
-        ordered = times[k] >= (times[k - 1] if k > 0 else 0.0)
-        if not ordered or not times[k] <= limit or indices[k] < 0 or indices[k] >= n_inputs:
-            return k
-    return -1
-
-
-@njit(cache=True)
-def group_events(times: Any, group_times: Any, ends: Any) -> Any:
-    """Write the distinct times and where in the events each ends; return their number, or `NO_ROOM`."""
-    n = times.shape[0]
-    n_groups = 0
-    k = 0
-    while k < n:
-        if n_groups == group_times.shape[0]:
-            return NO_ROOM
-        now = times[k]
-        while k < n and times[k] == now:
-            k += 1
-        group_times[n_groups] = now
-        ends[n_groups] = k
-        n_groups += 1
-    return n_groups
-
-
-@njit(cache=True)
+@entry
 def run_lif(
     times: Any, indices: Any, n_inputs: int, duration: float, weights: Any, offsets: Any, sizes: Any, widths: Any,
     taus: Any, reset_zero: bool, neurons: Any, raster: Any, currents: Any, group_times: Any, ends: Any,
@@ -217,7 +95,7 @@ def run_lif(
     return n_groups
 
 
-@njit(cache=True)
+@kernel
 def mark_events(indices: Any, first: int, ends: Any, g: int, n_pre: int, raster: Any) -> Any:
     """Write the events of `TIMES` groups from `g` on as zeros and ones; return False if a sum of rows would differ.
 
@@ -238,7 +116,7 @@ def mark_events(indices: Any, first: int, ends: Any, g: int, n_pre: int, raster:
     return True
 
 
-@njit(cache=True)
+@kernel
 def run_lif_layer(
     indices: Any, first: int, group_times: Any, ends: Any, n_groups: int, n_pre: int, weights: Any, offset: int,
     n_post: int, tau: float, threshold: Any, reset_zero: bool, v: Any, u_max: Any, current: Any, raster: Any,

@@ -1,0 +1,64 @@
+"""What every neuron model does with lists of spikes: check, group and sort them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from loco_stream.jit import entry, kernel
+
+__all__ = ["NO_ROOM", "first_bad_event", "group_events", "sort_spikes"]
+
+NO_ROOM = -1  # returned where outputs did not suffice
+
+
+@entry
+def first_bad_event(times: Any, indices: Any, n_inputs: int, duration: float) -> Any:
+    """Return the first event that is out of order, outside [0, duration] or of no input neuron; -1 if none is."""
+    n = times.shape[0]
+    if n == 0:
+        return -1
+    limit = times.dtype.type(duration)
+    bad = 0
+    for k in range(1, n):
+        bad |= times[k] < times[k - 1]
+    for k in range(n):
+        bad |= (indices[k] < 0) | (indices[k] >= n_inputs) | (not times[k] <= limit)
+    if bad == 0 and times[0] >= 0.0:
+        return -1
+    for k in range(n):
+        ordered = times[k] >= (times[k - 1] if k > 0 else 0.0)
+        if not ordered or not times[k] <= limit or indices[k] < 0 or indices[k] >= n_inputs:
+            return k
+    return -1
+
+
+@kernel
+def group_events(times: Any, group_times: Any, ends: Any) -> Any:
+    """Write the distinct times and where in the events each ends; return their number, or `NO_ROOM`."""
+    n = times.shape[0]
+    n_groups = 0
+    k = 0
+    while k < n:
+        if n_groups == group_times.shape[0]:
+            return NO_ROOM
+        now = times[k]
+        while k < n and times[k] == now:
+            k += 1
+        group_times[n_groups] = now
+        ends[n_groups] = k
+        n_groups += 1
+    return n_groups
+
+
+@kernel
+def sort_spikes(times: Any, indices: Any, start: int, stop: int) -> None:
+    """Sort the spikes `start` to `stop - 1` by time and neuron; by insertion, since they are few between events."""
+    for s in range(start + 1, stop):
+        t, i = times[s], indices[s]
+        place = s
+        while place > start and (times[place - 1] > t or (times[place - 1] == t and indices[place - 1] > i)):
+            times[place] = times[place - 1]
+            indices[place] = indices[place - 1]
+            place -= 1
+        times[place] = t
+        indices[place] = i

@@ -1,0 +1,9 @@
+"""How much the vector loops take at once."""
+
+from __future__ import annotations
+
+__all__ = ["BYTES", "TILE", "TIMES"]
+
+BYTES = 64
+TIMES = 4  # whose sums `sum_dense` forms together
+TILE = 4  # vectors a tile: enough to hide the latency of an addition, few enough for 16 registers of 32 bytes

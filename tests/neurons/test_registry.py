@@ -1,0 +1,133 @@
+"""One record a model is all that simulator and estimators know of it, wherever the model comes from."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from loco_stream import LOCOClassifier, LOCORegressor, Network, neurons
+from loco_stream.errors import ConfigError
+from tests.helpers import toy_neuron
+
+
+@pytest.fixture(scope="module", autouse=True)
+def counter():
+    return neurons.register(toy_neuron.MODEL)
+
+
+def test_the_package_has_three_models():
+    assert neurons.names()[:3] == ("lif", "alif", "izhikevich")
+    assert neurons.find("alif").name == "alif"
+
+
+@pytest.mark.parametrize("delays", [None, 1.5])
+def test_a_model_from_outside_runs_in_a_network(delays):
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(0.2, 0.5, (6, 4)), rng.normal(0.4, 0.5, (4, 3))]
+    times, indices = np.sort(rng.uniform(0, 50, 80)), rng.integers(0, 6, 80)
+    net = Network.from_weights(weights, neuron="counter", jump=1.3, delays=delays, dtype="float64")
+    assert "neuron='counter'" in repr(net)
+    record = net.run(times, indices, 60.0, membranes={0: [0, 2]}, membrane_step=10.0)
+    sent, late = (times, indices), 0.0 if delays is None else delays
+    for layer, matrix in enumerate(weights):
+        total, fired, trace = np.zeros(matrix.shape[1]), [], []
+        samples = list(record.membrane_times)
+        for t in np.unique(sent[0]):
+            while samples and samples[0] < t + late:
+                samples.pop(0)
+                trace.append(total.copy())
+            total += 1.3 * matrix[sent[1][sent[0] == t]].sum(axis=0)
+            fired += [(t + late, i) for i in np.flatnonzero(total >= 1.0)]
+            total[total >= 1.0] = 0.0
+        sent = [np.array(x) for x in zip(*[f for f in fired if f[0] <= 60.0], strict=True)]
+        assert len(sent[0]) > 5
+        np.testing.assert_allclose(record.of(layer)[0], sent[0], rtol=1e-12)
+        np.testing.assert_array_equal(record.of(layer)[1], sent[1])
+        if layer == 0:
+            np.testing.assert_allclose(record.membranes[0], np.array(trace + [total] * len(samples))[:, [0, 2]])
+
+
+LEARN = """
+import numpy as np
+from loco_stream import LOCOClassifier, neurons
+from tests.helpers import toy_neuron
+neurons.register(toy_neuron.MODEL)
+rng = np.random.default_rng(0)
+X = rng.normal(size=(60, 3))
+y = (X[:, 0] > 0).astype(int).tolist()
+model = LOCOClassifier(hidden_sizes=(8, 6), neuron="counter", seed=1)
+answers = model.learn_predict_array(X, y)
+assert model.spike_counts_.min() > 0
+print(sum(a == b for a, b in zip(answers[20:], y[20:])), *model.predict_proba_array(X)[:, 0].tolist())
+"""
+
+
+def learned(**environment):
+    done = subprocess.run(
+        [sys.executable, "-W", "error::RuntimeWarning", "-c", LEARN], check=True, capture_output=True, text=True,
+        cwd=Path(__file__).parents[2],
+        env=os.environ | environment,
+    )  # fmt: skip
+    return done.stdout
+
+
+def test_a_model_from_outside_learns_interpreted():
+    assert int(learned(NUMBA_DISABLE_JIT="1").split()[0]) >= 30
+
+
+@pytest.mark.slow
+def test_a_model_from_outside_learns_the_same_compiled_and_leaves_nothing_in_the_cache(tmp_path):
+    assert learned(NUMBA_CACHE_DIR=str(tmp_path)) == learned(NUMBA_DISABLE_JIT="1")
+    assert not any(b"toy_neuron" in path.read_bytes() for path in tmp_path.rglob("*.nb?"))
+
+
+def a_network(neuron):
+    return Network.from_weights([[[1.0]]], neuron=neuron)
+
+
+@pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor, a_network])
+@pytest.mark.parametrize("neuron", ["hodgkin", None, ["lif"]])
+def test_an_unknown_model_is_refused(make, neuron):
+    with pytest.raises(ConfigError, match=r"neuron is .*; allowed are 'lif', 'alif', 'izhikevich', 'counter'"):
+        make(neuron=neuron)
+
+
+def test_a_model_without_a_dense_layer_runs_in_networks_alone():
+    class Sparse(NamedTuple):
+        jump: float = 1.0
+
+    neurons.register(replace(toy_neuron.MODEL, name="sparse", kind=Sparse, dense=None))
+    assert len(Network.from_weights([[[1.0]]], neuron="sparse").run([1.0], [0], 2.0)) == 1
+    with pytest.raises(ConfigError, match=r"neuron is 'sparse', a model without a dense layer"):
+        LOCOClassifier(neuron="sparse")
+
+
+def test_parameters_of_a_model_from_outside_are_checked():
+    with pytest.raises(ConfigError, match=r"jump is -1.0; it must be above 0"):
+        Network.from_weights([[[1.0]]], neuron="counter", jump=-1.0)
+    with pytest.raises(ConfigError, match=r"leap is no parameter of neuron='counter'; its parameters are: jump"):
+        Network.from_weights([[[1.0]]], neuron="counter", leap=1.0)
+
+
+class Needy(NamedTuple):
+    jump: float
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"name": "lif"}, r"name of a neuron model is 'lif', which is taken"),
+        ({"name": "two words"}, r"name of a neuron model is 'two words'; allowed is a Python name"),
+        ({"name": "second"}, r"kind of the neuron model 'second' is .*Counter.*; it must be a NamedTuple of its own"),
+        ({"name": "needy", "kind": Needy}, r"with a default for every field"),
+        ({"name": "plain", "kind": int}, r"kind of the neuron model 'plain' is .*int.*; it must be a NamedTuple"),
+    ],
+)
+def test_a_record_that_cannot_be_told_apart_is_refused(change, words):
+    with pytest.raises(ConfigError, match=words):
+        neurons.register(replace(toy_neuron.MODEL, **change))
