@@ -102,9 +102,10 @@ def _block(event: Block, task: str, admitted: Admitted) -> None:
         return
     X = _table(event.X)
     event = event if X is event.X else replace(event, X=X)
+    labels = () if event.y is None else event.y
     faults = {}
-    if not (task == "classification" and _NO_FAULT.issuperset(map(type, event.y or ()))):
-        faults = {i: fault for i, y in enumerate(event.y or ()) if (fault := label_fault(y, task)) is not None}
+    if not (task == "classification" and _NO_FAULT.issuperset(map(type, labels))):
+        faults = {i: fault for i, y in enumerate(labels) if (fault := label_fault(y, task)) is not None}
     if not faults:
         admitted.events.append(event)
         return

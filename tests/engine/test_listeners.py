@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from standin import ListSource, Means
-
 from loco_stream.engine import StreamEngine
 from loco_stream.stream import Sample
+from tests.helpers.standin import ListSource, Means
 
 
 class Sink:
