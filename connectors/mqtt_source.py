@@ -67,6 +67,8 @@ class MQTTSource:
         End with the message that brings so many rows.
     endless
         Go on after the end of stream (kind 5) of every source heard.
+    limits
+        What peers may send.
 
     Raises
     ------
@@ -97,10 +99,11 @@ class MQTTSource:
         idle: float | None = None,
         max: int | None = None,  # noqa: A002 - the option's name in the URL
         endless: bool = False,
+        limits: Limits | None = None,
     ) -> None:
         _check(topic, client_id, idle, max)
         self._mqtt = need("paho.mqtt.client", "mqtt", "mqtt")
-        self._streams = Streams(Limits(), check_task(task))
+        self._streams = Streams(limits or Limits(), check_task(task))
         self._receiver = Receiver(self._streams)
         self._idle = math.inf if idle is None else idle
         self._rows_left = math.inf if max is None else max

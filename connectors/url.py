@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from loco_stream.connectors.ls1.limits import LIMITS, Limits, read_limits
 from loco_stream.connectors.rows import check_task
 from loco_stream.connectors.values import hint
 from loco_stream.errors import ConfigError, SourceError
@@ -47,7 +48,8 @@ _FILE: dict[str, Convert] = {
 }  # fmt: skip
 _ARRAY: dict[str, Convert] = {"target": int, "labels": str, "task": str, "block": int, "rate": float}
 _LIVE: dict[str, Convert] = {"task": str, "idle": float, "max": int}
-_ZMQ: dict[str, Convert] = {**_LIVE, "bind": _flag, "connect": _flag}
+_PEERS: dict[str, Convert] = {**_LIVE, **LIMITS}
+_ZMQ: dict[str, Convert] = {**_PEERS, "bind": _flag, "connect": _flag}
 
 
 def _zmq(mode: str, **more: Convert) -> _Form:
@@ -75,13 +77,20 @@ FORMS: dict[str, _Form] = {
     "zmq+reply": _zmq("reply", credit=int, rate=float),
     "mqtt": _Form(
         "mqtt://127.0.0.1:1883/TOPIC", "mqtt_source", "MQTTSource",
-        {**_LIVE, "client_id": str, "username": str, "tls": _flag}, split=_broker,
+        {**_PEERS, "client_id": str, "username": str, "tls": _flag}, split=_broker,
     ),
     "lsl": _Form("lsl:NAME", "lsl_source", "LSLSource", {**_LIVE, "target": str, "wait": float, "buffer": int}),
 }  # fmt: skip
 
 
-def open_source(url: str, *, task: str | None = None, keys: str | Path | None = None, endless: bool = False) -> Source:
+def open_source(
+    url: str,
+    *,
+    task: str | None = None,
+    keys: str | Path | None = None,
+    endless: bool = False,
+    limits: Mapping[str, str] | None = None,
+) -> Source:
     """Open the source that `url` names.
 
     Parameters
@@ -94,6 +103,8 @@ def open_source(url: str, *, task: str | None = None, keys: str | Path | None = 
         Folder made by `keygen`; turns CURVE on for the ``zmq+`` kinds.
     endless
         Go on after a live source's end of stream, as a service does.
+    limits
+        Bounds on what peers may send, by their names in `Limits`; they may also be options of the URL.
 
     Raises
     ------
@@ -127,10 +138,18 @@ def open_source(url: str, *, task: str | None = None, keys: str | Path | None = 
         raise ConfigError(f"keys guard zmq+ sources, and {kind}: is none")
     if form.build in {"ZMQSource", "MQTTSource"}:
         options["endless"] = endless
+        options["limits"] = _limits(options, limits or {})
+    elif limits:
+        raise ConfigError(f"limits bound the peers of zmq+ and mqtt sources, and {kind}: is none")
     place = {} if form.split is None else form.split(where)
     build = getattr(import_module(f"loco_stream.connectors.{form.module}"), form.build)
     source: Source = build(*([] if place else [where]), **place, **options, **form.fixed)
     return source
+
+
+def _limits(options: dict[str, Any], given: Mapping[str, str]) -> Limits:
+    in_url = {name: str(options.pop(name)) for name in LIMITS if name in options}
+    return read_limits({**given, **in_url})
 
 
 def _plugged(options: dict[str, Any], keys: str | Path | None) -> dict[str, Any]:

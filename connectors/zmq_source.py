@@ -12,12 +12,14 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
+from loco_stream.connectors.ls1.connections import Connections
+from loco_stream.connectors.ls1.limits import Limits
+from loco_stream.connectors.ls1.outgoing import Outgoing
 from loco_stream.connectors.ls1.receiver import Receiver
 from loco_stream.connectors.ls1.remote_source import Streams
 from loco_stream.connectors.ls1.security import Guard
 from loco_stream.connectors.ls1.server_session import ServerSession
 from loco_stream.connectors.ls1.sockets import Plug, open_plug
-from loco_stream.connectors.ls1.wire import Limits
 from loco_stream.connectors.merge import merged
 from loco_stream.connectors.rows import check_task
 from loco_stream.connectors.values import hint
@@ -26,9 +28,14 @@ from loco_stream.stream import Block, Event, Schema
 
 __all__ = ["MODES", "ZMQSource"]
 
+_SLICE_MS = 20  # how often the connections are looked at while nothing comes
 _TICK_MS = 100  # longest time without giving control back
 _FAREWELL = 0.5  # seconds: a connection that ends takes along what its other end has not read yet, acks too
 _BATCH_ROWS = 1024  # a commit of so many rows costs one fsync, and a signal waits for one commit at most
+_BARREN = 32  # messages without a row that rows already received wait for
+_BATCH_BYTES = 16 << 20  # what one commit reads at most
+_ASKED_ROWS = 256  # rows of requests answered after a commit, or as many as it has learned
+_BACKLOG = 256 << 20  # bytes that may wait in one connection where nothing but the socket's queue holds a sender back
 
 MODES = {
     "pull": (zmq.PULL, True, "at most once: backpressure, but what is queued when the engine dies is lost"),
@@ -72,7 +79,7 @@ class ZMQSource:
     rate
         Reliable: rows a second and peer (per key under CURVE, else per connection) above which acks are delayed.
     limits
-        What one peer may send.
+        What peers may send, keep open and leave unread.
 
     Raises
     ------
@@ -119,16 +126,29 @@ class ZMQSource:
         self._rows_left = math.inf if max is None else max
         self._endless = endless
         self._guard = Guard(keys) if keys is not None else None
-        self._streams = Streams(limits, check_task(task))
+        self._limits = limits
+        self._streams = Streams(limits, check_task(task), self._guard)
         self._receiver = Receiver(self._streams)
         self._session = ServerSession(self._streams, credit, rate) if kind == zmq.ROUTER else None
         bind = binds if bind is None else bind
         self._answered = -math.inf
         self._plug: Plug = open_plug(kind, address, bind=bind, guard=self._guard, frame_bytes=limits.frame_bytes)
+        self._listen(kind, bind)
         if kind == zmq.SUB:
             self._plug.socket.subscribe(topic)
         self.address = self._plug.address
         self.name = f"zmq+{mode}:{self.address.removeprefix('tcp:')}"
+
+    def _listen(self, kind: int, bind: bool) -> None:
+        """Watch who connects, and prepare the way back."""
+        socket = self._plug.socket
+        curve = self._guard is not None
+        backlog = 0 if kind == zmq.ROUTER else _BACKLOG  # credit and requests are bounded by the protocol
+        self._connections = Connections(socket, self._limits, backlog, curve) if bind and kind != zmq.SUB else None
+        self._outgoing: Outgoing | None = None
+        if self._session is not None:
+            self._outgoing = Outgoing(socket, self._limits, self._session.lost)
+            self._session.unread = self._outgoing.unread
 
     @property
     def needs_log(self) -> bool:
@@ -139,7 +159,8 @@ class ZMQSource:
     def stats(self) -> dict[str, int]:
         """What has come since the start, and what was wrong with it."""
         refused = 0 if self._guard is None else self._guard.refused
-        return {**self._streams.stats, "refused": refused}
+        cut = 0 if self._connections is None else self._connections.cut
+        return {**self._streams.stats, "refused": refused, "cut": cut}
 
     @property
     def last_error(self) -> str:
@@ -179,13 +200,15 @@ class ZMQSource:
         """Close the socket; the last answers get half a second to be read, what is queued one to leave."""
         if not self._plug.closed:
             time.sleep(max(0.0, self._answered + _FAREWELL - time.monotonic()))
+            if self._connections is not None:
+                self._connections.close()
         self._plug.close(linger=1.0)
 
     def __iter__(self) -> Iterator[Event | Sequence[Event]]:
         """Yield lists of events, empty ones while nothing comes."""
         heard = time.monotonic()
         while self._rows_left > 0:
-            if self._plug.socket.poll(_TICK_MS):
+            if self._wait():
                 heard = time.monotonic()
                 yield self._drain()
             elif time.monotonic() - heard >= self._idle:
@@ -198,53 +221,75 @@ class ZMQSource:
             elif self._receiver.all_ended and not self._endless:
                 return
 
+    def _wait(self) -> bool:
+        """Wait at most 0.1 s for something to do; watches the connections meanwhile."""
+        if self._session is not None and self._session.asks:
+            return True
+        for _ in range(_TICK_MS // _SLICE_MS):
+            if self._connections is not None:
+                self._connections.check()
+            if self._plug.socket.poll(_SLICE_MS):
+                return True
+        return False
+
     def _drain(self) -> list[Event]:
-        """Take what has come, up to 1024 rows."""
+        """Take what has come, up to 1024 rows, and answer waiting requests with as many."""
         events: list[Event] = []
-        rows = 0
+        rows = size = barren = 0
         most = min(_BATCH_ROWS, self._rows_left)
-        for _ in range(_BATCH_ROWS):
-            if rows >= most or (frames := self._receive()) is None:
+        while rows < most and size < _BATCH_BYTES and barren < (_BARREN if events else _BATCH_ROWS):
+            if (received := self._receive()) is None:
                 break
-            event = self._take(*frames)
+            size += sum(map(len, received[0]))
+            event = self._take(*received)
+            barren += event is None
             if event is not None:
                 events.append(event)
                 rows += len(event.X) if isinstance(event, Block) else 1
         self._rows_left -= rows
         if self._session is not None:
             self._post()
+            return [*merged(events), *self._session.asks.take(max(rows, _ASKED_ROWS))]
         return merged(events)
 
-    def _take(self, frames: list[bytes], key: str) -> Event | None:
+    def _take(self, frames: list[bytes], key: str, fd: int) -> Event | None:
         if self._guard is not None and not self._guard.admits(key.encode()):  # taken off the list since the handshake
             self._streams.stats["rejected"] += 1
             return None
-        return self._receiver.take(frames) if self._session is None else self._session.take(frames[0], frames[1:], key)
+        if self._session is None:
+            return self._receiver.take(frames, key)
+        event = self._session.take(frames[0], frames[1:], key)
+        if event is None and self._connections is not None and self._session.wastes(frames[0]):
+            self._connections.shut(fd)
+        return event
 
-    def _receive(self) -> tuple[list[bytes], str] | None:
-        """Return one message and the sender's key; of too many frames just enough are kept to tell that."""
-        most = self._streams.limits.frames + (self._session is not None) + 1
+    def _receive(self) -> tuple[list[bytes], str, int] | None:
+        """Return one message, the sender's key and connection; of too many frames just enough are kept to tell that."""
+        most = self._limits.frames + (self._session is not None) + 1
+        connections = self._connections
         try:
-            if self._guard is None:
-                return self._plug.socket.recv_multipart(zmq.NOBLOCK)[:most], ""
-            parts = self._plug.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            first = self._plug.socket.recv(zmq.NOBLOCK, copy=False)
+            rest = self._plug.socket.recv_multipart(zmq.NOBLOCK) if first.more else []
         except zmq.Again:
+            if connections is not None:
+                connections.drained = True
             return None
-        return [part.bytes for part in parts[:most]], str(parts[0].get("User-Id"))
+        frames, fd = [first.bytes, *rest], -1
+        if connections is not None:
+            fd = first.get(zmq.SRCFD)
+            connections.check()
+            connections.delivered(fd, rest if self._session is not None else frames)
+        return frames[:most], "" if self._guard is None else str(first.get("User-Id")), fd
 
     def _post(self) -> None:
         """Send what the session has to say; a peer that is gone or does not read loses it, and asks again."""
-        session = self._session
-        if session is None:
+        if self._session is None or self._outgoing is None:
             return
-        while session.outbox:
-            peer, frames = session.outbox.popleft()
-            try:
-                self._plug.socket.send_multipart([peer, *frames], zmq.NOBLOCK)
+        outbox = self._session.outbox
+        while outbox:
+            if self._outgoing.send(*outbox.popleft()):
                 self._answered = time.monotonic()
-            except zmq.ZMQError as e:
-                if e.errno not in {zmq.EAGAIN, zmq.EHOSTUNREACH}:
-                    raise
+            else:
                 self._streams.stats["unsent"] += 1
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from loco_stream.connectors.ls1.wire import DEFAULT_LIMITS, Limits
+from loco_stream.connectors.ls1.limits import DEFAULT_LIMITS, Limits
 from loco_stream.errors import SourceError
 from loco_stream.numbers import LARGEST, is_beyond, shown
 

@@ -25,41 +25,44 @@ class Receiver:
     def __init__(self, streams: Streams) -> None:
         self.streams = streams
         self.last_error = ""
-        self.ended: dict[str, bool] = {}
 
     @property
     def all_ended(self) -> bool:
         """Whether every source that was heard has said end of stream."""
-        return bool(self.ended) and all(self.ended.values())
+        ended = [stream.ended for stream in self.streams.by_name.values() if stream.ended is not None]
+        return bool(ended) and all(ended)
 
-    def take(self, frames: Sequence[bytes], *, repeated: bool = False) -> Event | None:
-        """Return the event in a message, or None; rows of a `repeated` message are dropped if they are known."""
+    def take(self, frames: Sequence[bytes], key: str = "", *, repeated: bool = False) -> Event | None:
+        """Return the event in a message, or None.
+
+        Rows of a `repeated` message are dropped if they are known; `key` is the sender's under CURVE.
+        """
         stats = self.streams.stats
         stats["messages"] += 1
         try:
             if len(frames) == 2:
-                return self._readable(frames[0], frames[1], repeated)
+                return self._readable(frames[0], frames[1], key, repeated)
             message = unpack(frames, self.streams.limits)
         except SourceError as e:
             stats["malformed"] += 1
             self.last_error = str(e)
             return None
         try:
-            return self._take(message, repeated)
+            return self._take(message, key, repeated)
         except SourceError as e:
             stats["rejected"] += 1
             self.last_error = str(e)
             return None
 
-    def _take(self, message: Message, repeated: bool) -> Event | None:
+    def _take(self, message: Message, key: str, repeated: bool) -> Event | None:
         if message.kind in {Kind.HELLO, Kind.HEARTBEAT}:
             return None
-        stream = self.streams.find(message.source)
+        stream = self.streams.find(message.source, key)
         if message.kind is Kind.SCHEMA:
             self.streams.adopt(stream, read_schema(message.payload, self.streams.limits))
             return None
         if message.kind is Kind.END:
-            self.ended[message.source] = True
+            stream.ended = True
             return None
         if message.kind > Kind.LABEL:
             raise SourceError(f"kind {message.kind:d} needs a way back, and this socket has none")
@@ -72,7 +75,14 @@ class Receiver:
         if stream.note is None:
             self.streams.stats["without_schema"] += message.n_rows
             return None
+        self.streams.claim(stream, stream.note)
         return stream.event(message, stream.note, epoch=epoch)
+
+    def _classes(self, y: Any) -> tuple[str, ...]:
+        """Return the class that a label names; a number may be a value while the task is not known."""
+        if y is None or self.streams.task == "regression" or not (self.streams.task or isinstance(y, str)):
+            return ()
+        return (str(y),)
 
     def _known(self, stream: Stream, seq: int, n: int) -> bool:
         """Whether rows were handed out before; counts them as duplicates then."""
@@ -83,24 +93,26 @@ class Receiver:
 
     def _count(self, stream: Stream, seq: int, n: int) -> int:
         """Compare a seq with the last one, and return the epoch it belongs to."""
-        self.ended[stream.name] = False
+        stream.ended = False
         stats = self.streams.stats
         epoch, last = next(reversed(stream.last.items()), (0, None))
         if last is not None and seq <= last:
             stats["restarts"] += 1
             epoch += 1
             stream.last.clear()  # without a hello an old epoch never comes back
+            stream.durable.clear()
         elif last is not None:
             self.streams.count_gap(seq - last - 1)
         stream.reach(epoch, seq + n - 1)
         return epoch
 
-    def _readable(self, topic: bytes, body: bytes, repeated: bool) -> Event | None:
+    def _readable(self, topic: bytes, body: bytes, key: str, repeated: bool) -> Event | None:
         limits = self.streams.limits
-        stream = self.streams.find(topic_name(topic, limits))
+        stream = self.streams.find(topic_name(topic, limits), key)
         row = read_row(body, stream.note.features if stream.note else None, limits)
         if repeated and row.seq is not None and self._known(stream, row.seq, 1):
             return None
+        self.streams.names.add(stream.name, row.x, self._classes(row.y))
         after = next(reversed(stream.last.values()), 0) + 1
         self._count(stream, after if row.seq is None else row.seq, 1)
         self.streams.stats["rows"] += 1

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream.connectors.ls1.limits import Limits
 from loco_stream.connectors.ls1.messages import SchemaPayload
-from loco_stream.connectors.ls1.wire import Kind, Limits, Message, labels_of, pairs_of, rows_of
+from loco_stream.connectors.ls1.model_names import ModelNames
+from loco_stream.connectors.ls1.wire import Kind, Message, labels_of, pairs_of, rows_of
 from loco_stream.errors import SourceError
 from loco_stream.numbers import LARGEST
 from loco_stream.stream import Ask, Block, Labels, Schema
 
-__all__ = ["COUNTERS", "OLD_EPOCHS", "SCHEMAS", "Stream", "Streams", "describe"]
+__all__ = ["COUNTERS", "OLD_EPOCHS", "SCHEMAS", "KeyList", "Stream", "Streams", "describe"]
 
 _MOST = 2**63 - 1  # a count holds
 OLD_EPOCHS = 64  # earlier runs of one source whose rows are still recognised
@@ -25,6 +28,16 @@ COUNTERS = (
     "messages", "rows", "labels", "asks", "replies", "acks", "gaps", "restarts", "duplicates",
     "malformed", "rejected", "ignored", "masked", "without_schema", "unsent",
 )  # fmt: skip
+
+
+class KeyList(Protocol):
+    """Which public keys are admitted, and whose they are."""
+
+    def admits(self, key: bytes) -> bool:
+        """Whether a public key is on the list now."""
+
+    def key_of(self, client: str) -> str:
+        """Return the public key of the client of this name, empty if there is none."""
 
 
 class Stream:
@@ -36,6 +49,11 @@ class Stream:
         self.plain_note: dict[str, Any] = {}
         self.last: dict[int, int] = {}
         self.durable: dict[int, int] = {}
+        self.owner = ""  # under CURVE the key that may use the name
+        self.claimed: SchemaPayload | None = None  # the schema whose names the model was given last
+        self.connected = False
+        self.ended: bool | None = None  # whether it has said end of stream; None before the first row
+        self.heard = 0.0
         self._limits, self._stats = limits, stats
         self._units: dict[str, str | None] = {}
         self._classes: dict[str, None] = {}
@@ -63,14 +81,23 @@ class Stream:
         self.note, self._units, self._classes = note, merged, classes
         self.plain_note = msgspec.json.decode(msgspec.json.encode(note))
 
+    @property
+    def n_rows(self) -> int:
+        """Rows and late labels taken in the epochs that are remembered."""
+        return sum(self.last.values())
+
     def reach(self, epoch: int, seq: int) -> None:
-        """SchemaPayload that the rows up to `seq` were handed out; the oldest epochs beyond 64 are forgotten."""
+        """Record that the rows up to `seq` were handed out.
+
+        Beyond 64 old epochs the one with the fewest rows is forgotten, the oldest of several: many short runs
+        under a source's name do not displace the run that did the work.
+        """
         self.last.pop(epoch, None)  # the newest epoch stands last
         self.last[epoch] = seq
         while len(self.last) > OLD_EPOCHS + 1:
-            oldest = next(iter(self.last))
-            del self.last[oldest]
-            self.durable.pop(oldest, None)
+            least = min((e for e in self.last if e != epoch), key=self.last.__getitem__)
+            del self.last[least]
+            self.durable.pop(least, None)
 
     def event(
         self, message: Message, note: SchemaPayload, *, skip: int = 0, epoch: int = 0, tag: Any = None
@@ -125,44 +152,123 @@ def describe(note: SchemaPayload) -> Schema:
 
 
 class Streams:
-    """All sources of one socket, their common task and their position."""
+    """All sources of one socket, their common task and their position.
 
-    def __init__(self, limits: Limits, task: str | None = None) -> None:
+    Parameters
+    ----------
+    limits
+        How many sources, names and rows.
+    task
+        Refuse schemas of another task; None takes that of the first schema.
+    keys
+        Under CURVE, the allow-list: a source's name then belongs to one key.
+    clock
+        Seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        task: str | None = None,
+        keys: KeyList | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.limits = limits
         self.task = task
         self.stats: dict[str, int] = dict.fromkeys(COUNTERS, 0)
         self.by_name: dict[str, Stream] = {}
+        self.names = ModelNames(limits)
+        self.crowded = False  # whether a source was refused for want of a place
+        self.on_forget: Callable[[Stream], None] | None = None
+        self._silent: dict[str, None] = {}  # sources without rows, the longest unheard first
+        self._keys, self._clock = keys, clock
 
     def count_gap(self, n: int) -> None:
         """Count rows that are missing; forged seqs would otherwise take the count beyond what reports can hold."""
         self.stats["gaps"] = min(self.stats["gaps"] + n, _MOST)
 
-    def find(self, name: str) -> Stream:
-        """Return the state of a source, new or known.
+    def find(self, name: str, key: str = "") -> Stream:
+        """Return the state of a source, new or known; `key` is the sender's public key under CURVE.
 
         Raises
         ------
         SourceError
-            More sources have sent rows than the bounds allow.
+            The name belongs to another key, or more sources are at work than the bounds allow.
         """
         stream = self.by_name.get(name)
+        self._check_owner(name, stream, key)
         if stream is None:
             if len(self.by_name) >= self.limits.sources:
-                self._forget_one()
+                self._make_room()
             stream = self.by_name[name] = Stream(name, self.limits, self.stats)
+        stream.owner = key
+        stream.heard = self._clock()
+        self._silent.pop(name, None)
+        if not stream.last:
+            self._silent[name] = None
         return stream
 
-    def _forget_one(self) -> None:
-        silent = next((n for n, s in self.by_name.items() if not s.last), None)
-        if silent is None:
-            raise SourceError(f"{self.limits.sources} sources are served already, and no more are allowed")
-        del self.by_name[silent]
+    def _check_owner(self, name: str, stream: Stream | None, key: str) -> None:
+        """Refuse the name of another client in the allow-list, and one under which another key has sent rows."""
+        if self._keys is None:
+            return
+        owner = self._keys.key_of(name)
+        if not owner and stream is not None and stream.last and self._keys.admits(stream.owner.encode()):
+            owner = stream.owner
+        if owner and owner != key:
+            raise SourceError(f"the source name {name!r} belongs to another key: each client needs names of its own")
+
+    def _make_room(self) -> None:
+        """Forget one source: one that has sent no row, else one that is gone for long, with the fewest rows.
+
+        A source that is connected or was heard lately is never forgotten once it has sent a row.
+        """
+        while self._silent:
+            name = next(iter(self._silent))
+            del self._silent[name]
+            stream = self.by_name.get(name)
+            if stream is not None and not stream.last:
+                self._forget(stream)
+                return
+        before = self._clock() - self.limits.forget
+        gone = [s for s in self.by_name.values() if not s.connected and s.heard < before]
+        if not gone:
+            self.crowded = True
+            raise SourceError(
+                f"{self.limits.sources} sources are served already, and no more are allowed "
+                f"before one of them is gone for {self.limits.forget:g} s"
+            )
+        self._forget(min(gone, key=lambda stream: stream.n_rows))
+
+    def _forget(self, stream: Stream) -> None:
+        del self.by_name[stream.name]
+        if self.on_forget is not None:
+            self.on_forget(stream)
+
+    def claim(self, stream: Stream, note: SchemaPayload) -> None:
+        """Count the names of rows that are about to be handed out.
+
+        Raises
+        ------
+        SourceError
+            The model may not get so many new ones.
+        """
+        if stream.claimed is not note:
+            self.names.add(stream.name, note.features, note.classes or ())
+            stream.claimed = note
 
     def adopt(self, stream: Stream, note: SchemaPayload) -> None:
-        """Take over the schema of one source; all sources of an engine share its task."""
+        """Take over the schema of one source; all sources of an engine share its task.
+
+        Raises
+        ------
+        SourceError
+            Another task, a changed unit, or more names than the bounds allow.
+        """
         if self.task is not None and note.task != self.task:
             raise SourceError(f"this engine learns {self.task}, and the schema says {note.task}")
         if note != stream.note:
+            self.names.check(stream.name, note.features, note.classes or ())
             stream.adopt(note)
         self.task = note.task
 
@@ -178,8 +284,11 @@ class Streams:
     def position(self) -> dict[str, Any]:
         """``{source: {epoch: seq}}`` of the rows handed out; under the empty name, the schemas."""
         told = {name: s for name, s in self.by_name.items() if s.last}
-        schemas = {name: s.plain_note for name, s in told.items() if s.note is not None}
+        schemas = {name: self._plain(s) for name, s in told.items() if s.note is not None}
         return {name: {str(e): seq for e, seq in s.last.items()} for name, s in told.items()} | {SCHEMAS: schemas}
+
+    def _plain(self, stream: Stream) -> dict[str, Any]:
+        return {**stream.plain_note, "key": stream.owner} if stream.owner else stream.plain_note
 
     def seek(self, position: Mapping[str, Any]) -> None:
         """Start from a position: everything up to it is durable, everything after it will come again."""
@@ -187,15 +296,19 @@ class Streams:
         try:
             reached = {n: {int(e): int(q) for e, q in p.items()} for n, p in position.items() if n != SCHEMAS}
             schemas = {n: msgspec.convert(plain, SchemaPayload) for n, plain in notes.items()}
+            owners = {n: str(plain.get("key", "")) for n, plain in notes.items()}
         except (AttributeError, TypeError, ValueError, msgspec.ValidationError):
             raise SourceError(f"a position is {{source: {{epoch: seq}}}}, not {dict(position)!r}") from None
         for stream in self.by_name.values():
             stream.last, stream.durable = {}, {}
         for name, epochs in reached.items():
-            stream = self.find(name)
+            stream = self.by_name.setdefault(name, Stream(name, self.limits, self.stats))
             stream.last, stream.durable = dict(epochs), dict(epochs)
-            if name in schemas and stream.note is None:
-                self.adopt(stream, schemas[name])
+            stream.owner, stream.heard = owners.get(name, ""), self._clock()
+            if name in schemas:
+                if stream.note is None:
+                    self.adopt(stream, schemas[name])
+                self.names.add(name, schemas[name].features, schemas[name].classes or ())
 
     def advance(self, position: Mapping[str, Any]) -> Iterable[Stream]:
         """Mark everything up to `position` durable; yield the sources it names."""
@@ -204,5 +317,6 @@ class Streams:
             if stream is None or name == SCHEMAS:
                 continue
             for epoch, seq in epochs.items():
-                stream.durable[int(epoch)] = max(int(seq), stream.durable.get(int(epoch), 0))
+                if int(epoch) in stream.last:
+                    stream.durable[int(epoch)] = max(int(seq), stream.durable.get(int(epoch), 0))
             yield stream

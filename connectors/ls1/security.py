@@ -111,7 +111,7 @@ class Guard:
         if not self._allowed_dir.is_dir():
             raise SourceError(f"{self._allowed_dir} is missing: without a list of allowed keys nobody could speak")
         self._authenticator: ThreadAuthenticator | None = None
-        self._keys: frozenset[bytes] = frozenset()
+        self._keys: dict[str, bytes] = {}  # public key of each client, by its name
         self._seen: Any = None
         self._looked = -1.0
         self.refused = 0
@@ -147,24 +147,29 @@ class Guard:
         if now - self._looked >= 0.2:
             self._looked = now
             self._read()
-        return key in self._keys
+        return key in self._keys.values()
+
+    def key_of(self, client: str) -> str:
+        """Return the public key (Z85) of the client of this name, empty if the list has none."""
+        self.admits(b"")
+        return self._keys.get(client, b"").decode()
 
     def _read(self) -> None:
         try:
             files = sorted(self._allowed_dir.glob("*.key"))
             seen = [(f.name, f.stat().st_mtime_ns, f.stat().st_size) for f in files]
         except OSError:
-            self._keys, self._seen = frozenset(), None
+            self._keys, self._seen = {}, None
             return
         if seen == self._seen:
             return
-        keys = set()
+        keys = {}
         for file in files:
             try:
-                keys.add(zmq.auth.load_certificate(file)[0])
+                keys[file.stem] = zmq.auth.load_certificate(file)[0]
             except (OSError, ValueError):
                 continue  # half written or damaged: that client waits outside, the others come in
-        self._keys, self._seen = frozenset(keys), seen
+        self._keys, self._seen = keys, seen
 
 
 class ClientKeys:

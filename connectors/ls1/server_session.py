@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream.connectors.ls1.asks import AskQueue, Request
 from loco_stream.connectors.ls1.messages import (
     Credit,
     Fault,
@@ -22,15 +22,16 @@ from loco_stream.connectors.ls1.messages import (
     read_row,
     read_schema,
 )
+from loco_stream.connectors.ls1.readable import as_block
 from loco_stream.connectors.ls1.remote_source import Stream, Streams
 from loco_stream.connectors.ls1.wire import Kind, Message, pack, topic_name, unpack
-from loco_stream.errors import InputError, SourceError
-from loco_stream.numbers import require_number, to_number
+from loco_stream.errors import SourceError
 from loco_stream.stream import Ask, Block, Event
 
 __all__ = ["ServerSession", "Session"]
 
 _BAD_A_SECOND = 20  # bad messages of one connection that are still answered while others are served
+_PROBE_EVERY = 1.0  # seconds between two looks at whether silent connections are still there
 
 
 @dataclass(slots=True)
@@ -40,7 +41,7 @@ class Session:
     peer: bytes
     stream: Stream
     hello: Hello
-    pays: str  # whose rate is counted: the key under CURVE, else the connection
+    account: str  # whose rate is counted: the key under CURVE, else the connection
     note: SchemaPayload | None = None
     acked: int = 0
     ends: list[int] = field(default_factory=list)
@@ -54,8 +55,9 @@ class Session:
 class ServerSession:
     """Serves the connections of one ROUTER.
 
-    `take` turns a message into an event or None and puts answers into `outbox`; `ack` puts the cumulative
-    acks there, `reply` the predictions. Only hello opens a session, and the newest hello of a source counts.
+    `take` turns a message into an event or None and puts answers into `outbox`; requests to predict wait in
+    `asks`. `ack` puts the cumulative acks into `outbox`, `reply` the predictions. Only hello opens a session,
+    and the newest hello of a source counts.
 
     Parameters
     ----------
@@ -80,8 +82,13 @@ class ServerSession:
         self._by_source: dict[str, Session] = {}
         self._free_at: dict[str, float] = {}
         self._bad: dict[bytes, int] = {}
+        self._wasted: dict[bytes, int] = {}  # bytes of messages without rows or requests in this second
         self._served: set[bytes] = set()
         self._second = clock()
+        self._probed = self._second - _PROBE_EVERY
+        self.asks = AskQueue(streams.limits)
+        self.unread: Callable[[bytes], int] = lambda _peer: 0  # bytes of answers that a peer has not read
+        streams.on_forget = self._forget
 
     def take(self, peer: bytes, frames: Sequence[bytes], key: str = "") -> Event | None:
         """Read one message of `peer` (its routing id); `key` is its public key under CURVE."""
@@ -89,11 +96,19 @@ class ServerSession:
         stats["messages"] += 1
         if self._bad and self._floods(peer):
             stats["ignored"] += 1
+            self._wasted[peer] = self._wasted.get(peer, 0) + sum(map(len, frames))
             return None
+        asked = stats["asks"]
         event = self._read(peer, frames, key)
         if event is not None:
             self._served.add(peer)
+        elif stats["asks"] == asked:
+            self._wasted[peer] = self._wasted.get(peer, 0) + sum(map(len, frames))
         return event
+
+    def wastes(self, peer: bytes) -> bool:
+        """Whether a peer has sent so many bytes for nothing in this second that its connection is better closed."""
+        return self._wasted.get(peer, 0) > 2 * self.streams.limits.frame_bytes and bool(self._served - {peer})
 
     def _floods(self, peer: bytes) -> bool:
         """Whether a peer has sent so much rubbish in this second that others, who are at work, come first."""
@@ -136,13 +151,15 @@ class ServerSession:
         if session.note is None:
             raise SourceError("send the schema after hello")
         if message.kind is Kind.ASK:
-            return session.stream.event(message, session.note, tag=(peer, session.note))
+            self._ask(session, session.note, message)
+            return None
         return self._rows(session, session.note, message)
 
     def _session(self, peer: bytes, source: str) -> Session:
         session = self._sessions.get(peer)
         if session is None:
             raise SourceError("say hello")
+        session.stream.heard = self._clock()
         if source != session.stream.name:
             raise SourceError(f"this connection said hello as {session.stream.name!r}, and the topic is {source!r}")
         return session
@@ -151,18 +168,45 @@ class ServerSession:
         hello = decode(message.payload, Hello)
         if hello.source != message.source:
             raise SourceError(f"hello names the source {hello.source!r}, and the topic is {message.source!r}")
-        stream = self.streams.find(hello.source)
-        before = self._sessions.pop(peer, None)
-        if before is not None:
-            self._by_source.pop(before.stream.name, None)
-        rival = self._by_source.pop(hello.source, None)
+        stream = self.streams.find(hello.source, key)
+        self.lost(peer)
+        rival = self._by_source.get(hello.source)
         if rival is not None:
-            del self._sessions[rival.peer]
+            self.lost(rival.peer)
             self._tell(rival, Kind.ERROR, encode(Fault(f"another connection said hello as {hello.source!r}")))
         session = Session(peer, stream, hello, key or peer.hex())
         session.acked = session.durable
+        stream.connected = True
         self._sessions[peer] = self._by_source[hello.source] = session
         self._tell(session, Kind.HELLO, encode(Credit(self._credit)))
+
+    def lost(self, peer: bytes) -> None:
+        """Forget a connection that is gone, or that says hello anew."""
+        session = self._sessions.pop(peer, None)
+        if session is not None:
+            self.asks.drop(peer)
+            session.stream.connected = False
+            if self._by_source.get(session.stream.name) is session:
+                del self._by_source[session.stream.name]
+
+    def _forget(self, stream: Stream) -> None:
+        """Close the session of a source whose place another one takes; what it sends next is told to say hello."""
+        session = self._by_source.get(stream.name)
+        if session is not None:
+            self.lost(session.peer)
+
+    def _ask(self, session: Session, note: SchemaPayload, message: Message) -> None:
+        """Let a request wait for its turn, if its answer may be as large as it would be."""
+        limits = self.streams.limits
+        columns = 1 if note.task == "regression" else len(note.classes or ())
+        self.asks.check(session.peer, message.n_rows, message.n_features, columns)
+        unread = self.unread(session.peer)
+        if unread > limits.unread_bytes:
+            raise SourceError(f"{unread} bytes of answers are not read yet, and {limits.unread_bytes} may be")
+        request = Request(session.peer, note, message.seq, message.n_rows)
+        ask = session.stream.event(message, note, tag=request)
+        assert isinstance(ask, Ask)
+        self.asks.put(session.peer, ask)
 
     def _rows(self, session: Session, note: SchemaPayload, message: Message) -> Event | None:
         stream, epoch = session.stream, session.hello.epoch
@@ -181,7 +225,9 @@ class ServerSession:
             return None
         if end > session.durable + self._credit:
             raise SourceError(f"row {end} is beyond the credit of {self._credit} rows after row {session.durable}")
-        tag = (session.peer, note) if session.hello.predict and message.kind is not Kind.LABEL else None
+        wanted = session.hello.predict and message.kind is not Kind.LABEL
+        tag = Request(session.peer, note, first + old, message.n_rows - old) if wanted else None
+        self.streams.claim(stream, note)
         event = stream.event(message, note, skip=old, epoch=epoch, tag=tag)
         stream.reach(epoch, end)
         if old:
@@ -196,7 +242,7 @@ class ServerSession:
         row = read_row(frames[1], session.note.features, self.streams.limits)
         if row.seq is None:
             raise SourceError("a readable row needs its seq here")
-        message = _as_block(session.stream.name, row.x, row.y, row.seq, row.t, session.note)
+        message = as_block(session.stream.name, row.x, row.y, row.seq, row.t, session.note)
         return self._rows(session, session.note, message)
 
     def _end(self, session: Session, seq: int) -> None:
@@ -223,19 +269,31 @@ class ServerSession:
                 self._ack_session(session)
 
     def tick(self) -> None:
-        """Send the acks whose delay is over, and forget the rubbish of the last second."""
-        if self._clock() - self._second >= 1.0:
-            self._second = self._clock()
+        """Send the acks whose delay is over, forget last second's bad messages, and look for lost connections."""
+        now = self._clock()
+        if now - self._second >= 1.0:
+            self._second = now
             self._bad.clear()
+            self._wasted.clear()
             self._served.clear()
+            self._free_at = {account: at for account, at in self._free_at.items() if at > now}
+        if self.streams.crowded and now - self._probed >= _PROBE_EVERY:
+            self.streams.crowded, self._probed = False, now
+            self._probe(now)
         if self._rate is not None:
             for session in self._by_source.values():
                 self._ack_session(session)
 
+    def _probe(self, now: float) -> None:
+        """Send silent connections a heartbeat, since places ran short: the socket tells which of them are gone."""
+        for session in self._by_source.values():
+            if now - session.stream.heard > self.streams.limits.forget:
+                self._tell(session, Kind.HEARTBEAT, seq=0)
+
     def _ack_session(self, session: Session) -> None:
         durable = session.durable
         if durable > session.acked:
-            if self._rate is not None and not self._may(session.pays, durable - session.acked):
+            if self._rate is not None and not self._may(session.account, durable - session.acked):
                 return
             session.acked = durable
             self.streams.stats["acks"] += 1
@@ -243,32 +301,37 @@ class ServerSession:
         while session.ends and session.ends[0] <= session.acked:
             self._tell(session, Kind.ACK, seq=session.ends.pop(0))
 
-    def _may(self, pays: str, rows: int) -> bool:
+    def _may(self, account: str, rows: int) -> bool:
         """Whether a peer's next ack may leave; each costs its rows at the agreed rate."""
         now = self._clock()
-        if self._rate is None or now < self._free_at.get(pays, -math.inf):
+        if self._rate is None or now < self._free_at.get(account, now):
             return self._rate is None
-        self._free_at[pays] = now + rows / self._rate
+        self._free_at[account] = now + rows / self._rate
         return True
 
     def reply(self, event: Event, values: NDArray[np.float32], classes: Sequence[Any]) -> None:
         """Send one kind 8 for an event that expects it."""
         if not isinstance(event, (Ask, Block)) or event.tag is None:
             return
-        peer, note = event.tag
-        if peer not in self._sessions:
+        request: Request = event.tag
+        if request.peer not in self._sessions:
             self.streams.stats["unsent"] += 1
             return
-        columns = _columns(values, classes, note, len(event.X))
+        columns = request.add(_columns(values, classes, request.note, len(event.X)))
+        if columns is None:
+            return
         if columns.shape[1] == 0:
-            self._send(peer, event.source, Kind.ERROR, encode(Fault("the schema names no classes to predict")))
+            text = "the schema names no classes to predict"
+            self._send(request.peer, event.source, Kind.ERROR, encode(Fault(text)))
+            return
+        if self.unread(request.peer) > self.streams.limits.unread_bytes:
+            self.streams.stats["unsent"] += 1
             return
         self.streams.stats["replies"] += 1
         payload = np.ascontiguousarray(columns, dtype="<f4").tobytes()
         n_rows, width = columns.shape
-        self.outbox.append(
-            (peer, pack(event.source, Kind.PREDICTION, payload, seq=event.seq, n_rows=n_rows, n_features=width))
-        )
+        frames = pack(event.source, Kind.PREDICTION, payload, seq=request.seq, n_rows=n_rows, n_features=width)
+        self.outbox.append((request.peer, frames))
 
     def _fault(self, peer: bytes, frames: Sequence[bytes], text: str) -> None:
         self.last_error = text
@@ -304,34 +367,3 @@ def _columns(
             columns[:, j] = values[:, slot[label]]
     columns[~columns.any(axis=1)] = 1 / max(len(asked), 1)  # nothing known of any of them
     return columns
-
-
-def _as_block(source: str, x: Mapping[str, Any], y: Any, seq: int, t: float, note: SchemaPayload) -> Message:
-    """Return a row in words as the labelled block it stands for."""
-    unknown = [name for name in x if name not in note.features]
-    words = [name for name, value in x.items() if isinstance(value, str)]
-    if unknown or words:
-        fault = "not in the schema" if unknown else "text, not a number"
-        raise SourceError(f"feature {(unknown + words)[0]!r} is {fault}")
-    values = [to_number(x.get(name)) for name in note.features]
-    row = np.array(values, "<f4").tobytes()
-    if note.task == "regression":
-        label = np.array([math.nan if y is None else _target(y)], "<f4")
-    else:
-        label = np.array([_index(y, note.classes or ())], "<i4")
-    return Message(source, Kind.LABELLED, seq, t, 1, len(values), row + label.tobytes())
-
-
-def _target(y: Any) -> float:
-    try:
-        return require_number("y", y)
-    except InputError as error:
-        raise SourceError(str(error)) from None
-
-
-def _index(y: Any, classes: tuple[str, ...]) -> int:
-    if y is None:
-        return -1
-    if str(y) not in classes:
-        raise SourceError(f"y {y!r} is not among the schema's classes")
-    return classes.index(str(y))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["FRAME_BYTES", "Plug", "endpoint", "is_local", "libzmq_version", "open_plug", "require_libzmq"]
 
 FRAME_BYTES = 16 << 20
+_QUEUE = 100  # messages that wait in one connection
 _NEEDED = (4, 3, 5)  # older ones can be crashed or taken over by one packet (CVE-2019-6250, 2019-13132, 2020-15166)
 _SENDERS = frozenset({zmq.PUSH, zmq.PUB, zmq.DEALER})
 
@@ -105,7 +106,7 @@ def open_plug(
             f"refusing to bind {spelled}: an address that other machines reach needs CURVE; "
             "make keys with `loco-stream keygen DIR` and give them with --keys DIR"
         )
-    context: zmq.Context[Any] = zmq.Context()
+    context: zmq.Context[Any] = zmq.Context(io_threads=2 if bind else 1)  # one large frame does not hold up all others
     try:
         if guard is not None:
             guard.start(context)  # before the bind: a socket that listens unguarded admits the first to come
@@ -132,7 +133,9 @@ def _attach(socket: zmq.Socket[bytes], address: str, bind: bool) -> None:
 
 def _set_options(socket: zmq.Socket[bytes], kind: int, frame_bytes: int, *, ipv6: bool) -> None:
     socket.linger = 0  # each close names its own
-    socket.sndhwm = socket.rcvhwm = 1000
+    socket.sndhwm = 1000
+    # A message may have 16 MB: the more wait, the more memory a flood takes. A publisher is one that was chosen.
+    socket.rcvhwm = 1000 if kind == zmq.SUB else _QUEUE
     socket.maxmsgsize = frame_bytes
     # A peer whose host is gone is found by TCP. ZMTP heartbeats only where the queue for incoming messages
     # never fills: in libzmq 4.3.5 a heartbeat on a connection that died while its queue was full ends the

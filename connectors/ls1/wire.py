@@ -17,6 +17,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream.connectors.ls1.limits import DEFAULT_LIMITS, Limits
 from loco_stream.errors import SourceError
 
 __all__ = ["REQUEST_BIT", "Kind", "Limits", "Message", "labels_of", "pack", "pairs_of", "rows_of", "unpack"]
@@ -45,19 +46,6 @@ class Kind(IntEnum):
 _TABLES = frozenset({Kind.SAMPLE, Kind.LABELLED, Kind.PREDICTION, Kind.ASK})
 _FREE = frozenset({Kind.SCHEMA, Kind.HELLO, Kind.ERROR})  # MessagePack of any length
 _ROWS = frozenset({Kind.SAMPLE, Kind.LABELLED, Kind.LABEL})  # what takes a seq of the source
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one peer may send; a message beyond it is answered by an error, a frame beyond `frame_bytes` cuts it off."""
-
-    features: int = 4096
-    classes: int = 1024
-    rows: int = 65_536
-    name_bytes: int = 255
-    frames: int = 8
-    frame_bytes: int = 16 << 20
-    sources: int = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +169,3 @@ def pair_dtype(task: str) -> np.dtype[np.void]:
 
 def _label_dtype(task: str) -> str:
     return "<f4" if task == "regression" else "<i4"
-
-
-DEFAULT_LIMITS = Limits()

@@ -86,11 +86,17 @@ def build_model(task: str, seed: int, settings: dict[str, Any]) -> Any:
         raise ConfigError(f"--set: {error}") from error
 
 
-def open_stream(url: str, task: str | None, keys: str | None, endless: bool = False) -> Any:
-    """Open the source a URL names, guarded by the keys where there are any."""
+def open_stream(url: str, task: str | None, keys: str | None, endless: bool = False, limits: Sequence[str] = ()) -> Any:
+    """Open the source a URL names, guarded by the keys where there are any, its peers bounded by NAME=VALUE limits."""
     from loco_stream.connectors import open_source
 
-    return open_source(url, task=task, keys=keys, endless=endless)
+    bounds = {}
+    for pair in limits:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"--limit takes NAME=VALUE, for example --limit sources=64, not {pair!r}")
+        bounds[name.replace("-", "_")] = value
+    return open_source(url, task=task, keys=keys, endless=endless, limits=bounds)
 
 
 def warm_up(blocks: bool) -> None:

@@ -45,6 +45,13 @@ __all__ = ["command"]
     help="Answer Prometheus at http://127.0.0.1:PORT/metrics.",
 )
 @click.option("--control", metavar="ADDR", help="Take orders there: see `loco-stream control --help`.")
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A bound on what peers may send, for example --limit sources=64; docs/security.md names them.",
+)
 @click.option("--quiet", is_flag=True, help="No progress lines.")
 @page_options
 @model_options
@@ -57,6 +64,7 @@ def command(
     checkpoint_every: int,
     metrics_port: int | None,
     control: str | None,
+    limits: tuple[str, ...],
     quiet: bool,
     dashboard: bool,
     dashboard_port: int,
@@ -96,7 +104,7 @@ def command(
     with clean_end() as handler, live_page(dashboard, dashboard_port) as watchers:
         engine_options["watchers"] = watchers
         try:
-            session = _open(source, checkpoint, keys, options, engine_options)
+            session = _open(source, checkpoint, keys, limits, options, engine_options)
             result = session.run(handler, None, quiet, lambda engine: _beside(engine, metrics_port, control))
         except Interrupt:
             click.echo("ended before the first row", err=True)
@@ -105,12 +113,17 @@ def command(
 
 
 def _open(
-    source: str, checkpoint: str, keys: str | None, options: dict[str, Any], engine_options: dict[str, Any]
+    source: str,
+    checkpoint: str,
+    keys: str | None,
+    limits: tuple[str, ...],
+    options: dict[str, Any],
+    engine_options: dict[str, Any],
 ) -> Any:
     from loco_stream.cli.session import Session, stored_settings
 
     settings = stored_settings(checkpoint, {**options, "holdout": options["holdout"] or 0})
-    stream = open_stream(source, settings["task"], keys, endless=True)
+    stream = open_stream(source, settings["task"], keys, endless=True, limits=limits)
     click.echo(f"{stream.name}: {stream.guarantee}", err=True)
     try:
         warm_up(blocks=True)

@@ -8,52 +8,13 @@ import math
 import numpy as np
 import pytest
 
-from loco_stream.connectors.ls1.remote_source import COUNTERS, Streams
-from loco_stream.connectors.ls1.server_session import ServerSession
-from loco_stream.connectors.ls1.wire import Limits
+from loco_stream.connectors.ls1.limits import Limits
+from loco_stream.connectors.ls1.remote_source import COUNTERS
 from loco_stream.errors import SourceError
 from loco_stream.stream import Ask, Block, Labels
 from tests.helpers import foreign
 from tests.helpers.foreign import Answer
-
-A, B = b"\0peerA", b"\0peerB"
-
-
-class Table:
-    """A session with its answers decoded."""
-
-    def __init__(self, credit=64, rate=None, limits=None, task=None):
-        self.now = 0.0
-        self.streams = Streams(limits or Limits(), task)
-        self.session = ServerSession(self.streams, credit, rate, lambda: self.now)
-
-    def __call__(self, peer, *messages, key=""):
-        """Send messages; return the events and the answers to `peer`."""
-        events = [e for m in messages if (e := self.session.take(peer, m, key)) is not None]
-        return events, self.answers(peer)
-
-    def answers(self, peer=None):
-        got = [(p, Answer(frames)) for p, frames in self.session.outbox]
-        self.session.outbox.clear()
-        return [answer for p, answer in got if peer is None or p == peer]
-
-    def commit(self):
-        self.session.ack(self.streams.position)
-        return self.answers()
-
-    def greet(self, peer=A, source="s", epoch=7, features=("a", "b"), classes=("n", "y"), **more):
-        _, answers = self(peer, foreign.hello(source, epoch, **more), foreign.schema(source, features, classes))
-        assert [a.kind for a in answers] == [6]
-        return answers[0]
-
-
-def block(seq, n=1, labels=True, source="s"):
-    table = np.arange(2 * n).reshape(n, 2) + 100 * seq
-    return foreign.rows(source, seq, table, [i % 2 for i in range(n)] if labels else None)
-
-
-def kinds(answers):
-    return [(a.kind, a.seq) for a in answers]
+from tests.helpers.session_table import A, B, Table, block, kinds
 
 
 def test_hello_is_answered_with_the_last_durable_row_and_the_credit():

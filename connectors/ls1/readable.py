@@ -1,0 +1,53 @@
+"""Readable rows in the reliable protocol: each becomes the labelled block of one row that it stands for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from loco_stream.connectors.ls1.messages import SchemaPayload
+from loco_stream.connectors.ls1.wire import Kind, Message
+from loco_stream.errors import InputError, SourceError
+from loco_stream.numbers import require_number, to_number
+
+__all__ = ["as_block"]
+
+
+def as_block(source: str, x: Mapping[str, Any], y: Any, seq: int, t: float, note: SchemaPayload) -> Message:
+    """Return a readable row as a message of kind 1.
+
+    Raises
+    ------
+    SourceError
+        A feature or a label that the schema does not have, or a text where a number is needed.
+    """
+    unknown = [name for name in x if name not in note.features]
+    texts = [name for name, value in x.items() if isinstance(value, str)]
+    if unknown or texts:
+        fault = "not in the schema" if unknown else "text, not a number"
+        raise SourceError(f"feature {(unknown + texts)[0]!r} is {fault}")
+    values = [to_number(x.get(name)) for name in note.features]
+    row = np.array(values, "<f4").tobytes()
+    if note.task == "regression":
+        label = np.array([math.nan if y is None else _target(y)], "<f4")
+    else:
+        label = np.array([_index(y, note.classes or ())], "<i4")
+    return Message(source, Kind.LABELLED, seq, t, 1, len(values), row + label.tobytes())
+
+
+def _target(y: Any) -> float:
+    try:
+        return require_number("y", y)
+    except InputError as error:
+        raise SourceError(str(error)) from None
+
+
+def _index(y: Any, classes: tuple[str, ...]) -> int:
+    if y is None:
+        return -1
+    if str(y) not in classes:
+        raise SourceError(f"y {y!r} is not among the schema's classes")
+    return classes.index(str(y))
