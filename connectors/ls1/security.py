@@ -7,6 +7,7 @@ authenticator, no folder, an unreadable key file.
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from pathlib import Path
@@ -21,6 +22,11 @@ from loco_stream.errors import ConfigError, SourceError
 __all__ = ["ClientKeys", "Guard", "keygen"]
 
 _DOMAIN = "loco-stream"  # with an empty one libzmq would let clients in when the authenticator is missing
+_CERTIFICATE = """#   CURVE certificate of loco-stream, in the format of pyzmq
+metadata
+curve
+    public-key = "{public}"
+{secret}"""
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -56,27 +62,58 @@ def keygen(folder: str | Path, name: str = "source") -> list[Path]:
     if not _NAME.fullmatch(name) or name == "engine":
         raise ConfigError(f"name must be 1..64 of A-Z a-z 0-9 . _ - and not 'engine', not {name!r}")
     folder = Path(folder)
-    allowed, secret = folder / "allowed", folder / f"{name}.key_secret"
-    for path in (secret, allowed / f"{name}.key"):
-        if path.exists():
-            raise ConfigError(f"{path} exists and is not overwritten; add another client with --name")
+    allowed = folder / "allowed" / f"{name}.key"
     try:
-        for place in (folder, allowed):
-            place.mkdir(parents=True, exist_ok=True)
-            place.chmod(0o700)  # before any secret is written into it
+        _make_folders(folder)
         written = []
-        if not (folder / "engine.key_secret").exists():
-            written += _certificate(folder, "engine")
-        public, secret = _certificate(folder, name)
-        return [*written, secret, public.rename(allowed / public.name)]
+        if not (folder / "engine.key_secret").exists() or not (folder / "engine.key").exists():
+            written = _certificate(folder, "engine", folder / "engine.key")
+        return [*written, *_certificate(folder, name, allowed)]
     except OSError as e:
         raise ConfigError(f"cannot write keys to {folder}: {e.strerror or e}") from None
 
 
-def _certificate(folder: Path, name: str) -> list[Path]:
-    paths = [Path(p) for p in zmq.auth.create_certificates(folder, name)]
-    paths[1].chmod(0o600)
-    return paths
+def _make_folders(folder: Path) -> None:
+    """Make the folders for their user alone; one that others can enter is left as it is unless it is empty."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for place in (folder, folder / "allowed"):
+        place.mkdir(mode=0o700, exist_ok=True)
+        status = place.stat()
+        mine = status.st_uid == os.getuid()
+        if mine and status.st_mode & 0o077 and not any(place.iterdir()):
+            place.chmod(0o700)
+        elif not mine or status.st_mode & 0o077:
+            raise ConfigError(f"{place} can be entered by others and holds files: name a new folder for the keys")
+
+
+def _certificate(folder: Path, name: str, public: Path) -> list[Path]:
+    """Write a key pair: the public key under a passing name, the secret key, then the public key's own name.
+
+    A run that was interrupted left the passing name, and is completed. A secret key without a public one is of a
+    client that was taken off the list, and stays off it.
+    """
+    secret, passing = folder / f"{name}.key_secret", public.with_name(f".{public.name}.part")
+    if public.exists() or (secret.exists() and not passing.exists()):
+        path = public if public.exists() else secret
+        raise ConfigError(f"{path} exists and is not overwritten; add another client with --name")
+    if not secret.exists():
+        key, secret_key = (part.decode() for part in zmq.curve_keypair())
+        _write(passing, _CERTIFICATE.format(public=key, secret=""), 0o644)
+        _write(secret, _CERTIFICATE.format(public=key, secret=f'    secret-key = "{secret_key}"\n'), 0o600)
+    os.link(passing, public)  # unlike a rename it replaces nothing
+    passing.unlink()
+    return [public, secret]
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    """Write a whole file or none; what an interrupted run left is swept."""
+    half = path.with_name(f"{path.name}.half")
+    half.unlink(missing_ok=True)
+    descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        os.fsync(file.fileno())
+    half.replace(path)
 
 
 def _load(path: Path, *, secret: bool) -> tuple[bytes, bytes]:

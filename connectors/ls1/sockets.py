@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import socket as system
+import stat
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zmq
@@ -124,11 +128,29 @@ def open_plug(
 
 
 def _attach(socket: zmq.Socket[bytes], address: str, bind: bool) -> None:
+    if bind and address.startswith("ipc://") and not address.startswith("ipc://@"):
+        _check_place(Path(address.removeprefix("ipc://")))
     try:
         (socket.bind if bind else socket.connect)(address)
     except zmq.ZMQError as e:
         verb = "bind" if bind else "connect to"
         raise SourceError(f"cannot {verb} {address}: {zmq.strerror(e.errno or 0).lower()}") from None
+
+
+def _check_place(path: Path) -> None:
+    """Refuse to bind where there is something: libzmq would delete it, be it a file or another engine's socket.
+
+    The socket that an engine left behind when it was killed has nobody who listens, and is taken over.
+    """
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise SourceError(f"cannot bind ipc://{path}: there is a file that is no socket, and it is not replaced")
+    except OSError:
+        return  # nothing there, or a folder that bind will name
+    with system.socket(system.AF_UNIX, system.SOCK_STREAM) as caller:
+        caller.settimeout(1.0)
+        if caller.connect_ex(str(path)) not in {errno.ECONNREFUSED, errno.ENOENT}:
+            raise SourceError(f"cannot bind ipc://{path}: address already in use")
 
 
 def _set_options(socket: zmq.Socket[bytes], kind: int, frame_bytes: int, *, ipv6: bool) -> None:

@@ -12,7 +12,8 @@ __all__ = ["command"]
 @click.command("control")
 @click.argument("address")
 @click.argument("order", type=click.Choice(["status", "checkpoint", "stop"]))
-def command(address: str, order: str) -> None:
+@click.option("--token", metavar="FILE", help="The service's --control-token; needed over tcp.")
+def command(address: str, order: str, token: str | None) -> None:
     """Give the service whose --control is ADDRESS an order; prints its answer as JSON.
 
     \b
@@ -26,5 +27,6 @@ def command(address: str, order: str) -> None:
       loco-stream control ipc:///tmp/loco status
     """
     from loco_stream.connectors.control import order as give
+    from loco_stream.connectors.control import read_token
 
-    click.echo(json.dumps(give(address, order)))
+    click.echo(json.dumps(give(address, order, token="" if token is None else read_token(token))))

@@ -46,6 +46,11 @@ __all__ = ["command"]
 )
 @click.option("--control", metavar="ADDR", help="Take orders there: see `loco-stream control --help`.")
 @click.option(
+    "--control-token",
+    metavar="FILE",
+    help="What an order has to show; made if it is missing. Over tcp, orders other than status need it.",
+)
+@click.option(
     "--limit",
     "limits",
     multiple=True,
@@ -64,6 +69,7 @@ def command(
     checkpoint_every: int,
     metrics_port: int | None,
     control: str | None,
+    control_token: str | None,
     limits: tuple[str, ...],
     quiet: bool,
     dashboard: bool,
@@ -105,7 +111,9 @@ def command(
         engine_options["watchers"] = watchers
         try:
             session = _open(source, checkpoint, keys, limits, options, engine_options)
-            result = session.run(handler, None, quiet, lambda engine: _beside(engine, metrics_port, control))
+            result = session.run(
+                handler, None, quiet, lambda engine: _beside(engine, metrics_port, control, control_token)
+            )
         except Interrupt:
             click.echo("ended before the first row", err=True)
             result = None
@@ -134,7 +142,9 @@ def _open(
 
 
 @contextmanager
-def _beside(engine: Any, metrics_port: int | None, control: str | None) -> Iterator[None]:
+def _beside(
+    engine: Any, metrics_port: int | None, control: str | None, control_token: str | None = None
+) -> Iterator[None]:
     """Say what may be lost; answer Prometheus and take orders while the engine runs."""
     from loco_stream.engine.wal import DURABILITY
 
@@ -145,9 +155,10 @@ def _beside(engine: Any, metrics_port: int | None, control: str | None) -> Itera
 
             open_ports.callback(serve_metrics(engine, metrics_port))
         if control is not None:
-            from loco_stream.connectors.control import Control
+            from loco_stream.connectors.control import Control, make_token
 
-            open_ports.callback(Control(control, _orders(engine)).close)
+            token = None if control_token is None else make_token(control_token)
+            open_ports.callback(Control(control, _orders(engine), token).close)
         yield
 
 

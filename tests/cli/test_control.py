@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from urllib.request import urlopen
 
@@ -10,7 +11,7 @@ from click.testing import CliRunner
 
 from loco_stream.cli import main
 from loco_stream.cli.serve import _beside
-from loco_stream.connectors.control import Control, order
+from loco_stream.connectors.control import Control, make_token, order, read_token
 from loco_stream.engine import StreamEngine
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Sample
@@ -53,6 +54,56 @@ def test_what_is_refused_is_a_sentence(control):
         Control(control.address, {})
     with pytest.raises(SourceError, match="nobody answers"):
         order("ipc:///nowhere/at/all", "status", timeout=0.1)
+
+
+def test_over_tcp_an_order_that_changes_something_needs_the_token(tmp_path):
+    stopped = []
+    orders = {"status": dict, "stop": lambda: stopped.append(1) or {}}
+    token = make_token(tmp_path / "token")
+    for expected, given in ((None, ""), (token, ""), (token, token[:-1]), (token, "\u20ac")):
+        served = Control("tcp://127.0.0.1:*", orders, expected)
+        order(served.address, "status")
+        with pytest.raises(SourceError, match="'stop' needs the service's control token"):
+            order(served.address, "stop", token=given)
+        served.close()
+    assert stopped == []
+    served = Control("tcp://127.0.0.1:*", orders, token)
+    shown = CliRunner().invoke(main, ["control", served.address, "stop", "--token", str(tmp_path / "token")])
+    assert json.loads(shown.stdout) == {"ok": True}
+    served.close()
+    assert stopped == [1]
+
+
+def test_a_token_is_made_once_and_read_by_its_user_alone(tmp_path):
+    path = tmp_path / "token"
+    assert make_token(path) == make_token(path) == read_token(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o640)
+    with pytest.raises(ConfigError, match="can be read by others"):
+        make_token(path)
+    path.chmod(0o600)
+    path.write_text("short\n")
+    with pytest.raises(ConfigError, match="at least 16 characters, not 5"):
+        read_token(path)
+    with pytest.raises(ConfigError, match="No such file"):
+        read_token(tmp_path / "none")
+
+
+def test_ipc_replaces_no_file_and_no_running_service(tmp_path):
+    file, place = tmp_path / "notes.txt", tmp_path / "control"
+    file.write_text("mine")
+    with pytest.raises(SourceError, match="no socket, and it is not replaced"):
+        Control(f"ipc://{file}", {})
+    assert file.read_text() == "mine"
+    first = Control(f"ipc://{place}", {"status": lambda: {"n": 1}})
+    assert place.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(SourceError, match="address already in use"):
+        Control(f"ipc://{place}", {})
+    assert order(f"ipc://{place}", "status")["n"] == 1
+    first.close()
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / "left"))  # as a service that was killed leaves it behind
+    Control(f"ipc://{tmp_path / 'left'}", {}).close()
 
 
 def scraped(port):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import zmq
@@ -49,6 +51,54 @@ def test_keygen_overwrites_nothing_and_adds_clients(keys):
     written = keygen(keys, "camera-2")
     assert sorted(p.name for p in written) == ["camera-2.key", "camera-2.key_secret"]
     assert {p: p.read_bytes() for p in before} == before
+
+
+@pytest.mark.parametrize("call", range(12))
+def test_keygen_that_was_killed_half_way_can_be_run_again(tmp_path, monkeypatch, call):
+    """Killed before each of its steps on files, and run once more."""
+    calls = iter(range(call, -1, -1))
+
+    def mortal(step):
+        def dies(*args, **more):
+            if next(calls, 1) == 0:
+                raise KeyboardInterrupt
+            return step(*args, **more)
+
+        return dies
+
+    for owner, step in ((os, "open"), (os, "link"), (Path, "replace"), (Path, "unlink"), (Path, "mkdir")):
+        monkeypatch.setattr(owner, step, mortal(getattr(owner, step)))
+    with suppress(KeyboardInterrupt):
+        keygen(tmp_path / "keys")
+    monkeypatch.undo()
+    with suppress(ConfigError):  # it may have been complete
+        keygen(tmp_path / "keys")
+    names = ["allowed/source.key", "engine.key", "engine.key_secret", "source.key_secret"]
+    files = [p for p in (tmp_path / "keys").rglob("*") if p.is_file() and not p.name.startswith(".")]
+    assert sorted(p.relative_to(tmp_path / "keys").as_posix() for p in files) == names
+    public, secret = zmq.auth.load_certificate(tmp_path / "keys" / "source.key_secret")
+    assert zmq.auth.load_certificate(tmp_path / "keys" / "allowed" / "source.key")[0] == public
+    assert zmq.curve_public(secret) == public
+    engine, secret = zmq.auth.load_certificate(tmp_path / "keys" / "engine.key_secret")
+    assert zmq.auth.load_certificate(tmp_path / "keys" / "engine.key")[0] == engine == zmq.curve_public(secret)
+
+
+def test_keygen_admits_no_client_again_that_was_taken_off(keys):
+    (keys / "allowed" / "source.key").unlink()
+    with pytest.raises(ConfigError, match="exists and is not overwritten"):
+        keygen(keys)
+    assert list((keys / "allowed").iterdir()) == []
+
+
+def test_keygen_leaves_a_folder_of_others_as_it_is(tmp_path):
+    tmp_path.chmod(0o755)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="can be entered by others and holds files"):
+        keygen(tmp_path)
+    assert mode(tmp_path) == 0o755
+    (tmp_path / "empty").mkdir(mode=0o755)
+    keygen(tmp_path / "empty")
+    assert mode(tmp_path / "empty") == 0o700
 
 
 @pytest.mark.parametrize("name", ["engine", "", "a/b", "../x", "x" * 65, "a b"])
