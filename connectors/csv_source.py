@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import gzip
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
+from zlib import crc32
 
 from loco_stream.connectors.rows import Pace
 from loco_stream.connectors.table import PEEK, TableSource, check_columns, check_speed
@@ -17,18 +19,72 @@ from loco_stream.errors import ConfigError, SourceError
 
 __all__ = ["CSVSource", "TextSource"]
 
+_LINE = 8 << 20  # characters of a line: 4096 numbers take a hundredth of it
 _DELIMITERS = {"tab": "\t", "\\t": "\t"}
 
 
 class TextSource(TableSource):
-    """A table in a text file, plain or ``.gz``: of a long one the bytes tell how much was read."""
+    """A table in a text file, plain or ``.gz``: of a long one the bytes tell how much was read.
+
+    The lines read are summed up in a checksum, so that a resumed run notices another file in the place of its own.
+    """
 
     path: Path
     _file: TextIOWrapper | None = None
+    _checksum = 0  # of the lines read
+    _expected: Mapping[str, int] | None = None  # the fingerprint that the file should have
 
     def _open(self) -> TextIOWrapper:
         self._file = _open_text(self.path)
+        self._checksum = 0
         return self._file
+
+    def _read_line(self, file: IO[str]) -> str:
+        line = file.readline(_LINE)
+        if len(line) == _LINE:
+            raise SourceError(f"{self.path} has a line of more than {_LINE} characters: is it a table of text?")
+        self._checksum = crc32(line.encode("utf-8", "surrogatepass"), self._checksum)
+        return line
+
+    def _read_lines(self, file: IO[str]) -> Iterator[str]:
+        while line := self._read_line(file):
+            yield line
+
+    @property
+    def fingerprint(self) -> dict[str, int]:
+        """``{"row": n, "checksum": c}``: what a resumed run compares the first n rows with."""
+        return {"row": self._row, "checksum": self._checksum}
+
+    def verify(self, fingerprint: Mapping[str, int]) -> None:
+        """Compare the file with the fingerprint of an earlier run as it is read on.
+
+        Raises
+        ------
+        SourceError
+            Later, by the iteration: the rows that were read before are not the same.
+        """
+        self._expected = fingerprint
+
+    def _from(self, records: Iterator[Any], start: int) -> Iterator[Any]:
+        """Yield the records from number `start` on."""
+        number = 0
+        for number, record in enumerate(records, 1):
+            if number > start:
+                yield record
+            if self._expected is not None and number == self._expected["row"]:
+                self._compare(self._expected)
+        if number < max(start, (self._expected or {}).get("row", 0)):
+            raise SourceError(
+                f"{self.path} has {number} rows, and {max(start, number + 1)} were read before: it is not the same file"
+            )
+
+    def _compare(self, expected: Mapping[str, int]) -> None:
+        self._expected = None
+        if self._checksum != expected["checksum"]:
+            raise SourceError(
+                f"the first {expected['row']} rows of {self.path} or its header are not those that were read before: "
+                "it is not the same file"
+            )
 
     def _peek(self, records: Iterator[Any]) -> list[Any]:
         peeked = list(islice(records, PEEK))
@@ -121,7 +177,7 @@ class CSVSource(TextSource):
         )  # fmt: skip
 
     def _read_header(self, file: IO[str]) -> list[str]:
-        line = self._guarded(file.readline)
+        line = self._guarded(lambda: self._read_line(file))
         if not line.strip():
             raise SourceError(f"{self.path} is empty: a header line and at least one row are needed")
         if self._delimiter is None:
@@ -145,7 +201,7 @@ class CSVSource(TextSource):
 
     def _lines(self, file: IO[str]) -> Iterator[list[str]]:
         """Yield records after the header, each of the header's width; blank lines are skipped."""
-        reader = csv.reader(file, delimiter=self._delimiter or ",")
+        reader = csv.reader(self._read_lines(file), delimiter=self._delimiter or ",")
         width = len(self._header)
         while (record := self._guarded(reader.__next__)) is not None:
             if record and len(record) != width:
@@ -157,13 +213,15 @@ class CSVSource(TextSource):
     def _records(self, start: int) -> Iterator[Mapping[str, Any]]:
         keep = [(name, i, name in (self._target, self._time)) for i, name in enumerate(self._header)]
         with self._open() as file:
-            self._guarded(file.readline)
-            for record in islice(self._lines(file), start, None):
+            self._guarded(lambda: self._read_line(file))
+            for record in self._from(self._lines(file), start):
                 yield {name: (record[i] or None) if raw else parse_cell(record[i]) for name, i, raw in keep}
 
 
 def _open_text(path: Path) -> TextIOWrapper:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise SourceError(f"{path} is no regular file: a table is read more than once")
         if path.suffix == ".gz":
             return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
         return path.open(encoding="utf-8-sig", newline="")

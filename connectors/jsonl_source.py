@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import msgspec
 
 from loco_stream.connectors.csv_source import TextSource
 from loco_stream.connectors.rows import Pace
-from loco_stream.connectors.table import check_speed
+from loco_stream.connectors.table import check_speed, check_width
 from loco_stream.errors import SourceError
 
 __all__ = ["JSONLSource"]
@@ -72,6 +71,7 @@ class JSONLSource(TextSource):
         speed: float | None = None,
     ) -> None:
         self.path = Path(path)
+        self._names: set[str] = set()
         self._wrapped = target is None and self._is_wrapped()
         if self._wrapped:
             target, time = "y", "t"
@@ -88,16 +88,19 @@ class JSONLSource(TextSource):
     def _is_wrapped(self) -> bool:
         with self._open() as file:
             try:
-                return isinstance(msgspec.json.decode(file.readline()).get("x"), dict)
+                return isinstance(msgspec.json.decode(self._read_line(file)).get("x"), dict)
             except (msgspec.DecodeError, UnicodeDecodeError, AttributeError, OSError, EOFError):
                 return False
 
     def _objects(self) -> Iterator[dict[str, Any]]:
         with self._open() as file:
             try:
-                for number, line in enumerate(file, 1):
+                for number, line in enumerate(self._read_lines(file), 1):
                     if line.strip():
-                        yield self._read(number, line)
+                        record = self._read(number, line)
+                        self._names.update(record)
+                        check_width(str(self.path), len(self._names))
+                        yield record
             except (UnicodeDecodeError, OSError, EOFError) as e:
                 raise SourceError(f"cannot read {self.path}: {e}") from None
 
@@ -111,4 +114,4 @@ class JSONLSource(TextSource):
         return {**row.x, "y": row.y, "t": row.t}
 
     def _records(self, start: int) -> Iterator[Mapping[str, Any]]:
-        return islice(self._objects(), start, None)
+        return self._from(self._objects(), start)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import stat
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.connectors.rows import NumberedSource, Pace, check_task
-from loco_stream.connectors.table import label_of
+from loco_stream.connectors.table import check_width, label_of
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Block, Event, Schema
 
 __all__ = ["NPYSource"]
+
+_UNPACKED = 1 << 30  # bytes of an .npz file in memory
 
 
 class NPYSource(NumberedSource):
@@ -75,6 +80,7 @@ class NPYSource(NumberedSource):
             y = X[:, columns.pop(target)]
         if y is not None and y.shape != (len(X),):
             raise SourceError(f"{path} has {len(X)} rows, and the labels have the shape {y.shape}")
+        check_width(str(path), len(columns))
         self._X, self._y, self._columns = X, y, columns
         self._features = tuple(map(str, columns))
         kind, found = _array_labels(y, check_task(task))
@@ -97,17 +103,31 @@ class NPYSource(NumberedSource):
 
 def _arrays(path: Path, labels: str | Path | None) -> tuple[NDArray[Any], NDArray[Any] | None]:
     try:
+        for file in (path, labels):
+            if file is not None and not stat.S_ISREG(Path(file).stat().st_mode):
+                raise SourceError(f"{file} is no regular file")
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(loaded, np.ndarray):
-            return loaded, None if labels is None else np.load(labels, allow_pickle=False)
+            return loaded, None if labels is None else np.load(labels, mmap_mode="r", allow_pickle=False)
         with loaded:
+            _check_size(path, loaded)
             if "X" not in loaded:
                 raise SourceError(f"{path} holds the arrays {', '.join(loaded)}; X (and y for labels) are needed")
             return loaded["X"], loaded.get("y")
     except OSError as e:
         raise SourceError(f"cannot read {e.filename or path}: {e.strerror or e}") from None
-    except (ValueError, EOFError) as e:
+    except (ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as e:
         raise SourceError(f"{path} is no array of numbers: {e}") from None
+
+
+def _check_size(path: Path, loaded: Any) -> None:
+    """Refuse arrays that would fill the memory, before they are unpacked."""
+    size = sum(member.file_size for member in loaded.zip.infolist())
+    if size > _UNPACKED:
+        raise SourceError(
+            f"{path} has {size} bytes unpacked, and {_UNPACKED} are allowed: save the array as .npy, which is not "
+            "read into memory"
+        )
 
 
 def _array_labels(y: NDArray[Any] | None, task: str | None) -> tuple[str, str | None]:

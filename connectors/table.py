@@ -7,13 +7,15 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from loco_stream.connectors.ls1.limits import DEFAULT_LIMITS
 from loco_stream.connectors.rows import Pace, Row, RowSource, check_task
 from loco_stream.connectors.values import MISSING, event_time, hint, number
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Schema
 
-__all__ = ["PEEK", "TableSource", "check_columns", "check_speed", "label_of"]
+__all__ = ["PEEK", "TableSource", "check_columns", "check_speed", "check_width", "label_of"]
 
+MAX_FEATURES = DEFAULT_LIMITS.features
 PEEK = 1000  # rows read ahead to tell whole numbers, numbers and words apart among the labels
 
 
@@ -57,6 +59,7 @@ class TableSource(RowSource):
         if not used:
             away = ", ".join(sorted(name for name in self._away if name))
             raise SourceError(f"{where} has no feature column left beside {away}")
+        check_width(where, len(used))
         self._label = _label_kind(labels, check_task(task))
         if task is None and target:
             task = "regression" if self._label == "float" else "classification"
@@ -72,6 +75,20 @@ class TableSource(RowSource):
             x = {name: value for name, value in record.items() if name not in away}
             y = label_of(record.get(target), self._label) if target else None
             yield x, y, event_time(record.get(time)) if time else math.nan
+
+
+def check_width(where: str, n_features: int) -> None:
+    """Refuse more features than a model may have: its state grows with their square.
+
+    Raises
+    ------
+    SourceError
+        There are more.
+    """
+    if n_features > MAX_FEATURES:
+        raise SourceError(
+            f"{where} has {n_features} features, and {MAX_FEATURES} are allowed: leave some out with drop="
+        )
 
 
 def check_columns(

@@ -146,10 +146,11 @@ class Source(Protocol):
     learned and durable. `reply` sends probabilities (n_rows, n_classes) or values (n_rows, 1) back
     to whoever sent `event`, where the transport has a way back. `guarantee` is the one sentence printed at start.
 
-    A live source yields empty lists while nothing comes, so that a stop is honoured. Three more members are
+    A live source yields empty lists while nothing comes, so that a stop is honoured. More members are
     read where a source has them: `needs_log`, True when an ack makes the other side forget the rows;
     `stats`, a dict of what came and what was wrong with it, for the report; and `share`, how much of the
-    stream was handed out, from 0 to 1, for the time left.
+    stream was handed out, from 0 to 1, for the time left. A recording may have a `fingerprint` of what was read,
+    in plain values; a resumed run hands it to `verify(fingerprint)`, which refuses another recording.
 
     Examples
     --------

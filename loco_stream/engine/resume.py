@@ -32,6 +32,7 @@ def save(store: Store, trainer: Trainer, place: Place, source: Source, settings:
         "version": __version__,
         "source": source.name,
         "schema": None if schema is None else asdict(schema),
+        "fingerprint": getattr(source, "fingerprint", None),
         "settings": settings,
         "task": trainer.score.task,
         "n_samples": trainer.n_samples,
@@ -62,6 +63,8 @@ def resume(
     fresh: set[int] = set()
     while True:
         saved = store.load(settings)
+        if saved.config.get("fingerprint") and hasattr(source, "verify"):
+            source.verify(saved.config["fingerprint"])
         restore_parts(saved, trainer.model_adapter, trainer.score, trainer.monitor, trainer)
         place = Place(saved.config["position"], saved.config["commit"], saved.config["skip"])
         for commit, events, where, now in store.replay(place.commit):
