@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 # Those that need no data set beyond the package index; mnist and nettalk are asked for by name.
 BENCHES := streams speed simulator learning depth gradient continual drift monitor calibration regression live dashboard
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Workers of the tests; those of one file stay together, so that their kernels are compiled once.
 JOBS ?= 2
 # The tested set; `make CONSTRAINTS= ...` takes the newest releases that pyproject.toml allows.
 CONSTRAINTS ?= tests/constraints.txt
@@ -34,10 +35,10 @@ demo: $(VENV)/.installed ## a live run on a real stream: table, out/report.json,
 	@$(BIN)/loco-stream demo machine --ask --seconds 60 --port 0
 
 test: $(VENV)/.installed-dev ## every test
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-quick: $(VENV)/.installed-dev ## the tests that take seconds
-	$(BIN)/python -m pytest -n $(JOBS) -m 'not slow'
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m 'not slow'
 
 check: $(VENV)/.installed-dev ## style, types and the import rule
 	$(BIN)/ruff check .
