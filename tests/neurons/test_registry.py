@@ -93,7 +93,7 @@ def a_network(neuron):
 @pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor, a_network])
 @pytest.mark.parametrize("neuron", ["hodgkin", None, ["lif"]])
 def test_an_unknown_model_is_refused(make, neuron):
-    with pytest.raises(ConfigError, match=r"neuron is .*; allowed are 'lif', 'alif', 'izhikevich', 'counter'"):
+    with pytest.raises(ConfigError, match=r"neuron is .*; allowed are 'lif', 'alif', 'izhikevich', .*'counter'"):
         make(neuron=neuron)
 
 
@@ -125,7 +125,10 @@ class Needy(NamedTuple):
         ({"name": "two words"}, r"name of a neuron model is 'two words'; allowed is a Python name"),
         ({"name": "second"}, r"kind of the neuron model 'second' is .*Counter.*; it must be a NamedTuple of its own"),
         ({"name": "needy", "kind": Needy}, r"with a default for every field"),
-        ({"name": "plain", "kind": int}, r"kind of the neuron model 'plain' is .*int.*; it must be a NamedTuple"),
+        (
+            {"name": "sparse_kind", "kind": int},
+            r"kind of the neuron model 'sparse_kind' is .*int.*; it must be a NamedTuple",
+        ),
     ],
 )
 def test_a_record_that_cannot_be_told_apart_is_refused(change, words):
