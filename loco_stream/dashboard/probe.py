@@ -6,6 +6,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from loco_stream.metrics.keys import scores_of
+
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
 
@@ -16,10 +18,6 @@ _RATE_SECONDS = 2.0
 _TASK_SECONDS = 0.5
 _TASK_KEYS = ("average_accuracy", "forgetting", "backward_transfer", "forward_transfer", "accuracy_matrix")
 _DRIFTS = 100  # marks kept on the page
-_SCORES = {
-    "classification": ("window_accuracy", "accuracy", "no_change_accuracy", "majority_accuracy"),
-    "regression": ("window_mae", "mae", "no_change_mae", ""),
-}
 
 
 class Probe:
@@ -33,7 +31,7 @@ class Probe:
     def score(self, engine: StreamEngine) -> list[Any]:
         """Return rows seen, windowed score, score of all, that of repeating the label, that of the likeliest label."""
         status = engine.status
-        names = _SCORES["regression" if "mae" in status else "classification"]
+        names = scores_of("regression" if "mae" in status else "classification")
         return [status["n_samples"], *(status.get(name) for name in names)]
 
     def look(self, engine: StreamEngine) -> dict[str, Any]:

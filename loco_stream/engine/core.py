@@ -19,7 +19,7 @@ from loco_stream.engine.report import Report
 from loco_stream.engine.resume import Place, resume, save
 from loco_stream.engine.score import Score
 from loco_stream.engine.source_reader import SourceReader, as_source, head, n_rows, tail
-from loco_stream.engine.status import MOMENTARY, measure
+from loco_stream.engine.status import measure, numbers, of_the_report
 from loco_stream.engine.store import Store
 from loco_stream.engine.trainer import Trainer
 from loco_stream.engine.wal import parse_durability
@@ -30,6 +30,7 @@ from loco_stream.stream import Event, Sink
 __all__ = ["StreamEngine"]
 
 _STATUS_EVERY = 0.1  # seconds
+_MONITOR_EVERY = 1.0
 
 
 class _Stop(BaseException):
@@ -151,9 +152,9 @@ class StreamEngine:
         self._ran = False
         self._arrived = self._ticked = math.nan
         self.stream_ended = False
-        self.status = measure(
-            self._trainer, self._score, None, self.source, []
-        )  # whoever asks before the run gets zeros
+        self._monitored: dict[str, Any] = {}  # the monitor's numbers: a second old at most
+        self._monitored_at = -math.inf
+        self.status = self._measure()  # zeros for who asks before the run
         self._status_at = 0.0
 
     def __repr__(self) -> str:
@@ -358,14 +359,21 @@ class StreamEngine:
             self._look()
 
     def _look(self) -> None:
-        self.status = measure(self._trainer, self._score, self._store, self.source, self._listeners.notes)
+        self.status = self._measure()
         self._listeners.show(self)
+
+    def _measure(self) -> dict[str, Any]:
+        now = time.monotonic()
+        if now - self._monitored_at >= _MONITOR_EVERY:
+            self._monitored, self._monitored_at = numbers(self.monitor.report()), now
+        ended = self._listeners.notes
+        return {**self._monitored, **measure(self._trainer, self._score, self._store, self.source, ended, self.lag)}
 
     def _report(self) -> Report:
         self._look()
         return Report(
             {
-                **{name: value for name, value in self.status.items() if name not in MOMENTARY},
+                **of_the_report(self.status),
                 **self.monitor.report(),
                 "seed": getattr(self.model, "seed", None),
                 "version": __version__,

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from socket import socket
 from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from loco_stream.errors import ConfigError
+from loco_stream.metrics.keys import Key, keys_of
 
 if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
     from loco_stream.engine.core import StreamEngine
 
 __all__ = ["serve_metrics"]
 
-_COUNTERS = {
-    "n_samples": ("rows_learned", "labelled rows predicted, scored and learned or held out"),
-    "n_unlabelled": ("rows_unlabelled", "rows predicted whose label had not come"),
-    "n_rejected": ("rows_rejected", "rows the model refused"),
-    "n_asked": ("rows_asked", "rows predicted on request"),
-    "n_held_out": ("rows_held_out", "rows withheld from training to measure forgetting"),
-    "n_expired": ("labels_expired", "rows that left before their label came"),
-    "n_orphaned": ("labels_orphaned", "labels whose row had left or never came"),
-    "skipped_updates": ("updates_skipped", "learning steps left out because they were not finite"),
-    "n_drifts": ("drifts", "drift alarms"),
-}
-_GAUGES = {
-    "n_pending": ("rows_pending", "rows that wait for their label"),
-    "samples_per_second": ("rows_per_second", "rows over the wall time since the first one"),
-    "accuracy": ("accuracy", "share of right answers, all rows"),
-    "window_accuracy": ("window_accuracy", "share of right answers in the last window"),
-    "mae": ("mean_absolute_error", "mean absolute error, units of the label, all rows"),
-    "window_mae": ("window_mean_absolute_error", "mean absolute error in the last window"),
-    "checkpoint_age": ("checkpoint_age_seconds", "seconds since the last durable checkpoint"),
-}
+_LOCAL = ("127.0.0.1", "localhost")
+_THREADS = 4  # answers at a time; further connections are closed at once
+_SECONDS = 5.0  # that a client may be silent
 
 
 def serve_metrics(engine: StreamEngine, port: int, host: str = "127.0.0.1") -> Callable[[], None]:
-    """Answer ``GET /metrics`` from a thread; returns what ends it.
+    """Answer ``GET /metrics`` from a few threads; returns what ends it.
+
+    On this machine's own address, only a request to a local name is answered: a page of a stranger that had its name
+    point here must not read the numbers.
 
     Raises
     ------
@@ -43,16 +36,20 @@ def serve_metrics(engine: StreamEngine, port: int, host: str = "127.0.0.1") -> C
         prometheus-client is missing, or the port is in use.
     """
     try:
-        from prometheus_client import CollectorRegistry, start_http_server
+        from prometheus_client import CollectorRegistry, make_wsgi_app
     except ImportError as error:
         raise ConfigError("--metrics-port needs prometheus-client: pip install 'loco-stream[metrics]'") from error
     registry = CollectorRegistry()
     registry.register(_Collector(engine))
     try:
-        server, thread = start_http_server(port, addr=host, registry=registry)
+        server = _Server((host, port), _Handler)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"cannot serve metrics on {host}:{port}: {reason}") from error
+    app = make_wsgi_app(registry)
+    server.set_app(_local_only(app) if host in _LOCAL else app)
+    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread.start()
 
     def end() -> None:
         server.shutdown()
@@ -60,6 +57,54 @@ def serve_metrics(engine: StreamEngine, port: int, host: str = "127.0.0.1") -> C
         thread.join()
 
     return end
+
+
+def _local_only(app: WSGIApplication) -> WSGIApplication:
+    def guarded(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        name = environ.get("HTTP_HOST", "").rpartition(":")[0] or environ.get("HTTP_HOST", "")
+        if name.lower() in _LOCAL:
+            return app(environ, start)
+        start("403 Forbidden", [("Content-Type", "text/plain")])
+        return [b"metrics are for this machine: ask for 127.0.0.1 or localhost\n"]
+
+    return guarded
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = _SECONDS
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing: a scrape is no event."""
+
+
+class _Server(WSGIServer):
+    """Answers each connection in one of a few threads."""
+
+    def __init__(self, address: tuple[str, int], handler: type[WSGIRequestHandler]) -> None:
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="metrics")
+        self._free = threading.Semaphore(_THREADS)
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Hand the connection to a thread, or close it if none is free."""
+        if self._free.acquire(blocking=False):
+            self._pool.submit(self._answer, request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def _answer(self, request: socket, client_address: tuple[str, int]) -> None:
+        try:
+            self.finish_request(request, client_address)
+        except OSError:
+            pass  # the client is gone
+        finally:
+            self.shutdown_request(request)
+            self._free.release()
+
+    def server_close(self) -> None:
+        """Close the port, and wait for the answers under way."""
+        super().server_close()
+        self._pool.shutdown()
 
 
 class _Collector:
@@ -74,29 +119,26 @@ class _Collector:
 
     def collect(self) -> Iterator[Any]:
         """Yield the metrics as they are now."""
+        status = self._engine.status
+        for key in keys_of("regression" if "mae" in status else "classification"):
+            if key.prometheus and (key.kind == "flag" or status.get(key.name) is not None):
+                yield self._family(key, status.get(key.name))
+
+    def _family(self, key: Key, value: Any) -> Any:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
-        status = self._engine.status
-        for key, (name, text) in _COUNTERS.items():
-            if key in status:
-                yield CounterMetricFamily(f"loco_{name}", text, value=status[key])
-        for key, (name, text) in _GAUGES.items():
-            if status.get(key) is not None:
-                yield GaugeMetricFamily(f"loco_{name}", text, value=status[key])
-        yield GaugeMetricFamily(
-            "loco_alarm", "1 while the disk refuses the log or a checkpoint", self._engine.alarm is not None
-        )
-        transport = CounterMetricFamily(
-            "loco_transport", "counted by the source: rows, gaps, duplicates, ...", labels=["what"]
-        )
-        for name, value in status.get("transport", {}).items():
-            transport.add_metric([name], value)
-        yield transport
-        lag = self._engine.lag
-        if lag is not None:
-            yield GaugeMetricFamily("loco_lag_seconds", "age of the newest row by its event time", value=lag)
-        latency = self._engine.latency
-        buckets = [(f"{us * 1e-6:.3g}", rows) for us, rows in latency.cumulative()]
-        family = HistogramMetricFamily("loco_latency_seconds", "from a row's arrival to predicted, scored and learned")
-        family.add_metric([], [*buckets, ("+Inf", latency.n)], sum_value=latency.total_us * 1e-6)
-        yield family
+        name = f"loco_{key.prometheus}"
+        if key.kind == "counter":
+            return CounterMetricFamily(name, key.what, value=value)
+        if key.kind == "parts":
+            parts = CounterMetricFamily(name, key.what, labels=["what"])
+            for what, count in value.items():
+                parts.add_metric([what], count)
+            return parts
+        if key.kind == "histogram":
+            latency = self._engine.latency
+            buckets = [(f"{us * 1e-6:.3g}", rows) for us, rows in latency.cumulative()]
+            family = HistogramMetricFamily(name, key.what)
+            family.add_metric([], [*buckets, ("+Inf", latency.n)], sum_value=latency.total_us * 1e-6)
+            return family
+        return GaugeMetricFamily(name, key.what, value=bool(value) if key.kind == "flag" else value)

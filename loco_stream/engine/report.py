@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from loco_stream import __version__
 from loco_stream.errors import ConfigError
+from loco_stream.metrics.keys import KEYS, keys_of, scores_of
 from loco_stream.persistence.files import atomic_write
 
 if TYPE_CHECKING:
@@ -19,32 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Report", "jsonable"]
 
-_KEYS = (
-    ("n_samples",),
-    ("accuracy", "kappa", "kappa_m", "kappa_t", "no_change_accuracy", "majority_accuracy", "window_accuracy"),
-    ("mae", "rmse", "r2", "no_change_mae"),
-    ("samples_per_second", "latency_us", "drifts", "tasks", "accuracy_matrix", "average_accuracy", "forgetting"),
-    ("backward_transfer", "forward_transfer", "seed", "version"),
-)
-_ORDER = [key for group in _KEYS for key in group]
-_ROWS = (
-    ("accuracy", "accuracy", "{:.4f}"),
-    ("no_change_accuracy", "  repeating the last label", "{:.4f}"),
-    ("majority_accuracy", "  the most frequent label", "{:.4f}"),
-    ("window_accuracy", "accuracy in the last window", "{:.4f}"),
-    ("kappa", "kappa", "{:.4f}"),
-    ("kappa_m", "kappa against the most frequent label", "{:.4f}"),
-    ("kappa_t", "kappa against the last label", "{:.4f}"),
-    ("mae", "mean absolute error", "{:.5g}"),
-    ("no_change_mae", "  repeating the last value", "{:.5g}"),
-    ("rmse", "root mean squared error", "{:.5g}"),
-    ("r2", "R2", "{:.4f}"),
-    ("average_accuracy", "average accuracy over tasks", "{:.4f}"),
-    ("forgetting", "forgetting", "{:.4f}"),
-    ("backward_transfer", "backward transfer", "{:+.4f}"),
-    ("forward_transfer", "forward transfer", "{:+.4f}"),
-    ("samples_per_second", "samples a second", "{:,.0f}"),
-)
+_ORDER = [key.name for key in KEYS]
+_NOTHING: dict[str, Any] = {"counter": 0, "list": ()}  # measured without a row
 
 
 class Report(Mapping[str, Any]):
@@ -53,11 +30,7 @@ class Report(Mapping[str, Any]):
     Parameters
     ----------
     results
-        The measured values. The keys of every report are ``n_samples, samples_per_second, latency_us,
-        drifts, tasks, accuracy_matrix, average_accuracy, forgetting, backward_transfer,
-        forward_transfer, seed, version``; classification adds ``accuracy, kappa, kappa_m, kappa_t,
-        no_change_accuracy, majority_accuracy, window_accuracy``, regression ``mae, rmse, r2,
-        no_change_mae``. ``at`` of a drift counts samples from 0.
+        The measured values; `loco_stream.metrics.keys.KEYS` says what each is. ``at`` of a drift counts samples from 0.
 
     Examples
     --------
@@ -73,11 +46,9 @@ class Report(Mapping[str, Any]):
     @classmethod
     def empty(cls, task: str | None, source: str) -> Report:
         """Return the report of a run that no row came to."""
-        scores = _KEYS[2] if task == "regression" else _KEYS[1]
-        keys = [*_KEYS[0], *scores, *_KEYS[3], *_KEYS[4]]
-        lists: dict[str, Any] = {"drifts": [], "tasks": [], "accuracy_matrix": [], "notes": []}
-        known = {"n_samples": 0, "version": __version__, "source": source, "interrupted": True}
-        return cls({**dict.fromkeys(keys), **lists, **known})
+        keys = [key for key in keys_of(task or "classification") if not key.momentary]
+        nothing = {key.name: _NOTHING.get(key.kind) for key in keys}
+        return cls({**nothing, "version": __version__, "source": source, "task": task, "interrupted": True})
 
     def __getitem__(self, key: str) -> Any:
         return self._results[key]
@@ -106,6 +77,15 @@ class Report(Mapping[str, Any]):
             atomic_write(path, text.encode())
         except OSError as error:
             raise ConfigError(f"cannot write the report {os.fspath(path)}: {error.strerror or error}") from error
+
+    def __str__(self) -> str:
+        """Return the table as text."""
+        from rich.console import Console
+
+        console = Console(width=100, color_system=None)
+        with console.capture() as captured:
+            console.print(self.table())
+        return captured.get().rstrip()
 
     def table(self) -> Table:
         """Return a short table for a terminal; rows that nothing was measured for are left out."""
@@ -137,10 +117,11 @@ class Report(Mapping[str, Any]):
             raise ConfigError(f"cannot write the picture {os.fspath(path)}: {reason}") from error
 
     def _lines(self) -> Iterator[tuple[str, str]]:
-        for key, name, form in _ROWS:
-            value = self.get(key)
-            if value is not None and not math.isnan(value):
-                yield name, form.format(value)
+        for key in KEYS:
+            value = self.get(key.name)
+            counted = key.kind == "counter"
+            if key.label and value is not None and (bool(value) if counted else not math.isnan(value)):
+                yield key.label, key.form.format(value)
         latency = self.get("latency_us") or {}
         if latency and not math.isnan(latency["p50"]):
             yield "latency p50 / p99", f"{latency['p50']:,.0f} / {latency['p99']:,.0f} us"
@@ -148,9 +129,6 @@ class Report(Mapping[str, Any]):
             marks = ", ".join(f"{drift['at']:,}" for drift in self["drifts"][-5:])
             more = "... " if len(self["drifts"]) > 5 else ""
             yield "drifts at", f"{more}{marks}" if marks else "none"
-        for key, name in (("n_unlabelled", "rows without a label"), ("n_rejected", "rows refused")):
-            if self.get(key):
-                yield name, f"{self[key]:,}"
 
     def _figure(self) -> Any:
         try:
@@ -158,7 +136,9 @@ class Report(Mapping[str, Any]):
             from matplotlib.figure import Figure
         except ImportError as error:
             raise ConfigError("a picture needs matplotlib: pip install 'loco-stream[plot]'") from error
-        windowed, overall, axis = _curve_names(self.get("task", "classification"))
+        task = self.get("task", "classification")
+        windowed, overall, *_ = scores_of(task)
+        axis = "mean absolute error (units of the label)" if task == "regression" else "accuracy (fraction)"
         figure = Figure(figsize=(9, 4), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
@@ -173,12 +153,6 @@ class Report(Mapping[str, Any]):
         axes.grid(alpha=0.3)
         axes.legend(loc="best")
         return figure
-
-
-def _curve_names(task: str) -> tuple[str, str, str]:
-    if task == "regression":
-        return "window_mae", "mae", "mean absolute error (units of the label)"
-    return "window_accuracy", "accuracy", "accuracy (fraction)"
 
 
 def jsonable(value: Any) -> Any:

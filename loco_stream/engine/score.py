@@ -8,6 +8,7 @@ from typing import Any
 
 from loco_stream.engine.latency import LatencyHistogram
 from loco_stream.metrics import Prequential
+from loco_stream.metrics.keys import scores_of
 
 __all__ = ["Curve", "Score"]
 
@@ -47,7 +48,7 @@ class Score:
         self.prequential = Prequential(task, window)
         self.curve = Curve()
         self.latency = LatencyHistogram()
-        self._names = ("window_accuracy", "accuracy") if task == "classification" else ("window_mae", "mae")
+        self._names = scores_of(task)[:2]
         self._began: float | None = None
         self._rows = 0
         self._first = (0, 0)

@@ -143,6 +143,10 @@ class TaskMonitor:
         self._heard: list[Alarm] = []  # not said yet
         self._suspects = False  # a detector warns
 
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={self.settings[name]!r}" for name in ("task", "detector", "tasks", "holdout"))
+        return f"TaskMonitor({shown}, n_drifts={self._n_drifts}, segments={len(self._timeline.segments)})"
+
     @property
     def holds_out(self) -> bool:
         """Whether samples are withheld at all."""

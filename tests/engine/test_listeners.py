@@ -33,7 +33,11 @@ def test_a_sink_or_watcher_that_raises_ends_itself_and_not_the_engine():
     report = engine.run()
     assert (good.n, broken.n, last.n, report["n_samples"]) == (20, 5, 20, 20)
     assert len(looks) == 1
-    assert good.report["n_samples"] == 20
+    assert good.report["n_samples"] == report["n_ended"] + 18 == 20
+    assert repr(engine) == (
+        "StreamEngine(Means, 'list', monitor=TaskMonitor(task='classification', detector='HDDMA', tasks='auto', "
+        "holdout=0, n_drifts=0, segments=1), n_samples=20)"
+    )
     assert broken.report is None
     assert report["notes"] == [
         "the watcher watcher ended: KeyError: 'no such field'",

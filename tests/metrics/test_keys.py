@@ -1,0 +1,125 @@
+"""The one table of metrics against what really comes out."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+from rich.console import Console
+from river import datasets, linear_model, naive_bayes, preprocessing
+
+from loco_stream.engine import StreamEngine
+from loco_stream.engine.report import Report
+from loco_stream.metrics.keys import KEYS, keys_of, markdown, scores_of
+from loco_stream.monitor import TaskMonitor
+from tests.helpers.ports import free_port
+
+
+def engine(task, folder=None):
+    monitor = TaskMonitor(task=task, share=0.1)
+    if task == "classification":
+        return StreamEngine(naive_bayes.GaussianNB(), datasets.Phishing(), monitor=monitor)
+    model = preprocessing.StandardScaler() | linear_model.LinearRegression()
+    return StreamEngine(model, datasets.ChickWeights(), monitor=monitor, task=task)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_the_table_is_what_report_and_status_hold(task):
+    run = engine(task)
+    before = set(run.status)
+    report = run.run()
+    names = {key.name for key in keys_of(task) if not key.momentary}
+    assert set(report) == names
+    assert list(report) == [key.name for key in KEYS if key.name in names]
+    assert set(run.status) == before
+    assert set(run.status) - names == {key.name for key in KEYS if key.momentary}
+    assert {key.name for key in keys_of(task) if key.prometheus} <= set(run.status)
+    assert set(Report.empty(task, "s")) == names
+    assert all(name == "" or name in run.status for name in scores_of(task))
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_prometheus_has_each_number_of_the_table_and_no_other(task):
+    prometheus = pytest.importorskip("prometheus_client")
+    from loco_stream.engine.prometheus import _Collector
+
+    run = engine(task)
+    run.run()
+    run.status = {key.name: 1.0 for key in KEYS} | {"transport": {"rows": 1}, "notes": []}
+    del run.status["accuracy" if task == "regression" else "mae"]
+    registry = prometheus.CollectorRegistry()
+    registry.register(_Collector(run))
+    shown = {family.name: family for family in registry.collect()}
+    exported = {f"loco_{key.prometheus}": key for key in keys_of(task) if key.prometheus}
+    assert set(shown) == set(exported)
+    for name, key in exported.items():
+        assert shown[name].documentation == key.what
+        assert shown[name].samples
+
+
+def test_the_terminal_shows_what_has_a_label():
+    for task in ("classification", "regression"):
+        report = engine(task).run()
+        labels = [key.label for key in keys_of(task) if key.label and key.kind == "gauge"]
+        text = str(report)
+        for label in labels:
+            measured = report[next(key.name for key in KEYS if key.label == label)]
+            assert (label in text) == (measured is not None and not math.isnan(measured))
+        console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+        with console.file:
+            console.print(report.table())
+        assert console.export_text().rstrip() == text
+
+
+def test_names_are_unique_and_every_line_says_what_it_is():
+    assert len({key.name for key in KEYS}) == len(KEYS)
+    exported = [key.prometheus for key in KEYS if key.prometheus]
+    assert len(set(exported)) == len(exported)
+    assert all(
+        key.what and key.kind in ("gauge", "counter", "flag", "parts", "histogram", "list", "value") for key in KEYS
+    )
+
+
+def test_the_page_of_the_docs_is_made_from_the_table():
+    page = Path(__file__).parents[2] / "docs" / "metrics.md"
+    if not page.parent.is_dir():
+        pytest.skip("not run from a checkout")
+    assert page.read_text() == markdown(), "python -m loco_stream.metrics.keys > docs/metrics.md"
+
+
+def test_metrics_answer_to_local_names_alone_in_a_few_threads():
+    pytest.importorskip("prometheus_client")
+    import socket
+    import threading
+
+    from loco_stream.engine.prometheus import serve_metrics
+
+    run, port = engine("classification"), free_port()
+    end = serve_metrics(run, port)
+    try:
+        address = f"http://127.0.0.1:{port}/metrics"
+        for host in (f"127.0.0.1:{port}", "localhost", f"LOCALHOST:{port}"):
+            assert b"loco_rows_learned_total" in urlopen(Request(address, headers={"Host": host}), timeout=60).read()
+        for host in ("evil.example", f"evil.example:{port}", "127.0.0.1.evil.example", "127.0.0.1@evil.example"):
+            with pytest.raises(HTTPError, match="403"):
+                urlopen(Request(address, headers={"Host": host}), timeout=60)
+        before = threading.active_count()
+        silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(50)]
+        closed = 0
+        for one in silent[10:]:
+            one.settimeout(60)
+            closed += one.recv(1) == b""
+        assert threading.active_count() <= before + 4
+        assert closed == 40
+        for one in silent:
+            one.close()
+    finally:
+        end()
+    elsewhere = serve_metrics(run, port, host="0.0.0.0")
+    try:
+        assert b"loco_" in urlopen(Request(address, headers={"Host": "farm.example"}), timeout=60).read()
+    finally:
+        elsewhere()
