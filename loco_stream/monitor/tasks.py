@@ -152,8 +152,6 @@ class TaskMonitor:
         """Whether samples are withheld at all."""
         return bool(self.settings["holdout"])
 
-    # ---- what the engine calls, once a sample -------------------------------------------------------------------
-
     def update(
         self, y: Any, y_pred: Any, x: Any, index: int, features: tuple[Hashable, ...] | None = None
     ) -> list[Alarm]:
@@ -246,8 +244,6 @@ class TaskMonitor:
         if name is not None:
             self._timeline.name(name)
 
-    # ---- what it says -------------------------------------------------------------------------------------------
-
     def report(self) -> dict[str, Any]:
         """Return drifts, tasks, the accuracy matrix and its measures, with standard errors.
 
@@ -299,8 +295,6 @@ class TaskMonitor:
             The state is not complete.
         """
         restore_monitor(self, config, arrays)
-
-    # ---- how ----------------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
         """Show the waiting samples to the detectors and to the segment's signature."""
