@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from threading import RLock
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from loco_stream.errors import CheckpointError, InputError
 from loco_stream.learner import packing, step
 from loco_stream.learner.config import DEFAULTS, ModelConfig, Settings
 from loco_stream.learner.features import FeatureSlots, require_mapping
+from loco_stream.learner.inputs import column_names, matrix
 from loco_stream.learner.state import (
     LINEAR_LEAKS,
     MASKED,
@@ -24,14 +26,14 @@ from loco_stream.learner.state import (
     State,
     allocate,
     allocate_scratch,
+    copied,
     flatten,
     grow,
     unflatten,
 )
 from loco_stream.learner.validation import check_classes, check_fields, check_names, check_state
-from loco_stream.numbers import require_number, to_number
 
-__all__ = ["LOCOEstimator", "finite_target", "matrix"]
+__all__ = ["LOCOEstimator"]
 
 _NO_LABELS = np.zeros(0, np.int64)
 _NO_VALUES = np.zeros(0)
@@ -77,6 +79,7 @@ class LOCOEstimator(base.Estimator):
         self._config = ModelConfig(**given)
         for name, value in given.items():
             setattr(self, name, value)
+        self._lock = RLock()  # of every public method that reads or changes more than one of the following
         self._slots = FeatureSlots()
         self._classes: list[Hashable] = []
         self._class_slots: dict[Hashable, int] = {}
@@ -126,32 +129,30 @@ class LOCOEstimator(base.Estimator):
     @property
     def last_spikes_(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Times (ms) and neurons of the last hidden layer's spikes on the last row, under today's weights."""
-        settings, state, scratch = self._settings, self._state, self._scratch
-        if settings is None or state is None or scratch is None or self.n_seen == 0:
-            return np.zeros(0, np.float32), np.zeros(0, np.int32)
-        self._run(scratch.row[None, :], learns=False)
-        last = settings.n_layers - 1
-        n = scratch.spikes.counts[last]
-        return scratch.spikes.times[last & 1, :n].copy(), scratch.spikes.indices[last & 1, :n].copy()
+        with self._lock:
+            settings, state, scratch = self._settings, self._state, self._scratch
+            if settings is None or state is None or scratch is None or self.n_seen == 0:
+                return np.zeros(0, np.float32), np.zeros(0, np.int32)
+            self._run(scratch.row[None, :], learns=False)
+            last = settings.n_layers - 1
+            n = scratch.spikes.counts[last]
+            return scratch.spikes.times[last & 1, :n].copy(), scratch.spikes.indices[last & 1, :n].copy()
 
     # Workspace
 
-    def _ensure(self, n_classes: int) -> tuple[Settings, State, Scratch]:
-        """Return settings, state and scratch with room for all known features and `n_classes` outputs."""
-        if self._settings is None or self._state is None or self._scratch is None:
+    def _ensure(self, n_classes: int) -> None:
+        """Make sure of room for all known features and `n_classes` outputs."""
+        if self._settings is None or self._state is None:
             self._allocate(max(len(self._slots), 1), _class_room(n_classes))
-        settings, state, scratch = self._settings, self._state, self._scratch
+        settings, state = self._settings, self._state
         assert settings is not None
         assert state is not None
-        assert scratch is not None
         room_features, room_classes = state.statistics.shape[1], state.classes.shape[1]
         if len(self._slots) > room_features or n_classes > room_classes:
             features = room_features if len(self._slots) <= room_features else max(2 * room_features, len(self._slots))
-            classes = max(room_classes, _class_room(n_classes))
-            state = grow(self._config, settings, state, features, classes)
-            scratch = self._adopt(settings, state)
+            state = grow(self._config, settings, state, features, max(room_classes, _class_room(n_classes)))
+            self._adopt(settings, state)
         state.counts[N_FEATURES] = len(self._slots)
-        return settings, state, scratch
 
     def _allocate(self, n_features: int, n_classes: int) -> None:
         settings = self._resolve(self._config.fields_for(n_features))
@@ -161,12 +162,11 @@ class LOCOEstimator(base.Estimator):
         key = rng.derive_key(self._config.seed or 0, 0)
         return self._config.settings(n_fields, regression=self._regression, seed_key=key)
 
-    def _adopt(self, settings: Settings, state: State) -> Scratch:
+    def _adopt(self, settings: Settings, state: State) -> None:
         scratch = allocate_scratch(self._config, settings, state)
         self._settings, self._state, self._scratch = settings, state, scratch
         self._handle = packing.Handle(packing.Model(settings, state, scratch))
         self._row = np.full((1, state.statistics.shape[1]), np.nan)
-        return scratch
 
     # Rows
 
@@ -181,12 +181,33 @@ class LOCOEstimator(base.Estimator):
         step.run(*self._handle.door, rows, labels, values, predicts, learns, answers, proba)
         return answers
 
-    def _learn_row(self, x: Mapping[Hashable, Any], label: int, value: float) -> None:
-        if not self._slots.knows(tuple(x)):
-            self._slots.register(x)
-        self._ensure(len(self._classes))
+    def _admit(self, features: Iterable[Hashable], labels: Iterable[Hashable] = ()) -> list[int]:
+        """Give new features and classes a slot and room; return the slots of the labels. All or nothing."""
+        n_features, n_classes = len(self._slots), len(self._classes)
+        try:
+            self._slots.register(features)
+            slots = [self._slot_of(label) for label in labels]
+            self._ensure(len(self._classes))
+        except MemoryError:
+            asked = f"{len(self._slots)} features and {len(self._classes)} classes"
+            self._slots.forget(n_features)
+            for label in self._classes[n_classes:]:
+                del self._class_slots[label]
+            del self._classes[n_classes:]
+            raise InputError(f"there is no memory for a model of {asked}") from None
+        return slots
+
+    def _slot_of(self, label: Hashable) -> int:
+        slot = self._class_slots.get(label)
+        if slot is None:
+            slot = self._class_slots[label] = len(self._classes)
+            self._classes.append(label)
+        return slot
+
+    def _learn_row(self, x: Mapping[Hashable, Any], slot: int, value: float) -> None:
+        """Learn a row whose features and class are admitted."""
         self._slots.fill(x, self._row[0])
-        self._run(self._row, np.array([label]), np.array([value]), predicts=False)
+        self._run(self._row, np.array([slot]), np.array([value]), predicts=False)
 
     def _predict_row(self, x: Mapping[Hashable, Any]) -> float:
         require_mapping(x)
@@ -195,99 +216,74 @@ class LOCOEstimator(base.Estimator):
         self._slots.fill(x, self._row[0])
         return float(self._run(self._row, learns=False)[0])
 
-    def _columns(self, width: int, features: Sequence[Hashable] | None, *, register: bool) -> list[int]:
-        """Return the slot of each column, -1 for unknown ones; unnamed columns are the slots in order."""
-        if features is None:
-            if len(self._slots) == 0:
-                if not register:
-                    return [-1] * width
-                features = range(width)
-            elif width != len(self._slots):
-                raise InputError(
-                    f"X has {width} columns, but this model knows {len(self._slots)} features; "
-                    "pass features= to say which column is which"
-                )
-            else:
-                return list(range(width))
-        names = tuple(features)
-        try:
-            distinct = len(set(names))
-        except TypeError:
-            raise InputError(f"features is {features!r}; a feature's name must be hashable") from None
-        if len(names) != width or distinct != width:
-            raise InputError(f"features names {distinct} distinct columns, but X has {width}")
-        if register:
-            self._slots.register(names)
-        return [self._slots.index.get(name, -1) for name in names]
+    def _names(self, width: int, features: Iterable[Hashable] | None) -> Sequence[Hashable]:
+        """Return the name of each column; unnamed columns are the slots in order."""
+        if features is not None:
+            return column_names(features, width)
+        known = len(self._slots)
+        if known == 0:
+            return range(width)
+        if width != known:
+            raise InputError(
+                f"X has {width} columns, but this model knows {known} features; "
+                "pass features= to say which column is which"
+            )
+        return list(self._slots.index)
 
-    def _matched(self, X: ArrayLike, y: Sequence[Any], features: Sequence[Hashable] | None) -> NDArray[np.float64]:
-        """Return X as a matrix of a row for each label and known columns; checked before anything is registered."""
-        rows = matrix(X)
-        if len(rows) != len(y):
-            raise InputError(f"X has {len(rows)} rows, but y has {len(y)} values")
-        self._columns(rows.shape[1], features, register=False)
-        return rows
-
-    def _rows(self, X: ArrayLike, features: Sequence[Hashable] | None, *, register: bool) -> NDArray[np.float64]:
-        """Return X in slot order, (n, feature capacity) float64, NaN where a feature has no column."""
-        given = matrix(X)
-        columns = self._columns(given.shape[1], features, register=register)
-        if register:
-            self._ensure(len(self._classes))
-        if columns == list(range(self._row.shape[1])):
-            return np.ascontiguousarray(given)
-        rows = np.full((given.shape[0], self._row.shape[1]), np.nan)
+    def _placed(self, given: NDArray[np.float64], names: Iterable[Hashable]) -> NDArray[np.float64]:
+        """Return rows in slot order, (n, feature capacity), NaN where a feature has no column."""
+        columns, capacity = [self._slots.index.get(name, -1) for name in names], self._row.shape[1]
+        if columns == list(range(capacity)):
+            return given
+        rows = np.full((given.shape[0], capacity), np.nan)
         for j, slot in enumerate(columns):
             if slot >= 0:
                 rows[:, slot] = given[:, j]
         return rows
 
-    def _learn_rows(
-        self, X: ArrayLike, labels: NDArray[np.int64], values: NDArray[np.float64],
-        features: Sequence[Hashable] | None, *, predict_first: bool,
-    ) -> NDArray[np.float64]:  # fmt: skip
-        rows = self._rows(X, features, register=True)
-        self._ensure(len(self._classes))
-        return self._run(rows, labels, values, predicts=predict_first)
-
     def _predict_rows(
-        self, X: ArrayLike, features: Sequence[Hashable] | None
+        self, X: ArrayLike, features: Iterable[Hashable] | None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return answers (n,) and probabilities (n, classes)."""
-        if self._state is None:
-            n = matrix(X).shape[0]
-            return np.full(n, -1.0), np.zeros((n, 0))
-        rows = self._rows(X, features, register=False)
-        proba = np.zeros((rows.shape[0], self._state.classes.shape[1]))
-        answers = self._run(rows, learns=False, proba=proba)
-        return answers, proba[:, : len(self._classes)]
+        given = matrix(X)
+        with self._lock:
+            names = self._names(given.shape[1], features)
+            if self._state is None:
+                return np.full(len(given), -1.0), np.zeros((len(given), 0))
+            proba = np.zeros((len(given), self._state.classes.shape[1]))
+            answers = self._run(self._placed(given, names), learns=False, proba=proba)
+            return answers, proba[:, : len(self._classes)]
 
     # Saving
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = self.__dict__.copy()
-        kept["_scratch"] = kept["_handle"] = None
-        kept["_row"] = None
-        kept["_slots"] = FeatureSlots(self._slots.index)
-        return kept
+        with self._lock:
+            kept = self.__dict__.copy()
+            del kept["_lock"]
+            kept["_scratch"] = kept["_handle"] = kept["_row"] = None
+            kept["_slots"] = FeatureSlots(self._slots.index)
+            kept["_classes"], kept["_class_slots"] = self._classes.copy(), self._class_slots.copy()
+            kept["_state"] = None if self._state is None else copied(self._state)
+            return kept
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         self.__dict__.update(kept)
+        self._lock = RLock()
         self._row = np.zeros((1, 0))
         if self._settings is not None and self._state is not None:
             self._adopt(self._settings, self._state)
 
     def export_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return (plain values, copies of all arrays): what `from_state` needs to go on bit-equal."""
-        config: dict[str, Any] = {
-            "kind": type(self).__name__,
-            "parameters": self._config.to_dict(),
-            "features": list(self._slots.index),
-            "classes": list(self._classes),
-            "n_fields": None if self._settings is None else self._settings.n_fields,
-        }
-        arrays = {} if self._state is None else {name: array.copy() for name, array in flatten(self._state).items()}
-        return config, arrays
+        with self._lock:
+            config: dict[str, Any] = {
+                "kind": type(self).__name__,
+                "parameters": self._config.to_dict(),
+                "features": list(self._slots.index),
+                "classes": list(self._classes),
+                "n_fields": None if self._settings is None else self._settings.n_fields,
+            }
+            return config, {} if self._state is None else flatten(copied(self._state))
 
     @classmethod
     def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
@@ -311,19 +307,3 @@ class LOCOEstimator(base.Estimator):
         except (KeyError, TypeError, ValueError, IndexError, OverflowError, MemoryError) as error:
             raise CheckpointError(f"this saved {cls.__name__} cannot be restored: {error!r}") from error
         return model
-
-
-def finite_target(y: Any) -> float:
-    """Return a regression target as a float; raises `InputError` if it is not a finite number."""
-    return require_number("y", y)
-
-
-def matrix(X: ArrayLike) -> NDArray[np.float64]:
-    """Return X as a float64 matrix, NaN for cells that are no number."""
-    array = np.asarray(X)
-    if array.ndim != 2:
-        raise InputError(f"X has {array.ndim} dimensions; allowed are 2, (rows, features)")
-    if array.dtype.kind in "biuf":
-        return np.asarray(array, np.float64)
-    cells = [to_number(cell) for cell in array.flat]
-    return np.array(cells, np.float64).reshape(array.shape)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -13,6 +13,7 @@ from loco_stream.errors import ConfigError
 from loco_stream.learner.base import LOCOEstimator
 from loco_stream.learner.config import PRESETS
 from loco_stream.learner.features import plain_label, require_mapping
+from loco_stream.learner.inputs import frame_columns, labels, matrix
 from loco_stream.learner.readout.snapshots import FIRST, N_KEPT
 from loco_stream.learner.state import PROBA
 
@@ -31,6 +32,10 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     Hidden layers learn by node perturbation projected away from the other input clusters (LOCO,
     Ma & Yu 2026): forward passes only, no task labels, nothing stored. A value that is missing,
     infinite, or no number is masked: it sends no spike and is counted in `masked_values`.
+
+    A model may be used by several threads: it has one lock, and calls of its methods run one after the other, a block
+    of rows as one call. `copy`, `pickle`, `save` and a checkpoint take the state between two such calls; a copy shares
+    nothing with its model.
 
     Parameters
     ----------
@@ -146,32 +151,40 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     @property
     def recalled(self) -> tuple[int, int]:
         """How many readouts of old concepts were kept so far, and the number of the one that speaks now, 0: none."""
-        if self._state is None:
-            return 0, 0
-        weights, _, clock, births, _ = self._state.recall
-        if weights.item(0) >= 0.5:
-            return clock.item(N_KEPT), 0
-        loudest = int(weights.argmax())
-        speaks = loudest >= FIRST and weights[loudest] > 0.5
-        return clock.item(N_KEPT), int(births[loudest - FIRST]) if speaks else 0
+        with self._lock:
+            if self._state is None:
+                return 0, 0
+            weights, _, clock, births, _ = self._state.recall
+            if weights.item(0) >= 0.5:
+                return clock.item(N_KEPT), 0
+            loudest = int(weights.argmax())
+            speaks = loudest >= FIRST and weights[loudest] > 0.5
+            return clock.item(N_KEPT), int(births[loudest - FIRST]) if speaks else 0
 
     def learn_one(self, x: dict[Any, Any], y: Any) -> None:
         """Learn one sample; new features and a new class get the next free slots."""
         require_mapping(x)
-        self._learn_row(x, self._slot_of(y), 0.0)
+        label = plain_label(y)
+        with self._lock:
+            slot = self._class_slots.get(label)
+            if slot is None or self._state is None or not self._slots.knows(tuple(x)):
+                (slot,) = self._admit(x, (label,))
+            self._learn_row(x, slot, 0.0)
 
     def predict_one(self, x: dict[Any, Any], **kwargs: Any) -> Any:
         """Return the most probable class, or None before any is known. Changes nothing."""
-        slot = self._predict_row(x)
-        return self._classes[int(slot)] if slot >= 0.0 else None
+        with self._lock:
+            slot = self._predict_row(x)
+            return self._classes[int(slot)] if slot >= 0.0 else None
 
     def predict_proba_one(self, x: dict[Any, Any], **kwargs: Any) -> dict[Any, float]:
         """Return each class's probability; they sum to 1; empty before any class is known."""
-        if self._predict_row(x) < 0.0 or self._scratch is None:
-            return {}
-        return dict(zip(self._classes, self._scratch.vectors[PROBA].tolist(), strict=False))
+        with self._lock:
+            if self._predict_row(x) < 0.0 or self._scratch is None:
+                return {}
+            return dict(zip(self._classes, self._scratch.vectors[PROBA].tolist(), strict=False))
 
-    def learn_array(self, X: ArrayLike, y: Sequence[Any], features: Sequence[Hashable] | None = None) -> None:
+    def learn_array(self, X: ArrayLike, y: Iterable[Any], features: Iterable[Hashable] | None = None) -> None:
         """Learn rows in order in one compiled loop, to the bit as `learn_one` would.
 
         Parameters
@@ -179,38 +192,35 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         X
             (n, n_features) numbers; NaN is missing.
         y
-            n labels.
+            n labels: a one-dimensional array or series, or anything else that yields n values.
         features
             Names of the columns; None: the slots in order (0, 1, ... in a fresh model).
 
         Raises
         ------
         InputError
-            X is not two-dimensional, its width is not the model's, or y has another length.
+            X is not two-dimensional, its width is not the model's, y is not one-dimensional or has another length, or
+            a label is None, NaN, or not hashable. Nothing is learned then.
         """
-        self._learn_rows(
-            self._matched(X, y, features), self._slots_of(y), np.zeros(len(y)), features, predict_first=False
-        )
+        self._learn_rows(X, y, features, predict_first=False)
 
     def learn_predict_array(
-        self, X: ArrayLike, y: Sequence[Any], features: Sequence[Hashable] | None = None
+        self, X: ArrayLike, y: Iterable[Any], features: Iterable[Hashable] | None = None
     ) -> NDArray[Any]:
         """Test, then train on each row; return the labels predicted before learning (see `learn_array`)."""
-        X = self._matched(X, y, features)
-        answers = self._learn_rows(X, self._slots_of(y), np.zeros(len(y)), features, predict_first=True)
-        return self._labels(answers)
+        return self._labels(self._learn_rows(X, y, features, predict_first=True))
 
-    def predict_array(self, X: ArrayLike, features: Sequence[Hashable] | None = None) -> NDArray[Any]:
+    def predict_array(self, X: ArrayLike, features: Iterable[Hashable] | None = None) -> NDArray[Any]:
         """Return the predicted label of each row, (n,)."""
         return self._labels(self._predict_rows(X, features)[0])
 
-    def predict_proba_array(self, X: ArrayLike, features: Sequence[Hashable] | None = None) -> NDArray[np.float64]:
+    def predict_proba_array(self, X: ArrayLike, features: Iterable[Hashable] | None = None) -> NDArray[np.float64]:
         """Return probabilities (n, classes); column j is `classes[j]`."""
         return self._predict_rows(X, features)[1]
 
     def learn_many(self, X: pd.DataFrame, y: pd.Series) -> None:
         """Learn the rows of a frame in order."""
-        self.learn_array(X, list(y), features=tuple(X.columns))
+        self.learn_array(X, y, features=frame_columns(X))
 
     def predict_many(self, X: pd.DataFrame) -> pd.Series:
         """Return the predicted label of each row of a frame."""
@@ -218,40 +228,32 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
 
         if not self._classes:
             return pd.Series(index=X.index, dtype="object")
-        return pd.Series(self.predict_array(X, features=tuple(X.columns)), index=X.index)
+        return pd.Series(self.predict_array(X, features=frame_columns(X)), index=X.index)
 
     def predict_proba_many(self, X: pd.DataFrame) -> pd.DataFrame:
         """Return the probabilities of each row of a frame, one column a class."""
         import pandas as pd
 
-        proba = self.predict_proba_array(X, features=tuple(X.columns))
+        proba = self.predict_proba_array(X, features=frame_columns(X))
         return pd.DataFrame(proba, index=X.index, columns=list(self._classes))
 
-    def _slot_of(self, y: Any) -> int:
-        label = plain_label(y)
-        slot = self._class_slots.get(label)
-        if slot is None:
-            slot = self._class_slots[label] = len(self._classes)
-            self._classes.append(label)
-        return slot
-
-    def _slots_of(self, y: Sequence[Any] | NDArray[Any]) -> NDArray[np.int64]:
-        if isinstance(y, np.ndarray) and y.dtype.kind in "biuU":  # thousands a millisecond where nothing can be amiss
-            values, first, places = np.unique(y, return_index=True, return_inverse=True)
-            slots = np.zeros(len(values), np.int64)
-            for k in first.argsort():
-                slots[k] = self._slot_of(values[k])
-            return slots[places]
-        labels = [plain_label(label) for label in y]  # all checked before the first is registered
-        return np.array([self._slot_of(label) for label in labels], np.int64)
+    def _learn_rows(
+        self, X: ArrayLike, y: Iterable[Any], features: Iterable[Hashable] | None, *, predict_first: bool
+    ) -> NDArray[np.float64]:
+        given = matrix(X)
+        distinct, places = labels(y, len(given))
+        with self._lock:
+            names = self._names(given.shape[1], features)
+            slots = np.array(self._admit(names, distinct), np.int64)[places]
+            return self._run(self._placed(given, names), slots, np.zeros(len(given)), predicts=predict_first)
 
     def _labels(self, answers: NDArray[np.float64]) -> NDArray[Any]:
-        slots, labels = answers.astype(np.int64), self._classes
-        kind = type(labels[0]) if labels else None
+        slots, classes = answers.astype(np.int64), self._classes.copy()
+        kind = type(classes[0]) if classes else None
         known = len(slots) == 0 or slots[0] >= 0  # once a class is known, some class is always the answer
-        if known and kind in (int, float, str, bool) and all(type(label) is kind for label in labels):
-            return np.array(labels)[slots]
-        table = np.empty(len(labels) + 1, object)  # and None, where -1 points
-        for slot, label in enumerate(labels):
+        if known and kind in (int, float, str, bool) and all(type(label) is kind for label in classes):
+            return np.array(classes)[slots]
+        table = np.empty(len(classes) + 1, object)  # and None, where -1 points
+        for slot, label in enumerate(classes):
             table[slot] = label
         return table[slots]

@@ -8,13 +8,14 @@ so the order of a dict does not matter.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.errors import InputError
-from loco_stream.numbers import NO_NUMBERS, to_number
+from loco_stream.numbers import NO_NUMBERS, shown, to_number
 
 __all__ = ["FeatureSlots", "plain_label", "require_mapping", "to_number"]
 
@@ -30,13 +31,21 @@ def require_mapping(x: object) -> None:
 def plain_label(y: Any) -> Hashable:
     """Return a class label as a plain Python value; raises `InputError` for None, NaN and unhashable ones."""
     label = y.item() if isinstance(y, np.generic) else y
-    if label is None or (isinstance(label, float) and label != label):
-        raise InputError(f"y is {y!r}; a class label may be any hashable value but None and NaN")
     try:
         hash(label)
     except TypeError:
         raise InputError(f"y is of type {type(y).__name__}; a class label must be hashable") from None
+    if label is None or not _equals_itself(label):
+        raise InputError(f"y is {shown(y)}; a class label may be any hashable value but None and NaN")
     return label  # type: ignore[no-any-return]
+
+
+def _equals_itself(label: Hashable) -> bool:
+    """Return False for NaN, and for what other libraries have for a missing value: they say no or cannot say."""
+    try:
+        return bool(label == label)
+    except TypeError:
+        return False
 
 
 def _order(key: Hashable) -> tuple[str, Any]:
@@ -63,6 +72,11 @@ class FeatureSlots:
             new.sort(key=lambda key: (type(key).__name__, repr(key)))
         for key in new:
             self.index.setdefault(key, len(self.index))
+
+    def forget(self, n: int) -> None:
+        """Take back all slots but the first `n`."""
+        self.index = dict(islice(self.index.items(), n))
+        self._last_keys, self._last_columns = (), np.zeros(0, np.intp)
 
     def knows(self, keys: tuple[Hashable, ...]) -> bool:
         """Return whether every key has a slot; cheap when the keys are those of the last row."""

@@ -24,7 +24,7 @@ from loco_stream.learner.config import ModelConfig, Settings
 from loco_stream.learner.init_weights import start_weights
 from loco_stream.neurons import dense_layer_of
 
-__all__ = ["Scratch", "State", "allocate", "allocate_scratch", "flatten", "grow", "unflatten"]
+__all__ = ["Scratch", "State", "allocate", "allocate_scratch", "copied", "flatten", "grow", "unflatten"]
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
@@ -282,6 +282,12 @@ def grow(config: ModelConfig, settings: Settings, state: State, n_features: int,
     before = _plan(config, settings, *_room(state))
     plan, old = _plan(config, settings, n_features, n_classes), flatten(state)
     return build(State, lambda spec: spec.grow(old[spec.name], before.capacities, plan))
+
+
+def copied(state: State) -> State:
+    """Return a copy of every array."""
+    arrays = flatten(state)
+    return build(State, lambda spec: arrays[spec.name].copy())
 
 
 def unflatten(config: ModelConfig, settings: Settings, arrays: Mapping[str, Array]) -> State:

@@ -52,7 +52,7 @@ def check_state(settings: Settings, state: State, n_features: int, n_classes: in
         raise ValueError(f"there is no room for {n_features} features and {outputs} outputs")
     for name, value, low, high in (
         ("samples seen", counts[N_SEEN], 0, _LONGEST),
-        ("features", counts[N_FEATURES], 0, n_features),
+        ("features", counts[N_FEATURES], n_features, n_features),
         ("classes", counts[N_CLASSES], 0, outputs),
         ("clusters", counts[N_CLUSTERS], 0, settings.n_clusters),
         ("skipped updates", counts[SKIPPED], 0, _LONGEST),

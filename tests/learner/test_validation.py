@@ -35,7 +35,7 @@ def set_config(key, value):
     [
         (put("net.layout", (2, 0), 2**40), "net.layout"),
         (put("bank.members", (1, 0), 0.0), "bank.members"),
-        (put("counts", N_FEATURES, 4), "number of features is 4; allowed is 0 to 3"),
+        (put("counts", N_FEATURES, 4), "number of features is 4; allowed is 3 to 3"),
         (put("counts", N_CLASSES, -1), "number of classes is -1; allowed is 0 to 3"),
         (put("counts", N_CLUSTERS, 11), "number of clusters is 11; allowed is 0 to 10"),
         (put("counts", N_SEEN, 2**62), "samples seen"),

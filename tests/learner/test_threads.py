@@ -1,0 +1,149 @@
+"""One model used by several threads: every answer is one that a thread alone could have been given."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from loco_stream import LOCOClassifier, LOCORegressor, load, save
+from tests.helpers.models import arrays_of, assert_same, blobs
+
+SECONDS = 60.0 if os.environ.get("LOCO_SOAK") else 1.5
+THREADS = 8
+
+
+@pytest.fixture(autouse=True)
+def eager_switches():
+    """Let threads take turns as often as Python can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def together(*jobs, seconds=SECONDS):
+    """Repeat each job in a thread of its own for some seconds; raise what any raised."""
+    errors, end = [], time.monotonic() + seconds
+
+    def repeat(job):
+        n = 0
+        try:
+            while time.monotonic() < end and not errors:
+                job(n)
+                n += 1
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=repeat, args=(job,)) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+@pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])
+def test_threads_that_only_predict_get_the_answers_of_one(make):
+    X, y = blobs(200)
+    model = make(hidden_sizes=(8,), seed=1)
+    model.learn_array(X[:100], y[:100])
+    samples = [dict(enumerate(row)) for row in X]
+    ones, block = [model.predict_one(x) for x in samples], model.predict_array(X)
+    proba = [model.predict_proba_one(x) for x in samples] if make is LOCOClassifier else None
+
+    def ask(k):
+        def job(n):
+            i = (n * 7 + k * 31) % len(samples)
+            assert model.predict_one(samples[i]) == ones[i]
+            if proba is not None:
+                assert model.predict_proba_one(samples[i]) == proba[i]
+            if n % 50 == 0:
+                assert np.array_equal(model.predict_array(X), block)
+            model.predict_one({"unknown": 1.0, i % 4: 2.0})
+
+        return job
+
+    before = arrays_of(model)
+    together(*map(ask, range(THREADS)))
+    assert_same(before, arrays_of(model))
+
+
+def test_threads_that_bring_new_features_and_classes_lose_nothing():
+    model = LOCOClassifier(hidden_sizes=(4,), seed=1)
+    learned = [0] * THREADS
+
+    def learn(k):
+        def job(n):
+            if n % 3:
+                model.learn_one({f"{k}.{n % 40}": float(n % 5), "all": float(k)}, f"{k}.{n % 3}")
+                learned[k] += 1
+            else:
+                model.learn_array([[1.0, float(n % 7)]], [f"{k}"], features=["all", f"{k}"])
+                learned[k] += 1
+            label = model.predict_one({"all": 1.0, f"{k}.1": 2.0})
+            assert label in model.classes
+            assert abs(sum(model.predict_proba_one({"all": 1.0}).values()) - 1.0) < 1e-9
+
+        return job
+
+    together(*map(learn, range(THREADS)))
+    assert model.n_seen == sum(learned)
+    assert model.n_features_in == len(model.export_state()[0]["features"])
+    assert len(set(model.classes)) == len(model.classes) == len(model._class_slots)
+    LOCOClassifier.from_state(*model.export_state())  # counts and shapes fit each other
+
+
+def test_copies_made_while_others_learn_are_whole(tmp_path):
+    model = LOCOClassifier(hidden_sizes=(8,), seed=1)
+    X, y = blobs(400, n_features=6)
+    model.learn_array(X[:5], y[:5])
+    lock, by_rows = threading.Lock(), {}
+
+    def learn(n):
+        row = n % len(X)
+        model.learn_one(dict(enumerate(X[row])) | {f"new {n % 30}": 1.0}, f"class {n % 17}")
+
+    def copies(k):
+        def job(n):
+            path = tmp_path / f"{k}.loco"
+
+            def by_file(model):
+                save(model, path)
+                return load(path)
+
+            make = [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m)), by_file][(n + k) % 4]
+            other = make(model)
+            config, arrays = other.export_state()
+            found = (config["features"], config["classes"], {name: a.tobytes() for name, a in arrays.items()})
+            with lock:
+                assert by_rows.setdefault(other.n_seen, found) == found
+            other.learn_one(dict(enumerate(X[n % 400])), "mine")
+            assert "mine" not in model.classes
+
+        return job
+
+    together(learn, *map(copies, range(THREADS - 1)), seconds=SECONDS)
+
+
+def test_a_copy_shares_nothing_with_its_model():
+    X, y = blobs(30)
+    model = LOCOClassifier(hidden_sizes=(8,), seed=1)
+    model.learn_array(X, y)
+    before = model.export_state()
+    other = copy.copy(model)
+    other.learn_array(X, [f"new {label}" for label in y])
+    after = model.export_state()
+    assert before[0] == after[0]
+    assert_same(before[1], after[1])
+    model.learn_array(X, y)
+    again = LOCOClassifier.from_state(*before)
+    again.learn_array(X, y)
+    assert_same(arrays_of(model), arrays_of(again))
