@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream.monitor.arrays import Arrays, plain
 from loco_stream.monitor.rows import RowCodec
 from loco_stream.numbers import to_number
 from loco_stream.rng import uniforms
 
 __all__ = ["Draws", "Held", "HoldOut", "predict"]
 
+_HELD = ("index", "hit", "at", "was", "was_at")  # of a withheld sample, what fits into one array of integers
 _BLOCK = 256  # numbers drawn at once
 
 
@@ -120,6 +122,37 @@ class HoldOut:
         turn = [self.held[(self.cursor + i) % len(self.held)] for i in range(n)]
         self.cursor = (self.cursor + n) % max(1, len(self.held))
         return predict(model, codec, turn, at)
+
+    def export(self) -> tuple[dict[str, Any], Arrays]:
+        """Return the withheld samples as plain values and arrays."""
+        width = max((len(held.row) for held in self.held), default=0)
+        rows = np.full((len(self.held), width), np.nan)
+        for row, held in zip(rows, self.held, strict=True):
+            row[: len(held.row)] = held.row
+        numbers = [[len(held.row), *(getattr(held, name) for name in _HELD)] for held in self.held]
+        config = {
+            "counters": [self.offered, self.cursor],
+            "y": [plain(held.y) for held in self.held],
+            "extras": [[[name, plain(value)] for name, value in held.extras.items()] for held in self.held],
+        }
+        arrays: Arrays = {
+            "rows": rows,
+            "numbers": np.array(numbers, dtype=np.int64).reshape(-1, 1 + len(_HELD)),
+            "tolerance": np.array([held.tolerance for held in self.held]),
+        }
+        return config, arrays
+
+    @classmethod
+    def restore(cls, size: int, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> HoldOut:
+        """Undo `export`, for a hold-out of at most `size` samples."""
+        hold = cls(size)
+        hold.offered, hold.cursor = config["counters"]
+        rows = zip(arrays["rows"], arrays["numbers"].tolist(), arrays["tolerance"].tolist(), strict=True)
+        for (row, (width, *numbers), tolerance), y, extras in zip(rows, config["y"], config["extras"], strict=True):
+            index, hit, at, was, was_at = numbers
+            named = {name: value for name, value in extras}  # noqa: C416
+            hold.held.append(Held(index, row[:width].copy(), named, y, tolerance, bool(hit), at, bool(was), was_at))
+        return hold
 
 
 def predict(model: Any, codec: RowCodec, chosen: Sequence[Held], at: int) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.drift import InputDetector
+from loco_stream.monitor.arrays import Arrays, part, prefixed
 from loco_stream.monitor.proxies import Protected
 from loco_stream.monitor.signature import Scale, columns_of
 from loco_stream.numbers import to_number
@@ -90,3 +92,27 @@ class InputView:
             self.side_mean[0] += 1.0
             self.side_mean[1] += (value - self.side_mean[1]) / self.side_mean[0]
         return bool(value > self.side_mean[1])
+
+    @property
+    def width(self) -> int:
+        """Features looked at; 0 before the first row."""
+        return len(self._row)
+
+    def export(self) -> Arrays:
+        """Return all numbers."""
+        arrays = {"view/side": self.side_mean.copy(), **prefixed("view/scale", self.scale.export_state())}
+        if self.detector is not None:
+            arrays |= prefixed("view/detector", self.detector.export_state())
+            arrays |= prefixed("view/protected", self.protected.export_state())
+        return arrays
+
+    def restore(self, width: int, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Continue from `export`, with rows of `width` features."""
+        self.side_mean = arrays["view/side"].copy()
+        if not width:
+            return
+        self.prepare(width)
+        self.scale.restore_state(part("view/scale", arrays))
+        if self.detector is not None:
+            self.detector.restore_state(part("view/detector", arrays))
+            self.protected.restore_state(part("view/protected", arrays))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = ["Memories"]
 
 PATIENCE = 20  # samples for which a readout of another task must speak before that task is back
@@ -58,3 +60,12 @@ class Memories:
             self.since = at
         self.speaking = speaking
         return task if 0 <= self.since <= at - PATIENCE else None
+
+    def export(self) -> list[Any]:
+        """Return all it remembers as plain values."""
+        return [self.kept, self.speaking, self.since, [list(pair) for pair in self.tasks.items()]]
+
+    def restore(self, config: list[Any]) -> None:
+        """Continue from `export`."""
+        self.kept, self.speaking, self.since, tasks = config
+        self.tasks = {number: task for number, task in tasks}  # noqa: C416

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from numpy.typing import NDArray
+
+from loco_stream.monitor.arrays import Arrays, plain
 from loco_stream.monitor.holdout import HoldOut
 from loco_stream.monitor.signature import Signature
 
@@ -13,6 +17,10 @@ __all__ = ["EARLY", "RETURN", "Segment"]
 
 EARLY = 20  # scored samples that stand for "before training on it"
 RETURN = 100  # scored samples in which a returning task must prove itself
+_PLAIN = (
+    *("start", "task", "began", "classes", "end", "n", "hits", "early", "running", "end_accuracy", "goal"),
+    *("relearned", "returned", "update_energy"),
+)
 _FAST = 50  # samples in the running accuracy that says "relearned"
 
 
@@ -86,6 +94,25 @@ class Segment:
             "relearning_samples": self.relearned if self.returned else None,
             "protected_update_share": protected / energy if energy > 0.0 else None,
         }
+
+    def export(self) -> tuple[dict[str, Any], Arrays]:
+        """Return everything known of it as plain values and arrays."""
+        hold, arrays = self.hold.export()
+        entry = {name: plain(getattr(self, name)) for name in _PLAIN}
+        if self.signature is not None:
+            entry["labels"], numbers = self.signature.export()
+            arrays |= numbers
+        return {**entry, "hold": hold}, arrays
+
+    @classmethod
+    def restore(cls, holdout: int, entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Segment:
+        """Undo `export`, for a hold-out of at most `holdout` samples."""
+        hold = HoldOut.restore(holdout, entry["hold"], arrays)
+        segment = cls(hold=hold, **{name: entry[name] for name in _PLAIN})
+        segment.early, segment.update_energy = list(segment.early), list(segment.update_energy)
+        if "labels" in entry:
+            segment.signature = Signature.restore(entry["labels"], arrays)
+        return segment
 
 
 def _follow(running: float, hit: int, n: int) -> float:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from loco_stream.monitor.arrays import Arrays, plain
 
 __all__ = ["MAX_CLASSES", "Scale", "Signature", "columns_of"]
 
@@ -128,6 +131,19 @@ class Signature:
                 self.counts[here] += other.counts[there]
                 self.means[here] += (other.means[there] - self.means[here]) * (other.counts[there] / self.counts[here])
         self.own += other.own
+
+    def export(self) -> tuple[list[Any], Arrays]:
+        """Return its labels and its numbers."""
+        arrays = {name: getattr(self, name).copy() for name in ("counts", "means", "own")}
+        return [plain(label) for label in self.labels], arrays
+
+    @classmethod
+    def restore(cls, labels: list[Any], arrays: Mapping[str, NDArray[Any]]) -> Signature:
+        """Undo `export`."""
+        signature = cls(arrays["means"].shape[1])
+        signature.labels = {label: slot for slot, label in enumerate(labels)}
+        signature.counts, signature.means, signature.own = (arrays[name].copy() for name in ("counts", "means", "own"))
+        return signature
 
 
 @njit(cache=True)

@@ -382,7 +382,7 @@ class TaskMonitor:
         else:
             return
         timeline.return_to(task)
-        timeline.recall = None
+        timeline.recurrence = None
         self._heard.append(Alarm(at, "concept", "recall", "return", since, timeline.names[task]))
 
     def _follow_column(self, x: Mapping[Hashable, Any], index: int) -> None:

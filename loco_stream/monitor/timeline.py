@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream.monitor.arrays import Arrays, part, prefixed
 from loco_stream.monitor.holdout import Draws, HoldOut, predict
 from loco_stream.monitor.matrix import AccuracyMatrix, standard_error
-from loco_stream.monitor.recall import Recall
+from loco_stream.monitor.recurrence import RecurrenceTracker
 from loco_stream.monitor.rows import RowCodec
 from loco_stream.monitor.segment import EARLY, Segment
 from loco_stream.monitor.signature import Scale, Signature
@@ -43,7 +45,7 @@ class Timeline:
         self.hits: deque[tuple[int, int]] = deque(maxlen=_MEMORY)
         self.names: dict[int, str] = {}
         self.n_tasks = self.n_merged = 0
-        self.recall: Recall | None = None
+        self.recurrence: RecurrenceTracker | None = None
         self.pending: list[tuple[int, Signature]] = []  # the newest blocks of samples, by their first position
         # a segment has ended and its row is not measured yet: its start, its end, and whether that end is now
         self.row_due: tuple[int, int, bool] | None = None
@@ -88,7 +90,7 @@ class Timeline:
             old.n, old.hits = old.n - 1, old.hits - hit
         self._settle_pending(at)
         self.segments.append(new)
-        self.recall = Recall(len(self.segments) - 1, old.task if began == "concept" else -1)
+        self.recurrence = RecurrenceTracker(len(self.segments) - 1, old.task if began == "concept" else -1)
         self.row_due = (old.start, at, began == "boundary")
         if not self.holdout:
             self.close_row()
@@ -131,7 +133,7 @@ class Timeline:
             self.return_to(known[0])
         else:
             self.names[self.running.task] = name
-        self.recall = None
+        self.recurrence = None
 
     def return_to(self, task: int) -> None:
         """Take the running segment as another visit of `task`."""
@@ -143,16 +145,16 @@ class Timeline:
 
     def wants_signature(self, index: int) -> bool:
         """Return whether `recognise` should see this sample: a long segment is known well enough from one in eight."""
-        return self.recall is not None or self.running.n <= _THIN or index % 8 == 0
+        return self.recurrence is not None or self.running.n <= _THIN or index % 8 == 0
 
     def recognise(self, values: NDArray[np.float64], label: Any, index: int, scale: Scale) -> str | None:
         """Learn what the running segment looks like; return the task's name once it turns out to be known."""
         self._sign(values, label, index, scale)
-        recall, earlier = self.recall, self.segments[:-1]
-        if recall is None or not recall.update(values, label, scale, earlier):
+        recurrence, earlier = self.recurrence, self.segments[:-1]
+        if recurrence is None or not recurrence.update(values, label, scale, earlier):
             return None
-        self.recall = None
-        task = recall.decide(earlier)
+        self.recurrence = None
+        task = recurrence.decide(earlier)
         if task is None:
             return None
         self.return_to(task)
@@ -215,9 +217,58 @@ class Timeline:
             into.start = oldest.start
         if into.task == oldest.task and oldest.signature is not None and into.signature is not None:
             into.signature.absorb(oldest.signature)
-        if self.recall is not None:
-            self.recall.evidence = self.recall.evidence[1:]
+        if self.recurrence is not None:
+            self.recurrence.evidence = self.recurrence.evidence[1:]
         self.segments = others
         self.n_merged += 1
         alive = {segment.task for segment in others}
         self.names = {task: name for task, name in self.names.items() if task in alive}
+
+    def export(self) -> tuple[dict[str, Any], Arrays]:
+        """Return everything as plain values and arrays."""
+        arrays: Arrays = {"hits": np.array(self.hits, dtype=np.int64).reshape(-1, 2)}
+        segments, pending = [], []
+        for i, segment in enumerate(self.segments):
+            entry, own = segment.export()
+            segments.append(entry)
+            arrays |= prefixed(f"segment/{i}", own)
+        for i, (start, block) in enumerate(self.pending):
+            labels, own = block.export()
+            pending.append([start, labels])
+            arrays |= prefixed(f"pending/{i}", own)
+        recurrence = self.recurrence
+        if recurrence is not None:
+            arrays["recall"] = recurrence.evidence.copy()
+        config = {
+            "segments": segments,
+            "names": [[task, name] for task, name in self.names.items()],
+            "counters": [self.n_tasks, self.n_merged],
+            "row_due": None if self.row_due is None else list(self.row_due),
+            "pending": pending,
+            "recall": None if recurrence is None else [recurrence.n, recurrence.left],
+            "rows": [list(row) for row in self.matrix.rows],
+            "counts": [list(row) for row in self.matrix.counts],
+        }
+        return config, arrays
+
+    def restore(self, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Continue from `export`."""
+        self.hits.extend((index, hit) for index, hit in arrays["hits"].tolist())
+        self.segments = [
+            Segment.restore(self.holdout, entry, part(f"segment/{i}", arrays))
+            for i, entry in enumerate(config["segments"])
+        ]
+        self.pending = [
+            (start, Signature.restore(labels, part(f"pending/{i}", arrays)))
+            for i, (start, labels) in enumerate(config["pending"])
+        ]
+        self.names = {task: name for task, name in config["names"]}  # noqa: C416
+        self.n_tasks, self.n_merged = config["counters"]
+        if config["row_due"] is not None:
+            start, end, now = config["row_due"]
+            self.row_due = (start, end, now)
+        if config["recall"] is not None:
+            self.recurrence = RecurrenceTracker(0, config["recall"][1])
+            self.recurrence.n, self.recurrence.evidence = config["recall"][0], arrays["recall"].copy()
+        self.matrix.rows = [list(row) for row in config["rows"]]
+        self.matrix.counts = [list(row) for row in config["counts"]]

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from loco_stream.monitor.segment import RETURN, Segment
 from loco_stream.monitor.signature import Scale
 
-__all__ = ["Recall"]
+__all__ = ["RecurrenceTracker"]
 
 
-class Recall:
+class RecurrenceTracker:
     """Evidence for each earlier segment, gathered over the first labelled samples of a new one.
 
     Parameters
