@@ -87,7 +87,7 @@ def _network(model: Any) -> dict[str, Any]:
     if not hasattr(model, "last_spikes_"):
         return {}
     times, neurons = model.last_spikes_
-    size = model.hidden_sizes[-1]
+    size = model.layer_sizes[-1]
     stride = -(-size // _NEURONS)
     shown = neurons % stride == 0
     counts = model.spike_counts_
@@ -99,6 +99,6 @@ def _network(model: Any) -> dict[str, Any]:
             "size": size,
             "window": model.window,
         },
-        "spikes": [count / size for count, size in zip(counts.tolist(), model.hidden_sizes, strict=True)],
+        "spikes": [count / size for count, size in zip(counts.tolist(), model.layer_sizes, strict=True)],
         "mixture": dict(getattr(model, "mixture_", {})),
     }

@@ -13,11 +13,10 @@ from river import base
 from loco_stream import rng
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.learner import packing, step
-from loco_stream.learner.config import DEFAULTS, ModelConfig, Settings
+from loco_stream.learner.config import DEFAULTS, LINEAR_LEAKS, ModelConfig, Settings
 from loco_stream.learner.features import FeatureSlots, require_mapping
 from loco_stream.learner.inputs import column_names, matrix
 from loco_stream.learner.state import (
-    LINEAR_LEAKS,
     MASKED,
     N_FEATURES,
     N_SEEN,
@@ -52,7 +51,7 @@ class LOCOEstimator(base.Estimator):
 
     def __init__(
         self,
-        hidden_sizes: tuple[int, ...] = DEFAULTS.hidden_sizes,
+        hidden_sizes: int | Sequence[int] = DEFAULTS.hidden_sizes,
         rule: str = DEFAULTS.rule,
         credit: str = DEFAULTS.credit,
         readout: str = DEFAULTS.readout,
@@ -70,7 +69,7 @@ class LOCOEstimator(base.Estimator):
         tau_trace: float | None = DEFAULTS.tau_trace,
         gain: float | None = DEFAULTS.gain,
         window: float = DEFAULTS.window,
-        leaks: tuple[float, ...] = DEFAULTS.leaks,
+        leaks: Sequence[float] = DEFAULTS.leaks,
         retention: float = DEFAULTS.retention,
         seed: int | None = DEFAULTS.seed,
         neuron: str = DEFAULTS.neuron,
@@ -102,6 +101,11 @@ class LOCOEstimator(base.Estimator):
         return len(self._slots)
 
     @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        """Number of neurons of each hidden layer."""
+        return self._config.layer_sizes
+
+    @property
     def skipped_updates(self) -> int:
         """Number of learning steps refused because a number in them was not finite."""
         return 0 if self._state is None else int(self._state.counts[SKIPPED])
@@ -114,7 +118,7 @@ class LOCOEstimator(base.Estimator):
     @property
     def spike_counts_(self) -> NDArray[np.int64]:
         """Spikes of each hidden layer in the last sample's pass, (n_layers,)."""
-        layers = len(self._config.hidden_sizes)
+        layers = len(self.layer_sizes)
         return np.zeros(layers, np.int64) if self._scratch is None else self._scratch.spikes.counts.copy()
 
     @property

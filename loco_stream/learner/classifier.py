@@ -40,7 +40,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     Parameters
     ----------
     hidden_sizes
-        Neurons of each hidden layer, 1 to 64 layers.
+        Neurons of each hidden layer, 1 to 64 layers; a number alone is one layer.
     rule
         ``"loco"`` (projected), ``"np"`` (node perturbation without projection) or ``"frozen"``
         (hidden layers keep their start weights).
@@ -85,7 +85,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     window
         Length of the sample's window, ms.
     leaks
-        Forgetting of each readout member a sample; 0 never forgets. The gate compares the first two.
+        Forgetting of each readout member a sample, ascending; 0 never forgets. The gate compares the first two.
     retention
         0: only adapt. The higher, the less strange an input must be for the slow readout to speak; above 0,
         old readouts are kept and recalled when their concept returns.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
@@ -14,6 +15,15 @@ __all__ = ["DEFAULTS", "PRESETS", "ModelConfig", "Settings"]
 FEEDBACK_RATE = 1e-3  # of the regression of output changes on noise
 READOUT_RATE = 0.5  # of the normalised delta rule
 N_SNAPSHOTS = 4  # old readouts that may be recalled
+NORM_CAP = 1.5  # a neuron's weights may grow to this multiple of their norm at the start
+SMOOTHING = 0.7  # of the start weights along a feature: standard deviation of the kernel, in fields
+LINEAR_LEAKS = (1e-4, 1e-2)  # of the readout's members on the scaled features
+LINEAR_PRIORS = (0.1, 0.01)
+STACK_PRIOR = 1.0
+PRIORS = (0.01, 0.1)  # of a member's projector: leaky, without leak
+START_SHARPNESS = 8.0
+START_WEIGHTS = (1.0, 1e-3)  # of the readout in force, of a blind guess
+SPACING = 200  # samples from one snapshot to the next
 DEEP = 3  # from this many hidden layers on, short membranes and homeostatic thresholds
 
 
@@ -68,7 +78,7 @@ class ModelConfig:
         A value is out of its range: the text names the field, the value and what is allowed.
     """
 
-    hidden_sizes: tuple[int, ...] = (256,)
+    hidden_sizes: int | Sequence[int] = (256,)
     rule: str = "loco"
     credit: str = "learned"
     readout: str = "recursive"
@@ -86,15 +96,13 @@ class ModelConfig:
     tau_trace: float | None = None
     gain: float | None = None
     window: float = 20.0
-    leaks: tuple[float, ...] = (0.0, 1e-4, 1e-2)
+    leaks: Sequence[float] = (0.0, 1e-4, 1e-2)
     retention: float = 0.75
     seed: int | None = None
     neuron: str = "lif"
 
     def __post_init__(self) -> None:
-        sizes = self.hidden_sizes
-        if not isinstance(sizes, tuple) or not 1 <= len(sizes) <= 64 or not all(_whole(n, 1, 65536) for n in sizes):
-            raise ConfigError(f"hidden_sizes is {sizes!r}; allowed is a tuple of 1 to 64 whole numbers from 1 to 65536")
+        _layers("hidden_sizes", self.hidden_sizes)
         _choice("rule", self.rule, ("loco", "np", "frozen"))
         _choice("credit", self.credit, ("learned", "perturbation"))
         _choice("readout", self.readout, ("recursive", "delta"))
@@ -113,12 +121,7 @@ class ModelConfig:
         _real("tau_trace", self.tau_trace, 1e-3, 1e6, optional=True)
         _real("gain", self.gain, 1e-3, 1e3, optional=True)
         _real("window", self.window, 1e-3, 1e6)
-        if (
-            not isinstance(self.leaks, tuple)
-            or not 1 <= len(self.leaks) <= 16
-            or not all(_number(leak, 0.0, 0.5) for leak in self.leaks)
-        ):
-            raise ConfigError(f"leaks is {self.leaks!r}; allowed is a tuple of 1 to 16 numbers from 0 to 0.5")
+        _ascending("leaks", self.leaks, 0.0, 0.5)
         _real("retention", self.retention, 0.0, 1.0)
         _integer("seed", self.seed, 0, 2**64 - 1, optional=True)
         dense_layer_of(find(self.neuron).kind)
@@ -129,9 +132,15 @@ class ModelConfig:
         return dense_layer_of(find(self.neuron).kind)
 
     @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        """Neurons of each hidden layer."""
+        sizes = self.hidden_sizes
+        return (sizes,) if isinstance(sizes, int) else tuple(sizes)
+
+    @property
     def is_deep(self) -> bool:
         """Whether signals cross so many layers that membranes must be short."""
-        return len(self.hidden_sizes) >= DEEP
+        return len(self.layer_sizes) >= DEEP
 
     @property
     def start_gain(self) -> float:
@@ -168,9 +177,9 @@ class ModelConfig:
         all_layers = self.readout_layers == "all"
         tau = self.tau if self.tau is not None else 10.0 if self.is_deep else 200.0
         return Settings(
-            n_layers=len(self.hidden_sizes),
-            n_hidden=sum(self.hidden_sizes),
-            n_last=self.hidden_sizes[-1],
+            n_layers=len(self.layer_sizes),
+            n_hidden=sum(self.layer_sizes),
+            n_last=self.layer_sizes[-1],
             n_fields=n_fields,
             line_threshold=0.2 if self.is_deep else 0.1,
             window=float(self.window),
@@ -229,6 +238,22 @@ def _real(field: str, value: object, low: float, high: float, *, optional: bool 
     if not (_number(value, low, high) or (optional and value is None)):
         none = "None or " if optional else ""
         raise ConfigError(f"{field} is {value!r}; allowed is {none}a number from {low:g} to {high:g}")
+
+
+def _layers(field: str, value: object) -> None:
+    sizes = value if isinstance(value, list | tuple) else (value,)
+    if not 1 <= len(sizes) <= 64 or not all(_whole(size, 1, 65536) for size in sizes):
+        raise ConfigError(
+            f"{field} is {value!r}; allowed is a whole number from 1 to 65536, or a tuple or list of 1 to 64 of them"
+        )
+
+
+def _ascending(field: str, value: object, low: float, high: float) -> None:
+    sound = isinstance(value, list | tuple) and 1 <= len(value) <= 16 and all(_number(x, low, high) for x in value)
+    if not sound or list(value) != sorted(value):  # type: ignore[call-overload]
+        raise ConfigError(
+            f"{field} is {value!r}; allowed is a tuple of 1 to 16 numbers from {low:g} to {high:g} in ascending order"
+        )
 
 
 DEFAULTS = ModelConfig()

@@ -6,11 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream import rng
-from loco_stream.learner.config import ModelConfig, Settings
+from loco_stream.learner.config import SMOOTHING, ModelConfig, Settings
 
 __all__ = ["start_weights"]
 
-SMOOTHING = 0.7  # standard deviation, in fields, of the kernel that makes them smooth along a feature
 WEIGHT_KEY = 1  # purpose of the random stream
 
 

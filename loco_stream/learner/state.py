@@ -20,11 +20,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.learner.arrays import Array, Plan, axes, build, flatten, specs
-from loco_stream.learner.config import ModelConfig, Settings
+from loco_stream.learner.config import (
+    LINEAR_LEAKS,
+    LINEAR_PRIORS,
+    NORM_CAP,
+    PRIORS,
+    SPACING,
+    STACK_PRIOR,
+    START_SHARPNESS,
+    START_WEIGHTS,
+    ModelConfig,
+    Settings,
+)
 from loco_stream.learner.init_weights import start_weights
 from loco_stream.neurons import dense_layer_of
 
-__all__ = ["Scratch", "State", "allocate", "allocate_scratch", "copied", "flatten", "grow", "unflatten"]
+__all__ = [
+    "LINEAR_LEAKS",
+    "LINEAR_PRIORS",
+    "SPACING",
+    "STACK_PRIOR",
+    "Scratch",
+    "State",
+    "allocate",
+    "allocate_scratch",
+    "copied",
+    "flatten",
+    "grow",
+    "unflatten",
+]
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
@@ -55,15 +79,6 @@ CLEAN_FOR, N_GAINS, N_IN, N_ROWS, N_LINEAR_ROWS = range(5)
 # Rows of `Scratch.vectors`, float64, one column a class.
 SCORES, PROBA, ERROR, CHANGE, TARGET = range(5)
 
-NORM_CAP = 1.5  # a neuron's weights may grow to this multiple of their norm at the start
-LINEAR_LEAKS = (1e-4, 1e-2)
-LINEAR_PRIORS = (0.1, 0.01)
-STACK_PRIOR = 1.0
-PRIORS = (0.01, 0.1)  # of a member's projector: leaky, without leak
-START_SHARPNESS = 8.0
-START_WEIGHTS = (1.0, 1e-3)  # of the readout in force, of a blind guess
-SPACING = 200  # samples from one snapshot to the next
-
 
 # What arrays start from
 
@@ -74,7 +89,7 @@ def _empty_moments(moments: Array, plan: Plan) -> None:
 
 def _layout(layout: Array, plan: Plan) -> None:
     """Place the layers: weights of layer 1 stand last, since only they grow."""
-    sizes = (plan.capacities["lines"], *plan.config.hidden_sizes)
+    sizes = (plan.capacities["lines"], *plan.config.layer_sizes)
     layout[0], layout[1] = sizes[:-1], sizes[1:]
     blocks = layout[0] * layout[1]
     layout[2] = np.cumsum(blocks) - blocks - blocks[0]
@@ -322,7 +337,7 @@ def _room(state: State) -> tuple[int, int]:
 
 def _plan(config: ModelConfig, settings: Settings, n_features: int, n_classes: int) -> Plan:
     """Name the length of every axis."""
-    layers = (n_features * settings.n_fields, *config.hidden_sizes)
+    layers = (n_features * settings.n_fields, *config.layer_sizes)
     hidden, all_inputs = settings.n_hidden, settings.n_hidden + 1 + n_features
     n_inputs = all_inputs if settings.all_layers else settings.n_last + 1
     capacities = {

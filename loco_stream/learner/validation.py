@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from loco_stream.learner.arrays import flatten
-from loco_stream.learner.config import ModelConfig, Settings
+from loco_stream.learner.config import SPACING, ModelConfig, Settings
 from loco_stream.learner.features import plain_label
 from loco_stream.learner.readout.snapshots import AGE, N_KEPT, SLOT
-from loco_stream.learner.state import MASKED, N_CLASSES, N_CLUSTERS, N_FEATURES, N_SEEN, ROUND, SKIPPED, SPACING, State
+from loco_stream.learner.state import MASKED, N_CLASSES, N_CLUSTERS, N_FEATURES, N_SEEN, ROUND, SKIPPED, State
 
 __all__ = ["check_classes", "check_fields", "check_names", "check_state"]
 

@@ -563,7 +563,10 @@ def test_a_state_that_does_not_fit_is_refused(spoil):
     ("field", "value", "allowed"),
     [
         ("hidden_sizes", (), "1 to 64"),
-        ("hidden_sizes", [256], "tuple"),
+        ("hidden_sizes", [256, 0], "tuple or list"),
+        ("hidden_sizes", 0, "from 1"),
+        ("hidden_sizes", "8", "whole"),
+        ("hidden_sizes", 8.0, "whole"),
         ("hidden_sizes", (0,), "from 1"),
         ("hidden_sizes", (True,), "whole"),
         ("neuron", "hh", "'lif', 'alif', 'izhikevich'"),
@@ -590,6 +593,8 @@ def test_a_state_that_does_not_fit_is_refused(spoil):
         ("leaks", (), "1 to 16"),
         ("leaks", (0.6,), "0 to 0.5"),
         ("leaks", 0.1, "tuple"),
+        ("leaks", (1e-2, 0.0), "ascending"),
+        ("leaks", (0.0, -1e-3), "0 to 0.5"),
         ("retention", 2, "0 to 1"),
         ("seed", -1, "None or a whole number from 0"),
         ("seed", 2**64, "None or a whole number from 0"),
@@ -612,6 +617,21 @@ def test_every_setting_has_a_bad_value_in_the_table():
         if mark.args[0] != "kind"
     )
     assert {field for field, *_ in table} == set(LOCOClassifier()._get_params())
+
+
+@pytest.mark.parametrize("sizes", [8, [8], (8,), [8, 4]])
+def test_layers_may_be_a_number_a_list_or_a_tuple_and_are_kept_as_given(sizes):
+    X, y = blobs(20)
+    plain = LOCOClassifier(hidden_sizes=(8, 4) if sizes == [8, 4] else (8,), seed=1)
+    model = LOCOClassifier(hidden_sizes=sizes, seed=1)
+    for asked in (plain, model):
+        asked.learn_array(X, y)
+    assert model.hidden_sizes is sizes
+    assert type(model.clone().hidden_sizes) is type(sizes)
+    assert_same(arrays_of(plain), arrays_of(model))
+    again = LOCOClassifier.from_state(*model.export_state())
+    assert again.hidden_sizes == sizes
+    assert_same(arrays_of(again), arrays_of(model))
 
 
 def test_extreme_settings_run():
