@@ -13,7 +13,7 @@ JOBS ?= 2
 CONSTRAINTS ?= tests/constraints.txt
 WITH := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
-.PHONY: help demo test test-quick check matrix coverage bench bench-peers pictures soak clean
+.PHONY: help demo test fuzz test-quick check matrix coverage bench bench-peers pictures soak clean
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -48,6 +48,9 @@ check: $(VENV)/.installed-dev ## style, types and the import rule
 
 matrix: $(VENV)/.installed-dev ## the lowest dependencies that are declared, the newest ones, and the distribution's Python
 	PYTHON=$(PYTHON) .ci/matrix
+
+fuzz: $(VENV)/.installed-dev ## damaged messages, rows, tables, models and checkpoints for a minute; LOCO_SOAK=1: an hour
+	$(BIN)/python -m pytest -s tests/fuzz
 
 coverage: $(VENV)/.installed-dev ## which lines the tests reach
 	$(BIN)/coverage run -m pytest
