@@ -53,8 +53,9 @@ def same(a, b):
 
 def test_the_lowest_set_is_what_is_declared(project):
     lowest, declared = pins("constraints-lowest.txt"), bounds(project)
-    assert set(lowest) <= set(declared)
-    assert {name for name, version in lowest.items() if not same(version, declared[name])} == set()
+    of_a_dependency = {"pyparsing"}  # newer ones warn at what the lowest matplotlib does
+    assert set(lowest) - of_a_dependency <= set(declared)
+    assert {name for name in declared if not same(lowest.get(name, declared[name]), declared[name])} == set()
     needed = {re.split("[<>=]", line)[0] for line in project["dependencies"]}
     assert needed <= set(lowest)
 
