@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
-__all__ = ["Alarm"]
+__all__ = ["Alarm", "Alarms"]
+
+_MAX_DRIFTS = 1000  # kept for the report
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +41,51 @@ class Alarm:
         if self.state == "warning":
             return f"warning at sample {self.at}: perhaps {what[self.kind]} ({self.detector})"
         return f"{what[self.kind]} at sample {self.since}, noticed at {self.at} ({self.detector})"
+
+
+class Alarms:
+    """What the detectors say now, what there is to say, and the changes said so far."""
+
+    def __init__(self) -> None:
+        self.states = {"concept": "stable", "input": "stable"}
+        self.heard: list[Alarm] = []  # not said yet
+        self.drifts: deque[Alarm] = deque(maxlen=_MAX_DRIFTS)
+        self.n_drifts = 0
+        self.suspects = False  # a detector warns
+
+    def turn(self, kind: str, state: str) -> None:
+        """Take the new state of a detector."""
+        self.states[kind] = state
+        self.suspects = "warning" in self.states.values()
+
+    def keep(self, alarm: Alarm) -> None:
+        """Count a change and keep it for the report."""
+        self.n_drifts += 1
+        self.drifts.append(alarm)
+
+    def say(self) -> list[Alarm]:
+        """Hand out what was not said yet."""
+        heard, self.heard = self.heard, []
+        return heard
+
+    def report(self) -> list[dict[str, Any]]:
+        """Return the changes kept."""
+        names = ("at", "since", "kind", "detector", "task")
+        return [{name: getattr(alarm, name) for name in names} for alarm in self.drifts]
+
+    def export(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {
+            "_n_drifts": self.n_drifts,
+            "_suspects": self.suspects,
+            "states": dict(self.states),
+            "drifts": [asdict(alarm) for alarm in self.drifts],
+            "heard": [asdict(alarm) for alarm in self.heard],
+        }
+
+    def restore(self, config: Mapping[str, Any]) -> None:
+        """Continue from `export`."""
+        self.n_drifts, self.suspects = config["_n_drifts"], config["_suspects"]
+        self.states = dict(config["states"])
+        self.drifts = deque((Alarm(**alarm) for alarm in config["drifts"]), maxlen=_MAX_DRIFTS)
+        self.heard = [Alarm(**alarm) for alarm in config["heard"]]

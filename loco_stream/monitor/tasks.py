@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -11,24 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.drift import ConceptDetector, ErrorRate
-from loco_stream.monitor.alarm import Alarm
+from loco_stream.errors import CheckpointError, ConfigError
+from loco_stream.monitor.alarm import Alarm, Alarms
+from loco_stream.monitor.arrays import part, plain, prefixed
+from loco_stream.monitor.column import TaskColumn
 from loco_stream.monitor.holdout import Draws, Held
 from loco_stream.monitor.inputs import InputView
-from loco_stream.monitor.matrix import measures, standard_error, with_none
 from loco_stream.monitor.memories import Memories
 from loco_stream.monitor.rows import RowCodec
 from loco_stream.monitor.settings import check
-from loco_stream.monitor.state import export_monitor, restore_monitor
 from loco_stream.monitor.timeline import Timeline
 from loco_stream.numbers import to_number
 from loco_stream.rng import derive_key
 
 __all__ = ["TaskMonitor"]
 
+_SCALARS = ("_credit", "_turn")  # that a checkpoint holds under these names
 _PURPOSE = 8  # of the key that draws hold-outs
 _BATCH = 8  # predictions a call otherwise
 _MAX_LABELS = 10_000  # labels counted to know what chance is
-_MAX_DRIFTS = 1000  # alarms kept for the report
 _TOGETHER = 8  # samples looked at in one go while nothing is suspected: one by one would cost half as much again
 _COPIED = 100  # samples by which a readout that a model keeps is older than the moment, on average
 
@@ -104,48 +104,28 @@ class TaskMonitor:
         task: str = "classification",
         seed: int = 0,
     ) -> None:
+        given = {name: value for name, value in locals().items() if name != "self"}
         check(tasks, holdout, share, rescore_every, max_segments, min_segment, task)
-        self.settings: dict[str, Any] = {
-            "detector": detector,
-            "detector_options": dict(detector_options or {}),
-            "inputs": inputs,
-            "tasks": tasks,
-            "holdout": holdout,
-            "share": share,
-            "rescore_every": rescore_every,
-            "max_segments": max_segments,
-            "min_segment": min_segment,
-            "task": task,
-            "seed": seed,
-        }
+        self.settings: dict[str, Any] = given | {"detector_options": dict(detector_options or {})}
         self._tasks, self._share, self._task = tasks, share, task
-        self._column: Hashable = tasks.removeprefix("column:") if tasks.startswith("column:") else None
-        self._value: Any = None  # of the column
-        self._n_without_task = 0  # rows whose column is missing: the running task goes on
+        self._column = TaskColumn(tasks)
         self._concept = ConceptDetector(detector, detector_options)
-        self._rate = ErrorRate()
-        self._codec = RowCodec()
+        self._rate, self._codec, self._memories = ErrorRate(), RowCodec(), Memories()
         self._view = InputView(watch=inputs, seed=seed)
         self._draws = Draws(derive_key(seed, _PURPOSE))
         self._timeline = Timeline(holdout, max_segments, self._draws)
         self._labels: set[Any] = set()
-        self._credit = 0.0  # predictions saved up
+        self._credit, self._turn = 0.0, 0  # predictions saved up, and the segment they were last spent on
         self._saving = 1.0 / rescore_every if holdout else 0.0  # a sample
         self._limit = 2.0 * holdout * (max_segments + 1)
-        self._turn = 0
-        self._states = {"concept": "stable", "input": "stable"}
-        self._n_drifts = 0
-        self._drifts: deque[Alarm] = deque(maxlen=_MAX_DRIFTS)
+        self._alarms = Alarms()
         self._last: tuple[int, Any] = (-1, None)  # index and answer of the last scored sample
         self._fresh: Held | None = None  # withheld, its first answer not seen yet
-        self._memories = Memories()
         self._waiting: list[tuple[NDArray[np.float64] | None, Any, int | None, int]] = []  # row, label, hit, index
-        self._heard: list[Alarm] = []  # not said yet
-        self._suspects = False  # a detector warns
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={self.settings[name]!r}" for name in ("task", "detector", "tasks", "holdout"))
-        return f"TaskMonitor({shown}, n_drifts={self._n_drifts}, segments={len(self._timeline.segments)})"
+        return f"TaskMonitor({shown}, n_drifts={self._alarms.n_drifts}, segments={len(self._timeline.segments)})"
 
     @property
     def holds_out(self) -> bool:
@@ -175,15 +155,16 @@ class TaskMonitor:
         """
         row = None
         if x is not None:
-            if self._column is not None:
-                self._follow_column(x if features is None else dict(zip(features, np.ravel(x), strict=True)), index)
+            if self._column.name is not None:
+                named = x if features is None else dict(zip(features, np.ravel(x), strict=True))
+                if (name := self._column.follow(named)) is not None:
+                    self.begin_task(name, index)
             row, _ = self._codec.encode(x, features)
         hit = None if y is None or y_pred is None else self._score(y, y_pred, index)
         self._waiting.append((row, y, hit, index))
-        if self._suspects or len(self._waiting) >= _TOGETHER:
+        if self._alarms.suspects or len(self._waiting) >= _TOGETHER:
             self._look()
-        alarms, self._heard = self._heard, []
-        return alarms
+        return self._alarms.say()
 
     def hold_out(self, x: Any, y: Any, index: int, features: tuple[Hashable, ...] | None = None) -> bool:
         """Return whether this sample is withheld from training, and keep it if so; arguments as for `update`."""
@@ -240,7 +221,7 @@ class TaskMonitor:
         self._view.restart()
         if self._timeline.running.n:
             self._cut(at, "boundary")
-            self._tell(Alarm(at, "boundary", "given", "drift", at, name or ""))
+            self._alarms.keep(Alarm(at, "boundary", "given", "drift", at, name or ""))
         if name is not None:
             self._timeline.name(name)
 
@@ -256,24 +237,11 @@ class TaskMonitor:
             with its standard error under the name + "_se", None without measurements. Forward transfer is estimated:
             accuracy on the first 20 samples of a segment minus chance.
         """
-        timeline = self._timeline
-        R, counts = timeline.accuracies()
-        transfer, transfer_se = timeline.forward_transfer() if self._task == "classification" else (None, None)
-        holds_out = self.holds_out
         return {
-            "drifts": [
-                {"at": a.at, "since": a.since, "kind": a.kind, "detector": a.detector, "task": a.task}
-                for a in self._drifts
-            ],
-            "n_drifts": self._n_drifts,
-            "tasks": timeline.reports(),
-            "n_merged_segments": timeline.n_merged,
-            "n_without_task": self._n_without_task,
-            "accuracy_matrix": with_none(R) if holds_out else [],
-            "accuracy_matrix_se": with_none(standard_error(R, counts)) if holds_out else [],
-            **measures(R, counts),
-            "forward_transfer": transfer,
-            "forward_transfer_se": transfer_se,
+            "drifts": self._alarms.report(),
+            "n_drifts": self._alarms.n_drifts,
+            "n_without_task": self._column.n_missing,
+            **self._timeline.report(transfers=self._task == "classification"),
         }
 
     def export_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -284,7 +252,28 @@ class TaskMonitor:
         CheckpointError
             The chosen detector cannot be carried by a checkpoint.
         """
-        return export_monitor(self)
+        waiting, timeline = self._waiting, self._timeline
+        segments, arrays = timeline.export()
+        arrays |= {**prefixed("concept", self._concept.export_state()), **self._view.export()}
+        arrays |= {f"waiting/{i}": row.copy() for i, (row, *_) in enumerate(waiting) if row is not None}
+        config = {
+            "settings": dict(self.settings),
+            **{name: plain(getattr(self, name)) for name in _SCALARS},
+            **self._alarms.export(),
+            "n_without_task": self._column.n_missing,
+            "_value": plain(self._column.value),
+            "labels": sorted(map(plain, self._labels), key=repr),
+            "draws": [self._draws.key, self._draws.counter],
+            "rate": [self._rate.n, self._rate.quantile],
+            "last": [self._last[0], plain(self._last[1])],
+            "fresh": None if self._fresh is None else self._fresh.index,
+            "waiting": [[plain(y), hit, index, row is not None] for row, y, hit, index in waiting],
+            "memories": self._memories.export(),
+            "columns": list(self._codec.names),
+            "inputs": self._view.width,
+            "timeline": segments,
+        }
+        return config, arrays
 
     def restore_state(self, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         """Continue from what `export_state` returned, settings included.
@@ -294,7 +283,37 @@ class TaskMonitor:
         CheckpointError
             The state is not complete.
         """
-        restore_monitor(self, config, arrays)
+        try:
+            fresh = type(self)(**config["settings"])
+            fresh._continue(config, arrays)
+        except ConfigError as error:
+            raise CheckpointError(f"The saved monitor has settings this release refuses: {error}") from error
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise CheckpointError(f"The saved state of the monitor is not complete: {error!r}.") from error
+        self.__dict__.update(fresh.__dict__)  # only now: a damaged state leaves the monitor as it was
+
+    def _continue(self, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over a state whose settings this monitor was made with."""
+        for name in _SCALARS:
+            setattr(self, name, config[name])
+        self._alarms.restore(config)
+        self._column.value = config["_value"]
+        self._column.n_missing = config.get("n_without_task", 0)  # version 0.1 did not count them
+        self._labels = set(config["labels"])
+        self._draws = self._timeline.draws = Draws(*config["draws"])
+        self._rate.n, self._rate.quantile = config["rate"]
+        self._last = (config["last"][0], config["last"][1])
+        self._waiting = [
+            (arrays[f"waiting/{i}"].copy() if has_row else None, y, hit, index)
+            for i, (y, hit, index, has_row) in enumerate(config["waiting"])
+        ]
+        self._memories.restore(config["memories"])
+        self._codec.restore(config["columns"])
+        self._concept.restore_state(part("concept", arrays))
+        self._view.restore(config["inputs"], arrays)
+        self._timeline.restore(config["timeline"], arrays)
+        held = [held for held in self._timeline.running.hold.held if held.index == config["fresh"]]
+        self._fresh = held[0] if held else None
 
     def _look(self) -> None:
         """Show the waiting samples to the detectors and to the segment's signature."""
@@ -302,11 +321,11 @@ class TaskMonitor:
         for row, y, hit, index in waiting:
             if row is not None:
                 state = self._view.look(row)
-                if state != self._states["input"]:
+                if state != self._alarms.states["input"]:
                     self._judge("input", "energy", state, index + 1 - self._view.onset, waiting[-1][3])
             if hit is not None:
                 state = self._concept.update(1 - hit)
-                if state != self._states["concept"]:
+                if state != self._alarms.states["concept"]:
                     since = index + 1 - self._concept.onset
                     self._judge("concept", self._concept.name, state, since, waiting[-1][3])
                 if not hit:
@@ -334,22 +353,17 @@ class TaskMonitor:
 
     def _judge(self, kind: str, detector: str, state: str, since: int, index: int) -> None:
         """Take a new state of a detector at `index`: say that a warning began, act on a drift."""
-        self._states[kind] = state
-        self._suspects = "warning" in self._states.values()
+        self._alarms.turn(kind, state)
         if state == "stable":
             return
         since = max(0, since) if state == "drift" else index
         alarm = Alarm(index, kind, detector, state, since)
-        self._heard.append(alarm)
+        self._alarms.heard.append(alarm)
         if state == "drift":
-            self._tell(alarm)
+            self._alarms.keep(alarm)
             running = self._timeline.running
             if self._tasks == "auto" and running.n >= self.settings["min_segment"]:
                 self._cut(max(since, running.start + 1), kind)
-
-    def _tell(self, alarm: Alarm) -> None:
-        self._n_drifts += 1
-        self._drifts.append(alarm)
 
     def _cut(self, at: int, began: str) -> None:
         """End the running segment and begin the next at position `at` of the stream."""
@@ -362,7 +376,7 @@ class TaskMonitor:
         name = self._timeline.recognise(values, label, index, self._view.scale)
         if name is not None:
             running = self._timeline.running
-            self._heard.append(Alarm(index, running.began, "signature", "return", running.start, name))
+            self._alarms.heard.append(Alarm(index, running.began, "signature", "return", running.start, name))
 
     def _listen(self, kept: int, speaking: int) -> None:
         """Follow what the model's recall says: a readout of another task that goes on speaking ends the segment."""
@@ -375,21 +389,12 @@ class TaskMonitor:
         if running.began == "concept" and since < running.start + _COPIED:  # the errors told first
             since = running.start
         elif running.n >= self.settings["min_segment"]:
-            self._tell(Alarm(at, "concept", "recall", "drift", since))
-            self._heard.append(self._drifts[-1])
+            self._alarms.keep(Alarm(at, "concept", "recall", "drift", since))
+            self._alarms.heard.append(self._alarms.drifts[-1])
             self._cut(since, "concept")
             self._concept.restart()
         else:
             return
         timeline.return_to(task)
         timeline.recurrence = None
-        self._heard.append(Alarm(at, "concept", "recall", "return", since, timeline.names[task]))
-
-    def _follow_column(self, x: Mapping[Hashable, Any], index: int) -> None:
-        """Begin a task whenever the task column has a new value."""
-        value = x.get(self._column)
-        if value is None or value != value:
-            self._n_without_task += 1
-        elif value != self._value:
-            self._value = value
-            self.begin_task(str(value), index)
+        self._alarms.heard.append(Alarm(at, "concept", "recall", "return", since, timeline.names[task]))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from loco_stream.monitor.arrays import Arrays, part, prefixed
 from loco_stream.monitor.holdout import Draws, HoldOut, predict
-from loco_stream.monitor.matrix import AccuracyMatrix, standard_error
+from loco_stream.monitor.matrix import AccuracyMatrix, measures, standard_error, with_none
 from loco_stream.monitor.recurrence import RecurrenceTracker
 from loco_stream.monitor.rows import RowCodec
 from loco_stream.monitor.segment import EARLY, Segment
@@ -186,6 +186,20 @@ class Timeline:
             entries.append(segment.report(self.names[segment.task], left.get(segment.task, math.nan)))
             left[segment.task] = segment.end_accuracy
         return entries
+
+    def report(self, transfers: bool) -> dict[str, Any]:
+        """Return tasks, accuracy matrix and measures; forward transfer only where asked: it needs a chance level."""
+        R, counts = self.accuracies()
+        transfer, transfer_se = self.forward_transfer() if transfers else (None, None)
+        return {
+            "tasks": self.reports(),
+            "n_merged_segments": self.n_merged,
+            "accuracy_matrix": with_none(R) if self.holdout else [],
+            "accuracy_matrix_se": with_none(standard_error(R, counts)) if self.holdout else [],
+            **measures(R, counts),
+            "forward_transfer": transfer,
+            "forward_transfer_se": transfer_se,
+        }
 
     def forward_transfer(self) -> tuple[float | None, float | None]:
         """Return the mean of first accuracy minus chance over all segments but the first, and its standard error."""
