@@ -14,7 +14,9 @@ from loco_stream.connectors.ls1.wire import pair_dtype
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.numbers import masked, require_number
 
-__all__ = ["RowForm"]
+__all__ = ["RowForm", "chunks", "rows_a_message"]
+
+_MESSAGE_BYTES = 1 << 20
 
 Table = NDArray[np.float32]
 
@@ -36,7 +38,7 @@ class RowForm:
     Examples
     --------
     >>> form = RowForm(["a"], None, None, "classification")
-    >>> form.table({"b": 2, "a": None}).tolist(), form.note.features
+    >>> form.table({"b": 2, "a": None}).tolist(), form.schema.features
     ([[nan, 2.0]], ('a', 'b'))
     """
 
@@ -59,7 +61,7 @@ class RowForm:
         if len(self._column) < len(features or ()) or len(self._class) < len(classes or ()):
             raise ConfigError("features and classes must not repeat a name")
         self._units = None if units is None else list(units)
-        self._note: SchemaPayload | None = None
+        self._schema: SchemaPayload | None = None
         self._id = 0
 
     @property
@@ -68,14 +70,14 @@ class RowForm:
         return bool(self._column)
 
     @property
-    def note(self) -> SchemaPayload:
+    def schema(self) -> SchemaPayload:
         """The schema now; another object, with another id, after each change."""
-        if self._note is None:
+        if self._schema is None:
             self._id += 1
             units = None if self._units is None else tuple(self._units)
             classes = None if self.task == "regression" else tuple(self._class)
-            self._note = SchemaPayload(self._id, self.task, tuple(self._column), units, classes)
-        return self._note
+            self._schema = SchemaPayload(self._id, self.task, tuple(self._column), units, classes)
+        return self._schema
 
     def table(self, x: Any) -> Table:
         """Return rows as (n_rows, n_features) float32, NaN where a value is missing.
@@ -98,7 +100,7 @@ class RowForm:
             raise InputError(f"x must be a dict, a row or a table (n_rows, n_features), not of shape {np.shape(x)}")
         if not self._column:
             self._column = {str(j): j for j in range(rows.shape[1])}
-            self._note = None
+            self._schema = None
         if rows.shape[1] != len(self._column):
             raise InputError(f"a row has {rows.shape[1]} values and the schema {len(self._column)} features")
         return np.ascontiguousarray(rows)
@@ -120,7 +122,7 @@ class RowForm:
         j = self._column[name] = len(self._column)
         if self._units is not None:
             self._units.append("")
-        self._note = None
+        self._schema = None
         return j
 
     def labels(self, y: Any, n: int) -> NDArray[np.generic] | None:
@@ -144,7 +146,7 @@ class RowForm:
         name = str(label)
         if name not in self._class:
             self._class[name] = len(self._class)
-            self._note = None
+            self._schema = None
         return self._class[name]
 
     def pairs(self, of: Sequence[int], y: Sequence[Any]) -> bytes:
@@ -169,3 +171,8 @@ def chunks(n: int, most: int) -> Iterator[tuple[int, int]]:
     """Cut n rows into ranges of at most `most`."""
     for begin in range(0, n, most):
         yield begin, min(begin + most, n)
+
+
+def rows_a_message(width: int) -> int:
+    """Return how many rows of so many numbers have a megabyte: an engine bounds frames and answers."""
+    return max(1, min(65_536, _MESSAGE_BYTES // (4 * width)))

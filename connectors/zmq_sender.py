@@ -22,7 +22,7 @@ from loco_stream.connectors.ls1.messages import Hello, SchemaPayload, encode
 from loco_stream.connectors.ls1.security import ClientKeys
 from loco_stream.connectors.ls1.sockets import open_plug
 from loco_stream.connectors.ls1.wire import REQUEST_BIT, Kind, Message, pack, rows_of, unpack
-from loco_stream.connectors.rowform import RowForm, chunks
+from loco_stream.connectors.rowform import RowForm, chunks, rows_a_message
 from loco_stream.errors import ConfigError, InputError, SourceError
 
 __all__ = ["ZMQSender"]
@@ -126,7 +126,7 @@ class ZMQSender:
         self.address = self._plug.address
         self._next = 1
         self._schema_due = -math.inf
-        self._sent_note: SchemaPayload | None = None
+        self._sent_schema: SchemaPayload | None = None
         self._predictions: deque[tuple[int, NDArray[np.float32]]] = deque(maxlen=buffer)
         self._answers: dict[int, NDArray[np.float32]] = {}
         self._requests = REQUEST_BIT
@@ -174,9 +174,9 @@ class ZMQSender:
         labels = self._form.labels(y, len(rows))
         kind = Kind.SAMPLE if labels is None else Kind.LABELLED
         first = self._begin()
-        for a, b in chunks(len(rows), _BLOCK if self._session else 65_536):
+        for a, b in chunks(len(rows), _BLOCK if self._session else rows_a_message(rows.shape[1])):
             payload = rows[a:b].tobytes() + (b"" if labels is None else labels[a:b].tobytes())
-            self._post(Batch(kind, self._next, b - a, rows.shape[1], payload, t, self._form.note))
+            self._post(Batch(kind, self._next, b - a, rows.shape[1], payload, t, self._form.schema))
         return first
 
     def send_labels(self, of: Sequence[int], y: Sequence[Any]) -> int:
@@ -184,7 +184,7 @@ class ZMQSender:
         first = self._begin()
         for a, b in chunks(len(of), _BLOCK if self._session else 65_536):
             payload = self._form.pairs(of[a:b], y[a:b])
-            self._post(Batch(Kind.LABEL, self._next, b - a, 0, payload, math.nan, self._form.note))
+            self._post(Batch(Kind.LABEL, self._next, b - a, 0, payload, math.nan, self._form.schema))
         return first
 
     def _begin(self) -> int:
@@ -206,9 +206,9 @@ class ZMQSender:
 
     def _push(self, batch: Batch) -> None:
         now = time.monotonic()
-        if now >= self._schema_due or batch.note is not self._sent_note:
-            self._deliver(pack(self.name, Kind.SCHEMA, encode(batch.note)))
-            self._schema_due, self._sent_note = now + _SCHEMA_EVERY, batch.note
+        if now >= self._schema_due or batch.schema is not self._sent_schema:
+            self._deliver(pack(self.name, Kind.SCHEMA, encode(batch.schema)))
+            self._schema_due, self._sent_schema = now + _SCHEMA_EVERY, batch.schema
         self._deliver(
             pack(
                 self.name, batch.kind, batch.payload,
@@ -231,7 +231,7 @@ class ZMQSender:
         if self._form.task == "regression":
             values = answer[:, 0].tolist()
         else:
-            classes = self._form.note.classes or ()
+            classes = self._form.schema.classes or ()
             values = [classes[j] for j in answer.argmax(axis=1)]
         return values if np.ndim(x) == 2 else values[0]
 
@@ -240,13 +240,17 @@ class ZMQSender:
         answer = self._ask(x)
         if np.ndim(x) == 2:
             return answer
-        return dict(zip(self._form.note.classes or (), answer[0].tolist(), strict=True))
+        return dict(zip(self._form.schema.classes or (), answer[0].tolist(), strict=True))
 
     def _ask(self, x: Any) -> NDArray[np.float32]:
         session = self._reliable()
         rows = self._form.table(x)
-        if self._form.task == "classification" and not self._form.note.classes:
+        if self._form.task == "classification" and not self._form.schema.classes:
             raise InputError("name the classes to get probabilities of")
+        most = rows_a_message(max(rows.shape[1], len(self._form.schema.classes or ())))
+        return np.concatenate([self._ask_block(session, rows[a:b]) for a, b in chunks(len(rows), most)])
+
+    def _ask_block(self, session: ClientSession, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         self._requests += 1
         seq = self._requests
         frames = pack(self.name, Kind.ASK, rows.tobytes(), seq=seq, n_rows=len(rows), n_features=rows.shape[1])
@@ -338,7 +342,7 @@ class ZMQSender:
         session = self._reliable()
         self._watch()
         if self._form.ready:
-            for frames in session.outgoing(self._form.note):
+            for frames in session.outgoing(self._form.schema):
                 if not self._try_send(frames):
                     break
         if seconds and not self._plug.socket.poll(int(seconds * 1000)):
@@ -374,7 +378,7 @@ class ZMQSender:
         return True
 
     def _watch(self) -> None:
-        """SchemaPayload a new connection: the engine knows nothing of it yet."""
+        """Notice a new connection: the engine knows nothing of it yet."""
         while self._monitor.poll(0):
             event = recv_monitor_message(self._monitor)["event"]
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:

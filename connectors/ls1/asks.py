@@ -22,7 +22,7 @@ class Request:
     """One request on its way through the engine: who asked, under which schema, and the answer so far."""
 
     peer: bytes
-    note: SchemaPayload
+    schema: SchemaPayload
     seq: int
     n_rows: int
     parts: list[NDArray[np.float32]] = field(default_factory=list)

@@ -27,7 +27,7 @@ class Batch:
     n_features: int
     payload: bytes
     t: float
-    note: SchemaPayload
+    schema: SchemaPayload
 
     @property
     def last(self) -> int:
@@ -60,7 +60,7 @@ class ClientSession:
         self._waiting: deque[Batch] = deque()
         self._flying: deque[Batch] = deque()  # sent on this connection and not acked
         self._credit = 0
-        self._sent_note: SchemaPayload | None = None
+        self._sent_schema: SchemaPayload | None = None
         self._say_hello = True
         self._faults = 0
         self._heard = clock()
@@ -118,32 +118,32 @@ class ClientSession:
             while batches and batches[0].last <= self.acked:
                 self.kept -= batches.popleft().n_rows
 
-    def outgoing(self, note: SchemaPayload) -> Iterator[list[bytes]]:
-        """Yield the messages to send now; `note` is the schema at this moment."""
+    def outgoing(self, schema: SchemaPayload) -> Iterator[list[bytes]]:
+        """Yield the messages to send now; `schema` is the one of this moment."""
         if self.kept and self._clock() - self._heard > _SILENCE:
             self.reconnect()
         if self._say_hello:
             self._say_hello = False
             self._heard = self._clock()
             yield pack(self.hello.source, Kind.HELLO, encode(self.hello))
-            yield self._schema(note if self._oldest is None else self._oldest.note)
+            yield self._schema(schema if self._oldest is None else self._oldest.schema)
         if not self.greeted:
             return
         while self._waiting and self._waiting[0].last <= self.acked + self._credit:
             batch = self._waiting.popleft()
             self._flying.append(batch)
-            if batch.note is not self._sent_note:
-                yield self._schema(batch.note)
+            if batch.schema is not self._sent_schema:
+                yield self._schema(batch.schema)
             yield pack(
                 self.hello.source, batch.kind, batch.payload,
                 seq=batch.first, t=batch.t, n_rows=batch.n_rows, n_features=batch.n_features,
             )  # fmt: skip
-        if not self._waiting and note is not self._sent_note:
-            yield self._schema(note)
+        if not self._waiting and schema is not self._sent_schema:
+            yield self._schema(schema)
 
-    def _schema(self, note: SchemaPayload) -> list[bytes]:
-        self._sent_note = note
-        return pack(self.hello.source, Kind.SCHEMA, encode(note))
+    def _schema(self, schema: SchemaPayload) -> list[bytes]:
+        self._sent_schema = schema
+        return pack(self.hello.source, Kind.SCHEMA, encode(schema))
 
     @property
     def _oldest(self) -> Batch | None:

@@ -76,13 +76,13 @@ _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowErro
 
 
 def decode(payload: bytes, kind: type[T]) -> T:
-    """Read a payload as one of the notes."""
+    """Read a payload as one of the MessagePack kinds."""
     try:
-        note: T = _READ[kind].decode(payload)
+        content: T = _READ[kind].decode(payload)
     except _BROKEN as e:
         what = {SchemaPayload: "schema", Fault: "error"}.get(kind, kind.__name__.lower())
         raise SourceError(f"the payload is not the MessagePack of a {what}: {e}") from None
-    return note
+    return content
 
 
 def read_schema(payload: bytes, limits: Limits = DEFAULT_LIMITS) -> SchemaPayload:
@@ -93,18 +93,18 @@ def read_schema(payload: bytes, limits: Limits = DEFAULT_LIMITS) -> SchemaPayloa
     SourceError
         Too many, too long, empty or repeated names, or units that do not pair up with the features.
     """
-    note = decode(payload, SchemaPayload)
-    _check_names("feature", note.features, limits.features, limits)
-    if not note.features:
+    schema = decode(payload, SchemaPayload)
+    _check_names("feature", schema.features, limits.features, limits)
+    if not schema.features:
         raise SourceError("the schema names no feature")
-    if note.units is not None:
-        if len(note.units) != len(note.features):
-            raise SourceError(f"the schema has {len(note.features)} features and {len(note.units)} units")
-        for unit in note.units:
+    if schema.units is not None:
+        if len(schema.units) != len(schema.features):
+            raise SourceError(f"the schema has {len(schema.features)} features and {len(schema.units)} units")
+        for unit in schema.units:
             _check_length("unit", unit, limits)
-    if note.classes is not None:
-        _check_names("class", note.classes, limits.classes, limits)
-    return note
+    if schema.classes is not None:
+        _check_names("class", schema.classes, limits.classes, limits)
+    return schema
 
 
 def _check_names(what: str, names: tuple[str, ...], most: int, limits: Limits) -> None:

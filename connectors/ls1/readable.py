@@ -16,7 +16,7 @@ from loco_stream.numbers import require_number, to_number
 __all__ = ["as_block"]
 
 
-def as_block(source: str, x: Mapping[str, Any], y: Any, seq: int, t: float, note: SchemaPayload) -> Message:
+def as_block(source: str, x: Mapping[str, Any], y: Any, seq: int, t: float, schema: SchemaPayload) -> Message:
     """Return a readable row as a message of kind 1.
 
     Raises
@@ -24,17 +24,17 @@ def as_block(source: str, x: Mapping[str, Any], y: Any, seq: int, t: float, note
     SourceError
         A feature or a label that the schema does not have, or a text where a number is needed.
     """
-    unknown = [name for name in x if name not in note.features]
+    unknown = [name for name in x if name not in schema.features]
     texts = [name for name, value in x.items() if isinstance(value, str)]
     if unknown or texts:
         fault = "not in the schema" if unknown else "text, not a number"
         raise SourceError(f"feature {(unknown + texts)[0]!r} is {fault}")
-    values = [to_number(x.get(name)) for name in note.features]
+    values = [to_number(x.get(name)) for name in schema.features]
     row = np.array(values, "<f4").tobytes()
-    if note.task == "regression":
+    if schema.task == "regression":
         label = np.array([math.nan if y is None else _target(y)], "<f4")
     else:
-        label = np.array([_index(y, note.classes or ())], "<i4")
+        label = np.array([_index(y, schema.classes or ())], "<i4")
     return Message(source, Kind.LABELLED, seq, t, 1, len(values), row + label.tobytes())
 
 

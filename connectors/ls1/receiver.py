@@ -72,11 +72,11 @@ class Receiver:
         if repeated and self._known(stream, message.seq, message.n_rows):
             return None
         epoch = self._count(stream, message.seq, message.n_rows)
-        if stream.note is None:
+        if stream.schema is None:
             self.streams.stats["without_schema"] += message.n_rows
             return None
-        self.streams.claim(stream, stream.note)
-        return stream.event(message, stream.note, epoch=epoch)
+        self.streams.claim(stream, stream.schema)
+        return stream.event(message, stream.schema, epoch=epoch)
 
     def _classes(self, y: Any) -> tuple[str, ...]:
         """Return the class that a label names; a number may be a value while the task is not known."""
@@ -109,7 +109,7 @@ class Receiver:
     def _readable(self, topic: bytes, body: bytes, key: str, repeated: bool) -> Event | None:
         limits = self.streams.limits
         stream = self.streams.find(topic_name(topic, limits), key)
-        row = read_row(body, stream.note.features if stream.note else None, limits)
+        row = read_row(body, stream.schema.features if stream.schema else None, limits)
         if repeated and row.seq is not None and self._known(stream, row.seq, 1):
             return None
         self.streams.names.add(stream.name, row.x, self._classes(row.y))

@@ -45,8 +45,8 @@ class Stream:
 
     def __init__(self, name: str, limits: Limits, stats: dict[str, int]) -> None:
         self.name = name
-        self.note: SchemaPayload | None = None
-        self.plain_note: dict[str, Any] = {}
+        self.schema: SchemaPayload | None = None
+        self.plain_schema: dict[str, Any] = {}
         self.last: dict[int, int] = {}
         self.durable: dict[int, int] = {}
         self.owner = ""  # under CURVE the key that may use the name
@@ -58,7 +58,7 @@ class Stream:
         self._units: dict[str, str | None] = {}
         self._classes: dict[str, None] = {}
 
-    def adopt(self, note: SchemaPayload) -> None:
+    def adopt(self, schema: SchemaPayload) -> None:
         """Take a schema over; names may come and go, but a feature keeps its unit.
 
         Raises
@@ -66,20 +66,20 @@ class Stream:
         SourceError
             A feature in another unit than before, or more names over time than the bounds allow.
         """
-        units = note.units or (None,) * len(note.features)
-        for feature, unit in zip(note.features, units, strict=True):
+        units = schema.units or (None,) * len(schema.features)
+        for feature, unit in zip(schema.features, units, strict=True):
             before = self._units.get(feature)
             if unit is not None and before is not None and unit != before:
                 raise SourceError(f"feature {feature!r} was in {before!r}, not {unit!r}: a new unit needs a new name")
-        merged = self._units | {f: u for f, u in zip(note.features, units, strict=True) if u or f not in self._units}
-        classes = self._classes | dict.fromkeys(note.classes or ())
+        merged = self._units | {f: u for f, u in zip(schema.features, units, strict=True) if u or f not in self._units}
+        classes = self._classes | dict.fromkeys(schema.classes or ())
         if len(merged) > self._limits.features or len(classes) > self._limits.classes:
             raise SourceError(
                 f"source {self.name!r} has named {len(merged)} features and {len(classes)} classes so far; "
                 f"{self._limits.features} and {self._limits.classes} are allowed"
             )
-        self.note, self._units, self._classes = note, merged, classes
-        self.plain_note = msgspec.json.decode(msgspec.json.encode(note))
+        self.schema, self._units, self._classes = schema, merged, classes
+        self.plain_schema = msgspec.json.decode(msgspec.json.encode(schema))
 
     @property
     def n_rows(self) -> int:
@@ -100,25 +100,25 @@ class Stream:
             self.durable.pop(least, None)
 
     def event(
-        self, message: Message, note: SchemaPayload, *, skip: int = 0, epoch: int = 0, tag: Any = None
+        self, message: Message, schema: SchemaPayload, *, skip: int = 0, epoch: int = 0, tag: Any = None
     ) -> Block | Labels | Ask:
-        """Read a message of kind 0, 1, 2 or 10 by `note`, without its first `skip` rows."""
+        """Read a message of kind 0, 1, 2 or 10 by `schema`, without its first `skip` rows."""
         if message.kind is Kind.LABEL:
-            of, raw = pairs_of(message, note.task)
-            y = _labels(raw, note)
+            of, raw = pairs_of(message, schema.task)
+            y = _labels(raw, schema)
             self._stats["labels"] += len(y) - skip
             return Labels(of[skip:], y[skip:], message.seq + skip, self.name, epoch, tag)
-        if message.n_features != len(note.features):
-            raise SourceError(f"a row has {message.n_features} values and the schema {len(note.features)} features")
-        y_all = _labels(labels_of(message, note.task), note) if message.kind is Kind.LABELLED else None
+        if message.n_features != len(schema.features):
+            raise SourceError(f"a row has {message.n_features} values and the schema {len(schema.features)} features")
+        y_all = _labels(labels_of(message, schema.task), schema) if message.kind is Kind.LABELLED else None
         rows = rows_of(message)[skip:]
         self._mask(rows)
         if message.kind is Kind.ASK:
             self._stats["asks"] += 1
-            return Ask(rows, note.features, message.seq, self.name, tag)
+            return Ask(rows, schema.features, message.seq, self.name, tag)
         self._stats["rows"] += len(rows)
         y_kept = None if y_all is None else y_all[skip:]
-        return Block(rows, y_kept, note.features, message.seq + skip, message.t, self.name, epoch, tag)
+        return Block(rows, y_kept, schema.features, message.seq + skip, message.t, self.name, epoch, tag)
 
     def _mask(self, rows: NDArray[np.float32]) -> None:
         numbers = np.abs(rows) <= LARGEST
@@ -127,11 +127,11 @@ class Stream:
             self._stats["masked"] += int(rows.size - numbers.sum())
 
 
-def _labels(raw: NDArray[np.generic], note: SchemaPayload) -> list[Any]:
+def _labels(raw: NDArray[np.generic], schema: SchemaPayload) -> list[Any]:
     values = raw.tolist()
-    if note.task == "regression":
+    if schema.task == "regression":
         return [_target(value) for value in values]
-    classes = note.classes or ()
+    classes = schema.classes or ()
     for index in values:
         if not -1 <= index < len(classes):
             raise SourceError(f"label {index} is outside the schema's {len(classes)} classes (-1 = missing)")
@@ -146,9 +146,9 @@ def _target(value: float) -> float | None:
     return value
 
 
-def describe(note: SchemaPayload) -> Schema:
+def describe(schema: SchemaPayload) -> Schema:
     """Return a schema as the engine knows it."""
-    return Schema(note.task, note.features, note.classes, note.units, str(note.schema_id))
+    return Schema(schema.task, schema.features, schema.classes, schema.units, str(schema.schema_id))
 
 
 class Streams:
@@ -245,7 +245,7 @@ class Streams:
         if self.on_forget is not None:
             self.on_forget(stream)
 
-    def claim(self, stream: Stream, note: SchemaPayload) -> None:
+    def claim(self, stream: Stream, schema: SchemaPayload) -> None:
         """Count the names of rows that are about to be handed out.
 
         Raises
@@ -253,11 +253,11 @@ class Streams:
         SourceError
             The model may not get so many new ones.
         """
-        if stream.claimed is not note:
-            self.names.add(stream.name, note.features, note.classes or ())
-            stream.claimed = note
+        if stream.claimed is not schema:
+            self.names.add(stream.name, schema.features, schema.classes or ())
+            stream.claimed = schema
 
-    def adopt(self, stream: Stream, note: SchemaPayload) -> None:
+    def adopt(self, stream: Stream, schema: SchemaPayload) -> None:
         """Take over the schema of one source; all sources of an engine share its task.
 
         Raises
@@ -265,38 +265,38 @@ class Streams:
         SourceError
             Another task, a changed unit, or more names than the bounds allow.
         """
-        if self.task is not None and note.task != self.task:
-            raise SourceError(f"this engine learns {self.task}, and the schema says {note.task}")
-        if note != stream.note:
-            self.names.check(stream.name, note.features, note.classes or ())
-            stream.adopt(note)
-        self.task = note.task
+        if self.task is not None and schema.task != self.task:
+            raise SourceError(f"this engine learns {self.task}, and the schema says {schema.task}")
+        if schema != stream.schema:
+            self.names.check(stream.name, schema.features, schema.classes or ())
+            stream.adopt(schema)
+        self.task = schema.task
 
     @property
     def schema(self) -> Schema | None:
         """The first schema seen, or only the task."""
-        note = next((s.note for s in self.by_name.values() if s.note is not None), None)
-        if note is not None:
-            return describe(note)
+        schema = next((s.schema for s in self.by_name.values() if s.schema is not None), None)
+        if schema is not None:
+            return describe(schema)
         return None if self.task is None else Schema(task=self.task)
 
     @property
     def position(self) -> dict[str, Any]:
         """``{source: {epoch: seq}}`` of the rows handed out; under the empty name, the schemas."""
         told = {name: s for name, s in self.by_name.items() if s.last}
-        schemas = {name: self._plain(s) for name, s in told.items() if s.note is not None}
+        schemas = {name: self._plain(s) for name, s in told.items() if s.schema is not None}
         return {name: {str(e): seq for e, seq in s.last.items()} for name, s in told.items()} | {SCHEMAS: schemas}
 
     def _plain(self, stream: Stream) -> dict[str, Any]:
-        return {**stream.plain_note, "key": stream.owner} if stream.owner else stream.plain_note
+        return {**stream.plain_schema, "key": stream.owner} if stream.owner else stream.plain_schema
 
     def seek(self, position: Mapping[str, Any]) -> None:
         """Start from a position: everything up to it is durable, everything after it will come again."""
-        notes = position.get(SCHEMAS, {})
+        stored = position.get(SCHEMAS, {})
         try:
             reached = {n: {int(e): int(q) for e, q in p.items()} for n, p in position.items() if n != SCHEMAS}
-            schemas = {n: msgspec.convert(plain, SchemaPayload) for n, plain in notes.items()}
-            owners = {n: str(plain.get("key", "")) for n, plain in notes.items()}
+            schemas = {n: msgspec.convert(plain, SchemaPayload) for n, plain in stored.items()}
+            owners = {n: str(plain.get("key", "")) for n, plain in stored.items()}
         except (AttributeError, TypeError, ValueError, msgspec.ValidationError):
             raise SourceError(f"a position is {{source: {{epoch: seq}}}}, not {dict(position)!r}") from None
         for stream in self.by_name.values():
@@ -306,7 +306,7 @@ class Streams:
             stream.last, stream.durable = dict(epochs), dict(epochs)
             stream.owner, stream.heard = owners.get(name, ""), self._clock()
             if name in schemas:
-                if stream.note is None:
+                if stream.schema is None:
                     self.adopt(stream, schemas[name])
                 self.names.add(name, schemas[name].features, schemas[name].classes or ())
 

@@ -42,7 +42,7 @@ class Session:
     stream: Stream
     hello: Hello
     account: str  # whose rate is counted: the key under CURVE, else the connection
-    note: SchemaPayload | None = None
+    schema: SchemaPayload | None = None
     acked: int = 0
     ends: list[int] = field(default_factory=list)
 
@@ -139,21 +139,21 @@ class ServerSession:
             return None
         session = self._session(peer, message.source)
         if message.kind is Kind.SCHEMA:
-            note = read_schema(message.payload, self.streams.limits)
-            self.streams.adopt(session.stream, note)
-            session.note = session.stream.note
+            schema = read_schema(message.payload, self.streams.limits)
+            self.streams.adopt(session.stream, schema)
+            session.schema = session.stream.schema
             return None
         if message.kind is Kind.END:
             self._end(session, message.seq)
             return None
         if message.kind in {Kind.ACK, Kind.PREDICTION, Kind.ERROR}:
             raise SourceError(f"kind {message.kind:d} is the engine's to send")
-        if session.note is None:
+        if session.schema is None:
             raise SourceError("send the schema after hello")
         if message.kind is Kind.ASK:
-            self._ask(session, session.note, message)
+            self._ask(session, session.schema, message)
             return None
-        return self._rows(session, session.note, message)
+        return self._rows(session, session.schema, message)
 
     def _session(self, peer: bytes, source: str) -> Session:
         session = self._sessions.get(peer)
@@ -195,20 +195,20 @@ class ServerSession:
         if session is not None:
             self.lost(session.peer)
 
-    def _ask(self, session: Session, note: SchemaPayload, message: Message) -> None:
+    def _ask(self, session: Session, schema: SchemaPayload, message: Message) -> None:
         """Let a request wait for its turn, if its answer may be as large as it would be."""
         limits = self.streams.limits
-        columns = 1 if note.task == "regression" else len(note.classes or ())
+        columns = 1 if schema.task == "regression" else len(schema.classes or ())
         self.asks.check(session.peer, message.n_rows, message.n_features, columns)
         unread = self.unread(session.peer)
         if unread > limits.unread_bytes:
             raise SourceError(f"{unread} bytes of answers are not read yet, and {limits.unread_bytes} may be")
-        request = Request(session.peer, note, message.seq, message.n_rows)
-        ask = session.stream.event(message, note, tag=request)
+        request = Request(session.peer, schema, message.seq, message.n_rows)
+        ask = session.stream.event(message, schema, tag=request)
         assert isinstance(ask, Ask)
         self.asks.put(session.peer, ask)
 
-    def _rows(self, session: Session, note: SchemaPayload, message: Message) -> Event | None:
+    def _rows(self, session: Session, schema: SchemaPayload, message: Message) -> Event | None:
         stream, epoch = session.stream, session.hello.epoch
         last = stream.last.get(epoch, 0)
         first, end = message.seq, message.seq + message.n_rows - 1
@@ -226,9 +226,9 @@ class ServerSession:
         if end > session.durable + self._credit:
             raise SourceError(f"row {end} is beyond the credit of {self._credit} rows after row {session.durable}")
         wanted = session.hello.predict and message.kind is not Kind.LABEL
-        tag = Request(session.peer, note, first + old, message.n_rows - old) if wanted else None
-        self.streams.claim(stream, note)
-        event = stream.event(message, note, skip=old, epoch=epoch, tag=tag)
+        tag = Request(session.peer, schema, first + old, message.n_rows - old) if wanted else None
+        self.streams.claim(stream, schema)
+        event = stream.event(message, schema, skip=old, epoch=epoch, tag=tag)
         stream.reach(epoch, end)
         if old:
             self._tell(session, Kind.ACK)
@@ -237,13 +237,13 @@ class ServerSession:
     def _readable(self, peer: bytes, frames: Sequence[bytes]) -> Event | None:
         """Take a row in words: it needs its seq, and numbers only, since rows are logged as numbers."""
         session = self._session(peer, topic_name(frames[0], self.streams.limits))
-        if session.note is None:
+        if session.schema is None:
             raise SourceError("send the schema after hello")
-        row = read_row(frames[1], session.note.features, self.streams.limits)
+        row = read_row(frames[1], session.schema.features, self.streams.limits)
         if row.seq is None:
             raise SourceError("a readable row needs its seq here")
-        message = as_block(session.stream.name, row.x, row.y, row.seq, row.t, session.note)
-        return self._rows(session, session.note, message)
+        message = as_block(session.stream.name, row.x, row.y, row.seq, row.t, session.schema)
+        return self._rows(session, session.schema, message)
 
     def _end(self, session: Session, seq: int) -> None:
         last = session.stream.last.get(session.hello.epoch, 0)
@@ -317,7 +317,7 @@ class ServerSession:
         if request.peer not in self._sessions:
             self.streams.stats["unsent"] += 1
             return
-        columns = request.add(_columns(values, classes, request.note, len(event.X)))
+        columns = request.add(_columns(values, classes, request.schema, len(event.X)))
         if columns is None:
             return
         if columns.shape[1] == 0:
@@ -354,12 +354,12 @@ class ServerSession:
 
 
 def _columns(
-    values: NDArray[np.float32], classes: Sequence[Any], note: SchemaPayload, n_rows: int
+    values: NDArray[np.float32], classes: Sequence[Any], schema: SchemaPayload, n_rows: int
 ) -> NDArray[np.float32]:
     """Return values (n_rows, 1), or probabilities by the asker's classes; uniform before any of them is learned."""
-    if note.task == "regression":
+    if schema.task == "regression":
         return values.reshape(n_rows, 1)
-    asked = note.classes or ()
+    asked = schema.classes or ()
     slot = {str(label): j for j, label in enumerate(classes)}
     columns = np.zeros((n_rows, len(asked)), np.float32)
     for j, label in enumerate(asked):

@@ -16,7 +16,7 @@ from loco_stream.connectors.ls1.server_session import ServerSession
 from loco_stream.errors import ConfigError
 from tests.helpers import foreign
 from tests.helpers.attacks import raw
-from tests.helpers.serving import FREE, wait_until
+from tests.helpers.serving import FREE, Serving, wait_until
 from tests.helpers.session_table import A, B, Table, block, kinds
 
 
@@ -321,3 +321,21 @@ def test_limits_belong_to_sources_with_peers():
         open_source("zmq+pull://127.0.0.1:*", limits={"x": "7"})
     with pytest.raises(ConfigError, match="limits bound the peers"):
         open_source("river:Phishing", limits={"rows": "7"})
+
+
+@pytest.mark.parametrize("width", [1, 300])
+def test_a_large_table_is_sent_and_asked_within_the_bounds(width):
+    table = np.zeros((70_000, width), np.float32)
+    names = [f"f{i}" for i in range(width)]
+    source = ZMQSource(FREE, max=len(table))
+    with ZMQSender(source.address, features=names) as sender:
+        thread = threading.Thread(target=sender.send, args=(table,))
+        thread.start()
+        assert sum(len(event.X) for events in source for event in events) == len(table)
+        thread.join()
+    source.close()
+    with (
+        Serving(ZMQSource(FREE, "reply")) as engine,
+        ZMQSender(engine.source.address, reliable=True, features=names, classes=["n", "y"], timeout=60) as sender,
+    ):
+        assert sender.predict_proba(table).shape == (len(table), 2)
