@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import resource
 import socket as system
 import stat
 from dataclasses import dataclass, field
@@ -159,6 +160,8 @@ def _set_options(socket: zmq.Socket[bytes], kind: int, frame_bytes: int, *, ipv6
     # A message may have 16 MB: the more wait, the more memory a flood takes. A publisher is one that was chosen.
     socket.rcvhwm = 1000 if kind == zmq.SUB else _QUEUE
     socket.maxmsgsize = frame_bytes
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] in range(256):
+        socket.backlog = 8  # a crowd at the door is accepted at once, and would leave the log no file to open
     # A peer whose host is gone is found by TCP. ZMTP heartbeats only where the queue for incoming messages
     # never fills: in libzmq 4.3.5 a heartbeat on a connection that died while its queue was full ends the
     # process with "Assertion failed: !_io_error" (issues 3937, 4364, 4767), which any flood could bring about.

@@ -19,7 +19,7 @@ from loco_stream.stream import Event
 __all__ = ["Store"]
 
 _CHECKPOINT_SECONDS = 60.0
-_RETRY_SECONDS = 1.0
+_RETRY_SECONDS = 0.1
 
 
 class Store:
@@ -110,7 +110,7 @@ class Store:
     def record(
         self, commit: int, events: Sequence[Event], position: Mapping[str, Any], now: float, stopped: Callable[[], bool]
     ) -> bool:
-        """Log a commit; while the disk refuses, raise the alarm and try again every second.
+        """Log a commit; while the disk refuses, raise the alarm and try again ten times a second.
 
         Returns False if the engine was stopped first: the commit must then not be learned.
         """
