@@ -11,10 +11,21 @@ from loco_stream.learner.arrays import flatten
 from loco_stream.learner.config import SPACING, ModelConfig, Settings
 from loco_stream.learner.features import plain_label
 from loco_stream.learner.readout.snapshots import AGE, N_KEPT, SLOT
-from loco_stream.learner.state import MASKED, N_CLASSES, N_CLUSTERS, N_FEATURES, N_SEEN, ROUND, SKIPPED, State
+from loco_stream.learner.state import (
+    MASKED,
+    N_CLASSES,
+    N_CLUSTERS,
+    N_FEATURES,
+    N_SEEN,
+    ROUND,
+    SKIPPED,
+    THRESHOLD,
+    State,
+)
 
 __all__ = ["check_classes", "check_fields", "check_names", "check_state"]
 
+_HIGHEST = 1e6  # of a threshold: beyond, a neuron that is integrated takes steps without end
 _STEEPEST = 1e10  # of an inverse whose ridge is at least 1e-9
 _LONGEST = 2**53  # of a count: a float64 beside it still tells one from the next
 
@@ -64,6 +75,8 @@ def check_state(settings: Settings, state: State, n_features: int, n_classes: in
     ):
         if not low <= value <= high:
             raise ValueError(f"the number of {name} is {value}; allowed is {low} to {high}")
+    if not (np.abs(state.net.neurons[THRESHOLD]) <= _HIGHEST).all():
+        raise ValueError(f"a threshold in array 'net.neurons' is NaN or beyond {_HIGHEST:g}")
     if np.abs(state.clusters.inverse_gram).max() > _STEEPEST:
         raise ValueError("array 'clusters.inverse_gram' is not the inverse of a Gram matrix and its ridge")
     for name, array in flatten(state).items():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
+import math
 import random
 import resource
 import signal
@@ -111,7 +112,8 @@ def another_shape(arrays: dict, draw: random.Random) -> None:
     elif kind == 1 and entry[1]:
         axis = draw.randrange(len(entry[1]))
         entry[1][axis] = max(0, entry[1][axis] + draw.choice([-1, 1, 2, 64]))
-        entry[2] = bytes(int(np.prod(entry[1])) * np.dtype(entry[0]).itemsize)
+        if math.prod(entry[1]) < 2**20:  # else spoiled before
+            entry[2] = bytes(math.prod(entry[1]) * (4 if entry[0].endswith("4") else 8))
     elif kind == 2:
         entry[0] = draw.choice(TYPES)
     elif kind == 3:

@@ -44,6 +44,8 @@ def set_config(key, value):
         (put("recall.clock", 1, -(2**40)), "age of the copy"),
         (put("statistics", (1, 2), np.nan), "'statistics' holds NaN"),
         (put("net.weights", 0, np.nan), "'net.weights' holds NaN"),
+        (put("net.neurons", (0, 2), 1e15), "threshold"),
+        (put("clusters.inverse_gram", (0, 0, 0), 1e30), "inverse"),
         (set_config("features", ["a", "a", "b"]), "distinct"),
         (set_config("features", [*range(9)]), "no room"),
         (set_config("classes", [*range(9)]), "no room"),
