@@ -31,16 +31,23 @@ def keep(dispatcher: Any) -> None:
     if not hasattr(dispatcher, "_cache"):  # interpreted
         return
     try:
-        found = _Cache(dispatcher.py_func)
+        dispatcher._cache = _Cache(dispatcher.py_func)
     except RuntimeError:
-        folder = own_folder()
-        if folder is None:
-            say_once("no folder for compiled code can be written to: it is compiled anew in every process")
+        if not _move_to_own_folder():
             return
-        say_once(f"compiled code is kept in {folder}: neither the package's folder nor the home can be written to")
-        numba.config.CACHE_DIR = str(folder)
-        found = _Cache(dispatcher.py_func)
-    dispatcher._cache = found
+        dispatcher._cache = _Cache(dispatcher.py_func)
+
+
+@cache
+def _move_to_own_folder() -> bool:
+    """Make numba keep its files in a folder of the user's own; return whether it can."""
+    folder = own_folder()
+    if folder is None:
+        say_once("no folder for compiled code can be written to: it is compiled anew in every process")
+        return False
+    say_once(f"compiled code is kept in {folder}: neither the package's folder nor the home can be written to")
+    numba.config.CACHE_DIR = str(folder)
+    return True
 
 
 def own_folder() -> Path | None:
@@ -50,9 +57,10 @@ def own_folder() -> Path | None:
         folder = Path(tempfile.gettempdir()) / f"loco-stream-compiled-{user}"
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode):
+            return None
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError:
-        return None
-    if not stat.S_ISDIR(found.st_mode) or not os.access(folder, os.W_OK):
         return None
     if hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & 0o077):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
+from loco_stream.jit import entry, kernel
 
 __all__ = ["CLIP", "HORIZON", "RESTART", "SCORE_SIZE", "WARM_UP", "observe"]
 
@@ -18,7 +18,7 @@ _FLOOR = 1e-3  # energy a dimension below which all inputs look the same
 _REFRESH = 16  # wide inputs renew one in 16 standard deviations a sample: square roots are what costs
 
 
-@njit(cache=True)
+@entry
 def observe(x, mean, variance, inverse, buckets, signs, folded, rest, components, lengths, score, pace):  # type: ignore[no-untyped-def]
     """Update every running statistic with `x` and return the innovation of the log energy outside, in deviations.
 
@@ -32,7 +32,7 @@ def observe(x, mean, variance, inverse, buckets, signs, folded, rest, components
     return _innovation(math.log(energy / rest.size + _FLOOR), score, pace)
 
 
-@njit(cache=True)
+@kernel
 def _standardise(x, mean, variance, inverse, buckets, signs, folded, rate, n):  # type: ignore[no-untyped-def]
     """Fill `folded` with the standardised input, folded if it is wide; missing values count as average."""
     wide = x.size > folded.size
@@ -55,7 +55,7 @@ def _standardise(x, mean, variance, inverse, buckets, signs, folded, rate, n):  
         inverse[j] = 1.0 / math.sqrt(variance[j]) if variance[j] > 1e-24 else 0.0
 
 
-@njit(cache=True)
+@kernel
 def _outside(folded, rest, components, lengths, rate):  # type: ignore[no-untyped-def]
     """Let the components follow `folded` (CCIPCA) and return the energy that they leave, kept in `rest`."""
     width = rest.size
@@ -88,7 +88,7 @@ def _outside(folded, rest, components, lengths, rate):  # type: ignore[no-untype
     return energy
 
 
-@njit(cache=True)
+@kernel
 def _innovation(level, score, pace):  # type: ignore[no-untyped-def]
     """Standardise `level`, take out what the value before predicts, and update the running statistics of both."""
     score[0] += 1.0

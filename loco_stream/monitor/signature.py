@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from loco_stream.jit import entry
 from loco_stream.monitor.arrays import Arrays, plain
 
 __all__ = ["MAX_CLASSES", "Scale", "Signature", "columns_of"]
@@ -146,7 +146,7 @@ class Signature:
         return signature
 
 
-@njit(cache=True)
+@entry
 def _rescale(values, n, mean, total, inverse_variance):  # type: ignore[no-untyped-def]
     n[0] += 1.0
     for j in range(values.size):
@@ -157,7 +157,7 @@ def _rescale(values, n, mean, total, inverse_variance):  # type: ignore[no-untyp
         inverse_variance[j] = n[0] / total[j] if total[j] > 1e-24 else 0.0
 
 
-@njit(cache=True)
+@entry
 def _distances(values, means, counts, inverse_variance, slot):  # type: ignore[no-untyped-def]
     """Return the mean squared distance to the mean of `slot`, in deviations, and the nearest class."""
     nearest, least, asked = -1, math.inf, 0.0
@@ -177,7 +177,7 @@ def _distances(values, means, counts, inverse_variance, slot):  # type: ignore[n
     return asked, nearest
 
 
-@njit(cache=True)
+@entry
 def _move(means, slot, values, n, default):  # type: ignore[no-untyped-def]
     for j in range(values.size):
         value = values[j] if abs(values[j]) < math.inf else default[j]
