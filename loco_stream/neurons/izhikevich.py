@@ -27,6 +27,8 @@ _FIRST_STEP = 0.1
 _BISECTIONS = 60
 _LARGEST_STEP = 5.0
 _SMALLEST_STEP = 1e-9
+_LARGEST = 1e4  # of any parameter, either way
+_SMALLEST_TOLERANCE = 1e-14
 
 
 _LEARNER_PEAK = 1.5  # peak, in thresholds, of a neuron that fired: its upstroke does not tell how narrowly
@@ -58,6 +60,11 @@ def _check(parameters: Any) -> None:
     for name in ("tolerance", "a"):
         if not parameters[name] > 0.0:
             raise ConfigError(f"{name} is {parameters[name]}; it must be above 0")
+    for name, value in parameters.items():  # beyond, steps shrink until nobody could wait for the end
+        if abs(value) > _LARGEST:
+            raise ConfigError(f"{name} is {value}; allowed is at most {_LARGEST:g} either way")
+    if parameters["tolerance"] < _SMALLEST_TOLERANCE:
+        raise ConfigError(f"tolerance is {parameters['tolerance']}; allowed is {_SMALLEST_TOLERANCE:g} mV or more")
     if not parameters["c"] < parameters["peak"]:
         raise ConfigError(f"c is {parameters['c']}; the reset must lie below peak = {parameters['peak']}")
 

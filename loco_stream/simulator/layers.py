@@ -143,7 +143,7 @@ def _layer(
     if not model.leaky and refractory > 0.0:
         raise ConfigError(f"refractory[{i}] is {refractory}; neuron={model.name!r} has no refractory period")
     threshold = _vector(f"threshold[{i}]", own["threshold"], n_post)
-    if not (threshold > 0.0).all():
+    if not (threshold.astype(dtype) > 0.0).all():
         raise ConfigError(f"threshold[{i}] holds {threshold.min()}; it must be above 0, where membranes rest")
     recurrent = None
     if own["recurrent"] is not None:
@@ -168,7 +168,7 @@ def _layer(
 def _number(name: str, value: Any) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ConfigError(f"{name} is {value!r}; it must be a number") from None
     if not np.isfinite(number):
         raise ConfigError(f"{name} is {number}; it must be finite")
@@ -179,7 +179,7 @@ def _vector(name: str, value: Any, n: int) -> NDArray[np.float64]:
     """Return one finite number a neuron."""
     try:
         vector = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ConfigError(f"{name} is {value!r}; it must be a number or one number a neuron") from None
     if vector.shape not in ((), (n,)):
         raise ConfigError(f"{name} has shape {vector.shape}; it must be one number, or ({n},): one a neuron")

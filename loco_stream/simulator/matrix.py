@@ -13,6 +13,9 @@ from loco_stream.simulator.connections import Triplets
 
 __all__ = ["Matrix", "read_matrix"]
 
+# A loop with a shorter delay fires more often than anybody could wait for; beyond the longest, time loses digits.
+SHORTEST_DELAY, LONGEST_DELAY = 1e-6, 1e9  # ms
+
 
 @dataclass(frozen=True)
 class Matrix:
@@ -48,16 +51,13 @@ class Matrix:
 def read_matrix(name: str, weights: Any, delay_name: str, delays: Any, dtype: Any) -> Matrix:
     """Check weights (an array or a scipy.sparse matrix) and their delays; raises `ConfigError`."""
     if hasattr(weights, "tocsr"):
-        rows = weights.tocsr().copy()
+        rows = _checked_rows(name, weights).copy()
         rows.sum_duplicates()
         source = np.repeat(np.arange(rows.shape[0], dtype=np.int64), np.diff(rows.indptr))
-        weight = np.asarray(rows.data, dtype=dtype)
+        weight = _numbers(name, rows.data, dtype)
         sparse, dense, shape = (source, np.asarray(rows.indices, dtype=np.int64), weight), None, tuple(rows.shape)
     else:
-        try:
-            dense = np.array(weights, dtype=dtype, order="C")
-        except (TypeError, ValueError):
-            raise ConfigError(f"{name} is no matrix of numbers") from None
+        dense = _numbers(name, weights, dtype)
         sparse, weight, shape = None, dense, dense.shape
     if len(shape) != 2 or 0 in shape:
         raise ConfigError(f"{name} has shape {shape}; it must be a matrix (n_pre, n_post), neither of them 0")
@@ -66,15 +66,50 @@ def read_matrix(name: str, weights: Any, delay_name: str, delays: Any, dtype: An
     return Matrix((shape[0], shape[1]), dense, sparse, _read_delays(delay_name, delays, shape, sparse))
 
 
+def _numbers(name: str, values: Any, dtype: Any) -> NDArray[Any]:
+    """Return a copy of real numbers in order C; what is too large for `dtype` becomes infinite."""
+    try:
+        given = np.asarray(values)
+        if np.ma.is_masked(values) or given.dtype.kind == "c":
+            raise TypeError
+        with np.errstate(over="ignore"):
+            return np.array(given, dtype=dtype, order="C")
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigError(f"{name} is no matrix of real numbers, none of them masked") from None
+
+
+def _checked_rows(name: str, matrix: Any) -> Any:
+    """Return a sparse matrix by rows whose index is sound: scipy checks it only when it makes the matrix itself."""
+    try:
+        rows = matrix.tocsr()
+        shape, indptr, indices = rows.shape, np.asarray(rows.indptr), np.asarray(rows.indices)
+        n_rows, n_columns = shape
+    except Exception as error:  # whatever the matrix's own index makes scipy raise
+        raise ConfigError(f"{name} is no sparse matrix that can be read: {error}") from None
+    if indptr.dtype.kind not in "iu" or indices.dtype.kind not in "iu":
+        raise ConfigError(f"{name} has an index of types {indptr.dtype} and {indices.dtype}; they must be integers")
+    if indptr.shape != (n_rows + 1,) or indptr[0] != 0 or (indptr[1:] < indptr[:-1]).any():
+        raise ConfigError(f"{name} has a damaged index: indptr must be {n_rows + 1} numbers that ascend from 0")
+    if not indptr[-1] == len(indices) == len(rows.data):
+        raise ConfigError(
+            f"{name} has a damaged index: indptr ends at {indptr[-1]} for {len(indices)} indices and {len(rows.data)} "
+            "weights; the three must agree"
+        )
+    bad = (indices < 0) | (indices >= n_columns)
+    if bad.any():
+        raise ConfigError(f"{name} has a damaged index: it holds {indices[bad][0]}, allowed are 0 to {n_columns - 1}")
+    return rows
+
+
 def _read_delays(name: str, delays: Any, shape: tuple[int, ...], sparse: Any) -> NDArray[np.float64]:
     if hasattr(delays, "tocsr"):
-        delays = delays.tocsr()
+        delays = _checked_rows(name, delays)
         if delays.shape == shape and sparse is not None:
             return _finite(name, np.asarray(delays[sparse[0], sparse[1]], dtype=np.float64).ravel())
         delays = delays.toarray()
     try:
         delay = np.array(0.0 if delays is None else delays, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ConfigError(f"{name} is {delays!r}; it must be a number or a matrix of numbers") from None
     if delay.shape not in ((), shape):
         raise ConfigError(f"{name} has shape {delay.shape}; it must be one number, or that of its weights, {shape}")
@@ -84,7 +119,10 @@ def _read_delays(name: str, delays: Any, shape: tuple[int, ...], sparse: Any) ->
 
 
 def _finite(name: str, delay: NDArray[np.float64]) -> NDArray[np.float64]:
-    bad = ~(np.isfinite(delay) & (delay >= 0.0))
+    bad = ~((delay == 0.0) | ((delay >= SHORTEST_DELAY) & (delay <= LONGEST_DELAY)))
     if bad.any():
-        raise ConfigError(f"{name} holds {delay[bad].flat[0]}; delays must be finite and 0 ms or more")
+        raise ConfigError(
+            f"{name} holds {delay[bad].flat[0]}; delays must be finite and 0 ms or more: allowed are 0 and "
+            f"{SHORTEST_DELAY:g} to {LONGEST_DELAY:g} ms"
+        )
     return delay

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -17,6 +16,8 @@ from loco_stream.simulator.queued_net import QueuedNet
 from loco_stream.simulator.record import SpikeRecord
 
 __all__ = ["Network", "SpikeRecord"]
+
+LONGEST_RUN = 1e9  # ms: eleven days; longer runs are made in pieces, with `carry`
 
 
 class Network:
@@ -195,7 +196,8 @@ class Network:
         Raises
         ------
         InputError
-            If the spikes are unsorted, out of range or not finite, before anything runs.
+            If the spikes are unsorted, out of range or not finite, before anything runs; or if a layer around the
+            queue fires without end. The net is at rest afterwards.
         """
         net = self._net
         window = _checked_duration(duration)
@@ -232,7 +234,11 @@ class Network:
             raise InputError(f"initial has {len(initial)} items for {len(self._layers)} layers: give one array a layer")
         membranes = []
         for i, (given, layer) in enumerate(zip(initial, self._layers, strict=True)):
-            v = np.array(given, dtype=np.float64)
+            try:
+                with np.errstate(over="ignore"):
+                    v = np.array(given, dtype=self._dtype).astype(np.float64)
+            except (TypeError, ValueError, OverflowError):
+                raise InputError(f"initial[{i}] is {_short(given)}; it must be numbers") from None
             if v.shape != (layer.n_post,) or not np.isfinite(v).all():
                 raise InputError(f"initial[{i}] must be ({layer.n_post},) finite numbers, not {v.shape}")
             membranes.append(v)
@@ -242,20 +248,21 @@ class Network:
 def _checked_duration(duration: Any) -> float:
     try:
         window = float(duration)
-    except (TypeError, ValueError):
-        raise InputError(f"duration is {duration!r}; it must be a number of ms") from None
-    if not 0.0 <= window < math.inf:
-        raise InputError(f"duration is {window}; it must be finite and 0 ms or more")
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"duration is {_short(duration)}; it must be a number of ms") from None
+    if not 0.0 <= window <= LONGEST_RUN:
+        raise InputError(f"duration is {window}; it must be finite and 0 ms or more, at most {LONGEST_RUN:g} ms")
     return window
 
 
 def _checked_spikes(times: ArrayLike, indices: ArrayLike, net: Simulation) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return both as vectors of the types the net computes with; what they hold is checked where they are run."""
-    try:
-        sent = np.ascontiguousarray(times, dtype=net.dtype)
-    except (TypeError, ValueError):
-        raise InputError("times must be numbers, in ms") from None
-    sources = np.asarray(indices)
+    sent = _plain_array("times", times)
+    if sent.dtype.kind not in "iuf":
+        raise InputError(f"times must be numbers, in ms; they are of type {sent.dtype}")
+    with np.errstate(over="ignore"):  # what becomes infinite is refused where it is run
+        sent = sent.astype(net.dtype, copy=False)
+    sources = _plain_array("indices", indices)
     if sources.dtype != net.index_dtype:
         if sources.size == 0:
             sources = sources.astype(net.index_dtype)
@@ -265,7 +272,26 @@ def _checked_spikes(times: ArrayLike, indices: ArrayLike, net: Simulation) -> tu
             sources = np.clip(sources, -1, np.iinfo(net.index_dtype).max).astype(net.index_dtype)
     if sent.ndim != 1 or sources.ndim != 1 or len(sent) != len(sources):
         raise InputError(f"times has shape {sent.shape} and indices {sources.shape}: give two lists of one length")
-    return sent, np.ascontiguousarray(sources)
+    # Writable as well: for arrays that are not, everything would be compiled once more.
+    return np.require(sent, requirements=["C", "A", "W"]), np.require(sources, requirements=["C", "A", "W"])
+
+
+def _plain_array(name: str, values: ArrayLike) -> NDArray[Any]:
+    """Return an array without a mask; raises `InputError` for what is none."""
+    if np.ma.is_masked(values):
+        raise InputError(f"{name} holds masked values; it must be a list of numbers, all of them known")
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{name} is {_short(values)}; it must be a list of numbers") from None
+
+
+def _short(value: object) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of too many digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _what_is_wrong(k: int, times: NDArray[Any], indices: NDArray[Any], n_inputs: int, duration: float) -> str:

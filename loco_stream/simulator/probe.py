@@ -17,6 +17,9 @@ from loco_stream.simulator.replay import Start, replay
 __all__ = ["MembraneProbe", "Simulation"]
 
 
+_MOST_SAMPLES = 10_000_000
+
+
 class Simulation(Protocol):
     """What runs a net; both ways to run one have it."""
 
@@ -67,14 +70,21 @@ class MembraneProbe:
         self.layers = layers
         self.neurons: dict[int, list[int]] = {}
         for layer, neurons in chosen.items():
-            if layer not in range(len(layers)):
+            if not isinstance(layer, (int, np.integer)) or layer not in range(len(layers)):
                 raise InputError(f"membranes names layer {layer!r}; the net has the layers 0 to {len(layers) - 1}")
-            self.neurons[layer] = [int(n) for n in np.atleast_1d(neurons)]
-            for neuron in self.neurons[layer]:
+            own = np.atleast_1d(neurons)
+            if own.size and own.dtype.kind not in "iu":
+                raise InputError(f"membranes names neurons of type {own.dtype} in layer {layer}; give whole numbers")
+            self.neurons[int(layer)] = [int(n) for n in own]
+            for neuron in self.neurons[int(layer)]:
                 if not 0 <= neuron < layers[layer].n_post:
                     raise InputError(
                         f"membranes names neuron {neuron} of layer {layer}, which has 0 to {layers[layer].n_post - 1}"
                     )
+        if duration > _MOST_SAMPLES * step:
+            raise InputError(
+                f"membrane_step is {step!r}; for {duration:g} ms it must be {duration / _MOST_SAMPLES:g} ms or more"
+            )
         n_samples = int(duration / step * (1.0 + 1e-12)) + 1
         self.samples: NDArray[np.float64] = np.arange(n_samples, dtype=np.float64) * step
 
@@ -94,7 +104,7 @@ class MembraneProbe:
                 sent = np.concatenate((sent, layers[k][0]))
                 rows = np.concatenate((rows, layers[k][1] + self.layers[k].n_pre))
             traces = [self._trace(record.duration, net, k, n, sent, rows, layers[k]) for n in neurons]
-            membranes[k] = np.array(traces).reshape(len(neurons), -1).T
+            membranes[k] = np.array(traces, np.float64).reshape(len(neurons), len(self.samples)).T
         return replace(record, membrane_times=self.samples, membranes=membranes)
 
     def _trace(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream.errors import InputError
 from loco_stream.neurons.spikes import first_bad_event
 from loco_stream.simulator.connections import connect
 from loco_stream.simulator.event_loop import (
@@ -27,6 +28,8 @@ from loco_stream.simulator.replay import Start
 __all__ = ["QueuedNet"]
 
 _FIRST_ROOM = 16  # spikes a neuron; grows where it does not suffice
+_LARGEST_ROOM = 1 << 24  # spikes of a layer in one run, about a gigabyte
+_MOST_WINDOWS = 10_000_000
 
 
 class QueuedLayer:
@@ -62,6 +65,14 @@ class QueuedLayer:
             for i in np.flatnonzero(v >= layer.threshold):
                 heat(self.progress.count, self.progress.hot, self.progress.flags, i)
 
+    def check(self, duration: float) -> None:
+        """Raise `InputError` if a run of `duration` ms falls into too many windows to end in good time."""
+        if self.layer.fires_alone and duration > _MOST_WINDOWS * self.lookahead:
+            raise InputError(
+                f"duration is {duration:g} ms; with recurrent delays of {self.lookahead:g} ms and neurons that fire by "
+                f"themselves at most {_MOST_WINDOWS * self.lookahead:g} ms are allowed"
+            )
+
     def run(self, times: NDArray[np.float64], indices: NDArray[np.int64], duration: float) -> None:
         """Run `duration` ms on from the present state; `fired` then holds the spikes, sorted by time and neuron."""
         count, clock = self.progress.count, self.progress.clock
@@ -74,6 +85,7 @@ class QueuedLayer:
             ) != DONE
         ):  # fmt: skip
             self._make_room()
+            count, clock = self.progress.count, self.progress.clock
         n = count[FIRED]
         when, who = self.progress.times[:n], self.progress.indices[:n]
         order = np.lexsort((who, when))
@@ -110,6 +122,13 @@ class QueuedLayer:
 
     def _make_room(self) -> None:
         """Double the room for spikes fired and under way, keeping what is there."""
+        room = len(self.progress.times)
+        if room >= max(_LARGEST_ROOM, 64 * self.layer.n_post):
+            raise InputError(
+                f"a layer of {self.layer.n_post} neurons fired some {room} times in one run, which is as many as a run "
+                "may hold: shorten it (and go on with carry=True), or see whether drive, weights or delays make it "
+                "fire without end"
+            )
         grown = {
             name: np.concatenate((a, np.zeros_like(a)))
             for name, a in self.progress._asdict().items()
@@ -143,8 +162,14 @@ class QueuedNet:
         if bad >= 0:
             return bad
         for layer in self.layers:
-            layer.run(times, indices, duration)
-            times, indices = layer.fired
+            layer.check(duration)
+        try:
+            for layer in self.layers:
+                layer.run(times, indices, duration)
+                times, indices = layer.fired
+        except InputError:
+            self.reset()
+            raise
         return -1
 
     def spikes(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:

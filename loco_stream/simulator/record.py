@@ -65,8 +65,8 @@ class SpikeRecord:
         >>> times.tolist(), indices.tolist()
         ([2.0, 3.0], [0, 0])
         """
-        if not 0 <= layer < len(self.sizes):
-            raise InputError(f"layer is {layer}; the net has the layers 0 to {len(self.sizes) - 1}")
+        if not isinstance(layer, (int, np.integer)) or not 0 <= layer < len(self.sizes):
+            raise InputError(f"layer is {layer!r}; the net has the layers 0 to {len(self.sizes) - 1}")
         chosen = self.layer == layer
         return self.times[chosen], self.indices[chosen]
 
