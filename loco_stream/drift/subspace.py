@@ -33,11 +33,17 @@ def observe(x, mean, variance, inverse, buckets, signs, folded, rest, components
 
 
 @kernel
+def _fill(array, value):  # type: ignore[no-untyped-def]
+    for j in range(array.size):  # an assignment to a slice may raise, which kernels cannot
+        array[j] = value
+
+
+@kernel
 def _standardise(x, mean, variance, inverse, buckets, signs, folded, rate, n):  # type: ignore[no-untyped-def]
     """Fill `folded` with the standardised input, folded if it is wide; missing values count as average."""
     wide = x.size > folded.size
     if wide:
-        folded[:] = 0.0
+        _fill(folded, 0.0)
     for j in range(x.size):
         deviation = x[j] - mean[j]
         if abs(deviation) < math.inf:  # neither NaN nor infinite
@@ -59,7 +65,8 @@ def _standardise(x, mean, variance, inverse, buckets, signs, folded, rate, n):  
 def _outside(folded, rest, components, lengths, rate):  # type: ignore[no-untyped-def]
     """Let the components follow `folded` (CCIPCA) and return the energy that they leave, kept in `rest`."""
     width = rest.size
-    rest[:] = folded
+    for j in range(width):
+        rest[j] = folded[j]
     for i in range(len(components)):
         component = components[i]
         dot = 0.0
@@ -71,7 +78,7 @@ def _outside(folded, rest, components, lengths, rate):  # type: ignore[no-untype
                 component[j] = rest[j]
                 length += rest[j] * rest[j]
             lengths[i] = math.sqrt(length)
-            rest[:] = 0.0
+            _fill(rest, 0.0)
             break
         along = dot / lengths[i]
         scale = along / lengths[i]
