@@ -25,7 +25,7 @@ from loco_stream.learner.state import (
 
 __all__ = ["check_classes", "check_fields", "check_names", "check_state"]
 
-_HIGHEST = 1e6  # of a threshold: beyond, a neuron that is integrated takes steps without end
+_HIGHEST = 1e6  # of thresholds and traces: far beyond, a neuron that is integrated takes steps without end
 _STEEPEST = 1e10  # of an inverse whose ridge is at least 1e-9
 _LONGEST = 2**53  # of a count: a float64 beside it still tells one from the next
 
@@ -75,10 +75,13 @@ def check_state(settings: Settings, state: State, n_features: int, n_classes: in
     ):
         if not low <= value <= high:
             raise ValueError(f"the number of {name} is {value}; allowed is {low} to {high}")
-    if not (np.abs(state.net.neurons[THRESHOLD]) <= _HIGHEST).all():
-        raise ValueError(f"a threshold in array 'net.neurons' is NaN or beyond {_HIGHEST:g}")
-    if np.abs(state.clusters.inverse_gram).max() > _STEEPEST:
-        raise ValueError("array 'clusters.inverse_gram' is not the inverse of a Gram matrix and its ridge")
+    for name, array, highest in (
+        ("a threshold in 'net.neurons'", state.net.neurons[THRESHOLD], _HIGHEST),
+        ("a trace in 'clusters.directions'", state.clusters.directions, _HIGHEST),
+        ("a number in 'clusters.inverse_gram'", state.clusters.inverse_gram, _STEEPEST),
+    ):
+        if not (np.abs(array) <= highest).all():
+            raise ValueError(f"{name} is NaN or beyond {highest:g}")
     for name, array in flatten(state).items():
         if np.isnan(array).any():
             raise ValueError(f"array {name!r} holds NaN")
