@@ -18,7 +18,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, ge
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.learner.config import ModelConfig, Settings
+from loco_stream.learner.config import Layout, Settings
 
 __all__ = ["Array", "ArraySpec", "Plan", "axes", "build", "flatten", "specs"]
 
@@ -30,7 +30,7 @@ Group = TypeVar("Group")
 class Plan:
     """What arrays are made from: the settings, and the length of every axis by name."""
 
-    config: ModelConfig
+    layout: Layout
     settings: Settings
     capacities: Mapping[str, int]
 

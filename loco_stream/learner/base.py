@@ -16,6 +16,7 @@ from loco_stream.learner import packing, step
 from loco_stream.learner.config import DEFAULTS, LINEAR_LEAKS, ModelConfig, Settings
 from loco_stream.learner.features import FeatureSlots, require_mapping
 from loco_stream.learner.inputs import column_names, matrix
+from loco_stream.learner.spikes import last_spikes
 from loco_stream.learner.state import (
     MASKED,
     N_FEATURES,
@@ -30,7 +31,8 @@ from loco_stream.learner.state import (
     grow,
     unflatten,
 )
-from loco_stream.learner.validation import check_classes, check_fields, check_names, check_state
+from loco_stream.learner.validation import check_classes, check_names, check_state, check_width
+from loco_stream.neurons.spikes import MOST_SPIKES
 
 __all__ = ["LOCOEstimator"]
 
@@ -51,12 +53,12 @@ class LOCOEstimator(base.Estimator):
 
     def __init__(
         self,
-        hidden_sizes: int | Sequence[int] = DEFAULTS.hidden_sizes,
+        hidden_sizes: int | Sequence[int] | None = DEFAULTS.hidden_sizes,
         rule: str = DEFAULTS.rule,
         credit: str = DEFAULTS.credit,
         readout: str = DEFAULTS.readout,
         readout_layers: str = DEFAULTS.readout_layers,
-        cluster_size: int = DEFAULTS.cluster_size,
+        cluster_size: int | None = DEFAULTS.cluster_size,
         perturbation_std: float = DEFAULTS.perturbation_std,
         n_perturbations: int = DEFAULTS.n_perturbations,
         antithetic: bool = DEFAULTS.antithetic,
@@ -69,8 +71,9 @@ class LOCOEstimator(base.Estimator):
         tau_trace: float | None = DEFAULTS.tau_trace,
         gain: float | None = DEFAULTS.gain,
         window: float = DEFAULTS.window,
-        leaks: Sequence[float] = DEFAULTS.leaks,
+        leaks: Sequence[float] | None = DEFAULTS.leaks,
         retention: float = DEFAULTS.retention,
+        plastic: float = DEFAULTS.plastic,
         seed: int | None = DEFAULTS.seed,
         neuron: str = DEFAULTS.neuron,
     ) -> None:
@@ -82,6 +85,8 @@ class LOCOEstimator(base.Estimator):
         self._slots = FeatureSlots()
         self._classes: list[Hashable] = []
         self._class_slots: dict[Hashable, int] = {}
+        self._width: int | None = None
+        self._layout = self._config.layout_for(1)
         self._settings: Settings | None = None
         self._state: State | None = None
         self._scratch: Scratch | None = None
@@ -103,7 +108,7 @@ class LOCOEstimator(base.Estimator):
     @property
     def layer_sizes(self) -> tuple[int, ...]:
         """Number of neurons of each hidden layer."""
-        return self._config.layer_sizes
+        return self._layout.hidden_sizes
 
     @property
     def skipped_updates(self) -> int:
@@ -118,17 +123,29 @@ class LOCOEstimator(base.Estimator):
     @property
     def spike_counts_(self) -> NDArray[np.int64]:
         """Spikes of each hidden layer in the last sample's pass, (n_layers,)."""
-        layers = len(self.layer_sizes)
-        return np.zeros(layers, np.int64) if self._scratch is None else self._scratch.spikes.counts.copy()
+        if self._scratch is None:
+            return np.zeros(len(self.layer_sizes), np.int64)
+        spikes: NDArray[np.int64] = self._scratch.run.spikes[0]
+        return spikes.copy()
 
     @property
     def mixture_(self) -> dict[str, float]:
-        """Weight of each readout member in the combined output, by leak; of the delta readout alone: empty."""
-        if self._settings is None or self._state is None or not self._settings.recursive:
+        """What speaks in the combined output; of the delta readout alone: empty.
+
+        Classification: the probability of each expert, judged by the labels of late: the log-loss stack and the
+        least-squares stack of all members, each member by its leak, and a linear logistic member. Regression: the
+        weight of each member in the stack.
+        """
+        settings, state = self._settings, self._state
+        if settings is None or state is None or not settings.recursive:
             return {}
-        names = [f"leak {leak:g}" for leak in self._config.leaks]
-        names += [f"linear, leak {leak:g}" for leak in LINEAR_LEAKS[: self._settings.n_linear]]
-        return dict(zip(names, self._state.bank.stack.tolist(), strict=True))
+        names = [f"leak {leak:g}" for leak in self._layout.leaks]
+        names += [f"linear, leak {leak:g}" for leak in LINEAR_LEAKS[: settings.n_linear]]
+        if settings.regression:
+            return dict(zip(names, state.bank.stack.tolist(), strict=True))
+        names = ["stack", "least-squares stack", *names, *["linear logistic"][: settings.n_linear]]
+        evidence = np.exp(state.bank.evidence - state.bank.evidence.max())
+        return dict(zip(names, (evidence / evidence.sum()).tolist(), strict=True))
 
     @property
     def last_spikes_(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
@@ -138,9 +155,13 @@ class LOCOEstimator(base.Estimator):
             if settings is None or state is None or scratch is None or self.n_seen == 0:
                 return np.zeros(0, np.float32), np.zeros(0, np.int32)
             self._run(scratch.row[None, :], learns=False)
-            last = settings.n_layers - 1
-            n = scratch.spikes.counts[last]
-            return scratch.spikes.times[last & 1, :n].copy(), scratch.spikes.indices[last & 1, :n].copy()
+            room = MOST_SPIKES * settings.n_last
+            times, neurons, run = np.zeros(room, np.float32), np.zeros(room, np.int32), scratch.run
+            n = last_spikes(
+                settings, state.net.sizes, state.net.gains, run.drives[0], run.cell, run.times, times, neurons
+            )
+            order = np.argsort(times[:n], kind="stable")
+            return times[order], neurons[order]
 
     # Workspace
 
@@ -154,20 +175,22 @@ class LOCOEstimator(base.Estimator):
         room_features, room_classes = state.statistics.shape[1], state.classes.shape[1]
         if len(self._slots) > room_features or n_classes > room_classes:
             features = room_features if len(self._slots) <= room_features else max(2 * room_features, len(self._slots))
-            state = grow(self._config, settings, state, features, max(room_classes, _class_room(n_classes)))
+            state = grow(self._layout, settings, state, features, max(room_classes, _class_room(n_classes)))
             self._adopt(settings, state)
         state.counts[N_FEATURES] = len(self._slots)
 
     def _allocate(self, n_features: int, n_classes: int) -> None:
-        settings = self._resolve(self._config.fields_for(n_features))
-        self._adopt(settings, allocate(self._config, settings, n_features, 1 if self._regression else n_classes))
+        settings = self._resolve(n_features)
+        self._adopt(settings, allocate(self._layout, settings, n_features, 1 if self._regression else n_classes))
 
-    def _resolve(self, n_fields: int) -> Settings:
+    def _resolve(self, width: int) -> Settings:
+        """Settle what the width of the first row decides."""
+        self._width, self._layout = width, self._config.layout_for(width)
         key = rng.derive_key(self._config.seed or 0, 0)
-        return self._config.settings(n_fields, regression=self._regression, seed_key=key)
+        return self._config.settings(self._layout, regression=self._regression, seed_key=key)
 
     def _adopt(self, settings: Settings, state: State) -> None:
-        scratch = allocate_scratch(self._config, settings, state)
+        scratch = allocate_scratch(self._layout, settings, state)
         self._settings, self._state, self._scratch = settings, state, scratch
         self._handle = packing.Handle(packing.Model(settings, state, scratch))
         self._row = np.full((1, state.statistics.shape[1]), np.nan)
@@ -285,7 +308,7 @@ class LOCOEstimator(base.Estimator):
                 "parameters": self._config.to_dict(),
                 "features": list(self._slots.index),
                 "classes": list(self._classes),
-                "n_fields": None if self._settings is None else self._settings.n_fields,
+                "width": self._width,
             }
             return config, {} if self._state is None else flatten(copied(self._state))
 
@@ -303,9 +326,9 @@ class LOCOEstimator(base.Estimator):
             model._slots = FeatureSlots(check_names("features", config["features"]))
             model._classes = check_classes(config["classes"], regression=cls._regression)
             model._class_slots = {label: slot for slot, label in enumerate(model._classes)}
-            if config["n_fields"] is not None:
-                settings = model._resolve(check_fields(model._config, config["n_fields"]))
-                state = unflatten(model._config, settings, arrays)
+            if config["width"] is not None:
+                settings = model._resolve(check_width(config["width"], len(model._slots)))
+                state = unflatten(model._layout, settings, arrays)
                 check_state(settings, state, len(model._slots), len(model._classes))
                 model._adopt(settings, state)
         except (KeyError, TypeError, ValueError, IndexError, OverflowError, MemoryError) as error:

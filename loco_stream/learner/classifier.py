@@ -15,7 +15,7 @@ from loco_stream.learner.config import PRESETS
 from loco_stream.learner.features import plain_label, require_mapping
 from loco_stream.learner.inputs import frame_columns, labels, matrix
 from loco_stream.learner.readout.snapshots import FIRST, N_KEPT
-from loco_stream.learner.state import PROBA
+from loco_stream.learner.state import SPOKEN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,11 +154,11 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         with self._lock:
             if self._state is None:
                 return 0, 0
-            weights, _, clock, births, _ = self._state.recall
-            if weights.item(0) >= 0.5:
+            speakers, clock, births = self._state.recall.speakers, self._state.recall.clock, self._state.recall.births
+            if speakers.item(0) >= 0.5:
                 return clock.item(N_KEPT), 0
-            loudest = int(weights.argmax())
-            speaks = loudest >= FIRST and weights[loudest] > 0.5
+            loudest = int(speakers.argmax())
+            speaks = loudest >= FIRST and speakers[loudest] > 0.5
             return clock.item(N_KEPT), int(births[loudest - FIRST]) if speaks else 0
 
     def learn_one(self, x: dict[Any, Any], y: Any) -> None:
@@ -182,7 +182,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         with self._lock:
             if self._predict_row(x) < 0.0 or self._scratch is None:
                 return {}
-            return dict(zip(self._classes, self._scratch.vectors[PROBA].tolist(), strict=False))
+            return dict(zip(self._classes, self._scratch.vectors[SPOKEN].tolist(), strict=False))
 
     def learn_array(self, X: ArrayLike, y: Iterable[Any], features: Iterable[Hashable] | None = None) -> None:
         """Learn rows in order in one compiled loop, to the bit as `learn_one` would.

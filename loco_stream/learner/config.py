@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from loco_stream.errors import ConfigError
-from loco_stream.neurons import DenseLayer, dense_layer_of, find
+from loco_stream.neurons import find, window_of
 
-__all__ = ["DEFAULTS", "PRESETS", "ModelConfig", "Settings"]
+__all__ = ["DEFAULTS", "PRESETS", "Layout", "ModelConfig", "Settings"]
 
-FEEDBACK_RATE = 1e-3  # of the regression of output changes on noise
-READOUT_RATE = 0.5  # of the normalised delta rule
-N_SNAPSHOTS = 4  # old readouts that may be recalled
-NORM_CAP = 1.5  # a neuron's weights may grow to this multiple of their norm at the start
-SMOOTHING = 0.7  # of the start weights along a feature: standard deviation of the kernel, in fields
+WIDE = 256  # rows with more features than this are wide
+SIZE, WIDE_SIZE = 128, 640  # neurons
+LEAKS = (0.0, 1e-4, 1e-2)  # of the readout's members on traces
+PRIORS = (0.01, 0.1)  # of a member's projector: leaky, without leak
 LINEAR_LEAKS = (1e-4, 1e-2)  # of the readout's members on the scaled features
 LINEAR_PRIORS = (0.1, 0.01)
+LOGISTIC_PRIOR = 10.0
 STACK_PRIOR = 1.0
-PRIORS = (0.01, 0.1)  # of a member's projector: leaky, without leak
-START_SHARPNESS = 8.0
-START_WEIGHTS = (1.0, 1e-3)  # of the readout in force, of a blind guess
+STACK_POWER = 1e-2  # mean square of the log-loss stack's gradients at the start
+START_SAY = (1.0, 1e-3)  # of the readout in force, of a blind guess
 SPACING = 200  # samples from one snapshot to the next
-DEEP = 3  # from this many hidden layers on, short membranes and homeostatic thresholds
+N_SNAPSHOTS = 4  # old models that may be recalled
+PROJECTOR_LEAK = 3e-5  # of the hidden layers' input projectors
+FULL_BLOCK, BLOCK = 288, 112  # lines that share a block of a projector: up to so many all, else so many
+GAIN = 6.0  # root mean square of the drives, in thresholds a window
+RATES = {"learned": 900.0, "mirror": 300.0, "perturbation": 100.0}
+NEURON_CLUSTER = 32  # neurons whose weights are orthogonal at the start, and whose perturbations are
+SMOOTHING = 0.7  # of the start weights along a feature: standard deviation of the kernel, in fields
+
+
+class Layout(NamedTuple):
+    """What the width of the first row decides, where the user did not: the shape of a model."""
+
+    hidden_sizes: tuple[int, ...]
+    leaks: tuple[float, ...]
+    n_fields: int
+    readout_layers: str
+    block: int
 
 
 class Settings(NamedTuple):
@@ -32,37 +46,41 @@ class Settings(NamedTuple):
 
     `cell` holds the parameters of the neuron model; its type names the model, and the step is compiled for each apart.
     Times are in ms; `n_fields` is the number of receptive fields a feature; the readout has
-    `n_trace` members on the traces and `n_linear` on the scaled features; `n_snapshots` of it are kept.
+    `n_trace` members on the traces and `n_linear` on the scaled features, each with `n_losses` sets of weights;
+    `n_snapshots` old models are kept.
     """
 
     n_layers: int
     n_hidden: int
     n_last: int
     n_fields: int
-    line_threshold: float
     window: float
     tau: float
     tau_trace: float
-    all_layers: bool
+    gain: float
+    last_layer: bool
+    raw_inputs: bool
     recursive: bool
     regression: bool
     learns: bool
     learned_credit: bool
+    mirrored_credit: bool
     projects: bool
-    cluster_size: int
+    block: int
+    plastic: float
     noise: float
     n_perturbations: int
     antithetic: bool
     learning_rate: float
-    feedback_rate: float
-    readout_rate: float
+    orthogonality: float
+    projector_leak: float
     ridge: float
     n_clusters: int
     rank: int
-    homeostasis: float
     retention: float
     n_trace: int
     n_linear: int
+    n_losses: int
     n_snapshots: int
     seed_key: int
     cell: tuple[Any, ...]
@@ -72,147 +90,140 @@ class Settings(NamedTuple):
 class ModelConfig:
     """Settings of `LOCOClassifier` and `LOCORegressor`; see there for their meaning.
 
+    Those that are None are chosen by `layout_for` when the width of the first row is known.
+
     Raises
     ------
     ConfigError
         A value is out of its range: the text names the field, the value and what is allowed.
     """
 
-    hidden_sizes: int | Sequence[int] = (256,)
+    hidden_sizes: int | Sequence[int] | None = None
     rule: str = "loco"
-    credit: str = "learned"
+    credit: str = "mirror"
     readout: str = "recursive"
-    readout_layers: str = "all"
-    cluster_size: int = 32
-    perturbation_std: float = 0.4
+    readout_layers: str = "auto"
+    cluster_size: int | None = None
+    perturbation_std: float = 1.2
     n_perturbations: int = 1
     antithetic: bool = False
     learning_rate: float | None = None
-    orthogonality: float = 0.5
-    n_input_clusters: int = 10
+    orthogonality: float = 1.0
+    n_input_clusters: int = 0
     rank: int = 1
     receptive_fields: int | None = None
     tau: float | None = None
     tau_trace: float | None = None
     gain: float | None = None
     window: float = 20.0
-    leaks: Sequence[float] = (0.0, 1e-4, 1e-2)
+    leaks: Sequence[float] | None = None
     retention: float = 0.75
+    plastic: float = 1.0
     seed: int | None = None
     neuron: str = "lif"
 
     def __post_init__(self) -> None:
-        _layers("hidden_sizes", self.hidden_sizes)
+        if self.hidden_sizes is not None:
+            _layers("hidden_sizes", self.hidden_sizes)
         _choice("rule", self.rule, ("loco", "np", "frozen"))
-        _choice("credit", self.credit, ("learned", "perturbation"))
+        _choice("credit", self.credit, ("learned", "mirror", "perturbation"))
         _choice("readout", self.readout, ("recursive", "delta"))
-        _choice("readout_layers", self.readout_layers, ("all", "last"))
-        _integer("cluster_size", self.cluster_size, 1, 1024)
-        _real("perturbation_std", self.perturbation_std, 1e-6, 10.0)
+        _choice("readout_layers", self.readout_layers, ("auto", "all", "last", "hidden"))
+        _integer("cluster_size", self.cluster_size, 1, 4096, optional=True)
+        _real("perturbation_std", self.perturbation_std, 1e-6, 100.0)
         _integer("n_perturbations", self.n_perturbations, 1, 64)
         if not isinstance(self.antithetic, bool):
             raise ConfigError(f"antithetic is {self.antithetic!r}; allowed are True and False")
-        _real("learning_rate", self.learning_rate, 0.0, 1e3, optional=True)
+        _real("learning_rate", self.learning_rate, 0.0, 1e6, optional=True)
         _real("orthogonality", self.orthogonality, 0.0, 1.0)
-        _integer("n_input_clusters", self.n_input_clusters, 1, 256)
+        _integer("n_input_clusters", self.n_input_clusters, 0, 256)
         _integer("rank", self.rank, 1, 16)
         _integer("receptive_fields", self.receptive_fields, 1, 64, optional=True)
         _real("tau", self.tau, 1e-3, 1e6, optional=True)
         _real("tau_trace", self.tau_trace, 1e-3, 1e6, optional=True)
         _real("gain", self.gain, 1e-3, 1e3, optional=True)
         _real("window", self.window, 1e-3, 1e6)
-        _ascending("leaks", self.leaks, 0.0, 0.5)
+        if self.leaks is not None:
+            _ascending("leaks", self.leaks, 0.0, 0.5)
         _real("retention", self.retention, 0.0, 1.0)
+        _real("plastic", self.plastic, 0.0, 1.0)
         _integer("seed", self.seed, 0, 2**64 - 1, optional=True)
-        dense_layer_of(find(self.neuron).kind)
+        window_of(find(self.neuron).kind)
 
-    @property
-    def dense_layer(self) -> DenseLayer:
-        """What the hidden layers run."""
-        return dense_layer_of(find(self.neuron).kind)
+    def layout_for(self, n_features: int) -> Layout:
+        """Decide what is left open for a model whose first row has `n_features` features.
 
-    @property
-    def layer_sizes(self) -> tuple[int, ...]:
-        """Neurons of each hidden layer."""
-        sizes = self.hidden_sizes
-        return (sizes,) if isinstance(sizes, int) else tuple(sizes)
-
-    @property
-    def is_deep(self) -> bool:
-        """Whether signals cross so many layers that membranes must be short."""
-        return len(self.layer_sizes) >= DEEP
-
-    @property
-    def start_gain(self) -> float:
-        """Norm of a neuron's incoming weights at the start, in thresholds."""
-        if self.gain is not None:
-            return self.gain
-        own = self.dense_layer.gain
-        if own is not None:
-            return own
-        return 2.7 if self.is_deep else 6.0
-
-    @property
-    def rate(self) -> float:
-        """The learning rate in force; the measured one of (readout, credit) unless given."""
-        if self.learning_rate is not None:
-            return self.learning_rate
-        if self.credit == "learned":
-            if self.readout == "recursive":
-                return 0.1 if self.readout_layers == "all" else 0.3
-            return self.dense_layer.delta_rate
-        if self.readout == "recursive":
-            return 1e-3
-        return 3e-4 if self.rule == "loco" else 1e-4
-
-    def fields_for(self, n_features: int) -> int:
-        """Return the receptive fields a feature: 9 up to 64 features, 3 up to 256, else 1, unless given."""
-        if self.receptive_fields is not None:
-            return self.receptive_fields
-        return 9 if n_features <= 64 else 3 if n_features <= 256 else 1
-
-    def settings(self, n_fields: int, *, regression: bool, seed_key: int) -> Settings:
-        """Resolve to the numbers that the compiled step reads."""
-        recursive = self.readout == "recursive"
-        all_layers = self.readout_layers == "all"
-        tau = self.tau if self.tau is not None else 10.0 if self.is_deep else 200.0
-        return Settings(
-            n_layers=len(self.layer_sizes),
-            n_hidden=sum(self.layer_sizes),
-            n_last=self.layer_sizes[-1],
+        Rows of more than `WIDE` features are taken for images or spectra: one line a feature, more neurons, a readout
+        of the hidden layers alone that never forgets.
+        """
+        wide, sizes = n_features > WIDE, self.hidden_sizes
+        if sizes is None:
+            sizes = WIDE_SIZE if wide else SIZE
+        fields_ = self.receptive_fields
+        n_fields = fields_ if fields_ is not None else 9 if n_features <= 64 else 1 if wide else 3
+        readout_layers = self.readout_layers
+        return Layout(
+            hidden_sizes=(sizes,) if isinstance(sizes, int) else tuple(sizes),
+            leaks=tuple(self.leaks) if self.leaks is not None else (0.0,) if wide else LEAKS,
             n_fields=n_fields,
-            line_threshold=0.2 if self.is_deep else 0.1,
+            readout_layers=readout_layers if readout_layers != "auto" else "hidden" if wide else "all",
+            block=self.cluster_size or _block(n_features * n_fields, n_fields),
+        )
+
+    def settings(self, layout: Layout, *, regression: bool, seed_key: int) -> Settings:
+        """Return the numbers that the compiled step reads."""
+        sizes, recursive, raw = layout.hidden_sizes, self.readout == "recursive", layout.readout_layers == "all"
+        tau = float(self.tau if self.tau is not None else self.window)
+        return Settings(
+            n_layers=len(sizes),
+            n_hidden=sum(sizes),
+            n_last=sizes[-1],
+            n_fields=layout.n_fields,
             window=float(self.window),
-            tau=float(tau),
-            tau_trace=float(self.tau_trace if self.tau_trace is not None else 100.0),
-            all_layers=all_layers,
+            tau=tau,
+            tau_trace=float(self.tau_trace if self.tau_trace is not None else self.window),
+            gain=float(self.gain if self.gain is not None else GAIN),
+            last_layer=layout.readout_layers == "last",
+            raw_inputs=raw,
             recursive=recursive,
             regression=regression,
-            learns=self.rule != "frozen" and self.rate > 0.0,
+            learns=self.rule != "frozen" and self.rate > 0.0 and self.plastic > 0.0,
             learned_credit=self.credit == "learned",
+            mirrored_credit=self.credit == "mirror",
             projects=self.rule == "loco" and self.orthogonality > 0.0,
-            cluster_size=1 << math.ceil(math.log2(self.cluster_size)),
+            block=layout.block,
+            plastic=float(self.plastic),
             noise=float(self.perturbation_std),
             n_perturbations=self.n_perturbations,
             antithetic=self.antithetic,
             learning_rate=float(self.rate),
-            feedback_rate=FEEDBACK_RATE,
-            readout_rate=READOUT_RATE,
+            orthogonality=float(self.orthogonality),
+            projector_leak=0.0 if layout.n_fields == 1 else PROJECTOR_LEAK,
             ridge=0.1 * (1.0 - self.orthogonality) / max(self.orthogonality, 1e-9) + 1e-3,
             n_clusters=self.n_input_clusters,
             rank=self.rank,
-            homeostasis=1e-4 if self.is_deep else 0.0,
             retention=float(self.retention),
-            n_trace=len(self.leaks) if recursive else 1,
-            n_linear=2 if recursive and all_layers else 0,
+            n_trace=len(layout.leaks) if recursive else 1,
+            n_linear=2 if recursive and raw else 0,
+            n_losses=2 if recursive and not regression else 1,
             n_snapshots=N_SNAPSHOTS if recursive and not regression and self.retention > 0.0 else 0,
             seed_key=seed_key,
-            cell=self.dense_layer.settings(float(tau)),
+            cell=window_of(find(self.neuron).kind).settings(tau),
         )
+
+    @property
+    def rate(self) -> float:
+        """The learning rate in force; the measured one of the credit unless given."""
+        return self.learning_rate if self.learning_rate is not None else RATES[self.credit]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields by name, in the constructor's order."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def _block(n_lines: int, n_fields: int) -> int:
+    """Return how many lines share a block of the projector: all of a narrow row; whole features stay together."""
+    return FULL_BLOCK if n_lines <= FULL_BLOCK else BLOCK - BLOCK % n_fields
 
 
 def _whole(value: object, low: int, high: int) -> bool:
@@ -258,7 +269,7 @@ def _ascending(field: str, value: object, low: float, high: float) -> None:
 
 DEFAULTS = ModelConfig()
 PRESETS: dict[str, dict[str, Any]] = {
-    "fast": {"hidden_sizes": (64,), "rule": "frozen", "leaks": (0.0, 1e-3)},
+    "fast": {"hidden_sizes": (64,)},
     "default": {},
-    "accurate": {"hidden_sizes": (512,)},
+    "accurate": {"hidden_sizes": (256,)},
 }

@@ -1,7 +1,7 @@
-"""From a row of numbers to input spikes: running scaling that settles, clipping, latency code.
+"""From a row of numbers to input lines: running scaling that settles, bounding, graded receptive fields.
 
-A masked value is NaN, infinite or beyond 1e30: it sends no spike, counts in no statistic and is 0 (the mean) for the
-linear part of the readout.
+A line carries a number from 0 to 1, a constant current for the whole window. A masked value is NaN, infinite or
+beyond 1e30: its lines are 0, it counts in no statistic and is 0 (the mean) for the linear part of the readout.
 
 Scaling settles after `SETTLE` values of a feature, because features that keep moving make every
 readout stale that is meant to remember. It opens again when most recent values lie beyond the
@@ -15,12 +15,12 @@ import math
 import numpy as np
 
 from loco_stream.jit import kernel
-from loco_stream.learner.state import BEYOND, COUNT, HIGHEST, LOWEST, MEAN, N_SLOTS, SQUARES, STAT_ROWS
+from loco_stream.learner.state import BEYOND, COUNT, HIGHEST, LOWEST, MEAN, SQUARES, STAT_ROWS
 
-__all__ = ["CLIP", "encode_fields", "encode_lines", "intensity", "scale", "update_statistics", "update_value"]
+__all__ = ["CLIP", "encode_fields", "encode_intensities", "intensity", "scale", "update_statistics", "update_value"]
 
 
-CLIP = np.float32(3.0)  # in running standard deviations
+CLIP = 3.0  # running standard deviations up to which the scale is linear
 LARGEST = 1e30  # whose square still is far from overflow
 SETTLE = 300.0  # values after which mean and variance stand
 REOPEN = 0.5  # fading share of clipped values at which they move again
@@ -28,15 +28,17 @@ FADE = 0.02  # of that share
 
 FIELD_RANGE = 2.5  # centres lie evenly on [-2.5, 2.5] standard deviations
 FIELD_WIDTH = 0.75  # standard deviation of a field in units of their spacing
-FIELD_THRESHOLD = 0.1  # activations below send no spike
-# The squared distance from a field's centre, in units of its width, where each slot ends: an activation is
-# exp(-distance^2 / 2), and the slots divide [threshold, 1] evenly.
-SLOT_ENDS = tuple(-2.0 * math.log(1.0 - (1.0 - FIELD_THRESHOLD) * (s + 1) / N_SLOTS) for s in range(N_SLOTS))
+FIELD_THRESHOLD = 0.1  # activations below count as none
+FIELD_REACH = FIELD_WIDTH * math.sqrt(-2.0 * math.log(FIELD_THRESHOLD))  # in units of the fields' spacing
 
 
 @kernel
 def scale(x, n_features, statistics, scaled):
-    """Write the standardised, clipped row into `scaled`; a masked or constant feature becomes 0."""
+    """Write the standardised row into `scaled`; a masked or constant feature becomes 0.
+
+    Beyond `CLIP` the scale is logarithmic: a fault that lies far out is told from one that does not, and no value
+    is so large that it carries the readout away.
+    """
     for f in range(n_features):
         value = np.float64(x[f])
         z = 0.0
@@ -44,7 +46,7 @@ def scale(x, n_features, statistics, scaled):
             variance = statistics[SQUARES, f] / statistics[COUNT, f]
             if variance > 0.0:
                 z = (value - statistics[MEAN, f]) / math.sqrt(variance)
-        scaled[f] = min(max(np.float32(z), -CLIP), CLIP)
+        scaled[f] = np.float32(z if abs(z) <= CLIP else math.copysign(CLIP + math.log(abs(z) / CLIP), z))
 
 
 @kernel
@@ -95,55 +97,29 @@ def _reopen(statistics, f, value):
 
 
 @kernel
-def _sort_slots(line_of, slot_of, n, window, ends, times, lines):
-    """Order spikes by slot, then line, and turn slots into times in ms; return their number.
+def encode_fields(x, scaled, n_features, n_fields, lines, rows):
+    """Encode each feature by `n_fields` Gaussian receptive fields; write `lines` and which are not 0; return how many.
 
-    `ends` (N_SLOTS,) is written: where the spikes of each slot end.
-    """
-    for s in range(N_SLOTS):
-        ends[s] = 0
-    for i in range(n):
-        ends[slot_of[i]] += 1
-    begin = 0
-    for s in range(N_SLOTS):
-        end = begin + ends[s]
-        for k in range(begin, end):
-            times[k] = np.float32(window * s / N_SLOTS)
-        ends[s] = begin  # and moves on to the end as the spikes take their places
-        begin = end
-    for i in range(n):
-        place = ends[slot_of[i]]
-        lines[place] = line_of[i]
-        ends[slot_of[i]] = place + 1
-    return n
-
-
-@kernel
-def encode_fields(x, scaled, n_features, n_fields, window, line_of, slot_of, ends, times, lines):
-    """Encode each feature by `n_fields` Gaussian receptive fields; return the number of spikes.
-
-    A strong activation spikes early, at window * (1 - a'), with a' the activation rescaled from
-    [0.1, 1] to [0, 1], in one of 10 slots. Line f * n_fields + m is field m of feature f.
+    A line carries its field's activation, rescaled from [0.1, 1] to [0, 1]. Line f * n_fields + m is field m of
+    feature f. All other lines must be 0 beforehand.
     """
     spacing = 2.0 * FIELD_RANGE / max(n_fields - 1, 1)
-    reach = FIELD_WIDTH * math.sqrt(SLOT_ENDS[N_SLOTS - 1])
     n = np.int64(0)  # a literal 0 would be compiled for apart
     for f in range(n_features):
         if not abs(np.float64(x[f])) <= LARGEST:
             continue
         place = (min(max(np.float64(scaled[f]), -FIELD_RANGE), FIELD_RANGE) + FIELD_RANGE) / spacing
-        first = max(0, math.ceil(place - reach))
-        last = min(n_fields - 1, math.floor(place + reach))
+        first = max(0, math.ceil(place - FIELD_REACH))
+        last = min(n_fields - 1, math.floor(place + FIELD_REACH))
         for m in range(first, last + 1):
             distance = (place - m) / FIELD_WIDTH
-            slot = 0
-            for end in SLOT_ENDS:
-                slot += distance * distance >= end
-            if slot < N_SLOTS:
-                line_of[n] = f * n_fields + m
-                slot_of[n] = slot
+            strength = (math.exp(-0.5 * distance * distance) - FIELD_THRESHOLD) / (1.0 - FIELD_THRESHOLD)
+            if strength > 0.0:
+                line = f * n_fields + m
+                lines[line] = np.float32(strength)
+                rows[n] = line
                 n += 1
-    return _sort_slots(line_of, slot_of, n, window, ends, times, lines)
+    return n
 
 
 @kernel
@@ -156,13 +132,13 @@ def intensity(value, statistics, f):
 
 
 @kernel
-def encode_lines(x, statistics, n_features, threshold, window, line_of, slot_of, ends, times, lines):
-    """Encode each feature by one line: intensity is the value within the running range; return the spikes."""
+def encode_intensities(x, statistics, n_features, lines, rows):
+    """Encode each feature by one line, its value within the running range; otherwise as `encode_fields`."""
     n = np.int64(0)  # a literal 0 would be compiled for apart
     for f in range(n_features):
-        strength = intensity(x[f], statistics, f)
-        if strength > threshold:
-            line_of[n] = f
-            slot_of[n] = min(int((1.0 - strength) / (1.0 - threshold) * N_SLOTS), N_SLOTS - 1)
+        strength = np.float32(intensity(x[f], statistics, f))
+        if strength > np.float32(0.0):
+            lines[f] = strength
+            rows[n] = f
             n += 1
-    return _sort_slots(line_of, slot_of, n, window, ends, times, lines)
+    return n

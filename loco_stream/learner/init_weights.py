@@ -6,31 +6,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream import rng
-from loco_stream.learner.config import SMOOTHING, ModelConfig, Settings
+from loco_stream.learner.config import NEURON_CLUSTER, SMOOTHING, Settings
 
 __all__ = ["start_weights"]
 
 WEIGHT_KEY = 1  # purpose of the random stream
 
 
-def start_weights(
-    config: ModelConfig, settings: Settings, layout: NDArray[np.int64], weights: NDArray[np.float32]
-) -> None:
-    """Draw weights whose columns are orthonormal inside each neuron cluster, times the gain.
+def start_weights(settings: Settings, layer: int, n_pre: int, n_post: int) -> NDArray[np.float64]:
+    """Draw weights whose columns have norm 1 and are orthogonal inside each cluster of neurons, (n_pre, n_post).
 
     Where features have several receptive fields the columns are smoothed along them: the function
     a neuron computes of a feature should be smooth.
     """
-    for layer, (n_pre, n_post, offset, _) in enumerate(layout.T.tolist()):
-        draws = rng.normals(rng.derive_key(settings.seed_key, WEIGHT_KEY + 8 * layer), 0, n_pre * n_post)
-        block = draws.reshape(n_pre, n_post)
-        size = min(settings.cluster_size, n_pre)
-        for first in range(0, n_post, size):
-            block[:, first : first + size] = _orthonormal(block[:, first : first + size])
-        if layer == 0 and settings.n_fields > 2:
-            block = _smooth(block, settings.n_fields)
-        norms = np.sqrt((block * block).sum(axis=0))
-        weights[offset : offset + n_pre * n_post] = (config.start_gain * block / norms).ravel()
+    draws = rng.normals(rng.derive_key(settings.seed_key, WEIGHT_KEY + 8 * layer), 0, n_pre * n_post)
+    block = draws.reshape(n_pre, n_post)
+    size = min(NEURON_CLUSTER, n_pre)
+    for first in range(0, n_post, size):
+        block[:, first : first + size] = _orthonormal(block[:, first : first + size])
+    if layer == 0 and settings.n_fields > 2:
+        block = _smooth(block, settings.n_fields)
+    return np.asarray(block / np.sqrt((block * block).sum(axis=0)))
 
 
 def _orthonormal(block: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -82,9 +82,11 @@ def _words(part: Any) -> Iterator[int]:
 @cache
 def _model_type(kind: type[Any]) -> Any:
     """Return numba's type of a model; it is the same for all of one kind of neuron."""
-    settings = replace(DEFAULTS, neuron=model_of(kind).name).settings(1, regression=False, seed_key=0)
-    state = allocate(DEFAULTS, settings, 1, 1)
-    return typeof(Model(settings, state, allocate_scratch(DEFAULTS, settings, state)))
+    config = replace(DEFAULTS, neuron=model_of(kind).name)
+    layout = config.layout_for(1)
+    settings = config.settings(layout, regression=False, seed_key=0)
+    state = allocate(layout, settings, 1, 1)
+    return typeof(Model(settings, state, allocate_scratch(layout, settings, state)))
 
 
 @intrinsic

@@ -21,63 +21,48 @@ from numpy.typing import NDArray
 
 from loco_stream.learner.arrays import Array, Plan, axes, build, flatten, specs
 from loco_stream.learner.config import (
-    LINEAR_LEAKS,
     LINEAR_PRIORS,
-    NORM_CAP,
+    LOGISTIC_PRIOR,
     PRIORS,
     SPACING,
+    STACK_POWER,
     STACK_PRIOR,
-    START_SHARPNESS,
-    START_WEIGHTS,
-    ModelConfig,
+    START_SAY,
+    Layout,
     Settings,
 )
 from loco_stream.learner.init_weights import start_weights
-from loco_stream.neurons import dense_layer_of
+from loco_stream.neurons.spikes import MOST_SPIKES
 
-__all__ = [
-    "LINEAR_LEAKS",
-    "LINEAR_PRIORS",
-    "SPACING",
-    "STACK_PRIOR",
-    "Scratch",
-    "State",
-    "allocate",
-    "allocate_scratch",
-    "copied",
-    "flatten",
-    "grow",
-    "unflatten",
-]
+__all__ = ["Scratch", "State", "allocate", "allocate_scratch", "copied", "flatten", "grow", "unflatten"]
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-# Rows of `State.statistics` and `State.target`, float64, one column a feature.
+# Rows of `State.statistics` and `State.target`, one column a feature.
 COUNT, MEAN, SQUARES, LOWEST, HIGHEST, BEYOND = range(6)
 STAT_ROWS = 6
-N_SLOTS = 10  # spike times a window; ties make delivery cheap
 
-# `State.counts`, int64.
+# `State.counts`.
 N_SEEN, N_FEATURES, N_CLASSES, N_CLUSTERS, SKIPPED, MASKED, ROUND = range(7)
 N_COUNTS = 7
 
-# Rows of `Net.neurons`, float32, one column a hidden neuron.
-THRESHOLD, NORM_LIMIT, NORM_FACTOR = range(3)
-# Rows of `State.classes`, float64, one column a class.
+# Rows of `Net.gains`, one column a layer: from weighted input to drive; mean squares of the weighted inputs, of the
+# input itself; the fading mean of what a perturbation changed in the loss.
+GAIN, DRIVE_POWER, INPUT_POWER, BASELINE = range(4)
+# Rows of `Net.sizes`, one column a layer.
+N_POST, START = range(2)
+# Rows of `State.classes`, one column a class.
 CLASS_COUNT, LAST_SEEN = range(2)
-# `State.scalars`, float64: the factor from scores to log-odds.
-SHARPNESS = 0
-# Rows of `Workspace.neurons`, float32, one column a hidden neuron.
-NOISE, NOISY_THRESHOLD, MEMBRANE, PEAK, SENSITIVITY, CREDIT, NOISY_TRACE = range(7)
-# `Scratch.flags`, int64: the sample whose clean pass is in scratch; of how many members the gains are; input spikes;
-# inputs of the readout, and of its linear members, that are not zero.
+# Rows of `Run.neurons`, one column a hidden neuron.
+NOISE, CREDIT = range(2)
+# `Scratch.flags`: the sample whose clean pass is in scratch; of how many members the gains are; input lines that are
+# not zero; inputs of the readout, and of its linear members, that are not zero.
 CLEAN_FOR, N_GAINS, N_IN, N_ROWS, N_LINEAR_ROWS = range(5)
-
-# Rows of `Scratch.vectors`, float64, one column a class.
-SCORES, PROBA, ERROR, CHANGE, TARGET = range(5)
+# Rows of `Scratch.vectors`, one column a class.
+SCORES, STACKED, PROBA, SPOKEN, ERROR, CHANGE, TARGET, DORMANT, ROOM = range(9)
 
 
 # What arrays start from
@@ -87,34 +72,37 @@ def _empty_moments(moments: Array, plan: Plan) -> None:
     moments[LOWEST], moments[HIGHEST] = np.inf, -np.inf
 
 
-def _layout(layout: Array, plan: Plan) -> None:
-    """Place the layers: weights of layer 1 stand last, since only they grow."""
-    sizes = (plan.capacities["lines"], *plan.config.layer_sizes)
-    layout[0], layout[1] = sizes[:-1], sizes[1:]
-    blocks = layout[0] * layout[1]
-    layout[2] = np.cumsum(blocks) - blocks - blocks[0]
-    layout[2, 0] = blocks[1:].sum()
-    layout[3] = np.cumsum(layout[1]) - layout[1]
+def _sizes(sizes: Array, plan: Plan) -> None:
+    sizes[N_POST] = plan.layout.hidden_sizes
+    sizes[START] = np.cumsum(sizes[N_POST]) - sizes[N_POST]
 
 
 def _start_weights(weights: Array, plan: Plan) -> None:
-    layout = np.zeros((4, plan.capacities["layers"]), np.int64)
-    _layout(layout, plan)
-    start_weights(plan.config, plan.settings, layout, weights)
+    weights[:] = start_weights(plan.settings, 0, *weights.shape)
 
 
-def _start_neurons(neurons: Array, plan: Plan) -> None:
-    neurons[THRESHOLD] = neurons[NORM_FACTOR] = 1.0
-    neurons[NORM_LIMIT] = NORM_CAP * plan.config.start_gain
+def _start_deep_weights(weights: Array, plan: Plan) -> None:
+    for layer, (n_pre, n_post) in enumerate(pairwise(plan.layout.hidden_sizes)):
+        weights[layer, :n_pre, :n_post] = start_weights(plan.settings, layer + 1, n_pre, n_post)
+
+
+def _start_gains(gains: Array, plan: Plan) -> None:
+    gains[GAIN] = plan.settings.gain
+
+
+def _identity(projector: Array, plan: Plan) -> None:
+    """Write the identity, of which each row holds only its own block of columns."""
+    rows = np.arange(projector.shape[-2])
+    projector[..., rows, rows % projector.shape[-1]] = 1.0
 
 
 def _leaks_and_priors(members: Array, plan: Plan) -> None:
     if plan.settings.recursive:
-        members[:] = plan.config.leaks, [PRIORS[leak == 0.0] for leak in plan.config.leaks]
+        members[:] = plan.layout.leaks, [PRIORS[leak == 0.0] for leak in plan.layout.leaks]
 
 
 def _prior_projectors(projectors: Array, plan: Plan) -> None:
-    priors = [PRIORS[leak == 0.0] for leak in plan.config.leaks] if plan.settings.recursive else [0.0]
+    priors = [PRIORS[leak == 0.0] for leak in plan.layout.leaks] if plan.settings.recursive else [0.0]
     _set_diagonals(projectors, priors)
 
 
@@ -127,8 +115,16 @@ def _set_diagonals(projectors: Array, priors: Iterable[float]) -> None:
         np.fill_diagonal(projector, prior)
 
 
+def _prior_logistic_projector(projector: Array, plan: Plan) -> None:
+    np.fill_diagonal(projector, LOGISTIC_PRIOR)
+
+
 def _equal_shares(stack: Array, plan: Plan) -> None:
-    stack.fill(1.0 / len(stack))
+    stack.fill(1.0 / max(len(stack), 1))
+
+
+def _equal_log_shares(stack: Array, plan: Plan) -> None:
+    stack[0], stack[1] = 1.0 / max(stack.shape[1], 1), STACK_POWER
 
 
 def _stack_prior(projector: Array, plan: Plan) -> None:
@@ -136,7 +132,7 @@ def _stack_prior(projector: Array, plan: Plan) -> None:
 
 
 def _first_speakers(weights: Array, plan: Plan) -> None:
-    weights[:2] = START_WEIGHTS
+    weights[:2] = START_SAY
 
 
 def _first_copy(clock: Array, plan: Plan) -> None:
@@ -149,13 +145,17 @@ def _first_copy(clock: Array, plan: Plan) -> None:
 class Net(NamedTuple):
     """The hidden layers.
 
-    layout: rows n_pre, n_post, offset of the weights, offset of the neurons; weights: row-major (n_pre, n_post) blocks,
-    in thresholds, layer 1 last.
+    weights: of the first layer, from each line, columns of norm 1 at the start; deep_weights: of the others, from each
+    neuron of the layer below; gains: from weighted inputs to drives in thresholds a window; projector and
+    deep_projectors: see `plasticity.project`; feedback: what a neuron's drive does to each output.
     """
 
-    layout: Annotated[Int64, axes(4, "layers", start=_layout, derived=True)]
-    weights: Annotated[Float32, axes("weights", start=_start_weights)]
-    neurons: Annotated[Float32, axes(3, "hidden", start=_start_neurons)]
+    sizes: Annotated[Int64, axes(2, "layers", start=_sizes, derived=True)]
+    weights: Annotated[Float32, axes("lines", "first_layer", start=_start_weights)]
+    deep_weights: Annotated[Float32, axes("deep_layers", "below", "above", start=_start_deep_weights)]
+    gains: Annotated[Float64, axes(4, "layers", start=_start_gains)]
+    projector: Annotated[Float32, axes("projected_lines", "block", start=_identity)]
+    deep_projectors: Annotated[Float32, axes("projected_layers", "projected_below", "deep_block", start=_identity)]
     feedback: Annotated[Float32, axes("hidden", "classes")]
 
 
@@ -168,37 +168,45 @@ class Clusters(NamedTuple):
 
 
 class Bank(NamedTuple):
-    """The readout.
+    """The readout; columns of outputs: see `readout.least_squares`.
 
     members: leak and prior of those on traces; linear and linear_projectors: the same as traces and projectors, of the
-    members on (1, scaled features).
+    members on (1, scaled features), as are logistic and its projector; stack: of the least-squares outputs; log_stack:
+    weights of all outputs, and mean squares of their gradients; evidence: log-likelihood of each expert of the mixture.
     """
 
     members: Annotated[Float64, axes(2, "trace_members", start=_leaks_and_priors, derived=True)]
-    traces: Annotated[Float32, axes("inputs", "trace_members*classes")]
+    traces: Annotated[Float32, axes("inputs", "trace_members*losses*classes")]
     projectors: Annotated[
         Float32, axes("trace_members", "projected_inputs", "projected_inputs", start=_prior_projectors)
     ]
-    linear: Annotated[Float32, axes("linear_inputs", "linear_members*classes")]
+    linear: Annotated[Float32, axes("linear_inputs", "linear_members*losses*classes")]
     linear_projectors: Annotated[
         Float32, axes("linear_members", "linear_inputs", "linear_inputs", start=_prior_linear_projectors)
     ]
+    logistic: Annotated[Float32, axes("logistic_inputs", "classes")]
+    logistic_projector: Annotated[Float32, axes("logistic_inputs", "logistic_inputs", start=_prior_logistic_projector)]
     stack: Annotated[Float64, axes("members", start=_equal_shares)]
     stack_projector: Annotated[Float64, axes("members", "members", start=_stack_prior)]
+    log_stack: Annotated[Float64, axes(2, "members*losses", start=_equal_log_shares)]
+    evidence: Annotated[Float64, axes("experts")]
 
 
 class Recall(NamedTuple):
-    """Old readouts.
+    """Old models.
 
-    weights and fits: who is right, and who was lately (the readout in force, a blind guess, the snapshots); births:
-    when each was kept; snapshots: columns as in `Bank.traces`.
+    speakers and fits: how much say each has, and who was right lately (the readout in force, a blind guess, the
+    snapshots); births: when each was kept; weights, deep_weights and gains: the hidden layers of each; readouts: what
+    they add up to.
     """
 
-    weights: Annotated[Float64, axes("speakers", start=_first_speakers)]
+    speakers: Annotated[Float64, axes("speakers", start=_first_speakers)]
     fits: Annotated[Float64, axes("speakers")]
     clock: Annotated[Int64, axes(3, start=_first_copy)]
     births: Annotated[Int64, axes("snapshots")]
-    snapshots: Annotated[Float32, axes("inputs", "snapshots*classes")]
+    weights: Annotated[Float32, axes("snapshots", "lines", "first_layer")]
+    deep_weights: Annotated[Float32, axes("snapshots", "deep_layers", "below", "above")]
+    readouts: Annotated[Float32, axes("snapshots", "inputs", "classes")]
 
 
 class State(NamedTuple):
@@ -208,11 +216,10 @@ class State(NamedTuple):
     """
 
     counts: Annotated[Int64, axes(N_COUNTS)]
-    scalars: Annotated[Float64, axes(1, start=START_SHARPNESS)]
     statistics: Annotated[Float64, axes(STAT_ROWS, "features", start=_empty_moments)]
     target: Annotated[Float64, axes(STAT_ROWS, 1, start=_empty_moments)]
     classes: Annotated[Float64, axes(2, "classes")]
-    newness: Annotated[Float64, axes(5)]
+    newness: Annotated[Float64, axes(8)]
     net: Net
     clusters: Clusters
     bank: Bank
@@ -222,52 +229,58 @@ class State(NamedTuple):
 # Working memory of one sample
 
 
-class Spikes(NamedTuple):
-    """Spikes of one pass: of the input, and of the last two layers (capacity: every slot, every neuron)."""
+class Code(NamedTuple):
+    """The encoded row: a current for each line, and which of them are not 0."""
 
-    line_of: Annotated[Int32, axes("lines")]
-    slot_of: Annotated[Int32, axes("lines")]
-    slot_ends: Annotated[Int64, axes(N_SLOTS)]
-    in_times: Annotated[Float32, axes("lines")]
-    in_lines: Annotated[Int32, axes("lines")]
-    times: Annotated[Float32, axes(2, "spikes")]
-    indices: Annotated[Int32, axes(2, "spikes")]
-    counts: Annotated[Int64, axes("layers")]
-    noisy_counts: Annotated[Int64, axes("layers")]
+    lines: Annotated[Float32, axes("lines")]
+    rows: Annotated[Int32, axes("lines")]
 
 
-class Workspace(NamedTuple):
+class Run(NamedTuple):
     """What running and changing the hidden layers needs.
 
-    slow and cells: what the neuron model keeps of its own; then traces of the input, projected traces, and room for
-    the projection.
+    drives: before the gain, and of a perturbed pass; noisy: its traces; rows: which traces below a layer are not 0;
+    times and cell: spikes of one neuron, and room for it; spikes: number of each layer, clean and perturbed; projected:
+    P times a layer's input; coefficients and residual: room of the prototypes.
     """
 
-    neurons: Annotated[Float32, axes(7, "hidden")]
-    slow: Annotated[Float32, axes(2, "hidden")]
-    cells: Annotated[Float64, axes("hidden", "cell_width")]
-    input_trace: Annotated[Float32, axes("lines")]
-    projected: Annotated[Float32, axes(2, "longest")]
+    neurons: Annotated[Float32, axes(2, "hidden")]
+    drives: Annotated[Float32, axes(2, "hidden")]
+    noisy: Annotated[Float32, axes("hidden")]
+    rows: Annotated[Int32, axes("hidden")]
+    times: Annotated[Float64, axes(MOST_SPIKES)]
+    cell: Annotated[Float64, axes(2, 8)]
+    spikes: Annotated[Int64, axes(2, "layers")]
+    projected: Annotated[Float32, axes("longest")]
+    residual: Annotated[Float32, axes("longest")]
     coefficients: Annotated[Float64, axes(3, "clusters*rank")]
 
 
 class Answers(NamedTuple):
     """What the readout's members say of one sample.
 
-    rows and linear_rows: which inputs are not zero; shares: x'Px and x'Px / (prior x'x); residual: what the outputs of
-    the member at work lack.
+    rows, old_rows and linear_rows: which inputs are not zero, old_rows those of a snapshot's; outputs: of the members
+    on traces, then of the linear ones; change: of the outputs under a perturbation; weights: how much each block of
+    outputs counts; experts: probabilities of each; shares: x'Px and x'Px / (prior x'x); residual: what the outputs of
+    the member at work lack; increment: of the combined readout.
     """
 
     rows: Annotated[Int32, axes("inputs")]
+    old_rows: Annotated[Int32, axes("inputs")]
     linear_rows: Annotated[Int32, axes("linear_inputs")]
-    outputs: Annotated[Float32, axes("trace_members*classes")]
-    linear_outputs: Annotated[Float32, axes("linear_members*classes")]
-    snapshot_outputs: Annotated[Float32, axes("snapshots*classes")]
+    outputs: Annotated[Float32, axes("members*losses*classes")]
+    change: Annotated[Float32, axes("members*losses*classes")]
+    logistic: Annotated[Float32, axes("classes")]
+    snapshots: Annotated[Float32, axes("snapshots*classes")]
+    weights: Annotated[Float64, axes("members*losses")]
+    experts: Annotated[Float64, axes("experts", "classes")]
     gains: Annotated[Float32, axes("trace_members", "inputs")]
     linear_gains: Annotated[Float32, axes("linear_members", "linear_inputs")]
-    shares: Annotated[Float64, axes(2, "members")]
+    logistic_gain: Annotated[Float32, axes("logistic_inputs")]
+    shares: Annotated[Float64, axes(2, "shares")]
     stack_room: Annotated[Float64, axes(2, "members")]
-    residual: Annotated[Float32, axes("classes")]
+    residual: Annotated[Float32, axes("losses*classes")]
+    increment: Annotated[Float32, axes("classes")]
 
 
 class Scratch(NamedTuple):
@@ -277,25 +290,26 @@ class Scratch(NamedTuple):
     row: Annotated[Float64, axes("features", start=np.nan)]
     scaled: Annotated[Float32, axes("features")]
     features: Annotated[Float32, axes("all_inputs")]
-    vectors: Annotated[Float64, axes(5, "classes")]
-    spikes: Spikes
-    workspace: Workspace
+    old_features: Annotated[Float32, axes("all_inputs")]
+    vectors: Annotated[Float64, axes(9, "classes")]
+    code: Code
+    run: Run
     answers: Answers
 
 
-def allocate(config: ModelConfig, settings: Settings, n_features: int, n_classes: int) -> State:
+def allocate(layout: Layout, settings: Settings, n_features: int, n_classes: int) -> State:
     """Make the state of a fresh model with room for `n_features` features and `n_classes` outputs."""
-    plan = _plan(config, settings, n_features, n_classes)
+    plan = _plan(layout, settings, n_features, n_classes)
     return build(State, lambda spec: spec.make(plan))
 
 
-def grow(config: ModelConfig, settings: Settings, state: State, n_features: int, n_classes: int) -> State:
+def grow(layout: Layout, settings: Settings, state: State, n_features: int, n_classes: int) -> State:
     """Return a state with more room, every learned number in its place and new input rows drawn.
 
     Arrays that need no more room are shared with `state`, which is not to be used any more.
     """
-    before = _plan(config, settings, *_room(state))
-    plan, old = _plan(config, settings, n_features, n_classes), flatten(state)
+    before = _plan(layout, settings, *_room(state))
+    plan, old = _plan(layout, settings, n_features, n_classes), flatten(state)
     return build(State, lambda spec: spec.grow(old[spec.name], before.capacities, plan))
 
 
@@ -305,7 +319,7 @@ def copied(state: State) -> State:
     return build(State, lambda spec: arrays[spec.name].copy())
 
 
-def unflatten(config: ModelConfig, settings: Settings, arrays: Mapping[str, Array]) -> State:
+def unflatten(layout: Layout, settings: Settings, arrays: Mapping[str, Array]) -> State:
     """Undo `flatten`.
 
     Raises
@@ -318,15 +332,15 @@ def unflatten(config: ModelConfig, settings: Settings, arrays: Mapping[str, Arra
     state = build(State, lambda spec: np.ascontiguousarray(arrays[spec.name]))
     if unknown := arrays.keys() - flatten(state).keys():
         raise ValueError(f"array {min(unknown)!r} is none of a model's")
-    plan = _plan(config, settings, *_room(state))
+    plan = _plan(layout, settings, *_room(state))
     for spec in specs(State):
         spec.check(arrays[spec.name], plan)
     return state
 
 
-def allocate_scratch(config: ModelConfig, settings: Settings, state: State) -> Scratch:
+def allocate_scratch(layout: Layout, settings: Settings, state: State) -> Scratch:
     """Make the working memory that fits `state`."""
-    plan = _plan(config, settings, *_room(state))
+    plan = _plan(layout, settings, *_room(state))
     return build(Scratch, lambda spec: spec.make(plan))
 
 
@@ -335,32 +349,51 @@ def _room(state: State) -> tuple[int, int]:
     return state.statistics.shape[1], state.classes.shape[1]
 
 
-def _plan(config: ModelConfig, settings: Settings, n_features: int, n_classes: int) -> Plan:
+def _plan(layout: Layout, settings: Settings, n_features: int, n_classes: int) -> Plan:
     """Name the length of every axis."""
-    layers = (n_features * settings.n_fields, *config.layer_sizes)
-    hidden, all_inputs = settings.n_hidden, settings.n_hidden + 1 + n_features
-    n_inputs = all_inputs if settings.all_layers else settings.n_last + 1
+    sizes, hidden, lines = layout.hidden_sizes, settings.n_hidden, n_features * settings.n_fields
+    deep, members = settings.n_layers - 1, settings.n_trace + settings.n_linear
+    below, above = max(1, *sizes[:-1], 1), max(1, *sizes[1:], 1)
+    logistic, projects = settings.n_linear > 0 and not settings.regression, settings.n_clusters == 0
+    inputs = _n_inputs(settings, n_features)
     capacities = {
         "features": n_features,
         "classes": n_classes,
-        "lines": layers[0],
+        "lines": lines,
         "layers": settings.n_layers,
+        "deep_layers": deep,
+        "first_layer": sizes[0],
+        "below": below,
+        "above": above,
         "hidden": hidden,
-        "cell_width": dense_layer_of(type(settings.cell)).cell_width,
-        "weights": sum(a * b for a, b in pairwise(layers)),
-        "longest": max(1, *layers[:-1]),
-        "spikes": N_SLOTS * max(layers[1:]),
+        "projected_lines": lines if projects else 0,
+        "block": min(settings.block, lines) if projects else 1,
+        "projected_layers": deep if projects else 0,
+        "projected_below": below,
+        "deep_block": min(settings.block, below),
+        "longest": max(lines, below),
         "clusters": settings.n_clusters,
         "rank": settings.rank,
-        "traces_before": hidden - settings.n_last + layers[0],
-        "all_inputs": all_inputs,
-        "inputs": n_inputs,
-        "projected_inputs": n_inputs if settings.recursive else 1,
+        "traces_before": hidden - settings.n_last + lines if settings.n_clusters else 0,
+        "all_inputs": hidden + 1 + n_features,
+        "inputs": inputs,
+        "projected_inputs": inputs if settings.recursive else 1,
         "linear_inputs": n_features + 1 if settings.n_linear else 1,
+        "logistic_inputs": n_features + 1 if logistic else 0,
         "trace_members": settings.n_trace,
         "linear_members": settings.n_linear,
-        "members": settings.n_trace + settings.n_linear,
+        "members": members,
+        "losses": settings.n_losses,
+        "shares": members + 1,
+        "experts": 0 if settings.regression or not settings.recursive else 2 + members + logistic,
         "snapshots": settings.n_snapshots,
         "speakers": 2 + settings.n_snapshots,
     }
-    return Plan(config, settings, capacities)
+    return Plan(layout, settings, capacities)
+
+
+def _n_inputs(settings: Settings, n_features: int) -> int:
+    """Return how many inputs the readout has."""
+    if settings.last_layer:
+        return settings.n_last + 1
+    return settings.n_hidden + 1 + (n_features if settings.raw_inputs else 0)

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 
 from loco_stream.learner.arrays import flatten
-from loco_stream.learner.config import SPACING, ModelConfig, Settings
+from loco_stream.learner.config import SPACING, Settings
 from loco_stream.learner.features import plain_label
 from loco_stream.learner.readout.snapshots import AGE, N_KEPT, SLOT
 from loco_stream.learner.state import (
+    DRIVE_POWER,
+    GAIN,
+    INPUT_POWER,
     MASKED,
     N_CLASSES,
     N_CLUSTERS,
@@ -19,13 +22,12 @@ from loco_stream.learner.state import (
     N_SEEN,
     ROUND,
     SKIPPED,
-    THRESHOLD,
     State,
 )
 
-__all__ = ["check_classes", "check_fields", "check_names", "check_state"]
+__all__ = ["check_classes", "check_names", "check_state", "check_width"]
 
-_HIGHEST = 1e6  # of thresholds and traces: far beyond, a neuron that is integrated takes steps without end
+_HIGHEST = 1e6  # of traces
 _STEEPEST = 1e10  # of an inverse whose ridge is at least 1e-9
 _LONGEST = 2**53  # of a count: a float64 beside it still tells one from the next
 
@@ -44,12 +46,11 @@ def check_classes(classes: Any, *, regression: bool) -> list[Hashable]:
     return [plain_label(label) for label in check_names("classes", classes)]
 
 
-def check_fields(config: ModelConfig, n_fields: Any) -> int:
-    """Return the receptive fields a feature; raises ValueError if no row could have led to them."""
-    allowed = {config.fields_for(width) for width in (1, 65, 257)}
-    if type(n_fields) is not int or n_fields not in allowed:
-        raise ValueError(f"n_fields is {n_fields!r}; allowed is one of {sorted(allowed)}")
-    return n_fields
+def check_width(width: Any, n_features: int) -> int:
+    """Return how many features the first row had; raises ValueError unless they are among the model's."""
+    if type(width) is not int or not 1 <= width <= max(n_features, 1):
+        raise ValueError(f"width is {width!r}; allowed is 1 to {max(n_features, 1)}, the model's features")
+    return width
 
 
 def check_state(settings: Settings, state: State, n_features: int, n_classes: int) -> None:
@@ -76,12 +77,25 @@ def check_state(settings: Settings, state: State, n_features: int, n_classes: in
         if not low <= value <= high:
             raise ValueError(f"the number of {name} is {value}; allowed is {low} to {high}")
     for name, array, highest in (
-        ("a threshold in 'net.neurons'", state.net.neurons[THRESHOLD], _HIGHEST),
         ("a trace in 'clusters.directions'", state.clusters.directions, _HIGHEST),
         ("a number in 'clusters.inverse_gram'", state.clusters.inverse_gram, _STEEPEST),
     ):
         if not (np.abs(array) <= highest).all():
             raise ValueError(f"{name} is NaN or beyond {highest:g}")
+    _check_divisors(state)
     for name, array in flatten(state).items():
         if np.isnan(array).any():
             raise ValueError(f"array {name!r} holds NaN")
+
+
+def _check_divisors(state: State) -> None:
+    """Raise ValueError if a number that compiled code divides by may be zero, or drive a neuron beyond all sense."""
+    gains, speakers = state.net.gains, state.recall.speakers
+    if not ((gains[GAIN] > 0.0) & (gains[GAIN] <= _HIGHEST)).all():
+        raise ValueError(f"a gain in array 'net.gains' is not above 0 and at most {_HIGHEST:g}")
+    if not ((gains[[DRIVE_POWER, INPUT_POWER]] >= 0.0) & (gains[[DRIVE_POWER, INPUT_POWER]] < np.inf)).all():
+        raise ValueError("a mean square in array 'net.gains' is below 0 or not finite")
+    if not (speakers >= 0.0).all() or not 0.5 <= speakers.sum() <= 2.0:
+        raise ValueError("array 'recall.speakers' is not a distribution")
+    if not (state.bank.log_stack[1] >= 0.0).all():
+        raise ValueError("a mean square in array 'bank.log_stack' is below 0")

@@ -5,25 +5,25 @@ A new model is one file, with a `NeuronModel` as its record, and one line below;
 
 from loco_stream.neurons import alif, izhikevich, lif
 from loco_stream.neurons.registry import (
-    DenseLayer,
     EventOperations,
     NeuronModel,
-    dense_layer_of,
+    WindowOperations,
     find,
     model_of,
     names,
     register,
+    window_of,
 )
 
 __all__ = [
-    "DenseLayer",
     "EventOperations",
     "NeuronModel",
-    "dense_layer_of",
+    "WindowOperations",
     "find",
     "model_of",
     "names",
     "register",
+    "window_of",
 ]
 
 register(lif.MODEL)

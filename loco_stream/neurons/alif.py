@@ -15,15 +15,15 @@ import numpy as np
 
 from loco_stream.errors import ConfigError
 from loco_stream.jit import kernel
-from loco_stream.neurons.registry import DenseLayer, EventOperations, NeuronModel
-from loco_stream.neurons.spikes import NO_ROOM
-from loco_stream.simd.ops import compact, sum_rows
+from loco_stream.neurons.registry import EventOperations, NeuronModel, WindowOperations
+from loco_stream.neurons.spikes import LEAK_SHARE, STRONGEST
 
-__all__ = ["ALIF", "MODEL", "alif_layer"]
+__all__ = ["ALIF", "MODEL", "alif_times"]
 
 LAST_FIRE, V, ADAPTATION, SINCE, THRESHOLD, LEVEL = 0, 1, 2, 3, 4, 5
 TAU, REFRACTORY, RESET_ZERO, TAU_ADAPT, ADAPT = 0, 1, 2, 3, 4
 _BISECTIONS = 100
+_CLOSE = 1e-12  # ms
 
 
 class ALIF(NamedTuple):
@@ -153,98 +153,31 @@ def alif_membrane(cells: Any, numbers: Any, i: int, t: float) -> Any:
 
 
 @kernel
-def alif_update(
-    v: Any,
-    adaptation: Any,
-    current: Any,
-    decay: Any,
-    fade: Any,
-    threshold: Any,
-    adapt: Any,
-    reset_zero: bool,
-    u_max: Any,
-) -> None:
-    """Decay, add the current, note the peak, reset; `current` is left holding membrane minus adaptation."""
-    for i in range(v.shape[0]):
-        x = v[i] * decay + current[i]
-        a = adaptation[i] * fade
-        above_rest = x - a
-        current[i] = above_rest
-        u_max[i] = max(u_max[i], above_rest)
-        fired = above_rest >= threshold[i]
-        drop = x if reset_zero else threshold[i] + a
-        v[i] = x - drop if fired else x
-        adaptation[i] = a + adapt if fired else a
+def alif_times(cell: ALIF, drive: Any, window: Any, tau: Any, room: Any, times: Any) -> Any:
+    """Write when a neuron fires; see `WindowOperations.times`.
 
-
-@kernel
-def alif_layer(
-    times: Any, indices: Any, n_events: int, weights: Any, offset: int, n_post: int, tau: float, threshold: Any,
-    reset_zero: bool, tau_adapt: float, adapt: float, v: Any, adaptation: Any, u_max: Any, out_times: Any,
-    out_indices: Any,
-) -> Any:  # fmt: skip
-    """Run one layer of neurons whose threshold rises by `adapt` with each spike and returns with `tau_adapt`.
-
-    Parameters
-    ----------
-    times, indices, n_events, weights, offset, n_post, tau, threshold, reset_zero, v, out_times, out_indices
-        As in `lif_layer`; `threshold` is the threshold at rest. A subtracting reset takes the raised threshold off.
-    tau_adapt
-        Time constant in ms of the threshold's return; at least `tau`, or neurons could fire between events.
-    adapt
-        Rise of the threshold with a spike, 0 or more, in units of the membrane.
-    adaptation
-        (n_post,), written: by how much each threshold is raised right after the last event.
-    u_max
-        (n_post,), written: the largest membrane minus adaptation, that is, in the scale of the threshold at rest.
-
-    Returns
-    -------
-    Number of output spikes, or -1 if the next event time might not fit into the outputs.
+    Between spikes the membrane less the threshold, I (1 - exp(-s / tau)) - 1 - A exp(-s / tau_adapt), is increasing
+    and concave in s, so that Newton's steps from the left end at the crossing and never beyond.
     """
-    zero = v.dtype.type(0.0)
-    for i in range(n_post):
-        v[i] = zero
-        adaptation[i] = zero
-        u_max[i] = zero
-    capacity = min(out_times.shape[0], out_indices.shape[0])
-    if n_post > capacity:
-        return NO_ROOM if n_events > 0 else 0
-    current = out_times[capacity - n_post : capacity]  # free while it is needed: see `lif_layer`
-    kind = v.dtype.type
-    last_time = 0.0
-    k = 0
-    count = 0
-    while k < n_events:
-        if count + n_post > capacity:
-            return NO_ROOM
-        now = times[k]
-        first = k
-        while k < n_events and times[k] == now:
-            k += 1
-        passed = last_time - float(now)
-        last_time = float(now)
-        sum_rows(current, weights, offset, n_post, indices, first, k)
-        alif_update(
-            v, adaptation, current, kind(math.exp(passed / tau)), kind(math.exp(passed / tau_adapt)), threshold,
-            kind(adapt), reset_zero, u_max,
-        )  # fmt: skip
-        start = count
-        count = compact(current, threshold, out_indices, count)
-        for s in range(start, count):
-            out_times[s] = now
-    return count
-
-
-@kernel
-def _dense(
-    cell: ALIF, times: Any, indices: Any, n_events: int, weights: Any, offset: int, n_post: int, window: float,
-    tau: float, threshold: Any, membrane: Any, peak: Any, slow: Any, cells: Any, out_times: Any, out_indices: Any,
-) -> Any:  # fmt: skip
-    return alif_layer(
-        times, indices, n_events, weights, offset, n_post, tau, threshold, False, cell.tau_adapt, cell.adapt,
-        membrane, slow[0], peak, out_times, out_indices,
-    )  # fmt: skip
+    current = min(drive * tau / window + LEAK_SHARE, STRONGEST)
+    n, now, raised = 0, 0.0, 0.0
+    if not current > 1.0:
+        return n
+    first = tau * math.log(current / (current - 1.0))
+    while n < times.shape[0]:
+        wait, step = first, 1.0
+        while step > _CLOSE and now + wait <= window:
+            decayed, returned = math.exp(-wait / tau), raised * math.exp(-wait / cell.tau_adapt)
+            lack = 1.0 + returned - current * (1.0 - decayed)
+            step = lack / (current * decayed / tau + returned / cell.tau_adapt)
+            wait += max(step, 0.0)
+        now += wait
+        if not now <= window:
+            return n
+        times[n] = now
+        n += 1
+        raised = raised * math.exp(-wait / cell.tau_adapt) + cell.adapt
+    return n
 
 
 MODEL = NeuronModel(
@@ -259,5 +192,5 @@ MODEL = NeuronModel(
     check=_check,
     fires_alone=lambda tau, parameters: parameters["tau_adapt"] < tau,
     # A threshold that returned faster than the membrane could be met between events.
-    dense=DenseLayer(settings=lambda tau: ALIF(tau_adapt=max(100.0, tau)), run=_dense),
+    window=WindowOperations(settings=lambda tau: ALIF(tau_adapt=max(100.0, tau)), times=alif_times),
 )

@@ -15,11 +15,9 @@ import numpy as np
 
 from loco_stream.errors import ConfigError
 from loco_stream.jit import kernel
-from loco_stream.neurons.registry import DenseLayer, EventOperations, NeuronModel
-from loco_stream.neurons.spikes import NO_ROOM, sort_spikes
-from loco_stream.simd.ops import sum_rows
+from loco_stream.neurons.registry import EventOperations, NeuronModel, WindowOperations
 
-__all__ = ["MODEL", "Izhikevich", "izhikevich_layer", "rest_potential"]
+__all__ = ["MODEL", "Izhikevich", "izhikevich_times", "rest_potential"]
 
 LAST_FIRE, V, U, SINCE, STEP, DRIVE = 0, 1, 2, 3, 4, 5
 A, B, C, D, PEAK, TOLERANCE = 0, 1, 2, 3, 4, 5
@@ -29,16 +27,14 @@ _LARGEST_STEP = 5.0
 _SMALLEST_STEP = 1e-9
 _LARGEST = 1e4  # of any parameter, either way
 _SMALLEST_TOLERANCE = 1e-14
-
-
-_LEARNER_PEAK = 1.5  # peak, in thresholds, of a neuron that fired: its upstroke does not tell how narrowly
+_STRONGEST = 1e4  # of a current through a window: it fires a neuron as often as is counted
 
 
 class Izhikevich(NamedTuple):
     """Regular spiking neurons of the 2003 paper: a, b, c, d, peak and tolerance in its units, ms and mV.
 
-    `unit` is the jump in mV that counts as a threshold, enough to start the upstroke from rest at once;
-    `drive` is the current that stands for a threshold moved as far. Cells are (n, 6) float64: last spike, membrane
+    `drive` is the current that stands for a drive of one threshold a window of 20 ms, and `rest` the membrane without
+    current, the lower root of 0.04 v^2 + (5 - b) v + 140. Cells are (n, 6) float64: last spike, membrane
     v, recovery u, their time, step size, current I. Their numbers are the first six fields.
     """
 
@@ -48,8 +44,8 @@ class Izhikevich(NamedTuple):
     d: float = 8.0
     peak: float = 30.0
     tolerance: float = 0.1
-    unit: float = 25.0
-    drive: float = 10.0
+    drive: float = 7.0
+    rest: float = -70.0
 
 
 # The simulator is exact; the learner takes larger steps.
@@ -191,103 +187,23 @@ def izh_membrane(cells: Any, numbers: Any, i: int, t: float) -> Any:
 
 
 @kernel
-def izhikevich_layer(
-    times: Any, indices: Any, n_events: int, weights: Any, offset: int, n_post: int, duration: float, drive: Any,
-    rest: Any, numbers: Any, unit: float, cells: Any, u_max: Any, current: Any, out_times: Any, out_indices: Any,
-) -> Any:  # fmt: skip
-    """Run one layer of Izhikevich neurons from rest for `duration` ms.
-
-    Parameters
-    ----------
-    times, indices, n_events, weights, offset, n_post, out_times, out_indices
-        As in `lif_layer`; weights in units of `unit` mV. Neurons also fire between events, so that no capacity
-        is sure to suffice.
-    duration
-        End of the run in ms.
-    drive
-        (n_post,), constant current of each neuron. A perturbation belongs here: moving the peak would change
-        almost nothing, since the upstroke is explosive.
-    rest
-        (n_post,) in mV: membranes at the start, as `rest_potential` gives them.
-    numbers
-        (6,) float64, or six numbers: a, b, c, d, peak in mV, tolerance in mV.
-    unit
-        What a weight of 1 adds to a membrane, in mV.
-    cells
-        (n_post, 6) float64, written: see `Izhikevich`.
-    u_max
-        (n_post,), written: the largest membrane met at events, at most the peak; rest counts as met.
-    current
-        (n_post,) of the type of `weights`, working memory.
-
-    Returns
-    -------
-    Number of output spikes, or -1 if they do not fit into the outputs.
-    """
-    peak = numbers[PEAK]
-    for i in range(n_post):
-        cells[i, V] = rest[i]
-        cells[i, U] = numbers[B] * float(rest[i])
-        cells[i, SINCE] = 0.0
-        cells[i, STEP] = _FIRST_STEP
-        cells[i, DRIVE] = drive[i]
-        u_max[i] = rest[i]
-    capacity = min(out_times.shape[0], out_indices.shape[0])
-    count = 0
-    k = 0
-    while k <= n_events:
-        now = float(times[k]) if k < n_events else duration
-        start = count
-        for i in range(n_post):
-            when = izh_crossing(cells, numbers, i, now)
-            while when <= now:
-                if count >= capacity:
-                    return NO_ROOM
-                out_times[count] = when
-                out_indices[count] = i
-                count += 1
-                u_max[i] = peak
-                izh_fire(cells, numbers, i, now)
-                when = izh_crossing(cells, numbers, i, now)
-        first = k
-        k += 1
-        if first < n_events:
-            while k < n_events and times[k] == times[first]:
-                k += 1
-            sum_rows(current, weights, offset, n_post, indices, first, k)
-            for i in range(n_post):
-                cells[i, V] += unit * float(current[i])
-                u_max[i] = max(float(u_max[i]), min(cells[i, V], peak))
-                if izh_ready(cells, numbers, i, now):
-                    if count >= capacity:
-                        return NO_ROOM
-                    out_times[count] = now
-                    out_indices[count] = i
-                    count += 1
-                    izh_fire(cells, numbers, i, now)
-        sort_spikes(out_times, out_indices, start, count)
-    return count
-
-
-@kernel
-def _dense(
-    cell: Izhikevich, times: Any, indices: Any, n_events: int, weights: Any, offset: int, n_post: int, window: float,
-    tau: float, threshold: Any, membrane: Any, peak: Any, slow: Any, cells: Any, out_times: Any, out_indices: Any,
-) -> Any:  # fmt: skip
-    """Run a layer as `lif_dense` does; these neurons have no threshold, so that one moved is a constant current."""
-    drive, rest = slow[0], slow[1]
-    numbers = (cell.a, cell.b, cell.c, cell.d, cell.peak, cell.tolerance)
-    bend = 5.0 - cell.b
-    for i in range(n_post):
-        rest[i] = np.float32(-(bend + math.sqrt(bend * bend - 0.16 * 140.0)) / 0.08)
-        drive[i] = np.float32((1.0 - np.float64(threshold[i])) * cell.drive)
-    count = izhikevich_layer(
-        times, indices, n_events, weights, offset, n_post, window, drive, rest, numbers, cell.unit, cells, peak,
-        membrane, out_times, out_indices,
-    )  # fmt: skip
-    for i in range(n_post):
-        peak[i] = min((peak[i] - rest[i]) / np.float32(cell.unit), np.float32(_LEARNER_PEAK))
-    return count
+def izhikevich_times(cell: Izhikevich, drive: Any, window: Any, tau: Any, room: Any, times: Any) -> Any:
+    """Write when a neuron fires; see `WindowOperations.times`. The drive is a current, `tau` means nothing here."""
+    own, numbers = room[0], room[1]
+    numbers[A], numbers[B], numbers[C], numbers[D] = cell.a, cell.b, cell.c, cell.d
+    numbers[PEAK], numbers[TOLERANCE] = cell.peak, cell.tolerance
+    own[V] = cell.rest
+    own[U] = cell.b * cell.rest
+    own[SINCE], own[STEP], own[DRIVE] = 0.0, _FIRST_STEP, min(drive * cell.drive, _STRONGEST)
+    n = 0
+    while n < times.shape[0] and drive > 0.0:
+        when = izh_crossing(room, numbers, 0, window)
+        if not when <= window:
+            return n
+        times[n] = when
+        n += 1
+        izh_fire(room, numbers, 0, when)
+    return n
 
 
 MODEL = NeuronModel(
@@ -303,5 +219,5 @@ MODEL = NeuronModel(
     rest=lambda parameters, drive: rest_potential(parameters["b"], drive),
     fires_alone=lambda tau, parameters: True,
     leaky=False,
-    dense=DenseLayer(settings=lambda tau: Izhikevich(), run=_dense, cell_width=6, gain=2.3, delta_rate=0.3),
+    window=WindowOperations(settings=lambda tau: Izhikevich(), times=izhikevich_times),
 )

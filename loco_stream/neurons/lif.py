@@ -1,9 +1,9 @@
-"""Leaky integrate-and-fire neurons: one by one for nets with a queue, and whole layers without one.
+"""Leaky integrate-and-fire neurons: for nets with a queue, and through a window under a constant drive.
 
-One by one they need no exponential for a spike received. Between events (v - level) decays by exp(-dt / tau).
-Stored is w = (v - level) exp((t - base) / tau), which does not change between events at all: a spike of weight J
-that arrives at t adds J exp((t - base) / tau), one exponential for all its targets; and v reaches the threshold
-where w reaches gap exp((t - base) / tau) with gap = threshold - level, which solves for t where a drive above
+In a net with a queue they need no exponential for a spike received. Between events (v - level) decays by
+exp(-dt / tau). Stored is w = (v - level) exp((t - base) / tau), which does not change between events at all: a spike
+of weight J that arrives at t adds J exp((t - base) / tau), one exponential for all its targets; and v reaches the
+threshold where w reaches gap exp((t - base) / tau) with gap = threshold - level, which solves for t where a drive above
 threshold (gap < 0) makes neurons fire by themselves. `base` moves on before the factor grows large, so nothing is
 lost or overflows.
 
@@ -20,12 +20,10 @@ import numpy as np
 
 from loco_stream.jit import kernel
 from loco_stream.neurons.lif_net import run_lif
-from loco_stream.neurons.registry import DenseLayer, EventOperations, NeuronModel
-from loco_stream.neurons.spikes import NO_ROOM
-from loco_stream.neurons.update import lif_update
-from loco_stream.simd.ops import compact, sum_rows
+from loco_stream.neurons.registry import EventOperations, NeuronModel, WindowOperations
+from loco_stream.neurons.spikes import LEAK_SHARE, STRONGEST
 
-__all__ = ["LIF", "MODEL", "lif_dense", "lif_layer"]
+__all__ = ["LIF", "MODEL", "lif_times", "lif_trace"]
 
 LAST_FIRE, SCALED, GAP, LEVEL = 0, 1, 2, 3
 TAU, REFRACTORY, RESET_ZERO, BASE, FACTOR = 0, 1, 2, 3, 4
@@ -121,116 +119,57 @@ def lif_membrane(cells: Any, numbers: Any, i: int, t: float) -> Any:
 
 
 @kernel
-def lif_layer(
-    times: Any,
-    indices: Any,
-    n_events: int,
-    weights: Any,
-    offset: int,
-    n_post: int,
-    tau: float,
-    threshold: Any,
-    reset_zero: bool,
-    v: Any,
-    u_max: Any,
-    out_times: Any,
-    out_indices: Any,
-) -> int:
-    """Run one layer of leaky integrate-and-fire neurons with delta synapses from rest through its input spikes.
+def _window_period(drive: Any, window: Any, tau: Any) -> Any:
+    """Return exp(period / tau) and the period in ms between spikes under a drive in thresholds a window, or (0, inf).
 
-    Events of one time are delivered together; a neuron fires where its membrane is at or above
-    threshold, at most once per event time.
-
-    Parameters
-    ----------
-    times, indices, n_events
-        Input spikes: times in ms, sorted, and presynaptic neurons; the first `n_events` count.
-    weights, offset, n_post
-        Flat buffer; the row of presynaptic neuron j starts at `offset + j * n_post`.
-    tau
-        Membrane time constant in ms.
-    threshold
-        (n_post,), one a neuron.
-    reset_zero
-        True: the membrane of a neuron that fires becomes 0. False: its threshold is subtracted.
-    v
-        (n_post,), written: the membranes right after the last event.
-    u_max
-        (n_post,), written: the largest membrane met, before resets; the rest at 0 counts as met.
-    out_times, out_indices
-        Output spikes in time order, ties in neuron order; `out_times` of the type of `v`. A
-        capacity of n_post times the number of distinct input times always suffices; slots beyond the
-        returned count hold rubbish.
-
-    Returns
-    -------
-    Number of output spikes, or -1 if the next event time might not fit into the outputs; nothing is ever written
-    beyond their ends.
+    The first comes after one period too, since a neuron that has just been reset is as one at rest.
     """
-    zero = v.dtype.type(0.0)
-    for i in range(n_post):
-        v[i] = zero
-        u_max[i] = zero
-    capacity = min(out_times.shape[0], out_indices.shape[0])
-    if n_post > capacity:
-        return NO_ROOM if n_events > 0 else 0
-    # The last n_post slots serve as the sum of arriving rows: as soon as spikes reach into them, the next event
-    # time does not fit and the run ends, so what is summed never falls on a spike already written.
-    current = out_times[capacity - n_post : capacity]
-    count = 0
-    last_time = 0.0
-    gap, decay = 0.0, v.dtype.type(1.0)  # times that lie evenly share one exponential
-    k = 0
-    while k < n_events:
-        if count + n_post > capacity:
-            return NO_ROOM
-        now = times[k]
-        first = k
-        while k < n_events and times[k] == now:
-            k += 1
-        if last_time - float(now) != gap:
-            gap = last_time - float(now)
-            decay = v.dtype.type(math.exp(gap / tau))
-        last_time = float(now)
-        start = count
-        sum_rows(current, weights, offset, n_post, indices, first, k)
-        lif_update(v, current, decay, threshold, reset_zero, u_max)
-        count = compact(current, threshold, out_indices, count)
-        for s in range(start, count):
-            out_times[s] = now
-    return count
+    current = min(drive * tau / window + LEAK_SHARE, STRONGEST)  # where the membrane would settle, in thresholds
+    if not current > 1.0:
+        return 0.0, math.inf
+    ratio = current / (current - 1.0)
+    return ratio, tau * math.log(ratio)
 
 
 @kernel
-def lif_dense(
-    cell: LIF, times: Any, indices: Any, n_events: int, weights: Any, offset: int, n_post: int, window: float,
-    tau: float, threshold: Any, membrane: Any, peak: Any, slow: Any, cells: Any, out_times: Any, out_indices: Any,
-) -> Any:  # fmt: skip
-    """Run one layer from rest through a window; every model that the estimators know has a function like this.
+def lif_times(cell: LIF, drive: Any, window: Any, tau: Any, room: Any, times: Any) -> Any:
+    """Write when a neuron fires; see `WindowOperations.times`."""
+    _, period = _window_period(drive, window, tau)
+    n = min(int(window / period), times.shape[0]) if period <= window else 0
+    for k in range(n):
+        times[k] = (k + 1) * period
+    return n
 
-    Parameters
-    ----------
-    cell
-        What `DenseLayer.settings` returned.
-    times, indices, n_events, weights, offset, n_post, tau, out_times, out_indices
-        As in `lif_layer`.
-    window
-        End of the window in ms.
-    threshold
-        (n_post,) float32, 1 for a neuron at rest; moved a little where the effect of a neuron is to be measured.
-    membrane, peak
-        (n_post,) float32, written: the membranes at the end and the largest met, both in thresholds.
-    slow, cells
-        (2, n_post) float32 and (n_post, `DenseLayer.cell_width`) float64, working memory.
 
-    Returns
-    -------
-    Number of output spikes, or `NO_ROOM` if they do not fit.
+@kernel
+def _power(base: Any, exponent: Any) -> Any:
+    """Return base ** exponent for a whole exponent below 32, by squaring: the same bytes compiled or not."""
+    result = 1.0
+    for _ in range(5):
+        if exponent & 1:
+            result *= base
+        base *= base
+        exponent >>= 1
+    return result
+
+
+@kernel
+def lif_trace(
+    cell: LIF, drive: Any, window: Any, tau: Any, tau_trace: Any, late: Any, room: Any, times: Any
+) -> tuple[Any, Any]:
+    """Return the trace of a neuron and its number of spikes; see `WindowOperations.trace`.
+
+    With spikes every period p both sums of the trace, over exp(-(window - k p) / tau_trace) and over its square, are
+    geometric.
     """
-    return lif_layer(
-        times, indices, n_events, weights, offset, n_post, tau, threshold, cell.reset_zero, membrane, peak,
-        out_times, out_indices,
-    )  # fmt: skip
+    ratio, period = _window_period(drive, window, tau)
+    if not period <= window:
+        return 0.0, 0
+    n = min(int(window / period), times.shape[0])
+    growth = ratio if tau == tau_trace else math.exp(period / tau_trace)
+    grown = _power(growth, n)
+    slow = late * growth * (grown - 1.0) / (growth - 1.0)
+    return 2.0 * slow * (1.0 - late * growth * (grown + 1.0) / (growth + 1.0)), n
 
 
 MODEL = NeuronModel(
@@ -243,6 +182,6 @@ MODEL = NeuronModel(
     start=_start,
     shift=_shift,
     parameters={},
-    dense=DenseLayer(settings=lambda tau: LIF(), run=lif_dense),
+    window=WindowOperations(settings=lambda tau: LIF(), times=lif_times, trace=lif_trace),
     run_net=run_lif,
 )  # fmt: skip

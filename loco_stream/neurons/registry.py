@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from loco_stream.errors import ConfigError
 
-__all__ = ["DenseLayer", "EventOperations", "NeuronModel", "dense_layer_of", "find", "model_of", "names", "register"]
+__all__ = ["EventOperations", "NeuronModel", "WindowOperations", "find", "model_of", "names", "register", "window_of"]
 
 Parameters = Mapping[str, float]
 
@@ -34,31 +34,28 @@ class EventOperations:
 
 
 @dataclass(frozen=True)
-class DenseLayer:
-    """A whole feed-forward layer from rest through one window, for the estimators.
+class WindowOperations:
+    """One neuron from rest through one window under a constant drive, for the estimators.
+
+    A drive of `a` thresholds a window should make a neuron fire about `a` times. Compiled by
+    `loco_stream.jit.kernel`; times and time constants in ms; `cell` is what `settings` returned.
 
     Attributes
     ----------
     settings
-        Returns the model's `kind` for a membrane time constant in ms: what the compiled layer reads.
-    run
-        Compiled by `loco_stream.jit.kernel`, with the arguments of `loco_stream.neurons.lif.lif_dense`.
-    cell_width
-        Numbers of float64 a neuron that `run` needs as working memory beside its float32 vectors.
-    gain
-        Norm of a neuron's incoming weights at the start, in thresholds; None: by the depth of the net.
-    delta_rate
-        Learning rate of the hidden layers under the delta readout.
-    constant_drive
-        Compiled operation that gives a neuron's spikes under a constant drive over a window; None: there is none.
+        Returns the model's `kind` for a membrane time constant: what the compiled operations read.
+    times
+        (cell, drive, window, tau, room, times) -> number of spikes. Writes when the neuron fires, ascending, as many
+        as `times` (float64) holds; `room` is (2, 8) float64 working memory.
+    trace
+        (cell, drive, window, tau, tau_trace, late, room, times) -> (trace, number of spikes), in closed form: what
+        `spikes.trace_of` makes of the times, which is what is used where this is None. `late` is
+        exp(-window / tau_trace).
     """
 
     settings: Callable[[float], Any]
-    run: Any
-    cell_width: int = 0
-    gain: float | None = None
-    delta_rate: float = 0.03
-    constant_drive: Any = None
+    times: Any
+    trace: Any = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,7 @@ class NeuronModel:
         threshold always counts.
     leaky
         Whether tau, threshold, reset and refractory period mean anything to the model.
-    dense
+    window
         What the estimators run; None: the model runs in `Network` alone.
     run_net
         Runs a whole dense net without delays in one call, as `loco_stream.neurons.lif_net.run_lif`; None: the queue
@@ -106,7 +103,7 @@ class NeuronModel:
     rest: Callable[[Parameters, NDArray[np.float64]], Any] = lambda parameters, drive: np.zeros(len(drive))
     fires_alone: Callable[[float, Parameters], bool] = lambda tau, parameters: False
     leaky: bool = True
-    dense: DenseLayer | None = None
+    window: WindowOperations | None = None
     run_net: Any = None
 
 
@@ -174,12 +171,18 @@ def find(name: str) -> NeuronModel:
     return model
 
 
-def dense_layer_of(kind: type[tuple[Any, ...]]) -> DenseLayer:
-    """Return the dense layer of the model whose parameters are of that type; it must have one."""
-    layer = model_of(kind).dense
-    if layer is None:
-        raise ConfigError(f"neuron is {model_of(kind).name!r}, a model without a dense layer: it runs in Network alone")
-    return layer
+def window_of(kind: type[tuple[Any, ...]]) -> WindowOperations:
+    """Return the window operations of the model whose parameters are of that type.
+
+    Raises
+    ------
+    ConfigError
+        It has none.
+    """
+    operations = model_of(kind).window
+    if operations is None:
+        raise ConfigError(f"neuron is {model_of(kind).name!r}, a model without a window: it runs in Network alone")
+    return operations
 
 
 def model_of(kind: type[tuple[Any, ...]]) -> NeuronModel:

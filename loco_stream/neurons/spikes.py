@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from loco_stream.jit import entry, kernel
 
-__all__ = ["NO_ROOM", "first_bad_event", "group_events", "sort_spikes"]
+__all__ = [
+    "LEAK_SHARE",
+    "MOST_SPIKES",
+    "NO_ROOM",
+    "STRONGEST",
+    "first_bad_event",
+    "group_events",
+    "sort_spikes",
+    "trace_of",
+]
 
 NO_ROOM = -1  # returned where outputs did not suffice
+MOST_SPIKES = 20  # of a neuron in a window; a stronger drive brings no more
+STRONGEST = 1e6  # thresholds: a current beyond fires a neuron no sooner, and its period would be nothing
+LEAK_SHARE = 0.5  # thresholds a window: what the leak takes from a constant drive, given back on average
 
 
 @entry
@@ -62,3 +75,17 @@ def sort_spikes(times: Any, indices: Any, start: int, stop: int) -> None:
             place -= 1
         times[place] = t
         indices[place] = i
+
+
+@kernel
+def trace_of(times: Any, n: Any, window: Any, tau_trace: Any) -> Any:
+    """Return what the first `n` spikes at `times` leave in a synaptic trace at the window's end.
+
+    A spike adds 2 (exp(-s / tau) - exp(-2 s / tau)) at `s` ms after it: nothing at first, so that a neuron's trace
+    changes continuously with its drive although spikes come one by one, and their times carry its grades.
+    """
+    total = 0.0
+    for k in range(n):
+        faded = math.exp((times[k] - window) / tau_trace)
+        total += faded - faded * faded
+    return 2.0 * total

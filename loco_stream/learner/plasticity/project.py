@@ -1,150 +1,89 @@
-"""Input clusters, and the part of a trace that is orthogonal to the other clusters.
+"""The recursive projector of a layer's input: what of an input is still free to learn.
 
-Each cluster keeps `rank` direction rows a layer: its mean trace, then residual directions. With
-the rows of all clusters as columns of C, the projected trace is what a ridge regression on the
-other clusters' columns leaves over (algorithm of orthogonal weight modification, Zeng et al.
-2019, with clusters in place of single past inputs). Cost is O(n_pre * clusters * rank).
+P starts as the identity. The step along P x leaves alone what the layer does for inputs it has learned often, since P
+has lost their directions: P <- P - h h' / (r + x' h) with h = P x and r the mean square of the inputs, recursive least
+squares without a target (orthogonal weight modification, Zeng et al. 2019). It whitens correlated inputs, anneals the
+step and protects what was learned, all at once. With a leak P drifts back to the identity, and no direction is closed
+for ever. P is kept in blocks along the diagonal, one for each cluster of inputs: low rank is what it has left to give.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from loco_stream.jit import kernel
+from loco_stream.simd.ops import add_outer, weigh_rows
 
-__all__ = ["choose_cluster", "learn_directions", "project", "refresh"]
-
-RECRUIT_BELOW = 0.6  # cosine with the nearest mean under which an input founds a new cluster
-SLOWEST = 0.01  # least learning rate of a cluster's directions
-SWEEPS = 1000  # most passes over a cluster's own rows; nearly parallel rows need many, others a few
-REFRESH = 50  # samples between two inversions of the Gram matrix
+__all__ = ["change_blocks", "project"]
 
 
 @kernel
-def _dot(a, b, n):
-    """Return a[:n] . b[:n] in float64, summed in four lanes: one alone would wait for itself at every step."""
-    s0 = s1 = s2 = s3 = 0.0
-    whole = n - n % 4
-    for j in range(0, whole, 4):
-        s0 += np.float64(a[j]) * np.float64(b[j])
-        s1 += np.float64(a[j + 1]) * np.float64(b[j + 1])
-        s2 += np.float64(a[j + 2]) * np.float64(b[j + 2])
-        s3 += np.float64(a[j + 3]) * np.float64(b[j + 3])
-    for j in range(whole, n):
-        s0 += np.float64(a[j]) * np.float64(b[j])
-    return (s0 + s1) + (s2 + s3)
+def project(projects, projector, inputs, first, n_inputs, rows, n_rows, projected):
+    """Write h = P x into `projected` and return (x' x, x' h); without projection h is x.
 
-
-@kernel
-def choose_cluster(trace, n_pre, column, directions, rank, n_used, n_clusters):
-    """Return the cluster of an input trace, `n_used` if it founds a new one, -1 for a silent input."""
-    norm = _dot(trace, trace, n_pre)
-    if norm == 0.0:
-        return -1
-    best, best_cosine = -1, -2.0
-    for k in range(n_used):
-        mean = directions[k * rank, column : column + n_pre]
-        dot, length = _dot(trace, mean, n_pre), _dot(mean, mean, n_pre)
-        cosine = dot / math.sqrt(norm * length) if length > 0.0 else -1.0
-        if cosine > best_cosine:
-            best, best_cosine = k, cosine
-    return n_used if best_cosine < RECRUIT_BELOW and n_used < n_clusters else best
-
-
-@kernel
-def learn_directions(trace, n_pre, column, directions, rank, cluster, rate, rest):
-    """Move the cluster's rows at this layer: the mean towards the trace, the others towards what it leaves over.
-
-    Row r > 0 follows sign(row . rest) * rest, the direction of largest mean absolute deviation.
+    Parameters
+    ----------
+    projector
+        (n_inputs or more, block) float32: row j holds P[j, block of j].
+    inputs, first, n_inputs
+        x is `inputs[first : first + n_inputs]`.
+    rows, n_rows
+        Which inputs are not zero, ascending.
     """
-    step = np.float32(rate)
-    mean = directions[cluster * rank, column : column + n_pre]
-    for j in range(n_pre):
-        mean[j] += step * (trace[j] - mean[j])
-    if rank == 1:
-        return
-    for j in range(n_pre):
-        rest[j] = trace[j] - mean[j]
-    for r in range(1, rank):
-        row = directions[cluster * rank + r, column : column + n_pre]
-        dot, length = 0.0, 0.0
-        for j in range(n_pre):
-            dot += np.float64(row[j]) * np.float64(rest[j])
-            length += np.float64(row[j]) * np.float64(row[j])
-        sign = np.float32(1.0 if dot >= 0.0 else -1.0)
-        share = np.float32(dot / length if length > 1e-12 else 0.0)
-        for j in range(n_pre):
-            old = row[j]
-            row[j] = old + step * (sign * rest[j] - old)
-            rest[j] -= share * old
+    block, r, square, energy = projector.shape[1], 0, 0.0, 0.0
+    for start in range(0, n_inputs, block):
+        stop, begin = min(start + block, n_inputs), r
+        while r < n_rows and rows[r] < stop:
+            r += 1
+        if projects:
+            h = projected[start:stop]
+            weigh_rows(h, projector, stop - start, inputs, first, rows[begin:], r - begin)
+        else:
+            for j in range(start, stop):
+                projected[j] = inputs[first + j]
+        for k in range(begin, r):
+            value = np.float64(inputs[first + rows[k]])
+            square += value * value
+            energy += value * np.float64(projected[rows[k]])
+    return square, energy
 
 
 @kernel
-def refresh(n_pre, column, directions, n_rows, ridge, inverse):
-    """Write the inverse of C'C + ridge * (mean squared norm) * I into `inverse[:n_rows, :n_rows]` (Gauss-Jordan)."""
-    trace = 0.0
-    for a in range(n_rows):
-        for b in range(a + 1):
-            dot = _dot(directions[a, column:], directions[b, column:], n_pre)
-            inverse[a, b] = dot
-            inverse[b, a] = dot
-        trace += inverse[a, a]
-    floor = ridge * trace / n_rows + 1e-9
-    for a in range(n_rows):
-        inverse[a, a] += floor
-    for p in range(n_rows):
-        pivot = 1.0 / inverse[p, p]
-        inverse[p, p] = 1.0
-        for b in range(n_rows):
-            inverse[p, b] *= pivot
-        for a in range(n_rows):
-            if a != p:
-                factor = inverse[a, p]
-                inverse[a, p] = 0.0
-                for b in range(n_rows):
-                    inverse[a, b] -= factor * inverse[p, b]
+def change_blocks(
+    weights, column, n_columns, projects, projector, inputs, first, n_inputs, rows, n_rows, projected, credit, step,
+    power, orthogonality, leak,
+):  # fmt: skip
+    """Subtract step * h credit' from the weights and take the input's direction out of P, block by block.
 
-
-@kernel
-def project(trace, n_pre, column, directions, rank, n_rows, inverse, cluster, coefficients, out):
-    """Take the trace's part in the other clusters' rows away from `out[:n_pre]`, a copy of the trace.
-
-    The regression on the others only is had from the inverse over all rows: with b the block of
-    this cluster, c_others = c - G[:, b] (G[b, b])^-1 c[b]. `coefficients` is (3, rows) working memory.
+    Parameters
+    ----------
+    weights, column, n_columns
+        (n_inputs or more, neurons); those of the plastic neurons are changed.
+    projects, projector, inputs, first, n_inputs, rows, n_rows, projected
+        As in `project`.
+    credit
+        (n_columns,) float32.
+    step, power
+        The learning rate over (r + x' h); and r.
+    orthogonality
+        How much of the input's direction P loses: 0 none, 1 all.
+    leak
+        Share by which P drifts back to the identity.
     """
-    right, c, removed = coefficients[0], coefficients[1], coefficients[2]
-    for a in range(n_rows):
-        right[a] = _dot(directions[a, column:], trace, n_pre)
-    for a in range(n_rows):
-        total = 0.0
-        for b in range(n_rows):
-            total += inverse[a, b] * right[b]
-        c[a] = total
-    first = cluster * rank
-    for r in range(rank):  # remove the cluster's own rows one by one (a sweep of G restricted to the block)
-        removed[r] = 0.0
-    for _ in range(1 if rank == 1 else SWEEPS):  # Gauss-Seidel on the small block; exact in one pass for rank 1
-        moved, size = 0.0, 0.0
-        for r in range(rank):
-            left = c[first + r]
-            for s in range(rank):
-                if s != r:
-                    left -= inverse[first + r, first + s] * removed[s]
-            new = left / inverse[first + r, first + r]
-            moved += abs(new - removed[r])
-            size += abs(new)
-            removed[r] = new
-        if moved <= 1e-6 * size:
-            break
-    for a in range(n_rows):
-        for r in range(rank):
-            c[a] -= inverse[a, first + r] * removed[r]
-    for a in range(n_rows):
-        if first <= a < first + rank:
-            continue
-        row = directions[a, column : column + n_pre]
-        weight = np.float32(c[a])
-        for j in range(n_pre):
-            out[j] -= weight * row[j]
+    block, r = projector.shape[1], 0
+    for start in range(0, n_inputs, block):
+        stop, energy, begin = min(start + block, n_inputs), 0.0, r
+        while r < n_rows and rows[r] < stop:
+            energy += np.float64(inputs[first + rows[r]]) * np.float64(projected[rows[r]])
+            r += 1
+        h = projected[start:stop]
+        if r > begin:
+            add_outer(
+                weights[start:stop], stop - start, column, n_columns, h, np.float32(-step), credit, np.float32(1.0)
+            )
+        if projects and (r > begin or leak > 0.0) and power + energy > 0.0:
+            scale = np.float32(-orthogonality / (power + energy))
+            own = projector[start:stop]
+            add_outer(own, stop - start, 0, stop - start, h, scale, h, np.float32(1.0 - leak))
+            for j in range(stop - start):
+                own[j, j] += np.float32(leak)

@@ -1,32 +1,26 @@
-"""The readout: a bank of recursive least-squares members that forget at different speeds, stacked.
+"""The readout: a bank of recursive members that forget at different speeds, each with two losses.
 
-Recursive least squares on traces is orthogonal weight modification on the last layer (Zeng et
-al. 2019). A member with leak g lets its projector P drift back to the prior: P <- (1 - g)(P -
-k k' / (1 + q)) + g p0 I; unlike a forgetting factor this cannot wind up. Without leak it never
-forgets. The members' outputs are combined by a second, tiny recursive regression (stacking).
-Columns of the readout: member m, class c at m * class capacity + c.
+Recursive least squares on traces is orthogonal weight modification on the last layer (Zeng et al. 2019). A member with
+leak g lets its projector P drift back to the prior: P <- (1 - g)(P - k k' / (1 + q)) + g p0 I; unlike a forgetting
+factor this cannot wind up. Without leak it never forgets. A second set of weights, by log-loss, takes the same step k /
+(1 + q) along the error of its softmax: it costs no matrix of its own.
+
+Outputs stand in blocks of `class capacity` columns, one a member and loss: least squares first, then log-loss.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
 from loco_stream.jit import kernel
 from loco_stream.simd.ops import add_outer, weigh_rows
 
-__all__ = ["delta_update", "gain", "nonzero", "recursive_update"]
+__all__ = ["delta_update", "gain", "recursive_update", "write_residual"]
 
 RECENT_SAMPLES = 30  # a leaky member leaves classes alone that it has not seen for so long
-
-
-@kernel
-def nonzero(inputs, first, n_inputs, rows):
-    """Write which of `inputs[first : first + n_inputs]` are not zero, counted from `first`; return their number."""
-    n = np.int64(0)  # a literal 0 would be compiled for apart
-    for j in range(n_inputs):
-        rows[n] = j
-        n += inputs[first + j] != np.float32(0.0)
-    return n
+LOG_LOSS_STEP = 5.0  # of the log-loss weights: their outputs are log-odds, not shares of one
 
 
 @kernel
@@ -42,13 +36,32 @@ def gain(projector, n_inputs, inputs, first, rows, n_rows, k):
 
 
 @kernel
-def recursive_update(projector, weights, column, n_inputs, k, q, leak, prior, residual, n_classes):
-    """One recursive least-squares step of the member whose columns start at `column`.
+def write_residual(target, outputs, column, capacity, last_seen, n_classes, n_seen, leak, n_losses, residual):
+    """Write what a member's outputs lack of the target, for each of its losses.
 
-    `lacks` (n_classes,) is what its outputs lacked of the target; a class with 0 keeps its weights.
+    A leaky member leaves a class alone that has long been absent: nothing is lacking there. `last_seen` is of length 0
+    in regression.
     """
+    top, total = -math.inf, 0.0
+    logits = column + capacity
+    if n_losses > 1:
+        for c in range(n_classes):
+            top = max(top, np.float64(outputs[logits + c]))
+        for c in range(n_classes):
+            total += math.exp(np.float64(outputs[logits + c]) - top)
+    for c in range(n_classes):
+        learns = leak == 0.0 or last_seen.shape[0] == 0 or n_seen - last_seen[c] < RECENT_SAMPLES
+        residual[c] = np.float32(target[c] - outputs[column + c]) if learns else np.float32(0.0)
+        if n_losses > 1:
+            lack = target[c] - math.exp(np.float64(outputs[logits + c]) - top) / total
+            residual[capacity + c] = np.float32(LOG_LOSS_STEP * lack) if learns else np.float32(0.0)
+
+
+@kernel
+def recursive_update(projector, weights, column, n_columns, n_inputs, k, q, leak, prior, residual):
+    """One recursive step of the member whose columns start at `column`; `residual` (n_columns,) is what they lack."""
     scale, keep = np.float32(1.0 / (1.0 + q)), np.float32(1.0 - leak)
-    add_outer(weights, n_inputs, column, n_classes, k, scale, residual, np.float32(1.0))
+    add_outer(weights, n_inputs, column, n_columns, k, scale, residual, np.float32(1.0))
     add_outer(projector, n_inputs, 0, n_inputs, k, -scale, k, keep)
     if leak > 0.0:
         back = np.float32(leak * prior)

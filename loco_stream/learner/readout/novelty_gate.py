@@ -4,8 +4,12 @@ Leaky members know only the present. A member's projector says what it does not 
 an input unlike any it has learned, and small for one like many. Under a leak it grows again with time. Over inputs of
 one context the leaky member's log q follows that of the member without leak, since what is unusual is little known to
 both; a fading linear regression learns how. Newness is what remains, in standard deviations: high for an input that
-was known once, but not lately. Then the member without leak speaks, and sooner while some known class is dormant (so
-long absent that its old frequency makes the absence a change). Nothing is stored but counts and five fading moments.
+was known once, but not lately. Then the member without leak speaks.
+
+While some known class is dormant (so long absent that its old frequency makes the absence a change) its weights go
+stale in the leaky members and in every stack, but not in the member without leak. What that one says is then a second
+sign: by how much a dormant class leads there, in standard deviations of the lead that inputs of the classes at work
+show. Nothing is stored but counts and fading moments.
 """
 
 from __future__ import annotations
@@ -16,36 +20,44 @@ import numpy as np
 
 from loco_stream.jit import kernel
 
-__all__ = ["any_dormant", "blend", "learn_classes", "learn_newness", "learn_sharpness", "newness", "to_proba"]
+__all__ = ["learn_classes", "learn_lead", "learn_newness", "mark_dormant", "newness", "openness", "standard_lead"]
 
 CLASS_COUNT, LAST_SEEN = range(2)  # rows of the classes array
-SLOW_MEAN, FAST_MEAN, SLOW_VARIANCE, FAST_VARIANCE, COVARIANCE = range(5)  # of the two members' log q
+# Moments: of the two members' log q; of the lead of dormant classes, and of how many rows.
+SLOW_MEAN, FAST_MEAN, SLOW_VARIANCE, FAST_VARIANCE, COVARIANCE, LEAD_MEAN, LEAD_VARIANCE, LEAD_COUNT = range(8)
 SLOW, FAST = range(2)  # the members that are compared: without leak, and of the slowest leak
 N_COMPARED = 2
 
 DORMANT_AFTER = 10.0  # a class counts as known from so many samples on
 DORMANT_ODDS = -13.8  # log of 1e-6: odds of so long an absence by chance
-DORMANT_ABSENCE = 100.0  # and never sooner, since labels may come in runs
+GUARD_ABSENCE = 30.0  # and never sooner, since labels may come in runs: for keeping the hidden layers still
+GATE_ABSENCE = 100.0  # and for opening the gate
 THRESHOLD = 12.0  # newness at which both speak alike, times 1 - retention
-DORMANT_THRESHOLD = 6.0  # the same while a class is dormant: then an old input is likelier beforehand
+DORMANT_THRESHOLD = 13.0  # newness and lead together, while a class is dormant
 SOFTNESS = 0.5  # of the change from the one to the other
-NEWNESS_FADE = 0.05
+FADE = 0.05  # of the moments
+LEAD_ROWS = 10.0  # rows before which a lead says nothing
 LEAST_SHARE = 1e-9  # of an input's energy; rounding can take a share below zero
 LEAST_VARIANCE = 1e-4
-SHARPNESS_RATE = 0.02
-SHARPNESS_RANGE = (1.0, 40.0)
 
 
 @kernel
-def any_dormant(classes, n_classes, n_seen):
-    """Return whether a known class has been absent for longer than chance explains."""
+def mark_dormant(classes, n_classes, n_seen, dormant):
+    """Write which known classes have been absent for longer than chance explains, by `GATE_ABSENCE` at least.
+
+    Returns whether hidden layers are to be kept still, and whether some class is dormant.
+    """
+    guarded, any_dormant = False, False
     for c in range(n_classes):
-        count = classes[CLASS_COUNT, c]
-        if count >= DORMANT_AFTER and count < n_seen:
-            absence = n_seen - classes[LAST_SEEN, c]
-            if absence >= DORMANT_ABSENCE and absence * math.log(1.0 - count / n_seen) < DORMANT_ODDS:
-                return True
-    return False
+        dormant[c] = 0.0
+        count, absence = classes[CLASS_COUNT, c], n_seen - classes[LAST_SEEN, c]
+        if absence < GUARD_ABSENCE or count < DORMANT_AFTER or count >= n_seen:
+            continue
+        if absence * math.log(1.0 - count / n_seen) < DORMANT_ODDS:
+            guarded = True
+            if absence >= GATE_ABSENCE:
+                dormant[c], any_dormant = 1.0, True
+    return guarded, any_dormant
 
 
 @kernel
@@ -65,7 +77,7 @@ def newness(shares, moments):
 @kernel
 def learn_newness(shares, moments, n_seen):
     """Take the shares x'Px / (p0 x'x) of a learned sample into the fading moments of their logarithms."""
-    rate = max(NEWNESS_FADE, 1.0 / (n_seen + 1.0))
+    rate = max(FADE, 1.0 / (n_seen + 1.0))
     slow, fast = _log_share(shares, SLOW) - moments[SLOW_MEAN], _log_share(shares, FAST) - moments[FAST_MEAN]
     moments[SLOW_MEAN] += rate * slow
     moments[FAST_MEAN] += rate * fast
@@ -75,45 +87,41 @@ def learn_newness(shares, moments, n_seen):
 
 
 @kernel
-def blend(scores, slow, n_classes, new, dormant, retention):
-    """Blend the stacked scores with the slow member's, the more the higher the newness `new`, in place."""
+def _lead(slow, n_classes, dormant):
+    """Return by how much the best dormant class leads the best of the others in the slow member's outputs."""
+    asleep, awake = -math.inf, -math.inf
+    for c in range(n_classes):
+        if dormant[c] != 0.0:
+            asleep = max(asleep, np.float64(slow[c]))
+        else:
+            awake = max(awake, np.float64(slow[c]))
+    return asleep - awake if math.isfinite(asleep) and math.isfinite(awake) else 0.0
+
+
+@kernel
+def standard_lead(slow, n_classes, dormant, moments):
+    """Return the lead of dormant classes in standard deviations of what inputs of the classes at work show."""
+    if moments[LEAD_COUNT] < LEAD_ROWS:
+        return 0.0
+    lead = _lead(slow, n_classes, dormant)
+    return (lead - moments[LEAD_MEAN]) / math.sqrt(max(moments[LEAD_VARIANCE], LEAST_VARIANCE))
+
+
+@kernel
+def learn_lead(slow, n_classes, dormant, moments):
+    """Take a sample of a class at work into the moments of the lead."""
+    moments[LEAD_COUNT] += 1.0
+    rate = max(FADE, 1.0 / moments[LEAD_COUNT])
+    rest = _lead(slow, n_classes, dormant) - moments[LEAD_MEAN]
+    moments[LEAD_MEAN] += rate * rest
+    moments[LEAD_VARIANCE] += rate * ((1.0 - rate) * rest * rest - moments[LEAD_VARIANCE])
+
+
+@kernel
+def openness(evidence, dormant, retention):
+    """Return how far the gate is open, from 0 to 1, given newness (and lead, while a class is dormant)."""
     threshold = (DORMANT_THRESHOLD if dormant else THRESHOLD) * (1.0 - retention)
-    openness = 0.5 + 0.5 * math.tanh(0.5 * (new - threshold) / SOFTNESS)  # the logistic function, without overflow
-    for c in range(n_classes):
-        scores[c] += openness * (np.float64(slow[c]) - scores[c])
-
-
-@kernel
-def to_proba(scores, sharpness, n_classes, proba):
-    """Write the softmax of sharpness * scores."""
-    top = scores[0]
-    for c in range(1, n_classes):
-        top = max(top, scores[c])
-    total = 0.0
-    for c in range(n_classes):
-        proba[c] = math.exp(sharpness * (scores[c] - top))
-        total += proba[c]
-    for c in range(n_classes):
-        proba[c] /= total
-
-
-@kernel
-def learn_sharpness(scores, n_classes, label, sharpness):
-    """Return the factor from scores to log-odds after one gradient step on the log-loss."""
-    top, total, mean, square = -math.inf, 0.0, 0.0, 0.0
-    for c in range(n_classes):
-        top = max(top, sharpness * scores[c])
-    for c in range(n_classes):
-        total += math.exp(sharpness * scores[c] - top)
-    for c in range(n_classes):
-        p = math.exp(sharpness * scores[c] - top) / total
-        mean += p * scores[c]
-        square += p * scores[c] * scores[c]
-    slope = scores[label] - mean
-    curvature = max(square - mean * mean, 0.0) + 0.01
-    moved = sharpness + SHARPNESS_RATE * slope / curvature
-    low, high = SHARPNESS_RANGE
-    return min(max(moved, low), high) if math.isfinite(moved) else sharpness
+    return 0.5 + 0.5 * math.tanh(0.5 * (evidence - threshold) / SOFTNESS)  # the logistic function, without overflow
 
 
 @kernel

@@ -1,16 +1,16 @@
-"""Recall: readouts of old that speak again when their concept returns.
+"""Recall: models of old that speak again when their concept returns.
 
-The readout is one linear map of its inputs, whatever its members; a copy of it is a snapshot. Where the same inputs
-come to mean other classes no member can hold both meanings, and no look at the input tells which one holds: only the
-labels do. So a handful of snapshots is judged by what probability each gave to every label, beside the readout in
-force and a blind guess. Their weights are those of a Markov chain: the readout in force gives way to any of them once
-in 1 / SHARE samples, and is back after 1 / RETURN, for it learns what they know. This is Bayes' rule for who speaks
-(close to the fixed share of Herbster and Warmuth, 1998; it is scores that are mixed, so that a guess changes no
-decision), and there is no level of error to tune: a few labels decide where the readings differ, and where they do not
-it matters little who speaks. When the readout in force loses half of the weight its concept has ended, and its copy
-from before then is kept. It takes the place of a snapshot of the same concept, one that lately did nearer as well as
-the readout in force than as badly as a guess, else that of the oldest: a long concept does not crowd out the others.
-Learning goes on as if nobody were recalled; what is stored are weights, never samples.
+Hidden layers and readout make one map of the input; a copy of both is a snapshot. Where the same inputs come to mean
+other classes no member can hold both meanings, and no look at the input tells which one holds: only the labels do. So
+a handful of snapshots is judged by what probability each gave to every label, beside the readout in force and a blind
+guess. Their say is that of a Markov chain: the readout in force gives way to any of them once in 1 / SHARE samples, and
+is back after 1 / RETURN, for it learns what they know. This is Bayes' rule for who speaks (close to the fixed share of
+Herbster and Warmuth, 1998; a guess changes no decision), and there is no level of error to tune: a few labels decide
+where the readings differ, and where they do not it matters little who speaks. When the readout in force loses half of
+its say its concept has ended, and its copy from before then is kept. It takes the place of a snapshot of the same
+concept, one that lately did nearer as well as the readout in force than as badly as a guess, else that of the oldest: a
+long concept does not crowd out the others. Learning goes on as if nobody were recalled; what is stored are weights,
+never samples.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ import math
 import numpy as np
 
 from loco_stream.jit import kernel
-from loco_stream.learner.state import SPACING
+from loco_stream.learner.config import SPACING
+from loco_stream.learner.readout.log_loss import softmax
 
 __all__ = ["any_speaks", "keep", "speak", "tick", "weigh"]
 
-STACK, GUESS, FIRST = range(3)  # whose weights: the readout in force, a blind guess, the snapshots from here on
+STACK, GUESS, FIRST = range(3)  # whose say: the readout in force, a blind guess, the snapshots from here on
 SLOT, AGE, N_KEPT = range(3)  # of the clock: the next copy's slot; samples since it was made, below 0: not yet; kept
 
 SHARE = 1e-3
@@ -34,63 +35,64 @@ LATELY = 0.02  # fading rate of what a snapshot gave to the labels, in log-proba
 
 
 @kernel
-def any_speaks(weights):
+def any_speaks(speakers):
     """Return whether there is a snapshot with a say."""
     said = 0.0
-    for e in range(FIRST, weights.shape[0]):
-        said += weights[e]
+    for e in range(FIRST, speakers.shape[0]):
+        said += speakers[e]
     return said > 0.0
 
 
 @kernel
-def speak(weights, outs, n_classes, capacity, scores):
-    """Mix the scores of the readout in force with those of the snapshots, in place; a guess scores nothing."""
+def speak(speakers, outputs, n_classes, capacity, room, proba):
+    """Mix the snapshots' probabilities into those of the readout in force, in place; `room` is (n_classes,)."""
+    total = speakers[STACK]
     for c in range(n_classes):
-        scores[c] *= weights[STACK]
-        for s in range(weights.shape[0] - FIRST):
-            scores[c] += weights[FIRST + s] * np.float64(outs[s * capacity + c])
+        proba[c] *= speakers[STACK]
+    for s in range(speakers.shape[0] - FIRST):
+        say = speakers[FIRST + s]
+        if say > 0.0:
+            softmax(outputs, s * capacity, n_classes, 1.0, room)
+            total += say
+            for c in range(n_classes):
+                proba[c] += say * room[c]
+    for c in range(n_classes):
+        proba[c] /= total
 
 
 @kernel
-def _probability(scores, first, n_classes, label, sharpness):
-    total = 0.0
-    for c in range(n_classes):
-        total += math.exp(min(sharpness * (scores[first + c] - scores[first + label]), 700.0))
-    return max(1.0 / total, LEAST)
+def weigh(speakers, fits, proba, outputs, n_classes, capacity, label, room):
+    """Judge every speaker by a label, then let some say flow out of and back to the readout in force.
 
-
-@kernel
-def weigh(weights, fits, scores, outs, n_classes, capacity, label, sharpness):
-    """Judge every speaker by a label, then let some weight flow out of and back to the readout in force.
-
-    `fits` takes how well each did lately against the readout in force.
+    `proba` are the probabilities of the readout in force; `fits` takes how well each did lately against it.
     """
-    chance = _probability(scores, 0, n_classes, label, sharpness)
-    weights[STACK] *= chance
-    weights[GUESS] /= n_classes
+    chance = max(proba[label], LEAST)
+    speakers[STACK] *= chance
+    speakers[GUESS] /= n_classes
     fits[GUESS] += LATELY * (-math.log(n_classes * chance) - fits[GUESS])
-    total = weights[STACK] + weights[GUESS]
-    for s in range(weights.shape[0] - FIRST):
-        if weights[FIRST + s] > 0.0:
-            own = _probability(outs, s * capacity, n_classes, label, sharpness)
+    total = speakers[STACK] + speakers[GUESS]
+    for s in range(speakers.shape[0] - FIRST):
+        if speakers[FIRST + s] > 0.0:
+            softmax(outputs, s * capacity, n_classes, 1.0, room)
+            own = max(room[label], LEAST)
             fits[FIRST + s] += LATELY * (math.log(own / chance) - fits[FIRST + s])
-            weights[FIRST + s] *= own
-            total += weights[FIRST + s]
-    stack = weights[STACK] / total
-    weights[STACK] = 1.0
-    for e in range(GUESS, weights.shape[0]):
-        if weights[e] > 0.0:
-            weights[e] = (1.0 - RETURN) * weights[e] / total + SHARE * stack
-            weights[STACK] -= weights[e]
+            speakers[FIRST + s] *= own
+            total += speakers[FIRST + s]
+    stack = speakers[STACK] / total
+    speakers[STACK] = 1.0
+    for e in range(GUESS, speakers.shape[0]):
+        if speakers[e] > 0.0:
+            speakers[e] = (1.0 - RETURN) * speakers[e] / total + SHARE * stack
+            speakers[STACK] -= speakers[e]
 
 
 @kernel
-def _next_slot(weights, fits, births, kept):
+def _next_slot(speakers, fits, births, kept):
     """Return where the next copy goes: over a snapshot of the concept of the one just kept, else over the oldest."""
     chosen, lowest = kept, math.inf
     for s in range(births.shape[0]):
         rank = float(births[s])
-        if weights[FIRST + s] > 0.0 and fits[FIRST + s] > 0.5 * fits[GUESS]:
+        if speakers[FIRST + s] > 0.0 and fits[FIRST + s] > 0.5 * fits[GUESS]:
             rank = -1e6 - fits[FIRST + s]  # the same concept, the one that fits best first
         if s != kept and rank < lowest:
             chosen, lowest = s, rank
@@ -98,36 +100,47 @@ def _next_slot(weights, fits, births, kept):
 
 
 @kernel
-def tick(weights, fits, clock, births):
-    """Return whether to copy the readout in force now; on the loss of its weight the last copy gets a say."""
+def tick(speakers, fits, clock, births):
+    """Return whether to copy the readout in force now; on the loss of its say the last copy gets a say."""
     slot = clock[SLOT]
-    if weights[STACK] < 0.5:
+    if speakers[STACK] < 0.5:
         if clock[AGE] >= 0:
             clock[N_KEPT] += 1
             births[slot] = clock[N_KEPT]
-            weights[FIRST + slot], fits[FIRST + slot] = SHARE, 0.0
-            clock[SLOT] = _next_slot(weights, fits, births, slot)
+            speakers[FIRST + slot], fits[FIRST + slot] = SHARE, 0.0
+            clock[SLOT] = _next_slot(speakers, fits, births, slot)
             clock[AGE] = -SPACING
         return False
     clock[AGE] += 1
     due = clock[AGE] >= 0 and clock[AGE] % SPACING == 0
     if due:
-        weights[STACK] += weights[FIRST + slot]
-        weights[FIRST + slot] = 0.0
+        speakers[STACK] += speakers[FIRST + slot]
+        speakers[FIRST + slot] = 0.0
         births[slot] = 0
     return due
 
 
 @kernel
-def keep(traces, linear, stack, n_linear, first, capacity, slot, snapshots):
-    """Write the readout in force as one linear map; inputs from `first` on are also those of the linear members."""
-    n_trace = stack.shape[0] - n_linear
-    for j in range(snapshots.shape[0]):
+def keep(settings, net, bank, weights, capacity, slot, old):
+    """Copy the hidden layers and the readout in force, as one linear map of all inputs; `weights` are its blocks'."""
+    _copy(net.weights, old.weights[slot])
+    for layer in range(net.deep_weights.shape[0]):
+        _copy(net.deep_weights[layer], old.deep_weights[slot, layer])
+    n_trace, n_linear = settings.n_trace * settings.n_losses, settings.n_linear * settings.n_losses
+    first = settings.n_hidden
+    for j in range(old.readouts.shape[1]):
         for c in range(capacity):
             total = 0.0
-            for m in range(n_trace):
-                total += stack[m] * traces[j, m * capacity + c]
+            for b in range(n_trace):
+                total += weights[b] * np.float64(bank.traces[j, b * capacity + c])
             if j >= first:
-                for m in range(n_linear):
-                    total += stack[n_trace + m] * linear[j - first, m * capacity + c]
-            snapshots[j, slot * capacity + c] = np.float32(total)
+                for b in range(n_linear):
+                    total += weights[n_trace + b] * np.float64(bank.linear[j - first, b * capacity + c])
+            old.readouts[slot, j, c] = np.float32(total)
+
+
+@kernel
+def _copy(source, target):
+    for j in range(source.shape[0]):
+        for i in range(source.shape[1]):
+            target[j, i] = source[j, i]

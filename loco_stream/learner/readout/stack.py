@@ -1,4 +1,4 @@
-"""The stack: one tiny recursive regression that combines what the members say."""
+"""The least-squares stack: one tiny recursive regression of the target on what the members say."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from loco_stream.jit import kernel
+from loco_stream.learner.config import STACK_PRIOR
 
 __all__ = ["stack_update", "stacked"]
 
@@ -14,29 +15,25 @@ STACK_LEAK = 1e-4
 
 
 @kernel
-def _member(outs, n_trace, linear_outs, m, capacity, c):
-    return np.float64(outs[m * capacity + c] if m < n_trace else linear_outs[(m - n_trace) * capacity + c])
-
-
-@kernel
-def stack_update(outs, linear_outs, n_trace, n_linear, capacity, target, n_classes, stack, projector, workspace, prior):
+def stack_update(outputs, stride, target, n_classes, stack, projector, workspace):
     """Recursive least squares of the target on the members' outputs; each class is one observation.
 
-    `workspace` is (2, members).
+    Member a's outputs start at a * stride; `workspace` is (2, members).
     """
-    n = n_trace + n_linear
+    n = stack.shape[0]
     k, said = workspace[0], workspace[1]
     for c in range(n_classes):
+        lack = target[c]
         for a in range(n):
-            said[a] = _member(outs, n_trace, linear_outs, a, capacity, c)
-        q, lack = 0.0, target[c]
+            said[a] = np.float64(outputs[a * stride + c])
+            lack -= stack[a] * said[a]
+        q = 0.0
         for a in range(n):
             k[a] = 0.0
             for b in range(n):
                 k[a] += projector[a, b] * said[b]
             q += k[a] * said[a]
-            lack -= stack[a] * said[a]
-        if not math.isfinite(q) or not math.isfinite(lack):
+        if not q >= 0.0 or not math.isfinite(q) or not math.isfinite(lack):
             return
         scale = 1.0 / (1.0 + q)
         for a in range(n):
@@ -47,14 +44,14 @@ def stack_update(outs, linear_outs, n_trace, n_linear, capacity, target, n_class
     for a in range(n):
         for b in range(n):
             projector[a, b] *= 1.0 - STACK_LEAK
-        projector[a, a] += STACK_LEAK * prior
+        projector[a, a] += STACK_LEAK * STACK_PRIOR
 
 
 @kernel
-def stacked(outs, linear_outs, n_trace, n_linear, capacity, n_classes, stack, scores):
-    """Write the stacked score of each class."""
+def stacked(outputs, stride, stack, n_classes, scores):
+    """Write the stacked least-squares score of each class."""
     for c in range(n_classes):
         total = 0.0
-        for m in range(n_trace + n_linear):
-            total += stack[m] * _member(outs, n_trace, linear_outs, m, capacity, c)
+        for a in range(stack.shape[0]):
+            total += stack[a] * np.float64(outputs[a * stride + c])
         scores[c] = total
