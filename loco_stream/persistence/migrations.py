@@ -15,7 +15,7 @@ from loco_stream.errors import CheckpointError
 
 __all__ = ["MIGRATIONS", "VERSION", "Migration", "Saved", "check_version", "migrate", "refuse"]
 
-VERSION = 1  # of the files that this release writes: 1 since release 0.1
+VERSION = 2  # of the files that this release writes: 2 since release 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,12 @@ def refuse(advice: str) -> Migration:
     return refused
 
 
-MIGRATIONS: Mapping[int, Migration] = {}
+MIGRATIONS: Mapping[int, Migration] = {
+    1: refuse(
+        "its hidden layers learned by the rule of release 0.1, whose numbers mean nothing to this one; go on with it "
+        "under release 0.1, or learn the stream anew"
+    )
+}
 """What turns the content of a file of that version into content of the next one."""
 
 
