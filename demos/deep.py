@@ -38,7 +38,7 @@ def network(rule: str, seed: int) -> Any:
     """Return a net whose answer comes from the tenth layer alone, so that depth cannot be bypassed."""
     from loco_stream import LOCOClassifier
 
-    return LOCOClassifier((_WIDTH,) * _DEPTH, rule=rule, readout="delta", readout_layers="last", seed=seed)
+    return LOCOClassifier((_WIDTH,) * _DEPTH, rule=rule, readout="recursive", readout_layers="last", seed=seed)
 
 
 @click.command("deep")

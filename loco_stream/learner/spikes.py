@@ -20,8 +20,18 @@ from loco_stream.neurons import window_of
 from loco_stream.neurons.spikes import trace_of
 from loco_stream.simd.ops import weigh_rows
 
-__all__ = ["SETTLE", "last_spikes", "nonzero", "run_hidden", "settle_gains", "window_times", "window_trace"]
+__all__ = [
+    "HIGHEST_GAIN",
+    "SETTLE",
+    "last_spikes",
+    "nonzero",
+    "run_hidden",
+    "settle_gains",
+    "window_times",
+    "window_trace",
+]
 
+HIGHEST_GAIN = 1e6  # of a layer whose inputs are next to nothing
 SETTLE = 300.0  # rows after which a layer's gain stands, as the scaling of its features does
 
 
@@ -141,7 +151,7 @@ def settle_gains(sizes, gains, drives, target, n_seen):
             power += np.float64(drives[i]) * np.float64(drives[i])
         gains[DRIVE_POWER, layer] += (power / sizes[N_POST, layer] - gains[DRIVE_POWER, layer]) / (n_seen + 1.0)
         if gains[DRIVE_POWER, layer] > 0.0:
-            gains[GAIN, layer] = target / math.sqrt(gains[DRIVE_POWER, layer])
+            gains[GAIN, layer] = min(target / math.sqrt(gains[DRIVE_POWER, layer]), HIGHEST_GAIN)
 
 
 @entry

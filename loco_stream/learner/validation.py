@@ -11,6 +11,7 @@ from loco_stream.learner.arrays import flatten
 from loco_stream.learner.config import SPACING, Settings
 from loco_stream.learner.features import plain_label
 from loco_stream.learner.readout.snapshots import AGE, N_KEPT, SLOT
+from loco_stream.learner.spikes import HIGHEST_GAIN
 from loco_stream.learner.state import (
     DRIVE_POWER,
     GAIN,
@@ -91,8 +92,8 @@ def check_state(settings: Settings, state: State, n_features: int, n_classes: in
 def _check_divisors(state: State) -> None:
     """Raise ValueError if a number that compiled code divides by may be zero, or drive a neuron beyond all sense."""
     gains, speakers = state.net.gains, state.recall.speakers
-    if not ((gains[GAIN] > 0.0) & (gains[GAIN] <= _HIGHEST)).all():
-        raise ValueError(f"a gain in array 'net.gains' is not above 0 and at most {_HIGHEST:g}")
+    if not ((gains[GAIN] > 0.0) & (gains[GAIN] <= HIGHEST_GAIN)).all():
+        raise ValueError(f"a gain in array 'net.gains' is not above 0 and at most {HIGHEST_GAIN:g}")
     if not ((gains[[DRIVE_POWER, INPUT_POWER]] >= 0.0) & (gains[[DRIVE_POWER, INPUT_POWER]] < np.inf)).all():
         raise ValueError("a mean square in array 'net.gains' is below 0 or not finite")
     if not (speakers >= 0.0).all() or not 0.5 <= speakers.sum() <= 2.0:
