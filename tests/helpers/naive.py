@@ -5,10 +5,11 @@ import math
 import numpy as np
 
 from loco_stream.learner import encoding as encode
-from loco_stream.learner.plasticity import project
-from loco_stream.learner.plasticity import weights as update
+from loco_stream.learner.plasticity import prototypes
+from loco_stream.learner.readout import least_squares, log_loss, mixture
 from loco_stream.learner.readout import novelty_gate as gate
 from loco_stream.learner.readout.stack import STACK_LEAK
+from loco_stream.neurons.spikes import LEAK_SHARE, MOST_SPIKES
 
 # Encoding
 
@@ -29,16 +30,25 @@ class Feature:
         return float(np.mean(self.values)), float(variance if self.spread is None else self.spread)
 
     def scale(self, value):
+        """Return standard deviations from the mean; beyond the clip their logarithm."""
         mean, variance = self.moments
         if is_masked(value) or variance == 0.0:
             return 0.0
-        return float(np.clip((value - mean) / math.sqrt(variance), -encode.CLIP, encode.CLIP))
+        z = (value - mean) / math.sqrt(variance)
+        size = abs(z)
+        return z if size <= encode.CLIP else math.copysign(encode.CLIP + math.log(size / encode.CLIP), z)
 
-    def take(self, value):
+    def intensity(self, value):
+        """Return the value's place in the running range."""
+        if is_masked(value) or not self.high > self.low:
+            return 0.0
+        return float(np.clip((value - self.low) / (self.high - self.low), 0.0, 1.0))
+
+    def take(self, value, clipped=None):
         """Take a value in; returns whether it was masked."""
         if is_masked(value):
             return True
-        clipped = abs(self.scale(value)) >= encode.CLIP
+        clipped = abs(self.scale(value)) >= encode.CLIP if clipped is None else clipped
         self.low, self.high = min(self.low, value), max(self.high, value)
         mean, variance = self.moments
         if len(self.values) < encode.SETTLE:
@@ -56,47 +66,38 @@ def is_masked(value):
     return not (math.isfinite(value) and abs(value) <= encode.LARGEST)
 
 
-def fields_code(x, scaled, n_fields, window):
-    """Return [(time, line)] in delivery order, and the least distance of any decision to its edge."""
+def fields_code(x, scaled, n_fields):
+    """Return the activation of every field above its threshold, rescaled to [0, 1]; 0 where masked."""
     centres = np.linspace(-encode.FIELD_RANGE, encode.FIELD_RANGE, n_fields)
     width = encode.FIELD_WIDTH * (centres[1] - centres[0])
-    strengths = {}
-    margin = math.inf
-    for f, z in enumerate(scaled):
-        if is_masked(x[f]):
-            continue
-        activation = np.exp(-0.5 * ((np.clip(z, -encode.FIELD_RANGE, encode.FIELD_RANGE) - centres) / width) ** 2)
-        for m in range(n_fields):
-            strength = (activation[m] - encode.FIELD_THRESHOLD) / (1.0 - encode.FIELD_THRESHOLD)
-            margin = min(margin, abs(strength))
-            if strength > 0.0:
-                strengths[f * n_fields + m] = strength
-    return _latencies(strengths, window, margin)
+    place = np.clip(np.asarray(scaled, float), -encode.FIELD_RANGE, encode.FIELD_RANGE)
+    activation = np.exp(-0.5 * ((place[:, None] - centres) / width) ** 2)
+    lines = np.maximum((activation - encode.FIELD_THRESHOLD) / (1.0 - encode.FIELD_THRESHOLD), 0.0)
+    return (lines * [[not is_masked(value)] for value in x]).ravel()
 
 
-def lines_code(x, features, threshold, window):
-    """Return the same for one line a feature."""
-    strengths, margin = {}, math.inf
-    for f, feature in enumerate(features):
-        if is_masked(x[f]) or not feature.high > feature.low:
-            continue
-        intensity = np.clip((x[f] - feature.low) / (feature.high - feature.low), 0.0, 1.0)
-        strength = (intensity - threshold) / (1.0 - threshold)
-        margin = min(margin, abs(strength))
-        if strength > 0.0:
-            strengths[f] = strength
-    return _latencies(strengths, window, margin)
+# Neurons in a window
 
 
-def _latencies(strengths, window, margin):
-    spikes = []
-    for line, strength in strengths.items():
-        place = (1.0 - strength) * encode.N_SLOTS
-        slot = min(math.floor(place), encode.N_SLOTS - 1)
-        if 1e-12 < place < encode.N_SLOTS - 1e-12:
-            margin = min(margin, abs(place - round(place)))
-        spikes.append((np.float32(window * slot / encode.N_SLOTS), line))
-    return sorted(spikes), margin
+def level(drive, window, tau):
+    """Return where the membrane settles under a drive in thresholds a window."""
+    return drive * tau / window + LEAK_SHARE
+
+
+def lif_times(drive, window, tau):
+    """Return when a leaky neuron fires that starts again from 0 after each spike."""
+    current = level(drive, window, tau)
+    if current <= 1.0:
+        return np.zeros(0)
+    period = -tau * math.log(1.0 - 1.0 / current)
+    times = period * np.arange(1, MOST_SPIKES + 1)
+    return times[times <= window]
+
+
+def trace(times, window, tau_trace):
+    """Return the sum over spikes of 2 (exp(-s / tau) - exp(-2 s / tau)), `s` ms after each."""
+    since = window - np.asarray(times)
+    return float(2.0 * (np.exp(-since / tau_trace) - np.exp(-2.0 * since / tau_trace)).sum())
 
 
 # The rule
@@ -108,6 +109,34 @@ def hadamard(n):
     while len(matrix) < n:
         matrix = np.block([[matrix, matrix], [matrix, -matrix]])
     return matrix
+
+
+def blocks_of(n, block):
+    return [slice(start, min(start + block, n)) for start in range(0, n, block)]
+
+
+def full(projector, block):
+    """Return the whole matrix of a projector that is stored as blocks along the diagonal, and zeros elsewhere."""
+    n = len(projector)
+    matrix = np.zeros((n, n))
+    for part in blocks_of(n, block):
+        matrix[part, part] = projector[part, : part.stop - part.start]
+    return matrix
+
+
+def change_projector(p, x, block, power, orthogonality, leak):
+    """Return P after an input: each block loses it and drifts back to the identity."""
+    p = p.copy()
+    for part in blocks_of(len(x), block):
+        h = p[part, part] @ x[part]
+        p[part, part] -= orthogonality * np.outer(h, h) / (power + x[part] @ h)
+        p[part, part] += leak * (np.eye(len(h)) - p[part, part])
+    return p
+
+
+def change_weights(w, h, credit, rate, gain, power, energy):
+    """Return the weights after one step along the projected input h; `energy` is x'h."""
+    return w - rate / gain * np.outer(h, credit) / (power + energy)
 
 
 def projector(others, floor):
@@ -129,7 +158,7 @@ def choose_cluster(x, means, n_clusters):
     if not np.any(x):
         return -1
     cosines = [m @ x / np.linalg.norm(m) / np.linalg.norm(x) if np.any(m) else -1.0 for m in means]
-    if (not cosines or max(cosines) < project.RECRUIT_BELOW) and len(means) < n_clusters:
+    if (not cosines or max(cosines) < prototypes.RECRUIT_BELOW) and len(means) < n_clusters:
         return len(means)
     return int(np.argmax(cosines))
 
@@ -148,37 +177,64 @@ def learn_directions(x, rows, rate):
     return rows
 
 
-def update_weights(w, x, credit, rate, limit):
-    """Return the weights after a step, columns longer than their limit scaled back to it."""
-    w = w - rate * np.outer(x, credit)
-    norms = np.linalg.norm(w, axis=0)
-    return w * np.where(norms > limit, limit / np.maximum(norms, 1e-300), 1.0)
-
-
-def adapt_thresholds(threshold, fired, rate):
-    return np.maximum(threshold + rate * ((np.asarray(fired) > 0) - update.TARGET_RATE), 0.1)
-
-
-def learn_feedback(feedback, h, noise, change, size, rate, sign):
-    """Return the feedback after one normalised least-mean-squares step of change on sign * h * noise."""
-    regressor = sign * h * noise
+def learn_feedback(feedback, traces, noise, change, size, rate, n_learned):
+    """Return the feedback after one normalised least-mean-squares step of the change on the noise of who fired."""
+    regressor = noise * (traces > 0)
     rest = change - regressor @ feedback
-    return feedback + rate * np.outer(regressor, rest) / (size**2 * (1.0 + rate * (h @ h)))
+    step = rate * np.outer(regressor, rest) / (size**2 * (1.0 + rate * (traces > 0).sum()))
+    step[n_learned:] = 0.0
+    return feedback + step
+
+
+def settle(power, gain, weighted, n_seen, target):
+    """Return a layer's mean square drive after a row, and its gain, which stands while there was none."""
+    power = (n_seen * power + np.mean(np.square(weighted))) / (n_seen + 1)
+    return power, target / math.sqrt(power) if power > 0.0 else gain
 
 
 # The readout
 
 
-def recursive_update(p, w, x, target, leak, prior, is_open):
-    """Return projector and weights after one step of leaky recursive least squares."""
-    n = len(x)
+def softmax(scores):
+    e = np.exp(np.asarray(scores, float) - np.max(scores))
+    return e / e.sum()
+
+
+def loss(scores, target, regression):
+    """Return half the squared error, or the cross entropy of target and softmax."""
+    if regression:
+        return 0.5 * float((scores[0] - target[0]) ** 2)
+    return float(-(target * np.log(softmax(scores))).sum())
+
+
+def residuals(target, squares, logits, last_seen, n_seen, leak):
+    """Return what the two sets of outputs of a member lack; None stands for no second loss or no classes."""
+    open_ = np.ones(len(target), bool)
+    if last_seen is not None and leak > 0.0:
+        open_ = n_seen - last_seen < least_squares.RECENT_SAMPLES
+    lack = [np.where(open_, target - squares, 0.0)]
+    if logits is not None:
+        lack.append(np.where(open_, least_squares.LOG_LOSS_STEP * (target - softmax(logits)), 0.0))
+    return lack
+
+
+def recursive_update(p, weights, x, residual, leak, prior):
+    """Return projector and all sets of weights after one step of leaky recursive least squares."""
     k = p @ x / (1.0 + x @ p @ x)
-    w = w + np.outer(k, np.where(is_open, target - x @ w, 0.0))
-    return (1.0 - leak) * (p - np.outer(k, x @ p)) + leak * prior * np.eye(n), w
+    p = (1.0 - leak) * (p - np.outer(k, x @ p)) + leak * prior * np.eye(len(x))
+    return p, [w + np.outer(k, lack) for w, lack in zip(weights, residual, strict=True)]
 
 
 def delta_update(w, x, error, rate):
     return w - rate * np.outer(x, error) / (1.0 + x @ x)
+
+
+def logistic_update(p, w, x, proba, target):
+    """Return projector and weights after one recursive step of logistic regression."""
+    curvature = np.mean(proba * (1.0 - proba))
+    k = p @ x
+    scale = 1.0 / (1.0 + curvature * (x @ k))
+    return p - curvature * scale * np.outer(k, k), w + scale * np.outer(k, target - proba)
 
 
 def stack_update(p, stack, members, target, prior):
@@ -190,18 +246,40 @@ def stack_update(p, stack, members, target, prior):
     return (1.0 - STACK_LEAK) * p + STACK_LEAK * prior * np.eye(len(stack)), stack
 
 
+def sharpened(n_blocks):
+    """Return by how much each block of outputs counts before its weight: least squares first, then log-loss."""
+    return np.where(np.arange(n_blocks) % 2 == 0, log_loss.SHARPNESS, 1.0)
+
+
+def log_stack_update(weights, powers, blocks, error):
+    """Return weights and mean squares after one normalised gradient step; `blocks` is (blocks, classes)."""
+    slopes = sharpened(len(blocks)) * (blocks @ error)
+    powers = powers + log_loss.STACK_FADE * (slopes**2 - powers)
+    return weights - log_loss.STACK_RATE * slopes / np.sqrt(powers), powers
+
+
+def mix(evidence, experts):
+    """Return the mean of the experts' probabilities, weighted by their likelihood."""
+    return softmax(evidence) @ experts
+
+
+def judge(evidence, experts, label):
+    return mixture.FADE * evidence + np.log(np.maximum(experts[:, label], mixture.LEAST))
+
+
 # The gate
 
 
-def any_dormant(counts, last_seen, n_seen):
-    """Return whether a class that is known is away for longer than chance explains."""
-    for count, last in zip(counts, last_seen, strict=True):
+def dormancy(counts, last_seen, n_seen):
+    """Return whether hidden layers stand still, and which known classes are away for longer than chance explains."""
+    guarded, dormant = False, np.zeros(len(counts))
+    for c, (count, last) in enumerate(zip(counts, last_seen, strict=True)):
         absence = n_seen - last
-        if gate.DORMANT_AFTER <= count < n_seen and absence >= gate.DORMANT_ABSENCE:
-            share = count / n_seen
-            if absence * math.log(1.0 - share) < gate.DORMANT_ODDS:
-                return True
-    return False
+        if not gate.DORMANT_AFTER <= count < n_seen or absence < gate.GUARD_ABSENCE:
+            continue
+        if (1.0 - count / n_seen) ** absence < math.exp(gate.DORMANT_ODDS):
+            guarded, dormant[c] = True, absence >= gate.GATE_ABSENCE
+    return guarded, dormant
 
 
 def newness_moments(moments, slow, fast, rate):
@@ -219,10 +297,26 @@ def newness(moments, slow, fast):
     return residual / math.sqrt(max(fast_variance - slope * covariance, gate.LEAST_VARIANCE))
 
 
-def openness(new, dormant, retention):
-    """Return the logistic function of newness above its threshold."""
+def lead(slow, dormant):
+    """Return by how much the best dormant class leads the best of the others."""
+    asleep, awake = slow[dormant > 0], slow[dormant == 0]
+    return asleep.max() - awake.max() if len(asleep) and len(awake) else 0.0
+
+
+def lead_moments(leads):
+    """Return mean and variance of a list of leads, the latest fading slowest."""
+    mean = variance = 0.0
+    for n, value in enumerate(leads, 1):
+        rate = max(gate.FADE, 1.0 / n)
+        mean, before = (1 - rate) * mean + rate * value, mean
+        variance = (1 - rate) * (variance + rate * (value - before) ** 2)
+    return mean, variance
+
+
+def openness(evidence, dormant, retention):
+    """Return the logistic function of the evidence above its threshold."""
     threshold = (1 - retention) * (gate.DORMANT_THRESHOLD if dormant else gate.THRESHOLD)
-    return 1 / (1 + math.exp(min((threshold - new) / gate.SOFTNESS, 700)))
+    return 1 / (1 + math.exp(min((threshold - evidence) / gate.SOFTNESS, 700)))
 
 
 # Recall
@@ -242,18 +336,9 @@ def recall_weights(weights, chances, share, back):
     return posterior @ chain
 
 
-def one_map(stack, traces, linear, capacity, first):
+def one_map(weights, traces, linear, capacity, first):
     """Return the readout as one matrix (inputs, classes); `traces` and `linear` are the members' side by side."""
     n_inputs = len(traces)
     padded = np.vstack([np.zeros((first, linear.shape[1])), linear])[:n_inputs]
-    members = np.hstack([traces, padded]).reshape(n_inputs, len(stack), capacity)
-    return np.einsum("m,jmc->jc", stack, members)
-
-
-def softmax(scores):
-    e = np.exp(scores - np.max(scores))
-    return e / e.sum()
-
-
-def log_loss(scores, label, sharpness):
-    return -math.log(softmax(sharpness * np.asarray(scores))[label])
+    members = np.hstack([traces, padded]).reshape(n_inputs, len(weights), capacity)
+    return np.einsum("m,jmc->jc", weights, members)

@@ -7,14 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loco_stream.learner import spikes
 from loco_stream.learner.readout import least_squares as readout
+from loco_stream.learner.readout import log_loss, mixture
 from loco_stream.learner.readout import stack as stacking
 from loco_stream.simd.ops import weigh_rows
 from tests.helpers import naive
-from tests.helpers.doors import doors
+from tests.helpers.doors import door, doors
 
 readout = doors(readout)
+log_loss = doors(log_loss)
+mixture = doors(mixture)
 stacking = doors(stacking)
+nonzero = door(spikes.nonzero)
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -24,46 +29,73 @@ def f32(values):
 
 
 class Member:
-    """One recursive member between two strangers in the same array."""
+    """One recursive member of two losses between two strangers in the same array."""
 
-    def __init__(self, n_inputs, classes, leak, prior):
-        self.n, self.classes, self.leak, self.prior = n_inputs, classes, leak, prior
-        self.weights = np.zeros((n_inputs, 3 * classes), np.float32)
+    def __init__(self, n_inputs, classes, leak, prior, n_losses=1):
+        self.n, self.classes, self.leak, self.prior, self.n_losses = n_inputs, classes, leak, prior, n_losses
+        self.columns = n_losses * classes
+        self.weights = np.zeros((n_inputs, 3 * self.columns), np.float32)
         self.projector = f32(prior * np.eye(n_inputs))
-        self.k, self.out = np.zeros(n_inputs, np.float32), np.zeros(3 * classes, np.float32)
+        self.k, self.out = np.zeros(n_inputs, np.float32), np.zeros(3 * self.columns, np.float32)
         self.rows = np.zeros(n_inputs, np.int32)
+        self.residual = np.zeros(self.columns, np.float32)
 
-    def learn(self, x, target, is_open):
+    def learn(self, x, target, last_seen=(), n_seen=0):
         padded = np.concatenate([f32([9.0]), x])  # inputs start at 1
-        n_rows = readout.nonzero(padded, 1, self.n, self.rows)
+        n_rows = nonzero(padded, 1, self.n, self.rows)
         assert self.rows[:n_rows].tolist() == np.flatnonzero(x).tolist()
-        weigh_rows(self.out, self.weights, 3 * self.classes, padded, 1, self.rows, n_rows)
+        weigh_rows(self.out, self.weights, 3 * self.columns, padded, 1, self.rows, n_rows)
         q, square = readout.gain(self.projector, self.n, padded, 1, self.rows, n_rows, self.k)
-        residual = f32((f32(target) - self.out[self.classes : 2 * self.classes]) * is_open)
+        readout.write_residual(
+            target, self.out, self.columns, self.classes, np.array(last_seen, float), self.classes, n_seen, self.leak,
+            self.n_losses, self.residual,
+        )  # fmt: skip
         readout.recursive_update(
-            self.projector, self.weights, self.classes, self.n, self.k, q, self.leak, self.prior, residual, self.classes
-        )
+            self.projector, self.weights, self.columns, self.columns, self.n, self.k, q, self.leak, self.prior,
+            self.residual,
+        )  # fmt: skip
         return q, square
+
+    @property
+    def own(self):
+        """Return the weights of each loss."""
+        return np.split(self.weights[:, self.columns : 2 * self.columns], self.n_losses, axis=1)
 
 
 @settings(max_examples=60, deadline=None)
-@given(SEEDS, st.sampled_from([0.0, 1e-3, 0.1]))
-def test_recursive_update_matches_the_explicit_matrices(seed, leak):
+@given(SEEDS, st.sampled_from([0.0, 1e-3, 0.1]), st.integers(1, 2), st.booleans())
+def test_recursive_update_of_both_losses_matches_the_explicit_matrices(seed, leak, n_losses, has_classes):
     rng = np.random.default_rng(seed)
-    n, classes, prior = 7, 3, 0.1
-    member = Member(n, classes, leak, prior)
-    p, w = prior * np.eye(n), np.zeros((n, classes))
+    n, classes, prior, n_seen = 7, 3, 0.1, 1000
+    member = Member(n, classes, leak, prior, n_losses)
+    p, weights = prior * np.eye(n), [np.zeros((n, classes))] * n_losses
     for _ in range(20):
         x = f32(rng.normal(size=n) * (rng.random(n) < 0.7))
-        target, is_open = np.eye(classes)[rng.integers(classes)], (rng.random(classes) < 0.8).astype(float)
-        q, square = member.learn(x, target, is_open)
+        target = np.eye(classes)[rng.integers(classes)]
+        last_seen = n_seen - rng.integers(0, 60, classes) if has_classes else None
+        q, square = member.learn(x, target, () if last_seen is None else last_seen, n_seen)
+        x = x.astype(float)
         assert q == pytest.approx(x @ p @ x, rel=1e-3, abs=1e-5)
-        assert square == pytest.approx(float(x.astype(float) @ x.astype(float)))
-        p, w = naive.recursive_update(p, w, x.astype(float), target, leak, prior, is_open > 0)
+        assert square == pytest.approx(float(x @ x))
+        logits = x @ weights[1] if n_losses > 1 else None
+        lack = naive.residuals(target, x @ weights[0], logits, last_seen, n_seen, leak)
+        assert np.allclose(member.residual, np.concatenate(lack), atol=1e-4)
+        p, weights = naive.recursive_update(p, weights, x, lack, leak, prior)
         assert np.allclose(member.projector, p, atol=1e-4)
-        assert np.allclose(member.weights[:, classes : 2 * classes], w, atol=1e-4)
-    assert not np.any(member.weights[:, :classes])
-    assert not np.any(member.weights[:, 2 * classes :])
+        for found, expected in zip(member.own, weights, strict=True):
+            assert np.allclose(found, expected, atol=3e-4)
+    assert not np.any(member.weights[:, : member.columns])
+    assert not np.any(member.weights[:, 2 * member.columns :])
+
+
+def test_the_second_loss_learns_the_odds():
+    rng = np.random.default_rng(0)
+    member, truth = Member(2, 2, 0.0, 0.1, n_losses=2), np.array([0.5, 1.5])
+    for _ in range(4000):
+        x = np.array([1.0, rng.normal()])
+        member.learn(f32(x), np.eye(2)[int(rng.random() < 1 / (1 + math.exp(-x @ truth)))])
+    odds = member.own[1][:, 1] - member.own[1][:, 0]
+    assert np.allclose(odds, truth, atol=0.25)
 
 
 def test_without_leak_it_is_ridge_regression_on_everything_seen():
@@ -72,7 +104,7 @@ def test_without_leak_it_is_ridge_regression_on_everything_seen():
     y = x @ truth + 0.1 * rng.normal(size=(200, 2))
     member = Member(5, 2, 0.0, 0.1)
     for row, target in zip(x, y, strict=True):
-        member.learn(f32(row), target, np.ones(2))
+        member.learn(f32(row), target)
     ridge = np.linalg.solve(x.T @ x + np.eye(5) / 0.1, x.T @ y)
     assert np.allclose(member.weights[:, 2:4], ridge, atol=1e-3)
 
@@ -84,11 +116,11 @@ def test_a_leak_forgets_and_never_winds_up():
     for t in range(3000):
         x = rng.normal(size=3)
         for member in (fast, slow):
-            member.learn(f32(x), np.array([x @ (old if t < 2000 else new)]), np.ones(1))
+            member.learn(f32(x), np.array([x @ (old if t < 2000 else new)]))
     assert np.allclose(fast.weights[:, 1], new, atol=0.05)
     assert np.abs(slow.weights[:, 1] - new).max() > 0.2
     for _ in range(20000):  # one direction only: the others drift to the prior, no further
-        fast.learn(f32([1.0, 0.0, 0.0]), np.zeros(1), np.ones(1))
+        fast.learn(f32([1.0, 0.0, 0.0]), np.zeros(1))
     assert np.all(np.linalg.eigvalsh(fast.projector.astype(float)) > 0.0)
     assert fast.projector.max() <= 0.1 * (1 + 1e-3)
 
@@ -104,24 +136,26 @@ def test_delta_rule_matches_the_twin(seed):
     assert np.array_equal(weights[:, 3], before[:, 3])
 
 
+# Stacks and mixture
+
+
 @settings(max_examples=40, deadline=None)
-@given(SEEDS, st.integers(1, 3), st.integers(0, 2))
-def test_stack_matches_the_twin(seed, n_trace, n_linear):
+@given(SEEDS, st.integers(1, 5), st.integers(1, 2))
+def test_least_squares_stack_matches_the_twin(seed, n, n_losses):
     rng = np.random.default_rng(seed)
-    classes, capacity, n = 3, 4, n_trace + n_linear
+    classes, capacity = 3, 4
+    stride = n_losses * capacity
     p, stack = np.eye(n), np.full(n, 1.0 / n)
     kernel_p, kernel_stack = p.copy(), stack.copy()
     for _ in range(10):
-        outs, linear = f32(rng.normal(size=n_trace * capacity)), f32(rng.normal(size=n_linear * capacity))
+        outs = f32(rng.normal(size=n * stride))
         target = np.eye(classes)[rng.integers(classes)]
-        members = np.concatenate([outs, linear]).reshape(n, capacity)[:, :classes].astype(float)
+        members = outs.reshape(n, stride)[:, :classes].astype(float)
         scores = np.zeros(classes)
-        stacking.stacked(outs, linear, n_trace, n_linear, capacity, classes, kernel_stack, scores)
+        stacking.stacked(outs, stride, kernel_stack, classes, scores)
         assert np.allclose(scores, stack @ members)
-        p, stack = naive.stack_update(p, stack, members, target, 1.0)
-        stacking.stack_update(
-            outs, linear, n_trace, n_linear, capacity, target, classes, kernel_stack, kernel_p, np.zeros((2, n)), 1.0
-        )
+        p, stack = naive.stack_update(p, stack, members, target, stacking.STACK_PRIOR)
+        stacking.stack_update(outs, stride, target, classes, kernel_stack, kernel_p, np.zeros((2, n)))
         assert np.allclose(kernel_stack, stack)
         assert np.allclose(kernel_p, p)
 
@@ -132,8 +166,111 @@ def test_stack_trusts_the_member_that_is_right_and_refuses_what_is_not_finite():
     for _ in range(300):
         target = np.eye(3)[rng.integers(3)]
         outs = f32(np.concatenate([target, rng.normal(size=3)]))
-        stacking.stack_update(outs, outs[:0], 2, 0, 3, target, 3, stack, p, workspace, 1.0)
+        stacking.stack_update(outs, 3, target, 3, stack, p, workspace)
     assert stack == pytest.approx([1.0, 0.0], abs=0.05)
     before = stack.tobytes(), p.tobytes()
-    stacking.stack_update(f32([math.nan] * 6), outs[:0], 2, 0, 3, target, 3, stack, p, workspace, 1.0)
+    stacking.stack_update(f32([math.nan] * 6), 3, target, 3, stack, p, workspace)
     assert (stack.tobytes(), p.tobytes()) == before
+
+
+@settings(max_examples=40, deadline=None)
+@given(SEEDS, st.integers(1, 4))
+def test_log_loss_stack_matches_the_twin(seed, n_members):
+    rng = np.random.default_rng(seed)
+    n_blocks, classes, capacity = 2 * n_members, 3, 4
+    log_stack = np.stack([rng.normal(size=n_blocks), rng.uniform(1e-3, 1, n_blocks)])
+    shares, powers = log_stack.copy()
+    weights, scores, error = np.zeros(n_blocks), np.zeros(classes), np.zeros(classes)
+    for _ in range(10):
+        outs, target = f32(rng.normal(size=n_blocks * capacity)), np.eye(classes)[rng.integers(classes)]
+        blocks = outs.reshape(n_blocks, capacity)[:, :classes].astype(float)
+        log_loss.stack_weights(log_stack, weights)
+        log_loss.weighted(outs, weights, n_blocks, capacity, classes, scores)
+        assert np.allclose(weights, shares * naive.sharpened(n_blocks))
+        assert np.allclose(scores, weights @ blocks)
+        error[:] = naive.softmax(scores) - target
+        log_loss.learn_stack(log_stack, outs, error, capacity, classes)
+        shares, powers = naive.log_stack_update(shares, powers, blocks, error)
+        assert np.allclose(log_stack, [shares, powers])
+
+
+def test_log_loss_stack_descends_its_loss():
+    rng = np.random.default_rng(0)
+    log_stack, weights, scores, losses = np.full((2, 2), 0.01), np.zeros(2), np.zeros(2), []
+    for _ in range(4000):
+        label = rng.integers(2)
+        right, noise = np.eye(2)[label] - 0.5, rng.normal(size=2)
+        outs = f32(np.concatenate([0.3 * right + 0.1 * noise, rng.normal(size=2)]))
+        log_loss.stack_weights(log_stack, weights)
+        log_loss.weighted(outs, weights, 2, 2, 2, scores)
+        losses.append(naive.loss(scores, np.eye(2)[label], False))
+        log_loss.learn_stack(log_stack, outs, naive.softmax(scores) - np.eye(2)[label], 2, 2)
+    assert np.mean(losses[-500:]) < 0.5 * np.mean(losses[:500])
+    assert abs(log_stack[0, 1]) < 0.3 * log_stack[0, 0]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=6), st.floats(0.1, 40), st.integers(0, 5))
+def test_probabilities_are_a_softmax_and_the_loss_is_its_cross_entropy(scores, sharpness, label):
+    n = len(scores)
+    proba, target = np.full(n + 1, -1.0), np.eye(n)[label % n]
+    log_loss.softmax(np.array([9.0, *scores]), 1, n, sharpness, proba)
+    assert np.allclose(proba[:-1], naive.softmax(sharpness * np.array(scores)))
+    assert proba[-1] == -1.0
+    assert proba[:-1].sum() == pytest.approx(1.0)
+    found = log_loss.loss_of(False, np.array(scores), target, n)
+    assert found == pytest.approx(naive.loss(np.array(scores), target, False), abs=1e-9)
+    assert log_loss.loss_of(True, np.array([scores[0]]), np.array([2.0]), 1) == pytest.approx(0.5 * (scores[0] - 2) ** 2)
+
+
+def test_huge_scores_stay_probabilities():
+    proba = np.zeros(3)
+    log_loss.softmax(np.array([1e308, -1e308, 0.0]), 0, 3, 1.0, proba)
+    assert proba.tolist() == [1.0, 0.0, 0.0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(SEEDS)
+def test_logistic_member_matches_the_twin(seed):
+    rng = np.random.default_rng(seed)
+    n, classes = 5, 3
+    weights, projector = np.zeros((n, classes + 1), np.float32), f32(10.0 * np.eye(n))
+    p, w, k = 10.0 * np.eye(n), np.zeros((n, classes)), np.zeros(n, np.float32)
+    for _ in range(15):
+        x, target = f32(rng.normal(size=n)), np.eye(classes)[rng.integers(classes)]
+        proba = naive.softmax(x @ w)
+        q, _ = readout.gain(projector, n, x, 0, np.arange(n, dtype=np.int32), n, k)
+        log_loss.learn_logistic(weights, projector, n, k, q, proba, target, classes, np.zeros(classes, np.float32))
+        p, w = naive.logistic_update(p, w, x.astype(float), proba, target)
+        assert np.allclose(weights[:, :classes], w, atol=1e-3)
+        assert np.allclose(projector, p, atol=1e-3)
+    assert not np.any(weights[:, classes])
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEEDS, st.integers(1, 6), st.integers(1, 5))
+def test_the_mixture_is_bayes_rule(seed, n_experts, n_classes):
+    rng = np.random.default_rng(seed)
+    experts, evidence = rng.dirichlet(np.ones(n_classes + 1), n_experts), np.zeros(n_experts)
+    experts[0, 0] = 0.0  # no expert is ruled out for ever
+    expected, proba = evidence.copy(), np.full(n_classes + 1, -1.0)
+    for label in rng.integers(0, n_classes, 5):
+        mixture.judge(evidence, experts, label)
+        expected = naive.judge(expected, experts, label)
+    assert np.allclose(evidence, expected)
+    mixture.mix(evidence, experts, n_classes, proba)
+    assert np.allclose(proba[:-1], naive.mix(expected, experts)[:-1])
+    assert proba[-1] == -1.0
+
+
+def test_the_mixture_trusts_who_was_right_of_late():
+    evidence, proba = np.zeros(2), np.zeros(2)
+    experts = np.array([[0.9, 0.1], [0.5, 0.5]])
+    for _ in range(100):
+        mixture.judge(evidence, experts, 0)
+    mixture.mix(evidence, experts, 2, proba)
+    assert proba[0] == pytest.approx(0.9, abs=1e-6)
+    for _ in range(60):
+        mixture.judge(evidence, experts, 1)
+    mixture.mix(evidence, experts, 2, proba)
+    assert proba[0] == pytest.approx(0.5, abs=1e-6)

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loco_stream import LOCOClassifier
+from loco_stream.learner.arrays import flatten
+from loco_stream.learner.config import ModelConfig
 from loco_stream.learner.readout import snapshots as recall
-from loco_stream.learner.state import grow
+from loco_stream.learner.state import allocate, grow
 from tests.helpers import naive
 from tests.helpers.doors import doors
 
@@ -20,48 +22,58 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 @settings(max_examples=60, deadline=None)
-@given(SEEDS, st.integers(0, 4), st.integers(1, 5), st.floats(1, 40))
-def test_weights_follow_bayes_and_the_chain(seed, n_old, n_classes, sharpness):
+@given(SEEDS, st.integers(0, 4), st.integers(1, 5))
+def test_weights_follow_bayes_and_the_chain(seed, n_old, n_classes):
     rng = np.random.default_rng(seed)
     weights = rng.random(2 + n_old) * np.r_[1, 1, rng.random(n_old) < 0.7]
-    scores, outs = rng.normal(size=n_classes), rng.normal(size=(n_old, 6)).astype(np.float32)
+    proba, outs = rng.dirichlet(np.ones(n_classes)), 3 * rng.normal(size=(n_old, 6)).astype(np.float32)
     label = int(rng.integers(n_classes))
-    speakers = [scores, np.zeros(n_classes), *outs[:, :n_classes].astype(float)]
-    chances = np.array([naive.softmax(sharpness * said)[label] for said in speakers])
+    chances = [proba[label], 1 / n_classes, *(naive.softmax(said[:n_classes])[label] for said in outs)]
+    chances = np.array(chances)
     chances[np.arange(2 + n_old) != recall.GUESS] = np.maximum(np.delete(chances, recall.GUESS), recall.LEAST)
     expected = naive.recall_weights(weights, chances, recall.SHARE, recall.RETURN)
     fits = rng.normal(size=2 + n_old)
     judged = (weights > 0) & (np.arange(2 + n_old) != recall.STACK)
     lately = np.where(judged, fits + recall.LATELY * (np.log(chances / chances[0]) - fits), fits)
-    recall.weigh(weights, fits, scores, outs.ravel(), n_classes, 6, label, sharpness)
+    recall.weigh(weights, fits, proba, outs.ravel(), n_classes, 6, label, np.zeros(n_classes))
     assert np.allclose(weights, expected, rtol=1e-4)
     assert np.allclose(fits, lately, rtol=1e-4, atol=1e-6)
     assert weights.sum() == pytest.approx(1.0)
 
 
-def test_speaking_is_a_mean_by_weight_and_a_guess_scores_nothing():
+def test_speaking_is_a_mean_of_probabilities_and_a_guess_says_nothing():
     rng = np.random.default_rng(0)
-    scores, outs, weights = rng.normal(size=3), rng.normal(size=(2, 4)).astype(np.float32), np.array([0.2, 0.5, 0, 0.3])
-    expected = 0.2 * scores + 0.3 * outs[1, :3]
-    recall.speak(weights, outs.ravel(), 3, 4, scores)
-    assert np.allclose(scores, expected)
+    proba, outs = rng.dirichlet(np.ones(3)), rng.normal(size=(2, 4)).astype(np.float32)
+    weights = np.array([0.2, 0.5, 0, 0.3])
+    expected = (0.2 * proba + 0.3 * naive.softmax(outs[1, :3])) / 0.5
+    recall.speak(weights, outs.ravel(), 3, 4, np.zeros(3), proba)
+    assert np.allclose(proba, expected)
+    assert proba.sum() == pytest.approx(1.0)
     assert recall.any_speaks(weights)
     assert not recall.any_speaks(np.array([0.5, 0.5, 0.0, 0.0]))
 
 
-@settings(max_examples=40, deadline=None)
-@given(SEEDS, st.integers(1, 3), st.integers(0, 2), st.integers(0, 2))
-def test_a_snapshot_is_the_readout_as_one_map(seed, n_trace, n_linear, slot):
-    rng = np.random.default_rng(seed)
-    capacity, first, n_linear_inputs = 3, 4, 5
-    n_inputs = first + n_linear_inputs
-    traces = rng.normal(size=(n_inputs, n_trace * capacity)).astype(np.float32)
-    linear = rng.normal(size=(n_linear_inputs, n_linear * capacity)).astype(np.float32)
-    stack, snapshots = rng.normal(size=n_trace + n_linear), np.full((n_inputs, 3 * capacity), 9, np.float32)
-    recall.keep(traces, linear, stack, n_linear, first, capacity, slot, snapshots)
-    columns = slice(slot * capacity, (slot + 1) * capacity)
-    assert np.allclose(snapshots[:, columns], naive.one_map(stack, traces, linear, capacity, first), atol=1e-5)
-    assert np.all(np.delete(snapshots, np.r_[columns], axis=1) == 9)
+@pytest.mark.parametrize("leaks", [(0.0,), (0.0, 1e-3)])
+@pytest.mark.parametrize("readout_layers", ["all", "hidden"])
+@pytest.mark.parametrize("hidden_sizes", [(4,), (4, 3)])
+def test_a_snapshot_is_the_hidden_weights_and_one_linear_map(hidden_sizes, readout_layers, leaks):
+    config = ModelConfig(hidden_sizes=hidden_sizes, readout_layers=readout_layers, leaks=leaks)
+    layout, rng, capacity, slot = config.layout_for(2), np.random.default_rng(0), 4, 2
+    model = config.settings(layout, regression=False, seed_key=0)
+    state = allocate(layout, model, 2, capacity)
+    for array in (*flatten(state.bank).values(), state.net.weights, state.net.deep_weights):
+        array[...] = rng.normal(size=array.shape)
+    weights = rng.normal(size=2 * (model.n_trace + model.n_linear))
+    recall.keep(model, state.net, state.bank, weights, capacity, slot, state.recall)
+    expected = naive.one_map(
+        weights, state.bank.traces, state.bank.linear[:, : 2 * capacity * model.n_linear], capacity, model.n_hidden
+    )
+    old = state.recall
+    assert np.allclose(old.readouts[slot], expected, atol=1e-5)
+    assert np.array_equal(old.weights[slot], state.net.weights)
+    assert np.array_equal(old.deep_weights[slot], state.net.deep_weights)
+    for kept in (old.readouts, old.weights, old.deep_weights):
+        assert not np.any(np.delete(kept, slot, axis=0))
 
 
 def fresh(n_old):
@@ -127,11 +139,11 @@ def first_answers(**options):
 def test_a_concept_that_returns_is_recalled_and_without_retention_it_is_not():
     model, known = first_answers()
     assert min(known[2:]) > 0.75
-    assert model.export_state()[1]["recall.weights"].sum() == pytest.approx(1.0, abs=2e-3)
+    assert model.export_state()[1]["recall.speakers"].sum() == pytest.approx(1.0, abs=2e-3)
     assert model.export_state()[1]["recall.births"].max() > 0
     forgetful, relearned = first_answers(retention=0.0)
-    assert max(relearned[2:]) < 0.5
-    assert forgetful.export_state()[1]["recall.snapshots"].size == 0
+    assert np.mean(known[2:]) > np.mean(relearned[2:]) + 0.1
+    assert forgetful.export_state()[1]["recall.readouts"].size == 0
 
 
 def test_a_model_says_which_readout_speaks():
@@ -149,7 +161,7 @@ def test_a_model_says_which_readout_speaks():
 def test_recall_speaks_but_never_teaches():
     (model, _), (forgetful, _) = first_answers(), first_answers(retention=0.0)
     ours, theirs = model.export_state()[1], forgetful.export_state()[1]
-    assert np.any(ours["recall.snapshots"])
+    assert np.any(ours["recall.readouts"])
     for name in theirs:
         if name.startswith(("net.", "bank.", "clusters.")):
             assert ours[name].tobytes() == theirs[name].tobytes(), name
@@ -157,14 +169,14 @@ def test_recall_speaks_but_never_teaches():
 
 def test_snapshots_keep_their_place_when_classes_and_features_are_added():
     model, _ = first_answers()
-    old = model._state.recall.snapshots
-    new = grow(model._config, model._settings, model._state, 16, 5).recall.snapshots
-    n = model._settings.n_snapshots
-    old, new = (columns.reshape(len(columns), n, -1) for columns in (old, new))
-    assert np.any(old)
-    assert np.array_equal(new[: len(old), :, : old.shape[2]], old)
-    assert not np.any(new[len(old) :])
-    assert not np.any(new[:, :, old.shape[2] :])
+    old = model._state.recall
+    new = grow(model._layout, model._settings, model._state, 16, 5).recall
+    for before, after in ((old.readouts, new.readouts), (old.weights, new.weights)):
+        n, inputs, columns = before.shape
+        assert np.any(before)
+        assert np.array_equal(after[:n, :inputs, :columns], before)
+        assert not np.any(after[:, :, columns:])
+    assert not np.any(new.readouts[:, old.readouts.shape[1] :])
 
 
 def by_state(model):
@@ -178,9 +190,9 @@ def by_pickle(model):
 @pytest.mark.parametrize("road", [by_state, by_pickle])
 def test_a_copy_made_while_a_snapshot_speaks_goes_on_to_the_bit(road):
     model, _ = first_answers()
-    assert recall.any_speaks(model._state.recall.weights)
+    assert recall.any_speaks(model._state.recall.speakers)
     copy = road(model)
     for X, y in flips(1):
         assert model.predict_proba_array(X).tobytes() == copy.predict_proba_array(X).tobytes()
         assert model.learn_predict_array(X, y).tolist() == copy.learn_predict_array(X, y).tolist()
-    assert model.export_state()[1]["recall.weights"].tobytes() == copy.export_state()[1]["recall.weights"].tobytes()
+    assert model.export_state()[1]["recall.speakers"].tobytes() == copy.export_state()[1]["recall.speakers"].tobytes()

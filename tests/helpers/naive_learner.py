@@ -1,0 +1,367 @@
+"""The whole learner as formulas: a slow float64 twin of both estimators with LIF neurons, row by row."""
+
+import math
+
+import numpy as np
+
+from loco_stream.learner.encoding import CLIP
+from loco_stream.learner.init_weights import NEURON_CLUSTER, start_weights
+from loco_stream.learner.plasticity.hidden import ALWAYS_UNTIL, BASELINE_FADE, EVERY, FEEDBACK_RATE, POWER_ROWS
+from loco_stream.learner.plasticity.perturb import draw_noise
+from loco_stream.learner.readout import log_loss
+from loco_stream.learner.readout import novelty_gate as gate
+from loco_stream.learner.readout import snapshots as recall
+from loco_stream.learner.spikes import SETTLE
+from loco_stream.learner.state import (
+    LINEAR_LEAKS,
+    LINEAR_PRIORS,
+    LOGISTIC_PRIOR,
+    PRIORS,
+    SPACING,
+    STACK_POWER,
+    STACK_PRIOR,
+    START_WEIGHTS,
+)
+from loco_stream.learner.step import RANGE_MARGIN, READOUT_RATE, TARGET_CLIP
+from loco_stream.rng import derive_key
+from tests.helpers import naive
+from tests.helpers.doors import door
+
+draw = door(draw_noise)
+
+
+class Member:
+    """One recursive member: its projector, its weights for each loss, what they say."""
+
+    def __init__(self, n_inputs, n_classes, n_losses, leak, prior):
+        self.p, self.leak, self.prior = prior * np.eye(n_inputs), leak, prior
+        self.weights = [np.zeros((n_inputs, n_classes)) for _ in range(n_losses)]
+
+    def say(self, z):
+        """Return the outputs of every loss, (losses, classes), and x'Px and that over prior x'x."""
+        self.z, self.said = z, np.array([z @ w for w in self.weights])
+        self.q = z @ self.p @ z
+        return self.said, self.q, self.q / (self.prior * (z @ z))
+
+    def learn(self, target, last_seen, n_seen):
+        """Learn the target; return what its readout gained."""
+        known = len(target)
+        logits = self.said[1][:known] if len(self.weights) > 1 else None
+        lack = naive.residuals(target, self.said[0][:known], logits, last_seen, n_seen, self.leak)
+        lack = [np.pad(rest, (0, self.said.shape[1] - known)) for rest in lack]
+        before = self.weights
+        self.p, self.weights = naive.recursive_update(self.p, before, self.z, lack, self.leak, self.prior)
+        return [new - old for new, old in zip(self.weights, before, strict=True)]
+
+
+class Learner:
+    """A twin of a model with that config whose first row has `n_features` features; labels are numbers in turn."""
+
+    def __init__(self, config, n_features, n_classes, *, regression):
+        self.layout = config.layout_for(n_features)
+        self.settings = config.settings(
+            self.layout, regression=regression, seed_key=derive_key(config.seed or 0, 0)
+        )
+        s, sizes, self.regression = self.settings, self.layout.hidden_sizes, regression
+        below = [n_features * s.n_fields, *sizes[:-1]]
+        self.sizes, self.borders = sizes, np.cumsum([0, *sizes])
+        self.weights = [start_weights(s, layer, *pair) for layer, pair in enumerate(zip(below, sizes, strict=True))]
+        self.projectors = [np.eye(n) for n in below]
+        self.blocks = [s.block] * len(sizes)
+        self.gains, self.drive_powers, self.input_powers = [s.gain] * len(sizes), [0.0] * len(sizes), [0.0] * len(sizes)
+        self.feedback, self.baseline, self.n_draws = np.zeros((s.n_hidden, n_classes)), 0.0, 0
+        self.features, self.target = [naive.Feature() for _ in range(n_features)], naive.Feature()
+        self.known, self.n_seen, self.room = 0, 0, n_classes
+        self.counts, self.last_seen = np.zeros(n_classes), np.zeros(n_classes)
+        self._start_readout(n_features, n_classes)
+
+    def _start_readout(self, n_features, n_classes):
+        s = self.settings
+        self.first = s.n_hidden - s.n_last if s.last_layer else 0
+        self.n_inputs = s.n_hidden - self.first + 1 + (n_features if s.raw_inputs else 0)
+        self.members = [
+            Member(self.n_inputs, n_classes, s.n_losses, leak, PRIORS[leak == 0.0])
+            for leak in (self.layout.leaks if s.recursive else (0.0,))
+        ]
+        self.members += [
+            Member(n_features + 1, n_classes, s.n_losses, leak, prior)
+            for leak, prior in zip(LINEAR_LEAKS[: s.n_linear], LINEAR_PRIORS, strict=False)
+        ]
+        n, blocks = len(self.members), len(self.members) * s.n_losses
+        self.stack, self.stack_p = np.full(n, 1.0 / n), STACK_PRIOR * np.eye(n)
+        self.log_stack, self.log_powers = np.full(blocks, 1.0 / blocks), np.full(blocks, STACK_POWER)
+        self.has_logistic = s.n_linear > 0 and not self.regression
+        self.logistic = np.zeros((n_features + 1, n_classes)), LOGISTIC_PRIOR * np.eye(n_features + 1)
+        self.evidence, self.moments, self.leads = np.zeros(2 + n + self.has_logistic), np.zeros(5), []
+        self.say, self.old = np.r_[START_WEIGHTS, np.zeros(s.n_snapshots)], [None] * s.n_snapshots
+        self.fits, self.births = np.zeros(2 + s.n_snapshots), np.zeros(s.n_snapshots, int)
+        self.clock = np.array([0, -SPACING, 0])
+
+    # Predict
+
+    def run(self, weights, noise=0.0):
+        """Return the traces of all layers and their weighted inputs."""
+        s, below, traces, weighted = self.settings, self.lines, [], []
+        noise = np.broadcast_to(noise, s.n_hidden)
+        for layer, w in enumerate(weights):
+            weighted.append(below @ w)
+            drives = self.gains[layer] * weighted[-1] + noise[self.borders[layer] : self.borders[layer + 1]]
+            times = [naive.lif_times(drive, s.window, s.tau) for drive in drives]
+            below = np.array([naive.trace(spikes, s.window, s.tau_trace) for spikes in times])
+            traces.append(below)
+        return np.concatenate(traces), weighted
+
+    def consult(self, x):
+        """Run the row through everything that speaks."""
+        s, n_hidden = self.settings, self.settings.n_hidden
+        scaled = np.array([feature.scale(value) for feature, value in zip(self.features, x, strict=True)])
+        places = np.array([feature.intensity(value) for feature, value in zip(self.features, x, strict=True)])
+        self.scaled = scaled
+        self.lines = naive.fields_code(x, scaled, s.n_fields) if s.n_fields > 1 else places
+        self.traces, self.weighted = self.run(self.weights)
+        self.z = np.concatenate([self.traces, [1.0], scaled if s.n_fields > 1 else places])
+        said = [
+            member.say(self.z[self.first : self.first + self.n_inputs] if m < s.n_trace else self.z[n_hidden:])
+            for m, member in enumerate(self.members)
+        ]
+        self.outputs = np.concatenate([outputs for outputs, _, _ in said])  # (members * losses, classes)
+        self.shares = [share for _, _, share in said]
+        self.combine()
+
+    def combine(self):
+        """Write the combined scores and what every expert says of the known classes."""
+        s, known = self.settings, slice(0, self.known)
+        if not s.recursive:
+            self.mixing = np.ones(1)
+        else:
+            self.mixing = self.stack if self.regression else self.log_stack * naive.sharpened(len(self.log_stack))
+        self.scores = self.mixing @ self.outputs[:, known]
+        if self.regression or self.known == 0:
+            return
+        if not s.recursive:
+            self.proba = naive.softmax(self.scores)
+            return
+        self.stacked = self.stack @ self.outputs[::2, known]
+        experts = [naive.softmax(self.scores), naive.softmax(log_loss.SHARPNESS * self.stacked)]
+        experts += [naive.softmax(logits) for logits in self.outputs[1::2, known]]
+        if self.has_logistic:
+            experts.append(naive.softmax(self.z[s.n_hidden :] @ self.logistic[0][:, known]))
+        self.experts = np.array(experts)
+        self.proba = naive.mix(self.evidence, self.experts)
+        self.old_scores = [None] * s.n_snapshots
+        for slot in np.flatnonzero(self.say[recall.FIRST :]):
+            weights, readout = self.old[slot]
+            z = np.concatenate([self.run(weights)[0], self.z[s.n_hidden :]])
+            self.old_scores[slot] = z[self.first : self.first + self.n_inputs] @ readout[:, known]
+
+    @property
+    def is_gated(self):
+        s = self.settings
+        return s.recursive and not self.regression and s.retention > 0.0 and s.n_trace > 1
+
+    def predict(self, x):
+        """Return the probabilities of the known classes, or the value."""
+        self.consult(x)
+        s = self.settings
+        if self.regression:
+            return self.value()
+        if self.known == 0:
+            return np.zeros(0)
+        proba = self.proba
+        if self.is_gated:
+            _, dormant = self.dormancy()
+            slow = self.outputs[0][: self.known]
+            evidence = naive.newness(self.moments, *np.log(self.shares[:2]))
+            if dormant.any():
+                if len(self.leads) >= gate.LEAD_ROWS:
+                    mean, variance = naive.lead_moments(self.leads)
+                    evidence += (naive.lead(slow, dormant) - mean) / math.sqrt(max(variance, gate.LEAST_VARIANCE))
+                opened = naive.openness(evidence, True, s.retention)
+                proba = naive.softmax(log_loss.SHARPNESS * ((1 - opened) * self.stacked + opened * slow))
+            else:
+                opened = naive.openness(evidence, False, s.retention)
+                proba = (1 - opened) * proba + opened * naive.softmax(log_loss.SHARPNESS * slow)
+        if np.any(self.say[recall.FIRST :]):
+            said = self.say[recall.STACK] * proba
+            for weight, scores in zip(self.say[recall.FIRST :], self.old_scores, strict=True):
+                if weight > 0.0:
+                    said = said + weight * naive.softmax(scores)
+            proba = said / (1.0 - self.say[recall.GUESS])
+        return proba
+
+    def dormancy(self):
+        return naive.dormancy(self.counts[: self.known], self.last_seen[: self.known], self.n_seen)
+
+    def value(self):
+        if not self.target.values:
+            return 0.0
+        mean, variance = self.target.moments
+        margin = RANGE_MARGIN * (self.target.high - self.target.low)
+        score = self.scores[0] if self.known else 0.0
+        return float(np.clip(mean + math.sqrt(variance) * score, self.target.low - margin, self.target.high + margin))
+
+    # Learn
+
+    def learn(self, x, y):
+        """Learn a row's label or value."""
+        s = self.settings
+        self.consult(x)
+        guarded, dormant = self.dormancy() if s.recursive and s.retention > 0.0 else (False, np.zeros(self.known))
+        before, self.known = self.known, 1 if self.regression else max(self.known, y + 1)
+        dormant = np.pad(dormant, (0, self.known - before))
+        if not self.regression:
+            self.counts[y] += 1
+            self.last_seen[y] = self.n_seen
+        if self.known > before:
+            self.combine()
+        self.wanted = self.standardised(y) if self.regression else np.eye(self.known)[y]
+        self.error = self.scores - self.wanted
+        if not self.regression:
+            self.error = (self.experts[0] if s.recursive else naive.softmax(self.scores)) - self.wanted
+        if s.learns and not guarded:
+            self.change_hidden(self.credit())
+        self.learn_readout(y, dormant)
+        if self.n_seen < SETTLE:
+            for layer, weighted in enumerate(self.weighted):
+                self.drive_powers[layer], self.gains[layer] = naive.settle(
+                    self.drive_powers[layer], self.gains[layer], weighted, self.n_seen, s.gain
+                )
+        for feature, value in zip(self.features, x, strict=True):
+            feature.take(value)
+        if self.regression:
+            self.target.take(y, clipped=abs(self.wanted[0]) >= CLIP)
+        self.n_seen += 1
+
+    def standardised(self, y):
+        mean, variance = self.target.moments
+        z = (y - mean) / math.sqrt(variance) if variance > 0.0 else 0.0
+        return np.array([min(max(z, -TARGET_CLIP), TARGET_CLIP)])
+
+    def credit(self):
+        """Return the credit of every hidden neuron, after the passes that its rule needs."""
+        s = self.settings
+        total = np.zeros(s.n_hidden)
+        n_learned = s.n_hidden if s.learned_credit else self.first if s.mirrored_credit else 0
+        broadcasts = s.learned_credit or s.mirrored_credit
+        if not broadcasts or (n_learned > 0 and (self.n_seen < ALWAYS_UNTIL or self.n_seen % EVERY == 0)):
+            for _ in range(s.n_perturbations):
+                noise = self.noise()
+                for sign in (1.0, -1.0)[: 2 if s.antithetic else 1]:
+                    change = self.output_change(sign * noise)
+                    if broadcasts:
+                        self.feedback[:, : self.known] = naive.learn_feedback(
+                            self.feedback[:, : self.known], self.traces, sign * noise, change, s.noise, FEEDBACK_RATE,
+                            n_learned,
+                        )  # fmt: skip
+                        continue
+                    rise = naive.loss(self.scores + change, self.wanted, self.regression)
+                    rise -= naive.loss(self.scores, self.wanted, self.regression)
+                    total += (rise - self.baseline) * sign * noise / s.noise**2
+                    self.baseline += BASELINE_FADE * (rise - self.baseline)
+        if broadcasts:
+            total = self.feedback[:, : self.known] @ self.error
+        else:
+            total /= s.n_perturbations * (2 if s.antithetic else 1)
+        return total * (self.traces > 0.0)
+
+    def noise(self):
+        s, noise = self.settings, np.zeros(self.settings.n_hidden, np.float32)
+        for layer, n in enumerate(self.sizes):
+            part = noise[self.borders[layer] : self.borders[layer + 1]]
+            draw(s.seed_key + layer, self.n_draws, n, NEURON_CLUSTER, s.noise, part)
+        self.n_draws += 1
+        return noise.astype(float)
+
+    def output_change(self, noise):
+        """Return what the noise on the drives changes in the combined output."""
+        s, change = self.settings, np.zeros(self.n_inputs)
+        n = s.n_hidden - self.first
+        change[:n] = (self.run(self.weights, noise)[0] - self.traces)[self.first :]
+        sets = [w for member in self.members[: s.n_trace] for w in member.weights]
+        return sum(c * (change @ w)[: self.known] for c, w in zip(self.mixing, sets, strict=False))
+
+    def change_hidden(self, credit):
+        """Change every layer by what stood before the step."""
+        s, inputs = self.settings, [self.lines]
+        inputs += [self.traces[a:b] for a, b in zip(self.borders[:-2], self.borders[1:-1], strict=True)]
+        for layer, x in enumerate(inputs):
+            own = credit[self.borders[layer] : self.borders[layer + 1]].copy()
+            own[: len(own) - math.ceil(s.plastic * len(own))] = 0.0
+            p = naive.full(self.blocked(layer), self.blocks[layer])
+            h = p @ x if s.projects else x
+            square, energy = x @ x, x @ h
+            self.input_powers[layer] += (square - self.input_powers[layer]) / min(self.n_seen + 1, POWER_ROWS)
+            power = self.input_powers[layer]
+            if power + energy <= 0.0:
+                continue
+            self.weights[layer] = naive.change_weights(
+                self.weights[layer], h, own, s.learning_rate, self.gains[layer], power, energy
+            )
+            if s.projects:
+                leak = s.projector_leak if layer == 0 else 0.0
+                self.projectors[layer] = naive.change_projector(
+                    p, x, self.blocks[layer], power, s.orthogonality, leak
+                )
+
+    def blocked(self, layer):
+        """Return a layer's projector as blocks side by side in one narrow matrix."""
+        p, block = self.projectors[layer], self.blocks[layer]
+        return np.array([np.pad(row[j - j % block :][:block], (0, block))[:block] for j, row in enumerate(p)])
+
+    def learn_readout(self, y, dormant):
+        s = self.settings
+        if not s.recursive:
+            (member,) = self.members
+            member.weights[0][:, : self.known] = naive.delta_update(
+                member.weights[0][:, : self.known], member.z, self.error, READOUT_RATE
+            )
+            return
+        if self.is_gated:
+            if dormant.any() and not dormant[y]:
+                self.leads.append(naive.lead(self.outputs[0][: self.known], dormant))
+            rate = max(gate.FADE, 1.0 / (self.n_seen + 1))
+            self.moments = naive.newness_moments(self.moments, *np.log(self.shares[:2]), rate)
+        if s.n_snapshots:
+            self.learn_recall(y)
+        last_seen = None if self.regression else self.last_seen[: self.known]
+        gained = [member.learn(self.wanted, last_seen, self.n_seen) for member in self.members]
+        if s.learns and s.mirrored_credit:
+            sets = [w for member in gained[: s.n_trace] for w in member]
+            rise = sum(c * w for c, w in zip(self.mixing, sets, strict=False))
+            self.feedback[self.first :] += rise[: s.n_hidden - self.first]
+        self.stack, self.stack_p = naive.stack_update(
+            self.stack_p, self.stack, self.outputs[:: s.n_losses, : self.known], self.wanted, STACK_PRIOR
+        )[::-1]
+        if self.regression:
+            return
+        self.log_stack, self.log_powers = naive.log_stack_update(
+            self.log_stack, self.log_powers, self.outputs[:, : self.known], self.error
+        )
+        if self.has_logistic:
+            weights, p = self.logistic
+            p, new = naive.logistic_update(
+                p, weights[:, : self.known], self.z[s.n_hidden :], self.experts[-1], self.wanted
+            )
+            weights[:, : self.known] = new
+            self.logistic = weights, p
+        self.evidence = naive.judge(self.evidence, self.experts, y)
+
+    def learn_recall(self, y):
+        """Judge who speaks; copy the model every so often; keep the copy where the readout in force is lost."""
+        s, speaks = self.settings, self.say > 0.0
+        chances = np.full(len(self.say), 1.0 / self.known)
+        chances[recall.STACK] = max(self.proba[y], recall.LEAST)
+        for slot, scores in enumerate(self.old_scores):
+            if speaks[recall.FIRST + slot]:
+                chances[recall.FIRST + slot] = max(naive.softmax(scores)[y], recall.LEAST)
+        judged = speaks & (np.arange(len(self.say)) != recall.STACK)
+        lately = np.log(chances / chances[recall.STACK])
+        self.fits = np.where(judged, self.fits + recall.LATELY * (lately - self.fits), self.fits)
+        self.say = naive.recall_weights(self.say, chances, recall.SHARE, recall.RETURN)
+        slot = self.clock[recall.SLOT]
+        if door(recall.tick)(self.say, self.fits, self.clock, self.births):
+            traces = np.hstack([w for member in self.members[: s.n_trace] for w in member.weights])
+            linear = [w for member in self.members[s.n_trace :] for w in member.weights]
+            linear = np.hstack([np.zeros((len(self.features) + 1, 0)), *linear])
+            readout = naive.one_map(self.mixing, traces, linear, self.room, s.n_hidden)
+            self.old[slot] = [w.copy() for w in self.weights], readout

@@ -1,0 +1,188 @@
+"""Every model's window is the simulator's neuron under a constant drive, started anew, to rounding."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from loco_stream import Network, neurons
+from loco_stream.neurons import spikes
+from loco_stream.neurons.izhikevich import Izhikevich
+from loco_stream.neurons.spikes import MOST_SPIKES
+from tests.helpers import naive, naive_network
+from tests.helpers.doors import door, doors
+
+trace_of = doors(spikes).trace_of
+DRIVES = st.floats(-5.0, 60.0)
+WINDOWS = st.sampled_from([5.0, 20.0, 100.0])
+TAUS = st.floats(2.0, 1e4)
+
+
+@cache
+def window_of(name):
+    return neurons.find(name).window
+
+
+def times_of(name, drive, window=20.0, tau=20.0, cell=None, n_room=MOST_SPIKES):
+    """Return the spike times that the window kernel writes."""
+    operations, times = window_of(name), np.full(n_room + 1, -7.0)
+    n = door(operations.times)(
+        cell or operations.settings(tau), drive, window, tau, np.full((2, 8), np.nan), times[:n_room]
+    )
+    assert times[n_room] == -7.0
+    return times[:n]
+
+
+def simulated(neuron, window, tau, drive, **options):
+    """Return the spike times of one neuron of the simulator, whose drive is the level it settles at."""
+    net = Network.from_weights(
+        [[[0.0]]], tau=tau, drive=naive.level(drive, window, tau), reset="zero", neuron=neuron, dtype="float64",
+        **options,
+    )  # fmt: skip
+    return net.run([], [], window).times[:MOST_SPIKES]
+
+
+def is_edge(drive, window, tau):
+    """Return whether rounding alone decides on a spike: the level close to threshold, or the end of the window."""
+    current = naive.level(drive, window, tau)
+    if abs(current - 1.0) < 1e-6:
+        return True
+    if current < 1.0:
+        return False
+    place = window / (-tau * math.log(1.0 - 1.0 / current))
+    return place > 1e6 or abs(place - round(place)) < 1e-6
+
+
+@settings(max_examples=150, deadline=None)
+@given(DRIVES, WINDOWS, TAUS)
+def test_lif_times_are_the_twins_and_the_simulators(drive, window, tau):
+    assume(not is_edge(drive, window, tau))
+    times = times_of("lif", drive, window, tau)
+    np.testing.assert_allclose(times, naive.lif_times(drive, window, tau), rtol=1e-8)
+    if len(times) < MOST_SPIKES:  # the simulator knows no such bound
+        np.testing.assert_allclose(times, simulated("lif", window, tau, drive), rtol=1e-8)
+
+
+@settings(max_examples=150, deadline=None)
+@given(DRIVES, WINDOWS, TAUS, st.sampled_from([None, 3.0, 20.0, 500.0]))
+def test_the_lif_trace_in_closed_form_is_the_sum_over_its_spikes(drive, window, tau, tau_trace):
+    tau_trace = tau if tau_trace is None else tau_trace
+    assume(not is_edge(drive, window, tau))
+    trace, n = door(window_of("lif").trace)(
+        window_of("lif").settings(tau), drive, window, tau, tau_trace, math.exp(-window / tau_trace),
+        np.zeros((2, 8)), np.zeros(MOST_SPIKES),
+    )  # fmt: skip
+    times = naive.lif_times(drive, window, tau)
+    assert n == len(times)
+    assert trace == pytest.approx(naive.trace(times, window, tau_trace), rel=1e-6, abs=1e-9)
+    padded = np.concatenate([times, [np.nan]])
+    assert trace_of(padded, n, window, tau_trace) == pytest.approx(trace, rel=1e-6, abs=1e-9)
+
+
+def test_a_trace_is_continuous_where_spikes_come_and_go():
+    cell, room = window_of("lif").settings(20.0), (np.zeros((2, 8)), np.zeros(MOST_SPIKES))
+    traces, counts = zip(
+        *(
+            door(window_of("lif").trace)(cell, drive, 20.0, 20.0, 20.0, math.exp(-1.0), *room)
+            for drive in np.linspace(0.0, 15.0, 15001)
+        ),
+        strict=True,
+    )
+    assert set(counts) >= set(range(15))
+    assert np.abs(np.diff(traces)).max() < 3e-3
+    assert traces[0] == 0.0
+
+
+def test_a_drive_in_thresholds_fires_about_so_often():
+    for drive in (3.0, 6.0, 12.0):
+        assert abs(len(times_of("lif", drive)) - drive) <= 1.0
+
+
+def test_no_neuron_fires_more_often_than_there_is_room():
+    for name in ("lif", "alif", "izhikevich"):
+        assert len(times_of(name, 1000.0)) == MOST_SPIKES
+        assert len(times_of(name, 1000.0, n_room=3)) == 3
+        assert len(times_of(name, math.nan)) == 0
+        assert len(times_of(name, -math.inf)) == 0
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.floats(-5.0, 40.0), st.sampled_from([10.0, 20.0, 60.0]), st.floats(4.0, 500.0), st.floats(0.0, 1.0))
+def test_alif_times_are_the_simulators(drive, window, tau, adapt):
+    assume(abs(naive.level(drive, window, tau) - 1.0) > 1e-3)
+    cell = window_of("alif").settings(tau)._replace(adapt=adapt)
+    assert cell.tau_adapt >= tau
+    times = times_of("alif", drive, window, tau, cell)
+    expected = simulated("alif", window, tau, drive, tau_adapt=cell.tau_adapt, adapt=adapt)
+    both = min(len(times), len(expected))
+    np.testing.assert_allclose(times[:both], expected[:both], rtol=1e-8)
+    longer = np.concatenate([times[both:], expected[both:]])
+    assert len(longer) <= 1  # rounding decides on a spike at the window's very end
+    np.testing.assert_allclose(longer, window, rtol=1e-8)
+
+
+@pytest.mark.parametrize("drive", [2.0, 6.0, 15.0])
+def test_alif_times_are_the_plain_twins_and_grow_apart(drive):
+    cell = window_of("alif").settings(20.0)
+    times = times_of("alif", drive)
+    twin, _ = naive_network.run_layer(
+        np.zeros((1, 1)), [], [], 20.0, neuron="alif", tau=20.0, reset="zero", drive=naive.level(drive, 20.0, 20.0),
+        **cell._asdict(),
+    )  # fmt: skip
+    np.testing.assert_allclose(times, twin[:MOST_SPIKES], rtol=1e-9)
+    assert np.all(np.diff(times, 2) > 0.0)
+    plain = times_of("lif", drive)
+    assert times[0] == pytest.approx(plain[0])
+    assert len(times) < len(plain) or len(times) == 1
+
+
+def from_rest(drive, cell, window):
+    """Return the spike times of an Izhikevich neuron that rests without current until the window begins."""
+    twin = naive_network.Quadratic(1, cell.a, cell.b, cell.c, cell.d, cell.peak, drive * cell.drive)
+    twin.v[:], twin.u[:], twin.step = cell.rest, cell.b * cell.rest, 5e-3
+    times = []
+    while twin.now < window:
+        when, who = twin.next_alone(twin.now, window)
+        if who:
+            twin.fire(0, when)
+            times.append(when)
+    return np.array(times[:MOST_SPIKES])
+
+
+@pytest.mark.parametrize("drive", [-1.0, 0.3, 0.8, 2.0, 6.3, 14.0])
+def test_izhikevich_times_are_the_twins(drive):
+    exact = times_of("izhikevich", drive, 40.0, cell=Izhikevich(tolerance=1e-7))
+    expected = from_rest(drive, Izhikevich(), 40.0)
+    np.testing.assert_allclose(exact, expected, atol=1e-3)
+    np.testing.assert_allclose(times_of("izhikevich", drive, 40.0), expected, atol=0.2)  # the learner's tolerance
+
+
+@pytest.mark.parametrize("drive", [0.8, 2.0, 6.3, 14.0])
+def test_izhikevich_times_are_the_simulators(drive):
+    cell = Izhikevich(tolerance=1e-8)
+    net = Network.from_weights(
+        [[[0.0]]], neuron="izhikevich", drive=drive * cell.drive, tolerance=cell.tolerance, dtype="float64"
+    )
+    times = net.run([], [], 40.0, initial=[np.array([cell.rest])]).times
+    np.testing.assert_allclose(times_of("izhikevich", drive, 40.0, cell=cell), times[:MOST_SPIKES], atol=1e-5)
+    assert len(times) > 0
+
+
+def test_izhikevich_rests_where_nothing_moves_without_current():
+    cell = Izhikevich()
+    assert cell.rest == pytest.approx(float(neurons.izhikevich.rest_potential(cell.b, 0.0)), abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["lif", "alif", "izhikevich"])
+def test_a_stronger_drive_fires_earlier_and_no_less(name):
+    runs = [times_of(name, drive, 40.0) for drive in np.linspace(0.8, 18.0, 30)]
+    for weak, strong in pairwise(runs):
+        assert len(strong) >= len(weak)
+        assert np.all(strong[: len(weak)] <= weak + 1e-9)
+    assert all(np.all(np.diff(times) > 0.0) for times in runs)
