@@ -58,14 +58,13 @@ def same_state(model, twin, atol):
         np.testing.assert_allclose(state.recall.speakers, twin.say, atol=atol)
 
 
-def run(X, y, *, make=LOCOClassifier, atol=2e-3, **options):
+def run(X, y, *, make=LOCOClassifier, atol=1e-4, **options):
     options = {"seed": 3, **options}
     regression = make is LOCORegressor
     n_outputs = 1 if regression else int(y.max()) + 1
     twin = Learner(ModelConfig(**options), X.shape[1], n_outputs, regression=regression)
     model = make(**options)
     worst = compare(model, twin, X, y, atol)
-    print('WORST', worst)
     same_state(model, twin, atol)
     return worst, model, twin
 
