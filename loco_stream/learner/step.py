@@ -214,6 +214,19 @@ def _mirror(settings, bank, answers, m, scale, n_classes, capacity, feedback, in
 
 
 @kernel
+def _change_delta(settings, state, scratch, mirrors):
+    """Update the readout of one normalised delta rule, and give the feedback what that adds to its rows."""
+    features, error, n_classes = scratch.features, scratch.vectors[ERROR], state.counts[N_CLASSES]
+    first, n_inputs = span(settings, state.counts[N_FEATURES])
+    step = readout.delta_update(state.bank.traces, n_inputs, features, first, error, n_classes, READOUT_RATE)
+    if mirrors:
+        lack, n_read, feedback = scratch.answers.increment, settings.n_hidden - first, state.net.feedback
+        for c in range(n_classes):
+            lack[c] = np.float32(-error[c])
+        mirror_readout(feedback, first, n_read, features[first:], np.float32(step), lack, n_classes)
+
+
+@kernel
 def _change_bank(settings, state, scratch, mirrors):
     """Update every member of the recursive readout, then the stacks."""
     bank, answers, vectors, classes = state.bank, scratch.answers, scratch.vectors, state.classes
@@ -295,11 +308,10 @@ def _learn_recall(settings, state, scratch, label):
 @kernel
 def _change_readout(settings, state, scratch, label, dormant, mirrors):
     """Update the readout and what gate and recall know."""
-    counts, vectors, answers, bank = state.counts, scratch.vectors, scratch.answers, state.bank
+    counts, vectors, answers = state.counts, scratch.vectors, scratch.answers
     n_classes = counts[N_CLASSES]
     if not settings.recursive:
-        first, n_inputs = span(settings, counts[N_FEATURES])
-        readout.delta_update(bank.traces, n_inputs, scratch.features, first, vectors[ERROR], n_classes, READOUT_RATE)
+        _change_delta(settings, state, scratch, mirrors)
         return
     if _is_gated(settings):
         if dormant and vectors[DORMANT, label] == 0.0:

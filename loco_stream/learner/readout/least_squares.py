@@ -71,7 +71,7 @@ def recursive_update(projector, weights, column, n_columns, n_inputs, k, q, leak
 
 @kernel
 def delta_update(weights, n_inputs, inputs, first, error, n_classes, rate):
-    """Normalised delta rule: weights -= rate * inputs error' / (1 + |inputs|^2)."""
+    """Normalised delta rule: weights -= step * inputs error' with step = rate / (1 + |inputs|^2), which is returned."""
     square = 1.0
     for j in range(n_inputs):
         square += np.float64(inputs[first + j]) * np.float64(inputs[first + j])
@@ -82,3 +82,4 @@ def delta_update(weights, n_inputs, inputs, first, error, n_classes, rate):
             row = weights[j]
             for c in range(n_classes):
                 row[c] -= coefficient * np.float32(error[c])
+    return rate / square
