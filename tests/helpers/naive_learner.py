@@ -4,24 +4,25 @@ import math
 
 import numpy as np
 
+from loco_stream.learner.config import (
+    LINEAR_LEAKS,
+    LINEAR_PRIORS,
+    LOGISTIC_PRIOR,
+    NEURON_CLUSTER,
+    PRIORS,
+    SPACING,
+    STACK_POWER,
+    STACK_PRIOR,
+    START_SAY,
+)
 from loco_stream.learner.encoding import CLIP
-from loco_stream.learner.init_weights import NEURON_CLUSTER, start_weights
+from loco_stream.learner.init_weights import start_weights
 from loco_stream.learner.plasticity.hidden import ALWAYS_UNTIL, BASELINE_FADE, EVERY, FEEDBACK_RATE, POWER_ROWS
 from loco_stream.learner.plasticity.perturb import draw_noise
 from loco_stream.learner.readout import log_loss
 from loco_stream.learner.readout import novelty_gate as gate
 from loco_stream.learner.readout import snapshots as recall
 from loco_stream.learner.spikes import SETTLE
-from loco_stream.learner.state import (
-    LINEAR_LEAKS,
-    LINEAR_PRIORS,
-    LOGISTIC_PRIOR,
-    PRIORS,
-    SPACING,
-    STACK_POWER,
-    STACK_PRIOR,
-    START_WEIGHTS,
-)
 from loco_stream.learner.step import RANGE_MARGIN, READOUT_RATE, TARGET_CLIP
 from loco_stream.rng import derive_key
 from tests.helpers import naive
@@ -93,7 +94,7 @@ class Learner:
         self.has_logistic = s.n_linear > 0 and not self.regression
         self.logistic = np.zeros((n_features + 1, n_classes)), LOGISTIC_PRIOR * np.eye(n_features + 1)
         self.evidence, self.moments, self.leads = np.zeros(2 + n + self.has_logistic), np.zeros(5), []
-        self.say, self.old = np.r_[START_WEIGHTS, np.zeros(s.n_snapshots)], [None] * s.n_snapshots
+        self.say, self.old = np.r_[START_SAY, np.zeros(s.n_snapshots)], [None] * s.n_snapshots
         self.fits, self.births = np.zeros(2 + s.n_snapshots), np.zeros(s.n_snapshots, int)
         self.clock = np.array([0, -SPACING, 0])
 
@@ -311,10 +312,13 @@ class Learner:
     def learn_readout(self, y, dormant):
         s = self.settings
         if not s.recursive:
-            (member,) = self.members
-            member.weights[0][:, : self.known] = naive.delta_update(
-                member.weights[0][:, : self.known], member.z, self.error, READOUT_RATE
+            (weights,) = self.members[0].weights
+            before = weights.copy()
+            weights[:, : self.known] = naive.delta_update(
+                weights[:, : self.known], self.members[0].z, self.error, READOUT_RATE
             )
+            if s.learns and s.mirrored_credit:
+                self.feedback[self.first :] += (weights - before)[: s.n_hidden - self.first]
             return
         if self.is_gated:
             if dormant.any() and not dormant[y]:

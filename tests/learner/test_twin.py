@@ -93,6 +93,7 @@ def test_a_regressor_is_its_twin(sizes, credit):
     [
         {"rule": "np"},
         {"rule": "frozen"},
+        {"readout": "delta"},
         {"readout": "delta", "credit": "learned"},
         {"readout": "delta", "credit": "perturbation"},
         {"plastic": 0.5},
