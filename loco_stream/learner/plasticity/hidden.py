@@ -82,7 +82,8 @@ def _credit_one_pass(settings, state, scratch, sign, passes):
         vectors[ROOM, c] = vectors[SCORES, c] + vectors[CHANGE, c]
     rise = loss_of(settings.regression, vectors[ROOM], vectors[TARGET], n_classes) - before
     baseline = state.net.gains[BASELINE, 0]
-    state.net.gains[BASELINE, 0] += BASELINE_FADE * (rise - baseline)
+    if math.isfinite(rise):  # else the step is refused, and must not harm those to come
+        state.net.gains[BASELINE, 0] += BASELINE_FADE * (rise - baseline)
     credit_change(
         sign * (rise - baseline) / passes, neurons[NOISE], settings.noise, scratch.features, settings.n_hidden,
         neurons[CREDIT],
