@@ -8,57 +8,31 @@ from typing import Any
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks import contenders, data
 from benchmarks.grid import Grid
 from benchmarks.holdout import by_name, spread
-from benchmarks.learner import RiverLearner
 from benchmarks.options import Settings, common, say_missing
 from benchmarks.picture import diagonal
-from benchmarks.runs import Run
+from benchmarks.probabilities import bins, calibration_error, log_loss, prequential
 
-__all__ = ["bins", "command", "grids", "measure"]
+__all__ = ["command", "grids", "measure"]
 
-_NAMES = (contenders.BY_DICTS, "softmax", "HAT", "ARF10")
-_SMALLEST = 1e-6  # a probability below it is charged as this much, or one wrong certainty would hide all else
-_BINS = 10
-
-
-def bins(confidence: NDArray[np.float64], hit: NDArray[np.bool_]) -> list[list[float]]:
-    """Return [rows, mean confidence, accuracy] of each tenth of the confidence that has rows.
-
-    Examples
-    --------
-    >>> bins(np.array([0.95, 0.93, 0.5]), np.array([True, False, True]))
-    [[1, 0.5, 1.0], [2, 0.94, 0.5]]
-    """
-    place = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
-    chosen = [place == b for b in range(_BINS) if (place == b).any()]
-    return [[int(rows.sum()), float(confidence[rows].mean()), float(hit[rows].mean())] for rows in chosen]
+_BINS = 10  # of the picture
+_NAMES = ("default", "frozen", "learned credit", contenders.RELEASE, "softmax", "HAT", "ARF10")
 
 
 def measure(stream: str, contender: str, seed: int, directory: str | None) -> dict[str, Any]:
     """Ask for probabilities before each sample is learned; score them."""
     X, y = data.load(stream, directory)
-    learner = contenders.make(contender, X.shape[1], int(y.max()) + 1, seed)
-    assert isinstance(learner, RiverLearner)  # the others answer by labels alone
-    given, confidence, hit = [], [], []
-    for row, label in zip(X.tolist(), y.tolist(), strict=True):
-        x = dict(enumerate(row))
-        probabilities = learner.model.predict_proba_one(x)
-        if probabilities:
-            best = max(probabilities, key=probabilities.__getitem__)
-            given.append(probabilities.get(label, 0.0))
-            confidence.append(min(probabilities[best], 1.0))
-            hit.append(best == label)
-        learner.model.learn_one(x, label)
-    table = bins(np.array(confidence), np.array(hit))
-    return {
-        "log_loss": float(-np.log(np.maximum(given, _SMALLEST)).mean()),
-        "calibration_error": sum(n * abs(sure - right) for n, sure, right in table) / len(hit),
-        "bins": table,
-    }
+    n_classes = int(y.max()) + 1
+    model = contenders.by_dicts(contenders.make(contender, X.shape[1], n_classes, seed))
+    proba = prequential(model, X, y, n_classes)
+    known = np.isfinite(proba[:, 0])
+    proba, y = np.minimum(proba[known], 1.0), y[known]
+    table = bins(proba.max(axis=1), proba.argmax(axis=1) == y)
+    given = proba[np.arange(len(y)), y]
+    return {"log_loss": log_loss(given), "calibration_error": calibration_error(table), "bins": table}
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
@@ -100,18 +74,18 @@ def command(settings: Settings, only: str | None, names: str | None) -> None:
     \b
     Examples
       loco-stream bench calibration --streams Phishing,digits
-      loco-stream bench calibration --only "default by dicts,softmax"
+      loco-stream bench calibration --only default,softmax
     """
     here, notes = data.available(contenders.pick(names, data.STREAMS, "--streams"), settings.directory)
-    say_missing(notes)
+    chosen, absent = contenders.present(contenders.pick(only, _NAMES, "--only"))
+    say_missing(notes + absent)
     runs = [
-        Run(
+        contenders.run(
             f"{stream}/{contender}/{seed}",
             measure,
             {"stream": stream, "contender": contender, "seed": seed, "directory": settings.directory},
-            contenders.code(contender),
         )
-        for contender in contenders.pick(only, _NAMES, "--only")
+        for contender in chosen
         for stream in here
         for seed in range(settings.seeds if contenders.seeded(contender) else 1)
     ]

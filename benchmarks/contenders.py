@@ -2,53 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
+from benchmarks import release
 from benchmarks.learner import Learner, RiverLearner
 from benchmarks.machine import fingerprint
 from benchmarks.rivals import CLASSIFIERS, REGRESSORS
+from benchmarks.runs import Run
 from loco_stream.errors import ConfigError
-from loco_stream.learner.config import PRESETS
 
-__all__ = ["BY_DICTS", "NAMES", "VARIANTS", "code", "make", "make_regressor", "pick", "seeded", "whole_numbers"]
+__all__ = [
+    "BY_DICTS",
+    "NAMES",
+    "RELEASE",
+    "VARIANTS",
+    "by_dicts",
+    "code",
+    "make",
+    "make_regressor",
+    "pick",
+    "present",
+    "run",
+    "seeded",
+    "whole_numbers",
+]
 
 BY_DICTS = "default by dicts"
+RELEASE = "release 0.1"
 
 # Only 32 neurons, and the readout sees nothing else: here their weights matter most.
 _NARROW: dict[str, Any] = {"hidden_sizes": (32,), "readout_layers": "last"}
-# Three layers, of which the readout sees the last: here weights grow until norm control holds them.
 _DEEP: dict[str, Any] = {"hidden_sizes": (128, 128, 128), "readout_layers": "last"}
-_NO_NORM_CONTROL = "3 layers last no norm control"
-# One change each from the default: what an ablation switches off or replaces.
+# One change each from the default: what an ablation switches off or replaces. Frozen rows have the same size.
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     BY_DICTS: {},
     "frozen": {"rule": "frozen"},
-    "np": {"rule": "np", "credit": "perturbation"},
+    "learned credit": {"credit": "learned"},
     "paper's credit": {"credit": "perturbation"},
-    "no projection": {"orthogonality": 0.0},
-    "mean only": {"n_input_clusters": 1},  # one cluster: the projection takes out the running mean, no more
-    "rank 4": {"rank": 4},
-    "antithetic": {"antithetic": True},
-    "4 perturbations": {"n_perturbations": 4},
+    "np": {"rule": "np", "credit": "perturbation"},  # the paper's credit without projection
+    "no projection": {"rule": "np"},
+    "prototypes": {"n_input_clusters": 10},
+    "half plastic": {"plastic": 0.5},
+    "antithetic": {"credit": "learned", "antithetic": True},
+    "4 perturbations": {"credit": "learned", "n_perturbations": 4},
     "delta readout": {"readout": "delta"},
     "leak 0 only": {"leaks": (0.0,)},
     "leak 1e-4 only": {"leaks": (1e-4,)},
-    "leak 1e-3 only": {"leaks": (1e-3,)},
     "leak 1e-2 only": {"leaks": (1e-2,)},
     "retention 0": {"retention": 0.0},
+    "ALIF": {"neuron": "alif"},
     "32 last": _NARROW,
     "32 last frozen": {**_NARROW, "rule": "frozen"},
-    "32 last no projection": {**_NARROW, "orthogonality": 0.0},
+    "32 last no projection": {**_NARROW, "rule": "np"},
     "3 layers last": _DEEP,
-    _NO_NORM_CONTROL: _DEEP,
-    "preset fast": PRESETS["fast"],
-    "preset accurate": PRESETS["accurate"],
+    "3 layers last frozen": {**_DEEP, "rule": "frozen"},
+    "64 neurons": {"hidden_sizes": (64,)},  # preset("fast")
+    "64 neurons frozen": {"hidden_sizes": (64,), "rule": "frozen"},
+    "256 neurons": {"hidden_sizes": (256,)},  # preset("accurate")
+    "256 neurons frozen": {"hidden_sizes": (256,), "rule": "frozen"},
 }
 
-NAMES = (*VARIANTS, *CLASSIFIERS)
+NAMES = (*VARIANTS, RELEASE, *CLASSIFIERS)
 
 
 def make(name: str, n_features: int, n_classes: int, seed: int, **settings: Any) -> Learner:
@@ -62,26 +78,16 @@ def make(name: str, n_features: int, n_classes: int, seed: int, **settings: Any)
     if name in VARIANTS:
         from loco_stream import LOCOClassifier
 
-        kind = _unlimited() if name == _NO_NORM_CONTROL else LOCOClassifier
-        model: Learner = kind(**{**settings, **VARIANTS[name]}, seed=seed)
+        model: Learner = LOCOClassifier(**{**settings, **VARIANTS[name]}, seed=seed)
         return RiverLearner(model) if name == BY_DICTS else model
     if name in CLASSIFIERS:
         return CLASSIFIERS[name].make(n_features, n_classes, seed)
     raise ConfigError(f"contender is {name!r}; allowed are {', '.join(NAMES)}.")
 
 
-def _unlimited() -> Any:
-    """Return our classifier with weights that may grow without limit."""
-    from loco_stream import LOCOClassifier
-    from loco_stream.learner.state import NORM_LIMIT
-
-    class Unlimited(LOCOClassifier):
-        def _allocate(self, n_features: int, n_classes: int) -> None:
-            super()._allocate(n_features, n_classes)
-            assert self._state is not None
-            self._state.net.neurons[NORM_LIMIT] = np.inf
-
-    return Unlimited
+def by_dicts(learner: Learner) -> Any:
+    """Return the river estimator of a contender: what has `learn_one` and `predict_proba_one`."""
+    return learner.model if isinstance(learner, RiverLearner) else learner
 
 
 def make_regressor(name: str, n_features: int, seed: int) -> Learner:
@@ -108,7 +114,26 @@ def code(name: str) -> str:
         "benchmarks/linear.py",
         "benchmarks/data.py",
     )
+    if name == RELEASE:
+        return release.fingerprint_of()
     return fingerprint(*files) if name in CLASSIFIERS or name in REGRESSORS else fingerprint()
+
+
+def present(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split contenders into those that can run here and sentences on those that cannot."""
+    if RELEASE in names and release.checkout() is None:
+        return [name for name in names if name != RELEASE], [release.MISSING]
+    return list(names), []
+
+
+def run(key: str, measure: Callable[..., dict[str, Any]], arguments: dict[str, Any], code_more: str = "") -> Run:
+    """Return the run of `measure(contender=..., **arguments)`; that of release 0.1 goes to a process of its own."""
+    contender = arguments["contender"]
+    fingerprinted = f"{code(contender)} {code_more}".strip()
+    if contender != RELEASE:
+        return Run(key, measure, arguments, fingerprinted)
+    told = {"function": f"{measure.__module__}:{measure.__name__}", "arguments": {**arguments, "contender": "default"}}
+    return Run(key, release.measure, told, fingerprinted)
 
 
 def pick(chosen: str | None, allowed: tuple[str, ...], option: str, separator: str = ",") -> list[str]:

@@ -16,7 +16,6 @@ from benchmarks.learner import Learner, correct, prequential_accuracy, warm
 from benchmarks.machine import cpu_seconds, fingerprint
 from benchmarks.options import Settings, common, say_missing, share_option
 from benchmarks.picture import heat_maps
-from benchmarks.runs import Run
 from loco_stream import metrics
 from loco_stream.errors import SourceError
 
@@ -25,9 +24,11 @@ __all__ = ["NAMES", "command", "grids", "measure"]
 NAMES = (
     "default",
     "frozen",
+    "learned credit",
     "retention 0",
     "3 layers last",
-    "3 layers last no norm control",
+    "3 layers last frozen",
+    contenders.RELEASE,
     "HAT",
     "softmax",
     "ARF10",
@@ -155,9 +156,10 @@ def command(settings: Settings, only: str | None, chosen: str | None, share: flo
       loco-stream bench continual --data ~/data --jobs 2
     """
     names, notes = _present(contenders.pick(chosen, tuple(scenarios.SCENARIOS), "--scenarios"), settings.directory)
-    say_missing(notes)
+    wanted, absent = contenders.present(contenders.pick(only, NAMES, "--only"))
+    say_missing(notes + absent)
     runs = [
-        Run(
+        contenders.run(
             f"{scenario}/{contender}/{seed}",
             measure,
             {
@@ -167,9 +169,9 @@ def command(settings: Settings, only: str | None, chosen: str | None, share: flo
                 "directory": settings.directory,
                 "share": share,
             },
-            f"{contenders.code(contender)} {fingerprint('benchmarks/scenarios.py')} {share}",
+            f"{fingerprint('benchmarks/scenarios.py')} {share}",
         )
-        for contender in contenders.pick(only, NAMES, "--only")
+        for contender in wanted
         for scenario in names
         for seed in range(settings.seeds if contenders.seeded(contender) else 1)
     ]

@@ -18,21 +18,23 @@ __all__ = ["command", "grids", "measure"]
 
 # our names -> the settings that differ; all read the last layer alone, which is the honest test of depth
 _RULES: dict[str, dict[str, Any]] = {
+    "default": {},
     "frozen": {"rule": "frozen"},
-    # The best of a grid over both on seeds and rows that are not reported: see RESULTS.md.
-    "NP": {"rule": "np", "credit": "perturbation", "perturbation_std": 0.2, "learning_rate": 5e-5},
-    "LOCO, paper's credit": {"rule": "loco", "credit": "perturbation"},
-    "learned credit, no projection": {"rule": "loco", "credit": "learned", "orthogonality": 0.0},
-    "learned credit + LOCO": {"rule": "loco", "credit": "learned"},
+    "learned credit": {"credit": "learned"},
+    "no projection": {"rule": "np"},
+    "paper's credit": {"credit": "perturbation"},
+    "np": {"rule": "np", "credit": "perturbation"},  # the paper's credit without projection
 }
 
 
-def measure(rule: str, layers: int, seed: int, n_samples: int, n_test: int, directory: str | None) -> dict[str, Any]:
+def measure(
+    rule: str, layers: int, seed: int, n_samples: int, n_test: int, readout: str, directory: str | None
+) -> dict[str, Any]:
     """Train `layers` hidden layers of 128 in one pass and test."""
     from loco_stream import LOCOClassifier
 
     _, train, test = images(directory, n_samples, n_test)
-    settings: dict[str, Any] = {"readout": "delta", "readout_layers": "last", **_RULES[rule]}
+    settings: dict[str, Any] = {"readout": readout, "readout_layers": "last", **_RULES[rule]}
     return train_and_test(lambda: LOCOClassifier((128,) * layers, seed=seed, **settings), train, test)
 
 
@@ -67,16 +69,19 @@ def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
 @click.option("--layers", default="1,3,5,10,15", show_default=True, help="Numbers of hidden layers of 128.")
 @click.option("--samples", type=click.IntRange(min=20), default=20_000, show_default=True, help="Training rows.")
 @click.option("--test", "n_test", type=click.IntRange(min=20), default=10_000, show_default=True, help="Test rows.")
+@click.option(
+    "--readout", type=click.Choice(("recursive", "delta")), default="recursive", show_default=True, help="Of all rules."
+)
 @common(seeds=2)
-def command(settings: Settings, only: str | None, layers: str, samples: int, n_test: int) -> None:
+def command(settings: Settings, only: str | None, layers: str, samples: int, n_test: int, readout: str) -> None:
     """Test accuracy of 1 to 15 hidden layers after one pass over MNIST (or sklearn's digits without --data).
 
-    The readout is the delta rule and sees the last layer alone.
+    The readout sees the last layer alone.
 
     \b
     Examples
       loco-stream bench depth --layers 1,3 --seeds 1
-      loco-stream bench depth --data ~/data --only "frozen;learned credit + LOCO"
+      loco-stream bench depth --data ~/data --only "frozen;learned credit"
     """
     name = images(settings.directory, samples, n_test)[0]
     rules = contenders.pick(only, tuple(_RULES), "--only", separator=";")
@@ -90,9 +95,10 @@ def command(settings: Settings, only: str | None, layers: str, samples: int, n_t
                 "seed": seed,
                 "n_samples": samples,
                 "n_test": n_test,
+                "readout": readout,
                 "directory": settings.directory,
             },
-            f"{contenders.code('default')} {samples} {n_test}",
+            f"{contenders.code('default')} {samples} {n_test} {readout}",
         )
         for rule in rules
         for depth in contenders.whole_numbers(layers, "--layers")

@@ -1,8 +1,9 @@
 """`loco-stream bench gradient`: how noisy the gradient of the perturbations is, and where the credit points.
 
 The true gradient is that of the smoothed loss: the log-loss averaged over the perturbations of all other neurons,
-its slope along a neuron's membrane taken between this neuron's own two perturbations. A perturbed pass estimates
-exactly this without bias, so what is left is variance.
+its slope along a neuron's drive taken between this neuron's own two perturbations. A perturbed pass estimates
+exactly this without bias where the neuron fires, so what is left is variance. A neuron that is silent gets no credit,
+and is left out of the true gradient too.
 """
 
 from __future__ import annotations
@@ -21,25 +22,23 @@ from benchmarks.options import Settings, common
 from benchmarks.runs import Run
 from loco_stream import LOCOClassifier, rng
 from loco_stream.errors import ConfigError
-from loco_stream.learner.state import CLEAN_FOR, CREDIT, ROUND, THRESHOLD, Scratch, State, flatten
+from loco_stream.learner.readout.log_loss import SHARPNESS
+from loco_stream.learner.state import CREDIT, GAIN, ROUND, Scratch, State, flatten
+from loco_stream.neurons.spikes import LEAK_SHARE, MOST_SPIKES
 
-__all__ = ["angles", "command", "credits_of", "grids", "measure", "relative_error", "smoothed_gradient"]
+__all__ = ["angles", "command", "credits_of", "grids", "measure", "relative_error", "smoothed_gradient", "traces_of"]
 
 Saved = tuple[dict[str, Any], dict[str, NDArray[Any]]]
+Floats = NDArray[np.float64]
 
-_SIZES = (32, 32, 32)
+_SIZES = (32, 32, 32)  # one neuron cluster a layer, whose perturbations are orthogonal
 _PASSES = (1, 2, 4, 8, 32, 64)
 _REPEATS = 64  # estimates of one pass; fewer of many passes, which differ less
 _FRESH = 1 << 16  # perturbations from this number on were not met in training
 _SIGNS, _RANDOM = 101, 102  # purposes of random streams
-# our names -> neurons whose perturbations are orthogonal, and whether each is also run with the opposite sign
-_NOISES = {
-    "independent": (1, False),
-    "orthogonal": (32, False),
-    "independent, antithetic": (1, True),
-    "orthogonal, antithetic": (32, True),
-}
-_CREDITS = ("learned credit", "paper's credit, 1 pass", "paper's credit, 32 passes", "random vector", "true gradient")
+_NOISES = {"orthogonal": False, "orthogonal, antithetic": True}
+_PAPERS = {1: "paper's credit, 1 pass", 32: "paper's credit, 32 passes"}
+_CREDITS = ("mirror", "learned credit", *_PAPERS.values(), "random vector", "true gradient")
 
 
 def _net(saved: Saved, **settings: Any) -> tuple[LOCOClassifier, State, Scratch]:
@@ -53,54 +52,83 @@ def _net(saved: Saved, **settings: Any) -> tuple[LOCOClassifier, State, Scratch]
     return model, state, scratch
 
 
-def credits_of(
-    saved: Saved, X: NDArray[np.float64], y: Sequence[int], repeats: int, **settings: Any
-) -> NDArray[np.float64]:
+def credits_of(saved: Saved, X: Floats, y: Sequence[int], repeats: int, **settings: Any) -> Floats:
     """Return the credit that learning each row from the same saved net would use, (repeats, rows, hidden neurons).
 
     Every repeat and row has perturbations of its own, from the start of a round; what a step learned is undone.
     """
     model, state, scratch = _net(saved, **settings)
-    found = np.zeros((repeats, len(y), scratch.workspace.neurons.shape[1]))
+    found = np.zeros((repeats, len(y), scratch.run.neurons.shape[1]))
     for place in np.ndindex(repeats, len(y)):
         state.counts[ROUND] = _FRESH + 64 * (place[0] * len(y) + place[1])
         row = slice(place[1], place[1] + 1)
         model.learn_array(X[row], y[row])
-        found[place] = scratch.workspace.neurons[CREDIT]
+        found[place] = scratch.run.neurons[CREDIT]
         for name, array in flatten(state).items():
             array[...] = saved[1][name]
     return found
 
 
-def smoothed_gradient(
-    saved: Saved, X: NDArray[np.float64], y: Sequence[int], draws: int, seed: int
-) -> NDArray[np.float64]:
-    """Return the true gradient of each row by the membranes, twice from `draws` draws, (2, rows, hidden neurons).
+def traces_of(drives: Floats, window: float, tau: float, tau_trace: float) -> Floats:
+    """Return the traces that LIF neurons leave under constant drives in thresholds a window, in closed form.
+
+    Examples
+    --------
+    >>> traces_of(np.array([0.4, 6.0]), 20.0, 20.0, 20.0).round(2)
+    array([0.  , 1.83])
+    """
+    current = drives * tau / window + LEAK_SHARE
+    above = np.maximum(current, 1.0 + 1e-12)
+    period = tau * np.log(above / (above - 1.0))
+    times = period[..., None] * np.arange(1, MOST_SPIKES + 1)
+    faded = np.where(times <= window, np.exp((times - window) / tau_trace), 0.0)
+    return np.asarray(2.0 * (faded - faded**2).sum(axis=-1))
+
+
+def _losses(state: State, model: LOCOClassifier, weighted: Floats, column: int, noise: Floats) -> Floats:
+    """Return the log-loss of one row under many perturbations of the drives, (draws, hidden neurons).
+
+    `weighted` are the weighted inputs of the first layer; the readout sees the last layer alone.
+    """
+    settings, gains = model._settings, state.net.gains[GAIN]
+    assert settings is not None
+    start = 0
+    for layer, size in enumerate(_SIZES):
+        drives = gains[layer] * weighted + noise[:, start : start + size]
+        traces = traces_of(drives, settings.window, settings.tau, settings.tau_trace)
+        start += size
+        if layer + 1 < len(_SIZES):
+            weighted = traces @ state.net.deep_weights[layer][:size]
+    outputs = np.column_stack((traces, np.ones(len(noise)))) @ state.bank.traces
+    shares, n_classes = state.bank.log_stack[0].copy(), len(model.classes)
+    shares[::2] *= SHARPNESS  # the least-squares ones, which alternate with those by log-loss
+    blocks = outputs.reshape(len(noise), len(shares), -1)[:, :, :n_classes]
+    scores = np.einsum("b,dbc->dc", shares, blocks)
+    return np.asarray(np.logaddexp.reduce(scores, axis=1) - scores[:, column])
+
+
+def smoothed_gradient(saved: Saved, X: Floats, y: Sequence[int], draws: int, seed: int) -> Floats:
+    """Return the true gradient of each row by the drives, twice from `draws` draws, (2, rows, hidden neurons).
 
     Finite differences: each neuron's perturbation is turned round while all others stay (common random numbers).
     """
     model, state, scratch = _net(saved)
-    thresholds, clean = state.net.neurons[THRESHOLD], state.net.neurons[THRESHOLD].copy()
-    size, hidden = model.perturbation_std, len(clean)
-    columns = [model.classes.index(label) for label in y]
-
-    def loss(noise: NDArray[np.float64]) -> NDArray[np.float64]:
-        thresholds[:] = clean - noise  # a membrane raised is a threshold lowered
-        scratch.flags[CLEAN_FOR] = -1  # the pass in scratch is that of other thresholds
-        return np.asarray(-np.log(model.predict_proba_array(X)[np.arange(len(y)), columns]))
-
+    size, hidden = model.perturbation_std, sum(_SIZES)
     signs = np.sign(rng.uniforms(rng.derive_key(seed, _SIGNS), 0, 2 * draws * hidden) - 0.5)
     total = np.zeros((2, len(y), hidden))
-    for d, noise in enumerate(size * signs.reshape(-1, hidden)):
-        before = loss(noise)
-        for i in range(hidden):
-            turned = noise.copy()
-            turned[i] = -noise[i]
-            total[d % 2, :, i] += (before - loss(turned)) / (2.0 * noise[i])
+    for r, label in enumerate(y):
+        model.predict_array(X[r : r + 1])
+        weighted = scratch.code.lines.astype(np.float64) @ state.net.weights
+        fires = scratch.features[:hidden] > 0.0
+        for d, noise in enumerate(size * signs.reshape(-1, hidden)):
+            each = np.tile(noise, (hidden + 1, 1))  # as drawn, and with each neuron's turned round
+            each[np.arange(1, hidden + 1), np.arange(hidden)] *= -1.0
+            losses = _losses(state, model, weighted, model.classes.index(label), each)
+            total[d % 2, r] += fires * (losses[0] - losses[1:]) / (2.0 * noise)
     return total / draws
 
 
-def relative_error(estimates: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
+def relative_error(estimates: Floats, truth: Floats) -> float:
     """Return the mean squared error of estimates over the squared norm of the true gradient, all rows together.
 
     One factor of each square is taken from each half of `truth`, so that its own noise cancels.
@@ -115,7 +143,7 @@ def relative_error(estimates: NDArray[np.float64], truth: NDArray[np.float64]) -
     return float(errors.sum(axis=(1, 2)).mean() / (truth[0] * truth[1]).sum())
 
 
-def angles(estimates: NDArray[np.float64], gradient: NDArray[np.float64]) -> list[float]:
+def angles(estimates: Floats, gradient: Floats) -> list[float]:
     """Return the angle between estimates and the gradient in each layer, degrees, all rows as one vector.
 
     Examples
@@ -131,33 +159,43 @@ def angles(estimates: NDArray[np.float64], gradient: NDArray[np.float64]) -> lis
     return found
 
 
+def _trained(credit: str, n_samples: int, seed: int) -> Saved:
+    X, labels = data.load("digits")
+    model = LOCOClassifier(_SIZES, credit=credit, readout_layers="last", retention=0.0, seed=seed)
+    model.learn_array(X[:n_samples], labels[:n_samples].tolist())
+    return model.export_state()
+
+
 def measure(trained: int, rows: int, draws: int, seed: int) -> dict[str, Any]:
     """Train 3 x 32 neurons on the first digits, then measure on the last rows of the stream, never learned."""
     X, labels = data.load("digits")
-    y = labels.tolist()
-    model = LOCOClassifier(_SIZES, readout="delta", readout_layers="last", seed=seed)
-    model.learn_array(X[:trained], y[:trained])
-    saved, X, y = model.export_state(), X[-rows:], y[-rows:]
+    X, y = X[-rows:], labels[-rows:].tolist()
+    saved = _trained("mirror", trained, seed)
     truth = smoothed_gradient(saved, X, y, draws, seed)
     figures: dict[str, Any] = {}
-    estimates: dict[str, NDArray[np.float64]] = {"true gradient": truth[:1]}
-    for name, (cluster_size, antithetic) in _NOISES.items():
+    estimates: dict[str, Floats] = {"true gradient": truth[:1], "mirror": credits_of(saved, X, y, 1)}
+    for name, antithetic in _NOISES.items():
         for passes in _PASSES[antithetic:]:
             found = credits_of(
-                saved, X, y, max(4, _REPEATS // passes), credit="perturbation", cluster_size=cluster_size,
-                antithetic=antithetic, n_perturbations=passes // (1 + antithetic),
+                saved, X, y, max(4, _REPEATS // passes), credit="perturbation", antithetic=antithetic,
+                n_perturbations=passes // (1 + antithetic),
             )  # fmt: skip
             figures[f"{name}/{passes}"] = relative_error(found, truth)
-            if name == "orthogonal":
-                estimates[f"paper's credit, {passes} pass{'es' * (passes > 1)}"] = found
-    estimates["learned credit"] = credits_of(saved, X, y, 4)
+            if passes in _PAPERS and not antithetic:
+                estimates[_PAPERS[passes]] = found
     draw = rng.normals(rng.derive_key(seed, _RANDOM), 0, _REPEATS * truth[0].size)
-    estimates["random vector"] = draw.reshape(_REPEATS, *truth[0].shape)
-    for name in _CREDITS:
-        gradient = truth[1] if name == "true gradient" else truth.mean(axis=0)
-        for layer, angle in enumerate(angles(estimates[name], gradient), start=1):
-            figures[f"{name}/{layer}"] = angle
+    estimates["random vector"] = draw.reshape(_REPEATS, *truth[0].shape) * (truth[0] != 0.0)
+    for name, found in estimates.items():
+        _keep_angles(figures, name, found, truth[1] if name == "true gradient" else truth.mean(axis=0))
+    saved = _trained("learned", trained, seed)  # a net of its own, for its feedback grew with it
+    truth = smoothed_gradient(saved, X, y, draws, seed)
+    _keep_angles(figures, "learned credit", credits_of(saved, X, y, 1), truth.mean(axis=0))
     return figures
+
+
+def _keep_angles(figures: dict[str, Any], name: str, found: Floats, gradient: Floats) -> None:
+    for layer, angle in enumerate(angles(found, gradient), start=1):
+        figures[f"{name}/{layer}"] = angle
 
 
 def _cell(runs: list[dict[str, Any]], key: str) -> str:
@@ -178,7 +216,7 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
         ["trained on", "credit", *(f"layer {layer + 1}" for layer in range(len(_SIZES)))],
     )
     for (_, trained), runs in by_name(results).items():
-        for name, (_, antithetic) in _NOISES.items():
+        for name, antithetic in _NOISES.items():
             cells = (_cell(runs, f"{name}/{passes}") for passes in _PASSES[antithetic:])
             variance.row(trained, name, *["-"] * antithetic, *cells)
         for name in _CREDITS:
@@ -200,8 +238,8 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 def command(settings: Settings, samples: str, rows: int, draws: int) -> None:
     """Variance of the perturbations' gradient, and the angle between credit and true gradient, 3 x 32 neurons.
 
-    The readout is the delta rule and sees the last layer alone; sklearn's digits. Before the first samples the
-    readout is zero, and so is every gradient.
+    The readout sees the last layer alone; sklearn's digits. Before the first samples the readout is zero, and so is
+    every gradient. "Mirror" has mirrored feedback in the last layer, which is read, and learned feedback below.
 
     \b
     Examples

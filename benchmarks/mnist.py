@@ -15,11 +15,12 @@ from benchmarks.runs import Run
 
 __all__ = ["command", "grids", "measure"]
 
-_DEEP: dict[str, Any] = {"readout": "delta", "readout_layers": "last"}
+_DEEP: dict[str, Any] = {"readout_layers": "last"}
 _OURS: dict[str, dict[str, Any]] = {
     "default": {},
     "frozen": {"rule": "frozen"},
     "256-256, delta readout": {"hidden_sizes": (256, 256), "readout": "delta"},
+    "learned credit": {"credit": "learned"},
     "3 x 128, last layer read": {"hidden_sizes": (128,) * 3, **_DEEP},
     "10 x 128, last layer read": {"hidden_sizes": (128,) * 10, **_DEEP},
 }

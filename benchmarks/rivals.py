@@ -65,6 +65,38 @@ def _arf(n_features: int, n_classes: int, seed: int) -> Learner:
     return RiverLearner(ARFClassifier(n_models=10, seed=seed))
 
 
+def _amf(n_features: int, n_classes: int, seed: int) -> Learner:
+    from river.forest import AMFClassifier
+
+    return RiverLearner(AMFClassifier(n_estimators=10, seed=seed))
+
+
+def _srp(n_features: int, n_classes: int, seed: int) -> Learner:
+    from river.ensemble import SRPClassifier
+
+    return RiverLearner(SRPClassifier(n_models=10, seed=seed))
+
+
+def _leveraging_bagging(n_features: int, n_classes: int, seed: int) -> Learner:
+    from river.ensemble import LeveragingBaggingClassifier
+    from river.tree import HoeffdingTreeClassifier
+
+    return RiverLearner(LeveragingBaggingClassifier(HoeffdingTreeClassifier(), n_models=10, seed=seed))
+
+
+def _alma(n_features: int, n_classes: int, seed: int) -> Learner:
+    from river.linear_model import ALMAClassifier
+    from river.multiclass import OneVsRestClassifier
+
+    return _scaled(ALMAClassifier() if n_classes == 2 else OneVsRestClassifier(ALMAClassifier()))
+
+
+def _naive_bayes(n_features: int, n_classes: int, seed: int) -> Learner:
+    from river.naive_bayes import GaussianNB
+
+    return RiverLearner(GaussianNB())
+
+
 def _knn(n_features: int, n_classes: int, seed: int) -> Learner:
     from river.neighbors import KNNClassifier, LazySearch
 
@@ -113,6 +145,11 @@ CLASSIFIERS: dict[str, Rival] = {
     "PA": Rival(_pa, seeded=False),
     "HAT": Rival(_hat, seeded=True),
     "ARF10": Rival(_arf, seeded=True),
+    "AMF10": Rival(_amf, seeded=True),
+    "SRP10": Rival(_srp, seeded=True),
+    "LeveragingBagging10": Rival(_leveraging_bagging, seeded=True),
+    "ALMA": Rival(_alma, seeded=False),
+    "GaussianNB": Rival(_naive_bayes, seeded=False),
     "KNN": Rival(_knn, seeded=False),
     "MLP .05": Rival(_mlp(0.05), seeded=True),
     "MLP .03": Rival(_mlp(0.03), seeded=True),

@@ -15,7 +15,6 @@ from benchmarks.learner import prequential_accuracy, warm
 from benchmarks.machine import cpu_seconds
 from benchmarks.options import Settings, common, say_missing
 from benchmarks.picture import scatter
-from benchmarks.runs import Run
 
 __all__ = ["command", "grids", "measure", "summary"]
 
@@ -60,8 +59,8 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     rows = summary(results)
     streams = list(dict.fromkeys(stream for row in rows.values() for stream in row))
     columns = ["contender", *streams, "mean", "samples/s"]
-    grid = Grid("prequential accuracy, % (± standard deviation over seeds)", columns)
-    means = [fmean(c["accuracy"] for c in row.values()) if len(row) == len(streams) else None for row in rows.values()]
+    grid = Grid("prequential accuracy, % (± standard deviation over seeds); the mean is that of the twelve", columns)
+    means = [_mean(row, streams) for row in rows.values()]
     for (contender, row), mean in zip(rows.items(), means, strict=True):
         cells = [percent(row[s]["accuracy"], row[s]["deviation"] or None) if s in row else "-" for s in streams]
         speed = fmean(cell["samples_per_second"] for cell in row.values())
@@ -70,6 +69,12 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
         grid.mark_best(column, [row[stream]["accuracy"] if stream in row else None for row in rows.values()])
     grid.mark_best(len(streams) + 1, means)
     return [grid]
+
+
+def _mean(row: dict[str, dict[str, float]], streams: list[str]) -> float | None:
+    """Return the mean accuracy over the twelve streams that are shown; None where one was not run."""
+    twelve = [stream for stream in streams if stream not in data.BESIDE] or streams
+    return fmean(row[s]["accuracy"] for s in twelve) if all(s in row for s in twelve) else None
 
 
 def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
@@ -102,15 +107,15 @@ def command(settings: Settings, only: str | None, names: str | None) -> None:
       loco-stream bench streams --data ~/data --jobs 2
     """
     here, notes = data.available(contenders.pick(names, data.STREAMS, "--streams"), settings.directory)
-    say_missing(notes)
+    chosen, absent = contenders.present(contenders.pick(only, _NAMES, "--only"))
+    say_missing(notes + absent)
     runs = [
-        Run(
+        contenders.run(
             f"{stream}/{contender}/{seed}",
             measure,
             {"stream": stream, "contender": contender, "seed": seed, "directory": settings.directory},
-            contenders.code(contender),
         )
-        for contender in contenders.pick(only, _NAMES, "--only")
+        for contender in chosen
         for stream in here
         for seed in range(settings.seeds if contenders.seeded(contender) else 1)
     ]

@@ -6,18 +6,20 @@ import json
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import BENCHES, contenders
+import benchmarks
+from benchmarks import BENCHES, contenders, imbalanced, rare, release, streams
 from benchmarks.grid import Grid
 from benchmarks.machine import fingerprint, record
 from benchmarks.monitor import deviations
 from benchmarks.runs import Results, Run
 from loco_stream.cli.bench import command as bench
-from loco_stream.errors import ConfigError
+from loco_stream.errors import ConfigError, SourceError
 
 
 def _command(name):
@@ -39,6 +41,7 @@ def _saved(out, name):
 @pytest.fixture(autouse=True)
 def _no_data(monkeypatch):
     monkeypatch.delenv("LOCO_STREAM_DATA", raising=False)
+    monkeypatch.delenv("LOCO_STREAM_V01", raising=False)
     monkeypatch.setenv("COLUMNS", "200")
 
 
@@ -167,6 +170,92 @@ def test_calibration_scores_probabilities(tmp_path):
     assert (tmp_path / "calibration.png").stat().st_size > 1000
 
 
+def test_release_runs_in_a_process_of_its_own(tmp_path, monkeypatch):
+    arguments = ("--streams", "Phishing", "--only", "default,release 0.1", "--seeds", "1")
+    assert "left out: release 0.1: set LOCO_STREAM_V01" in _run("streams", tmp_path, *arguments)
+    assert set(_saved(tmp_path, "streams")["runs"]) == {"Phishing/default/0"}
+    root = str(Path(benchmarks.__file__).parent.parent)  # this very checkout is as good as one of the release
+    monkeypatch.setenv("LOCO_STREAM_V01", root)
+    _run("streams", tmp_path, *arguments)
+    runs = _saved(tmp_path, "streams")["runs"]
+    assert runs["Phishing/release 0.1/0"]["accuracy"] == runs["Phishing/default/0"]["accuracy"]
+    with pytest.raises(ConfigError, match=r"could not run benchmarks\.streams:measure: .*'Nope'"):
+        release.measure(
+            "benchmarks.streams:measure", {"stream": "Nope", "contender": "x", "seed": 0, "directory": None}
+        )
+    monkeypatch.setenv("LOCO_STREAM_V01", str(tmp_path))
+    with pytest.raises(ConfigError, match="set LOCO_STREAM_V01"):
+        release.measure("benchmarks.streams:measure", {})
+
+
+def test_the_mean_is_that_of_the_twelve():
+    runs = {f"{s}/x/0": {"accuracy": a, "samples_per_second": 1.0} for s, a in (("digits", 0.9), ("Elec2", 0.1))}
+    assert streams.grids(runs)[0].rows[0][-2] == "90.00"
+    assert streams.grids({"Elec2/x/0": runs["Elec2/x/0"]})[0].rows[0][-2] == "10.00"
+
+
+def test_rare_ranks_a_rare_class(tmp_path):
+    text = _run(
+        "rare", tmp_path, "--only", "default,LogReg", "--streams", "1 % shift 5,Agrawal 1 %", "--samples", "4000",
+        "--seeds", "1",
+    )  # fmt: skip
+    assert "recall at 1 % false alarms" in text
+    runs = _saved(tmp_path, "rare")["runs"]
+    assert runs["1 % shift 5/LogReg/0"]["auc"] > 0.99
+    assert runs["1 % shift 5/default/0"]["auc"] > 0.95
+    assert runs["1 % shift 5/default/0"]["log_loss"] < 0.1
+
+
+@pytest.mark.parametrize("name", imbalanced.RARE)
+def test_rare_streams_are_rare_and_repeat(name):
+    X, y = imbalanced.load(name, 4000, 3)
+    again, labels = imbalanced.load(name, 4000, 3)
+    assert np.array_equal(X, again)
+    assert np.array_equal(y, labels)
+    assert 0 < y.sum() < 0.02 * len(y)
+    assert not np.array_equal(y, imbalanced.load(name, 4000, 4)[1])
+    if name == "late":
+        assert y[:2000].sum() == 0
+
+
+def test_a_half_without_the_rare_class_is_left_out():
+    run = rare.measure("0.1 % shift 2", "LogReg", 1, 200)
+    assert run["auc"] is None
+    assert all(grid.rows == [] for grid in rare.grids({"0.1 % shift 2/LogReg/1": run}))
+
+
+@pytest.fixture
+def images(tmp_path):
+    draw = np.random.default_rng(0)
+    X, Xt = (draw.integers(0, 256, (n, 28, 28), dtype=np.uint8) for n in (3000, 300))
+    y, yt = (np.arange(n, dtype=np.uint8) % 10 for n in (3000, 300))
+    np.savez(tmp_path / "mnist.npz", x_train=X, y_train=y, x_test=Xt, y_test=yt)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_wide_in_small(images):
+    arguments = ("--data", str(images), "--share", "0.01", "--seeds", "1")
+    text = _run("wide", images, *arguments, "--only", "default,SLDA")
+    assert "permuted: BWT" in text
+    runs = _saved(images, "wide")["runs"]
+    assert len(runs) == 8
+    assert runs["15,000/default/0"]["n_samples"] == 150
+    with pytest.raises(SourceError, match="MNIST is not here"):
+        _run("wide", images)
+
+
+@pytest.mark.slow
+def test_permutations_in_small(images):
+    arguments = ("--data", str(images), "--count", "3", "--rows", "50", "--only", "default,SLDA")
+    with pytest.raises(ConfigError, match="--only names 'SLDA'"):
+        _run("permutations", images, *arguments)
+    text = _run("permutations", images, *arguments[:-1], "default,MLP .05")
+    assert "MNIST with 3 permutations" in text
+    assert len(_saved(images, "permutations")["runs"]["default/0"]["accuracies"]) == 3
+    assert (images / "permutations.png").stat().st_size > 1000
+
+
 def test_mnist_falls_back_to_digits(tmp_path):
     text = _run("mnist", tmp_path, "--only", "SLDA", "--samples", "300", "--test", "100", "--seeds", "1")
     assert "digits, one pass over 300 samples" in text
@@ -244,7 +333,8 @@ def test_depth_in_small(tmp_path):
     text = _run("depth", tmp_path, "--layers", "1,2", "--samples", "200", "--test", "50", "--seeds", "1")
     assert "digits, test accuracy" in text
     assert "spikes" in text
-    assert len(_saved(tmp_path, "depth")["runs"]) == 10
+    assert len(_saved(tmp_path, "depth")["runs"]) == 12
+    _run("depth", tmp_path, "--layers", "1", "--samples", "100", "--test", "20", "--seeds", "1", "--readout", "delta")
 
 
 @pytest.mark.slow

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from benchmarks import data, gradient
 from benchmarks.report import document
-from loco_stream import LOCOClassifier
 from loco_stream.errors import ConfigError
+from loco_stream.learner.state import SCORES
 
 
 def _invoke(out, *arguments):
@@ -21,19 +21,14 @@ def _invoke(out, *arguments):
     return result.output
 
 
-def _trained(n_samples):
-    X, y = data.load("digits")
-    model = LOCOClassifier((32, 32, 32), readout="delta", readout_layers="last", seed=1)
-    model.learn_array(X[:n_samples], y[:n_samples])
-    return model.export_state(), X[-8:], y[-8:].tolist()
-
-
 @pytest.fixture(scope="module")
 def trained():
-    saved, X, y = _trained(1000)
-    return saved, X, y, gradient.smoothed_gradient(saved, X, y, 100, 1)
+    X, y = data.load("digits")
+    saved = gradient._trained("mirror", 1000, 1)
+    return saved, X[-8:], y[-8:].tolist(), gradient.smoothed_gradient(saved, X[-8:], y[-8:].tolist(), 40, 1)
 
 
+@pytest.mark.slow
 def test_gradient_in_small(tmp_path):
     arguments = ("--samples", "100,200", "--rows", "2", "--draws", "3", "--seeds", "1")
     text = _invoke(tmp_path, *arguments)
@@ -41,38 +36,42 @@ def test_gradient_in_small(tmp_path):
     assert "paper's credit, 32 passes" in text
     runs = json.loads((tmp_path / "gradient.json").read_text())["runs"]
     assert set(runs) == {"digits/100/0", "digits/200/0"}
-    assert runs["digits/100/0"]["independent/1"] > runs["digits/100/0"]["independent/64"]
+    assert runs["digits/100/0"]["orthogonal/1"] > runs["digits/100/0"]["orthogonal/64"]
+    assert {f"{name}/{layer}" for name in gradient._CREDITS for layer in (1, 2, 3)} <= runs["digits/100/0"].keys()
     assert "2 of 2 results are already" in _invoke(tmp_path, *arguments)
     assert "## gradient" in document(tmp_path)
+
+
+def test_samples_out_of_range_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="--samples is '50'; allowed are whole numbers from 100 to 1700"):
         _invoke(tmp_path, "--samples", "50")
 
 
-@pytest.mark.parametrize("cluster_size", [1, 32])
+def test_the_plain_net_says_what_the_compiled_one_says(trained):
+    saved, X, _, _ = trained
+    model, state, scratch = gradient._net(saved)
+    for row in X:
+        model.predict_array(row[None])
+        scores = scratch.vectors[SCORES, : len(model.classes)]
+        weighted = scratch.code.lines.astype(float) @ state.net.weights
+        loss = gradient._losses(state, model, weighted, 3, np.zeros((1, 96)))
+        assert loss[0] == pytest.approx(np.logaddexp.reduce(scores) - scores[3], abs=1e-4)
+
+
 @pytest.mark.parametrize("antithetic", [False, True])
-def test_the_mean_of_many_perturbations_is_the_true_gradient(trained, cluster_size, antithetic):
+def test_the_mean_of_many_perturbations_is_the_true_gradient(trained, antithetic):
     saved, X, y, truth = trained
-    settings = {"credit": "perturbation", "cluster_size": cluster_size, "antithetic": antithetic}
-    found = gradient.credits_of(saved, X, y, 100, n_perturbations=64, **settings)
-    assert gradient.relative_error(found.mean(axis=0, keepdims=True), truth) < 0.2  # 4 with the other sign
-    assert 0.5 < gradient.relative_error(found, truth) < 10.0
+    settings = {"credit": "perturbation", "antithetic": antithetic}
+    found = gradient.credits_of(saved, X, y, 30, n_perturbations=64, **settings)
+    assert gradient.relative_error(found.mean(axis=0, keepdims=True), truth) < 0.1  # 4 with the other sign
+    assert 0.2 < gradient.relative_error(found, truth) < 5.0
 
 
-def test_learned_credit_points_along_the_gradient_in_every_layer(trained):
+def test_credit_points_along_the_gradient_in_every_layer(trained):
     saved, X, y, truth = trained
     found = gradient.credits_of(saved, X, y, 1)
-    assert max(gradient.angles(found, truth.mean(axis=0))) < 82.0  # above 98 with the other sign
-    assert max(gradient.angles(truth[:1], truth[1])) < 40.0
-
-
-def test_orthogonal_perturbations_vary_less_than_independent_ones(trained):
-    saved, X, y, truth = trained
-    settings = {"credit": "perturbation", "n_perturbations": 32, "antithetic": True}
-    independent, orthogonal = (
-        gradient.relative_error(gradient.credits_of(saved, X, y, 50, cluster_size=size, **settings), truth)
-        for size in (1, 32)
-    )
-    assert orthogonal < 0.9 * independent
+    assert max(gradient.angles(found, truth.mean(axis=0))) < 70.0  # above 110 with the other sign
+    assert max(gradient.angles(truth[:1], truth[1])) < 30.0
 
 
 def test_measuring_undoes_each_step(trained):

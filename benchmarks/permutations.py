@@ -1,0 +1,101 @@
+"""`loco-stream bench permutations`: MNIST whose pixels are permuted anew every 5,000 rows, for as long as one likes.
+
+The protocol of input-permuted MNIST in Elsayed & Mahmood 2024 (UPGD): one row at a time, predicted before it is
+learned, no task borders told, accuracy over the whole stream.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from benchmarks import contenders, data
+from benchmarks.grid import Grid, percent
+from benchmarks.holdout import by_name, spread
+from benchmarks.learner import correct, warm
+from benchmarks.machine import cpu_seconds
+from benchmarks.options import Settings, common, say_missing
+from benchmarks.picture import lines
+
+__all__ = ["command", "grids", "measure"]
+
+_NAMES = ("default", "frozen", "learned credit", "256 neurons", contenders.RELEASE, "MLP .05", "RFF256+RLS")
+_DEFAULT = tuple(name for name in _NAMES if name != contenders.RELEASE)  # at 500 rows a second
+
+
+def measure(contender: str, seed: int, count: int, rows: int, directory: str | None) -> dict[str, Any]:
+    """Predict and learn `count` permutations of `rows` images each; return the accuracy of all and of each."""
+    (X, y), _ = data.load_mnist(directory)
+    draw = np.random.RandomState(0)  # data, not the model
+    warm(contenders.make(contender, X.shape[1], 10, seed), X, y)
+    model = contenders.make(contender, X.shape[1], 10, seed)
+    accuracies, seconds = [], 0.0
+    for _ in range(count):
+        chosen, pixels = draw.choice(len(y), min(rows, len(y)), replace=False), draw.permutation(X.shape[1])
+        images, labels = X[chosen][:, pixels], y[chosen]
+        spent, predictions = cpu_seconds(partial(model.learn_predict_array, images, labels))
+        accuracies.append(correct(predictions, labels)[0] / len(labels))
+        seconds += spent
+    return {
+        "accuracy": float(np.mean(accuracies)),
+        "last_tenth": float(np.mean(accuracies[-max(1, count // 10) :])),
+        "accuracies": accuracies,
+        "samples_per_second": count * rows / seconds,
+    }
+
+
+def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
+    """Return whole-stream accuracy, that of the last tenth of the permutations, and throughput."""
+    grouped = by_name(results)
+    numbers = sorted({len(run["accuracies"]) for runs in grouped.values() for run in runs})
+    title = f"MNIST with {' or '.join(map(str, numbers))} permutations, % predicted before learning"
+    grid = Grid(title, ["contender", "whole stream", "last tenth", "samples/CPU s"])
+    for (contender,), runs in grouped.items():
+        cells = [percent(*spread(runs, key)) for key in ("accuracy", "last_tenth")]
+        grid.row(contender, *cells, f"{spread(runs, 'samples_per_second')[0]:,.0f}")
+    for column, key in enumerate(("accuracy", "last_tenth"), start=1):
+        grid.mark_best(column, [spread(runs, key)[0] for runs in grouped.values()])
+    return [grid]
+
+
+def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
+    series = {name: runs[0]["accuracies"] for (name,), runs in by_name(results).items()}
+    points = {name: [(i + 1, 100 * a) for i, a in enumerate(values)] for name, values in series.items()}
+    lines(points, "permutation", "accuracy, %", path)
+
+
+@click.command("permutations")
+@click.option("--only", metavar="A,B", help=f"Contenders: {', '.join(_NAMES)} (all but the slow {contenders.RELEASE}).")
+@click.option(
+    "--count", type=click.IntRange(min=1), default=20, show_default=True, help="Permutations; published: 200."
+)
+@click.option("--rows", type=click.IntRange(min=20), default=5000, show_default=True, help="Rows of each.")
+@common(seeds=1)
+def command(settings: Settings, only: str | None, count: int, rows: int) -> None:
+    """Input-permuted MNIST, one row at a time, predicted and then learned, pixels permuted anew every 5,000 rows.
+
+    Published for 200 permutations (%): AdamW 71.9, UPGD 77.9 (Elsayed & Mahmood 2024). Needs --data.
+
+    \b
+    Examples
+      loco-stream bench permutations --data ~/data --only default,frozen
+      loco-stream bench permutations --data ~/data --count 200
+    """
+    data.require("MNIST", settings.directory)
+    chosen, absent = contenders.present(contenders.pick(only, _NAMES, "--only") if only else _DEFAULT)
+    say_missing(absent)
+    runs = [
+        contenders.run(
+            f"{contender}/{seed}",
+            measure,
+            {"contender": contender, "seed": seed, "count": count, "rows": rows, "directory": settings.directory},
+            f"{count} {rows}",
+        )
+        for contender in chosen
+        for seed in range(settings.seeds if contenders.seeded(contender) else 1)
+    ]
+    settings.run("permutations", runs, grids, _picture)

@@ -1,0 +1,73 @@
+"""Release 0.1 beside today's code: its checkout is named by LOCO_STREAM_V01 and runs in a process of its own.
+
+The process imports `loco_stream` from that checkout and the benches from this one, so that both engines are measured
+by the same code. Called by hand: `python benchmarks/release.py CHECKOUT < JSON`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+__all__ = ["MISSING", "checkout", "fingerprint_of", "measure"]
+
+MISSING = "release 0.1: set LOCO_STREAM_V01 to a checkout of it, made by `git worktree add DIR v0.1.0`."
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+def checkout() -> Path | None:
+    """Return the directory of LOCO_STREAM_V01 if it holds the package, else None."""
+    given = os.environ.get("LOCO_STREAM_V01")
+    return Path(given) if given and (Path(given) / "loco_stream" / "__init__.py").is_file() else None
+
+
+def fingerprint_of() -> str:
+    """Return a short hash of the release's code."""
+    root, digest = checkout(), hashlib.sha256()
+    for path in sorted((root / "loco_stream").rglob("*.py")) if root else []:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def measure(function: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Run `module:function(**arguments)` of the benches with the release's package, in another process.
+
+    Raises
+    ------
+    ConfigError
+        There is no checkout, or the process failed; the text ends with its last line.
+    """
+    from loco_stream.errors import ConfigError
+
+    root = checkout()
+    if root is None:
+        raise ConfigError(MISSING)
+    told = json.dumps({"function": function, "arguments": arguments})
+    # not isolated by -I: the user's environment variables hold for both engines
+    answer = subprocess.run([sys.executable, __file__, str(root)], input=told, capture_output=True, text=True)
+    if answer.returncode:
+        reason = (answer.stderr.strip() or "it said nothing").splitlines()[-1]
+        raise ConfigError(f"release 0.1 in {str(root)!r} could not run {function}: {reason}.")
+    result: dict[str, Any] = json.loads(answer.stdout.strip().splitlines()[-1])
+    return result
+
+
+def _main(root: str) -> None:
+    told = json.load(sys.stdin)
+    sys.path[0] = root  # not this file's directory
+    package = import_module("loco_stream")
+    assert package.__file__ is not None
+    assert Path(root) in Path(package.__file__).parents, f"{package.__file__} is not in {root}"
+    sys.path[0] = str(_ROOT)
+    module, _, name = told["function"].partition(":")
+    print(json.dumps(getattr(import_module(module), name)(**told["arguments"])))
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1])
