@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.elsewhere import ask
 from benchmarks.grid import Grid
 from benchmarks.holdout import by_name
 from benchmarks.learner import warm
@@ -62,12 +61,7 @@ def measure_peer(net: str, library: str, python: str, seconds: float) -> dict[st
         path = Path(directory) / "rasters.npz"
         np.savez(path, raster=raster.astype(np.uint8), y=y)
         words = [python, str(_SCRIPT), library, str(path), widths, str(seconds)]
-        answer = subprocess.run(words, capture_output=True, text=True)
-    if answer.returncode:
-        reason = (answer.stderr.strip() or "it said nothing").splitlines()[-1]
-        raise ConfigError(f"--peers {python!r} could not run {library}: {reason}.")
-    result: dict[str, Any] = json.loads(answer.stdout.strip().splitlines()[-1])
-    return result
+        return ask(words, f"--peers {python!r} could not run {library}")
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -43,19 +42,14 @@ def measure(function: str, arguments: dict[str, Any]) -> dict[str, Any]:
     ConfigError
         There is no checkout, or the process failed; the text ends with its last line.
     """
+    from benchmarks.elsewhere import ask
     from loco_stream.errors import ConfigError
 
     root = checkout()
     if root is None:
         raise ConfigError(MISSING)
     told = json.dumps({"function": function, "arguments": arguments})
-    # not isolated by -I: the user's environment variables hold for both engines
-    answer = subprocess.run([sys.executable, __file__, str(root)], input=told, capture_output=True, text=True)
-    if answer.returncode:
-        reason = (answer.stderr.strip() or "it said nothing").splitlines()[-1]
-        raise ConfigError(f"release 0.1 in {str(root)!r} could not run {function}: {reason}.")
-    result: dict[str, Any] = json.loads(answer.stdout.strip().splitlines()[-1])
-    return result
+    return ask([sys.executable, __file__, str(root)], f"release 0.1 in {str(root)!r} could not run {function}", told)
 
 
 def _main(root: str) -> None:

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import defaultdict
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 import click
+import numpy as np
 
 from benchmarks import contenders, data
+from benchmarks.elsewhere import ask
 from benchmarks.grid import Grid, percent
 from benchmarks.learner import prequential_accuracy, warm
-from benchmarks.machine import cpu_seconds
+from benchmarks.machine import cpu_seconds, fingerprint
 from benchmarks.options import Settings, common, say_missing
 from benchmarks.picture import scatter
+from benchmarks.runs import Run
 
-__all__ = ["command", "grids", "measure", "summary"]
+__all__ = ["command", "grids", "measure", "measure_peer", "summary"]
 
 # a thousand random features are for images: on these streams they would take most of the time of a run
 _NAMES = tuple(name for name in contenders.NAMES if name != "RFF1000+RLS")
+
+_PEERS = ("SAMkNN", "ARF100", "SRP100", "SGBT")
+_PEER_CODE = ("benchmarks/peers/streams_peers.py", "benchmarks/data.py")
+_SCRIPT = Path(__file__).parent / "peers" / "streams_peers.py"
 
 
 def measure(stream: str, contender: str, seed: int, directory: str | None) -> dict[str, Any]:
@@ -35,6 +43,16 @@ def measure(stream: str, contender: str, seed: int, directory: str | None) -> di
         "cpu_seconds": seconds,
         "samples_per_second": len(y) / seconds,
     }
+
+
+def measure_peer(stream: str, learner: str, seed: int, python: str, directory: str | None) -> dict[str, Any]:
+    """Run a learner of MOA in its own environment on one stream."""
+    X, y = data.load(stream, directory)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "stream.npz"
+        np.savez(path, X=X, y=y)
+        words = [python, str(_SCRIPT), learner, str(path), str(seed)]
+        return ask(words, f"--peers {python!r} could not run {learner}")
 
 
 def summary(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
@@ -95,8 +113,13 @@ def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
 @click.command("streams")
 @click.option("--only", metavar="A,B", help=f"Contenders: {', '.join(_NAMES)}.")
 @click.option("--streams", "names", metavar="A,B", help=f"Streams: {', '.join(data.STREAMS)}.")
+@click.option(
+    "--peers",
+    metavar="PYTHON",
+    help=f"Interpreter of an environment with capymoa and Java: adds {', '.join(_PEERS)} of MOA, which take hours.",
+)
 @common(seeds=3)
-def command(settings: Settings, only: str | None, names: str | None) -> None:
+def command(settings: Settings, only: str | None, names: str | None, peers: str | None) -> None:
     """Every stream x our default, its ablations and the peers: accuracy against throughput.
 
     Prequential: each sample is predicted, scored, then learned. A run stopped halfway continues.
@@ -105,6 +128,8 @@ def command(settings: Settings, only: str | None, names: str | None) -> None:
     Examples
       loco-stream bench streams --streams Phishing,digits --only default,frozen,ARF10
       loco-stream bench streams --data ~/data --jobs 2
+      python -m venv moa && moa/bin/pip install capymoa
+      loco-stream bench streams --only default --peers moa/bin/python --seeds 1
     """
     here, notes = data.available(contenders.pick(names, data.STREAMS, "--streams"), settings.directory)
     chosen, absent = contenders.present(contenders.pick(only, _NAMES, "--only"))
@@ -119,4 +144,10 @@ def command(settings: Settings, only: str | None, names: str | None) -> None:
         for stream in here
         for seed in range(settings.seeds if contenders.seeded(contender) else 1)
     ]
+    for learner in _PEERS if peers else ():
+        for stream in here:
+            for seed in range(settings.seeds):
+                arguments = {"stream": stream, "learner": learner, "seed": seed, "directory": settings.directory}
+                key = f"{stream}/{learner} (MOA)/{seed}"
+                runs.append(Run(key, measure_peer, {**arguments, "python": peers}, fingerprint(*_PEER_CODE)))
     settings.run("streams", runs, grids, _picture)

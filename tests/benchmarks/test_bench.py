@@ -188,6 +188,12 @@ def test_release_runs_in_a_process_of_its_own(tmp_path, monkeypatch):
         release.measure("benchmarks.streams:measure", {})
 
 
+def test_peers_that_cannot_run_say_so(tmp_path):
+    arguments = ("--streams", "Phishing", "--only", "majority", "--seeds", "1", "--peers", sys.executable)
+    with pytest.raises(ConfigError, match=r"--peers .* could not run SAMkNN: ModuleNotFoundError: .*capymoa"):
+        _run("streams", tmp_path, *arguments)
+
+
 def test_the_mean_is_that_of_the_twelve():
     runs = {f"{s}/x/0": {"accuracy": a, "samples_per_second": 1.0} for s, a in (("digits", 0.9), ("Elec2", 0.1))}
     assert streams.grids(runs)[0].rows[0][-2] == "90.00"
