@@ -22,6 +22,7 @@ from loco_stream.errors import ConfigError
 __all__ = ["command", "grids", "images", "measure", "measure_peer"]
 
 _NETS = {"W1": (256, 256), "W1-deep": (128,) * 10}
+_SETTINGS: dict[str, Any] = {"readout": "delta", "credit": "learned"}
 _LIT = {"all pixels lit": 1.0, "a fifth lit": 0.2}
 _PEERS = {"spikingjelly": True, "snntorch": True, "torch": False}  # True: a spiking library, counted for the ratio
 _SCRIPT = Path(__file__).parent / "peers" / "learning_peers.py"
@@ -39,12 +40,12 @@ def images(n: int, lit: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 
 def measure(net: str, lit: float, n_samples: int) -> dict[str, Any]:
-    """Time our learning step: encode, clean and perturbed pass, credit, projection, update of all layers."""
+    """Time our learning step: encode, clean pass and, of one row in four, a perturbed one, credit, projection, update."""
     from loco_stream import LOCOClassifier
 
     X, y = images(n_samples, lit)
-    warm(LOCOClassifier(_NETS[net], readout="delta", seed=0), X, y)
-    model = LOCOClassifier(_NETS[net], readout="delta", seed=0)
+    warm(LOCOClassifier(_NETS[net], **_SETTINGS, seed=0), X, y)
+    model = LOCOClassifier(_NETS[net], **_SETTINGS, seed=0)
     labels = y.tolist()
     seconds, _ = cpu_seconds(lambda: model.learn_array(X, labels))
     spikes = int(model.spike_counts_.sum())

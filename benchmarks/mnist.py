@@ -19,7 +19,7 @@ _DEEP: dict[str, Any] = {"readout_layers": "last"}
 _OURS: dict[str, dict[str, Any]] = {
     "default": {},
     "frozen": {"rule": "frozen"},
-    "256-256, delta readout": {"hidden_sizes": (256, 256), "readout": "delta"},
+    "256-256, delta readout": {"hidden_sizes": (256, 256), "readout": "delta", "credit": "learned"},
     "learned credit": {"credit": "learned"},
     "3 x 128, last layer read": {"hidden_sizes": (128,) * 3, **_DEEP},
     "10 x 128, last layer read": {"hidden_sizes": (128,) * 10, **_DEEP},
