@@ -40,7 +40,7 @@ def images(n: int, lit: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 
 def measure(net: str, lit: float, n_samples: int) -> dict[str, Any]:
-    """Time our learning step: encode, clean pass and, of one row in four, a perturbed one, credit, projection, update."""
+    """Time our learning step: encode, clean pass, of one row in four a perturbed one, credit, projection, change."""
     from loco_stream import LOCOClassifier
 
     X, y = images(n_samples, lit)
