@@ -54,9 +54,10 @@ def _processor() -> str:
 
 def record() -> dict[str, Any]:
     """Return the command, commit, versions, machine and time of this run, ready for JSON."""
-    commit = _git("rev-parse", "--short", "HEAD")
+    commit, called = _git("rev-parse", "--short", "HEAD"), Path(sys.argv[0])
+    program = ["python", "-m", called.parent.name] if called.name == "__main__.py" else [called.name]
     return {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([*program, *sys.argv[1:]]),
         "commit": commit if commit is None or not _git("status", "--porcelain", "-uno", ".") else f"{commit}+changes",
         "versions": _versions(),
         "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",

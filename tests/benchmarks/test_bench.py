@@ -305,6 +305,13 @@ def test_changed_code_is_measured_again(tmp_path):
     assert not again.has(Run("b", dict, code="1"))
 
 
+def test_the_command_can_be_typed_again(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/benchmarks/__main__.py", "streams", "--only", "default,np"])
+    assert record()["command"] == "python -m benchmarks streams --only default,np"
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/loco-stream", "bench", "speed"])
+    assert record()["command"] == "loco-stream bench speed"
+
+
 def test_record_and_fingerprint():
     found = record()
     assert {"command", "commit", "versions", "machine", "date"} <= set(found)
