@@ -60,9 +60,7 @@ class Learner:
 
     def __init__(self, config, n_features, n_classes, *, regression):
         self.layout = config.layout_for(n_features)
-        self.settings = config.settings(
-            self.layout, regression=regression, seed_key=derive_key(config.seed or 0, 0)
-        )
+        self.settings = config.settings(self.layout, regression=regression, seed_key=derive_key(config.seed or 0, 0))
         s, sizes, self.regression = self.settings, self.layout.hidden_sizes, regression
         below = [n_features * s.n_fields, *sizes[:-1]]
         self.sizes, self.borders = sizes, np.cumsum([0, *sizes])
@@ -300,9 +298,7 @@ class Learner:
             )
             if s.projects:
                 leak = s.projector_leak if layer == 0 else 0.0
-                self.projectors[layer] = naive.change_projector(
-                    p, x, self.blocks[layer], power, s.orthogonality, leak
-                )
+                self.projectors[layer] = naive.change_projector(p, x, self.blocks[layer], power, s.orthogonality, leak)
 
     def blocked(self, layer):
         """Return a layer's projector as blocks side by side in one narrow matrix."""

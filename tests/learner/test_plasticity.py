@@ -152,9 +152,7 @@ class Layer:
         )  # fmt: skip
         expected = self.p @ x
         own = slice(self.column, self.column + self.n_columns)
-        self.w[:, own] = naive.change_weights(
-            self.w[:, own], expected, credit, rate, gain, power, float(x @ expected)
-        )
+        self.w[:, own] = naive.change_weights(self.w[:, own], expected, credit, rate, gain, power, float(x @ expected))
         self.p = naive.change_projector(self.p, x, self.block, power, orthogonality, leak)
         return h, expected
 

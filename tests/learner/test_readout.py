@@ -220,7 +220,9 @@ def test_probabilities_are_a_softmax_and_the_loss_is_its_cross_entropy(scores, s
     assert proba[:-1].sum() == pytest.approx(1.0)
     found = log_loss.loss_of(False, np.array(scores), target, n)
     assert found == pytest.approx(naive.loss(np.array(scores), target, False), abs=1e-9)
-    assert log_loss.loss_of(True, np.array([scores[0]]), np.array([2.0]), 1) == pytest.approx(0.5 * (scores[0] - 2) ** 2)
+    assert log_loss.loss_of(True, np.array([scores[0]]), np.array([2.0]), 1) == pytest.approx(
+        0.5 * (scores[0] - 2) ** 2
+    )
 
 
 def test_huge_scores_stay_probabilities():

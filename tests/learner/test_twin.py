@@ -73,7 +73,7 @@ def run(X, y, *, make=LOCOClassifier, atol=1e-4, **options):
 @pytest.mark.parametrize("credit", ["mirror", "learned", "perturbation"])
 @pytest.mark.parametrize("readout_layers", ["all", "last", "hidden"])
 def test_a_classifier_is_its_twin(sizes, credit, readout_layers):
-    _, model, twin = run(*stream(80), hidden_sizes=sizes, credit=credit, readout_layers=readout_layers)
+    _, _, twin = run(*stream(80), hidden_sizes=sizes, credit=credit, readout_layers=readout_layers)
     start = Learner(ModelConfig(hidden_sizes=sizes, seed=3), 3, 3, regression=False)
     moved = [np.abs(new - old).max() for new, old in zip(twin.weights, start.weights, strict=True)]
     assert min(moved) > 0.01  # every layer learned
@@ -118,7 +118,7 @@ def test_dormant_classes_open_the_gate_as_in_the_twin():
     kept = np.flatnonzero((y != 1) | (np.arange(len(y)) < 80))
     late = np.flatnonzero(y == 1)[-8:]
     order = np.r_[kept, late]
-    _, model, twin = run(X[order], y[order], hidden_sizes=(6,), retention=0.9)
+    _, _, twin = run(X[order], y[order], hidden_sizes=(6,), retention=0.9)
     assert len(twin.leads) > 20
     assert twin.dormancy()[0] or twin.last_seen[1] > 0
 
