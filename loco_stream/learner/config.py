@@ -26,7 +26,8 @@ N_SNAPSHOTS = 4  # old models that may be recalled
 PROJECTOR_LEAK = 3e-5  # of the hidden layers' input projectors
 FULL_BLOCK, BLOCK = 288, 112  # lines that share a block of a projector: up to so many all, else so many
 GAIN = 6.0  # root mean square of the drives, in thresholds a window
-RATES = {"learned": 900.0, "mirror": 300.0, "perturbation": 100.0}
+CREDITS = {"learned": 900.0, "mirror": 300.0, "perturbation": 100.0}  # rules, and the learning rate of each
+LEARNED, MIRROR, PERTURBATION = range(3)  # their numbers in `Settings.credit`
 NEURON_CLUSTER = 32  # neurons whose weights are orthogonal at the start, and whose perturbations are
 SMOOTHING = 0.7  # of the start weights along a feature: standard deviation of the kernel, in fields
 
@@ -63,8 +64,7 @@ class Settings(NamedTuple):
     recursive: bool
     regression: bool
     learns: bool
-    learned_credit: bool
-    mirrored_credit: bool
+    credit: int
     projects: bool
     block: int
     plastic: float
@@ -126,7 +126,7 @@ class ModelConfig:
         if self.hidden_sizes is not None:
             _layers("hidden_sizes", self.hidden_sizes)
         _choice("rule", self.rule, ("loco", "np", "frozen"))
-        _choice("credit", self.credit, ("learned", "mirror", "perturbation"))
+        _choice("credit", self.credit, tuple(CREDITS))
         _choice("readout", self.readout, ("recursive", "delta"))
         _choice("readout_layers", self.readout_layers, ("auto", "all", "last", "hidden"))
         _integer("cluster_size", self.cluster_size, 1, 4096, optional=True)
@@ -188,8 +188,7 @@ class ModelConfig:
             recursive=recursive,
             regression=regression,
             learns=self.rule != "frozen" and self.rate > 0.0 and self.plastic > 0.0,
-            learned_credit=self.credit == "learned",
-            mirrored_credit=self.credit == "mirror",
+            credit=list(CREDITS).index(self.credit),
             projects=self.rule == "loco" and self.orthogonality > 0.0,
             block=layout.block,
             plastic=float(self.plastic),
@@ -214,7 +213,7 @@ class ModelConfig:
     @property
     def rate(self) -> float:
         """The learning rate in force; the measured one of the credit unless given."""
-        return self.learning_rate if self.learning_rate is not None else RATES[self.credit]
+        return self.learning_rate if self.learning_rate is not None else CREDITS[self.credit]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields by name, in the constructor's order."""

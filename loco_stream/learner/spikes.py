@@ -18,13 +18,12 @@ from loco_stream.jit import entry, kernel
 from loco_stream.learner.state import DRIVE_POWER, GAIN, N_POST, START
 from loco_stream.neurons import window_of
 from loco_stream.neurons.spikes import trace_of
-from loco_stream.simd.ops import weigh_rows
+from loco_stream.simd.ops import nonzero, weigh_rows
 
 __all__ = [
     "HIGHEST_GAIN",
     "SETTLE",
     "last_spikes",
-    "nonzero",
     "run_hidden",
     "settle_gains",
     "window_times",
@@ -75,16 +74,6 @@ def _trace_by(kind: Any) -> Any:
         return trace_of(times, n, window, tau_trace), n
 
     return trace_from_times
-
-
-@kernel
-def nonzero(inputs, first, n_inputs, rows):
-    """Write which of `inputs[first : first + n_inputs]` are not zero, counted from `first`; return their number."""
-    n = np.int64(0)  # a literal 0 would be compiled for apart
-    for j in range(n_inputs):
-        rows[n] = j
-        n += inputs[first + j] != np.float32(0.0)
-    return n
 
 
 @kernel

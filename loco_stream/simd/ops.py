@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numba.extending import overload, register_jitable
 
-from loco_stream.jit import PLAIN
+from loco_stream.jit import PLAIN, kernel
 from loco_stream.simd.sizes import BYTES, TILE, TIMES
 
 if not PLAIN:
@@ -30,7 +31,7 @@ if not PLAIN:
         weigh_vector,
     )
 
-__all__ = ["TIMES", "add_outer", "compact", "sum_dense", "sum_rows", "weigh_rows"]
+__all__ = ["TIMES", "add_outer", "compact", "nonzero", "sum_dense", "sum_rows", "weigh_rows"]
 
 
 def sum_rows(current: Any, weights: Any, offset: int, n_post: int, indices: Any, first: int, last: int) -> None:
@@ -75,6 +76,16 @@ def weigh_rows(total: Any, matrix: Any, n_columns: int, values: Any, first: int,
         row = matrix[rows[k]]
         for i in range(n_columns):
             total[i] += value * row[i]
+
+
+@kernel
+def nonzero(inputs: Any, first: Any, n_inputs: Any, rows: Any) -> Any:
+    """Write which of `inputs[first : first + n_inputs]` are not zero, counted from `first`; return their number."""
+    n = np.int64(0)  # a literal 0 would be compiled for apart
+    for j in range(n_inputs):
+        rows[n] = j
+        n += inputs[first + j] != np.float32(0.0)
+    return n
 
 
 def add_outer(

@@ -5,9 +5,11 @@ import math
 import numpy as np
 
 from loco_stream.learner.config import (
+    LEARNED,
     LINEAR_LEAKS,
     LINEAR_PRIORS,
     LOGISTIC_PRIOR,
+    MIRROR,
     NEURON_CLUSTER,
     PRIORS,
     SPACING,
@@ -17,13 +19,15 @@ from loco_stream.learner.config import (
 )
 from loco_stream.learner.encoding import CLIP
 from loco_stream.learner.init_weights import start_weights
-from loco_stream.learner.plasticity.hidden import ALWAYS_UNTIL, BASELINE_FADE, EVERY, FEEDBACK_RATE, POWER_ROWS
+from loco_stream.learner.plasticity.credit import ALWAYS_UNTIL, BASELINE_FADE, EVERY, FEEDBACK_RATE
+from loco_stream.learner.plasticity.hidden import POWER_ROWS
 from loco_stream.learner.plasticity.perturb import draw_noise
 from loco_stream.learner.readout import log_loss
 from loco_stream.learner.readout import novelty_gate as gate
 from loco_stream.learner.readout import snapshots as recall
+from loco_stream.learner.readout.bank import READOUT_RATE
 from loco_stream.learner.spikes import SETTLE
-from loco_stream.learner.step import RANGE_MARGIN, READOUT_RATE, TARGET_CLIP
+from loco_stream.learner.step import RANGE_MARGIN, TARGET_CLIP
 from loco_stream.rng import derive_key
 from tests.helpers import naive
 from tests.helpers.doors import door
@@ -240,8 +244,8 @@ class Learner:
         """Return the credit of every hidden neuron, after the passes that its rule needs."""
         s = self.settings
         total = np.zeros(s.n_hidden)
-        n_learned = s.n_hidden if s.learned_credit else self.first if s.mirrored_credit else 0
-        broadcasts = s.learned_credit or s.mirrored_credit
+        n_learned = s.n_hidden if s.credit == LEARNED else self.first if s.credit == MIRROR else 0
+        broadcasts = s.credit in (LEARNED, MIRROR)
         if not broadcasts or (n_learned > 0 and (self.n_seen < ALWAYS_UNTIL or self.n_seen % EVERY == 0)):
             for _ in range(s.n_perturbations):
                 noise = self.noise()
@@ -313,7 +317,7 @@ class Learner:
             weights[:, : self.known] = naive.delta_update(
                 weights[:, : self.known], self.members[0].z, self.error, READOUT_RATE
             )
-            if s.learns and s.mirrored_credit:
+            if s.learns and s.credit == MIRROR:
                 self.feedback[self.first :] += (weights - before)[: s.n_hidden - self.first]
             return
         if self.is_gated:
@@ -325,7 +329,7 @@ class Learner:
             self.learn_recall(y)
         last_seen = None if self.regression else self.last_seen[: self.known]
         gained = [member.learn(self.wanted, last_seen, self.n_seen) for member in self.members]
-        if s.learns and s.mirrored_credit:
+        if s.learns and s.credit == MIRROR:
             sets = [w for member in gained[: s.n_trace] for w in member]
             rise = sum(c * w for c, w in zip(self.mixing, sets, strict=False))
             self.feedback[self.first :] += rise[: s.n_hidden - self.first]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from loco_stream.learner import spikes
 from loco_stream.learner.plasticity import credit, perturb, project, prototypes
+from loco_stream.learner.readout import bank
 from loco_stream.learner.state import DRIVE_POWER, GAIN
 from tests.helpers import naive
 from tests.helpers.doors import door, doors
@@ -18,6 +19,7 @@ perturb = doors(perturb)
 project = doors(project)
 prototypes = doors(prototypes)
 settle_gains = door(spikes.settle_gains)
+mirror_readout = door(bank.mirror_readout)
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -122,7 +124,7 @@ def test_mirrored_feedback_takes_the_increments_of_the_readout(seed, first):
     feedback, k, increment = f32(rng.normal(size=(7, 4))), f32(rng.normal(size=9)), f32(rng.normal(size=3))
     expected = feedback.astype(float)
     expected[first : first + 4, :3] += 0.3 * np.outer(k[:4].astype(float), increment)
-    credit.mirror_readout(feedback, first, 4, k, np.float32(0.3), increment, 3)
+    mirror_readout(feedback, first, 4, k, np.float32(0.3), increment, 3)
     assert np.allclose(feedback, expected, atol=1e-5)
 
 

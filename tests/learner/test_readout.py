@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loco_stream.learner import spikes
 from loco_stream.learner.readout import least_squares as readout
 from loco_stream.learner.readout import log_loss, mixture
 from loco_stream.learner.readout import stack as stacking
+from loco_stream.simd import ops
 from loco_stream.simd.ops import weigh_rows
 from tests.helpers import naive
 from tests.helpers.doors import door, doors
@@ -19,7 +19,7 @@ readout = doors(readout)
 log_loss = doors(log_loss)
 mixture = doors(mixture)
 stacking = doors(stacking)
-nonzero = door(spikes.nonzero)
+nonzero = door(ops.nonzero)
 
 SEEDS = st.integers(0, 2**32 - 1)
 

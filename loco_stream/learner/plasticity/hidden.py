@@ -1,4 +1,4 @@
-"""How the hidden layers learn: perturbed passes, credit, projection, weight change."""
+"""How the hidden layers change: the input of each is projected, then its weights follow the credit."""
 
 from __future__ import annotations
 
@@ -7,141 +7,14 @@ import math
 import numpy as np
 
 from loco_stream.jit import kernel
-from loco_stream.learner.config import NEURON_CLUSTER
-from loco_stream.learner.drive import span
 from loco_stream.learner.plasticity import prototypes
-from loco_stream.learner.plasticity.credit import broadcast_error, credit_change, learn_feedback
-from loco_stream.learner.plasticity.perturb import draw_noise
 from loco_stream.learner.plasticity.project import change_blocks, project
-from loco_stream.learner.readout.log_loss import loss_of, weighted
-from loco_stream.learner.spikes import nonzero, run_hidden
-from loco_stream.learner.state import (
-    BASELINE,
-    CHANGE,
-    CREDIT,
-    ERROR,
-    GAIN,
-    INPUT_POWER,
-    N_CLASSES,
-    N_CLUSTERS,
-    N_FEATURES,
-    N_IN,
-    N_POST,
-    N_SEEN,
-    NOISE,
-    ROOM,
-    ROUND,
-    SCORES,
-    START,
-    TARGET,
-)
-from loco_stream.simd.ops import weigh_rows
+from loco_stream.learner.state import CREDIT, GAIN, INPUT_POWER, N_CLUSTERS, N_FEATURES, N_IN, N_POST, N_SEEN, START
+from loco_stream.simd.ops import nonzero
 
-__all__ = ["assign_credit", "change_hidden"]
+__all__ = ["change_hidden"]
 
-FEEDBACK_RATE = 0.03  # of the regression of output changes on noise
-ALWAYS_UNTIL = 500  # rows; learned feedback is good enough then to perturb
-EVERY = 4  # only one row in so many
 POWER_ROWS = 300.0  # over which a layer's mean square input is averaged
-BASELINE_FADE = 0.01  # of the mean change of the loss, which is no neuron's doing
-
-
-@kernel
-def _output_change(settings, bank, noisy, clean, answers, n_classes, capacity, rows, change):
-    """Write what the perturbation changed in the combined output; `noisy` is overwritten by the traces' change."""
-    first, _ = span(settings, 0)
-    n_traces = settings.n_hidden - first
-    for i in range(first, settings.n_hidden):
-        noisy[i] -= clean[i]
-    n_rows = nonzero(noisy, first, n_traces, rows)
-    n_columns = bank.traces.shape[1]
-    weigh_rows(answers.change, bank.traces, n_columns, noisy, first, rows, n_rows)
-    weighted(answers.change, answers.weights, n_columns // capacity, capacity, n_classes, change)
-
-
-@kernel
-def _perturb(settings, state, scratch, sign):
-    """One perturbed pass of the same row; write what it changed in the combined output."""
-    run, net, capacity = scratch.run, state.net, state.classes.shape[1]
-    run_hidden(
-        settings, net.sizes, net.weights, net.deep_weights, net.gains, scratch.code, scratch.flags[N_IN],
-        run.neurons[NOISE], np.float32(sign), run, run.drives[1], run.noisy, run.spikes[1],
-    )  # fmt: skip
-    _output_change(
-        settings, state.bank, run.noisy, scratch.features, scratch.answers, state.counts[N_CLASSES], capacity,
-        run.rows, scratch.vectors[CHANGE],
-    )  # fmt: skip
-
-
-@kernel
-def _credit_one_pass(settings, state, scratch, sign, passes):
-    """Add the paper's credit: what a pass changed in the loss, beyond the average change, times its noise."""
-    vectors, n_classes, neurons = scratch.vectors, state.counts[N_CLASSES], scratch.run.neurons
-    before = loss_of(settings.regression, vectors[SCORES], vectors[TARGET], n_classes)
-    for c in range(n_classes):
-        vectors[ROOM, c] = vectors[SCORES, c] + vectors[CHANGE, c]
-    rise = loss_of(settings.regression, vectors[ROOM], vectors[TARGET], n_classes) - before
-    baseline = state.net.gains[BASELINE, 0]
-    if math.isfinite(rise):  # else the step is refused, and must not harm those to come
-        state.net.gains[BASELINE, 0] += BASELINE_FADE * (rise - baseline)
-    credit_change(
-        sign * (rise - baseline) / passes, neurons[NOISE], settings.noise, scratch.features, settings.n_hidden,
-        neurons[CREDIT],
-    )  # fmt: skip
-
-
-@kernel
-def _draw(settings, net, round_, noise):
-    """Draw one perturbation of every layer."""
-    for layer in range(settings.n_layers):
-        start, n_post = net.sizes[START, layer], net.sizes[N_POST, layer]
-        key = settings.seed_key + layer
-        draw_noise(key, round_, n_post, NEURON_CLUSTER, settings.noise, noise[start : start + n_post])
-
-
-@kernel
-def _perturb_all(settings, state, scratch, n_learned):
-    """Run the perturbed passes of a row, each turned into better feedback of the first neurons, or into credit."""
-    neurons, counts = scratch.run.neurons, state.counts
-    passes = settings.n_perturbations * (2 if settings.antithetic else 1)
-    for _ in range(settings.n_perturbations):
-        _draw(settings, state.net, counts[ROUND], neurons[NOISE])
-        counts[ROUND] += 1
-        sign = 1.0
-        for _ in range(2 if settings.antithetic else 1):
-            _perturb(settings, state, scratch, sign)
-            if n_learned > 0:
-                learn_feedback(
-                    scratch.vectors[CHANGE], counts[N_CLASSES], sign, neurons[NOISE], scratch.features, settings.noise,
-                    settings.n_hidden, n_learned, FEEDBACK_RATE, state.net.feedback,
-                )  # fmt: skip
-            else:
-                _credit_one_pass(settings, state, scratch, sign, passes)
-            sign = -sign
-
-
-@kernel
-def _n_learned(settings):
-    """Return how many neurons learn their feedback by perturbation: with mirrored credit those that are not read."""
-    first, _ = span(settings, 0)
-    return settings.n_hidden if settings.learned_credit else first if settings.mirrored_credit else 0
-
-
-@kernel
-def assign_credit(settings, state, scratch):
-    """Write the credit of every hidden neuron, after the perturbed passes that its credit rule needs."""
-    neurons, n_seen, hidden = scratch.run.neurons, state.counts[N_SEEN], settings.n_hidden
-    for i in range(hidden):
-        neurons[CREDIT, i] = np.float32(0.0)
-    if not (settings.learned_credit or settings.mirrored_credit):
-        _perturb_all(settings, state, scratch, 0)
-        return
-    n_learned = _n_learned(settings)
-    if n_learned > 0 and (n_seen < ALWAYS_UNTIL or n_seen % EVERY == 0):
-        _perturb_all(settings, state, scratch, n_learned)
-    broadcast_error(
-        scratch.vectors[ERROR], state.counts[N_CLASSES], state.net.feedback, scratch.features, hidden, neurons[CREDIT]
-    )
 
 
 @kernel

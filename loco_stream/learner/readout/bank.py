@@ -1,0 +1,233 @@
+"""The bank: all members of the readout, the stacks of what they say, and the mixture that has the last word.
+
+A member of another kind gets its weights in `Bank` of `state`, and here its outputs in `speak`, its say in `consult`
+and its update behind `change_bank`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from loco_stream.jit import kernel
+from loco_stream.learner.config import LINEAR_LEAKS, LINEAR_PRIORS
+from loco_stream.learner.readout import least_squares, log_loss, mixture, stack
+from loco_stream.learner.state import (
+    ERROR,
+    LAST_SEEN,
+    N_CLASSES,
+    N_FEATURES,
+    N_GAINS,
+    N_LINEAR_ROWS,
+    N_ROWS,
+    N_SEEN,
+    PROBA,
+    SCORES,
+    STACKED,
+    TARGET,
+)
+from loco_stream.simd.ops import add_outer, nonzero, weigh_rows
+
+__all__ = ["change_bank", "consult", "ensure_gains", "error_of", "span", "speak"]
+
+READOUT_RATE = 0.5  # of the normalised delta rule
+STACK_EXPERT, SQUARES_EXPERT, FIRST_EXPERT = range(3)  # of the mixture; the members follow, then the logistic one
+
+
+@kernel
+def span(settings, n_features):
+    """Return where the readout's inputs start in the feature vector, and their number."""
+    if settings.last_layer:
+        return settings.n_hidden - settings.n_last, settings.n_last + 1
+    return 0, settings.n_hidden + 1 + (n_features if settings.raw_inputs else 0)
+
+
+@kernel
+def speak(settings, bank, features, n_features, answers, flags):
+    """Write the outputs of every member."""
+    first, n_inputs = span(settings, n_features)
+    flags[N_ROWS] = nonzero(features, first, n_inputs, answers.rows)
+    n_columns = bank.traces.shape[1]
+    weigh_rows(answers.outputs, bank.traces, n_columns, features, first, answers.rows, flags[N_ROWS])
+    if settings.n_linear == 0:
+        return
+    hidden, rows = settings.n_hidden, answers.linear_rows
+    flags[N_LINEAR_ROWS] = nonzero(features, hidden, n_features + 1, rows)
+    n_rows, n_linear = flags[N_LINEAR_ROWS], bank.linear.shape[1]
+    weigh_rows(answers.outputs[n_columns:], bank.linear, n_linear, features, hidden, rows, n_rows)
+    if bank.logistic.shape[0] > 0:
+        weigh_rows(answers.logistic, bank.logistic, bank.logistic.shape[1], features, hidden, rows, n_rows)
+
+
+@kernel
+def _gain(settings, bank, m, features, n_features, answers, flags):
+    """Write a member's gain and what it says of the input's novelty; linear members follow, then the logistic one."""
+    shares, linear, hidden = answers.shares, m - settings.n_trace, settings.n_hidden
+    rows, n_rows = answers.linear_rows, flags[N_LINEAR_ROWS]
+    if linear >= settings.n_linear:
+        shares[0, m], _ = least_squares.gain(
+            bank.logistic_projector, n_features + 1, features, hidden, rows, n_rows, answers.logistic_gain
+        )
+    elif linear >= 0:
+        shares[0, m], _ = least_squares.gain(
+            bank.linear_projectors[linear], n_features + 1, features, hidden, rows, n_rows,
+            answers.linear_gains[linear],
+        )  # fmt: skip
+    else:
+        first, n_inputs = span(settings, n_features)
+        shares[0, m], square = least_squares.gain(
+            bank.projectors[m], n_inputs, features, first, answers.rows, flags[N_ROWS], answers.gains[m]
+        )
+        shares[1, m] = shares[0, m] / (bank.members[1, m] * square)
+
+
+@kernel
+def ensure_gains(settings, state, scratch, n_members):
+    """Make sure that the first members' gains for the sample in scratch are there."""
+    flags = scratch.flags
+    while flags[N_GAINS] < n_members:
+        _gain(settings, state.bank, flags[N_GAINS], scratch.features, state.counts[N_FEATURES], scratch.answers, flags)
+        flags[N_GAINS] += 1
+
+
+@kernel
+def consult(settings, state, scratch):
+    """Write the combined scores, and in classification what each expert and their mixture say."""
+    bank, answers, vectors = state.bank, scratch.answers, scratch.vectors
+    n_classes, capacity, losses = state.counts[N_CLASSES], state.classes.shape[1], settings.n_losses
+    if n_classes == 0:
+        return
+    if settings.regression and settings.recursive:
+        for a in range(bank.stack.shape[0]):
+            answers.weights[a] = bank.stack[a]
+    elif settings.recursive:
+        log_loss.stack_weights(bank.log_stack, answers.weights)
+    else:
+        answers.weights[0] = 1.0
+    log_loss.weighted(answers.outputs, answers.weights, answers.weights.shape[0], capacity, n_classes, vectors[SCORES])
+    if settings.regression:
+        return
+    if not settings.recursive:
+        log_loss.softmax(vectors[SCORES], 0, n_classes, 1.0, vectors[PROBA])
+        return
+    experts, logistic = answers.experts, FIRST_EXPERT + bank.stack.shape[0]
+    stack.stacked(answers.outputs, losses * capacity, bank.stack, n_classes, vectors[STACKED])
+    log_loss.softmax(vectors[SCORES], 0, n_classes, 1.0, experts[STACK_EXPERT])
+    log_loss.softmax(vectors[STACKED], 0, n_classes, log_loss.SHARPNESS, experts[SQUARES_EXPERT])
+    for a in range(bank.stack.shape[0]):
+        log_loss.softmax(answers.outputs, (2 * a + 1) * capacity, n_classes, 1.0, experts[FIRST_EXPERT + a])
+    if logistic < experts.shape[0]:
+        log_loss.softmax(answers.logistic, 0, n_classes, 1.0, experts[logistic])
+    mixture.mix(bank.evidence, experts, n_classes, vectors[PROBA])
+
+
+@kernel
+def error_of(settings, experts, scores, target, n_classes, error):
+    """Write what the combined output has too much: probabilities or the standardised value, less the target."""
+    if settings.regression:
+        error[0] = scores[0] - target[0]
+        return
+    if settings.recursive:
+        for c in range(n_classes):
+            error[c] = experts[STACK_EXPERT, c] - target[c]
+        return
+    log_loss.softmax(scores, 0, n_classes, 1.0, error)
+    for c in range(n_classes):
+        error[c] -= target[c]
+
+
+@kernel
+def mirror_readout(feedback, first, n_neurons, k, scale, increment, n_classes):
+    """Give the feedback of the neurons that are read the increments that the readout gives their rows.
+
+    Feedback that receives the changes of the forward weights comes to equal them (Kolen & Pollack 1994). `k` are the
+    readout's gains from neuron `first` on, `increment` (n_classes,) float32 what it adds to the outputs of one.
+    """
+    add_outer(feedback[first:], n_neurons, 0, n_classes, k, scale, increment, np.float32(1.0))
+
+
+@kernel
+def _mirror(settings, bank, answers, m, scale, n_classes, capacity, feedback, increment):
+    """Give the feedback what a member's update adds to its rows of the combined readout."""
+    first, _ = span(settings, 0)
+    losses = settings.n_losses
+    for c in range(n_classes):
+        total = 0.0
+        for b in range(losses):
+            total += answers.weights[m * losses + b] * np.float64(answers.residual[b * capacity + c])
+        increment[c] = np.float32(total)
+    mirror_readout(feedback, first, settings.n_hidden - first, answers.gains[m], scale, increment, n_classes)
+
+
+@kernel
+def _change_delta(settings, state, scratch, mirrors):
+    """Update the readout of one normalised delta rule, and give the feedback what that adds to its rows."""
+    features, error, n_classes = scratch.features, scratch.vectors[ERROR], state.counts[N_CLASSES]
+    first, n_inputs = span(settings, state.counts[N_FEATURES])
+    step = least_squares.delta_update(state.bank.traces, n_inputs, features, first, error, n_classes, READOUT_RATE)
+    if mirrors:
+        lack, n_read, feedback = scratch.answers.increment, settings.n_hidden - first, state.net.feedback
+        for c in range(n_classes):
+            lack[c] = np.float32(-error[c])
+        mirror_readout(feedback, first, n_read, features[first:], np.float32(step), lack, n_classes)
+
+
+@kernel
+def _change_members(settings, state, scratch, mirrors):
+    """Update every recursive member, then the least-squares stack."""
+    bank, answers, vectors, classes = state.bank, scratch.answers, scratch.vectors, state.classes
+    n_classes, n_seen, n_features = state.counts[N_CLASSES], state.counts[N_SEEN], state.counts[N_FEATURES]
+    capacity, losses, target, residual = classes.shape[1], settings.n_losses, vectors[TARGET], answers.residual
+    last_seen = classes[LAST_SEEN, : 0 if settings.regression else capacity]
+    n_columns, n_trace = losses * capacity, settings.n_trace
+    _, n_inputs = span(settings, n_features)
+    for m in range(n_trace):
+        leak, column = bank.members[0, m], m * n_columns
+        least_squares.write_residual(
+            target, answers.outputs, column, capacity, last_seen, n_classes, n_seen, leak, losses, residual
+        )
+        if mirrors:
+            scale = np.float32(1.0 / (1.0 + answers.shares[0, m]))
+            _mirror(settings, bank, answers, m, scale, n_classes, capacity, state.net.feedback, answers.increment)
+        least_squares.recursive_update(
+            bank.projectors[m], bank.traces, column, n_columns, n_inputs, answers.gains[m], answers.shares[0, m], leak,
+            bank.members[1, m], residual,
+        )  # fmt: skip
+    for m in range(settings.n_linear):
+        leak, column = LINEAR_LEAKS[m], m * n_columns
+        least_squares.write_residual(
+            target, answers.outputs, n_trace * n_columns + column, capacity, last_seen, n_classes, n_seen, leak,
+            losses, residual,
+        )  # fmt: skip
+        least_squares.recursive_update(
+            bank.linear_projectors[m], bank.linear, column, n_columns, n_features + 1, answers.linear_gains[m],
+            answers.shares[0, n_trace + m], leak, LINEAR_PRIORS[m], residual,
+        )  # fmt: skip
+    stack.stack_update(
+        answers.outputs, n_columns, target, n_classes, bank.stack, bank.stack_projector, answers.stack_room
+    )
+
+
+@kernel
+def _learn_mixture(settings, state, scratch, label):
+    """Update what only classification has: log-loss stack, logistic member, evidence of the experts."""
+    bank, answers, vectors = state.bank, scratch.answers, scratch.vectors
+    n_classes, capacity, n_members = state.counts[N_CLASSES], state.classes.shape[1], bank.stack.shape[0]
+    log_loss.learn_stack(bank.log_stack, answers.outputs, vectors[ERROR], capacity, n_classes)
+    logistic = FIRST_EXPERT + n_members
+    if logistic < answers.experts.shape[0]:
+        log_loss.learn_logistic(
+            bank.logistic, bank.logistic_projector, state.counts[N_FEATURES] + 1, answers.logistic_gain,
+            answers.shares[0, n_members], answers.experts[logistic], vectors[TARGET], n_classes, answers.residual,
+        )  # fmt: skip
+    mixture.judge(bank.evidence, answers.experts, label)
+
+
+@kernel
+def change_bank(settings, state, scratch, label, mirrors):
+    """Update the readout by a label or target; `mirrors` says whether the feedback follows."""
+    if not settings.recursive:
+        _change_delta(settings, state, scratch, mirrors)
+        return
+    _change_members(settings, state, scratch, mirrors)
+    if not settings.regression:
+        _learn_mixture(settings, state, scratch, label)
