@@ -25,6 +25,7 @@ import numpy as np
 from loco_stream import LOCOClassifier, LOCORegressor, load, save
 from loco_stream.errors import CheckpointError
 from loco_stream.persistence.format import decode_plain, encode_plain
+from loco_stream.persistence.migrations import VERSION
 
 LIMIT = 2**31
 PREFIX = struct.Struct("<8sHHI")
@@ -32,7 +33,25 @@ WIDTHS = [0, 1, -1, 2, 7, 63, 64, 65, 255, 1024, 65536, 2**31, 2**32, 2**53, 2**
 NUMBERS = [*WIDTHS, 2**63 - 1, -(2**63), 2**64, 10**400]
 TYPES = ["<f8", "<f4", "<i4", "<i8", ">f4", "|b1", "|u1", "<f2", "<f16", "|O", "V4", "<U1", "", "(2"]
 REALS = [0.0, -0.0, 1e-300, 1e-3, 0.5, 1.0, 2.5, 1e6, 1e30, 1e300, float("inf"), float("-inf"), float("nan")]
-OTHERS = [None, True, False, "", "all", "last", "delta", "izhikevich", "np", b"x", [], {}, (), [[1]], {"a": 1}]
+OTHERS = [
+    None,
+    True,
+    False,
+    "",
+    "all",
+    "last",
+    "delta",
+    "izhikevich",
+    "np",
+    "hidden",
+    "mirror",
+    b"x",
+    [],
+    {},
+    (),
+    [[1]],
+    {"a": 1},
+]
 VALUES = [*NUMBERS, *REALS, *OTHERS, (8,), (65536,), (8, 8), (1,) * 64, (0.0, 1e-3), ["a", "a"], ["a", "b"]]
 NAMES = ["a", "b", "c"]
 OTHER_NAMES = [NAMES[:2], [*NAMES, "d"], [0, 1], [0, 1, 2, 3, 4], list(range(5000)), [None], [float("nan")]]
@@ -44,8 +63,9 @@ def base_files(folder: Path) -> list[bytes]:
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 3)), rng.integers(0, 3, 60)
     models = [
-        LOCOClassifier(hidden_sizes=(6,), cluster_size=4, n_input_clusters=3, seed=1),
-        LOCOClassifier(hidden_sizes=(4, 4, 4), receptive_fields=1, readout_layers="last", neuron="alif", rank=2),
+        LOCOClassifier(hidden_sizes=(6,), cluster_size=4, seed=1),
+        LOCOClassifier(hidden_sizes=(4, 4, 4), receptive_fields=1, readout_layers="last", neuron="alif"),
+        LOCOClassifier(hidden_sizes=(5, 4), n_input_clusters=3, rank=2, credit="learned", readout_layers="hidden"),
         LOCOClassifier(hidden_sizes=(4,), readout="delta", credit="perturbation", neuron="izhikevich"),
         LOCORegressor(hidden_sizes=(6,), seed=2),
     ]
@@ -86,12 +106,16 @@ def split(content: bytes) -> tuple[dict, dict]:
 def joined(header: dict, arrays: dict) -> bytes:
     table = [[name, dtype, shape] for name, (dtype, shape, _) in arrays.items()]
     packed = encode_plain({**header, "arrays": table})
-    return b"".join([PREFIX.pack(b"LOCOFILE", 1, 0, len(packed)), packed, *(data for _, _, data in arrays.values())])
+    return b"".join(
+        [PREFIX.pack(b"LOCOFILE", VERSION, 0, len(packed)), packed, *(data for _, _, data in arrays.values())]
+    )
 
 
 def one_number(arrays: dict, draw: random.Random) -> None:
     """Set a number, a row or all of an array to an extreme."""
-    entry = arrays[draw.choice([*arrays, *["counts", "net.layout", "recall.clock", "statistics", "bank.members"] * 3])]
+    entry = arrays[
+        draw.choice([*arrays, *["counts", "net.sizes", "net.gains", "recall.clock", "statistics", "bank.members"] * 3])
+    ]
     array = np.frombuffer(entry[2], entry[0]).copy()
     if array.size == 0:
         return
@@ -119,7 +143,7 @@ def another_shape(arrays: dict, draw: random.Random) -> None:
     elif kind == 3:
         del arrays[name]
     else:
-        arrays[draw.choice(["x", "net.layout ", *arrays])] = copy.deepcopy(entry)
+        arrays[draw.choice(["x", "net.sizes ", *arrays])] = copy.deepcopy(entry)
 
 
 def another_setting(config: dict, draw: random.Random) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from loco_stream.errors import ConfigError
 from loco_stream.jit import kernel
-from loco_stream.neurons import DenseLayer, EventOperations, NeuronModel
+from loco_stream.neurons import EventOperations, NeuronModel, WindowOperations
 
 LAST_FIRE, SUM, THRESHOLD = 0, 1, 2
 
@@ -49,32 +49,13 @@ def membrane(cells, numbers, i, t):
 
 
 @kernel
-def dense(
-    cell, times, indices, n_events, weights, offset, n_post, window, tau, threshold, v, peak, slow, cells, out_times,
-    out_indices,
-):  # fmt: skip
-    for i in range(n_post):
-        v[i] = 0.0
-        peak[i] = 0.0
-    capacity = min(out_times.shape[0], out_indices.shape[0])
-    count = 0
-    k = 0
-    while k < n_events:
-        first = k
-        while k < n_events and times[k] == times[first]:
-            for i in range(n_post):
-                v[i] += np.float32(cell.jump) * weights[offset + indices[k] * n_post + i]
-            k += 1
-        for i in range(n_post):
-            peak[i] = max(peak[i], v[i])
-            if v[i] >= threshold[i]:
-                if count >= capacity:
-                    return -1
-                out_times[count] = times[first]
-                out_indices[count] = i
-                count += 1
-                v[i] = 0.0
-    return count
+def times_in_window(cell, drive, window, tau, room, times):
+    """Write the times at which a constant current has added up to another threshold."""
+    n = 0
+    while n < times.shape[0] and (n + 1) * window <= cell.jump * drive * window:
+        n += 1
+        times[n - 1] = n * window / (cell.jump * drive)
+    return n
 
 
 MODEL = NeuronModel(
@@ -85,5 +66,5 @@ MODEL = NeuronModel(
     shift=lambda cells, numbers, duration: None,
     parameters={"jump": 1.0},
     check=check,
-    dense=DenseLayer(settings=lambda tau: Counter(), run=dense),
+    window=WindowOperations(settings=lambda tau: Counter(), times=times_in_window),
 )

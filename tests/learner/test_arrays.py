@@ -12,11 +12,12 @@ from loco_stream.learner.arrays import ArraySpec, Plan, axes
 from loco_stream.learner.config import DEFAULTS
 from loco_stream.learner.state import Scratch, State
 
-SETTINGS = DEFAULTS.settings(1, regression=False, seed_key=0)
+LAYOUT = DEFAULTS.layout_for(1)
+SETTINGS = DEFAULTS.settings(LAYOUT, regression=False, seed_key=0)
 
 
 def plan(**capacities):
-    return Plan(DEFAULTS, SETTINGS, capacities)
+    return Plan(LAYOUT, SETTINGS, capacities)
 
 
 class Inner(NamedTuple):

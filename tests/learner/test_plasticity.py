@@ -242,6 +242,8 @@ def test_a_silent_layer_keeps_its_gain():
     gains[DRIVE_POWER] = 0.0
     settle_gains(np.array([[2], [0]]), gains, np.zeros(2, np.float32), 6.0, 0)
     assert gains[GAIN, 0] == 6.0
+    settle_gains(np.array([[2], [0]]), gains, f32([1e-20, 0.0]), 6.0, 1)
+    assert gains[GAIN, 0] == spikes.HIGHEST_GAIN
 
 
 # Prototypes

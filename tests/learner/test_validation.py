@@ -5,7 +5,7 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, load
 from loco_stream.errors import CheckpointError
-from loco_stream.learner.state import N_CLASSES, N_CLUSTERS, N_FEATURES, N_SEEN, ROUND
+from loco_stream.learner.state import DRIVE_POWER, GAIN, INPUT_POWER, N_CLASSES, N_CLUSTERS, N_FEATURES, N_SEEN, ROUND
 from loco_stream.persistence import format as persist
 
 
@@ -33,27 +33,32 @@ def set_config(key, value):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (put("net.layout", (2, 0), 2**40), "net.layout"),
+        (put("net.sizes", (0, 0), 2**40), "net.sizes"),
         (put("bank.members", (1, 0), 0.0), "bank.members"),
         (put("counts", N_FEATURES, 4), "number of features is 4; allowed is 3 to 3"),
         (put("counts", N_CLASSES, -1), "number of classes is -1; allowed is 0 to 3"),
-        (put("counts", N_CLUSTERS, 11), "number of clusters is 11; allowed is 0 to 10"),
+        (put("counts", N_CLUSTERS, 1), "number of clusters is 1; allowed is 0 to 0"),
         (put("counts", N_SEEN, 2**62), "samples seen"),
         (put("counts", ROUND, -1), "perturbations"),
         (put("recall.clock", 0, 4), "next snapshot is 4; allowed is 0 to 3"),
         (put("recall.clock", 1, -(2**40)), "age of the copy"),
         (put("statistics", (1, 2), np.nan), "'statistics' holds NaN"),
         (put("net.weights", 0, np.nan), "'net.weights' holds NaN"),
-        (put("net.neurons", (0, 2), 1e15), "threshold in 'net.neurons' is NaN or beyond 1e\\+06"),
-        (put("clusters.directions", (0, 0), 1e30), "trace in 'clusters.directions'"),
-        (put("clusters.inverse_gram", (0, 0, 0), 1e30), "number in 'clusters.inverse_gram'"),
+        (put("net.gains", (GAIN, 0), 0.0), "a gain in array 'net.gains' is not above 0"),
+        (put("net.gains", (GAIN, 0), 1e300), "a gain in array 'net.gains' is not above 0 and at most"),
+        (put("net.gains", (DRIVE_POWER, 0), -1.0), "a mean square in array 'net.gains'"),
+        (put("net.gains", (INPUT_POWER, 0), np.inf), "a mean square in array 'net.gains'"),
+        (put("recall.speakers", 0, -1.0), "'recall.speakers' is not a distribution"),
+        (put("bank.log_stack", (1, 0), -1.0), "a mean square in array 'bank.log_stack'"),
         (set_config("features", ["a", "a", "b"]), "distinct"),
         (set_config("features", [*range(9)]), "no room"),
         (set_config("classes", [*range(9)]), "no room"),
         (set_config("classes", [0, 1]), "number of classes"),
         (set_config("classes", [0, 1, None]), "class label"),
-        (set_config("n_fields", 0), "n_fields is 0"),
-        (set_config("n_fields", 9.0), "n_fields is 9.0"),
+        (set_config("width", 0), "width is 0; allowed is 1 to 3"),
+        (set_config("width", 4), "width is 4; allowed is 1 to 3"),
+        (set_config("width", 3.0), "width is 3.0"),
+        (set_config("width", True), "width is True"),
         (set_config("parameters", None), "cannot be restored"),
     ],
 )
@@ -62,6 +67,17 @@ def test_a_number_that_no_model_has_is_refused(spoil, words):
     LOCOClassifier.from_state(*saved_state())
     spoil(config, arrays)
     with pytest.raises(CheckpointError, match=words):
+        LOCOClassifier.from_state(config, arrays)
+
+
+def test_no_more_prototypes_are_in_use_than_there_are_nor_steeper_inverses():
+    config, arrays = saved_state(n_input_clusters=5)
+    arrays["counts"][N_CLUSTERS] = 6
+    with pytest.raises(CheckpointError, match="number of clusters is 6; allowed is 0 to 5"):
+        LOCOClassifier.from_state(config, arrays)
+    config, arrays = saved_state(n_input_clusters=5)
+    arrays["clusters.inverse_gram"][0, 0, 0] = 1e30
+    with pytest.raises(CheckpointError, match="inverse"):
         LOCOClassifier.from_state(config, arrays)
 
 

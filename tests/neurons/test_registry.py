@@ -12,7 +12,9 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, Network, neurons
 from loco_stream.errors import ConfigError
-from tests.helpers import toy_neuron
+from loco_stream.neurons.spikes import MOST_SPIKES
+from tests.helpers import naive, toy_neuron
+from tests.helpers.doors import door
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -97,13 +99,33 @@ def test_an_unknown_model_is_refused(make, neuron):
         make(neuron=neuron)
 
 
-def test_a_model_without_a_dense_layer_runs_in_networks_alone():
+@pytest.mark.slow  # compiled anew in every process
+def test_the_estimator_runs_a_model_from_outside_by_its_spike_times():
+    operations, times = toy_neuron.MODEL.window, np.zeros(MOST_SPIKES)
+    assert operations.trace is None
+    X = np.random.default_rng(0).normal(size=(30, 3))
+    model = LOCOClassifier(hidden_sizes=(8,), neuron="counter", seed=1)
+    model.learn_array(X, (X[:, 0] > 0).astype(int))
+    model.predict_one(dict(enumerate(X[0])))
+    run, gain = model._scratch.run, model._state.net.gains[0, 0]
+    for drive, trace in zip(gain * run.drives[0], model._scratch.features, strict=False):
+        n = door(operations.times)(toy_neuron.Counter(), float(drive), 20.0, 20.0, np.zeros((2, 8)), times)
+        assert n == max(0, int(drive))
+        np.testing.assert_allclose(times[:n], 20.0 / drive * np.arange(1, n + 1))
+        assert trace == pytest.approx(naive.trace(times[:n], 20.0, 20.0), rel=1e-4, abs=1e-6)
+    when, who = model.last_spikes_
+    assert len(when) == run.spikes[0, 0] > 0
+    assert np.all(np.diff(when) >= 0.0)
+    assert set(who.tolist()) == set(np.flatnonzero(model._scratch.features[:8]).tolist())
+
+
+def test_a_model_without_a_window_runs_in_networks_alone():
     class Sparse(NamedTuple):
         jump: float = 1.0
 
-    neurons.register(replace(toy_neuron.MODEL, name="sparse", kind=Sparse, dense=None))
+    neurons.register(replace(toy_neuron.MODEL, name="sparse", kind=Sparse, window=None))
     assert len(Network.from_weights([[[1.0]]], neuron="sparse").run([1.0], [0], 2.0)) == 1
-    with pytest.raises(ConfigError, match=r"neuron is 'sparse', a model without a dense layer"):
+    with pytest.raises(ConfigError, match=r"neuron is 'sparse', a model without a window"):
         LOCOClassifier(neuron="sparse")
 
 

@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from loco_stream.errors import CheckpointError
 from loco_stream.persistence import format as persist
+from loco_stream.persistence.migrations import VERSION
 
 KEYS = st.one_of(st.text(max_size=5), st.integers(-(2**63), 2**64 - 1), st.tuples(st.text(max_size=3), st.booleans()))
 PLAIN = st.recursive(
@@ -107,7 +108,7 @@ def test_every_flipped_bit_and_every_cut_is_noticed(tmp_path):
             persist.read(path)
 
 
-def forged(header: bytes, data: bytes = b"", version: int = 1) -> bytes:
+def forged(header: bytes, data: bytes = b"", version: int = VERSION) -> bytes:
     content = struct.pack("<8sHHI", b"LOCOFILE", version, 0, len(header)) + header + data
     return content + hashlib.sha256(content).digest()
 
@@ -115,7 +116,7 @@ def forged(header: bytes, data: bytes = b"", version: int = 1) -> bytes:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (forged(b"", version=2), "format version 2"),
+        (forged(b"", version=VERSION + 1), f"format version {VERSION + 1}"),
         (forged(b"\xc1"), "unreadable"),
         (forged(persist.encode_plain({"kind": "k"})), "damaged"),
         (forged(persist.encode_plain({"kind": "k", "config": {}, "arrays": [["a", "|O", [1]]]}), b"\0" * 8), "dtype"),

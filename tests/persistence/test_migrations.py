@@ -10,6 +10,8 @@ from loco_stream.persistence import format as persist
 from loco_stream.persistence import migrations
 from loco_stream.persistence.migrations import Saved, refuse
 
+WRITTEN = migrations.VERSION  # of the files that the tests write
+
 
 @pytest.fixture
 def old_file(tmp_path):
@@ -30,24 +32,24 @@ def test_an_old_file_is_brought_up_step_by_step(old_file, monkeypatch):
     def rename(saved):
         return Saved(saved.kind, saved.config, {"weights": saved.arrays["w"]})
 
-    release(monkeypatch, 3, {1: add, 2: rename})
+    release(monkeypatch, WRITTEN + 2, {WRITTEN: add, WRITTEN + 1: rename})
     saved = persist.read(old_file)
     assert saved.config == {"x": 1, "y": 2}
     assert saved.arrays["weights"].tolist() == [1.0, 1.0]
 
 
 def test_an_old_file_may_be_refused_with_what_to_do(old_file, monkeypatch):
-    release(monkeypatch, 2, {1: refuse("learn it anew, or load it with release 0.1")})
+    release(monkeypatch, WRITTEN + 1, {WRITTEN: refuse("learn it anew, or load it with release 0.1")})
     with pytest.raises(CheckpointError, match=r"old\.loco holds a demo of an earlier .* learn it anew, or load"):
         persist.read(old_file)
 
 
 def test_a_version_that_is_unknown_is_refused(old_file, monkeypatch):
     release(monkeypatch, 0, {})
-    with pytest.raises(CheckpointError, match=r"has format version 1, .*up to 0: update loco-stream"):
+    with pytest.raises(CheckpointError, match=rf"has format version {WRITTEN}, .*up to 0: update loco-stream"):
         persist.read(old_file)
-    release(monkeypatch, 2, {})
-    with pytest.raises(CheckpointError, match="has format version 1, which no release"):
+    release(monkeypatch, WRITTEN + 1, {})
+    with pytest.raises(CheckpointError, match=f"has format version {WRITTEN}, which no release"):
         persist.read(old_file)
 
 

@@ -1,0 +1,107 @@
+"""What the rule is for: layers that learn, classes that are kept, labels that return, rare classes that are ranked."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from loco_stream import LOCOClassifier, LOCORegressor
+
+
+def ring(n, seed):
+    """Draw points of the plane, with noise columns; the label is the parity of sectors, which turn with the radius."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 4))
+    angle = np.arctan2(X[:, 1], X[:, 0]) + np.hypot(X[:, 0], X[:, 1])
+    return X, (np.floor(angle / (math.pi / 2)).astype(int) % 2)
+
+
+def right(X, y, seed, **options):
+    """Return the accuracy before learning, over the second half."""
+    model = LOCOClassifier(hidden_sizes=(32,), seed=seed, **options)
+    return np.mean((model.learn_predict_array(X, y) == y)[len(y) // 2 :])
+
+
+@pytest.mark.parametrize("credit", ["mirror", "learned"])
+def test_learned_layers_beat_frozen_ones(credit):
+    gains = []
+    for seed in range(3):
+        X, y = ring(4000, seed)
+        gains.append(right(X, y, seed, credit=credit) - right(X, y, seed, rule="frozen"))
+    assert min(gains) > 0.1
+
+
+def test_a_deep_net_whose_last_layer_alone_is_read_beats_a_frozen_one():
+    for seed in range(3):
+        X, y = ring(4000, seed)
+        learned, frozen = (
+            LOCOClassifier((32, 32), readout_layers="last", rule=rule, seed=seed).learn_predict_array(X, y) == y
+            for rule in ("loco", "frozen")
+        )
+        assert learned[2000:].mean() > frozen[2000:].mean() + 0.1
+
+
+def test_learned_layers_help_a_regressor():
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(3000, 3))
+        y = np.sin(3 * X[:, 0] * X[:, 1]) + 0.05 * rng.normal(size=3000)
+        errors = []
+        for rule in ("loco", "frozen"):
+            model = LOCORegressor(hidden_sizes=(32,), rule=rule, seed=seed)
+            errors.append(np.mean((model.learn_predict_array(X, y) - y)[1500:] ** 2))
+        assert errors[0] < 0.6 * errors[1]
+
+
+def test_labels_that_return_are_recalled():
+    known, forgotten = [], []
+    for seed in range(3):
+        X, y = ring(2400, seed)
+        swapped = (np.arange(2400) // 600) % 2  # A-B-A-B: in B the labels change places
+        for retention, scores in ((0.75, known), (0.0, forgotten)):
+            model = LOCOClassifier(hidden_sizes=(32,), seed=seed, retention=retention)
+            hits = model.learn_predict_array(X, y ^ swapped) == y ^ swapped
+            scores.append(np.mean([hits[1215:1300], hits[1815:1900]]))
+    assert np.mean(known) > np.mean(forgotten) + 0.1
+
+
+def two_gaussians(n, share, shift, seed):
+    rng = np.random.default_rng(seed)
+    y = (rng.random(n) < share).astype(int)
+    return rng.normal(size=(n, 4)) + shift / 2.0 * y[:, None], y
+
+
+def test_a_class_of_one_percent_is_ranked_as_logistic_regression_ranks_it():
+    scores = []
+    for seed in range(3):
+        X, y = two_gaussians(8000, 0.01, 2.0, seed)
+        model, half = LOCOClassifier(seed=seed), len(y) // 2
+        model.learn_array(X[:half], y[:half])
+        ours = model.predict_proba_array(X[half:])[:, model.classes.index(1)]
+        theirs = LogisticRegression().fit(X[:half], y[:half]).predict_proba(X[half:])[:, 1]
+        scores.append((roc_auc_score(y[half:], ours), roc_auc_score(y[half:], theirs)))
+        assert ours.mean() == pytest.approx(y[half:].mean(), abs=0.01)  # probabilities, not scores
+    ours, theirs = np.mean(scores, axis=0)
+    assert ours > theirs - 0.02
+
+
+def class_incremental(seed):
+    """Return (prequential accuracy, final accuracy on all classes) on digits that come two classes at a time."""
+    X, y = load_digits(return_X_y=True)
+    order = np.random.default_rng(seed).permutation(len(X))
+    test, train = order[: len(X) // 5], order[len(X) // 5 :]
+    train = np.concatenate([train[np.isin(y[train], (2 * task, 2 * task + 1))] for task in range(5)])
+    model = LOCOClassifier(seed=seed)
+    prequential = np.mean(model.learn_predict_array(X[train], y[train]) == y[train])
+    return prequential, np.mean(model.predict_array(X[test]) == y[test])
+
+
+def test_classes_learned_one_after_another_are_kept_while_new_ones_are_learned():
+    prequential, final = np.mean([class_incremental(seed) for seed in range(3)], axis=0)
+    assert final >= 0.94
+    assert prequential >= 0.95
