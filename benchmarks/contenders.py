@@ -116,7 +116,9 @@ def code(name: str) -> str:
     )
     if name == RELEASE:
         return release.fingerprint_of()
-    return fingerprint(*files) if name in CLASSIFIERS or name in REGRESSORS else fingerprint()
+    if name in CLASSIFIERS or name in REGRESSORS:
+        return fingerprint(*files)
+    return f"{fingerprint()} {VARIANTS.get(name) or ''}".strip()
 
 
 def present(names: Sequence[str]) -> tuple[list[str], list[str]]:

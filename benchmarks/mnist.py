@@ -85,7 +85,7 @@ def command(settings: Settings, only: str | None, samples: int, n_test: int) -> 
                 "n_test": n_test,
                 "directory": settings.directory,
             },
-            f"{contenders.code(contender)} {samples} {n_test}",
+            f"{contenders.code(contender)} {_OURS.get(contender, '')} {samples} {n_test}",
         )
         for contender in contenders.pick(only, _NAMES, "--only", separator=";")
         for seed in range(settings.seeds if contenders.seeded(contender) else 1)
