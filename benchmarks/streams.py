@@ -25,7 +25,8 @@ __all__ = ["command", "grids", "measure", "measure_peer", "summary"]
 # a thousand random features are for images: on these streams they would take most of the time of a run
 _NAMES = tuple(name for name in contenders.NAMES if name != "RFF1000+RLS")
 
-_PEERS = ("SAMkNN", "ARF100", "SRP100", "SGBT")
+_MOA = " (MOA)"
+_PEERS = tuple(f"{learner}{_MOA}" for learner in ("SAMkNN", "ARF100", "SRP100", "SGBT"))
 _PEER_CODE = ("benchmarks/peers/streams_peers.py", "benchmarks/data.py")
 _SCRIPT = Path(__file__).parent / "peers" / "streams_peers.py"
 
@@ -110,13 +111,21 @@ def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
     scatter(points, *labels, path, ours=contenders.VARIANTS.keys() & points.keys())
 
 
+def _run(stream: str, contender: str, seed: int, peers: str | None, directory: str | None) -> Run:
+    key, arguments = f"{stream}/{contender}/{seed}", {"stream": stream, "seed": seed, "directory": directory}
+    if contender in _PEERS:
+        told = {**arguments, "learner": contender.removesuffix(_MOA), "python": peers}
+        return Run(key, measure_peer, told, fingerprint(*_PEER_CODE))
+    return contenders.run(key, measure, {**arguments, "contender": contender})
+
+
 @click.command("streams")
 @click.option("--only", metavar="A,B", help=f"Contenders: {', '.join(_NAMES)}.")
 @click.option("--streams", "names", metavar="A,B", help=f"Streams: {', '.join(data.STREAMS)}.")
 @click.option(
     "--peers",
     metavar="PYTHON",
-    help=f"Interpreter of an environment with capymoa and Java: adds {', '.join(_PEERS)} of MOA, which take hours.",
+    help=f"Interpreter of an environment with capymoa and Java: adds {', '.join(_PEERS)}; all streams take hours.",
 )
 @common(seeds=3)
 def command(settings: Settings, only: str | None, names: str | None, peers: str | None) -> None:
@@ -129,25 +138,16 @@ def command(settings: Settings, only: str | None, names: str | None, peers: str 
       loco-stream bench streams --streams Phishing,digits --only default,frozen,ARF10
       loco-stream bench streams --data ~/data --jobs 2
       python -m venv moa && moa/bin/pip install capymoa
-      loco-stream bench streams --only default --peers moa/bin/python --seeds 1
+      loco-stream bench streams --only "default,SAMkNN (MOA)" --peers moa/bin/python --seeds 1
     """
     here, notes = data.available(contenders.pick(names, data.STREAMS, "--streams"), settings.directory)
-    chosen, absent = contenders.present(contenders.pick(only, _NAMES, "--only"))
+    allowed = (*_NAMES, *_PEERS) if peers else _NAMES
+    chosen, absent = contenders.present(contenders.pick(only, allowed, "--only"))
     say_missing(notes + absent)
     runs = [
-        contenders.run(
-            f"{stream}/{contender}/{seed}",
-            measure,
-            {"stream": stream, "contender": contender, "seed": seed, "directory": settings.directory},
-        )
+        _run(stream, contender, seed, peers, settings.directory)
         for contender in chosen
         for stream in here
         for seed in range(settings.seeds if contenders.seeded(contender) else 1)
     ]
-    for learner in _PEERS if peers else ():
-        for stream in here:
-            for seed in range(settings.seeds):
-                arguments = {"stream": stream, "learner": learner, "seed": seed, "directory": settings.directory}
-                key = f"{stream}/{learner} (MOA)/{seed}"
-                runs.append(Run(key, measure_peer, {**arguments, "python": peers}, fingerprint(*_PEER_CODE)))
     settings.run("streams", runs, grids, _picture)

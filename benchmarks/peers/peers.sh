@@ -27,4 +27,5 @@ if ! command -v java >/dev/null 2>&1; then
     exit 0
 fi
 install "$moa" 'capymoa>=0.11'
-"$python" -m benchmarks streams --only default,frozen --seeds 1 --peers "$moa/bin/python" ${STREAMS:+--streams "$STREAMS"}
+contenders='default,frozen,SAMkNN (MOA),ARF100 (MOA),SRP100 (MOA),SGBT (MOA)'
+"$python" -m benchmarks streams --only "$contenders" --seeds 1 --peers "$moa/bin/python" ${STREAMS:+--streams "$STREAMS"}

@@ -189,7 +189,10 @@ def test_release_runs_in_a_process_of_its_own(tmp_path, monkeypatch):
 
 
 def test_peers_that_cannot_run_say_so(tmp_path):
-    arguments = ("--streams", "Phishing", "--only", "majority", "--seeds", "1", "--peers", sys.executable)
+    arguments = ("--streams", "Phishing", "--only", "majority,SAMkNN (MOA)", "--seeds", "1")
+    with pytest.raises(ConfigError, match="--only names 'SAMkNN"):
+        _run("streams", tmp_path, *arguments)
+    arguments = (*arguments, "--peers", sys.executable)
     with pytest.raises(ConfigError, match=r"--peers .* could not run SAMkNN: ModuleNotFoundError: .*capymoa"):
         _run("streams", tmp_path, *arguments)
 
