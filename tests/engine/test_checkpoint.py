@@ -114,7 +114,7 @@ def test_the_real_model_ends_the_same_only_if_its_random_numbers_are_restored(tm
     commits = stream()
 
     def engine(folder, **options):
-        model = LOCOClassifier(hidden_sizes=(16,), seed=3)
+        model = LOCOClassifier(hidden_sizes=(16,), credit="learned", seed=3)
         return StreamEngine(model, ListSource(commits), checkpoint=folder, checkpoint_every=50, **options)
 
     def arrays(run):
