@@ -41,9 +41,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "frozen": {"rule": "frozen"},
     "learned credit": {"credit": "learned"},
     "paper's credit": {"credit": "perturbation"},
-    "np": {"rule": "np", "credit": "perturbation"},  # the paper's credit without projection
-    "no projection": {"rule": "np"},
-    "prototypes": {"n_input_clusters": 10},
+    # Without the recursive projector steps are longer: at the rates that are best in three layers, see `depth`.
+    "np": {"rule": "np", "credit": "perturbation", "learning_rate": 0.1},  # the paper's credit without projection
+    "no projection": {"rule": "np", "learning_rate": 10.0},
+    "prototypes": {"n_input_clusters": 10, "learning_rate": 10.0},
     "half plastic": {"plastic": 0.5},
     "antithetic": {"credit": "learned", "antithetic": True},
     "4 perturbations": {"credit": "learned", "n_perturbations": 4},
@@ -55,7 +56,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "ALIF": {"neuron": "alif"},
     "32 last": _NARROW,
     "32 last frozen": {**_NARROW, "rule": "frozen"},
-    "32 last no projection": {**_NARROW, "rule": "np"},
+    "32 last no projection": {**_NARROW, "rule": "np", "learning_rate": 10.0},
     "3 layers last": _DEEP,
     "3 layers last frozen": {**_DEEP, "rule": "frozen"},
     "64 neurons": {"hidden_sizes": (64,)},  # preset("fast")
