@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 VENV := .venv
 BIN := $(VENV)/bin
 # Those that need no data set beyond the package index; mnist and nettalk are asked for by name.
-BENCHES := streams speed simulator learning depth gradient continual drift monitor calibration regression live dashboard
+BENCHES := streams speed rare simulator learning depth gradient continual drift monitor calibration regression live dashboard
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Workers of the tests; those of one file stay together, so that their kernels are compiled once.
 JOBS ?= 2

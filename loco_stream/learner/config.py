@@ -26,7 +26,8 @@ N_SNAPSHOTS = 4  # old models that may be recalled
 PROJECTOR_LEAK = 3e-5  # of the hidden layers' input projectors
 FULL_BLOCK, BLOCK = 288, 112  # lines that share a block of a projector: up to so many all, else so many
 GAIN = 6.0  # root mean square of the drives, in thresholds a window
-CREDITS = {"learned": 900.0, "mirror": 300.0, "perturbation": 100.0}  # rules, and the learning rate of each
+CREDITS = {"learned": 900.0, "mirror": 300.0, "perturbation": 10.0}  # rules, and the learning rate of each
+UNPROJECTED = 1 / 30  # of that where no recursive projector anneals the step
 LEARNED, MIRROR, PERTURBATION = range(3)  # their numbers in `Settings.credit`
 NEURON_CLUSTER = 32  # neurons whose weights are orthogonal at the start, and whose perturbations are
 SMOOTHING = 0.7  # of the start weights along a feature: standard deviation of the kernel, in fields
@@ -213,7 +214,10 @@ class ModelConfig:
     @property
     def rate(self) -> float:
         """The learning rate in force; the measured one of the credit unless given."""
-        return self.learning_rate if self.learning_rate is not None else CREDITS[self.credit]
+        if self.learning_rate is not None:
+            return self.learning_rate
+        projects = self.rule == "loco" and self.orthogonality > 0.0 and self.n_input_clusters == 0
+        return CREDITS[self.credit] * (1.0 if projects else UNPROJECTED)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields by name, in the constructor's order."""
