@@ -10,7 +10,7 @@ from loco_stream.jit import kernel
 from loco_stream.learner.plasticity import prototypes
 from loco_stream.learner.plasticity.project import change_blocks, project
 from loco_stream.learner.state import CREDIT, GAIN, INPUT_POWER, N_CLUSTERS, N_FEATURES, N_IN, N_POST, N_SEEN, START
-from loco_stream.simd.ops import nonzero
+from loco_stream.simd.ops import add_outer, nonzero
 
 __all__ = ["change_hidden"]
 
@@ -80,10 +80,16 @@ def _change_layer(
     if power + energy <= 0.0:
         return
     step = settings.learning_rate / (gains[GAIN, layer] * (power + energy))
+    credit = run.neurons[CREDIT, start + frozen : start + n_post]
+    if settings.projects and not recursive:  # what prototypes leave of an input is nowhere 0
+        add_outer(
+            weights, n_inputs, frozen, n_post - frozen, run.projected, np.float32(-step), credit, np.float32(1.0)
+        )
+        return
     leak, orthogonality = settings.projector_leak if layer == 0 else 0.0, settings.orthogonality
     change_blocks(
         weights, frozen, n_post - frozen, recursive, projector, inputs, first, n_inputs, rows, n_rows,
-        run.projected, run.neurons[CREDIT, start + frozen : start + n_post], step, power, orthogonality, leak,
+        run.projected, credit, step, power, orthogonality, leak,
     )  # fmt: skip
 
 
@@ -101,7 +107,8 @@ def change_hidden(settings, state, scratch):
     for layer in range(1, settings.n_layers):
         below, n_pre = net.sizes[START, layer - 1], net.sizes[N_POST, layer - 1]
         n_rows = nonzero(features, below, n_pre, run.rows)
+        projector = net.deep_projectors[layer - 1] if settings.n_clusters == 0 else net.projector  # which is empty
         _change_layer(
-            settings, state, layer, net.deep_weights[layer - 1], net.deep_projectors[layer - 1], below, features, below,
-            n_pre, run.rows, n_rows, cluster, run,
+            settings, state, layer, net.deep_weights[layer - 1], projector, below, features, below, n_pre, run.rows,
+            n_rows, cluster, run,
         )  # fmt: skip
