@@ -22,6 +22,7 @@ from loco_stream.learner.init_weights import start_weights
 from loco_stream.learner.plasticity.credit import ALWAYS_UNTIL, BASELINE_FADE, EVERY, FEEDBACK_RATE
 from loco_stream.learner.plasticity.hidden import POWER_ROWS
 from loco_stream.learner.plasticity.perturb import draw_noise
+from loco_stream.learner.plasticity.prototypes import REFRESH, SLOWEST
 from loco_stream.learner.readout import log_loss
 from loco_stream.learner.readout import novelty_gate as gate
 from loco_stream.learner.readout import snapshots as recall
@@ -76,6 +77,7 @@ class Learner:
         self.features, self.target = [naive.Feature() for _ in range(n_features)], naive.Feature()
         self.known, self.n_seen, self.room = 0, 0, n_classes
         self.counts, self.last_seen = np.zeros(n_classes), np.zeros(n_classes)
+        self.prototypes, self.members_seen, self.inverses = [], [], [None] * len(sizes)
         self._start_readout(n_features, n_classes)
 
     def _start_readout(self, n_features, n_classes):
@@ -287,11 +289,15 @@ class Learner:
         """Change every layer by what stood before the step."""
         s, inputs = self.settings, [self.lines]
         inputs += [self.traces[a:b] for a, b in zip(self.borders[:-2], self.borders[1:-1], strict=True)]
+        cluster = self.choose_prototype(inputs) if s.projects and s.n_clusters else -1
         for layer, x in enumerate(inputs):
             own = credit[self.borders[layer] : self.borders[layer + 1]].copy()
             own[: len(own) - math.ceil(s.plastic * len(own))] = 0.0
-            p = naive.full(self.blocked(layer), self.blocks[layer])
-            h = p @ x if s.projects else x
+            p, h = self.projectors[layer], x
+            if s.projects and s.n_clusters:
+                h = self.away_from_prototypes(layer, x, cluster)
+            elif s.projects:
+                h = p @ x
             square, energy = x @ x, x @ h
             self.input_powers[layer] += (square - self.input_powers[layer]) / min(self.n_seen + 1, POWER_ROWS)
             power = self.input_powers[layer]
@@ -300,9 +306,36 @@ class Learner:
             self.weights[layer] = naive.change_weights(
                 self.weights[layer], h, own, s.learning_rate, self.gains[layer], power, energy
             )
-            if s.projects:
+            if s.projects and not s.n_clusters:
                 leak = s.projector_leak if layer == 0 else 0.0
                 self.projectors[layer] = naive.change_projector(p, x, self.blocks[layer], power, s.orthogonality, leak)
+
+    def choose_prototype(self, inputs):
+        """Return the row's prototype, founded if need be; each is a list with its directions at every layer."""
+        means = [rows[0][0] for rows in self.prototypes]
+        cluster = naive.choose_cluster(self.lines, means, self.settings.n_clusters)
+        if cluster == len(self.prototypes):
+            self.prototypes.append([np.vstack([x, np.zeros((self.settings.rank - 1, len(x)))]) for x in inputs])
+            self.members_seen.append(0)
+        if cluster >= 0:
+            self.members_seen[cluster] += 1
+        return cluster
+
+    def away_from_prototypes(self, layer, x, cluster):
+        """Return the input less its part in the other prototypes as they stood at the last refresh; move its own."""
+        if cluster < 0:
+            return x
+        s, rows = self.settings, np.vstack([prototype[layer] for prototype in self.prototypes])
+        if self.members_seen[cluster] == 1 or self.n_seen % REFRESH == 0:
+            floor = s.ridge * (rows**2).sum() / len(rows) + 1e-9
+            self.inverses[layer] = np.linalg.inv(rows @ rows.T + floor * np.eye(len(rows)))
+        inverse, own = self.inverses[layer], np.arange(cluster * s.rank, (cluster + 1) * s.rank)
+        shares = inverse @ (rows @ x)
+        shares -= inverse[:, own] @ np.linalg.solve(inverse[np.ix_(own, own)], shares[own])
+        shares[own] = 0.0
+        rate = max(SLOWEST, 1.0 / self.members_seen[cluster])
+        self.prototypes[cluster][layer] = naive.learn_directions(x, self.prototypes[cluster][layer], rate)
+        return x - shares @ rows
 
     def blocked(self, layer):
         """Return a layer's projector as blocks side by side in one narrow matrix."""
