@@ -17,6 +17,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import loco_stream
+
 __all__ = ["cpu_seconds", "fingerprint", "median", "record"]
 
 _PACKAGES = ("numpy", "numba", "river", "scikit-learn")
@@ -72,10 +74,14 @@ def fingerprint(*parts: str) -> str:
     Parameters
     ----------
     parts
-        Files relative to the root of the checkout, for example `"benchmarks/mlp.py"`; none means the model.
+        Files, for example `"benchmarks/mlp.py"` or `"loco_stream/rng.py"`, the latter of the package that is
+        imported, wherever it is installed; none means the model.
     """
-    package = _ROOT / "loco_stream"
-    chosen = [_ROOT / part for part in parts] or sorted(path for form in _MODEL for path in package.glob(form))
+    package = Path(loco_stream.__file__).parent
+    roots = {"benchmarks": _ROOT, "loco_stream": package.parent}
+    chosen = [roots[part.partition("/")[0]] / part for part in parts] or sorted(
+        path for form in _MODEL for path in package.glob(form)
+    )
     digest = hashlib.sha256(repr(_versions()).encode())
     for path in chosen:
         digest.update(path.read_bytes())
