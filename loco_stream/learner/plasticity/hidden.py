@@ -82,9 +82,7 @@ def _change_layer(
     step = settings.learning_rate / (gains[GAIN, layer] * (power + energy))
     credit = run.neurons[CREDIT, start + frozen : start + n_post]
     if settings.projects and not recursive:  # what prototypes leave of an input is nowhere 0
-        add_outer(
-            weights, n_inputs, frozen, n_post - frozen, run.projected, np.float32(-step), credit, np.float32(1.0)
-        )
+        add_outer(weights, n_inputs, frozen, n_post - frozen, run.projected, np.float32(-step), credit, np.float32(1.0))
         return
     leak, orthogonality = settings.projector_leak if layer == 0 else 0.0, settings.orthogonality
     change_blocks(
