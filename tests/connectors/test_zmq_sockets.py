@@ -513,4 +513,4 @@ def test_a_peer_that_dies_while_the_queue_is_full_takes_nobody_along(mode, kind)
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 1000
+    assert int(done.stdout) > 150  # more than the queue of 100 holds
