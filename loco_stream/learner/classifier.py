@@ -60,7 +60,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         Inputs of a hidden layer that share a block of its projector, whose cost grows with it. None: all up to 288
         input lines, else 112.
     perturbation_std
-        Size of the perturbation of a drive, in thresholds a window; it must be able to move spikes.
+        Size of the perturbation of a drive, in thresholds a window; it must be able to move spikes. This and the next
+        two matter where drives are perturbed: not with mirrored credit in layers that the readout sees.
     n_perturbations
         Perturbed passes of a row that is perturbed.
     antithetic

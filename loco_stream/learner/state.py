@@ -196,8 +196,8 @@ class Recall(NamedTuple):
     """Old models.
 
     speakers and fits: how much say each has, and who was right lately (the readout in force, a blind guess, the
-    snapshots); births: when each was kept; weights, deep_weights and gains: the hidden layers of each; readouts: what
-    they add up to.
+    snapshots); births: when each was kept; weights and deep_weights: the hidden layers of each, run under the gains of
+    `Net`, which stand from row 300 on; readouts: what its members add up to.
     """
 
     speakers: Annotated[Float64, axes("speakers", start=_first_speakers)]

@@ -3,8 +3,7 @@
 Predict: scale and encode -> drives -> spikes -> traces -> member outputs -> experts -> mixture -> gate -> recall.
 Learn: the same (or what predict left for this very sample), then perturbed passes -> credit -> projection and weight
 change of every layer -> members -> stacks -> mixture -> statistics.
-Everything learned is in `State`; `Scratch` is room. Stages are handed only the groups of arrays
-they use, which also keeps compilation short.
+Everything learned is in `State`; `Scratch` is working memory.
 """
 
 from __future__ import annotations

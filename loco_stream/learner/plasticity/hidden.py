@@ -19,7 +19,7 @@ POWER_ROWS = 300.0  # over which a layer's mean square input is averaged
 
 @kernel
 def _input_cluster(settings, counts, clusters, features, lines, n_lines):
-    """Choose the row's prototype, founding it if need be; keep the Gram inverses fresh. -1: none for a silent row."""
+    """Return the row's prototype, founded if need be; -1 for a silent row."""
     rank, used, column = settings.rank, counts[N_CLUSTERS], settings.n_hidden - settings.n_last
     cluster = prototypes.choose_cluster(lines, n_lines, column, clusters.directions, rank, used, settings.n_clusters)
     if cluster < 0:
