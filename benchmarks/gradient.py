@@ -23,7 +23,8 @@ from benchmarks.runs import Run
 from loco_stream import LOCOClassifier, rng
 from loco_stream.errors import ConfigError
 from loco_stream.learner.readout.log_loss import SHARPNESS
-from loco_stream.learner.state import CREDIT, GAIN, ROUND, Scratch, State, flatten
+from loco_stream.learner.state import GAIN, ROUND, State, flatten
+from loco_stream.learner.workspace import CREDIT, Scratch
 from loco_stream.neurons.spikes import LEAK_SHARE, MOST_SPIKES
 
 __all__ = ["angles", "command", "credits_of", "grids", "measure", "relative_error", "smoothed_gradient", "traces_of"]

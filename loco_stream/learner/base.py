@@ -22,16 +22,15 @@ from loco_stream.learner.state import (
     N_FEATURES,
     N_SEEN,
     SKIPPED,
-    Scratch,
     State,
     allocate,
-    allocate_scratch,
     copied,
     flatten,
     grow,
     unflatten,
 )
 from loco_stream.learner.validation import check_classes, check_names, check_state, check_width
+from loco_stream.learner.workspace import Scratch, allocate_scratch
 from loco_stream.neurons.spikes import MOST_SPIKES
 
 __all__ = ["LOCOEstimator"]

@@ -15,7 +15,7 @@ from loco_stream.learner.config import PRESETS
 from loco_stream.learner.features import plain_label, require_mapping
 from loco_stream.learner.inputs import frame_columns, labels, matrix
 from loco_stream.learner.readout.snapshots import FIRST, N_KEPT
-from loco_stream.learner.state import SPOKEN
+from loco_stream.learner.workspace import SPOKEN
 
 if TYPE_CHECKING:
     import pandas as pd

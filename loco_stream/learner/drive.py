@@ -8,14 +8,8 @@ from loco_stream.jit import kernel
 from loco_stream.learner.encoding import encode_fields, encode_intensities, intensity, scale
 from loco_stream.learner.readout import bank as readout
 from loco_stream.learner.spikes import run_hidden
-from loco_stream.learner.state import (
-    CLEAN_FOR,
-    N_FEATURES,
-    N_GAINS,
-    N_IN,
-    N_SEEN,
-    NOISE,
-)
+from loco_stream.learner.state import N_FEATURES, N_SEEN
+from loco_stream.learner.workspace import CLEAN_FOR, N_GAINS, N_IN, NOISE
 
 __all__ = ["clean_pass"]
 

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from loco_stream.jit import PLAIN, kernel
 from loco_stream.learner.config import DEFAULTS, Settings
-from loco_stream.learner.state import Scratch, State, allocate, allocate_scratch
+from loco_stream.learner.state import State, allocate
+from loco_stream.learner.workspace import Scratch, allocate_scratch
 from loco_stream.neurons import model_of
 
 __all__ = ["Handle", "Model", "opened"]

@@ -1,10 +1,7 @@
-"""Every mutable number of a model, and the workspace of a step.
-
-`State` is what learning changes: saved, pickled and compared bit by bit. `Scratch` holds what
-one sample needs for a moment; it can be made anew at any time without changing a result.
+"""Every mutable number of a model: what learning changes, what is saved, pickled and compared bit by bit.
 
 Each array is one line below: its field, type of number and axes (see `arrays`), all that is needed to add another.
-`_plan` names the axes.
+`plan_of` names the axes.
 
 The vector the readout sees is `[traces of the hidden layers | 1 | scaled features]`: what may
 grow stands last. The traces of the hidden layers share one array, layer after layer.
@@ -32,11 +29,9 @@ from loco_stream.learner.config import (
     Settings,
 )
 from loco_stream.learner.init_weights import start_weights
-from loco_stream.neurons.spikes import MOST_SPIKES
 
-__all__ = ["Scratch", "State", "allocate", "allocate_scratch", "copied", "flatten", "grow", "unflatten"]
+__all__ = ["State", "allocate", "copied", "flatten", "grow", "plan_of", "room_of", "unflatten"]
 
-Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -56,13 +51,6 @@ GAIN, DRIVE_POWER, INPUT_POWER, BASELINE = range(4)
 N_POST, START = range(2)
 # Rows of `State.classes`, one column a class.
 CLASS_COUNT, LAST_SEEN = range(2)
-# Rows of `Run.neurons`, one column a hidden neuron.
-NOISE, CREDIT = range(2)
-# `Scratch.flags`: the sample whose clean pass is in scratch; of how many members the gains are; input lines that are
-# not zero; inputs of the readout, and of its linear members, that are not zero.
-CLEAN_FOR, N_GAINS, N_IN, N_ROWS, N_LINEAR_ROWS = range(5)
-# Rows of `Scratch.vectors`, one column a class.
-SCORES, STACKED, PROBA, SPOKEN, ERROR, CHANGE, TARGET, DORMANT, ROOM = range(9)
 
 
 # What arrays start from
@@ -226,80 +214,9 @@ class State(NamedTuple):
     recall: Recall
 
 
-# Working memory of one sample
-
-
-class Code(NamedTuple):
-    """The encoded row: a current for each line, and which of them are not 0."""
-
-    lines: Annotated[Float32, axes("lines")]
-    rows: Annotated[Int32, axes("lines")]
-
-
-class Run(NamedTuple):
-    """What running and changing the hidden layers needs.
-
-    drives: before the gain, and of a perturbed pass; noisy: its traces; rows: which traces below a layer are not 0;
-    times and cell: spikes of one neuron, and room for it; spikes: number of each layer, clean and perturbed; projected:
-    P times a layer's input; coefficients and residual: room of the prototypes.
-    """
-
-    neurons: Annotated[Float32, axes(2, "hidden")]
-    drives: Annotated[Float32, axes(2, "hidden")]
-    noisy: Annotated[Float32, axes("hidden")]
-    rows: Annotated[Int32, axes("hidden")]
-    times: Annotated[Float64, axes(MOST_SPIKES)]
-    cell: Annotated[Float64, axes(2, 8)]
-    spikes: Annotated[Int64, axes(2, "layers")]
-    projected: Annotated[Float32, axes("longest")]
-    residual: Annotated[Float32, axes("longest")]
-    coefficients: Annotated[Float64, axes(3, "clusters*rank")]
-
-
-class Answers(NamedTuple):
-    """What the readout's members say of one sample.
-
-    rows, old_rows and linear_rows: which inputs are not zero, old_rows those of a snapshot's; outputs: of the members
-    on traces, then of the linear ones; change: of the outputs under a perturbation; weights: how much each block of
-    outputs counts; experts: probabilities of each; shares: x'Px and x'Px / (prior x'x); residual: what the outputs of
-    the member at work lack; increment: of the combined readout.
-    """
-
-    rows: Annotated[Int32, axes("inputs")]
-    old_rows: Annotated[Int32, axes("inputs")]
-    linear_rows: Annotated[Int32, axes("linear_inputs")]
-    outputs: Annotated[Float32, axes("members*losses*classes")]
-    change: Annotated[Float32, axes("members*losses*classes")]
-    logistic: Annotated[Float32, axes("classes")]
-    snapshots: Annotated[Float32, axes("snapshots*classes")]
-    weights: Annotated[Float64, axes("members*losses")]
-    experts: Annotated[Float64, axes("experts", "classes")]
-    gains: Annotated[Float32, axes("trace_members", "inputs")]
-    linear_gains: Annotated[Float32, axes("linear_members", "linear_inputs")]
-    logistic_gain: Annotated[Float32, axes("logistic_inputs")]
-    shares: Annotated[Float64, axes(2, "shares")]
-    stack_room: Annotated[Float64, axes(2, "members")]
-    residual: Annotated[Float32, axes("losses*classes")]
-    increment: Annotated[Float32, axes("classes")]
-
-
-class Scratch(NamedTuple):
-    """Workspace for one sample; nothing in it outlives a step except as a cache that is checked before use."""
-
-    flags: Annotated[Int64, axes(5, start=-1)]
-    row: Annotated[Float64, axes("features", start=np.nan)]
-    scaled: Annotated[Float32, axes("features")]
-    features: Annotated[Float32, axes("all_inputs")]
-    old_features: Annotated[Float32, axes("all_inputs")]
-    vectors: Annotated[Float64, axes(9, "classes")]
-    code: Code
-    run: Run
-    answers: Answers
-
-
 def allocate(layout: Layout, settings: Settings, n_features: int, n_classes: int) -> State:
     """Make the state of a fresh model with room for `n_features` features and `n_classes` outputs."""
-    plan = _plan(layout, settings, n_features, n_classes)
+    plan = plan_of(layout, settings, n_features, n_classes)
     return build(State, lambda spec: spec.make(plan))
 
 
@@ -308,8 +225,8 @@ def grow(layout: Layout, settings: Settings, state: State, n_features: int, n_cl
 
     Arrays that need no more room are shared with `state`, which is not to be used any more.
     """
-    before = _plan(layout, settings, *_room(state))
-    plan, old = _plan(layout, settings, n_features, n_classes), flatten(state)
+    before = plan_of(layout, settings, *room_of(state))
+    plan, old = plan_of(layout, settings, n_features, n_classes), flatten(state)
     return build(State, lambda spec: spec.grow(old[spec.name], before.capacities, plan))
 
 
@@ -332,24 +249,18 @@ def unflatten(layout: Layout, settings: Settings, arrays: Mapping[str, Array]) -
     state = build(State, lambda spec: np.ascontiguousarray(arrays[spec.name]))
     if unknown := arrays.keys() - flatten(state).keys():
         raise ValueError(f"array {min(unknown)!r} is none of a model's")
-    plan = _plan(layout, settings, *_room(state))
+    plan = plan_of(layout, settings, *room_of(state))
     for spec in specs(State):
         spec.check(arrays[spec.name], plan)
     return state
 
 
-def allocate_scratch(layout: Layout, settings: Settings, state: State) -> Scratch:
-    """Make the working memory that fits `state`."""
-    plan = _plan(layout, settings, *_room(state))
-    return build(Scratch, lambda spec: spec.make(plan))
-
-
-def _room(state: State) -> tuple[int, int]:
+def room_of(state: State) -> tuple[int, int]:
     """Return for how many features and outputs there is room."""
     return state.statistics.shape[1], state.classes.shape[1]
 
 
-def _plan(layout: Layout, settings: Settings, n_features: int, n_classes: int) -> Plan:
+def plan_of(layout: Layout, settings: Settings, n_features: int, n_classes: int) -> Plan:
     """Name the length of every axis."""
     sizes, hidden, lines = layout.hidden_sizes, settings.n_hidden, n_features * settings.n_fields
     deep, members = settings.n_layers - 1, settings.n_trace + settings.n_linear

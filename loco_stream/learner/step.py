@@ -26,24 +26,26 @@ from loco_stream.learner.readout import snapshots as recall
 from loco_stream.learner.spikes import run_hidden, settle_gains
 from loco_stream.learner.state import (
     COUNT,
-    CREDIT,
-    DORMANT,
-    ERROR,
     HIGHEST,
     LOWEST,
     MASKED,
     MEAN,
     N_CLASSES,
     N_FEATURES,
-    N_IN,
     N_SEEN,
+    SKIPPED,
+    SQUARES,
+)
+from loco_stream.learner.workspace import (
+    CREDIT,
+    DORMANT,
+    ERROR,
+    N_IN,
     NOISE,
     PROBA,
     ROOM,
     SCORES,
-    SKIPPED,
     SPOKEN,
-    SQUARES,
     STACKED,
     TARGET,
 )

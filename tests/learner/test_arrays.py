@@ -10,7 +10,8 @@ from loco_stream import LOCOClassifier
 from loco_stream.learner import arrays
 from loco_stream.learner.arrays import ArraySpec, Plan, axes
 from loco_stream.learner.config import DEFAULTS
-from loco_stream.learner.state import Scratch, State
+from loco_stream.learner.state import State
+from loco_stream.learner.workspace import Scratch
 
 LAYOUT = DEFAULTS.layout_for(1)
 SETTINGS = DEFAULTS.settings(LAYOUT, regression=False, seed_key=0)

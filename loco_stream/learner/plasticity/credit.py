@@ -15,22 +15,8 @@ from loco_stream.learner.plasticity.perturb import draw_noise
 from loco_stream.learner.readout.bank import span
 from loco_stream.learner.readout.log_loss import loss_of, weighted
 from loco_stream.learner.spikes import run_hidden
-from loco_stream.learner.state import (
-    BASELINE,
-    CHANGE,
-    CREDIT,
-    ERROR,
-    N_CLASSES,
-    N_IN,
-    N_POST,
-    N_SEEN,
-    NOISE,
-    ROOM,
-    ROUND,
-    SCORES,
-    START,
-    TARGET,
-)
+from loco_stream.learner.state import BASELINE, N_CLASSES, N_POST, N_SEEN, ROUND, START
+from loco_stream.learner.workspace import CHANGE, CREDIT, ERROR, N_IN, NOISE, ROOM, SCORES, TARGET
 from loco_stream.simd.ops import nonzero, weigh_rows
 
 __all__ = ["assign_credit", "broadcast_error", "credit_change", "learn_feedback"]

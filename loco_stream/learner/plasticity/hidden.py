@@ -9,7 +9,8 @@ import numpy as np
 from loco_stream.jit import kernel
 from loco_stream.learner.plasticity import prototypes
 from loco_stream.learner.plasticity.project import change_blocks, project
-from loco_stream.learner.state import CREDIT, GAIN, INPUT_POWER, N_CLUSTERS, N_FEATURES, N_IN, N_POST, N_SEEN, START
+from loco_stream.learner.state import GAIN, INPUT_POWER, N_CLUSTERS, N_FEATURES, N_POST, N_SEEN, START
+from loco_stream.learner.workspace import CREDIT, N_IN
 from loco_stream.simd.ops import add_outer, nonzero
 
 __all__ = ["change_hidden"]

@@ -11,20 +11,8 @@ import numpy as np
 from loco_stream.jit import kernel
 from loco_stream.learner.config import LINEAR_LEAKS, LINEAR_PRIORS
 from loco_stream.learner.readout import least_squares, log_loss, mixture, stack
-from loco_stream.learner.state import (
-    ERROR,
-    LAST_SEEN,
-    N_CLASSES,
-    N_FEATURES,
-    N_GAINS,
-    N_LINEAR_ROWS,
-    N_ROWS,
-    N_SEEN,
-    PROBA,
-    SCORES,
-    STACKED,
-    TARGET,
-)
+from loco_stream.learner.state import LAST_SEEN, N_CLASSES, N_FEATURES, N_SEEN
+from loco_stream.learner.workspace import ERROR, N_GAINS, N_LINEAR_ROWS, N_ROWS, PROBA, SCORES, STACKED, TARGET
 from loco_stream.simd.ops import add_outer, nonzero, weigh_rows
 
 __all__ = ["change_bank", "consult", "ensure_gains", "error_of", "span", "speak"]

@@ -1,0 +1,102 @@
+"""The workspace of a step: what one sample needs for a moment; it can be made anew without changing a result."""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.learner.arrays import axes, build
+from loco_stream.learner.config import Layout, Settings
+from loco_stream.learner.state import State, plan_of, room_of
+from loco_stream.neurons.spikes import MOST_SPIKES
+
+__all__ = ["Scratch", "allocate_scratch"]
+
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+# Rows of `Run.neurons`, one column a hidden neuron.
+NOISE, CREDIT = range(2)
+# `Scratch.flags`: the sample whose clean pass is in scratch; of how many members the gains are; input lines that are
+# not zero; inputs of the readout, and of its linear members, that are not zero.
+CLEAN_FOR, N_GAINS, N_IN, N_ROWS, N_LINEAR_ROWS = range(5)
+# Rows of `Scratch.vectors`, one column a class.
+SCORES, STACKED, PROBA, SPOKEN, ERROR, CHANGE, TARGET, DORMANT, ROOM = range(9)
+
+
+class Code(NamedTuple):
+    """The encoded row: a current for each line, and which of them are not 0."""
+
+    lines: Annotated[Float32, axes("lines")]
+    rows: Annotated[Int32, axes("lines")]
+
+
+class Run(NamedTuple):
+    """What running and changing the hidden layers needs.
+
+    drives: before the gain, and of a perturbed pass; noisy: its traces; rows: which traces below a layer are not 0;
+    times and cell: spikes of one neuron, and room for it; spikes: number of each layer, clean and perturbed; projected:
+    P times a layer's input; coefficients and residual: room of the prototypes.
+    """
+
+    neurons: Annotated[Float32, axes(2, "hidden")]
+    drives: Annotated[Float32, axes(2, "hidden")]
+    noisy: Annotated[Float32, axes("hidden")]
+    rows: Annotated[Int32, axes("hidden")]
+    times: Annotated[Float64, axes(MOST_SPIKES)]
+    cell: Annotated[Float64, axes(2, 8)]
+    spikes: Annotated[Int64, axes(2, "layers")]
+    projected: Annotated[Float32, axes("longest")]
+    residual: Annotated[Float32, axes("longest")]
+    coefficients: Annotated[Float64, axes(3, "clusters*rank")]
+
+
+class Answers(NamedTuple):
+    """What the readout's members say of one sample.
+
+    rows, old_rows and linear_rows: which inputs are not zero, old_rows those of a snapshot's; outputs: of the members
+    on traces, then of the linear ones; change: of the outputs under a perturbation; weights: how much each block of
+    outputs counts; experts: probabilities of each; shares: x'Px and x'Px / (prior x'x); residual: what the outputs of
+    the member at work lack; increment: of the combined readout.
+    """
+
+    rows: Annotated[Int32, axes("inputs")]
+    old_rows: Annotated[Int32, axes("inputs")]
+    linear_rows: Annotated[Int32, axes("linear_inputs")]
+    outputs: Annotated[Float32, axes("members*losses*classes")]
+    change: Annotated[Float32, axes("members*losses*classes")]
+    logistic: Annotated[Float32, axes("classes")]
+    snapshots: Annotated[Float32, axes("snapshots*classes")]
+    weights: Annotated[Float64, axes("members*losses")]
+    experts: Annotated[Float64, axes("experts", "classes")]
+    gains: Annotated[Float32, axes("trace_members", "inputs")]
+    linear_gains: Annotated[Float32, axes("linear_members", "linear_inputs")]
+    logistic_gain: Annotated[Float32, axes("logistic_inputs")]
+    shares: Annotated[Float64, axes(2, "shares")]
+    stack_room: Annotated[Float64, axes(2, "members")]
+    residual: Annotated[Float32, axes("losses*classes")]
+    increment: Annotated[Float32, axes("classes")]
+
+
+class Scratch(NamedTuple):
+    """Workspace for one sample; nothing in it outlives a step except as a cache that is checked before use."""
+
+    flags: Annotated[Int64, axes(5, start=-1)]
+    row: Annotated[Float64, axes("features", start=np.nan)]
+    scaled: Annotated[Float32, axes("features")]
+    features: Annotated[Float32, axes("all_inputs")]
+    old_features: Annotated[Float32, axes("all_inputs")]
+    vectors: Annotated[Float64, axes(9, "classes")]
+    code: Code
+    run: Run
+    answers: Answers
+
+
+def allocate_scratch(layout: Layout, settings: Settings, state: State) -> Scratch:
+    """Make the working memory that fits `state`."""
+    plan = plan_of(layout, settings, *room_of(state))
+    return build(Scratch, lambda spec: spec.make(plan))
