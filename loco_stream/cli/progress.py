@@ -13,6 +13,7 @@ from typing import Any
 __all__ = ["Countdown", "line", "watch"]
 
 _PLAIN_SECONDS = 5.0
+_COUNTS = (("n_pending", "waiting for labels"), ("n_unused", "rows not used"), ("n_masked", "values masked"))
 
 
 class Countdown:
@@ -67,7 +68,8 @@ def line(status: Mapping[str, Any], since: float, left: float | None = None) -> 
     """
     elapsed = _clock(time.monotonic() - since)
     if not _begun(status):
-        return f"{elapsed}  waiting for the first row"
+        unused = f"  {status['n_unused']:,} not used" if status.get("n_unused") else ""
+        return f"{elapsed}  waiting for the first row{unused}"
     parts = [elapsed, f"{status.get('n_samples', 0):,} samples"]
     rate = status.get("samples_per_second", math.nan)
     if not math.isnan(rate):
@@ -78,7 +80,7 @@ def line(status: Mapping[str, Any], since: float, left: float | None = None) -> 
             parts.append(f"{name} {value:.3f}" if key == "window_accuracy" else f"{name} {value:.4g}")
     drift = status.get("last_drift")
     parts.append("no drift" if drift is None else f"last drift at {drift:,}")
-    for key, name in (("n_pending", "waiting for labels"), ("n_rejected", "refused")):
+    for key, name in _COUNTS:
         if status.get(key):
             parts.append(f"{status[key]:,} {name}")
     if left is not None:

@@ -48,6 +48,9 @@ class Probe:
             "alarm": status["alarm"],
             "pending": status["n_pending"],
             "rejected": status["n_rejected"],
+            "unused": status.get("n_unused"),
+            "masked": status.get("n_masked"),
+            "said": status.get("unused"),
             **_network(engine.model),
         }
         tasks = self._changed_tasks(engine)

@@ -23,12 +23,17 @@ class Admitted:
     """Events that may be logged and learned, and how many rows or late labels were refused, with the last reason."""
 
     events: list[Event] = field(default_factory=list)
-    refused: int = 0
+    kinds: dict[str, int] = field(default_factory=dict)
     reason: str = ""
 
-    def refuse(self, rows: int, reason: str) -> None:
+    @property
+    def refused(self) -> int:
+        """Rows and late labels that stay outside."""
+        return sum(self.kinds.values())
+
+    def refuse(self, rows: int, kind: str, reason: str) -> None:
         """Count what stays outside."""
-        self.refused += rows
+        self.kinds[kind] = self.kinds.get(kind, 0) + rows
         self.reason = reason
 
 
@@ -79,18 +84,19 @@ def label_fault(y: Any, task: str) -> str | None:
 
 
 def _sample(event: Sample, task: str, admitted: Admitted) -> None:
-    reason = _row_fault(event.x) or label_fault(event.y, task)
-    if reason is None:
-        admitted.events.append(event)
+    if (reason := _row_fault(event.x)) is not None:
+        admitted.refuse(1, "value", reason)
+    elif (reason := label_fault(event.y, task)) is not None:
+        admitted.refuse(1, "label", reason)
     else:
-        admitted.refuse(1, reason)
+        admitted.events.append(event)
 
 
 def _row_fault(x: object) -> str | None:
     if not isinstance(x, Mapping):
         return f"x is of type {type(x).__name__}; a sample must be a dict of feature names and values"
     for name, value in x.items():
-        if type(value) is float and -LARGEST <= value <= LARGEST:
+        if (type(value) is float or type(value) is int) and -LARGEST <= value <= LARGEST:
             continue
         if is_beyond(value):
             return f"feature {name!r} is {shown(value)}; {_RANGE}"
@@ -109,7 +115,7 @@ def _block(event: Block, task: str, admitted: Admitted) -> None:
     if not faults:
         admitted.events.append(event)
         return
-    admitted.refuse(len(faults), faults[max(faults)])
+    admitted.refuse(len(faults), "label", faults[max(faults)])
     begin = 0
     for end in [*faults, len(event.X)]:
         if end > begin:
@@ -124,7 +130,7 @@ def _fits(event: Block | Ask, admitted: Admitted) -> bool:
         return True
     labels = "" if y is None else f" and {len(y)} labels"
     reason = f"a block of shape {np.shape(event.X)} came with {len(event.features)} features{labels}"
-    admitted.refuse(len(event.X) if np.ndim(event.X) else 0, reason)
+    admitted.refuse(len(event.X) if np.ndim(event.X) else 0, "shape", reason)
     return False
 
 
@@ -138,6 +144,7 @@ def _labels(event: Labels, task: str, admitted: Admitted) -> None:
         admitted.events.append(event)
         return
     kept = [i for i, fault in enumerate(faults) if fault is None]
-    admitted.refuse(len(faults) - len(kept), next(fault for fault in reversed(faults) if fault is not None))
+    reason = next(fault for fault in reversed(faults) if fault is not None)
+    admitted.refuse(len(faults) - len(kept), "label", reason)
     if kept:
         admitted.events.append(replace(event, of=[event.of[i] for i in kept], y=[event.y[i] for i in kept]))

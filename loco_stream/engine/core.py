@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from loco_stream import __version__
 from loco_stream.engine.admission import Admitted, admit
 from loco_stream.engine.latency import LatencyHistogram
+from loco_stream.engine.ledger import Ledger
 from loco_stream.engine.listeners import Listeners
 from loco_stream.engine.model_adapter import ModelAdapter, task_of
 from loco_stream.engine.pending import Pending
@@ -19,7 +19,7 @@ from loco_stream.engine.report import Report
 from loco_stream.engine.resume import Place, resume, save
 from loco_stream.engine.score import Score
 from loco_stream.engine.source_reader import SourceReader, as_source, head, n_rows, tail
-from loco_stream.engine.status import measure, numbers, of_the_report
+from loco_stream.engine.status import Board
 from loco_stream.engine.store import Store
 from loco_stream.engine.trainer import Trainer
 from loco_stream.engine.wal import parse_durability
@@ -29,8 +29,7 @@ from loco_stream.stream import Event, Sink
 
 __all__ = ["StreamEngine"]
 
-_STATUS_EVERY = 0.1  # seconds
-_MONITOR_EVERY = 1.0
+_LOOK_SECONDS = 0.1  # between looks for a stop when the stream has ended
 
 
 class _Stop(BaseException):
@@ -140,6 +139,7 @@ class StreamEngine:
             delay,
             self._listeners.tell if self._listeners.wants_predictions else None,
             self.source.reply,
+            Ledger(self.source, self._model_adapter.takes_text),
             strict,
         )
         self._checkpoint, self._resume, self._every = checkpoint, resume, checkpoint_every
@@ -150,12 +150,9 @@ class StreamEngine:
         self._stopping = self._save_asked = False
         self._waiting: int | None = None
         self._ran = False
-        self._arrived = self._ticked = math.nan
+        self._ticked = math.nan
         self.stream_ended = False
-        self._monitored: dict[str, Any] = {}  # the monitor's numbers: a second old at most
-        self._monitored_at = -math.inf
-        self.status = self._measure()  # zeros for who asks before the run
-        self._status_at = 0.0
+        self._board = Board(self._trainer, self.source, self._listeners)
 
     def __repr__(self) -> str:
         model, monitor = type(self.model).__name__, self.monitor
@@ -207,7 +204,7 @@ class StreamEngine:
             self._trainer.now = time.time()
             self._open()
             self._ticked = time.monotonic()
-            self._publish()
+            self._board.publish(self, self._store)
             self._loop(max_samples)
             self._close_books()
         finally:
@@ -234,9 +231,9 @@ class StreamEngine:
     def _take(self, events: Sequence[Event], position: dict[str, Any], skip: int) -> bool:
         """Log a commit, learn it, acknowledge it; False when stopped before it was logged."""
         store, place, now = self._store, self._place, self._now()
-        self._arrived = time.time()
+        self._trainer.arrived = time.time()
         admitted = self._admit(events)
-        where = {"position": position, "skip": skip, "refused": admitted.refused, "reason": admitted.reason}
+        where = {"position": position, "skip": skip, "refused": admitted.kinds, "reason": admitted.reason}
         if events and store is not None:
             logged = store.record(place.commit + 1, admitted.events, where, now, lambda: self._stopping)
             if not logged:
@@ -249,7 +246,7 @@ class StreamEngine:
         if store is not None and (store.due(rows) or self._save_asked):
             self._save_asked = False
             self._save(store)
-        self._publish()
+        self._board.publish(self, self._store)
         return True
 
     def _now(self) -> float:
@@ -265,8 +262,8 @@ class StreamEngine:
         return admitted
 
     def _learn(self, events: Sequence[Event], where: Mapping[str, Any], now: float) -> int:
-        if where.get("refused"):  # logs of version 0.1 do not say
-            self._trainer.refuse(where["refused"], where["reason"])
+        if refused := where.get("refused"):  # older logs do not say, or not of which kind
+            self._trainer.refuse({"value": refused} if isinstance(refused, int) else refused, where["reason"])
         self._trainer.now = now
         self._trainer.pending.expire(now)
         return sum(self._trainer.handle(event) for event in events)
@@ -291,8 +288,8 @@ class StreamEngine:
             self._save(self._store)
         self.stream_ended = True
         while not self._stopping:
-            self._publish()
-            time.sleep(_STATUS_EVERY)
+            self._board.publish(self, self._store)
+            time.sleep(_LOOK_SECONDS)
 
     def _open(self) -> None:
         """Take the checkpoint folder, and go on from what is in it."""
@@ -348,38 +345,13 @@ class StreamEngine:
     @property
     def lag(self) -> float | None:
         """Seconds between the event time of the newest row and its arrival; None without event times."""
-        lag = self._arrived - self._trainer.newest
-        return None if math.isnan(lag) else lag
+        return self._trainer.lag
 
-    def _publish(self) -> None:
-        """Renew `status`, ten times a second: others may read it from any thread."""
-        now = time.monotonic()
-        if now - self._status_at >= _STATUS_EVERY:
-            self._status_at = now
-            self._look()
-
-    def _look(self) -> None:
-        self.status = self._measure()
-        self._listeners.show(self)
-
-    def _measure(self) -> dict[str, Any]:
-        now = time.monotonic()
-        if now - self._monitored_at >= _MONITOR_EVERY:
-            self._monitored, self._monitored_at = numbers(self.monitor.report()), now
-        ended = self._listeners.notes
-        return {**self._monitored, **measure(self._trainer, self._score, self._store, self.source, ended, self.lag)}
+    @property
+    def status(self) -> dict[str, Any]:
+        """The numbers of this moment, ten times a second anew: others may read them from any thread."""
+        return self._board.status
 
     def _report(self) -> Report:
-        self._look()
-        return Report(
-            {
-                **of_the_report(self.status),
-                **self.monitor.report(),
-                "seed": getattr(self.model, "seed", None),
-                "version": __version__,
-                "task": self._score.task,
-                "source": self.source.name,
-                "interrupted": self._stopping,
-                "curve": self._score.curve_report(),
-            }
-        )
+        self._board.look(self, self._store)
+        return self._board.report(self.model, self._stopping)

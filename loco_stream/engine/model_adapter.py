@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,16 @@ class ModelAdapter:
                 )
         self.model = model
         self.takes_blocks = hasattr(model, "learn_predict_array")
+
+    @property
+    def features(self) -> tuple[Hashable, ...] | None:
+        """The names that the model knows, None where it does not tell."""
+        return getattr(self.model, "features", None) if self.takes_blocks else None
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether texts are inputs: what a model of another library makes of them is its own affair."""
+        return not self.takes_blocks or bool(getattr(self.model, "categories", 0))
 
     def predict(self, row: Row) -> Any:
         """Return the label or value, None while the model knows nothing."""

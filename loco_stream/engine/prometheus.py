@@ -130,10 +130,11 @@ class _Collector:
         name = f"loco_{key.prometheus}"
         if key.kind == "counter":
             return CounterMetricFamily(name, key.what, value=value)
-        if key.kind == "parts":
-            parts = CounterMetricFamily(name, key.what, labels=["what"])
+        if key.kind in ("parts", "shares"):
+            kind = CounterMetricFamily if key.kind == "parts" else GaugeMetricFamily
+            parts = kind(name, key.what, labels=["what"])
             for what, count in value.items():
-                parts.add_metric([what], count)
+                parts.add_metric([str(what)], count)
             return parts
         if key.kind == "histogram":
             latency = self._engine.latency

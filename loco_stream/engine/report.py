@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Report", "jsonable"]
 
 _ORDER = [key.name for key in KEYS]
-_NOTHING: dict[str, Any] = {"counter": 0, "list": ()}  # measured without a row
+_NOTHING: dict[str, Any] = {"counter": 0, "list": (), "parts": {}, "shares": {}}  # measured without a row
 
 
 class Report(Mapping[str, Any]):
@@ -129,6 +129,8 @@ class Report(Mapping[str, Any]):
             marks = ", ".join(f"{drift['at']:,}" for drift in self["drifts"][-5:])
             more = "... " if len(self["drifts"]) > 5 else ""
             yield "drifts at", f"{more}{marks}" if marks else "none"
+        for sentence in self.get("unused") or ():
+            yield "not used", sentence
 
     def _figure(self) -> Any:
         try:

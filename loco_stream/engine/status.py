@@ -2,46 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import time
+from collections.abc import Mapping
 from typing import Any
 
-from loco_stream.engine.score import Score
+from loco_stream import __version__
+from loco_stream.engine.listeners import Listeners
+from loco_stream.engine.report import Report
 from loco_stream.engine.store import Store
 from loco_stream.engine.trainer import Trainer
 from loco_stream.metrics.keys import KEYS
 from loco_stream.stream import Source
 
-__all__ = ["measure", "numbers", "of_the_report"]
+__all__ = ["Board"]
 
+_STATUS_EVERY = 0.1  # seconds
+_SLOW_EVERY = 1.0
 _NUMBERS = frozenset(key.name for key in KEYS if key.kind in ("gauge", "counter"))
 _MOMENTARY = frozenset(key.name for key in KEYS if key.momentary)
 
 
-def measure(
-    trainer: Trainer, score: Score, store: Store | None, source: Source, ended: Sequence[str], lag: float | None
-) -> dict[str, Any]:
-    """Return counters, scores, speed, latency and alarms as they are now; `ended` tells of sinks that are gone."""
-    refused = [] if trainer.rejection is None else [trainer.rejection]
-    return {
-        **trainer.counters(),
-        **score.report(),
-        "n_ended": len(ended),
-        "last_drift": trainer.last_drift,
-        "n_drifts": trainer.n_drifts,
-        "skipped_updates": getattr(trainer.model_adapter.model, "skipped_updates", 0),
-        "transport": dict(getattr(source, "stats", {})),
-        "checkpoint_age": None if store is None else store.age,
-        "lag": lag,
-        "alarm": None if store is None else store.alarm,
-        "notes": [*refused, *([] if store is None else store.notes), *ended],
-    }
+class Board:
+    """The status of one engine: made anew ten times a second, shown to the watchers, and the report at the end.
+
+    Parameters
+    ----------
+    trainer
+        Has the model, the scores, the monitor and the ledger.
+    source
+        Its `stats` are told.
+    listeners
+        Its watchers look at the engine with each new status.
+    """
+
+    def __init__(self, trainer: Trainer, source: Source, listeners: Listeners) -> None:
+        self._trainer, self._source, self._listeners = trainer, source, listeners
+        self._slow: dict[str, Any] = {}  # what takes long to count: a second old at most
+        self._slow_at = -math.inf
+        self._at = 0.0
+        self.status = self._measure(None)  # zeros for who asks before the run
+
+    def publish(self, engine: object, store: Store | None) -> None:
+        """Renew the status if it is a tenth of a second old."""
+        now = time.monotonic()
+        if now - self._at >= _STATUS_EVERY:
+            self._at = now
+            self._look(engine, store)
+
+    def look(self, engine: object, store: Store | None) -> None:
+        """Renew the whole status now."""
+        self._slow_at = -math.inf
+        self._look(engine, store)
+
+    def _look(self, engine: object, store: Store | None) -> None:
+        self.status = self._measure(store)
+        self._listeners.show(engine)
+
+    def report(self, model: object, interrupted: bool) -> Report:
+        """Return the report of the status as it stands, with all that the monitor and the ledger know."""
+        trainer = self._trainer
+        return Report(
+            {
+                **{name: value for name, value in self.status.items() if name not in _MOMENTARY},
+                **trainer.monitor.report(),
+                **trainer.ledger.report(),
+                "seed": getattr(model, "seed", None),
+                "version": __version__,
+                "task": trainer.score.task,
+                "source": self._source.name,
+                "interrupted": interrupted,
+                "curve": trainer.score.curve_report(),
+            }
+        )
+
+    def _measure(self, store: Store | None) -> dict[str, Any]:
+        now, trainer = time.monotonic(), self._trainer
+        if now - self._slow_at >= _SLOW_EVERY:
+            self._slow, self._slow_at = {**_numbers(trainer.monitor.report()), **trainer.ledger.report()}, now
+        refused = [] if trainer.rejection is None else [trainer.rejection]
+        ended = self._listeners.notes
+        return {
+            **self._slow,
+            **trainer.counters(),
+            **trainer.score.report(),
+            "n_ended": len(ended),
+            "last_drift": trainer.last_drift,
+            "n_drifts": trainer.n_drifts,
+            "skipped_updates": getattr(trainer.model_adapter.model, "skipped_updates", 0),
+            "transport": dict(getattr(self._source, "stats", {})),
+            "checkpoint_age": None if store is None else store.age,
+            "lag": trainer.lag,
+            "alarm": None if store is None else store.alarm,
+            "notes": [*refused, *([] if store is None else store.notes), *ended],
+        }
 
 
-def numbers(report: Mapping[str, Any]) -> dict[str, Any]:
+def _numbers(report: Mapping[str, Any]) -> dict[str, Any]:
     """Return the single numbers of a monitor's report, which a status has room for."""
     return {name: value for name, value in report.items() if name in _NUMBERS}
-
-
-def of_the_report(status: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a status without what is of the moment alone."""
-    return {name: value for name, value in status.items() if name not in _MOMENTARY}

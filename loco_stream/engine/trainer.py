@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from loco_stream.engine.ledger import Ledger
 from loco_stream.engine.model_adapter import ModelAdapter, Row, plain
 from loco_stream.engine.pending import Pending, Waiting
 from loco_stream.engine.score import Score
@@ -42,6 +43,8 @@ class Trainer:
         Called with every `Prediction`; None when nobody listens.
     reply
         Called with an event, values and classes where somebody asked.
+    ledger
+        Counts what is not used.
     strict
         Raise when the model refuses a row; otherwise count the row as rejected and go on.
     """
@@ -55,13 +58,14 @@ class Trainer:
         delay: int | None,
         emit: Callable[[Prediction], None] | None,
         reply: Callable[[Event, Any, Sequence[Any]], None],
+        ledger: Ledger,
         strict: bool,
     ) -> None:
         if delay is not None and delay < 0:
             raise ConfigError(f"delay must be 0 samples or more, not {delay}")
         self.model_adapter, self.score, self.monitor, self.pending = model_adapter, score, monitor, pending
         self.delay, self.strict = delay, strict
-        self._emit, self._reply = emit, reply
+        self._emit, self._reply, self.ledger = emit, reply, ledger
         self._wants_proba = emit is not None and score.task == "classification"
         self._due: deque[tuple[int, Waiting, Any]] = deque()
         self._arrived = 0
@@ -72,18 +76,26 @@ class Trainer:
         self.n_drifts = 0
         self.rejection: str | None = None
         self.now = 0.0
-        self.newest = math.nan  # event time of the last row, seconds since 1970 UTC
+        self.newest = self.arrived = math.nan  # event time of the last row, and when it came, seconds since 1970 UTC
+
+    @property
+    def lag(self) -> float | None:
+        """Seconds between the event time of the newest row and its arrival; None without event times."""
+        lag = self.arrived - self.newest
+        return None if math.isnan(lag) else lag
 
     def handle(self, event: Event) -> int:
         """Do all that an event asks for; returns its rows."""
         began = time.perf_counter_ns()
         if isinstance(event, Sample):
+            self.ledger.row(event.x)
             self._row(Row(event.x, None, event.seq, event.t, event.source), event.y)
             rows = 1
             self.newest = event.t
         elif isinstance(event, Block):
             rows = len(event.X)
             self.newest = event.t
+            self.ledger.block(event.X, event.features)
             self._block(event)
         elif isinstance(event, Labels):
             self._labels(event)
@@ -178,6 +190,8 @@ class Trainer:
 
     def _wait(self, waiting: Waiting) -> None:
         self.n_unlabelled += 1
+        row = waiting.row
+        self.ledger.predicted(row.x if row.features is None else row.features, self.model_adapter.features, 1)
         self.pending.put(waiting)
         self._watch(None, waiting.y_pred, waiting.row)
         self._tell(waiting, None)
@@ -223,17 +237,19 @@ class Trainer:
 
     def _ask(self, event: Ask) -> None:
         self.n_asked += len(event.X)
+        self.ledger.predicted(event.features, self.model_adapter.features, len(event.X))
         self._reply(event, *self.model_adapter.values(event.X, event.features))
 
     def _reject(self, error: InputError, rows: int) -> None:
         if self.strict:
             raise error
-        self.refuse(rows, str(error))
+        self.refuse({"refused by the model": rows}, str(error))
 
-    def refuse(self, rows: int, reason: str) -> None:
-        """Count rows, or late labels, that are not learned."""
-        self.n_rejected += rows
+    def refuse(self, kinds: Mapping[str, int], reason: str) -> None:
+        """Count rows, or late labels, that are not learned, by kind."""
+        self.n_rejected += sum(kinds.values())
         self.rejection = reason
+        self.ledger.skip(kinds, reason)
 
     def counters(self) -> dict[str, int]:
         """Return what was counted, rows each."""
@@ -259,7 +275,7 @@ class Trainer:
             "last_drift": self.last_drift,
             "n_drifts": self.n_drifts,
         }
-        return {**state, "pending": self.pending.export_state()}
+        return {**state, "pending": self.pending.export_state(), "ledger": self.ledger.export_state()}
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
         """Continue from `export_state`."""
@@ -271,6 +287,7 @@ class Trainer:
         for name in _COUNTERS:
             setattr(self, name, state["counters"].get(name, 0))
         self.pending.restore_state(state["pending"])
+        self.ledger.restore_state(state.get("ledger", {}))  # an older release kept none
 
 
 def _rows(event: Block) -> list[Row]:

@@ -105,6 +105,11 @@ class LOCOEstimator(base.Estimator):
         return len(self._slots)
 
     @property
+    def features(self) -> tuple[Hashable, ...]:
+        """Names of the features, in the order of their slots."""
+        return tuple(self._slots.index)
+
+    @property
     def layer_sizes(self) -> tuple[int, ...]:
         """Number of neurons of each hidden layer."""
         return self._layout.hidden_sizes

@@ -28,8 +28,8 @@ class Key:
     prometheus
         Name of the metric without ``loco_``; "" for what is no number.
     kind
-        "gauge", "counter", "flag" (1 while there is a text), "parts" (a counter for each entry), "histogram", "list"
-        or "value".
+        "gauge", "counter", "flag" (1 while there is a text), "parts" (a counter for each entry), "shares" (a gauge for
+        each entry), "histogram", "list" or "value".
     task
         The task that has it; "" for both.
     label, form
@@ -103,6 +103,19 @@ KEYS = (
         label="rows without a label"),
     Key("n_held_out", "rows withheld from training to measure forgetting", "rows", "rows_held_out", "counter"),
     Key("n_rejected", "rows and late labels refused", "rows", "rows_rejected", "counter", label="rows refused"),
+    Key("n_unused", "rows and messages that brought nothing: `skipped` and `malformed` together", "rows", "rows_unused",
+        "counter"),
+    Key("unused", "a sentence for each kind of thing that came in and was not used", kind="list"),
+    Key("skipped", "rows and late labels left out, by kind", "rows", "rows_skipped", "parts"),
+    Key("n_malformed", "messages not understood or refused", "messages", "messages_malformed", "counter"),
+    Key("malformed", "how many messages were not understood or refused, and the last sentence about one", kind="value"),
+    Key("n_masked", "feature values that were missing or no number", "values", "values_masked", "counter"),
+    Key("masked", "share of a feature's rows in which its value was missing or no number", "fraction",
+        "masked_share", "shares"),
+    Key("unknown_features", "rows to predict with a feature that the model does not know", "rows",
+        "rows_with_unknown_feature", "parts"),
+    Key("missing_features", "rows to predict without a feature that the model knows", "rows",
+        "rows_without_known_feature", "parts"),
     Key("n_unusable", "answers of a regression that were no number", "rows", "answers_unusable", "counter",
         label="answers that were no number"),
     Key("n_set_aside", "commits of the log that could not be learned", "commits", "commits_set_aside", "counter",

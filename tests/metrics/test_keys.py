@@ -48,7 +48,7 @@ def test_prometheus_has_each_number_of_the_table_and_no_other(task):
 
     run = engine(task)
     run.run()
-    run.status = {key.name: 1.0 for key in KEYS} | {"transport": {"rows": 1}, "notes": []}
+    run._board.status = {key.name: {"x": 1} if key.kind in ("parts", "shares") else 1.0 for key in KEYS} | {"notes": []}
     del run.status["accuracy" if task == "regression" else "mae"]
     registry = prometheus.CollectorRegistry()
     registry.register(_Collector(run))
@@ -79,7 +79,8 @@ def test_names_are_unique_and_every_line_says_what_it_is():
     exported = [key.prometheus for key in KEYS if key.prometheus]
     assert len(set(exported)) == len(exported)
     assert all(
-        key.what and key.kind in ("gauge", "counter", "flag", "parts", "histogram", "list", "value") for key in KEYS
+        key.what and key.kind in ("gauge", "counter", "flag", "parts", "shares", "histogram", "list", "value")
+        for key in KEYS
     )
 
 

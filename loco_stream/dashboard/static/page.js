@@ -56,6 +56,8 @@ function showTiles() {
   $("latency").textContent = micros(latency.p50) + " / " + micros(latency.p99);
   $("lag").textContent = seconds(state.lag);
   $("gaps").textContent = count(state.gaps);
+  $("unused").textContent = count(state.unused) + " / " + count(state.masked);
+  $("unused-tile").title = (state.said || []).join("\n");
   $("checkpoint").textContent = state.checkpoint_age == null ? "–" : seconds(state.checkpoint_age) + " ago";
   $("drift-count").textContent = state.tasks ? count(state.tasks.drifts.length) : "–";
   $("alarm").hidden = !state.alarm;

@@ -1,0 +1,112 @@
+"""What came in and was not used is counted, said, and remembered."""
+
+from __future__ import annotations
+
+import math
+from datetime import date
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from loco_stream import LOCOClassifier, StreamEngine
+from loco_stream.engine.ledger import Ledger
+from loco_stream.engine.report import Report
+from loco_stream.stream import Ask, Block, Sample
+
+ROWS = [
+    ({"a": float(i), "b": None if i % 4 == 0 else 1.0, "c": "text" if i < 20 else math.nan}, i % 2) for i in range(40)
+]
+
+
+class Messages:
+    """What a live source tells beside its rows."""
+
+    def __init__(self, malformed, last_error):
+        self.stats, self.last_error = {"malformed": malformed, "rejected": 1}, last_error
+
+
+@pytest.mark.parametrize(
+    ("value", "masked"),
+    [(1, False), (1.5, False), (True, False), (np.float32(2), False), (Decimal("1.5"), False), (None, True),
+     (math.nan, True), (math.inf, True), ("7", True), (np.float64("nan"), True), (Decimal("NaN"), True),
+     (date(2026, 1, 1), True), (np.datetime64("2026-01-01"), True), (b"7", True)],
+)  # fmt: skip
+def test_a_value_is_masked_exactly_when_it_is_no_number(value, masked):
+    ledger = Ledger(None, takes_text=False)
+    for row in ({"a": 1.0, "v": value}, {"v": value}, {"v": value, "w": 3}):
+        ledger.row(row)
+    assert ledger.report()["masked"] == ({"v": 1.0} if masked else {})
+
+
+def test_text_is_no_loss_to_a_model_that_takes_it():
+    ledger = Ledger(None, takes_text=True)
+    ledger.row({"a": "red", "b": None})
+    assert ledger.report()["masked"] == {"b": 1.0}
+
+
+def test_shares_are_of_the_rows_that_named_the_feature():
+    ledger = Ledger(None, takes_text=False)
+    for i in range(60):
+        ledger.row({"a": None if i % 3 == 0 else 1.0} if i % 2 else {"a": 1.0, "b": None})
+    ledger.block(np.array([[np.nan, 1.0], [np.nan, 2.0]], np.float32), ("c", "b"))
+    assert ledger.report()["masked"] == {"a": pytest.approx(10 / 60), "b": pytest.approx(30 / 32), "c": 1.0}
+
+
+def test_names_from_outside_do_not_fill_the_memory():
+    ledger = Ledger(None, takes_text=False)
+    for i in range(10_000):
+        ledger.row({f"f{i}": None})
+        ledger.predicted((f"g{i}",), ("a",), 1)
+    report = ledger.report()
+    assert (len(report["masked"]), len(report["unknown_features"]), report["missing_features"]) == (
+        4096,
+        64,
+        {"a": 10_000},
+    )
+    assert len("".join(report["unused"])) < 2000
+
+
+def test_the_report_the_table_and_prometheus_tell_it():
+    report = StreamEngine(
+        LOCOClassifier(seed=0), [*ROWS, Sample({"a": 1e31, "b": 0.0, "c": 0.0}, 1)], strict=False
+    ).run()
+    assert report["masked"] == {"b": 0.25, "c": 1.0}
+    assert (report["skipped"], report["n_unused"]) == ({"value": 1}, 1)
+    text = " ".join(str(report).split())
+    assert "column 'c' held no number in any of 40 rows" in text
+    assert "1 row left out (1 value); the last: feature 'a' is 1e+31" in text
+    assert Report.empty("classification", "s")["masked"] == {}
+
+
+def test_predictions_with_other_names_are_told():
+    rows = [Block(np.ones((9, 2), np.float32), [i % 2 for i in range(9)], ("speed", "load"))]
+    asks = [
+        Ask(np.ones((3, 2), np.float32), ("velocity", "load")),
+        Sample({"velocity": 1.0}),
+        Sample({"speed": 1.0, "load": 1}),
+    ]
+    report = StreamEngine(LOCOClassifier(seed=0), [*asks[2:], *rows, *asks]).run()
+    assert report["unknown_features"] == {"velocity": 4}
+    assert report["missing_features"] == {"speed": 4, "load": 1}
+    assert "predictions were asked with features that the model does not know: 'velocity' (4 rows)" in report["unused"]
+
+
+def test_messages_are_counted_on_across_processes():
+    ledger = Ledger(Messages(2, "first"), takes_text=False)
+    ledger.row({"a": None})
+    ledger.skip({"label": 2}, "no label")
+    again = Ledger(Messages(4, ""), takes_text=False)
+    again.restore_state(ledger.export_state())
+    report = again.report()
+    assert report["malformed"] == {"n": 8, "last": "first"}
+    assert (report["masked"], report["skipped"], report["n_unused"]) == ({"a": 1.0}, {"label": 2}, 10)
+
+
+def test_a_resumed_run_tells_of_all_rows(tmp_path):
+    whole = StreamEngine(LOCOClassifier(seed=0), ROWS, strict=False).run()
+    options = {"checkpoint": tmp_path / "state", "strict": False}
+    StreamEngine(LOCOClassifier(seed=0), ROWS, **options).run(17)
+    report = StreamEngine(LOCOClassifier(seed=0), ROWS, **options, resume=True).run()
+    assert report["masked"] == whole["masked"]
+    assert report["unused"] == whole["unused"]
