@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from river import base
 
 from loco_stream import rng
-from loco_stream.errors import CheckpointError, InputError
+from loco_stream.errors import CheckpointError, ConfigError, InputError
 from loco_stream.learner import packing, step
 from loco_stream.learner.config import DEFAULTS, LINEAR_LEAKS, ModelConfig, Settings
 from loco_stream.learner.features import FeatureSlots, require_mapping
@@ -73,11 +73,14 @@ class LOCOEstimator(base.Estimator):
         leaks: Sequence[float] | None = DEFAULTS.leaks,
         retention: float = DEFAULTS.retention,
         plastic: float = DEFAULTS.plastic,
+        class_weight: str | Mapping[Hashable, float] | None = DEFAULTS.class_weight,
         seed: int | None = DEFAULTS.seed,
         neuron: str = DEFAULTS.neuron,
     ) -> None:
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self._config = ModelConfig(**given)
+        if self._regression and class_weight is not None:
+            raise ConfigError(f"class_weight is {class_weight!r}; allowed is None: a regressor has no classes")
         for name, value in given.items():
             setattr(self, name, value)
         self._lock = RLock()  # of every public method that reads or changes more than one of the following
@@ -182,6 +185,14 @@ class LOCOEstimator(base.Estimator):
             state = grow(self._layout, settings, state, features, max(room_classes, _class_room(n_classes)))
             self._adopt(settings, state)
         state.counts[N_FEATURES] = len(self._slots)
+        self._set_class_weights()
+
+    def _set_class_weights(self) -> None:
+        """Hand the weights that the user gave to compiled code; a class without one has 1."""
+        given = self._config.class_weight
+        if isinstance(given, Mapping) and self._scratch is not None:
+            for slot, label in enumerate(self._classes):
+                self._scratch.class_weights[slot] = given.get(label, 1.0)
 
     def _allocate(self, n_features: int, n_classes: int) -> None:
         settings = self._resolve(n_features)
@@ -198,6 +209,7 @@ class LOCOEstimator(base.Estimator):
         self._settings, self._state, self._scratch = settings, state, scratch
         self._handle = packing.Handle(packing.Model(settings, state, scratch))
         self._row = np.full((1, state.statistics.shape[1]), np.nan)
+        self._set_class_weights()
 
     # Rows
 

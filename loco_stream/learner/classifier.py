@@ -96,6 +96,13 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         old models are kept and recalled when their concept returns.
     plastic
         Share of the neurons of each layer that learn, from 0 to 1.
+    class_weight
+        How much a mistake on a class costs, beside the others. It acts on the answer alone: the probability of each
+        class is multiplied by its weight and all are normalised again (Elkan 2001), so that `predict_one` names the
+        class of the least expected cost and `predict_proba_one` agrees with it; what is learned is the same, to the
+        bit. Weights inside learning were measured too: at the same recall they rank rare rows worse. None: all 1, and
+        the probabilities are calibrated. A dict: labels and their weights, 1 where a label is not in it.
+        ``"balanced"``: rows learned over the number of classes and the rows of that class, as counted since the start.
     seed
         Of all randomness; None is 0. Equal seeds and streams give equal bytes.
     neuron
@@ -105,7 +112,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     References
     ----------
     Ma & Yu 2026 (arXiv 2602.22259); Zeng, Chen, Cui & Yu 2019 (orthogonal weight modification); Kolen & Pollack 1994
-    (mirrored feedback); Lansdell, Prakash & Kording 2020 (feedback learned from perturbations).
+    (mirrored feedback); Lansdell, Prakash & Kording 2020 (feedback learned from perturbations); Elkan 2001 (The
+    Foundations of Cost-Sensitive Learning).
 
     Examples
     --------

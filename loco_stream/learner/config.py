@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ GAIN = 6.0  # root mean square of the drives, in thresholds a window
 CREDITS = {"learned": 900.0, "mirror": 300.0, "perturbation": 10.0}  # rules, and the learning rate of each
 UNPROJECTED = 1 / 30  # of that where no recursive projector anneals the step
 LEARNED, MIRROR, PERTURBATION = range(3)  # their numbers in `Settings.credit`
+EQUAL, GIVEN, BALANCED = range(3)  # where the weights of the classes come from, in `Settings.weighting`
 NEURON_CLUSTER = 32  # neurons whose weights are orthogonal at the start, and whose perturbations are
 SMOOTHING = 0.7  # of the start weights along a feature: standard deviation of the kernel, in fields
 
@@ -49,7 +50,7 @@ class Settings(NamedTuple):
     `cell` holds the parameters of the neuron model; its type names the model, and the step is compiled for each apart.
     Times are in ms; `n_fields` is the number of receptive fields a feature; the readout has
     `n_trace` members on the traces and `n_linear` on the scaled features, each with `n_losses` sets of weights;
-    `n_snapshots` old models are kept.
+    `n_snapshots` old models are kept; `weighting` says where the weights of the classes come from.
     """
 
     n_layers: int
@@ -83,6 +84,7 @@ class Settings(NamedTuple):
     n_linear: int
     n_losses: int
     n_snapshots: int
+    weighting: int
     seed_key: int
     cell: tuple[Any, ...]
 
@@ -120,6 +122,7 @@ class ModelConfig:
     leaks: Sequence[float] | None = None
     retention: float = 0.75
     plastic: float = 1.0
+    class_weight: str | Mapping[Hashable, float] | None = None
     seed: int | None = None
     neuron: str = "lif"
 
@@ -148,6 +151,9 @@ class ModelConfig:
             _ascending("leaks", self.leaks, 0.0, 0.5)
         _real("retention", self.retention, 0.0, 1.0)
         _real("plastic", self.plastic, 0.0, 1.0)
+        _weights("class_weight", self.class_weight)
+        if isinstance(self.class_weight, Mapping):  # a later change of the user's dict must not reach the model
+            object.__setattr__(self, "class_weight", dict(self.class_weight))
         _integer("seed", self.seed, 0, 2**64 - 1, optional=True)
         window_of(find(self.neuron).kind)
 
@@ -207,6 +213,7 @@ class ModelConfig:
             n_linear=2 if recursive and raw else 0,
             n_losses=2 if recursive and not regression else 1,
             n_snapshots=N_SNAPSHOTS if recursive and not regression and self.retention > 0.0 else 0,
+            weighting=EQUAL if self.class_weight is None else BALANCED if self.class_weight == "balanced" else GIVEN,
             seed_key=seed_key,
             cell=window_of(find(self.neuron).kind).settings(tau),
         )
@@ -268,6 +275,19 @@ def _ascending(field: str, value: object, low: float, high: float) -> None:
         raise ConfigError(
             f"{field} is {value!r}; allowed is a tuple of 1 to 16 numbers from {low:g} to {high:g} in ascending order"
         )
+
+
+def _weights(field: str, value: object) -> None:
+    """Check weights of classes; a class is named as in the stream, so that any hashable label may be one."""
+    if value is None or value == "balanced":
+        return
+    if isinstance(value, Mapping) and value:
+        labels = [label for label in value if label is not None and label == label]  # NaN is no label
+        if len(labels) == len(value) and all(_number(weight, 1e-6, 1e6) for weight in value.values()):
+            return
+    raise ConfigError(
+        f"{field} is {value!r}; allowed is None, 'balanced', or a dict of labels with a number from 1e-06 to 1e+06 each"
+    )
 
 
 DEFAULTS = ModelConfig()

@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from loco_stream.jit import entry, kernel
-from loco_stream.learner.config import MIRROR
+from loco_stream.learner.config import BALANCED, EQUAL, MIRROR
 from loco_stream.learner.drive import clean_pass
 from loco_stream.learner.encoding import CLIP, update_statistics, update_value
 from loco_stream.learner.packing import opened
@@ -25,6 +25,7 @@ from loco_stream.learner.readout import novelty_gate as gate
 from loco_stream.learner.readout import snapshots as recall
 from loco_stream.learner.spikes import run_hidden, settle_gains
 from loco_stream.learner.state import (
+    CLASS_COUNT,
     COUNT,
     HIGHEST,
     LOWEST,
@@ -116,6 +117,22 @@ def _open_gate(settings, state, scratch, dormant):
 
 
 @kernel
+def _weigh_classes(settings, classes, weights, n_classes, proba):
+    """Weigh the probabilities by class: those of a stream in which each came so many times as often (Elkan 2001)."""
+    seen, total = 0.0, 0.0
+    for c in range(n_classes):
+        seen += classes[CLASS_COUNT, c]
+    for c in range(n_classes):
+        weight = weights[c]
+        if settings.weighting == BALANCED:
+            weight = seen / (n_classes * max(classes[CLASS_COUNT, c], 1.0))
+        proba[c] *= weight
+        total += proba[c]
+    for c in range(n_classes):
+        proba[c] /= total
+
+
+@kernel
 def _decide(settings, state, scratch, dormant):
     """Write the probabilities of the row in scratch; return the best slot (-1: none known) or the value."""
     n_classes, vectors = state.counts[N_CLASSES], scratch.vectors
@@ -132,6 +149,8 @@ def _decide(settings, state, scratch, dormant):
             state.recall.speakers, scratch.answers.snapshots, n_classes, state.classes.shape[1], vectors[ROOM],
             vectors[SPOKEN],
         )  # fmt: skip
+    if settings.weighting != EQUAL:
+        _weigh_classes(settings, state.classes, scratch.class_weights, n_classes, vectors[SPOKEN])
     best = 0
     for c in range(1, n_classes):
         if vectors[SPOKEN, c] > vectors[SPOKEN, best]:

@@ -83,7 +83,10 @@ class Answers(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Workspace for one sample; nothing in it outlives a step except as a cache that is checked before use."""
+    """Workspace for one sample; nothing in it outlives a step except as a cache that is checked before use.
+
+    class_weights: those that the user gave, by slot; written anew with every workspace.
+    """
 
     flags: Annotated[Int64, axes(5, start=-1)]
     row: Annotated[Float64, axes("features", start=np.nan)]
@@ -91,6 +94,7 @@ class Scratch(NamedTuple):
     features: Annotated[Float32, axes("all_inputs")]
     old_features: Annotated[Float32, axes("all_inputs")]
     vectors: Annotated[Float64, axes(9, "classes")]
+    class_weights: Annotated[Float64, axes("classes", start=1.0)]
     code: Code
     run: Run
     answers: Answers

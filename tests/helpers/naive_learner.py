@@ -67,6 +67,7 @@ class Learner:
         self.layout = config.layout_for(n_features)
         self.settings = config.settings(self.layout, regression=regression, seed_key=derive_key(config.seed or 0, 0))
         s, sizes, self.regression = self.settings, self.layout.hidden_sizes, regression
+        self.class_weight = config.class_weight
         below = [n_features * s.n_fields, *sizes[:-1]]
         self.sizes, self.borders = sizes, np.cumsum([0, *sizes])
         self.weights = [start_weights(s, layer, *pair) for layer, pair in enumerate(zip(below, sizes, strict=True))]
@@ -192,7 +193,16 @@ class Learner:
                 if weight > 0.0:
                     said = said + weight * naive.softmax(scores)
             proba = said / (1.0 - self.say[recall.GUESS])
-        return proba
+        weighed = proba * self.class_weights()
+        return weighed / weighed.sum()
+
+    def class_weights(self):
+        """Return the weight of each known class; labels are numbers in turn."""
+        if self.class_weight == "balanced":
+            counts = self.counts[: self.known]
+            return counts.sum() / (self.known * np.maximum(counts, 1.0))
+        given = self.class_weight or {}
+        return np.array([given.get(label, 1.0) for label in range(self.known)])
 
     def dormancy(self):
         return naive.dormancy(self.counts[: self.known], self.last_seen[: self.known], self.n_seen)

@@ -107,6 +107,9 @@ def test_a_regressor_is_its_twin(sizes, credit):
         {"credit": "learned", "n_perturbations": 2, "antithetic": True},
         {"credit": "perturbation", "n_perturbations": 2, "antithetic": True},
         {"retention": 0.0},
+        {"class_weight": "balanced"},
+        {"class_weight": {1: 7.5}},
+        {"class_weight": {0: 0.1, 2: 3}, "readout": "delta"},
     ],
     ids=lambda options: " ".join(map(str, options.items())),
 )
