@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import IO, Any
 from zlib import crc32
 
+from loco_stream.connectors.bad_rows import BadRows
+from loco_stream.connectors.csv_records import RecordReader, undecoded
 from loco_stream.connectors.rows import Pace
 from loco_stream.connectors.table import PEEK, TableSource, check_columns, check_speed
 from loco_stream.connectors.values import number, parse_cell
@@ -37,18 +39,18 @@ class TextSource(TableSource):
     def _open(self) -> TextIOWrapper:
         self._file = _open_text(self.path)
         self._checksum = 0
+        self._bad.clear()
         return self._file
 
     def _read_line(self, file: IO[str]) -> str:
         line = file.readline(_LINE)
         if len(line) == _LINE:
             raise SourceError(f"{self.path} has a line of more than {_LINE} characters: is it a table of text?")
-        self._checksum = crc32(line.encode("utf-8", "surrogatepass"), self._checksum)
         return line
 
-    def _read_lines(self, file: IO[str]) -> Iterator[str]:
-        while line := self._read_line(file):
-            yield line
+    def _sum_up(self, line: str) -> None:
+        """Enter a line into the checksum, now that it is known to be read."""
+        self._checksum = crc32(line.encode("utf-8", "surrogatepass"), self._checksum)
 
     @property
     def fingerprint(self) -> dict[str, int]:
@@ -71,6 +73,8 @@ class TextSource(TableSource):
         for number, record in enumerate(records, 1):
             if number > start:
                 yield record
+            elif number == start:
+                self._bad.clear()  # an earlier run has counted those
             if self._expected is not None and number == self._expected["row"]:
                 self._compare(self._expected)
         if number < max(start, (self._expected or {}).get("row", 0)):
@@ -130,11 +134,14 @@ class CSVSource(TextSource):
         Replay at so many rows a second; None reads as fast as the engine takes.
     speed
         Replay at so many times the recorded speed (needs `time`).
+    on_bad
+        ``"stop"``: a bad row (another width, an open quote, bytes that are no UTF-8, a label or a time that is none)
+        raises, for a recording can be mended and read again; ``"skip"``: it is left out and counted in `skipped`.
 
     Raises
     ------
     SourceError
-        No such file, an empty one, no header, a missing column; while reading, a row of another width.
+        No such file, an empty one, no header, a missing column; while reading, a bad row.
     ConfigError
         An option out of range.
 
@@ -159,9 +166,11 @@ class CSVSource(TextSource):
         time: str | None = None,
         rate: float | None = None,
         speed: float | None = None,
+        on_bad: str = "stop",
     ) -> None:
         pace = Pace(rate, speed)
         check_speed(time, speed)
+        self._bad = BadRows(on_bad)
         self.path = Path(path)
         self._delimiter = _one_character(delimiter)
         with self._open() as file:
@@ -173,16 +182,26 @@ class CSVSource(TextSource):
         labels = [record[self._header.index(target)] for record in peeked] if target else []
         super().__init__(
             f"csv:{self.path.name}", str(path), self._header, labels,
-            target=target, drop=drop, task=task, time=time, pace=pace,
+            target=target, drop=drop, task=task, time=time, pace=pace, bad=self._bad,
         )  # fmt: skip
 
+    def _first_line(self, file: IO[str]) -> str:
+        """Return the header, which may come after blank lines."""
+        self._line = 0
+        while line := self._guarded(lambda: self._read_line(file)):
+            self._line += 1
+            self._sum_up(line)
+            if line.strip():
+                return str(line)
+        raise SourceError(f"{self.path} is empty: a header line and at least one row are needed")
+
     def _read_header(self, file: IO[str]) -> list[str]:
-        line = self._guarded(lambda: self._read_line(file))
-        if not line.strip():
-            raise SourceError(f"{self.path} is empty: a header line and at least one row are needed")
+        line = self._first_line(file)
+        if undecoded(line):
+            raise SourceError(f"cannot read {self.path}: its header is not UTF-8")
         if self._delimiter is None:
             self._delimiter = max(",;\t|", key=line.count)
-        header = [name.strip() for name in next(csv.reader([line], delimiter=self._delimiter))]
+        header = [name.strip() for name in self._guarded(csv.reader([line], delimiter=self._delimiter).__next__)]
         if all(number(name) is not None for name in header):
             raise SourceError(f"{self.path} has no header: its first line holds only numbers ({line.strip()[:60]})")
         twice = sorted({name for name in header if header.count(name) > 1})
@@ -194,26 +213,23 @@ class CSVSource(TextSource):
         """Return what `read` returns; damage in the file becomes one sentence."""
         try:
             return read()
-        except StopIteration:
-            return None
-        except (UnicodeDecodeError, EOFError, OSError, csv.Error) as e:
+        except (UnicodeError, EOFError, OSError, csv.Error) as e:
             raise SourceError(f"cannot read {self.path}: {e}") from None
 
     def _lines(self, file: IO[str]) -> Iterator[list[str]]:
         """Yield records after the header, each of the header's width; blank lines are skipped."""
-        reader = csv.reader(self._read_lines(file), delimiter=self._delimiter or ",")
-        width = len(self._header)
-        while (record := self._guarded(reader.__next__)) is not None:
-            if record and len(record) != width:
-                line = reader.line_num + 1
-                raise SourceError(f"line {line} of {self.path} has {len(record)} fields, the header has {width}")
-            if record:
-                yield record
+        reader = RecordReader(
+            lambda: self._guarded(lambda: self._read_line(file)), self._sum_up, self._delimiter or ",",
+            len(self._header), str(self.path), self._bad, self._line,
+        )  # fmt: skip
+        for record in reader:
+            self.place = f"line {reader.line} of {self.path}"
+            yield record
 
     def _records(self, start: int) -> Iterator[Mapping[str, Any]]:
         keep = [(name, i, name in (self._target, self._time)) for i, name in enumerate(self._header)]
         with self._open() as file:
-            self._guarded(lambda: self._read_line(file))
+            self._first_line(file)
             for record in self._from(self._lines(file), start):
                 yield {name: (record[i] or None) if raw else parse_cell(record[i]) for name, i, raw in keep}
 
@@ -223,8 +239,8 @@ def _open_text(path: Path) -> TextIOWrapper:
         if not stat.S_ISREG(path.stat().st_mode):
             raise SourceError(f"{path} is no regular file: a table is read more than once")
         if path.suffix == ".gz":
-            return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-        return path.open(encoding="utf-8-sig", newline="")
+            return gzip.open(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="")
+        return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
     except OSError as e:
         raise SourceError(f"cannot read {path}: {e.strerror or e}") from None
 

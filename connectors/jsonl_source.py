@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from loco_stream.connectors.bad_rows import BadRows
 from loco_stream.connectors.csv_source import TextSource
 from loco_stream.connectors.rows import Pace
 from loco_stream.connectors.table import check_speed, check_width
@@ -40,7 +41,7 @@ class JSONLSource(TextSource):
     target
         The label's key; an empty name reads rows without labels. Lines of the form
         ``{"x": {...}, "y": label, "t": seconds}`` need none.
-    drop, task, time, rate, speed
+    drop, task, time, rate, speed, on_bad
         As in `CSVSource`; lines with "t" need no `time`.
 
     Raises
@@ -69,7 +70,9 @@ class JSONLSource(TextSource):
         time: str | None = None,
         rate: float | None = None,
         speed: float | None = None,
+        on_bad: str = "stop",
     ) -> None:
+        self._bad = BadRows(on_bad)
         self.path = Path(path)
         self._names: set[str] = set()
         self._wrapped = target is None and self._is_wrapped()
@@ -83,35 +86,51 @@ class JSONLSource(TextSource):
         super().__init__(
             f"jsonl:{self.path.name}", str(path), columns, [r.get(target) for r in peeked if target],
             target=target, drop=drop, task=task, time=time, pace=Pace(rate, speed), fixed=False,
+            bad=self._bad,
         )  # fmt: skip
 
     def _is_wrapped(self) -> bool:
-        with self._open() as file:
+        """Whether the first line that is an object has the form of a live readable message."""
+        for line in self._lines():
             try:
-                return isinstance(msgspec.json.decode(self._read_line(file)).get("x"), dict)
-            except (msgspec.DecodeError, UnicodeDecodeError, AttributeError, OSError, EOFError):
-                return False
+                record = msgspec.json.decode(line)
+            except (msgspec.DecodeError, UnicodeError, RecursionError):
+                continue
+            if isinstance(record, dict):
+                return isinstance(record.get("x"), dict)
+        return False
 
-    def _objects(self) -> Iterator[dict[str, Any]]:
+    def _lines(self) -> Iterator[str]:
         with self._open() as file:
             try:
-                for number, line in enumerate(self._read_lines(file), 1):
-                    if line.strip():
-                        record = self._read(number, line)
-                        self._names.update(record)
-                        check_width(str(self.path), len(self._names))
-                        yield record
-            except (UnicodeDecodeError, OSError, EOFError) as e:
+                while line := self._read_line(file):
+                    yield line
+            except (UnicodeError, OSError, EOFError) as e:
                 raise SourceError(f"cannot read {self.path}: {e}") from None
 
-    def _read(self, number: int, line: str) -> dict[str, Any]:
+    def _objects(self) -> Iterator[dict[str, Any]]:
+        for number, line in enumerate(self._lines(), 1):
+            self._sum_up(line)
+            if line.strip() and (record := self._read(number, line)) is not None:
+                self._names.update(record)
+                check_width(str(self.path), len(self._names))
+                self.place = f"line {number} of {self.path}"
+                yield record
+
+    def _read(self, number: int, line: str) -> dict[str, Any] | None:
         try:
             if not self._wrapped:
                 return _FLAT.decode(line)
             row = _RECORDED.decode(line)
+        except msgspec.ValidationError as e:
+            self._bad.found("no flat object", f"line {number} of {self.path} is no flat JSON object: {e}")
+        except UnicodeError:
+            self._bad.found("encoding", f"line {number} of {self.path} is not UTF-8")
         except (msgspec.DecodeError, RecursionError) as e:
-            raise SourceError(f"line {number} of {self.path} is no flat JSON object: {e}") from None
-        return {**row.x, "y": row.y, "t": row.t}
+            self._bad.found("no JSON", f"line {number} of {self.path} is no flat JSON object: {e}")
+        else:
+            return {**row.x, "y": row.y, "t": row.t}
+        return None
 
     def _records(self, start: int) -> Iterator[Mapping[str, Any]]:
         return self._from(self._objects(), start)

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from loco_stream.connectors.bad_rows import BadRows
 from loco_stream.connectors.rows import Pace
 from loco_stream.connectors.table import PEEK, TableSource, check_columns, check_speed
 from loco_stream.connectors.values import need, plain
@@ -50,6 +51,7 @@ class ParquetSource(TableSource):
         time: str | None = None,
         rate: float | None = None,
         speed: float | None = None,
+        on_bad: str = "stop",
     ) -> None:
         check_speed(time, speed)
         self.path = Path(path)
@@ -71,7 +73,7 @@ class ParquetSource(TableSource):
         labels = [r[target] for r in islice(self._records(0), PEEK)] if target else []
         super().__init__(
             f"parquet:{self.path.name}", str(path), schema.names, labels,
-            target=target, drop=drop, task=task, time=time, pace=Pace(rate, speed),
+            target=target, drop=drop, task=task, time=time, pace=Pace(rate, speed), bad=BadRows(on_bad),
         )  # fmt: skip
 
     def _records(self, start: int) -> Iterator[Mapping[str, Any]]:

@@ -77,6 +77,7 @@ class NumberedSource:
     """A source whose position is the number of rows handed out: iterated again, it goes on from there."""
 
     guarantee = "exact: every row once, resumed at its row number"
+    on_bad = "stop"  # what cannot be learned ends the run: a recording can be mended and read again
     n_rows: int | None = None  # in all, where that is known without reading them
 
     def __init__(self, name: str, schema: Schema | None = None, pace: Pace | None = None) -> None:
@@ -121,13 +122,18 @@ class RowSource(NumberedSource, ABC):
     """A numbered source that hands out single rows; subclasses say which."""
 
     @abstractmethod
-    def _rows(self, start: int) -> Iterator[Row]:
-        """Yield the rows from number `start` on."""
+    def _rows(self, start: int) -> Iterator[Row | None]:
+        """Yield the rows from number `start` on, None for one that is left out."""
 
     def __iter__(self) -> Iterator[Event | Sequence[Event]]:
         """Yield the rows from the position on, and empty lists while a paced row is not due."""
         pace = self._pace
-        for x, y, t in self._rows(self._row):
+        for row in self._rows(self._row):
+            if row is None:
+                self._row += 1
+                yield []
+                continue
+            x, y, t = row
             if pace.active:
                 yield from pace.wait(t)
             self._row += 1

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from loco_stream.connectors.bad_rows import BadRows
 from loco_stream.connectors.ls1.limits import DEFAULT_LIMITS
 from loco_stream.connectors.rows import Pace, Row, RowSource, check_task
 from loco_stream.connectors.values import MISSING, event_time, hint, number
@@ -36,7 +37,11 @@ class TableSource(RowSource):
         When rows may leave.
     fixed
         Whether every row has these columns and no others.
+    bad
+        What is done with rows that cannot be read.
     """
+
+    place = ""  # of the record at hand, for errors
 
     def __init__(
         self,
@@ -50,8 +55,10 @@ class TableSource(RowSource):
         task: str | None,
         time: str | None,
         pace: Pace,
+        bad: BadRows,
         fixed: bool = True,
     ) -> None:
+        self._bad, self.on_bad = bad, bad.on_bad
         check_columns(where, columns, target, drop, time)
         self._target, self._time = target, time
         self._away = {target, time, *drop}
@@ -69,12 +76,29 @@ class TableSource(RowSource):
     def _records(self, start: int) -> Iterator[Mapping[str, Any]]:
         """Yield the records from number `start` on."""
 
-    def _rows(self, start: int) -> Iterator[Row]:
+    @property
+    def skipped(self) -> dict[str, int]:
+        """Bad rows that were left out, by kind."""
+        return dict(self._bad.counts)
+
+    @property
+    def last_error(self) -> str:
+        """The last sentence said about a bad row; empty if there was none."""
+        return self._bad.last
+
+    def _rows(self, start: int) -> Iterator[Row | None]:
         away, target, time = self._away, self._target, self._time
-        for record in self._records(start):
-            x = {name: value for name, value in record.items() if name not in away}
-            y = label_of(record.get(target), self._label) if target else None
-            yield x, y, event_time(record.get(time)) if time else math.nan
+        for at, record in enumerate(self._records(start), start):
+            kind = "label"
+            try:
+                y = label_of(record.get(target), self._label) if target else None
+                kind = "time"
+                t = event_time(record.get(time)) if time else math.nan
+            except SourceError as error:
+                self._bad.found(kind, f"{self.place or f'row {at} of {self.name}'}: {error}")
+                yield None
+            else:
+                yield {name: value for name, value in record.items() if name not in away}, y, t
 
 
 def check_width(where: str, n_features: int) -> None:
@@ -109,7 +133,8 @@ def check_columns(
         )
     for role, name in [("target", target), ("time", time), *(("drop", d) for d in drop)]:
         if name and name not in columns:
-            raise SourceError(f"{where} has no {role} column {name!r}{hint(name, columns)} (columns: {shown})")
+            header = "; is its first line a row and no header?" if any(map(number, columns)) else ""
+            raise SourceError(f"{where} has no {role} column {name!r}{hint(name, columns)} (columns: {shown}){header}")
 
 
 def _label_kind(peeked: Sequence[Any], task: str | None) -> str:

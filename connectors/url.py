@@ -44,7 +44,7 @@ def _flag(text: str) -> bool:
 
 _WORDS: dict[Convert, str] = {float: "a number", int: "a whole number", _flag: "0 or 1"}
 _FILE: dict[str, Convert] = {
-    "target": str, "drop": _names, "task": str, "time": str, "rate": float, "speed": float,
+    "target": str, "drop": _names, "task": str, "time": str, "rate": float, "speed": float, "on_bad": str,
 }  # fmt: skip
 _ARRAY: dict[str, Convert] = {"target": int, "labels": str, "task": str, "block": int, "rate": float}
 _LIVE: dict[str, Convert] = {"task": str, "idle": float, "max": int}
@@ -90,6 +90,7 @@ def open_source(
     keys: str | Path | None = None,
     endless: bool = False,
     limits: Mapping[str, str] | None = None,
+    on_bad: str | None = None,
 ) -> Source:
     """Open the source that `url` names.
 
@@ -105,6 +106,8 @@ def open_source(
         Go on after a live source's end of stream, as a service does.
     limits
         Bounds on what peers may send, by their names in `Limits`; they may also be options of the URL.
+    on_bad
+        ``"stop"`` or ``"skip"``: what a bad row of a table does; None leaves it to the URL and the source.
 
     Raises
     ------
@@ -132,6 +135,8 @@ def open_source(
     options: dict[str, Any] = _split(query) if kind == "river" else _convert(kind, form, _split(query))
     if "task" in form.options and task is not None:
         options["task"] = check_task(task)
+    if "on_bad" in form.options and on_bad is not None:
+        options["on_bad"] = on_bad
     if form.build == "ZMQSource":
         options |= _plugged(options, keys)
     elif keys is not None:

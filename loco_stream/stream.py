@@ -148,9 +148,10 @@ class Source(Protocol):
 
     A live source yields empty lists while nothing comes, so that a stop is honoured. More members are
     read where a source has them: `needs_log`, True when an ack makes the other side forget the rows;
-    `stats`, a dict of what came and what was wrong with it, for the report; and `share`, how much of the
-    stream was handed out, from 0 to 1, for the time left. A recording may have a `fingerprint` of what was read,
-    in plain values; a resumed run hands it to `verify(fingerprint)`, which refuses another recording.
+    `stats`, a dict of what came and what was wrong with it, for the report; `skipped`, bad rows left out by kind;
+    `last_error`, the last sentence about either; `place`, where the row at hand stands, for errors; and `share`, how
+    much of the stream was handed out, from 0 to 1, for the time left. A recording may have a `fingerprint` of what was
+    read, in plain values; a resumed run hands it to `verify(fingerprint)`, which refuses another recording.
 
     Examples
     --------

@@ -13,7 +13,17 @@ import click
 
 from loco_stream.errors import ConfigError
 
-__all__ = ["build_model", "check_output", "check_picture", "model_options", "open_stream", "parse_settings", "warm_up"]
+__all__ = [
+    "bad_option",
+    "build_model",
+    "check_output",
+    "check_picture",
+    "is_strict",
+    "model_options",
+    "open_stream",
+    "parse_settings",
+    "warm_up",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,6 +49,22 @@ def model_options(function: F) -> F:
     ):  # fmt: skip
         function = option(function)
     return function
+
+
+def bad_option(default: str | None) -> Callable[[F], F]:
+    """Add --on-bad; the default None leaves it to the source."""
+    told = "skip, but stop for files" if default is None else default
+    return click.option(
+        "--on-bad",
+        type=click.Choice(["skip", "stop"]),
+        default=default,
+        help=f"What a bad row does: it is left out and counted, or ends the run.  [default: {told}]",
+    )
+
+
+def is_strict(stream: Any, on_bad: str | None) -> bool:
+    """Whether a row that cannot be learned ends the run: a recording can be mended, what is live cannot."""
+    return (on_bad or getattr(stream, "on_bad", "skip")) == "stop"
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
@@ -86,7 +112,14 @@ def build_model(task: str, seed: int, settings: dict[str, Any]) -> Any:
         raise ConfigError(f"--set: {error}") from error
 
 
-def open_stream(url: str, task: str | None, keys: str | None, endless: bool = False, limits: Sequence[str] = ()) -> Any:
+def open_stream(
+    url: str,
+    task: str | None,
+    keys: str | None,
+    endless: bool = False,
+    limits: Sequence[str] = (),
+    on_bad: str | None = None,
+) -> Any:
     """Open the source a URL names, guarded by the keys where there are any, its peers bounded by NAME=VALUE limits."""
     from loco_stream.connectors import open_source
 
@@ -96,7 +129,7 @@ def open_stream(url: str, task: str | None, keys: str | None, endless: bool = Fa
         if not equals or not name:
             raise ConfigError(f"--limit takes NAME=VALUE, for example --limit sources=64, not {pair!r}")
         bounds[name.replace("-", "_")] = value
-    return open_source(url, task=task, keys=keys, endless=endless, limits=bounds)
+    return open_source(url, task=task, keys=keys, endless=endless, limits=bounds, on_bad=on_bad)
 
 
 def warm_up(blocks: bool) -> None:

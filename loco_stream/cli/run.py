@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from loco_stream.cli.options import check_output, check_picture, model_options, open_stream, warm_up
+from loco_stream.cli.options import (
+    bad_option,
+    check_output,
+    check_picture,
+    is_strict,
+    model_options,
+    open_stream,
+    warm_up,
+)
 from loco_stream.cli.page import live_page, page_options
 from loco_stream.cli.signals import Interrupt, clean_end
 
@@ -24,6 +32,7 @@ __all__ = ["command"]
 @click.option("--checkpoint", metavar="DIR", help="Keep checkpoints in DIR, to go on later with --resume.")
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in --checkpoint DIR.")
 @click.option("--keys", metavar="DIR", help="Keys made by `loco-stream keygen`: turns CURVE on for zmq sources.")
+@bad_option(None)
 @click.option("--quiet", is_flag=True, help="No progress line.")
 @page_options
 @model_options
@@ -37,6 +46,7 @@ def command(
     checkpoint: str | None,
     resume: bool,
     keys: str | None,
+    on_bad: str | None,
     quiet: bool,
     dashboard: bool,
     dashboard_port: int,
@@ -71,9 +81,10 @@ def command(
     if resume and checkpoint is None:
         raise click.UsageError("--resume needs --checkpoint DIR")
     settings = stored_settings(checkpoint if resume else None, options)
-    stream = open_stream(source, settings["task"], keys)
+    stream = open_stream(source, settings["task"], keys, on_bad=on_bad)
     click.echo(f"{stream.name}: {stream.guarantee}", err=True)
     engine_options = {"checkpoint": checkpoint, "resume": resume, "sinks": _sinks(predictions, resume)}
+    engine_options["strict"] = is_strict(stream, on_bad)
     with clean_end() as handler, live_page(dashboard, dashboard_port) as watchers:
         try:
             warm_up(blocks=source.startswith(("zmq", "npy")))
@@ -99,6 +110,8 @@ def _show(result: Any, as_json: bool, report: str | None, plot: str | None) -> N
         result.plot(plot)
     if as_json:
         click.echo(json.dumps(result.to_dict(), allow_nan=False))
+        for sentence in result["unused"]:
+            click.echo(f"not used: {sentence}", err=True)
     else:
         Console().print(result.table())
     for note in result["notes"]:

@@ -9,9 +9,11 @@ from typing import Any
 
 import click
 
-from loco_stream.cli.options import check_output, model_options, open_stream, warm_up
+from loco_stream.cli.options import bad_option, check_output, model_options, open_stream, warm_up
 from loco_stream.cli.page import live_page, page_options
+from loco_stream.cli.session import Session, stored_settings
 from loco_stream.cli.signals import Interrupt, clean_end
+from loco_stream.cli.standby import Standby
 
 __all__ = ["command"]
 
@@ -57,6 +59,7 @@ __all__ = ["command"]
     metavar="NAME=VALUE",
     help="A bound on what peers may send, for example --limit sources=64; docs/security.md names them.",
 )
+@bad_option("skip")
 @click.option("--quiet", is_flag=True, help="No progress lines.")
 @page_options
 @model_options
@@ -71,6 +74,7 @@ def command(
     control: str | None,
     control_token: str | None,
     limits: tuple[str, ...],
+    on_bad: str,
     quiet: bool,
     dashboard: bool,
     dashboard_port: int,
@@ -104,61 +108,64 @@ def command(
         "resume": None,
         "checkpoint_every": checkpoint_every,
         "durability": durability,
-        "strict": False,
+        "strict": on_bad == "stop",
         "forever": True,
     }
-    with clean_end() as handler, live_page(dashboard, dashboard_port) as watchers:
+    standby = Standby()
+    with (
+        clean_end() as handler,
+        live_page(dashboard, dashboard_port) as watchers,
+        _ports(standby, metrics_port, control, control_token),
+    ):
         engine_options["watchers"] = watchers
         try:
-            session = _open(source, checkpoint, keys, limits, options, engine_options)
-            result = session.run(
-                handler, None, quiet, lambda engine: _beside(engine, metrics_port, control, control_token)
-            )
+            settings = stored_settings(checkpoint, {**options, "holdout": options["holdout"] or 0})
+            stream = open_stream(source, settings["task"], keys, endless=True, limits=limits, on_bad=on_bad)
+            _warm_up(stream, standby)
+            session = Session(stream, settings, engine_options)
+            result = session.run(handler, None, quiet, lambda engine: _beside(engine, standby))
         except Interrupt:
             click.echo("ended before the first row", err=True)
             result = None
     _tell(result, source, options["task"], checkpoint, report)
 
 
-def _open(
-    source: str,
-    checkpoint: str,
-    keys: str | None,
-    limits: tuple[str, ...],
-    options: dict[str, Any],
-    engine_options: dict[str, Any],
-) -> Any:
-    from loco_stream.cli.session import Session, stored_settings
-
-    settings = stored_settings(checkpoint, {**options, "holdout": options["holdout"] or 0})
-    stream = open_stream(source, settings["task"], keys, endless=True, limits=limits)
+def _warm_up(stream: Any, standby: Standby) -> None:
     click.echo(f"{stream.name}: {stream.guarantee}", err=True)
+    standby.phase = "compiling"
     try:
         warm_up(blocks=True)
     except BaseException:
         stream.close()
         raise
-    return Session(stream, settings, engine_options)
+    standby.phase = "waiting for the first row"
 
 
 @contextmanager
-def _beside(
-    engine: Any, metrics_port: int | None, control: str | None, control_token: str | None = None
-) -> Iterator[None]:
-    """Say what may be lost; answer Prometheus and take orders while the engine runs."""
+def _beside(engine: Any, standby: Standby) -> Iterator[None]:
+    """Say what may be lost, and let the engine answer for itself while it runs."""
     from loco_stream.engine.wal import DURABILITY
 
     click.echo(f"durability {engine.durability}: {DURABILITY[engine.durability.partition(':')[0]]}", err=True)
-    with ExitStack() as open_ports:
-        if metrics_port is not None:
-            from loco_stream.engine.prometheus import serve_metrics
+    standby.engine = engine
+    yield
 
-            open_ports.callback(serve_metrics(engine, metrics_port))
+
+@contextmanager
+def _ports(
+    standby: Standby, metrics_port: int | None, control: str | None, control_token: str | None
+) -> Iterator[None]:
+    """Answer Prometheus and take orders, before anything else is done: who runs a service wants to see it start."""
+    with ExitStack() as open_ports:
         if control is not None:
             from loco_stream.connectors.control import Control, make_token
 
             token = None if control_token is None else make_token(control_token)
-            open_ports.callback(Control(control, _orders(engine), token).close)
+            open_ports.callback(Control(control, _orders(standby), token).close)
+        if metrics_port is not None:
+            from loco_stream.engine.prometheus import serve_metrics
+
+            open_ports.callback(serve_metrics(standby, metrics_port))
         yield
 
 
@@ -186,6 +193,8 @@ def _tell(result: Any, source: str, task: str | None, checkpoint: str, report: s
         from loco_stream.engine.report import Report
 
         result = Report.empty(task, source)
+    for sentence in result["unused"]:
+        click.echo(f"not used: {sentence}", err=True)
     for note in result["notes"]:
         click.echo(f"note: {note}", err=True)
     if report is not None:

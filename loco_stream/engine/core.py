@@ -258,7 +258,8 @@ class StreamEngine:
         """Leave outside what nobody could learn, before it is logged; a strict run ends there."""
         admitted = admit(events, self._score.task)
         if admitted.refused and self._trainer.strict:
-            raise InputError(admitted.reason)
+            place = getattr(self.source, "place", "") or f"a row of {self.source.name}"
+            raise InputError(f"{place}: {admitted.reason}; --on-bad skip (strict=False) counts such rows and goes on")
         return admitted
 
     def _learn(self, events: Sequence[Event], where: Mapping[str, Any], now: float) -> int:

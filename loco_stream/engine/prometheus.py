@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from socket import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from loco_stream.errors import ConfigError
@@ -15,7 +15,7 @@ from loco_stream.metrics.keys import Key, keys_of
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from loco_stream.engine.core import StreamEngine
+    from loco_stream.engine.latency import LatencyHistogram
 
 __all__ = ["serve_metrics"]
 
@@ -24,7 +24,19 @@ _THREADS = 4  # answers at a time; further connections are closed at once
 _SECONDS = 5.0  # that a client may be silent
 
 
-def serve_metrics(engine: StreamEngine, port: int, host: str = "127.0.0.1") -> Callable[[], None]:
+class Watched(Protocol):
+    """An engine, or what stands for it until there is one."""
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        """The numbers of this moment."""
+
+    @property
+    def latency(self) -> LatencyHistogram:
+        """How long rows took; asked for when the status has it."""
+
+
+def serve_metrics(engine: Watched, port: int, host: str = "127.0.0.1") -> Callable[[], None]:
     """Answer ``GET /metrics`` from a few threads; returns what ends it.
 
     On this machine's own address, only a request to a local name is answered: a page of a stranger that had its name
@@ -110,7 +122,7 @@ class _Server(WSGIServer):
 class _Collector:
     """Reads the engine's last status; the learner never waits for a scrape."""
 
-    def __init__(self, engine: StreamEngine) -> None:
+    def __init__(self, engine: Watched) -> None:
         self._engine = engine
 
     def describe(self) -> Iterator[Any]:

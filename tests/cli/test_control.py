@@ -10,11 +10,13 @@ import zmq
 from click.testing import CliRunner
 
 from loco_stream.cli import main
-from loco_stream.cli.serve import _beside
+from loco_stream.cli.serve import _ports
+from loco_stream.cli.standby import Standby
 from loco_stream.connectors.control import Control, make_token, order, read_token
 from loco_stream.engine import StreamEngine
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Sample
+from tests.helpers.engine_process import LOCO, start
 from tests.helpers.ports import free_port
 from tests.helpers.serving import wait_until
 from tests.helpers.standin import ListSource, Means
@@ -129,7 +131,10 @@ def test_a_running_engine_takes_orders_and_shows_metrics(tmp_path):
     address = f"ipc://{tmp_path}/c"
     engine = StreamEngine(Means(), Live([]), checkpoint=tmp_path / "state")
     runner = threading.Thread(target=engine.run)
-    with _beside(engine, port, address):
+    standby = Standby()
+    with _ports(standby, port, address, None):
+        assert "loco_rows_learned_total 0.0" in scraped(port)
+        standby.engine = engine
         assert "loco_rows_learned_total 0.0" in scraped(port)
         runner.start()
         wait_until(lambda: engine.status.get("n_samples", 0) == 300)
@@ -143,8 +148,32 @@ def test_a_running_engine_takes_orders_and_shows_metrics(tmp_path):
         assert "loco_checkpoint_age_seconds" in text
         order(address, "checkpoint")
         wait_until(lambda: list((tmp_path / "state").glob("checkpoint-*00[1-9]*.loco")))
-        with pytest.raises(ConfigError, match=f"127.0.0.1:{port}"), _beside(engine, port, None):
+        with pytest.raises(ConfigError, match=f"127.0.0.1:{port}"), _ports(standby, port, None, None):
             pass
         order(address, "stop")
         runner.join(timeout=60)
     assert not runner.is_alive()
+
+
+def test_a_service_answers_before_its_first_row(tmp_path):
+    pytest.importorskip("prometheus_client")
+    port, address, folder = free_port(), f"ipc://{tmp_path}/control", tmp_path / "state"
+    command = [
+        *LOCO, "serve", "--source", f"zmq+reliable://127.0.0.1:{free_port()}", "--checkpoint", str(folder), "--quiet",
+        "--control", address, "--metrics-port", str(port), "--report", str(tmp_path / "report.json"),
+    ]  # fmt: skip
+    service = start([], *command)
+    try:
+        phases = {order(address, "status", timeout=60.0)["phase"]}
+        wait_until(lambda: phases.add(order(address, "status")["phase"]) or "waiting for the first row" in phases)
+        page = scraped(port)
+        assert "loco_rows_learned_total 0.0" in page
+        assert order(address, "checkpoint") == {"ok": True}
+        assert order(address, "stop") == {"ok": True}
+        _, errors = service.communicate(timeout=60)
+        assert (service.returncode, "ended before the first row" in errors) == (0, True), errors
+        assert phases <= {"starting", "compiling", "waiting for the first row"}
+        assert json.loads((tmp_path / "report.json").read_text())["n_samples"] == 0
+    finally:
+        service.kill()
+        service.wait()

@@ -102,7 +102,7 @@ def test_unlabelled_dropped_and_timed_columns(table):
         ("a,y\n1,2\n", "target=y&speed=1", "name their column with time="),
         ("a,y\n1,2\n", "target=y&task=sorting", "task must be 'classification' or 'regression'"),
         ("a,y\n1,2\n", "target=y&delimiter=ab", "delimiter must be one character"),
-        (b"a,y\n\xff\xfe,2\n", "target=y", "cannot read"),
+        (b"a,y\n\xff\xfe,2\n", "target=y", "line 2 of .* is not UTF-8"),
         ("a,y\n1,2\n3\n", "target=y", "line 3 of .* has 1 fields, the header has 2"),
         ("t,a,y\nnoon,1,2\n", "target=y&time=t", "time 'noon' is neither"),
     ],
