@@ -66,7 +66,7 @@ class Ledger:
             total = None
         if not isinstance(total, int | float) or total - total != 0:
             for name, value in x.items():
-                if self._takes_text and isinstance(value, str):
+                if self._takes_text and isinstance(value, str) and value:
                     continue
                 if math.isnan(to_number(value)):
                     self._mask(name, 1)

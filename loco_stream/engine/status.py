@@ -67,6 +67,7 @@ class Board:
                 **{name: value for name, value in self.status.items() if name not in _MOMENTARY},
                 **trainer.monitor.report(),
                 **trainer.ledger.report(),
+                "categories": getattr(model, "categories_", {}),
                 "seed": getattr(model, "seed", None),
                 "version": __version__,
                 "task": trainer.score.task,

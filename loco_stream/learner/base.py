@@ -13,15 +13,15 @@ from river import base
 from loco_stream import rng
 from loco_stream.errors import CheckpointError, ConfigError, InputError
 from loco_stream.learner import packing, step
-from loco_stream.learner.config import DEFAULTS, LINEAR_LEAKS, ModelConfig, Settings
+from loco_stream.learner.attributes import Attributes
+from loco_stream.learner.categories import Categories, TextColumn, first_rows, text_columns
+from loco_stream.learner.config import DEFAULTS, ModelConfig, Settings
 from loco_stream.learner.features import FeatureSlots, require_mapping
-from loco_stream.learner.inputs import column_names, matrix
-from loco_stream.learner.spikes import last_spikes
+from loco_stream.learner.inputs import Table, column_names, table
 from loco_stream.learner.state import (
     MASKED,
     N_FEATURES,
-    N_SEEN,
-    SKIPPED,
+    TEXT_STATISTICS,
     State,
     allocate,
     copied,
@@ -31,10 +31,10 @@ from loco_stream.learner.state import (
 )
 from loco_stream.learner.validation import check_classes, check_names, check_state, check_width
 from loco_stream.learner.workspace import Scratch, allocate_scratch
-from loco_stream.neurons.spikes import MOST_SPIKES
 
 __all__ = ["LOCOEstimator"]
 
+_STRETCH = 4096  # rows of an array with texts that are widened at a time
 _NO_LABELS = np.zeros(0, np.int64)
 _NO_VALUES = np.zeros(0)
 _NO_PROBA = np.zeros((0, 0))
@@ -45,7 +45,7 @@ def _class_room(n_classes: int) -> int:
     return max(2, 1 << (n_classes - 1).bit_length()) if n_classes > 0 else 2
 
 
-class LOCOEstimator(base.Estimator):
+class LOCOEstimator(Attributes, base.Estimator):
     """What both estimators share: settings, slots, state, array doors, saving."""
 
     _regression = False
@@ -76,6 +76,7 @@ class LOCOEstimator(base.Estimator):
         class_weight: str | Mapping[Hashable, float] | None = DEFAULTS.class_weight,
         seed: int | None = DEFAULTS.seed,
         neuron: str = DEFAULTS.neuron,
+        categories: int = DEFAULTS.categories,
     ) -> None:
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self._config = ModelConfig(**given)
@@ -84,7 +85,7 @@ class LOCOEstimator(base.Estimator):
         for name, value in given.items():
             setattr(self, name, value)
         self._lock = RLock()  # of every public method that reads or changes more than one of the following
-        self._slots = FeatureSlots()
+        self._slots = FeatureSlots(bound=self._config.categories)
         self._classes: list[Hashable] = []
         self._class_slots: dict[Hashable, int] = {}
         self._width: int | None = None
@@ -95,87 +96,12 @@ class LOCOEstimator(base.Estimator):
         self._handle: packing.Handle | None = None
         self._row: NDArray[np.float64] = np.zeros((1, 0))
 
-    # What a user may look at
-
-    @property
-    def n_seen(self) -> int:
-        """Number of samples learned."""
-        return 0 if self._state is None else int(self._state.counts[N_SEEN])
-
-    @property
-    def n_features_in(self) -> int:
-        """Number of features that have a slot."""
-        return len(self._slots)
-
-    @property
-    def features(self) -> tuple[Hashable, ...]:
-        """Names of the features, in the order of their slots."""
-        return tuple(self._slots.index)
-
-    @property
-    def layer_sizes(self) -> tuple[int, ...]:
-        """Number of neurons of each hidden layer."""
-        return self._layout.hidden_sizes
-
-    @property
-    def skipped_updates(self) -> int:
-        """Number of learning steps refused because a number in them was not finite."""
-        return 0 if self._state is None else int(self._state.counts[SKIPPED])
-
-    @property
-    def masked_values(self) -> int:
-        """Number of feature values learned from that were missing, no number, or not finite."""
-        return 0 if self._state is None else int(self._state.counts[MASKED])
-
-    @property
-    def spike_counts_(self) -> NDArray[np.int64]:
-        """Spikes of each hidden layer in the last sample's pass, (n_layers,)."""
-        if self._scratch is None:
-            return np.zeros(len(self.layer_sizes), np.int64)
-        spikes: NDArray[np.int64] = self._scratch.run.spikes[0]
-        return spikes.copy()
-
-    @property
-    def mixture_(self) -> dict[str, float]:
-        """What speaks in the combined output; of the delta readout alone: empty.
-
-        Classification: the probability of each expert, judged by the labels of late: the log-loss stack and the
-        least-squares stack of all members, each member by its leak, and a linear logistic member. Regression: the
-        weight of each member in the stack.
-        """
-        settings, state = self._settings, self._state
-        if settings is None or state is None or not settings.recursive:
-            return {}
-        names = [f"leak {leak:g}" for leak in self._layout.leaks]
-        names += [f"linear, leak {leak:g}" for leak in LINEAR_LEAKS[: settings.n_linear]]
-        if settings.regression:
-            return dict(zip(names, state.bank.stack.tolist(), strict=True))
-        names = ["stack", "least-squares stack", *names, *["linear logistic"][: settings.n_linear]]
-        evidence = np.exp(state.bank.evidence - state.bank.evidence.max())
-        return dict(zip(names, (evidence / evidence.sum()).tolist(), strict=True))
-
-    @property
-    def last_spikes_(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Times (ms) and neurons of the last hidden layer's spikes on the last row, under today's weights."""
-        with self._lock:
-            settings, state, scratch = self._settings, self._state, self._scratch
-            if settings is None or state is None or scratch is None or self.n_seen == 0:
-                return np.zeros(0, np.float32), np.zeros(0, np.int32)
-            self._run(scratch.row[None, :], learns=False)
-            room = MOST_SPIKES * settings.n_last
-            times, neurons, run = np.zeros(room, np.float32), np.zeros(room, np.int32), scratch.run
-            n = last_spikes(
-                settings, state.net.sizes, state.net.gains, run.drives[0], run.cell, run.times, times, neurons
-            )
-            order = np.argsort(times[:n], kind="stable")
-            return times[order], neurons[order]
-
     # Workspace
 
     def _ensure(self, n_classes: int) -> None:
         """Make sure of room for all known features and `n_classes` outputs."""
         if self._settings is None or self._state is None:
-            self._allocate(max(len(self._slots), 1), _class_room(n_classes))
+            self._allocate(max(len(self._slots.index), 1), _class_room(n_classes))
         settings, state = self._settings, self._state
         assert settings is not None
         assert state is not None
@@ -221,15 +147,24 @@ class LOCOEstimator(base.Estimator):
         """Cross into compiled code once; return the answers (slots or values), -1 where not asked."""
         answers = np.full(len(rows), -1.0)
         assert self._handle is not None
+        assert self._state is not None
         step.run(*self._handle.door, rows, labels, values, predicts, learns, answers, proba)
+        if learns:  # a slot of a text is masked where the text is not, and a feature's own slot where it is
+            self._state.counts[MASKED] -= len(self._slots.categories) * len(rows)
         return answers
 
-    def _admit(self, features: Iterable[Hashable], labels: Iterable[Hashable] = ()) -> list[int]:
-        """Give new features and classes a slot and room; return the slots of the labels. All or nothing."""
+    def _admit(
+        self,
+        features: Iterable[Hashable],
+        labels: Iterable[Hashable] = (),
+        texts: Iterable[tuple[Hashable, Any]] = (),
+    ) -> list[int]:
+        """Give new features, classes and texts a slot and room; return the slots of the labels. All or nothing."""
         n_features, n_classes = len(self._slots), len(self._classes)
         try:
             self._slots.register(features)
             slots = [self._slot_of(label) for label in labels]
+            new = self._slots.register_texts(texts)
             self._ensure(len(self._classes))
         except MemoryError:
             asked = f"{len(self._slots)} features and {len(self._classes)} classes"
@@ -238,6 +173,8 @@ class LOCOEstimator(base.Estimator):
                 del self._class_slots[label]
             del self._classes[n_classes:]
             raise InputError(f"there is no memory for a model of {asked}") from None
+        if new and self._state is not None:
+            self._state.statistics[:, new] = np.reshape(TEXT_STATISTICS, (-1, 1))
         return slots
 
     def _slot_of(self, label: Hashable) -> int:
@@ -249,7 +186,11 @@ class LOCOEstimator(base.Estimator):
 
     def _learn_row(self, x: Mapping[Hashable, Any], slot: int, value: float) -> None:
         """Learn a row whose features and class are admitted."""
-        self._slots.fill(x, self._row[0])
+        if self._slots.fill(x, self._row[0]):
+            if self._slots.has_new_texts(x.items()):
+                self._admit((), texts=x.items())
+                self._slots.fill(x, self._row[0])
+            self._slots.count_shared(x)
         self._run(self._row, np.array([slot]), np.array([value]), predicts=False)
 
     def _predict_row(self, x: Mapping[Hashable, Any]) -> float:
@@ -263,7 +204,7 @@ class LOCOEstimator(base.Estimator):
         """Return the name of each column; unnamed columns are the slots in order."""
         if features is not None:
             return column_names(features, width)
-        known = len(self._slots)
+        known = len(self._slots.index)
         if known == 0:
             return range(width)
         if width != known:
@@ -284,17 +225,59 @@ class LOCOEstimator(base.Estimator):
                 rows[:, slot] = given[:, j]
         return rows
 
+    def _with_texts(
+        self, given: Table, names: Sequence[Hashable], columns: Sequence[TextColumn], begin: int, end: int
+    ) -> NDArray[np.float64]:
+        """Return the rows from `begin` to `end` in slot order, 1 where one of the texts is."""
+        rows = self._placed(given.numbers[begin:end], names)
+        for column in columns:
+            column.mark(rows, begin, self._slots.categories)
+        return rows
+
+    def _learn_table(
+        self, given: Table, names: Sequence[Hashable], labels: NDArray[np.int64], values: NDArray[np.float64],
+        predicts: bool,
+    ) -> NDArray[np.float64]:  # fmt: skip
+        """Learn rows whose features and classes are admitted; texts get their slots row by row, as by name."""
+        if not given.texts or not self._slots.categories.bound:
+            return self._run(self._placed(given.numbers, names), labels, values, predicts=predicts)
+        answers, columns = np.full(len(labels), -1.0), text_columns(names, given.texts)
+
+        def learn(begin: int, end: int, predicts: bool) -> None:
+            for at in range(begin, end, _STRETCH):
+                part = slice(at, min(at + _STRETCH, end))
+                rows = self._with_texts(given, names, columns, part.start, part.stop)
+                said = self._run(rows, labels[part], values[part], predicts=predicts)
+                answers[part] = said if predicts else answers[part]
+
+        begin = 0
+        for row in first_rows(columns, self._slots.categories):
+            texts = [(column.key, column.text(row)) for column in columns]
+            if self._slots.has_new_texts(texts):
+                learn(begin, row, predicts)
+                if predicts:  # before the row's new texts are known
+                    answers[row] = self._run(self._with_texts(given, names, columns, row, row + 1), learns=False)[0]
+                self._admit((), texts=texts)
+                learn(row, row + 1, predicts=False)
+                begin = row + 1
+        learn(begin, len(labels), predicts)
+        for column in columns:
+            column.count_shared(self._slots.categories)
+        return answers
+
     def _predict_rows(
         self, X: ArrayLike, features: Iterable[Hashable] | None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return answers (n,) and probabilities (n, classes)."""
-        given = matrix(X)
+        given = table(X)
+        n = len(given.numbers)
         with self._lock:
-            names = self._names(given.shape[1], features)
+            names = self._names(given.numbers.shape[1], features)
             if self._state is None:
-                return np.full(len(given), -1.0), np.zeros((len(given), 0))
-            proba = np.zeros((len(given), self._state.classes.shape[1]))
-            answers = self._run(self._placed(given, names), learns=False, proba=proba)
+                return np.full(n, -1.0), np.zeros((n, 0))
+            proba = np.zeros((n, self._state.classes.shape[1]))
+            rows = self._with_texts(given, names, text_columns(names, given.texts), 0, n)
+            answers = self._run(rows, learns=False, proba=proba)
             return answers, proba[:, : len(self._classes)]
 
     # Saving
@@ -304,7 +287,7 @@ class LOCOEstimator(base.Estimator):
             kept = self.__dict__.copy()
             del kept["_lock"]
             kept["_scratch"] = kept["_handle"] = kept["_row"] = None
-            kept["_slots"] = FeatureSlots(self._slots.index)
+            kept["_slots"] = self._slots.copy()
             kept["_classes"], kept["_class_slots"] = self._classes.copy(), self._class_slots.copy()
             kept["_state"] = None if self._state is None else copied(self._state)
             return kept
@@ -323,6 +306,8 @@ class LOCOEstimator(base.Estimator):
                 "kind": type(self).__name__,
                 "parameters": self._config.to_dict(),
                 "features": list(self._slots.index),
+                "texts": [list(entry) for entry in self._slots.categories],
+                "shared": self._slots.categories.shared,
                 "classes": list(self._classes),
                 "width": self._width,
             }
@@ -339,11 +324,13 @@ class LOCOEstimator(base.Estimator):
         """
         try:
             model = cls(**config["parameters"])
-            model._slots = FeatureSlots(check_names("features", config["features"]))
+            names = check_names("features", config["features"])
+            texts = Categories.restored(model._config.categories, config.get("texts", ()), config.get("shared", {}))
+            model._slots = FeatureSlots.restored(names, texts)
             model._classes = check_classes(config["classes"], regression=cls._regression)
             model._class_slots = {label: slot for slot, label in enumerate(model._classes)}
             if config["width"] is not None:
-                settings = model._resolve(check_width(config["width"], len(model._slots)))
+                settings = model._resolve(check_width(config["width"], len(names)))
                 state = unflatten(model._layout, settings, arrays)
                 check_state(settings, state, len(model._slots), len(model._classes))
                 model._adopt(settings, state)

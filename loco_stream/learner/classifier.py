@@ -13,7 +13,7 @@ from loco_stream.errors import ConfigError
 from loco_stream.learner.base import LOCOEstimator
 from loco_stream.learner.config import PRESETS
 from loco_stream.learner.features import plain_label, require_mapping
-from loco_stream.learner.inputs import frame_columns, labels, matrix
+from loco_stream.learner.inputs import frame_columns, labels, table
 from loco_stream.learner.readout.snapshots import FIRST, N_KEPT
 from loco_stream.learner.workspace import SPOKEN
 
@@ -108,6 +108,11 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     neuron
         ``"lif"``: leaky integrate-and-fire. ``"alif"``: the same with a threshold that each spike raises.
         ``"izhikevich"``: regular spiking, integrated numerically and about fifty times slower.
+    categories
+        Distinct texts a feature may hold before further ones share their slots, chosen by a checksum; `categories_`
+        tells how many did. 64 cost little; the work of a row grows with the square of all inputs, so all features
+        together hold at most 1024. 0: texts are masked. A feature counts once for the width of the first row, however
+        many texts it has.
 
     References
     ----------
@@ -255,12 +260,12 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     def _learn_rows(
         self, X: ArrayLike, y: Iterable[Any], features: Iterable[Hashable] | None, *, predict_first: bool
     ) -> NDArray[np.float64]:
-        given = matrix(X)
-        distinct, places = labels(y, len(given))
+        given = table(X)
+        distinct, places = labels(y, len(given.numbers))
         with self._lock:
-            names = self._names(given.shape[1], features)
+            names = self._names(given.numbers.shape[1], features)
             slots = np.array(self._admit(names, distinct), np.int64)[places]
-            return self._run(self._placed(given, names), slots, np.zeros(len(given)), predicts=predict_first)
+            return self._learn_table(given, names, slots, np.zeros(len(slots)), predict_first)
 
     def _labels(self, answers: NDArray[np.float64]) -> NDArray[Any]:
         slots, classes = answers.astype(np.int64), self._classes.copy()

@@ -31,6 +31,7 @@ UNPROJECTED = 1 / 30  # of that where no recursive projector anneals the step
 LEARNED, MIRROR, PERTURBATION = range(3)  # their numbers in `Settings.credit`
 EQUAL, GIVEN, BALANCED = range(3)  # where the weights of the classes come from, in `Settings.weighting`
 NEURON_CLUSTER = 32  # neurons whose weights are orthogonal at the start, and whose perturbations are
+MOST_CATEGORIES = 1024  # slots of texts of one model: the work of a row grows with the square of the inputs
 SMOOTHING = 0.7  # of the start weights along a feature: standard deviation of the kernel, in fields
 
 
@@ -125,6 +126,7 @@ class ModelConfig:
     class_weight: str | Mapping[Hashable, float] | None = None
     seed: int | None = None
     neuron: str = "lif"
+    categories: int = 64
 
     def __post_init__(self) -> None:
         if self.hidden_sizes is not None:
@@ -155,6 +157,7 @@ class ModelConfig:
         if isinstance(self.class_weight, Mapping):  # a later change of the user's dict must not reach the model
             object.__setattr__(self, "class_weight", dict(self.class_weight))
         _integer("seed", self.seed, 0, 2**64 - 1, optional=True)
+        _integer("categories", self.categories, 0, MOST_CATEGORIES)
         window_of(find(self.neuron).kind)
 
     def layout_for(self, n_features: int) -> Layout:

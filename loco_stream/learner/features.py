@@ -8,13 +8,14 @@ so the order of a dict does not matter.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
-from itertools import islice
+from itertools import count
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.errors import InputError
+from loco_stream.learner.categories import UNKNOWN, Categories, is_text
 from loco_stream.numbers import NO_NUMBERS, shown, to_number
 
 __all__ = ["FeatureSlots", "plain_label", "require_mapping", "to_number"]
@@ -53,15 +54,47 @@ def _order(key: Hashable) -> tuple[str, Any]:
 
 
 class FeatureSlots:
-    """The slot of each feature name, and rows of numbers in slot order."""
+    """The slot of each feature and of each text of a feature, and rows of numbers in slot order.
 
-    def __init__(self, keys: Iterable[Hashable] = ()) -> None:
+    A feature's slot is for its number; its texts have further ones, see `Categories`.
+
+    Parameters
+    ----------
+    keys
+        Features in the order of their slots.
+    bound
+        Distinct texts that a feature may hold.
+    """
+
+    def __init__(self, keys: Iterable[Hashable] = (), bound: int = 0) -> None:
         self.index: dict[Hashable, int] = {key: slot for slot, key in enumerate(keys)}
+        self.categories = Categories(bound)
         self._last_keys: tuple[Hashable, ...] = ()
         self._last_columns: NDArray[np.intp] = np.zeros(0, np.intp)
 
     def __len__(self) -> int:
-        return len(self.index)
+        return len(self.index) + len(self.categories)
+
+    def copy(self) -> FeatureSlots:
+        """Return the same in objects of its own."""
+        return self.restored(self.index, self.categories.copy())
+
+    @classmethod
+    def restored(cls, index: Iterable[Hashable], categories: Categories) -> FeatureSlots:
+        """Make it again from the features in order and their texts: a slot that no text has is the next feature's.
+
+        Raises
+        ------
+        ValueError
+            A slot is given twice, or to a text of no feature, or left out.
+        """
+        made, taken = cls(), {slot for _, _, slot in categories}
+        made.index = dict(zip(index, (slot for slot in count() if slot not in taken), strict=False))
+        made.categories = categories
+        slots = sorted([*made.index.values(), *(slot for _, _, slot in categories)])
+        if slots != list(range(len(slots))) or not all(key in made.index for key, _, _ in categories):
+            raise ValueError("texts are not of the features, or not in slots of their own")
+        return made
 
     def register(self, keys: Iterable[Hashable]) -> None:
         """Give every new key the next free slot."""
@@ -71,11 +104,33 @@ class FeatureSlots:
         except TypeError:  # keys of one type that have no order among themselves
             new.sort(key=lambda key: (type(key).__name__, repr(key)))
         for key in new:
-            self.index.setdefault(key, len(self.index))
+            self.index.setdefault(key, len(self))
+
+    def register_texts(self, row: Iterable[tuple[Hashable, Any]]) -> list[int]:
+        """Give the new texts of a row, whose features have a slot, the next free ones; return those.
+
+        The order is that of the features' slots, so the order of a dict does not matter.
+        """
+        texts = [(key, value) for key, value in row if is_text(value)]
+        before = len(self)
+        for key, text in sorted(texts, key=lambda item: self.index[item[0]]):
+            self.categories.add(key, text, len(self))
+        return list(range(before, len(self)))
+
+    def has_new_texts(self, row: Iterable[tuple[Hashable, Any]]) -> bool:
+        """Return whether a text of a row would get a slot."""
+        return any(is_text(value) and self.categories.takes(key, value) for key, value in row)
+
+    def count_shared(self, x: Mapping[Hashable, Any]) -> None:
+        """Count the texts of a learned row that share a slot."""
+        for key, value in x.items():
+            if is_text(value) and self.categories.find(key, value)[1]:
+                self.categories.share(key)
 
     def forget(self, n: int) -> None:
         """Take back all slots but the first `n`."""
-        self.index = dict(islice(self.index.items(), n))
+        self.categories.forget(n)
+        self.index = {key: slot for key, slot in self.index.items() if slot < n}
         self._last_keys, self._last_columns = (), np.zeros(0, np.intp)
 
     def knows(self, keys: tuple[Hashable, ...]) -> bool:
@@ -89,19 +144,26 @@ class FeatureSlots:
         self._last_columns = np.array([index[key] for key in keys], np.intp)
         return True
 
-    def fill(self, x: Mapping[Hashable, Any], row: NDArray[np.float64]) -> None:
-        """Write a sample into `row` in slot order; what is absent, unknown or no number becomes NaN or is left out."""
+    def fill(self, x: Mapping[Hashable, Any], row: NDArray[np.float64]) -> bool:
+        """Write a sample into `row` in slot order; what is absent, unknown or no number becomes NaN or is left out.
+
+        Return whether there may be texts in it.
+        """
         row.fill(np.nan)
         if self.knows(tuple(x)):
             values = list(x.values())
             try:
-                if not _NO_NUMBERS.isdisjoint(map(type, values)):
-                    raise TypeError
-                row[self._last_columns] = values
+                if _NO_NUMBERS.isdisjoint(map(type, values)):
+                    row[self._last_columns] = values
+                    return False
             except (TypeError, ValueError, OverflowError):
-                row[self._last_columns] = [to_number(value) for value in values]
-            return
+                pass
         for key, value in x.items():
             slot = self.index.get(key)
-            if slot is not None:
+            if slot is None:
+                continue
+            if not is_text(value):
                 row[slot] = to_number(value)
+            elif (place := self.categories.find(key, value)[0]) != UNKNOWN:
+                row[place] = 1.0
+        return True

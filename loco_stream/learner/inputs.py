@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Set
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from loco_stream.errors import InputError
+from loco_stream.learner.categories import is_text
 from loco_stream.learner.features import plain_label
 from loco_stream.numbers import LARGEST, require_number, to_number
 
-__all__ = ["column_names", "frame_columns", "labels", "matrix", "targets"]
+__all__ = ["Table", "column_names", "frame_columns", "labels", "table", "targets"]
 
 
-def matrix(X: ArrayLike) -> NDArray[np.float64]:
-    """Return X as a float64 matrix such as compiled code was made for, NaN for cells that are masked or no number.
+class Table(NamedTuple):
+    """Rows of an array: (n, columns) float64, NaN for cells that are masked or no number, and by column their texts."""
+
+    numbers: NDArray[np.float64]
+    texts: dict[int, NDArray[Any]]
+
+
+def table(X: ArrayLike) -> Table:
+    """Return X as numbers such as compiled code was made for, and the columns that hold texts.
 
     Whatever its type, order and flags were, compiled code sees one kind of array, for another it would be compiled
     again: a copy is made where X is read-only, mapped from a file, or not in C order.
@@ -37,10 +45,12 @@ def matrix(X: ArrayLike) -> NDArray[np.float64]:
         raise InputError(f"X cannot be read as a matrix of numbers, (rows, features): {error}") from None
     if array.ndim != 2:
         raise InputError(f"X has {array.ndim} dimensions; allowed are 2, (rows, features)")
+    texts = {}
     if array.dtype.kind not in "biuf":
+        texts = {j: column for j, column in enumerate(array.T) if any(map(is_text, column))}
         array = np.array([to_number(cell) for cell in array.flat], np.float64).reshape(array.shape)
     with np.errstate(over="ignore"):  # a long double beyond float64 becomes infinite, which is masked
-        return np.require(array, np.float64, ["C", "A", "W", "E"])
+        return Table(np.require(array, np.float64, ["C", "A", "W", "E"]), texts)
 
 
 def labels(y: Any, n: int) -> tuple[list[Hashable], NDArray[np.int64]]:

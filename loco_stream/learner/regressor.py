@@ -11,7 +11,7 @@ from river import base
 
 from loco_stream.learner.base import LOCOEstimator
 from loco_stream.learner.features import require_mapping
-from loco_stream.learner.inputs import frame_columns, matrix, targets
+from loco_stream.learner.inputs import frame_columns, table, targets
 from loco_stream.numbers import require_number
 
 if TYPE_CHECKING:
@@ -84,10 +84,9 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
     def _learn_rows(
         self, X: ArrayLike, y: Iterable[float], features: Iterable[Hashable] | None, *, predict_first: bool
     ) -> NDArray[np.float64]:
-        given = matrix(X)
-        values = targets(y, len(given))
+        given = table(X)
+        values = targets(y, len(given.numbers))
         with self._lock:
-            names = self._names(given.shape[1], features)
+            names = self._names(given.numbers.shape[1], features)
             self._admit(names)
-            slots = np.zeros(len(given), np.int64)
-            return self._run(self._placed(given, names), slots, values, predicts=predict_first)
+            return self._learn_table(given, names, np.zeros(len(values), np.int64), values, predict_first)

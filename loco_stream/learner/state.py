@@ -39,6 +39,8 @@ Float64 = NDArray[np.float64]
 # Rows of `State.statistics` and `State.target`, one column a feature.
 COUNT, MEAN, SQUARES, LOWEST, HIGHEST, BEYOND = range(6)
 STAT_ROWS = 6
+# Of the slot of a text, which holds 1 or is masked: settled, mean 0 and variance 1, so that 1 stays 1.
+TEXT_STATISTICS = (300.0, 0.0, 300.0, 0.0, 1.0, 0.0)
 
 # `State.counts`.
 N_SEEN, N_FEATURES, N_CLASSES, N_CLUSTERS, SKIPPED, MASKED, ROUND = range(7)

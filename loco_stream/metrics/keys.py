@@ -126,6 +126,7 @@ KEYS = (
     Key("n_orphaned", "labels whose row had left or never came", "labels", "labels_orphaned", "counter"),
     Key("n_ended", "sinks and watchers that ended with an error", "", "listeners_ended", "counter"),
     Key("skipped_updates", "learning steps left out as not finite", "rows", "updates_skipped", "counter"),
+    Key("categories", "of each feature with texts: distinct ones, how many may be, values that share", kind="list"),
     Key("transport", "counted by the source: rows, gaps, duplicates, ...", "", "transport", "parts"),
     Key("alarm", "1 while the disk refuses the log or a checkpoint; in the report, the sentence", "", "alarm", "flag"),
     Key("notes", "a sentence for each thing that was passed over", kind="list"),

@@ -69,7 +69,7 @@ def test_names_from_outside_do_not_fill_the_memory():
 
 def test_the_report_the_table_and_prometheus_tell_it():
     report = StreamEngine(
-        LOCOClassifier(seed=0), [*ROWS, Sample({"a": 1e31, "b": 0.0, "c": 0.0}, 1)], strict=False
+        LOCOClassifier(seed=0, categories=0), [*ROWS, Sample({"a": 1e31, "b": 0.0, "c": 0.0}, 1)], strict=False
     ).run()
     assert report["masked"] == {"b": 0.25, "c": 1.0}
     assert (report["skipped"], report["n_unused"]) == ({"value": 1}, 1)

@@ -1,0 +1,123 @@
+"""What a user may look at: the public attributes of both estimators, read from their state."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.learner.config import LINEAR_LEAKS, Layout, Settings
+from loco_stream.learner.features import FeatureSlots
+from loco_stream.learner.spikes import last_spikes
+from loco_stream.learner.state import MASKED, N_SEEN, SKIPPED, State
+from loco_stream.learner.workspace import Scratch
+from loco_stream.neurons.spikes import MOST_SPIKES
+
+__all__ = ["Attributes"]
+
+
+class Attributes:
+    """The public attributes; `LOCOEstimator` has what they are read from."""
+
+    _lock: RLock
+    _slots: FeatureSlots
+    _layout: Layout
+    _settings: Settings | None
+    _state: State | None
+    _scratch: Scratch | None
+
+    if TYPE_CHECKING:
+
+        def _run(self, *args: Any, **options: Any) -> NDArray[np.float64]: ...
+
+    @property
+    def n_seen(self) -> int:
+        """Number of samples learned."""
+        return 0 if self._state is None else int(self._state.counts[N_SEEN])
+
+    @property
+    def n_features_in(self) -> int:
+        """Number of features that have a slot; their texts do not count."""
+        return len(self._slots.index)
+
+    @property
+    def categories_(self) -> dict[Hashable, dict[str, int]]:
+        """The features with texts: how many distinct ones have a slot, how many may (`bound`), values that shared one.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCOClassifier
+        >>> model = LOCOClassifier(categories=2)
+        >>> for city in ("Rome", "Oslo", "Lima"):
+        ...     model.learn_one({"city": city}, "yes")
+        >>> model.categories_
+        {'city': {'distinct': 2, 'bound': 2, 'shared': 1}}
+        """
+        with self._lock:
+            return self._slots.categories.report()
+
+    @property
+    def features(self) -> tuple[Hashable, ...]:
+        """Names of the features, in the order of their slots."""
+        return tuple(self._slots.index)
+
+    @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        """Number of neurons of each hidden layer."""
+        return self._layout.hidden_sizes
+
+    @property
+    def skipped_updates(self) -> int:
+        """Number of learning steps refused because a number in them was not finite."""
+        return 0 if self._state is None else int(self._state.counts[SKIPPED])
+
+    @property
+    def masked_values(self) -> int:
+        """Number of feature values learned from that were missing, not finite, or neither a number nor a category."""
+        return 0 if self._state is None else int(self._state.counts[MASKED])
+
+    @property
+    def spike_counts_(self) -> NDArray[np.int64]:
+        """Spikes of each hidden layer in the last sample's pass, (n_layers,)."""
+        if self._scratch is None:
+            return np.zeros(len(self.layer_sizes), np.int64)
+        spikes: NDArray[np.int64] = self._scratch.run.spikes[0]
+        return spikes.copy()
+
+    @property
+    def mixture_(self) -> dict[str, float]:
+        """What speaks in the combined output; of the delta readout alone: empty.
+
+        Classification: the probability of each expert, judged by the labels of late: the log-loss stack and the
+        least-squares stack of all members, each member by its leak, and a linear logistic member. Regression: the
+        weight of each member in the stack.
+        """
+        settings, state = self._settings, self._state
+        if settings is None or state is None or not settings.recursive:
+            return {}
+        names = [f"leak {leak:g}" for leak in self._layout.leaks]
+        names += [f"linear, leak {leak:g}" for leak in LINEAR_LEAKS[: settings.n_linear]]
+        if settings.regression:
+            return dict(zip(names, state.bank.stack.tolist(), strict=True))
+        names = ["stack", "least-squares stack", *names, *["linear logistic"][: settings.n_linear]]
+        evidence = np.exp(state.bank.evidence - state.bank.evidence.max())
+        return dict(zip(names, (evidence / evidence.sum()).tolist(), strict=True))
+
+    @property
+    def last_spikes_(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Times (ms) and neurons of the last hidden layer's spikes on the last row, under today's weights."""
+        with self._lock:
+            settings, state, scratch = self._settings, self._state, self._scratch
+            if settings is None or state is None or scratch is None or self.n_seen == 0:
+                return np.zeros(0, np.float32), np.zeros(0, np.int32)
+            self._run(scratch.row[None, :], learns=False)
+            room = MOST_SPIKES * settings.n_last
+            times, neurons, run = np.zeros(room, np.float32), np.zeros(room, np.int32), scratch.run
+            n = last_spikes(
+                settings, state.net.sizes, state.net.gains, run.drives[0], run.cell, run.times, times, neurons
+            )
+            order = np.argsort(times[:n], kind="stable")
+            return times[order], neurons[order]

@@ -1,0 +1,224 @@
+"""Texts as inputs: their slots, their bound, and that every door and every file gives the same bytes."""
+
+import pickle
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from loco_stream import LOCOClassifier, LOCORegressor, load, save
+from loco_stream.errors import CheckpointError
+from loco_stream.learner.categories import LONGEST, MOST_CATEGORIES
+from tests.helpers.engine_process import SOAK
+
+COLOURS = ("red", "green", "blue")
+
+
+def model(**settings):
+    return LOCOClassifier(**{"hidden_sizes": 16, "seed": 1, **settings})
+
+
+def rows(n, seed=0, colours=COLOURS):
+    """Yield rows whose label is the side of a threshold that depends on the colour: no column alone tells it."""
+    draws = random.Random(seed)
+    side = {colour: (draws.choice((-1, 1)), draws.uniform(-0.8, 0.8)) for colour in colours}
+    for _ in range(n):
+        colour, size = draws.choice(colours), draws.gauss(0.0, 1.0)
+        sign, threshold = side[colour]
+        yield {"colour": colour, "size": size}, "in" if sign * (size - threshold) > 0 else "out"
+
+
+def state_of(estimator):
+    config, arrays = estimator.export_state()
+    return config, {name: array.tobytes() for name, array in arrays.items()}
+
+
+def learned(estimator, stream):
+    for x, y in stream:
+        estimator.learn_one(x, y)
+    return estimator
+
+
+def hits(estimator, stream, skip):
+    right = 0
+    for i, (x, y) in enumerate(stream):
+        right += i >= skip and estimator.predict_one(x) == y
+        estimator.learn_one(x, y)
+    return right
+
+
+def test_a_label_that_depends_on_colour_and_number_is_learned():
+    assert hits(LOCOClassifier(seed=1), rows(1500), 500) >= 0.96 * 1000
+    assert hits(LOCOClassifier(seed=1, categories=0), rows(1500), 500) < 0.9 * 1000
+
+
+def test_what_a_regressor_learns_of_texts():
+    estimator = LOCORegressor(seed=1)
+    for x, _ in rows(600):
+        estimator.learn_one(x, float(COLOURS.index(x["colour"])))
+    assert [round(estimator.predict_one({"colour": c, "size": 0.0})) for c in COLOURS] == [0, 1, 2]
+
+
+def test_the_order_of_a_row_does_not_matter():
+    straight = learned(model(), rows(50))
+    turned = learned(model(), ((dict(reversed(x.items())), y) for x, y in rows(50)))
+    two = [{"b": "x", "a": "y"}, {"a": "y", "b": "x"}]
+    assert state_of(straight) == state_of(turned)
+    assert state_of(learned(model(), [(two[0], 1)])) == state_of(learned(model(), [(two[1], 1)]))
+
+
+def test_predictions_register_nothing():
+    estimator = learned(model(), rows(20))
+    before = state_of(estimator)
+    known = estimator.predict_proba_one({"size": 0.3})
+    assert estimator.predict_proba_one({"size": 0.3, "colour": "mauve", "shape": "round"}) == known
+    estimator.predict_array([["mauve", 0.1]], features=["colour", "size"])
+    assert state_of(estimator) == before
+
+
+def test_texts_beyond_the_bound_share_slots_and_are_counted():
+    ids = [f"id {i}" for i in range(40)]
+    estimator = learned(model(categories=8), [({"id": text}, "ab"[i % 2]) for i, text in enumerate(ids)])
+    assert estimator.categories_ == {"id": {"distinct": 8, "bound": 8, "shared": 32}}
+    assert estimator.n_features_in == 1
+    assert estimator.masked_values == 0
+    again = learned(model(categories=8), [({"id": text}, "ab"[i % 2]) for i, text in enumerate(ids)])
+    assert state_of(again) == state_of(estimator)  # the checksum of a text is the same in every process
+
+
+def test_without_categories_texts_are_masked():
+    worded, missing = model(categories=0), model(categories=0)
+    for x, y in rows(30):
+        worded.learn_one(x, y)
+        missing.learn_one({**x, "colour": None}, y)
+    assert state_of(worded) == state_of(missing)
+    assert worded.masked_values == 30
+    assert worded.categories_ == {}
+
+
+def test_texts_are_not_masked_and_missing_values_beside_them_are():
+    estimator = model()
+    estimator.learn_one({"a": "red", "b": 1.0, "c": None}, 0)
+    estimator.learn_one({"a": "", "b": "n/a", "c": 2.0}, 1)
+    estimator.learn_one({"a": 3.0, "b": float("nan"), "c": "n/a"}, 1)
+    assert estimator.masked_values == 3
+    assert set(estimator.categories_) == {"a", "b", "c"}
+
+
+def table(n, seed=0):
+    draws = random.Random(seed)
+    X = [[draws.choice(("a", "b", None, "c", 1.5, f"id {draws.randrange(30)}")), draws.gauss(0, 1),
+          draws.choice(("x", "y", ""))] for _ in range(n)]  # fmt: skip
+    return X, [draws.choice(("in", "out")) for _ in range(n)]
+
+
+@pytest.mark.parametrize("make", [model, lambda **s: LOCORegressor(hidden_sizes=16, seed=1, **s)])
+@pytest.mark.parametrize("bound", [5, 64])
+def test_blocks_equal_row_by_row(make, bound):
+    X, y = table(300)
+    single, block, blocks = (make(categories=bound) for _ in range(3))
+    y = y if make is model else [float(label == "in") for label in y]
+    answers = []
+    for row, label in zip(X, y, strict=True):
+        answers.append(single.predict_one(dict(enumerate(row))))
+        single.learn_one(dict(enumerate(row)), label)
+    said = block.learn_predict_array(np.array(X, object), y)
+    for begin in range(0, 300, 70):
+        blocks.learn_array(X[begin : begin + 70], y[begin : begin + 70], features=[0, 1, 2])
+    assert said.tolist() == answers
+    assert state_of(single) == state_of(block) == state_of(blocks)
+    assert block.predict_array(X[:50]).tolist() == [block.predict_one(dict(enumerate(row))) for row in X[:50]]
+
+
+def test_frames_equal_row_by_row():
+    pandas = pytest.importorskip("pandas")
+    stream = list(rows(80))
+    frame, labels = pandas.DataFrame([x for x, _ in stream]), pandas.Series([y for _, y in stream])
+    kept = frame.assign(colour=frame["colour"].astype("category"))
+    single, many, categorical = (model() for _ in range(3))
+    learned(single, stream)
+    many.learn_many(frame, labels)
+    categorical.learn_many(kept, labels)
+    assert state_of(single) == state_of(many) == state_of(categorical)
+    assert many.predict_many(frame).tolist() == [single.predict_one(x) for x, _ in stream]
+
+
+@pytest.mark.parametrize("bound", [2, 64])
+def test_files_and_pickles_continue_bit_equal(tmp_path, bound):
+    stream = list(rows(120, colours=("red", "green", "blue", "grey")))
+    straight = learned(model(categories=bound), stream)
+    half = learned(model(categories=bound), stream[:60])
+    save(half, tmp_path / "model.loco")
+    for copy in (load(tmp_path / "model.loco"), pickle.loads(pickle.dumps(half)), half):
+        assert state_of(learned(copy, stream[60:])) == state_of(straight)
+
+
+def test_damaged_categories_are_refused():
+    config, arrays = learned(model(), rows(20)).export_state()
+    texts = config["texts"]
+    for damaged in (["colour", 3, 2], ["colour", "mauve", 10**6], ["colour", "mauve", 1.5], ["shape", "round", 2],
+                    ["colour", "mauve", -1], ["colour", texts[1][1], 2], ["colour", "mauve"], "colour"):  # fmt: skip
+        with pytest.raises(CheckpointError):
+            LOCOClassifier.from_state({**config, "texts": [damaged, *texts[1:]]}, arrays)
+    with pytest.raises(CheckpointError):
+        LOCOClassifier.from_state({**config, "parameters": {**config["parameters"], "categories": 2}}, arrays)
+
+
+def test_a_file_from_before_categories_is_read():
+    config, arrays = learned(model(), (({"size": x["size"]}, y) for x, y in rows(20))).export_state()
+    older = {name: value for name, value in config.items() if name not in ("texts", "shared")}
+    assert state_of(LOCOClassifier.from_state(older, arrays)) == (config, {n: a.tobytes() for n, a in arrays.items()})
+
+
+def test_odd_texts_are_kept_in_files(tmp_path):
+    odd = ["\ud800", "x" * 5000, "x" * 5001, "Größe", np.str_("red"), "red", "3", " "]
+    estimator = learned(model(), [({"a": text}, i % 2) for i, text in enumerate(odd)])
+    assert estimator.categories_["a"]["distinct"] == 6  # long ones by their begin, the two reds are one
+    assert max(len(text) for _, text, _ in estimator.export_state()[0]["texts"]) == LONGEST
+    save(estimator, tmp_path / "odd.loco")
+    assert state_of(load(tmp_path / "odd.loco")) == state_of(estimator)
+
+
+def test_all_features_together_are_bounded():
+    estimator = model(categories=MOST_CATEGORIES)
+    for i in range(30):
+        estimator.learn_one({f"f{j}": f"t{i}" for j in range(50)}, i % 2)
+    assert sum(each["distinct"] for each in estimator.categories_.values()) == MOST_CATEGORIES
+    assert estimator.n_features_in == 50
+
+
+def test_mixed_columns_hold_both():
+    estimator = model()
+    for i in range(200):
+        x = {"code": "broken"} if i % 4 == 0 else {"code": float(i % 3)}
+        estimator.learn_one(x, "bad" if i % 4 == 0 else "good")
+    assert estimator.predict_one({"code": "broken"}) == "bad"
+    assert estimator.predict_one({"code": 1.0}) == "good"
+
+
+_FLAT = """
+import resource, sys
+from loco_stream import LOCOClassifier
+model = LOCOClassifier(hidden_sizes=16, seed=1)
+peaks = []
+for i in range(int(sys.argv[1])):
+    model.learn_one({"id": f"id {i * 7919 % 100_000}", "size": i % 17}, i % 3)
+    if i + 1 in (int(sys.argv[1]) // 5, int(sys.argv[1])):
+        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peaks[1] - peaks[0], model.categories_["id"]["distinct"])
+"""
+
+
+def flat(n):
+    done = subprocess.run([sys.executable, "-c", _FLAT, str(n)], capture_output=True, text=True, check=True)
+    return [int(word) for word in done.stdout.split()]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_memory_is_flat_over_many_distinct_texts():
+    kilobytes, distinct = flat(1_000_000 if SOAK else 20_000)
+    assert distinct == 64
+    assert kilobytes < 4096
