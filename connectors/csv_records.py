@@ -111,7 +111,7 @@ class RecordReader:
             self._found(kind, f"has {len(record)} fields, the header has {self._width}")
             return False
         if any(not field.isascii() and undecoded(field) for field in record):
-            self._found("encoding", "is not UTF-8")
+            self._found("encoding", "is not UTF-8, or not of the encoding= that was named")
             return False
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import stat
@@ -32,12 +33,13 @@ class TextSource(TableSource):
     """
 
     path: Path
+    _encoding = "utf-8-sig"
     _file: TextIOWrapper | None = None
     _checksum = 0  # of the lines read
     _expected: Mapping[str, int] | None = None  # the fingerprint that the file should have
 
     def _open(self) -> TextIOWrapper:
-        self._file = _open_text(self.path)
+        self._file = _open_text(self.path, self._encoding)
         self._checksum = 0
         self._bad.clear()
         return self._file
@@ -118,13 +120,18 @@ class CSVSource(TextSource):
     Parameters
     ----------
     path
-        The file, UTF-8.
+        The file.
     target
         The label's column; an empty name reads an unlabelled stream.
     drop
         Columns to leave out.
     delimiter
-        One character, or ``"tab"``; None finds it among comma, semicolon, tab and bar in the header.
+        One character, or ``"tab"``; None finds it among comma, semicolon, tab and bar in the header. In a URL
+        ``separator=`` is the same.
+    decimal
+        What stands before the fraction of a number, ``"."`` or ``","``.
+    encoding
+        Of the text, by any name that Python knows; UTF-8 unless given.
     task
         ``"classification"`` or ``"regression"``; None decides by the first 1000 labels: numbers
         with a fraction mean regression.
@@ -162,6 +169,8 @@ class CSVSource(TextSource):
         *,
         drop: Sequence[str] = (),
         delimiter: str | None = None,
+        decimal: str = ".",
+        encoding: str | None = None,
         task: str | None = None,
         time: str | None = None,
         rate: float | None = None,
@@ -173,6 +182,10 @@ class CSVSource(TextSource):
         self._bad = BadRows(on_bad)
         self.path = Path(path)
         self._delimiter = _one_character(delimiter)
+        if decimal not in (".", ","):
+            raise ConfigError(f"decimal is {decimal!r}; allowed are '.' and ','")
+        self._comma = decimal == ","
+        self._encoding = _text_encoding(encoding)
         with self._open() as file:
             self._header = self._read_header(file)
             check_columns(str(path), self._header, target, drop, time)
@@ -198,7 +211,7 @@ class CSVSource(TextSource):
     def _read_header(self, file: IO[str]) -> list[str]:
         line = self._first_line(file)
         if undecoded(line):
-            raise SourceError(f"cannot read {self.path}: its header is not UTF-8")
+            raise SourceError(f"cannot read {self.path}: its header is not UTF-8, or not of the encoding= named")
         if self._delimiter is None:
             self._delimiter = max(",;\t|", key=line.count)
         header = [name.strip() for name in self._guarded(csv.reader([line], delimiter=self._delimiter).__next__)]
@@ -224,7 +237,7 @@ class CSVSource(TextSource):
         )  # fmt: skip
         for record in reader:
             self.place = f"line {reader.line} of {self.path}"
-            yield record
+            yield [_with_point(cell) for cell in record] if self._comma else record
 
     def _records(self, start: int) -> Iterator[Mapping[str, Any]]:
         keep = [(name, i, name in (self._target, self._time)) for i, name in enumerate(self._header)]
@@ -234,13 +247,13 @@ class CSVSource(TextSource):
                 yield {name: (record[i] or None) if raw else parse_cell(record[i]) for name, i, raw in keep}
 
 
-def _open_text(path: Path) -> TextIOWrapper:
+def _open_text(path: Path, encoding: str) -> TextIOWrapper:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise SourceError(f"{path} is no regular file: a table is read more than once")
         if path.suffix == ".gz":
-            return gzip.open(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="")
-        return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+            return gzip.open(path, "rt", encoding=encoding, errors="surrogateescape", newline="")
+        return path.open(encoding=encoding, errors="surrogateescape", newline="")
     except OSError as e:
         raise SourceError(f"cannot read {path}: {e.strerror or e}") from None
 
@@ -252,3 +265,21 @@ def _one_character(delimiter: str | None) -> str | None:
     if len(delimiter) != 1 or delimiter in '\r\n"':
         raise ConfigError(f"delimiter must be one character or 'tab', not {delimiter!r}")
     return delimiter
+
+
+def _text_encoding(name: str | None) -> str:
+    try:
+        if name is None or codecs.lookup(name).name == "utf-8":
+            return "utf-8-sig"
+        "".encode(name)  # codecs that are none of text, such as hex, refuse
+    except (LookupError, ValueError):
+        raise ConfigError(
+            f"encoding is {name!r}; allowed are the text encodings of Python, for example latin-1, cp1252 or utf-16"
+        ) from None
+    return name
+
+
+def _with_point(cell: str) -> str:
+    """Return a number with a decimal comma as one with a point; any other cell as it is."""
+    pointed = cell.replace(",", ".", 1)
+    return pointed if "," in cell and number(pointed) is not None else cell

@@ -46,6 +46,8 @@ _WORDS: dict[Convert, str] = {float: "a number", int: "a whole number", _flag: "
 _FILE: dict[str, Convert] = {
     "target": str, "drop": _names, "task": str, "time": str, "rate": float, "speed": float, "on_bad": str,
 }  # fmt: skip
+_CSV: dict[str, Convert] = {"delimiter": str, "separator": str, "decimal": str, "encoding": str}
+_SAME = {"separator": "delimiter"}  # two names of one option
 _ARRAY: dict[str, Convert] = {"target": int, "labels": str, "task": str, "block": int, "rate": float}
 _LIVE: dict[str, Convert] = {"task": str, "idle": float, "max": int}
 _PEERS: dict[str, Convert] = {**_LIVE, **LIMITS}
@@ -67,7 +69,7 @@ def _broker(where: str) -> dict[str, Any]:
 
 FORMS: dict[str, _Form] = {
     "river": _Form("river:ImageSegments", "river_source", "RiverSource", {}),
-    "csv": _Form("csv:PATH?target=COLUMN", "csv_source", "CSVSource", {**_FILE, "delimiter": str}),
+    "csv": _Form("csv:PATH?target=COLUMN", "csv_source", "CSVSource", {**_FILE, **_CSV}),
     "jsonl": _Form("jsonl:PATH?target=KEY", "jsonl_source", "JSONLSource", _FILE),
     "npy": _Form("npy:PATH?target=-1", "npy_source", "NPYSource", _ARRAY),
     "parquet": _Form("parquet:PATH?target=COLUMN", "parquet_source", "ParquetSource", _FILE),
@@ -190,9 +192,11 @@ def _convert(kind: str, form: _Form, options: Mapping[str, str]) -> dict[str, An
         if key not in form.options:
             allowed = ", ".join(form.options)
             raise ConfigError(f"{kind}: has no option {key!r}{hint(key, form.options)} (allowed: {allowed})")
-        convert = form.options[key]
+        convert, name = form.options[key], _SAME.get(key, key)
+        if name in typed:
+            raise ConfigError(f"{kind}: {key} and {name} are the same option; give one of them")
         try:
-            typed[key] = convert(text)
+            typed[name] = convert(text)
         except ValueError:
             raise ConfigError(f"{kind}: {key} must be {_WORDS[convert]}, not {text!r}") from None
     return typed

@@ -12,22 +12,13 @@ from loco_stream import LOCOClassifier, LOCORegressor, load, save
 from loco_stream.errors import CheckpointError
 from loco_stream.learner.categories import LONGEST, MOST_CATEGORIES
 from tests.helpers.engine_process import SOAK
+from tests.helpers.tables import colours
 
 COLOURS = ("red", "green", "blue")
 
 
 def model(**settings):
     return LOCOClassifier(**{"hidden_sizes": 16, "seed": 1, **settings})
-
-
-def rows(n, seed=0, colours=COLOURS):
-    """Yield rows whose label is the side of a threshold that depends on the colour: no column alone tells it."""
-    draws = random.Random(seed)
-    side = {colour: (draws.choice((-1, 1)), draws.uniform(-0.8, 0.8)) for colour in colours}
-    for _ in range(n):
-        colour, size = draws.choice(colours), draws.gauss(0.0, 1.0)
-        sign, threshold = side[colour]
-        yield {"colour": colour, "size": size}, "in" if sign * (size - threshold) > 0 else "out"
 
 
 def state_of(estimator):
@@ -50,27 +41,27 @@ def hits(estimator, stream, skip):
 
 
 def test_a_label_that_depends_on_colour_and_number_is_learned():
-    assert hits(LOCOClassifier(seed=1), rows(1500), 500) >= 0.96 * 1000
-    assert hits(LOCOClassifier(seed=1, categories=0), rows(1500), 500) < 0.9 * 1000
+    assert hits(LOCOClassifier(seed=1), colours(1500), 500) >= 0.96 * 1000
+    assert hits(LOCOClassifier(seed=1, categories=0), colours(1500), 500) < 0.9 * 1000
 
 
 def test_what_a_regressor_learns_of_texts():
     estimator = LOCORegressor(seed=1)
-    for x, _ in rows(600):
+    for x, _ in colours(600):
         estimator.learn_one(x, float(COLOURS.index(x["colour"])))
     assert [round(estimator.predict_one({"colour": c, "size": 0.0})) for c in COLOURS] == [0, 1, 2]
 
 
 def test_the_order_of_a_row_does_not_matter():
-    straight = learned(model(), rows(50))
-    turned = learned(model(), ((dict(reversed(x.items())), y) for x, y in rows(50)))
+    straight = learned(model(), colours(50))
+    turned = learned(model(), ((dict(reversed(x.items())), y) for x, y in colours(50)))
     two = [{"b": "x", "a": "y"}, {"a": "y", "b": "x"}]
     assert state_of(straight) == state_of(turned)
     assert state_of(learned(model(), [(two[0], 1)])) == state_of(learned(model(), [(two[1], 1)]))
 
 
 def test_predictions_register_nothing():
-    estimator = learned(model(), rows(20))
+    estimator = learned(model(), colours(20))
     before = state_of(estimator)
     known = estimator.predict_proba_one({"size": 0.3})
     assert estimator.predict_proba_one({"size": 0.3, "colour": "mauve", "shape": "round"}) == known
@@ -90,7 +81,7 @@ def test_texts_beyond_the_bound_share_slots_and_are_counted():
 
 def test_without_categories_texts_are_masked():
     worded, missing = model(categories=0), model(categories=0)
-    for x, y in rows(30):
+    for x, y in colours(30):
         worded.learn_one(x, y)
         missing.learn_one({**x, "colour": None}, y)
     assert state_of(worded) == state_of(missing)
@@ -134,7 +125,7 @@ def test_blocks_equal_row_by_row(make, bound):
 
 def test_frames_equal_row_by_row():
     pandas = pytest.importorskip("pandas")
-    stream = list(rows(80))
+    stream = list(colours(80))
     frame, labels = pandas.DataFrame([x for x, _ in stream]), pandas.Series([y for _, y in stream])
     kept = frame.assign(colour=frame["colour"].astype("category"))
     single, many, categorical = (model() for _ in range(3))
@@ -147,7 +138,7 @@ def test_frames_equal_row_by_row():
 
 @pytest.mark.parametrize("bound", [2, 64])
 def test_files_and_pickles_continue_bit_equal(tmp_path, bound):
-    stream = list(rows(120, colours=("red", "green", "blue", "grey")))
+    stream = list(colours(120, names=("red", "green", "blue", "grey")))
     straight = learned(model(categories=bound), stream)
     half = learned(model(categories=bound), stream[:60])
     save(half, tmp_path / "model.loco")
@@ -156,7 +147,7 @@ def test_files_and_pickles_continue_bit_equal(tmp_path, bound):
 
 
 def test_damaged_categories_are_refused():
-    config, arrays = learned(model(), rows(20)).export_state()
+    config, arrays = learned(model(), colours(20)).export_state()
     texts = config["texts"]
     for damaged in (["colour", 3, 2], ["colour", "mauve", 10**6], ["colour", "mauve", 1.5], ["shape", "round", 2],
                     ["colour", "mauve", -1], ["colour", texts[1][1], 2], ["colour", "mauve"], "colour"):  # fmt: skip
@@ -167,7 +158,7 @@ def test_damaged_categories_are_refused():
 
 
 def test_a_file_from_before_categories_is_read():
-    config, arrays = learned(model(), (({"size": x["size"]}, y) for x, y in rows(20))).export_state()
+    config, arrays = learned(model(), (({"size": x["size"]}, y) for x, y in colours(20))).export_state()
     older = {name: value for name, value in config.items() if name not in ("texts", "shared")}
     assert state_of(LOCOClassifier.from_state(older, arrays)) == (config, {n: a.tobytes() for n, a in arrays.items()})
 
