@@ -7,7 +7,6 @@ import os
 import secrets
 import socket as host
 import time
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,19 +14,19 @@ from typing import Any, Literal
 import numpy as np
 import zmq
 from numpy.typing import NDArray
-from zmq.utils.monitor import recv_monitor_message
 
-from loco_stream.connectors.ls1.client_session import Batch, ClientSession
-from loco_stream.connectors.ls1.messages import Hello, SchemaPayload, encode
+from loco_stream.connectors.ls1.client_session import Batch
+from loco_stream.connectors.ls1.messages import Hello, SchemaPayload
+from loco_stream.connectors.ls1.push_link import PushLink
+from loco_stream.connectors.ls1.reliable_link import ReliableLink
 from loco_stream.connectors.ls1.security import ClientKeys
 from loco_stream.connectors.ls1.sockets import open_plug
-from loco_stream.connectors.ls1.wire import REQUEST_BIT, Kind, Message, pack, rows_of, unpack
+from loco_stream.connectors.ls1.wire import Kind
 from loco_stream.connectors.rowform import RowForm, chunks, rows_a_message
-from loco_stream.errors import ConfigError, InputError, SourceError
+from loco_stream.errors import ConfigError, InputError
 
 __all__ = ["ZMQSender"]
 
-_SCHEMA_EVERY = 1.0  # seconds: a late subscriber waits at most so long
 _BLOCK = 64  # rows a message in reliable mode: the smallest credit an engine may give
 
 
@@ -64,9 +63,10 @@ class ZMQSender:
     buffer
         Reliable: un-acked rows kept.
     timeout
-        Seconds to wait for room or for an answer; None waits as long as it takes.
+        Seconds to wait for room or for an answer; None waits as long as it takes. After 5 s without an engine there is
+        a `LocoStreamWarning`.
     linger
-        Seconds that `close` waits for what is not sent or acked.
+        Seconds that `close` waits for what is not sent or acked: it ends even if the engine is gone.
     bind
         Bind instead of connect; None binds for pub alone.
     keys
@@ -117,7 +117,7 @@ class ZMQSender:
         _check(mode, reliable, predict, epoch, name, buffer)
         self.name = name if name is not None else f"{host.gethostname()}-{os.getpid()}"
         self._form = RowForm(features, classes, units, task)
-        self._timeout = math.inf if timeout is None else timeout
+        limit = math.inf if timeout is None else timeout
         self._linger = linger
         kind = zmq.DEALER if reliable else {"push": zmq.PUSH, "pub": zmq.PUB}[mode]
         bind = kind == zmq.PUB if bind is None else bind
@@ -125,18 +125,15 @@ class ZMQSender:
         self._plug = open_plug(kind, address, bind=bind, guard=guard)
         self.address = self._plug.address
         self._next = 1
-        self._schema_due = -math.inf
-        self._sent_schema: SchemaPayload | None = None
-        self._predictions: deque[tuple[int, NDArray[np.float32]]] = deque(maxlen=buffer)
-        self._answers: dict[int, NDArray[np.float32]] = {}
-        self._requests = REQUEST_BIT
-        self._session: ClientSession | None = None
+        self._resumes = reliable and epoch is not None
+        self._reliable_link: ReliableLink | None = None
         if reliable:
             hello = Hello(self.name, secrets.randbits(64) if epoch is None else epoch, predict)
-            self._session = ClientSession(hello, buffer)
-            self._resumes = epoch is not None
-            events = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
-            self._monitor = self._plug.socket.get_monitor_socket(events)
+            self._reliable_link = ReliableLink(self._plug, hello, buffer, limit, self._schema)
+        self._link: ReliableLink | PushLink = self._reliable_link or PushLink(self._plug, self.name, limit)
+
+    def _schema(self) -> SchemaPayload | None:
+        return self._form.schema if self._form.ready else None
 
     def __enter__(self) -> ZMQSender:
         return self
@@ -147,16 +144,16 @@ class ZMQSender:
     @property
     def acked(self) -> int:
         """The seq of the last row that the engine has made durable (reliable)."""
-        return self._reliable().acked
+        return self._reliable().session.acked
 
     def connect(self) -> int:
         """Wait for the engine's hello; return the seq of its last durable row of this source and epoch (reliable).
 
         The next row sent takes the seq after it, or after the last one sent.
         """
-        session = self._reliable()
-        self._wait(lambda: session.greeted, "said hello")
-        return session.acked
+        link = self._reliable()
+        link.wait(lambda: link.session.greeted, "said hello")
+        return link.session.acked
 
     def send(self, x: Any, y: Any = None, t: float = math.nan) -> int:
         """Send one row or a table of rows; return the seq of the first.
@@ -174,7 +171,7 @@ class ZMQSender:
         labels = self._form.labels(y, len(rows))
         kind = Kind.SAMPLE if labels is None else Kind.LABELLED
         first = self._begin()
-        for a, b in chunks(len(rows), _BLOCK if self._session else rows_a_message(rows.shape[1])):
+        for a, b in chunks(len(rows), _BLOCK if self._reliable_link else rows_a_message(rows.shape[1])):
             payload = rows[a:b].tobytes() + (b"" if labels is None else labels[a:b].tobytes())
             self._post(Batch(kind, self._next, b - a, rows.shape[1], payload, t, self._form.schema))
         return first
@@ -182,48 +179,20 @@ class ZMQSender:
     def send_labels(self, of: Sequence[int], y: Sequence[Any]) -> int:
         """Send late labels: `y[i]` belongs to the row with seq `of[i]`; return the seq of the first pair."""
         first = self._begin()
-        for a, b in chunks(len(of), _BLOCK if self._session else 65_536):
+        for a, b in chunks(len(of), _BLOCK if self._reliable_link else 65_536):
             payload = self._form.pairs(of[a:b], y[a:b])
             self._post(Batch(Kind.LABEL, self._next, b - a, 0, payload, math.nan, self._form.schema))
         return first
 
     def _begin(self) -> int:
-        if self._session is not None and self._resumes:
+        if self._resumes:
             self._next = max(self._next, self.connect() + 1)
             self._resumes = False
         return self._next
 
     def _post(self, batch: Batch) -> None:
-        if self._session is None:
-            self._push(batch)
-        else:
-            session = self._session
-            if not session.room(batch.n_rows):
-                self._wait(lambda: session.room(batch.n_rows), "made room by an ack")
-            session.push(batch)
-            self._pump(0)
+        self._link.post(batch)
         self._next = batch.last + 1
-
-    def _push(self, batch: Batch) -> None:
-        now = time.monotonic()
-        if now >= self._schema_due or batch.schema is not self._sent_schema:
-            self._deliver(pack(self.name, Kind.SCHEMA, encode(batch.schema)))
-            self._schema_due, self._sent_schema = now + _SCHEMA_EVERY, batch.schema
-        self._deliver(
-            pack(
-                self.name, batch.kind, batch.payload,
-                seq=batch.first, t=batch.t, n_rows=batch.n_rows, n_features=batch.n_features,
-            )
-        )  # fmt: skip
-
-    def _deliver(self, frames: list[bytes]) -> None:
-        """Hand frames to a best-effort socket; waits while nobody takes them (push)."""
-        socket = self._plug.socket
-        socket.sndtimeo = -1 if math.isinf(self._timeout) else int(self._timeout * 1000)
-        try:
-            socket.send_multipart(frames)
-        except zmq.Again:
-            raise SourceError(f"nobody at {self.address} took a row within {self._timeout:g} s") from None
 
     def predict(self, x: Any) -> Any:
         """Ask the engine (reliable): the likeliest class or the value; a list of them for a table."""
@@ -243,41 +212,25 @@ class ZMQSender:
         return dict(zip(self._form.schema.classes or (), answer[0].tolist(), strict=True))
 
     def _ask(self, x: Any) -> NDArray[np.float32]:
-        session = self._reliable()
+        link = self._reliable()
         rows = self._form.table(x)
         if self._form.task == "classification" and not self._form.schema.classes:
             raise InputError("name the classes to get probabilities of")
         most = rows_a_message(max(rows.shape[1], len(self._form.schema.classes or ())))
-        return np.concatenate([self._ask_block(session, rows[a:b]) for a, b in chunks(len(rows), most)])
-
-    def _ask_block(self, session: ClientSession, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        self._requests += 1
-        seq = self._requests
-        frames = pack(self.name, Kind.ASK, rows.tobytes(), seq=seq, n_rows=len(rows), n_features=rows.shape[1])
-        asked = -1
-
-        def answered() -> bool:
-            nonlocal asked
-            if session.greeted and asked != session.greetings:  # a reconnect loses the request: ask again
-                asked = session.greetings
-                self._try_send(frames)
-            return seq in self._answers
-
-        self._wait(answered, "answered")
-        return self._answers.pop(seq)
+        return np.concatenate([link.ask(rows[a:b]) for a, b in chunks(len(rows), most)])
 
     def take_predictions(self, wait: float = 0.0) -> list[tuple[int, NDArray[np.float32]]]:
         """Return what came back for the rows sent (`predict=True`) since the last call: (seq, (n_rows, n_classes)).
 
         Waits at most `wait` seconds for the first.
         """
-        self._reliable()
+        link = self._reliable()
         deadline = time.monotonic() + wait
-        self._pump(0)
-        while not self._predictions and (left := deadline - time.monotonic()) > 0:
-            self._pump(left)
-        taken = list(self._predictions)
-        self._predictions.clear()
+        link.pump(0)
+        while not link.predictions and (left := deadline - time.monotonic()) > 0:
+            link.pump(left)
+        taken = list(link.predictions)
+        link.predictions.clear()
         return taken
 
     def flush(self, timeout: float | None = None) -> None:
@@ -288,9 +241,10 @@ class ZMQSender:
         SourceError
             Rows are left after `timeout` seconds (None: that of the sender).
         """
-        session = self._session
-        if session is not None:
-            self._wait(lambda: session.kept == 0, "acked all rows", timeout)
+        link = self._reliable_link
+        if link is not None:
+            session = link.session
+            link.wait(lambda: session.kept == 0, "acked all rows", timeout)
 
     def close(self, *, end: bool = True) -> None:
         """Say end of stream, wait at most `linger` seconds for what is left, and close.
@@ -303,86 +257,16 @@ class ZMQSender:
         if self._plug.closed:
             return
         try:
-            if self._session is None:
-                if end and self._next > 1:
-                    self._plug.socket.sndtimeo = int(self._linger * 1000)
-                    self._plug.socket.send_multipart(pack(self.name, Kind.END, seq=self._next - 1))
-            elif end and self._next > 1:
-                self.flush(self._linger)
-                self._try_send(pack(self.name, Kind.END, seq=self._next - 1))
-        except zmq.Again:
-            pass  # nobody listens: then nobody waits for the end either
+            if end and self._next > 1:
+                self._link.end(self._next - 1, self._linger)
         finally:
-            if self._session is not None:
-                self._plug.socket.disable_monitor()
-                self._monitor.close(linger=0)  # left open it would hang the context's end
+            self._link.close()
             self._plug.close(self._linger)
 
-    def _reliable(self) -> ClientSession:
-        if self._session is None:
+    def _reliable(self) -> ReliableLink:
+        if self._reliable_link is None:
             raise ConfigError("a best-effort sender gets no answers: open it with reliable=True")
-        return self._session
-
-    def _wait(self, done: Any, what: str, timeout: float | None = None) -> None:
-        limit = self._timeout if timeout is None else timeout
-        deadline = time.monotonic() + limit
-        while True:
-            self._pump(0)
-            if done():
-                return
-            left = deadline - time.monotonic()
-            if left <= 0:
-                error = self._reliable().error
-                why = f" ({error})" if error else ""
-                raise SourceError(f"no engine at {self.address} {what} within {limit:g} s{why}")
-            self._pump(min(left, 0.1))
-
-    def _pump(self, seconds: float) -> None:
-        """Send what may be sent and read what has come; waits at most so long for something to come."""
-        session = self._reliable()
-        self._watch()
-        if self._form.ready:
-            for frames in session.outgoing(self._form.schema):
-                if not self._try_send(frames):
-                    break
-        if seconds and not self._plug.socket.poll(int(seconds * 1000)):
-            return
-        while (received := self._received()) is not None:
-            try:
-                message = unpack(received)
-            except SourceError:
-                continue  # not LS1: not from an engine
-            self._take(session, message)
-
-    def _received(self) -> list[bytes] | None:
-        try:
-            frames: list[bytes] = self._plug.socket.recv_multipart(zmq.NOBLOCK)
-        except zmq.Again:
-            return None
-        return frames
-
-    def _take(self, session: ClientSession, message: Message) -> None:
-        if message.kind is not Kind.PREDICTION:
-            session.take(message)
-        elif message.seq & REQUEST_BIT:
-            self._answers[message.seq] = rows_of(message)
-        else:
-            self._predictions.append((message.seq, rows_of(message)))
-
-    def _try_send(self, frames: list[bytes]) -> bool:
-        try:
-            self._plug.socket.send_multipart(frames, zmq.NOBLOCK)
-        except zmq.Again:  # not connected now: the next handshake says hello and sends it again
-            self._reliable().reconnect()
-            return False
-        return True
-
-    def _watch(self) -> None:
-        """Notice a new connection: the engine knows nothing of it yet."""
-        while self._monitor.poll(0):
-            event = recv_monitor_message(self._monitor)["event"]
-            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                self._reliable().reconnect()
+        return self._reliable_link
 
 
 def _check(mode: str, reliable: bool, predict: bool, epoch: int | None, name: str | None, buffer: int) -> None:

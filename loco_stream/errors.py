@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CheckpointError", "ConfigError", "InputError", "LocoStreamError", "SourceError"]
+__all__ = ["CheckpointError", "ConfigError", "InputError", "LocoStreamError", "LocoStreamWarning", "SourceError"]
 
 
 class LocoStreamError(Exception):
@@ -23,3 +23,7 @@ class SourceError(LocoStreamError):
 
 class CheckpointError(LocoStreamError):
     """A saved file is damaged, of another kind, or of a version this release cannot read."""
+
+
+class LocoStreamWarning(UserWarning):
+    """Something goes on that its user will hardly have meant: nothing is learned from a column, nobody answers."""

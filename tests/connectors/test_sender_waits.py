@@ -1,0 +1,57 @@
+"""A sender without an engine says so, and does not hang for ever."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from loco_stream.connectors import ZMQSender
+from loco_stream.connectors.ls1.patience import Patience
+from loco_stream.errors import LocoStreamWarning, SourceError
+from tests.helpers.ports import free_address
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_each_silence_is_told_once_after_five_seconds():
+    clock = Clock()
+    patience = Patience("tcp://10.0.0.1:5555", clock)
+    clock.now = 4.9
+    patience.check()
+    clock.now = 5.0
+    with pytest.warns(LocoStreamWarning, match="no answer from tcp://10.0.0.1:5555 for 5 s"):
+        patience.check()
+    clock.now = 500.0
+    patience.check()
+    patience.renew()
+    clock.now = 504.0
+    patience.check()
+    clock.now = 506.0
+    with pytest.warns(LocoStreamWarning):
+        patience.check()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reliable", [False, True])
+def test_a_sender_without_an_engine_warns_and_names_the_address(reliable):
+    address = f"tcp://{free_address()}"
+    sender = ZMQSender(address, features=["a"], classes=["x"], reliable=reliable, buffer=128, timeout=6.0, linger=0.5)
+
+    def send_many():
+        for _ in range(200):
+            sender.send([1.0], "x")
+
+    with pytest.warns(LocoStreamWarning, match=f"no answer from {address}"), pytest.raises(SourceError, match=address):
+        send_many()
+    began = time.monotonic()
+    if reliable:
+        with pytest.raises(SourceError, match=r"acked all rows within 0.5 s"):
+            sender.close()
+    sender.close()
+    assert time.monotonic() - began < 60.0
