@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from loco_stream.metrics.keys import scores_of
@@ -26,7 +27,8 @@ class Probe:
     def __init__(self) -> None:
         self._pace: deque[tuple[float, int]] = deque(maxlen=64)
         self._tasks: dict[str, Any] = {}
-        self._tasks_due = 0.0
+        self._tasks_due = self._classes_due = 0.0
+        self._classes: dict[str, Any] = {}
 
     def score(self, engine: StreamEngine) -> list[Any]:
         """Return rows seen, windowed score, score of all, that of repeating the label, that of the likeliest label."""
@@ -51,6 +53,7 @@ class Probe:
             "unused": status.get("n_unused"),
             "masked": status.get("n_masked"),
             "said": status.get("unused"),
+            **self._changed_classes(status),
             **_network(engine.model),
         }
         tasks = self._changed_tasks(engine)
@@ -74,6 +77,18 @@ class Probe:
             return {}
         self._tasks = tasks
         return tasks
+
+    def _changed_classes(self, status: Mapping[str, Any]) -> dict[str, Any]:
+        """Return how each label is found, at most twice a second and only if that changed."""
+        now = time.monotonic()
+        if "per_class" not in status or now < self._classes_due:
+            return {}
+        self._classes_due = now + _TASK_SECONDS
+        classes = {"per_class": status["per_class"], "confusion": status["confusion"]}
+        if classes == self._classes:
+            return {}
+        self._classes = classes
+        return {"classes": classes}
 
     def _rate(self, n: int) -> float | None:
         """Rows a second over the last two seconds: the mean since the start would hide a stall."""

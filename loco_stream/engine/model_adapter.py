@@ -52,6 +52,8 @@ class ModelAdapter:
                 )
         self.model = model
         self.takes_blocks = hasattr(model, "learn_predict_array")
+        self._gives_proba = callable(getattr(model, "predict_proba_one", None))
+        self._names_the_likeliest = hasattr(model, "learn_predict_proba_array")  # our own: the first of the likeliest
 
     @property
     def features(self) -> tuple[Hashable, ...] | None:
@@ -70,11 +72,23 @@ class ModelAdapter:
         y_pred = self.model.predict_one(row.named)
         return None if isinstance(y_pred, Mapping) else plain(y_pred)  # river: {} means no answer yet
 
+    def answer(self, row: Row, wants_proba: bool) -> tuple[Any, Mapping[Any, float] | None]:
+        """Return what `predict` does, and the probability of each class if it is wanted and the model gives any."""
+        proba = None
+        if wants_proba and self._gives_proba:
+            try:
+                proba = self.proba(row)
+            except NotImplementedError:  # so river's classifiers say that they know labels alone
+                self._gives_proba = False
+        if proba and self._names_the_likeliest:
+            return max(proba, key=proba.__getitem__), proba
+        return self.predict(row), proba
+
     def proba(self, row: Row) -> Mapping[Any, float]:
         """Return the probability of each class."""
         if row.features is not None and self.takes_blocks:
-            values, classes = self.values(row.x, row.features)
-            return dict(zip(classes, values[0].tolist(), strict=True))
+            values = self.model.predict_proba_array(row.x, row.features)
+            return dict(zip(self.model.classes, values[0].tolist(), strict=True))
         return {plain(label): float(p) for label, p in self.model.predict_proba_one(row.named).items()}
 
     def learn(self, row: Row, y: Any) -> None:
@@ -84,9 +98,22 @@ class ModelAdapter:
         else:
             self.model.learn_one(row.named, y)
 
-    def learn_predict(self, X: Array, y: Sequence[Any], features: tuple[str, ...]) -> list[Any]:
-        """Test-then-train over a block in one call; the predictions, in order."""
-        return [plain(label) for label in self.model.learn_predict_array(X, y, features=features).tolist()]
+    def learn_predict(
+        self, X: Array, y: Sequence[Any], features: tuple[str, ...]
+    ) -> tuple[list[Any], Sequence[float | None]]:
+        """Test-then-train over a block in one call; the predictions, and the probability given to each label."""
+        if not self._names_the_likeliest:
+            predicted = self.model.learn_predict_array(X, y, features=features).tolist()
+            return [plain(label) for label in predicted], [None] * len(predicted)
+        proba = self.model.learn_predict_proba_array(X, y, features=features)
+        classes, best, known = self.model.classes, proba.argmax(axis=1).tolist(), proba.any(axis=1).tolist()
+        slots = {label: slot for slot, label in enumerate(classes)}
+        predicted = [classes[slot] if answers else None for slot, answers in zip(best, known, strict=True)]
+        given = [
+            row[slots[plain(label)]] if answers else None
+            for row, label, answers in zip(proba.tolist(), y, known, strict=True)
+        ]
+        return predicted, given
 
     def predict_block(self, X: Array, features: tuple[str, ...]) -> list[Any]:
         """Predict a block of rows in one call, without learning."""

@@ -148,6 +148,12 @@ class _Collector:
             for what, count in value.items():
                 parts.add_metric([str(what)], count)
             return parts
+        if key.kind == "classes":
+            classes = GaugeMetricFamily(name, key.what, labels=["label", "score"])
+            for label, scores in value.items():
+                for score, number in scores.items():
+                    classes.add_metric([label, score], number)
+            return classes
         if key.kind == "histogram":
             latency = self._engine.latency
             buckets = [(f"{us * 1e-6:.3g}", rows) for us, rows in latency.cumulative()]

@@ -20,8 +20,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Report", "jsonable"]
 
+_CLASS_LINES = 10
 _ORDER = [key.name for key in KEYS]
-_NOTHING: dict[str, Any] = {"counter": 0, "list": (), "parts": {}, "shares": {}}  # measured without a row
+_NOTHING: dict[str, Any] = {
+    "counter": 0,
+    "list": (),
+    "parts": {},
+    "shares": {},
+    "classes": {},
+}  # measured without a row
 
 
 class Report(Mapping[str, Any]):
@@ -122,6 +129,7 @@ class Report(Mapping[str, Any]):
             counted = key.kind == "counter"
             if key.label and value is not None and (bool(value) if counted else not math.isnan(value)):
                 yield key.label, key.form.format(value)
+        yield from self._class_lines()
         latency = self.get("latency_us") or {}
         if latency and not math.isnan(latency["p50"]):
             yield "latency p50 / p99", f"{latency['p50']:,.0f} / {latency['p99']:,.0f} us"
@@ -131,6 +139,20 @@ class Report(Mapping[str, Any]):
             yield "drifts at", f"{more}{marks}" if marks else "none"
         for sentence in self.get("unused") or ():
             yield "not used", sentence
+
+    def _class_lines(self) -> Iterator[tuple[str, str]]:
+        """Yield a line for each label, the worst found first where there are many."""
+        scores = dict(self.get("per_class") or {})
+        order = sorted(scores, key=lambda label: (not scores[label]["support"], scores[label]["recall"]))
+        shown = [label for label in scores if label in order[:_CLASS_LINES]]
+        for label in shown:
+            rows = scores[label]["support"]
+            found = f"{scores[label]['recall']:.1%} found" if rows else "none came"
+            precise = scores[label]["precision"]
+            right = "never the answer" if math.isnan(precise) else f"{precise:.1%} of such answers right"
+            yield f"label {label}: {rows:,} rows", f"{found}, {right}"
+        if len(shown) < len(scores):
+            yield f"{len(scores) - len(shown)} more labels", "of which more are found"
 
     def _figure(self) -> Any:
         try:

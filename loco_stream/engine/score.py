@@ -58,9 +58,9 @@ class Score:
         """The task whose keys the report has."""
         return self.prequential.task
 
-    def add(self, y: Any, y_pred: Any) -> None:
-        """Count one answer."""
-        self.prequential.update(y, y_pred)
+    def add(self, y: Any, y_pred: Any, p_true: float | None = None) -> None:
+        """Count one answer, and the probability that the label was given."""
+        self.prequential.update(y, y_pred, p_true)
         n = self.prequential.n_scored
         if y_pred is not None and n % self.curve.stride == 0:
             report = self.prequential.report()
@@ -89,6 +89,7 @@ class Score:
         """Return scores, speed and latency under the report's keys."""
         return {
             **self.prequential.report(),
+            **self.prequential.classes(),
             "samples_per_second": self.samples_per_second,
             "latency_us": {"p50": self.latency.quantile(0.5), "p99": self.latency.quantile(0.99)},
         }

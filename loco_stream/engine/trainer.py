@@ -66,7 +66,7 @@ class Trainer:
         self.model_adapter, self.score, self.monitor, self.pending = model_adapter, score, monitor, pending
         self.delay, self.strict = delay, strict
         self._emit, self._reply, self.ledger = emit, reply, ledger
-        self._wants_proba = emit is not None and score.task == "classification"
+        self._wants_proba = score.task == "classification"
         self._due: deque[tuple[int, Waiting, Any]] = deque()
         self._arrived = 0
         self.n_samples = self.n_unlabelled = self.n_held_out = self.n_rejected = self.n_asked = 0
@@ -141,12 +141,12 @@ class Trainer:
 
     def _whole(self, event: Block, labels: Sequence[Any]) -> None:
         try:
-            predicted = self.model_adapter.learn_predict(event.X, labels, event.features)
+            predicted, given = self.model_adapter.learn_predict(event.X, labels, event.features)
         except InputError as error:
             self._reject(error, len(labels))
             return
-        for i, (y, y_pred) in enumerate(zip(labels, predicted, strict=True)):
-            self._count(Row(event.X[i : i + 1], event.features), plain(y), self._usable(y_pred))
+        for i, (y, y_pred, p_true) in enumerate(zip(labels, predicted, given, strict=True)):
+            self._count(Row(event.X[i : i + 1], event.features), plain(y), self._usable(y_pred), p_true)
             self.n_samples += 1
 
     def _unlabelled(self, event: Block) -> None:
@@ -161,8 +161,8 @@ class Trainer:
     def _row(self, row: Row, y: Any) -> None:
         try:
             self._release(y)
-            proba = self.model_adapter.proba(row) if self._wants_proba else None
-            waiting = Waiting(row, self._usable(self.model_adapter.predict(row)), proba, self.now)
+            y_pred, proba = self.model_adapter.answer(row, self._wants_proba)
+            waiting = Waiting(row, self._usable(y_pred), proba, self.now)
             if y is None:
                 self._wait(waiting)
             elif self.delay:
@@ -200,7 +200,7 @@ class Trainer:
         """Score a prediction, then learn its row unless it is held out."""
         row, monitor = waiting.row, self.monitor
         self._tell(waiting, y)
-        self._count(None if late else row, y, waiting.y_pred)
+        self._count(None if late else row, y, waiting.y_pred, waiting.proba.get(y, 0.0) if waiting.proba else None)
         if monitor.holds_out and monitor.hold_out(row.x, y, self.n_samples, row.features):
             self.n_held_out += 1
         else:
@@ -208,8 +208,8 @@ class Trainer:
         monitor.rescore(self.model_adapter.model)
         self.n_samples += 1
 
-    def _count(self, row: Row | None, y: Any, y_pred: Any) -> None:
-        self.score.add(y, y_pred)
+    def _count(self, row: Row | None, y: Any, y_pred: Any, p_true: float | None) -> None:
+        self.score.add(y, y_pred, p_true)
         if y_pred is not None:
             self._watch(y, y_pred, row)
 

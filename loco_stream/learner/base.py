@@ -236,18 +236,18 @@ class LOCOEstimator(Attributes, base.Estimator):
 
     def _learn_table(
         self, given: Table, names: Sequence[Hashable], labels: NDArray[np.int64], values: NDArray[np.float64],
-        predicts: bool,
+        predicts: bool, proba: NDArray[np.float64] = _NO_PROBA,
     ) -> NDArray[np.float64]:  # fmt: skip
         """Learn rows whose features and classes are admitted; texts get their slots row by row, as by name."""
         if not given.texts or not self._slots.categories.bound:
-            return self._run(self._placed(given.numbers, names), labels, values, predicts=predicts)
+            return self._run(self._placed(given.numbers, names), labels, values, predicts=predicts, proba=proba)
         answers, columns = np.full(len(labels), -1.0), text_columns(names, given.texts)
 
         def learn(begin: int, end: int, predicts: bool) -> None:
             for at in range(begin, end, _STRETCH):
                 part = slice(at, min(at + _STRETCH, end))
                 rows = self._with_texts(given, names, columns, part.start, part.stop)
-                said = self._run(rows, labels[part], values[part], predicts=predicts)
+                said = self._run(rows, labels[part], values[part], predicts=predicts, proba=proba[part])
                 answers[part] = said if predicts else answers[part]
 
         begin = 0
@@ -256,7 +256,8 @@ class LOCOEstimator(Attributes, base.Estimator):
             if self._slots.has_new_texts(texts):
                 learn(begin, row, predicts)
                 if predicts:  # before the row's new texts are known
-                    answers[row] = self._run(self._with_texts(given, names, columns, row, row + 1), learns=False)[0]
+                    rows = self._with_texts(given, names, columns, row, row + 1)
+                    answers[row] = self._run(rows, learns=False, proba=proba[row : row + 1])[0]
                 self._admit((), texts=texts)
                 learn(row, row + 1, predicts=False)
                 begin = row + 1

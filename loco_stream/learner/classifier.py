@@ -228,7 +228,18 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         self, X: ArrayLike, y: Iterable[Any], features: Iterable[Hashable] | None = None
     ) -> NDArray[Any]:
         """Test, then train on each row; return the labels predicted before learning (see `learn_array`)."""
-        return self._labels(self._learn_rows(X, y, features, predict_first=True))
+        return self._labels(self._learn_rows(X, y, features, predict_first=True)[0])
+
+    def learn_predict_proba_array(
+        self, X: ArrayLike, y: Iterable[Any], features: Iterable[Hashable] | None = None
+    ) -> NDArray[np.float64]:
+        """Test, then train on each row; return the probabilities before learning it, (n, classes).
+
+        Column j is `classes[j]`; a class is 0 before its first row, and a row of zeros is one before any class.
+        """
+        with self._lock:
+            proba = self._learn_rows(X, y, features, predict_first=True, wants_proba=True)[1]
+            return proba[:, : len(self._classes)]
 
     def predict_array(self, X: ArrayLike, features: Iterable[Hashable] | None = None) -> NDArray[Any]:
         """Return the predicted label of each row, (n,)."""
@@ -258,14 +269,18 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         return pd.DataFrame(proba, index=X.index, columns=list(self._classes))
 
     def _learn_rows(
-        self, X: ArrayLike, y: Iterable[Any], features: Iterable[Hashable] | None, *, predict_first: bool
-    ) -> NDArray[np.float64]:
+        self, X: ArrayLike, y: Iterable[Any], features: Iterable[Hashable] | None, *, predict_first: bool,
+        wants_proba: bool = False,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
+        """Return answers (n,) and probabilities, (n, room for classes) if they are wanted."""
         given = table(X)
         distinct, places = labels(y, len(given.numbers))
         with self._lock:
             names = self._names(given.numbers.shape[1], features)
             slots = np.array(self._admit(names, distinct), np.int64)[places]
-            return self._learn_table(given, names, slots, np.zeros(len(slots)), predict_first)
+            assert self._state is not None
+            proba = np.zeros((len(slots) if wants_proba else 0, self._state.classes.shape[1]))
+            return self._learn_table(given, names, slots, np.zeros(len(slots)), predict_first, proba), proba
 
     def _labels(self, answers: NDArray[np.float64]) -> NDArray[Any]:
         slots, classes = answers.astype(np.int64), self._classes.copy()

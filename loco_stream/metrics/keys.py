@@ -29,7 +29,7 @@ class Key:
         Name of the metric without ``loco_``; "" for what is no number.
     kind
         "gauge", "counter", "flag" (1 while there is a text), "parts" (a counter for each entry), "shares" (a gauge for
-        each entry), "histogram", "list" or "value".
+        each entry), "classes" (a gauge for each score of each label), "histogram", "list" or "value".
     task
         The task that has it; "" for both.
     label, form
@@ -71,6 +71,12 @@ KEYS = (
     Key("window_accuracy", "accuracy in the last window", "fraction", "window_accuracy", task=_HIT,
         label="accuracy in the last window", form=_ACCURACY, page=1),
     Key("fading_accuracy", "accuracy, older rows fading by 0.1 % a row", "fraction", "fading_accuracy", task=_HIT),
+    Key("log_loss", "mean log-loss of the label's probability, charged as 1e-6 at least", "nats", "log_loss", task=_HIT,
+        label="log-loss", form=_ACCURACY),
+    Key("per_class", "precision, recall, F1 and rows of each of the first 100 labels", "fraction, rows", "class",
+        "classes", task=_HIT),
+    Key("confusion", "the first 30 labels, and rows by label (lines) and answer (columns)", "rows", kind="value",
+        task=_HIT),
     Key("mae", "mean absolute error", "units of the label", "mean_absolute_error", task=_FIT,
         label="mean absolute error", form=_DIGITS, page=2),
     Key("rmse", "root mean squared error", "units of the label", "root_mean_squared_error", task=_FIT,

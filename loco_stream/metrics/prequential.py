@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from loco_stream.errors import CheckpointError, ConfigError
+from loco_stream.metrics.confusion import Confusion, plain
 from loco_stream.metrics.stream import above
 from loco_stream.numbers import require_number
 
 __all__ = ["Prequential"]
+
+_LEAST = 1e-6  # a probability below it is charged as this much, or one wrong certainty would hide all else
 
 
 class Prequential:
@@ -68,15 +71,17 @@ class Prequential:
         """Samples counted so far."""
         return self._score.n
 
-    def update(self, y_true: Any, y_pred: Any) -> None:
+    def update(self, y_true: Any, y_pred: Any, p_true: float | None = None) -> None:
         """Count one answer; `y_pred` None means the model gave none: not scored, but the label is remembered.
+
+        `p_true` is the probability that was given to the label, None where the model gives none, and in regression.
 
         Raises
         ------
         InputError
             Regression, and a value is not a finite number.
         """
-        self._score.update(y_true, y_pred)
+        self._score.update(y_true, y_pred, p_true)
 
     def report(self) -> dict[str, float]:
         """Return the scores so far as fractions or in units of y; NaN before the first scored sample.
@@ -85,9 +90,13 @@ class Prequential:
         -------
         dict
             Classification: accuracy, kappa, kappa_m, kappa_t, no_change_accuracy, majority_accuracy, window_accuracy,
-            fading_accuracy. Regression: mae, rmse, r2, no_change_mae, window_mae, fading_mae.
+            fading_accuracy, log_loss (nats). Regression: mae, rmse, r2, no_change_mae, window_mae, fading_mae.
         """
         return self._score.report()
+
+    def classes(self) -> dict[str, Any]:
+        """Return `per_class` and `confusion` as `metrics.confusion` has them; nothing in regression."""
+        return self._score.classes()
 
     def export_state(self) -> dict[str, Any]:
         """Return everything counted as plain values that JSON can carry."""
@@ -121,6 +130,8 @@ class _Hits:
         self.n = self.n_hits = self.n_repeats = self.n_majority = self.n_recent = 0
         self.agreement = 0  # sum over classes of (times it was the label) x (times it was the answer)
         self.faded = self.weight = 0.0
+        self.n_judged, self.loss = 0, 0.0  # rows with a probability, and the sum of their log-losses
+        self.confusion = Confusion()
         self.fading = fading
         self.recent: deque[bool] = deque(maxlen=window)
         self.labels: dict[Any, int] = {}  # times seen, in order of first sight; scored or not
@@ -130,9 +141,13 @@ class _Hits:
         self.previous: Any = None
         self.majority: Any = None
 
-    def update(self, y_true: Any, y_pred: Any) -> None:
+    def update(self, y_true: Any, y_pred: Any, p_true: float | None) -> None:
         if y_pred is not None:
             self._score(y_true, y_pred)
+            self.confusion.update(y_true, y_pred)
+        if p_true is not None and p_true == p_true:
+            self.n_judged += 1
+            self.loss -= math.log(min(max(p_true, _LEAST), 1.0))
         count = self.labels.get(y_true, 0) + 1
         self.labels[y_true] = count
         rank = self.rank.setdefault(y_true, len(self.rank))
@@ -170,16 +185,22 @@ class _Hits:
             "majority_accuracy": majority,
             "window_accuracy": self.n_recent / (len(self.recent) or math.nan),
             "fading_accuracy": self.faded / (self.weight or math.nan),
+            "log_loss": self.loss / (self.n_judged or math.nan),
         }
 
+    def classes(self) -> dict[str, Any]:
+        return {"per_class": self.confusion.per_class(), "confusion": self.confusion.matrix()}
+
     def export(self) -> dict[str, Any]:
-        labels = [[_plain(label), n, self.true.get(label, 0)] for label, n in self.labels.items()]
+        labels = [[plain(label), n, self.true.get(label, 0)] for label, n in self.labels.items()]
         return {
             "labels": labels,
-            "predicted": [[_plain(label), n] for label, n in self.predicted.items()],
-            "previous": _plain(self.previous),
-            "majority": _plain(self.majority),
+            "predicted": [[plain(label), n] for label, n in self.predicted.items()],
+            "previous": plain(self.previous),
+            "majority": plain(self.majority),
             "recent": [int(hit) for hit in self.recent],
+            "judged": [self.n_judged, self.loss],
+            "confusion": self.confusion.export_state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -189,6 +210,9 @@ class _Hits:
         self.rank = {label: i for i, label in enumerate(self.labels)}
         self.previous, self.majority = state["previous"], state["majority"]
         self.recent.extend(bool(hit) for hit in state["recent"])
+        self.n_judged, self.loss = state.get("judged", (0, 0.0))  # an older checkpoint has neither: they begin anew
+        if "confusion" in state:
+            self.confusion.restore_state(state["confusion"])
 
 
 class _Errors:
@@ -204,7 +228,7 @@ class _Errors:
         self.previous: float | None = None
         self.recent: deque[float] = deque(maxlen=window)
 
-    def update(self, y_true: Any, y_pred: Any) -> None:
+    def update(self, y_true: Any, y_pred: Any, p_true: float | None) -> None:
         truth = require_number("y_true", y_true)
         if y_pred is not None:
             self._score(truth, truth - require_number("y_pred", y_pred))
@@ -235,13 +259,11 @@ class _Errors:
             "fading_mae": self.faded / (self.weight or math.nan),
         }
 
+    def classes(self) -> dict[str, Any]:
+        return {}
+
     def export(self) -> dict[str, Any]:
         return {"recent": list(self.recent)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.recent.extend(state["recent"])
-
-
-def _plain(label: Any) -> Any:
-    """Return a label as a plain Python value: numpy scalars do not fit into JSON."""
-    return label.item() if hasattr(label, "item") else label

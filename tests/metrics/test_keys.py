@@ -48,7 +48,8 @@ def test_prometheus_has_each_number_of_the_table_and_no_other(task):
 
     run = engine(task)
     run.run()
-    run._board.status = {key.name: {"x": 1} if key.kind in ("parts", "shares") else 1.0 for key in KEYS} | {"notes": []}
+    filled = {"parts": {"x": 1}, "shares": {"x": 1}, "classes": {"x": {"recall": 0.5}}}
+    run._board.status = {key.name: filled.get(key.kind, 1.0) for key in KEYS} | {"notes": []}
     del run.status["accuracy" if task == "regression" else "mae"]
     registry = prometheus.CollectorRegistry()
     registry.register(_Collector(run))
@@ -79,7 +80,8 @@ def test_names_are_unique_and_every_line_says_what_it_is():
     exported = [key.prometheus for key in KEYS if key.prometheus]
     assert len(set(exported)) == len(exported)
     assert all(
-        key.what and key.kind in ("gauge", "counter", "flag", "parts", "shares", "histogram", "list", "value")
+        key.what
+        and key.kind in ("gauge", "counter", "flag", "parts", "shares", "classes", "histogram", "list", "value")
         for key in KEYS
     )
 

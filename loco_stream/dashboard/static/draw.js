@@ -86,6 +86,40 @@ function drawMatrix(table, matrix, tasks) {
   table.replaceChildren(...(matrix.length ? [head, ...body] : [row([cell("td", "no sample is withheld in this run")])]));
 }
 
+// One line a label; one that is never found stands out.
+function drawClasses(table, scores) {
+  const head = document.createElement("thead"), body = document.createElement("tbody");
+  const line = (parent, tag, texts) => {
+    const tr = parent.insertRow();
+    for (const text of texts) { const cell = document.createElement(tag); cell.textContent = text; tr.append(cell); }
+    return tr;
+  };
+  line(head, "th", ["label", "rows", "found, %", "right, %", "F1, %"]);
+  for (const [label, score] of Object.entries(scores)) {
+    const never = score.precision == null;
+    const tr = line(body, "td", [label, count(score.support), percent(score.recall), never ? "never the answer"
+      : percent(score.precision), percent(score.f1)]);
+    tr.classList.toggle("missed", score.support > 0 && !score.recall);
+  }
+  table.replaceChildren(head, body);
+}
+
+// Rows by label (lines) and answer (columns), darker the larger the share of the label's rows.
+function drawConfusion(table, { labels, matrix }) {
+  const cell = (tag, text) => { const td = document.createElement(tag); td.textContent = text; return td; };
+  const row = (cells) => { const tr = document.createElement("tr"); tr.append(...cells); return tr; };
+  const lines = matrix.map((counts, i) => {
+    const rows = Math.max(1, counts.reduce((sum, n) => sum + n, 0));
+    return row([cell("th", labels[i]), ...counts.map((n) => {
+      const td = cell("td", count(n)), dark = document.documentElement.dataset.theme === "dark";
+      td.style.background = `rgba(${colour("heat")}, ${(0.08 + 0.92 * n / rows).toFixed(2)})`;
+      td.style.color = n / rows > (dark ? 0.55 : 0.92) === dark ? "#000" : "#fff";
+      return td;
+    })]);
+  });
+  table.replaceChildren(row([cell("th", "label \\ answer"), ...labels.map((label) => cell("th", label))]), ...lines);
+}
+
 function drawBars(list, entries, text) {
   const most = Math.max(1e-9, ...entries.map(([, value]) => Math.abs(value)));
   while (list.children.length > entries.length) list.lastChild.remove();

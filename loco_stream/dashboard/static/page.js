@@ -93,6 +93,12 @@ function draw() {
       $(id).textContent = state.tasks[key] == null ? "–" : percent(state.tasks[key]) + (id === "average" ? " %" : " points");
     showEvents();
   }
+  $("classes-box").hidden = !state.classes;
+  if (state.classes && state.classes !== draw.classes) {
+    draw.classes = state.classes;
+    drawClasses($("classes"), state.classes.per_class);
+    drawConfusion($("confusion"), state.classes.confusion);
+  }
   const mixture = Object.entries(state.mixture || {});
   $("mixture-box").hidden = !mixture.length;
   drawBars($("mixture"), mixture, (value) => value.toFixed(2));
@@ -155,7 +161,7 @@ function showActions(names) {
 
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
-  draw.tasks = null;
+  draw.tasks = draw.classes = null;
   dropChart(); // the legend keeps the colours it was made with
   redraw();
 }

@@ -1,0 +1,131 @@
+"""What the report says of each label, by every road that rows take."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from river import dummy, linear_model, naive_bayes
+
+from loco_stream import LOCOClassifier, StreamEngine, TaskMonitor
+from loco_stream.stream import Block, Sample
+from tests.helpers.models import blobs
+
+FEATURES = ("a", "b", "c", "d")
+
+
+class Rows:
+    """Rows of an array, one by one or in blocks."""
+
+    name, guarantee, schema = "rows", "", None
+
+    def __init__(self, X, y, block=0):
+        self.X, self.y, self.block, self.at = np.asarray(X, np.float32), y, block, 0
+
+    @property
+    def position(self):
+        return {"row": self.at}
+
+    def seek(self, position):
+        self.at = position["row"]
+
+    def ack(self, position):
+        pass
+
+    def close(self):
+        pass
+
+    def __iter__(self):
+        while self.at < len(self.y):
+            start, self.at = self.at, min(self.at + max(self.block, 1), len(self.y))
+            if self.block:
+                yield Block(self.X[start : self.at], self.y[start : self.at], FEATURES, start)
+            else:
+                yield Sample(dict(zip(FEATURES, self.X[start].tolist(), strict=True)), self.y[start], start)
+
+
+def rows(n=300, share=None):
+    X, y = blobs(n, n_features=4, n_classes=3, seed=2)
+    labels = ["ok" if label else "fault" for label in y]
+    if share is not None:
+        labels = ["fault" if i % share == 0 else "ok" for i in range(n)]
+    return X, labels
+
+
+def small():
+    return LOCOClassifier(hidden_sizes=(8,), seed=1)
+
+
+def expected(X, y):
+    """Return log-loss and pairs of a plain loop."""
+    model, losses, pairs = small(), [], []
+    for row, label in zip(np.asarray(X, np.float32).tolist(), y, strict=True):
+        x = dict(zip(FEATURES, row, strict=True))
+        proba = model.predict_proba_one(x)
+        if proba:
+            losses.append(-math.log(max(proba.get(label, 0.0), 1e-6)))
+            pairs.append((label, model.predict_one(x)))
+        model.learn_one(x, label)
+    return math.fsum(losses) / len(losses), pairs
+
+
+@pytest.mark.parametrize("block", [0, 7, 300])
+@pytest.mark.parametrize("holds_out", [False, True])
+def test_every_road_counts_the_same(block, holds_out):
+    X, y = rows()
+    monitor = TaskMonitor(share=0.05) if holds_out else None
+    report = StreamEngine(small(), Rows(X, y, block), monitor=monitor).run()
+    loss, pairs = expected(X, y)
+    found = sum(label == answer == "fault" for label, answer in pairs)
+    faults = sum(label == "fault" for label, _ in pairs)
+    if not holds_out:
+        assert report["log_loss"] == pytest.approx(loss, rel=1e-12)
+        assert report["per_class"]["fault"]["recall"] == found / faults
+    assert report["per_class"]["fault"]["support"] == faults
+    assert sum(map(sum, report["confusion"]["matrix"])) == len(pairs)
+    json.dumps(report.to_dict(), allow_nan=False)
+
+
+def test_a_resumed_run_has_counted_all(tmp_path):
+    X, y = rows()
+    whole = StreamEngine(small(), Rows(X, y)).run()
+    StreamEngine(small(), Rows(X, y), checkpoint=tmp_path).run(max_samples=130)
+    rest = StreamEngine(small(), Rows(X, y), checkpoint=tmp_path, resume=True).run()
+    for name in ("log_loss", "per_class", "confusion"):
+        assert rest[name] == whole[name]
+
+
+def test_a_detector_that_never_fires_is_seen_at_a_glance():
+    X, y = rows(share=50)
+    text = str(StreamEngine(dummy.PriorClassifier(), Rows(X[1:], y[1:])).run())
+    assert "label fault: 5 rows" in text
+    assert "0.0% found, never the answer" in text
+
+
+def test_many_labels_show_those_found_least():
+    X, _ = blobs(400, n_features=4, n_classes=3, seed=2)
+    report = StreamEngine(small(), Rows(X, [f"kind {i % 25}" for i in range(400)])).run()
+    text = str(report)
+    assert text.count("label kind") == 10
+    assert "15 more labels" in text
+
+
+class LabelsAlone(linear_model.PAClassifier):
+    """A classifier that gives no probabilities, as some of river's."""
+
+    def predict_proba_one(self, x):
+        raise NotImplementedError
+
+    def predict_one(self, x):
+        return max(super().predict_proba_one(x).items(), key=lambda item: item[1])[0]
+
+
+@pytest.mark.parametrize("model", [naive_bayes.GaussianNB(), LabelsAlone()], ids=["GaussianNB", "labels alone"])
+def test_models_of_river_are_scored_with_or_without_probabilities(model):
+    X, y = rows()
+    report = StreamEngine(model, Rows(X, [label == "fault" for label in y])).run()
+    assert math.isnan(report["log_loss"]) == isinstance(model, LabelsAlone)
+    assert set(report["per_class"]) == {"True", "False"}
+    assert report["confusion"]["labels"] in ([True, False], [False, True])
