@@ -52,7 +52,7 @@ class Confusion:
         """
         rows, answers = self._sums()
         scores = {}
-        for name, place in zip(_texts(list(self._places)), self._places.values(), strict=True):
+        for name, place in zip(_texts([*self._places]), self._places.values(), strict=True):
             hits, support, named = self._pairs[place, place], rows[place], answers[place]
             scores[name] = {
                 "precision": hits / named if named else math.nan,
@@ -63,8 +63,8 @@ class Confusion:
         return scores
 
     def matrix(self) -> dict[str, Any]:
-        """Return the labels, and rows by label (lines) and answer (columns); labels beyond the first 30 are one."""
-        labels = [*self._places][:_SHOWN]
+        """Return the texts of the labels, and rows by label (lines) and answer (columns); labels beyond the first 30 are one."""
+        labels = _texts([*self._places])[:_SHOWN]
         n = len(labels) + any(max(pair) >= _SHOWN for pair in self._pairs)
         table = [[0] * n for _ in range(n)]
         for (true, predicted), count in self._pairs.items():
