@@ -63,7 +63,7 @@ class Confusion:
         return scores
 
     def matrix(self) -> dict[str, Any]:
-        """Return the texts of the labels, and rows by label (lines) and answer (columns); labels beyond the first 30 are one."""
+        """Return the labels as texts, and rows by label (lines) and answer (columns); all beyond 30 labels are one."""
         labels = _texts([*self._places])[:_SHOWN]
         n = len(labels) + any(max(pair) >= _SHOWN for pair in self._pairs)
         table = [[0] * n for _ in range(n)]
