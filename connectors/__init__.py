@@ -1,4 +1,4 @@
-"""Sources that feed the engine, and the senders at their other ends.
+"""Sources that feed the engine, the senders at their other ends, and the sinks that its records leave by.
 
 Every source follows `loco_stream.stream.Source`; `open_source` makes one from a URL such as
 ``csv:data.csv?target=label``. Names are imported on first use: an optional library is needed only by
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from loco_stream.connectors.npy_source import NPYSource
     from loco_stream.connectors.parquet_source import ParquetSource
     from loco_stream.connectors.river_source import RiverSource
+    from loco_stream.connectors.sink_url import open_sink
     from loco_stream.connectors.url import open_source
     from loco_stream.connectors.zmq_sender import ZMQSender
     from loco_stream.connectors.zmq_source import ZMQSource
@@ -62,6 +63,7 @@ _HOME = {
     "ZMQSender": "zmq_sender",
     "ZMQSource": "zmq_source",
     "keygen": "ls1.security",
+    "open_sink": "sink_url",
     "open_source": "url",
 }
 
@@ -76,6 +78,7 @@ __all__ = [
     "ZMQSender",
     "ZMQSource",
     "keygen",
+    "open_sink",
     "open_source",
 ]
 

@@ -119,7 +119,8 @@ Event: TypeAlias = Sample | Block | Labels | Ask
 class Prediction:
     """What the model said of a row before it learned it.
 
-    `proba` maps classes to probabilities (None in regression, empty before any class is known).
+    `proba` maps classes to probabilities (None in regression, empty before any class is known). `epoch` tells runs of
+    the same source apart, as in `Block`.
 
     Examples
     --------
@@ -134,6 +135,7 @@ class Prediction:
     proba: Mapping[Any, float] | None = None
     t: float = math.nan
     source: str = ""
+    epoch: int = 0
 
 
 @runtime_checkable
@@ -190,6 +192,11 @@ class Source(Protocol):
 @runtime_checkable
 class Sink(Protocol):
     """Where results go: called once a scored row, and once at the end with the report.
+
+    More members are read where a sink has them: `kinds`, the records it wants (a set of `loco_stream.records.KINDS`;
+    without it, predictions and the report); `event(record)`, which takes those that are no prediction; `name` and
+    `stats`, a dict of what it counted, for the report; `notes`, sentences on what it lost; and `export_state` with
+    `restore_state(state)`, which carry what is not delivered through a checkpoint.
 
     Examples
     --------

@@ -18,6 +18,7 @@ from loco_stream.cli.options import (
 )
 from loco_stream.cli.page import live_page, page_options
 from loco_stream.cli.signals import Interrupt, clean_end
+from loco_stream.cli.sinks import open_sinks, sink_options
 
 __all__ = ["command"]
 
@@ -34,6 +35,7 @@ __all__ = ["command"]
 @click.option("--keys", metavar="DIR", help="Keys made by `loco-stream keygen`: turns CURVE on for zmq sources.")
 @bad_option(None)
 @click.option("--quiet", is_flag=True, help="No progress line.")
+@sink_options
 @page_options
 @model_options
 def command(
@@ -48,6 +50,8 @@ def command(
     keys: str | None,
     on_bad: str | None,
     quiet: bool,
+    sinks: tuple[str, ...],
+    on_drift: str | None,
     dashboard: bool,
     dashboard_port: int,
     **options: Any,
@@ -68,6 +72,7 @@ def command(
       loco-stream run river:Bikes --max-samples 20000
       loco-stream run river:Phishing --quiet --json | jq .accuracy
       loco-stream run river:Phishing --delay 100 --set rule=frozen
+      loco-stream run river:synth.LED --max-samples 9000 --on-drift "logger -t loco"
       loco-stream run "csv:rows.csv?target=kind" --checkpoint state/
       loco-stream run "csv:rows.csv?target=kind" --checkpoint state/ --resume
 
@@ -81,9 +86,10 @@ def command(
     if resume and checkpoint is None:
         raise click.UsageError("--resume needs --checkpoint DIR")
     settings = stored_settings(checkpoint if resume else None, options)
+    listeners = [*_sinks(predictions, resume), *open_sinks(sinks, on_drift)]
     stream = open_stream(source, settings["task"], keys, on_bad=on_bad)
     click.echo(f"{stream.name}: {stream.guarantee}", err=True)
-    engine_options = {"checkpoint": checkpoint, "resume": resume, "sinks": _sinks(predictions, resume)}
+    engine_options = {"checkpoint": checkpoint, "resume": resume, "sinks": listeners}
     engine_options["strict"] = is_strict(stream, on_bad)
     with clean_end() as handler, live_page(dashboard, dashboard_port) as watchers:
         try:

@@ -13,6 +13,7 @@ from loco_stream.cli.options import bad_option, check_output, model_options, ope
 from loco_stream.cli.page import live_page, page_options
 from loco_stream.cli.session import Session, stored_settings
 from loco_stream.cli.signals import Interrupt, clean_end
+from loco_stream.cli.sinks import open_sinks, sink_options
 from loco_stream.cli.standby import Standby
 
 __all__ = ["command"]
@@ -61,6 +62,7 @@ __all__ = ["command"]
 )
 @bad_option("skip")
 @click.option("--quiet", is_flag=True, help="No progress lines.")
+@sink_options
 @page_options
 @model_options
 def command(
@@ -76,6 +78,8 @@ def command(
     limits: tuple[str, ...],
     on_bad: str,
     quiet: bool,
+    sinks: tuple[str, ...],
+    on_drift: str | None,
     dashboard: bool,
     dashboard_port: int,
     **options: Any,
@@ -88,6 +92,7 @@ def command(
       loco-stream serve --source zmq+reliable://0.0.0.0:5555 --keys keys/ --checkpoint state/
       loco-stream serve --source zmq+reply://127.0.0.1:5556 --checkpoint state/ --metrics-port 9100
       loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/ --dashboard
+      loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/ --sink zmq+pub://127.0.0.1:5557
 
     \b
     What may be lost
@@ -110,6 +115,7 @@ def command(
         "durability": durability,
         "strict": on_bad == "stop",
         "forever": True,
+        "sinks": open_sinks(sinks, on_drift),
     }
     standby = Standby()
     with (

@@ -25,6 +25,7 @@ from loco_stream.engine.trainer import Trainer
 from loco_stream.engine.wal import parse_durability
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.monitor import TaskMonitor
+from loco_stream.records import Record
 from loco_stream.stream import Event, Sink
 
 __all__ = ["StreamEngine"]
@@ -48,7 +49,8 @@ class StreamEngine:
     source
         A `Source`, or any iterable of (x, y) pairs, for example a data set of river.
     sinks
-        `Sink` objects; each gets every prediction, and the report at the end.
+        `Sink` objects; each gets every prediction, and the report at the end. `loco_stream.connectors.open_sink` makes
+        those that send records elsewhere.
     monitor
         A `TaskMonitor`; None watches for drift but withholds no sample, so that the score equals
         river's progressive validation.
@@ -137,7 +139,6 @@ class StreamEngine:
             self.monitor,
             Pending(max_pending, max_age),
             delay,
-            self._listeners.tell if self._listeners.wants_predictions else None,
             self.source.reply,
             Ledger(self.source, self._model_adapter.takes_text),
             strict,
@@ -177,6 +178,38 @@ class StreamEngine:
         """Write a checkpoint with the next commit, or the source's next empty list; from any thread."""
         self._save_asked = True
 
+    def on(self, kind: str, function: Callable[[Record], object]) -> None:
+        """Call a function with every record of one kind, in the engine's thread; see `loco_stream.records`.
+
+        What it raises is counted, and said once in the report's notes; the engine goes on. A listener to predictions
+        makes the engine learn row by row.
+
+        Parameters
+        ----------
+        kind
+            "prediction", "drift", "task", "status" (every 5 seconds) or "report" (at the end).
+        function
+            Gets the record, a dict.
+
+        Raises
+        ------
+        ConfigError
+            There is no such kind, or the engine runs already.
+
+        Examples
+        --------
+        >>> from river import datasets, naive_bayes
+        >>> from loco_stream import StreamEngine
+        >>> engine, told = StreamEngine(naive_bayes.GaussianNB(), datasets.Phishing()), []
+        >>> engine.on("prediction", told.append)
+        >>> _ = engine.run(max_samples=3)
+        >>> [record["seq"] for record in told]
+        [0, 1, 2]
+        """
+        if self._ran:
+            raise ConfigError("an engine that runs takes no more callbacks: call `on` before `run`")
+        self._listeners.on(kind, function)
+
     def run(self, max_samples: int | None = None) -> Report:
         """Run until the stream ends, `max_samples` rows have come, or `stop` is called.
 
@@ -200,6 +233,7 @@ class StreamEngine:
         if max_samples is not None and max_samples < 1:
             raise ConfigError(f"max_samples must be at least 1, not {max_samples}")
         self._ran = True
+        self._trainer.listen(self._listeners)
         try:
             self._trainer.now = time.time()
             self._open()
@@ -301,11 +335,11 @@ class StreamEngine:
             self._save(store)  # what the log is replayed from if the first real checkpoint never comes
             store.flush()
             return
-        self._place = resume(store, self._trainer, self.source, self._settings, self._learn)
+        self._place = resume(store, self._trainer, self.source, self._settings, self._learn, self._listeners)
         self._source_reader.seek(self._place.position)
 
     def _save(self, store: Store) -> None:
-        save(store, self._trainer, self._place, self.source, self._settings)
+        save(store, self._trainer, self._place, self.source, self._settings, self._listeners)
 
     def _close_books(self) -> None:
         """Make the end durable, then learn what `delay` held back: a resumed run holds it back again.
@@ -327,6 +361,7 @@ class StreamEngine:
         told = len(self._listeners.notes)
         self._listeners.close(report.to_dict())
         report["notes"].extend(self._listeners.notes[told:])
+        report["sinks"].update(self._listeners.counters())
 
     @property
     def curve(self) -> dict[str, list[float]]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from loco_stream import __version__
+from loco_stream.engine.listeners import Listeners
 from loco_stream.engine.state import export_parts, restore_parts
 from loco_stream.engine.store import Store
 from loco_stream.engine.trainer import Trainer
@@ -24,7 +25,9 @@ class Place:
     skip: int = 0
 
 
-def save(store: Store, trainer: Trainer, place: Place, source: Source, settings: Mapping[str, Any]) -> None:
+def save(
+    store: Store, trainer: Trainer, place: Place, source: Source, settings: Mapping[str, Any], listeners: Listeners
+) -> None:
     """Write a checkpoint of everything in the background."""
     config, arrays = export_parts(trainer.model_adapter, trainer.score, trainer.monitor, trainer)
     schema = source.schema
@@ -39,6 +42,7 @@ def save(store: Store, trainer: Trainer, place: Place, source: Source, settings:
         "commit": place.commit,
         "position": place.position,
         "skip": place.skip,
+        "undelivered": listeners.export_state(),
     }
     store.save(place.commit, config, arrays)
 
@@ -49,6 +53,7 @@ def resume(
     source: Source,
     settings: Mapping[str, Any],
     learn: Callable[[Sequence[Event], Mapping[str, Any], float], int],
+    listeners: Listeners,
 ) -> Place:
     """Restore the newest checkpoint, learn what the log holds after it, and return the place reached.
 
@@ -66,6 +71,8 @@ def resume(
         if saved.config.get("fingerprint") and hasattr(source, "verify"):
             source.verify(saved.config["fingerprint"])
         restore_parts(saved, trainer.model_adapter, trainer.score, trainer.monitor, trainer)
+        if not fresh:  # once: the sinks keep it
+            listeners.restore_state(saved.config.get("undelivered", {}))
         place = Place(saved.config["position"], saved.config["commit"], saved.config["skip"])
         for commit, events, where, now in store.replay(place.commit):
             if commit in store.set_aside_commits:
@@ -79,7 +86,7 @@ def resume(
                     break
             place.commit, place.position, place.skip = commit, where["position"], where["skip"]
             if commit in fresh:
-                save(store, trainer, place, source, settings)
+                save(store, trainer, place, source, settings, listeners)
                 store.finish()
         else:
             return place

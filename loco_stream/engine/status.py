@@ -13,12 +13,14 @@ from loco_stream.engine.report import Report
 from loco_stream.engine.store import Store
 from loco_stream.engine.trainer import Trainer
 from loco_stream.metrics.keys import KEYS
+from loco_stream.records import of_status
 from loco_stream.stream import Source
 
 __all__ = ["Board"]
 
 _STATUS_EVERY = 0.1  # seconds
 _SLOW_EVERY = 1.0
+_TELL_EVERY = 5.0  # between status records
 _NUMBERS = frozenset(key.name for key in KEYS if key.kind in ("gauge", "counter"))
 _MOMENTARY = frozenset(key.name for key in KEYS if key.momentary)
 
@@ -39,7 +41,7 @@ class Board:
     def __init__(self, trainer: Trainer, source: Source, listeners: Listeners) -> None:
         self._trainer, self._source, self._listeners = trainer, source, listeners
         self._slow: dict[str, Any] = {}  # what takes long to count: a second old at most
-        self._slow_at = -math.inf
+        self._slow_at = self._told_at = -math.inf
         self._at = 0.0
         self.status = self._measure(None)  # zeros for who asks before the run
 
@@ -58,6 +60,10 @@ class Board:
     def _look(self, engine: object, store: Store | None) -> None:
         self.status = self._measure(store)
         self._listeners.show(engine)
+        now = time.monotonic()
+        if self._listeners.wants("status") and now - self._told_at >= _TELL_EVERY:
+            self._told_at = now
+            self._listeners.announce(of_status(_numbers(self.status), self._source.name))
 
     def report(self, model: object, interrupted: bool) -> Report:
         """Return the report of the status as it stands, with all that the monitor and the ledger know."""
@@ -82,12 +88,13 @@ class Board:
         if now - self._slow_at >= _SLOW_EVERY:
             self._slow, self._slow_at = {**_numbers(trainer.monitor.report()), **trainer.ledger.report()}, now
         refused = [] if trainer.rejection is None else [trainer.rejection]
-        ended = self._listeners.notes
         return {
             **self._slow,
             **trainer.counters(),
             **trainer.score.report(),
-            "n_ended": len(ended),
+            "n_ended": self._listeners.n_ended,
+            "n_failed_calls": self._listeners.n_failed_calls,
+            "sinks": self._listeners.counters(),
             "last_drift": trainer.last_drift,
             "n_drifts": trainer.n_drifts,
             "skipped_updates": getattr(trainer.model_adapter.model, "skipped_updates", 0),
@@ -95,7 +102,7 @@ class Board:
             "checkpoint_age": None if store is None else store.age,
             "lag": trainer.lag,
             "alarm": None if store is None else store.alarm,
-            "notes": [*refused, *([] if store is None else store.notes), *ended],
+            "notes": [*refused, *([] if store is None else store.notes), *self._listeners.notes],
         }
 
 

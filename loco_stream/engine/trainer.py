@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from loco_stream.engine.ledger import Ledger
+from loco_stream.engine.listeners import Listeners
 from loco_stream.engine.model_adapter import ModelAdapter, Row, plain
 from loco_stream.engine.pending import Pending, Waiting
 from loco_stream.engine.score import Score
 from loco_stream.errors import ConfigError, InputError
+from loco_stream.monitor.alarm import Alarm
 from loco_stream.numbers import to_number
 from loco_stream.stream import Ask, Block, Event, Labels, Prediction, Sample
 
@@ -39,8 +41,6 @@ class Trainer:
     delay
         Samples between a row and its label, None for none: row i is learned right before row
         i + delay is predicted, as in river's `progressive_val_score`.
-    emit
-        Called with every `Prediction`; None when nobody listens.
     reply
         Called with an event, values and classes where somebody asked.
     ledger
@@ -56,7 +56,6 @@ class Trainer:
         monitor: Any,
         pending: Pending,
         delay: int | None,
-        emit: Callable[[Prediction], None] | None,
         reply: Callable[[Event, Any, Sequence[Any]], None],
         ledger: Ledger,
         strict: bool,
@@ -65,7 +64,9 @@ class Trainer:
             raise ConfigError(f"delay must be 0 samples or more, not {delay}")
         self.model_adapter, self.score, self.monitor, self.pending = model_adapter, score, monitor, pending
         self.delay, self.strict = delay, strict
-        self._emit, self._reply, self.ledger = emit, reply, ledger
+        self._reply, self.ledger = reply, ledger
+        self._emit: Callable[[Prediction], None] | None = None
+        self._alert: Callable[[Alarm, Row], None] | None = None
         self._wants_proba = score.task == "classification"
         self._due: deque[tuple[int, Waiting, Any]] = deque()
         self._arrived = 0
@@ -83,6 +84,11 @@ class Trainer:
         """Seconds between the event time of the newest row and its arrival; None without event times."""
         lag = self.arrived - self.newest
         return None if math.isnan(lag) else lag
+
+    def listen(self, listeners: Listeners) -> None:
+        """Name who is told of alarms and predictions; while nobody wants these, whole blocks are learned in one call."""
+        self._alert = listeners.alarm
+        self._emit = listeners.tell if listeners.wants("prediction") else None
 
     def handle(self, event: Event) -> int:
         """Do all that an event asks for; returns its rows."""
@@ -145,8 +151,8 @@ class Trainer:
         except InputError as error:
             self._reject(error, len(labels))
             return
-        for i, (y, y_pred, p_true) in enumerate(zip(labels, predicted, given, strict=True)):
-            self._count(Row(event.X[i : i + 1], event.features), plain(y), self._usable(y_pred), p_true)
+        for row, y, y_pred, p_true in zip(_rows(event), labels, predicted, given, strict=True):
+            self._count(row, plain(y), self._usable(y_pred), p_true)
             self.n_samples += 1
 
     def _unlabelled(self, event: Block) -> None:
@@ -200,7 +206,7 @@ class Trainer:
         """Score a prediction, then learn its row unless it is held out."""
         row, monitor = waiting.row, self.monitor
         self._tell(waiting, y)
-        self._count(None if late else row, y, waiting.y_pred, waiting.proba.get(y, 0.0) if waiting.proba else None)
+        self._count(row, y, waiting.y_pred, waiting.proba.get(y, 0.0) if waiting.proba else None, late)
         if monitor.holds_out and monitor.hold_out(row.x, y, self.n_samples, row.features):
             self.n_held_out += 1
         else:
@@ -208,23 +214,25 @@ class Trainer:
         monitor.rescore(self.model_adapter.model)
         self.n_samples += 1
 
-    def _count(self, row: Row | None, y: Any, y_pred: Any, p_true: float | None) -> None:
+    def _count(self, row: Row, y: Any, y_pred: Any, p_true: float | None, late: bool = False) -> None:
         self.score.add(y, y_pred, p_true)
         if y_pred is not None:
-            self._watch(y, y_pred, row)
+            self._watch(y, y_pred, row, late)
 
-    def _watch(self, y: Any, y_pred: Any, row: Row | None) -> None:
-        """Show the monitor an answer; a row that waited for its label was looked at when it came."""
-        x, features = (None, None) if row is None else (row.x, row.features)
+    def _watch(self, y: Any, y_pred: Any, row: Row, late: bool = False) -> None:
+        """Show the monitor an answer; a row that waited for its label (`late`) was looked at when it came."""
+        x, features = (None, None) if late else (row.x, row.features)
         for alarm in self.monitor.update(y, y_pred, x, self.n_samples, features):
             if alarm.state == "drift":
                 self.last_drift = alarm.at
                 self.n_drifts += 1
+            if self._alert is not None:
+                self._alert(alarm, row)
 
     def _tell(self, waiting: Waiting, y: Any) -> None:
         if self._emit is not None:
             row = waiting.row
-            self._emit(Prediction(row.seq, waiting.y_pred, y, waiting.proba, row.t, row.source))
+            self._emit(Prediction(row.seq, waiting.y_pred, y, waiting.proba, row.t, row.source, row.epoch))
 
     def _labels(self, event: Labels) -> None:
         for of, y in zip(event.of, event.y, strict=True):

@@ -131,6 +131,8 @@ KEYS = (
     Key("n_expired", "rows that left before their label came", "rows", "labels_expired", "counter"),
     Key("n_orphaned", "labels whose row had left or never came", "labels", "labels_orphaned", "counter"),
     Key("n_ended", "sinks and watchers that ended with an error", "", "listeners_ended", "counter"),
+    Key("n_failed_calls", "calls of callbacks that raised", "", "calls_failed", "counter", label="failed callbacks"),
+    Key("sinks", "records by sink: sent, dropped, refused by the receiver, tries again", "records", "sink", "parts"),
     Key("skipped_updates", "learning steps left out as not finite", "rows", "updates_skipped", "counter"),
     Key("categories", "of each feature with texts: distinct ones, how many may be, values that share", kind="list"),
     Key("transport", "counted by the source: rows, gaps, duplicates, ...", "", "transport", "parts"),

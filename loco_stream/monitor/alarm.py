@@ -58,10 +58,12 @@ class Alarms:
         self.states[kind] = state
         self.suspects = "warning" in self.states.values()
 
-    def keep(self, alarm: Alarm) -> None:
-        """Count a change and keep it for the report."""
+    def keep(self, alarm: Alarm, say: bool = False) -> None:
+        """Count a change and keep it for the report; `say` whether it is news to who calls."""
         self.n_drifts += 1
         self.drifts.append(alarm)
+        if say:
+            self.heard.append(alarm)
 
     def say(self) -> list[Alarm]:
         """Hand out what was not said yet."""

@@ -221,7 +221,8 @@ class TaskMonitor:
         self._view.restart()
         if self._timeline.running.n:
             self._cut(at, "boundary")
-            self._alarms.keep(Alarm(at, "boundary", "given", "drift", at, name or ""))
+            boundary = Alarm(at, "boundary", "given", "drift", at, name or "")
+            self._alarms.keep(boundary, say=self._column.name is not None)
         if name is not None:
             self._timeline.name(name)
 
@@ -389,8 +390,7 @@ class TaskMonitor:
         if running.began == "concept" and since < running.start + _COPIED:  # the errors told first
             since = running.start
         elif running.n >= self.settings["min_segment"]:
-            self._alarms.keep(Alarm(at, "concept", "recall", "drift", since))
-            self._alarms.heard.append(self._alarms.drifts[-1])
+            self._alarms.keep(Alarm(at, "concept", "recall", "drift", since), say=True)
             self._cut(since, "concept")
             self._concept.restart()
         else:

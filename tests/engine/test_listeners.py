@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
+import pytest
+
 from loco_stream.engine import StreamEngine
-from loco_stream.stream import Sample
+from loco_stream.errors import ConfigError
+from loco_stream.stream import Block, Labels, Sample
 from tests.helpers.standin import ListSource, Means
 
 
@@ -18,6 +22,45 @@ class Sink:
         self.report = report
         if self._broken_end:
             raise OSError("disk full")
+
+
+def test_a_callback_hears_each_record_of_its_kind_and_may_fail():
+    rows = [Sample({"a": float(i % 2)}, ("x", "y")[(i + i // 500) % 2], i, source="s") for i in range(1000)]
+    engine = StreamEngine(Means(), ListSource(rows))
+    heard = {kind: [] for kind in ("prediction", "drift", "status", "report")}
+    for kind, told in heard.items():
+        engine.on(kind, told.append)
+
+    def broken(record):
+        raise KeyError("no such field")
+
+    engine.on("prediction", broken)
+    with pytest.raises(ConfigError, match="no records of kind 'drfit'"):
+        engine.on("drfit", print)
+    report = engine.run()
+    assert [record["seq"] for record in heard["prediction"]] == list(range(1000))
+    assert [record["at"] for record in heard["drift"]] == [drift["at"] for drift in report["drifts"]] != []
+    assert heard["report"][0]["report"]["n_samples"] == 1000
+    assert heard["status"]
+    assert report["n_failed_calls"] == 1000
+    assert report["notes"] == ["the callback broken raised KeyError: 'no such field'"]
+    with pytest.raises(ConfigError, match="call `on` before `run`"):
+        engine.on("drift", print)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_drift_in_blocks_or_by_late_labels_names_the_row_that_raised_it(late):
+    y = [("x", "y")[(i + i // 512) % 2] for i in range(1024)]
+    X = np.arange(1024, dtype=np.float32).reshape(-1, 1) % 2
+    blocks = [Block(X[i : i + 64], None if late else y[i : i + 64], ("a",), i, 5.0, "s", 3) for i in range(0, 1024, 64)]
+    labels = [Labels(range(i, i + 64), y[i : i + 64], i, "s", 3) for i in range(0, 1024, 64)] if late else []
+    engine, told = StreamEngine(Means(), ListSource([*blocks, *labels])), []
+    engine.on("drift", told.append)
+    report = engine.run()
+    assert [record["at"] for record in told] == [drift["at"] for drift in report["drifts"]] != []
+    first = told[0]
+    assert (first["source"], first["epoch"], first["t"]) == ("s", 3, 5.0)
+    assert first["at"] <= first["seq"] < first["at"] + 8
 
 
 def test_a_sink_or_watcher_that_raises_ends_itself_and_not_the_engine():

@@ -1,0 +1,248 @@
+"""What all sinks that send records elsewhere share: a bounded queue, a thread, patience, and honest counts."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import msgspec
+
+from loco_stream.errors import ConfigError
+from loco_stream.records import KINDS, Record, check_kinds, of_prediction, of_report
+from loco_stream.stream import Prediction
+
+__all__ = ["Outlet", "RefusedError", "encode", "mark"]
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0  # seconds between tries; each is twice the last
+_GATHER = 0.01  # seconds in which predictions gather; the other kinds leave at once
+_RARE = 10_000  # places for the kinds that are not predictions
+
+encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
+class RefusedError(Exception):
+    """The receiver will never take these records: trying again is no use."""
+
+
+class Outlet(ABC):
+    """Sends records from a thread of its own; the learner only puts them into a queue.
+
+    Predictions wait in a queue of `queue` places, the other kinds in one of their own that is sent first. A record that
+    finds no place is dropped and counted. What cannot be sent is tried again, after 0.1 s at first and 10 s at last.
+    What is not delivered when a checkpoint is taken is stored in it, and sent by the engine that resumes.
+
+    Parameters
+    ----------
+    name
+        For reports and logs: without credentials.
+    only
+        Kinds to send, a comma list; None sends all that the sink is for.
+    queue
+        Predictions that may wait.
+    wait
+        Seconds the learner waits for a place in a full queue while the receiver takes nothing; once they are over,
+        records are dropped until it takes some again. With 0 the learner never waits.
+    batch
+        Records sent in one go.
+    linger
+        Seconds that the end of the run waits for what is still to be sent.
+    """
+
+    promise = "at least once: what the receiver did not take is sent again; source and seq tell repeats"
+    default_kinds: ClassVar[frozenset[str]] = frozenset(KINDS)
+    errors: ClassVar[tuple[type[Exception], ...]] = (OSError,)  # after which another try makes sense
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        only: str | None = None,
+        queue: int = 10_000,
+        wait: float = 0.0,
+        batch: int = 100,
+        linger: float = 5.0,
+    ) -> None:
+        for option, value in (("queue", queue), ("batch", batch)):
+            if not value >= 1:
+                raise ConfigError(f"{name}: {option} must be at least 1 record, not {value}")
+        for option, seconds in (("wait", wait), ("linger", linger)):
+            if not 0 <= seconds < math.inf:
+                raise ConfigError(f"{name}: {option} must be a number of seconds, 0 or more, not {seconds}")
+        self.name = name
+        self.kinds = self.default_kinds if only is None else check_kinds(only)
+        self.last_error = ""
+        self.stats = {"sent": 0, "dropped": 0, "refused": 0, "retries": 0}
+        self._most, self._wait, self._batch, self._linger = queue, wait, batch, linger
+        self._rare: deque[Record] = deque()
+        self._predictions: deque[Prediction | Record] = deque()
+        self._flight: list[Record] = []
+        self._moved = threading.Condition()
+        self._taken_at = time.monotonic()  # when the receiver took something, or there was nothing to take
+        self._ending: float | None = None
+        self._failure: Exception | None = None
+        self._thread: threading.Thread | None = None
+
+    @abstractmethod
+    def send(self, records: Sequence[Record]) -> None:
+        """Send records and return when the receiver has them.
+
+        Raises
+        ------
+        RefusedError
+            It will never take them.
+        OSError
+            Or another of `errors`: all of them are sent again later. Any other exception ends the sink.
+        """
+
+    def disconnect(self) -> None:  # noqa: B027 - a sink may have nothing open
+        """Let go of the connection; `send` opens it again."""
+
+    def write(self, prediction: Prediction) -> None:
+        """Put a prediction into the queue."""
+        with self._moved:
+            if len(self._predictions) < self._most or self._has_room():
+                self._put(self._predictions, prediction, urgent=False)
+            else:
+                self.stats["dropped"] += 1
+
+    def event(self, record: Record) -> None:
+        """Put a record of another kind into the queue; it leaves before the predictions."""
+        with self._moved:
+            if len(self._rare) < _RARE:
+                self._put(self._rare, record, urgent=True)
+            else:
+                self.stats["dropped"] += 1
+
+    def close(self, report: Mapping[str, Any]) -> None:
+        """Send the report, and wait at most `linger` seconds for all to leave; what is left is said in `notes`."""
+        if "report" in self.kinds:
+            self.event(of_report(report))
+        with self._moved:
+            self._ending = time.monotonic() + self._linger
+            self._moved.notify_all()
+        if self._thread is not None:
+            self._thread.join(self._linger + 0.5)
+        if self._failure is not None:
+            raise self._failure
+
+    @property
+    def notes(self) -> list[str]:
+        """A sentence on what did not arrive, none if all did."""
+        left, stats = len(self._waiting()), self.stats
+        lost = {"dropped as the queue was full": stats["dropped"], "refused": stats["refused"], "not sent": left}
+        told = ", ".join(f"{count:,} {what}" for what, count in lost.items() if count)
+        return [f"{self.name}: of the records {told}; {self.last_error or 'no error'}"] if told else []
+
+    def export_state(self) -> list[bytes]:
+        """Return what is not delivered, as JSON."""
+        return [encode(_plain(item)) for item in self._waiting()]
+
+    def restore_state(self, undelivered: Sequence[bytes]) -> None:
+        """Send what an earlier run had not delivered, before anything else."""
+        with self._moved:
+            for text in undelivered:
+                record = msgspec.json.decode(text)
+                rare = record["kind"] != "prediction"
+                self._put(self._rare if rare else self._predictions, record, urgent=True)
+
+    def _waiting(self) -> list[Prediction | Record]:
+        with self._moved:
+            return [*self._flight, *self._rare, *self._predictions]
+
+    def _put(self, queue: deque[Any], item: Prediction | Record, *, urgent: bool) -> None:
+        """Add to a queue, under the lock; the thread is woken if it may be asleep."""
+        if self._failure is not None:
+            raise self._failure
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=f"sink {self.name}", daemon=True)
+            self._thread.start()
+        if not self._rare and not self._predictions and not self._flight:
+            self._taken_at = time.monotonic()
+            urgent = True
+        queue.append(item)
+        if urgent:
+            self._moved.notify_all()
+
+    def _has_room(self) -> bool:
+        """Wait for a place while the receiver has taken something in the last `wait` seconds."""
+        while self._wait and self._failure is None and len(self._predictions) >= self._most:
+            left = self._taken_at + self._wait - time.monotonic()
+            if left <= 0:
+                return False
+            self._moved.wait(left)
+        return len(self._predictions) < self._most
+
+    def _run(self) -> None:
+        try:
+            while (records := self._next()) and self._deliver(records):
+                pass
+        except Exception as error:
+            with self._moved:
+                self._failure = error
+                self._moved.notify_all()
+        finally:
+            self.disconnect()
+
+    def _next(self) -> list[Record]:
+        """Return the next records; none when the run is over."""
+        with self._moved:
+            self._moved.wait_for(lambda: self._rare or self._predictions or self._ending is not None)
+            if len(self._predictions) < self._batch:
+                self._moved.wait_for(lambda: self._rare or self._ending is not None, _GATHER)
+            queue: deque[Any] = self._rare or self._predictions
+            items = [queue.popleft() for _ in range(min(self._batch, len(queue)))]
+            self._flight = [_plain(item) for item in items]
+            return self._flight
+
+    def _deliver(self, records: list[Record]) -> bool:
+        """Try until the receiver has the records or refuses them; False when the end of the run has waited enough."""
+        pause, outcome = _FIRST_PAUSE, ""
+        while not outcome:
+            try:
+                self.send(records)
+                outcome = "sent"
+            except RefusedError as error:
+                self.last_error, outcome = str(error), "refused"
+            except self.errors as error:
+                self.last_error = f"{type(error).__name__}: {error}"
+                self.stats["retries"] += 1
+                self.disconnect()
+                if not self._pause(pause):
+                    return False
+                pause = min(2 * pause, _LONGEST_PAUSE)
+        with self._moved:
+            self.stats[outcome] += len(records)
+            self._flight, self._taken_at = [], time.monotonic()
+            self._moved.notify_all()
+        return True
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait between two tries; False when there is no time for another."""
+        with self._moved:
+            if self._ending is None:
+                self._moved.wait_for(lambda: self._ending is not None, seconds)
+                return True
+            left = self._ending - time.monotonic()
+        time.sleep(max(0.0, min(seconds, left)))
+        return left > 0
+
+
+def mark(secret: str) -> str:
+    """Return six characters that tell apart what must not be shown.
+
+    Examples
+    --------
+    >>> mark("/services/T0/B0/token")
+    '7c4a9b'
+    """
+    return hashlib.sha256(secret.encode()).hexdigest()[:6]
+
+
+def _plain(item: Prediction | Record) -> Record:
+    return of_prediction(item) if isinstance(item, Prediction) else item

@@ -1,0 +1,266 @@
+"""Sinks by URL: what leaves, what is promised when the receiver is away, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+import msgspec
+import pytest
+import zmq
+
+from loco_stream import StreamEngine
+from loco_stream.connectors import open_sink
+from loco_stream.connectors.sink_url import SINKS, sink_urls
+from loco_stream.errors import ConfigError, SourceError
+from loco_stream.stream import Prediction, Sample, Sink
+from tests.helpers.ports import free_port
+from tests.helpers.serving import wait_until
+from tests.helpers.standin import ListSource, Means
+from tests.helpers.webhook import Webhook
+
+DRIFT = {"kind": "drift", "source": "press 3", "seq": 9, "t": None, "at": 9, "detector": "HDDMA", "what": "concept"}
+
+
+def prediction(seq):
+    return Prediction(seq, "a", "b", {"a": 0.75, "b": 0.25}, 12.5, "press 3")
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def posted(hook):
+    return [json.loads(line) for body in hook.bodies for line in body.splitlines()]
+
+
+def test_a_record_is_one_map_with_kind_source_seq_and_time(tmp_path):
+    sink = open_sink(f"jsonl:{tmp_path}/out.jsonl")
+    assert isinstance(sink, Sink)
+    sink.write(prediction(7))
+    sink.write(Prediction(8, 2.5, epoch=4))
+    wait_until(lambda: sink.stats["sent"] == 2)
+    sink.event(DRIFT)
+    sink.close({"source": "press", "n_samples": 8, "accuracy": 0.5})
+    first, second, drift, report = lines(tmp_path / "out.jsonl")
+    assert first == {
+        "kind": "prediction", "source": "press 3", "seq": 7, "t": 12.5, "prediction": "a",
+        "proba": {"a": 0.75, "b": 0.25}, "label": "b",
+    }  # fmt: skip
+    assert second == {"kind": "prediction", "source": "", "seq": 8, "t": None, "epoch": 4, "prediction": 2.5}
+    assert drift == DRIFT
+    assert (report["kind"], report["source"], report["seq"]) == ("report", "press", 8)
+    assert report["report"]["accuracy"] == 0.5
+    assert sink.stats == {"sent": 4, "dropped": 0, "refused": 0, "retries": 0}
+    assert sink.notes == []
+
+
+def test_a_file_goes_on_where_it_ended_even_within_a_line(tmp_path):
+    path = tmp_path / "out.jsonl"
+    path.write_text('{"kind":"drift"}\n{"cut')
+    sink = open_sink(f"jsonl:{path}?only=drift")
+    sink.write(prediction(1)) if "prediction" in sink.kinds else None
+    sink.event(DRIFT)
+    sink.close({})
+    assert path.read_text().splitlines()[1:] == ['{"cut', json.dumps(DRIFT, separators=(",", ":"))]
+
+
+def test_the_engine_hands_each_sink_the_kinds_it_asks_for(tmp_path):
+    rows = [Sample({"a": float(i % 2)}, ("x", "y")[(i + i // 500) % 2], i, source="s") for i in range(1000)]
+    all_kinds, drifts = (open_sink(f"jsonl:{tmp_path}/{name}") for name in ("all", "drifts?only=drift"))
+    report = StreamEngine(Means(), ListSource(rows), sinks=[all_kinds, drifts]).run()
+    records = lines(tmp_path / "all")
+    assert [r["seq"] for r in records if r["kind"] == "prediction"] == list(range(1000))
+    assert [r["kind"] for r in records if r["kind"] in ("status", "report")] == ["status", "report"]
+    told = [r for r in records if r["kind"] == "drift"]
+    assert told == lines(tmp_path / "drifts")
+    assert [(r["at"], r["since"], r["detector"], r["what"]) for r in told] == [
+        (drift["at"], drift["since"], drift["detector"], drift["kind"]) for drift in report["drifts"]
+    ]
+    assert told
+    assert all(r["source"] == "s" and r["seq"] in range(r["at"], r["at"] + 8) for r in told)  # rows are looked at in 8s
+    assert report["sinks"][f"sent jsonl:{tmp_path}/drifts"] == len(told)
+
+
+def test_a_webhook_gets_each_record_and_the_token(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOCO_STREAM_HTTP_SECRET", "sesame")
+    with Webhook() as hook:
+        sink = open_sink(f"{hook.url}?channel=7&only=drift")
+        for seq in range(3):
+            sink.event({**DRIFT, "seq": seq})
+        sink.close({})
+        assert posted(hook) == [{**DRIFT, "seq": seq} for seq in range(3)]
+        path, headers = hook.headers[0]
+    assert path == "/hook?channel=7"
+    assert (headers["Authorization"], headers["Content-Type"]) == ("Bearer sesame", "application/json")
+
+
+def test_what_a_webhook_did_not_take_is_sent_again_and_what_it_refuses_is_not():
+    with Webhook(answers=[503, 429, 204, 400, 301]) as hook:
+        sink = open_sink(f"{hook.url}?only=prediction&batch=2&linger=20")
+        for seq in range(8):
+            sink.write(prediction(seq))
+        sink.close({})
+        assert [record["seq"] for record in posted(hook)] == [0, 1, 6, 7]
+        assert hook.headers[0][1]["Content-Type"] == "application/x-ndjson"
+    assert sink.stats == {"sent": 4, "dropped": 0, "refused": 4, "retries": 2}
+    assert "301" in sink.notes[0]
+
+
+def test_a_webhook_that_comes_back_gets_what_waited():
+    port = free_port()
+    sink = open_sink(f"http://127.0.0.1:{port}/?only=prediction&batch=50")
+    for seq in range(200):
+        sink.write(prediction(seq))
+    wait_until(lambda: sink.stats["retries"] > 1)
+    with Webhook(port) as hook:
+        wait_until(lambda: sink.stats["sent"] == 200)
+        assert [record["seq"] for record in posted(hook)] == list(range(200))
+        hook.bodies.clear()
+    with Webhook(port) as hook:  # the connection that was kept open is gone
+        sink.write(prediction(200))
+        wait_until(lambda: sink.stats["sent"] == 201)
+        assert [record["seq"] for record in posted(hook)] == [200]
+    sink.close({})
+
+
+def test_a_dead_receiver_costs_dropped_predictions_and_never_a_drift():
+    sink = open_sink(f"http://127.0.0.1:{free_port()}/?queue=10&linger=0.2")
+    for seq in range(100):
+        sink.write(prediction(seq))
+    sink.event(DRIFT)
+    assert sink.stats["dropped"] in (88, 89, 90)  # one or two are on their way
+    undelivered = [msgspec.json.decode(text) for text in sink.export_state()]
+    assert [record["seq"] for record in undelivered if record["kind"] == "drift"] == [9]
+    sink.close({"n_samples": 100})
+    assert "dropped as the queue was full" in sink.notes[0]
+    assert "not sent" in sink.notes[0]
+    assert "refused" in sink.last_error.lower()
+
+
+def test_the_learner_waits_for_a_receiver_as_long_as_it_was_told_and_not_longer():
+    sink = open_sink(f"http://127.0.0.1:{free_port()}/?queue=5&wait=0.5&linger=0")
+    began = time.monotonic()
+    for seq in range(200):
+        sink.write(prediction(seq))
+    assert 0.3 < time.monotonic() - began < 30
+    assert sink.stats["dropped"] >= 190
+    with Webhook() as hook:
+        slow = open_sink(f"{hook.url}?queue=5&wait=60&only=prediction")
+        for seq in range(300):
+            slow.write(prediction(seq))
+        slow.close({})
+        assert [record["seq"] for record in posted(hook)] == list(range(300))
+    sink.close({})
+
+
+def test_what_was_not_delivered_goes_through_a_checkpoint(tmp_path):
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/?linger=0&batch=100"
+    rows = [Sample({"a": float(i % 2)}, "xy"[i % 2], i, source="s") for i in range(50)]
+    first = StreamEngine(Means(), ListSource(rows[:40]), sinks=[open_sink(url)], checkpoint=tmp_path / "state")
+    first.run()
+    with Webhook(port) as hook:
+        sinks = [open_sink(url.replace("linger=0", "linger=20"))]
+        StreamEngine(Means(), ListSource(rows), sinks=sinks, checkpoint=tmp_path / "state", resume=True).run()
+        seqs = [record["seq"] for record in posted(hook) if record["kind"] == "prediction"]
+    assert seqs == list(range(50))
+    again = StreamEngine(Means(), ListSource(rows), checkpoint=tmp_path / "state", resume=True).run()
+    assert f"may not have delivered to {sinks[0].name} are dropped" in again["notes"][0]
+
+
+def test_a_subscriber_gets_two_frames_of_the_kinds_it_wants():
+    sink = open_sink("zmq+pub://127.0.0.1:*")
+    with zmq.Context() as context, context.socket(zmq.SUB) as subscriber:
+        subscriber.subscribe("drift")
+        subscriber.connect(sink.address)
+        while not subscriber.poll(20):
+            sink.write(prediction(1))
+            sink.event(DRIFT)
+        kind, text = subscriber.recv_multipart()
+        assert (kind, json.loads(text)) == (b"drift", DRIFT)
+        subscriber.linger = 0
+    sink.close({})
+
+
+def test_a_port_beyond_this_machine_needs_keys():
+    with pytest.raises(SourceError, match="CURVE"):
+        open_sink("zmq+pub://0.0.0.0:5557")
+
+
+def test_a_command_finds_the_record_on_its_input_and_no_shell_runs(tmp_path):
+    script = tmp_path / "take.py"
+    script.write_text(f"import sys; open({str(tmp_path / 'out')!r}, 'a').write(sys.argv[1] + sys.stdin.read())")
+    sink = open_sink(f"exec:{sys.executable} {script} '$HOME; exit?'")
+    sink.event(DRIFT)
+    sink.event({**DRIFT, "kind": "task"})
+    sink.close({})
+    told = [json.loads(line.removeprefix("$HOME; exit?")) for line in (tmp_path / "out").read_text().splitlines()]
+    assert [record["kind"] for record in told] == ["drift", "task"]
+    assert sink.stats["sent"] == 2
+
+
+def test_a_command_that_fails_or_hangs_is_counted_and_ended():
+    failing = open_sink(f"exec:{sys.executable} -c 'import sys; sys.exit(\"no mail today\")'")
+    failing.event(DRIFT)
+    failing.close({})
+    assert failing.stats["refused"] == 1
+    assert "ended with 1: no mail today" in failing.notes[0]
+    hanging = open_sink("exec:sleep 60?timeout=0.1")
+    hanging.event(DRIFT)
+    hanging.close({})
+    assert "took longer than 0.1 s" in hanging.notes[0]
+
+
+def test_a_sink_whose_thread_fails_ends_itself_and_says_so(tmp_path):
+    class Broken(type(open_sink("jsonl:-"))):
+        def send(self, records):
+            raise KeyError("a fault of its own")
+
+    rows = [Sample({"a": 1.0}, "x", i) for i in range(20)]
+    report = StreamEngine(Means(), ListSource(rows), sinks=[Broken("-")]).run()
+    assert (report["n_samples"], report["n_ended"] + report["sinks"]["retries jsonl:-"]) in {(20, 1), (20, 0)}
+    assert any("jsonl:- ended: KeyError" in note for note in report["notes"])
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("kafak://h/t", r"no kind of sink 'kafak'"),
+        ("jsonl", r"no kind of sink 'jsonl'"),
+        ("jsonl:", r"jsonl: names no place; for example jsonl:PATH"),
+        ("jsonl:/no/such/folder/x", r"its folder does not exist"),
+        ("jsonl:x?onyl=drift", r"no option 'onyl'; did you mean 'only'"),
+        ("jsonl:x?only=drfit", r"no records of kind 'drfit' \(allowed: prediction, drift"),
+        ("jsonl:x?queue=1&queue=2", r"option 'queue' is given twice"),
+        ("jsonl:x?queue=many", r"queue must be a whole number, not 'many'"),
+        ("jsonl:x?queue=0", r"queue must be at least 1 record, not 0"),
+        ("jsonl:x?wait=nan", r"wait must be a number of seconds, 0 or more, not nan"),
+        ("http://me:pass@host/x", r"a password in a URL is seen .* LOCO_STREAM_HTTP_SECRET or secret_file"),
+        ("http://host/x?secret_file=/nowhere", r"cannot read /nowhere: No such file"),
+        ("https://host/x?ca=/nowhere", r"cannot read the certificates /nowhere"),
+        ("exec:no-such-program -x", r"there is no program 'no-such-program'"),
+        ("exec:sh -c 'unfinished", r"cannot split"),
+    ],
+)
+def test_a_url_that_makes_no_sense_is_refused_in_a_sentence(url, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        open_sink(url)
+
+
+def test_secrets_come_from_files_that_nobody_else_reads(tmp_path):
+    file = tmp_path / "sinks"
+    file.write_text("# where drifts go\nhttps://hooks.example.org/T0/SECRET?only=drift\n\njsonl:out\n")
+    file.chmod(0o644)
+    with pytest.raises(ConfigError, match="can be read by others: chmod 600"):
+        sink_urls((f"@{file}",))
+    file.chmod(0o600)
+    urls = sink_urls((f"@{file}", "jsonl:more"))
+    assert urls == ["https://hooks.example.org/T0/SECRET?only=drift", "jsonl:out", "jsonl:more"]
+    assert "SECRET" not in open_sink(urls[0]).name
+
+
+def test_every_kind_has_an_example_that_names_it():
+    for kind, form in SINKS.items():
+        assert form.example.partition(":")[0] in (kind, f"{kind}s")
