@@ -86,7 +86,7 @@ class Trainer:
         return None if math.isnan(lag) else lag
 
     def listen(self, listeners: Listeners) -> None:
-        """Name who is told of alarms and predictions; while nobody wants these, whole blocks are learned in one call."""
+        """Name who is told of alarms and predictions; unless somebody wants these, a block is learned in one call."""
         self._alert = listeners.alarm
         self._emit = listeners.tell if listeners.wants("prediction") else None
 

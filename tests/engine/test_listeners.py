@@ -53,8 +53,9 @@ def test_a_drift_in_blocks_or_by_late_labels_names_the_row_that_raised_it(late):
     y = [("x", "y")[(i + i // 512) % 2] for i in range(1024)]
     X = np.arange(1024, dtype=np.float32).reshape(-1, 1) % 2
     blocks = [Block(X[i : i + 64], None if late else y[i : i + 64], ("a",), i, 5.0, "s", 3) for i in range(0, 1024, 64)]
-    labels = [Labels(range(i, i + 64), y[i : i + 64], i, "s", 3) for i in range(0, 1024, 64)] if late else []
-    engine, told = StreamEngine(Means(), ListSource([*blocks, *labels])), []
+    labels = [Labels(range(i, i + 64), y[i : i + 64], i, "s", 3) for i in range(0, 1024, 64)]
+    commits = [[block, label] if late else [block] for block, label in zip(blocks, labels, strict=True)]
+    engine, told = StreamEngine(Means(), ListSource(commits)), []
     engine.on("drift", told.append)
     report = engine.run()
     assert [record["at"] for record in told] == [drift["at"] for drift in report["drifts"]] != []
