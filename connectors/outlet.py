@@ -239,7 +239,7 @@ def mark(secret: str) -> str:
     Examples
     --------
     >>> mark("/services/T0/B0/token")
-    '7c4a9b'
+    '8824d6'
     """
     return hashlib.sha256(secret.encode()).hexdigest()[:6]
 

@@ -71,7 +71,7 @@ def open_sink(url: str) -> Outlet:
     >>> from loco_stream.connectors import open_sink
     >>> sink = open_sink("https://example.org/hook?only=drift,task")
     >>> sink.name, sorted(sink.kinds)
-    ('https://example.org/#35b8de', ['drift', 'task'])
+    ('https://example.org/#6fc2d0', ['drift', 'task'])
     >>> open_sink("htp://example.org/hook")
     Traceback (most recent call last):
     loco_stream.errors.ConfigError: no kind of sink 'htp'; did you mean 'http' or 'https'? (allowed: ...)
