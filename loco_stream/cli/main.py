@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import IO, Any
 
@@ -9,7 +12,7 @@ import click
 
 from loco_stream import __version__
 from loco_stream.cli.streams import guarded
-from loco_stream.errors import LocoStreamError
+from loco_stream.errors import LocoStreamError, LocoStreamWarning
 
 __all__ = ["main"]
 
@@ -23,6 +26,23 @@ class _Refusal(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         click.echo(f"loco-stream: {self.format_message()}", err=True)
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Print what the package warns of as a sentence; other libraries' warnings stay as they are."""
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, LocoStreamWarning):
+            click.echo(f"warning: {message}", err=True)
+        else:
+            usual(message, category, *where, **more)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", LocoStreamWarning)
+        warnings.showwarning = show
+        yield
 
 
 class _Group(click.Group):
@@ -39,7 +59,7 @@ class _Group(click.Group):
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run, and let no broken output end a run."""
-        with guarded():
+        with guarded(), _warnings_in_one_line():
             return super().main(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:

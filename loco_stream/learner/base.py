@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from functools import partial
 from threading import RLock
 from typing import Any, Self
 
@@ -18,7 +19,9 @@ from loco_stream.learner.categories import Categories, TextColumn, first_rows, t
 from loco_stream.learner.config import DEFAULTS, ModelConfig, Settings
 from loco_stream.learner.features import FeatureSlots, require_mapping
 from loco_stream.learner.inputs import Table, column_names, table
+from loco_stream.learner.notices import Notices
 from loco_stream.learner.state import (
+    COUNT,
     MASKED,
     N_FEATURES,
     TEXT_STATISTICS,
@@ -95,6 +98,7 @@ class LOCOEstimator(Attributes, base.Estimator):
         self._scratch: Scratch | None = None
         self._handle: packing.Handle | None = None
         self._row: NDArray[np.float64] = np.zeros((1, 0))
+        self._notices = Notices()
 
     # Workspace
 
@@ -160,7 +164,7 @@ class LOCOEstimator(Attributes, base.Estimator):
         texts: Iterable[tuple[Hashable, Any]] = (),
     ) -> list[int]:
         """Give new features, classes and texts a slot and room; return the slots of the labels. All or nothing."""
-        n_features, n_classes = len(self._slots), len(self._classes)
+        n_features, n_classes, n_known = len(self._slots), len(self._classes), self._slots.n_features
         try:
             self._slots.register(features)
             slots = [self._slot_of(label) for label in labels]
@@ -173,6 +177,8 @@ class LOCOEstimator(Attributes, base.Estimator):
                 del self._class_slots[label]
             del self._classes[n_classes:]
             raise InputError(f"there is no memory for a model of {asked}") from None
+        if self._slots.n_features > n_known:
+            self._notices.watch(list(self._slots.index)[n_known:], self.n_seen)
         if new and self._state is not None:
             self._state.statistics[:, new] = np.reshape(TEXT_STATISTICS, (-1, 1))
         return slots
@@ -192,12 +198,19 @@ class LOCOEstimator(Attributes, base.Estimator):
                 self._slots.fill(x, self._row[0])
             self._slots.count_shared(x)
         self._run(self._row, np.array([slot]), np.array([value]), predicts=False)
+        self._judge()
+
+    def _judge(self) -> None:
+        """Warn of columns that brought nothing, once their first rows are learned."""
+        if self._notices.due <= self.n_seen and self._state is not None:
+            self._notices.judge(self.n_seen, partial(self._slots.is_input, self._state.statistics[COUNT]))
 
     def _predict_row(self, x: Mapping[Hashable, Any]) -> float:
         require_mapping(x)
         if self._state is None:
             return -1.0
-        self._slots.fill(x, self._row[0])
+        if self._slots.fill(x, self._row[0]) and not self._slots.knows_any(x):
+            self._notices.strange(x, self._slots.index)
         return float(self._run(self._row, learns=False)[0])
 
     def _names(self, width: int, features: Iterable[Hashable] | None) -> Sequence[Hashable]:
@@ -240,7 +253,9 @@ class LOCOEstimator(Attributes, base.Estimator):
     ) -> NDArray[np.float64]:  # fmt: skip
         """Learn rows whose features and classes are admitted; texts get their slots row by row, as by name."""
         if not given.texts or not self._slots.categories.bound:
-            return self._run(self._placed(given.numbers, names), labels, values, predicts=predicts, proba=proba)
+            answers = self._run(self._placed(given.numbers, names), labels, values, predicts=predicts, proba=proba)
+            self._judge()
+            return answers
         answers, columns = np.full(len(labels), -1.0), text_columns(names, given.texts)
 
         def learn(begin: int, end: int, predicts: bool) -> None:
@@ -264,6 +279,7 @@ class LOCOEstimator(Attributes, base.Estimator):
         learn(begin, len(labels), predicts)
         for column in columns:
             column.count_shared(self._slots.categories)
+        self._judge()
         return answers
 
     def _predict_rows(
@@ -276,6 +292,8 @@ class LOCOEstimator(Attributes, base.Estimator):
             names = self._names(given.numbers.shape[1], features)
             if self._state is None:
                 return np.full(n, -1.0), np.zeros((n, 0))
+            if not self._slots.knows_any(names):
+                self._notices.strange(names, self._slots.index)
             proba = np.zeros((n, self._state.classes.shape[1]))
             rows = self._with_texts(given, names, text_columns(names, given.texts), 0, n)
             answers = self._run(rows, learns=False, proba=proba)

@@ -70,6 +70,10 @@ class Categories:
         order = self._order[key]
         return order[crc32(text.encode()) % len(order)], True
 
+    def holds(self, key: Hashable) -> bool:
+        """Return whether a feature has texts."""
+        return key in self._slots
+
     def takes(self, key: Hashable, text: str) -> bool:
         """Return whether a text would get a slot of its own."""
         texts = self._slots.get(key, {})

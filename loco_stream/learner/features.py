@@ -144,6 +144,19 @@ class FeatureSlots:
         self._last_columns = np.array([index[key] for key in keys], np.intp)
         return True
 
+    def knows_any(self, keys: Iterable[Hashable]) -> bool:
+        """Return whether a key has a slot."""
+        return any(key in self.index for key in keys)
+
+    @property
+    def n_features(self) -> int:
+        """Features that have a slot."""
+        return len(self.index)
+
+    def is_input(self, counts: NDArray[np.float64], key: Hashable) -> bool:
+        """Return whether a feature was ever a number, by the counts of the slots, or a text that is learned."""
+        return bool(counts[self.index[key]]) or self.categories.holds(key)
+
     def fill(self, x: Mapping[Hashable, Any], row: NDArray[np.float64]) -> bool:
         """Write a sample into `row` in slot order; what is absent, unknown or no number becomes NaN or is left out.
 

@@ -12,6 +12,7 @@ import pytest
 from loco_stream import LOCOClassifier, StreamEngine
 from loco_stream.engine.ledger import Ledger
 from loco_stream.engine.report import Report
+from loco_stream.errors import LocoStreamWarning
 from loco_stream.stream import Ask, Block, Sample
 
 ROWS = [
@@ -86,7 +87,8 @@ def test_predictions_with_other_names_are_told():
         Sample({"velocity": 1.0}),
         Sample({"speed": 1.0, "load": 1}),
     ]
-    report = StreamEngine(LOCOClassifier(seed=0), [*asks[2:], *rows, *asks]).run()
+    with pytest.warns(LocoStreamWarning, match="'velocity'"):
+        report = StreamEngine(LOCOClassifier(seed=0), [*asks[2:], *rows, asks[1], asks[0], asks[2]]).run()
     assert report["unknown_features"] == {"velocity": 4}
     assert report["missing_features"] == {"speed": 4, "load": 1}
     assert "predictions were asked with features that the model does not know: 'velocity' (4 rows)" in report["unused"]
