@@ -13,6 +13,7 @@ from loco_stream.version import __version__
 if TYPE_CHECKING:
     from loco_stream import metrics
     from loco_stream.engine import StreamEngine
+    from loco_stream.fleet import Fleet
     from loco_stream.learner.classifier import LOCOClassifier
     from loco_stream.learner.regressor import LOCORegressor
     from loco_stream.learner.saving import load, save
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "Fleet",
     "LOCOClassifier",
     "LOCORegressor",
     "Network",
@@ -34,6 +36,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Fleet": "fleet",
     "LOCOClassifier": "learner.classifier",
     "LOCORegressor": "learner.regressor",
     "Network": "simulator.network",

@@ -13,6 +13,7 @@ one begun, so that one that is gone is missed. Each segment is a row of records,
 from __future__ import annotations
 
 import errno
+import math
 import os
 import re
 import struct
@@ -69,7 +70,7 @@ class Log:
     folder
         Where the segments are.
     interval
-        Seconds between syncs; 0 syncs every commit.
+        Seconds between syncs; 0 syncs every commit, infinity leaves `sync` and `check` to the caller.
 
     Attributes
     ----------
@@ -104,7 +105,8 @@ class Log:
             self._write(record)
             if time.monotonic() - self._synced_at >= self._interval:
                 self.sync()
-            self._require_there()
+            if self._interval < math.inf:
+                self.check()
         except OSError:
             self._abandon()
             raise
@@ -115,6 +117,13 @@ class Log:
         if self._file is not None:
             _datasync(self._file)
         self._synced_at = time.monotonic()
+
+    def check(self) -> None:
+        """Raise `FileNotFoundError` if the open segment was deleted or moved: what is written to it is not kept."""
+        if self._file is not None and not os.path.samestat(os.stat(self._path), os.fstat(self._file)):
+            raise FileNotFoundError(
+                errno.ENOENT, "the open segment was replaced by another file", os.fspath(self._path)
+            )
 
     def rotate(self) -> None:
         """Let the next commit start a new segment; a checkpoint was taken here."""
@@ -216,14 +225,6 @@ class Log:
         self._file, self._path = os.open(path, flags, 0o600), path
         self._good = 0
         atomic_write(self._folder / _MARKER, b"%d\n" % commit, mode=0o600)  # makes the segment's name durable too
-
-    def _require_there(self) -> None:
-        """Raise `FileNotFoundError` if the segment was deleted or moved: what is written to it is not kept."""
-        assert self._file is not None
-        if not os.path.samestat(os.stat(self._path), os.fstat(self._file)):
-            raise FileNotFoundError(
-                errno.ENOENT, "the open segment was replaced by another file", os.fspath(self._path)
-            )
 
     def _write(self, record: bytes) -> None:
         assert self._file is not None

@@ -22,6 +22,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from loco_stream.jit import PLAIN, kernel
+from loco_stream.learner.arrays import specs
 from loco_stream.learner.config import DEFAULTS, Settings
 from loco_stream.learner.state import State, allocate
 from loco_stream.learner.workspace import Scratch, allocate_scratch
@@ -56,7 +57,7 @@ class Handle:
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        if not config.DISABLE_JIT and typeof(model) != _model_type(type(model.settings.cell)):
+        if not config.DISABLE_JIT and not _fits(model):
             raise ValueError("a model's arrays must be C-contiguous and of the types that `allocate` gives them")
         self.words: NDArray[np.int64] = np.fromiter(_words(model), np.int64)
 
@@ -64,6 +65,23 @@ class Handle:
     def door(self) -> tuple[Any, Any]:
         """What `step.run` takes first: the neuron, and the words, or the model itself where it is not packed."""
         return self.model.settings.cell, self.words if _PACKED else self.model
+
+
+def _fits(model: Model) -> bool:
+    """Whether a model's arrays are as `allocate` makes them; numba's own look at each takes a hundred times longer."""
+    groups = (model.state, model.scratch)
+    arrays = ((spec, array) for group in groups for spec, array in zip(specs(type(group)), _arrays(group), strict=True))
+    sound = all(a.dtype == spec.dtype and a.ndim == len(spec.axes) and a.flags.carray for spec, a in arrays)
+    return sound and bool(typeof(model.settings) == _model_type(type(model.settings.cell)).types[0])
+
+
+def _arrays(group: Any) -> Iterator[NDArray[Any]]:
+    """Yield the arrays of a group in the order of its specs."""
+    for part in group:
+        if isinstance(part, np.ndarray):
+            yield part
+        else:
+            yield from _arrays(part)
 
 
 def _words(part: Any) -> Iterator[int]:

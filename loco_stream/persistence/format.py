@@ -40,8 +40,10 @@ __all__ = [
     "decode_plain",
     "digest",
     "encode_plain",
+    "from_bytes",
     "read",
     "sync_folder",
+    "to_bytes",
     "write",
 ]
 
@@ -94,9 +96,9 @@ def write(
     >>> saved.kind, saved.config, saved.arrays["w"].tolist()
     ('demo', {'size': (2, 1)}, [[1.5], [2.0]])
     """
-    content = _pack(kind, config, arrays)
+    content = to_bytes(kind, config, arrays)
     try:
-        atomic_write(path, content + hashlib.sha256(content).digest(), mode)
+        atomic_write(path, content, mode)
     except OSError as error:
         raise CheckpointError(f"cannot write {os.fspath(path)}: {error.strerror or error}") from error
 
@@ -124,6 +126,17 @@ def read(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Saved:
         raise CheckpointError(f"cannot read {name}: {error.strerror or error}") from error
     except (ValueError, MemoryError) as error:
         raise CheckpointError(f"cannot read {name}: {error or 'it does not fit into memory'}") from error
+    return from_bytes(content, name)
+
+
+def to_bytes(kind: str, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return the content of the file that `write` makes; raises `CheckpointError` as it does."""
+    content = _pack(kind, config, arrays)
+    return content + hashlib.sha256(content).digest()
+
+
+def from_bytes(content: bytes, name: str) -> Saved:
+    """Undo `to_bytes`, checking every byte first; raises `CheckpointError`, which calls the content `name`."""
     if len(content) < _PREFIX.size + _HASH_BYTES or content[:8] != _MAGIC:
         raise CheckpointError(f"{name} is not a loco-stream file: it does not begin with LOCOFILE")
     if hashlib.sha256(memoryview(content)[:-_HASH_BYTES]).digest() != content[-_HASH_BYTES:]:

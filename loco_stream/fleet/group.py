@@ -1,0 +1,118 @@
+"""A key group on disk: its models at rest and the log of what came after them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from loco_stream.engine.checkpoint import CheckpointFolder
+from loco_stream.engine.wal import Log, pack_record
+from loco_stream.errors import CheckpointError
+from loco_stream.fleet.model_store import ModelStore
+from loco_stream.fleet.rows import Key, Rows
+
+__all__ = ["Group"]
+
+
+class Group:
+    """One folder, which belongs to one process at a time.
+
+    Parameters
+    ----------
+    path
+        The folder; it is made if needed.
+
+    Attributes
+    ----------
+    commit
+        Number of the last commit in the log.
+    rows_since
+        Rows logged since the last checkpoint.
+
+    Raises
+    ------
+    ConfigError
+        Another process works in the folder.
+    CheckpointError
+        What it holds is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._folder = CheckpointFolder(path)
+        try:
+            self._models = ModelStore(path / "models.db")
+        except BaseException:
+            self._folder.release()
+            raise
+        self._log = Log(path, math.inf)  # synced by the host, once for all that a call brings
+        self.commit = self._models.commit_number
+        self.rows_since, self.saved_at = 0, time.monotonic()
+        self._refused = self._folder.set_aside_commits()
+        self.notes = self._log.notes
+
+    def replay(self) -> Iterator[Rows]:
+        """Yield what was logged after the last checkpoint."""
+        for commit, payload in self._log.replay(self.commit):
+            rows = Rows.decode(payload)
+            self.commit, self.rows_since = commit, self.rows_since + len(rows)
+            if commit not in self._refused:
+                yield rows
+
+    def set_aside(self, rows: Rows, error: Exception) -> str:
+        """Put the rows that were appended, or replayed, last into a file: nobody can learn them; return what to say."""
+        path = self._folder.put_aside(self.commit, pack_record(self.commit, rows.encode()))
+        return f"rows of key {rows.key!r} cannot be learned ({error!r}); they are set aside in {path}"
+
+    def append(self, rows: int, payload: bytes) -> None:
+        """Log rows before they are learned; raises `CheckpointError` if the disk refuses: they must not be learned."""
+        try:
+            self._log.append(self.commit + 1, payload)
+        except OSError as error:
+            raise self._disk_refuses(error) from error
+        self.commit += 1
+        self.rows_since += rows
+
+    def sync(self) -> None:
+        """Make everything appended durable; raises `CheckpointError` if the disk refuses, or the folder is gone."""
+        try:
+            self._log.sync()
+            self._log.check()
+            self._folder.check()
+        except OSError as error:
+            raise self._disk_refuses(error) from error
+
+    def get(self, key: Key) -> bytes | None:
+        """Return a model at rest."""
+        return self._models.get(key)
+
+    def put(self, key: Key, state: bytes) -> None:
+        """Lay a model to rest."""
+        self._models.put(key, state)
+
+    def keys(self) -> Iterator[Key]:
+        """Yield the keys of the models at rest."""
+        return self._models.keys()
+
+    def checkpoint(self, models: Iterable[tuple[Key, bytes]]) -> None:
+        """Store the models that changed, and drop the log before them."""
+        self.sync()
+        self._models.checkpoint(self.commit, models)
+        try:
+            self._log.rotate()
+            self._log.drop_before(self.commit + 1)
+        except OSError as error:
+            raise self._disk_refuses(error) from error
+        self.rows_since, self.saved_at = 0, time.monotonic()
+
+    def close(self) -> None:
+        """Sync the log and let another process have the folder."""
+        try:
+            self._log.close()
+        finally:
+            self._models.close()
+            self._folder.release()
+
+    def _disk_refuses(self, error: OSError) -> CheckpointError:
+        return CheckpointError(f"cannot write the log in {self._folder.path}: {error.strerror or error}")

@@ -1,0 +1,260 @@
+"""The key groups that one process works on, and as many of their models in memory as it has room for."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from loco_stream.errors import ConfigError, InputError, LocoStreamError
+from loco_stream.fleet.group import Group
+from loco_stream.fleet.keyed_model import KeyedModel, Maker
+from loco_stream.fleet.rows import Key, Rows, group_of
+
+__all__ = ["Answer", "Host", "HostOptions"]
+
+_CHECKPOINT_SECONDS = 60.0
+_PATIENCE = 30.0  # seconds until whoever held a group before has let go of it
+
+
+@dataclass(frozen=True, slots=True)
+class HostOptions:
+    """Settings of a host; see `Fleet`. `sync_seconds` is the longest time between syncs of the logs."""
+
+    key_groups: int
+    max_resident: int
+    checkpoint_every: int
+    sync_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of some rows: what was said of each, how many had been learned before, why they were refused."""
+
+    said: Sequence[Any]
+    n_repeated: int = 0
+    refusal: str | None = None
+
+
+class Host:
+    """Learns rows of many keys, exactly once each, and keeps them.
+
+    Parameters
+    ----------
+    folder
+        Where the groups have their folders.
+    maker
+        Makes the models.
+    options
+        Bounds.
+    """
+
+    def __init__(self, folder: Path, maker: Maker, options: HostOptions) -> None:
+        self._folder, self._maker, self._options = folder, maker, options
+        self._groups: dict[int, Group] = {}
+        self._models: OrderedDict[Key, KeyedModel] = OrderedDict()  # those in memory, used last at the end
+        self._unsynced: set[int] = set()
+        self._synced_at = time.monotonic()
+        self.notes: list[str] = []
+
+    @property
+    def synced(self) -> bool:
+        """Whether all that was learned is durable."""
+        return not self._unsynced
+
+    def learn(self, batch: Iterable[Rows], predicts: bool) -> list[Answer]:
+        """Learn rows, each once: those that were learned before are only answered.
+
+        Raises
+        ------
+        CheckpointError
+            The disk refuses: the rows at hand and those after them were not learned.
+        """
+        answers = [self._learn(rows, predicts) for rows in batch]
+        if self._options.sync_seconds <= time.monotonic() - self._synced_at:
+            self.sync()
+        return answers
+
+    def predict(self, key: Key, X: Any, features: Any) -> list[Any]:
+        """Predict rows of a key without learning; None for each of a key that has no model."""
+        group = self.open(group_of(key, self._options.key_groups))
+        keyed = self._find(group, key)
+        return [None] * len(X) if keyed is None else keyed.predict(X, features)
+
+    def find(self, key: Key) -> KeyedModel:
+        """Return a key's model; raises `InputError` if there is none."""
+        keyed = self._find(self.open(group_of(key, self._options.key_groups)), key)
+        if keyed is None:
+            raise InputError(f"key {key!r} has no model: no row of it was learned")
+        return keyed
+
+    def keys(self, number: int) -> set[Key]:
+        """Return the keys of a group that have a model."""
+        return {*self.open(number).keys(), *self._of(number)}
+
+    def open(self, number: int) -> Group:
+        """Take a group, and learn again what its log holds after its last checkpoint.
+
+        Rows that raise while they are learned are set aside, and the group is opened anew without them: nobody knows
+        what half of them left behind.
+        """
+        while number not in self._groups:
+            group = self._groups[number] = _take(self._folder / f"group-{number:04d}")
+            self._replay(number, group)
+        return self._groups[number]
+
+    def _replay(self, number: int, group: Group) -> None:
+        try:
+            for rows in group.replay():
+                try:
+                    self._apply(group, rows, False)
+                except InputError:
+                    continue  # refused then as now
+                except (LocoStreamError, MemoryError):
+                    raise
+                except Exception as error:
+                    self.notes.append(group.set_aside(rows, error))
+                    self._drop(number)
+                    return
+        except BaseException:
+            self._drop(number)
+            raise
+        self.notes += group.notes
+
+    def _drop(self, number: int) -> None:
+        """Let go of a group without storing its models: its log holds what is missing."""
+        if (group := self._groups.pop(number, None)) is not None:
+            self._unsynced.discard(number)
+            for key in self._of(number):
+                del self._models[key]
+            group.close()
+
+    def release(self, numbers: Iterable[int]) -> None:
+        """Make groups durable and let another process have them."""
+        for number in numbers:
+            try:
+                if (group := self._groups.get(number)) is not None and group.rows_since:
+                    self._checkpoint(number, group)
+            finally:
+                self._drop(number)
+
+    def checkpoint(self) -> None:
+        """Store every model that changed."""
+        for number, group in self._groups.items():
+            if group.rows_since:
+                self._checkpoint(number, group)
+
+    def sync(self) -> None:
+        """Make everything learned so far durable in the logs."""
+        if self._unsynced:
+            with ThreadPoolExecutor(16) as together:  # a file system makes many such requests durable in one go
+                list(together.map(lambda number: self._groups[number].sync(), sorted(self._unsynced)))
+        self._unsynced.clear()
+        self._synced_at = time.monotonic()
+
+    def close(self) -> None:
+        """Store everything and let go of all groups."""
+        self.release(list(self._groups))
+
+    def abandon(self) -> None:
+        """Let go of all groups without storing models: the logs hold what is missing."""
+        for number in list(self._groups):
+            self._drop(number)
+
+    def _learn(self, rows: Rows, predicts: bool) -> Answer:
+        number = group_of(rows.key, self._options.key_groups)
+        group = self.open(number)
+        keyed = self._find(group, rows.key)
+        n_repeated = 0 if keyed is None else keyed.n_repeated(rows)
+        said: Sequence[Any] = ()
+        if keyed is not None and n_repeated:
+            if predicts:
+                said = keyed.predict(rows.X[:n_repeated], rows.features)
+            if n_repeated == len(rows):
+                return Answer(said, n_repeated)
+            rows = rows.part(slice(n_repeated, None))
+        group.append(len(rows), rows.encode())
+        self._unsynced.add(number)
+        try:
+            said = [*said, *self._apply(group, rows, predicts)] if n_repeated else self._apply(group, rows, predicts)
+        except InputError as error:
+            return Answer(said, n_repeated, str(error))
+        except (LocoStreamError, MemoryError):
+            self._drop(number)
+            raise
+        except Exception as error:
+            self.notes.append(group.set_aside(rows, error))
+            self._drop(number)
+            return Answer(said, n_repeated, self.notes[-1])
+        if (
+            group.rows_since >= self._options.checkpoint_every
+            or group.saved_at < time.monotonic() - _CHECKPOINT_SECONDS
+        ):
+            self._checkpoint(number, group)
+        return Answer(said, n_repeated)
+
+    def _apply(self, group: Group, rows: Rows, predicts: bool) -> Sequence[Any]:
+        keyed = self._find(group, rows.key)
+        if keyed is not None:
+            return keyed.learn(rows, predicts)
+        keyed = self._maker.fresh(rows)
+        said = keyed.learn(rows, predicts)
+        self._keep(rows.key, keyed)  # not before it has learned: refused rows make no model
+        return said
+
+    def _find(self, group: Group, key: Key) -> KeyedModel | None:
+        keyed = self._models.get(key)
+        if keyed is not None:
+            self._models.move_to_end(key)
+            return keyed
+        content = group.get(key)
+        return None if content is None else self._keep(key, self._maker.wake(key, content))
+
+    def _keep(self, key: Key, keyed: KeyedModel) -> KeyedModel:
+        """Take a model into memory; the one that was not used for longest goes to rest."""
+        keyed.group = group_of(key, self._options.key_groups)
+        self._models[key] = keyed
+        if len(self._models) > self._options.max_resident:
+            oldest, model = self._models.popitem(last=False)
+            if model.changed:
+                self._groups[model.group].put(oldest, model.to_bytes(oldest))
+        return keyed
+
+    def _of(self, number: int) -> list[Key]:
+        return [key for key, keyed in self._models.items() if keyed.group == number]
+
+    def _checkpoint(self, number: int, group: Group) -> None:
+        changed = [(key, self._models[key]) for key in self._of(number) if self._models[key].changed]
+        group.checkpoint((key, keyed.to_bytes(key)) for key, keyed in changed)
+        for _, keyed in changed:
+            keyed.changed = False
+        self._unsynced.discard(number)
+
+
+def _take(path: Path) -> Group:
+    """Open a group; a killed process lets go of it a moment after it is dead."""
+    deadline = time.monotonic() + _PATIENCE
+    wait = 0.01
+    while True:
+        try:
+            return Group(path)
+        except ConfigError:
+            if time.monotonic() + wait > deadline:
+                raise
+            time.sleep(wait)
+            wait = min(2 * wait, 0.5)
+
+
+def parse_sync(durability: str) -> float:
+    """Return the seconds between syncs of a mode of durability; raises `ConfigError` for "off" and others."""
+    from loco_stream.engine.wal import parse_durability
+
+    seconds = parse_durability(durability)
+    if seconds is None or not math.isfinite(seconds):
+        raise ConfigError(f"durability must be batch or interval:<seconds>s for a fleet, not {durability!r}")
+    return seconds

@@ -1,0 +1,240 @@
+"""The model of one key, what its sources have sent so far, and, where it is watched, its scores and drifts."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from loco_stream.engine.model_adapter import ModelAdapter, plain, task_of
+from loco_stream.engine.pending import Pending
+from loco_stream.engine.report import jsonable
+from loco_stream.engine.score import Score
+from loco_stream.engine.state import export_model, export_parts, model_of, restore_parts, state_sha256, with_prefix
+from loco_stream.engine.trainer import Trainer
+from loco_stream.errors import CheckpointError
+from loco_stream.fleet.rows import Key, Rows
+from loco_stream.learner.base import LOCOEstimator
+from loco_stream.monitor import TaskMonitor
+from loco_stream.persistence.format import Saved, from_bytes, to_bytes
+from loco_stream.stream import Block, Prediction, Sample
+
+__all__ = ["KeyedModel", "Maker"]
+
+_KIND = "checkpoint"  # `load` reads the model out of it
+_ROWS = "rows"
+_YOUNG = 32  # rows up to which a model rests as its rows: they take a hundredth of the room, and less time to learn
+
+
+class Watch:
+    """Scores, drifts and forgetting of one key: the engine's own trainer around the key's model."""
+
+    def __init__(self, model: LOCOEstimator, settings: Mapping[str, Any]) -> None:
+        task = task_of(model)
+        self.adapter, self.score = ModelAdapter(model), Score(task)
+        self.monitor = TaskMonitor(**{**settings, "task": task})
+        self.said: list[Any] = []
+        self.trainer = Trainer(
+            self.adapter,
+            self.score,
+            self.monitor,
+            Pending(),
+            None,
+            self._note,
+            lambda event, values, classes: None,
+            True,
+        )
+
+    def learn(self, rows: Rows) -> list[Any]:
+        """Test, then train; return what was said of each row."""
+        self.said = []
+        if isinstance(rows.X, list):
+            for x, y, seq in zip(rows.X, rows.y, rows.seq.tolist(), strict=True):
+                self.trainer.handle(Sample(x, y, seq, source=rows.source))
+        else:
+            names = tuple(range(rows.X.shape[1])) if rows.features is None else rows.features
+            X = rows.X.astype(np.float32, copy=False)
+            self.trainer.handle(Block(X, list(rows.y), names, int(rows.seq[0]), source=rows.source))  # type: ignore[arg-type]
+        return self.said
+
+    def report(self) -> dict[str, Any]:
+        """Return what `StreamEngine` reports of scores, drifts and tasks, and no course over time."""
+        return {**self.score.prequential.report(), **self.monitor.report(), "n_drifts": self.trainer.n_drifts,
+                "last_drift": self.trainer.last_drift}  # fmt: skip
+
+    def _note(self, prediction: Prediction) -> None:
+        self.said.append(prediction.y_pred)
+
+
+class Maker:
+    """Makes the models of new keys, and those that come back, all like one template.
+
+    Parameters
+    ----------
+    template
+        Each key starts with a copy of it.
+    watch
+        Settings of each key's `TaskMonitor`; None watches nothing.
+    """
+
+    def __init__(self, template: LOCOEstimator, watch: Mapping[str, Any] | None = None) -> None:
+        self.template, self._watch = template, watch
+        self._blanks: dict[Any, LOCOEstimator] = {}
+
+    def fresh(self, rows: Rows) -> KeyedModel:
+        """Return the model of a new key whose first rows are these."""
+        return self._wrapped(copy.copy(self._blank(rows)))
+
+    def wake(self, key: Key, content: bytes) -> KeyedModel:
+        """Return a model that was laid to rest, to the bit; raises `CheckpointError` if its bytes are damaged."""
+        saved = from_bytes(content, f"the model of key {key!r}")
+        if saved.kind == _ROWS:
+            return self._again(key, saved.config)
+        kind, config, arrays = model_of(saved)
+        own = type(self.template)
+        if kind != own.__name__ or saved.config.get("key") != key:
+            raise CheckpointError(f"the model of key {key!r} is a {kind} of key {saved.config.get('key')!r}")
+        keyed = self._wrapped(own.from_state(config, arrays))
+        keyed.restore(saved)
+        return keyed
+
+    def _again(self, key: Key, config: Mapping[str, Any]) -> KeyedModel:
+        """Return a young model: it learns its rows again."""
+        keyed: KeyedModel | None = None
+        for payload in config["rows"]:
+            rows = Rows.decode(payload)
+            keyed = keyed or self.fresh(rows)
+            keyed.learn(rows, False)
+        if keyed is None or config.get("key") != key:
+            raise CheckpointError(f"the model of key {key!r} is that of key {config.get('key')!r}")
+        keyed.changed = False
+        return keyed
+
+    def _wrapped(self, model: LOCOEstimator) -> KeyedModel:
+        return KeyedModel(model, None if self._watch is None else Watch(model, self._watch))
+
+    def _blank(self, rows: Rows) -> LOCOEstimator:
+        """Return the template with its arrays made for the columns of those rows: they are then only copied."""
+        if self.template.n_seen or isinstance(rows.X, list):
+            return self.template
+        names = rows.features if rows.features is not None else tuple(range(rows.X.shape[1]))
+        blank = self._blanks.get(names)
+        if blank is None:
+            if len(self._blanks) >= 16:  # devices of so many kinds: a source that invents names must not fill memory
+                self._blanks.clear()
+            blank = self._blanks[names] = copy.copy(self.template)
+            blank.reserve(names)
+        return blank
+
+
+class KeyedModel:
+    """One key's model on a host.
+
+    Attributes
+    ----------
+    seen
+        Epoch and number of the newest row of each source.
+    changed
+        Whether it differs from what the group's checkpoint holds.
+    group
+        Number of its key group.
+    """
+
+    group = -1
+
+    def __init__(self, model: LOCOEstimator, watch: Watch | None) -> None:
+        self._model, self.watch = model, watch
+        self.seen: dict[str, tuple[int, int]] = {}
+        self.changed = True
+        self._young: list[Rows] | None = []  # all rows learned so far, as long as they are few
+        self._n_young = 0
+
+    @property
+    def model(self) -> Any:
+        """The estimator."""
+        return self._model if self.watch is None else self.watch.adapter.model
+
+    def n_repeated(self, rows: Rows) -> int:
+        """Return how many of the rows were learned before: those up to the newest of their source."""
+        epoch, newest = self.seen.get(rows.source, (-1, -1))
+        if rows.epoch != epoch:
+            return len(rows) if rows.epoch < epoch else 0
+        return int(np.searchsorted(rows.seq, newest, side="right"))
+
+    def learn(self, rows: Rows, predicts: bool) -> Sequence[Any]:
+        """Learn rows; return what was said of each before it, empty if nobody asks.
+
+        Raises
+        ------
+        InputError
+            The model cannot take them: nothing was learned.
+        """
+        self.changed = True
+        self.seen[rows.source] = rows.epoch, int(rows.seq[-1])
+        young, self._young = self._young, None  # rows that are refused amid others cannot be learned so again
+        said = self._learn(rows, predicts)
+        if young is not None and self._n_young + len(rows) <= _YOUNG:
+            self._n_young += len(rows)
+            self._young = [*young, rows]
+        return said
+
+    def _learn(self, rows: Rows, predicts: bool) -> Sequence[Any]:
+        if self.watch is not None:
+            return self.watch.learn(rows)
+        model = self.model
+        if isinstance(rows.X, list):
+            said = []
+            for x, y in zip(rows.X, rows.y, strict=True):
+                if predicts:
+                    said.append(model.predict_one(x))
+                model.learn_one(x, y)
+            return said
+        if predicts:
+            return _listed(model.learn_predict_array(rows.X, rows.y, rows.features))
+        model.learn_array(rows.X, rows.y, rows.features)
+        return ()
+
+    def predict(self, X: Any, features: Any) -> list[Any]:
+        """Predict rows without learning."""
+        if isinstance(X, list):
+            return [plain(self.model.predict_one(x)) for x in X]
+        return _listed(self.model.predict_array(X, features))
+
+    def state_sha256(self) -> str:
+        """SHA-256 of the model's state: that of a model alone that learned the same rows."""
+        return state_sha256(*export_model(self.model))
+
+    def to_bytes(self, key: Key) -> bytes:
+        """Return everything that must be remembered of the key."""
+        if self._young is not None:
+            return to_bytes(_ROWS, {"key": key, "rows": [rows.encode() for rows in self._young]}, {})
+        watch = self.watch
+        if watch is None:
+            config: dict[str, Any]
+            model, arrays = self.model.export_state()
+            config, arrays = {"model": {**model, "kind": type(self.model).__name__}}, with_prefix("model", arrays)
+        else:
+            config, arrays = export_parts(watch.adapter, watch.score, watch.monitor, watch.trainer)
+        config = {**config, "key": key, "seen": {source: list(place) for source, place in self.seen.items()}}
+        return to_bytes(_KIND, config, arrays)
+
+    def restore(self, saved: Saved) -> None:
+        """Take over what `to_bytes` kept beside the model."""
+        self._young = None
+        self.seen = {source: (epoch, seq) for source, (epoch, seq) in saved.config["seen"].items()}
+        watch = self.watch
+        if watch is not None and "score" in saved.config:
+            restore_parts(saved, watch.adapter, watch.score, watch.monitor, watch.trainer)
+        self.changed = False
+
+    def report(self) -> dict[str, Any]:
+        """Return rows seen and, where the key is watched, its scores, drifts and forgetting."""
+        watched = {} if self.watch is None else self.watch.report()
+        plain_report: dict[str, Any] = jsonable({"n_samples": self.model.n_seen, **watched})
+        return plain_report
+
+
+def _listed(answers: Any) -> list[Any]:
+    return answers.tolist() if hasattr(answers, "tolist") else list(answers)

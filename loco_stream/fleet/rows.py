@@ -1,0 +1,153 @@
+"""Rows of one key on their way, and their bytes: what the log keeps and what workers are sent."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.engine.model_adapter import plain
+from loco_stream.errors import InputError
+from loco_stream.learner.inputs import column_names, matrix
+from loco_stream.persistence.format import decode_plain, encode_plain
+
+__all__ = ["Key", "Rows", "check_key", "group_of", "make_rows", "read_names", "read_rows"]
+
+Key: TypeAlias = str | int
+Named = list[Mapping[Any, Any]]
+
+_LARGEST = 2**63 - 1
+
+
+def check_key(key: Any) -> Key:
+    """Return a key as a plain value.
+
+    Raises
+    ------
+    InputError
+        It is neither a text nor a whole number of 64 bits.
+    """
+    key = plain(key)
+    if isinstance(key, str) or (isinstance(key, int) and not isinstance(key, bool) and -_LARGEST <= key <= _LARGEST):
+        return key
+    raise InputError(f"key is {key!r:.80}; allowed is a text, or a whole number of at most 64 bits")
+
+
+def group_of(key: Key, key_groups: int) -> int:
+    """Return the number of the group a key belongs to: it never changes, so that a key can be found.
+
+    Examples
+    --------
+    >>> group_of("press 7", 64)
+    52
+    """
+    return zlib.crc32(str(key).encode("utf-8", "surrogatepass")) % key_groups
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Labelled rows of one key, in order.
+
+    `X` is (n, n_features) float32 or float64 with columns named by `features` (None: the model's slots in order), or n
+    rows by name. `seq` (n,) numbers the rows of `source`, ascending; `epoch` tells runs of the source apart.
+    """
+
+    key: Key
+    X: NDArray[Any] | Named
+    y: Any
+    features: tuple[Hashable, ...] | None
+    source: str
+    epoch: int
+    seq: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def part(self, rows: slice) -> Rows:
+        """Return some of the rows."""
+        return replace(self, X=self.X[rows], y=self.y[rows], seq=self.seq[rows])
+
+    def encode(self) -> bytes:
+        """Return the rows as MessagePack; nothing in it can run code."""
+        if isinstance(self.X, list):
+            shape, data = None, [dict(row) for row in self.X]
+        else:
+            shape, data = [*self.X.shape, self.X.dtype.str], self.X.tobytes()  # type: ignore[assignment]
+        y = [self.y.dtype.str, self.y.tobytes()] if isinstance(self.y, np.ndarray) else self.y
+        first, last = int(self.seq[0]), int(self.seq[-1])
+        seq = first if last - first == len(self) - 1 else self.seq.tobytes()
+        return encode_plain(
+            [self.key, data, shape, y, isinstance(self.y, np.ndarray), self.features, self.source, self.epoch, seq]
+        )
+
+    @classmethod
+    def decode(cls, content: bytes | memoryview) -> Rows:
+        """Undo `encode`; raises `CheckpointError` for anything it did not make."""
+        key, data, shape, y, packed, features, source, epoch, seq = decode_plain(content)
+        X = data if shape is None else np.frombuffer(data, shape[2]).reshape(shape[:2]).copy()
+        y = np.frombuffer(y[1], y[0]).copy() if packed else y
+        numbers = np.arange(seq, seq + len(X)) if isinstance(seq, int) else np.frombuffer(seq, np.int64).copy()
+        return cls(key, X, y, features, source, epoch, numbers)
+
+
+def make_rows(
+    key: Any, X: Any, y: Any, features: Iterable[Hashable] | None, source: str, epoch: int, seq: int | Sequence[int]
+) -> Rows:
+    """Check what a caller hands in, as far as that is possible without the key's model.
+
+    Raises
+    ------
+    InputError
+        A field is not what is allowed; nothing was learned.
+    """
+    key = check_key(key)
+    table = read_rows(X)
+    labels = _labels(y, len(table))
+    numbers = _numbers(seq, len(table))
+    names = read_names(features, table)
+    return Rows(key, table, labels, names, source, epoch, numbers)
+
+
+def read_rows(X: Any) -> NDArray[Any] | Named:
+    """Return rows by name as a list, and anything else as a matrix of numbers."""
+    if isinstance(X, Mapping):
+        return [X]
+    if isinstance(X, list | tuple) and len(X) and all(isinstance(row, Mapping) for row in X):
+        return list(X)
+    if isinstance(X, np.ndarray) and X.dtype == np.float32 and X.ndim == 2:
+        return np.ascontiguousarray(X)
+    return matrix(X)
+
+
+def read_names(features: Iterable[Hashable] | None, X: NDArray[Any] | Named) -> tuple[Hashable, ...] | None:
+    """Return the names of the columns of a matrix; raises `InputError` for others than it has columns."""
+    return None if features is None or isinstance(X, list) else column_names(features, X.shape[1])
+
+
+def _labels(y: Any, n: int) -> Any:
+    single = isinstance(y, str | bytes | Mapping) or not hasattr(y, "__len__")
+    if single and n != 1:
+        raise InputError(f"y is of type {type(y).__name__}; allowed is a sequence of {n} values, one a row")
+    if single:
+        y = [y]
+    if len(y) != n:
+        raise InputError(f"X has {n} rows, but y has {len(y)} values")
+    if isinstance(y, np.ndarray):
+        if y.ndim != 1:
+            raise InputError(f"y has {y.ndim} dimensions; allowed is 1, one value a row")
+        if y.dtype.kind in "biuf":
+            return np.ascontiguousarray(y, y.dtype.newbyteorder("<"))
+    return [plain(label) for label in y]
+
+
+def _numbers(seq: int | Sequence[int], n: int) -> NDArray[np.int64]:
+    if isinstance(seq, int):
+        return np.arange(seq, seq + n)
+    numbers = np.array(seq, np.int64)
+    if numbers.shape != (n,) or (n > 1 and not (np.diff(numbers) > 0).all()):
+        raise InputError(f"seq must number the {n} rows in ascending order, not {seq!r:.80}")
+    return numbers

@@ -1,0 +1,39 @@
+"""Many keys in little memory. LOCO_SOAK=1 runs the full count: 100,000 keys in 2 GiB."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.engine_process import SOAK
+
+N_KEYS, MOST_MEBIBYTES = (100_000, 2048) if SOAK else (3000, 600)
+
+CODE = """
+import json, resource, sys
+import numpy as np
+from loco_stream import Fleet, LOCOClassifier
+X = np.random.default_rng(0).normal(size=(2, 4))
+with Fleet(LOCOClassifier.preset("fast", seed=1), sys.argv[1]) as fleet:
+    for device in range(int(sys.argv[2])):
+        fleet.learn(device, X, ["ok", "worn"])
+    known = len(fleet.keys())
+print(json.dumps([known, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the unit of ru_maxrss is that of Linux")
+@pytest.mark.timeout(3600 if SOAK else 300)
+def test_models_beyond_the_bound_take_no_memory(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, str(tmp_path), str(N_KEYS)], capture_output=True, text=True, check=True,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    known, mebibytes = json.loads(done.stdout)
+    assert known == N_KEYS
+    assert mebibytes <= MOST_MEBIBYTES
