@@ -14,7 +14,7 @@ from loco_stream.engine.trainer import Trainer
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.persistence.format import Saved, digest
 
-__all__ = ["export_model", "export_parts", "model_of", "restore_parts", "state_sha256", "with_prefix"]
+__all__ = ["export_model", "export_parts", "model_of", "restore_parts", "state_sha256", "with_prefix", "without_prefix"]
 
 Arrays = dict[str, NDArray[Any]]
 

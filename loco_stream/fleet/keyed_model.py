@@ -7,19 +7,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from loco_stream.engine.model_adapter import ModelAdapter, plain, task_of
-from loco_stream.engine.pending import Pending
+from loco_stream.engine.model_adapter import ModelAdapter, Row, plain, task_of
 from loco_stream.engine.report import jsonable
 from loco_stream.engine.score import Score
-from loco_stream.engine.state import export_model, export_parts, model_of, restore_parts, state_sha256, with_prefix
-from loco_stream.engine.trainer import Trainer
+from loco_stream.engine.state import export_model, model_of, state_sha256, with_prefix, without_prefix
 from loco_stream.errors import CheckpointError
 from loco_stream.fleet.rows import Key, Rows
 from loco_stream.learner.base import LOCOEstimator
 from loco_stream.monitor import TaskMonitor
 from loco_stream.persistence.format import Saved, from_bytes, to_bytes
-from loco_stream.stream import Block, Prediction, Sample
 
 __all__ = ["KeyedModel", "Maker"]
 
@@ -29,43 +27,69 @@ _YOUNG = 32  # rows up to which a model rests as its rows: they take a hundredth
 
 
 class Watch:
-    """Scores, drifts and forgetting of one key: the engine's own trainer around the key's model."""
+    """Scores, drifts and forgetting of one key: test-then-train around its model.
+
+    Parameters
+    ----------
+    model
+        The key's.
+    settings
+        Of its `TaskMonitor`, all but the task.
+    """
 
     def __init__(self, model: LOCOEstimator, settings: Mapping[str, Any]) -> None:
         task = task_of(model)
         self.adapter, self.score = ModelAdapter(model), Score(task)
         self.monitor = TaskMonitor(**{**settings, "task": task})
-        self.said: list[Any] = []
-        self.trainer = Trainer(
-            self.adapter,
-            self.score,
-            self.monitor,
-            Pending(),
-            None,
-            self._note,
-            lambda event, values, classes: None,
-            True,
-        )
+        self.n_rows = 0
+        self.last_drift: int | None = None
 
     def learn(self, rows: Rows) -> list[Any]:
         """Test, then train; return what was said of each row."""
-        self.said = []
-        if isinstance(rows.X, list):
-            for x, y, seq in zip(rows.X, rows.y, rows.seq.tolist(), strict=True):
-                self.trainer.handle(Sample(x, y, seq, source=rows.source))
-        else:
-            names = tuple(range(rows.X.shape[1])) if rows.features is None else rows.features
-            X = rows.X.astype(np.float32, copy=False)
-            self.trainer.handle(Block(X, list(rows.y), names, int(rows.seq[0]), source=rows.source))  # type: ignore[arg-type]
-        return self.said
+        said = []
+        whole = not isinstance(rows.X, list) and not self.monitor.holds_out
+        if whole:  # nothing has to happen between two rows
+            said = _listed(self.adapter.model.learn_predict_array(rows.X, rows.y, rows.features))
+        for i, y in enumerate(_listed(rows.y)):
+            row = _row(rows, i)
+            if not whole:
+                said.append(self.adapter.predict(row))
+            self._take(row, y, said[i], learns=not whole)
+        return said
+
+    def _take(self, row: Row, y: Any, y_pred: Any, learns: bool) -> None:
+        self.score.add(y, y_pred)
+        if y_pred is not None:
+            alarms = self.monitor.update(y, y_pred, row.x, self.n_rows, row.features)
+            self.last_drift = next((alarm.at for alarm in alarms if alarm.state == "drift"), self.last_drift)
+        if learns and not (self.monitor.holds_out and self.monitor.hold_out(row.x, y, self.n_rows, row.features)):
+            self.adapter.learn(row, y)
+        self.monitor.rescore(self.adapter.model)
+        self.n_rows += 1
 
     def report(self) -> dict[str, Any]:
         """Return what `StreamEngine` reports of scores, drifts and tasks, and no course over time."""
-        return {**self.score.prequential.report(), **self.monitor.report(), "n_drifts": self.trainer.n_drifts,
-                "last_drift": self.trainer.last_drift}  # fmt: skip
+        return {**self.score.prequential.report(), **self.monitor.report(), "last_drift": self.last_drift}
 
-    def _note(self, prediction: Prediction) -> None:
-        self.said.append(prediction.y_pred)
+    def export_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return all but the model."""
+        config, arrays = self.monitor.export_state()
+        counts = {"n_rows": self.n_rows, "last_drift": self.last_drift, "score": self.score.export_state()}
+        return {"monitor": config, "watch": counts}, with_prefix("monitor", arrays)
+
+    def restore_state(self, saved: Saved) -> None:
+        """Continue from `export_state`."""
+        counts = saved.config["watch"]
+        self.n_rows, self.last_drift = counts["n_rows"], counts["last_drift"]
+        self.score.restore_state(counts["score"])
+        self.monitor.restore_state(saved.config["monitor"], without_prefix("monitor", saved.arrays))
+
+
+def _row(rows: Rows, i: int) -> Row:
+    if isinstance(rows.X, list):
+        return Row(rows.X[i])
+    names = tuple(range(rows.X.shape[1])) if rows.features is None else rows.features
+    return Row(rows.X[i : i + 1], names)  # type: ignore[arg-type]
 
 
 class Maker:
@@ -154,7 +178,7 @@ class KeyedModel:
     @property
     def model(self) -> Any:
         """The estimator."""
-        return self._model if self.watch is None else self.watch.adapter.model
+        return self._model
 
     def n_repeated(self, rows: Rows) -> int:
         """Return how many of the rows were learned before: those up to the newest of their source."""
@@ -210,23 +234,18 @@ class KeyedModel:
         """Return everything that must be remembered of the key."""
         if self._young is not None:
             return to_bytes(_ROWS, {"key": key, "rows": [rows.encode() for rows in self._young]}, {})
-        watch = self.watch
-        if watch is None:
-            config: dict[str, Any]
-            model, arrays = self.model.export_state()
-            config, arrays = {"model": {**model, "kind": type(self.model).__name__}}, with_prefix("model", arrays)
-        else:
-            config, arrays = export_parts(watch.adapter, watch.score, watch.monitor, watch.trainer)
-        config = {**config, "key": key, "seen": {source: list(place) for source, place in self.seen.items()}}
-        return to_bytes(_KIND, config, arrays)
+        model, arrays = self.model.export_state()
+        watched, watch_arrays = ({}, {}) if self.watch is None else self.watch.export_state()
+        seen = {source: list(place) for source, place in self.seen.items()}
+        config = {"key": key, "seen": seen, "model": {**model, "kind": type(self.model).__name__}, **watched}
+        return to_bytes(_KIND, config, {**with_prefix("model", arrays), **watch_arrays})
 
     def restore(self, saved: Saved) -> None:
         """Take over what `to_bytes` kept beside the model."""
         self._young = None
         self.seen = {source: (epoch, seq) for source, (epoch, seq) in saved.config["seen"].items()}
-        watch = self.watch
-        if watch is not None and "score" in saved.config:
-            restore_parts(saved, watch.adapter, watch.score, watch.monitor, watch.trainer)
+        if self.watch is not None and "watch" in saved.config:
+            self.watch.restore_state(saved)
         self.changed = False
 
     def report(self) -> dict[str, Any]:

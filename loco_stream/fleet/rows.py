@@ -12,18 +12,19 @@ from numpy.typing import NDArray
 
 from loco_stream.engine.model_adapter import plain
 from loco_stream.errors import InputError
-from loco_stream.learner.inputs import column_names, matrix
+from loco_stream.learner.inputs import column_names, table
 from loco_stream.persistence.format import decode_plain, encode_plain
 
 __all__ = ["Key", "Rows", "check_key", "group_of", "make_rows", "read_names", "read_rows"]
 
 Key: TypeAlias = str | int
-Named = list[Mapping[Any, Any]]
+Named: TypeAlias = list[Mapping[Any, Any]]
+Matrix: TypeAlias = NDArray[Any]
 
 _LARGEST = 2**63 - 1
 
 
-def check_key(key: Any) -> Key:
+def check_key(key: object) -> Key:
     """Return a key as a plain value.
 
     Raises
@@ -52,12 +53,13 @@ def group_of(key: Key, key_groups: int) -> int:
 class Rows:
     """Labelled rows of one key, in order.
 
-    `X` is (n, n_features) float32 or float64 with columns named by `features` (None: the model's slots in order), or n
-    rows by name. `seq` (n,) numbers the rows of `source`, ascending; `epoch` tells runs of the source apart.
+    `X` is (n, n_features) float32, float64, or object where it holds texts, its columns named by `features` (None: the
+    model's slots in order), or n rows by name. `seq` (n,) numbers the rows of `source`, ascending; `epoch` tells runs
+    of the source apart.
     """
 
     key: Key
-    X: NDArray[Any] | Named
+    X: Matrix | Named
     y: Any
     features: tuple[Hashable, ...] | None
     source: str
@@ -73,10 +75,13 @@ class Rows:
 
     def encode(self) -> bytes:
         """Return the rows as MessagePack; nothing in it can run code."""
+        data: Any
+        shape: list[Any] | None
         if isinstance(self.X, list):
             shape, data = None, [dict(row) for row in self.X]
         else:
-            shape, data = [*self.X.shape, self.X.dtype.str], self.X.tobytes()  # type: ignore[assignment]
+            shape = [*self.X.shape, self.X.dtype.str]
+            data = self.X.tolist() if self.X.dtype == object else self.X.tobytes()
         y = [self.y.dtype.str, self.y.tobytes()] if isinstance(self.y, np.ndarray) else self.y
         first, last = int(self.seq[0]), int(self.seq[-1])
         seq = first if last - first == len(self) - 1 else self.seq.tobytes()
@@ -88,14 +93,14 @@ class Rows:
     def decode(cls, content: bytes | memoryview) -> Rows:
         """Undo `encode`; raises `CheckpointError` for anything it did not make."""
         key, data, shape, y, packed, features, source, epoch, seq = decode_plain(content)
-        X = data if shape is None else np.frombuffer(data, shape[2]).reshape(shape[:2]).copy()
+        X = data if shape is None else _matrix(data, *shape)
         y = np.frombuffer(y[1], y[0]).copy() if packed else y
         numbers = np.arange(seq, seq + len(X)) if isinstance(seq, int) else np.frombuffer(seq, np.int64).copy()
         return cls(key, X, y, features, source, epoch, numbers)
 
 
 def make_rows(
-    key: Any, X: Any, y: Any, features: Iterable[Hashable] | None, source: str, epoch: int, seq: int | Sequence[int]
+    key: object, X: Any, y: Any, features: Iterable[Hashable] | None, source: str, epoch: int, seq: int | Sequence[int]
 ) -> Rows:
     """Check what a caller hands in, as far as that is possible without the key's model.
 
@@ -112,20 +117,27 @@ def make_rows(
     return Rows(key, table, labels, names, source, epoch, numbers)
 
 
-def read_rows(X: Any) -> NDArray[Any] | Named:
-    """Return rows by name as a list, and anything else as a matrix of numbers."""
+def read_rows(X: Any) -> Matrix | Named:
+    """Return rows by name as a list, and anything else as a matrix of numbers, or of numbers and texts."""
     if isinstance(X, Mapping):
         return [X]
     if isinstance(X, list | tuple) and len(X) and all(isinstance(row, Mapping) for row in X):
         return list(X)
     if isinstance(X, np.ndarray) and X.dtype == np.float32 and X.ndim == 2:
         return np.ascontiguousarray(X)
-    return matrix(X)
+    given = table(X)
+    return np.array(X, object) if given.texts else given.numbers
 
 
-def read_names(features: Iterable[Hashable] | None, X: NDArray[Any] | Named) -> tuple[Hashable, ...] | None:
+def read_names(features: Iterable[Hashable] | None, X: Matrix | Named) -> tuple[Hashable, ...] | None:
     """Return the names of the columns of a matrix; raises `InputError` for others than it has columns."""
     return None if features is None or isinstance(X, list) else column_names(features, X.shape[1])
+
+
+def _matrix(data: Any, n_rows: int, n_columns: int, kind: str) -> Matrix:
+    if isinstance(data, list):
+        return np.array(data, object).reshape(n_rows, n_columns)
+    return np.frombuffer(data, kind).reshape(n_rows, n_columns).copy()
 
 
 def _labels(y: Any, n: int) -> Any:
