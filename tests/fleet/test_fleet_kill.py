@@ -27,7 +27,7 @@ def feeder(processes, folder, n_keys, workers=0, every=1000, resident=40):
     arguments = [folder, workers, n_keys, N_ROWS, BLOCK, every, resident, 0.2]
     process = subprocess.Popen(
         [sys.executable, "-m", fleet_process.__name__, *map(str, arguments)],
-        stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
     )  # fmt: skip
     processes.append(process)
     return process
