@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from loco_stream.cli.http import http_door
 from loco_stream.cli.options import bad_option, check_output, model_options, open_stream, warm_up
 from loco_stream.cli.page import live_page, page_options
 from loco_stream.cli.session import Session, stored_settings
@@ -61,6 +62,16 @@ __all__ = ["command"]
     help="A bound on what peers may send, for example --limit sources=64; docs/security.md names them.",
 )
 @bad_option("skip")
+@click.option(
+    "--http",
+    metavar="[ADDRESS:]PORT",
+    help="Answer predictions and take rows to learn at http://127.0.0.1:PORT; /openapi.json tells how.",
+)
+@click.option(
+    "--http-token",
+    metavar="FILE",
+    help="What a request has to show; made if it is missing. Needed where other machines reach ADDRESS.",
+)
 @click.option("--quiet", is_flag=True, help="No progress lines.")
 @sink_options
 @page_options
@@ -77,6 +88,8 @@ def command(
     control_token: str | None,
     limits: tuple[str, ...],
     on_bad: str,
+    http: str | None,
+    http_token: str | None,
     quiet: bool,
     sinks: tuple[str, ...],
     on_drift: str | None,
@@ -92,6 +105,7 @@ def command(
       loco-stream serve --source zmq+reliable://0.0.0.0:5555 --keys keys/ --checkpoint state/
       loco-stream serve --source zmq+reply://127.0.0.1:5556 --checkpoint state/ --metrics-port 9100
       loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/ --dashboard
+      loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/ --http 8080
       loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/ --sink zmq+pub://127.0.0.1:5557
 
     \b
@@ -122,11 +136,13 @@ def command(
         clean_end() as handler,
         live_page(dashboard, dashboard_port) as watchers,
         _ports(standby, metrics_port, control, control_token),
+        http_door(standby, http, http_token) as beside,
     ):
         engine_options["watchers"] = watchers
         try:
             settings = stored_settings(checkpoint, {**options, "holdout": options["holdout"] or 0})
             stream = open_stream(source, settings["task"], keys, endless=True, limits=limits, on_bad=on_bad)
+            stream = beside(stream)
             _warm_up(stream, standby)
             session = Session(stream, settings, engine_options)
             result = session.run(handler, None, quiet, lambda engine: _beside(engine, standby))

@@ -22,7 +22,7 @@ from loco_stream.dashboard.history import Ring
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["Pages", "make_app"]
+__all__ = ["Guard", "Pages", "make_app"]
 
 _STATIC = Path(__file__).parent / "static"
 _PERIOD = 0.05  # seconds between looks into the ring: at most 20 frames a second
@@ -70,13 +70,15 @@ class Pages:
             self.n_open -= 1
 
 
-class _Guard:
+class Guard:
     """Adds the headers that keep the page to its own origin."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and add the headers to its answer."""
+
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
@@ -129,5 +131,5 @@ def make_app(pages: Pages, actions: Mapping[str, Callable[[], object]], hosts: S
         Mount("/static", StaticFiles(directory=_STATIC)),
     ]
     return Starlette(
-        routes=routes, middleware=[Middleware(_Guard), Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))]
+        routes=routes, middleware=[Middleware(Guard), Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))]
     )

@@ -16,7 +16,7 @@ from loco_stream.errors import ConfigError
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
 
-__all__ = ["Dashboard"]
+__all__ = ["Background", "Dashboard", "listen", "local_hosts"]
 
 _LOOPBACK = ("127.0.0.1", "localhost")
 _START_SECONDS = 10.0
@@ -68,14 +68,10 @@ class Dashboard:
         self._ring = Ring(secrets.token_hex(4))
         self._ring.publish({"actions": list(actions)})
         self._probe: Probe | None = None
-        self._server, self._pages = _server(self._ring, actions, _hosts(host, allowed_hosts))
-        self._socket = _listen(host, port)
+        server, self._pages = _server(self._ring, actions, _hosts(host, allowed_hosts))
+        self._socket = listen(host, port, "show the page")
         self.url = f"http://{_LOOPBACK[0] if host == '0.0.0.0' else host}:{self._socket.getsockname()[1]}/"
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="dashboard", daemon=True)
-        self._thread.start()
-        deadline = time.monotonic() + _START_SECONDS
-        while not self._server.started and self._thread.is_alive() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        self._background = Background(server, self._socket, "dashboard")
 
     def __enter__(self) -> Dashboard:
         return self
@@ -96,9 +92,7 @@ class Dashboard:
     def close(self) -> None:
         """End the server; open pages wait for the next one at this address."""
         self._pages.closed = True
-        self._server.should_exit = True
-        self._thread.join()
-        self._socket.close()
+        self._background.close()
 
     def _begin(self, engine: StreamEngine) -> None:
         """Tell what runs, and what a resumed run has behind it."""
@@ -130,7 +124,37 @@ def _hosts(host: str, allowed: Sequence[str]) -> list[str]:
     return [*_LOOPBACK, host, *allowed]
 
 
-def _listen(host: str, port: int) -> socket.socket:
+class Background:
+    """A server of uvicorn in a thread of its own; it has started when this returns."""
+
+    def __init__(self, server: Any, listener: socket.socket, name: str) -> None:
+        self._server, self._socket = server, listener
+        self._thread = threading.Thread(target=server.run, args=([listener],), name=name, daemon=True)
+        self._thread.start()
+        deadline = time.monotonic() + _START_SECONDS
+        while not server.started and self._thread.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        """End the server, and let go of its port."""
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
+
+
+def local_hosts() -> tuple[str, ...]:
+    """Return the names of this machine that others cannot reach."""
+    return _LOOPBACK
+
+
+def listen(host: str, port: int, purpose: str) -> socket.socket:
+    """Return a bound socket.
+
+    Raises
+    ------
+    ConfigError
+        The port is in use, or this machine has no such address.
+    """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restarted engine takes its old port at once
     try:
@@ -138,5 +162,5 @@ def _listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listener.close()
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"cannot show the page at {host}:{port}: {reason}; choose another port") from error
+        raise ConfigError(f"cannot {purpose} at {host}:{port}: {reason}; choose another port") from error
     return listener

@@ -12,7 +12,7 @@ from loco_stream.engine.source_reader import cut
 from loco_stream.numbers import LARGEST, is_beyond, masked, shown, to_number
 from loco_stream.stream import Ask, Block, Event, Labels, Sample
 
-__all__ = ["Admitted", "admit", "label_fault"]
+__all__ = ["Admitted", "admit", "label_fault", "row_fault"]
 
 _NO_FAULT = frozenset({str, bool, type(None)})  # any of these may be a class
 _RANGE = f"allowed are numbers from {-LARGEST:g} to {LARGEST:g}"
@@ -84,7 +84,7 @@ def label_fault(y: Any, task: str) -> str | None:
 
 
 def _sample(event: Sample, task: str, admitted: Admitted) -> None:
-    if (reason := _row_fault(event.x)) is not None:
+    if (reason := row_fault(event.x)) is not None:
         admitted.refuse(1, "value", reason)
     elif (reason := label_fault(event.y, task)) is not None:
         admitted.refuse(1, "label", reason)
@@ -92,7 +92,8 @@ def _sample(event: Sample, task: str, admitted: Admitted) -> None:
         admitted.events.append(event)
 
 
-def _row_fault(x: object) -> str | None:
+def row_fault(x: object) -> str | None:
+    """Return what is wrong with a row by name, None if nothing is."""
     if not isinstance(x, Mapping):
         return f"x is of type {type(x).__name__}; a sample must be a dict of feature names and values"
     for name, value in x.items():

@@ -1,0 +1,204 @@
+"""The HTTP door: what it answers, what it keeps, and what it survives."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import socket
+import threading
+
+import pytest
+
+from loco_stream import LOCOClassifier, StreamEngine
+from loco_stream.cli.options import warm_up
+from loco_stream.cli.standby import Standby
+from loco_stream.dashboard.http import HTTPDoor
+from loco_stream.engine.inbox import WithInbox
+from loco_stream.errors import ConfigError
+from tests.helpers.engine_process import at_work, end, inspect, serve
+from tests.helpers.ports import free_address, free_port
+from tests.helpers.serving import wait_until
+from tests.helpers.standin import ListSource
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled():
+    """A row waits ten seconds for the learner, which is less than a compiler may take."""
+    warm_up(blocks=False)
+
+
+def ask(port, method, path, body=None, headers=JSON, timeout=60):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    try:
+        text = body if isinstance(body, (bytes, str, type(None))) else json.dumps(body)
+        connection.request(method, path, text, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        return answer.status, json.loads(content) if content[:1] in (b"{", b"[") else content.decode()
+    finally:
+        connection.close()
+
+
+class Service:
+    """An engine that serves in a thread of its own, with a door and no other rows than those of the door."""
+
+    def __init__(self, checkpoint=None, token=None):
+        self.standby = Standby()
+        self.door = HTTPDoor(self.standby, 0, token=token)
+        self.port = int(self.door.url.rpartition(":")[2].strip("/"))
+        source = WithInbox(ListSource([[]]), self.door.inbox)
+        model = LOCOClassifier(hidden_sizes=(8,), seed=1)
+        self.engine = StreamEngine(model, source, checkpoint=checkpoint, strict=False, forever=True, resume=None)
+        self._thread = threading.Thread(target=self.engine.run)
+
+    def __enter__(self):
+        self.standby.engine = self.engine
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.engine.stop()
+        self._thread.join()
+        self.door.close()
+
+
+def test_rows_are_learned_and_predicted_by_who_speaks_http():
+    rows = [{"x": {"speed": float(i % 2), "place": "hall"}, "y": ("ok", "worn")[i % 2]} for i in range(100)]
+    with Service() as service:
+        assert ask(service.port, "GET", "/health", headers={}) == (200, {"status": "ok"})
+        assert ask(service.port, "POST", "/predict", {"x": {"speed": 1.0}}) == (200, {"prediction": None, "proba": {}})
+        assert ask(service.port, "POST", "/learn", {"x": {"speed": 0.0}, "y": "ok"}) == (200, {"learned": 1})
+        assert ask(service.port, "POST", "/learn", {"rows": rows}) == (200, {"learned": 100})
+        status, answer = ask(service.port, "POST", "/predict", {"x": {"speed": 1.0, "place": "hall"}})
+        assert (status, answer["prediction"], set(answer["proba"])) == (200, "worn", {"ok", "worn"})
+        both = ask(service.port, "POST", "/predict", {"rows": [{"speed": 0.0}, {"speed": 1.0}]})[1]["predictions"]
+        assert [one["prediction"] for one in both] == ["ok", "worn"]
+        wait_until(lambda: ask(service.port, "GET", "/ready")[1].get("n_samples") == 101)
+
+
+def test_before_the_first_row_it_says_what_it_waits_for():
+    standby = Standby()
+    standby.phase = "waiting for the first row"
+    door = HTTPDoor(standby, 0)
+    port = int(door.url.rpartition(":")[2].strip("/"))
+    try:
+        assert ask(port, "GET", "/health")[0] == 200
+        assert ask(port, "GET", "/ready") == (503, {"error": "waiting for the first row"})
+        assert ask(port, "POST", "/predict", {"x": {"a": 1}})[0] == 503
+    finally:
+        door.close()
+
+
+def test_the_document_describes_each_path():
+    with Service() as service:
+        document = ask(service.port, "GET", "/openapi.json")[1]
+    assert document["openapi"].startswith("3.1")
+    assert set(document["paths"]) == {"/predict", "/learn", "/health", "/ready"}
+    text = json.dumps(document)
+    names = {name.split('"')[0] for name in text.split("#/components/schemas/")[1:]}
+    assert names == set(document["components"]["schemas"])
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "sentence"),
+    [
+        ({"x": {"a": 1}}, {"Content-Type": "text/plain"}, 415, "Content-Type: application/json"),
+        ({"x": {"a": 1}}, {**JSON, "Origin": "http://evil.example"}, 403, "pages of a browser may not ask"),
+        ({"x": {"a": 1}}, {**JSON, "Host": "evil.example"}, 400, "Invalid host"),
+        (b"{", JSON, 400, "truncated"),
+        (b"[" * 100_000, JSON, 400, ""),
+        (b"\xff\xfe", JSON, 400, ""),
+        ({"x": {"a": [1]}}, JSON, 400, "$.x"),
+        ({"z": 1}, JSON, 400, "unknown field `z`"),
+        ({}, JSON, 400, "one row as x, or several as rows"),
+        ({"x": {"a": 1e300}}, JSON, 422, "feature 'a' is 1e+300"),
+        ({"rows": [{}] * 257}, JSON, 413, "at most 256 rows"),
+        (b" " * (1 << 20) + b"{}", JSON, 413, "at most 1048576 bytes"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_a_sentence(body, headers, status, sentence):
+    with Service() as service:
+        answer = ask(service.port, "POST", "/predict", body, headers)
+        assert answer[0] == status
+        assert sentence in str(answer[1])
+        assert ask(service.port, "POST", "/learn", {"x": {"a": 1}})[0] == 422
+        assert ask(service.port, "POST", "/learn", {"x": {"a": 1}, "y": 1e300})[0] == 422
+        assert ask(service.port, "GET", "/predict")[0] == 405
+        assert ask(service.port, "GET", "/../../etc/passwd")[0] == 404
+        assert service.engine.status["n_rejected"] == 0
+
+
+def test_a_door_beyond_this_machine_needs_a_token():
+    with pytest.raises(ConfigError, match="--http-token"):
+        HTTPDoor(Standby(), 0, "0.0.0.0")
+    with Service(token="a long enough token") as service:
+        assert ask(service.port, "POST", "/learn", {"x": {"a": 1}, "y": 1})[0] == 401
+        assert ask(service.port, "POST", "/predict", {"x": {"a": 1}}, {**JSON, "Authorization": "Bearer no"})[0] == 401
+        right = {**JSON, "Authorization": "Bearer a long enough token"}
+        assert ask(service.port, "POST", "/learn", {"x": {"a": 1}, "y": 1}, right) == (200, {"learned": 1})
+        assert ask(service.port, "GET", "/health", headers={})[0] == 200
+
+
+def hostile(port, chance):
+    """One request of somebody who means no good; the connection may be left open."""
+    peer = socket.create_connection(("127.0.0.1", port), 60)
+    kind = chance.randrange(8)
+    head = b"POST /learn HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    good = b'{"x":{"a":1},"y":"b"}'
+    texts = [
+        head + b"Content-Length: 1000000000000\r\n\r\n" + b"x" * 100,
+        head + b"Transfer-Encoding: chunked\r\n\r\n" + b"ffffffff\r\n" + b"x" * 5000,
+        head + b"Content-Length: -5\r\n\r\n" + good,
+        head,  # and never the rest
+        bytes(chance.randrange(256) for _ in range(300)),
+        b"GET /" + b"../" * chance.randrange(5000) + b"etc/passwd HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        head + b"X: " + b"y" * 70_000 + b"\r\n\r\n",
+        head + b"Content-Length: 12\r\nContent-Length: 30\r\n\r\n" + good,
+    ]
+    text = texts[kind]
+    try:
+        cut = chance.randrange(len(text) + 1)
+        peer.sendall(text[:cut])
+        peer.sendall(text[cut:])
+    except OSError:
+        pass  # it hung up
+    return peer
+
+
+@pytest.mark.slow
+def test_two_thousand_hostile_requests_leave_it_serving():
+    chance, open_ones = random.Random(3), []
+    with Service() as service:
+        for i in range(2000):
+            open_ones.append(hostile(service.port, chance))
+            if len(open_ones) > 30:  # so many that are slow are kept, and some places stay free
+                open_ones.pop(0).close()
+            if i % 200 == 0:
+                wait_until(lambda: ask(service.port, "GET", "/health")[0] == 200)
+        assert ask(service.port, "POST", "/learn", {"x": {"a": 1.0}, "y": "b"}) == (200, {"learned": 1})
+        crowd = [socket.create_connection(("127.0.0.1", service.port), 60) for _ in range(200)]
+        wait_until(lambda: ask(service.port, "GET", "/health")[0] == 200)  # the silent are cut off after 5 s
+        for one in [*crowd, *open_ones]:
+            one.close()
+        assert ask(service.port, "POST", "/predict", {"x": {"a": 1.0}})[1]["prediction"] == "b"
+        assert service.engine.status["n_samples"] == 1
+
+
+@pytest.mark.slow
+def test_what_was_answered_as_learned_outlives_a_kill(tmp_path, processes):
+    port, options = free_port(), ("--task", "classification", "--http")
+    address, learned = free_address(), 0
+    for _ in range(3):
+        engine = at_work(serve(processes, address, tmp_path, *options, str(port)))
+        for _ in range(20):
+            assert ask(port, "POST", "/learn", {"x": {"a": float(learned)}, "y": learned % 2})[0] == 200
+            learned += 1
+        engine.kill()
+        engine.wait()
+    engine = at_work(serve(processes, address, tmp_path, *options, str(port)))
+    wait_until(lambda: ask(port, "GET", "/ready")[1].get("n_samples") == learned)
+    end(engine)
+    assert inspect(tmp_path)["n_samples"] == learned
