@@ -78,6 +78,9 @@ def line(status: Mapping[str, Any], since: float, left: float | None = None) -> 
         value = status.get(key, math.nan)
         if not math.isnan(value):
             parts.append(f"{name} {value:.3f}" if key == "window_accuracy" else f"{name} {value:.4g}")
+    recent = status.get("latency_minute_us", {})
+    if recent and not math.isnan(recent["p50"]):
+        parts.append(f"p50/p99 {recent['p50']:,.0f}/{recent['p99']:,.0f} us")
     drift = status.get("last_drift")
     parts.append("no drift" if drift is None else f"last drift at {drift:,}")
     for key, name in _COUNTS:

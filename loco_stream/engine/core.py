@@ -131,7 +131,7 @@ class StreamEngine:
             raise ConfigError(f"durability {self.durability} needs a checkpoint folder")
         self._listeners = Listeners(sinks, watchers)
         self._model_adapter = ModelAdapter(model)
-        self._score = Score(task or task_of(model), window)
+        self._score = Score(task or task_of(model), window, lambda: self._source_reader.waited)
         self.monitor = TaskMonitor(holdout=0, task=self._score.task) if monitor is None else monitor
         self._trainer = Trainer(
             self._model_adapter,
@@ -324,7 +324,7 @@ class StreamEngine:
         self.stream_ended = True
         while not self._stopping:
             self._board.publish(self, self._store)
-            time.sleep(_LOOK_SECONDS)
+            self._source_reader.rest(_LOOK_SECONDS)
 
     def _open(self) -> None:
         """Take the checkpoint folder, and go on from what is in it."""

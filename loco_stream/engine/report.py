@@ -130,9 +130,10 @@ class Report(Mapping[str, Any]):
             if key.label and value is not None and (bool(value) if counted else not math.isnan(value)):
                 yield key.label, key.form.format(value)
         yield from self._class_lines()
-        latency = self.get("latency_us") or {}
-        if latency and not math.isnan(latency["p50"]):
-            yield "latency p50 / p99", f"{latency['p50']:,.0f} / {latency['p99']:,.0f} us"
+        for name, label in (("latency_us", "latency p50 / p99"), ("latency_minute_us", "the same in the last minute")):
+            latency = self.get(name) or {}
+            if latency and not math.isnan(latency["p50"]):
+                yield label, f"{latency['p50']:,.0f} / {latency['p99']:,.0f} us"
         if "drifts" in self:
             marks = ", ".join(f"{drift['at']:,}" for drift in self["drifts"][-5:])
             more = "... " if len(self["drifts"]) > 5 else ""

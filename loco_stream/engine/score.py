@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
-from loco_stream.engine.latency import LatencyHistogram
+from loco_stream.engine.latency import LatencyHistogram, RecentLatency
 from loco_stream.metrics import Prequential
 from loco_stream.metrics.keys import scores_of
 
@@ -42,13 +43,17 @@ class Score:
         "classification" or "regression".
     window
         Samples in the sliding window.
+    waited
+        Returns the seconds in which nothing came in: they are no part of the rate.
     """
 
-    def __init__(self, task: str, window: int = 500) -> None:
+    def __init__(self, task: str, window: int = 500, waited: Callable[[], float] = lambda: 0.0) -> None:
         self.prequential = Prequential(task, window)
         self.curve = Curve()
         self.latency = LatencyHistogram()
         self._names = scores_of(task)[:2]
+        self._recent = RecentLatency(self.latency)
+        self._waited = waited
         self._began: float | None = None
         self._rows = 0
         self._first = (0, 0)
@@ -70,20 +75,20 @@ class Score:
         """Note that `rows` rows were handled in one go that took so long."""
         self.latency.add(nanoseconds, rows)
         if self._began is None:  # the first rows also wait for the compiler: they start the clock
-            self._began = time.perf_counter()
+            self._began = time.perf_counter() - self._waited()
             self._first = (rows, nanoseconds)
         else:
             self._rows += rows
 
     @property
     def samples_per_second(self) -> float:
-        """Rows of this process over the wall time since its first ones, waiting included; NaN before them."""
+        """Rows of this process over the time at work since its first ones, waiting left out; NaN before them."""
         if self._began is None:
             return math.nan
         if not self._rows:
             rows, nanoseconds = self._first
             return rows * 1e9 / max(nanoseconds, 1)
-        return self._rows / max(time.perf_counter() - self._began, 1e-9)
+        return self._rows / max(time.perf_counter() - self._waited() - self._began, 1e-9)
 
     def report(self) -> dict[str, Any]:
         """Return scores, speed and latency under the report's keys."""
@@ -92,6 +97,7 @@ class Score:
             **self.prequential.classes(),
             "samples_per_second": self.samples_per_second,
             "latency_us": {"p50": self.latency.quantile(0.5), "p99": self.latency.quantile(0.99)},
+            "latency_minute_us": self._recent.look(time.monotonic()),
         }
 
     def curve_report(self) -> dict[str, Any]:

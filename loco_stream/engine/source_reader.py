@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -94,6 +95,8 @@ class SourceReader:
         self.start: dict[str, Any] = copy.copy(source.position)
         self._iterator: Iterator[Event | Sequence[Event]] | None = None
         self._ahead: deque[Commit] = deque()
+        self._live = hasattr(source, "stats")  # rows come when they come; reading a recording is work
+        self.waited = 0.0  # seconds that nothing came in
 
     def seek(self, position: Mapping[str, Any]) -> None:
         """Go to a position; what was read ahead is read again."""
@@ -109,7 +112,16 @@ class SourceReader:
 
     def next(self) -> Commit | None:
         """Return the next commit and the position after it; None at the end."""
-        return self._ahead.popleft() if self._ahead else self._read()
+        began = time.perf_counter()
+        commit = self._ahead.popleft() if self._ahead else self._read()
+        if commit is not None and (self._live or not commit[0]):
+            self.waited += time.perf_counter() - began
+        return commit
+
+    def rest(self, seconds: float) -> None:
+        """Wait: the stream has ended."""
+        time.sleep(seconds)
+        self.waited += seconds
 
     def close(self) -> None:
         """Leave the iteration; the source itself stays open."""

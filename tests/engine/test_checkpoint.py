@@ -21,7 +21,7 @@ from loco_stream.stream import Block, Labels, Sample
 from tests.helpers.standin import ListSource, Means
 
 FEATURES = ("a", "b")
-TIMED = ("samples_per_second", "latency_us", "interrupted", "transport", "notes")
+TIMED = ("samples_per_second", "latency_us", "latency_minute_us", "interrupted", "transport", "notes")
 
 
 class Killed(BaseException):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from itertools import count
 from types import SimpleNamespace
 
@@ -347,3 +348,20 @@ def test_pending_restores_to_the_bit():
     pending.restore_state(state)
     assert pending.export_state() == state
     assert pending.take("s", 2, 6).row.x.tobytes() == X[1:2].tobytes()
+
+
+def test_waiting_for_rows_is_no_part_of_the_rate():
+    class Slow(ListSource):
+        stats = {"rows": 0}  # noqa: RUF012
+
+        def __iter__(self):
+            for i in range(40):
+                time.sleep(0.02)
+                yield []
+                yield [Sample({"a": float(i)}, i % 2, i)]
+
+    began = time.perf_counter()
+    report = StreamEngine(Means(), Slow([])).run()
+    assert report["n_samples"] == 40
+    assert report["samples_per_second"] > 2 * 40 / (time.perf_counter() - began)
+    assert report["latency_minute_us"] == report["latency_us"]
