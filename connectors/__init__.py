@@ -41,11 +41,13 @@ if __name__ != "loco_stream.connectors":  # under a second name every class woul
 if TYPE_CHECKING:
     from loco_stream.connectors.csv_source import CSVSource
     from loco_stream.connectors.jsonl_source import JSONLSource
+    from loco_stream.connectors.kafka_source import KafkaSource
     from loco_stream.connectors.ls1.security import keygen
     from loco_stream.connectors.lsl_source import LSLSource
     from loco_stream.connectors.mqtt_source import MQTTSource
     from loco_stream.connectors.npy_source import NPYSource
     from loco_stream.connectors.parquet_source import ParquetSource
+    from loco_stream.connectors.redis_source import RedisSource
     from loco_stream.connectors.river_source import RiverSource
     from loco_stream.connectors.sink_url import open_sink
     from loco_stream.connectors.url import open_source
@@ -55,10 +57,12 @@ if TYPE_CHECKING:
 _HOME = {
     "CSVSource": "csv_source",
     "JSONLSource": "jsonl_source",
+    "KafkaSource": "kafka_source",
     "LSLSource": "lsl_source",
     "MQTTSource": "mqtt_source",
     "NPYSource": "npy_source",
     "ParquetSource": "parquet_source",
+    "RedisSource": "redis_source",
     "RiverSource": "river_source",
     "ZMQSender": "zmq_sender",
     "ZMQSource": "zmq_source",
@@ -70,10 +74,12 @@ _HOME = {
 __all__ = [
     "CSVSource",
     "JSONLSource",
+    "KafkaSource",
     "LSLSource",
     "MQTTSource",
     "NPYSource",
     "ParquetSource",
+    "RedisSource",
     "RiverSource",
     "ZMQSender",
     "ZMQSource",

@@ -15,25 +15,25 @@ from zlib import crc32
 
 from loco_stream.connectors.bad_rows import BadRows
 from loco_stream.connectors.csv_records import RecordReader, undecoded
+from loco_stream.connectors.live_rows import LONGEST_LINE, LiveRows
 from loco_stream.connectors.rows import Pace
-from loco_stream.connectors.table import PEEK, TableSource, check_columns, check_speed
+from loco_stream.connectors.table import PEEK, check_columns, check_speed
 from loco_stream.connectors.values import number, parse_cell
 from loco_stream.errors import ConfigError, SourceError
+from loco_stream.stream import Event
 
 __all__ = ["CSVSource", "TextSource"]
 
-_LINE = 8 << 20  # characters of a line: 4096 numbers take a hundredth of it
 _DELIMITERS = {"tab": "\t", "\\t": "\t"}
 
 
-class TextSource(TableSource):
-    """A table in a text file, plain or ``.gz``: of a long one the bytes tell how much was read.
+class TextSource(LiveRows):
+    """A table in a text file, plain or ``.gz``: of a long one the bytes tell how much was read. Pipes are read once.
 
     The lines read are summed up in a checksum, so that a resumed run notices another file in the place of its own.
     """
 
     path: Path
-    _encoding = "utf-8-sig"
     _file: TextIOWrapper | None = None
     _checksum = 0  # of the lines read
     _expected: Mapping[str, int] | None = None  # the fingerprint that the file should have
@@ -45,19 +45,21 @@ class TextSource(TableSource):
         return self._file
 
     def _read_line(self, file: IO[str]) -> str:
-        line = file.readline(_LINE)
-        if len(line) == _LINE:
-            raise SourceError(f"{self.path} has a line of more than {_LINE} characters: is it a table of text?")
+        line = file.readline(LONGEST_LINE)
+        if len(line) == LONGEST_LINE:
+            raise SourceError(f"{self.path} has a line of more than {LONGEST_LINE} characters: is it a table of text?")
         return line
 
     def _sum_up(self, line: str) -> None:
         """Enter a line into the checksum, now that it is known to be read."""
+        if self._followed is not None:
+            self._followed.use()
         self._checksum = crc32(line.encode("utf-8", "surrogatepass"), self._checksum)
 
     @property
-    def fingerprint(self) -> dict[str, int]:
-        """``{"row": n, "checksum": c}``: what a resumed run compares the first n rows with."""
-        return {"row": self._row, "checksum": self._checksum}
+    def fingerprint(self) -> dict[str, int] | None:
+        """``{"row": n, "checksum": c}``: what a resumed run compares the first n rows with; None of a live file."""
+        return None if self._live else {"row": self._row, "checksum": self._checksum}
 
     def verify(self, fingerprint: Mapping[str, int]) -> None:
         """Compare the file with the fingerprint of an earlier run as it is read on.
@@ -100,7 +102,9 @@ class TextSource(TableSource):
 
     @property
     def share(self) -> float | None:
-        """How much of the file was read, from 0 to 1; None before it is."""
+        """How much of the file was read, from 0 to 1; None before it is, and of a live one."""
+        if self._live:
+            return None
         if self.n_rows or self._file is None:
             return super().share
         buffer: Any = self._file.buffer
@@ -120,7 +124,7 @@ class CSVSource(TextSource):
     Parameters
     ----------
     path
-        The file.
+        The file; ``-`` is standard input. A pipe or FIFO is read once, as it comes.
     target
         The label's column; an empty name reads an unlabelled stream.
     drop
@@ -144,6 +148,11 @@ class CSVSource(TextSource):
     on_bad
         ``"stop"``: a bad row (another width, an open quote, bytes that are no UTF-8, a label or a time that is none)
         raises, for a recording can be mended and read again; ``"skip"``: it is left out and counted in `skipped`.
+    follow
+        Wait for more at the end, through rotation of the file; a resumed run goes on at the byte it had reached.
+        What labels are is then told by the rows of the first second.
+    idle
+        End a pipe, or a file that is followed, after so many seconds without a row; None never does.
 
     Raises
     ------
@@ -176,6 +185,8 @@ class CSVSource(TextSource):
         rate: float | None = None,
         speed: float | None = None,
         on_bad: str = "stop",
+        follow: bool = False,
+        idle: float | None = None,
     ) -> None:
         pace = Pace(rate, speed)
         check_speed(time, speed)
@@ -186,17 +197,26 @@ class CSVSource(TextSource):
             raise ConfigError(f"decimal is {decimal!r}; allowed are '.' and ','")
         self._comma = decimal == ","
         self._encoding = _text_encoding(encoding)
-        with self._open() as file:
-            self._header = self._read_header(file)
+        labels = None
+        if self._go_live(follow, idle, pace):
+            self._header = self._read_header(self._first_text())
             check_columns(str(path), self._header, target, drop, time)
-            peeked = self._peek(self._lines(file))
-        if not peeked:
-            raise SourceError(f"{path} has a header and no rows")
-        labels = [record[self._header.index(target)] for record in peeked] if target else []
+        else:
+            labels = self._first_labels(target, drop, time)
         super().__init__(
             f"csv:{self.path.name}", str(path), self._header, labels,
             target=target, drop=drop, task=task, time=time, pace=pace, bad=self._bad,
         )  # fmt: skip
+
+    def _first_labels(self, target: str | None, drop: Sequence[str], time: str | None) -> list[str]:
+        """Read the header and the first rows, and return their labels."""
+        with self._open() as file:
+            self._header = self._read_header(file)
+            check_columns(str(self.path), self._header, target, drop, time)
+            peeked = self._peek(self._lines(file))
+        if not peeked:
+            raise SourceError(f"{self.path} has a header and no rows")
+        return [record[self._header.index(target)] for record in peeked] if target else []
 
     def _first_line(self, file: IO[str]) -> str:
         """Return the header, which may come after blank lines."""
@@ -209,7 +229,7 @@ class CSVSource(TextSource):
         raise SourceError(f"{self.path} is empty: a header line and at least one row are needed")
 
     def _read_header(self, file: IO[str]) -> list[str]:
-        line = self._first_line(file)
+        line = self._header_line = self._first_line(file)
         if undecoded(line):
             raise SourceError(f"cannot read {self.path}: its header is not UTF-8, or not of the encoding= named")
         if self._delimiter is None:
@@ -233,18 +253,30 @@ class CSVSource(TextSource):
         """Yield records after the header, each of the header's width; blank lines are skipped."""
         reader = RecordReader(
             lambda: self._guarded(lambda: self._read_line(file)), self._sum_up, self._delimiter or ",",
-            len(self._header), str(self.path), self._bad, self._line,
+            len(self._header), str(self.path), self._reading or self._bad, self._line,
         )  # fmt: skip
         for record in reader:
             self.place = f"line {reader.line} of {self.path}"
             yield [_with_point(cell) for cell in record] if self._comma else record
 
     def _records(self, start: int) -> Iterator[Mapping[str, Any]]:
-        keep = [(name, i, name in (self._target, self._time)) for i, name in enumerate(self._header)]
         with self._open() as file:
             self._first_line(file)
-            for record in self._from(self._lines(file), start):
-                yield {name: (record[i] or None) if raw else parse_cell(record[i]) for name, i, raw in keep}
+            yield from map(self._named, self._from(self._lines(file), start))
+
+    def _parsed(self, file: IO[str]) -> Iterator[Mapping[str, Any]]:
+        return map(self._named, self._lines(file))
+
+    def _named(self, record: Sequence[str]) -> dict[str, Any]:
+        raw = (self._target, self._time)
+        return {
+            name: (cell or None) if name in raw else parse_cell(cell)
+            for name, cell in zip(self._header, record, strict=True)
+        }
+
+    def __iter__(self) -> Iterator[Event | Sequence[Event]]:
+        """Yield the rows from the position on."""
+        return self._live_events(self._header_line) if self._live else super().__iter__()
 
 
 def _open_text(path: Path, encoding: str) -> TextIOWrapper:

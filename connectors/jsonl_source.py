@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
@@ -13,6 +13,7 @@ from loco_stream.connectors.csv_source import TextSource
 from loco_stream.connectors.rows import Pace
 from loco_stream.connectors.table import check_speed, check_width
 from loco_stream.errors import SourceError
+from loco_stream.stream import Event
 
 __all__ = ["JSONLSource"]
 
@@ -37,11 +38,11 @@ class JSONLSource(TextSource):
     Parameters
     ----------
     path
-        The file, UTF-8.
+        The file, UTF-8; ``-`` is standard input. A pipe or FIFO is read once, as it comes.
     target
         The label's key; an empty name reads rows without labels. Lines of the form
         ``{"x": {...}, "y": label, "t": seconds}`` need none.
-    drop, task, time, rate, speed, on_bad
+    drop, task, time, rate, speed, on_bad, follow, idle
         As in `CSVSource`; lines with "t" need no `time`.
 
     Raises
@@ -71,45 +72,41 @@ class JSONLSource(TextSource):
         rate: float | None = None,
         speed: float | None = None,
         on_bad: str = "stop",
+        follow: bool = False,
+        idle: float | None = None,
     ) -> None:
         self._bad = BadRows(on_bad)
         self.path = Path(path)
         self._names: set[str] = set()
-        self._wrapped = target is None and self._is_wrapped()
+        self._wrapped: bool | None = None if target is None else False
+        pace = Pace(rate, speed)
+        live = self._go_live(follow, idle, pace)
+        peeked = [] if live else self._first_objects()
         if self._wrapped:
             target, time = "y", "t"
         check_speed(time, speed)
-        peeked = self._peek(self._objects())
-        if not peeked:
-            raise SourceError(f"{path} is empty: at least one line with a JSON object is needed")
         columns = list(dict.fromkeys(name for record in peeked for name in record))
         super().__init__(
-            f"jsonl:{self.path.name}", str(path), columns, [r.get(target) for r in peeked if target],
-            target=target, drop=drop, task=task, time=time, pace=Pace(rate, speed), fixed=False,
-            bad=self._bad,
+            f"jsonl:{self.path.name}", str(path), columns, None if live else [r.get(target) for r in peeked if target],
+            target=target, drop=drop, task=task, time=time, pace=pace, fixed=False, bad=self._bad,
         )  # fmt: skip
 
-    def _is_wrapped(self) -> bool:
-        """Whether the first line that is an object has the form of a live readable message."""
-        for line in self._lines():
-            try:
-                record = msgspec.json.decode(line)
-            except (msgspec.DecodeError, UnicodeError, RecursionError):
-                continue
-            if isinstance(record, dict):
-                return isinstance(record.get("x"), dict)
-        return False
-
-    def _lines(self) -> Iterator[str]:
+    def _first_objects(self) -> list[dict[str, Any]]:
         with self._open() as file:
-            try:
-                while line := self._read_line(file):
-                    yield line
-            except (UnicodeError, OSError, EOFError) as e:
-                raise SourceError(f"cannot read {self.path}: {e}") from None
+            peeked = self._peek(self._objects(file))
+        if not peeked:
+            raise SourceError(f"{self.path} is empty: at least one line with a JSON object is needed")
+        return peeked
 
-    def _objects(self) -> Iterator[dict[str, Any]]:
-        for number, line in enumerate(self._lines(), 1):
+    def _lines(self, file: IO[str]) -> Iterator[str]:
+        try:
+            while line := self._read_line(file):
+                yield line
+        except (UnicodeError, OSError, EOFError) as e:
+            raise SourceError(f"cannot read {self.path}: {e}") from None
+
+    def _objects(self, file: IO[str]) -> Iterator[dict[str, Any]]:
+        for number, line in enumerate(self._lines(file), 1):
             self._sum_up(line)
             if line.strip() and (record := self._read(number, line)) is not None:
                 self._names.update(record)
@@ -118,19 +115,36 @@ class JSONLSource(TextSource):
                 yield record
 
     def _read(self, number: int, line: str) -> dict[str, Any] | None:
+        bad = self._reading or self._bad
         try:
+            if self._wrapped is None:  # the first object tells whether all have the form of live readable messages
+                record = msgspec.json.decode(line)
+                self._wrapped = isinstance(record.get("x"), dict) if isinstance(record, dict) else None
             if not self._wrapped:
                 return _FLAT.decode(line)
             row = _RECORDED.decode(line)
         except msgspec.ValidationError as e:
-            self._bad.found("no flat object", f"line {number} of {self.path} is no flat JSON object: {e}")
+            bad.found("no flat object", f"line {number} of {self.path} is no flat JSON object: {e}")
         except UnicodeError:
-            self._bad.found("encoding", f"line {number} of {self.path} is not UTF-8")
+            bad.found("encoding", f"line {number} of {self.path} is not UTF-8")
         except (msgspec.DecodeError, RecursionError) as e:
-            self._bad.found("no JSON", f"line {number} of {self.path} is no flat JSON object: {e}")
+            bad.found("no JSON", f"line {number} of {self.path} is no flat JSON object: {e}")
         else:
             return {**row.x, "y": row.y, "t": row.t}
         return None
 
     def _records(self, start: int) -> Iterator[Mapping[str, Any]]:
-        return self._from(self._objects(), start)
+        with self._open() as file:
+            yield from self._from(self._objects(file), start)
+
+    def _parsed(self, file: IO[str]) -> Iterator[Mapping[str, Any]]:
+        return self._objects(file)
+
+    def _judge(self, columns: Sequence[str], labels: Sequence[Any]) -> None:
+        if self._wrapped:
+            self._target, self._time = "y", "t"
+        super()._judge(columns, labels)
+
+    def __iter__(self) -> Iterator[Event | Sequence[Event]]:
+        """Yield the rows from the position on."""
+        return self._live_events() if self._live else super().__iter__()

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream.connectors.live_text import refuse_stream
 from loco_stream.connectors.rows import NumberedSource, Pace, check_task
 from loco_stream.connectors.table import check_width, label_of
 from loco_stream.errors import ConfigError, SourceError
@@ -104,6 +105,8 @@ class NPYSource(NumberedSource):
 def _arrays(path: Path, labels: str | Path | None) -> tuple[NDArray[Any], NDArray[Any] | None]:
     try:
         for file in (path, labels):
+            if file is not None:
+                refuse_stream(Path(file), "an array")
             if file is not None and not stat.S_ISREG(Path(file).stat().st_mode):
                 raise SourceError(f"{file} is no regular file")
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)

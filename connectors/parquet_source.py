@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from loco_stream.connectors.bad_rows import BadRows
+from loco_stream.connectors.live_text import refuse_stream
 from loco_stream.connectors.rows import Pace
 from loco_stream.connectors.table import PEEK, TableSource, check_columns, check_speed
 from loco_stream.connectors.values import need, plain
@@ -55,6 +56,7 @@ class ParquetSource(TableSource):
     ) -> None:
         check_speed(time, speed)
         self.path = Path(path)
+        refuse_stream(self.path, "a Parquet file")
         arrow, parquet = (need(m, "parquet", "parquet") for m in ("pyarrow", "pyarrow.parquet"))
         try:
             self._file = parquet.ParquetFile(self.path, memory_map=True)

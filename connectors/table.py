@@ -30,7 +30,7 @@ class TableSource(RowSource):
     columns
         Names of the columns, in order.
     labels
-        The first labels.
+        The first labels; None where no row has come yet: `_judge` is then called with the first ones.
     target, drop, task, time
         As in `CSVSource`.
     pace
@@ -48,7 +48,7 @@ class TableSource(RowSource):
         name: str,
         where: str,
         columns: Sequence[str],
-        labels: Sequence[Any],
+        labels: Sequence[Any] | None,
         *,
         target: str | None,
         drop: Sequence[str],
@@ -59,18 +59,28 @@ class TableSource(RowSource):
         fixed: bool = True,
     ) -> None:
         self._bad, self.on_bad = bad, bad.on_bad
-        check_columns(where, columns, target, drop, time)
-        self._target, self._time = target, time
-        self._away = {target, time, *drop}
+        self._where, self._left_out, self._given = where, drop, check_task(task)
+        self._target, self._time, self._fixed = target, time, fixed
+        self._label = ""
+        self._away: set[str | None] | None = None  # the columns that are no features; None before any column is known
+        super().__init__(name, Schema(task) if task else None, pace)
+        if labels is not None:
+            self._judge(columns, labels)
+
+    def _judge(self, columns: Sequence[str], labels: Sequence[Any]) -> None:
+        """Check the options against the columns, and tell the task by the first labels."""
+        target, task = self._target, self._given
+        check_columns(self._where, columns, target, self._left_out, self._time)
+        self._away = {target, self._time, *self._left_out}
         used = tuple(name for name in columns if name not in self._away)
         if not used:
             away = ", ".join(sorted(name for name in self._away if name))
-            raise SourceError(f"{where} has no feature column left beside {away}")
-        check_width(where, len(used))
-        self._label = _label_kind(labels, check_task(task))
+            raise SourceError(f"{self._where} has no feature column left beside {away}")
+        check_width(self._where, len(used))
+        self._label = self._label or _label_kind(labels, task)
         if task is None and target:
             task = "regression" if self._label == "float" else "classification"
-        super().__init__(name, Schema(task, used if fixed else None), pace)
+        self._schema = Schema(task, used if self._fixed else None)
 
     @abstractmethod
     def _records(self, start: int) -> Iterator[Mapping[str, Any]]:
@@ -87,18 +97,21 @@ class TableSource(RowSource):
         return self._bad.last
 
     def _rows(self, start: int) -> Iterator[Row | None]:
-        away, target, time = self._away, self._target, self._time
         for at, record in enumerate(self._records(start), start):
-            kind = "label"
-            try:
-                y = label_of(record.get(target), self._label) if target else None
-                kind = "time"
-                t = event_time(record.get(time)) if time else math.nan
-            except SourceError as error:
-                self._bad.found(kind, f"{self.place or f'row {at} of {self.name}'}: {error}")
-                yield None
-            else:
-                yield {name: value for name, value in record.items() if name not in away}, y, t
+            yield self._row_of(record, self.place or f"row {at} of {self.name}")
+
+    def _row_of(self, record: Mapping[str, Any], place: str) -> Row | None:
+        """Return the row in a record, None for a bad one."""
+        away, target, time = self._away or (), self._target, self._time
+        kind = "label"
+        try:
+            y = label_of(record.get(target), self._label) if target else None
+            kind = "time"
+            t = event_time(record.get(time)) if time else math.nan
+        except SourceError as error:
+            self._bad.found(kind, f"{place}: {error}")
+            return None
+        return {name: value for name, value in record.items() if name not in away}, y, t
 
 
 def check_width(where: str, n_features: int) -> None:

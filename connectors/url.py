@@ -43,11 +43,12 @@ def _flag(text: str) -> bool:
 
 
 _WORDS: dict[Convert, str] = {float: "a number", int: "a whole number", _flag: "0 or 1"}
-_FILE: dict[str, Convert] = {
+_TABLE: dict[str, Convert] = {
     "target": str, "drop": _names, "task": str, "time": str, "rate": float, "speed": float, "on_bad": str,
 }  # fmt: skip
 _CSV: dict[str, Convert] = {"delimiter": str, "separator": str, "decimal": str, "encoding": str}
 _SAME = {"separator": "delimiter"}  # two names of one option
+_TEXT: dict[str, Convert] = {**_TABLE, "follow": _flag, "idle": float}
 _ARRAY: dict[str, Convert] = {"target": int, "labels": str, "task": str, "block": int, "rate": float}
 _LIVE: dict[str, Convert] = {"task": str, "idle": float, "max": int}
 _PEERS: dict[str, Convert] = {**_LIVE, **LIMITS}
@@ -58,28 +59,51 @@ def _zmq(mode: str, **more: Convert) -> _Form:
     return _Form(f"zmq+{mode}://127.0.0.1:5555", "zmq_source", "ZMQSource", {**_ZMQ, **more}, {"mode": mode})
 
 
-def _broker(where: str) -> dict[str, Any]:
-    """Split //HOST:PORT/TOPIC."""
-    place, slash, topic = where.removeprefix("//").partition("/")
-    host, _, port = place.rpartition(":") if place.rpartition(":")[2].isdecimal() else (place, "", "")
-    if not where.startswith("//") or not slash or not topic or not host:
-        raise SourceError(f"an MQTT source is mqtt://HOST:PORT/TOPIC, not 'mqtt:{where}'")
-    return {"host": host, "port": int(port) if port else None, "topic": topic}
+def _broker(kind: str) -> Callable[[str], dict[str, Any]]:
+    """Return what splits //HOST:PORT/NAME of this kind."""
 
+    def split(where: str) -> dict[str, Any]:
+        place, _, name = where.removeprefix("//").partition("/")
+        host, _, port = place.rpartition(":") if place.rpartition(":")[2].isdecimal() else (place, "", "")
+        if not where.startswith("//") or not name or not host:
+            what = "STREAM" if kind == "redis" else "TOPIC"
+            raise SourceError(f"{_AN[kind]} source is {kind}://HOST:PORT/{what}, not '{kind}:{where}'")
+        if "@" in host:
+            raise ConfigError(
+                f"{kind}: a URL is seen in logs and process lists: give username=, and the password in the "
+                f"environment variable LOCO_STREAM_{kind.upper()}_PASSWORD"
+            )
+        names = {"redis": "stream"}
+        return {"host": host, names.get(kind, "topic"): name} | ({"port": int(port)} if port else {})
+
+    return split
+
+
+_AN = {"mqtt": "an MQTT", "redis": "a redis", "kafka": "a kafka"}
+_LOGIN: dict[str, Convert] = {"username": str, "tls": _flag}
+_MESSAGES: dict[str, Convert] = {**_PEERS, **_LOGIN, "target": str, "time": str, "group": str}
 
 FORMS: dict[str, _Form] = {
     "river": _Form("river:ImageSegments", "river_source", "RiverSource", {}),
-    "csv": _Form("csv:PATH?target=COLUMN", "csv_source", "CSVSource", {**_FILE, **_CSV}),
-    "jsonl": _Form("jsonl:PATH?target=KEY", "jsonl_source", "JSONLSource", _FILE),
+    "csv": _Form("csv:PATH?target=COLUMN", "csv_source", "CSVSource", {**_TEXT, **_CSV}),
+    "jsonl": _Form("jsonl:PATH?target=KEY", "jsonl_source", "JSONLSource", _TEXT),
     "npy": _Form("npy:PATH?target=-1", "npy_source", "NPYSource", _ARRAY),
-    "parquet": _Form("parquet:PATH?target=COLUMN", "parquet_source", "ParquetSource", _FILE),
+    "parquet": _Form("parquet:PATH?target=COLUMN", "parquet_source", "ParquetSource", _TABLE),
     "zmq+pull": _zmq("pull"),
     "zmq+sub": _zmq("sub", topic=str),
     "zmq+reliable": _zmq("reliable", credit=int, rate=float),
     "zmq+reply": _zmq("reply", credit=int, rate=float),
     "mqtt": _Form(
         "mqtt://127.0.0.1:1883/TOPIC", "mqtt_source", "MQTTSource",
-        {**_PEERS, "client_id": str, "username": str, "tls": _flag}, split=_broker,
+        {**_PEERS, **_LOGIN, "client_id": str}, split=_broker("mqtt"),
+    ),
+    "redis": _Form(
+        "redis://127.0.0.1:6379/STREAM", "redis_source", "RedisSource",
+        {**_MESSAGES, "field": str, "consumer": str}, split=_broker("redis"),
+    ),
+    "kafka": _Form(
+        "kafka://127.0.0.1:9092/TOPIC", "kafka_source", "KafkaSource",
+        {**_MESSAGES, "label": str, "mechanism": str}, split=_broker("kafka"),
     ),
     "lsl": _Form("lsl:NAME", "lsl_source", "LSLSource", {**_LIVE, "target": str, "wait": float, "buffer": int}),
 }  # fmt: skip
@@ -143,11 +167,11 @@ def open_source(
         options |= _plugged(options, keys)
     elif keys is not None:
         raise ConfigError(f"keys guard zmq+ sources, and {kind}: is none")
-    if form.build in {"ZMQSource", "MQTTSource"}:
+    if form.options.keys() >= LIMITS.keys():
         options["endless"] = endless
         options["limits"] = _limits(options, limits or {})
     elif limits:
-        raise ConfigError(f"limits bound the peers of zmq+ and mqtt sources, and {kind}: is none")
+        raise ConfigError(f"limits bound the peers of live sources, and {kind}: has none")
     place = {} if form.split is None else form.split(where)
     build = getattr(import_module(f"loco_stream.connectors.{form.module}"), form.build)
     source: Source = build(*([] if place else [where]), **place, **options, **form.fixed)

