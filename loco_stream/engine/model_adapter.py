@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from loco_stream.errors import ConfigError
 
-__all__ = ["ModelAdapter", "Row", "plain", "task_of"]
+__all__ = ["ModelAdapter", "Row", "last_step", "plain", "task_of"]
 
 Array = NDArray[np.float32]
 
@@ -54,6 +54,11 @@ class ModelAdapter:
         self.takes_blocks = hasattr(model, "learn_predict_array")
         self._gives_proba = callable(getattr(model, "predict_proba_one", None))
         self._names_the_likeliest = hasattr(model, "learn_predict_proba_array")  # our own: the first of the likeliest
+
+    @property
+    def estimator(self) -> Any:
+        """The model, or the last step of a pipeline: what has a seed, classes, categories."""
+        return last_step(self.model)
 
     @property
     def features(self) -> tuple[Hashable, ...] | None:
@@ -143,6 +148,14 @@ def by_name(values: Array, features: tuple[str, ...]) -> dict[str, float]:
 def plain(label: Any) -> Any:
     """Return a label as a plain Python value: numpy scalars fit neither JSON nor a checkpoint."""
     return label.item() if isinstance(label, np.generic) else label
+
+
+def last_step(model: Any) -> Any:
+    """Return the last step of a pipeline of river, any other model as it is."""
+    compose = sys.modules.get("river.compose")
+    while compose is not None and isinstance(model, compose.Pipeline):
+        model = next(reversed(model.steps.values()))
+    return model
 
 
 def task_of(model: Any) -> str:

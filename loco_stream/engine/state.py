@@ -25,12 +25,16 @@ def export_model(model: Any) -> tuple[dict[str, Any], Arrays]:
     Raises
     ------
     ConfigError
-        The model cannot be stored.
+        The model, or a step of a pipeline, cannot be stored.
     """
+    if _is_pipeline(model):
+        from loco_stream.learner.pipeline import export_pipeline
+
+        return export_pipeline(model)
     if not hasattr(model, "export_state"):
         raise ConfigError(
-            f"a checkpoint needs a model with export_state and from_state, and {type(model).__name__} has none; "
-            "run it without checkpoint"
+            f"a checkpoint needs a model with export_state and from_state, or a pipeline that ends in an estimator of "
+            f"this package, and {type(model).__name__} is neither; run it without checkpoint"
         )
     config, arrays = model.export_state()
     return {**config, "kind": type(model).__name__}, {name: np.array(array) for name, array in arrays.items()}
@@ -68,12 +72,33 @@ def restore_parts(saved: Saved, model_adapter: ModelAdapter, score: Score, monit
         own = type(model_adapter.model)
         if kind != own.__name__:
             raise CheckpointError(f"the checkpoint holds a {kind}, but this engine runs a {own.__name__}")
-        model_adapter.model = own.from_state(config, arrays)
+        model_adapter.model = _restored(model_adapter.model, config, arrays)
         score.restore_state(saved.config["score"])
         monitor.restore_state(saved.config["monitor"], without_prefix("monitor", saved.arrays))
         trainer.restore_state(saved.config["trainer"])
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise CheckpointError(f"the checkpoint is not complete: {error!r}") from error
+
+
+def _is_pipeline(model: Any) -> bool:
+    """Return whether a model is a pipeline of ours; nothing of the learner is imported for any other."""
+    if type(model).__name__ != "Pipeline":
+        return False
+    from loco_stream.learner.pipeline import is_pipeline
+
+    return is_pipeline(model)
+
+
+def _restored(own: Any, config: Mapping[str, Any], arrays: Arrays) -> Any:
+    """Return the stored model, of the kind of the one that the engine was given."""
+    if not _is_pipeline(own):
+        return type(own).from_state(config, arrays)
+    from loco_stream.learner.pipeline import described, restore_pipeline
+
+    restored = restore_pipeline(config, arrays)
+    if described(restored) != described(own):
+        raise CheckpointError(f"the checkpoint holds {described(restored)}, but this engine runs {described(own)}")
+    return restored
 
 
 def state_sha256(config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from loco_stream import __version__
 from loco_stream.engine.listeners import Listeners
+from loco_stream.engine.model_adapter import last_step
 from loco_stream.engine.report import Report
 from loco_stream.engine.store import Store
 from loco_stream.engine.trainer import Trainer
@@ -73,8 +74,8 @@ class Board:
                 **{name: value for name, value in self.status.items() if name not in _MOMENTARY},
                 **trainer.monitor.report(),
                 **trainer.ledger.report(),
-                "categories": getattr(model, "categories_", {}),
-                "seed": getattr(model, "seed", None),
+                "categories": getattr(last_step(model), "categories_", {}),
+                "seed": getattr(last_step(model), "seed", None),
                 "version": __version__,
                 "task": trainer.score.task,
                 "source": self._source.name,
@@ -97,7 +98,7 @@ class Board:
             "sinks": self._listeners.counters(),
             "last_drift": trainer.last_drift,
             "n_drifts": trainer.n_drifts,
-            "skipped_updates": getattr(trainer.model_adapter.model, "skipped_updates", 0),
+            "skipped_updates": getattr(trainer.model_adapter.estimator, "skipped_updates", 0),
             "transport": dict(getattr(self._source, "stats", {})),
             "checkpoint_age": None if store is None else store.age,
             "lag": trainer.lag,

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.learner.base import LOCOEstimator
 from loco_stream.learner.classifier import LOCOClassifier
+from loco_stream.learner.pipeline import export_pipeline, is_pipeline, restore_pipeline
 from loco_stream.learner.regressor import LOCORegressor
 from loco_stream.persistence import format as persist
 
 __all__ = ["load", "save"]
 
 
-def save(model: LOCOClassifier | LOCORegressor, path: str | os.PathLike[str]) -> None:
+def save(model: Any, path: str | os.PathLike[str]) -> None:
     """Write a model to one checked file without pickle; `load` continues bit-equal.
+
+    Parameters
+    ----------
+    model
+        A `LOCOClassifier`, a `LOCORegressor`, or a pipeline of river that ends in one, after steps whose state is
+        plain: scalers, one-hot encoders, hashing, selections, and unions and pipelines of these.
+    path
+        The file; an existing one is replaced.
 
     Raises
     ------
     InputError
-        `model` is not one of this package's estimators.
+        `model` is neither one of this package's estimators nor such a pipeline.
+    ConfigError
+        A step of the pipeline cannot be stored: the text names it and those that can.
     CheckpointError
         The file cannot be written, or a feature name or class is not a plain value.
 
@@ -34,14 +46,20 @@ def save(model: LOCOClassifier | LOCORegressor, path: str | os.PathLike[str]) ->
     >>> load(path).predict_one({"a": 1.0})
     'yes'
     """
-    if not isinstance(model, LOCOEstimator):
-        raise InputError(f"cannot save a {type(model).__name__}; allowed are LOCOClassifier and LOCORegressor")
-    config, arrays = model.export_state()
+    if is_pipeline(model):  # asked first: to river a pipeline is an instance of its last step's class
+        config, arrays = export_pipeline(model)
+    elif isinstance(model, LOCOEstimator):
+        config, arrays = model.export_state()
+    else:
+        raise InputError(
+            f"cannot save a {type(model).__name__}; allowed are LOCOClassifier, LOCORegressor, and a pipeline of river "
+            "that ends in one of them"
+        )
     persist.write(path, config["kind"], config, arrays)
 
 
-def load(path: str | os.PathLike[str], max_bytes: int = persist.MAX_BYTES) -> LOCOClassifier | LOCORegressor:
-    """Read a model that `save` or an engine's checkpoint wrote; safe with a file of any content.
+def load(path: str | os.PathLike[str], max_bytes: int = persist.MAX_BYTES) -> Any:
+    """Read a model or pipeline that `save` or an engine's checkpoint wrote; safe with a file of any content.
 
     Parameters
     ----------
@@ -59,6 +77,8 @@ def load(path: str | os.PathLike[str], max_bytes: int = persist.MAX_BYTES) -> LO
     saved = persist.read(path, max_bytes)
     if saved.kind == "checkpoint":
         saved = _model_in(saved)
+    if saved.kind == "Pipeline":
+        return restore_pipeline(saved.config, saved.arrays)
     for model in (LOCOClassifier, LOCORegressor):
         if saved.kind == model.__name__:
             return model.from_state(saved.config, saved.arrays)
