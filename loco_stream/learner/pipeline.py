@@ -6,11 +6,11 @@ another kind is refused by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from numbers import Number
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from loco_stream.numbers import shown
 __all__ = ["STEPS", "Step", "described", "export_pipeline", "is_pipeline", "restore_pipeline"]
 
 Plain = dict[str, Any]
+Values = list[Any]
+RiverStep: TypeAlias = Any  # river types its steps by what they do, not by what they hold
 _ESTIMATORS = {kind.__name__: kind for kind in (LOCOClassifier, LOCORegressor)}
 _TYPES = {kind.__name__: kind for kind in (bool, int, float, str, Number)}
 
@@ -50,13 +52,13 @@ class Step:
 
     module: str
     parameters: tuple[str, ...] = ()
-    learned: Callable[[Any], Plain] = lambda step: {}
-    restore: Callable[[Any, Plain], None] = lambda step, state: None
-    positional: Callable[[Any], list[Any]] = lambda step: []
+    learned: Callable[[RiverStep], Plain] = lambda step: {}
+    restore: Callable[[RiverStep, Plain], None] = lambda step, state: None
+    positional: Callable[[RiverStep], Values] = lambda step: []
     plain_only: tuple[str, ...] = ()
 
 
-def _pairs(counts: Mapping[Any, Any]) -> list[list[Any]]:
+def _pairs(counts: Mapping[Hashable, object]) -> Values:
     return [[key, _number(value)] for key, value in counts.items()]
 
 
@@ -67,10 +69,10 @@ def _number(value: Any) -> int | float:
     return value
 
 
-def _numbers(*names: str) -> dict[str, Any]:
+def _numbers(*names: str) -> Plain:
     """Return how a step is stored that holds a number for each feature, under these attributes."""
 
-    def restore(step: Any, state: Plain) -> None:
+    def restore(step: RiverStep, state: Plain) -> None:
         for name in names:
             for key, value in state[name]:
                 getattr(step, name)[key] = _number(value)
@@ -78,13 +80,13 @@ def _numbers(*names: str) -> dict[str, Any]:
     return {"learned": lambda step: {name: _pairs(getattr(step, name)) for name in names}, "restore": restore}
 
 
-def _extremes(*names: str) -> dict[str, Any]:
+def _extremes(*names: str) -> Plain:
     """Return the same of a step that holds a statistic of river for each feature, whose value has their own name."""
 
-    def learned(step: Any) -> Plain:
+    def learned(step: RiverStep) -> Plain:
         return {n: _pairs({key: getattr(each, n) for key, each in getattr(step, n).items()}) for n in names}
 
-    def restore(step: Any, state: Plain) -> None:
+    def restore(step: RiverStep, state: Plain) -> None:
         for name in names:
             for key, value in state[name]:
                 setattr(getattr(step, name)[key], name, _number(value))
@@ -92,32 +94,32 @@ def _extremes(*names: str) -> dict[str, Any]:
     return {"learned": learned, "restore": restore}
 
 
-def _order(value: Any) -> tuple[str, str]:
+def _order(value: object) -> tuple[str, str]:
     return type(value).__name__, repr(value)
 
 
-def _texts(encoder: Any) -> Plain:
+def _texts(encoder: RiverStep) -> Plain:
     values = [[key, sorted(texts, key=_order)] for key, texts in encoder.values.items()]
     return {"values": values, "columns": list(encoder._zero_dict)}
 
 
-def _restore_texts(encoder: Any, state: Plain) -> None:
+def _restore_texts(encoder: RiverStep, state: Plain) -> None:
     encoder.values.update((key, set(texts)) for key, texts in state["values"])
     encoder._zero_dict.update(dict.fromkeys(state["columns"], 0))
 
 
-def _restore_seed(hasher: Any, state: Plain) -> None:
+def _restore_seed(hasher: RiverStep, state: Plain) -> None:
     hasher._seed = int(state["seed"])
 
 
-def _names_of_types(select: Any) -> list[str]:
+def _names_of_types(select: RiverStep) -> list[str]:
     for kind in select.types:
         if _TYPES.get(kind.__name__) is not kind:
             raise ConfigError(f"SelectType({kind.__name__}) cannot be stored; allowed are {', '.join(_TYPES)}")
     return [kind.__name__ for kind in select.types]
 
 
-def _keys(step: Any) -> list[Any]:
+def _keys(step: RiverStep) -> Values:
     return sorted(step.keys, key=_order)
 
 
@@ -149,12 +151,12 @@ def is_pipeline(model: object) -> bool:
     return isinstance(model, compose.Pipeline) and isinstance(list(model.steps.values())[-1], LOCOEstimator)
 
 
-def described(model: Any) -> str:
+def described(model: RiverStep) -> str:
     """Return the kinds of a pipeline's steps in one line."""
     return " | ".join(type(step).__name__ for step in model.steps.values())
 
 
-def export_pipeline(model: Any) -> tuple[Plain, dict[str, NDArray[Any]]]:
+def export_pipeline(model: RiverStep) -> tuple[Plain, dict[str, NDArray[Any]]]:
     """Return (plain values, copies of all arrays): what `restore_pipeline` needs to go on bit-equal.
 
     Raises
@@ -167,11 +169,11 @@ def export_pipeline(model: Any) -> tuple[Plain, dict[str, NDArray[Any]]]:
     return {"kind": "Pipeline", "steps": _members(before), "name": name, "estimator": config}, arrays
 
 
-def _members(steps: Iterable[tuple[str, Any]]) -> list[list[Any]]:
+def _members(steps: Iterable[tuple[str, RiverStep]]) -> Values:
     return [[name, _export(step)] for name, step in steps]
 
 
-def _export(step: Any) -> Plain:
+def _export(step: RiverStep) -> Plain:
     kind = type(step).__name__
     if kind in _GROUPS and type(step).__module__.startswith("river."):
         return {"kind": kind, "steps": _members(getattr(step, _GROUPS[kind]).items())}
@@ -190,7 +192,7 @@ def _export(step: Any) -> Plain:
     }
 
 
-def restore_pipeline(config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Any:
+def restore_pipeline(config: Plain, arrays: Mapping[str, NDArray[Any]]) -> RiverStep:
     """Make the pipeline that `export_pipeline` described.
 
     Raises
@@ -208,7 +210,7 @@ def restore_pipeline(config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any
         raise CheckpointError(f"this saved pipeline cannot be restored: {error!r}") from error
 
 
-def _restore(stored: Mapping[str, Any]) -> Any:
+def _restore(stored: Plain) -> RiverStep:
     kind = stored["kind"]
     if kind in _GROUPS:
         members = [(name, _restore(step)) for name, step in stored["steps"]]
