@@ -56,7 +56,7 @@ class ModelAdapter:
         self._names_the_likeliest = hasattr(model, "learn_predict_proba_array")  # our own: the first of the likeliest
 
     @property
-    def estimator(self) -> Any:
+    def estimator(self) -> object:
         """The model, or the last step of a pipeline: what has a seed, classes, categories."""
         return last_step(self.model)
 
@@ -150,7 +150,7 @@ def plain(label: Any) -> Any:
     return label.item() if isinstance(label, np.generic) else label
 
 
-def last_step(model: Any) -> Any:
+def last_step(model: object) -> object:
     """Return the last step of a pipeline of river, any other model as it is."""
     compose = sys.modules.get("river.compose")
     while compose is not None and isinstance(model, compose.Pipeline):

@@ -172,7 +172,7 @@ class LOCOEstimator(Attributes, base.Estimator):
         self,
         features: Iterable[Hashable],
         labels: Iterable[Hashable] = (),
-        texts: Iterable[tuple[Hashable, Any]] = (),
+        texts: Iterable[tuple[Hashable, object]] = (),
     ) -> list[int]:
         """Give new features, classes and texts a slot and room; return the slots of the labels. All or nothing."""
         n_features, n_classes, n_known = len(self._slots), len(self._classes), self._slots.n_features

@@ -8,7 +8,7 @@ row the slot of its text holds 1 and the feature's other slots are masked, so th
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TypeGuard
 from zlib import crc32
 
 import numpy as np
@@ -22,7 +22,7 @@ LONGEST = 256  # characters by which a text is known
 UNKNOWN = -1
 
 
-def is_text(value: Any) -> bool:
+def is_text(value: object) -> TypeGuard[str]:
     """Return whether a value is a category; an empty text is a missing value."""
     return isinstance(value, str) and value != ""
 
@@ -148,7 +148,7 @@ class TextColumn:
         One value a row; what is no text is passed over.
     """
 
-    def __init__(self, key: Hashable, cells: Iterable[Any]) -> None:
+    def __init__(self, key: Hashable, cells: Iterable[object]) -> None:
         self.key = key
         numbers: dict[str, int] = {}
         codes = [numbers.setdefault(cell, len(numbers)) if is_text(cell) else UNKNOWN for cell in cells]
@@ -184,7 +184,7 @@ class TextColumn:
         return (UNKNOWN, False) if code == UNKNOWN else categories.find(self.key, self._texts[code])
 
 
-def text_columns(names: Sequence[Hashable], texts: Mapping[int, Iterable[Any]]) -> list[TextColumn]:
+def text_columns(names: Sequence[Hashable], texts: Mapping[int, Iterable[object]]) -> list[TextColumn]:
     """Return the columns that hold texts, `texts` by number."""
     return [TextColumn(names[j], cells) for j, cells in texts.items()]
 

@@ -106,7 +106,7 @@ class FeatureSlots:
         for key in new:
             self.index.setdefault(key, len(self))
 
-    def register_texts(self, row: Iterable[tuple[Hashable, Any]]) -> list[int]:
+    def register_texts(self, row: Iterable[tuple[Hashable, object]]) -> list[int]:
         """Give the new texts of a row, whose features have a slot, the next free ones; return those.
 
         The order is that of the features' slots, so the order of a dict does not matter.
@@ -117,11 +117,11 @@ class FeatureSlots:
             self.categories.add(key, text, len(self))
         return list(range(before, len(self)))
 
-    def has_new_texts(self, row: Iterable[tuple[Hashable, Any]]) -> bool:
+    def has_new_texts(self, row: Iterable[tuple[Hashable, object]]) -> bool:
         """Return whether a text of a row would get a slot."""
         return any(is_text(value) and self.categories.takes(key, value) for key, value in row)
 
-    def count_shared(self, x: Mapping[Hashable, Any]) -> None:
+    def count_shared(self, x: Mapping[Hashable, object]) -> None:
         """Count the texts of a learned row that share a slot."""
         for key, value in x.items():
             if is_text(value) and self.categories.find(key, value)[1]:

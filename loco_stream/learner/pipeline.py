@@ -25,6 +25,7 @@ __all__ = ["STEPS", "Step", "described", "export_pipeline", "is_pipeline", "rest
 
 Plain = dict[str, Any]
 Values = list[Any]
+Arrays = dict[str, NDArray[Any]]
 RiverStep: TypeAlias = Any  # river types its steps by what they do, not by what they hold
 _ESTIMATORS = {kind.__name__: kind for kind in (LOCOClassifier, LOCORegressor)}
 _TYPES = {kind.__name__: kind for kind in (bool, int, float, str, Number)}
@@ -62,7 +63,7 @@ def _pairs(counts: Mapping[Hashable, object]) -> Values:
     return [[key, _number(value)] for key, value in counts.items()]
 
 
-def _number(value: Any) -> int | float:
+def _number(value: object) -> int | float:
     value = value.item() if isinstance(value, np.generic) else value
     if not isinstance(value, int | float):
         raise ConfigError(f"a step of the pipeline holds {shown(value)}, which is no plain number: it cannot be stored")
@@ -156,7 +157,7 @@ def described(model: RiverStep) -> str:
     return " | ".join(type(step).__name__ for step in model.steps.values())
 
 
-def export_pipeline(model: RiverStep) -> tuple[Plain, dict[str, NDArray[Any]]]:
+def export_pipeline(model: RiverStep) -> tuple[Plain, Arrays]:
     """Return (plain values, copies of all arrays): what `restore_pipeline` needs to go on bit-equal.
 
     Raises
@@ -192,7 +193,7 @@ def _export(step: RiverStep) -> Plain:
     }
 
 
-def restore_pipeline(config: Plain, arrays: Mapping[str, NDArray[Any]]) -> RiverStep:
+def restore_pipeline(config: Mapping[str, Any], arrays: Arrays) -> RiverStep:
     """Make the pipeline that `export_pipeline` described.
 
     Raises
