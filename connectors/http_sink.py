@@ -6,7 +6,7 @@ import base64
 import http.client
 import ssl
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from loco_stream.connectors.outlet import Outlet, RefusedError, encode, mark
@@ -45,7 +45,7 @@ class HTTPRecords(Outlet):
         The URL has no host, or there is no such file.
     """
 
-    errors: ClassVar[tuple[type[Exception], ...]] = (OSError, http.client.HTTPException)
+    errors: tuple[type[Exception], ...] = (OSError, http.client.HTTPException)
 
     def __init__(
         self,

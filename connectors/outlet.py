@@ -56,7 +56,7 @@ class Outlet(ABC):
 
     promise = "at least once: what the receiver did not take is sent again; source and seq tell repeats"
     default_kinds: ClassVar[frozenset[str]] = frozenset(KINDS)
-    errors: ClassVar[tuple[type[Exception], ...]] = (OSError,)  # after which another try makes sense
+    errors: tuple[type[Exception], ...] = (OSError,)  # after which another try makes sense
 
     def __init__(
         self,

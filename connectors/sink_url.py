@@ -37,11 +37,28 @@ class _Form:
 
 _WEB = _Form("https://HOST/PATH", "http_sink", "HTTPRecords", _REMOTE, whole=True, secret="LOCO_STREAM_HTTP_SECRET")
 
+
+def _broker(kind: str, build: str, more: Mapping[str, Callable[[str], Any]], secret: str) -> dict[str, _Form]:
+    """Return the form of a server and that of one behind TLS, whose name ends in s."""
+    place = "DATABASE" if kind == "influx" else "STREAM" if kind == "redis" else "TOPIC"
+    return {
+        f"{kind}{s}": _Form(
+            f"{kind}{s}://HOST:PORT/{place}", f"{kind}_sink", build, {**_REMOTE, **more}, secret=secret,
+            fixed={"tls": bool(s)},
+        )
+        for s in ("", "s")
+    }  # fmt: skip
+
+
 SINKS: dict[str, _Form] = {
     "jsonl": _Form("jsonl:PATH", "jsonl_sink", "JSONLRecords", _BATCH),
     "zmq+pub": _Form("zmq+pub://127.0.0.1:5557", "zmq_sink", "ZMQRecords", {**_COMMON, "keys": str}),
     "http": _WEB,
     "https": _WEB,
+    **_broker("mqtt", "MQTTRecords", {}, "LOCO_STREAM_MQTT_PASSWORD"),
+    **_broker("redis", "RedisRecords", {"maxlen": int}, "LOCO_STREAM_REDIS_PASSWORD"),
+    **_broker("kafka", "KafkaRecords", {}, "LOCO_STREAM_KAFKA_PASSWORD"),
+    **_broker("influx", "InfluxRecords", {"org": str}, "LOCO_STREAM_INFLUX_SECRET"),
     "exec": _Form("exec:COMMAND", "exec_sink", "ExecRecords", {**_COMMON, "timeout": float}, whole=True),
 }
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from loco_stream.errors import SourceError
+from loco_stream.errors import ConfigError, SourceError
 from loco_stream.numbers import to_number
 
-__all__ = ["MISSING", "event_time", "hint", "need", "number", "parse_cell", "plain"]
+__all__ = ["MISSING", "event_time", "hint", "host_port", "need", "number", "parse_cell", "plain"]
 
 # What tables write for "no value", besides nothing at all (compared in lower case).
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "?"})
@@ -99,6 +99,28 @@ def hint(word: str, known: Iterable[str]) -> str:
     return "; did you mean " + " or ".join(repr(lowered[c]) for c in close) + "?" if close else ""
 
 
+def host_port(where: str, port: int, form: str) -> tuple[str, int, str]:
+    """Split ``//HOST:PORT/PLACE``; `port` is the default.
+
+    Raises
+    ------
+    ConfigError
+        It is not of that form; the text shows `form`.
+
+    Examples
+    --------
+    >>> host_port("//broker/sensors/a", 1883, "mqtt://HOST:PORT/TOPIC")
+    ('broker', 1883, 'sensors/a')
+    """
+    server, _, place = where.removeprefix("//").partition("/")
+    host, colon, given = server.rpartition(":")
+    if not colon:
+        host, given = server, str(port)
+    if not where.startswith("//") or not host or not place or not given.isdecimal() or not 0 < int(given) < 65_536:
+        raise ConfigError(f"{where} is not of the form {form}")
+    return host, int(given), place
+
+
 def need(module: str, extra: str, kind: str) -> Any:
     """Import a library that only one kind of source needs.
 
@@ -111,4 +133,4 @@ def need(module: str, extra: str, kind: str) -> Any:
         return import_module(module)
     except (ImportError, RuntimeError) as e:  # pylsl without its binary raises the latter
         library = module.partition(".")[0]
-        raise SourceError(f"{kind} sources need {library}: pip install 'loco-stream[{extra}]' ({e})") from None
+        raise SourceError(f"{kind} needs {library}: pip install 'loco-stream[{extra}]' ({e})") from None

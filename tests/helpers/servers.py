@@ -55,6 +55,10 @@ class Server:
         self.process.kill()
         self.process.wait(60)
 
+    def restart(self):
+        self.kill()
+        self.start()
+
 
 class Redis(Server):
     """A redis-server; what it has answered is in its append-only file."""
@@ -83,3 +87,41 @@ class Kafka(Server):
             str(program), "broker", "--listener-url", url, "--advertised-listener-url", url,
             "--storage-engine", "memory://tansu/",
         ]  # fmt: skip
+
+
+class Mosquitto(Server):
+    """An MQTT broker; it writes its store when it ends."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        super().__init__()
+
+    def command(self):
+        config = self.folder / "mosquitto.conf"
+        config.write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence true\n"
+            f"persistence_location {self.folder}/\nuser root\nmax_queued_messages 0\n"
+        )
+        return [shutil.which("mosquitto", path=PATH), "-c", str(config)]
+
+    def restart(self):
+        self.stop()
+        self.start()
+
+
+class Influx(Server):
+    """An InfluxDB of version 1; what it has answered is in its write-ahead log."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        super().__init__()
+
+    def command(self):
+        config = self.folder / "influxdb.conf"
+        config.write_text(
+            f'reporting-disabled = true\nbind-address = "127.0.0.1:{free_port()}"\n'
+            f'[meta]\ndir = "{self.folder}/meta"\n'
+            f'[data]\ndir = "{self.folder}/data"\nwal-dir = "{self.folder}/wal"\n'
+            f'[http]\nbind-address = "127.0.0.1:{self.port}"\nlog-enabled = false\n'
+        )
+        return [shutil.which("influxd", path=PATH), "-config", str(config)]
