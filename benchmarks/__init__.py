@@ -24,6 +24,7 @@ BENCHES = {
     "regression": "benchmarks.regression:command",
     "live": "benchmarks.live:command",
     "dashboard": "benchmarks.dashboard:command",
+    "outlets": "benchmarks.outlets:command",
     "soak": "benchmarks.soak:command",
     "report": "benchmarks.report:command",
 }

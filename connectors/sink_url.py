@@ -58,7 +58,7 @@ SINKS: dict[str, _Form] = {
     **_broker("mqtt", "MQTTRecords", {}, "LOCO_STREAM_MQTT_PASSWORD"),
     **_broker("redis", "RedisRecords", {"maxlen": int}, "LOCO_STREAM_REDIS_PASSWORD"),
     **_broker("kafka", "KafkaRecords", {}, "LOCO_STREAM_KAFKA_PASSWORD"),
-    **_broker("influx", "InfluxRecords", {"org": str}, "LOCO_STREAM_INFLUX_SECRET"),
+    **_broker("influx", "InfluxRecords", {"org": str}, "LOCO_STREAM_INFLUX_PASSWORD"),
     "exec": _Form("exec:COMMAND", "exec_sink", "ExecRecords", {**_COMMON, "timeout": float}, whole=True),
 }
 
@@ -73,8 +73,8 @@ def open_sink(url: str) -> Outlet:
     ----------
     url
         ``KIND:WHERE?option=value&option=value``. A password or token comes from an environment variable such as
-        ``LOCO_STREAM_HTTP_SECRET`` or from the file ``secret_file=PATH``, which nobody else may read: a URL is seen in
-        the list of processes.
+        ``LOCO_STREAM_HTTP_SECRET`` or from the file that ``secret_file=PATH`` or
+        ``LOCO_STREAM_HTTP_SECRET_FILE`` names, which nobody else may read: a URL is seen in the list of processes.
 
     Raises
     ------
@@ -159,6 +159,7 @@ def _convert(kind: str, name: str, text: str, convert: Callable[[str], Any]) -> 
 
 
 def _secret(variable: str, path: str | None) -> str | None:
+    path = path or os.environ.get(f"{variable}_FILE")
     return os.environ.get(variable) if path is None else _private(path).strip()
 
 

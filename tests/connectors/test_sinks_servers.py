@@ -221,7 +221,7 @@ def test_every_record_arrives_through_kills_of_engine_and_receiver(scheme, opene
         port, records = server.port, reader.records
         restart = server.restart if scheme != "kafka" else lambda: None
     sink = f"{scheme}://127.0.0.1:{port}/out?batch=200&wait=60&linger=30&timeout=2&only=prediction,drift"
-    source = f"npy:{tmp_path}/rows.npz?rate={RATE}&labels=y"
+    source = f"npy:{tmp_path}/rows.npz?rate={RATE}"
     command = (
         *LOCO, "serve", "--source", source, "--checkpoint", str(tmp_path / "state"),
         "--checkpoint-every", "700", "--quiet", "--report", str(tmp_path / "report.json"), "--sink", sink,

@@ -1,0 +1,208 @@
+"""`loco-stream bench outlets`: what sinks cost the learner, how soon a drift is known, how fast HTTP answers."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import click
+import numpy as np
+
+from benchmarks.dashboard import _WAYS, _Rows
+from benchmarks.grid import Grid, percent
+from benchmarks.live_peers import FEATURES
+from benchmarks.machine import median
+from benchmarks.options import Settings, common
+from benchmarks.runs import Run
+
+__all__ = ["command", "cost", "drift_delay", "grids", "predict_time"]
+
+_NONE, _NULL = "no sink", "a sink that does nothing"
+_SINKS = (_NONE, "dead webhook, drifts", _NULL, "dead webhook, all records", "subscriber that never reads, all records")
+_DEAD = "http://127.0.0.1:9/?linger=0"  # the discard port: nobody listens
+
+
+class _Nothing:
+    def write(self, prediction: Any) -> None:
+        """Take a prediction."""
+
+    def close(self, report: Any) -> None:
+        """Take the report."""
+
+
+def cost(way: str, kind: str, n: int) -> float:
+    """Learn n rows with a sink of a kind; return CPU seconds of the whole process."""
+    import zmq
+
+    from loco_stream.connectors import open_sink
+    from loco_stream.engine import StreamEngine
+    from loco_stream.learner.classifier import LOCOClassifier
+    from loco_stream.monitor import TaskMonitor
+
+    context = zmq.Context()
+    sinks: list[Any] = []
+    if kind == _NULL:
+        sinks.append(_Nothing())
+    elif kind.startswith("dead"):
+        sinks.append(open_sink(_DEAD + ("&only=drift,task" if kind.endswith("drifts") else "")))
+    elif kind != _NONE:
+        sinks.append(open_sink("zmq+pub://127.0.0.1:*?linger=0"))
+        subscriber = context.socket(zmq.SUB)
+        subscriber.rcvhwm, subscriber.linger = 10, 0
+        subscriber.subscribe("")
+        subscriber.connect(sinks[0].address)
+        time.sleep(0.2)
+    engine = StreamEngine(LOCOClassifier(seed=0), _Rows(way, n), sinks=sinks, monitor=TaskMonitor(holdout=0))
+    began = time.process_time()
+    engine.run()
+    spent = time.process_time() - began
+    context.destroy(linger=0)
+    return spent
+
+
+def costs(way: str, n: int, pairs: int) -> dict[str, Any]:
+    """Measure all kinds in turn, again and again: machines are shared, so only neighbours are compared."""
+    for kind in _SINKS:
+        cost(way, kind, 640)  # compiles
+    turns = [_SINKS[i % len(_SINKS) :] + _SINKS[: i % len(_SINKS)] for i in range(pairs)]
+    return {"rounds": [{kind: cost(way, kind, n) for kind in order} for order in turns], "n": n}
+
+
+class _Receiver(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    delays: list[float]
+
+    def do_POST(self) -> None:
+        """Note how old the row is whose record this is."""
+        record = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if record["kind"] == "drift":
+            self.delays.append(time.time() - record["t"])
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class _Turning:
+    """Live rows whose concept turns every 1,000 rows; each has the moment it came as its time."""
+
+    name, guarantee, schema = "turning", "rows of this bench", None
+
+    def __init__(self, n: int, rate: float) -> None:
+        self.position: dict[str, Any] = {}
+        self._n, self._rate = n, rate
+
+    def __iter__(self) -> Iterator[Any]:
+        from loco_stream.stream import Sample
+
+        X = np.random.default_rng(0).normal(size=(self._n, 4))
+        began = time.monotonic()
+        for i, x in enumerate(X.tolist()):
+            time.sleep(max(0.0, began + i / self._rate - time.monotonic()))
+            y = (x[0] + x[1] > 0) != bool(i // 1000 % 2)
+            yield Sample(dict(zip("abcd", x, strict=True)), "ny"[y], i, time.time(), self.name)
+
+    def seek(self, position: dict[str, Any]) -> None:
+        """Nothing is resumed here."""
+
+    ack = seek
+
+    def reply(self, event: Any, values: Any, classes: Any) -> None:
+        """Nobody asked."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def drift_delay(n: int, rate: float) -> dict[str, Any]:
+    """Milliseconds from the row that raised a drift to its record at a webhook, behind every prediction's record."""
+    from loco_stream.connectors import open_sink
+    from loco_stream.engine import StreamEngine
+    from loco_stream.learner.classifier import LOCOClassifier
+
+    delays: list[float] = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Receiver", (_Receiver,), {"delays": delays}))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sink = open_sink(f"http://127.0.0.1:{server.server_address[1]}/?only=drift,prediction")
+    model = LOCOClassifier(seed=0)
+    model.learn_one(dict.fromkeys("abcd", 0.0), "n")  # compiles
+    report = StreamEngine(model, _Turning(n, rate), sinks=[sink]).run()
+    server.shutdown()
+    server.server_close()
+    dropped = sink.stats["dropped"]
+    return {"drifts": len(report["drifts"]), "ms": sorted(1000 * delay for delay in delays), "dropped": dropped}
+
+
+def predict_time(n: int, rate: float) -> dict[str, Any]:
+    """Milliseconds of one HTTP prediction, over one connection that stays, while rows are learned at a rate."""
+    from loco_stream.dashboard.http import HTTPDoor
+    from loco_stream.engine import StreamEngine
+    from loco_stream.learner.classifier import LOCOClassifier
+
+    class Service:
+        engine: Any = None
+        status: dict[str, Any] = {"n_samples": 0}  # noqa: RUF012
+        alarm = None
+
+    door, service = HTTPDoor(Service, 0), Service
+    model = LOCOClassifier(seed=0)
+    model.learn_one(dict.fromkeys("abcd", 0.0), "n")
+    service.engine = engine = StreamEngine(model, _Turning(10**6, rate))
+    thread = threading.Thread(target=engine.run)
+    thread.start()
+    connection = http.client.HTTPConnection("127.0.0.1", int(door.url.rsplit(":", 1)[1].strip("/")))
+    body, took = json.dumps({"x": {"a": 0.5, "b": -0.25, "c": 1.0, "d": 0.0}}), []
+    for _ in range(n + 50):
+        began = time.perf_counter()
+        connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
+        assert connection.getresponse().read().startswith(b'{"prediction"')
+        took.append(1000 * (time.perf_counter() - began))
+    engine.stop()
+    thread.join()
+    connection.close()
+    door.close()
+    return {"ms": sorted(took[50:])}
+
+
+def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
+    """Return what each sink costs against its neighbours, and the delays."""
+    grid = Grid(f"a sink beside a run in memory ({len(FEATURES)} features), CPU time of the process",
+                ["rows", "sink", "us a row", f"against {_NONE}", f"against {_NULL}"])  # fmt: skip
+    for way in _WAYS:
+        found = results[way]
+        for kind in _SINKS:
+            spent = median([turn[kind] for turn in found["rounds"]]) / found["n"] * 1e6
+            ratios = [median([turn[kind] / turn[base] - 1.0 for turn in found["rounds"]]) for base in (_NONE, _NULL)]
+            grid.row(way, kind, f"{spent:.1f}", *(f"{percent(ratio)} %" for ratio in ratios))
+    delays = Grid("milliseconds, on loopback", ["what", "n", "p50", "p99", "most"])
+    for what in ("drift record at a webhook", "HTTP prediction while 500 rows/s are learned"):
+        ms = results[what]["ms"]
+        delays.row(what, str(len(ms)), *(f"{ms[min(len(ms) - 1, int(q * len(ms)))]:.2f}" for q in (0.5, 0.99, 1.0)))
+    return [grid, delays]
+
+
+@click.command("outlets")
+@click.option("--rows", type=click.IntRange(min=640), default=20_000, show_default=True, help="Rows of each run.")
+@click.option("--pairs", type=click.IntRange(min=1), default=7, show_default=True, help="Runs of each kind, in turn.")
+@common(seeds=1)
+def command(settings: Settings, rows: int, pairs: int) -> None:
+    """Measure what sinks cost the learner when nobody takes their records, and how soon records and answers come.
+
+    The receiver of the drift records and the client that asks for predictions are threads of the same process, which
+    makes their times upper bounds.
+
+    \b
+    Examples
+      loco-stream bench outlets
+      loco-stream bench outlets --rows 5000 --pairs 3
+    """
+    runs = [Run(way, costs, {"way": way, "n": rows, "pairs": pairs}, f"{rows} {pairs}") for way in _WAYS]
+    runs.append(Run("drift record at a webhook", drift_delay, {"n": rows, "rate": 500.0}, f"{rows}"))
+    runs.append(Run("HTTP prediction while 500 rows/s are learned", predict_time, {"n": 2000, "rate": 500.0}, ""))
+    settings.anew().run("outlets", runs, grids)
