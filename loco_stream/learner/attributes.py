@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from loco_stream.learner.config import LINEAR_LEAKS, Layout, Settings
 from loco_stream.learner.features import FeatureSlots
+from loco_stream.learner.moments import moments_at
 from loco_stream.learner.spikes import last_spikes
 from loco_stream.learner.state import MASKED, N_SEEN, SKIPPED, State
 from loco_stream.learner.workspace import Scratch
@@ -113,7 +114,7 @@ class Attributes:
             settings, state, scratch = self._settings, self._state, self._scratch
             if settings is None or state is None or scratch is None or self.n_seen == 0:
                 return np.zeros(0, np.float32), np.zeros(0, np.int32)
-            self._run(scratch.row[None, :], learns=False)
+            self._run(scratch.row[None, :], learns=False, moments=moments_at(scratch.moment))
             room = MOST_SPIKES * settings.n_last
             times, neurons, run = np.zeros(room, np.float32), np.zeros(room, np.int32), scratch.run
             n = last_spikes(

@@ -17,8 +17,9 @@ from loco_stream.learner import packing, step
 from loco_stream.learner.attributes import Attributes
 from loco_stream.learner.categories import Categories, TextColumn, first_rows, text_columns
 from loco_stream.learner.config import DEFAULTS, ModelConfig, Settings
-from loco_stream.learner.features import FeatureSlots, require_mapping
+from loco_stream.learner.features import FeatureSlots, plain_label, require_mapping
 from loco_stream.learner.inputs import Table, column_names, table
+from loco_stream.learner.moments import NO_MOMENTS, moment, moments
 from loco_stream.learner.notices import Notices
 from loco_stream.learner.state import (
     COUNT,
@@ -41,6 +42,7 @@ _STRETCH = 4096  # rows of an array with texts that are widened at a time
 _NO_LABELS = np.zeros(0, np.int64)
 _NO_VALUES = np.zeros(0)
 _NO_PROBA = np.zeros((0, 0))
+_NO_TICKETS = np.zeros((0, 0))
 
 
 def _class_room(n_classes: int) -> int:
@@ -80,6 +82,7 @@ class LOCOEstimator(Attributes, base.Estimator):
         seed: int | None = DEFAULTS.seed,
         neuron: str = DEFAULTS.neuron,
         categories: int = DEFAULTS.categories,
+        memory: Sequence[float] | None = DEFAULTS.memory,
     ) -> None:
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self._config = ModelConfig(**given)
@@ -99,6 +102,7 @@ class LOCOEstimator(Attributes, base.Estimator):
         self._handle: packing.Handle | None = None
         self._row: NDArray[np.float64] = np.zeros((1, 0))
         self._notices = Notices()
+        self._sequence: Hashable = None  # the one that the last row of an array belonged to
 
     # Workspace
 
@@ -157,13 +161,20 @@ class LOCOEstimator(Attributes, base.Estimator):
     def _run(
         self, rows: NDArray[np.float64], labels: NDArray[np.int64] = _NO_LABELS,
         values: NDArray[np.float64] = _NO_VALUES, *, predicts: bool = True, learns: bool = True,
-        proba: NDArray[np.float64] = _NO_PROBA,
+        proba: NDArray[np.float64] = _NO_PROBA, moments: NDArray[np.float64] = NO_MOMENTS,
+        tickets: NDArray[np.float64] = _NO_TICKETS,
     ) -> NDArray[np.float64]:  # fmt: skip
-        """Cross into compiled code once; return the answers (slots or values), -1 where not asked."""
+        """Cross into compiled code once; return the answers (slots or values), -1 where not asked.
+
+        With `tickets`, (n, size), rows are learned late from them, or observed and the tickets written.
+        """
         answers = np.full(len(rows), -1.0)
         assert self._handle is not None
         assert self._state is not None
-        step.run(*self._handle.door, rows, labels, values, predicts, learns, answers, proba)
+        mode = step.PREDICTS * predicts + step.LEARNS * learns
+        if len(tickets):
+            mode += step.LATE if learns else step.OBSERVES
+        step.run(*self._handle.door, rows, moments, labels, values, mode, answers, proba, tickets)
         if learns:  # a slot of a text is masked where the text is not, and a feature's own slot where it is
             self._state.counts[MASKED] -= len(self._slots.categories) * len(rows)
         return answers
@@ -201,14 +212,25 @@ class LOCOEstimator(Attributes, base.Estimator):
             self._classes.append(label)
         return slot
 
-    def _learn_row(self, x: Mapping[Hashable, Any], slot: int, value: float) -> None:
+    def _moment(self, t: float | None) -> NDArray[np.float64]:
+        return moment(t, remembers=self._config.memory is not None)
+
+    def _moments(
+        self, t: ArrayLike | None, sequence: Iterable[Any] | None, n: int
+    ) -> tuple[NDArray[np.float64], Hashable]:
+        return moments(t, sequence, n, self._sequence, remembers=self._config.memory is not None)
+
+    def _learn_row(
+        self, x: Mapping[Hashable, Any], slot: int, value: float, moment: NDArray[np.float64],
+        tickets: NDArray[np.float64] = _NO_TICKETS,
+    ) -> None:  # fmt: skip
         """Learn a row whose features and class are admitted."""
         if self._slots.fill(x, self._row[0]):
             if self._slots.has_new_texts(x.items()):
                 self._admit((), texts=x.items())
                 self._slots.fill(x, self._row[0])
             self._slots.count_shared(x)
-        self._run(self._row, np.array([slot]), np.array([value]), predicts=False)
+        self._run(self._row, np.array([slot]), np.array([value]), predicts=False, moments=moment, tickets=tickets)
         self._judge()
 
     def _judge(self) -> None:
@@ -216,13 +238,14 @@ class LOCOEstimator(Attributes, base.Estimator):
         if self._notices.due <= self.n_seen and self._state is not None:
             self._notices.judge(self.n_seen, partial(self._slots.is_input, self._state.statistics[COUNT]))
 
-    def _predict_row(self, x: Mapping[Hashable, Any]) -> float:
+    def _predict_row(self, x: Mapping[Hashable, Any], t: float | None) -> float:
         require_mapping(x)
+        moment = self._moment(t)
         if self._state is None:
             return -1.0
         if self._slots.fill(x, self._row[0]) and not self._slots.knows_any(x):
             self._notices.strange(x, self._slots.index)
-        return float(self._run(self._row, learns=False)[0])
+        return float(self._run(self._row, learns=False, moments=moment)[0])
 
     def _names(self, width: int, features: Iterable[Hashable] | None) -> Sequence[Hashable]:
         """Return the name of each column; unnamed columns are the slots in order."""
@@ -260,11 +283,12 @@ class LOCOEstimator(Attributes, base.Estimator):
 
     def _learn_table(
         self, given: Table, names: Sequence[Hashable], labels: NDArray[np.int64], values: NDArray[np.float64],
-        predicts: bool, proba: NDArray[np.float64] = _NO_PROBA,
+        predicts: bool, moments: NDArray[np.float64], proba: NDArray[np.float64] = _NO_PROBA,
     ) -> NDArray[np.float64]:  # fmt: skip
         """Learn rows whose features and classes are admitted; texts get their slots row by row, as by name."""
         if not given.texts or not self._slots.categories.bound:
-            answers = self._run(self._placed(given.numbers, names), labels, values, predicts=predicts, proba=proba)
+            rows = self._placed(given.numbers, names)
+            answers = self._run(rows, labels, values, predicts=predicts, proba=proba, moments=moments)
             self._judge()
             return answers
         answers, columns = np.full(len(labels), -1.0), text_columns(names, given.texts)
@@ -273,7 +297,9 @@ class LOCOEstimator(Attributes, base.Estimator):
             for at in range(begin, end, _STRETCH):
                 part = slice(at, min(at + _STRETCH, end))
                 rows = self._with_texts(given, names, columns, part.start, part.stop)
-                said = self._run(rows, labels[part], values[part], predicts=predicts, proba=proba[part])
+                said = self._run(
+                    rows, labels[part], values[part], predicts=predicts, proba=proba[part], moments=moments[part]
+                )
                 answers[part] = said if predicts else answers[part]
 
         begin = 0
@@ -283,7 +309,8 @@ class LOCOEstimator(Attributes, base.Estimator):
                 learn(begin, row, predicts)
                 if predicts:  # before the row's new texts are known
                     rows = self._with_texts(given, names, columns, row, row + 1)
-                    answers[row] = self._run(rows, learns=False, proba=proba[row : row + 1])[0]
+                    at = slice(row, row + 1)
+                    answers[row] = self._run(rows, learns=False, proba=proba[at], moments=moments[at])[0]
                 self._admit((), texts=texts)
                 learn(row, row + 1, predicts=False)
                 begin = row + 1
@@ -294,20 +321,21 @@ class LOCOEstimator(Attributes, base.Estimator):
         return answers
 
     def _predict_rows(
-        self, X: ArrayLike, features: Iterable[Hashable] | None
+        self, X: ArrayLike, features: Iterable[Hashable] | None, t: ArrayLike | None, sequence: Iterable[Any] | None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return answers (n,) and probabilities (n, classes)."""
         given = table(X)
         n = len(given.numbers)
         with self._lock:
             names = self._names(given.numbers.shape[1], features)
+            moments, _ = self._moments(t, sequence, n)
             if self._state is None:
                 return np.full(n, -1.0), np.zeros((n, 0))
             if not self._slots.knows_any(names):
                 self._notices.strange(names, self._slots.index)
             proba = np.zeros((n, self._state.classes.shape[1]))
             rows = self._with_texts(given, names, text_columns(names, given.texts), 0, n)
-            answers = self._run(rows, learns=False, proba=proba)
+            answers = self._run(rows, learns=False, proba=proba, moments=moments)
             return answers, proba[:, : len(self._classes)]
 
     # Saving
@@ -340,6 +368,7 @@ class LOCOEstimator(Attributes, base.Estimator):
                 "shared": self._slots.categories.shared,
                 "classes": list(self._classes),
                 "width": self._width,
+                "sequence": self._sequence,
             }
             return config, {} if self._state is None else flatten(copied(self._state))
 
@@ -359,6 +388,7 @@ class LOCOEstimator(Attributes, base.Estimator):
             model._slots = FeatureSlots.restored(names, texts)
             model._classes = check_classes(config["classes"], regression=cls._regression)
             model._class_slots = {label: slot for slot, label in enumerate(model._classes)}
+            model._sequence = None if config["sequence"] is None else plain_label(config["sequence"])
             if config["width"] is not None:
                 settings = model._resolve(check_width(config["width"], len(names)))
                 state = unflatten(model._layout, settings, arrays)

@@ -10,11 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from river import base
 
 from loco_stream.errors import ConfigError
-from loco_stream.learner.base import LOCOEstimator
 from loco_stream.learner.config import PRESETS
+from loco_stream.learner.context import ContextualEstimator
 from loco_stream.learner.features import plain_label, require_mapping
 from loco_stream.learner.inputs import frame_columns, labels, table
 from loco_stream.learner.readout.snapshots import FIRST, N_KEPT
+from loco_stream.learner.tickets import Ticket
 from loco_stream.learner.workspace import SPOKEN
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["LOCOClassifier"]
 
 
-class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
+class LOCOClassifier(ContextualEstimator, base.MiniBatchClassifier):
     """Spiking network that learns each sample by LOCO and forgets little.
 
     A sample is scaled and encoded as constant currents, which drive event-driven spiking layers for one window; a
@@ -113,6 +114,9 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         tells how many did. 64 cost little; the work of a row grows with the square of all inputs, so all features
         together hold at most 1024. 0: texts are masked. A feature counts once for the width of the first row, however
         many texts it has.
+    memory
+        Shortest and longest time constant by which the traces of every other hidden neuron carry on from row to row, in
+        median gaps between rows; (0.3, 50) suits most sensors. None: each row starts from nothing.
 
     References
     ----------
@@ -181,30 +185,56 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             speaks = loudest >= FIRST and speakers[loudest] > 0.5
             return clock.item(N_KEPT), int(births[loudest - FIRST]) if speaks else 0
 
-    def learn_one(self, x: dict[Any, Any], y: Any) -> None:
-        """Learn one sample; new features and a new class get the next free slots."""
+    def learn_one(self, x: dict[Any, Any] | Ticket, y: Any, t: float | None = None) -> None:
+        """Learn one sample; new features and a new class get the next free slots.
+
+        Parameters
+        ----------
+        x
+            The sample, or the `Ticket` that `observe_one` gave for it.
+        y
+            Its label.
+        t
+            Its time, in any unit; None: one gap after the last one. Only a memory reads it; a ticket has its own.
+
+        Raises
+        ------
+        InputError
+            x is no mapping, y cannot be a label, t is no number, or the ticket is another model's.
+        """
+        if isinstance(x, Ticket):
+            self._learn_ticket(x, y)
+            return
         require_mapping(x)
-        label = plain_label(y)
+        label, moment = plain_label(y), self._moment(t)
         with self._lock:
             slot = self._class_slots.get(label)
             if slot is None or self._state is None or not self._slots.knows(tuple(x)):
                 (slot,) = self._admit(x, (label,))
-            self._learn_row(x, slot, 0.0)
+            self._learn_row(x, slot, 0.0, moment)
 
-    def predict_one(self, x: dict[Any, Any], **kwargs: Any) -> Any:
-        """Return the most probable class, or None before any is known. Changes nothing."""
+    def predict_one(self, x: dict[Any, Any], t: float | None = None, **kwargs: Any) -> Any:
+        """Return the most probable class at time `t`, or None before any is known. Changes nothing."""
         with self._lock:
-            slot = self._predict_row(x)
+            slot = self._predict_row(x, t)
             return self._classes[int(slot)] if slot >= 0.0 else None
 
-    def predict_proba_one(self, x: dict[Any, Any], **kwargs: Any) -> dict[Any, float]:
+    def predict_proba_one(self, x: dict[Any, Any], t: float | None = None, **kwargs: Any) -> dict[Any, float]:
         """Return each class's probability; they sum to 1; empty before any class is known."""
         with self._lock:
-            if self._predict_row(x) < 0.0 or self._scratch is None:
+            if self._predict_row(x, t) < 0.0 or self._scratch is None:
                 return {}
             return dict(zip(self._classes, self._scratch.vectors[SPOKEN].tolist(), strict=False))
 
-    def learn_array(self, X: ArrayLike, y: Iterable[Any], features: Iterable[Hashable] | None = None) -> None:
+    def learn_array(
+        self,
+        X: ArrayLike,
+        y: Iterable[Any],
+        features: Iterable[Hashable] | None = None,
+        *,
+        t: ArrayLike | None = None,
+        sequence: Iterable[Any] | None = None,
+    ) -> None:
         """Learn rows in order in one compiled loop, to the bit as `learn_one` would.
 
         Parameters
@@ -215,6 +245,10 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             n labels: a one-dimensional array or series, or anything else that yields n values.
         features
             Names of the columns; None: the slots in order (0, 1, ... in a fresh model).
+        t
+            Time of each row, NaN where missing; None: one gap between two rows. Only a memory reads it.
+        sequence
+            Id of the sequence that each row belongs to: where it changes, the memory starts from nothing.
 
         Raises
         ------
@@ -222,32 +256,58 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             X is not two-dimensional, its width is not the model's, y is not one-dimensional or has another length, or
             a label is None, NaN, or not hashable. Nothing is learned then.
         """
-        self._learn_rows(X, y, features, predict_first=False)
+        self._learn_rows(X, y, features, t, sequence, predict_first=False)
 
     def learn_predict_array(
-        self, X: ArrayLike, y: Iterable[Any], features: Iterable[Hashable] | None = None
+        self,
+        X: ArrayLike,
+        y: Iterable[Any],
+        features: Iterable[Hashable] | None = None,
+        *,
+        t: ArrayLike | None = None,
+        sequence: Iterable[Any] | None = None,
     ) -> NDArray[Any]:
         """Test, then train on each row; return the labels predicted before learning (see `learn_array`)."""
-        return self._labels(self._learn_rows(X, y, features, predict_first=True)[0])
+        return self._labels(self._learn_rows(X, y, features, t, sequence, predict_first=True)[0])
 
     def learn_predict_proba_array(
-        self, X: ArrayLike, y: Iterable[Any], features: Iterable[Hashable] | None = None
+        self,
+        X: ArrayLike,
+        y: Iterable[Any],
+        features: Iterable[Hashable] | None = None,
+        *,
+        t: ArrayLike | None = None,
+        sequence: Iterable[Any] | None = None,
     ) -> NDArray[np.float64]:
         """Test, then train on each row; return the probabilities before learning it, (n, classes).
 
         Column j is `classes[j]`; a class is 0 before its first row, and a row of zeros is one before any class.
         """
         with self._lock:
-            proba = self._learn_rows(X, y, features, predict_first=True, wants_proba=True)[1]
+            proba = self._learn_rows(X, y, features, t, sequence, predict_first=True, wants_proba=True)[1]
             return proba[:, : len(self._classes)]
 
-    def predict_array(self, X: ArrayLike, features: Iterable[Hashable] | None = None) -> NDArray[Any]:
+    def predict_array(
+        self,
+        X: ArrayLike,
+        features: Iterable[Hashable] | None = None,
+        *,
+        t: ArrayLike | None = None,
+        sequence: Iterable[Any] | None = None,
+    ) -> NDArray[Any]:
         """Return the predicted label of each row, (n,)."""
-        return self._labels(self._predict_rows(X, features)[0])
+        return self._labels(self._predict_rows(X, features, t, sequence)[0])
 
-    def predict_proba_array(self, X: ArrayLike, features: Iterable[Hashable] | None = None) -> NDArray[np.float64]:
+    def predict_proba_array(
+        self,
+        X: ArrayLike,
+        features: Iterable[Hashable] | None = None,
+        *,
+        t: ArrayLike | None = None,
+        sequence: Iterable[Any] | None = None,
+    ) -> NDArray[np.float64]:
         """Return probabilities (n, classes); column j is `classes[j]`."""
-        return self._predict_rows(X, features)[1]
+        return self._predict_rows(X, features, t, sequence)[1]
 
     def learn_many(self, X: pd.DataFrame, y: pd.Series) -> None:
         """Learn the rows of a frame in order."""
@@ -269,7 +329,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         return pd.DataFrame(proba, index=X.index, columns=list(self._classes))
 
     def _learn_rows(
-        self, X: ArrayLike, y: Iterable[Any], features: Iterable[Hashable] | None, *, predict_first: bool,
+        self, X: ArrayLike, y: Iterable[Any], features: Iterable[Hashable] | None,
+        t: ArrayLike | None, sequence: Iterable[Any] | None, *, predict_first: bool,
         wants_proba: bool = False,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
         """Return answers (n,) and probabilities, (n, room for classes) if they are wanted."""
@@ -277,10 +338,12 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         distinct, places = labels(y, len(given.numbers))
         with self._lock:
             names = self._names(given.numbers.shape[1], features)
+            moments, last = self._moments(t, sequence, len(given.numbers))
             slots = np.array(self._admit(names, distinct), np.int64)[places]
             assert self._state is not None
             proba = np.zeros((len(slots) if wants_proba else 0, self._state.classes.shape[1]))
-            return self._learn_table(given, names, slots, np.zeros(len(slots)), predict_first, proba), proba
+            self._sequence, values = last, np.zeros(len(slots))
+            return self._learn_table(given, names, slots, values, predict_first, moments, proba), proba
 
     def _labels(self, answers: NDArray[np.float64]) -> NDArray[Any]:
         slots, classes = answers.astype(np.int64), self._classes.copy()

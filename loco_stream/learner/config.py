@@ -51,7 +51,8 @@ class Settings(NamedTuple):
     `cell` holds the parameters of the neuron model; its type names the model, and the step is compiled for each apart.
     Times are in ms; `n_fields` is the number of receptive fields a feature; the readout has
     `n_trace` members on the traces and `n_linear` on the scaled features, each with `n_losses` sets of weights;
-    `n_snapshots` old models are kept; `weighting` says where the weights of the classes come from.
+    `n_snapshots` old models are kept; `weighting` says where the weights of the classes come from; `shortest` and
+    `longest` bound the time constants of a memory, in gaps between rows.
     """
 
     n_layers: int
@@ -86,6 +87,9 @@ class Settings(NamedTuple):
     n_losses: int
     n_snapshots: int
     weighting: int
+    remembers: bool
+    shortest: float
+    longest: float
     seed_key: int
     cell: tuple[Any, ...]
 
@@ -127,6 +131,7 @@ class ModelConfig:
     seed: int | None = None
     neuron: str = "lif"
     categories: int = 64
+    memory: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         if self.hidden_sizes is not None:
@@ -159,6 +164,8 @@ class ModelConfig:
         _integer("seed", self.seed, 0, 2**64 - 1, optional=True)
         _integer("categories", self.categories, 0, MOST_CATEGORIES)
         window_of(find(self.neuron).kind)
+        if self.memory is not None:
+            _span("memory", self.memory, 1e-3, 1e6)
 
     def layout_for(self, n_features: int) -> Layout:
         """Decide what is left open for a model whose first row has `n_features` features.
@@ -217,6 +224,9 @@ class ModelConfig:
             n_losses=2 if recursive and not regression else 1,
             n_snapshots=N_SNAPSHOTS if recursive and not regression and self.retention > 0.0 else 0,
             weighting=EQUAL if self.class_weight is None else BALANCED if self.class_weight == "balanced" else GIVEN,
+            remembers=self.memory is not None,
+            shortest=float(self.memory[0]) if self.memory is not None else 0.0,
+            longest=float(self.memory[1]) if self.memory is not None else 0.0,
             seed_key=seed_key,
             cell=window_of(find(self.neuron).kind).settings(tau),
         )
@@ -291,6 +301,15 @@ def _weights(field: str, value: object) -> None:
     raise ConfigError(
         f"{field} is {value!r}; allowed is None, 'balanced', or a dict of labels with a number from 1e-06 to 1e+06 each"
     )
+
+
+def _span(field: str, value: object, low: float, high: float) -> None:
+    sound = isinstance(value, list | tuple) and len(value) == 2 and all(_number(x, low, high) for x in value)
+    if not sound or value[0] > value[1]:  # type: ignore[index]
+        raise ConfigError(
+            f"{field} is {value!r}; allowed is None or (shortest, longest), two numbers from {low:g} to {high:g} in "
+            "ascending order"
+        )
 
 
 DEFAULTS = ModelConfig()

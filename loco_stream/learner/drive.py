@@ -9,7 +9,7 @@ from loco_stream.learner.encoding import encode_fields, encode_intensities, inte
 from loco_stream.learner.readout import bank as readout
 from loco_stream.learner.spikes import run_hidden
 from loco_stream.learner.state import N_FEATURES, N_SEEN
-from loco_stream.learner.workspace import CLEAN_FOR, N_GAINS, N_IN, NOISE
+from loco_stream.learner.workspace import CLEAN_FOR, FRESH, N_GAINS, N_IN, NOISE
 
 __all__ = ["clean_pass"]
 
@@ -40,12 +40,17 @@ def _encode(settings, statistics, code, n_before, x, n_features, row, scaled):
 
 
 @kernel
-def clean_pass(settings, state, scratch, x):
-    """Encode `x`, run the net and the readout's members, unless scratch holds just that already; return whether so."""
+def clean_pass(settings, state, scratch, x, t):
+    """Encode `x`, run the net and the readout's members, unless scratch holds just that already; return whether so.
+
+    `t` is the time of the row, which matters to a memory alone; what that has left is in scratch.
+    """
     n_features, n_seen = state.counts[N_FEATURES], state.counts[N_SEEN]
     flags, z, hidden, run = scratch.flags, scratch.features, settings.n_hidden, scratch.run
-    if _is_cached(x, scratch.row, n_features, flags[CLEAN_FOR], n_seen):
+    same_time = not settings.remembers or t == scratch.moment[0] or (t != t and scratch.moment[0] != scratch.moment[0])
+    if same_time and _is_cached(x, scratch.row, n_features, flags[CLEAN_FOR], n_seen):
         return True
+    scratch.moment[0] = t
     flags[N_GAINS] = 0
     flags[N_IN] = _encode(
         settings, state.statistics, scratch.code, max(flags[N_IN], 0), x, n_features, scratch.row, scratch.scaled
@@ -53,7 +58,7 @@ def clean_pass(settings, state, scratch, x):
     net = state.net
     run_hidden(
         settings, net.sizes, net.weights, net.deep_weights, net.gains, scratch.code, flags[N_IN],
-        run.neurons[NOISE], np.float32(0.0), run, run.drives[0], z, run.spikes[0],
+        run.neurons[NOISE], np.float32(0.0), run, run.drives[0], run.neurons[FRESH], z, run.spikes[0],
     )  # fmt: skip
     z[hidden] = np.float32(1.0)
     by_range = settings.n_fields == 1  # a pixel that was dark in the first samples has no deviation to scale by

@@ -14,7 +14,7 @@ from loco_stream.learner.categories import is_text
 from loco_stream.learner.features import plain_label
 from loco_stream.numbers import LARGEST, require_number, to_number
 
-__all__ = ["Table", "column_names", "frame_columns", "labels", "table", "targets"]
+__all__ = ["Table", "column_names", "frame_columns", "labels", "one_a_row", "table", "targets"]
 
 
 class Table(NamedTuple):
@@ -61,7 +61,7 @@ def labels(y: Any, n: int) -> tuple[list[Hashable], NDArray[np.int64]]:
     InputError
         y is not one-dimensional, has another length, or a value cannot be a label.
     """
-    values = _one_a_row(y, n)
+    values = one_a_row(y, n)
     if isinstance(values, np.ndarray) and values.dtype.kind in "biuU":  # nothing can be amiss: thousands a millisecond
         distinct, first, places = np.unique(values, return_index=True, return_inverse=True)
         order = first.argsort()
@@ -79,7 +79,7 @@ def targets(y: Any, n: int) -> NDArray[np.float64]:
     InputError
         y is not one-dimensional, has another length, or a value is missing, no number, or beyond `LARGEST`.
     """
-    values = _one_a_row(y, n)
+    values = one_a_row(y, n)
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
         return np.array([require_number(f"y[{row}]", value) for row, value in enumerate(values)], np.float64)
     bad = ~(np.abs(values.astype(np.float64)) <= LARGEST)
@@ -89,22 +89,27 @@ def targets(y: Any, n: int) -> NDArray[np.float64]:
     return values.astype(np.float64)
 
 
-def _one_a_row(y: Any, n: int) -> NDArray[Any] | list[Any]:
-    """Return y as a sequence of `n` values."""
+def one_a_row(y: Any, n: int, name: str = "y") -> NDArray[Any] | list[Any]:
+    """Return what a caller named so as a sequence of `n` values.
+
+    Raises
+    ------
+    InputError
+        It is no sequence, not one-dimensional, has another length, or a masked value.
+    """
     if isinstance(y, str | bytes | Mapping | Set) or not isinstance(y, Iterable):
-        raise InputError(f"y is of type {type(y).__name__}; allowed is a sequence of {n} values, one a row")
+        raise InputError(f"{name} is of type {type(y).__name__}; allowed is a sequence of {n} values, one a row")
     if np.ma.is_masked(y):
-        raise InputError(
-            f"y is masked at row {int(np.ma.getmaskarray(np.ma.asarray(y)).ravel().argmax())}; every row needs a value"
-        )
+        row = int(np.ma.getmaskarray(np.ma.asarray(y)).ravel().argmax())
+        raise InputError(f"{name} is masked at row {row}; every row needs a value")
     if hasattr(y, "ndim"):
         y = np.asarray(y)
         if y.ndim != 1:
-            raise InputError(f"y has {y.ndim} dimensions, {y.shape}; allowed is 1, one value a row")
+            raise InputError(f"{name} has {y.ndim} dimensions, {y.shape}; allowed is 1, one value a row")
     elif not hasattr(y, "__len__"):
         y = list(islice(y, n + 1))  # it may have no end
     if len(y) != n:
-        raise InputError(f"X has {n} rows, but y has {len(y)} values")
+        raise InputError(f"X has {n} rows, but {name} has {len(y)} values")
     return y if isinstance(y, np.ndarray) else list(y)
 
 

@@ -16,6 +16,7 @@ from numba.extending import overload
 
 from loco_stream.jit import entry, kernel
 from loco_stream.learner.state import DRIVE_POWER, GAIN, N_POST, START
+from loco_stream.learner.workspace import CARRIED
 from loco_stream.neurons import window_of
 from loco_stream.neurons.spikes import trace_of
 from loco_stream.simd.ops import nonzero, weigh_rows
@@ -77,7 +78,9 @@ def _trace_by(kind: Any) -> Any:
 
 
 @kernel
-def run_hidden(settings, sizes, weights, deep_weights, gains, code, n_lines, noise, size, run, drives, traces, spikes):
+def run_hidden(
+    settings, sizes, weights, deep_weights, gains, code, n_lines, noise, size, run, drives, fresh, traces, spikes
+):
     """Run all layers on the encoded row; write every hidden neuron's trace and each layer's number of spikes.
 
     Parameters
@@ -90,8 +93,9 @@ def run_hidden(settings, sizes, weights, deep_weights, gains, code, n_lines, noi
         (hidden,) added to the drives times `size`; with a size of 0 it is not read.
     run
         `Run`, for working memory.
-    drives, traces
-        (hidden or more,) float32, written; drives are the weighted inputs before gain and noise.
+    drives, fresh, traces
+        (hidden or more,) float32, written; drives are the weighted inputs before gain and noise, fresh what this row's
+        spikes leave, and traces that and what the rows before have left.
     spikes
         (layers,) written.
     """
@@ -120,9 +124,13 @@ def run_hidden(settings, sizes, weights, deep_weights, gains, code, n_lines, noi
                 run.cell,
                 run.times,
             )
+            fresh[start + i] = np.float32(trace)
             traces[start + i] = np.float32(trace)
             total += n
         spikes[layer] = total
+        if settings.remembers:
+            for i in range(start, start + n_post):
+                traces[i] += run.neurons[CARRIED, i]
 
 
 @kernel

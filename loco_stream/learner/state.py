@@ -53,6 +53,11 @@ GAIN, DRIVE_POWER, INPUT_POWER, BASELINE = range(4)
 N_POST, START = range(2)
 # Rows of `State.classes`, one column a class.
 CLASS_COUNT, LAST_SEEN = range(2)
+# `Memory.clock`: time of the last row, 1 if that is known, median gap between rows, gaps it was taken from, times that
+# ran backwards.
+LAST, IS_TIMED, MEDIAN_GAP, N_GAPS, N_BACKWARD = range(5)
+
+GOLDEN = 0.6180339887498949  # multiples of it, less their whole part, lie evenly on (0, 1) however many there are
 
 
 # What arrays start from
@@ -129,6 +134,13 @@ def _first_copy(clock: Array, plan: Plan) -> None:
     clock[:] = 0, -SPACING, 0
 
 
+def _spans(spans: Array, plan: Plan) -> None:
+    """Spread the time constants of every other neuron evenly in the logarithm, near ones apart."""
+    ratio = plan.settings.longest / plan.settings.shortest if len(spans) else 1.0
+    for i in range(1, len(spans), 2):
+        spans[i] = plan.settings.shortest * ratio ** ((i + 1) * GOLDEN % 1.0)
+
+
 # What a model learns
 
 
@@ -199,6 +211,18 @@ class Recall(NamedTuple):
     readouts: Annotated[Float32, axes("snapshots", "inputs", "classes")]
 
 
+class Memory(NamedTuple):
+    """What the last rows left; empty without memory.
+
+    spans: time constant of each hidden neuron's trace in median gaps between rows, 0 for those that start from nothing;
+    kept: traces as the last row left them; clock: see above.
+    """
+
+    spans: Annotated[Float64, axes("remembered", start=_spans, derived=True)]
+    kept: Annotated[Float32, axes("remembered")]
+    clock: Annotated[Float64, axes(5)]
+
+
 class State(NamedTuple):
     """All mutable numbers of a model, in groups so that a compiled stage is handed only its own.
 
@@ -214,6 +238,7 @@ class State(NamedTuple):
     clusters: Clusters
     bank: Bank
     recall: Recall
+    memory: Memory
 
 
 def allocate(layout: Layout, settings: Settings, n_features: int, n_classes: int) -> State:
@@ -301,6 +326,8 @@ def plan_of(layout: Layout, settings: Settings, n_features: int, n_classes: int)
         "experts": 0 if settings.regression or not settings.recursive else 2 + members + logistic,
         "snapshots": settings.n_snapshots,
         "speakers": 2 + settings.n_snapshots,
+        "remembered": hidden if settings.remembers else 0,
+        "context": hidden + 5 if settings.remembers else 0,
     }
     return Plan(layout, settings, capacities)
 

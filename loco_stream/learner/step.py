@@ -13,9 +13,11 @@ import math
 import numpy as np
 
 from loco_stream.jit import entry, kernel
+from loco_stream.learner import memory
 from loco_stream.learner.config import BALANCED, EQUAL, MIRROR
 from loco_stream.learner.drive import clean_pass
 from loco_stream.learner.encoding import CLIP, update_statistics, update_value
+from loco_stream.learner.late import read_context, read_outputs, write_ticket
 from loco_stream.learner.packing import opened
 from loco_stream.learner.plasticity.credit import assign_credit
 from loco_stream.learner.plasticity.hidden import change_hidden
@@ -38,6 +40,7 @@ from loco_stream.learner.state import (
     SQUARES,
 )
 from loco_stream.learner.workspace import (
+    CLEAN_FOR,
     CREDIT,
     DORMANT,
     ERROR,
@@ -52,7 +55,10 @@ from loco_stream.learner.workspace import (
 )
 from loco_stream.simd.ops import nonzero, weigh_rows
 
-__all__ = ["run"]
+__all__ = ["FRESH_START", "LATE", "LEARNS", "OBSERVES", "PREDICTS", "SHARE", "TIME", "run"]
+
+PREDICTS, OBSERVES, LEARNS, LATE = 1, 2, 4, 8  # what to do with a row
+TIME, FRESH_START, SHARE = range(3)  # columns of moments
 
 TARGET_CLIP = 8.0  # standardised targets beyond are clipped
 RANGE_MARGIN = 0.25  # of the target's range: how far beyond it a prediction may go
@@ -90,7 +96,7 @@ def _consult_snapshots(settings, state, scratch):
             continue
         run_hidden(
             settings, net.sizes, old.weights[s], old.deep_weights[s], net.gains, scratch.code, scratch.flags[N_IN],
-            run.neurons[NOISE], np.float32(0.0), run, run.drives[1], z, run.spikes[1],
+            run.neurons[NOISE], np.float32(0.0), run, run.drives[1], z, z, run.spikes[1],
         )  # fmt: skip
         n_rows = nonzero(z, first, n_inputs, scratch.answers.old_rows)
         said = scratch.answers.snapshots[s * capacity : (s + 1) * capacity]
@@ -187,34 +193,45 @@ def _is_sound(error, n_classes, shares, credit):
 
 
 @kernel
-def _learn_recall(settings, state, scratch, label):
+def _learn_recall(settings, state, scratch, said, vectors, label):
     """Judge readout and snapshots by a label, and copy the model when it is time."""
     old, n_classes, capacity = state.recall, state.counts[N_CLASSES], state.classes.shape[1]
-    recall.weigh(
-        old.speakers, old.fits, scratch.vectors[PROBA], scratch.answers.snapshots, n_classes, capacity, label,
-        scratch.vectors[ROOM],
-    )  # fmt: skip
+    recall.weigh(old.speakers, old.fits, vectors[PROBA], said.snapshots, n_classes, capacity, label, vectors[ROOM])
     slot = old.clock[recall.SLOT]
     if recall.tick(old.speakers, old.fits, old.clock, old.births):
         recall.keep(settings, state.net, state.bank, scratch.answers.weights, capacity, slot, old)
 
 
 @kernel
-def _change_readout(settings, state, scratch, label, dormant):
-    """Update the readout and what gate and recall know."""
-    answers, vectors, n_classes = scratch.answers, scratch.vectors, state.counts[N_CLASSES]
+def _change_readout(settings, state, scratch, said, vectors, label, dormant):
+    """Update the readout and what gate and recall know; `said` and `vectors` are of when the row was predicted."""
+    asleep, n_classes = scratch.vectors[DORMANT], state.counts[N_CLASSES]
     if _is_gated(settings):
-        if dormant and vectors[DORMANT, label] == 0.0:
-            gate.learn_lead(answers.outputs, n_classes, vectors[DORMANT], state.newness)
-        gate.learn_newness(answers.shares, state.newness, state.counts[N_SEEN])
+        if dormant and asleep[label] == 0.0:
+            gate.learn_lead(said.outputs, n_classes, asleep, state.newness)
+        gate.learn_newness(said.shares, state.newness, state.counts[N_SEEN])
     if settings.n_snapshots > 0:
-        _learn_recall(settings, state, scratch, label)
-    readout.change_bank(settings, state, scratch, label, settings.learns and settings.credit == MIRROR)
+        _learn_recall(settings, state, scratch, said, vectors, label)
+    mirrors = settings.learns and settings.credit == MIRROR
+    readout.change_bank(settings, state, scratch, said, vectors, label, mirrors)
 
 
 @kernel
-def _learn(settings, state, scratch, x, label, value, guarded, dormant):
-    """Learn the row in scratch: `label` is the class's slot (classification), `value` the target (regression)."""
+def _go_back(settings, state, scratch, ticket):
+    """Write what all parts of the readout said when the ticket was written, and what the stacks make of it."""
+    read_outputs(settings, state, scratch, ticket)
+    said, vectors, n_classes = scratch.earlier, scratch.earlier_vectors, state.counts[N_CLASSES]
+    readout.consult(settings, state, said, vectors)
+    readout.error_of(settings, said.experts, vectors[SCORES], scratch.vectors[TARGET], n_classes, vectors[ERROR])
+
+
+@kernel
+def _learn(settings, state, scratch, x, label, value, share, ticket, guarded, dormant):
+    """Learn the row in scratch.
+
+    `label` is the class's slot (classification), `value` the target (regression), `share` that of a step which the
+    hidden layers make; the ticket is empty where the row has just been predicted.
+    """
     counts, vectors, answers = state.counts, scratch.vectors, scratch.answers
     n_known = counts[N_CLASSES]
     counts[N_CLASSES] = 1 if settings.regression else max(n_known, label + 1)
@@ -222,17 +239,21 @@ def _learn(settings, state, scratch, x, label, value, guarded, dormant):
     if not settings.regression:
         gate.learn_classes(state.classes, label, counts[N_SEEN])
     if n_classes > n_known:
-        readout.consult(settings, state, scratch)
+        readout.consult(settings, state, answers, vectors)
     _set_target(settings.regression, state.target, label, value, n_classes, vectors[TARGET])
     readout.error_of(settings, answers.experts, vectors[SCORES], vectors[TARGET], n_classes, vectors[ERROR])
+    late = ticket.shape[0] > 0
+    if late:
+        _go_back(settings, state, scratch, ticket)
+    said, said_vectors = (scratch.earlier, scratch.earlier_vectors) if late else (answers, vectors)
     plastic = settings.learns and not guarded
     if plastic:
         assign_credit(settings, state, scratch)
     credit = scratch.run.neurons[CREDIT, : settings.n_hidden if plastic else 0]  # else it is another sample's
     if _is_sound(vectors[ERROR], n_classes, answers.shares, credit):
         if plastic:
-            change_hidden(settings, state, scratch)
-        _change_readout(settings, state, scratch, label, dormant)
+            change_hidden(settings, state, scratch, share)
+        _change_readout(settings, state, scratch, said, said_vectors, label, dormant)
         settle_gains(state.net.sizes, state.net.gains, scratch.run.drives[0], settings.gain, counts[N_SEEN])
     else:
         counts[SKIPPED] += 1
@@ -242,8 +263,52 @@ def _learn(settings, state, scratch, x, label, value, guarded, dormant):
     counts[N_SEEN] += 1
 
 
+@kernel
+def _prepare(settings, state, scratch, t, fresh, ticket, late):
+    """Write what the rows before have left: to the row at `t`, or to the one of a ticket."""
+    if late:
+        read_context(state.memory, ticket, scratch.run.neurons)
+        scratch.flags[CLEAN_FOR] = -1
+        return
+    if fresh:
+        memory.forget(state.memory)
+        scratch.flags[CLEAN_FOR] = -1
+    memory.carry(state.memory, t, scratch.run.neurons)
+
+
+@kernel
+def _say(settings, state, scratch, dormant, i, answers, proba):
+    """Write the answer to row `i`, and its probabilities where there is room."""
+    answers[i] = _decide(settings, state, scratch, dormant)
+    if i < proba.shape[0]:
+        for c in range(state.counts[N_CLASSES]):
+            proba[i, c] = scratch.vectors[SPOKEN, c]
+
+
+@kernel
+def _pass(settings, state, scratch, x, t, learns):
+    """Run a row through everything that speaks; return whether hidden layers stand still, and if a class is dormant."""
+    gated, snapshots = _is_gated(settings), settings.n_snapshots > 0
+    cached = clean_pass(settings, state, scratch, x, t)
+    if settings.recursive and learns:
+        n_gains = settings.n_trace + settings.n_linear + (state.bank.logistic.shape[0] > 0)
+        readout.ensure_gains(settings, state, scratch, n_gains)
+    elif gated:
+        readout.ensure_gains(settings, state, scratch, gate.N_COMPARED)
+    guarded, dormant = False, False
+    if not settings.regression and settings.recursive and settings.retention > 0.0:
+        guarded, dormant = gate.mark_dormant(
+            state.classes, state.counts[N_CLASSES], state.counts[N_SEEN], scratch.vectors[DORMANT]
+        )
+    if not cached:
+        readout.consult(settings, state, scratch.answers, scratch.vectors)
+        if snapshots and recall.any_speaks(state.recall.speakers):
+            _consult_snapshots(settings, state, scratch)
+    return guarded, dormant
+
+
 @entry
-def run(cell, words, rows, labels, values, predicts, learns, answers, proba):
+def run(cell, words, rows, moments, labels, values, mode, answers, proba, tickets):
     """Predict, learn, or first predict and then learn each row in order: the one crossing into compiled code.
 
     Parameters
@@ -252,36 +317,43 @@ def run(cell, words, rows, labels, values, predicts, learns, answers, proba):
         `Handle.door` of the model.
     rows
         (n, feature capacity) float64, NaN where masked.
+    moments
+        (n, 3) float64: time of each row, NaN where missing; 1 where its context is fresh; share of a step that the
+        hidden layers make. Or (0, 3): no times, nothing fresh, whole steps.
     labels, values
         (n,) slots of the classes (int64) and targets (float64); read only when learning.
-    predicts, learns
-        What to do with each row; both: the prediction is made before learning it.
+    mode
+        The sum of what to do with each row: `PREDICTS` it; `OBSERVES` it, which makes it the one that the next row
+        follows; `LEARNS` it, after predicting it if asked for both; learns it `LATE`, with its ticket, which leaves the
+        context alone. Rows that are only predicted follow one another too, and then the context is put back.
     answers, proba
         Written when predicting: (n,) slots (-1: no class known) or values, and (n, >= classes) probabilities;
         rows of `proba` beyond its length are not written.
+    tickets
+        (n, `ticket_size`) float64, or fewer rows: written when observing without learning, read when learning late.
     """
     settings, state, scratch = opened(cell, words)
-    gated, snapshots = _is_gated(settings), settings.n_snapshots > 0
-    n_gains = settings.n_trace + settings.n_linear + (state.bank.logistic.shape[0] > 0)
-    for i in range(rows.shape[0]):
-        cached = clean_pass(settings, state, scratch, rows[i])
-        if settings.recursive and learns:
-            readout.ensure_gains(settings, state, scratch, n_gains)
-        elif gated:
-            readout.ensure_gains(settings, state, scratch, gate.N_COMPARED)
-        guarded, dormant = False, False
-        if not settings.regression and settings.recursive and settings.retention > 0.0:
-            guarded, dormant = gate.mark_dormant(
-                state.classes, state.counts[N_CLASSES], state.counts[N_SEEN], scratch.vectors[DORMANT]
-            )
-        if not cached:
-            readout.consult(settings, state, scratch)
-            if snapshots and recall.any_speaks(state.recall.speakers):
-                _consult_snapshots(settings, state, scratch)
+    n, predicts, learns, late = rows.shape[0], (mode & PREDICTS) != 0, (mode & LEARNS) != 0, (mode & LATE) != 0
+    timed, stays = moments.shape[0] > 0, mode == PREDICTS
+    moves = settings.remembers and not late and not (stays and n == 1)
+    if settings.remembers and stays:
+        memory.keep_context(state.memory, scratch.context)
+    for i in range(n):
+        t, fresh = moments[i, TIME] if timed else math.nan, timed and moments[i, FRESH_START] != 0.0
+        ticket = tickets[i] if late else scratch.context[:0]
+        if settings.remembers:
+            _prepare(settings, state, scratch, t, fresh, ticket, late)
+        guarded, dormant = _pass(settings, state, scratch, rows[i], t, learns)
         if predicts:
-            answers[i] = _decide(settings, state, scratch, dormant)
-            if i < proba.shape[0]:
-                for c in range(state.counts[N_CLASSES]):
-                    proba[i, c] = scratch.vectors[SPOKEN, c]
+            _say(settings, state, scratch, dormant, i, answers, proba)
         if learns:
-            _learn(settings, state, scratch, rows[i], labels[i], values[i], guarded, dormant)
+            share = moments[i, SHARE] if timed else 1.0
+            _learn(settings, state, scratch, rows[i], labels[i], values[i], share, ticket, guarded, dormant)
+        elif i < tickets.shape[0]:
+            write_ticket(settings, state, scratch, tickets[i])
+        if moves:
+            memory.advance(state.memory, t, scratch.features)
+        if moves or fresh:
+            scratch.flags[CLEAN_FOR] = -1
+    if settings.remembers and stays:
+        memory.put_back(state.memory, scratch.context)

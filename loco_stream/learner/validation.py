@@ -17,6 +17,7 @@ from loco_stream.learner.state import (
     GAIN,
     INPUT_POWER,
     MASKED,
+    MEDIAN_GAP,
     N_CLASSES,
     N_CLUSTERS,
     N_FEATURES,
@@ -98,5 +99,7 @@ def _check_divisors(state: State) -> None:
         raise ValueError("a mean square in array 'net.gains' is below 0 or not finite")
     if not (speakers >= 0.0).all() or not 0.5 <= speakers.sum() <= 2.0:
         raise ValueError("array 'recall.speakers' is not a distribution")
+    if not np.isfinite(state.memory.clock).all() or state.memory.clock[MEDIAN_GAP] < 0.0:
+        raise ValueError("a number in array 'memory.clock' is not finite, or its median gap is below 0")
     if not (state.bank.log_stack[1] >= 0.0).all():
         raise ValueError("a mean square in array 'bank.log_stack' is below 0")

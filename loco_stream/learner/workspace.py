@@ -19,8 +19,9 @@ Int64 = NDArray[np.int64]
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-# Rows of `Run.neurons`, one column a hidden neuron.
-NOISE, CREDIT = range(2)
+# Rows of `Run.neurons`, one column a hidden neuron; FRESH: the trace of this row's spikes alone, CARRIED: what is left
+# of the last row's.
+NOISE, CREDIT, FRESH, CARRIED = range(4)
 # `Scratch.flags`: the sample whose clean pass is in scratch; of how many members the gains are; input lines that are
 # not zero; inputs of the readout, and of its linear members, that are not zero.
 CLEAN_FOR, N_GAINS, N_IN, N_ROWS, N_LINEAR_ROWS = range(5)
@@ -43,7 +44,7 @@ class Run(NamedTuple):
     P times a layer's input; coefficients and residual: room of the prototypes.
     """
 
-    neurons: Annotated[Float32, axes(2, "hidden")]
+    neurons: Annotated[Float32, axes(4, "hidden")]
     drives: Annotated[Float32, axes(2, "hidden")]
     noisy: Annotated[Float32, axes("hidden")]
     rows: Annotated[Int32, axes("hidden")]
@@ -86,6 +87,8 @@ class Scratch(NamedTuple):
     """Workspace for one sample; nothing in it outlives a step except as a cache that is checked before use.
 
     class_weights: those that the user gave, by slot; written anew with every workspace.
+    answers and vectors: what is said of the sample now; earlier and earlier_vectors: what was said when it was
+    predicted, if its label came late; moment: the time that the pass in scratch is of; context: room to put one back.
     """
 
     flags: Annotated[Int64, axes(5, start=-1)]
@@ -98,6 +101,10 @@ class Scratch(NamedTuple):
     code: Code
     run: Run
     answers: Answers
+    earlier: Answers
+    earlier_vectors: Annotated[Float64, axes(9, "classes")]
+    moment: Annotated[Float64, axes(1)]
+    context: Annotated[Float64, axes("context")]
 
 
 def allocate_scratch(layout: Layout, settings: Settings, state: State) -> Scratch:

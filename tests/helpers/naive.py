@@ -342,3 +342,20 @@ def one_map(weights, traces, linear, capacity, first):
     padded = np.vstack([np.zeros((first, linear.shape[1])), linear])[:n_inputs]
     members = np.hstack([traces, padded]).reshape(n_inputs, len(weights), capacity)
     return np.einsum("m,jmc->jc", weights, members)
+
+
+def median_gap(gaps):
+    """Return the median of the first gaps, by steps of its logarithm that shrink and never go beyond the gap."""
+    median = gaps[0]
+    for n, gap in enumerate(gaps[1:300], start=2):
+        median *= math.exp(np.clip(math.log(gap / median), -2.0 / n, 2.0 / n))
+    return median
+
+
+def gaps_between(last, t, gaps):
+    """Return the time from `last` to `t` in median gaps; 1 where a time is missing or runs backwards."""
+    if math.isnan(last) or math.isnan(t) or t < last:
+        return 1.0
+    if not gaps:
+        return float(t > last)
+    return (t - last) / median_gap(gaps)

@@ -1,5 +1,6 @@
 """The whole learner as formulas: a slow float64 twin of both estimators with LIF neurons, row by row."""
 
+import copy
 import math
 
 import numpy as np
@@ -28,6 +29,7 @@ from loco_stream.learner.readout import novelty_gate as gate
 from loco_stream.learner.readout import snapshots as recall
 from loco_stream.learner.readout.bank import READOUT_RATE
 from loco_stream.learner.spikes import SETTLE
+from loco_stream.learner.state import GOLDEN
 from loco_stream.learner.step import RANGE_MARGIN, TARGET_CLIP
 from loco_stream.rng import derive_key
 from tests.helpers import naive
@@ -80,6 +82,10 @@ class Learner:
         self.counts, self.last_seen = np.zeros(n_classes), np.zeros(n_classes)
         self.prototypes, self.members_seen, self.inverses = [], [], [None] * len(sizes)
         self._start_readout(n_features, n_classes)
+        ratio = s.longest / s.shortest if s.remembers else 1.0
+        odd = np.arange(s.n_hidden) % 2 == 1
+        self.spans = [s.shortest * ratio ** ((i + 1) * GOLDEN % 1.0) if odd[i] else 0.0 for i in range(s.n_hidden)]
+        self.kept, self.carried, self.last, self.gaps = np.zeros(s.n_hidden), np.zeros(s.n_hidden), math.nan, []
 
     def _start_readout(self, n_features, n_classes):
         s = self.settings
@@ -106,25 +112,30 @@ class Learner:
     # Predict
 
     def run(self, weights, noise=0.0):
-        """Return the traces of all layers and their weighted inputs."""
-        s, below, traces, weighted = self.settings, self.lines, [], []
+        """Return the traces of all layers, with what rows before left, their weighted inputs, and this row's part."""
+        s, below, fresh, traces, weighted = self.settings, self.lines, [], [], []
         noise = np.broadcast_to(noise, s.n_hidden)
         for layer, w in enumerate(weights):
             weighted.append(below @ w)
             drives = self.gains[layer] * weighted[-1] + noise[self.borders[layer] : self.borders[layer + 1]]
             times = [naive.lif_times(drive, s.window, s.tau) for drive in drives]
-            below = np.array([naive.trace(spikes, s.window, s.tau_trace) for spikes in times])
+            fresh.append(np.array([naive.trace(spikes, s.window, s.tau_trace) for spikes in times]))
+            below = fresh[-1] + self.carried[self.borders[layer] : self.borders[layer + 1]]
             traces.append(below)
-        return np.concatenate(traces), weighted
+        return np.concatenate(traces), weighted, np.concatenate(fresh)
 
-    def consult(self, x):
-        """Run the row through everything that speaks."""
+    def consult(self, x, t=math.nan, carried=None):
+        """Run the row at time `t`, or one that was left `carried`, through everything that speaks."""
+        if self.settings.remembers:
+            gaps = naive.gaps_between(self.last, t, self.gaps)
+            left = [math.exp(-gaps / span) if span else 0.0 for span in self.spans]
+            self.carried = self.kept * left if carried is None else carried
         s, n_hidden = self.settings, self.settings.n_hidden
         scaled = np.array([feature.scale(value) for feature, value in zip(self.features, x, strict=True)])
         places = np.array([feature.intensity(value) for feature, value in zip(self.features, x, strict=True)])
         self.scaled = scaled
         self.lines = naive.fields_code(x, scaled, s.n_fields) if s.n_fields > 1 else places
-        self.traces, self.weighted = self.run(self.weights)
+        self.traces, self.weighted, self.fresh = self.run(self.weights)
         self.z = np.concatenate([self.traces, [1.0], scaled if s.n_fields > 1 else places])
         said = [
             member.say(self.z[self.first : self.first + self.n_inputs] if m < s.n_trace else self.z[n_hidden:])
@@ -132,6 +143,12 @@ class Learner:
         ]
         self.outputs = np.concatenate([outputs for outputs, _, _ in said])  # (members * losses, classes)
         self.shares = [share for _, _, share in said]
+        self.linear_logits = self.z[n_hidden:] @ self.logistic[0]
+        self.old_scores = [None] * s.n_snapshots
+        for slot in np.flatnonzero(self.say[recall.FIRST :]):
+            weights, readout = self.old[slot]
+            z = np.concatenate([self.run(weights)[0], self.z[n_hidden:]])
+            self.old_scores[slot] = z[self.first : self.first + self.n_inputs] @ readout
         self.combine()
 
     def combine(self):
@@ -151,23 +168,33 @@ class Learner:
         experts = [naive.softmax(self.scores), naive.softmax(log_loss.SHARPNESS * self.stacked)]
         experts += [naive.softmax(logits) for logits in self.outputs[1::2, known]]
         if self.has_logistic:
-            experts.append(naive.softmax(self.z[s.n_hidden :] @ self.logistic[0][:, known]))
+            experts.append(naive.softmax(self.linear_logits[known]))
         self.experts = np.array(experts)
         self.proba = naive.mix(self.evidence, self.experts)
-        self.old_scores = [None] * s.n_snapshots
-        for slot in np.flatnonzero(self.say[recall.FIRST :]):
-            weights, readout = self.old[slot]
-            z = np.concatenate([self.run(weights)[0], self.z[s.n_hidden :]])
-            self.old_scores[slot] = z[self.first : self.first + self.n_inputs] @ readout[:, known]
 
     @property
     def is_gated(self):
         s = self.settings
         return s.recursive and not self.regression and s.retention > 0.0 and s.n_trace > 1
 
-    def predict(self, x):
+    def observe(self, x, t=math.nan):
+        """Make a row the one that the next one follows; return what was said of it."""
+        self.consult(x, t)
+        self.advance(t)
+        then = copy.copy(self)
+        then.old_births = self.births.copy()
+        return then
+
+    def advance(self, t):
+        """Make a row of time `t` the last one."""
+        self.kept = self.traces
+        if t > self.last:
+            self.gaps.append(t - self.last)
+        self.last = t
+
+    def predict(self, x, t=math.nan):
         """Return the probabilities of the known classes, or the value."""
-        self.consult(x)
+        self.consult(x, t)
         s = self.settings
         if self.regression:
             return self.value()
@@ -191,7 +218,7 @@ class Learner:
             said = self.say[recall.STACK] * proba
             for weight, scores in zip(self.say[recall.FIRST :], self.old_scores, strict=True):
                 if weight > 0.0:
-                    said = said + weight * naive.softmax(scores)
+                    said = said + weight * naive.softmax(scores[: self.known])
             proba = said / (1.0 - self.say[recall.GUESS])
         weighed = proba * self.class_weights()
         return weighed / weighed.sum()
@@ -217,10 +244,10 @@ class Learner:
 
     # Learn
 
-    def learn(self, x, y):
-        """Learn a row's label or value."""
+    def learn(self, x, y, t=math.nan, then=None):
+        """Learn a row's label or value, late if given what `observe` said `then`."""
         s = self.settings
-        self.consult(x)
+        self.consult(x, t, None if then is None else then.carried)
         guarded, dormant = self.dormancy() if s.recursive and s.retention > 0.0 else (False, np.zeros(self.known))
         before, self.known = self.known, 1 if self.regression else max(self.known, y + 1)
         dormant = np.pad(dormant, (0, self.known - before))
@@ -230,12 +257,10 @@ class Learner:
         if self.known > before:
             self.combine()
         self.wanted = self.standardised(y) if self.regression else np.eye(self.known)[y]
-        self.error = self.scores - self.wanted
-        if not self.regression:
-            self.error = (self.experts[0] if s.recursive else naive.softmax(self.scores)) - self.wanted
+        self.error = self.lack()
         if s.learns and not guarded:
             self.change_hidden(self.credit())
-        self.learn_readout(y, dormant)
+        self.learn_readout(y, dormant, self if then is None else self.judged(then))
         if self.n_seen < SETTLE:
             for layer, weighted in enumerate(self.weighted):
                 self.drive_powers[layer], self.gains[layer] = naive.settle(
@@ -246,6 +271,29 @@ class Learner:
         if self.regression:
             self.target.take(y, clipped=abs(self.wanted[0]) >= CLIP)
         self.n_seen += 1
+        if then is None:
+            self.advance(t)
+
+    def lack(self):
+        """Return what the combined output has too much."""
+        if self.regression:
+            return self.scores - self.wanted
+        return (self.experts[0] if self.settings.recursive else naive.softmax(self.scores)) - self.wanted
+
+    def judged(self, then):
+        """Return what the stacks of now make of what the members said then."""
+        said = copy.copy(self)
+        said.outputs, said.linear_logits, said.shares = then.outputs.copy(), then.linear_logits.copy(), then.shares
+        said.outputs[:, then.known :] = said.linear_logits[then.known :] = 0.0
+        said.old_scores = [
+            old if birth == now and old is not None else scores
+            for old, birth, scores, now in zip(
+                then.old_scores, then.old_births, self.old_scores, self.births, strict=True
+            )
+        ]
+        said.combine()
+        said.error = said.lack()
+        return said
 
     def standardised(self, y):
         mean, variance = self.target.moments
@@ -265,7 +313,7 @@ class Learner:
                     change = self.output_change(sign * noise)
                     if broadcasts:
                         self.feedback[:, : self.known] = naive.learn_feedback(
-                            self.feedback[:, : self.known], self.traces, sign * noise, change, s.noise, FEEDBACK_RATE,
+                            self.feedback[:, : self.known], self.fresh, sign * noise, change, s.noise, FEEDBACK_RATE,
                             n_learned,
                         )  # fmt: skip
                         continue
@@ -277,7 +325,7 @@ class Learner:
             total = self.feedback[:, : self.known] @ self.error
         else:
             total /= s.n_perturbations * (2 if s.antithetic else 1)
-        return total * (self.traces > 0.0)
+        return total * (self.fresh > 0.0)
 
     def noise(self):
         s, noise = self.settings, np.zeros(self.settings.n_hidden, np.float32)
@@ -352,7 +400,8 @@ class Learner:
         p, block = self.projectors[layer], self.blocks[layer]
         return np.array([np.pad(row[j - j % block :][:block], (0, block))[:block] for j, row in enumerate(p)])
 
-    def learn_readout(self, y, dormant):
+    def learn_readout(self, y, dormant, said):
+        """Learn a label; `said` is what was said of the row when it was predicted."""
         s = self.settings
         if not s.recursive:
             (weights,) = self.members[0].weights
@@ -365,11 +414,11 @@ class Learner:
             return
         if self.is_gated:
             if dormant.any() and not dormant[y]:
-                self.leads.append(naive.lead(self.outputs[0][: self.known], dormant))
+                self.leads.append(naive.lead(said.outputs[0][: self.known], dormant))
             rate = max(gate.FADE, 1.0 / (self.n_seen + 1))
-            self.moments = naive.newness_moments(self.moments, *np.log(self.shares[:2]), rate)
+            self.moments = naive.newness_moments(self.moments, *np.log(said.shares[:2]), rate)
         if s.n_snapshots:
-            self.learn_recall(y)
+            self.learn_recall(y, said)
         last_seen = None if self.regression else self.last_seen[: self.known]
         gained = [member.learn(self.wanted, last_seen, self.n_seen) for member in self.members]
         if s.learns and s.credit == MIRROR:
@@ -377,12 +426,12 @@ class Learner:
             rise = sum(c * w for c, w in zip(self.mixing, sets, strict=False))
             self.feedback[self.first :] += rise[: s.n_hidden - self.first]
         self.stack, self.stack_p = naive.stack_update(
-            self.stack_p, self.stack, self.outputs[:: s.n_losses, : self.known], self.wanted, STACK_PRIOR
+            self.stack_p, self.stack, said.outputs[:: s.n_losses, : self.known], self.wanted, STACK_PRIOR
         )[::-1]
         if self.regression:
             return
         self.log_stack, self.log_powers = naive.log_stack_update(
-            self.log_stack, self.log_powers, self.outputs[:, : self.known], self.error
+            self.log_stack, self.log_powers, said.outputs[:, : self.known], said.error
         )
         if self.has_logistic:
             weights, p = self.logistic
@@ -391,16 +440,16 @@ class Learner:
             )
             weights[:, : self.known] = new
             self.logistic = weights, p
-        self.evidence = naive.judge(self.evidence, self.experts, y)
+        self.evidence = naive.judge(self.evidence, said.experts, y)
 
-    def learn_recall(self, y):
+    def learn_recall(self, y, said):
         """Judge who speaks; copy the model every so often; keep the copy where the readout in force is lost."""
         s, speaks = self.settings, self.say > 0.0
         chances = np.full(len(self.say), 1.0 / self.known)
-        chances[recall.STACK] = max(self.proba[y], recall.LEAST)
-        for slot, scores in enumerate(self.old_scores):
+        chances[recall.STACK] = max(said.proba[y], recall.LEAST)
+        for slot, scores in enumerate(said.old_scores):
             if speaks[recall.FIRST + slot]:
-                chances[recall.FIRST + slot] = max(naive.softmax(scores)[y], recall.LEAST)
+                chances[recall.FIRST + slot] = max(naive.softmax(scores[: self.known])[y], recall.LEAST)
         judged = speaks & (np.arange(len(self.say)) != recall.STACK)
         lately = np.log(chances / chances[recall.STACK])
         self.fits = np.where(judged, self.fits + recall.LATELY * (lately - self.fits), self.fits)

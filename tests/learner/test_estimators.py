@@ -305,7 +305,10 @@ for kind, options in cases:
     labels = labels.tolist()
     options["hidden_sizes"] = tuple(options["hidden_sizes"])
     model = {"c": LOCOClassifier, "r": LOCORegressor}[kind](**options)
-    model.learn_predict_array(X, labels if kind == "c" else values)
+    y = labels if kind == "c" else values
+    model.learn_predict_array(X, y, t=np.arange(n) ** 1.5)
+    for ticket, late in zip(model.observe_array(X), y):
+        model.learn_one(ticket, late)
     digest = hashlib.sha256()
     for name, array in sorted(model.export_state()[1].items()):
         digest.update(name.encode() + array.tobytes())
@@ -348,6 +351,7 @@ def test_compiled_and_interpreted_give_the_same_bytes():
             {"receptive_fields": 1},
             {"tau": 11.0, "tau_trace": 30.0, "window": 25.0, "gain": 3.0},
             {"n": 260},
+            {"memory": [0.3, 50.0]},
             {"neuron": "alif"},
             {"neuron": "izhikevich"},
         )
@@ -618,6 +622,7 @@ def test_a_state_that_does_not_fit_is_refused(spoil):
         ("leaks", (), "1 to 16"),
         ("leaks", (0.6,), "0 to 0.5"),
         ("leaks", 0.1, "tuple"),
+        ("memory", (5.0, 1.0), "None or (shortest, longest), two numbers from 0.001 to 1e+06"),
         ("leaks", (1e-2, 0.0), "ascending"),
         ("leaks", (0.0, -1e-3), "0 to 0.5"),
         ("leaks", (1e-2, 1e-4), "ascending"),

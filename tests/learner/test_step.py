@@ -274,14 +274,14 @@ def ready_to_update(depth, seed=0, **options):
         if layer == 0:
             change_layer(
                 settings, state, 0, net.weights, net.projector, settings.n_hidden - settings.n_last,
-                scratch.code.lines, 0, n_lines, scratch.code.rows, n_rows, 0 if settings.n_clusters else -1, run,
+                scratch.code.lines, 0, n_lines, scratch.code.rows, n_rows, 0 if settings.n_clusters else -1, run, 1.0,
             )  # fmt: skip
             return
         below, projectors = net.sizes[START, layer - 1], net.deep_projectors
         change_layer(
             settings, state, layer, net.deep_weights[layer - 1],
             projectors[layer - 1] if len(projectors) else net.projector, below, scratch.features, below,
-            net.sizes[N_POST, layer - 1], dense, 6, 0 if settings.n_clusters else -1, run,
+            net.sizes[N_POST, layer - 1], dense, 6, 0 if settings.n_clusters else -1, run, 1.0,
         )  # fmt: skip
 
     return update, state, scratch

@@ -1,6 +1,7 @@
 """Credit: what each hidden neuron did to the outcome, from forward passes only.
 
-A neuron is sensitive where it fired, else not: its trace is graded in its drive, and flat below its first spike.
+A neuron is sensitive where it fired at this row, else not: its trace is graded in its drive, and flat below its first
+spike; what the rows before left of it no longer depends on a weight.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from loco_stream.learner.readout.bank import span
 from loco_stream.learner.readout.log_loss import loss_of, weighted
 from loco_stream.learner.spikes import run_hidden
 from loco_stream.learner.state import BASELINE, N_CLASSES, N_POST, N_SEEN, ROUND, START
-from loco_stream.learner.workspace import CHANGE, CREDIT, ERROR, N_IN, NOISE, ROOM, SCORES, TARGET
+from loco_stream.learner.workspace import CHANGE, CREDIT, ERROR, FRESH, N_IN, NOISE, ROOM, SCORES, TARGET
 from loco_stream.simd.ops import nonzero, weigh_rows
 
 __all__ = ["assign_credit", "broadcast_error", "credit_change", "learn_feedback"]
@@ -94,7 +95,7 @@ def _perturb(settings, state, scratch, sign):
     run, net, capacity = scratch.run, state.net, state.classes.shape[1]
     run_hidden(
         settings, net.sizes, net.weights, net.deep_weights, net.gains, scratch.code, scratch.flags[N_IN],
-        run.neurons[NOISE], np.float32(sign), run, run.drives[1], run.noisy, run.spikes[1],
+        run.neurons[NOISE], np.float32(sign), run, run.drives[1], run.noisy, run.noisy, run.spikes[1],
     )  # fmt: skip
     _output_change(
         settings, state.bank, run.noisy, scratch.features, scratch.answers, state.counts[N_CLASSES], capacity,
@@ -114,7 +115,7 @@ def _credit_one_pass(settings, state, scratch, sign, passes):
     if math.isfinite(rise):  # else the step is refused, and must not harm those to come
         state.net.gains[BASELINE, 0] += BASELINE_FADE * (rise - baseline)
     credit_change(
-        sign * (rise - baseline) / passes, neurons[NOISE], settings.noise, scratch.features, settings.n_hidden,
+        sign * (rise - baseline) / passes, neurons[NOISE], settings.noise, neurons[FRESH], settings.n_hidden,
         neurons[CREDIT],
     )  # fmt: skip
 
@@ -141,7 +142,7 @@ def _perturb_all(settings, state, scratch, n_learned):
             _perturb(settings, state, scratch, sign)
             if n_learned > 0:
                 learn_feedback(
-                    scratch.vectors[CHANGE], counts[N_CLASSES], sign, neurons[NOISE], scratch.features, settings.noise,
+                    scratch.vectors[CHANGE], counts[N_CLASSES], sign, neurons[NOISE], neurons[FRESH], settings.noise,
                     settings.n_hidden, n_learned, FEEDBACK_RATE, state.net.feedback,
                 )  # fmt: skip
             else:
@@ -169,5 +170,5 @@ def assign_credit(settings, state, scratch):
     if n_learned > 0 and (n_seen < ALWAYS_UNTIL or n_seen % EVERY == 0):
         _perturb_all(settings, state, scratch, n_learned)
     broadcast_error(
-        scratch.vectors[ERROR], state.counts[N_CLASSES], state.net.feedback, scratch.features, hidden, neurons[CREDIT]
+        scratch.vectors[ERROR], state.counts[N_CLASSES], state.net.feedback, neurons[FRESH], hidden, neurons[CREDIT]
     )

@@ -65,7 +65,7 @@ def _project_away(settings, state, layer, column, inputs, first, n_inputs, clust
 
 @kernel
 def _change_layer(
-    settings, state, layer, weights, projector, column, inputs, first, n_inputs, rows, n_rows, cluster, run
+    settings, state, layer, weights, projector, column, inputs, first, n_inputs, rows, n_rows, cluster, run, share
 ):
     """Project a layer's input and change its weights and its projector."""
     net, n_seen = state.net, state.counts[N_SEEN]
@@ -80,7 +80,7 @@ def _change_layer(
     power = gains[INPUT_POWER, layer]
     if power + energy <= 0.0:
         return
-    step = settings.learning_rate / (gains[GAIN, layer] * (power + energy))
+    step = share * settings.learning_rate / (gains[GAIN, layer] * (power + energy))
     credit = run.neurons[CREDIT, start + frozen : start + n_post]
     if settings.projects and not recursive:  # what prototypes leave of an input is nowhere 0
         add_outer(weights, n_inputs, frozen, n_post - frozen, run.projected, np.float32(-step), credit, np.float32(1.0))
@@ -93,15 +93,18 @@ def _change_layer(
 
 
 @kernel
-def change_hidden(settings, state, scratch):
-    """Change every layer's weights; no layer reads what another wrote in the same step, so their order is free."""
+def change_hidden(settings, state, scratch, share):
+    """Change every layer's weights by `share` of a step.
+
+    No layer reads what another wrote in the same step, so their order is free.
+    """
     net, run, features = state.net, scratch.run, scratch.features
     n_lines, cluster = state.counts[N_FEATURES] * settings.n_fields, -1
     if settings.projects and settings.n_clusters > 0:
         cluster = _input_cluster(settings, state.counts, state.clusters, features, scratch.code.lines, n_lines)
     _change_layer(
         settings, state, 0, net.weights, net.projector, settings.n_hidden - settings.n_last, scratch.code.lines, 0,
-        n_lines, scratch.code.rows, scratch.flags[N_IN], cluster, run,
+        n_lines, scratch.code.rows, scratch.flags[N_IN], cluster, run, share,
     )  # fmt: skip
     for layer in range(1, settings.n_layers):
         below, n_pre = net.sizes[START, layer - 1], net.sizes[N_POST, layer - 1]
@@ -109,5 +112,5 @@ def change_hidden(settings, state, scratch):
         projector = net.deep_projectors[layer - 1] if settings.n_clusters == 0 else net.projector  # which is empty
         _change_layer(
             settings, state, layer, net.deep_weights[layer - 1], projector, below, features, below, n_pre, run.rows,
-            n_rows, cluster, run,
+            n_rows, cluster, run, share,
         )  # fmt: skip

@@ -78,9 +78,9 @@ def ensure_gains(settings, state, scratch, n_members):
 
 
 @kernel
-def consult(settings, state, scratch):
+def consult(settings, state, answers, vectors):
     """Write the combined scores, and in classification what each expert and their mixture say."""
-    bank, answers, vectors = state.bank, scratch.answers, scratch.vectors
+    bank = state.bank
     n_classes, capacity, losses = state.counts[N_CLASSES], state.classes.shape[1], settings.n_losses
     if n_classes == 0:
         return
@@ -161,7 +161,7 @@ def _change_delta(settings, state, scratch, mirrors):
 
 @kernel
 def _change_members(settings, state, scratch, mirrors):
-    """Update every recursive member, then the least-squares stack."""
+    """Update every recursive member."""
     bank, answers, vectors, classes = state.bank, scratch.answers, scratch.vectors, state.classes
     n_classes, n_seen, n_features = state.counts[N_CLASSES], state.counts[N_SEEN], state.counts[N_FEATURES]
     capacity, losses, target, residual = classes.shape[1], settings.n_losses, vectors[TARGET], answers.residual
@@ -190,32 +190,33 @@ def _change_members(settings, state, scratch, mirrors):
             bank.linear_projectors[m], bank.linear, column, n_columns, n_features + 1, answers.linear_gains[m],
             answers.shares[0, n_trace + m], leak, LINEAR_PRIORS[m], residual,
         )  # fmt: skip
-    stack.stack_update(
-        answers.outputs, n_columns, target, n_classes, bank.stack, bank.stack_projector, answers.stack_room
-    )
-
-
-@kernel
-def _learn_mixture(settings, state, scratch, label):
-    """Update what only classification has: log-loss stack, logistic member, evidence of the experts."""
-    bank, answers, vectors = state.bank, scratch.answers, scratch.vectors
-    n_classes, capacity, n_members = state.counts[N_CLASSES], state.classes.shape[1], bank.stack.shape[0]
-    log_loss.learn_stack(bank.log_stack, answers.outputs, vectors[ERROR], capacity, n_classes)
-    logistic = FIRST_EXPERT + n_members
-    if logistic < answers.experts.shape[0]:
+    if bank.logistic.shape[0] > 0:
+        m = bank.stack.shape[0]
         log_loss.learn_logistic(
-            bank.logistic, bank.logistic_projector, state.counts[N_FEATURES] + 1, answers.logistic_gain,
-            answers.shares[0, n_members], answers.experts[logistic], vectors[TARGET], n_classes, answers.residual,
+            bank.logistic, bank.logistic_projector, n_features + 1, answers.logistic_gain, answers.shares[0, m],
+            answers.experts[FIRST_EXPERT + m], target, n_classes, residual,
         )  # fmt: skip
-    mixture.judge(bank.evidence, answers.experts, label)
 
 
 @kernel
-def change_bank(settings, state, scratch, label, mirrors):
-    """Update the readout by a label or target; `mirrors` says whether the feedback follows."""
+def _learn_trust(settings, state, said, vectors, target, label):
+    """Update both stacks and the evidence of the experts by what was said when the row was predicted."""
+    bank, capacity, n_classes = state.bank, state.classes.shape[1], state.counts[N_CLASSES]
+    n_columns = settings.n_losses * capacity
+    stack.stack_update(said.outputs, n_columns, target, n_classes, bank.stack, bank.stack_projector, said.stack_room)
+    if not settings.regression:
+        log_loss.learn_stack(bank.log_stack, said.outputs, vectors[ERROR], capacity, n_classes)
+        mixture.judge(bank.evidence, said.experts, label)
+
+
+@kernel
+def change_bank(settings, state, scratch, said, vectors, label, mirrors):
+    """Update the readout by a label or target.
+
+    `said` and `vectors` are what was said when the row was predicted; `mirrors` says whether the feedback follows.
+    """
     if not settings.recursive:
         _change_delta(settings, state, scratch, mirrors)
         return
     _change_members(settings, state, scratch, mirrors)
-    if not settings.regression:
-        _learn_mixture(settings, state, scratch, label)
+    _learn_trust(settings, state, said, vectors, scratch.vectors[TARGET], label)

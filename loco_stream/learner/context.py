@@ -1,0 +1,154 @@
+"""Rows in time: what an estimator remembers of the last ones, and rows whose label comes later."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from loco_stream.errors import InputError
+from loco_stream.learner.base import LOCOEstimator
+from loco_stream.learner.categories import text_columns
+from loco_stream.learner.features import plain_label, require_mapping
+from loco_stream.learner.inputs import Table, table
+from loco_stream.learner.late import ticket_size
+from loco_stream.learner.moments import NO_MOMENTS
+from loco_stream.learner.state import IS_TIMED, N_BACKWARD
+from loco_stream.learner.tickets import Ticket
+from loco_stream.learner.workspace import CLEAN_FOR
+from loco_stream.numbers import LARGEST, require_number
+
+__all__ = ["ContextualEstimator"]
+
+
+class ContextualEstimator(LOCOEstimator):
+    """What both estimators do with rows that follow one another, or that wait for their label."""
+
+    @property
+    def backward_times(self) -> int:
+        """Number of rows whose time lay before that of the row they followed; each counted as one gap later."""
+        return 0 if self._state is None else int(self._state.memory.clock[N_BACKWARD])
+
+    def reset_context(self) -> None:
+        """Make the next row a first one: nothing of the rows before is left to it."""
+        with self._lock:
+            self._sequence = None
+            if self._state is not None and self._scratch is not None:
+                self._state.memory.kept.fill(0.0)
+                self._state.memory.clock[IS_TIMED] = 0.0
+                self._scratch.flags[CLEAN_FOR] = -1
+
+    def observe_one(self, x: Mapping[Any, Any], t: float | None = None) -> Ticket:
+        """Take note of a row whose label comes later, or never: it is the one that the next row follows.
+
+        Parameters
+        ----------
+        x
+            The row. Features and classes unknown so far are not learned from it.
+        t
+            Its time, as in `learn_one`.
+
+        Returns
+        -------
+        Ticket
+            What was said of the row; hand it to `learn_one` in place of the row when the label has come.
+
+        Raises
+        ------
+        InputError
+            x is no mapping, or t no number.
+        """
+        require_mapping(x)
+        x, moment = dict(x), self._moment(t)
+        with self._lock:
+            if self._state is None:
+                return self._blank(x, None)
+            self._slots.fill(x, self._row[0])
+            return self._observe(self._row, moment, [x], None)[0]
+
+    def observe_array(
+        self, X: ArrayLike, features: Iterable[Hashable] | None = None, *, t: ArrayLike | None = None,
+        sequence: Iterable[Any] | None = None,
+    ) -> list[Ticket]:  # fmt: skip
+        """Take note of rows in order, as `observe_one` does of one; see `learn_array` for the parameters.
+
+        Raises
+        ------
+        InputError
+            As `predict_array` does.
+        """
+        given = table(X)
+        n = len(given.numbers)
+        with self._lock:
+            names = tuple(self._names(given.numbers.shape[1], features))
+            moments, last = self._moments(t, sequence, n)
+            rows = [given.numbers[i : i + 1] for i in range(n)] if not given.texts else _by_name(given, names)
+            columns = None if given.texts else names
+            if self._state is None:
+                return [self._blank(row, columns) for row in rows]
+            self._sequence = last
+            placed = self._with_texts(given, names, text_columns(names, given.texts), 0, n)
+            return self._observe(placed, moments, rows, columns)
+
+    def _observe(
+        self, placed: NDArray[np.float64], moments: NDArray[np.float64], rows: list[Any],
+        names: tuple[Hashable, ...] | None,
+    ) -> list[Ticket]:  # fmt: skip
+        """Observe rows in slot order; `rows` are the same as they came."""
+        settings, state, known = self._settings, self._state, len(self._classes)
+        assert settings is not None
+        assert state is not None
+        said = np.zeros((len(rows), ticket_size(settings, 1 if self._regression else known)))
+        proba = np.zeros((len(rows), state.classes.shape[1]))
+        answers = self._run(placed, learns=False, moments=moments, proba=proba, tickets=said)
+        if self._regression:
+            return [Ticket(x, names, float(answers[i]), None, said[i]) for i, x in enumerate(rows)]
+        return [
+            Ticket(x, names, self._classes[int(answers[i])], dict(zip(self._classes, proba[i].tolist(), strict=False)),
+                   said[i])
+            for i, x in enumerate(rows)
+        ]  # fmt: skip
+
+    def _blank(self, x: Any, names: tuple[Hashable, ...] | None) -> Ticket:
+        """Return the ticket of a row that came before anything was learned."""
+        nothing = np.zeros(0)
+        return Ticket(x, names, 0.0, None, nothing) if self._regression else Ticket(x, names, None, {}, nothing)
+
+    def _learn_ticket(self, ticket: Ticket, y: Any) -> None:
+        """Learn a row whose label has come, from what was said of it at the time."""
+        label = () if self._regression else (plain_label(y),)
+        value = require_number("y", y) if self._regression else 0.0
+        with self._lock:
+            self._check_ticket(ticket)
+            tickets = ticket.said[None, :]
+            slots = self._admit(ticket.x if ticket.features is None else ticket.features, label) or [0]
+            if ticket.features is None:
+                self._learn_row(ticket.x, slots[0], value, NO_MOMENTS, tickets)
+                return
+            row = self._placed(table(ticket.x).numbers, ticket.features)
+            self._run(row, np.array(slots), np.array([value]), predicts=False, tickets=tickets)
+            self._judge()
+
+    def _check_ticket(self, ticket: Ticket) -> None:
+        """Refuse numbers that compiled code would misread."""
+        said, settings = ticket.said, self._settings
+        if len(said) == 0:
+            return
+        sound = settings is not None and said.ndim == 1 and said.dtype == np.float64 and said.flags.c_contiguous
+        if sound and bool((np.abs(said) <= LARGEST).all()):
+            known = int(said[0])
+            most = 1 if self._regression else len(self._classes)
+            if 0 <= known <= most and settings is not None and len(said) == ticket_size(settings, known):
+                return
+        raise InputError("the ticket is not one of this model; learn the row itself")
+
+
+def _by_name(given: Table, names: tuple[Hashable, ...]) -> list[dict[Hashable, Any]]:
+    """Return rows that hold texts by name."""
+    rows = [dict(zip(names, row, strict=True)) for row in given.numbers.tolist()]
+    for j, column in given.texts.items():
+        for row, text in zip(rows, column, strict=True):
+            row[names[j]] = text
+    return rows

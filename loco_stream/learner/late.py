@@ -1,0 +1,82 @@
+"""What was said of a row when it was predicted: written as one row of numbers, and read when its label comes.
+
+How many classes were known; the traces that the rows before had left; the outputs of all members, of the logistic one
+and of the snapshots; which snapshots these were; two shares for the gate.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from loco_stream.jit import kernel
+from loco_stream.learner.config import Settings
+from loco_stream.learner.readout.novelty_gate import N_COMPARED
+from loco_stream.learner.state import N_CLASSES
+from loco_stream.learner.workspace import CARRIED
+
+__all__ = ["read_context", "read_outputs", "ticket_size", "write_ticket"]
+
+
+def ticket_size(settings: Settings, n_classes: int) -> int:
+    """Return how many numbers are written when `n_classes` outputs are known."""
+    n_blocks = (settings.n_trace + settings.n_linear) * settings.n_losses
+    remembered = settings.n_hidden if settings.remembers else 0
+    return 1 + remembered + n_classes * (n_blocks + 1 + settings.n_snapshots) + settings.n_snapshots + N_COMPARED
+
+
+@kernel
+def _write_blocks(source, n_blocks, capacity, n_classes, ticket, place):
+    for b in range(n_blocks):
+        for c in range(n_classes):
+            ticket[place + b * n_classes + c] = np.float64(source[b * capacity + c])
+    return place + n_blocks * n_classes
+
+
+@kernel
+def write_ticket(settings, state, scratch, ticket):
+    """Write what is said of the row in scratch."""
+    answers, n_classes, capacity = scratch.answers, state.counts[N_CLASSES], state.classes.shape[1]
+    ticket[0], place = np.float64(n_classes), 1 + state.memory.kept.shape[0]
+    for i in range(state.memory.kept.shape[0]):
+        ticket[1 + i] = np.float64(scratch.run.neurons[CARRIED, i])
+    n_blocks, births = (settings.n_trace + settings.n_linear) * settings.n_losses, state.recall.births
+    place = _write_blocks(answers.outputs, n_blocks, capacity, n_classes, ticket, place)
+    place = _write_blocks(answers.logistic, 1, capacity, n_classes, ticket, place)
+    place = _write_blocks(answers.snapshots, births.shape[0], capacity, n_classes, ticket, place)
+    for s in range(births.shape[0]):
+        ticket[place + s] = np.float64(births[s])
+    for m in range(N_COMPARED):
+        ticket[place + births.shape[0] + m] = answers.shares[1, m]
+
+
+@kernel
+def read_context(memory, ticket, neurons):
+    """Write what the rows before had left when the ticket was written; nothing if nothing was known."""
+    for i in range(memory.kept.shape[0]):
+        neurons[CARRIED, i] = np.float32(ticket[1 + i]) if ticket.shape[0] > 0 else np.float32(0.0)
+
+
+@kernel
+def _read_blocks(ticket, place, n_blocks, n_classes, capacity, target):
+    for b in range(n_blocks):
+        for c in range(capacity):
+            target[b * capacity + c] = np.float32(ticket[place + b * n_classes + c] if c < n_classes else 0.0)
+    return place + n_blocks * n_classes
+
+
+@kernel
+def read_outputs(settings, state, scratch, ticket):
+    """Write what was said into `earlier`: of classes unknown then nothing, of newer snapshots what they say now."""
+    earlier, n_classes, capacity = scratch.earlier, np.int64(ticket[0]), state.classes.shape[1]
+    births, now = state.recall.births, scratch.answers.snapshots
+    n_blocks = (settings.n_trace + settings.n_linear) * settings.n_losses
+    place = 1 + state.memory.kept.shape[0]
+    place = _read_blocks(ticket, place, n_blocks, n_classes, capacity, earlier.outputs)
+    place = _read_blocks(ticket, place, 1, n_classes, capacity, earlier.logistic)
+    place = _read_blocks(ticket, place, births.shape[0], n_classes, capacity, earlier.snapshots)
+    for s in range(births.shape[0]):
+        if ticket[place + s] != np.float64(births[s]):
+            for c in range(s * capacity, (s + 1) * capacity):
+                earlier.snapshots[c] = now[c]
+    for m in range(N_COMPARED):
+        earlier.shares[1, m] = ticket[place + births.shape[0] + m]

@@ -1,0 +1,52 @@
+"""Tickets: what was said of a row when it was predicted, kept until its label comes.
+
+Stack, mixture, gate and recall learn whom to trust. What members say once the label has come is no evidence for that:
+meanwhile they may have learned rows of the same event, and the fastest would seem to have known all along. So they are
+judged by what they said at the time, while members and hidden layers learn the row as they are now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Ticket"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ticket:
+    """A row that was observed, and what was said of it then; `learn_one` takes it in place of the row.
+
+    Parameters
+    ----------
+    x
+        The row by name, or as an array (1, n_features).
+    features
+        Names of the columns of an array, else None.
+    prediction
+        The label or value that was predicted; None before anything is known.
+    proba
+        Probability of each class, empty before any is known; None in regression.
+    said
+        What the readout's parts said, one row of numbers; empty where no row had been learned yet.
+
+    Examples
+    --------
+    >>> from loco_stream import LOCOClassifier
+    >>> model = LOCOClassifier(hidden_sizes=16, memory=(0.3, 50.0))
+    >>> model.learn_one({"level": 0.2}, "low", t=0.0)
+    >>> ticket = model.observe_one({"level": 0.9}, t=1.0)
+    >>> ticket.prediction
+    'low'
+    >>> model.learn_one(ticket, "high")
+    """
+
+    x: Any
+    features: tuple[Hashable, ...] | None
+    prediction: Any
+    proba: Mapping[Hashable, float] | None
+    said: NDArray[np.float64]
