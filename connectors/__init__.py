@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from loco_stream.connectors.parquet_source import ParquetSource
     from loco_stream.connectors.redis_source import RedisSource
     from loco_stream.connectors.river_source import RiverSource
+    from loco_stream.connectors.serial_source import SerialSource
     from loco_stream.connectors.sink_url import open_sink
     from loco_stream.connectors.url import open_source
     from loco_stream.connectors.zmq_sender import ZMQSender
@@ -64,6 +65,7 @@ _HOME = {
     "ParquetSource": "parquet_source",
     "RedisSource": "redis_source",
     "RiverSource": "river_source",
+    "SerialSource": "serial_source",
     "ZMQSender": "zmq_sender",
     "ZMQSource": "zmq_source",
     "keygen": "ls1.security",
@@ -81,6 +83,7 @@ __all__ = [
     "ParquetSource",
     "RedisSource",
     "RiverSource",
+    "SerialSource",
     "ZMQSender",
     "ZMQSource",
     "keygen",

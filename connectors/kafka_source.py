@@ -199,9 +199,10 @@ class KafkaSource(BrokerSource):
             return ours
         if ours > after:  # another topic under the same name
             self._streams.stats["restarts"] += 1
-            return int(first)
+            ours = int(first)
         self._streams.count_gap(max(0, first - ours))
-        return max(int(first), ours)
+        self._offsets[partition] = max(int(first), ours)
+        return self._offsets[partition]
 
     def _on_assign(self, client: Any, parts: Sequence[Any]) -> None:
         """Take partitions over: at the group's offset, or where we have read if that is further."""

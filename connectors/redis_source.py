@@ -106,7 +106,7 @@ class RedisSource(BrokerSource):
         self._where = f"{host}:{port}"
         self._client = self._redis.Redis(
             host=host, port=port, username=username, password=password("REDIS"), ssl=tls,
-            socket_timeout=10.0, socket_connect_timeout=10.0, retry=None,
+            socket_timeout=10.0, socket_connect_timeout=10.0, retry=None, protocol=2,
         )  # fmt: skip
         self._greet()
 
@@ -115,6 +115,8 @@ class RedisSource(BrokerSource):
             kind = self._client.type(self._stream)
             if self._group is not None and kind in (b"none", b"stream"):
                 self._make_group()
+        except self._redis.AuthenticationError as e:
+            raise SourceError(f"the Redis server {self._where} refuses the client: {e}") from None
         except self._redis.ConnectionError as e:
             cause = e.__cause__ or e.__context__
             reason = getattr(cause, "strerror", None) or e

@@ -101,6 +101,10 @@ FORMS: dict[str, _Form] = {
         "redis://127.0.0.1:6379/STREAM", "redis_source", "RedisSource",
         {**_MESSAGES, "field": str, "consumer": str}, split=_broker("redis"),
     ),
+    "serial": _Form(
+        "serial:/dev/ttyUSB0?baud=115200", "serial_source", "SerialSource",
+        {**_PEERS, "baud": int, "target": str, "time": str, "columns": _names},
+    ),
     "kafka": _Form(
         "kafka://127.0.0.1:9092/TOPIC", "kafka_source", "KafkaSource",
         {**_MESSAGES, "label": str, "mechanism": str}, split=_broker("kafka"),

@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,40 @@ class Redis(Server):
         ]  # fmt: skip
 
 
+class Mosquitto(Server):
+    """A mosquitto that writes what it keeps once a second."""
+
+    def __init__(self, folder, *options):
+        self.folder = folder
+        self.options = options or ("allow_anonymous true",)
+        super().__init__()
+
+    def command(self):
+        config = self.folder / "mosquitto.conf"
+        lines = [
+            f"listener {self.port} 127.0.0.1", "user root", "persistence true", f"persistence_location {self.folder}/",
+            "autosave_on_changes true", "autosave_interval 1", "max_queued_messages 0", *self.options,
+        ]  # fmt: skip
+        config.write_text("\n".join(lines) + "\n")
+        return [shutil.which("mosquitto", path=PATH), "-c", str(config)]
+
+    def restart(self):
+        self.stop()
+        self.start()
+
+    @contextmanager
+    def publisher(self, topic="rows"):
+        """Give a function that publishes one message and waits until the broker has it."""
+        from paho.mqtt import client as mqtt
+
+        client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+        client.connect("127.0.0.1", self.port)
+        client.loop_start()
+        yield lambda payload: client.publish(topic, payload, qos=1).wait_for_publish(60)
+        client.disconnect()
+        client.loop_stop()
+
+
 class Kafka(Server):
     """A broker of Kafka's protocol that keeps its topics in memory."""
 
@@ -88,25 +123,19 @@ class Kafka(Server):
             "--storage-engine", "memory://tansu/",
         ]  # fmt: skip
 
+    def publish(self, topic, *messages, partitions=1):
+        """Make the topic if it is not there, and wait until the broker has the messages."""
+        from confluent_kafka import Producer
+        from confluent_kafka.admin import AdminClient, NewTopic
 
-class Mosquitto(Server):
-    """An MQTT broker; it writes its store when it ends."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        super().__init__()
-
-    def command(self):
-        config = self.folder / "mosquitto.conf"
-        config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence true\n"
-            f"persistence_location {self.folder}/\nuser root\nmax_queued_messages 0\n"
-        )
-        return [shutil.which("mosquitto", path=PATH), "-c", str(config)]
-
-    def restart(self):
-        self.stop()
-        self.start()
+        settings = {"bootstrap.servers": f"127.0.0.1:{self.port}", "log_level": 0}
+        admin = AdminClient(settings)
+        if topic not in admin.list_topics(timeout=30).topics:
+            admin.create_topics([NewTopic(topic, num_partitions=partitions)])[topic].result(30)
+        producer = Producer(settings)
+        for message in messages:
+            producer.produce(topic, **{"partition": 0, **message})
+        assert producer.flush(60) == 0
 
 
 class Influx(Server):
