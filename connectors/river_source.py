@@ -111,7 +111,7 @@ def _find(name: str) -> Any:
     known = plain_sets | {f"synth.{n}": getattr(synth, n) for n in synth.__all__}
     if name not in known:
         near = hint(name, known) or hint(f"synth.{name}", known)
-        raise SourceError(f"river has no data set {name!r}{near} (all: {', '.join(sorted(known))})")
+        raise SourceError(f"river has no data set {name!r}{near or ' (all: ' + ', '.join(sorted(known)) + ')'}")
     return known[name]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from loco_stream.connectors.bad_rows import BadRows
 from loco_stream.connectors.ls1.limits import DEFAULT_LIMITS
 from loco_stream.connectors.rows import Pace, Row, RowSource, check_task
-from loco_stream.connectors.values import MISSING, event_time, hint, number
+from loco_stream.connectors.values import MISSING, event_time, hint, listed, number
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Schema
 
@@ -138,7 +138,7 @@ def check_columns(
     SourceError
         A missing column, or no word on which one holds the label.
     """
-    shown = ", ".join(columns)
+    shown = listed(columns)
     if target is None:
         raise SourceError(
             f"{where}: name the label's column with target=, or give an empty target for rows without labels "

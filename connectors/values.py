@@ -14,7 +14,7 @@ import numpy as np
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.numbers import to_number
 
-__all__ = ["MISSING", "event_time", "hint", "host_port", "need", "number", "parse_cell", "plain"]
+__all__ = ["MISSING", "event_time", "hint", "host_port", "listed", "need", "number", "parse_cell", "plain"]
 
 # What tables write for "no value", besides nothing at all (compared in lower case).
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "?"})
@@ -93,10 +93,20 @@ def event_time(value: Any) -> float:
 
 
 def hint(word: str, known: Iterable[str]) -> str:
-    """Return `; did you mean 'x'?` for a word that is close to a known one, else nothing."""
+    """Return `; did you mean 'x'?` with the three nearest known words, nothing if none is near."""
     lowered = {k.lower(): k for k in known}
-    close = get_close_matches(word.lower(), lowered, n=2, cutoff=0.6)
-    return "; did you mean " + " or ".join(repr(lowered[c]) for c in close) + "?" if close else ""
+    *others, last = [repr(lowered[c]) for c in get_close_matches(word.lower(), lowered, n=3, cutoff=0.6)] or [""]
+    return f"; did you mean {', '.join(others)}{' or ' * bool(others)}{last}?" if last else ""
+
+
+def listed(names: Iterable[str], most: int = 12) -> str:
+    """Return names for an error message: the first ones, and how many more there are.
+
+    >>> listed("abcde", most=3)
+    'a, b, c and 2 more'
+    """
+    every = list(names)
+    return ", ".join(every[:most]) + (f" and {len(every) - most} more" if len(every) > most else "")
 
 
 def host_port(where: str, port: int, form: str) -> tuple[str, int, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import inspect
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from loco_stream.cli.settings import check_settings, completed, setting_names, unknown_setting
 from loco_stream.errors import ConfigError
 
 __all__ = [
@@ -32,14 +32,18 @@ _TASKS = click.Choice(["classification", "regression"])
 
 
 def model_options(function: F) -> F:
-    """Add what says how to learn: --task, --seed, --set, --delay, --window, --holdout."""
+    """Add what says how to learn: --task, --seed, --preset, --set, --delay, --window, --holdout."""
     for option in reversed(
         [
             click.option("--task", type=_TASKS, help="What the labels are; the source or the first labels tell."),
             click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, metavar="N",
                          help="The same seed on the same stream gives the same bytes."),
-            click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
-                         help="A parameter of the model, for example --set rule=np or --set hidden_sizes=128,64."),
+            click.option("--preset", type=click.Choice(["fast", "default", "accurate"]),
+                         help="The model for a purpose: 64, 128 or 256 neurons; --set goes on from it."),
+            click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", shell_complete=completed,
+                         callback=check_settings,
+                         help="A parameter of the model, for example --set rule=np or --set hidden_sizes=128,64; "
+                              "--set help lists all."),
             click.option("--delay", type=click.IntRange(0), metavar="N", help="Learn each label N samples late."),
             click.option("--window", type=click.IntRange(1), default=500, show_default=True, metavar="N",
                          help="Samples in the sliding window of the scores."),
@@ -88,8 +92,8 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
     return settings
 
 
-def build_model(task: str, seed: int, settings: dict[str, Any]) -> Any:
-    """Make the estimator for a task.
+def build_model(task: str, seed: int, settings: dict[str, Any], preset: str | None = None) -> Any:
+    """Make the estimator for a task, of a preset where there is one.
 
     Raises
     ------
@@ -97,17 +101,15 @@ def build_model(task: str, seed: int, settings: dict[str, Any]) -> Any:
         An unknown setting, or one out of range.
     """
     from loco_stream.learner.classifier import LOCOClassifier
+    from loco_stream.learner.config import PRESETS
     from loco_stream.learner.regressor import LOCORegressor
 
     estimator = LOCORegressor if task == "regression" else LOCOClassifier
-    allowed = [name for name in inspect.signature(estimator).parameters if name != "seed"]
-    for name, value in settings.items():
-        if name not in allowed:
-            raise ConfigError(f"--set: the model has no setting {name!r} (allowed: {', '.join(allowed)})")
-        if name == "hidden_sizes" and isinstance(value, int):
-            settings[name] = (value,)
+    for name in settings:
+        if name not in setting_names():
+            raise ConfigError(unknown_setting(name))
     try:
-        return estimator(seed=seed, **settings)
+        return estimator(**{**PRESETS[preset or "default"], **settings, "seed": seed})
     except TypeError as error:
         raise ConfigError(f"--set: {error}") from error
 

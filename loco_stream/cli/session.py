@@ -16,7 +16,7 @@ from loco_stream.cli.signals import SignalHandler
 
 __all__ = ["Session", "stored_settings"]
 
-_STORED = ("task", "seed", "settings", "delay", "window", "holdout")
+_STORED = ("task", "seed", "preset", "settings", "delay", "window", "holdout")
 
 
 class Session:
@@ -65,7 +65,7 @@ class Session:
         options = self._options
         feed = SourceReader(self.source)
         task = options["task"] or find_task(feed)
-        model = build_model(task, options["seed"], parse_settings(options["settings"]))
+        model = build_model(task, options["seed"], parse_settings(options["settings"]), options["preset"])
         holdout = {} if options["holdout"] is None else {"holdout": options["holdout"]}
         monitor = TaskMonitor(task=task, seed=options["seed"], **holdout)
         kept = {name: options[name] for name in _STORED if name != "task"}

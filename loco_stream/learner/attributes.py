@@ -1,15 +1,16 @@
-"""What a user may look at: the public attributes of both estimators, read from their state."""
+"""What both estimators show: models set up for a purpose, and the public attributes, read from their state."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.learner.config import LINEAR_LEAKS, Layout, Settings
+from loco_stream.errors import ConfigError
+from loco_stream.learner.config import LINEAR_LEAKS, PRESETS, Layout, Settings
 from loco_stream.learner.features import FeatureSlots
 from loco_stream.learner.moments import moments_at
 from loco_stream.learner.spikes import last_spikes
@@ -32,7 +33,36 @@ class Attributes:
 
     if TYPE_CHECKING:
 
+        def __init__(self, *, seed: int | None = None, **settings: Any) -> None: ...
+
         def _run(self, *args: Any, **options: Any) -> NDArray[np.float64]: ...
+
+    @classmethod
+    def preset(cls, name: str, seed: int | None = None) -> Self:
+        """Return a model set up for a purpose.
+
+        Parameters
+        ----------
+        name
+            ``"fast"``: 64 hidden neurons. ``"default"``: what it is without settings. ``"accurate"``: 256 hidden
+            neurons, two to three times the work.
+        seed
+            Of all randomness.
+
+        Raises
+        ------
+        ConfigError
+            The name is another one.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCOClassifier
+        >>> LOCOClassifier.preset("fast").hidden_sizes
+        (64,)
+        """
+        if name not in PRESETS:
+            raise ConfigError(f"preset is {name!r}; allowed are {', '.join(map(repr, PRESETS))}")
+        return cls(**PRESETS[name], seed=seed)
 
     @property
     def n_seen(self) -> int:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from river import base
 
-from loco_stream.errors import ConfigError
-from loco_stream.learner.config import PRESETS
 from loco_stream.learner.context import ContextualEstimator
 from loco_stream.learner.features import plain_label, require_mapping
 from loco_stream.learner.inputs import frame_columns, labels, table
@@ -135,33 +133,6 @@ class LOCOClassifier(ContextualEstimator, base.MiniBatchClassifier):
     >>> accuracy.get() > 0.9
     True
     """
-
-    @classmethod
-    def preset(cls, name: str, seed: int | None = None) -> Self:
-        """Return a classifier set up for a purpose.
-
-        Parameters
-        ----------
-        name
-            ``"fast"``: 64 hidden neurons. ``"default"``: what ``LOCOClassifier()`` is. ``"accurate"``: 256 hidden
-            neurons, two to three times the work.
-        seed
-            Of all randomness.
-
-        Raises
-        ------
-        ConfigError
-            The name is another one.
-
-        Examples
-        --------
-        >>> from loco_stream import LOCOClassifier
-        >>> LOCOClassifier.preset("fast").hidden_sizes
-        (64,)
-        """
-        if name not in PRESETS:
-            raise ConfigError(f"preset is {name!r}; allowed are {', '.join(map(repr, PRESETS))}")
-        return cls(**PRESETS[name], seed=seed)
 
     @property
     def _multiclass(self) -> bool:
@@ -317,9 +288,10 @@ class LOCOClassifier(ContextualEstimator, base.MiniBatchClassifier):
         """Return the predicted label of each row of a frame."""
         import pandas as pd
 
+        names = frame_columns(X)
         if not self._classes:
             return pd.Series(index=X.index, dtype="object")
-        return pd.Series(self.predict_array(X, features=frame_columns(X)), index=X.index)
+        return pd.Series(self.predict_array(X, features=names), index=X.index)
 
     def predict_proba_many(self, X: pd.DataFrame) -> pd.DataFrame:
         """Return the probabilities of each row of a frame, one column a class."""

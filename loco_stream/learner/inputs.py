@@ -130,5 +130,8 @@ def column_names(features: Iterable[Hashable], width: int) -> tuple[Hashable, ..
 def frame_columns(X: Any) -> tuple[Hashable, ...]:
     """Return the names of a frame's columns; raises `InputError` if X is none."""
     if not hasattr(X, "columns"):
-        raise InputError(f"X is of type {type(X).__name__}; allowed is a DataFrame")
+        raise InputError(
+            f"X is of type {type(X).__name__}; learn_many, predict_many and predict_proba_many take a DataFrame of "
+            "pandas, and arrays go to learn_array, predict_array and predict_proba_array"
+        )
     return tuple(X.columns)

@@ -194,7 +194,7 @@ def test_settings_are_read_as_they_are_written():
     assert parse_settings(["a=1", "b=x", "c=1,2", "learning-rate=.5", "d=None", "e=a=b"]) == {
         "a": 1, "b": "x", "c": (1, 2), "learning_rate": 0.5, "d": None, "e": "a=b",
     }  # fmt: skip
-    assert build_model("regression", 3, {"hidden_sizes": 8}).hidden_sizes == (8,)
+    assert build_model("regression", 3, {"hidden_sizes": 8}).hidden_sizes == 8
     with pytest.raises(ConfigError, match="seed"):
         build_model("regression", 3, {"seed": 8})
 

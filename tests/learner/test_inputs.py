@@ -262,3 +262,13 @@ def test_what_finds_no_memory_is_taken_back(monkeypatch):
     assert asked.export_state()[0] == before[0]
     asked.learn_array(X, [*Y[:9], "x", "y", "z"], features=["e", "f", "g", "h"])
     assert len(asked.classes) == 6
+
+
+@pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])
+@pytest.mark.parametrize("rows", [X, X.tolist(), None])
+def test_the_doors_for_frames_say_where_arrays_go(make, rows):
+    fresh = make(seed=1)
+    targets = list(range(len(X)))
+    for call in (lambda: fresh.learn_many(rows, targets), lambda: fresh.predict_many(rows)):
+        with pytest.raises(InputError, match=r"take a DataFrame of pandas, and arrays go to learn_array"):
+            call()
