@@ -16,7 +16,7 @@ from loco_stream.errors import CheckpointError, ConfigError, InputError
 from loco_stream.learner import packing, step
 from loco_stream.learner.attributes import Attributes
 from loco_stream.learner.categories import Categories, TextColumn, first_rows, text_columns
-from loco_stream.learner.config import DEFAULTS, ModelConfig, Settings
+from loco_stream.learner.config import COVERAGES, DEFAULTS, ModelConfig, Settings
 from loco_stream.learner.features import FeatureSlots, plain_label, require_mapping
 from loco_stream.learner.inputs import Table, column_names, table
 from loco_stream.learner.moments import NO_MOMENTS, moment, moments
@@ -238,14 +238,16 @@ class LOCOEstimator(Attributes, base.Estimator):
         if self._notices.due <= self.n_seen and self._state is not None:
             self._notices.judge(self.n_seen, partial(self._slots.is_input, self._state.statistics[COUNT]))
 
-    def _predict_row(self, x: Mapping[Hashable, Any], t: float | None) -> float:
+    def _predict_row(
+        self, x: Mapping[Hashable, Any], t: float | None, proba: NDArray[np.float64] = _NO_PROBA
+    ) -> float:
         require_mapping(x)
         moment = self._moment(t)
         if self._state is None:
             return -1.0
         if self._slots.fill(x, self._row[0]) and not self._slots.knows_any(x):
             self._notices.strange(x, self._slots.index)
-        return float(self._run(self._row, learns=False, moments=moment)[0])
+        return float(self._run(self._row, learns=False, proba=proba, moments=moment)[0])
 
     def _names(self, width: int, features: Iterable[Hashable] | None) -> Sequence[Hashable]:
         """Return the name of each column; unnamed columns are the slots in order."""
@@ -323,7 +325,7 @@ class LOCOEstimator(Attributes, base.Estimator):
     def _predict_rows(
         self, X: ArrayLike, features: Iterable[Hashable] | None, t: ArrayLike | None, sequence: Iterable[Any] | None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return answers (n,) and probabilities (n, classes)."""
+        """Return answers (n,), and probabilities (n, classes) or half widths of intervals (n, coverages)."""
         given = table(X)
         n = len(given.numbers)
         with self._lock:
@@ -333,10 +335,10 @@ class LOCOEstimator(Attributes, base.Estimator):
                 return np.full(n, -1.0), np.zeros((n, 0))
             if not self._slots.knows_any(names):
                 self._notices.strange(names, self._slots.index)
-            proba = np.zeros((n, self._state.classes.shape[1]))
+            proba = np.zeros((n, len(COVERAGES) if self._regression else self._state.classes.shape[1]))
             rows = self._with_texts(given, names, text_columns(names, given.texts), 0, n)
             answers = self._run(rows, learns=False, proba=proba, moments=moments)
-            return answers, proba[:, : len(self._classes)]
+            return answers, proba if self._regression else proba[:, : len(self._classes)]
 
     # Saving
 

@@ -32,6 +32,8 @@ LEARNED, MIRROR, PERTURBATION = range(3)  # their numbers in `Settings.credit`
 EQUAL, GIVEN, BALANCED = range(3)  # where the weights of the classes come from, in `Settings.weighting`
 NEURON_CLUSTER = 32  # neurons whose weights are orthogonal at the start, and whose perturbations are
 MOST_CATEGORIES = 1024  # slots of texts of one model: the work of a row grows with the square of the inputs
+COVERAGES = (0.5, 0.8, 0.9, 0.95, 0.99)  # of the intervals of a regression
+WINDOW = 500  # residuals that these are made of
 SMOOTHING = 0.7  # of the start weights along a feature: standard deviation of the kernel, in fields
 
 

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from river import base
 
+from loco_stream.errors import InputError
+from loco_stream.learner.config import COVERAGES
 from loco_stream.learner.context import ContextualEstimator
 from loco_stream.learner.features import require_mapping
 from loco_stream.learner.inputs import frame_columns, table, targets
 from loco_stream.learner.tickets import Ticket
-from loco_stream.numbers import require_number
+from loco_stream.numbers import require_number, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +26,9 @@ __all__ = ["LOCORegressor"]
 class LOCORegressor(ContextualEstimator, base.MiniBatchRegressor):
     """The same network for a number: readouts of one output, in units of the target's running scale.
 
-    Predictions stay within the target's range so far and a quarter of it beyond. Parameters are
+    Predictions stay within the target's range so far and a quarter of it beyond. A target further from its prediction
+    than twice the 99 % quantile of the last 500 residuals, and than one standard deviation of the target, is learned as
+    if it lay there: an outlier moves a model no more than a large residual does. Parameters are
     those of `LOCOClassifier`, and so is what holds for threads.
 
     Examples
@@ -62,6 +66,79 @@ class LOCORegressor(ContextualEstimator, base.MiniBatchRegressor):
             answer = self._predict_row(x, t)
             return 0.0 if self._state is None else answer
 
+    def predict_interval_one(
+        self, x: dict[Any, Any], coverage: float = 0.9, t: float | None = None
+    ) -> tuple[float, float]:
+        """Return the interval around `predict_one` that holds the value with that probability.
+
+        It is made of the last 500 residuals (conformal prediction on a window, Lei et al. 2018) and adapts to what it
+        misses (Gibbs & Candes 2021), so that a share `coverage` of a stream's values lies inside, drifting or not. It
+        is as wide for every x.
+
+        Parameters
+        ----------
+        x
+            The sample.
+        coverage
+            0.5, 0.8, 0.9, 0.95 or 0.99: each is adapted apart.
+
+        Returns
+        -------
+        tuple
+            Lowest and highest value; infinite before 9 residuals (coverage 0.9; 99 for 0.99).
+
+        Raises
+        ------
+        InputError
+            The coverage is another one.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCORegressor
+        >>> model = LOCORegressor(hidden_sizes=(8,), seed=1)
+        >>> for i in range(100):
+        ...     model.learn_one({"a": i % 10}, 2.0 * (i % 10))
+        >>> low, high = model.predict_interval_one({"a": 4})
+        >>> low < 8.0 < high
+        True
+        """
+        level, radii = _level(coverage), np.full((1, len(COVERAGES)), np.inf)
+        with self._lock:
+            value = self._predict_row(x, t, radii)
+        return value - radii.item(level), value + radii.item(level)
+
+    def predict_interval_array(
+        self,
+        X: ArrayLike,
+        coverage: float = 0.9,
+        features: Iterable[Hashable] | None = None,
+        *,
+        t: ArrayLike | None = None,
+        sequence: Iterable[Any] | None = None,
+    ) -> NDArray[np.float64]:
+        """Return the interval of each row, (n, 2); see `predict_interval_one`."""
+        level = _level(coverage)
+        with self._lock:
+            answers, radii = self._predict_rows(X, features, t, sequence)
+            if self._state is None:
+                answers, radii = np.zeros(len(answers)), np.full((len(answers), len(COVERAGES)), np.inf)
+        return _bounds(answers, radii[:, level])
+
+    def learn_predict_interval_array(
+        self,
+        X: ArrayLike,
+        y: Iterable[float],
+        coverage: float = 0.9,
+        features: Iterable[Hashable] | None = None,
+        *,
+        t: ArrayLike | None = None,
+        sequence: Iterable[Any] | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Test, then train on each row; return values (n,) and intervals (n, 2), both predicted before learning."""
+        level = _level(coverage)
+        answers, radii = self._learn_rows(X, y, features, t, sequence, predict_first=True, wants_radii=True)
+        return answers, _bounds(answers, radii[:, level])
+
     def learn_array(
         self,
         X: ArrayLike,
@@ -84,7 +161,7 @@ class LOCORegressor(ContextualEstimator, base.MiniBatchRegressor):
         sequence: Iterable[Any] | None = None,
     ) -> NDArray[np.float64]:
         """Test, then train on each row; return the values predicted before learning, (n,)."""
-        return self._learn_rows(X, y, features, t, sequence, predict_first=True)
+        return self._learn_rows(X, y, features, t, sequence, predict_first=True)[0]
 
     def predict_array(
         self,
@@ -118,7 +195,9 @@ class LOCORegressor(ContextualEstimator, base.MiniBatchRegressor):
         sequence: Iterable[Any] | None,
         *,
         predict_first: bool,
-    ) -> NDArray[np.float64]:
+        wants_radii: bool = False,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return answers (n,) and half widths of intervals, (n, coverages) if they are wanted."""
         given = table(X)
         values = targets(y, len(given.numbers))
         with self._lock:
@@ -126,4 +205,16 @@ class LOCORegressor(ContextualEstimator, base.MiniBatchRegressor):
             moments, last = self._moments(t, sequence, len(values))
             self._admit(names)
             self._sequence, slots = last, np.zeros(len(values), np.int64)
-            return self._learn_table(given, names, slots, values, predict_first, moments)
+            radii = np.full((len(values) if wants_radii else 0, len(COVERAGES)), np.inf)
+            return self._learn_table(given, names, slots, values, predict_first, moments, radii), radii
+
+
+def _level(coverage: float) -> int:
+    if coverage not in COVERAGES:
+        raise InputError(f"coverage is {shown(coverage)}; allowed are {', '.join(map(str, COVERAGES))}")
+    return COVERAGES.index(coverage)
+
+
+def _bounds(values: NDArray[np.float64], radii: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return lowest and highest value of each interval, (n, 2)."""
+    return np.stack([values - radii, values + radii], axis=1)

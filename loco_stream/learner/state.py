@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from loco_stream.learner.arrays import Array, Plan, axes, build, flatten, specs
 from loco_stream.learner.config import (
+    COVERAGES,
     LINEAR_PRIORS,
     LOGISTIC_PRIOR,
     PRIORS,
@@ -25,6 +26,7 @@ from loco_stream.learner.config import (
     STACK_POWER,
     STACK_PRIOR,
     START_SAY,
+    WINDOW,
     Layout,
     Settings,
 )
@@ -130,6 +132,10 @@ def _first_speakers(weights: Array, plan: Plan) -> None:
     weights[:2] = START_SAY
 
 
+def _start_risks(risks: Array, plan: Plan) -> None:
+    risks[:] = [1.0 - coverage for coverage in COVERAGES[: len(risks)]]
+
+
 def _first_copy(clock: Array, plan: Plan) -> None:
     clock[:] = 0, -SPACING, 0
 
@@ -223,6 +229,18 @@ class Memory(NamedTuple):
     clock: Annotated[Float64, axes(5)]
 
 
+class Spread(NamedTuple):
+    """How far a regression was off lately.
+
+    n: residuals so far; residuals: the last ones in a ring, and sorted, in units of the target; risks: share of misses
+    aimed at for each coverage.
+    """
+
+    n: Annotated[Int64, axes(1)]
+    residuals: Annotated[Float64, axes(2, "residuals")]
+    risks: Annotated[Float64, axes("coverages", start=_start_risks)]
+
+
 class State(NamedTuple):
     """All mutable numbers of a model, in groups so that a compiled stage is handed only its own.
 
@@ -239,6 +257,7 @@ class State(NamedTuple):
     bank: Bank
     recall: Recall
     memory: Memory
+    spread: Spread
 
 
 def allocate(layout: Layout, settings: Settings, n_features: int, n_classes: int) -> State:
@@ -328,6 +347,8 @@ def plan_of(layout: Layout, settings: Settings, n_features: int, n_classes: int)
         "speakers": 2 + settings.n_snapshots,
         "remembered": hidden if settings.remembers else 0,
         "context": hidden + 5 if settings.remembers else 0,
+        "residuals": WINDOW if settings.regression else 0,
+        "coverages": len(COVERAGES) if settings.regression else 0,
     }
     return Plan(layout, settings, capacities)
 

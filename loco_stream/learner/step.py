@@ -22,7 +22,7 @@ from loco_stream.learner.packing import opened
 from loco_stream.learner.plasticity.credit import assign_credit
 from loco_stream.learner.plasticity.hidden import change_hidden
 from loco_stream.learner.readout import bank as readout
-from loco_stream.learner.readout import log_loss
+from loco_stream.learner.readout import intervals, log_loss
 from loco_stream.learner.readout import novelty_gate as gate
 from loco_stream.learner.readout import snapshots as recall
 from loco_stream.learner.spikes import run_hidden, settle_gains
@@ -178,6 +178,24 @@ def _set_target(regression, statistics, label, value, n_classes, target):
 
 
 @kernel
+def _bounded(settings, state, scratch, value, ticket):
+    """Take the residual of a target in; return the target, no further from its prediction than residuals reach.
+
+    So an outlier counts as one large residual and not as its size; a new level is followed, since the reach grows as
+    soon as a few residuals are large. The residual of a late label is that of what was said then.
+    """
+    target, score = state.target, scratch.vectors[SCORES, 0]
+    predicted, said = _value(target, score), score
+    if ticket.shape[0] > 0:
+        read_outputs(settings, state, scratch, ticket)
+        readout.consult(settings, state, scratch.earlier, scratch.earlier_vectors)
+        said = scratch.earlier_vectors[SCORES, 0]
+    reach = max(intervals.reach(state.spread), math.sqrt(target[SQUARES, 0] / max(target[COUNT, 0], 1.0)))
+    intervals.learn_residual(state.spread, abs(value - _value(target, said)))
+    return min(max(value, predicted - reach), predicted + reach)
+
+
+@kernel
 def _is_sound(error, n_classes, shares, credit):
     """Return whether the numbers of this step may reach a weight."""
     total = 0.0
@@ -240,6 +258,8 @@ def _learn(settings, state, scratch, x, label, value, share, ticket, guarded, do
         gate.learn_classes(state.classes, label, counts[N_SEEN])
     if n_classes > n_known:
         readout.consult(settings, state, answers, vectors)
+    elif settings.regression:
+        value = _bounded(settings, state, scratch, value, ticket)
     _set_target(settings.regression, state.target, label, value, n_classes, vectors[TARGET])
     readout.error_of(settings, answers.experts, vectors[SCORES], vectors[TARGET], n_classes, vectors[ERROR])
     late = ticket.shape[0] > 0
@@ -278,11 +298,15 @@ def _prepare(settings, state, scratch, t, fresh, ticket, late):
 
 @kernel
 def _say(settings, state, scratch, dormant, i, answers, proba):
-    """Write the answer to row `i`, and its probabilities where there is room."""
+    """Write the answer to row `i`, and its probabilities or intervals where there is room."""
     answers[i] = _decide(settings, state, scratch, dormant)
-    if i < proba.shape[0]:
-        for c in range(state.counts[N_CLASSES]):
-            proba[i, c] = scratch.vectors[SPOKEN, c]
+    if i >= proba.shape[0]:
+        return
+    if settings.regression:
+        intervals.radii(state.spread, proba[i])
+        return
+    for c in range(state.counts[N_CLASSES]):
+        proba[i, c] = scratch.vectors[SPOKEN, c]
 
 
 @kernel
@@ -327,8 +351,8 @@ def run(cell, words, rows, moments, labels, values, mode, answers, proba, ticket
         follows; `LEARNS` it, after predicting it if asked for both; learns it `LATE`, with its ticket, which leaves the
         context alone. Rows that are only predicted follow one another too, and then the context is put back.
     answers, proba
-        Written when predicting: (n,) slots (-1: no class known) or values, and (n, >= classes) probabilities;
-        rows of `proba` beyond its length are not written.
+        Written when predicting: (n,) slots (-1: no class known) or values, and (n, >= classes) probabilities or
+        (n, coverages) half widths of intervals; rows of `proba` beyond its length are not written.
     tickets
         (n, `ticket_size`) float64, or fewer rows: written when observing without learning, read when learning late.
     """

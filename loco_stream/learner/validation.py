@@ -75,6 +75,7 @@ def check_state(settings: Settings, state: State, n_features: int, n_classes: in
         ("next snapshot", clock[SLOT], 0, max(settings.n_snapshots - 1, 0)),
         ("age of the copy", clock[AGE], -SPACING, _LONGEST),
         ("snapshots kept", clock[N_KEPT], 0, _LONGEST),
+        ("residuals", state.spread.n[0], 0, _LONGEST),
     ):
         if not low <= value <= high:
             raise ValueError(f"the number of {name} is {value}; allowed is {low} to {high}")
@@ -85,6 +86,11 @@ def check_state(settings: Settings, state: State, n_features: int, n_classes: in
         if not (np.abs(array) <= highest).all():
             raise ValueError(f"{name} is NaN or beyond {highest:g}")
     _check_divisors(state)
+    if (
+        not (state.spread.residuals >= 0.0).all()
+        or not ((state.spread.risks >= 0.0) & (state.spread.risks <= 1.0)).all()
+    ):
+        raise ValueError("a residual in array 'spread.residuals' is below 0, or one of 'spread.risks' no share")
     for name, array in flatten(state).items():
         if np.isnan(array).any():
             raise ValueError(f"array {name!r} holds NaN")

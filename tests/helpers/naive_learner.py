@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from loco_stream.learner.config import (
+    COVERAGES,
     LEARNED,
     LINEAR_LEAKS,
     LINEAR_PRIORS,
@@ -17,6 +18,7 @@ from loco_stream.learner.config import (
     STACK_POWER,
     STACK_PRIOR,
     START_SAY,
+    WINDOW,
 )
 from loco_stream.learner.encoding import CLIP
 from loco_stream.learner.init_weights import start_weights
@@ -24,7 +26,7 @@ from loco_stream.learner.plasticity.credit import ALWAYS_UNTIL, BASELINE_FADE, E
 from loco_stream.learner.plasticity.hidden import POWER_ROWS
 from loco_stream.learner.plasticity.perturb import draw_noise
 from loco_stream.learner.plasticity.prototypes import REFRESH, SLOWEST
-from loco_stream.learner.readout import log_loss
+from loco_stream.learner.readout import intervals, log_loss
 from loco_stream.learner.readout import novelty_gate as gate
 from loco_stream.learner.readout import snapshots as recall
 from loco_stream.learner.readout.bank import READOUT_RATE
@@ -80,6 +82,7 @@ class Learner:
         self.features, self.target = [naive.Feature() for _ in range(n_features)], naive.Feature()
         self.known, self.n_seen, self.room = 0, 0, n_classes
         self.counts, self.last_seen = np.zeros(n_classes), np.zeros(n_classes)
+        self.residuals, self.risks = [], 1.0 - np.array(COVERAGES)
         self.prototypes, self.members_seen, self.inverses = [], [], [None] * len(sizes)
         self._start_readout(n_features, n_classes)
         ratio = s.longest / s.shortest if s.remembers else 1.0
@@ -256,6 +259,8 @@ class Learner:
             self.last_seen[y] = self.n_seen
         if self.known > before:
             self.combine()
+        if self.regression and before:
+            y = self.bounded(y)
         self.wanted = self.standardised(y) if self.regression else np.eye(self.known)[y]
         self.error = self.lack()
         if s.learns and not guarded:
@@ -294,6 +299,28 @@ class Learner:
         said.combine()
         said.error = said.lack()
         return said
+
+    def bounded(self, y):
+        """Return the target no further from its prediction than residuals reach, and remember the residual."""
+        predicted, late, n = self.value(), sorted(self.residuals[-WINDOW:]), min(len(self.residuals), WINDOW)
+        reach = math.inf
+        if n >= intervals.LEAST:
+            reach = intervals.REACH * late[min(math.ceil((n + 1) * intervals.REACH_QUANTILE), n) - 1]
+        reach = max(reach, math.sqrt(self.target.moments[1]))
+        for level, coverage in enumerate(COVERAGES):
+            radius = self.radius(level)
+            if radius < math.inf:
+                self.risks[level] += intervals.PACE * (1 - coverage - (abs(y - predicted) > radius))
+        self.risks = np.clip(self.risks, 0.0, 1.0)
+        self.residuals.append(abs(y - predicted))
+        return min(max(y, predicted - reach), predicted + reach)
+
+    def radius(self, level):
+        """Return the half width of the interval of a coverage."""
+        late, n = sorted(self.residuals[-WINDOW:]), min(len(self.residuals), WINDOW)
+        if (n + 1) * COVERAGES[level] > n:
+            return math.inf
+        return late[min(max(math.ceil((n + 1) * (1.0 - self.risks[level])), 1), n) - 1]
 
     def standardised(self, y):
         mean, variance = self.target.moments
