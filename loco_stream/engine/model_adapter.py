@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.errors import ConfigError
 
-__all__ = ["ModelAdapter", "Row", "last_step", "plain", "task_of"]
+__all__ = ["Answer", "ModelAdapter", "Row", "last_step", "plain", "task_of"]
 
 Array = NDArray[np.float32]
 
@@ -34,6 +34,14 @@ class Row:
         return self.x if self.features is None else by_name(self.x[0], self.features)
 
 
+class Answer(NamedTuple):
+    """What a model said of a row: its label or value, the probability of the true label, an interval of the value."""
+
+    y_pred: Any
+    p_true: float | None = None
+    interval: tuple[float, float] | None = None
+
+
 class ModelAdapter:
     """The model's doors by name and, where it has them, by array.
 
@@ -53,6 +61,7 @@ class ModelAdapter:
         self.model = model
         self.takes_blocks = hasattr(model, "learn_predict_array")
         self._gives_proba = callable(getattr(model, "predict_proba_one", None))
+        self._gives_intervals = hasattr(model, "predict_interval_array")
         self._names_the_likeliest = hasattr(model, "learn_predict_proba_array")  # our own: the first of the likeliest
 
     @property
@@ -72,6 +81,8 @@ class ModelAdapter:
 
     def predict(self, row: Row) -> Any:
         """Return the label or value, None while the model knows nothing."""
+        if self._knows_nothing:
+            return None
         if row.features is not None and self.takes_blocks:
             return plain(self.model.predict_array(row.x, row.features)[0])
         y_pred = self.model.predict_one(row.named)
@@ -103,25 +114,50 @@ class ModelAdapter:
         else:
             self.model.learn_one(row.named, y)
 
-    def learn_predict(
-        self, X: Array, y: Sequence[Any], features: tuple[str, ...]
-    ) -> tuple[list[Any], Sequence[float | None]]:
-        """Test-then-train over a block in one call; the predictions, and the probability given to each label."""
+    def interval(self, row: Row) -> tuple[float, float] | None:
+        """Return what a regression says that the value lies in, None where it says nothing."""
+        if not self._gives_intervals:
+            return None
+        if row.features is not None:
+            return self.intervals(row.x, row.features)[0]
+        low, high = self.model.predict_interval_one(row.named)
+        return low, high
+
+    def intervals(self, X: Array, features: tuple[str, ...]) -> Sequence[tuple[float, float] | None]:
+        """Return `interval` of each row of a block."""
+        if not self._gives_intervals:
+            return [None] * len(X)
+        return [(low, high) for low, high in self.model.predict_interval_array(X, features=features).tolist()]
+
+    @property
+    def _knows_nothing(self) -> bool:
+        """Whether a regression of our own has no label yet: it answers 0.0, which says nothing of it."""
+        return self._gives_intervals and self.model.n_seen == 0
+
+    def learn_predict(self, X: Array, y: Sequence[Any], features: tuple[str, ...]) -> list[Answer]:
+        """Test-then-train over a block in one call; the answers in order."""
+        if self._gives_intervals:
+            first = self._knows_nothing
+            values, bounds = self.model.learn_predict_interval_array(X, y, features=features)
+            answers = [
+                Answer(value, None, (low, high))
+                for value, (low, high) in zip(values.tolist(), bounds.tolist(), strict=True)
+            ]
+            return [Answer(None), *answers[1:]] if first and answers else answers
         if not self._names_the_likeliest:
-            predicted = self.model.learn_predict_array(X, y, features=features).tolist()
-            return [plain(label) for label in predicted], [None] * len(predicted)
+            return [Answer(plain(label)) for label in self.model.learn_predict_array(X, y, features=features).tolist()]
         proba = self.model.learn_predict_proba_array(X, y, features=features)
         classes, best, known = self.model.classes, proba.argmax(axis=1).tolist(), proba.any(axis=1).tolist()
         slots = {label: slot for slot, label in enumerate(classes)}
-        predicted = [classes[slot] if answers else None for slot, answers in zip(best, known, strict=True)]
-        given = [
-            row[slots[plain(label)]] if answers else None
-            for row, label, answers in zip(proba.tolist(), y, known, strict=True)
+        return [
+            Answer(classes[slot], row[slots[plain(label)]]) if answers else Answer(None)
+            for slot, row, label, answers in zip(best, proba.tolist(), y, known, strict=True)
         ]
-        return predicted, given
 
     def predict_block(self, X: Array, features: tuple[str, ...]) -> list[Any]:
         """Predict a block of rows in one call, without learning."""
+        if self._knows_nothing:
+            return [None] * len(X)
         return [plain(label) for label in self.model.predict_array(X, features).tolist()]
 
     def values(self, X: Array, features: tuple[str, ...]) -> tuple[Array, Sequence[Any]]:

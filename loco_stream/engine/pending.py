@@ -25,24 +25,25 @@ class Waiting:
     y_pred: Any
     proba: Mapping[Any, float] | None
     since: float
+    interval: tuple[float, float] | None = None
 
     def export(self, names: dict[tuple[str, ...], int]) -> list[Any]:
         """Return it as plain values; `names` gathers the distinct feature tuples."""
         row, proba = self.row, None if self.proba is None else dict(self.proba)
         x, features = (dict(row.x), None) if row.features is None else (row.x.tobytes(), row.features)
         index = None if features is None else names.setdefault(features, len(names))
-        return [x, index, row.seq, row.t, row.source, row.epoch, self.y_pred, proba, self.since]
+        return [x, index, row.seq, row.t, row.source, row.epoch, self.y_pred, proba, self.since, self.interval]
 
     @classmethod
     def restore(cls, fields: Sequence[Any], names: Sequence[tuple[str, ...]]) -> Waiting:
         """Undo `export`."""
-        x, index, seq, t, source, epoch, y_pred, proba, since = fields
+        x, index, seq, t, source, epoch, y_pred, proba, since, *interval = fields  # an older checkpoint has none
         if index is None:
             row = Row(x, None, seq, t, source, epoch)
         else:
             values = np.frombuffer(x, dtype=np.float32).reshape(1, -1).copy()
             row = Row(values, names[index], seq, t, source, epoch)
-        return cls(row, y_pred, proba, since)
+        return cls(row, y_pred, proba, since, tuple(interval[0]) if interval and interval[0] else None)
 
 
 class Pending:

@@ -63,9 +63,11 @@ class Score:
         """The task whose keys the report has."""
         return self.prequential.task
 
-    def add(self, y: Any, y_pred: Any, p_true: float | None = None) -> None:
-        """Count one answer, and the probability that the label was given."""
-        self.prequential.update(y, y_pred, p_true)
+    def add(
+        self, y: Any, y_pred: Any, p_true: float | None = None, interval: tuple[float, float] | None = None
+    ) -> None:
+        """Count one answer, and the probability that the label was given or the interval the value was to lie in."""
+        self.prequential.update(y, y_pred, p_true, interval)
         n = self.prequential.n_scored
         if y_pred is not None and n % self.curve.stride == 0:
             report = self.prequential.report()

@@ -12,7 +12,7 @@ import numpy as np
 
 from loco_stream.engine.ledger import Ledger
 from loco_stream.engine.listeners import Listeners
-from loco_stream.engine.model_adapter import ModelAdapter, Row, plain
+from loco_stream.engine.model_adapter import Answer, ModelAdapter, Row, plain
 from loco_stream.engine.pending import Pending, Waiting
 from loco_stream.engine.score import Score
 from loco_stream.errors import ConfigError, InputError
@@ -147,20 +147,21 @@ class Trainer:
 
     def _whole(self, event: Block, labels: Sequence[Any]) -> None:
         try:
-            predicted, given = self.model_adapter.learn_predict(event.X, labels, event.features)
+            answers = self.model_adapter.learn_predict(event.X, labels, event.features)
         except InputError as error:
             self._reject(error, len(labels))
             return
-        for row, y, y_pred, p_true in zip(_rows(event), labels, predicted, given, strict=True):
-            self._count(row, plain(y), self._usable(y_pred), p_true)
+        for row, y, answer in zip(_rows(event), labels, answers, strict=True):
+            self._count(row, plain(y), answer._replace(y_pred=self._usable(answer.y_pred)))
             self.n_samples += 1
 
     def _unlabelled(self, event: Block) -> None:
         values, classes = self.model_adapter.values(event.X, event.features)
         predicted = self.model_adapter.predict_block(event.X, event.features)
+        intervals = self.model_adapter.intervals(event.X, event.features)
         for i, (row, y_pred) in enumerate(zip(_rows(event), predicted, strict=True)):
             proba = dict(zip(classes, values[i].tolist(), strict=True)) if self._wants_proba else None
-            self._wait(Waiting(row, self._usable(y_pred), proba, self.now))
+            self._wait(Waiting(row, self._usable(y_pred), proba, self.now, intervals[i]))
         if event.tag is not None:
             self._reply(event, values, classes)
 
@@ -168,7 +169,7 @@ class Trainer:
         try:
             self._release(y)
             y_pred, proba = self.model_adapter.answer(row, self._wants_proba)
-            waiting = Waiting(row, self._usable(y_pred), proba, self.now)
+            waiting = Waiting(row, self._usable(y_pred), proba, self.now, self.model_adapter.interval(row))
             if y is None:
                 self._wait(waiting)
             elif self.delay:
@@ -206,7 +207,8 @@ class Trainer:
         """Score a prediction, then learn its row unless it is held out."""
         row, monitor = waiting.row, self.monitor
         self._tell(waiting, y)
-        self._count(row, y, waiting.y_pred, waiting.proba.get(y, 0.0) if waiting.proba else None, late)
+        p_true = waiting.proba.get(y, 0.0) if waiting.proba else None
+        self._count(row, y, Answer(waiting.y_pred, p_true, waiting.interval), late)
         if monitor.holds_out and monitor.hold_out(row.x, y, self.n_samples, row.features):
             self.n_held_out += 1
         else:
@@ -214,10 +216,10 @@ class Trainer:
         monitor.rescore(self.model_adapter.model)
         self.n_samples += 1
 
-    def _count(self, row: Row, y: Any, y_pred: Any, p_true: float | None, late: bool = False) -> None:
-        self.score.add(y, y_pred, p_true)
-        if y_pred is not None:
-            self._watch(y, y_pred, row, late)
+    def _count(self, row: Row, y: Any, answer: Answer, late: bool = False) -> None:
+        self.score.add(y, *answer)
+        if answer.y_pred is not None:
+            self._watch(y, answer.y_pred, row, late)
 
     def _watch(self, y: Any, y_pred: Any, row: Row, late: bool = False) -> None:
         """Show the monitor an answer; a row that waited for its label (`late`) was looked at when it came."""

@@ -88,6 +88,8 @@ KEYS = (
         task=_FIT, label="mean absolute error in the last window", form=_DIGITS, page=1),
     Key("fading_mae", "mean absolute error, older rows fading by 0.1 % a row", "units of the label",
         "fading_mean_absolute_error", task=_FIT),
+    Key("interval_coverage", "share of labels inside the 90 % prediction interval", "fraction", "interval_coverage",
+        task=_FIT, label="inside the 90 % interval", form=_ACCURACY),
     Key("samples_per_second", "rows over the time since the first one, waiting left out", "rows/s", "rows_per_second",
         label="samples a second", form="{:,.0f}"),
     Key("latency_us", "p50 and p99 from a row's arrival to predicted, scored and learned", "us", "latency_seconds",

@@ -71,17 +71,20 @@ class Prequential:
         """Samples counted so far."""
         return self._score.n
 
-    def update(self, y_true: Any, y_pred: Any, p_true: float | None = None) -> None:
+    def update(
+        self, y_true: Any, y_pred: Any, p_true: float | None = None, interval: tuple[float, float] | None = None
+    ) -> None:
         """Count one answer; `y_pred` None means the model gave none: not scored, but the label is remembered.
 
-        `p_true` is the probability that was given to the label, None where the model gives none, and in regression.
+        `p_true` is the probability that was given to the label, None where the model gives none, and in regression;
+        `interval` is what a regression said the value lies in, None or infinite where it said nothing.
 
         Raises
         ------
         InputError
             Regression, and a value is not a finite number.
         """
-        self._score.update(y_true, y_pred, p_true)
+        self._score.update(y_true, y_pred, p_true, interval)
 
     def report(self) -> dict[str, float]:
         """Return the scores so far as fractions or in units of y; NaN before the first scored sample.
@@ -90,7 +93,8 @@ class Prequential:
         -------
         dict
             Classification: accuracy, kappa, kappa_m, kappa_t, no_change_accuracy, majority_accuracy, window_accuracy,
-            fading_accuracy, log_loss (nats). Regression: mae, rmse, r2, no_change_mae, window_mae, fading_mae.
+            fading_accuracy, log_loss (nats). Regression: mae, rmse, r2, no_change_mae, window_mae, fading_mae,
+            interval_coverage.
         """
         return self._score.report()
 
@@ -141,7 +145,7 @@ class _Hits:
         self.previous: Any = None
         self.majority: Any = None
 
-    def update(self, y_true: Any, y_pred: Any, p_true: float | None) -> None:
+    def update(self, y_true: Any, y_pred: Any, p_true: float | None, interval: object) -> None:
         if y_pred is not None:
             self._score(y_true, y_pred)
             self.confusion.update(y_true, y_pred)
@@ -222,16 +226,20 @@ class _Errors:
 
     def __init__(self, window: int, fading: float) -> None:
         self.n = self.n_repeats = 0
+        self.n_bounded = self.n_inside = 0  # rows with an interval, and of these with the label inside
         self.absolute = self.squared = self.mean = self.spread = self.repeats = 0.0
         self.faded = self.weight = 0.0
         self.fading = fading
         self.previous: float | None = None
         self.recent: deque[float] = deque(maxlen=window)
 
-    def update(self, y_true: Any, y_pred: Any, p_true: float | None) -> None:
+    def update(self, y_true: Any, y_pred: Any, p_true: object, interval: tuple[float, float] | None) -> None:
         truth = require_number("y_true", y_true)
         if y_pred is not None:
             self._score(truth, truth - require_number("y_pred", y_pred))
+            if interval is not None and math.isfinite(interval[0]) and math.isfinite(interval[1]):
+                self.n_bounded += 1
+                self.n_inside += interval[0] <= truth <= interval[1]
         self.previous = truth
 
     def _score(self, truth: float, error: float) -> None:
@@ -257,13 +265,15 @@ class _Errors:
             "no_change_mae": self.repeats / (self.n_repeats or math.nan),
             "window_mae": math.fsum(self.recent) / (len(self.recent) or math.nan),
             "fading_mae": self.faded / (self.weight or math.nan),
+            "interval_coverage": self.n_inside / (self.n_bounded or math.nan),
         }
 
     def classes(self) -> dict[str, Any]:
         return {}
 
     def export(self) -> dict[str, Any]:
-        return {"recent": list(self.recent)}
+        return {"recent": list(self.recent), "bounded": [self.n_bounded, self.n_inside]}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.recent.extend(state["recent"])
+        self.n_bounded, self.n_inside = state.get("bounded", (0, 0))  # an older checkpoint has none: they begin anew

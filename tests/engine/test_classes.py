@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from river import dummy, linear_model, naive_bayes
 
-from loco_stream import LOCOClassifier, StreamEngine, TaskMonitor
+from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine, TaskMonitor
 from loco_stream.stream import Block, Sample
 from tests.helpers.models import blobs
 
@@ -129,3 +129,25 @@ def test_models_of_river_are_scored_with_or_without_probabilities(model):
     assert math.isnan(report["log_loss"]) == isinstance(model, LabelsAlone)
     assert set(report["per_class"]) == {"True", "False"}
     assert report["confusion"]["labels"] in (["True", "False"], ["False", "True"])
+
+
+@pytest.mark.parametrize("block", [0, 7, 300])
+def test_intervals_of_a_regression_are_scored_by_every_road(block, tmp_path):
+    X, _ = rows()
+    y = (X.sum(axis=1) + np.random.default_rng(0).normal(size=len(X))).tolist()
+
+    def model():
+        return LOCORegressor(hidden_sizes=(8,), seed=1)
+
+    whole = StreamEngine(model(), Rows(X, y, block)).run()
+    values, bounds = model().learn_predict_interval_array(X.astype(np.float32), y)
+    bounds = bounds[np.isfinite(bounds[:, 0])], np.array(y)[np.isfinite(bounds[:, 0])]
+    inside = (bounds[0][:, 0] <= bounds[1]) & (bounds[1] <= bounds[0][:, 1])
+    assert whole["interval_coverage"] == inside.mean()
+    assert whole["mae"] == pytest.approx(np.abs(values - y)[1:].mean())  # the first answer came before any label
+    assert "inside the 90 % interval" in str(whole)
+    options = {"checkpoint": tmp_path, "delay": 3}
+    StreamEngine(model(), Rows(X, y, block), **options).run(max_samples=130)
+    rest = StreamEngine(model(), Rows(X, y, block), resume=True, **options).run()
+    at_once = StreamEngine(model(), Rows(X, y, block), delay=3).run()
+    assert (rest["interval_coverage"], rest["mae"]) == (at_once["interval_coverage"], at_once["mae"])
