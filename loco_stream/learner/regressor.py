@@ -27,9 +27,9 @@ class LOCORegressor(ContextualEstimator, base.MiniBatchRegressor):
     """The same network for a number: readouts of one output, in units of the target's running scale.
 
     Predictions stay within the target's range so far and a quarter of it beyond. A target further from its prediction
-    than twice the 99 % quantile of the last 500 residuals, and than one standard deviation of the target, is learned as
-    if it lay there: an outlier moves a model no more than a large residual does. Parameters are
-    those of `LOCOClassifier`, and so is what holds for threads.
+    than three times the 99 % quantile of the last 500 residuals, and than one standard deviation of the target, is
+    learned as if it lay there: an outlier moves a model no more than a large residual does. Parameters are those of
+    `LOCOClassifier`, and so is what holds for threads.
 
     Examples
     --------

@@ -125,7 +125,7 @@ def hurt(X, y, at, outlier):
 @pytest.mark.parametrize("at", [100, 250, 2000])
 def test_an_outlier_in_the_target_does_little_harm(at, outlier):
     X, y = friedman(2200)
-    assert hurt(X, y, at, outlier) < 0.15  # without a bound 1e10 before row 300, .3 after
+    assert hurt(X, y, at, outlier) < (0.3 if at < 300 else 0.05)  # without a bound 1e10 before row 300, .14 after
 
 
 def test_a_new_level_is_followed():

@@ -20,7 +20,7 @@ __all__ = ["learn_residual", "radii", "reach"]
 ARRIVAL, SORTED = range(2)  # rows of the residuals
 PACE = 0.005  # of the adaptation, a row
 LEAST = 20  # residuals before targets are bounded
-REACH_QUANTILE, REACH = 0.99, 2.0  # a target counts as no further off than so many times this quantile
+REACH_QUANTILE, REACH = 0.99, 3.0  # a target counts as no further off than so many times this quantile
 
 
 @kernel
