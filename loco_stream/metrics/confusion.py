@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 __all__ = ["Confusion", "plain"]
@@ -29,14 +29,14 @@ class Confusion:
     """
 
     def __init__(self) -> None:
-        self._places: dict[Any, int] = {}
+        self._places: dict[Hashable, int] = {}
         self._pairs: Counter[tuple[int, int]] = Counter()
 
-    def update(self, y_true: Any, y_pred: Any) -> None:
+    def update(self, y_true: Hashable, y_pred: Hashable) -> None:
         """Count a row of that label and answer."""
         self._pairs[self._place(y_true), self._place(y_pred)] += 1
 
-    def _place(self, label: Any) -> int:
+    def _place(self, label: Hashable) -> int:
         place = self._places.get(label)
         if place is None:
             place = len(self._places)
@@ -62,7 +62,7 @@ class Confusion:
             }
         return scores
 
-    def matrix(self) -> dict[str, Any]:
+    def matrix(self) -> dict[str, object]:
         """Return the labels as texts, and rows by label (lines) and answer (columns); all beyond 30 labels are one."""
         labels = _texts([*self._places])[:_SHOWN]
         n = len(labels) + any(max(pair) >= _SHOWN for pair in self._pairs)
@@ -79,7 +79,7 @@ class Confusion:
             answers[predicted] += count
         return rows, answers
 
-    def export_state(self) -> dict[str, Any]:
+    def export_state(self) -> dict[str, object]:
         """Return everything counted as plain values."""
         return {
             "labels": [plain(label) for label in self._places],
@@ -92,7 +92,7 @@ class Confusion:
         self._pairs = Counter({(true, predicted): count for true, predicted, count in state["pairs"]})
 
 
-def _texts(labels: Sequence[Any]) -> list[str]:
+def _texts(labels: Sequence[Hashable]) -> list[str]:
     """Return a text for each label; 1 and "1", which have the same, are told apart."""
     texts: list[str] = []
     for place, label in enumerate(labels):

@@ -98,7 +98,7 @@ class Prequential:
         """
         return self._score.report()
 
-    def classes(self) -> dict[str, Any]:
+    def classes(self) -> dict[str, object]:
         """Return `per_class` and `confusion` as `metrics.confusion` has them; nothing in regression."""
         return self._score.classes()
 
@@ -192,7 +192,7 @@ class _Hits:
             "log_loss": self.loss / (self.n_judged or math.nan),
         }
 
-    def classes(self) -> dict[str, Any]:
+    def classes(self) -> dict[str, object]:
         return {"per_class": self.confusion.per_class(), "confusion": self.confusion.matrix()}
 
     def export(self) -> dict[str, Any]:
@@ -268,7 +268,7 @@ class _Errors:
             "interval_coverage": self.n_inside / (self.n_bounded or math.nan),
         }
 
-    def classes(self) -> dict[str, Any]:
+    def classes(self) -> dict[str, object]:
         return {}
 
     def export(self) -> dict[str, Any]:
