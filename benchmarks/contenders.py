@@ -8,13 +8,14 @@ from typing import Any
 from benchmarks import release
 from benchmarks.learner import Learner, RiverLearner
 from benchmarks.machine import fingerprint
-from benchmarks.rivals import CLASSIFIERS, REGRESSORS
+from benchmarks.rivals import CLASSIFIERS, REGRESSORS, over_sampled
 from benchmarks.runs import Run
 from loco_stream.errors import ConfigError
 
 __all__ = [
     "BY_DICTS",
     "NAMES",
+    "OVER_SAMPLED",
     "RELEASE",
     "VARIANTS",
     "by_dicts",
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 BY_DICTS = "default by dicts"
+OVER_SAMPLED = "default over-sampled"  # by river's imblearn, around our own
 RELEASE = "release 0.1"
 
 # Only 32 neurons, and the readout sees nothing else: here their weights matter most.
@@ -46,6 +48,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no projection": {"rule": "np", "learning_rate": 10.0},
     "prototypes": {"n_input_clusters": 10, "learning_rate": 10.0},
     "half plastic": {"plastic": 0.5},
+    "balanced": {"class_weight": "balanced"},
+    OVER_SAMPLED: {},
     "antithetic": {"credit": "learned", "antithetic": True},
     "4 perturbations": {"credit": "learned", "n_perturbations": 4},
     "delta readout": {"readout": "delta"},
@@ -80,6 +84,8 @@ def make(name: str, n_features: int, n_classes: int, seed: int, **settings: Any)
         from loco_stream import LOCOClassifier
 
         model: Learner = LOCOClassifier(**{**settings, **VARIANTS[name]}, seed=seed)
+        if name == OVER_SAMPLED:
+            return RiverLearner(over_sampled(model, n_classes, seed))
         return RiverLearner(model) if name == BY_DICTS else model
     if name in CLASSIFIERS:
         return CLASSIFIERS[name].make(n_features, n_classes, seed)

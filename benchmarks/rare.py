@@ -16,13 +16,17 @@ from benchmarks.probabilities import bins, calibration_error, log_loss, prequent
 
 __all__ = ["command", "grids", "measure"]
 
-_NAMES = ("default", "frozen", contenders.RELEASE, "LogReg", "GaussianNB", "HAT", "ARF10")
+_NAMES = (
+    "default", "balanced", "frozen", contenders.OVER_SAMPLED, contenders.RELEASE, "LogReg", "LogReg over-sampled",
+    "LogReg under-sampled", "GaussianNB", "HAT", "ARF10",
+)  # fmt: skip
 _FALSE_ALARMS = 0.01
 # figure -> title, digits, whether the largest is the best
 _FIGURES = {
     "auc": ("area under the ROC curve", 3, True),
     "average_precision": ("average precision", 3, True),
     "recall": ("recall at 1 % false alarms", 3, True),
+    "balanced_accuracy": ("mean recall of both classes by the likeliest one", 3, True),
     "log_loss": ("log-loss, nats", 4, False),
     "calibration_error": ("expected calibration error of the rare class", 4, False),
 }
@@ -44,6 +48,7 @@ def measure(stream: str, contender: str, seed: int, n_samples: int) -> dict[str,
         "auc": float(roc_auc_score(y, rare)),
         "average_precision": float(average_precision_score(y, rare)),
         "recall": float(found[false <= _FALSE_ALARMS].max()),
+        "balanced_accuracy": float(((rare[y == 1] > 0.5).mean() + (rare[y == 0] <= 0.5).mean()) / 2.0),
         "log_loss": log_loss(proba[np.arange(len(y)), y]),
         "calibration_error": calibration_error(bins(rare, y == 1)),
     }

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks import contenders, data
 from benchmarks.grid import Grid
@@ -19,6 +20,7 @@ from benchmarks.runs import Run
 __all__ = ["command", "grids", "measure"]
 
 _NAMES = ("default", *REGRESSORS)
+_SETTLED = 500  # rows before which intervals are not scored
 
 
 def measure(stream: str, contender: str, seed: int) -> dict[str, Any]:
@@ -29,6 +31,7 @@ def measure(stream: str, contender: str, seed: int) -> dict[str, Any]:
     seconds, raw = cpu_seconds(lambda: model.learn_predict_array(X, y))
     predictions = np.array([np.nan if value is None else value for value in raw.tolist()], dtype=np.float64)
     known = ~np.isnan(predictions)
+    known[0] = False  # no label had come
     error = predictions[known] - y[known]
     return {
         "mae": float(np.abs(error).mean()),
@@ -36,6 +39,21 @@ def measure(stream: str, contender: str, seed: int) -> dict[str, Any]:
         "r2": float(1.0 - np.square(error).sum() / np.square(y[known] - y[known].mean()).sum()),
         "worst": float(np.abs(error).max()),
         "samples_per_second": len(y) / seconds,
+        **_intervals(contender, X, y, seed),
+    }
+
+
+def _intervals(contender: str, X: NDArray[np.float64], y: NDArray[np.float64], seed: int) -> dict[str, float | None]:
+    """Return how many of the values after row 500 lie inside the 90 % intervals of our own, and how wide these are."""
+    if contender != "default":
+        return {"coverage": None, "width": None}
+    from loco_stream import LOCORegressor
+
+    _, bounds = LOCORegressor(seed=seed).learn_predict_interval_array(X, y, 0.9)
+    low, high = bounds[_SETTLED:].T
+    return {
+        "coverage": float(((low <= y[_SETTLED:]) & (y[_SETTLED:] <= high)).mean()),
+        "width": float((high - low).mean()),
     }
 
 
@@ -45,9 +63,11 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     out = []
     for stream in dict.fromkeys(key[0] for key in grouped):
         rows = {key[1]: runs for key, runs in grouped.items() if key[0] == stream}
-        grid = Grid(stream, ["contender", "MAE", "RMSE", "R2", "worst error", "samples/CPU s"])
+        columns = ["MAE", "RMSE", "R2", "worst error", "inside 90 % interval", "its width", "samples/CPU s"]
+        grid = Grid(stream, ["contender", *columns])
         for contender, runs in rows.items():
-            figures = [f"{spread(runs, key)[0]:.3f}" for key in ("mae", "rmse", "r2", "worst")]
+            keys = ("mae", "rmse", "r2", "worst", "coverage", "width")
+            figures = ["-" if runs[0][key] is None else f"{spread(runs, key)[0]:.3f}" for key in keys]
             grid.row(contender, *figures, f"{spread(runs, 'samples_per_second')[0]:,.0f}")
         for column, key in enumerate(("mae", "rmse"), start=1):
             grid.mark_best(column, [spread(runs, key)[0] for runs in rows.values()], largest=False)

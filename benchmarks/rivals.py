@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from benchmarks.learner import WIDE, Learner, Majority, NoChange, RiverLearner
 
-__all__ = ["CLASSIFIERS", "REGRESSORS", "Rival"]
+__all__ = ["CLASSIFIERS", "REGRESSORS", "Rival", "over_sampled"]
 
 _Make: TypeAlias = Callable[[int, int, int], Learner]
 
@@ -33,11 +33,33 @@ def _scaled(model: Any) -> Learner:
     return RiverLearner(StandardScaler() | model)
 
 
-def _logreg(n_features: int, n_classes: int, seed: int) -> Learner:
+def _linear_odds(n_classes: int) -> Any:
     from river.linear_model import LogisticRegression
     from river.multiclass import OneVsRestClassifier
 
-    return _scaled(LogisticRegression() if n_classes == 2 else OneVsRestClassifier(LogisticRegression()))
+    return LogisticRegression() if n_classes == 2 else OneVsRestClassifier(LogisticRegression())
+
+
+def _logreg(n_features: int, n_classes: int, seed: int) -> Learner:
+    return _scaled(_linear_odds(n_classes))
+
+
+def _over_sampled(n_features: int, n_classes: int, seed: int) -> Learner:
+    return _scaled(over_sampled(_linear_odds(n_classes), n_classes, seed))
+
+
+def _under_sampled(n_features: int, n_classes: int, seed: int) -> Learner:
+    from river.imblearn import RandomUnderSampler
+
+    even = dict.fromkeys(range(n_classes), 1.0 / n_classes)
+    return _scaled(RandomUnderSampler(_linear_odds(n_classes), desired_dist=even, seed=seed))
+
+
+def over_sampled(model: Any, n_classes: int, seed: int) -> Any:
+    """Return a river classifier that learns rows of rare classes several times, until all are as frequent."""
+    from river.imblearn import RandomOverSampler
+
+    return RandomOverSampler(model, desired_dist=dict.fromkeys(range(n_classes), 1.0 / n_classes), seed=seed)
 
 
 def _softmax(n_features: int, n_classes: int, seed: int) -> Learner:
@@ -141,6 +163,8 @@ CLASSIFIERS: dict[str, Rival] = {
     "no-change": Rival(lambda n_features, n_classes, seed: NoChange(), seeded=False),
     "majority": Rival(lambda n_features, n_classes, seed: Majority(), seeded=False),
     "LogReg": Rival(_logreg, seeded=False),
+    "LogReg over-sampled": Rival(_over_sampled, seeded=True),
+    "LogReg under-sampled": Rival(_under_sampled, seeded=True),
     "softmax": Rival(_softmax, seeded=False),
     "PA": Rival(_pa, seeded=False),
     "HAT": Rival(_hat, seeded=True),
