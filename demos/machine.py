@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 import multiprocessing
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
-from loco_stream.demos.rotor import gateway
+from loco_stream.demos.rotor import RARE, gateway
 from loco_stream.demos.stage import Hits, Stage, conclude, demo_options, play
 
-__all__ = ["command", "outcome"]
+if TYPE_CHECKING:
+    from loco_stream.stream import Prediction
+
+__all__ = ["Caught", "command", "outcome"]
 
 _RATE = 1000.0  # rows a second
 _BLOCK = 100  # rows over which recovery is measured
@@ -58,10 +62,36 @@ def _mean(hits: Sequence[bool]) -> float:
     return sum(hits) / max(len(hits), 1)
 
 
+class Caught:
+    """A sink that looks out for the rare fault: how often it came before it was first named, and how often since."""
+
+    def __init__(self) -> None:
+        self.row = self.n_before = self.n_since = self.n_found = 0
+
+    def write(self, prediction: Prediction) -> None:
+        """Take one scored row."""
+        self.row += 1
+        if prediction.y != RARE:
+            return
+        found = prediction.y_pred == RARE
+        if found and not self.n_found:
+            click.echo(f"row {self.row - 1}: the first {RARE} is caught, after {self.n_before} that were not")
+        self.n_before += not found and not self.n_found
+        self.n_found += found
+        self.n_since += found or self.n_found > 0
+
+    def close(self, report: object) -> None:
+        """Say how many were caught."""
+        if not self.n_found:
+            click.echo(f"the {RARE} came {self.n_before} times and was never caught")
+        else:
+            click.echo(f"since then {self.n_found} of {self.n_since} were caught")
+
+
 @click.command("machine")
 @demo_options(seconds=20.0, stays=True)
 def command(stage: Stage) -> None:
-    """Learn five faults of motors at 1000 rows a second from a process of its own, over ZeroMQ.
+    """Learn the faults of motors, one of them rare, at 1000 rows a second from a process of its own, over ZeroMQ.
 
     The page has two buttons: "overhaul" changes bearings and sensors, so that what was learned is partly
     wrong; "old regime" brings the old machines back. Look at the triangle of the alarm, the dip, how fast it
@@ -85,7 +115,7 @@ def command(stage: Stage) -> None:
             LOCOClassifier(seed=stage.seed),
             source,
             monitor=TaskMonitor(seed=stage.seed),
-            sinks=[hits] if stage.headless else [],
+            sinks=[hits, Caught()] if stage.headless else [Caught()],
             watchers=watchers,
         )
         sensor.start()

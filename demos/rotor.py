@@ -7,7 +7,8 @@ acceleration at 4096 Hz, in g::
          + B (1 + cos(2 pi f_b t + phase))^3 cos(2 pi f_r t + phase)    impacts ringing the housing
          + noise
 
-The shaft turns at f = 29.2 Hz less a slip that grows with the load. Unbalance raises A_1, misalignment A_2 and A_3.
+The shaft turns at f = 29.2 Hz less a slip that grows with the load. Unbalance raises A_1, misalignment A_2 and A_3, and
+a loose foot, which is rare, A_1 and A_3.
 A pitted bearing rings the housing (f_r, 1.3 kHz, falling with the temperature) at the rate at which balls roll
 over the pit: for n balls of diameter d on a pitch circle D without contact angle,
 ``outer ring n f (1 - d/D) / 2``, ``inner ring n f (1 + d/D) / 2``. A pit on the inner ring turns through
@@ -32,9 +33,11 @@ from numpy.typing import NDArray
 from loco_stream.errors import SourceError
 from loco_stream.rng import derive_key, normals, uniforms
 
-__all__ = ["AFTER_OVERHAUL", "BEFORE", "FAULTS", "FEATURES", "Hall", "Regime", "gateway"]
+__all__ = ["AFTER_OVERHAUL", "BEFORE", "FAULTS", "FEATURES", "RARE", "Hall", "Regime", "gateway"]
 
-FAULTS = ("healthy", "unbalance", "misalignment", "outer ring", "inner ring")
+COMMON = ("healthy", "unbalance", "misalignment", "outer ring", "inner ring")
+RARE, RARE_SHARE = "loose foot", 0.005  # one window in two hundred
+FAULTS = (*COMMON, RARE)
 RATE, SAMPLES = 4096.0, 512  # Hz, and samples a window
 SHAFT = 29.2  # Hz without load: a four-pole motor at 50 Hz, geared by nothing, a little below 1800 rpm
 ORDERS = (1.0, 2.0, 3.0, 3.6, 4.5, 5.4, 6.5, 7.6)  # of the shaft, where the envelope is looked at
@@ -76,7 +79,8 @@ class Hall:
         """Return features (n, 15) and faults of the windows from `first` on."""
         u = uniforms(self._keys[0], 10 * first, 10 * n).reshape(n, 10)
         noise = normals(self._keys[1], SAMPLES * first, SAMPLES * n).reshape(n, SAMPLES)
-        fault = (u[:, 0] * len(FAULTS)).astype(int)
+        rare = u[:, 0] >= 1.0 - RARE_SHARE
+        fault = np.where(rare, len(COMMON), (u[:, 0] / (1.0 - RARE_SHARE) * len(COMMON)).astype(int))
         load = 0.7 + 0.2 * np.sin((first + np.arange(n)) / 9000.0) + 0.1 * (u[:, 1] - 0.5)
         self.temperature += (25.0 + 40.0 * load.mean() - self.temperature) * n / 6000.0
         f = SHAFT * (1.0 - 0.03 * load)
@@ -93,6 +97,7 @@ class Hall:
         for k, base in ((1, 0.20), (2, 0.08), (3, 0.04)):
             size = base * (0.8 + 0.4 * u[:, 2 + k])
             size = size + severity * (0.10 * (fault == 1) * (k == 1) + 0.14 * load * (fault == 2) * (k > 1) / k)
+            size += severity * 0.12 * (fault == len(COMMON)) * (k != 2)
             wave += size[:, None] * np.cos(2 * np.pi * (k * f[:, None] * t + u[:, [5 + k % 3]]))
         return wave
 

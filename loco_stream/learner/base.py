@@ -238,9 +238,7 @@ class LOCOEstimator(Attributes, base.Estimator):
         if self._notices.due <= self.n_seen and self._state is not None:
             self._notices.judge(self.n_seen, partial(self._slots.is_input, self._state.statistics[COUNT]))
 
-    def _predict_row(
-        self, x: Mapping[Hashable, Any], t: float | None, proba: NDArray[np.float64] = _NO_PROBA
-    ) -> float:
+    def _predict_row(self, x: Mapping[Hashable, Any], t: float | None, proba: NDArray[np.float64] = _NO_PROBA) -> float:
         require_mapping(x)
         moment = self._moment(t)
         if self._state is None:
