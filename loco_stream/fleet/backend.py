@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, Protocol
 
-from loco_stream.errors import InputError
+from loco_stream.errors import ConfigError, InputError
 from loco_stream.fleet.host import Answer, Host, HostOptions
 from loco_stream.fleet.keyed_model import Maker
 from loco_stream.fleet.rows import Key, Rows
@@ -18,8 +18,13 @@ __all__ = ["Backend", "LocalBackend"]
 class Backend(Protocol):
     """Learns rows of many keys."""
 
-    n_repeated: int
-    n_refused: int
+    @property
+    def n_repeated(self) -> int:
+        """Rows that came again and were not learned twice."""
+
+    @property
+    def n_refused(self) -> int:
+        """Rows that no model could learn."""
 
     @property
     def notes(self) -> list[str]:
@@ -51,6 +56,9 @@ class Backend(Protocol):
 
     def checkpoint(self) -> None:
         """Store all models that changed."""
+
+    def rescale(self, workers: int) -> None:
+        """Go on with so many workers."""
 
     def close(self) -> None:
         """Store everything and let go."""
@@ -123,6 +131,10 @@ class LocalBackend:
         """Ask the host."""
         with self._lock:
             self._host.checkpoint()
+
+    def rescale(self, workers: int) -> None:
+        """Refuse: there is one process."""
+        raise ConfigError("a fleet in this process has no workers; open it with workers=1 or more")
 
     def close(self) -> None:
         """Store everything."""

@@ -86,7 +86,7 @@ class Fleet:
         block_rows: int = 256,
         ray_address: str | None = None,
     ) -> None:
-        _whole("workers", workers, 0, 0)
+        _whole("workers", workers, 0, 10_000)
         _whole("key_groups", key_groups, 1, 9999)
         _whole("max_resident", max_resident, 1, 10**9)
         _whole("checkpoint_every", checkpoint_every, 1, 10**9)
@@ -97,7 +97,12 @@ class Fleet:
         self._home = home = Home(Path(directory), model, key_groups, monitor)
         self._next_seq = 0
         try:
-            self._backend: Backend = LocalBackend(home.path, home.maker(), options)
+            if workers:
+                from loco_stream.fleet.ray_backend import RayBackend
+
+                self._backend: Backend = RayBackend(home.path, options, workers, block_rows, ray_address)
+            else:
+                self._backend = LocalBackend(home.path, home.maker(), options)
         except BaseException:
             home.close()
             raise
@@ -196,9 +201,35 @@ class Fleet:
         """Return rows seen and, with a monitor, the scores, drifts and forgetting of a key; `InputError` without."""
         return self._backend.report(check_key(key))
 
+    def merge(self, keys: Iterable[Key]) -> Any:
+        """Return one model of what several keys learned, where their hidden layers are frozen.
+
+        Their readouts without leak add up to that of one model which saw all rows: see
+        `loco_stream.fleet.merging.merge` for what is exact and what is not.
+
+        Raises
+        ------
+        InputError
+            A key has no model, or hidden layers learn.
+        """
+        from loco_stream.fleet.merging import merge
+
+        return merge([self.model(key) for key in dict.fromkeys(keys)], self._home.template)
+
     def flush(self) -> None:
         """Wait until all rows are learned and in the log."""
         self._backend.flush()
+
+    def rescale(self, workers: int) -> None:
+        """Go on with another number of workers; groups move without loss.
+
+        Raises
+        ------
+        ConfigError
+            This fleet is not on Ray, or the number is below 1.
+        """
+        _whole("workers", workers, 1, 10_000)
+        self._backend.rescale(workers)
 
     def checkpoint(self) -> None:
         """Store all models that changed, so that nothing has to be learned again after a restart."""

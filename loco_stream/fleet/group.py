@@ -77,9 +77,9 @@ class Group:
     def sync(self) -> None:
         """Make everything appended durable; raises `CheckpointError` if the disk refuses, or the folder is gone."""
         try:
+            self._folder.check()
             self._log.sync()
             self._log.check()
-            self._folder.check()
         except OSError as error:
             raise self._disk_refuses(error) from error
 

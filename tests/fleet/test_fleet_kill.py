@@ -1,36 +1,28 @@
 """SIGKILL at any moment: every key's model stays the one of an uninterrupted run.
 
-LOCO_SOAK=1 runs the full count.
+LOCO_SOAK=1 runs the full count: 1,000 keys, 30 kills of workers and 5 of the driver.
 """
 
 from __future__ import annotations
 
+import os
 import random
-import subprocess
+import signal
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from loco_stream import Fleet
 from loco_stream.engine.state import export_model, state_sha256
-from tests.helpers import fleet_process
 from tests.helpers.engine_process import SOAK
-from tests.helpers.fleet_process import rows_of, template
+from tests.helpers.fleet_process import rows_of, start, template, workers_of
 
-N_KEYS, N_ROWS, KILLS = (1000, 200, 30) if SOAK else (100, 200, 4)
-BLOCK = 20
+N_KEYS, N_ROWS, KILLS, WORKER_KILLS, DRIVER_KILLS = (1000, 200, 30, 30, 5) if SOAK else (100, 200, 4, 3, 1)
+BLOCK, EVERY, RESIDENT, WORKERS = 20, 1000, 40, 2
 
-
-def feeder(processes, folder, n_keys, workers=0, every=1000, resident=40):
-    arguments = [folder, workers, n_keys, N_ROWS, BLOCK, every, resident, 0.2]
-    process = subprocess.Popen(
-        [sys.executable, "-m", fleet_process.__name__, *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
-    )  # fmt: skip
-    processes.append(process)
-    return process
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200 if SOAK else 600)]
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are found in /proc")
 
 
 def expected(key):
@@ -39,19 +31,58 @@ def expected(key):
     return state_sha256(*export_model(model))
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(7200 if SOAK else 600)
+def wrong_keys(folder):
+    with Fleet(None, folder) as fleet:
+        return [key for key in range(N_KEYS) if fleet.state_sha256(key) != expected(key)]
+
+
+def finished(process):
+    said, errors = process.communicate(timeout=3600 if SOAK else 300)
+    assert process.returncode == 0, errors
+    done, _, refused = said.split()[-3:]
+    return done == "done" and refused == "0"
+
+
 def test_kills_of_an_embedded_fleet_change_no_model(tmp_path, processes):
     chance = random.Random(5)
     for _ in range(KILLS):
-        process = feeder(processes, tmp_path, N_KEYS)
+        process = start(processes, tmp_path, 0, N_KEYS, N_ROWS, BLOCK, EVERY, RESIDENT, 0.0)
         assert "open" in process.stdout.readline()
         time.sleep(chance.uniform(0.0, 2.5))
         process.kill()
         process.communicate()
-    last = feeder(processes, tmp_path, N_KEYS)
-    said, _ = last.communicate(timeout=3600 if SOAK else 300)
-    assert "done" in said
-    with Fleet(None, tmp_path) as fleet:
-        wrong = [key for key in range(N_KEYS) if fleet.state_sha256(key) != expected(key)]
-    assert wrong == []
+    assert finished(start(processes, tmp_path, 0, N_KEYS, N_ROWS, BLOCK, EVERY, RESIDENT, 0.0))
+    assert wrong_keys(tmp_path) == []
+
+
+@linux
+def test_kills_of_workers_and_of_the_driver_change_no_model(tmp_path, processes):
+    pytest.importorskip("ray")
+    chance = random.Random(6)
+    victims = ["worker"] * WORKER_KILLS + ["driver"] * DRIVER_KILLS
+    chance.shuffle(victims)
+
+    def begin():
+        driver = start(processes, tmp_path, WORKERS, N_KEYS, N_ROWS, BLOCK, EVERY, RESIDENT, 0.01)
+        assert "open" in driver.stdout.readline()
+        return driver
+
+    driver, killed = begin(), 0
+    while victims:
+        time.sleep(chance.uniform(0.2, 3.0))
+        if driver.poll() is not None:  # all rows are learned: they come once more
+            driver.communicate()
+            driver = begin()
+        elif victims[-1] == "driver":
+            victims.pop()
+            driver.kill()
+            driver.communicate()
+            driver = begin()
+            killed += 1
+        elif workers := workers_of(driver.pid):
+            victims.pop()
+            os.kill(chance.choice(workers), signal.SIGKILL)
+            killed += 1
+    assert killed == WORKER_KILLS + DRIVER_KILLS
+    assert finished(driver)
+    assert wrong_keys(tmp_path) == []

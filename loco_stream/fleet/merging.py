@@ -1,0 +1,170 @@
+"""One model of what several learned: their readouts without leak add up."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.errors import InputError
+from loco_stream.learner.arrays import specs
+from loco_stream.learner.base import LOCOEstimator
+from loco_stream.learner.state import CLASS_COUNT, LAST_SEEN, MASKED, N_CLASSES, N_SEEN, SKIPPED, State
+
+__all__ = ["merge"]
+
+Model = TypeVar("Model", bound=LOCOEstimator)
+Arrays = dict[str, NDArray[Any]]
+Float64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A model as plain values and arrays."""
+
+    config: dict[str, Any]
+    arrays: Arrays
+
+    @property
+    def n_seen(self) -> int:
+        return int(self.arrays["counts"][N_SEEN]) if self.arrays else 0
+
+
+def merge(models: Sequence[Model], template: LOCOEstimator | None = None) -> Model:
+    """Return one model of what several learned, each from a copy of the template on.
+
+    Recursive least squares without leak is a sum over rows. With P a member's projector, W its weights and p its prior,
+    its information is A = P^-1 = I / p + sum x x' and b = A W = sum x y'. That of rows which several models saw is the
+    sum of theirs, less what all of them began with. It is exact where all encode a row alike: hidden layers are frozen
+    and drawn from one seed, and the template has seen the 300 rows after which scales and gains stand. Models that
+    found their scales each by itself are merged in the same way; the result is then near that of one model.
+
+    What is no sum is that of the model with most rows: members that forget, weights by log-loss, and the shares in
+    which members speak.
+
+    Parameters
+    ----------
+    models
+        One or more of the same settings and features.
+    template
+        What they began with; None if they began with nothing.
+
+    Raises
+    ------
+    InputError
+        Their hidden layers learn, they have no member without leak, or they differ in settings or features.
+
+    Examples
+    --------
+    >>> from loco_stream import LOCOClassifier
+    >>> parts = [LOCOClassifier(hidden_sizes=(8,), rule="frozen", seed=1) for _ in range(2)]
+    >>> parts[0].learn_array([[0.0], [1.0]], ["a", "b"])
+    >>> parts[1].learn_array([[2.0]], ["c"])
+    >>> whole = merge(parts)
+    >>> whole.n_seen, whole.classes
+    (3, ('a', 'b', 'c'))
+    """
+    parts = [_Part(*model.export_state()) for model in models]
+    _check(parts)
+    classes = list(dict.fromkeys(label for part in parts for label in part.config["classes"]))
+    parts = [_with_classes(part, classes) for part in parts]
+    base = None
+    if template is not None and template.n_seen:
+        base = _with_classes(_Part(*template.export_state()), classes)
+    largest = max(parts, key=lambda part: part.n_seen)
+    arrays = {name: array.copy() for name, array in largest.arrays.items()}
+    _add_readouts(arrays, parts, base)
+    _add_counts(arrays, parts, base)
+    return type(models[0]).from_state(largest.config, arrays)
+
+
+def _check(parts: Sequence[_Part]) -> None:
+    if not parts or any(part.n_seen == 0 for part in parts):
+        raise InputError("merge takes one key or more, each with a model that has learned a row")
+    first = parts[0]
+    parameters = first.config["parameters"]
+    for part in parts:
+        for name in ("kind", "parameters", "features"):
+            if part.config[name] != first.config[name]:
+                raise InputError(
+                    f"models to merge must have the same {name}, not {first.config[name]!r:.200} and "
+                    f"{part.config[name]!r:.200}"
+                )
+        if part.arrays["bank.projectors"].shape != first.arrays["bank.projectors"].shape:
+            raise InputError("models to merge must have come to know their features in the same order")
+    if parameters["rule"] != "frozen" and parameters["learning_rate"] != 0.0 and parameters["plastic"] != 0.0:
+        raise InputError(
+            "merge needs frozen hidden layers, rule='frozen': layers that learn give the same row other traces in each "
+            "model, and least squares on other inputs do not add up"
+        )
+    if parameters["readout"] != "recursive" or first.arrays["bank.members"][0, 0] != 0.0:
+        raise InputError("merge needs readout='recursive' with a member that does not forget: leaks must begin with 0")
+
+
+def _with_classes(part: _Part, classes: list[Hashable]) -> _Part:
+    """Return a model whose classes stand in the given order, those it does not know with zeros."""
+    known = part.config["classes"]
+    if not classes:
+        return part
+    room = max(2, 1 << (len(classes) - 1).bit_length())
+    places = [classes.index(label) for label in known]
+    arrays = dict(part.arrays)
+    before = arrays["classes"].shape[1]
+    for spec in specs(State):
+        for axis, name in enumerate(spec.axes):
+            if isinstance(name, str) and name.split("*")[-1] == "classes":
+                arrays[spec.name] = _moved(arrays[spec.name], axis, before, room, places)
+    arrays["counts"] = arrays["counts"].copy()
+    arrays["counts"][N_CLASSES] = len(classes)
+    return _Part({**part.config, "classes": classes}, arrays)
+
+
+def _moved(array: NDArray[Any], axis: int, before: int, room: int, places: list[int]) -> NDArray[Any]:
+    """Return an array whose blocks of `before` columns have become blocks of `room`, column j at `places[j]`."""
+    front, length, back = array.shape[:axis], array.shape[axis], array.shape[axis + 1 :]
+    blocks = length // before
+    new = np.zeros((*front, blocks, room, *back), array.dtype)
+    old = np.moveaxis(array.reshape(*front, blocks, before, *back), axis + 1, 0)
+    np.moveaxis(new, axis + 1, 0)[places] = old[: len(places)]
+    return new.reshape(*front, blocks * room, *back)
+
+
+def _add_readouts(arrays: Arrays, parts: Sequence[_Part], base: _Part | None) -> None:
+    """Add up the information of the member without leak; its least-squares columns come first."""
+    n = arrays["classes"].shape[1]
+    information = [_information(part.arrays, n) for part in parts]
+    if base is None:
+        inputs = len(arrays["bank.projectors"][0])
+        start = np.eye(inputs) / arrays["bank.members"][1, 0], np.zeros((inputs, n))
+    else:
+        start = _information(base.arrays, n)
+    again = len(parts) - 1
+    A, b = (sum(terms) - again * first for terms, first in zip(zip(*information, strict=True), start, strict=True))
+    P = np.linalg.inv(A)
+    arrays["bank.projectors"][0] = 0.5 * (P + P.T)
+    arrays["bank.traces"][:, :n] = P @ b
+
+
+def _information(arrays: Arrays, n: int) -> tuple[Float64, Float64]:
+    A: Float64 = np.linalg.inv(arrays["bank.projectors"][0].astype(np.float64))
+    return A, A @ arrays["bank.traces"][:, :n].astype(np.float64)
+
+
+def _add_counts(arrays: Arrays, parts: Sequence[_Part], base: _Part | None) -> None:
+    """Add up rows, masked values, skipped steps and rows of each class; a class was seen as lately as by any model."""
+    again = len(parts) - 1
+    for row in (N_SEEN, MASKED, SKIPPED):
+        first = 0 if base is None else base.arrays["counts"][row]
+        arrays["counts"][row] = sum(part.arrays["counts"][row] for part in parts) - again * first
+    first = 0 if base is None else base.arrays["classes"][CLASS_COUNT]
+    arrays["classes"][CLASS_COUNT] = sum(part.arrays["classes"][CLASS_COUNT] for part in parts) - again * first
+    absent = [
+        np.where(part.arrays["classes"][CLASS_COUNT] > 0, part.n_seen - part.arrays["classes"][LAST_SEEN], np.inf)
+        for part in parts
+    ]
+    lately = np.min(absent, axis=0)
+    seen = np.isfinite(lately)
+    arrays["classes"][LAST_SEEN, seen] = arrays["counts"][N_SEEN] - lately[seen]

@@ -1,0 +1,328 @@
+"""A fleet on Ray: worker actors own key groups; the driver keeps what is not durable and sends it again.
+
+Ray places workers, restarts those that die and joins machines to a cluster. That each row is learned once is not left
+to it: a call is never retried by Ray, and what the driver sends again carries the numbers of its rows.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from loco_stream.errors import CheckpointError, ConfigError, LocoStreamError
+from loco_stream.fleet.host import Answer, HostOptions
+from loco_stream.fleet.ray_worker import RayWorker
+from loco_stream.fleet.rows import Key, Rows, group_of
+from loco_stream.persistence.format import decode_plain, encode_plain
+
+__all__ = ["RayBackend"]
+
+_IN_FLIGHT = 2  # blocks a worker has at most: one it learns, and one that waits
+_KEPT = 256  # blocks that may wait to become durable until the next one asks for it
+_PATIENCE = 120.0  # seconds in which a dead worker must be back
+_MOST_NOTES = 100
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A block that is not known to be durable."""
+
+    number: int
+    payloads: list[bytes]
+    lengths: list[int]
+    predicts: bool
+    sync: bool
+
+
+class _Link:
+    """The driver's end of one worker."""
+
+    def __init__(self, ray: Any, actor: Any) -> None:
+        self._ray, self.actor = ray, actor
+        self._number = 0
+        self._flying: deque[tuple[_Sent, Any]] = deque()
+        self._kept: deque[_Sent] = deque()
+        self._answers: dict[int, list[Answer]] = {}
+        self.waiting: list[Rows] = []  # rows that do not fill a block yet
+        self.n_waiting = 0
+        self.n_repeated = self.n_refused = 0
+        self.notes: deque[str] = deque(maxlen=_MOST_NOTES)
+
+    def put(self, rows: Rows, block_rows: int) -> None:
+        """Take rows to be learned; they leave when they fill a block."""
+        for start in range(0, len(rows), block_rows):
+            part = rows if len(rows) <= block_rows else rows.part(slice(start, start + block_rows))
+            self.waiting.append(part)
+            self.n_waiting += len(part)
+            if self.n_waiting >= block_rows:
+                self.push()
+
+    def push(self) -> None:
+        """Send what waits."""
+        if self.waiting:
+            rows, self.waiting, self.n_waiting = self.waiting, [], 0
+            self.send(rows)
+
+    def send(self, rows: Sequence[Rows], predicts: bool = False, sync: bool = False) -> int:
+        """Send a block, once fewer than two are under way; returns its number."""
+        while len(self._flying) >= _IN_FLIGHT:
+            self._land()
+        self._number += 1
+        payloads, lengths = [part.encode() for part in rows], [len(part) for part in rows]
+        sent = _Sent(self._number, payloads, lengths, predicts, sync or len(self._kept) >= _KEPT)
+        self._kept.append(sent)
+        self._launch(sent)
+        return self._number
+
+    def drain(self) -> None:
+        """Wait until everything sent was learned."""
+        while self._flying:
+            self._land()
+
+    def answers(self, number: int) -> list[Answer]:
+        """Wait for a block and return what was said."""
+        while number not in self._answers:
+            self._land()
+        return self._answers.pop(number)
+
+    def flush(self) -> None:
+        """Wait until everything is durable."""
+        self.push()
+        self.drain()
+        while self._kept:
+            self.send([], sync=True)
+            self.drain()
+
+    def ask(self, what: str, content: Any = None) -> Any:
+        """Ask the worker after it has learned everything that was taken."""
+        self.push()
+        while True:
+            self.drain()
+            try:
+                return decode_plain(self._get(self.actor.ask.remote(what, encode_plain(content))))
+            except self._ray.exceptions.RayActorError:
+                self._again()
+
+    def _launch(self, sent: _Sent) -> None:
+        ref = self.actor.learn.remote(sent.number, sent.payloads, sent.predicts, sent.sync)
+        self._flying.append((sent, ref))
+
+    def _land(self) -> None:
+        """Wait for the block that was sent first; if its worker died, send all again that may be lost."""
+        sent, ref = self._flying[0]
+        try:
+            content = self._get(ref)
+        except self._ray.exceptions.RayActorError:
+            self._again()
+            return
+        except LocoStreamError:
+            self._flying.clear()
+            self._again()
+            raise
+        self._flying.popleft()
+        self._note(sent, content, again=False)
+
+    def _again(self) -> None:
+        """Send every block again that is not durable, one after the other: what was learned is left out there."""
+        self._flying.clear()
+        deadline = time.monotonic() + _PATIENCE
+        kept = list(self._kept)
+        while kept:
+            sent = kept[0]
+            ref = self.actor.learn.remote(sent.number, sent.payloads, sent.predicts, sent is kept[-1])
+            try:
+                content = self._get(ref)
+            except self._ray.exceptions.RayActorError as error:
+                if time.monotonic() > deadline:
+                    raise CheckpointError(f"a worker does not come back: {str(error)[:300]}") from error
+                time.sleep(0.05)
+                kept = list(self._kept)  # from the first on: nobody knows what the log of a dead machine held
+                continue
+            kept.pop(0)
+            self._note(sent, content, again=True)
+
+    def _note(self, sent: _Sent, content: bytes, again: bool) -> None:
+        durable, answers, notes = decode_plain(content)
+        while self._kept and self._kept[0].number <= durable:
+            self._kept.popleft()
+        self.notes.extend(notes)
+        for length, (_, n_repeated, refusal) in zip(sent.lengths, answers, strict=True):
+            self.n_repeated += 0 if again else n_repeated
+            if refusal is not None:
+                self.n_refused += length - n_repeated
+                self.notes.append(refusal)
+        if sent.predicts:
+            self._answers[sent.number] = [Answer(*answer) for answer in answers]
+            sent.predicts = False  # it may be learned again, but nobody asks a second time
+
+    def _get(self, ref: Any) -> bytes:
+        try:
+            content: bytes = self._ray.get(ref)
+        except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, LocoStreamError):
+                raise error.cause from None
+            raise
+        return content
+
+
+class RayBackend:
+    """Workers on Ray.
+
+    Parameters
+    ----------
+    path, options
+        See `Host`.
+    workers, block_rows, address
+        See `Fleet`.
+
+    Raises
+    ------
+    ConfigError
+        Ray is missing, or there is no cluster at the address.
+    """
+
+    def __init__(self, path: Path, options: HostOptions, workers: int, block_rows: int, address: str | None) -> None:
+        self._ray, self._own = _connect(address)
+        self._options, self._block_rows = options, block_rows
+        # A cluster has a core for each worker; the one that is started here has what this machine has.
+        cores = 0 if address is None else 1
+        self._actors = self._ray.remote(RayWorker).options(max_restarts=-1, max_task_retries=0, num_cpus=cores)
+        self._arguments = (str(path.resolve()), options)
+        self._links = [self._link() for _ in range(workers)]
+
+    def __repr__(self) -> str:
+        return f"{len(self._links)} workers on Ray"
+
+    @property
+    def notes(self) -> list[str]:
+        """What workers found amiss; of refused rows the last hundred."""
+        return [note for link in self._links for note in link.notes]
+
+    @property
+    def n_repeated(self) -> int:
+        """Rows that came again and were not learned twice."""
+        return sum(link.n_repeated for link in self._links)
+
+    @property
+    def n_refused(self) -> int:
+        """Rows that no model could learn."""
+        return sum(link.n_refused for link in self._links)
+
+    @property
+    def worker_ids(self) -> list[int]:
+        """Process ids of the workers, in order."""
+        return [int(link.ask("pid")) for link in self._links]
+
+    def learn(self, batch: Sequence[Rows]) -> None:
+        """Send rows in blocks; waits while a worker has two."""
+        for rows in batch:
+            self._of(rows.key).put(rows, self._block_rows)
+
+    def learn_predict(self, batch: Sequence[Rows]) -> list[Answer]:
+        """Send rows to all workers at once, and wait for what they say."""
+        parts: dict[int, list[int]] = {}
+        for i, rows in enumerate(batch):
+            parts.setdefault(self._index(rows.key), []).append(i)
+        numbers = {}
+        for index, members in parts.items():
+            self._links[index].push()
+            numbers[index] = self._links[index].send([batch[i] for i in members], predicts=True)
+        answers: dict[int, Answer] = {}
+        for index, members in parts.items():
+            answers |= zip(members, self._links[index].answers(numbers[index]), strict=True)
+        return [answers[i] for i in range(len(batch))]
+
+    def predict(self, key: Key, X: Any, features: Any) -> list[Any]:
+        """Ask the key's worker."""
+        rows = Rows(key, X, [None] * len(X), features, "", 0, np.arange(len(X)))
+        said: list[Any] = self._of(key).ask("predict", rows.encode())
+        return said
+
+    def keys(self) -> list[Key]:
+        """Ask every worker."""
+        n, groups = len(self._links), range(self._options.key_groups)
+        owned = [[group for group in groups if group % n == i] for i in range(n)]
+        return [key for link, numbers in zip(self._links, owned, strict=True) for key in link.ask("keys", numbers)]
+
+    def state_sha256(self, key: Key) -> str:
+        """Ask the key's worker."""
+        return str(self._of(key).ask("state_sha256", key))
+
+    def state(self, key: Key) -> bytes:
+        """Ask the key's worker."""
+        return bytes(self._of(key).ask("state", key))
+
+    def report(self, key: Key) -> dict[str, Any]:
+        """Ask the key's worker."""
+        return dict(self._of(key).ask("report", key))
+
+    def flush(self) -> None:
+        """Wait until all rows are durable; workers finish at the same time."""
+        for link in self._links:
+            link.push()
+        for link in self._links:
+            link.flush()
+
+    def checkpoint(self) -> None:
+        """Ask every worker."""
+        for link in self._links:
+            link.ask("checkpoint")
+
+    def rescale(self, workers: int) -> None:
+        """Go on with so many workers: groups that get another owner are stored by the old one first."""
+        self.flush()
+        before = len(self._links)
+        for i, link in enumerate(self._links):
+            groups = range(self._options.key_groups)
+            link.ask("release", [g for g in groups if g % before == i and g % workers != i])
+        for link in self._links[workers:]:
+            self._ray.kill(link.actor)
+        self._links = self._links[:workers] + [self._link() for _ in range(workers - before)]
+
+    def close(self) -> None:
+        """Let all workers store everything, and end them; ends Ray if it was started here."""
+        try:
+            self.flush()
+            for link in self._links:
+                link.ask("close")
+        finally:
+            for link in self._links:
+                self._ray.kill(link.actor)
+            if self._own:
+                self._ray.shutdown()
+
+    def _link(self) -> _Link:
+        return _Link(self._ray, self._actors.remote(*self._arguments))
+
+    def _index(self, key: Key) -> int:
+        return group_of(key, self._options.key_groups) % len(self._links)
+
+    def _of(self, key: Key) -> _Link:
+        return self._links[self._index(key)]
+
+
+def _connect(address: str | None) -> tuple[Any, bool]:
+    """Return Ray, and whether it was started here."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody unless the user wants it
+    try:
+        import ray
+    except ImportError:
+        raise ConfigError("workers need Ray: pip install 'loco-stream[ray]'") from None
+    if ray.is_initialized():
+        return ray, False
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    try:
+        if address is None:
+            ray.init(num_cpus=1, include_dashboard=False, object_store_memory=100 * 2**20, **quiet)
+        else:
+            ray.init(address=address, **quiet)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"cannot reach Ray at {address}: {str(error)[:300]}") from error
+    return ray, True

@@ -1,0 +1,128 @@
+"""Merging: readouts without leak add up."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from loco_stream import Fleet, LOCOClassifier, LOCORegressor
+from loco_stream.errors import InputError
+from loco_stream.fleet.merging import merge
+
+CLASSES = np.array(["ok", "worn", "broken"])
+
+
+def frozen(**options):
+    return LOCOClassifier(**{"hidden_sizes": (24,), "rule": "frozen", "seed": 3, **options})
+
+
+def rows(seed, n, labels=3):
+    X = np.random.default_rng(seed).normal(size=(n, 4))
+    return X, CLASSES[np.digitize(X[:, 0] + 0.5 * X[:, 1] * X[:, 2], [-0.4, 0.6])[:n] % labels].tolist()
+
+
+def weights(model):
+    """The information of the member without leak, with the classes in a fixed order."""
+    _, arrays = model.export_state()
+    n, order = arrays["classes"].shape[1], np.argsort(model.classes)
+    return arrays["bank.projectors"][0], arrays["bank.traces"][:, :n][:, order]
+
+
+def by_hand(parts, template):
+    """What a plain sum over rows gives: information and sum x y' of each part, less the template's."""
+    sums = []
+    for model in (*parts, template):
+        P, W = weights(model)
+        A = np.linalg.inv(P.astype(float))
+        sums.append((A, A @ W))
+    *those, (A0, b0) = sums
+    A = sum(A for A, _ in those) - (len(parts) - 1) * A0
+    return np.linalg.solve(A, sum(b for _, b in those) - (len(parts) - 1) * b0)
+
+
+def test_a_merged_model_is_the_one_that_saw_all_rows(tmp_path):
+    template = frozen()
+    template.learn_array(*rows(0, 400))
+    whole = frozen()
+    whole.learn_array(*rows(0, 400))
+    with Fleet(template, tmp_path) as fleet:
+        for key in (1, 2, 3):
+            X, y = rows(key, 250)
+            fleet.learn(key, X, y)
+            whole.learn_array(X, y)
+        merged = fleet.merge([1, 2, 3])
+        expected = by_hand([fleet.model(key) for key in (1, 2, 3)], template)
+    assert merged.n_seen == whole.n_seen == 1150
+    P, W = weights(whole)
+    merged_P, merged_W = weights(merged)
+    np.testing.assert_allclose(merged_P, P, atol=2e-4 * np.abs(P).max())
+    np.testing.assert_allclose(merged_W, W, atol=1e-3 * np.abs(W).max())
+    np.testing.assert_allclose(merged_W, expected, atol=1e-5 * np.abs(W).max())
+    assert (merged.export_state()[1]["classes"][0] == whole.export_state()[1]["classes"][0]).all()
+
+
+def test_parts_that_know_different_classes_are_merged_by_label():
+    template = frozen()
+    template.learn_array(*rows(0, 400, labels=1))  # one class alone
+    parts, whole = [], frozen()
+    whole.learn_array(*rows(0, 400, labels=1))
+    for seed, labels in ((1, CLASSES[1:]), (2, CLASSES[::-1])):
+        X, _ = rows(seed, 200)
+        y = labels[(X[:, 0] > 0).astype(int)].tolist()
+        part = frozen()
+        part.learn_array(*rows(0, 400, labels=1))
+        part.learn_array(X, y)
+        whole.learn_array(X, y)
+        parts.append(part)
+    merged = merge(parts, template)
+    assert set(merged.classes) == set(whole.classes) == set(CLASSES)
+    np.testing.assert_allclose(weights(merged)[0], weights(whole)[0], atol=2e-5)
+    merged.learn_array(*rows(5, 50))
+    assert merged.n_seen == 850
+
+
+def test_parts_without_a_template_come_near_one_model(tmp_path):
+    X, y = rows(9, 1000)
+    one = frozen()
+    for key in (1, 2, 3, 4):
+        one.learn_array(*rows(key, 500))
+    with Fleet(frozen(), tmp_path) as fleet:
+        for key in (1, 2, 3, 4):
+            fleet.learn(key, *rows(key, 500))
+        merged = fleet.merge([1, 2, 3, 4])
+    assert np.mean(merged.predict_array(X) == y) > np.mean(one.predict_array(X) == y) - 0.05
+
+
+def test_a_regressor_is_merged_too():
+    template = LOCORegressor(hidden_sizes=(16,), rule="frozen", seed=1)
+    parts = []
+    X, _ = rows(0, 400)
+    template.learn_array(X, X[:, 0])
+    for seed in (1, 2):
+        part = LOCORegressor(hidden_sizes=(16,), rule="frozen", seed=1)
+        part.learn_array(X, X[:, 0])
+        more, _ = rows(seed, 100)
+        part.learn_array(more, more[:, 0])
+        parts.append(part)
+    merged = merge(parts, template)
+    assert merged.n_seen == 600
+    assert np.abs(merged.predict_array(X) - X[:, 0]).mean() < 0.3
+
+
+@pytest.mark.parametrize(
+    ("models", "text"),
+    [
+        ([], "one key or more"),
+        ([frozen()], "has learned a row"),
+        ([LOCOClassifier(hidden_sizes=(8,), seed=1)] * 2, "frozen"),
+        ([frozen(), frozen(seed=4)], "same parameters"),
+        ([frozen(readout="delta")] * 2, "readout='recursive'"),
+        ([frozen(leaks=(0.01, 0.1))] * 2, "leaks must begin with 0"),
+    ],
+)
+def test_what_does_not_add_up_is_refused_in_words(models, text):
+    for model in models:
+        if text != "has learned a row":
+            model.learn_array([[0.0, 1.0], [1.0, 0.0]], ["a", "b"])
+    with pytest.raises(InputError, match=text):
+        merge(models)

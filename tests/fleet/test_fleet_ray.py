@@ -1,0 +1,130 @@
+"""A fleet on Ray: the same models as in one process."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from loco_stream import Fleet
+from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.errors import CheckpointError, ConfigError, InputError
+from tests.helpers.fleet_process import SOURCE, rows_of, template
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::FutureWarning")]
+ray = pytest.importorskip("ray")
+
+N_KEYS, N_ROWS = 24, 90
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_ray():
+    """Start Ray once: it takes seconds."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
+             object_store_memory=100 * 2**20)  # fmt: skip
+    yield
+    ray.shutdown()
+
+
+def alone(X, y):
+    model = template()
+    model.learn_array(X, y)
+    return state_sha256(*export_model(model))
+
+
+def feed(fleet, start, stop, block=15):
+    for at in range(start, stop, block):
+        for key in range(N_KEYS):
+            X, y = rows_of(key, N_ROWS)
+            end = min(at + block, stop)
+            fleet.learn(key, X[at:end], y[at:end], source=SOURCE, epoch=1, seq=at)
+
+
+def wrong(fleet, stop=N_ROWS):
+    tables = {key: rows_of(key, N_ROWS) for key in range(N_KEYS)}
+    return [key for key, (X, y) in tables.items() if fleet.state_sha256(key) != alone(X[:stop], y[:stop])]
+
+
+def test_groups_move_when_workers_come_and_go(tmp_path):
+    with Fleet(template(), tmp_path, workers=1, block_rows=64) as fleet:
+        for n, (workers, stop) in enumerate([(1, 30), (2, 50), (4, 70), (1, 90)]):
+            if n:
+                fleet.rescale(workers)
+            feed(fleet, max(stop - 40, 0), stop)  # half of the rows come again
+            assert wrong(fleet, stop) == []
+        assert fleet.n_repeated > 0
+        assert sorted(fleet.keys()) == list(range(N_KEYS))
+    with Fleet(None, tmp_path) as fleet:
+        assert wrong(fleet) == []
+
+
+def test_killed_workers_come_back_and_nothing_is_lost_or_learned_twice(tmp_path):
+    with Fleet(template(), tmp_path, workers=2, block_rows=32, durability="interval:1000s") as fleet:
+        feed(fleet, 0, 45)
+        for pid in fleet._backend.worker_ids:
+            os.kill(pid, signal.SIGKILL)
+        feed(fleet, 45, N_ROWS)
+        X, _ = rows_of(3, N_ROWS)
+        os.kill(fleet._backend.worker_ids[0], signal.SIGKILL)
+        assert len(fleet.predict(3, X)) == N_ROWS
+        assert wrong(fleet) == []
+        assert fleet.n_repeated == 0
+
+
+def test_what_a_lost_machine_had_not_made_durable_is_sent_again(tmp_path):
+    with Fleet(template(), tmp_path, workers=1, key_groups=1, durability="interval:1000s") as fleet:
+        feed(fleet, 0, 30)
+        fleet.flush()
+        before = {path.name: path.read_bytes() for path in (tmp_path / "group-0000").iterdir()}
+        feed(fleet, 30, N_ROWS)
+        pid = fleet._backend.worker_ids[0]
+        os.kill(pid, signal.SIGSTOP)
+        os.kill(pid, signal.SIGKILL)
+        for path in (tmp_path / "group-0000").iterdir():  # the disk as it was when it was synced last
+            if path.name != "lock":
+                path.write_bytes(before[path.name]) if path.name in before else path.unlink()
+        assert wrong(fleet) == []
+
+
+def test_answers_and_refusals_are_those_of_one_process(tmp_path):
+    X, y = rows_of(5, N_ROWS)
+    model = template()
+    with Fleet(template(), tmp_path, workers=2) as fleet:
+        assert fleet.predict(5, X[:2]).tolist() == [None, None]
+        assert fleet.learn_predict(5, X, y).tolist() == model.learn_predict_array(X, y).tolist()
+        assert fleet.predict(5, X).tolist() == model.predict_array(X).tolist()
+        assert state_sha256(*export_model(fleet.model(5))) == fleet.state_sha256(5)
+        assert fleet.report(5) == {"n_samples": N_ROWS}
+        with pytest.raises(InputError, match="2 columns"):
+            fleet.learn_predict(5, X[:, :2], y)
+        fleet.learn(5, X[:, :2], y)  # on its way: it is counted
+        fleet.flush()
+        assert fleet.n_refused == 2 * N_ROWS
+        assert "2 columns" in fleet.notes[-1]
+        with pytest.raises(InputError, match="has no model"):
+            fleet.state_sha256("nobody")
+
+
+def test_a_folder_that_is_gone_is_told(tmp_path):
+    X, y = rows_of(5, N_ROWS)
+    fleet = Fleet(template(), tmp_path, workers=1, key_groups=1)
+    fleet.learn(5, X, y)
+    fleet.flush()
+    (tmp_path / "group-0000").rename(tmp_path / "elsewhere")
+    fleet.learn(5, X, y)
+    with pytest.raises(CheckpointError, match="deleted, moved or replaced"):
+        fleet.flush()
+    (tmp_path / "elsewhere").rename(tmp_path / "group-0000")
+    fleet.flush()
+    assert fleet.state_sha256(5) == alone(np.vstack([X, X]), y + y)
+    fleet.close()
+
+
+def test_a_cluster_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(ConfigError, match="ray_address needs workers"):
+        Fleet(template(), tmp_path, ray_address="127.0.0.1:1")
+    with Fleet(template(), tmp_path) as fleet, pytest.raises(ConfigError, match="no workers"):
+        fleet.rescale(2)
