@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from threading import RLock
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.fleet.host import Answer, Host, HostOptions
 from loco_stream.fleet.keyed_model import Maker
-from loco_stream.fleet.rows import Key, Rows
+from loco_stream.fleet.rows import Key, Rows, Table
 
-__all__ = ["Backend", "LocalBackend"]
+__all__ = ["Backend", "LocalBackend", "Names", "Report"]
+
+Names: TypeAlias = Iterable[Hashable] | None
+Report: TypeAlias = dict[str, Any]
 
 
 class Backend(Protocol):
@@ -36,7 +39,7 @@ class Backend(Protocol):
     def learn_predict(self, batch: Sequence[Rows]) -> list[Answer]:
         """Learn rows and return what was said of each before."""
 
-    def predict(self, key: Key, X: Any, features: Any) -> list[Any]:
+    def predict(self, key: Key, X: Table, features: Names) -> list[Any]:
         """Predict rows after all that were taken before have been learned."""
 
     def keys(self) -> list[Key]:
@@ -48,7 +51,7 @@ class Backend(Protocol):
     def state(self, key: Key) -> bytes:
         """Return all that is remembered of a key."""
 
-    def report(self, key: Key) -> dict[str, Any]:
+    def report(self, key: Key) -> Report:
         """Return what is known of a key."""
 
     def flush(self) -> None:
@@ -97,7 +100,7 @@ class LocalBackend:
                 self.n_refused += 0 if answer.refusal is None else len(rows) - answer.n_repeated
             return answers
 
-    def predict(self, key: Key, X: Any, features: Any) -> list[Any]:
+    def predict(self, key: Key, X: Table, features: Names) -> list[Any]:
         """Ask the host."""
         with self._lock:
             return self._host.predict(key, X, features)
@@ -117,7 +120,7 @@ class LocalBackend:
         with self._lock:
             return self._host.find(key).to_bytes(key)
 
-    def report(self, key: Key) -> dict[str, Any]:
+    def report(self, key: Key) -> Report:
         """Ask the host."""
         with self._lock:
             return self._host.find(key).report()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from loco_stream.errors import ConfigError, InputError, LocoStreamError
 from loco_stream.fleet.group import Group
 from loco_stream.fleet.keyed_model import KeyedModel, Maker
-from loco_stream.fleet.rows import Key, Rows, group_of
+from loco_stream.fleet.rows import Key, Rows, Table, group_of
 
 __all__ = ["Answer", "Host", "HostOptions"]
 
@@ -80,7 +80,7 @@ class Host:
             self.sync()
         return answers
 
-    def predict(self, key: Key, X: Any, features: Any) -> list[Any]:
+    def predict(self, key: Key, X: Table, features: Iterable[Hashable] | None) -> list[Any]:
         """Predict rows of a key without learning; None for each of a key that has no model."""
         group = self.open(group_of(key, self._options.key_groups))
         keyed = self._find(group, key)

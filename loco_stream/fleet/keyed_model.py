@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from loco_stream.engine.report import jsonable
 from loco_stream.engine.score import Score
 from loco_stream.engine.state import export_model, model_of, state_sha256, with_prefix, without_prefix
 from loco_stream.errors import CheckpointError
-from loco_stream.fleet.rows import Key, Rows
+from loco_stream.fleet.rows import Key, Rows, Table
 from loco_stream.learner.base import LOCOEstimator
 from loco_stream.monitor import TaskMonitor
 from loco_stream.persistence.format import Saved, from_bytes, to_bytes
@@ -220,7 +220,7 @@ class KeyedModel:
         model.learn_array(rows.X, rows.y, rows.features)
         return ()
 
-    def predict(self, X: Any, features: Any) -> list[Any]:
+    def predict(self, X: Table, features: Iterable[Hashable] | None) -> list[Any]:
         """Predict rows without learning."""
         if isinstance(X, list):
             return [plain(self.model.predict_one(x)) for x in X]

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from loco_stream.errors import CheckpointError, ConfigError, LocoStreamError
+from loco_stream.fleet.backend import Names, Report
 from loco_stream.fleet.host import Answer, HostOptions
 from loco_stream.fleet.ray_worker import RayWorker
-from loco_stream.fleet.rows import Key, Rows, group_of
+from loco_stream.fleet.rows import Key, Rows, Table, group_of
 from loco_stream.persistence.format import decode_plain, encode_plain
 
 __all__ = ["RayBackend"]
@@ -239,9 +240,9 @@ class RayBackend:
             answers |= zip(members, self._links[index].answers(numbers[index]), strict=True)
         return [answers[i] for i in range(len(batch))]
 
-    def predict(self, key: Key, X: Any, features: Any) -> list[Any]:
+    def predict(self, key: Key, X: Table, features: Names) -> list[Any]:
         """Ask the key's worker."""
-        rows = Rows(key, X, [None] * len(X), features, "", 0, np.arange(len(X)))
+        rows = Rows(key, X, [None] * len(X), None if features is None else tuple(features), "", 0, np.arange(len(X)))
         said: list[Any] = self._of(key).ask("predict", rows.encode())
         return said
 
@@ -259,7 +260,7 @@ class RayBackend:
         """Ask the key's worker."""
         return bytes(self._of(key).ask("state", key))
 
-    def report(self, key: Key) -> dict[str, Any]:
+    def report(self, key: Key) -> Report:
         """Ask the key's worker."""
         return dict(self._of(key).ask("report", key))
 

@@ -15,11 +15,12 @@ from loco_stream.errors import InputError
 from loco_stream.learner.inputs import column_names, table
 from loco_stream.persistence.format import decode_plain, encode_plain
 
-__all__ = ["Key", "Rows", "check_key", "group_of", "make_rows", "read_names", "read_rows"]
+__all__ = ["Key", "Rows", "Table", "check_key", "group_of", "make_rows", "read_names", "read_rows"]
 
 Key: TypeAlias = str | int
 Named: TypeAlias = list[Mapping[Any, Any]]
 Matrix: TypeAlias = NDArray[Any]
+Table: TypeAlias = Matrix | Named
 
 _LARGEST = 2**63 - 1
 
@@ -59,7 +60,7 @@ class Rows:
     """
 
     key: Key
-    X: Matrix | Named
+    X: Table
     y: Any
     features: tuple[Hashable, ...] | None
     source: str
@@ -117,7 +118,7 @@ def make_rows(
     return Rows(key, table, labels, names, source, epoch, numbers)
 
 
-def read_rows(X: Any) -> Matrix | Named:
+def read_rows(X: Any) -> Table:
     """Return rows by name as a list, and anything else as a matrix of numbers, or of numbers and texts."""
     if isinstance(X, Mapping):
         return [X]
@@ -129,7 +130,7 @@ def read_rows(X: Any) -> Matrix | Named:
     return np.array(X, object) if given.texts else given.numbers
 
 
-def read_names(features: Iterable[Hashable] | None, X: Matrix | Named) -> tuple[Hashable, ...] | None:
+def read_names(features: Iterable[Hashable] | None, X: Table) -> tuple[Hashable, ...] | None:
     """Return the names of the columns of a matrix; raises `InputError` for others than it has columns."""
     return None if features is None or isinstance(X, list) else column_names(features, X.shape[1])
 
