@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream.connectors.broker import password
+from loco_stream.connectors.ls1.messages import read_message
 from loco_stream.connectors.ls1.receiver import Receiver
 from loco_stream.connectors.ls1.remote_source import Streams
 from loco_stream.connectors.ls1.wire import HEADER, MAGIC, Limits
@@ -26,7 +27,6 @@ __all__ = ["MQTTSource"]
 _TICK = 0.1  # seconds without giving control back
 _PATIENCE = 10.0  # seconds that the first connection may take
 _BATCH = 1024
-PASSWORD = "LOCO_STREAM_MQTT_PASSWORD"  # a password in a URL would end up in logs and process lists
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class MQTTSource:
     The session is persistent: while the engine is away the broker keeps what comes, and what was not
     acked is delivered again. A repeated row that carries a seq is recognised and dropped; one without
     is learned twice. The row's source is the topic it was published to; a message is one readable row
-    (a JSON or MessagePack map), or an LS1 header followed by its payload.
+    (a JSON or MessagePack map, or a number alone), or an LS1 header followed by its payload.
 
     Parameters
     ----------
@@ -55,8 +55,11 @@ class MQTTSource:
         None is 1883, or 8883 with `tls`.
     client_id
         Names the session at the broker; two engines need two.
+    target, time
+        Keys of the label, and of the event time in seconds since 1970, in messages that are flat maps.
     username
-        With the password in the environment variable ``LOCO_STREAM_MQTT_PASSWORD``.
+        With the password in the environment variable ``LOCO_STREAM_MQTT_PASSWORD``, or in the file that
+        ``LOCO_STREAM_MQTT_PASSWORD_FILE`` names.
     tls
         Encrypt, and check the broker's certificate against the system's authorities.
     task
@@ -92,6 +95,8 @@ class MQTTSource:
         topic: str,
         *,
         port: int | None = None,
+        target: str = "y",
+        time: str = "t",
         client_id: str = "loco-stream",
         username: str | None = None,
         tls: bool = False,
@@ -108,7 +113,7 @@ class MQTTSource:
         self._idle = math.inf if idle is None else idle
         self._rows_left = math.inf if max is None else max
         self._endless = endless
-        self._topic = topic
+        self._topic, self._target, self._time_key = topic, target, time
         self._received: deque[Any] = deque()
         self._open: deque[_Open] = deque()
         self._refusal: str | None = None
@@ -124,7 +129,7 @@ class MQTTSource:
         )
         client.max_inflight_messages_set(_BATCH)
         if username is not None:
-            client.username_pw_set(username, os.environ.get(PASSWORD))
+            client.username_pw_set(username, password("MQTT"))
         if tls:
             client.tls_set()
         client.on_connect = self._on_connect
@@ -231,10 +236,14 @@ class MQTTSource:
     def _take(self, message: Any) -> Event | None:
         body = message.payload
         topic = message.topic.encode()
-        frames = [topic, body]
         if body[:4] == MAGIC:
-            frames = [topic, body[: HEADER.size], body[HEADER.size :]]
-        event = self._receiver.take(frames, repeated=message.dup)
+            event = self._receiver.take([topic, body[: HEADER.size], body[HEADER.size :]], repeated=message.dup)
+        else:
+            event = self._receiver.take_row(
+                topic,
+                lambda features: read_message(body, features, self._streams.limits, self._target, self._time_key),
+                repeated=message.dup,
+            )
         stream = self._streams.by_name.get(message.topic)
         reached = None if stream is None else next(reversed(stream.last.items()), None)
         needs = None if reached is None else (message.topic, *reached)

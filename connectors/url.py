@@ -95,7 +95,7 @@ FORMS: dict[str, _Form] = {
     "zmq+reply": _zmq("reply", credit=int, rate=float),
     "mqtt": _Form(
         "mqtt://127.0.0.1:1883/TOPIC", "mqtt_source", "MQTTSource",
-        {**_PEERS, **_LOGIN, "client_id": str}, split=_broker("mqtt"),
+        {**_PEERS, **_LOGIN, "client_id": str, "target": str, "time": str}, split=_broker("mqtt"),
     ),
     "redis": _Form(
         "redis://127.0.0.1:6379/STREAM", "redis_source", "RedisSource",

@@ -112,7 +112,18 @@ def test_rows_of_a_topic_filter(broker):
         ("sensors/one", {"a": 3}, 1),
     ]
     assert source.stats["malformed"] == 1
-    assert "neither a JSON" in source.last_error
+    assert "neither JSON nor MessagePack" in source.last_error
+    source.close()
+
+
+def test_flat_maps_and_numbers_alone(broker):
+    source = open_source(f"mqtt://127.0.0.1:{broker.port}/#?target=kind")
+    publish(broker, ("flat", b'{"speed": 0.4, "kind": "ok"}'), ("temperature", b"23.5"))
+    events = drain(source, lambda e: len(e) == 2)
+    assert [(e.source, e.x, e.y) for e in events] == [
+        ("flat", {"speed": 0.4}, "ok"),
+        ("temperature", {"value": 23.5}, None),
+    ]
     source.close()
 
 

@@ -30,8 +30,10 @@ def feed(processes, address, n):
 
 def at_work(engine):
     """Return an engine that has told what it keeps and begins to learn."""
+    told = []
     while "durability" not in (line := engine.stderr.readline()):
-        assert line, "the engine ended by itself"
+        told.append(line)
+        assert line, f"the engine ended by itself: {told}"
     return engine
 
 
