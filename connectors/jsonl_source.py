@@ -124,7 +124,8 @@ class JSONLSource(TextSource):
                 return _FLAT.decode(line)
             row = _RECORDED.decode(line)
         except msgspec.ValidationError as e:
-            bad.found("no flat object", f"line {number} of {self.path} is no flat JSON object: {e}")
+            kind = "nested value" if "$" in str(e) else "no object"  # a path into the object is named
+            bad.found(kind, f"line {number} of {self.path} is no flat JSON object: {e}")
         except UnicodeError:
             bad.found("encoding", f"line {number} of {self.path} is not UTF-8")
         except (msgspec.DecodeError, RecursionError) as e:

@@ -103,7 +103,7 @@ class TableSource(RowSource):
     def _row_of(self, record: Mapping[str, Any], place: str) -> Row | None:
         """Return the row in a record, None for a bad one."""
         away, target, time = self._away or (), self._target, self._time
-        kind = "label"
+        kind = "label of another type"
         try:
             y = label_of(record.get(target), self._label) if target else None
             kind = "time"

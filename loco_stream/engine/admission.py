@@ -15,6 +15,7 @@ from loco_stream.stream import Ask, Block, Event, Labels, Sample
 __all__ = ["Admitted", "admit", "label_fault", "row_fault"]
 
 _NO_FAULT = frozenset({str, bool, type(None)})  # any of these may be a class
+_VALUE, _LABEL = "value out of range", "label out of range"  # kinds of refusal
 _RANGE = f"allowed are numbers from {-LARGEST:g} to {LARGEST:g}"
 
 
@@ -85,9 +86,9 @@ def label_fault(y: Any, task: str) -> str | None:
 
 def _sample(event: Sample, task: str, admitted: Admitted) -> None:
     if (reason := row_fault(event.x)) is not None:
-        admitted.refuse(1, "value", reason)
+        admitted.refuse(1, _VALUE, reason)
     elif (reason := label_fault(event.y, task)) is not None:
-        admitted.refuse(1, "label", reason)
+        admitted.refuse(1, _LABEL, reason)
     else:
         admitted.events.append(event)
 
@@ -116,7 +117,7 @@ def _block(event: Block, task: str, admitted: Admitted) -> None:
     if not faults:
         admitted.events.append(event)
         return
-    admitted.refuse(len(faults), "label", faults[max(faults)])
+    admitted.refuse(len(faults), _LABEL, faults[max(faults)])
     begin = 0
     for end in [*faults, len(event.X)]:
         if end > begin:
@@ -146,6 +147,6 @@ def _labels(event: Labels, task: str, admitted: Admitted) -> None:
         return
     kept = [i for i, fault in enumerate(faults) if fault is None]
     reason = next(fault for fault in reversed(faults) if fault is not None)
-    admitted.refuse(len(faults) - len(kept), "label", reason)
+    admitted.refuse(len(faults) - len(kept), _LABEL, reason)
     if kept:
         admitted.events.append(replace(event, of=[event.of[i] for i in kept], y=[event.y[i] for i in kept]))

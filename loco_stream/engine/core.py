@@ -298,7 +298,7 @@ class StreamEngine:
 
     def _learn(self, events: Sequence[Event], where: Mapping[str, Any], now: float) -> int:
         if refused := where.get("refused"):  # older logs do not say, or not of which kind
-            self._trainer.refuse({"value": refused} if isinstance(refused, int) else refused, where["reason"])
+            self._trainer.refuse({"refused": refused} if isinstance(refused, int) else refused, where["reason"])
         self._trainer.now = now
         self._trainer.pending.expire(now)
         return sum(self._trainer.handle(event) for event in events)

@@ -73,10 +73,10 @@ def test_the_report_the_table_and_prometheus_tell_it():
         LOCOClassifier(seed=0, categories=0), [*ROWS, Sample({"a": 1e31, "b": 0.0, "c": 0.0}, 1)], strict=False
     ).run()
     assert report["masked"] == {"b": 0.25, "c": 1.0}
-    assert (report["skipped"], report["n_unused"]) == ({"value": 1}, 1)
+    assert (report["skipped"], report["n_unused"]) == ({"value out of range": 1}, 1)
     text = " ".join(str(report).split())
     assert "column 'c' held no number in any of 40 rows" in text
-    assert "1 row left out (1 value); the last: feature 'a' is 1e+31" in text
+    assert "1 row left out (1 value out of range); the last: feature 'a' is 1e+31" in text
     assert Report.empty("classification", "s")["masked"] == {}
 
 

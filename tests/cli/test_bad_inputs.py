@@ -1,0 +1,246 @@
+"""What a user may get wrong: one sentence and an exit code, never a traceback, and nothing is lost beside it."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from loco_stream.cli import main
+from tests.helpers.engine_process import LOCO, SOAK
+
+GOOD = "a,b,y\n" + "".join(f"{i},{i % 3},{i % 2}\n" for i in range(6))
+LONG = "a,b,y\n" + "".join(f"{i},{i % 3},{i % 2}\n" for i in range(1001))
+OBJECT = '{"a":1,"y":0}\n'
+HUGE = "1" * 401
+
+# Bad rows: file, content, what is said where they stop the run; rows learned, and the kind, where they are skipped.
+ROWS = [
+    ("few.csv", GOOD + "1,2\n", "line 8 of few.csv has 2 fields, the header has 3", 6, "too few fields"),
+    ("many.csv", GOOD + "1,2,3,4\n", "line 8 of many.csv has 4 fields", 6, "too many fields"),
+    ("quote.csv", GOOD + '"1,2,0\n3,4,1\n', "line 8 of quote.csv opens a quote", 7, "open quote"),
+    ("long.csv", GOOD + f'"{"x" * 200_000}",1,0\n3,4,1\n', "line 8 of long.csv cannot be read", 7, "unreadable"),
+    ("latin.csv", GOOD.encode() + b"\xff,1,0\n", "line 8 of latin.csv is not UTF-8", 6, "encoding"),
+    ("value.csv", GOOD + "1e31,1,0\n", "line 8 of value.csv: feature 'a' is 1e+31", 6, "value out of range"),
+    ("digits.csv", GOOD + f"{HUGE},1,0\n", "line 8 of digits.csv: feature 'a' is 1111", 6, "value out of range"),
+    ("class.csv", GOOD + f"1,2,{HUGE}\n", "line 8 of class.csv: y is 1111", 6, "label out of range"),
+    (
+        "word.csv",
+        LONG + "1,2,three\n",
+        "line 1003 of word.csv: label 'three' is not a whole",
+        1001,
+        "label of another type",
+    ),
+    (
+        "half.csv",
+        LONG + "1,2,0.5\n",
+        "line 1003 of half.csv: label '0.5' is not a whole",
+        1001,
+        "label of another type",
+    ),
+    ("time.csv", "b,a,y\n1,2,0\nnoon,3,1\n", "line 3 of time.csv: time 'noon' is neither", 1, "time"),
+    ("words.jsonl", OBJECT + "nope\n", "line 2 of words.jsonl is no flat JSON object", 1, "no JSON"),
+    ("nan.jsonl", OBJECT + '{"a":NaN,"y":1}\n', "line 2 of nan.jsonl is no flat JSON object", 1, "no JSON"),
+    ("cut.jsonl", OBJECT + '{"a":1,"y":', "line 2 of cut.jsonl is no flat JSON object", 1, "no JSON"),
+    ("array.jsonl", OBJECT + "[1]\n", "Expected `object`, got `array`", 1, "no object"),
+    ("deep.jsonl", OBJECT + "[" * 100_000 + "\n", "line 2 of deep.jsonl is no flat JSON object", 1, "no object"),
+    ("nested.jsonl", OBJECT + '{"a":{"b":1},"y":0}\n', "line 2 of nested.jsonl is no flat", 1, "nested value"),
+    (
+        "digits.jsonl",
+        OBJECT + f'{{"a":{HUGE},"y":1}}\n',
+        "line 2 of digits.jsonl: feature 'a'",
+        1,
+        "value out of range",
+    ),
+    ("bytes.jsonl", OBJECT.encode() + b'{"a":"\xff","y":1}\n', "line 2 of bytes.jsonl is not UTF-8", 1, "encoding"),
+]
+# Inputs that are wrong as a whole: the file and its content, the source, further options, what is said.
+WHOLE = [
+    ("empty.csv", "", "csv:empty.csv?target=y", "", "empty.csv is empty"),
+    ("blank.csv", "\n\n", "csv:blank.csv?target=y", "", "blank.csv is empty"),
+    ("header.csv", "a,b,y\n", "csv:header.csv?target=y", "", "has a header and no rows"),
+    ("none.csv", "1,2,0\n3,4,1\n", "csv:none.csv?target=y", "", "has no header: its first line holds only numbers"),
+    ("row.csv", "1.5,2,on\n3,4,off\n", "csv:row.csv?target=y", "", "is its first line a row and no header?"),
+    ("twice.csv", "a,a,y\n1,2,3\n", "csv:twice.csv?target=y", "", "has two columns named 'a'"),
+    ("other.csv", GOOD.encode("utf-16"), "csv:other.csv?target=y", "", "its header is not UTF-8"),
+    ("noise.csv", bytes(range(256)) * 9, "csv:noise.csv?target=y", "", "has no target column 'y'"),
+    (
+        "wide.csv",
+        ",".join(f"c{i}" for i in range(5000)) + "\n1\n",
+        "csv:wide.csv?target=c0",
+        "",
+        "has 4999 features|fields",
+    ),
+    ("bad.csv.gz", b"\x1f\x8bnope", "csv:bad.csv.gz?target=y", "", "cannot read bad.csv.gz"),
+    ("", "", "csv:nowhere.csv?target=y", "", "cannot read nowhere.csv: No such file"),
+    ("", "", "csv:.?target=y", "", "folder|no regular file|directory"),
+    ("ok.csv", GOOD, "csv:ok.csv", "", "name the label's column with target="),
+    ("ok.csv", GOOD, "csv:ok.csv?target=z", "", "has no target column 'z'"),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y&drop=c", "", "has no drop column 'c'"),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y&tagret=y", "", "has no option 'tagret'; did you mean 'target'"),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y&delimiter=ab", "", "delimiter must be one character or 'tab'"),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y&on_bad=ignore", "", "on_bad must be 'stop' or 'skip', not 'ignore'"),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y&rate=fast", "", "rate must be a number, not 'fast'"),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y&time=c", "", "has no time column 'c'"),
+    ("ok.csv", GOOD, "ok.csv", "", "did you mean 'csv:ok.csv'"),
+    ("empty.jsonl", "", "jsonl:empty.jsonl?target=y", "", "empty.jsonl is empty"),
+    ("bare.jsonl", "{}\n", "jsonl:bare.jsonl?target=y", "", "has no target column 'y'"),
+    ("ok.jsonl", OBJECT, "jsonl:ok.jsonl?target=z", "", "has no target column 'z'"),
+    ("one.npy", np.ones(3), "npy:one.npy", "", "must be numbers of shape"),
+    ("text.npy", "nope", "npy:text.npy", "", "is no array of numbers"),
+    ("ok.npy", np.ones((2, 3)), "npy:ok.npy?target=9", "", "no label column 9"),
+    ("bad.parquet", "nope", "parquet:bad.parquet?target=y", "", "cannot read bad.parquet"),
+    ("", "", "rivr:ImageSegments", "", "no kind of source 'rivr'; did you mean 'river'"),
+    ("", "", "river:ImageSegment", "", "river has no data set 'ImageSegment'; did you mean 'ImageSegments'"),
+    ("", "", "zmq+pull://nohost", "", "address must be tcp://HOST:PORT"),
+    ("", "", "zmq+pull://127.0.0.1:99999", "", "with a port of 1..65535"),
+    ("", "", "mqtt://", "", "names no place"),
+    ("", "", "lsl:", "", "names no place"),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--report .", "--report: cannot write .: it is a folder"),
+    (
+        "ok.csv",
+        GOOD,
+        "csv:ok.csv?target=y",
+        "--report no/r.json",
+        "--report: cannot write no/r.json: there is no folder",
+    ),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--plot x.gif", "--plot: x.gif must end in one of"),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--plot no/x.png", "--plot: cannot write no/x.png: there is no folder"),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--predictions .", "--predictions: cannot write"),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--set rule=x", "rule is 'x'; allowed are 'loco'"),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--set ruel=np", "no setting 'ruel'"),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--resume", "--resume needs --checkpoint DIR"),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--checkpoint ok.csv", "cannot use the checkpoint folder ok.csv"),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--max-samples 0", "--max-samples"),
+]
+TIMES = {"time.csv": "&time=b"}
+
+
+def in_process(*command):
+    result = CliRunner().invoke(main, command)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def in_a_process_of_its_own(*command):
+    done = subprocess.run([*LOCO, *command], capture_output=True, text=True, timeout=300, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def write(path, content):
+    if isinstance(content, np.ndarray):
+        np.save(path, content)
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def checked(run, *command):
+    code, out, errors = run("run", *command, "--quiet", "--json")
+    assert "Traceback" not in errors + out
+    return code, out, errors.strip().splitlines()
+
+
+def runner(i):
+    """Every twelfth case starts the real command, all of them in a soak; the others call it in this process."""
+    return in_a_process_of_its_own if SOAK or i % 12 == 0 else in_process
+
+
+def test_there_are_sixty_cases():
+    assert len(ROWS) + len(WHOLE) >= 60
+
+
+@pytest.mark.parametrize(("i", "case"), list(enumerate(ROWS)), ids=[case[0] for case in ROWS])
+def test_a_bad_row_stops_with_a_sentence_or_is_skipped_alone(i, case, tmp_path, monkeypatch):
+    name, content, sentence, learned, kind = case
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / name, content)
+    source = f"{name.rpartition('.')[2]}:{name}?target=y{TIMES.get(name, '')}"
+    code, out, errors = checked(runner(i), source)
+    assert (code, out) == (2, "")
+    assert sentence in errors[-1]
+    assert "; --on-bad skip" in errors[-1]
+    code, out, errors = checked(runner(i), source, "--on-bad", "skip", "--task", "classification")
+    report = json.loads(out)
+    assert (code, report["n_samples"], report["skipped"]) == (0, learned, {kind: 1})
+    assert any(line.startswith(f"not used: 1 row left out (1 {kind}); the last: ") for line in errors)
+
+
+@pytest.mark.parametrize(("i", "case"), list(enumerate(WHOLE)), ids=[f"{case[2]} {case[3]}" for case in WHOLE])
+def test_an_input_that_is_wrong_as_a_whole_is_refused_in_a_sentence(i, case, tmp_path, monkeypatch):
+    name, content, source, options, sentence = case
+    monkeypatch.chdir(tmp_path)
+    if name:
+        write(tmp_path / name, content)
+    before = sorted(tmp_path.iterdir())
+    code, out, errors = checked(runner(i), source, *options.split())
+    assert (code, out) == (2, "")
+    assert any(part in errors[-1] for part in sentence.split("|")), errors
+    assert sorted(tmp_path.iterdir()) == before
+
+
+BAD_LINES = {
+    "csv": {
+        "too few fields": "1.0,2\n",
+        "too many fields": "1.0,2,3.5,4,5\n",
+        "open quote": '1.0,"2,3.5,4\n',
+        "unreadable": f'1.0,"{"x" * 140_000}",3.5,4\n',
+        "encoding": "1.0,\udcff,3.5,4\n",
+        "time": "1.0,2,3.5,noon\n",
+        "value out of range": "1e31,2,3.5,4\n",
+        "label of another type": "1.0,2,three,4\n",
+        "label out of range": "1.0,2,1e31,4\n",
+    },
+    "jsonl": {
+        "no JSON": '{"a":1.0,"b":\n',
+        "no object": "[1.0,2]\n",
+        "nested value": '{"a":[1.0],"b":2,"y":3.5,"t":4}\n',
+        "encoding": '{"a":1.0,"b":"\udcff","y":3.5,"t":4}\n',
+        "time": '{"a":1.0,"b":2,"y":3.5,"t":"noon"}\n',
+        "value out of range": '{"a":1e31,"b":2,"y":3.5,"t":4}\n',
+        "label of another type": '{"a":1.0,"b":2,"y":"three","t":4}\n',
+        "label out of range": '{"a":1.0,"b":2,"y":1e31,"t":4}\n',
+    },
+}
+
+
+def recording(kind, path, n_bad, rng, n):
+    """Write n rows, and among them bad ones of every kind; return how many of each."""
+    counts = dict.fromkeys(BAD_LINES[kind], 0)
+    places = set(rng.sample(range(2, n), n_bad))
+    lines = ["a,b,y,t\n"] if kind == "csv" else []
+    for i in range(n):
+        a, b, y, t = i % 7 / 7, i % 5, i % 7 / 7 + i % 5, float(i)
+        lines.append(f"{a},{b},{y},{t}\n" if kind == "csv" else json.dumps({"a": a, "b": b, "y": y, "t": t}) + "\n")
+        if i in places:
+            name = list(counts)[len(lines) % len(counts)]
+            counts[name] += 1
+            lines.append(BAD_LINES[kind][name])
+    path.write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
+    return counts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_of_10_000_rows_every_good_one_is_learned_and_every_bad_one_counted(kind, tmp_path):
+    n = 10_000
+    counts = recording(kind, tmp_path / f"dirty.{kind}", n // 100, random.Random(1), n)
+    recording(kind, tmp_path / f"clean.{kind}", 0, random.Random(1), n)
+    assert sum(counts.values()) == 100
+    assert len({name for lines in BAD_LINES.values() for name in lines}) == 12
+    states = []
+    for name in ("dirty", "clean"):
+        code, out, errors = in_a_process_of_its_own(
+            "run", f"{kind}:{tmp_path / name}.{kind}?target=y&time=t", "--task", "regression", "--on-bad", "skip",
+            "--set", "hidden_sizes=8", "--checkpoint", str(tmp_path / name), "--quiet", "--json",
+        )  # fmt: skip
+        assert code == 0, errors
+        report = json.loads(out)
+        assert report["n_samples"] == n
+        assert report["skipped"] == ({kind: c for kind, c in counts.items() if c} if name == "dirty" else {})
+        _, out, _ = in_a_process_of_its_own("inspect", str(tmp_path / name), "--json")
+        states.append(json.loads(out)["state_sha256"])
+    assert states[0] == states[1]
