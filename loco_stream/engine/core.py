@@ -58,8 +58,8 @@ class StreamEngine:
         Folder of checkpoints (and of the write-ahead log, where the source needs one); None keeps
         nothing.
     delay
-        Samples between a row and its label; the scores equal river's
-        ``progressive_val_score(delay=...)``. None means at once.
+        Samples between a row and its label; the scores of a model of river equal its
+        ``progressive_val_score(delay=...)``, and one that gives tickets learns from them. None means at once.
     task
         "classification" or "regression"; None asks the model.
     window

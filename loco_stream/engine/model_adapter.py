@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.errors import ConfigError
+from loco_stream.learner.tickets import Ticket
 
-__all__ = ["Answer", "ModelAdapter", "Row", "last_step", "plain", "task_of"]
+__all__ = ["Answer", "ModelAdapter", "Observed", "Row", "last_step", "plain", "task_of"]
 
 Array = NDArray[np.float32]
 
@@ -42,6 +44,15 @@ class Answer(NamedTuple):
     interval: tuple[float, float] | None = None
 
 
+class Observed(NamedTuple):
+    """What a model said of a row whose label comes later, with the probability of each class, and its ticket."""
+
+    y_pred: Any
+    proba: Mapping[Any, float] | None
+    interval: tuple[float, float] | None
+    ticket: NDArray[np.float64] | None = None
+
+
 class ModelAdapter:
     """The model's doors by name and, where it has them, by array.
 
@@ -60,6 +71,7 @@ class ModelAdapter:
                 )
         self.model = model
         self.takes_blocks = hasattr(model, "learn_predict_array")
+        self._gives_tickets = hasattr(model, "observe_one")  # our own: it also takes times
         self._gives_proba = callable(getattr(model, "predict_proba_one", None))
         self._gives_intervals = hasattr(model, "predict_interval_array")
         self._names_the_likeliest = hasattr(model, "learn_predict_proba_array")  # our own: the first of the likeliest
@@ -85,7 +97,7 @@ class ModelAdapter:
             return None
         if row.features is not None and self.takes_blocks:
             return plain(self.model.predict_array(row.x, row.features)[0])
-        y_pred = self.model.predict_one(row.named)
+        y_pred = self.model.predict_one(row.named, *self._when(row))
         return None if isinstance(y_pred, Mapping) else plain(y_pred)  # river: {} means no answer yet
 
     def answer(self, row: Row, wants_proba: bool) -> tuple[Any, Mapping[Any, float] | None]:
@@ -105,14 +117,50 @@ class ModelAdapter:
         if row.features is not None and self.takes_blocks:
             values = self.model.predict_proba_array(row.x, row.features)
             return dict(zip(self.model.classes, values[0].tolist(), strict=True))
-        return {plain(label): float(p) for label, p in self.model.predict_proba_one(row.named).items()}
+        return {
+            plain(label): float(p) for label, p in self.model.predict_proba_one(row.named, *self._when(row)).items()
+        }
 
-    def learn(self, row: Row, y: Any) -> None:
-        """Learn one labelled row."""
-        if row.features is not None and self.takes_blocks:
+    def observe(self, row: Row, wants_proba: bool) -> Observed:
+        """Return what is said of a row whose label comes later, and what `learn` is to be told of it then."""
+        interval = self.interval(row)
+        if not self._gives_tickets:
+            return Observed(*self.answer(row, wants_proba), interval)
+        if row.features is None:
+            ticket = self.model.observe_one(row.x, *self._when(row))
+        else:
+            (ticket,) = self.model.observe_array(row.x, row.features)
+        return self._observed(ticket, wants_proba, interval)
+
+    def observe_block(self, X: Array, features: tuple[str, ...], wants_proba: bool) -> list[Observed]:
+        """Return for each row of a block what `observe` does, in one call."""
+        intervals = self.intervals(X, features)
+        if self._gives_tickets:
+            tickets = self.model.observe_array(X, features)
+            return [self._observed(*pair) for pair in zip(tickets, repeat(wants_proba), intervals, strict=False)]
+        values, classes = self.values(X, features) if wants_proba else (np.zeros((len(X), 0)), ())
+        predicted = [plain(label) for label in self.model.predict_array(X, features).tolist()]
+        return [
+            Observed(y_pred, dict(zip(classes, row, strict=True)) if wants_proba else None, interval)
+            for y_pred, row, interval in zip(predicted, values.tolist(), intervals, strict=True)
+        ]
+
+    def _observed(self, ticket: Ticket, wants_proba: bool, interval: tuple[float, float] | None) -> Observed:
+        y_pred = None if self._knows_nothing else ticket.prediction
+        return Observed(y_pred, ticket.proba if wants_proba else None, interval, ticket.said)
+
+    def _when(self, row: Row) -> tuple[float, ...]:
+        """Return the row's time for a model that takes one; rows of a block have none of their own."""
+        return (row.t,) if self._gives_tickets and row.features is None else ()
+
+    def learn(self, row: Row, y: Any, said: NDArray[np.float64] | None = None) -> None:
+        """Learn one labelled row; `said` is the ticket that `observe` gave, if the row waited for its label."""
+        if said is not None:
+            self.model.learn_one(Ticket(row.x, row.features, None, None, said), y)
+        elif row.features is not None and self.takes_blocks:
             self.model.learn_array(row.x, [y], row.features)
         else:
-            self.model.learn_one(row.named, y)
+            self.model.learn_one(row.named, y, *self._when(row))
 
     def interval(self, row: Row) -> tuple[float, float] | None:
         """Return what a regression says that the value lies in, None where it says nothing."""
@@ -120,7 +168,7 @@ class ModelAdapter:
             return None
         if row.features is not None:
             return self.intervals(row.x, row.features)[0]
-        low, high = self.model.predict_interval_one(row.named)
+        low, high = self.model.predict_interval_one(row.named, t=row.t)
         return low, high
 
     def intervals(self, X: Array, features: tuple[str, ...]) -> Sequence[tuple[float, float] | None]:
@@ -153,12 +201,6 @@ class ModelAdapter:
             Answer(classes[slot], row[slots[plain(label)]]) if answers else Answer(None)
             for slot, row, label, answers in zip(best, proba.tolist(), y, known, strict=True)
         ]
-
-    def predict_block(self, X: Array, features: tuple[str, ...]) -> list[Any]:
-        """Predict a block of rows in one call, without learning."""
-        if self._knows_nothing:
-            return [None] * len(X)
-        return [plain(label) for label in self.model.predict_array(X, features).tolist()]
 
     def values(self, X: Array, features: tuple[str, ...]) -> tuple[Array, Sequence[Any]]:
         """Return probabilities (n_rows, n_classes) and the classes, or values (n_rows, 1) and no classes."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loco_stream.engine.model_adapter import Row
 from loco_stream.errors import ConfigError
@@ -19,31 +20,37 @@ Key = tuple[str, int, int]  # source, epoch, seq
 
 @dataclass(slots=True)
 class Waiting:
-    """A row, what the model said of it when it came, and when that was (seconds)."""
+    """A row, what the model said of it when it came, and when that was (seconds).
+
+    `ticket` is what the model wants to be told of that when the label comes: numbers, or None.
+    """
 
     row: Row
     y_pred: Any
     proba: Mapping[Any, float] | None
     since: float
     interval: tuple[float, float] | None = None
+    ticket: NDArray[np.float64] | None = None
 
     def export(self, names: dict[tuple[str, ...], int]) -> list[Any]:
         """Return it as plain values; `names` gathers the distinct feature tuples."""
         row, proba = self.row, None if self.proba is None else dict(self.proba)
         x, features = (dict(row.x), None) if row.features is None else (row.x.tobytes(), row.features)
         index = None if features is None else names.setdefault(features, len(names))
-        return [x, index, row.seq, row.t, row.source, row.epoch, self.y_pred, proba, self.since, self.interval]
+        ticket = None if self.ticket is None else self.ticket.tobytes()
+        return [x, index, row.seq, row.t, row.source, row.epoch, self.y_pred, proba, self.since, self.interval, ticket]
 
     @classmethod
     def restore(cls, fields: Sequence[Any], names: Sequence[tuple[str, ...]]) -> Waiting:
         """Undo `export`."""
-        x, index, seq, t, source, epoch, y_pred, proba, since, *interval = fields  # an older checkpoint has none
+        x, index, seq, t, source, epoch, y_pred, proba, since, interval, ticket = fields
         if index is None:
             row = Row(x, None, seq, t, source, epoch)
         else:
             values = np.frombuffer(x, dtype=np.float32).reshape(1, -1).copy()
             row = Row(values, names[index], seq, t, source, epoch)
-        return cls(row, y_pred, proba, since, tuple(interval[0]) if interval and interval[0] else None)
+        said = None if ticket is None else np.frombuffer(ticket, np.float64).copy()
+        return cls(row, y_pred, proba, since, None if interval is None else tuple(interval), said)
 
 
 class Pending:

@@ -12,7 +12,7 @@ import numpy as np
 
 from loco_stream.engine.ledger import Ledger
 from loco_stream.engine.listeners import Listeners
-from loco_stream.engine.model_adapter import Answer, ModelAdapter, Row, plain
+from loco_stream.engine.model_adapter import Answer, ModelAdapter, Observed, Row, plain
 from loco_stream.engine.pending import Pending, Waiting
 from loco_stream.engine.score import Score
 from loco_stream.errors import ConfigError, InputError
@@ -156,30 +156,36 @@ class Trainer:
             self.n_samples += 1
 
     def _unlabelled(self, event: Block) -> None:
-        values, classes = self.model_adapter.values(event.X, event.features)
-        predicted = self.model_adapter.predict_block(event.X, event.features)
-        intervals = self.model_adapter.intervals(event.X, event.features)
-        for i, (row, y_pred) in enumerate(zip(_rows(event), predicted, strict=True)):
-            proba = dict(zip(classes, values[i].tolist(), strict=True)) if self._wants_proba else None
-            self._wait(Waiting(row, self._usable(y_pred), proba, self.now, intervals[i]))
-        if event.tag is not None:
-            self._reply(event, values, classes)
+        answer = None if event.tag is None else self.model_adapter.values(event.X, event.features)
+        observed = self.model_adapter.observe_block(event.X, event.features, self._wants_proba)
+        for row, said in zip(_rows(event), observed, strict=True):
+            self._wait(self._waiting(row, said))
+        if answer is not None:
+            self._reply(event, *answer)
 
     def _row(self, row: Row, y: Any) -> None:
+        adapter = self.model_adapter
         try:
             self._release(y)
-            y_pred, proba = self.model_adapter.answer(row, self._wants_proba)
-            waiting = Waiting(row, self._usable(y_pred), proba, self.now, self.model_adapter.interval(row))
-            if y is None:
-                self._wait(waiting)
-            elif self.delay:
-                self._watch(None, waiting.y_pred, row)
-                self._due.append((self._arrived + self.delay, waiting, plain(y)))
-                self._arrived += 1
-            else:
-                self._answer(waiting, plain(y), late=False)
+            if y is None or self.delay:
+                self._keep(self._waiting(row, adapter.observe(row, self._wants_proba)), y)
+                return
+            said = Observed(*adapter.answer(row, self._wants_proba), adapter.interval(row))
+            self._answer(self._waiting(row, said), plain(y), late=False)
         except InputError as error:
             self._reject(error, 1)
+
+    def _waiting(self, row: Row, said: Observed) -> Waiting:
+        return Waiting(row, self._usable(said.y_pred), said.proba, self.now, said.interval, said.ticket)
+
+    def _keep(self, waiting: Waiting, y: Any) -> None:
+        """Let a row wait for its label, which `delay` holds back or which has not come."""
+        if y is None:
+            self._wait(waiting)
+            return
+        self._watch(None, waiting.y_pred, waiting.row)
+        self._due.append((self._arrived + (self.delay or 0), waiting, plain(y)))
+        self._arrived += 1
 
     def _usable(self, y_pred: Any) -> Any:
         """Return an answer that can be scored, else None: a model that diverges must not end the run."""
@@ -211,8 +217,10 @@ class Trainer:
         self._count(row, y, Answer(waiting.y_pred, p_true, waiting.interval), late)
         if monitor.holds_out and monitor.hold_out(row.x, y, self.n_samples, row.features):
             self.n_held_out += 1
+            if not late:  # it is still the row that the next one follows
+                self.model_adapter.observe(row, False)
         else:
-            self.model_adapter.learn(row, y)
+            self.model_adapter.learn(row, y, waiting.ticket)
         monitor.rescore(self.model_adapter.model)
         self.n_samples += 1
 

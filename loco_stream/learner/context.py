@@ -65,7 +65,8 @@ class ContextualEstimator(LOCOEstimator):
         with self._lock:
             if self._state is None:
                 return self._blank(x, None)
-            self._slots.fill(x, self._row[0])
+            if self._slots.fill(x, self._row[0]) and not self._slots.knows_any(x):
+                self._notices.strange(x, self._slots.index)
             return self._observe(self._row, moment, [x], None)[0]
 
     def observe_array(
@@ -88,6 +89,8 @@ class ContextualEstimator(LOCOEstimator):
             columns = None if given.texts else names
             if self._state is None:
                 return [self._blank(row, columns) for row in rows]
+            if not self._slots.knows_any(names):
+                self._notices.strange(names, self._slots.index)
             self._sequence = last
             placed = self._with_texts(given, names, text_columns(names, given.texts), 0, n)
             return self._observe(placed, moments, rows, columns)

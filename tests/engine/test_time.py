@@ -1,0 +1,106 @@
+"""Rows in time through the engine: tickets, times and contexts outlive kills, checkpoints and the log."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine
+from loco_stream.engine.state import export_model
+from loco_stream.stream import Block, Labels, Sample
+from tests.engine.test_checkpoint import ListSource, kill_after
+from tests.helpers.models import blobs
+
+NAMES = ("a", "b", "c", "d")
+MEMORY = (0.3, 50.0)
+
+
+def commits_of(n=400, late=7, regression=False, seed=0):
+    """Return commits of timed samples and of blocks, some labelled at once, most of them `late` commits later."""
+    X, y = blobs(n, seed=seed)
+    y = X[:, 0].tolist() if regression else [f"c{label}" for label in y.tolist()]
+    t, commits, waiting, i = np.cumsum(np.random.default_rng(seed).lognormal(0, 1, n)), [], [], 0
+    while i < n:
+        commit = []
+        if i % 5 == 4:
+            rows = slice(i, min(i + 6, n))
+            commit.append(Block(X[rows].astype(np.float32), None, NAMES, i, source="s"))
+        else:
+            rows = slice(i, i + 1)
+            known = y[i] if i % 7 == 0 else None
+            commit.append(Sample(dict(zip(NAMES, X[i].tolist(), strict=True)), known, i, float(t[i]), "s"))
+        if i % 5 == 4 or i % 7:
+            waiting.append((i, y[rows]))
+        if len(waiting) > late:
+            first, labels = waiting.pop(0)
+            commit.append(Labels(list(range(first, first + len(labels))), labels, source="s"))
+        commits.append(commit)
+        i = rows.stop
+    return commits
+
+
+def engine_of(folder, commits, *, needs_log=False, make=LOCOClassifier, **options):
+    model = make(hidden_sizes=(16,), seed=3, memory=MEMORY)
+    return StreamEngine(model, ListSource(commits, needs_log), checkpoint=folder, checkpoint_every=60, **options)
+
+
+def digest(engine):
+    config, arrays = export_model(engine.model)
+    return config["sequence"], {name: array.tobytes() for name, array in arrays.items()}
+
+
+@pytest.mark.parametrize("delay", [None, 9])
+@pytest.mark.parametrize("needs_log", [False, True])
+@pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])
+def test_killed_with_memory_on_and_labels_late_it_ends_the_same(tmp_path, needs_log, make, delay):
+    commits = commits_of(regression=make is LOCORegressor)
+    whole = engine_of(None, commits, make=make, delay=delay)
+    report = whole.run().to_dict()
+    assert report["n_pending"] > 0 or delay
+    rng = np.random.default_rng(1)
+    for attempt in range(4):
+        options = {"needs_log": needs_log, "make": make, "delay": delay, "resume": attempt > 0}
+        kill_after(engine_of(tmp_path, commits, **options), int(rng.integers(20, 60)))
+    last = engine_of(tmp_path, commits, needs_log=needs_log, make=make, delay=delay, resume=True)
+    again = last.run().to_dict()
+    assert digest(last) == digest(whole)
+    assert last.model.skipped_updates == 0
+    score = "mae" if make is LOCORegressor else "accuracy"
+    assert again[score] == report[score]
+
+
+def test_the_engine_learns_late_labels_as_tickets_say():
+    X, y = blobs(150)
+    names = [f"c{label}" for label in y]
+    commits = [[Block(X[i : i + 1].astype(np.float32), [names[i]], NAMES, i, source="s")] for i in range(150)]
+    engine = engine_of(None, commits, delay=10)
+    engine.run()
+    model, waiting = LOCOClassifier(hidden_sizes=(16,), seed=3, memory=MEMORY), []
+    for i in range(150):
+        if len(waiting) == 10:
+            model.learn_one(*waiting.pop(0))
+        waiting.append((model.observe_array(X[i : i + 1].astype(np.float32), NAMES)[0], names[i]))
+    for ticket, label in waiting:
+        model.learn_one(ticket, label)
+    assert {n: a.tobytes() for n, a in model.export_state()[1].items()} == digest(engine)[1]
+
+
+def test_the_times_of_samples_reach_the_memory():
+    X, y = blobs(60)
+    t = np.cumsum(np.random.default_rng(0).lognormal(0, 1, 60))
+    samples = [Sample(dict(zip(NAMES, X[i].tolist(), strict=True)), int(y[i]), i, float(t[i])) for i in range(60)]
+    engine = engine_of(None, [[sample] for sample in samples])
+    engine.run()
+    model = LOCOClassifier(hidden_sizes=(16,), seed=3, memory=MEMORY)
+    for sample in samples:
+        model.learn_one(sample.x, sample.y, sample.t)
+    assert {n: a.tobytes() for n, a in model.export_state()[1].items()} == digest(engine)[1]
+
+
+def test_a_ticket_leaves_with_the_row_that_waits_too_long():
+    commits = commits_of(200, late=30)
+    engine = engine_of(None, commits, max_pending=5)
+    report = engine.run().to_dict()
+    assert report["n_pending"] <= 5
+    assert report["n_expired"] > 0
+    assert report["n_orphaned"] > 0
