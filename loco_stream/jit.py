@@ -24,13 +24,14 @@ from typing import Any
 
 import numba
 from numba import njit
+from numba.extending import overload
 
-__all__ = ["PLAIN", "compiled_folders", "digest", "entry", "kernel"]
+__all__ = ["PLAIN", "compiled_folders", "digest", "entry", "kernel", "overloaded"]
 
 _PACKAGE = Path(__file__).parent
 _TESTED = ((0, 63), (0, 68))  # the oldest and the newest numba that this was tested with
 _INTERNALS = {
-    "loco_stream.kernel_compiler": ("OPTIONS",),
+    "loco_stream.kernel_compiler": ("OPTIONS", "EntryCompiler"),
     "llvmlite.ir": ("Constant", "VectorType"),
     "numba.core.cgutils": ("alloca_once_value", "for_range", "for_range_slice", "get_or_insert_function"),
     "numba.core.base": ("BaseContext.make_array", "BaseContext.get_data_type", "BaseContext.get_abi_sizeof"),
@@ -57,10 +58,11 @@ def _lacking() -> str:
 
 def _try_kernel() -> None:
     """Compile a kernel and its caller, which raises if numba's compiler is not as expected."""
-    from loco_stream.kernel_compiler import OPTIONS
+    from loco_stream.kernel_compiler import OPTIONS, EntryCompiler
 
     inner = njit(**OPTIONS)(lambda x: x + 1)
-    if njit(_nrt=False, no_cfunc_wrapper=True)(lambda x: inner(x) * 2)(20) != 42:
+    outer = njit(_nrt=False, no_cfunc_wrapper=True, pipeline_class=EntryCompiler)(lambda x: inner(x) * 2)
+    if outer(20) != 42:
         raise RuntimeError("a kernel compiled on trial gives a wrong result")
 
 
@@ -83,10 +85,17 @@ if PLAIN:
     kernel: Any = njit(error_model="numpy")
     _entry, _road = kernel, "-plain"
 else:
-    from loco_stream.kernel_compiler import OPTIONS
+    from loco_stream.kernel_compiler import OPTIONS, EntryCompiler
 
     kernel = njit(**OPTIONS)
-    _entry, _road = njit(_nrt=False, error_model="numpy", no_cfunc_wrapper=True), ""
+    _entry, _road = njit(_nrt=False, error_model="numpy", no_cfunc_wrapper=True, pipeline_class=EntryCompiler), ""
+
+
+def overloaded(function: Callable[..., Any]) -> Any:
+    """Return numba's `overload` of a function by kernels."""
+    return overload(function) if PLAIN else overload(function, jit_options=OPTIONS)
+
+
 try:
     from loco_stream.compile_cache import keep
 except (AttributeError, ImportError):  # numba's cache is not as expected either: do without one

@@ -1,19 +1,37 @@
 """Kernels as code that is only linked into its callers: the one place that reaches into numba's own compiler.
 
 Numba would optimise each kernel and turn it into machine code by itself, with all that it calls, and again inside
-every caller. Where numba is not as expected here, `loco_stream.jit` does without this module.
+every caller. Here a kernel is left as it was lowered; an entry links all that it reaches, each once, and the whole is
+optimised once. Where numba is not as expected here, `loco_stream.jit` does without this module.
 """
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
+from numba.core import typed_passes, untyped_passes
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import NativeLowering
 
-__all__ = ["OPTIONS", "KernelCompiler"]
+__all__ = ["OPTIONS", "EntryCompiler", "KernelCompiler"]
+
+# Passes for what no kernel has: closures, `with`, `literally`, array expressions, raised errors, reports of types.
+_NEEDLESS = {
+    typed_passes.AnnotateTypes,
+    typed_passes.NoPythonSupportedFeatureValidation,
+    typed_passes.NopythonRewrites,
+    untyped_passes.DeadBranchPrune,  # LLVM finds the same
+    untyped_passes.FindLiterallyCalls,
+    untyped_passes.InlineClosureLikes,
+    untyped_passes.LiteralPropagationSubPipelinePass,
+    untyped_passes.LiteralUnroll,
+    untyped_passes.MakeFunctionToJitFunction,
+    untyped_passes.RewriteDynamicRaises,
+    untyped_passes.WithLifting,
+}
 
 
 class _Codegen:
@@ -29,22 +47,66 @@ class _Codegen:
         """Do nothing: kernels neither raise nor call Python, which is what the environment serves."""
 
 
-class _KernelLibrary(JITCodeLibrary):
-    """The code of a kernel, to be linked into that of its callers and to nothing else."""
+class _Library(JITCodeLibrary):
+    """Code that is not optimised function by function before it is linked."""
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        ll_module.data_layout = self._codegen._data_layout
+
+
+class _KernelLibrary(_Library):
+    """The code of a kernel, to be linked into that of an entry and to nothing else."""
 
     @property
     def codegen(self) -> Any:
         return _Codegen(self._codegen)
 
-    def _optimize_final_module(self) -> None:
-        pass
-
-    def _finalize_final_module(self) -> None:
+    def finalize(self) -> None:
+        """Link nothing yet: the entry does."""
         self._finalized = True
+
+    def _get_module_for_linking(self) -> Any:
+        """Return the kernel with all that it reaches: who asks is compiled by numba alone."""
+        whole = _alone(self).clone()
+        for library in _reached(self._linking_libraries):
+            whole.link_in(_alone(library), preserve=True)
+        return whole
 
     def get_pointer_to_function(self, name: str) -> int:
         self._ensure_finalized()
         return 0
+
+
+class _EntryLibrary(_Library):
+    """The code of an entry with that of all kernels it reaches."""
+
+    def finalize(self) -> None:
+        """Link and optimise the whole, and turn it into machine code."""
+        for library in _reached(self._linking_libraries):
+            self._final_module.link_in(_alone(library), preserve=True)
+        self._linking_libraries.clear()
+        super().finalize()
+
+    def _optimize_final_module(self) -> None:
+        passes, builder = self._codegen._module_pass_manager()
+        passes.run(self._final_module, builder)
+
+
+def _alone(library: Any) -> Any:
+    """Return the code of a library without that of others, except where numba has linked them already."""
+    return JITCodeLibrary._get_module_for_linking(library)
+
+
+def _reached(libraries: list[Any]) -> list[Any]:
+    """Return libraries and all that they link, each once."""
+    found: dict[Any, None] = {}
+    waiting = list(libraries)
+    while waiting:
+        library = waiting.pop()
+        if library not in found:
+            found[library] = None
+            waiting.extend(library._linking_libraries)
+    return list(found)
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -57,15 +119,46 @@ class _KernelLowering(NativeLowering):
         return super().run_pass(state)
 
 
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _EntryLowering(NativeLowering):
+    _name = "entry_lowering"
+
+    def run_pass(self, state: Any) -> Any:
+        if state.library is None:
+            state.library = _EntryLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+            state.library.enable_object_caching()
+        return super().run_pass(state)
+
+
 class KernelCompiler(CompilerBase):
-    """Numba's usual passes, with a lowering that stops before machine code."""
+    """Numba's usual passes but the needless, with a lowering that stops before machine code."""
+
+    _lowering = _KernelLowering
 
     def define_pipelines(self) -> list[Any]:
         """Return the one pipeline."""
         passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        passes.passes = [(_KernelLowering if p is NativeLowering else p, what) for p, what in passes.passes]
+        passes.passes = [
+            (self._lowering if p is NativeLowering else p, what) for p, what in passes.passes if p not in _NEEDLESS
+        ]
         passes.finalize()
         return [passes]
+
+
+class EntryCompiler(KernelCompiler):
+    """The same, with a lowering that goes on to machine code for the entry and all that it reaches."""
+
+    _lowering = _EntryLowering
+
+    def compile_extra(self, func: Any) -> Any:
+        """Compile without garbage collection: the compiler's data lives until it is done, and is searched in vain."""
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return super().compile_extra(func)
+        finally:
+            if collects:
+                gc.enable()
 
 
 # No wrapper for Python, and no memory management: a kernel that allocates does not compile.

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import config, typeof, types
-from numba.extending import intrinsic
+from numba.core.typing.templates import AttributeTemplate
+from numba.extending import infer_getattr, intrinsic, lower_getattr_generic, models, register_model
 from numpy.typing import NDArray
 
 from loco_stream.jit import PLAIN, kernel
@@ -108,29 +109,82 @@ def _model_type(kind: type[Any]) -> Any:
     return typeof(Model(settings, state, allocate_scratch(layout, settings, state)))
 
 
+class _Group(types.Type):
+    """A group in the words, known by the address of its first: a field is read where it is used."""
+
+    def __init__(self, kind: Any) -> None:
+        self.kind = kind
+        super().__init__(f"{kind.instance_class.__name__}Words")
+
+    @property
+    def key(self) -> str:
+        return self.kind.name  # type: ignore[no-any-return]
+
+
+@register_model(_Group)
+class _GroupModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, group: _Group) -> None:
+        super().__init__(manager, group, ir.IntType(64).as_pointer())
+
+
+@infer_getattr
+class _GroupFields(AttributeTemplate):
+    key = _Group
+
+    def generic_resolve(self, group: _Group, name: str) -> Any:
+        """Return the type of a field; the neuron's own numbers are a tuple as everywhere."""
+        if name not in group.kind.fields:
+            return None
+        kind = group.kind[group.kind.fields.index(name)]
+        return _Group(kind) if isinstance(kind, types.NamedTuple) and name != "cell" else kind
+
+
+@lower_getattr_generic(_Group)
+def _read_field(context: Any, builder: Any, group: _Group, first: Any, name: str) -> Any:
+    index = group.kind.fields.index(name)
+    place = sum(_width(kind) for kind in group.kind.types[:index])
+    field = builder.gep(first, [ir.Constant(ir.IntType(64), place)])
+    if isinstance(group.kind[index], types.NamedTuple) and name != "cell":
+        return field
+    return _read(context, builder, group.kind[index], field)
+
+
+def _width(kind: Any) -> int:
+    """Return how many words a number, an array or a group takes."""
+    if isinstance(kind, types.BaseTuple):
+        return sum(_width(part) for part in kind.types)
+    return 1 + kind.ndim if isinstance(kind, types.Array) else 1
+
+
+def _read(context: Any, builder: Any, kind: Any, first: Any) -> Any:
+    """Read a number, an array or a tuple of them from the words at `first`."""
+    numbers = itertools.count()
+
+    def word() -> Any:
+        found = builder.load(builder.gep(first, [ir.Constant(ir.IntType(64), next(numbers))]))
+        found.set_metadata("invariant.load", builder.module.add_metadata([]))  # no step changes a word
+        return found
+
+    def read(kind: Any) -> Any:
+        if isinstance(kind, types.BaseTuple):
+            return context.make_tuple(builder, kind, [read(part) for part in kind.types])
+        if isinstance(kind, types.Array):
+            return _view(context, builder, kind, word(), [word() for _ in range(kind.ndim)])
+        if isinstance(kind, types.Float):
+            return builder.bitcast(word(), ir.DoubleType())
+        return context.cast(builder, word(), types.int64, kind)
+
+    return read(kind)
+
+
 @intrinsic
 def _open(typing, cell, words):
-    """Return the model of such cells that `words` describe; its arrays own nothing."""
+    """Return the groups of the model of such cells that `words` describe; their arrays own nothing."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[1])(context, builder, args[1]).data
-        place = itertools.count()
+        return context.make_array(signature.args[1])(context, builder, args[1]).data
 
-        def word() -> Any:
-            return builder.load(builder.gep(data, [ir.Constant(ir.IntType(64), next(place))]))
-
-        def read(kind: Any) -> Any:
-            if isinstance(kind, types.BaseTuple):
-                return context.make_tuple(builder, kind, [read(part) for part in kind.types])
-            if isinstance(kind, types.Array):
-                return _view(context, builder, kind, word(), [word() for _ in range(kind.ndim)])
-            if isinstance(kind, types.Float):
-                return builder.bitcast(word(), ir.DoubleType())
-            return context.cast(builder, word(), types.int64, kind)
-
-        return read(signature.return_type)
-
-    return _model_type(cell.instance_class)(cell, words), generate
+    return _Group(_model_type(cell.instance_class))(cell, words), generate
 
 
 def _view(context: Any, builder: Any, kind: Any, address: Any, shape: list[Any]) -> Any:

@@ -12,9 +12,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba.extending import overload
 
-from loco_stream.jit import entry, kernel
+from loco_stream.jit import entry, kernel, overloaded
 from loco_stream.learner.state import DRIVE_POWER, GAIN, N_POST, START
 from loco_stream.learner.workspace import CARRIED
 from loco_stream.neurons import window_of
@@ -47,13 +46,13 @@ def window_trace(cell: Any, drive: Any, window: Any, tau: Any, tau_trace: Any, l
     )
 
 
-@overload(window_times, inline="always")
+@overloaded(window_times)
 def _window_times(cell, drive, window, tau, room, times):
     run = window_of(cell.instance_class).times
     return lambda cell, drive, window, tau, room, times: run(cell, drive, window, tau, room, times)
 
 
-@overload(window_trace, inline="always")
+@overloaded(window_trace)
 def _window_trace(cell, drive, window, tau, tau_trace, late, room, times):
     run = _trace_by(cell.instance_class)
     return lambda cell, drive, window, tau, tau_trace, late, room, times: run(

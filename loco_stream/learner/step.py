@@ -356,7 +356,8 @@ def run(cell, words, rows, moments, labels, values, mode, answers, proba, ticket
     tickets
         (n, `ticket_size`) float64, or fewer rows: written when observing without learning, read when learning late.
     """
-    settings, state, scratch = opened(cell, words)
+    model = opened(cell, words)
+    settings, state, scratch = model.settings, model.state, model.scratch
     n, predicts, learns, late = rows.shape[0], (mode & PREDICTS) != 0, (mode & LEARNS) != 0, (mode & LATE) != 0
     timed, stays = moments.shape[0] > 0, mode == PREDICTS
     moves = settings.remembers and not late and not (stays and n == 1)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba.extending import overload
-
+from loco_stream.jit import overloaded
 from loco_stream.neurons.registry import EventOperations, model_of
 
 __all__ = ["crossing", "enter", "fire", "membrane", "quiet", "ready", "receive"]
@@ -77,30 +76,30 @@ def _quiet(kind: type[Any]) -> Any:
     return lambda model, cells, numbers, first, stop: operation(cells, numbers, first, stop)
 
 
-@overload(receive)
+@overloaded(receive)
 def _receive(model, cells, numbers, i, weight, t):  # type: ignore[no-untyped-def]
     operation = _events(model.instance_class).receive
     return lambda model, cells, numbers, i, weight, t: operation(cells, numbers, i, weight, t)
 
 
-@overload(ready)
+@overloaded(ready)
 def _ready(model, cells, numbers, i, t):  # type: ignore[no-untyped-def]
     operation = _events(model.instance_class).ready
     return lambda model, cells, numbers, i, t: operation(cells, numbers, i, t)
 
 
-@overload(fire)
+@overloaded(fire)
 def _fire(model, cells, numbers, i, t):  # type: ignore[no-untyped-def]
     operation = _events(model.instance_class).fire
     return lambda model, cells, numbers, i, t: operation(cells, numbers, i, t)
 
 
-@overload(membrane)
+@overloaded(membrane)
 def _membrane(model, cells, numbers, i, t):  # type: ignore[no-untyped-def]
     operation = _events(model.instance_class).membrane
     return lambda model, cells, numbers, i, t: operation(cells, numbers, i, t)
 
 
-overload(enter)(lambda model, cells, numbers, t: _enter(model.instance_class))
-overload(crossing)(lambda model, cells, numbers, i, t: _crossing(model.instance_class))
-overload(quiet)(lambda model, cells, numbers, first, stop: _quiet(model.instance_class))
+overloaded(enter)(lambda model, cells, numbers, t: _enter(model.instance_class))
+overloaded(crossing)(lambda model, cells, numbers, i, t: _crossing(model.instance_class))
+overloaded(quiet)(lambda model, cells, numbers, first, stop: _quiet(model.instance_class))

@@ -13,9 +13,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba.extending import overload, register_jitable
+from numba.extending import register_jitable
 
-from loco_stream.jit import PLAIN, kernel
+from loco_stream.jit import PLAIN, kernel, overloaded
 from loco_stream.simd.sizes import BYTES, TILE, TIMES
 
 if not PLAIN:
@@ -148,7 +148,7 @@ def compact(membrane: Any, threshold: Any, out: Any, count: int) -> int:
 
 def _vectorised(function: Any) -> Any:
     """Return how to replace a function in compiled code; plain njit compiles the function as it stands."""
-    return (lambda replacement: register_jitable(function)) if PLAIN else overload(function)
+    return (lambda replacement: register_jitable(function)) if PLAIN else overloaded(function)
 
 
 @_vectorised(sum_rows)
