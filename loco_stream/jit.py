@@ -31,7 +31,7 @@ __all__ = ["PLAIN", "compiled_folders", "digest", "entry", "kernel", "overloaded
 _PACKAGE = Path(__file__).parent
 _TESTED = ((0, 63), (0, 68))  # the oldest and the newest numba that this was tested with
 _INTERNALS = {
-    "loco_stream.kernel_compiler": ("OPTIONS", "EntryCompiler"),
+    "loco_stream.kernel_compiler": ("OPTIONS", "EntryCompiler", "compile_kernel"),
     "llvmlite.ir": ("Constant", "VectorType"),
     "numba.core.cgutils": ("alloca_once_value", "for_range", "for_range_slice", "get_or_insert_function"),
     "numba.core.base": ("BaseContext.make_array", "BaseContext.get_data_type", "BaseContext.get_abi_sizeof"),
@@ -58,9 +58,9 @@ def _lacking() -> str:
 
 def _try_kernel() -> None:
     """Compile a kernel and its caller, which raises if numba's compiler is not as expected."""
-    from loco_stream.kernel_compiler import OPTIONS, EntryCompiler
+    from loco_stream.kernel_compiler import EntryCompiler, compile_kernel
 
-    inner = njit(**OPTIONS)(lambda x: x + 1)
+    inner = compile_kernel(lambda x: x + 1)
     outer = njit(_nrt=False, no_cfunc_wrapper=True, pipeline_class=EntryCompiler)(lambda x: inner(x) * 2)
     if outer(20) != 42:
         raise RuntimeError("a kernel compiled on trial gives a wrong result")
@@ -85,9 +85,9 @@ if PLAIN:
     kernel: Any = njit(error_model="numpy")
     _entry, _road = kernel, "-plain"
 else:
-    from loco_stream.kernel_compiler import OPTIONS, EntryCompiler
+    from loco_stream.kernel_compiler import OPTIONS, EntryCompiler, compile_kernel
 
-    kernel = njit(**OPTIONS)
+    kernel = compile_kernel
     _entry, _road = njit(_nrt=False, error_model="numpy", no_cfunc_wrapper=True, pipeline_class=EntryCompiler), ""
 
 

@@ -8,15 +8,18 @@ optimised once. Where numba is not as expected here, `loco_stream.jit` does with
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from typing import Any
 
+from numba import njit
 from numba.core import typed_passes, untyped_passes
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import NativeLowering
+from numba.core.types import unliteral
 
-__all__ = ["OPTIONS", "EntryCompiler", "KernelCompiler"]
+__all__ = ["OPTIONS", "EntryCompiler", "KernelCompiler", "compile_kernel"]
 
 # Passes for what no kernel has: closures, `with`, `literally`, array expressions, raised errors, reports of types.
 _NEEDLESS = {
@@ -169,3 +172,17 @@ OPTIONS = {
     "no_cfunc_wrapper": True,
     "pipeline_class": KernelCompiler,
 }
+
+
+def compile_kernel(function: Callable[..., Any]) -> Any:
+    """Make a kernel of a function, compiled once for all whole numbers: not again for each that a call writes out."""
+    kernel = njit(**OPTIONS)(function)
+    if hasattr(kernel, "_compiler"):  # not interpreted
+        fold = kernel._compiler.fold_argument_types
+
+        def fold_without_literals(args: Any, kws: Any) -> tuple[Any, tuple[Any, ...]]:
+            signature, folded = fold(args, kws)
+            return signature, tuple(unliteral(kind) for kind in folded)
+
+        kernel._compiler.fold_argument_types = fold_without_literals
+    return kernel

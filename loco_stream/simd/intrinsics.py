@@ -90,6 +90,7 @@ def _weighing(n_vectors: int) -> Any:
             )
             width, first, n_rows, column, n_left = (args[k] for k in (2, 4, 6, 7, 8))
             vector = _vector(context, signature.args[0].dtype)
+            builder.function.attributes.add("noinline")  # a learning step calls it in many places: keep one copy
             load, store = _masked(builder, vector, None if n_vectors > 1 else _below(builder, n_left, vector.count))
             places = [width.type(q * vector.count) for q in range(n_vectors)]
             totals = [cgutils.alloca_once_value(builder, ir.Constant(vector, [0.0] * vector.count)) for _ in places]
@@ -122,6 +123,7 @@ def _adding_outer(n_vectors: int) -> Any:
             )
             width, n_rows, skip, column, n_left, scale, keep = (args[k] for k in (1, 2, 3, 4, 5, 7, 9))
             vector = _vector(context, signature.args[0].dtype)
+            builder.function.attributes.add("noinline")  # a learning step calls it in many places: keep one copy
             load, store = _masked(builder, vector, None if n_vectors > 1 else _below(builder, n_left, vector.count))
             places = [width.type(q * vector.count) for q in range(n_vectors)]
             tile = [load(_at(builder, rights, [column, place], vector)) for place in places]
