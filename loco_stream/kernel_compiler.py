@@ -11,13 +11,12 @@ import gc
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit
+from numba import njit, types
 from numba.core import typed_passes, untyped_passes
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import NativeLowering
-from numba.core.types import unliteral
 
 __all__ = ["OPTIONS", "EntryCompiler", "KernelCompiler", "compile_kernel"]
 
@@ -182,7 +181,7 @@ def compile_kernel(function: Callable[..., Any]) -> Any:
 
         def fold_without_literals(args: Any, kws: Any) -> tuple[Any, tuple[Any, ...]]:
             signature, folded = fold(args, kws)
-            return signature, tuple(unliteral(kind) for kind in folded)
+            return signature, tuple(types.unliteral(kind) for kind in folded)
 
         kernel._compiler.fold_argument_types = fold_without_literals
     return kernel
