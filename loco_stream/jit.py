@@ -1,8 +1,8 @@
 """How the functions of the step are compiled.
 
 `kernel` marks those that only compiled code calls. They get no wrapper for Python and no memory
-management: a kernel that allocates does not compile. A kernel is only linked into its callers, and the
-whole is optimised once. Together this halves the time of a cold start.
+management: a kernel that allocates does not compile. A kernel is only linked into the entries that reach
+it, and the whole is optimised once. Together this halves the time of a cold start.
 
 `entry` marks the few that Python calls. Numba renews its cache only when the file of the function
 called itself has changed; an entry's cache also knows all that it may call.

@@ -2,8 +2,9 @@
 
 To pass some 45 arrays one by one takes Python longer than a small step itself. The words are every
 number of the settings and, for every array, its address and shape, in the order of the fields;
-compiled code reads the named groups back from them at no cost worth measuring. Interpreted, and compiled by plain
-njit, it takes them as they are.
+compiled code is handed a group as the address of its words, and reads a field where it is used. To hand on the groups
+themselves, hundreds of values a call, would be most of what there is to compile. Interpreted, and compiled by plain
+njit, the step takes them as they are.
 """
 
 from __future__ import annotations
@@ -121,6 +122,11 @@ class _Group(types.Type):
         return self.kind.name  # type: ignore[no-any-return]
 
 
+def _is_group(kind: Any, name: str) -> bool:
+    """Return whether a field is a group too; the neuron's own numbers are a tuple, as for the simulator."""
+    return isinstance(kind, types.NamedTuple) and name != "cell"
+
+
 @register_model(_Group)
 class _GroupModel(models.PrimitiveModel):
     def __init__(self, manager: Any, group: _Group) -> None:
@@ -132,11 +138,11 @@ class _GroupFields(AttributeTemplate):
     key = _Group
 
     def generic_resolve(self, group: _Group, name: str) -> Any:
-        """Return the type of a field; the neuron's own numbers are a tuple as everywhere."""
+        """Return the type of a field."""
         if name not in group.kind.fields:
             return None
         kind = group.kind[group.kind.fields.index(name)]
-        return _Group(kind) if isinstance(kind, types.NamedTuple) and name != "cell" else kind
+        return _Group(kind) if _is_group(kind, name) else kind
 
 
 @lower_getattr_generic(_Group)
@@ -144,7 +150,7 @@ def _read_field(context: Any, builder: Any, group: _Group, first: Any, name: str
     index = group.kind.fields.index(name)
     place = sum(_width(kind) for kind in group.kind.types[:index])
     field = builder.gep(first, [ir.Constant(ir.IntType(64), place)])
-    if isinstance(group.kind[index], types.NamedTuple) and name != "cell":
+    if _is_group(group.kind[index], name):
         return field
     return _read(context, builder, group.kind[index], field)
 
@@ -179,7 +185,7 @@ def _read(context: Any, builder: Any, kind: Any, first: Any) -> Any:
 
 @intrinsic
 def _open(typing, cell, words):
-    """Return the groups of the model of such cells that `words` describe; their arrays own nothing."""
+    """Return the model of such cells that `words` describe; its arrays own nothing."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return context.make_array(signature.args[1])(context, builder, args[1]).data

@@ -1,0 +1,87 @@
+"""Kernels: linked once, by entries and by callers that numba alone compiles; one for all whole numbers."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+from numba import config, njit
+
+from loco_stream import LOCOClassifier
+from loco_stream.jit import PLAIN, kernel
+from loco_stream.learner.packing import opened
+from loco_stream.simd.ops import weigh_rows
+
+pytestmark = pytest.mark.skipif(PLAIN or bool(config.DISABLE_JIT), reason="kernels are no more than functions")
+
+
+@kernel
+def inner(x, n):
+    """Return x + n."""
+    return x + n
+
+
+@kernel
+def outer(x):
+    """Return (x + 1) + 2 x."""
+    return inner(x, 1) + inner(x, x)
+
+
+def uncached(function):
+    """Compile a function as an entry that is kept nowhere."""
+    from loco_stream.kernel_compiler import EntryCompiler
+
+    return njit(_nrt=False, no_cfunc_wrapper=True, pipeline_class=EntryCompiler)(function)
+
+
+def test_a_kernel_is_compiled_once_for_all_whole_numbers():
+    uncached(lambda x: outer(x) * inner(x, 2)).compile("int64(int64)")
+    assert [str(kinds) for kinds in inner.signatures] == ["(int64, int64)"]
+
+
+def test_a_caller_that_numba_alone_compiles_gets_the_kernels_of_a_kernel():
+    assert njit(lambda x: outer(x))(5) == 16
+
+
+def test_an_entry_gets_all_kernels_that_it_reaches():
+    assert uncached(lambda x: outer(x) * inner(x, 2))(5) == 16 * 7
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_garbage_is_collected_after_compiling_as_before(collects):
+    before = gc.isenabled()
+    try:
+        gc.enable() if collects else gc.disable()
+        uncached(lambda x: outer(x)).compile("int64(int64)")
+        assert gc.isenabled() == collects
+    finally:
+        gc.enable() if before else gc.disable()
+
+
+def test_a_loop_over_vectors_is_one_copy_in_compiled_code():
+    @njit
+    def twice(total, matrix, values, rows):
+        weigh_rows(total, matrix, 4, values, 0, rows, 2)
+        weigh_rows(total, matrix, 4, values, 1, rows, 1)
+
+    arrays = np.zeros(4, np.float32), np.ones((3, 4), np.float32), np.ones(3, np.float32), np.arange(2, dtype=np.int32)
+    twice(*arrays)
+    code = twice.inspect_llvm(twice.signatures[0])
+    assert sum("define" in line and "tiled" in line for line in code.splitlines()) == 1
+
+
+def read(cell, words, out):
+    """Read numbers, an array's shape and what it holds from the words."""
+    model = opened(cell, words)
+    settings, bank = model.settings, model.state.bank
+    out[0], out[1], out[2], out[3] = settings.tau, settings.n_hidden, bank.stack.shape[0], bank.stack[0]
+
+
+def test_fields_of_groups_are_read_from_the_words():
+    model = LOCOClassifier(hidden_sizes=(4,), seed=1)
+    model.learn_one({0: 1.0}, 0)
+    out = np.zeros(4)
+    uncached(read)(*model._handle.door, out)
+    settings, stack = model._handle.model.settings, model._handle.model.state.bank.stack
+    assert out.tolist() == [settings.tau, settings.n_hidden, stack.shape[0], stack[0]]
