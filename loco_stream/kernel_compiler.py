@@ -11,6 +11,7 @@ import gc
 from collections.abc import Callable
 from typing import Any
 
+from llvmlite.binding import Linkage
 from numba import njit, types
 from numba.core import typed_passes, untyped_passes
 from numba.core.codegen import JITCodeLibrary
@@ -87,11 +88,19 @@ class _EntryLibrary(_Library):
         for library in _reached(self._linking_libraries):
             self._final_module.link_in(_alone(library), preserve=True)
         self._linking_libraries.clear()
+        _internalise(self._final_module)
         super().finalize()
 
     def _optimize_final_module(self) -> None:
         passes, builder = self._codegen._module_pass_manager()
         passes.run(self._final_module, builder)
+
+
+def _internalise(module: Any) -> None:
+    """Hide what was linked in: kernels compiled in other processes, and cached, may bear the same names."""
+    for function in module.functions:
+        if not function.is_declaration and function.linkage == Linkage.linkonce_odr:
+            function.linkage = "internal"
 
 
 def _alone(library: Any) -> Any:

@@ -7,6 +7,7 @@ import gc
 import numpy as np
 import pytest
 from numba import config, njit
+from numba.extending import intrinsic
 
 from loco_stream import LOCOClassifier
 from loco_stream.jit import PLAIN, kernel
@@ -28,6 +29,23 @@ def outer(x):
     return inner(x, 1) + inner(x, x)
 
 
+@intrinsic
+def _apart(typing, x):
+    """Return x, and keep the function that asks apart from its callers."""
+
+    def generate(context, builder, signature, args):
+        builder.function.attributes.add("noinline")
+        return args[0]
+
+    return x(x), generate
+
+
+@kernel
+def far(x):
+    """Return x cubed."""
+    return _apart(x) * x * x
+
+
 def uncached(function):
     """Compile a function as an entry that is kept nowhere."""
     from loco_stream.kernel_compiler import EntryCompiler
@@ -46,6 +64,19 @@ def test_a_caller_that_numba_alone_compiles_gets_the_kernels_of_a_kernel():
 
 def test_an_entry_gets_all_kernels_that_it_reaches():
     assert uncached(lambda x: outer(x) * inner(x, 2))(5) == 16 * 7
+
+
+def test_an_entry_shows_only_its_own_names():
+    # The linker would take the first of two kernels of one name, and names are counted anew in every process: an entry
+    # compiled for LIF and one for ALIF, both out of the cache, once shared a neuron.
+    entry = uncached(lambda x: far(x) * inner(x, 2))
+    assert entry(5) == 5**3 * 7
+    library = entry.overloads[entry.signatures[0]].library
+    assert "far" in library.get_llvm_str()
+    shown = [f.name for f in library._final_module.functions if not f.is_declaration and f.linkage.name == "external"]
+    assert len(shown) == 2, shown  # for compiled code and for Python
+    assert not any("far" in name for name in shown)
+    assert all(f.linkage.name != "linkonce_odr" for f in library._final_module.functions)
 
 
 @pytest.mark.parametrize("collects", [True, False])
