@@ -97,10 +97,13 @@ class _EntryLibrary(_Library):
 
 
 def _internalise(module: Any) -> None:
-    """Hide what was linked in: kernels compiled in other processes, and cached, may bear the same names."""
+    """Hide what was linked in: kernels compiled in other processes, and cached, may bear the same names.
+
+    The linker in memory also looks for names of one module among the hidden ones of others: so they are renamed.
+    """
     for function in module.functions:
         if not function.is_declaration and function.linkage == Linkage.linkonce_odr:
-            function.linkage = "internal"
+            function.linkage, function.name = "internal", f"{function.name}.inner"
 
 
 def _alone(library: Any) -> Any:
