@@ -52,7 +52,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         config, arrays = model.export_state()
     else:
         raise InputError(
-            f"cannot save a {type(model).__name__}; allowed are LOCOClassifier, LOCORegressor, and a pipeline of river "
+            f"cannot save {type(model).__name__}; allowed are LOCOClassifier, LOCORegressor, and a pipeline of river "
             "that ends in one of them"
         )
     persist.write(path, config["kind"], config, arrays)

@@ -561,7 +561,7 @@ def test_one_flipped_bit_is_refused(saved):
 def test_a_missing_file_and_a_stranger_are_refused(tmp_path):
     with pytest.raises(CheckpointError):
         load(tmp_path / "none")
-    with pytest.raises(InputError, match="LOCOClassifier and LOCORegressor"):
+    with pytest.raises(InputError, match="cannot save object; allowed are LOCOClassifier, LOCORegressor"):
         save(object(), Path(tmp_path / "x"))
 
 
