@@ -153,7 +153,7 @@ def predict_time(n: int, rate: float) -> dict[str, Any]:
     door, service = HTTPDoor(Service, 0), Service
     model = LOCOClassifier(seed=0)
     model.learn_one(dict.fromkeys("abcd", 0.0), "n")
-    service.engine = engine = StreamEngine(model, _Turning(10**6, rate))
+    service.engine = engine = StreamEngine(model, _Turning(60_000, rate))
     thread = threading.Thread(target=engine.run)
     thread.start()
     connection = http.client.HTTPConnection("127.0.0.1", int(door.url.rsplit(":", 1)[1].strip("/")))

@@ -155,7 +155,8 @@ def listen(host: str, port: int, purpose: str) -> socket.socket:
     ConfigError
         The port is in use, or this machine has no such address.
     """
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # asyncio turns Nagle off only where it is told that this is TCP; else an answer waits 40 ms for an ACK
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restarted engine takes its old port at once
     try:
         listener.bind((host, port))

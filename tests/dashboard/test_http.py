@@ -14,6 +14,7 @@ from loco_stream import LOCOClassifier, StreamEngine
 from loco_stream.cli.options import warm_up
 from loco_stream.cli.standby import Standby
 from loco_stream.dashboard.http import HTTPDoor
+from loco_stream.dashboard.server import listen
 from loco_stream.engine.inbox import WithInbox
 from loco_stream.errors import ConfigError
 from tests.helpers.engine_process import at_work, end, inspect, serve
@@ -77,6 +78,12 @@ def test_rows_are_learned_and_predicted_by_who_speaks_http():
         both = ask(service.port, "POST", "/predict", {"rows": [{"speed": 0.0}, {"speed": 1.0}]})[1]["predictions"]
         assert [one["prediction"] for one in both] == ["ok", "worn"]
         wait_until(lambda: ask(service.port, "GET", "/ready")[1].get("n_samples") == 101)
+
+
+def test_an_answer_does_not_wait_for_the_acknowledgement_of_its_head():
+    with socket.socket() as plain, listen("127.0.0.1", 0, "test") as listener:
+        assert plain.proto == 0  # for which asyncio leaves Nagle's algorithm on
+        assert listener.proto == socket.IPPROTO_TCP
 
 
 def test_before_the_first_row_it_says_what_it_waits_for():
