@@ -198,7 +198,7 @@ def rows(path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(14_400 if SOAK else 600)
-@pytest.mark.parametrize("scheme", ["http", *READERS])
+@pytest.mark.parametrize("scheme", ["http", *READERS] if SOAK else ["http", "redis", "kafka"])
 def test_every_record_arrives_through_kills_of_engine_and_receiver(scheme, opened, tmp_path, processes):
     rows(tmp_path / "rows.npz")
     chance = random.Random(11)
