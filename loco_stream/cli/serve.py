@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from loco_stream.cli.fleet import FleetCall, fleet_options, refuse_beside_fleet, serve_fleet
 from loco_stream.cli.http import http_door
 from loco_stream.cli.options import bad_option, check_output, model_options, open_stream, warm_up
 from loco_stream.cli.page import live_page, page_options
@@ -72,6 +73,7 @@ __all__ = ["command"]
     metavar="FILE",
     help="What a request has to show; made if it is missing. Needed where other machines reach ADDRESS.",
 )
+@fleet_options
 @click.option("--quiet", is_flag=True, help="No progress lines.")
 @sink_options
 @page_options
@@ -90,6 +92,10 @@ def command(
     on_bad: str,
     http: str | None,
     http_token: str | None,
+    key: str | None,
+    workers: int,
+    ray: str | None,
+    template: str | None,
     quiet: bool,
     sinks: tuple[str, ...],
     on_drift: str | None,
@@ -106,6 +112,7 @@ def command(
       loco-stream serve --source zmq+reply://127.0.0.1:5556 --checkpoint state/ --metrics-port 9100
       loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/ --dashboard
       loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/ --http 8080
+      loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/ --key device --workers 4
       loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/ --sink zmq+pub://127.0.0.1:5557
 
     \b
@@ -122,6 +129,13 @@ def command(
         from loco_stream.engine.wal import parse_durability
 
         parse_durability(durability)
+    if key is not None or workers or ray or template:
+        refuse_beside_fleet(metrics_port=metrics_port, control=control, http=http, dashboard=dashboard or None,
+                            on_drift=on_drift)  # fmt: skip
+        fleet = FleetCall(key, workers, ray, template, checkpoint, durability, checkpoint_every)
+        serve_fleet(fleet, lambda task: open_stream(source, task, keys, endless=True, limits=limits, on_bad=on_bad),
+                    options, open_sinks(sinks, None), report)  # fmt: skip
+        return
     engine_options: dict[str, Any] = {
         "checkpoint": checkpoint,
         "resume": None,

@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream.engine.model_adapter import task_of
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.fleet.backend import Backend, LocalBackend
 from loco_stream.fleet.home import Home
@@ -117,6 +118,16 @@ class Fleet:
 
     def __repr__(self) -> str:
         return f"Fleet({str(self._home.path)!r}, {self._backend!r})"
+
+    @property
+    def path(self) -> Path:
+        """The directory."""
+        return self._home.path
+
+    @property
+    def task(self) -> str:
+        """What the models do: classification or regression."""
+        return task_of(self._home.template)
 
     @property
     def notes(self) -> list[str]:

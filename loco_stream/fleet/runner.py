@@ -1,0 +1,151 @@
+"""A stream into a fleet: rows go to the model of their key, and the source hears what is durable."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from loco_stream.engine.listeners import Listeners
+from loco_stream.engine.source_reader import SourceReader
+from loco_stream.errors import ConfigError
+from loco_stream.fleet.by_key import rows_by_key
+from loco_stream.fleet.fleet import Fleet
+from loco_stream.fleet.rows import Key, Rows
+from loco_stream.persistence.files import atomic_write
+from loco_stream.persistence.format import decode_plain, encode_plain
+from loco_stream.stream import Ask, Labels, Prediction, Sink
+
+__all__ = ["FleetRunner"]
+
+_DURABLE_SECONDS = 0.5  # until what was learned is made durable and acknowledged
+_SHOWN = 10
+
+
+class _Stop(BaseException):
+    """Raised into a source that waits."""
+
+
+class FleetRunner:
+    """Reads a source, sorts its rows by key, and lets a fleet test and then learn them.
+
+    Parameters
+    ----------
+    fleet
+        Where rows go.
+    reader
+        The source.
+    key
+        The feature that names the device; it is no input of the models.
+    sinks
+        Each gets every prediction, whose source is ``SOURCE/KEY``, and the report.
+    """
+
+    def __init__(self, fleet: Fleet, reader: SourceReader, key: str, sinks: Iterable[Sink] = ()) -> None:
+        self._fleet, self._reader, self._key = fleet, reader, key
+        self._listeners = Listeners(sinks, ())
+        self._place = fleet.path / "position"
+        self._scores: dict[Key, list[float]] = {}  # rows, and wrong answers or absolute errors, in this process
+        self._counts = dict.fromkeys(("n_samples", "n_without_key", "n_unlabelled", "n_orphaned", "n_asked"), 0)
+        self._stopping = False
+        self._waiting: int | None = None
+        self._durable_at = time.monotonic()
+
+    def stop(self) -> None:
+        """End after the rows at hand; may be called from a signal handler or another thread."""
+        self._stopping = True
+        if self._waiting == threading.get_ident():
+            raise _Stop
+
+    def run(self) -> dict[str, Any]:
+        """Run until the stream ends or `stop` is called; return the report."""
+        if self._place.exists():
+            self._reader.seek(decode_plain(self._place.read_bytes()))
+        position = None
+        try:
+            while (commit := self._next()) is not None:
+                events, position = commit
+                self._take(events)
+                if not events or time.monotonic() - self._durable_at > _DURABLE_SECONDS:
+                    self._acknowledge(position)
+            if position is not None:
+                self._acknowledge(position)
+        finally:
+            self._reader.close()
+            self._reader.source.close()
+        report = self.report()
+        self._listeners.close(report)
+        return report
+
+    def report(self) -> dict[str, Any]:
+        """Return what was counted, and the ten keys that are served worst."""
+        ranked = sorted(self._scores, key=lambda key: self._scores[key][1] / self._scores[key][0], reverse=True)
+        worst = [self._one(key) for key in ranked[:_SHOWN]]
+        return {
+            **self._counts,
+            "n_repeated": self._fleet.n_repeated,
+            "n_rejected": self._fleet.n_refused,
+            "n_keys": len(self._fleet.keys()),
+            "task": self._fleet.task,
+            "worst": worst,
+            "notes": [*self._fleet.notes, *self._listeners.notes, *self._unused()],
+        }
+
+    def _one(self, key: Key) -> dict[str, Any]:
+        return {"key": key, "error": self._scores[key][1] / self._scores[key][0], **self._fleet.report(key)}
+
+    def _unused(self) -> list[str]:
+        sentences = {
+            "n_without_key": f"rows had no value in {self._key!r}, so no model learned them",
+            "n_unlabelled": "rows had no label, so nothing was learned from them",
+            "n_orphaned": "labels came after their rows, which a fleet does not wait for",
+            "n_asked": "questions were not answered: a fleet served from a stream answers none",
+        }
+        return [f"{self._counts[name]:,} {text}" for name, text in sentences.items() if self._counts[name]]
+
+    def _next(self) -> Any:
+        if self._stopping:
+            return None
+        self._waiting = threading.get_ident()
+        try:
+            return self._reader.next()
+        except _Stop:
+            return None
+        finally:
+            self._waiting = None
+
+    def _take(self, events: Any) -> None:
+        rows, without_key, without_label = rows_by_key(events, self._key)
+        self._counts["n_without_key"] += without_key
+        self._counts["n_unlabelled"] += without_label
+        for event in events:
+            self._counts["n_orphaned"] += len(event.of) if isinstance(event, Labels) else 0
+            self._counts["n_asked"] += len(event.X) if isinstance(event, Ask) else 0
+        for part, answer in zip(rows, self._fleet.process(rows), strict=True):
+            if answer.refusal is None:
+                self._tell(part, answer.said, answer.n_repeated)
+
+    def _tell(self, rows: Rows, said: Any, n_repeated: int) -> None:
+        """Count and hand on what was said of new rows: of repeated ones it was said before."""
+        if n_repeated == len(rows):
+            return
+        score = self._scores.setdefault(rows.key, [0.0, 0.0])
+        for i in range(n_repeated, len(rows)):
+            y, y_pred = rows.y[i], said[i]
+            number = isinstance(y_pred, float) and self._fleet.task == "regression"
+            score[0] += 1
+            score[1] += abs(y - y_pred) if number else y != y_pred
+            source = f"{rows.source}/{rows.key}"
+            self._listeners.tell(Prediction(int(rows.seq[i]), y_pred, y, source=source, epoch=rows.epoch))
+        self._counts["n_samples"] += len(rows) - n_repeated
+
+    def _acknowledge(self, position: dict[str, Any]) -> None:
+        """Make rows durable, then the position behind them, and tell the source."""
+        self._fleet.flush()
+        try:
+            atomic_write(self._place, encode_plain(position), mode=0o600)
+        except OSError as error:
+            raise ConfigError(f"cannot write {self._place}: {error.strerror or error}") from error
+        self._reader.source.ack(position)
+        self._durable_at = time.monotonic()
