@@ -9,12 +9,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.connectors.ls1.messages import SchemaPayload
+from loco_stream.connectors.ls1.messages import SchemaPayload, encode
 from loco_stream.connectors.ls1.wire import pair_dtype
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.numbers import masked, require_number
 
-__all__ = ["RowForm", "chunks", "rows_a_message"]
+__all__ = ["RowForm", "chunks", "has_text", "rows_a_message"]
 
 _MESSAGE_BYTES = 1 << 20
 
@@ -125,6 +125,15 @@ class RowForm:
         self._schema = None
         return j
 
+    def readable(self, x: Mapping[Any, Any], y: Any, seq: int, t: float) -> bytes:
+        """Return a row with texts as the MessagePack of a readable message."""
+        values = {str(name): value if isinstance(value, str) else _plain(name, value) for name, value in x.items()}
+        label: float | str | None = None
+        if y is not None:
+            index = self._label(y)
+            label = index if self.task == "regression" else list(self._class)[int(index)]
+        return encode({"x": values, "y": label, "seq": seq, "t": t})
+
     def labels(self, y: Any, n: int) -> NDArray[np.generic] | None:
         """Return n labels as they go on the wire, None when none of them is known."""
         many = [y] if n == 1 and not isinstance(y, (list, tuple, np.ndarray)) else list([None] * n if y is None else y)
@@ -159,12 +168,25 @@ class RowForm:
         return pairs.tobytes()
 
 
+def _plain(name: Any, value: Any) -> float | None:
+    number = math.nan if value is None else _as_float(name, value)
+    return None if math.isnan(number) else number
+
+
 def _as_float(name: Any, value: Any) -> float:
     if isinstance(value, str):
-        raise InputError(f"{name!r} is the text {value!r}: LS1 carries numbers (readable messages carry text)")
+        raise InputError(
+            f"{name!r} is the text {value!r}: a reliable sender and a table carry numbers; a push or pub sender "
+            "carries a dict with texts"
+        )
     if isinstance(value, (float, np.floating)) and not math.isfinite(value):
         return math.nan
     return require_number(repr(name), value)
+
+
+def has_text(x: object) -> bool:
+    """Return whether a row by name holds a text: it then goes as a readable message."""
+    return isinstance(x, Mapping) and any(isinstance(value, str) for value in x.values())
 
 
 def chunks(n: int, most: int) -> Iterator[tuple[int, int]]:

@@ -22,7 +22,7 @@ from loco_stream.connectors.ls1.reliable_link import ReliableLink
 from loco_stream.connectors.ls1.security import ClientKeys
 from loco_stream.connectors.ls1.sockets import open_plug
 from loco_stream.connectors.ls1.wire import Kind
-from loco_stream.connectors.rowform import RowForm, chunks, rows_a_message
+from loco_stream.connectors.rowform import RowForm, chunks, has_text, rows_a_message
 from loco_stream.errors import ConfigError, InputError
 
 __all__ = ["ZMQSender"]
@@ -161,12 +161,17 @@ class ZMQSender:
         Parameters
         ----------
         x
-            A dict, a row (n_features,) or a table (n_rows, n_features); None and NaN are missing.
+            A dict, a row (n_features,) or a table (n_rows, n_features); None and NaN are missing. A dict may hold
+            texts, which the model takes as categories, in the modes push and pub.
         y
             The label or the value, one for each row; None where it is unknown.
         t
             Event time of the first row, seconds since 1970-01-01 UTC; NaN = unknown.
         """
+        if isinstance(self._link, PushLink) and has_text(x):
+            self._link.post_readable(self._form.readable(x, y, self._begin(), t))
+            self._next += 1
+            return self._next - 1
         rows = self._form.table(x)
         labels = self._form.labels(y, len(rows))
         kind = Kind.SAMPLE if labels is None else Kind.LABELLED

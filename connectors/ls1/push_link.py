@@ -57,6 +57,10 @@ class PushLink:
             )
         )  # fmt: skip
 
+    def post_readable(self, body: bytes) -> None:
+        """Send one row in words; raises as `post` does."""
+        self._deliver([self._name.encode(), body])
+
     def _deliver(self, frames: list[bytes]) -> None:
         """Hand frames to the socket; waits while nobody takes them (push)."""
         self._patience.renew()

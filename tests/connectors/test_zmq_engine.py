@@ -10,8 +10,10 @@ import pytest
 from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine
 from loco_stream.connectors import NPYSource, ZMQSender, ZMQSource
 from loco_stream.engine.state import state_sha256
+from loco_stream.errors import InputError
 from tests.helpers.hostile import damaged, honest
 from tests.helpers.serving import wait_until
+from tests.helpers.tables import colours
 
 FREE = "tcp://127.0.0.1:*"
 FEATURES = tuple(f"f{j}" for j in range(6))
@@ -176,3 +178,26 @@ def test_10_000_mutated_messages_leave_the_engine_learning():
             feed.flush()
         hostile.socket.close()
     assert running.report["n_samples"] >= 100
+
+
+def test_texts_travel_and_are_learned_as_if_they_had_come_from_here():
+    own, source = model(), ZMQSource(FREE, idle=20.0)
+    with Running(model(), source) as running:
+        with ZMQSender(source.address, classes=["in", "out"], timeout=60, linger=60) as link:
+            for i, (x, y) in enumerate(colours(60)):
+                x = {**x, "size": None} if i == 7 else x
+                assert link.send(x, y) == i + 1
+                own.learn_one(x, y)
+        wait_until(lambda: running.engine.status["n_samples"] == 60)
+    assert state_sha256(*running.engine.model.export_state()) == state_sha256(*own.export_state())
+    assert running.report["categories"]["colour"]["distinct"] == 3
+    assert running.report["transport"]["gaps"] == 0
+
+
+def test_a_reliable_sender_says_that_it_carries_no_text():
+    source = ZMQSource(FREE, mode="reliable", idle=20.0)
+    link = ZMQSender(source.address, features=["colour"], reliable=True, linger=0.0)
+    with pytest.raises(InputError, match=r"'colour' is the text 'red': a reliable sender .* carry numbers; a push"):
+        link.send({"colour": "red"}, "in")
+    link.close()
+    source.close()
