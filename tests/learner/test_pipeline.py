@@ -156,7 +156,7 @@ def test_a_class_of_the_same_name_from_elsewhere_is_refused(tmp_path):
 
 def test_models_of_others_are_refused(tmp_path):
     model = preprocessing.StandardScaler() | naive_bayes.GaussianNB()
-    with pytest.raises(InputError, match=r"cannot save a Pipeline; allowed are .* a pipeline of river that"):
+    with pytest.raises(InputError, match=r"cannot save Pipeline; allowed are .* a pipeline of river that"):
         save(model, tmp_path / "pipeline.loco")
     with pytest.raises(ConfigError, match="run it without checkpoint"):
         StreamEngine(model, stream(), checkpoint=tmp_path / "state").run()
