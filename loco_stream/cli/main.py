@@ -16,7 +16,7 @@ from loco_stream.errors import LocoStreamError, LocoStreamWarning
 
 __all__ = ["main"]
 
-_COMMANDS = ("run", "serve", "dashboard", "control", "inspect", "keygen", "demo", "bench", "doctor")
+_COMMANDS = ("run", "serve", "dashboard", "control", "inspect", "keygen", "demo", "bench", "doctor", "nir")
 
 
 class _Refusal(click.ClickException):

@@ -17,6 +17,7 @@ from loco_stream.learner import packing, step
 from loco_stream.learner.attributes import Attributes
 from loco_stream.learner.categories import Categories, TextColumn, first_rows, text_columns
 from loco_stream.learner.config import COVERAGES, DEFAULTS, ModelConfig, Settings
+from loco_stream.learner.export import Export
 from loco_stream.learner.features import FeatureSlots, plain_label, require_mapping
 from loco_stream.learner.inputs import Table, column_names, table
 from loco_stream.learner.moments import NO_MOMENTS, moment, moments
@@ -50,7 +51,7 @@ def _class_room(n_classes: int) -> int:
     return max(2, 1 << (n_classes - 1).bit_length()) if n_classes > 0 else 2
 
 
-class LOCOEstimator(Attributes, base.Estimator):
+class LOCOEstimator(Export, Attributes, base.Estimator):
     """What both estimators share: settings, slots, state, array doors, saving."""
 
     _regression = False
@@ -83,6 +84,8 @@ class LOCOEstimator(Attributes, base.Estimator):
         neuron: str = DEFAULTS.neuron,
         categories: int = DEFAULTS.categories,
         memory: Sequence[float] | None = DEFAULTS.memory,
+        reset: str = DEFAULTS.reset,
+        dt: float | None = DEFAULTS.dt,
     ) -> None:
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self._config = ModelConfig(**given)
@@ -280,6 +283,11 @@ class LOCOEstimator(Attributes, base.Estimator):
         for column in columns:
             column.mark(rows, begin, self._slots.categories)
         return rows
+
+    def _in_slots(self, given: Table, features: Iterable[Hashable] | None) -> NDArray[np.float64]:
+        """Return all rows of a table in slot order."""
+        names = self._names(given.numbers.shape[1], features)
+        return self._with_texts(given, names, text_columns(names, given.texts), 0, len(given.numbers))
 
     def _learn_table(
         self, given: Table, names: Sequence[Hashable], labels: NDArray[np.int64], values: NDArray[np.float64],

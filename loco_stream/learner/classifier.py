@@ -115,6 +115,13 @@ class LOCOClassifier(ContextualEstimator, base.MiniBatchClassifier):
     memory
         Shortest and longest time constant by which the traces of every other hidden neuron carry on from row to row, in
         median gaps between rows; (0.3, 50) suits most sensors. None: each row starts from nothing.
+    reset
+        What a spike does to the membrane of a ``"lif"`` neuron: ``"subtract"`` lowers it by the threshold, ``"zero"``
+        empties it. Under a constant drive both are the same unless there is a `dt`; files for other simulators
+        (`Network.to_nir`) know ``"zero"`` alone.
+    dt
+        Grid in ms on which ``"lif"`` neurons may fire, as on clocked hardware, a whole number of times in the window
+        and at most 20. None: whenever they reach their threshold, which keeps the finest grades.
 
     References
     ----------

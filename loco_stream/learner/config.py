@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from loco_stream.errors import ConfigError
 from loco_stream.neurons import find, window_of
+from loco_stream.neurons.spikes import MOST_SPIKES
 
 __all__ = ["DEFAULTS", "PRESETS", "Layout", "ModelConfig", "Settings"]
 
@@ -134,6 +135,8 @@ class ModelConfig:
     neuron: str = "lif"
     categories: int = 64
     memory: Sequence[float] | None = None
+    reset: str = "subtract"
+    dt: float | None = None
 
     def __post_init__(self) -> None:
         if self.hidden_sizes is not None:
@@ -168,6 +171,19 @@ class ModelConfig:
         window_of(find(self.neuron).kind)
         if self.memory is not None:
             _span("memory", self.memory, 1e-3, 1e6)
+        _choice("reset", self.reset, ("subtract", "zero"))
+        self._check_grid()
+
+    def _check_grid(self) -> None:
+        """Refuse a grid that a window does not fit, or on which a neuron could fire more often than is kept."""
+        if self.neuron != "lif" and (self.dt is not None or self.reset != "subtract"):
+            raise ConfigError(f"neuron is {self.neuron!r}; reset and dt can be chosen for neuron='lif' alone")
+        if self.dt is None:
+            return
+        _real("dt", self.dt, self.window / MOST_SPIKES * (1.0 - 1e-9), self.window)
+        steps = self.window / self.dt
+        if abs(steps - round(steps)) > 1e-6:
+            raise ConfigError(f"dt is {self.dt:g}; the window of {self.window:g} ms must be a whole number of them")
 
     def layout_for(self, n_features: int) -> Layout:
         """Decide what is left open for a model whose first row has `n_features` features.
@@ -230,8 +246,15 @@ class ModelConfig:
             shortest=float(self.memory[0]) if self.memory is not None else 0.0,
             longest=float(self.memory[1]) if self.memory is not None else 0.0,
             seed_key=seed_key,
-            cell=window_of(find(self.neuron).kind).settings(tau),
+            cell=self._cell(tau),
         )
+
+    def _cell(self, tau: float) -> Any:
+        """Return the parameters of the neurons."""
+        cell = window_of(find(self.neuron).kind).settings(tau)
+        if self.neuron != "lif":
+            return cell
+        return cell._replace(reset_zero=self.reset == "zero", dt=0.0 if self.dt is None else float(self.dt))
 
     @property
     def rate(self) -> float:

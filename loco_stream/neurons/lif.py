@@ -21,7 +21,7 @@ import numpy as np
 from loco_stream.jit import kernel
 from loco_stream.neurons.lif_net import run_lif
 from loco_stream.neurons.registry import EventOperations, NeuronModel, WindowOperations
-from loco_stream.neurons.spikes import LEAK_SHARE, STRONGEST
+from loco_stream.neurons.spikes import LEAK_SHARE, STRONGEST, trace_of
 
 __all__ = ["LIF", "MODEL", "lif_times", "lif_trace"]
 
@@ -33,11 +33,14 @@ _REBASE = 32.0  # in units of tau: exp(32) is 8e13, far from overflow
 class LIF(NamedTuple):
     """Leaky integrate-and-fire neurons; `reset_zero`: whether a spike empties the membrane or costs a threshold.
 
+    `dt`: in a window, the grid in ms on which the membrane is looked at, as clocked hardware does; 0: at every moment.
+
     Cells are (n, 4) float64: last spike in ms, w, threshold - level, level (the drive). Their numbers are
     (5,) float64: tau and refractory period in ms, 1 if the reset is to zero, base in ms, exp((now - base) / tau).
     """
 
     reset_zero: bool = False
+    dt: float = 0.0
 
 
 def _start(
@@ -132,8 +135,25 @@ def _window_period(drive: Any, window: Any, tau: Any) -> Any:
 
 
 @kernel
+def _times_on_grid(cell: LIF, drive: Any, window: Any, tau: Any, times: Any) -> Any:
+    """Write at which multiples of `cell.dt` a neuron fires; return how often."""
+    level = min(drive * tau / window + LEAK_SHARE, STRONGEST)
+    keep = math.exp(-cell.dt / tau)
+    v, n = 0.0, 0
+    for step in range(1, min(int(window / cell.dt + 0.5), times.shape[0]) + 1):
+        v = level + (v - level) * keep
+        if v >= 1.0:
+            times[n] = step * cell.dt
+            n += 1
+            v = 0.0 if cell.reset_zero else v - 1.0
+    return n
+
+
+@kernel
 def lif_times(cell: LIF, drive: Any, window: Any, tau: Any, room: Any, times: Any) -> Any:
     """Write when a neuron fires; see `WindowOperations.times`."""
+    if cell.dt > 0.0:
+        return _times_on_grid(cell, drive, window, tau, times)
     _, period = _window_period(drive, window, tau)
     n = min(int(window / period), times.shape[0]) if period <= window else 0
     for k in range(n):
@@ -162,6 +182,9 @@ def lif_trace(
     With spikes every period p both sums of the trace, over exp(-(window - k p) / tau_trace) and over its square, are
     geometric.
     """
+    if cell.dt > 0.0:
+        n_steps = _times_on_grid(cell, drive, window, tau, times)
+        return trace_of(times, n_steps, window, tau_trace), n_steps
     ratio, period = _window_period(drive, window, tau)
     if not period <= window:
         return 0.0, 0

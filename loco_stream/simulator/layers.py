@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,14 @@ class Layer:
         return self.model.start(
             v, self.threshold, self.drive, self.tau, self.refractory, self.reset_zero, self.parameters
         )
+
+    def driven(self, currents: NDArray[np.float64]) -> Layer:
+        """Return the layer with constant input currents (n_pre,) added to its drive."""
+        if self.forward.dense is not None:
+            return replace(self, drive=self.drive + currents @ self.forward.dense.astype(np.float64))
+        assert self.forward.sparse is not None
+        source, target, weight = self.forward.sparse
+        return replace(self, drive=self.drive + np.bincount(target, currents[source] * weight, self.n_post))
 
     @property
     def direct(self) -> bool:

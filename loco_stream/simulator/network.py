@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -9,15 +10,23 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.neurons import find
+from loco_stream.simulator.checks import (
+    checked_duration,
+    checked_spikes,
+    is_default,
+    plain_array,
+    short,
+    what_is_wrong,
+)
+from loco_stream.simulator.clocked import run_clocked
 from loco_stream.simulator.dense_net import DenseNet
 from loco_stream.simulator.layers import Layer, describe
 from loco_stream.simulator.probe import MembraneProbe, Simulation
 from loco_stream.simulator.queued_net import QueuedNet
+from loco_stream.simulator.readout import Readout
 from loco_stream.simulator.record import SpikeRecord
 
 __all__ = ["Network", "SpikeRecord"]
-
-LONGEST_RUN = 1e9  # ms: eleven days; longer runs are made in pieces, with `carry`
 
 
 class Network:
@@ -37,11 +46,13 @@ class Network:
     ([2.0, 2.0], [0, 1], [0, 0])
     """
 
-    def __init__(self, layers: list[Layer], dtype: DTypeLike = np.float32) -> None:
+    def __init__(self, layers: list[Layer], dtype: DTypeLike = np.float32, inputs: str = "spikes") -> None:
         self._layers = layers
         self._dtype = np.dtype(dtype)
+        self._inputs = inputs
+        self.readout: Readout | None = None  # of the last layer's traces, in nets of trained models and from files
         self._layer_numbers = np.arange(len(layers), dtype=np.int32)
-        simple = all(layer.direct and layer.model.run_net is not None for layer in layers)
+        simple = inputs == "spikes" and all(layer.direct and layer.model.run_net is not None for layer in layers)
         self._net: Simulation = DenseNet(layers, self._dtype) if simple else QueuedNet(layers, self._dtype)
 
     @classmethod
@@ -58,6 +69,7 @@ class Network:
         recurrent_delays: Any = 1.0,
         drive: Any = 0.0,
         refractory: Any = 0.0,
+        inputs: Literal["spikes", "currents"] = "spikes",
         dtype: DTypeLike = np.float32,
         **parameters: float,
     ) -> Network:
@@ -92,6 +104,9 @@ class Network:
             threshold, neurons fire by themselves. For Izhikevich neurons it is the current I.
         refractory
             Time after a spike in ms during which the membrane stands still and input is lost.
+        inputs
+            What the first layer's weights carry: "spikes", or "currents" that are constant through a run and are given
+            to it: a current of 1 then adds its weight to the drive.
         dtype
             float32 or float64: of weights, and of membranes where no queue is needed; nets with a queue keep
             membranes and times in float64.
@@ -120,20 +135,77 @@ class Network:
         if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
             raise ConfigError(f"dtype is {kind}; allowed are float32 and float64")
         if not find(neuron).leaky and not (
-            _is_default(tau, 20.0) and _is_default(threshold, 1.0) and reset == "subtract"
+            is_default(tau, 20.0) and is_default(threshold, 1.0) and reset == "subtract"
         ):
             own = ", ".join(find(neuron).parameters)
             raise ConfigError(f"neuron={neuron!r} takes no tau, threshold or reset; its parameters are: {own}")
+        if inputs not in ("spikes", "currents"):
+            raise ConfigError(f"inputs is {inputs!r}; allowed are 'spikes' and 'currents'")
         layers = describe(
             weights, tau, threshold, reset, neuron, delays, recurrent, recurrent_delays, drive, refractory, kind,
             parameters,
         )  # fmt: skip
-        return cls(layers, kind)
+        return cls(layers, kind, inputs)
+
+    @classmethod
+    def from_nir(cls, path: str | PathLike[str], dt: float | None = None) -> Network:
+        """Read a net from a file in the Neuromorphic Intermediate Representation; needs the extra `nir`.
+
+        Parameters
+        ----------
+        path
+            A chain of Affine or Linear and LIF nodes, with a CubaLI and an Affine after it or not.
+        dt
+            Step in ms of the machine the file was made for. None: as the file says, or 0.1 ms, which is snnTorch's.
+
+        Raises
+        ------
+        InputError
+            The file cannot be read, or holds what this simulator does not know; the text names the node.
+
+        References
+        ----------
+        Pedersen et al. 2024, Neuromorphic intermediate representation, Nature Communications 15.
+        """
+        from loco_stream.simulator.interchange import read_network
+
+        return read_network(path, dt)
+
+    def to_nir(self, path: str | PathLike[str], dt: float = 0.1, readout: bool = False) -> None:
+        """Write the net as a file in the Neuromorphic Intermediate Representation; needs the extra `nir`.
+
+        On steps of `dt` it computes what `run_clocked` does: time constants become dt / (1 - exp(-dt / tau)), weights
+        of spikes W / (1 - exp(-dt / tau)). Times are in seconds there; its threshold, which must be exceeded, is the
+        next number below ours.
+
+        Parameters
+        ----------
+        path
+            The file, in HDF5.
+        dt
+            Step in ms of the machine it is for. snnTorch takes every file for one of 0.1 ms.
+        readout
+            Whether to add the readout, if there is one, as a CubaLI node, whose membrane is the trace, and an Affine;
+            snnTorch and Norse read neither.
+
+        Raises
+        ------
+        ConfigError
+            The net cannot be said there: the reset subtracts, or neurons, delays or recurrence are not of its kind.
+        """
+        from loco_stream.simulator.interchange import write_network
+
+        write_network(path, self._layers, self._inputs, dt, self.readout if readout else None)
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Number of neurons of each layer."""
         return tuple(layer.n_post for layer in self._layers)
+
+    @property
+    def inputs(self) -> str:
+        """What the first layer's weights carry: "spikes" or "currents"."""
+        return self._inputs
 
     @property
     def n_inputs(self) -> int:
@@ -148,11 +220,13 @@ class Network:
     def run(
         self, times: ArrayLike, indices: ArrayLike, duration: float, record: Literal["spikes"] = "spikes", *,
         carry: bool = False, membranes: Any = None, membrane_step: float = 0.1, initial: Any = None,
+        currents: ArrayLike | None = None,
     ) -> SpikeRecord: ...  # fmt: skip
     @overload
     def run(
         self, times: ArrayLike, indices: ArrayLike, duration: float, record: Literal["counts"], *,
         carry: bool = False, membranes: Any = None, membrane_step: float = 0.1, initial: Any = None,
+        currents: ArrayLike | None = None,
     ) -> list[NDArray[np.int64]]: ...  # fmt: skip
 
     def run(
@@ -166,6 +240,7 @@ class Network:
         membranes: Any = None,
         membrane_step: float = 0.1,
         initial: Any = None,
+        currents: ArrayLike | None = None,
     ) -> SpikeRecord | list[NDArray[np.int64]]:
         """Run input spikes through the net.
 
@@ -192,6 +267,8 @@ class Network:
             Time between their samples in ms; samples are exact values, not a simulation grid.
         initial
             Membranes at time 0, one array a layer, instead of rest.
+        currents
+            (n_inputs,) constant inputs of a net with inputs="currents".
 
         Raises
         ------
@@ -200,13 +277,15 @@ class Network:
             queue fires without end. The net is at rest afterwards.
         """
         net = self._net
-        window = _checked_duration(duration)
+        window = checked_duration(duration)
         if record not in ("spikes", "counts"):
             raise InputError(f"record is {record!r}; allowed are 'spikes' and 'counts'")
-        sent, sources = _checked_spikes(times, indices, net)
+        sent, sources = checked_spikes(times, indices, net)
         if membranes is not None and record != "spikes":
             raise InputError("membranes are part of a SpikeRecord: use record='spikes'")
         probe = None if membranes is None else MembraneProbe(membranes, membrane_step, window, self._layers)
+        if currents is not None or self._inputs == "currents":
+            self._drive_by(currents, carry, len(sent))
         if not carry:
             net.reset()
         if initial is not None:
@@ -215,7 +294,7 @@ class Network:
             probe.note_start(net)
         bad = net.run(sent, sources, window)
         if bad >= 0:
-            raise InputError(_what_is_wrong(bad, sent, sources, self.n_inputs, window))
+            raise InputError(what_is_wrong(bad, sent, sources, self.n_inputs, window))
         if record == "counts":
             return net.counts_by_layer()
         when, who, bounds = net.spikes()
@@ -226,6 +305,53 @@ class Network:
     def reset(self) -> None:
         """Put every neuron to rest and forget spikes under way."""
         self._net.reset()
+
+    def run_clocked(self, inputs: ArrayLike, dt: float) -> list[NDArray[np.bool_]]:
+        """Run the net on a time grid, from rest, as clocked simulators and chips do.
+
+        Spikes on the grid and no drive give what `run` gives; under a drive, neurons fire at the end of the step in
+        which they reach their threshold.
+
+        Parameters
+        ----------
+        inputs
+            (steps, n_inputs), or (..., steps, n_inputs) for many samples: the spikes of each step, or the currents.
+        dt
+            Length of a step in ms. A spike in step k arrives at k dt.
+
+        Returns
+        -------
+        One array (..., steps, n_post) a layer: who fired in which step.
+
+        Raises
+        ------
+        ConfigError
+            The net has neurons, delays or connections that have no meaning on a grid.
+        InputError
+            The inputs do not fit the net.
+
+        Examples
+        --------
+        >>> from loco_stream import Network
+        >>> net = Network.from_weights([[[0.6]]], reset="zero")
+        >>> net.run_clocked([[1], [1], [0]], dt=1.0)[0].ravel().tolist()
+        [False, True, False]
+        """
+        return run_clocked(self._layers, inputs, dt, self._inputs == "currents")
+
+    def _drive_by(self, currents: ArrayLike | None, carry: bool, n_spikes: int) -> None:
+        """Set the first layer's drive for the next run."""
+        if self._inputs != "currents" or n_spikes > 0 or carry:
+            raise InputError(
+                "currents drive a net made with inputs='currents' through one run from rest: "
+                "they go neither with input spikes nor with carry"
+            )
+        first, net = self._layers[0], self._net
+        assert isinstance(net, QueuedNet)
+        sent = plain_array("currents", np.zeros(first.n_pre) if currents is None else currents)
+        if sent.shape != (first.n_pre,) or sent.dtype.kind not in "iufb" or not np.isfinite(sent).all():
+            raise InputError(f"currents must be ({first.n_pre},) finite numbers, not {sent.shape}")
+        net.layers[0].layer = first.driven(sent.astype(np.float64))
 
     def _checked_membranes(self, initial: Any) -> list[NDArray[np.float64]]:
         if not isinstance(initial, (list, tuple)):
@@ -238,71 +364,8 @@ class Network:
                 with np.errstate(over="ignore"):
                     v = np.array(given, dtype=self._dtype).astype(np.float64)
             except (TypeError, ValueError, OverflowError):
-                raise InputError(f"initial[{i}] is {_short(given)}; it must be numbers") from None
+                raise InputError(f"initial[{i}] is {short(given)}; it must be numbers") from None
             if v.shape != (layer.n_post,) or not np.isfinite(v).all():
                 raise InputError(f"initial[{i}] must be ({layer.n_post},) finite numbers, not {v.shape}")
             membranes.append(v)
         return membranes
-
-
-def _checked_duration(duration: Any) -> float:
-    try:
-        window = float(duration)
-    except (TypeError, ValueError, OverflowError):
-        raise InputError(f"duration is {_short(duration)}; it must be a number of ms") from None
-    if not 0.0 <= window <= LONGEST_RUN:
-        raise InputError(f"duration is {window}; it must be finite and 0 ms or more, at most {LONGEST_RUN:g} ms")
-    return window
-
-
-def _checked_spikes(times: ArrayLike, indices: ArrayLike, net: Simulation) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return both as vectors of the types the net computes with; what they hold is checked where they are run."""
-    sent = _plain_array("times", times)
-    if sent.dtype.kind not in "iuf":
-        raise InputError(f"times must be numbers, in ms; they are of type {sent.dtype}")
-    with np.errstate(over="ignore"):  # what becomes infinite is refused where it is run
-        sent = sent.astype(net.dtype, copy=False)
-    sources = _plain_array("indices", indices)
-    if sources.dtype != net.index_dtype:
-        if sources.size == 0:
-            sources = sources.astype(net.index_dtype)
-        elif sources.dtype.kind not in "iu":
-            raise InputError(f"indices are of type {sources.dtype}; they must be integers: numbers of input neurons")
-        else:
-            sources = np.clip(sources, -1, np.iinfo(net.index_dtype).max).astype(net.index_dtype)
-    if sent.ndim != 1 or sources.ndim != 1 or len(sent) != len(sources):
-        raise InputError(f"times has shape {sent.shape} and indices {sources.shape}: give two lists of one length")
-    # Writable as well: for arrays that are not, everything would be compiled once more.
-    return np.require(sent, requirements=["C", "A", "W"]), np.require(sources, requirements=["C", "A", "W"])
-
-
-def _plain_array(name: str, values: ArrayLike) -> NDArray[Any]:
-    """Return an array without a mask; raises `InputError` for what is none."""
-    if np.ma.is_masked(values):
-        raise InputError(f"{name} holds masked values; it must be a list of numbers, all of them known")
-    try:
-        return np.asarray(values)
-    except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{name} is {_short(values)}; it must be a list of numbers") from None
-
-
-def _short(value: object) -> str:
-    try:
-        text = repr(value)
-    except ValueError:  # a whole number of too many digits
-        return "a number of thousands of digits"
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _what_is_wrong(k: int, times: NDArray[Any], indices: NDArray[Any], n_inputs: int, duration: float) -> str:
-    """Return a sentence on the first bad event."""
-    t, j = float(times[k]), int(indices[k])
-    if not 0 <= j < n_inputs:
-        return f"indices[{k}] is {j}; the net has the inputs 0 to {n_inputs - 1}"
-    if k > 0 and t < float(times[k - 1]):
-        return f"times[{k}] is {t:g} after {float(times[k - 1]):g}: times must be sorted"
-    return f"times[{k}] is {t:g}; it must lie between 0 and the duration, {duration:g} ms"
-
-
-def _is_default(value: Any, default: float) -> bool:
-    return isinstance(value, (int, float)) and value == default

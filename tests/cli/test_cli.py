@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from loco_stream import Network
 from loco_stream.cli import main
 from loco_stream.cli.options import build_model, parse_settings
 from loco_stream.cli.progress import Countdown, line
 from loco_stream.connectors import open_source
 from loco_stream.errors import ConfigError
 
-COMMANDS = ("run", "serve", "dashboard", "control", "inspect", "keygen", "demo", "bench", "doctor")
+COMMANDS = ("run", "serve", "dashboard", "control", "inspect", "keygen", "demo", "bench", "doctor", "nir")
 QUICK = ["--set", "hidden_sizes=16", "--quiet"]
 
 
@@ -292,3 +293,17 @@ def test_ctrl_c_ends_with_a_report(tmp_path):
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["interrupted"]
     assert report["n_samples"] > 0
+
+
+def test_a_nir_file_is_printed_checked_and_compared(loco, tmp_path):
+    pytest.importorskip("nir")
+    net = Network.from_weights([np.full((3, 2), 0.4)], reset="zero")
+    net.to_nir(tmp_path / "net.nir", dt=1.0)
+    shown = loco("nir", str(tmp_path / "net.nir"), "--samples", "2", "--steps", "50")
+    assert shown.exit_code == 0
+    assert "weights_0      Linear   weight (2, 3)" in shown.output
+    assert "read as        Network(3-2, neuron='lif', dtype=float32), steps of 1 ms" in shown.output
+    assert "loco_stream    " in shown.output
+    assert "snntorch       " in shown.output
+    (tmp_path / "bad.nir").write_text("no net")
+    assert "is no NIR file that can be read" in refused(loco("nir", "bad.nir"))

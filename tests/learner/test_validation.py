@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, load
-from loco_stream.errors import CheckpointError
+from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.learner.state import DRIVE_POWER, GAIN, INPUT_POWER, N_CLASSES, N_CLUSTERS, N_FEATURES, N_SEEN, ROUND
 from loco_stream.persistence import format as persist
 
@@ -101,3 +103,17 @@ def test_a_checkpoint_without_a_model_is_refused(tmp_path, config):
     persist.write(tmp_path / "a", "checkpoint", config, {})
     with pytest.raises(CheckpointError, match="not a model"):
         load(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"reset": "none"}, "reset is 'none'; allowed are 'subtract', 'zero'"),
+        ({"dt": 0.5}, "dt is 0.5; allowed is a number from 1 to 20"),
+        ({"dt": 3.0}, "dt is 3; the window of 20 ms must be a whole number of them"),
+        ({"dt": 1.0, "neuron": "alif"}, "neuron is 'alif'; reset and dt can be chosen for neuron='lif' alone"),
+    ],
+)
+def test_grids_that_a_window_does_not_fit_are_refused(settings, sentence):
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        LOCOClassifier(**settings)

@@ -186,3 +186,23 @@ def test_a_stronger_drive_fires_earlier_and_no_less(name):
         assert len(strong) >= len(weak)
         assert np.all(strong[: len(weak)] <= weak + 1e-9)
     assert all(np.all(np.diff(times) > 0.0) for times in runs)
+
+
+@given(drive=DRIVES, tau=TAUS, steps=st.integers(1, MOST_SPIKES), reset_zero=st.booleans())
+def test_on_a_grid_a_neuron_fires_at_the_end_of_the_step_in_which_it_reaches_its_threshold(
+    drive, tau, steps, reset_zero
+):
+    cell = neurons.find("lif").kind(reset_zero=reset_zero, dt=20.0 / steps)
+    level, v, expected = naive.level(drive, 20.0, tau), 0.0, []
+    for step in range(1, steps + 1):
+        v = level + (v - level) * math.exp(-cell.dt / tau)
+        assume(abs(v - 1.0) > 1e-9)
+        if v >= 1.0:
+            expected.append(step * cell.dt)
+            v = 0.0 if reset_zero else v - 1.0
+    np.testing.assert_array_equal(times_of("lif", drive, tau=tau, cell=cell), expected)
+    trace, n = door(window_of("lif").trace)(
+        cell, drive, 20.0, tau, 20.0, math.exp(-1.0), np.full((2, 8), np.nan), np.zeros(MOST_SPIKES)
+    )
+    assert n == len(expected)
+    assert trace == pytest.approx(sum(2 * (math.exp(t / 20 - 1) - math.exp(2 * t / 20 - 2)) for t in expected))

@@ -1,0 +1,153 @@
+"""What leaves an estimator: a hidden layer as a `Network`, and the currents that drive it.
+
+A hidden layer is driven by constant currents through one window. Its weighted inputs times the gain are a drive in
+thresholds a window, which takes the membrane to drive * tau / window + LEAK_SHARE thresholds: a `Network` of the same
+neurons whose inputs are currents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from loco_stream.errors import ConfigError, InputError
+from loco_stream.learner.config import ModelConfig, Settings
+from loco_stream.learner.features import FeatureSlots
+from loco_stream.learner.inputs import Table, table
+from loco_stream.learner.state import GAIN, N_CLASSES, N_FEATURES, N_POST, START, State
+from loco_stream.learner.workspace import Scratch
+from loco_stream.neurons.spikes import LEAK_SHARE
+
+if TYPE_CHECKING:
+    from loco_stream.simulator.network import Network
+    from loco_stream.simulator.readout import Readout
+
+__all__ = ["Export"]
+
+
+class Export:
+    """What leaves both estimators; `LOCOEstimator` has what it is made from."""
+
+    _lock: RLock
+    _slots: FeatureSlots
+    _classes: list[Hashable]
+    _config: ModelConfig
+    _settings: Settings | None
+    _state: State | None
+    _scratch: Scratch | None
+
+    if TYPE_CHECKING:
+
+        def _run(self, *args: Any, **options: Any) -> NDArray[np.float64]: ...
+        def _in_slots(self, given: Table, features: Iterable[Hashable] | None) -> NDArray[np.float64]: ...
+
+    def to_network(self, layer: int | None = None) -> Network:
+        """Return a hidden layer as it is now, as a `Network` whose inputs are the currents of `encode_array`.
+
+        Its neurons fire when the model's do; the model keeps the first 20 spikes of a neuron in a window. With a `dt`
+        that is `Network.run_clocked` on this grid, else `Network.run`. Learning goes on untouched. With
+        ``readout="delta"`` on traces alone (``readout_layers`` "hidden" or "last") the network has the readout too.
+
+        Parameters
+        ----------
+        layer
+            Which hidden layer; None where there is one. The inputs of a later one are the traces of that before.
+
+        Raises
+        ------
+        ConfigError
+            There are several layers and none was chosen, or the neurons are not ``"lif"``.
+        InputError
+            The model has seen no row, which its width comes from.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCOClassifier
+        >>> model = LOCOClassifier(hidden_sizes=4, seed=1, reset="zero")
+        >>> model.learn_array([[0.0, 1.0], [1.0, 0.0]], ["left", "right"])
+        >>> net = model.to_network()
+        >>> net
+        Network(18-4, neuron='lif', dtype=float64)
+        >>> record = net.run([], [], duration=20.0, currents=model.encode_array([[0.0, 1.0]])[0])
+        """
+        with self._lock:
+            if self._settings is None or self._state is None:
+                raise InputError("this model has seen no row yet: its network has no width")
+            return _hidden_network(self._config, self._settings, self._state, layer, self._classes)
+
+    def encode_array(self, X: ArrayLike, features: Iterable[Hashable] | None = None) -> NDArray[np.float32]:
+        """Return the input currents of each row, (n, lines), each from 0 to 1; the statistics stay as they are.
+
+        Raises
+        ------
+        InputError
+            X does not fit the model, or the model has seen no row.
+        """
+        with self._lock:
+            if self._settings is None or self._scratch is None:
+                raise InputError("this model has seen no row yet: it has no scale to encode by")
+            rows = self._in_slots(table(X), features)
+            lines = np.zeros((len(rows), len(self._slots) * self._settings.n_fields), np.float32)
+            for row, line in zip(rows, lines, strict=True):
+                self._run(row[None, :], learns=False)
+                line[:] = self._scratch.code.lines[: len(line)]
+            return lines
+
+
+def _hidden_network(
+    config: ModelConfig, settings: Settings, state: State, layer: int | None, classes: Sequence[Hashable]
+) -> Network:
+    """Return a hidden layer as it is now, with the readout where that is linear in its traces.
+
+    Raises
+    ------
+    ConfigError
+        The neurons are not "lif", or there are several hidden layers and none was chosen.
+    """
+    from loco_stream.simulator.network import Network
+
+    if config.neuron != "lif":
+        raise ConfigError(f"neuron is {config.neuron!r}; only layers of neuron='lif' can be had as a Network")
+    net, n_layers = state.net, settings.n_layers
+    if layer is None and n_layers > 1:
+        raise ConfigError(
+            f"hidden_sizes has {n_layers} layers; each takes as currents the traces that the one before has at the end "
+            "of its window, which no connection of a Network does: choose one, as in to_network(layer=0)"
+        )
+    chosen = layer or 0
+    if not 0 <= chosen < n_layers:
+        raise ConfigError(f"layer is {layer!r}; allowed are 0 to {n_layers - 1}")
+    n_post = int(net.sizes[N_POST, chosen])
+    if chosen == 0:
+        weights = net.weights[: int(state.counts[N_FEATURES]) * settings.n_fields, :n_post]
+    else:
+        weights = net.deep_weights[chosen - 1, : int(net.sizes[N_POST, chosen - 1]), :n_post]
+    scale = float(np.float32(net.gains[GAIN, chosen])) * settings.tau / settings.window
+    network = Network.from_weights(
+        [weights.astype(np.float64) * scale], tau=settings.tau, drive=LEAK_SHARE, inputs="currents", dtype=np.float64,
+        reset="zero" if config.reset == "zero" else "subtract",
+    )  # fmt: skip
+    if chosen == n_layers - 1:
+        network.readout = _readout(settings, state, classes)
+    return network
+
+
+def _readout(settings: Settings, state: State, classes: Sequence[Hashable]) -> Readout | None:
+    """Return the delta rule's readout of the last layer; None where the output is no linear function of its traces."""
+    if (
+        settings.recursive
+        or settings.raw_inputs
+        or settings.regression
+        or not (settings.n_layers == 1 or settings.last_layer)
+    ):
+        return None
+    from loco_stream.simulator.readout import Readout
+
+    n = int(state.counts[N_CLASSES])
+    start = 0 if settings.last_layer else int(state.net.sizes[START, -1])
+    rows = state.bank.traces.astype(np.float64)[start : start + settings.n_last + 1, :n]
+    return Readout(settings.tau_trace, rows[:-1].copy(), rows[-1].copy(), tuple(classes))

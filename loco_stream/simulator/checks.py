@@ -1,0 +1,81 @@
+"""What a call of `Network.run` is given, checked before anything runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from loco_stream.errors import InputError
+from loco_stream.simulator.probe import Simulation
+
+__all__ = ["checked_duration", "checked_spikes", "is_default", "plain_array", "short", "what_is_wrong"]
+
+LONGEST_RUN = 1e9  # ms: eleven days; longer runs are made in pieces, with `carry`
+
+
+def checked_duration(duration: Any) -> float:
+    """Return a duration in ms; raises `InputError`."""
+    try:
+        window = float(duration)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"duration is {short(duration)}; it must be a number of ms") from None
+    if not 0.0 <= window <= LONGEST_RUN:
+        raise InputError(f"duration is {window}; it must be finite and 0 ms or more, at most {LONGEST_RUN:g} ms")
+    return window
+
+
+def checked_spikes(times: ArrayLike, indices: ArrayLike, net: Simulation) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return both as vectors of the types the net computes with; what they hold is checked where they are run."""
+    sent = plain_array("times", times)
+    if sent.dtype.kind not in "iuf":
+        raise InputError(f"times must be numbers, in ms; they are of type {sent.dtype}")
+    with np.errstate(over="ignore"):  # what becomes infinite is refused where it is run
+        sent = sent.astype(net.dtype, copy=False)
+    sources = plain_array("indices", indices)
+    if sources.dtype != net.index_dtype:
+        if sources.size == 0:
+            sources = sources.astype(net.index_dtype)
+        elif sources.dtype.kind not in "iu":
+            raise InputError(f"indices are of type {sources.dtype}; they must be integers: numbers of input neurons")
+        else:
+            sources = np.clip(sources, -1, np.iinfo(net.index_dtype).max).astype(net.index_dtype)
+    if sent.ndim != 1 or sources.ndim != 1 or len(sent) != len(sources):
+        raise InputError(f"times has shape {sent.shape} and indices {sources.shape}: give two lists of one length")
+    # Writable as well: for arrays that are not, everything would be compiled once more.
+    return np.require(sent, requirements=["C", "A", "W"]), np.require(sources, requirements=["C", "A", "W"])
+
+
+def plain_array(name: str, values: ArrayLike) -> NDArray[Any]:
+    """Return an array without a mask; raises `InputError` for what is none."""
+    if np.ma.is_masked(values):
+        raise InputError(f"{name} holds masked values; it must be a list of numbers, all of them known")
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{name} is {short(values)}; it must be a list of numbers") from None
+
+
+def short(value: object) -> str:
+    """Return a value as text of at most 60 characters."""
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of too many digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def what_is_wrong(k: int, times: NDArray[Any], indices: NDArray[Any], n_inputs: int, duration: float) -> str:
+    """Return a sentence on the first bad event."""
+    t, j = float(times[k]), int(indices[k])
+    if not 0 <= j < n_inputs:
+        return f"indices[{k}] is {j}; the net has the inputs 0 to {n_inputs - 1}"
+    if k > 0 and t < float(times[k - 1]):
+        return f"times[{k}] is {t:g} after {float(times[k - 1]):g}: times must be sorted"
+    return f"times[{k}] is {t:g}; it must lie between 0 and the duration, {duration:g} ms"
+
+
+def is_default(value: Any, default: float) -> bool:
+    """Return whether a parameter was left as it is."""
+    return isinstance(value, (int, float)) and value == default

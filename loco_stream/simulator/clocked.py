@@ -1,0 +1,65 @@
+"""A net on a time grid, as clocked simulators and chips run it: the reference for files that leave for them.
+
+In each step of dt the membrane goes by the share 1 - exp(-dt / tau) of the way to the level that its input sets, which
+is exact for input that is constant within the step; then neurons at or above threshold fire and are reset. An input
+spike in a step jumps by its weight at the step's end, as in `Network.run`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from loco_stream.errors import ConfigError, InputError
+from loco_stream.simulator.layers import Layer
+
+__all__ = ["require_grid", "run_clocked"]
+
+
+def require_grid(layers: list[Layer], what: str) -> None:
+    """Raise `ConfigError` for a net that has no meaning on a grid; `what` says what was asked for."""
+    for i, layer in enumerate(layers):
+        found = [
+            (layer.model.name != "lif", f"neuron={layer.model.name!r}"),
+            (layer.recurrent is not None, "recurrent connections"),
+            (layer.forward.delayed, "delays"),
+            (layer.refractory > 0.0, "a refractory period"),
+            (layer.forward.dense is None, "sparse weights"),
+        ]
+        for there, name in found:
+            if there:
+                raise ConfigError(f"layer {i} has {name}; {what} takes dense feed-forward nets of neuron='lif' alone")
+
+
+def run_clocked(layers: list[Layer], inputs: ArrayLike, dt: float, currents: bool) -> list[NDArray[np.bool_]]:
+    """Return which neurons of each layer fire in each step, (..., steps, n_post); see `Network.run_clocked`."""
+    require_grid(layers, "run_clocked")
+    if not 0.0 < dt < math.inf:
+        raise InputError(f"dt is {dt!r}; it must be a number of ms above 0")
+    sent = np.asarray(inputs, np.float64)
+    if sent.ndim < 2 or sent.shape[-1] != layers[0].n_pre or not np.isfinite(sent).all():
+        raise InputError(f"inputs have shape {sent.shape}; they must be finite numbers (..., steps, {layers[0].n_pre})")
+    fired = []
+    for i, layer in enumerate(layers):
+        spikes = _run_layer(layer, sent, dt, currents and i == 0)
+        fired.append(spikes)
+        sent = spikes.astype(np.float64)
+    return fired
+
+
+def _run_layer(layer: Layer, sent: NDArray[np.float64], dt: float, currents: bool) -> NDArray[np.bool_]:
+    dense = layer.forward.dense
+    assert dense is not None
+    keep = math.exp(-dt / layer.tau)
+    arriving = sent @ dense.astype(np.float64)
+    jumps = (arriving + layer.drive) * (1.0 - keep) if currents else arriving + layer.drive * (1.0 - keep)
+    spikes = np.zeros(jumps.shape, bool)
+    v = np.zeros_like(jumps[..., 0, :])
+    for step in range(jumps.shape[-2]):
+        v = v * keep + jumps[..., step, :]
+        fires = v >= layer.threshold
+        spikes[..., step, :] = fires
+        v -= np.where(fires, v if layer.reset_zero else layer.threshold, 0.0)
+    return spikes
