@@ -40,7 +40,8 @@ def command(path: str, dt: float | None, samples: int, steps: int, rate: float, 
     neuron of the last layer fires in each sample. snnTorch and Norse are found where they are installed;
     `make bench-peers` makes an environment with both. The exit code is 1 if one of them counts other spikes.
     """
-    from loco_stream.simulator.interchange import metadata_of, read_graph, read_network, step_of
+    from loco_stream.simulator.interchange import metadata_of, read_graph, step_of
+    from loco_stream.simulator.network import Network
 
     graph = read_graph(path)
     for name, node in graph.nodes.items():
@@ -48,7 +49,7 @@ def command(path: str, dt: float | None, samples: int, steps: int, rate: float, 
         click.echo(f"{name:<14} {type(node).__name__:<8} {shapes}")
     for key, value in metadata_of(graph).items():
         click.echo(f"{key:<14} {value!r}")
-    net = read_network(path, dt)
+    net = Network.from_nir(path, dt)
     step = step_of(graph) if dt is None else dt
     click.echo(f"read as        {net!r}, steps of {step:g} ms")
     inputs = _samples(net, samples, steps, rate, seed)

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from loco_stream.errors import ConfigError, InputError, LocoStreamError
 from loco_stream.simulator.clocked import require_grid
 from loco_stream.simulator.layers import Layer
-from loco_stream.simulator.network import Network
 from loco_stream.simulator.readout import Readout
 
 __all__ = ["metadata_of", "read_graph", "read_network", "step_of", "write_network"]
@@ -106,24 +105,18 @@ def step_of(graph: Any) -> float:
     return float(metadata_of(graph).get("dt", _DEFAULT_STEP * _MS)) / _MS
 
 
-def read_network(path: str | PathLike[str], dt: float | None = None) -> Network:
-    """Return the net of a file; see `Network.from_nir`."""
+def read_network(path: str | PathLike[str], dt: float | None = None) -> tuple[dict[str, Any], Readout | None]:
+    """Return the arguments of `Network.from_weights` for the net of a file, and its readout; see `Network.from_nir`."""
     graph = read_graph(path)
     metadata, step = metadata_of(graph), step_of(graph) if dt is None else dt
     if not 0.0 < step < math.inf:
         raise InputError(f"dt is {step!r}; it must be a number of ms above 0")
-    inputs = _text(metadata.get("inputs", "spikes"))
-    chain = _chain(graph)
+    inputs, chain = _text(metadata.get("inputs", "spikes")), _chain(graph)
     readout = _read_readout(chain, metadata)
     layers = _read_layers(chain, step, inputs)
-    net = Network.from_weights(
-        [layer["weights"] for layer in layers], tau=[layer["tau"] for layer in layers], reset="zero",
-        inputs="currents" if inputs == "currents" else "spikes",
-        threshold=[layer["threshold"] for layer in layers], drive=[layer["drive"] for layer in layers],
-        dtype=np.result_type(np.float32, *(layer["weights"].dtype for layer in layers)),
-    )  # fmt: skip
-    net.readout = readout
-    return net
+    described = {name: [layer[name] for layer in layers] for name in ("weights", "tau", "threshold", "drive")}
+    kind = np.result_type(np.float32, *(weights.dtype for weights in described["weights"]))
+    return {**described, "reset": "zero", "inputs": inputs, "dtype": kind}, readout
 
 
 def _chain(graph: Any) -> list[tuple[str, Any]]:

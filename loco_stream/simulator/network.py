@@ -169,7 +169,10 @@ class Network:
         """
         from loco_stream.simulator.interchange import read_network
 
-        return read_network(path, dt)
+        described, readout = read_network(path, dt)
+        net = cls.from_weights(**described)
+        net.readout = readout
+        return net
 
     def to_nir(self, path: str | PathLike[str], dt: float = 0.1, readout: bool = False) -> None:
         """Write the net as a file in the Neuromorphic Intermediate Representation; needs the extra `nir`.

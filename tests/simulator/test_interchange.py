@@ -180,7 +180,10 @@ def test_the_trace_is_the_membrane_of_its_node():
     [
         (lambda: Network.from_weights([[[1.0]]]), "reset is 'subtract'; NIR knows only a reset to a fixed membrane"),
         (lambda: Network.from_weights([[[1.0]]], reset="zero", delays=1.0), "layer 0 has delays; to_nir takes"),
-        (lambda: Network.from_weights([[[1.0]]], reset="zero", recurrent=[[1.0]]), "layer 0 has recurrent connections"),
+        (
+            lambda: Network.from_weights([[[1.0]]], reset="zero", recurrent=np.eye(1)),
+            "layer 0 has recurrent connections",
+        ),
         (lambda: Network.from_weights([[[1.0]]], reset="zero", neuron="alif"), "layer 0 has neuron='alif'"),
         (lambda: Network.from_weights([[[1.0]]], reset="zero", refractory=1.0), "layer 0 has a refractory period"),
     ],
