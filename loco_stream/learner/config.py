@@ -178,9 +178,9 @@ class ModelConfig:
         """Refuse a grid that a window does not fit, or on which a neuron could fire more often than is kept."""
         if self.neuron != "lif" and (self.dt is not None or self.reset != "subtract"):
             raise ConfigError(f"neuron is {self.neuron!r}; reset and dt can be chosen for neuron='lif' alone")
+        _real("dt", self.dt, self.window / MOST_SPIKES * (1.0 - 1e-9), self.window, optional=True)
         if self.dt is None:
             return
-        _real("dt", self.dt, self.window / MOST_SPIKES * (1.0 - 1e-9), self.window)
         steps = self.window / self.dt
         if abs(steps - round(steps)) > 1e-6:
             raise ConfigError(f"dt is {self.dt:g}; the window of {self.window:g} ms must be a whole number of them")

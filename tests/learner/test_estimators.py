@@ -353,6 +353,7 @@ def test_compiled_and_interpreted_give_the_same_bytes():
             {"n": 260},
             {"memory": [0.3, 50.0]},
             {"neuron": "alif"},
+            {"dt": 1.0, "reset": "zero"},
             {"neuron": "izhikevich"},
         )
     ]
@@ -640,6 +641,8 @@ def test_a_state_that_does_not_fit_is_refused(spoil):
         ("seed", 2**64, "None or a whole number from 0"),
         ("seed", 1.5, "None or a whole number from 0"),
         ("categories", -1, "whole number from 0 to 1024"),
+        ("reset", "none", "'subtract', 'zero'"),
+        ("dt", 0.5, "None or a number from 1 to 20"),
         ("categories", None, "whole number from 0 to 1024"),
     ],
 )

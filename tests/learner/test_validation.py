@@ -108,8 +108,6 @@ def test_a_checkpoint_without_a_model_is_refused(tmp_path, config):
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"reset": "none"}, "reset is 'none'; allowed are 'subtract', 'zero'"),
-        ({"dt": 0.5}, "dt is 0.5; allowed is a number from 1 to 20"),
         ({"dt": 3.0}, "dt is 3; the window of 20 ms must be a whole number of them"),
         ({"dt": 1.0, "neuron": "alif"}, "neuron is 'alif'; reset and dt can be chosen for neuron='lif' alone"),
     ],
