@@ -21,7 +21,6 @@ import numpy as np
 from loco_stream.jit import entry, kernel
 from loco_stream.neurons.operations import crossing, enter, fire, quiet, ready, receive
 from loco_stream.neurons.spikes import NO_ROOM
-from loco_stream.simulator.connections import Connections
 from loco_stream.simulator.heap import GROUP, ORIGIN, TIME, pop, push
 
 __all__ = ["DONE", "LAST_FIRE", "Progress", "heat", "run_events", "start_progress"]
@@ -62,7 +61,7 @@ def start_progress(n: int, refractory: float, room: int) -> Progress:
 
 
 @entry
-def heat(count: Any, hot: Any, flags: Any, i: int) -> None:
+def heat(count, hot, flags, i):
     """Remember that neuron `i` is at or above threshold and may not fire before the next event time."""
     if flags[i] & LISTED == 0:
         hot[count[HOT]] = i
@@ -72,9 +71,9 @@ def heat(count: Any, hot: Any, flags: Any, i: int) -> None:
 
 @kernel
 def emit(
-    model: Any, cells: Any, numbers: Any, row_group: Any, group_delay: Any, n_inputs: int, count: Any, heap: Any,
-    hot: Any, flags: Any, out_times: Any, out_indices: Any, i: int, t: float,
-) -> Any:  # fmt: skip
+    model, cells, numbers, row_group, group_delay, n_inputs, count, heap,
+    hot, flags, out_times, out_indices, i, t,
+):  # fmt: skip
     """Record that neuron `i` fired at `t`, reset it, queue the spike for its own layer; return whether room is left."""
     n = count[FIRED]
     out_times[n] = t
@@ -92,7 +91,7 @@ def emit(
 
 
 @kernel
-def next_arrival(row_group: Any, group_delay: Any, count: Any, heap: Any, times: Any, indices: Any) -> Any:
+def next_arrival(row_group, group_delay, count, heap, times, indices):
     """Queue the inputs sent before the next arrival and return its time, or -1 if the queue has no room for them."""
     k = count[INPUT]
     size = count[QUEUED]
@@ -109,7 +108,7 @@ def next_arrival(row_group: Any, group_delay: Any, count: Any, heap: Any, times:
 
 
 @kernel
-def take_batch(group_delay: Any, more: Any, count: Any, heap: Any, batch: Any, t: float) -> None:
+def take_batch(group_delay, more, count, heap, batch, t):
     """Move everything that arrives at `t` from the queue into the batch, and queue what follows in the same rows."""
     size = count[QUEUED]
     n = 0
@@ -127,9 +126,9 @@ def take_batch(group_delay: Any, more: Any, count: Any, heap: Any, batch: Any, t
 
 @kernel
 def settle(
-    model: Any, cells: Any, numbers: Any, row_group: Any, group_delay: Any, n_inputs: int, count: Any, heap: Any,
-    hot: Any, flags: Any, out_times: Any, out_indices: Any, i: int, t: float,
-) -> Any:  # fmt: skip
+    model, cells, numbers, row_group, group_delay, n_inputs, count, heap,
+    hot, flags, out_times, out_indices, i, t,
+):  # fmt: skip
     """Let neuron `i` fire by itself as often as it does by `t`; return False if the room ran out."""
     when = crossing(model, cells, numbers, i, t)
     while when <= t:
@@ -144,9 +143,9 @@ def settle(
 
 @kernel
 def sweep(
-    model: Any, cells: Any, numbers: Any, row_group: Any, group_delay: Any, n_inputs: int, count: Any, heap: Any,
-    hot: Any, flags: Any, out_times: Any, out_indices: Any, t: float,
-) -> Any:  # fmt: skip
+    model, cells, numbers, row_group, group_delay, n_inputs, count, heap,
+    hot, flags, out_times, out_indices, t,
+):  # fmt: skip
     """Advance every neuron to `t`; return False if the room ran out."""
     enter(model, cells, numbers, t)
     n = cells.shape[0]
@@ -165,9 +164,9 @@ def sweep(
 
 @kernel
 def answer(
-    model: Any, cells: Any, numbers: Any, row_group: Any, group_delay: Any, n_inputs: int, count: Any, heap: Any,
-    hot: Any, flags: Any, out_times: Any, out_indices: Any, i: int, t: float,
-) -> None:  # fmt: skip
+    model, cells, numbers, row_group, group_delay, n_inputs, count, heap,
+    hot, flags, out_times, out_indices, i, t,
+):  # fmt: skip
     """Let neuron `i` fire if the spikes that arrived at `t` make it; at most once a time."""
     if ready(model, cells, numbers, i, t):
         if cells[i, LAST_FIRE] != t:
@@ -181,10 +180,10 @@ def answer(
 
 @kernel
 def deliver(
-    model: Any, cells: Any, numbers: Any, row_group: Any, group_start: Any, group_delay: Any, target: Any, weight: Any,
-    n_inputs: int, count: Any, heap: Any, batch: Any, hot: Any, flags: Any, out_times: Any, out_indices: Any, t: float,
-    alone: bool,
-) -> Any:  # fmt: skip
+    model, cells, numbers, row_group, group_start, group_delay, target, weight,
+    n_inputs, count, heap, batch, hot, flags, out_times, out_indices, t,
+    alone,
+):  # fmt: skip
     """Deliver the batch at `t` and let neurons fire; return False, with nothing delivered, if room is lacking."""
     n_groups = count[BATCH]
     enter(model, cells, numbers, t)
@@ -231,7 +230,7 @@ def deliver(
 
 
 @kernel
-def cool(cells: Any, count: Any, hot: Any, flags: Any, refractory: float, t: float) -> None:
+def cool(cells, count, hot, flags, refractory, t):
     """Forget the hot neurons that are below threshold after the batch at `t`."""
     kept = 0
     for k in range(count[HOT]):
@@ -248,9 +247,9 @@ def cool(cells: Any, count: Any, hot: Any, flags: Any, refractory: float, t: flo
 
 @entry
 def run_events(
-    model: Any, cells: Any, numbers: Any, links: Connections, n_inputs: int, progress: Progress, times: Any,
-    indices: Any, duration: float, alone: bool, lookahead: float,
-) -> int:  # fmt: skip
+    model, cells, numbers, links, n_inputs, progress, times,
+    indices, duration, alone, lookahead,
+):  # fmt: skip
     """Run one layer through its input spikes.
 
     Parameters
