@@ -29,6 +29,7 @@ from loco_stream.learner.state import (
     TEXT_STATISTICS,
     State,
     allocate,
+    class_room,
     copied,
     flatten,
     grow,
@@ -44,11 +45,6 @@ _NO_LABELS = np.zeros(0, np.int64)
 _NO_VALUES = np.zeros(0)
 _NO_PROBA = np.zeros((0, 0))
 _NO_TICKETS = np.zeros((0, 0))
-
-
-def _class_room(n_classes: int) -> int:
-    """Return the power of two that holds so many classes: the same whether they came at once or one by one."""
-    return max(2, 1 << (n_classes - 1).bit_length()) if n_classes > 0 else 2
 
 
 class LOCOEstimator(Export, Attributes, base.Estimator):
@@ -123,14 +119,14 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
     def _ensure(self, n_classes: int) -> None:
         """Make sure of room for all known features and `n_classes` outputs."""
         if self._settings is None or self._state is None:
-            self._allocate(max(len(self._slots.index), 1), _class_room(n_classes))
+            self._allocate(max(len(self._slots.index), 1), class_room(n_classes))
         settings, state = self._settings, self._state
         assert settings is not None
         assert state is not None
         room_features, room_classes = state.statistics.shape[1], state.classes.shape[1]
         if len(self._slots) > room_features or n_classes > room_classes:
             features = room_features if len(self._slots) <= room_features else max(2 * room_features, len(self._slots))
-            state = grow(self._layout, settings, state, features, max(room_classes, _class_room(n_classes)))
+            state = grow(self._layout, settings, state, features, max(room_classes, class_room(n_classes)))
             self._adopt(settings, state)
         state.counts[N_FEATURES] = len(self._slots)
         self._set_class_weights()
@@ -283,11 +279,6 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
         for column in columns:
             column.mark(rows, begin, self._slots.categories)
         return rows
-
-    def _in_slots(self, given: Table, features: Iterable[Hashable] | None) -> NDArray[np.float64]:
-        """Return all rows of a table in slot order."""
-        names = self._names(given.numbers.shape[1], features)
-        return self._with_texts(given, names, text_columns(names, given.texts), 0, len(given.numbers))
 
     def _learn_table(
         self, given: Table, names: Sequence[Hashable], labels: NDArray[np.int64], values: NDArray[np.float64],

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from loco_stream.errors import ConfigError, InputError
+from loco_stream.learner.categories import text_columns
 from loco_stream.learner.config import ModelConfig, Settings
 from loco_stream.learner.features import FeatureSlots
 from loco_stream.learner.inputs import Table, table
@@ -43,7 +44,8 @@ class Export:
     if TYPE_CHECKING:
 
         def _run(self, *args: Any, **options: Any) -> NDArray[np.float64]: ...
-        def _in_slots(self, given: Table, features: Iterable[Hashable] | None) -> NDArray[np.float64]: ...
+        def _names(self, width: int, features: Iterable[Hashable] | None) -> Sequence[Hashable]: ...
+        def _with_texts(self, given: Table, *args: Any) -> NDArray[np.float64]: ...
 
     def to_network(self, layer: int | None = None) -> Network:
         """Return a hidden layer as it is now, as a `Network` whose inputs are the currents of `encode_array`.
@@ -87,10 +89,12 @@ class Export:
         InputError
             X does not fit the model, or the model has seen no row.
         """
+        given = table(X)
         with self._lock:
             if self._settings is None or self._scratch is None:
                 raise InputError("this model has seen no row yet: it has no scale to encode by")
-            rows = self._in_slots(table(X), features)
+            names = self._names(given.numbers.shape[1], features)
+            rows = self._with_texts(given, names, text_columns(names, given.texts), 0, len(given.numbers))
             lines = np.zeros((len(rows), len(self._slots) * self._settings.n_fields), np.float32)
             for row, line in zip(rows, lines, strict=True):
                 self._run(row[None, :], learns=False)
@@ -106,12 +110,16 @@ def _hidden_network(
     Raises
     ------
     ConfigError
-        The neurons are not "lif", or there are several hidden layers and none was chosen.
+        The neurons are not "lif", there are several hidden layers and none was chosen, or `memory` is set.
     """
     from loco_stream.simulator.network import Network
 
     if config.neuron != "lif":
         raise ConfigError(f"neuron is {config.neuron!r}; only layers of neuron='lif' can be had as a Network")
+    if config.memory is not None:
+        raise ConfigError(
+            f"memory is {config.memory!r}: traces that carry on from row to row are in no Network; it must be None"
+        )
     net, n_layers = state.net, settings.n_layers
     if layer is None and n_layers > 1:
         raise ConfigError(

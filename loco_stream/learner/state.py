@@ -32,7 +32,7 @@ from loco_stream.learner.config import (
 )
 from loco_stream.learner.init_weights import start_weights
 
-__all__ = ["State", "allocate", "copied", "flatten", "grow", "plan_of", "room_of", "unflatten"]
+__all__ = ["State", "allocate", "class_room", "copied", "flatten", "grow", "plan_of", "room_of", "unflatten"]
 
 Int64 = NDArray[np.int64]
 Float32 = NDArray[np.float32]
@@ -264,6 +264,11 @@ def allocate(layout: Layout, settings: Settings, n_features: int, n_classes: int
     """Make the state of a fresh model with room for `n_features` features and `n_classes` outputs."""
     plan = plan_of(layout, settings, n_features, n_classes)
     return build(State, lambda spec: spec.make(plan))
+
+
+def class_room(n_classes: int) -> int:
+    """Return the power of two that holds so many classes: the same whether they came at once or one by one."""
+    return max(2, 1 << (n_classes - 1).bit_length()) if n_classes > 0 else 2
 
 
 def grow(layout: Layout, settings: Settings, state: State, n_features: int, n_classes: int) -> State:
