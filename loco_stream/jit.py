@@ -26,7 +26,7 @@ import numba
 from numba import njit
 from numba.extending import overload
 
-__all__ = ["PLAIN", "compiled_folders", "digest", "entry", "kernel", "overloaded"]
+__all__ = ["PLAIN", "compiled_folders", "digest", "entry", "inlined", "kernel", "overloaded"]
 
 _PACKAGE = Path(__file__).parent
 _TESTED = ((0, 63), (0, 68))  # the oldest and the newest numba that this was tested with
@@ -83,11 +83,16 @@ def _is_plain() -> bool:
 PLAIN = _is_plain()
 if PLAIN:
     kernel: Any = njit(error_model="numpy")
+    inlined: Any = njit(error_model="numpy", forceinline=True)
     _entry, _road = kernel, "-plain"
 else:
     from loco_stream.kernel_compiler import OPTIONS, EntryCompiler, compile_kernel
 
     kernel = compile_kernel
+
+    def inlined(function: Callable[..., Any]) -> Any:
+        return compile_kernel(function, forceinline=True)
+
     _entry, _road = njit(_nrt=False, error_model="numpy", no_cfunc_wrapper=True, pipeline_class=EntryCompiler), ""
 
 

@@ -185,9 +185,9 @@ OPTIONS = {
 }
 
 
-def compile_kernel(function: Callable[..., Any]) -> Any:
+def compile_kernel(function: Callable[..., Any], **options: bool) -> Any:
     """Make a kernel of a function, compiled once for all whole numbers: not again for each that a call writes out."""
-    kernel = njit(**OPTIONS)(function)
+    kernel = njit(**OPTIONS, **options)(function)
     if hasattr(kernel, "_compiler"):  # not interpreted
         fold = kernel._compiler.fold_argument_types
 

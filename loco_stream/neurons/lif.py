@@ -26,7 +26,8 @@ from loco_stream.neurons.spikes import LEAK_SHARE, STRONGEST, trace_of
 __all__ = ["LIF", "MODEL", "lif_times", "lif_trace"]
 
 LAST_FIRE, SCALED, GAP, LEVEL = 0, 1, 2, 3
-TAU, REFRACTORY, RESET_ZERO, BASE, FACTOR = 0, 1, 2, 3, 4
+TAU, REFRACTORY, RESET_ZERO, BASE, FACTOR, HORIZON, LATER = 0, 1, 2, 3, 4, 5, 6
+_LARGEST = 700.0  # exp of more overflows
 _REBASE = 32.0  # in units of tau: exp(32) is 8e13, far from overflow
 
 
@@ -36,7 +37,8 @@ class LIF(NamedTuple):
     `dt`: in a window, the grid in ms on which the membrane is looked at, as clocked hardware does; 0: at every moment.
 
     Cells are (n, 4) float64: last spike in ms, w, threshold - level, level (the drive). Their numbers are
-    (5,) float64: tau and refractory period in ms, 1 if the reset is to zero, base in ms, exp((now - base) / tau).
+    (7,) float64: tau and refractory period in ms, 1 if the reset is to zero, base in ms, exp((now - base) / tau), and
+    the horizon in ms with exp((horizon - base) / tau).
     """
 
     reset_zero: bool = False
@@ -47,11 +49,19 @@ def _start(
     v: Any, threshold: Any, level: Any, tau: float, refractory: float, reset_zero: bool, parameters: Any
 ) -> tuple[Any, Any]:
     cells = np.column_stack((np.full(len(v), -np.inf), v - level, threshold - level, level))
-    return np.ascontiguousarray(cells), np.array([tau, refractory, float(reset_zero), 0.0, 1.0])
+    return np.ascontiguousarray(cells), np.array([tau, refractory, float(reset_zero), 0.0, 1.0, 0.0, 1.0])
 
 
 def _shift(cells: Any, numbers: Any, duration: float) -> None:
     numbers[BASE] -= duration
+    numbers[HORIZON] -= duration
+
+
+@kernel
+def lif_foresee(cells: Any, numbers: Any, t: float) -> None:
+    """Make `t` the horizon of `lif_calm`."""
+    numbers[HORIZON] = t
+    numbers[LATER] = math.exp(min((t - numbers[BASE]) / numbers[TAU], _LARGEST))
 
 
 @kernel
@@ -65,7 +75,18 @@ def lif_enter(cells: Any, numbers: Any, t: float) -> None:
             cells[i, SCALED] *= shrink
         numbers[BASE] = t
         since = 0.0
+        lif_foresee(cells, numbers, numbers[HORIZON])
     numbers[FACTOR] = math.exp(since / tau)
+
+
+@kernel
+def lif_calm(cells: Any, numbers: Any, i: int) -> Any:
+    """Return whether neuron `i` stays below its threshold until the horizon if left alone.
+
+    A level below threshold only draws the membrane away from it: then now is when it is closest.
+    """
+    gap = cells[i, GAP]
+    return cells[i, SCALED] < gap * (numbers[FACTOR] if gap >= 0.0 else numbers[LATER])
 
 
 @kernel
@@ -200,7 +221,7 @@ MODEL = NeuronModel(
     kind=LIF,
     events=EventOperations(
         receive=lif_receive, ready=lif_ready, fire=lif_fire, membrane=lif_membrane, crossing=lif_crossing,
-        enter=lif_enter, quiet=lif_quiet,
+        enter=lif_enter, quiet=lif_quiet, foresee=lif_foresee, calm=lif_calm,
     ),
     start=_start,
     shift=_shift,

@@ -12,7 +12,7 @@ from typing import Any
 from loco_stream.jit import overloaded
 from loco_stream.neurons.registry import EventOperations, model_of
 
-__all__ = ["crossing", "enter", "fire", "membrane", "quiet", "ready", "receive"]
+__all__ = ["calm", "crossing", "enter", "fire", "foresee", "membrane", "quiet", "ready", "receive"]
 
 
 def enter(model: Any, cells: Any, numbers: Any, t: float) -> None:
@@ -28,6 +28,16 @@ def crossing(model: Any, cells: Any, numbers: Any, i: int, t: float) -> float:
 def quiet(model: Any, cells: Any, numbers: Any, first: int, stop: int) -> bool:
     """Return True only if none of the neurons `first` to `stop - 1` has fired by itself by now."""
     return bool(_quiet(type(model))(model, cells, numbers, first, stop))
+
+
+def foresee(model: Any, cells: Any, numbers: Any, t: float) -> None:
+    """Make `t` the horizon of `calm`."""
+    _foresee(type(model))(model, cells, numbers, t)
+
+
+def calm(model: Any, cells: Any, numbers: Any, i: int) -> bool:
+    """Return True only if neuron `i` fires neither now nor by the horizon if left alone."""
+    return bool(_calm(type(model))(model, cells, numbers, i))
 
 
 def receive(model: Any, cells: Any, numbers: Any, i: int, weight: float, t: float) -> None:
@@ -76,6 +86,20 @@ def _quiet(kind: type[Any]) -> Any:
     return lambda model, cells, numbers, first, stop: operation(cells, numbers, first, stop)
 
 
+def _foresee(kind: type[Any]) -> Any:
+    operation = _events(kind).foresee
+    if operation is None:
+        return lambda model, cells, numbers, t: None
+    return lambda model, cells, numbers, t: operation(cells, numbers, t)
+
+
+def _calm(kind: type[Any]) -> Any:
+    operation = _events(kind).calm
+    if operation is None:
+        return lambda model, cells, numbers, i: False
+    return lambda model, cells, numbers, i: operation(cells, numbers, i)
+
+
 @overloaded(receive)
 def _receive(model, cells, numbers, i, weight, t):  # type: ignore[no-untyped-def]
     operation = _events(model.instance_class).receive
@@ -103,3 +127,5 @@ def _membrane(model, cells, numbers, i, t):  # type: ignore[no-untyped-def]
 overloaded(enter)(lambda model, cells, numbers, t: _enter(model.instance_class))
 overloaded(crossing)(lambda model, cells, numbers, i, t: _crossing(model.instance_class))
 overloaded(quiet)(lambda model, cells, numbers, first, stop: _quiet(model.instance_class))
+overloaded(foresee)(lambda model, cells, numbers, t: _foresee(model.instance_class))
+overloaded(calm)(lambda model, cells, numbers, i: _calm(model.instance_class))

@@ -31,6 +31,8 @@ class EventOperations:
     crossing: Any = None  # (cells, numbers, i, t) -> when neuron i fired by itself by now, or infinity
     enter: Any = None  # (cells, numbers, t): make t the present of the whole layer
     quiet: Any = None  # (cells, numbers, first, stop) -> True only if none of these has fired by itself by now
+    foresee: Any = None  # (cells, numbers, t): make t, now or later, the horizon of `calm`
+    calm: Any = None  # (cells, numbers, i) -> True only if neuron i fires neither now nor by the horizon if left alone
 
 
 @dataclass(frozen=True)

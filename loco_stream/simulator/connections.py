@@ -11,16 +11,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Connections", "Triplets", "connect"]
+from loco_stream.simulator.memory import aligned
+
+__all__ = ["DELAY", "LAST", "NEXT_DELAY", "START", "STOP", "Connections", "Triplets", "connect"]
+
+START, STOP, DELAY, NEXT_DELAY = 0, 1, 2, 3  # columns of `Connections.groups`
+LAST = -1.0  # in place of a next delay: the row ends
 
 
 class Connections(NamedTuple):
     """All connections into one layer, grouped by (row, delay)."""
 
     row_group: Any  # (n_rows + 1,) int64: the groups of row j are row_group[j] .. row_group[j + 1] - 1
-    group_start: Any  # (n_groups + 1,) int64: bounds of each group in target and weight
-    group_delay: Any  # (n_groups,) float64, ms
-    more: Any  # (n_groups,) bool: another group of the same row follows
+    groups: Any  # (n_groups, 4) float64: where each begins and ends in target and weight, its delay and the next, ms
     target: Any  # (n_connections,) int32
     weight: Any  # (n_connections,) float32 or float64
 
@@ -46,13 +49,14 @@ def connect(parts: list[Triplets], n_rows: int, dtype: Any) -> Connections:
     fresh[1:] = (source[1:] != source[:-1]) | (delay[1:] != delay[:-1])
     start = np.flatnonzero(fresh)
     group_source = source[start]
-    more = np.zeros(len(start), dtype=bool)
-    more[:-1] = group_source[1:] == group_source[:-1]
+    groups = aligned(4 * len(start), np.float64).reshape(-1, 4)  # a group lies on one cache line
+    groups[:, START], groups[:, STOP] = start, np.append(start[1:], len(source))
+    groups[:, DELAY], groups[:, NEXT_DELAY] = delay[start], LAST
+    follows = np.flatnonzero(group_source[1:] == group_source[:-1])
+    groups[follows, NEXT_DELAY] = groups[follows + 1, DELAY]
     return Connections(
         row_group=np.searchsorted(group_source, np.arange(n_rows + 1)).astype(np.int64),
-        group_start=np.append(start, len(source)).astype(np.int64),
-        group_delay=np.ascontiguousarray(delay[start]),
-        more=more,
+        groups=groups,
         target=np.ascontiguousarray(target),
         weight=np.ascontiguousarray(weight),
     )

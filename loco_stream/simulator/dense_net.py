@@ -10,21 +10,13 @@ from numpy.typing import NDArray
 from loco_stream.neurons.spikes import NO_ROOM
 from loco_stream.simd.ops import TIMES
 from loco_stream.simulator.layers import Layer
+from loco_stream.simulator.memory import LINE, aligned
 from loco_stream.simulator.replay import Start, start_of
 
 __all__ = ["DenseNet"]
 
-_LINE = 64  # bytes of a cache line
 _FIRST_ROOM = 16  # spikes a neuron; grows where it does not suffice
 _FIRST_TIMES = 64  # distinct times; grows too
-
-
-def aligned(n: int, dtype: Any) -> NDArray[Any]:
-    """Return `n` zeros that start on a cache line: rows that straddle lines cost a quarter more."""
-    size = np.dtype(dtype).itemsize
-    raw = np.zeros(n * size + _LINE, dtype=np.uint8)
-    start = -raw.ctypes.data % _LINE
-    return raw[start : start + n * size].view(dtype)
 
 
 class DenseNet:
@@ -39,7 +31,7 @@ class DenseNet:
     def __init__(self, layers: list[Layer], dtype: Any) -> None:
         self.layers = layers
         self.dtype = np.dtype(dtype)
-        lane = _LINE // self.dtype.itemsize
+        lane = LINE // self.dtype.itemsize
         self.sizes = np.array([-(-layer.n_post // lane) * lane for layer in layers], np.int64)
         self.starts = np.concatenate(([0], np.cumsum(self.sizes)))
         extent = [layer.n_pre * int(size) for layer, size in zip(layers, self.sizes, strict=True)]

@@ -2,9 +2,12 @@
 
 Time advances from arrival to arrival. All groups that arrive at one time form a batch and are delivered together;
 then every neuron they reach that is at or above threshold fires, at most once, and so does every neuron
-that an earlier reset left above threshold. Neurons that can fire between events, by themselves, are advanced to
-each arrival, and to the end of each window: a window is as long as the shortest recurrent delay, so that
-nothing fired within it can arrive within it, and neurons may be visited in any order.
+that an earlier reset left above threshold.
+
+Neurons that can fire between events, by themselves, are advanced to each arrival, and to the end of each window: a
+window is as long as the shortest recurrent delay, so that nothing fired within it can arrive within it, and neurons
+may be visited in any order. Only those are visited that would fire by the horizon, some windows ahead, if nothing more
+arrived: all are looked at when the horizon moves on, and each when it has received something.
 
 All progress lives in arrays: where the room for spikes ends the loop returns before the next step, and goes on
 from there when called with larger arrays. Inside, functions hand each other bare arrays: to take one out of a group
@@ -18,42 +21,59 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from loco_stream.jit import entry, kernel
-from loco_stream.neurons.operations import crossing, enter, fire, quiet, ready, receive
+from loco_stream.jit import entry, inlined, kernel
+from loco_stream.neurons.operations import calm, crossing, enter, fire, foresee, quiet, ready, receive
 from loco_stream.neurons.spikes import NO_ROOM
-from loco_stream.simulator.heap import GROUP, ORIGIN, TIME, pop, push
+from loco_stream.simd.prefetch import prefetch
+from loco_stream.simulator.calendar_queue import PER_MS, QUEUED, add, earliest, take
+from loco_stream.simulator.connections import DELAY, LAST, NEXT_DELAY, START, STOP
+from loco_stream.simulator.heap import GROUP, ORIGIN, TIME
 
 __all__ = ["DONE", "LAST_FIRE", "Progress", "heat", "run_events", "start_progress"]
 
 DONE = 0
-INPUT, QUEUED, FIRED, BATCH, HOT = 0, 1, 2, 3, 4
-WINDOW, NOW, REFRACTORY = 0, 1, 2
+INPUT, FIRED, BATCH, HOT, NEAR, GROUPS, PLACE, WAITING = 0, 1, 2, 3, 4, 5, 6, 7
+DELIVERED = -1  # in place of the size of a batch: only the hot neurons are left
+WINDOW, NOW, REFRACTORY, HORIZON = 1, 2, 3, 4  # PER_MS is 0
 LAST_FIRE = 0  # column of the cells of every model
-LISTED, STAYS = 1, 2
+LISTED, STAYS, SOON, AROUSED = 1, 2, 4, 8
 _CHUNK = 16  # neurons that are looked at together before they are looked at one by one
 
 
 class Progress(NamedTuple):
     """How far a run of n neurons has come. Times in ms."""
 
-    count: Any  # (5,) int64: inputs taken, queue entries, spikes fired, groups in the batch, hot neurons
-    clock: Any  # (3,) float64: end of the window, time of the batch, refractory period
-    heap: Any  # (queue capacity, 3) float64: see `heap`
+    count: (
+        Any  # (8,) int64: inputs taken, spikes fired, groups in the batch, hot neurons, those near; groups delivered,
+    )
+    # place in the next, neurons aroused
+    clock: Any  # (5,) float64: buckets a ms, end of the window, time of the batch, refractory period, horizon
+    queue: Any  # (5,) int64, and these three: see `calendar_queue`
+    heap: Any  # (queue capacity, 3) float64
+    slots: Any  # (queue capacity, 4) float64
+    ring: Any  # (buckets,) int32, a power of two
     batch: Any  # (queue capacity,) int64: groups arriving now
     hot: Any  # (n,) int64: list of the neurons left at or above threshold by a reset
-    flags: Any  # (n,) uint8: 1 if listed there, plus 2 if at or above threshold after the last reset
+    near: Any  # (n,) int64: list of those that may fire by themselves before the horizon
+    aroused: Any  # (n,) int64: list of those that the batch may make fire
+    flags: Any  # (n,) uint8: 1 if hot, plus 2 if at or above threshold after the last reset, 4 if near, 8 if aroused
     times: Any  # (spike capacity,) float64: output, when
     indices: Any  # (spike capacity,) int64: output, who
 
 
-def start_progress(n: int, refractory: float, room: int) -> Progress:
+def start_progress(n: int, refractory: float, room: int, buckets: int, per_ms: float) -> Progress:
     """Return the progress of a run of `n` neurons that has not begun, with room for that many spikes."""
     return Progress(
-        count=np.zeros(5, np.int64),
-        clock=np.array([0.0, 0.0, refractory]),
+        count=np.zeros(8, np.int64),
+        clock=np.array([per_ms, 0.0, 0.0, refractory, 0.0]),
+        queue=np.zeros(5, np.int64),
         heap=np.zeros((room, 3)),
+        slots=np.zeros((room, 4)),
+        ring=np.zeros(buckets, np.int32),
         batch=np.zeros(room, np.int64),
         hot=np.zeros(n, np.int64),
+        near=np.zeros(n, np.int64),
+        aroused=np.zeros(n, np.int64),
         flags=np.zeros(n, np.uint8),
         times=np.zeros(room),
         indices=np.zeros(room, np.int64),
@@ -66,75 +86,95 @@ def heat(count, hot, flags, i):
     if flags[i] & LISTED == 0:
         hot[count[HOT]] = i
         count[HOT] += 1
-    flags[i] = LISTED | STAYS
+    flags[i] |= LISTED | STAYS
 
 
 @kernel
 def emit(
-    model, cells, numbers, row_group, group_delay, n_inputs, count, heap,
-    hot, flags, out_times, out_indices, i, t,
+    model, cells, numbers, row_group, groups, n_inputs, count, clock,
+    queue, heap, slots, ring, hot, flags, out_times, out_indices, i,
+    t,
 ):  # fmt: skip
     """Record that neuron `i` fired at `t`, reset it, queue the spike for its own layer; return whether room is left."""
     n = count[FIRED]
     out_times[n] = t
     out_indices[n] = i
     count[FIRED] = n + 1
-    flags[i] &= LISTED
+    flags[i] &= LISTED | SOON | AROUSED
     if fire(model, cells, numbers, i, t):
         heat(count, hot, flags, i)
     cells[i, LAST_FIRE] = t
     source = n_inputs + i
     if source + 1 < row_group.shape[0] and row_group[source] < row_group[source + 1]:
         group = row_group[source]
-        count[QUEUED] = push(heap, count[QUEUED], t + group_delay[group], group, t)
-    return n + 1 < out_times.shape[0] and count[QUEUED] < heap.shape[0]
+        add(queue, clock, heap, slots, ring, t + groups[group, DELAY], group, t)
+    return n + 1 < out_times.shape[0] and queue[QUEUED] < heap.shape[0]
 
 
-@kernel
-def next_arrival(row_group, group_delay, count, heap, times, indices):
+@inlined
+def next_arrival(
+    row_group, groups, count, clock, queue, heap, slots, ring, times,
+    indices,
+):  # fmt: skip
     """Queue the inputs sent before the next arrival and return its time, or -1 if the queue has no room for them."""
+    t = earliest(queue, clock, heap, slots, ring)
     k = count[INPUT]
-    size = count[QUEUED]
-    while k < times.shape[0] and (size == 0 or times[k] <= heap[0, TIME]):
-        if size >= heap.shape[0]:
+    while k < times.shape[0] and times[k] <= t:
+        if queue[QUEUED] >= heap.shape[0]:
             return -1.0
         group = row_group[indices[k]]
         if group < row_group[indices[k] + 1]:
-            size = push(heap, size, times[k] + group_delay[group], group, times[k])
+            add(queue, clock, heap, slots, ring, times[k] + groups[group, DELAY], group, times[k])
+            t = min(t, times[k] + groups[group, DELAY])
         k += 1
         count[INPUT] = k
-        count[QUEUED] = size
-    return heap[0, TIME] if size > 0 else math.inf
+    return earliest(queue, clock, heap, slots, ring)
 
 
-@kernel
-def take_batch(group_delay, more, count, heap, batch, t):
+@inlined
+def fetch(groups, target, weight, group):
+    """Have the connections of a group brought into the cache, which is to be delivered later: most lie far apart."""
+    first = int(groups[group, START])
+    last = int(groups[group, STOP]) - 1
+    prefetch(target, first)
+    prefetch(weight, first)
+    prefetch(weight, last)
+
+
+@inlined
+def take_batch(
+    groups, target, weight, count, clock, queue, heap, slots, ring, batch,
+    t,
+):  # fmt: skip
     """Move everything that arrives at `t` from the queue into the batch, and queue what follows in the same rows."""
-    size = count[QUEUED]
     n = 0
-    while size > 0 and heap[0, TIME] == t:
+    while earliest(queue, clock, heap, slots, ring) == t:
         group = int(heap[0, GROUP])
         origin = heap[0, ORIGIN]
         batch[n] = group
         n += 1
-        size = pop(heap, size)
-        if more[group]:
-            size = push(heap, size, origin + group_delay[group + 1], group + 1, origin)
-    count[QUEUED] = size
-    count[BATCH] = n
+        take(queue, heap)
+        following = groups[group, NEXT_DELAY]
+        if following != LAST:
+            fetch(groups, target, weight, group + 1)
+            add(queue, clock, heap, slots, ring, origin + following, group + 1, origin)
+    count[BATCH], count[GROUPS] = n, 0
 
 
 @kernel
 def settle(
-    model, cells, numbers, row_group, group_delay, n_inputs, count, heap,
-    hot, flags, out_times, out_indices, i, t,
+    model, cells, numbers, row_group, groups, n_inputs, count, clock,
+    queue, heap, slots, ring, hot, flags, out_times, out_indices, i,
+    t,
 ):  # fmt: skip
     """Let neuron `i` fire by itself as often as it does by `t`; return False if the room ran out."""
+    if quiet(model, cells, numbers, i, i + 1) or flags[i] & LISTED != 0:
+        return True
     when = crossing(model, cells, numbers, i, t)
     while when <= t:
         if not emit(
-            model, cells, numbers, row_group, group_delay, n_inputs, count, heap, hot, flags, out_times, out_indices,
-            i, when,
+            model, cells, numbers, row_group, groups, n_inputs, count, clock, queue, heap, slots, ring, hot,
+            flags, out_times, out_indices, i, when,
         ):  # fmt: skip
             return False
         when = crossing(model, cells, numbers, i, t)
@@ -143,89 +183,140 @@ def settle(
 
 @kernel
 def sweep(
-    model, cells, numbers, row_group, group_delay, n_inputs, count, heap,
-    hot, flags, out_times, out_indices, t,
+    model, cells, numbers, row_group, groups, n_inputs, count, clock,
+    queue, heap, slots, ring, hot, near, flags, out_times, out_indices,
+    t,
 ):  # fmt: skip
-    """Advance every neuron to `t`; return False if the room ran out."""
+    """Advance every neuron that may have fired by itself to `t`; return False if the room ran out."""
     enter(model, cells, numbers, t)
-    n = cells.shape[0]
-    for chunk in range(0, n, _CHUNK):
-        stop = min(chunk + _CHUNK, n)
-        if quiet(model, cells, numbers, chunk, stop):
-            continue
-        for i in range(chunk, stop):
-            if not quiet(model, cells, numbers, i, i + 1) and flags[i] & LISTED == 0 and not settle(
-                model, cells, numbers, row_group, group_delay, n_inputs, count, heap, hot, flags, out_times,
-                out_indices, i, t,
-            ):  # fmt: skip
-                return False
+    kept = 0
+    for k in range(count[NEAR]):
+        if not settle(
+            model, cells, numbers, row_group, groups, n_inputs, count, clock, queue, heap, slots, ring, hot,
+            flags, out_times, out_indices, near[k], t,
+        ):  # fmt: skip
+            return False
+    for k in range(count[NEAR]):
+        i = near[k]
+        if calm(model, cells, numbers, i):
+            flags[i] &= LISTED | STAYS | AROUSED
+        else:
+            near[kept] = i
+            kept += 1
+    count[NEAR] = kept
     return True
 
 
 @kernel
-def answer(
-    model, cells, numbers, row_group, group_delay, n_inputs, count, heap,
-    hot, flags, out_times, out_indices, i, t,
-):  # fmt: skip
-    """Let neuron `i` fire if the spikes that arrived at `t` make it; at most once a time."""
-    if ready(model, cells, numbers, i, t):
-        if cells[i, LAST_FIRE] != t:
-            emit(
-                model, cells, numbers, row_group, group_delay, n_inputs, count, heap, hot, flags, out_times,
-                out_indices, i, t,
-            )  # fmt: skip
-        else:
-            heat(count, hot, flags, i)
+def look_ahead(model, cells, numbers, count, near, flags, now, t):
+    """Make `t` the horizon, and list the neurons that may fire by themselves until then."""
+    enter(model, cells, numbers, t)
+    foresee(model, cells, numbers, t)
+    n = cells.shape[0]
+    for chunk in range(0, n, _CHUNK):
+        stop = min(chunk + _CHUNK, n)
+        if not quiet(model, cells, numbers, chunk, stop):
+            for i in range(chunk, stop):
+                watch(model, cells, numbers, count, near, flags, i)
+    enter(model, cells, numbers, now)
 
 
 @kernel
-def deliver(
-    model, cells, numbers, row_group, group_start, group_delay, target, weight,
-    n_inputs, count, heap, batch, hot, flags, out_times, out_indices, t,
-    alone,
+def watch(model, cells, numbers, count, near, flags, i):
+    """List neuron `i` if it may fire by itself before the horizon."""
+    if flags[i] & SOON == 0 and not calm(model, cells, numbers, i):
+        flags[i] |= SOON
+        near[count[NEAR]] = i
+        count[NEAR] += 1
+
+
+@kernel
+def answer(
+    model, cells, numbers, row_group, groups, n_inputs, count, clock,
+    queue, heap, slots, ring, hot, near, flags, out_times, out_indices,
+    i, t, alone,
 ):  # fmt: skip
-    """Deliver the batch at `t` and let neurons fire; return False, with nothing delivered, if room is lacking."""
-    n_groups = count[BATCH]
-    enter(model, cells, numbers, t)
+    """Let neuron `i` fire if the spikes that arrived at `t` make it, at most once a time; list it if it soon may.
+
+    Return whether room is left.
+    """
+    room = True
+    if ready(model, cells, numbers, i, t):
+        if cells[i, LAST_FIRE] != t:
+            room = emit(
+                model, cells, numbers, row_group, groups, n_inputs, count, clock, queue, heap, slots, ring, hot,
+                flags, out_times, out_indices, i, t,
+            )  # fmt: skip
+        else:
+            heat(count, hot, flags, i)
     if alone:
-        for b in range(n_groups):
-            for k in range(group_start[batch[b]], group_start[batch[b] + 1]):
-                i = target[k]
-                if not quiet(model, cells, numbers, i, i + 1) and flags[i] & LISTED == 0 and not settle(
-                    model, cells, numbers, row_group, group_delay, n_inputs, count, heap, hot, flags, out_times,
-                    out_indices, i, t,
-                ):  # fmt: skip
-                    return False
-    n = cells.shape[0]
-    if count[FIRED] + n > out_times.shape[0] or count[QUEUED] + n > heap.shape[0]:
-        return False
-    n_hot = count[HOT]
-    first = 0
-    if n_groups == 1:  # reaches every neuron once, so that each may answer before the next receives
-        for k in range(group_start[batch[0]], group_start[batch[0] + 1]):
-            receive(model, cells, numbers, target[k], weight[k], t)
-            answer(
-                model, cells, numbers, row_group, group_delay, n_inputs, count, heap, hot, flags, out_times,
-                out_indices, target[k], t,
-            )  # fmt: skip
-        first = n_groups
-    for b in range(first, n_groups):
-        for k in range(group_start[batch[b]], group_start[batch[b] + 1]):
-            receive(model, cells, numbers, target[k], weight[k], t)
-    for b in range(first, n_groups):
-        for k in range(group_start[batch[b]], group_start[batch[b] + 1]):
-            answer(
-                model, cells, numbers, row_group, group_delay, n_inputs, count, heap, hot, flags, out_times,
-                out_indices, target[k], t,
-            )  # fmt: skip
-    for k in range(n_hot):
+        watch(model, cells, numbers, count, near, flags, i)
+    return room
+
+
+@inlined
+def receive_batch(
+    model, cells, numbers, row_group, groups, target, weight, n_inputs,
+    count, clock, queue, heap, slots, ring, batch, hot, aroused,
+    flags, out_times, out_indices, t,
+):  # fmt: skip
+    """Deliver the batch and list the neurons that it may make fire; return False where room is lacking, to go on."""
+    while count[GROUPS] < count[BATCH]:
+        group = batch[count[GROUPS]]
+        first = int(groups[group, START])
+        for k in range(first + count[PLACE], int(groups[group, STOP])):
+            i = target[k]
+            if flags[i] & (SOON | AROUSED) == SOON and not settle(
+                model, cells, numbers, row_group, groups, n_inputs, count, clock, queue, heap, slots, ring, hot, flags,
+                out_times, out_indices, i, t,
+            ):  # fmt: skip
+                count[PLACE] = k - first
+                return False
+            receive(model, cells, numbers, i, weight[k], t)
+            if not calm(model, cells, numbers, i) and flags[i] & AROUSED == 0:
+                flags[i] |= AROUSED
+                aroused[count[WAITING]] = i
+                count[WAITING] += 1
+        count[PLACE] = 0
+        count[GROUPS] += 1
+    return True
+
+
+@inlined
+def answer_batch(
+    model, cells, numbers, row_group, groups, n_inputs, count, clock,
+    queue, heap, slots, ring, hot, near, aroused, flags, out_times,
+    out_indices, t, alone,
+):  # fmt: skip
+    """Let those fire that the batch at `t` has made fire; return False where room is lacking, to go on."""
+    while count[WAITING] > 0:
+        count[WAITING] -= 1
+        i = aroused[count[WAITING]]
+        flags[i] &= LISTED | STAYS | SOON
+        if not calm(model, cells, numbers, i) and not answer(
+            model, cells, numbers, row_group, groups, n_inputs, count, clock, queue, heap, slots, ring, hot, near,
+            flags, out_times, out_indices, i, t, alone,
+        ):  # fmt: skip
+            return False
+    return True
+
+
+@kernel
+def deliver_hot(
+    model, cells, numbers, row_group, groups, n_inputs, count, clock,
+    queue, heap, slots, ring, hot, near, flags, out_times, out_indices,
+    t, alone,
+):  # fmt: skip
+    """Let the neurons fire that were left above threshold before `t`; return False if room was lacking."""
+    for k in range(count[HOT]):
         i = hot[k]
-        if cells[i, LAST_FIRE] != t and ready(model, cells, numbers, i, t):
-            emit(
-                model, cells, numbers, row_group, group_delay, n_inputs, count, heap, hot, flags, out_times,
-                out_indices, i, t,
-            )  # fmt: skip
-    count[BATCH] = 0
+        if cells[i, LAST_FIRE] != t and ready(model, cells, numbers, i, t) and not emit(
+            model, cells, numbers, row_group, groups, n_inputs, count, clock, queue, heap, slots, ring, hot,
+            flags, out_times, out_indices, i, t,
+        ):  # fmt: skip
+            return False
+        if alone:
+            watch(model, cells, numbers, count, near, flags, i)
     return True
 
 
@@ -241,14 +332,14 @@ def cool(cells, count, hot, flags, refractory, t):
             hot[kept] = i
             kept += 1
         else:
-            flags[i] = 0
+            flags[i] &= SOON | AROUSED
     count[HOT] = kept
 
 
 @entry
 def run_events(
     model, cells, numbers, links, n_inputs, progress, times,
-    indices, duration, alone, lookahead,
+    indices, duration, alone, lookahead, horizon,
 ):  # fmt: skip
     """Run one layer through its input spikes.
 
@@ -268,40 +359,61 @@ def run_events(
         Whether neurons can fire between events.
     lookahead
         Shortest recurrent delay in ms, infinite without recurrence; above 0 if `alone`.
+    horizon
+        How far ahead to look for neurons that fire by themselves, in ms.
 
     Returns
     -------
     DONE, or NO_ROOM if it must be called again with more room.
     """
-    row_group, group_start, group_delay, more, target, weight = links
-    count, clock, heap, batch, hot, flags, out_times, out_indices = progress
+    row_group, groups, target, weight = links
+    count, clock, queue, heap, slots, ring, batch, hot, near, aroused, flags, out_times, out_indices = progress
     if clock[WINDOW] == 0.0:
-        clock[WINDOW] = min(lookahead, duration) if alone else duration
+        clock[WINDOW] = duration
+        if alone:
+            clock[HORIZON] = min(horizon, duration)
+            clock[WINDOW] = min(lookahead, clock[HORIZON])
+            look_ahead(model, cells, numbers, count, near, flags, 0.0, clock[HORIZON])
     while True:
-        if count[FIRED] >= out_times.shape[0] or count[QUEUED] >= heap.shape[0]:
+        if count[FIRED] >= out_times.shape[0] or queue[QUEUED] >= heap.shape[0]:
             return NO_ROOM
+        now = clock[NOW]
         if count[BATCH] > 0:
-            now = clock[NOW]
-            if not deliver(
-                model, cells, numbers, row_group, group_start, group_delay, target, weight, n_inputs, count, heap,
-                batch, hot, flags, out_times, out_indices, now, alone,
+            enter(model, cells, numbers, now)
+            if not receive_batch(
+                model, cells, numbers, row_group, groups, target, weight, n_inputs, count, clock, queue, heap, slots,
+                ring, batch, hot, aroused, flags, out_times, out_indices, now,
+            ) or not answer_batch(
+                model, cells, numbers, row_group, groups, n_inputs, count, clock, queue, heap, slots, ring, hot, near,
+                aroused, flags, out_times, out_indices, now, alone,
             ):  # fmt: skip
                 return NO_ROOM
+            count[BATCH] = DELIVERED
+        if count[BATCH] == DELIVERED:
             if count[HOT] > 0:
+                if not deliver_hot(
+                    model, cells, numbers, row_group, groups, n_inputs, count, clock, queue, heap, slots, ring,
+                    hot, near, flags, out_times, out_indices, now, alone,
+                ):  # fmt: skip
+                    return NO_ROOM
                 cool(cells, count, hot, flags, clock[REFRACTORY], now)
-        t = next_arrival(row_group, group_delay, count, heap, times, indices)
+            count[BATCH] = 0
+        t = next_arrival(row_group, groups, count, clock, queue, heap, slots, ring, times, indices)
         if t < 0.0:
             return NO_ROOM
         end = clock[WINDOW]
         if t < end or (t == end and end == duration):
-            take_batch(group_delay, more, count, heap, batch, t)
+            take_batch(groups, target, weight, count, clock, queue, heap, slots, ring, batch, t)
             clock[NOW] = t
             continue
         if alone and not sweep(
-            model, cells, numbers, row_group, group_delay, n_inputs, count, heap, hot, flags, out_times, out_indices,
-            end,
+            model, cells, numbers, row_group, groups, n_inputs, count, clock, queue, heap, slots, ring, hot, near,
+            flags, out_times, out_indices, end,
         ):  # fmt: skip
             return NO_ROOM
         if end >= duration:
             return DONE
-        clock[WINDOW] = min(end + lookahead, duration)
+        if end >= clock[HORIZON]:
+            clock[HORIZON] = min(end + horizon, duration)
+            look_ahead(model, cells, numbers, count, near, flags, end, clock[HORIZON])
+        clock[WINDOW] = min(end + lookahead, clock[HORIZON])

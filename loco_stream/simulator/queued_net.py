@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,15 @@ from numpy.typing import NDArray
 
 from loco_stream.errors import InputError
 from loco_stream.neurons.spikes import first_bad_event
-from loco_stream.simulator.connections import connect
+from loco_stream.simulator.connections import DELAY, START, connect
+from loco_stream.simulator.calendar_queue import QUEUED, drain, refill
 from loco_stream.simulator.event_loop import (
     DONE,
     FIRED,
     INPUT,
     LAST_FIRE,
-    QUEUED,
+    NEAR,
+    SOON,
     WINDOW,
     heat,
     run_events,
@@ -30,6 +33,9 @@ __all__ = ["QueuedNet"]
 _FIRST_ROOM = 16  # spikes a neuron; grows where it does not suffice
 _LARGEST_ROOM = 1 << 24  # spikes of a layer in one run, about a gigabyte
 _MOST_WINDOWS = 10_000_000
+_MOST_HORIZONS = 1_000_000
+_HORIZON = 0.05  # in units of tau: few neurons fire by themselves within it, and looking at all costs little
+_BUCKETS_A_GROUP, _FEWEST_BUCKETS, _MOST_BUCKETS = 64, 64, 1024  # of the queue in the longest delay
 
 
 class QueuedLayer:
@@ -45,7 +51,19 @@ class QueuedLayer:
             n_rows += layer.n_post
             self.lookahead = layer.recurrent.shortest_delay
         self.links = connect(parts, n_rows, dtype)
+        self.buckets, self.per_ms = self._calendar(n_rows)
         self.reset()
+
+    def _calendar(self, n_rows: int) -> tuple[int, float]:
+        """Return how many buckets the queue has, twice the longest delay, and how many a ms.
+
+        The more groups a spike reaches, the more arrive in a ms: the buckets are as many times finer.
+        """
+        delays = self.links.groups[:, DELAY]
+        longest = float(delays.max()) if len(delays) else 0.0
+        wanted = min(max(_BUCKETS_A_GROUP * len(delays) / n_rows, _FEWEST_BUCKETS), _MOST_BUCKETS)
+        buckets = 1 << math.ceil(math.log2(wanted))
+        return 2 * buckets, buckets / longest if longest > 0.0 else 1.0
 
     def rest(self) -> NDArray[np.float64]:
         """Return the membranes at rest."""
@@ -58,7 +76,9 @@ class QueuedLayer:
     def start(self, v: NDArray[np.float64]) -> None:
         """Begin at time 0 from the membranes `v`, with nothing under way."""
         layer = self.layer
-        self.progress = start_progress(layer.n_post, layer.refractory, _FIRST_ROOM * layer.n_post + 64)
+        room = _FIRST_ROOM * layer.n_post + 64
+        self.progress = start_progress(layer.n_post, layer.refractory, room, self.buckets, self.per_ms)
+        self.waiting = np.zeros((0, 3))
         self.model = layer.model.kind()
         self.cells, self.numbers = layer.start(v)
         if layer.model.leaky:
@@ -78,10 +98,11 @@ class QueuedLayer:
         count, clock = self.progress.count, self.progress.clock
         count[INPUT] = count[FIRED] = 0
         clock[WINDOW] = 0.0
+        self._fill()
         while (
             run_events(
                 self.model, self.cells, self.numbers, self.links, self.layer.n_pre, self.progress, times, indices,
-                duration, self.layer.fires_alone, self.lookahead,
+                duration, self.layer.fires_alone, self.lookahead, self._horizon(duration),
             ) != DONE
         ):  # fmt: skip
             self._make_room()
@@ -92,9 +113,25 @@ class QueuedLayer:
         self.fired = when[order], who[order]
         self._shift(duration)
 
+    def _fill(self) -> None:
+        """Put what the last run left under way into the queue, and forget which neurons were to fire soon."""
+        p = self.progress
+        refill(p.queue, p.clock, p.heap, p.slots, p.ring, self.waiting)
+        p.count[NEAR] = 0
+        p.flags[:] &= ~np.uint8(SOON)
+
+    def _horizon(self, duration: float) -> float:
+        """Return how far ahead to look for neurons that fire by themselves."""
+        if self.layer.model.events.calm is None:
+            return min(self.lookahead, duration)
+        return max(_HORIZON * self.layer.tau, duration / _MOST_HORIZONS)
+
     def _shift(self, duration: float) -> None:
         """Make `duration` the new time 0, for the next call."""
-        self.progress.heap[:, [TIME, ORIGIN]] -= duration
+        progress = self.progress
+        self.waiting = np.zeros((progress.queue[QUEUED], 3))
+        drain(progress.queue, progress.heap, progress.slots, progress.ring, self.waiting)
+        self.waiting[:, [TIME, ORIGIN]] -= duration
         self.cells[:, LAST_FIRE] -= duration
         self.layer.model.shift(self.cells, self.numbers, duration)
 
@@ -108,17 +145,15 @@ class QueuedLayer:
         weight = np.zeros(len(links.row_group) - 1)
         delay = np.full(len(weight), np.nan)
         places = np.flatnonzero(links.target == neuron)
-        groups = np.searchsorted(links.group_start, places, "right") - 1
+        groups = np.searchsorted(links.groups[:, START], places, "right") - 1
         rows = np.searchsorted(links.row_group, groups, "right") - 1
-        weight[rows], delay[rows] = links.weight[places], links.group_delay[groups]
+        weight[rows], delay[rows] = links.weight[places], links.groups[groups, DELAY]
         return weight, delay
 
     def under_way(self) -> tuple[NDArray[Any], ...]:
         """Return when the spikes in the queue were fired, by which row, and when each next arrives somewhere."""
-        n = self.progress.count[QUEUED]
-        heap = self.progress.heap[:n].copy()
-        rows = np.searchsorted(self.links.row_group, heap[:, GROUP], "right") - 1
-        return heap[:, ORIGIN], rows, heap[:, TIME]
+        rows = np.searchsorted(self.links.row_group, self.waiting[:, GROUP], "right") - 1
+        return self.waiting[:, ORIGIN].copy(), rows, self.waiting[:, TIME].copy()
 
     def _make_room(self) -> None:
         """Double the room for spikes fired and under way, keeping what is there."""
@@ -132,7 +167,7 @@ class QueuedLayer:
         grown = {
             name: np.concatenate((a, np.zeros_like(a)))
             for name, a in self.progress._asdict().items()
-            if name in ("heap", "batch", "times", "indices")
+            if name in ("heap", "slots", "batch", "times", "indices")
         }
         self.progress = self.progress._replace(**grown)
 
