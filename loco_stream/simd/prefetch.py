@@ -8,6 +8,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
+from loco_stream.jit import PLAIN
+
 __all__ = ["prefetch"]
 
 
@@ -32,4 +34,4 @@ def _fetch(typing, array, k):  # type: ignore[no-untyped-def]
 
 @overload(prefetch)
 def _prefetch(array, k):  # type: ignore[no-untyped-def]
-    return lambda array, k: _fetch(array, k)
+    return (lambda array, k: None) if PLAIN else lambda array, k: _fetch(array, k)

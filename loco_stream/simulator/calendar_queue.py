@@ -16,7 +16,6 @@ Brown 1988, Calendar queues: a fast O(1) priority queue implementation, CACM 31(
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from loco_stream.jit import entry, inlined, kernel
 from loco_stream.simulator.heap import GROUP, ORIGIN, TIME, pop, push

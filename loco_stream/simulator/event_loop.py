@@ -16,20 +16,15 @@ of them at every call costs a count of references, by an atomic operation.
 
 from __future__ import annotations
 
-import math
-from typing import Any, NamedTuple
-
-import numpy as np
-
 from loco_stream.jit import entry, inlined, kernel
 from loco_stream.neurons.operations import calm, crossing, enter, fire, foresee, quiet, ready, receive
 from loco_stream.neurons.spikes import NO_ROOM
 from loco_stream.simd.prefetch import prefetch
-from loco_stream.simulator.calendar_queue import PER_MS, QUEUED, add, earliest, take
+from loco_stream.simulator.calendar_queue import QUEUED, add, earliest, take
 from loco_stream.simulator.connections import DELAY, LAST, NEXT_DELAY, START, STOP
-from loco_stream.simulator.heap import GROUP, ORIGIN, TIME
+from loco_stream.simulator.heap import GROUP, ORIGIN
 
-__all__ = ["DONE", "LAST_FIRE", "Progress", "heat", "run_events", "start_progress"]
+__all__ = ["DONE", "LAST_FIRE", "heat", "run_events"]
 
 DONE = 0
 INPUT, FIRED, BATCH, HOT, NEAR, GROUPS, PLACE, WAITING = 0, 1, 2, 3, 4, 5, 6, 7
@@ -38,46 +33,6 @@ WINDOW, NOW, REFRACTORY, HORIZON = 1, 2, 3, 4  # PER_MS is 0
 LAST_FIRE = 0  # column of the cells of every model
 LISTED, STAYS, SOON, AROUSED = 1, 2, 4, 8
 _CHUNK = 16  # neurons that are looked at together before they are looked at one by one
-
-
-class Progress(NamedTuple):
-    """How far a run of n neurons has come. Times in ms."""
-
-    count: (
-        Any  # (8,) int64: inputs taken, spikes fired, groups in the batch, hot neurons, those near; groups delivered,
-    )
-    # place in the next, neurons aroused
-    clock: Any  # (5,) float64: buckets a ms, end of the window, time of the batch, refractory period, horizon
-    queue: Any  # (5,) int64, and these three: see `calendar_queue`
-    heap: Any  # (queue capacity, 3) float64
-    slots: Any  # (queue capacity, 4) float64
-    ring: Any  # (buckets,) int32, a power of two
-    batch: Any  # (queue capacity,) int64: groups arriving now
-    hot: Any  # (n,) int64: list of the neurons left at or above threshold by a reset
-    near: Any  # (n,) int64: list of those that may fire by themselves before the horizon
-    aroused: Any  # (n,) int64: list of those that the batch may make fire
-    flags: Any  # (n,) uint8: 1 if hot, plus 2 if at or above threshold after the last reset, 4 if near, 8 if aroused
-    times: Any  # (spike capacity,) float64: output, when
-    indices: Any  # (spike capacity,) int64: output, who
-
-
-def start_progress(n: int, refractory: float, room: int, buckets: int, per_ms: float) -> Progress:
-    """Return the progress of a run of `n` neurons that has not begun, with room for that many spikes."""
-    return Progress(
-        count=np.zeros(8, np.int64),
-        clock=np.array([per_ms, 0.0, 0.0, refractory, 0.0]),
-        queue=np.zeros(5, np.int64),
-        heap=np.zeros((room, 3)),
-        slots=np.zeros((room, 4)),
-        ring=np.zeros(buckets, np.int32),
-        batch=np.zeros(room, np.int64),
-        hot=np.zeros(n, np.int64),
-        near=np.zeros(n, np.int64),
-        aroused=np.zeros(n, np.int64),
-        flags=np.zeros(n, np.uint8),
-        times=np.zeros(room),
-        indices=np.zeros(room, np.int64),
-    )
 
 
 @entry

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from loco_stream.errors import InputError
 from loco_stream.neurons.spikes import first_bad_event
-from loco_stream.simulator.connections import DELAY, START, connect
 from loco_stream.simulator.calendar_queue import QUEUED, drain, refill
+from loco_stream.simulator.connections import DELAY, START, connect
 from loco_stream.simulator.event_loop import (
     DONE,
     FIRED,
@@ -22,10 +22,10 @@ from loco_stream.simulator.event_loop import (
     WINDOW,
     heat,
     run_events,
-    start_progress,
 )
 from loco_stream.simulator.heap import GROUP, ORIGIN, TIME
 from loco_stream.simulator.layers import Layer
+from loco_stream.simulator.progress import start_progress
 from loco_stream.simulator.replay import Start
 
 __all__ = ["QueuedNet"]

@@ -21,8 +21,8 @@ def empty(buckets, per_ms):
 
 @settings(max_examples=60)
 @given(
-    seed=st.integers(0, 2**32 - 1), buckets=st.sampled_from([1, 2, 64, 2048]), per_ms=st.sampled_from([1e-3, 1.0, 50.0]),
-    longest=st.sampled_from([0.0, 0.5, 7.0, 1e4]),
+    seed=st.integers(0, 2**32 - 1), buckets=st.sampled_from([1, 2, 64, 2048]),
+    per_ms=st.sampled_from([1e-3, 1.0, 50.0]), longest=st.sampled_from([0.0, 0.5, 7.0, 1e4]),
 )  # fmt: skip
 def test_entries_leave_in_order_of_time_and_group(seed, buckets, per_ms, longest):
     door, rng = doors(calendar_queue), np.random.default_rng(seed)
