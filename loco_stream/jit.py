@@ -17,7 +17,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -89,10 +89,7 @@ else:
     from loco_stream.kernel_compiler import OPTIONS, EntryCompiler, compile_kernel
 
     kernel = compile_kernel
-
-    def inlined(function: Callable[..., Any]) -> Any:
-        return compile_kernel(function, forceinline=True)
-
+    inlined = partial(compile_kernel, forceinline=True)
     _entry, _road = njit(_nrt=False, error_model="numpy", no_cfunc_wrapper=True, pipeline_class=EntryCompiler), ""
 
 

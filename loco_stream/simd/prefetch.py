@@ -6,9 +6,9 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
-from loco_stream.jit import PLAIN
+from loco_stream.jit import PLAIN, overloaded
 
 __all__ = ["prefetch"]
 
@@ -32,6 +32,6 @@ def _fetch(typing, array, k):  # type: ignore[no-untyped-def]
     return types.void(array, types.intp), generate
 
 
-@overload(prefetch)
+@overloaded(prefetch)
 def _prefetch(array, k):  # type: ignore[no-untyped-def]
     return (lambda array, k: None) if PLAIN else lambda array, k: _fetch(array, k)
