@@ -25,6 +25,7 @@ BENCHES = {
     "live": "benchmarks.live:command",
     "dashboard": "benchmarks.dashboard:command",
     "outlets": "benchmarks.outlets:command",
+    "fleet": "benchmarks.fleet:command",
     "soak": "benchmarks.soak:command",
     "report": "benchmarks.report:command",
 }

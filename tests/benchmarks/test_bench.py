@@ -286,6 +286,15 @@ def test_soak_keeps_tenths(tmp_path):
     assert "last tenth against the first" in text
 
 
+@pytest.mark.slow
+def test_fleet_shows_costs_and_the_bill(tmp_path):
+    text = _run("fleet", tmp_path, "--quick")
+    assert "100,000,000" in text
+    runs = _saved(tmp_path, "fleet")["runs"]
+    assert runs["new keys"]["disk_bytes"] < runs["embedded"]["state_bytes"]
+    assert runs["simulation"]["wait_ms_p50"] >= 5.0
+
+
 def test_report_holds_every_table(tmp_path):
     _run("regression", tmp_path, "--streams", "ChickWeights", "--only", "no-change")
     _run("streams", tmp_path, "--streams", "Phishing", "--only", "majority")

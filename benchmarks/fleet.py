@@ -1,0 +1,180 @@
+"""`python -m benchmarks fleet`: what one model a key costs, and the bill for millions of devices."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import fleet_bill
+from benchmarks.grid import Grid
+from benchmarks.options import Settings, common
+from benchmarks.runs import Run
+
+__all__ = ["command", "grids", "measure"]
+
+_FEATURES = 4
+_KEYS, _BLOCK, _ROUNDS = 100, 64, 10
+
+
+def _rows(n: int) -> tuple[NDArray[np.float32], list[str]]:
+    X = np.random.default_rng(0).normal(size=(n, _FEATURES)).astype(np.float32)
+    return X, np.where(X[:, 0] + X[:, 1] > 0, "worn", "ok").tolist()
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp())
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Return seconds of wall time, and of the processor in this process."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def _template() -> Any:
+    from loco_stream import LOCOClassifier
+
+    return LOCOClassifier.preset("fast", seed=1)
+
+
+def embedded(n_rounds: int = _ROUNDS) -> dict[str, float]:
+    """Learn blocks of many keys by a bare loop of models and by a fleet, in turns."""
+    from loco_stream import Fleet
+
+    X, y = _rows(_BLOCK * n_rounds)
+    models = [_template() for _ in range(_KEYS)]
+    bare = ours = wall = 0.0
+    with _folder() as folder, Fleet(_template(), folder) as fleet:
+        for number in range(n_rounds):
+            part = slice(number * _BLOCK, (number + 1) * _BLOCK)
+
+            def alone(part: slice = part) -> None:
+                for model in models:
+                    model.learn_array(X[part], y[part])
+
+            def together(part: slice = part) -> None:
+                for key in range(_KEYS):
+                    fleet.learn(key, X[part], y[part])
+
+            took, spent = _timed(alone)[1], _timed(together)
+            if number:  # the first makes the models
+                bare, wall, ours = bare + took, wall + spent[0], ours + spent[1]
+        files = sum(file.stat().st_size for file in folder.rglob("log-*.wal"))
+        n_rows = _KEYS * (n_rounds - 1) * _BLOCK
+        close = _timed(fleet.checkpoint)[0]
+        state = len(fleet._backend.state(0))
+    log = files / (_KEYS * n_rounds * _BLOCK)
+    return {
+        "bare_us": 1e6 * bare / n_rows, "fleet_us": 1e6 * ours / n_rows, "ratio": bare / ours,
+        "log_bytes": log, "state_bytes": state, "store_ms": 1e3 * close / _KEYS,
+    }  # fmt: skip
+
+
+def new_keys(n: int) -> dict[str, float]:
+    """Make models for new keys with two rows each."""
+    from loco_stream import Fleet
+
+    X, y = _rows(2)
+    with _folder() as folder, Fleet(_template(), folder) as fleet:
+        fleet.learn("first", X, y)
+
+        def make() -> None:
+            for key in range(n):
+                fleet.learn(key, X, y)
+
+        wall, cpu = _timed(make)
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        fleet.checkpoint()
+        disk = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return {"new_key_ms": 1e3 * cpu / n, "new_key_wall_ms": 1e3 * wall / n, "resident_gb": resident / 1e9,
+            "disk_bytes": disk / n}  # fmt: skip
+
+
+def on_ray(workers: int, block_rows: int, n_rounds: int) -> dict[str, float]:
+    """Learn blocks on Ray; return rows a second, and what the driver's part of the processor was."""
+    from loco_stream import Fleet
+
+    X, y = _rows(_BLOCK * n_rounds)
+    with _folder() as folder, Fleet(_template(), folder, workers, block_rows=block_rows) as fleet:
+        for key in range(_KEYS):
+            fleet.learn(key, X[:_BLOCK], y[:_BLOCK])
+        fleet.flush()
+
+        def learn() -> None:
+            for number in range(1, n_rounds):
+                part = slice(number * _BLOCK, (number + 1) * _BLOCK)
+                for key in range(_KEYS):
+                    fleet.learn(key, X[part], y[part])
+            fleet.flush()
+
+        wall, cpu = _timed(learn)
+        moved = _timed(lambda: fleet.rescale(workers + 1))[0]
+        back = _return_time(fleet, X)
+    n_rows = _KEYS * _BLOCK * (n_rounds - 1)
+    return {"rows_per_second": n_rows / wall, "driver": cpu / (wall * workers), "back_s": back, "rescale_s": moved}
+
+
+def _return_time(fleet: Any, X: NDArray[np.float32]) -> float:
+    """Kill a worker; return seconds until all its keys answer again."""
+    os.kill(fleet._backend.worker_ids[0], signal.SIGKILL)
+    return _timed(lambda: [fleet.predict(key, X[:1]) for key in range(_KEYS)])[0]
+
+
+def measure(what: str, n: int) -> dict[str, Any]:
+    """Make one of the measurements; n is rounds, or keys, or seconds of the simulation."""
+    if what == "embedded":
+        return embedded(n)
+    if what == "new keys":
+        return new_keys(n)
+    if what == "simulation":
+        return fleet_bill.simulate(1000, float(n), seed=0)
+    workers, block_rows = (int(number) for number in what.removeprefix("ray ").split("x"))
+    return on_ray(workers, block_rows, n)
+
+
+def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
+    """Lay the results out."""
+    figures = Grid("one model a key", ["measured", "figures"])
+    for name, result in results.items():
+        figures.row(
+            name,
+            ", ".join(f"{figure} {value:,.3g}" for figure, value in result.items() if isinstance(value, int | float)),
+        )
+    if "embedded" not in results:
+        return [figures]
+    return [figures, fleet_bill.bill(fleet_bill.Costs.of(results["embedded"]))]
+
+
+@click.command("fleet")
+@click.option("--quick", is_flag=True, help="A hundredth of the work, without Ray: to see that it runs.")
+@common(seeds=1)
+def command(settings: Settings, quick: bool) -> None:
+    """Measure what a row, a key, the log and a moved group cost, and write the bill for a fleet of devices.
+
+    \b
+    Examples
+      loco-stream bench fleet
+      loco-stream bench fleet --quick
+    """
+    whats = {"embedded": 4 if quick else 40, "new keys": 100 if quick else 10_000, "simulation": 60 if quick else 3600}
+    if not quick:
+        whats |= {f"ray {workers}x{block}": 40 for block in (64, 256) for workers in (1, 2)}
+    runs = [Run(what, measure, {"what": what, "n": n}, str(n)) for what, n in whats.items()]
+    settings.anew().run("fleet", runs, grids)
