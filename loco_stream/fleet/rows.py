@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +24,7 @@ Matrix: TypeAlias = NDArray[Any]
 Table: TypeAlias = Matrix | Named
 
 _LARGEST = 2**63 - 1
+_PLAIN = frozenset({str, int, float, bool})
 
 
 def check_key(key: object) -> Key:
@@ -77,6 +79,7 @@ class Rows:
     def encode(self) -> bytes:
         """Return the rows as MessagePack; nothing in it can run code."""
         data: Any
+        y: Any
         shape: list[Any] | None
         if isinstance(self.X, list):
             shape, data = None, [dict(row) for row in self.X]
@@ -84,6 +87,8 @@ class Rows:
             shape = [*self.X.shape, self.X.dtype.str]
             data = self.X.tolist() if self.X.dtype == object else self.X.tobytes()
         y = [self.y.dtype.str, self.y.tobytes()] if isinstance(self.y, np.ndarray) else self.y
+        if set(map(type, y)) == {str}:  # as it stands: nothing in it needs to be wrapped one by one
+            y = msgspec.Raw(msgspec.msgpack.encode(y))
         first, last = int(self.seq[0]), int(self.seq[-1])
         seq = first if last - first == len(self) - 1 else self.seq.tobytes()
         return encode_plain(
@@ -154,7 +159,7 @@ def _labels(y: Any, n: int) -> Any:
             raise InputError(f"y has {y.ndim} dimensions; allowed is 1, one value a row")
         if y.dtype.kind in "biuf":
             return np.ascontiguousarray(y, y.dtype.newbyteorder("<"))
-    return [plain(label) for label in y]
+    return list(y) if _PLAIN.issuperset(map(type, y)) else [plain(label) for label in y]
 
 
 def _numbers(seq: int | Sequence[int], n: int) -> NDArray[np.int64]:
