@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from river import base
 
-from loco_stream.learner.context import ContextualEstimator
 from loco_stream.learner.features import plain_label, require_mapping
 from loco_stream.learner.inputs import frame_columns, labels, table
 from loco_stream.learner.readout.snapshots import FIRST, N_KEPT
+from loco_stream.learner.sequences import SequenceEstimator, pooled
 from loco_stream.learner.tickets import Ticket
 from loco_stream.learner.workspace import SPOKEN
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["LOCOClassifier"]
 
 
-class LOCOClassifier(ContextualEstimator, base.MiniBatchClassifier):
+class LOCOClassifier(SequenceEstimator, base.MiniBatchClassifier):
     """Spiking network that learns each sample by LOCO and forgets little.
 
     A sample is scaled and encoded as constant currents, which drive event-driven spiking layers for one window; a
@@ -286,6 +286,24 @@ class LOCOClassifier(ContextualEstimator, base.MiniBatchClassifier):
     ) -> NDArray[np.float64]:
         """Return probabilities (n, classes); column j is `classes[j]`."""
         return self._predict_rows(X, features, t, sequence)[1]
+
+    def predict_sequence(
+        self, X: ArrayLike, t: ArrayLike | None = None, features: Iterable[Hashable] | None = None
+    ) -> Any:
+        """Return the most probable label of the event that the rows are of; see `predict_proba_sequence`."""
+        proba = self.predict_proba_sequence(X, t, features)
+        return max(proba, key=proba.__getitem__) if proba else None
+
+    def predict_proba_sequence(
+        self, X: ArrayLike, t: ArrayLike | None = None, features: Iterable[Hashable] | None = None
+    ) -> dict[Any, float]:
+        """Return the probability of each label of an event: the geometric mean of what is said at its rows.
+
+        Parameters are those of `learn_sequence`. Changes nothing; empty before any class is known.
+        """
+        with self._lock:
+            proba = self._sequence_rows(X, t, features)[1]
+            return dict(zip(self._classes, pooled(proba).tolist(), strict=True)) if self._classes else {}
 
     def learn_many(self, X: pd.DataFrame, y: pd.Series) -> None:
         """Learn the rows of a frame in order."""

@@ -15,7 +15,7 @@ from loco_stream.learner.features import plain_label, require_mapping
 from loco_stream.learner.inputs import Table, table
 from loco_stream.learner.late import ticket_size
 from loco_stream.learner.moments import NO_MOMENTS
-from loco_stream.learner.state import IS_TIMED, N_BACKWARD
+from loco_stream.learner.state import IS_TIMED, N_BACKWARD, N_CLASSES
 from loco_stream.learner.tickets import Ticket
 from loco_stream.learner.workspace import CLEAN_FOR
 from loco_stream.numbers import LARGEST, require_number
@@ -63,7 +63,7 @@ class ContextualEstimator(LOCOEstimator):
         require_mapping(x)
         x, moment = dict(x), self._moment(t)
         with self._lock:
-            if self._state is None:
+            if self.n_seen == 0:
                 return self._blank(x, None)
             if self._slots.fill(x, self._row[0]) and not self._slots.knows_any(x):
                 self._notices.strange(x, self._slots.index)
@@ -87,7 +87,7 @@ class ContextualEstimator(LOCOEstimator):
             moments, last = self._moments(t, sequence, n)
             rows = [given.numbers[i : i + 1] for i in range(n)] if not given.texts else _by_name(given, names)
             columns = None if given.texts else names
-            if self._state is None:
+            if self.n_seen == 0:
                 return [self._blank(row, columns) for row in rows]
             if not self._slots.knows_any(names):
                 self._notices.strange(names, self._slots.index)
@@ -100,10 +100,10 @@ class ContextualEstimator(LOCOEstimator):
         names: tuple[Hashable, ...] | None,
     ) -> list[Ticket]:  # fmt: skip
         """Observe rows in slot order; `rows` are the same as they came."""
-        settings, state, known = self._settings, self._state, len(self._classes)
+        settings, state = self._settings, self._state
         assert settings is not None
         assert state is not None
-        said = np.zeros((len(rows), ticket_size(settings, 1 if self._regression else known)))
+        said = np.zeros((len(rows), ticket_size(settings, int(state.counts[N_CLASSES]))))
         proba = np.zeros((len(rows), state.classes.shape[1]))
         answers = self._run(placed, learns=False, moments=moments, proba=proba, tickets=said)
         if self._regression:

@@ -11,9 +11,9 @@ from river import base
 
 from loco_stream.errors import InputError
 from loco_stream.learner.config import COVERAGES
-from loco_stream.learner.context import ContextualEstimator
 from loco_stream.learner.features import require_mapping
 from loco_stream.learner.inputs import frame_columns, table, targets
+from loco_stream.learner.sequences import SequenceEstimator
 from loco_stream.learner.tickets import Ticket
 from loco_stream.numbers import require_number, shown
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["LOCORegressor"]
 
 
-class LOCORegressor(ContextualEstimator, base.MiniBatchRegressor):
+class LOCORegressor(SequenceEstimator, base.MiniBatchRegressor):
     """The same network for a number: readouts of one output, in units of the target's running scale.
 
     Predictions stay within the target's range so far and a quarter of it beyond. A target further from its prediction
@@ -175,6 +175,14 @@ class LOCORegressor(ContextualEstimator, base.MiniBatchRegressor):
         with self._lock:
             answers = self._predict_rows(X, features, t, sequence)[0]
             return np.zeros(len(answers)) if self._state is None else answers
+
+    def predict_sequence(
+        self, X: ArrayLike, t: ArrayLike | None = None, features: Iterable[Hashable] | None = None
+    ) -> float:
+        """Return the value of the event that the rows are of: the mean of what is said at them. Changes nothing."""
+        with self._lock:
+            answers = self._sequence_rows(X, t, features)[0]
+            return 0.0 if self._state is None else float(answers.mean())
 
     def learn_many(self, X: pd.DataFrame, y: pd.Series) -> None:
         """Learn the rows of a frame in order."""

@@ -270,6 +270,17 @@ def test_a_row_observed_before_anything_is_known_is_learned_as_it_is():
     assert_same(arrays_of(first), arrays_of(second))
 
 
+@pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])
+def test_a_model_that_only_knows_its_columns_gives_tickets_too(make):
+    model, other = small(make), small(make)
+    for each in (model, other):
+        each.reserve(["a", "b"])
+    ticket = model.observe_one({"a": 1.0, "b": 2.0})
+    model.learn_one(ticket, 1.0)
+    other.learn_one({"a": 1.0, "b": 2.0}, 1.0)
+    assert_same(arrays_of(other), arrays_of(model), but={"memory.kept"})
+
+
 def test_a_ticket_outlives_new_classes_and_new_features():
     model = learned()
     ticket = model.observe_one({0: 0.1, 9: 2.0}, t=500.0)
