@@ -185,7 +185,7 @@ class KeyedModel:
         epoch, newest = self.seen.get(rows.source, (-1, -1))
         if rows.epoch != epoch:
             return len(rows) if rows.epoch < epoch else 0
-        return int(np.searchsorted(rows.seq, newest, side="right"))
+        return 0 if rows.seq[0] > newest else int(np.searchsorted(rows.seq, newest, side="right"))
 
     def learn(self, rows: Rows, predicts: bool) -> Sequence[Any]:
         """Learn rows; return what was said of each before it, empty if nobody asks.
