@@ -136,15 +136,17 @@ def open_stream(
 
 def warm_up(blocks: bool) -> None:
     """Compile, or load from the compile cache, what a row by name or a block of rows needs, before one comes."""
+    from loco_stream.compile_clock import COMPILING, say_when_compiling
     from loco_stream.learner.classifier import LOCOClassifier
 
     model = LOCOClassifier(seed=0)
-    if blocks:
-        model.learn_predict_array([[0.0], [1.0]], ["a", "b"])
-        model.predict_proba_array([[0.0]])
-    else:
-        model.learn_one({"a": 0.0}, "a")
-        model.predict_one({"a": 0.0})
+    with say_when_compiling(lambda: click.echo(COMPILING, err=True)):
+        if blocks:
+            model.learn_predict_array([[0.0], [1.0]], ["a", "b"])
+            model.predict_proba_array([[0.0]])
+        else:
+            model.learn_one({"a": 0.0}, "a")
+            model.predict_one({"a": 0.0})
 
 
 def check_output(option: str, path: str | None) -> None:

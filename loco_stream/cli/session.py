@@ -11,8 +11,8 @@ import click
 from click.core import ParameterSource
 
 from loco_stream.cli.options import build_model, parse_settings
-from loco_stream.cli.progress import watch
 from loco_stream.cli.signals import SignalHandler
+from loco_stream.engine.progress import watch
 
 __all__ = ["Session", "stored_settings"]
 

@@ -7,14 +7,17 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
+from loco_stream.compile_clock import compile_seconds
 from loco_stream.engine.admission import Admitted, admit
 from loco_stream.engine.latency import LatencyHistogram
 from loco_stream.engine.ledger import Ledger
 from loco_stream.engine.listeners import Listeners
 from loco_stream.engine.model_adapter import ModelAdapter, task_of
 from loco_stream.engine.pending import Pending
+from loco_stream.engine.progress import watch
 from loco_stream.engine.report import Report
 from loco_stream.engine.resume import Place, resume, save
 from loco_stream.engine.score import Score
@@ -131,7 +134,7 @@ class StreamEngine:
             raise ConfigError(f"durability {self.durability} needs a checkpoint folder")
         self._listeners = Listeners(sinks, watchers)
         self._model_adapter = ModelAdapter(model)
-        self._score = Score(task or task_of(model), window, lambda: self._source_reader.waited)
+        self._score = Score(task or task_of(model), window, lambda: self._source_reader.waited + compile_seconds())
         self.monitor = TaskMonitor(holdout=0, task=self._score.task) if monitor is None else monitor
         self._trainer = Trainer(
             self._model_adapter,
@@ -210,11 +213,12 @@ class StreamEngine:
             raise ConfigError("an engine that runs takes no more callbacks: call `on` before `run`")
         self._listeners.on(kind, function)
 
-    def run(self, max_samples: int | None = None) -> Report:
+    def run(self, max_samples: int | None = None, progress: bool = False) -> Report:
         """Run until the stream ends, `max_samples` rows have come, or `stop` is called.
 
         At the end the held-back labels of `delay` are learned, a checkpoint is written, the sinks
-        get the report and the source is closed.
+        get the report and the source is closed. With `progress`, a line on a terminal or below the
+        notebook's cell tells how it goes.
 
         Returns
         -------
@@ -234,16 +238,17 @@ class StreamEngine:
             raise ConfigError(f"max_samples must be at least 1, not {max_samples}")
         self._ran = True
         self._trainer.listen(self._listeners)
-        try:
-            self._trainer.now = time.time()
-            self._open()
-            self._ticked = time.monotonic()
-            self._board.publish(self, self._store)
-            self._loop(max_samples)
-            self._close_books()
-        finally:
-            report = self._report()
-            self._release(report)
+        with watch(self, False, max_samples) if progress else nullcontext():
+            try:
+                self._trainer.now = time.time()
+                self._open()
+                self._ticked = time.monotonic()
+                self._board.publish(self, self._store)
+                self._loop(max_samples)
+                self._close_books()
+            finally:
+                report = self._report()
+                self._release(report)
         return report
 
     def _loop(self, max_samples: int | None) -> None:

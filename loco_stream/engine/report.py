@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import math
@@ -11,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loco_stream import __version__
+from loco_stream.engine.notebook import table_html
 from loco_stream.errors import ConfigError
 from loco_stream.metrics.keys import KEYS, keys_of, scores_of
 from loco_stream.persistence.files import atomic_write
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.table import Table
 
 __all__ = ["Report", "jsonable"]
@@ -107,21 +110,45 @@ class Report(Mapping[str, Any]):
             table.add_row(name, text)
         return table
 
-    def plot(self, path: str | os.PathLike[str]) -> None:
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the table, and the picture where there is matplotlib."""
+        shown = table_html(f"{self.get('source', 'run')}: {self['n_samples']:,} samples", self._lines())
+        if not (self.get("curve") or {}).get("at"):
+            return shown
+        try:
+            picture = base64.b64encode(_picture(self._figure(), "png")).decode()
+        except ConfigError:
+            return shown
+        course = "the course of the score over the samples, with the drift alarms"
+        return f'{shown}<img alt="{course}" style="max-width: 100%" src="data:image/png;base64,{picture}">'
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
         """Draw the course of the score with the drift marks; needs the extra `plot`.
+
+        Parameters
+        ----------
+        path
+            Where to save the picture, whose ending says its format; None saves nothing.
+
+        Returns
+        -------
+        Figure
+            Of matplotlib; a notebook shows it.
 
         Raises
         ------
         ConfigError
             matplotlib is missing, or the file cannot be written or has an unknown ending.
         """
-        figure, picture = self._figure(), io.BytesIO()
+        figure = self._figure()
+        if path is None:
+            return figure
         try:
-            figure.savefig(picture, dpi=120, format=Path(path).suffix[1:] or "png")
-            atomic_write(path, picture.getvalue())
+            atomic_write(path, _picture(figure, Path(path).suffix[1:] or "png"))
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise ConfigError(f"cannot write the picture {os.fspath(path)}: {reason}") from error
+        return figure
 
     def _lines(self) -> Iterator[tuple[str, str]]:
         for key in KEYS:
@@ -155,7 +182,7 @@ class Report(Mapping[str, Any]):
         if len(shown) < len(scores):
             yield f"{len(scores) - len(shown)} more labels", "of which more are found"
 
-    def _figure(self) -> Any:
+    def _figure(self) -> Figure:
         try:
             from matplotlib.backends.backend_agg import FigureCanvasAgg
             from matplotlib.figure import Figure
@@ -178,6 +205,12 @@ class Report(Mapping[str, Any]):
         axes.grid(alpha=0.3)
         axes.legend(loc="best")
         return figure
+
+
+def _picture(figure: Figure, kind: str) -> bytes:
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=120, format=kind)
+    return picture.getvalue()
 
 
 def jsonable(value: Any) -> Any:

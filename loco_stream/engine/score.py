@@ -44,7 +44,7 @@ class Score:
     window
         Samples in the sliding window.
     waited
-        Returns the seconds in which nothing came in: they are no part of the rate.
+        Returns the seconds in which nothing came in or code was compiled: they are no part of the rate.
     """
 
     def __init__(self, task: str, window: int = 500, waited: Callable[[], float] = lambda: 0.0) -> None:

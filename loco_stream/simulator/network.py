@@ -21,6 +21,7 @@ from loco_stream.simulator.checks import (
 from loco_stream.simulator.clocked import run_clocked
 from loco_stream.simulator.dense_net import DenseNet
 from loco_stream.simulator.layers import Layer, describe
+from loco_stream.simulator.picture import draw
 from loco_stream.simulator.probe import MembraneProbe, Simulation
 from loco_stream.simulator.queued_net import QueuedNet
 from loco_stream.simulator.readout import Readout
@@ -218,6 +219,10 @@ class Network:
     def __repr__(self) -> str:
         shape = "-".join(map(str, (self.n_inputs, *self.sizes)))
         return f"Network({shape}, neuron={self._layers[0].model.name!r}, dtype={self._dtype})"
+
+    def _repr_svg_(self) -> str:
+        """Return the picture that a notebook shows."""
+        return draw([self.n_inputs, *self.sizes], self._layers[0].model.name)
 
     @overload
     def run(

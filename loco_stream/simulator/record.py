@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,15 @@ class SpikeRecord:
     def __repr__(self) -> str:
         counts = ", ".join(str(int((self.layer == i).sum())) for i in range(len(self.sizes)))
         return f"SpikeRecord({len(self)} spikes in {self.duration:g} ms; by layer: {counts})"
+
+    def _repr_png_(self) -> bytes | None:
+        """Return the picture that a notebook shows, where there is matplotlib."""
+        try:
+            figure, picture = self.plot(), io.BytesIO()
+        except LocoStreamError:
+            return None
+        figure.savefig(picture, dpi=100)
+        return picture.getvalue()
 
     def of(self, layer: int) -> tuple[NDArray[Any], NDArray[np.int32]]:
         """Return times and indices of the spikes of one layer.

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from loco_stream import Network
 from loco_stream.cli import main
 from loco_stream.cli.options import build_model, parse_settings
-from loco_stream.cli.progress import Countdown, line
 from loco_stream.connectors import open_source
+from loco_stream.engine.progress import Countdown, line
 from loco_stream.errors import ConfigError
 
 COMMANDS = ("run", "serve", "dashboard", "control", "inspect", "keygen", "demo", "bench", "doctor", "nir")

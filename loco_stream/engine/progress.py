@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from loco_stream.compile_clock import COMPILING, is_compiling
+from loco_stream.engine.notebook import cell, in_notebook, progress_html
+
 __all__ = ["Countdown", "line", "watch"]
 
 _PLAIN_SECONDS = 5.0
@@ -107,12 +110,24 @@ def watch(engine: Any, quiet: bool, max_samples: int | None = None) -> Iterator[
     """Show how an engine runs until the block ends; the engine never waits for it."""
     began, countdown = time.monotonic(), Countdown(engine.source, max_samples)
 
+    def left() -> float | None:
+        return countdown.left(time.monotonic()) if _begun(engine.status) else None
+
     def text() -> str:
-        status = engine.status
-        return line(status, began, countdown.left(time.monotonic()) if _begun(status) else None)
+        if is_compiling():
+            return f"{_clock(time.monotonic() - began)}  {COMPILING}"
+        return line(engine.status, began, left())
+
+    def page() -> str:
+        still, elapsed = left(), time.monotonic() - began
+        share = None if still is None else elapsed / max(elapsed + still, 1e-9)
+        return progress_html(text(), share, engine.alarm)
 
     if quiet:
         with _alarms(engine, text, period=math.inf):
+            yield
+    elif in_notebook():
+        with cell(page):
             yield
     elif sys.stderr.isatty():
         from rich.console import Console
