@@ -254,14 +254,15 @@ class StreamEngine:
     def _loop(self, max_samples: int | None) -> None:
         left = max_samples
         while (commit := self._next()) is not None:
-            events, position = commit
-            if self._place.skip:  # the rest of a commit that an earlier run stopped in
-                events = tail(events, self._place.skip)
+            (events, position), skip = commit, self._place.skip
+            if skip:  # rows that an earlier run learned before it stopped within a commit
+                events = tail(events, skip)
             rows = sum(map(n_rows, events))
             if left is not None and rows > left:
-                self._take(head(events, left), self._place.position, self._place.skip + left)
+                self._take(head(events, left), self._place.position, skip + left)
                 return
-            if not self._take(events, position, 0):
+            # A live source may cut its rows into other commits this time: a short one leaves some still to skip.
+            if not self._take(events, position, max(skip - sum(map(n_rows, commit[0])), 0)):
                 return
             left = None if left is None else left - rows
             if left == 0:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 import sys
@@ -157,6 +158,37 @@ def test_max_samples_may_cut_a_commit_and_resume_goes_on_within_it(tmp_path, sto
     report = first.run(max_samples=stop_at)
     assert report["n_samples"] + report["n_unlabelled"] >= min(stop_at, 1)
     again = make(tmp_path, ListSource(commits), resume=True)
+    assert outcome(again, again.run()) == expected
+
+
+@pytest.mark.parametrize("sizes", [(3, 4, 1, 12, 5), (7, 20), (10, 1)])
+@pytest.mark.parametrize("stop_at", [5, 19])
+@pytest.mark.parametrize("needs_log", [False, True])
+def test_a_live_source_may_cut_its_rows_otherwise_after_a_stop_within_a_commit(tmp_path, sizes, stop_at, needs_log):
+    rng = np.random.default_rng(2)
+    X, y = rng.normal(size=(60, 2)).astype(np.float32), [f"c{label}" for label in rng.integers(0, 3, 60)]
+
+    def commits(first, sizes):
+        begins = np.minimum(np.cumsum([first, *sizes * 20]), 60).tolist()
+        return [[Block(X[a:b], y[a:b], FEATURES, a, source="s")] for a, b in itertools.pairwise(begins) if b > a]
+
+    class Live(ListSource):
+        """Counts rows, not commits, as a broker does."""
+
+        begin = 0
+
+        @property
+        def position(self):
+            return {"commit": self.begin + sum(len(commit[0].X) for commit in self._commits[: self._next])}
+
+        def seek(self, position):
+            self.begin, self._next = position["commit"], 0
+            self._commits = commits(self.begin, sizes)
+
+    whole = make(None, ListSource(commits(0, (10,))))
+    expected = outcome(whole, whole.run())
+    make(tmp_path, Live(commits(0, (10,)), needs_log)).run(max_samples=stop_at)
+    again = make(tmp_path, Live([], needs_log), resume=True)
     assert outcome(again, again.run()) == expected
 
 
