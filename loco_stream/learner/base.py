@@ -191,13 +191,14 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
             slots = [self._slot_of(label) for label in labels]
             new = self._slots.register_texts(texts)
             self._ensure(len(self._classes))
-        except MemoryError:
+        except MemoryError as error:
             asked = f"{len(self._slots)} features and {len(self._classes)} classes"
             self._slots.forget(n_features)
             for label in self._classes[n_classes:]:
                 del self._class_slots[label]
             del self._classes[n_classes:]
-            raise InputError(f"there is no memory for a model of {asked}") from None
+            why = f": {error}" if str(error) else ""
+            raise InputError(f"there is no memory for a model of {asked}{why}") from None
         if self._slots.n_features > n_known:
             self._notices.watch(list(self._slots.index)[n_known:], self.n_seen)
         if new and self._state is not None:

@@ -9,6 +9,8 @@ grow stands last. The traces of the hidden layers share one array, layer after l
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Annotated, NamedTuple
@@ -16,6 +18,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream.errors import ConfigError
 from loco_stream.learner.arrays import Array, Plan, axes, build, flatten, specs
 from loco_stream.learner.config import (
     COVERAGES,
@@ -33,6 +36,8 @@ from loco_stream.learner.config import (
 from loco_stream.learner.init_weights import start_weights
 
 __all__ = ["State", "allocate", "class_room", "copied", "flatten", "grow", "plan_of", "room_of", "unflatten"]
+
+MAX_BYTES = 2**31  # of a model's arrays; LOCO_STREAM_STATE_BYTES sets another bound
 
 Int64 = NDArray[np.int64]
 Float32 = NDArray[np.float32]
@@ -262,7 +267,7 @@ class State(NamedTuple):
 
 def allocate(layout: Layout, settings: Settings, n_features: int, n_classes: int) -> State:
     """Make the state of a fresh model with room for `n_features` features and `n_classes` outputs."""
-    plan = plan_of(layout, settings, n_features, n_classes)
+    plan = _within_bounds(plan_of(layout, settings, n_features, n_classes))
     return build(State, lambda spec: spec.make(plan))
 
 
@@ -277,8 +282,20 @@ def grow(layout: Layout, settings: Settings, state: State, n_features: int, n_cl
     Arrays that need no more room are shared with `state`, which is not to be used any more.
     """
     before = plan_of(layout, settings, *room_of(state))
-    plan, old = plan_of(layout, settings, n_features, n_classes), flatten(state)
+    plan, old = _within_bounds(plan_of(layout, settings, n_features, n_classes)), flatten(state)
     return build(State, lambda spec: spec.grow(old[spec.name], before.capacities, plan))
+
+
+def _within_bounds(plan: Plan) -> Plan:
+    """Return a plan unless its arrays would take more than the bound: those of a row with very many new names do."""
+    given = os.environ.get("LOCO_STREAM_STATE_BYTES", str(MAX_BYTES))
+    if not given.isdecimal():
+        raise ConfigError(f"LOCO_STREAM_STATE_BYTES is {given!r}; allowed is a whole number of bytes")
+    most = int(given)
+    asked = sum(math.prod(spec.shape(plan.capacities)) * spec.dtype.itemsize for spec in specs(State))
+    if asked > most:
+        raise MemoryError(f"its state would take {asked / 2**20:,.0f} MiB of the {most / 2**20:,.0f} allowed")
+    return plan
 
 
 def copied(state: State) -> State:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor
-from loco_stream.errors import InputError
+from loco_stream.errors import ConfigError, InputError
 from loco_stream.learner import step
 from tests.helpers.models import arrays_of, assert_same, blobs
 
@@ -262,6 +262,21 @@ def test_what_finds_no_memory_is_taken_back(monkeypatch):
     assert asked.export_state()[0] == before[0]
     asked.learn_array(X, [*Y[:9], "x", "y", "z"], features=["e", "f", "g", "h"])
     assert len(asked.classes) == 6
+
+
+def test_a_row_of_very_many_names_is_refused_before_its_memory_is_asked_for(monkeypatch):
+    asked = model()
+    before = asked.export_state()
+    wide = {f"f{k}": 1.0 for k in range(20_000)}
+    with pytest.raises(InputError, match=r"20004 features and 3 classes: its state would take [\d,]+ MiB of the 2,048"):
+        asked.learn_one(wide, 1)
+    assert asked.export_state()[0] == before[0]
+    monkeypatch.setenv("LOCO_STREAM_STATE_BYTES", "1000")
+    with pytest.raises(InputError, match="of the 0 allowed"):
+        model()
+    monkeypatch.setenv("LOCO_STREAM_STATE_BYTES", "much")
+    with pytest.raises(ConfigError, match="LOCO_STREAM_STATE_BYTES is 'much'; allowed is a whole number of bytes"):
+        model()
 
 
 @pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])
