@@ -141,6 +141,9 @@ class CSVSource(TextSource):
         with a fraction mean regression.
     time
         Column of the event time (seconds since 1970 or ISO 8601); it is then not a feature.
+    sequence
+        Column of the id of the event that a row is of; it is then not a feature. A model with memory begins afresh
+        where the id changes.
     rate
         Replay at so many rows a second; None reads as fast as the engine takes.
     speed
@@ -182,6 +185,7 @@ class CSVSource(TextSource):
         encoding: str | None = None,
         task: str | None = None,
         time: str | None = None,
+        sequence: str | None = None,
         rate: float | None = None,
         speed: float | None = None,
         on_bad: str = "stop",
@@ -200,19 +204,21 @@ class CSVSource(TextSource):
         labels = None
         if self._go_live(follow, idle, pace):
             self._header = self._read_header(self._first_text())
-            check_columns(str(path), self._header, target, drop, time)
+            check_columns(str(path), self._header, target, drop, time, sequence)
         else:
-            labels = self._first_labels(target, drop, time)
+            labels = self._first_labels(target, drop, time, sequence)
         super().__init__(
             f"csv:{self.path.name}", str(path), self._header, labels,
-            target=target, drop=drop, task=task, time=time, pace=pace, bad=self._bad,
+            target=target, drop=drop, task=task, time=time, sequence=sequence, pace=pace, bad=self._bad,
         )  # fmt: skip
 
-    def _first_labels(self, target: str | None, drop: Sequence[str], time: str | None) -> list[str]:
+    def _first_labels(
+        self, target: str | None, drop: Sequence[str], time: str | None, sequence: str | None
+    ) -> list[str]:
         """Read the header and the first rows, and return their labels."""
         with self._open() as file:
             self._header = self._read_header(file)
-            check_columns(str(self.path), self._header, target, drop, time)
+            check_columns(str(self.path), self._header, target, drop, time, sequence)
             peeked = self._peek(self._lines(file))
         if not peeked:
             raise SourceError(f"{self.path} has a header and no rows")
@@ -268,7 +274,7 @@ class CSVSource(TextSource):
         return map(self._named, self._lines(file))
 
     def _named(self, record: Sequence[str]) -> dict[str, Any]:
-        raw = (self._target, self._time)
+        raw = (self._target, self._time, self._sequence)
         return {
             name: (cell or None) if name in raw else parse_cell(cell)
             for name, cell in zip(self._header, record, strict=True)

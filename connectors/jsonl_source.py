@@ -42,7 +42,7 @@ class JSONLSource(TextSource):
     target
         The label's key; an empty name reads rows without labels. Lines of the form
         ``{"x": {...}, "y": label, "t": seconds}`` need none.
-    drop, task, time, rate, speed, on_bad, follow, idle
+    drop, task, time, sequence, rate, speed, on_bad, follow, idle
         As in `CSVSource`; lines with "t" need no `time`.
 
     Raises
@@ -69,6 +69,7 @@ class JSONLSource(TextSource):
         drop: Sequence[str] = (),
         task: str | None = None,
         time: str | None = None,
+        sequence: str | None = None,
         rate: float | None = None,
         speed: float | None = None,
         on_bad: str = "stop",
@@ -88,7 +89,8 @@ class JSONLSource(TextSource):
         columns = list(dict.fromkeys(name for record in peeked for name in record))
         super().__init__(
             f"jsonl:{self.path.name}", str(path), columns, None if live else [r.get(target) for r in peeked if target],
-            target=target, drop=drop, task=task, time=time, pace=pace, fixed=False, bad=self._bad,
+            target=target, drop=drop, task=task, time=time, sequence=sequence, pace=pace, fixed=False,
+            bad=self._bad,
         )  # fmt: skip
 
     def _first_objects(self) -> list[dict[str, Any]]:

@@ -158,7 +158,7 @@ class LiveRows(TableSource):
             if row is None:
                 yield []
             else:
-                yield Sample(row[0], row[1], self._row - 1, row[2], self.name)
+                yield Sample(row.x, row.y, self._row - 1, row.t, self.name, row.sequence)
 
     @property
     def _schema_is_open(self) -> bool:

@@ -145,13 +145,13 @@ class LSLSource:
             if rows:
                 heard = time.monotonic()
                 self._rows_left -= len(rows)
-                yield self._block(np.array(rows, dtype=np.float64), stamps[0])
+                yield self._block(np.array(rows, dtype=np.float64), np.array(stamps, dtype=np.float64))
             elif time.monotonic() - heard >= self._idle:
                 return
             else:
                 yield []
 
-    def _block(self, rows: NDArray[np.float64], stamp: float) -> Block:
+    def _block(self, rows: NDArray[np.float64], stamps: NDArray[np.float64]) -> Block:
         y = None
         if self._target is not None:
             kind = "float" if self._task == "regression" else "int"
@@ -161,16 +161,18 @@ class LSLSource:
         self._masked += int(table.size - finite.sum())
         table[~finite] = np.nan
         first, self._row = self._row, self._row + len(table)
-        return Block(table, y, self._features, first, self._since_1970(stamp), self.name)
+        times = self._since_1970(stamps)
+        return Block(table, y, self._features, first, float(times[0]), self.name, times=times)
 
     def _follow_clock(self, wait: float) -> None:
         """Renew the offset between the two machines' clocks; without an answer the last one holds."""
         with suppress(self._errors.TimeoutError, self._errors.LostError):
             self._offset = float(self._inlet.time_correction(timeout=wait))
 
-    def _since_1970(self, stamp: float) -> float:
+    def _since_1970(self, stamps: NDArray[np.float64]) -> NDArray[np.float64]:
         self._follow_clock(0.0)
-        return float(stamp + self._offset - self._lsl.local_clock() + time.time())
+        offset = float(self._offset - self._lsl.local_clock() + time.time())
+        return stamps + offset
 
 
 def _channels(info: Any) -> list[str]:

@@ -16,7 +16,7 @@ __all__ = ["merged"]
 def merged(events: Iterable[Event]) -> list[Event]:
     """Join neighbouring blocks of one source whose rows follow each other; what waits for a reply stays alone.
 
-    The joined block has the event time of its first row.
+    A joined block has the time of each of its rows.
     """
     joined: list[Event] = []
     for _, group in groupby(events, key=_Follower()):
@@ -49,6 +49,7 @@ def _follows(last: Any, event: Event) -> bool:
         and event.source == last.source
         and event.epoch == last.epoch
         and (event.y is None) == (last.y is None)
+        and (event.sequence is None) == (last.sequence is None)
         and (event.features is last.features or event.features == last.features)
     )
 
@@ -57,4 +58,7 @@ def _join(run: list[Any]) -> Block:
     first = run[0]
     y = None if first.y is None else list(chain.from_iterable(block.y for block in run))
     X = np.concatenate([block.X for block in run])
-    return Block(X, y, first.features, first.seq, first.t, first.source, first.epoch)
+    moments = np.concatenate([block.moments for block in run])
+    times = None if np.isnan(moments).all() else moments
+    sequence = None if first.sequence is None else list(chain.from_iterable(block.sequence for block in run))
+    return Block(X, y, first.features, first.seq, first.t, first.source, first.epoch, None, times, sequence)

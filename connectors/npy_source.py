@@ -6,7 +6,7 @@ import math
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from loco_stream.connectors.live_text import refuse_stream
 from loco_stream.connectors.rows import NumberedSource, Pace, check_task
 from loco_stream.connectors.table import check_width, label_of
+from loco_stream.connectors.values import sequence_id
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Block, Event, Schema
 
@@ -25,15 +26,17 @@ _UNPACKED = 1 << 30  # bytes of an .npz file in memory
 
 
 class NPYSource(NumberedSource):
-    """Rows of a NumPy array in ``.npy``, or of two arrays in ``.npz``, handed out in blocks.
+    """Rows of a NumPy array in ``.npy``, or of several arrays in ``.npz``, handed out in blocks.
 
     Parameters
     ----------
     path
-        ``.npy``: an array (n_rows, n_columns), mapped, not read into memory. ``.npz``: an array ``X``
-        and, for labels, ``y``.
+        ``.npy``: an array (n_rows, n_columns), mapped, not read into memory. ``.npz``: an array ``X`` and, with one
+        value a row, ``y`` for labels, ``t`` for event times, ``sequence`` for the ids of events.
     target
         ``.npy``: the label's column, from 0, or negative from the end.
+    time, sequence
+        ``.npy``: columns of the event time (seconds since 1970) and of the id of the event that a row is of.
     labels
         ``.npy``: a second ``.npy`` file with one label a row, instead of `target`. With neither, rows
         have no labels.
@@ -64,6 +67,8 @@ class NPYSource(NumberedSource):
         path: str | Path,
         target: int | None = None,
         *,
+        time: int | None = None,
+        sequence: int | None = None,
         labels: str | Path | None = None,
         task: str | None = None,
         block: int = 64,
@@ -71,18 +76,14 @@ class NPYSource(NumberedSource):
     ) -> None:
         if block < 1:
             raise ConfigError(f"block must be at least 1 row, not {block}")
-        X, y = _arrays(Path(path), labels)
+        X, given = _arrays(Path(path), labels)
         if X.ndim != 2 or 0 in X.shape or X.dtype.kind not in "fiub":
             raise SourceError(f"{path} must be numbers of shape (n_rows, n_columns), not {X.dtype} of shape {X.shape}")
-        columns = list(range(X.shape[1]))
-        if target is not None:
-            if y is not None or not -len(columns) <= target < len(columns) or len(columns) < 2:
-                raise SourceError(f"{path} has {len(columns)} columns and no label column {target} beside features")
-            y = X[:, columns.pop(target)]
-        if y is not None and y.shape != (len(X),):
-            raise SourceError(f"{path} has {len(X)} rows, and the labels have the shape {y.shape}")
+        columns = _take_columns(str(path), X, given, {"y": target, "t": time, "sequence": sequence})
         check_width(str(path), len(columns))
+        y = given.get("y")
         self._X, self._y, self._columns = X, y, columns
+        self._times, self._ids = given.get("t"), given.get("sequence")
         self._features = tuple(map(str, columns))
         kind, found = _array_labels(y, check_task(task))
         self._kind = kind
@@ -99,10 +100,43 @@ class NPYSource(NumberedSource):
             table[~np.isfinite(table)] = np.nan
             y = None if self._y is None else [label_of(v, self._kind) for v in self._y[rows].tolist()]
             first, self._row = self._row, min(rows.stop, len(self._X))
-            yield Block(table, y, self._features, first, math.nan, self.name)
+            times = None if self._times is None else np.array(self._times[rows], dtype=np.float64)
+            t = math.nan
+            if times is not None:
+                times[~np.isfinite(times)] = np.nan
+                t = float(times[0])
+            ids = None if self._ids is None else [sequence_id(value) for value in self._ids[rows].tolist()]
+            yield Block(table, y, self._features, first, t, self.name, times=times, sequence=ids)
 
 
-def _arrays(path: Path, labels: str | Path | None) -> tuple[NDArray[Any], NDArray[Any] | None]:
+_ROLES = {"y": "label", "t": "time", "sequence": "sequence"}  # what one value a row may be
+
+
+def _take_columns(
+    path: str, X: NDArray[Any], given: dict[str, NDArray[Any]], chosen: Mapping[str, int | None]
+) -> list[int]:
+    """Enter the chosen columns among the arrays of one value a row, and return those left for features."""
+    n_columns = X.shape[1]
+    taken = set()
+    for name, column in chosen.items():
+        if column is None:
+            continue
+        if name in given or not -n_columns <= column < n_columns or column % n_columns in taken:
+            raise SourceError(f"{path} has {n_columns} columns and no {_ROLES[name]} column {column} beside features")
+        taken.add(column % n_columns)
+        given[name] = X[:, column]
+    left = [column for column in range(n_columns) if column not in taken]
+    if not left:
+        raise SourceError(f"{path} has {n_columns} columns, and none is left for features")
+    for name, values in given.items():
+        if values.shape != (len(X),):
+            raise SourceError(f"{path} has {len(X)} rows, and the {_ROLES[name]}s have the shape {values.shape}")
+    if "t" in given and given["t"].dtype.kind not in "fiub":
+        raise SourceError(f"{path} has times of type {given['t'].dtype}; allowed are numbers, seconds since 1970")
+    return left
+
+
+def _arrays(path: Path, labels: str | Path | None) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
     try:
         for file in (path, labels):
             if file is not None:
@@ -111,12 +145,12 @@ def _arrays(path: Path, labels: str | Path | None) -> tuple[NDArray[Any], NDArra
                 raise SourceError(f"{file} is no regular file")
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(loaded, np.ndarray):
-            return loaded, None if labels is None else np.load(labels, mmap_mode="r", allow_pickle=False)
+            return loaded, {} if labels is None else {"y": np.load(labels, mmap_mode="r", allow_pickle=False)}
         with loaded:
             _check_size(path, loaded)
             if "X" not in loaded:
                 raise SourceError(f"{path} holds the arrays {', '.join(loaded)}; X (and y for labels) are needed")
-            return loaded["X"], loaded.get("y")
+            return loaded["X"], {name: loaded[name] for name in _ROLES if name in loaded}
     except OSError as e:
         raise SourceError(f"cannot read {e.filename or path}: {e.strerror or e}") from None
     except (ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as e:

@@ -24,7 +24,7 @@ class ParquetSource(TableSource):
     ----------
     path
         The file.
-    target, drop, task, time, rate, speed
+    target, drop, task, time, sequence, rate, speed
         As in `CSVSource`; a timestamp column becomes seconds since 1970 UTC.
 
     Raises
@@ -50,6 +50,7 @@ class ParquetSource(TableSource):
         drop: Sequence[str] = (),
         task: str | None = None,
         time: str | None = None,
+        sequence: str | None = None,
         rate: float | None = None,
         speed: float | None = None,
         on_bad: str = "stop",
@@ -63,7 +64,7 @@ class ParquetSource(TableSource):
         except (OSError, arrow.ArrowException) as e:
             raise SourceError(f"cannot read {path}: {e}") from None
         schema = self._file.schema_arrow
-        check_columns(str(path), schema.names, target, drop, time)
+        check_columns(str(path), schema.names, target, drop, time, sequence)
         nested = [f.name for f in schema if arrow.types.is_nested(f.type) and f.name not in drop]
         if nested:
             raise SourceError(f"{path}: column {nested[0]!r} is nested; leave it out with drop={nested[0]}")
@@ -75,7 +76,8 @@ class ParquetSource(TableSource):
         labels = [r[target] for r in islice(self._records(0), PEEK)] if target else []
         super().__init__(
             f"parquet:{self.path.name}", str(path), schema.names, labels,
-            target=target, drop=drop, task=task, time=time, pace=Pace(rate, speed), bad=BadRows(on_bad),
+            target=target, drop=drop, task=task, time=time, sequence=sequence, pace=Pace(rate, speed),
+            bad=BadRows(on_bad),
         )  # fmt: skip
 
     def _records(self, start: int) -> Iterator[Mapping[str, Any]]:

@@ -68,7 +68,7 @@ class RiverSource(RowSource):
         rows = iter(fresh)
         try:
             for x, y in islice(rows, start, None):
-                yield {k: plain(v) for k, v in x.items()}, plain(y), _moment(x)
+                yield Row({k: plain(v) for k, v in x.items()}, plain(y), _moment(x))
         finally:
             with warnings.catch_warnings():  # river closes its file at the end only; being left early is no fault
                 warnings.simplefilter("ignore", ResourceWarning)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,15 @@ from loco_stream.stream import Event, Sample, Schema
 __all__ = ["TASKS", "NumberedSource", "Pace", "Row", "RowSource", "check_task"]
 
 TASKS = ("classification", "regression")
-Row: TypeAlias = tuple[Mapping[Any, Any], Any, float]  # x, y, event time
+
+
+class Row(NamedTuple):
+    """A row by name, its label, its event time and the id of the event that it is of."""
+
+    x: Mapping[Any, Any]
+    y: Any
+    t: float = math.nan
+    sequence: Hashable = None
 
 
 def check_task(task: str | None) -> str | None:
@@ -133,8 +141,7 @@ class RowSource(NumberedSource, ABC):
                 self._row += 1
                 yield []
                 continue
-            x, y, t = row
             if pace.active:
-                yield from pace.wait(t)
+                yield from pace.wait(row.t)
             self._row += 1
-            yield Sample(x, y, self._row - 1, t, self.name)
+            yield Sample(row.x, row.y, self._row - 1, row.t, self.name, row.sequence)

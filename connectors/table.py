@@ -10,7 +10,7 @@ from typing import Any
 from loco_stream.connectors.bad_rows import BadRows
 from loco_stream.connectors.ls1.limits import DEFAULT_LIMITS
 from loco_stream.connectors.rows import Pace, Row, RowSource, check_task
-from loco_stream.connectors.values import MISSING, event_time, hint, listed, number
+from loco_stream.connectors.values import MISSING, event_time, hint, listed, number, sequence_id
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Schema
 
@@ -31,7 +31,7 @@ class TableSource(RowSource):
         Names of the columns, in order.
     labels
         The first labels; None where no row has come yet: `_judge` is then called with the first ones.
-    target, drop, task, time
+    target, drop, task, time, sequence
         As in `CSVSource`.
     pace
         When rows may leave.
@@ -54,13 +54,14 @@ class TableSource(RowSource):
         drop: Sequence[str],
         task: str | None,
         time: str | None,
+        sequence: str | None,
         pace: Pace,
         bad: BadRows,
         fixed: bool = True,
     ) -> None:
         self._bad, self.on_bad = bad, bad.on_bad
         self._where, self._left_out, self._given = where, drop, check_task(task)
-        self._target, self._time, self._fixed = target, time, fixed
+        self._target, self._time, self._sequence, self._fixed = target, time, sequence, fixed
         self._label = ""
         self._away: set[str | None] | None = None  # the columns that are no features; None before any column is known
         super().__init__(name, Schema(task) if task else None, pace)
@@ -70,8 +71,8 @@ class TableSource(RowSource):
     def _judge(self, columns: Sequence[str], labels: Sequence[Any]) -> None:
         """Check the options against the columns, and tell the task by the first labels."""
         target, task = self._target, self._given
-        check_columns(self._where, columns, target, self._left_out, self._time)
-        self._away = {target, self._time, *self._left_out}
+        check_columns(self._where, columns, target, self._left_out, self._time, self._sequence)
+        self._away = {target, self._time, self._sequence, *self._left_out}
         used = tuple(name for name in columns if name not in self._away)
         if not used:
             away = ", ".join(sorted(name for name in self._away if name))
@@ -108,10 +109,12 @@ class TableSource(RowSource):
             y = label_of(record.get(target), self._label) if target else None
             kind = "time"
             t = event_time(record.get(time)) if time else math.nan
+            kind = "sequence"
+            sequence = sequence_id(record.get(self._sequence)) if self._sequence else None
         except SourceError as error:
             self._bad.found(kind, f"{place}: {error}")
             return None
-        return {name: value for name, value in record.items() if name not in away}, y, t
+        return Row({name: value for name, value in record.items() if name not in away}, y, t, sequence)
 
 
 def check_width(where: str, n_features: int) -> None:
@@ -129,7 +132,12 @@ def check_width(where: str, n_features: int) -> None:
 
 
 def check_columns(
-    where: str, columns: Sequence[str], target: str | None, drop: Sequence[str], time: str | None
+    where: str,
+    columns: Sequence[str],
+    target: str | None,
+    drop: Sequence[str],
+    time: str | None,
+    sequence: str | None = None,
 ) -> None:
     """Refuse a column that was named and does not exist.
 
@@ -144,7 +152,8 @@ def check_columns(
             f"{where}: name the label's column with target=, or give an empty target for rows without labels "
             f"(columns: {shown})"
         )
-    for role, name in [("target", target), ("time", time), *(("drop", d) for d in drop)]:
+    named = [("target", target), ("time", time), ("sequence", sequence), *(("drop", d) for d in drop)]
+    for role, name in named:
         if name and name not in columns:
             header = "; is its first line a row and no header?" if any(map(number, columns)) else ""
             raise SourceError(f"{where} has no {role} column {name!r}{hint(name, columns)} (columns: {shown}){header}")

@@ -44,12 +44,15 @@ def _flag(text: str) -> bool:
 
 _WORDS: dict[Convert, str] = {float: "a number", int: "a whole number", _flag: "0 or 1"}
 _TABLE: dict[str, Convert] = {
-    "target": str, "drop": _names, "task": str, "time": str, "rate": float, "speed": float, "on_bad": str,
+    "target": str, "drop": _names, "task": str, "time": str, "sequence": str, "rate": float, "speed": float,
+    "on_bad": str,
 }  # fmt: skip
 _CSV: dict[str, Convert] = {"delimiter": str, "separator": str, "decimal": str, "encoding": str}
 _SAME = {"separator": "delimiter"}  # two names of one option
 _TEXT: dict[str, Convert] = {**_TABLE, "follow": _flag, "idle": float}
-_ARRAY: dict[str, Convert] = {"target": int, "labels": str, "task": str, "block": int, "rate": float}
+_ARRAY: dict[str, Convert] = {
+    "target": int, "time": int, "sequence": int, "labels": str, "task": str, "block": int, "rate": float,
+}  # fmt: skip
 _LIVE: dict[str, Convert] = {"task": str, "idle": float, "max": int}
 _PEERS: dict[str, Convert] = {**_LIVE, **LIMITS}
 _ZMQ: dict[str, Convert] = {**_PEERS, "bind": _flag, "connect": _flag}

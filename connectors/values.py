@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
 from importlib import import_module
@@ -14,7 +14,18 @@ import numpy as np
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.numbers import to_number
 
-__all__ = ["MISSING", "event_time", "hint", "host_port", "listed", "need", "number", "parse_cell", "plain"]
+__all__ = [
+    "MISSING",
+    "event_time",
+    "hint",
+    "host_port",
+    "listed",
+    "need",
+    "number",
+    "parse_cell",
+    "plain",
+    "sequence_id",
+]
 
 # What tables write for "no value", besides nothing at all (compared in lower case).
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "?"})
@@ -66,6 +77,19 @@ def plain(value: Any) -> Any:
         return float(value)  # Decimal, Fraction
     except (TypeError, ValueError):
         return str(value)
+
+
+def sequence_id(value: Any) -> Hashable:
+    """Return the id of an event from a text or a number; a whole number is one however it is written.
+
+    >>> sequence_id("run 3"), sequence_id(3.0)
+    ('run 3', 3)
+    """
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if value is None or value != value or not isinstance(value, str | int | float):
+        raise SourceError(f"the id of a sequence is {value!r}; allowed are texts and numbers, one for every row")
+    return value
 
 
 def event_time(value: Any) -> float:

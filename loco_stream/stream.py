@@ -38,6 +38,8 @@ class Schema:
 class Sample:
     """One row by name. `y` is None while its label is unknown; `seq` counts rows of `source` from 0.
 
+    Rows of the same `sequence`, any plain value, are of one event; None says nothing of it.
+
     Examples
     --------
     >>> Sample({"speed": 0.4, "load": 1.2}, "ok", seq=7).t
@@ -49,6 +51,7 @@ class Sample:
     seq: int = 0
     t: float = math.nan
     source: str = ""
+    sequence: Hashable = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,8 @@ class Block:
     """Consecutive rows of one source as an array.
 
     `X` is (n_rows, n_features) float32 with NaN for missing, columns named by `features`;
-    `y` holds n_rows labels (None where missing) or is None. `seq` is the first row's.
+    `y` holds n_rows labels (None where missing) or is None. `seq` and `t` are the first row's; `times`, (n_rows,)
+    float64, are those of all rows where they are known, and `sequence` the n_rows ids of their events.
     `epoch` tells runs of the same source apart; `tag` is the source's own, for replies, and None when
     nobody waits for one.
 
@@ -75,6 +79,17 @@ class Block:
     source: str = ""
     epoch: int = 0
     tag: Any = None
+    times: NDArray[np.float64] | None = None
+    sequence: Sequence[Hashable] | None = None
+
+    @property
+    def moments(self) -> NDArray[np.float64]:
+        """The time of each row, NaN where it is not known."""
+        if self.times is not None:
+            return self.times
+        moments = np.full(len(self.X), math.nan)
+        moments[:1] = self.t
+        return moments
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,11 +32,16 @@ def decode_commit(content: bytes) -> tuple[list[Event], dict[str, Any], float]:
 
 def _pack(event: Event) -> list[Any] | None:
     if isinstance(event, Sample):
-        return ["s", dict(event.x), event.y, event.seq, event.t, event.source]
+        row = ["s", dict(event.x), event.y, event.seq, event.t, event.source]
+        return row if event.sequence is None else [*row, event.sequence]
     if isinstance(event, Block):
         y = None if event.y is None else list(event.y)
         shape, data = list(event.X.shape), np.ascontiguousarray(event.X, dtype="<f4").tobytes()
-        return ["b", data, shape, y, _names(event.features), event.seq, event.t, event.source, event.epoch]
+        block = ["b", data, shape, y, _names(event.features), event.seq, event.t, event.source, event.epoch]
+        if event.times is None and event.sequence is None:
+            return block
+        times = None if event.times is None else np.ascontiguousarray(event.times, dtype="<f8").tobytes()
+        return [*block, times, None if event.sequence is None else list(event.sequence)]
     if isinstance(event, Labels):
         return ["l", list(event.of), list(event.y), event.seq, event.source, event.epoch]
     return None
@@ -54,6 +59,8 @@ def _unpack(row: list[Any]) -> Event:
         return Sample(*fields)
     if kind == "l":
         return Labels(*fields)
-    data, shape, y, features, seq, t, source, epoch = fields
+    data, shape, y, features, seq, t, source, epoch, *when = fields
+    stamps, sequence = when or (None, None)
     X = np.frombuffer(data, dtype="<f4").astype(np.float32).reshape(shape)
-    return Block(X, y, tuple(features), seq, t, source, epoch)
+    times = None if stamps is None else np.frombuffer(stamps, dtype="<f8").astype(np.float64)
+    return Block(X, y, tuple(features), seq, t, source, epoch, None, times, sequence)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from loco_stream.errors import ConfigError
 from loco_stream.learner.tickets import Ticket
+from loco_stream.stream import Block
 
 __all__ = ["Answer", "ModelAdapter", "Observed", "Row", "last_step", "plain", "task_of"]
 
@@ -21,7 +22,10 @@ Array = NDArray[np.float32]
 
 @dataclass(slots=True)
 class Row:
-    """A row on its way: `x` by name (`features` None), or as one array row with its column names."""
+    """A row on its way: `x` by name (`features` None), or as one array row with its column names.
+
+    `t` is the event time that is told of it, in a block perhaps that of the first row; `moment` is its own, or NaN.
+    """
 
     x: Any
     features: tuple[str, ...] | None = None
@@ -29,6 +33,8 @@ class Row:
     t: float = float("nan")
     source: str = ""
     epoch: int = 0
+    sequence: Hashable = None
+    moment: float = float("nan")
 
     @property
     def named(self) -> Mapping[Any, Any]:
@@ -96,7 +102,7 @@ class ModelAdapter:
         if self._knows_nothing:
             return None
         if row.features is not None and self.takes_blocks:
-            return plain(self.model.predict_array(row.x, row.features)[0])
+            return plain(self.model.predict_array(row.x, row.features, **self.at(row))[0])
         y_pred = self.model.predict_one(row.named, *self._when(row))
         return None if isinstance(y_pred, Mapping) else plain(y_pred)  # river: {} means no answer yet
 
@@ -115,7 +121,7 @@ class ModelAdapter:
     def proba(self, row: Row) -> Mapping[Any, float]:
         """Return the probability of each class."""
         if row.features is not None and self.takes_blocks:
-            values = self.model.predict_proba_array(row.x, row.features)
+            values = self.model.predict_proba_array(row.x, row.features, **self.at(row))
             return dict(zip(self.model.classes, values[0].tolist(), strict=True))
         return {
             plain(label): float(p) for label, p in self.model.predict_proba_one(row.named, *self._when(row)).items()
@@ -129,14 +135,20 @@ class ModelAdapter:
         if row.features is None:
             ticket = self.model.observe_one(row.x, *self._when(row))
         else:
-            (ticket,) = self.model.observe_array(row.x, row.features)
+            (ticket,) = self.model.observe_array(row.x, row.features, **self.at(row))
         return self._observed(ticket, wants_proba, interval)
 
-    def observe_block(self, X: Array, features: tuple[str, ...], wants_proba: bool) -> list[Observed]:
+    def enter(self, sequence: Hashable) -> None:
+        """Tell the model which event the next row is of; None says nothing of it."""
+        if sequence is not None and self._gives_tickets:
+            self.model.enter_sequence(sequence)
+
+    def observe_block(self, block: Block, wants_proba: bool) -> list[Observed]:
         """Return for each row of a block what `observe` does, in one call."""
-        intervals = self.intervals(X, features)
+        X, features = block.X, block.features
+        intervals = self.intervals(X, features, **self.context(block))
         if self._gives_tickets:
-            tickets = self.model.observe_array(X, features)
+            tickets = self.model.observe_array(X, features, **self.context(block))
             return [self._observed(*pair) for pair in zip(tickets, repeat(wants_proba), intervals, strict=False)]
         values, classes = self.values(X, features) if wants_proba else (np.zeros((len(X), 0)), ())
         predicted = [plain(label) for label in self.model.predict_array(X, features).tolist()]
@@ -150,15 +162,25 @@ class ModelAdapter:
         return Observed(y_pred, ticket.proba if wants_proba else None, interval, ticket.said)
 
     def _when(self, row: Row) -> tuple[float, ...]:
-        """Return the row's time for a model that takes one; rows of a block have none of their own."""
-        return (row.t,) if self._gives_tickets and row.features is None else ()
+        """Return the row's time for the doors by name of a model that takes one."""
+        return (row.moment,) if self._gives_tickets and row.features is None else ()
+
+    def at(self, row: Row) -> dict[str, Any]:
+        """Return the row's time for the doors by array of a model that takes one."""
+        return {"t": [row.moment]} if self._gives_tickets and row.moment == row.moment else {}
+
+    def context(self, block: Block) -> dict[str, Any]:
+        """Return times and sequences of a block's rows for a model that takes them."""
+        if not self._gives_tickets or (block.times is None and block.sequence is None and block.t != block.t):
+            return {}
+        return {"t": block.moments, "sequence": block.sequence}
 
     def learn(self, row: Row, y: Any, said: NDArray[np.float64] | None = None) -> None:
         """Learn one labelled row; `said` is the ticket that `observe` gave, if the row waited for its label."""
         if said is not None:
             self.model.learn_one(Ticket(row.x, row.features, None, None, said), y)
         elif row.features is not None and self.takes_blocks:
-            self.model.learn_array(row.x, [y], row.features)
+            self.model.learn_array(row.x, [y], row.features, **self.at(row))
         else:
             self.model.learn_one(row.named, y, *self._when(row))
 
@@ -167,34 +189,35 @@ class ModelAdapter:
         if not self._gives_intervals:
             return None
         if row.features is not None:
-            return self.intervals(row.x, row.features)[0]
-        low, high = self.model.predict_interval_one(row.named, t=row.t)
+            return self.intervals(row.x, row.features, **self.at(row))[0]
+        low, high = self.model.predict_interval_one(row.named, t=row.moment)
         return low, high
 
-    def intervals(self, X: Array, features: tuple[str, ...]) -> Sequence[tuple[float, float] | None]:
+    def intervals(self, X: Array, features: tuple[str, ...], **at: Any) -> Sequence[tuple[float, float] | None]:
         """Return `interval` of each row of a block."""
         if not self._gives_intervals:
             return [None] * len(X)
-        return [(low, high) for low, high in self.model.predict_interval_array(X, features=features).tolist()]
+        return [(low, high) for low, high in self.model.predict_interval_array(X, features=features, **at).tolist()]
 
     @property
     def _knows_nothing(self) -> bool:
         """Whether a regression of our own has no label yet: it answers 0.0, which says nothing of it."""
         return self._gives_intervals and self.model.n_seen == 0
 
-    def learn_predict(self, X: Array, y: Sequence[Any], features: tuple[str, ...]) -> list[Answer]:
+    def learn_predict(self, block: Block, y: Sequence[Any]) -> list[Answer]:
         """Test-then-train over a block in one call; the answers in order."""
+        X, named = block.X, {"features": block.features, **self.context(block)}
         if self._gives_intervals:
             first = self._knows_nothing
-            values, bounds = self.model.learn_predict_interval_array(X, y, features=features)
+            values, bounds = self.model.learn_predict_interval_array(X, y, **named)
             answers = [
                 Answer(value, None, (low, high))
                 for value, (low, high) in zip(values.tolist(), bounds.tolist(), strict=True)
             ]
             return [Answer(None), *answers[1:]] if first and answers else answers
         if not self._names_the_likeliest:
-            return [Answer(plain(label)) for label in self.model.learn_predict_array(X, y, features=features).tolist()]
-        proba = self.model.learn_predict_proba_array(X, y, features=features)
+            return [Answer(plain(label)) for label in self.model.learn_predict_array(X, y, **named).tolist()]
+        proba = self.model.learn_predict_proba_array(X, y, **named)
         classes, best, known = self.model.classes, proba.argmax(axis=1).tolist(), proba.any(axis=1).tolist()
         slots = {label: slot for slot, label in enumerate(classes)}
         return [
@@ -202,13 +225,17 @@ class ModelAdapter:
             for slot, row, label, answers in zip(best, proba.tolist(), y, known, strict=True)
         ]
 
-    def values(self, X: Array, features: tuple[str, ...]) -> tuple[Array, Sequence[Any]]:
-        """Return probabilities (n_rows, n_classes) and the classes, or values (n_rows, 1) and no classes."""
+    def values(self, X: Array, features: tuple[str, ...], **at: Any) -> tuple[Array, Sequence[Any]]:
+        """Return probabilities (n_rows, n_classes) and the classes, or values (n_rows, 1) and no classes.
+
+        `at` is what `at` or `context` says of the rows.
+        """
         regression = task_of(self.model) == "regression"
         if self.takes_blocks and regression:
-            return np.asarray(self.model.predict_array(X, features), dtype=np.float32).reshape(-1, 1), ()
+            return np.asarray(self.model.predict_array(X, features, **at), dtype=np.float32).reshape(-1, 1), ()
         if self.takes_blocks:
-            return np.asarray(self.model.predict_proba_array(X, features), dtype=np.float32), list(self.model.classes)
+            proba = self.model.predict_proba_array(X, features, **at)
+            return np.asarray(proba, dtype=np.float32), list(self.model.classes)
         rows = [by_name(row, features) for row in X]
         if regression:
             return np.array([[self.model.predict_one(row)] for row in rows], dtype=np.float32), ()

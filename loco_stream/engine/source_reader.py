@@ -6,6 +6,7 @@ import copy
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -175,7 +176,15 @@ def tail(events: Sequence[Event], rows: int) -> list[Event]:
 def cut(event: Event, begin: int, end: int) -> Block:
     """Return the rows `begin` to `end` of a block."""
     assert isinstance(event, Block)
-    y = None if event.y is None else event.y[begin:end]
-    return Block(
-        event.X[begin:end], y, event.features, event.seq + begin, event.t, event.source, event.epoch, event.tag
+    rows = slice(begin, end)
+    y = None if event.y is None else event.y[rows]
+    times = None if event.times is None else event.times[rows]
+    return replace(
+        event,
+        X=event.X[rows],
+        y=y,
+        seq=event.seq + begin,
+        t=event.t if times is None or not len(times) else float(times[0]),
+        times=times,
+        sequence=None if event.sequence is None else event.sequence[rows],
     )

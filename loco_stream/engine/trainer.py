@@ -95,12 +95,12 @@ class Trainer:
         began = time.perf_counter_ns()
         if isinstance(event, Sample):
             self.ledger.row(event.x)
-            self._row(Row(event.x, None, event.seq, event.t, event.source), event.y)
+            self._row(Row(event.x, None, event.seq, event.t, event.source, 0, event.sequence, event.t), event.y)
             rows = 1
             self.newest = event.t
         elif isinstance(event, Block):
             rows = len(event.X)
-            self.newest = event.t
+            self.newest = float(event.moments[-1]) if event.times is not None and rows else event.t
             self.ledger.block(event.X, event.features)
             self._block(event)
         elif isinstance(event, Labels):
@@ -128,7 +128,8 @@ class Trainer:
             answers = []
             for i, row in enumerate(_rows(event)):
                 if event.tag is not None:
-                    answers.append(self.model_adapter.values(event.X[i : i + 1], event.features))
+                    self.model_adapter.enter(row.sequence)
+                    answers.append(self.model_adapter.values(row.x, event.features, **self.model_adapter.at(row)))
                 self._row(row, None if labels is None else labels[i])
             if answers:
                 self._reply(event, *_stacked(answers))
@@ -147,7 +148,7 @@ class Trainer:
 
     def _whole(self, event: Block, labels: Sequence[Any]) -> None:
         try:
-            answers = self.model_adapter.learn_predict(event.X, labels, event.features)
+            answers = self.model_adapter.learn_predict(event, labels)
         except InputError as error:
             self._reject(error, len(labels))
             return
@@ -156,8 +157,9 @@ class Trainer:
             self.n_samples += 1
 
     def _unlabelled(self, event: Block) -> None:
-        answer = None if event.tag is None else self.model_adapter.values(event.X, event.features)
-        observed = self.model_adapter.observe_block(event.X, event.features, self._wants_proba)
+        adapter = self.model_adapter
+        answer = None if event.tag is None else adapter.values(event.X, event.features, **adapter.context(event))
+        observed = adapter.observe_block(event, self._wants_proba)
         for row, said in zip(_rows(event), observed, strict=True):
             self._wait(self._waiting(row, said))
         if answer is not None:
@@ -167,6 +169,7 @@ class Trainer:
         adapter = self.model_adapter
         try:
             self._release(y)
+            adapter.enter(row.sequence)
             if y is None or self.delay:
                 self._keep(self._waiting(row, adapter.observe(row, self._wants_proba)), y)
                 return
@@ -309,8 +312,20 @@ class Trainer:
 
 
 def _rows(event: Block) -> list[Row]:
+    moments = event.moments.tolist()
+    times = [event.t] * len(moments) if event.times is None else moments
+    sequence = [None] * len(event.X) if event.sequence is None else event.sequence
     return [
-        Row(event.X[i : i + 1], event.features, event.seq + i, event.t, event.source, event.epoch)
+        Row(
+            event.X[i : i + 1],
+            event.features,
+            event.seq + i,
+            times[i],
+            event.source,
+            event.epoch,
+            sequence[i],
+            moments[i],
+        )
         for i in range(len(event.X))
     ]
 

@@ -40,6 +40,34 @@ class ContextualEstimator(LOCOEstimator):
                 self._state.memory.clock[IS_TIMED] = 0.0
                 self._scratch.flags[CLEAN_FOR] = -1
 
+    def enter_sequence(self, sequence: Hashable) -> None:
+        """Make the next row a first one, unless it is of the same sequence as the last one.
+
+        Parameters
+        ----------
+        sequence
+            The id of the event that the next row is of, any hashable value but NaN; what `sequence=` gives a row of an
+            array.
+
+        Raises
+        ------
+        InputError
+            It is not hashable, or NaN.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCOClassifier
+        >>> model = LOCOClassifier(hidden_sizes=16, memory=(0.3, 50.0))
+        >>> for run, level in [("a", 0.1), ("a", 0.2), ("b", 0.9)]:
+        ...     model.enter_sequence(run)
+        ...     model.learn_one({"level": level}, level > 0.5)
+        """
+        name = plain_label(sequence)
+        with self._lock:
+            if name != self._sequence:
+                self.reset_context()
+                self._sequence = name
+
     def observe_one(self, x: Mapping[Any, Any], t: float | None = None) -> Ticket:
         """Take note of a row whose label comes later, or never: it is the one that the next row follows.
 

@@ -66,6 +66,7 @@ def test_rows_come_as_blocks_with_the_channels_names():
     assert labels == [None if i == 4 else i % 2 for i in range(50)]
     assert [b.seq for b in blocks] == list(np.cumsum([0, *(len(b.X) for b in blocks[:-1])]))
     assert abs(blocks[0].t - time.time()) < 60
+    assert all(len(block.times) == len(block.X) and block.times[0] == block.t for block in blocks)
     assert source.position == {"row": 50}
     assert source.stats == {"rows": 50, "masked": 1}
     source.seek({"row": 70})
