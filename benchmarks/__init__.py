@@ -22,6 +22,7 @@ BENCHES = {
     "rare": "benchmarks.rare:command",
     "calibration": "benchmarks.calibration:command",
     "regression": "benchmarks.regression:command",
+    "time": "benchmarks.temporal:command",
     "live": "benchmarks.live:command",
     "dashboard": "benchmarks.dashboard:command",
     "outlets": "benchmarks.outlets:command",

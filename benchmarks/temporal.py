@@ -1,0 +1,190 @@
+"""`python -m benchmarks time`: streams whose rows belong together, answered before their labels come."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import click
+import numpy as np
+
+from benchmarks import contenders, temporal_data
+from benchmarks.grid import Grid, percent
+from benchmarks.holdout import by_name, spread
+from benchmarks.machine import cpu_seconds, fingerprint
+from benchmarks.options import Settings, common, say_missing
+from benchmarks.rivals import CLASSIFIERS, REGRESSORS
+from benchmarks.runs import Run
+from benchmarks.temporal_data import STREAMS, TimedStream
+from benchmarks.temporal_inputs import INPUTS
+
+__all__ = ["OURS", "command", "grids", "measure"]
+
+_MEMORY = (0.3, 50.0)
+_READOUT_ALONE: dict[str, Any] = {"hidden_sizes": (8,), "rule": "frozen"}  # eight neurons beside the given inputs
+# name -> settings of the estimator, and its inputs
+OURS: dict[str, tuple[dict[str, Any], str]] = {
+    "memory": ({"memory": _MEMORY}, "rows"),
+    "memory, frozen": ({"memory": _MEMORY, "rule": "frozen"}, "rows"),
+    "rows alone": ({}, "rows"),
+    "rows alone, frozen": ({"rule": "frozen"}, "rows"),
+    "5 lags": ({}, "5 lags"),
+    "10 lags": ({}, "10 lags"),
+    "filters": ({}, "filters"),
+    "echo states": (_READOUT_ALONE, "echo states"),
+}
+# name -> rival in classification, in regression, and its inputs
+_RIVALS: dict[str, tuple[str, str, str]] = {
+    "linear, 5 lags": ("softmax", "LinearRegression", "5 lags"),
+    "linear, 10 lags": ("softmax", "LinearRegression", "10 lags"),
+    "HAT, 5 lags": ("HAT", "HATR", "5 lags"),
+    "ARF10, 5 lags": ("ARF10", "AMRules", "5 lags"),
+    "no-change": ("no-change", "no-change", "rows"),
+    "majority": ("majority", "no-change", "rows"),
+}
+_NAMES = (*OURS, *_RIVALS)
+
+
+def measure(stream: str, contender: str, seed: int, directory: str | None) -> dict[str, Any]:
+    """Predict each row, or each event, before its label comes; then learn it."""
+    timed = temporal_data.load(stream, seed, directory)
+    settings, inputs = OURS.get(contender, ({}, _RIVALS.get(contender, ("", "", "rows"))[2]))
+    X = INPUTS[inputs](timed, seed)
+    ask = _ask_ours if contender in OURS else _ask_rival
+    ask(_make(contender, timed, settings, seed), X[:1], TimedStream(X[:1], timed.y[:1]))  # compile
+    model = _make(contender, timed, settings, seed)
+    seconds, answers = cpu_seconds(lambda: ask(model, X, timed))
+    y = timed.y if timed.begins is None else timed.y[timed.begins]
+    half = len(y) // 2
+    return {
+        "score": _score(answers, y, timed),
+        "second_half": _score(answers[half:], y[half:], timed),
+        "samples_per_second": len(X) / seconds,
+    }
+
+
+def _make(contender: str, timed: TimedStream, settings: dict[str, Any], seed: int) -> Any:
+    from loco_stream import LOCOClassifier, LOCORegressor
+
+    if contender in OURS:
+        return (LOCORegressor if timed.is_regression else LOCOClassifier)(**settings, seed=seed)
+    names = _RIVALS[contender]
+    if timed.is_regression:
+        return REGRESSORS[names[1]].make(timed.X.shape[1], 0, seed)
+    return CLASSIFIERS[names[0]].make(timed.X.shape[1], timed.n_classes, seed)
+
+
+def _ask_ours(model: Any, X: Any, timed: TimedStream) -> list[Any]:
+    """Return one answer a row, or one an event; tickets keep what was said until the label comes."""
+    y, t = timed.y.tolist(), timed.t
+    if timed.begins is not None:
+        answers = []
+        for rows in _spans(timed):
+            answers.append(model.predict_sequence(X[rows]))
+            model.learn_sequence(X[rows], y[rows.start])
+        return answers
+    if not timed.delay:
+        return list(model.learn_predict_array(X, y, t=t))
+    waiting: deque[Any] = deque()
+    answers = []
+    for i, row in enumerate(X.tolist()):
+        if len(waiting) == timed.delay:
+            model.learn_one(waiting.popleft(), y[i - timed.delay])
+        waiting.append(model.observe_one(dict(enumerate(row)), None if t is None else t[i]))
+        answers.append(waiting[-1].prediction)
+    return answers
+
+
+def _ask_rival(model: Any, X: Any, timed: TimedStream) -> list[Any]:
+    """Return one answer a row, or the one that most rows of an event have."""
+    if timed.begins is None:
+        answers = []
+        for i in range(len(X)):
+            due = slice(max(i - timed.delay, 0), max(i - timed.delay + 1, 0))
+            if timed.delay:
+                model.learn_array(X[due], timed.y[due] if i >= timed.delay else timed.y[:0])
+                answers.append(model.predict_array(X[i : i + 1])[0])
+            else:
+                answers.append(model.learn_predict_array(X[i : i + 1], timed.y[i : i + 1])[0])
+        return answers
+    answers = []
+    for rows in _spans(timed):
+        said = model.predict_array(X[rows]).tolist()
+        answers.append(max(said, key=said.count))
+        model.learn_array(X[rows], timed.y[rows])
+    return answers
+
+
+def _spans(timed: TimedStream) -> Iterator[slice]:
+    assert timed.begins is not None
+    ends = np.append(timed.begins[1:], len(timed.X))
+    return (slice(begin, end) for begin, end in zip(timed.begins.tolist(), ends.tolist(), strict=True))
+
+
+def _score(answers: list[Any], y: Any, timed: TimedStream) -> float:
+    """Return R2, or the share of right answers; a missing answer of a classifier is wrong."""
+    if not timed.is_regression:
+        return float(np.mean([answer == label for answer, label in zip(answers, y.tolist(), strict=True)]))
+    known = np.array([0.0 if answer is None else answer for answer in answers], dtype=np.float64)
+    return float(1.0 - np.square(known - y).sum() / np.square(y - y.mean()).sum())
+
+
+def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
+    """Return the scores over all and over the second half, one row a contender, and its speed."""
+    grouped = by_name(results)
+    streams, names = (list(dict.fromkeys(key[part] for key in grouped)) for part in (0, 1))
+    grids = []
+    for key, title in (("score", "all"), ("second_half", "the second half")):
+        grid = Grid(
+            f"accuracy, % (R2 x 100 for values) over {title}, before the label comes",
+            ["contender", *streams, "rows/CPU s"],
+        )
+        for name in names:
+            runs = {stream: grouped.get((stream, name)) for stream in streams}
+            known = [each for each in runs.values() if each]
+            speed = np.mean([spread(each, "samples_per_second")[0] for each in known])
+            cells = [percent(*spread(each, key)) if each else "-" for each in runs.values()]
+            grid.row(name, *cells, f"{speed:,.0f}")
+        for column, stream in enumerate(streams, start=1):
+            grid.mark_best(
+                column,
+                [spread(grouped[stream, name], key)[0] if (stream, name) in grouped else None for name in names],
+            )
+        grids.append(grid)
+    return grids
+
+
+@click.command("time")
+@click.option("--only", metavar="A;B", help=f"Contenders, separated by semicolons: {'; '.join(_NAMES)}.")
+@click.option("--streams", "names", metavar="A,B", help=f"Streams: {', '.join(STREAMS)}.")
+@common(seeds=3)
+def command(settings: Settings, only: str | None, names: str | None) -> None:
+    """Memory between rows, beside lags, filters and an echo-state net, on streams in time.
+
+    Every row is predicted before its label comes: at once, rows later, or at the end of its event. The recordings
+    (motions, vowels) are read out of the wheel of aeon in the directory of --data.
+
+    \b
+    Examples
+      pip download --no-deps -d ~/data aeon
+      python -m benchmarks time --data ~/data --seeds 1
+      python -m benchmarks time --streams xor3,ew-sign --only "memory;rows alone;10 lags"
+    """
+    here, notes = temporal_data.available(contenders.pick(names, STREAMS, "--streams"), settings.directory)
+    say_missing(notes)
+    code = fingerprint(
+        "benchmarks/temporal.py", "benchmarks/temporal_data.py", "benchmarks/temporal_inputs.py", "benchmarks/rivals.py"
+    )
+    runs = [
+        Run(
+            f"{stream}/{name}/{seed}",
+            measure,
+            {"stream": stream, "contender": name, "seed": seed, "directory": settings.directory},
+            f"{code} {OURS.get(name, '')}".strip(),
+        )
+        for name in contenders.pick(only, _NAMES, "--only", separator=";")
+        for stream in here
+        for seed in range(settings.seeds)
+    ]
+    settings.run("time", runs, grids)

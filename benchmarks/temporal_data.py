@@ -1,0 +1,181 @@
+"""Streams whose rows belong together in time, each defined once and exactly.
+
+Two are recordings that the wheel `aeon` ships (it is no dependency: the files are read out of the wheel); the others
+are generators. `load(name, seed)` gives one; the seed is that of the data, or of the order in which events come.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.data import data_directory
+from loco_stream.errors import SourceError
+
+__all__ = ["EVENTS", "STREAMS", "TimedStream", "available", "load"]
+
+Floats = NDArray[np.float64]
+
+_ROWS = 10_000
+_FOLDERS = {"motions": "BasicMotions", "vowels": "JapaneseVowels"}
+EVENTS = tuple(_FOLDERS)  # streams of events with one label each
+_WHERE = "the wheel of aeon (`pip download --no-deps aeon`) in the directory of --data or LOCO_STREAM_DATA"
+
+
+@dataclass(frozen=True, slots=True)
+class TimedStream:
+    """Rows X (n, d), labels or values y (n,), times t (n,) or None; labels come `delay` rows late.
+
+    In a stream of events `begins` holds the first row of each, and their labels come at their end.
+    """
+
+    X: Floats
+    y: NDArray[np.int64] | Floats
+    t: Floats | None = None
+    delay: int = 0
+    begins: NDArray[np.int64] | None = None
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether labels are values."""
+        return self.y.dtype.kind == "f"
+
+    @property
+    def n_classes(self) -> int:
+        """Number of labels."""
+        return 0 if self.is_regression else int(self.y.max()) + 1
+
+
+def load(name: str, seed: int, directory: str | Path | None = None) -> TimedStream:
+    """Return a stream by its name in `STREAMS`.
+
+    Raises
+    ------
+    SourceError
+        It is a recording that is not on this machine.
+    """
+    if name in _FOLDERS:
+        return _events(_FOLDERS[name], seed, directory)
+    return _GENERATORS[name](np.random.RandomState(seed))  # data, not the model
+
+
+def available(names: list[str], directory: str | Path | None) -> tuple[list[str], list[str]]:
+    """Split streams into those that are on this machine and sentences on those that are not."""
+    if _wheel(directory) is not None:
+        return names, []
+    away = [name for name in names if name in _FOLDERS]
+    notes = [f"{name} is not here; give {_WHERE}." for name in away]
+    return [name for name in names if name not in away], notes
+
+
+def _wheel(directory: str | Path | None) -> Path | None:
+    base = data_directory(directory)
+    return None if base is None else next(iter(sorted(base.glob("aeon-*.whl"))), None)
+
+
+def _events(folder: str, seed: int, directory: str | Path | None) -> TimedStream:
+    """Return the training and the test events of a recording, in the order of a shuffle."""
+    path = _wheel(directory)
+    if path is None:
+        raise SourceError(f"{folder} is not here; give {_WHERE}.")
+    with zipfile.ZipFile(path) as wheel:
+        texts = [wheel.read(f"aeon/datasets/data/{folder}/{folder}_{part}.ts").decode() for part in ("TRAIN", "TEST")]
+    events = [event for text in texts for event in _read_ts(text)]
+    codes = {label: code for code, label in enumerate(sorted({label for _, label in events}))}
+    order = np.random.RandomState(seed).permutation(len(events))
+    rows = [events[i][0] for i in order]
+    sizes = np.array([len(X) for X in rows])
+    y = np.repeat(np.array([codes[events[i][1]] for i in order]), sizes)
+    return TimedStream(np.concatenate(rows), y, begins=np.cumsum(sizes) - sizes)
+
+
+def _read_ts(text: str) -> list[tuple[Floats, str]]:
+    """Return the events of a .ts file, rows (n, d) and label: dimensions and the label stand between colons."""
+    events = []
+    for line in text.splitlines():
+        if line.strip() and line[0] not in "#@":
+            *columns, label = line.strip().split(":")
+            events.append((np.array([[float(v) for v in column.split(",")] for column in columns]).T, label))
+    return events
+
+
+def _fading_sign(random: np.random.RandomState) -> TimedStream:
+    """Sign of a sum that fades with a time constant of 10, of one input among three, at irregular times."""
+    gaps = random.lognormal(-0.5, 1.2, _ROWS)
+    X = random.normal(size=(_ROWS, 3))
+    total, y = 0.0, np.zeros(_ROWS, np.int64)
+    for i in range(_ROWS):
+        total = total * np.exp(-gaps[i] / 10.0) + X[i, 0]
+        y[i] = total > 0.0
+    return TimedStream(X, y, np.cumsum(gaps), delay=20)
+
+
+def _xor3(random: np.random.RandomState) -> TimedStream:
+    """XOR of this row's bit and that of the row three before, with noise of .2 and two inputs that say nothing."""
+    bits = random.randint(0, 2, _ROWS)
+    X = random.normal(size=(_ROWS, 3))
+    X[:, 0] = 2.0 * bits - 1.0 + 0.2 * X[:, 0]
+    y = np.bitwise_xor(bits, np.roll(bits, 3)).astype(np.int64)
+    return TimedStream(X, y, np.cumsum(random.lognormal(0.0, 0.5, _ROWS)))
+
+
+def _narma10(random: np.random.RandomState) -> TimedStream:
+    """NARMA of order 10 (Atiya & Parlos 2000): the inputs alone tell the next value."""
+    u, y = random.uniform(0.0, 0.5, _ROWS), np.zeros(_ROWS + 1)
+    for i in range(9, _ROWS):
+        y[i + 1] = 0.3 * y[i] + 0.05 * y[i] * y[i - 9 : i + 1].sum() + 1.5 * u[i - 9] * u[i] + 0.1
+        y[i + 1] = min(y[i + 1], 1.0)  # it diverges for rare inputs
+    return TimedStream(u[:, None], y[1:])
+
+
+def _mackey_glass(random: np.random.RandomState) -> TimedStream:
+    """Return the delay equation of Mackey & Glass (1977), delay 17, noise .02: the value six steps ahead."""
+    steps, ahead, settle = 10, 6, 500
+    x = np.full((_ROWS + ahead + settle + 17) * steps, 1.2) + 0.1 * random.normal()
+    for i in range(17 * steps, len(x) - 1):
+        past = x[i - 17 * steps]
+        x[i + 1] = x[i] + (0.2 * past / (1.0 + past**10) - 0.1 * x[i]) / steps
+    seen = x[::steps][settle + 17 :]
+    seen = seen + 0.02 * random.normal(size=len(seen))
+    return TimedStream(seen[:_ROWS, None], seen[ahead : _ROWS + ahead], delay=ahead)
+
+
+def _vibration(random: np.random.RandomState) -> TimedStream:
+    """Two accelerometers and the speed of a machine, in runs of 150 to 450 rows of one of four conditions.
+
+    Sound; imbalance, which swings once a turn; misalignment, twice a turn; a bearing, whose blows at 3.6 a turn ring.
+    """
+    X, y = np.zeros((_ROWS, 3)), np.zeros(_ROWS, np.int64)
+    at, angle = 0, 0.0
+    while at < _ROWS:
+        kind, end = random.randint(4), min(at + random.randint(150, 451), _ROWS)
+        n, speed = end - at, random.uniform(0.04, 0.12)
+        turns = angle + np.cumsum(speed * (1.0 + 0.05 * random.normal(size=n)))
+        signal = 0.5 * np.sin(2 * np.pi * turns) + 0.2 * np.sin(4 * np.pi * turns + 0.5)
+        size = random.uniform(0.4, 0.9)
+        if kind == 1:
+            signal += size * np.sin(2 * np.pi * turns)
+        elif kind == 2:
+            signal += size * np.sin(4 * np.pi * turns + 0.5)
+        elif kind == 3:
+            ring = 1.5 * size * np.exp(-6.0 * (3.6 * turns % 1.0)) * np.cos(2.2 * np.arange(n))
+            signal += ring
+        noise = 0.4 * random.normal(size=(2, n))
+        X[at:end] = np.stack([signal + noise[0], 0.6 * np.roll(signal, 2) + noise[1], speed + 0 * turns], axis=1)
+        y[at:end], at, angle = kind, end, turns[-1]
+    return TimedStream(X, y, delay=200)
+
+
+_GENERATORS: dict[str, Callable[[np.random.RandomState], TimedStream]] = {
+    "ew-sign": _fading_sign,
+    "xor3": _xor3,
+    "vibration": _vibration,
+    "narma-10": _narma10,
+    "Mackey-Glass": _mackey_glass,
+}
+STREAMS = (*EVENTS, *_GENERATORS)
