@@ -18,6 +18,7 @@ _ROW_BYTES = 16 + 8  # four float32 and a label, as a source sends them
 _RESIDENT = 1000  # models in the memory of one worker
 _LOAD = 0.5  # share of a core that may be busy, so that a worker which comes back catches up
 _MINUTE = 60.0  # seconds between checkpoints, at most: what a worker learns again when it comes back
+_IN_FLIGHT = 16  # blocks of a worker that are under way, as in `loco_stream.fleet.ray_backend`
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +70,10 @@ def _first_limit(devices: int, costs: Costs) -> str:
 
 
 def simulate(workers: int, seconds: float, seed: int, blocks_a_second: float = 1.0) -> dict[str, float]:
-    """Send blocks to workers at random, at most two under way each, while some are slow and some die.
+    """Send blocks to workers at random, at most 16 under way each, while some are slow and some die.
 
     A block takes 5 ms. A worker is slowed down fourfold for 10 s every 10 minutes, and lost every 30 days; it is back
-    after 10 s and first learns again. The driver waits for a worker that has two blocks, and all others with it.
+    after 10 s and first learns again. The driver waits for a worker that has 16 blocks; others work on what they have.
 
     Returns
     -------
@@ -85,8 +86,8 @@ def simulate(workers: int, seconds: float, seed: int, blocks_a_second: float = 1
     arrivals = np.cumsum(chance.exponential(seconds / n, n))
     targets = chance.integers(workers, size=n)
     trouble = _trouble(chance, workers, seconds)
-    free, before = np.zeros(workers), np.zeros(workers)  # when a worker is done with its last block, and the one before
-    slow_until = np.zeros(workers)
+    done = np.zeros((workers, _IN_FLIGHT))  # when a worker is done with each of its last blocks
+    sent, slow_until = np.zeros(workers, int), np.zeros(workers)
     now = stood = 0.0
     waits = np.zeros(n)
     lost = 0
@@ -96,17 +97,20 @@ def simulate(workers: int, seconds: float, seed: int, blocks_a_second: float = 1
             at, worker, is_loss = heappop(trouble)
             if is_loss:
                 lost += 1
-                before[worker] = free[worker] = max(free[worker], at + 10.0)
+                done[worker] += np.where(done[worker] > at, 10.0, 0.0)
+                last = sent[worker] % _IN_FLIGHT - 1
+                done[worker, last] = max(done[worker, last], at + 10.0)
             else:
                 slow_until[worker] = at + 10.0
         worker = targets[i]
-        if before[worker] > now:
-            stood += before[worker] - now
-            now = before[worker]
-        begin = max(now, free[worker])
-        before[worker] = free[worker]
-        free[worker] = begin + (0.020 if begin < slow_until[worker] else 0.005)
-        waits[i] = free[worker] - arrivals[i]
+        place = sent[worker] % _IN_FLIGHT
+        if done[worker, place] > now:
+            stood += done[worker, place] - now
+            now = done[worker, place]
+        begin = max(now, done[worker, place - 1])
+        done[worker, place] = begin + (0.020 if begin < slow_until[worker] else 0.005)
+        sent[worker] += 1
+        waits[i] = done[worker, place] - arrivals[i]
     half, most = np.quantile(waits, [0.5, 0.99])
     return {
         "wait_ms_p50": 1e3 * float(half), "wait_ms_p99": 1e3 * float(most), "wait_s_max": float(waits.max()),

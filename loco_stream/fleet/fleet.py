@@ -150,7 +150,7 @@ class Fleet:
     ) -> None:  # fmt: skip
         """Learn rows of a key.
 
-        In this process they are learned when the call returns. On Ray they are on their way: a call waits when two
+        In this process they are learned when the call returns. On Ray they are on their way: a call waits when 16
         blocks of a worker are under way, and `flush` waits for all.
 
         Parameters

@@ -25,7 +25,7 @@ from loco_stream.persistence.format import decode_plain, encode_plain
 
 __all__ = ["RayBackend"]
 
-_IN_FLIGHT = 2  # blocks a worker has at most: one it learns, and one that waits
+_IN_FLIGHT = 16  # blocks a worker has at most: what waits there keeps it busy while the driver waits for another one
 _KEPT = 256  # blocks that may wait to become durable until the next one asks for it
 _PATIENCE = 120.0  # seconds in which a dead worker must be back
 _MOST_NOTES = 100
@@ -72,7 +72,7 @@ class _Link:
             self.send(rows)
 
     def send(self, rows: Sequence[Rows], predicts: bool = False, sync: bool = False) -> int:
-        """Send a block, once fewer than two are under way; returns its number."""
+        """Send a block, once fewer than `_IN_FLIGHT` are under way; returns its number."""
         while len(self._flying) >= _IN_FLIGHT:
             self._land()
         self._number += 1
@@ -106,10 +106,14 @@ class _Link:
         self.push()
         while True:
             self.drain()
+            newest = self._number if self._kept else -1
             try:
-                return decode_plain(self._get(self.actor.ask.remote(what, encode_plain(content))))
+                answer = self._get(self.actor.ask.remote(what, encode_plain(content), newest))
             except self._ray.exceptions.RayActorError:
-                self._again()
+                answer = b""
+            if answer:
+                return decode_plain(answer)
+            self._again()
 
     def _launch(self, sent: _Sent) -> None:
         ref = self.actor.learn.remote(sent.number, sent.payloads, sent.predicts, sent.sync)
@@ -127,6 +131,9 @@ class _Link:
             self._flying.clear()
             self._again()
             raise
+        if not content:  # it died and came back between two blocks, and lacks those before this one
+            self._again()
+            return
         self._flying.popleft()
         self._note(sent, content, again=False)
 
@@ -134,20 +141,25 @@ class _Link:
         """Send every block again that is not durable, one after the other: what was learned is left out there."""
         self._flying.clear()
         deadline = time.monotonic() + _PATIENCE
-        kept = list(self._kept)
-        while kept:
-            sent = kept[0]
-            ref = self.actor.learn.remote(sent.number, sent.payloads, sent.predicts, sent is kept[-1])
+        kept: list[_Sent] = []
+        content = b""
+        while True:
+            if not content:
+                kept = list(self._kept)  # from the first on: nobody knows what the log of a dead machine held
+            if not kept:
+                return
+            sent, anew = kept[0], not content
+            ref = self.actor.learn.remote(sent.number, sent.payloads, sent.predicts, sent is kept[-1], anew)
             try:
                 content = self._get(ref)
             except self._ray.exceptions.RayActorError as error:
                 if time.monotonic() > deadline:
                     raise CheckpointError(f"a worker does not come back: {str(error)[:300]}") from error
                 time.sleep(0.05)
-                kept = list(self._kept)  # from the first on: nobody knows what the log of a dead machine held
-                continue
-            kept.pop(0)
-            self._note(sent, content, again=True)
+                content = b""
+            if content:
+                kept.pop(0)
+                self._note(sent, content, again=True)
 
     def _note(self, sent: _Sent, content: bytes, again: bool) -> None:
         durable, answers, notes = decode_plain(content)
@@ -222,7 +234,7 @@ class RayBackend:
         return [int(link.ask("pid")) for link in self._links]
 
     def learn(self, batch: Sequence[Rows]) -> None:
-        """Send rows in blocks; waits while a worker has two."""
+        """Send rows in blocks; waits while the worker of the next one has all it may have."""
         for rows in batch:
             self._of(rows.key).put(rows, self._block_rows)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from loco_stream import Fleet
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError, InputError
+from loco_stream.persistence.format import encode_plain
 from tests.helpers.fleet_process import SOURCE, rows_of, template
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::FutureWarning")]
@@ -72,6 +74,28 @@ def test_killed_workers_come_back_and_nothing_is_lost_or_learned_twice(tmp_path)
         assert len(fleet.predict(3, X)) == N_ROWS
         assert wrong(fleet) == []
         assert fleet.n_repeated == 0
+
+
+def test_a_worker_that_died_unseen_does_not_learn_what_comes_after_a_gap(tmp_path):
+    with Fleet(template(), tmp_path, workers=1, durability="interval:1000s") as fleet:
+        feed(fleet, 0, 15)
+        fleet.flush()
+        (link,) = fleet._backend._links
+        pid = fleet._backend.worker_ids[0]
+        os.kill(pid, signal.SIGSTOP)
+        feed(fleet, 15, 30)
+        link.push()
+        time.sleep(0.5)
+        os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:  # until it is back, and nobody has looked after the block that it took along
+            try:
+                ray.get(link.actor.ask.remote("pid", encode_plain(None), -1))
+                break
+            except ray.exceptions.RayActorError:
+                time.sleep(0.1)
+        feed(fleet, 30, N_ROWS)
+        assert wrong(fleet) == []
 
 
 def test_what_a_lost_machine_had_not_made_durable_is_sent_again(tmp_path):
