@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import random
 import socket
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import numpy as np
@@ -177,6 +179,20 @@ def strangers(address: str, connections: int, foreign_keys: str) -> dict[str, An
     return {"connections": connections}
 
 
+def post(url: str, n: int, warm: int) -> dict[str, Any]:
+    """Ask for the prediction of one row over a connection that stays; return milliseconds of each answer."""
+    address = urllib.parse.urlsplit(url)
+    body, took = json.dumps({"x": {"a": 0.5, "b": -0.25, "c": 1.0, "d": 0.0}}), []
+    with closing(http.client.HTTPConnection(str(address.hostname), address.port)) as connection:
+        for _ in range(warm + n):
+            began = time.perf_counter()
+            connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
+            answer = connection.getresponse().read()
+            took.append(1000 * (time.perf_counter() - began))
+            assert answer.startswith(b'{"prediction"'), answer
+    return {"ms": sorted(took[warm:])}
+
+
 def read(url: str) -> dict[str, Any]:
     """Read a live page's events until its server ends; say when the first one has come."""
     frames = 0
@@ -192,7 +208,7 @@ def main(order: str) -> None:
     """Do what a JSON object orders and print the result as JSON."""
     arguments = json.loads(order)
     actions: dict[str, Callable[..., dict[str, Any]]]
-    actions = {"feed": feed, "ask": ask, "flood": flood, "strangers": strangers, "read": read}
+    actions = {"feed": feed, "ask": ask, "flood": flood, "strangers": strangers, "read": read, "post": post}
     action = actions[arguments.pop("do")]
     print(json.dumps(action(**arguments)), flush=True)
 

@@ -9,13 +9,14 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, ClassVar
 
 import msgspec
 
 from loco_stream.errors import ConfigError
 from loco_stream.records import KINDS, Record, check_kinds, of_prediction, of_report
-from loco_stream.stream import Prediction
+from loco_stream.stream import Prediction, Predictions
 
 __all__ = ["Outlet", "RefusedError", "encode", "mark"]
 
@@ -80,7 +81,8 @@ class Outlet(ABC):
         self.stats = {"sent": 0, "dropped": 0, "refused": 0, "retries": 0}
         self._most, self._wait, self._batch, self._linger = queue, wait, batch, linger
         self._rare: deque[Record] = deque()
-        self._predictions: deque[Prediction | Record] = deque()
+        self._predictions: deque[Prediction | Predictions | Record] = deque()
+        self._n_predictions = 0  # rows in them
         self._flight: list[Record] = []
         self._moved = threading.Condition()
         self._taken_at = time.monotonic()  # when the receiver took something, or there was nothing to take
@@ -106,10 +108,21 @@ class Outlet(ABC):
     def write(self, prediction: Prediction) -> None:
         """Put a prediction into the queue."""
         with self._moved:
-            if len(self._predictions) < self._most or self._has_room():
+            if self._has_room():
                 self._put(self._predictions, prediction, urgent=False)
+                self._n_predictions += 1
             else:
                 self.stats["dropped"] += 1
+
+    def write_block(self, predictions: Predictions) -> None:
+        """Put the predictions of a block into the queue, as many as find a place; the thread makes records of them."""
+        with self._moved:
+            while len(predictions) and self._has_room():
+                fit = predictions.cut(0, self._most - self._n_predictions)
+                self._put(self._predictions, fit, urgent=False)
+                self._n_predictions += len(fit)
+                predictions = predictions.cut(len(fit), len(predictions))
+            self.stats["dropped"] += len(predictions)
 
     def event(self, record: Record) -> None:
         """Put a record of another kind into the queue; it leaves before the predictions."""
@@ -134,14 +147,14 @@ class Outlet(ABC):
     @property
     def notes(self) -> list[str]:
         """A sentence on what did not arrive, none if all did."""
-        left, stats = len(self._waiting()), self.stats
+        left, stats = len(self._flight) + len(self._rare) + self._n_predictions, self.stats
         lost = {"dropped as the queue was full": stats["dropped"], "refused": stats["refused"], "not sent": left}
         told = ", ".join(f"{count:,} {what}" for what, count in lost.items() if count)
         return [f"{self.name}: of the records {told}; {self.last_error or 'no error'}"] if told else []
 
     def export_state(self) -> list[bytes]:
         """Return what is not delivered, as JSON."""
-        return [encode(_plain(item)) for item in self._waiting()]
+        return [encode(record) for record in self._waiting()]
 
     def restore_state(self, undelivered: Sequence[bytes]) -> None:
         """Send what an earlier run had not delivered, before anything else."""
@@ -150,12 +163,13 @@ class Outlet(ABC):
                 record = msgspec.json.decode(text)
                 rare = record["kind"] != "prediction"
                 self._put(self._rare if rare else self._predictions, record, urgent=True)
+                self._n_predictions += not rare
 
-    def _waiting(self) -> list[Prediction | Record]:
+    def _waiting(self) -> list[Record]:
         with self._moved:
-            return [*self._flight, *self._rare, *self._predictions]
+            return [*self._flight, *self._rare, *chain.from_iterable(map(_plain, self._predictions))]
 
-    def _put(self, queue: deque[Any], item: Prediction | Record, *, urgent: bool) -> None:
+    def _put(self, queue: deque[Any], item: Prediction | Predictions | Record, *, urgent: bool) -> None:
         """Add to a queue, under the lock; the thread is woken if it may be asleep."""
         if self._failure is not None:
             raise self._failure
@@ -171,12 +185,12 @@ class Outlet(ABC):
 
     def _has_room(self) -> bool:
         """Wait for a place while the receiver has taken something in the last `wait` seconds."""
-        while self._wait and self._failure is None and len(self._predictions) >= self._most:
+        while self._wait and self._failure is None and self._n_predictions >= self._most:
             left = self._taken_at + self._wait - time.monotonic()
             if left <= 0:
                 return False
             self._moved.wait(left)
-        return len(self._predictions) < self._most
+        return self._n_predictions < self._most
 
     def _run(self) -> None:
         try:
@@ -193,12 +207,25 @@ class Outlet(ABC):
         """Return the next records; none when the run is over."""
         with self._moved:
             self._moved.wait_for(lambda: self._rare or self._predictions or self._ending is not None)
-            if len(self._predictions) < self._batch:
+            if self._n_predictions < self._batch:
                 self._moved.wait_for(lambda: self._rare or self._ending is not None, _GATHER)
-            queue: deque[Any] = self._rare or self._predictions
-            items = [queue.popleft() for _ in range(min(self._batch, len(queue)))]
-            self._flight = [_plain(item) for item in items]
+            if self._rare:
+                self._flight = [self._rare.popleft() for _ in range(min(self._batch, len(self._rare)))]
+            else:
+                self._flight = self._taken()
             return self._flight
+
+    def _taken(self) -> list[Record]:
+        """Take predictions out of the queue, a batch at most."""
+        records: list[Record] = []
+        while self._predictions and (places := self._batch - len(records)):
+            item = self._predictions.popleft()
+            if isinstance(item, Predictions) and len(item) > places:
+                self._predictions.appendleft(item.cut(places, len(item)))
+                item = item.cut(0, places)
+            records += _plain(item)
+        self._n_predictions -= len(records)
+        return records
 
     def _deliver(self, records: list[Record]) -> bool:
         """Try until the receiver has the records or refuses them; False when the end of the run has waited enough."""
@@ -244,5 +271,7 @@ def mark(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()[:6]
 
 
-def _plain(item: Prediction | Record) -> Record:
-    return of_prediction(item) if isinstance(item, Prediction) else item
+def _plain(item: Prediction | Predictions | Record) -> list[Record]:
+    if isinstance(item, Predictions):
+        return [of_prediction(prediction) for prediction in item]
+    return [of_prediction(item) if isinstance(item, Prediction) else item]

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ask", "Block", "Event", "Labels", "Prediction", "Sample", "Schema", "Sink", "Source"]
+__all__ = ["Ask", "Block", "Event", "Labels", "Prediction", "Predictions", "Sample", "Schema", "Sink", "Source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +153,54 @@ class Prediction:
     epoch: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What the model said of consecutive rows, each before it learned it; iterating makes a `Prediction` of each.
+
+    `proba` is (n_rows, n_classes), None in regression, with a column for each of `classes`; row i knew the first
+    `known[i]` of them. A learner that hands over a block does not pay for its rows.
+
+    Examples
+    --------
+    >>> proba = np.array([[1.0, 0.0], [0.25, 0.75]])
+    >>> block = Predictions(7, [5.0, 6.0], ["ok", "worn"], ["worn", "ok"], proba, ("ok", "worn"), [1, 2])
+    >>> [prediction.proba for prediction in block]
+    [{'ok': 1.0}, {'ok': 0.25, 'worn': 0.75}]
+    >>> len(block.cut(1, 2))
+    1
+    """
+
+    seq: int
+    t: Sequence[float]
+    y_pred: Sequence[Any]
+    y: Sequence[Any]
+    proba: NDArray[np.float64] | None = None
+    classes: Sequence[Any] = ()
+    known: Sequence[int] = ()
+    source: str = ""
+    epoch: int = 0
+
+    def __len__(self) -> int:
+        """Return the rows."""
+        return len(self.y_pred)
+
+    def __iter__(self) -> Iterator[Prediction]:
+        """Yield them one by one."""
+        table = None if self.proba is None else self.proba.tolist()
+        for i, (t, y_pred, y) in enumerate(zip(self.t, self.y_pred, self.y, strict=True)):
+            proba = None if table is None else dict(zip(self.classes[: self.known[i]], table[i], strict=False))
+            yield Prediction(self.seq + i, y_pred, y, proba, t, self.source, self.epoch)
+
+    def cut(self, begin: int, end: int) -> Predictions:
+        """Return the rows `begin` to `end`."""
+        rows = slice(begin, end)
+        proba = None if self.proba is None else self.proba[rows]
+        return Predictions(
+            self.seq + begin, self.t[rows], self.y_pred[rows], self.y[rows], proba, self.classes, self.known[rows],
+            self.source, self.epoch,
+        )  # fmt: skip
+
+
 @runtime_checkable
 class Source(Protocol):
     """Where rows come from.
@@ -209,8 +257,9 @@ class Sink(Protocol):
     """Where results go: called once a scored row, and once at the end with the report.
 
     More members are read where a sink has them: `kinds`, the records it wants (a set of `loco_stream.records.KINDS`;
-    without it, predictions and the report); `event(record)`, which takes those that are no prediction; `name` and
-    `stats`, a dict of what it counted, for the report; `notes`, sentences on what it lost; and `export_state` with
+    without it, predictions and the report); `event(record)`, which takes those that are no prediction;
+    `write_block(predictions)`, which takes the `Predictions` of a block together: that costs the learner less; `name`
+    and `stats`, a dict of what it counted, for the report; `notes`, sentences on what it lost; and `export_state` with
     `restore_state(state)`, which carry what is not delivered through a checkpoint.
 
     Examples

@@ -86,7 +86,7 @@ class StreamEngine:
         Plain values stored with each checkpoint; a run resumed with others is refused.
     watchers
         Each is called with the engine, in its thread, when it has resumed, ten times a second, and at the
-        end. Unlike a sink it does not make the engine learn row by row.
+        end.
 
     Raises
     ------
@@ -184,8 +184,7 @@ class StreamEngine:
     def on(self, kind: str, function: Callable[[Record], object]) -> None:
         """Call a function with every record of one kind, in the engine's thread; see `loco_stream.records`.
 
-        What it raises is counted, and said once in the report's notes; the engine goes on. A listener to predictions
-        makes the engine learn row by row.
+        What it raises is counted, and said once in the report's notes; the engine goes on.
 
         Parameters
         ----------

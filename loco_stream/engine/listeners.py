@@ -9,7 +9,7 @@ from loco_stream.engine.model_adapter import Row
 from loco_stream.errors import ConfigError
 from loco_stream.monitor.alarm import Alarm
 from loco_stream.records import KINDS, Record, of_alarm, of_prediction, of_report
-from loco_stream.stream import Prediction, Sink
+from loco_stream.stream import Prediction, Predictions, Sink
 
 __all__ = ["Listeners"]
 
@@ -51,6 +51,15 @@ class Listeners:
                 self._try(sink, sink.write, prediction)
         if self._callbacks["prediction"]:
             self._call(of_prediction(prediction))
+
+    def tell_block(self, predictions: Predictions) -> None:
+        """Hand the predictions of a block to every sink and callback that wants them, whole where a sink takes that."""
+        for sink in tuple(self._sinks):
+            if "prediction" in _kinds(sink):
+                self._try(sink, getattr(sink, "write_block", None) or _one_by_one(sink.write), predictions)
+        if self._callbacks["prediction"]:
+            for prediction in predictions:
+                self._call(of_prediction(prediction))
 
     def announce(self, record: Record) -> None:
         """Hand a record that is no prediction to every sink and callback that wants it."""
@@ -128,6 +137,14 @@ class Listeners:
         self.n_ended += 1
         name = getattr(who, "name", None) or getattr(who, "__name__", type(who).__name__)
         self.notes.append(f"the {what} {name} ended: {type(error).__name__}: {error}")
+
+
+def _one_by_one(write: Callable[[Prediction], None]) -> Callable[[Predictions], None]:
+    def write_block(predictions: Predictions) -> None:
+        for prediction in predictions:
+            write(prediction)
+
+    return write_block
 
 
 def _kinds(sink: Any) -> frozenset[str]:

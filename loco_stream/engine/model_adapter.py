@@ -15,7 +15,7 @@ from loco_stream.errors import ConfigError
 from loco_stream.learner.tickets import Ticket
 from loco_stream.stream import Block
 
-__all__ = ["Answer", "ModelAdapter", "Observed", "Row", "last_step", "plain", "task_of"]
+__all__ = ["Answer", "ModelAdapter", "Observed", "Row", "Spoken", "last_step", "plain", "task_of"]
 
 Array = NDArray[np.float32]
 
@@ -50,6 +50,18 @@ class Answer(NamedTuple):
     interval: tuple[float, float] | None = None
 
 
+class Spoken(NamedTuple):
+    """What a model said of the rows of a block; in classification also `proba`, (n_rows, n_classes).
+
+    Row i was predicted when the first `known[i]` of `classes` were known.
+    """
+
+    answers: list[Answer]
+    proba: NDArray[np.float64] | None = None
+    classes: Sequence[Any] = ()
+    known: Sequence[int] = ()
+
+
 class Observed(NamedTuple):
     """What a model said of a row whose label comes later, with the probability of each class, and its ticket."""
 
@@ -81,6 +93,11 @@ class ModelAdapter:
         self._gives_proba = callable(getattr(model, "predict_proba_one", None))
         self._gives_intervals = hasattr(model, "predict_interval_array")
         self._names_the_likeliest = hasattr(model, "learn_predict_proba_array")  # our own: the first of the likeliest
+
+    @property
+    def tells_blocks(self) -> bool:
+        """Whether `learn_predict` says all that a record of a prediction holds."""
+        return self._gives_intervals or self._names_the_likeliest
 
     @property
     def estimator(self) -> object:
@@ -204,8 +221,8 @@ class ModelAdapter:
         """Whether a regression of our own has no label yet: it answers 0.0, which says nothing of it."""
         return self._gives_intervals and self.model.n_seen == 0
 
-    def learn_predict(self, block: Block, y: Sequence[Any]) -> list[Answer]:
-        """Test-then-train over a block in one call; the answers in order."""
+    def learn_predict(self, block: Block, y: Sequence[Any]) -> Spoken:
+        """Test-then-train over a block in one call."""
         X, named = block.X, {"features": block.features, **self.context(block)}
         if self._gives_intervals:
             first = self._knows_nothing
@@ -214,16 +231,21 @@ class ModelAdapter:
                 Answer(value, None, (low, high))
                 for value, (low, high) in zip(values.tolist(), bounds.tolist(), strict=True)
             ]
-            return [Answer(None), *answers[1:]] if first and answers else answers
+            return Spoken([Answer(None), *answers[1:]] if first and answers else answers)
         if not self._names_the_likeliest:
-            return [Answer(plain(label)) for label in self.model.learn_predict_array(X, y, **named).tolist()]
+            predicted = self.model.learn_predict_array(X, y, **named).tolist()
+            return Spoken([Answer(plain(label)) for label in predicted])
+        before = len(self.model.classes)
         proba = self.model.learn_predict_proba_array(X, y, **named)
-        classes, best, known = self.model.classes, proba.argmax(axis=1).tolist(), proba.any(axis=1).tolist()
-        slots = {label: slot for slot, label in enumerate(classes)}
-        return [
-            Answer(classes[slot], row[slots[plain(label)]]) if answers else Answer(None)
-            for slot, row, label, answers in zip(best, proba.tolist(), y, known, strict=True)
+        classes, best = self.model.classes, proba.argmax(axis=1).tolist()
+        place = {label: slot for slot, label in enumerate(classes)}
+        slots = [place[plain(label)] for label in y]
+        known = _known(slots, before)
+        p_true = proba[np.arange(len(slots)), slots].tolist()
+        answers = [
+            Answer(classes[slot], p) if n else Answer(None) for slot, p, n in zip(best, p_true, known, strict=True)
         ]
+        return Spoken(answers, proba, classes, known)
 
     def values(self, X: Array, features: tuple[str, ...], **at: Any) -> tuple[Array, Sequence[Any]]:
         """Return probabilities (n_rows, n_classes) and the classes, or values (n_rows, 1) and no classes.
@@ -248,6 +270,15 @@ class ModelAdapter:
 def by_name(values: Array, features: tuple[str, ...]) -> dict[str, float]:
     """One array row as a dict without the missing values."""
     return {name: value for name, value in zip(features, values.tolist(), strict=True) if value == value}
+
+
+def _known(slots: Sequence[int], n: int) -> list[int]:
+    """Return how many classes were known before each label came, n before the first; slots are given in order."""
+    known = []
+    for slot in slots:
+        known.append(n)
+        n = max(n, slot + 1)
+    return known
 
 
 def plain(label: Any) -> Any:

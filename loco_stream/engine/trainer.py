@@ -18,7 +18,7 @@ from loco_stream.engine.score import Score
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.monitor.alarm import Alarm
 from loco_stream.numbers import to_number
-from loco_stream.stream import Ask, Block, Event, Labels, Prediction, Sample
+from loco_stream.stream import Ask, Block, Event, Labels, Prediction, Predictions, Sample
 
 __all__ = ["Trainer"]
 
@@ -66,6 +66,7 @@ class Trainer:
         self.delay, self.strict = delay, strict
         self._reply, self.ledger = reply, ledger
         self._emit: Callable[[Prediction], None] | None = None
+        self._emit_block: Callable[[Predictions], None] | None = None
         self._alert: Callable[[Alarm, Row], None] | None = None
         self._wants_proba = score.task == "classification"
         self._due: deque[tuple[int, Waiting, Any]] = deque()
@@ -86,9 +87,10 @@ class Trainer:
         return None if math.isnan(lag) else lag
 
     def listen(self, listeners: Listeners) -> None:
-        """Name who is told of alarms and predictions; unless somebody wants these, a block is learned in one call."""
+        """Name who is told of alarms and predictions."""
         self._alert = listeners.alarm
-        self._emit = listeners.tell if listeners.wants("prediction") else None
+        if listeners.wants("prediction"):
+            self._emit, self._emit_block = listeners.tell, listeners.tell_block
 
     def handle(self, event: Event) -> int:
         """Do all that an event asks for; returns its rows."""
@@ -139,7 +141,7 @@ class Trainer:
         return (
             self.model_adapter.takes_blocks
             and self.delay is None
-            and self._emit is None
+            and (self._emit is None or self.model_adapter.tells_blocks)
             and event.tag is None
             and not self.monitor.holds_out
             and event.y is not None
@@ -148,12 +150,18 @@ class Trainer:
 
     def _whole(self, event: Block, labels: Sequence[Any]) -> None:
         try:
-            answers = self.model_adapter.learn_predict(event, labels)
+            spoken = self.model_adapter.learn_predict(event, labels)
         except InputError as error:
             self._reject(error, len(labels))
             return
-        for row, y, answer in zip(_rows(event), labels, answers, strict=True):
-            self._count(row, plain(y), answer._replace(y_pred=self._usable(answer.y_pred)))
+        rows, labels, answers = _rows(event), [plain(y) for y in labels], spoken.answers
+        if self.score.task == "regression":
+            answers = [answer._replace(y_pred=self._usable(answer.y_pred)) for answer in answers]
+        if self._emit_block is not None:
+            said = ([row.t for row in rows], [answer.y_pred for answer in answers], labels, *spoken[1:])
+            self._emit_block(Predictions(event.seq, *said, event.source, event.epoch))
+        for row, y, answer in zip(rows, labels, answers, strict=True):
+            self._count(row, y, answer)
             self.n_samples += 1
 
     def _unlabelled(self, event: Block) -> None:

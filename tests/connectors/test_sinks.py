@@ -7,6 +7,7 @@ import sys
 import time
 
 import msgspec
+import numpy as np
 import pytest
 import zmq
 
@@ -14,7 +15,7 @@ from loco_stream import StreamEngine
 from loco_stream.connectors import open_sink
 from loco_stream.connectors.sink_url import SINKS, sink_urls
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.stream import Prediction, Sample, Sink
+from loco_stream.stream import Prediction, Predictions, Sample, Sink
 from tests.helpers.ports import free_port
 from tests.helpers.serving import wait_until
 from tests.helpers.standin import ListSource, Means
@@ -137,6 +138,32 @@ def test_a_dead_receiver_costs_dropped_predictions_and_never_a_drift():
     assert "dropped as the queue was full" in sink.notes[0]
     assert "not sent" in sink.notes[0]
     assert "refused" in sink.last_error.lower()
+
+
+def block(seq, n):
+    proba = [[0.75, 0.25]] * n
+    return Predictions(seq, [12.5] * n, ["a"] * n, ["b"] * n, np.array(proba), ("a", "b"), [2] * n, "press 3")
+
+
+def test_a_block_of_predictions_takes_the_places_that_are_left_and_waits_for_more_as_told(tmp_path):
+    dead = open_sink(f"http://127.0.0.1:{free_port()}/?queue=10&batch=4&linger=0.2&only=prediction")
+    dead.write(prediction(0))
+    wait_until(lambda: dead.stats["retries"])  # the first one is on its way
+    for seq in range(1, 100, 33):
+        dead.write_block(block(seq, 33))
+    undelivered = [msgspec.json.decode(text) for text in dead.export_state()]
+    assert [record["seq"] for record in undelivered] == list(range(11))
+    assert undelivered[1] == {**undelivered[0], "seq": 1}
+    assert dead.stats["dropped"] == 89
+    dead.close({})
+    assert "11 not sent" in dead.notes[0]
+    again = open_sink(f"jsonl:{tmp_path}/out?only=prediction&queue=5&wait=60&batch=3")
+    again.restore_state([msgspec.json.encode(record) for record in undelivered])
+    for seq in range(11, 110, 33):
+        again.write_block(block(seq, 33))
+    again.close({})
+    assert [record["seq"] for record in lines(tmp_path / "out")] == list(range(110))
+    assert again.stats == {"sent": 110, "dropped": 0, "refused": 0, "retries": 0}
 
 
 def test_the_learner_waits_for_a_receiver_as_long_as_it_was_told_and_not_longer():

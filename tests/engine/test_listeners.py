@@ -3,10 +3,52 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from loco_stream import LOCOClassifier, LOCORegressor
+from loco_stream.connectors import open_sink
 from loco_stream.engine import StreamEngine
+from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import ConfigError
+from loco_stream.monitor import TaskMonitor
 from loco_stream.stream import Block, Labels, Sample
 from tests.helpers.standin import ListSource, Means
+
+
+def rows(n, task):
+    """Rows with gaps whose classes come one after the other, the last in the middle of a block."""
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(n, 3)).astype(np.float32)
+    X[rng.random(X.shape) < 0.05] = np.nan
+    if task == "regression":
+        return X, np.nansum(X, axis=1).tolist()
+    return X, [f"c{int(abs(row[0]) * 2)}" if row[0] == row[0] and i > 20 else "none" for i, row in enumerate(X)]
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_who_listens_hears_the_same_of_blocks_as_of_rows_and_the_blocks_stay_whole(task, tmp_path, monkeypatch):
+    X, y = rows(300, task)
+    names, model = ("a", "b", "c"), LOCOClassifier if task == "classification" else LOCORegressor
+    times = np.arange(300) * 2.0
+    samples = [
+        Sample({f: v for f, v in zip(names, row, strict=True) if v == v}, label, i, float(times[i]), "s")
+        for i, (row, label) in enumerate(zip(X.tolist(), y, strict=True))
+    ]
+    cuts = [slice(i, i + 64) for i in range(0, 300, 64)]
+    blocks = [Block(X[cut], y[cut], names, cut.start, times[cut][0], "s", times=times[cut]) for cut in cuts]
+
+    def run(events, name):
+        sink, told = open_sink(f"jsonl:{tmp_path / name}?only=prediction&batch=7"), []
+        engine = StreamEngine(
+            model(hidden_sizes=(8,), seed=0), ListSource(events), [sink], TaskMonitor(task=task, holdout=0)
+        )
+        engine.on("prediction", told.append)
+        monkeypatch.setattr(engine._trainer, "_row", engine._trainer._row if name == "rows" else None)
+        report = engine.run().to_dict()
+        scores = {key: report[key] for key in ("accuracy", "log_loss", "rmse", "coverage", "drifts") if key in report}
+        return told, (tmp_path / name).read_bytes(), scores, state_sha256(*export_model(engine.model))
+
+    one_by_one = run(samples, "rows")
+    assert [record["label"] for record in one_by_one[0]] == y
+    assert run(blocks, "blocks") == one_by_one
 
 
 class Sink:
