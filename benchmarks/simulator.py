@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 from itertools import pairwise
+from time import perf_counter
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ from benchmarks.machine import cpu_seconds, median
 from benchmarks.options import Settings, common
 from benchmarks.runs import Run
 from benchmarks.simulator_nets import SIZES, STEPS, bernoulli, brette4, row_gather, workload
+from loco_stream.simulator.many import cores
 from loco_stream.simulator.network import Network
 
 __all__ = ["command", "grids", "recurrent_net", "run"]
@@ -61,6 +63,31 @@ def feed_forward(name: str, repeats: int) -> dict[str, Any]:
         "us_row_gather_on_lines": 1e6 * median(gathers[True]),
         "share_of_row_gather_on_lines": median(gathers[True]) / ours,
         "repeats": repeats,
+    }
+
+
+def batches(name: str, repeats: int) -> dict[str, Any]:
+    """Time a thousand samples one call each and in one call on all cores, in turn: elapsed time, and CPU time of both.
+
+    CPU time shows what the batch costs where others keep the cores busy, which elapsed time does not.
+    """
+    weights, samples = workload(name)
+    net, many = Network.from_weights(weights), samples * 16
+    net.run_many(samples, STEPS)
+    timed: list[list[float]] = []
+    for _ in range(repeats):
+        for work in (lambda: [net.run(*spikes, STEPS) for spikes in many], lambda: net.run_many(many, STEPS)):
+            began = perf_counter()
+            cpu = cpu_seconds(work)[0]
+            timed.append([perf_counter() - began, cpu])
+    alone, together = (np.median(timed[k::2], axis=0) / len(many) for k in (0, 1))
+    return {
+        "us_one_by_one": 1e6 * alone[0],
+        "us_batch": 1e6 * together[0],
+        "speed_up": alone[0] / together[0],
+        "cpu_us_one_by_one": 1e6 * alone[1],
+        "cpu_us_batch": 1e6 * together[1],
+        "cores": cores(),
     }
 
 
@@ -131,6 +158,7 @@ def run(repeats: int = 9, calls: int = 1_000_000) -> dict[str, dict[str, Any]]:
 def _jobs(repeats: int, calls: int) -> list[Run]:
     return [
         *(Run(name, feed_forward, {"name": name, "repeats": repeats}) for name in SIZES),
+        *(Run(f"run_many/{name}", batches, {"name": name, "repeats": repeats}) for name in SIZES),
         *(Run(f"density/{p}", density, {"p": p, "repeats": repeats}) for p in _DENSITIES),
         *(Run(f"brette4/{delay}", benchmark4, {"delay": delay, "repeats": repeats}) for delay in _DELAYS),
         Run("memory", memory, {"calls": calls}),
@@ -138,11 +166,15 @@ def _jobs(repeats: int, calls: int) -> list[Run]:
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return the tables: dense nets, cost by density, benchmark 4, memory."""
+    """Return the tables: dense nets, batches on all cores, cost by density, benchmark 4, memory."""
     dense = Grid(
         "dense nets, one Python call a sample, CPU time; share of the row gather: adding as many rows, eight a pass, "
         "rows where numpy puts them (on cache lines)",
         ["net", "events", "us", "us, spikes recorded", "samples/s", "G events/s", "row gather us", "share"],
+    )
+    batch = Grid(
+        "1024 samples, all spikes recorded: one `run` each, and one `run_many`; elapsed us a sample (CPU us)",
+        ["net", "cores", "run", "run_many", "faster"],
     )
     cost = Grid("784-256, 20 steps: us a sample by input density", ["density", "us"])
     recurrent = Grid(
@@ -159,6 +191,11 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
                 f"{r['us_row_gather']:.1f} ({r['us_row_gather_on_lines']:.1f})",
                 f"{100 * r['share_of_row_gather']:.0f} % ({100 * r['share_of_row_gather_on_lines']:.0f} %)",
             )  # fmt: skip
+        elif name == "run_many":
+            batch.row(
+                part, str(r["cores"]), f"{r['us_one_by_one']:.1f} ({r['cpu_us_one_by_one']:.1f})",
+                f"{r['us_batch']:.1f} ({r['cpu_us_batch']:.1f})", f"{r['speed_up']:.2f}x",
+            )  # fmt: skip
         elif name == "density":
             cost.row(part, f"{r['us_per_sample']:.1f}")
         elif name == "brette4":
@@ -166,7 +203,7 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
             recurrent.row(part, f"{r['seconds']:.4f}", str(r["spikes"]), rate, f"{r['events_per_second'] / 1e6:.0f}")
         else:
             rest.row(f"{r['calls']:,}", f"{r['peak_kib']:,}", str(r["growth_kib"]))
-    return [grid for grid in (dense, cost, recurrent, rest) if grid.rows]
+    return [grid for grid in (dense, batch, cost, recurrent, rest) if grid.rows]
 
 
 @click.command("simulator")
@@ -178,7 +215,7 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 )
 @common(seeds=1)
 def command(settings: Settings, repeats: int, calls: int) -> None:
-    """Time the simulator: dense nets beside a bare gather of weights, cost by density, a recurrent net, memory.
+    """Time the simulator: dense nets beside a bare gather of weights, batches, cost by density, a recurrent net.
 
     \b
     Examples

@@ -5,7 +5,8 @@ management: a kernel that allocates does not compile. A kernel is only linked in
 it, and the whole is optimised once. Together this halves the time of a cold start.
 
 `entry` marks the few that Python calls. Numba renews its cache only when the file of the function
-called itself has changed; an entry's cache also knows all that it may call.
+called itself has changed; an entry's cache also knows all that it may call. `released` marks those of them during
+which other threads may run.
 
 Both use parts of numba that are not its public interface. Where these are not as expected, or
 LOCO_STREAM_PLAIN_JIT=1 is set, all functions are compiled by plain `numba.njit`: the same results, more slowly.
@@ -26,7 +27,7 @@ import numba
 from numba import njit
 from numba.extending import overload
 
-__all__ = ["PLAIN", "compiled_folders", "digest", "entry", "inlined", "kernel", "overloaded"]
+__all__ = ["PLAIN", "compiled_folders", "digest", "entry", "inlined", "kernel", "overloaded", "released"]
 
 _PACKAGE = Path(__file__).parent
 _TESTED = ((0, 63), (0, 68))  # the oldest and the newest numba that this was tested with
@@ -85,12 +86,14 @@ if PLAIN:
     kernel: Any = njit(error_model="numpy")
     inlined: Any = njit(error_model="numpy", forceinline=True)
     _entry, _road = kernel, "-plain"
+    _released: Any = njit(error_model="numpy", nogil=True)
 else:
     from loco_stream.kernel_compiler import OPTIONS, EntryCompiler, compile_kernel
 
     kernel = compile_kernel
     inlined = partial(compile_kernel, forceinline=True)
-    _entry, _road = njit(_nrt=False, error_model="numpy", no_cfunc_wrapper=True, pipeline_class=EntryCompiler), ""
+    _whole = {"_nrt": False, "error_model": "numpy", "no_cfunc_wrapper": True, "pipeline_class": EntryCompiler}
+    _entry, _released, _road = njit(**_whole), njit(**_whole, nogil=True), ""
 
 
 def overloaded(function: Callable[..., Any]) -> Any:
@@ -124,7 +127,16 @@ def digest() -> str:
 
 def entry(function: Callable[..., Any]) -> Any:
     """Compile a function that Python calls; its machine code is kept on disk for the sources as they are."""
+    return _kept(function, _entry)
+
+
+def released(function: Callable[..., Any]) -> Any:
+    """Compile an entry during which other threads run Python: for long work on arrays that no other thread has."""
+    return _kept(function, _released)
+
+
+def _kept(function: Callable[..., Any], compiler: Any) -> Any:
     function.__qualname__ = f"{function.__qualname__}-{digest()}{_road}"
-    compiled = _entry(function)
+    compiled = compiler(function)
     keep(compiled)
     return compiled

@@ -62,7 +62,7 @@ class Export:
         Raises
         ------
         ConfigError
-            There are several layers and none was chosen, or the neurons are not ``"lif"``.
+            The neurons are not ``"lif"``, `memory` is set, or there are several layers and none was chosen.
         InputError
             The model has seen no row, which its width comes from.
 
@@ -76,6 +76,7 @@ class Export:
         Network(18-4, neuron='lif', dtype=float64)
         >>> record = net.run([], [], duration=20.0, currents=model.encode_array([[0.0, 1.0]])[0])
         """
+        _check(self._config)
         with self._lock:
             if self._settings is None or self._state is None:
                 raise InputError("this model has seen no row yet: its network has no width")
@@ -102,6 +103,16 @@ class Export:
             return lines
 
 
+def _check(config: ModelConfig) -> None:
+    """Raise `ConfigError` if no layer of such a model can be had as a network."""
+    if config.neuron != "lif":
+        raise ConfigError(f"neuron is {config.neuron!r}; only layers of neuron='lif' can be had as a Network")
+    if config.memory is not None:
+        raise ConfigError(
+            f"memory is {config.memory!r}: traces that carry on from row to row are in no Network; it must be None"
+        )
+
+
 def _hidden_network(
     config: ModelConfig, settings: Settings, state: State, layer: int | None, classes: Sequence[Hashable]
 ) -> Network:
@@ -110,16 +121,10 @@ def _hidden_network(
     Raises
     ------
     ConfigError
-        The neurons are not "lif", there are several hidden layers and none was chosen, or `memory` is set.
+        There are several hidden layers and none was chosen.
     """
     from loco_stream.simulator.network import Network
 
-    if config.neuron != "lif":
-        raise ConfigError(f"neuron is {config.neuron!r}; only layers of neuron='lif' can be had as a Network")
-    if config.memory is not None:
-        raise ConfigError(
-            f"memory is {config.memory!r}: traces that carry on from row to row are in no Network; it must be None"
-        )
     net, n_layers = state.net, settings.n_layers
     if layer is None and n_layers > 1:
         raise ConfigError(

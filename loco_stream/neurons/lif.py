@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from loco_stream.jit import kernel
-from loco_stream.neurons.lif_net import run_lif
+from loco_stream.neurons.lif_net import run_lif, run_lif_samples
 from loco_stream.neurons.registry import EventOperations, NeuronModel, WindowOperations
 from loco_stream.neurons.spikes import LEAK_SHARE, STRONGEST, trace_of
 
@@ -228,4 +228,5 @@ MODEL = NeuronModel(
     parameters={},
     window=WindowOperations(settings=lambda tau: LIF(), times=lif_times, trace=lif_trace),
     run_net=run_lif,
+    run_samples=run_lif_samples,
 )  # fmt: skip

@@ -7,14 +7,13 @@ an event arrives. Input in time order therefore gives output in time order, and 
 from __future__ import annotations
 
 import math
-from typing import Any
 
-from loco_stream.jit import entry, kernel
+from loco_stream.jit import entry, kernel, released
 from loco_stream.neurons.spikes import NO_ROOM, first_bad_event, group_events
 from loco_stream.neurons.update import lif_update
 from loco_stream.simd.ops import TIMES, compact, sum_dense, sum_rows
 
-__all__ = ["run_lif"]
+__all__ = ["run_lif", "run_lif_samples"]
 
 # Where this share of all inputs fires, multiplying by zeros and ones beats picking rows: measured break-even
 # lies at .33 (weights larger than the cache) to .6 (weights within it).
@@ -23,10 +22,10 @@ _DENSE = 0.6
 
 @entry
 def run_lif(
-    times: Any, indices: Any, n_inputs: int, duration: float, weights: Any, offsets: Any, sizes: Any, widths: Any,
-    taus: Any, reset_zero: bool, neurons: Any, raster: Any, currents: Any, group_times: Any, ends: Any,
-    out_indices: Any, counts: Any,
-) -> Any:  # fmt: skip
+    times, indices, n_inputs, duration, weights, offsets, sizes, widths,
+    taus, reset_zero, neurons, raster, currents, group_times, ends,
+    out_indices, counts,
+):  # fmt: skip
     """Run all layers of a feed-forward net in one call.
 
     All layers fire at times of the input only, so that a spike is stored as its neuron alone: those that layer l
@@ -95,8 +94,64 @@ def run_lif(
     return n_groups
 
 
+@released
+def run_lif_samples(
+    times, indices, bounds, first, kept, keeps, n_inputs, duration,
+    weights, offsets, sizes, widths, taus, reset_zero, neurons, raster,
+    currents, group_times, ends, counts, counted, out_times, out_indices,
+    out_layers,
+):  # fmt: skip
+    """Run samples one after the other, each from rest.
+
+    Parameters are those of `run_lif` and:
+
+    bounds
+        (n + 1,) where each sample begins in `times` and `indices`.
+    first, kept
+        The sample to begin with, and how many spikes those before have left in the outputs.
+    keeps
+        Whether spikes are wanted, not only their numbers.
+    counted
+        (n, neurons) output: spikes of each neuron in each sample.
+    out_times, out_indices, out_layers
+        (room,) output: all spikes, sample after sample and layer after layer. `out_indices` is needed in any case.
+
+    Returns
+    -------
+    The number of the sample at which it ended (n: all is done), the spikes kept, and what `run_lif` returned for it.
+    """
+    for s in range(first, bounds.shape[0] - 1):
+        for i in range(neurons.shape[1]):
+            neurons[1, i] = 0.0
+        begin, end = bounds[s], bounds[s + 1]
+        status = run_lif(
+            times[begin:end], indices[begin:end], n_inputs, duration, weights, offsets, sizes, widths, taus, reset_zero,
+            neurons, raster, currents, group_times, ends, out_indices[kept:], counts,
+        )  # fmt: skip
+        if status < 0:
+            return s, kept, status
+        for i in range(counts.shape[0]):
+            counted[s, i] = counts[i]
+        if keeps:
+            kept += label_spikes(group_times, ends, status, out_times[kept:], out_layers[kept:])
+    return bounds.shape[0] - 1, kept, 0
+
+
 @kernel
-def mark_events(indices: Any, first: int, ends: Any, g: int, n_pre: int, raster: Any) -> Any:
+def label_spikes(group_times, ends, n_groups, out_times, out_layers):
+    """Write time and layer of each spike of a run; return their number."""
+    spike = 0
+    for layer in range(ends.shape[0] - 1):
+        for g in range(n_groups):
+            while spike < ends[layer + 1, g]:
+                out_times[spike] = group_times[g]
+                out_layers[spike] = layer
+                spike += 1
+    return spike
+
+
+@kernel
+def mark_events(indices, first, ends, g, n_pre, raster):
     """Write the events of `TIMES` groups from `g` on as zeros and ones; return False if a sum of rows would differ.
 
     It would where a neuron fires twice at a time, or where neurons are not in order.
@@ -118,10 +173,10 @@ def mark_events(indices: Any, first: int, ends: Any, g: int, n_pre: int, raster:
 
 @kernel
 def run_lif_layer(
-    indices: Any, first: int, group_times: Any, ends: Any, n_groups: int, n_pre: int, weights: Any, offset: int,
-    n_post: int, tau: float, threshold: Any, reset_zero: bool, v: Any, u_max: Any, current: Any, raster: Any,
-    currents: Any, duration: float, out_ends: Any, out_indices: Any, count: int,
-) -> Any:  # fmt: skip
+    indices, first, group_times, ends, n_groups, n_pre, weights, offset,
+    n_post, tau, threshold, reset_zero, v, u_max, current, raster,
+    currents, duration, out_ends, out_indices, count,
+):  # fmt: skip
     """Run one layer through its groups of events, which start at `first`, and on to `duration`; see `run_lif`."""
     kind = v.dtype.type
     last_time = 0.0

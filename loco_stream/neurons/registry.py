@@ -93,6 +93,8 @@ class NeuronModel:
     run_net
         Runs a whole dense net without delays in one call, as `loco_stream.neurons.lif_net.run_lif`; None: the queue
         does it.
+    run_samples
+        Runs such a net on many samples, as `run_lif_samples` there; None: they are run one by one.
     """
 
     name: str
@@ -107,6 +109,7 @@ class NeuronModel:
     leaky: bool = True
     window: WindowOperations | None = None
     run_net: Any = None
+    run_samples: Any = None
 
 
 _BY_NAME: dict[str, NeuronModel] = {}

@@ -8,9 +8,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from loco_stream.errors import InputError
+from loco_stream.simulator.layers import Layer
 from loco_stream.simulator.probe import Simulation
 
-__all__ = ["checked_duration", "checked_spikes", "is_default", "plain_array", "short", "what_is_wrong"]
+__all__ = [
+    "checked_currents",
+    "checked_duration",
+    "checked_membranes",
+    "checked_spikes",
+    "is_default",
+    "plain_array",
+    "short",
+    "what_is_wrong",
+]
 
 LONGEST_RUN = 1e9  # ms: eleven days; longer runs are made in pieces, with `carry`
 
@@ -45,6 +55,33 @@ def checked_spikes(times: ArrayLike, indices: ArrayLike, net: Simulation) -> tup
         raise InputError(f"times has shape {sent.shape} and indices {sources.shape}: give two lists of one length")
     # Writable as well: for arrays that are not, everything would be compiled once more.
     return np.require(sent, requirements=["C", "A", "W"]), np.require(sources, requirements=["C", "A", "W"])
+
+
+def checked_currents(currents: Any, n: int) -> NDArray[np.float64]:
+    """Return one constant input a neuron, zeros for None; raises `InputError`."""
+    sent = plain_array("currents", np.zeros(n) if currents is None else currents)
+    if sent.shape != (n,) or sent.dtype.kind not in "iufb" or not np.isfinite(sent).all():
+        raise InputError(f"currents must be ({n},) finite numbers, not {sent.shape}")
+    return sent.astype(np.float64)
+
+
+def checked_membranes(initial: Any, layers: list[Layer], dtype: Any) -> list[NDArray[np.float64]]:
+    """Return the membranes that a run is to begin with, rounded to `dtype`; raises `InputError`."""
+    if not isinstance(initial, (list, tuple)):
+        raise InputError(f"initial must be a list with one array a layer, not {type(initial).__name__}")
+    if len(initial) != len(layers):
+        raise InputError(f"initial has {len(initial)} items for {len(layers)} layers: give one array a layer")
+    membranes = []
+    for i, (given, layer) in enumerate(zip(initial, layers, strict=True)):
+        try:
+            with np.errstate(over="ignore"):
+                v = np.array(given, dtype=dtype).astype(np.float64)
+        except (TypeError, ValueError, OverflowError):
+            raise InputError(f"initial[{i}] is {short(given)}; it must be numbers") from None
+        if v.shape != (layer.n_post,) or not np.isfinite(v).all():
+            raise InputError(f"initial[{i}] must be ({layer.n_post},) finite numbers, not {v.shape}")
+        membranes.append(v)
+    return membranes
 
 
 def plain_array(name: str, values: ArrayLike) -> NDArray[Any]:

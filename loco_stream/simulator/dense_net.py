@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from copy import copy
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +14,20 @@ from loco_stream.simulator.layers import Layer
 from loco_stream.simulator.memory import LINE, aligned
 from loco_stream.simulator.replay import Start, start_of
 
-__all__ = ["DenseNet"]
+__all__ = ["DenseNet", "Samples"]
 
 _FIRST_ROOM = 16  # spikes a neuron; grows where it does not suffice
 _FIRST_TIMES = 64  # distinct times; grows too
+
+
+class Samples(NamedTuple):
+    """What many samples gave, sample after sample and layer after layer."""
+
+    counts: list[NDArray[np.int64]]  # of each layer (n, n_post): how often each neuron fired in each sample
+    times: NDArray[Any]  # (n_spikes,) in ms, if wanted, as these are:
+    indices: NDArray[np.int32]  # (n_spikes,)
+    layers: NDArray[np.int32]  # (n_spikes,)
+    bad: tuple[int, int] | None  # the first sample with a bad event, and which; those before are done
 
 
 class DenseNet:
@@ -57,6 +68,17 @@ class DenseNet:
         self.indices = np.empty(n_spikes, np.int32)
         self.times = np.empty(n_times, self.dtype)
         self.ends = np.zeros((len(self.layers) + 1, n_times), np.int64)
+
+    def copy(self) -> DenseNet:
+        """Return a net with the same weights and numbers of its own, at rest, for another thread."""
+        other = copy(self)
+        for name in ("neurons", "raster", "currents"):
+            own = getattr(self, name)
+            setattr(other, name, aligned(own.size, self.dtype).reshape(own.shape))
+        other.neurons[0], other.counts = self.neurons[0], self.counts.copy()
+        other._make_room(len(self.indices), len(self.times))
+        other.reset()
+        return other
 
     def reset(self) -> None:
         """Put all membranes to rest."""
@@ -106,6 +128,26 @@ class DenseNet:
             if status != NO_ROOM:
                 return int(-2 - status)
             self._make_room(2 * len(self.indices), 2 * len(self.times))
+
+    def run_samples(
+        self, times: NDArray[Any], indices: NDArray[Any], bounds: NDArray[np.int64], duration: float, keeps: bool
+    ) -> Samples:
+        """Run samples, each from rest: the input of sample s lies between bounds[s] and bounds[s + 1]."""
+        first, kept, layer = 0, 0, self.layers[0]
+        self._make_room(len(self.indices), max(len(self.times), int(np.diff(bounds).max())))
+        counted = np.zeros((len(bounds) - 1, len(self.counts)), np.int64)
+        spikes = [np.empty(len(self.indices), kind) for kind in (self.dtype, np.int32, np.int32)]
+        while True:
+            first, kept, status = layer.model.run_samples(
+                times, indices, bounds, first, kept, keeps, layer.n_pre, duration, self.weights, self.offsets,
+                self.sizes, self.widths, self.taus, layer.reset_zero, self.neurons, self.raster, self.currents,
+                self.times, self.ends, self.counts, counted, *spikes,
+            )  # fmt: skip
+            if status != NO_ROOM:
+                counts = [counted[:, begin:end] for begin, end in self._own]
+                when, who, layers = (a[:kept] for a in spikes)
+                return Samples(counts, when, who, layers, None if status == 0 else (first, int(-2 - status)))
+            spikes = [np.concatenate((a, np.empty_like(a))) for a in spikes]
 
     def spikes(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
         """Return times and neurons of the last run's spikes, and the bounds of each layer in them."""

@@ -16,7 +16,7 @@ of them at every call costs a count of references, by an atomic operation.
 
 from __future__ import annotations
 
-from loco_stream.jit import entry, inlined, kernel
+from loco_stream.jit import entry, inlined, kernel, released
 from loco_stream.neurons.operations import calm, crossing, enter, fire, foresee, quiet, ready, receive
 from loco_stream.neurons.spikes import NO_ROOM
 from loco_stream.simd.prefetch import prefetch
@@ -291,7 +291,7 @@ def cool(cells, count, hot, flags, refractory, t):
     count[HOT] = kept
 
 
-@entry
+@released
 def run_events(
     model, cells, numbers, links, n_inputs, progress, times,
     indices, duration, alone, lookahead, horizon,

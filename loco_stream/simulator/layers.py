@@ -12,7 +12,7 @@ from loco_stream.errors import ConfigError
 from loco_stream.neurons import NeuronModel, find
 from loco_stream.simulator.matrix import Matrix, read_matrix
 
-__all__ = ["Layer", "describe"]
+__all__ = ["Layer", "checked_dtype", "describe"]
 
 _LONGEST_REFRACTORY = 500.0  # in units of tau: exp(500) is a finite double, exp(710) is not
 
@@ -72,6 +72,17 @@ class Layer:
         """Whether a neuron can reach its threshold between events."""
         driven = bool((self.drive > self.threshold).any())
         return driven or self.model.fires_alone(self.tau, self.parameters)
+
+
+def checked_dtype(dtype: Any) -> np.dtype[Any]:
+    """Return the type of numbers inside a net; raises `ConfigError`."""
+    try:
+        kind: np.dtype[Any] = np.dtype(dtype)
+    except TypeError:
+        raise ConfigError(f"dtype is {dtype!r}; allowed are float32 and float64") from None
+    if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ConfigError(f"dtype is {kind}; allowed are float32 and float64")
+    return kind
 
 
 def describe(

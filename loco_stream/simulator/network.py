@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from copy import copy
 from os import PathLike
 from typing import Any, Literal, overload
 
@@ -11,16 +13,17 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.neurons import find
 from loco_stream.simulator.checks import (
+    checked_currents,
     checked_duration,
+    checked_membranes,
     checked_spikes,
     is_default,
-    plain_array,
-    short,
     what_is_wrong,
 )
 from loco_stream.simulator.clocked import run_clocked
 from loco_stream.simulator.dense_net import DenseNet
-from loco_stream.simulator.layers import Layer, describe
+from loco_stream.simulator.layers import Layer, checked_dtype, describe
+from loco_stream.simulator.many import run_many
 from loco_stream.simulator.picture import draw
 from loco_stream.simulator.probe import MembraneProbe, Simulation
 from loco_stream.simulator.queued_net import QueuedNet
@@ -129,12 +132,7 @@ class Network:
         >>> net.run([], [], duration=35.0).times.round(3).tolist()
         [10.986, 21.972, 32.958]
         """
-        try:
-            kind = np.dtype(dtype)
-        except TypeError:
-            raise ConfigError(f"dtype is {dtype!r}; allowed are float32 and float64") from None
-        if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
-            raise ConfigError(f"dtype is {kind}; allowed are float32 and float64")
+        kind = checked_dtype(dtype)
         if not find(neuron).leaky and not (
             is_default(tau, 20.0) and is_default(threshold, 1.0) and reset == "subtract"
         ):
@@ -297,7 +295,7 @@ class Network:
         if not carry:
             net.reset()
         if initial is not None:
-            net.begin(self._checked_membranes(initial))
+            net.begin(checked_membranes(initial, self._layers, self._dtype))
         if probe is not None:
             probe.note_start(net)
         bad = net.run(sent, sources, window)
@@ -313,6 +311,47 @@ class Network:
     def reset(self) -> None:
         """Put every neuron to rest and forget spikes under way."""
         self._net.reset()
+
+    def run_many(
+        self, samples: Iterable[Any], duration: float, record: Literal["spikes", "counts"] = "spikes",
+        threads: int | None = None,
+    ) -> list[Any]:  # fmt: skip
+        """Run many samples, each from rest, on several threads; the net's own state stays as it is.
+
+        Parameters
+        ----------
+        samples
+            Pairs (times, indices) as `run` takes them; of a net with inputs="currents", arrays (n_inputs,) of currents.
+        duration
+            Length of each run in ms.
+        record
+            What to return of each, as in `run`.
+        threads
+            How many; None: one for each core this process may use. They share the weights; each has its own membranes.
+
+        Returns
+        -------
+        What `run` gives for each sample, in order, the same to the byte.
+
+        Raises
+        ------
+        InputError
+            As `run` does, with the number of the sample.
+
+        Examples
+        --------
+        >>> from loco_stream import Network
+        >>> net = Network.from_weights([[[0.6]]])
+        >>> net.run_many([([1.0, 2.0], [0, 0]), ([1.0], [0])], duration=5.0, record="counts")
+        [[array([1])], [array([0])]]
+        """
+        return run_many(self, samples, duration, record, threads)
+
+    def copy(self) -> Network:
+        """Return a net with the same weights and membranes of its own, at rest: a net is for one thread at a time."""
+        other = copy(self)
+        other._net = self._net.copy()
+        return other
 
     def run_clocked(self, inputs: ArrayLike, dt: float) -> list[NDArray[np.bool_]]:
         """Run the net on a time grid, from rest, as clocked simulators and chips do.
@@ -356,24 +395,4 @@ class Network:
             )
         first, net = self._layers[0], self._net
         assert isinstance(net, QueuedNet)
-        sent = plain_array("currents", np.zeros(first.n_pre) if currents is None else currents)
-        if sent.shape != (first.n_pre,) or sent.dtype.kind not in "iufb" or not np.isfinite(sent).all():
-            raise InputError(f"currents must be ({first.n_pre},) finite numbers, not {sent.shape}")
-        net.layers[0].layer = first.driven(sent.astype(np.float64))
-
-    def _checked_membranes(self, initial: Any) -> list[NDArray[np.float64]]:
-        if not isinstance(initial, (list, tuple)):
-            raise InputError(f"initial must be a list with one array a layer, not {type(initial).__name__}")
-        if len(initial) != len(self._layers):
-            raise InputError(f"initial has {len(initial)} items for {len(self._layers)} layers: give one array a layer")
-        membranes = []
-        for i, (given, layer) in enumerate(zip(initial, self._layers, strict=True)):
-            try:
-                with np.errstate(over="ignore"):
-                    v = np.array(given, dtype=self._dtype).astype(np.float64)
-            except (TypeError, ValueError, OverflowError):
-                raise InputError(f"initial[{i}] is {short(given)}; it must be numbers") from None
-            if v.shape != (layer.n_post,) or not np.isfinite(v).all():
-                raise InputError(f"initial[{i}] must be ({layer.n_post},) finite numbers, not {v.shape}")
-            membranes.append(v)
-        return membranes
+        net.layers[0].layer = first.driven(checked_currents(currents, first.n_pre))

@@ -26,6 +26,10 @@ class Simulation(Protocol):
     dtype: np.dtype[Any]
     index_dtype: np.dtype[Any]
 
+    def copy(self) -> Simulation:
+        """Return the same net with numbers of its own, at rest."""
+        ...
+
     def reset(self) -> None:
         """Put all neurons to rest."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -180,6 +181,13 @@ class QueuedNet:
 
     def __init__(self, layers: list[Layer], dtype: Any) -> None:
         self.layers = [QueuedLayer(layer, dtype) for layer in layers]
+
+    def copy(self) -> QueuedNet:
+        """Return a net with the same connections and numbers of its own, at rest, for another thread."""
+        other = copy(self)
+        other.layers = [copy(layer) for layer in self.layers]
+        other.reset()
+        return other
 
     def reset(self) -> None:
         """Put all neurons to rest and forget spikes under way."""

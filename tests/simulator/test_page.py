@@ -32,8 +32,9 @@ def ran(tmp_path_factory):
 
 
 def test_the_page_has_its_five_examples_and_they_run(ran):
-    first, raster, delays, izhikevich, events, exchange, trained = ran
+    first, batch, raster, delays, izhikevich, events, exchange, trained = ran
     assert len(first["record"]) > 100
+    assert batch["first"].times.tobytes() == batch["record"].times.tobytes()
     assert raster["record"].membranes[1].shape[1] == 2
     assert len(delays["record"]) > 200
     gaps = np.diff(izhikevich["record"].times)
