@@ -17,6 +17,10 @@ __all__ = ["command"]
 _DEPTH, _WIDTH = 10, 128
 _LOOKS = 5  # at each of the 1797 images, shuffled, each time with fresh noise: 8985 samples, one pass
 _NOISE = 0.5  # grey levels of 16
+_NOTE = (
+    "Real: 1797 images of handwritten digits, each shown five times with fresh noise. Ten hidden layers learn without "
+    "backpropagation, and the answer is read from the tenth alone: look at the firing rates, alive to the end."
+)
 _LAST = 1000  # samples over which the end is judged
 
 
@@ -52,7 +56,7 @@ def command(stage: Stage) -> None:
     from loco_stream import StreamEngine, TaskMonitor
 
     end, alive = {}, False
-    with stage.page() as watchers:
+    with stage.page("Digits through ten layers", _NOTE) as watchers:
         for rule in ("loco", "frozen"):
             model, learns = network(rule, stage.seed), rule == "loco"
             rows: Any = digits(stage.seed)

@@ -9,6 +9,13 @@ from loco_stream.demos.stage import Stage, conclude, demo_options, paced, play
 __all__ = ["command"]
 
 
+def _note(dataset: str, rate: float) -> str:
+    return (
+        f"Recorded: {dataset} of river, replayed at {rate:g} rows a second; each row is predicted, then learned. The "
+        "dashed lines are what simple guesses would score: what counts is the distance to them."
+    )
+
+
 @click.command("river")
 @click.argument("dataset", default="ImageSegments")
 @click.option("--rate", type=click.FloatRange(1.0), default=200.0, show_default=True, metavar="R",
@@ -26,7 +33,7 @@ def command(dataset: str, rate: float, stage: Stage) -> None:
     source = RiverSource(dataset)
     task = source.schema.task if source.schema is not None and source.schema.task else "classification"
     model = LOCORegressor(seed=stage.seed) if task == "regression" else LOCOClassifier(seed=stage.seed)
-    with stage.page() as watchers:
+    with stage.page(dataset, _note(dataset, rate)) as watchers:
         rows = paced(source, rate) if watchers else source
         engine = StreamEngine(
             model,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import math
 import os
 import select
@@ -15,13 +16,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
-__all__ = ["Hits", "Stage", "browser_at_hand", "conclude", "demo_options", "paced", "play"]
+__all__ = ["Hits", "Stage", "browser_at_hand", "conclude", "demo_options", "over_ssh", "paced", "play", "tunnel"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_PORT = 8765
 _STAYS = " headless, else until Ctrl-C"
 _PATIENCE = 20.0  # seconds in which a question must be answered: a demo that is asked for by a script ends
 
@@ -37,18 +40,47 @@ class Stage:
     browse: bool
 
     @contextmanager
-    def page(self, actions: Mapping[str, Callable[[], object]] | None = None) -> Iterator[list[Any]]:
-        """Open the page, unless headless, and give the engine's `watchers`."""
+    def page(
+        self,
+        title: str,
+        note: str,
+        actions: Mapping[str, Callable[[], object]] | None = None,
+        rivals: Mapping[str, Callable[[], float | None]] | None = None,
+    ) -> Iterator[list[Any]]:
+        """Open the page, unless headless, and give the engine's `watchers`; the rest is as in `Dashboard`."""
         if self.headless:
             yield []
             return
         from loco_stream.dashboard import Dashboard
 
-        with Dashboard(self.port, actions=actions) as dashboard:
+        with Dashboard(self.port, actions=actions, title=title, note=note, rivals=rivals) as dashboard:
             click.echo(f"live page: {dashboard.url} (Ctrl-C ends)")
+            if over_ssh():
+                click.echo(tunnel(urlsplit(dashboard.url).port or self.port))
             if self.browse:
                 webbrowser.open(dashboard.url)
             yield [dashboard]
+
+
+def over_ssh() -> bool:
+    """Whether this terminal is at another machine."""
+    return bool(os.environ.get("SSH_CONNECTION"))
+
+
+def tunnel(port: int) -> str:
+    """Return how to see a page of this machine, which only it can reach, in a browser at the other end of SSH.
+
+    Examples
+    --------
+    >>> tunnel(8765).splitlines()[-1]
+    'and open http://127.0.0.1:8765/ there.'
+    """
+    here = (os.environ.get("SSH_CONNECTION", "").split() + [""] * 3)[2] or "THIS-MACHINE"
+    return (
+        "You are here over SSH. To see the page, run this where your browser is:\n"
+        f"  ssh -N -L {port}:127.0.0.1:{port} {getpass.getuser()}@{here}\n"
+        f"and open http://127.0.0.1:{port}/ there."
+    )
 
 
 class Hits:
@@ -102,7 +134,7 @@ def demo_options(seconds: float, stays: bool = False) -> Callable[[F], F]:
         click.option("--ask", is_flag=True,
                      help="Ask before the page is opened; where there is no terminal or no browser, do nothing."),
         click.option("--open", "browse", is_flag=True, help="Open the page in the browser."),
-        click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, metavar="PORT",
+        click.option("--port", type=click.IntRange(0, 65535), default=_PORT, show_default=True, metavar="PORT",
                      help="Port of the page; 0 takes a free one."),
         click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, metavar="N",
                      help="Of the data and the models."),
@@ -116,7 +148,13 @@ def demo_options(seconds: float, stays: bool = False) -> Callable[[F], F]:
         def command(
             headless: bool, seconds: float | None, seed: int, port: int, browse: bool, ask: bool, **own: Any
         ) -> Any:
-            if ask and not (browser_at_hand() and _agrees("Watch it live in your browser?")):
+            if ask and not browser_at_hand():
+                if over_ssh():
+                    click.echo(
+                        f"`loco-stream demo {click.get_current_context().info_name}` shows this live. {tunnel(_PORT)}"
+                    )
+                return None
+            if ask and not _agrees("Watch it live in your browser?"):
                 return None
             if seconds is None:
                 seconds = default if headless or not stays else math.inf

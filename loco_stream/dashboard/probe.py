@@ -2,39 +2,60 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from loco_stream.metrics.keys import scores_of
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
+    from loco_stream.engine.trainer import Answered
 
 __all__ = ["Probe"]
 
 _NEURONS = 64  # rows of the raster: more cannot be told apart on a phone
 _RATE_SECONDS = 2.0
 _TASK_SECONDS = 0.5
-_TASK_KEYS = ("average_accuracy", "forgetting", "backward_transfer", "forward_transfer", "accuracy_matrix")
+_TASK_KEYS = ("average_accuracy", "forgetting", "forgetting_se", "backward_transfer", "accuracy_matrix")
 _DRIFTS = 100  # marks kept on the page
+_FEATURES, _LABELS, _LETTERS = 60, 6, 60  # of the last row, most shown
 
 
 class Probe:
-    """Reads an engine in the engine's own thread, so that nothing changes meanwhile."""
+    """Reads an engine in the engine's own thread, so that nothing changes meanwhile.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    rivals
+        Each returns the score of another model at this moment; None while there is none.
+    """
+
+    def __init__(self, rivals: Mapping[str, Callable[[], float | None]]) -> None:
+        self._rivals = list(rivals.values())
         self._pace: deque[tuple[float, int]] = deque(maxlen=64)
         self._tasks: dict[str, Any] = {}
         self._tasks_due = self._classes_due = 0.0
         self._classes: dict[str, Any] = {}
 
     def score(self, engine: StreamEngine) -> list[Any]:
-        """Return rows seen, windowed score, score of all, that of repeating the label, that of the likeliest label."""
-        status = engine.status
+        """Return a point of the course.
+
+        It is rows seen; windowed score, score of all, that of repeating the label, that of the likeliest label; the
+        row's time, s since 1970, or NaN; and the scores of the rivals.
+        """
+        status, last = engine.status, engine.last_answer
         names = scores_of("regression" if "mae" in status else "classification")
-        return [status["n_samples"], *(status.get(name) for name in names)]
+        scores = [status.get(name) for name in names]
+        return [
+            status["n_samples"],
+            *scores,
+            math.nan if last is None else last.row.t,
+            *(say() for say in self._rivals),
+        ]
 
     def look(self, engine: StreamEngine) -> dict[str, Any]:
         """Return one frame; tasks and drifts are in it only when they changed."""
@@ -43,7 +64,9 @@ class Probe:
             "score": self.score(engine),
             "ended": engine.stream_ended,
             "rate": self._rate(status["n_samples"]),
-            "latency": status["latency_us"],
+            "latency": status["latency_minute_us"],
+            "coverage": status.get("interval_coverage"),
+            "last": _last(engine.last_answer),
             "lag": engine.lag,
             "gaps": status["transport"].get("gaps"),
             "checkpoint_age": status["checkpoint_age"],
@@ -100,6 +123,31 @@ class Probe:
         return (n - before) / (now - began) if now > began else None
 
 
+def _last(answered: Answered | None) -> dict[str, Any] | None:
+    """Return the last row whose label is known: its features, and what was said of it before."""
+    if answered is None:
+        return None
+    named, proba = answered.row.named, answered.proba
+    likeliest = sorted((proba or {}).items(), key=lambda item: -item[1])[:_LABELS]
+    return {
+        "x": [[_text(name), _text(value)] for name, value in islice(named.items(), _FEATURES)],
+        "more": max(0, len(named) - _FEATURES),
+        "y": _text(answered.y),
+        "y_pred": _text(answered.y_pred),
+        "right": answered.y == answered.y_pred,
+        "proba": [[_text(label), p] for label, p in likeliest],
+        "interval": answered.interval,
+        "t": answered.row.t,
+    }
+
+
+def _text(value: Hashable | None) -> str:
+    """Return a value for people; numbers to six digits."""
+    if hasattr(value, "item"):
+        value = value.item()
+    return f"{value:.6g}" if isinstance(value, float) else str(value)[:_LETTERS]
+
+
 def _network(model: Any) -> dict[str, Any]:
     """Return what a spiking model tells of itself; nothing for any other model."""
     if not hasattr(model, "last_spikes_"):
@@ -115,6 +163,7 @@ def _network(model: Any) -> dict[str, Any]:
             "i": (neurons[shown] // stride).tolist(),
             "rows": -(-size // stride),
             "size": size,
+            "spikes": len(times),
             "window": model.window,
         },
         "spikes": [count / size for count, size in zip(counts.tolist(), model.layer_sizes, strict=True)],

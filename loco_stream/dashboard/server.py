@@ -38,6 +38,13 @@ class Dashboard:
         Further names under which the page may be asked for.
     actions
         Buttons: the name and what to call, without arguments, in a thread of the server.
+    title
+        Of the page; else the source's name.
+    note
+        A sentence on what is shown, and what the buttons do.
+    rivals
+        Other models drawn beside the engine's: the name, and what returns its windowed score at this moment, in the
+        engine's thread.
 
     Raises
     ------
@@ -63,10 +70,14 @@ class Dashboard:
         host: str = "127.0.0.1",
         allowed_hosts: Sequence[str] = (),
         actions: Mapping[str, Callable[[], object]] | None = None,
+        title: str = "",
+        note: str = "",
+        rivals: Mapping[str, Callable[[], float | None]] | None = None,
     ) -> None:
-        actions = dict(actions or {})
+        actions, self._rivals = dict(actions or {}), dict(rivals or {})
+        self._title = title
         self._ring = Ring(secrets.token_hex(4))
-        self._ring.publish({"actions": list(actions)})
+        self._ring.publish({"actions": list(actions), "note": note, "rivals": list(self._rivals)})
         self._probe: Probe | None = None
         server, self._pages = _server(self._ring, actions, _hosts(host, allowed_hosts))
         self._socket = listen(host, port, "show the page")
@@ -82,7 +93,7 @@ class Dashboard:
     def __call__(self, engine: StreamEngine) -> None:
         """Take a look at the engine, in its thread."""
         if self._probe is None:
-            self._probe = Probe()
+            self._probe = Probe(self._rivals)
             self._begin(engine)
         if self._pages.n_open:
             self._ring.publish(self._probe.look(engine))
@@ -98,9 +109,11 @@ class Dashboard:
         """Tell what runs, and what a resumed run has behind it."""
         curve = list(engine.curve.values())
         for at, windowed, overall in zip(*curve, strict=True):
-            self._ring.remember([at, windowed, overall, None, None])
+            self._ring.remember([at, windowed, overall, None, None, None, *[None] * len(self._rivals)])
         task = "regression" if "mae" in engine.status else "classification"
-        self._ring.publish({"title": engine.source.name, "model": type(engine.model).__name__, "task": task})
+        self._ring.publish(
+            {"title": self._title or engine.source.name, "model": type(engine.model).__name__, "task": task}
+        )
 
 
 def _server(ring: Ring, actions: Mapping[str, Callable[[], object]], hosts: Sequence[str]) -> tuple[Any, Any]:

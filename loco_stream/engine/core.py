@@ -24,7 +24,7 @@ from loco_stream.engine.score import Score
 from loco_stream.engine.source_reader import SourceReader, as_source, head, n_rows, tail
 from loco_stream.engine.status import Board
 from loco_stream.engine.store import Store
-from loco_stream.engine.trainer import Trainer
+from loco_stream.engine.trainer import Answered, Trainer
 from loco_stream.engine.wal import parse_durability
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.monitor import TaskMonitor
@@ -55,11 +55,9 @@ class StreamEngine:
         `Sink` objects; each gets every prediction, and the report at the end. `loco_stream.connectors.open_sink` makes
         those that send records elsewhere.
     monitor
-        A `TaskMonitor`; None watches for drift but withholds no sample, so that the score equals
-        river's progressive validation.
+        A `TaskMonitor`; None watches for drift but withholds no sample: the score is that of river's validation.
     checkpoint
-        Folder of checkpoints (and of the write-ahead log, where the source needs one); None keeps
-        nothing.
+        Folder of checkpoints (and of the write-ahead log, where the source needs one); None keeps nothing.
     delay
         Samples between a row and its label; the scores of a model of river equal its
         ``progressive_val_score(delay=...)``, and one that gives tickets learns from them. None means at once.
@@ -68,11 +66,10 @@ class StreamEngine:
     window
         Samples in the sliding window of the scores.
     resume
-        False refuses a folder that holds an earlier run; True goes on with it, and refuses an empty
-        one; None goes on if there is something.
+        False refuses a folder that holds an earlier run; True goes on with it, and refuses an empty one; None goes on
+        if there is something.
     checkpoint_every
-        Rows between checkpoints; 10,000 rows are learned again in about a second. While rows come,
-        one is also taken every 60 seconds.
+        Rows between checkpoints; 10,000 are learned again in about a second. One is also taken every 60 seconds.
     durability
         "batch", "interval:<seconds>s" or "off": when the write-ahead log is synced. None means
         "batch" for a source that forgets a row once it is acknowledged, and "off" for any other.
@@ -85,8 +82,7 @@ class StreamEngine:
     settings
         Plain values stored with each checkpoint; a run resumed with others is refused.
     watchers
-        Each is called with the engine, in its thread, when it has resumed, ten times a second, and at the
-        end.
+        Each is called with the engine, in its thread, when it has resumed, ten times a second, and at the end.
 
     Raises
     ------
@@ -372,6 +368,11 @@ class StreamEngine:
     def curve(self) -> dict[str, list[float]]:
         """The course of the scores over the stream in at most 512 points: `at`, windowed, overall."""
         return self._score.curve_report()
+
+    @property
+    def last_answer(self) -> Answered | None:
+        """The last row whose label is known, with what was said of it; None before one."""
+        return self._trainer.last
 
     @property
     def latency(self) -> LatencyHistogram:

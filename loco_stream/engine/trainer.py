@@ -6,7 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,9 +20,19 @@ from loco_stream.monitor.alarm import Alarm
 from loco_stream.numbers import to_number
 from loco_stream.stream import Ask, Block, Event, Labels, Prediction, Predictions, Sample
 
-__all__ = ["Trainer"]
+__all__ = ["Answered", "Trainer"]
 
 _COUNTERS = ("n_samples", "n_unlabelled", "n_held_out", "n_rejected", "n_unusable", "n_set_aside", "n_asked")
+
+
+class Answered(NamedTuple):
+    """A row whose label is known, and what was said of it before."""
+
+    row: Row
+    y: Any
+    y_pred: Any
+    proba: Mapping[Any, float] | None
+    interval: tuple[float, float] | None
 
 
 class Trainer:
@@ -77,6 +87,7 @@ class Trainer:
         self.last_drift: int | None = None
         self.n_drifts = 0
         self.rejection: str | None = None
+        self.last: Answered | None = None  # for those who look on
         self.now = 0.0
         self.newest = self.arrived = math.nan  # event time of the last row, and when it came, seconds since 1970 UTC
 
@@ -163,6 +174,10 @@ class Trainer:
         for row, y, answer in zip(rows, labels, answers, strict=True):
             self._count(row, y, answer)
             self.n_samples += 1
+        if rows:
+            answer, y = answers[-1], labels[-1]
+            proba = None if answer.p_true is None else {y: answer.p_true}
+            self.last = Answered(rows[-1], y, answer.y_pred, proba, answer.interval)
 
     def _unlabelled(self, event: Block) -> None:
         adapter = self.model_adapter
@@ -224,6 +239,7 @@ class Trainer:
         """Score a prediction, then learn its row unless it is held out."""
         row, monitor = waiting.row, self.monitor
         self._tell(waiting, y)
+        self.last = Answered(row, y, waiting.y_pred, waiting.proba, waiting.interval)
         p_true = waiting.proba.get(y, 0.0) if waiting.proba else None
         self._count(row, y, Answer(waiting.y_pred, p_true, waiting.interval), late)
         if monitor.holds_out and monitor.hold_out(row.x, y, self.n_samples, row.features):

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,16 +21,18 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from loco_stream import LOCOClassifier, StreamEngine, TaskMonitor
+from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine, TaskMonitor
 from loco_stream.dashboard import Dashboard
 from loco_stream.dashboard.history import Course, Ring
 from loco_stream.errors import ConfigError
+from loco_stream.metrics import forgetting
 from tests.helpers.ports import free_address, free_port
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_browser = pytest.mark.skipif(
     CHROMIUM is None and not os.environ.get("CI"), reason="there is no Chromium here; CI installs it"
 )
+AXE = Path(__file__).parents[1] / "data" / "axe"
 PICTURES = Path(os.environ.get("LOCO_PICTURES", "out/pages"))
 
 
@@ -94,6 +97,26 @@ class Run:
         self.tap.over = True
         self.thread.join()
         self.page.close()
+
+
+class Numbers(Tap):
+    """The same with a number for a label."""
+
+    def __iter__(self):
+        for sample in super().__iter__():
+            x = sample.x
+            yield replace(sample, y=10 * x["a"] - 4 * x["b"] + 3 * x["c"] * (x["d"] > 0))
+
+
+class Regression(Run):
+    """An engine that learns numbers, with its page."""
+
+    def __init__(self):
+        self.tap, self.page = Numbers(), Dashboard(0, note="Simulated: a number made of four others.")
+        model = LOCORegressor(hidden_sizes=(32,), seed=1)
+        self.engine = StreamEngine(model, self.tap, watchers=[self.page], task="regression")
+        self.thread = threading.Thread(target=self.engine.run)
+        self.thread.start()
 
 
 def ask(url, path="/", method="GET", **headers):
@@ -185,7 +208,11 @@ def test_a_frame_tells_what_the_engine_measures():
         while name != "frame" or frame.get("score", [0])[0] < 50:
             name, _, frame = read_event(response)
         connection.close()
-        assert len(frame["score"]) == 5
+        assert len(frame["score"]) == 6
+        assert abs(frame["score"][5] - time.time()) < 60
+        assert dict(frame["last"]["x"]).keys() == set("abcd")
+        assert frame["last"]["y"] in ("yes", "no")
+        assert sum(p for _, p in frame["last"]["proba"]) == pytest.approx(1.0)
         assert frame["raster"]["rows"] == 16
         assert len(frame["raster"]["t"]) == len(frame["raster"]["i"])
         assert all(0 <= i < 16 for i in frame["raster"]["i"])
@@ -250,6 +277,18 @@ def test_the_vendored_chart_library_is_the_published_one():
     for name, digest in sums.items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
     assert "MIT License" in (folder / "LICENSE").read_text()
+
+
+def test_the_page_is_light():
+    static = resources.files("loco_stream.dashboard") / "static"
+    sizes = [path.stat().st_size for path in Path(str(static)).rglob("*") if path.suffix in (".js", ".css", ".html")]
+    assert sum(sizes) < 200_000
+
+
+def test_the_accessibility_checker_is_the_published_one():
+    sums = dict(reversed(line.split()) for line in (AXE / "SHA256SUMS").read_text().splitlines())
+    for name, digest in sums.items():
+        assert hashlib.sha256((AXE / name).read_bytes()).hexdigest() == digest
 
 
 @pytest.fixture
@@ -455,6 +494,134 @@ def test_the_page_recovers_when_the_engine_restarts_and_keeps_the_course(watch, 
     assert seen.own_complaints() == []
 
 
+def serious(seen):
+    """Return what axe-core finds on the page that is serious or worse."""
+    seen.page.evaluate((AXE / "axe.min.js").read_text())
+    passed, found = seen.page.evaluate("axe.run().then(result => [result.passes.length, result.violations])")
+    assert passed > 20
+    return [
+        f"{rule['id']}: {node['target']} {node['failureSummary']}"
+        for rule in found
+        for node in rule["nodes"]
+        if rule["impact"] in ("serious", "critical")
+    ]
+
+
+@needs_browser
+@pytest.mark.slow
+def test_nothing_keeps_people_from_using_the_page(watch):
+    with Run(actions={"swap the labels": lambda: None}) as run, Regression() as numbers:
+        looks = [("light", 1280, 900), ("dark", 1280, 900), ("light", 390, 844), ("light", 1920, 1080)]
+        for theme, width, height in looks:
+            for url, name in ((run.page.url, "classes"), (numbers.page.url, "numbers")):
+                seen = watch(url, color_scheme=theme, viewport={"width": width, "height": height})
+                seen.wait("course.length > 20 && state.last && document.querySelector('#link').textContent === 'live'")
+                seen.picture(f"{name}-{width}-{theme}")
+                assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
+                assert serious(seen) == []
+                assert seen.complaints == []
+
+
+@needs_browser
+@pytest.mark.slow
+def test_span_and_scale_that_were_chosen_outlive_redraws_and_reloads(watch):
+    with Run() as run:
+        seen = watch(run.page.url)
+        seen.wait("course.length > 20 && course[course.length - 1][0] > 1200")
+        seen.page.select_option("#scale", "upper")
+        seen.page.select_option("#span", "1000")
+        for _ in range(2):
+            before = seen.page.evaluate("state.score[0]")
+            seen.wait(f"state.score[0] > {before} + 100")
+            assert seen.page.evaluate("[chart.scales.y.min, chart.scales.y.max]") == [0.5, 1]
+            span = "chart.data[0][chart.data[0].length - 1] - chart.scales.x.min"
+            assert seen.page.evaluate(span) == 1000
+            seen.page.reload()
+            seen.wait("course.length > 20 && chart")
+            assert seen.page.locator("#span").input_value() == "1000"
+        box = seen.page.locator("#score .u-over").bounding_box()
+        seen.page.mouse.move(box["x"] + 100, box["y"] + 50)
+        seen.page.mouse.down()
+        seen.page.mouse.move(box["x"] + 200, box["y"] + 60, steps=4)
+        seen.page.mouse.up()
+        seen.wait("view.zoom")
+        zoom = seen.page.evaluate("view.zoom")
+        before = seen.page.evaluate("state.score[0]")
+        seen.wait(f"state.score[0] > {before} + 100")
+        assert seen.page.evaluate("[chart.scales.x.min, chart.scales.x.max]") == zoom
+        seen.page.select_option("#span", "60s")  # rows have times, so minutes can be chosen
+        seen.wait("!view.zoom && view.span === '60s'")
+        assert seen.complaints == []
+
+
+@needs_browser
+@pytest.mark.slow
+def test_the_course_can_be_saved_as_table_and_picture(watch):
+    with Run() as run:
+        seen = watch(run.page.url)
+        seen.wait("course.length > 20")
+        with seen.page.expect_download() as download:
+            seen.page.click("#csv")
+        lines = download.value.path().read_text().splitlines()
+        assert lines[0] == "sample,window_accuracy,accuracy,no_change_accuracy,majority_accuracy,time"
+        assert len(lines) > 20
+        with seen.page.expect_download() as download:
+            seen.page.click("#picture")
+        assert download.value.suggested_filename == "loco_stream-a-tap.png"
+        assert download.value.path().read_bytes().startswith(b"\x89PNG")
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        download.value.save_as(PICTURES / "chart.png")
+        assert seen.complaints == []
+
+
+@needs_browser
+@pytest.mark.slow
+def test_a_task_that_is_back_has_a_column_of_its_own_name_and_falls_add_up(watch):
+    with Run() as run:
+        seen = watch(run.page.url)
+        seen.wait("state.tasks")
+        tasks = [{"task": name} for name in ("task 0", "task 1", "task 0", "task 0")]
+        assert seen.page.evaluate("taskNames", tasks) == ["task 0", "task 1", "task 0, again", "task 0, again (3)"]
+        R = [[0.9, None, None], [0.95, 0.9, None], [0.5, 0.8, 0.9]]
+        falls = [seen.page.evaluate("([R, j]) => fallOf(R, j)", [R, j]) for j in range(3)]
+        assert falls == ["45.0", "10.0", ""]
+        assert sum(map(float, falls[:2])) / 2 == pytest.approx(100 * forgetting(np.array(R, float)))
+
+
+@needs_browser
+@pytest.mark.slow
+def test_terms_are_said_in_words_and_kept_on_hover(watch):
+    with Run() as run:
+        seen = watch(run.page.url)
+        seen.wait("document.querySelectorAll('#mixture dt').length > 2")
+        names = seen.page.locator("#mixture dt").all_inner_texts()
+        assert "the last 10,000 rows" in names
+        assert not [name for name in names if "leak" in name]
+        terms = seen.page.evaluate("[...document.querySelectorAll('#mixture dt')].map(dt => dt.title)")
+        assert "leak 0.0001 a row" in terms
+        assert seen.page.evaluate("foundBy('energy')[1]").startswith("energy distance")
+
+
+@needs_browser
+@pytest.mark.slow
+def test_an_engine_that_is_gone_is_dimmed_and_one_that_ended_is_not_green(watch):
+    from river import datasets, naive_bayes
+
+    with Dashboard(0) as page:
+        engine = StreamEngine(naive_bayes.GaussianNB(), datasets.Phishing().take(50), watchers=[page], forever=True)
+        thread = threading.Thread(target=engine.run)
+        thread.start()
+        seen = watch(page.url)
+        seen.wait("document.querySelector('#link').textContent === 'ended'")
+        green = seen.page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--likely')")
+        shown = seen.page.evaluate("getComputedStyle(document.querySelector('#link')).color")
+        assert shown != f"rgb{tuple(bytes.fromhex(green.strip()[1:]))}"
+        engine.stop()
+        thread.join()
+    seen.wait("document.body.dataset.link === 'lost'")
+    assert float(seen.page.evaluate("getComputedStyle(document.querySelector('main')).opacity")) < 0.6
+
+
 # Every text whose contrast with what is painted behind it is below 4.5, as WCAG 2 counts it (level AA).
 PALE = """() => {
   const parse = (text) => { const n = text.match(/[\\d.]+/g).map(Number); return n.length < 4 ? [...n, 1] : n; };
@@ -529,3 +696,18 @@ def test_the_machine_demo_shows_detection_recovery_and_what_was_kept(watch, spaw
     output, _ = process.communicate(timeout=60)  # it ends by itself
     assert process.returncode == 0, output
     assert "15,000 rows" in output
+
+
+@needs_browser
+@pytest.mark.slow
+def test_the_recurring_demo_draws_the_rivals_beside_it_and_says_what_is_simulated(watch, spawn):
+    _, url = spawn("demo", "recurring", "--port", 0, "--seconds", 20)
+    seen = watch(url, viewport={"width": 1920, "height": 1080})
+    seen.wait("chart && course.length > 20 && state.score[0] > 300")
+    assert seen.page.evaluate("state.rivals.length") == 3
+    assert seen.page.evaluate("state.score.length") == 9
+    assert all(0.2 < score <= 1 for score in seen.page.evaluate("state.score.slice(6)"))
+    assert "adaptive random forest, 10 trees" in seen.page.locator(".u-legend").inner_text()
+    assert "A-B-A-B" in seen.page.locator("#note").inner_text()
+    seen.picture("recurring")
+    assert seen.own_complaints() == []

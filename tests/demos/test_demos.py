@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 import webbrowser
@@ -198,3 +199,15 @@ def test_deep_learns_through_ten_layers():
 def test_river_beats_the_simple_guesses(words):
     done = play(*words)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_over_ssh_the_offer_says_how_to_see_the_page(monkeypatch):
+    from loco_stream.demos.river import command
+
+    monkeypatch.setenv("SSH_CONNECTION", "10.0.0.9 51234 10.0.0.7 22")
+    said = CliRunner().invoke(command, ["--ask"])
+    assert said.exit_code == 0
+    assert "`loco-stream demo river` shows this live" in said.output
+    assert re.search(r"ssh -N -L 8765:127\.0\.0\.1:8765 \S+@10\.0\.0\.7\n", said.output)
+    monkeypatch.delenv("SSH_CONNECTION")
+    assert CliRunner().invoke(command, ["--ask"]).output == ""

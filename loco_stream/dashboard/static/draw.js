@@ -4,6 +4,7 @@
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
 const percent = (value, digits = 1) => (value == null ? "–" : (100 * value).toFixed(digits));
 const count = (value) => (value == null ? "–" : Math.round(value).toLocaleString("en"));
+const points = (value) => (100 * value).toFixed(1).replace(/^-0.0$/, "0.0");
 
 // Drift alarms as triangles at the top with a line down, task boundaries as short lines from the bottom.
 function drawMarks(plot, marks) {
@@ -31,99 +32,155 @@ function drawMarks(plot, marks) {
   ctx.restore();
 }
 
-function makeScoreChart(element, regression, marks) {
-  const lines = [
-    ["last window", "window", 2, []],
-    ["all so far", "overall", 1.5, []],
-    ["repeating the last label", "repeat", 1.2, [6, 4]],
-    ["the likeliest label", "likely", 1.2, [2, 4]],
-  ].slice(0, regression ? 3 : 4);
-  const text = (value) => (value == null ? "–" : regression ? value.toPrecision(3) : percent(value) + " %");
-  const axis = () => ({ stroke: () => colour("quiet"), grid: { stroke: () => colour("line"), width: 1 },
-    ticks: { stroke: () => colour("line") } });
-  const options = {
-    width: element.clientWidth, height: 300,
-    scales: { x: { time: false }, y: regression ? {} : { range: [0, 1] } },
-    axes: [
-      { ...axis(), label: "samples", values: (plot, values) => values.map(count) },
-      { ...axis(), size: 60, label: regression ? "mean absolute error" : "accuracy",
-        values: (plot, values) => values.map((v) => (regression ? v : (100 * v).toFixed(0) + " %")) },
-    ],
-    series: [
-      { label: "sample", value: (plot, value) => count(value) },
-      ...lines.map(([label, name, width, dash]) => ({
-        label, width, dash, stroke: () => colour(name), points: { show: false }, spanGaps: true,
-        value: (plot, value) => text(value),
-      })),
-    ],
-    legend: { markers: { dash: (plot, i) => ["", "solid", "solid", "dashed", "dotted"][i] } },
-    hooks: { draw: [(plot) => drawMarks(plot, marks())], destroy: [() => watcher.disconnect()] },
-  };
-  const watcher = new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height: 300 }));
-  const plot = new uPlot(options, [[], ...lines.map(() => [])], element);
+const axis = () => ({ stroke: () => colour("quiet"), grid: { stroke: () => colour("line"), width: 1 },
+  ticks: { stroke: () => colour("line") } });
+const line = (label, name, width, dash, text) => ({ label, width, dash, stroke: () => colour(name), spanGaps: true,
+  points: { show: false }, value: (plot, value) => text(value) });
+
+function makeChart(element, height, options, data) {
+  const watcher = new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height }));
+  const hooks = { ...options.hooks, destroy: [() => watcher.disconnect()] };
+  const plot = new uPlot({ width: element.clientWidth, height, ...options, hooks }, data, element);
   watcher.observe(element);
   return plot;
 }
 
-// Rows: after task i. Columns: on task j. Dark means accurate; the number says it too.
+// `course` returns the points, `marks` the alarms and tasks; `zoomed` is called with the samples that were dragged over.
+function makeScoreChart(element, regression, model, rivals, course, marks, zoomed) {
+  const text = (value) => (value == null ? "–" : regression ? value.toPrecision(3) : percent(value) + " %");
+  const lines = [
+    line(rivals.length ? model + ", last window" : "last window", "window", 2.2, [], text),
+    line("all so far", "overall", 1.5, [], text),
+    line("repeating the last label", "repeat", 1.2, [6, 4], text),
+    line("the likeliest label", "likely", 1.2, [2, 4], text),
+    ...rivals.map((name, i) => line(name, "rival" + (1 + i % 3), 1.5, [[9, 3], [3, 3], [9, 3, 2, 3]][i % 3], text)),
+  ];
+  if (regression) lines.splice(2, 2, line("repeating the last value", "repeat", 1.2, [6, 4], text));
+  const inView = (plot) => plot.data[1].filter((_, i) => plot.data[0][i] >= plot.scales.x.min);
+  const where = (value) => (hasTimes(course()) ? clock(timeAt(course(), value), course()) : "");
+  return makeChart(element, 320, {
+    cursor: { drag: { setScale: false } },
+    scales: {
+      x: { time: false, range: () => spanOf(course()) },
+      y: { range: (plot, low, high) => scaleOf(regression, low, high, inView(plot)) },
+    },
+    axes: [
+      { ...axis(), label: "samples", size: 56, space: 80,
+        values: (plot, values) => values.map((value) => count(value) + "\n" + where(value)) },
+      { ...axis(), size: 64, label: SCORE_WORDS[regression ? "regression" : "classification"].axis,
+        values: (plot, values) => values.map((v) => (regression ? Number(v.toPrecision(6)) : percent(v, 0) + " %")) },
+    ],
+    series: [{ label: "sample", value: (plot, value) => count(value) + (value != null && where(value) && ", " + where(value)) },
+      ...lines],
+    legend: { markers: { dash: (plot, i) => (i < 3 ? "solid" : i === 3 || i > 4 ? "dashed" : "dotted") } },
+    hooks: {
+      draw: [(plot) => drawMarks(plot, marks())],
+      setSelect: [(plot) => {
+        const { left, width } = plot.select;
+        if (width > 4) zoomed([plot.posToVal(left, "x"), plot.posToVal(left + width, "x")]);
+        plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+      }],
+    },
+  }, [[], ...lines.map(() => [])]);
+}
+
+// Truth, prediction and interval of the latest rows of a regression.
+function makeAnswerChart(element) {
+  const text = (value) => (value == null ? "–" : value.toPrecision(4));
+  return makeChart(element, 220, {
+    scales: { x: { time: false } },
+    axes: [{ ...axis(), label: "samples", values: (plot, values) => values.map(count) }, { ...axis(), size: 64 }],
+    series: [
+      { label: "sample", value: (plot, value) => count(value) },
+      line("truth", "overall", 1.5, [4, 3], text), line("prediction", "window", 2, [], text),
+      line("lowest of the interval", "quiet", 0.5, [], text), line("highest", "quiet", 0.5, [], text),
+    ],
+    bands: [{ series: [4, 3], fill: `rgba(${colour("heat")}, 0.15)` }],
+  }, [[], [], [], [], []]);
+}
+
+const tableRow = (cells) => { const tr = document.createElement("tr"); tr.append(...cells); return tr; };
+const tableCell = (text) => { const td = document.createElement("td"); td.textContent = text; return td; };
+const tableHead = (text, scope) => {
+  const th = document.createElement("th");
+  th.textContent = text;
+  th.scope = scope;
+  return th;
+};
+
+// A cell of a heat map: the number says it too.
+function heat(text, share) {
+  const td = tableCell(text), dark = document.documentElement.dataset.theme === "dark";
+  td.style.background = `rgba(${colour("heat")}, ${(0.08 + 0.92 * Math.max(0, share)).toFixed(2)})`;
+  td.style.color = share > (dark ? 0.55 : 0.92) === dark ? "#000" : "#fff";
+  return td;
+}
+
+// How far a task has fallen from its best, in points, by the very numbers whose mean is the forgetting.
+function fallOf(matrix, j) {
+  const values = matrix.slice(j).map((row) => row[j]);
+  if (values.length < 2 || values.includes(null)) return "";
+  const fall = 100 * (Math.max(...values.slice(0, -1)) - values[values.length - 1]);
+  return fall.toFixed(1).replace("-0.0", "0.0");
+}
+
+// Rows: after task i. Columns: on task j. Dark means accurate.
 function drawMatrix(table, matrix, tasks) {
-  const row = (cells) => { const tr = document.createElement("tr"); tr.append(...cells); return tr; };
-  const cell = (tag, text) => { const td = document.createElement(tag); td.textContent = text; return td; };
-  const names = tasks.slice(-matrix.length).map((task, i) => task.task || "task " + i);
-  const head = row([cell("th", "after \\ on"), ...names.map((name) => cell("th", name))]);
-  const body = matrix.map((values, i) => row([
-    cell("th", names[i]),
-    ...values.map((value) => {
-      const td = cell("td", value == null ? "" : percent(value, 0));
-      if (value != null) {
-        td.style.background = `rgba(${colour("heat")}, ${(0.08 + 0.92 * Math.max(0, value)).toFixed(2)})`;
-        const dark = document.documentElement.dataset.theme === "dark";
-        td.style.color = value > (dark ? 0.55 : 0.92) === dark ? "#000" : "#fff";
-      }
-      return td;
-    }),
-  ]));
-  table.replaceChildren(...(matrix.length ? [head, ...body] : [row([cell("td", "no sample is withheld in this run")])]));
+  if (!matrix.length) { table.replaceChildren(tableRow([tableCell("no sample is withheld in this run")])); return; }
+  const names = taskNames(tasks).slice(-matrix.length), last = matrix[matrix.length - 1];
+  const used = last[matrix.length - 1] == null ? matrix.slice(0, -1) : matrix; // nothing of the last one is withheld yet
+  const head = [tableHead("after \\ on", "col"), ...names.map((name) => tableHead(name, "col"))];
+  const body = matrix.map((values, i) => tableRow([tableHead(names[i], "row"),
+    ...values.map((value) => (value == null ? tableCell("") : heat(percent(value, 0), value)))]));
+  const foot = tableRow([tableHead("fall, points", "row"), ...names.map((_, j) => tableCell(fallOf(used, j)))]);
+  foot.className = "foot";
+  table.replaceChildren(tableRow(head), ...body, ...(used.length > 1 ? [foot] : []));
 }
 
 // One line a label; one that is never found stands out.
 function drawClasses(table, scores) {
-  const head = document.createElement("thead"), body = document.createElement("tbody");
-  const line = (parent, tag, texts) => {
-    const tr = parent.insertRow();
-    for (const text of texts) { const cell = document.createElement(tag); cell.textContent = text; tr.append(cell); }
-    return tr;
-  };
-  line(head, "th", ["label", "rows", "found, %", "right, %", "F1, %"]);
-  for (const [label, score] of Object.entries(scores)) {
-    const never = score.precision == null;
-    const tr = line(body, "td", [label, count(score.support), percent(score.recall), never ? "never the answer"
-      : percent(score.precision), percent(score.f1)]);
+  const names = ["label", "rows", "found, %", "right, %", "F1, %"].map((name) => tableHead(name, "col"));
+  const lines = Object.entries(scores).map(([label, score]) => {
+    const right = score.precision == null ? "never the answer" : percent(score.precision);
+    const cells = [count(score.support), percent(score.recall), right, percent(score.f1)].map(tableCell);
+    const tr = tableRow([tableHead(label, "row"), ...cells]);
     tr.classList.toggle("missed", score.support > 0 && !score.recall);
-  }
-  table.replaceChildren(head, body);
+    return tr;
+  });
+  table.replaceChildren(tableRow(names), ...lines);
 }
 
 // Rows by label (lines) and answer (columns), darker the larger the share of the label's rows.
 function drawConfusion(table, { labels, matrix }) {
-  const cell = (tag, text) => { const td = document.createElement(tag); td.textContent = text; return td; };
-  const row = (cells) => { const tr = document.createElement("tr"); tr.append(...cells); return tr; };
   const lines = matrix.map((counts, i) => {
     const rows = Math.max(1, counts.reduce((sum, n) => sum + n, 0));
-    return row([cell("th", labels[i]), ...counts.map((n) => {
-      const td = cell("td", count(n)), dark = document.documentElement.dataset.theme === "dark";
-      td.style.background = `rgba(${colour("heat")}, ${(0.08 + 0.92 * n / rows).toFixed(2)})`;
-      td.style.color = n / rows > (dark ? 0.55 : 0.92) === dark ? "#000" : "#fff";
-      return td;
-    })]);
+    return tableRow([tableHead(labels[i], "row"), ...counts.map((n) => heat(count(n), n / rows))]);
   });
-  table.replaceChildren(row([cell("th", "label \\ answer"), ...labels.map((label) => cell("th", label))]), ...lines);
+  const head = [tableHead("label \\ answer", "col"), ...labels.map((label) => tableHead(label, "col"))];
+  table.replaceChildren(tableRow(head), ...lines);
 }
 
-function drawBars(list, entries, text) {
-  const most = Math.max(1e-9, ...entries.map(([, value]) => Math.abs(value)));
+function drawFeatures(table, pairs, more) {
+  const lines = pairs.map(([name, value]) => tableRow([tableHead(name, "row"), tableCell(value)]));
+  table.replaceChildren(...lines, ...(more ? [tableRow([tableHead(`and ${count(more)} more`, "row"), tableCell("")])] : []));
+}
+
+// Pairs of a name and a text.
+function drawFacts(list, facts) {
+  list.replaceChildren(...facts.map(([name, text]) => {
+    const box = document.createElement("div"), dt = document.createElement("dt"), dd = document.createElement("dd");
+    dt.textContent = name;
+    dd.textContent = text;
+    box.append(dt, dd);
+    return box;
+  }));
+}
+
+// Entries are a name, a value, and the term for the name where there is one.
+function drawBars(list, entries, text, whole = 1e-9) {
+  const most = Math.max(whole, ...entries.map(([, value]) => Math.abs(value)));
   while (list.children.length > entries.length) list.lastChild.remove();
-  entries.forEach(([name, value], i) => {
+  entries.forEach(([name, value, term], i) => {
     if (!list.children[i]) {
       const box = document.createElement("div");
       box.innerHTML = '<dt></dt><dd class="track"><div class="fill"></div></dd><dd></dd>';
@@ -131,6 +188,7 @@ function drawBars(list, entries, text) {
     }
     const [dt, track, dd] = list.children[i].children;
     dt.textContent = name;
+    dt.title = term || "";
     track.firstChild.style.width = (100 * Math.abs(value) / most).toFixed(1) + "%";
     track.firstChild.classList.toggle("negative", value < 0);
     dd.textContent = text(value);

@@ -2,8 +2,8 @@
 // The state of the page, how events change it, and when it is drawn.
 
 const $ = (id) => document.getElementById(id);
-const RASTER_SAMPLES = 10, MOST_POINTS = 4096;
-let state = {}, course = [], raster = [], chart = null, paused = false, stream = null, last = "";
+const RASTER_SAMPLES = 10, MOST_POINTS = 4096, MOST_ANSWERS = 200;
+let state = {}, course = [], raster = [], answers = [], chart = null, answerChart = null, paused = false, stream = null, last = "";
 
 const newTasks = () => (state.tasks ? state.tasks.tasks.slice(1) : []);
 const marks = () => [
@@ -23,18 +23,26 @@ function takeState(whole) {
   state = whole;
   course = whole.course;
   raster = whole.raster ? [whole.raster] : [];
+  answers = [];
   showActions(whole.actions || []);
 }
 
 function dropChart() {
-  if (chart) chart.destroy();
-  chart = null;
+  for (const plot of [chart, answerChart]) if (plot) plot.destroy();
+  chart = answerChart = null;
 }
 
 function takeFrame(frame) {
   Object.assign(state, frame);
   if (frame.score) addPoint(frame.score);
+  if (frame.last && frame.last.interval) addAnswer(frame.score[0], frame.last);
   if (frame.raster) raster = [...raster, frame.raster].slice(-RASTER_SAMPLES);
+}
+
+function addAnswer(at, row) {
+  if (answers.length && answers[answers.length - 1][0] >= at) return;
+  const bounds = row.interval.map((bound) => (Number.isFinite(bound) ? bound : null));
+  answers = [...answers, [at, Number(row.y), Number(row.y_pred), ...bounds]].slice(-MOST_ANSWERS);
 }
 
 function seconds(value) {
@@ -43,13 +51,15 @@ function seconds(value) {
 }
 
 function micros(value) {
-  return value == null ? "–" : value < 1000 ? value.toFixed(0) + " µs" : (value / 1000).toFixed(1) + " ms";
+  if (value == null) return "–";
+  if (value < 1000) return value.toFixed(0) + " µs";
+  return value < 1e6 ? (value / 1000).toFixed(value < 1e4 ? 1 : 0) + " ms" : (value / 1e6).toFixed(1) + " s";
 }
 
 function showTiles() {
   const regression = state.task === "regression", score = state.score || [];
   $("samples").textContent = count(score[0]);
-  $("score-name").textContent = regression ? "error, last window" : "accuracy, last window";
+  $("score-name").textContent = SCORE_WORDS[regression ? "regression" : "classification"].tile;
   $("window").textContent = score[1] == null ? "–" : regression ? score[1].toPrecision(3) : percent(score[1]) + " %";
   $("rate").textContent = count(state.rate);
   const latency = state.latency || {};
@@ -57,7 +67,8 @@ function showTiles() {
   $("lag").textContent = seconds(state.lag);
   $("gaps").textContent = count(state.gaps);
   $("unused").textContent = count(state.unused) + " / " + count(state.masked);
-  $("unused-tile").title = (state.said || []).join("\n");
+  $("coverage-tile").hidden = state.coverage == null;
+  $("coverage").textContent = percent(state.coverage) + " %";
   $("checkpoint").textContent = state.checkpoint_age == null ? "–" : seconds(state.checkpoint_age) + " ago";
   $("drift-count").textContent = state.tasks ? count(state.tasks.drifts.length) : "–";
   $("alarm").hidden = !state.alarm;
@@ -65,15 +76,70 @@ function showTiles() {
 }
 
 function showEvents() {
+  const names = taskNames(state.tasks.tasks);
   const events = [
     ...state.tasks.drifts.map((d) => [d.at, d.kind === "input" ? "the inputs changed" : d.kind === "boundary"
       ? "a new task begins" : "the concept changed", d.detector]),
-    ...newTasks().map((t) => [t.start, (t.task || "a task") + (t.returned ? " is back" : " begins"), "monitor"]),
+    ...newTasks().map((t, i) => [t.start, names[i + 1] + (t.returned ? " is back" : " begins"), "monitor"]),
   ].sort((a, b) => b[0] - a[0]);
-  $("events").tBodies[0].replaceChildren(...events.map(([at, ...texts]) => {
-    const tr = document.createElement("tr");
-    for (const text of [count(at), ...texts]) tr.insertCell().textContent = text;
-    return tr;
+  const nothing = tableRow([tableCell("–"), tableCell("nothing yet"), tableCell("")]);
+  $("events").tBodies[0].replaceChildren(...(events.length ? [] : [nothing]), ...events.map(([at, what, detector]) => {
+    const [words, term] = foundBy(detector), how = tableCell(words);
+    how.title = term;
+    return tableRow([tableCell(count(at)), tableCell(what), how]);
+  }));
+}
+
+function showTasks() {
+  const tasks = state.tasks, error = tasks.forgetting_se == null ? "" : " ± " + points(tasks.forgetting_se);
+  drawMatrix($("matrix"), tasks.accuracy_matrix, tasks.tasks);
+  $("kept").hidden = !tasks.accuracy_matrix.length;
+  $("forgetting").textContent = tasks.forgetting == null ? "–" : points(tasks.forgetting) + error + " points";
+  $("bwt").textContent = tasks.backward_transfer == null ? "–" : points(tasks.backward_transfer) + " points";
+  $("average").textContent = tasks.average_accuracy == null ? "–" : percent(tasks.average_accuracy) + " %";
+  showEvents();
+}
+
+function showScore() {
+  const regression = state.task === "regression", words = SCORE_WORDS[state.task], rivals = state.rivals || [];
+  $("score-title").textContent = words.title;
+  $("score-note").textContent = words.note;
+  fillChoices($("span"), [...SPANS, ...(hasTimes(course) ? TIME_SPANS : [])], view.span);
+  fillChoices($("scale"), words.scales, view.scale);
+  $("whole").hidden = !view.zoom;
+  const zoomed = (span) => { view.zoom = span; redraw(); };
+  if (!chart) chart = makeScoreChart($("score"), regression, state.model, rivals, () => course, marks, zoomed);
+  const places = [0, 1, 2, 3, ...(regression ? [] : [4]), ...rivals.map((_, i) => TIME + 1 + i)];
+  chart.setData(places.map((place) => course.map((point) => point[place])));
+  if (chart.cursor.idx == null) chart.setLegend({ idx: course.length - 1 }); // nobody points at another sample
+}
+
+function showLast() {
+  const row = state.last, regression = state.task === "regression";
+  $("last-box").hidden = !row;
+  $("answers-box").hidden = !answers.length;
+  if (!row) return;
+  const spikes = state.spikes && state.raster ? [["spikes of the last layer", count(state.raster.spikes)]] : [];
+  const when = row.t == null ? [] : [["time", new Date(1000 * row.t).toLocaleString("en-GB")]];
+  const off = regression ? ["off by", Math.abs(row.y - row.y_pred).toPrecision(3)] : ["which is", row.right ? "right" : "wrong"];
+  const bounds = regression && row.interval ? [["90 % interval", row.interval.map((v) => (v == null ? "open"
+    : v.toPrecision(4))).join(" to ")]] : [];
+  drawFacts($("last"), [["answer", row.y_pred], ["truth", row.y], off, ...bounds, ...spikes, ...when]);
+  drawBars($("proba"), row.proba.map(([label, p]) => [label, p]), (p) => percent(p) + " %", 1);
+  drawFeatures($("features"), row.x, row.more);
+  if (!answers.length) return;
+  if (!answerChart) answerChart = makeAnswerChart($("answers"));
+  answerChart.setData([0, 1, 2, 3, 4].map((place) => answers.map((point) => point[place])));
+  if (answerChart.cursor.idx == null) answerChart.setLegend({ idx: answers.length - 1 });
+}
+
+function showSaid() {
+  const said = state.said || [];
+  $("unused-box").hidden = !said.length;
+  $("said").replaceChildren(...said.map((text) => {
+    const li = document.createElement("li");
+    li.textContent = text;
+    return li;
   }));
 }
 
@@ -81,17 +147,14 @@ function draw() {
   if (state.title) { $("title").textContent = state.title; document.title = state.title + " – loco_stream"; }
   $("model").textContent = state.model || "";
   showTiles();
-  if (state.task && !chart) chart = makeScoreChart($("score"), state.task === "regression", marks);
-  if (chart) {
-    chart.setData(chart.series.map((_, column) => course.map((point) => point[column])));
-    if (chart.cursor.idx == null) chart.setLegend({ idx: course.length - 1 }); // nobody points at another sample
-  }
+  $("note").hidden = !state.note;
+  $("note").textContent = state.note || "";
+  if (state.task) showScore();
+  showLast();
+  showSaid();
   if (state.tasks && state.tasks !== draw.tasks) {
     draw.tasks = state.tasks;
-    drawMatrix($("matrix"), state.tasks.accuracy_matrix, state.tasks.tasks);
-    for (const [id, key] of [["forgetting", "forgetting"], ["bwt", "backward_transfer"], ["average", "average_accuracy"]])
-      $(id).textContent = state.tasks[key] == null ? "–" : percent(state.tasks[key]) + (id === "average" ? " %" : " points");
-    showEvents();
+    showTasks();
   }
   $("classes-box").hidden = !state.classes;
   if (state.classes && state.classes !== draw.classes) {
@@ -99,7 +162,10 @@ function draw() {
     drawClasses($("classes"), state.classes.per_class);
     drawConfusion($("confusion"), state.classes.confusion);
   }
-  const mixture = Object.entries(state.mixture || {});
+  const mixture = Object.entries(state.mixture || {}).map(([name, value]) => {
+    const [words, term] = memoryName(name);
+    return [words, value, term];
+  });
   $("mixture-box").hidden = !mixture.length;
   drawBars($("mixture"), mixture, (value) => value.toFixed(2));
   $("raster-box").hidden = $("spikes-box").hidden = !state.raster;
@@ -119,11 +185,15 @@ function redraw() {
   requestAnimationFrame(() => { due = false; draw(); });
 }
 
+const LINKS = {
+  lost: "waiting for the engine", ended: "ended", waiting: "waiting for the first row; the first run compiles, about ten seconds",
+  live: "live",
+};
 function showLink() {
-  const live = stream && stream.readyState === EventSource.OPEN;
-  const text = !live ? "waiting for the engine" : state.ended ? "ended" : !state.title ? "waiting for the first row" : "live";
-  if ($("link").textContent !== text) $("link").textContent = text;
-  $("link").dataset.state = live ? "live" : "lost";
+  const open = stream && stream.readyState === EventSource.OPEN;
+  const link = !open ? "lost" : state.ended ? "ended" : !state.title ? "waiting" : "live";
+  if ($("link").textContent !== LINKS[link]) $("link").textContent = LINKS[link];
+  document.body.dataset.link = link; // what is shown is dimmed while the engine is gone
 }
 
 function connect() {
@@ -171,6 +241,20 @@ $("theme").onclick = () => {
   localStorage.setItem("theme", theme);
   setTheme(theme);
 };
+$("span").onchange = () => { choose({ span: $("span").value, zoom: null }); redraw(); };
+$("scale").onchange = () => { choose({ scale: $("scale").value }); redraw(); };
+$("whole").onclick = () => { choose({ span: "all", zoom: null }); $("span").value = "all"; redraw(); };
+$("score").addEventListener("dblclick", () => { view.zoom = null; redraw(); });
+const fileName = (end) => "loco_stream-" + (state.title || "run").replace(/[^\w.-]+/g, "-") + end;
+$("csv").onclick = () => {
+  const regression = state.task === "regression", names = regression ? ["window_mae", "mae", "no_change_mae"]
+    : ["window_accuracy", "accuracy", "no_change_accuracy", "majority_accuracy"];
+  const rivals = (state.rivals || []).map((name, i) => [name, TIME + 1 + i]);
+  const columns = [["sample", 0], ...names.map((name, i) => [name, i + 1]), ["time", TIME], ...rivals];
+  saveFile(fileName(".csv"), new Blob([courseAsCsv(course, columns)], { type: "text/csv" }));
+};
+$("picture").onclick = () => chart && chartAsPicture(chart, `${state.title}: ${$("score-title").textContent}`,
+  (blob) => saveFile(fileName(".png"), blob));
 $("pause").onclick = () => {
   paused = !paused;
   $("pause").setAttribute("aria-pressed", paused);
