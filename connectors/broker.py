@@ -130,15 +130,18 @@ class BrokerSource(ABC):
             self._rows_left -= sum(len(getattr(event, "X", (event,))) for event in events)
             yield events
 
-    def _take(self, source: str, body: bytes, label: Any = None, t: float = math.nan) -> Event | None:
+    def _take(
+        self, source: str, body: bytes, label: Any = None, t: float = math.nan, *, repeated: bool = False
+    ) -> Event | None:
         """Read one message: an LS1 header and its payload, or a row as a JSON or MessagePack map.
 
-        `label` and `t` are what the message says beside its body; what the body says comes first.
+        `label` and `t` are what the message says beside its body; what the body says comes first. Rows of
+        a `repeated` message are dropped if they are known.
         """
         name = source.encode()
         if body[:4] == MAGIC:
-            return self._receiver.take([name, body[: HEADER.size], body[HEADER.size :]])
-        return self._receiver.take_row(name, lambda features: self._read(body, features, label, t))
+            return self._receiver.take([name, body[: HEADER.size], body[HEADER.size :]], repeated=repeated)
+        return self._receiver.take_row(name, lambda features: self._read(body, features, label, t), repeated=repeated)
 
     def _read(self, body: bytes, features: tuple[str, ...] | None, label: Any, t: float) -> Any:
         row = read_message(body, features, self._limits, self._target, self._time_key)

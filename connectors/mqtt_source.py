@@ -5,28 +5,20 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from loco_stream.connectors.broker import password
-from loco_stream.connectors.ls1.messages import read_message
-from loco_stream.connectors.ls1.receiver import Receiver
-from loco_stream.connectors.ls1.remote_source import Streams
-from loco_stream.connectors.ls1.wire import HEADER, MAGIC, Limits
-from loco_stream.connectors.rows import check_task
+from loco_stream.connectors.broker import BATCH, TICK, BrokerSource, password
+from loco_stream.connectors.ls1.limits import Limits
+from loco_stream.connectors.topic_rows import TopicRows
 from loco_stream.connectors.values import need
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.stream import Event, Schema
+from loco_stream.stream import Event
 
 __all__ = ["MQTTSource"]
 
-_TICK = 0.1  # seconds without giving control back
 _PATIENCE = 10.0  # seconds that the first connection may take
-_BATCH = 1024
 
 
 @dataclass(slots=True)
@@ -37,7 +29,7 @@ class _Open:
     needs: tuple[str, int, int] | None  # source, epoch, seq
 
 
-class MQTTSource:
+class MQTTSource(BrokerSource):
     """Messages of one topic filter, QoS 1, acked when learned and durable; needs ``loco-stream[mqtt]``.
 
     The session is persistent: while the engine is away the broker keeps what comes, and what was not
@@ -55,6 +47,12 @@ class MQTTSource:
         None is 1883, or 8883 with `tls`.
     client_id
         Names the session at the broker; two engines need two.
+    join
+        ``"topic"``: a message is one value, a number or a word, and several topics make one row of the source `topic`.
+        A feature bears the last part of its topic's name, and the one named `target` is the label.
+    within
+        Seconds after its first value in which the values of such a row come; a feature that comes again begins the
+        next row earlier. 0.1 is more than a publisher needs to send its values one after the other.
     target, time
         Keys of the label, and of the event time in seconds since 1970, in messages that are flat maps.
     username
@@ -97,6 +95,8 @@ class MQTTSource:
         port: int | None = None,
         target: str = "y",
         time: str = "t",
+        join: str | None = None,
+        within: float = 0.1,
         client_id: str = "loco-stream",
         username: str | None = None,
         tls: bool = False,
@@ -106,28 +106,28 @@ class MQTTSource:
         endless: bool = False,
         limits: Limits | None = None,
     ) -> None:
-        _check(topic, client_id, idle, max)
+        port = port or (8883 if tls else 1883)
+        super().__init__(
+            f"mqtt://{host}:{port}/{topic}", task=task, target=target, time_key=time,
+            idle=idle, max=max, endless=endless, limits=limits,
+        )  # fmt: skip
+        _check(topic, client_id, join, within)
         self._mqtt = need("paho.mqtt.client", "mqtt", "mqtt")
-        self._streams = Streams(limits or Limits(), check_task(task))
-        self._receiver = Receiver(self._streams)
-        self._idle = math.inf if idle is None else idle
-        self._rows_left = math.inf if max is None else max
-        self._endless = endless
-        self._topic, self._target, self._time_key = topic, target, time
+        self._rows = TopicRows(within, target, self._limits.features) if join else None
+        self._topic = topic
         self._received: deque[Any] = deque()
         self._open: deque[_Open] = deque()
         self._refusal: str | None = None
         self._subscribed = False
         self._retry_at = 0.0
-        self._where = f"{host}:{port or (8883 if tls else 1883)}"
-        self.name = f"mqtt://{self._where}/{topic}"
-        self._client = self._connect(host, port or (8883 if tls else 1883), client_id, username, tls)
+        self._where = f"{host}:{port}"
+        self._client = self._connect(host, port, client_id, username, tls)
 
     def _connect(self, host: str, port: int, client_id: str, username: str | None, tls: bool) -> Any:
         client = self._mqtt.Client(
             self._mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False, manual_ack=True
         )
-        client.max_inflight_messages_set(_BATCH)
+        client.max_inflight_messages_set(BATCH)
         if username is not None:
             client.username_pw_set(username, password("MQTT"))
         if tls:
@@ -139,7 +139,7 @@ class MQTTSource:
             client.connect(host, port, keepalive=60)
             deadline = time.monotonic() + _PATIENCE
             while not self._subscribed and self._refusal is None and time.monotonic() < deadline:
-                client.loop(_TICK)
+                client.loop(TICK)
         except (OSError, ValueError) as e:
             raise SourceError(
                 f"cannot reach the MQTT broker {self._where}: {getattr(e, 'strerror', None) or e}"
@@ -164,21 +164,6 @@ class MQTTSource:
             self._subscribed = True
 
     @property
-    def stats(self) -> dict[str, int]:
-        """What has come since the start, and what was wrong with it."""
-        return dict(self._streams.stats)
-
-    @property
-    def last_error(self) -> str:
-        """The last sentence said about a bad message; empty if there was none."""
-        return self._receiver.last_error
-
-    @property
-    def schema(self) -> Schema | None:
-        """The first source's schema; None until one has come."""
-        return self._streams.schema
-
-    @property
     def position(self) -> dict[str, Any]:
         """``{topic: {epoch: seq}}`` of the rows handed out; under the empty name, the schemas."""
         return self._streams.position
@@ -193,35 +178,30 @@ class MQTTSource:
             pass
         self._settle()
 
-    def reply(self, event: Event, values: NDArray[np.float32], classes: Sequence[Any]) -> None:
-        """There is no way back."""
-
     def close(self) -> None:
         """Disconnect; the broker keeps the session and what was not acked."""
         self._client.disconnect()
 
-    def __iter__(self) -> Iterator[Event | Sequence[Event]]:
-        """Yield lists of events, empty ones while nothing comes."""
-        heard = time.monotonic()
-        while self._rows_left > 0:
-            self._loop()
-            events = [e for e in (self._take(m) for m in self._taken()) if e is not None]
-            self._settle()
-            if events:
-                heard = time.monotonic()
-            elif time.monotonic() - heard >= self._idle or (self._receiver.all_ended and not self._endless):
-                return
-            self._rows_left -= sum(len(getattr(event, "X", (event,))) for event in events)
-            yield events
+    def _fetch(self) -> Sequence[Event | None]:
+        self._loop()
+        events: list[Event | None] = []
+        for _ in range(min(len(self._received), BATCH)):
+            events += self._read_message(self._received.popleft())
+        if self._rows is not None and self._rows.due:
+            events.append(self._end_row(self._rows))
+        self._settle()
+        return events
 
     def _loop(self) -> None:
         """Let the client read and write once, and reconnect where needed."""
-        if self._client.loop(_TICK) == self._mqtt.MQTT_ERR_SUCCESS:
+        if self._client.loop(TICK) == self._mqtt.MQTT_ERR_SUCCESS:
             return
+        if self._rows is not None:
+            self._rows.clear()
         self._open.clear()  # the broker numbers its messages anew and repeats them
         now = time.monotonic()
         if now < self._retry_at:
-            time.sleep(_TICK)
+            time.sleep(TICK)
             return
         self._retry_at = now + 1.0
         try:
@@ -229,26 +209,33 @@ class MQTTSource:
         except OSError:
             return  # still away: the next round tries again
 
-    def _taken(self) -> Iterator[Any]:
-        for _ in range(min(len(self._received), _BATCH)):
-            yield self._received.popleft()
-
-    def _take(self, message: Any) -> Event | None:
-        body = message.payload
-        topic = message.topic.encode()
-        if body[:4] == MAGIC:
-            event = self._receiver.take([topic, body[: HEADER.size], body[HEADER.size :]], repeated=message.dup)
-        else:
-            event = self._receiver.take_row(
-                topic,
-                lambda features: read_message(body, features, self._streams.limits, self._target, self._time_key),
-                repeated=message.dup,
-            )
+    def _read_message(self, message: Any) -> list[Event | None]:
+        if self._rows is not None:
+            return self._join(self._rows, message)
+        event = self._take(message.topic, message.payload, repeated=message.dup)
         stream = self._streams.by_name.get(message.topic)
         reached = None if stream is None else next(reversed(stream.last.items()), None)
-        needs = None if reached is None else (message.topic, *reached)
+        self._open.append(_Open(message.mid, None if reached is None else (message.topic, *reached)))
+        return [event]
+
+    def _join(self, rows: TopicRows, message: Any) -> list[Event | None]:
+        """Add a value to the open row; it may end the one before."""
+        ended = [] if rows.fits(message.topic) or not len(rows) else [self._end_row(rows)]
+        needs = None
+        try:
+            rows.put(message.topic, message.payload)
+        except SourceError as error:
+            self._receiver.refuse(error)
+        else:
+            epoch, seq = next(reversed(self._streams.find(self._topic).last.items()), (0, 0))
+            needs = (self._topic, epoch, seq + 1)  # the number that the open row will get
         self._open.append(_Open(message.mid, needs))
-        return event
+        return ended
+
+    def _end_row(self, rows: TopicRows) -> Event | None:
+        self._streams.stats["messages"] += len(rows) - 1
+        row = rows.end()
+        return self._receiver.take_row(self._topic.encode(), lambda _: row)
 
     def _settle(self) -> None:
         """Ack what is durable, in the order it came, as MQTT demands."""
@@ -263,11 +250,12 @@ class MQTTSource:
         return stream is None or any(e > epoch or (e == epoch and q >= seq) for e, q in stream.durable.items())
 
 
-def _check(topic: str, client_id: str, idle: float | None, most: int | None) -> None:
+def _check(topic: str, client_id: str, join: str | None, within: float) -> None:
     if not topic:
         raise ConfigError("topic must name what to subscribe to, for example sensors/#")
     if not client_id:
         raise ConfigError("client_id must not be empty: the broker keeps the session under it")
-    for name, value in (("idle", idle), ("max", most)):
-        if value is not None and not value > 0:
-            raise ConfigError(f"{name} must be > 0, not {value!r}")
+    if join not in {None, "topic"}:
+        raise ConfigError(f"join must be 'topic', not {join!r}")
+    if not 0 < within < math.inf:
+        raise ConfigError(f"within must be > 0 seconds, not {within!r}")

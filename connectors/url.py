@@ -42,7 +42,16 @@ def _flag(text: str) -> bool:
     return text == "1"
 
 
-_WORDS: dict[Convert, str] = {float: "a number", int: "a whole number", _flag: "0 or 1"}
+def _seconds(text: str) -> float:
+    return float(text.removesuffix("ms")) / 1000 if text.endswith("ms") else float(text.removesuffix("s"))
+
+
+_WORDS: dict[Convert, str] = {
+    _seconds: "a time such as 100ms or 0.1s",
+    float: "a number",
+    int: "a whole number",
+    _flag: "0 or 1",
+}
 _TABLE: dict[str, Convert] = {
     "target": str, "drop": _names, "task": str, "time": str, "sequence": str, "rate": float, "speed": float,
     "on_bad": str,
@@ -98,7 +107,8 @@ FORMS: dict[str, _Form] = {
     "zmq+reply": _zmq("reply", credit=int, rate=float),
     "mqtt": _Form(
         "mqtt://127.0.0.1:1883/TOPIC", "mqtt_source", "MQTTSource",
-        {**_PEERS, **_LOGIN, "client_id": str, "target": str, "time": str}, split=_broker("mqtt"),
+        {**_PEERS, **_LOGIN, "client_id": str, "target": str, "time": str, "join": str, "within": _seconds},
+        split=_broker("mqtt"),
     ),
     "redis": _Form(
         "redis://127.0.0.1:6379/STREAM", "redis_source", "RedisSource",

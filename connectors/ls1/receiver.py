@@ -66,6 +66,11 @@ class Receiver:
             self._refuse("malformed", e)
             return None
 
+    def refuse(self, error: SourceError) -> None:
+        """Count a message that cannot be read, and keep its sentence."""
+        self.streams.stats["messages"] += 1
+        self._refuse("malformed", error)
+
     def _refuse(self, what: str, error: SourceError) -> None:
         self.streams.stats[what] += 1
         self.last_error = str(error)

@@ -201,6 +201,61 @@ def test_more_rows_than_the_broker_keeps_in_flight(broker):
     source.close()
 
 
+def joined(broker, **options):
+    url = f"mqtt://127.0.0.1:{broker.port}/press/3/+?join=topic&within=300ms&target=kind"
+    return open_source(url + "".join(f"&{name}={value}" for name, value in options.items()))
+
+
+def round_of(i):
+    values = {"speed": 20 + i / 2, "load": i, "mode": "fast", "kind": ("ok", "worn")[i % 2]}
+    return [(f"press/3/{name}", str(value)) for name, value in values.items()]
+
+
+def settle(source):
+    """Let the broker take the acknowledgements, then leave."""
+    for _ in range(10):
+        source._loop()
+    source.close()
+
+
+def test_several_topics_make_one_row(broker):
+    source = joined(broker)
+    for i in range(20):  # at once: what ends a row is that the next one begins
+        publish(broker, *round_of(i))
+    events = drain(source, lambda found: len(found) == 20)
+    assert [event.x for event in events] == [{"speed": 20 + i / 2, "load": i, "mode": "fast"} for i in range(20)]
+    assert [event.y for event in events] == ["ok", "worn"] * 10
+    assert [(event.source, event.seq) for event in events] == [("press/3/+", i) for i in range(1, 21)]
+    assert all(abs(event.t - time.time()) < 600 for event in events)
+    assert (source.stats["messages"], source.stats["rows"]) == (80, 20)
+    publish(broker, ("press/3/speed", "1.5"), ("press/3/load", '{"x": 1}'), ("press/3/load", b"\xff\xfe"))
+    (late,) = taken(source, 1)  # nothing comes any more: time ends it
+    assert (late.x, late.y) == ({"speed": 1.5}, None)
+    assert source.stats["malformed"] == 2
+    assert "with join=topic a message is one number or word" in source.last_error
+    source.close()
+
+
+def test_the_values_of_a_row_that_is_not_learned_come_again(broker):
+    source = joined(broker)
+    publish(broker, *round_of(0), *round_of(1), ("press/3/speed", "7"))
+    assert [event.y for event in taken(source, 1)] == ["ok"]
+    source.close()  # before anything was acknowledged
+    source = joined(broker)
+    first, second, third = taken(source, 3)
+    assert [event.x.get("speed") for event in (first, second, third)] == [20, 20.5, 7]
+    source.ack({"press/3/+": {"0": 2}})
+    settle(source)
+    source = joined(broker)
+    (third,) = taken(source, 1)
+    assert (third.x, third.y) == ({"speed": 7}, None)
+    source.ack(source.position)
+    settle(source)
+    source = joined(broker, idle=1)
+    assert [event for batch in source for event in batch] == []
+    source.close()
+
+
 def test_it_reconnects_when_the_broker_restarts(broker):
     source = MQTTSource("127.0.0.1", "s", port=broker.port)
     publish(broker, ("s", row(1, seq=1)))
@@ -248,6 +303,19 @@ def test_no_broker_and_a_refusal(tmp_path):
 def test_errors_of_urls(url, error, says):
     with pytest.raises(error, match=says):
         open_source(url)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("join=rows", "join must be 'topic', not 'rows'"),
+        ("join=topic&within=0", "within must be > 0 seconds, not 0.0"),
+        ("join=topic&within=soon", "a time such as 100ms or 0.1s"),
+    ],
+)
+def test_errors_of_a_join(options, says):
+    with pytest.raises(ConfigError, match=says):
+        open_source(f"mqtt://127.0.0.1:1/rows/+?{options}")
 
 
 @pytest.mark.parametrize(("name", "extra"), [("MQTTSource", "mqtt"), ("LSLSource", "lsl")])
