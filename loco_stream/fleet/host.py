@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loco_stream.errors import ConfigError, InputError, LocoStreamError
+from loco_stream.errors import CheckpointError, ConfigError, InputError, LocoStreamError
 from loco_stream.fleet.group import Group
 from loco_stream.fleet.keyed_model import KeyedModel, Maker
 from loco_stream.fleet.rows import Key, Rows, Table, group_of
@@ -112,7 +112,7 @@ class Host:
         try:
             for rows in group.replay():
                 try:
-                    self._apply(group, rows, False)
+                    self._apply(self._find(group, rows.key), rows, False)
                 except InputError:
                     continue  # refused then as now
                 except (LocoStreamError, MemoryError):
@@ -178,10 +178,15 @@ class Host:
             if n_repeated == len(rows):
                 return Answer(said, n_repeated)
             rows = rows.part(slice(n_repeated, None))
-        group.append(len(rows), rows.encode())
+        try:
+            payload = rows.encode()
+        except CheckpointError as error:  # the log cannot hold them
+            return Answer(said, n_repeated, str(error))
+        group.append(len(rows), payload)
         self._unsynced.add(number)
         try:
-            said = [*said, *self._apply(group, rows, predicts)] if n_repeated else self._apply(group, rows, predicts)
+            new = self._apply(keyed, rows, predicts)
+            said = [*said, *new] if n_repeated else new
         except InputError as error:
             return Answer(said, n_repeated, str(error))
         except (LocoStreamError, MemoryError):
@@ -198,8 +203,7 @@ class Host:
             self._checkpoint(number, group)
         return Answer(said, n_repeated)
 
-    def _apply(self, group: Group, rows: Rows, predicts: bool) -> Sequence[Any]:
-        keyed = self._find(group, rows.key)
+    def _apply(self, keyed: KeyedModel | None, rows: Rows, predicts: bool) -> Sequence[Any]:
         if keyed is not None:
             return keyed.learn(rows, predicts)
         keyed = self._maker.fresh(rows)

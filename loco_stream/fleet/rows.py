@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.engine.model_adapter import plain
-from loco_stream.errors import InputError
+from loco_stream.errors import CheckpointError, InputError
 from loco_stream.learner.inputs import column_names, table
 from loco_stream.persistence.format import decode_plain, encode_plain
 
@@ -25,6 +25,7 @@ Table: TypeAlias = Matrix | Named
 
 _LARGEST = 2**63 - 1
 _PLAIN = frozenset({str, int, float, bool})
+_ALIKE = frozenset({str, float, bool})  # the same in MessagePack, which an int may be too large for
 
 
 def check_key(key: object) -> Key:
@@ -36,9 +37,11 @@ def check_key(key: object) -> Key:
         It is neither a text nor a whole number of 64 bits.
     """
     key = plain(key)
-    if isinstance(key, str) or (isinstance(key, int) and not isinstance(key, bool) and -_LARGEST <= key <= _LARGEST):
+    if isinstance(key, str) and (key.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in key)):
         return key
-    raise InputError(f"key is {key!r:.80}; allowed is a text, or a whole number of at most 64 bits")
+    if isinstance(key, int) and not isinstance(key, bool) and -_LARGEST <= key <= _LARGEST:
+        return key
+    raise InputError(f"key is {key!r:.80}; allowed is a text of valid Unicode, or a whole number of at most 64 bits")
 
 
 def group_of(key: Key, key_groups: int) -> int:
@@ -77,23 +80,31 @@ class Rows:
         return replace(self, X=self.X[rows], y=self.y[rows], seq=self.seq[rows])
 
     def encode(self) -> bytes:
-        """Return the rows as MessagePack; nothing in it can run code."""
-        data: Any
-        y: Any
+        """Return the rows as MessagePack; nothing in it can run code.
+
+        Only what may hold values of other kinds is looked through, for that takes longer than all the rest.
+
+        Raises
+        ------
+        CheckpointError
+            A value cannot be stored, for example a text that is no UTF-8.
+        """
+        X, y, names = self.X, self.y, self.features
+        packed = isinstance(y, np.ndarray)
         shape: list[Any] | None
-        if isinstance(self.X, list):
-            shape, data = None, [dict(row) for row in self.X]
+        data: Any
+        if isinstance(X, list):
+            shape, data = None, _raw([dict(row) for row in X])
         else:
-            shape = [*self.X.shape, self.X.dtype.str]
-            data = self.X.tolist() if self.X.dtype == object else self.X.tobytes()
-        y = [self.y.dtype.str, self.y.tobytes()] if isinstance(self.y, np.ndarray) else self.y
-        if set(map(type, y)) == {str}:  # as it stands: nothing in it needs to be wrapped one by one
-            y = msgspec.Raw(msgspec.msgpack.encode(y))
+            shape, data = [*X.shape, X.dtype.str], _raw(X.tolist()) if X.dtype == object else X.tobytes()
+        labels = [y.dtype.str, y.tobytes()] if packed else y if _ALIKE.issuperset(map(type, y)) else _raw(y)
         first, last = int(self.seq[0]), int(self.seq[-1])
-        seq = first if last - first == len(self) - 1 else self.seq.tobytes()
-        return encode_plain(
-            [self.key, data, shape, y, isinstance(self.y, np.ndarray), self.features, self.source, self.epoch, seq]
-        )
+        seq = first if last - first == len(X) - 1 else self.seq.tobytes()
+        place = [None if names is None else _raw(names), self.source, self.epoch, seq]
+        try:
+            return msgspec.msgpack.encode([self.key, data, shape, labels, packed, *place])
+        except UnicodeEncodeError as error:
+            raise CheckpointError(f"cannot store these rows: {error}") from error
 
     @classmethod
     def decode(cls, content: bytes | memoryview) -> Rows:
@@ -125,12 +136,12 @@ def make_rows(
 
 def read_rows(X: Any) -> Table:
     """Return rows by name as a list, and anything else as a matrix of numbers, or of numbers and texts."""
+    if type(X) is np.ndarray and X.dtype == np.float32 and X.ndim == 2:
+        return np.ascontiguousarray(X)
     if isinstance(X, Mapping):
         return [X]
     if isinstance(X, list | tuple) and len(X) and all(isinstance(row, Mapping) for row in X):
         return list(X)
-    if isinstance(X, np.ndarray) and X.dtype == np.float32 and X.ndim == 2:
-        return np.ascontiguousarray(X)
     given = table(X)
     return np.array(X, object) if given.texts else given.numbers
 
@@ -140,6 +151,10 @@ def read_names(features: Iterable[Hashable] | None, X: Table) -> tuple[Hashable,
     return None if features is None or isinstance(X, list) else column_names(features, X.shape[1])
 
 
+def _raw(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(encode_plain(value))
+
+
 def _matrix(data: Any, n_rows: int, n_columns: int, kind: str) -> Matrix:
     if isinstance(data, list):
         return np.array(data, object).reshape(n_rows, n_columns)
@@ -147,6 +162,8 @@ def _matrix(data: Any, n_rows: int, n_columns: int, kind: str) -> Matrix:
 
 
 def _labels(y: Any, n: int) -> Any:
+    if type(y) is list and len(y) == n and _PLAIN.issuperset(map(type, y)):
+        return y.copy()
     single = isinstance(y, str | bytes | Mapping) or not hasattr(y, "__len__")
     if single and n != 1:
         raise InputError(f"y is of type {type(y).__name__}; allowed is a sequence of {n} values, one a row")

@@ -260,3 +260,13 @@ def test_a_key_stays_in_its_group():
         2,
         6,
     ]  # CRC-32, as any other program computes it
+
+
+def test_texts_that_are_no_unicode_are_refused_and_nothing_stops(tmp_path):
+    with Fleet(template(), tmp_path) as fleet:
+        with pytest.raises(InputError, match="valid Unicode"):
+            fleet.learn("a\ud800", [[1.0, 2.0, 3.0]], ["ok"])
+        with pytest.raises(InputError, match="cannot store"):
+            fleet.learn("a", [[1.0, 2.0, 3.0]], ["ok\ud800"])
+        assert fleet.n_refused == 1
+        assert fleet.keys() == []
