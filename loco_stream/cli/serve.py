@@ -130,11 +130,10 @@ def command(
 
         parse_durability(durability)
     if key is not None or workers or ray or template:
-        refuse_beside_fleet(metrics_port=metrics_port, control=control, http=http, dashboard=dashboard or None,
-                            on_drift=on_drift)  # fmt: skip
+        refuse_beside_fleet(metrics_port=metrics_port, control=control, http=http, dashboard=dashboard or None)
         fleet = FleetCall(key, workers, ray, template, checkpoint, durability, checkpoint_every)
         serve_fleet(fleet, lambda task: open_stream(source, task, keys, endless=True, limits=limits, on_bad=on_bad),
-                    options, open_sinks(sinks, None), report)  # fmt: skip
+                    options, open_sinks(sinks, on_drift), report)  # fmt: skip
         return
     engine_options: dict[str, Any] = {
         "checkpoint": checkpoint,

@@ -34,11 +34,15 @@ class HostOptions:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of some rows: what was said of each, how many had been learned before, why they were refused."""
+    """What became of some rows: what was said of each, how many had been learned before, why they were refused.
+
+    `alarms` are the records of drifts and tasks that they brought, where the key is watched.
+    """
 
     said: Sequence[Any]
     n_repeated: int = 0
     refusal: str | None = None
+    alarms: Sequence[Any] = ()
 
 
 class Host:
@@ -201,7 +205,8 @@ class Host:
             or group.saved_at < time.monotonic() - _CHECKPOINT_SECONDS
         ):
             self._checkpoint(number, group)
-        return Answer(said, n_repeated)
+        watch = self._models[rows.key].watch
+        return Answer(said, n_repeated, None, () if watch is None else watch.heard)
 
     def _apply(self, keyed: KeyedModel | None, rows: Rows, predicts: bool) -> Sequence[Any]:
         if keyed is not None:

@@ -18,6 +18,7 @@ from loco_stream.fleet.rows import Key, Rows, Table
 from loco_stream.learner.base import LOCOEstimator
 from loco_stream.monitor import TaskMonitor
 from loco_stream.persistence.format import Saved, from_bytes, to_bytes
+from loco_stream.records import Record, of_alarm
 
 __all__ = ["KeyedModel", "Maker"]
 
@@ -35,6 +36,11 @@ class Watch:
         The key's.
     settings
         Of its `TaskMonitor`, all but the task.
+
+    Attributes
+    ----------
+    heard
+        Records of the drifts and tasks that the rows learned last brought.
     """
 
     def __init__(self, model: LOCOEstimator, settings: Mapping[str, Any]) -> None:
@@ -43,10 +49,12 @@ class Watch:
         self.monitor = TaskMonitor(**{**settings, "task": task})
         self.n_rows = 0
         self.last_drift: int | None = None
+        self.heard: list[Record] = []
 
     def learn(self, rows: Rows) -> list[Any]:
         """Test, then train; return what was said of each row."""
         said = []
+        self.heard = []
         whole = not isinstance(rows.X, list) and not self.monitor.holds_out
         if whole:  # nothing has to happen between two rows
             said = _listed(self.adapter.model.learn_predict_array(rows.X, rows.y, rows.features))
@@ -62,6 +70,7 @@ class Watch:
         if y_pred is not None:
             alarms = self.monitor.update(y, y_pred, row.x, self.n_rows, row.features)
             self.last_drift = next((alarm.at for alarm in alarms if alarm.state == "drift"), self.last_drift)
+            self.heard += [record for record in (of_alarm(alarm, row) for alarm in alarms) if record is not None]
         if learns and not (self.monitor.holds_out and self.monitor.hold_out(row.x, y, self.n_rows, row.features)):
             self.adapter.learn(row, y)
         self.monitor.rescore(self.adapter.model)
@@ -86,10 +95,10 @@ class Watch:
 
 
 def _row(rows: Rows, i: int) -> Row:
-    if isinstance(rows.X, list):
-        return Row(rows.X[i])
-    names = tuple(range(rows.X.shape[1])) if rows.features is None else rows.features
-    return Row(rows.X[i : i + 1], names)  # type: ignore[arg-type]
+    x, names = rows.X[i], None
+    if not isinstance(rows.X, list):
+        x, names = rows.X[i : i + 1], tuple(range(rows.X.shape[1])) if rows.features is None else rows.features
+    return Row(x, names, int(rows.seq[i]), source=f"{rows.source}/{rows.key}", epoch=rows.epoch)  # type: ignore[arg-type]
 
 
 class Maker:

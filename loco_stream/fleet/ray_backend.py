@@ -166,7 +166,7 @@ class _Link:
         while self._kept and self._kept[0].number <= durable:
             self._kept.popleft()
         self.notes.extend(notes)
-        for length, (_, n_repeated, refusal) in zip(sent.lengths, answers, strict=True):
+        for length, (_, n_repeated, refusal, _) in zip(sent.lengths, answers, strict=True):
             self.n_repeated += 0 if again else n_repeated
             if refusal is not None:
                 self.n_refused += length - n_repeated

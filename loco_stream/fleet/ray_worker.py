@@ -50,7 +50,7 @@ class RayWorker:
         if self._host.synced:
             self._durable = number
         notes, self._told = self._host.notes[self._told :], len(self._host.notes)
-        said = [[list(answer.said), answer.n_repeated, answer.refusal] for answer in answers]
+        said = [[list(answer.said), answer.n_repeated, answer.refusal, list(answer.alarms)] for answer in answers]
         return encode_plain([self._durable, said, notes])
 
     def ask(self, what: str, content: bytes, newest: int) -> bytes:

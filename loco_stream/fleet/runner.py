@@ -8,19 +8,21 @@ from collections.abc import Iterable
 from typing import Any
 
 from loco_stream.engine.listeners import Listeners
-from loco_stream.engine.source_reader import SourceReader
+from loco_stream.engine.source_reader import SourceReader, n_rows
 from loco_stream.errors import ConfigError
 from loco_stream.fleet.by_key import rows_by_key
 from loco_stream.fleet.fleet import Fleet
 from loco_stream.fleet.rows import Key, Rows
 from loco_stream.persistence.files import atomic_write
 from loco_stream.persistence.format import decode_plain, encode_plain
-from loco_stream.stream import Ask, Labels, Prediction, Sink
+from loco_stream.records import Record
+from loco_stream.stream import Ask, Event, Labels, Prediction, Sink
 
 __all__ = ["FleetRunner"]
 
 _DURABLE_SECONDS = 0.5  # until what was learned is made durable and acknowledged
 _SHOWN = 10
+_GATHERED_ROWS, _GATHERED_SECONDS = 256, 0.1  # of a recording, which hands out one row at a time
 
 
 class _Stop(BaseException):
@@ -39,16 +41,19 @@ class FleetRunner:
     key
         The feature that names the device; it is no input of the models.
     sinks
-        Each gets every prediction, whose source is ``SOURCE/KEY``, and the report.
+        Each gets every prediction, whose source is ``SOURCE/KEY``, the drifts of keys, and the report.
     """
 
     def __init__(self, fleet: Fleet, reader: SourceReader, key: str, sinks: Iterable[Sink] = ()) -> None:
         self._fleet, self._reader, self._key = fleet, reader, key
         self._listeners = Listeners(sinks, ())
+        self._live = hasattr(reader.source, "stats")  # its commits are what came together, and must not wait
         self._place = fleet.path / "position"
+        self._drifts: dict[Key, Record] = {}  # the newest of each key, the newest of all at the end
         self._scores: dict[Key, list[float]] = {}  # rows, and wrong answers or absolute errors, in this process
         self._counts = dict.fromkeys(("n_samples", "n_without_key", "n_unlabelled", "n_orphaned", "n_asked"), 0)
         self._stopping = False
+        self._error: Exception | None = None  # of the source, after rows that are to be learned first
         self._waiting: int | None = None
         self._durable_at = time.monotonic()
 
@@ -79,7 +84,7 @@ class FleetRunner:
         return report
 
     def report(self) -> dict[str, Any]:
-        """Return what was counted, and the ten keys that are served worst."""
+        """Return what was counted, and the ten keys that are served worst, and that drifted last."""
         ranked = sorted(self._scores, key=lambda key: self._scores[key][1] / self._scores[key][0], reverse=True)
         worst = [self._one(key) for key in ranked[:_SHOWN]]
         return {
@@ -88,12 +93,16 @@ class FleetRunner:
             "n_rejected": self._fleet.n_refused,
             "n_keys": len(self._fleet.keys()),
             "task": self._fleet.task,
+            "n_drifted_keys": len(self._drifts),
             "worst": worst,
+            "drifted_lately": [self._one(key, self._drifts[key]) for key in reversed(list(self._drifts)[-_SHOWN:])],
             "notes": [*self._fleet.notes, *self._listeners.notes, *self._unused()],
         }
 
-    def _one(self, key: Key) -> dict[str, Any]:
-        return {"key": key, "error": self._scores[key][1] / self._scores[key][0], **self._fleet.report(key)}
+    def _one(self, key: Key, drift: Record | None = None) -> dict[str, Any]:
+        score = self._scores.get(key)
+        shown = {} if drift is None else {"drift": drift}
+        return {"key": key, "error": score[1] / score[0] if score else None, **shown, **self._fleet.report(key)}
 
     def _unused(self) -> list[str]:
         sentences = {
@@ -105,12 +114,33 @@ class FleetRunner:
         return [f"{self._counts[name]:,} {text}" for name, text in sentences.items() if self._counts[name]]
 
     def _next(self) -> Any:
+        """Return the next commit; those of a recording are gathered, so that the log gets more than a row at a time."""
+        if self._error is not None:
+            raise self._error
         if self._stopping:
             return None
+        gathered: list[Event] = []
+        position, count = None, 0
+        deadline = time.monotonic() + _GATHERED_SECONDS
+        while (commit := self._read(bool(gathered))) is not None:
+            events, position = commit
+            gathered += events
+            count += sum(map(n_rows, events))
+            if self._live or not events or count >= _GATHERED_ROWS or time.monotonic() > deadline:
+                break
+        return None if position is None else (gathered, position)
+
+    def _read(self, some: bool) -> Any:
+        """Return one commit, None at the end; an error of the source waits if there are `some` rows to learn first."""
         self._waiting = threading.get_ident()
         try:
-            return self._reader.next()
+            return None if self._stopping else self._reader.next()
         except _Stop:
+            return None
+        except Exception as error:
+            if not some:
+                raise
+            self._error = error
             return None
         finally:
             self._waiting = None
@@ -125,6 +155,7 @@ class FleetRunner:
         for part, answer in zip(rows, self._fleet.process(rows), strict=True):
             if answer.refusal is None:
                 self._tell(part, answer.said, answer.n_repeated)
+                self._tell_alarms(part.key, answer.alarms)
 
     def _tell(self, rows: Rows, said: Any, n_repeated: int) -> None:
         """Count and hand on what was said of new rows: of repeated ones it was said before."""
@@ -139,6 +170,13 @@ class FleetRunner:
             source = f"{rows.source}/{rows.key}"
             self._listeners.tell(Prediction(int(rows.seq[i]), y_pred, y, source=source, epoch=rows.epoch))
         self._counts["n_samples"] += len(rows) - n_repeated
+
+    def _tell_alarms(self, key: Key, alarms: Iterable[Record]) -> None:
+        for record in alarms:
+            self._listeners.announce({**record, "key": key})
+            if record["kind"] == "drift":
+                self._drifts.pop(key, None)
+                self._drifts[key] = record
 
     def _acknowledge(self, position: dict[str, Any]) -> None:
         """Make rows durable, then the position behind them, and tell the source."""

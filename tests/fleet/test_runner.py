@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from loco_stream import Fleet
+from loco_stream import Fleet, LOCOClassifier, TaskMonitor, save
 from loco_stream.cli.main import main
 from loco_stream.engine.source_reader import PairSource, SourceReader
 from loco_stream.engine.state import export_model, state_sha256
@@ -52,6 +53,19 @@ class Heard:
         self.report = report
 
 
+class HeardDrifts:
+    kinds = frozenset({"drift"})
+
+    def __init__(self):
+        self.records = []
+
+    def event(self, record):
+        self.records.append(record)
+
+    def close(self, report):
+        pass
+
+
 def test_each_row_goes_to_the_model_of_its_key_and_is_told(tmp_path):
     events, table = blocks()
     heard = Heard()
@@ -89,9 +103,84 @@ def test_what_cannot_be_used_is_counted_and_said(tmp_path):
     assert len(report["notes"]) == 3
 
 
+def drifting(n=600):
+    """Single rows of two devices; what the labels of the second mean turns around in the middle."""
+    X = np.random.default_rng(0).normal(size=(n, 3))
+    for i, row in enumerate(X.tolist()):
+        turned = i % 2 and i > n // 2
+        yield Sample(
+            {"device": i % 2, **dict(zip("abc", row, strict=True))}, int((row[0] > 0) != turned), i, source="s"
+        )
+
+
+def test_a_drift_of_a_key_is_told_and_reported(tmp_path):
+    heard = HeardDrifts()
+    with Fleet(template(), tmp_path, monitor=TaskMonitor(holdout=0)) as fleet:
+        report = FleetRunner(fleet, SourceReader(PairSource(drifting())), "device", [heard]).run()
+    assert {record["key"] for record in heard.records} == {1}
+    assert heard.records[0]["source"] == "s/1"
+    assert heard.records[0]["seq"] > 300
+    (device,) = report["drifted_lately"]
+    assert (device["key"], device["drift"]["kind"], report["n_drifted_keys"]) == (1, "drift", 1)
+    assert "forgetting" in device
+
+
+def test_single_rows_of_a_recording_are_logged_together(tmp_path):
+    with Fleet(template(), tmp_path, key_groups=1, checkpoint_every=10**6) as fleet:
+        FleetRunner(fleet, SourceReader(PairSource(drifting())), "device").run()
+        assert fleet._backend._host.open(0).commit < 100
+        assert fleet.report(0)["n_samples"] == 300
+
+
+def test_rows_before_an_error_of_the_source_are_learned(tmp_path):
+    def broken():
+        yield from drifting(20)
+        raise SourceError("the file is torn")
+
+    with Fleet(template(), tmp_path) as fleet:
+        with pytest.raises(SourceError, match="torn"):
+            FleetRunner(fleet, SourceReader(PairSource(broken())), "device").run()
+        assert fleet.report(0)["n_samples"] == 10
+
+
 def test_a_key_that_no_row_has_is_refused():
     with pytest.raises(SourceError, match="has no feature 'machine'"):
         rows_by_key(blocks(1)[0], "machine")
+
+
+def serve(tmp_path, events, *extra):
+    """Run the command on those rows; return what it printed, and its report."""
+    table, report = tmp_path / "rows.csv", tmp_path / "report.json"
+    with table.open("w") as file:
+        rows = csv.writer(file)
+        rows.writerow([*NAMES, "kind"])
+        rows.writerows([*event.x.values(), event.y] for event in events)
+    options = ["--checkpoint", str(tmp_path / "state"), "--report", str(report), "--key", "device"]
+    done = CliRunner().invoke(main, ["serve", "--source", f"csv:{table}?target=kind", *options, *extra])
+    assert done.exit_code == 0, done.output
+    return done.output, json.loads(report.read_text())
+
+
+def test_the_command_starts_from_a_template_and_tells_drifts(tmp_path):
+    trained = LOCOClassifier(hidden_sizes=(8,), receptive_fields=3, seed=1)
+    X, _ = rows_of(0, 50)
+    trained.learn_array(X, X[:, 0] > 0, features=NAMES[1:])
+    save(trained, tmp_path / "model.loco")
+    told = tmp_path / "told"
+    _, report = serve(tmp_path, drifting(), "--template", str(tmp_path / "model.loco"), "--on-drift", f"tee -a {told}")
+    assert {row["n_samples"] for row in report["worst"]} == {350}
+    assert [row["key"] for row in report["drifted_lately"]] == [1]
+    assert json.loads(told.read_text().splitlines()[0])["key"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_the_command_serves_with_workers(tmp_path):
+    pytest.importorskip("ray")
+    said, report = serve(tmp_path, drifting(), "--workers", "2", "--set", "hidden_sizes=8")
+    assert "2 workers on Ray" in said
+    assert (report["n_samples"], report["n_keys"]) == (600, 2)
+    assert [row["key"] for row in report["drifted_lately"]] == [1]
 
 
 def test_the_command_serves_a_fleet(tmp_path):
