@@ -80,6 +80,7 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
         neuron: str = DEFAULTS.neuron,
         categories: int = DEFAULTS.categories,
         memory: Sequence[float] | None = DEFAULTS.memory,
+        max_delay: int = DEFAULTS.max_delay,
         reset: str = DEFAULTS.reset,
         dt: float | None = DEFAULTS.dt,
     ) -> None:
@@ -213,12 +214,12 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
         return slot
 
     def _moment(self, t: float | None) -> NDArray[np.float64]:
-        return moment(t, remembers=self._config.memory is not None)
+        return moment(t, remembers=self._config.remembers)
 
     def _moments(
         self, t: ArrayLike | None, sequence: Iterable[Any] | None, n: int
     ) -> tuple[NDArray[np.float64], Hashable]:
-        return moments(t, sequence, n, self._sequence, remembers=self._config.memory is not None)
+        return moments(t, sequence, n, self._sequence, remembers=self._config.remembers)
 
     def _learn_row(
         self, x: Mapping[Hashable, Any], slot: int, value: float, moment: NDArray[np.float64],

@@ -115,6 +115,10 @@ class LOCOClassifier(SequenceEstimator, base.MiniBatchClassifier):
     memory
         Shortest and longest time constant by which the traces of every other hidden neuron carry on from row to row, in
         median gaps between rows; (0.3, 50) suits most sensors. None: each row starts from nothing.
+    max_delay
+        Longest delay of a synapse of the first layer, in rows. Each synapse has a fixed one, drawn from 0 to this, and
+        learns its weight, so that neurons find what rows tell together. The hidden layers then move less with each
+        further row of a run of one class. 0: a row is seen alone. At most 256; needs `n_input_clusters` of 0.
     reset
         What a spike does to the membrane of a ``"lif"`` neuron: ``"subtract"`` lowers it by the threshold, ``"zero"``
         empties it. Under a constant drive both are the same unless there is a `dt`; files for other simulators

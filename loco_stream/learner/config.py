@@ -33,6 +33,7 @@ LEARNED, MIRROR, PERTURBATION = range(3)  # their numbers in `Settings.credit`
 EQUAL, GIVEN, BALANCED = range(3)  # where the weights of the classes come from, in `Settings.weighting`
 NEURON_CLUSTER = 32  # neurons whose weights are orthogonal at the start, and whose perturbations are
 MOST_CATEGORIES = 1024  # slots of texts of one model: the work of a row grows with the square of the inputs
+LONGEST_DELAY = 256  # rows: each costs a pass over the input lines, and their copy in every ticket
 COVERAGES = (0.5, 0.8, 0.9, 0.95, 0.99)  # of the intervals of a regression
 WINDOW = 500  # residuals that these are made of
 SMOOTHING = 0.7  # of the start weights along a feature: standard deviation of the kernel, in fields
@@ -55,7 +56,8 @@ class Settings(NamedTuple):
     Times are in ms; `n_fields` is the number of receptive fields a feature; the readout has
     `n_trace` members on the traces and `n_linear` on the scaled features, each with `n_losses` sets of weights;
     `n_snapshots` old models are kept; `weighting` says where the weights of the classes come from; `shortest` and
-    `longest` bound the time constants of a memory, in gaps between rows.
+    `longest` bound the time constants of a memory, in gaps between rows, and are 0 without; `max_delay` is the longest
+    lag of a synapse in rows; `remembers` says that a row depends on those before.
     """
 
     n_layers: int
@@ -91,6 +93,7 @@ class Settings(NamedTuple):
     n_snapshots: int
     weighting: int
     remembers: bool
+    max_delay: int
     shortest: float
     longest: float
     seed_key: int
@@ -135,6 +138,7 @@ class ModelConfig:
     neuron: str = "lif"
     categories: int = 64
     memory: Sequence[float] | None = None
+    max_delay: int = 0
     reset: str = "subtract"
     dt: float | None = None
 
@@ -171,6 +175,9 @@ class ModelConfig:
         window_of(find(self.neuron).kind)
         if self.memory is not None:
             _span("memory", self.memory, 1e-3, 1e6)
+        _integer("max_delay", self.max_delay, 0, LONGEST_DELAY)
+        if self.max_delay and self.n_input_clusters:
+            raise ConfigError(f"max_delay is {self.max_delay}; with n_input_clusters, allowed is 0")
         _choice("reset", self.reset, ("subtract", "zero"))
         self._check_grid()
 
@@ -242,7 +249,8 @@ class ModelConfig:
             n_losses=2 if recursive and not regression else 1,
             n_snapshots=N_SNAPSHOTS if recursive and not regression and self.retention > 0.0 else 0,
             weighting=EQUAL if self.class_weight is None else BALANCED if self.class_weight == "balanced" else GIVEN,
-            remembers=self.memory is not None,
+            remembers=self.remembers,
+            max_delay=self.max_delay,
             shortest=float(self.memory[0]) if self.memory is not None else 0.0,
             longest=float(self.memory[1]) if self.memory is not None else 0.0,
             seed_key=seed_key,
@@ -255,6 +263,11 @@ class ModelConfig:
         if self.neuron != "lif":
             return cell
         return cell._replace(reset_zero=self.reset == "zero", dt=0.0 if self.dt is None else float(self.dt))
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a row depends on those before it."""
+        return self.memory is not None or self.max_delay > 0
 
     @property
     def rate(self) -> float:

@@ -11,11 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from loco_stream.errors import InputError
 from loco_stream.learner.base import LOCOEstimator
 from loco_stream.learner.categories import text_columns
+from loco_stream.learner.config import Settings
 from loco_stream.learner.features import plain_label, require_mapping
 from loco_stream.learner.inputs import Table, table
 from loco_stream.learner.late import ticket_size
 from loco_stream.learner.moments import NO_MOMENTS
-from loco_stream.learner.state import IS_TIMED, N_BACKWARD, N_CLASSES
+from loco_stream.learner.state import IS_TIMED, LABEL, N_BACKWARD, N_CLASSES, N_FEATURES
 from loco_stream.learner.tickets import Ticket
 from loco_stream.learner.workspace import CLEAN_FOR
 from loco_stream.numbers import LARGEST, require_number
@@ -36,8 +37,10 @@ class ContextualEstimator(LOCOEstimator):
         with self._lock:
             self._sequence = None
             if self._state is not None and self._scratch is not None:
-                self._state.memory.kept.fill(0.0)
-                self._state.memory.clock[IS_TIMED] = 0.0
+                memory = self._state.memory
+                memory.kept.fill(0.0)
+                memory.ring.fill(0.0)
+                memory.clock[IS_TIMED], memory.steps[LABEL] = 0.0, -1.0
                 self._scratch.flags[CLEAN_FOR] = -1
 
     def enter_sequence(self, sequence: Hashable) -> None:
@@ -131,7 +134,7 @@ class ContextualEstimator(LOCOEstimator):
         settings, state = self._settings, self._state
         assert settings is not None
         assert state is not None
-        said = np.zeros((len(rows), ticket_size(settings, int(state.counts[N_CLASSES]))))
+        said = np.zeros((len(rows), ticket_size(settings, *state.counts[[N_CLASSES, N_FEATURES]])))
         proba = np.zeros((len(rows), state.classes.shape[1]))
         answers = self._run(placed, learns=False, moments=moments, proba=proba, tickets=said)
         if self._regression:
@@ -171,9 +174,17 @@ class ContextualEstimator(LOCOEstimator):
         if sound and bool((np.abs(said) <= LARGEST).all()):
             known = int(said[0])
             most = 1 if self._regression else len(self._classes)
-            if 0 <= known <= most and settings is not None and len(said) == ticket_size(settings, known):
+            if 0 <= known <= most and settings is not None and self._fits(settings, len(said), known):
                 return
         raise InputError("the ticket is not one of this model; learn the row itself")
+
+    def _fits(self, settings: Settings, length: int, n_classes: int) -> bool:
+        """Return whether a ticket of so many classes, and no more features than are known now, has that length."""
+        beyond = length - ticket_size(settings, n_classes, 0)
+        if settings.max_delay == 0:
+            return beyond == 0
+        features, rest = divmod(beyond, settings.max_delay * settings.n_fields)
+        return rest == 0 and 1 <= features <= len(self._slots)
 
 
 def _by_name(given: Table, names: tuple[Hashable, ...]) -> list[dict[Hashable, Any]]:

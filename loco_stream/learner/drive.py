@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from loco_stream.jit import kernel
+from loco_stream.learner.delays import set_code
 from loco_stream.learner.encoding import encode_fields, encode_intensities, intensity, scale
 from loco_stream.learner.readout import bank as readout
 from loco_stream.learner.spikes import run_hidden
@@ -55,10 +56,12 @@ def clean_pass(settings, state, scratch, x, t):
     flags[N_IN] = _encode(
         settings, state.statistics, scratch.code, max(flags[N_IN], 0), x, n_features, scratch.row, scratch.scaled
     )
+    set_code(scratch.code, flags[N_IN], scratch.lagged)
     net = state.net
     run_hidden(
         settings, net.sizes, net.weights, net.deep_weights, net.gains, scratch.code, flags[N_IN],
-        run.neurons[NOISE], np.float32(0.0), run, run.drives[0], run.neurons[FRESH], z, run.spikes[0],
+        state.memory.targets, scratch.lagged, run.neurons[NOISE], np.float32(0.0), run, run.drives[0],
+        run.neurons[FRESH], z, run.spikes[0],
     )  # fmt: skip
     z[hidden] = np.float32(1.0)
     by_range = settings.n_fields == 1  # a pixel that was dark in the first samples has no deviation to scale by

@@ -111,6 +111,8 @@ def _check(config: ModelConfig) -> None:
         raise ConfigError(
             f"memory is {config.memory!r}: traces that carry on from row to row are in no Network; it must be None"
         )
+    if config.max_delay:
+        raise ConfigError(f"max_delay is {config.max_delay}: rows of delay are in no Network; it must be 0")
 
 
 def _hidden_network(

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from loco_stream import rng
 from loco_stream.learner.config import NEURON_CLUSTER, SMOOTHING, Settings
 
-__all__ = ["start_weights"]
+__all__ = ["delayed_targets", "start_weights"]
 
 WEIGHT_KEY = 1  # purpose of the random stream
+DELAY_KEY = 5  # weights of the layers take 1, 9, 17 and so on
 
 
 def start_weights(settings: Settings, layer: int, n_pre: int, n_post: int) -> NDArray[np.float64]:
@@ -27,6 +28,12 @@ def start_weights(settings: Settings, layer: int, n_pre: int, n_post: int) -> ND
     if layer == 0 and settings.n_fields > 2:
         block = _smooth(block, settings.n_fields)
     return np.asarray(block / np.sqrt((block * block).sum(axis=0)))
+
+
+def delayed_targets(settings: Settings, n_lines: int, n_post: int) -> NDArray[np.int64]:
+    """Draw an order of all neurons for each line, (n_lines, n_post): which lag each has follows from its place."""
+    draws = rng.uniforms(rng.derive_key(settings.seed_key, DELAY_KEY), 0, n_lines * n_post)
+    return np.argsort(draws.reshape(n_lines, n_post), axis=1, kind="stable")
 
 
 def _orthonormal(block: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,27 +1,39 @@
 """What was said of a row when it was predicted: written as one row of numbers, and read when its label comes.
 
 How many classes were known; the traces that the rows before had left; the outputs of all members, of the logistic one
-and of the snapshots; which snapshots these were; two shares for the gate.
+and of the snapshots; which snapshots these were; two shares for the gate; the encoded rows before, where synapses have
+delays.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from loco_stream.jit import kernel
 from loco_stream.learner.config import Settings
+from loco_stream.learner.delays import read_codes, write_codes
 from loco_stream.learner.readout.novelty_gate import N_COMPARED
-from loco_stream.learner.state import N_CLASSES
+from loco_stream.learner.state import N_CLASSES, N_FEATURES
 from loco_stream.learner.workspace import CARRIED
 
 __all__ = ["read_context", "read_outputs", "ticket_size", "write_ticket"]
 
 
-def ticket_size(settings: Settings, n_classes: int) -> int:
-    """Return how many numbers are written when `n_classes` outputs are known."""
+def ticket_size(settings: Settings, n_classes: int, n_features: int) -> int:
+    """Return how many numbers are written when so many outputs and features are known."""
+    remembered = settings.n_hidden if settings.longest > 0.0 else 0
+    return int(_codes_place(settings, remembered, n_classes)) + settings.max_delay * n_features * settings.n_fields
+
+
+def _codes_place(settings: Any, remembered: Any, n_classes: Any) -> Any:
+    """Return where the encoded rows begin."""
     n_blocks = (settings.n_trace + settings.n_linear) * settings.n_losses
-    remembered = settings.n_hidden if settings.remembers else 0
     return 1 + remembered + n_classes * (n_blocks + 1 + settings.n_snapshots) + settings.n_snapshots + N_COMPARED
+
+
+_place_of_codes = kernel(_codes_place)  # the same for compiled code
 
 
 @kernel
@@ -47,13 +59,18 @@ def write_ticket(settings, state, scratch, ticket):
         ticket[place + s] = np.float64(births[s])
     for m in range(N_COMPARED):
         ticket[place + births.shape[0] + m] = answers.shares[1, m]
+    place += births.shape[0] + N_COMPARED
+    write_codes(scratch.lagged, state.counts[N_FEATURES] * settings.n_fields, ticket, place)
 
 
 @kernel
-def read_context(memory, ticket, neurons):
+def read_context(settings, state, ticket, scratch):
     """Write what the rows before had left when the ticket was written; nothing if nothing was known."""
-    for i in range(memory.kept.shape[0]):
-        neurons[CARRIED, i] = np.float32(ticket[1 + i]) if ticket.shape[0] > 0 else np.float32(0.0)
+    remembered, neurons, known = state.memory.kept.shape[0], scratch.run.neurons, ticket.shape[0] > 0
+    for i in range(remembered):
+        neurons[CARRIED, i] = np.float32(ticket[1 + i]) if known else np.float32(0.0)
+    n_classes = np.int64(ticket[0]) if known else np.int64(0)
+    read_codes(ticket, _place_of_codes(settings, remembered, n_classes), scratch.lagged)
 
 
 @kernel

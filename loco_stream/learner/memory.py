@@ -15,7 +15,7 @@ import math
 import numpy as np
 
 from loco_stream.jit import kernel
-from loco_stream.learner.state import IS_TIMED, LAST, MEDIAN_GAP, N_BACKWARD, N_GAPS
+from loco_stream.learner.state import IS_TIMED, LABEL, LAST, MEDIAN_GAP, N_BACKWARD, N_GAPS
 from loco_stream.learner.workspace import CARRIED
 
 __all__ = ["advance", "carry", "forget", "keep_context", "put_back"]
@@ -80,24 +80,41 @@ def forget(memory):
     """Make the next row a first one; the median gap stays known."""
     for i in range(memory.kept.shape[0]):
         memory.kept[i] = np.float32(0.0)
-    memory.clock[IS_TIMED] = 0.0
+    for lag in range(memory.ring.shape[0]):
+        for j in range(memory.ring.shape[1]):
+            memory.ring[lag, j] = np.float32(0.0)
+    memory.clock[IS_TIMED], memory.steps[LABEL] = 0.0, -1.0
 
 
 @kernel
 def keep_context(memory, room):
     """Copy what `put_back` restores."""
-    n = memory.kept.shape[0]
-    for i in range(n):
-        room[i] = np.float64(memory.kept[i])
-    for i in range(memory.clock.shape[0]):
-        room[n + i] = memory.clock[i]
+    n = _copy_row(memory.clock, room, 0)
+    n = _copy_row(memory.steps, room, n)
+    n = _copy_row(memory.kept, room, n)
+    for lag in range(memory.ring.shape[0]):
+        n = _copy_row(memory.ring[lag], room, n)
+
+
+@kernel
+def _copy_row(row, room, n):
+    for i in range(row.shape[0]):
+        room[n + i] = np.float64(row[i])
+    return n + row.shape[0]
 
 
 @kernel
 def put_back(memory, room):
     """Undo what rows that were only predicted did to the context."""
-    n = memory.kept.shape[0]
-    for i in range(n):
-        memory.kept[i] = np.float32(room[i])
-    for i in range(memory.clock.shape[0]):
-        memory.clock[i] = room[n + i]
+    n = _restore_row(memory.clock, room, 0)
+    n = _restore_row(memory.steps, room, n)
+    n = _restore_row(memory.kept, room, n)
+    for lag in range(memory.ring.shape[0]):
+        n = _restore_row(memory.ring[lag], room, n)
+
+
+@kernel
+def _restore_row(row, room, n):
+    for i in range(row.shape[0]):
+        row[i] = room[n + i]
+    return n + row.shape[0]

@@ -15,7 +15,7 @@ from loco_stream.learner.features import plain_label
 from loco_stream.learner.inputs import Table, table
 from loco_stream.learner.late import ticket_size
 from loco_stream.learner.moments import moments_at
-from loco_stream.learner.state import N_CLASSES
+from loco_stream.learner.state import N_CLASSES, N_FEATURES
 from loco_stream.numbers import require_number
 
 __all__ = ["SequenceEstimator", "pooled"]
@@ -87,7 +87,8 @@ class SequenceEstimator(ContextualEstimator):
         """Observe rows in slot order; return their tickets."""
         assert self._settings is not None
         assert self._state is not None
-        said = np.zeros((len(rows), ticket_size(self._settings, int(self._state.counts[N_CLASSES]))))
+        counts = self._state.counts[[N_CLASSES, N_FEATURES]]
+        said = np.zeros((len(rows), ticket_size(self._settings, *counts)))
         self._run(rows, predicts=False, learns=False, moments=moments, tickets=said)
         return said
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from loco_stream.jit import entry, kernel, overloaded
+from loco_stream.learner.delays import weigh_delayed
 from loco_stream.learner.state import DRIVE_POWER, GAIN, N_POST, START
 from loco_stream.learner.workspace import CARRIED
 from loco_stream.neurons import window_of
@@ -78,8 +79,9 @@ def _trace_by(kind: Any) -> Any:
 
 @kernel
 def run_hidden(
-    settings, sizes, weights, deep_weights, gains, code, n_lines, noise, size, run, drives, fresh, traces, spikes
-):
+    settings, sizes, weights, deep_weights, gains, code, n_lines, targets, lagged, noise, size, run, drives, fresh,
+    traces, spikes,
+):  # fmt: skip
     """Run all layers on the encoded row; write every hidden neuron's trace and each layer's number of spikes.
 
     Parameters
@@ -88,6 +90,8 @@ def run_hidden(
         As in `Net`, or those of a snapshot.
     code, n_lines
         `Code`, and how many lines are not 0.
+    targets, lagged
+        `Memory.targets` and `Lagged`, read in place of the code if synapses have delays.
     noise, size
         (hidden,) added to the drives times `size`; with a size of 0 it is not read.
     run
@@ -102,7 +106,9 @@ def run_hidden(
     for layer in range(sizes.shape[1]):
         start, n_post = sizes[START, layer], sizes[N_POST, layer]
         weighted = drives[start : start + n_post]
-        if layer == 0:
+        if layer == 0 and settings.max_delay > 0:
+            weigh_delayed(weighted, weights, n_post, targets, lagged)
+        elif layer == 0:
             weigh_rows(weighted, weights, n_post, code.lines, 0, code.rows, n_lines)
         else:
             below = sizes[START, layer - 1]
@@ -127,7 +133,7 @@ def run_hidden(
             traces[start + i] = np.float32(trace)
             total += n
         spikes[layer] = total
-        if settings.remembers:
+        if settings.longest > 0.0:
             for i in range(start, start + n_post):
                 traces[i] += run.neurons[CARRIED, i]
 

@@ -33,12 +33,13 @@ from loco_stream.learner.config import (
     Layout,
     Settings,
 )
-from loco_stream.learner.init_weights import start_weights
+from loco_stream.learner.init_weights import delayed_targets, start_weights
 
 __all__ = ["State", "allocate", "class_room", "copied", "flatten", "grow", "plan_of", "room_of", "unflatten"]
 
 MAX_BYTES = 2**31  # of a model's arrays; LOCO_STREAM_STATE_BYTES sets another bound
 
+Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -63,6 +64,7 @@ CLASS_COUNT, LAST_SEEN = range(2)
 # `Memory.clock`: time of the last row, 1 if that is known, median gap between rows, gaps it was taken from, times that
 # ran backwards.
 LAST, IS_TIMED, MEDIAN_GAP, N_GAPS, N_BACKWARD = range(5)
+LABEL, STEPS = range(2)  # of `Memory.steps`
 
 GOLDEN = 0.6180339887498949  # multiples of it, less their whole part, lie evenly on (0, 1) however many there are
 
@@ -152,6 +154,14 @@ def _spans(spans: Array, plan: Plan) -> None:
         spans[i] = plan.settings.shortest * ratio ** ((i + 1) * GOLDEN % 1.0)
 
 
+def _targets(targets: Array, plan: Plan) -> None:
+    targets[:] = delayed_targets(plan.settings, *targets.shape)
+
+
+def _no_label(steps: Array, plan: Plan) -> None:
+    steps[LABEL] = -1.0
+
+
 # What a model learns
 
 
@@ -226,12 +236,16 @@ class Memory(NamedTuple):
     """What the last rows left; empty without memory.
 
     spans: time constant of each hidden neuron's trace in median gaps between rows, 0 for those that start from nothing;
-    kept: traces as the last row left them; clock: see above.
+    kept: traces as the last row left them; clock: see above; ring: encoded rows before, the last one first; targets:
+    see `delays`; steps: the label that came last, and how many steps the hidden layers were to make for it in a row.
     """
 
     spans: Annotated[Float64, axes("remembered", start=_spans, derived=True)]
     kept: Annotated[Float32, axes("remembered")]
     clock: Annotated[Float64, axes(5)]
+    ring: Annotated[Float32, axes("delays", "lines")]
+    targets: Annotated[Int32, axes("delayed_lines", "first_layer", start=_targets, derived=True)]
+    steps: Annotated[Float64, axes(2, start=_no_label)]
 
 
 class Spread(NamedTuple):
@@ -334,7 +348,7 @@ def plan_of(layout: Layout, settings: Settings, n_features: int, n_classes: int)
     deep, members = settings.n_layers - 1, settings.n_trace + settings.n_linear
     below, above = max(1, *sizes[:-1], 1), max(1, *sizes[1:], 1)
     logistic, projects = settings.n_linear > 0 and not settings.regression, settings.n_clusters == 0
-    inputs = _n_inputs(settings, n_features)
+    inputs, remembered = _n_inputs(settings, n_features), hidden if settings.longest > 0.0 else 0
     capacities = {
         "features": n_features,
         "classes": n_classes,
@@ -367,8 +381,11 @@ def plan_of(layout: Layout, settings: Settings, n_features: int, n_classes: int)
         "experts": 0 if settings.regression or not settings.recursive else 2 + members + logistic,
         "snapshots": settings.n_snapshots,
         "speakers": 2 + settings.n_snapshots,
-        "remembered": hidden if settings.remembers else 0,
-        "context": hidden + 5 if settings.remembers else 0,
+        "remembered": remembered,
+        "delays": settings.max_delay,
+        "delayed_lines": lines if settings.max_delay else 0,
+        "taps": settings.max_delay + 1 if settings.max_delay else 0,
+        "context": remembered + 7 + settings.max_delay * lines if settings.remembers else 0,
         "residuals": WINDOW if settings.regression else 0,
         "coverages": len(COVERAGES) if settings.regression else 0,
     }

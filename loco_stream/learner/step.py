@@ -15,6 +15,7 @@ import numpy as np
 from loco_stream.jit import entry, kernel
 from loco_stream.learner import memory
 from loco_stream.learner.config import BALANCED, EQUAL, MIRROR
+from loco_stream.learner.delays import bounded_share, push_code, recall_codes
 from loco_stream.learner.drive import clean_pass
 from loco_stream.learner.encoding import CLIP, update_statistics, update_value
 from loco_stream.learner.late import read_context, read_outputs, write_ticket
@@ -96,7 +97,8 @@ def _consult_snapshots(settings, state, scratch):
             continue
         run_hidden(
             settings, net.sizes, old.weights[s], old.deep_weights[s], net.gains, scratch.code, scratch.flags[N_IN],
-            run.neurons[NOISE], np.float32(0.0), run, run.drives[1], z, z, run.spikes[1],
+            state.memory.targets, scratch.lagged, run.neurons[NOISE], np.float32(0.0), run, run.drives[1], z, z,
+            run.spikes[1],
         )  # fmt: skip
         n_rows = nonzero(z, first, n_inputs, scratch.answers.old_rows)
         said = scratch.answers.snapshots[s * capacity : (s + 1) * capacity]
@@ -272,6 +274,8 @@ def _learn(settings, state, scratch, x, label, value, share, ticket, guarded, do
     credit = scratch.run.neurons[CREDIT, : settings.n_hidden if plastic else 0]  # else it is another sample's
     if _is_sound(vectors[ERROR], n_classes, answers.shares, credit):
         if plastic:
+            if settings.max_delay > 0 and not settings.regression:
+                share = bounded_share(state.memory.steps, float(label), share)
             change_hidden(settings, state, scratch, share)
         _change_readout(settings, state, scratch, said, said_vectors, label, dormant)
         settle_gains(state.net.sizes, state.net.gains, scratch.run.drives[0], settings.gain, counts[N_SEEN])
@@ -287,13 +291,14 @@ def _learn(settings, state, scratch, x, label, value, share, ticket, guarded, do
 def _prepare(settings, state, scratch, t, fresh, ticket, late):
     """Write what the rows before have left: to the row at `t`, or to the one of a ticket."""
     if late:
-        read_context(state.memory, ticket, scratch.run.neurons)
+        read_context(settings, state, ticket, scratch)
         scratch.flags[CLEAN_FOR] = -1
         return
     if fresh:
         memory.forget(state.memory)
         scratch.flags[CLEAN_FOR] = -1
     memory.carry(state.memory, t, scratch.run.neurons)
+    recall_codes(state.memory.ring, scratch.lagged)
 
 
 @kernel
@@ -378,6 +383,7 @@ def run(cell, words, rows, moments, labels, values, mode, answers, proba, ticket
             write_ticket(settings, state, scratch, tickets[i])
         if moves:
             memory.advance(state.memory, t, scratch.features)
+            push_code(state.memory.ring, scratch.lagged)
         if moves or fresh:
             scratch.flags[CLEAN_FOR] = -1
     if settings.remembers and stays:

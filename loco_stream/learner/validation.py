@@ -107,5 +107,7 @@ def _check_divisors(state: State) -> None:
         raise ValueError("array 'recall.speakers' is not a distribution")
     if not np.isfinite(state.memory.clock).all() or state.memory.clock[MEDIAN_GAP] < 0.0:
         raise ValueError("a number in array 'memory.clock' is not finite, or its median gap is below 0")
+    if not ((state.memory.ring >= 0.0) & (state.memory.ring <= 1.0)).all() or not np.isfinite(state.memory.steps).all():
+        raise ValueError("a line in array 'memory.ring' is not from 0 to 1, or a number in 'memory.steps' not finite")
     if not (state.bank.log_stack[1] >= 0.0).all():
         raise ValueError("a mean square in array 'bank.log_stack' is below 0")

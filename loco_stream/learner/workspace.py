@@ -36,6 +36,18 @@ class Code(NamedTuple):
     rows: Annotated[Int32, axes("lines")]
 
 
+class Lagged(NamedTuple):
+    """Encoded rows by lag, this row's first; empty without delays.
+
+    lines and rows: as in `Code`; n: how many are not 0; projected: P times the lines.
+    """
+
+    lines: Annotated[Float32, axes("taps", "lines")]
+    rows: Annotated[Int32, axes("taps", "lines")]
+    n: Annotated[Int64, axes("taps")]
+    projected: Annotated[Float32, axes("taps", "lines")]
+
+
 class Run(NamedTuple):
     """What running and changing the hidden layers needs.
 
@@ -99,6 +111,7 @@ class Scratch(NamedTuple):
     vectors: Annotated[Float64, axes(9, "classes")]
     class_weights: Annotated[Float64, axes("classes", start=1.0)]
     code: Code
+    lagged: Lagged
     run: Run
     answers: Answers
     earlier: Answers

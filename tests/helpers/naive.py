@@ -135,8 +135,8 @@ def change_projector(p, x, block, power, orthogonality, leak):
 
 
 def change_weights(w, h, credit, rate, gain, power, energy):
-    """Return the weights after one step along the projected input h; `energy` is x'h."""
-    return w - rate / gain * np.outer(h, credit) / (power + energy)
+    """Return the weights after one step along the projected input h, or that of each synapse; `energy` is x'h."""
+    return w - rate / gain * np.reshape(h, (len(w), -1)) * credit / (power + energy)
 
 
 def projector(others, floor):

@@ -20,8 +20,9 @@ from loco_stream.learner.config import (
     START_SAY,
     WINDOW,
 )
+from loco_stream.learner.delays import WHOLE_STEPS
 from loco_stream.learner.encoding import CLIP
-from loco_stream.learner.init_weights import start_weights
+from loco_stream.learner.init_weights import delayed_targets, start_weights
 from loco_stream.learner.plasticity.credit import ALWAYS_UNTIL, BASELINE_FADE, EVERY, FEEDBACK_RATE
 from loco_stream.learner.plasticity.hidden import POWER_ROWS
 from loco_stream.learner.plasticity.perturb import draw_noise
@@ -84,11 +85,22 @@ class Learner:
         self.counts, self.last_seen = np.zeros(n_classes), np.zeros(n_classes)
         self.residuals, self.risks = [], 1.0 - np.array(COVERAGES)
         self.prototypes, self.members_seen, self.inverses = [], [], [None] * len(sizes)
+        self._start_delays(below[0])
         self._start_readout(n_features, n_classes)
-        ratio = s.longest / s.shortest if s.remembers else 1.0
-        odd = np.arange(s.n_hidden) % 2 == 1
+        ratio = s.longest / s.shortest if s.longest else 1.0
+        odd = np.arange(s.n_hidden) % 2 == 1 if s.longest else np.zeros(s.n_hidden, bool)
         self.spans = [s.shortest * ratio ** ((i + 1) * GOLDEN % 1.0) if odd[i] else 0.0 for i in range(s.n_hidden)]
         self.kept, self.carried, self.last, self.gaps = np.zeros(s.n_hidden), np.zeros(s.n_hidden), math.nan, []
+
+    def _start_delays(self, n_lines):
+        """Draw the lag of every synapse of the first layer, (lines, neurons); no row has come yet."""
+        s, n_post = self.settings, self.sizes[0]
+        self.lags = np.zeros((n_lines, n_post), int)
+        if s.max_delay:
+            shares = [(lag + 1) * n_post // (s.max_delay + 1) for lag in range(s.max_delay + 1)]
+            in_order = np.searchsorted(shares, np.arange(n_post), side="right")
+            np.put_along_axis(self.lags, delayed_targets(s, n_lines, n_post), in_order[None, :], axis=1)
+        self.past, self.run_of = np.zeros((s.max_delay, n_lines)), (None, 0.0)
 
     def _start_readout(self, n_features, n_classes):
         s = self.settings
@@ -119,13 +131,18 @@ class Learner:
         s, below, fresh, traces, weighted = self.settings, self.lines, [], [], []
         noise = np.broadcast_to(noise, s.n_hidden)
         for layer, w in enumerate(weights):
-            weighted.append(below @ w)
+            weighted.append(below @ w if layer else (self.lagged() * w).sum(axis=0))
             drives = self.gains[layer] * weighted[-1] + noise[self.borders[layer] : self.borders[layer + 1]]
             times = [naive.lif_times(drive, s.window, s.tau) for drive in drives]
             fresh.append(np.array([naive.trace(spikes, s.window, s.tau_trace) for spikes in times]))
             below = fresh[-1] + self.carried[self.borders[layer] : self.borders[layer + 1]]
             traces.append(below)
         return np.concatenate(traces), weighted, np.concatenate(fresh)
+
+    def lagged(self):
+        """Return what each synapse of the first layer carries, (lines, neurons)."""
+        rows = np.vstack([self.lines, self.past])
+        return rows[self.lags, np.arange(len(self.lines))[:, None]]
 
     def consult(self, x, t=math.nan, carried=None):
         """Run the row at time `t`, or one that was left `carried`, through everything that speaks."""
@@ -182,15 +199,17 @@ class Learner:
 
     def observe(self, x, t=math.nan):
         """Make a row the one that the next one follows; return what was said of it."""
+        past = self.past
         self.consult(x, t)
         self.advance(t)
         then = copy.copy(self)
+        then.said_past = past
         then.old_births = self.births.copy()
         return then
 
     def advance(self, t):
         """Make a row of time `t` the last one."""
-        self.kept = self.traces
+        self.kept, self.past = self.traces, np.vstack([self.lines, self.past])[: self.settings.max_delay]
         if t > self.last:
             self.gaps.append(t - self.last)
         self.last = t
@@ -250,6 +269,9 @@ class Learner:
     def learn(self, x, y, t=math.nan, then=None):
         """Learn a row's label or value, late if given what `observe` said `then`."""
         s = self.settings
+        now = self.past
+        if then is not None:
+            self.past = then.said_past
         self.consult(x, t, None if then is None else then.carried)
         guarded, dormant = self.dormancy() if s.recursive and s.retention > 0.0 else (False, np.zeros(self.known))
         before, self.known = self.known, 1 if self.regression else max(self.known, y + 1)
@@ -264,7 +286,7 @@ class Learner:
         self.wanted = self.standardised(y) if self.regression else np.eye(self.known)[y]
         self.error = self.lack()
         if s.learns and not guarded:
-            self.change_hidden(self.credit())
+            self.change_hidden(self.credit(), self.share_of(y))
         self.learn_readout(y, dormant, self if then is None else self.judged(then))
         if self.n_seen < SETTLE:
             for layer, weighted in enumerate(self.weighted):
@@ -276,6 +298,7 @@ class Learner:
         if self.regression:
             self.target.take(y, clipped=abs(self.wanted[0]) >= CLIP)
         self.n_seen += 1
+        self.past = now
         if then is None:
             self.advance(t)
 
@@ -370,8 +393,16 @@ class Learner:
         sets = [w for member in self.members[: s.n_trace] for w in member.weights]
         return sum(c * (change @ w)[: self.known] for c, w in zip(self.mixing, sets, strict=False))
 
-    def change_hidden(self, credit):
-        """Change every layer by what stood before the step."""
+    def share_of(self, y):
+        """Return the share of a step for a label: with delays the k-th of a run has 10 / k, beyond ten."""
+        if not self.settings.max_delay or self.regression:
+            return 1.0
+        label, n = self.run_of
+        self.run_of = y, n + 1.0 if label == y else 1.0
+        return min(1.0, WHOLE_STEPS / self.run_of[1])
+
+    def change_hidden(self, credit, share):
+        """Change every layer by a share of a step, from what stood before."""
         s, inputs = self.settings, [self.lines]
         inputs += [self.traces[a:b] for a, b in zip(self.borders[:-2], self.borders[1:-1], strict=True)]
         cluster = self.choose_prototype(inputs) if s.projects and s.n_clusters else -1
@@ -384,16 +415,22 @@ class Learner:
             elif s.projects:
                 h = p @ x
             square, energy = x @ x, x @ h
+            if layer == 0 and s.max_delay:
+                rows = np.vstack([x, self.past])
+                squares, energies = (rows**2).sum(axis=1), (rows * (rows @ p.T if s.projects else rows)).sum(axis=1)
+                square, energy = squares.mean(), energies.mean()
+                h = (rows @ p.T if s.projects else rows)[self.lags, np.arange(len(x))[:, None]]
             self.input_powers[layer] += (square - self.input_powers[layer]) / min(self.n_seen + 1, POWER_ROWS)
             power = self.input_powers[layer]
             if power + energy <= 0.0:
                 continue
             self.weights[layer] = naive.change_weights(
-                self.weights[layer], h, own, s.learning_rate, self.gains[layer], power, energy
+                self.weights[layer], h, own, share * s.learning_rate, self.gains[layer], power, energy
             )
             if s.projects and not s.n_clusters:
                 leak = s.projector_leak if layer == 0 else 0.0
-                self.projectors[layer] = naive.change_projector(p, x, self.blocks[layer], power, s.orthogonality, leak)
+                loss = s.orthogonality / (1.0 if layer else s.max_delay + 1.0)
+                self.projectors[layer] = naive.change_projector(p, x, self.blocks[layer], power, loss, leak)
 
     def choose_prototype(self, inputs):
         """Return the row's prototype, founded if need be; each is a list with its directions at every layer."""

@@ -95,7 +95,8 @@ def _perturb(settings, state, scratch, sign):
     run, net, capacity = scratch.run, state.net, state.classes.shape[1]
     run_hidden(
         settings, net.sizes, net.weights, net.deep_weights, net.gains, scratch.code, scratch.flags[N_IN],
-        run.neurons[NOISE], np.float32(sign), run, run.drives[1], run.noisy, run.noisy, run.spikes[1],
+        state.memory.targets, scratch.lagged, run.neurons[NOISE], np.float32(sign), run, run.drives[1], run.noisy,
+        run.noisy, run.spikes[1],
     )  # fmt: skip
     _output_change(
         settings, state.bank, run.noisy, scratch.features, scratch.answers, state.counts[N_CLASSES], capacity,

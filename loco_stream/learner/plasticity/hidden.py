@@ -8,14 +8,13 @@ import numpy as np
 
 from loco_stream.jit import kernel
 from loco_stream.learner.plasticity import prototypes
+from loco_stream.learner.plasticity.delayed import POWER_ROWS, change_delayed
 from loco_stream.learner.plasticity.project import change_blocks, project
 from loco_stream.learner.state import GAIN, INPUT_POWER, N_CLUSTERS, N_FEATURES, N_POST, N_SEEN, START
 from loco_stream.learner.workspace import CREDIT, N_IN
 from loco_stream.simd.ops import add_outer, nonzero
 
 __all__ = ["change_hidden"]
-
-POWER_ROWS = 300.0  # over which a layer's mean square input is averaged
 
 
 @kernel
@@ -102,10 +101,13 @@ def change_hidden(settings, state, scratch, share):
     n_lines, cluster = state.counts[N_FEATURES] * settings.n_fields, -1
     if settings.projects and settings.n_clusters > 0:
         cluster = _input_cluster(settings, state.counts, state.clusters, features, scratch.code.lines, n_lines)
-    _change_layer(
-        settings, state, 0, net.weights, net.projector, settings.n_hidden - settings.n_last, scratch.code.lines, 0,
-        n_lines, scratch.code.rows, scratch.flags[N_IN], cluster, run, share,
-    )  # fmt: skip
+    if settings.max_delay > 0:
+        change_delayed(settings, state, scratch, share)
+    else:
+        _change_layer(
+            settings, state, 0, net.weights, net.projector, settings.n_hidden - settings.n_last, scratch.code.lines, 0,
+            n_lines, scratch.code.rows, scratch.flags[N_IN], cluster, run, share,
+        )  # fmt: skip
     for layer in range(1, settings.n_layers):
         below, n_pre = net.sizes[START, layer - 1], net.sizes[N_POST, layer - 1]
         n_rows = nonzero(features, below, n_pre, run.rows)
