@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -29,6 +30,7 @@ class FleetCall:
     directory: str
     durability: str | None
     checkpoint_every: int
+    page: int | None
 
 
 def fleet_options(function: F) -> F:
@@ -106,7 +108,19 @@ def _run(
     except BaseException:
         source.close()
         raise
-    with fleet:
-        handler.engine = runner = FleetRunner(fleet, reader, str(call.key), sinks)
+    with fleet, _page(call.page) as watchers:
+        handler.engine = runner = FleetRunner(fleet, reader, str(call.key), sinks, watchers)
         click.echo(f"{fleet!r}: what was acknowledged is on disk", err=True)
         return runner.run()
+
+
+@contextmanager
+def _page(port: int | None) -> Iterator[list[Any]]:
+    if port is None:
+        yield []
+        return
+    from loco_stream.dashboard.fleet_page import FleetPage
+
+    with FleetPage(port) as page:
+        click.echo(f"live page: {page.url}", err=True)
+        yield [page]

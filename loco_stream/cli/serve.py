@@ -130,8 +130,9 @@ def command(
 
         parse_durability(durability)
     if key is not None or workers or ray or template:
-        refuse_beside_fleet(metrics_port=metrics_port, control=control, http=http, dashboard=dashboard or None)
-        fleet = FleetCall(key, workers, ray, template, checkpoint, durability, checkpoint_every)
+        refuse_beside_fleet(metrics_port=metrics_port, control=control, http=http)
+        fleet = FleetCall(key, workers, ray, template, checkpoint, durability, checkpoint_every,
+                          dashboard_port if dashboard else None)  # fmt: skip
         serve_fleet(fleet, lambda task: open_stream(source, task, keys, endless=True, limits=limits, on_bad=on_bad),
                     options, open_sinks(sinks, on_drift), report)  # fmt: skip
         return

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any
 
 from loco_stream.engine.listeners import Listeners
@@ -42,11 +43,14 @@ class FleetRunner:
         The feature that names the device; it is no input of the models.
     sinks
         Each gets every prediction, whose source is ``SOURCE/KEY``, the drifts of keys, and the report.
+    watchers
+        Each is called with the runner after every commit.
     """
 
-    def __init__(self, fleet: Fleet, reader: SourceReader, key: str, sinks: Iterable[Sink] = ()) -> None:
+    def __init__(self, fleet: Fleet, reader: SourceReader, key: str, sinks: Iterable[Sink] = (),
+                 watchers: Iterable[Callable[[Any], None]] = ()) -> None:  # fmt: skip
         self._fleet, self._reader, self._key = fleet, reader, key
-        self._listeners = Listeners(sinks, ())
+        self._listeners = Listeners(sinks, watchers)
         self._live = hasattr(reader.source, "stats")  # its commits are what came together, and must not wait
         self._place = fleet.path / "position"
         self._drifts: dict[Key, Record] = {}  # the newest of each key, the newest of all at the end
@@ -72,6 +76,7 @@ class FleetRunner:
             while (commit := self._next()) is not None:
                 events, position = commit
                 self._take(events)
+                self._listeners.show(self)
                 if not events or time.monotonic() - self._durable_at > _DURABLE_SECONDS:
                     self._acknowledge(position)
             if position is not None:
@@ -98,6 +103,15 @@ class FleetRunner:
             "drifted_lately": [self._one(key, self._drifts[key]) for key in reversed(list(self._drifts)[-_SHOWN:])],
             "notes": [*self._fleet.notes, *self._listeners.notes, *self._unused()],
         }
+
+    def search(self, text: str) -> list[str]:
+        """Return up to ten keys of this run that hold a text."""
+        return list(islice((str(key) for key in self._scores if text in str(key)), _SHOWN))
+
+    def device(self, text: str) -> dict[str, Any] | None:
+        """Return what is known of the key that is written so, None if none came in this run."""
+        key = next((key for key in self._scores if str(key) == text), None)
+        return None if key is None else self._one(key, self._drifts.get(key))
 
     def _one(self, key: Key, drift: Record | None = None) -> dict[str, Any]:
         score = self._scores.get(key)

@@ -167,7 +167,9 @@ def test_the_command_starts_from_a_template_and_tells_drifts(tmp_path):
     trained.learn_array(X, X[:, 0] > 0, features=NAMES[1:])
     save(trained, tmp_path / "model.loco")
     told = tmp_path / "told"
-    _, report = serve(tmp_path, drifting(), "--template", str(tmp_path / "model.loco"), "--on-drift", f"tee -a {told}")
+    extra = ["--template", str(tmp_path / "model.loco"), "--on-drift", f"tee -a {told}", "--dashboard"]
+    said, report = serve(tmp_path, drifting(), *extra, "--dashboard-port", "0")
+    assert "live page: http://127.0.0.1:" in said
     assert {row["n_samples"] for row in report["worst"]} == {350}
     assert [row["key"] for row in report["drifted_lately"]] == [1]
     assert json.loads(told.read_text().splitlines()[0])["key"] == 1
