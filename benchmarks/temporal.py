@@ -157,7 +157,7 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 
 @click.command("time")
 @click.option("--only", metavar="A;B", help=f"Contenders, separated by semicolons: {'; '.join(_NAMES)}.")
-@click.option("--streams", "names", metavar="A,B", help=f"Streams: {', '.join(STREAMS)}.")
+@click.option("--streams", "names", metavar="A;B", help=f"Streams: {'; '.join(STREAMS)}.")
 @common(seeds=3)
 def command(settings: Settings, only: str | None, names: str | None) -> None:
     """Memory between rows, beside lags, filters and an echo-state net, on streams in time.
@@ -169,9 +169,11 @@ def command(settings: Settings, only: str | None, names: str | None) -> None:
     Examples
       pip download --no-deps -d ~/data aeon
       python -m benchmarks time --data ~/data --seeds 1
-      python -m benchmarks time --streams xor3,ew-sign --only "memory;rows alone;10 lags"
+      python -m benchmarks time --streams "xor3;ew-sign" --only "memory;rows alone;10 lags"
     """
-    here, notes = temporal_data.available(contenders.pick(names, STREAMS, "--streams"), settings.directory)
+    here, notes = temporal_data.available(
+        contenders.pick(names, STREAMS, "--streams", separator=";"), settings.directory
+    )
     say_missing(notes)
     code = fingerprint(
         "benchmarks/temporal.py", "benchmarks/temporal_data.py", "benchmarks/temporal_inputs.py", "benchmarks/rivals.py"

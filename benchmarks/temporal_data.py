@@ -133,7 +133,7 @@ def _narma10(random: np.random.RandomState) -> TimedStream:
     return TimedStream(u[:, None], y[1:])
 
 
-def _mackey_glass(random: np.random.RandomState) -> TimedStream:
+def _mackey_glass(random: np.random.RandomState, delay: int = 0) -> TimedStream:
     """Return the delay equation of Mackey & Glass (1977), delay 17, noise .02: the value six steps ahead."""
     steps, ahead, settle = 10, 6, 500
     x = np.full((_ROWS + ahead + settle + 17) * steps, 1.2) + 0.1 * random.normal()
@@ -142,7 +142,7 @@ def _mackey_glass(random: np.random.RandomState) -> TimedStream:
         x[i + 1] = x[i] + (0.2 * past / (1.0 + past**10) - 0.1 * x[i]) / steps
     seen = x[::steps][settle + 17 :]
     seen = seen + 0.02 * random.normal(size=len(seen))
-    return TimedStream(seen[:_ROWS, None], seen[ahead : _ROWS + ahead], delay=ahead)
+    return TimedStream(seen[:_ROWS, None], seen[ahead : _ROWS + ahead], delay=delay)
 
 
 def _vibration(random: np.random.RandomState) -> TimedStream:
@@ -156,8 +156,8 @@ def _vibration(random: np.random.RandomState) -> TimedStream:
         kind, end = random.randint(4), min(at + random.randint(150, 451), _ROWS)
         n, speed = end - at, random.uniform(0.04, 0.12)
         turns = angle + np.cumsum(speed * (1.0 + 0.05 * random.normal(size=n)))
-        signal = 0.5 * np.sin(2 * np.pi * turns) + 0.2 * np.sin(4 * np.pi * turns + 0.5)
-        size = random.uniform(0.4, 0.9)
+        signal = 0.3 * np.sin(2 * np.pi * turns) + 0.1 * np.sin(4 * np.pi * turns + 0.5)
+        size = random.uniform(0.6, 1.2)
         if kind == 1:
             signal += size * np.sin(2 * np.pi * turns)
         elif kind == 2:
@@ -165,7 +165,7 @@ def _vibration(random: np.random.RandomState) -> TimedStream:
         elif kind == 3:
             ring = 1.5 * size * np.exp(-6.0 * (3.6 * turns % 1.0)) * np.cos(2.2 * np.arange(n))
             signal += ring
-        noise = 0.4 * random.normal(size=(2, n))
+        noise = 0.2 * random.normal(size=(2, n))
         X[at:end] = np.stack([signal + noise[0], 0.6 * np.roll(signal, 2) + noise[1], speed + 0 * turns], axis=1)
         y[at:end], at, angle = kind, end, turns[-1]
     return TimedStream(X, y, delay=200)
@@ -176,6 +176,7 @@ _GENERATORS: dict[str, Callable[[np.random.RandomState], TimedStream]] = {
     "xor3": _xor3,
     "vibration": _vibration,
     "narma-10": _narma10,
-    "Mackey-Glass": _mackey_glass,
+    "Mackey-Glass": _mackey_glass,  # the value six steps ahead is learned at once, as is usual
+    "Mackey-Glass, late": lambda random: _mackey_glass(random, delay=6),  # or when it has come
 }
 STREAMS = (*EVENTS, *_GENERATORS)

@@ -34,6 +34,8 @@ class RowForm:
         One for each feature, or None.
     task
         ``"classification"`` or ``"regression"``.
+    sequence
+        Name of the column with the ids of events, or None.
 
     Examples
     --------
@@ -48,6 +50,7 @@ class RowForm:
         classes: Sequence[Any] | None,
         units: Sequence[str] | None,
         task: Literal["classification", "regression"],
+        sequence: str | None = None,
     ) -> None:
         if task not in ("classification", "regression"):
             raise ConfigError(f"task must be 'classification' or 'regression', not {task!r}")
@@ -55,7 +58,9 @@ class RowForm:
             raise ConfigError(f"units must give one unit for each feature, not {units!r}")
         if task == "regression" and classes:
             raise ConfigError(f"classes must be None in regression, not {classes!r}")
-        self.task = task
+        if sequence is not None and features is not None and sequence not in features:
+            raise ConfigError(f"sequence is {sequence!r}; allowed is one of the features: {', '.join(features)}")
+        self.task, self._sequence = task, sequence
         self._column = {str(name): j for j, name in enumerate(features or ())}
         self._class = {str(label): j for j, label in enumerate(classes or ())}
         if len(self._column) < len(features or ()) or len(self._class) < len(classes or ()):
@@ -76,7 +81,9 @@ class RowForm:
             self._id += 1
             units = None if self._units is None else tuple(self._units)
             classes = None if self.task == "regression" else tuple(self._class)
-            self._schema = SchemaPayload(self._id, self.task, tuple(self._column), units, classes)
+            self._schema = SchemaPayload(
+                self._id, self.task, tuple(self._column), units, classes, sequence=self._sequence
+            )
         return self._schema
 
     def table(self, x: Any) -> Table:

@@ -51,6 +51,10 @@ class ZMQSender:
         ``"classification"`` or ``"regression"``.
     units
         One for each feature; an engine refuses a feature whose unit changes.
+    sequence
+        Name of the feature that holds the id of the event that a row is of: a number, whole and up to 2**24 in a
+        table, or in a dict a text (push and pub). It is then no input; a model with memory begins afresh where it
+        changes.
     mode
         ``"push"`` for ``zmq+pull``, ``"pub"`` for ``zmq+sub``.
     reliable
@@ -103,6 +107,7 @@ class ZMQSender:
         name: str | None = None,
         task: Literal["classification", "regression"] = "classification",
         units: Sequence[str] | None = None,
+        sequence: str | None = None,
         mode: Literal["push", "pub"] = "push",
         reliable: bool = False,
         predict: bool = False,
@@ -116,7 +121,7 @@ class ZMQSender:
     ) -> None:
         _check(mode, reliable, predict, epoch, name, buffer)
         self.name = name if name is not None else f"{host.gethostname()}-{os.getpid()}"
-        self._form = RowForm(features, classes, units, task)
+        self._form = RowForm(features, classes, units, task, sequence)
         limit = math.inf if timeout is None else timeout
         self._linger = linger
         kind = zmq.DEALER if reliable else {"push": zmq.PUSH, "pub": zmq.PUB}[mode]

@@ -51,7 +51,10 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class SchemaPayload(msgspec.Struct, frozen=True):
-    """Kind 4, the schema: what the columns and the labels mean."""
+    """Kind 4, the schema: what the columns and the labels mean.
+
+    `sequence` names the column that holds the id of the event that a row is of; it is then no input.
+    """
 
     schema_id: int
     task: Literal["classification", "regression"]
@@ -59,6 +62,12 @@ class SchemaPayload(msgspec.Struct, frozen=True):
     units: tuple[str, ...] | None = None
     classes: tuple[str, ...] | None = None
     dtype: Literal["float32"] = "float32"
+    sequence: str | None = None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The columns that are inputs."""
+        return tuple(name for name in self.features if name != self.sequence)
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -66,6 +75,7 @@ class _Row(msgspec.Struct, frozen=True):
     y: float | int | bool | str | None = None
     seq: Count | None = None
     t: float = math.nan
+    sequence: int | float | str | None = None
 
 
 @dataclass(slots=True)
@@ -76,6 +86,7 @@ class ReadableRow:
     y: Any
     seq: int | None
     t: float
+    sequence: int | str | float | None = None
 
 
 T = TypeVar("T", Hello, Credit, Fault, SchemaPayload)
@@ -109,8 +120,10 @@ def read_schema(payload: bytes, limits: Limits = DEFAULT_LIMITS) -> SchemaPayloa
     """
     schema = decode(payload, SchemaPayload)
     _check_names("feature", schema.features, limits.features, limits)
-    if not schema.features:
+    if not schema.inputs:
         raise SourceError("the schema names no feature")
+    if schema.sequence is not None and schema.sequence not in schema.features:
+        raise SourceError(f"the schema names no feature {schema.sequence!r}, which is to hold the id of a sequence")
     if schema.units is not None:
         if len(schema.units) != len(schema.features):
             raise SourceError(f"the schema has {len(schema.features)} features and {len(schema.units)} units")
@@ -143,7 +156,7 @@ def _check_size(what: str, value: Any) -> None:
 
 
 def read_row(body: bytes, features: tuple[str, ...] | None = None, limits: Limits = DEFAULT_LIMITS) -> ReadableRow:
-    """Read one sample as a JSON or MessagePack map ``{"x": ..., "y": ..., "seq": ..., "t": ...}``.
+    """Read one sample as a JSON or MessagePack map ``{"x": ..., "y": ..., "seq": ..., "t": ..., "sequence": ...}``.
 
     Values without names take those of `features`, or else "0", "1", ...
 
@@ -220,4 +233,6 @@ def _checked(row: _Row, features: tuple[str, ...] | None, limits: Limits) -> Rea
     _check_size("y", row.y)
     if isinstance(row.y, str):
         _check_length("class", row.y, limits)
-    return ReadableRow(x, row.y, row.seq, row.t if math.isfinite(row.t) else math.nan)
+    if isinstance(row.sequence, str):
+        _check_length("sequence", row.sequence, limits)
+    return ReadableRow(x, row.y, row.seq, row.t if math.isfinite(row.t) else math.nan, row.sequence)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
 
-from loco_stream.connectors.ls1.messages import SchemaPayload
+from loco_stream.connectors.ls1.messages import ReadableRow, SchemaPayload
 from loco_stream.connectors.ls1.wire import Kind, Message
+from loco_stream.connectors.values import sequence_id
 from loco_stream.errors import InputError, SourceError
 from loco_stream.numbers import require_number, to_number
 
-__all__ = ["as_block"]
+__all__ = ["as_block", "take_id"]
 
 
 def as_block(source: str, x: Mapping[str, Any], y: Any, seq: int, t: float, schema: SchemaPayload) -> Message:
@@ -36,6 +37,14 @@ def as_block(source: str, x: Mapping[str, Any], y: Any, seq: int, t: float, sche
     else:
         label = np.array([_index(y, schema.classes or ())], "<i4")
     return Message(source, Kind.LABELLED, seq, t, 1, len(values), row + label.tobytes())
+
+
+def take_id(row: ReadableRow, schema: SchemaPayload | None) -> Hashable:
+    """Return the id of the event that a readable row is of, taken out of its values where its schema says so."""
+    given = row.sequence
+    if schema is not None and schema.sequence is not None:
+        given = row.x.pop(schema.sequence, given)
+    return None if given is None else sequence_id(given)
 
 
 def _target(y: Any) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from loco_stream.connectors.ls1.messages import ReadableRow, read_row, read_schema
+from loco_stream.connectors.ls1.readable import take_id
 from loco_stream.connectors.ls1.remote_source import Stream, Streams
 from loco_stream.connectors.ls1.wire import Kind, Message, topic_name, unpack
 from loco_stream.errors import SourceError
@@ -134,9 +135,10 @@ class Receiver:
         row = read(stream.schema.features if stream.schema else None)
         if repeated and row.seq is not None and self._known(stream, row.seq, 1):
             return None
+        sequence = take_id(row, stream.schema)
         self.streams.names.add(stream.name, row.x, self._classes(row.y))
         after = next(reversed(stream.last.values()), 0) + 1
         self._count(stream, after if row.seq is None else row.seq, 1)
         self.streams.stats["rows"] += 1
         y: Any = float(row.y) if self.streams.task == "regression" and isinstance(row.y, (int, float)) else row.y
-        return Sample(row.x, y, next(reversed(stream.last.values())), row.t, stream.name)
+        return Sample(row.x, y, next(reversed(stream.last.values())), row.t, stream.name, sequence)

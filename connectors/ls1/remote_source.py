@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -15,6 +15,7 @@ from loco_stream.connectors.ls1.limits import Limits
 from loco_stream.connectors.ls1.messages import SchemaPayload
 from loco_stream.connectors.ls1.model_names import ModelNames
 from loco_stream.connectors.ls1.wire import Kind, Message, labels_of, pairs_of, rows_of
+from loco_stream.connectors.values import sequence_id
 from loco_stream.errors import SourceError
 from loco_stream.numbers import LARGEST
 from loco_stream.stream import Ask, Block, Labels, Schema
@@ -112,13 +113,14 @@ class Stream:
             raise SourceError(f"a row has {message.n_features} values and the schema {len(schema.features)} features")
         y_all = _labels(labels_of(message, schema.task), schema) if message.kind is Kind.LABELLED else None
         rows = rows_of(message)[skip:]
+        rows, ids = split_ids(rows, schema, required=message.kind is not Kind.ASK)
         self._mask(rows)
         if message.kind is Kind.ASK:
             self._stats["asks"] += 1
-            return Ask(rows, schema.features, message.seq, self.name, tag)
+            return Ask(rows, schema.inputs, message.seq, self.name, tag)
         self._stats["rows"] += len(rows)
         y_kept = None if y_all is None else y_all[skip:]
-        return Block(rows, y_kept, schema.features, message.seq + skip, message.t, self.name, epoch, tag)
+        return Block(rows, y_kept, schema.inputs, message.seq + skip, message.t, self.name, epoch, tag, sequence=ids)
 
     def _mask(self, rows: NDArray[np.float32]) -> None:
         numbers = np.abs(rows) <= LARGEST
@@ -146,9 +148,29 @@ def _target(value: float) -> float | None:
     return value
 
 
+def split_ids(
+    rows: NDArray[np.float32], schema: SchemaPayload, *, required: bool
+) -> tuple[NDArray[np.float32], list[Hashable] | None]:
+    """Take the ids of sequences out of rows whose schema has a column for them.
+
+    Raises
+    ------
+    SourceError
+        A row has none, and they are `required`.
+    """
+    if schema.sequence is None:
+        return rows, None
+    column = schema.features.index(schema.sequence)
+    ids = [sequence_id(value) for value in rows[:, column].tolist()] if required else None
+    return np.delete(rows, column, axis=1), ids
+
+
 def describe(schema: SchemaPayload) -> Schema:
     """Return a schema as the engine knows it."""
-    return Schema(schema.task, schema.features, schema.classes, schema.units, str(schema.schema_id))
+    units = schema.units
+    if units is not None:
+        units = tuple(unit for name, unit in zip(schema.features, units, strict=True) if name != schema.sequence)
+    return Schema(schema.task, schema.inputs, schema.classes, units, str(schema.schema_id))
 
 
 class Streams:
@@ -254,7 +276,7 @@ class Streams:
             The model may not get so many new ones.
         """
         if stream.claimed is not schema:
-            self.names.add(stream.name, schema.features, schema.classes or ())
+            self.names.add(stream.name, schema.inputs, schema.classes or ())
             stream.claimed = schema
 
     def adopt(self, stream: Stream, schema: SchemaPayload) -> None:
@@ -268,7 +290,7 @@ class Streams:
         if self.task is not None and schema.task != self.task:
             raise SourceError(f"this engine learns {self.task}, and the schema says {schema.task}")
         if schema != stream.schema:
-            self.names.check(stream.name, schema.features, schema.classes or ())
+            self.names.check(stream.name, schema.inputs, schema.classes or ())
             stream.adopt(schema)
         self.task = schema.task
 
@@ -308,7 +330,7 @@ class Streams:
             if name in schemas:
                 if stream.schema is None:
                     self.adopt(stream, schemas[name])
-                self.names.add(name, schemas[name].features, schemas[name].classes or ())
+                self.names.add(name, schemas[name].inputs, schemas[name].classes or ())
 
     def advance(self, position: Mapping[str, Any]) -> Iterable[Stream]:
         """Mark everything up to `position` durable; yield the sources it names."""

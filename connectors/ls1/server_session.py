@@ -242,6 +242,10 @@ class ServerSession:
         row = read_row(frames[1], session.schema.features, self.streams.limits)
         if row.seq is None:
             raise SourceError("a readable row needs its seq here")
+        if row.sequence is not None:
+            if session.schema.sequence is None:
+                raise SourceError("a readable row has a sequence here only if the schema names a column for it")
+            row.x[session.schema.sequence] = row.sequence
         message = as_block(session.stream.name, row.x, row.y, row.seq, row.t, session.schema)
         return self._rows(session, session.schema, message)
 
