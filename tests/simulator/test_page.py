@@ -1,19 +1,19 @@
 """The page for those who want only the simulator: every example on it runs."""
 
-import re
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
 
+from tests.helpers.pages import blocks
+
 PAGE = Path(__file__).parents[2] / "docs" / "simulator.md"
 
 
-def blocks():
-    """Return the indented blocks of code on the page."""
-    found = re.findall(r"(?:^    .*\n|^\n(?=    ))+", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
-    return [re.sub("^    ", "", block, flags=re.MULTILINE) for block in found]
+def programs():
+    """Return the blocks of code on the page."""
+    return [block.text for block in blocks(PAGE)]
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def run(tmp_path, monkeypatch):
 
 
 def test_the_examples_on_the_page_run(run, tmp_path):
-    first, batch, raster, delays, izhikevich, events, exchange = run(blocks()[:-1])
+    first, batch, raster, delays, izhikevich, events, exchange = run(programs()[:-1])
     assert len(first["record"]) > 100
     assert batch["first"].times.tobytes() == batch["record"].times.tobytes()
     assert raster["record"].membranes[1].shape[1] == 2

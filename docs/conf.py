@@ -1,0 +1,24 @@
+"""Settings of the guide: `make docs` builds it, with warnings as errors and without the network."""
+
+from __future__ import annotations
+
+from loco_stream import __version__
+
+project = "loco_stream"
+version = release = __version__
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build", "jupyter_execute", "**/.ipynb_checkpoints"]
+html_theme = "furo"
+html_title = "loco_stream"
+html_copy_source = False
+
+myst_heading_anchors = 3  # so that a link to a heading is checked
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+
+napoleon_google_docstring = False
+autodoc_typehints = "none"  # the signature has them
+autodoc_member_order = "bysource"
+default_role = "code"  # what docstrings put in backticks
+suppress_warnings = ["misc.highlighting_failure"]  # formats of other programs, cut short

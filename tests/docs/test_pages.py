@@ -1,0 +1,246 @@
+"""Every block of code in README.md and docs/ is run, or at least understood."""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+
+from tests.helpers.pages import ROOT, Ports, blocks, commands, pages, without_code, words
+
+PAGES = pages()
+KNOWN = {"python", "console", "sh", "json", "text", "c", "cpp", "js", "{toctree}", "{eval-rst}", "{code-cell}"}
+HOW = {"python": {"", "no-run"}, "console": {"", "run", "start", "stop"}}
+NOT_CODE = {"text", "{toctree}", "{eval-rst}", "{code-cell}"}  # the last is run by the build of the guide
+pytestmark = pytest.mark.skipif(not PAGES, reason="not run from a checkout")
+
+
+def named(page):
+    return page.relative_to(ROOT).as_posix()
+
+
+def all_of(language):
+    found = [block for page in PAGES for block in blocks(page) if block.language == language]
+    return pytest.mark.parametrize("block", found, ids=[block.where for block in found])
+
+
+def slow_if_programs_start(page):
+    starts = any(block.how in {"run", "start", "stop"} for block in blocks(page))
+    return pytest.param(page, id=named(page), marks=[pytest.mark.slow] if starts else [])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_each_block_says_what_it_is(page):
+    for block in blocks(page):
+        assert block.language in KNOWN, block.where
+        known = block.how in HOW.get(block.language, {""}) or block.how.startswith("file=")
+        assert known or block.language in NOT_CODE, block.where
+    left = without_code(page)
+    assert "```" not in left
+    assert re.findall(r"(?:^|\n)\n {4}(?! *[-*] )\S.*", left) == [], "code is fenced, so that it is found"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_files_that_are_linked_are_there(page):
+    for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", without_code(page)):
+        assert "://" in link or (page.parent / link).exists(), f"{named(page)}: {link}"
+
+
+@all_of("json")
+def test_json_is_json(block):
+    for line in block.text.splitlines() if block.text.count("\n{") else [block.text]:
+        json.loads(line)
+
+
+@all_of("console")
+def test_commands_are_taken(block):
+    lines = commands(block)
+    assert lines or block.how == "", block.where
+    for line in lines:
+        for program in words(line):
+            check_program(program, block)
+
+
+@all_of("sh")
+def test_shell_lines_are_taken(block):
+    for line in block.text.splitlines():
+        for program in words(line):
+            check_program(program, block)
+
+
+def check_program(program, block):
+    """Ask click, make or the benches whether they know the words, without running anything."""
+    program = [word for word in program if not re.match(r"^[A-Z_]+=", word)]  # settings of the environment
+    if program[:1] == ["loco-stream"]:
+        from loco_stream.cli import main
+
+        rest = program[1:]
+        with main.make_context("loco-stream", ["--help"] if not rest else rest[:1], resilient_parsing=True) as above:
+            command = main.get_command(above, rest[0])
+            assert command is not None, f"{block.where}: {rest[0]}"
+            understand(command, rest[1:], above, block)
+    elif program[:1] == ["make"]:
+        for target in program[1:]:
+            assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M), f"{block.where}: make {target}"
+    elif program[:3] == ["python", "-m", "benchmarks"]:
+        asked = [sys.executable, "-m", "benchmarks", *program[3:], "--help"]
+        done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{block.where}: {done.stderr}"
+
+
+def understand(command, args, above, block):
+    try:
+        with command.make_context(command.name, list(args), parent=above) as context:
+            if isinstance(command, click.Group):
+                inner = [*context._protected_args, *context.args]
+                found = command.get_command(context, inner[0])
+                assert found is not None, f"{block.where}: {inner[0]}"
+                understand(found, inner[1:], context, block)
+    except click.exceptions.Exit:
+        pass  # --help
+    except click.UsageError as error:
+        absent = re.search(r"does not exist|No such file", error.format_message())  # files of the reader
+        assert absent, f"{block.where}: {error.format_message()}"
+
+
+@all_of("python")
+def test_programs_compile_and_import_what_is_there(block):
+    if ">>>" in block.text:
+        return
+    compile(block.text, block.where, "exec")
+    for line in re.findall(r"^from loco_stream[\w.]* import [\w, ]+$", block.text, re.M):
+        exec(line, {})
+
+
+def close_to(expected, said):
+    """Tell whether output is what the page shows; three dots stand for anything."""
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    return doctest.OutputChecker().check_output(expected, said, flags)
+
+
+class Reader:
+    """Somebody who types a page from its top to its end, in an empty folder."""
+
+    def __init__(self, page, folder):
+        self.folder, self.ports, self.names, self.started = folder, Ports(), {}, []
+        self.environment = dict(os.environ, PATH=f"{folder.parent / 'bin'}:{os.environ['PATH']}", PYTHONPATH=str(ROOT))
+        self.page = page
+
+    def read(self):
+        expected = blocks(self.page)
+        for block, following in zip(expected, [*expected[1:], None], strict=True):
+            said = self.do(block)
+            if said is not None and following is not None and following.language == "text":
+                assert close_to(following.text, said), f"{following.where} shows\n{following.text}\nand not\n{said}"
+
+    def do(self, block):
+        if block.language == "python" and block.how != "no-run":
+            return self.doctest(block) if ">>>" in block.text else self.program(block)
+        if block.how.startswith("file="):
+            (self.folder / block.how.removeprefix("file=")).write_text(self.ports.free(block.text))
+        elif block.how == "start":
+            self.start(block)
+        elif block.how in {"run", "stop"}:
+            if block.how == "stop":
+                self.stop()
+            return self.run(block)
+        return None
+
+    def program(self, block):
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            exec(compile(self.ports.free(block.text), block.where, "exec"), self.names)
+        return said.getvalue()
+
+    def doctest(self, block):
+        test = doctest.DocTestParser().get_doctest(block.text, self.names, block.where, block.where, block.line)
+        failures = []
+        doctest.DocTestRunner().run(test, out=failures.append, clear_globs=False)
+        assert not failures, "".join(failures)
+
+    def run(self, block):
+        said = ""
+        for line in commands(block):
+            done = subprocess.run(
+                ["bash", "-c", self.ports.free(line)], cwd=self.folder, env=self.environment, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, text=True, timeout=240, check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, f"{block.where}: {line}\n{done.stdout}{done.stderr}"
+            said += done.stdout
+        return said
+
+    def start(self, block):
+        (line,) = commands(block)
+        log = self.folder.parent / f"started-{len(self.started)}"
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                ["bash", "-c", f"exec {self.ports.free(line)}"], cwd=self.folder, env=self.environment, stdout=output,
+                stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        self.started.append((process, log, block))
+        deadline = time.monotonic() + 120
+        while log.stat().st_size == 0 and process.poll() is None:  # it speaks when it listens
+            assert time.monotonic() < deadline, block.where
+            time.sleep(0.05)
+
+    def stop(self):
+        """End what was started, as Ctrl-C would."""
+        for process, log, block in self.started:
+            process.send_signal(signal.SIGINT) if process.poll() is None else None
+            assert process.wait(60) == 0, f"{block.where}: {log.read_text()}"
+        self.started.clear()
+
+    def leave(self):
+        for process, _, _ in self.started:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def bin_folder(tmp_path):
+    """A folder with the commands of this installation, whatever PATH says."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, words_ in (("loco-stream", f'"{sys.executable}" -m loco_stream'), ("python", f'"{sys.executable}"')):
+        (folder / name).write_text(f'#!/bin/sh\nexec {words_} "$@"\n')
+        (folder / name).chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize("page", [slow_if_programs_start(page) for page in PAGES])
+def test_a_page_does_what_it_says(page, tmp_path, bin_folder, monkeypatch):
+    needed = set(re.findall(r"^\$ (?:sudo )?(curl|jq|node)\b", page.read_text(), re.M))
+    missing = [name for name in sorted(needed) if shutil.which(name) is None]
+    if missing and any(block.how in {"run", "start", "stop"} for block in blocks(page)):
+        if os.environ.get("CI"):
+            pytest.fail(f"not installed: {', '.join(missing)}")
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    reader = Reader(page, folder)
+    try:
+        reader.read()
+        reader.stop()
+    finally:
+        reader.leave()
+
+
+def test_pictures_of_the_guide_have_a_script():
+    made = "".join(path.read_text() for path in [ROOT / "Makefile", *(ROOT / "docs").glob("*.py")])
+    for page in PAGES:
+        for picture in re.findall(r"!\[[^]]+\]\(([^)]+)\)", page.read_text()):
+            assert Path(picture).stem in made, f"{named(page)}: {picture}"
