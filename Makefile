@@ -13,7 +13,7 @@ JOBS ?= 2
 CONSTRAINTS ?= tests/constraints.txt
 WITH := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
-.PHONY: help demo test fuzz test-quick check matrix coverage bench bench-peers pictures soak clean
+.PHONY: help demo docs test fuzz test-quick check matrix coverage bench bench-peers pictures soak clean
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -26,13 +26,16 @@ $(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
-	$(PIP) $(WITH) -e '.[test,check]'
+	$(PIP) $(WITH) -e '.[test,check,docs]'
 	@touch $@ $(VENV)/.installed
 
 demo: $(VENV)/.installed ## a live run on a real stream: table, out/report.json, out/report.png; offers the live page
 	@mkdir -p out
 	$(BIN)/loco-stream run river:ImageSegments --seed 1 --report out/report.json --plot out/report.png
 	@$(BIN)/loco-stream demo machine --ask --seconds 60 --port 0
+
+docs: $(VENV)/.installed-dev ## the guide, in out/docs; a warning is an error, and nothing is fetched
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -d out/doctrees docs out/docs
 
 test: $(VENV)/.installed-dev ## every test
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
@@ -63,7 +66,8 @@ bench: $(VENV)/.installed-dev ## our own figures, written to benchmarks/RESULTS.
 bench-peers: $(VENV)/.installed-dev ## the same tasks on other libraries, each in its own environment
 	PYTHON=$(BIN)/python benchmarks/peers/peers.sh
 
-pictures: $(VENV)/.installed-dev ## those of the README; needs Chromium
+pictures: $(VENV)/.installed-dev ## those of the README and the guide; needs Chromium
+	$(BIN)/python docs/pictures.py
 	$(BIN)/loco-stream run river:ImageSegments --seed 1 --quiet --plot demos/images/run.png
 	$(BIN)/python -m pytest tests/dashboard/test_dashboard.py -k machine_demo
 	cp out/pages/machine.png demos/images/page.png

@@ -41,7 +41,9 @@ def test_the_benches_that_made_the_tables_take_these_options(name):
 
 
 def test_figures_of_the_readme_stand_in_the_results():
-    rows = re.findall(r"^\| \*{0,2}([\w ()]+?)\*{0,2} \| ([\d.]+) \| ([\d.]+) \| ([\d,]+) \|$", README.read_text(), re.M)
+    rows = re.findall(
+        r"^\| \*{0,2}([\w ()]+?)\*{0,2} \| ([\d.]+) \| ([\d.]+) \| ([\d,]+) \|$", README.read_text(), re.M
+    )
     assert len(rows) == 5
     results = (README.parent / "docs" / "results.md").read_text()
     for name, *figures in rows:

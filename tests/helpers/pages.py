@@ -20,8 +20,8 @@ _PORTS = ("1883", "5555", "5556", "5557", "8000", "8080", "8765", "9100")
 class Block:
     """One fenced block.
 
-    Its first word is the language; the second, if any, says what a test does with it: `run`, `start` in the background, `stop` what was started
-    and then run (console), `no-run` (python), `file=NAME` (write it there).
+    Its first word is the language. The second, if any, says what a test does with it: `run`, `start` in the background,
+    `stop` what was started and then run (console), `no-run` (python), `file=NAME` (write it there).
     """
 
     page: Path
