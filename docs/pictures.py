@@ -128,8 +128,9 @@ def draw_forgetting() -> None:
         for (i, j), value in np.ndenumerate(matrix):
             if np.isfinite(value):
                 axis.text(j, i, f"{100 * value:.0f}", ha="center", va="center")
-        axis.set(xlabel="asked about task", ylabel="after learning task", xticks=range(len(matrix)),
-                 yticks=range(len(matrix)), title=f"{title}: forgetting {100 * facts['forgetting']:.0f} points")  # fmt: skip
+        ticks, points = range(len(matrix)), 100 * facts["forgetting"]
+        axis.set(xlabel="asked about task", ylabel="after learning task", xticks=ticks, yticks=ticks)
+        axis.set_title(f"{title}: forgetting {points:.0f} points")
     keep("forgetting")
 
 
