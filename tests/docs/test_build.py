@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from tests.helpers.pages import ROOT
+from tests.helpers.pages import ROOT, pages
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="not run from a checkout")]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not pages(), reason="not run from a checkout")]
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,7 @@ def test_the_examples_on_the_page_run(run, tmp_path):
 
 @pytest.mark.slow
 def test_a_trained_model_leaves_as_the_page_says(run, tmp_path):
-    first, *_, last = blocks()
+    first, *_, last = programs()
     _, trained = run([first, last])
     step, neuron, net = trained["step"], trained["neuron"], trained["net"]
     assert net.n_inputs == 27
