@@ -79,6 +79,6 @@ def test_tests_use_the_benches_only_for_the_benches(sources):
 
 def test_tests_lie_where_the_package_does(sources):
     rooms = {path.parts[1] for path in sources if path.parts[0] == "loco_stream" and len(path.parts) > 2}
-    rooms |= {"connectors", "demos", "benchmarks", "architecture", "helpers", "data", "fuzz"}
+    rooms |= {"connectors", "demos", "benchmarks", "architecture", "helpers", "data", "docs", "fuzz"}
     folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert folders <= rooms
