@@ -21,8 +21,10 @@ from loco_stream.simulator.network import Network
 __all__ = ["command", "grids", "recurrent_net", "run"]
 
 _DENSITIES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
+_OPERATIONS = ("effective_macs", "effective_acs", "dense", "spikes")
 _DELAYS = ("0.1", "1.0", "spread")
 _SECOND = 1000.0  # ms
+_WINDOW, _DT, _LEARNED = 2.0, 0.1, 1297  # ms, ms, rows of digits; 500 are left
 
 
 def feed_forward(name: str, repeats: int) -> dict[str, Any]:
@@ -80,7 +82,7 @@ def batches(name: str, repeats: int) -> dict[str, Any]:
             began = perf_counter()
             cpu = cpu_seconds(work)[0]
             timed.append([perf_counter() - began, cpu])
-    alone, together = (np.median(timed[k::2], axis=0) / len(many) for k in (0, 1))
+    alone, together = ((np.median(timed[k::2], axis=0) / len(many)).tolist() for k in (0, 1))
     return {
         "us_one_by_one": 1e6 * alone[0],
         "us_batch": 1e6 * together[0],
@@ -137,6 +139,41 @@ def benchmark4(delay: str, repeats: int) -> dict[str, Any]:
     }
 
 
+def operations(seed: int) -> dict[str, Any]:
+    """Count synaptic operations a sample beside accuracy, in NeuroBench's terms, of a net trained on digits.
+
+    Currents are held through a window and multiplied by their weights once; a spike of a hidden neuron adds its row of
+    the readout. Effective operations leave out what is multiplied by zero; dense ones are those of all weights, of the
+    readout's in each of the steps.
+
+    References
+    ----------
+    Yik et al. 2025, The neurobench framework for benchmarking neuromorphic computing, Nature Communications 16.
+    """
+    from sklearn.datasets import load_digits
+
+    from loco_stream import LOCOClassifier
+
+    X, y = load_digits(return_X_y=True)
+    model = LOCOClassifier(
+        hidden_sizes=128, readout="delta", readout_layers="hidden", receptive_fields=1, window=_WINDOW, dt=_DT,
+        reset="zero", seed=seed,
+    )  # fmt: skip
+    for _ in range(2):
+        model.learn_array(X[:_LEARNED], y[:_LEARNED])
+    net, currents = model.to_network(), model.encode_array(X[_LEARNED:])
+    steps = round(_WINDOW / _DT)
+    spikes = net.run_clocked(np.repeat(currents[:, None], steps, axis=1), _DT)[0].sum(axis=(1, 2))
+    n_classes = len(model.classes)
+    return {
+        "accuracy": float(np.mean(model.predict_array(X[_LEARNED:]) == y[_LEARNED:])),
+        "effective_macs": float(np.count_nonzero(currents, axis=1).mean() * net.sizes[0]),
+        "effective_acs": float(spikes.mean() * n_classes),
+        "dense": net.n_inputs * net.sizes[0] + steps * net.sizes[0] * n_classes,
+        "spikes": float(spikes.mean()),
+    }
+
+
 def memory(calls: int) -> dict[str, Any]:
     """Count the bytes that a number of calls leaves behind."""
     rng = np.random.default_rng(2)
@@ -161,12 +198,13 @@ def _jobs(repeats: int, calls: int) -> list[Run]:
         *(Run(f"run_many/{name}", batches, {"name": name, "repeats": repeats}) for name in SIZES),
         *(Run(f"density/{p}", density, {"p": p, "repeats": repeats}) for p in _DENSITIES),
         *(Run(f"brette4/{delay}", benchmark4, {"delay": delay, "repeats": repeats}) for delay in _DELAYS),
+        Run("operations", operations, {"seed": 1}),
         Run("memory", memory, {"calls": calls}),
     ]
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return the tables: dense nets, batches on all cores, cost by density, benchmark 4, memory."""
+    """Return the tables: dense nets, batches on all cores, cost by density, benchmark 4, operations, memory."""
     dense = Grid(
         "dense nets, one Python call a sample, CPU time; share of the row gather: adding as many rows, eight a pass, "
         "rows where numpy puts them (on cache lines)",
@@ -180,6 +218,10 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     recurrent = Grid(
         "Brette et al. 2007, benchmark 4: 4000 neurons, 1 s, double precision",
         ["delay, ms", "s", "spikes", "rate, 1/s", "M events/s"],
+    )
+    counted = Grid(
+        "synaptic operations a sample (NeuroBench): digits, 500 rows not learned",
+        ["accuracy", "effective MACs", "effective ACs", "dense", "spikes"],
     )
     rest = Grid("memory", ["calls", "peak, KiB", "growth in their second half, KiB"])
     for key, r in results.items():
@@ -201,9 +243,11 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
         elif name == "brette4":
             rate = f"{r['rate']:.2f}"
             recurrent.row(part, f"{r['seconds']:.4f}", str(r["spikes"]), rate, f"{r['events_per_second'] / 1e6:.0f}")
+        elif name == "operations":
+            counted.row(f"{r['accuracy']:.3f}", *(f"{r[k]:,.0f}" for k in _OPERATIONS))
         else:
             rest.row(f"{r['calls']:,}", f"{r['peak_kib']:,}", str(r["growth_kib"]))
-    return [grid for grid in (dense, batch, cost, recurrent, rest) if grid.rows]
+    return [grid for grid in (dense, batch, cost, recurrent, counted, rest) if grid.rows]
 
 
 @click.command("simulator")

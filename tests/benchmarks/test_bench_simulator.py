@@ -15,4 +15,7 @@ def test_the_bench_runs_in_small(tmp_path):
     runs = json.loads((tmp_path / "simulator.json").read_text())["runs"]
     assert runs["W1"]["synaptic_events"] == pytest.approx(540_000, rel=0.05)
     assert runs["density/0.0"]["us_per_sample"] < runs["density/0.4"]["us_per_sample"]
+    assert runs["run_many/W1"]["cores"] >= 1
+    assert runs["operations"]["accuracy"] > 0.8
+    assert runs["operations"]["effective_acs"] < runs["operations"]["dense"]
     assert 8.0 < runs["brette4/1.0"]["rate"] < 12.0
