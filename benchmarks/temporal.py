@@ -22,11 +22,15 @@ from benchmarks.temporal_inputs import INPUTS
 __all__ = ["OURS", "command", "grids", "measure"]
 
 _MEMORY = (0.3, 50.0)
+_MAX_DELAY = 9
 _READOUT_ALONE: dict[str, Any] = {"hidden_sizes": (8,), "rule": "frozen"}  # eight neurons beside the given inputs
 # name -> settings of the estimator, and its inputs
 OURS: dict[str, tuple[dict[str, Any], str]] = {
     "memory": ({"memory": _MEMORY}, "rows"),
     "memory, frozen": ({"memory": _MEMORY, "rule": "frozen"}, "rows"),
+    "delays": ({"max_delay": _MAX_DELAY}, "rows"),
+    "delays, frozen": ({"max_delay": _MAX_DELAY, "rule": "frozen"}, "rows"),
+    "memory and delays": ({"memory": _MEMORY, "max_delay": _MAX_DELAY}, "rows"),
     "rows alone": ({}, "rows"),
     "rows alone, frozen": ({"rule": "frozen"}, "rows"),
     "5 lags": ({}, "5 lags"),

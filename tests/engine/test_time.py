@@ -39,8 +39,8 @@ def commits_of(n=400, late=7, regression=False, seed=0):
     return commits
 
 
-def engine_of(folder, commits, *, needs_log=False, make=LOCOClassifier, **options):
-    model = make(hidden_sizes=(16,), seed=3, memory=MEMORY)
+def engine_of(folder, commits, *, needs_log=False, make=LOCOClassifier, max_delay=0, **options):
+    model = make(hidden_sizes=(16,), seed=3, memory=MEMORY, max_delay=max_delay)
     return StreamEngine(model, ListSource(commits, needs_log), checkpoint=folder, checkpoint_every=60, **options)
 
 
@@ -49,19 +49,20 @@ def digest(engine):
     return config["sequence"], {name: array.tobytes() for name, array in arrays.items()}
 
 
-@pytest.mark.parametrize("delay", [None, 9])
+@pytest.mark.parametrize(("delay", "max_delay"), [(None, 0), (9, 0), (9, 3)])
 @pytest.mark.parametrize("needs_log", [False, True])
 @pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])
-def test_killed_with_memory_on_and_labels_late_it_ends_the_same(tmp_path, needs_log, make, delay):
+def test_killed_with_memory_on_and_labels_late_it_ends_the_same(tmp_path, needs_log, make, delay, max_delay):
     commits = commits_of(regression=make is LOCORegressor)
-    whole = engine_of(None, commits, make=make, delay=delay)
+    settings = {"make": make, "delay": delay, "max_delay": max_delay}
+    whole = engine_of(None, commits, **settings)
     report = whole.run().to_dict()
     assert report["n_pending"] > 0 or delay
     rng = np.random.default_rng(1)
     for attempt in range(4):
-        options = {"needs_log": needs_log, "make": make, "delay": delay, "resume": attempt > 0}
-        kill_after(engine_of(tmp_path, commits, **options), int(rng.integers(20, 60)))
-    last = engine_of(tmp_path, commits, needs_log=needs_log, make=make, delay=delay, resume=True)
+        options = {"needs_log": needs_log, "resume": attempt > 0}
+        kill_after(engine_of(tmp_path, commits, **settings, **options), int(rng.integers(20, 60)))
+    last = engine_of(tmp_path, commits, needs_log=needs_log, resume=True, **settings)
     again = last.run().to_dict()
     assert digest(last) == digest(whole)
     assert last.model.skipped_updates == 0

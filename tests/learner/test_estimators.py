@@ -352,6 +352,8 @@ def test_compiled_and_interpreted_give_the_same_bytes():
             {"tau": 11.0, "tau_trace": 30.0, "window": 25.0, "gain": 3.0},
             {"n": 260},
             {"memory": [0.3, 50.0]},
+            {"max_delay": 5},
+            {"memory": [0.3, 50.0], "max_delay": 5, "credit": "learned"},
             {"neuron": "alif"},
             {"dt": 1.0, "reset": "zero"},
             {"neuron": "izhikevich"},
