@@ -40,6 +40,7 @@ if __name__ != "loco_stream.connectors":  # under a second name every class woul
 
 if TYPE_CHECKING:
     from loco_stream.connectors.csv_source import CSVSource
+    from loco_stream.connectors.event_source import EventSource
     from loco_stream.connectors.jsonl_source import JSONLSource
     from loco_stream.connectors.kafka_source import KafkaSource
     from loco_stream.connectors.ls1.security import keygen
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "CSVSource": "csv_source",
+    "EventSource": "event_source",
     "JSONLSource": "jsonl_source",
     "KafkaSource": "kafka_source",
     "LSLSource": "lsl_source",
@@ -75,6 +77,7 @@ _HOME = {
 
 __all__ = [
     "CSVSource",
+    "EventSource",
     "JSONLSource",
     "KafkaSource",
     "LSLSource",

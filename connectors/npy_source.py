@@ -20,7 +20,7 @@ from loco_stream.connectors.values import sequence_id
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Block, Event, Schema
 
-__all__ = ["NPYSource"]
+__all__ = ["NPYSource", "check_size"]
 
 _UNPACKED = 1 << 30  # bytes of an .npz file in memory
 
@@ -147,7 +147,7 @@ def _arrays(path: Path, labels: str | Path | None) -> tuple[NDArray[Any], dict[s
         if isinstance(loaded, np.ndarray):
             return loaded, {} if labels is None else {"y": np.load(labels, mmap_mode="r", allow_pickle=False)}
         with loaded:
-            _check_size(path, loaded)
+            check_size(path, loaded)
             if "X" not in loaded:
                 raise SourceError(f"{path} holds the arrays {', '.join(loaded)}; X (and y for labels) are needed")
             return loaded["X"], {name: loaded[name] for name in _ROLES if name in loaded}
@@ -157,7 +157,7 @@ def _arrays(path: Path, labels: str | Path | None) -> tuple[NDArray[Any], dict[s
         raise SourceError(f"{path} is no array of numbers: {e}") from None
 
 
-def _check_size(path: Path, loaded: Any) -> None:
+def check_size(path: Path, loaded: Any) -> None:
     """Refuse arrays that would fill the memory, before they are unpacked."""
     size = sum(member.file_size for member in loaded.zip.infolist())
     if size > _UNPACKED:

@@ -100,6 +100,10 @@ FORMS: dict[str, _Form] = {
     "csv": _Form("csv:PATH?target=COLUMN", "csv_source", "CSVSource", {**_TEXT, **_CSV}),
     "jsonl": _Form("jsonl:PATH?target=KEY", "jsonl_source", "JSONLSource", _TEXT),
     "npy": _Form("npy:PATH?target=-1", "npy_source", "NPYSource", _ARRAY),
+    "events": _Form(
+        "events:PATH?bin=0.01", "event_source", "EventSource",
+        {"bin": float, "lines": int, "task": str, "rate": float},
+    ),
     "parquet": _Form("parquet:PATH?target=COLUMN", "parquet_source", "ParquetSource", _TABLE),
     "zmq+pull": _zmq("pull"),
     "zmq+sub": _zmq("sub", topic=str),
