@@ -83,6 +83,7 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
         max_delay: int = DEFAULTS.max_delay,
         reset: str = DEFAULTS.reset,
         dt: float | None = DEFAULTS.dt,
+        neighbors: int = DEFAULTS.neighbors,
     ) -> None:
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self._config = ModelConfig(**given)

@@ -30,7 +30,7 @@ class LOCOClassifier(SequenceEstimator, base.MiniBatchClassifier):
     traces; stacks and a Bayesian mixture make one set of probabilities of what its members say. For inputs known once
     but not lately, a gate lets the readout that never forgets speak. Hidden layers learn by local credit whose weight
     change is projected away from what their inputs have taught before (LOCO, Ma & Yu 2026): forward passes only, no
-    task labels, no row stored. A value that is missing, infinite, or no number is masked: it drives nothing and is
+    task labels, and no row stored unless `neighbors` asks for it. A value that is missing, infinite, or no number is masked: it drives nothing and is
     counted in `masked_values`.
 
     A model may be used by several threads: it has one lock, and calls of its methods run one after the other, a block
@@ -123,6 +123,12 @@ class LOCOClassifier(SequenceEstimator, base.MiniBatchClassifier):
         What a spike does to the membrane of a ``"lif"`` neuron: ``"subtract"`` lowers it by the threshold, ``"zero"``
         empties it. Under a constant drive both are the same unless there is a `dt`; files for other simulators
         (`Network.to_nir`) know ``"zero"`` alone.
+    neighbors
+        Rows that are kept, with their labels, to ask the nearest of them: up to 1,000,000. The 7 nearest of all, and
+        those of the last fifth, are two more opinions for the stack. This pays where classes lie in patches (digits,
+        moving blobs) and is the one setting under which a model, its files and its checkpoints hold rows as they came,
+        and somebody who reads these can read those. A row is compared with all rows kept: 5000 of ten features cost a
+        row about as much as 128 neurons, and 4 bytes a value. 0: no row is kept.
     dt
         Grid in ms on which ``"lif"`` neurons may fire, as on clocked hardware, a whole number of times in the window
         and at most 20. None: whenever they reach their threshold, which keeps the finest grades.

@@ -32,10 +32,14 @@ UNPROJECTED = 1 / 30  # of that where no recursive projector anneals the step
 LEARNED, MIRROR, PERTURBATION = range(3)  # their numbers in `Settings.credit`
 EQUAL, GIVEN, BALANCED = range(3)  # where the weights of the classes come from, in `Settings.weighting`
 NEURON_CLUSTER = 32  # neurons whose weights are orthogonal at the start, and whose perturbations are
+MOST_NEIGHBORS = 1_000_000  # rows that one model may keep
 MOST_CATEGORIES = 1024  # slots of texts of one model: the work of a row grows with the square of the inputs
 LONGEST_DELAY = 256  # rows: each costs a pass over the input lines, and their copy in every ticket
 COVERAGES = (0.5, 0.8, 0.9, 0.95, 0.99)  # of the intervals of a regression
 WINDOW = 500  # residuals that these are made of
+NEAREST = 7  # neighbours that vote
+N_SAYS = 2  # of those among the last rows, and among all that are kept
+START_VOTE = 0.3  # weight of what they say in the log-loss stack at the start
 SMOOTHING = 0.7  # of the start weights along a feature: standard deviation of the kernel, in fields
 
 
@@ -57,7 +61,8 @@ class Settings(NamedTuple):
     `n_trace` members on the traces and `n_linear` on the scaled features, each with `n_losses` sets of weights;
     `n_snapshots` old models are kept; `weighting` says where the weights of the classes come from; `shortest` and
     `longest` bound the time constants of a memory, in gaps between rows, and are 0 without; `max_delay` is the longest
-    lag of a synapse in rows; `remembers` says that a row depends on those before.
+    lag of a synapse in rows; `remembers` says that a row depends on those before; `n_neighbors` rows are kept, which
+    have `n_says`; the stack has `n_blocks` outputs a class, those of the members and these.
     """
 
     n_layers: int
@@ -96,6 +101,9 @@ class Settings(NamedTuple):
     max_delay: int
     shortest: float
     longest: float
+    n_neighbors: int
+    n_says: int
+    n_blocks: int
     seed_key: int
     cell: tuple[Any, ...]
 
@@ -141,6 +149,7 @@ class ModelConfig:
     max_delay: int = 0
     reset: str = "subtract"
     dt: float | None = None
+    neighbors: int = 0
 
     def __post_init__(self) -> None:
         if self.hidden_sizes is not None:
@@ -180,6 +189,9 @@ class ModelConfig:
             raise ConfigError(f"max_delay is {self.max_delay}; with n_input_clusters, allowed is 0")
         _choice("reset", self.reset, ("subtract", "zero"))
         self._check_grid()
+        _integer("neighbors", self.neighbors, 0, MOST_NEIGHBORS)
+        if self.neighbors and self.readout == "delta":
+            raise ConfigError(f"neighbors is {self.neighbors}; allowed with readout='delta' is 0: it has no stack")
 
     def _check_grid(self) -> None:
         """Refuse a grid that a window does not fit, or on which a neuron could fire more often than is kept."""
@@ -216,6 +228,8 @@ class ModelConfig:
         """Return the numbers that the compiled step reads."""
         sizes, recursive, raw = layout.hidden_sizes, self.readout == "recursive", layout.readout_layers == "all"
         tau = float(self.tau if self.tau is not None else self.window)
+        n_trace, n_linear = len(layout.leaks) if recursive else 1, 2 if recursive and raw else 0
+        n_losses, n_says = 2 if recursive and not regression else 1, N_SAYS if self.neighbors else 0
         return Settings(
             n_layers=len(sizes),
             n_hidden=sum(sizes),
@@ -244,15 +258,18 @@ class ModelConfig:
             n_clusters=self.n_input_clusters,
             rank=self.rank,
             retention=float(self.retention),
-            n_trace=len(layout.leaks) if recursive else 1,
-            n_linear=2 if recursive and raw else 0,
-            n_losses=2 if recursive and not regression else 1,
+            n_trace=n_trace,
+            n_linear=n_linear,
+            n_losses=n_losses,
             n_snapshots=N_SNAPSHOTS if recursive and not regression and self.retention > 0.0 else 0,
             weighting=EQUAL if self.class_weight is None else BALANCED if self.class_weight == "balanced" else GIVEN,
             remembers=self.remembers,
             max_delay=self.max_delay,
             shortest=float(self.memory[0]) if self.memory is not None else 0.0,
             longest=float(self.memory[1]) if self.memory is not None else 0.0,
+            n_neighbors=self.neighbors,
+            n_says=n_says,
+            n_blocks=(n_trace + n_linear) * n_losses + n_says,
             seed_key=seed_key,
             cell=self._cell(tau),
         )
@@ -354,5 +371,5 @@ DEFAULTS = ModelConfig()
 PRESETS: dict[str, dict[str, Any]] = {
     "fast": {"hidden_sizes": (64,)},
     "default": {},
-    "accurate": {"hidden_sizes": (256,)},
+    "accurate": {"hidden_sizes": (256,), "neighbors": 5000},
 }

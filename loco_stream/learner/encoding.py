@@ -17,7 +17,16 @@ import numpy as np
 from loco_stream.jit import kernel
 from loco_stream.learner.state import BEYOND, COUNT, HIGHEST, LOWEST, MEAN, SQUARES, STAT_ROWS
 
-__all__ = ["CLIP", "encode_fields", "encode_intensities", "intensity", "scale", "update_statistics", "update_value"]
+__all__ = [
+    "CLIP",
+    "LARGEST",
+    "encode_fields",
+    "encode_intensities",
+    "intensity",
+    "scale",
+    "update_statistics",
+    "update_value",
+]
 
 
 CLIP = 3.0  # running standard deviations up to which the scale is linear

@@ -29,8 +29,8 @@ def ticket_size(settings: Settings, n_classes: int, n_features: int) -> int:
 
 def _codes_place(settings: Any, remembered: Any, n_classes: Any) -> Any:
     """Return where the encoded rows begin."""
-    n_blocks = (settings.n_trace + settings.n_linear) * settings.n_losses
-    return 1 + remembered + n_classes * (n_blocks + 1 + settings.n_snapshots) + settings.n_snapshots + N_COMPARED
+    n_snapshots = settings.n_snapshots
+    return 1 + remembered + n_classes * (settings.n_blocks + 1 + n_snapshots) + n_snapshots + N_COMPARED
 
 
 _place_of_codes = kernel(_codes_place)  # the same for compiled code
@@ -51,8 +51,8 @@ def write_ticket(settings, state, scratch, ticket):
     ticket[0], place = np.float64(n_classes), 1 + state.memory.kept.shape[0]
     for i in range(state.memory.kept.shape[0]):
         ticket[1 + i] = np.float64(scratch.run.neurons[CARRIED, i])
-    n_blocks, births = (settings.n_trace + settings.n_linear) * settings.n_losses, state.recall.births
-    place = _write_blocks(answers.outputs, n_blocks, capacity, n_classes, ticket, place)
+    births = state.recall.births
+    place = _write_blocks(answers.outputs, settings.n_blocks, capacity, n_classes, ticket, place)
     place = _write_blocks(answers.logistic, 1, capacity, n_classes, ticket, place)
     place = _write_blocks(answers.snapshots, births.shape[0], capacity, n_classes, ticket, place)
     for s in range(births.shape[0]):
@@ -86,9 +86,8 @@ def read_outputs(settings, state, scratch, ticket):
     """Write what was said into `earlier`: of classes unknown then nothing, of newer snapshots what they say now."""
     earlier, n_classes, capacity = scratch.earlier, np.int64(ticket[0]), state.classes.shape[1]
     births, now = state.recall.births, scratch.answers.snapshots
-    n_blocks = (settings.n_trace + settings.n_linear) * settings.n_losses
     place = 1 + state.memory.kept.shape[0]
-    place = _read_blocks(ticket, place, n_blocks, n_classes, capacity, earlier.outputs)
+    place = _read_blocks(ticket, place, settings.n_blocks, n_classes, capacity, earlier.outputs)
     place = _read_blocks(ticket, place, 1, n_classes, capacity, earlier.logistic)
     place = _read_blocks(ticket, place, births.shape[0], n_classes, capacity, earlier.snapshots)
     for s in range(births.shape[0]):

@@ -29,6 +29,7 @@ from loco_stream.learner.config import (
     STACK_POWER,
     STACK_PRIOR,
     START_SAY,
+    START_VOTE,
     WINDOW,
     Layout,
     Settings,
@@ -66,6 +67,9 @@ CLASS_COUNT, LAST_SEEN = range(2)
 LAST, IS_TIMED, MEDIAN_GAP, N_GAPS, N_BACKWARD = range(5)
 LABEL, STEPS = range(2)  # of `Memory.steps`
 
+# Rows of `Neighbors.ranges`, one column a feature.
+ORIGIN, LOW, HIGH = range(3)
+
 GOLDEN = 0.6180339887498949  # multiples of it, less their whole part, lie evenly on (0, 1) however many there are
 
 
@@ -74,6 +78,10 @@ GOLDEN = 0.6180339887498949  # multiples of it, less their whole part, lie evenl
 
 def _empty_moments(moments: Array, plan: Plan) -> None:
     moments[LOWEST], moments[HIGHEST] = np.inf, -np.inf
+
+
+def _empty_ranges(ranges: Array, plan: Plan) -> None:
+    ranges[LOW], ranges[HIGH] = np.inf, -np.inf
 
 
 def _sizes(sizes: Array, plan: Plan) -> None:
@@ -128,7 +136,9 @@ def _equal_shares(stack: Array, plan: Plan) -> None:
 
 
 def _equal_log_shares(stack: Array, plan: Plan) -> None:
+    n_members = stack.shape[1] - plan.settings.n_says
     stack[0], stack[1] = 1.0 / max(stack.shape[1], 1), STACK_POWER
+    stack[0, n_members:] = START_VOTE
 
 
 def _stack_prior(projector: Array, plan: Plan) -> None:
@@ -209,9 +219,9 @@ class Bank(NamedTuple):
     ]
     logistic: Annotated[Float32, axes("logistic_inputs", "classes")]
     logistic_projector: Annotated[Float32, axes("logistic_inputs", "logistic_inputs", start=_prior_logistic_projector)]
-    stack: Annotated[Float64, axes("members", start=_equal_shares)]
-    stack_projector: Annotated[Float64, axes("members", "members", start=_stack_prior)]
-    log_stack: Annotated[Float64, axes(2, "members*losses", start=_equal_log_shares)]
+    stack: Annotated[Float64, axes("stacked", start=_equal_shares)]
+    stack_projector: Annotated[Float64, axes("stacked", "stacked", start=_stack_prior)]
+    log_stack: Annotated[Float64, axes(2, "blocks", start=_equal_log_shares)]
     evidence: Annotated[Float64, axes("experts")]
 
 
@@ -260,6 +270,19 @@ class Spread(NamedTuple):
     risks: Annotated[Float64, axes("coverages", start=_start_risks)]
 
 
+class Neighbors(NamedTuple):
+    """The last rows learned, in a ring; empty unless asked for.
+
+    n: rows so far; ranges: of each feature the origin and the running range; rows: those kept, one column a row, each
+    feature from its origin on; answers: slots of their classes, or targets.
+    """
+
+    n: Annotated[Int64, axes(1)]
+    ranges: Annotated[Float64, axes(3, "features", start=_empty_ranges)]
+    rows: Annotated[Float32, axes("features", "neighbors")]
+    answers: Annotated[Float64, axes("neighbors")]
+
+
 class State(NamedTuple):
     """All mutable numbers of a model, in groups so that a compiled stage is handed only its own.
 
@@ -277,6 +300,7 @@ class State(NamedTuple):
     recall: Recall
     memory: Memory
     spread: Spread
+    neighbors: Neighbors
 
 
 def allocate(layout: Layout, settings: Settings, n_features: int, n_classes: int) -> State:
@@ -377,6 +401,9 @@ def plan_of(layout: Layout, settings: Settings, n_features: int, n_classes: int)
         "linear_members": settings.n_linear,
         "members": members,
         "losses": settings.n_losses,
+        "blocks": settings.n_blocks,
+        "stacked": settings.n_blocks if settings.regression else members,
+        "neighbors": settings.n_neighbors,
         "shares": members + 1,
         "experts": 0 if settings.regression or not settings.recursive else 2 + members + logistic,
         "snapshots": settings.n_snapshots,

@@ -9,6 +9,7 @@ import numpy as np
 
 from loco_stream.learner.arrays import flatten
 from loco_stream.learner.config import SPACING, Settings
+from loco_stream.learner.encoding import LARGEST
 from loco_stream.learner.features import plain_label
 from loco_stream.learner.readout.snapshots import AGE, N_KEPT, SLOT
 from loco_stream.learner.spikes import HIGHEST_GAIN
@@ -76,6 +77,7 @@ def check_state(settings: Settings, state: State, n_features: int, n_classes: in
         ("age of the copy", clock[AGE], -SPACING, _LONGEST),
         ("snapshots kept", clock[N_KEPT], 0, _LONGEST),
         ("residuals", state.spread.n[0], 0, _LONGEST),
+        ("rows for neighbours", state.neighbors.n[0], 0, _LONGEST),
     ):
         if not low <= value <= high:
             raise ValueError(f"the number of {name} is {value}; allowed is {low} to {high}")
@@ -86,6 +88,7 @@ def check_state(settings: Settings, state: State, n_features: int, n_classes: in
         if not (np.abs(array) <= highest).all():
             raise ValueError(f"{name} is NaN or beyond {highest:g}")
     _check_divisors(state)
+    _check_neighbors(settings, state, n_classes)
     if (
         not (state.spread.residuals >= 0.0).all()
         or not ((state.spread.risks >= 0.0) & (state.spread.risks <= 1.0)).all()
@@ -94,6 +97,19 @@ def check_state(settings: Settings, state: State, n_features: int, n_classes: in
     for name, array in flatten(state).items():
         if np.isnan(array).any():
             raise ValueError(f"array {name!r} holds NaN")
+
+
+def _check_neighbors(settings: Settings, state: State, n_classes: int) -> None:
+    """Raise ValueError if an answer is no class, which compiled code would take for a place in memory."""
+    answers, (origin, low, high) = state.neighbors.answers[: state.neighbors.n[0]], state.neighbors.ranges
+    if settings.regression:
+        sound = np.abs(answers) <= LARGEST
+    else:
+        sound = (answers >= 0) & (answers < n_classes) & (answers == np.floor(answers))
+    if not sound.all():
+        raise ValueError("a number in array 'neighbors.answers' is no class or target of this model")
+    if not (np.isfinite(origin).all() and (np.isfinite(low) == np.isfinite(high)).all()):
+        raise ValueError("a range in array 'neighbors.ranges' is not finite")
 
 
 def _check_divisors(state: State) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.learner.arrays import axes, build
-from loco_stream.learner.config import Layout, Settings
+from loco_stream.learner.config import NEAREST, Layout, Settings
 from loco_stream.learner.state import State, plan_of, room_of
 from loco_stream.neurons.spikes import MOST_SPIKES
 
@@ -72,7 +72,7 @@ class Answers(NamedTuple):
     """What the readout's members say of one sample.
 
     rows, old_rows and linear_rows: which inputs are not zero, old_rows those of a snapshot's; outputs: of the members
-    on traces, then of the linear ones; change: of the outputs under a perturbation; weights: how much each block of
+    on traces, then of the linear ones, then what neighbours say; change: of the outputs under a perturbation; weights: how much each block of
     outputs counts; experts: probabilities of each; shares: x'Px and x'Px / (prior x'x); residual: what the outputs of
     the member at work lack; increment: of the combined readout.
     """
@@ -80,19 +80,35 @@ class Answers(NamedTuple):
     rows: Annotated[Int32, axes("inputs")]
     old_rows: Annotated[Int32, axes("inputs")]
     linear_rows: Annotated[Int32, axes("linear_inputs")]
-    outputs: Annotated[Float32, axes("members*losses*classes")]
+    outputs: Annotated[Float32, axes("blocks*classes")]
     change: Annotated[Float32, axes("members*losses*classes")]
     logistic: Annotated[Float32, axes("classes")]
     snapshots: Annotated[Float32, axes("snapshots*classes")]
-    weights: Annotated[Float64, axes("members*losses")]
+    weights: Annotated[Float64, axes("blocks")]
     experts: Annotated[Float64, axes("experts", "classes")]
     gains: Annotated[Float32, axes("trace_members", "inputs")]
     linear_gains: Annotated[Float32, axes("linear_members", "linear_inputs")]
     logistic_gain: Annotated[Float32, axes("logistic_inputs")]
     shares: Annotated[Float64, axes(2, "shares")]
-    stack_room: Annotated[Float64, axes(2, "members")]
+    stack_room: Annotated[Float64, axes(2, "stacked")]
     residual: Annotated[Float32, axes("losses*classes")]
     increment: Annotated[Float32, axes("classes")]
+
+
+class Nearness(NamedTuple):
+    """Room to find neighbours.
+
+    columns, values and scales: the features that count, and how; distances: of all rows, squared; near, places and
+    votes: the nearest, where they are, and how much each counts.
+    """
+
+    columns: Annotated[Int32, axes("features")]
+    values: Annotated[Float32, axes("features")]
+    scales: Annotated[Float32, axes("features")]
+    distances: Annotated[Float32, axes("neighbors")]
+    near: Annotated[Float32, axes(NEAREST)]
+    places: Annotated[Int64, axes(NEAREST)]
+    votes: Annotated[Float64, axes(NEAREST)]
 
 
 class Scratch(NamedTuple):
@@ -114,6 +130,7 @@ class Scratch(NamedTuple):
     lagged: Lagged
     run: Run
     answers: Answers
+    nearness: Nearness
     earlier: Answers
     earlier_vectors: Annotated[Float64, axes(9, "classes")]
     moment: Annotated[Float64, axes(1)]

@@ -5,9 +5,11 @@ import math
 import numpy as np
 
 from loco_stream.learner import encoding as encode
+from loco_stream.learner.config import NEAREST
 from loco_stream.learner.plasticity import prototypes
 from loco_stream.learner.readout import least_squares, log_loss, mixture
 from loco_stream.learner.readout import novelty_gate as gate
+from loco_stream.learner.readout.neighbors import LEAST, SOFTNESS
 from loco_stream.learner.readout.stack import STACK_LEAK
 from loco_stream.neurons.spikes import LEAK_SHARE, MOST_SPIKES
 
@@ -246,14 +248,15 @@ def stack_update(p, stack, members, target, prior):
     return (1.0 - STACK_LEAK) * p + STACK_LEAK * prior * np.eye(len(stack)), stack
 
 
-def sharpened(n_blocks):
-    """Return by how much each block of outputs counts before its weight: least squares first, then log-loss."""
-    return np.where(np.arange(n_blocks) % 2 == 0, log_loss.SHARPNESS, 1.0)
+def sharpened(n_blocks, n_says=0):
+    """Return by how much each block of outputs counts before its weight: least squares, then log-loss; says last."""
+    squares = (np.arange(n_blocks) % 2 == 0) & (np.arange(n_blocks) < n_blocks - n_says)
+    return np.where(squares, log_loss.SHARPNESS, 1.0)
 
 
-def log_stack_update(weights, powers, blocks, error):
+def log_stack_update(weights, powers, blocks, error, n_says=0):
     """Return weights and mean squares after one normalised gradient step; `blocks` is (blocks, classes)."""
-    slopes = sharpened(len(blocks)) * (blocks @ error)
+    slopes = sharpened(len(blocks), n_says) * (blocks @ error)
     powers = powers + log_loss.STACK_FADE * (slopes**2 - powers)
     return weights - log_loss.STACK_RATE * slopes / np.sqrt(powers), powers
 
@@ -265,6 +268,41 @@ def mix(evidence, experts):
 
 def judge(evidence, experts, label):
     return mixture.FADE * evidence + np.log(np.maximum(experts[:, label], mixture.LEAST))
+
+
+# Neighbours
+
+
+def running_range(values, size):
+    """Return the running range of values, the latest last: one outlier doubles it, and it shrinks slowly."""
+    low = high = values[0]
+    for value in values[1:]:
+        span = high - low
+        low, high = low + 0.5 * span / size, high - 0.5 * span / size
+        if span > 0:
+            value = np.clip(value, low - span, high + span)
+        low, high = min(low, value), max(high, value)
+    return low, high
+
+
+def neighbors(x, rows, spans):
+    """Return the places of the nearest rows and their votes."""
+    counts = ~np.isnan(x) & (spans > 0)
+    squares = ((((rows - x) / np.where(spans > 0, spans, 1.0))[:, counts]) ** 2).sum(axis=1)
+    places = np.argsort(squares, kind="stable")[:NEAREST]
+    if len(places) == 0 or squares[places[-1]] == 0:
+        return places, np.ones(len(places))
+    furthest = squares[places[-1]]
+    return places, furthest / (squares[places] + SOFTNESS * furthest)
+
+
+def said_classes(labels, votes, n_classes):
+    """Return the centred logarithm of each class's share of the votes."""
+    if len(labels) == 0:
+        return np.zeros(n_classes)
+    shares = np.bincount(labels, votes, n_classes) / votes.sum()
+    logs = np.log(np.maximum(shares, LEAST))
+    return logs - logs.mean()
 
 
 # The gate

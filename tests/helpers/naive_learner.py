@@ -18,6 +18,7 @@ from loco_stream.learner.config import (
     STACK_POWER,
     STACK_PRIOR,
     START_SAY,
+    START_VOTE,
     WINDOW,
 )
 from loco_stream.learner.delays import WHOLE_STEPS
@@ -31,6 +32,7 @@ from loco_stream.learner.readout import intervals, log_loss
 from loco_stream.learner.readout import novelty_gate as gate
 from loco_stream.learner.readout import snapshots as recall
 from loco_stream.learner.readout.bank import READOUT_RATE
+from loco_stream.learner.readout.neighbors import SHORT
 from loco_stream.learner.spikes import SETTLE
 from loco_stream.learner.state import GOLDEN
 from loco_stream.learner.step import RANGE_MARGIN, TARGET_CLIP
@@ -114,9 +116,12 @@ class Learner:
             Member(n_features + 1, n_classes, s.n_losses, leak, prior)
             for leak, prior in zip(LINEAR_LEAKS[: s.n_linear], LINEAR_PRIORS, strict=False)
         ]
-        n, blocks = len(self.members), len(self.members) * s.n_losses
-        self.stack, self.stack_p = np.full(n, 1.0 / n), STACK_PRIOR * np.eye(n)
+        n, blocks = len(self.members), len(self.members) * s.n_losses + s.n_says
+        n_stacked = blocks if self.regression else n
+        self.stack, self.stack_p = np.full(n_stacked, 1.0 / n_stacked), STACK_PRIOR * np.eye(n_stacked)
         self.log_stack, self.log_powers = np.full(blocks, 1.0 / blocks), np.full(blocks, STACK_POWER)
+        self.log_stack[blocks - s.n_says :] = START_VOTE
+        self.rows, self.answers, self.seen_values = [], [], [[] for _ in range(n_features)]
         self.has_logistic = s.n_linear > 0 and not self.regression
         self.logistic = np.zeros((n_features + 1, n_classes)), LOGISTIC_PRIOR * np.eye(n_features + 1)
         self.evidence, self.moments, self.leads = np.zeros(2 + n + self.has_logistic), np.zeros(5), []
@@ -162,6 +167,8 @@ class Learner:
             for m, member in enumerate(self.members)
         ]
         self.outputs = np.concatenate([outputs for outputs, _, _ in said])  # (members * losses, classes)
+        if s.n_says:
+            self.outputs = np.vstack([self.outputs, self.neighbors(np.asarray(x, float))])
         self.shares = [share for _, _, share in said]
         self.linear_logits = self.z[n_hidden:] @ self.logistic[0]
         self.old_scores = [None] * s.n_snapshots
@@ -171,22 +178,53 @@ class Learner:
             self.old_scores[slot] = z[self.first : self.first + self.n_inputs] @ readout
         self.combine()
 
+    def neighbors(self, x):
+        """Return what the nearest of the short window and of all rows kept say, (2, classes)."""
+        size, said = self.settings.n_neighbors, np.zeros((2, self.room))
+        ranges = [naive.running_range(values, size) if values else (0.0, 0.0) for values in self.seen_values]
+        origins = np.array([values[0] if values else 0.0 for values in self.seen_values])
+        spans = np.array([high - low for low, high in ranges])
+        for w, window in enumerate([max(size // SHORT, 1), size]):
+            rows, answers = np.array(self.rows[-window:]).reshape(-1, len(x)), np.array(self.answers[-window:])
+            places, votes = naive.neighbors(x - origins, rows, spans)
+            if not self.regression:
+                said[w, : self.known] = naive.said_classes(answers[places].astype(int), votes, self.known)
+            elif len(places):
+                mean, variance = self.target.moments
+                said[w] = (votes @ answers[places] / votes.sum() - mean) / math.sqrt(variance) if variance else 0.0
+        return said
+
+    def keep(self, x, y):
+        """Keep a row; what is masked lies in the middle of its range, or where the first value will be."""
+        row, size = np.zeros(len(x)), self.settings.n_neighbors
+        for f, value in enumerate(x):
+            values = self.seen_values[f]
+            given = np.mean(naive.running_range(values, size)) if values else 0.0
+            if not math.isnan(value):
+                values.append(value)
+                given = value
+            row[f] = given - (values[0] if values else 0.0)
+        self.rows.append(row)
+        self.answers.append(y)
+
     def combine(self):
         """Write the combined scores and what every expert says of the known classes."""
         s, known = self.settings, slice(0, self.known)
         if not s.recursive:
             self.mixing = np.ones(1)
         else:
-            self.mixing = self.stack if self.regression else self.log_stack * naive.sharpened(len(self.log_stack))
+            sharp = naive.sharpened(len(self.log_stack), s.n_says)
+            self.mixing = self.stack if self.regression else self.log_stack * sharp
         self.scores = self.mixing @ self.outputs[:, known]
         if self.regression or self.known == 0:
             return
         if not s.recursive:
             self.proba = naive.softmax(self.scores)
             return
-        self.stacked = self.stack @ self.outputs[::2, known]
+        members = self.outputs[: len(self.outputs) - s.n_says]
+        self.stacked = self.stack @ members[::2, known]
         experts = [naive.softmax(self.scores), naive.softmax(log_loss.SHARPNESS * self.stacked)]
-        experts += [naive.softmax(logits) for logits in self.outputs[1::2, known]]
+        experts += [naive.softmax(logits) for logits in members[1::2, known]]
         if self.has_logistic:
             experts.append(naive.softmax(self.linear_logits[known]))
         self.experts = np.array(experts)
@@ -288,6 +326,8 @@ class Learner:
         if s.learns and not guarded:
             self.change_hidden(self.credit(), self.share_of(y))
         self.learn_readout(y, dormant, self if then is None else self.judged(then))
+        if s.n_says:
+            self.keep(x, y)
         if self.n_seen < SETTLE:
             for layer, weighted in enumerate(self.weighted):
                 self.drive_powers[layer], self.gains[layer] = naive.settle(
@@ -490,12 +530,16 @@ class Learner:
             rise = sum(c * w for c, w in zip(self.mixing, sets, strict=False))
             self.feedback[self.first :] += rise[: s.n_hidden - self.first]
         self.stack, self.stack_p = naive.stack_update(
-            self.stack_p, self.stack, said.outputs[:: s.n_losses, : self.known], self.wanted, STACK_PRIOR
+            self.stack_p,
+            self.stack,
+            said.outputs[: len(self.stack) * s.n_losses : s.n_losses, : self.known],
+            self.wanted,
+            STACK_PRIOR,
         )[::-1]
         if self.regression:
             return
         self.log_stack, self.log_powers = naive.log_stack_update(
-            self.log_stack, self.log_powers, said.outputs[:, : self.known], said.error
+            self.log_stack, self.log_powers, said.outputs[:, : self.known], said.error, s.n_says
         )
         if self.has_logistic:
             weights, p = self.logistic

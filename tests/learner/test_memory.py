@@ -49,12 +49,12 @@ def learned(make=LOCOClassifier, n=60, **options):
 @pytest.mark.parametrize("sizes", [(7,), (6, 5)], ids=["one layer", "two layers"])
 @pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])
 @pytest.mark.parametrize("late", [0, 4])
-@pytest.mark.parametrize("memory", [None, MEMORY])
-def test_with_memory_and_late_labels_a_model_is_its_twin(make, sizes, late, memory):
+@pytest.mark.parametrize(("memory", "neighbors"), [(None, 0), (MEMORY, 0), (None, 30)])
+def test_with_memory_and_late_labels_a_model_is_its_twin(make, sizes, late, memory, neighbors):
     regression = make is LOCORegressor
     X, y = stream(90)
     y, t = targets(X, regression, y), irregular(90)
-    options = {"hidden_sizes": sizes, "seed": 3, "memory": memory}
+    options = {"hidden_sizes": sizes, "seed": 3, "memory": memory, "neighbors": neighbors}
     model, twin = make(**options), Learner(ModelConfig(**options), 3, 1 if regression else 3, regression=regression)
     model.learn_array(X[:3], y[:3], t=t[:3])
     for i in range(3):

@@ -174,23 +174,23 @@ def test_stack_trusts_the_member_that_is_right_and_refuses_what_is_not_finite():
 
 
 @settings(max_examples=40, deadline=None)
-@given(SEEDS, st.integers(1, 4))
-def test_log_loss_stack_matches_the_twin(seed, n_members):
+@given(SEEDS, st.integers(1, 4), st.sampled_from([0, 2]))
+def test_log_loss_stack_matches_the_twin(seed, n_members, n_says):
     rng = np.random.default_rng(seed)
-    n_blocks, classes, capacity = 2 * n_members, 3, 4
+    n_blocks, classes, capacity = 2 * n_members + n_says, 3, 4
     log_stack = np.stack([rng.normal(size=n_blocks), rng.uniform(1e-3, 1, n_blocks)])
     shares, powers = log_stack.copy()
     weights, scores, error = np.zeros(n_blocks), np.zeros(classes), np.zeros(classes)
     for _ in range(10):
         outs, target = f32(rng.normal(size=n_blocks * capacity)), np.eye(classes)[rng.integers(classes)]
         blocks = outs.reshape(n_blocks, capacity)[:, :classes].astype(float)
-        log_loss.stack_weights(log_stack, weights)
+        log_loss.stack_weights(log_stack, 2 * n_members, weights)
         log_loss.weighted(outs, weights, n_blocks, capacity, classes, scores)
-        assert np.allclose(weights, shares * naive.sharpened(n_blocks))
+        assert np.allclose(weights, shares * naive.sharpened(n_blocks, n_says))
         assert np.allclose(scores, weights @ blocks)
         error[:] = naive.softmax(scores) - target
-        log_loss.learn_stack(log_stack, outs, error, capacity, classes)
-        shares, powers = naive.log_stack_update(shares, powers, blocks, error)
+        log_loss.learn_stack(log_stack, 2 * n_members, outs, error, capacity, classes)
+        shares, powers = naive.log_stack_update(shares, powers, blocks, error, n_says)
         assert np.allclose(log_stack, [shares, powers])
 
 
@@ -201,10 +201,10 @@ def test_log_loss_stack_descends_its_loss():
         label = rng.integers(2)
         right, noise = np.eye(2)[label] - 0.5, rng.normal(size=2)
         outs = f32(np.concatenate([0.3 * right + 0.1 * noise, rng.normal(size=2)]))
-        log_loss.stack_weights(log_stack, weights)
+        log_loss.stack_weights(log_stack, 2, weights)
         log_loss.weighted(outs, weights, 2, 2, 2, scores)
         losses.append(naive.loss(scores, np.eye(2)[label], False))
-        log_loss.learn_stack(log_stack, outs, naive.softmax(scores) - np.eye(2)[label], 2, 2)
+        log_loss.learn_stack(log_stack, 2, outs, naive.softmax(scores) - np.eye(2)[label], 2, 2)
     assert np.mean(losses[-500:]) < 0.5 * np.mean(losses[:500])
     assert abs(log_stack[0, 1]) < 0.3 * log_stack[0, 0]
 

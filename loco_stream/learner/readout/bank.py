@@ -88,7 +88,7 @@ def consult(settings, state, answers, vectors):
         for a in range(bank.stack.shape[0]):
             answers.weights[a] = bank.stack[a]
     elif settings.recursive:
-        log_loss.stack_weights(bank.log_stack, answers.weights)
+        log_loss.stack_weights(bank.log_stack, 2 * bank.stack.shape[0], answers.weights)
     else:
         answers.weights[0] = 1.0
     log_loss.weighted(answers.outputs, answers.weights, answers.weights.shape[0], capacity, n_classes, vectors[SCORES])
@@ -205,7 +205,7 @@ def _learn_trust(settings, state, said, vectors, target, label):
     n_columns = settings.n_losses * capacity
     stack.stack_update(said.outputs, n_columns, target, n_classes, bank.stack, bank.stack_projector, said.stack_room)
     if not settings.regression:
-        log_loss.learn_stack(bank.log_stack, said.outputs, vectors[ERROR], capacity, n_classes)
+        log_loss.learn_stack(bank.log_stack, 2 * bank.stack.shape[0], said.outputs, vectors[ERROR], capacity, n_classes)
         mixture.judge(bank.evidence, said.experts, label)
 
 

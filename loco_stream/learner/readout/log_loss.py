@@ -45,10 +45,16 @@ def loss_of(regression, scores, target, n_classes):
 
 
 @kernel
-def stack_weights(log_stack, weights):
-    """Write how much each block of outputs counts in the stack's log-odds; blocks of both losses alternate."""
+def _sharpness(b, n_paired):
+    """Return what turns a block of outputs into log-odds; the first ones are of least squares and log-loss in turn."""
+    return SHARPNESS if b < n_paired and b % 2 == 0 else 1.0
+
+
+@kernel
+def stack_weights(log_stack, n_paired, weights):
+    """Write how much each block of outputs counts in the stack's log-odds; of the first, both losses alternate."""
     for b in range(log_stack.shape[1]):
-        weights[b] = log_stack[0, b] * (SHARPNESS if b % 2 == 0 else 1.0)
+        weights[b] = log_stack[0, b] * _sharpness(b, n_paired)
 
 
 @kernel
@@ -62,7 +68,7 @@ def weighted(outputs, weights, n_blocks, capacity, n_classes, scores):
 
 
 @kernel
-def learn_stack(log_stack, outputs, error, capacity, n_classes):
+def learn_stack(log_stack, n_paired, outputs, error, capacity, n_classes):
     """One gradient step of the stack's weights on the log-loss, each divided by the root of its fading mean square.
 
     `error` (n_classes,) is the stack's probability minus the target.
@@ -71,7 +77,7 @@ def learn_stack(log_stack, outputs, error, capacity, n_classes):
         slope = 0.0
         for c in range(n_classes):
             slope += error[c] * np.float64(outputs[b * capacity + c])
-        slope *= SHARPNESS if b % 2 == 0 else 1.0
+        slope *= _sharpness(b, n_paired)
         log_stack[1, b] += STACK_FADE * (slope * slope - log_stack[1, b])
         log_stack[0, b] -= STACK_RATE * slope / math.sqrt(log_stack[1, b] + LEAST_POWER)
 
