@@ -65,8 +65,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "3 layers last frozen": {**_DEEP, "rule": "frozen"},
     "64 neurons": {"hidden_sizes": (64,)},  # preset("fast")
     "64 neurons frozen": {"hidden_sizes": (64,), "rule": "frozen"},
-    "256 neurons": {"hidden_sizes": (256,)},  # preset("accurate")
+    "256 neurons": {"hidden_sizes": (256,)},
     "256 neurons frozen": {"hidden_sizes": (256,), "rule": "frozen"},
+    "neighbors": {"neighbors": 5000},
+    "accurate": {"hidden_sizes": (256,), "neighbors": 5000},  # preset("accurate")
 }
 
 NAMES = (*VARIANTS, RELEASE, *CLASSIFIERS)

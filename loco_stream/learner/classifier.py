@@ -30,8 +30,8 @@ class LOCOClassifier(SequenceEstimator, base.MiniBatchClassifier):
     traces; stacks and a Bayesian mixture make one set of probabilities of what its members say. For inputs known once
     but not lately, a gate lets the readout that never forgets speak. Hidden layers learn by local credit whose weight
     change is projected away from what their inputs have taught before (LOCO, Ma & Yu 2026): forward passes only, no
-    task labels, and no row stored unless `neighbors` asks for it. A value that is missing, infinite, or no number is masked: it drives nothing and is
-    counted in `masked_values`.
+    task labels, and no row stored unless `neighbors` asks for it. A value that is missing, infinite, or no number is
+    masked: it drives nothing and is counted in `masked_values`.
 
     A model may be used by several threads: it has one lock, and calls of its methods run one after the other, a block
     of rows as one call. `copy`, `pickle`, `save` and a checkpoint take the state between two such calls; a copy shares

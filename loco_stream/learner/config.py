@@ -12,6 +12,7 @@ from loco_stream.neurons.spikes import MOST_SPIKES
 
 __all__ = ["DEFAULTS", "PRESETS", "Layout", "ModelConfig", "Settings"]
 
+LARGEST = 1e30  # a value beyond is masked: its square still is far from overflow
 WIDE = 256  # rows with more features than this are wide
 SIZE, WIDE_SIZE = 128, 640  # neurons
 LEAKS = (0.0, 1e-4, 1e-2)  # of the readout's members on traces

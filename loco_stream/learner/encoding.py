@@ -15,11 +15,11 @@ import math
 import numpy as np
 
 from loco_stream.jit import kernel
+from loco_stream.learner.config import LARGEST
 from loco_stream.learner.state import BEYOND, COUNT, HIGHEST, LOWEST, MEAN, SQUARES, STAT_ROWS
 
 __all__ = [
     "CLIP",
-    "LARGEST",
     "encode_fields",
     "encode_intensities",
     "intensity",
@@ -30,7 +30,6 @@ __all__ = [
 
 
 CLIP = 3.0  # running standard deviations up to which the scale is linear
-LARGEST = 1e30  # whose square still is far from overflow
 SETTLE = 300.0  # values after which mean and variance stand
 REOPEN = 0.5  # fading share of clipped values at which they move again
 FADE = 0.02  # of that share

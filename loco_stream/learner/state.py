@@ -1,7 +1,7 @@
 """Every mutable number of a model: what learning changes, what is saved, pickled and compared bit by bit.
 
 Each array is one line below: its field, type of number and axes (see `arrays`), all that is needed to add another.
-`plan_of` names the axes.
+`plan.plan_of` names the axes.
 
 The vector the readout sees is `[traces of the hidden layers | 1 | scaled features]`: what may
 grow stands last. The traces of the hidden layers share one array, layer after layer.
@@ -30,13 +30,13 @@ from loco_stream.learner.config import (
     STACK_PRIOR,
     START_SAY,
     START_VOTE,
-    WINDOW,
     Layout,
     Settings,
 )
 from loco_stream.learner.init_weights import delayed_targets, start_weights
+from loco_stream.learner.plan import plan_of
 
-__all__ = ["State", "allocate", "class_room", "copied", "flatten", "grow", "plan_of", "room_of", "unflatten"]
+__all__ = ["State", "allocate", "class_room", "copied", "flatten", "grow", "room_of", "unflatten"]
 
 MAX_BYTES = 2**31  # of a model's arrays; LOCO_STREAM_STATE_BYTES sets another bound
 
@@ -364,63 +364,3 @@ def unflatten(layout: Layout, settings: Settings, arrays: Mapping[str, Array]) -
 def room_of(state: State) -> tuple[int, int]:
     """Return for how many features and outputs there is room."""
     return state.statistics.shape[1], state.classes.shape[1]
-
-
-def plan_of(layout: Layout, settings: Settings, n_features: int, n_classes: int) -> Plan:
-    """Name the length of every axis."""
-    sizes, hidden, lines = layout.hidden_sizes, settings.n_hidden, n_features * settings.n_fields
-    deep, members = settings.n_layers - 1, settings.n_trace + settings.n_linear
-    below, above = max(1, *sizes[:-1], 1), max(1, *sizes[1:], 1)
-    logistic, projects = settings.n_linear > 0 and not settings.regression, settings.n_clusters == 0
-    inputs, remembered = _n_inputs(settings, n_features), hidden if settings.longest > 0.0 else 0
-    capacities = {
-        "features": n_features,
-        "classes": n_classes,
-        "lines": lines,
-        "layers": settings.n_layers,
-        "deep_layers": deep,
-        "first_layer": sizes[0],
-        "below": below,
-        "above": above,
-        "hidden": hidden,
-        "projected_lines": lines if projects else 0,
-        "block": min(settings.block, lines) if projects else 1,
-        "projected_layers": deep if projects else 0,
-        "projected_below": below,
-        "deep_block": min(settings.block, below),
-        "longest": max(lines, below),
-        "clusters": settings.n_clusters,
-        "rank": settings.rank,
-        "traces_before": hidden - settings.n_last + lines if settings.n_clusters else 0,
-        "all_inputs": hidden + 1 + n_features,
-        "inputs": inputs,
-        "projected_inputs": inputs if settings.recursive else 1,
-        "linear_inputs": n_features + 1 if settings.n_linear else 1,
-        "logistic_inputs": n_features + 1 if logistic else 0,
-        "trace_members": settings.n_trace,
-        "linear_members": settings.n_linear,
-        "members": members,
-        "losses": settings.n_losses,
-        "blocks": settings.n_blocks,
-        "stacked": settings.n_blocks if settings.regression else members,
-        "neighbors": settings.n_neighbors,
-        "shares": members + 1,
-        "experts": 0 if settings.regression or not settings.recursive else 2 + members + logistic,
-        "snapshots": settings.n_snapshots,
-        "speakers": 2 + settings.n_snapshots,
-        "remembered": remembered,
-        "delays": settings.max_delay,
-        "delayed_lines": lines if settings.max_delay else 0,
-        "taps": settings.max_delay + 1 if settings.max_delay else 0,
-        "context": remembered + 7 + settings.max_delay * lines if settings.remembers else 0,
-        "residuals": WINDOW if settings.regression else 0,
-        "coverages": len(COVERAGES) if settings.regression else 0,
-    }
-    return Plan(layout, settings, capacities)
-
-
-def _n_inputs(settings: Settings, n_features: int) -> int:
-    """Return how many inputs the readout has."""
-    if settings.last_layer:
-        return settings.n_last + 1
-    return settings.n_hidden + 1 + (n_features if settings.raw_inputs else 0)

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from loco_stream.learner.arrays import flatten
-from loco_stream.learner.config import SPACING, Settings
-from loco_stream.learner.encoding import LARGEST
+from loco_stream.learner.config import LARGEST, SPACING, Settings
 from loco_stream.learner.features import plain_label
 from loco_stream.learner.readout.snapshots import AGE, N_KEPT, SLOT
 from loco_stream.learner.spikes import HIGHEST_GAIN

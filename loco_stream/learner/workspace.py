@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from loco_stream.learner.arrays import axes, build
 from loco_stream.learner.config import NEAREST, Layout, Settings
-from loco_stream.learner.state import State, plan_of, room_of
+from loco_stream.learner.plan import plan_of
+from loco_stream.learner.state import State, room_of
 from loco_stream.neurons.spikes import MOST_SPIKES
 
 __all__ = ["Scratch", "allocate_scratch"]
@@ -72,9 +73,9 @@ class Answers(NamedTuple):
     """What the readout's members say of one sample.
 
     rows, old_rows and linear_rows: which inputs are not zero, old_rows those of a snapshot's; outputs: of the members
-    on traces, then of the linear ones, then what neighbours say; change: of the outputs under a perturbation; weights: how much each block of
-    outputs counts; experts: probabilities of each; shares: x'Px and x'Px / (prior x'x); residual: what the outputs of
-    the member at work lack; increment: of the combined readout.
+    on traces, then of the linear ones, then what neighbours say; change: of the outputs under a perturbation; weights:
+    how much each block of outputs counts; experts: probabilities of each; shares: x'Px and x'Px / (prior x'x);
+    residual: what the outputs of the member at work lack; increment: of the combined readout.
     """
 
     rows: Annotated[Int32, axes("inputs")]

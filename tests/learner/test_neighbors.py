@@ -98,6 +98,7 @@ def test_they_help_where_classes_lie_in_patches():
     assert right[0].mean() + 0.1 < right[1].mean() > 0.8
 
 
+@pytest.mark.slow
 def test_river_accepts_estimators_with_neighbors():
     checks.check_estimator(small())
     checks.check_estimator(small(LOCORegressor))

@@ -17,8 +17,7 @@ import math
 import numpy as np
 
 from loco_stream.jit import kernel
-from loco_stream.learner.config import NEAREST
-from loco_stream.learner.encoding import LARGEST
+from loco_stream.learner.config import LARGEST, NEAREST
 from loco_stream.learner.state import COUNT, HIGH, LOW, MEAN, N_CLASSES, N_FEATURES, ORIGIN, SQUARES
 
 __all__ = ["distances", "keep", "learn_range", "nearest", "speak", "tell_classes", "tell_value"]
