@@ -43,8 +43,7 @@ __all__ = ["LOCOEstimator"]
 _STRETCH = 4096  # rows of an array with texts that are widened at a time
 _NO_LABELS = np.zeros(0, np.int64)
 _NO_VALUES = np.zeros(0)
-_NO_PROBA = np.zeros((0, 0))
-_NO_TICKETS = np.zeros((0, 0))
+_NO_PROBA = _NO_TICKETS = np.zeros((0, 0))
 
 
 class LOCOEstimator(Export, Attributes, base.Estimator):
