@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from loco_stream.errors import ConfigError
 from loco_stream.learner.config import LINEAR_LEAKS, PRESETS, Layout, Settings
+from loco_stream.learner.explains import Explains
 from loco_stream.learner.features import FeatureSlots
 from loco_stream.learner.moments import moments_at
 from loco_stream.learner.spikes import last_spikes
@@ -21,7 +22,7 @@ from loco_stream.neurons.spikes import MOST_SPIKES
 __all__ = ["Attributes"]
 
 
-class Attributes:
+class Attributes(Explains):
     """The public attributes; `LOCOEstimator` has what they are read from."""
 
     _lock: RLock

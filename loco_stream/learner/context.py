@@ -12,8 +12,9 @@ from loco_stream.errors import InputError
 from loco_stream.learner.base import LOCOEstimator
 from loco_stream.learner.categories import text_columns
 from loco_stream.learner.config import Settings
+from loco_stream.learner.explanation import Explanation
 from loco_stream.learner.features import plain_label, require_mapping
-from loco_stream.learner.inputs import Table, table
+from loco_stream.learner.inputs import Table, frame_columns, table
 from loco_stream.learner.late import ticket_size
 from loco_stream.learner.moments import NO_MOMENTS
 from loco_stream.learner.state import IS_TIMED, LABEL, N_BACKWARD, N_CLASSES, N_FEATURES
@@ -125,6 +126,38 @@ class ContextualEstimator(LOCOEstimator):
             self._sequence = last
             placed = self._with_texts(given, names, text_columns(names, given.texts), 0, n)
             return self._observe(placed, moments, rows, columns)
+
+    def explain(self, X: Any, features: Iterable[Hashable] | None = None) -> Explanation | list[Explanation]:
+        """Explain the answer to each row of an array or frame, or to one row by name; see `explain_one`.
+
+        Parameters
+        ----------
+        X
+            One mapping, or rows as `predict_array` takes them.
+        features
+            Names of the columns; those of a frame are known.
+
+        Raises
+        ------
+        InputError
+            As `explain_one` and `predict_array` do.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCOClassifier
+        >>> model = LOCOClassifier(hidden_sizes=(8,), seed=1)
+        >>> model.learn_array([[i % 10, i % 7] for i in range(200)], [i % 10 > 4 for i in range(200)])
+        >>> [why.prediction for why in model.explain([[9, 3], [0, 3]])]
+        [True, False]
+        """
+        if isinstance(X, Mapping):
+            return self.explain_one(X)
+        if features is None and hasattr(X, "columns"):
+            features = frame_columns(X)
+        given = table(X)
+        with self._lock:
+            names = tuple(self._names(given.numbers.shape[1], features))
+            return [self.explain_one(row) for row in _by_name(given, names)]
 
     def _observe(
         self, placed: NDArray[np.float64], moments: NDArray[np.float64], rows: list[Any],

@@ -1,0 +1,115 @@
+"""What each feature adds to an answer: the linear readout taken apart, and led back through the spikes to the row.
+
+A readout member's output is a sum over its inputs, so an input adds exactly its value times its weight. What a hidden
+neuron adds is shared out among the features by their shares of its drive, which is a sum over features as well
+(layer-wise relevance propagation, Bach et al. 2015, rule z; neurons that fire have a drive well above 0). So the parts
+of all features, of the rows before and the constant add up to the score.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.learner.config import Settings
+from loco_stream.learner.readout.bank import FIRST_EXPERT, SQUARES_EXPERT, STACK_EXPERT
+from loco_stream.learner.readout.log_loss import SHARPNESS
+from loco_stream.learner.state import State
+from loco_stream.learner.workspace import FRESH, Scratch
+
+__all__ = ["Parts", "attribute"]
+
+Float64 = NDArray[np.float64]
+
+
+class Parts(NamedTuple):
+    """What slots, (slots,), constant and rows before add to a score; `share` of the answer that it speaks for."""
+
+    slots: Float64
+    constant: float
+    before: float
+    share: float
+
+
+def attribute(settings: Settings, state: State, scratch: Scratch, n_slots: int, n_classes: int, slot: int) -> Parts:
+    """Take the score of an output apart, for the row whose pass is in scratch.
+
+    Parameters
+    ----------
+    n_slots, n_classes
+        Features and texts, and outputs, that are known.
+    slot
+        The output: its log-odds less the mean of the others', or the standardised value of a regression.
+    """
+    weights, share = _weights(settings, state, scratch, n_slots, n_classes)
+    column = weights[:, slot]
+    if n_classes > 1:
+        column = column - (weights.sum(axis=1) - column) / (n_classes - 1)
+    adds = scratch.features[: len(column)].astype(np.float64) * column
+    hidden = settings.n_hidden
+    shares = _shares(settings, state, scratch, n_slots)
+    through_spikes = adds[:hidden] @ shares
+    before = float(adds[:hidden].sum() - through_spikes.sum())
+    return Parts(adds[hidden + 1 :] + through_spikes, float(adds[hidden]), before, share)
+
+
+def _weights(settings: Settings, state: State, scratch: Scratch, n_slots: int, n_classes: int) -> tuple[Float64, float]:
+    """Return the weights of the linear experts, (inputs, classes), each times its say, and their say."""
+    bank, hidden, capacity = state.bank, settings.n_hidden, state.classes.shape[1]
+    blocks, logistic, share = _says(settings, state, scratch)
+    weights = np.zeros((hidden + 1 + n_slots, n_classes))
+    first = hidden - settings.n_last if settings.last_layer else 0
+    n_inputs = min(bank.traces.shape[0], len(weights) - first)
+    n_trace = settings.n_trace * settings.n_losses
+    for block, say in enumerate(blocks):
+        on_traces = block < n_trace
+        table, at = (bank.traces, block) if on_traces else (bank.linear, block - n_trace)
+        rows = slice(first, first + n_inputs) if on_traces else slice(hidden, None)
+        weights[rows] += say * table[: len(weights[rows]), at * capacity : at * capacity + n_classes]
+    if logistic:
+        weights[hidden:] += logistic * bank.logistic[: n_slots + 1, :n_classes]
+    return weights, share
+
+
+def _says(settings: Settings, state: State, scratch: Scratch) -> tuple[Float64, float, float]:
+    """Return the weight of each block of outputs in the score, that of the logistic member, and the linear share."""
+    bank, losses = state.bank, settings.n_losses
+    if settings.regression or not settings.recursive:
+        return scratch.answers.weights.copy(), 0.0, 1.0
+    n_members = len(bank.stack)
+    say = np.exp(bank.evidence - bank.evidence.max())
+    say /= say.sum()
+    blocks = say[STACK_EXPERT] * scratch.answers.weights
+    blocks[::losses] += say[SQUARES_EXPERT] * SHARPNESS * bank.stack
+    blocks[1::losses] += say[FIRST_EXPERT : FIRST_EXPERT + n_members]
+    last = FIRST_EXPERT + n_members + (len(bank.logistic) > 0)
+    logistic = float(say[last - 1]) if len(bank.logistic) else 0.0
+    return blocks, logistic, float(say[:last].sum())
+
+
+def _shares(settings: Settings, state: State, scratch: Scratch, n_slots: int) -> Float64:
+    """Return each slot's share of each hidden trace, (hidden, slots); what is missing to 1 is of the rows before."""
+    net, sizes, traces = state.net, state.net.sizes[0], scratch.features[: settings.n_hidden].astype(np.float64)
+    drives, fresh = scratch.run.drives[0].astype(np.float64), scratch.run.neurons[FRESH].astype(np.float64)
+    lines = scratch.code.lines.astype(np.float64)
+    n_fields = settings.n_fields
+    by_slot = (lines[:, None] * net.weights).reshape(-1, n_fields, net.weights.shape[1]).sum(axis=1)[:n_slots].T
+    ends = [0, *np.cumsum(sizes).tolist()]
+    parts: list[Float64] = []
+    for layer, (start, end) in enumerate(pairwise(ends)):
+        if layer:
+            below = slice(ends[layer - 1], start)
+            weights = net.deep_weights[layer - 1, : sizes[layer - 1], : end - start]
+            by_slot = weights.T @ (traces[below, None] * parts[-1])
+        of_drive = _ratio(by_slot, drives[start:end, None])
+        is_new = _ratio(fresh[start:end], traces[start:end]) if settings.remembers else 1.0
+        parts.append(of_drive * np.reshape(is_new, (-1, 1)))
+    return np.concatenate(parts)
+
+
+def _ratio(parts: Float64, whole: Float64) -> Float64:
+    """Return parts / whole, 0 where the whole is 0."""
+    return np.divide(parts, whole, out=np.zeros(np.broadcast_shapes(parts.shape, whole.shape)), where=whole != 0.0)
