@@ -55,8 +55,9 @@ class SequenceEstimator(ContextualEstimator):
         --------
         >>> from loco_stream import LOCOClassifier
         >>> model = LOCOClassifier(hidden_sizes=16, memory=(0.3, 50.0))
-        >>> model.learn_sequence([[0.0], [1.0], [2.0]], "rises")
-        >>> model.learn_sequence([[2.0], [1.0], [0.0]], "falls")
+        >>> for _ in range(10):
+        ...     model.learn_sequence([[0.0], [1.0], [2.0]], "rises")
+        ...     model.learn_sequence([[2.0], [1.0], [0.0]], "falls")
         >>> model.predict_sequence([[0.1], [0.9], [2.1]])
         'rises'
         """
