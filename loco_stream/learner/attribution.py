@@ -95,8 +95,8 @@ def _shares(settings: Settings, state: State, scratch: Scratch, n_slots: int) ->
     net, sizes, traces = state.net, state.net.sizes[0], scratch.features[: settings.n_hidden].astype(np.float64)
     drives, fresh = scratch.run.drives[0].astype(np.float64), scratch.run.neurons[FRESH].astype(np.float64)
     lines = scratch.code.lines.astype(np.float64)
-    n_fields = settings.n_fields
-    by_slot = (lines[:, None] * net.weights).reshape(-1, n_fields, net.weights.shape[1]).sum(axis=1)[:n_slots].T
+    n_fields, first = settings.n_fields, _undelayed(settings, state)
+    by_slot = (lines[:, None] * first).reshape(-1, n_fields, first.shape[1]).sum(axis=1)[:n_slots].T
     ends = [0, *np.cumsum(sizes).tolist()]
     parts: list[Float64] = []
     for layer, (start, end) in enumerate(pairwise(ends)):
@@ -108,6 +108,17 @@ def _shares(settings: Settings, state: State, scratch: Scratch, n_slots: int) ->
         is_new = _ratio(fresh[start:end], traces[start:end]) if settings.remembers else 1.0
         parts.append(of_drive * np.reshape(is_new, (-1, 1)))
     return np.concatenate(parts)
+
+
+def _undelayed(settings: Settings, state: State) -> NDArray[np.float32]:
+    """Return the first layer's weights of synapses without delay, 0 elsewhere: others carry the rows before."""
+    weights = state.net.weights
+    if settings.max_delay == 0:
+        return weights
+    at_once = state.memory.targets[:, : weights.shape[1] // (settings.max_delay + 1)]
+    kept = np.zeros_like(weights)
+    np.put_along_axis(kept, at_once, np.take_along_axis(weights, at_once, axis=1), axis=1)
+    return kept
 
 
 def _ratio(parts: Float64, whole: Float64) -> Float64:
