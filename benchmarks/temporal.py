@@ -172,8 +172,8 @@ def command(settings: Settings, only: str | None, names: str | None) -> None:
     \b
     Examples
       pip download --no-deps -d ~/data aeon
-      python -m benchmarks time --data ~/data --seeds 1
-      python -m benchmarks time --streams "xor3;ew-sign" --only "memory;rows alone;10 lags"
+      loco-stream bench time --data ~/data --seeds 1
+      loco-stream bench time --streams "xor3;ew-sign" --only "memory;rows alone;10 lags"
     """
     here, notes = temporal_data.available(
         contenders.pick(names, STREAMS, "--streams", separator=";"), settings.directory
