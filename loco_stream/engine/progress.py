@@ -109,6 +109,7 @@ def _clock(seconds: float) -> str:
 def watch(engine: Any, quiet: bool, max_samples: int | None = None) -> Iterator[None]:
     """Show how an engine runs until the block ends; the engine never waits for it."""
     began, countdown = time.monotonic(), Countdown(engine.source, max_samples)
+    over = False  # a run too short for two looks has a full bar at its end too
 
     def left() -> float | None:
         return countdown.left(time.monotonic()) if _begun(engine.status) else None
@@ -121,7 +122,7 @@ def watch(engine: Any, quiet: bool, max_samples: int | None = None) -> Iterator[
     def page() -> str:
         still, elapsed = left(), time.monotonic() - began
         share = None if still is None else elapsed / max(elapsed + still, 1e-9)
-        return progress_html(text(), share, engine.alarm)
+        return progress_html(text(), 1.0 if over else share, engine.alarm)
 
     if quiet:
         with _alarms(engine, text, period=math.inf):
@@ -129,6 +130,7 @@ def watch(engine: Any, quiet: bool, max_samples: int | None = None) -> Iterator[
     elif in_notebook():
         with cell(page):
             yield
+            over = True
     elif sys.stderr.isatty():
         from rich.console import Console
         from rich.live import Live

@@ -91,5 +91,5 @@ def test_a_kernel_shows_the_progress_and_the_report():
     kinds = [kind for kind, _ in shown]
     assert kinds[0] == "display_data"
     assert kinds[-2:] == ["update_display_data", "execute_result"]
-    assert re.search(r'<progress max="1" value="\S+".*300 samples', shown[-2][1]["text/html"])
+    assert re.search(r'<progress max="1" value="1.000".*300 samples', shown[-2][1]["text/html"])
     assert "<caption>Phishing: 300 samples" in shown[-1][1]["text/html"].replace("river:", "")
