@@ -132,7 +132,8 @@ class Kafka(Server):
         admin = AdminClient(settings)
         if topic not in admin.list_topics(timeout=30).topics:
             admin.create_topics([NewTopic(topic, num_partitions=partitions)])[topic].result(30)
-        producer = Producer(settings)
+        # A message a batch: this broker takes the first message of the last batch for the end of a partition.
+        producer = Producer(settings | {"batch.num.messages": 1})
         for message in messages:
             producer.produce(topic, **{"partition": 0, **message})
         assert producer.flush(60) == 0
