@@ -8,6 +8,7 @@ from typing import Any
 
 from loco_stream import __version__
 from loco_stream.engine.listeners import Listeners
+from loco_stream.engine.saved_types import check_types
 from loco_stream.engine.state import export_parts, restore_parts
 from loco_stream.engine.store import Store
 from loco_stream.engine.trainer import Trainer
@@ -68,6 +69,7 @@ def resume(
     fresh: set[int] = set()
     while True:
         saved = store.load(settings)
+        check_types(saved.config)
         if saved.config.get("fingerprint") and hasattr(source, "verify"):
             source.verify(saved.config["fingerprint"])
         restore_parts(saved, trainer.model_adapter, trainer.score, trainer.monitor, trainer)

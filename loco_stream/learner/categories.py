@@ -112,8 +112,10 @@ class Categories:
         Raises
         ------
         ValueError
-            A text comes twice, or there are more than the bound allows.
+            A text comes twice, there are more than the bound allows, or `shared` is no mapping.
         """
+        if not isinstance(shared, Mapping):
+            raise ValueError(f"shared is {shared!r}; allowed is a mapping of features to counts")
         made = cls(bound)
         for key, text, slot in entries:
             if not isinstance(text, str) or not made.add(key, text, slot):

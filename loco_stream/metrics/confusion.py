@@ -90,6 +90,9 @@ class Confusion:
         """Continue from `export_state`."""
         self._places = {label: place for place, label in enumerate(state["labels"])}
         self._pairs = Counter({(true, predicted): count for true, predicted, count in state["pairs"]})
+        places = {*self._places.values(), _KEPT}
+        if any(place not in places for pair in self._pairs for place in pair):
+            raise ValueError("a pair of label and answer is of a label that is not there")
 
 
 def _texts(labels: Sequence[Hashable]) -> list[str]:

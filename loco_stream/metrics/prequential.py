@@ -120,7 +120,7 @@ class Prequential:
             for name in fresh._score.scalars:
                 setattr(fresh._score, name, state[name])
             fresh._score.restore(state)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"The saved scores are not complete: {error!r}.") from error
         self.task, self.window, self.fading, self._score = fresh.task, fresh.window, fresh.fading, fresh._score
 
@@ -213,6 +213,8 @@ class _Hits:
         self.predicted = dict(state["predicted"])
         self.rank = {label: i for i, label in enumerate(self.labels)}
         self.previous, self.majority = state["previous"], state["majority"]
+        if self.majority is not None and self.majority not in self.labels:
+            raise ValueError(f"the most frequent label is {self.majority!r}, which never came")
         self.recent.extend(bool(hit) for hit in state["recent"])
         self.n_judged, self.loss = state.get("judged", (0, 0.0))  # an older checkpoint has neither: they begin anew
         if "confusion" in state:
@@ -275,5 +277,7 @@ class _Errors:
         return {"recent": list(self.recent), "bounded": [self.n_bounded, self.n_inside]}
 
     def restore(self, state: Mapping[str, Any]) -> None:
+        if not isinstance(self.previous, int | float | None):
+            raise ValueError(f"the last label is {self.previous!r}; allowed is a number")
         self.recent.extend(state["recent"])
         self.n_bounded, self.n_inside = state.get("bounded", (0, 0))  # an older checkpoint has none: they begin anew

@@ -88,6 +88,9 @@ class Alarms:
     def restore(self, config: Mapping[str, Any]) -> None:
         """Continue from `export`."""
         self.n_drifts, self.suspects = config["_n_drifts"], config["_suspects"]
-        self.states = dict(config["states"])
+        states = dict(config["states"])
+        if states.keys() != self.states.keys():
+            raise ValueError(f"the detectors' states are {states!r}; allowed is one each of {list(self.states)}")
+        self.states = states
         self.drifts = deque((Alarm(**alarm) for alarm in config["drifts"]), maxlen=_MAX_DRIFTS)
         self.heard = [Alarm(**alarm) for alarm in config["heard"]]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Arrays", "part", "plain", "prefixed"]
+__all__ = ["Arrays", "distinct", "part", "plain", "prefixed"]
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -21,6 +21,13 @@ def prefixed(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
 def part(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
     """Return the arrays of one folder under their own names."""
     return {name.removeprefix(f"{prefix}/"): a for name, a in arrays.items() if name.startswith(f"{prefix}/")}
+
+
+def distinct(names: Sequence[Hashable]) -> Sequence[Hashable]:
+    """Return the names of a saved state; raises ValueError if one comes twice, TypeError if one cannot be a name."""
+    if len(set(names)) != len(names):
+        raise ValueError(f"{names!r} are not distinct")
+    return names
 
 
 def plain(value: Any) -> Any:

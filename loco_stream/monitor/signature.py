@@ -140,6 +140,8 @@ class Signature:
     @classmethod
     def restore(cls, labels: list[Any], arrays: Mapping[str, NDArray[Any]]) -> Signature:
         """Undo `export`."""
+        if len(labels) > min(len(arrays["means"]), len(arrays["counts"])):
+            raise ValueError(f"{len(labels)} labels of a signature have {len(arrays['means'])} means")
         signature = cls(arrays["means"].shape[1])
         signature.labels = {label: slot for slot, label in enumerate(labels)}
         signature.counts, signature.means, signature.own = (arrays[name].copy() for name in ("counts", "means", "own"))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from loco_stream.drift import ConceptDetector, ErrorRate
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.monitor.alarm import Alarm, Alarms
-from loco_stream.monitor.arrays import part, plain, prefixed
+from loco_stream.monitor.arrays import distinct, part, plain, prefixed
 from loco_stream.monitor.column import TaskColumn
 from loco_stream.monitor.holdout import Draws, Held
 from loco_stream.monitor.inputs import InputView
@@ -308,13 +308,13 @@ class TaskMonitor:
             (arrays[f"waiting/{i}"].copy() if has_row else None, y, hit, index)
             for i, (y, hit, index, has_row) in enumerate(config["waiting"])
         ]
+        hash(tuple(y for _, y, _, _ in self._waiting))  # a TypeError for what cannot be a label
         self._memories.restore(config["memories"])
-        self._codec.restore(config["columns"])
+        self._codec.restore(distinct(config["columns"]))
         self._concept.restore_state(part("concept", arrays))
         self._view.restore(config["inputs"], arrays)
         self._timeline.restore(config["timeline"], arrays)
-        held = [held for held in self._timeline.running.hold.held if held.index == config["fresh"]]
-        self._fresh = held[0] if held else None
+        self._fresh = next((held for held in self._timeline.running.hold.held if held.index == config["fresh"]), None)
 
     def _look(self) -> None:
         """Show the waiting samples to the detectors and to the segment's signature."""

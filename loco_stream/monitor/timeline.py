@@ -278,6 +278,8 @@ class Timeline:
         ]
         self.names = {task: name for task, name in config["names"]}  # noqa: C416
         self.n_tasks, self.n_merged = config["counters"]
+        if not self.segments or any(segment.task not in self.names for segment in self.segments):
+            raise ValueError("there is no segment, or one whose task has no name")
         if config["row_due"] is not None:
             start, end, now = config["row_due"]
             self.row_due = (start, end, now)
@@ -286,3 +288,5 @@ class Timeline:
             self.recurrence.n, self.recurrence.evidence = config["recall"][0], arrays["recall"].copy()
         self.matrix.rows = [list(row) for row in config["rows"]]
         self.matrix.counts = [list(row) for row in config["counts"]]
+        if [*map(len, self.matrix.rows)] != [*map(len, self.matrix.counts)]:
+            raise ValueError("the rows of the accuracy matrix and their counts differ in length")
