@@ -8,6 +8,7 @@ optimised once. Where numba is not as expected here, `loco_stream.jit` does with
 from __future__ import annotations
 
 import gc
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -88,7 +89,7 @@ class _EntryLibrary(_Library):
         for library in _reached(self._linking_libraries):
             self._final_module.link_in(_alone(library), preserve=True)
         self._linking_libraries.clear()
-        _internalise(self._final_module)
+        _name_apart(self._final_module)
         super().finalize()
 
     def _optimize_final_module(self) -> None:
@@ -96,14 +97,17 @@ class _EntryLibrary(_Library):
         passes.run(self._final_module, builder)
 
 
-def _internalise(module: Any) -> None:
-    """Hide what was linked in: kernels compiled in other processes, and cached, may bear the same names.
+def _name_apart(module: Any) -> None:
+    """Give what was linked in names of this entry: kernels of others, compiled in other processes, may share theirs.
 
-    The linker in memory also looks for names of one module among the hidden ones of others: so they are renamed.
+    The linker in memory keeps the first of two functions of one name. Hidden, they would need no other name, but all
+    that is called once would be inlined, which takes the compiler a fifth longer.
     """
-    for function in module.functions:
-        if not function.is_declaration and function.linkage == Linkage.linkonce_odr:
-            function.linkage, function.name = "internal", f"{function.name}.inner"
+    defined = [f for f in module.functions if not f.is_declaration]
+    own = " ".join(f.name for f in defined if f.linkage == Linkage.external)
+    for function in defined:
+        if function.linkage == Linkage.linkonce_odr:
+            function.name = f"{function.name}.{zlib.crc32(own.encode()):08x}"
 
 
 def _alone(library: Any) -> Any:
