@@ -127,8 +127,8 @@ class LOCOClassifier(SequenceEstimator, base.MiniBatchClassifier):
         Rows that are kept, with their labels, to ask the nearest of them: up to 1,000,000. The 7 nearest of all, and
         those of the last fifth, are two more opinions for the stack. This pays where classes lie in patches (digits,
         moving blobs) and is the one setting under which a model, its files and its checkpoints hold rows as they came,
-        and somebody who reads these can read those. A row is compared with all rows kept: 5000 of ten features cost a
-        row about as much as 128 neurons, and 4 bytes a value. 0: no row is kept.
+        and somebody who reads these can read those. A row is compared with all rows kept: 5000 of ten features make
+        a row of the default half as dear again, and take 4 bytes a value. 0: no row is kept.
     dt
         Grid in ms on which ``"lif"`` neurons may fire, as on clocked hardware, a whole number of times in the window
         and at most 20. None: whenever they reach their threshold, which keeps the finest grades.

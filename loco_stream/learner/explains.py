@@ -52,7 +52,7 @@ class Explains:
         exactly; what a neuron adds goes to the features by their shares of its drive (layer-wise relevance propagation,
         Bach et al. 2015). Each of the experts is weighed by how much it speaks. The gate of `retention`, which acts
         on rows unlike those of late, and models of old that are recalled are not taken apart; `explained` says how
-        much of the answer is.
+        much of the answer is. The say of kept rows (`neighbors`) is left out, and there `explained` is too high.
 
         Parameters
         ----------
