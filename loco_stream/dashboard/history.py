@@ -1,4 +1,4 @@
-"""What a page gets: a course of the scores that fits any run, and a ring of the latest frames."""
+"""What a page gets: the course of the scores, and a ring of the latest frames."""
 
 from __future__ import annotations
 
@@ -9,35 +9,11 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["Course", "Ring"]
+from loco_stream.metrics.course import Course
 
-_POINTS = 2048
+__all__ = ["Ring"]
 
-
-class Course:
-    """Scores over the stream in at most 2048 points: when they are full, every other one goes.
-
-    Examples
-    --------
-    >>> course = Course(points=4)
-    >>> for n in range(6):
-    ...     course.add([n, 0.5])
-    >>> course.points
-    [[0, 0.5], [2, 0.5], [4, 0.5], [5, 0.5]]
-    """
-
-    def __init__(self, points: int = _POINTS) -> None:
-        self.points: list[Sequence[Any]] = []
-        self._most = points
-
-    def add(self, point: Sequence[Any]) -> None:
-        """Add a point; one at the same place as the last replaces it."""
-        if self.points and self.points[-1][0] >= point[0]:
-            self.points[-1] = point
-            return
-        if len(self.points) >= self._most:
-            del self.points[1::2]
-        self.points.append(point)
+_POINTS = 2048  # of the course: more than a wide page has pixels
 
 
 class Ring:
@@ -59,7 +35,7 @@ class Ring:
         self._frames: deque[bytes] = deque(maxlen=frames)
         self._last = 0  # number of the newest frame
         self._state: dict[str, Any] = {}
-        self._course = Course()
+        self._course = Course(_POINTS)
         self._lock = threading.Lock()
         self._encoder = msgspec.json.Encoder()  # writes NaN as null, as JSON wants it
 

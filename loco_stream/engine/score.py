@@ -9,33 +9,14 @@ from typing import Any
 
 from loco_stream.engine.latency import LatencyHistogram, RecentLatency
 from loco_stream.metrics import Prequential
+from loco_stream.metrics.course import Course
 from loco_stream.metrics.keys import scores_of
 
-__all__ = ["Curve", "Score"]
-
-_POINTS = 512
-
-
-class Curve:
-    """The course of the scores over the stream in at most 512 points.
-
-    When it is full every other point goes and the stride doubles, so a run of any length fits.
-    """
-
-    def __init__(self) -> None:
-        self.stride = 1
-        self.points: list[tuple[int, float, float]] = []  # samples, windowed score, score of all
-
-    def add(self, n: int, windowed: float, overall: float) -> None:
-        """Add the point after n samples, where n is a multiple of the stride."""
-        self.points.append((n, windowed, overall))
-        if len(self.points) > _POINTS:
-            self.stride *= 2
-            self.points = [point for point in self.points if point[0] % self.stride == 0]
+__all__ = ["Score"]
 
 
 class Score:
-    """The prequential score with its curve and the latency of this process.
+    """The prequential score with its course and the latency of this process.
 
     Parameters
     ----------
@@ -49,7 +30,7 @@ class Score:
 
     def __init__(self, task: str, window: int = 500, waited: Callable[[], float] = lambda: 0.0) -> None:
         self.prequential = Prequential(task, window)
-        self.curve = Curve()
+        self.course = Course()
         self.latency = LatencyHistogram()
         self._names = scores_of(task)[:2]
         self._recent = RecentLatency(self.latency)
@@ -69,9 +50,9 @@ class Score:
         """Count one answer, and the probability that the label was given or the interval the value was to lie in."""
         self.prequential.update(y, y_pred, p_true, interval)
         n = self.prequential.n_scored
-        if y_pred is not None and n % self.curve.stride == 0:
+        if y_pred is not None and n % self.course.stride == 0:
             report = self.prequential.report()
-            self.curve.add(n, *(report[name] for name in self._names))
+            self.course.add((n, *(report[name] for name in self._names)))
 
     def took(self, nanoseconds: int, rows: int) -> None:
         """Note that `rows` rows were handled in one go that took so long."""
@@ -103,21 +84,21 @@ class Score:
         }
 
     def curve_report(self) -> dict[str, Any]:
-        """Return the curve as columns: `at` counts scored samples."""
-        columns: list[Any] = [list(column) for column in zip(*self.curve.points, strict=True)] or [[], [], []]
+        """Return the course as columns: `at` counts scored samples."""
+        columns: list[Any] = [list(column) for column in zip(*self.course.points, strict=True)] or [[], [], []]
         return dict(zip(("at", *self._names), columns, strict=True))
 
     def export_state(self) -> dict[str, Any]:
         """Return what counts samples as plain values; what counts time belongs to a process and stays."""
-        points = [list(point) for point in self.curve.points]
+        points = [list(point) for point in self.course.points]
         return {
             "prequential": self.prequential.export_state(),
-            "stride": self.curve.stride,
+            "stride": self.course.stride,
             "points": points,
         }
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Continue from `export_state`."""
         self.prequential.restore_state(state["prequential"])
-        self.curve.stride = state["stride"]
-        self.curve.points = [(n, windowed, overall) for n, windowed, overall in state["points"]]
+        self.course.stride = state["stride"]
+        self.course.points = [(n, windowed, overall) for n, windowed, overall in state["points"]]

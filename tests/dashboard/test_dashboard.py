@@ -23,7 +23,7 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine, TaskMonitor
 from loco_stream.dashboard import Dashboard
-from loco_stream.dashboard.history import Course, Ring
+from loco_stream.dashboard.history import Ring
 from loco_stream.errors import ConfigError
 from loco_stream.metrics import forgetting
 from tests.helpers.ports import free_address, free_port
@@ -146,17 +146,6 @@ def read_event(response):
 
 
 # ---- without a browser ----------------------------------------------------------------------------------------------
-
-
-def test_the_course_fits_any_run_and_keeps_its_ends():
-    course = Course(points=64)
-    for n in range(10_000):
-        course.add([n, n / 10_000])
-    ats = [point[0] for point in course.points]
-    assert len(ats) <= 64
-    assert ats[0] == 0
-    assert ats[-1] == 9999
-    assert ats == sorted(set(ats))
 
 
 def test_a_page_that_fell_behind_the_ring_gets_the_whole_state():
