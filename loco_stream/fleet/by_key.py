@@ -18,26 +18,31 @@ __all__ = ["rows_by_key"]
 def rows_by_key(events: Sequence[Event], feature: str) -> tuple[list[Rows], int, int]:
     """Return the labelled rows of each key in order, how many rows had no key, and how many no label.
 
-    The key's feature is taken out of the rows: a model sees what differs between rows of one device.
+    The key's feature is taken out of the rows: a model sees what differs between rows of one device. Rows of a key that
+    follow each other are one part as long as their source and columns are the same; the order is that of the stream.
 
     Raises
     ------
     SourceError
         A block has no such feature.
     """
-    found: dict[tuple[Key, str, int, Any], list[tuple[Any, Any, int]]] = {}
+    parts: list[tuple[Key, tuple[str, int, Any], list[tuple[Any, Any, int]]]] = []
+    newest: dict[Key, int] = {}  # the part that the key's last row is in
     without_key = without_label = 0
     for event in events:
+        epoch, names = (event.epoch, _names(event, feature)) if isinstance(event, Block) else (0, None)
+        place = (event.source, epoch, names)
         for key, row in _rows(event, feature):
             if key is None:
                 without_key += 1
             elif row[1] is None:
                 without_label += 1
             else:
-                epoch = event.epoch if isinstance(event, Block) else 0
-                names = _names(event, feature) if isinstance(event, Block) else None
-                found.setdefault((key, event.source, epoch, names), []).append(row)
-    return [_joined(*place, rows) for place, rows in found.items()], without_key, without_label
+                if key not in newest or parts[newest[key]][1] != place:
+                    newest[key] = len(parts)
+                    parts.append((key, place, []))
+                parts[newest[key]][2].append(row)
+    return [_joined(key, *place, rows) for key, place, rows in parts], without_key, without_label
 
 
 def key_of(value: Any) -> Key | None:

@@ -143,6 +143,25 @@ def test_rows_before_an_error_of_the_source_are_learned(tmp_path):
         assert fleet.report(0)["n_samples"] == 10
 
 
+def test_rows_whose_columns_change_and_change_back_are_all_learned(tmp_path):
+    """All of one commit, so that rows of the same columns could be put together, and those between taken for old."""
+    X, y = rows_of(0, 30)
+    device = np.zeros((30, 1), np.float32)
+    wide, narrow = np.hstack([device, X]), np.hstack([device, X[:, :2]])
+    events = [
+        Block(wide[:10], y[:10], NAMES, 0, source="plant"),
+        Block(narrow[10:20], y[10:20], NAMES[:3], 10, source="plant"),
+        Block(wide[20:], y[20:], NAMES, 20, source="plant"),
+    ]
+    model = template()
+    for event in events:
+        model.learn_array(event.X[:, 1:], event.y, features=event.features[1:])
+    with Fleet(template(), tmp_path) as fleet:
+        report = FleetRunner(fleet, SourceReader(PairSource(events)), "device").run()
+        assert (report["n_samples"], report["n_repeated"]) == (30, 0)
+        assert fleet.state_sha256(0) == state_sha256(*export_model(model))
+
+
 def test_a_key_that_no_row_has_is_refused():
     with pytest.raises(SourceError, match="has no feature 'machine'"):
         rows_by_key(blocks(1)[0], "machine")
