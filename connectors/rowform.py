@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from loco_stream.connectors.ls1.messages import SchemaPayload, encode
 from loco_stream.connectors.ls1.wire import pair_dtype
 from loco_stream.errors import ConfigError, InputError
-from loco_stream.numbers import masked, require_number
+from loco_stream.numbers import NO_NUMBERS, masked, require_number, shown, to_number
 
-__all__ = ["RowForm", "chunks", "has_text", "rows_a_message"]
+__all__ = ["RowForm", "chunks", "has_text", "one_a_row", "rows_a_message", "times_of"]
 
 _MESSAGE_BYTES = 1 << 20
+_MOST_ID = 2**24  # whole numbers up to it are exact in float32
 
 Table = NDArray[np.float32]
+Named = Mapping[str, float | str | None]
+S = TypeVar("S", bound=np.generic)
 
 
 class RowForm:
@@ -86,33 +89,33 @@ class RowForm:
             )
         return self._schema
 
-    def table(self, x: Any) -> Table:
+    def table(self, x: object) -> Table:
         """Return rows as (n_rows, n_features) float32, NaN where a value is missing.
 
         Raises
         ------
         InputError
-            A text value, or an array whose width is not that of the schema.
+            An array whose width is not that of the schema, or a row without the id of its event.
         """
-        if isinstance(x, Mapping):
-            return self._named(x)
-        rows = np.asarray(x)
-        if rows.dtype.kind in "mM":
-            raise InputError(f"x must hold numbers, not {rows.dtype}: send seconds, as a float")
-        if rows.dtype not in (np.float32, np.float64):
-            rows = rows.astype(np.float64)
-        rows = masked(rows).astype(np.float32, copy=False)
+        rows = self._named(x) if isinstance(x, Mapping) else self._shaped(_numbers(x))
+        if self._sequence is not None:
+            _check_ids(rows[:, self._column[self._sequence]].tolist() if self._sequence in self._column else [math.nan])
+        return np.ascontiguousarray(rows, np.float32)
+
+    def _shaped(self, rows: NDArray[S]) -> NDArray[S]:
+        """Return rows of the schema's width, which the first ones decide."""
+        shape = rows.shape
         rows = rows.reshape(1, -1) if rows.ndim == 1 else rows
-        if rows.ndim != 2 or 0 in rows.shape:
-            raise InputError(f"x must be a dict, a row or a table (n_rows, n_features), not of shape {np.shape(x)}")
+        if rows.ndim != 2 or 0 in shape:
+            raise InputError(f"x must be a dict, a row or a table (n_rows, n_features), not of shape {shape}")
         if not self._column:
             self._column = {str(j): j for j in range(rows.shape[1])}
             self._schema = None
         if rows.shape[1] != len(self._column):
             raise InputError(f"a row has {rows.shape[1]} values and the schema {len(self._column)} features")
-        return np.ascontiguousarray(rows)
+        return rows
 
-    def _named(self, x: Mapping[Any, Any]) -> Table:
+    def _named(self, x: Mapping[object, object]) -> NDArray[np.float64]:
         row = [math.nan] * len(self._column)
         for name, value in x.items():
             j = self._column.get(name if isinstance(name, str) else str(name))
@@ -123,7 +126,7 @@ class RowForm:
                 row[j] = _as_float(name, value)
         if not row:
             raise InputError("x must have at least one feature")
-        return np.array([row], dtype=np.float32)
+        return np.array([row])
 
     def _append(self, name: str) -> int:
         j = self._column[name] = len(self._column)
@@ -132,25 +135,49 @@ class RowForm:
         self._schema = None
         return j
 
-    def readable(self, x: Mapping[Any, Any], y: Any, seq: int, t: float) -> bytes:
-        """Return a row with texts as the MessagePack of a readable message."""
+    def rows_by_name(self, x: object) -> list[Named]:
+        """Return a row or a table with texts as rows by name.
+
+        Raises
+        ------
+        InputError
+            As `table` does.
+        """
+        if isinstance(x, Mapping):
+            rows: list[Mapping[str, object]] = [x]
+        else:
+            try:
+                table = np.array(x, object)
+            except ValueError as error:
+                raise InputError(f"x must be a dict, a row or a table, not {shown(x)}: {error}") from None
+            rows = [dict(zip(self._column, row, strict=True)) for row in self._shaped(table).tolist()]
+        return [self._row_by_name(row) for row in rows]
+
+    def _row_by_name(self, x: Mapping[str, object]) -> Named:
         values = {str(name): value if isinstance(value, str) else _plain(name, value) for name, value in x.items()}
+        for name in values:
+            if name not in self._column:
+                self._append(name)
+        if self._sequence is not None and values.get(self._sequence) in (None, ""):
+            _check_ids([math.nan])
+        return values
+
+    def readable(self, x: Named, y: object, seq: int, t: float) -> bytes:
+        """Return a row by name as the MessagePack of a readable message."""
         label: float | str | None = None
         if y is not None:
             index = self._label(y)
             label = index if self.task == "regression" else list(self._class)[int(index)]
-        return encode({"x": values, "y": label, "seq": seq, "t": t})
+        return encode({"x": x, "y": label, "seq": seq, "t": t})
 
-    def labels(self, y: Any, n: int) -> NDArray[np.generic] | None:
+    def labels(self, y: object, n: int) -> NDArray[np.generic] | None:
         """Return n labels as they go on the wire, None when none of them is known."""
-        many = [y] if n == 1 and not isinstance(y, (list, tuple, np.ndarray)) else list([None] * n if y is None else y)
-        if len(many) != n:
-            raise InputError(f"{n} rows came with {len(many)} labels")
+        many = one_a_row(y, n)
         if all(label is None for label in many):
             return None
         return np.array([self._label(label) for label in many], "<f4" if self.task == "regression" else "<i4")
 
-    def _label(self, label: Any) -> float | int:
+    def _label(self, label: object) -> float | int:
         if self.task == "regression":
             return math.nan if label is None else _as_float("y", label)
         if label is None:
@@ -175,25 +202,72 @@ class RowForm:
         return pairs.tobytes()
 
 
-def _plain(name: Any, value: Any) -> float | None:
+def _plain(name: object, value: object) -> float | None:
     number = math.nan if value is None else _as_float(name, value)
     return None if math.isnan(number) else number
 
 
-def _as_float(name: Any, value: Any) -> float:
-    if isinstance(value, str):
-        raise InputError(
-            f"{name!r} is the text {value!r}: a reliable sender and a table carry numbers; a push or pub sender "
-            "carries a dict with texts"
-        )
+def _as_float(name: object, value: object) -> float:
     if isinstance(value, (float, np.floating)) and not math.isfinite(value):
         return math.nan
     return require_number(repr(name), value)
 
 
+def _numbers(x: object) -> NDArray[np.floating]:
+    try:
+        rows = np.asarray(x)
+        if rows.dtype.kind in "mM":
+            raise InputError(f"x must hold numbers, not {rows.dtype}: send seconds, as a float")
+        return masked(rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float64))
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"x must be a dict, a row or a table of numbers and texts, not {shown(x)}: {error}") from None
+
+
+def _check_ids(ids: Sequence[float]) -> None:
+    """Refuse ids that float32 does not hold, which is what goes on the wire."""
+    for value in ids:
+        if not value.is_integer() or abs(value) > _MOST_ID:
+            missing = "missing" if value != value else f"{value:.17g}"
+            raise InputError(
+                f"the id of a row's sequence is {missing}; allowed is a whole number up to {_MOST_ID} for every row, "
+                "or a text"
+            )
+
+
+def one_a_row(y: Any, n: int) -> list[object]:
+    """Return n labels, None where there is none; raises `InputError` for another number of them."""
+    many = [y] if n == 1 and not isinstance(y, (list, tuple, np.ndarray)) else list([None] * n if y is None else y)
+    if len(many) != n:
+        raise InputError(f"{n} rows came with {len(many)} labels")
+    return many
+
+
+def times_of(t: ArrayLike, n: int) -> list[float]:
+    """Return the event times of n rows from those of all of them, or from that of the first.
+
+    Raises
+    ------
+    InputError
+        It is neither.
+    """
+    many = [t] + [math.nan] * (n - 1) if np.ndim(t) == 0 else np.asarray(t, object).tolist()
+    if len(many) != n:
+        raise InputError(f"{n} rows came with {len(many)} times")
+    if any(isinstance(moment, NO_NUMBERS) for moment in many):
+        raise InputError(f"t is {shown(t)}; allowed are seconds since 1970-01-01 UTC, one for each row or the first's")
+    return [to_number(moment) for moment in many]
+
+
 def has_text(x: object) -> bool:
-    """Return whether a row by name holds a text: it then goes as a readable message."""
-    return isinstance(x, Mapping) and any(isinstance(value, str) for value in x.values())
+    """Return whether a row or a table holds a text: it then goes in words, a row a message."""
+    if isinstance(x, Mapping):
+        return any(isinstance(value, str) for value in x.values())
+    if isinstance(x, np.ndarray) and x.dtype != object:
+        return x.dtype.kind in "SU"
+    cells = x.flat if isinstance(x, np.ndarray) else x if isinstance(x, (list, tuple)) else ()
+    return any(isinstance(cell, str) or (isinstance(cell, (list, tuple)) and has_text(cell)) for cell in cells)
 
 
 def chunks(n: int, most: int) -> Iterator[tuple[int, int]]:

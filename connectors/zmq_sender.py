@@ -8,12 +8,13 @@ import secrets
 import socket as host
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import zmq
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from loco_stream.connectors.ls1.client_session import Batch
 from loco_stream.connectors.ls1.messages import Hello, SchemaPayload
@@ -22,12 +23,13 @@ from loco_stream.connectors.ls1.reliable_link import ReliableLink
 from loco_stream.connectors.ls1.security import ClientKeys
 from loco_stream.connectors.ls1.sockets import open_plug
 from loco_stream.connectors.ls1.wire import Kind
-from loco_stream.connectors.rowform import RowForm, chunks, has_text, rows_a_message
+from loco_stream.connectors.rowform import Named, RowForm, chunks, has_text, one_a_row, rows_a_message, times_of
 from loco_stream.errors import ConfigError, InputError
 
 __all__ = ["ZMQSender"]
 
 _BLOCK = 64  # rows a message in reliable mode: the smallest credit an engine may give
+_FLUSH_SECONDS = 120.0  # an engine that was just installed compiles before it acks
 
 
 class ZMQSender:
@@ -52,9 +54,8 @@ class ZMQSender:
     units
         One for each feature; an engine refuses a feature whose unit changes.
     sequence
-        Name of the feature that holds the id of the event that a row is of: a number, whole and up to 2**24 in a
-        table, or in a dict a text (push and pub). It is then no input; a model with memory begins afresh where it
-        changes.
+        Name of the feature that holds the id of the event that a row is of: a text, or a whole number up to 2**24.
+        It is then no input; a model with memory begins afresh where it changes.
     mode
         ``"push"`` for ``zmq+pull``, ``"pub"`` for ``zmq+sub``.
     reliable
@@ -67,8 +68,8 @@ class ZMQSender:
     buffer
         Reliable: un-acked rows kept.
     timeout
-        Seconds to wait for room or for an answer; None waits as long as it takes. After 5 s without an engine there is
-        a `LocoStreamWarning`.
+        Seconds to wait for room or for an answer; None waits as long as it takes, and in `flush` 120 s. After 5 s
+        without an engine there is a `LocoStreamWarning`.
     linger
         Seconds that `close` waits for what is not sent or acked: it ends even if the engine is gone.
     bind
@@ -122,7 +123,7 @@ class ZMQSender:
         _check(mode, reliable, predict, epoch, name, buffer)
         self.name = name if name is not None else f"{host.gethostname()}-{os.getpid()}"
         self._form = RowForm(features, classes, units, task, sequence)
-        limit = math.inf if timeout is None else timeout
+        self._timeout = math.inf if timeout is None else timeout
         self._linger = linger
         kind = zmq.DEALER if reliable else {"push": zmq.PUSH, "pub": zmq.PUB}[mode]
         bind = kind == zmq.PUB if bind is None else bind
@@ -134,8 +135,8 @@ class ZMQSender:
         self._reliable_link: ReliableLink | None = None
         if reliable:
             hello = Hello(self.name, secrets.randbits(64) if epoch is None else epoch, predict)
-            self._reliable_link = ReliableLink(self._plug, hello, buffer, limit, self._schema)
-        self._link: ReliableLink | PushLink = self._reliable_link or PushLink(self._plug, self.name, limit)
+            self._reliable_link = ReliableLink(self._plug, hello, buffer, self._timeout, self._schema)
+        self._link: ReliableLink | PushLink = self._reliable_link or PushLink(self._plug, self.name, self._timeout)
 
     def _schema(self) -> SchemaPayload | None:
         return self._form.schema if self._form.ready else None
@@ -160,30 +161,37 @@ class ZMQSender:
         link.wait(lambda: link.session.greeted, "said hello")
         return link.session.acked
 
-    def send(self, x: Any, y: Any = None, t: float = math.nan) -> int:
+    def send(self, x: object, y: object = None, t: ArrayLike = math.nan) -> int:
         """Send one row or a table of rows; return the seq of the first.
 
         Parameters
         ----------
         x
-            A dict, a row (n_features,) or a table (n_rows, n_features); None and NaN are missing. A dict may hold
-            texts, which the model takes as categories, in the modes push and pub.
+            A dict, a row (n_features,) or a table (n_rows, n_features); None and NaN are missing. The model takes texts
+            as categories; a row that may hold some goes in a message of its own.
         y
             The label or the value, one for each row; None where it is unknown.
         t
-            Event time of the first row, seconds since 1970-01-01 UTC; NaN = unknown.
+            Event time of the first row, or one for each: seconds since 1970-01-01 UTC, NaN = unknown. A message has
+            one time, so rows that each have theirs go one by one.
         """
-        if isinstance(self._link, PushLink) and has_text(x):
-            self._link.post_readable(self._form.readable(x, y, self._begin(), t))
-            self._next += 1
-            return self._next - 1
+        if has_text(x):
+            return self._send_words(self._form.rows_by_name(x), y, t)
         rows = self._form.table(x)
-        labels = self._form.labels(y, len(rows))
+        labels, times = self._form.labels(y, len(rows)), times_of(t, len(rows))
         kind = Kind.SAMPLE if labels is None else Kind.LABELLED
         first = self._begin()
-        for a, b in chunks(len(rows), _BLOCK if self._reliable_link else rows_a_message(rows.shape[1])):
+        most = _BLOCK if self._reliable_link else rows_a_message(rows.shape[1])
+        for a, b in chunks(len(rows), most if np.ndim(t) == 0 else 1):
             payload = rows[a:b].tobytes() + (b"" if labels is None else labels[a:b].tobytes())
-            self._post(Batch(kind, self._next, b - a, rows.shape[1], payload, t, self._form.schema))
+            self._post(Batch(kind, self._next, b - a, rows.shape[1], payload, times[a], self._form.schema))
+        return first
+
+    def _send_words(self, rows: Sequence[Named], y: object, t: ArrayLike) -> int:
+        labels, times, first = one_a_row(y, len(rows)), times_of(t, len(rows)), self._begin()
+        for row, label, moment in zip(rows, labels, times, strict=True):
+            body = self._form.readable(row, label, self._next, moment)
+            self._post(Batch(None, self._next, 1, 0, body, moment, self._form.schema))
         return first
 
     def send_labels(self, of: Sequence[int], y: Sequence[Any]) -> int:
@@ -221,13 +229,21 @@ class ZMQSender:
             return answer
         return dict(zip(self._form.schema.classes or (), answer[0].tolist(), strict=True))
 
-    def _ask(self, x: Any) -> NDArray[np.float32]:
+    def _ask(self, x: object) -> NDArray[np.float32]:
         link = self._reliable()
-        rows = self._form.table(x)
-        if self._form.task == "classification" and not self._form.schema.classes:
+        texts = has_text(x)
+        rows: Any = self._form.rows_by_name(x) if texts else self._form.table(x)
+        schema = self._form.schema
+        if self._form.task == "classification" and not schema.classes:
             raise InputError("name the classes to get probabilities of")
-        most = rows_a_message(max(rows.shape[1], len(self._form.schema.classes or ())))
-        return np.concatenate([link.ask(rows[a:b]) for a, b in chunks(len(rows), most)])
+
+        def request(a: int, b: int, seq: int) -> Batch:
+            if texts:
+                return Batch(None, seq, 1, 0, self._form.readable(rows[a], None, seq, math.nan), math.nan, schema)
+            return Batch(Kind.ASK, seq, b - a, rows.shape[1], rows[a:b].tobytes(), math.nan, schema)
+
+        most = 1 if texts else rows_a_message(max(rows.shape[1], len(schema.classes or ())))
+        return np.concatenate([link.ask(partial(request, a, b)) for a, b in chunks(len(rows), most)])
 
     def take_predictions(self, wait: float = 0.0) -> list[tuple[int, NDArray[np.float32]]]:
         """Return what came back for the rows sent (`predict=True`) since the last call: (seq, (n_rows, n_classes)).
@@ -249,11 +265,14 @@ class ZMQSender:
         Raises
         ------
         SourceError
-            Rows are left after `timeout` seconds (None: that of the sender).
+            Rows are left after `timeout` seconds; None: that of the sender, or 120 s if it has none. They are kept,
+            and sent by the next call.
         """
         link = self._reliable_link
         if link is not None:
             session = link.session
+            if timeout is None:
+                timeout = _FLUSH_SECONDS if math.isinf(self._timeout) else self._timeout
             link.wait(lambda: session.kept == 0, "acked all rows", timeout)
 
     def close(self, *, end: bool = True) -> None:

@@ -38,7 +38,8 @@ class Schema:
 class Sample:
     """One row by name. `y` is None while its label is unknown; `seq` counts rows of `source` from 0.
 
-    Rows of the same `sequence`, any plain value, are of one event; None says nothing of it.
+    Rows of the same `sequence`, any plain value, are of one event; None says nothing of it. `epoch` and `tag` are those
+    of `Block`.
 
     Examples
     --------
@@ -52,6 +53,8 @@ class Sample:
     t: float = math.nan
     source: str = ""
     sequence: Hashable = None
+    epoch: int = 0
+    tag: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,8 @@ class Labels:
 @dataclass(frozen=True, slots=True)
 class Ask:
     """Rows to predict and not to learn; the answer goes back through `Source.reply`.
+
+    `X` is float32 as in `Block`, or an array of objects where there are texts among the values.
 
     Examples
     --------

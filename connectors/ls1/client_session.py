@@ -19,9 +19,9 @@ _PATIENCE = 3  # errors in a row without a new ack, after which the sender gives
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A block of rows or late labels on its way, with the schema it was written under."""
+    """A block of rows or late labels on its way, or one row in words (kind None), with the schema it belongs to."""
 
-    kind: Kind
+    kind: Kind | None
     first: int
     n_rows: int
     n_features: int
@@ -33,6 +33,14 @@ class Batch:
     def last(self) -> int:
         """The seq of the last row."""
         return self.first + self.n_rows - 1
+
+    def frames(self, source: str) -> list[bytes]:
+        """Return the frames of the message."""
+        if self.kind is None:
+            return [source.encode(), self.payload]
+        return pack(
+            source, self.kind, self.payload, seq=self.first, t=self.t, n_rows=self.n_rows, n_features=self.n_features
+        )
 
 
 class ClientSession:
@@ -134,10 +142,7 @@ class ClientSession:
             self._flying.append(batch)
             if batch.schema is not self._sent_schema:
                 yield self._schema(batch.schema)
-            yield pack(
-                self.hello.source, batch.kind, batch.payload,
-                seq=batch.first, t=batch.t, n_rows=batch.n_rows, n_features=batch.n_features,
-            )  # fmt: skip
+            yield batch.frames(self.hello.source)
         if not self._waiting and schema is not self._sent_schema:
             yield self._schema(schema)
 

@@ -50,16 +50,7 @@ class PushLink:
         if now >= self._schema_due or batch.schema is not self._schema:
             self._deliver(pack(self._name, Kind.SCHEMA, encode(batch.schema)))
             self._schema_due, self._schema = now + _SCHEMA_EVERY, batch.schema
-        self._deliver(
-            pack(
-                self._name, batch.kind, batch.payload,
-                seq=batch.first, t=batch.t, n_rows=batch.n_rows, n_features=batch.n_features,
-            )
-        )  # fmt: skip
-
-    def post_readable(self, body: bytes) -> None:
-        """Send one row in words; raises as `post` does."""
-        self._deliver([self._name.encode(), body])
+        self._deliver(batch.frames(self._name))
 
     def _deliver(self, frames: list[bytes]) -> None:
         """Hand frames to the socket; waits while nobody takes them (push)."""

@@ -59,12 +59,11 @@ class ReliableLink:
         session.push(batch)
         self.pump(0)
 
-    def ask(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the engine's answer to rows, (n_rows, n_classes) or (n_rows, 1)."""
+    def ask(self, request: Callable[[int], Batch]) -> NDArray[np.float32]:
+        """Return the engine's answer to the request of this number, (n_rows, n_classes) or (n_rows, 1)."""
         self._requests += 1
         seq, session, asked = self._requests, self.session, -1
-        name = session.hello.source
-        frames = pack(name, Kind.ASK, rows.tobytes(), seq=seq, n_rows=len(rows), n_features=rows.shape[1])
+        frames = request(seq).frames(session.hello.source)
 
         def answered() -> bool:
             nonlocal asked

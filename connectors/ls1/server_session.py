@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,11 +22,11 @@ from loco_stream.connectors.ls1.messages import (
     read_row,
     read_schema,
 )
-from loco_stream.connectors.ls1.readable import as_block
+from loco_stream.connectors.ls1.readable import as_ask, as_block, as_sample, has_text
 from loco_stream.connectors.ls1.remote_source import Stream, Streams
-from loco_stream.connectors.ls1.wire import Kind, Message, pack, topic_name, unpack
+from loco_stream.connectors.ls1.wire import REQUEST_BIT, Kind, Message, pack, topic_name, unpack
 from loco_stream.errors import SourceError
-from loco_stream.stream import Ask, Block, Event
+from loco_stream.stream import Ask, Block, Event, Sample
 
 __all__ = ["ServerSession", "Session"]
 
@@ -197,18 +197,23 @@ class ServerSession:
 
     def _ask(self, session: Session, schema: SchemaPayload, message: Message) -> None:
         """Let a request wait for its turn, if its answer may be as large as it would be."""
-        limits = self.streams.limits
-        columns = 1 if schema.task == "regression" else len(schema.classes or ())
-        self.asks.check(session.peer, message.n_rows, message.n_features, columns)
-        unread = self.unread(session.peer)
-        if unread > limits.unread_bytes:
-            raise SourceError(f"{unread} bytes of answers are not read yet, and {limits.unread_bytes} may be")
+        self._check_ask(session.peer, schema, message.n_rows, message.n_features)
         request = Request(session.peer, schema, message.seq, message.n_rows)
         ask = session.stream.event(message, schema, tag=request)
         assert isinstance(ask, Ask)
         self.asks.put(session.peer, ask)
 
-    def _rows(self, session: Session, schema: SchemaPayload, message: Message) -> Event | None:
+    def _check_ask(self, peer: bytes, schema: SchemaPayload, n_rows: int, n_features: int) -> None:
+        columns = 1 if schema.task == "regression" else len(schema.classes or ())
+        self.asks.check(peer, n_rows, n_features, columns)
+        unread, most = self.unread(peer), self.streams.limits.unread_bytes
+        if unread > most:
+            raise SourceError(f"{unread} bytes of answers are not read yet, and {most} may be")
+
+    def _rows(
+        self, session: Session, schema: SchemaPayload, message: Message, sample: Sample | None = None
+    ) -> Event | None:
+        """Take the rows of a message that are new; `sample` is a row by name that the message stands for."""
         stream, epoch = session.stream, session.hello.epoch
         last = stream.last.get(epoch, 0)
         first, end = message.seq, message.seq + message.n_rows - 1
@@ -228,26 +233,40 @@ class ServerSession:
         wanted = session.hello.predict and message.kind is not Kind.LABEL
         tag = Request(session.peer, schema, first + old, message.n_rows - old) if wanted else None
         self.streams.claim(stream, schema)
-        event = stream.event(message, schema, skip=old, epoch=epoch, tag=tag)
+        if sample is None:
+            event: Event = stream.event(message, schema, skip=old, epoch=epoch, tag=tag)
+        else:
+            event = replace(sample, tag=tag)
+            self.streams.stats["rows"] += 1
         stream.reach(epoch, end)
         if old:
             self._tell(session, Kind.ACK)
         return event
 
     def _readable(self, peer: bytes, frames: Sequence[bytes]) -> Event | None:
-        """Take a row in words: it needs its seq, and numbers only, since rows are logged as numbers."""
+        """Take a row in words, which needs its seq; with bit 63 set in that, it is a request to predict."""
         session = self._session(peer, topic_name(frames[0], self.streams.limits))
-        if session.schema is None:
+        schema, name = session.schema, session.stream.name
+        if schema is None:
             raise SourceError("send the schema after hello")
-        row = read_row(frames[1], session.schema.features, self.streams.limits)
+        row = read_row(frames[1], schema.features, self.streams.limits)
         if row.seq is None:
             raise SourceError("a readable row needs its seq here")
+        if row.seq & REQUEST_BIT:
+            ask = as_ask(row, schema, name)
+            self._check_ask(peer, schema, 1, len(ask.features))
+            self.asks.put(peer, replace(ask, tag=Request(peer, schema, row.seq, 1)))
+            self.streams.stats["asks"] += 1
+            return None
         if row.sequence is not None:
-            if session.schema.sequence is None:
+            if schema.sequence is None:
                 raise SourceError("a readable row has a sequence here only if the schema names a column for it")
-            row.x[session.schema.sequence] = row.sequence
-        message = as_block(session.stream.name, row.x, row.y, row.seq, row.t, session.schema)
-        return self._rows(session, session.schema, message)
+            row.x[schema.sequence] = row.sequence
+        if has_text(row):
+            sample = as_sample(row, schema, name, session.hello.epoch)
+            message = Message(name, Kind.LABELLED, row.seq, row.t, 1, len(row.x), b"")
+            return self._rows(session, schema, message, sample)
+        return self._rows(session, schema, as_block(name, row.x, row.y, row.seq, row.t, schema))
 
     def _end(self, session: Session, seq: int) -> None:
         last = session.stream.last.get(session.hello.epoch, 0)
@@ -315,13 +334,13 @@ class ServerSession:
 
     def reply(self, event: Event, values: NDArray[np.float32], classes: Sequence[Any]) -> None:
         """Send one kind 8 for an event that expects it."""
-        if not isinstance(event, (Ask, Block)) or event.tag is None:
+        if not isinstance(event, (Ask, Block, Sample)) or event.tag is None:
             return
         request: Request = event.tag
         if request.peer not in self._sessions:
             self.streams.stats["unsent"] += 1
             return
-        columns = request.add(_columns(values, classes, request.schema, len(event.X)))
+        columns = request.add(_columns(values, classes, request.schema, len(values)))
         if columns is None:
             return
         if columns.shape[1] == 0:

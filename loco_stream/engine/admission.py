@@ -53,7 +53,8 @@ def admit(events: Sequence[Event], task: str) -> Admitted:
         elif isinstance(event, Labels):
             _labels(event, task, admitted)
         elif _fits(event, admitted):
-            admitted.events.append(replace(event, X=_table(event.X)))
+            texts = isinstance(event.X, np.ndarray) and event.X.dtype.hasobject
+            admitted.events.append(event if texts else replace(event, X=_table(event.X)))
     return admitted
 
 

@@ -33,6 +33,8 @@ def decode_commit(content: bytes) -> tuple[list[Event], dict[str, Any], float]:
 def _pack(event: Event) -> list[Any] | None:
     if isinstance(event, Sample):
         row = ["s", dict(event.x), event.y, event.seq, event.t, event.source]
+        if event.epoch:
+            return [*row, event.sequence, event.epoch]
         return row if event.sequence is None else [*row, event.sequence]
     if isinstance(event, Block):
         y = None if event.y is None else list(event.y)

@@ -269,7 +269,8 @@ class ModelAdapter:
 
 def by_name(values: Array, features: tuple[str, ...]) -> dict[str, float]:
     """One array row as a dict without the missing values."""
-    return {name: value for name, value in zip(features, values.tolist(), strict=True) if value == value}
+    pairs = zip(features, values.tolist(), strict=True)
+    return {name: value for name, value in pairs if value == value and value is not None}
 
 
 def _known(slots: Sequence[int], n: int) -> list[int]:

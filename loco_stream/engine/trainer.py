@@ -108,7 +108,7 @@ class Trainer:
         began = time.perf_counter_ns()
         if isinstance(event, Sample):
             self.ledger.row(event.x)
-            self._row(Row(event.x, None, event.seq, event.t, event.source, 0, event.sequence, event.t), event.y)
+            self._sample(event)
             rows = 1
             self.newest = event.t
         elif isinstance(event, Block):
@@ -130,6 +130,17 @@ class Trainer:
         while self._due:
             _, waiting, y = self._due.popleft()
             self._answer(waiting, y)
+
+    def _sample(self, event: Sample) -> None:
+        row = Row(event.x, None, event.seq, event.t, event.source, event.epoch, event.sequence, event.t)
+        answer = None
+        if event.tag is not None:
+            self.model_adapter.enter(row.sequence)
+            X = np.array([list(event.x.values())], object)
+            answer = self.model_adapter.values(X, tuple(map(str, event.x)), **self.model_adapter.at(row))
+        self._row(row, event.y)
+        if answer is not None:
+            self._reply(event, *answer)
 
     def _block(self, event: Block) -> None:
         labels = event.y

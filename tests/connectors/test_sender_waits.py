@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import pytest
 
-from loco_stream.connectors import ZMQSender
+from loco_stream.connectors import ZMQSender, zmq_sender
 from loco_stream.connectors.ls1.patience import Patience
 from loco_stream.errors import LocoStreamWarning, SourceError
 from tests.helpers.ports import free_address
@@ -55,3 +56,15 @@ def test_a_sender_without_an_engine_warns_and_names_the_address(reliable):
             sender.close()
     sender.close()
     assert time.monotonic() - began < 60.0
+
+
+def test_flush_ends_without_an_engine(monkeypatch):
+    monkeypatch.setattr(zmq_sender, "_FLUSH_SECONDS", 0.2)
+    sender = ZMQSender(f"tcp://{free_address()}", features=["a"], classes=["x"], reliable=True, linger=0.0)
+    sender.send([1.0], "x")
+    with pytest.raises(SourceError, match=r"no engine at tcp://.* acked all rows within 0.2 s"):
+        sender.flush()
+    with pytest.raises(SourceError, match=r"within 0.1 s"):
+        sender.flush(0.1)
+    with suppress(SourceError):
+        sender.close()

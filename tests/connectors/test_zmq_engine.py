@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import threading
+from contextlib import suppress
 
 import numpy as np
 import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine
 from loco_stream.connectors import NPYSource, ZMQSender, ZMQSource
+from loco_stream.engine.codec import decode_commit, encode_commit
 from loco_stream.engine.state import state_sha256
-from loco_stream.errors import InputError
+from loco_stream.errors import InputError, SourceError
+from loco_stream.stream import Sample
 from tests.helpers.hostile import damaged, honest
 from tests.helpers.serving import wait_until
 from tests.helpers.tables import colours
@@ -180,10 +184,13 @@ def test_10_000_mutated_messages_leave_the_engine_learning():
     assert running.report["n_samples"] >= 100
 
 
-def test_texts_travel_and_are_learned_as_if_they_had_come_from_here():
-    own, source = model(), ZMQSource(FREE, idle=20.0)
+@pytest.mark.parametrize("mode", ["pull", "reliable"])
+def test_texts_travel_and_are_learned_as_if_they_had_come_from_here(mode):
+    own, source = model(), ZMQSource(FREE, mode=mode, idle=20.0)
     with Running(model(), source) as running:
-        with ZMQSender(source.address, classes=["in", "out"], timeout=60, linger=60) as link:
+        with ZMQSender(
+            source.address, classes=["in", "out"], timeout=60, linger=60, reliable=mode == "reliable"
+        ) as link:
             for i, (x, y) in enumerate(colours(60)):
                 x = {**x, "size": None} if i == 7 else x
                 assert link.send(x, y) == i + 1
@@ -194,10 +201,111 @@ def test_texts_travel_and_are_learned_as_if_they_had_come_from_here():
     assert running.report["transport"]["gaps"] == 0
 
 
-def test_a_reliable_sender_says_that_it_carries_no_text():
-    source = ZMQSource(FREE, mode="reliable", idle=20.0)
-    link = ZMQSender(source.address, features=["colour"], reliable=True, linger=0.0)
-    with pytest.raises(InputError, match=r"'colour' is the text 'red': a reliable sender .* carry numbers; a push"):
-        link.send({"colour": "red"}, "in")
-    link.close()
+@pytest.mark.parametrize("mode", ["pull", "reliable"])
+def test_texts_in_tables_are_learned_too(mode):
+    own, source = model(), ZMQSource(FREE, mode=mode, idle=20.0)
+    pairs = list(colours(60))
+    names = list(pairs[0][0])
+    X, y = [[x[name] for name in names] for x, _ in pairs], [label for _, label in pairs]
+    with Running(model(), source) as running:
+        with ZMQSender(
+            source.address, features=names, classes=["in", "out"], timeout=60, linger=60, reliable=mode == "reliable"
+        ) as link:
+            assert link.send(X[0], y[0]) == 1
+            assert link.send(X[1:40], y[1:40], [float(i) for i in range(39)]) == 2
+            assert link.send(np.array(X[40:], object), y[40:]) == 41
+        for row, label in zip(X, y, strict=True):
+            own.learn_one(dict(zip(names, row, strict=True)), label)
+        wait_until(lambda: running.engine.status["n_samples"] == 60)
+    assert state_sha256(*running.engine.model.export_state()) == state_sha256(*own.export_state())
+
+
+@pytest.mark.parametrize("mode", ["reliable", "reply"])
+def test_rows_with_texts_are_asked_about_and_answered(mode):
+    source = ZMQSource(FREE, mode=mode, idle=20.0)
+    pairs = list(colours(60))
+    learner = model()
+    for x, y in pairs:
+        learner.learn_one(x, y)
+    expected = [learner.predict_one(x) for x, _ in pairs]
+    with (
+        Running(learner, source) as running,
+        ZMQSender(
+            source.address, classes=["in", "out"], name="s", timeout=60, linger=60, reliable=True, predict=True
+        ) as link,
+    ):
+        assert [link.predict(x) for x, _ in pairs] == expected
+        table = [list(x.values()) for x, _ in pairs]
+        assert link.predict(table) == expected
+        assert link.predict_proba(pairs[0][0]) == pytest.approx(learner.predict_proba_one(pairs[0][0]), abs=1e-6)
+        proba = learner.predict_proba_one(pairs[3][0])
+        link.send(pairs[3][0], pairs[3][1])
+        ((seq, answer),) = link.take_predictions(60.0)  # made before it was learned
+        assert (seq, answer[0].tolist()) == (1, pytest.approx([proba["in"], proba["out"]], abs=1e-6))
+        late = link.send(pairs[4][0])
+        link.send_labels([late], [pairs[4][1]])
+        link.flush()
+        wait_until(lambda: running.engine.status["n_samples"] == 2)
+    assert running.report["n_orphaned"] == 0
+    assert running.report["n_asked"] == 121
+
+
+def test_rows_with_texts_are_in_the_log_with_their_epoch(tmp_path):
+    """A killed engine that learns from its log finds the row of a late label again."""
+    events = [
+        Sample({"colour": "red", "size": 1.0}, None, 1, 2.5, "s", epoch=77),
+        Sample({"colour": "red"}, "in", 2, sequence="run 1", source="s"),
+    ]
+    found, *_ = decode_commit(encode_commit(events, {}, 0.0))
+    assert found[0] == events[0]
+    assert (found[1].sequence, found[1].epoch) == ("run 1", 0)
+
+
+@pytest.mark.parametrize(
+    ("x", "says"),
+    [
+        ([["red", 1.0], ["blue"]], "'colour' is .*; allowed is a finite number"),
+        ([[1.0, 2.0], [3.0]], "x must be a dict, a row or a table"),
+        ([["red", 1.0, 2.0]], "a row has 3 values and the schema 2 features"),
+        ([object(), 1.0], "x must be a dict, a row or a table of numbers and texts"),
+        ({"colour": "red", "run": None, "size": object()}, "'size' is <object"),
+    ],
+)
+def test_what_no_message_can_carry_is_refused_where_it_is_sent(x, says):
+    with (
+        ZMQSender("tcp://127.0.0.1:*", features=["colour", "size"], reliable=True, bind=True, linger=0.0) as link,
+        pytest.raises(InputError, match=says),
+    ):
+        link.send(x, ["in"])
+
+
+def test_times_of_rows_travel():
+    """Each row of a table has its own, or the first one's is said once."""
+    source = ZMQSource(FREE, mode="reliable", idle=5.0)
+    taken = []
+    with ZMQSender(source.address, features=["a"], name="s", reliable=True, linger=0.0) as link:
+        link.send(np.zeros((130, 1)), t=5.0)
+        link.send(np.zeros((3, 1)), t=[6.0, 6.5, math.nan])
+        with pytest.raises(InputError, match="3 rows came with 2 times"):
+            link.send(np.zeros((3, 1)), t=[1.0, 2.0])
+        with pytest.raises(InputError, match="t is 'noon'; allowed are seconds"):
+            link.send([1.0], t="noon")
+        for events in source:
+            link.take_predictions()  # sends on
+            taken += [moment for event in events for moment in event.moments.tolist()]
+            if len(taken) == 133:
+                break
+        with suppress(SourceError):
+            link.close()
     source.close()
+    told = {i: moment for i, moment in enumerate(taken) if moment == moment}
+    assert told == {0: 5.0, 130: 6.0, 131: 6.5}
+
+
+@pytest.mark.parametrize("run", [math.nan, 2.5, 2**24 + 1, None])
+def test_an_id_that_no_table_holds_is_refused_where_it_is_sent(run):
+    with (
+        ZMQSender("tcp://127.0.0.1:*", features=["a", "run"], sequence="run", bind=True, linger=0.0) as link,
+        pytest.raises(InputError, match=r"the id of a row's sequence is .*; allowed is a whole number up to 16777216"),
+    ):
+        link.send([[1.0, 3], [1.0, run]])
