@@ -66,6 +66,9 @@ def _look(path: str) -> dict[str, Any]:
 def _sources(config: dict[str, Any]) -> dict[str, Any]:
     """Return how far each source was read: `{source: {epoch: seq}}`, or one source and its position."""
     position = config.get("position") or {}
+    if position.keys() == {"within", "beside"}:
+        beside = {name: highest for name, (highest, _) in position["beside"].items()}
+        return {**_sources({**config, "position": position["within"]}), "beside": beside}
     if all(isinstance(value, dict) for value in position.values()) and position:
         return {name: epochs for name, epochs in position.items() if name}
     return {config["source"]: position} if "source" in config else {}

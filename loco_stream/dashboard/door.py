@@ -21,7 +21,8 @@ from loco_stream.dashboard.app import Guard
 from loco_stream.dashboard.openapi import DOCUMENT, Learn, Predict, Row
 from loco_stream.engine.admission import label_fault, row_fault
 from loco_stream.engine.inbox import FullError, Inbox
-from loco_stream.errors import LocoStreamError
+from loco_stream.engine.numbered import MOST_NUMBER
+from loco_stream.errors import LocoStreamError, SourceError
 
 __all__ = ["make_door"]
 
@@ -57,19 +58,25 @@ def make_door(service: Any, inbox: Inbox, token: str | None, hosts: list[str]) -
     async def learn(request: Request) -> Any:
         given = await _read(request, Learn)
         rows = [(row.x, row.y) for row in ([Row(given.x, given.y)] if given.rows is None else given.rows)]
+        if (given.source is None) != (given.seq is None):
+            raise HTTPException(400, "source and seq belong together: give both, or neither")
+        if not rows or (given.seq or 0) + len(rows) - 1 > MOST_NUMBER:
+            raise HTTPException(422, f"a request has a row or more, numbered up to {MOST_NUMBER}")
         task = "regression" if "mae" in service.status else "classification"
         for x, y in rows:
             fault = row_fault(x) or ("a row to learn needs its label y" if y is None else label_fault(y, task))
             if fault:
                 raise HTTPException(422, fault)
         try:
-            learned = asyncio.wrap_future(inbox.put(rows))
-            await asyncio.wait_for(asyncio.shield(learned), SECONDS)
+            waiting = asyncio.wrap_future(inbox.put(rows, given.source, given.seq or 0))
+            learned = await asyncio.wait_for(asyncio.shield(waiting), SECONDS)
         except FullError as error:
             raise HTTPException(503, str(error)) from None
+        except SourceError as error:
+            raise HTTPException(409, str(error)) from None
         except TimeoutError:
             raise HTTPException(503, f"not learned within {SECONDS:g} s; it may still be") from None
-        return {"learned": len(rows)}
+        return {"learned": learned} | ({} if given.source is None else {"repeated": len(rows) - learned})
 
     async def health(request: Request) -> Any:
         return {"status": "ok"}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
+from loco_stream.engine.numbered import MOST_NUMBER
 from loco_stream.version import __version__
 
 __all__ = ["DOCUMENT", "Learn", "Predict", "Row"]
@@ -29,11 +31,17 @@ class Predict(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Learn(msgspec.Struct, forbid_unknown_fields=True):
-    """One row as `x` with its label `y`, or several as `rows`."""
+    """One row as `x` with its label `y`, or several as `rows`.
+
+    With `source`, a name of the client's, and `seq`, the number of the first row, a row that is sent again is not
+    learned again: the 64 numbers up to the highest of each source are remembered.
+    """
 
     x: Features | None = None
     y: Value = None
     rows: list[Row] | None = None
+    source: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+    seq: Annotated[int, Meta(ge=0, le=MOST_NUMBER)] | None = None
 
 
 class Answer(msgspec.Struct):
@@ -50,9 +58,10 @@ class Answers(msgspec.Struct):
 
 
 class Learned(msgspec.Struct):
-    """How many rows were learned and logged."""
+    """How many rows were learned and logged, and how many of those with a `seq` had been before."""
 
     learned: int
+    repeated: int | None = None
 
 
 class Error(msgspec.Struct):
@@ -78,6 +87,7 @@ _ERRORS = {
     "400": "no such JSON",
     "401": "the token is missing",
     "408": "too slow",
+    "409": "a seq so far below the highest that nobody knows whether its row was learned",
     "413": "too large",
     "415": "not JSON",
     "422": "a value that cannot be learned or predicted",
@@ -104,7 +114,13 @@ def _document() -> dict[str, Any]:
         "info": {"title": "loco-stream", "version": __version__},
         "paths": {
             "/predict": {"post": operation("Predict rows; nothing is learned.", {"anyOf": [one, several]}, predict)},
-            "/learn": {"post": operation("Learn rows; answered when they are logged and learned.", learned, learn)},
+            "/learn": {
+                "post": operation(
+                    "Learn rows, with source and seq each once; answered when they are logged and learned.",
+                    learned,
+                    learn,
+                )
+            },
             "/health": {"get": operation("Whether the process answers.", health)},
             "/ready": {"get": operation("Whether there is a model, and its log can be written.", ready)},
         },

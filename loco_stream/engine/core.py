@@ -277,7 +277,7 @@ class StreamEngine:
         place.commit += bool(events)
         place.position, place.skip = position, skip
         if events and not skip:
-            self.source.ack(position)
+            self._source_reader.ack(position)
         if store is not None and (store.due(rows) or self._save_asked):
             self._save_asked = False
             self._save(store)

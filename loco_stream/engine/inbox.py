@@ -7,8 +7,11 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any
 
+from loco_stream.engine.numbered import NumberedRows
+from loco_stream.errors import SourceError
 from loco_stream.stream import Event, Sample, Schema, Source
 
 __all__ = ["FullError", "Inbox", "WithInbox"]
@@ -21,25 +24,39 @@ class FullError(Exception):
     """So many rows wait that no more are taken."""
 
 
+@dataclass(slots=True)
+class Handed:
+    """What one request handed in: rows, the client's name for their source if it numbers them, whom to tell."""
+
+    rows: list[Sample]
+    source: str | None
+    done: Future[int]
+
+
 class Inbox:
     """Labelled rows from other threads, in the order they came.
 
     Parameters
     ----------
     name
-        The source under which the rows are known. Their numbers go on from the clock's microseconds, so that rows of
-        a later process never have the numbers of an earlier one.
+        The source under which the rows are known, or, with a slash, the begin of its name where a client gives one.
+        Rows without a number go on from the clock's microseconds, so that those of a later process never have the
+        numbers of an earlier one.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._seq = int(time.time() * 1e6)
-        self._waiting: deque[tuple[list[Sample], Future[int]]] = deque()
+        self._waiting: deque[Handed] = deque()
         self._rows = 0
         self._came = threading.Condition()
 
-    def put(self, rows: Sequence[tuple[Mapping[Any, Any], Any]]) -> Future[int]:
-        """Hand in rows and their labels; the future has their number when they are learned and logged.
+    def put(
+        self, rows: Sequence[tuple[Mapping[Any, Any], Any]], source: str | None = None, seq: int = 0
+    ) -> Future[int]:
+        """Hand in rows and their labels; the future has the number of those that were new, once they are durable.
+
+        With a `source`, the rows are numbered from `seq` on, and none is learned twice.
 
         Raises
         ------
@@ -51,20 +68,22 @@ class Inbox:
             if self._rows + len(rows) > _ROWS:
                 raise FullError(f"{self._rows} rows wait to be learned; try again later")
             now = time.time()
-            samples = [Sample(x, y, self._seq + i, now, self.name) for i, (x, y) in enumerate(rows)]
-            self._seq += len(rows)
+            name = self.name if source is None else f"{self.name}/{source}"
+            first = self._seq if source is None else seq
+            samples = [Sample(x, y, first + i, now, name) for i, (x, y) in enumerate(rows)]
+            self._seq += len(rows) if source is None else 0
             self._rows += len(rows)
-            self._waiting.append((samples, done))
+            self._waiting.append(Handed(samples, source, done))
             self._came.notify()
         return done
 
-    def take(self, seconds: float = 0.0) -> tuple[list[Event], list[Future[int]]]:
-        """Return all that waits, and whom to tell; waits so long for something to come."""
+    def take(self, seconds: float = 0.0) -> list[Handed]:
+        """Return all that waits; waits so long for something to come."""
         with self._came:
             if seconds:
                 self._came.wait_for(lambda: self._waiting, seconds)
             taken, self._waiting, self._rows = list(self._waiting), deque(), 0
-        return [sample for samples, _ in taken for sample in samples], [done for _, done in taken]
+        return taken
 
 
 class WithInbox:
@@ -86,7 +105,8 @@ class WithInbox:
     def __init__(self, source: Source, inbox: Inbox) -> None:
         self._source, self._inbox = source, inbox
         self.name, self.guarantee = source.name, source.guarantee
-        self._handed: deque[list[Future[int]]] = deque()  # whom each commit is for, oldest first
+        self._known = NumberedRows()
+        self._handed: deque[list[Handed] | None] = deque()  # whom each commit is for, oldest first; None: the source's
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
@@ -106,7 +126,7 @@ class WithInbox:
         self._handed.clear()
         for item in self._source:
             if not isinstance(item, Sequence) or item:
-                self._handed.append([])
+                self._handed.append(None)
             yield item
             yield from self._inside()  # not before: the source's position is already behind its item
         while True:
@@ -114,10 +134,36 @@ class WithInbox:
             yield []
 
     def _inside(self, seconds: float = 0.0) -> Iterator[Sequence[Event]]:
-        events, futures = self._inbox.take(seconds)
+        handed = [one for one in self._inbox.take(seconds) if self._leave_known(one)]
+        events = [row for one in handed for row in one.rows]
         if events:
-            self._handed.append(futures)
+            self._handed.append(handed)
             yield events
+        elif (last := next((one for one in reversed(self._handed) if one), None)) is not None:
+            last += handed  # repeats of rows that may be on their way
+        else:
+            _tell(handed)
+
+    def _leave_known(self, handed: Handed) -> bool:
+        """Leave out rows that came before; False if nobody knows whether they did, which the future then tells."""
+        if handed.source is None:
+            return True
+        before = self._known.export_state()
+        try:
+            handed.rows = [row for row in handed.rows if self._known.take(handed.source, row.seq)]
+        except SourceError as error:
+            self._known.restore_state(before)
+            handed.done.set_exception(error)
+            return False
+        return True
+
+    def export_beside(self) -> dict[str, Any]:
+        """Return which numbered rows were handed out."""
+        return self._known.export_state()
+
+    def restore_beside(self, state: Mapping[str, Any]) -> None:
+        """Continue from `export_beside`."""
+        self._known.restore_state(state)
 
     def seek(self, position: Mapping[str, Any]) -> None:
         """Go to a position of the source."""
@@ -125,17 +171,21 @@ class WithInbox:
 
     def ack(self, position: Mapping[str, Any]) -> None:
         """Tell whose commit is learned and durable."""
-        futures = self._handed.popleft() if self._handed else []
-        for done in futures:
-            done.set_result(1)
-        if not futures:
+        handed = self._handed.popleft() if self._handed else None
+        if handed is None:
             self._source.ack(position)
+        else:
+            _tell(handed)
 
     def reply(self, event: Event, values: Any, classes: Sequence[Any]) -> None:
         """Answer by the source; nobody in the inbox asks."""
-        if getattr(event, "source", None) != self._inbox.name:
-            self._source.reply(event, values, classes)
+        self._source.reply(event, values, classes)
 
     def close(self) -> None:
         """Close the source."""
         self._source.close()
+
+
+def _tell(handed: Sequence[Handed]) -> None:
+    for one in handed:
+        one.done.set_result(len(one.rows))

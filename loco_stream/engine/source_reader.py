@@ -17,6 +17,7 @@ from loco_stream.stream import Ask, Block, Event, Labels, Sample, Schema, Source
 __all__ = ["PairSource", "SourceReader", "as_source", "cut", "head", "n_rows", "tail"]
 
 Commit = tuple[Sequence[Event], dict[str, Any]]
+_WITHIN, _BESIDE = "within", "beside"
 
 
 class PairSource:
@@ -96,13 +97,21 @@ class SourceReader:
         self.start: dict[str, Any] = copy.copy(source.position)
         self._iterator: Iterator[Event | Sequence[Event]] | None = None
         self._ahead: deque[Commit] = deque()
+        self._beside: dict[str, Any] = {}  # what an earlier run learned beside the source
         self._live = hasattr(source, "stats")  # rows come when they come; reading a recording is work
         self.waited = 0.0  # seconds that nothing came in
 
     def seek(self, position: Mapping[str, Any]) -> None:
         """Go to a position; what was read ahead is read again."""
         self.close()
-        self.source.seek(position)
+        within, self._beside = _parts(position)
+        self.source.seek(within)
+        if hasattr(self.source, "restore_beside"):
+            self.source.restore_beside(self._beside)
+
+    def ack(self, position: Mapping[str, Any]) -> None:
+        """Tell the source that everything up to a position is learned and durable."""
+        self.source.ack(_parts(position)[0])
 
     def peek(self) -> Commit | None:
         """Read one commit ahead; None at the end."""
@@ -137,8 +146,21 @@ class SourceReader:
             self._iterator = iter(self.source)
         for item in self._iterator:
             events = [item] if isinstance(item, Sample | Block | Labels | Ask) else item
-            return events, copy.copy(self.source.position)
+            return events, self._position()
         return None
+
+    def _position(self) -> dict[str, Any]:
+        """Return the source's position, with what was learned beside it if there is anything."""
+        position = copy.copy(self.source.position)
+        beside = self.source.export_beside() if hasattr(self.source, "export_beside") else self._beside
+        return {_WITHIN: position, _BESIDE: beside} if beside else position
+
+
+def _parts(position: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """Return a source's own position, and what was learned beside it."""
+    if position.keys() == {_WITHIN, _BESIDE}:
+        return position[_WITHIN], dict(position[_BESIDE])
+    return position, {}
 
 
 def n_rows(event: Event) -> int:

@@ -16,7 +16,9 @@ from loco_stream.cli.standby import Standby
 from loco_stream.dashboard.http import HTTPDoor
 from loco_stream.dashboard.server import listen
 from loco_stream.engine.inbox import WithInbox
-from loco_stream.errors import ConfigError
+from loco_stream.engine.numbered import NumberedRows
+from loco_stream.errors import ConfigError, SourceError
+from loco_stream.stream import Sample
 from tests.helpers.engine_process import at_work, end, inspect, serve
 from tests.helpers.ports import free_address, free_port
 from tests.helpers.serving import wait_until
@@ -194,6 +196,66 @@ def test_two_thousand_hostile_requests_leave_it_serving():
         assert service.engine.status["n_samples"] == 1
 
 
+def numbered(seq, n=1, source="press"):
+    rows = [{"x": {"a": float(i)}, "y": "ok"} for i in range(n)]
+    return {"source": source, "seq": seq, "rows": rows}
+
+
+def test_a_row_with_source_and_seq_is_learned_once():
+    with Service() as service:
+        assert ask(service.port, "POST", "/learn", numbered(1)) == (200, {"learned": 1, "repeated": 0})
+        assert ask(service.port, "POST", "/learn", numbered(1)) == (200, {"learned": 0, "repeated": 1})
+        assert ask(service.port, "POST", "/learn", numbered(1, source="other")) == (200, {"learned": 1, "repeated": 0})
+        assert ask(service.port, "POST", "/learn", numbered(1, 5)) == (200, {"learned": 4, "repeated": 1})
+        assert ask(service.port, "POST", "/learn", numbered(200, 2)) == (200, {"learned": 2, "repeated": 0})
+        assert ask(service.port, "POST", "/learn", numbered(199)) == (200, {"learned": 1, "repeated": 0})
+        status, answer = ask(service.port, "POST", "/learn", numbered(6))
+        assert (status, answer["error"][:54]) == (409, "row 6 of source 'press' is 195 below its highest, 201;")
+        for wrong in ({"source": "press"}, {"seq": 3}, {"source": "", "seq": 3}, {"source": "press", "seq": -1}):
+            assert ask(service.port, "POST", "/learn", {"x": {"a": 1}, "y": 1} | wrong)[0] == 400
+        assert ask(service.port, "POST", "/learn", numbered(2**63 - 1, 2))[0] == 422
+        assert ask(service.port, "POST", "/learn", {"rows": []})[0] == 422
+        wait_until(lambda: service.engine.status["n_samples"] == 9)
+
+
+def test_many_who_send_the_same_rows_at_once_teach_them_once():
+    answers = []
+    with Service() as service:
+        senders = [
+            threading.Thread(target=lambda: answers.extend(ask(service.port, "POST", "/learn", numbered(i))
+                                                           for i in range(30)))
+            for _ in range(4)
+        ]  # fmt: skip
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
+        wait_until(lambda: service.engine.status["n_samples"] == 30)
+    assert {status for status, _ in answers} == {200}
+    assert sum(answer["learned"] for _, answer in answers) == 30
+    assert sum(answer["repeated"] for _, answer in answers) == 90
+
+
+def test_what_was_numbered_is_known_to_a_run_without_a_door_in_between(tmp_path):
+    with Service(checkpoint=tmp_path) as service:
+        assert ask(service.port, "POST", "/learn", numbered(7))[1] == {"learned": 1, "repeated": 0}
+    source = ListSource([[], [Sample({"a": 1.0}, "ok")]], needs_log=True)
+    StreamEngine(LOCOClassifier(hidden_sizes=(8,), seed=1), source, checkpoint=tmp_path, resume=True).run()
+    assert inspect(tmp_path)["sources"]["beside"] == {"press": 7}
+    with Service(checkpoint=tmp_path) as service:
+        assert ask(service.port, "POST", "/learn", numbered(7))[1] == {"learned": 0, "repeated": 1}
+        assert ask(service.port, "POST", "/learn", numbered(8))[1] == {"learned": 1, "repeated": 0}
+
+
+def test_too_many_names_of_sources_are_refused():
+    rows = NumberedRows()
+    for i in range(256):
+        rows.take(f"s{i}", 1)
+    with pytest.raises(SourceError, match="256 sources have numbered rows"):
+        rows.take("one more", 1)
+    assert not rows.take("s7", 1)
+
+
 @pytest.mark.slow
 def test_what_was_answered_as_learned_outlives_a_kill(tmp_path, processes):
     port, options = free_port(), ("--task", "classification", "--http")
@@ -201,8 +263,12 @@ def test_what_was_answered_as_learned_outlives_a_kill(tmp_path, processes):
     for _ in range(3):
         engine = at_work(serve(processes, address, tmp_path, *options, str(port)))
         for _ in range(20):
-            assert ask(port, "POST", "/learn", {"x": {"a": float(learned)}, "y": learned % 2})[0] == 200
+            row = {"source": "press", "seq": learned, "x": {"a": float(learned)}, "y": learned % 2}
+            assert ask(port, "POST", "/learn", row) == (200, {"learned": 1, "repeated": 0})
             learned += 1
+        if learned > 20:
+            first = {**row, "seq": learned - 21}  # learned before the last kill
+            assert ask(port, "POST", "/learn", first) == (200, {"learned": 0, "repeated": 1})
         engine.kill()
         engine.wait()
     engine = at_work(serve(processes, address, tmp_path, *options, str(port)))
