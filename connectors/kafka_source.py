@@ -101,6 +101,7 @@ class KafkaSource(BrokerSource):
         self.guarantee = _ALONE if group is None else _GROUP
         self._offsets: dict[int, int] = {}  # the next one of each partition that was read
         self._durable: dict[int, int] = {}
+        self._same = True  # whether the offsets are known to be of this very topic
         self._where = f"{host}:{port}"
         self._reading = False
         login: dict[str, Any] = {"security.protocol": "SSL" if tls else "PLAINTEXT"}
@@ -110,6 +111,8 @@ class KafkaSource(BrokerSource):
                 "sasl.username": username, "sasl.password": password("KAFKA") or "",
             }  # fmt: skip
         self._client = self._connect(login)
+        self._id = self._topic_id(login)
+        self._fault: SourceError | None = None  # found while partitions were taken over
 
     def _connect(self, login: Mapping[str, Any]) -> Any:
         quiet = logging.getLogger("loco_stream.kafka")
@@ -141,14 +144,27 @@ class KafkaSource(BrokerSource):
         self._partitions = sorted(found.partitions)
         return client
 
+    def _topic_id(self, login: Mapping[str, Any]) -> str | None:
+        """Return what tells this topic from an earlier one of its name; None from a broker that has no such id."""
+        from confluent_kafka.admin import AdminClient
+
+        admin = AdminClient({**login, "bootstrap.servers": self._where, "log_level": 0})
+        try:
+            topic = self._kafka.TopicCollection([self._topic])
+            told = admin.describe_topics(topic, request_timeout=_PATIENCE)[self._topic].result(_PATIENCE).topic_id
+        except (self._kafka.KafkaException, TimeoutError):
+            return None
+        known = told is not None and (told.get_most_significant_bits() or told.get_least_significant_bits())
+        return str(told) if known else None
+
     def _note(self, error: Any) -> None:
         self._error = error.str()
 
     @property
     def position(self) -> dict[str, Any]:
-        """``{"topic": ..., "offsets": {partition: next}, "rows": ...}``: what to read next, and the rows so far."""
+        """``{"topic": ..., "id": ..., "offsets": {partition: next}, "rows": ...}``: what to read next, rows so far."""
         offsets = {str(partition): offset for partition, offset in sorted(self._offsets.items())}
-        return {"topic": self._topic, "offsets": offsets, "rows": self._streams.position}
+        return {"topic": self._topic, "id": self._id, "offsets": offsets, "rows": self._streams.position}
 
     def seek(self, position: Mapping[str, Any]) -> None:
         """Go on at the offsets of `position`."""
@@ -157,6 +173,10 @@ class KafkaSource(BrokerSource):
             self._offsets = {int(partition): int(offset) for partition, offset in position["offsets"].items()}
         except (AttributeError, TypeError, ValueError):
             raise SourceError(f"{self.name} resumes at {{partition: offset}}, not at {dict(position)!r}") from None
+        self._same = self._id is not None and position.get("id") == self._id
+        if None not in (self._id, position.get("id")) and not self._same:  # another topic under the same name
+            self._streams.stats["restarts"] += 1
+            self._offsets = {}
         self._durable = dict(self._offsets)
         if self._reading:
             self._client.unsubscribe()
@@ -189,7 +209,15 @@ class KafkaSource(BrokerSource):
             self._client.subscribe([self._topic], on_assign=self._on_assign)
 
     def _begin_at(self, partition: int) -> int:
-        """Return the offset to read next, and count the messages that the broker no longer has."""
+        """Return the offset to read next, and count the messages that the broker no longer has.
+
+        What the broker calls the end of a partition is not trusted: brokers are known that call an earlier place so.
+
+        Raises
+        ------
+        SourceError
+            The broker seems to have fewer messages than were read, and cannot tell that the topic is the same.
+        """
         ours = self._offsets.get(partition)
         if ours is None:
             return int(self._kafka.OFFSET_BEGINNING)
@@ -197,9 +225,12 @@ class KafkaSource(BrokerSource):
             first, after = self._client.get_watermark_offsets(self._part(partition, 0), timeout=_PATIENCE)
         except self._kafka.KafkaException:
             return ours
-        if ours > after:  # another topic under the same name
-            self._streams.stats["restarts"] += 1
-            ours = int(first)
+        if ours > after and not self._same:
+            raise SourceError(
+                f"partition {partition} of topic {self._topic!r} ends at {after}, says the broker, and was read up to "
+                f"{ours}; it does not tell whether the topic is still the same one: with a new checkpoint folder it "
+                "is read from its beginning"
+            )
         self._streams.count_gap(max(0, first - ours))
         self._offsets[partition] = max(int(first), ours)
         return self._offsets[partition]
@@ -212,12 +243,17 @@ class KafkaSource(BrokerSource):
             self._offsets[part.partition] = max(part.offset, ours)
             if self._offsets[part.partition] < 0:
                 del self._offsets[part.partition]
-        client.assign([self._part(part.partition, self._begin_at(part.partition)) for part in parts])
+        try:
+            client.assign([self._part(part.partition, self._begin_at(part.partition)) for part in parts])
+        except SourceError as fault:  # which the client would not hand on
+            self._fault = fault
 
     def _fetch(self) -> Sequence[Event | None]:
         if not self._reading:
             self._begin()
         messages = self._client.consume(BATCH, TICK)
+        if self._fault is not None:
+            raise self._fault
         return [self._message(message) for message in messages]
 
     def _message(self, message: Any) -> Event | None:
@@ -226,6 +262,7 @@ class KafkaSource(BrokerSource):
             return None
         partition, offset = message.partition(), message.offset()
         if offset < self._offsets.get(partition, 0):
+            self._streams.stats["duplicates"] += 1
             return None
         self._offsets[partition] = offset + 1
         body = message.value()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import Any
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,10 +12,13 @@ from loco_stream.cli.fleet import FleetCall, fleet_options, refuse_beside_fleet,
 from loco_stream.cli.http import http_door
 from loco_stream.cli.options import bad_option, check_output, model_options, open_stream, warm_up
 from loco_stream.cli.page import live_page, page_options
-from loco_stream.cli.session import Session, stored_settings
+from loco_stream.cli.session import Session, has_past, stored_settings
 from loco_stream.cli.signals import Interrupt, clean_end
 from loco_stream.cli.sinks import open_sinks, sink_options
 from loco_stream.cli.standby import Standby
+
+if TYPE_CHECKING:
+    from loco_stream.engine.source_reader import SourceReader
 
 __all__ = ["command"]
 
@@ -156,9 +158,8 @@ def command(
         try:
             settings = stored_settings(checkpoint, {**options, "holdout": options["holdout"] or 0})
             stream = open_stream(source, settings["task"], keys, endless=True, limits=limits, on_bad=on_bad)
-            stream = beside(stream)
-            _warm_up(stream, standby)
-            session = Session(stream, settings, engine_options)
+            feed = _warm_up(beside(stream), standby, new=not has_past(checkpoint))
+            session = Session(feed, settings, engine_options)
             result = session.run(handler, None, quiet, lambda engine: _beside(engine, standby))
         except Interrupt:
             click.echo("ended before the first row", err=True)
@@ -166,15 +167,21 @@ def command(
     _tell(result, source, options["task"], checkpoint, report)
 
 
-def _warm_up(stream: Any, standby: Standby) -> None:
+def _warm_up(stream: Any, standby: Standby, new: bool) -> SourceReader:
+    """Compile; the source of a new service meanwhile answers its peers, one with a past has to find that first."""
+    from loco_stream.engine.source_reader import SourceReader
+
     click.echo(f"{stream.name}: {stream.guarantee}", err=True)
     standby.phase = "compiling"
+    feed = SourceReader(stream)
     try:
-        warm_up(blocks=True)
+        with feed.reading_ahead() if new else nullcontext():
+            warm_up(blocks=True)
     except BaseException:
         stream.close()
         raise
     standby.phase = "waiting for the first row"
+    return feed
 
 
 @contextmanager
@@ -224,7 +231,7 @@ def _orders(engine: Any) -> dict[str, Any]:
 
 def _tell(result: Any, source: str, task: str | None, checkpoint: str, report: str | None) -> None:
     if result is None:
-        if any(Path(checkpoint).glob("checkpoint-*.loco")):
+        if has_past(checkpoint):
             return  # the last report still tells all
         from loco_stream.engine.report import Report
 

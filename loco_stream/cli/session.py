@@ -14,7 +14,7 @@ from loco_stream.cli.options import build_model, parse_settings
 from loco_stream.cli.signals import SignalHandler
 from loco_stream.engine.progress import watch
 
-__all__ = ["Session", "stored_settings"]
+__all__ = ["Session", "has_past", "stored_settings"]
 
 _STORED = ("task", "seed", "preset", "settings", "delay", "window", "holdout")
 
@@ -25,7 +25,7 @@ class Session:
     Parameters
     ----------
     source
-        Where rows come from.
+        Where rows come from, or a reader of it.
     options
         Those of `model_options` and `holdout`; `stored_settings` fills in what a resumed run was begun with.
     engine_options
@@ -33,7 +33,9 @@ class Session:
     """
 
     def __init__(self, source: Any, options: Mapping[str, Any], engine_options: Mapping[str, Any]) -> None:
-        self.source = source
+        from loco_stream.engine.source_reader import SourceReader
+
+        self._feed = source if isinstance(source, SourceReader) else SourceReader(source)
         self._options = dict(options)
         self._engine_options = dict(engine_options)
 
@@ -51,19 +53,18 @@ class Session:
         try:
             handler.engine = engine = self._engine()
         except BaseException:
-            self.source.close()
+            self._feed.source.close()
             raise
         with beside(engine), watch(engine, quiet, max_samples):
             return engine.run(max_samples)
 
     def _engine(self) -> Any:
         from loco_stream.engine import StreamEngine
-        from loco_stream.engine.source_reader import SourceReader
         from loco_stream.engine.task import find_task
         from loco_stream.monitor import TaskMonitor
 
         options = self._options
-        feed = SourceReader(self.source)
+        feed = self._feed
         task = options["task"] or find_task(feed)
         model = build_model(task, options["seed"], parse_settings(options["settings"]), options["preset"])
         holdout = {} if options["holdout"] is None else {"holdout": options["holdout"]}
@@ -81,10 +82,15 @@ class Session:
         )
 
 
+def has_past(checkpoint: str) -> bool:
+    """Return whether a folder holds a checkpoint."""
+    return any(Path(checkpoint).glob("checkpoint-*.loco"))
+
+
 def stored_settings(checkpoint: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options with those not given replaced by what the run in `checkpoint` was begun with."""
     merged = {name: options[name] for name in _STORED}
-    if checkpoint is None or not any(Path(checkpoint).glob("checkpoint-*.loco")):
+    if checkpoint is None or not has_past(checkpoint):
         return merged
     from loco_stream.engine.checkpoint import newest
 

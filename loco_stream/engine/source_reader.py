@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -18,6 +20,8 @@ __all__ = ["PairSource", "SourceReader", "as_source", "cut", "head", "n_rows", "
 
 Commit = tuple[Sequence[Event], dict[str, Any]]
 _WITHIN, _BESIDE = "within", "beside"
+_MOST_AHEAD = 4_000_000  # values
+_TICK = 0.05
 
 
 class PairSource:
@@ -101,6 +105,11 @@ class SourceReader:
         self._live = hasattr(source, "stats")  # rows come when they come; reading a recording is work
         self.waited = 0.0  # seconds that nothing came in
 
+    @property
+    def ahead(self) -> deque[Commit]:
+        """The commits that were read and are not handed out yet."""
+        return deque(self._ahead)
+
     def seek(self, position: Mapping[str, Any]) -> None:
         """Go to a position; what was read ahead is read again."""
         self.close()
@@ -127,6 +136,41 @@ class SourceReader:
         if commit is not None and (self._live or not commit[0]):
             self.waited += time.perf_counter() - began
         return commit
+
+    @contextmanager
+    def reading_ahead(self) -> Iterator[None]:
+        """Let a thread read on while the block runs, so that a live source answers its peers; at the end it is over.
+
+        What was read is handed out by `next`; of rows, so many are read that they do not fill the memory.
+
+        Raises
+        ------
+        SourceError
+            The source could not be read.
+        """
+        over, failures = threading.Event(), list[Exception]()
+        thread = threading.Thread(target=self._read_ahead, args=(over, failures), name="reading ahead")
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+        for failure in failures:
+            raise failure
+
+    def _read_ahead(self, over: threading.Event, failures: list[Exception]) -> None:
+        values = 0
+        try:
+            while not over.is_set():
+                commit = self._read() if values < _MOST_AHEAD else None
+                if commit is None:
+                    over.wait(_TICK)
+                elif commit[0]:
+                    values += sum(map(_n_values, commit[0]))
+                    self._ahead.append(commit)
+        except Exception as error:
+            failures.append(error)
 
     def rest(self, seconds: float) -> None:
         """Wait: the stream has ended."""
@@ -161,6 +205,12 @@ def _parts(position: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, An
     if position.keys() == {_WITHIN, _BESIDE}:
         return position[_WITHIN], dict(position[_BESIDE])
     return position, {}
+
+
+def _n_values(event: Event) -> int:
+    if isinstance(event, Sample):
+        return len(event.x)
+    return len(event.of) if isinstance(event, Labels) else event.X.size
 
 
 def n_rows(event: Event) -> int:

@@ -17,11 +17,12 @@ def find_task(feed: SourceReader) -> str:
     Numbers with a fractional part mean regression, any other labels classification. So does a
     question before any label, and the end of a stream without labels.
     """
+    ahead = feed.ahead
     while True:
         schema = feed.source.schema
         if schema is not None and schema.task is not None:
             return schema.task
-        commit = feed.peek()
+        commit = ahead.popleft() if ahead else feed.peek()
         if commit is None:
             return "classification"
         labels = list(_labels(commit[0]))

@@ -12,12 +12,15 @@ from click.testing import CliRunner
 from loco_stream.cli import main
 from loco_stream.cli.serve import _ports
 from loco_stream.cli.standby import Standby
+from loco_stream.connectors import ZMQSender, ZMQSource
 from loco_stream.connectors.control import Control, make_token, order, read_token
-from loco_stream.engine import StreamEngine
+from loco_stream.engine import StreamEngine, source_reader
+from loco_stream.engine.source_reader import SourceReader
+from loco_stream.engine.task import find_task
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Sample
-from tests.helpers.engine_process import LOCO, start
-from tests.helpers.ports import free_port
+from tests.helpers.engine_process import LOCO, SOAK, end, start
+from tests.helpers.ports import free_address, free_port
 from tests.helpers.serving import wait_until
 from tests.helpers.standin import ListSource, Means
 
@@ -177,3 +180,57 @@ def test_a_service_answers_before_its_first_row(tmp_path):
     finally:
         service.kill()
         service.wait()
+
+
+def test_hello_is_answered_while_something_else_is_done():
+    source = ZMQSource("tcp://127.0.0.1:*", mode="reliable")
+    feed = SourceReader(source)
+    with ZMQSender(source.address, features=["a"], classes=["x"], reliable=True, timeout=60, linger=60) as sender:
+        with feed.reading_ahead():
+            assert sender.connect() == 0
+            sender.send([1.0], "x")
+            wait_until(lambda: sender.take_predictions() == [] and len(feed.ahead) == 1)
+            assert sender.acked == 0
+        events, position = feed.next()
+        assert events[0].X.tolist() == [[1.0]]
+        feed.ack(position)
+        sender.flush()
+    source.close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SOAK, reason="LOCO_SOAK=1 compiles everything once more")
+@pytest.mark.filterwarnings("ignore:no answer from")
+def test_hello_is_answered_while_the_model_compiles_and_what_comes_is_learned(tmp_path, processes, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "empty"))
+    at, address = f"tcp://{free_address()}", f"ipc://{tmp_path}/control"
+    service = start(processes, *LOCO, "serve", "--source", at.replace("tcp", "zmq+reliable"), "--checkpoint",
+                    str(tmp_path / "state"), "--quiet", "--control", address)  # fmt: skip
+    with ZMQSender(at, features=["a"], classes=["x", "y"], reliable=True, timeout=300, linger=300) as sender:
+        assert sender.connect() == 0
+        assert order(address, "status", timeout=60.0)["phase"] == "compiling"
+        for i in range(200):
+            sender.send([float(i % 2)], "xy"[i % 2])
+        assert order(address, "status")["phase"] == "compiling"
+        assert sender.acked == 0
+        sender.flush()
+        assert sender.acked == 200
+        wait_until(lambda: order(address, "status")["n_samples"] == 200)
+    end(service)
+
+
+def test_what_is_read_ahead_is_bounded_and_tells_the_task(monkeypatch):
+    monkeypatch.setattr(source_reader, "_MOST_AHEAD", 10)
+    commits = [[Sample({"a": 1.0}, i + 0.5, i)] for i in range(100)]
+    feed = SourceReader(ListSource(commits))
+    with feed.reading_ahead():
+        wait_until(lambda: len(feed.ahead) == 10)
+    assert find_task(feed) == "regression"
+    assert [feed.next()[0][0].seq for _ in range(100)] == list(range(100))
+
+    class Broken(ListSource):
+        def __iter__(self):
+            raise SourceError("it is broken")
+
+    with pytest.raises(SourceError, match="it is broken"), SourceReader(Broken([])).reading_ahead():
+        pass

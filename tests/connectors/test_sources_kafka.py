@@ -82,11 +82,41 @@ def test_an_offset_is_gone_on_from(broker):
 
 
 def test_a_topic_that_began_anew_is_read_from_its_beginning(broker):
-    broker.publish("anew", {"value": row(1)})
-    source = source_of(broker, "anew", max=1)
-    source.seek({"topic": "anew", "offsets": {"0": 99}, "rows": {"anew": {"0": 99}}})
-    assert values(drain(source, lambda _: False)) == [1]
+    broker.publish("anew", *({"value": row(i)} for i in range(5)))
+    source = source_of(broker, "anew", max=5)
+    drain(source, lambda _: False)
+    position = source.position
+    source.close()
+    broker.delete("anew")
+    broker.publish("anew", *({"value": row(i)} for i in range(7)))  # more than were read of the first one
+    source = source_of(broker, "anew", max=7)
+    source.seek(position)
+    assert values(drain(source, lambda _: False)) == list(range(7))
     assert source.stats["restarts"] == 1
+    source.close()
+
+
+def test_an_end_that_the_broker_tells_wrong_makes_nothing_come_twice(broker):
+    broker.publish("ends", *({"value": row(i)} for i in range(2)))
+    broker.publish_together("ends", *(row(i) for i in range(2, 12)))
+    source = source_of(broker, "ends", max=12)
+    assert values(drain(source, lambda _: False)) == list(range(12))
+    position = source.position
+    source.close()
+    broker.publish_together("ends", row(12))
+    source = source_of(broker, "ends", idle=3.0)
+    source.seek(position)
+    assert values(drain(source, lambda _: False)) == [12]
+    assert source.stats["restarts"] == 0
+    source.close()
+
+
+def test_a_position_beyond_the_end_is_refused_where_nobody_knows_whether_it_is_the_same_topic(broker):
+    broker.publish("beyond", {"value": row(1)})
+    source = source_of(broker, "beyond", max=1)
+    source.seek({"topic": "beyond", "offsets": {"0": 99}, "rows": {"beyond": {"0": 99}}})  # of an older release
+    with pytest.raises(SourceError, match="partition 0 of topic 'beyond' ends at 1, says the broker, and was read up"):
+        drain(source, lambda _: False)
     source.close()
 
 

@@ -138,6 +138,22 @@ class Kafka(Server):
             producer.produce(topic, **{"partition": 0, **message})
         assert producer.flush(60) == 0
 
+    def publish_together(self, topic, *values):
+        """Publish in one batch, whose first message this broker then calls the end."""
+        from confluent_kafka import Producer
+
+        producer = Producer({"bootstrap.servers": f"127.0.0.1:{self.port}", "log_level": 0, "linger.ms": 200})
+        for value in values:
+            producer.produce(topic, value, partition=0)
+        assert producer.flush(60) == 0
+
+    def delete(self, topic):
+        """Delete a topic."""
+        from confluent_kafka.admin import AdminClient
+
+        admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{self.port}", "log_level": 0})
+        admin.delete_topics([topic])[topic].result(30)
+
 
 class Influx(Server):
     """An InfluxDB of version 1; what it has answered is in its write-ahead log."""
