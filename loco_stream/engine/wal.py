@@ -103,9 +103,9 @@ class Log:
             if self._file is None:
                 self._open(commit)
             self._write(record)
-            if time.monotonic() - self._synced_at >= self._interval:
-                self.sync()
             if self._interval < math.inf:
+                if time.monotonic() - self._synced_at >= self._interval:
+                    self.sync()
                 self.check()
         except OSError:
             self._abandon()
@@ -228,9 +228,9 @@ class Log:
 
     def _write(self, record: bytes) -> None:
         assert self._file is not None
-        view = memoryview(record)
-        while view:
-            view = view[os.write(self._file, view) :]
+        written = os.write(self._file, record)
+        while written < len(record):
+            written += os.write(self._file, record[written:])
 
     def _abandon(self) -> None:
         """Leave only complete records in the segment; shrinking works on a full disk too."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from loco_stream.errors import InputError, SourceError
-from loco_stream.fleet.rows import Key, Rows, check_key
+from loco_stream.fleet.rows import Key, Rows, check_key, in_a_row
 from loco_stream.stream import Block, Event, Sample
 
 __all__ = ["rows_by_key"]
@@ -76,4 +76,4 @@ def _names(event: Block, feature: str) -> tuple[Hashable, ...]:
 def _joined(key: Key, source: str, epoch: int, names: Any, rows: list[tuple[Any, Any, int]]) -> Rows:
     X, y, seq = zip(*rows, strict=True)
     table = list(X) if names is None else np.array(X)
-    return Rows(key, table, list(y), names, source, epoch, np.array(seq, np.int64))
+    return Rows(key, table, list(y), names, source, epoch, in_a_row(np.array(seq, np.int64)))

@@ -16,7 +16,7 @@ from loco_stream.errors import ConfigError, InputError
 from loco_stream.fleet.backend import Backend, LocalBackend
 from loco_stream.fleet.home import Home
 from loco_stream.fleet.host import Answer, HostOptions, parse_sync
-from loco_stream.fleet.rows import Key, Rows, check_key, make_rows, read_names, read_rows
+from loco_stream.fleet.rows import Key, Rows, Said, check_key, make_rows, read_names, read_rows
 from loco_stream.learner.base import LOCOEstimator
 from loco_stream.monitor import TaskMonitor
 
@@ -270,7 +270,7 @@ def _whole(name: str, value: Any, low: int, high: int) -> None:
         raise ConfigError(f"{name} is {value!r}; allowed is a whole number from {low} to {high}")
 
 
-def _array(said: Sequence[Any]) -> NDArray[Any]:
+def _array(said: Said) -> NDArray[Any]:
     """Return labels as the estimators do: of one kind where they are, else as objects."""
     if len(said) and type(said[0]) in (int, float, str, bool) and len({type(label) for label in said}) == 1:
         return np.array(said)

@@ -23,6 +23,8 @@ class Group:
     ----------
     path
         The folder; it is made if needed.
+    number
+        Which group it is.
 
     Attributes
     ----------
@@ -39,7 +41,8 @@ class Group:
         What it holds is damaged.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, number: int = 0) -> None:
+        self.number = number
         self._folder = CheckpointFolder(path)
         try:
             self._models = ModelStore(path / "models.db")

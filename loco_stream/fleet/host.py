@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from loco_stream.errors import CheckpointError, ConfigError, InputError, LocoStreamError
 from loco_stream.fleet.group import Group
 from loco_stream.fleet.keyed_model import KeyedModel, Maker
-from loco_stream.fleet.rows import Key, Rows, Table, group_of
+from loco_stream.fleet.rows import Key, Rows, Said, Table, group_of
 
 __all__ = ["Answer", "Host", "HostOptions"]
 
@@ -39,10 +39,10 @@ class Answer:
     `alarms` are the records of drifts and tasks that they brought, where the key is watched.
     """
 
-    said: Sequence[Any]
+    said: Said
     n_repeated: int = 0
     refusal: str | None = None
-    alarms: Sequence[Any] = ()
+    alarms: Said = ()
 
 
 class Host:
@@ -63,6 +63,7 @@ class Host:
         self._groups: dict[int, Group] = {}
         self._models: OrderedDict[Key, KeyedModel] = OrderedDict()  # those in memory, used last at the end
         self._unsynced: set[int] = set()
+        self._together = ThreadPoolExecutor(16)  # a file system makes many files durable in one go
         self._synced_at = time.monotonic()
         self.notes: list[str] = []
 
@@ -79,20 +80,20 @@ class Host:
         CheckpointError
             The disk refuses: the rows at hand and those after them were not learned.
         """
-        answers = [self._learn(rows, predicts) for rows in batch]
-        if self._options.sync_seconds <= time.monotonic() - self._synced_at:
+        now = time.monotonic()
+        answers = [self._learn(rows, predicts, now) for rows in batch]
+        if self._options.sync_seconds <= now - self._synced_at:
             self.sync()
         return answers
 
     def predict(self, key: Key, X: Table, features: Iterable[Hashable] | None) -> list[Any]:
         """Predict rows of a key without learning; None for each of a key that has no model."""
-        group = self.open(group_of(key, self._options.key_groups))
-        keyed = self._find(group, key)
+        keyed = self._place(key)[1]
         return [None] * len(X) if keyed is None else keyed.predict(X, features)
 
     def find(self, key: Key) -> KeyedModel:
         """Return a key's model; raises `InputError` if there is none."""
-        keyed = self._find(self.open(group_of(key, self._options.key_groups)), key)
+        keyed = self._place(key)[1]
         if keyed is None:
             raise InputError(f"key {key!r} has no model: no row of it was learned")
         return keyed
@@ -108,7 +109,7 @@ class Host:
         what half of them left behind.
         """
         while number not in self._groups:
-            group = self._groups[number] = _take(self._folder / f"group-{number:04d}")
+            group = self._groups[number] = _take(self._folder / f"group-{number:04d}", number)
             self._replay(number, group)
         return self._groups[number]
 
@@ -143,39 +144,37 @@ class Host:
         for number in numbers:
             try:
                 if (group := self._groups.get(number)) is not None and group.rows_since:
-                    self._checkpoint(number, group)
+                    self._checkpoint(group)
             finally:
                 self._drop(number)
 
     def checkpoint(self) -> None:
         """Store every model that changed."""
-        for number, group in self._groups.items():
+        for group in self._groups.values():
             if group.rows_since:
-                self._checkpoint(number, group)
+                self._checkpoint(group)
 
     def sync(self) -> None:
         """Make everything learned so far durable in the logs."""
         if self._unsynced:
-            with ThreadPoolExecutor(16) as together:  # a file system makes many such requests durable in one go
-                list(together.map(lambda number: self._groups[number].sync(), sorted(self._unsynced)))
+            list(self._together.map(lambda number: self._groups[number].sync(), sorted(self._unsynced)))
         self._unsynced.clear()
         self._synced_at = time.monotonic()
 
     def close(self) -> None:
         """Store everything and let go of all groups."""
         self.release(list(self._groups))
+        self._together.shutdown()
 
     def abandon(self) -> None:
         """Let go of all groups without storing models: the logs hold what is missing."""
         for number in list(self._groups):
             self._drop(number)
 
-    def _learn(self, rows: Rows, predicts: bool) -> Answer:
-        number = group_of(rows.key, self._options.key_groups)
-        group = self.open(number)
-        keyed = self._find(group, rows.key)
+    def _learn(self, rows: Rows, predicts: bool, now: float) -> Answer:
+        group, keyed = self._place(rows.key)
         n_repeated = 0 if keyed is None else keyed.n_repeated(rows)
-        said: Sequence[Any] = ()
+        said: Said = ()
         if keyed is not None and n_repeated:
             if predicts:
                 said = keyed.predict(rows.X[:n_repeated], rows.features)
@@ -187,34 +186,40 @@ class Host:
         except CheckpointError as error:  # the log cannot hold them
             return Answer(said, n_repeated, str(error))
         group.append(len(rows), payload)
-        self._unsynced.add(number)
+        self._unsynced.add(group.number)
         try:
             new = self._apply(keyed, rows, predicts)
             said = [*said, *new] if n_repeated else new
         except InputError as error:
             return Answer(said, n_repeated, str(error))
         except (LocoStreamError, MemoryError):
-            self._drop(number)
+            self._drop(group.number)
             raise
         except Exception as error:
             self.notes.append(group.set_aside(rows, error))
-            self._drop(number)
+            self._drop(group.number)
             return Answer(said, n_repeated, self.notes[-1])
-        if (
-            group.rows_since >= self._options.checkpoint_every
-            or group.saved_at < time.monotonic() - _CHECKPOINT_SECONDS
-        ):
-            self._checkpoint(number, group)
+        if group.rows_since >= self._options.checkpoint_every or group.saved_at < now - _CHECKPOINT_SECONDS:
+            self._checkpoint(group)
         watch = self._models[rows.key].watch
         return Answer(said, n_repeated, None, () if watch is None else watch.heard)
 
-    def _apply(self, keyed: KeyedModel | None, rows: Rows, predicts: bool) -> Sequence[Any]:
+    def _apply(self, keyed: KeyedModel | None, rows: Rows, predicts: bool) -> Said:
         if keyed is not None:
             return keyed.learn(rows, predicts)
         keyed = self._maker.fresh(rows)
         said = keyed.learn(rows, predicts)
         self._keep(rows.key, keyed)  # not before it has learned: refused rows make no model
         return said
+
+    def _place(self, key: Key) -> tuple[Group, KeyedModel | None]:
+        """Return a key's group, and its model if it has one."""
+        keyed = self._models.get(key)
+        if keyed is None:
+            group = self.open(group_of(key, self._options.key_groups))
+            return group, self._find(group, key)  # it may be in memory now: the log was learned again
+        self._models.move_to_end(key)
+        return self._groups[keyed.group], keyed
 
     def _find(self, group: Group, key: Key) -> KeyedModel | None:
         keyed = self._models.get(key)
@@ -237,21 +242,21 @@ class Host:
     def _of(self, number: int) -> list[Key]:
         return [key for key, keyed in self._models.items() if keyed.group == number]
 
-    def _checkpoint(self, number: int, group: Group) -> None:
-        changed = [(key, self._models[key]) for key in self._of(number) if self._models[key].changed]
+    def _checkpoint(self, group: Group) -> None:
+        changed = [(key, self._models[key]) for key in self._of(group.number) if self._models[key].changed]
         group.checkpoint((key, keyed.to_bytes(key)) for key, keyed in changed)
         for _, keyed in changed:
             keyed.changed = False
-        self._unsynced.discard(number)
+        self._unsynced.discard(group.number)
 
 
-def _take(path: Path) -> Group:
+def _take(path: Path, number: int) -> Group:
     """Open a group; a killed process lets go of it a moment after it is dead."""
     deadline = time.monotonic() + _PATIENCE
     wait = 0.01
     while True:
         try:
-            return Group(path)
+            return Group(path, number)
         except ConfigError:
             if time.monotonic() + wait > deadline:
                 raise

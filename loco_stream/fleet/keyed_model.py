@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.engine.model_adapter import ModelAdapter, Row, plain, task_of
@@ -14,7 +14,7 @@ from loco_stream.engine.report import jsonable
 from loco_stream.engine.score import Score
 from loco_stream.engine.state import export_model, model_of, state_sha256, with_prefix, without_prefix
 from loco_stream.errors import CheckpointError
-from loco_stream.fleet.rows import Key, Rows, Table
+from loco_stream.fleet.rows import Key, Rows, Said, Table
 from loco_stream.learner.base import LOCOEstimator
 from loco_stream.monitor import TaskMonitor
 from loco_stream.persistence.format import Saved, from_bytes, to_bytes
@@ -194,9 +194,9 @@ class KeyedModel:
         epoch, newest = self.seen.get(rows.source, (-1, -1))
         if rows.epoch != epoch:
             return len(rows) if rows.epoch < epoch else 0
-        return 0 if rows.seq[0] > newest else int(np.searchsorted(rows.seq, newest, side="right"))
+        return 0 if rows.seq[0] > newest else bisect_right(rows.seq, newest)
 
-    def learn(self, rows: Rows, predicts: bool) -> Sequence[Any]:
+    def learn(self, rows: Rows, predicts: bool) -> Said:
         """Learn rows; return what was said of each before it, empty if nobody asks.
 
         Raises
@@ -213,7 +213,7 @@ class KeyedModel:
             self._young = [*young, rows]
         return said
 
-    def _learn(self, rows: Rows, predicts: bool) -> Sequence[Any]:
+    def _learn(self, rows: Rows, predicts: bool) -> Said:
         if self.watch is not None:
             return self.watch.learn(rows)
         model = self.model

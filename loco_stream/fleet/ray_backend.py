@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from loco_stream.errors import CheckpointError, ConfigError, LocoStreamError
 from loco_stream.fleet.backend import Names, Report
 from loco_stream.fleet.host import Answer, HostOptions
@@ -25,15 +23,18 @@ from loco_stream.persistence.format import decode_plain, encode_plain
 
 __all__ = ["RayBackend"]
 
-_IN_FLIGHT = 16  # blocks a worker has at most: what waits there keeps it busy while the driver waits for another one
-_KEPT = 256  # blocks that may wait to become durable until the next one asks for it
+_IN_FLIGHT = 4  # messages a worker has at most: they keep it busy while the driver waits for another one
+_BUSY = 2  # messages from which on a worker is busy: blocks then gather, for a call costs more than a block of 64 rows
+_TOGETHER = 2048  # rows in one message of several blocks
+_LOOK_SECONDS = 0.002  # between two looks whether a busy worker has finished something
+_KEPT = 64  # messages that may wait to become durable until the next one asks for it
 _PATIENCE = 120.0  # seconds in which a dead worker must be back
 _MOST_NOTES = 100
 
 
 @dataclass(slots=True)
 class _Sent:
-    """A block that is not known to be durable."""
+    """A message of one or more blocks that is not known to be durable."""
 
     number: int
     payloads: list[bytes]
@@ -51,19 +52,27 @@ class _Link:
         self._flying: deque[tuple[_Sent, Any]] = deque()
         self._kept: deque[_Sent] = deque()
         self._answers: dict[int, list[Answer]] = {}
+        self._looked = 0.0
         self.waiting: list[Rows] = []  # rows that do not fill a block yet
         self.n_waiting = 0
         self.n_repeated = self.n_refused = 0
         self.notes: deque[str] = deque(maxlen=_MOST_NOTES)
 
     def put(self, rows: Rows, block_rows: int) -> None:
-        """Take rows to be learned; they leave when they fill a block."""
+        """Take rows to be learned; they leave when they fill a block, or several while the worker is busy."""
         for start in range(0, len(rows), block_rows):
             part = rows if len(rows) <= block_rows else rows.part(slice(start, start + block_rows))
             self.waiting.append(part)
             self.n_waiting += len(part)
-            if self.n_waiting >= block_rows:
+            if self.n_waiting >= block_rows and (self.n_waiting >= _TOGETHER or not self._is_busy()):
                 self.push()
+
+    def _is_busy(self) -> bool:
+        if len(self._flying) >= _BUSY and time.monotonic() - self._looked > _LOOK_SECONDS:
+            if self._ray.wait([self._flying[0][1]], timeout=0)[0]:
+                self._land()
+            self._looked = time.monotonic()
+        return len(self._flying) >= _BUSY
 
     def push(self) -> None:
         """Send what waits."""
@@ -72,7 +81,7 @@ class _Link:
             self.send(rows)
 
     def send(self, rows: Sequence[Rows], predicts: bool = False, sync: bool = False) -> int:
-        """Send a block, once fewer than `_IN_FLIGHT` are under way; returns its number."""
+        """Send a message, once fewer than `_IN_FLIGHT` are under way; returns its number."""
         while len(self._flying) >= _IN_FLIGHT:
             self._land()
         self._number += 1
@@ -88,7 +97,7 @@ class _Link:
             self._land()
 
     def answers(self, number: int) -> list[Answer]:
-        """Wait for a block and return what was said."""
+        """Wait for a message and return what was said."""
         while number not in self._answers:
             self._land()
         return self._answers.pop(number)
@@ -120,7 +129,7 @@ class _Link:
         self._flying.append((sent, ref))
 
     def _land(self) -> None:
-        """Wait for the block that was sent first; if its worker died, send all again that may be lost."""
+        """Wait for the message that was sent first; if its worker died, send all again that may be lost."""
         sent, ref = self._flying[0]
         try:
             content = self._get(ref)
@@ -131,14 +140,14 @@ class _Link:
             self._flying.clear()
             self._again()
             raise
-        if not content:  # it died and came back between two blocks, and lacks those before this one
+        if not content:  # it died and came back between two messages, and lacks those before this one
             self._again()
             return
         self._flying.popleft()
         self._note(sent, content, again=False)
 
     def _again(self) -> None:
-        """Send every block again that is not durable, one after the other: what was learned is left out there."""
+        """Send every message again that is not durable, one after the other: what was learned is left out there."""
         self._flying.clear()
         deadline = time.monotonic() + _PATIENCE
         kept: list[_Sent] = []
@@ -166,13 +175,13 @@ class _Link:
         while self._kept and self._kept[0].number <= durable:
             self._kept.popleft()
         self.notes.extend(notes)
-        for length, (_, n_repeated, refusal, _) in zip(sent.lengths, answers, strict=True):
+        for i, (_, n_repeated, refusal, _) in answers.items():
             self.n_repeated += 0 if again else n_repeated
             if refusal is not None:
-                self.n_refused += length - n_repeated
+                self.n_refused += sent.lengths[i] - n_repeated
                 self.notes.append(refusal)
         if sent.predicts:
-            self._answers[sent.number] = [Answer(*answer) for answer in answers]
+            self._answers[sent.number] = [Answer(*answers[i]) for i in range(len(sent.lengths))]
             sent.predicts = False  # it may be learned again, but nobody asks a second time
 
     def _get(self, ref: Any) -> bytes:
@@ -254,7 +263,7 @@ class RayBackend:
 
     def predict(self, key: Key, X: Table, features: Names) -> list[Any]:
         """Ask the key's worker."""
-        rows = Rows(key, X, [None] * len(X), None if features is None else tuple(features), "", 0, np.arange(len(X)))
+        rows = Rows(key, X, [None] * len(X), None if features is None else tuple(features), "", 0, range(len(X)))
         said: list[Any] = self._of(key).ask("predict", rows.encode())
         return said
 

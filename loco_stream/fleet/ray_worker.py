@@ -32,14 +32,15 @@ class RayWorker:
     def __init__(self, path: str, options: HostOptions) -> None:
         self._host = Host(Path(path), make_maker(Path(path)), options)
         self._durable = -1
-        self._newest = 0  # number of the block that came last
+        self._newest = 0  # number of the message that came last
         self._told = 0
 
     def learn(self, number: int, payloads: Sequence[bytes], predicts: bool, sync: bool, anew: bool = False) -> bytes:
-        """Learn a block; return the number of the last block that is durable, answers, and new notes.
+        """Learn a message; return the number of the last one that is durable, answers by place, and new notes.
 
-        Nothing is learned and nothing returned if the block before it never came to this process: rows of it would
-        count as repeated afterwards. `anew` says that the blocks before it are durable.
+        Unless it `predicts`, only the answers that tell something are returned. Nothing is learned and nothing returned
+        if the message before it never came to this process: rows of it would count as repeated afterwards. `anew` says
+        that the messages before it are durable.
         """
         if number != self._newest + 1 and not anew:
             return b""
@@ -50,11 +51,15 @@ class RayWorker:
         if self._host.synced:
             self._durable = number
         notes, self._told = self._host.notes[self._told :], len(self._host.notes)
-        said = [[list(answer.said), answer.n_repeated, answer.refusal, list(answer.alarms)] for answer in answers]
+        said = {
+            i: [list(answer.said), answer.n_repeated, answer.refusal, list(answer.alarms)]
+            for i, answer in enumerate(answers)
+            if predicts or answer.n_repeated or answer.refusal is not None
+        }
         return encode_plain([self._durable, said, notes])
 
     def ask(self, what: str, content: bytes, newest: int) -> bytes:
-        """Answer one question of `_QUESTIONS`; nothing if block `newest` never came here (-1: it need not)."""
+        """Answer one question of `_QUESTIONS`; nothing if message `newest` never came here (-1: it need not)."""
         if newest not in (-1, self._newest):
             return b""
         return encode_plain(_QUESTIONS[what](self._host, decode_plain(content)))

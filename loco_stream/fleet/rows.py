@@ -16,12 +16,14 @@ from loco_stream.errors import CheckpointError, InputError
 from loco_stream.learner.inputs import column_names, table
 from loco_stream.persistence.format import decode_plain, encode_plain
 
-__all__ = ["Key", "Rows", "Table", "check_key", "group_of", "make_rows", "read_names", "read_rows"]
+__all__ = ["Key", "Rows", "Said", "Table", "check_key", "group_of", "in_a_row", "make_rows", "read_names", "read_rows"]
 
 Key: TypeAlias = str | int
 Named: TypeAlias = list[Mapping[Any, Any]]
 Matrix: TypeAlias = NDArray[Any]
 Table: TypeAlias = Matrix | Named
+Said: TypeAlias = Sequence[Any]  # what was said of rows, one answer each
+Numbers: TypeAlias = range | NDArray[np.int64]
 
 _LARGEST = 2**63 - 1
 _PLAIN = frozenset({str, int, float, bool})
@@ -55,13 +57,13 @@ def group_of(key: Key, key_groups: int) -> int:
     return zlib.crc32(str(key).encode("utf-8", "surrogatepass")) % key_groups
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: to make a frozen one takes several times longer
 class Rows:
     """Labelled rows of one key, in order.
 
     `X` is (n, n_features) float32, float64, or object where it holds texts, its columns named by `features` (None: the
-    model's slots in order), or n rows by name. `seq` (n,) numbers the rows of `source`, ascending; `epoch` tells runs
-    of the source apart.
+    model's slots in order), or n rows by name. `seq` (n,) numbers the rows of `source`, ascending: a range unless some
+    are left out. `epoch` tells runs of the source apart. `content` are the bytes that they were decoded from.
     """
 
     key: Key
@@ -70,14 +72,15 @@ class Rows:
     features: tuple[Hashable, ...] | None
     source: str
     epoch: int
-    seq: NDArray[np.int64]
+    seq: Numbers
+    content: bytes | None = None
 
     def __len__(self) -> int:
         return len(self.X)
 
     def part(self, rows: slice) -> Rows:
         """Return some of the rows."""
-        return replace(self, X=self.X[rows], y=self.y[rows], seq=self.seq[rows])
+        return replace(self, X=self.X[rows], y=self.y[rows], seq=self.seq[rows], content=None)
 
     def encode(self) -> bytes:
         """Return the rows as MessagePack; nothing in it can run code.
@@ -89,6 +92,8 @@ class Rows:
         CheckpointError
             A value cannot be stored, for example a text that is no UTF-8.
         """
+        if self.content is not None:
+            return self.content
         X, y, names = self.X, self.y, self.features
         packed = isinstance(y, np.ndarray)
         shape: list[Any] | None
@@ -98,8 +103,7 @@ class Rows:
         else:
             shape, data = [*X.shape, X.dtype.str], _raw(X.tolist()) if X.dtype == object else X.tobytes()
         labels = [y.dtype.str, y.tobytes()] if packed else y if _ALIKE.issuperset(map(type, y)) else _raw(y)
-        first, last = int(self.seq[0]), int(self.seq[-1])
-        seq = first if last - first == len(X) - 1 else self.seq.tobytes()
+        seq = self.seq.start if isinstance(self.seq, range) else self.seq.tobytes()
         place = [None if names is None else _raw(names), self.source, self.epoch, seq]
         try:
             return msgspec.msgpack.encode([self.key, data, shape, labels, packed, *place])
@@ -107,13 +111,13 @@ class Rows:
             raise CheckpointError(f"cannot store these rows: {error}") from error
 
     @classmethod
-    def decode(cls, content: bytes | memoryview) -> Rows:
+    def decode(cls, content: bytes) -> Rows:
         """Undo `encode`; raises `CheckpointError` for anything it did not make."""
         key, data, shape, y, packed, features, source, epoch, seq = decode_plain(content)
         X = data if shape is None else _matrix(data, *shape)
         y = np.frombuffer(y[1], y[0]).copy() if packed else y
-        numbers = np.arange(seq, seq + len(X)) if isinstance(seq, int) else np.frombuffer(seq, np.int64).copy()
-        return cls(key, X, y, features, source, epoch, numbers)
+        numbers = range(seq, seq + len(X)) if isinstance(seq, int) else np.frombuffer(seq, np.int64)
+        return cls(key, X, y, features, source, epoch, numbers, content)
 
 
 def make_rows(
@@ -179,10 +183,17 @@ def _labels(y: Any, n: int) -> Any:
     return list(y) if _PLAIN.issuperset(map(type, y)) else [plain(label) for label in y]
 
 
-def _numbers(seq: int | Sequence[int], n: int) -> NDArray[np.int64]:
+def _numbers(seq: int | Sequence[int], n: int) -> Numbers:
     if isinstance(seq, int):
-        return np.arange(seq, seq + n)
+        return range(seq, seq + n)
     numbers = np.array(seq, np.int64)
     if numbers.shape != (n,) or (n > 1 and not (np.diff(numbers) > 0).all()):
         raise InputError(f"seq must number the {n} rows in ascending order, not {seq!r:.80}")
-    return numbers
+    return in_a_row(numbers)
+
+
+def in_a_row(numbers: NDArray[np.int64]) -> Numbers:
+    """Return ascending numbers as a range if none is left out."""
+    n = len(numbers)
+    first = int(numbers[0]) if n else 0
+    return range(first, first + n) if not n or int(numbers[-1]) - first == n - 1 else numbers
