@@ -41,8 +41,9 @@ def checked_spikes(times: ArrayLike, indices: ArrayLike, net: Simulation) -> tup
     sent = plain_array("times", times)
     if sent.dtype.kind not in "iuf":
         raise InputError(f"times must be numbers, in ms; they are of type {sent.dtype}")
-    with np.errstate(over="ignore"):  # what becomes infinite is refused where it is run
-        sent = sent.astype(net.dtype, copy=False)
+    if sent.dtype != net.dtype:
+        with np.errstate(over="ignore"):  # what becomes infinite is refused where it is run
+            sent = sent.astype(net.dtype)
     sources = plain_array("indices", indices)
     if sources.dtype != net.index_dtype:
         if sources.size == 0:
@@ -53,8 +54,12 @@ def checked_spikes(times: ArrayLike, indices: ArrayLike, net: Simulation) -> tup
             sources = np.clip(sources, -1, np.iinfo(net.index_dtype).max).astype(net.index_dtype)
     if sent.ndim != 1 or sources.ndim != 1 or len(sent) != len(sources):
         raise InputError(f"times has shape {sent.shape} and indices {sources.shape}: give two lists of one length")
-    # Writable as well: for arrays that are not, everything would be compiled once more.
-    return np.require(sent, requirements=["C", "A", "W"]), np.require(sources, requirements=["C", "A", "W"])
+    return _plain(sent), _plain(sources)
+
+
+def _plain(a: NDArray[Any]) -> NDArray[Any]:
+    """Return an array in C order that may be written to: for any other, everything would be compiled once more."""
+    return a if a.flags.carray else np.require(a, requirements=["C", "A", "W"])
 
 
 def checked_currents(currents: Any, n: int) -> NDArray[np.float64]:
