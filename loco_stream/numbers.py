@@ -30,7 +30,7 @@ def to_number(value: Any) -> float:
     >>> [to_number(value) for value in (2, True, None, "3", 10**400)]
     [2.0, 1.0, nan, nan, nan]
     """
-    if isinstance(value, NO_NUMBERS):
+    if isinstance(value, NO_NUMBERS) or (isinstance(value, np.ndarray) and value.ndim):  # old numpy reads [3.0] as 3.0
         return math.nan
     try:
         number = float(value)

@@ -20,7 +20,7 @@ from loco_stream.numbers import LARGEST, is_beyond, require_number, to_number
 NUMBERS = [3, True, 2.5, np.float32(3), np.int8(3), np.bool_(True), Decimal(3), Fraction(1, 2), 1e30, -1e30]
 BEYOND = [1.1e30, -1e300, 10**400, 10**5000, Decimal(10) ** 40, np.float64(1e200)]
 MISSING = [None, math.nan, math.inf, np.float32("-inf"), "3", "word", b"3", np.str_("3"), object(), 1j]
-MISSING += [np.datetime64(3, "s"), np.timedelta64(3, "s")]
+MISSING += [np.datetime64(3, "s"), np.timedelta64(3, "s"), np.array([3.0]), np.array([[3.0]])]
 
 
 @pytest.mark.parametrize("value", NUMBERS, ids=repr)

@@ -20,7 +20,7 @@ from loco_stream.numbers import NO_NUMBERS, shown, to_number
 
 __all__ = ["FeatureSlots", "plain_label", "require_mapping", "to_number"]
 
-_NO_NUMBERS = frozenset({*NO_NUMBERS, np.str_, np.bytes_})  # numpy would read these as numbers
+_NO_NUMBERS = frozenset({*NO_NUMBERS, np.str_, np.bytes_, np.ndarray})  # numpy would read these as numbers
 
 
 def require_mapping(x: object) -> None:
