@@ -79,6 +79,7 @@ def test_plain_njit_is_used_where_it_is_asked_for():
     assert ran(LOCO_STREAM_PLAIN_JIT="0") == (SPIKES, False, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "broken",
     [
@@ -101,6 +102,7 @@ def test_a_later_numba_that_is_as_expected_is_used_as_ever():
     assert ran("import numba; numba.__version__ = '0.99.0'", LOCO_STREAM_PLAIN_JIT="0") == (SPIKES, False, [])
 
 
+@pytest.mark.slow
 def test_a_numba_without_its_cache_keeps_nothing():
     assert ran("import numba.core.caching as c; del c.CompileResultCacheImpl")[0] == SPIKES
 
@@ -139,6 +141,7 @@ def test_a_damaged_cache_is_thrown_away(filled, tmp_path, kind, damage):
     assert [path for path, content in damaged.items() if path.read_bytes() == content] == []  # written anew
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written_to_any_more_is_said_once(tmp_path):
     """The folder is lost between the import and the first call, as where a disk is full."""
     lose = """
@@ -178,6 +181,7 @@ ANOTHER = 65533
 HOMELESS = {"HOME": "/nonexistent", "XDG_CACHE_HOME": "/nonexistent", "PYTHONPATH": ""}
 
 
+@pytest.mark.slow
 def test_a_read_only_install_without_a_home_has_a_cache_of_its_own(installed):
     place, another, temporary = installed
     arguments = {"cwd": place, "as_user": another, "without": ("NUMBA_CACHE_DIR",), "TMPDIR": str(temporary)} | HOMELESS

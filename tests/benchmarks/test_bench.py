@@ -116,6 +116,7 @@ def test_learning_counts_the_best_spiking_library(tmp_path):
         learning.measure_peer("W1", "torch", "false", 0.1)
 
 
+@pytest.mark.slow
 def test_continual_without_mnist(tmp_path):
     text = _run("continual", tmp_path, "--only", "MLP .05,SLDA", "--share", "0.3", "--seeds", "1")
     assert "left out: split MNIST, permuted MNIST, rotated MNIST: MNIST is not here" in text
@@ -365,6 +366,7 @@ def test_every_ablation_learns(tmp_path, variant):
     assert _saved(tmp_path, "streams")["runs"][f"Phishing/{variant}/0"]["accuracy"] > 0.8
 
 
+@pytest.mark.slow
 def test_depth_in_small(tmp_path):
     text = _run("depth", tmp_path, "--layers", "1,2", "--samples", "200", "--test", "50", "--seeds", "1")
     assert "digits, test accuracy" in text

@@ -26,6 +26,7 @@ def test_error_table(tmp_path, monkeypatch):
     assert len(gated["delays"]) + gated["missed"] == 5
 
 
+@pytest.mark.slow
 def test_confidence_table_shows_the_trade(tmp_path, monkeypatch):
     monkeypatch.setattr(drift, "_CONFIDENCES", (1e-2, 1e-4))
     text, runs = _run(tmp_path, "--tables", "confidence", "--stationary", "2000")

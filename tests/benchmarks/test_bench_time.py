@@ -57,6 +57,7 @@ def test_without_the_wheel_recordings_are_left_out_and_named(tmp_path):
         temporal_data.load("motions", 0, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", INPUTS)
 def test_inputs_know_no_later_row_and_no_other_event(name):
     rng = np.random.default_rng(0)

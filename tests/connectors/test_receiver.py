@@ -118,6 +118,7 @@ def test_a_message_cannot_change_the_task(receiver):
     assert receiver.streams.schema.task == "classification"
 
 
+@pytest.mark.slow
 def test_100_000_mutated_messages_stop_nothing(receiver):
     n = 100_000
     rng = np.random.default_rng(2)

@@ -47,6 +47,7 @@ def test_a_line_without_end_is_not_read_into_memory(tmp_path, kind, name):
     assert "characters" in said or "flat JSON" in said
 
 
+@pytest.mark.slow
 def test_an_archive_that_unpacks_to_more_than_memory_is_refused(tmp_path):
     path = tmp_path / "bomb.npz"
     with (
@@ -68,6 +69,7 @@ def test_a_header_that_claims_more_than_there_is_is_refused(tmp_path):
         NPYSource(path)
 
 
+@pytest.mark.slow
 def test_too_many_columns_are_one_sentence(tmp_path):
     path = tmp_path / "wide.csv"
     path.write_text(",".join(f"c{i}" for i in range(20_000)) + "\n" + ",".join("1" for _ in range(20_000)) + "\n")

@@ -63,6 +63,7 @@ def numbers(samples):
     return [sample.x["number"] for sample in samples]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url", ["csv:-?target=kind", "csv:/dev/stdin?target=kind"])
 def test_rows_of_a_pipe_are_all_learned(url, tmp_path):
     path = tmp_path / "rows.csv"
@@ -76,10 +77,12 @@ def test_rows_of_a_pipe_are_all_learned(url, tmp_path):
     assert told["accuracy"] == of_file["accuracy"]
 
 
+@pytest.mark.slow
 def test_a_slow_writer_of_odd_pieces_loses_nothing():
     assert run("csv:-?target=kind", table().encode(), pause=0.01, size=997)["n_samples"] == N_ROWS
 
 
+@pytest.mark.slow
 def test_chunks_of_head_are_one_stream(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text(table())
@@ -89,6 +92,7 @@ def test_chunks_of_head_are_one_stream(tmp_path):
     assert json.loads(done.stdout)["n_samples"] == N_ROWS
 
 
+@pytest.mark.slow
 def test_json_lines_of_a_pipe():
     flat = "".join(json.dumps({"a": i, "y": i % 2}) + "\n" for i in range(300))
     assert run("jsonl:-?target=y", flat.encode())["n_samples"] == 300
@@ -134,6 +138,7 @@ def test_bad_rows_of_a_pipe_are_left_out_and_counted(tmp_path):
     source.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("url", "content", "says"),
     [

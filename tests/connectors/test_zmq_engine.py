@@ -161,6 +161,7 @@ def test_a_run_from_a_recording_equals_the_live_one(tmp_path, expected):
     assert state_sha256(*engine.model.export_state()) == expected
 
 
+@pytest.mark.slow
 def test_10_000_mutated_messages_leave_the_engine_learning():
     import zmq
 

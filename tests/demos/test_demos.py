@@ -143,6 +143,7 @@ def test_each_fault_sounds_where_the_physics_says(fault, feature):
     assert np.median(ill) > np.median(healthy) + 0.25
 
 
+@pytest.mark.slow
 def test_the_rare_fault_is_rare_and_the_others_as_frequent_as_each_other():
     _, y = Hall().rows(0, 20_000, BEFORE)
     shares = {fault: y.count(fault) / len(y) for fault in FAULTS}

@@ -63,6 +63,7 @@ def test_one_sided_alarms_are_those_of_river():
     assert _alarms(ConceptDetector(), errors)[0] == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ADWIN", "KSWIN"])
 def test_two_sided_tests_are_silent_when_the_learner_improves(name):
     options = {"KSWIN": {"window_size": 100, "stat_size": 30, "seed": 1}}.get(name, {})

@@ -92,6 +92,7 @@ def late_commits(regression=False, n=300, late=30):
     return commits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("needs_log", [False, True])
 @pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])
 def test_killed_with_ids_and_labels_late_it_ends_the_same(tmp_path, needs_log, make):

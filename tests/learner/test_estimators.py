@@ -398,6 +398,7 @@ def test_every_kind_of_number_counts(value):
     assert arrays_of(model)["statistics"][1, 0] == (1.0 + float(value)) / 2
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(

@@ -49,6 +49,7 @@ def score_of(model, slot):
     return float(say @ (logs[:, slot] - others) / say.sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_the_parts_of_a_class_add_up_to_what_the_experts_say(settings):
     model = learned(LOCOClassifier, **settings)

@@ -298,6 +298,7 @@ def restore(state, saved):
         array[...] = saved[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clusters", [0, 3])
 def test_layers_updated_in_any_order_give_the_same_bytes(clusters):
     update, state, _ = ready_to_update(4, n_input_clusters=clusters)

@@ -41,6 +41,7 @@ def test_tasks_are_found_where_they_begin():
     assert [task["end"] for task in monitor.report()["tasks"]] == [*starts[1:], None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [Forgetful, ForgetfulArrays])
 def test_r_on_the_fly_is_r_on_full_test_sets(model):
     deviations = []
@@ -458,6 +459,7 @@ def test_recall_cuts_nothing_where_the_user_says_what_the_tasks_are():
     assert len(monitor.report()["tasks"]) == 2
 
 
+@pytest.mark.slow
 def test_the_tasks_of_a_stream_whose_labels_return_are_named():
     tasks = returning_labels()
     features = tuple(range(tasks[0][0].shape[1]))

@@ -27,6 +27,7 @@ def test_the_package_has_three_models():
     assert neurons.find("alif").name == "alif"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delays", [None, 1.5])
 def test_a_model_from_outside_runs_in_a_network(delays):
     rng = np.random.default_rng(0)
@@ -119,6 +120,7 @@ def test_the_estimator_runs_a_model_from_outside_by_its_spike_times():
     assert set(who.tolist()) == set(np.flatnonzero(model._scratch.features[:8]).tolist())
 
 
+@pytest.mark.slow
 def test_a_model_without_a_window_runs_in_networks_alone():
     class Sparse(NamedTuple):
         jump: float = 1.0

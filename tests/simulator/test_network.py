@@ -429,6 +429,7 @@ for options in ({}, {"delays": 1.0, "drive": 1.2, "recurrent": 0.1 * rng.normal(
 """
 
 
+@pytest.mark.slow
 def test_kernels_allocate_nothing():
     """Numba counts an allocation for each array handed in by plain njit, and none for 100 events that one has not."""
     done = subprocess.run(

@@ -40,6 +40,7 @@ def samples(n=23):
     return [(np.sort(rng.uniform(0, 50, size)), rng.integers(0, 12, size)) for size in sizes]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2, 5, None])
 @pytest.mark.parametrize("name", NETS)
 def test_batches_give_what_single_runs_give(name, threads):
