@@ -121,7 +121,8 @@ class _Cache(FunctionCache):
 
 def _is_foreign(signature: Any) -> bool:
     """Return whether code is compiled for a type from outside the package, of whose sources the cache knows nothing."""
-    classes = (
-        kind.instance_class for kind in signature if isinstance(kind, types.BaseTuple) and hasattr(kind, "fields")
-    )
-    return any(not known.__module__.startswith("loco_stream.") for known in classes)
+    tuples = [kind for kind in signature if isinstance(kind, types.BaseTuple)]
+    named = (kind.instance_class for kind in tuples if hasattr(kind, "fields"))
+    if any(not known.__module__.startswith("loco_stream.") for known in named):
+        return True
+    return any(_is_foreign(kind.types) for kind in tuples)

@@ -10,7 +10,7 @@ from numba.core import event
 
 __all__ = ["COMPILING", "compile_seconds", "is_compiling", "say_when_compiling"]
 
-COMPILING = "compiling, once, some fifteen seconds"
+COMPILING = "compiling, once, some ten seconds"
 
 
 class _Clock(event.Listener):

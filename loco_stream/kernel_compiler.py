@@ -14,10 +14,12 @@ from typing import Any
 
 from llvmlite.binding import Linkage
 from numba import njit, types
-from numba.core import typed_passes, untyped_passes
+from numba.core import ir, typed_passes, untyped_passes
+from numba.core.analysis import dead_branch_prune
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
-from numba.core.compiler_machinery import register_pass
+from numba.core.compiler import CompilerBase, DefaultPassBuilder, Flags
+from numba.core.compiler_machinery import FunctionPass, register_pass
+from numba.core.ir_utils import get_definition, guard
 from numba.core.typed_passes import NativeLowering
 
 __all__ = ["OPTIONS", "EntryCompiler", "KernelCompiler", "compile_kernel"]
@@ -25,9 +27,9 @@ __all__ = ["OPTIONS", "EntryCompiler", "KernelCompiler", "compile_kernel"]
 # Passes for what no kernel has: closures, `with`, `literally`, array expressions, raised errors, reports of types.
 _NEEDLESS = {
     typed_passes.AnnotateTypes,
+    typed_passes.IRLegalization,  # which says where a variable ends: what a kernel holds is freed by nobody
     typed_passes.NoPythonSupportedFeatureValidation,
     typed_passes.NopythonRewrites,
-    untyped_passes.DeadBranchPrune,  # LLVM finds the same
     untyped_passes.FindLiterallyCalls,
     untyped_passes.InlineClosureLikes,
     untyped_passes.LiteralPropagationSubPipelinePass,
@@ -148,17 +150,66 @@ class _EntryLowering(NativeLowering):
         return super().run_pass(state)
 
 
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _KnownFields(FunctionPass):
+    """Writes fields of arguments whose values their types know in their place, and drops branches never taken.
+
+    Other dead branches are left: LLVM finds them, once their callees are compiled.
+    """
+
+    _name = "known_fields"
+
+    def __init__(self) -> None:
+        FunctionPass.__init__(self)
+
+    def run_pass(self, state: Any) -> bool:
+        """Return whether something was changed."""
+        if not any(getattr(kind, "known", None) for kind in state.args):
+            return False
+        for block in state.func_ir.blocks.values():
+            for read in block.find_insts(ir.Assign):
+                if isinstance(read.value, ir.Expr) and read.value.op == "getattr":
+                    self._replace(state, read)
+        dead_branch_prune(state.func_ir, state.args)
+        return True
+
+    @staticmethod
+    def _replace(state: Any, read: ir.Assign) -> None:
+        owner, field = guard(get_definition, state.func_ir, read.value.value), read.value.attr
+        if not isinstance(owner, ir.Arg) or field not in getattr(state.args[owner.index], "known", {}):
+            return
+        constant = ir.Const(state.args[owner.index].known[field], read.loc)
+        definitions = state.func_ir._definitions[read.target.name]
+        definitions[definitions.index(read.value)] = constant
+        read.value = constant
+
+
+class _Flags(Flags):
+    """A compiler's settings, which are gathered once: numba does so at each of 100,000 looks into its own caches."""
+
+    _gathered: dict[str, object] | None = None
+
+    def values(self) -> dict[str, object]:
+        """Return all settings by name; nothing changes them once a compiler has them."""
+        if self._gathered is None:
+            self._gathered = super().values()
+        return self._gathered
+
+
 class KernelCompiler(CompilerBase):
     """Numba's usual passes but the needless, with a lowering that stops before machine code."""
 
     _lowering = _KernelLowering
 
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        self.state.flags = _Flags(self.state.flags)
+
     def define_pipelines(self) -> list[Any]:
         """Return the one pipeline."""
         passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        passes.passes = [
-            (self._lowering if p is NativeLowering else p, what) for p, what in passes.passes if p not in _NEEDLESS
-        ]
+        instead = {NativeLowering: self._lowering, untyped_passes.DeadBranchPrune: _KnownFields}
+        passes.passes = [(instead.get(p, p), what) for p, what in passes.passes if p not in _NEEDLESS]
         passes.finalize()
         return [passes]
 

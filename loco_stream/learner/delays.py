@@ -33,8 +33,6 @@ def recall_codes(ring, lagged):
 @kernel
 def set_code(code, n_lines, lagged):
     """Write the row that has just been encoded into lag 0; `n_lines` of its lines are not 0."""
-    if lagged.n.shape[0] == 0:
-        return
     for j in range(code.lines.shape[0]):
         lagged.lines[0, j] = code.lines[j]
     for r in range(n_lines):

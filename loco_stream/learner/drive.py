@@ -57,7 +57,8 @@ def clean_pass(settings, state, scratch, x, t):
     flags[N_IN] = _encode(
         settings, state.statistics, scratch.code, max(flags[N_IN], 0), x, n_features, scratch.row, scratch.scaled
     )
-    set_code(scratch.code, flags[N_IN], scratch.lagged)
+    if settings.max_delay > 0:
+        set_code(scratch.code, flags[N_IN], scratch.lagged)
     net = state.net
     run_hidden(
         settings, net.sizes, net.weights, net.deep_weights, net.gains, scratch.code, flags[N_IN],

@@ -27,6 +27,7 @@ from loco_stream.jit import PLAIN, kernel
 from loco_stream.learner.arrays import specs
 from loco_stream.learner.config import DEFAULTS, Settings
 from loco_stream.learner.state import State, allocate
+from loco_stream.learner.usual import USUAL, Usual, is_usual
 from loco_stream.learner.workspace import Scratch, allocate_scratch
 from loco_stream.neurons import model_of
 
@@ -62,11 +63,13 @@ class Handle:
         if not config.DISABLE_JIT and not _fits(model):
             raise ValueError("a model's arrays must be C-contiguous and of the types that `allocate` gives them")
         self.words: NDArray[np.int64] = np.fromiter(_words(model), np.int64)
+        cell = model.settings.cell
+        self._cell = Usual(cell) if _PACKED and is_usual(model.settings) else cell
 
     @property
     def door(self) -> tuple[Any, Any]:
         """What `step.run` takes first: the neuron, and the words, or the model itself where it is not packed."""
-        return self.model.settings.cell, self.words if _PACKED else self.model
+        return self._cell, self.words if _PACKED else self.model
 
 
 def _fits(model: Model) -> bool:
@@ -111,15 +114,19 @@ def _model_type(kind: type[Any]) -> Any:
 
 
 class _Group(types.Type):
-    """A group in the words, known by the address of its first: a field is read where it is used."""
+    """A group in the words, known by the address of its first: a field is read where it is used.
 
-    def __init__(self, kind: Any) -> None:
-        self.kind = kind
-        super().__init__(f"{kind.instance_class.__name__}Words")
+    `known` are the values of fields that the compiler is to know, by name.
+    """
+
+    def __init__(self, kind: Any, is_usual: bool) -> None:
+        self.kind, self.is_usual = kind, is_usual
+        self.known = USUAL if is_usual and kind.instance_class is Settings else {}
+        super().__init__(f"{'Usual' * is_usual}{kind.instance_class.__name__}Words")
 
     @property
-    def key(self) -> str:
-        return self.kind.name  # type: ignore[no-any-return]
+    def key(self) -> tuple[str, bool]:
+        return self.kind.name, self.is_usual
 
 
 def _is_group(kind: Any, name: str) -> bool:
@@ -142,7 +149,7 @@ class _GroupFields(AttributeTemplate):
         if name not in group.kind.fields:
             return None
         kind = group.kind[group.kind.fields.index(name)]
-        return _Group(kind) if _is_group(kind, name) else kind
+        return _Group(kind, group.is_usual) if _is_group(kind, name) else kind
 
 
 @lower_getattr_generic(_Group)
@@ -190,7 +197,9 @@ def _open(typing, cell, words):
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return context.make_array(signature.args[1])(context, builder, args[1]).data
 
-    return _Group(_model_type(cell.instance_class))(cell, words), generate
+    is_usual = cell.instance_class is Usual
+    kind = cell.types[0] if is_usual else cell
+    return _Group(_model_type(kind.instance_class), is_usual)(cell, words), generate
 
 
 def _view(context: Any, builder: Any, kind: Any, address: Any, shape: list[Any]) -> Any:

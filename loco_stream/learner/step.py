@@ -338,6 +338,36 @@ def _pass(settings, state, scratch, x, t, learns):
     return guarded, dormant
 
 
+@kernel
+def _run(settings, state, scratch, rows, moments, labels, values, mode, answers, proba, tickets):
+    """Do as `run` says; apart from it because what settings are known to be is known of an argument alone."""
+    n, predicts, learns, late = rows.shape[0], (mode & PREDICTS) != 0, (mode & LEARNS) != 0, (mode & LATE) != 0
+    timed, stays = moments.shape[0] > 0, mode == PREDICTS
+    moves = settings.remembers and not late and not (stays and n == 1)
+    if settings.remembers and stays:
+        memory.keep_context(state.memory, scratch.context)
+    for i in range(n):
+        t, fresh = moments[i, TIME] if timed else math.nan, timed and moments[i, FRESH_START] != 0.0
+        ticket = tickets[i] if late else scratch.context[:0]
+        if settings.remembers:
+            _prepare(settings, state, scratch, t, fresh, ticket, late)
+        guarded, dormant = _pass(settings, state, scratch, rows[i], t, learns)
+        if predicts:
+            _say(settings, state, scratch, dormant, i, answers, proba)
+        if learns:
+            share = moments[i, SHARE] if timed else 1.0
+            _learn(settings, state, scratch, rows[i], labels[i], values[i], share, ticket, guarded, dormant)
+        elif i < tickets.shape[0]:
+            write_ticket(settings, state, scratch, tickets[i])
+        if moves:
+            memory.advance(state.memory, t, scratch.features)
+            push_code(state.memory.ring, scratch.lagged)
+        if moves or fresh:
+            scratch.flags[CLEAN_FOR] = -1
+    if settings.remembers and stays:
+        memory.put_back(state.memory, scratch.context)
+
+
 @entry
 def run(cell, words, rows, moments, labels, values, mode, answers, proba, tickets):
     """Predict, learn, or first predict and then learn each row in order: the one crossing into compiled code.
@@ -364,29 +394,4 @@ def run(cell, words, rows, moments, labels, values, mode, answers, proba, ticket
         (n, `ticket_size`) float64, or fewer rows: written when observing without learning, read when learning late.
     """
     model = opened(cell, words)
-    settings, state, scratch = model.settings, model.state, model.scratch
-    n, predicts, learns, late = rows.shape[0], (mode & PREDICTS) != 0, (mode & LEARNS) != 0, (mode & LATE) != 0
-    timed, stays = moments.shape[0] > 0, mode == PREDICTS
-    moves = settings.remembers and not late and not (stays and n == 1)
-    if settings.remembers and stays:
-        memory.keep_context(state.memory, scratch.context)
-    for i in range(n):
-        t, fresh = moments[i, TIME] if timed else math.nan, timed and moments[i, FRESH_START] != 0.0
-        ticket = tickets[i] if late else scratch.context[:0]
-        if settings.remembers:
-            _prepare(settings, state, scratch, t, fresh, ticket, late)
-        guarded, dormant = _pass(settings, state, scratch, rows[i], t, learns)
-        if predicts:
-            _say(settings, state, scratch, dormant, i, answers, proba)
-        if learns:
-            share = moments[i, SHARE] if timed else 1.0
-            _learn(settings, state, scratch, rows[i], labels[i], values[i], share, ticket, guarded, dormant)
-        elif i < tickets.shape[0]:
-            write_ticket(settings, state, scratch, tickets[i])
-        if moves:
-            memory.advance(state.memory, t, scratch.features)
-            push_code(state.memory.ring, scratch.lagged)
-        if moves or fresh:
-            scratch.flags[CLEAN_FOR] = -1
-    if settings.remembers and stays:
-        memory.put_back(state.memory, scratch.context)
+    _run(model.settings, model.state, model.scratch, rows, moments, labels, values, mode, answers, proba, tickets)

@@ -186,7 +186,7 @@ function redraw() {
 }
 
 const LINKS = {
-  lost: "waiting for the engine", ended: "ended", waiting: "waiting for the first row; the first run compiles, some fifteen seconds",
+  lost: "waiting for the engine", ended: "ended", waiting: "waiting for the first row; the first run compiles, some ten seconds",
   live: "live",
 };
 function showLink() {

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from loco_stream.jit import kernel
-from loco_stream.learner.config import LEARNED, MIRROR, NEURON_CLUSTER
+from loco_stream.learner.config import LEARNED, NEURON_CLUSTER, PERTURBATION
 from loco_stream.learner.plasticity.perturb import draw_noise
 from loco_stream.learner.readout.bank import span
 from loco_stream.learner.readout.log_loss import loss_of, weighted
@@ -155,7 +155,7 @@ def _perturb_all(settings, state, scratch, n_learned):
 def _n_learned(settings):
     """Return how many neurons learn their feedback by perturbation: with mirrored credit those that are not read."""
     first, _ = span(settings, 0)
-    return settings.n_hidden if settings.credit == LEARNED else first if settings.credit == MIRROR else 0
+    return settings.n_hidden if settings.credit == LEARNED else first
 
 
 @kernel
@@ -164,12 +164,13 @@ def assign_credit(settings, state, scratch):
     neurons, n_seen, hidden = scratch.run.neurons, state.counts[N_SEEN], settings.n_hidden
     for i in range(hidden):
         neurons[CREDIT, i] = np.float32(0.0)
-    if settings.credit not in (LEARNED, MIRROR):
+    if settings.credit == PERTURBATION:
         _perturb_all(settings, state, scratch, 0)
         return
-    n_learned = _n_learned(settings)
-    if n_learned > 0 and (n_seen < ALWAYS_UNTIL or n_seen % EVERY == 0):
-        _perturb_all(settings, state, scratch, n_learned)
+    if settings.credit == LEARNED or settings.last_layer:  # else all neurons are read, and mirrored
+        n_learned = _n_learned(settings)
+        if n_learned > 0 and (n_seen < ALWAYS_UNTIL or n_seen % EVERY == 0):
+            _perturb_all(settings, state, scratch, n_learned)
     broadcast_error(
         scratch.vectors[ERROR], state.counts[N_CLASSES], state.net.feedback, neurons[FRESH], hidden, neurons[CREDIT]
     )

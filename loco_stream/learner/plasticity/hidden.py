@@ -71,7 +71,7 @@ def _change_layer(
     start, n_post, gains = net.sizes[START, layer], net.sizes[N_POST, layer], net.gains
     frozen = n_post - math.ceil(settings.plastic * n_post)
     recursive = settings.projects and settings.n_clusters == 0
-    if settings.projects and not recursive:
+    if settings.projects and settings.n_clusters > 0:
         square, energy = _project_away(settings, state, layer, column, inputs, first, n_inputs, cluster, run)
     else:
         square, energy = project(recursive, projector, inputs, first, n_inputs, rows, n_rows, run.projected)
@@ -81,7 +81,7 @@ def _change_layer(
         return
     step = share * settings.learning_rate / (gains[GAIN, layer] * (power + energy))
     credit = run.neurons[CREDIT, start + frozen : start + n_post]
-    if settings.projects and not recursive:  # what prototypes leave of an input is nowhere 0
+    if settings.projects and settings.n_clusters > 0:  # what prototypes leave of an input is nowhere 0
         add_outer(weights, n_inputs, frozen, n_post - frozen, run.projected, np.float32(-step), credit, np.float32(1.0))
         return
     leak, orthogonality = settings.projector_leak if layer == 0 else 0.0, settings.orthogonality

@@ -1,0 +1,86 @@
+"""What most models have in common is known to the compiler: it leaves code out, and changes no byte."""
+
+import numpy as np
+import pytest
+from numba import config, njit, typeof
+
+from loco_stream import LOCOClassifier, LOCORegressor, jit
+from loco_stream.compile_cache import _is_foreign
+from loco_stream.jit import kernel
+from loco_stream.learner import packing
+from loco_stream.learner.config import Settings
+from loco_stream.learner.packing import opened
+from loco_stream.learner.usual import USUAL, Usual, is_usual
+from tests.helpers import toy_neuron
+from tests.helpers.models import arrays_of, assert_same, blobs
+
+packed = pytest.mark.skipif(jit.PLAIN or bool(config.DISABLE_JIT), reason="all models run the same code")
+
+
+def learned(**options):
+    X, y = blobs(40)
+    model = LOCOClassifier(seed=1, **options)
+    model.answers = list(model.learn_predict_array(X, [float(label) for label in y]))
+    model.answers += [model.predict_one(dict(enumerate(X[0])))]
+    return model
+
+
+def test_what_is_usual_are_settings():
+    assert USUAL.keys() <= set(Settings._fields)
+
+
+@pytest.mark.parametrize("options", [{}, {"hidden_sizes": (6, 4)}, {"rule": "frozen"}, {"neuron": "alif"}])
+def test_classifiers_are_usual(options):
+    settings = LOCOClassifier(**options)._resolve(5)
+    assert is_usual(settings)
+    assert is_usual(LOCOClassifier(**options)._resolve(700))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"memory": (1.0, 5.0)}, {"max_delay": 2}, {"neighbors": 9}, {"credit": "learned"}, {"readout": "delta"},
+        {"class_weight": "balanced"}, {"n_input_clusters": 3}, {"readout_layers": "last"},
+    ],
+)  # fmt: skip
+def test_others_run_the_whole_code(options):
+    assert not is_usual(LOCOClassifier(**options)._resolve(5))
+    assert not is_usual(LOCORegressor()._resolve(5))
+
+
+@packed
+@pytest.mark.parametrize("options", [{}, {"hidden_sizes": (12, 8)}, {"retention": 0.0}, {"dt": 1.0}, {"rule": "np"}])
+def test_the_part_and_the_whole_learn_the_same_bytes(options, monkeypatch):
+    part = learned(**options)
+    assert isinstance(part._handle.door[0], Usual)
+    monkeypatch.setattr(packing, "is_usual", lambda settings: False)
+    whole = learned(**options)
+    assert not isinstance(whole._handle.door[0], Usual)
+    assert part.answers == whole.answers
+    assert_same(arrays_of(part), arrays_of(whole))
+
+
+@kernel
+def _choose(settings, out):
+    """Call what does not exist, unless that is left out."""
+    if settings.regression or (settings.remembers and out[0] > 0.0):
+        out[0] = _no_such_function(settings)  # noqa: F821
+    settings_of_another = out
+    out[0] = settings.tau if settings.max_delay == 0 else settings_of_another.max_delay
+
+
+@packed
+def test_code_behind_known_settings_is_not_compiled():
+    from loco_stream.kernel_compiler import EntryCompiler
+
+    def choose(cell, words, out):
+        _choose(opened(cell, words).settings, out)
+
+    model, out = learned(hidden_sizes=(4,), tau=7.0), np.zeros(1)
+    njit(_nrt=False, no_cfunc_wrapper=True, pipeline_class=EntryCompiler)(choose)(*model._handle.door, out)
+    assert out.tolist() == [7.0]
+
+
+def test_a_neuron_from_outside_is_found_within_what_is_usual():
+    assert _is_foreign([typeof(Usual(toy_neuron.Counter()))])
+    assert not _is_foreign([typeof(Usual(LOCOClassifier()._resolve(3).cell))])
