@@ -32,7 +32,6 @@ _NEEDLESS = {
     typed_passes.NopythonRewrites,
     untyped_passes.FindLiterallyCalls,
     untyped_passes.InlineClosureLikes,
-    untyped_passes.LiteralPropagationSubPipelinePass,
     untyped_passes.LiteralUnroll,
     untyped_passes.MakeFunctionToJitFunction,
     untyped_passes.RewriteDynamicRaises,
@@ -184,6 +183,30 @@ class _KnownFields(FunctionPass):
         read.value = constant
 
 
+@register_pass(mutates_CFG=False, analysis_only=False)
+class _PlainNumbers(FunctionPass):
+    """Gives each number that is written out, or a name of the module, the type of all numbers of its kind.
+
+    Otherwise every operator would be looked up for each of them apart.
+    """
+
+    _name = "plain_numbers"
+
+    def __init__(self) -> None:
+        FunctionPass.__init__(self)
+
+    def run_pass(self, state: Any) -> bool:
+        """Return whether something was changed."""
+        for block in state.func_ir.blocks.values():
+            for assign in block.find_insts(ir.Assign):
+                found = assign.value
+                if isinstance(found, ir.Const | ir.Global | ir.FreeVar) and type(found.value) in (bool, int):
+                    assign.value = ir.Const(found.value, found.loc, use_literal_type=False)
+                    definitions = state.func_ir._definitions[assign.target.name]
+                    definitions[definitions.index(found)] = assign.value
+        return True
+
+
 class _Flags(Flags):
     """A compiler's settings, which are gathered once: numba does so at each of 100,000 looks into its own caches."""
 
@@ -208,7 +231,11 @@ class KernelCompiler(CompilerBase):
     def define_pipelines(self) -> list[Any]:
         """Return the one pipeline."""
         passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        instead = {NativeLowering: self._lowering, untyped_passes.DeadBranchPrune: _KnownFields}
+        instead = {
+            NativeLowering: self._lowering,
+            untyped_passes.DeadBranchPrune: _KnownFields,
+            untyped_passes.LiteralPropagationSubPipelinePass: _PlainNumbers,
+        }
         passes.passes = [(instead.get(p, p), what) for p, what in passes.passes if p not in _NEEDLESS]
         passes.finalize()
         return [passes]
