@@ -35,6 +35,7 @@ from loco_stream.learner.state import (
     grow,
     unflatten,
 )
+from loco_stream.learner.tickets import Origin
 from loco_stream.learner.validation import check_classes, check_names, check_state, check_width
 from loco_stream.learner.workspace import Scratch, allocate_scratch
 
@@ -50,6 +51,7 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
     """What both estimators share: settings, slots, state, array doors, saving."""
 
     _regression = False
+    _origin: Origin | None = None  # in a model that goes on from a saved one, which may have given tickets too
 
     def __init__(
         self,
@@ -102,6 +104,7 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
         self._handle: packing.Handle | None = None
         self._row: NDArray[np.float64] = np.zeros((1, 0))
         self._notices = Notices()
+        self._origin = Origin()
         self._sequence: Hashable = None  # the one that the last row of an array belonged to
 
     # Workspace
@@ -180,11 +183,9 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
         return answers
 
     def _admit(
-        self,
-        features: Iterable[Hashable],
-        labels: Iterable[Hashable] = (),
+        self, features: Iterable[Hashable], labels: Iterable[Hashable] = (),
         texts: Iterable[tuple[Hashable, object]] = (),
-    ) -> list[int]:
+    ) -> list[int]:  # fmt: skip
         """Give new features, classes and texts a slot and room; return the slots of the labels. All or nothing."""
         n_features, n_classes, n_known = len(self._slots), len(self._classes), self._slots.n_features
         try:
@@ -207,11 +208,10 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
         return slots
 
     def _slot_of(self, label: Hashable) -> int:
-        slot = self._class_slots.get(label)
-        if slot is None:
-            slot = self._class_slots[label] = len(self._classes)
+        if label not in self._class_slots:
+            self._class_slots[label] = len(self._classes)
             self._classes.append(label)
-        return slot
+        return self._class_slots[label]
 
     def _moment(self, t: float | None) -> NDArray[np.float64]:
         return moment(t, remembers=self._config.remembers)
@@ -309,8 +309,7 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
             if self._slots.has_new_texts(texts):
                 learn(begin, row, predicts)
                 if predicts:  # before the row's new texts are known
-                    rows = self._with_texts(given, names, columns, row, row + 1)
-                    at = slice(row, row + 1)
+                    rows, at = self._with_texts(given, names, columns, row, row + 1), slice(row, row + 1)
                     answers[row] = self._run(rows, learns=False, proba=proba[at], moments=moments[at])[0]
                 self._admit((), texts=texts)
                 learn(row, row + 1, predicts=False)
@@ -343,8 +342,7 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
 
     def __getstate__(self) -> dict[str, Any]:
         with self._lock:
-            kept = self.__dict__.copy()
-            del kept["_lock"]
+            kept = {name: value for name, value in self.__dict__.items() if name != "_lock"}
             kept["_scratch"] = kept["_handle"] = kept["_row"] = None
             kept["_slots"] = self._slots.copy()
             kept["_classes"], kept["_class_slots"] = self._classes.copy(), self._class_slots.copy()
@@ -384,6 +382,7 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
         """
         try:
             model = cls(**config["parameters"])
+            model._origin = None
             names = check_names("features", config["features"])
             texts = Categories.restored(model._config.categories, config.get("texts", ()), config.get("shared", {}))
             model._slots = FeatureSlots.restored(names, texts)

@@ -171,17 +171,17 @@ class ContextualEstimator(LOCOEstimator):
         proba = np.zeros((len(rows), state.classes.shape[1]))
         answers = self._run(placed, learns=False, moments=moments, proba=proba, tickets=said)
         if self._regression:
-            return [Ticket(x, names, float(answers[i]), None, said[i]) for i, x in enumerate(rows)]
+            return [Ticket(x, names, float(answers[i]), None, said[i], self._origin) for i, x in enumerate(rows)]
         return [
             Ticket(x, names, self._classes[int(answers[i])], dict(zip(self._classes, proba[i].tolist(), strict=False)),
-                   said[i])
+                   said[i], self._origin)
             for i, x in enumerate(rows)
         ]  # fmt: skip
 
     def _blank(self, x: Any, names: tuple[Hashable, ...] | None) -> Ticket:
         """Return the ticket of a row that came before anything was learned."""
-        nothing = np.zeros(0)
-        return Ticket(x, names, 0.0, None, nothing) if self._regression else Ticket(x, names, None, {}, nothing)
+        prediction, proba = (0.0, None) if self._regression else (None, dict[Hashable, float]())
+        return Ticket(x, names, prediction, proba, np.zeros(0), self._origin)
 
     def _learn_ticket(self, ticket: Ticket, y: Any) -> None:
         """Learn a row whose label has come, from what was said of it at the time."""
@@ -199,8 +199,10 @@ class ContextualEstimator(LOCOEstimator):
             self._judge()
 
     def _check_ticket(self, ticket: Ticket) -> None:
-        """Refuse numbers that compiled code would misread."""
+        """Refuse a ticket of another model, and numbers that compiled code would misread."""
         said, settings = ticket.said, self._settings
+        if None not in (ticket.origin, self._origin) and ticket.origin is not self._origin:
+            raise InputError("the ticket is not one of this model but of another; learn the row itself")
         if len(said) == 0:
             return
         sound = settings is not None and said.ndim == 1 and said.dtype == np.float64 and said.flags.c_contiguous

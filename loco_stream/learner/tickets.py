@@ -7,14 +7,28 @@ judged by what they said at the time, while members and hidden layers learn the 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ticket"]
+__all__ = ["Origin", "Ticket"]
+
+
+class Origin:
+    """Tells one model of this process from all others; what is copied or saved leaves it behind and has none."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        """Become None."""
+        return _none, ()
+
+
+def _none() -> None:
+    """Return what stands for the origin in a copy."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +47,8 @@ class Ticket:
         Probability of each class, empty before any is known; None in regression.
     said
         What the readout's parts said, one row of numbers; empty where no row had been learned yet.
+    origin
+        The model that gave it; None where that is not known.
 
     Examples
     --------
@@ -50,3 +66,4 @@ class Ticket:
     prediction: Any
     proba: Mapping[Hashable, float] | None
     said: NDArray[np.float64]
+    origin: Origin | None = None

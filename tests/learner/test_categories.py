@@ -189,6 +189,45 @@ def test_mixed_columns_hold_both():
     assert estimator.predict_one({"code": 1.0}) == "good"
 
 
+def calls_of(work):
+    """Count the calls of Python functions that it takes."""
+    n = 0
+
+    def count(_frame, event, _argument):
+        nonlocal n
+        n += event == "call"
+
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return n
+
+
+@pytest.mark.parametrize("door", ["rows", "array"])
+@pytest.mark.parametrize("bound", [64, 256])
+def test_each_further_text_costs_as_much_as_the_one_before(door, bound):
+    """No pass over all the texts there are hides in any of the 2,000."""
+    model, costs, widths = LOCOClassifier(hidden_sizes=(4,), seed=1, categories=bound), [], []
+
+    def learn(begin, end):
+        if door == "array":
+            model.learn_array([[f"id {i}", i % 7] for i in range(begin, end)], [i % 2 for i in range(begin, end)])
+        else:
+            for i in range(begin, end):
+                model.predict_one({0: f"id {i}", 1: i % 7})
+                model.learn_one({0: f"id {i}", 1: i % 7}, i % 2)
+
+    learn(0, 100)  # which also compiles
+    for begin in range(100, 2000, 100):
+        costs.append(calls_of(lambda begin=begin: learn(begin, begin + 100)))
+        widths.append(model._row.shape[1])
+    assert max(costs) <= 1.2 * costs[0] + 100
+    assert widths[-1] == widths[-2] <= 2 * (bound + 2)  # what a row costs in compiled code stays as it is, too
+    assert model.categories_[0]["shared"] == 2000 - bound
+
+
 _FLAT = """
 import sys
 from pathlib import Path

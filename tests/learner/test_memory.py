@@ -309,6 +309,35 @@ def test_a_ticket_that_this_model_did_not_give_is_refused():
     assert_same(before, arrays_of(model), but={"memory.kept", "memory.clock"})
 
 
+@pytest.mark.parametrize("kind", [LOCOClassifier, LOCORegressor])
+def test_a_ticket_of_the_same_length_from_another_model_is_refused(kind):
+    model, other = kind(hidden_sizes=(8,), seed=1), kind(hidden_sizes=(8,), seed=1)
+    early = other.observe_one({0: 1.0})
+    for one in (model, other):
+        one.learn_one({0: 1.0}, 1)
+    before = arrays_of(model)
+    for ticket in (early, other.observe_one({0: 1.0}), other.observe_array([[1.0]])[0]):
+        with pytest.raises(InputError, match="not one of this model but of another"):
+            model.learn_one(ticket, 1)
+    assert_same(before, arrays_of(model))
+    other.learn_one(early, 1)
+
+
+def test_a_ticket_is_taken_by_whom_its_model_lives_on_in():
+    model = LOCOClassifier(hidden_sizes=(8,), seed=1)
+    model.learn_one({0: 1.0}, 1)
+    first = pickle.dumps(model)
+    ticket = model.observe_one({0: 2.0})
+    heirs = [copy.deepcopy(model), pickle.loads(pickle.dumps(model)), LOCOClassifier.from_state(*model.export_state())]
+    for heir in heirs:
+        heir.learn_one(ticket, 0)
+        heir.learn_one(pickle.loads(pickle.dumps(ticket)), 0)
+    model.learn_one(pickle.loads(pickle.dumps(ticket)), 0)
+    again = LOCOClassifier(hidden_sizes=(8,), seed=1)
+    again.learn_one({0: 1.0}, 1)
+    assert pickle.dumps(again) == first  # nothing of the process is in the bytes
+
+
 # Errors
 
 
