@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -56,11 +59,42 @@ def test_light_copies_change_nothing_of_river(two_sided_test):
     assert fired
 
 
-def test_one_sided_alarms_are_those_of_river():
-    errors = _errors(np.r_[np.full(2000, 0.1), np.full(1000, 0.6)])
-    plain = HDDMA(drift_confidence=1e-4, warning_confidence=1e-3)
-    expected = next(i for i, error in enumerate(errors) if plain.update(error) or plain.drift_detected)
-    assert _alarms(ConceptDetector(), errors)[0] == expected
+def test_one_sided_alarms_are_those_of_river_or_come_earlier():
+    slow = _errors(np.r_[np.full(2000, 0.1), np.full(3000, 0.2)])
+    fast = _errors(np.r_[np.full(2000, 0.1), np.full(1000, 0.6)])
+    for errors, difference in ((slow, 0), (fast, 1)):
+        plain = HDDMA(drift_confidence=1e-4, warning_confidence=1e-3)
+        expected = next(i for i, error in enumerate(errors) if plain.update(error) or plain.drift_detected)
+        assert expected > 2000
+        found = _alarms(ConceptDetector(), errors)[0]
+        assert (found < expected) if difference else (found == expected)
+
+
+@given(st.lists(st.sampled_from([0, 1]), max_size=80), st.integers(0, 400), st.integers(0, 3))
+def test_a_run_of_errors_is_judged_by_its_likelihood(errors, good, bad):
+    """The cumulative sum is the largest log-likelihood ratio of any tail, each error against the mean before it."""
+    errors = [1] * bad + [0] * good + errors
+    detector, ratios = ConceptDetector("PageHinkley", {"threshold": 1e9}), []
+    for n, error in enumerate(errors):
+        usual = (sum(errors[:n]) + 1) / (n + 2)
+        raised = (1 + usual) / 2
+        ratios.append(math.log(raised / usual if error else (1 - raised) / (1 - usual)))
+        largest = max(0.0, *(sum(ratios[i:]) for i in range(len(ratios))))
+        alarm = detector.update(error) == "drift"
+        assert alarm == (largest > 14.0)
+        if alarm:
+            break
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_a_flip_that_the_model_learns_within_ten_rows_is_heard(seed):
+    draw = random.Random(seed)
+    usual = [draw.random() < 0.01 for _ in range(1000)]
+    usual[:50] = [draw.random() < 0.3 for _ in range(50)]
+    flip = [1] * 5 + [draw.random() < 0.5 for _ in range(10)]
+    alarms = _alarms(ConceptDetector(), [*map(int, usual), *map(int, flip), *[0] * 300])
+    assert len(alarms) == 1
+    assert 1000 <= alarms[0] < 1015
 
 
 @pytest.mark.slow
