@@ -36,14 +36,16 @@ def _gaps(clock, t):
 
 
 @kernel
-def carry(memory, t, neurons):
-    """Write what is left of the last row's traces at time `t`."""
-    gaps = _gaps(memory.clock, t)
-    for i in range(memory.spans.shape[0]):
-        span, left = memory.spans[i], np.float32(0.0)
-        if span > 0.0:
-            left = np.float32(np.float64(memory.kept[i]) * math.exp(-gaps / span))
-        neurons[CARRIED, i] = left
+def carry(memory, t, run):
+    """Write what is left of the last row's traces at time `t`; rows that come evenly share their decay."""
+    gaps, decays = _gaps(memory.clock, t), run.decays
+    if gaps != run.gaps[0]:
+        run.gaps[0] = gaps
+        for i in range(decays.shape[0]):
+            span = memory.spans[i]
+            decays[i] = math.exp(-gaps / span) if span > 0.0 else 0.0
+    for i in range(decays.shape[0]):
+        run.neurons[CARRIED, i] = np.float32(np.float64(memory.kept[i]) * decays[i])
 
 
 @kernel

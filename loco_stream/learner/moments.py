@@ -20,17 +20,17 @@ NO_MOMENTS = np.zeros((0, 3))  # no times, no fresh starts, whole steps of the h
 
 
 def moment(t: Any, *, remembers: bool) -> NDArray[np.float64]:
-    """Return the time of one row as the step reads it: nothing where there is none, or no memory that would ask.
+    """Return the time of one row as the step reads it: nothing where it is missing, or no memory would ask.
 
     Raises
     ------
     InputError
         t is neither None nor a number.
     """
-    if t is None and not remembers:
+    if t is None:
         return NO_MOMENTS
     time = _time("t", t)
-    return moments_at(np.array([time])) if remembers else NO_MOMENTS
+    return np.array([[time, 0.0, 1.0]]) if remembers else NO_MOMENTS
 
 
 def moments(t: Any, sequence: Any, n: int, last: Hashable, *, remembers: bool) -> tuple[NDArray[np.float64], Hashable]:

@@ -299,7 +299,7 @@ def _prepare(settings, state, scratch, t, fresh, ticket, late):
     if fresh:
         memory.forget(state.memory)
         scratch.flags[CLEAN_FOR] = -1
-    memory.carry(state.memory, t, scratch.run.neurons)
+    memory.carry(state.memory, t, scratch.run)
     recall_codes(state.memory.ring, scratch.lagged)
 
 

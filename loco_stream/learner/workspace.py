@@ -54,7 +54,8 @@ class Run(NamedTuple):
 
     drives: before the gain, and of a perturbed pass; noisy: its traces; rows: which traces below a layer are not 0;
     times and cell: spikes of one neuron, and room for it; spikes: number of each layer, clean and perturbed; projected:
-    P times a layer's input; coefficients and residual: room of the prototypes.
+    P times a layer's input; coefficients and residual: room of the prototypes; decays: what is left of each neuron's
+    trace after so many gaps.
     """
 
     neurons: Annotated[Float32, axes(4, "hidden")]
@@ -67,6 +68,8 @@ class Run(NamedTuple):
     projected: Annotated[Float32, axes("longest")]
     residual: Annotated[Float32, axes("longest")]
     coefficients: Annotated[Float64, axes(3, "clusters*rank")]
+    decays: Annotated[Float64, axes("remembered")]
+    gaps: Annotated[Float64, axes(1, start=-1.0)]
 
 
 class Answers(NamedTuple):
