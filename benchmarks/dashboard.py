@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from contextlib import ExitStack
 from typing import Any
@@ -19,6 +20,10 @@ __all__ = ["command", "grids", "measure"]
 _WAYS = ("row by row", "blocks of 64")
 _PAGES = ("no page", "page, nobody looks", "page, one reader")
 _BLOCK = 64
+# Time of the first paint, and what was transferred for it: the page, and what it loads.
+_PAINT = """[performance.getEntriesByName('first-contentful-paint')[0].startTime,
+    [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+        .reduce((sum, entry) => sum + entry.transferSize, 0)]"""
 
 
 class _Rows:
@@ -91,11 +96,51 @@ def rounds(way: str, n: int, pairs: int) -> dict[str, Any]:
     return {"rounds": [{page: measure(way, page, n) for page in order} for order in kinds]}
 
 
+def paints(repeats: int) -> dict[str, Any]:
+    """Open the page in Chromium `repeats` times with an empty cache; return ms to the first paint, and bytes sent."""
+    from playwright.sync_api import sync_playwright
+
+    from loco_stream.dashboard import Dashboard
+    from loco_stream.engine import StreamEngine
+    from loco_stream.learner.classifier import LOCOClassifier
+
+    found = []
+    with Dashboard(0) as page, sync_playwright() as playwright:
+        StreamEngine(LOCOClassifier(seed=0), _Rows(_WAYS[0], 2000), watchers=[page]).run()
+        chromium = playwright.chromium.launch(executable_path=_browser(), args=["--no-sandbox"])
+        for _ in range(repeats):
+            context = chromium.new_context()
+            seen = context.new_page()
+            seen.goto(page.url)
+            seen.wait_for_function("performance.getEntriesByName('first-contentful-paint').length > 0")
+            found.append(seen.evaluate(_PAINT))
+            context.close()
+        chromium.close()
+    return {"ms": [ms for ms, _ in found], "bytes": max(sent for _, sent in found)}
+
+
+def _browser() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def _paint_grid(found: dict[str, Any]) -> Grid:
+    grid = Grid(
+        "first paint of the page on this machine, Chromium, empty cache", ["opened", "median ms", "worst", "kB"]
+    )
+    grid.row(
+        str(len(found["ms"])), f"{median(found['ms']):.0f}", f"{max(found['ms']):.0f}", f"{found['bytes'] / 1e3:.0f}"
+    )
+    return grid
+
+
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return the medians of each kind of page, and what it costs against its neighbour without."""
+    """Return the medians of each kind of page, what it costs against its neighbour without, and its first paint."""
     grid = Grid(f"the live page beside a run in memory ({len(FEATURES)} features, {len(CLASSES)} classes)",
                 ["rows", "page", "rows/s", "cost", "rows/CPU s", "cost in CPU time", "frames/s"])  # fmt: skip
-    for way, found in results.items():
+    for way in _WAYS:
+        if way not in results:
+            continue
+        found = results[way]
         for page in _PAGES:
             cells = []
             for unit in ("rows_per_second", "rows_per_cpu_second"):
@@ -104,7 +149,7 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
                 cells += [f"{median([turn[page][unit] for turn in found['rounds']]):,.0f}", cost]
             frames = median([turn[page]["frames"] / turn[page]["seconds"] for turn in found["rounds"]])
             grid.row(way, page, *cells, f"{frames:.1f}")
-    return [grid]
+    return [grid, *([_paint_grid(results["first paint"])] if "first paint" in results else [])]
 
 
 @click.command("dashboard")
@@ -112,7 +157,9 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 @click.option("--pairs", type=click.IntRange(min=1), default=7, show_default=True, help="Runs of each kind, in turn.")
 @common(seeds=1)
 def command(settings: Settings, rows: int, pairs: int) -> None:
-    """Measure what the live page costs: throughput without it, with it, and with one reader; medians of pairs.
+    """Measure what the live page costs: throughput without it, with it, and with one reader; and its first paint.
+
+    Throughputs are medians of pairs. The first paint needs Chromium and is left out without.
 
     \b
     Examples
@@ -120,4 +167,6 @@ def command(settings: Settings, rows: int, pairs: int) -> None:
       loco-stream bench dashboard --rows 5000 --pairs 3
     """
     runs = [Run(way, rounds, {"way": way, "n": rows, "pairs": pairs}, f"{rows} {pairs}") for way in _WAYS]
+    if _browser():
+        runs.append(Run("first paint", paints, {"repeats": pairs}, f"paint {pairs}"))
     settings.anew().run("dashboard", runs, grids)

@@ -47,3 +47,4 @@ def test_the_page_is_weighed_against_its_neighbours_without_it(tmp_path, monkeyp
             assert turn["page, one reader"]["frames"] >= 1
             assert turn["no page"]["frames"] == turn["page, nobody looks"]["frames"] == 0
     assert "cost in CPU time" in result.output
+    assert "first paint" in result.output
