@@ -124,8 +124,8 @@ class Attributes(Explains):
         """What speaks in the combined output; of the delta readout alone: empty.
 
         Classification: the probability of each expert, judged by the labels of late: the log-loss stack and the
-        least-squares stack of all members, each member by its leak, and a linear logistic member. Regression: the
-        weight of each member in the stack.
+        least-squares stack of all members, each member by its leak, a linear logistic member and naive Bayes.
+        Regression: the weight of each member in the stack.
         """
         settings, state = self._settings, self._state
         if settings is None or state is None or not settings.recursive:
@@ -135,7 +135,7 @@ class Attributes(Explains):
         if settings.regression:
             names += ["late neighbors", "neighbors"][: settings.n_says]
             return dict(zip(names, state.bank.stack.tolist(), strict=True))
-        names = ["stack", "least-squares stack", *names, *["linear logistic"][: settings.n_linear]]
+        names = ["stack", "least-squares stack", *names, *["linear logistic", "naive Bayes"][: settings.n_linear]]
         evidence = np.exp(state.bank.evidence - state.bank.evidence.max())
         return dict(zip(names, (evidence / evidence.sum()).tolist(), strict=True))
 

@@ -2,8 +2,9 @@
 
 A readout member's output is a sum over its inputs, so an input adds exactly its value times its weight. What a hidden
 neuron adds is shared out among the features by their shares of its drive, which is a sum over features as well
-(layer-wise relevance propagation, Bach et al. 2015, rule z; neurons that fire have a drive well above 0). So the parts
-of all features, of the rows before and the constant add up to the score.
+(layer-wise relevance propagation, Bach et al. 2015, rule z; neurons that fire have a drive well above 0). What naive
+Bayes says is a sum over features by itself. So the parts of all features, of the rows before and the constant add up to
+the score.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.learner.config import Settings
+from loco_stream.learner.readout import naive_bayes
 from loco_stream.learner.readout.bank import FIRST_EXPERT, SQUARES_EXPERT, STACK_EXPERT
 from loco_stream.learner.readout.log_loss import SHARPNESS
-from loco_stream.learner.state import State
+from loco_stream.learner.state import CLASS_COUNT, CLASS_ROWS, SPREAD, State
 from loco_stream.learner.workspace import FRESH, Scratch
 
 __all__ = ["Parts", "attribute"]
@@ -26,12 +28,11 @@ Float64 = NDArray[np.float64]
 
 
 class Parts(NamedTuple):
-    """What slots, (slots,), constant and rows before add to a score; `share` of the answer that it speaks for."""
+    """What slots, (slots,), constant and rows before add to a score."""
 
     slots: Float64
     constant: float
     before: float
-    share: float
 
 
 def attribute(settings: Settings, state: State, scratch: Scratch, n_slots: int, n_classes: int, slot: int) -> Parts:
@@ -44,50 +45,75 @@ def attribute(settings: Settings, state: State, scratch: Scratch, n_slots: int, 
     slot
         The output: its log-odds less the mean of the others', or the standardised value of a regression.
     """
-    weights, share = _weights(settings, state, scratch, n_slots, n_classes)
-    column = weights[:, slot]
-    if n_classes > 1:
-        column = column - (weights.sum(axis=1) - column) / (n_classes - 1)
-    adds = scratch.features[: len(column)].astype(np.float64) * column
-    hidden = settings.n_hidden
-    shares = _shares(settings, state, scratch, n_slots)
-    through_spikes = adds[:hidden] @ shares
-    before = float(adds[:hidden].sum() - through_spikes.sum())
-    return Parts(adds[hidden + 1 :] + through_spikes, float(adds[hidden]), before, share)
+    hidden, (blocks, logistic, bayes) = settings.n_hidden, _says(settings, state, scratch)
+    z = scratch.features[: hidden + 1 + n_slots].astype(np.float64)
+    adds = z[:, None] * _weights(settings, state, blocks, logistic, n_slots, n_classes)
+    if bayes > 0.0:
+        adds[hidden:] += bayes * _bayes(state, z[hidden + 1 :], n_classes)
+    column = _against_others(adds, slot)
+    through_spikes = column[:hidden] @ _shares(settings, state, scratch, n_slots)
+    before = float(column[:hidden].sum() - through_spikes.sum())
+    if settings.n_says:
+        before += float(_against_others(_kept(settings, state, scratch, blocks, n_classes), slot)[0])
+    return Parts(column[hidden + 1 :] + through_spikes, float(column[hidden]), before)
 
 
-def _weights(settings: Settings, state: State, scratch: Scratch, n_slots: int, n_classes: int) -> tuple[Float64, float]:
-    """Return the weights of the linear experts, (inputs, classes), each times its say, and their say."""
+def _against_others(of_classes: Float64, slot: int) -> Float64:
+    """Return the column of a class less the mean of the others', where there are any."""
+    column, others = of_classes[:, slot], of_classes.shape[1] - 1
+    return column - (of_classes.sum(axis=1) - column) / others if others else column
+
+
+def _kept(settings: Settings, state: State, scratch: Scratch, blocks: Float64, n_classes: int) -> Float64:
+    """Return what the kept rows add to the score of each output, (1, classes)."""
+    said = scratch.answers.outputs.reshape(settings.n_blocks, state.classes.shape[1])[-settings.n_says :, :n_classes]
+    return (blocks[-settings.n_says :] @ said.astype(np.float64))[None, :]
+
+
+def _bayes(state: State, z: Float64, n_classes: int) -> Float64:
+    """Return what the constant and each feature add to the log-odds of naive Bayes, (1 + slots, classes)."""
+    of_class, counts = state.gaussians, state.classes[CLASS_COUNT, :n_classes]
+    n, means = of_class.moments[CLASS_ROWS, :n_classes, None], of_class.means[:n_classes, : len(z)]
+    variances = (n * of_class.squares[:n_classes, : len(z)] + naive_bayes.PRIOR) / (n + naive_bayes.PRIOR)
+    without = -0.5 * means**2 / variances
+    rest = np.clip(z, -naive_bayes.REACH, naive_bayes.REACH) - means
+    spread = of_class.moments[SPREAD, :n_classes]
+    constant = np.log(counts + naive_bayes.UNSEEN) - 0.5 * spread + without.sum(axis=1)
+    return np.vstack([constant, (-0.5 * rest**2 / variances - without).T])
+
+
+def _weights(
+    settings: Settings, state: State, blocks: Float64, logistic: float, n_slots: int, n_classes: int
+) -> Float64:
+    """Return the weights of the linear experts, (inputs, classes), each times its say."""
     bank, hidden, capacity = state.bank, settings.n_hidden, state.classes.shape[1]
-    blocks, logistic, share = _says(settings, state, scratch)
     weights = np.zeros((hidden + 1 + n_slots, n_classes))
     first = hidden - settings.n_last if settings.last_layer else 0
     n_inputs = min(bank.traces.shape[0], len(weights) - first)
     n_trace = settings.n_trace * settings.n_losses
-    for block, say in enumerate(blocks):
+    for block, say in enumerate(blocks[: len(blocks) - settings.n_says]):
         on_traces = block < n_trace
         table, at = (bank.traces, block) if on_traces else (bank.linear, block - n_trace)
         rows = slice(first, first + n_inputs) if on_traces else slice(hidden, None)
         weights[rows] += say * table[: len(weights[rows]), at * capacity : at * capacity + n_classes]
     if logistic:
         weights[hidden:] += logistic * bank.logistic[: n_slots + 1, :n_classes]
-    return weights, share
+    return weights
 
 
 def _says(settings: Settings, state: State, scratch: Scratch) -> tuple[Float64, float, float]:
-    """Return the weight of each block of outputs in the score, that of the logistic member, and the linear share."""
+    """Return the weight of each block of outputs in the score, of the logistic member, and of naive Bayes."""
     bank, losses = state.bank, settings.n_losses
     if settings.regression or not settings.recursive:
-        return scratch.answers.weights.copy(), 0.0, 1.0
+        return scratch.answers.weights.copy(), 0.0, 0.0
     n_members = len(bank.stack)
     say = np.exp(bank.evidence - bank.evidence.max())
     say /= say.sum()
     blocks = say[STACK_EXPERT] * scratch.answers.weights
-    blocks[::losses] += say[SQUARES_EXPERT] * SHARPNESS * bank.stack
-    blocks[1::losses] += say[FIRST_EXPERT : FIRST_EXPERT + n_members]
-    last = FIRST_EXPERT + n_members + (len(bank.logistic) > 0)
-    logistic = float(say[last - 1]) if len(bank.logistic) else 0.0
-    return blocks, logistic, float(say[:last].sum())
+    blocks[: n_members * losses : losses] += say[SQUARES_EXPERT] * SHARPNESS * bank.stack
+    blocks[1 : n_members * losses : losses] += say[FIRST_EXPERT : FIRST_EXPERT + n_members]
+    logistic, bayes = say[FIRST_EXPERT + n_members :] if len(bank.logistic) else (0.0, 0.0)
+    return blocks, float(logistic), float(bayes)
 
 
 def _shares(settings: Settings, state: State, scratch: Scratch, n_slots: int) -> Float64:

@@ -69,7 +69,7 @@ def clean_pass(settings, state, scratch, x, t):
     by_range = settings.n_fields == 1  # a pixel that was dark in the first samples has no deviation to scale by
     for f in range(n_features):
         z[hidden + 1 + f] = intensity(x[f], state.statistics, f) if by_range else scratch.scaled[f]
-    readout.speak(settings, state.bank, z, n_features, scratch.answers, flags)
+    readout.speak(settings, state, z, scratch.answers, flags)
     if settings.n_neighbors > 0:
         neighbors.speak(settings, state, scratch, x)
     flags[CLEAN_FOR] = n_seen

@@ -32,7 +32,7 @@ class Explanation:
     base
         What the score is without features.
     before
-        What the rows before add, which a model with a memory keeps.
+        What the rows before add: what a memory has left of them, and the rows that `neighbors` keeps.
     score
         The sum of all these.
     memories

@@ -1,8 +1,8 @@
 """What was said of a row when it was predicted: written as one row of numbers, and read when its label comes.
 
-How many classes were known; the traces that the rows before had left; the outputs of all members, of the logistic one
-and of the snapshots; which snapshots these were; two shares for the gate; the encoded rows before, where synapses have
-delays.
+How many classes were known; the traces that the rows before had left; the outputs of all members, of the logistic one,
+of naive Bayes and of the snapshots; which snapshots these were; two shares for the gate; the encoded rows before, where
+synapses have delays.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def ticket_size(settings: Settings, n_classes: int, n_features: int) -> int:
 def _codes_place(settings: Any, remembered: Any, n_classes: Any) -> Any:
     """Return where the encoded rows begin."""
     n_snapshots = settings.n_snapshots
-    return 1 + remembered + n_classes * (settings.n_blocks + 1 + n_snapshots) + n_snapshots + N_COMPARED
+    return 1 + remembered + n_classes * (settings.n_blocks + 2 + n_snapshots) + n_snapshots + N_COMPARED
 
 
 _place_of_codes = kernel(_codes_place)  # the same for compiled code
@@ -54,6 +54,7 @@ def write_ticket(settings, state, scratch, ticket):
     births = state.recall.births
     place = _write_blocks(answers.outputs, settings.n_blocks, capacity, n_classes, ticket, place)
     place = _write_blocks(answers.logistic, 1, capacity, n_classes, ticket, place)
+    place = _write_blocks(answers.bayes, 1, capacity, n_classes, ticket, place)
     place = _write_blocks(answers.snapshots, births.shape[0], capacity, n_classes, ticket, place)
     for s in range(births.shape[0]):
         ticket[place + s] = np.float64(births[s])
@@ -82,6 +83,16 @@ def _read_blocks(ticket, place, n_blocks, n_classes, capacity, target):
 
 
 @kernel
+def _lower_unknown(scores, n_classes):
+    """Give classes unknown then the log-probability of the least likely one that was known."""
+    lowest = scores[0]
+    for c in range(1, n_classes):
+        lowest = min(lowest, scores[c])
+    for c in range(n_classes, scores.shape[0]):
+        scores[c] = lowest
+
+
+@kernel
 def read_outputs(settings, state, scratch, ticket):
     """Write what was said into `earlier`: of classes unknown then nothing, of newer snapshots what they say now."""
     earlier, n_classes, capacity = scratch.earlier, np.int64(ticket[0]), state.classes.shape[1]
@@ -89,6 +100,8 @@ def read_outputs(settings, state, scratch, ticket):
     place = 1 + state.memory.kept.shape[0]
     place = _read_blocks(ticket, place, settings.n_blocks, n_classes, capacity, earlier.outputs)
     place = _read_blocks(ticket, place, 1, n_classes, capacity, earlier.logistic)
+    place = _read_blocks(ticket, place, 1, n_classes, capacity, earlier.bayes)
+    _lower_unknown(earlier.bayes, n_classes)
     place = _read_blocks(ticket, place, births.shape[0], n_classes, capacity, earlier.snapshots)
     for s in range(births.shape[0]):
         if ticket[place + s] != np.float64(births[s]):

@@ -67,6 +67,9 @@ CLASS_COUNT, LAST_SEEN = range(2)
 LAST, IS_TIMED, MEDIAN_GAP, N_GAPS, N_BACKWARD = range(5)
 LABEL, STEPS = range(2)  # of `Memory.steps`
 
+# Rows of `Gaussians.moments`, one column a class: rows that its moments are of, sum of the logarithms of its variances.
+CLASS_ROWS, SPREAD = range(2)
+
 # Rows of `Neighbors.ranges`, one column a feature.
 ORIGIN, LOW, HIGH = range(3)
 
@@ -283,6 +286,17 @@ class Neighbors(NamedTuple):
     answers: Annotated[Float64, axes("neighbors")]
 
 
+class Gaussians(NamedTuple):
+    """What naive Bayes knows of each class; without features where there are no linear members.
+
+    moments: see above; means, and mean squares of the deviations from them, of each standardised feature.
+    """
+
+    moments: Annotated[Float64, axes(2, "classes")]
+    means: Annotated[Float64, axes("classes", "described")]
+    squares: Annotated[Float64, axes("classes", "described")]
+
+
 class State(NamedTuple):
     """All mutable numbers of a model, in groups so that a compiled stage is handed only its own.
 
@@ -301,6 +315,7 @@ class State(NamedTuple):
     memory: Memory
     spread: Spread
     neighbors: Neighbors
+    gaussians: Gaussians
 
 
 def allocate(layout: Layout, settings: Settings, n_features: int, n_classes: int) -> State:

@@ -13,6 +13,7 @@ from loco_stream.learner.features import plain_label
 from loco_stream.learner.readout.snapshots import AGE, N_KEPT, SLOT
 from loco_stream.learner.spikes import HIGHEST_GAIN
 from loco_stream.learner.state import (
+    CLASS_ROWS,
     DRIVE_POWER,
     GAIN,
     INPUT_POWER,
@@ -126,3 +127,5 @@ def _check_divisors(state: State) -> None:
         raise ValueError("a line in array 'memory.ring' is not from 0 to 1, or a number in 'memory.steps' not finite")
     if not (state.bank.log_stack[1] >= 0.0).all():
         raise ValueError("a mean square in array 'bank.log_stack' is below 0")
+    if not (state.gaussians.squares >= 0.0).all() or not (state.gaussians.moments[CLASS_ROWS] >= 0.0).all():
+        raise ValueError("a number in 'gaussians.squares', or a number of rows in 'gaussians.moments', is below 0")

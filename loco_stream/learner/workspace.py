@@ -76,9 +76,10 @@ class Answers(NamedTuple):
     """What the readout's members say of one sample.
 
     rows, old_rows and linear_rows: which inputs are not zero, old_rows those of a snapshot's; outputs: of the members
-    on traces, then of the linear ones, then what neighbours say; change: of the outputs under a perturbation; weights:
-    how much each block of outputs counts; experts: probabilities of each; shares: x'Px and x'Px / (prior x'x);
-    residual: what the outputs of the member at work lack; increment: of the combined readout.
+    on traces, then of the linear ones, then what neighbours say; logistic and bayes: of the logistic member, and
+    log-probabilities of naive Bayes; change: of the outputs under a perturbation; weights: how much each block of
+    outputs counts; experts: probabilities of each; shares: x'Px and x'Px / (prior x'x); residual: what the outputs of
+    the member at work lack; increment: of the combined readout.
     """
 
     rows: Annotated[Int32, axes("inputs")]
@@ -87,6 +88,7 @@ class Answers(NamedTuple):
     outputs: Annotated[Float32, axes("blocks*classes")]
     change: Annotated[Float32, axes("members*losses*classes")]
     logistic: Annotated[Float32, axes("classes")]
+    bayes: Annotated[Float32, axes("classes")]
     snapshots: Annotated[Float32, axes("snapshots*classes")]
     weights: Annotated[Float64, axes("blocks")]
     experts: Annotated[Float64, axes("experts", "classes")]

@@ -7,7 +7,7 @@ import numpy as np
 from loco_stream.learner import encoding as encode
 from loco_stream.learner.config import NEAREST
 from loco_stream.learner.plasticity import prototypes
-from loco_stream.learner.readout import least_squares, log_loss, mixture
+from loco_stream.learner.readout import least_squares, log_loss, mixture, naive_bayes
 from loco_stream.learner.readout import novelty_gate as gate
 from loco_stream.learner.readout.neighbors import LEAST, SOFTNESS
 from loco_stream.learner.readout.stack import STACK_LEAK
@@ -266,8 +266,32 @@ def mix(evidence, experts):
     return softmax(evidence) @ experts
 
 
-def judge(evidence, experts, label):
-    return mixture.FADE * evidence + np.log(np.maximum(experts[:, label], mixture.LEAST))
+def judge(evidence, experts, label, n_seen):
+    n = n_seen + 1
+    fade = min(mixture.FADE, n / (n + mixture.EARLY))
+    return fade * evidence + np.log(np.maximum(experts[:, label], mixture.LEAST))
+
+
+class Gaussian:
+    """What naive Bayes knows of one class: rows, mean and mean square deviation of each feature."""
+
+    def __init__(self, n_features):
+        self.n, self.mean, self.square = 0, np.zeros(n_features), np.zeros(n_features)
+
+    @property
+    def variance(self):
+        """That of the rows and of so many with variance 1."""
+        return (self.n * self.square + naive_bayes.PRIOR) / (self.n + naive_bayes.PRIOR)
+
+    def log_density(self, z):
+        rest = np.clip(z, -naive_bayes.REACH, naive_bayes.REACH) - self.mean
+        return -0.5 * np.sum(rest**2 / self.variance + np.log(self.variance))
+
+    def learn(self, z):
+        self.n = min(self.n + 1, naive_bayes.MEMORY)
+        rest = np.clip(z, -naive_bayes.REACH, naive_bayes.REACH) - self.mean
+        self.mean = self.mean + rest / (self.n + 1)
+        self.square = self.square + (rest**2 * self.n / (self.n + 1) - self.square) / self.n
 
 
 # Neighbours

@@ -28,7 +28,7 @@ from loco_stream.learner.plasticity.credit import ALWAYS_UNTIL, BASELINE_FADE, E
 from loco_stream.learner.plasticity.hidden import POWER_ROWS
 from loco_stream.learner.plasticity.perturb import draw_noise
 from loco_stream.learner.plasticity.prototypes import REFRESH, SLOWEST
-from loco_stream.learner.readout import intervals, log_loss
+from loco_stream.learner.readout import intervals, log_loss, naive_bayes
 from loco_stream.learner.readout import novelty_gate as gate
 from loco_stream.learner.readout import snapshots as recall
 from loco_stream.learner.readout.bank import READOUT_RATE
@@ -124,7 +124,8 @@ class Learner:
         self.rows, self.answers, self.seen_values = [], [], [[] for _ in range(n_features)]
         self.has_logistic = s.n_linear > 0 and not self.regression
         self.logistic = np.zeros((n_features + 1, n_classes)), LOGISTIC_PRIOR * np.eye(n_features + 1)
-        self.evidence, self.moments, self.leads = np.zeros(2 + n + self.has_logistic), np.zeros(5), []
+        self.gaussians = [naive.Gaussian(n_features) for _ in range(n_classes)]
+        self.evidence, self.moments, self.leads = np.zeros(2 + n + 2 * self.has_logistic), np.zeros(5), []
         self.say, self.old = np.r_[START_SAY, np.zeros(s.n_snapshots)], [None] * s.n_snapshots
         self.fits, self.births = np.zeros(2 + s.n_snapshots), np.zeros(s.n_snapshots, int)
         self.clock = np.array([0, -SPACING, 0])
@@ -171,6 +172,8 @@ class Learner:
             self.outputs = np.vstack([self.outputs, self.neighbors(np.asarray(x, float))])
         self.shares = [share for _, _, share in said]
         self.linear_logits = self.z[n_hidden:] @ self.logistic[0]
+        likelihoods = np.array([gaussian.log_density(self.z[n_hidden + 1 :]) for gaussian in self.gaussians])
+        self.bayes = likelihoods + np.log(self.counts + naive_bayes.UNSEEN)
         self.old_scores = [None] * s.n_snapshots
         for slot in np.flatnonzero(self.say[recall.FIRST :]):
             weights, readout = self.old[slot]
@@ -226,7 +229,7 @@ class Learner:
         experts = [naive.softmax(self.scores), naive.softmax(log_loss.SHARPNESS * self.stacked)]
         experts += [naive.softmax(logits) for logits in members[1::2, known]]
         if self.has_logistic:
-            experts.append(naive.softmax(self.linear_logits[known]))
+            experts += [naive.softmax(self.linear_logits[known]), naive.softmax(self.bayes[known])]
         self.experts = np.array(experts)
         self.proba = naive.mix(self.evidence, self.experts)
 
@@ -273,6 +276,7 @@ class Learner:
                 proba = naive.softmax(log_loss.SHARPNESS * ((1 - opened) * self.stacked + opened * slow))
             else:
                 opened = naive.openness(evidence, False, s.retention)
+                opened *= naive.softmax(self.evidence)[: -2 if self.has_logistic else None].sum()
                 proba = (1 - opened) * proba + opened * naive.softmax(log_loss.SHARPNESS * slow)
         if np.any(self.say[recall.FIRST :]):
             said = self.say[recall.STACK] * proba
@@ -353,6 +357,9 @@ class Learner:
         said = copy.copy(self)
         said.outputs, said.linear_logits, said.shares = then.outputs.copy(), then.linear_logits.copy(), then.shares
         said.outputs[:, then.known :] = said.linear_logits[then.known :] = 0.0
+        said.bayes = np.where(
+            np.arange(self.room) < then.known, then.bayes, then.bayes[: then.known].min(initial=np.inf)
+        )
         said.old_scores = [
             old if birth == now and old is not None else scores
             for old, birth, scores, now in zip(
@@ -544,11 +551,12 @@ class Learner:
         if self.has_logistic:
             weights, p = self.logistic
             p, new = naive.logistic_update(
-                p, weights[:, : self.known], self.z[s.n_hidden :], self.experts[-1], self.wanted
+                p, weights[:, : self.known], self.z[s.n_hidden :], self.experts[-2], self.wanted
             )
             weights[:, : self.known] = new
             self.logistic = weights, p
-        self.evidence = naive.judge(self.evidence, said.experts, y)
+            self.gaussians[y].learn(self.z[s.n_hidden + 1 :])
+        self.evidence = naive.judge(self.evidence, said.experts, y, self.n_seen)
 
     def learn_recall(self, y, said):
         """Judge who speaks; copy the model every so often; keep the copy where the readout in force is lost."""

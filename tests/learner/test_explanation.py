@@ -20,6 +20,7 @@ SETTINGS = (
     {"readout": "delta"},
     {"memory": (1.0, 20.0)},
     {"neuron": "izhikevich"},
+    {"neighbors": 40},
 )
 
 
@@ -58,8 +59,18 @@ def test_the_parts_of_a_class_add_up_to_what_the_experts_say(settings):
         assert why.prediction == model.predict_one(x)
         assert why.score == pytest.approx(score_of(model, model.classes.index(why.prediction)), rel=1e-3, abs=1e-3)
         assert why.score == pytest.approx(why.base + why.before + sum(why.features.values()))
-        assert (why.before != 0.0) == ("memory" in settings) or abs(why.before) < 1e-3
+        assert (why.before != 0.0) == ("memory" in settings or "neighbors" in settings) or abs(why.before) < 1e-3
         assert why.explained == pytest.approx(1.0)
+
+
+def test_what_naive_bayes_says_is_taken_apart_too():
+    model = learned(LOCOClassifier)
+    model._state.bank.evidence[-1] += 1e3
+    x = {**dict.fromkeys("abcde", 0.0), "a": 2.0}
+    why = model.explain_one(x)
+    assert why.memories["naive Bayes"] == pytest.approx(1.0)
+    assert next(iter(why.features)) == "a"
+    assert why.score == pytest.approx(score_of(model, model.classes.index(why.prediction)), rel=1e-4)
 
 
 @pytest.mark.parametrize("settings", [s for s in SETTINGS if "neuron" not in s], ids=str)

@@ -256,9 +256,9 @@ def test_the_mixture_is_bayes_rule(seed, n_experts, n_classes):
     experts, evidence = rng.dirichlet(np.ones(n_classes + 1), n_experts), np.zeros(n_experts)
     experts[0, 0] = 0.0  # no expert is ruled out for ever
     expected, proba = evidence.copy(), np.full(n_classes + 1, -1.0)
-    for label in rng.integers(0, n_classes, 5):
-        mixture.judge(evidence, experts, label)
-        expected = naive.judge(expected, experts, label)
+    for n_seen, label in enumerate(rng.integers(0, n_classes, 5)):
+        mixture.judge(evidence, experts, label, n_seen)
+        expected = naive.judge(expected, experts, label, n_seen)
     assert np.allclose(evidence, expected)
     mixture.mix(evidence, experts, n_classes, proba)
     assert np.allclose(proba[:-1], naive.mix(expected, experts)[:-1])
@@ -268,11 +268,19 @@ def test_the_mixture_is_bayes_rule(seed, n_experts, n_classes):
 def test_the_mixture_trusts_who_was_right_of_late():
     evidence, proba = np.zeros(2), np.zeros(2)
     experts = np.array([[0.9, 0.1], [0.5, 0.5]])
-    for _ in range(100):
-        mixture.judge(evidence, experts, 0)
+    for n_seen in range(100):
+        mixture.judge(evidence, experts, 0, n_seen)
     mixture.mix(evidence, experts, 2, proba)
     assert proba[0] == pytest.approx(0.9, abs=1e-6)
-    for _ in range(60):
-        mixture.judge(evidence, experts, 1)
+    for n_seen in range(100, 160):
+        mixture.judge(evidence, experts, 1, n_seen)
     mixture.mix(evidence, experts, 2, proba)
     assert proba[0] == pytest.approx(0.5, abs=1e-6)
+
+
+@pytest.mark.parametrize("n_seen", [0, 5, 40])
+def test_the_first_rows_count_less_with_every_row_after_them(n_seen):
+    evidence, experts = np.array([40.0, 0.0]), np.full((2, 2), 0.5)
+    mixture.judge(evidence, experts, 0, n_seen)
+    lead = evidence[0] - evidence[1]
+    assert lead == pytest.approx(40.0 * (n_seen + 1) / (n_seen + 1 + mixture.EARLY))

@@ -17,7 +17,7 @@ function foundBy(detector) {
 function memoryName(name) {
   const fixed = {
     stack: "all together, for probabilities", "least-squares stack": "all together, for least error",
-    "linear logistic": "straight lines, keep everything",
+    "linear logistic": "straight lines, keep everything", "naive Bayes": "each class apart, from few rows",
   }[name];
   const leak = /^(linear, )?leak ([\d.e-]+)$/.exec(name);
   if (!leak) return [fixed || name, name];

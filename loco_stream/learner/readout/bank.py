@@ -10,15 +10,15 @@ import numpy as np
 
 from loco_stream.jit import kernel
 from loco_stream.learner.config import LINEAR_LEAKS, LINEAR_PRIORS
-from loco_stream.learner.readout import least_squares, log_loss, mixture, stack
+from loco_stream.learner.readout import least_squares, log_loss, mixture, naive_bayes, stack
 from loco_stream.learner.state import LAST_SEEN, N_CLASSES, N_FEATURES, N_SEEN
 from loco_stream.learner.workspace import ERROR, N_GAINS, N_LINEAR_ROWS, N_ROWS, PROBA, SCORES, STACKED, TARGET
 from loco_stream.simd.ops import add_outer, nonzero, weigh_rows
 
-__all__ = ["change_bank", "consult", "ensure_gains", "error_of", "span", "speak"]
+__all__ = ["change_bank", "consult", "ensure_gains", "error_of", "forgetful_share", "span", "speak"]
 
 READOUT_RATE = 0.5  # of the normalised delta rule
-STACK_EXPERT, SQUARES_EXPERT, FIRST_EXPERT = range(3)  # of the mixture; the members follow, then the logistic one
+STACK_EXPERT, SQUARES_EXPERT, FIRST_EXPERT = range(3)  # of the mixture; then the members, the logistic one, naive Bayes
 
 
 @kernel
@@ -30,8 +30,9 @@ def span(settings, n_features):
 
 
 @kernel
-def speak(settings, bank, features, n_features, answers, flags):
+def speak(settings, state, features, answers, flags):
     """Write the outputs of every member."""
+    bank, n_features = state.bank, state.counts[N_FEATURES]
     first, n_inputs = span(settings, n_features)
     flags[N_ROWS] = nonzero(features, first, n_inputs, answers.rows)
     n_columns = bank.traces.shape[1]
@@ -44,6 +45,7 @@ def speak(settings, bank, features, n_features, answers, flags):
     weigh_rows(answers.outputs[n_columns:], bank.linear, n_linear, features, hidden, rows, n_rows)
     if bank.logistic.shape[0] > 0:
         weigh_rows(answers.logistic, bank.logistic, bank.logistic.shape[1], features, hidden, rows, n_rows)
+        naive_bayes.speak(state.gaussians, state.classes, features, hidden + 1, n_features, answers.bayes)
 
 
 @kernel
@@ -105,7 +107,16 @@ def consult(settings, state, answers, vectors):
         log_loss.softmax(answers.outputs, (2 * a + 1) * capacity, n_classes, 1.0, experts[FIRST_EXPERT + a])
     if logistic < experts.shape[0]:
         log_loss.softmax(answers.logistic, 0, n_classes, 1.0, experts[logistic])
+        log_loss.softmax(answers.bayes, 0, n_classes, 1.0, experts[logistic + 1])
     mixture.mix(bank.evidence, experts, n_classes, vectors[PROBA])
+
+
+@kernel
+def forgetful_share(settings, bank):
+    """Return how much of the mixture is said by others than the logistic member and naive Bayes, which keep it all."""
+    if settings.n_linear == 0:
+        return 1.0
+    return mixture.share_before(bank.evidence, FIRST_EXPERT + bank.stack.shape[0])
 
 
 @kernel
@@ -160,7 +171,7 @@ def _change_delta(settings, state, scratch, mirrors):
 
 
 @kernel
-def _change_members(settings, state, scratch, mirrors):
+def _change_members(settings, state, scratch, label, mirrors):
     """Update every recursive member."""
     bank, answers, vectors, classes = state.bank, scratch.answers, scratch.vectors, state.classes
     n_classes, n_seen, n_features = state.counts[N_CLASSES], state.counts[N_SEEN], state.counts[N_FEATURES]
@@ -196,6 +207,7 @@ def _change_members(settings, state, scratch, mirrors):
             bank.logistic, bank.logistic_projector, n_features + 1, answers.logistic_gain, answers.shares[0, m],
             answers.experts[FIRST_EXPERT + m], target, n_classes, residual,
         )  # fmt: skip
+        naive_bayes.learn(state.gaussians, scratch.features, settings.n_hidden + 1, n_features, label)
 
 
 @kernel
@@ -206,7 +218,7 @@ def _learn_trust(settings, state, said, vectors, target, label):
     stack.stack_update(said.outputs, n_columns, target, n_classes, bank.stack, bank.stack_projector, said.stack_room)
     if not settings.regression:
         log_loss.learn_stack(bank.log_stack, 2 * bank.stack.shape[0], said.outputs, vectors[ERROR], capacity, n_classes)
-        mixture.judge(bank.evidence, said.experts, label)
+        mixture.judge(bank.evidence, said.experts, label, state.counts[N_SEEN])
 
 
 @kernel
@@ -218,5 +230,5 @@ def change_bank(settings, state, scratch, said, vectors, label, mirrors):
     if not settings.recursive:
         _change_delta(settings, state, scratch, mirrors)
         return
-    _change_members(settings, state, scratch, mirrors)
+    _change_members(settings, state, scratch, label, mirrors)
     _learn_trust(settings, state, said, vectors, scratch.vectors[TARGET], label)

@@ -10,9 +10,10 @@ import math
 
 from loco_stream.jit import kernel
 
-__all__ = ["judge", "mix"]
+__all__ = ["judge", "mix", "share_before"]
 
 FADE = 0.9995  # of the log-likelihoods: about 2,000 rows count
+EARLY = 2.0  # of n rows so far, the last n / EARLY count
 LEAST = 1e-9  # probability granted to every label
 
 
@@ -34,7 +35,26 @@ def mix(evidence, experts, n_classes, proba):
 
 
 @kernel
-def judge(evidence, experts, label):
-    """Take into each expert's evidence what it gave to a label."""
+def share_before(evidence, end):
+    """Return how much of the mixture the experts before `end` say."""
+    top, first, total = -math.inf, 0.0, 0.0
     for e in range(evidence.shape[0]):
-        evidence[e] = FADE * evidence[e] + math.log(max(experts[e, label], LEAST))
+        top = max(top, evidence[e])
+    for e in range(evidence.shape[0]):
+        weight = math.exp(evidence[e] - top)
+        total += weight
+        if e < end:
+            first += weight
+    return first / total
+
+
+@kernel
+def judge(evidence, experts, label, n_seen):
+    """Take into each expert's evidence what it gave to a label; `n_seen` rows came before.
+
+    At first evidence fades faster, in proportion to the rows so far: who was ahead on the first few, where most experts
+    are as good as untaught, must not speak for hundreds.
+    """
+    fade = min(FADE, (n_seen + 1.0) / (n_seen + 1.0 + EARLY))
+    for e in range(evidence.shape[0]):
+        evidence[e] = fade * evidence[e] + math.log(max(experts[e, label], LEAST))

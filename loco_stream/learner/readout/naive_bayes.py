@@ -1,0 +1,57 @@
+"""Naive Bayes: each class is a Gaussian whose features are independent, the member that needs the fewest rows of one.
+
+A linear member must learn from both classes where the border lies; here a few dozen rows of a rare class place its mean
+and variances, whatever the others do. Mean and variances begin as those of all rows, which are standardised: 0, as one
+row would count, and 1, as `PRIOR` rows would, for a variance takes more rows than a mean.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from loco_stream.jit import kernel
+from loco_stream.learner.state import CLASS_COUNT, CLASS_ROWS, SPREAD
+
+__all__ = ["learn", "speak"]
+
+MEMORY = 1000.0  # last rows of a class that its moments are of, about: a drift is followed
+PRIOR = 50.0  # rows that a variance of 1 counts as at the start
+REACH = 6.0  # deviations beyond which a value counts as this far
+UNSEEN = 0.5  # rows that every class is granted: one that was never seen is not impossible
+
+
+@kernel
+def _bounded(value):
+    return min(max(np.float64(value), -REACH), REACH)
+
+
+@kernel
+def speak(gaussians, classes, features, first, n_features, scores):
+    """Write the log-probability of the row and each class, up to a constant, known or not.
+
+    The row is `features[first : first + n_features]`, standardised, 0 where masked.
+    """
+    moments, means, squares = gaussians.moments, gaussians.means, gaussians.squares
+    for c in range(scores.shape[0]):
+        n, distance = moments[CLASS_ROWS, c], 0.0
+        for f in range(n_features):
+            rest = _bounded(features[first + f]) - means[c, f]
+            distance += rest * rest * (n + PRIOR) / (n * squares[c, f] + PRIOR)
+        likelihood = -0.5 * (distance + moments[SPREAD, c])
+        scores[c] = np.float32(math.log(classes[CLASS_COUNT, c] + UNSEEN) + likelihood)
+
+
+@kernel
+def learn(gaussians, features, first, n_features, label):
+    """Take a row into the running moments of its class (Welford 1962), fading from `MEMORY` rows on."""
+    moments, means, squares = gaussians.moments, gaussians.means, gaussians.squares
+    n, spread = min(moments[CLASS_ROWS, label] + 1.0, MEMORY), 0.0
+    for f in range(n_features):
+        value = _bounded(features[first + f])
+        rest = value - means[label, f]
+        means[label, f] += rest / (n + 1.0)
+        squares[label, f] += (rest * (value - means[label, f]) - squares[label, f]) / n
+        spread += math.log((n * squares[label, f] + PRIOR) / (n + PRIOR))
+    moments[CLASS_ROWS, label], moments[SPREAD, label] = n, spread
