@@ -19,6 +19,7 @@ __all__ = ["learn", "speak"]
 MEMORY = 1000.0  # last rows of a class that its moments are of, about: a drift is followed
 PRIOR = 50.0  # rows that a variance of 1 counts as at the start
 REACH = 6.0  # deviations beyond which a value counts as this far
+STRETCH = 32  # variances that share a logarithm: each is from 1 / 21 to 37, so their product is far from overflow
 UNSEEN = 0.5  # rows that every class is granted: one that was never seen is not impossible
 
 
@@ -47,11 +48,14 @@ def speak(gaussians, classes, features, first, n_features, scores):
 def learn(gaussians, features, first, n_features, label):
     """Take a row into the running moments of its class (Welford 1962), fading from `MEMORY` rows on."""
     moments, means, squares = gaussians.moments, gaussians.means, gaussians.squares
-    n, spread = min(moments[CLASS_ROWS, label] + 1.0, MEMORY), 0.0
+    n, spread, product = min(moments[CLASS_ROWS, label] + 1.0, MEMORY), 0.0, 1.0
     for f in range(n_features):
         value = _bounded(features[first + f])
         rest = value - means[label, f]
         means[label, f] += rest / (n + 1.0)
         squares[label, f] += (rest * (value - means[label, f]) - squares[label, f]) / n
-        spread += math.log((n * squares[label, f] + PRIOR) / (n + PRIOR))
-    moments[CLASS_ROWS, label], moments[SPREAD, label] = n, spread
+        product *= (n * squares[label, f] + PRIOR) / (n + PRIOR)
+        if f % STRETCH == STRETCH - 1:
+            spread += math.log(product)
+            product = 1.0
+    moments[CLASS_ROWS, label], moments[SPREAD, label] = n, spread + math.log(product)
