@@ -14,6 +14,7 @@ import numpy as np
 from loco_stream.jit import kernel
 from loco_stream.learner.config import Settings
 from loco_stream.learner.delays import read_codes, write_codes
+from loco_stream.learner.readout.naive_bayes import level_unknown
 from loco_stream.learner.readout.novelty_gate import N_COMPARED
 from loco_stream.learner.state import N_CLASSES, N_FEATURES
 from loco_stream.learner.workspace import CARRIED
@@ -83,16 +84,6 @@ def _read_blocks(ticket, place, n_blocks, n_classes, capacity, target):
 
 
 @kernel
-def _lower_unknown(scores, n_classes):
-    """Give classes unknown then the log-probability of the least likely one that was known."""
-    lowest = scores[0]
-    for c in range(1, n_classes):
-        lowest = min(lowest, scores[c])
-    for c in range(n_classes, scores.shape[0]):
-        scores[c] = lowest
-
-
-@kernel
 def read_outputs(settings, state, scratch, ticket):
     """Write what was said into `earlier`: of classes unknown then nothing, of newer snapshots what they say now."""
     earlier, n_classes, capacity = scratch.earlier, np.int64(ticket[0]), state.classes.shape[1]
@@ -101,7 +92,7 @@ def read_outputs(settings, state, scratch, ticket):
     place = _read_blocks(ticket, place, settings.n_blocks, n_classes, capacity, earlier.outputs)
     place = _read_blocks(ticket, place, 1, n_classes, capacity, earlier.logistic)
     place = _read_blocks(ticket, place, 1, n_classes, capacity, earlier.bayes)
-    _lower_unknown(earlier.bayes, n_classes)
+    level_unknown(earlier.bayes, n_classes)
     place = _read_blocks(ticket, place, births.shape[0], n_classes, capacity, earlier.snapshots)
     for s in range(births.shape[0]):
         if ticket[place + s] != np.float64(births[s]):

@@ -272,6 +272,11 @@ def judge(evidence, experts, label, n_seen):
     return fade * evidence + np.log(np.maximum(experts[:, label], mixture.LEAST))
 
 
+def level_unknown(scores, n_known):
+    lowest = scores[:n_known].min() if n_known else 0.0
+    return np.where(np.arange(len(scores)) < n_known, scores, lowest)
+
+
 class Gaussian:
     """What naive Bayes knows of one class: rows, mean and mean square deviation of each feature."""
 

@@ -173,7 +173,7 @@ class Learner:
         self.shares = [share for _, _, share in said]
         self.linear_logits = self.z[n_hidden:] @ self.logistic[0]
         likelihoods = np.array([gaussian.log_density(self.z[n_hidden + 1 :]) for gaussian in self.gaussians])
-        self.bayes = likelihoods + np.log(self.counts + naive_bayes.UNSEEN)
+        self.bayes = naive.level_unknown(likelihoods + np.log(self.counts + naive_bayes.UNSEEN), self.known)
         self.old_scores = [None] * s.n_snapshots
         for slot in np.flatnonzero(self.say[recall.FIRST :]):
             weights, readout = self.old[slot]
@@ -357,9 +357,7 @@ class Learner:
         said = copy.copy(self)
         said.outputs, said.linear_logits, said.shares = then.outputs.copy(), then.linear_logits.copy(), then.shares
         said.outputs[:, then.known :] = said.linear_logits[then.known :] = 0.0
-        said.bayes = np.where(
-            np.arange(self.room) < then.known, then.bayes, then.bayes[: then.known].min(initial=np.inf)
-        )
+        said.bayes = naive.level_unknown(then.bayes, then.known)
         said.old_scores = [
             old if birth == now and old is not None else scores
             for old, birth, scores, now in zip(

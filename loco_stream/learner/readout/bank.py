@@ -45,7 +45,9 @@ def speak(settings, state, features, answers, flags):
     weigh_rows(answers.outputs[n_columns:], bank.linear, n_linear, features, hidden, rows, n_rows)
     if bank.logistic.shape[0] > 0:
         weigh_rows(answers.logistic, bank.logistic, bank.logistic.shape[1], features, hidden, rows, n_rows)
-        naive_bayes.speak(state.gaussians, state.classes, features, hidden + 1, n_features, answers.bayes)
+        naive_bayes.speak(
+            state.gaussians, state.classes, features, hidden + 1, n_features, state.counts[N_CLASSES], answers.bayes
+        )
 
 
 @kernel

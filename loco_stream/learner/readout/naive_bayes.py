@@ -14,13 +14,13 @@ import numpy as np
 from loco_stream.jit import kernel
 from loco_stream.learner.state import CLASS_COUNT, CLASS_ROWS, SPREAD
 
-__all__ = ["learn", "speak"]
+__all__ = ["learn", "level_unknown", "speak"]
 
 MEMORY = 1000.0  # last rows of a class that its moments are of, about: a drift is followed
 PRIOR = 50.0  # rows that a variance of 1 counts as at the start
 REACH = 6.0  # deviations beyond which a value counts as this far
-STRETCH = 32  # variances that share a logarithm: each is from 1 / 21 to 37, so their product is far from overflow
-UNSEEN = 0.5  # rows that every class is granted: one that was never seen is not impossible
+STRETCH = 32  # variances that share a logarithm: each is from 1 / 21 to 144, so their product is far from overflow
+UNSEEN = 0.5  # rows that every class is granted
 
 
 @kernel
@@ -29,19 +29,30 @@ def _bounded(value):
 
 
 @kernel
-def speak(gaussians, classes, features, first, n_features, scores):
-    """Write the log-probability of the row and each class, up to a constant, known or not.
+def level_unknown(scores, n_classes):
+    """Give the classes from `n_classes` on, of which nothing is known, what the least likely of the others has."""
+    lowest = scores[0] if n_classes > 0 else np.float32(0.0)
+    for c in range(1, n_classes):
+        lowest = min(lowest, scores[c])
+    for c in range(n_classes, scores.shape[0]):
+        scores[c] = lowest
+
+
+@kernel
+def speak(gaussians, classes, features, first, n_features, n_classes, scores):
+    """Write the log-probability of the row and each class, up to a constant.
 
     The row is `features[first : first + n_features]`, standardised, 0 where masked.
     """
     moments, means, squares = gaussians.moments, gaussians.means, gaussians.squares
-    for c in range(scores.shape[0]):
+    for c in range(n_classes):
         n, distance = moments[CLASS_ROWS, c], 0.0
         for f in range(n_features):
             rest = _bounded(features[first + f]) - means[c, f]
             distance += rest * rest * (n + PRIOR) / (n * squares[c, f] + PRIOR)
         likelihood = -0.5 * (distance + moments[SPREAD, c])
         scores[c] = np.float32(math.log(classes[CLASS_COUNT, c] + UNSEEN) + likelihood)
+    level_unknown(scores, n_classes)
 
 
 @kernel
