@@ -19,6 +19,7 @@ from loco_stream.cli.options import (
 from loco_stream.cli.page import live_page, page_options
 from loco_stream.cli.signals import Interrupt, clean_end
 from loco_stream.cli.sinks import open_sinks, sink_options
+from loco_stream.errors import LocoStreamError
 
 __all__ = ["command"]
 
@@ -91,13 +92,19 @@ def command(
     click.echo(f"{stream.name}: {stream.guarantee}", err=True)
     engine_options = {"checkpoint": checkpoint, "resume": resume, "sinks": listeners}
     engine_options["strict"] = is_strict(stream, on_bad)
+    session = None
     with clean_end() as handler, live_page(dashboard, dashboard_port) as watchers:
         try:
             warm_up(blocks=source.startswith(("zmq", "npy")))
             engine_options["watchers"] = watchers
-            result = Session(stream, settings, engine_options).run(handler, max_samples, quiet)
+            session = Session(stream, settings, engine_options)
+            result = session.run(handler, max_samples, quiet)
         except Interrupt:
             raise click.ClickException("stopped before the first row") from None
+        except LocoStreamError:
+            if session is not None and session.report is not None:
+                _keep(session.report, report, plot)  # what was done is not lost
+            raise
         _show(result, as_json, report, plot)  # a signal that comes after the last row must not cost the report
 
 
@@ -107,13 +114,17 @@ def _sinks(predictions: str | None, resume: bool) -> list[Any]:
     return [] if predictions is None else [JSONLSink(predictions, append=resume)]
 
 
-def _show(result: Any, as_json: bool, report: str | None, plot: str | None) -> None:
-    from rich.console import Console
-
+def _keep(result: Any, report: str | None, plot: str | None) -> None:
     if report is not None:
         result.save(report)
     if plot is not None:
         result.plot(plot)
+
+
+def _show(result: Any, as_json: bool, report: str | None, plot: str | None) -> None:
+    from rich.console import Console
+
+    _keep(result, report, plot)
     if as_json:
         click.echo(json.dumps(result.to_dict(), allow_nan=False))
         for sentence in result["unused"]:

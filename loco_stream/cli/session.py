@@ -36,6 +36,7 @@ class Session:
         from loco_stream.engine.source_reader import SourceReader
 
         self._feed = source if isinstance(source, SourceReader) else SourceReader(source)
+        self._running: Any = None
         self._options = dict(options)
         self._engine_options = dict(engine_options)
 
@@ -48,15 +49,23 @@ class Session:
     ) -> Any:
         """Run to the end and return the report; raises `Interrupt` if a signal comes before the first row.
 
+        Where the run ends by an error, `report` is that of what was done before.
+
         `beside` opens what runs while the engine does, such as a metrics port.
         """
         try:
-            handler.engine = engine = self._engine()
+            handler.engine = self._running = engine = self._engine()
         except BaseException:
             self._feed.source.close()
             raise
         with beside(engine), watch(engine, quiet, max_samples):
             return engine.run(max_samples)
+
+    @property
+    def report(self) -> Any:
+        """The report of a run that has ended; None before the first row."""
+        report = None if self._running is None else self._running.report
+        return report if report is not None and report["n_samples"] else None
 
     def _engine(self) -> Any:
         from loco_stream.engine import StreamEngine

@@ -152,6 +152,7 @@ class StreamEngine:
         self._ran = False
         self._ticked = math.nan
         self.stream_ended = False
+        self.report: Report | None = None  # once the run has ended, also by an error
         self._board = Board(self._trainer, self.source, self._listeners)
 
     def __repr__(self) -> str:
@@ -231,7 +232,7 @@ class StreamEngine:
             raise ConfigError("an engine makes one run; make a new one with the same model to go on")
         if max_samples is not None and max_samples < 1:
             raise ConfigError(f"max_samples must be at least 1, not {max_samples}")
-        self._ran = True
+        self._ran, whole = True, False
         self._trainer.listen(self._listeners)
         with watch(self, False, max_samples) if progress else nullcontext():
             try:
@@ -241,10 +242,12 @@ class StreamEngine:
                 self._board.publish(self, self._store)
                 self._loop(max_samples)
                 self._close_books()
+                whole = not self._stopping
             finally:
-                report = self._report()
-                self._release(report)
-        return report
+                self._board.look(self, self._store)
+                self.report = self._board.report(self.model, interrupted=not whole)
+                self._release(self.report)
+        return self.report
 
     def _loop(self, max_samples: int | None) -> None:
         left = max_samples
@@ -393,7 +396,3 @@ class StreamEngine:
     def status(self) -> dict[str, Any]:
         """The numbers of this moment, ten times a second anew: others may read them from any thread."""
         return self._board.status
-
-    def _report(self) -> Report:
-        self._board.look(self, self._store)
-        return self._board.report(self.model, self._stopping)

@@ -88,6 +88,11 @@ class Report(Mapping[str, Any]):
         except OSError as error:
             raise ConfigError(f"cannot write the report {os.fspath(path)}: {error.strerror or error}") from error
 
+    @property
+    def _title(self) -> str:
+        partial = ", stopped before the end" if self.get("interrupted") else ""
+        return f"{self.get('source', 'run')}: {self['n_samples']:,} samples{partial}"
+
     def __str__(self) -> str:
         """Return the table as text."""
         from rich.console import Console
@@ -101,9 +106,7 @@ class Report(Mapping[str, Any]):
         """Return a short table for a terminal; rows that nothing was measured for are left out."""
         from rich.table import Table
 
-        table = Table(
-            title=f"{self.get('source', 'run')}: {self['n_samples']:,} samples", title_justify="left", box=None
-        )
+        table = Table(title=self._title, title_justify="left", box=None)
         table.add_column(justify="left")
         table.add_column(justify="right")
         for name, text in self._lines():
@@ -112,7 +115,7 @@ class Report(Mapping[str, Any]):
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the table, and the picture where there is matplotlib."""
-        shown = table_html(f"{self.get('source', 'run')}: {self['n_samples']:,} samples", self._lines())
+        shown = table_html(self._title, self._lines())
         if not (self.get("curve") or {}).get("at"):
             return shown
         try:
@@ -201,7 +204,7 @@ class Report(Mapping[str, Any]):
             axes.axvline(drift["at"], color="tab:red", lw=0.8, alpha=0.7, label="drift" if i == 0 else None)
         if windowed == "window_accuracy":
             axes.set_ylim(0, 1)
-        axes.set(xlabel="samples", ylabel=axis, title=f"{self.get('source', '')}: {self['n_samples']:,} samples")
+        axes.set(xlabel="samples", ylabel=axis, title=self._title)
         axes.grid(alpha=0.3)
         axes.legend(loc="best")
         return figure

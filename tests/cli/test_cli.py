@@ -270,29 +270,37 @@ def test_the_shell_completes_commands(rows):
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_with_a_report(tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "loco_stream",
-        "run",
-        "river:synth.SEA?seed=1",
-        "--report",
-        str(tmp_path / "r.json"),
-    ]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_with_the_report_and_the_picture_of_its_part(tmp_path, number):
+    files = {"--report": tmp_path / "r.json", "--plot": tmp_path / "p.svg"}
+    options = [str(word) for pair in files.items() for word in pair]
+    command = [sys.executable, "-m", "loco_stream", "run", "river:synth.SEA?seed=1", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         before = ""
         while "window accuracy" not in before:  # the progress line, every few seconds where there is no terminal
             before = process.stderr.readline()
             assert before, "the run ended by itself"
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         shown, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert "Traceback" not in errors
-    assert "samples" in shown
-    report = json.loads((tmp_path / "r.json").read_text())
+    assert "samples, stopped before the end" in shown
+    report = json.loads(files["--report"].read_text())
     assert report["interrupted"]
     assert report["n_samples"] > 0
+    assert "</svg>" in files["--plot"].read_text()
+
+
+def test_a_run_that_ends_by_an_error_leaves_the_report_of_what_it_did(loco, tmp_path):
+    lines = [f"{i % 7},{i % 3},{'ab'[i % 2]}" for i in range(3000)]
+    (tmp_path / "rows.csv").write_text("\n".join(["x,z,kind", *lines, "1,2", *lines]) + "\n")
+    shown = loco("run", f"csv:{tmp_path}/rows.csv?target=kind", "--report", "r.json", "--plot", "p.svg", "--quiet")
+    assert shown.exit_code == 2
+    assert "line 3002" in shown.stderr
+    assert shown.stdout == ""
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert (report["n_samples"], report["interrupted"]) == (3000, True)
+    assert (tmp_path / "p.svg").exists()
 
 
 def test_a_nir_file_is_printed_checked_and_compared(loco, tmp_path):
