@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import gc
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from llvmlite.binding import Linkage
@@ -251,10 +252,34 @@ class EntryCompiler(KernelCompiler):
         collects = gc.isenabled()
         gc.disable()
         try:
-            return super().compile_extra(func)
+            with _looked_up_once(self.state.typingctx, self.state.targetctx):
+                return super().compile_extra(func)
         finally:
             if collects:
                 gc.enable()
+
+
+@contextmanager
+def _looked_up_once(typing: Any, target: Any) -> Iterator[None]:
+    """Have each operator looked up once while an entry is compiled, and no parts of numba loaded that are there."""
+    if "resolve_function_type" in vars(typing):  # an entry that another one calls
+        yield
+        return
+    resolve = typing.resolve_function_type
+    found: dict[object, object] = {}
+
+    def resolve_once(function: types.Type, args: tuple[types.Type, ...], kws: object) -> object:
+        if kws or not isinstance(function, types.Function):
+            return resolve(function, args, kws)
+        if (function, args) not in found:
+            found[function, args] = resolve(function, args, kws)
+        return found[function, args]
+
+    typing.resolve_function_type, target.load_additional_registries = resolve_once, lambda: None
+    try:
+        yield
+    finally:
+        del typing.resolve_function_type, target.load_additional_registries
 
 
 # No wrapper for Python, and no memory management: a kernel that allocates does not compile.

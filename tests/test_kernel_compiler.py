@@ -6,7 +6,8 @@ import gc
 
 import numpy as np
 import pytest
-from numba import config, njit
+from numba import config, errors, njit
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 from loco_stream import LOCOClassifier
@@ -14,6 +15,7 @@ from loco_stream.jit import PLAIN, kernel
 from loco_stream.learner.packing import opened
 from loco_stream.simd.ops import weigh_rows
 
+typing_context, target_context = cpu_target.typing_context, cpu_target.target_context
 pytestmark = pytest.mark.skipif(PLAIN or bool(config.DISABLE_JIT), reason="kernels are no more than functions")
 
 
@@ -93,6 +95,17 @@ def test_garbage_is_collected_after_compiling_as_before(collects):
         assert gc.isenabled() == collects
     finally:
         gc.enable() if before else gc.disable()
+
+
+def test_numba_is_left_as_it_was_found():
+    before = {context: dict(vars(context)) for context in (typing_context, target_context)}
+    inside = uncached(lambda x: outer(x) + 1)
+    assert uncached(lambda x: inside(x) * 2)(5) == 34
+    for context, names in before.items():
+        assert vars(context).keys() == names.keys()
+    with pytest.raises(errors.TypingError):
+        uncached(lambda x: outer(x).no_such_field)(5)
+    assert all(vars(context).keys() == names.keys() for context, names in before.items())
 
 
 def test_a_loop_over_vectors_is_one_copy_in_compiled_code():

@@ -27,7 +27,7 @@ from loco_stream.jit import PLAIN, kernel
 from loco_stream.learner.arrays import specs
 from loco_stream.learner.config import DEFAULTS, Settings
 from loco_stream.learner.state import State, allocate
-from loco_stream.learner.usual import USUAL, Usual, is_usual
+from loco_stream.learner.usual import KNOWN, told
 from loco_stream.learner.workspace import Scratch, allocate_scratch
 from loco_stream.neurons import model_of
 
@@ -63,8 +63,7 @@ class Handle:
         if not config.DISABLE_JIT and not _fits(model):
             raise ValueError("a model's arrays must be C-contiguous and of the types that `allocate` gives them")
         self.words: NDArray[np.int64] = np.fromiter(_words(model), np.int64)
-        cell = model.settings.cell
-        self._cell = Usual(cell) if _PACKED and is_usual(model.settings) else cell
+        self._cell = told(model.settings) if _PACKED else model.settings.cell
 
     @property
     def door(self) -> tuple[Any, Any]:
@@ -116,17 +115,17 @@ def _model_type(kind: type[Any]) -> Any:
 class _Group(types.Type):
     """A group in the words, known by the address of its first: a field is read where it is used.
 
-    `known` are the values of fields that the compiler is to know, by name.
+    `told` is the type that says what is known of the settings: the values of fields, by name.
     """
 
-    def __init__(self, kind: Any, is_usual: bool) -> None:
-        self.kind, self.is_usual = kind, is_usual
-        self.known = USUAL if is_usual and kind.instance_class is Settings else {}
-        super().__init__(f"{'Usual' * is_usual}{kind.instance_class.__name__}Words")
+    def __init__(self, kind: Any, told: type | None) -> None:
+        self.kind, self.told = kind, told
+        self.known = KNOWN[told] if told and kind.instance_class is Settings else {}
+        super().__init__(f"{kind.instance_class.__name__}Words{told.__name__ if told else ''}")
 
     @property
-    def key(self) -> tuple[str, bool]:
-        return self.kind.name, self.is_usual
+    def key(self) -> tuple[str, type | None]:
+        return self.kind.name, self.told
 
 
 def _is_group(kind: Any, name: str) -> bool:
@@ -149,7 +148,9 @@ class _GroupFields(AttributeTemplate):
         if name not in group.kind.fields:
             return None
         kind = group.kind[group.kind.fields.index(name)]
-        return _Group(kind, group.is_usual) if _is_group(kind, name) else kind
+        if not _is_group(kind, name):
+            return kind
+        return _Group(kind, group.told if kind.instance_class is Settings else None)
 
 
 @lower_getattr_generic(_Group)
@@ -197,9 +198,9 @@ def _open(typing, cell, words):
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return context.make_array(signature.args[1])(context, builder, args[1]).data
 
-    is_usual = cell.instance_class is Usual
-    kind = cell.types[0] if is_usual else cell
-    return _Group(_model_type(kind.instance_class), is_usual)(cell, words), generate
+    told = cell.instance_class if cell.instance_class in KNOWN else None
+    kind = cell.types[0] if told else cell
+    return _Group(_model_type(kind.instance_class), told)(cell, words), generate
 
 
 def _view(context: Any, builder: Any, kind: Any, address: Any, shape: list[Any]) -> Any:

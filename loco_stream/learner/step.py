@@ -151,7 +151,7 @@ def _decide(settings, state, scratch, dormant):
         return -1.0
     for c in range(n_classes):
         vectors[SPOKEN, c] = vectors[PROBA, c]
-    if _is_gated(settings):
+    if not settings.regression and _is_gated(settings):
         _open_gate(settings, state, scratch, dormant)
     if settings.n_snapshots > 0 and recall.any_speaks(state.recall.speakers):
         recall.speak(
@@ -227,7 +227,7 @@ def _learn_recall(settings, state, scratch, said, vectors, label):
 def _change_readout(settings, state, scratch, said, vectors, label, dormant):
     """Update the readout and what gate and recall know; `said` and `vectors` are of when the row was predicted."""
     asleep, n_classes = scratch.vectors[DORMANT], state.counts[N_CLASSES]
-    if _is_gated(settings):
+    if not settings.regression and _is_gated(settings):
         if dormant and asleep[label] == 0.0:
             gate.learn_lead(said.outputs, n_classes, asleep, state.newness)
         gate.learn_newness(said.shares, state.newness, state.counts[N_SEEN])
@@ -320,12 +320,11 @@ def _say(settings, state, scratch, dormant, i, answers, proba):
 @kernel
 def _pass(settings, state, scratch, x, t, learns):
     """Run a row through everything that speaks; return whether hidden layers stand still, and if a class is dormant."""
-    gated, snapshots = _is_gated(settings), settings.n_snapshots > 0
     cached = clean_pass(settings, state, scratch, x, t)
     if settings.recursive and learns:
         n_gains = settings.n_trace + settings.n_linear + (state.bank.logistic.shape[0] > 0)
         readout.ensure_gains(settings, state, scratch, n_gains)
-    elif gated:
+    elif _is_gated(settings):
         readout.ensure_gains(settings, state, scratch, gate.N_COMPARED)
     guarded, dormant = False, False
     if not settings.regression and settings.recursive and settings.retention > 0.0:
@@ -334,7 +333,7 @@ def _pass(settings, state, scratch, x, t, learns):
         )
     if not cached:
         readout.consult(settings, state, scratch.answers, scratch.vectors)
-        if snapshots and recall.any_speaks(state.recall.speakers):
+        if settings.n_snapshots > 0 and recall.any_speaks(state.recall.speakers):
             _consult_snapshots(settings, state, scratch)
     return guarded, dormant
 

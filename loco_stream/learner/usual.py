@@ -1,7 +1,7 @@
 """What most models have in common: told to the compiler, which then leaves out what only others run.
 
-A first row waits for all that may run to be compiled. Models that take no notice of time, keep no rows and predict
-classes by the usual readout reach two thirds of the code; any other setting is compiled with all of it. Results are
+A first row waits for all that may run to be compiled. Classifiers and regressors that take no notice of time, keep no
+rows and have the usual readout reach a good half of the code; any other model is compiled with all of it. Results are
 the same to the byte.
 """
 
@@ -11,9 +11,22 @@ from typing import NamedTuple
 
 from loco_stream.learner.config import EQUAL, MIRROR, Settings
 
-__all__ = ["USUAL", "Usual", "is_usual"]
+__all__ = ["KNOWN", "UsualClassifier", "UsualRegressor", "told"]
 
-USUAL: dict[str, float] = {
+
+class UsualClassifier(NamedTuple):
+    """The neuron of a classifier as most are: the type tells compiled code so."""
+
+    cell: tuple[object, ...]
+
+
+class UsualRegressor(NamedTuple):
+    """The same of a regressor."""
+
+    cell: tuple[object, ...]
+
+
+_COMMON: dict[str, float] = {
     "antithetic": False,
     "credit": MIRROR,
     "last_layer": False,
@@ -22,18 +35,18 @@ USUAL: dict[str, float] = {
     "n_clusters": 0,
     "n_neighbors": 0,
     "recursive": True,
-    "regression": False,
     "remembers": False,
     "weighting": EQUAL,
 }
+KNOWN: dict[type, dict[str, float]] = {
+    UsualClassifier: _COMMON | {"regression": False},
+    UsualRegressor: _COMMON | {"regression": True, "n_snapshots": 0},
+}
 
 
-class Usual(NamedTuple):
-    """The neuron of a model whose settings are as `USUAL` says: its type tells compiled code so."""
-
-    cell: tuple[float, ...]
-
-
-def is_usual(settings: Settings) -> bool:
-    """Return whether settings are as `USUAL` says."""
-    return all(getattr(settings, name) == value for name, value in USUAL.items())
+def told(settings: Settings) -> tuple[object, ...]:
+    """Return the neuron of a model, in a type that tells the compiler what is known of its settings."""
+    for kind, known in KNOWN.items():
+        if all(getattr(settings, name) == value for name, value in known.items()):
+            return kind(settings.cell)  # type: ignore[no-any-return]
+    return settings.cell

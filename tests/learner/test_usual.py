@@ -10,52 +10,60 @@ from loco_stream.jit import kernel
 from loco_stream.learner import packing
 from loco_stream.learner.config import Settings
 from loco_stream.learner.packing import opened
-from loco_stream.learner.usual import USUAL, Usual, is_usual
+from loco_stream.learner.usual import KNOWN, UsualClassifier, UsualRegressor, told
 from tests.helpers import toy_neuron
 from tests.helpers.models import arrays_of, assert_same, blobs
 
 packed = pytest.mark.skipif(jit.PLAIN or bool(config.DISABLE_JIT), reason="all models run the same code")
 
 
-def learned(**options):
+def learned(make=LOCOClassifier, **options):
     X, y = blobs(40)
-    model = LOCOClassifier(seed=1, **options)
+    model = make(seed=1, **options)
     model.answers = list(model.learn_predict_array(X, [float(label) for label in y]))
     model.answers += [model.predict_one(dict(enumerate(X[0])))]
     return model
 
 
-def test_what_is_usual_are_settings():
-    assert USUAL.keys() <= set(Settings._fields)
+def test_what_is_known_are_settings():
+    assert all(known.keys() <= set(Settings._fields) for known in KNOWN.values())
 
 
+@pytest.mark.parametrize("width", [5, 700])
 @pytest.mark.parametrize("options", [{}, {"hidden_sizes": (6, 4)}, {"rule": "frozen"}, {"neuron": "alif"}])
-def test_classifiers_are_usual(options):
-    settings = LOCOClassifier(**options)._resolve(5)
-    assert is_usual(settings)
-    assert is_usual(LOCOClassifier(**options)._resolve(700))
+def test_what_is_known_of_most_models(options, width):
+    assert isinstance(told(LOCOClassifier(**options)._resolve(width)), UsualClassifier)
+    assert isinstance(told(LOCORegressor(**options)._resolve(width)), UsualRegressor)
 
 
 @pytest.mark.parametrize(
     "options",
     [
         {"memory": (1.0, 5.0)}, {"max_delay": 2}, {"neighbors": 9}, {"credit": "learned"}, {"readout": "delta"},
-        {"class_weight": "balanced"}, {"n_input_clusters": 3}, {"readout_layers": "last"},
+        {"n_input_clusters": 3}, {"readout_layers": "last"},
     ],
 )  # fmt: skip
-def test_others_run_the_whole_code(options):
-    assert not is_usual(LOCOClassifier(**options)._resolve(5))
-    assert not is_usual(LOCORegressor()._resolve(5))
+@pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])
+def test_others_run_the_whole_code(make, options):
+    settings = make(**options)._resolve(5)
+    assert told(settings) is settings.cell
 
 
 @packed
-@pytest.mark.parametrize("options", [{}, {"hidden_sizes": (12, 8)}, {"retention": 0.0}, {"dt": 1.0}, {"rule": "np"}])
-def test_the_part_and_the_whole_learn_the_same_bytes(options, monkeypatch):
-    part = learned(**options)
-    assert isinstance(part._handle.door[0], Usual)
-    monkeypatch.setattr(packing, "is_usual", lambda settings: False)
-    whole = learned(**options)
-    assert not isinstance(whole._handle.door[0], Usual)
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (LOCOClassifier, {}), (LOCOClassifier, {"hidden_sizes": (12, 8)}), (LOCOClassifier, {"retention": 0.0}),
+        (LOCOClassifier, {"dt": 1.0}), (LOCOClassifier, {"rule": "np"}), (LOCORegressor, {}),
+        (LOCORegressor, {"hidden_sizes": (12, 8)}),
+    ],
+)  # fmt: skip
+def test_the_part_and_the_whole_learn_the_same_bytes(make, options, monkeypatch):
+    part = learned(make, **options)
+    assert type(part._handle.door[0]) in KNOWN
+    monkeypatch.setattr(packing, "told", lambda settings: settings.cell)
+    whole = learned(make, **options)
+    assert type(whole._handle.door[0]) not in KNOWN
     assert part.answers == whole.answers
     assert_same(arrays_of(part), arrays_of(whole))
 
@@ -82,5 +90,5 @@ def test_code_behind_known_settings_is_not_compiled():
 
 
 def test_a_neuron_from_outside_is_found_within_what_is_usual():
-    assert _is_foreign([typeof(Usual(toy_neuron.Counter()))])
-    assert not _is_foreign([typeof(Usual(LOCOClassifier()._resolve(3).cell))])
+    assert _is_foreign([typeof(UsualClassifier(toy_neuron.Counter()))])
+    assert not _is_foreign([typeof(told(LOCOClassifier()._resolve(3)))])
