@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.fleet.host import Answer, Host, HostOptions
 from loco_stream.fleet.keyed_model import Maker
-from loco_stream.fleet.rows import Key, Rows, Table
+from loco_stream.fleet.rows import Key, Label, Rows, Table, Values
 
 __all__ = ["Backend", "LocalBackend", "Names", "Report"]
 
@@ -39,8 +39,11 @@ class Backend(Protocol):
     def learn_predict(self, batch: Sequence[Rows]) -> list[Answer]:
         """Learn rows and return what was said of each before."""
 
-    def predict(self, key: Key, X: Table, features: Names) -> list[Any]:
+    def predict(self, key: Key, X: Table, features: Names) -> list[Label]:
         """Predict rows after all that were taken before have been learned."""
+
+    def values(self, key: Key, X: Table, features: Sequence[Hashable]) -> Values:
+        """Return probabilities of rows and the classes, or values and no classes; None if the key has no model."""
 
     def keys(self) -> list[Key]:
         """Return every key that has a model."""
@@ -100,10 +103,15 @@ class LocalBackend:
                 self.n_refused += 0 if answer.refusal is None else len(rows) - answer.n_repeated
             return answers
 
-    def predict(self, key: Key, X: Table, features: Names) -> list[Any]:
+    def predict(self, key: Key, X: Table, features: Names) -> list[Label]:
         """Ask the host."""
         with self._lock:
             return self._host.predict(key, X, features)
+
+    def values(self, key: Key, X: Table, features: Sequence[Hashable]) -> Values:
+        """Ask the host."""
+        with self._lock:
+            return self._host.values(key, X, features)
 
     def keys(self) -> list[Key]:
         """Ask every group."""

@@ -1,51 +1,166 @@
-"""Rows of a stream sorted by the key they carry."""
+"""Rows of a stream sorted by the key they carry, and late labels by the key of the row that they belong to."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Sequence
-from typing import Any
+import time
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from loco_stream.errors import InputError, SourceError
-from loco_stream.fleet.rows import Key, Rows, check_key, in_a_row
-from loco_stream.stream import Block, Event, Sample
+from loco_stream.fleet.rows import LABELS, LEARN, OBSERVE, Key, Label, Matrix, Rows, check_key, in_a_row
+from loco_stream.stream import Ask, Block, Event, Labels, Sample
 
-__all__ = ["rows_by_key"]
+__all__ = ["KeySorter"]
+
+_Names: TypeAlias = tuple[Hashable, ...] | None
+_Place: TypeAlias = tuple[str, int, _Names, str]  # source, epoch, columns (None: by name), kind
+_Inputs: TypeAlias = Matrix | Mapping[Any, Any]
+_Row: TypeAlias = tuple[_Inputs, Label, int]
+
+_NO_INPUTS = np.zeros(0, np.float32)
 
 
-def rows_by_key(events: Sequence[Event], feature: str) -> tuple[list[Rows], int, int]:
-    """Return the labelled rows of each key in order, how many rows had no key, and how many no label.
+class KeySorter:
+    """Sorts what a stream brings by key.
 
-    The key's feature is taken out of the rows: a model sees what differs between rows of one device. Rows of a key that
-    follow each other are one part as long as their source and columns are the same; the order is that of the stream.
+    The key's feature is taken out of the rows: a model sees what differs between rows of one device.
 
-    Raises
-    ------
-    SourceError
-        A block has no such feature.
+    Parameters
+    ----------
+    feature
+        The one that names the device.
+    capacity
+        Rows that may wait for their labels; the oldest leave when more do.
+    max_age
+        Seconds that a row waits.
+
+    Attributes
+    ----------
+    n_without_key, n_orphaned, n_expired
+        Rows that had no key, labels whose row does not wait, and rows whose label did not come in time.
     """
-    parts: list[tuple[Key, tuple[str, int, Any], list[tuple[Any, Any, int]]]] = []
-    newest: dict[Key, int] = {}  # the part that the key's last row is in
-    without_key = without_label = 0
-    for event in events:
-        epoch, names = (event.epoch, _names(event, feature)) if isinstance(event, Block) else (0, None)
-        place = (event.source, epoch, names)
-        for key, row in _rows(event, feature):
+
+    def __init__(self, feature: str, capacity: int = 50_000, max_age: float = 3600.0) -> None:
+        self._feature, self._capacity, self._max_age = feature, capacity, max_age
+        self._waiting: OrderedDict[tuple[str, int, int], tuple[Key, float]] = OrderedDict()  # by source, epoch, number
+        self._known = False  # whether any row had the feature
+        self.n_without_key = self.n_orphaned = self.n_expired = 0
+
+    def __len__(self) -> int:
+        """Return how many rows wait for their labels."""
+        return len(self._waiting)
+
+    def sort(self, events: Sequence[Event]) -> list[Rows]:
+        """Return rows and late labels of each key in the stream's order; questions are left out.
+
+        Rows of a key that follow each other are one part as long as their source, columns and kind are the same.
+
+        Raises
+        ------
+        SourceError
+            See `keys`.
+        """
+        parts = _Parts()
+        for event in events:
+            if isinstance(event, Labels):
+                self._labels(event, parts)
+            elif not isinstance(event, Ask):
+                self._rows(event, parts)
+        self._expire(parts)
+        return parts.joined()
+
+    def keys(self, X: Matrix, features: Sequence[Hashable]) -> tuple[list[Key | None], Matrix, tuple[Hashable, ...]]:
+        """Return the key of each row of an array, the array without it, and the names of its columns.
+
+        Raises
+        ------
+        SourceError
+            There is no such feature, and was none before: then it is more likely that it was written wrong.
+        """
+        if self._feature not in features and self._known:
+            return [None] * len(X), X, tuple(features)
+        if self._feature not in features:
+            known = ", ".join(map(str, features[:20]))
+            raise SourceError(f"rows have no feature {self._feature!r} to tell keys by, but {known}")
+        column = features.index(self._feature)
+        names = tuple(name for name in features if name != self._feature)
+        self._known = True
+        return [key_of(value) for value in X[:, column].tolist()], np.delete(X, column, axis=1), names
+
+    def export_state(self) -> list[Any]:
+        """Return which rows wait, as plain values."""
+        return [[*place, key] for place, (key, _) in self._waiting.items()]
+
+    def restore_state(self, waiting: Sequence[Any]) -> None:
+        """Continue from `export_state`; the time in between does not count."""
+        now, self._known = time.monotonic(), True
+        self._waiting = OrderedDict(((source, epoch, seq), (key, now)) for source, epoch, seq, key in waiting)
+
+    def _rows(self, event: Sample | Block, parts: _Parts) -> None:
+        now = time.monotonic()
+        epoch, names, rows = self._by_row(event)
+        for key, x, y, seq in rows:
             if key is None:
-                without_key += 1
-            elif row[1] is None:
-                without_label += 1
+                self.n_without_key += 1
+                continue
+            parts.add(key, (event.source, epoch, names, OBSERVE if y is None else LEARN), x, y, seq)
+            if y is None:
+                self._waiting[event.source, epoch, seq] = key, now
+
+    def _by_row(self, event: Sample | Block) -> tuple[int, _Names, Iterator[tuple[Key | None, _Inputs, Label, int]]]:
+        """Return epoch and columns of an event, and key, inputs, label and number of each row."""
+        if isinstance(event, Sample):
+            x = {name: value for name, value in event.x.items() if name != self._feature}
+            return 0, None, iter([(key_of(event.x.get(self._feature)), x, event.y, event.seq)])
+        keys, X, names = self.keys(event.X, event.features)
+        labels = [None] * len(X) if event.y is None else event.y
+        return event.epoch, names, zip(keys, X, labels, range(event.seq, event.seq + len(X)), strict=True)
+
+    def _labels(self, event: Labels, parts: _Parts) -> None:
+        for of, y in zip(event.of, event.y, strict=True):
+            found = self._waiting.pop((event.source, event.epoch, of), None)
+            if found is None:
+                self.n_orphaned += 1
             else:
-                if key not in newest or parts[newest[key]][1] != place:
-                    newest[key] = len(parts)
-                    parts.append((key, place, []))
-                parts[newest[key]][2].append(row)
-    return [_joined(key, *place, rows) for key, place, rows in parts], without_key, without_label
+                parts.add(found[0], (event.source, event.epoch, (), LABELS), _NO_INPUTS, y, int(of))
+
+    def _expire(self, parts: _Parts) -> None:
+        """Let rows go whose labels did not come: their models forget them too."""
+        oldest = time.monotonic() - self._max_age
+        while self._waiting:
+            (source, epoch, seq), (key, since) = next(iter(self._waiting.items()))
+            if len(self._waiting) <= self._capacity and since >= oldest:
+                return
+            del self._waiting[source, epoch, seq]
+            self.n_expired += 1
+            parts.add(key, (source, epoch, (), LABELS), _NO_INPUTS, None, seq)
 
 
-def key_of(value: Any) -> Key | None:
+class _Parts:
+    """Rows as they come, put together where they follow each other."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[Key, _Place, list[_Row]]] = []
+        self._newest: dict[Key, int] = {}  # the part that the key's last row is in
+
+    def add(self, key: Key, place: _Place, x: _Inputs, y: Label, seq: int) -> None:
+        """Take a row; `place` says what it has in common with others."""
+        at = self._newest.get(key, -1)
+        if at < 0 or self._parts[at][1] != place:
+            at = self._newest[key] = len(self._parts)
+            self._parts.append((key, place, []))
+        self._parts[at][2].append((x, y, seq))
+
+    def joined(self) -> list[Rows]:
+        """Return all parts."""
+        return [_joined(*part) for part in self._parts]
+
+
+def key_of(value: object) -> Key | None:
     """Return the key that a feature's value is: whole numbers stay the same as float and int; None for no key."""
     if isinstance(value, float | np.floating):
         return None if not math.isfinite(value) else int(value) if float(value).is_integer() else str(float(value))
@@ -55,25 +170,11 @@ def key_of(value: Any) -> Key | None:
         return None
 
 
-def _rows(event: Event, feature: str) -> Iterator[tuple[Key | None, tuple[Any, Any, int]]]:
-    if isinstance(event, Sample):
-        rest = {name: value for name, value in event.x.items() if name != feature}
-        yield key_of(event.x.get(feature)), (rest, event.y, event.seq)
-    elif isinstance(event, Block):
-        if feature not in event.features:
-            known = ", ".join(map(str, event.features[:20]))
-            raise SourceError(f"{event.source or 'the source'} has no feature {feature!r} to tell keys by, but {known}")
-        column = event.features.index(feature)
-        X = np.delete(event.X, column, axis=1)
-        for i, value in enumerate(event.X[:, column].tolist()):
-            yield key_of(value), (X[i], None if event.y is None else event.y[i], event.seq + i)
-
-
-def _names(event: Block, feature: str) -> tuple[Hashable, ...]:
-    return tuple(name for name in event.features if name != feature)
-
-
-def _joined(key: Key, source: str, epoch: int, names: Any, rows: list[tuple[Any, Any, int]]) -> Rows:
+def _joined(key: Key, place: _Place, rows: list[_Row]) -> Rows:
+    source, epoch, names, kind = place
     X, y, seq = zip(*rows, strict=True)
+    numbers = np.array(seq, np.int64)
     table = list(X) if names is None else np.array(X)
-    return Rows(key, table, list(y), names, source, epoch, in_a_row(np.array(seq, np.int64)))
+    if kind == LABELS:  # in any order
+        return Rows(key, table, list(y), None, source, epoch, numbers, kind=kind)
+    return Rows(key, table, [] if kind == OBSERVE else list(y), names, source, epoch, in_a_row(numbers), kind=kind)

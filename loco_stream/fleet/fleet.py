@@ -16,7 +16,7 @@ from loco_stream.errors import ConfigError, InputError
 from loco_stream.fleet.backend import Backend, LocalBackend
 from loco_stream.fleet.home import Home
 from loco_stream.fleet.host import Answer, HostOptions, parse_sync
-from loco_stream.fleet.rows import Key, Rows, Said, check_key, make_rows, read_names, read_rows
+from loco_stream.fleet.rows import Key, Rows, Said, Table, Values, check_key, make_rows, read_names, read_rows
 from loco_stream.learner.base import LOCOEstimator
 from loco_stream.monitor import TaskMonitor
 
@@ -195,6 +195,13 @@ class Fleet:
         """Predict rows of a key, (n,), without learning; None for each if the key has no model."""
         table = read_rows(X)
         return _array(self._backend.predict(check_key(key), table, read_names(features, table)))
+
+    def values(self, key: Key, X: Table, features: Sequence[Hashable]) -> Values:
+        """Return probabilities (n, classes) and the classes, or values (n, 1) and no classes; None without a model.
+
+        `X` is (n, n_features) float32, its columns named by `features`.
+        """
+        return self._backend.values(key, X, features)
 
     def keys(self) -> list[Key]:
         """Return every key that has a model, in no order."""

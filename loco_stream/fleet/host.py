@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from loco_stream.errors import CheckpointError, ConfigError, InputError, LocoStreamError
 from loco_stream.fleet.group import Group
 from loco_stream.fleet.keyed_model import KeyedModel, Maker
-from loco_stream.fleet.rows import Key, Rows, Said, Table, group_of
+from loco_stream.fleet.rows import LABELS, Key, Label, Rows, Said, Table, Values, group_of
 
 __all__ = ["Answer", "Host", "HostOptions"]
 
@@ -32,11 +31,12 @@ class HostOptions:
     sync_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """What became of some rows: what was said of each, how many had been learned before, why they were refused.
 
-    `alarms` are the records of drifts and tasks that they brought, where the key is watched.
+    Of late labels, `n_repeated` are those whose row does not wait. `alarms` are the records of drifts and tasks that
+    they brought, where the key is watched.
     """
 
     said: Said
@@ -86,10 +86,15 @@ class Host:
             self.sync()
         return answers
 
-    def predict(self, key: Key, X: Table, features: Iterable[Hashable] | None) -> list[Any]:
+    def predict(self, key: Key, X: Table, features: Iterable[Hashable] | None) -> list[Label]:
         """Predict rows of a key without learning; None for each of a key that has no model."""
         keyed = self._place(key)[1]
         return [None] * len(X) if keyed is None else keyed.predict(X, features)
+
+    def values(self, key: Key, X: Table, features: Sequence[Hashable]) -> Values:
+        """Return what `KeyedModel.values` does of a key; None if it has no model."""
+        keyed = self._place(key)[1]
+        return None if keyed is None else keyed.values(X, features)
 
     def find(self, key: Key) -> KeyedModel:
         """Return a key's model; raises `InputError` if there is none."""
@@ -172,6 +177,8 @@ class Host:
             self._drop(number)
 
     def _learn(self, rows: Rows, predicts: bool, now: float) -> Answer:
+        if not len(rows):
+            return Answer(())
         group, keyed = self._place(rows.key)
         n_repeated = 0 if keyed is None else keyed.n_repeated(rows)
         said: Said = ()
@@ -181,6 +188,8 @@ class Host:
             if n_repeated == len(rows):
                 return Answer(said, n_repeated)
             rows = rows.part(slice(n_repeated, None))
+        if rows.kind == LABELS and keyed is None:
+            return Answer([None] * len(rows), len(rows))
         try:
             payload = rows.encode()
         except CheckpointError as error:  # the log cannot hold them
@@ -201,6 +210,8 @@ class Host:
             return Answer(said, n_repeated, self.notes[-1])
         if group.rows_since >= self._options.checkpoint_every or group.saved_at < now - _CHECKPOINT_SECONDS:
             self._checkpoint(group)
+        if rows.kind == LABELS:
+            n_repeated = said.count(None)
         watch = self._models[rows.key].watch
         return Answer(said, n_repeated, None, () if watch is None else watch.heard)
 

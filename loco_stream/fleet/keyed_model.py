@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import copy
+import math
 from bisect import bisect_right
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
 from loco_stream.engine.model_adapter import ModelAdapter, Row, plain, task_of
+from loco_stream.engine.pending import Pending, Waiting
 from loco_stream.engine.report import jsonable
 from loco_stream.engine.score import Score
 from loco_stream.engine.state import export_model, model_of, state_sha256, with_prefix, without_prefix
 from loco_stream.errors import CheckpointError
-from loco_stream.fleet.rows import Key, Rows, Said, Table
+from loco_stream.fleet.rows import LABELS, LEARN, OBSERVE, Key, Label, Matrix, Rows, Said, Table
 from loco_stream.learner.base import LOCOEstimator
 from loco_stream.monitor import TaskMonitor
 from loco_stream.persistence.format import Saved, from_bytes, to_bytes
@@ -24,6 +26,7 @@ __all__ = ["KeyedModel", "Maker"]
 
 _KIND = "checkpoint"  # `load` reads the model out of it
 _ROWS = "rows"
+_WAITING = 10_000  # rows of a key that wait for labels; whoever sorts rows by key has far fewer wait in all
 _YOUNG = 32  # rows up to which a model rests as its rows: they take a hundredth of the room, and less time to learn
 
 
@@ -51,13 +54,15 @@ class Watch:
         self.last_drift: int | None = None
         self.heard: list[Record] = []
 
-    def learn(self, rows: Rows) -> list[Any]:
+    def learn(self, rows: Rows) -> list[Label]:
         """Test, then train; return what was said of each row."""
         said = []
         self.heard = []
         whole = not isinstance(rows.X, list) and not self.monitor.holds_out
         if whole:  # nothing has to happen between two rows
+            knows_nothing = self.score.task == "regression" and self.adapter.model.n_seen == 0
             said = _listed(self.adapter.model.learn_predict_array(rows.X, rows.y, rows.features))
+            said = [None, *said[1:]] if knows_nothing else said  # its first value is 0.0, which is no answer
         for i, y in enumerate(_listed(rows.y)):
             row = _row(rows, i)
             if not whole:
@@ -65,14 +70,40 @@ class Watch:
             self._take(row, y, said[i], learns=not whole)
         return said
 
-    def _take(self, row: Row, y: Any, y_pred: Any, learns: bool) -> None:
+    def _take(self, row: Row, y: Label, y_pred: Label, learns: bool) -> None:
         self.score.add(y, y_pred)
         if y_pred is not None:
-            alarms = self.monitor.update(y, y_pred, row.x, self.n_rows, row.features)
-            self.last_drift = next((alarm.at for alarm in alarms if alarm.state == "drift"), self.last_drift)
-            self.heard += [record for record in (of_alarm(alarm, row) for alarm in alarms) if record is not None]
-        if learns and not (self.monitor.holds_out and self.monitor.hold_out(row.x, y, self.n_rows, row.features)):
-            self.adapter.learn(row, y)
+            self._look(row, y, y_pred, row.x)
+        if learns:
+            self._learn(row, y)
+        self._next()
+
+    def observe(self, waiting: Waiting) -> None:
+        """Look at a row whose label comes later."""
+        self._look(waiting.row, None, waiting.y_pred, waiting.row.x)
+
+    def late(self, waiting: Waiting, y: Label) -> None:
+        """Score what was said of a row whose label has come, and learn it."""
+        self.score.add(y, waiting.y_pred)
+        if waiting.y_pred is not None:
+            self._look(waiting.row, y, waiting.y_pred, None)
+        self._learn(waiting.row, y, waiting)
+        self._next()
+
+    def _look(self, row: Row, y: Label, y_pred: Label, x: object) -> None:
+        """Show the monitor an answer, and the row `x` unless it was shown before."""
+        alarms = self.monitor.update(y, y_pred, x, self.n_rows, None if x is None else row.features)
+        self.last_drift = next((alarm.at for alarm in alarms if alarm.state == "drift"), self.last_drift)
+        self.heard += [record for record in (of_alarm(alarm, row) for alarm in alarms) if record is not None]
+
+    def _learn(self, row: Row, y: Label, waiting: Waiting | None = None) -> None:
+        """Learn a row unless it is held out; it still is the one that the next row follows."""
+        if not (self.monitor.holds_out and self.monitor.hold_out(row.x, y, self.n_rows, row.features)):
+            self.adapter.learn(row, y, None if waiting is None else waiting.ticket)
+        elif waiting is None:
+            self.adapter.observe(row, False)
+
+    def _next(self) -> None:
         self.monitor.rescore(self.adapter.model)
         self.n_rows += 1
 
@@ -98,7 +129,11 @@ def _row(rows: Rows, i: int) -> Row:
     x, names = rows.X[i], None
     if not isinstance(rows.X, list):
         x, names = rows.X[i : i + 1], tuple(range(rows.X.shape[1])) if rows.features is None else rows.features
-    return Row(x, names, int(rows.seq[i]), source=f"{rows.source}/{rows.key}", epoch=rows.epoch)  # type: ignore[arg-type]
+    return Row(x, names, int(rows.seq[i]), source=_full_name(rows), epoch=rows.epoch)  # type: ignore[arg-type]
+
+
+def _full_name(rows: Rows) -> str:
+    return f"{rows.source}/{rows.key}"
 
 
 class Maker:
@@ -118,7 +153,7 @@ class Maker:
 
     def fresh(self, rows: Rows) -> KeyedModel:
         """Return the model of a new key whose first rows are these."""
-        return self._wrapped(copy.copy(self._blank(rows)))
+        return self._wrapped(copy.copy(self._blank(rows) if rows.kind == LEARN else self.template))
 
     def wake(self, key: Key, content: bytes) -> KeyedModel:
         """Return a model that was laid to rest, to the bit; raises `CheckpointError` if its bytes are damaged."""
@@ -181,6 +216,7 @@ class KeyedModel:
         self._model, self.watch = model, watch
         self.seen: dict[str, tuple[int, int]] = {}
         self.changed = True
+        self.pending = Pending(_WAITING, math.inf)  # rows that were predicted and whose labels come later
         self._young: list[Rows] | None = []  # all rows learned so far, as long as they are few
         self._n_young = 0
 
@@ -191,6 +227,8 @@ class KeyedModel:
 
     def n_repeated(self, rows: Rows) -> int:
         """Return how many of the rows were learned before: those up to the newest of their source."""
+        if rows.kind == LABELS:
+            return 0
         epoch, newest = self.seen.get(rows.source, (-1, -1))
         if rows.epoch != epoch:
             return len(rows) if rows.epoch < epoch else 0
@@ -199,13 +237,16 @@ class KeyedModel:
     def learn(self, rows: Rows, predicts: bool) -> Said:
         """Learn rows; return what was said of each before it, empty if nobody asks.
 
+        Of late labels it is a list of what was said of the row when it came, None where no such row waits.
+
         Raises
         ------
         InputError
             The model cannot take them: nothing was learned.
         """
         self.changed = True
-        self.seen[rows.source] = rows.epoch, int(rows.seq[-1])
+        if rows.kind != LABELS:
+            self.seen[rows.source] = rows.epoch, int(rows.seq[-1])
         young, self._young = self._young, None  # rows that are refused amid others cannot be learned so again
         said = self._learn(rows, predicts)
         if young is not None and self._n_young + len(rows) <= _YOUNG:
@@ -214,6 +255,8 @@ class KeyedModel:
         return said
 
     def _learn(self, rows: Rows, predicts: bool) -> Said:
+        if rows.kind != LEARN:
+            return self._observe(rows) if rows.kind == OBSERVE else self._learn_late(rows)
         if self.watch is not None:
             return self.watch.learn(rows)
         model = self.model
@@ -229,7 +272,46 @@ class KeyedModel:
         model.learn_array(rows.X, rows.y, rows.features)
         return ()
 
-    def predict(self, X: Table, features: Iterable[Hashable] | None) -> list[Any]:
+    def _observe(self, rows: Rows) -> list[Label]:
+        """Predict rows and let them wait for their labels."""
+        adapter = self._adapter()
+        said = []
+        for i in range(len(rows)):
+            row = _row(rows, i)
+            observed = adapter.observe(row, False)
+            waiting = Waiting(row, observed.y_pred, None, 0.0, observed.interval, observed.ticket)
+            self.pending.put(waiting)
+            said.append(waiting.y_pred)
+            if self.watch is not None:
+                self.watch.observe(waiting)
+        return said
+
+    def _learn_late(self, rows: Rows) -> list[Label]:
+        """Learn rows whose labels have come."""
+        adapter = self._adapter()
+        said: list[Label] = []
+        for of, y in zip(rows.seq, rows.y, strict=True):
+            waiting = self.pending.take(_full_name(rows), rows.epoch, int(of))
+            said.append(None if waiting is None else [waiting.y_pred])
+            if waiting is None or y is None:
+                continue
+            if self.watch is not None:
+                self.watch.late(waiting, y)
+            else:
+                adapter.learn(waiting.row, y, waiting.ticket)
+        return said
+
+    def _adapter(self) -> ModelAdapter:
+        if self.watch is None:
+            return ModelAdapter(self._model)
+        self.watch.heard = []
+        return self.watch.adapter
+
+    def values(self, X: Table, features: Sequence[Hashable]) -> tuple[Matrix, Said]:
+        """Return probabilities of rows (n, classes) and the classes, or values (n, 1) and no classes."""
+        return ModelAdapter(self._model).values(X, tuple(features))  # type: ignore[arg-type]
+
+    def predict(self, X: Table, features: Iterable[Hashable] | None) -> list[Label]:
         """Predict rows without learning."""
         if isinstance(X, list):
             return [plain(self.model.predict_one(x)) for x in X]
@@ -247,6 +329,8 @@ class KeyedModel:
         watched, watch_arrays = ({}, {}) if self.watch is None else self.watch.export_state()
         seen = {source: list(place) for source, place in self.seen.items()}
         config = {"key": key, "seen": seen, "model": {**model, "kind": type(self.model).__name__}, **watched}
+        if len(self.pending):
+            config["pending"] = self.pending.export_state()
         return to_bytes(_KIND, config, {**with_prefix("model", arrays), **watch_arrays})
 
     def restore(self, saved: Saved) -> None:
@@ -255,6 +339,8 @@ class KeyedModel:
         self.seen = {source: (epoch, seq) for source, (epoch, seq) in saved.config["seen"].items()}
         if self.watch is not None and "watch" in saved.config:
             self.watch.restore_state(saved)
+        if "pending" in saved.config:
+            self.pending.restore_state(saved.config["pending"])
         self.changed = False
 
     def report(self) -> dict[str, Any]:
@@ -264,5 +350,5 @@ class KeyedModel:
         return plain_report
 
 
-def _listed(answers: Any) -> list[Any]:
+def _listed(answers: Any) -> list[Label]:
     return answers.tolist() if hasattr(answers, "tolist") else list(answers)

@@ -9,16 +9,18 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from loco_stream.errors import CheckpointError, ConfigError, LocoStreamError
 from loco_stream.fleet.backend import Names, Report
 from loco_stream.fleet.host import Answer, HostOptions
 from loco_stream.fleet.ray_worker import RayWorker
-from loco_stream.fleet.rows import Key, Rows, Table, group_of
+from loco_stream.fleet.rows import Key, Label, Rows, Table, Values, group_of
 from loco_stream.persistence.format import decode_plain, encode_plain
 
 __all__ = ["RayBackend"]
@@ -261,11 +263,20 @@ class RayBackend:
             answers |= zip(members, self._links[index].answers(numbers[index]), strict=True)
         return [answers[i] for i in range(len(batch))]
 
-    def predict(self, key: Key, X: Table, features: Names) -> list[Any]:
+    def predict(self, key: Key, X: Table, features: Names) -> list[Label]:
         """Ask the key's worker."""
-        rows = Rows(key, X, [None] * len(X), None if features is None else tuple(features), "", 0, range(len(X)))
-        said: list[Any] = self._of(key).ask("predict", rows.encode())
+        rows = Rows(key, X, [], None if features is None else tuple(features), "", 0, range(len(X)))
+        said: list[Label] = self._of(key).ask("predict", rows.encode())
         return said
+
+    def values(self, key: Key, X: Table, features: Sequence[Hashable]) -> Values:
+        """Ask the key's worker."""
+        rows = Rows(key, X, [], tuple(features), "", 0, range(len(X)))
+        found = self._of(key).ask("values", rows.encode())
+        if found is None:
+            return None
+        data, shape, kind, classes = found
+        return np.frombuffer(data, kind).reshape(shape), classes
 
     def keys(self) -> list[Key]:
         """Ask every worker."""

@@ -70,9 +70,19 @@ def _predict(host: Host, content: bytes) -> list[Any]:
     return host.predict(rows.key, rows.X, rows.features)
 
 
+def _values(host: Host, content: bytes) -> list[Any] | None:
+    rows = Rows.decode(content)
+    found = host.values(rows.key, rows.X, rows.features or ())
+    if found is None:
+        return None
+    table, classes = found
+    return [table.tobytes(), list(table.shape), table.dtype.str, list(classes)]
+
+
 _QUESTIONS: dict[str, Any] = {
     "pid": lambda host, _: os.getpid(),
     "predict": _predict,
+    "values": _values,
     "keys": lambda host, groups: [key for number in groups for key in host.keys(number)],
     "state_sha256": lambda host, key: host.find(key).state_sha256(),
     "state": lambda host, key: host.find(key).to_bytes(key),

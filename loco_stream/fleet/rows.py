@@ -16,14 +16,34 @@ from loco_stream.errors import CheckpointError, InputError
 from loco_stream.learner.inputs import column_names, table
 from loco_stream.persistence.format import decode_plain, encode_plain
 
-__all__ = ["Key", "Rows", "Said", "Table", "check_key", "group_of", "in_a_row", "make_rows", "read_names", "read_rows"]
+__all__ = [
+    "LABELS",
+    "LEARN",
+    "OBSERVE",
+    "Key",
+    "Label",
+    "Rows",
+    "Said",
+    "Table",
+    "Values",
+    "check_key",
+    "group_of",
+    "in_a_row",
+    "make_rows",
+    "read_names",
+    "read_rows",
+]
 
 Key: TypeAlias = str | int
 Named: TypeAlias = list[Mapping[Any, Any]]
 Matrix: TypeAlias = NDArray[Any]
 Table: TypeAlias = Matrix | Named
-Said: TypeAlias = Sequence[Any]  # what was said of rows, one answer each
+Label: TypeAlias = Any  # a class or a number
+Said: TypeAlias = Sequence[Label]  # what was said of rows, one answer each
+Values: TypeAlias = tuple[Matrix, Said] | None  # probabilities and classes, or values and no classes
 Numbers: TypeAlias = range | NDArray[np.int64]
+
+LEARN, OBSERVE, LABELS = "learn", "observe", "labels"
 
 _LARGEST = 2**63 - 1
 _PLAIN = frozenset({str, int, float, bool})
@@ -38,7 +58,7 @@ def check_key(key: object) -> Key:
     InputError
         It is neither a text nor a whole number of 64 bits.
     """
-    key = plain(key)
+    key = key if type(key) is str else plain(key)
     if isinstance(key, str) and (key.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in key)):
         return key
     if isinstance(key, int) and not isinstance(key, bool) and -_LARGEST <= key <= _LARGEST:
@@ -59,11 +79,14 @@ def group_of(key: Key, key_groups: int) -> int:
 
 @dataclass(slots=True)  # not frozen: to make a frozen one takes several times longer
 class Rows:
-    """Labelled rows of one key, in order.
+    """Rows of one key, in order.
 
     `X` is (n, n_features) float32, float64, or object where it holds texts, its columns named by `features` (None: the
     model's slots in order), or n rows by name. `seq` (n,) numbers the rows of `source`, ascending: a range unless some
     are left out. `epoch` tells runs of the source apart. `content` are the bytes that they were decoded from.
+
+    `kind` says what they are for: LEARN; OBSERVE, whose labels come later, with an empty `y`; or LABELS, which are such
+    labels, with the numbers of their rows as `seq`, an `X` of no columns, and None where no label will come.
     """
 
     key: Key
@@ -74,6 +97,7 @@ class Rows:
     epoch: int
     seq: Numbers
     content: bytes | None = None
+    kind: str = LEARN
 
     def __len__(self) -> int:
         return len(self.X)
@@ -105,19 +129,20 @@ class Rows:
         labels = [y.dtype.str, y.tobytes()] if packed else y if _ALIKE.issuperset(map(type, y)) else _raw(y)
         seq = self.seq.start if isinstance(self.seq, range) else self.seq.tobytes()
         place = [None if names is None else _raw(names), self.source, self.epoch, seq]
+        kind = () if self.kind == LEARN else (self.kind,)  # the last field, which older logs lack
         try:
-            return msgspec.msgpack.encode([self.key, data, shape, labels, packed, *place])
+            return msgspec.msgpack.encode([self.key, data, shape, labels, packed, *place, *kind])
         except UnicodeEncodeError as error:
             raise CheckpointError(f"cannot store these rows: {error}") from error
 
     @classmethod
     def decode(cls, content: bytes) -> Rows:
         """Undo `encode`; raises `CheckpointError` for anything it did not make."""
-        key, data, shape, y, packed, features, source, epoch, seq = decode_plain(content)
+        key, data, shape, y, packed, features, source, epoch, seq, *kind = decode_plain(content)
         X = data if shape is None else _matrix(data, *shape)
         y = np.frombuffer(y[1], y[0]).copy() if packed else y
         numbers = range(seq, seq + len(X)) if isinstance(seq, int) else np.frombuffer(seq, np.int64)
-        return cls(key, X, y, features, source, epoch, numbers, content)
+        return cls(key, X, y, features, source, epoch, numbers, content, *kind)
 
 
 def make_rows(

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from loco_stream.engine.admission import admit
 from loco_stream.engine.listeners import Listeners
 from loco_stream.engine.source_reader import SourceReader, n_rows
 from loco_stream.errors import ConfigError
-from loco_stream.fleet.by_key import rows_by_key
+from loco_stream.fleet.by_key import KeySorter
 from loco_stream.fleet.fleet import Fleet
-from loco_stream.fleet.rows import Key, Rows
+from loco_stream.fleet.rows import LABELS, OBSERVE, Key, Label, Rows, Said
+from loco_stream.fleet.teller import Teller
 from loco_stream.persistence.files import atomic_write
 from loco_stream.persistence.format import decode_plain, encode_plain
 from loco_stream.records import Record
-from loco_stream.stream import Ask, Event, Labels, Prediction, Sink
+from loco_stream.stream import Event, Prediction, Sink
 
 __all__ = ["FleetRunner"]
 
@@ -50,12 +52,15 @@ class FleetRunner:
     def __init__(self, fleet: Fleet, reader: SourceReader, key: str, sinks: Iterable[Sink] = (),
                  watchers: Iterable[Callable[[Any], None]] = ()) -> None:  # fmt: skip
         self._fleet, self._reader, self._key = fleet, reader, key
+        self._sorter = KeySorter(key)
+        self._teller = Teller(fleet, self._sorter, reader.source.reply)
         self._listeners = Listeners(sinks, watchers)
         self._live = hasattr(reader.source, "stats")  # its commits are what came together, and must not wait
         self._place = fleet.path / "position"
         self._drifts: dict[Key, Record] = {}  # the newest of each key, the newest of all at the end
         self._scores: dict[Key, list[float]] = {}  # rows, and wrong answers or absolute errors, in this process
-        self._counts = dict.fromkeys(("n_samples", "n_without_key", "n_unlabelled", "n_orphaned", "n_asked"), 0)
+        self._counts = dict.fromkeys(("n_samples", "n_unlabelled", "n_refused"), 0)
+        self._reason = ""  # why a row or label was refused last
         self._stopping = False
         self._error: Exception | None = None  # of the source, after rows that are to be learned first
         self._waiting: int | None = None
@@ -70,7 +75,7 @@ class FleetRunner:
     def run(self) -> dict[str, Any]:
         """Run until the stream ends or `stop` is called; return the report."""
         if self._place.exists():
-            self._reader.seek(decode_plain(self._place.read_bytes()))
+            self._resume(decode_plain(self._place.read_bytes()))
         position = None
         try:
             while (commit := self._next()) is not None:
@@ -88,20 +93,26 @@ class FleetRunner:
         self._listeners.close(report)
         return report
 
+    def _resume(self, found: Any) -> None:
+        """Go on from what `_acknowledge` wrote; an older version wrote the position alone."""
+        position, waiting = found if isinstance(found, list) else (found, [])
+        self._sorter.restore_state(waiting)
+        self._reader.seek(position)
+
     def report(self) -> dict[str, Any]:
         """Return what was counted, and the ten keys that are served worst, and that drifted last."""
         ranked = sorted(self._scores, key=lambda key: self._scores[key][1] / self._scores[key][0], reverse=True)
         worst = [self._one(key) for key in ranked[:_SHOWN]]
+        counts = self._all_counts()
         return {
-            **self._counts,
+            **counts,
             "n_repeated": self._fleet.n_repeated,
-            "n_rejected": self._fleet.n_refused,
             "n_keys": len(self._fleet.keys()),
             "task": self._fleet.task,
             "n_drifted_keys": len(self._drifts),
             "worst": worst,
             "drifted_lately": [self._one(key, self._drifts[key]) for key in reversed(list(self._drifts)[-_SHOWN:])],
-            "notes": [*self._fleet.notes, *self._listeners.notes, *self._unused()],
+            "notes": [*self._fleet.notes, *self._listeners.notes, *self._unused(counts)],
         }
 
     def search(self, text: str) -> list[str]:
@@ -118,14 +129,27 @@ class FleetRunner:
         shown = {} if drift is None else {"drift": drift}
         return {"key": key, "error": score[1] / score[0] if score else None, **shown, **self._fleet.report(key)}
 
-    def _unused(self) -> list[str]:
-        sentences = {
-            "n_without_key": f"rows had no value in {self._key!r}, so no model learned them",
-            "n_unlabelled": "rows had no label, so nothing was learned from them",
-            "n_orphaned": "labels came after their rows, which a fleet does not wait for",
-            "n_asked": "questions were not answered: a fleet served from a stream answers none",
+    def _all_counts(self) -> dict[str, int]:
+        sorter, teller = self._sorter, self._teller
+        return {
+            "n_samples": self._counts["n_samples"],
+            "n_unlabelled": self._counts["n_unlabelled"],
+            "n_without_key": sorter.n_without_key + teller.n_without_key,
+            "n_pending": len(sorter),
+            "n_expired": sorter.n_expired,
+            "n_orphaned": sorter.n_orphaned,
+            "n_asked": teller.n_asked,
+            "n_rejected": self._fleet.n_refused + self._counts["n_refused"],
         }
-        return [f"{self._counts[name]:,} {text}" for name, text in sentences.items() if self._counts[name]]
+
+    def _unused(self, counts: Mapping[str, int]) -> list[str]:
+        sentences = {
+            "n_without_key": f"rows had no value in {self._key!r}, so no model learned or answered them",
+            "n_expired": "rows had no label in time, so nothing was learned from them",
+            "n_orphaned": "labels came for rows that did not wait for them",
+        }
+        shown = [f"{counts[name]:,} {text}" for name, text in sentences.items() if counts[name]]
+        return [*shown, f"rows or labels were refused: {self._reason}"] if self._reason else shown
 
     def _next(self) -> Any:
         """Return the next commit; those of a recording are gathered, so that the log gets more than a row at a time."""
@@ -159,31 +183,48 @@ class FleetRunner:
         finally:
             self._waiting = None
 
-    def _take(self, events: Any) -> None:
-        rows, without_key, without_label = rows_by_key(events, self._key)
-        self._counts["n_without_key"] += without_key
-        self._counts["n_unlabelled"] += without_label
-        for event in events:
-            self._counts["n_orphaned"] += len(event.of) if isinstance(event, Labels) else 0
-            self._counts["n_asked"] += len(event.X) if isinstance(event, Ask) else 0
-        for part, answer in zip(rows, self._fleet.process(rows), strict=True):
-            if answer.refusal is None:
-                self._tell(part, answer.said, answer.n_repeated)
-                self._tell_alarms(part.key, answer.alarms)
+    def _take(self, events: Sequence[Event]) -> None:
+        admitted = admit(events, self._fleet.task)
+        if admitted.refused:
+            self._counts["n_refused"] += admitted.refused
+            self._reason = admitted.reason
+        for some in self._teller.steps(admitted.events):
+            self._learn(self._sorter.sort(some))
 
-    def _tell(self, rows: Rows, said: Any, n_repeated: int) -> None:
+    def _learn(self, rows: Sequence[Rows]) -> None:
+        for part, answer in zip(rows, self._fleet.process(rows), strict=True):
+            if answer.refusal is not None:
+                continue
+            if part.kind == LABELS:
+                self._tell_late(part, answer.said)
+            else:
+                self._tell(part, answer.said, answer.n_repeated)
+            self._tell_alarms(part.key, answer.alarms)
+
+    def _tell(self, rows: Rows, said: Said, n_repeated: int) -> None:
         """Count and hand on what was said of new rows: of repeated ones it was said before."""
-        if n_repeated == len(rows):
-            return
-        score = self._scores.setdefault(rows.key, [0.0, 0.0])
         for i in range(n_repeated, len(rows)):
-            y, y_pred = rows.y[i], said[i]
-            number = isinstance(y_pred, float) and self._fleet.task == "regression"
+            self._tell_one(rows, i, said[i], None if rows.kind == OBSERVE else rows.y[i])
+        if rows.kind == OBSERVE:
+            self._counts["n_unlabelled"] += len(rows) - n_repeated
+
+    def _tell_late(self, rows: Rows, said: Said) -> None:
+        """Do the same for rows whose labels have come."""
+        for i, (found, y) in enumerate(zip(said, rows.y, strict=True)):
+            if found is not None and y is not None:
+                self._tell_one(rows, i, found[0], y)
+
+    def _tell_one(self, rows: Rows, i: int, y_pred: Label, y: Label) -> None:
+        if y is not None:
+            score = self._scores.setdefault(rows.key, [0.0, 0.0])
             score[0] += 1
-            score[1] += abs(y - y_pred) if number else y != y_pred
-            source = f"{rows.source}/{rows.key}"
-            self._listeners.tell(Prediction(int(rows.seq[i]), y_pred, y, source=source, epoch=rows.epoch))
-        self._counts["n_samples"] += len(rows) - n_repeated
+            if self._fleet.task == "classification":
+                score[1] += y != y_pred
+            elif y_pred is not None:
+                score[1] += abs(y - y_pred)
+            self._counts["n_samples"] += 1
+        source = f"{rows.source}/{rows.key}"
+        self._listeners.tell(Prediction(int(rows.seq[i]), y_pred, y, source=source, epoch=rows.epoch))
 
     def _tell_alarms(self, key: Key, alarms: Iterable[Record]) -> None:
         for record in alarms:
@@ -193,10 +234,10 @@ class FleetRunner:
                 self._drifts[key] = record
 
     def _acknowledge(self, position: dict[str, Any]) -> None:
-        """Make rows durable, then the position behind them, and tell the source."""
+        """Make rows durable, then the position behind them with the rows that wait, and tell the source."""
         self._fleet.flush()
         try:
-            atomic_write(self._place, encode_plain(position), mode=0o600)
+            atomic_write(self._place, encode_plain([position, self._sorter.export_state()]), mode=0o600)
         except OSError as error:
             raise ConfigError(f"cannot write {self._place}: {error.strerror or error}") from error
         self._reader.source.ack(position)

@@ -61,6 +61,16 @@ def test_predictions_are_those_of_the_model_alone(tmp_path, table):
         assert said.dtype == model.predict_array(X).dtype
 
 
+def test_no_rows_are_learned_as_no_rows(tmp_path):
+    X, y = rows_of(5, 4)
+    with Fleet(template(), tmp_path) as fleet:
+        fleet.learn(5, X[:0], y[:0])
+        assert fleet.keys() == []
+        fleet.learn(5, X, y)
+        assert fleet.learn_predict(5, X[:0], y[:0]).shape == (0,)
+        assert (fleet.report(5), fleet.notes) == ({"n_samples": 4}, [])
+
+
 def test_a_fleet_goes_on_where_it_ended(tmp_path, table):
     with Fleet(template(), tmp_path) as fleet:
         feed(fleet, table, 0, 60)

@@ -14,7 +14,7 @@ from loco_stream.cli.main import main
 from loco_stream.engine.source_reader import PairSource, SourceReader
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import SourceError
-from loco_stream.fleet.by_key import rows_by_key
+from loco_stream.fleet.by_key import KeySorter
 from loco_stream.fleet.runner import FleetRunner
 from loco_stream.stream import Block, Labels, Sample
 from tests.helpers.fleet_process import rows_of, template
@@ -94,12 +94,17 @@ def test_what_cannot_be_used_is_counted_and_said(tmp_path):
         Sample({"a": 1.0}, "ok", 1, source="s"),
         Sample({"device": "x", "a": 1.0}, None, 2, source="s"),
         Sample({"device": 3.0, "a": 1.0}, "ok", 3, source="s"),
-        Labels([2], ["ok"], source="s"),
+        Labels([7], ["ok"], source="s"),
+        Sample({"device": "x", "a": 1e300}, "ok", 4, source="s"),
+        Block(np.zeros((2, 1), np.float32), ["ok", "ok"], ("a",), 5, source="s"),
     ]
     with Fleet(template(), tmp_path) as fleet:
-        report = FleetRunner(fleet, SourceReader(PairSource(events)), "device").run()
+        runner = FleetRunner(fleet, SourceReader(PairSource(events)), "device")
+        runner._sorter.restore_state([])  # other rows had the feature before
+        report = runner.run()
         assert sorted(fleet.keys(), key=str) == [3, "x"]
-    assert [report[name] for name in ("n_samples", "n_without_key", "n_unlabelled", "n_orphaned")] == [2, 1, 1, 1]
+    counts = ("n_samples", "n_without_key", "n_unlabelled", "n_pending", "n_orphaned", "n_rejected")
+    assert [report[name] for name in counts] == [2, 3, 1, 1, 1, 1]
     assert len(report["notes"]) == 3
 
 
@@ -163,8 +168,8 @@ def test_rows_whose_columns_change_and_change_back_are_all_learned(tmp_path):
 
 
 def test_a_key_that_no_row_has_is_refused():
-    with pytest.raises(SourceError, match="has no feature 'machine'"):
-        rows_by_key(blocks(1)[0], "machine")
+    with pytest.raises(SourceError, match="no feature 'machine'"):
+        KeySorter("machine").sort(blocks(1)[0])
 
 
 def serve(tmp_path, events, *extra):

@@ -1,0 +1,211 @@
+"""Late labels and questions of a stream into a fleet: as one model a device would be served alone."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from loco_stream import Fleet, LOCOClassifier, LOCORegressor, StreamEngine, TaskMonitor
+from loco_stream.engine.source_reader import PairSource, SourceReader
+from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.fleet.by_key import KeySorter
+from loco_stream.fleet.runner import FleetRunner
+from loco_stream.stream import Ask, Block, Labels, Sample
+from tests.helpers.fleet_process import rows_of, template
+
+NAMES = ("device", "a", "b", "c")
+
+
+class Asked(PairSource):
+    """A recording of events that hears the answers."""
+
+    def __init__(self, events):
+        super().__init__(events)
+        self.answers = []
+
+    def reply(self, event, values, classes):
+        self.answers.append((event.tag, np.array(values), list(classes)))
+
+
+class Heard:
+    def __init__(self):
+        self.told = []
+
+    def write(self, prediction):
+        self.told.append((prediction.source, prediction.seq, prediction.y_pred, prediction.y))
+
+    def close(self, report):
+        pass
+
+
+def stream(n_blocks=12, n_rows=20, named=False, numbers=False):
+    """Blocks of three devices, every second without labels; of every second of these they come later, in no order."""
+    events, labels = [], []
+    for number in range(n_blocks):
+        X, y = rows_of(number, n_rows)
+        labels.append(X[:, 0].tolist() if numbers else y)
+        y = labels[-1]
+        device = np.arange(n_rows) % 3
+        table = np.column_stack([device, X]).astype(np.float32)
+        seq, late = number * 100, number % 2
+        if named:
+            rows = [dict(zip(NAMES, map(float, row), strict=True)) for row in table]
+            events += [Sample(x, None if late else y[i], seq + i, source="plant") for i, x in enumerate(rows)]
+        else:
+            events.append(Block(table, None if late else y, NAMES, seq, source="plant"))
+        if number % 4 == 3:
+            order = np.random.default_rng(number).permutation(n_rows).tolist()
+            of, came = [seq - 200 + i for i in order], [labels[number - 2][i] for i in order]
+            events.append(Labels(of, came, seq=seq + 50, source="plant"))
+    return events
+
+
+def of_device(events, device):
+    """Return what of a stream is of one device, without the feature that names it."""
+    mine, kept = set(), []
+    for event in events:
+        if isinstance(event, Block):
+            rows = np.flatnonzero(event.X[:, 0] == device)
+            mine |= {event.seq + int(i) for i in rows}
+            for i in rows:
+                y = None if event.y is None else [event.y[i]]
+                kept.append(Block(event.X[i : i + 1, 1:], y, NAMES[1:], event.seq + int(i), source=event.source))
+        elif isinstance(event, Sample):
+            if event.x["device"] == device:
+                mine.add(event.seq)
+                x = {name: event.x[name] for name in NAMES[1:]}
+                kept.append(Sample(x, event.y, event.seq, source=event.source))
+        else:
+            pairs = [(of, y) for of, y in zip(event.of, event.y, strict=True) if of in mine]
+            kept.append(Labels(*zip(*pairs, strict=True), source=event.source))
+    return kept
+
+
+def alone(model, events, device):
+    """Serve one device by an engine; return the digest of its model and what was said."""
+    heard = Heard()
+    engine = StreamEngine(model, Asked(of_device(events, device)), [heard])
+    report = engine.run()
+    return state_sha256(*export_model(engine.model)), heard.told, report.to_dict()
+
+
+MODELS = {
+    "classifier": (template, False),
+    "memory": (lambda: LOCOClassifier(hidden_sizes=8, memory=(0.5, 20.0), seed=1), False),
+    "regressor": (lambda: LOCORegressor(hidden_sizes=8, seed=1), True),
+}
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("name", MODELS)
+def test_late_labels_are_learned_as_without_a_key(tmp_path, name, named):
+    make, numbers = MODELS[name]
+    events, heard = stream(named=named, numbers=numbers), Heard()
+    monitor = TaskMonitor(holdout=0, task="regression" if numbers else "classification")
+    with Fleet(make(), tmp_path, max_resident=2, monitor=monitor) as fleet:
+        report = FleetRunner(fleet, SourceReader(Asked(events)), "device", [heard]).run()
+        for device in range(3):
+            digest, told, found = alone(make(), events, device)
+            assert fleet.state_sha256(device) == digest
+            assert [row[1:] for row in heard.told if row[0] == f"plant/{device}"] == [row[1:] for row in told]
+            own = fleet.report(device)
+            score = "mae" if numbers else "accuracy"
+            assert (own[score], own["n_samples"]) == (found[score], found["n_samples"])
+    labels = sum(len(event.of) for event in events if isinstance(event, Labels))
+    assert (report["n_unlabelled"], report["n_orphaned"], report["n_expired"]) == (120, 0, 0)
+    assert report["n_samples"] == 120 + labels
+    assert report["n_pending"] == 120 - labels
+
+
+def test_a_row_that_was_labelled_late_is_learned_once(tmp_path):
+    """The stream begins again from several places, as after a kill between the log and the position."""
+    events = stream()
+    for cut in (3, 5, 9, len(events)):
+        with Fleet(template(), tmp_path, max_resident=1, checkpoint_every=30) as fleet:
+            (tmp_path / "position").unlink(missing_ok=True)
+            FleetRunner(fleet, SourceReader(Asked(events[:cut])), "device").run()
+            fleet._backend._host.abandon()  # as if the process had been killed
+    with Fleet(None, tmp_path) as fleet:
+        for device in range(3):
+            assert fleet.state_sha256(device) == alone(template(), events, device)[0]
+
+
+def test_rows_go_on_waiting_in_a_later_run(tmp_path):
+    events = stream()
+    for end in (2, 4, 9, len(events)):  # a recording goes on where it was acknowledged
+        with Fleet(template(), tmp_path) as fleet:
+            report = FleetRunner(fleet, SourceReader(Asked(events[:end])), "device").run()
+            assert report["n_orphaned"] == 0
+    with Fleet(None, tmp_path) as fleet:
+        assert fleet.n_repeated == 0
+        for device in range(3):
+            assert fleet.state_sha256(device) == alone(template(), events, device)[0]
+
+
+def test_questions_are_answered_by_the_model_of_each_row(tmp_path):
+    events = [event for event in stream(4) if isinstance(event, Block) and event.y is not None]
+    X, _ = rows_of(99, 4)
+    keys = np.array([0, 2, 7, math.nan], np.float32)  # known, known, unknown, none
+    ask = Ask(np.column_stack([keys, X]).astype(np.float32), NAMES, source="plant", tag="me")
+    strange = Ask(X, NAMES[1:], source="plant", tag="nobody")
+    source = Asked([*events, ask, strange])
+    with Fleet(template(), tmp_path) as fleet:
+        report = FleetRunner(fleet, SourceReader(source), "device").run()
+        (tag, values, classes), (_, none, _) = source.answers
+        assert (tag, report["n_asked"], report["n_without_key"]) == ("me", 8, 5)
+        for row, key in ((0, 0), (1, 2)):
+            model = fleet.model(key)
+            expected = dict(
+                zip(model.classes, model.predict_proba_array(X[row : row + 1])[0].astype(np.float32), strict=True)
+            )
+            assert dict(zip(classes, values[row], strict=True)) == expected
+        assert not values[2:].any()
+        assert none.shape == (4, 0)
+
+
+def test_whoever_waits_for_an_answer_gets_what_was_said_before_the_row_was_learned(tmp_path):
+    events = [event for event in stream(6) if isinstance(event, Block) and event.y is not None]
+    tagged = [Block(event.X, event.y, NAMES, event.seq, source="plant", tag=event.seq) for event in events]
+    source, heard = Asked(tagged), Heard()
+    with Fleet(template(), tmp_path) as fleet:
+        FleetRunner(fleet, SourceReader(source), "device", [heard]).run()
+        for device in range(3):
+            assert fleet.state_sha256(device) == alone(template(), events, device)[0]
+    assert [tag for tag, _, _ in source.answers] == [event.seq for event in events]
+    said = {seq: y_pred for _, seq, y_pred, _ in heard.told}
+    for tag, values, classes in source.answers[1:]:
+        assert [classes[j] for j in values.argmax(axis=1)] == [said[tag + i] for i in range(len(values))]
+
+
+def test_rows_whose_label_does_not_come_are_forgotten(tmp_path):
+    sorter = KeySorter("device", capacity=10)
+    events = [Sample({"device": 1, "a": float(i)}, None, i, source="s") for i in range(25)]
+    with Fleet(template(), tmp_path) as fleet:
+        fleet.process(sorter.sort(events))
+        assert (len(sorter), sorter.n_expired) == (10, 15)
+        assert len(fleet._backend._host.find(1).pending) == 10
+        fleet.process(sorter.sort([Labels([3, 20], ["ok", "ok"], source="s")]))
+        assert (len(sorter), sorter.n_orphaned) == (9, 1)
+        assert fleet.report(1)["n_samples"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_late_labels_and_questions_with_workers(tmp_path):
+    pytest.importorskip("ray")
+    events = stream()
+    X, _ = rows_of(99, 2)
+    ask = Ask(np.column_stack([[0, 1], X]).astype(np.float32), NAMES, source="plant", tag="me")
+    answers = []
+    for workers in (0, 2):
+        source = Asked([*events, ask])
+        with Fleet(template(), tmp_path / str(workers), workers) as fleet:
+            report = FleetRunner(fleet, SourceReader(source), "device").run()
+            assert report["n_samples"] == 120 + 60
+            for device in range(3):
+                assert fleet.state_sha256(device) == alone(template(), events, device)[0]
+        answers.append(source.answers)
+    assert answers[0][0][2] == answers[1][0][2]
+    assert np.array_equal(answers[0][0][1], answers[1][0][1])
