@@ -288,7 +288,8 @@ class CSVSource(TextSource):
 def _open_text(path: Path, encoding: str) -> TextIOWrapper:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise SourceError(f"{path} is no regular file: a table is read more than once")
+            what = "a folder: name a file in it" if path.is_dir() else "no regular file: a table is read more than once"
+            raise SourceError(f"{path} is {what}")
         if path.suffix == ".gz":
             return gzip.open(path, "rt", encoding=encoding, errors="surrogateescape", newline="")
         return path.open(encoding=encoding, errors="surrogateescape", newline="")

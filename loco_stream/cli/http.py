@@ -24,8 +24,8 @@ def http_door(service: Any, place: str | None, token_file: str | None) -> Iterat
     from loco_stream.engine.inbox import WithInbox
 
     host, _, port = place.rpartition(":")
-    if not port.isdecimal():
-        raise ConfigError(f"--http takes PORT or ADDRESS:PORT, not {place!r}")
+    if not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise ConfigError(f"--http takes PORT or ADDRESS:PORT with a port from 1 to 65535, not {place!r}")
     token = None if token_file is None else make_token(token_file)
     door = HTTPDoor(service, int(port), host or "127.0.0.1", token)
     click.echo(f"http: {door.url}", err=True)

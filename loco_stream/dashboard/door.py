@@ -29,6 +29,12 @@ __all__ = ["make_door"]
 MOST_BYTES, MOST_ROWS = 1 << 20, 256
 SECONDS = 10.0  # that a body may take to come, and a row to be learned
 
+_WAYS = "POST /predict, POST /learn, GET /health, GET /ready, GET /openapi.json"
+_NO_WAY = {
+    404: f"there is no such path; there are {_WAYS}",
+    405: f"this path is not asked like that; there are {_WAYS}",
+}
+
 Endpoint = Callable[[Request], Awaitable[Any]]
 
 
@@ -64,7 +70,7 @@ def make_door(service: Any, inbox: Inbox, token: str | None, hosts: list[str]) -
             raise HTTPException(422, f"a request has a row or more, numbered up to {MOST_NUMBER}")
         task = "regression" if "mae" in service.status else "classification"
         for x, y in rows:
-            fault = row_fault(x) or ("a row to learn needs its label y" if y is None else label_fault(y, task))
+            fault = _fault(x) or ("a row to learn needs its label y" if y in (None, "") else label_fault(y, task))
             if fault:
                 raise HTTPException(422, fault)
         try:
@@ -120,7 +126,8 @@ def _json(answer: Endpoint, token: str | None) -> Callable[[Request], Awaitable[
 
 def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    body = msgspec.json.encode({"error": error.detail})
+    detail = _NO_WAY.get(error.status_code, error.detail)
+    body = msgspec.json.encode({"error": detail})
     return Response(body, error.status_code, headers=error.headers, media_type="application/json")
 
 
@@ -155,7 +162,7 @@ async def _body(request: Request) -> bytes:
 def _checked(asked: Any) -> list[Mapping[str, Any]]:
     rows = [asked.x] if asked.rows is None else asked.rows
     for x in rows:
-        if fault := row_fault(x):
+        if fault := _fault(x):
             raise HTTPException(422, fault)
     return rows
 
@@ -167,4 +174,10 @@ def _answer(model: Any, x: Mapping[str, Any]) -> dict[str, Any]:
             answer["proba"] = {str(label): p for label, p in model.predict_proba_one(x).items()}
     except LocoStreamError as error:
         raise HTTPException(422, str(error)) from None
-    return answer
+    known = getattr(model, "features", None)  # none before the first row, and other libraries' models do not tell
+    unknown = [name for name in x if name not in known] if known else []
+    return answer | ({"unknown_features": unknown} if unknown else {})
+
+
+def _fault(x: Mapping[str, Any]) -> str | None:
+    return row_fault(x) if x else "a row has at least one feature: x is empty"

@@ -45,10 +45,11 @@ class Learn(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Answer(msgspec.Struct):
-    """What the model says of a row; None before any label is known."""
+    """What the model says of a row, None before any label is known, and which of its features it does not know."""
 
     prediction: Value
     proba: dict[str, float] | None = None
+    unknown_features: list[str] | None = None
 
 
 class Answers(msgspec.Struct):

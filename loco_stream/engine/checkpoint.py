@@ -112,10 +112,9 @@ def newest(path: str | os.PathLike[str]) -> tuple[Path, persist.Saved, list[str]
         damage.append(f"{file} holds commit {saved.config['commit']}: it is a copy under a wrong name")
     if damage:
         raise CheckpointError(f"no checkpoint in {os.fspath(path)} is sound: {damage[0]}")
-    raise CheckpointError(
-        f"there is no checkpoint in {os.fspath(path)}; a log alone cannot be learned: put the checkpoint it began from "
-        "back, or name an empty folder"
-    )
+    alone = "; a log alone cannot be learned: put the checkpoint it began from back, or name an empty folder"
+    has_log = any(Path(path).glob("log-*.wal"))
+    raise CheckpointError(f"there is no checkpoint in {os.fspath(path)}{alone if has_log else ''}")
 
 
 class Writer:

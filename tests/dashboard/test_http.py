@@ -25,6 +25,7 @@ from tests.helpers.serving import wait_until
 from tests.helpers.standin import ListSource
 
 JSON = {"Content-Type": "application/json"}
+EMPTY = "a row has at least one feature: x is empty"
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -135,7 +136,12 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(body, headers, status, sen
         assert sentence in str(answer[1])
         assert ask(service.port, "POST", "/learn", {"x": {"a": 1}})[0] == 422
         assert ask(service.port, "POST", "/learn", {"x": {"a": 1}, "y": 1e300})[0] == 422
-        assert ask(service.port, "GET", "/predict")[0] == 405
+        assert ask(service.port, "POST", "/learn", {"x": {"a": 1}, "y": ""})[0] == 422
+        assert ask(service.port, "POST", "/learn", {"x": {}, "y": 1}) == (422, {"error": EMPTY})
+        assert ask(service.port, "POST", "/predict", {"x": {}}) == (422, {"error": EMPTY})
+        wrong_way = ask(service.port, "GET", "/predict")
+        assert wrong_way[0] == 405
+        assert "there are POST /predict, POST /learn, GET /health" in wrong_way[1]["error"]
         assert ask(service.port, "GET", "/../../etc/passwd")[0] == 404
         assert service.engine.status["n_rejected"] == 0
 
@@ -194,6 +200,18 @@ def test_two_thousand_hostile_requests_leave_it_serving():
             one.close()
         assert ask(service.port, "POST", "/predict", {"x": {"a": 1.0}})[1]["prediction"] == "b"
         assert service.engine.status["n_samples"] == 1
+
+
+@pytest.mark.filterwarnings("ignore:none of the features")
+def test_who_misspells_a_feature_is_told():
+    with Service() as service:
+        ask(service.port, "POST", "/learn", {"x": {"speed": 0.0, "load": 1.0}, "y": "ok"})
+        wait_until(lambda: service.engine.status["n_samples"] == 1)
+        assert "unknown_features" not in ask(service.port, "POST", "/predict", {"x": {"speed": 1.0}})[1]
+        answer = ask(service.port, "POST", "/predict", {"x": {"sped": 1.0, "load": 0.5}})[1]
+        assert answer["unknown_features"] == ["sped"]
+        both = ask(service.port, "POST", "/predict", {"rows": [{"load": 1.0}, {"velocity": 1.0}]})[1]["predictions"]
+        assert [one.get("unknown_features") for one in both] == [None, ["velocity"]]
 
 
 def numbered(seq, n=1, source="press"):
