@@ -1,8 +1,7 @@
 """What most models have in common: told to the compiler, which then leaves out what only others run.
 
-A first row waits for all that may run to be compiled. Classifiers and regressors that take no notice of time, keep no
-rows and have the usual readout reach a good half of the code; any other model is compiled with all of it. Results are
-the same to the byte.
+A first row waits for all that may run to be compiled. Models that keep no rows, have no delays and the usual credit and
+readout reach a good half of the code; any other is compiled with all of it. Results are the same to the byte.
 """
 
 from __future__ import annotations
@@ -11,17 +10,23 @@ from typing import NamedTuple
 
 from loco_stream.learner.config import EQUAL, MIRROR, Settings
 
-__all__ = ["KNOWN", "UsualClassifier", "UsualRegressor", "told"]
+__all__ = ["KNOWN", "Usual", "UsualClassifier", "UsualRegressor", "told"]
+
+
+class Usual(NamedTuple):
+    """The neuron of a model as most are but for a memory: the type tells compiled code so."""
+
+    cell: tuple[object, ...]
 
 
 class UsualClassifier(NamedTuple):
-    """The neuron of a classifier as most are: the type tells compiled code so."""
+    """The same of a classifier without a memory."""
 
     cell: tuple[object, ...]
 
 
 class UsualRegressor(NamedTuple):
-    """The same of a regressor."""
+    """The same of a regressor without a memory."""
 
     cell: tuple[object, ...]
 
@@ -30,17 +35,17 @@ _COMMON: dict[str, float] = {
     "antithetic": False,
     "credit": MIRROR,
     "last_layer": False,
-    "longest": 0.0,
     "max_delay": 0,
     "n_clusters": 0,
     "n_neighbors": 0,
     "recursive": True,
-    "remembers": False,
     "weighting": EQUAL,
 }
-KNOWN: dict[type, dict[str, float]] = {
-    UsualClassifier: _COMMON | {"regression": False},
-    UsualRegressor: _COMMON | {"regression": True, "n_snapshots": 0},
+_TIMELESS: dict[str, float] = _COMMON | {"longest": 0.0, "remembers": False}
+KNOWN: dict[type, dict[str, float]] = {  # the first that fits is told
+    UsualClassifier: _TIMELESS | {"regression": False},
+    UsualRegressor: _TIMELESS | {"regression": True, "n_snapshots": 0},
+    Usual: _COMMON,
 }
 
 

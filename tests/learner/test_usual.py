@@ -10,7 +10,7 @@ from loco_stream.jit import kernel
 from loco_stream.learner import packing
 from loco_stream.learner.config import Settings
 from loco_stream.learner.packing import opened
-from loco_stream.learner.usual import KNOWN, UsualClassifier, UsualRegressor, told
+from loco_stream.learner.usual import KNOWN, Usual, UsualClassifier, UsualRegressor, told
 from tests.helpers import toy_neuron
 from tests.helpers.models import arrays_of, assert_same, blobs
 
@@ -34,12 +34,14 @@ def test_what_is_known_are_settings():
 def test_what_is_known_of_most_models(options, width):
     assert isinstance(told(LOCOClassifier(**options)._resolve(width)), UsualClassifier)
     assert isinstance(told(LOCORegressor(**options)._resolve(width)), UsualRegressor)
+    for make in (LOCOClassifier, LOCORegressor):
+        assert isinstance(told(make(memory=(1.0, 5.0), **options)._resolve(width)), Usual)
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        {"memory": (1.0, 5.0)}, {"max_delay": 2}, {"neighbors": 9}, {"credit": "learned"}, {"readout": "delta"},
+        {"max_delay": 2}, {"neighbors": 9}, {"credit": "learned"}, {"readout": "delta"},
         {"n_input_clusters": 3}, {"readout_layers": "last"},
     ],
 )  # fmt: skip
@@ -55,7 +57,8 @@ def test_others_run_the_whole_code(make, options):
     [
         (LOCOClassifier, {}), (LOCOClassifier, {"hidden_sizes": (12, 8)}), (LOCOClassifier, {"retention": 0.0}),
         (LOCOClassifier, {"dt": 1.0}), (LOCOClassifier, {"rule": "np"}), (LOCORegressor, {}),
-        (LOCORegressor, {"hidden_sizes": (12, 8)}),
+        (LOCORegressor, {"hidden_sizes": (12, 8)}), (LOCOClassifier, {"memory": (0.5, 9.0)}),
+        (LOCORegressor, {"memory": (0.5, 9.0)}),
     ],
 )  # fmt: skip
 def test_the_part_and_the_whole_learn_the_same_bytes(make, options, monkeypatch):
