@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import math
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -189,6 +194,43 @@ def test_rows_whose_label_does_not_come_are_forgotten(tmp_path):
         fleet.process(sorter.sort([Labels([3, 20], ["ok", "ok"], source="s")]))
         assert (len(sorter), sorter.n_orphaned) == (9, 1)
         assert fleet.report(1)["n_samples"] == 1
+
+
+def slowly(events):
+    for event in events:
+        time.sleep(0.004)
+        yield event
+
+
+def serve(folder, n_blocks):
+    """Serve the stream from where it was acknowledged; this is what the killed processes do."""
+    with Fleet(template(), folder, max_resident=2, checkpoint_every=500, durability="interval:0.2s") as fleet:
+        print("open", flush=True)
+        report = FleetRunner(fleet, SourceReader(PairSource(slowly(stream(n_blocks)))), "device").run()
+        print(report["n_rejected"], report["n_pending"], flush=True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_kills_amid_late_labels_change_no_model(tmp_path, processes):
+    chance, n_blocks = random.Random(7), 240
+    code = "import sys; from tests.fleet.test_late_labels import serve; serve(sys.argv[1], int(sys.argv[2]))"
+    for kill in (True, True, True, False):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path), str(n_blocks)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+        processes.append(process)
+        assert "open" in process.stdout.readline()
+        if kill:
+            time.sleep(chance.uniform(0.3, 2.0))
+            process.kill()
+        said, _ = process.communicate(timeout=300)
+    assert said.split() == ["0", "1200"]  # of 120 blocks without labels those of 60 come
+    events = stream(n_blocks)
+    with Fleet(None, tmp_path) as fleet:
+        for device in range(3):
+            assert fleet.state_sha256(device) == alone(template(), events, device)[0]
 
 
 @pytest.mark.slow
