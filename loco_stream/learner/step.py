@@ -120,7 +120,7 @@ def _open_gate(settings, state, scratch, dormant):
         log_loss.softmax(room, 0, n_classes, log_loss.SHARPNESS, proba)
         return
     log_loss.softmax(outputs, 0, n_classes, log_loss.SHARPNESS, room)
-    opened_by *= readout.forgetful_share(settings, state.bank)
+    opened_by *= readout.forgetful_share(settings, scratch.answers.says)
     for c in range(n_classes):
         proba[c] += opened_by * (room[c] - proba[c])
 

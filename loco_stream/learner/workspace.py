@@ -78,7 +78,8 @@ class Answers(NamedTuple):
     rows, old_rows and linear_rows: which inputs are not zero, old_rows those of a snapshot's; outputs: of the members
     on traces, then of the linear ones, then what neighbours say; logistic and bayes: of the logistic member, and
     log-probabilities of naive Bayes; change: of the outputs under a perturbation; weights: how much each block of
-    outputs counts; experts: probabilities of each; shares: x'Px and x'Px / (prior x'x); residual: what the outputs of
+    outputs counts; experts and says: probabilities of each, and its
+    weight in the mixture; shares: x'Px and x'Px / (prior x'x); residual: what the outputs of
     the member at work lack; increment: of the combined readout.
     """
 
@@ -92,6 +93,7 @@ class Answers(NamedTuple):
     snapshots: Annotated[Float32, axes("snapshots*classes")]
     weights: Annotated[Float64, axes("blocks")]
     experts: Annotated[Float64, axes("experts", "classes")]
+    says: Annotated[Float64, axes("experts")]
     gains: Annotated[Float32, axes("trace_members", "inputs")]
     linear_gains: Annotated[Float32, axes("linear_members", "linear_inputs")]
     logistic_gain: Annotated[Float32, axes("logistic_inputs")]

@@ -255,26 +255,27 @@ def test_the_mixture_is_bayes_rule(seed, n_experts, n_classes):
     rng = np.random.default_rng(seed)
     experts, evidence = rng.dirichlet(np.ones(n_classes + 1), n_experts), np.zeros(n_experts)
     experts[0, 0] = 0.0  # no expert is ruled out for ever
-    expected, proba = evidence.copy(), np.full(n_classes + 1, -1.0)
+    expected, proba, says = evidence.copy(), np.full(n_classes + 1, -1.0), np.zeros(n_experts)
     for n_seen, label in enumerate(rng.integers(0, n_classes, 5)):
         mixture.judge(evidence, experts, label, n_seen)
         expected = naive.judge(expected, experts, label, n_seen)
     assert np.allclose(evidence, expected)
-    mixture.mix(evidence, experts, n_classes, proba)
+    mixture.mix(evidence, experts, n_classes, says, proba)
     assert np.allclose(proba[:-1], naive.mix(expected, experts)[:-1])
+    assert np.allclose(says, naive.softmax(expected))
     assert proba[-1] == -1.0
 
 
 def test_the_mixture_trusts_who_was_right_of_late():
-    evidence, proba = np.zeros(2), np.zeros(2)
+    evidence, proba, says = np.zeros(2), np.zeros(2), np.zeros(2)
     experts = np.array([[0.9, 0.1], [0.5, 0.5]])
     for n_seen in range(100):
         mixture.judge(evidence, experts, 0, n_seen)
-    mixture.mix(evidence, experts, 2, proba)
+    mixture.mix(evidence, experts, 2, says, proba)
     assert proba[0] == pytest.approx(0.9, abs=1e-6)
     for n_seen in range(100, 160):
         mixture.judge(evidence, experts, 1, n_seen)
-    mixture.mix(evidence, experts, 2, proba)
+    mixture.mix(evidence, experts, 2, says, proba)
     assert proba[0] == pytest.approx(0.5, abs=1e-6)
 
 

@@ -17,6 +17,7 @@ from loco_stream.simd.ops import add_outer, nonzero, weigh_rows
 
 __all__ = ["change_bank", "consult", "ensure_gains", "error_of", "forgetful_share", "span", "speak"]
 
+LASTING = 2  # experts that the gate leaves alone, the last ones
 READOUT_RATE = 0.5  # of the normalised delta rule
 STACK_EXPERT, SQUARES_EXPERT, FIRST_EXPERT = range(3)  # of the mixture; then the members, the logistic one, naive Bayes
 
@@ -110,15 +111,16 @@ def consult(settings, state, answers, vectors):
     if logistic < experts.shape[0]:
         log_loss.softmax(answers.logistic, 0, n_classes, 1.0, experts[logistic])
         log_loss.softmax(answers.bayes, 0, n_classes, 1.0, experts[logistic + 1])
-    mixture.mix(bank.evidence, experts, n_classes, vectors[PROBA])
+    mixture.mix(bank.evidence, experts, n_classes, answers.says, vectors[PROBA])
 
 
 @kernel
-def forgetful_share(settings, bank):
+def forgetful_share(settings, says):
     """Return how much of the mixture is said by others than the logistic member and naive Bayes, which keep it all."""
-    if settings.n_linear == 0:
-        return 1.0
-    return mixture.share_before(bank.evidence, FIRST_EXPERT + bank.stack.shape[0])
+    total = 0.0
+    for e in range(says.shape[0] - (LASTING if settings.n_linear > 0 else 0)):
+        total += says[e]
+    return total
 
 
 @kernel

@@ -10,7 +10,7 @@ import math
 
 from loco_stream.jit import kernel
 
-__all__ = ["judge", "mix", "share_before"]
+__all__ = ["judge", "mix"]
 
 FADE = 0.9995  # of the log-likelihoods: about 2,000 rows count
 EARLY = 2.0  # of n rows so far, the last n / EARLY count
@@ -18,34 +18,20 @@ LEAST = 1e-9  # probability granted to every label
 
 
 @kernel
-def mix(evidence, experts, n_classes, proba):
-    """Write the mixture of the experts' probabilities (experts, n_classes or more)."""
+def mix(evidence, experts, n_classes, says, proba):
+    """Write the weight of each expert, and the mixture of their probabilities (experts, n_classes or more)."""
     top, total = -math.inf, 0.0
     for e in range(evidence.shape[0]):
         top = max(top, evidence[e])
+    for e in range(evidence.shape[0]):
+        says[e] = math.exp(evidence[e] - top)
+        total += says[e]
     for c in range(n_classes):
         proba[c] = 0.0
     for e in range(evidence.shape[0]):
-        weight = math.exp(evidence[e] - top)
-        total += weight
+        says[e] /= total
         for c in range(n_classes):
-            proba[c] += weight * experts[e, c]
-    for c in range(n_classes):
-        proba[c] /= total
-
-
-@kernel
-def share_before(evidence, end):
-    """Return how much of the mixture the experts before `end` say."""
-    top, first, total = -math.inf, 0.0, 0.0
-    for e in range(evidence.shape[0]):
-        top = max(top, evidence[e])
-    for e in range(evidence.shape[0]):
-        weight = math.exp(evidence[e] - top)
-        total += weight
-        if e < end:
-            first += weight
-    return first / total
+            proba[c] += says[e] * experts[e, c]
 
 
 @kernel

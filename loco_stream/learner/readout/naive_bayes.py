@@ -60,12 +60,13 @@ def learn(gaussians, features, first, n_features, label):
     """Take a row into the running moments of its class (Welford 1962), fading from `MEMORY` rows on."""
     moments, means, squares = gaussians.moments, gaussians.means, gaussians.squares
     n, spread, product = min(moments[CLASS_ROWS, label] + 1.0, MEMORY), 0.0, 1.0
+    pace, square_pace, weight = 1.0 / (n + 1.0), 1.0 / n, 1.0 / (n + PRIOR)
     for f in range(n_features):
         value = _bounded(features[first + f])
         rest = value - means[label, f]
-        means[label, f] += rest / (n + 1.0)
-        squares[label, f] += (rest * (value - means[label, f]) - squares[label, f]) / n
-        product *= (n * squares[label, f] + PRIOR) / (n + PRIOR)
+        means[label, f] += rest * pace
+        squares[label, f] += (rest * (value - means[label, f]) - squares[label, f]) * square_pace
+        product *= (n * squares[label, f] + PRIOR) * weight
         if f % STRETCH == STRETCH - 1:
             spread += math.log(product)
             product = 1.0
