@@ -53,7 +53,7 @@ class Fleet:
         ``"batch"``: rows are on disk before a call returns. ``"interval:<seconds>s"``: a killed process loses nothing,
         a power cut what came in the last interval.
     block_rows
-        On Ray: rows that go to a worker in one message.
+        On Ray: rows that go to a worker in one message; up to 2,048 gather while it is busy.
     ray_address
         Address of a running Ray cluster; None starts one on this machine.
 
@@ -150,8 +150,8 @@ class Fleet:
     ) -> None:  # fmt: skip
         """Learn rows of a key.
 
-        In this process they are learned when the call returns. On Ray they are on their way: a call waits when 16
-        blocks of a worker are under way, and `flush` waits for all.
+        In this process they are learned when the call returns. On Ray they are on their way: a call waits when four
+        messages to a worker are, and `flush` waits for all.
 
         Parameters
         ----------

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -32,6 +32,9 @@ _LOOK_SECONDS = 0.002  # between two looks whether a busy worker has finished so
 _KEPT = 64  # messages that may wait to become durable until the next one asks for it
 _PATIENCE = 120.0  # seconds in which a dead worker must be back
 _MOST_NOTES = 100
+
+
+_Packed: TypeAlias = tuple[bytes, int]  # the bytes of some rows, and how many they are
 
 
 @dataclass(slots=True)
@@ -55,7 +58,7 @@ class _Link:
         self._kept: deque[_Sent] = deque()
         self._answers: dict[int, list[Answer]] = {}
         self._looked = 0.0
-        self.waiting: list[Rows] = []  # rows that do not fill a block yet
+        self.waiting: list[_Packed] = []  # rows that do not fill a block yet
         self.n_waiting = 0
         self.n_repeated = self.n_refused = 0
         self.notes: deque[str] = deque(maxlen=_MOST_NOTES)
@@ -64,10 +67,26 @@ class _Link:
         """Take rows to be learned; they leave when they fill a block, or several while the worker is busy."""
         for start in range(0, len(rows), block_rows):
             part = rows if len(rows) <= block_rows else rows.part(slice(start, start + block_rows))
-            self.waiting.append(part)
-            self.n_waiting += len(part)
-            if self.n_waiting >= block_rows and (self.n_waiting >= _TOGETHER or not self._is_busy()):
+            packed = self.pack(part)
+            if isinstance(packed, str):
+                continue
+            n = self.n_waiting + len(part)
+            leaves = n >= block_rows and (n >= _TOGETHER or not self._is_busy())
+            if leaves:
+                self._make_room()  # what raises does so before the rows are taken
+            self.waiting.append(packed)
+            self.n_waiting = n
+            if leaves:
                 self.push()
+
+    def pack(self, rows: Rows) -> _Packed | str:
+        """Return the bytes of rows and how many they are; if the log cannot hold them they are refused: why."""
+        try:
+            return rows.encode(), len(rows)
+        except CheckpointError as error:
+            self.n_refused += len(rows)
+            self.notes.append(str(error))
+            return str(error)
 
     def _is_busy(self) -> bool:
         if len(self._flying) >= _BUSY and time.monotonic() - self._looked > _LOOK_SECONDS:
@@ -79,15 +98,19 @@ class _Link:
     def push(self) -> None:
         """Send what waits."""
         if self.waiting:
+            self._make_room()
             rows, self.waiting, self.n_waiting = self.waiting, [], 0
             self.send(rows)
 
-    def send(self, rows: Sequence[Rows], predicts: bool = False, sync: bool = False) -> int:
-        """Send a message, once fewer than `_IN_FLIGHT` are under way; returns its number."""
+    def _make_room(self) -> None:
         while len(self._flying) >= _IN_FLIGHT:
             self._land()
+
+    def send(self, rows: Sequence[_Packed], predicts: bool = False, sync: bool = False) -> int:
+        """Send a message, once fewer than `_IN_FLIGHT` are under way; returns its number."""
+        self._make_room()
         self._number += 1
-        payloads, lengths = [part.encode() for part in rows], [len(part) for part in rows]
+        payloads, lengths = [payload for payload, _ in rows], [n for _, n in rows]
         sent = _Sent(self._number, payloads, lengths, predicts, sync or len(self._kept) >= _KEPT)
         self._kept.append(sent)
         self._launch(sent)
@@ -254,13 +277,17 @@ class RayBackend:
         parts: dict[int, list[int]] = {}
         for i, rows in enumerate(batch):
             parts.setdefault(self._index(rows.key), []).append(i)
-        numbers = {}
-        for index, members in parts.items():
-            self._links[index].push()
-            numbers[index] = self._links[index].send([batch[i] for i in members], predicts=True)
         answers: dict[int, Answer] = {}
+        sent: dict[int, tuple[int, list[int]]] = {}  # number of the message, and which rows it holds
         for index, members in parts.items():
-            answers |= zip(members, self._links[index].answers(numbers[index]), strict=True)
+            link = self._links[index]
+            packed = {i: link.pack(batch[i]) for i in members}
+            answers |= {i: Answer((), 0, why) for i, why in packed.items() if isinstance(why, str)}
+            good = {i: rows for i, rows in packed.items() if not isinstance(rows, str)}
+            link.push()
+            sent[index] = link.send(list(good.values()), predicts=True), list(good)
+        for index, (number, members) in sent.items():
+            answers |= zip(members, self._links[index].answers(number), strict=True)
         return [answers[i] for i in range(len(batch))]
 
     def predict(self, key: Key, X: Table, features: Names) -> list[Label]:

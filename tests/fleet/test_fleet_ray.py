@@ -12,6 +12,7 @@ import pytest
 from loco_stream import Fleet
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError, InputError
+from loco_stream.fleet.rows import make_rows
 from loco_stream.persistence.format import encode_plain
 from tests.helpers.fleet_process import SOURCE, rows_of, template
 
@@ -130,6 +131,40 @@ def test_answers_and_refusals_are_those_of_one_process(tmp_path):
         assert "2 columns" in fleet.notes[-1]
         with pytest.raises(InputError, match="has no model"):
             fleet.state_sha256("nobody")
+
+
+def test_texts_that_no_log_can_hold_take_no_other_rows_along(tmp_path):
+    X, y = rows_of(5, N_ROWS)
+    bad = make_rows(6, X[:2], ["ok", "\ud800"], None, SOURCE, 1, 0)
+    with Fleet(template(), tmp_path, workers=1) as fleet:
+        fleet.learn(5, X[:40], y[:40])
+        fleet.learn(6, X[:2], ["ok", "\ud800"])
+        good, refused = fleet.process([make_rows(5, X[40:], y[40:], None, SOURCE, 1, 0), bad])
+        assert (len(good.said), good.refusal) == (N_ROWS - 40, None)
+        assert "cannot store" in refused.refusal
+        assert fleet.n_refused == 4
+        assert fleet.keys() == [5]
+        assert fleet.state_sha256(5) == alone(X, y)
+
+
+def test_rows_that_wait_while_the_disk_refuses_are_not_lost(tmp_path):
+    X, y = rows_of(5, N_ROWS)
+    with Fleet(template(), tmp_path, workers=1, key_groups=1, durability="batch") as fleet:
+        fleet.learn(5, X[:10], y[:10])
+        fleet.flush()
+        (link,) = fleet._backend._links
+        pid = fleet._backend.worker_ids[0]
+        os.kill(pid, signal.SIGSTOP)
+        for at in range(10, 50, 10):  # as many messages as may be under way
+            fleet.learn(5, X[at : at + 10], y[at : at + 10])
+            link.push()
+        fleet.learn(5, X[50:], y[50:])
+        (tmp_path / "group-0000").rename(tmp_path / "elsewhere")
+        os.kill(pid, signal.SIGCONT)
+        with pytest.raises(CheckpointError, match="deleted, moved or replaced"):
+            link.push()
+        (tmp_path / "elsewhere").rename(tmp_path / "group-0000")
+        assert fleet.state_sha256(5) == alone(X, y)
 
 
 def test_a_folder_that_is_gone_is_told(tmp_path):
