@@ -1,4 +1,4 @@
-"""One model of what several learned: their readouts without leak add up."""
+"""One model of what several learned: their readouts without leak add up, and the moments of naive Bayes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 from loco_stream.errors import InputError
 from loco_stream.learner.arrays import specs
 from loco_stream.learner.base import LOCOEstimator
-from loco_stream.learner.state import CLASS_COUNT, LAST_SEEN, MASKED, N_CLASSES, N_SEEN, SKIPPED, State
+from loco_stream.learner.readout.naive_bayes import MEMORY, PRIOR
+from loco_stream.learner.state import (
+    CLASS_COUNT,
+    CLASS_ROWS,
+    LAST_SEEN,
+    MASKED,
+    N_CLASSES,
+    N_SEEN,
+    SKIPPED,
+    SPREAD,
+    State,
+)
 
 __all__ = ["merge"]
 
@@ -42,8 +53,8 @@ def merge(models: Sequence[Model], template: LOCOEstimator | None = None) -> Mod
     and drawn from one seed, and the template has seen the 300 rows after which scales and gains stand. Models that
     found their scales each by itself are merged in the same way; the result is then near that of one model.
 
-    What is no sum is that of the model with most rows: members that forget, weights by log-loss, and the shares in
-    which members speak.
+    Moments of naive Bayes add up in the same way. What is no sum is that of the model with most rows: members that
+    forget, weights by log-loss, and the shares in which members speak.
 
     Parameters
     ----------
@@ -78,6 +89,7 @@ def merge(models: Sequence[Model], template: LOCOEstimator | None = None) -> Mod
     arrays = {name: array.copy() for name, array in largest.arrays.items()}
     _add_readouts(arrays, parts, base)
     _add_counts(arrays, parts, base)
+    _add_gaussians(arrays, parts, base)
     return type(models[0]).from_state(largest.config, arrays)
 
 
@@ -168,3 +180,24 @@ def _add_counts(arrays: Arrays, parts: Sequence[_Part], base: _Part | None) -> N
     lately = np.min(absent, axis=0)
     seen = np.isfinite(lately)
     arrays["classes"][LAST_SEEN, seen] = arrays["counts"][N_SEEN] - lately[seen]
+
+
+def _add_gaussians(arrays: Arrays, parts: Sequence[_Part], base: _Part | None) -> None:
+    """Add up the rows of each class, their sums and sums of squares; each mean counts a row at 0 besides."""
+    whole = np.sum([_sums(part.arrays) for part in parts], axis=0)
+    if base is not None:
+        whole -= (len(parts) - 1) * _sums(base.arrays)
+    n, total, power = whole
+    means = total / (n + 1.0)
+    squares = np.maximum((power - (n + 1.0) * means**2) / np.maximum(n, 1.0), 0.0)
+    n = np.minimum(n, MEMORY)
+    arrays["gaussians.means"], arrays["gaussians.squares"] = means, squares
+    arrays["gaussians.moments"][CLASS_ROWS] = n.max(axis=1, initial=0.0)
+    arrays["gaussians.moments"][SPREAD] = np.log((n * squares + PRIOR) / (n + PRIOR)).sum(axis=1)
+
+
+def _sums(arrays: Arrays) -> Float64:
+    """Return rows, sums and sums of squares of each class and feature, (3, classes, features)."""
+    rows, means = arrays["gaussians.moments"][CLASS_ROWS, :, None], arrays["gaussians.means"]
+    n = np.broadcast_to(rows, means.shape)
+    return np.stack([n, (n + 1.0) * means, n * arrays["gaussians.squares"] + (n + 1.0) * means**2])

@@ -58,6 +58,13 @@ def test_a_merged_model_is_the_one_that_saw_all_rows(tmp_path):
     np.testing.assert_allclose(merged_P, P, atol=2e-4 * np.abs(P).max())
     np.testing.assert_allclose(merged_W, W, atol=1e-3 * np.abs(W).max())
     np.testing.assert_allclose(merged_W, expected, atol=1e-5 * np.abs(W).max())
+    assert sorted(merged.classes) == sorted(whole.classes)
+    places = [merged.classes.index(label) for label in whole.classes]
+    moments, means, squares = whole._state.gaussians
+    found = merged._state.gaussians
+    np.testing.assert_allclose(found.moments[:, places], moments[:, : len(places)], rtol=1e-6)
+    np.testing.assert_allclose(found.means[places], means[: len(places)], atol=1e-9)
+    np.testing.assert_allclose(found.squares[places], squares[: len(places)], atol=1e-9)
     assert (merged.export_state()[1]["classes"][0] == whole.export_state()[1]["classes"][0]).all()
 
 
