@@ -146,10 +146,10 @@ class Reader:
                 assert close_to(following.text, said), f"{following.where} shows\n{following.text}\nand not\n{said}"
 
     def do(self, block):
-        if block.language == "python" and block.how != "no-run":
-            return self.doctest(block) if ">>>" in block.text else self.program(block)
         if block.how.startswith("file="):
             (self.folder / block.how.removeprefix("file=")).write_text(self.ports.free(block.text))
+        elif block.language == "python" and block.how != "no-run":
+            return self.doctest(block) if ">>>" in block.text else self.program(block)
         elif block.how == "start":
             self.start(block)
         elif block.how in {"run", "stop"}:
