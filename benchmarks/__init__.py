@@ -23,6 +23,7 @@ BENCHES = {
     "calibration": "benchmarks.calibration:command",
     "regression": "benchmarks.regression:command",
     "time": "benchmarks.temporal:command",
+    "late": "benchmarks.late:command",
     "live": "benchmarks.live:command",
     "dashboard": "benchmarks.dashboard:command",
     "outlets": "benchmarks.outlets:command",

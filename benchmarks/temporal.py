@@ -19,18 +19,18 @@ from benchmarks.runs import Run
 from benchmarks.temporal_data import STREAMS, TimedStream
 from benchmarks.temporal_inputs import INPUTS
 
-__all__ = ["OURS", "command", "grids", "measure"]
+__all__ = ["MEMORY", "OURS", "command", "grids", "measure", "score", "spans"]
 
-_MEMORY = (0.3, 50.0)
+MEMORY = (0.3, 50.0)
 _MAX_DELAY = 9
 _READOUT_ALONE: dict[str, Any] = {"hidden_sizes": (8,), "rule": "frozen"}  # eight neurons beside the given inputs
 # name -> settings of the estimator, and its inputs
 OURS: dict[str, tuple[dict[str, Any], str]] = {
-    "memory": ({"memory": _MEMORY}, "rows"),
-    "memory, frozen": ({"memory": _MEMORY, "rule": "frozen"}, "rows"),
+    "memory": ({"memory": MEMORY}, "rows"),
+    "memory, frozen": ({"memory": MEMORY, "rule": "frozen"}, "rows"),
     "delays": ({"max_delay": _MAX_DELAY}, "rows"),
     "delays, frozen": ({"max_delay": _MAX_DELAY, "rule": "frozen"}, "rows"),
-    "memory and delays": ({"memory": _MEMORY, "max_delay": _MAX_DELAY}, "rows"),
+    "memory and delays": ({"memory": MEMORY, "max_delay": _MAX_DELAY}, "rows"),
     "rows alone": ({}, "rows"),
     "rows alone, frozen": ({"rule": "frozen"}, "rows"),
     "5 lags": ({}, "5 lags"),
@@ -62,8 +62,8 @@ def measure(stream: str, contender: str, seed: int, directory: str | None) -> di
     y = timed.y if timed.begins is None else timed.y[timed.begins]
     half = len(y) // 2
     return {
-        "score": _score(answers, y, timed),
-        "second_half": _score(answers[half:], y[half:], timed),
+        "score": score(answers, y, timed),
+        "second_half": score(answers[half:], y[half:], timed),
         "samples_per_second": len(X) / seconds,
     }
 
@@ -84,7 +84,7 @@ def _ask_ours(model: Any, X: Any, timed: TimedStream) -> list[Any]:
     y, t = timed.y.tolist(), timed.t
     if timed.begins is not None:
         answers = []
-        for rows in _spans(timed):
+        for rows in spans(timed):
             answers.append(model.predict_sequence(X[rows]))
             model.learn_sequence(X[rows], y[rows.start])
         return answers
@@ -113,20 +113,21 @@ def _ask_rival(model: Any, X: Any, timed: TimedStream) -> list[Any]:
                 answers.append(model.learn_predict_array(X[i : i + 1], timed.y[i : i + 1])[0])
         return answers
     answers = []
-    for rows in _spans(timed):
+    for rows in spans(timed):
         said = model.predict_array(X[rows]).tolist()
         answers.append(max(said, key=said.count))
         model.learn_array(X[rows], timed.y[rows])
     return answers
 
 
-def _spans(timed: TimedStream) -> Iterator[slice]:
+def spans(timed: TimedStream) -> Iterator[slice]:
+    """Yield where the rows of each event lie."""
     assert timed.begins is not None
     ends = np.append(timed.begins[1:], len(timed.X))
     return (slice(begin, end) for begin, end in zip(timed.begins.tolist(), ends.tolist(), strict=True))
 
 
-def _score(answers: list[Any], y: Any, timed: TimedStream) -> float:
+def score(answers: list[Any], y: Any, timed: TimedStream) -> float:
     """Return R2, or the share of right answers; a missing answer of a classifier is wrong."""
     if not timed.is_regression:
         return float(np.mean([answer == label for answer, label in zip(answers, y.tolist(), strict=True)]))

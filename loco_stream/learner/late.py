@@ -1,8 +1,8 @@
 """What was said of a row when it was predicted: written as one row of numbers, and read when its label comes.
 
-How many classes were known; the traces that the rows before had left; the outputs of all members, of the logistic one,
-of naive Bayes and of the snapshots; which snapshots these were; two shares for the gate; the encoded rows before, where
-synapses have delays.
+How many classes were known, and rows learned; the traces that the rows before had left; the outputs of all members, of
+the logistic one, of naive Bayes and of the snapshots; which snapshots these were; two shares for the gate; the encoded
+rows before, where synapses have delays.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from loco_stream.learner.config import Settings
 from loco_stream.learner.delays import read_codes, write_codes
 from loco_stream.learner.readout.naive_bayes import level_unknown
 from loco_stream.learner.readout.novelty_gate import N_COMPARED
-from loco_stream.learner.state import N_CLASSES, N_FEATURES
+from loco_stream.learner.state import N_CLASSES, N_FEATURES, N_SEEN
 from loco_stream.learner.workspace import CARRIED
 
-__all__ = ["read_context", "read_outputs", "ticket_size", "write_ticket"]
+__all__ = ["ROWS_LEARNED", "read_context", "read_outputs", "ticket_size", "write_ticket"]
+
+ROWS_LEARNED, HEAD = 1, 2  # place of that number, and where the traces begin
 
 
 def ticket_size(settings: Settings, n_classes: int, n_features: int) -> int:
@@ -31,7 +33,7 @@ def ticket_size(settings: Settings, n_classes: int, n_features: int) -> int:
 def _codes_place(settings: Any, remembered: Any, n_classes: Any) -> Any:
     """Return where the encoded rows begin."""
     n_snapshots = settings.n_snapshots
-    return 1 + remembered + n_classes * (settings.n_blocks + 2 + n_snapshots) + n_snapshots + N_COMPARED
+    return HEAD + remembered + n_classes * (settings.n_blocks + 2 + n_snapshots) + n_snapshots + N_COMPARED
 
 
 _place_of_codes = kernel(_codes_place)  # the same for compiled code
@@ -49,9 +51,10 @@ def _write_blocks(source, n_blocks, capacity, n_classes, ticket, place):
 def write_ticket(settings, state, scratch, ticket):
     """Write what is said of the row in scratch."""
     answers, n_classes, capacity = scratch.answers, state.counts[N_CLASSES], state.classes.shape[1]
-    ticket[0], place = np.float64(n_classes), 1 + state.memory.kept.shape[0]
+    ticket[0], ticket[ROWS_LEARNED] = np.float64(n_classes), np.float64(state.counts[N_SEEN])
+    place = HEAD + state.memory.kept.shape[0]
     for i in range(state.memory.kept.shape[0]):
-        ticket[1 + i] = np.float64(scratch.run.neurons[CARRIED, i])
+        ticket[HEAD + i] = np.float64(scratch.run.neurons[CARRIED, i])
     births = state.recall.births
     place = _write_blocks(answers.outputs, settings.n_blocks, capacity, n_classes, ticket, place)
     place = _write_blocks(answers.logistic, 1, capacity, n_classes, ticket, place)
@@ -70,7 +73,7 @@ def read_context(settings, state, ticket, scratch):
     """Write what the rows before had left when the ticket was written; nothing if nothing was known."""
     remembered, neurons, known = state.memory.kept.shape[0], scratch.run.neurons, ticket.shape[0] > 0
     for i in range(remembered):
-        neurons[CARRIED, i] = np.float32(ticket[1 + i]) if known else np.float32(0.0)
+        neurons[CARRIED, i] = np.float32(ticket[HEAD + i]) if known else np.float32(0.0)
     n_classes = np.int64(ticket[0]) if known else np.int64(0)
     read_codes(ticket, _place_of_codes(settings, remembered, n_classes), scratch.lagged)
 
@@ -88,7 +91,7 @@ def read_outputs(settings, state, scratch, ticket):
     """Write what was said into `earlier`: of classes unknown then nothing, of newer snapshots what they say now."""
     earlier, n_classes, capacity = scratch.earlier, np.int64(ticket[0]), state.classes.shape[1]
     births, now = state.recall.births, scratch.answers.snapshots
-    place = 1 + state.memory.kept.shape[0]
+    place = HEAD + state.memory.kept.shape[0]
     place = _read_blocks(ticket, place, settings.n_blocks, n_classes, capacity, earlier.outputs)
     place = _read_blocks(ticket, place, 1, n_classes, capacity, earlier.logistic)
     place = _read_blocks(ticket, place, 1, n_classes, capacity, earlier.bayes)

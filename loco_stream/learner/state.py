@@ -160,6 +160,10 @@ def _first_copy(clock: Array, plan: Plan) -> None:
     clock[:] = 0, -SPACING, 0
 
 
+def _no_event(late: Array, plan: Plan) -> None:
+    late[1] = -1.0
+
+
 def _spans(spans: Array, plan: Plan) -> None:
     """Spread the time constants of every other neuron evenly in the logarithm, near ones apart."""
     ratio = plan.settings.longest / plan.settings.shortest if len(spans) else 1.0
@@ -300,7 +304,8 @@ class Gaussians(NamedTuple):
 class State(NamedTuple):
     """All mutable numbers of a model, in groups so that a compiled stage is handed only its own.
 
-    target: the statistics of the target; newness: moments of the gate. The rows of arrays are named above.
+    target: the statistics of the target; newness: moments of the gate; late: see `lateness`. The rows of other arrays
+    are named above.
     """
 
     counts: Annotated[Int64, axes(N_COUNTS)]
@@ -308,6 +313,7 @@ class State(NamedTuple):
     target: Annotated[Float64, axes(STAT_ROWS, 1, start=_empty_moments)]
     classes: Annotated[Float64, axes(2, "classes")]
     newness: Annotated[Float64, axes(8)]
+    late: Annotated[Float64, axes(4, start=_no_event)]
     net: Net
     clusters: Clusters
     bank: Bank

@@ -18,7 +18,8 @@ from loco_stream.learner.config import BALANCED, EQUAL, MIRROR
 from loco_stream.learner.delays import bounded_share, push_code, recall_codes
 from loco_stream.learner.drive import clean_pass
 from loco_stream.learner.encoding import CLIP, update_statistics, update_value
-from loco_stream.learner.late import read_context, read_outputs, write_ticket
+from loco_stream.learner.late import ROWS_LEARNED, read_context, read_outputs, write_ticket
+from loco_stream.learner.lateness import rows_a_draw, shares
 from loco_stream.learner.packing import opened
 from loco_stream.learner.plasticity.credit import assign_credit
 from loco_stream.learner.plasticity.hidden import change_hidden
@@ -214,27 +215,29 @@ def _is_sound(error, n_classes, shares, credit):
 
 
 @kernel
-def _learn_recall(settings, state, scratch, said, vectors, label):
+def _learn_recall(settings, state, scratch, said, vectors, label, trust):
     """Judge readout and snapshots by a label, and copy the model when it is time."""
     old, n_classes, capacity = state.recall, state.counts[N_CLASSES], state.classes.shape[1]
-    recall.weigh(old.speakers, old.fits, vectors[PROBA], said.snapshots, n_classes, capacity, label, vectors[ROOM])
+    recall.weigh(
+        old.speakers, old.fits, vectors[PROBA], said.snapshots, n_classes, capacity, label, vectors[ROOM], trust
+    )
     slot = old.clock[recall.SLOT]
     if recall.tick(old.speakers, old.fits, old.clock, old.births):
         recall.keep(settings, state.net, state.bank, scratch.answers.weights, capacity, slot, old)
 
 
 @kernel
-def _change_readout(settings, state, scratch, said, vectors, label, dormant):
+def _change_readout(settings, state, scratch, said, vectors, label, trust, dormant):
     """Update the readout and what gate and recall know; `said` and `vectors` are of when the row was predicted."""
     asleep, n_classes = scratch.vectors[DORMANT], state.counts[N_CLASSES]
     if not settings.regression and _is_gated(settings):
         if dormant and asleep[label] == 0.0:
             gate.learn_lead(said.outputs, n_classes, asleep, state.newness)
-        gate.learn_newness(said.shares, state.newness, state.counts[N_SEEN])
+        gate.learn_newness(said.shares, state.newness, state.counts[N_SEEN], trust)
     if settings.n_snapshots > 0:
-        _learn_recall(settings, state, scratch, said, vectors, label)
+        _learn_recall(settings, state, scratch, said, vectors, label, trust)
     mirrors = settings.learns and settings.credit == MIRROR
-    readout.change_bank(settings, state, scratch, said, vectors, label, mirrors)
+    readout.change_bank(settings, state, scratch, said, vectors, label, trust, mirrors)
 
 
 @kernel
@@ -265,9 +268,10 @@ def _learn(settings, state, scratch, x, label, value, share, ticket, guarded, do
         value = _bounded(settings, state, scratch, value, ticket)
     _set_target(settings.regression, state.target, label, value, n_classes, vectors[TARGET])
     readout.error_of(settings, answers.experts, vectors[SCORES], vectors[TARGET], n_classes, vectors[ERROR])
-    late = ticket.shape[0] > 0
+    late, trust = ticket.shape[0] > 0, 1.0
     if late:
         _go_back(settings, state, scratch, ticket)
+        trust, share = shares(settings, state, label, ticket[ROWS_LEARNED], share)
     said, said_vectors = (scratch.earlier, scratch.earlier_vectors) if late else (answers, vectors)
     plastic = settings.learns and not guarded
     if plastic:
@@ -278,7 +282,7 @@ def _learn(settings, state, scratch, x, label, value, share, ticket, guarded, do
             if settings.max_delay > 0 and not settings.regression:
                 share = bounded_share(state.memory.steps, float(label), share)
             change_hidden(settings, state, scratch, share)
-        _change_readout(settings, state, scratch, said, said_vectors, label, dormant)
+        _change_readout(settings, state, scratch, said, said_vectors, label, trust, dormant)
         settle_gains(state.net.sizes, state.net.gains, scratch.run.drives[0], settings.gain, counts[N_SEEN])
         if settings.n_neighbors > 0:
             neighbors.keep(settings, state, x, label, value)
@@ -329,7 +333,7 @@ def _pass(settings, state, scratch, x, t, learns):
     guarded, dormant = False, False
     if not settings.regression and settings.recursive and settings.retention > 0.0:
         guarded, dormant = gate.mark_dormant(
-            state.classes, state.counts[N_CLASSES], state.counts[N_SEEN], scratch.vectors[DORMANT]
+            state.classes, state.counts[N_CLASSES], state.counts[N_SEEN], rows_a_draw(state), scratch.vectors[DORMANT]
         )
     if not cached:
         readout.consult(settings, state, scratch.answers, scratch.vectors)

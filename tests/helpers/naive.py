@@ -239,13 +239,14 @@ def logistic_update(p, w, x, proba, target):
     return p - curvature * scale * np.outer(k, k), w + scale * np.outer(k, target - proba)
 
 
-def stack_update(p, stack, members, target, prior):
-    """Return projector and stack; `members` is (members, classes), one observation a class."""
+def stack_update(p, stack, members, target, prior, share=1.0):
+    """Return projector and stack; `members` is (members, classes), `share` of an observation a class."""
     for outputs, wanted in zip(members.T, target, strict=True):
-        k = p @ outputs / (1.0 + outputs @ p @ outputs)
+        k = p @ outputs / (1.0 / share + outputs @ p @ outputs)
         stack = stack + k * (wanted - outputs @ stack)
         p = p - np.outer(k, outputs @ p)
-    return (1.0 - STACK_LEAK) * p + STACK_LEAK * prior * np.eye(len(stack)), stack
+    leak = share * STACK_LEAK
+    return (1.0 - leak) * p + leak * prior * np.eye(len(stack)), stack
 
 
 def sharpened(n_blocks, n_says=0):
@@ -254,11 +255,11 @@ def sharpened(n_blocks, n_says=0):
     return np.where(squares, log_loss.SHARPNESS, 1.0)
 
 
-def log_stack_update(weights, powers, blocks, error, n_says=0):
-    """Return weights and mean squares after one normalised gradient step; `blocks` is (blocks, classes)."""
+def log_stack_update(weights, powers, blocks, error, n_says=0, share=1.0):
+    """Return weights and mean squares after `share` of a normalised gradient step; `blocks` is (blocks, classes)."""
     slopes = sharpened(len(blocks), n_says) * (blocks @ error)
-    powers = powers + log_loss.STACK_FADE * (slopes**2 - powers)
-    return weights - log_loss.STACK_RATE * slopes / np.sqrt(powers), powers
+    powers = powers + share * log_loss.STACK_FADE * (slopes**2 - powers)
+    return weights - share * log_loss.STACK_RATE * slopes / np.sqrt(powers), powers
 
 
 def mix(evidence, experts):
@@ -266,10 +267,10 @@ def mix(evidence, experts):
     return softmax(evidence) @ experts
 
 
-def judge(evidence, experts, label, n_seen):
+def judge(evidence, experts, label, n_seen, share=1.0):
     n = n_seen + 1
     fade = min(mixture.FADE, n / (n + mixture.EARLY))
-    return fade * evidence + np.log(np.maximum(experts[:, label], mixture.LEAST))
+    return (1.0 - share * (1.0 - fade)) * evidence + share * np.log(np.maximum(experts[:, label], mixture.LEAST))
 
 
 def level_unknown(scores, n_known):
@@ -337,11 +338,11 @@ def said_classes(labels, votes, n_classes):
 # The gate
 
 
-def dormancy(counts, last_seen, n_seen):
+def dormancy(counts, last_seen, n_seen, rows_a_draw=1.0):
     """Return whether hidden layers stand still, and which known classes are away for longer than chance explains."""
     guarded, dormant = False, np.zeros(len(counts))
     for c, (count, last) in enumerate(zip(counts, last_seen, strict=True)):
-        absence = n_seen - last
+        absence = (n_seen - last) / rows_a_draw
         if not gate.DORMANT_AFTER <= count < n_seen or absence < gate.GUARD_ABSENCE:
             continue
         if (1.0 - count / n_seen) ** absence < math.exp(gate.DORMANT_ODDS):

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from loco_stream.learner import lateness
 from loco_stream.learner.config import (
     COVERAGES,
     LEARNED,
@@ -129,6 +130,7 @@ class Learner:
         self.say, self.old = np.r_[START_SAY, np.zeros(s.n_snapshots)], [None] * s.n_snapshots
         self.fits, self.births = np.zeros(2 + s.n_snapshots), np.zeros(s.n_snapshots, int)
         self.clock = np.array([0, -SPACING, 0])
+        self.trust, self.beyond_runs, self.event = 1.0, 0.0, (-1, -1, 0)
 
     # Predict
 
@@ -296,7 +298,8 @@ class Learner:
         return np.array([given.get(label, 1.0) for label in range(self.known)])
 
     def dormancy(self):
-        return naive.dormancy(self.counts[: self.known], self.last_seen[: self.known], self.n_seen)
+        rows_a_draw = self.n_seen / max(self.n_seen - self.beyond_runs, 1.0) if self.beyond_runs else 1.0
+        return naive.dormancy(self.counts[: self.known], self.last_seen[: self.known], self.n_seen, rows_a_draw)
 
     def value(self):
         if not self.target.values:
@@ -327,9 +330,13 @@ class Learner:
             y = self.bounded(y)
         self.wanted = self.standardised(y) if self.regression else np.eye(self.known)[y]
         self.error = self.lack()
+        said = self if then is None else self.judged(then)
+        late = then is not None and then.n_seen < self.n_seen
+        self.trust = self.trust_share(y, then.n_seen) if late and not self.regression else 1.0
         if s.learns and not guarded:
-            self.change_hidden(self.credit(), self.share_of(y))
-        self.learn_readout(y, dormant, self if then is None else self.judged(then))
+            credit, share = self.credit(), self.hidden_share() if late else 1.0
+            self.change_hidden(credit, self.share_of(y, share))
+        self.learn_readout(y, dormant, said)
         if s.n_says:
             self.keep(x, y)
         if self.n_seen < SETTLE:
@@ -345,6 +352,22 @@ class Learner:
         self.past = now
         if then is None:
             self.advance(t)
+
+    def trust_share(self, y, n_learned):
+        """Return what share of an observation a late row is: the k-th of an event is 1 / k."""
+        self.event = (n_learned, y, self.event[2] + 1 if self.event[:2] == (n_learned, y) else 1)
+        others = self.counts[: self.known].sum() - self.counts[y]
+        if others == 0:
+            return 1.0
+        share = min(1.0, (others + self.counts[y]) / others / self.event[2])
+        self.beyond_runs += 1.0 - share
+        return share
+
+    def hidden_share(self):
+        """Return what share of a step hidden layers make of a late label."""
+        if self.regression:
+            return float(not self.settings.remembers and self.n_seen >= lateness.READOUT_FIRST)
+        return self.trust
 
     def lack(self):
         """Return what the combined output has too much."""
@@ -438,13 +461,13 @@ class Learner:
         sets = [w for member in self.members[: s.n_trace] for w in member.weights]
         return sum(c * (change @ w)[: self.known] for c, w in zip(self.mixing, sets, strict=False))
 
-    def share_of(self, y):
+    def share_of(self, y, share):
         """Return the share of a step for a label: with delays the k-th of a run has 10 / k, beyond ten."""
         if not self.settings.max_delay or self.regression:
-            return 1.0
+            return share
         label, n = self.run_of
-        self.run_of = y, n + 1.0 if label == y else 1.0
-        return min(1.0, WHOLE_STEPS / self.run_of[1])
+        self.run_of = y, n + share if label == y else share
+        return share * min(1.0, WHOLE_STEPS / max(self.run_of[1], WHOLE_STEPS))
 
     def change_hidden(self, credit, share):
         """Change every layer by a share of a step, from what stood before."""
@@ -524,7 +547,7 @@ class Learner:
         if self.is_gated:
             if dormant.any() and not dormant[y]:
                 self.leads.append(naive.lead(said.outputs[0][: self.known], dormant))
-            rate = max(gate.FADE, 1.0 / (self.n_seen + 1))
+            rate = max(self.trust * gate.FADE, 1.0 / (self.n_seen + 1))
             self.moments = naive.newness_moments(self.moments, *np.log(said.shares[:2]), rate)
         if s.n_snapshots:
             self.learn_recall(y, said)
@@ -540,11 +563,12 @@ class Learner:
             said.outputs[: len(self.stack) * s.n_losses : s.n_losses, : self.known],
             self.wanted,
             STACK_PRIOR,
+            self.trust,
         )[::-1]
         if self.regression:
             return
         self.log_stack, self.log_powers = naive.log_stack_update(
-            self.log_stack, self.log_powers, said.outputs[:, : self.known], said.error, s.n_says
+            self.log_stack, self.log_powers, said.outputs[:, : self.known], said.error, s.n_says, self.trust
         )
         if self.has_logistic:
             weights, p = self.logistic
@@ -554,7 +578,7 @@ class Learner:
             weights[:, : self.known] = new
             self.logistic = weights, p
             self.gaussians[y].learn(self.z[s.n_hidden + 1 :])
-        self.evidence = naive.judge(self.evidence, said.experts, y, self.n_seen)
+        self.evidence = naive.judge(self.evidence, said.experts, y, self.n_seen, self.trust)
 
     def learn_recall(self, y, said):
         """Judge who speaks; copy the model every so often; keep the copy where the readout in force is lost."""
@@ -566,8 +590,8 @@ class Learner:
                 chances[recall.FIRST + slot] = max(naive.softmax(scores[: self.known])[y], recall.LEAST)
         judged = speaks & (np.arange(len(self.say)) != recall.STACK)
         lately = np.log(chances / chances[recall.STACK])
-        self.fits = np.where(judged, self.fits + recall.LATELY * (lately - self.fits), self.fits)
-        self.say = naive.recall_weights(self.say, chances, recall.SHARE, recall.RETURN)
+        self.fits = np.where(judged, self.fits + self.trust * recall.LATELY * (lately - self.fits), self.fits)
+        self.say = naive.recall_weights(self.say, chances**self.trust, self.trust * recall.SHARE, recall.RETURN)
         slot = self.clock[recall.SLOT]
         if door(recall.tick)(self.say, self.fits, self.clock, self.births):
             traces = np.hstack([w for member in self.members[: s.n_trace] for w in member.weights])

@@ -25,7 +25,7 @@ def table(counts, last_seen):
 def test_dormancy_matches_the_twin(classes, n_seen):
     counts, last_seen = zip(*classes, strict=True)
     array, dormant = table(counts, last_seen), np.full(len(classes) + 1, -1.0)
-    guarded, any_dormant = gate.mark_dormant(array, len(classes), n_seen, dormant)
+    guarded, any_dormant = gate.mark_dormant(array, len(classes), n_seen, 1.0, dormant)
     expected = naive.dormancy(counts, last_seen, n_seen)
     assert guarded == expected[0]
     assert dormant[:-1].tolist() == expected[1].tolist()
@@ -35,7 +35,9 @@ def test_dormancy_matches_the_twin(classes, n_seen):
 
 def test_dormancy_waits_for_an_absence_that_chance_does_not_explain():
     def marks(count, absence, n_seen=2000):
-        return gate.mark_dormant(table([n_seen - count, count], [n_seen, n_seen - absence]), 2, n_seen, np.zeros(2))
+        return gate.mark_dormant(
+            table([n_seen - count, count], [n_seen, n_seen - absence]), 2, n_seen, 1.0, np.zeros(2)
+        )
 
     assert marks(1000, 29) == (False, False)  # a run of the other class
     assert marks(1000, 31) == (True, False)  # the hidden layers stand still first
@@ -44,7 +46,7 @@ def test_dormancy_waits_for_an_absence_that_chance_does_not_explain():
     assert marks(20, 500) == (False, False)  # rare: half of such absences are chance
     assert marks(20, 1900) == (True, True)
     assert marks(5, 1900) == (False, False)  # not yet known
-    assert gate.mark_dormant(table([2000], [2000]), 1, 2000, np.zeros(1)) == (False, False)
+    assert gate.mark_dormant(table([2000], [2000]), 1, 2000, 1.0, np.zeros(1)) == (False, False)
 
 
 @settings(max_examples=60, deadline=None)
@@ -56,7 +58,7 @@ def test_newness_is_the_residual_of_the_fast_members_log_share(seed, n, tie):
     shares, moments = np.zeros((2, 3)), np.zeros(8)
     for t in range(n):  # plain means until the fade takes over
         shares[1, :2] = np.exp(logs[:, t])
-        gate.learn_newness(shares, moments, t)
+        gate.learn_newness(shares, moments, t, 1.0)
     twin = np.zeros(5)
     for t in range(n):
         twin = naive.newness_moments(twin, *logs[:, t], 1 / (t + 1))
@@ -72,7 +74,7 @@ def test_newness_tells_what_was_known_once_from_what_is_merely_unusual():
     for t in range(500):
         unusual = rng.normal()
         shares[1] = np.exp([unusual - 6, 0.6 * unusual - 3 + 0.1 * rng.normal()])
-        gate.learn_newness(shares, moments, t)
+        gate.learn_newness(shares, moments, t, 1.0)
     shares[1] = np.exp([4 - 6, 0.6 * 4 - 3])
     assert abs(gate.newness(shares, moments)) < 2.0  # four deviations out, to both members alike
     shares[1] = np.exp([0 - 6, 0 - 2])

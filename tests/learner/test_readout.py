@@ -22,6 +22,7 @@ stacking = doors(stacking)
 nonzero = door(ops.nonzero)
 
 SEEDS = st.integers(0, 2**32 - 1)
+SHARES = st.sampled_from([1.0, 0.2])  # of an observation
 
 
 def f32(values):
@@ -140,8 +141,8 @@ def test_delta_rule_matches_the_twin(seed):
 
 
 @settings(max_examples=40, deadline=None)
-@given(SEEDS, st.integers(1, 5), st.integers(1, 2))
-def test_least_squares_stack_matches_the_twin(seed, n, n_losses):
+@given(SEEDS, st.integers(1, 5), st.integers(1, 2), SHARES)
+def test_least_squares_stack_matches_the_twin(seed, n, n_losses, share):
     rng = np.random.default_rng(seed)
     classes, capacity = 3, 4
     stride = n_losses * capacity
@@ -154,8 +155,8 @@ def test_least_squares_stack_matches_the_twin(seed, n, n_losses):
         scores = np.zeros(classes)
         stacking.stacked(outs, stride, kernel_stack, classes, scores)
         assert np.allclose(scores, stack @ members)
-        p, stack = naive.stack_update(p, stack, members, target, stacking.STACK_PRIOR)
-        stacking.stack_update(outs, stride, target, classes, kernel_stack, kernel_p, np.zeros((2, n)))
+        p, stack = naive.stack_update(p, stack, members, target, stacking.STACK_PRIOR, share)
+        stacking.stack_update(outs, stride, target, classes, kernel_stack, kernel_p, np.zeros((2, n)), share)
         assert np.allclose(kernel_stack, stack)
         assert np.allclose(kernel_p, p)
 
@@ -166,16 +167,16 @@ def test_stack_trusts_the_member_that_is_right_and_refuses_what_is_not_finite():
     for _ in range(300):
         target = np.eye(3)[rng.integers(3)]
         outs = f32(np.concatenate([target, rng.normal(size=3)]))
-        stacking.stack_update(outs, 3, target, 3, stack, p, workspace)
+        stacking.stack_update(outs, 3, target, 3, stack, p, workspace, 1.0)
     assert stack == pytest.approx([1.0, 0.0], abs=0.05)
     before = stack.tobytes(), p.tobytes()
-    stacking.stack_update(f32([math.nan] * 6), 3, target, 3, stack, p, workspace)
+    stacking.stack_update(f32([math.nan] * 6), 3, target, 3, stack, p, workspace, 1.0)
     assert (stack.tobytes(), p.tobytes()) == before
 
 
 @settings(max_examples=40, deadline=None)
-@given(SEEDS, st.integers(1, 4), st.sampled_from([0, 2]))
-def test_log_loss_stack_matches_the_twin(seed, n_members, n_says):
+@given(SEEDS, st.integers(1, 4), st.sampled_from([0, 2]), SHARES)
+def test_log_loss_stack_matches_the_twin(seed, n_members, n_says, share):
     rng = np.random.default_rng(seed)
     n_blocks, classes, capacity = 2 * n_members + n_says, 3, 4
     log_stack = np.stack([rng.normal(size=n_blocks), rng.uniform(1e-3, 1, n_blocks)])
@@ -189,8 +190,8 @@ def test_log_loss_stack_matches_the_twin(seed, n_members, n_says):
         assert np.allclose(weights, shares * naive.sharpened(n_blocks, n_says))
         assert np.allclose(scores, weights @ blocks)
         error[:] = naive.softmax(scores) - target
-        log_loss.learn_stack(log_stack, 2 * n_members, outs, error, capacity, classes)
-        shares, powers = naive.log_stack_update(shares, powers, blocks, error, n_says)
+        log_loss.learn_stack(log_stack, 2 * n_members, outs, error, capacity, classes, share)
+        shares, powers = naive.log_stack_update(shares, powers, blocks, error, n_says, share)
         assert np.allclose(log_stack, [shares, powers])
 
 
@@ -204,7 +205,7 @@ def test_log_loss_stack_descends_its_loss():
         log_loss.stack_weights(log_stack, 2, weights)
         log_loss.weighted(outs, weights, 2, 2, 2, scores)
         losses.append(naive.loss(scores, np.eye(2)[label], False))
-        log_loss.learn_stack(log_stack, 2, outs, naive.softmax(scores) - np.eye(2)[label], 2, 2)
+        log_loss.learn_stack(log_stack, 2, outs, naive.softmax(scores) - np.eye(2)[label], 2, 2, 1.0)
     assert np.mean(losses[-500:]) < 0.5 * np.mean(losses[:500])
     assert abs(log_stack[0, 1]) < 0.3 * log_stack[0, 0]
 
@@ -250,15 +251,15 @@ def test_logistic_member_matches_the_twin(seed):
 
 
 @settings(max_examples=60, deadline=None)
-@given(SEEDS, st.integers(1, 6), st.integers(1, 5))
-def test_the_mixture_is_bayes_rule(seed, n_experts, n_classes):
+@given(SEEDS, st.integers(1, 6), st.integers(1, 5), SHARES)
+def test_the_mixture_is_bayes_rule(seed, n_experts, n_classes, share):
     rng = np.random.default_rng(seed)
     experts, evidence = rng.dirichlet(np.ones(n_classes + 1), n_experts), np.zeros(n_experts)
     experts[0, 0] = 0.0  # no expert is ruled out for ever
     expected, proba, says = evidence.copy(), np.full(n_classes + 1, -1.0), np.zeros(n_experts)
     for n_seen, label in enumerate(rng.integers(0, n_classes, 5)):
-        mixture.judge(evidence, experts, label, n_seen)
-        expected = naive.judge(expected, experts, label, n_seen)
+        mixture.judge(evidence, experts, label, n_seen, share)
+        expected = naive.judge(expected, experts, label, n_seen, share)
     assert np.allclose(evidence, expected)
     mixture.mix(evidence, experts, n_classes, says, proba)
     assert np.allclose(proba[:-1], naive.mix(expected, experts)[:-1])
@@ -270,11 +271,11 @@ def test_the_mixture_trusts_who_was_right_of_late():
     evidence, proba, says = np.zeros(2), np.zeros(2), np.zeros(2)
     experts = np.array([[0.9, 0.1], [0.5, 0.5]])
     for n_seen in range(100):
-        mixture.judge(evidence, experts, 0, n_seen)
+        mixture.judge(evidence, experts, 0, n_seen, 1.0)
     mixture.mix(evidence, experts, 2, says, proba)
     assert proba[0] == pytest.approx(0.9, abs=1e-6)
     for n_seen in range(100, 160):
-        mixture.judge(evidence, experts, 1, n_seen)
+        mixture.judge(evidence, experts, 1, n_seen, 1.0)
     mixture.mix(evidence, experts, 2, says, proba)
     assert proba[0] == pytest.approx(0.5, abs=1e-6)
 
@@ -282,6 +283,6 @@ def test_the_mixture_trusts_who_was_right_of_late():
 @pytest.mark.parametrize("n_seen", [0, 5, 40])
 def test_the_first_rows_count_less_with_every_row_after_them(n_seen):
     evidence, experts = np.array([40.0, 0.0]), np.full((2, 2), 0.5)
-    mixture.judge(evidence, experts, 0, n_seen)
+    mixture.judge(evidence, experts, 0, n_seen, 1.0)
     lead = evidence[0] - evidence[1]
     assert lead == pytest.approx(40.0 * (n_seen + 1) / (n_seen + 1 + mixture.EARLY))

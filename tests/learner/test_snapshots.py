@@ -22,8 +22,8 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 @settings(max_examples=60, deadline=None)
-@given(SEEDS, st.integers(0, 4), st.integers(1, 5))
-def test_weights_follow_bayes_and_the_chain(seed, n_old, n_classes):
+@given(SEEDS, st.integers(0, 4), st.integers(1, 5), st.sampled_from([1.0, 0.2]))
+def test_weights_follow_bayes_and_the_chain(seed, n_old, n_classes, share):
     rng = np.random.default_rng(seed)
     weights = rng.random(2 + n_old) * np.r_[1, 1, rng.random(n_old) < 0.7]
     proba, outs = rng.dirichlet(np.ones(n_classes)), 3 * rng.normal(size=(n_old, 6)).astype(np.float32)
@@ -31,11 +31,11 @@ def test_weights_follow_bayes_and_the_chain(seed, n_old, n_classes):
     chances = [proba[label], 1 / n_classes, *(naive.softmax(said[:n_classes])[label] for said in outs)]
     chances = np.array(chances)
     chances[np.arange(2 + n_old) != recall.GUESS] = np.maximum(np.delete(chances, recall.GUESS), recall.LEAST)
-    expected = naive.recall_weights(weights, chances, recall.SHARE, recall.RETURN)
+    expected = naive.recall_weights(weights, chances**share, share * recall.SHARE, recall.RETURN)
     fits = rng.normal(size=2 + n_old)
     judged = (weights > 0) & (np.arange(2 + n_old) != recall.STACK)
-    lately = np.where(judged, fits + recall.LATELY * (np.log(chances / chances[0]) - fits), fits)
-    recall.weigh(weights, fits, proba, outs.ravel(), n_classes, 6, label, np.zeros(n_classes))
+    lately = np.where(judged, fits + share * recall.LATELY * (np.log(chances / chances[0]) - fits), fits)
+    recall.weigh(weights, fits, proba, outs.ravel(), n_classes, 6, label, np.zeros(n_classes), share)
     assert np.allclose(weights, expected, rtol=1e-4)
     assert np.allclose(fits, lately, rtol=1e-4, atol=1e-6)
     assert weights.sum() == pytest.approx(1.0)

@@ -215,24 +215,29 @@ def _change_members(settings, state, scratch, label, mirrors):
 
 
 @kernel
-def _learn_trust(settings, state, said, vectors, target, label):
+def _learn_trust(settings, state, said, vectors, target, label, share):
     """Update both stacks and the evidence of the experts by what was said when the row was predicted."""
     bank, capacity, n_classes = state.bank, state.classes.shape[1], state.counts[N_CLASSES]
     n_columns = settings.n_losses * capacity
-    stack.stack_update(said.outputs, n_columns, target, n_classes, bank.stack, bank.stack_projector, said.stack_room)
+    stack.stack_update(
+        said.outputs, n_columns, target, n_classes, bank.stack, bank.stack_projector, said.stack_room, share
+    )
     if not settings.regression:
-        log_loss.learn_stack(bank.log_stack, 2 * bank.stack.shape[0], said.outputs, vectors[ERROR], capacity, n_classes)
-        mixture.judge(bank.evidence, said.experts, label, state.counts[N_SEEN])
+        log_loss.learn_stack(
+            bank.log_stack, 2 * bank.stack.shape[0], said.outputs, vectors[ERROR], capacity, n_classes, share
+        )
+        mixture.judge(bank.evidence, said.experts, label, state.counts[N_SEEN], share)
 
 
 @kernel
-def change_bank(settings, state, scratch, said, vectors, label, mirrors):
+def change_bank(settings, state, scratch, said, vectors, label, trust, mirrors):
     """Update the readout by a label or target.
 
-    `said` and `vectors` are what was said when the row was predicted; `mirrors` says whether the feedback follows.
+    `said` and `vectors` are what was said when the row was predicted, `trust` is the share of an observation that this
+    is of whom to trust; `mirrors` says whether the feedback follows.
     """
     if not settings.recursive:
         _change_delta(settings, state, scratch, mirrors)
         return
     _change_members(settings, state, scratch, label, mirrors)
-    _learn_trust(settings, state, said, vectors, scratch.vectors[TARGET], label)
+    _learn_trust(settings, state, said, vectors, scratch.vectors[TARGET], label, trust)

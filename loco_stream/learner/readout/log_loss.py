@@ -68,9 +68,10 @@ def weighted(outputs, weights, n_blocks, capacity, n_classes, scores):
 
 
 @kernel
-def learn_stack(log_stack, n_paired, outputs, error, capacity, n_classes):
-    """One gradient step of the stack's weights on the log-loss, each divided by the root of its fading mean square.
+def learn_stack(log_stack, n_paired, outputs, error, capacity, n_classes, share):
+    """Make `share` of a gradient step of the stack's weights on the log-loss.
 
+    Each weight's step is divided by the root of its gradient's fading mean square.
     `error` (n_classes,) is the stack's probability minus the target.
     """
     for b in range(log_stack.shape[1]):
@@ -78,8 +79,8 @@ def learn_stack(log_stack, n_paired, outputs, error, capacity, n_classes):
         for c in range(n_classes):
             slope += error[c] * np.float64(outputs[b * capacity + c])
         slope *= _sharpness(b, n_paired)
-        log_stack[1, b] += STACK_FADE * (slope * slope - log_stack[1, b])
-        log_stack[0, b] -= STACK_RATE * slope / math.sqrt(log_stack[1, b] + LEAST_POWER)
+        log_stack[1, b] += share * STACK_FADE * (slope * slope - log_stack[1, b])
+        log_stack[0, b] -= share * STACK_RATE * slope / math.sqrt(log_stack[1, b] + LEAST_POWER)
 
 
 @kernel

@@ -35,12 +35,13 @@ def mix(evidence, experts, n_classes, says, proba):
 
 
 @kernel
-def judge(evidence, experts, label, n_seen):
-    """Take into each expert's evidence what it gave to a label; `n_seen` rows came before.
+def judge(evidence, experts, label, n_seen, share):
+    """Take into each expert's evidence what it gave to `share` of a label; `n_seen` rows came before.
 
     At first evidence fades faster, in proportion to the rows so far: who was ahead on the first few, where most experts
     are as good as untaught, must not speak for hundreds.
     """
     fade = min(FADE, (n_seen + 1.0) / (n_seen + 1.0 + EARLY))
+    keep = fade if share == 1.0 else 1.0 - share * (1.0 - fade)
     for e in range(evidence.shape[0]):
-        evidence[e] = fade * evidence[e] + math.log(max(experts[e, label], LEAST))
+        evidence[e] = keep * evidence[e] + share * math.log(max(experts[e, label], LEAST))

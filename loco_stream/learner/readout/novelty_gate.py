@@ -42,15 +42,16 @@ LEAST_VARIANCE = 1e-4
 
 
 @kernel
-def mark_dormant(classes, n_classes, n_seen, dormant):
+def mark_dormant(classes, n_classes, n_seen, rows_a_draw, dormant):
     """Write which known classes have been absent for longer than chance explains, by `GATE_ABSENCE` at least.
 
+    A draw of a label takes `rows_a_draw` rows: more than one where late labels come in runs.
     Returns whether hidden layers are to be kept still, and whether some class is dormant.
     """
     guarded, any_dormant = False, False
     for c in range(n_classes):
         dormant[c] = 0.0
-        count, absence = classes[CLASS_COUNT, c], n_seen - classes[LAST_SEEN, c]
+        count, absence = classes[CLASS_COUNT, c], (n_seen - classes[LAST_SEEN, c]) / rows_a_draw
         if absence < GUARD_ABSENCE or count < DORMANT_AFTER or count >= n_seen:
             continue
         if absence * math.log(1.0 - count / n_seen) < DORMANT_ODDS:
@@ -75,9 +76,9 @@ def newness(shares, moments):
 
 
 @kernel
-def learn_newness(shares, moments, n_seen):
+def learn_newness(shares, moments, n_seen, share):
     """Take the shares x'Px / (p0 x'x) of a learned sample into the fading moments of their logarithms."""
-    rate = max(FADE, 1.0 / (n_seen + 1.0))
+    rate = max(share * FADE, 1.0 / (n_seen + 1.0))
     slow, fast = _log_share(shares, SLOW) - moments[SLOW_MEAN], _log_share(shares, FAST) - moments[FAST_MEAN]
     moments[SLOW_MEAN] += rate * slow
     moments[FAST_MEAN] += rate * fast

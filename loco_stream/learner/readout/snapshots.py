@@ -61,28 +61,34 @@ def speak(speakers, outputs, n_classes, capacity, room, proba):
 
 
 @kernel
-def weigh(speakers, fits, proba, outputs, n_classes, capacity, label, room):
-    """Judge every speaker by a label, then let some say flow out of and back to the readout in force.
+def _likelihood(chance, share):
+    """Return how likely `share` of an observation was."""
+    return chance if share == 1.0 else math.exp(share * math.log(chance))
+
+
+@kernel
+def weigh(speakers, fits, proba, outputs, n_classes, capacity, label, room, share):
+    """Judge every speaker by `share` of a label, then let some say flow out of and back to the readout in force.
 
     `proba` are the probabilities of the readout in force; `fits` takes how well each did lately against it.
     """
     chance = max(proba[label], LEAST)
-    speakers[STACK] *= chance
-    speakers[GUESS] /= n_classes
-    fits[GUESS] += LATELY * (-math.log(n_classes * chance) - fits[GUESS])
+    speakers[STACK] *= _likelihood(chance, share)
+    speakers[GUESS] /= n_classes if share == 1.0 else math.exp(share * math.log(n_classes))
+    fits[GUESS] += share * LATELY * (-math.log(n_classes * chance) - fits[GUESS])
     total = speakers[STACK] + speakers[GUESS]
     for s in range(speakers.shape[0] - FIRST):
         if speakers[FIRST + s] > 0.0:
             softmax(outputs, s * capacity, n_classes, 1.0, room)
             own = max(room[label], LEAST)
-            fits[FIRST + s] += LATELY * (math.log(own / chance) - fits[FIRST + s])
-            speakers[FIRST + s] *= own
+            fits[FIRST + s] += share * LATELY * (math.log(own / chance) - fits[FIRST + s])
+            speakers[FIRST + s] *= _likelihood(own, share)
             total += speakers[FIRST + s]
     stack = speakers[STACK] / total
     speakers[STACK] = 1.0
     for e in range(GUESS, speakers.shape[0]):
         if speakers[e] > 0.0:
-            speakers[e] = (1.0 - RETURN) * speakers[e] / total + SHARE * stack
+            speakers[e] = (1.0 - RETURN) * speakers[e] / total + share * SHARE * stack
             speakers[STACK] -= speakers[e]
 
 

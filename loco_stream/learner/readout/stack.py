@@ -15,8 +15,8 @@ STACK_LEAK = 1e-4
 
 
 @kernel
-def stack_update(outputs, stride, target, n_classes, stack, projector, workspace):
-    """Recursive least squares of the target on the members' outputs; each class is one observation.
+def stack_update(outputs, stride, target, n_classes, stack, projector, workspace, share):
+    """Recursive least squares of the target on the members' outputs; each class is `share` of an observation.
 
     Member a's outputs start at a * stride; `workspace` is (2, members).
     """
@@ -35,16 +35,17 @@ def stack_update(outputs, stride, target, n_classes, stack, projector, workspace
             q += k[a] * said[a]
         if not q >= 0.0 or not math.isfinite(q) or not math.isfinite(lack):
             return
-        scale = 1.0 / (1.0 + q)
+        scale = 1.0 / (1.0 / share + q)
         for a in range(n):
             coefficient = k[a] * scale
             stack[a] += coefficient * lack
             for b in range(n):
                 projector[a, b] -= coefficient * k[b]
+    leak = share * STACK_LEAK
     for a in range(n):
         for b in range(n):
-            projector[a, b] *= 1.0 - STACK_LEAK
-        projector[a, a] += STACK_LEAK * STACK_PRIOR
+            projector[a, b] *= 1.0 - leak
+        projector[a, a] += leak * STACK_PRIOR
 
 
 @kernel

@@ -1,0 +1,233 @@
+"""`python -m benchmarks late`: what each part of a model may learn of a row whose label comes later."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import click
+import numpy as np
+
+from benchmarks import contenders, data, temporal_data
+from benchmarks.grid import Grid, percent
+from benchmarks.holdout import by_name, spread
+from benchmarks.machine import fingerprint
+from benchmarks.options import Settings, common, say_missing
+from benchmarks.runs import Run
+from benchmarks.temporal import MEMORY, score, spans
+from benchmarks.temporal_data import EVENTS, TimedStream
+
+__all__ = ["command", "grids", "measure"]
+
+_ROWS = 6_000
+_AT_ONCE = 50  # rows of a stream without events whose labels come together
+_END, _EVENT = "at the end", "an event"
+_LATE = ("0", "20", "100", _END, _EVENT)
+_ROW_STREAMS = ("digits", "SEA3", "RBFd1e-3", "Hyperplane", "FriedmanDrift", "TrumpApproval", "ChickWeights")
+_TIMED = ("ew-sign", "vibration", "Mackey-Glass", "narma-10")
+_STREAMS = (*_ROW_STREAMS, *_TIMED, *EVENTS, "waves", "spreads")
+_NO_TICKETS = "no tickets"
+_CONTENDERS: dict[str, dict[str, Any]] = {
+    "default": {},
+    _NO_TICKETS: {},
+    "frozen": {"rule": "frozen"},
+    "readout alone": {"rule": "frozen", "hidden_sizes": (8,)},
+}
+
+
+def _load(name: str, seed: int, directory: str | None) -> TimedStream:
+    """Return at most `_ROWS` rows of a stream."""
+    if name in ("waves", "spreads"):
+        return _drawn_events(name, seed)
+    if name in _ROW_STREAMS:
+        return TimedStream(*(part[:_ROWS] for part in data.load(name, directory)))
+    timed = temporal_data.load(name, seed, directory)
+    if timed.begins is not None:
+        return timed
+    return replace(timed, X=timed.X[:_ROWS], y=timed.y[:_ROWS], t=None if timed.t is None else timed.t[:_ROWS])
+
+
+def _drawn_events(name: str, seed: int) -> TimedStream:
+    """Return 80 events of 100 rows whose four labels are sizes: of a wave, or of noise; each event has a level."""
+    random, shape, n_rows = np.random.RandomState(seed), (80, 1, 6), 100
+    labels, level = random.randint(4, size=shape[0]), random.normal(size=shape)
+    size = random.lognormal(0.0, 0.3, shape)
+    if name == "waves":
+        pace = 0.4 * (1.0 + 0.1 * random.normal(size=(shape[0], 1, 1)))
+        wave = np.sin(pace * np.arange(n_rows)[None, :, None] + random.uniform(0.0, 6.28, shape))
+        X = np.array([0.2, 1.0, 2.0, 3.0])[labels][:, None, None] * size * wave + 0.3 * level
+        X = X + 0.1 * random.normal(size=X.shape)
+    else:
+        noise = random.normal(size=(shape[0], n_rows, shape[2]))
+        X = np.array([0.3, 0.8, 1.5, 3.0])[labels][:, None, None] * size * noise + 0.5 * level
+    return TimedStream(X.reshape(-1, shape[2]), np.repeat(labels, n_rows), begins=np.arange(shape[0]) * n_rows)
+
+
+def measure(stream: str, contender: str, late: str, seed: int, directory: str | None) -> dict[str, Any]:
+    """Predict each row, or each event, when it comes; learn it when its label does."""
+    from loco_stream import LOCOClassifier, LOCORegressor
+
+    timed = _load(stream, seed, directory)
+    memory = {} if stream in _ROW_STREAMS else {"memory": MEMORY}
+    model = (LOCORegressor if timed.is_regression else LOCOClassifier)(**memory, **_CONTENDERS[contender], seed=seed)
+    learn = _learn_anew if contender == _NO_TICKETS else _learn
+    if late == _EVENT:
+        answers = _by_event(model, timed, contender == _NO_TICKETS)
+        assert timed.begins is not None
+        return {"score": score(answers, timed.y[timed.begins], timed)}
+    answers = _by_end(model, timed, learn) if late == _END else _by_row(model, timed, learn, int(late))
+    blind = 0 if not timed.is_regression else _AT_ONCE if late == _END else int(late) + 1  # no value had come
+    return {"score": score(answers[blind:], timed.y[blind:], timed)}
+
+
+def _learn(model: Any, ticket: Any, y: Any) -> None:
+    model.learn_one(ticket, y)
+
+
+def _learn_anew(model: Any, ticket: Any, y: Any) -> None:
+    """Learn a row as if it had been predicted a moment ago."""
+    model.learn_one(_said_now(model, ticket), y)
+
+
+def _said_now(model: Any, ticket: Any) -> Any:
+    """Return a ticket with what the model says by now, in the context of then."""
+    from loco_stream.learner import step
+    from loco_stream.learner.late import ticket_size
+    from loco_stream.learner.state import N_CLASSES, N_FEATURES
+
+    if model.n_seen == 0 or len(ticket.said) != ticket_size(
+        model._settings, *model._state.counts[[N_CLASSES, N_FEATURES]]
+    ):
+        return ticket
+    said = ticket.said[None, :].copy()
+    model._slots.fill(ticket.x, model._row[0])
+    none, proba = np.zeros(0), np.zeros((0, 0))
+    step.run(*model._handle.door, model._row, np.zeros((0, 3)), none.astype(int), none, step.LATE, none, proba, said)
+    return replace(ticket, said=said[0])
+
+
+def _rows(timed: TimedStream) -> tuple[list[dict[int, float]], list[Any], list[float | None]]:
+    rows = [dict(enumerate(row)) for row in timed.X.tolist()]
+    return rows, timed.y.tolist(), [None] * len(rows) if timed.t is None else timed.t.tolist()
+
+
+def _by_row(model: Any, timed: TimedStream, learn: Callable[..., None], late: int) -> list[Any]:
+    """Return the answer to each row; its label comes so many rows later, or at once."""
+    rows, y, t = _rows(timed)
+    starts = set([] if timed.begins is None else timed.begins.tolist())
+    waiting: deque[Any] = deque()
+    answers = []
+    for i, row in enumerate(rows):
+        if i in starts:
+            model.reset_context()
+        if late and len(waiting) == late:
+            learn(model, waiting.popleft(), y[i - late])
+        waiting.append(model.observe_one(row, t[i]))
+        answers.append(waiting[-1].prediction)
+        if not late:
+            learn(model, waiting.popleft(), y[i])
+    return answers
+
+
+def _by_end(model: Any, timed: TimedStream, learn: Callable[..., None]) -> list[Any]:
+    """Return the answer to each row; labels come when the event, or every fiftieth row, is over."""
+    (rows, y, t), answers = _rows(timed), []
+    cuts = [slice(at, min(at + _AT_ONCE, len(rows))) for at in range(0, len(rows), _AT_ONCE)]
+    for span in cuts if timed.begins is None else spans(timed):
+        if timed.begins is not None:
+            model.reset_context()
+        tickets = [model.observe_one(row, at) for row, at in zip(rows[span], t[span], strict=True)]
+        for ticket, label in zip(tickets, y[span], strict=True):
+            learn(model, ticket, label)
+        answers += [ticket.prediction for ticket in tickets]
+    return answers
+
+
+def _by_event(model: Any, timed: TimedStream, anew: bool) -> list[Any]:
+    """Return one answer an event, whose label comes at its end."""
+    answers, y = [], timed.y.tolist()
+    for rows in spans(timed):
+        answers.append(model.predict_sequence(timed.X[rows]))
+        if not anew or model.n_seen == 0:
+            model.learn_sequence(timed.X[rows], y[rows.start])
+            continue
+        model._admit((), (y[rows.start],))
+        model.reset_context()
+        tickets = [model.observe_one(row) for row in _rows(replace(timed, X=timed.X[rows], y=timed.y[rows]))[0]]
+        for ticket in tickets:
+            _learn_share(model, _said_now(model, ticket), y[rows.start], 1.0 / len(tickets))
+    return answers
+
+
+def _learn_share(model: Any, ticket: Any, y: Any, share: float) -> None:
+    """Learn a ticket with a share of a step of the hidden layers."""
+    moments, slots = np.array([[np.nan, 0.0, share]]), np.array([model._class_slots[y]])
+    model._slots.fill(ticket.x, model._row[0])
+    model._run(model._row, slots, np.zeros(1), predicts=False, moments=moments, tickets=ticket.said[None, :])
+
+
+def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
+    """Return one table for each lateness: what every contender scores on every stream."""
+    grouped = by_name(results)
+    out = []
+    for late in dict.fromkeys(key[0] for key in grouped):
+        streams = list(dict.fromkeys(key[1] for key in grouped if key[0] == late))
+        names = list(dict.fromkeys(key[2] for key in grouped if key[0] == late))
+        title = f"accuracy, % (R2 x 100 for values), labels {late}{' rows late' if late.isdecimal() else ''}"
+        grid = Grid(title, ["contender", *streams])
+        for name in names:
+            cells = [grouped.get((late, stream, name)) for stream in streams]
+            grid.row(name, *(percent(*spread(runs, "score")) if runs else "-" for runs in cells))
+        for column, stream in enumerate(streams, start=1):
+            found = [grouped.get((late, stream, name)) for name in names]
+            grid.mark_best(column, [spread(runs, "score")[0] if runs else None for runs in found])
+        out.append(grid)
+    return out
+
+
+def _runs(late: str, stream: str, name: str, settings: Settings) -> list[Run]:
+    code = fingerprint("benchmarks/late.py", "benchmarks/temporal.py", "benchmarks/temporal_data.py")
+    events = stream in (*EVENTS, "waves", "spreads")
+    if (late == _EVENT and not events) or (late == "0" and name == _NO_TICKETS):
+        return []
+    told = {"stream": stream, "contender": name, "late": late, "directory": settings.directory}
+    return [
+        Run(
+            f"{late}/{stream}/{name}/{seed}",
+            measure,
+            {**told, "seed": seed},
+            f"{code} {_CONTENDERS[name] or ''}".strip(),
+        )
+        for seed in range(settings.seeds)
+    ]
+
+
+@click.command("late")
+@click.option("--only", metavar="A;B", help=f"Contenders, separated by semicolons: {'; '.join(_CONTENDERS)}.")
+@click.option("--streams", "names", metavar="A;B", help=f"Streams: {'; '.join(_STREAMS)}.")
+@click.option("--late", "lates", metavar="A;B", help=f"When labels come: {'; '.join(_LATE)}.")
+@common(seeds=3)
+def command(settings: Settings, only: str | None, names: str | None, lates: str | None) -> None:
+    """Labels that come later: tickets, hidden layers that learn, and what is left without either.
+
+    Rows are answered when they come. `no tickets` learns whom to trust from what is said when the label comes, not from
+    what was said when the row did; `frozen` has hidden layers that do not learn.
+
+    \b
+    Examples
+      loco-stream bench late --data ~/data --seeds 1
+      loco-stream bench late --streams "SEA3;digits" --late "20;100"
+    """
+    chosen = contenders.pick(names, _STREAMS, "--streams", separator=";")
+    here, notes = temporal_data.available(chosen, settings.directory)
+    say_missing(notes)
+    runs = [
+        run
+        for late in contenders.pick(lates, _LATE, "--late", separator=";")
+        for name in contenders.pick(only, tuple(_CONTENDERS), "--only", separator=";")
+        for stream in here
+        for run in _runs(late, stream, name, settings)
+    ]
+    settings.run("late", runs, grids)
