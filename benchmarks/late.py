@@ -42,7 +42,8 @@ def _load(name: str, seed: int, directory: str | None) -> TimedStream:
     if name in ("waves", "spreads"):
         return _drawn_events(name, seed)
     if name in _ROW_STREAMS:
-        return TimedStream(*(part[:_ROWS] for part in data.load(name, directory)))
+        X, y = data.load(name, directory)
+        return TimedStream(X[:_ROWS], y[:_ROWS])
     timed = temporal_data.load(name, seed, directory)
     if timed.begins is not None:
         return timed
@@ -70,8 +71,8 @@ def measure(stream: str, contender: str, late: str, seed: int, directory: str | 
     from loco_stream import LOCOClassifier, LOCORegressor
 
     timed = _load(stream, seed, directory)
-    memory = {} if stream in _ROW_STREAMS else {"memory": MEMORY}
-    model = (LOCORegressor if timed.is_regression else LOCOClassifier)(**memory, **_CONTENDERS[contender], seed=seed)
+    options = _CONTENDERS[contender] | ({} if stream in _ROW_STREAMS else {"memory": MEMORY})
+    model: Any = (LOCORegressor if timed.is_regression else LOCOClassifier)(**options, seed=seed)
     learn = _learn_anew if contender == _NO_TICKETS else _learn
     if late == _EVENT:
         answers = _by_event(model, timed, contender == _NO_TICKETS)

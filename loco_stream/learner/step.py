@@ -253,8 +253,7 @@ def _go_back(settings, state, scratch, ticket):
 def _learn(settings, state, scratch, x, label, value, share, ticket, guarded, dormant):
     """Learn the row in scratch.
 
-    `label` is the class's slot (classification), `value` the target (regression), `share` that of a step which the
-    hidden layers make; the ticket is empty where the row has just been predicted.
+    `label` is the class's slot, or `value` the target; hidden layers make `share` of a step; no ticket: predicted now.
     """
     counts, vectors, answers = state.counts, scratch.vectors, scratch.answers
     n_known = counts[N_CLASSES]
