@@ -20,7 +20,7 @@ __all__ = ["rows_a_draw", "shares"]
 # `State.late`: rows of events beyond those that count; of the event that goes on, how many rows were learned when it
 # was predicted, its label, and how many rows it had.
 BEYOND, LEARNED, LABEL, ROWS = range(4)
-READOUT_FIRST = 1000  # rows of a regression
+READOUT_FIRST = 500  # rows of a regression
 
 
 @kernel

@@ -59,7 +59,7 @@ def test_hidden_layers_make_about_one_step_an_event():
 
 
 @pytest.mark.parametrize(
-    ("memory", "n_seen", "expected"), [(None, 999, 0.0), (None, 1000, 1.0), ((0.3, 50.0), 5000, 0.0)]
+    ("memory", "n_seen", "expected"), [(None, 499, 0.0), (None, 500, 1.0), ((0.3, 50.0), 5000, 0.0)]
 )
 def test_late_values_teach_the_readout_first_and_with_a_memory_alone(memory, n_seen, expected):
     settings, state = fresh(LOCORegressor, 1, memory=memory)
