@@ -401,7 +401,8 @@ class Learner:
         for level, coverage in enumerate(COVERAGES):
             radius = self.radius(level)
             if radius < math.inf:
-                self.risks[level] += intervals.PACE * (1 - coverage - (abs(y - predicted) > radius))
+                pace = min(intervals.PACE, intervals.SHARE * (1 - coverage))
+                self.risks[level] += pace * (1 - coverage - (abs(y - predicted) > radius))
         self.risks = np.clip(self.risks, 0.0, 1.0)
         self.residuals.append(abs(y - predicted))
         return min(max(y, predicted - reach), predicted + reach)

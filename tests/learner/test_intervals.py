@@ -12,7 +12,10 @@ from river.datasets import synth
 
 from loco_stream import LOCORegressor, load, save
 from loco_stream.errors import CheckpointError, InputError
-from loco_stream.learner.config import COVERAGES
+from loco_stream.learner.config import COVERAGES, WINDOW
+from loco_stream.learner.readout import intervals
+from loco_stream.learner.state import Spread
+from tests.helpers.doors import doors
 from tests.helpers.models import arrays_of, assert_same
 
 
@@ -133,3 +136,18 @@ def test_a_new_level_is_followed():
     y[400:] = 1000.0 + 50.0 * y[400:]
     error = np.abs(small().learn_predict_array(X, y) - y)
     assert error[700:].mean() < 30.0
+
+
+def test_intervals_widen_within_a_hundred_rows_of_more_noise():
+    rng, hits = np.random.default_rng(0), []
+    kernels, level = doors(intervals), COVERAGES.index(0.9)
+    for _ in range(20):
+        n_levels = len(COVERAGES)
+        spread = Spread(np.zeros(1, np.int64), np.zeros((2, WINDOW)), 1.0 - np.array(COVERAGES))
+        answer = np.zeros(n_levels)
+        for row, residual in enumerate(np.abs(rng.normal(size=700)) * np.repeat([1.0, 2.0], [600, 100])):
+            kernels.radii(spread, answer)
+            if row >= 600:
+                hits.append(residual <= answer[level])
+            kernels.learn_residual(spread, residual)
+    assert np.mean(hits) > 0.82  # .76 at a quarter of the pace

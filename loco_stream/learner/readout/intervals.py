@@ -18,7 +18,8 @@ from loco_stream.learner.config import COVERAGES, WINDOW
 __all__ = ["learn_residual", "radii", "reach"]
 
 ARRIVAL, SORTED = range(2)  # rows of the residuals
-PACE = 0.005  # of the adaptation, a row
+PACE = 0.02  # of the adaptation, a row
+SHARE = 0.5  # of the misses aimed at: the most that one row adapts, for where misses are few one must not count for all
 LEAST = 20  # residuals before targets are bounded
 REACH_QUANTILE, REACH = 0.99, 3.0  # a target counts as no further off than so many times this quantile
 
@@ -75,7 +76,8 @@ def learn_residual(spread, residual):
         radius = _radius(spread, level)
         if radius < math.inf:
             missed = 1.0 if residual > radius else 0.0
-            spread.risks[level] += PACE * (1.0 - COVERAGES[level] - missed)
+            aim = 1.0 - COVERAGES[level]
+            spread.risks[level] += min(PACE, SHARE * aim) * (aim - missed)
             spread.risks[level] = min(max(spread.risks[level], 0.0), 1.0)
     arrival, row, slot = spread.residuals[ARRIVAL], spread.residuals[SORTED], spread.n[0] % WINDOW
     n = min(spread.n[0], WINDOW)
