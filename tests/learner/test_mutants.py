@@ -13,6 +13,7 @@ COUNT = 100_000 if os.environ.get("LOCO_SOAK") else 2_000
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)  # of the soak form; the short one takes half a minute
 def test_files_with_right_checksums_and_wrong_content_work_or_are_refused():
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # whose threads' stacks count as memory
     command = [sys.executable, "-X", "faulthandler", "-m", mutants.__name__, "0", str(COUNT)]
