@@ -344,7 +344,7 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
         with self._lock:
             kept = {name: value for name, value in self.__dict__.items() if name != "_lock"}
             kept["_scratch"] = kept["_handle"] = kept["_row"] = None
-            kept["_slots"] = self._slots.copy()
+            kept["_slots"], kept["_notices"] = self._slots.copy(), self._notices.copy()
             kept["_classes"], kept["_class_slots"] = self._classes.copy(), self._class_slots.copy()
             kept["_state"] = None if self._state is None else copied(self._state)
             return kept

@@ -29,6 +29,12 @@ class Notices:
         self.due = math.inf
         self._told_strange = False
 
+    def copy(self) -> Notices:
+        """Return the same in an object of its own."""
+        made = Notices()
+        made.__dict__.update(self.__dict__, _columns=self._columns.copy())
+        return made
+
     def watch(self, columns: Iterable[Hashable], n_seen: int) -> None:
         """Judge new columns in 100 rows from now."""
         self._columns.update(dict.fromkeys(columns, n_seen + _ROWS))

@@ -286,3 +286,14 @@ def test_the_first_rows_count_less_with_every_row_after_them(n_seen):
     mixture.judge(evidence, experts, 0, n_seen, 1.0)
     lead = evidence[0] - evidence[1]
     assert lead == pytest.approx(40.0 * (n_seen + 1) / (n_seen + 1 + mixture.EARLY))
+
+
+@pytest.mark.parametrize("n_classes", [1, 2, 3])
+def test_no_probability_is_above_one_even_by_rounding(n_classes):
+    draw, model = np.random.default_rng(n_classes), LOCOClassifier(seed=1)
+    for _ in range(300):
+        x = {"a": float(draw.normal() * 10.0 ** draw.integers(-2, 3)), "b": float(draw.normal())}
+        proba = model.predict_proba_one(x).values()
+        assert all(0.0 <= p <= 1.0 for p in proba)
+        assert not proba or sum(proba) == pytest.approx(1.0, abs=1e-12)
+        model.learn_one(x, int(draw.integers(0, n_classes)))

@@ -32,6 +32,11 @@ def mix(evidence, experts, n_classes, says, proba):
         says[e] /= total
         for c in range(n_classes):
             proba[c] += says[e] * experts[e, c]
+    summed = 0.0
+    for c in range(n_classes):
+        summed += proba[c]
+    for c in range(n_classes):
+        proba[c] /= summed  # 1 but for rounding, and no probability may be above it
 
 
 @kernel
