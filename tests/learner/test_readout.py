@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loco_stream import LOCOClassifier
 from loco_stream.learner.readout import least_squares as readout
 from loco_stream.learner.readout import log_loss, mixture
 from loco_stream.learner.readout import stack as stacking
@@ -255,14 +256,15 @@ def test_logistic_member_matches_the_twin(seed):
 def test_the_mixture_is_bayes_rule(seed, n_experts, n_classes, share):
     rng = np.random.default_rng(seed)
     experts, evidence = rng.dirichlet(np.ones(n_classes + 1), n_experts), np.zeros(n_experts)
-    experts[0, 0] = 0.0  # no expert is ruled out for ever
+    experts[0, 0] = 1e-12  # no expert is ruled out for ever
     expected, proba, says = evidence.copy(), np.full(n_classes + 1, -1.0), np.zeros(n_experts)
     for n_seen, label in enumerate(rng.integers(0, n_classes, 5)):
         mixture.judge(evidence, experts, label, n_seen, share)
         expected = naive.judge(expected, experts, label, n_seen, share)
     assert np.allclose(evidence, expected)
     mixture.mix(evidence, experts, n_classes, says, proba)
-    assert np.allclose(proba[:-1], naive.mix(expected, experts)[:-1])
+    mean = naive.mix(expected, experts)[:-1]
+    assert np.allclose(proba[:-1], mean / mean.sum())
     assert np.allclose(says, naive.softmax(expected))
     assert proba[-1] == -1.0
 

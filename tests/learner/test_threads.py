@@ -151,12 +151,14 @@ def test_a_copy_shares_nothing_with_its_model():
 
 
 def test_a_copy_watches_columns_of_its_own():
+    def learn(model, x):
+        for _ in range(150):
+            model.learn_one(x, "x")
+
     model = LOCOClassifier(hidden_sizes=(8,), seed=1)
     model.learn_one({"a": 1.0}, "x")
     other = copy.copy(model)
     with pytest.warns(LocoStreamWarning, match="'b' held no number"):
-        for _ in range(101):
-            other.learn_one({"a": 1.0, "b": None}, "x")
-    for _ in range(150):
-        model.learn_one({"a": 1.0}, "x")
+        learn(other, {"a": 1.0, "b": None})
+    learn(model, {"a": 1.0})
     assert list(model.export_state()[0]["features"]) == ["a"]
