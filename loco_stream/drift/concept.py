@@ -55,7 +55,7 @@ class ConceptDetector:
     >>> detector = ConceptDetector()
     >>> states = [detector.update(error) for error in [0] * 500 + [1] * 20]
     >>> states.index("drift"), states.count("drift"), detector.onset
-    (505, 1, 6)
+    (502, 1, 3)
     """
 
     def __init__(self, detector: str = "HDDMA", options: Mapping[str, Any] | None = None, patience: int = 500) -> None:
