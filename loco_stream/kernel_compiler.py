@@ -265,7 +265,7 @@ def _looked_up_once(typing: Any, target: Any) -> Iterator[None]:
     if "resolve_function_type" in vars(typing):  # an entry that another one calls
         yield
         return
-    resolve = typing.resolve_function_type
+    resolve, load = typing.resolve_function_type, target.load_additional_registries
     found: dict[object, object] = {}
 
     def resolve_once(function: types.Type, args: tuple[types.Type, ...], kws: object) -> object:
@@ -275,7 +275,14 @@ def _looked_up_once(typing: Any, target: Any) -> Iterator[None]:
             found[function, args] = resolve(function, args, kws)
         return found[function, args]
 
-    typing.resolve_function_type, target.load_additional_registries = resolve_once, lambda: None
+    def load_once() -> None:
+        """Take in what was registered since; the parts themselves are loaded once a process."""
+        if not target._registries:
+            load()
+        for registry in list(target._registries):
+            target.install_registry(registry)
+
+    typing.resolve_function_type, target.load_additional_registries = resolve_once, load_once
     try:
         yield
     finally:

@@ -134,3 +134,16 @@ def test_fields_of_groups_are_read_from_the_words():
     uncached(read)(*model._handle.door, out)
     settings, stack = model._handle.model.settings, model._handle.model.state.bank.stack
     assert out.tolist() == [settings.tau, settings.n_hidden, stack.shape[0], stack[0]]
+
+
+def test_what_is_registered_between_two_entries_is_known_to_the_second():
+    assert njit(lambda x: x + 1)(5) == 6  # numba has loaded all its parts
+
+    @intrinsic
+    def late(typing, x):
+        def generate(context, builder, signature, args):
+            return args[0]
+
+        return x(x), generate
+
+    assert uncached(lambda x: late(x))(3) == 3
