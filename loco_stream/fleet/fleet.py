@@ -130,6 +130,11 @@ class Fleet:
         return task_of(self._home.template)
 
     @property
+    def has_context(self) -> bool:
+        """Whether what came before matters to the models: they have a memory or delays."""
+        return self._home.template.memory is not None or self._home.template.max_delay > 0
+
+    @property
     def notes(self) -> list[str]:
         """What was found amiss and gone past, a sentence each."""
         return self._backend.notes

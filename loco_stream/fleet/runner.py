@@ -19,7 +19,7 @@ from loco_stream.fleet.teller import Teller
 from loco_stream.persistence.files import atomic_write
 from loco_stream.persistence.format import decode_plain, encode_plain
 from loco_stream.records import Record
-from loco_stream.stream import Event, Prediction, Sink
+from loco_stream.stream import Block, Event, Prediction, Sample, Sink
 
 __all__ = ["FleetRunner"]
 
@@ -59,7 +59,7 @@ class FleetRunner:
         self._place = fleet.path / "position"
         self._drifts: dict[Key, Record] = {}  # the newest of each key, the newest of all at the end
         self._scores: dict[Key, list[float]] = {}  # rows, and wrong answers or absolute errors, in this process
-        self._counts = dict.fromkeys(("n_samples", "n_unlabelled", "n_refused"), 0)
+        self._counts = dict.fromkeys(("n_samples", "n_unlabelled", "n_refused", "n_out_of_time"), 0)
         self._reason = ""  # why a row or label was refused last
         self._stopping = False
         self._error: Exception | None = None  # of the source, after rows that are to be learned first
@@ -139,6 +139,7 @@ class FleetRunner:
             "n_expired": sorter.n_expired,
             "n_orphaned": sorter.n_orphaned,
             "n_asked": teller.n_asked,
+            "n_out_of_time": self._counts["n_out_of_time"],
             "n_rejected": self._fleet.n_refused + self._counts["n_refused"],
         }
 
@@ -147,6 +148,7 @@ class FleetRunner:
             "n_without_key": f"rows had no value in {self._key!r}, so no model learned or answered them",
             "n_expired": "rows had no label in time, so nothing was learned from them",
             "n_orphaned": "labels came for rows that did not wait for them",
+            "n_out_of_time": "rows brought a time or the id of an event, which a fleet's models do not get",
         }
         shown = [f"{counts[name]:,} {text}" for name, text in sentences.items() if counts[name]]
         return [*shown, f"rows or labels were refused: {self._reason}"] if self._reason else shown
@@ -188,6 +190,8 @@ class FleetRunner:
         if admitted.refused:
             self._counts["n_refused"] += admitted.refused
             self._reason = admitted.reason
+        if self._fleet.has_context:
+            self._counts["n_out_of_time"] += sum(map(_rows_in_time, admitted.events))
         for some in self._teller.steps(admitted.events):
             self._learn(self._sorter.sort(some))
 
@@ -242,3 +246,9 @@ class FleetRunner:
             raise ConfigError(f"cannot write {self._place}: {error.strerror or error}") from error
         self._reader.source.ack(position)
         self._durable_at = time.monotonic()
+
+
+def _rows_in_time(event: Event) -> int:
+    """Return how many rows of an event have a time or belong to a sequence."""
+    timed = isinstance(event, Sample | Block) and (event.t == event.t or event.sequence is not None)
+    return n_rows(event) if timed else 0

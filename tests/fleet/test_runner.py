@@ -227,3 +227,13 @@ def test_the_command_serves_a_fleet(tmp_path):
         done = CliRunner().invoke(main, ["serve", "--source", f"csv:{table}?target=kind", *options, *extra])
         assert done.exit_code == 2
         assert text in done.output
+
+
+@pytest.mark.parametrize("memory", [None, (1.0, 30.0)])
+def test_times_and_events_that_models_do_not_get_are_counted_and_said(tmp_path, memory):
+    rows = [Sample({"device": 1, "a": float(i)}, "ok", seq=i + 1, t=5.0 * i if i % 2 else np.nan) for i in range(6)]
+    rows += [Sample({"device": 1, "a": 0.5}, "ok", seq=7, sequence="run 1")]
+    with Fleet(LOCOClassifier(16, memory=memory, seed=1), tmp_path) as fleet:
+        report = FleetRunner(fleet, SourceReader(PairSource(rows)), "device").run()
+    assert report["n_out_of_time"] == (4 if memory else 0)
+    assert any("the id of an event" in note for note in report["notes"]) == bool(memory)
