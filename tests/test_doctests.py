@@ -11,6 +11,7 @@ import pytest
 
 from tests.helpers.modules import modules
 
+LONG = {"loco_stream.neurons.registry.register"}  # compiles a neuron model of its own
 FLAGS = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL | doctest.NORMALIZE_WHITESPACE
 
 
@@ -20,7 +21,7 @@ def with_examples():
         module = importlib.import_module(name)
         for test in finder.find(module, name, globs=dict(vars(module))):
             if test.examples:
-                yield pytest.param(test, id=test.name)
+                yield pytest.param(test, id=test.name, marks=pytest.mark.slow if test.name in LONG else ())
 
 
 PUBLIC = ["loco_stream", *(f"loco_stream.{name}" for name in (

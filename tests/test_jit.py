@@ -98,6 +98,7 @@ def test_plain_njit_is_used_with_one_warning_where_numba_is_not_as_expected(brok
     assert "functions are compiled by plain njit" in said[0]
 
 
+@pytest.mark.slow
 def test_a_later_numba_that_is_as_expected_is_used_as_ever():
     assert ran("import numba; numba.__version__ = '0.99.0'", LOCO_STREAM_PLAIN_JIT="0") == (SPIKES, False, [])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -28,16 +27,6 @@ def test_make_demo_ends_by_itself_with_a_report_and_a_picture(tmp_path):
     assert "2,310 samples" in done.stdout
     assert "browser" not in done.stdout  # nobody sits here
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"report.json", "report.png"}
-
-
-@pytest.mark.parametrize("name", ["README.md", "docs/results.md"])
-def test_the_benches_that_made_the_tables_take_these_options(name):
-    quoted = re.findall(r"`python -m benchmarks ([^`]+)`", (README.parent / name).read_text())
-    assert len(quoted) >= 2
-    for words in quoted:
-        run = [sys.executable, "-m", "benchmarks", *shlex.split(words), "--help"]
-        result = subprocess.run(run, capture_output=True, text=True, cwd=README.parent, check=False)
-        assert result.returncode == 0, result.stderr
 
 
 def test_figures_of_the_readme_stand_in_the_results():

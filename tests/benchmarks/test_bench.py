@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from importlib import import_module
@@ -51,10 +53,17 @@ def test_help_teaches_by_example(name):
     assert f"loco-stream bench {name}" in text
 
 
-def test_benches_are_not_imported_with_the_package():
-    import subprocess
-    import sys
+@pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
+def test_the_benches_that_made_the_tables_take_these_options(page):
+    quoted = re.findall(r"`python -m benchmarks ([^`]+)`", (Path(__file__).parents[2] / page).read_text())
+    assert len(quoted) >= 2
+    for words in quoted:
+        name, *options = shlex.split(words)
+        result = CliRunner().invoke(_command(name), [*options, "--help"])
+        assert result.exit_code == 0, result.output
 
+
+def test_benches_are_not_imported_with_the_package():
     code = "import sys, loco_stream, benchmarks; print([m for m in sys.modules if 'bench.' in m or 'numba' in m])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
@@ -212,6 +221,7 @@ def test_the_mean_is_that_of_the_twelve():
     assert streams.grids({"Elec2/x/0": runs["Elec2/x/0"]})[0].rows[0][-2] == "10.00"
 
 
+@pytest.mark.slow
 def test_rare_ranks_a_rare_class(tmp_path):
     text = _run(
         "rare", tmp_path, "--only", "default,LogReg", "--streams", "1 % shift 5,Agrawal 1 %", "--samples", "4000",
@@ -357,10 +367,8 @@ def test_options_say_what_is_allowed():
         contenders.make("x", 1, 2, 0)
 
 
-_QUICK = [variant for variant in contenders.VARIANTS if variant != "ALIF"]  # whose step is compiled apart
-
-
-@pytest.mark.parametrize("variant", [*_QUICK, pytest.param("ALIF", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", contenders.VARIANTS)
 def test_every_ablation_learns(tmp_path, variant):
     _run("streams", tmp_path, "--streams", "Phishing", "--only", variant, "--seeds", "1")
     assert _saved(tmp_path, "streams")["runs"][f"Phishing/{variant}/0"]["accuracy"] > 0.8

@@ -25,6 +25,7 @@ _SUMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", _SUMS)
 def test_stream_is_as_defined(name):
     X, y = data.load(name)

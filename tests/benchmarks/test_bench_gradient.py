@@ -47,6 +47,7 @@ def test_samples_out_of_range_are_refused(tmp_path):
         _invoke(tmp_path, "--samples", "50")
 
 
+@pytest.mark.slow
 def test_the_plain_net_says_what_the_compiled_one_says(trained):
     saved, X, _, _ = trained
     model, state, scratch = gradient._net(saved)

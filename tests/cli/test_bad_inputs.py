@@ -144,39 +144,42 @@ def checked(run, *command):
     return code, out, errors.strip().splitlines()
 
 
-def runner(i):
+def runs(cases, names):
     """Every twelfth case starts the real command, all of them in a soak; the others call it in this process."""
-    return in_a_process_of_its_own if SOAK or i % 12 == 0 else in_process
+    own = (in_a_process_of_its_own, pytest.mark.slow)
+    kinds = [own if SOAK or i % 12 == 0 else (in_process, ()) for i in range(len(cases))]
+    cases = zip(kinds, cases, names, strict=True)
+    return [pytest.param(run, case, id=name, marks=marks) for (run, marks), case, name in cases]
 
 
 def test_there_are_sixty_cases():
     assert len(ROWS) + len(WHOLE) >= 60
 
 
-@pytest.mark.parametrize(("i", "case"), list(enumerate(ROWS)), ids=[case[0] for case in ROWS])
-def test_a_bad_row_stops_with_a_sentence_or_is_skipped_alone(i, case, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("run", "case"), runs(ROWS, [case[0] for case in ROWS]))
+def test_a_bad_row_stops_with_a_sentence_or_is_skipped_alone(run, case, tmp_path, monkeypatch):
     name, content, sentence, learned, kind = case
     monkeypatch.chdir(tmp_path)
     write(tmp_path / name, content)
     source = f"{name.rpartition('.')[2]}:{name}?target=y{TIMES.get(name, '')}"
-    code, out, errors = checked(runner(i), source)
+    code, out, errors = checked(run, source)
     assert (code, out) == (2, "")
     assert sentence in errors[-1]
     assert "; --on-bad skip" in errors[-1]
-    code, out, errors = checked(runner(i), source, "--on-bad", "skip", "--task", "classification")
+    code, out, errors = checked(run, source, "--on-bad", "skip", "--task", "classification")
     report = json.loads(out)
     assert (code, report["n_samples"], report["skipped"]) == (0, learned, {kind: 1})
     assert any(line.startswith(f"not used: 1 row left out (1 {kind}); the last: ") for line in errors)
 
 
-@pytest.mark.parametrize(("i", "case"), list(enumerate(WHOLE)), ids=[f"{case[2]} {case[3]}" for case in WHOLE])
-def test_an_input_that_is_wrong_as_a_whole_is_refused_in_a_sentence(i, case, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("run", "case"), runs(WHOLE, [f"{case[2]} {case[3]}" for case in WHOLE]))
+def test_an_input_that_is_wrong_as_a_whole_is_refused_in_a_sentence(run, case, tmp_path, monkeypatch):
     name, content, source, options, sentence = case
     monkeypatch.chdir(tmp_path)
     if name:
         write(tmp_path / name, content)
     before = sorted(tmp_path.iterdir())
-    code, out, errors = checked(runner(i), source, *options.split())
+    code, out, errors = checked(run, source, *options.split())
     assert (code, out) == (2, "")
     assert any(part in errors[-1] for part in sentence.split("|")), errors
     assert sorted(tmp_path.iterdir()) == before

@@ -158,6 +158,7 @@ def test_a_running_engine_takes_orders_and_shows_metrics(tmp_path):
     assert not runner.is_alive()
 
 
+@pytest.mark.slow
 def test_a_service_answers_before_its_first_row(tmp_path):
     pytest.importorskip("prometheus_client")
     port, address, folder = free_port(), f"ipc://{tmp_path}/control", tmp_path / "state"

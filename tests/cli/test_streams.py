@@ -64,6 +64,7 @@ def test_readers_that_leave_are_not_missed(folder):
     assert learned(folder) == 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["--report", "--plot", "--predictions"])
 def test_outputs_that_are_no_files_are_refused_before_the_run(folder, option):
     place = folder / "place.png"

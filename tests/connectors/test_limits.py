@@ -49,6 +49,7 @@ def test_a_source_without_rows_that_made_room_is_told_to_say_hello_before_any_ro
     assert (events, answers[0].note) == ([], {"error": "say hello"})
 
 
+@pytest.mark.slow
 def test_100_000_hellos_leave_no_more_than_the_bound_behind():
     table = Table(limits=Limits(sources=64))
     for i in range(100_000):

@@ -326,6 +326,7 @@ def test_a_refused_row_is_told_to_the_sender():
         sender.close(end=False)
 
 
+@pytest.mark.slow
 def test_10_000_mutated_messages_leave_the_engine_running(context):
     rng = np.random.default_rng(3)
     with Serving(ZMQSource(FREE, "reliable")) as engine:

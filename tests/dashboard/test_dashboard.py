@@ -320,6 +320,7 @@ def shown_until(url, n):
     return shown
 
 
+@pytest.mark.slow
 def test_the_dashboard_shows_a_stream_and_ends_on_a_signal(spawn, rows):
     process, url = spawn("dashboard", rows, "--port", 0, "--set", "hidden_sizes=16")
     shown = shown_until(url, 200)

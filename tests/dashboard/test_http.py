@@ -255,6 +255,7 @@ def test_many_who_send_the_same_rows_at_once_teach_them_once():
     assert sum(answer["repeated"] for _, answer in answers) == 90
 
 
+@pytest.mark.slow
 def test_what_was_numbered_is_known_to_a_run_without_a_door_in_between(tmp_path):
     with Service(checkpoint=tmp_path) as service:
         assert ask(service.port, "POST", "/learn", numbered(7))[1] == {"learned": 1, "repeated": 0}

@@ -130,6 +130,7 @@ def test_the_hall_is_a_function_of_seed_and_row_and_bounded():
     assert set(y) <= set(FAULTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "feature"),
     [("loose foot", "shaft 3x"), ("unbalance", "shaft 1x"),

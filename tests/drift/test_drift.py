@@ -70,6 +70,7 @@ def test_one_sided_alarms_are_those_of_river_or_come_earlier():
         assert (found < expected) if difference else (found == expected)
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from([0, 1]), max_size=80), st.integers(0, 400), st.integers(0, 3))
 def test_a_run_of_errors_is_judged_by_its_likelihood(errors, good, bad):
     """The cumulative sum is the largest log-likelihood ratio of any tail, each error against the mean before it."""

@@ -134,6 +134,7 @@ def test_a_second_service_on_the_same_folder_or_port_is_refused(tmp_path, proces
     end(engine)
 
 
+@pytest.mark.slow
 def test_a_bind_beyond_this_machine_needs_keys(tmp_path, processes):
     engine = serve(processes, "0.0.0.0:5555", tmp_path / "state")
     _, errors = engine.communicate(timeout=60)

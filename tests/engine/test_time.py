@@ -49,6 +49,7 @@ def digest(engine):
     return config["sequence"], {name: array.tobytes() for name, array in arrays.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("delay", "max_delay"), [(None, 0), (9, 0), (9, 3)])
 @pytest.mark.parametrize("needs_log", [False, True])
 @pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])

@@ -51,7 +51,11 @@ def test_river_checks_pass_and_none_is_missing(model, least):
 
 @pytest.mark.parametrize(
     "model",
-    [small(), number(), pytest.param(LOCOClassifier(), marks=pytest.mark.slow), LOCORegressor()],
+    [
+        small(),
+        number(),
+        *(pytest.param(model, marks=pytest.mark.slow) for model in (LOCOClassifier(), LOCORegressor())),
+    ],
     ids=["small classifier", "small regressor", "classifier", "regressor"],
 )
 def test_river_accepts_the_estimator(model):

@@ -79,6 +79,7 @@ def test_with_memory_and_late_labels_a_model_is_its_twin(make, sizes, late, memo
         assert model.backward_times == np.sum(t[1:] < t[:-1])
 
 
+@pytest.mark.slow
 def test_snapshots_are_judged_by_what_they_said_then():
     X, y = stream(520, n_classes=2)
     y[300:] = 1 - y[300:]

@@ -192,6 +192,7 @@ print(hashlib.sha256(b"".join(a.tobytes() for _, a in sorted(arrays_of(model).it
 """
 
 
+@pytest.mark.slow
 def test_compiled_and_interpreted_leave_the_same_bytes():
     states = set()
     for plain in ("0", "1"):

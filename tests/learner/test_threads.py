@@ -15,7 +15,7 @@ import pytest
 from loco_stream import LOCOClassifier, LOCORegressor, load, save
 from tests.helpers.models import arrays_of, assert_same, blobs
 
-SECONDS = 60.0 if os.environ.get("LOCO_SOAK") else 1.5
+SECONDS = 60.0 if os.environ.get("LOCO_SOAK") else 0.6
 THREADS = 8
 
 

@@ -127,6 +127,7 @@ def test_dormant_classes_open_the_gate_as_in_the_twin():
     assert twin.dormancy()[0] or twin.last_seen[1] > 0
 
 
+@pytest.mark.slow
 def test_gains_scaling_and_the_first_snapshot_settle_as_in_the_twin():
     X, y = stream(420, n_classes=2)
     y[300:] = 1 - y[300:]  # the concept ends: its copy speaks

@@ -135,6 +135,7 @@ def test_two_alarms_for_one_change_make_one_segment():
     assert monitor.report()["n_drifts"] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("same_inputs", [False, True])
 def test_returning_tasks_are_recognised_and_new_ones_are_not(same_inputs):
     for seed in range(2):
@@ -382,6 +383,7 @@ def test_regression_measures_what_stays_within_the_usual_error():
     assert report["forward_transfer"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [0, 150, 1505, 1560, 3700])
 @pytest.mark.parametrize("options", [{}, {"holdout": 0}, {"detector": "DDM", "max_segments": 2}])
 def test_a_restored_monitor_continues_the_same(cut, options, tmp_path):

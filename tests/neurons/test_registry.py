@@ -79,6 +79,7 @@ def learned(**environment):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_model_from_outside_learns_interpreted():
     assert int(learned(NUMBA_DISABLE_JIT="1").split()[0]) >= 30
 

@@ -155,6 +155,7 @@ def from_rest(drive, cell, window):
     return np.array(times[:MOST_SPIKES])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drive", [-1.0, 0.3, 0.8, 2.0, 6.3, 14.0])
 def test_izhikevich_times_are_the_twins(drive):
     exact = times_of("izhikevich", drive, 40.0, cell=Izhikevich(tolerance=1e-7))

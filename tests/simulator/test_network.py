@@ -173,6 +173,7 @@ def test_products_with_dense_input_equal_sums_of_rows_to_the_byte(dtype):
         assert len(twice) > len(together) > 300
 
 
+@pytest.mark.slow
 def test_a_dense_product_is_the_sum_of_rows_to_the_byte():
     rng = np.random.default_rng(0)
     for dtype in (np.float32, np.float64):
@@ -190,6 +191,7 @@ def test_a_dense_product_is_the_sum_of_rows_to_the_byte():
                 assert current.tobytes() == currents[t * n : (t + 1) * n].tobytes()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 90), st.integers(0, 40), st.integers(0, 20), st.floats(0.0, 1.0))
 def test_vectors_compute_to_the_byte_what_plain_loops_do(seed, n_columns, n_rows, spare, keep):
