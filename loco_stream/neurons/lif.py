@@ -25,7 +25,7 @@ from loco_stream.neurons.spikes import LEAK_SHARE, STRONGEST, trace_of
 
 __all__ = ["LIF", "MODEL", "lif_times", "lif_trace"]
 
-LAST_FIRE, SCALED, GAP, LEVEL = 0, 1, 2, 3
+LAST_FIRE, SCALED, SPARE, GAP, LEVEL = 0, 1, 2, 3, 4  # SCALED and SPARE: see `EventOperations.lift`
 TAU, REFRACTORY, RESET_ZERO, BASE, FACTOR, HORIZON, LATER = 0, 1, 2, 3, 4, 5, 6
 _LARGEST = 700.0  # exp of more overflows
 _REBASE = 32.0  # in units of tau: exp(32) is 8e13, far from overflow
@@ -36,7 +36,8 @@ class LIF(NamedTuple):
 
     `dt`: in a window, the grid in ms on which the membrane is looked at, as clocked hardware does; 0: at every moment.
 
-    Cells are (n, 4) float64: last spike in ms, w, threshold - level, level (the drive). Their numbers are
+    Cells are (n, 5) float64: last spike in ms, w, what w may rise by (see `lif_calm`), threshold - level, level (the
+    drive). Their numbers are
     (7,) float64: tau and refractory period in ms, 1 if the reset is to zero, base in ms, exp((now - base) / tau), and
     the horizon in ms with exp((horizon - base) / tau).
     """
@@ -48,7 +49,7 @@ class LIF(NamedTuple):
 def _start(
     v: Any, threshold: Any, level: Any, tau: float, refractory: float, reset_zero: bool, parameters: Any
 ) -> tuple[Any, Any]:
-    cells = np.column_stack((np.full(len(v), -np.inf), v - level, threshold - level, level))
+    cells = np.column_stack((np.full(len(v), -np.inf), v - level, np.zeros(len(v)), threshold - level, level))
     return np.ascontiguousarray(cells), np.array([tau, refractory, float(reset_zero), 0.0, 1.0, 0.0, 1.0])
 
 
@@ -73,6 +74,7 @@ def lif_enter(cells: Any, numbers: Any, t: float) -> None:
         shrink = math.exp(-since / tau)
         for i in range(cells.shape[0]):
             cells[i, SCALED] *= shrink
+            cells[i, SPARE] *= shrink
         numbers[BASE] = t
         since = 0.0
         lif_foresee(cells, numbers, numbers[HORIZON])
@@ -81,12 +83,20 @@ def lif_enter(cells: Any, numbers: Any, t: float) -> None:
 
 @kernel
 def lif_calm(cells: Any, numbers: Any, i: int) -> Any:
-    """Return whether neuron `i` stays below its threshold until the horizon if left alone.
+    """Return whether neuron `i` stays below its threshold until the horizon if left alone, and note how far below.
 
     A level below threshold only draws the membrane away from it: then now is when it is closest.
     """
     gap = cells[i, GAP]
-    return cells[i, SCALED] < gap * (numbers[FACTOR] if gap >= 0.0 else numbers[LATER])
+    spare = gap * (numbers[FACTOR] if gap >= 0.0 else numbers[LATER]) - cells[i, SCALED]
+    cells[i, SPARE] = spare
+    return spare > 0.0
+
+
+@kernel
+def lif_lift(cells: Any, numbers: Any, t: float) -> Any:
+    """Return what a spike of weight 1 that arrives at `t` adds to w."""
+    return math.exp((t - numbers[BASE]) / numbers[TAU])
 
 
 @kernel
@@ -221,7 +231,7 @@ MODEL = NeuronModel(
     kind=LIF,
     events=EventOperations(
         receive=lif_receive, ready=lif_ready, fire=lif_fire, membrane=lif_membrane, crossing=lif_crossing,
-        enter=lif_enter, quiet=lif_quiet, foresee=lif_foresee, calm=lif_calm,
+        enter=lif_enter, quiet=lif_quiet, foresee=lif_foresee, calm=lif_calm, lift=lif_lift,
     ),
     start=_start,
     shift=_shift,

@@ -12,7 +12,7 @@ from typing import Any
 from loco_stream.jit import overloaded
 from loco_stream.neurons.registry import EventOperations, model_of
 
-__all__ = ["calm", "crossing", "enter", "fire", "foresee", "membrane", "quiet", "ready", "receive"]
+__all__ = ["calm", "crossing", "enter", "fire", "foresee", "lift", "membrane", "quiet", "ready", "receive"]
 
 
 def enter(model: Any, cells: Any, numbers: Any, t: float) -> None:
@@ -38,6 +38,11 @@ def foresee(model: Any, cells: Any, numbers: Any, t: float) -> None:
 def calm(model: Any, cells: Any, numbers: Any, i: int) -> bool:
     """Return True only if neuron `i` fires neither now nor by the horizon if left alone."""
     return bool(_calm(type(model))(model, cells, numbers, i))
+
+
+def lift(model: Any, cells: Any, numbers: Any, t: float) -> float:
+    """Return what a spike of weight 1 that arrives at `t` adds to a neuron; not for models that do not say."""
+    return float(_lift(type(model))(model, cells, numbers, t))
 
 
 def receive(model: Any, cells: Any, numbers: Any, i: int, weight: float, t: float) -> None:
@@ -100,6 +105,13 @@ def _calm(kind: type[Any]) -> Any:
     return lambda model, cells, numbers, i: operation(cells, numbers, i)
 
 
+def _lift(kind: type[Any]) -> Any:
+    operation = _events(kind).lift
+    if operation is None:
+        return lambda model, cells, numbers, t: math.nan
+    return lambda model, cells, numbers, t: operation(cells, numbers, t)
+
+
 @overloaded(receive)
 def _receive(model, cells, numbers, i, weight, t):  # type: ignore[no-untyped-def]
     operation = _events(model.instance_class).receive
@@ -129,3 +141,4 @@ overloaded(crossing)(lambda model, cells, numbers, i, t: _crossing(model.instanc
 overloaded(quiet)(lambda model, cells, numbers, first, stop: _quiet(model.instance_class))
 overloaded(foresee)(lambda model, cells, numbers, t: _foresee(model.instance_class))
 overloaded(calm)(lambda model, cells, numbers, i: _calm(model.instance_class))
+overloaded(lift)(lambda model, cells, numbers, t: _lift(model.instance_class))

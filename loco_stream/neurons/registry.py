@@ -33,6 +33,10 @@ class EventOperations:
     quiet: Any = None  # (cells, numbers, first, stop) -> True only if none of these has fired by itself by now
     foresee: Any = None  # (cells, numbers, t): make t, now or later, the horizon of `calm`
     calm: Any = None  # (cells, numbers, i) -> True only if neuron i fires neither now nor by the horizon if left alone
+    # (cells, numbers, t) -> what a spike of weight 1 that arrives at t adds to column 1 of the cells, which changes in
+    # no other way until the neuron fires. Such neurons may get the spikes of a window in any order, as long as they add
+    # up to less than column 2: what `calm` found to be missing to the threshold, by the horizon.
+    lift: Any = None
 
 
 @dataclass(frozen=True)

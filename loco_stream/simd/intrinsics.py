@@ -10,9 +10,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from loco_stream.simd.sizes import BYTES, TILE, TIMES
+from loco_stream.simd.sizes import BLOCK, BYTES, TILE, TIMES
 
 __all__ = [
+    "lay_out_block",
     "multiply_tile",
     "multiply_vector",
     "outer_tile",
@@ -209,6 +210,31 @@ weigh_tile: Callable[..., None] = _weighing(TILE)
 weigh_vector: Callable[..., None] = _weighing(1)
 sum_tile: Callable[..., None] = _summing(TILE)
 sum_vector: Callable[..., None] = _summing(1)
+
+
+@intrinsic
+def lay_out_block(typing, target, weight, k, t, factor, targets, jumps, whens, place):  # type: ignore[no-untyped-def]
+    """Write `BLOCK` connections from `k` on as arrivals from `place` on; all arrays go on for as many."""
+    number = types.float64
+    signature = types.void(target, weight, types.intp, number, number, targets, jumps, whens, types.intp)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        arrays = [context.make_array(signature.args[k])(context, builder, args[k]).data for k in (0, 1, 5, 6, 7)]
+        who, weights, targets, jumps, whens = arrays
+        k, t, factor, place = args[2], args[3], args[4], args[8]
+        integers, doubles = ir.VectorType(ir.IntType(32), BLOCK), ir.VectorType(ir.DoubleType(), BLOCK)
+        own = ir.VectorType(context.get_data_type(signature.args[1].dtype), BLOCK)
+        found = builder.load(_at(builder, who, [k], integers), align=4)
+        load = builder.load(_at(builder, weights, [k], own), align=4)
+        if own != doubles:
+            load = builder.fpext(load, doubles)
+        builder.store(found, _at(builder, targets, [place], integers), align=4)
+        jump = builder.fmul(load, _spread(builder, factor, doubles))
+        builder.store(jump, _at(builder, jumps, [place], doubles), align=8)
+        builder.store(_spread(builder, t, doubles), _at(builder, whens, [place], doubles), align=8)
+        return context.get_dummy_value()
+
+    return signature, generate
 
 
 @intrinsic

@@ -1,9 +1,10 @@
-"""Five loops that LLVM does not find by itself, written for it on whole vectors.
+"""Six loops that LLVM does not find by itself, written for it on whole vectors.
 
 `sum_rows` keeps a tile of the sum in registers while all rows pass by, where plain loops load and store the sum with
 every few rows; `weigh_rows` multiplies each row first; `add_outer` adds the product of two vectors to a matrix, with
 a tile of the second in registers; `sum_dense` sums for several times at once, reading every row once for all of them;
-`compact` squeezes the numbers of those that fire out of a vector at once. They are written for vectors of 64 bytes,
+`compact` squeezes the numbers of those that fire out of a vector at once; `lay_out` copies whole vectors where plain
+loops of a few rounds would be predicted wrongly at every end. They are written for vectors of 64 bytes,
 which LLVM cuts into what the processor has. The plain functions say what is computed, to the byte, and are what runs
 interpreted (NUMBA_DISABLE_JIT=1): every sum adds one row after the other in the order of the events.
 """
@@ -16,10 +17,11 @@ import numpy as np
 from numba.extending import register_jitable
 
 from loco_stream.jit import PLAIN, kernel, overloaded
-from loco_stream.simd.sizes import BYTES, TILE, TIMES
+from loco_stream.simd.sizes import BLOCK, BYTES, TILE, TIMES
 
 if not PLAIN:
     from loco_stream.simd.intrinsics import (
+        lay_out_block,
         multiply_tile,
         multiply_vector,
         outer_tile,
@@ -31,7 +33,7 @@ if not PLAIN:
         weigh_vector,
     )
 
-__all__ = ["TIMES", "add_outer", "compact", "nonzero", "sum_dense", "sum_rows", "weigh_rows"]
+__all__ = ["BLOCK", "TIMES", "add_outer", "compact", "lay_out", "nonzero", "sum_dense", "sum_rows", "weigh_rows"]
 
 
 def sum_rows(current: Any, weights: Any, offset: int, n_post: int, indices: Any, first: int, last: int) -> None:
@@ -146,6 +148,27 @@ def compact(membrane: Any, threshold: Any, out: Any, count: int) -> int:
     return count
 
 
+def lay_out(
+    target: Any, weight: Any, first: int, stop: int, t: float, factor: float, targets: Any, jumps: Any, whens: Any,
+    place: int,
+) -> None:  # fmt: skip
+    """Write the connections `first` to `stop - 1` one by one as arrivals at `t`.
+
+    Parameters
+    ----------
+    target, weight
+        (n + BLOCK,) int32 and float32 or float64: to whom and how strong.
+    factor
+        What a weight of 1 adds.
+    targets, jumps, whens
+        (n + BLOCK,) int32, float64 and float64, written from `place` on; what follows may be written as well.
+    """
+    for k in range(stop - first):
+        targets[place + k] = target[first + k]
+        jumps[place + k] = float(weight[first + k]) * factor
+        whens[place + k] = t
+
+
 def _vectorised(function: Any) -> Any:
     """Return how to replace a function in compiled code; plain njit compiles the function as it stands."""
     return (lambda replacement: register_jitable(function)) if PLAIN else overloaded(function)
@@ -250,3 +273,12 @@ def _compact(membrane, threshold, out, count):  # type: ignore[no-untyped-def]
         return count
 
     return squeezed
+
+
+@_vectorised(lay_out)
+def _lay_out(target, weight, first, stop, t, factor, targets, jumps, whens, place):  # type: ignore[no-untyped-def]
+    def blockwise(target, weight, first, stop, t, factor, targets, jumps, whens, place):  # type: ignore[no-untyped-def]
+        for k in range(0, stop - first, BLOCK):
+            lay_out_block(target, weight, first + k, t, factor, targets, jumps, whens, place + k)
+
+    return blockwise

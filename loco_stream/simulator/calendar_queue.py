@@ -4,9 +4,10 @@ A calendar queue (Brown 1988): bucket b holds what arrives from b * width on, in
 the ring has room for a year of buckets, and what lies further ahead shares them. What arrives in the present bucket is
 in a heap. Adding and taking cost the same however many spikes are under way, where a heap of all costs their logarithm.
 
-Everything is in the arrays of `Progress`: `heap` (capacity, 3) with time, group and origin, `slots` (capacity, 4) with
-the next entry of the bucket as well, `ring` with the first of each bucket; entries are numbered from 1, 0 is none.
-Times are in ms. Memory: 56 bytes a spike under way, for which there is one entry however many neurons it reaches.
+Everything is in the arrays of `Progress`: `heap` (capacity, 3) with time, group and origin, `slots` (capacity, 5) with
+the next entry of the bucket and the first connection of the group as well, `ring` with the first of each bucket;
+entries are numbered from 1, 0 is none. Times are in ms. Memory: 64 bytes a spike under way, for which there is one
+entry however many neurons it reaches.
 
 References
 ----------
@@ -18,23 +19,43 @@ from __future__ import annotations
 import math
 
 from loco_stream.jit import entry, inlined, kernel
+from loco_stream.simulator.connections import START
 from loco_stream.simulator.heap import GROUP, ORIGIN, TIME, pop, push
 
-__all__ = ["PER_MS", "PRESENT", "QUEUED", "SORTED", "USED", "add", "drain", "earliest", "refill", "take"]
+__all__ = [
+    "FIRST",
+    "FREE",
+    "NEXT",
+    "PER_MS",
+    "PRESENT",
+    "QUEUED",
+    "SORTED",
+    "USED",
+    "WINDOWED",
+    "add",
+    "drain",
+    "earliest",
+    "file",
+    "refill",
+    "take",
+]
 
-NEXT = 3  # column of `slots`
+NEXT, FIRST = 3, 4  # columns of `slots`
 QUEUED, SORTED, PRESENT, FREE, USED = 0, 1, 2, 3, 4  # `queue`: entries, those in the heap, present bucket, slots
+WINDOWED = 5  # `queue`: 1 if buckets are taken unsorted, as `window_loop` does
 PER_MS = 0  # `clock`: buckets a ms
 
 
 @inlined
-def add(queue, clock, heap, slots, ring, time, group, origin):
-    """Add an entry; there must be room."""
+def add(queue, clock, heap, slots, ring, time, group, origin, first):
+    """Add an entry, with the first connection of its group where it is windowed; there must be room."""
     bucket = int(time * clock[PER_MS])
-    if queue[QUEUED] == 0:
+    if queue[WINDOWED] != 0:
+        bucket = max(bucket, queue[PRESENT])
+    elif queue[QUEUED] == 0:
         queue[PRESENT] = bucket
     queue[QUEUED] += 1
-    if bucket <= queue[PRESENT]:
+    if bucket <= queue[PRESENT] and queue[WINDOWED] == 0:
         queue[SORTED] = push(heap, queue[SORTED], time, group, origin)
         return
     slot = queue[FREE]
@@ -43,10 +64,17 @@ def add(queue, clock, heap, slots, ring, time, group, origin):
         slot = queue[USED]
     else:
         queue[FREE] = int(slots[slot - 1, NEXT])
+    slots[slot - 1, ORIGIN] = origin
+    file(slots, ring, slot, bucket, time, group, first)
+
+
+@inlined
+def file(slots, ring, slot, bucket, time, group, first):
+    """Put a slot, which has its origin, into a bucket."""
     place = bucket & (ring.shape[0] - 1)
     slots[slot - 1, TIME] = time
     slots[slot - 1, GROUP] = group
-    slots[slot - 1, ORIGIN] = origin
+    slots[slot - 1, FIRST] = first
     slots[slot - 1, NEXT] = ring[place]
     ring[place] = slot
 
@@ -115,11 +143,12 @@ def drain(queue, heap, slots, ring, waiting):
             n += 1
             slot = int(slots[slot - 1, NEXT])
         ring[place] = 0
-    queue[:] = 0
+    queue[:WINDOWED] = 0
 
 
 @entry
-def refill(queue, clock, heap, slots, ring, waiting):
+def refill(queue, clock, heap, slots, ring, waiting, groups):
     """Add the entries of `waiting`; all arrive at 0 ms or later."""
     for k in range(waiting.shape[0]):
-        add(queue, clock, heap, slots, ring, waiting[k, TIME], int(waiting[k, GROUP]), waiting[k, ORIGIN])
+        group = int(waiting[k, GROUP])
+        add(queue, clock, heap, slots, ring, waiting[k, TIME], group, waiting[k, ORIGIN], groups[group, START])

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from loco_stream.simd.sizes import BLOCK
 from loco_stream.simulator.memory import aligned
 
 __all__ = ["DELAY", "LAST", "NEXT_DELAY", "START", "STOP", "Connections", "Triplets", "connect"]
@@ -24,8 +25,8 @@ class Connections(NamedTuple):
 
     row_group: Any  # (n_rows + 1,) int64: the groups of row j are row_group[j] .. row_group[j + 1] - 1
     groups: Any  # (n_groups, 4) float64: where each begins and ends in target and weight, its delay and the next, ms
-    target: Any  # (n_connections,) int32
-    weight: Any  # (n_connections,) float32 or float64
+    target: Any  # (n_connections + BLOCK,) int32; the last are -1, so that whole blocks may be read
+    weight: Any  # (n_connections + BLOCK,) float32 or float64
 
 
 class Triplets(NamedTuple):
@@ -57,6 +58,6 @@ def connect(parts: list[Triplets], n_rows: int, dtype: Any) -> Connections:
     return Connections(
         row_group=np.searchsorted(group_source, np.arange(n_rows + 1)).astype(np.int64),
         groups=groups,
-        target=np.ascontiguousarray(target),
-        weight=np.ascontiguousarray(weight),
+        target=np.append(target, np.full(BLOCK, -1, np.int32)),
+        weight=np.append(weight, np.zeros(BLOCK, weight.dtype)),
     )

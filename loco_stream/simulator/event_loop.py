@@ -24,7 +24,7 @@ from loco_stream.simulator.calendar_queue import QUEUED, add, earliest, take
 from loco_stream.simulator.connections import DELAY, LAST, NEXT_DELAY, START, STOP
 from loco_stream.simulator.heap import GROUP, ORIGIN
 
-__all__ = ["DONE", "LAST_FIRE", "heat", "run_events"]
+__all__ = ["DONE", "LAST_FIRE", "deliver_batch", "heat", "run_events", "sweep", "watch"]
 
 DONE = 0
 INPUT, FIRED, BATCH, HOT, NEAR, GROUPS, PLACE, WAITING = 0, 1, 2, 3, 4, 5, 6, 7
@@ -62,7 +62,7 @@ def emit(
     source = n_inputs + i
     if source + 1 < row_group.shape[0] and row_group[source] < row_group[source + 1]:
         group = row_group[source]
-        add(queue, clock, heap, slots, ring, t + groups[group, DELAY], group, t)
+        add(queue, clock, heap, slots, ring, t + groups[group, DELAY], group, t, groups[group, START])
     return n + 1 < out_times.shape[0] and queue[QUEUED] < heap.shape[0]
 
 
@@ -79,7 +79,7 @@ def next_arrival(
             return -1.0
         group = row_group[indices[k]]
         if group < row_group[indices[k] + 1]:
-            add(queue, clock, heap, slots, ring, times[k] + groups[group, DELAY], group, times[k])
+            add(queue, clock, heap, slots, ring, times[k] + groups[group, DELAY], group, times[k], 0.0)
             t = min(t, times[k] + groups[group, DELAY])
         k += 1
         count[INPUT] = k
@@ -106,13 +106,13 @@ def take_batch(
     while earliest(queue, clock, heap, slots, ring) == t:
         group = int(heap[0, GROUP])
         origin = heap[0, ORIGIN]
-        batch[n] = group
+        batch[n, 0], batch[n, 1] = int(groups[group, START]), int(groups[group, STOP])
         n += 1
         take(queue, heap)
         following = groups[group, NEXT_DELAY]
         if following != LAST:
             fetch(groups, target, weight, group + 1)
-            add(queue, clock, heap, slots, ring, origin + following, group + 1, origin)
+            add(queue, clock, heap, slots, ring, origin + following, group + 1, origin, 0.0)
     count[BATCH], count[GROUPS] = n, 0
 
 
@@ -179,7 +179,7 @@ def look_ahead(model, cells, numbers, count, near, flags, now, t):
 @kernel
 def watch(model, cells, numbers, count, near, flags, i):
     """List neuron `i` if it may fire by itself before the horizon."""
-    if flags[i] & SOON == 0 and not calm(model, cells, numbers, i):
+    if not calm(model, cells, numbers, i) and flags[i] & SOON == 0:
         flags[i] |= SOON
         near[count[NEAR]] = i
         count[NEAR] += 1
@@ -217,9 +217,8 @@ def receive_batch(
 ):  # fmt: skip
     """Deliver the batch and list the neurons that it may make fire; return False where room is lacking, to go on."""
     while count[GROUPS] < count[BATCH]:
-        group = batch[count[GROUPS]]
-        first = int(groups[group, START])
-        for k in range(first + count[PLACE], int(groups[group, STOP])):
+        first = batch[count[GROUPS], 0]
+        for k in range(first + count[PLACE], batch[count[GROUPS], 1]):
             i = target[k]
             if flags[i] & (SOON | AROUSED) == SOON and not settle(
                 model, cells, numbers, row_group, groups, n_inputs, count, clock, queue, heap, slots, ring, hot, flags,
@@ -291,6 +290,37 @@ def cool(cells, count, hot, flags, refractory, t):
     count[HOT] = kept
 
 
+@inlined
+def deliver_batch(
+    model, cells, numbers, row_group, groups, target, weight, n_inputs,
+    count, clock, queue, heap, slots, ring, batch, hot, near, aroused,
+    flags, out_times, out_indices, alone,
+):  # fmt: skip
+    """Deliver the batch and let those fire that then do; return False where room is lacking, to go on."""
+    now = clock[NOW]
+    if count[BATCH] > 0:
+        enter(model, cells, numbers, now)
+        if not receive_batch(
+            model, cells, numbers, row_group, groups, target, weight, n_inputs, count, clock, queue, heap, slots,
+            ring, batch, hot, aroused, flags, out_times, out_indices, now,
+        ) or not answer_batch(
+            model, cells, numbers, row_group, groups, n_inputs, count, clock, queue, heap, slots, ring, hot, near,
+            aroused, flags, out_times, out_indices, now, alone,
+        ):  # fmt: skip
+            return False
+        count[BATCH] = DELIVERED
+    if count[HOT] > 0:
+        enter(model, cells, numbers, now)
+        if not deliver_hot(
+            model, cells, numbers, row_group, groups, n_inputs, count, clock, queue, heap, slots, ring, hot, near,
+            flags, out_times, out_indices, now, alone,
+        ):  # fmt: skip
+            return False
+        cool(cells, count, hot, flags, clock[REFRACTORY], now)
+    count[BATCH] = 0
+    return True
+
+
 @released
 def run_events(
     model, cells, numbers, links, n_inputs, progress, times,
@@ -322,7 +352,7 @@ def run_events(
     DONE, or NO_ROOM if it must be called again with more room.
     """
     row_group, groups, target, weight = links
-    count, clock, queue, heap, slots, ring, batch, hot, near, aroused, flags, out_times, out_indices = progress
+    count, clock, queue, heap, slots, ring, batch, hot, near, aroused, flags, out_times, out_indices = progress[:13]
     if clock[WINDOW] == 0.0:
         clock[WINDOW] = duration
         if alone:
@@ -332,27 +362,11 @@ def run_events(
     while True:
         if count[FIRED] >= out_times.shape[0] or queue[QUEUED] >= heap.shape[0]:
             return NO_ROOM
-        now = clock[NOW]
-        if count[BATCH] > 0:
-            enter(model, cells, numbers, now)
-            if not receive_batch(
-                model, cells, numbers, row_group, groups, target, weight, n_inputs, count, clock, queue, heap, slots,
-                ring, batch, hot, aroused, flags, out_times, out_indices, now,
-            ) or not answer_batch(
-                model, cells, numbers, row_group, groups, n_inputs, count, clock, queue, heap, slots, ring, hot, near,
-                aroused, flags, out_times, out_indices, now, alone,
-            ):  # fmt: skip
-                return NO_ROOM
-            count[BATCH] = DELIVERED
-        if count[BATCH] == DELIVERED:
-            if count[HOT] > 0:
-                if not deliver_hot(
-                    model, cells, numbers, row_group, groups, n_inputs, count, clock, queue, heap, slots, ring,
-                    hot, near, flags, out_times, out_indices, now, alone,
-                ):  # fmt: skip
-                    return NO_ROOM
-                cool(cells, count, hot, flags, clock[REFRACTORY], now)
-            count[BATCH] = 0
+        if count[BATCH] != 0 and not deliver_batch(
+            model, cells, numbers, row_group, groups, target, weight, n_inputs, count, clock, queue, heap, slots, ring,
+            batch, hot, near, aroused, flags, out_times, out_indices, alone,
+        ):  # fmt: skip
+            return NO_ROOM
         t = next_arrival(row_group, groups, count, clock, queue, heap, slots, ring, times, indices)
         if t < 0.0:
             return NO_ROOM

@@ -38,7 +38,7 @@ class Network:
 
     Build it with `Network.from_weights`. Dense feed-forward nets of plain neurons without delays run layer by layer,
     many events a nanosecond; everything else (delays, recurrence, sparse weights, drive, refractory periods,
-    Izhikevich neurons) runs around a priority queue.
+    Izhikevich neurons) runs around a queue of spikes under way.
 
     Examples
     --------

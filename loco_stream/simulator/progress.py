@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.simd.sizes import BLOCK
 
 __all__ = ["Progress", "start_progress"]
 
@@ -12,38 +15,53 @@ __all__ = ["Progress", "start_progress"]
 class Progress(NamedTuple):
     """How far a run of n neurons has come. Times in ms."""
 
-    count: (
-        Any  # (8,) int64: inputs taken, spikes fired, groups in the batch, hot neurons, those near; groups delivered,
-    )
-    # place in the next, neurons aroused
-    clock: Any  # (5,) float64: buckets a ms, end of the window, time of the batch, refractory period, horizon
-    queue: Any  # (5,) int64, and these three: see `calendar_queue`
-    heap: Any  # (queue capacity, 3) float64
-    slots: Any  # (queue capacity, 4) float64
-    ring: Any  # (buckets,) int32, a power of two
-    batch: Any  # (queue capacity,) int64: groups arriving now
-    hot: Any  # (n,) int64: list of the neurons left at or above threshold by a reset
-    near: Any  # (n,) int64: list of those that may fire by themselves before the horizon
-    aroused: Any  # (n,) int64: list of those that the batch may make fire
-    flags: Any  # (n,) uint8: 1 if hot, plus 2 if at or above threshold after the last reset, 4 if near, 8 if aroused
-    times: Any  # (spike capacity,) float64: output, when
-    indices: Any  # (spike capacity,) int64: output, who
+    # (14,): inputs taken, spikes fired, groups in the batch, hot neurons, those near; groups delivered, place in the
+    # next, neurons aroused; the rest: see `window_loop`
+    count: Any  # int64; tuples have a method of this name
+    clock: NDArray[np.float64]  # (5,): buckets a ms, end of the window, time of the batch, refractory period, horizon
+    queue: NDArray[np.int64]  # (6,), and these three: see `calendar_queue`
+    heap: NDArray[np.float64]  # (queue capacity, 3)
+    slots: NDArray[np.float64]  # (queue capacity, 5)
+    ring: NDArray[np.int32]  # (buckets,), a power of two
+    batch: NDArray[np.int64]  # (queue capacity, 2): where the connections begin and end through which spikes arrive now
+    hot: NDArray[np.int64]  # (n,): list of the neurons left at or above threshold by a reset
+    near: NDArray[np.int64]  # (n,): list of those that may fire by themselves before the horizon
+    aroused: NDArray[np.int64]  # (n,): list of those that the batch may make fire
+    flags: NDArray[
+        np.uint8
+    ]  # (n,): 1 if hot, plus 2 if at or above threshold after the last reset, 4 if near, 8 if aroused
+    times: NDArray[np.float64]  # (spike capacity,): output, when
+    indices: NDArray[np.int64]  # (spike capacity,): output, who
+    runs: NDArray[
+        np.int64
+    ]  # (queue capacity, 2): first connection of those used at one time, and its place in the arrivals
+    targets: NDArray[np.int32]  # (queue capacity + BLOCK,): the window's arrivals, to whom
+    jumps: NDArray[np.float64]  # how strong
+    whens: NDArray[np.float64]  # when
+    old: NDArray[np.float64]  # and in which state they found the neuron
 
 
-def start_progress(n: int, refractory: float, room: int, buckets: int, per_ms: float) -> Progress:
-    """Return the progress of a run of `n` neurons that has not begun, with room for that many spikes."""
+def start_progress(
+    n: int, refractory: float, fired: int, room: int, buckets: int, per_ms: float, windowed: bool
+) -> Progress:
+    """Return the progress of a run of `n` neurons that has not begun, with room for spikes fired and under way."""
     return Progress(
-        count=np.zeros(8, np.int64),
+        count=np.zeros(14, np.int64),
         clock=np.array([per_ms, 0.0, 0.0, refractory, 0.0]),
-        queue=np.zeros(5, np.int64),
+        queue=np.array([0, 0, 0, 0, 0, windowed], np.int64),
         heap=np.zeros((room, 3)),
-        slots=np.zeros((room, 4)),
+        slots=np.zeros((room, 5)),
         ring=np.zeros(buckets, np.int32),
-        batch=np.zeros(room, np.int64),
+        batch=np.zeros((room, 2), np.int64),
         hot=np.zeros(n, np.int64),
         near=np.zeros(n, np.int64),
         aroused=np.zeros(n, np.int64),
         flags=np.zeros(n, np.uint8),
-        times=np.zeros(room),
-        indices=np.zeros(room, np.int64),
+        times=np.zeros(fired),
+        indices=np.zeros(fired, np.int64),
+        runs=np.zeros((room, 2), np.int64),
+        targets=np.zeros(room + BLOCK, np.int32),
+        jumps=np.zeros(room + BLOCK),
+        whens=np.zeros(room + BLOCK),
+        old=np.zeros(room + BLOCK),
     )

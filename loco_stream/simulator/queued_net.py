@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 
 from loco_stream.errors import InputError
 from loco_stream.neurons.spikes import first_bad_event
-from loco_stream.simulator.calendar_queue import QUEUED, drain, refill
+from loco_stream.simulator.calendar_queue import PRESENT, QUEUED, drain, refill
 from loco_stream.simulator.connections import DELAY, START, connect
 from loco_stream.simulator.event_loop import (
     DONE,
     FIRED,
+    HORIZON,
     INPUT,
     LAST_FIRE,
     NEAR,
+    NOW,
     SOON,
     WINDOW,
     heat,
@@ -28,14 +30,21 @@ from loco_stream.simulator.heap import GROUP, ORIGIN, TIME
 from loco_stream.simulator.layers import Layer
 from loco_stream.simulator.progress import start_progress
 from loco_stream.simulator.replay import Start
+from loco_stream.simulator.window_loop import OPEN, STAGE, run_windows
 
 __all__ = ["QueuedNet"]
 
 _FIRST_ROOM = 16  # spikes a neuron; grows where it does not suffice
+_FIRST_QUEUE = 512  # spikes under way, and arrivals in a window; grows as well
+_OUTPUT = ("times", "indices")  # what grows with the spikes fired; all else with those under way
+_GROWING = ("heap", "slots", "batch", "runs", "targets", "jumps", "whens", "old")
 _LARGEST_ROOM = 1 << 24  # spikes of a layer in one run, about a gigabyte
 _MOST_WINDOWS = 10_000_000
 _MOST_HORIZONS = 1_000_000
 _HORIZON = 0.05  # in units of tau: few neurons fire by themselves within it, and looking at all costs little
+_WINDOW = 0.02  # in units of tau, at most: what arrives in it should fit into the nearest cache
+_MARGIN = 1e-3  # of a window: what is fired in it arrives after it, whatever the rounding
+_MOST_IN_A_YEAR = 1 << 16  # windows; many more would be empty
 _BUCKETS_A_GROUP, _FEWEST_BUCKETS, _MOST_BUCKETS = 64, 64, 1024  # of the queue in the longest delay
 
 
@@ -52,19 +61,23 @@ class QueuedLayer:
             n_rows += layer.n_post
             self.lookahead = layer.recurrent.shortest_delay
         self.links = connect(parts, n_rows, dtype)
-        self.buckets, self.per_ms = self._calendar(n_rows)
+        self.buckets, self.per_ms, self.windowed = self._calendar(n_rows)
         self.reset()
 
-    def _calendar(self, n_rows: int) -> tuple[int, float]:
-        """Return how many buckets the queue has, twice the longest delay, and how many a ms.
+    def _calendar(self, n_rows: int) -> tuple[int, float, bool]:
+        """Return how many buckets the queue has, how many a ms, and whether each is a window (see `window_loop`).
 
-        The more groups a spike reaches, the more arrive in a ms: the buckets are as many times finer.
+        Otherwise they are twice the longest delay; the more groups a spike reaches, the more arrive in a ms: the
+        buckets are as many times finer.
         """
         delays = self.links.groups[:, DELAY]
         longest = float(delays.max()) if len(delays) else 0.0
+        window = min((1.0 - _MARGIN) * self.lookahead, _WINDOW * self.layer.tau)
+        if self.layer.model.events.lift is not None and longest < _MOST_IN_A_YEAR * window:
+            return 1 << math.ceil(math.log2(longest / window + 4.0)), 1.0 / window, True
         wanted = min(max(_BUCKETS_A_GROUP * len(delays) / n_rows, _FEWEST_BUCKETS), _MOST_BUCKETS)
         buckets = 1 << math.ceil(math.log2(wanted))
-        return 2 * buckets, buckets / longest if longest > 0.0 else 1.0
+        return 2 * buckets, buckets / longest if longest > 0.0 else 1.0, False
 
     def rest(self) -> NDArray[np.float64]:
         """Return the membranes at rest."""
@@ -77,8 +90,10 @@ class QueuedLayer:
     def start(self, v: NDArray[np.float64]) -> None:
         """Begin at time 0 from the membranes `v`, with nothing under way."""
         layer = self.layer
-        room = _FIRST_ROOM * layer.n_post + 64
-        self.progress = start_progress(layer.n_post, layer.refractory, room, self.buckets, self.per_ms)
+        self.progress = start_progress(
+            layer.n_post, layer.refractory, _FIRST_ROOM * layer.n_post + 64, _FIRST_QUEUE, self.buckets, self.per_ms,
+            self.windowed,
+        )  # fmt: skip
         self.waiting = np.zeros((0, 3))
         self.model = layer.model.kind()
         self.cells, self.numbers = layer.start(v)
@@ -97,27 +112,31 @@ class QueuedLayer:
     def run(self, times: NDArray[np.float64], indices: NDArray[np.int64], duration: float) -> None:
         """Run `duration` ms on from the present state; `fired` then holds the spikes, sorted by time and neuron."""
         count, clock = self.progress.count, self.progress.clock
-        count[INPUT] = count[FIRED] = 0
-        clock[WINDOW] = 0.0
+        count[INPUT] = count[FIRED] = count[STAGE] = OPEN
+        clock[WINDOW], clock[NOW], clock[HORIZON] = 0.0, -1.0, 0.0
         self._fill()
-        while (
-            run_events(
-                self.model, self.cells, self.numbers, self.links, self.layer.n_pre, self.progress, times, indices,
-                duration, self.layer.fires_alone, self.lookahead, self._horizon(duration),
-            ) != DONE
-        ):  # fmt: skip
+        while self._go_on(times, indices, duration) != DONE:
             self._make_room()
             count, clock = self.progress.count, self.progress.clock
         n = count[FIRED]
-        when, who = self.progress.times[:n], self.progress.indices[:n]
-        order = np.lexsort((who, when))
-        self.fired = when[order], who[order]
+        self.fired = _sorted(self.progress.times[:n], self.progress.indices[:n])
         self._shift(duration)
+
+    def _go_on(self, times: NDArray[np.float64], indices: NDArray[np.int64], duration: float) -> int:
+        """Run until the end, or until more room is needed; return which."""
+        common = (
+            self.model, self.cells, self.numbers, self.links, self.layer.n_pre, self.progress, times, indices,
+            duration, self.layer.fires_alone,
+        )  # fmt: skip
+        if self.windowed:
+            return int(run_windows(*common, self._horizon(duration)))
+        return int(run_events(*common, self.lookahead, self._horizon(duration)))
 
     def _fill(self) -> None:
         """Put what the last run left under way into the queue, and forget which neurons were to fire soon."""
         p = self.progress
-        refill(p.queue, p.clock, p.heap, p.slots, p.ring, self.waiting)
+        p.queue[PRESENT] = -1
+        refill(p.queue, p.clock, p.heap, p.slots, p.ring, self.waiting, self.links.groups)
         p.count[NEAR] = 0
         p.flags[:] &= ~np.uint8(SOON)
 
@@ -157,9 +176,10 @@ class QueuedLayer:
         return self.waiting[:, ORIGIN].copy(), rows, self.waiting[:, TIME].copy()
 
     def _make_room(self) -> None:
-        """Double the room for spikes fired and under way, keeping what is there."""
+        """Double the room for spikes fired, or else that of the queue, keeping what is there."""
         room = len(self.progress.times)
-        if room >= max(_LARGEST_ROOM, 64 * self.layer.n_post):
+        full = self.progress.count[FIRED] >= room
+        if full and room >= max(_LARGEST_ROOM, 64 * self.layer.n_post):
             raise InputError(
                 f"a layer of {self.layer.n_post} neurons fired some {room} times in one run, which is as many as a run "
                 "may hold: shorten it (and go on with carry=True), or see whether drive, weights or delays make it "
@@ -168,9 +188,18 @@ class QueuedLayer:
         grown = {
             name: np.concatenate((a, np.zeros_like(a)))
             for name, a in self.progress._asdict().items()
-            if name in ("heap", "slots", "batch", "times", "indices")
+            if name in (_OUTPUT if full else _GROWING)
         }
         self.progress = self.progress._replace(**grown)
+
+
+def _sorted(times: NDArray[np.float64], indices: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return spikes sorted by time and neuron; they are as a rule."""
+    later = times[1:] > times[:-1]
+    if (later | ((times[1:] == times[:-1]) & (indices[1:] > indices[:-1]))).all():
+        return times.copy(), indices.copy()
+    order = np.lexsort((indices, times))
+    return times[order], indices[order]
 
 
 class QueuedNet:

@@ -15,8 +15,8 @@ ROOM = 512
 
 
 def empty(buckets, per_ms):
-    queue, clock = np.zeros(5, np.int64), np.array([per_ms])
-    return queue, clock, np.zeros((ROOM, 3)), np.zeros((ROOM, 4)), np.zeros(buckets, np.int32)
+    queue, clock = np.zeros(6, np.int64), np.array([per_ms])
+    return queue, clock, np.zeros((ROOM, 3)), np.zeros((ROOM, 5)), np.zeros(buckets, np.int32)
 
 
 @settings(max_examples=60)
@@ -31,7 +31,7 @@ def test_entries_leave_in_order_of_time_and_group(seed, buckets, per_ms, longest
     for _ in range(400):
         if rng.random() < 0.55 and len(twin) < ROOM:
             time, group = now + longest * round(rng.random(), 2), int(rng.integers(50))
-            door.add(*arrays, time, group, now)
+            door.add(*arrays, time, group, now, 0.0)
             heapq.heappush(twin, (time, group, now))
         elif twin:
             now = door.earliest(*arrays)
@@ -42,15 +42,15 @@ def test_entries_leave_in_order_of_time_and_group(seed, buckets, per_ms, longest
     waiting = np.zeros((len(twin), 3))
     calendar_queue.drain(queue, *arrays[2:], waiting)
     assert sorted(row[:2] for row in waiting.tolist()) == sorted([time, float(group)] for time, group, _ in twin)
-    calendar_queue.refill(*arrays, waiting)
+    calendar_queue.refill(*arrays, waiting, np.zeros((50, 4)))
     assert door.earliest(*arrays) == (min(twin)[0] if twin else np.inf)
 
 
 def test_slots_are_used_again():
     door, arrays = doors(calendar_queue), empty(64, 10.0)
     for k in range(20 * ROOM):
-        door.add(*arrays, k + 3.0, 0, float(k))
-        door.add(*arrays, k + 4.0, 1, float(k))
+        door.add(*arrays, k + 3.0, 0, float(k), 0.0)
+        door.add(*arrays, k + 4.0, 1, float(k), 0.0)
         for _ in range(2 if k else 0):
             door.earliest(*arrays)
             door.take(arrays[0], arrays[2])

@@ -1,0 +1,277 @@
+"""One layer of neurons whose input may be added up in any order: the event loop by windows, without sorting.
+
+A window is as long as the shortest recurrent delay, or shorter: nothing fired within it can arrive within it, so that
+its arrivals are known when it opens, and neurons do not affect each other until it ends. The queue keeps one bucket a
+window. Each spike in the bucket is a cursor that walks the connections of its row, sorted by delay, as far as the
+window reaches, adds their weights to the membranes at once, and is filed into the bucket of its next arrival.
+
+Between spikes the state of such neurons does not change (see `EventOperations.lift`), and as long as the sum of all
+that raises a neuron stays below what it lacks to its threshold, order does not matter to it. The few others, some of a
+hundred arrivals, get their state of the window's beginning back, and their arrivals in order of time, from the heap,
+as `event_loop` delivers them. So spikes and their times are those of `event_loop` up to rounding.
+
+Neurons left above threshold by a reset fire at the next arrival anywhere in the layer: while there are such, the heap
+also holds the times of all arrivals of the window.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from loco_stream.jit import inlined, kernel, released
+from loco_stream.neurons.operations import enter, foresee, lift
+from loco_stream.neurons.spikes import NO_ROOM, sort_spikes
+from loco_stream.simd.ops import BLOCK, lay_out
+from loco_stream.simd.prefetch import prefetch
+from loco_stream.simulator.calendar_queue import FIRST, FREE, NEXT, PER_MS, PRESENT, QUEUED, SORTED, add, file
+from loco_stream.simulator.connections import DELAY, LAST, NEXT_DELAY, START, STOP
+from loco_stream.simulator.event_loop import (
+    AROUSED,
+    BATCH,
+    DELIVERED,
+    DONE,
+    FIRED,
+    GROUPS,
+    HORIZON,
+    HOT,
+    INPUT,
+    LAST_FIRE,
+    LISTED,
+    NEAR,
+    NOW,
+    REFRACTORY,
+    SOON,
+    STAYS,
+    WAITING,
+    deliver_batch,
+    sweep,
+    watch,
+)
+from loco_stream.simulator.heap import GROUP, ORIGIN, TIME, pop, push
+
+__all__ = ["run_windows"]
+
+STATE, SPARE = 1, 2  # columns of the cells: see `EventOperations.lift`
+STAGE, CURSOR, RUNS, NOTED, TICKING, BEFORE = 8, 9, 10, 11, 12, 13  # of `count`; the last: spikes before the window
+OPEN, WALK, DELIVER, CLOSE = 0, 1, 2, 3  # stages of a window
+_FEW = 64  # spikes that insertion sorts quickly
+TICK = -1  # in place of a connection: a time of arrival, at which hot neurons fire
+
+
+@inlined
+def queue_inputs(row_group, groups, count, clock, queue, heap, slots, ring, times, indices, end, last):
+    """Queue the inputs sent within the window; return False if there is no room for them."""
+    k = count[INPUT]
+    while k < times.shape[0] and (times[k] < end or last):
+        if queue[QUEUED] >= slots.shape[0]:
+            return False
+        group = row_group[indices[k]]
+        if group < row_group[indices[k] + 1]:
+            arrival = times[k] + groups[group, DELAY]
+            add(queue, clock, heap, slots, ring, arrival, group, times[k], groups[group, START])
+        k += 1
+        count[INPUT] = k
+    return True
+
+
+@kernel
+def add_up(cells, targets, jumps, whens, old, n, refractory, aroused, flags):
+    """Add all arrivals of the window, note the states they find, list the neurons that may fire; return how many."""
+    n_aroused = 0
+    for k in range(n):
+        i = np.uint64(targets[k])  # unsigned: no index is checked for being negative
+        state = cells[i, STATE]
+        jump = jumps[k]
+        if not cells[i, LAST_FIRE] + refractory <= whens[k]:
+            jump = 0.0
+        spare = cells[i, SPARE] - max(jump, 0.0)
+        old[k] = state
+        cells[i, STATE] = state + jump
+        cells[i, SPARE] = spare
+        if (spare <= 0.0) & (jump != 0.0) and flags[i] & AROUSED == 0:
+            flags[i] |= AROUSED
+            aroused[n_aroused] = i
+            n_aroused += 1
+    return n_aroused
+
+
+@kernel
+def walk(
+    model, cells, numbers, groups, target, weight, count, clock, queue,
+    slots, ring, runs, targets, jumps, whens, last, duration,
+):  # fmt: skip
+    """Let all cursors of the window walk on through it, and list what arrives; return False where room is lacking."""
+    present = queue[PRESENT]
+    room = runs.shape[0] // 2
+    while count[CURSOR] != 0:
+        slot = count[CURSOR]
+        following = int(slots[slot - 1, NEXT])
+        t, group, origin = slots[slot - 1, TIME], int(slots[slot - 1, GROUP]), slots[slot - 1, ORIGIN]
+        first = int(slots[slot - 1, FIRST])
+        bucket = present
+        while bucket <= present and not (last and t > duration):
+            stop = int(groups[group, STOP])
+            if count[NOTED] + stop - first > room:
+                slots[slot - 1, TIME], slots[slot - 1, GROUP], slots[slot - 1, FIRST] = t, group, first
+                return False
+            factor = lift(model, cells, numbers, t)
+            lay_out(target, weight, first, stop, t, factor, targets, jumps, whens, count[NOTED])
+            run = count[RUNS]
+            runs[run, 0], runs[run, 1] = first, count[NOTED]
+            count[RUNS] += 1
+            count[NOTED] += stop - first
+            delay = groups[group, NEXT_DELAY]
+            if delay == LAST:
+                group = -1
+                break
+            group += 1
+            first = stop
+            t = origin + delay
+            bucket = int(t * clock[PER_MS])
+        if group < 0:
+            slots[slot - 1, NEXT] = queue[FREE]
+            queue[FREE] = slot
+            queue[QUEUED] -= 1
+        else:
+            prefetch(groups, 4 * (group + 1))
+            prefetch(target, first)
+            prefetch(weight, first)
+            prefetch(weight, first + BLOCK - 1)
+            file(slots, ring, slot, max(bucket, present), t, group, first)
+        count[CURSOR] = following
+    return True
+
+
+@kernel
+def take_back(cells, count, queue, heap, runs, targets, whens, old, aroused, flags):
+    """Give the neurons that the window may make fire their states of its beginning, and put their arrivals in order."""
+    run = count[RUNS] - 1
+    for place in range(count[NOTED] - 1, -1, -1):
+        i = np.uint64(targets[place])
+        if flags[i] & AROUSED != 0:
+            cells[i, STATE] = old[place]
+            while runs[run, 1] > place:
+                run -= 1
+            queue[SORTED] = push(heap, queue[SORTED], whens[place], runs[run, 0] + place - runs[run, 1], 0.0)
+    for k in range(count[WAITING]):
+        flags[aroused[k]] &= LISTED | STAYS | SOON
+    count[WAITING] = 0
+
+
+@kernel
+def tick(count, queue, heap, runs, whens, now):
+    """Put the times of all arrivals after `now` in order."""
+    for run in range(count[RUNS]):
+        when = whens[runs[run, 1]]
+        if when > now:
+            queue[SORTED] = push(heap, queue[SORTED], when, TICK, 0.0)
+    count[TICKING] = 1
+
+
+@inlined
+def next_batch(count, clock, queue, heap, batch):
+    """Make what arrives first the batch."""
+    t, n = heap[0, TIME], 0
+    while queue[SORTED] > 0 and heap[0, TIME] == t:
+        k = int(heap[0, GROUP])
+        queue[SORTED] = pop(heap, queue[SORTED])
+        if k != TICK:
+            batch[n, 0], batch[n, 1] = k, k + 1
+            n += 1
+    clock[NOW] = t
+    count[BATCH], count[GROUPS] = n if n > 0 else DELIVERED, 0
+
+
+@kernel
+def look_around(model, cells, numbers, count, near, flags, t):
+    """Make `t` the horizon, and note of all neurons how far from firing by then they are."""
+    foresee(model, cells, numbers, t)
+    for i in range(cells.shape[0]):
+        watch(model, cells, numbers, count, near, flags, i)
+
+
+@inlined
+def open_window(count, clock, queue, ring, times, alone, duration):
+    """Go to the next window in which anything happens, at most to the horizon or the end of the run."""
+    queue[PRESENT] += 1
+    if not alone or count[NEAR] == 0:
+        stop = int((min(clock[HORIZON], duration) if alone else duration) * clock[PER_MS])
+        if count[INPUT] < times.shape[0]:
+            stop = min(stop, int(times[count[INPUT]] * clock[PER_MS]))
+        if queue[QUEUED] == 0:
+            queue[PRESENT] = max(queue[PRESENT], stop)
+        while queue[PRESENT] < stop and ring[queue[PRESENT] & (ring.shape[0] - 1)] == 0:
+            queue[PRESENT] += 1
+    count[BEFORE] = count[FIRED]
+    count[RUNS] = count[NOTED] = count[TICKING] = count[CURSOR] = 0
+
+
+@released
+def run_windows(
+    model, cells, numbers, links, n_inputs, progress, times,
+    indices, duration, alone, horizon,
+):  # fmt: skip
+    """Run one layer through its input spikes.
+
+    Parameters are those of `run_events`; the queue must be windowed, with a year of buckets longer than any delay, each
+    shorter than any recurrent delay.
+
+    Returns
+    -------
+    DONE, or NO_ROOM if it must be called again with more room.
+    """
+    row_group, groups, target, weight = links
+    (
+        count, clock, queue, heap, slots, ring, batch, hot, near, aroused, flags, out_times, out_indices, runs, targets,
+        jumps, whens, old,
+    ) = progress  # fmt: skip
+    while True:
+        if count[FIRED] >= out_times.shape[0] or queue[QUEUED] >= slots.shape[0]:
+            return NO_ROOM
+        last = queue[PRESENT] >= int(duration * clock[PER_MS])
+        end = duration if last else (queue[PRESENT] + 1) / clock[PER_MS]
+        if count[STAGE] == WALK:
+            if not queue_inputs(row_group, groups, count, clock, queue, heap, slots, ring, times, indices, end, last):
+                return NO_ROOM
+            if count[RUNS] == 0 and count[CURSOR] == 0:
+                place = queue[PRESENT] & (ring.shape[0] - 1)
+                count[CURSOR] = ring[place]
+                ring[place] = 0
+            if not walk(
+                model, cells, numbers, groups, target, weight, count, clock, queue, slots, ring, runs, targets, jumps,
+                whens, last, duration,
+            ):  # fmt: skip
+                return NO_ROOM
+            count[WAITING] = add_up(cells, targets, jumps, whens, old, count[NOTED], clock[REFRACTORY], aroused, flags)
+            if count[WAITING] > 0:
+                take_back(cells, count, queue, heap, runs, targets, whens, old, aroused, flags)
+            count[STAGE] = DELIVER
+        if count[STAGE] == DELIVER:
+            if count[BATCH] != 0 and not deliver_batch(
+                model, cells, numbers, row_group, groups, target, weight, n_inputs, count, clock, queue, heap, slots,
+                ring, batch, hot, near, aroused, flags, out_times, out_indices, alone,
+            ):  # fmt: skip
+                return NO_ROOM
+            if count[HOT] > 0 and count[TICKING] == 0:
+                tick(count, queue, heap, runs, whens, clock[NOW])
+            if queue[SORTED] > 0:
+                next_batch(count, clock, queue, heap, batch)
+                continue
+            count[STAGE] = CLOSE
+        if count[STAGE] == CLOSE:
+            if alone and not sweep(
+                model, cells, numbers, row_group, groups, n_inputs, count, clock, queue, heap, slots, ring, hot, near,
+                flags, out_times, out_indices, end,
+            ):  # fmt: skip
+                return NO_ROOM
+            if count[FIRED] - count[BEFORE] <= _FEW:
+                sort_spikes(out_times, out_indices, count[BEFORE], count[FIRED])
+            if last:
+                return DONE
+        open_window(count, clock, queue, ring, times, alone, duration)
+        start, end = queue[PRESENT] / clock[PER_MS], (queue[PRESENT] + 1) / clock[PER_MS]
+        enter(model, cells, numbers, start)
+        if alone and end > clock[HORIZON]:
+            clock[HORIZON] = max(start + horizon, end)
+            look_around(model, cells, numbers, count, near, flags, clock[HORIZON])
+        count[STAGE] = WALK
