@@ -49,7 +49,7 @@ check: $(VENV)/.installed-dev ## style, types and the import rule
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-matrix: $(VENV)/.installed-dev ## the lowest dependencies that are declared, the newest ones, and the distribution's Python
+matrix: $(VENV)/.installed-dev ## the distribution's Python, the lowest and newest dependencies, and plain njit
 	PYTHON=$(PYTHON) .ci/matrix
 
 fuzz: $(VENV)/.installed-dev ## damaged messages, rows, tables, models and checkpoints for a minute; LOCO_SOAK=1: an hour

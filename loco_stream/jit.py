@@ -83,17 +83,18 @@ def _is_plain() -> bool:
 
 PLAIN = _is_plain()
 if PLAIN:
-    kernel: Any = njit(error_model="numpy")
-    inlined: Any = njit(error_model="numpy", forceinline=True)
-    _entry, _road = kernel, "-plain"
-    _released: Any = njit(error_model="numpy", nogil=True)
+    _whole = {"_nrt": False, "error_model": "numpy", "no_cfunc_wrapper": True}
+    kernel: Any = njit(**_whole, no_cpython_wrapper=True)
+    inlined: Any = njit(**_whole, no_cpython_wrapper=True, forceinline=True)
+    _road = "-plain"
 else:
     from loco_stream.kernel_compiler import OPTIONS, EntryCompiler, compile_kernel
 
     kernel = compile_kernel
     inlined = partial(compile_kernel, forceinline=True)
     _whole = {"_nrt": False, "error_model": "numpy", "no_cfunc_wrapper": True, "pipeline_class": EntryCompiler}
-    _entry, _released, _road = njit(**_whole), njit(**_whole, nogil=True), ""
+    _road = ""
+_entry, _released = njit(**_whole), njit(**_whole, nogil=True)
 
 
 def overloaded(function: Callable[..., Any]) -> Any:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from loco_stream.engine.beside import beside
+
 __all__ = ["cell", "in_notebook", "progress_html", "table_html"]
 
 _SECONDS = 0.5
@@ -29,19 +31,16 @@ def cell(content: Callable[[], str]) -> Iterator[None]:
     def page() -> Any:
         return HTML(content())  # type: ignore[no-untyped-call]
 
-    over, handle = threading.Event(), display(page(), display_id=True)  # type: ignore[no-untyped-call]
+    handle = display(page(), display_id=True)  # type: ignore[no-untyped-call]
 
-    def renew() -> None:
+    def renew(over: threading.Event) -> None:
         while not over.wait(_SECONDS):
             handle.update(page())
 
-    thread = threading.Thread(target=renew, name="progress", daemon=True)
-    thread.start()
     try:
-        yield
+        with beside(renew, "progress"):
+            yield
     finally:
-        over.set()
-        thread.join()
         handle.update(page())
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from loco_stream.compile_clock import COMPILING, is_compiling
+from loco_stream.engine.beside import beside
 from loco_stream.engine.notebook import cell, in_notebook, progress_html
 
 __all__ = ["Countdown", "line", "watch"]
@@ -150,9 +151,8 @@ def watch(engine: Any, quiet: bool, max_samples: int | None = None) -> Iterator[
 @contextmanager
 def _alarms(engine: Any, text: Callable[[], str], period: float) -> Iterator[None]:
     """Print plain lines every `period` seconds, and alarms as they come and go."""
-    over = threading.Event()
 
-    def tell() -> None:
+    def tell(over: threading.Event) -> None:
         alarm, due = None, time.monotonic() + period
         while not over.wait(0.2):
             news = text()
@@ -163,10 +163,5 @@ def _alarms(engine: Any, text: Callable[[], str], period: float) -> Iterator[Non
                 due += period
                 print(news, file=sys.stderr, flush=True)
 
-    thread = threading.Thread(target=tell, name="progress", daemon=True)
-    thread.start()
-    try:
+    with beside(tell, "progress"):
         yield
-    finally:
-        over.set()
-        thread.join()

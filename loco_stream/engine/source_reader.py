@@ -9,9 +9,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import Any
 
+from loco_stream.engine.beside import beside
 from loco_stream.engine.model_adapter import plain
 from loco_stream.errors import InputError, SourceError
 from loco_stream.stream import Ask, Block, Event, Labels, Sample, Schema, Source
@@ -148,18 +150,13 @@ class SourceReader:
         SourceError
             The source could not be read.
         """
-        over, failures = threading.Event(), list[Exception]()
-        thread = threading.Thread(target=self._read_ahead, args=(over, failures), name="reading ahead")
-        thread.start()
-        try:
+        failures: list[Exception] = []
+        with beside(partial(self._read_ahead, failures), "reading ahead"):
             yield
-        finally:
-            over.set()
-            thread.join()
         for failure in failures:
             raise failure
 
-    def _read_ahead(self, over: threading.Event, failures: list[Exception]) -> None:
+    def _read_ahead(self, failures: list[Exception], over: threading.Event) -> None:
         values = 0
         try:
             while not over.is_set():
