@@ -6,7 +6,9 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
 from typing import Any
 
 import click
@@ -21,8 +23,10 @@ from benchmarks.runs import Run
 
 __all__ = ["command", "cost", "drift_delay", "grids", "predict_time"]
 
-_NONE, _NULL = "no sink", "a sink that does nothing"
+_NONE, _NULL = "none: the error of this measure", "one that does nothing"
 _SINKS = (_NONE, "dead webhook, drifts", _NULL, "dead webhook, all records", "subscriber that never reads, all records")
+_BOTH = ("bare", "watched")
+_TURN = 960  # rows
 _DEAD = "http://127.0.0.1:9/?linger=0"  # the discard port: nobody listens
 
 
@@ -30,46 +34,88 @@ class _Nothing:
     def write(self, prediction: Any) -> None:
         """Take a prediction."""
 
+    def write_block(self, predictions: Any) -> None:
+        """Take the predictions of a block."""
+
     def close(self, report: Any) -> None:
         """Take the report."""
 
 
-def cost(way: str, kind: str, n: int) -> dict[str, float]:
-    """Learn n rows with a sink of a kind; return CPU seconds of the learner's thread and of the whole process."""
+class _InTurn(_Rows):
+    """Rows of one of two runs that take turns: what else goes on in this machine slows both down alike."""
+
+    def __init__(self, way: str, n: int, mine: threading.Semaphore, others: threading.Semaphore) -> None:
+        super().__init__(way, n)
+        self.spent: list[float] = []  # CPU seconds of the learner's thread in each turn
+        self._mine, self._others = mine, others
+        self._turn = _TURN * len(self._events) // n
+
+    def __iter__(self) -> Iterator[Any]:
+        for first in range(0, len(self._events), self._turn):
+            self._mine.acquire()
+            began = time.thread_time()
+            yield from self._events[first : first + self._turn]
+            self.spent.append(time.thread_time() - began)
+            self._others.release()
+
+
+@contextmanager
+def _sinks(kind: str) -> Iterator[list[Any]]:
+    """Open the sinks of a kind of run, and who does not read from them."""
     import zmq
 
     from loco_stream.connectors import open_sink
+
+    with zmq.Context() as context:
+        if kind == _NONE:
+            yield []
+        elif kind == _NULL:
+            yield [_Nothing()]
+        elif kind.startswith("dead"):
+            yield [open_sink(_DEAD + ("&only=drift,task" if kind.endswith("drifts") else ""))]
+        else:
+            sink: Any = open_sink("zmq+pub://127.0.0.1:*?linger=0")
+            subscriber = context.socket(zmq.SUB)
+            subscriber.rcvhwm = 10
+            subscriber.subscribe("")
+            subscriber.connect(sink.address)
+            time.sleep(0.2)
+            yield [sink]
+            subscriber.close(linger=0)
+
+
+def cost(way: str, kind: str, n: int, bare_first: bool = True) -> dict[str, Any]:
+    """Learn n rows twice in turns, without a sink and with one of a kind.
+
+    Returns CPU seconds of the learner's threads in each turn, and those of all other threads together.
+    """
     from loco_stream.engine import StreamEngine
     from loco_stream.learner.classifier import LOCOClassifier
     from loco_stream.monitor import TaskMonitor
 
-    context = zmq.Context()
-    sinks: list[Any] = []
-    if kind == _NULL:
-        sinks.append(_Nothing())
-    elif kind.startswith("dead"):
-        sinks.append(open_sink(_DEAD + ("&only=drift,task" if kind.endswith("drifts") else "")))
-    elif kind != _NONE:
-        sinks.append(open_sink("zmq+pub://127.0.0.1:*?linger=0"))
-        subscriber = context.socket(zmq.SUB)
-        subscriber.rcvhwm, subscriber.linger = 10, 0
-        subscriber.subscribe("")
-        subscriber.connect(sinks[0].address)
-        time.sleep(0.2)
-    engine = StreamEngine(LOCOClassifier(seed=0), _Rows(way, n), sinks=sinks, monitor=TaskMonitor(holdout=0))
-    process, thread = time.process_time(), time.thread_time()
-    engine.run()
-    spent = {"learner": time.thread_time() - thread, "process": time.process_time() - process}
-    context.destroy(linger=0)
-    return spent
+    first, second = threading.Semaphore(), threading.Semaphore(0)
+    sources = [_InTurn(way, n, first, second), _InTurn(way, n, second, first)]
+    bare, watched = sources if bare_first else sources[::-1]
+    with _sinks(kind) as sinks:
+        engines = [
+            StreamEngine(LOCOClassifier(seed=0), source, sinks=heard, monitor=TaskMonitor(holdout=0))
+            for source, heard in ((bare, []), (watched, sinks))
+        ]
+        threads = [threading.Thread(target=engine.run) for engine in engines]
+        began = time.process_time()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        others = time.process_time() - began - sum(bare.spent) - sum(watched.spent)
+    return {"bare": bare.spent, "watched": watched.spent, "others": others}
 
 
 def costs(way: str, n: int, pairs: int) -> dict[str, Any]:
-    """Measure all kinds in turn, again and again: machines are shared, so only neighbours are compared."""
+    """Measure all kinds in turn, again and again."""
     for kind in _SINKS:
-        cost(way, kind, 640)  # compiles
-    turns = [_SINKS[i % len(_SINKS) :] + _SINKS[: i % len(_SINKS)] for i in range(pairs)]
-    return {"rounds": [{kind: cost(way, kind, n) for kind in order} for order in turns], "n": n}
+        cost(way, kind, _TURN)  # compiles
+    return {"rounds": [{kind: cost(way, kind, n, bool(i % 2)) for kind in _SINKS} for i in range(pairs)], "n": n}
 
 
 class _Receiver(BaseHTTPRequestHandler):
@@ -167,18 +213,17 @@ def predict_time(n: int, rate: float) -> dict[str, Any]:
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     """Return what each sink costs against its neighbours, and the delays."""
-    grid = Grid(f"a sink beside a run in memory ({len(FEATURES)} features), CPU time",
-                ["rows", "sink", "learner, us a row", "more", "process, us a row", "more"])  # fmt: skip
+    grid = Grid(f"a sink beside a run in memory ({len(FEATURES)} features), CPU time of the learner's thread",
+                ["rows", "sink", "us a row without", "with", "more", "other threads, us a row"])  # fmt: skip
     for way in _WAYS:
         found = results[way]
         for kind in _SINKS:
-            cells = []
-            for whose in ("learner", "process"):
-                spent = [turn[kind][whose] for turn in found["rounds"]]
-                bare = [turn[_NONE][whose] for turn in found["rounds"]]
-                cells.append(f"{median(spent) / found['n'] * 1e6:.1f}")
-                cells.append(f"{percent(median([a / b - 1.0 for a, b in zip(spent, bare, strict=True)]))} %")
-            grid.row(way, kind, *cells)
+            pairs = [turn[kind] for turn in found["rounds"]]
+            bare, watched = (sorted(chain.from_iterable(pair[whose] for pair in pairs)) for whose in _BOTH)
+            more = median([w / b - 1.0 for pair in pairs for b, w in zip(pair["bare"], pair["watched"], strict=True)])
+            others = median([pair["others"] for pair in pairs]) / found["n"]
+            times = (median(bare) / _TURN, median(watched) / _TURN)
+            grid.row(way, kind, *(f"{t * 1e6:.1f}" for t in times), f"{percent(more)} %", f"{others * 1e6:.1f}")
     delays = Grid("milliseconds, on loopback", ["what", "n", "p50", "p99", "most"])
     for what in ("drift record at a webhook", "HTTP prediction while 500 rows/s are learned"):
         ms = results[what]["ms"]
@@ -187,22 +232,22 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 
 
 @click.command("outlets")
-@click.option("--rows", type=click.IntRange(min=640), default=20_000, show_default=True, help="Rows of each run.")
-@click.option("--pairs", type=click.IntRange(min=1), default=7, show_default=True, help="Runs of each kind, in turn.")
+@click.option("--rows", type=click.IntRange(min=960), default=40_000, show_default=True, help="Rows of each run.")
+@click.option("--pairs", type=click.IntRange(min=1), default=5, show_default=True, help="Pairs of runs of each kind.")
 @common(seeds=1)
 def command(settings: Settings, rows: int, pairs: int) -> None:
     """Measure what sinks cost the learner when nobody takes their records, and how soon records and answers come.
 
-    The receiver of the drift records is a thread of the same process, which makes their times upper bounds; the client
-    that asks for predictions is a process of its own. What a sink costs is told of the learner's thread and of the
-    whole process, in which the sink's own thread makes the records.
+    Two runs in one process take turns of some hundred rows, one without a sink and one with it, and each turn is
+    compared with its neighbour: the median of all turns is told. The receiver of the drift records is a thread of the
+    same process, which makes their times upper bounds; the client that asks for predictions is a process of its own.
 
     \b
     Examples
       loco-stream bench outlets
-      loco-stream bench outlets --rows 5000 --pairs 3
+      loco-stream bench outlets --rows 9600 --pairs 3
     """
-    runs = [Run(way, costs, {"way": way, "n": rows, "pairs": pairs}, f"{rows} {pairs}") for way in _WAYS]
+    runs = [Run(way, costs, {"way": way, "n": rows - rows % _TURN, "pairs": pairs}, f"{rows} {pairs}") for way in _WAYS]
     runs.append(Run("drift record at a webhook", drift_delay, {"n": rows, "rate": 500.0}, f"{rows}"))
     runs.append(Run("HTTP prediction while 500 rows/s are learned", predict_time, {"n": 2000, "rate": 500.0}, ""))
     settings.anew().run("outlets", runs, grids)

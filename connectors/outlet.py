@@ -82,7 +82,8 @@ class Outlet(ABC):
         self._most, self._wait, self._batch, self._linger = queue, wait, batch, linger
         self._rare: deque[Record] = deque()
         self._predictions: deque[Prediction | Predictions | Record] = deque()
-        self._n_predictions = 0  # rows in them
+        self._n_put = self._n_taken = 0  # predictions, counted by the learner and by the thread: neither waits
+        self._asleep = True  # the thread, for want of records: it has to be woken
         self._flight: list[Record] = []
         self._moved = threading.Condition()
         self._taken_at = time.monotonic()  # when the receiver took something, or there was nothing to take
@@ -107,30 +108,32 @@ class Outlet(ABC):
 
     def write(self, prediction: Prediction) -> None:
         """Put a prediction into the queue."""
-        with self._moved:
-            if self._has_room():
-                self._put(self._predictions, prediction, urgent=False)
-                self._n_predictions += 1
-            else:
-                self.stats["dropped"] += 1
+        if self._n_put - self._n_taken < self._most or self._has_room():
+            self._predictions.append(prediction)
+            self._n_put += 1
+            if self._asleep:
+                self._wake()
+        else:
+            self.stats["dropped"] += 1
 
     def write_block(self, predictions: Predictions) -> None:
         """Put the predictions of a block into the queue, as many as find a place; the thread makes records of them."""
-        with self._moved:
-            while len(predictions) and self._has_room():
-                fit = predictions.cut(0, self._most - self._n_predictions)
-                self._put(self._predictions, fit, urgent=False)
-                self._n_predictions += len(fit)
-                predictions = predictions.cut(len(fit), len(predictions))
-            self.stats["dropped"] += len(predictions)
+        while len(predictions) and self._has_room():
+            fit = predictions.cut(0, self._most - self._n_waiting)
+            self._predictions.append(fit)
+            self._n_put += len(fit)
+            predictions = predictions.cut(len(fit), len(predictions))
+            if self._asleep:
+                self._wake()
+        self.stats["dropped"] += len(predictions)
 
     def event(self, record: Record) -> None:
         """Put a record of another kind into the queue; it leaves before the predictions."""
-        with self._moved:
-            if len(self._rare) < _RARE:
-                self._put(self._rare, record, urgent=True)
-            else:
-                self.stats["dropped"] += 1
+        if len(self._rare) < _RARE:
+            self._rare.append(record)
+            self._wake()
+        else:
+            self.stats["dropped"] += 1
 
     def close(self, report: Mapping[str, Any]) -> None:
         """Send the report, and wait at most `linger` seconds for all to leave; what is left is said in `notes`."""
@@ -147,7 +150,7 @@ class Outlet(ABC):
     @property
     def notes(self) -> list[str]:
         """A sentence on what did not arrive, none if all did."""
-        left, stats = len(self._flight) + len(self._rare) + self._n_predictions, self.stats
+        left, stats = len(self._flight) + len(self._rare) + self._n_waiting, self.stats
         lost = {"dropped as the queue was full": stats["dropped"], "refused": stats["refused"], "not sent": left}
         told = ", ".join(f"{count:,} {what}" for what, count in lost.items() if count)
         return [f"{self.name}: of the records {told}; {self.last_error or 'no error'}"] if told else []
@@ -158,39 +161,46 @@ class Outlet(ABC):
 
     def restore_state(self, undelivered: Sequence[bytes]) -> None:
         """Send what an earlier run had not delivered, before anything else."""
-        with self._moved:
-            for text in undelivered:
-                record = msgspec.json.decode(text)
-                rare = record["kind"] != "prediction"
-                self._put(self._rare if rare else self._predictions, record, urgent=True)
-                self._n_predictions += not rare
+        for text in undelivered:
+            record = msgspec.json.decode(text)
+            rare = record["kind"] != "prediction"
+            (self._rare if rare else self._predictions).append(record)
+            self._n_put += not rare
+        if undelivered:
+            self._wake()
+
+    @property
+    def _n_waiting(self) -> int:
+        return self._n_put - self._n_taken
 
     def _waiting(self) -> list[Record]:
         with self._moved:
             return [*self._flight, *self._rare, *chain.from_iterable(map(_plain, self._predictions))]
 
-    def _put(self, queue: deque[Any], item: Prediction | Predictions | Record, *, urgent: bool) -> None:
-        """Add to a queue, under the lock; the thread is woken if it may be asleep."""
-        if self._failure is not None:
-            raise self._failure
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=f"sink {self.name}", daemon=True)
-            self._thread.start()
-        if not self._rare and not self._predictions and not self._flight:
-            self._taken_at = time.monotonic()
-            urgent = True
-        queue.append(item)
-        if urgent:
+    def _wake(self) -> None:
+        """Let the thread look at the queues at once; without this it looks every 10 ms while predictions come."""
+        with self._moved:
+            if self._failure is not None:
+                raise self._failure
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=f"sink {self.name}", daemon=True)
+                self._thread.start()
+            if self._asleep:
+                self._taken_at = time.monotonic()
+            self._asleep = False
             self._moved.notify_all()
 
     def _has_room(self) -> bool:
         """Wait for a place while the receiver has taken something in the last `wait` seconds."""
-        while self._wait and self._failure is None and self._n_predictions >= self._most:
-            left = self._taken_at + self._wait - time.monotonic()
-            if left <= 0:
-                return False
-            self._moved.wait(left)
-        return self._n_predictions < self._most
+        if not self._wait or self._n_waiting < self._most:
+            return self._n_waiting < self._most
+        with self._moved:
+            while self._failure is None and self._n_waiting >= self._most:
+                left = self._taken_at + self._wait - time.monotonic()
+                if left <= 0:
+                    return False
+                self._moved.wait(left)
+        return self._n_waiting < self._most
 
     def _run(self) -> None:
         try:
@@ -199,6 +209,7 @@ class Outlet(ABC):
         except Exception as error:
             with self._moved:
                 self._failure = error
+                self._asleep = True  # whoever writes finds out
                 self._moved.notify_all()
         finally:
             self.disconnect()
@@ -206,8 +217,10 @@ class Outlet(ABC):
     def _next(self) -> list[Record]:
         """Return the next records; none when the run is over."""
         with self._moved:
+            self._asleep = True  # before looking, so that nothing is put in unseen
             self._moved.wait_for(lambda: self._rare or self._predictions or self._ending is not None)
-            if self._n_predictions < self._batch:
+            self._asleep = False
+            if self._n_waiting < self._batch:
                 self._moved.wait_for(lambda: self._rare or self._ending is not None, _GATHER)
             if self._rare:
                 self._flight = [self._rare.popleft() for _ in range(min(self._batch, len(self._rare)))]
@@ -224,7 +237,7 @@ class Outlet(ABC):
                 self._predictions.appendleft(item.cut(places, len(item)))
                 item = item.cut(0, places)
             records += _plain(item)
-        self._n_predictions -= len(records)
+        self._n_taken += len(records)
         return records
 
     def _deliver(self, records: list[Record]) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,8 +135,7 @@ class Ask:
 Event: TypeAlias = Sample | Block | Labels | Ask
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(NamedTuple):
     """What the model said of a row before it learned it.
 
     `proba` maps classes to probabilities (None in regression, empty before any class is known). `epoch` tells runs of

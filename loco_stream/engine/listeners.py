@@ -29,6 +29,7 @@ class Listeners:
 
     def __init__(self, sinks: Iterable[Sink], watchers: Iterable[Callable[[Any], None]]) -> None:
         self._sinks, self._watchers = list(sinks), list(watchers)
+        self._told = _who_want_predictions(self._sinks)
         self._callbacks: dict[str, list[Callable[[Record], object]]] = {kind: [] for kind in KINDS}
         self.n_ended = self.n_failed_calls = 0
         self.notes: list[str] = []  # a sentence for each that was let go, or lost something
@@ -46,17 +47,18 @@ class Listeners:
 
     def tell(self, prediction: Prediction) -> None:
         """Hand a prediction to every sink and callback that wants it."""
-        for sink in tuple(self._sinks):
-            if "prediction" in _kinds(sink):
-                self._try(sink, sink.write, prediction)
+        for sink in self._told:
+            try:
+                sink.write(prediction)
+            except Exception as error:
+                self._let_go(sink, error)
         if self._callbacks["prediction"]:
             self._call(of_prediction(prediction))
 
     def tell_block(self, predictions: Predictions) -> None:
         """Hand the predictions of a block to every sink and callback that wants them, whole where a sink takes that."""
-        for sink in tuple(self._sinks):
-            if "prediction" in _kinds(sink):
-                self._try(sink, getattr(sink, "write_block", None) or _one_by_one(sink.write), predictions)
+        for sink in self._told:
+            self._try(sink, getattr(sink, "write_block", None) or _one_by_one(sink.write), predictions)
         if self._callbacks["prediction"]:
             for prediction in predictions:
                 self._call(of_prediction(prediction))
@@ -129,9 +131,13 @@ class Listeners:
         try:
             function(what)
         except Exception as error:
-            self._sinks.remove(sink)
-            self._counted.update(_counters(sink))
-            self._note("sink", sink, error)
+            self._let_go(sink, error)
+
+    def _let_go(self, sink: Any, error: Exception) -> None:
+        self._sinks.remove(sink)
+        self._told = _who_want_predictions(self._sinks)
+        self._counted.update(_counters(sink))
+        self._note("sink", sink, error)
 
     def _note(self, what: str, who: object, error: Exception) -> None:
         self.n_ended += 1
@@ -145,6 +151,10 @@ def _one_by_one(write: Callable[[Prediction], None]) -> Callable[[Predictions], 
             write(prediction)
 
     return write_block
+
+
+def _who_want_predictions(sinks: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(sink for sink in sinks if "prediction" in _kinds(sink))
 
 
 def _kinds(sink: Any) -> frozenset[str]:

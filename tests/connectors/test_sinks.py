@@ -197,6 +197,27 @@ def test_what_was_not_delivered_goes_through_a_checkpoint(tmp_path):
     assert f"may not have delivered to {sinks[0].name} are dropped" in again["notes"][0]
 
 
+def test_each_prediction_leaves_soon_however_long_the_thread_has_slept(tmp_path):
+    sink = open_sink(f"jsonl:{tmp_path}/out.jsonl")
+    for seq in range(100):
+        sink.write(prediction(seq)) if seq % 2 else sink.write_block(block(seq, 1))
+        wait_until(lambda seq=seq: sink.stats["sent"] == seq + 1)
+    sink.close({})
+    assert [record["seq"] for record in lines(tmp_path / "out.jsonl")][:100] == list(range(100))
+
+
+def test_a_sink_that_has_failed_says_so_at_the_next_prediction():
+    class Broken(type(open_sink("jsonl:-"))):
+        def send(self, records):
+            raise KeyError("a fault of its own")
+
+    sink = Broken("-")
+    sink.write(prediction(0))
+    wait_until(lambda: not sink._thread.is_alive())
+    with pytest.raises(KeyError, match="a fault of its own"):
+        sink.write(prediction(1))
+
+
 def test_a_subscriber_gets_two_frames_of_the_kinds_it_wants():
     sink = open_sink("zmq+pub://127.0.0.1:*")
     with zmq.Context() as context, context.socket(zmq.SUB) as subscriber:
