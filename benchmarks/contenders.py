@@ -17,6 +17,7 @@ __all__ = [
     "NAMES",
     "OVER_SAMPLED",
     "RELEASE",
+    "RELEASES",
     "VARIANTS",
     "by_dicts",
     "code",
@@ -32,6 +33,7 @@ __all__ = [
 BY_DICTS = "default by dicts"
 OVER_SAMPLED = "default over-sampled"  # by river's imblearn, around our own
 RELEASE = "release 0.1"
+RELEASES = {RELEASE: "default", f"{RELEASE} (128)": "128 neurons"}  # and the variant of it that is run
 
 # Only 32 neurons, and the readout sees nothing else: here their weights matter most.
 _NARROW: dict[str, Any] = {"hidden_sizes": (32,), "readout_layers": "last"}
@@ -63,6 +65,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "32 last no projection": {**_NARROW, "rule": "np", "learning_rate": 10.0},
     "3 layers last": _DEEP,
     "3 layers last frozen": {**_DEEP, "rule": "frozen"},
+    "128 neurons": {"hidden_sizes": (128,)},  # today's default, of which release 0.1 had 256
     "64 neurons": {"hidden_sizes": (64,)},  # preset("fast")
     "64 neurons frozen": {"hidden_sizes": (64,), "rule": "frozen"},
     "256 neurons": {"hidden_sizes": (256,)},
@@ -71,7 +74,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "accurate": {"hidden_sizes": (256,), "neighbors": 5000},  # preset("accurate")
 }
 
-NAMES = (*VARIANTS, RELEASE, *CLASSIFIERS)
+NAMES = (*VARIANTS, *RELEASES, *CLASSIFIERS)
 
 
 def make(name: str, n_features: int, n_classes: int, seed: int, **settings: Any) -> Learner:
@@ -123,8 +126,8 @@ def code(name: str) -> str:
         "benchmarks/linear.py",
         "benchmarks/data.py",
     )
-    if name == RELEASE:
-        return release.fingerprint_of()
+    if name in RELEASES:
+        return f"{release.fingerprint_of()} {VARIANTS[RELEASES[name]] or ''}".strip()
     if name in CLASSIFIERS or name in REGRESSORS:
         return fingerprint(*files)
     return f"{fingerprint()} {VARIANTS.get(name) or ''}".strip()
@@ -132,8 +135,8 @@ def code(name: str) -> str:
 
 def present(names: Sequence[str]) -> tuple[list[str], list[str]]:
     """Split contenders into those that can run here and sentences on those that cannot."""
-    if RELEASE in names and release.checkout() is None:
-        return [name for name in names if name != RELEASE], [release.MISSING]
+    if not RELEASES.keys().isdisjoint(names) and release.checkout() is None:
+        return [name for name in names if name not in RELEASES], [release.MISSING]
     return list(names), []
 
 
@@ -141,9 +144,10 @@ def run(key: str, measure: Callable[..., dict[str, Any]], arguments: dict[str, A
     """Return the run of `measure(contender=..., **arguments)`; that of release 0.1 goes to a process of its own."""
     contender = arguments["contender"]
     fingerprinted = f"{code(contender)} {code_more}".strip()
-    if contender != RELEASE:
+    if contender not in RELEASES:
         return Run(key, measure, arguments, fingerprinted)
-    told = {"function": f"{measure.__module__}:{measure.__name__}", "arguments": {**arguments, "contender": "default"}}
+    arguments = {**arguments, "contender": RELEASES[contender]}
+    told = {"function": f"{measure.__module__}:{measure.__name__}", "arguments": arguments}
     return Run(key, release.measure, told, fingerprinted)
 
 

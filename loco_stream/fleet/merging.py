@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from loco_stream.errors import InputError
 from loco_stream.learner.arrays import specs
 from loco_stream.learner.base import LOCOEstimator
+from loco_stream.learner.config import LASTING
 from loco_stream.learner.readout.naive_bayes import MEMORY, PRIOR
 from loco_stream.learner.state import (
     CLASS_COUNT,
@@ -112,8 +113,8 @@ def _check(parts: Sequence[_Part]) -> None:
             "merge needs frozen hidden layers, rule='frozen': layers that learn give the same row other traces in each "
             "model, and least squares on other inputs do not add up"
         )
-    if parameters["readout"] != "recursive" or first.arrays["bank.members"][0, 0] != 0.0:
-        raise InputError("merge needs readout='recursive' with a member that does not forget: leaks must begin with 0")
+    if parameters["readout"] != "recursive" or first.arrays["bank.members"][0, 0] >= LASTING:
+        raise InputError("merge needs readout='recursive' with a member that lasts: leaks must begin with 0")
 
 
 def _with_classes(part: _Part, classes: list[Hashable]) -> _Part:

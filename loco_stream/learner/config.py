@@ -16,7 +16,9 @@ LARGEST = 1e30  # a value beyond is masked: its square still is far from overflo
 WIDE = 256  # rows with more features than this are wide
 SIZE, WIDE_SIZE = 128, 640  # neurons
 LEAKS = (0.0, 1e-4, 1e-2)  # of the readout's members on traces
-PRIORS = (0.01, 0.1)  # of a member's projector: leaky, without leak
+WIDE_LEAKS = (1e-9,)  # of that of wide rows: ten tasks are kept, and after 100,000 rows it still learns
+LASTING = 1e-6  # a member that leaks less lasts: it goes on with classes that do not come
+PRIORS = (0.01, 0.1)  # of a member's projector: leaky, lasting
 LINEAR_LEAKS = (1e-4, 1e-2)  # of the readout's members on the scaled features
 LINEAR_PRIORS = (0.1, 0.01)
 LOGISTIC_PRIOR = 10.0
@@ -25,7 +27,7 @@ STACK_POWER = 1e-2  # mean square of the log-loss stack's gradients at the start
 START_SAY = (1.0, 1e-3)  # of the readout in force, of a blind guess
 SPACING = 200  # samples from one snapshot to the next
 N_SNAPSHOTS = 4  # old models that may be recalled
-PROJECTOR_LEAK = 3e-5  # of the hidden layers' input projectors
+PROJECTOR_LEAKS = (3e-5, 1e-5)  # of the first hidden layer's input projector: with receptive fields, without
 FULL_BLOCK, BLOCK = 288, 112  # lines that share a block of a projector: up to so many all, else so many
 GAIN = 6.0  # root mean square of the drives, in thresholds a window
 CREDITS = {"learned": 900.0, "mirror": 300.0, "perturbation": 10.0}  # rules, and the learning rate of each
@@ -209,7 +211,7 @@ class ModelConfig:
         """Decide what is left open for a model whose first row has `n_features` features.
 
         Rows of more than `WIDE` features are taken for images or spectra: one line a feature, more neurons, a readout
-        of the hidden layers alone that never forgets.
+        of the hidden layers alone that hardly forgets.
         """
         wide, sizes = n_features > WIDE, self.hidden_sizes
         if sizes is None:
@@ -219,7 +221,7 @@ class ModelConfig:
         readout_layers = self.readout_layers
         return Layout(
             hidden_sizes=(sizes,) if isinstance(sizes, int) else tuple(sizes),
-            leaks=tuple(self.leaks) if self.leaks is not None else (0.0,) if wide else LEAKS,
+            leaks=tuple(self.leaks) if self.leaks is not None else WIDE_LEAKS if wide else LEAKS,
             n_fields=n_fields,
             readout_layers=readout_layers if readout_layers != "auto" else "hidden" if wide else "all",
             block=self.cluster_size or _block(n_features * n_fields, n_fields),
@@ -254,7 +256,7 @@ class ModelConfig:
             antithetic=self.antithetic,
             learning_rate=float(self.rate),
             orthogonality=float(self.orthogonality),
-            projector_leak=0.0 if layout.n_fields == 1 else PROJECTOR_LEAK,
+            projector_leak=PROJECTOR_LEAKS[layout.n_fields == 1],
             ridge=0.1 * (1.0 - self.orthogonality) / max(self.orthogonality, 1e-9) + 1e-3,
             n_clusters=self.n_input_clusters,
             rank=self.rank,

@@ -22,6 +22,7 @@ from loco_stream.errors import ConfigError
 from loco_stream.learner.arrays import Array, Plan, axes, build, flatten, specs
 from loco_stream.learner.config import (
     COVERAGES,
+    LASTING,
     LINEAR_PRIORS,
     LOGISTIC_PRIOR,
     PRIORS,
@@ -113,11 +114,11 @@ def _identity(projector: Array, plan: Plan) -> None:
 
 def _leaks_and_priors(members: Array, plan: Plan) -> None:
     if plan.settings.recursive:
-        members[:] = plan.layout.leaks, [PRIORS[leak == 0.0] for leak in plan.layout.leaks]
+        members[:] = plan.layout.leaks, [PRIORS[leak < LASTING] for leak in plan.layout.leaks]
 
 
 def _prior_projectors(projectors: Array, plan: Plan) -> None:
-    priors = [PRIORS[leak == 0.0] for leak in plan.layout.leaks] if plan.settings.recursive else [0.0]
+    priors = [PRIORS[leak < LASTING] for leak in plan.layout.leaks] if plan.settings.recursive else [0.0]
     _set_diagonals(projectors, priors)
 
 

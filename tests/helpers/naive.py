@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from loco_stream.learner import encoding as encode
-from loco_stream.learner.config import NEAREST
+from loco_stream.learner.config import LASTING, NEAREST
 from loco_stream.learner.plasticity import prototypes
 from loco_stream.learner.readout import least_squares, log_loss, mixture, naive_bayes
 from loco_stream.learner.readout import novelty_gate as gate
@@ -127,9 +127,11 @@ def full(projector, block):
 
 
 def change_projector(p, x, block, power, orthogonality, leak):
-    """Return P after an input: each block loses it and drifts back to the identity."""
+    """Return P after an input: each block that it reaches loses it and drifts back to the identity."""
     p = p.copy()
     for part in blocks_of(len(x), block):
+        if not x[part].any():
+            continue
         h = p[part, part] @ x[part]
         p[part, part] -= orthogonality * np.outer(h, h) / (power + x[part] @ h)
         p[part, part] += leak * (np.eye(len(h)) - p[part, part])
@@ -212,7 +214,7 @@ def loss(scores, target, regression):
 def residuals(target, squares, logits, last_seen, n_seen, leak):
     """Return what the two sets of outputs of a member lack; None stands for no second loss or no classes."""
     open_ = np.ones(len(target), bool)
-    if last_seen is not None and leak > 0.0:
+    if last_seen is not None and leak >= LASTING:
         open_ = n_seen - last_seen < least_squares.RECENT_SAMPLES
     lack = [np.where(open_, target - squares, 0.0)]
     if logits is not None:

@@ -8,6 +8,7 @@ import numpy as np
 from loco_stream.learner import lateness
 from loco_stream.learner.config import (
     COVERAGES,
+    LASTING,
     LEARNED,
     LINEAR_LEAKS,
     LINEAR_PRIORS,
@@ -110,7 +111,7 @@ class Learner:
         self.first = s.n_hidden - s.n_last if s.last_layer else 0
         self.n_inputs = s.n_hidden - self.first + 1 + (n_features if s.raw_inputs else 0)
         self.members = [
-            Member(self.n_inputs, n_classes, s.n_losses, leak, PRIORS[leak == 0.0])
+            Member(self.n_inputs, n_classes, s.n_losses, leak, PRIORS[leak < LASTING])
             for leak in (self.layout.leaks if s.recursive else (0.0,))
         ]
         self.members += [

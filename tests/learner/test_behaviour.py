@@ -105,3 +105,15 @@ def test_classes_learned_one_after_another_are_kept_while_new_ones_are_learned()
     prequential, final = np.mean([class_incremental(seed) for seed in range(3)], axis=0)
     assert final >= 0.94
     assert prequential >= 0.95
+
+
+def test_wide_rows_are_learned_as_well_after_a_hundred_changes():
+    draw = np.random.default_rng(0)
+    model, n_features, n_rows, heard = LOCOClassifier(hidden_sizes=(32,), seed=0), 260, 600, []
+    means = draw.random((5, n_features)) * (draw.random((5, n_features)) < 0.2)
+    for _ in range(100):
+        y = draw.integers(0, 5, n_rows)
+        noise = draw.normal(size=(n_rows, n_features)) * (draw.random((n_rows, n_features)) < 0.3)
+        X = np.clip(means[y] + noise, 0.0, 1.0)[:, draw.permutation(n_features)]
+        heard.append((model.learn_predict_array(X, y) == y)[n_rows // 2 :].mean())
+    assert np.mean(heard[-6:]) > np.mean(heard[:6]) - 0.1

@@ -68,7 +68,7 @@ def change_blocks(
     orthogonality
         How much of the input's direction P loses: 0 none, 1 all.
     leak
-        Share by which P drifts back to the identity.
+        Share by which P drifts back to the identity, in blocks that the row reaches: the others learn nothing from it.
     """
     block, r = projector.shape[1], 0
     for start in range(0, n_inputs, block):
@@ -81,7 +81,7 @@ def change_blocks(
             add_outer(
                 weights[start:stop], stop - start, column, n_columns, h, np.float32(-step), credit, np.float32(1.0)
             )
-        if projects and (r > begin or leak > 0.0) and power + energy > 0.0:
+        if projects and r > begin and power + energy > 0.0:
             scale = np.float32(-orthogonality / (power + energy))
             own = projector[start:stop]
             add_outer(own, stop - start, 0, stop - start, h, scale, h, np.float32(1.0 - leak))

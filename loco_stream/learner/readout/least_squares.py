@@ -15,6 +15,7 @@ import math
 import numpy as np
 
 from loco_stream.jit import kernel
+from loco_stream.learner.config import LASTING
 from loco_stream.simd.ops import add_outer, weigh_rows
 
 __all__ = ["delta_update", "gain", "recursive_update", "write_residual"]
@@ -50,7 +51,7 @@ def write_residual(target, outputs, column, capacity, last_seen, n_classes, n_se
         for c in range(n_classes):
             total += math.exp(np.float64(outputs[logits + c]) - top)
     for c in range(n_classes):
-        learns = leak == 0.0 or last_seen.shape[0] == 0 or n_seen - last_seen[c] < RECENT_SAMPLES
+        learns = leak < LASTING or last_seen.shape[0] == 0 or n_seen - last_seen[c] < RECENT_SAMPLES
         residual[c] = np.float32(target[c] - outputs[column + c]) if learns else np.float32(0.0)
         if n_losses > 1:
             lack = target[c] - math.exp(np.float64(outputs[logits + c]) - top) / total
