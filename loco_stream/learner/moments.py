@@ -70,7 +70,9 @@ def moments_at(
 
 def _time(name: str, t: Any) -> float:
     """Return a time as a float, NaN where it is missing (None or NaN)."""
-    return math.nan if t is None or t != t else require_number(name, t)
+    if t is None or (isinstance(t, float | np.floating) and t != t):
+        return math.nan
+    return require_number(name, t)
 
 
 def _times(t: Any, n: int) -> NDArray[np.float64]:

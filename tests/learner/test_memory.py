@@ -6,6 +6,7 @@ import copy
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, load, save
@@ -348,7 +349,7 @@ def test_a_memory_that_is_none_is_refused(memory):
         LOCOClassifier(memory=memory)
 
 
-@pytest.mark.parametrize("t", ["now", float("inf"), 1e31, np.datetime64("2026-01-01")])
+@pytest.mark.parametrize("t", ["now", float("inf"), 1e31, np.datetime64("2026-01-01"), pd.NA, pd.Series([1, 2])])
 def test_a_time_that_is_no_number_is_refused(t):
     model = small()
     for call in (model.predict_one, model.observe_one):
