@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.connectors.npy_source import check_size
+from loco_stream.connectors.array_file import load_arrays
 from loco_stream.connectors.rows import NumberedSource, Pace, check_task
 from loco_stream.connectors.table import check_width, label_of
 from loco_stream.connectors.values import sequence_id
@@ -102,17 +102,9 @@ class EventSource(NumberedSource):
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            raise SourceError(f"{path} holds one array; an .npz file with the arrays time and line is needed")
-        with loaded:
-            check_size(path, loaded)
-            found = {name: loaded[name] for name in (*_NEEDED, "label", "sequence") if name in loaded}
-    except OSError as e:
-        raise SourceError(f"cannot read {path}: {e.strerror or e}") from None
-    except (ValueError, EOFError, MemoryError) as e:
-        raise SourceError(f"{path} is no file of arrays: {e}") from None
+    found = load_arrays(path, (*_NEEDED, "label", "sequence"))
+    if not isinstance(found, dict):
+        raise SourceError(f"{path} holds one array; an .npz file with the arrays time and line is needed")
     missing = [name for name in _NEEDED if name not in found]
     if missing:
         raise SourceError(

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import stat
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,16 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.connectors.live_text import refuse_stream
+from loco_stream.connectors.array_file import load_arrays
 from loco_stream.connectors.rows import NumberedSource, Pace, check_task
 from loco_stream.connectors.table import check_width, label_of
 from loco_stream.connectors.values import sequence_id
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Block, Event, Schema
 
-__all__ = ["NPYSource", "check_size"]
-
-_UNPACKED = 1 << 30  # bytes of an .npz file in memory
+__all__ = ["NPYSource"]
 
 
 class NPYSource(NumberedSource):
@@ -137,34 +132,15 @@ def _take_columns(
 
 
 def _arrays(path: Path, labels: str | Path | None) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
-    try:
-        for file in (path, labels):
-            if file is not None:
-                refuse_stream(Path(file), "an array")
-            if file is not None and not stat.S_ISREG(Path(file).stat().st_mode):
-                raise SourceError(f"{file} is no regular file")
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded, {} if labels is None else {"y": np.load(labels, mmap_mode="r", allow_pickle=False)}
-        with loaded:
-            check_size(path, loaded)
-            if "X" not in loaded:
-                raise SourceError(f"{path} holds the arrays {', '.join(loaded)}; X (and y for labels) are needed")
-            return loaded["X"], {name: loaded[name] for name in _ROLES if name in loaded}
-    except OSError as e:
-        raise SourceError(f"cannot read {e.filename or path}: {e.strerror or e}") from None
-    except (ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as e:
-        raise SourceError(f"{path} is no array of numbers: {e}") from None
-
-
-def check_size(path: Path, loaded: Any) -> None:
-    """Refuse arrays that would fill the memory, before they are unpacked."""
-    size = sum(member.file_size for member in loaded.zip.infolist())
-    if size > _UNPACKED:
-        raise SourceError(
-            f"{path} has {size} bytes unpacked, and {_UNPACKED} are allowed: save the array as .npy, which is not "
-            "read into memory"
-        )
+    found = load_arrays(path, ("X", *_ROLES))
+    if isinstance(found, dict):
+        if "X" not in found:
+            raise SourceError(f"{path} has no array X; X (and y for labels) are needed")
+        return found.pop("X"), found
+    y = None if labels is None else load_arrays(Path(labels), ())
+    if isinstance(y, dict):
+        raise SourceError(f"{labels} holds several arrays; a .npy file with the labels alone is needed")
+    return found, {} if y is None else {"y": y}
 
 
 def _array_labels(y: NDArray[Any] | None, task: str | None) -> tuple[str, str | None]:

@@ -87,7 +87,8 @@ def masked(values: NDArray[Any]) -> NDArray[Any]:
 def shown(value: Any) -> str:
     """Return `value` for an error message: one line of at most 60 characters."""
     try:
-        text = " ".join(repr(value).split())  # a table's spans lines
+        text = repr(value)
+        text = " ".join(text.split()) if "\n" in text else text  # a table's spans lines
     except ValueError:  # Python spells no integer of more than 4300 digits
         text = f"an integer of {value.bit_length()} bits"
     return text if len(text) <= 60 else f"{text[:57]}..."

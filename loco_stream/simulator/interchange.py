@@ -91,6 +91,8 @@ def read_graph(path: str | PathLike[str]) -> Any:
     nir = _nir()
     try:
         return nir.read(str(path))
+    except FileNotFoundError:
+        raise InputError(f"cannot read {path}: No such file or directory") from None
     except Exception as error:  # h5py and nir raise whatever they meet
         raise InputError(f"{path} is no NIR file that can be read: {type(error).__name__}: {error}") from error
 

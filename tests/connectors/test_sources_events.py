@@ -48,6 +48,22 @@ def test_what_is_no_recording_of_events_is_refused(tmp_path, arrays, sentence):
 
 
 @pytest.mark.parametrize(
+    "damage", [lambda b: b[: len(b) // 2], lambda b: b[:200] + b"x" * 40 + b[240:], bytes.swapcase]
+)
+def test_a_damaged_recording_is_refused(tmp_path, damage):
+    path = tmp_path / "events.npz"
+    url = events(tmp_path, time=[0.0, 1.0, 2.0, 3.0, 4.0])
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(SourceError, match="is no array of numbers"):
+        open_source(url)
+
+
+def test_a_device_is_no_recording():
+    with pytest.raises(SourceError, match="/dev/zero"):
+        open_source("events:/dev/zero")
+
+
+@pytest.mark.parametrize(
     ("query", "sentence"), [("bin=0", "bin must be a number of seconds > 0"), ("lines=2", "has events of line 2")]
 )
 def test_options_are_checked(tmp_path, query, sentence):
