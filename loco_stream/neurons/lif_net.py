@@ -143,10 +143,11 @@ def label_spikes(group_times, ends, n_groups, out_times, out_layers):
     spike = 0
     for layer in range(ends.shape[0] - 1):
         for g in range(n_groups):
-            while spike < ends[layer + 1, g]:
-                out_times[spike] = group_times[g]
-                out_layers[spike] = layer
-                spike += 1
+            end = ends[layer + 1, g]
+            for k in range(spike, end):
+                out_times[k] = group_times[g]
+                out_layers[k] = layer
+            spike = end
     return spike
 
 

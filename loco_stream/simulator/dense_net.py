@@ -62,6 +62,7 @@ class DenseNet:
         self.currents = aligned(TIMES * int(self.sizes.max()), self.dtype)
         self.counts = np.zeros(n, np.int64)
         self.n_groups = 0
+        self.kept: list[NDArray[Any]] = []  # times, neurons and layers of the spikes of many samples: memory used again
         self._make_room(_FIRST_ROOM * n, _FIRST_TIMES)
 
     def _make_room(self, n_spikes: int, n_times: int) -> None:
@@ -75,7 +76,7 @@ class DenseNet:
         for name in ("neurons", "raster", "currents"):
             own = getattr(self, name)
             setattr(other, name, aligned(own.size, self.dtype).reshape(own.shape))
-        other.neurons[0], other.counts = self.neurons[0], self.counts.copy()
+        other.neurons[0], other.counts, other.kept = self.neurons[0], self.counts.copy(), []
         other._make_room(len(self.indices), len(self.times))
         other.reset()
         return other
@@ -134,20 +135,22 @@ class DenseNet:
     ) -> Samples:
         """Run samples, each from rest: the input of sample s lies between bounds[s] and bounds[s + 1]."""
         first, kept, layer = 0, 0, self.layers[0]
-        self._make_room(len(self.indices), max(len(self.times), int(np.diff(bounds).max())))
+        if np.diff(bounds).max() > len(self.times):
+            self._make_room(len(self.indices), int(np.diff(bounds).max()))
         counted = np.zeros((len(bounds) - 1, len(self.counts)), np.int64)
-        spikes = [np.empty(len(self.indices), kind) for kind in (self.dtype, np.int32, np.int32)]
+        if not self.kept:
+            self.kept = [np.empty(len(self.indices), kind) for kind in (self.dtype, np.int32, np.int32)]
         while True:
             first, kept, status = layer.model.run_samples(
                 times, indices, bounds, first, kept, keeps, layer.n_pre, duration, self.weights, self.offsets,
                 self.sizes, self.widths, self.taus, layer.reset_zero, self.neurons, self.raster, self.currents,
-                self.times, self.ends, self.counts, counted, *spikes,
+                self.times, self.ends, self.counts, counted, *self.kept,
             )  # fmt: skip
             if status != NO_ROOM:
                 counts = [counted[:, begin:end] for begin, end in self._own]
-                when, who, layers = (a[:kept] for a in spikes)
+                when, who, layers = (a[:kept].copy() for a in self.kept)
                 return Samples(counts, when, who, layers, None if status == 0 else (first, int(-2 - status)))
-            spikes = [np.concatenate((a, np.empty_like(a))) for a in spikes]
+            self.kept = [np.concatenate((a, np.empty_like(a))) for a in self.kept]
 
     def spikes(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
         """Return times and neurons of the last run's spikes, and the bounds of each layer in them."""

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["cores", "run_many"]
 
-_PIECES = 4  # a thread: so that none waits long for the last one of another
+_PIECES = 8  # a thread, or more: so that none waits long for the last one of another
+_LARGEST_PIECE = 32  # samples: what they give stays in the cache until it is handed over
 
 
 def run_many(
@@ -33,7 +34,7 @@ def run_many(
         raise InputError(f"record is {record!r}; allowed are 'spikes' and 'counts'")
     window, given = checked_duration(duration), list(samples)
     idle = [net.copy() for _ in range(max(1, min(threads or cores(), len(given))))]
-    size = max(1, -(-len(given) // (_PIECES * len(idle))))
+    size = max(1, min(_LARGEST_PIECE, -(-len(given) // (_PIECES * len(idle)))))
 
     def work(first: int) -> list[Any]:
         own = idle.pop()
@@ -70,10 +71,12 @@ def _run_together(
     net: Network, dense: DenseNet, samples: Sequence[Any], first: int, window: float, record: str
 ) -> list[Any]:
     """Run samples in one call of compiled code, during which other threads run."""
-    sent = []
-    for number, sample in enumerate(samples, first):
-        with _named(number):
+    sent: list[tuple[Any, Any]] = []
+    try:
+        for sample in samples:
             sent.append(checked_spikes(*_pair(sample), dense))
+    except InputError as error:
+        raise InputError(f"samples[{first + len(sent)}]: {error}") from None
     bounds = np.cumsum([0, *(len(times) for times, _ in sent)])
     times, indices = (np.concatenate([pair[k] for pair in sent]) for k in (0, 1))
     done = dense.run_samples(times, indices, bounds, window, record == "spikes")
