@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from loco_stream.jit import entry, kernel, released
 from loco_stream.neurons.spikes import NO_ROOM, first_bad_event, group_events
-from loco_stream.neurons.update import lif_update
 from loco_stream.simd.ops import TIMES, compact, sum_dense, sum_rows
 
 __all__ = ["run_lif", "run_lif_samples"]
@@ -40,8 +41,8 @@ def run_lif(
     sizes, widths, taus
         Neurons of each layer with padding, without it, and its membrane time constant.
     neurons
-        (5, n) with n the number of all neurons, layer after layer: thresholds; membranes at time 0, which become
-        those of `duration`; three rows of working memory.
+        (4, n) with n the number of all neurons, layer after layer: thresholds; membranes at time 0, which become
+        those of `duration`; two rows of working memory.
     raster, currents
         (most inputs of a layer, TIMES) and (TIMES times most neurons of a layer,), working memory.
     group_times
@@ -64,7 +65,7 @@ def run_lif(
     n_groups = group_events(times, group_times, ends[0])
     if n_groups == NO_ROOM:
         return NO_ROOM
-    threshold, v, v_start, u_max, current = neurons[0], neurons[1], neurons[2], neurons[3], neurons[4]
+    threshold, v, v_start, current = neurons[0], neurons[1], neurons[2], neurons[3]
     for i in range(v.shape[0]):
         v_start[i] = v[i]
         counts[i] = 0
@@ -79,15 +80,15 @@ def run_lif(
         own = count
         count = run_lif_layer(
             source, first, group_times, ends[layer], n_groups, n_pre, weights, offsets[layer], n, taus[layer],
-            threshold[begin:end], reset_zero, v[begin:end], u_max[begin:end], current[begin:end], raster, currents,
-            duration, ends[layer + 1], out_indices, own,
+            threshold[begin:end], reset_zero, v[begin:end], current[begin:end], raster, currents, duration,
+            ends[layer + 1], out_indices, own,
         )  # fmt: skip
         if count == NO_ROOM:
             for i in range(v.shape[0]):
                 v[i] = v_start[i]
             return NO_ROOM
         for s in range(own, count):
-            counts[begin + out_indices[s]] += 1
+            counts[np.uint64(begin + out_indices[s])] += 1  # unsigned: no index is checked for being negative
         first = own
         begin = end
         n_pre = widths[layer]
@@ -152,6 +153,20 @@ def label_spikes(group_times, ends, n_groups, out_times, out_layers):
 
 
 @kernel
+def lif_update(v, current, decay, threshold, reset_zero):
+    """Decay the membranes, add the current, and reset those at or above threshold.
+
+    `current` is left holding the membranes before reset, from which `compact` reads who fired: reset and
+    test are two loops because the first then runs on whole vectors. All arrays are (n,).
+    """
+    for i in range(v.shape[0]):
+        x = v[i] * decay + current[i]
+        current[i] = x
+        drop = x if reset_zero else threshold[i]
+        v[i] = x - drop if x >= threshold[i] else x
+
+
+@kernel
 def mark_events(indices, first, ends, g, n_pre, raster):
     """Write the events of `TIMES` groups from `g` on as zeros and ones; return False if a sum of rows would differ.
 
@@ -175,12 +190,13 @@ def mark_events(indices, first, ends, g, n_pre, raster):
 @kernel
 def run_lif_layer(
     indices, first, group_times, ends, n_groups, n_pre, weights, offset,
-    n_post, tau, threshold, reset_zero, v, u_max, current, raster,
-    currents, duration, out_ends, out_indices, count,
+    n_post, tau, threshold, reset_zero, v, current, raster, currents,
+    duration, out_ends, out_indices, count,
 ):  # fmt: skip
     """Run one layer through its groups of events, which start at `first`, and on to `duration`; see `run_lif`."""
     kind = v.dtype.type
     last_time = 0.0
+    passed, decay = 0.0, kind(1.0)
     multiplied = 0  # groups ahead whose sums are in `currents` already
     for g in range(n_groups):
         last = ends[g]
@@ -192,7 +208,9 @@ def run_lif_layer(
             if count + n_post > out_indices.shape[0]:
                 return NO_ROOM
             now = float(group_times[g])
-            decay = kind(math.exp((last_time - now) / tau))
+            if last_time - now != passed:  # steps of one length have one decay
+                passed = last_time - now
+                decay = kind(math.exp(passed / tau))
             last_time = now
             if multiplied > 0:
                 place = (TIMES - multiplied) * n_post
@@ -200,7 +218,7 @@ def run_lif_layer(
                     current[i] = currents[place + i]
             else:
                 sum_rows(current, weights, offset, n_post, indices, first, last)
-            lif_update(v, current, decay, threshold, reset_zero, u_max)
+            lif_update(v, current, decay, threshold, reset_zero)
             count = compact(current, threshold, out_indices, count)
         multiplied = max(0, multiplied - 1)
         out_ends[g] = count

@@ -91,6 +91,8 @@ def checked_membranes(initial: Any, layers: list[Layer], dtype: Any) -> list[NDA
 
 def plain_array(name: str, values: ArrayLike) -> NDArray[Any]:
     """Return an array without a mask; raises `InputError` for what is none."""
+    if type(values) is np.ndarray:
+        return values
     if np.ma.is_masked(values):
         raise InputError(f"{name} holds masked values; it must be a list of numbers, all of them known")
     try:

@@ -50,7 +50,7 @@ class DenseNet:
         self.taus = np.array([layer.tau for layer in layers])
         self.weights = aligned(sum(extent), self.dtype)
         n = int(self.starts[-1])
-        self.neurons = aligned(5 * n, self.dtype).reshape(5, n)
+        self.neurons = aligned(4 * n, self.dtype).reshape(4, n)
         self.neurons[0] = np.inf
         for layer, offset, size, begin in zip(layers, self.offsets, self.sizes, self.starts[:-1], strict=True):
             rows = self.weights[offset : offset + layer.n_pre * size].reshape(layer.n_pre, size)
