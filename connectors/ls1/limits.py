@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from loco_stream.connectors.values import hint
 from loco_stream.errors import ConfigError
 
 __all__ = ["DEFAULT_LIMITS", "LIMITS", "Limits", "read_limits"]
@@ -108,7 +109,7 @@ def read_limits(texts: Mapping[str, str]) -> Limits:
     values: dict[str, Any] = {}
     for name, text in texts.items():
         if name not in LIMITS:
-            raise ConfigError(f"there is no limit {name!r} (allowed: {', '.join(LIMITS)})")
+            raise ConfigError(f"there is no limit {name!r}{hint(name, LIMITS)} (allowed: {', '.join(LIMITS)})")
         try:
             values[name] = LIMITS[name](text)
         except ValueError:

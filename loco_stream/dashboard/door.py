@@ -58,7 +58,7 @@ def make_door(service: Any, inbox: Inbox, token: str | None, hosts: list[str]) -
         engine = service.engine
         if engine is None:
             raise HTTPException(503, f"there is no model yet: {service.status['phase']}")
-        answers = await run_in_threadpool(lambda: [_answer(engine.model, x) for x in _checked(asked)])
+        answers = await run_in_threadpool(lambda: [_answer(engine, x) for x in _checked(asked)])
         return answers[0] if asked.rows is None else {"predictions": answers}
 
     async def learn(request: Request) -> Any:
@@ -167,13 +167,15 @@ def _checked(asked: Any) -> list[Mapping[str, Any]]:
     return rows
 
 
-def _answer(model: Any, x: Mapping[str, Any]) -> dict[str, Any]:
+def _answer(engine: Any, x: Mapping[str, Any]) -> dict[str, Any]:
+    model = engine.model
     try:
         answer = {"prediction": model.predict_one(x)}
         if hasattr(model, "predict_proba_one"):
             answer["proba"] = {str(label): p for label, p in model.predict_proba_one(x).items()}
     except LocoStreamError as error:
         raise HTTPException(422, str(error)) from None
+    engine.asked(x)
     known = getattr(model, "features", None)  # none before the first row, and other libraries' models do not tell
     unknown = [name for name in x if name not in known] if known else []
     return answer | ({"unknown_features": unknown} if unknown else {})

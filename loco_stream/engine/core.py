@@ -6,7 +6,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -143,8 +143,7 @@ class StreamEngine:
             strict,
         )
         self._checkpoint, self._resume, self._every = checkpoint, resume, checkpoint_every
-        self._forever = forever
-        self._settings = dict(settings or {})
+        self._forever, self._settings = forever, dict(settings or {})
         self._store: Store | None = None
         self._place = Place(self._source_reader.start)
         self._stopping = self._save_asked = False
@@ -177,6 +176,10 @@ class StreamEngine:
     def request_checkpoint(self) -> None:
         """Write a checkpoint with the next commit, or the source's next empty list; from any thread."""
         self._save_asked = True
+
+    def asked(self, names: Iterable[Hashable], rows: int = 1) -> None:
+        """Count rows about which the model was asked beside the source, and the features in them; from any thread."""
+        self._trainer.asked(names, rows)
 
     def on(self, kind: str, function: Callable[[Record], object]) -> None:
         """Call a function with every record of one kind, in the engine's thread; see `loco_stream.records`.
@@ -212,9 +215,8 @@ class StreamEngine:
     def run(self, max_samples: int | None = None, progress: bool = False) -> Report:
         """Run until the stream ends, `max_samples` rows have come, or `stop` is called.
 
-        At the end the held-back labels of `delay` are learned, a checkpoint is written, the sinks
-        get the report and the source is closed. With `progress`, a line on a terminal or below the
-        notebook's cell tells how it goes.
+        At the end the labels that `delay` held back are learned, a checkpoint is written, the sinks get the report and
+        the source is closed. With `progress`, a line on a terminal or below the notebook's cell tells how it goes.
 
         Returns
         -------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -47,6 +48,7 @@ class Ledger:
         self._masked: dict[Hashable, int] = {}
         self._names: tuple[Hashable, ...] = ()  # of the rows that have no entry in `_rows` yet
         self._run = 0  # how many those are
+        self._asking = threading.Lock()  # predictions are asked for from other threads too
         self._asked: tuple[tuple[Hashable, ...], int] = ((), 0)
         self._strange: tuple[list[Hashable], list[Hashable]] = ([], [])
         self.unknown: dict[Hashable, int] = {}  # feature names in predictions, and the rows they came with
@@ -84,14 +86,15 @@ class Ledger:
         if not known:
             return
         asked = (tuple(names), len(known))
-        if asked != self._asked:
-            self._asked = asked
-            own, given = set(known), set(asked[0])
-            self._strange = ([n for n in asked[0] if n not in own], [n for n in known if n not in given])
-        for counts, strange in zip((self.unknown, self.missing), self._strange, strict=True):
-            for name in strange:
-                if name in counts or len(counts) < _STRANGERS:
-                    counts[name] = counts.get(name, 0) + rows
+        with self._asking:
+            if asked != self._asked:
+                self._asked = asked
+                own, given = set(known), set(asked[0])
+                self._strange = ([n for n in asked[0] if n not in own], [n for n in known if n not in given])
+            for counts, strange in zip((self.unknown, self.missing), self._strange, strict=True):
+                for name in strange:
+                    if name in counts or len(counts) < _STRANGERS:
+                        counts[name] = counts.get(name, 0) + rows
 
     def skip(self, kinds: Mapping[str, int], reason: str) -> None:
         """Count rows left out, by kind."""

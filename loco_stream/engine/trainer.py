@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,6 +82,7 @@ class Trainer:
         self._wants_proba = score.task == "classification"
         self._due: deque[tuple[int, Waiting, Any]] = deque()
         self._arrived = 0
+        self._asking = threading.Lock()
         self.n_samples = self.n_unlabelled = self.n_held_out = self.n_rejected = self.n_asked = 0
         self.n_unusable = 0  # answers of a regression that were no number: not scored
         self.n_set_aside = 0  # commits of the log that could not be learned
@@ -292,9 +294,14 @@ class Trainer:
                     self._reject(error, 1)
 
     def _ask(self, event: Ask) -> None:
-        self.n_asked += len(event.X)
-        self.ledger.predicted(event.features, self.model_adapter.features, len(event.X))
+        self.asked(event.features, len(event.X))
         self._reply(event, *self.model_adapter.values(event.X, event.features))
+
+    def asked(self, names: Iterable[Hashable], rows: int) -> None:
+        """Count rows that somebody asked about, and the names in them; from any thread."""
+        with self._asking:
+            self.n_asked += rows
+        self.ledger.predicted(names, self.model_adapter.features, rows)
 
     def _reject(self, error: InputError, rows: int) -> None:
         if self.strict:

@@ -320,6 +320,8 @@ def test_limits_are_options_of_the_url(url, says):
 def test_limits_belong_to_sources_with_peers():
     with pytest.raises(ConfigError, match="there is no limit 'x'"):
         open_source("zmq+pull://127.0.0.1:*", limits={"x": "7"})
+    with pytest.raises(ConfigError, match="there is no limit 'sorces'; did you mean 'sources'"):
+        open_source("zmq+pull://127.0.0.1:*", limits={"sorces": "7"})
     with pytest.raises(ConfigError, match="limits bound the peers"):
         open_source("river:Phishing", limits={"rows": "7"})
 

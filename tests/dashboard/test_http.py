@@ -83,6 +83,16 @@ def test_rows_are_learned_and_predicted_by_who_speaks_http():
         wait_until(lambda: ask(service.port, "GET", "/ready")[1].get("n_samples") == 101)
 
 
+def test_rows_asked_about_are_counted_with_the_names_that_nobody_knows():
+    with Service() as service:
+        ask(service.port, "POST", "/learn", {"x": {"speed": 0.0, "load": 1.0}, "y": "ok"})
+        ask(service.port, "POST", "/predict", {"x": {"speed": 1.0, "laod": 1.0}})
+        ask(service.port, "POST", "/predict", {"rows": [{"speed": 1.0, "load": 0.0}, {"speed": 1.0}]})
+    report = service.engine.report
+    assert (report["n_asked"], report["unknown_features"], report["missing_features"]) == (3, {"laod": 1}, {"load": 2})
+    assert "predictions were asked with features that the model does not know: 'laod' (1 row)" in report["unused"]
+
+
 def test_an_answer_does_not_wait_for_the_acknowledgement_of_its_head():
     with socket.socket() as plain, listen("127.0.0.1", 0, "test") as listener:
         assert plain.proto == 0  # for which asyncio leaves Nagle's algorithm on
