@@ -82,6 +82,18 @@ def test_the_wheel_holds_the_package_and_nothing_else(dist):
 
 
 @pytest.mark.slow
+def test_a_wheel_is_built_without_a_warning(dist, tmp_path):
+    (sdist,) = dist.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (tree,) = tmp_path.iterdir()
+    build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(tree)]
+    told = subprocess.run(build, capture_output=True, text=True, check=True)
+    said = told.stdout + told.stderr
+    assert [line for line in said.splitlines() if "WARNING" in line or "would be ignored" in line] == []
+
+
+@pytest.mark.slow
 def test_the_sdist_installs_and_its_tests_run(dist, tmp_path):
     (sdist,) = dist.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
