@@ -135,15 +135,20 @@ class Outlet(ABC):
         else:
             self.stats["dropped"] += 1
 
-    def close(self, report: Mapping[str, Any]) -> None:
-        """Send the report, and wait at most `linger` seconds for all to leave; what is left is said in `notes`."""
-        if "report" in self.kinds:
+    def end(self, report: Mapping[str, Any]) -> None:
+        """Begin the end without waiting: send the report, and give the records `linger` seconds to leave."""
+        if "report" in self.kinds and self._failure is None:
             self.event(of_report(report))
         with self._moved:
             self._ending = time.monotonic() + self._linger
             self._moved.notify_all()
-        if self._thread is not None:
-            self._thread.join(self._linger + 0.5)
+
+    def close(self, report: Mapping[str, Any]) -> None:
+        """Wait until `linger` is over or all have left, since `end` if that was called; `notes` says what is left."""
+        if self._ending is None:
+            self.end(report)
+        if self._thread is not None and self._ending is not None:
+            self._thread.join(max(0.0, self._ending + 0.5 - time.monotonic()))
         if self._failure is not None:
             raise self._failure
 

@@ -262,8 +262,9 @@ class Sink(Protocol):
 
     More members are read where a sink has them: `kinds`, the records it wants (a set of `loco_stream.records.KINDS`;
     without it, predictions and the report); `event(record)`, which takes those that are no prediction;
-    `write_block(predictions)`, which takes the `Predictions` of a block together: that costs the learner less; `name`
-    and `stats`, a dict of what it counted, for the report; `notes`, sentences on what it lost; and `export_state` with
+    `write_block(predictions)`, which takes the `Predictions` of a block together: that costs the learner less;
+    `end(report)`, called of every sink before any is closed, so that those that have to wait do so together; `name` and
+    `stats`, a dict of what it counted, for the report; `notes`, sentences on what it lost; and `export_state` with
     `restore_state(state)`, which carry what is not delivered through a checkpoint.
 
     Examples

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,6 +61,7 @@ class _Group(click.Group):
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run, and let no broken output end a run."""
+        atexit.register(gc.freeze)  # else Python looks for garbage among all that was compiled: a second or two
         with guarded(), _warnings_in_one_line():
             return super().main(*args, **extra)
 

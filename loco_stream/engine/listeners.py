@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from loco_stream.engine.model_adapter import Row
@@ -86,7 +87,11 @@ class Listeners:
                 self._note("watcher", watcher, error)
 
     def close(self, report: Mapping[str, Any]) -> None:
-        """Hand the report to every sink that is left, and to the callbacks."""
+        """Hand the report to every sink that is left, and to the callbacks; those that have to wait do so together."""
+        patient: list[Any] = [sink for sink in self._sinks if hasattr(sink, "end")]
+        for sink in patient:
+            with suppress(Exception):  # `close` will say it
+                sink.end(report)
         for sink in self._sinks:
             try:
                 sink.close(report)

@@ -68,6 +68,17 @@ def test_help_is_quick_because_nothing_heavy_is_imported():
     assert done.stdout.strip().endswith("[]")
 
 
+def test_the_process_ends_without_a_search_for_garbage():
+    program = (
+        "import atexit, gc\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 10_000))\n"
+        "from loco_stream.cli import main\n"
+        "main(['inspect', '--help'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("True\n")
+
+
 def test_run_reports_in_a_table_in_json_and_in_a_picture(loco, rows, tmp_path):
     result = loco(
         "run", f"csv:{rows}?target=kind", "--report", "r.json", "--plot", "r.png", "--predictions", "p.jsonl", *QUICK

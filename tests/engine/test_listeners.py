@@ -66,6 +66,28 @@ class Sink:
             raise OSError("disk full")
 
 
+def test_sinks_that_have_to_wait_at_the_end_do_so_together():
+    calls = []
+
+    class Patient(Sink):
+        def __init__(self, name, broken=False):
+            super().__init__()
+            self.name, self._broken = name, broken
+
+        def end(self, report):
+            calls.append(f"end {self.name}")
+            if self._broken:
+                raise OSError("disk full")
+
+        def close(self, report):
+            calls.append(f"close {self.name}")
+
+    sinks = [Patient("a", broken=True), Sink(), Patient("b")]
+    report = StreamEngine(Means(), ListSource([Sample({"a": 1.0}, "x", 0)]), sinks=sinks).run()
+    assert calls == ["end a", "end b", "close a", "close b"]
+    assert report["notes"] == []
+
+
 def test_a_callback_hears_each_record_of_its_kind_and_may_fail():
     rows = [Sample({"a": float(i % 2)}, ("x", "y")[(i + i // 500) % 2], i, source="s") for i in range(1000)]
     engine = StreamEngine(Means(), ListSource(rows))
