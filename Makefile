@@ -9,6 +9,7 @@ BENCHES := streams speed rare simulator learning depth gradient continual drift 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Workers of the tests: a third of the time is waiting. Tests of one file stay together: their kernels are compiled once.
 JOBS ?= 3
+WORKERS := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 # The tested set; `make CONSTRAINTS= ...` takes the newest releases that pyproject.toml allows.
 CONSTRAINTS ?= tests/constraints.txt
 WITH := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
@@ -38,10 +39,10 @@ docs: $(VENV)/.installed-dev ## the guide, in out/docs; a warning is an error, a
 	$(BIN)/python -m sphinx -W --keep-going -q -b html -d out/doctrees docs out/docs
 
 test: $(VENV)/.installed-dev ## every test
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest $(WORKERS)
 
 test-quick: $(VENV)/.installed-dev ## the tests that take seconds
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m 'not slow'
+	$(BIN)/python -m pytest $(WORKERS) -m 'not slow'
 
 check: $(VENV)/.installed-dev ## style, types and the import rule
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import numba
@@ -26,6 +27,12 @@ settings.load_profile("steady")
 if "NUMBA_CACHE_DIR" not in os.environ:
     os.environ["NUMBA_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / f"loco-stream-numba-{os.getuid()}" / digest())
     numba.config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
+
+
+def pytest_collection_modifyitems(items):
+    """Let files with many slow tests run first, so that all workers end at about the same time."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture
