@@ -1,8 +1,8 @@
 """What was said of a row when it was predicted: written as one row of numbers, and read when its label comes.
 
-How many classes were known, and rows learned; the traces that the rows before had left; the outputs of all members, of
-the logistic one, of naive Bayes and of the snapshots; which snapshots these were; two shares for the gate; the encoded
-rows before, where synapses have delays.
+How many classes were known, and rows learned; the number of the ticket; the traces that the rows before had left; the
+outputs of all members, of the logistic one, of naive Bayes and of the snapshots; which snapshots these were; two shares
+for the gate; the encoded rows before, where synapses have delays.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from loco_stream.learner.config import Settings
 from loco_stream.learner.delays import read_codes, write_codes
 from loco_stream.learner.readout.naive_bayes import level_unknown
 from loco_stream.learner.readout.novelty_gate import N_COMPARED
-from loco_stream.learner.state import N_CLASSES, N_FEATURES, N_SEEN
+from loco_stream.learner.state import N_CLASSES, N_FEATURES, N_SEEN, TICKETS
 from loco_stream.learner.workspace import CARRIED
 
-__all__ = ["ROWS_LEARNED", "read_context", "read_outputs", "ticket_size", "write_ticket"]
+__all__ = ["read_context", "read_outputs", "ticket_size", "when_written", "write_ticket"]
 
-ROWS_LEARNED, HEAD = 1, 2  # place of that number, and where the traces begin
+ROWS_LEARNED, SERIAL, HEAD = range(1, 4)  # places of these numbers, and where the traces begin
 
 
 def ticket_size(settings: Settings, n_classes: int, n_features: int) -> int:
@@ -52,6 +52,8 @@ def write_ticket(settings, state, scratch, ticket):
     """Write what is said of the row in scratch."""
     answers, n_classes, capacity = scratch.answers, state.counts[N_CLASSES], state.classes.shape[1]
     ticket[0], ticket[ROWS_LEARNED] = np.float64(n_classes), np.float64(state.counts[N_SEEN])
+    state.late[TICKETS] += 1.0
+    ticket[SERIAL] = state.late[TICKETS]
     place = HEAD + state.memory.kept.shape[0]
     for i in range(state.memory.kept.shape[0]):
         ticket[HEAD + i] = np.float64(scratch.run.neurons[CARRIED, i])
@@ -66,6 +68,12 @@ def write_ticket(settings, state, scratch, ticket):
         ticket[place + births.shape[0] + m] = answers.shares[1, m]
     place += births.shape[0] + N_COMPARED
     write_codes(scratch.lagged, state.counts[N_FEATURES] * settings.n_fields, ticket, place)
+
+
+@kernel
+def when_written(ticket):
+    """Return how many rows had been learned, and the ticket's number; 0 and none if nothing was known."""
+    return (ticket[ROWS_LEARNED], ticket[SERIAL]) if ticket.shape[0] > 0 else (0.0, -1.0)
 
 
 @kernel
@@ -88,8 +96,12 @@ def _read_blocks(ticket, place, n_blocks, n_classes, capacity, target):
 
 @kernel
 def read_outputs(settings, state, scratch, ticket):
-    """Write what was said into `earlier`: of classes unknown then nothing, of newer snapshots what they say now."""
-    earlier, n_classes, capacity = scratch.earlier, np.int64(ticket[0]), state.classes.shape[1]
+    """Write what was said into `earlier`: of classes unknown then nothing, of newer snapshots what they say now.
+
+    An empty ticket is of a row that came before any was learned.
+    """
+    told, earlier, capacity = ticket.shape[0] > 0, scratch.earlier, state.classes.shape[1]
+    n_classes = np.int64(ticket[0]) if told else np.int64(0)
     births, now = state.recall.births, scratch.answers.snapshots
     place = HEAD + state.memory.kept.shape[0]
     place = _read_blocks(ticket, place, settings.n_blocks, n_classes, capacity, earlier.outputs)
@@ -98,8 +110,8 @@ def read_outputs(settings, state, scratch, ticket):
     level_unknown(earlier.bayes, n_classes)
     place = _read_blocks(ticket, place, births.shape[0], n_classes, capacity, earlier.snapshots)
     for s in range(births.shape[0]):
-        if ticket[place + s] != np.float64(births[s]):
+        if not told or ticket[place + s] != np.float64(births[s]):
             for c in range(s * capacity, (s + 1) * capacity):
                 earlier.snapshots[c] = now[c]
     for m in range(N_COMPARED):
-        earlier.shares[1, m] = ticket[place + births.shape[0] + m]
+        earlier.shares[1, m] = ticket[place + births.shape[0] + m] if told else 1.0

@@ -2,8 +2,9 @@
 
 Whom to trust is learned from what was said when the row was predicted. Rows of one event, all predicted before the
 first of them was learned, tell nearly the same, and as so many observations they would make the stacks fit a few
-events. So of rows that were predicted by one model and have one label, the k-th counts as 1 / k of an observation, once
-they are more in a row than chance makes them.
+events. So rows that were predicted by one model and have one label make one observation together, as far as they are
+more in a row than chance makes them: each counts as one over the mean length of such events so far (at first, over the
+rows that wait), and one over its own number in a longer one.
 
 Hidden layers make as much of a step, so that an event makes about one. Values ask for more: while features move, the
 members without leak tell rows apart that lie a delay ahead by features of old. So a regression learns late values by
@@ -13,54 +14,88 @@ its readout alone at first, and always with a memory, where what the rows before
 from __future__ import annotations
 
 from loco_stream.jit import kernel
-from loco_stream.learner.state import CLASS_COUNT, N_CLASSES, N_SEEN
+from loco_stream.learner.state import (
+    CLASS_COUNT,
+    EVENT_LABEL,
+    EVENT_ROWS,
+    EVER_LATE,
+    LEARNED,
+    LENGTH,
+    N_CLASSES,
+    N_EVENTS,
+    N_SEEN,
+    SURPLUS,
+    TICKETS,
+)
 
 __all__ = ["rows_a_draw", "shares"]
 
-# `State.late`: rows of events beyond those that count; of the event that goes on, how many rows were learned when it
-# was predicted, its label, and how many rows it had.
-BEYOND, LEARNED, LABEL, ROWS = range(4)
-READOUT_FIRST = 500  # rows of a regression
+READOUT_FIRST = 300  # rows of a regression: by then scaling and gains stand
 
 
 @kernel
-def shares(settings, state, label, n_learned, share):
+def shares(settings, state, label, n_learned, serial, share):
     """Return what share of an observation a row with a ticket is, and of a step it makes of the `share` asked for.
 
-    `n_learned` rows were learned when it was predicted; where none was learned since, its label is not late.
+    `n_learned` rows had been learned when it was predicted; `serial` is the number of its ticket, -1 of an empty one.
+    The label of the last row observed is not late if no row was learned since.
     """
-    n_seen = state.counts[N_SEEN]
-    if n_learned == n_seen:
+    late, n_seen = state.late, state.counts[N_SEEN]
+    if n_learned == n_seen and serial == late[TICKETS]:
+        late[TICKETS] -= 1.0
         return 1.0, share
+    late[EVER_LATE] = 1.0
     if settings.regression:
-        return 1.0, 0.0 if settings.remembers or n_seen < READOUT_FIRST else share
-    trust = _trust_share(state.classes, state.counts[N_CLASSES], label, n_learned, state.late)
-    return trust, min(share, trust)
+        return share, 0.0 if settings.remembers or n_seen < READOUT_FIRST else share
+    if late[N_EVENTS] == 0.0 and serial >= 0.0:
+        late[LENGTH] = max(late[LENGTH], late[TICKETS] - serial + 1.0)
+    trust = _trust_share(state.classes, state.counts[N_CLASSES], label, n_learned, share, late)
+    return trust, trust
 
 
 @kernel
-def _trust_share(classes, n_classes, label, n_learned, late):
+def _trust_share(classes, n_classes, label, n_learned, share, late):
     """Return what share of an observation a late row of `label` is, predicted when `n_learned` rows were learned.
 
-    `classes` has counted the label already.
+    `classes` has counted the label already. At most the `share` asked for.
     """
-    if n_learned != late[LEARNED] or label != late[LABEL]:
-        late[LEARNED], late[LABEL], late[ROWS] = n_learned, label, 0.0
-    late[ROWS] += 1.0
+    if n_learned != late[LEARNED] or label != late[EVENT_LABEL]:
+        _end_event(classes, n_classes, label, late)
+        late[LEARNED], late[EVENT_LABEL], late[EVENT_ROWS] = n_learned, label, 0.0
+    late[EVENT_ROWS] += 1.0
+    by_chance = max(_chance_run(classes, n_classes, label, -1), 1.0)
+    share = min(share, 1.0 / max(late[LENGTH], late[EVENT_ROWS] / by_chance, 1.0))
+    late[SURPLUS] += 1.0 - share
+    return share
+
+
+@kernel
+def _end_event(classes, n_classes, label, late):
+    """Take the length of the event that is over, as a row of `label` came, into their mean."""
+    if late[EVENT_ROWS] > 0.0:
+        by_chance = _chance_run(classes, n_classes, int(late[EVENT_LABEL]), label)
+        if by_chance > 0.0:
+            late[N_EVENTS] += 1.0
+            late[LENGTH] += (late[EVENT_ROWS] / by_chance - late[LENGTH]) / late[N_EVENTS]
+
+
+@kernel
+def _chance_run(classes, n_classes, label, last):
+    """Return the mean length of a run of `label` if labels were drawn one by one; 0 while it is the only one.
+
+    The last row, which is of the class `last`, does not count.
+    """
     rows, others = 0.0, 0.0
     for c in range(n_classes):
-        rows += classes[CLASS_COUNT, c]
+        count = classes[CLASS_COUNT, c] - (1.0 if c == last else 0.0)
+        rows += count
         if c != label:
-            others += classes[CLASS_COUNT, c]
-    if others == 0.0:
-        return 1.0
-    share = min(1.0, rows / others / late[ROWS])  # rows / others: its mean run if labels were drawn one by one
-    late[BEYOND] += 1.0 - share
-    return share
+            others += count
+    return rows / others if others > 0.0 else 0.0
 
 
 @kernel
 def rows_a_draw(state):
     """Return how many rows go on one label drawn by chance: 1 unless labels came late, event by event."""
-    n_seen, beyond = state.counts[N_SEEN], state.late[BEYOND]
+    n_seen, beyond = state.counts[N_SEEN], state.late[SURPLUS]
     return n_seen / max(n_seen - beyond, 1.0) if beyond > 0.0 else 1.0

@@ -15,6 +15,7 @@ def plan_of(layout: Layout, settings: Settings, n_features: int, n_classes: int)
     below, above = max(1, *sizes[:-1], 1), max(1, *sizes[1:], 1)
     logistic, projects = settings.n_linear > 0 and not settings.regression, settings.n_clusters == 0
     inputs, remembered = _n_inputs(settings, n_features), hidden if settings.longest > 0.0 else 0
+    late_stacked = settings.n_blocks if settings.regression and settings.recursive else 0
     capacities = {
         "features": n_features,
         "classes": n_classes,
@@ -46,6 +47,8 @@ def plan_of(layout: Layout, settings: Settings, n_features: int, n_classes: int)
         "losses": settings.n_losses,
         "blocks": settings.n_blocks,
         "stacked": settings.n_blocks if settings.regression else members,
+        "late_stacked": late_stacked,
+        "late_experts": late_stacked + 3 if late_stacked else 0,
         "neighbors": settings.n_neighbors,
         "shares": members + 1,
         "experts": 0 if settings.regression or not settings.recursive else 2 + members + 2 * logistic,

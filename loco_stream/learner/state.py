@@ -67,6 +67,9 @@ CLASS_COUNT, LAST_SEEN = range(2)
 # ran backwards.
 LAST, IS_TIMED, MEDIAN_GAP, N_GAPS, N_BACKWARD = range(5)
 LABEL, STEPS = range(2)  # of `Memory.steps`
+# `State.late`: rows of events beyond those that count; of the present event, rows learned when it was predicted, label,
+# rows so far; events that are over, their mean length; tickets whose rows were not learned at once; 1 once one was.
+SURPLUS, LEARNED, EVENT_LABEL, EVENT_ROWS, N_EVENTS, LENGTH, TICKETS, EVER_LATE = range(8)
 
 # Rows of `Gaussians.moments`, one column a class: rows that its moments are of, sum of the logarithms of its variances.
 CLASS_ROWS, SPREAD = range(2)
@@ -159,10 +162,6 @@ def _start_risks(risks: Array, plan: Plan) -> None:
 
 def _first_copy(clock: Array, plan: Plan) -> None:
     clock[:] = 0, -SPACING, 0
-
-
-def _no_event(late: Array, plan: Plan) -> None:
-    late[1] = -1.0
 
 
 def _spans(spans: Array, plan: Plan) -> None:
@@ -302,11 +301,23 @@ class Gaussians(NamedTuple):
     squares: Annotated[Float64, axes("classes", "described")]
 
 
+class LateValues(NamedTuple):
+    """Whom a regression trusts with values that come late: see `readout.late_values`.
+
+    judged: values so far; error: mean square of the best expert's; stack, projector: of what members say by then.
+    """
+
+    judged: Annotated[Float64, axes(1)]
+    error: Annotated[Float64, axes(1, start=1.0)]
+    evidence: Annotated[Float64, axes("late_experts")]
+    stack: Annotated[Float64, axes("late_stacked", start=_equal_shares)]
+    projector: Annotated[Float64, axes("late_stacked", "late_stacked", start=_stack_prior)]
+
+
 class State(NamedTuple):
     """All mutable numbers of a model, in groups so that a compiled stage is handed only its own.
 
-    target: the statistics of the target; newness: moments of the gate; late: see `lateness`. The rows of other arrays
-    are named above.
+    target: its statistics; newness: moments of the gate; late: see `lateness`. Rows of other arrays are named above.
     """
 
     counts: Annotated[Int64, axes(N_COUNTS)]
@@ -314,13 +325,14 @@ class State(NamedTuple):
     target: Annotated[Float64, axes(STAT_ROWS, 1, start=_empty_moments)]
     classes: Annotated[Float64, axes(2, "classes")]
     newness: Annotated[Float64, axes(8)]
-    late: Annotated[Float64, axes(4, start=_no_event)]
+    late: Annotated[Float64, axes(8)]
     net: Net
     clusters: Clusters
     bank: Bank
     recall: Recall
     memory: Memory
     spread: Spread
+    late_values: LateValues
     neighbors: Neighbors
     gaussians: Gaussians
 

@@ -18,7 +18,7 @@ from loco_stream.learner.config import BALANCED, EQUAL, MIRROR
 from loco_stream.learner.delays import bounded_share, push_code, recall_codes
 from loco_stream.learner.drive import clean_pass
 from loco_stream.learner.encoding import CLIP, update_statistics, update_value
-from loco_stream.learner.late import ROWS_LEARNED, read_context, read_outputs, write_ticket
+from loco_stream.learner.late import read_context, read_outputs, when_written, write_ticket
 from loco_stream.learner.lateness import rows_a_draw, shares
 from loco_stream.learner.packing import opened
 from loco_stream.learner.plasticity.credit import assign_credit
@@ -182,7 +182,7 @@ def _set_target(regression, statistics, label, value, n_classes, target):
 
 
 @kernel
-def _bounded(settings, state, scratch, value, ticket):
+def _bounded(settings, state, scratch, value, late, ticket):
     """Take the residual of a target in; return the target, no further from its prediction than residuals reach.
 
     So an outlier counts as one large residual and not as its size; a new level is followed, since the reach grows as
@@ -190,7 +190,7 @@ def _bounded(settings, state, scratch, value, ticket):
     """
     target, score = state.target, scratch.vectors[SCORES, 0]
     predicted, said = _value(target, score), score
-    if ticket.shape[0] > 0:
+    if late:
         read_outputs(settings, state, scratch, ticket)
         readout.consult(settings, state, scratch.earlier, scratch.earlier_vectors)
         said = scratch.earlier_vectors[SCORES, 0]
@@ -250,27 +250,27 @@ def _go_back(settings, state, scratch, ticket):
 
 
 @kernel
-def _learn(settings, state, scratch, x, label, value, share, ticket, guarded, dormant):
+def _learn(settings, state, scratch, x, label, value, share, late, ticket, guarded, dormant):
     """Learn the row in scratch.
 
-    `label` is the class's slot, or `value` the target; hidden layers make `share` of a step; no ticket: predicted now.
+    `label` is the class's slot, or `value` the target; hidden layers make `share` of a step. If it is `late`, `ticket`
+    tells what was said of the row; an empty one that nothing was known.
     """
     counts, vectors, answers = state.counts, scratch.vectors, scratch.answers
     n_known = counts[N_CLASSES]
     counts[N_CLASSES] = 1 if settings.regression else max(n_known, label + 1)
-    n_classes = counts[N_CLASSES]
+    n_classes, trust, late = counts[N_CLASSES], 1.0, late and counts[N_SEEN] > 0
     if not settings.regression:
         gate.learn_classes(state.classes, label, counts[N_SEEN])
     if n_classes > n_known:
         readout.consult(settings, state, answers, vectors)
     elif settings.regression:
-        value = _bounded(settings, state, scratch, value, ticket)
+        value = _bounded(settings, state, scratch, value, late, ticket)
     _set_target(settings.regression, state.target, label, value, n_classes, vectors[TARGET])
     readout.error_of(settings, answers.experts, vectors[SCORES], vectors[TARGET], n_classes, vectors[ERROR])
-    late, trust = ticket.shape[0] > 0, 1.0
     if late:
         _go_back(settings, state, scratch, ticket)
-        trust, share = shares(settings, state, label, ticket[ROWS_LEARNED], share)
+        trust, share = shares(settings, state, label, *when_written(ticket), share)
     said, said_vectors = (scratch.earlier, scratch.earlier_vectors) if late else (answers, vectors)
     plastic = settings.learns and not guarded
     if plastic:
@@ -359,7 +359,7 @@ def _run(settings, state, scratch, rows, moments, labels, values, mode, answers,
             _say(settings, state, scratch, dormant, i, answers, proba)
         if learns:
             share = moments[i, SHARE] if timed else 1.0
-            _learn(settings, state, scratch, rows[i], labels[i], values[i], share, ticket, guarded, dormant)
+            _learn(settings, state, scratch, rows[i], labels[i], values[i], share, late, ticket, guarded, dormant)
         elif i < tickets.shape[0]:
             write_ticket(settings, state, scratch, tickets[i])
         if moves:

@@ -41,6 +41,7 @@ from loco_stream.learner.step import RANGE_MARGIN, TARGET_CLIP
 from loco_stream.rng import derive_key
 from tests.helpers import naive
 from tests.helpers.doors import door
+from tests.helpers.naive_late import Events, LateValues
 
 draw = door(draw_noise)
 
@@ -131,7 +132,8 @@ class Learner:
         self.say, self.old = np.r_[START_SAY, np.zeros(s.n_snapshots)], [None] * s.n_snapshots
         self.fits, self.births = np.zeros(2 + s.n_snapshots), np.zeros(s.n_snapshots, int)
         self.clock = np.array([0, -SPACING, 0])
-        self.trust, self.beyond_runs, self.event = 1.0, 0.0, (-1, -1, 0)
+        self.trust, self.events, self.labels, self.tickets = 1.0, Events(), [], 0
+        self.late_values = LateValues(n_stacked)
 
     # Predict
 
@@ -220,7 +222,7 @@ class Learner:
             self.mixing = np.ones(1)
         else:
             sharp = naive.sharpened(len(self.log_stack), s.n_says)
-            self.mixing = self.stack if self.regression else self.log_stack * sharp
+            self.mixing = self.late_values.weights(self.stack) if self.regression else self.log_stack * sharp
         self.scores = self.mixing @ self.outputs[:, known]
         if self.regression or self.known == 0:
             return
@@ -246,6 +248,7 @@ class Learner:
         past = self.past
         self.consult(x, t)
         self.advance(t)
+        self.tickets += 1
         then = copy.copy(self)
         then.said_past = past
         then.old_births = self.births.copy()
@@ -299,7 +302,8 @@ class Learner:
         return np.array([given.get(label, 1.0) for label in range(self.known)])
 
     def dormancy(self):
-        rows_a_draw = self.n_seen / max(self.n_seen - self.beyond_runs, 1.0) if self.beyond_runs else 1.0
+        surplus = self.events.surplus
+        rows_a_draw = self.n_seen / max(self.n_seen - surplus, 1.0) if surplus else 1.0
         return naive.dormancy(self.counts[: self.known], self.last_seen[: self.known], self.n_seen, rows_a_draw)
 
     def value(self):
@@ -327,15 +331,16 @@ class Learner:
             self.last_seen[y] = self.n_seen
         if self.known > before:
             self.combine()
+        if not self.regression:
+            self.labels.append(y)
         if self.regression and before:
             y = self.bounded(y)
         self.wanted = self.standardised(y) if self.regression else np.eye(self.known)[y]
         self.error = self.lack()
         said = self if then is None else self.judged(then)
-        late = then is not None and then.n_seen < self.n_seen
-        self.trust = self.trust_share(y, then.n_seen) if late and not self.regression else 1.0
+        self.trust, share = (1.0, 1.0) if then is None else self.late_shares(then)
         if s.learns and not guarded:
-            credit, share = self.credit(), self.hidden_share() if late else 1.0
+            credit = self.credit()
             self.change_hidden(credit, self.share_of(y, share))
         self.learn_readout(y, dormant, said)
         if s.n_says:
@@ -354,21 +359,16 @@ class Learner:
         if then is None:
             self.advance(t)
 
-    def trust_share(self, y, n_learned):
-        """Return what share of an observation a late row is: the k-th of an event is 1 / k."""
-        self.event = (n_learned, y, self.event[2] + 1 if self.event[:2] == (n_learned, y) else 1)
-        others = self.counts[: self.known].sum() - self.counts[y]
-        if others == 0:
-            return 1.0
-        share = min(1.0, (others + self.counts[y]) / others / self.event[2])
-        self.beyond_runs += 1.0 - share
-        return share
-
-    def hidden_share(self):
-        """Return what share of a step hidden layers make of a late label."""
+    def late_shares(self, then):
+        """Return what share of an observation, and of a hidden step, a row is that was observed then."""
+        if then.n_seen == self.n_seen and then.tickets == self.tickets:
+            self.tickets -= 1
+            return 1.0, 1.0
         if self.regression:
-            return float(not self.settings.remembers and self.n_seen >= lateness.READOUT_FIRST)
-        return self.trust
+            self.late_values.in_use = True
+            return 1.0, float(not self.settings.remembers and self.n_seen >= lateness.READOUT_FIRST)
+        trust = self.events.share(self.labels, then.n_seen, self.tickets - then.tickets + 1)
+        return trust, trust
 
     def lack(self):
         """Return what the combined output has too much."""
@@ -559,15 +559,18 @@ class Learner:
             sets = [w for member in gained[: s.n_trace] for w in member]
             rise = sum(c * w for c, w in zip(self.mixing, sets, strict=False))
             self.feedback[self.first :] += rise[: s.n_hidden - self.first]
+        stack = self.stack
         self.stack, self.stack_p = naive.stack_update(
             self.stack_p,
-            self.stack,
+            stack,
             said.outputs[: len(self.stack) * s.n_losses : s.n_losses, : self.known],
             self.wanted,
             STACK_PRIOR,
             self.trust,
         )[::-1]
         if self.regression:
+            if self.late_values.in_use:
+                self.late_values.learn(stack, said.outputs[:, 0], self.outputs[:, 0], self.wanted[0], self.trust)
             return
         self.log_stack, self.log_powers = naive.log_stack_update(
             self.log_stack, self.log_powers, said.outputs[:, : self.known], said.error, s.n_says, self.trust

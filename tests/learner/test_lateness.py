@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 import pytest
+from river import datasets
 
 from loco_stream import LOCOClassifier, LOCORegressor
 from loco_stream.learner import lateness
-from loco_stream.learner.state import CLASS_COUNT, N_CLASSES, N_SEEN, allocate
+from loco_stream.learner.state import CLASS_COUNT, EVER_LATE, N_CLASSES, N_SEEN, SURPLUS, TICKETS, allocate
 from tests.helpers.doors import doors
+from tests.helpers.naive_late import Events
 
 lateness = doors(lateness)
 
@@ -24,21 +28,36 @@ def fresh(make, n_classes, **options):
 
 
 def shares(labels, n_classes, event=50, step=1.0):
-    """Return both shares of each late label, so many predicted by one model, and the state they leave."""
-    (settings, state), found = fresh(LOCOClassifier, n_classes), []
+    """Return both shares of each late label, so many predicted by one model, the twin's, and the state they leave."""
+    (settings, state), found, twin, expected = fresh(LOCOClassifier, n_classes), [], Events(), []
     for n_seen, label in enumerate(labels):
         state.classes[CLASS_COUNT, label] += 1.0
         state.counts[N_SEEN] = n_seen
-        found.append(lateness.shares(settings, state, label, n_seen - n_seen % event - 1, step))
+        n_learned = n_seen - n_seen % event - 1
+        if n_seen % event == 0:
+            state.late[TICKETS] += event
+        serial = state.late[TICKETS] - event + 1 + n_seen % event
+        found.append(lateness.shares(settings, state, label, n_learned, serial, step))
+        waiting = state.late[TICKETS] - serial + 1
+        expected.append(twin.share(labels[: n_seen + 1].tolist(), n_learned, waiting, step))
+    np.testing.assert_allclose(np.array(found)[:, 0], expected)
     return np.array(found), state
 
 
-def test_the_kth_row_of_an_event_is_so_much_of_an_observation():
-    found, state = shares(np.repeat([0, 1, 0, 1], 50), 2)
-    assert found[100:150, 0] == pytest.approx(np.minimum(1.0, np.arange(101, 151) / 50 / np.arange(1, 51)))
-    assert state.late[lateness.BEYOND] == pytest.approx((1.0 - found[:, 0]).sum())
-    state.counts[N_SEEN] = 200
-    assert lateness.rows_a_draw(state) == pytest.approx(200 / found[:, 0].sum())
+def test_rows_of_an_event_are_one_observation_together():
+    found, state = shares(np.repeat([0, 1, 2, 0, 1, 2, 0, 1, 2], 50), 3)
+    sums = found[:, 0].reshape(9, 50).sum(axis=1)
+    assert sums[1] == pytest.approx(1.0)  # so many rows wait, and no event is over yet
+    assert sums[3:] == pytest.approx(np.ones(6), abs=1.0)
+    assert found[:, 0].tolist() == found[:, 1].tolist()
+    state.counts[N_SEEN] = 450
+    assert state.late[SURPLUS] == pytest.approx((1.0 - found[:, 0]).sum())
+    assert lateness.rows_a_draw(state) == pytest.approx(450 / sums.sum())
+
+
+def test_a_step_is_never_more_than_was_asked_for():
+    found, _ = shares(np.repeat([0, 1], 50), 2, step=0.01)
+    assert found.max() == 0.01
 
 
 def test_labels_drawn_one_by_one_are_nearly_whole_observations_however_rare_one_is():
@@ -52,20 +71,35 @@ def test_labels_that_come_late_by_as_many_rows_each_are_whole_observations():
     assert (found.tolist(), lateness.rows_a_draw(state)) == ([[1.0, 1.0]] * 200, 1.0)
 
 
-def test_hidden_layers_make_about_one_step_an_event():
-    whole, asked = shares(np.repeat([0, 1], 50), 2)[0], shares(np.repeat([0, 1], 50), 2, step=0.02)[0]
-    assert whole[51:, 0].tolist() == whole[51:, 1].tolist()
-    assert asked[:, 1].max() == 0.02
-
-
 @pytest.mark.parametrize(
-    ("memory", "n_seen", "expected"), [(None, 499, 0.0), (None, 500, 1.0), ((0.3, 50.0), 5000, 0.0)]
+    ("memory", "n_seen", "expected"), [(None, 299, 0.0), (None, 300, 1.0), ((0.3, 50.0), 5000, 0.0)]
 )
 def test_late_values_teach_the_readout_first_and_with_a_memory_alone(memory, n_seen, expected):
     settings, state = fresh(LOCORegressor, 1, memory=memory)
-    state.counts[N_SEEN] = n_seen
-    assert lateness.shares(settings, state, 0, n_seen - 20, 1.0) == (1.0, expected)
-    assert lateness.shares(settings, state, 0, n_seen, 1.0) == (1.0, 1.0)
+    state.counts[N_SEEN], state.late[TICKETS] = n_seen, 7.0
+    assert lateness.shares(settings, state, 0, n_seen - 20, 7.0, 1.0) == (1.0, expected)
+    assert state.late[EVER_LATE] == 1.0
+
+
+def test_the_last_row_observed_is_not_late_if_none_was_learned_since():
+    settings, state = fresh(LOCORegressor, 1, memory=(0.3, 50.0))
+    state.counts[N_SEEN], state.late[TICKETS] = 500, 7.0
+    assert lateness.shares(settings, state, 0, 500, 6.0, 1.0) == (1.0, 0.0)  # the first of a batch is late
+    assert lateness.shares(settings, state, 0, 500, 7.0, 1.0) == (1.0, 1.0)
+    assert state.late[TICKETS] == 6.0  # as if it had been learned without a ticket
+
+
+def test_late_values_are_left_to_who_did_well_when_rows_were_predicted():
+    """The stack of what was said then, alone, left an R2 of .45."""
+    rows = [(row, value) for row, value in datasets.TrumpApproval()]
+    model, waiting, said = LOCORegressor(seed=0), deque(), []
+    for row, value in rows:
+        if len(waiting) == 20:
+            model.learn_one(*waiting.popleft())
+        waiting.append((model.observe_one(row), value))
+        said.append(waiting[-1][0].prediction)
+    y = np.array([value for _, value in rows[21:]])
+    assert 1.0 - np.square(said[21:] - y).sum() / np.square(y - y.mean()).sum() > 0.6
 
 
 def events(n, seed):

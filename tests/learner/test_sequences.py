@@ -10,6 +10,7 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, load, save
 from loco_stream.errors import InputError
+from loco_stream.learner.moments import moments_at
 from tests.helpers.models import arrays_of, assert_same
 
 MEMORY = (0.3, 50.0)
@@ -51,9 +52,13 @@ def test_rows_are_learned_from_what_was_said_before_the_first_of_them_was(make):
         if by_hand.n_seen == 0:
             by_hand.learn_sequence(X, y, t)
             continue
-        by_hand._admit((), () if make is LOCORegressor else (y,))
-        for ticket in by_hand.observe_array(X, t=t):
-            by_hand.learn_one(ticket, y)
+        slots, share = by_hand._admit((), () if make is LOCORegressor else (y,)) or [0], 1.0 / len(X)
+        value = np.array([y if make is LOCORegressor else 0.0])
+        for row, ticket in zip(X, by_hand.observe_array(X, t=t), strict=True):
+            by_hand._row[0, :2] = row
+            moments = moments_at(np.full(1, np.nan), share=share)
+            said = ticket.said[None, :]
+            by_hand._run(by_hand._row, np.array(slots), value, predicts=False, moments=moments, tickets=said)
     assert_same(arrays_of(whole), arrays_of(by_hand))
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from loco_stream.jit import kernel
 from loco_stream.learner.config import LINEAR_LEAKS, LINEAR_PRIORS
-from loco_stream.learner.readout import least_squares, log_loss, mixture, naive_bayes, stack
-from loco_stream.learner.state import LAST_SEEN, N_CLASSES, N_FEATURES, N_SEEN
+from loco_stream.learner.readout import late_values, least_squares, log_loss, mixture, naive_bayes, stack
+from loco_stream.learner.state import EVER_LATE, LAST_SEEN, N_CLASSES, N_FEATURES, N_SEEN
 from loco_stream.learner.workspace import ERROR, N_GAINS, N_LINEAR_ROWS, N_ROWS, PROBA, SCORES, STACKED, TARGET
 from loco_stream.simd.ops import add_outer, nonzero, weigh_rows
 
@@ -90,8 +90,11 @@ def consult(settings, state, answers, vectors):
     if n_classes == 0:
         return
     if settings.regression and settings.recursive:
-        for a in range(bank.stack.shape[0]):
-            answers.weights[a] = bank.stack[a]
+        if state.late[EVER_LATE] > 0.0:
+            late_values.weigh(state.late_values, bank.stack, answers.weights)
+        else:
+            for a in range(bank.stack.shape[0]):
+                answers.weights[a] = bank.stack[a]
     elif settings.recursive:
         log_loss.stack_weights(bank.log_stack, 2 * bank.stack.shape[0], answers.weights)
     else:
@@ -215,10 +218,14 @@ def _change_members(settings, state, scratch, label, mirrors):
 
 
 @kernel
-def _learn_trust(settings, state, said, vectors, target, label, share):
-    """Update both stacks and the evidence of the experts by what was said when the row was predicted."""
+def _learn_trust(settings, state, said, now, vectors, target, label, share):
+    """Update all stacks and the evidence of the experts by what was said when the row was predicted, and is by now."""
     bank, capacity, n_classes = state.bank, state.classes.shape[1], state.counts[N_CLASSES]
     n_columns = settings.n_losses * capacity
+    if settings.regression and state.late[EVER_LATE] > 0.0:
+        late = state.late_values
+        late_values.judge(late, bank.stack, said.outputs, n_columns, target[0], share)
+        stack.stack_update(now.outputs, n_columns, target, n_classes, late.stack, late.projector, now.stack_room, share)
     stack.stack_update(
         said.outputs, n_columns, target, n_classes, bank.stack, bank.stack_projector, said.stack_room, share
     )
@@ -240,4 +247,4 @@ def change_bank(settings, state, scratch, said, vectors, label, trust, mirrors):
         _change_delta(settings, state, scratch, mirrors)
         return
     _change_members(settings, state, scratch, label, mirrors)
-    _learn_trust(settings, state, said, vectors, scratch.vectors[TARGET], label, trust)
+    _learn_trust(settings, state, said, scratch.answers, vectors, scratch.vectors[TARGET], label, trust)
