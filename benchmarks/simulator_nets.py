@@ -53,7 +53,7 @@ def workload(name: str, seed: int = 0) -> Workload:
     return Workload(weights, samples)
 
 
-def brette4(seed: int, delay: float | str, n: int = 4000) -> dict[str, Any]:
+def brette4(seed: int, delay: float | str, n: int = 4000, fan_out: float = 80.0) -> dict[str, Any]:
     """Return benchmark 4 of Brette et al. 2007: integrate-and-fire neurons with voltage jumps, 2 % connected.
 
     Membranes are in mV above the reset of -60: threshold 10, drive 11, tau 20 ms, refractory 5 ms; jumps of .25 mV from
@@ -67,9 +67,11 @@ def brette4(seed: int, delay: float | str, n: int = 4000) -> dict[str, Any]:
         In ms, or "spread" for each connection its own from .1 to 2 ms in steps of .1.
     n
         Number of neurons.
+    fan_out
+        Connections of a neuron in the mean; in the paper 2 % of 4000.
     """
     rng = np.random.default_rng(seed)
-    per_neuron = rng.binomial(n, 0.02, n)
+    per_neuron = rng.binomial(n, fan_out / n, n)
     source = np.repeat(np.arange(n), per_neuron)
     target = np.concatenate([np.sort(rng.choice(n, k, replace=False)) for k in per_neuron])
     delays = rng.integers(1, 21, len(source)) * 0.1 if delay == "spread" else np.float64(delay)

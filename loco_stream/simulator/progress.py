@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.simd.sizes import BLOCK
+__all__ = ["SPARE_ROOM", "Progress", "start_progress"]
 
-__all__ = ["Progress", "start_progress"]
+SPARE_ROOM = 24  # arrivals that may be read or written beyond the last: a block, and those looked at ahead
 
 
 class Progress(NamedTuple):
     """How far a run of n neurons has come. Times in ms."""
 
-    # (14,): inputs taken, spikes fired, groups in the batch, hot neurons, those near; groups delivered, place in the
+    # (13,): inputs taken, spikes fired, groups in the batch, hot neurons, those near; groups delivered, place in the
     # next, neurons aroused; the rest: see `window_loop`
     count: Any  # int64; tuples have a method of this name
     clock: NDArray[np.float64]  # (5,): buckets a ms, end of the window, time of the batch, refractory period, horizon
@@ -35,7 +35,7 @@ class Progress(NamedTuple):
     runs: NDArray[
         np.int64
     ]  # (queue capacity, 2): first connection of those used at one time, and its place in the arrivals
-    targets: NDArray[np.int32]  # (queue capacity + BLOCK,): the window's arrivals, to whom
+    targets: NDArray[np.int32]  # (queue capacity + SPARE_ROOM,): the window's arrivals, to whom
     jumps: NDArray[np.float64]  # how strong
     whens: NDArray[np.float64]  # when
     old: NDArray[np.float64]  # and in which state they found the neuron
@@ -46,7 +46,7 @@ def start_progress(
 ) -> Progress:
     """Return the progress of a run of `n` neurons that has not begun, with room for spikes fired and under way."""
     return Progress(
-        count=np.zeros(14, np.int64),
+        count=np.zeros(13, np.int64),
         clock=np.array([per_ms, 0.0, 0.0, refractory, 0.0]),
         queue=np.array([0, 0, 0, 0, 0, windowed], np.int64),
         heap=np.zeros((room, 3)),
@@ -60,8 +60,8 @@ def start_progress(
         times=np.zeros(fired),
         indices=np.zeros(fired, np.int64),
         runs=np.zeros((room, 2), np.int64),
-        targets=np.zeros(room + BLOCK, np.int32),
-        jumps=np.zeros(room + BLOCK),
-        whens=np.zeros(room + BLOCK),
-        old=np.zeros(room + BLOCK),
+        targets=np.zeros(room + SPARE_ROOM, np.int32),
+        jumps=np.zeros(room + SPARE_ROOM),
+        whens=np.zeros(room + SPARE_ROOM),
+        old=np.zeros(room + SPARE_ROOM),
     )

@@ -20,7 +20,7 @@ import numpy as np
 
 from loco_stream.jit import inlined, kernel, released
 from loco_stream.neurons.operations import enter, foresee, lift
-from loco_stream.neurons.spikes import NO_ROOM, sort_spikes
+from loco_stream.neurons.spikes import NO_ROOM
 from loco_stream.simd.ops import BLOCK, lay_out
 from loco_stream.simd.prefetch import prefetch
 from loco_stream.simulator.calendar_queue import FIRST, FREE, NEXT, PER_MS, PRESENT, QUEUED, SORTED, add, file
@@ -48,13 +48,14 @@ from loco_stream.simulator.event_loop import (
     watch,
 )
 from loco_stream.simulator.heap import GROUP, ORIGIN, TIME, pop, push
+from loco_stream.simulator.progress import SPARE_ROOM
 
 __all__ = ["run_windows"]
 
 STATE, SPARE = 1, 2  # columns of the cells: see `EventOperations.lift`
-STAGE, CURSOR, RUNS, NOTED, TICKING, BEFORE = 8, 9, 10, 11, 12, 13  # of `count`; the last: spikes before the window
+STAGE, CURSOR, RUNS, NOTED, TICKING = 8, 9, 10, 11, 12  # of `count`
 OPEN, WALK, DELIVER, CLOSE = 0, 1, 2, 3  # stages of a window
-_FEW = 64  # spikes that insertion sorts quickly
+_NEXT_ARRIVALS = SPARE_ROOM  # after so many a neuron is needed
 TICK = -1  # in place of a connection: a time of arrival, at which hot neurons fire
 
 
@@ -80,6 +81,7 @@ def add_up(cells, targets, jumps, whens, old, n, refractory, aroused, flags):
     n_aroused = 0
     for k in range(n):
         i = np.uint64(targets[k])  # unsigned: no index is checked for being negative
+        prefetch(cells, cells.shape[1] * targets[k + _NEXT_ARRIVALS])
         state = cells[i, STATE]
         jump = jumps[k]
         if not cells[i, LAST_FIRE] + refractory <= whens[k]:
@@ -95,6 +97,15 @@ def add_up(cells, targets, jumps, whens, old, n, refractory, aroused, flags):
     return n_aroused
 
 
+@inlined
+def fetch(groups, target, weight, group, first):
+    """Have a group and the first of its connections brought into the cache."""
+    prefetch(groups, groups.shape[1] * group)
+    prefetch(target, first)
+    prefetch(weight, first)
+    prefetch(weight, first + BLOCK - 1)
+
+
 @kernel
 def walk(
     model, cells, numbers, groups, target, weight, count, clock, queue,
@@ -106,6 +117,8 @@ def walk(
     while count[CURSOR] != 0:
         slot = count[CURSOR]
         following = int(slots[slot - 1, NEXT])
+        if following != 0:
+            fetch(groups, target, weight, int(slots[following - 1, GROUP]), int(slots[following - 1, FIRST]))
         t, group, origin = slots[slot - 1, TIME], int(slots[slot - 1, GROUP]), slots[slot - 1, ORIGIN]
         first = int(slots[slot - 1, FIRST])
         bucket = present
@@ -133,17 +146,17 @@ def walk(
             queue[FREE] = slot
             queue[QUEUED] -= 1
         else:
-            prefetch(groups, 4 * (group + 1))
-            prefetch(target, first)
-            prefetch(weight, first)
-            prefetch(weight, first + BLOCK - 1)
+            fetch(groups, target, weight, group, first)
             file(slots, ring, slot, max(bucket, present), t, group, first)
         count[CURSOR] = following
     return True
 
 
 @kernel
-def take_back(cells, count, queue, heap, runs, targets, whens, old, aroused, flags):
+def take_back(
+    cells, row_group, groups, n_inputs, count, queue, heap, runs, targets,
+    whens, old, aroused, flags,
+):  # fmt: skip
     """Give the neurons that the window may make fire their states of its beginning, and put their arrivals in order."""
     run = count[RUNS] - 1
     for place in range(count[NOTED] - 1, -1, -1):
@@ -153,8 +166,12 @@ def take_back(cells, count, queue, heap, runs, targets, whens, old, aroused, fla
             while runs[run, 1] > place:
                 run -= 1
             queue[SORTED] = push(heap, queue[SORTED], whens[place], runs[run, 0] + place - runs[run, 1], 0.0)
+    recurrent = n_inputs + cells.shape[0] < row_group.shape[0]
     for k in range(count[WAITING]):
-        flags[aroused[k]] &= LISTED | STAYS | SOON
+        i = aroused[k]
+        flags[i] &= LISTED | STAYS | SOON
+        if recurrent:  # most of them will fire
+            prefetch(groups, groups.shape[1] * row_group[n_inputs + i])
     count[WAITING] = 0
 
 
@@ -202,7 +219,6 @@ def open_window(count, clock, queue, ring, times, alone, duration):
             queue[PRESENT] = max(queue[PRESENT], stop)
         while queue[PRESENT] < stop and ring[queue[PRESENT] & (ring.shape[0] - 1)] == 0:
             queue[PRESENT] += 1
-    count[BEFORE] = count[FIRED]
     count[RUNS] = count[NOTED] = count[TICKING] = count[CURSOR] = 0
 
 
@@ -244,7 +260,9 @@ def run_windows(
                 return NO_ROOM
             count[WAITING] = add_up(cells, targets, jumps, whens, old, count[NOTED], clock[REFRACTORY], aroused, flags)
             if count[WAITING] > 0:
-                take_back(cells, count, queue, heap, runs, targets, whens, old, aroused, flags)
+                take_back(
+                    cells, row_group, groups, n_inputs, count, queue, heap, runs, targets, whens, old, aroused, flags
+                )
             count[STAGE] = DELIVER
         if count[STAGE] == DELIVER:
             if count[BATCH] != 0 and not deliver_batch(
@@ -264,8 +282,6 @@ def run_windows(
                 flags, out_times, out_indices, end,
             ):  # fmt: skip
                 return NO_ROOM
-            if count[FIRED] - count[BEFORE] <= _FEW:
-                sort_spikes(out_times, out_indices, count[BEFORE], count[FIRED])
             if last:
                 return DONE
         open_window(count, clock, queue, ring, times, alone, duration)
