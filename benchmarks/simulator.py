@@ -17,12 +17,14 @@ from benchmarks.runs import Run
 from benchmarks.simulator_nets import SIZES, STEPS, bernoulli, brette4, row_gather, workload
 from loco_stream.simulator.many import cores
 from loco_stream.simulator.network import Network
+from loco_stream.simulator.queued_net import QueuedNet
 
 __all__ = ["command", "grids", "recurrent_net", "run"]
 
 _DENSITIES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 _OPERATIONS = ("effective_macs", "effective_acs", "dense", "spikes")
 _DELAYS = ("0.1", "1.0", "spread")
+_SIZES = (4_000, 10_000, 40_000)  # neurons, with as many connections each
 _SECOND = 1000.0  # ms
 _WINDOW, _DT, _LEARNED = 2.0, 0.1, 1297  # ms, ms, rows of digits; 500 are left
 
@@ -139,6 +141,25 @@ def benchmark4(delay: str, repeats: int) -> dict[str, Any]:
     }
 
 
+def size(n: int, repeats: int) -> dict[str, Any]:
+    """Time one second of `n` neurons with the fan-out of benchmark 4 and a delay a connection; weigh what it holds."""
+    problem = brette4(0, "spread", n)
+    net, initial = recurrent_net(problem), [problem["v0"]]
+    record = net.run([], [], _SECOND, initial=initial)
+    seconds = median([cpu_seconds(lambda: net.run([], [], _SECOND, initial=initial))[0] for _ in range(repeats)])
+    events = len(record) * len(problem["source"]) / n
+    assert isinstance(net._net, QueuedNet)
+    layer = net._net.layers[0]
+    held = {"connections": layer.links, "neurons": (layer.cells,), "queue and spikes": layer.progress}
+    return {
+        "seconds": seconds,
+        "spikes": len(record),
+        "fan_out": len(problem["source"]) / n,
+        "ns_per_event": 1e9 * seconds / events,
+        "mib": {name: sum(array.nbytes for array in arrays) / 2**20 for name, arrays in held.items()},
+    }
+
+
 def operations(seed: int) -> dict[str, Any]:
     """Count synaptic operations a sample beside accuracy, in NeuroBench's terms, of a net trained on digits.
 
@@ -198,13 +219,14 @@ def _jobs(repeats: int, calls: int) -> list[Run]:
         *(Run(f"run_many/{name}", batches, {"name": name, "repeats": repeats}) for name in SIZES),
         *(Run(f"density/{p}", density, {"p": p, "repeats": repeats}) for p in _DENSITIES),
         *(Run(f"brette4/{delay}", benchmark4, {"delay": delay, "repeats": repeats}) for delay in _DELAYS),
+        *(Run(f"size/{n}", size, {"n": n, "repeats": min(repeats, 5)}) for n in _SIZES),
         Run("operations", operations, {"seed": 1}),
         Run("memory", memory, {"calls": calls}),
     ]
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return the tables: dense nets, batches on all cores, cost by density, benchmark 4, operations, memory."""
+    """Return the tables: dense nets, batches, cost by density, benchmark 4 and larger ones, operations, memory."""
     dense = Grid(
         "dense nets, one Python call a sample, CPU time; share of the row gather: adding as many rows, eight a pass, "
         "rows where numpy puts them (on cache lines)",
@@ -218,6 +240,10 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     recurrent = Grid(
         "Brette et al. 2007, benchmark 4: 4000 neurons, 1 s, double precision",
         ["delay, ms", "s", "spikes", "rate, 1/s", "M events/s"],
+    )
+    sizes = Grid(
+        "the same with a delay a connection, by size, as many connections a neuron: time a synaptic event, and memory",
+        ["neurons", "fan-out", "s", "spikes", "ns an event", "MiB: connections", "neurons", "queue and spikes"],
     )
     counted = Grid(
         "synaptic operations a sample (NeuroBench): digits, 500 rows not learned",
@@ -243,11 +269,15 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
         elif name == "brette4":
             rate = f"{r['rate']:.2f}"
             recurrent.row(part, f"{r['seconds']:.4f}", str(r["spikes"]), rate, f"{r['events_per_second'] / 1e6:.0f}")
+        elif name == "size":
+            held = (f"{mib:.1f}" for mib in r["mib"].values())
+            fixed = (f"{int(part):,}", f"{r['fan_out']:.1f}", f"{r['seconds']:.3f}", f"{r['spikes']:,}")
+            sizes.row(*fixed, f"{r['ns_per_event']:.1f}", *held)
         elif name == "operations":
             counted.row(f"{r['accuracy']:.3f}", *(f"{r[k]:,.0f}" for k in _OPERATIONS))
         else:
             rest.row(f"{r['calls']:,}", f"{r['peak_kib']:,}", str(r["growth_kib"]))
-    return [grid for grid in (dense, batch, cost, recurrent, counted, rest) if grid.rows]
+    return [grid for grid in (dense, batch, cost, recurrent, sizes, counted, rest) if grid.rows]
 
 
 @click.command("simulator")
