@@ -32,6 +32,7 @@ __all__ = ["check_classes", "check_names", "check_state", "check_width"]
 
 _HIGHEST = 1e6  # of traces
 _STEEPEST = 1e10  # of an inverse whose ridge is at least 1e-9
+_OPEN = {"neighbors.ranges", "statistics", "target"}  # whose ranges hold nothing at first: from inf to -inf
 _LONGEST = 2**53  # of a count: a float64 beside it still tells one from the next
 
 
@@ -57,7 +58,7 @@ def check_width(width: Any, n_features: int) -> int:
 
 
 def check_state(settings: Settings, state: State, n_features: int, n_classes: int) -> None:
-    """Raise ValueError if a count or an index is out of its bounds, or any number is NaN.
+    """Raise ValueError if a count or an index is out of its bounds, or a number is not finite.
 
     `n_features` and `n_classes` are how many have a name.
     """
@@ -95,8 +96,8 @@ def check_state(settings: Settings, state: State, n_features: int, n_classes: in
     ):
         raise ValueError("a residual in array 'spread.residuals' is below 0, or one of 'spread.risks' no share")
     for name, array in flatten(state).items():
-        if np.isnan(array).any():
-            raise ValueError(f"array {name!r} holds NaN")
+        if not (~np.isnan(array) if name in _OPEN else np.isfinite(array)).all():
+            raise ValueError(f"array {name!r} holds NaN or an infinite number")
 
 
 def _check_neighbors(settings: Settings, state: State, n_classes: int) -> None:

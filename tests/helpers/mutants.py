@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from loco_stream import LOCOClassifier, LOCORegressor, load, save
-from loco_stream.errors import CheckpointError
+from loco_stream.errors import CheckpointError, InputError
 from loco_stream.persistence.format import decode_plain, encode_plain
 from loco_stream.persistence.migrations import VERSION
 
@@ -68,6 +68,8 @@ def base_files(folder: Path) -> list[bytes]:
         LOCOClassifier(hidden_sizes=(5, 4), n_input_clusters=3, rank=2, credit="learned", readout_layers="hidden"),
         LOCOClassifier(hidden_sizes=(4,), readout="delta", credit="perturbation", neuron="izhikevich"),
         LOCORegressor(hidden_sizes=(6,), seed=2),
+        LOCOClassifier(hidden_sizes=(6,), memory=(1.0, 20.0), max_delay=3, neighbors=20, class_weight="balanced"),
+        LOCORegressor(hidden_sizes=(4,), memory=(2.0, 8.0), neighbors=10),
     ]
     contents = []
     for model in models:
@@ -188,6 +190,12 @@ def check(path: Path, content: bytes) -> bool:
         model.predict_one(x)
         model.learn_one(x, y)
     model.predict_array(np.ones((2, 3)), features=NAMES)
+    with contextlib.suppress(InputError):  # where weights of 1e300 said it
+        model.learn_one(model.observe_one(ROWS[0][0]), ROWS[0][1])
+    model.enter_sequence("another")
+    model.explain_one(ROWS[0][0])
+    if isinstance(model, LOCORegressor):
+        model.predict_interval_one(ROWS[0][0])
     model.export_state()
     return True
 

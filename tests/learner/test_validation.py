@@ -46,6 +46,7 @@ def set_config(key, value):
         (put("recall.clock", 1, -(2**40)), "age of the copy"),
         (put("statistics", (1, 2), np.nan), "'statistics' holds NaN"),
         (put("net.weights", 0, np.nan), "'net.weights' holds NaN"),
+        (put("bank.projectors", 0, -np.inf), "'bank.projectors' holds NaN or an infinite number"),
         (put("net.gains", (GAIN, 0), 0.0), "a gain in array 'net.gains' is not above 0"),
         (put("net.gains", (GAIN, 0), 1e300), "a gain in array 'net.gains' is not above 0 and at most"),
         (put("net.gains", (DRIVE_POWER, 0), -1.0), "a mean square in array 'net.gains'"),
