@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from loco_stream.learner.arrays import Plan
-from loco_stream.learner.config import COVERAGES, WINDOW, Layout, Settings
+from loco_stream.learner.config import COVERAGES, NOISES, POWERS, WINDOW, Layout, Settings
 
 __all__ = ["plan_of"]
 
@@ -14,6 +14,7 @@ def plan_of(layout: Layout, settings: Settings, n_features: int, n_classes: int)
     deep, members = settings.n_layers - 1, settings.n_trace + settings.n_linear
     below, above = max(1, *sizes[:-1], 1), max(1, *sizes[1:], 1)
     logistic, projects = settings.n_linear > 0 and not settings.regression, settings.n_clusters == 0
+    speaks = settings.recursive and not settings.regression
     inputs, remembered = _n_inputs(settings, n_features), hidden if settings.longest > 0.0 else 0
     late_stacked = settings.n_blocks if settings.regression and settings.recursive else 0
     capacities = {
@@ -51,7 +52,9 @@ def plan_of(layout: Layout, settings: Settings, n_features: int, n_classes: int)
         "late_experts": late_stacked + 3 if late_stacked else 0,
         "neighbors": settings.n_neighbors,
         "shares": members + 1,
-        "experts": 0 if settings.regression or not settings.recursive else 2 + members + 2 * logistic,
+        "experts": 2 + members + 2 * logistic if speaks else 0,
+        "powers": len(POWERS) if speaks else 0,
+        "noises": len(NOISES),
         "snapshots": settings.n_snapshots,
         "speakers": 2 + settings.n_snapshots,
         "remembered": remembered,

@@ -21,7 +21,10 @@ from numpy.typing import NDArray
 from loco_stream.errors import ConfigError
 from loco_stream.learner.arrays import Array, Plan, axes, build, flatten, specs
 from loco_stream.learner.config import (
+    AS_SAID,
     COVERAGES,
+    FEW_ROWS,
+    HEAD_START,
     LASTING,
     LINEAR_PRIORS,
     LOGISTIC_PRIOR,
@@ -129,6 +132,14 @@ def _prior_linear_projectors(projectors: Array, plan: Plan) -> None:
     _set_diagonals(projectors, LINEAR_PRIORS)
 
 
+def _first_evidence(evidence: Array, plan: Plan) -> None:
+    evidence[-1:] = FEW_ROWS if plan.settings.n_linear else 0.0
+
+
+def _no_correction(corrections: Array, plan: Plan) -> None:
+    corrections[AS_SAID : AS_SAID + 1, 0] = HEAD_START
+
+
 def _set_diagonals(projectors: Array, priors: Iterable[float]) -> None:
     for projector, prior in zip(projectors, priors, strict=False):
         np.fill_diagonal(projector, prior)
@@ -210,9 +221,9 @@ class Clusters(NamedTuple):
 class Bank(NamedTuple):
     """The readout; columns of outputs: see `readout.least_squares`.
 
-    members: leak and prior of those on traces; linear and linear_projectors: the same as traces and projectors, of the
-    members on (1, scaled features), as are logistic and its projector; stack: of the least-squares outputs; log_stack:
-    weights of all outputs, and mean squares of their gradients; evidence: log-likelihood of each expert of the mixture.
+    members: leak and prior of those on traces; linear and logistic, with projectors: those on (1, scaled features);
+    stack: of the least-squares outputs; log_stack: weights of all outputs, and mean squares of their gradients;
+    evidence and corrections: log-likelihood of each expert, and of each correction of their mixture.
     """
 
     members: Annotated[Float64, axes(2, "trace_members", start=_leaks_and_priors, derived=True)]
@@ -229,7 +240,8 @@ class Bank(NamedTuple):
     stack: Annotated[Float64, axes("stacked", start=_equal_shares)]
     stack_projector: Annotated[Float64, axes("stacked", "stacked", start=_stack_prior)]
     log_stack: Annotated[Float64, axes(2, "blocks", start=_equal_log_shares)]
-    evidence: Annotated[Float64, axes("experts")]
+    evidence: Annotated[Float64, axes("experts", start=_first_evidence)]
+    corrections: Annotated[Float64, axes("powers", "noises", start=_no_correction)]
 
 
 class Recall(NamedTuple):

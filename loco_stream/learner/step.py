@@ -1,8 +1,8 @@
 """One sample: the only place that joins the stages, in one written order.
 
-Predict: scale and encode -> drives -> spikes -> traces -> member outputs -> experts -> mixture -> gate -> recall.
+Predict: scale, encode -> drives -> spikes -> traces -> members -> experts -> mixture -> gate -> recall -> correction.
 Learn: the same (or what predict left for this very sample), then perturbed passes -> credit -> projection and weight
-change of every layer -> members -> stacks -> mixture -> statistics.
+change of every layer -> members -> stacks -> mixture -> correction -> statistics.
 Everything learned is in `State`; `Scratch` is working memory.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from loco_stream.jit import entry, kernel
 from loco_stream.learner import memory
-from loco_stream.learner.config import BALANCED, EQUAL, MIRROR
+from loco_stream.learner.config import EQUAL, MIRROR
 from loco_stream.learner.delays import bounded_share, push_code, recall_codes
 from loco_stream.learner.drive import clean_pass
 from loco_stream.learner.encoding import CLIP, update_statistics, update_value
@@ -24,12 +24,11 @@ from loco_stream.learner.packing import opened
 from loco_stream.learner.plasticity.credit import assign_credit
 from loco_stream.learner.plasticity.hidden import change_hidden
 from loco_stream.learner.readout import bank as readout
-from loco_stream.learner.readout import intervals, log_loss, neighbors
+from loco_stream.learner.readout import calibration, intervals, log_loss, neighbors
 from loco_stream.learner.readout import novelty_gate as gate
 from loco_stream.learner.readout import snapshots as recall
 from loco_stream.learner.spikes import run_hidden, settle_gains
 from loco_stream.learner.state import (
-    CLASS_COUNT,
     COUNT,
     HIGHEST,
     LOWEST,
@@ -127,22 +126,6 @@ def _open_gate(settings, state, scratch, dormant):
 
 
 @kernel
-def _weigh_classes(settings, classes, weights, n_classes, proba):
-    """Weigh the probabilities by class: those of a stream in which each came so many times as often (Elkan 2001)."""
-    seen, total = 0.0, 0.0
-    for c in range(n_classes):
-        seen += classes[CLASS_COUNT, c]
-    for c in range(n_classes):
-        weight = weights[c]
-        if settings.weighting == BALANCED:
-            weight = seen / (n_classes * max(classes[CLASS_COUNT, c], 1.0))
-        proba[c] *= weight
-        total += proba[c]
-    for c in range(n_classes):
-        proba[c] /= total
-
-
-@kernel
 def _decide(settings, state, scratch, dormant):
     """Write the probabilities of the row in scratch; return the best slot (-1: none known) or the value."""
     n_classes, vectors = state.counts[N_CLASSES], scratch.vectors
@@ -159,8 +142,10 @@ def _decide(settings, state, scratch, dormant):
             state.recall.speakers, scratch.answers.snapshots, n_classes, state.classes.shape[1], vectors[ROOM],
             vectors[SPOKEN],
         )  # fmt: skip
+    if state.bank.corrections.shape[0] > 0:
+        calibration.correct(state.bank.corrections, vectors[SPOKEN], n_classes, scratch.answers.correction_room)
     if settings.weighting != EQUAL:
-        _weigh_classes(settings, state.classes, scratch.class_weights, n_classes, vectors[SPOKEN])
+        calibration.weigh_classes(settings.weighting, state.classes, scratch.class_weights, n_classes, vectors[SPOKEN])
     best = 0
     for c in range(1, n_classes):
         if vectors[SPOKEN, c] > vectors[SPOKEN, best]:

@@ -99,6 +99,7 @@ class Answers(NamedTuple):
     logistic_gain: Annotated[Float32, axes("logistic_inputs")]
     shares: Annotated[Float64, axes(2, "shares")]
     stack_room: Annotated[Float64, axes(2, "stacked")]
+    correction_room: Annotated[Float64, axes(2, "powers")]
     residual: Annotated[Float32, axes("losses*classes")]
     increment: Annotated[Float32, axes("classes")]
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from loco_stream.learner import encoding as encode
-from loco_stream.learner.config import LASTING, NEAREST
+from loco_stream.learner.config import HEAD_START, LASTING, NEAREST, NOISES, POWERS
 from loco_stream.learner.plasticity import prototypes
 from loco_stream.learner.readout import least_squares, log_loss, mixture, naive_bayes
 from loco_stream.learner.readout import novelty_gate as gate
@@ -269,10 +269,24 @@ def mix(evidence, experts):
     return softmax(evidence) @ experts
 
 
-def judge(evidence, experts, label, n_seen, share=1.0):
+def judge(evidence, experts, label, n_seen, share=1.0, prior=0.0):
     n = n_seen + 1
     fade = min(mixture.FADE, n / (n + mixture.EARLY))
-    return (1.0 - share * (1.0 - fade)) * evidence + share * np.log(np.maximum(experts[:, label], mixture.LEAST))
+    kept = 1.0 - share * (1.0 - fade)
+    return kept * evidence + (1.0 - kept) * prior + share * np.log(np.maximum(experts[:, label], mixture.LEAST))
+
+
+def corrections(proba):
+    """Return the probabilities (powers * noises, classes) under every correction."""
+    raised = [proba**power / (proba**power).sum() for power in POWERS]
+    return np.array([(1.0 - noise) * p + noise / len(proba) for p in raised for noise in NOISES])
+
+
+def no_correction():
+    """Return the log-odds of every correction at the start."""
+    start = np.zeros((len(POWERS), len(NOISES)))
+    start[POWERS.index(1.0), NOISES.index(0.0)] = HEAD_START
+    return start.ravel()
 
 
 def level_unknown(scores, n_known):

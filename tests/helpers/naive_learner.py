@@ -8,6 +8,7 @@ import numpy as np
 from loco_stream.learner import lateness
 from loco_stream.learner.config import (
     COVERAGES,
+    FEW_ROWS,
     LASTING,
     LEARNED,
     LINEAR_LEAKS,
@@ -128,7 +129,11 @@ class Learner:
         self.has_logistic = s.n_linear > 0 and not self.regression
         self.logistic = np.zeros((n_features + 1, n_classes)), LOGISTIC_PRIOR * np.eye(n_features + 1)
         self.gaussians = [naive.Gaussian(n_features) for _ in range(n_classes)]
-        self.evidence, self.moments, self.leads = np.zeros(2 + n + 2 * self.has_logistic), np.zeros(5), []
+        self.prior = np.zeros(2 + n + 2 * self.has_logistic)
+        if self.has_logistic:
+            self.prior[-1] = FEW_ROWS
+        self.evidence, self.moments, self.leads = self.prior, np.zeros(5), []
+        self.corrections = naive.no_correction()
         self.say, self.old = np.r_[START_SAY, np.zeros(s.n_snapshots)], [None] * s.n_snapshots
         self.fits, self.births = np.zeros(2 + s.n_snapshots), np.zeros(s.n_snapshots, int)
         self.clock = np.array([0, -SPACING, 0])
@@ -290,6 +295,8 @@ class Learner:
                 if weight > 0.0:
                     said = said + weight * naive.softmax(scores[: self.known])
             proba = said / (1.0 - self.say[recall.GUESS])
+        if s.recursive:
+            proba = naive.mix(self.corrections, naive.corrections(proba))
         weighed = proba * self.class_weights()
         return weighed / weighed.sum()
 
@@ -583,7 +590,10 @@ class Learner:
             weights[:, : self.known] = new
             self.logistic = weights, p
             self.gaussians[y].learn(self.z[s.n_hidden + 1 :])
-        self.evidence = naive.judge(self.evidence, said.experts, y, self.n_seen, self.trust)
+        self.evidence = naive.judge(self.evidence, said.experts, y, self.n_seen, self.trust, self.prior)
+        if self.counts[y] > 1:
+            corrected, none = naive.corrections(said.proba), naive.no_correction()
+            self.corrections = naive.judge(self.corrections, corrected, y, self.n_seen, self.trust, none)
 
     def learn_recall(self, y, said):
         """Judge who speaks; copy the model every so often; keep the copy where the readout in force is lost."""

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loco_stream import LOCOClassifier
+from loco_stream.learner.config import FEW_ROWS
 from loco_stream.learner.readout import least_squares as readout
 from loco_stream.learner.readout import log_loss, mixture
 from loco_stream.learner.readout import stack as stacking
@@ -257,10 +258,11 @@ def test_the_mixture_is_bayes_rule(seed, n_experts, n_classes, share):
     rng = np.random.default_rng(seed)
     experts, evidence = rng.dirichlet(np.ones(n_classes + 1), n_experts), np.zeros(n_experts)
     experts[0, 0] = 1e-12  # no expert is ruled out for ever
+    prior = np.where(np.arange(n_experts) == n_experts - 1, FEW_ROWS, 0.0)
     expected, proba, says = evidence.copy(), np.full(n_classes + 1, -1.0), np.zeros(n_experts)
     for n_seen, label in enumerate(rng.integers(0, n_classes, 5)):
-        mixture.judge(evidence, experts, label, n_seen, share)
-        expected = naive.judge(expected, experts, label, n_seen, share)
+        mixture.judge(evidence, experts, n_experts - 1, label, n_seen, share)
+        expected = naive.judge(expected, experts, label, n_seen, share, prior)
     assert np.allclose(evidence, expected)
     mixture.mix(evidence, experts, n_classes, says, proba)
     mean = naive.mix(expected, experts)[:-1]
@@ -273,11 +275,11 @@ def test_the_mixture_trusts_who_was_right_of_late():
     evidence, proba, says = np.zeros(2), np.zeros(2), np.zeros(2)
     experts = np.array([[0.9, 0.1], [0.5, 0.5]])
     for n_seen in range(100):
-        mixture.judge(evidence, experts, 0, n_seen, 1.0)
+        mixture.judge(evidence, experts, -1, 0, n_seen, 1.0)
     mixture.mix(evidence, experts, 2, says, proba)
     assert proba[0] == pytest.approx(0.9, abs=1e-6)
     for n_seen in range(100, 160):
-        mixture.judge(evidence, experts, 1, n_seen, 1.0)
+        mixture.judge(evidence, experts, -1, 1, n_seen, 1.0)
     mixture.mix(evidence, experts, 2, says, proba)
     assert proba[0] == pytest.approx(0.5, abs=1e-6)
 
@@ -285,7 +287,7 @@ def test_the_mixture_trusts_who_was_right_of_late():
 @pytest.mark.parametrize("n_seen", [0, 5, 40])
 def test_the_first_rows_count_less_with_every_row_after_them(n_seen):
     evidence, experts = np.array([40.0, 0.0]), np.full((2, 2), 0.5)
-    mixture.judge(evidence, experts, 0, n_seen, 1.0)
+    mixture.judge(evidence, experts, -1, 0, n_seen, 1.0)
     lead = evidence[0] - evidence[1]
     assert lead == pytest.approx(40.0 * (n_seen + 1) / (n_seen + 1 + mixture.EARLY))
 

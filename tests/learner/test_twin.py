@@ -52,6 +52,7 @@ def same_state(model, twin, atol):
     np.testing.assert_allclose(net.gains[0], twin.gains, rtol=atol)
     if settings.recursive and not settings.regression:
         np.testing.assert_allclose(state.bank.evidence, twin.evidence, atol=30 * atol)
+        np.testing.assert_allclose(state.bank.corrections.ravel(), twin.corrections, atol=30 * atol)
         np.testing.assert_allclose(state.bank.log_stack[0], twin.log_stack, atol=atol)
         np.testing.assert_allclose(state.recall.speakers, twin.say, atol=atol)
 

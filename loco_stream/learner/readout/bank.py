@@ -10,8 +10,8 @@ import numpy as np
 
 from loco_stream.jit import kernel
 from loco_stream.learner.config import LINEAR_LEAKS, LINEAR_PRIORS
-from loco_stream.learner.readout import late_values, least_squares, log_loss, mixture, naive_bayes, stack
-from loco_stream.learner.state import EVER_LATE, LAST_SEEN, N_CLASSES, N_FEATURES, N_SEEN
+from loco_stream.learner.readout import calibration, late_values, least_squares, log_loss, mixture, naive_bayes, stack
+from loco_stream.learner.state import CLASS_COUNT, EVER_LATE, LAST_SEEN, N_CLASSES, N_FEATURES, N_SEEN
 from loco_stream.learner.workspace import ERROR, N_GAINS, N_LINEAR_ROWS, N_ROWS, PROBA, SCORES, STACKED, TARGET
 from loco_stream.simd.ops import add_outer, nonzero, weigh_rows
 
@@ -233,7 +233,12 @@ def _learn_trust(settings, state, said, now, vectors, target, label, share):
         log_loss.learn_stack(
             bank.log_stack, 2 * bank.stack.shape[0], said.outputs, vectors[ERROR], capacity, n_classes, share
         )
-        mixture.judge(bank.evidence, said.experts, label, state.counts[N_SEEN], share)
+        favoured = bank.evidence.shape[0] - 1 if bank.logistic.shape[0] > 0 else -1
+        mixture.judge(bank.evidence, said.experts, favoured, label, state.counts[N_SEEN], share)
+        if state.classes[CLASS_COUNT, label] > 1.0:  # what was said of a class not known then says nothing
+            calibration.judge(
+                bank.corrections, vectors[PROBA], label, n_classes, state.counts[N_SEEN], share, said.correction_room
+            )
 
 
 @kernel
