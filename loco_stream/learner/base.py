@@ -14,6 +14,8 @@ from river import base
 from loco_stream import rng
 from loco_stream.errors import CheckpointError, ConfigError, InputError
 from loco_stream.learner import packing, step
+from loco_stream.learner.allocation import allocate, class_room, copied, grow, unflatten
+from loco_stream.learner.arrays import flatten
 from loco_stream.learner.attributes import Attributes
 from loco_stream.learner.categories import Categories, TextColumn, first_rows, text_columns
 from loco_stream.learner.config import COVERAGES, DEFAULTS, ModelConfig, Settings
@@ -22,19 +24,7 @@ from loco_stream.learner.features import FeatureSlots, plain_label, require_mapp
 from loco_stream.learner.inputs import Table, column_names, table
 from loco_stream.learner.moments import NO_MOMENTS, moment, moments
 from loco_stream.learner.notices import Notices
-from loco_stream.learner.state import (
-    COUNT,
-    MASKED,
-    N_FEATURES,
-    TEXT_STATISTICS,
-    State,
-    allocate,
-    class_room,
-    copied,
-    flatten,
-    grow,
-    unflatten,
-)
+from loco_stream.learner.state import COUNT, MASKED, N_FEATURES, TEXT_STATISTICS, State
 from loco_stream.learner.tickets import Origin
 from loco_stream.learner.validation import check_classes, check_names, check_state, check_width
 from loco_stream.learner.workspace import Scratch, allocate_scratch

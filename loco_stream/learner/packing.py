@@ -24,9 +24,10 @@ from numba.extending import infer_getattr, intrinsic, lower_getattr_generic, mod
 from numpy.typing import NDArray
 
 from loco_stream.jit import PLAIN, kernel
+from loco_stream.learner.allocation import allocate
 from loco_stream.learner.arrays import specs
 from loco_stream.learner.config import DEFAULTS, Settings
-from loco_stream.learner.state import State, allocate
+from loco_stream.learner.state import State
 from loco_stream.learner.usual import KNOWN, told
 from loco_stream.learner.workspace import Scratch, allocate_scratch
 from loco_stream.neurons import model_of

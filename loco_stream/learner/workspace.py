@@ -7,10 +7,11 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream.learner.allocation import room_of
 from loco_stream.learner.arrays import axes, build
 from loco_stream.learner.config import NEAREST, Layout, Settings
 from loco_stream.learner.plan import plan_of
-from loco_stream.learner.state import State, room_of
+from loco_stream.learner.state import State
 from loco_stream.neurons.spikes import MOST_SPIKES
 
 __all__ = ["Scratch", "allocate_scratch"]

@@ -10,7 +10,8 @@ from river import datasets
 
 from loco_stream import LOCOClassifier, LOCORegressor
 from loco_stream.learner import lateness
-from loco_stream.learner.state import CLASS_COUNT, EVER_LATE, N_CLASSES, N_SEEN, SURPLUS, TICKETS, allocate
+from loco_stream.learner.allocation import allocate
+from loco_stream.learner.state import CLASS_COUNT, EVER_LATE, N_CLASSES, N_SEEN, SURPLUS, TICKETS
 from tests.helpers.doors import doors
 from tests.helpers.naive_late import Events
 

@@ -12,8 +12,9 @@ from numba import errors, njit
 from loco_stream import LOCOClassifier, LOCORegressor
 from loco_stream import jit as compiled
 from loco_stream.learner import packing, step
+from loco_stream.learner.arrays import flatten
 from loco_stream.learner.plasticity import hidden
-from loco_stream.learner.state import BASELINE, N_FEATURES, N_POST, START, flatten
+from loco_stream.learner.state import BASELINE, N_FEATURES, N_POST, START
 from loco_stream.learner.workspace import CREDIT, N_IN
 from tests.helpers.doors import door
 from tests.helpers.models import arrays_of, assert_same, blobs
