@@ -47,6 +47,7 @@ WINDOW = 500  # residuals that these are made of
 NEAREST = 7  # neighbours that vote
 N_SAYS = 2  # of those among the last rows, and among all that are kept
 START_VOTE = 0.3  # weight of what they say in the log-loss stack at the start
+TOWARDS_LONG = 0.7  # how a memory spreads its time constants: 1 evenly; short ones are nearly as good as none
 SMOOTHING = 0.7  # of the start weights along a feature: standard deviation of the kernel, in fields
 
 

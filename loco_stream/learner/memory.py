@@ -1,8 +1,9 @@
 """Memory: what the rows before leave to a row.
 
 A hidden neuron's trace carries on from row to row and fades as exp(-gap / span), exactly by the time that passed. Spans
-lie log-uniformly, counted in median gaps between rows, so that one setting fits fast and slow sensors. Every other
-neuron starts from nothing at each row: what needs no memory is not blurred by it.
+lie evenly in the logarithm, a little denser towards the longest (short ones leave next to nothing), counted in median
+gaps between rows, so that one setting fits fast and slow sensors. Every other neuron starts from nothing at each row:
+what needs no memory is not blurred by it.
 
 Times say how long a gap was. Where one is missing (NaN), or runs backwards, the gap counts as a median one, and so does
 the gap behind a missing one. Rows of equal times are one moment: nothing fades between them.

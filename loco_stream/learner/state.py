@@ -31,6 +31,7 @@ from loco_stream.learner.config import (
     STACK_PRIOR,
     START_SAY,
     START_VOTE,
+    TOWARDS_LONG,
 )
 from loco_stream.learner.init_weights import delayed_targets, start_weights
 
@@ -168,10 +169,10 @@ def _first_copy(clock: Array, plan: Plan) -> None:
 
 
 def _spans(spans: Array, plan: Plan) -> None:
-    """Spread the time constants of every other neuron evenly in the logarithm, near ones apart."""
+    """Spread the time constants of every other neuron in the logarithm, near ones apart, denser towards the longest."""
     ratio = plan.settings.longest / plan.settings.shortest if len(spans) else 1.0
     for i in range(1, len(spans), 2):
-        spans[i] = plan.settings.shortest * ratio ** ((i + 1) * GOLDEN % 1.0)
+        spans[i] = plan.settings.shortest * ratio ** ((i + 1) * GOLDEN % 1.0) ** TOWARDS_LONG
 
 
 def _targets(targets: Array, plan: Plan) -> None:
@@ -272,8 +273,7 @@ class Memory(NamedTuple):
 class Spread(NamedTuple):
     """How far a regression was off lately.
 
-    n: residuals so far; residuals: the last ones in a ring, and sorted, in units of the target; risks: share of misses
-    aimed at for each coverage.
+    n: residuals so far; residuals: the last in a ring, and sorted, in the target's units; risks: misses aimed at.
     """
 
     n: Annotated[Int64, axes(1)]

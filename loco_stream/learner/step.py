@@ -279,9 +279,9 @@ def _learn(settings, state, scratch, x, label, value, share, late, ticket, guard
 
 
 @kernel
-def _prepare(settings, state, scratch, t, fresh, ticket, late):
-    """Write what the rows before have left: to the row at `t`, or to the one of a ticket."""
-    if late:
+def _prepare(settings, state, scratch, t, fresh, ticket, told):
+    """Write what the rows before have left: to the row at `t`, or to the one of a ticket that tells of it."""
+    if told:
         read_context(settings, state, ticket, scratch)
         scratch.flags[CLEAN_FOR] = -1
         return
@@ -330,15 +330,15 @@ def _pass(settings, state, scratch, x, t, learns):
 def _run(settings, state, scratch, rows, moments, labels, values, mode, answers, proba, tickets):
     """Do as `run` says; apart from it because what settings are known to be is known of an argument alone."""
     n, predicts, learns, late = rows.shape[0], (mode & PREDICTS) != 0, (mode & LEARNS) != 0, (mode & LATE) != 0
-    timed, stays = moments.shape[0] > 0, mode == PREDICTS
-    moves = settings.remembers and not late and not (stays and n == 1)
+    timed, stays, told = moments.shape[0] > 0, mode == PREDICTS, late and tickets.shape[1] > 0
+    moves = settings.remembers and not told and not (stays and n == 1)
     if settings.remembers and stays:
         memory.keep_context(state.memory, scratch.context)
     for i in range(n):
         t, fresh = moments[i, TIME] if timed else math.nan, timed and moments[i, FRESH_START] != 0.0
         ticket = tickets[i] if late else scratch.context[:0]
         if settings.remembers:
-            _prepare(settings, state, scratch, t, fresh, ticket, late)
+            _prepare(settings, state, scratch, t, fresh, ticket, told)
         guarded, dormant = _pass(settings, state, scratch, rows[i], t, learns)
         if predicts:
             _say(settings, state, scratch, dormant, i, answers, proba)
@@ -374,7 +374,7 @@ def run(cell, words, rows, moments, labels, values, mode, answers, proba, ticket
     mode
         The sum of what to do with each row: `PREDICTS` it; `OBSERVES` it, which makes it the one that the next row
         follows; `LEARNS` it, after predicting it if asked for both; learns it `LATE`, with its ticket, which leaves the
-        context alone. Rows that are only predicted follow one another too, and then the context is put back.
+        context alone unless it is empty. Rows that are only predicted follow one another, and the context is put back.
     answers, proba
         Written when predicting: (n,) slots (-1: no class known) or values, and (n, >= classes) probabilities or
         (n, coverages) half widths of intervals; rows of `proba` beyond its length are not written.

@@ -22,6 +22,7 @@ from loco_stream.learner.config import (
     STACK_PRIOR,
     START_SAY,
     START_VOTE,
+    TOWARDS_LONG,
     WINDOW,
 )
 from loco_stream.learner.delays import WHOLE_STEPS
@@ -95,7 +96,8 @@ class Learner:
         self._start_readout(n_features, n_classes)
         ratio = s.longest / s.shortest if s.longest else 1.0
         odd = np.arange(s.n_hidden) % 2 == 1 if s.longest else np.zeros(s.n_hidden, bool)
-        self.spans = [s.shortest * ratio ** ((i + 1) * GOLDEN % 1.0) if odd[i] else 0.0 for i in range(s.n_hidden)]
+        places = (np.arange(1, s.n_hidden + 1) * GOLDEN % 1.0) ** TOWARDS_LONG
+        self.spans = np.where(odd, s.shortest * ratio**places, 0.0)
         self.kept, self.carried, self.last, self.gaps = np.zeros(s.n_hidden), np.zeros(s.n_hidden), math.nan, []
 
     def _start_delays(self, n_lines):

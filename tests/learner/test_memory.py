@@ -299,6 +299,17 @@ def test_a_ticket_outlives_new_classes_and_new_features():
     )
 
 
+def test_rows_that_came_before_anything_was_learned_follow_one_another():
+    """Their tickets tell nothing of the rows before: learned in order, each is the one that the next one follows."""
+    X = np.random.default_rng(0).normal(size=(20, 2))
+    late, direct = (LOCOClassifier(hidden_sizes=(16,), memory=MEMORY, seed=1) for _ in range(2))
+    for ticket in late.observe_array(X):
+        late.learn_one(ticket, 1)
+    direct.learn_array(X, [1] * 20)
+    assert arrays_of(late)["memory.kept"].any()
+    np.testing.assert_array_equal(arrays_of(late)["memory.kept"], arrays_of(direct)["memory.kept"])
+
+
 def test_a_ticket_that_this_model_did_not_give_is_refused():
     model, other = learned(), learned(hidden_sizes=(8,))
     before = arrays_of(model)
