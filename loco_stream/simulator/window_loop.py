@@ -3,12 +3,15 @@
 A window is as long as the shortest recurrent delay, or shorter: nothing fired within it can arrive within it, so that
 its arrivals are known when it opens, and neurons do not affect each other until it ends. The queue keeps one bucket a
 window. Each spike in the bucket is a cursor that walks the connections of its row, sorted by delay, as far as the
-window reaches, adds their weights to the membranes at once, and is filed into the bucket of its next arrival.
+window reaches, and is filed into the bucket of its next arrival. What they pass is listed, and then added up.
 
 Between spikes the state of such neurons does not change (see `EventOperations.lift`), and as long as the sum of all
-that raises a neuron stays below what it lacks to its threshold, order does not matter to it. The few others, some of a
-hundred arrivals, get their state of the window's beginning back, and their arrivals in order of time, from the heap,
-as `event_loop` delivers them. So spikes and their times are those of `event_loop` up to rounding.
+that raises a neuron stays below what it lacks to its threshold, order does not matter to it. The few others (with one
+arrival in a hundred in benchmark 4 of Brette et al. 2007) get their state of the window's beginning back, and their
+arrivals in order of time, from the heap, as `event_loop` delivers them. So spikes and their times are those of
+`event_loop` up to rounding.
+
+Neurons and connections lie far apart in memory: each is asked for some steps before it is needed.
 
 Neurons left above threshold by a reset fire at the next arrival anywhere in the layer: while there are such, the heap
 also holds the times of all arrivals of the window.

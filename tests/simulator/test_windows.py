@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from numba import njit
 from scipy.sparse import random_array
 
 from loco_stream import Network
+from loco_stream.simd.ops import BLOCK, lay_out
 from tests.helpers.nets import random_spikes
 
 
@@ -37,6 +39,24 @@ def assert_same(a, b):
     np.testing.assert_array_equal(np.bincount(a.indices), np.bincount(b.indices))
     first, second = (record.times[np.lexsort((record.times, record.indices))] for record in (a, b))
     np.testing.assert_allclose(first, second, atol=1e-9, rtol=0)
+
+
+@njit
+def laid_out(*arguments):
+    lay_out(*arguments)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_whole_blocks_are_laid_out_as_single_connections_are(dtype):
+    rng = np.random.default_rng(0)
+    target, weight = rng.integers(0, 99, 50 + BLOCK).astype(np.int32), rng.normal(size=50 + BLOCK).astype(dtype)
+    for first, stop in [(0, 0), (3, 4), (1, 9), (2, 10), (5, 50)]:
+        made = []
+        for function in (lay_out, laid_out):
+            arrays = np.full(70, -7, np.int32), np.full(70, -7.0), np.full(70, -7.0)
+            function(target, weight, first, stop, 2.5, 1.25, *arrays, 4)
+            made.append([array[: 4 + stop - first].tobytes() for array in arrays])
+        assert made[0] == made[1]
 
 
 @settings(deadline=None, max_examples=40)
