@@ -59,6 +59,7 @@ STATE, SPARE = 1, 2  # columns of the cells: see `EventOperations.lift`
 STAGE, CURSOR, RUNS, NOTED, TICKING = 8, 9, 10, 11, 12  # of `count`
 OPEN, WALK, DELIVER, CLOSE = 0, 1, 2, 3  # stages of a window
 _NEXT_ARRIVALS = SPARE_ROOM  # after so many a neuron is needed
+_NEXT_CURSORS = 2  # and so many cursors ahead connections are
 TICK = -1  # in place of a connection: a time of arrival, at which hot neurons fire
 
 
@@ -117,11 +118,15 @@ def walk(
     """Let all cursors of the window walk on through it, and list what arrives; return False where room is lacking."""
     present = queue[PRESENT]
     room = runs.shape[0] // 2
+    coming = count[CURSOR]
+    for _ in range(_NEXT_CURSORS):
+        coming = int(slots[coming - 1, NEXT]) if coming != 0 else 0
     while count[CURSOR] != 0:
         slot = count[CURSOR]
         following = int(slots[slot - 1, NEXT])
-        if following != 0:
-            fetch(groups, target, weight, int(slots[following - 1, GROUP]), int(slots[following - 1, FIRST]))
+        if coming != 0:
+            fetch(groups, target, weight, int(slots[coming - 1, GROUP]), int(slots[coming - 1, FIRST]))
+            coming = int(slots[coming - 1, NEXT])
         t, group, origin = slots[slot - 1, TIME], int(slots[slot - 1, GROUP]), slots[slot - 1, ORIGIN]
         first = int(slots[slot - 1, FIRST])
         bucket = present
