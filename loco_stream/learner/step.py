@@ -263,7 +263,7 @@ def _learn(settings, state, scratch, x, label, value, share, late, ticket, guard
     credit = scratch.run.neurons[CREDIT, : settings.n_hidden if plastic else 0]  # else it is another sample's
     if _is_sound(vectors[ERROR], n_classes, answers.shares, credit):
         if plastic:
-            if settings.max_delay > 0 and not settings.regression:
+            if settings.remembers and not settings.regression:
                 share = bounded_share(state.memory.steps, float(label), share)
             change_hidden(settings, state, scratch, share)
         _change_readout(settings, state, scratch, said, said_vectors, label, trust, dormant)

@@ -473,8 +473,8 @@ class Learner:
         return sum(c * (change @ w)[: self.known] for c, w in zip(self.mixing, sets, strict=False))
 
     def share_of(self, y, share):
-        """Return the share of a step for a label: with delays the k-th of a run has 10 / k, beyond ten."""
-        if not self.settings.max_delay or self.regression:
+        """Return the share of a step for a label: if rows remember the k-th of a run has 10 / k, beyond ten."""
+        if not self.settings.remembers or self.regression:
             return share
         label, n = self.run_of
         self.run_of = y, n + share if label == y else share
