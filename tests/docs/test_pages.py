@@ -1,4 +1,4 @@
-"""Every block of code in README.md and docs/ is run, or at least understood."""
+"""Every block of code in README.md and docs/ is run; the lines that are not are listed here."""
 
 from __future__ import annotations
 
@@ -13,16 +13,28 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import groupby
 from pathlib import Path
 
 import click
 import pytest
 
-from tests.helpers.pages import ROOT, Ports, blocks, commands, pages, without_code, words
+from tests.helpers.pages import ROOT, Ports, blocks, commands, pages, shown, without_code, words
+from tests.helpers.surroundings import LASTING, Section, write_files
 
 PAGES = pages()
-KNOWN = {"python", "console", "sh", "json", "text", "c", "cpp", "js", "{toctree}", "{eval-rst}", "{code-cell}"}
-HOW = {"python": {"", "no-run"}, "console": {"", "run", "start", "stop"}}
+KNOWN = {"python", "console", "sh", "json", "text", "csv", "c", "cpp", "js", "{toctree}", "{eval-rst}", "{code-cell}"}
+HOW = {"python": {"", "start"}, "console": {"", "run", "start", "stop"}}
+PROGRAMS = r"^(?:curl|node|gcc|redis-cli|redis-server|mosquitto|mosquitto_pub|influx)\b"
+NOT_RUN = {
+    "sudo apt-get install": "installs packages of the system",
+    "git clone": "fetches from the internet; this is what it fetched",
+    "make demo": "tests/test_readme.py runs it",
+    "python3 -m venv": "installs: tests/test_packaging.py does, from what is shipped",
+    "https://ntfy.sh": "posts to strangers",
+    "--workers 4": "starts processes on Ray: tests/fleet does",
+    "void loop()": "is for an Arduino",
+}
 NOT_CODE = {"text", "{toctree}", "{eval-rst}", "{code-cell}"}  # the last is run by the build of the guide
 pytestmark = pytest.mark.skipif(not PAGES, reason="not run from a checkout")
 
@@ -37,7 +49,7 @@ def all_of(language):
 
 
 def slow_if_programs_start(page):
-    starts = any(block.how in {"run", "start", "stop"} for block in blocks(page))
+    starts = any(block.language == "console" for block in blocks(page))
     return pytest.param(page, id=named(page), marks=[pytest.mark.slow] if starts else [])
 
 
@@ -124,6 +136,27 @@ def test_programs_compile_and_import_what_is_there(block):
         exec(line, {})
 
 
+def reason_not_to_run(line):
+    return next((reason for part, reason in NOT_RUN.items() if part in line), None)
+
+
+def is_typed(block):
+    return block.language == "console" and block.how == ""
+
+
+def test_what_is_not_run_is_listed_with_its_reason():
+    left = [
+        line
+        for page in PAGES
+        for block in blocks(page)
+        if block.language in {"sh", "cpp"} or is_typed(block)
+        for line in (commands(block) if block.language == "console" else block.text.splitlines())
+        if block.language != "console" or reason_not_to_run(line)
+    ]
+    assert [line for line in left if not reason_not_to_run(line)] == []
+    assert [part for part in NOT_RUN if not any(part in line for line in left)] == []
+
+
 def close_to(expected, said):
     """Tell whether output is what the page shows; three dots stand for anything."""
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -136,20 +169,42 @@ class Reader:
     def __init__(self, page, folder):
         self.folder, self.ports, self.names, self.started = folder, Ports(), {}, []
         self.environment = dict(os.environ, PATH=f"{folder.parent / 'bin'}:{os.environ['PATH']}", PYTHONPATH=str(ROOT))
-        self.page = page
+        self.page, self.section = page, None
 
     def read(self):
         expected = blocks(self.page)
+        if any(block.language == "console" for block in expected):
+            write_files(self.folder, self.page.read_text())
+        for _, together in groupby(expected, lambda block: block.section):
+            self.read_section(list(together))
+
+    def read_section(self, expected):
+        typed = "".join(block.text for block in expected)
+        auto = any(block.how == "start" if block.language == "python" else is_typed(block) for block in expected)
+        if auto:  # a recipe of its own
+            self.stop()
+            known = set(self.names)
+            self.section = Section(typed, self.folder, self.environment, self.ports)
         for block, following in zip(expected, [*expected, None][1:], strict=True):
             said = self.do(block)
             if said is not None and following is not None and following.language == "text":
                 assert close_to(following.text, said), f"{following.where} shows\n{following.text}\nand not\n{said}"
+        if auto:
+            self.section.finish()
+            for name in set(self.names) - known:  # clients of brokers that are about to end
+                del self.names[name]
+            self.section.leave()
+            self.section = None
 
     def do(self, block):
         if block.how.startswith("file="):
             (self.folder / block.how.removeprefix("file=")).write_text(self.ports.free(block.text))
-        elif block.language == "python" and block.how != "no-run":
+        elif block.language == "python" and block.how == "start":
+            self.section.listen(block.text)
+        elif block.language == "python":
             return self.doctest(block) if ">>>" in block.text else self.program(block)
+        elif is_typed(block):
+            return self.type_in(block)
         elif block.how == "start":
             self.start(block)
         elif block.how in {"run", "stop"}:
@@ -171,15 +226,29 @@ class Reader:
         assert not failures, "".join(failures)
 
     def run(self, block):
+        return "".join(self.run_line(self.ports.free(line), block).stdout for line in commands(block))
+
+    def run_line(self, line, block):
+        done = subprocess.run(
+            ["bash", "-c", line], cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=240,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{block.where}: {line}\n{done.stdout}{done.stderr}"
+        return done
+
+    def type_in(self, block):
+        """Type the lines of a block, in a terminal of its own each that lasts."""
         said = ""
         for line in commands(block):
-            done = subprocess.run(
-                ["bash", "-c", self.ports.free(line)], cwd=self.folder, env=self.environment, capture_output=True,
-                text=True, timeout=240, check=False,
-            )  # fmt: skip
-            assert done.returncode == 0, f"{block.where}: {line}\n{done.stdout}{done.stderr}"
-            said += done.stdout
-        return said
+            if reason_not_to_run(line):
+                continue
+            if LASTING.match(line):
+                self.section.launch(line)
+            else:
+                done = self.run_line(self.section.swap(line), block)
+                said += done.stdout + done.stderr
+        expected = shown(block)
+        assert not expected or close_to(expected, said), f"{block.where} shows\n{expected}\nand not\n{said}"
 
     def start(self, block):
         (line,) = commands(block)
@@ -207,6 +276,8 @@ class Reader:
             if process.poll() is None:
                 process.kill()
             process.wait()
+        if self.section is not None:
+            self.section.leave()
 
 
 @pytest.fixture
@@ -214,7 +285,8 @@ def bin_folder(tmp_path):
     """A folder with the commands of this installation, whatever PATH says."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for name, words_ in (("loco-stream", f'"{sys.executable}" -m loco_stream'), ("python", f'"{sys.executable}"')):
+    own = {"loco-stream": f'"{sys.executable}" -m loco_stream', "python": f'"{sys.executable}"'}
+    for name, words_ in {**own, "sensor-tool": "cat rows.csv; true"}.items():
         (folder / name).write_text(f'#!/bin/sh\nexec {words_} "$@"\n')
         (folder / name).chmod(0o755)
     return folder
@@ -222,8 +294,8 @@ def bin_folder(tmp_path):
 
 def require_programs(page):
     """Skip a page whose programs are not on this machine; where CI has to have installed them, fail."""
-    needed = {word for block in blocks(page) if block.how in {"run", "start"} for line in commands(block)
-              for word in re.findall(r"^(?:curl|node|gcc)\b", line)}  # fmt: skip
+    needed = {word for block in blocks(page) if block.language == "console" for line in commands(block)
+              for word in re.findall(PROGRAMS, line)}  # fmt: skip
     missing = sorted(name for name in needed if shutil.which(name) is None)
     if "gcc" in needed and not any(Path(root, "zmq.h").is_file() for root in ("/usr/include", "/usr/local/include")):
         missing.append("libzmq3-dev")

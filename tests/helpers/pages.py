@@ -9,19 +9,20 @@ from pathlib import Path
 
 from tests.helpers.ports import free_port
 
-__all__ = ["ROOT", "Block", "Ports", "blocks", "commands", "pages", "without_code"]
+__all__ = ["ROOT", "Block", "Ports", "blocks", "commands", "pages", "shown", "without_code", "words"]
 
 ROOT = Path(__file__).parents[2]
 _FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)
-_PORTS = ("1883", "5555", "5556", "5557", "8000", "8080", "8765", "9100")
+_PORTS = ("1883", "5555", "5556", "5557", "6379", "8000", "8080", "8086", "8765", "9092", "9100")
 
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block.
+    """One fenced block, in the section of that number.
 
     Its first word is the language. The second, if any, says what a test does with it: `run`, `start` in the background,
-    `stop` what was started and then run (console), `no-run` (python), `file=NAME` (write it there).
+    `stop` what was started and then run, `file=NAME` (write it there). Lines of a console block without such a word are
+    typed one by one, in a terminal each where they last.
     """
 
     page: Path
@@ -29,6 +30,7 @@ class Block:
     language: str
     how: str
     text: str
+    section: int = 0
 
     @property
     def where(self):
@@ -46,7 +48,9 @@ def blocks(page):
     found = []
     for match in _FENCE.finditer(text):
         language, _, how = match[1].partition(" ")
-        found.append(Block(page, text[: match.start()].count("\n") + 1, language, how, match[2]))
+        before = text[: match.start()]
+        section = len(re.findall(r"^#+ ", _FENCE.sub("", before), re.M))
+        found.append(Block(page, before.count("\n") + 1, language, how, match[2], section))
     return found
 
 
@@ -58,6 +62,12 @@ def without_code(page):
 def commands(block):
     """Return the lines of a console block that are typed, each joined with those that go on after a backslash."""
     return [line[2:] for line in block.text.replace("\\\n", "").splitlines() if line.startswith("$ ")]
+
+
+def shown(block):
+    """Return the lines of a console block that are printed."""
+    lines = block.text.replace("\\\n", "").splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("$ "))
 
 
 def words(command):
@@ -82,6 +92,10 @@ class Ports:
 
     def __init__(self):
         self._given = {}
+
+    def take(self, port, own):
+        """Let a port stand for one that is in use already."""
+        self._given[port] = str(own)
 
     def free(self, text):
         def swap(match):
