@@ -26,6 +26,7 @@ PAGES = pages()
 KNOWN = {"python", "console", "sh", "json", "text", "csv", "c", "cpp", "js", "{toctree}", "{eval-rst}", "{code-cell}"}
 HOW = {"python": {"", "start"}, "console": {"", "run", "start", "stop"}}
 PROGRAMS = r"^(?:curl|node|gcc|redis-cli|redis-server|mosquitto|mosquitto_pub|influx)\b"
+CLIENTS = {"cimpl", "confluent_kafka", "confluent_kafka.admin"}
 NOT_RUN = {
     "sudo apt-get install": "installs packages of the system",
     "git clone": "fetches from the internet; this is what it fetched",
@@ -183,7 +184,6 @@ class Reader:
         auto = any(block.how == "start" if block.language == "python" else is_typed(block) for block in expected)
         if auto:  # a recipe of its own
             self.stop()
-            known = set(self.names)
             self.section = Section(typed, self.folder, self.environment, self.ports)
         for block, following in zip(expected, [*expected, None][1:], strict=True):
             said = self.do(block)
@@ -191,7 +191,8 @@ class Reader:
                 assert close_to(following.text, said), f"{following.where} shows\n{following.text}\nand not\n{said}"
         if auto:
             self.section.finish()
-            for name in set(self.names) - known:  # clients of brokers that are about to end
+            clients = [name for name, value in self.names.items() if type(value).__module__ in CLIENTS]
+            for name in clients:  # their broker is about to end
                 del self.names[name]
             self.section.leave()
             self.section = None
