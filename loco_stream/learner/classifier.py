@@ -40,8 +40,8 @@ class LOCOClassifier(SequenceEstimator, base.MiniBatchClassifier):
     Parameters
     ----------
     hidden_sizes
-        Neurons of each hidden layer, 1 to 64 layers; a number alone is one layer. None: 128, and 640 for rows of more
-        than 256 features, as the first row has them.
+        Neurons of each hidden layer, 1 to 64 layers; a number alone is one layer. None: 128, 256 for rows of more
+        than 32 features, and 640 for more than 256, as the first row has them.
     rule
         ``"loco"`` (projected), ``"np"`` (the same credit without projection) or ``"frozen"``
         (hidden layers keep their start weights).

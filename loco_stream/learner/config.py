@@ -14,7 +14,8 @@ __all__ = ["DEFAULTS", "PRESETS", "Layout", "ModelConfig", "Settings"]
 
 LARGEST = 1e30  # a value beyond is masked: its square still is far from overflow
 WIDE = 256  # rows with more features than this are wide
-SIZE, WIDE_SIZE = 128, 640  # neurons
+BROAD = 32  # and with more than this broad
+SIZE, BROAD_SIZE, WIDE_SIZE = 128, 256, 640  # neurons
 LEAKS = (0.0, 1e-4, 1e-2)  # of the readout's members on traces
 WIDE_LEAKS = (1e-9,)  # of that of wide rows: ten tasks are kept, and after 100,000 rows it still learns
 LASTING = 1e-6  # a member that leaks less lasts: it goes on with classes that do not come
@@ -220,7 +221,7 @@ class ModelConfig:
         """
         wide, sizes = n_features > WIDE, self.hidden_sizes
         if sizes is None:
-            sizes = WIDE_SIZE if wide else SIZE
+            sizes = WIDE_SIZE if wide else BROAD_SIZE if n_features > BROAD else SIZE
         fields_ = self.receptive_fields
         n_fields = fields_ if fields_ is not None else 9 if n_features <= 64 else 1 if wide else 3
         readout_layers = self.readout_layers
