@@ -15,6 +15,7 @@ import socket as system
 import struct
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import zmq
@@ -127,12 +128,8 @@ class Connections:
         connection = _borrow(fd)
         if connection is None:
             return
-        try:
+        with connection, suppress(OSError):  # it ended by itself meanwhile
             connection.shutdown(system.SHUT_RDWR)
-        except OSError:
-            pass  # it ended by itself meanwhile
-        finally:
-            connection.detach()
 
     def close(self) -> None:
         """Stop watching; comes before the socket is closed."""
@@ -147,22 +144,30 @@ def _free_files() -> int:
 
 
 def _borrow(fd: int) -> system.socket | None:
-    """Return a socket object for a descriptor that libzmq owns; None if it is not a connection any more."""
+    """Return a socket object for a copy of a descriptor that libzmq owns; None if it is not a connection any more.
+
+    However the object ends, a signal may end it half-way, libzmq's own descriptor stays open: if one is closed under it,
+    libzmq aborts the process.
+    """
     try:
-        return system.socket(fileno=fd)
+        own = os.dup(fd)
     except OSError:
+        return None
+    try:
+        return system.socket(fileno=own)
+    except OSError:
+        os.close(own)
         return None
 
 
 def _received(fd: int) -> int:
     """Return the bytes that the operating system has received on a connection; 0 where it does not tell."""
-    connection = _borrow(fd)
-    if connection is None or _TCP_INFO is None:
+    if _TCP_INFO is None:
         return 0
-    try:
+    connection = _borrow(fd)
+    if connection is None:
+        return 0
+    with connection, suppress(OSError, struct.error):
         info = connection.getsockopt(system.IPPROTO_TCP, _TCP_INFO, _RECEIVED_AT + _RECEIVED.size)
         return int(_RECEIVED.unpack_from(info, _RECEIVED_AT)[0])
-    except (OSError, struct.error):
-        return 0
-    finally:
-        connection.detach()
+    return 0

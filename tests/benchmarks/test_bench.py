@@ -55,7 +55,10 @@ def test_help_teaches_by_example(name):
 
 @pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
 def test_the_benches_that_made_the_tables_take_these_options(page):
-    quoted = re.findall(r"`python -m benchmarks ([^`]+)`", (Path(__file__).parents[2] / page).read_text())
+    text = Path(__file__).parents[2] / page
+    if not text.exists():
+        pytest.skip("not run from a checkout")
+    quoted = re.findall(r"`python -m benchmarks ([^`]+)`", text.read_text())
     assert len(quoted) >= 2
     for words in quoted:
         name, *options = shlex.split(words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from loco_stream.connectors import ZMQSender, ZMQSource, open_source
+from loco_stream.connectors.ls1 import connections
 from loco_stream.connectors.ls1.limits import Limits
 from loco_stream.connectors.ls1.remote_source import Streams
 from loco_stream.connectors.ls1.server_session import ServerSession
@@ -257,6 +259,15 @@ def pour(connection):
     connection.settimeout(1.0)
     while True:
         connection.sendall(b"\x03" + (1 << 15).to_bytes(8, "big") + bytes(1 << 15))
+
+
+def test_a_look_at_a_connection_never_closes_it():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        connections._borrow(ours.fileno()).close()  # as when a signal ends the look half-way
+        theirs.sendall(b"still open")
+        assert ours.recv(16) == b"still open"
+        assert connections._borrow(os.open(os.devnull, os.O_RDONLY)) is None
 
 
 def test_a_message_that_never_ends_cuts_its_connection_alone():

@@ -76,7 +76,7 @@ def test_a_second_signal_ends_at_once_and_nothing_acknowledged_is_lost(tmp_path,
         sender.flush()
         engine.send_signal(signal.SIGTERM)
         engine.send_signal(signal.SIGTERM)
-        assert engine.wait(timeout=60) in (0, 128 + signal.SIGTERM)
+        assert engine.wait(timeout=60) in (0, 128 + signal.SIGTERM), engine.stderr.read()
     engine = serve(processes, address, tmp_path)
     with ZMQSender(
         f"tcp://{address}", name=NAME, features=FEATURES, classes=CLASSES, reliable=True, epoch=EPOCH, timeout=120.0
