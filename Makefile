@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 # Those that need no data set beyond the package index; mnist and nettalk are asked for by name.
 BENCHES := streams speed rare simulator learning depth gradient continual drift monitor calibration regression live dashboard
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# Workers of the tests: a third of the time is waiting. Tests of one file stay together: their kernels are compiled once.
-JOBS ?= 3
+# Workers of the tests: half of the time is waiting. Tests of one file stay together: their kernels are compiled once.
+JOBS ?= 4
 WORKERS := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 # The tested set; `make CONSTRAINTS= ...` takes the newest releases that pyproject.toml allows.
 CONSTRAINTS ?= tests/constraints.txt
