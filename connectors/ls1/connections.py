@@ -146,8 +146,8 @@ def _free_files() -> int:
 def _borrow(fd: int) -> system.socket | None:
     """Return a socket object for a copy of a descriptor that libzmq owns; None if it is not a connection any more.
 
-    However the object ends, a signal may end it half-way, libzmq's own descriptor stays open: if one is closed under it,
-    libzmq aborts the process.
+    A signal may end its use half-way, and libzmq's own descriptor stays open: libzmq aborts the process if one is
+    closed under it.
     """
     try:
         own = os.dup(fd)
