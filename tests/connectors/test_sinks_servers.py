@@ -148,6 +148,7 @@ def seqs(records, kind="prediction"):
     return sorted({record["seq"] for record in records if record["kind"] == kind})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", READERS)
 def test_a_server_gets_each_record_and_what_waited_while_it_was_away(scheme, opened):
     server, reader = opened(scheme)

@@ -96,6 +96,7 @@ def test_a_topic_that_began_anew_is_read_from_its_beginning(broker):
     source.close()
 
 
+@pytest.mark.slow
 def test_an_end_that_the_broker_tells_wrong_makes_nothing_come_twice(broker):
     broker.publish("ends", *({"value": row(i)} for i in range(2)))
     broker.publish_together("ends", *(row(i) for i in range(2, 12)))
@@ -139,6 +140,7 @@ def test_a_group_goes_on_where_it_committed(broker):
     third.close()
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_said(broker):
     port = free_port()
     with pytest.raises(SourceError, match=rf"cannot read from the Kafka broker 127\.0\.0\.1:{port}: .*refused"):

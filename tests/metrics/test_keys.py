@@ -93,6 +93,7 @@ def test_the_page_of_the_docs_is_made_from_the_table():
     assert page.read_text() == markdown(), "python -m loco_stream.metrics.keys > docs/metrics.md"
 
 
+@pytest.mark.slow
 def test_metrics_answer_to_local_names_alone_in_a_few_threads():
     pytest.importorskip("prometheus_client")
     import socket
