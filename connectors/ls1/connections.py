@@ -9,14 +9,15 @@ Linux, and ``ipc://``), only libzmq's own bounds hold.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import socket as system
 import struct
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
@@ -125,11 +126,7 @@ class Connections:
         """Shut a connection down; libzmq then finds it ended and frees what it had received of it."""
         self._open.pop(fd, None)
         self.cut += 1
-        connection = _borrow(fd)
-        if connection is None:
-            return
-        with connection, suppress(OSError):  # it ended by itself meanwhile
-            connection.shutdown(system.SHUT_RDWR)
+        _libc().shutdown(fd, system.SHUT_RDWR)  # fails where it ended by itself meanwhile
 
     def close(self) -> None:
         """Stop watching; comes before the socket is closed."""
@@ -143,31 +140,21 @@ def _free_files() -> int:
     return (1 << 20 if soft == resource.RLIM_INFINITY else soft) - len(os.listdir("/dev/fd"))
 
 
-def _borrow(fd: int) -> system.socket | None:
-    """Return a socket object for a copy of a descriptor that libzmq owns; None if it is not a connection any more.
+@cache
+def _libc() -> ctypes.CDLL:
+    """Return the C library: a socket object of Python's would own a descriptor of libzmq's.
 
-    A signal may end its use half-way, and libzmq's own descriptor stays open: libzmq aborts the process if one is
-    closed under it.
+    A signal that ends its use half-way would close the descriptor, and libzmq aborts the process where that happens.
+    A copy of the descriptor is no way out: there may be none left, which is when connections have to go.
     """
-    try:
-        own = os.dup(fd)
-    except OSError:
-        return None
-    try:
-        return system.socket(fileno=own)
-    except OSError:
-        os.close(own)
-        return None
+    return ctypes.CDLL(None)
 
 
 def _received(fd: int) -> int:
     """Return the bytes that the operating system has received on a connection; 0 where it does not tell."""
     if _TCP_INFO is None:
         return 0
-    connection = _borrow(fd)
-    if connection is None:
-        return 0
-    with connection, suppress(OSError, struct.error):
-        info = connection.getsockopt(system.IPPROTO_TCP, _TCP_INFO, _RECEIVED_AT + _RECEIVED.size)
-        return int(_RECEIVED.unpack_from(info, _RECEIVED_AT)[0])
-    return 0
+    info = ctypes.create_string_buffer(_RECEIVED_AT + _RECEIVED.size)
+    size = ctypes.c_uint(len(info))
+    failed = _libc().getsockopt(fd, system.IPPROTO_TCP, _TCP_INFO, info, ctypes.byref(size))
+    return 0 if failed or size.value < len(info) else int(_RECEIVED.unpack_from(info, _RECEIVED_AT)[0])

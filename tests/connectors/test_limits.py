@@ -261,13 +261,15 @@ def pour(connection):
         connection.sendall(b"\x03" + (1 << 15).to_bytes(8, "big") + bytes(1 << 15))
 
 
-def test_a_look_at_a_connection_never_closes_it():
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        connections._borrow(ours.fileno()).close()  # as when a signal ends the look half-way
-        theirs.sendall(b"still open")
-        assert ours.recv(16) == b"still open"
-        assert connections._borrow(os.open(os.devnull, os.O_RDONLY)) is None
+def test_a_look_at_a_connection_knows_its_bytes_and_no_file_for_one():
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as theirs:
+        ours, _ = server.accept()
+        with ours:
+            theirs.sendall(b"still open")
+            wait_until(lambda: connections._received(ours.fileno()) == 10)
+            assert ours.recv(16) == b"still open"
+    with open(os.devnull) as file:
+        assert connections._received(file.fileno()) == 0
 
 
 def test_a_message_that_never_ends_cuts_its_connection_alone():
