@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from typing import Any
 
 from loco_stream.engine.model_adapter import Row
@@ -88,14 +87,10 @@ class Listeners:
 
     def close(self, report: Mapping[str, Any]) -> None:
         """Hand the report to every sink that is left, and to the callbacks; those that have to wait do so together."""
-        patient: list[Any] = [sink for sink in self._sinks if hasattr(sink, "end")]
-        for sink in patient:
-            with suppress(Exception):  # `close` will say it
-                sink.end(report)
-        for sink in self._sinks:
-            try:
-                sink.close(report)
-            except Exception as error:
+        failed = [self._failure(getattr(sink, "end", None), report) for sink in self._sinks]
+        for sink, error in zip(self._sinks, failed, strict=True):
+            error = self._failure(sink.close, report) or error
+            if error is not None:
                 self._note("sink", sink, error)
             self.notes += getattr(sink, "notes", ())
         self._call(of_report(report))
@@ -137,6 +132,16 @@ class Listeners:
             function(what)
         except Exception as error:
             self._let_go(sink, error)
+
+    @staticmethod
+    def _failure(function: Callable[[Any], object] | None, report: Mapping[str, Any]) -> Exception | None:
+        """Call a function, if there is one, and return what it raises."""
+        try:
+            if function is not None:
+                function(report)
+        except Exception as error:
+            return error
+        return None
 
     def _let_go(self, sink: Any, error: Exception) -> None:
         self._sinks.remove(sink)

@@ -114,7 +114,9 @@ def _check(parts: Sequence[_Part]) -> None:
             "model, and least squares on other inputs do not add up"
         )
     if parameters["readout"] != "recursive" or first.arrays["bank.members"][0, 0] >= LASTING:
-        raise InputError("merge needs readout='recursive' with a member that lasts: leaks must begin with 0")
+        raise InputError(
+            "merge needs readout='recursive' with a member that lasts: leaks must begin with 0, or less than 1e-6"
+        )
 
 
 def _with_classes(part: _Part, classes: list[Hashable]) -> _Part:

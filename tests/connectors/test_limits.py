@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import threading
 import time
@@ -270,6 +272,29 @@ def test_a_look_at_a_connection_knows_its_bytes_and_no_file_for_one():
             assert ours.recv(16) == b"still open"
     with open(os.devnull) as file:
         assert connections._received(file.fileno()) == 0
+
+
+class _Interrupt(Exception):
+    pass
+
+
+def test_a_signal_in_the_middle_of_a_look_closes_no_connection():
+    def interrupt(number, frame):
+        raise _Interrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    ours, theirs = socket.socketpair()
+    try:
+        for i in range(2000):
+            with contextlib.suppress(_Interrupt):
+                signal.setitimer(signal.ITIMER_REAL, 5e-5 + 1e-8 * i)
+                while True:
+                    connections._received(ours.fileno())
+            os.fstat(ours.fileno())
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        ours.close()
+        theirs.close()
 
 
 def test_a_message_that_never_ends_cuts_its_connection_alone():

@@ -85,7 +85,7 @@ def test_sinks_that_have_to_wait_at_the_end_do_so_together():
     sinks = [Patient("a", broken=True), Sink(), Patient("b")]
     report = StreamEngine(Means(), ListSource([Sample({"a": 1.0}, "x", 0)]), sinks=sinks).run()
     assert calls == ["end a", "end b", "close a", "close b"]
-    assert report["notes"] == []
+    assert report["notes"] == ["the sink a ended: OSError: disk full"]
 
 
 def test_a_callback_hears_each_record_of_its_kind_and_may_fail():
