@@ -49,9 +49,11 @@ class ZMQRecords(Outlet):
         self.name = f"zmq+pub:{self.address.removeprefix('tcp:')}"
 
     def send(self, records: Sequence[Record]) -> None:
-        """Publish."""
+        """Publish. Two calls cost a third of `send_multipart`, which looks at what it is given."""
+        send = self._plug.socket.send
         for record in records:
-            self._plug.socket.send_multipart([record["kind"].encode(), encode(record)])
+            send(record["kind"].encode(), zmq.SNDMORE)
+            send(encode(record))
 
     def close(self, report: Any) -> None:
         """Publish the report; what is queued gets a second to leave."""
