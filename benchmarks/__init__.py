@@ -12,7 +12,6 @@ BENCHES = {
     "learning": "benchmarks.learning:command",
     "depth": "benchmarks.depth:command",
     "gradient": "benchmarks.gradient:command",
-    "mnist": "benchmarks.mnist:command",
     "nettalk": "benchmarks.nettalk:command",
     "wide": "benchmarks.wide:command",
     "permutations": "benchmarks.permutations:command",

@@ -287,11 +287,6 @@ def test_permutations_in_small(images):
     assert (images / "permutations.png").stat().st_size > 1000
 
 
-def test_mnist_falls_back_to_digits(tmp_path):
-    text = _run("mnist", tmp_path, "--only", "SLDA", "--samples", "300", "--test", "100", "--seeds", "1")
-    assert "digits, one pass over 300 samples" in text
-
-
 def test_soak_keeps_tenths(tmp_path):
     text = _run("soak", tmp_path, "--only", "MLP .05", "--samples", "10000")
     tenths = _saved(tmp_path, "soak")["runs"]["RBFd1e-4/MLP .05/0"]["tenths"]
@@ -393,7 +388,6 @@ def test_ours_in_the_other_benches(tmp_path):
     _run("soak", tmp_path, "--samples", "10000")
     assert _saved(tmp_path, "soak")["runs"]["RBFd1e-4/default/0"]["tenths"][-1]["state_bytes"] > 0
     _run("speed", tmp_path, "--only", "default by dicts,default,ARF10", "--samples", "100", "--repeats", "1")
-    _run("mnist", tmp_path, "--only", "default", "--samples", "100", "--test", "20", "--seeds", "1")
 
 
 def test_the_command_hands_over_to_the_checkout(tmp_path, monkeypatch):
