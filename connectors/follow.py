@@ -6,11 +6,14 @@ import os
 import stat
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
+
+from loco_stream.errors import LocoStreamWarning
 
 __all__ = ["FollowedFile", "Place", "first_line"]
 
@@ -43,7 +46,9 @@ class Place:
 
 
 def first_line(path: Path, limit: int, encoding: str = "utf-8-sig") -> str:
-    """Return the first line of a file; waits until there is one."""
+    """Return the first line of a file; waits until there is one, and warns where there is no such file yet."""
+    if not path.exists():
+        warnings.warn(f"there is no file {path} yet: waiting for it", LocoStreamWarning, stacklevel=2)
     while True:
         try:
             with path.open(encoding=encoding, errors="surrogateescape", newline="") as file:

@@ -16,7 +16,7 @@ import pytest
 from loco_stream.cli.options import build_model
 from loco_stream.connectors import CSVSource, JSONLSource, open_source
 from loco_stream.engine.state import export_model, state_sha256
-from loco_stream.errors import ConfigError, SourceError
+from loco_stream.errors import ConfigError, LocoStreamWarning, SourceError
 from loco_stream.stream import Sample
 from tests.helpers.engine_process import LOCO, at_work, end, inspect, start
 
@@ -297,6 +297,15 @@ def test_a_file_that_is_gone_is_missed(tmp_path, log):
     assert source.stats == {"gaps": 1}
     assert "may be missing" in source.last_error
     source.close()
+
+
+def test_a_file_that_is_not_there_yet_is_waited_for_and_this_is_said(tmp_path):
+    path = tmp_path / "rows.csv"
+    writer = threading.Timer(0.3, path.write_text, ["a,y\n1,2\n"])
+    writer.start()
+    with pytest.warns(LocoStreamWarning, match="there is no file .*rows.csv yet: waiting for it"):
+        source = CSVSource(path, "y", follow=True, idle=0.5)
+    assert [sample.x for sample in taken(source)] == [{"a": 1.0}]
 
 
 def test_follow_refuses_what_does_not_grow(tmp_path):
