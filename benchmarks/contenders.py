@@ -46,7 +46,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "learned credit": {"credit": "learned"},
     "paper's credit": {"credit": "perturbation"},
     # Without the recursive projector steps are longer: at the rates that are best in three layers, see `depth`.
-    "np": {"rule": "np", "credit": "perturbation", "learning_rate": 0.1},  # the paper's credit without projection
+    "np": {"rule": "np", "credit": "perturbation", "learning_rate": 0.1},  # plain node perturbation
     "no projection": {"rule": "np", "learning_rate": 10.0},
     "prototypes": {"n_input_clusters": 10, "learning_rate": 10.0},
     "half plastic": {"plastic": 0.5},

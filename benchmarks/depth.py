@@ -21,9 +21,10 @@ _RULES: dict[str, dict[str, Any]] = {
     "default": {},
     "frozen": {"rule": "frozen"},
     "learned credit": {"credit": "learned"},
+    "paper's credit": {"credit": "perturbation"},
     # The following at the best of a coarse grid of rates, at three layers, on a seed and rows that are not reported.
     "no projection": {"rule": "np", "learning_rate": 10.0},
-    "paper's credit": {"credit": "perturbation", "learning_rate": 10.0},
+    "paper's credit, no projection": {"credit": "perturbation", "orthogonality": 0.0},
     "np": {"rule": "np", "credit": "perturbation", "learning_rate": 0.1},
 }
 

@@ -39,8 +39,8 @@ _REPEATS = 64  # estimates of one pass; fewer of many passes, which differ less
 _FRESH = 1 << 16  # perturbations from this number on were not met in training
 _SIGNS, _RANDOM = 101, 102  # purposes of random streams
 _NOISES = {"orthogonal": False, "orthogonal, antithetic": True}
-_PAPERS = {1: "paper's credit, 1 pass", 32: "paper's credit, 32 passes"}
-_CREDITS = ("mirror", "learned credit", *_PAPERS.values(), "random vector", "true gradient")
+_TRIALS = {1: "node perturbation, 1 pass", 32: "node perturbation, 32 passes"}
+_CREDITS = ("mirror", "learned credit", "paper's credit", *_TRIALS.values(), "random vector", "true gradient")
 
 
 def _net(saved: Saved, **settings: Any) -> tuple[LOCOClassifier, State, Scratch]:
@@ -179,19 +179,20 @@ def measure(trained: int, rows: int, draws: int, seed: int) -> dict[str, Any]:
     for name, antithetic in _NOISES.items():
         for passes in _PASSES[antithetic:]:
             found = credits_of(
-                saved, X, y, max(4, _REPEATS // passes), credit="perturbation", antithetic=antithetic,
-                n_perturbations=passes // (1 + antithetic),
+                saved, X, y, max(4, _REPEATS // passes), rule="np", credit="perturbation",
+                antithetic=antithetic, n_perturbations=passes // (1 + antithetic),
             )  # fmt: skip
             figures[f"{name}/{passes}"] = relative_error(found, truth)
-            if passes in _PAPERS and not antithetic:
-                estimates[_PAPERS[passes]] = found
+            if passes in _TRIALS and not antithetic:
+                estimates[_TRIALS[passes]] = found
     draw = rng.normals(rng.derive_key(seed, _RANDOM), 0, _REPEATS * truth[0].size)
     estimates["random vector"] = draw.reshape(_REPEATS, *truth[0].shape) * (truth[0] != 0.0)
     for name, found in estimates.items():
         _keep_angles(figures, name, found, truth[1] if name == "true gradient" else truth.mean(axis=0))
-    saved = _trained("learned", trained, seed)  # a net of its own, for its feedback grew with it
-    truth = smoothed_gradient(saved, X, y, draws, seed)
-    _keep_angles(figures, "learned credit", credits_of(saved, X, y, 1), truth.mean(axis=0))
+    for name, credit in (("learned credit", "learned"), ("paper's credit", "perturbation")):
+        saved = _trained(credit, trained, seed)  # a net of its own, for its feedback grew with it
+        truth = smoothed_gradient(saved, X, y, draws, seed)
+        _keep_angles(figures, name, credits_of(saved, X, y, 1), truth.mean(axis=0))
     return figures
 
 

@@ -43,13 +43,14 @@ class LOCOClassifier(SequenceEstimator, base.MiniBatchClassifier):
         Neurons of each hidden layer, 1 to 64 layers; a number alone is one layer. None: 128, 256 for rows of more
         than 32 features, and 640 for more than 256, as the first row has them.
     rule
-        ``"loco"`` (projected), ``"np"`` (the same credit without projection) or ``"frozen"``
-        (hidden layers keep their start weights).
+        ``"loco"`` (projected), ``"np"`` (no projection, and with ``credit="perturbation"`` plain node perturbation,
+        where every trial changes weights by itself) or ``"frozen"`` (hidden layers keep their start weights).
     credit
         ``"mirror"``: the feedback that carries the error to a neuron receives the increments that the readout gives
         the neuron's row; layers that the readout does not see learn theirs as in ``"learned"``. ``"learned"``: feedback
-        learned by perturbing the drives, one row in four. ``"perturbation"``: loss change times noise, the rule of the
-        paper.
+        learned by perturbing the drives, one row in four, from what that changes in every output. ``"perturbation"``:
+        the paper's loss change times noise, averaged over rows by regressing the one on the other times the error:
+        of a perturbed pass, the neurons are told one number.
     readout
         ``"recursive"``: the bank. ``"delta"``: one normalised delta rule with softmax.
     readout_layers
@@ -67,8 +68,8 @@ class LOCOClassifier(SequenceEstimator, base.MiniBatchClassifier):
         Whether each perturbation is also run with the opposite sign.
     learning_rate
         Step of the hidden layers in units of drive: over the mean square of a layer's input. None takes the measured
-        one of the credit: mirror 300, learned 900, perturbation 10, and a thirtieth of that without the recursive
-        projector, which anneals the step. Results are flat from half to twice the first two.
+        one of the credit: mirror 300, learned and perturbation 900, and a thirtieth of that without the recursive
+        projector, which anneals the step; plain node perturbation 0.1. Results are flat from half to twice the first.
     orthogonality
         How much of a learned input's direction the projector loses: 0 nothing, 1 all.
     n_input_clusters

@@ -35,9 +35,10 @@ N_SNAPSHOTS = 4  # old models that may be recalled
 PROJECTOR_LEAKS = (3e-5, 1e-5)  # of the first hidden layer's input projector: with receptive fields, without
 FULL_BLOCK, BLOCK = 288, 112  # lines that share a block of a projector: up to so many all, else so many
 GAIN = 6.0  # root mean square of the drives, in thresholds a window
-CREDITS = {"learned": 900.0, "mirror": 300.0, "perturbation": 10.0}  # rules, and the learning rate of each
+CREDITS = {"learned": 900.0, "mirror": 300.0, "perturbation": 900.0}  # rules, and the learning rate of each
 UNPROJECTED = 1 / 30  # of that where no recursive projector anneals the step
-LEARNED, MIRROR, PERTURBATION = range(3)  # their numbers in `Settings.credit`
+TRIAL_RATE = 0.1  # of plain node perturbation
+LEARNED, MIRROR, PERTURBATION, TRIAL = range(4)  # their numbers in `Settings.credit`
 EQUAL, GIVEN, BALANCED = range(3)  # where the weights of the classes come from, in `Settings.weighting`
 NEURON_CLUSTER = 32  # neurons whose weights are orthogonal at the start, and whose perturbations are
 MOST_NEIGHBORS = 1_000_000  # rows that one model may keep
@@ -253,7 +254,7 @@ class ModelConfig:
             recursive=recursive,
             regression=regression,
             learns=self.rule != "frozen" and self.rate > 0.0 and self.plastic > 0.0,
-            credit=list(CREDITS).index(self.credit),
+            credit=TRIAL if self.is_plain else list(CREDITS).index(self.credit),
             projects=self.rule == "loco" and self.orthogonality > 0.0,
             block=layout.block,
             plastic=float(self.plastic),
@@ -296,10 +297,17 @@ class ModelConfig:
         return self.memory is not None or self.max_delay > 0
 
     @property
+    def is_plain(self) -> bool:
+        """Whether credit is that of plain node perturbation, each trial by itself."""
+        return self.rule == "np" and self.credit == "perturbation"
+
+    @property
     def rate(self) -> float:
         """The learning rate in force; the measured one of the credit unless given."""
         if self.learning_rate is not None:
             return self.learning_rate
+        if self.is_plain:
+            return TRIAL_RATE
         projects = self.rule == "loco" and self.orthogonality > 0.0 and self.n_input_clusters == 0
         return CREDITS[self.credit] * (1.0 if projects else UNPROJECTED)
 

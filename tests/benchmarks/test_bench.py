@@ -377,7 +377,7 @@ def test_depth_in_small(tmp_path):
     text = _run("depth", tmp_path, "--layers", "1,2", "--samples", "200", "--test", "50", "--seeds", "1")
     assert "digits, test accuracy" in text
     assert "spikes" in text
-    assert len(_saved(tmp_path, "depth")["runs"]) == 12
+    assert len(_saved(tmp_path, "depth")["runs"]) == 14
     _run("depth", tmp_path, "--layers", "1", "--samples", "100", "--test", "20", "--seeds", "1", "--readout", "delta")
 
 

@@ -33,7 +33,7 @@ def test_gradient_in_small(tmp_path):
     arguments = ("--samples", "100,200", "--rows", "2", "--draws", "3", "--seeds", "1")
     text = _invoke(tmp_path, *arguments)
     assert "squared error of the perturbations' gradient" in text
-    assert "paper's credit, 32 passes" in text
+    assert "node perturbation, 32 passes" in text
     runs = json.loads((tmp_path / "gradient.json").read_text())["runs"]
     assert set(runs) == {"digits/100/0", "digits/200/0"}
     assert runs["digits/100/0"]["orthogonal/1"] > runs["digits/100/0"]["orthogonal/64"]
@@ -62,7 +62,7 @@ def test_the_plain_net_says_what_the_compiled_one_says(trained):
 @pytest.mark.parametrize("antithetic", [False, True])
 def test_the_mean_of_many_perturbations_is_the_true_gradient(trained, antithetic):
     saved, X, y, truth = trained
-    settings = {"credit": "perturbation", "antithetic": antithetic}
+    settings = {"rule": "np", "credit": "perturbation", "antithetic": antithetic}
     found = gradient.credits_of(saved, X, y, 30, n_perturbations=64, **settings)
     assert gradient.relative_error(found.mean(axis=0, keepdims=True), truth) < 0.1  # 4 with the other sign
     assert 0.2 < gradient.relative_error(found, truth) < 5.0
@@ -78,9 +78,9 @@ def test_credit_points_along_the_gradient_in_every_layer(trained):
 def test_measuring_undoes_each_step(trained):
     saved, X, y, _ = trained
     before = {name: array.copy() for name, array in saved[1].items()}
-    first, again = (gradient.credits_of(saved, X, y, 2, credit="perturbation") for _ in range(2))
+    first, again = (gradient.credits_of(saved, X, y, 2, rule="np", credit="perturbation") for _ in range(2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first[0], first[1])
-    alone = gradient.credits_of(saved, X[:1], y[:1], 1, credit="perturbation")
+    alone = gradient.credits_of(saved, X[:1], y[:1], 1, rule="np", credit="perturbation")
     assert np.array_equal(first[0, 0], alone[0, 0])
     assert all(np.array_equal(saved[1][name], array) for name, array in before.items())

@@ -190,6 +190,13 @@ def learn_feedback(feedback, traces, noise, change, size, rate, n_learned):
     return feedback + step
 
 
+def learn_from_loss(feedback, traces, noise, rise, error, size, rate, least):
+    """Return the feedback after one normalised least-mean-squares step of the loss's rise on noise times error."""
+    regressor = np.outer(noise * (traces > 0), error)
+    rest = rise - np.sum(regressor * feedback)
+    return feedback + rate * rest * regressor / (size**2 * (least + error @ error) * (1.0 + rate * (traces > 0).sum()))
+
+
 def settle(power, gain, weighted, n_seen, target):
     """Return a layer's mean square drive after a row, and its gain, which stands while there was none."""
     power = (n_seen * power + np.mean(np.square(weighted))) / (n_seen + 1)

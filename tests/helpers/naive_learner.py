@@ -16,6 +16,7 @@ from loco_stream.learner.config import (
     LOGISTIC_PRIOR,
     MIRROR,
     NEURON_CLUSTER,
+    PERTURBATION,
     PRIORS,
     SPACING,
     STACK_POWER,
@@ -23,12 +24,13 @@ from loco_stream.learner.config import (
     START_SAY,
     START_VOTE,
     TOWARDS_LONG,
+    TRIAL,
     WINDOW,
 )
 from loco_stream.learner.delays import WHOLE_STEPS
 from loco_stream.learner.encoding import CLIP
 from loco_stream.learner.init_weights import delayed_targets, start_weights
-from loco_stream.learner.plasticity.credit import ALWAYS_UNTIL, BASELINE_FADE, EVERY, FEEDBACK_RATE
+from loco_stream.learner.plasticity.credit import ALWAYS_UNTIL, BASELINE_FADE, EVERY, FEEDBACK_RATE, LEAST_ERROR
 from loco_stream.learner.plasticity.hidden import POWER_ROWS
 from loco_stream.learner.plasticity.perturb import draw_noise
 from loco_stream.learner.plasticity.prototypes import REFRESH, SLOWEST
@@ -433,28 +435,33 @@ class Learner:
         """Return the credit of every hidden neuron, after the passes that its rule needs."""
         s = self.settings
         total = np.zeros(s.n_hidden)
-        n_learned = s.n_hidden if s.credit == LEARNED else self.first if s.credit == MIRROR else 0
-        broadcasts = s.credit in (LEARNED, MIRROR)
-        if not broadcasts or (n_learned > 0 and (self.n_seen < ALWAYS_UNTIL or self.n_seen % EVERY == 0)):
+        n_learned = self.first if s.credit == MIRROR else s.n_hidden
+        always = s.credit in (TRIAL, PERTURBATION)
+        if always or (n_learned > 0 and (self.n_seen < ALWAYS_UNTIL or self.n_seen % EVERY == 0)):
             for _ in range(s.n_perturbations):
                 noise = self.noise()
                 for sign in (1.0, -1.0)[: 2 if s.antithetic else 1]:
-                    change = self.output_change(sign * noise)
-                    if broadcasts:
-                        self.feedback[:, : self.known] = naive.learn_feedback(
-                            self.feedback[:, : self.known], self.fresh, sign * noise, change, s.noise, FEEDBACK_RATE,
-                            n_learned,
-                        )  # fmt: skip
-                        continue
-                    rise = naive.loss(self.scores + change, self.wanted, self.regression)
-                    rise -= naive.loss(self.scores, self.wanted, self.regression)
-                    total += (rise - self.baseline) * sign * noise / s.noise**2
-                    self.baseline += BASELINE_FADE * (rise - self.baseline)
-        if broadcasts:
-            total = self.feedback[:, : self.known] @ self.error
-        else:
+                    total += self.learn_pass(sign * noise, n_learned)
+        if s.credit == TRIAL:
             total /= s.n_perturbations * (2 if s.antithetic else 1)
+        else:
+            total = self.feedback[:, : self.known] @ self.error
         return total * (self.fresh > 0.0)
+
+    def learn_pass(self, noise, n_learned):
+        """Learn feedback from one perturbed pass; return the credit of a trial by itself."""
+        s, change, feedback = self.settings, self.output_change(noise), self.feedback[:, : self.known]
+        if s.credit in (LEARNED, MIRROR):
+            feedback[:] = naive.learn_feedback(feedback, self.fresh, noise, change, s.noise, FEEDBACK_RATE, n_learned)
+            return 0.0
+        rise = naive.loss(self.scores + change, self.wanted, self.regression)
+        rise -= naive.loss(self.scores, self.wanted, self.regression) + self.baseline
+        self.baseline += BASELINE_FADE * rise
+        if s.credit == PERTURBATION:
+            feedback[:] = naive.learn_from_loss(
+                feedback, self.fresh, noise, rise, self.error, s.noise, FEEDBACK_RATE, LEAST_ERROR
+            )
+        return rise * noise / s.noise**2
 
     def noise(self):
         s, noise = self.settings, np.zeros(self.settings.n_hidden, np.float32)

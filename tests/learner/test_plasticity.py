@@ -91,6 +91,11 @@ def test_feedback_and_credit_match_the_twins(seed, sign, n_learned):
     assert np.array_equal(feedback[traces == 0], before[traces == 0])
 
     error, out = rng.normal(size=classes), np.full(n, 9, np.float32)
+    expected = naive.learn_from_loss(feedback.astype(float), traces, sign * noise.astype(float), 0.4, error, size, 0.1,
+                                     credit.LEAST_ERROR)  # fmt: skip
+    credit.learn_from_loss(0.4, error, classes, sign, noise, traces, size, n, 0.1, feedback)
+    assert np.allclose(feedback, expected, atol=1e-5)
+
     credit.broadcast_error(error, classes, feedback, traces, n, out)
     assert np.allclose(out, (traces > 0) * (feedback @ error), atol=1e-5)
 
@@ -110,10 +115,24 @@ def test_feedback_finds_the_derivative_of_the_outputs():
     assert np.allclose(feedback, slope, atol=0.02)
 
 
+def test_the_loss_alone_teaches_the_derivative_of_the_outputs():
+    rng = np.random.default_rng(3)
+    n, classes, size = 16, 3, 0.2
+    traces, slope = f32(rng.uniform(0.3, 1, n)), rng.normal(size=(n, classes))
+    feedback, noise = np.zeros((n, classes), np.float32), np.zeros(n, np.float32)
+    for t in range(20_000):
+        perturb.draw_noise(5, t, n, 16, size, noise)
+        error = rng.normal(size=classes)
+        rise = noise @ slope @ error
+        credit.learn_from_loss(rise, error, classes, 1.0, noise, traces, size, n, 0.03, feedback)
+    assert np.allclose(feedback, slope, atol=0.02)
+
+
 def test_a_pass_that_overflowed_teaches_nothing():
     feedback, ones = f32(np.ones((3, 2))), f32(np.ones(3))
     for bad in (math.nan, math.inf):
         credit.learn_feedback(np.array([0.0, bad]), 2, 1.0, ones, ones, 1.0, 3, 3, 0.1, feedback)
+        credit.learn_from_loss(bad, np.array([0.5, -0.5]), 2, 1.0, ones, ones, 1.0, 3, 0.1, feedback)
     assert np.array_equal(feedback, np.ones((3, 2)))
 
 

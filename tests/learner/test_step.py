@@ -111,7 +111,8 @@ def test_learning_changes_every_layer(rule, credit, readout_layers, readout):
     for name in ("net.projector", "net.deep_projectors"):
         assert np.any(before[name] != after[name]) == (rule == "loco")
     feeds = after["net.feedback"].any(axis=1)
-    assert feeds[:16].any() == feeds[16:].any() == (credit != "perturbation")
+    by_trials = (rule, credit) == ("np", "perturbation")
+    assert feeds[:16].any() == feeds[16:].any() == (not by_trials)
     assert all(
         np.all(np.isfinite(a)) for name, a in after.items() if name not in ("statistics", "target", "neighbors.ranges")
     )
@@ -147,7 +148,7 @@ def test_the_plastic_share_of_each_layer_learns_and_no_other_neuron(plastic):
 @pytest.mark.parametrize("credit", CREDITS)
 @pytest.mark.parametrize("rule", ["np", "loco"])
 def test_hidden_learning_alone_lowers_the_expected_loss(rule, credit):
-    rates = {"mirror": 10.0, "learned": 30.0, "perturbation": 3.0}  # under a readout that does not follow
+    rates = {"mirror": 10.0, "learned": 30.0, "perturbation": 3.0 if rule == "np" else 30.0}  # the readout stands
     falls = [loss_fall(seed, rule=rule, credit=credit, learning_rate=rates[credit]) for seed in range(3)]
     assert min(falls) > 0.0
     assert np.mean(falls) > 0.15

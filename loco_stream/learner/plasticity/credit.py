@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from loco_stream.jit import kernel
-from loco_stream.learner.config import LEARNED, NEURON_CLUSTER, PERTURBATION
+from loco_stream.learner.config import LEARNED, NEURON_CLUSTER, PERTURBATION, TRIAL
 from loco_stream.learner.plasticity.perturb import draw_noise
 from loco_stream.learner.readout.bank import span
 from loco_stream.learner.readout.log_loss import loss_of, weighted
@@ -20,11 +20,12 @@ from loco_stream.learner.state import BASELINE, N_CLASSES, N_POST, N_SEEN, ROUND
 from loco_stream.learner.workspace import CHANGE, CREDIT, ERROR, FRESH, N_IN, NOISE, ROOM, SCORES, TARGET
 from loco_stream.simd.ops import nonzero, weigh_rows
 
-__all__ = ["assign_credit", "broadcast_error", "credit_change", "learn_feedback"]
+__all__ = ["assign_credit", "broadcast_error", "credit_change", "learn_feedback", "learn_from_loss"]
 
 FEEDBACK_RATE = 0.03  # of the regression of output changes on noise
 ALWAYS_UNTIL = 500  # rows; learned feedback is good enough then to perturb
 EVERY = 4  # only one row in so many
+LEAST_ERROR = 0.05  # added to the squared error that a step is divided by: rows that were right say little
 BASELINE_FADE = 0.01  # of the mean change of the loss, which is no neuron's doing
 
 
@@ -62,6 +63,33 @@ def learn_feedback(change, n_classes, sign, noise, traces, size, n_neurons, n_le
             row, coefficient = feedback[i], np.float32(step * sign * np.float64(noise[i]))
             for c in range(n_classes):
                 row[c] += coefficient * np.float32(change[c])
+
+
+@kernel
+def learn_from_loss(rise, error, n_classes, sign, noise, traces, size, n_neurons, rate, feedback):
+    """Regress the change of the loss on noise times error, one normalised least-mean-squares step.
+
+    What noise does to the outputs does to the loss as much as the error says, so the loss alone, one number, teaches
+    the same feedback as in `learn_feedback`: that is the paper's product of loss change and noise, averaged over rows.
+    """
+    predicted, n_firing, square = 0.0, 0, LEAST_ERROR
+    for c in range(n_classes):
+        square += error[c] * error[c]
+    for i in range(n_neurons):
+        if traces[i] > np.float32(0.0):
+            n_firing += 1
+            row, coefficient = feedback[i], sign * np.float64(noise[i])
+            for c in range(n_classes):
+                predicted += coefficient * np.float64(row[c]) * error[c]
+    rest = rise - predicted
+    if not math.isfinite(rest):
+        return  # a pass that overflowed teaches nothing
+    step = sign * rate * rest / (size * size * square * (1.0 + rate * n_firing))
+    for i in range(n_neurons):
+        if traces[i] > np.float32(0.0):
+            row, coefficient = feedback[i], step * np.float64(noise[i])
+            for c in range(n_classes):
+                row[c] += np.float32(coefficient * error[c])
 
 
 @kernel
@@ -105,9 +133,9 @@ def _perturb(settings, state, scratch, sign):
 
 
 @kernel
-def _credit_one_pass(settings, state, scratch, sign, passes):
-    """Add the paper's credit: what a pass changed in the loss, beyond the average change, times its noise."""
-    vectors, n_classes, neurons = scratch.vectors, state.counts[N_CLASSES], scratch.run.neurons
+def _rise(settings, state, scratch):
+    """Return what a pass changed in the loss, beyond the average change."""
+    vectors, n_classes = scratch.vectors, state.counts[N_CLASSES]
     before = loss_of(settings.regression, vectors[SCORES], vectors[TARGET], n_classes)
     for c in range(n_classes):
         vectors[ROOM, c] = vectors[SCORES, c] + vectors[CHANGE, c]
@@ -115,10 +143,7 @@ def _credit_one_pass(settings, state, scratch, sign, passes):
     baseline = state.net.gains[BASELINE, 0]
     if math.isfinite(rise):  # else the step is refused, and must not harm those to come
         state.net.gains[BASELINE, 0] += BASELINE_FADE * (rise - baseline)
-    credit_change(
-        sign * (rise - baseline) / passes, neurons[NOISE], settings.noise, neurons[FRESH], settings.n_hidden,
-        neurons[CREDIT],
-    )  # fmt: skip
+    return rise - baseline
 
 
 @kernel
@@ -131,23 +156,36 @@ def _draw(settings, net, round_, noise):
 
 
 @kernel
+def _learn_pass(settings, state, scratch, sign, passes, n_learned):
+    """Turn a perturbed pass into better feedback of the first neurons, or a trial into credit of its own."""
+    neurons, vectors, n_classes = scratch.run.neurons, scratch.vectors, state.counts[N_CLASSES]
+    noise, fresh, feedback, hidden = neurons[NOISE], neurons[FRESH], state.net.feedback, settings.n_hidden
+    if settings.credit == TRIAL:
+        rise = _rise(settings, state, scratch)
+        credit_change(sign * rise / passes, noise, settings.noise, fresh, hidden, neurons[CREDIT])
+    elif settings.credit == PERTURBATION:
+        rise = _rise(settings, state, scratch)
+        learn_from_loss(
+            rise, vectors[ERROR], n_classes, sign, noise, fresh, settings.noise, hidden, FEEDBACK_RATE, feedback
+        )
+    else:
+        learn_feedback(
+            vectors[CHANGE], n_classes, sign, noise, fresh, settings.noise, hidden, n_learned, FEEDBACK_RATE, feedback
+        )
+
+
+@kernel
 def _perturb_all(settings, state, scratch, n_learned):
-    """Run the perturbed passes of a row, each turned into better feedback of the first neurons, or into credit."""
-    neurons, counts = scratch.run.neurons, state.counts
-    passes = settings.n_perturbations * (2 if settings.antithetic else 1)
+    """Run the perturbed passes of a row, and learn from each."""
+    counts, n_signs = state.counts, 2 if settings.antithetic else 1
+    passes = settings.n_perturbations * n_signs
     for _ in range(settings.n_perturbations):
-        _draw(settings, state.net, counts[ROUND], neurons[NOISE])
+        _draw(settings, state.net, counts[ROUND], scratch.run.neurons[NOISE])
         counts[ROUND] += 1
         sign = 1.0
-        for _ in range(2 if settings.antithetic else 1):
+        for _ in range(n_signs):
             _perturb(settings, state, scratch, sign)
-            if n_learned > 0:
-                learn_feedback(
-                    scratch.vectors[CHANGE], counts[N_CLASSES], sign, neurons[NOISE], neurons[FRESH], settings.noise,
-                    settings.n_hidden, n_learned, FEEDBACK_RATE, state.net.feedback,
-                )  # fmt: skip
-            else:
-                _credit_one_pass(settings, state, scratch, sign, passes)
+            _learn_pass(settings, state, scratch, sign, passes, n_learned)
             sign = -sign
 
 
@@ -164,10 +202,11 @@ def assign_credit(settings, state, scratch):
     neurons, n_seen, hidden = scratch.run.neurons, state.counts[N_SEEN], settings.n_hidden
     for i in range(hidden):
         neurons[CREDIT, i] = np.float32(0.0)
-    if settings.credit == PERTURBATION:
-        _perturb_all(settings, state, scratch, 0)
-        return
-    if settings.credit == LEARNED or settings.last_layer:  # else all neurons are read, and mirrored
+    if settings.credit == TRIAL or settings.credit == PERTURBATION:
+        _perturb_all(settings, state, scratch, hidden)
+        if settings.credit == TRIAL:
+            return
+    elif settings.credit == LEARNED or settings.last_layer:  # else all neurons are read, and mirrored
         n_learned = _n_learned(settings)
         if n_learned > 0 and (n_seen < ALWAYS_UNTIL or n_seen % EVERY == 0):
             _perturb_all(settings, state, scratch, n_learned)
