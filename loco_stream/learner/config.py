@@ -47,6 +47,7 @@ LONGEST_DELAY = 256  # rows: each costs a pass over the input lines, and their c
 COVERAGES = (0.5, 0.8, 0.9, 0.95, 0.99)  # of the intervals of a regression
 WINDOW = 500  # residuals that these are made of
 NEAREST = 7  # neighbours that vote
+N_OTHERS = 4  # experts beside the members where values come late: two stacks, two means
 N_SAYS = 2  # of those among the last rows, and among all that are kept
 START_VOTE = 0.3  # weight of what they say in the log-loss stack at the start
 TOWARDS_LONG = 0.7  # how a memory spreads its time constants: 1 evenly; short ones are nearly as good as none

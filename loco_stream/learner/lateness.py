@@ -8,7 +8,8 @@ rows that wait), and one over its own number in a longer one.
 
 Hidden layers make as much of a step, so that an event makes about one. Values ask for more: while features move, the
 members without leak tell rows apart that lie a delay ahead by features of old. So a regression learns late values by
-its readout alone at first, and always with a memory, where what the rows before have left was made by older weights.
+its readout alone at first, then by steps that grow to whole ones, and always by its readout alone with a memory, where
+what the rows before have left was made by older weights.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from loco_stream.learner.state import (
 
 __all__ = ["rows_a_draw", "shares"]
 
-READOUT_FIRST = 300  # rows of a regression: by then scaling and gains stand
+READOUT_FIRST, RISE = 300, 300  # rows of a regression: scaling and gains stand; until steps are whole ones
 
 
 @kernel
@@ -46,7 +47,8 @@ def shares(settings, state, label, n_learned, serial, share):
         return 1.0, share
     late[EVER_LATE] = 1.0
     if settings.regression:
-        return share, 0.0 if settings.remembers or n_seen < READOUT_FIRST else share
+        risen = min(max((n_seen - READOUT_FIRST) / RISE, 0.0), 1.0)
+        return share, 0.0 if settings.remembers else share * risen
     if late[N_EVENTS] == 0.0 and serial >= 0.0:
         late[LENGTH] = max(late[LENGTH], late[TICKETS] - serial + 1.0)
     trust = _trust_share(state.classes, state.counts[N_CLASSES], label, n_learned, share, late)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from loco_stream.learner.arrays import Plan
-from loco_stream.learner.config import COVERAGES, NOISES, POWERS, WINDOW, Layout, Settings
+from loco_stream.learner.config import COVERAGES, N_OTHERS, NOISES, POWERS, WINDOW, Layout, Settings
 
 __all__ = ["plan_of"]
 
@@ -49,7 +49,7 @@ def plan_of(layout: Layout, settings: Settings, n_features: int, n_classes: int)
         "blocks": settings.n_blocks,
         "stacked": settings.n_blocks if settings.regression else members,
         "late_stacked": late_stacked,
-        "late_experts": late_stacked + 3 if late_stacked else 0,
+        "late_experts": late_stacked + N_OTHERS if late_stacked else 0,
         "neighbors": settings.n_neighbors,
         "shares": members + 1,
         "experts": 2 + members + 2 * logistic if speaks else 0,

@@ -308,11 +308,13 @@ class Gaussians(NamedTuple):
 class LateValues(NamedTuple):
     """Whom a regression trusts with values that come late: see `readout.late_values`.
 
-    judged: values so far; error: mean square of the best expert's; stack, projector: of what members say by then.
+    judged: observations so far; error: mean square of the best expert's; alike: number of the mixture's errors, mean of
+    their squares, of their products with the one before, the last one; stack, projector: of what members say by then.
     """
 
     judged: Annotated[Float64, axes(1)]
     error: Annotated[Float64, axes(1, start=1.0)]
+    alike: Annotated[Float64, axes(4)]
     evidence: Annotated[Float64, axes("late_experts")]
     stack: Annotated[Float64, axes("late_stacked", start=_equal_shares)]
     projector: Annotated[Float64, axes("late_stacked", "late_stacked", start=_stack_prior)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from loco_stream.learner.config import STACK_PRIOR
+from loco_stream.learner.config import N_OTHERS, STACK_PRIOR
 from loco_stream.learner.readout import late_values
 from loco_stream.learner.readout.mixture import EARLY, FADE
 from tests.helpers import naive
@@ -43,29 +43,45 @@ def chance_run(labels, label):
 
 
 class LateValues:
-    """The mixture of members, of both stacks and of the mean of all."""
+    """The mixture of members, of both stacks, of the mean of all and of that of the linear ones."""
 
-    def __init__(self, n):
+    def __init__(self, n, n_trace, n_linear):
         self.stack, self.stack_p = np.full(n, 1.0 / n), STACK_PRIOR * np.eye(n)
-        self.evidence, self.count, self.error, self.in_use = np.zeros(n + 3), 0.0, 1.0, False
+        self.evidence, self.count, self.error, self.in_use = np.zeros(n + N_OTHERS), 0.0, 1.0, False
+        self.linear = np.full(n, 1.0 / n)
+        if n_linear:
+            self.linear = np.isin(np.arange(n), n_trace + np.arange(n_linear)) / n_linear
+        self.errors, self.power, self.product = [0.0], 0.0, 0.0
 
     def experts(self, stack):
         """Return how each expert weighs the members, (experts, members)."""
         n = len(stack)
-        return np.vstack([np.eye(n), stack, self.stack, np.full(n, 1.0 / n)])
+        return np.vstack([np.eye(n), stack, self.stack, np.full(n, 1.0 / n), self.linear])
 
     def weights(self, stack):
         """Return how much each member counts."""
         return naive.softmax(self.evidence) @ self.experts(stack) if self.in_use else stack
 
-    def learn(self, stack, said, now, target, share):
+    def own_share(self, error):
+        """Return what share of an observation a row is, given the mixture's error."""
+        most = late_values.LARGEST**0.5
+        before, error = self.errors[-1], min(max(error, -most), most)
+        pace = max(late_values.ALIKE_PACE, 1.0 / len(self.errors))
+        self.errors.append(error)
+        self.power += pace * (error**2 - self.power)
+        self.product += pace * (error * before - self.product)
+        r = np.clip(self.product / self.power if self.power else 0.0, 0.0, late_values.MOST_ALIKE)
+        return (1.0 - r) / (1.0 + r)
+
+    def learn(self, stack, said, now, error, target, share):
         """Judge all experts by what members said, then learn the second stack from what they say now."""
-        self.count += share
+        own = share * self.own_share(error)
+        self.count += own
         fade = min(FADE, self.count / (self.count + EARLY))
         errors = np.minimum((self.experts(stack) @ said - target) ** 2, late_values.LARGEST)
-        rate = share * late_values.RATE / 2.0 / max(self.error, late_values.LEAST)
-        self.evidence = (1.0 - share * (1.0 - fade)) * self.evidence - rate * errors
-        pace = share * max(late_values.PACE, 1.0 / max(self.count, 1.0))
+        rate = own * late_values.RATE / 2.0 / max(self.error, late_values.LEAST)
+        self.evidence = (1.0 - own * (1.0 - fade)) * self.evidence - rate * errors
+        pace = own * max(late_values.PACE, 1.0 / max(self.count, 1.0))
         self.error += pace * (errors[np.argmax(self.evidence)] - self.error)
         self.stack_p, self.stack = naive.stack_update(
             self.stack_p, self.stack, now[:, None], np.array([target]), STACK_PRIOR, share

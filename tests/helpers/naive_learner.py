@@ -142,7 +142,7 @@ class Learner:
         self.fits, self.births = np.zeros(2 + s.n_snapshots), np.zeros(s.n_snapshots, int)
         self.clock = np.array([0, -SPACING, 0])
         self.trust, self.events, self.labels, self.tickets = 1.0, Events(), [], 0
-        self.late_values = LateValues(n_stacked)
+        self.late_values = LateValues(n_stacked, s.n_trace, s.n_linear)
 
     # Predict
 
@@ -377,7 +377,8 @@ class Learner:
             return 1.0, 1.0
         if self.regression:
             self.late_values.in_use = True
-            return 1.0, float(not self.settings.remembers and self.n_seen >= lateness.READOUT_FIRST)
+            risen = np.clip((self.n_seen - lateness.READOUT_FIRST) / lateness.RISE, 0.0, 1.0)
+            return 1.0, 0.0 if self.settings.remembers else risen
         trust = self.events.share(self.labels, then.n_seen, self.tickets - then.tickets + 1)
         return trust, trust
 
@@ -586,7 +587,8 @@ class Learner:
         )[::-1]
         if self.regression:
             if self.late_values.in_use:
-                self.late_values.learn(stack, said.outputs[:, 0], self.outputs[:, 0], self.wanted[0], self.trust)
+                error = said.error[0]
+                self.late_values.learn(stack, said.outputs[:, 0], self.outputs[:, 0], error, self.wanted[0], self.trust)
             return
         self.log_stack, self.log_powers = naive.log_stack_update(
             self.log_stack, self.log_powers, said.outputs[:, : self.known], said.error, s.n_says, self.trust

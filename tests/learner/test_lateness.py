@@ -11,11 +11,12 @@ from river import datasets
 from loco_stream import LOCOClassifier, LOCORegressor
 from loco_stream.learner import lateness
 from loco_stream.learner.allocation import allocate
+from loco_stream.learner.readout import late_values
 from loco_stream.learner.state import CLASS_COUNT, EVER_LATE, N_CLASSES, N_SEEN, SURPLUS, TICKETS
 from tests.helpers.doors import doors
 from tests.helpers.naive_late import Events
 
-lateness = doors(lateness)
+lateness, late_values = doors(lateness), doors(late_values)
 
 
 def fresh(make, n_classes, **options):
@@ -73,7 +74,7 @@ def test_labels_that_come_late_by_as_many_rows_each_are_whole_observations():
 
 
 @pytest.mark.parametrize(
-    ("memory", "n_seen", "expected"), [(None, 299, 0.0), (None, 300, 1.0), ((0.3, 50.0), 5000, 0.0)]
+    ("memory", "n_seen", "expected"), [(None, 299, 0.0), (None, 450, 0.5), (None, 600, 1.0), ((0.3, 50.0), 5000, 0.0)]
 )
 def test_late_values_teach_the_readout_first_and_with_a_memory_alone(memory, n_seen, expected):
     settings, state = fresh(LOCORegressor, 1, memory=memory)
@@ -91,7 +92,7 @@ def test_the_last_row_observed_is_not_late_if_none_was_learned_since():
 
 
 def test_late_values_are_left_to_who_did_well_when_rows_were_predicted():
-    """The stack of what was said then, alone, left an R2 of .45."""
+    """The stack of what was said then, alone, left an R2 of .45, and rows that count whole each .677."""
     rows = [(row, value) for row, value in datasets.TrumpApproval()]
     model, waiting, said = LOCORegressor(seed=0), deque(), []
     for row, value in rows:
@@ -100,7 +101,14 @@ def test_late_values_are_left_to_who_did_well_when_rows_were_predicted():
         waiting.append((model.observe_one(row), value))
         said.append(waiting[-1][0].prediction)
     y = np.array([value for _, value in rows[21:]])
-    assert 1.0 - np.square(said[21:] - y).sum() / np.square(y - y.mean()).sum() > 0.6
+    assert 1.0 - np.square(said[21:] - y).sum() / np.square(y - y.mean()).sum() > 0.69
+
+
+@pytest.mark.parametrize(("signs", "share"), [((1.0, -1.0), 1.0), ((1.0, 1.0), 0.1 / 1.9)])
+def test_errors_that_are_alike_count_as_few_observations(signs, share):
+    _, state = fresh(LOCORegressor, 1)
+    shares = [late_values.own_share(state.late_values.alike, signs[i % 2]) for i in range(1000)]
+    assert shares[-1] == pytest.approx(share, rel=0.02)
 
 
 def events(n, seed):

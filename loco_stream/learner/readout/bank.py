@@ -91,7 +91,7 @@ def consult(settings, state, answers, vectors):
         return
     if settings.regression and settings.recursive:
         if state.late[EVER_LATE] > 0.0:
-            late_values.weigh(state.late_values, bank.stack, answers.weights)
+            late_values.weigh(settings, state.late_values, bank.stack, answers.weights)
         else:
             for a in range(bank.stack.shape[0]):
                 answers.weights[a] = bank.stack[a]
@@ -224,7 +224,8 @@ def _learn_trust(settings, state, said, now, vectors, target, label, share):
     n_columns = settings.n_losses * capacity
     if settings.regression and state.late[EVER_LATE] > 0.0:
         late = state.late_values
-        late_values.judge(late, bank.stack, said.outputs, n_columns, target[0], share)
+        error = vectors[ERROR, 0]
+        late_values.judge(settings, late, bank.stack, said.outputs, n_columns, error, target[0], share)
         stack.stack_update(now.outputs, n_columns, target, n_classes, late.stack, late.projector, now.stack_room, share)
     stack.stack_update(
         said.outputs, n_columns, target, n_classes, bank.stack, bank.stack_projector, said.stack_room, share

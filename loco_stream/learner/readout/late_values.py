@@ -2,9 +2,13 @@
 
 With values at once one stack has the last word. When they are late, what is best differs from stream to stream: a
 single slow member where the target wanders on, the stack of what members said then where they know little of rows to
-come, or that of what they say by now where rows are independent. So the members, both stacks and the mean of all are
-weighted by exp(-RATE * sum of squared errors / (2 * error of the best)), fading: the aggregation of Vovk (1990), with a
-small rate since the errors of rows that wait together are much alike.
+come, that of what they say by now where rows are independent, the linear members where there is little to learn from.
+So the members, both stacks, the mean of all and that of the linear ones are weighted by exp(-RATE * sum of squared
+errors / (2 * error of the best)), fading: the aggregation of Vovk (1990).
+
+Errors of rows that wait together are much alike, and alike is what they say of whom to trust: a row counts as the share
+(1 - r) / (1 + r) of an observation, where r is the correlation of the mixture's error with the one before (Bayley &
+Hammersley 1946).
 """
 
 from __future__ import annotations
@@ -14,49 +18,79 @@ import math
 import numpy as np
 
 from loco_stream.jit import kernel
+from loco_stream.learner.config import N_OTHERS
 from loco_stream.learner.readout.mixture import EARLY, FADE
 
-__all__ = ["judge", "weigh"]
+__all__ = ["judge", "own_share", "weigh"]
 
-RATE = 0.1
+RATE = 0.2
 LARGEST = 16.0  # squared error that is believed
 LEAST = 1e-4  # mean square of the best
 PACE = 0.005  # of that mean
+THEN, NOW, MEAN, LINEAR = range(4)  # the `N_OTHERS` experts behind the members
+N_ERRORS, POWER, PRODUCT, LAST_ERROR = range(4)  # of `LateValues.alike`
+ALIKE_PACE = 0.01
+MOST_ALIKE = 0.9  # correlation that is believed
 
 
 @kernel
-def weigh(values, stack, weights):
+def weigh(settings, values, stack, weights):
     """Write how much each member counts in the mixture of all experts."""
     evidence, n, top, total = values.evidence, stack.shape[0], -math.inf, 0.0
-    for e in range(n + 3):
+    first, n_linear = settings.n_trace, settings.n_linear
+    for e in range(evidence.shape[0]):
         top = max(top, evidence[e])
-    for e in range(n + 3):
+    for e in range(evidence.shape[0]):
         total += math.exp(evidence[e] - top)
-    then = math.exp(evidence[n] - top) / total
-    now = math.exp(evidence[n + 1] - top) / total
-    mean = math.exp(evidence[n + 2] - top) / total
+    then = math.exp(evidence[n + THEN] - top) / total
+    now = math.exp(evidence[n + NOW] - top) / total
+    mean = math.exp(evidence[n + MEAN] - top) / total
+    linear = math.exp(evidence[n + LINEAR] - top) / total
     for a in range(n):
         own = math.exp(evidence[a] - top) / total
         weights[a] = own + then * stack[a] + now * values.stack[a] + mean / n
+        if n_linear == 0:
+            weights[a] += linear / n
+        elif first <= a < first + n_linear:
+            weights[a] += linear / n_linear
 
 
 @kernel
-def judge(values, stack, outputs, stride, target, share):
-    """Take `share` of each expert's error at a target into its evidence; members said `outputs` at a * stride."""
+def own_share(alike, error):
+    """Return what share of an observation a row is, by how alike errors of the mixture are to those before them."""
+    alike[N_ERRORS] += 1.0
+    error = min(max(error, -math.sqrt(LARGEST)), math.sqrt(LARGEST))
+    pace = max(ALIKE_PACE, 1.0 / alike[N_ERRORS])
+    alike[POWER] += pace * (error * error - alike[POWER])
+    alike[PRODUCT] += pace * (error * alike[LAST_ERROR] - alike[PRODUCT])
+    alike[LAST_ERROR] = error
+    r = alike[PRODUCT] / alike[POWER] if alike[POWER] > 0.0 else 0.0
+    r = min(max(r, 0.0), MOST_ALIKE)
+    return (1.0 - r) / (1.0 + r)
+
+
+@kernel
+def judge(settings, values, stack, outputs, stride, error, target, share):
+    """Take `share` of each expert's error at a target into its evidence; members said `outputs` at a * stride.
+
+    `error` is that of the mixture.
+    """
     evidence, count, best_error, n = values.evidence, values.judged, values.error, stack.shape[0]
-    then, now, mean = 0.0, 0.0, 0.0
+    then, now, mean, linear, first, n_linear = 0.0, 0.0, 0.0, 0.0, settings.n_trace, settings.n_linear
+    share *= own_share(values.alike, error)
     count[0] += share
     fade = min(FADE, count[0] / (count[0] + EARLY))
     keep, rate, best, least = 1.0 - share * (1.0 - fade), 0.5 * share * RATE / max(best_error[0], LEAST), 0, 0.0
-    for e in range(n + 3):
-        score = then if e == n else now if e == n + 1 else mean
+    for e in range(n + N_OTHERS):
+        score = then if e == n + THEN else now if e == n + NOW else mean if e == n + MEAN else linear
         if e < n:
             score = np.float64(outputs[e * stride])
             then += stack[e] * score
             now += values.stack[e] * score
             mean += score / n
-        error = min((score - target) * (score - target), LARGEST)
-        evidence[e] = keep * evidence[e] - rate * error
+            linear += score / n if n_linear == 0 else score / n_linear if first <= e < first + n_linear else 0.0
+        off = min((score - target) * (score - target), LARGEST)
+        evidence[e] = keep * evidence[e] - rate * off
         if e == 0 or evidence[e] > evidence[best]:
-            best, least = e, error
+            best, least = e, off
     best_error[0] += share * max(PACE, 1.0 / max(count[0], 1.0)) * (least - best_error[0])
