@@ -191,7 +191,7 @@ def draw_retention() -> None:
 def draw_leaks() -> None:
     """Draw one speed of forgetting against several, while a border turns."""
     rng = np.random.default_rng(3)
-    choices = {"(0,)": (0.0,), "(1e-4,)": (1e-4,), "(1e-2,)": (1e-2,), "(0, 1e-4, 1e-2)": None}
+    choices = {"(0,)": (0.0,), "(1e-4,)": (1e-4,), "(1e-2,)": (1e-2,), "(0, 1e-4, 1e-1)": None}
     speeds = {"still": 0.0, "turns slowly": 1e-3, "turns fast": 1e-2}
     _, axis = plt.subplots(figsize=(6, 3))
     for k, (label, leaks) in enumerate(choices.items()):

@@ -55,7 +55,7 @@ def test_learned_layers_help_a_regressor():
         for rule in ("loco", "frozen"):
             model = LOCORegressor(hidden_sizes=(32,), rule=rule, seed=seed)
             errors.append(np.mean((model.learn_predict_array(X, y) - y)[1500:] ** 2))
-        assert errors[0] < 0.6 * errors[1]
+        assert errors[0] < 0.75 * errors[1]
 
 
 def test_labels_that_return_are_recalled():
