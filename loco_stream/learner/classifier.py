@@ -90,7 +90,7 @@ class LOCOClassifier(SequenceEstimator, base.MiniBatchClassifier):
         Length of the sample's window, ms.
     leaks
         Forgetting of each readout member a sample, ascending; 0 never forgets. The gate compares the first two. None:
-        (0, 1e-4, 1e-1): one keeps all, one follows slow drift, one of about ten rows follows streams whose labels come in
+        (0, 1e-4, 1e-1): one keeps all, one follows slow drift, one of ten rows follows streams whose labels come in
         runs. And (1e-9,) for rows of more than 256 features: a member that keeps ten tasks of thousands of rows, and
         still learns after a million.
     retention
