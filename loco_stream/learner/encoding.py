@@ -4,7 +4,7 @@ A line carries a number from 0 to 1, a constant current for the whole window. A 
 beyond 1e30: its lines are 0, it counts in no statistic and is 0 (the mean) for the linear part of the readout.
 
 Scaling settles after `SETTLE` values of a feature, because features that keep moving make every
-readout stale that is meant to remember. It opens again when most recent values lie beyond the
+readout stale that is meant to remember. It opens again when three in four recent values lie beyond the
 clip, as after a change of sensor or unit.
 """
 
@@ -31,7 +31,7 @@ __all__ = [
 
 CLIP = 3.0  # running standard deviations up to which the scale is linear
 SETTLE = 300.0  # values after which mean and variance stand
-REOPEN = 0.5  # fading share of clipped values at which they move again
+REOPEN = 0.75  # fading share of clipped values at which they move again: a concept that returns finds its old scale
 FADE = 0.02  # of that share
 
 FIELD_RANGE = 2.5  # centres lie evenly on [-2.5, 2.5] standard deviations

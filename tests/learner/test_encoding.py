@@ -133,6 +133,16 @@ def test_statistics_settle_and_reopen_after_a_change_of_unit():
     assert math.sqrt(statistics[encode.SQUARES, 0] / statistics[encode.COUNT, 0]) == pytest.approx(1000.0, rel=0.2)
 
 
+def test_statistics_stand_while_usual_values_go_on():
+    rng = np.random.default_rng(0)
+    statistics, scaled = fresh(1), np.zeros(1, np.float32)
+    for n, far in ((400, 0.0), (400, 0.6)):  # in another context six values in ten lie far out
+        for value in rng.normal(size=n) + 20.0 * (rng.uniform(size=n) < far):
+            encode.scale(np.array([value]), 1, statistics, scaled)
+            encode.update_statistics(np.array([value]), 1, statistics, scaled)
+    assert abs(statistics[encode.MEAN, 0]) < 0.2
+
+
 def test_a_settled_constant_takes_its_scale_from_its_first_move():
     rows = [[5.0]] * 310 + [[7.0]] + [[7.0]]
     *_, last = run(rows)
