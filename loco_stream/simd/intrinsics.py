@@ -14,6 +14,7 @@ from loco_stream.simd.sizes import BLOCK, BYTES, TILE, TIMES
 
 __all__ = [
     "lay_out_block",
+    "lay_out_equal_block",
     "multiply_tile",
     "multiply_vector",
     "outer_tile",
@@ -219,22 +220,47 @@ def lay_out_block(typing, target, weight, k, t, factor, targets, jumps, whens, p
     signature = types.void(target, weight, types.intp, number, number, targets, jumps, whens, types.intp)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        arrays = [context.make_array(signature.args[k])(context, builder, args[k]).data for k in (0, 1, 5, 6, 7)]
-        who, weights, targets, jumps, whens = arrays
-        k, t, factor, place = args[2], args[3], args[4], args[8]
-        integers, doubles = ir.VectorType(ir.IntType(32), BLOCK), ir.VectorType(ir.DoubleType(), BLOCK)
+        doubles = ir.VectorType(ir.DoubleType(), BLOCK)
         own = ir.VectorType(context.get_data_type(signature.args[1].dtype), BLOCK)
-        found = builder.load(_at(builder, who, [k], integers), align=4)
-        load = builder.load(_at(builder, weights, [k], own), align=4)
+        weights = context.make_array(signature.args[1])(context, builder, args[1]).data
+        load = builder.load(_at(builder, weights, [args[2]], own), align=4)
         if own != doubles:
             load = builder.fpext(load, doubles)
-        builder.store(found, _at(builder, targets, [place], integers), align=4)
-        jump = builder.fmul(load, _spread(builder, factor, doubles))
-        builder.store(jump, _at(builder, jumps, [place], doubles), align=8)
-        builder.store(_spread(builder, t, doubles), _at(builder, whens, [place], doubles), align=8)
+        jump = builder.fmul(load, _spread(builder, args[4], doubles))
+        _write_arrivals(context, builder, signature, args, jump)
         return context.get_dummy_value()
 
     return signature, generate
+
+
+@intrinsic
+def lay_out_equal_block(typing, target, k, t, jump, targets, jumps, whens, place):  # type: ignore[no-untyped-def]
+    """Write `BLOCK` connections as `lay_out_block` does, where each adds `jump`."""
+    number = types.float64
+    signature = types.void(target, types.intp, number, number, targets, jumps, whens, types.intp)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        jump = _spread(builder, args[3], ir.VectorType(ir.DoubleType(), BLOCK))
+        _write_arrivals(context, builder, signature, args, jump)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _write_arrivals(context: Any, builder: Any, signature: Any, args: Any, jump: Any) -> None:
+    """Write whom a block of connections reaches, the vector `jump` and when; `args` end as those of `lay_out_block`."""
+    who, targets, jumps, whens = (
+        context.make_array(signature.args[k])(context, builder, args[k]).data for k in (0, -4, -3, -2)
+    )
+    k, t, place = args[-7], args[-6], args[-1]
+    integers = ir.VectorType(ir.IntType(32), BLOCK)
+    own = ir.VectorType(context.get_data_type(signature.args[0].dtype), BLOCK)
+    found = builder.load(_at(builder, who, [k], own), align=signature.args[0].dtype.bitwidth // 8)
+    if own != integers:
+        found = builder.zext(found, integers)
+    builder.store(found, _at(builder, targets, [place], integers), align=4)
+    builder.store(jump, _at(builder, jumps, [place], jump.type), align=8)
+    builder.store(_spread(builder, t, jump.type), _at(builder, whens, [place], jump.type), align=8)
 
 
 @intrinsic

@@ -1,4 +1,4 @@
-"""Six loops that LLVM does not find by itself, written for it on whole vectors.
+"""Seven loops that LLVM does not find by itself, written for it on whole vectors.
 
 `sum_rows` keeps a tile of the sum in registers while all rows pass by, where plain loops load and store the sum with
 every few rows; `weigh_rows` multiplies each row first; `add_outer` adds the product of two vectors to a matrix, with
@@ -22,6 +22,7 @@ from loco_stream.simd.sizes import BLOCK, BYTES, TILE, TIMES
 if not PLAIN:
     from loco_stream.simd.intrinsics import (
         lay_out_block,
+        lay_out_equal_block,
         multiply_tile,
         multiply_vector,
         outer_tile,
@@ -33,7 +34,7 @@ if not PLAIN:
         weigh_vector,
     )
 
-__all__ = ["BLOCK", "TIMES", "add_outer", "compact", "lay_out", "nonzero", "sum_dense", "sum_rows", "weigh_rows"]
+__all__ = ["BLOCK", "TIMES", "add_outer", "compact", "lay_out", "lay_out_equal", "nonzero", "sum_dense", "sum_rows", "weigh_rows"]
 
 
 def sum_rows(current: Any, weights: Any, offset: int, n_post: int, indices: Any, first: int, last: int) -> None:
@@ -157,7 +158,7 @@ def lay_out(
     Parameters
     ----------
     target, weight
-        (n + BLOCK,) int32 and float32 or float64: to whom and how strong.
+        (n + BLOCK,) uint16 or int32 and float32 or float64: to whom and how strong.
     factor
         What a weight of 1 adds.
     targets, jumps, whens
@@ -166,6 +167,16 @@ def lay_out(
     for k in range(stop - first):
         targets[place + k] = target[first + k]
         jumps[place + k] = float(weight[first + k]) * factor
+        whens[place + k] = t
+
+
+def lay_out_equal(
+    target: Any, first: int, stop: int, t: float, jump: float, targets: Any, jumps: Any, whens: Any, place: int
+) -> None:
+    """Write the connections `first` to `stop - 1` as `lay_out` does, where each adds `jump`."""
+    for k in range(stop - first):
+        targets[place + k] = target[first + k]
+        jumps[place + k] = jump
         whens[place + k] = t
 
 
@@ -280,5 +291,14 @@ def _lay_out(target, weight, first, stop, t, factor, targets, jumps, whens, plac
     def blockwise(target, weight, first, stop, t, factor, targets, jumps, whens, place):  # type: ignore[no-untyped-def]
         for k in range(0, stop - first, BLOCK):
             lay_out_block(target, weight, first + k, t, factor, targets, jumps, whens, place + k)
+
+    return blockwise
+
+
+@_vectorised(lay_out_equal)
+def _lay_out_equal(target, first, stop, t, jump, targets, jumps, whens, place):  # type: ignore[no-untyped-def]
+    def blockwise(target, first, stop, t, jump, targets, jumps, whens, place):  # type: ignore[no-untyped-def]
+        for k in range(0, stop - first, BLOCK):
+            lay_out_equal_block(target, first + k, t, jump, targets, jumps, whens, place + k)
 
     return blockwise

@@ -21,7 +21,7 @@ from loco_stream.neurons.operations import calm, crossing, enter, fire, foresee,
 from loco_stream.neurons.spikes import NO_ROOM
 from loco_stream.simd.prefetch import prefetch
 from loco_stream.simulator.calendar_queue import QUEUED, add, earliest, take
-from loco_stream.simulator.connections import DELAY, LAST, NEXT_DELAY, START, STOP
+from loco_stream.simulator.connections import LAST, START, delay_of, weight_of
 from loco_stream.simulator.heap import GROUP, ORIGIN
 
 __all__ = ["DONE", "LAST_FIRE", "deliver_batch", "heat", "run_events", "sweep", "watch"]
@@ -46,7 +46,7 @@ def heat(count, hot, flags, i):
 
 @kernel
 def emit(
-    model, cells, numbers, row_group, groups, n_inputs, count, clock,
+    model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock,
     queue, heap, slots, ring, hot, flags, out_times, out_indices, i,
     t,
 ):  # fmt: skip
@@ -60,15 +60,17 @@ def emit(
         heat(count, hot, flags, i)
     cells[i, LAST_FIRE] = t
     source = n_inputs + i
-    if source + 1 < row_group.shape[0] and row_group[source] < row_group[source + 1]:
+    if source + 1 < row_group.shape[0]:
         group = row_group[source]
-        add(queue, clock, heap, slots, ring, t + groups[group, DELAY], group, t, groups[group, START])
+        delay = delay_of(groups, kinds, group)
+        if delay != LAST:
+            add(queue, clock, heap, slots, ring, t + delay, group, t, groups[group, START])
     return n + 1 < out_times.shape[0] and queue[QUEUED] < heap.shape[0]
 
 
 @inlined
 def next_arrival(
-    row_group, groups, count, clock, queue, heap, slots, ring, times,
+    row_group, groups, kinds, count, clock, queue, heap, slots, ring, times,
     indices,
 ):  # fmt: skip
     """Queue the inputs sent before the next arrival and return its time, or -1 if the queue has no room for them."""
@@ -78,9 +80,10 @@ def next_arrival(
         if queue[QUEUED] >= heap.shape[0]:
             return -1.0
         group = row_group[indices[k]]
-        if group < row_group[indices[k] + 1]:
-            add(queue, clock, heap, slots, ring, times[k] + groups[group, DELAY], group, times[k], 0.0)
-            t = min(t, times[k] + groups[group, DELAY])
+        delay = delay_of(groups, kinds, group)
+        if delay != LAST:
+            add(queue, clock, heap, slots, ring, times[k] + delay, group, times[k], 0.0)
+            t = min(t, times[k] + delay)
         k += 1
         count[INPUT] = k
     return earliest(queue, clock, heap, slots, ring)
@@ -90,26 +93,26 @@ def next_arrival(
 def fetch(groups, target, weight, group):
     """Have the connections of a group brought into the cache, which is to be delivered later: most lie far apart."""
     first = int(groups[group, START])
-    last = int(groups[group, STOP]) - 1
     prefetch(target, first)
-    prefetch(weight, first)
-    prefetch(weight, last)
+    if weight.shape[0] > 0:
+        prefetch(weight, first)
+        prefetch(weight, int(groups[group + 1, START]) - 1)
 
 
 @inlined
 def take_batch(
-    groups, target, weight, count, clock, queue, heap, slots, ring, batch,
-    t,
+    groups, kinds, target, weight, count, clock, queue, heap, slots, ring,
+    batch, t,
 ):  # fmt: skip
     """Move everything that arrives at `t` from the queue into the batch, and queue what follows in the same rows."""
     n = 0
     while earliest(queue, clock, heap, slots, ring) == t:
         group = int(heap[0, GROUP])
         origin = heap[0, ORIGIN]
-        batch[n, 0], batch[n, 1] = int(groups[group, START]), int(groups[group, STOP])
+        batch[n, 0], batch[n, 1], batch[n, 2] = groups[group, START], groups[group + 1, START], group
         n += 1
         take(queue, heap)
-        following = groups[group, NEXT_DELAY]
+        following = delay_of(groups, kinds, group + 1)
         if following != LAST:
             fetch(groups, target, weight, group + 1)
             add(queue, clock, heap, slots, ring, origin + following, group + 1, origin, 0.0)
@@ -118,7 +121,7 @@ def take_batch(
 
 @kernel
 def settle(
-    model, cells, numbers, row_group, groups, n_inputs, count, clock,
+    model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock,
     queue, heap, slots, ring, hot, flags, out_times, out_indices, i,
     t,
 ):  # fmt: skip
@@ -128,7 +131,7 @@ def settle(
     when = crossing(model, cells, numbers, i, t)
     while when <= t:
         if not emit(
-            model, cells, numbers, row_group, groups, n_inputs, count, clock, queue, heap, slots, ring, hot,
+            model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock, queue, heap, slots, ring, hot,
             flags, out_times, out_indices, i, when,
         ):  # fmt: skip
             return False
@@ -138,7 +141,7 @@ def settle(
 
 @kernel
 def sweep(
-    model, cells, numbers, row_group, groups, n_inputs, count, clock,
+    model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock,
     queue, heap, slots, ring, hot, near, flags, out_times, out_indices,
     t,
 ):  # fmt: skip
@@ -147,7 +150,7 @@ def sweep(
     kept = 0
     for k in range(count[NEAR]):
         if not settle(
-            model, cells, numbers, row_group, groups, n_inputs, count, clock, queue, heap, slots, ring, hot,
+            model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock, queue, heap, slots, ring, hot,
             flags, out_times, out_indices, near[k], t,
         ):  # fmt: skip
             return False
@@ -187,7 +190,7 @@ def watch(model, cells, numbers, count, near, flags, i):
 
 @kernel
 def answer(
-    model, cells, numbers, row_group, groups, n_inputs, count, clock,
+    model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock,
     queue, heap, slots, ring, hot, near, flags, out_times, out_indices,
     i, t, alone,
 ):  # fmt: skip
@@ -199,7 +202,7 @@ def answer(
     if ready(model, cells, numbers, i, t):
         if cells[i, LAST_FIRE] != t:
             room = emit(
-                model, cells, numbers, row_group, groups, n_inputs, count, clock, queue, heap, slots, ring, hot,
+                model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock, queue, heap, slots, ring, hot,
                 flags, out_times, out_indices, i, t,
             )  # fmt: skip
         else:
@@ -211,22 +214,22 @@ def answer(
 
 @inlined
 def receive_batch(
-    model, cells, numbers, row_group, groups, target, weight, n_inputs,
+    model, cells, numbers, row_group, groups, kinds, target, weight, n_inputs,
     count, clock, queue, heap, slots, ring, batch, hot, aroused,
     flags, out_times, out_indices, t,
 ):  # fmt: skip
     """Deliver the batch and list the neurons that it may make fire; return False where room is lacking, to go on."""
     while count[GROUPS] < count[BATCH]:
-        first = batch[count[GROUPS], 0]
+        first, group = batch[count[GROUPS], 0], batch[count[GROUPS], 2]
         for k in range(first + count[PLACE], batch[count[GROUPS], 1]):
             i = target[k]
             if flags[i] & (SOON | AROUSED) == SOON and not settle(
-                model, cells, numbers, row_group, groups, n_inputs, count, clock, queue, heap, slots, ring, hot, flags,
+                model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock, queue, heap, slots, ring, hot, flags,
                 out_times, out_indices, i, t,
             ):  # fmt: skip
                 count[PLACE] = k - first
                 return False
-            receive(model, cells, numbers, i, weight[k], t)
+            receive(model, cells, numbers, i, weight_of(groups, kinds, weight, group, k), t)
             if not calm(model, cells, numbers, i) and flags[i] & AROUSED == 0:
                 flags[i] |= AROUSED
                 aroused[count[WAITING]] = i
@@ -238,7 +241,7 @@ def receive_batch(
 
 @inlined
 def answer_batch(
-    model, cells, numbers, row_group, groups, n_inputs, count, clock,
+    model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock,
     queue, heap, slots, ring, hot, near, aroused, flags, out_times,
     out_indices, t, alone,
 ):  # fmt: skip
@@ -248,7 +251,7 @@ def answer_batch(
         i = aroused[count[WAITING]]
         flags[i] &= LISTED | STAYS | SOON
         if not calm(model, cells, numbers, i) and not answer(
-            model, cells, numbers, row_group, groups, n_inputs, count, clock, queue, heap, slots, ring, hot, near,
+            model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock, queue, heap, slots, ring, hot, near,
             flags, out_times, out_indices, i, t, alone,
         ):  # fmt: skip
             return False
@@ -257,7 +260,7 @@ def answer_batch(
 
 @kernel
 def deliver_hot(
-    model, cells, numbers, row_group, groups, n_inputs, count, clock,
+    model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock,
     queue, heap, slots, ring, hot, near, flags, out_times, out_indices,
     t, alone,
 ):  # fmt: skip
@@ -265,7 +268,7 @@ def deliver_hot(
     for k in range(count[HOT]):
         i = hot[k]
         if cells[i, LAST_FIRE] != t and ready(model, cells, numbers, i, t) and not emit(
-            model, cells, numbers, row_group, groups, n_inputs, count, clock, queue, heap, slots, ring, hot,
+            model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock, queue, heap, slots, ring, hot,
             flags, out_times, out_indices, i, t,
         ):  # fmt: skip
             return False
@@ -292,7 +295,7 @@ def cool(cells, count, hot, flags, refractory, t):
 
 @inlined
 def deliver_batch(
-    model, cells, numbers, row_group, groups, target, weight, n_inputs,
+    model, cells, numbers, row_group, groups, kinds, target, weight, n_inputs,
     count, clock, queue, heap, slots, ring, batch, hot, near, aroused,
     flags, out_times, out_indices, alone,
 ):  # fmt: skip
@@ -301,10 +304,10 @@ def deliver_batch(
     if count[BATCH] > 0:
         enter(model, cells, numbers, now)
         if not receive_batch(
-            model, cells, numbers, row_group, groups, target, weight, n_inputs, count, clock, queue, heap, slots,
+            model, cells, numbers, row_group, groups, kinds, target, weight, n_inputs, count, clock, queue, heap, slots,
             ring, batch, hot, aroused, flags, out_times, out_indices, now,
         ) or not answer_batch(
-            model, cells, numbers, row_group, groups, n_inputs, count, clock, queue, heap, slots, ring, hot, near,
+            model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock, queue, heap, slots, ring, hot, near,
             aroused, flags, out_times, out_indices, now, alone,
         ):  # fmt: skip
             return False
@@ -312,7 +315,7 @@ def deliver_batch(
     if count[HOT] > 0:
         enter(model, cells, numbers, now)
         if not deliver_hot(
-            model, cells, numbers, row_group, groups, n_inputs, count, clock, queue, heap, slots, ring, hot, near,
+            model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock, queue, heap, slots, ring, hot, near,
             flags, out_times, out_indices, now, alone,
         ):  # fmt: skip
             return False
@@ -351,7 +354,7 @@ def run_events(
     -------
     DONE, or NO_ROOM if it must be called again with more room.
     """
-    row_group, groups, target, weight = links
+    row_group, groups, kinds, target, weight = links
     count, clock, queue, heap, slots, ring, batch, hot, near, aroused, flags, out_times, out_indices = progress[:13]
     if clock[WINDOW] == 0.0:
         clock[WINDOW] = duration
@@ -363,20 +366,20 @@ def run_events(
         if count[FIRED] >= out_times.shape[0] or queue[QUEUED] >= heap.shape[0]:
             return NO_ROOM
         if count[BATCH] != 0 and not deliver_batch(
-            model, cells, numbers, row_group, groups, target, weight, n_inputs, count, clock, queue, heap, slots, ring,
+            model, cells, numbers, row_group, groups, kinds, target, weight, n_inputs, count, clock, queue, heap, slots, ring,
             batch, hot, near, aroused, flags, out_times, out_indices, alone,
         ):  # fmt: skip
             return NO_ROOM
-        t = next_arrival(row_group, groups, count, clock, queue, heap, slots, ring, times, indices)
+        t = next_arrival(row_group, groups, kinds, count, clock, queue, heap, slots, ring, times, indices)
         if t < 0.0:
             return NO_ROOM
         end = clock[WINDOW]
         if t < end or (t == end and end == duration):
-            take_batch(groups, target, weight, count, clock, queue, heap, slots, ring, batch, t)
+            take_batch(groups, kinds, target, weight, count, clock, queue, heap, slots, ring, batch, t)
             clock[NOW] = t
             continue
         if alone and not sweep(
-            model, cells, numbers, row_group, groups, n_inputs, count, clock, queue, heap, slots, ring, hot, near,
+            model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock, queue, heap, slots, ring, hot, near,
             flags, out_times, out_indices, end,
         ):  # fmt: skip
             return NO_ROOM

@@ -23,7 +23,8 @@ class Progress(NamedTuple):
     heap: NDArray[np.float64]  # (queue capacity, 3)
     slots: NDArray[np.float64]  # (queue capacity, 5)
     ring: NDArray[np.int32]  # (buckets,), a power of two
-    batch: NDArray[np.int64]  # (queue capacity, 2): where the connections begin and end through which spikes arrive now
+    # (queue capacity, 3): where the connections begin and end through which spikes arrive now, and their group
+    batch: NDArray[np.int64]
     hot: NDArray[np.int64]  # (n,): list of the neurons left at or above threshold by a reset
     near: NDArray[np.int64]  # (n,): list of those that may fire by themselves before the horizon
     aroused: NDArray[np.int64]  # (n,): list of those that the batch may make fire
@@ -34,7 +35,7 @@ class Progress(NamedTuple):
     indices: NDArray[np.int64]  # (spike capacity,): output, who
     runs: NDArray[
         np.int64
-    ]  # (queue capacity, 2): first connection of those used at one time, and its place in the arrivals
+    ]  # (queue capacity, 2): group of those that arrive at one time, and its place in the arrivals
     targets: NDArray[np.int32]  # (queue capacity + SPARE_ROOM,): the window's arrivals, to whom
     jumps: NDArray[np.float64]  # how strong
     whens: NDArray[np.float64]  # when
@@ -52,7 +53,7 @@ def start_progress(
         heap=np.zeros((room, 3)),
         slots=np.zeros((room, 5)),
         ring=np.zeros(buckets, np.int32),
-        batch=np.zeros((room, 2), np.int64),
+        batch=np.zeros((room, 3), np.int64),
         hot=np.zeros(n, np.int64),
         near=np.zeros(n, np.int64),
         aroused=np.zeros(n, np.int64),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from loco_stream.errors import InputError
 from loco_stream.neurons.spikes import first_bad_event
 from loco_stream.simulator.calendar_queue import PRESENT, QUEUED, drain, refill
-from loco_stream.simulator.connections import DELAY, START, connect
+from loco_stream.simulator.connections import DELAY, KIND, START, WEIGHT, connect
 from loco_stream.simulator.event_loop import (
     DONE,
     FIRED,
@@ -60,7 +60,7 @@ class QueuedLayer:
             parts.append(layer.recurrent.triplets(layer.n_pre))
             n_rows += layer.n_post
             self.lookahead = layer.recurrent.shortest_delay
-        self.links = connect(parts, n_rows, dtype)
+        self.links = connect(parts, n_rows, layer.n_post, dtype)
         self.buckets, self.per_ms, self.windowed = self._calendar(n_rows)
         self.reset()
 
@@ -70,12 +70,13 @@ class QueuedLayer:
         Otherwise they are twice the longest delay; the more groups a spike reaches, the more arrive in a ms: the
         buckets are as many times finer.
         """
-        delays = self.links.groups[:, DELAY]
-        longest = float(delays.max()) if len(delays) else 0.0
+        links = self.links
+        n_groups = len(links.groups) - n_rows
+        longest = max(float(links.kinds[:, DELAY].max()), 0.0)
         window = min((1.0 - _MARGIN) * self.lookahead, _WINDOW * self.layer.tau)
         if self.layer.model.events.lift is not None and longest < _MOST_IN_A_YEAR * window:
             return 1 << math.ceil(math.log2(longest / window + 4.0)), 1.0 / window, True
-        wanted = min(max(_BUCKETS_A_GROUP * len(delays) / n_rows, _FEWEST_BUCKETS), _MOST_BUCKETS)
+        wanted = min(max(_BUCKETS_A_GROUP * n_groups / n_rows, _FEWEST_BUCKETS), _MOST_BUCKETS)
         buckets = 1 << math.ceil(math.log2(wanted))
         return 2 * buckets, buckets / longest if longest > 0.0 else 1.0, False
 
@@ -164,10 +165,11 @@ class QueuedLayer:
         links = self.links
         weight = np.zeros(len(links.row_group) - 1)
         delay = np.full(len(weight), np.nan)
-        places = np.flatnonzero(links.target == neuron)
+        places = np.flatnonzero(links.target[: links.groups[-1, START]] == neuron)
         groups = np.searchsorted(links.groups[:, START], places, "right") - 1
         rows = np.searchsorted(links.row_group, groups, "right") - 1
-        weight[rows], delay[rows] = links.weight[places], links.groups[groups, DELAY]
+        kinds = links.kinds[links.groups[groups, KIND]]
+        weight[rows], delay[rows] = links.weight[places] if len(links.weight) else kinds[:, WEIGHT], kinds[:, DELAY]
         return weight, delay
 
     def under_way(self) -> tuple[NDArray[Any], ...]:

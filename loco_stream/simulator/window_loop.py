@@ -24,10 +24,10 @@ import numpy as np
 from loco_stream.jit import inlined, kernel, released
 from loco_stream.neurons.operations import enter, foresee, lift
 from loco_stream.neurons.spikes import NO_ROOM
-from loco_stream.simd.ops import BLOCK, lay_out
+from loco_stream.simd.ops import BLOCK, lay_out, lay_out_equal
 from loco_stream.simd.prefetch import prefetch
 from loco_stream.simulator.calendar_queue import FIRST, FREE, NEXT, PER_MS, PRESENT, QUEUED, SORTED, add, file
-from loco_stream.simulator.connections import DELAY, LAST, NEXT_DELAY, START, STOP
+from loco_stream.simulator.connections import LAST, START, delay_of, weight_of
 from loco_stream.simulator.event_loop import (
     AROUSED,
     BATCH,
@@ -59,21 +59,21 @@ STATE, SPARE = 1, 2  # columns of the cells: see `EventOperations.lift`
 STAGE, CURSOR, RUNS, NOTED, TICKING = 8, 9, 10, 11, 12  # of `count`
 OPEN, WALK, DELIVER, CLOSE = 0, 1, 2, 3  # stages of a window
 _NEXT_ARRIVALS = SPARE_ROOM  # after so many a neuron is needed
-_NEXT_CURSORS = 2  # and so many cursors ahead connections are
+_NEXT_CURSORS = 8  # and so many cursors ahead connections are
 TICK = -1  # in place of a connection: a time of arrival, at which hot neurons fire
 
 
 @inlined
-def queue_inputs(row_group, groups, count, clock, queue, heap, slots, ring, times, indices, end, last):
+def queue_inputs(row_group, groups, kinds, count, clock, queue, heap, slots, ring, times, indices, end, last):
     """Queue the inputs sent within the window; return False if there is no room for them."""
     k = count[INPUT]
     while k < times.shape[0] and (times[k] < end or last):
         if queue[QUEUED] >= slots.shape[0]:
             return False
         group = row_group[indices[k]]
-        if group < row_group[indices[k] + 1]:
-            arrival = times[k] + groups[group, DELAY]
-            add(queue, clock, heap, slots, ring, arrival, group, times[k], groups[group, START])
+        delay = delay_of(groups, kinds, group)
+        if delay != LAST:
+            add(queue, clock, heap, slots, ring, times[k] + delay, group, times[k], groups[group, START])
         k += 1
         count[INPUT] = k
     return True
@@ -104,15 +104,23 @@ def add_up(cells, targets, jumps, whens, old, n, refractory, aroused, flags):
 @inlined
 def fetch(groups, target, weight, group, first):
     """Have a group and the first of its connections brought into the cache."""
-    prefetch(groups, groups.shape[1] * group)
+    prefetch(groups, groups.shape[1] * (group + 1))  # where it ends, and what follows
     prefetch(target, first)
-    prefetch(weight, first)
-    prefetch(weight, first + BLOCK - 1)
+    if weight.shape[0] > 0:
+        prefetch(weight, first)
+        prefetch(weight, first + BLOCK - 1)
+
+
+@inlined
+def fetch_cursor(groups, target, weight, slots, slot):
+    """Have what a cursor needs brought into the cache; return the next one of its bucket."""
+    fetch(groups, target, weight, int(slots[slot - 1, GROUP]), int(slots[slot - 1, FIRST]))
+    return int(slots[slot - 1, NEXT])
 
 
 @kernel
 def walk(
-    model, cells, numbers, groups, target, weight, count, clock, queue,
+    model, cells, numbers, groups, kinds, target, weight, count, clock, queue,
     slots, ring, runs, targets, jumps, whens, last, duration,
 ):  # fmt: skip
     """Let all cursors of the window walk on through it, and list what arrives; return False where room is lacking."""
@@ -120,32 +128,36 @@ def walk(
     room = runs.shape[0] // 2
     coming = count[CURSOR]
     for _ in range(_NEXT_CURSORS):
-        coming = int(slots[coming - 1, NEXT]) if coming != 0 else 0
+        if coming != 0:
+            coming = fetch_cursor(groups, target, weight, slots, coming)
     while count[CURSOR] != 0:
         slot = count[CURSOR]
         following = int(slots[slot - 1, NEXT])
         if coming != 0:
-            fetch(groups, target, weight, int(slots[coming - 1, GROUP]), int(slots[coming - 1, FIRST]))
-            coming = int(slots[coming - 1, NEXT])
+            coming = fetch_cursor(groups, target, weight, slots, coming)
         t, group, origin = slots[slot - 1, TIME], int(slots[slot - 1, GROUP]), slots[slot - 1, ORIGIN]
         first = int(slots[slot - 1, FIRST])
         bucket = present
         while bucket <= present and not (last and t > duration):
-            stop = int(groups[group, STOP])
+            stop = int(groups[group + 1, START])
             if count[NOTED] + stop - first > room:
                 slots[slot - 1, TIME], slots[slot - 1, GROUP], slots[slot - 1, FIRST] = t, group, first
                 return False
             factor = lift(model, cells, numbers, t)
-            lay_out(target, weight, first, stop, t, factor, targets, jumps, whens, count[NOTED])
+            if weight.shape[0] > 0:
+                lay_out(target, weight, first, stop, t, factor, targets, jumps, whens, count[NOTED])
+            else:
+                jump = weight_of(groups, kinds, weight, group, first) * factor
+                lay_out_equal(target, first, stop, t, jump, targets, jumps, whens, count[NOTED])
             run = count[RUNS]
-            runs[run, 0], runs[run, 1] = first, count[NOTED]
+            runs[run, 0], runs[run, 1] = group, count[NOTED]
             count[RUNS] += 1
             count[NOTED] += stop - first
-            delay = groups[group, NEXT_DELAY]
+            group += 1
+            delay = delay_of(groups, kinds, group)
             if delay == LAST:
                 group = -1
                 break
-            group += 1
             first = stop
             t = origin + delay
             bucket = int(t * clock[PER_MS])
@@ -173,7 +185,9 @@ def take_back(
             cells[i, STATE] = old[place]
             while runs[run, 1] > place:
                 run -= 1
-            queue[SORTED] = push(heap, queue[SORTED], whens[place], runs[run, 0] + place - runs[run, 1], 0.0)
+            group = runs[run, 0]
+            k = int(groups[group, START]) + place - runs[run, 1]
+            queue[SORTED] = push(heap, queue[SORTED], whens[place], k, group)
     recurrent = n_inputs + cells.shape[0] < row_group.shape[0]
     for k in range(count[WAITING]):
         i = aroused[k]
@@ -198,10 +212,10 @@ def next_batch(count, clock, queue, heap, batch):
     """Make what arrives first the batch."""
     t, n = heap[0, TIME], 0
     while queue[SORTED] > 0 and heap[0, TIME] == t:
-        k = int(heap[0, GROUP])
+        k, group = int(heap[0, GROUP]), int(heap[0, ORIGIN])
         queue[SORTED] = pop(heap, queue[SORTED])
         if k != TICK:
-            batch[n, 0], batch[n, 1] = k, k + 1
+            batch[n, 0], batch[n, 1], batch[n, 2] = k, k + 1, group
             n += 1
     clock[NOW] = t
     count[BATCH], count[GROUPS] = n if n > 0 else DELIVERED, 0
@@ -244,7 +258,7 @@ def run_windows(
     -------
     DONE, or NO_ROOM if it must be called again with more room.
     """
-    row_group, groups, target, weight = links
+    row_group, groups, kinds, target, weight = links
     (
         count, clock, queue, heap, slots, ring, batch, hot, near, aroused, flags, out_times, out_indices, runs, targets,
         jumps, whens, old,
@@ -255,14 +269,14 @@ def run_windows(
         last = queue[PRESENT] >= int(duration * clock[PER_MS])
         end = duration if last else (queue[PRESENT] + 1) / clock[PER_MS]
         if count[STAGE] == WALK:
-            if not queue_inputs(row_group, groups, count, clock, queue, heap, slots, ring, times, indices, end, last):
+            if not queue_inputs(row_group, groups, kinds, count, clock, queue, heap, slots, ring, times, indices, end, last):
                 return NO_ROOM
             if count[RUNS] == 0 and count[CURSOR] == 0:
                 place = queue[PRESENT] & (ring.shape[0] - 1)
                 count[CURSOR] = ring[place]
                 ring[place] = 0
             if not walk(
-                model, cells, numbers, groups, target, weight, count, clock, queue, slots, ring, runs, targets, jumps,
+                model, cells, numbers, groups, kinds, target, weight, count, clock, queue, slots, ring, runs, targets, jumps,
                 whens, last, duration,
             ):  # fmt: skip
                 return NO_ROOM
@@ -274,7 +288,7 @@ def run_windows(
             count[STAGE] = DELIVER
         if count[STAGE] == DELIVER:
             if count[BATCH] != 0 and not deliver_batch(
-                model, cells, numbers, row_group, groups, target, weight, n_inputs, count, clock, queue, heap, slots,
+                model, cells, numbers, row_group, groups, kinds, target, weight, n_inputs, count, clock, queue, heap, slots,
                 ring, batch, hot, near, aroused, flags, out_times, out_indices, alone,
             ):  # fmt: skip
                 return NO_ROOM
@@ -286,7 +300,7 @@ def run_windows(
             count[STAGE] = CLOSE
         if count[STAGE] == CLOSE:
             if alone and not sweep(
-                model, cells, numbers, row_group, groups, n_inputs, count, clock, queue, heap, slots, ring, hot, near,
+                model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock, queue, heap, slots, ring, hot, near,
                 flags, out_times, out_indices, end,
             ):  # fmt: skip
                 return NO_ROOM
