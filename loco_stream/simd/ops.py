@@ -34,7 +34,18 @@ if not PLAIN:
         weigh_vector,
     )
 
-__all__ = ["BLOCK", "TIMES", "add_outer", "compact", "lay_out", "lay_out_equal", "nonzero", "sum_dense", "sum_rows", "weigh_rows"]
+__all__ = [
+    "BLOCK",
+    "TIMES",
+    "add_outer",
+    "compact",
+    "lay_out",
+    "lay_out_equal",
+    "nonzero",
+    "sum_dense",
+    "sum_rows",
+    "weigh_rows",
+]
 
 
 def sum_rows(current: Any, weights: Any, offset: int, n_post: int, indices: Any, first: int, last: int) -> None:

@@ -31,7 +31,9 @@ LAST = -1.0  # in place of a delay: the row has ended
 class Connections(NamedTuple):
     """All connections into one layer, grouped by (row, delay)."""
 
-    row_group: Any  # (n_rows + 1,) int64: the groups of row j are row_group[j] .. row_group[j + 1] - 2, then comes an end
+    row_group: (
+        Any  # (n_rows + 1,) int64: the groups of row j are row_group[j] .. row_group[j + 1] - 2, then comes an end
+    )
     groups: Any  # (n_groups + n_rows, 2) uint32, or uint64 from 2 ** 32 connections on: where each begins, and its kind
     kinds: Any  # (n_kinds, 2) float64: delay in ms, and weight where there is one of each group; 0 is the end of a row
     target: Any  # (n_connections + BLOCK,) uint16, or int32 from 65,537 neurons on; blocks may be read beyond the last
@@ -98,7 +100,7 @@ def _by_row(
 
 def _kinds(delay: NDArray[np.float64], weight: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return the kinds of groups after the end of a row, in the order of their first group, and the kind of each."""
-    delays, which = np.unique(delay, return_inverse=True)
+    which = np.unique(delay, return_inverse=True)[1]
     weights, how = np.unique(weight, return_inverse=True)
     _, first, pair = np.unique(which * len(weights) + how, return_index=True, return_inverse=True)
     order = np.argsort(first)

@@ -32,6 +32,7 @@ DELIVERED = -1  # in place of the size of a batch: only the hot neurons are left
 WINDOW, NOW, REFRACTORY, HORIZON = 1, 2, 3, 4  # PER_MS is 0
 LAST_FIRE = 0  # column of the cells of every model
 LISTED, STAYS, SOON, AROUSED = 1, 2, 4, 8
+_NEXT_NEAR = 6  # after so many a neuron is needed, and then its connections
 _CHUNK = 16  # neurons that are looked at together before they are looked at one by one
 
 
@@ -148,7 +149,13 @@ def sweep(
     """Advance every neuron that may have fired by itself to `t`; return False if the room ran out."""
     enter(model, cells, numbers, t)
     kept = 0
+    recurrent = n_inputs + cells.shape[0] < row_group.shape[0]
     for k in range(count[NEAR]):
+        if k + _NEXT_NEAR < count[NEAR]:
+            coming = near[k + _NEXT_NEAR]
+            prefetch(cells, cells.shape[1] * coming)
+            if recurrent:
+                prefetch(groups, groups.shape[1] * row_group[n_inputs + coming])
         if not settle(
             model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock, queue, heap, slots, ring, hot,
             flags, out_times, out_indices, near[k], t,
@@ -224,8 +231,8 @@ def receive_batch(
         for k in range(first + count[PLACE], batch[count[GROUPS], 1]):
             i = target[k]
             if flags[i] & (SOON | AROUSED) == SOON and not settle(
-                model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock, queue, heap, slots, ring, hot, flags,
-                out_times, out_indices, i, t,
+                model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock, queue, heap, slots, ring, hot,
+                flags, out_times, out_indices, i, t,
             ):  # fmt: skip
                 count[PLACE] = k - first
                 return False
@@ -251,8 +258,8 @@ def answer_batch(
         i = aroused[count[WAITING]]
         flags[i] &= LISTED | STAYS | SOON
         if not calm(model, cells, numbers, i) and not answer(
-            model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock, queue, heap, slots, ring, hot, near,
-            flags, out_times, out_indices, i, t, alone,
+            model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock, queue, heap, slots, ring, hot,
+            near, flags, out_times, out_indices, i, t, alone,
         ):  # fmt: skip
             return False
     return True
@@ -307,16 +314,16 @@ def deliver_batch(
             model, cells, numbers, row_group, groups, kinds, target, weight, n_inputs, count, clock, queue, heap, slots,
             ring, batch, hot, aroused, flags, out_times, out_indices, now,
         ) or not answer_batch(
-            model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock, queue, heap, slots, ring, hot, near,
-            aroused, flags, out_times, out_indices, now, alone,
+            model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock, queue, heap, slots, ring, hot,
+            near, aroused, flags, out_times, out_indices, now, alone,
         ):  # fmt: skip
             return False
         count[BATCH] = DELIVERED
     if count[HOT] > 0:
         enter(model, cells, numbers, now)
         if not deliver_hot(
-            model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock, queue, heap, slots, ring, hot, near,
-            flags, out_times, out_indices, now, alone,
+            model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock, queue, heap, slots, ring, hot,
+            near, flags, out_times, out_indices, now, alone,
         ):  # fmt: skip
             return False
         cool(cells, count, hot, flags, clock[REFRACTORY], now)
@@ -366,8 +373,8 @@ def run_events(
         if count[FIRED] >= out_times.shape[0] or queue[QUEUED] >= heap.shape[0]:
             return NO_ROOM
         if count[BATCH] != 0 and not deliver_batch(
-            model, cells, numbers, row_group, groups, kinds, target, weight, n_inputs, count, clock, queue, heap, slots, ring,
-            batch, hot, near, aroused, flags, out_times, out_indices, alone,
+            model, cells, numbers, row_group, groups, kinds, target, weight, n_inputs, count, clock, queue, heap, slots,
+            ring, batch, hot, near, aroused, flags, out_times, out_indices, alone,
         ):  # fmt: skip
             return NO_ROOM
         t = next_arrival(row_group, groups, kinds, count, clock, queue, heap, slots, ring, times, indices)
@@ -379,8 +386,8 @@ def run_events(
             clock[NOW] = t
             continue
         if alone and not sweep(
-            model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock, queue, heap, slots, ring, hot, near,
-            flags, out_times, out_indices, end,
+            model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock, queue, heap, slots, ring, hot,
+            near, flags, out_times, out_indices, end,
         ):  # fmt: skip
             return NO_ROOM
         if end >= duration:

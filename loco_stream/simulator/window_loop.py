@@ -269,15 +269,17 @@ def run_windows(
         last = queue[PRESENT] >= int(duration * clock[PER_MS])
         end = duration if last else (queue[PRESENT] + 1) / clock[PER_MS]
         if count[STAGE] == WALK:
-            if not queue_inputs(row_group, groups, kinds, count, clock, queue, heap, slots, ring, times, indices, end, last):
+            if not queue_inputs(
+                row_group, groups, kinds, count, clock, queue, heap, slots, ring, times, indices, end, last
+            ):
                 return NO_ROOM
             if count[RUNS] == 0 and count[CURSOR] == 0:
                 place = queue[PRESENT] & (ring.shape[0] - 1)
                 count[CURSOR] = ring[place]
                 ring[place] = 0
             if not walk(
-                model, cells, numbers, groups, kinds, target, weight, count, clock, queue, slots, ring, runs, targets, jumps,
-                whens, last, duration,
+                model, cells, numbers, groups, kinds, target, weight, count, clock, queue, slots, ring, runs, targets,
+                jumps, whens, last, duration,
             ):  # fmt: skip
                 return NO_ROOM
             count[WAITING] = add_up(cells, targets, jumps, whens, old, count[NOTED], clock[REFRACTORY], aroused, flags)
@@ -288,8 +290,8 @@ def run_windows(
             count[STAGE] = DELIVER
         if count[STAGE] == DELIVER:
             if count[BATCH] != 0 and not deliver_batch(
-                model, cells, numbers, row_group, groups, kinds, target, weight, n_inputs, count, clock, queue, heap, slots,
-                ring, batch, hot, near, aroused, flags, out_times, out_indices, alone,
+                model, cells, numbers, row_group, groups, kinds, target, weight, n_inputs, count, clock, queue, heap,
+                slots, ring, batch, hot, near, aroused, flags, out_times, out_indices, alone,
             ):  # fmt: skip
                 return NO_ROOM
             if count[HOT] > 0 and count[TICKING] == 0:
@@ -300,8 +302,8 @@ def run_windows(
             count[STAGE] = CLOSE
         if count[STAGE] == CLOSE:
             if alone and not sweep(
-                model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock, queue, heap, slots, ring, hot, near,
-                flags, out_times, out_indices, end,
+                model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock, queue, heap, slots, ring, hot,
+                near, flags, out_times, out_indices, end,
             ):  # fmt: skip
                 return NO_ROOM
             if last:

@@ -8,7 +8,7 @@ from numba import njit
 from scipy.sparse import random_array
 
 from loco_stream import Network
-from loco_stream.simd.ops import BLOCK, lay_out
+from loco_stream.simd.ops import BLOCK, lay_out, lay_out_equal
 from tests.helpers.nets import random_spikes
 
 
@@ -46,15 +46,21 @@ def laid_out(*arguments):
     lay_out(*arguments)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_whole_blocks_are_laid_out_as_single_connections_are(dtype):
+@njit
+def laid_out_equal(*arguments):
+    lay_out_equal(*arguments)
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, None])
+def test_whole_blocks_are_laid_out_as_single_connections_are(dtype, kind):
     rng = np.random.default_rng(0)
-    target, weight = rng.integers(0, 99, 50 + BLOCK).astype(np.int32), rng.normal(size=50 + BLOCK).astype(dtype)
+    target, weight = rng.integers(0, 1 << 16, 50 + BLOCK).astype(kind), rng.normal(size=50 + BLOCK).astype(dtype)
     for first, stop in [(0, 0), (3, 4), (1, 9), (2, 10), (5, 50)]:
         made = []
-        for function in (lay_out, laid_out):
+        for function in (lay_out, laid_out) if dtype else (lay_out_equal, laid_out_equal):
             arrays = np.full(70, -7, np.int32), np.full(70, -7.0), np.full(70, -7.0)
-            function(target, weight, first, stop, 2.5, 1.25, *arrays, 4)
+            function(target, *((weight,) if dtype else ()), first, stop, 2.5, 1.25, *arrays, 4)
             made.append([array[: 4 + stop - first].tobytes() for array in arrays])
         assert made[0] == made[1]
 
