@@ -239,7 +239,7 @@ def lay_out_equal_block(typing, target, k, t, jump, targets, jumps, whens, place
     number = types.float64
     signature = types.void(target, types.intp, number, number, targets, jumps, whens, types.intp)
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
         jump = _spread(builder, args[3], ir.VectorType(ir.DoubleType(), BLOCK))
         _write_arrivals(context, builder, signature, args, jump)
         return context.get_dummy_value()
@@ -247,7 +247,7 @@ def lay_out_equal_block(typing, target, k, t, jump, targets, jumps, whens, place
     return signature, generate
 
 
-def _write_arrivals(context: Any, builder: Any, signature: Any, args: Any, jump: Any) -> None:
+def _write_arrivals(context: Any, builder: ir.IRBuilder, signature: Any, args: Any, jump: ir.Value) -> None:
     """Write whom a block of connections reaches, the vector `jump` and when; `args` end as those of `lay_out_block`."""
     who, targets, jumps, whens = (
         context.make_array(signature.args[k])(context, builder, args[k]).data for k in (0, -4, -3, -2)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numba.extending import register_jitable
+from numpy.typing import NDArray
 
 from loco_stream.jit import PLAIN, kernel, overloaded
 from loco_stream.simd.sizes import BLOCK, BYTES, TILE, TIMES
@@ -182,8 +183,9 @@ def lay_out(
 
 
 def lay_out_equal(
-    target: Any, first: int, stop: int, t: float, jump: float, targets: Any, jumps: Any, whens: Any, place: int
-) -> None:
+    target: NDArray[np.integer], first: int, stop: int, t: float, jump: float, targets: NDArray[np.int32],
+    jumps: NDArray[np.float64], whens: NDArray[np.float64], place: int,
+) -> None:  # fmt: skip
     """Write the connections `first` to `stop - 1` as `lay_out` does, where each adds `jump`."""
     for k in range(stop - first):
         targets[place + k] = target[first + k]

@@ -31,13 +31,16 @@ LAST = -1.0  # in place of a delay: the row has ended
 class Connections(NamedTuple):
     """All connections into one layer, grouped by (row, delay)."""
 
-    row_group: (
-        Any  # (n_rows + 1,) int64: the groups of row j are row_group[j] .. row_group[j + 1] - 2, then comes an end
-    )
-    groups: Any  # (n_groups + n_rows, 2) uint32, or uint64 from 2 ** 32 connections on: where each begins, and its kind
-    kinds: Any  # (n_kinds, 2) float64: delay in ms, and weight where there is one of each group; 0 is the end of a row
-    target: Any  # (n_connections + BLOCK,) uint16, or int32 from 65,537 neurons on; blocks may be read beyond the last
-    weight: Any  # (n_connections + BLOCK,) float32 or float64; (0,) if `kinds` has them
+    # (n_rows + 1,): the groups of row j are row_group[j] .. row_group[j + 1] - 2, and then comes its end
+    row_group: NDArray[np.int64]
+    # (n_groups + n_rows, 2) uint32, or uint64 from 2 ** 32 connections on: where each begins, and its kind
+    groups: NDArray[np.unsignedinteger]
+    # (n_kinds, 2): delay in ms, and weight where there is one of each group; kind 0 is the end of a row
+    kinds: NDArray[np.float64]
+    # (n_connections + BLOCK,) uint16, or int32 from 65,537 neurons on; blocks may be read beyond the last
+    target: NDArray[np.integer]
+    # (n_connections + BLOCK,) float32 or float64; (0,) if `kinds` has them
+    weight: NDArray[np.floating]
 
 
 class Triplets(NamedTuple):
@@ -50,13 +53,13 @@ class Triplets(NamedTuple):
 
 
 @inlined
-def delay_of(groups: Any, kinds: Any, group: Any) -> Any:
+def delay_of(groups, kinds, group):  # type: ignore[no-untyped-def]
     """Return the delay of a group in ms, or `LAST`."""
     return kinds[groups[group, KIND], DELAY]
 
 
 @inlined
-def weight_of(groups: Any, kinds: Any, weight: Any, group: Any, k: Any) -> Any:
+def weight_of(groups, kinds, weight, group, k):  # type: ignore[no-untyped-def]
     """Return the weight of connection `k`, which is of this group."""
     return float(weight[k]) if weight.shape[0] > 0 else kinds[groups[group, KIND], WEIGHT]
 
@@ -86,13 +89,12 @@ def connect(parts: list[Triplets], n_rows: int, n_neurons: int, dtype: Any) -> C
 
 def _by_row(
     source: NDArray[np.int64], start: NDArray[np.int64], kind: NDArray[np.int64], n_connections: int, n_rows: int
-) -> tuple[NDArray[np.int64], NDArray[Any]]:
+) -> tuple[NDArray[np.int64], NDArray[np.unsignedinteger]]:
     """Return where the groups of each row begin, and the groups with an end after each row."""
     n_of = np.bincount(source, minlength=n_rows)
     row_group = np.concatenate(([0], np.cumsum(n_of + 1)))
     place = np.arange(len(start)) + source  # as many ends before it as rows
-    number: Any = np.uint32 if n_connections < 1 << 32 else np.uint64
-    groups = aligned(2 * row_group[-1], number).reshape(-1, 2)
+    groups = aligned(2 * row_group[-1], np.uint32 if n_connections < 1 << 32 else np.uint64).reshape(-1, 2)
     groups[place, START], groups[place, KIND] = start, kind
     groups[row_group[1:] - 1, START] = np.append(start, n_connections)[np.cumsum(n_of)]
     return row_group, groups
