@@ -21,6 +21,7 @@ BENCHES = {
     "rare": "benchmarks.rare:command",
     "calibration": "benchmarks.calibration:command",
     "regression": "benchmarks.regression:command",
+    "tables": "benchmarks.tables:command",
     "time": "benchmarks.temporal:command",
     "late": "benchmarks.late:command",
     "live": "benchmarks.live:command",

