@@ -31,6 +31,7 @@ OURS: dict[str, tuple[dict[str, Any], str]] = {
     "delays": ({"max_delay": _MAX_DELAY}, "rows"),
     "delays, frozen": ({"max_delay": _MAX_DELAY, "rule": "frozen"}, "rows"),
     "memory and delays": ({"memory": MEMORY, "max_delay": _MAX_DELAY}, "rows"),
+    "memory and delays, 256": ({"memory": MEMORY, "max_delay": _MAX_DELAY, "hidden_sizes": 256}, "rows"),
     "rows alone": ({}, "rows"),
     "rows alone, frozen": ({"rule": "frozen"}, "rows"),
     "5 lags": ({}, "5 lags"),

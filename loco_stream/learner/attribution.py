@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.learner.config import Settings
+from loco_stream.learner.delays import lag_range
 from loco_stream.learner.readout import naive_bayes
 from loco_stream.learner.readout.bank import FIRST_EXPERT, SQUARES_EXPERT, STACK_EXPERT
 from loco_stream.learner.readout.log_loss import SHARPNESS
@@ -141,7 +142,7 @@ def _undelayed(settings: Settings, state: State) -> NDArray[np.float32]:
     weights = state.net.weights
     if settings.max_delay == 0:
         return weights
-    at_once = state.memory.targets[:, : weights.shape[1] // (settings.max_delay + 1)]
+    at_once = state.memory.targets[:, : lag_range(settings, weights.shape[1], 0)[1]]
     kept = np.zeros_like(weights)
     np.put_along_axis(kept, at_once, np.take_along_axis(weights, at_once, axis=1), axis=1)
     return kept

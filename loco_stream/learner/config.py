@@ -51,6 +51,7 @@ N_OTHERS = 4  # experts beside the members where values come late: two stacks, t
 N_SAYS = 2  # of those among the last rows, and among all that are kept
 START_VOTE = 0.3  # weight of what they say in the log-loss stack at the start
 TOWARDS_LONG = 0.7  # how a memory spreads its time constants: 1 evenly; short ones are nearly as good as none
+PROMPT_EVERY = 4  # with a memory and delays, every so many neurons have no delays
 SMOOTHING = 0.7  # of the start weights along a feature: standard deviation of the kernel, in fields
 
 

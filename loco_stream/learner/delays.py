@@ -3,21 +3,47 @@
 Each synapse has a fixed lag of 0 to `max_delay` rows, and learns its weight alone: a neuron whose lags fit sees at
 once what lies rows apart (Izhikevich 2006 on delays among which learning chooses). The lags of a line are spread evenly
 over the neurons, in a random order: row j of `Memory.targets` names the neurons that line j reaches, and those at the
-places lag * n // taps up to (lag + 1) * n // taps have the lag `lag`, where taps = max_delay + 1. So an encoded row
-reaches each synapse once, when its time has come: the sums are as many as without delays.
+places of `lag_span` have the lag `lag`. So an encoded row reaches each synapse once, when its time has come: the sums
+are as many as without delays.
+
+With a memory, every fourth neuron, one of those whose trace carries on, has no lags: fields of one feature at lags of
+their own no longer tell its value, and a running sum needs nothing but values.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from loco_stream.jit import kernel
+from loco_stream.learner.config import PROMPT_EVERY
 from loco_stream.learner.state import LABEL, STEPS
 from loco_stream.simd.ops import nonzero
 
-__all__ = ["bounded_share", "push_code", "read_codes", "recall_codes", "set_code", "weigh_delayed", "write_codes"]
+__all__ = [
+    "bounded_share",
+    "lag_range",
+    "lag_span",
+    "push_code",
+    "read_codes",
+    "recall_codes",
+    "set_code",
+    "weigh_delayed",
+    "write_codes",
+]
 
 WHOLE_STEPS = 10.0  # for a run of one label
+
+
+def lag_range(settings: Any, n_post: Any, lag: Any) -> Any:
+    """Return where the neurons of a lag begin and end in a row of `Memory.targets`; those without lags come first."""
+    prompt = (n_post + PROMPT_EVERY - 2) // PROMPT_EVERY if settings.longest > 0.0 else 0
+    taps, rest = settings.max_delay + 1, n_post - prompt
+    return 0 if lag == 0 else prompt + lag * rest // taps, prompt + (lag + 1) * rest // taps
+
+
+lag_span = kernel(lag_range)  # the same for compiled code
 
 
 @kernel
@@ -49,13 +75,13 @@ def push_code(ring, lagged):
 
 
 @kernel
-def weigh_delayed(total, weights, n_post, targets, lagged):
+def weigh_delayed(settings, total, weights, n_post, targets, lagged):
     """Set `total` (n_post,) to the weighted inputs, each synapse's at its own lag."""
     n_taps = lagged.n.shape[0]
     for i in range(n_post):
         total[i] = np.float32(0.0)
     for lag in range(n_taps):
-        first, last = lag * n_post // n_taps, (lag + 1) * n_post // n_taps
+        first, last = lag_span(settings, n_post, lag)
         for r in range(lagged.n[lag]):
             line = lagged.rows[lag, r]
             value = lagged.lines[lag, line]

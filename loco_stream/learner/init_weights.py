@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream import rng
-from loco_stream.learner.config import NEURON_CLUSTER, SMOOTHING, Settings
+from loco_stream.learner.config import NEURON_CLUSTER, PROMPT_EVERY, SMOOTHING, Settings
 
 __all__ = ["delayed_targets", "start_weights"]
 
@@ -31,9 +31,15 @@ def start_weights(settings: Settings, layer: int, n_pre: int, n_post: int) -> ND
 
 
 def delayed_targets(settings: Settings, n_lines: int, n_post: int) -> NDArray[np.int64]:
-    """Draw an order of all neurons for each line, (n_lines, n_post): which lag each has follows from its place."""
+    """Draw an order of all neurons for each line, (n_lines, n_post): which lag each has follows from its place.
+
+    With a memory, neurons that have no lags stand first.
+    """
     draws = rng.uniforms(rng.derive_key(settings.seed_key, DELAY_KEY), 0, n_lines * n_post)
-    return np.argsort(draws.reshape(n_lines, n_post), axis=1, kind="stable")
+    order = draws.reshape(n_lines, n_post)
+    if settings.longest > 0.0:
+        order[:, 1::PROMPT_EVERY] -= 1.0
+    return np.argsort(order, axis=1, kind="stable")
 
 
 def _orthonormal(block: NDArray[np.float64]) -> NDArray[np.float64]:

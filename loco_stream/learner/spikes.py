@@ -107,7 +107,7 @@ def run_hidden(
         start, n_post = sizes[START, layer], sizes[N_POST, layer]
         weighted = drives[start : start + n_post]
         if layer == 0 and settings.max_delay > 0:
-            weigh_delayed(weighted, weights, n_post, targets, lagged)
+            weigh_delayed(settings, weighted, weights, n_post, targets, lagged)
         elif layer == 0:
             weigh_rows(weighted, weights, n_post, code.lines, 0, code.rows, n_lines)
         else:

@@ -18,6 +18,7 @@ from loco_stream.learner.config import (
     NEURON_CLUSTER,
     PERTURBATION,
     PRIORS,
+    PROMPT_EVERY,
     SPACING,
     STACK_POWER,
     STACK_PRIOR,
@@ -107,9 +108,12 @@ class Learner:
         s, n_post = self.settings, self.sizes[0]
         self.lags = np.zeros((n_lines, n_post), int)
         if s.max_delay:
-            shares = [(lag + 1) * n_post // (s.max_delay + 1) for lag in range(s.max_delay + 1)]
-            in_order = np.searchsorted(shares, np.arange(n_post), side="right")
+            prompt = np.arange(n_post) % PROMPT_EVERY == 1 if s.longest else np.zeros(n_post, bool)
+            rest = n_post - prompt.sum()
+            shares = [(lag + 1) * rest // (s.max_delay + 1) for lag in range(s.max_delay + 1)]
+            in_order = np.r_[np.zeros(prompt.sum(), int), np.searchsorted(shares, np.arange(rest), side="right")]
             np.put_along_axis(self.lags, delayed_targets(s, n_lines, n_post), in_order[None, :], axis=1)
+            assert not self.lags[:, prompt].any()
         self.past, self.run_of = np.zeros((s.max_delay, n_lines)), (None, 0.0)
 
     def _start_readout(self, n_features, n_classes):

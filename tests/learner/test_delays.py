@@ -11,6 +11,7 @@ import pytest
 from loco_stream import LOCOClassifier, LOCORegressor, load, save
 from loco_stream.errors import CheckpointError, ConfigError, InputError
 from loco_stream.learner.config import ModelConfig
+from loco_stream.learner.delays import lag_range
 from tests.helpers.models import arrays_of, assert_same, blobs
 from tests.helpers.naive_learner import Learner
 from tests.learner.test_memory import irregular, targets
@@ -111,6 +112,30 @@ def test_every_lag_has_its_share_of_the_synapses_of_each_line():
     targets = learned(hidden_sizes=(20,))._state.memory.targets
     assert (np.sort(targets, axis=1) == np.arange(20)).all()
     assert len({tuple(row) for row in targets.tolist()}) == len(targets)
+
+
+@pytest.mark.parametrize("width", [1, 2, 6, 20])
+def test_with_a_memory_every_fourth_neuron_has_no_delays(width):
+    model = learned(memory=MEMORY, hidden_sizes=(width,), max_delay=4)
+    at_once = lag_range(model._settings, width, 0)[1]
+    assert lag_range(model._settings, width, 4)[1] == width
+    prompt = set(range(1, width, 4))
+    assert all(prompt <= set(row[:at_once]) for row in model._state.memory.targets.tolist())
+
+
+@pytest.mark.slow
+def test_delays_do_not_cost_what_the_memory_tells():
+    """With lags at every synapse .933 of the later labels were right."""
+    right = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        gaps, X, total, y = rng.lognormal(-0.5, 1.2, 10_000), rng.normal(size=(10_000, 3)), 0.0, []
+        for gap, (value, *_) in zip(gaps, X, strict=True):
+            total = total * np.exp(-gap / 10.0) + value
+            y.append(total > 0.0)
+        model = LOCOClassifier(memory=MEMORY, max_delay=9, hidden_sizes=256, seed=seed)
+        right.append(np.mean(model.learn_predict_array(X, y, t=np.cumsum(gaps))[5000:] == y[5000:]))
+    assert np.mean(right) > 0.94
 
 
 def test_what_delayed_synapses_add_is_explained_by_the_rows_before():

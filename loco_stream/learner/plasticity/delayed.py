@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from loco_stream.jit import kernel
+from loco_stream.learner.delays import lag_span
 from loco_stream.learner.plasticity.project import change_blocks, project
 from loco_stream.learner.state import GAIN, INPUT_POWER, N_FEATURES, N_POST, N_SEEN
 from loco_stream.learner.workspace import CREDIT
@@ -17,11 +18,11 @@ POWER_ROWS = 300.0  # over which a layer's mean square input is averaged
 
 
 @kernel
-def _change_weights(weights, n_post, frozen, targets, lagged, n_lines, credit, step):
+def _change_weights(settings, weights, n_post, frozen, targets, lagged, n_lines, credit, step):
     """Subtract step * h credit', h being that of each synapse's own lag."""
     n_taps = lagged.n.shape[0]
     for lag in range(n_taps):
-        first, last = lag * n_post // n_taps, (lag + 1) * n_post // n_taps
+        first, last = lag_span(settings, n_post, lag)
         for line in range(n_lines):
             lead = np.float32(-step) * lagged.projected[lag, line]
             if lead == np.float32(0.0):
@@ -56,7 +57,7 @@ def change_delayed(settings, state, scratch, share):
         return
     step = share * settings.learning_rate / (gains[GAIN, 0] * (power + energy))
     credit, frozen = scratch.run.neurons[CREDIT], n_post - math.ceil(settings.plastic * n_post)
-    _change_weights(net.weights, n_post, frozen, state.memory.targets, lagged, n_lines, credit, step)
+    _change_weights(settings, net.weights, n_post, frozen, state.memory.targets, lagged, n_lines, credit, step)
     change_blocks(
         net.weights, 0, 0, settings.projects, net.projector, lagged.lines[0], 0, n_lines, lagged.rows[0], lagged.n[0],
         lagged.projected[0], credit, step, power, settings.orthogonality / n_taps, settings.projector_leak,
