@@ -70,6 +70,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "64 neurons frozen": {"hidden_sizes": (64,), "rule": "frozen"},
     "256 neurons": {"hidden_sizes": (256,)},
     "256 neurons frozen": {"hidden_sizes": (256,), "rule": "frozen"},
+    "no centroids": {"centroids": 0},
+    "no centroids frozen": {"centroids": 0, "rule": "frozen"},
     "neighbors": {"neighbors": 5000},
     "accurate": {"hidden_sizes": (256,), "neighbors": 5000},  # preset("accurate")
 }

@@ -1,4 +1,4 @@
-"""One model of what several learned: their readouts without leak add up, and the moments of naive Bayes."""
+"""One model of what several learned: readouts without leak add up, moments of naive Bayes, and their centroids."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ from loco_stream.learner.arrays import specs
 from loco_stream.learner.base import LOCOEstimator
 from loco_stream.learner.config import LASTING
 from loco_stream.learner.readout.naive_bayes import MEMORY, PRIOR
+from loco_stream.learner.readout.novelty_gate import SLOW_MEAN
 from loco_stream.learner.state import (
     CLASS_COUNT,
     CLASS_ROWS,
+    COUNT,
     LAST_SEEN,
     MASKED,
+    MEAN,
     N_CLASSES,
     N_SEEN,
     SKIPPED,
     SPREAD,
+    SQUARES,
     State,
 )
 
@@ -54,8 +58,8 @@ def merge(models: Sequence[Model], template: LOCOEstimator | None = None) -> Mod
     and drawn from one seed, and the template has seen the 300 rows after which scales and gains stand. Models that
     found their scales each by itself are merged in the same way; the result is then near that of one model.
 
-    Moments of naive Bayes add up in the same way. What is no sum is that of the model with most rows: members that
-    forget, weights by log-loss, and the shares in which members speak.
+    Moments of naive Bayes add up in the same way. Of all centroids, the most useful ones stay. What else is no sum is
+    that of the model with most rows: members that forget, weights by log-loss, and the shares in which members speak.
 
     Parameters
     ----------
@@ -91,6 +95,7 @@ def merge(models: Sequence[Model], template: LOCOEstimator | None = None) -> Mod
     _add_readouts(arrays, parts, base)
     _add_counts(arrays, parts, base)
     _add_gaussians(arrays, parts, base)
+    _gather_centroids(arrays, parts)
     return type(models[0]).from_state(largest.config, arrays)
 
 
@@ -148,8 +153,12 @@ def _moved(array: NDArray[Any], axis: int, before: int, room: int, places: list[
 
 
 def _add_readouts(arrays: Arrays, parts: Sequence[_Part], base: _Part | None) -> None:
-    """Add up the information of the member without leak; its least-squares columns come first."""
+    """Add up the information of the member without leak; its least-squares columns come first.
+
+    Its inputs are all less new to it then: what the gate knows of that moves along, or it would stand open.
+    """
     n = arrays["classes"].shape[1]
+    own, _ = _information(arrays, n)
     information = [_information(part.arrays, n) for part in parts]
     if base is None:
         inputs = len(arrays["bank.projectors"][0])
@@ -160,6 +169,7 @@ def _add_readouts(arrays: Arrays, parts: Sequence[_Part], base: _Part | None) ->
     A, b = (sum(terms) - again * first for terms, first in zip(zip(*information, strict=True), start, strict=True))
     P = np.linalg.inv(A)
     arrays["bank.projectors"][0] = 0.5 * (P + P.T)
+    arrays["newness"][SLOW_MEAN] += np.log(np.trace(P @ own) / len(own))  # x'x adds up to the information
     arrays["bank.traces"][:, :n] = P @ b
 
 
@@ -197,6 +207,33 @@ def _add_gaussians(arrays: Arrays, parts: Sequence[_Part], base: _Part | None) -
     arrays["gaussians.means"], arrays["gaussians.squares"] = means, squares
     arrays["gaussians.moments"][CLASS_ROWS] = n.max(axis=1, initial=0.0)
     arrays["gaussians.moments"][SPREAD] = np.log((n * squares + PRIOR) / (n + PRIOR)).sum(axis=1)
+
+
+def _gather_centroids(arrays: Arrays, parts: Sequence[_Part]) -> None:
+    """Keep the most useful of all centroids, each where it lies on the scale of the model with most rows."""
+    used = [int(part.arrays["centroids.n"][0]) for part in parts]
+    worth = np.concatenate([part.arrays["centroids.worth"][:n] for part, n in zip(parts, used, strict=True)])
+    chosen = np.argsort(-worth, kind="stable")[: len(arrays["centroids.worth"])]
+    mean, deviation = _scale(arrays)
+    places = np.hstack([_raw_places(part.arrays, n) for part, n in zip(parts, used, strict=True)])
+    arrays["centroids.places"][:, : len(chosen)] = ((places - mean) / deviation)[:, chosen]
+    for name in ("counts", "worth", "rows"):
+        of_all = np.concatenate([part.arrays[f"centroids.{name}"][:n] for part, n in zip(parts, used, strict=True)])
+        arrays[f"centroids.{name}"][: len(chosen)] = of_all[chosen]
+    arrays["centroids.n"][0] = len(chosen)
+
+
+def _raw_places(arrays: Arrays, n: int) -> Float64:
+    """Return the first centroids in units of the features, (features, n)."""
+    mean, deviation = _scale(arrays)
+    return mean + deviation * arrays["centroids.places"][:, :n].astype(np.float64)
+
+
+def _scale(arrays: Arrays) -> tuple[Float64, Float64]:
+    """Return the mean and the deviation, 1 of a constant, of each feature, (features, 1)."""
+    statistics = arrays["statistics"]
+    variance = statistics[SQUARES] / np.maximum(statistics[COUNT], 1.0)
+    return statistics[MEAN][:, None], np.sqrt(np.where(variance > 0.0, variance, 1.0))[:, None]
 
 
 def _sums(arrays: Arrays) -> Float64:

@@ -3,8 +3,8 @@
 A readout member's output is a sum over its inputs, so an input adds exactly its value times its weight. What a hidden
 neuron adds is shared out among the features by their shares of its drive, which is a sum over features as well
 (layer-wise relevance propagation, Bach et al. 2015, rule z; neurons that fire have a drive well above 0). What naive
-Bayes says is a sum over features by itself. So the parts of all features, of the rows before and the constant add up to
-the score.
+Bayes says is a sum over features by itself. So the parts of all features, of the rows before, of the
+nearest centroids and kept rows, and the constant add up to the score.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ Float64 = NDArray[np.float64]
 
 
 class Parts(NamedTuple):
-    """What slots, (slots,), constant and rows before add to a score."""
+    """What slots, (slots,), constant, rows before, and the nearest centroids and kept rows add to a score."""
 
     slots: Float64
     constant: float
     before: float
+    nearest: float
 
 
 def attribute(settings: Settings, state: State, scratch: Scratch, n_slots: int, n_classes: int, slot: int) -> Parts:
@@ -54,9 +55,10 @@ def attribute(settings: Settings, state: State, scratch: Scratch, n_slots: int, 
     column = _against_others(adds, slot)
     through_spikes = column[:hidden] @ _shares(settings, state, scratch, n_slots)
     before = float(column[:hidden].sum() - through_spikes.sum())
+    nearest = 0.0
     if settings.n_says:
-        before += float(_against_others(_kept(settings, state, scratch, blocks, n_classes), slot)[0])
-    return Parts(column[hidden + 1 :] + through_spikes, float(column[hidden]), before)
+        nearest = float(_against_others(_nearest(settings, state, scratch, blocks, n_classes), slot)[0])
+    return Parts(column[hidden + 1 :] + through_spikes, float(column[hidden]), before, nearest)
 
 
 def _against_others(of_classes: Float64, slot: int) -> Float64:
@@ -65,8 +67,8 @@ def _against_others(of_classes: Float64, slot: int) -> Float64:
     return column - (of_classes.sum(axis=1) - column) / others if others else column
 
 
-def _kept(settings: Settings, state: State, scratch: Scratch, blocks: Float64, n_classes: int) -> Float64:
-    """Return what the kept rows add to the score of each output, (1, classes)."""
+def _nearest(settings: Settings, state: State, scratch: Scratch, blocks: Float64, n_classes: int) -> Float64:
+    """Return what centroids and kept rows add to the score of each output, (1, classes)."""
     said = scratch.answers.outputs.reshape(settings.n_blocks, state.classes.shape[1])[-settings.n_says :, :n_classes]
     return (blocks[-settings.n_says :] @ said.astype(np.float64))[None, :]
 

@@ -75,11 +75,14 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
         reset: str = DEFAULTS.reset,
         dt: float | None = DEFAULTS.dt,
         neighbors: int = DEFAULTS.neighbors,
+        centroids: int | None = DEFAULTS.centroids,
     ) -> None:
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self._config = ModelConfig(**given)
         if self._regression and class_weight is not None:
             raise ConfigError(f"class_weight is {class_weight!r}; allowed is None: a regressor has no classes")
+        if self._regression and centroids:
+            raise ConfigError(f"centroids is {centroids!r}; allowed is None or 0: a regressor has no classes")
         for name, value in given.items():
             setattr(self, name, value)
         self._lock = RLock()  # of every public method that reads or changes more than one of the following

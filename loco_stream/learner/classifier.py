@@ -132,6 +132,12 @@ class LOCOClassifier(SequenceEstimator, base.MiniBatchClassifier):
         moving blobs) and is the one setting under which a model, its files and its checkpoints hold rows as they came,
         and somebody who reads these can read those. A row is compared with all rows kept: 5000 of ten features make
         a row of the default half as dear again, and take 4 bytes a value. 0: no row is kept.
+    centroids
+        Places among the features that move towards the rows near them and count the classes there, at most so many (up
+        to 100,000); the nearest 3 and 7 are two more opinions for the stack. They pay where classes lie in patches, as
+        `neighbors` do, and keep no row as it came. None: 300, but none of rows of more than 256 features, where they
+        would cost most, none where the readout sees no features, and none with `memory` or `max_delay`, where one row
+        tells little. 0: none.
     dt
         Grid in ms on which ``"lif"`` neurons may fire, as on clocked hardware, a whole number of times in the window
         and at most 20. None: whenever they reach their threshold, which keeps the finest grades.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from loco_stream.errors import ConfigError
+from loco_stream.learner import checks
 from loco_stream.neurons import find, window_of
 from loco_stream.neurons.spikes import MOST_SPIKES
 
@@ -48,7 +49,9 @@ COVERAGES = (0.5, 0.8, 0.9, 0.95, 0.99)  # of the intervals of a regression
 WINDOW = 500  # residuals that these are made of
 NEAREST = 7  # neighbours that vote
 N_OTHERS = 4  # experts beside the members where values come late: two stacks, two means
-N_SAYS = 2  # of those among the last rows, and among all that are kept
+N_SAYS = 2  # of those among the last rows, and among all that are kept; of the nearest centroids, few or many
+CENTROIDS = 300  # of rows that are not wide
+MOST_CENTROIDS = 100_000
 START_VOTE = 0.3  # weight of what they say in the log-loss stack at the start
 TOWARDS_LONG = 0.7  # how a memory spreads its time constants: 1 evenly; short ones are nearly as good as none
 PROMPT_EVERY = 4  # with a memory and delays, every so many neurons have no delays
@@ -63,6 +66,7 @@ class Layout(NamedTuple):
     n_fields: int
     readout_layers: str
     block: int
+    n_centroids: int
 
 
 class Settings(NamedTuple):
@@ -73,8 +77,9 @@ class Settings(NamedTuple):
     `n_trace` members on the traces and `n_linear` on the scaled features, each with `n_losses` sets of weights;
     `n_snapshots` old models are kept; `weighting` says where the weights of the classes come from; `shortest` and
     `longest` bound the time constants of a memory, in gaps between rows, and are 0 without; `max_delay` is the longest
-    lag of a synapse in rows; `remembers` says that a row depends on those before; `n_neighbors` rows are kept, which
-    have `n_says`; the stack has `n_blocks` outputs a class, those of the members and these.
+    lag of a synapse in rows; `remembers` says that a row depends on those before; `n_centroids` are moved and
+    `n_neighbors` rows are kept, which have `n_says`; the stack has `n_blocks` outputs a class, those of the members and
+    these.
     """
 
     n_layers: int
@@ -113,6 +118,7 @@ class Settings(NamedTuple):
     max_delay: int
     shortest: float
     longest: float
+    n_centroids: int
     n_neighbors: int
     n_says: int
     n_blocks: int
@@ -162,54 +168,58 @@ class ModelConfig:
     reset: str = "subtract"
     dt: float | None = None
     neighbors: int = 0
+    centroids: int | None = None
 
     def __post_init__(self) -> None:
         if self.hidden_sizes is not None:
-            _layers("hidden_sizes", self.hidden_sizes)
-        _choice("rule", self.rule, ("loco", "np", "frozen"))
-        _choice("credit", self.credit, tuple(CREDITS))
-        _choice("readout", self.readout, ("recursive", "delta"))
-        _choice("readout_layers", self.readout_layers, ("auto", "all", "last", "hidden"))
-        _integer("cluster_size", self.cluster_size, 1, 4096, optional=True)
-        _real("perturbation_std", self.perturbation_std, 1e-6, 100.0)
-        _integer("n_perturbations", self.n_perturbations, 1, 64)
+            checks.layers("hidden_sizes", self.hidden_sizes)
+        checks.choice("rule", self.rule, ("loco", "np", "frozen"))
+        checks.choice("credit", self.credit, tuple(CREDITS))
+        checks.choice("readout", self.readout, ("recursive", "delta"))
+        checks.choice("readout_layers", self.readout_layers, ("auto", "all", "last", "hidden"))
+        checks.integer("cluster_size", self.cluster_size, 1, 4096, optional=True)
+        checks.real("perturbation_std", self.perturbation_std, 1e-6, 100.0)
+        checks.integer("n_perturbations", self.n_perturbations, 1, 64)
         if not isinstance(self.antithetic, bool):
             raise ConfigError(f"antithetic is {self.antithetic!r}; allowed are True and False")
-        _real("learning_rate", self.learning_rate, 0.0, 1e6, optional=True)
-        _real("orthogonality", self.orthogonality, 0.0, 1.0)
-        _integer("n_input_clusters", self.n_input_clusters, 0, 256)
-        _integer("rank", self.rank, 1, 16)
-        _integer("receptive_fields", self.receptive_fields, 1, 64, optional=True)
-        _real("tau", self.tau, 1e-3, 1e6, optional=True)
-        _real("tau_trace", self.tau_trace, 1e-3, 1e6, optional=True)
-        _real("gain", self.gain, 1e-3, 1e3, optional=True)
-        _real("window", self.window, 1e-3, 1e6)
+        checks.real("learning_rate", self.learning_rate, 0.0, 1e6, optional=True)
+        checks.real("orthogonality", self.orthogonality, 0.0, 1.0)
+        checks.integer("n_input_clusters", self.n_input_clusters, 0, 256)
+        checks.integer("rank", self.rank, 1, 16)
+        checks.integer("receptive_fields", self.receptive_fields, 1, 64, optional=True)
+        checks.real("tau", self.tau, 1e-3, 1e6, optional=True)
+        checks.real("tau_trace", self.tau_trace, 1e-3, 1e6, optional=True)
+        checks.real("gain", self.gain, 1e-3, 1e3, optional=True)
+        checks.real("window", self.window, 1e-3, 1e6)
         if self.leaks is not None:
-            _ascending("leaks", self.leaks, 0.0, 0.5)
-        _real("retention", self.retention, 0.0, 1.0)
-        _real("plastic", self.plastic, 0.0, 1.0)
-        _weights("class_weight", self.class_weight)
+            checks.ascending("leaks", self.leaks, 0.0, 0.5)
+        checks.real("retention", self.retention, 0.0, 1.0)
+        checks.real("plastic", self.plastic, 0.0, 1.0)
+        checks.weights("class_weight", self.class_weight)
         if isinstance(self.class_weight, Mapping):  # a later change of the user's dict must not reach the model
             object.__setattr__(self, "class_weight", dict(self.class_weight))
-        _integer("seed", self.seed, 0, 2**64 - 1, optional=True)
-        _integer("categories", self.categories, 0, MOST_CATEGORIES)
+        checks.integer("seed", self.seed, 0, 2**64 - 1, optional=True)
+        checks.integer("categories", self.categories, 0, MOST_CATEGORIES)
         window_of(find(self.neuron).kind)
         if self.memory is not None:
-            _span("memory", self.memory, 1e-3, 1e6)
-        _integer("max_delay", self.max_delay, 0, LONGEST_DELAY)
+            checks.span("memory", self.memory, 1e-3, 1e6)
+        checks.integer("max_delay", self.max_delay, 0, LONGEST_DELAY)
         if self.max_delay and self.n_input_clusters:
             raise ConfigError(f"max_delay is {self.max_delay}; with n_input_clusters, allowed is 0")
-        _choice("reset", self.reset, ("subtract", "zero"))
+        checks.choice("reset", self.reset, ("subtract", "zero"))
         self._check_grid()
-        _integer("neighbors", self.neighbors, 0, MOST_NEIGHBORS)
+        checks.integer("neighbors", self.neighbors, 0, MOST_NEIGHBORS)
         if self.neighbors and self.readout == "delta":
             raise ConfigError(f"neighbors is {self.neighbors}; allowed with readout='delta' is 0: it has no stack")
+        checks.integer("centroids", self.centroids, 0, MOST_CENTROIDS, optional=True)
+        if self.centroids and self.readout == "delta":
+            raise ConfigError(f"centroids is {self.centroids}; allowed with readout='delta' is 0: it has no stack")
 
     def _check_grid(self) -> None:
         """Refuse a grid that a window does not fit, or on which a neuron could fire more often than is kept."""
         if self.neuron != "lif" and (self.dt is not None or self.reset != "subtract"):
             raise ConfigError(f"neuron is {self.neuron!r}; reset and dt can be chosen for neuron='lif' alone")
-        _real("dt", self.dt, self.window / MOST_SPIKES * (1.0 - 1e-9), self.window, optional=True)
+        checks.real("dt", self.dt, self.window / MOST_SPIKES * (1.0 - 1e-9), self.window, optional=True)
         if self.dt is None:
             return
         steps = self.window / self.dt
@@ -220,20 +230,24 @@ class ModelConfig:
         """Decide what is left open for a model whose first row has `n_features` features.
 
         Rows of more than `WIDE` features are taken for images or spectra: one line a feature, more neurons, a readout
-        of the hidden layers alone that hardly forgets.
+        of the hidden layers alone that hardly forgets. Centroids lie among the features of single rows: they are left
+        out where the readout does not see these, or rows are understood in their order.
         """
         wide, sizes = n_features > WIDE, self.hidden_sizes
         if sizes is None:
             sizes = WIDE_SIZE if wide else BROAD_SIZE if n_features > BROAD else SIZE
         fields_ = self.receptive_fields
         n_fields = fields_ if fields_ is not None else 9 if n_features <= 64 else 1 if wide else 3
-        readout_layers = self.readout_layers
+        readout_layers = self.readout_layers if self.readout_layers != "auto" else "hidden" if wide else "all"
+        sees_rows = self.readout == "recursive" and readout_layers == "all" and not self.remembers
+        usual = CENTROIDS if sees_rows and not wide else 0
         return Layout(
             hidden_sizes=(sizes,) if isinstance(sizes, int) else tuple(sizes),
             leaks=tuple(self.leaks) if self.leaks is not None else WIDE_LEAKS if wide else LEAKS,
             n_fields=n_fields,
-            readout_layers=readout_layers if readout_layers != "auto" else "hidden" if wide else "all",
+            readout_layers=readout_layers,
             block=self.cluster_size or _block(n_features * n_fields, n_fields),
+            n_centroids=self.centroids if self.centroids is not None else usual,
         )
 
     def settings(self, layout: Layout, *, regression: bool, seed_key: int) -> Settings:
@@ -241,7 +255,8 @@ class ModelConfig:
         sizes, recursive, raw = layout.hidden_sizes, self.readout == "recursive", layout.readout_layers == "all"
         tau = float(self.tau if self.tau is not None else self.window)
         n_trace, n_linear = len(layout.leaks) if recursive else 1, 2 if recursive and raw else 0
-        n_losses, n_says = 2 if recursive and not regression else 1, N_SAYS if self.neighbors else 0
+        n_losses, n_centroids = 2 if recursive and not regression else 1, 0 if regression else layout.n_centroids
+        n_says = N_SAYS * ((n_centroids > 0) + (self.neighbors > 0))
         return Settings(
             n_layers=len(sizes),
             n_hidden=sum(sizes),
@@ -279,6 +294,7 @@ class ModelConfig:
             max_delay=self.max_delay,
             shortest=float(self.memory[0]) if self.memory is not None else 0.0,
             longest=float(self.memory[1]) if self.memory is not None else 0.0,
+            n_centroids=n_centroids,
             n_neighbors=self.neighbors,
             n_says=n_says,
             n_blocks=(n_trace + n_linear) * n_losses + n_says,
@@ -321,69 +337,6 @@ class ModelConfig:
 def _block(n_lines: int, n_fields: int) -> int:
     """Return how many lines share a block of the projector: all of a narrow row; whole features stay together."""
     return FULL_BLOCK if n_lines <= FULL_BLOCK else BLOCK - BLOCK % n_fields
-
-
-def _whole(value: object, low: int, high: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-
-def _number(value: object, low: float, high: float) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
-
-
-def _choice(field: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConfigError(f"{field} is {value!r}; allowed are {', '.join(map(repr, allowed))}")
-
-
-def _integer(field: str, value: object, low: int, high: int, *, optional: bool = False) -> None:
-    if not (_whole(value, low, high) or (optional and value is None)):
-        none = "None or " if optional else ""
-        raise ConfigError(f"{field} is {value!r}; allowed is {none}a whole number from {low} to {high}")
-
-
-def _real(field: str, value: object, low: float, high: float, *, optional: bool = False) -> None:
-    if not (_number(value, low, high) or (optional and value is None)):
-        none = "None or " if optional else ""
-        raise ConfigError(f"{field} is {value!r}; allowed is {none}a number from {low:g} to {high:g}")
-
-
-def _layers(field: str, value: object) -> None:
-    sizes = value if isinstance(value, list | tuple) else (value,)
-    if not 1 <= len(sizes) <= 64 or not all(_whole(size, 1, 65536) for size in sizes):
-        raise ConfigError(
-            f"{field} is {value!r}; allowed is a whole number from 1 to 65536, or a tuple or list of 1 to 64 of them"
-        )
-
-
-def _ascending(field: str, value: object, low: float, high: float) -> None:
-    sound = isinstance(value, list | tuple) and 1 <= len(value) <= 16 and all(_number(x, low, high) for x in value)
-    if not sound or list(value) != sorted(value):  # type: ignore[call-overload]
-        raise ConfigError(
-            f"{field} is {value!r}; allowed is a tuple of 1 to 16 numbers from {low:g} to {high:g} in ascending order"
-        )
-
-
-def _weights(field: str, value: object) -> None:
-    """Check weights of classes; a class is named as in the stream, so that any hashable label may be one."""
-    if value is None or value == "balanced":
-        return
-    if isinstance(value, Mapping) and value:
-        labels = [label for label in value if label is not None and label == label]  # NaN is no label
-        if len(labels) == len(value) and all(_number(weight, 1e-6, 1e6) for weight in value.values()):
-            return
-    raise ConfigError(
-        f"{field} is {value!r}; allowed is None, 'balanced', or a dict of labels with a number from 1e-06 to 1e+06 each"
-    )
-
-
-def _span(field: str, value: object, low: float, high: float) -> None:
-    sound = isinstance(value, list | tuple) and len(value) == 2 and all(_number(x, low, high) for x in value)
-    if not sound or value[0] > value[1]:  # type: ignore[index]
-        raise ConfigError(
-            f"{field} is {value!r}; allowed is None or (shortest, longest), two numbers from {low:g} to {high:g} in "
-            "ascending order"
-        )
 
 
 DEFAULTS = ModelConfig()

@@ -6,12 +6,12 @@ import numpy as np
 
 from loco_stream.jit import kernel
 from loco_stream.learner.delays import set_code
-from loco_stream.learner.encoding import encode_fields, encode_intensities, intensity, scale
+from loco_stream.learner.encoding import encode_fields, encode_intensities, intensity, measure, scale
 from loco_stream.learner.readout import bank as readout
-from loco_stream.learner.readout import neighbors
+from loco_stream.learner.readout import centroids, neighbors
 from loco_stream.learner.spikes import run_hidden
 from loco_stream.learner.state import N_FEATURES, N_SEEN
-from loco_stream.learner.workspace import CLEAN_FOR, FRESH, N_GAINS, N_IN, NOISE
+from loco_stream.learner.workspace import CLEAN_FOR, FRESH, N_GAINS, N_IN, N_MEASURED, NOISE
 
 __all__ = ["clean_pass"]
 
@@ -70,6 +70,9 @@ def clean_pass(settings, state, scratch, x, t):
     for f in range(n_features):
         z[hidden + 1 + f] = intensity(x[f], state.statistics, f) if by_range else scratch.scaled[f]
     readout.speak(settings, state, z, scratch.answers, flags)
+    if settings.n_centroids > 0:
+        flags[N_MEASURED] = measure(state.statistics, n_features, scratch.row, scratch.scaled, scratch.nearness)
+        centroids.speak(settings, state, scratch)
     if settings.n_neighbors > 0:
         neighbors.speak(settings, state, scratch, x)
     flags[CLEAN_FOR] = n_seen

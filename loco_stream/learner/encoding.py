@@ -23,6 +23,7 @@ __all__ = [
     "encode_fields",
     "encode_intensities",
     "intensity",
+    "measure",
     "scale",
     "update_statistics",
     "update_value",
@@ -41,6 +42,12 @@ FIELD_REACH = FIELD_WIDTH * math.sqrt(-2.0 * math.log(FIELD_THRESHOLD))  # in un
 
 
 @kernel
+def _bounded(z):
+    """Return a standardised value as the readout sees it: logarithmic beyond `CLIP`."""
+    return z if abs(z) <= CLIP else math.copysign(CLIP + math.log(abs(z) / CLIP), z)
+
+
+@kernel
 def scale(x, n_features, statistics, scaled):
     """Write the standardised row into `scaled`; a masked or constant feature becomes 0.
 
@@ -54,7 +61,28 @@ def scale(x, n_features, statistics, scaled):
             variance = statistics[SQUARES, f] / statistics[COUNT, f]
             if variance > 0.0:
                 z = (value - statistics[MEAN, f]) / math.sqrt(variance)
-        scaled[f] = np.float32(z if abs(z) <= CLIP else math.copysign(CLIP + math.log(abs(z) / CLIP), z))
+        scaled[f] = np.float32(_bounded(z))
+
+
+@kernel
+def _span(statistics, f):
+    """Return the range of a feature in bounded standard deviations, 0 while it has had one value only."""
+    if statistics[COUNT, f] == 0.0 or statistics[SQUARES, f] == 0.0:
+        return 0.0
+    deviation, mean = math.sqrt(statistics[SQUARES, f] / statistics[COUNT, f]), statistics[MEAN, f]
+    return _bounded((statistics[HIGHEST, f] - mean) / deviation) - _bounded((statistics[LOWEST, f] - mean) / deviation)
+
+
+@kernel
+def measure(statistics, n_features, row, scaled, room):
+    """Write which features of a row count, and how; return their number."""
+    n = 0
+    for f in range(n_features):
+        span = _span(statistics, f) if abs(row[f]) <= LARGEST else 0.0
+        if span > 0.0:
+            room.columns[n], room.values[n], room.scales[n] = f, scaled[f], np.float32(1.0 / span)
+            n += 1
+    return n
 
 
 @kernel

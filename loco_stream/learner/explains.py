@@ -51,9 +51,9 @@ class Explains:
         The readouts are linear in the traces of the hidden neurons and in the features, so their score is taken apart
         exactly; what a neuron adds goes to the features by their shares of its drive (layer-wise relevance propagation,
         Bach et al. 2015). Each of the experts is weighed by how much it speaks; naive Bayes
-        is a sum over features by itself, and kept rows (`neighbors`) count as rows before. The gate of `retention`,
-        which acts on rows unlike those of late, and models of old that are recalled are not taken apart; `explained`
-        says how much of the answer is without the latter.
+        is a sum over features by itself; what the nearest centroids and kept rows add stands apart. The gate of
+        `retention`, which acts on rows unlike those of late, and models of old that are recalled are not taken apart;
+        `explained` says how much of the answer is without the latter.
 
         Parameters
         ----------
@@ -97,11 +97,11 @@ class Explains:
         for name, _, slot in self._slots.categories:
             adds[name] += scale * float(parts.slots[slot])
         ordered = dict(sorted(adds.items(), key=lambda item: -abs(item[1])))
-        base, before = shift + scale * parts.constant, scale * parts.before
+        base, before, nearest = shift + scale * parts.constant, scale * parts.before, scale * parts.nearest
         in_force, memories = self._memories(state)
         return Explanation(
             answer if self._regression else self._classes[int(answer)],
-            ordered, base, before, base + before + sum(ordered.values()), memories, in_force,
+            ordered, base, before, nearest, base + before + nearest + sum(ordered.values()), memories, in_force,
         )  # fmt: skip
 
     def _memories(self, state: State) -> tuple[float, dict[str, float]]:

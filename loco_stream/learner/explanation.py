@@ -32,7 +32,10 @@ class Explanation:
     base
         What the score is without features.
     before
-        What the rows before add: what a memory has left of them, and the rows that `neighbors` keeps.
+        What a memory has left of the rows before adds.
+    nearest
+        What the nearest centroids add, and the nearest of the rows that `neighbors` keeps: all features together, for
+        what is near is no sum over features.
     score
         The sum of all these.
     memories
@@ -45,6 +48,7 @@ class Explanation:
     features: Mapping[Hashable, float]
     base: float
     before: float
+    nearest: float
     score: float
     memories: Mapping[str, float]
     explained: float
@@ -60,6 +64,8 @@ class Explanation:
             lines.append(f"  {sum(value for _, value in named[_MOST:]):+9.3f}  {len(named) - _MOST} more features")
         if self.before:
             lines.append(f"  {self.before:+9.3f}  (the rows before)")
+        if self.nearest:
+            lines.append(f"  {self.nearest:+9.3f}  (the nearest of what was seen)")
         lines.append(f"  {self.base:+9.3f}  (without features)")
         spoke = sorted(self.memories.items(), key=lambda item: -abs(item[1]))[:3]
         return [*lines, "spoken by " + ", ".join(f"{name} {share:.2f}" for name, share in spoke)] if spoke else lines

@@ -294,6 +294,20 @@ class Neighbors(NamedTuple):
     answers: Annotated[Float64, axes("neighbors")]
 
 
+class Centroids(NamedTuple):
+    """Places among the standardised features, and which classes lie there.
+
+    n: so far; places: one column a centroid; counts: fading, of the rows it was nearest to; worth: how useful it was of
+    late; rows: how many moved it.
+    """
+
+    n: Annotated[Int64, axes(1)]
+    places: Annotated[Float32, axes("features", "centroids")]
+    counts: Annotated[Float64, axes("centroids", "classes")]
+    worth: Annotated[Float64, axes("centroids")]
+    rows: Annotated[Float64, axes("centroids")]
+
+
 class Gaussians(NamedTuple):
     """What naive Bayes knows of each class; without features where there are no linear members.
 
@@ -339,5 +353,6 @@ class State(NamedTuple):
     memory: Memory
     spread: Spread
     late_values: LateValues
+    centroids: Centroids
     neighbors: Neighbors
     gaussians: Gaussians

@@ -24,7 +24,7 @@ from loco_stream.learner.packing import opened
 from loco_stream.learner.plasticity.credit import assign_credit
 from loco_stream.learner.plasticity.hidden import change_hidden
 from loco_stream.learner.readout import bank as readout
-from loco_stream.learner.readout import calibration, intervals, log_loss, neighbors
+from loco_stream.learner.readout import calibration, centroids, intervals, log_loss, neighbors
 from loco_stream.learner.readout import novelty_gate as gate
 from loco_stream.learner.readout import snapshots as recall
 from loco_stream.learner.spikes import run_hidden, settle_gains
@@ -268,6 +268,8 @@ def _learn(settings, state, scratch, x, label, value, share, late, ticket, guard
             change_hidden(settings, state, scratch, share)
         _change_readout(settings, state, scratch, said, said_vectors, label, trust, dormant)
         settle_gains(state.net.sizes, state.net.gains, scratch.run.drives[0], settings.gain, counts[N_SEEN])
+        if settings.n_centroids > 0:
+            centroids.learn(state, scratch, label)
         if settings.n_neighbors > 0:
             neighbors.keep(settings, state, x, label, value)
     else:

@@ -44,7 +44,7 @@ _COMMON: dict[str, float] = {
 _TIMELESS: dict[str, float] = _COMMON | {"longest": 0.0, "remembers": False}
 KNOWN: dict[type, dict[str, float]] = {  # the first that fits is told
     UsualClassifier: _TIMELESS | {"regression": False},
-    UsualRegressor: _TIMELESS | {"regression": True, "n_snapshots": 0},
+    UsualRegressor: _TIMELESS | {"n_centroids": 0, "n_snapshots": 0, "regression": True},
     Usual: _COMMON,
 }
 

@@ -78,6 +78,7 @@ def check_state(settings: Settings, state: State, n_features: int, n_classes: in
         ("age of the copy", clock[AGE], -SPACING, _LONGEST),
         ("snapshots kept", clock[N_KEPT], 0, _LONGEST),
         ("residuals", state.spread.n[0], 0, _LONGEST),
+        ("centroids", state.centroids.n[0], 0, settings.n_centroids),
         ("rows for neighbours", state.neighbors.n[0], 0, _LONGEST),
     ):
         if not low <= value <= high:
@@ -126,6 +127,8 @@ def _check_divisors(state: State) -> None:
         raise ValueError("a number in array 'memory.clock' is not finite, or its median gap is below 0")
     if not ((state.memory.ring >= 0.0) & (state.memory.ring <= 1.0)).all() or not np.isfinite(state.memory.steps).all():
         raise ValueError("a line in array 'memory.ring' is not from 0 to 1, or a number in 'memory.steps' not finite")
+    if not (state.centroids.counts >= 0.0).all() or not (state.centroids.rows >= 0.0).all():
+        raise ValueError("a number in array 'centroids.counts' or 'centroids.rows' is below 0")
     if not (state.bank.log_stack[1] >= 0.0).all():
         raise ValueError("a mean square in array 'bank.log_stack' is below 0")
     if not (state.gaussians.squares >= 0.0).all() or not (state.gaussians.moments[CLASS_ROWS] >= 0.0).all():

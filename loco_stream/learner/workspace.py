@@ -25,8 +25,8 @@ Float64 = NDArray[np.float64]
 # of the last row's.
 NOISE, CREDIT, FRESH, CARRIED = range(4)
 # `Scratch.flags`: the sample whose clean pass is in scratch; of how many members the gains are; input lines that are
-# not zero; inputs of the readout, and of its linear members, that are not zero.
-CLEAN_FOR, N_GAINS, N_IN, N_ROWS, N_LINEAR_ROWS = range(5)
+# not zero; inputs of the readout, and of its linear members, that are not zero; features that centroids go by.
+CLEAN_FOR, N_GAINS, N_IN, N_ROWS, N_LINEAR_ROWS, N_MEASURED = range(6)
 # Rows of `Scratch.vectors`, one column a class.
 SCORES, STACKED, PROBA, SPOKEN, ERROR, CHANGE, TARGET, DORMANT, ROOM = range(9)
 
@@ -77,11 +77,10 @@ class Answers(NamedTuple):
     """What the readout's members say of one sample.
 
     rows, old_rows and linear_rows: which inputs are not zero, old_rows those of a snapshot's; outputs: of the members
-    on traces, then of the linear ones, then what neighbours say; logistic and bayes: of the logistic member, and
-    log-probabilities of naive Bayes; change: of the outputs under a perturbation; weights: how much each block of
-    outputs counts; experts and says: probabilities of each, and its
-    weight in the mixture; shares: x'Px and x'Px / (prior x'x); residual: what the outputs of
-    the member at work lack; increment: of the combined readout.
+    on traces, then of the linear ones, then what centroids and neighbours say; logistic and bayes: of the logistic
+    member, and log-probabilities of naive Bayes; change: of the outputs under a perturbation; weights: how much each
+    block of outputs counts; experts and says: probabilities of each, and its weight in the mixture; shares: x'Px and
+    x'Px / (prior x'x); residual: what the outputs of the member at work lack; increment: of the combined readout.
     """
 
     rows: Annotated[Int32, axes("inputs")]
@@ -106,19 +105,22 @@ class Answers(NamedTuple):
 
 
 class Nearness(NamedTuple):
-    """Room to find neighbours.
+    """Room to find centroids and neighbours.
 
-    columns, values and scales: the features that count, and how; distances: of all rows, squared; near, places and
-    votes: the nearest, where they are, and how much each counts.
+    columns, values and scales: the features that count, and how; distances: of all, squared; near, places and votes:
+    the nearest, where they are, and how much each counts; close and centroids: the same of the nearest centroids, which
+    stay.
     """
 
     columns: Annotated[Int32, axes("features")]
     values: Annotated[Float32, axes("features")]
     scales: Annotated[Float32, axes("features")]
-    distances: Annotated[Float32, axes("neighbors")]
+    distances: Annotated[Float32, axes("searched")]
     near: Annotated[Float32, axes(NEAREST)]
     places: Annotated[Int64, axes(NEAREST)]
     votes: Annotated[Float64, axes(NEAREST)]
+    close: Annotated[Float32, axes(NEAREST)]
+    centroids: Annotated[Int64, axes(NEAREST)]
 
 
 class Scratch(NamedTuple):
@@ -129,7 +131,7 @@ class Scratch(NamedTuple):
     predicted, if its label came late; moment: the time that the pass in scratch is of; context: room to put one back.
     """
 
-    flags: Annotated[Int64, axes(5, start=-1)]
+    flags: Annotated[Int64, axes(6, start=-1)]
     row: Annotated[Float64, axes("features", start=np.nan)]
     scaled: Annotated[Float32, axes("features")]
     features: Annotated[Float32, axes("all_inputs")]

@@ -133,3 +133,22 @@ def test_what_does_not_add_up_is_refused_in_words(models, text):
             model.learn_array([[0.0, 1.0], [1.0, 0.0]], ["a", "b"])
     with pytest.raises(InputError, match=text):
         merge(models)
+
+
+def test_the_most_useful_centroids_of_all_stay_where_they_are():
+    parts = [LOCOClassifier(hidden_sizes=(8,), rule="frozen", centroids=12, seed=1) for _ in range(2)]
+    for seed, part in enumerate(parts):
+        X, y = rows(seed, 300)
+        part.learn_array(X + 5.0 * seed, y)  # each has a scale of its own
+    merged = merge(parts)
+    kept = merged._state.centroids
+    worth = np.concatenate([part._state.centroids.worth for part in parts])
+    assert kept.worth.tolist() == sorted(worth.tolist(), reverse=True)[:12]
+
+    def centres(model):
+        statistics = model._state.statistics
+        return (
+            (statistics[1] + np.sqrt(statistics[2] / statistics[0]) * model._state.centroids.places.T).round(3).tolist()
+        )
+
+    assert all(place in centres(parts[0]) + centres(parts[1]) for place in centres(merged))

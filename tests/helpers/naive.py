@@ -40,6 +40,11 @@ class Feature:
         size = abs(z)
         return z if size <= encode.CLIP else math.copysign(encode.CLIP + math.log(size / encode.CLIP), z)
 
+    @property
+    def span(self):
+        """Return the range in standard deviations."""
+        return self.scale(self.high) - self.scale(self.low) if self.values else 0.0
+
     def intensity(self, value):
         """Return the value's place in the running range."""
         if is_masked(value) or not self.high > self.low:

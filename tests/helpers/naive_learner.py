@@ -46,6 +46,7 @@ from loco_stream.learner.step import RANGE_MARGIN, TARGET_CLIP
 from loco_stream.rng import derive_key
 from tests.helpers import naive
 from tests.helpers.doors import door
+from tests.helpers.naive_centroids import Centroids
 from tests.helpers.naive_late import Events, LateValues
 
 draw = door(draw_noise)
@@ -133,6 +134,7 @@ class Learner:
         self.stack, self.stack_p = np.full(n_stacked, 1.0 / n_stacked), STACK_PRIOR * np.eye(n_stacked)
         self.log_stack, self.log_powers = np.full(blocks, 1.0 / blocks), np.full(blocks, STACK_POWER)
         self.log_stack[blocks - s.n_says :] = START_VOTE
+        self.centroids = Centroids(s.n_centroids, n_classes)
         self.rows, self.answers, self.seen_values = [], [], [[] for _ in range(n_features)]
         self.has_logistic = s.n_linear > 0 and not self.regression
         self.logistic = np.zeros((n_features + 1, n_classes)), LOGISTIC_PRIOR * np.eye(n_features + 1)
@@ -186,7 +188,11 @@ class Learner:
             for m, member in enumerate(self.members)
         ]
         self.outputs = np.concatenate([outputs for outputs, _, _ in said])  # (members * losses, classes)
-        if s.n_says:
+        if s.n_centroids:
+            given = np.array([not naive.is_masked(value) for value in x])
+            self.centroids.look(scaled, [feature.span for feature in self.features], given)
+            self.outputs = np.vstack([self.outputs, self.centroids.say(self.known)])
+        if s.n_neighbors:
             self.outputs = np.vstack([self.outputs, self.neighbors(np.asarray(x, float))])
         self.shares = [share for _, _, share in said]
         self.linear_logits = self.z[n_hidden:] @ self.logistic[0]
@@ -358,7 +364,9 @@ class Learner:
             credit = self.credit()
             self.change_hidden(credit, self.share_of(y, share))
         self.learn_readout(y, dormant, said)
-        if s.n_says:
+        if s.n_centroids:
+            self.centroids.learn(y)
+        if s.n_neighbors:
             self.keep(x, y)
         if self.n_seen < SETTLE:
             for layer, weighted in enumerate(self.weighted):
@@ -627,5 +635,5 @@ class Learner:
             traces = np.hstack([w for member in self.members[: s.n_trace] for w in member.weights])
             linear = [w for member in self.members[s.n_trace :] for w in member.weights]
             linear = np.hstack([np.zeros((len(self.features) + 1, 0)), *linear])
-            readout = naive.one_map(self.mixing, traces, linear, self.room, s.n_hidden)
+            readout = naive.one_map(self.mixing[: len(self.mixing) - s.n_says], traces, linear, self.room, s.n_hidden)
             self.old[slot] = [w.copy() for w in self.weights], readout

@@ -653,6 +653,7 @@ def test_a_state_that_does_not_fit_is_refused(spoil):
         ("categories", None, "whole number from 0 to 1024"),
         ("max_delay", 257, "whole number from 0 to 256"),
         ("neighbors", -1, "whole number from 0 to 1000000"),
+        ("centroids", -1, "None or a whole number from 0 to 100000"),
     ],
 )
 @pytest.mark.parametrize("kind", [LOCOClassifier, LOCORegressor])

@@ -21,6 +21,7 @@ SETTINGS = (
     {"memory": (1.0, 20.0)},
     {"neuron": "izhikevich"},
     {"neighbors": 40},
+    {"centroids": 0},
 )
 
 
@@ -58,8 +59,9 @@ def test_the_parts_of_a_class_add_up_to_what_the_experts_say(settings):
         why = model.explain_one(x)
         assert why.prediction == model.predict_one(x)
         assert why.score == pytest.approx(score_of(model, model.classes.index(why.prediction)), rel=1e-3, abs=1e-3)
-        assert why.score == pytest.approx(why.base + why.before + sum(why.features.values()))
-        assert (why.before != 0.0) == ("memory" in settings or "neighbors" in settings) or abs(why.before) < 1e-3
+        assert why.score == pytest.approx(why.base + why.before + why.nearest + sum(why.features.values()))
+        assert (why.before != 0.0) == ("memory" in settings) or abs(why.before) < 1e-3
+        assert (why.nearest != 0.0) == (model._settings.n_says > 0)
         assert why.explained == pytest.approx(1.0)
 
 

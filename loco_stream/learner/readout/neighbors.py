@@ -17,10 +17,10 @@ import math
 import numpy as np
 
 from loco_stream.jit import kernel
-from loco_stream.learner.config import LARGEST, NEAREST
+from loco_stream.learner.config import LARGEST, N_SAYS, NEAREST
 from loco_stream.learner.state import COUNT, HIGH, LOW, MEAN, N_CLASSES, N_FEATURES, ORIGIN, SQUARES
 
-__all__ = ["distances", "keep", "learn_range", "nearest", "speak", "tell_classes", "tell_value"]
+__all__ = ["centre_logs", "distances", "keep", "learn_range", "nearest", "speak", "tell_classes", "tell_value", "weigh"]
 
 SHORT = 5  # the short window is the last of so many parts
 CHUNK = 64  # rows that are passed over at once where none is near
@@ -66,7 +66,7 @@ def nearest(total, first, last, near, places):
 
 
 @kernel
-def _weigh(near, votes):
+def weigh(near, votes):
     """Write how much each of the nearest counts; return how many there are."""
     n = 0
     while n < near.shape[0] and near[n] < np.float32(math.inf):
@@ -78,16 +78,11 @@ def _weigh(near, votes):
 
 
 @kernel
-def tell_classes(answers, near, places, votes, n_classes, said):
-    """Write the logarithm of each class's share of the votes, less their mean; 0 for a class unknown as yet."""
-    n, total, mean = _weigh(near, votes), 0.0, 0.0
-    for c in range(said.shape[0]):
-        said[c] = np.float32(0.0)
-    for j in range(n):
-        said[np.int64(answers[places[j]])] += np.float32(votes[j])
-        total += votes[j]
+def centre_logs(said, total, n_classes):
+    """Turn votes, which add up to `total`, into the logarithms of their shares, less their mean; no vote says 0."""
+    mean = 0.0
     for c in range(n_classes):
-        share = math.log(max(np.float64(said[c]) / total, LEAST)) if n > 0 else 0.0
+        share = math.log(max(np.float64(said[c]) / total, LEAST)) if total > 0.0 else 0.0
         said[c] = np.float32(share)
         mean += share / n_classes
     for c in range(n_classes):
@@ -95,9 +90,21 @@ def tell_classes(answers, near, places, votes, n_classes, said):
 
 
 @kernel
+def tell_classes(answers, near, places, votes, n_classes, said):
+    """Write the logarithm of each class's share of the votes, less their mean; 0 for a class unknown as yet."""
+    n, total = weigh(near, votes), 0.0
+    for c in range(said.shape[0]):
+        said[c] = np.float32(0.0)
+    for j in range(n):
+        said[np.int64(answers[places[j]])] += np.float32(votes[j])
+        total += votes[j]
+    centre_logs(said, total, n_classes)
+
+
+@kernel
 def tell_value(answers, near, places, votes, target, said):
     """Write the mean of the nearest ones' targets, in standard deviations of the target; 0 where that is unknown."""
-    n, total, mean = _weigh(near, votes), 0.0, 0.0
+    n, total, mean = weigh(near, votes), 0.0, 0.0
     for j in range(n):
         total += votes[j]
         mean += votes[j] * answers[places[j]]
@@ -140,7 +147,7 @@ def speak(settings, state, scratch, x):
     short = min(n, max(size // SHORT, 1))
     start = (kept.n[0] - short) % size
     over = max(start + short - size, 0)  # rows of the short window that lie at the beginning of the ring
-    place = (settings.n_blocks - settings.n_says) * capacity
+    place = (settings.n_blocks - N_SAYS) * capacity
     nearest(room.distances, start, start + short - over, room.near, room.places)
     nearest(room.distances, 0, over, room.near, room.places)
     _tell(settings, state, room, outputs[place : place + capacity])
