@@ -46,6 +46,21 @@ def test_a_deep_net_whose_last_layer_alone_is_read_beats_a_frozen_one():
         assert learned[2000:].mean() > frozen[2000:].mean() + 0.1
 
 
+def test_one_number_a_row_teaches_a_deep_net_and_the_projector_is_what_it_takes():
+    X, y = load_digits(return_X_y=True)
+    for seed in range(2):
+        ours, unprojected, plain = (
+            np.mean((model.learn_predict_array(X, y) == y)[600:])
+            for model in (
+                LOCOClassifier((64,) * 3, readout_layers="last", credit="perturbation", seed=seed, **options)
+                for options in ({}, {"orthogonality": 0.0}, {"rule": "np"})
+            )
+        )
+        assert ours > 0.9
+        assert ours > unprojected + 0.08
+        assert ours > plain + 0.15
+
+
 def test_learned_layers_help_a_regressor():
     for seed in range(3):
         rng = np.random.default_rng(seed)
@@ -56,6 +71,18 @@ def test_learned_layers_help_a_regressor():
             model = LOCORegressor(hidden_sizes=(32,), rule=rule, seed=seed)
             errors.append(np.mean((model.learn_predict_array(X, y) - y)[1500:] ** 2))
         assert errors[0] < 0.75 * errors[1]
+
+
+def test_inputs_that_return_are_known():
+    X, y = load_digits(return_X_y=True)
+    elsewhere, n = X[:, np.random.default_rng(1).permutation(64)], 360
+    for seed in range(2):
+        model = LOCOClassifier(seed=seed)
+        model.learn_array(X[:n], y[:n])
+        before = np.mean(model.predict_array(X[2 * n :]) == y[2 * n :])
+        model.learn_array(elsewhere[n : 2 * n], y[n : 2 * n])
+        after = np.mean(model.predict_array(X[2 * n :]) == y[2 * n :])
+        assert after > 0.82 * before  # 0.77 where scales move as soon as half of the values are new
 
 
 def test_labels_that_return_are_recalled():
