@@ -12,7 +12,7 @@ import numpy as np
 
 from loco_stream.jit import entry, kernel, released
 from loco_stream.neurons.spikes import NO_ROOM, first_bad_event, group_events
-from loco_stream.simd.ops import TIMES, compact, sum_dense, sum_rows
+from loco_stream.simd.ops import TIMES, leak_and_fire, sum_dense, sum_rows
 
 __all__ = ["run_lif", "run_lif_samples"]
 
@@ -153,20 +153,6 @@ def label_spikes(group_times, ends, n_groups, out_times, out_layers):
 
 
 @kernel
-def lif_update(v, current, decay, threshold, reset_zero):
-    """Decay the membranes, add the current, and reset those at or above threshold.
-
-    `current` is left holding the membranes before reset, from which `compact` reads who fired: reset and
-    test are two loops because the first then runs on whole vectors. All arrays are (n,).
-    """
-    for i in range(v.shape[0]):
-        x = v[i] * decay + current[i]
-        current[i] = x
-        drop = x if reset_zero else threshold[i]
-        v[i] = x - drop if x >= threshold[i] else x
-
-
-@kernel
 def mark_events(indices, first, ends, g, n_pre, raster):
     """Write the events of `TIMES` groups from `g` on as zeros and ones; return False if a sum of rows would differ.
 
@@ -218,8 +204,7 @@ def run_lif_layer(
                     current[i] = currents[place + i]
             else:
                 sum_rows(current, weights, offset, n_post, indices, first, last)
-            lif_update(v, current, decay, threshold, reset_zero)
-            count = compact(current, threshold, out_indices, count)
+            count = leak_and_fire(v, current, decay, threshold, reset_zero, out_indices, count)
         multiplied = max(0, multiplied - 1)
         out_ends[g] = count
         first = last

@@ -22,6 +22,7 @@ NO_ROOM = -1  # returned where outputs did not suffice
 MOST_SPIKES = 20  # of a neuron in a window; a stronger drive brings no more
 STRONGEST = 1e6  # thresholds: a current beyond fires a neuron no sooner, and its period would be nothing
 LEAK_SHARE = 0.5  # thresholds a window: what the leak takes from a constant drive, given back on average
+_STRIDE = 16  # events that are passed over at once where the last of them has the same time
 
 
 @entry
@@ -31,12 +32,13 @@ def first_bad_event(times: Any, indices: Any, n_inputs: int, duration: float) ->
     if n == 0:
         return -1
     limit = times.dtype.type(duration)
-    bad = 0
+    bad = False
     for k in range(1, n):
-        bad |= times[k] < times[k - 1]
+        bad |= not times[k] >= times[k - 1]  # also where one is no number
+    least = most = indices[0]
     for k in range(n):
-        bad |= (indices[k] < 0) | (indices[k] >= n_inputs) | (not times[k] <= limit)
-    if bad == 0 and times[0] >= 0.0:
+        least, most = min(least, indices[k]), max(most, indices[k])
+    if not bad and times[0] >= 0.0 and times[n - 1] <= limit and least >= 0 and most < n_inputs:
         return -1
     for k in range(n):
         ordered = times[k] >= (times[k - 1] if k > 0 else 0.0)
@@ -47,7 +49,7 @@ def first_bad_event(times: Any, indices: Any, n_inputs: int, duration: float) ->
 
 @kernel
 def group_events(times: Any, group_times: Any, ends: Any) -> Any:
-    """Write the distinct times and where in the events each ends; return their number, or `NO_ROOM`."""
+    """Write the distinct ones of sorted times and where in the events each ends; return their number, or `NO_ROOM`."""
     n = times.shape[0]
     n_groups = 0
     k = 0
@@ -55,6 +57,8 @@ def group_events(times: Any, group_times: Any, ends: Any) -> Any:
         if n_groups == group_times.shape[0]:
             return NO_ROOM
         now = times[k]
+        while k + _STRIDE < n and times[k + _STRIDE] == now:
+            k += _STRIDE
         while k < n and times[k] == now:
             k += 1
         group_times[n_groups] = now

@@ -13,13 +13,13 @@ from numba.extending import intrinsic
 from loco_stream.simd.sizes import BLOCK, BYTES, TILE, TIMES
 
 __all__ = [
+    "fire_vector",
     "lay_out_block",
     "lay_out_equal_block",
     "multiply_tile",
     "multiply_vector",
     "outer_tile",
     "outer_vector",
-    "squeeze",
     "sum_tile",
     "sum_vector",
     "weigh_tile",
@@ -264,21 +264,25 @@ def _write_arrivals(context: Any, builder: ir.IRBuilder, signature: Any, args: A
 
 
 @intrinsic
-def squeeze(typing, membrane, threshold, out, count, first):  # type: ignore[no-untyped-def]
-    """Write the numbers of those of one vector that fire to `out[count:]`; return how many fire."""
-    signature = types.intp(membrane, threshold, out, types.intp, types.intp)
+def fire_vector(typing, v, current, decay, threshold, reset_zero, out, count, first):  # type: ignore[no-untyped-def]
+    """Do what `leak_and_fire` does on one vector of neurons from `first` on; return how many fire."""
+    signature = types.intp(v, current, v.dtype, threshold, types.boolean, out, types.intp, types.intp)
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        v, bound, numbers = (context.make_array(signature.args[k])(context, builder, args[k]).data for k in (0, 1, 2))
-        count, first = args[3:]
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        state, currents, bound, numbers = (
+            context.make_array(signature.args[k])(context, builder, args[k]).data for k in (0, 1, 3, 5)
+        )
+        decay, reset_zero, count, first = (args[k] for k in (2, 4, 6, 7))
         vector = _vector(context, signature.args[0].dtype)
         lanes, int32 = vector.count, ir.IntType(32)
+        place = _at(builder, state, [first], vector)
+        kept = builder.fmul(builder.load(place, align=4), _spread(builder, decay, vector))
+        x = builder.fadd(kept, builder.load(_at(builder, currents, [first], vector), align=4))
+        threshold = builder.load(_at(builder, bound, [first], vector), align=4)
+        above = builder.fcmp_ordered(">=", x, threshold)
+        fired = builder.fsub(x, builder.select(reset_zero, x, threshold))
+        builder.store(builder.select(above, fired, x), place, align=4)
         integers = ir.VectorType(int32, lanes)
-        above = builder.fcmp_ordered(
-            ">=",
-            builder.load(_at(builder, v, [first], vector), align=4),
-            builder.load(_at(builder, bound, [first], vector), align=4),
-        )
         start = _spread(builder, builder.trunc(first, int32), integers)
         number = builder.add(start, ir.Constant(integers, list(range(lanes))))
         compress = cgutils.get_or_insert_function(

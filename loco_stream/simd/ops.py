@@ -3,10 +3,10 @@
 `sum_rows` keeps a tile of the sum in registers while all rows pass by, where plain loops load and store the sum with
 every few rows; `weigh_rows` multiplies each row first; `add_outer` adds the product of two vectors to a matrix, with
 a tile of the second in registers; `sum_dense` sums for several times at once, reading every row once for all of them;
-`compact` squeezes the numbers of those that fire out of a vector at once; `lay_out` copies whole vectors where plain
-loops of a few rounds would be predicted wrongly at every end. They are written for vectors of 64 bytes,
-which LLVM cuts into what the processor has. The plain functions say what is computed, to the byte, and are what runs
-interpreted (NUMBA_DISABLE_JIT=1): every sum adds one row after the other in the order of the events.
+`leak_and_fire` squeezes the numbers of those that fire out of a vector at once; `lay_out` and `lay_out_equal` copy whole
+vectors where plain loops of a few rounds would be predicted wrongly at every end. They are written for vectors of 64
+bytes, which LLVM cuts into what the processor has. The plain functions say what is computed, to the byte, and are what
+runs interpreted (NUMBA_DISABLE_JIT=1): every sum adds one row after the other in the order of the events.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from loco_stream.simd.sizes import BLOCK, BYTES, TILE, TIMES
 
 if not PLAIN:
     from loco_stream.simd.intrinsics import (
+        fire_vector,
         lay_out_block,
         lay_out_equal_block,
         multiply_tile,
         multiply_vector,
         outer_tile,
         outer_vector,
-        squeeze,
         sum_tile,
         sum_vector,
         weigh_tile,
@@ -39,9 +39,9 @@ __all__ = [
     "BLOCK",
     "TIMES",
     "add_outer",
-    "compact",
     "lay_out",
     "lay_out_equal",
+    "leak_and_fire",
     "nonzero",
     "sum_dense",
     "sum_rows",
@@ -149,15 +149,30 @@ def sum_dense(currents: Any, weights: Any, offset: int, n_post: int, raster: Any
                 currents[t * n_post + i] += raster[j, t] * row[i]
 
 
-def compact(membrane: Any, threshold: Any, out: Any, count: int) -> int:
-    """Append the neurons whose membrane is at or above threshold to `out` from `count` on; return the new count.
+def leak_and_fire(
+    v: Any, current: Any, decay: Any, threshold: Any, reset_zero: bool, out: NDArray[np.int32], count: int
+) -> int:
+    """Decay membranes, add the current, reset those at or above threshold; return how many have fired by now.
 
-    `out` (int32) must have room for all neurons beyond `count`; slots after the returned count may hold rubbish.
+    Parameters
+    ----------
+    v, current, threshold
+        (n,); `v` is written.
+    decay
+        Factor of the membranes.
+    reset_zero
+        Whether to empty a membrane that fires; otherwise its threshold is subtracted.
+    out, count
+        int32 with room for all neurons beyond `count`: those that fire are written from there on; slots after the
+        returned count may hold rubbish.
     """
-    for i in range(membrane.shape[0]):
-        if membrane[i] >= threshold[i]:
+    for i in range(v.shape[0]):
+        x = v[i] * decay + current[i]
+        if x >= threshold[i]:
             out[count] = i
             count += 1
+            x -= x if reset_zero else threshold[i]
+        v[i] = x
     return count
 
 
@@ -281,19 +296,23 @@ def _add_outer(matrix, n_rows, first, n_columns, left, scale, right, keep):  # t
     return tiled
 
 
-@_vectorised(compact)
-def _compact(membrane, threshold, out, count):  # type: ignore[no-untyped-def]
-    lanes = BYTES * 8 // membrane.dtype.bitwidth
+@_vectorised(leak_and_fire)
+def _leak_and_fire(v, current, decay, threshold, reset_zero, out, count):  # type: ignore[no-untyped-def]
+    lanes = BYTES * 8 // v.dtype.bitwidth
 
-    def squeezed(membrane, threshold, out, count):  # type: ignore[no-untyped-def]
-        n = membrane.shape[0]
+    def squeezed(v, current, decay, threshold, reset_zero, out, count):  # type: ignore[no-untyped-def]
+        n = v.shape[0]
         first = 0
         while first + lanes <= n:
-            count += squeeze(membrane, threshold, out, count, first)
+            count += fire_vector(v, current, decay, threshold, reset_zero, out, count, first)
             first += lanes
         for i in range(first, n):
+            x = v[i] * decay + current[i]
+            fires = x >= threshold[i]
+            drop = x if reset_zero else threshold[i]
             out[count] = i
-            count += membrane[i] >= threshold[i]
+            count += fires
+            v[i] = x - drop if fires else x
         return count
 
     return squeezed
