@@ -3,10 +3,10 @@
 `sum_rows` keeps a tile of the sum in registers while all rows pass by, where plain loops load and store the sum with
 every few rows; `weigh_rows` multiplies each row first; `add_outer` adds the product of two vectors to a matrix, with
 a tile of the second in registers; `sum_dense` sums for several times at once, reading every row once for all of them;
-`leak_and_fire` squeezes the numbers of those that fire out of a vector at once; `lay_out` and `lay_out_equal` copy whole
-vectors where plain loops of a few rounds would be predicted wrongly at every end. They are written for vectors of 64
-bytes, which LLVM cuts into what the processor has. The plain functions say what is computed, to the byte, and are what
-runs interpreted (NUMBA_DISABLE_JIT=1): every sum adds one row after the other in the order of the events.
+`leak_and_fire` squeezes the numbers of those that fire out of a vector at once; `lay_out` and `lay_out_equal` copy
+whole vectors where plain loops of a few rounds would be predicted wrongly at every end. They are written for vectors of
+64 bytes, which LLVM cuts into what the processor has. The plain functions say what is computed, to the byte, and are
+what runs interpreted (NUMBA_DISABLE_JIT=1): every sum adds one row after the other in the order of the events.
 """
 
 from __future__ import annotations
