@@ -24,6 +24,7 @@ class Samples(NamedTuple):
     """What many samples gave, sample after sample and layer after layer."""
 
     counts: list[NDArray[np.int64]]  # of each layer (n, n_post): how often each neuron fired in each sample
+    fired: NDArray[np.int64]  # (n,): how many spikes each sample gave
     times: NDArray[Any]  # (n_spikes,) in ms, if wanted, as these are:
     indices: NDArray[np.int32]  # (n_spikes,)
     layers: NDArray[np.int32]  # (n_spikes,)
@@ -56,7 +57,7 @@ class DenseNet:
             rows = self.weights[offset : offset + layer.n_pre * size].reshape(layer.n_pre, size)
             rows[:, : layer.n_post] = layer.forward.dense
             self.neurons[0, begin : begin + layer.n_post] = layer.threshold
-        self._own = [(int(b), int(b) + layer.n_post) for b, layer in zip(self.starts[:-1], layers, strict=True)]
+        self._own = [slice(int(b), int(b) + layer.n_post) for b, layer in zip(self.starts[:-1], layers, strict=True)]
         self.widths = np.array([layer.n_post for layer in layers], np.int64)
         self.raster = aligned(max(layer.n_pre for layer in layers) * TIMES, self.dtype).reshape(-1, TIMES)
         self.currents = aligned(TIMES * int(self.sizes.max()), self.dtype)
@@ -92,13 +93,12 @@ class DenseNet:
 
     def membranes(self, layer: int) -> NDArray[Any]:
         """Return the membranes of a layer, a view to read and write."""
-        begin, end = self._own[layer]
-        return self.neurons[1, begin:end]
+        return self.neurons[1, self._own[layer]]
 
     def counts_by_layer(self) -> list[NDArray[np.int64]]:
         """Return how often each neuron fired in the last run, one array a layer."""
         counts = self.counts.copy()
-        return [counts[begin:end] for begin, end in self._own]
+        return [counts[own] for own in self._own]
 
     def start_of(self, layer: int, neuron: int) -> Start:
         """Return the state of one neuron before a run."""
@@ -137,7 +137,7 @@ class DenseNet:
         first, kept, layer = 0, 0, self.layers[0]
         if np.diff(bounds).max() > len(self.times):
             self._make_room(len(self.indices), int(np.diff(bounds).max()))
-        counted = np.zeros((len(bounds) - 1, len(self.counts)), np.int64)
+        counted = np.empty((len(bounds) - 1, len(self.counts)), np.int64)
         if not self.kept:
             self.kept = [np.empty(len(self.indices), kind) for kind in (self.dtype, np.int32, np.int32)]
         while True:
@@ -147,9 +147,10 @@ class DenseNet:
                 self.times, self.ends, self.counts, counted, *self.kept,
             )  # fmt: skip
             if status != NO_ROOM:
-                counts = [counted[:, begin:end] for begin, end in self._own]
+                counts = [counted[:, own] for own in self._own]
                 when, who, layers = (a[:kept].copy() for a in self.kept)
-                return Samples(counts, when, who, layers, None if status == 0 else (first, int(-2 - status)))
+                bad = None if status == 0 else (first, int(-2 - status))
+                return Samples(counts, counted.sum(axis=1), when, who, layers, bad)
             self.kept = [np.concatenate((a, np.empty_like(a))) for a in self.kept]
 
     def spikes(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:

@@ -86,9 +86,9 @@ def _run_together(
             raise InputError(what_is_wrong(event, *sent[number], net.n_inputs, window))
     if record == "counts":
         return [list(counts) for counts in zip(*done.counts, strict=True)]
-    ends = np.cumsum(sum(counts.sum(axis=1) for counts in done.counts)).tolist()
+    ends, sizes = np.cumsum(done.fired).tolist(), net.sizes
     return [
-        SpikeRecord(done.times[a:b], done.indices[a:b], done.layers[a:b], net.sizes, window)
+        SpikeRecord(done.times[a:b], done.indices[a:b], done.layers[a:b], sizes, window)
         for a, b in zip([0, *ends], ends, strict=False)
     ]
 
