@@ -72,6 +72,7 @@ pictures: $(VENV)/.installed-dev ## those of the README and the guide; needs Chr
 	$(BIN)/loco-stream run river:ImageSegments --seed 1 --quiet --plot demos/images/run.png
 	$(BIN)/python -m pytest tests/dashboard/test_dashboard.py -k machine_demo
 	cp out/pages/machine.png demos/images/page.png
+	$(BIN)/loco-stream demo events --headless --recording out/events.npz --plot demos/images/events.png
 
 soak: $(VENV)/.installed-dev ## kills, mutations, hostile peers, ten million rows at full count (an hour)
 	LOCO_SOAK=1 $(BIN)/python -m pytest -m slow

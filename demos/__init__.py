@@ -13,4 +13,5 @@ DEMOS = {
     "recurring": "loco_stream.demos.recurring:command",
     "deep": "loco_stream.demos.deep:command",
     "river": "loco_stream.demos.river:command",
+    "events": "loco_stream.demos.events:command",
 }

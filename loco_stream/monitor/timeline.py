@@ -138,7 +138,8 @@ class Timeline:
     def return_to(self, task: int) -> None:
         """Take the running segment as another visit of `task`."""
         left = [segment.end_accuracy for segment in self.segments[:-1] if segment.task == task]
-        if self.running.task == self.n_tasks - 1:
+        only_here = all(segment.task != self.running.task for segment in self.segments[:-1])
+        if only_here and self.running.task == self.n_tasks - 1:  # else an earlier segment needs the name
             self.n_tasks -= 1
             del self.names[self.running.task]
         self.running.came_back(task, left[-1] if left else math.nan)

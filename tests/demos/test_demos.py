@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from loco_stream.cli import main
 from loco_stream.demos import DEMOS
+from loco_stream.demos.gestures import GESTURES, record
 from loco_stream.demos.machine import Caught, outcome
 from loco_stream.demos.rotor import AFTER_OVERHAUL, BEFORE, FAULTS, FEATURES, ORDERS, RARE, SHAFT, UNITS, Hall
 from loco_stream.demos.stage import browser_at_hand
@@ -187,6 +188,22 @@ def test_recurring_knows_what_returns(tmp_path):
     done = play("recurring", "--seconds", 20, folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "recurring.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_events_are_told_apart_by_memory_alone(tmp_path):
+    done = play("events", "--seconds", 10, folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "events.png").stat().st_size > 10_000
+    assert (tmp_path / "events.npz").stat().st_size < 1_000_000
+
+
+def test_gestures_are_a_function_of_seed_and_number_and_pass_through_the_same_places():
+    events, more = record(40, seed=3), record(50, seed=3)
+    assert all((more[name][: len(events[name])] == events[name]).all() for name in events)
+    assert set(events["label"]) == set(GESTURES)
+    left, right = (np.bincount(events["line"][events["label"] == name], minlength=64) > 0 for name in ("left", "right"))
+    assert np.mean(left == right) > 0.8
 
 
 @pytest.mark.slow

@@ -114,6 +114,18 @@ def test_rows_are_made_of_answers_from_before_the_change():
     assert timeline.accuracies()[0][1, 0] == 0.0
 
 
+def test_a_segment_that_comes_back_twice_leaves_the_name_of_its_first_guess_to_those_that_have_it():
+    """The recall may find a task after the signature has found another: the first guess was the newest task."""
+    timeline = Timeline(0, 4, Draws(0))
+    timeline.cut(10, "concept", 2)
+    timeline.cut(20, "concept", 2)
+    for task in (1, 0):
+        timeline.return_to(task)
+    assert [entry["task"] for entry in timeline.reports()] == ["task 0", "task 1", "task 0"]
+    timeline.cut(30, "concept", 2)
+    assert timeline.names == {task: f"task {task}" for task in range(3)}
+
+
 def test_signatures_take_in_nothing_from_after_the_change():
     timeline, scale = Timeline(0, 4, Draws(0)), Scale(2)
     for index in range(180):
