@@ -25,12 +25,13 @@ from loco_stream.learner.config import (
     LASTING,
     LINEAR_PRIORS,
     LOGISTIC_PRIOR,
+    N_SAYS,
     PRIORS,
     SPACING,
     STACK_POWER,
     STACK_PRIOR,
     START_SAY,
-    START_VOTE,
+    START_VOTES,
     TOWARDS_LONG,
 )
 from loco_stream.learner.init_weights import delayed_targets, start_weights
@@ -147,9 +148,12 @@ def _equal_shares(stack: Array, plan: Plan) -> None:
 
 
 def _equal_log_shares(stack: Array, plan: Plan) -> None:
-    n_members = stack.shape[1] - plan.settings.n_says
+    settings = plan.settings
+    first = stack.shape[1] - settings.n_says
     stack[0], stack[1] = 1.0 / max(stack.shape[1], 1), STACK_POWER
-    stack[0, n_members:] = START_VOTE
+    stack[0, first:] = START_VOTES[1]
+    if settings.n_centroids > 0:
+        stack[0, first : first + N_SAYS] = START_VOTES[0]
 
 
 def _stack_prior(projector: Array, plan: Plan) -> None:

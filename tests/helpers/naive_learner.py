@@ -15,6 +15,7 @@ from loco_stream.learner.config import (
     LINEAR_PRIORS,
     LOGISTIC_PRIOR,
     MIRROR,
+    N_SAYS,
     NEURON_CLUSTER,
     PERTURBATION,
     PRIORS,
@@ -23,7 +24,7 @@ from loco_stream.learner.config import (
     STACK_POWER,
     STACK_PRIOR,
     START_SAY,
-    START_VOTE,
+    START_VOTES,
     TOWARDS_LONG,
     TRIAL,
     WINDOW,
@@ -133,7 +134,9 @@ class Learner:
         n_stacked = blocks if self.regression else n
         self.stack, self.stack_p = np.full(n_stacked, 1.0 / n_stacked), STACK_PRIOR * np.eye(n_stacked)
         self.log_stack, self.log_powers = np.full(blocks, 1.0 / blocks), np.full(blocks, STACK_POWER)
-        self.log_stack[blocks - s.n_says :] = START_VOTE
+        self.log_stack[blocks - s.n_says :] = START_VOTES[1]
+        if s.n_centroids > 0:
+            self.log_stack[blocks - s.n_says :][:N_SAYS] = START_VOTES[0]
         self.centroids = Centroids(s.n_centroids, n_classes)
         self.rows, self.answers, self.seen_values = [], [], [[] for _ in range(n_features)]
         self.has_logistic = s.n_linear > 0 and not self.regression
