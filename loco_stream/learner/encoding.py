@@ -33,6 +33,9 @@ __all__ = [
 CLIP = 3.0  # running standard deviations up to which the scale is linear
 SETTLE = 300.0  # values after which mean and variance stand
 REOPEN = 0.75  # fading share of clipped values at which they move again: a concept that returns finds its old scale
+REOPEN_TARGET = (
+    0.5  # the same for a regression's target: values are clipped there, and no code waits for them to return
+)
 FADE = 0.02  # of that share
 
 FIELD_RANGE = 2.5  # centres lie evenly on [-2.5, 2.5] standard deviations
@@ -86,10 +89,11 @@ def measure(statistics, n_features, row, scaled, room):
 
 
 @kernel
-def update_value(statistics, f, value, clipped):
+def update_value(statistics, f, value, clipped, reopen):
     """Take a finite value into the statistics of feature `f`, unless they have settled.
 
-    Mean and variance follow Welford (1962). `clipped` says whether `scale` had to clip it.
+    Mean and variance follow Welford (1962). `clipped` says whether `scale` had to clip it, and `reopen` which share
+    of such values moves them again.
     """
     statistics[LOWEST, f] = min(statistics[LOWEST, f], value)
     statistics[HIGHEST, f] = max(statistics[HIGHEST, f], value)
@@ -104,7 +108,7 @@ def update_value(statistics, f, value, clipped):
         statistics[SQUARES, f] = statistics[COUNT, f] * delta * delta
         return
     statistics[BEYOND, f] += FADE * ((1.0 if clipped else 0.0) - statistics[BEYOND, f])
-    if statistics[BEYOND, f] > REOPEN:
+    if statistics[BEYOND, f] > reopen:
         _reopen(statistics, f, value)
 
 
@@ -115,7 +119,7 @@ def update_statistics(x, n_features, statistics, scaled):
     for f in range(n_features):
         value = np.float64(x[f])
         if abs(value) <= LARGEST:
-            update_value(statistics, f, value, abs(scaled[f]) >= CLIP)
+            update_value(statistics, f, value, abs(scaled[f]) >= CLIP, REOPEN)
         else:
             masked += 1
     return masked

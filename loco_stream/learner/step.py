@@ -17,7 +17,7 @@ from loco_stream.learner import memory
 from loco_stream.learner.config import EQUAL, MIRROR
 from loco_stream.learner.delays import bounded_share, push_code, recall_codes
 from loco_stream.learner.drive import clean_pass
-from loco_stream.learner.encoding import CLIP, update_statistics, update_value
+from loco_stream.learner.encoding import CLIP, REOPEN_TARGET, update_statistics, update_value
 from loco_stream.learner.late import read_context, read_outputs, when_written, write_ticket
 from loco_stream.learner.lateness import rows_a_draw, shares
 from loco_stream.learner.packing import opened
@@ -276,7 +276,7 @@ def _learn(settings, state, scratch, x, label, value, share, late, ticket, guard
         counts[SKIPPED] += 1
     counts[MASKED] += update_statistics(x, counts[N_FEATURES], state.statistics, scratch.scaled)
     if settings.regression:
-        update_value(state.target, 0, value, abs(vectors[TARGET, 0]) >= CLIP)
+        update_value(state.target, 0, value, abs(vectors[TARGET, 0]) >= CLIP, REOPEN_TARGET)
     counts[N_SEEN] += 1
 
 

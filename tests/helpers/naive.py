@@ -51,7 +51,7 @@ class Feature:
             return 0.0
         return float(np.clip((value - self.low) / (self.high - self.low), 0.0, 1.0))
 
-    def take(self, value, clipped=None):
+    def take(self, value, clipped=None, reopen=encode.REOPEN):
         """Take a value in; returns whether it was masked."""
         if is_masked(value):
             return True
@@ -64,7 +64,7 @@ class Feature:
             self.spread = (value - mean) ** 2
         else:
             self.beyond += encode.FADE * (clipped - self.beyond)
-            if self.beyond > encode.REOPEN:
+            if self.beyond > reopen:
                 self.values, self.low, self.high, self.beyond, self.spread = [value], value, value, 0.0, None
         return False
 

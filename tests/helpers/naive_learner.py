@@ -30,7 +30,7 @@ from loco_stream.learner.config import (
     WINDOW,
 )
 from loco_stream.learner.delays import WHOLE_STEPS
-from loco_stream.learner.encoding import CLIP
+from loco_stream.learner.encoding import CLIP, REOPEN_TARGET
 from loco_stream.learner.init_weights import delayed_targets, start_weights
 from loco_stream.learner.plasticity.credit import ALWAYS_UNTIL, BASELINE_FADE, EVERY, FEEDBACK_RATE, LEAST_ERROR
 from loco_stream.learner.plasticity.hidden import POWER_ROWS
@@ -379,7 +379,7 @@ class Learner:
         for feature, value in zip(self.features, x, strict=True):
             feature.take(value)
         if self.regression:
-            self.target.take(y, clipped=abs(self.wanted[0]) >= CLIP)
+            self.target.take(y, abs(self.wanted[0]) >= CLIP, REOPEN_TARGET)
         self.n_seen += 1
         self.past = now
         if then is None:
