@@ -222,8 +222,7 @@ class Outlet(ABC):
     def _next(self) -> list[Record]:
         """Return the next records; none when the run is over."""
         with self._moved:
-            self._asleep = True  # before looking, so that nothing is put in unseen
-            self._moved.wait_for(lambda: self._rare or self._predictions or self._ending is not None)
+            self._moved.wait_for(self._has_work)
             self._asleep = False
             if self._n_waiting < self._batch:
                 self._moved.wait_for(lambda: self._rare or self._ending is not None, _GATHER)
@@ -232,6 +231,10 @@ class Outlet(ABC):
             else:
                 self._flight = self._taken()
             return self._flight
+
+    def _has_work(self) -> bool:
+        self._asleep = True  # before each look, so that nothing is put in unseen; a wake may come when all is taken
+        return bool(self._rare or self._predictions or self._ending is not None)
 
     def _taken(self) -> list[Record]:
         """Take predictions out of the queue, a batch at most."""

@@ -206,6 +206,17 @@ def test_each_prediction_leaves_soon_however_long_the_thread_has_slept(tmp_path)
     assert [record["seq"] for record in lines(tmp_path / "out.jsonl")][:100] == list(range(100))
 
 
+def test_a_wake_that_comes_when_all_is_sent_does_not_keep_what_follows_waiting(tmp_path):
+    sink = open_sink(f"jsonl:{tmp_path}/out.jsonl")
+    sink.write(prediction(0))
+    wait_until(lambda: sink.stats["sent"] == 1 and sink._asleep)
+    sink._wake()  # the learner saw the thread asleep, which took the record before it was woken
+    time.sleep(0.1)
+    sink.write(prediction(1))
+    wait_until(lambda: sink.stats["sent"] == 2)
+    sink.close({})
+
+
 def test_a_sink_that_has_failed_says_so_at_the_next_prediction():
     class Broken(type(open_sink("jsonl:-"))):
         def send(self, records):
