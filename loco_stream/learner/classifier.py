@@ -127,11 +127,11 @@ class LOCOClassifier(SequenceEstimator, base.MiniBatchClassifier):
         empties it. Under a constant drive both are the same unless there is a `dt`; files for other simulators
         (`Network.to_nir`) know ``"zero"`` alone.
     neighbors
-        Rows that are kept, with their labels, to ask the nearest of them: up to 1,000,000. The 7 nearest of all, and
-        those of the last fifth, are two more opinions for the stack. This pays where classes lie in patches (digits,
-        moving blobs) and is the one setting under which a model, its files and its checkpoints hold rows as they came,
-        and somebody who reads these can read those. A row is compared with all rows kept: 5000 of ten features make
-        a row of the default half as dear again, and take 4 bytes a value. 0: no row is kept.
+        Rows that are kept, with their labels, to ask the nearest of them: up to 1,000,000. The 7 nearest of all, the 3
+        nearest, and the 7 of the last fifth are three more opinions for the stack. This pays where classes lie in
+        patches (digits, moving blobs) and is the one setting under which a model, its files and its checkpoints hold
+        rows as they came, and somebody who reads these can read those. A row is compared with all rows kept: 5000 of
+        ten features make a row of the default half as dear again, and take 4 bytes a value. 0: no row is kept.
     centroids
         Places among the features that move towards the rows near them and count the classes there, at most so many (up
         to 100,000); the nearest 3 and 7 are two more opinions for the stack. They pay where classes lie in patches, as

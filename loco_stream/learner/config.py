@@ -49,7 +49,10 @@ COVERAGES = (0.5, 0.8, 0.9, 0.95, 0.99)  # of the intervals of a regression
 WINDOW = 500  # residuals that these are made of
 NEAREST = 7  # neighbours that vote
 N_OTHERS = 4  # experts beside the members where values come late: two stacks, two means
-N_SAYS = 2  # of those among the last rows, and among all that are kept; of the nearest centroids, few or many
+FEW = 3  # of the nearest, which have a say apart
+N_SAYS = 3  # of neighbours: of those among the last rows, among all that are kept, and of few
+N_VALUE_SAYS = 2  # the same in regression, where few say too little
+N_CENTROID_SAYS = 2  # of few and of many of the nearest
 CENTROIDS = 300  # of rows that are not wide
 MOST_CENTROIDS = 100_000
 START_VOTES = (0.1, 0.3)  # of centroids and of neighbours: weights in the log-loss stack at the start
@@ -256,7 +259,8 @@ class ModelConfig:
         tau = float(self.tau if self.tau is not None else self.window)
         n_trace, n_linear = len(layout.leaks) if recursive else 1, 2 if recursive and raw else 0
         n_losses, n_centroids = 2 if recursive and not regression else 1, 0 if regression else layout.n_centroids
-        n_says = N_SAYS * ((n_centroids > 0) + (self.neighbors > 0))
+        n_says = N_CENTROID_SAYS * (n_centroids > 0)
+        n_says += (N_VALUE_SAYS if regression else N_SAYS) * (self.neighbors > 0)
         return Settings(
             n_layers=len(sizes),
             n_hidden=sum(sizes),

@@ -25,7 +25,7 @@ from loco_stream.learner.config import (
     LASTING,
     LINEAR_PRIORS,
     LOGISTIC_PRIOR,
-    N_SAYS,
+    N_CENTROID_SAYS,
     PRIORS,
     SPACING,
     STACK_POWER,
@@ -153,7 +153,7 @@ def _equal_log_shares(stack: Array, plan: Plan) -> None:
     stack[0], stack[1] = 1.0 / max(stack.shape[1], 1), STACK_POWER
     stack[0, first:] = START_VOTES[1]
     if settings.n_centroids > 0:
-        stack[0, first : first + N_SAYS] = START_VOTES[0]
+        stack[0, first : first + N_CENTROID_SAYS] = START_VOTES[0]
 
 
 def _stack_prior(projector: Array, plan: Plan) -> None:

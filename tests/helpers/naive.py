@@ -343,11 +343,11 @@ def running_range(values, size):
     return low, high
 
 
-def neighbors(x, rows, spans):
-    """Return the places of the nearest rows and their votes."""
+def neighbors(x, rows, spans, most=NEAREST):
+    """Return the places of the nearest rows, at most so many, and their votes."""
     counts = ~np.isnan(x) & (spans > 0)
     squares = ((((rows - x) / np.where(spans > 0, spans, 1.0))[:, counts]) ** 2).sum(axis=1)
-    places = np.argsort(squares, kind="stable")[:NEAREST]
+    places = np.argsort(squares, kind="stable")[:most]
     if len(places) == 0 or squares[places[-1]] == 0:
         return places, np.ones(len(places))
     furthest = squares[places[-1]]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from loco_stream.learner.config import NEAREST
+from loco_stream.learner.config import FEW, NEAREST
 from loco_stream.learner.readout import centroids as kernels
 from loco_stream.learner.readout.neighbors import LEAST, SOFTNESS
 
@@ -24,7 +24,7 @@ class Centroids:
     def say(self, known):
         """Return what few and many say, (2, classes)."""
         said = np.zeros((2, self.n_classes))
-        for row, most in zip(said, (kernels.FEW, NEAREST), strict=True):
+        for row, most in zip(said, (FEW, NEAREST), strict=True):
             chosen = self.order[:most]
             if not self.measured.any() or len(chosen) == 0:
                 continue

@@ -8,6 +8,7 @@ import numpy as np
 from loco_stream.learner import lateness
 from loco_stream.learner.config import (
     COVERAGES,
+    FEW,
     FEW_ROWS,
     LASTING,
     LEARNED,
@@ -15,7 +16,8 @@ from loco_stream.learner.config import (
     LINEAR_PRIORS,
     LOGISTIC_PRIOR,
     MIRROR,
-    N_SAYS,
+    N_CENTROID_SAYS,
+    NEAREST,
     NEURON_CLUSTER,
     PERTURBATION,
     PRIORS,
@@ -136,7 +138,7 @@ class Learner:
         self.log_stack, self.log_powers = np.full(blocks, 1.0 / blocks), np.full(blocks, STACK_POWER)
         self.log_stack[blocks - s.n_says :] = START_VOTES[1]
         if s.n_centroids > 0:
-            self.log_stack[blocks - s.n_says :][:N_SAYS] = START_VOTES[0]
+            self.log_stack[blocks - s.n_says :][:N_CENTROID_SAYS] = START_VOTES[0]
         self.centroids = Centroids(s.n_centroids, n_classes)
         self.rows, self.answers, self.seen_values = [], [], [[] for _ in range(n_features)]
         self.has_logistic = s.n_linear > 0 and not self.regression
@@ -209,14 +211,15 @@ class Learner:
         self.combine()
 
     def neighbors(self, x):
-        """Return what the nearest of the short window and of all rows kept say, (2, classes)."""
-        size, said = self.settings.n_neighbors, np.zeros((2, self.room))
+        """Return what the nearest of the short window and of all rows kept say, and few of these of classes."""
+        size, said = self.settings.n_neighbors, np.zeros((2 if self.regression else 3, self.room))
         ranges = [naive.running_range(values, size) if values else (0.0, 0.0) for values in self.seen_values]
         origins = np.array([values[0] if values else 0.0 for values in self.seen_values])
         spans = np.array([high - low for low, high in ranges])
-        for w, window in enumerate([max(size // SHORT, 1), size]):
+        asked = [(max(size // SHORT, 1), NEAREST), (size, NEAREST), (size, FEW)]
+        for w, (window, most) in enumerate(asked[: len(said)]):
             rows, answers = np.array(self.rows[-window:]).reshape(-1, len(x)), np.array(self.answers[-window:])
-            places, votes = naive.neighbors(x - origins, rows, spans)
+            places, votes = naive.neighbors(x - origins, rows, spans, most)
             if not self.regression:
                 said[w, : self.known] = naive.said_classes(answers[places].astype(int), votes, self.known)
             elif len(places):

@@ -16,14 +16,13 @@ import math
 import numpy as np
 
 from loco_stream.jit import kernel
-from loco_stream.learner.config import LARGEST, NEAREST
+from loco_stream.learner.config import FEW, LARGEST, NEAREST
 from loco_stream.learner.readout.neighbors import centre_logs, distances, nearest, weigh
 from loco_stream.learner.state import N_CLASSES, N_FEATURES
 from loco_stream.learner.workspace import N_MEASURED
 
 __all__ = ["learn", "speak"]
 
-FEW = 3  # of the nearest
 DOUBT = 4.0  # rows of no class that a centroid's counts are taken with: one that has seen few says little
 PULL = 0.2  # of the way to its nearest that a new one begins on
 SLOWEST = 0.1  # part of the way to a row that a centroid moves at least

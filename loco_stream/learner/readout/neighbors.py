@@ -1,10 +1,10 @@
-"""Neighbours: what the nearest of the rows learned lately were, two more opinions for the stack.
+"""Neighbours: what the nearest of the rows learned lately were, two or three more opinions for the stack.
 
-A ring holds the last rows and their labels or targets. The `NEAREST` of all of them, and those of the last fifth, which
-follow a drift sooner, each have a say: in classification the logarithm of each class's share of their votes, in
-regression their mean target; nearer ones count more. Each feature is measured by its running range, by which neighbours
-are better than by standard deviations (digits 96.0 % alone, not 93.9): where a value is rare it is telling. One outlier
-at most doubles a range, and ranges shrink as slowly as rows leave the ring.
+A ring holds the last rows and their labels or targets. The `NEAREST` of all of them and those of the last fifth,
+which follow a drift sooner, each have a say, and for classes the `FEW` nearest of all: the logarithm of each class's
+share of their votes, in regression their mean target; nearer ones count more. Each feature is measured by its
+running range, by which neighbours are better than by standard deviations (digits 96.0 % alone, not 93.9): where a value
+is rare it is telling. One outlier at most doubles a range, and ranges shrink as slowly as rows leave the ring.
 
 The ring is kept feature by feature, so that a distance is summed for many rows at once. A feature that the row at hand
 lacks, or that has had one value only, is passed over: of a feature with texts one column counts and not all.
@@ -17,7 +17,7 @@ import math
 import numpy as np
 
 from loco_stream.jit import kernel
-from loco_stream.learner.config import LARGEST, N_SAYS, NEAREST
+from loco_stream.learner.config import FEW, LARGEST, N_SAYS, N_VALUE_SAYS, NEAREST
 from loco_stream.learner.state import COUNT, HIGH, LOW, MEAN, N_CLASSES, N_FEATURES, ORIGIN, SQUARES
 
 __all__ = ["centre_logs", "distances", "keep", "learn_range", "nearest", "speak", "tell_classes", "tell_value", "weigh"]
@@ -113,13 +113,13 @@ def tell_value(answers, near, places, votes, target, said):
 
 
 @kernel
-def _tell(settings, state, room, said):
-    """Write what the nearest so far say."""
-    answers = state.neighbors.answers
+def _tell(settings, state, room, most, said):
+    """Write what the nearest so far say, at most so many."""
+    answers, near = state.neighbors.answers, room.near[:most]
     if settings.regression:
-        tell_value(answers, room.near, room.places, room.votes, state.target, said)
+        tell_value(answers, near, room.places, room.votes, state.target, said)
     else:
-        tell_classes(answers, room.near, room.places, room.votes, state.counts[N_CLASSES], said)
+        tell_classes(answers, near, room.places, room.votes, state.counts[N_CLASSES], said)
 
 
 @kernel
@@ -137,7 +137,7 @@ def _measure(ranges, n_features, x, room):
 
 @kernel
 def speak(settings, state, scratch, x):
-    """Write what the nearest of the short window and of all rows say of a row, behind the outputs of the members."""
+    """Write what the nearest of the short window, of all rows, and few of these say, behind all other outputs."""
     kept, room, outputs, capacity = state.neighbors, scratch.nearness, scratch.answers.outputs, state.classes.shape[1]
     size, n = settings.n_neighbors, min(kept.n[0], settings.n_neighbors)
     n_columns = _measure(kept.ranges, state.counts[N_FEATURES], x, room)
@@ -147,13 +147,15 @@ def speak(settings, state, scratch, x):
     short = min(n, max(size // SHORT, 1))
     start = (kept.n[0] - short) % size
     over = max(start + short - size, 0)  # rows of the short window that lie at the beginning of the ring
-    place = (settings.n_blocks - N_SAYS) * capacity
+    place = (settings.n_blocks - (N_VALUE_SAYS if settings.regression else N_SAYS)) * capacity
     nearest(room.distances, start, start + short - over, room.near, room.places)
     nearest(room.distances, 0, over, room.near, room.places)
-    _tell(settings, state, room, outputs[place : place + capacity])
+    _tell(settings, state, room, NEAREST, outputs[place : place + capacity])
     nearest(room.distances, over, start, room.near, room.places)
     nearest(room.distances, start + short, n, room.near, room.places)
-    _tell(settings, state, room, outputs[place + capacity : place + 2 * capacity])
+    _tell(settings, state, room, NEAREST, outputs[place + capacity : place + 2 * capacity])
+    if not settings.regression:
+        _tell(settings, state, room, FEW, outputs[place + 2 * capacity : place + 3 * capacity])
 
 
 @kernel
