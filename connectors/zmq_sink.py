@@ -52,8 +52,9 @@ class ZMQRecords(Outlet):
         """Publish. Two calls cost a third of `send_multipart`, which looks at what it is given."""
         send = self._plug.socket.send
         for record in records:
+            body = encode(record)  # first: if it fails, no half of a message is under way
             send(record["kind"].encode(), zmq.SNDMORE)
-            send(encode(record))
+            send(body)
 
     def close(self, report: Any) -> None:
         """Publish the report; what is queued gets a second to leave."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from loco_stream.demos.gestures import GESTURES, SIDE, record
 from loco_stream.demos.stage import Stage, conclude, demo_options, paced, play
 from loco_stream.errors import ConfigError
+from loco_stream.persistence.outputs import check_output, check_picture
 from loco_stream.stream import Prediction, Sample
 
 __all__ = ["command"]
@@ -22,7 +23,7 @@ _MEMORIES = {"memory": (0.3, 50.0), "rows alone": None}
 _NOTE = (
     "Simulated: a spot of light moves before an event camera of 8 x 8 pixels. Every 20 ms the model says which of four "
     "gestures it sees; labels come when the gesture is over. One moment shows where the spot is and not where it goes: "
-    "look at the accuracy, which without memory is that of a guess."
+    "the model without memory, which this page does not show, can only guess between two; the terminal prints both."
 )
 
 
@@ -54,10 +55,8 @@ def by_place(right: NDArray[np.bool_], sequence: NDArray[np.int64]) -> NDArray[n
 
 def draw(events: dict[str, NDArray[Any]], courses: dict[str, NDArray[np.float64]], path: str) -> None:
     """Draw one gesture of each kind, and how many answers are right as gestures go on."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError("the picture needs matplotlib: pip install 'loco-stream[plot]'") from error
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(10, 4), layout="constrained")
     grid = figure.add_gridspec(2, 4)
     for k, name in enumerate(GESTURES):
@@ -87,6 +86,10 @@ def command(stage: Stage, recording: str, plot: str) -> None:
     from loco_stream import LOCOClassifier, StreamEngine, TaskMonitor
     from loco_stream.connectors import open_source
 
+    check_output("--recording", recording)
+    if not recording.endswith(".npz"):
+        raise ConfigError(f"--recording: {recording} must end in .npz")
+    check_picture(plot)
     events = record(max(200, int(stage.seconds * _PER_SECOND)), stage.seed)
     np.savez_compressed(recording, **events)  # type: ignore[arg-type]  # numpy takes its own options for arrays
     url = f"events:{recording}?bin={_BIN}"
@@ -104,5 +107,6 @@ def command(stage: Stage, recording: str, plot: str) -> None:
             middle = courses[name][len(courses[name]) // 2]
             click.echo(f"{name:12} {mean[name]:.3f} of the second half; in the middle of a gesture {middle:.3f}")
     draw(events, courses, plot)
+    click.echo(f"the events are in {recording}, the picture is {plot}")
     text = f"with memory {mean['memory']:.1%} of all answers are right, without {mean['rows alone']:.1%}"
     conclude([(mean["memory"] > mean["rows alone"] + 0.15, text)])

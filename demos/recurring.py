@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from loco_stream.demos.stage import Hits, Stage, conclude, demo_options, play
+from loco_stream.persistence.outputs import check_picture
 
 __all__ = ["command"]
 
@@ -72,13 +73,8 @@ def _lately(hits: Sequence[bool]) -> float | None:
 def draw(courses: Mapping[str, list[bool]], turn: int, path: str) -> None:
     """Draw the share of right answers over the last 200 samples of each contender."""
     import numpy as np
+    from matplotlib.figure import Figure
 
-    from loco_stream.errors import ConfigError
-
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError("the picture needs matplotlib: pip install 'loco-stream[plot]'") from error
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     axes = figure.add_subplot()
     for (name, hits), colour in zip(courses.items(), ("#0072b2", "#009e73", "#e69f00", "#cc79a7"), strict=True):
@@ -102,6 +98,7 @@ def command(stage: Stage, plot: str) -> None:
     """
     from loco_stream import StreamEngine, TaskMonitor
 
+    check_picture(plot)
     turn = max(1000, int(stage.seconds * _PER_SECOND) // len(_TURNS))
     models, sink = contenders(stage.seed), Hits()
     ours = models.pop(_OURS)
@@ -113,6 +110,7 @@ def command(stage: Stage, plot: str) -> None:
         play(StreamEngine(ours, rows, [sink], monitor, window=_EARLY, watchers=watchers))
     courses = {_OURS: sink.hits, **courses}
     draw(courses, turn, plot)
+    click.echo(f"the picture is {plot}")
     returns = {}
     for name, hits in courses.items():
         returns[name] = [sum(hits[k * turn : k * turn + _EARLY]) / _EARLY for k in (2, 3)]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -16,8 +14,6 @@ from loco_stream.errors import ConfigError
 __all__ = [
     "bad_option",
     "build_model",
-    "check_output",
-    "check_picture",
     "is_strict",
     "model_options",
     "open_stream",
@@ -27,7 +23,6 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_PICTURES = (".png", ".svg", ".pdf")
 _TASKS = click.Choice(["classification", "regression"])
 
 
@@ -147,24 +142,3 @@ def warm_up(blocks: bool) -> None:
         else:
             model.learn_one({"a": 0.0}, "a")
             model.predict_one({"a": 0.0})
-
-
-def check_output(option: str, path: str | None) -> None:
-    """Refuse an output file that cannot be written, before hours of work."""
-    from loco_stream.persistence.files import check_place
-
-    try:
-        if path is not None:
-            check_place(path)
-    except OSError as error:
-        raise ConfigError(f"{option}: cannot write {path}: {error.strerror}") from error
-
-
-def check_picture(path: str | None) -> None:
-    """Refuse a picture that cannot be drawn, before hours of work."""
-    if path is None:
-        return
-    if find_spec("matplotlib") is None:
-        raise ConfigError("--plot needs matplotlib: pip install 'loco-stream[plot]'")
-    if Path(path).suffix not in _PICTURES:
-        raise ConfigError(f"--plot: {path} must end in one of {', '.join(_PICTURES)}")

@@ -9,8 +9,6 @@ import click
 
 from loco_stream.cli.options import (
     bad_option,
-    check_output,
-    check_picture,
     is_strict,
     model_options,
     open_stream,
@@ -20,6 +18,7 @@ from loco_stream.cli.page import live_page, page_options
 from loco_stream.cli.signals import Interrupt, clean_end
 from loco_stream.cli.sinks import open_sinks, sink_options
 from loco_stream.errors import LocoStreamError
+from loco_stream.persistence.outputs import check_output, check_picture
 
 __all__ = ["command"]
 

@@ -10,12 +10,13 @@ import click
 
 from loco_stream.cli.fleet import FleetCall, fleet_options, refuse_beside_fleet, serve_fleet
 from loco_stream.cli.http import http_door
-from loco_stream.cli.options import bad_option, check_output, model_options, open_stream, warm_up
+from loco_stream.cli.options import bad_option, model_options, open_stream, warm_up
 from loco_stream.cli.page import live_page, page_options
 from loco_stream.cli.session import Session, has_past, stored_settings
 from loco_stream.cli.signals import Interrupt, clean_end
 from loco_stream.cli.sinks import open_sinks, sink_options
 from loco_stream.cli.standby import Standby
+from loco_stream.persistence.outputs import check_output
 
 if TYPE_CHECKING:
     from loco_stream.engine.source_reader import SourceReader

@@ -58,8 +58,8 @@ def merge(models: Sequence[Model], template: LOCOEstimator | None = None) -> Mod
     and drawn from one seed, and the template has seen the 300 rows after which scales and gains stand. Models that
     found their scales each by itself are merged in the same way; the result is then near that of one model.
 
-    Moments of naive Bayes add up in the same way. Of all centroids, the most useful ones stay. What else is no sum is
-    that of the model with most rows: members that forget, weights by log-loss, and the shares in which members speak.
+    Moments of naive Bayes add up in the same way. What else is no sum is that of the model with most rows: members that
+    forget, weights by log-loss, the shares in which members speak, and centroids but for classes that it lacks.
 
     Parameters
     ----------
@@ -210,23 +210,39 @@ def _add_gaussians(arrays: Arrays, parts: Sequence[_Part], base: _Part | None) -
 
 
 def _gather_centroids(arrays: Arrays, parts: Sequence[_Part]) -> None:
-    """Keep the most useful of all centroids, each where it lies on the scale of the model with most rows."""
-    used = [int(part.arrays["centroids.n"][0]) for part in parts]
-    worth = np.concatenate([part.arrays["centroids.worth"][:n] for part, n in zip(parts, used, strict=True)])
-    chosen = np.argsort(-worth, kind="stable")[: len(arrays["centroids.worth"])]
+    """Add to the centroids of the model with most rows the most useful ones of classes that it has none of.
+
+    Its stack trusts them as they lie. Those of other models would lie among them, and be copies where all had a
+    template.
+    """
+    n, room = int(arrays["centroids.n"][0]), len(arrays["centroids.worth"])
+    if room == 0:
+        return
+    known = arrays["centroids.counts"][:n].argmax(axis=1)
+    strange = [(part, _strangers(part, known)) for part in parts]
+    worth = np.concatenate([part.arrays["centroids.worth"][of] for part, of in strange])
+    chosen = np.argsort(-worth, kind="stable")[: max(room - n, room // 2)]
+    least_useful = np.argsort(arrays["centroids.worth"][:n], kind="stable")
+    free = np.concatenate([np.arange(n, room), least_useful])[: len(chosen)]
     mean, deviation = _scale(arrays)
-    places = np.hstack([_raw_places(part.arrays, n) for part, n in zip(parts, used, strict=True)])
-    arrays["centroids.places"][:, : len(chosen)] = ((places - mean) / deviation)[:, chosen]
+    places = np.hstack([_raw_places(part.arrays)[:, of] for part, of in strange])
+    arrays["centroids.places"][:, free] = ((places - mean) / deviation)[:, chosen]
     for name in ("counts", "worth", "rows"):
-        of_all = np.concatenate([part.arrays[f"centroids.{name}"][:n] for part, n in zip(parts, used, strict=True)])
-        arrays[f"centroids.{name}"][: len(chosen)] = of_all[chosen]
-    arrays["centroids.n"][0] = len(chosen)
+        of_all = np.concatenate([part.arrays[f"centroids.{name}"][of] for part, of in strange])
+        arrays[f"centroids.{name}"][free] = of_all[chosen]
+    arrays["centroids.n"][0] = min(n + len(chosen), room)
 
 
-def _raw_places(arrays: Arrays, n: int) -> Float64:
-    """Return the first centroids in units of the features, (features, n)."""
+def _strangers(part: _Part, known: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return which of a model's centroids are of classes that are not among the known."""
+    own = part.arrays["centroids.counts"][: int(part.arrays["centroids.n"][0])].argmax(axis=1)
+    return np.flatnonzero(~np.isin(own, known))
+
+
+def _raw_places(arrays: Arrays) -> Float64:
+    """Return the centroids in units of the features, (features, centroids)."""
     mean, deviation = _scale(arrays)
-    return mean + deviation * arrays["centroids.places"][:, :n].astype(np.float64)
+    return mean + deviation * arrays["centroids.places"].astype(np.float64)
 
 
 def _scale(arrays: Arrays) -> tuple[Float64, Float64]:

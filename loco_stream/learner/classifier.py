@@ -49,8 +49,8 @@ class LOCOClassifier(SequenceEstimator, base.MiniBatchClassifier):
         ``"mirror"``: the feedback that carries the error to a neuron receives the increments that the readout gives
         the neuron's row; layers that the readout does not see learn theirs as in ``"learned"``. ``"learned"``: feedback
         learned by perturbing the drives, one row in four, from what that changes in every output. ``"perturbation"``:
-        the paper's loss change times noise, averaged over rows by regressing the one on the other times the error:
-        of a perturbed pass, the neurons are told one number.
+        feedback learned from the paper's product of loss change and noise alone, averaged over rows; all rows are
+        perturbed.
     readout
         ``"recursive"``: the bank. ``"delta"``: one normalised delta rule with softmax.
     readout_layers
@@ -135,9 +135,10 @@ class LOCOClassifier(SequenceEstimator, base.MiniBatchClassifier):
     centroids
         Places among the features that move towards the rows near them and count the classes there, at most so many (up
         to 100,000); the nearest 3 and 7 are two more opinions for the stack. They pay where classes lie in patches, as
-        `neighbors` do, and keep no row as it came. None: 300, but none of rows of more than 256 features, where they
-        would cost most, none where the readout sees no features, and none with `memory` or `max_delay`, where one row
-        tells little. 0: none.
+        `neighbors` do, and cost a tenth of a row's time at 300. A place is a blend of rows, not one of them, but
+        whoever reads a model's file can tell much of single ones. None: 300, but none of rows of more than 256
+        features, where they would cost most, none where the readout sees no features, and none with `memory` or
+        `max_delay`, where one row tells little. 0: none, which ``readout="delta"`` asks for.
     dt
         Grid in ms on which ``"lif"`` neurons may fire, as on clocked hardware, a whole number of times in the window
         and at most 20. None: whenever they reach their threshold, which keeps the finest grades.

@@ -50,7 +50,7 @@ WINDOW = 500  # residuals that these are made of
 NEAREST = 7  # neighbours that vote
 N_OTHERS = 4  # experts beside the members where values come late: two stacks, two means
 FEW = 3  # of the nearest, which have a say apart
-N_SAYS = 3  # of neighbours: of those among the last rows, among all that are kept, and of few
+N_NEIGHBOR_SAYS = 3  # of neighbours: of those among the last rows, among all that are kept, and of few
 N_VALUE_SAYS = 2  # the same in regression, where few say too little
 N_CENTROID_SAYS = 2  # of few and of many of the nearest
 CENTROIDS = 300  # of rows that are not wide
@@ -81,8 +81,8 @@ class Settings(NamedTuple):
     `n_snapshots` old models are kept; `weighting` says where the weights of the classes come from; `shortest` and
     `longest` bound the time constants of a memory, in gaps between rows, and are 0 without; `max_delay` is the longest
     lag of a synapse in rows; `remembers` says that a row depends on those before; `n_centroids` are moved and
-    `n_neighbors` rows are kept, which have `n_says`; the stack has `n_blocks` outputs a class, those of the members and
-    these.
+    `n_neighbors` rows are kept, which together have `n_says`; the stack has `n_blocks` outputs a class, those of the
+    members and these.
     """
 
     n_layers: int
@@ -260,7 +260,7 @@ class ModelConfig:
         n_trace, n_linear = len(layout.leaks) if recursive else 1, 2 if recursive and raw else 0
         n_losses, n_centroids = 2 if recursive and not regression else 1, 0 if regression else layout.n_centroids
         n_says = N_CENTROID_SAYS * (n_centroids > 0)
-        n_says += (N_VALUE_SAYS if regression else N_SAYS) * (self.neighbors > 0)
+        n_says += (N_VALUE_SAYS if regression else N_NEIGHBOR_SAYS) * (self.neighbors > 0)
         return Settings(
             n_layers=len(sizes),
             n_hidden=sum(sizes),

@@ -33,9 +33,8 @@ __all__ = [
 CLIP = 3.0  # running standard deviations up to which the scale is linear
 SETTLE = 300.0  # values after which mean and variance stand
 REOPEN = 0.75  # fading share of clipped values at which they move again: a concept that returns finds its old scale
-REOPEN_TARGET = (
-    0.5  # the same for a regression's target: values are clipped there, and no code waits for them to return
-)
+# The same for a regression's target: values are clipped there, and no code waits for them to return.
+REOPEN_TARGET = 0.5
 FADE = 0.02  # of that share
 
 FIELD_RANGE = 2.5  # centres lie evenly on [-2.5, 2.5] standard deviations

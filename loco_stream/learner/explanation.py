@@ -32,7 +32,7 @@ class Explanation:
     base
         What the score is without features.
     before
-        What a memory has left of the rows before adds.
+        What the rows before add, by what a memory has left of them.
     nearest
         What the nearest centroids add, and the nearest of the rows that `neighbors` keeps: all features together, for
         what is near is no sum over features.

@@ -229,6 +229,20 @@ def test_a_sink_that_has_failed_says_so_at_the_next_prediction():
         sink.write(prediction(1))
 
 
+def test_a_record_that_cannot_be_encoded_leaves_no_half_of_a_message():
+    sink = open_sink("zmq+pub://127.0.0.1:*")
+    with zmq.Context() as context, context.socket(zmq.SUB) as subscriber:
+        subscriber.subscribe("")
+        subscriber.connect(sink.address)
+        time.sleep(0.2)
+        with pytest.raises(UnicodeEncodeError):
+            sink.send([{"kind": "prediction", "label": "a\udcff"}])
+        sink.send([{"kind": "report"}])
+        assert subscriber.poll(5000)
+        assert [frame.decode() for frame in subscriber.recv_multipart()] == ["report", '{"kind":"report"}']
+    sink.close({})
+
+
 def test_a_subscriber_gets_two_frames_of_the_kinds_it_wants():
     sink = open_sink("zmq+pub://127.0.0.1:*")
     with zmq.Context() as context, context.socket(zmq.SUB) as subscriber:

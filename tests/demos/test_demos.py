@@ -191,6 +191,23 @@ def test_recurring_knows_what_returns(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("demo", "options", "says"),
+    [
+        ("events", ("--recording", "rec"), "rec must end in .npz"),
+        ("events", ("--recording", "away/rec.npz"), "--recording: cannot write away/rec.npz"),
+        ("events", ("--plot", "away/events.png"), "--plot: cannot write away/events.png"),
+        ("recurring", ("--plot", "recurring.txt"), "must end in one of .png"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_the_run(tmp_path, demo, options, says):
+    done = play(demo, *options, folder=tmp_path)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
 def test_events_are_told_apart_by_memory_alone(tmp_path):
     done = play("events", "--seconds", 10, folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -5,7 +5,7 @@ where classes meet (learning vector quantisation, Kohonen 1995). When all are in
 one that was least useful of late. Each counts the classes of the rows that it was nearest to, and forgets them in about
 a hundred: so drift is followed, whether classes move or change places. The `FEW` and the `NEAREST` nearest have a say.
 
-No row stays as it came: a new centroid begins on the way to its nearest, and the next row of its class moves it by
+Centroids are blends of rows: a new one begins on the way to its nearest, and the next row of its class moves it by
 half. A feature is measured by its range, as neighbours are, in standard deviations bounded as the readout has them.
 """
 

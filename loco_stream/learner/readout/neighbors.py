@@ -17,7 +17,7 @@ import math
 import numpy as np
 
 from loco_stream.jit import kernel
-from loco_stream.learner.config import FEW, LARGEST, N_SAYS, N_VALUE_SAYS, NEAREST
+from loco_stream.learner.config import FEW, LARGEST, N_NEIGHBOR_SAYS, N_VALUE_SAYS, NEAREST
 from loco_stream.learner.state import COUNT, HIGH, LOW, MEAN, N_CLASSES, N_FEATURES, ORIGIN, SQUARES
 
 __all__ = ["centre_logs", "distances", "keep", "learn_range", "nearest", "speak", "tell_classes", "tell_value", "weigh"]
@@ -147,7 +147,7 @@ def speak(settings, state, scratch, x):
     short = min(n, max(size // SHORT, 1))
     start = (kept.n[0] - short) % size
     over = max(start + short - size, 0)  # rows of the short window that lie at the beginning of the ring
-    place = (settings.n_blocks - (N_VALUE_SAYS if settings.regression else N_SAYS)) * capacity
+    place = (settings.n_blocks - (N_VALUE_SAYS if settings.regression else N_NEIGHBOR_SAYS)) * capacity
     nearest(room.distances, start, start + short - over, room.near, room.places)
     nearest(room.distances, 0, over, room.near, room.places)
     _tell(settings, state, room, NEAREST, outputs[place : place + capacity])
