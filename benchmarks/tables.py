@@ -156,8 +156,8 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 def command(settings: Settings, only: str | None, chosen: str | None) -> None:
     """Real tables of economics, medicine and sport, row by row in the order of their file; needs --data.
 
-    Two settings alone were chosen with them in view: the readout's leaks, with eleven of them, and how soon centroids are
-    trusted, by the mean of all.
+    Two settings alone were chosen with them in view: the readout's leaks, with eleven of them, and how soon centroids
+    are trusted, by the mean of all.
 
     \b
     Examples
