@@ -16,7 +16,7 @@ __all__ = ["BackpropMLP"]
 
 
 @njit(cache=True)
-def _scale(x, n, mean, m2, out):  # type: ignore[no-untyped-def]
+def _scale(x, n, mean, m2, out):
     """Standardise `x` by running moments after `n` samples; a constant feature gives 0."""
     if mean.size == 0:
         out[:] = x
@@ -26,7 +26,7 @@ def _scale(x, n, mean, m2, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _forward(z, w1, b1, w2, b2, hidden, out):  # type: ignore[no-untyped-def]
+def _forward(z, w1, b1, w2, b2, hidden, out):
     """Fill `hidden` with ReLU activations and `out` with logits."""
     hidden[:] = b1
     for j in range(z.size):
@@ -41,7 +41,7 @@ def _forward(z, w1, b1, w2, b2, hidden, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _backward(z, target, rate, w1, b1, w2, b2, hidden, out):  # type: ignore[no-untyped-def]
+def _backward(z, target, rate, w1, b1, w2, b2, hidden, out):
     """Descend the softmax cross-entropy of one sample; `out` holds logits and becomes their gradient."""
     out -= out.max()
     for c in range(out.size):
@@ -64,7 +64,7 @@ def _backward(z, target, rate, w1, b1, w2, b2, hidden, out):  # type: ignore[no-
 
 
 @njit(cache=True)
-def _sgd_run(X, y, predict, learn, rate, seen, mean, m2, w1, b1, w2, b2, result):  # type: ignore[no-untyped-def]
+def _sgd_run(X, y, predict, learn, rate, seen, mean, m2, w1, b1, w2, b2, result):
     """Predict and/or learn each row in order; `seen` is a one-element array, the count of samples learned."""
     z = np.empty(X.shape[1])
     hidden = np.empty(b1.size)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from statistics import fmean, median, stdev
 from typing import Any
 
@@ -94,7 +96,8 @@ def measure_matrix(scenario: str, borders: str, seed: int, directory: str | None
 
 def measure_cost(repeats: int) -> dict[str, Any]:
     """Return microseconds a sample of test-then-train, row by row by arrays, on A-B-A-B labels, in turn."""
-    makers = dict(zip(_COSTS, (lambda: None, lambda: TaskMonitor(holdout=0), TaskMonitor), strict=True))
+    kinds: tuple[Callable[[], TaskMonitor | None], ...] = (lambda: None, lambda: TaskMonitor(holdout=0), TaskMonitor)
+    makers = dict(zip(_COSTS, kinds, strict=True))
     tasks = scenarios.build("A-B-A-B labels")
     n = sum(len(task.y) for task in tasks)
     found: dict[str, list[float]] = {name: [] for name in makers}
@@ -108,7 +111,7 @@ def measure_cost(repeats: int) -> dict[str, Any]:
     stream(TaskMonitor())  # compiles
     for _ in range(repeats):
         for name, make in makers.items():
-            seconds, _ = cpu_seconds(lambda make=make: stream(make()))  # type: ignore[misc]
+            seconds, _ = cpu_seconds(partial(stream, make()))
             found[name].append(1e6 * seconds / n)
     return {"microseconds": found}
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -193,12 +194,8 @@ def predict_time(n: int, rate: float) -> dict[str, Any]:
     from loco_stream.engine import StreamEngine
     from loco_stream.learner.classifier import LOCOClassifier
 
-    class Service:
-        engine: Any = None
-        status: dict[str, Any] = {"n_samples": 0}  # noqa: RUF012
-        alarm = None
-
-    door, service = HTTPDoor(Service, 0), Service
+    service = SimpleNamespace(engine=None, status={"n_samples": 0}, alarm=None)
+    door = HTTPDoor(service, 0)
     model = LOCOClassifier(seed=0)
     model.learn_one(dict.fromkeys("abcd", 0.0), "n")
     service.engine = engine = StreamEngine(model, _Turning(60_000, rate))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
@@ -77,7 +78,7 @@ def measure(stream: str, contender: str, seed: int, n_samples: int) -> dict[str,
     at_start = None  # ranges not seen yet begin as plus and minus infinity: only what comes later is a fault
     blocks = track(_blocks(stream, n_blocks), f"{contender} on {stream}", n_blocks, console=Console(stderr=True))
     for number, (X, y) in enumerate(blocks, start=1):
-        seconds, predictions = cpu_seconds(lambda X=X, y=y: model.learn_predict_array(X, y))  # type: ignore[misc]
+        seconds, predictions = cpu_seconds(partial(model.learn_predict_array, X, y))
         costs.append(seconds)
         accuracies.append(prequential_accuracy(predictions, y))
         if number > n_blocks * (_TENTHS - 2) // _TENTHS:

@@ -34,7 +34,8 @@ def load_arrays(path: Path, names: Iterable[str]) -> NDArray[Any] | dict[str, ND
             raise SourceError(f"{path} is no regular file")
         with path.open("rb") as file:  # numpy leaves it open where the archive is damaged
             if file.read(2) != b"PK":
-                return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+                array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+                return array
             file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
                 _check_size(path, archive)

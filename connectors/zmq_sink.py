@@ -49,7 +49,7 @@ class ZMQRecords(Outlet):
         self.name = f"zmq+pub:{self.address.removeprefix('tcp:')}"
 
     def send(self, records: Sequence[Record]) -> None:
-        """Publish. Two calls cost a third of `send_multipart`, which looks at what it is given."""
+        """Publish; two plain calls, as `send_multipart` looks at what it is given before it sends."""
         send = self._plug.socket.send
         for record in records:
             body = encode(record)  # first: if it fails, no half of a message is under way

@@ -84,7 +84,7 @@ def command(stage: Stage, recording: str, plot: str) -> None:
     that pass through the same places. The recording stays: `loco-stream run "events:events.npz?bin=0.02"` reads it.
     """
     from loco_stream import LOCOClassifier, StreamEngine, TaskMonitor
-    from loco_stream.connectors import open_source
+    from loco_stream.connectors import EventSource
 
     check_output("--recording", recording)
     if not recording.endswith(".npz"):
@@ -92,12 +92,12 @@ def command(stage: Stage, recording: str, plot: str) -> None:
     check_picture(plot)
     events = record(max(200, int(stage.seconds * _PER_SECOND)), stage.seed)
     np.savez_compressed(recording, **events)  # type: ignore[arg-type]  # numpy takes its own options for arrays
-    url = f"events:{recording}?bin={_BIN}"
-    sequence = np.array([row.sequence for row in open_source(url) if isinstance(row, Sample)])
+    sequence = np.array([row.sequence for row in EventSource(recording, bin=_BIN) if isinstance(row, Sample)])
     half, courses, mean = len(sequence) // 2, {}, {}
     with stage.page("Gestures before an event camera", _NOTE) as watchers:
         for name, memory in _MEMORIES.items():
-            model, sink, source = LOCOClassifier(memory=memory, seed=stage.seed), _Answers(), open_source(url)
+            model, sink = LOCOClassifier(memory=memory, seed=stage.seed), _Answers()
+            source = EventSource(recording, bin=_BIN)
             watched = watchers if memory else []
             rows = paced(source, len(sequence) / stage.seconds) if watched else source
             monitor = TaskMonitor(holdout=0)

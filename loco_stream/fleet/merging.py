@@ -1,4 +1,4 @@
-"""One model of what several learned: readouts without leak add up, moments of naive Bayes, and their centroids."""
+"""One model of what several learned: their readouts without leak add up, and the moments of naive Bayes."""
 
 from __future__ import annotations
 

@@ -28,14 +28,12 @@ class Progress(NamedTuple):
     hot: NDArray[np.int64]  # (n,): list of the neurons left at or above threshold by a reset
     near: NDArray[np.int64]  # (n,): list of those that may fire by themselves before the horizon
     aroused: NDArray[np.int64]  # (n,): list of those that the batch may make fire
-    flags: NDArray[
-        np.uint8
-    ]  # (n,): 1 if hot, plus 2 if at or above threshold after the last reset, 4 if near, 8 if aroused
+    # (n,): 1 if hot, plus 2 if at or above threshold after the last reset, 4 if near, 8 if aroused
+    flags: NDArray[np.uint8]
     times: NDArray[np.float64]  # (spike capacity,): output, when
     indices: NDArray[np.int64]  # (spike capacity,): output, who
-    runs: NDArray[
-        np.int64
-    ]  # (queue capacity, 2): group of those that arrive at one time, and its place in the arrivals
+    # (queue capacity, 2): group of those that arrive at one time, and its place in the arrivals
+    runs: NDArray[np.int64]
     targets: NDArray[np.int32]  # (queue capacity + SPARE_ROOM,): the window's arrivals, to whom
     jumps: NDArray[np.float64]  # how strong
     whens: NDArray[np.float64]  # when

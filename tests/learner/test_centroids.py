@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import copy
-import os
-import pickle
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
-from loco_stream import LOCOClassifier, LOCORegressor, load, save
+from loco_stream import LOCOClassifier, LOCORegressor
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.learner.config import CENTROIDS
-from tests.helpers.models import arrays_of, assert_same, blobs
+from tests.helpers.models import (
+    assert_copies_go_on_the_same,
+    assert_one_by_one_is_the_same,
+    blobs,
+)
 from tests.learner.test_twin import run, stream
 
 
@@ -103,24 +101,12 @@ def test_every_way_of_keeping_a_model_goes_on_the_same(tmp_path):
     X, y = blobs(160)
     model = small()
     model.learn_array(X[:90], y[:90])
-    save(model, tmp_path / "model")
-    others = [load(tmp_path / "model"), pickle.loads(pickle.dumps(model)), copy.deepcopy(model)]
-    for other in (model, *others):
-        other.learn_array(X[90:], y[90:])
-    for other in others:
-        assert_same(arrays_of(model), arrays_of(other))
+    assert_copies_go_on_the_same(model, X[90:], y[90:], tmp_path)
     assert model._state.centroids.n[0] > 3
 
 
 def test_blocks_equal_one_by_one_and_looking_changes_nothing():
-    X, y = blobs(120)
-    block, single = small(neighbors=30), small(neighbors=30)
-    block.learn_array(X, y)
-    for row, label in zip(X, y, strict=True):
-        single.predict_proba_one(dict(enumerate(row)))
-        single.learn_one(dict(enumerate(row)), label)
-        single.predict_array(X[:3])
-    assert_same(arrays_of(block), arrays_of(single))
+    assert_one_by_one_is_the_same(small(neighbors=30), small(neighbors=30))
 
 
 def test_features_and_classes_that_come_later_get_room():
@@ -171,23 +157,3 @@ def test_a_file_with_an_impossible_centroid_is_refused(name, value, says):
     arrays[f"centroids.{name}"].flat[0] = value
     with pytest.raises(CheckpointError, match=says):
         LOCOClassifier.from_state(config, arrays)
-
-
-CODE = """
-import hashlib, sys
-from loco_stream import LOCOClassifier
-from tests.helpers.models import arrays_of, blobs
-model = LOCOClassifier(hidden_sizes=(6,), centroids=5, seed=1)
-model.learn_array(*blobs(60))
-print(hashlib.sha256(b"".join(a.tobytes() for _, a in sorted(arrays_of(model).items()))).hexdigest())
-"""
-
-
-@pytest.mark.slow
-def test_compiled_and_interpreted_leave_the_same_bytes():
-    states = set()
-    for plain in ("0", "1"):
-        environment = os.environ | {"NUMBA_DISABLE_JIT": plain}
-        done = subprocess.run([sys.executable, "-c", CODE], env=environment, capture_output=True, text=True, check=True)
-        states.add(done.stdout)
-    assert len(states) == 1

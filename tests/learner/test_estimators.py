@@ -357,6 +357,7 @@ def test_compiled_and_interpreted_give_the_same_bytes():
             {"n": 260},
             {"memory": [0.3, 50.0]},
             {"max_delay": 5},
+            {"neighbors": 25, "centroids": 5},
             {"memory": [0.3, 50.0], "max_delay": 5, "credit": "learned"},
             {"neuron": "alif"},
             {"dt": 1.0, "reset": "zero"},

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import copy
-import os
-import pickle
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import checks
 
-from loco_stream import LOCOClassifier, LOCORegressor, load, save
+from loco_stream import LOCOClassifier, LOCORegressor
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.learner.config import NEAREST
 from loco_stream.learner.readout import neighbors as module
 from tests.helpers import naive
 from tests.helpers.doors import doors
-from tests.helpers.models import arrays_of, assert_same, blobs
+from tests.helpers.models import (
+    assert_copies_go_on_the_same,
+    assert_one_by_one_is_the_same,
+    blobs,
+)
 from tests.learner.test_twin import run, stream
 
 neighbors = doors(module)
@@ -112,24 +110,12 @@ def test_every_way_of_keeping_a_model_goes_on_the_same(make, tmp_path):
     X, y = blobs(160)
     model = small(make)
     model.learn_array(X[:90], y[:90])
-    save(model, tmp_path / "model")
-    others = [load(tmp_path / "model"), pickle.loads(pickle.dumps(model)), copy.deepcopy(model)]
-    for other in (model, *others):
-        other.learn_array(X[90:], y[90:])
-    for other in others:
-        assert_same(arrays_of(model), arrays_of(other))
+    assert_copies_go_on_the_same(model, X[90:], y[90:], tmp_path)
     assert model._state.neighbors.n[0] == 160
 
 
 def test_blocks_equal_one_by_one_and_looking_changes_nothing():
-    X, y = blobs(120)
-    block, single = small(), small()
-    block.learn_array(X, y)
-    for row, label in zip(X, y, strict=True):
-        single.predict_proba_one(dict(enumerate(row)))
-        single.learn_one(dict(enumerate(row)), label)
-        single.predict_array(X[:3])
-    assert_same(arrays_of(block), arrays_of(single))
+    assert_one_by_one_is_the_same(small(), small())
 
 
 def test_features_and_classes_that_come_later_get_room():
@@ -180,23 +166,3 @@ def test_without_neighbors_no_row_is_kept():
     model.learn_array(*blobs(60))
     state = model._state.neighbors
     assert (state.rows.size, state.answers.size, int(state.n[0])) == (0, 0, 0)
-
-
-CODE = """
-import hashlib, sys
-from loco_stream import LOCOClassifier
-from tests.helpers.models import arrays_of, blobs
-model = LOCOClassifier(hidden_sizes=(6,), neighbors=25, seed=1)
-model.learn_array(*blobs(60))
-print(hashlib.sha256(b"".join(a.tobytes() for _, a in sorted(arrays_of(model).items()))).hexdigest())
-"""
-
-
-@pytest.mark.slow
-def test_compiled_and_interpreted_leave_the_same_bytes():
-    states = set()
-    for plain in ("0", "1"):
-        environment = os.environ | {"NUMBA_DISABLE_JIT": plain}
-        done = subprocess.run([sys.executable, "-c", CODE], env=environment, capture_output=True, text=True, check=True)
-        states.add(done.stdout)
-    assert len(states) == 1

@@ -1,10 +1,10 @@
 """Neighbours: what the nearest of the rows learned lately were, two or three more opinions for the stack.
 
-A ring holds the last rows and their labels or targets. The `NEAREST` of all of them and those of the last fifth,
-which follow a drift sooner, each have a say, and for classes the `FEW` nearest of all: the logarithm of each class's
-share of their votes, in regression their mean target; nearer ones count more. Each feature is measured by its
-running range, by which neighbours are better than by standard deviations (digits 96.0 % alone, not 93.9): where a value
-is rare it is telling. One outlier at most doubles a range, and ranges shrink as slowly as rows leave the ring.
+A ring holds the last rows and their labels or targets. The `NEAREST` of all of them and those of the last fifth, which
+follow a drift sooner, each have a say, and for classes the `FEW` nearest of all: the logarithm of each class's share of
+their votes, in regression their mean target; nearer ones count more. Each feature is measured by its running range, and
+not by its standard deviation: where a value is rare it is telling. One outlier at most doubles a range, and ranges
+shrink as slowly as rows leave the ring.
 
 The ring is kept feature by feature, so that a distance is summed for many rows at once. A feature that the row at hand
 lacks, or that has had one value only, is passed over: of a feature with texts one column counts and not all.
