@@ -16,6 +16,7 @@ from loco_stream.learner.config import Settings
 from loco_stream.learner.delays import read_codes, write_codes
 from loco_stream.learner.readout.naive_bayes import level_unknown
 from loco_stream.learner.readout.novelty_gate import N_COMPARED
+from loco_stream.learner.readout.snapshots import are_heard
 from loco_stream.learner.state import N_CLASSES, N_FEATURES, N_SEEN, TICKETS
 from loco_stream.learner.workspace import CARRIED
 
@@ -57,13 +58,13 @@ def write_ticket(settings, state, scratch, ticket):
     place = HEAD + state.memory.kept.shape[0]
     for i in range(state.memory.kept.shape[0]):
         ticket[HEAD + i] = np.float64(scratch.run.neurons[CARRIED, i])
-    births = state.recall.births
+    births, heard = state.recall.births, are_heard(state.recall.speakers, state.recall.clock)
     place = _write_blocks(answers.outputs, settings.n_blocks, capacity, n_classes, ticket, place)
     place = _write_blocks(answers.logistic, 1, capacity, n_classes, ticket, place)
     place = _write_blocks(answers.bayes, 1, capacity, n_classes, ticket, place)
     place = _write_blocks(answers.snapshots, births.shape[0], capacity, n_classes, ticket, place)
     for s in range(births.shape[0]):
-        ticket[place + s] = np.float64(births[s])
+        ticket[place + s] = np.float64(births[s]) if heard else -1.0
     for m in range(N_COMPARED):
         ticket[place + births.shape[0] + m] = answers.shares[1, m]
     place += births.shape[0] + N_COMPARED
@@ -96,9 +97,9 @@ def _read_blocks(ticket, place, n_blocks, n_classes, capacity, target):
 
 @kernel
 def read_outputs(settings, state, scratch, ticket):
-    """Write what was said into `earlier`: of classes unknown then nothing, of newer snapshots what they say now.
+    """Write what was said into `earlier`; an empty ticket is of a row that came before any was learned.
 
-    An empty ticket is of a row that came before any was learned.
+    Of classes unknown then it is nothing, of snapshots that are newer, or were not asked then, what they say now.
     """
     told, earlier, capacity = ticket.shape[0] > 0, scratch.earlier, state.classes.shape[1]
     n_classes = np.int64(ticket[0]) if told else np.int64(0)

@@ -169,7 +169,7 @@ def _start_risks(risks: Array, plan: Plan) -> None:
 
 
 def _first_copy(clock: Array, plan: Plan) -> None:
-    clock[:] = 0, -SPACING, 0
+    clock[:] = 0, -SPACING, 0, 0
 
 
 def _spans(spans: Array, plan: Plan) -> None:
@@ -251,7 +251,7 @@ class Recall(NamedTuple):
 
     speakers: Annotated[Float64, axes("speakers", start=_first_speakers)]
     fits: Annotated[Float64, axes("speakers")]
-    clock: Annotated[Int64, axes(3, start=_first_copy)]
+    clock: Annotated[Int64, axes(4, start=_first_copy)]
     births: Annotated[Int64, axes("snapshots")]
     weights: Annotated[Float32, axes("snapshots", "lines", "first_layer")]
     deep_weights: Annotated[Float32, axes("snapshots", "deep_layers", "below", "above")]

@@ -137,7 +137,7 @@ def _decide(settings, state, scratch, dormant):
         vectors[SPOKEN, c] = vectors[PROBA, c]
     if not settings.regression and _is_gated(settings):
         _open_gate(settings, state, scratch, dormant)
-    if settings.n_snapshots > 0 and recall.any_speaks(state.recall.speakers):
+    if settings.n_snapshots > 0 and recall.are_heard(state.recall.speakers, state.recall.clock):
         recall.speak(
             state.recall.speakers, scratch.answers.snapshots, n_classes, state.classes.shape[1], vectors[ROOM],
             vectors[SPOKEN],
@@ -204,8 +204,9 @@ def _learn_recall(settings, state, scratch, said, vectors, label, trust):
     """Judge readout and snapshots by a label, and copy the model when it is time."""
     old, n_classes, capacity = state.recall, state.counts[N_CLASSES], state.classes.shape[1]
     recall.weigh(
-        old.speakers, old.fits, vectors[PROBA], said.snapshots, n_classes, capacity, label, vectors[ROOM], trust
-    )
+        old.speakers, old.fits, old.clock, vectors[PROBA], said.snapshots, n_classes, capacity, label, vectors[ROOM],
+        trust,
+    )  # fmt: skip
     slot = old.clock[recall.SLOT]
     if recall.tick(old.speakers, old.fits, old.clock, old.births):
         recall.keep(settings, state.net, state.bank, scratch.answers.weights, capacity, slot, old)
@@ -323,7 +324,7 @@ def _pass(settings, state, scratch, x, t, learns):
         )
     if not cached:
         readout.consult(settings, state, scratch.answers, scratch.vectors)
-        if settings.n_snapshots > 0 and recall.any_speaks(state.recall.speakers):
+        if settings.n_snapshots > 0 and recall.are_heard(state.recall.speakers, state.recall.clock):
             _consult_snapshots(settings, state, scratch)
     return guarded, dormant
 

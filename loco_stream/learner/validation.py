@@ -10,7 +10,7 @@ import numpy as np
 from loco_stream.learner.arrays import flatten
 from loco_stream.learner.config import LARGEST, SPACING, Settings
 from loco_stream.learner.features import plain_label
-from loco_stream.learner.readout.snapshots import AGE, N_KEPT, SLOT
+from loco_stream.learner.readout.snapshots import AGE, HEARD, HEARING, N_KEPT, SLOT
 from loco_stream.learner.spikes import HIGHEST_GAIN
 from loco_stream.learner.state import (
     CLASS_ROWS,
@@ -77,6 +77,7 @@ def check_state(settings: Settings, state: State, n_features: int, n_classes: in
         ("next snapshot", clock[SLOT], 0, max(settings.n_snapshots - 1, 0)),
         ("age of the copy", clock[AGE], -SPACING, _LONGEST),
         ("snapshots kept", clock[N_KEPT], 0, _LONGEST),
+        ("rows that snapshots are heard for", clock[HEARING], 0, HEARD),
         ("residuals", state.spread.n[0], 0, _LONGEST),
         ("centroids", state.centroids.n[0], 0, settings.n_centroids),
         ("rows for neighbours", state.neighbors.n[0], 0, _LONGEST),

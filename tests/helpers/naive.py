@@ -6,7 +6,7 @@ import numpy as np
 
 from loco_stream.learner import encoding as encode
 from loco_stream.learner.config import HEAD_START, LASTING, NEAREST, NOISES, POWERS
-from loco_stream.learner.plasticity import prototypes
+from loco_stream.learner.plasticity import prototypes, restraint
 from loco_stream.learner.readout import least_squares, log_loss, mixture, naive_bayes
 from loco_stream.learner.readout import novelty_gate as gate
 from loco_stream.learner.readout.neighbors import LEAST, SOFTNESS
@@ -146,6 +146,15 @@ def change_projector(p, x, block, power, orthogonality, leak):
 def change_weights(w, h, credit, rate, gain, power, energy):
     """Return the weights after one step along the projected input h, or that of each synapse; `energy` is x'h."""
     return w - rate / gain * np.reshape(h, (len(w), -1)) * credit / (power + energy)
+
+
+def restrained(w, plastic, n_seen, fade):
+    """Return the weights when the neuron whose turn it is, of the share that is plastic, was kept within bounds."""
+    w, n = w.copy(), math.ceil(plastic * w.shape[1])
+    column = w[:, n_seen % n - n]  # a view
+    column -= max(column.mean(), 0.0) * min(fade * n, 1.0)
+    column *= min(1.0, restraint.LONGEST / np.linalg.norm(column))
+    return w
 
 
 def projector(others, floor):

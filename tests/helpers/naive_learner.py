@@ -38,6 +38,7 @@ from loco_stream.learner.plasticity.credit import ALWAYS_UNTIL, BASELINE_FADE, E
 from loco_stream.learner.plasticity.hidden import POWER_ROWS
 from loco_stream.learner.plasticity.perturb import draw_noise
 from loco_stream.learner.plasticity.prototypes import REFRESH, SLOWEST
+from loco_stream.learner.plasticity.restraint import FADE
 from loco_stream.learner.readout import intervals, log_loss, naive_bayes
 from loco_stream.learner.readout import novelty_gate as gate
 from loco_stream.learner.readout import snapshots as recall
@@ -151,7 +152,7 @@ class Learner:
         self.corrections = naive.no_correction()
         self.say, self.old = np.r_[START_SAY, np.zeros(s.n_snapshots)], [None] * s.n_snapshots
         self.fits, self.births = np.zeros(2 + s.n_snapshots), np.zeros(s.n_snapshots, int)
-        self.clock = np.array([0, -SPACING, 0])
+        self.clock = np.array([0, -SPACING, 0, 0])
         self.trust, self.events, self.labels, self.tickets = 1.0, Events(), [], 0
         self.late_values = LateValues(n_stacked, s.n_trace, s.n_linear)
 
@@ -204,7 +205,7 @@ class Learner:
         likelihoods = np.array([gaussian.log_density(self.z[n_hidden + 1 :]) for gaussian in self.gaussians])
         self.bayes = naive.level_unknown(likelihoods + np.log(self.counts + naive_bayes.UNSEEN), self.known)
         self.old_scores = [None] * s.n_snapshots
-        for slot in np.flatnonzero(self.say[recall.FIRST :]):
+        for slot in np.flatnonzero(self.say[recall.FIRST :] * self.are_heard):
             weights, readout = self.old[slot]
             z = np.concatenate([self.run(weights)[0], self.z[n_hidden:]])
             self.old_scores[slot] = z[self.first : self.first + self.n_inputs] @ readout
@@ -268,6 +269,11 @@ class Learner:
         s = self.settings
         return s.recursive and not self.regression and s.retention > 0.0 and s.n_trace > 1
 
+    @property
+    def are_heard(self):
+        total = self.say[recall.FIRST :].sum()
+        return bool(total > recall.WHISPER or (total > 0.0 and self.clock[recall.HEARING] > 0))
+
     def observe(self, x, t=math.nan):
         """Make a row the one that the next one follows; return what was said of it."""
         past = self.past
@@ -276,7 +282,7 @@ class Learner:
         self.tickets += 1
         then = copy.copy(self)
         then.said_past = past
-        then.old_births = self.births.copy()
+        then.old_births = np.where(self.are_heard, self.births, -1)
         return then
 
     def advance(self, t):
@@ -309,7 +315,7 @@ class Learner:
                 opened = naive.openness(evidence, False, s.retention)
                 opened *= naive.softmax(self.evidence)[: -2 if self.has_logistic else None].sum()
                 proba = (1 - opened) * proba + opened * naive.softmax(log_loss.SHARPNESS * slow)
-        if np.any(self.say[recall.FIRST :]):
+        if self.are_heard:
             said = self.say[recall.STACK] * proba
             for weight, scores in zip(self.say[recall.FIRST :], self.old_scores, strict=True):
                 if weight > 0.0:
@@ -536,6 +542,8 @@ class Learner:
                 leak = s.projector_leak if layer == 0 else 0.0
                 loss = s.orthogonality / (1.0 if layer else s.max_delay + 1.0)
                 self.projectors[layer] = naive.change_projector(p, x, self.blocks[layer], power, loss, leak)
+        fade = 0.0 if s.remembers else FADE
+        self.weights = [naive.restrained(w, s.plastic, self.n_seen, fade) for w in self.weights]
 
     def choose_prototype(self, inputs):
         """Return the row's prototype, founded if need be; each is a list with its directions at every layer."""
@@ -626,13 +634,15 @@ class Learner:
 
     def learn_recall(self, y, said):
         """Judge who speaks; copy the model every so often; keep the copy where the readout in force is lost."""
-        s, speaks = self.settings, self.say > 0.0
-        chances = np.full(len(self.say), 1.0 / self.known)
-        chances[recall.STACK] = max(said.proba[y], recall.LEAST)
+        s, speaks, heard = self.settings, self.say > 0.0, self.are_heard
+        chances = np.full(len(self.say), max(said.proba[y], recall.LEAST))
+        chances[recall.GUESS] = 1.0 / self.known
         for slot, scores in enumerate(said.old_scores):
-            if speaks[recall.FIRST + slot]:
+            if heard and speaks[recall.FIRST + slot]:
                 chances[recall.FIRST + slot] = max(naive.softmax(scores[: self.known])[y], recall.LEAST)
-        judged = speaks & (np.arange(len(self.say)) != recall.STACK)
+        judged = speaks & np.r_[False, True, np.full(s.n_snapshots, heard)]
+        is_right = said.proba[y] >= max(said.proba[: self.known])
+        self.clock[recall.HEARING] = max(self.clock[recall.HEARING] - 1, 0) if is_right else recall.HEARD
         lately = np.log(chances / chances[recall.STACK])
         self.fits = np.where(judged, self.fits + self.trust * recall.LATELY * (lately - self.fits), self.fits)
         self.say = naive.recall_weights(self.say, chances**self.trust, self.trust * recall.SHARE, recall.RETURN)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loco_stream.learner import spikes
-from loco_stream.learner.plasticity import credit, perturb, project, prototypes
+from loco_stream.learner.plasticity import credit, perturb, project, prototypes, restraint
 from loco_stream.learner.readout import bank
 from loco_stream.learner.state import DRIVE_POWER, GAIN
 from tests.helpers import naive
@@ -18,6 +18,7 @@ credit = doors(credit)
 perturb = doors(perturb)
 project = doors(project)
 prototypes = doors(prototypes)
+restraint = doors(restraint)
 settle_gains = door(spikes.settle_gains)
 mirror_readout = door(bank.mirror_readout)
 
@@ -263,6 +264,34 @@ def test_a_silent_layer_keeps_its_gain():
     assert gains[GAIN, 0] == 6.0
     settle_gains(np.array([[2], [0]]), gains, f32([1e-20, 0.0]), 6.0, 1)
     assert gains[GAIN, 0] == spikes.HIGHEST_GAIN
+
+
+# Restraint
+
+
+@settings(max_examples=40, deadline=None)
+@given(SEEDS, st.integers(1, 9), st.sampled_from([0.3, 0.5, 1.0]), st.sampled_from([0.0, restraint.FADE, 0.5]))
+def test_neurons_are_kept_within_bounds_one_after_the_other(seed, n_post, plastic, fade):
+    rng = np.random.default_rng(seed)
+    first = n_post - math.ceil(plastic * n_post)
+    ours = f32(4.0 * rng.normal(size=(5, n_post)) + rng.normal())
+    twin = ours.astype(float)
+    for n_seen in range(3 * n_post):
+        restraint.restrain(ours, 5, first, n_post, n_seen, fade)
+        twin = naive.restrained(twin, plastic, n_seen, fade)
+    np.testing.assert_allclose(ours, twin, rtol=1e-5, atol=1e-5)
+    assert np.linalg.norm(ours[:, first:], axis=0).max() <= restraint.LONGEST * (1.0 + 1e-6)
+
+
+def test_a_neuron_that_is_held_down_or_short_is_left_alone():
+    weights = f32(np.random.default_rng(0).normal(size=(4, 3)))
+    weights -= weights.max(axis=0)
+    before = weights.copy()
+    for n_seen in range(3):
+        restraint.restrain(weights, 4, 0, 3, n_seen, restraint.FADE)
+    np.testing.assert_array_equal(weights, before)
+    restraint.restrain(weights, 4, 3, 3, 0, restraint.FADE)  # none is plastic
+    np.testing.assert_array_equal(weights, before)
 
 
 # Prototypes

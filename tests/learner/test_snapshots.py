@@ -22,20 +22,27 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 @settings(max_examples=60, deadline=None)
-@given(SEEDS, st.integers(0, 4), st.integers(1, 5), st.sampled_from([1.0, 0.2]))
-def test_weights_follow_bayes_and_the_chain(seed, n_old, n_classes, share):
+@given(SEEDS, st.integers(0, 4), st.integers(1, 5), st.sampled_from([1.0, 0.2]), st.booleans())
+def test_weights_follow_bayes_and_the_chain(seed, n_old, n_classes, share, heard):
     rng = np.random.default_rng(seed)
     weights = rng.random(2 + n_old) * np.r_[1, 1, rng.random(n_old) < 0.7]
+    if not heard:
+        weights[recall.FIRST :] *= recall.WHISPER / 5
     proba, outs = rng.dirichlet(np.ones(n_classes)), 3 * rng.normal(size=(n_old, 6)).astype(np.float32)
     label = int(rng.integers(n_classes))
     chances = [proba[label], 1 / n_classes, *(naive.softmax(said[:n_classes])[label] for said in outs)]
     chances = np.array(chances)
     chances[np.arange(2 + n_old) != recall.GUESS] = np.maximum(np.delete(chances, recall.GUESS), recall.LEAST)
+    clock = np.array([0, 0, 0, 3 * heard])
+    if not heard:  # what it would have said tells neither for nor against a snapshot
+        chances[recall.FIRST :] = chances[recall.STACK]
     expected = naive.recall_weights(weights, chances**share, share * recall.SHARE, recall.RETURN)
     fits = rng.normal(size=2 + n_old)
-    judged = (weights > 0) & (np.arange(2 + n_old) != recall.STACK)
+    judged = (weights > 0) & np.r_[False, True, np.full(n_old, heard)]
     lately = np.where(judged, fits + share * recall.LATELY * (np.log(chances / chances[0]) - fits), fits)
-    recall.weigh(weights, fits, proba, outs.ravel(), n_classes, 6, label, np.zeros(n_classes), share)
+    recall.weigh(weights, fits, clock, proba, outs.ravel(), n_classes, 6, label, np.zeros(n_classes), share)
+    right = label == proba.argmax()
+    assert clock.tolist() == [0, 0, 0, (2 * heard if right else recall.HEARD)]
     assert np.allclose(weights, expected, rtol=1e-4)
     assert np.allclose(fits, lately, rtol=1e-4, atol=1e-6)
     assert weights.sum() == pytest.approx(1.0)
@@ -49,8 +56,15 @@ def test_speaking_is_a_mean_of_probabilities_and_a_guess_says_nothing():
     recall.speak(weights, outs.ravel(), 3, 4, np.zeros(3), proba)
     assert np.allclose(proba, expected)
     assert proba.sum() == pytest.approx(1.0)
-    assert recall.any_speaks(weights)
-    assert not recall.any_speaks(np.array([0.5, 0.5, 0.0, 0.0]))
+
+
+def test_snapshots_are_heard_behind_a_mistake_and_while_they_have_much_to_say():
+    quiet, loud, silent = (np.array([0.9, 0.1, said, 0.0]) for said in (0.01, 0.2, 0.0))
+    at_rest, behind_a_mistake = np.array([0, 0, 0, 0]), np.array([0, 0, 0, 1])
+    assert recall.are_heard(loud, at_rest)
+    assert recall.are_heard(quiet, behind_a_mistake)
+    assert not recall.are_heard(quiet, at_rest)
+    assert not recall.are_heard(silent, behind_a_mistake)
 
 
 @pytest.mark.parametrize("leaks", [(0.0,), (0.0, 1e-3)])
@@ -78,7 +92,7 @@ def test_a_snapshot_is_the_hidden_weights_and_one_linear_map(hidden_sizes, reado
 
 def fresh(n_old):
     """Return weights, fits, clock and births before anything is kept."""
-    return np.r_[0.9, 0.1, np.zeros(n_old)], np.zeros(2 + n_old), np.array([0, -SPACING, 0]), np.zeros(n_old, int)
+    return np.r_[0.9, 0.1, np.zeros(n_old)], np.zeros(2 + n_old), np.array([0, -SPACING, 0, 0]), np.zeros(n_old, int)
 
 
 def test_copies_are_made_while_the_readout_is_trusted_and_the_last_one_is_kept_when_it_is_not():
@@ -88,9 +102,9 @@ def test_copies_are_made_while_the_readout_is_trusted_and_the_last_one_is_kept_w
     weights[:2] = 0.1, 0.9
     assert not recall.tick(weights, fits, clock, births)
     assert weights[recall.FIRST :].tolist() == [recall.SHARE, 0.0]  # the copy has a say
-    assert clock.tolist() == [1, -SPACING, 1]  # the next one goes elsewhere
+    assert clock.tolist() == [1, -SPACING, 1, 0]  # the next one goes elsewhere
     assert not recall.tick(weights, fits, clock, births)  # nothing new to keep
-    assert clock.tolist() == [1, -SPACING, 1]
+    assert clock.tolist() == [1, -SPACING, 1, 0]
     weights[:] = 0.6, 0.1, 0.0, 0.3
     assert [recall.tick(weights, fits, clock, births) for _ in range(SPACING)][-1]
     assert weights.tolist() == pytest.approx([0.9, 0.1, 0.0, 0.0])  # what is overwritten is silent
@@ -190,7 +204,7 @@ def by_pickle(model):
 @pytest.mark.parametrize("road", [by_state, by_pickle])
 def test_a_copy_made_while_a_snapshot_speaks_goes_on_to_the_bit(road):
     model, _ = first_answers()
-    assert recall.any_speaks(model._state.recall.speakers)
+    assert recall.are_heard(model._state.recall.speakers, model._state.recall.clock)
     copy = road(model)
     for X, y in flips(1):
         assert model.predict_proba_array(X).tobytes() == copy.predict_proba_array(X).tobytes()

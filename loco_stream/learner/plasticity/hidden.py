@@ -10,6 +10,7 @@ from loco_stream.jit import kernel
 from loco_stream.learner.plasticity import prototypes
 from loco_stream.learner.plasticity.delayed import POWER_ROWS, change_delayed
 from loco_stream.learner.plasticity.project import change_blocks, project
+from loco_stream.learner.plasticity.restraint import FADE, restrain
 from loco_stream.learner.state import GAIN, INPUT_POWER, N_CLUSTERS, N_FEATURES, N_POST, N_SEEN, START
 from loco_stream.learner.workspace import CREDIT, N_IN
 from loco_stream.simd.ops import add_outer, nonzero
@@ -92,6 +93,12 @@ def _change_layer(
 
 
 @kernel
+def _restrain_layer(settings, state, layer, weights, n_inputs):
+    n_post, fade = state.net.sizes[N_POST, layer], 0.0 if settings.remembers else FADE
+    restrain(weights, n_inputs, n_post - math.ceil(settings.plastic * n_post), n_post, state.counts[N_SEEN], fade)
+
+
+@kernel
 def change_hidden(settings, state, scratch, share):
     """Change every layer's weights by `share` of a step.
 
@@ -108,6 +115,7 @@ def change_hidden(settings, state, scratch, share):
             settings, state, 0, net.weights, net.projector, settings.n_hidden - settings.n_last, scratch.code.lines, 0,
             n_lines, scratch.code.rows, scratch.flags[N_IN], cluster, run, share,
         )  # fmt: skip
+    _restrain_layer(settings, state, 0, net.weights, n_lines)
     for layer in range(1, settings.n_layers):
         below, n_pre = net.sizes[START, layer - 1], net.sizes[N_POST, layer - 1]
         n_rows = nonzero(features, below, n_pre, run.rows)
@@ -116,3 +124,4 @@ def change_hidden(settings, state, scratch, share):
             settings, state, layer, net.deep_weights[layer - 1], projector, below, features, below, n_pre, run.rows,
             n_rows, cluster, run, share,
         )  # fmt: skip
+        _restrain_layer(settings, state, layer, net.deep_weights[layer - 1], n_pre)

@@ -11,6 +11,10 @@ its say its concept has ended, and its copy from before then is kept. It takes t
 concept, one that lately did nearer as well as the readout in force than as badly as a guess, else that of the oldest: a
 long concept does not crowd out the others. Learning goes on as if nobody were recalled; what is stored are weights,
 never samples.
+
+Snapshots cost as much as a good part of the net, and while the readout in force is right nobody needs them. So they are
+heard for `HEARD` rows behind each of its mistakes, and as long as they have more than a `WHISPER` to say. Rows between
+count neither for nor against them; the mistake itself does not count, as it would tell against one side alone.
 """
 
 from __future__ import annotations
@@ -23,24 +27,27 @@ from loco_stream.jit import kernel
 from loco_stream.learner.config import SPACING
 from loco_stream.learner.readout.log_loss import softmax
 
-__all__ = ["any_speaks", "keep", "speak", "tick", "weigh"]
+__all__ = ["are_heard", "keep", "speak", "tick", "weigh"]
 
 STACK, GUESS, FIRST = range(3)  # whose say: the readout in force, a blind guess, the snapshots from here on
-SLOT, AGE, N_KEPT = range(3)  # of the clock: the next copy's slot; samples since it was made, below 0: not yet; kept
+SLOT, AGE, N_KEPT, HEARING = range(4)  # of the clock: the next copy's slot; samples since it was made, below 0: not
+# yet; how many were kept; rows for which snapshots are still heard
 
 SHARE = 1e-3
 RETURN = 5e-3
 LEAST = 1e-2  # probability granted to every label: a few mistakes are not yet the end of a concept
+HEARD = 8
+WHISPER = 0.05  # of all say; at rest four snapshots have a hundredth
 LATELY = 0.02  # fading rate of what a snapshot gave to the labels, in log-probability beyond the readout in force
 
 
 @kernel
-def any_speaks(speakers):
-    """Return whether there is a snapshot with a say."""
+def are_heard(speakers, clock):
+    """Return whether snapshots are asked about a row: some have a say, and it may matter."""
     said = 0.0
     for e in range(FIRST, speakers.shape[0]):
         said += speakers[e]
-    return said > 0.0
+    return said > WHISPER or (said > 0.0 and clock[HEARING] > 0)
 
 
 @kernel
@@ -67,21 +74,27 @@ def _likelihood(chance, share):
 
 
 @kernel
-def weigh(speakers, fits, proba, outputs, n_classes, capacity, label, room, share):
+def weigh(speakers, fits, clock, proba, outputs, n_classes, capacity, label, room, share):
     """Judge every speaker by `share` of a label, then let some say flow out of and back to the readout in force.
 
     `proba` are the probabilities of the readout in force; `fits` takes how well each did lately against it.
     """
-    chance = max(proba[label], LEAST)
+    chance, heard = max(proba[label], LEAST), are_heard(speakers, clock)
+    highest = 0.0
+    for c in range(n_classes):
+        highest = max(highest, proba[c])
+    clock[HEARING] = max(clock[HEARING] - 1, 0) if proba[label] == highest else HEARD
     speakers[STACK] *= _likelihood(chance, share)
     speakers[GUESS] /= n_classes if share == 1.0 else math.exp(share * math.log(n_classes))
     fits[GUESS] += share * LATELY * (-math.log(n_classes * chance) - fits[GUESS])
     total = speakers[STACK] + speakers[GUESS]
     for s in range(speakers.shape[0] - FIRST):
         if speakers[FIRST + s] > 0.0:
-            softmax(outputs, s * capacity, n_classes, 1.0, room)
-            own = max(room[label], LEAST)
-            fits[FIRST + s] += share * LATELY * (math.log(own / chance) - fits[FIRST + s])
+            own = chance
+            if heard:
+                softmax(outputs, s * capacity, n_classes, 1.0, room)
+                own = max(room[label], LEAST)
+                fits[FIRST + s] += share * LATELY * (math.log(own / chance) - fits[FIRST + s])
             speakers[FIRST + s] *= _likelihood(own, share)
             total += speakers[FIRST + s]
     stack = speakers[STACK] / total

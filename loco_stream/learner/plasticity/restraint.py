@@ -1,0 +1,46 @@
+"""What keeps the neurons of a hidden layer within bounds, however long a stream is.
+
+Credit moves weights for ever. Without restraint they grow until nearly all neurons fire at every row, which costs time
+and tells less; and a step turns a long weight vector less than a short one, so that an old model learns more slowly
+than a young one. Two things are done, to one neuron after the other, one a row:
+
+- A weight vector longer than `LONGEST` is scaled back to that (max-norm regularisation, Srebro and Shraibman 2005).
+- The mean of its weights fades where it is above 0. Inputs are never negative and about equally many at each row, so
+  the mean is what a neuron gets whatever the row is. Not where rows depend on those before: there a neuron that always
+  fires is a running sum, which is worth having.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from loco_stream.jit import kernel
+
+__all__ = ["FADE", "LONGEST", "restrain"]
+
+LONGEST = 6.0  # norm of a neuron's weights; they start from 1
+FADE = 1e-3
+
+
+@kernel
+def restrain(weights, n_inputs, first, n_post, n_seen, fade):
+    """Bound the weights of the neuron whose turn it is, of those from `first` on; weights are (n_inputs, n_post).
+
+    `fade` is the share of the mean that a neuron loses in a row.
+    """
+    n_plastic = n_post - first
+    if n_plastic == 0:
+        return
+    neuron, mean, square = first + n_seen % n_plastic, 0.0, 0.0
+    for j in range(n_inputs):
+        mean += np.float64(weights[j, neuron])
+    loss = np.float32(max(mean / n_inputs, 0.0) * min(fade * n_plastic, 1.0))
+    for j in range(n_inputs):
+        weights[j, neuron] -= loss
+        square += np.float64(weights[j, neuron]) ** 2
+    if square > LONGEST * LONGEST:
+        scale = np.float32(LONGEST / math.sqrt(square))
+        for j in range(n_inputs):
+            weights[j, neuron] *= scale
