@@ -233,8 +233,8 @@ class ModelConfig:
         """Decide what is left open for a model whose first row has `n_features` features.
 
         Rows of more than `WIDE` features are taken for images or spectra: one line a feature, more neurons, a readout
-        of the hidden layers alone that hardly forgets. Centroids lie among the features of single rows: they are left
-        out where the readout does not see these, or rows are understood in their order.
+        of the hidden layers alone that hardly forgets. Centroids lie among the features: they are left out where the
+        readout does not see these.
         """
         wide, sizes = n_features > WIDE, self.hidden_sizes
         if sizes is None:
@@ -242,7 +242,7 @@ class ModelConfig:
         fields_ = self.receptive_fields
         n_fields = fields_ if fields_ is not None else 9 if n_features <= 64 else 1 if wide else 3
         readout_layers = self.readout_layers if self.readout_layers != "auto" else "hidden" if wide else "all"
-        sees_rows = self.readout == "recursive" and readout_layers == "all" and not self.remembers
+        sees_rows = self.readout == "recursive" and readout_layers == "all"
         usual = CENTROIDS if sees_rows and not wide else 0
         return Layout(
             hidden_sizes=(sizes,) if isinstance(sizes, int) else tuple(sizes),

@@ -127,9 +127,7 @@ def test_how_many_there_are():
         ({}, 300, 0),
         ({"readout_layers": "last"}, 5, 0),
         ({"readout": "delta"}, 5, 0),
-        ({"memory": (1.0, 5.0)}, 5, 0),
-        ({"max_delay": 2}, 5, 0),
-        ({"max_delay": 2, "centroids": 9}, 5, 9),
+        ({"memory": (1.0, 5.0), "max_delay": 2}, 5, CENTROIDS),
         ({"centroids": 7}, 300, 7),
         ({"centroids": 0}, 5, 0),
     ):
