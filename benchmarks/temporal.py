@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import deque
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
 from benchmarks import contenders, temporal_data
+from benchmarks.elsewhere import ask
 from benchmarks.grid import Grid, percent
 from benchmarks.holdout import by_name, spread
 from benchmarks.machine import cpu_seconds, fingerprint
@@ -19,7 +22,7 @@ from benchmarks.runs import Run
 from benchmarks.temporal_data import STREAMS, TimedStream
 from benchmarks.temporal_inputs import INPUTS
 
-__all__ = ["MEMORY", "OURS", "command", "grids", "measure", "score", "spans"]
+__all__ = ["MEMORY", "OURS", "command", "grids", "measure", "measure_peer", "score", "spans"]
 
 MEMORY = (0.3, 50.0)
 _MAX_DELAY = 9
@@ -49,6 +52,9 @@ _RIVALS: dict[str, tuple[str, str, str]] = {
     "majority": ("majority", "no-change", "rows"),
 }
 _NAMES = (*OURS, *_RIVALS)
+_PEER = "LSTM (deep-river)"
+_CODE = ("benchmarks/temporal.py", "benchmarks/temporal_data.py")
+_SCRIPT = Path(__file__).parent / "peers" / "time_peers.py"
 
 
 def measure(stream: str, contender: str, seed: int, directory: str | None) -> dict[str, Any]:
@@ -56,17 +62,30 @@ def measure(stream: str, contender: str, seed: int, directory: str | None) -> di
     timed = temporal_data.load(stream, seed, directory)
     settings, inputs = OURS.get(contender, ({}, _RIVALS.get(contender, ("", "", "rows"))[2]))
     X = INPUTS[inputs](timed, seed)
-    ask = _ask_ours if contender in OURS else _ask_rival
-    ask(_make(contender, timed, settings, seed), X[:1], TimedStream(X[:1], timed.y[:1]))  # compile
+    way = _ask_ours if contender in OURS else _ask_rival
+    way(_make(contender, timed, settings, seed), X[:1], TimedStream(X[:1], timed.y[:1]))  # compile
     model = _make(contender, timed, settings, seed)
-    seconds, answers = cpu_seconds(lambda: ask(model, X, timed))
+    seconds, answers = cpu_seconds(lambda: way(model, X, timed))
+    return {**_scores(answers, timed), "samples_per_second": len(X) / seconds}
+
+
+def measure_peer(stream: str, seed: int, python: str, directory: str | None) -> dict[str, Any]:
+    """Ask deep-river's LSTM in its own environment, in the same order, and score what it says."""
+    timed = temporal_data.load(stream, seed, directory)
+    arrays: dict[str, Any] = {"X": timed.X, "y": timed.y, "delay": timed.delay}
+    if timed.begins is not None:
+        arrays["begins"] = timed.begins
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "stream.npz"
+        np.savez(path, **arrays)
+        said = ask([python, str(_SCRIPT), str(path), str(seed)], f"--peers {python!r} could not run {_PEER}")
+    return {**_scores(said["answers"], timed), "samples_per_second": said["samples_per_second"]}
+
+
+def _scores(answers: list[Any], timed: TimedStream) -> dict[str, float]:
     y = timed.y if timed.begins is None else timed.y[timed.begins]
     half = len(y) // 2
-    return {
-        "score": score(answers, y, timed),
-        "second_half": score(answers[half:], y[half:], timed),
-        "samples_per_second": len(X) / seconds,
-    }
+    return {"score": score(answers, y, timed), "second_half": score(answers[half:], y[half:], timed)}
 
 
 def _make(contender: str, timed: TimedStream, settings: dict[str, Any], seed: int) -> Any:
@@ -161,11 +180,21 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     return grids
 
 
+def _run(stream: str, contender: str, seed: int, peers: str | None, directory: str | None) -> Run:
+    key, arguments = f"{stream}/{contender}/{seed}", {"stream": stream, "seed": seed, "directory": directory}
+    if contender == _PEER:
+        code = fingerprint(*_CODE, "benchmarks/peers/time_peers.py")
+        return Run(key, measure_peer, {**arguments, "python": peers}, code)
+    code = fingerprint(*_CODE, "benchmarks/temporal_inputs.py", "benchmarks/rivals.py")
+    return Run(key, measure, {**arguments, "contender": contender}, f"{code} {OURS.get(contender, '')}".strip())
+
+
 @click.command("time")
 @click.option("--only", metavar="A;B", help=f"Contenders, separated by semicolons: {'; '.join(_NAMES)}.")
 @click.option("--streams", "names", metavar="A;B", help=f"Streams: {'; '.join(STREAMS)}.")
+@click.option("--peers", metavar="PYTHON", help=f"Interpreter of an environment with deep-river: adds {_PEER}.")
 @common(seeds=3)
-def command(settings: Settings, only: str | None, names: str | None) -> None:
+def command(settings: Settings, only: str | None, names: str | None, peers: str | None) -> None:
     """Memory between rows, beside lags, filters and an echo-state net, on streams in time.
 
     Every row is predicted before its label comes: at once, rows later, or at the end of its event. The recordings
@@ -176,22 +205,17 @@ def command(settings: Settings, only: str | None, names: str | None) -> None:
       pip download --no-deps -d ~/data aeon
       loco-stream bench time --data ~/data --seeds 1
       loco-stream bench time --streams "xor3;ew-sign" --only "memory;rows alone;10 lags"
+      python3.11 -m venv lstm && lstm/bin/pip install deep-river pytest
+      loco-stream bench time --only "memory;LSTM (deep-river)" --peers lstm/bin/python
     """
     here, notes = temporal_data.available(
         contenders.pick(names, STREAMS, "--streams", separator=";"), settings.directory
     )
     say_missing(notes)
-    code = fingerprint(
-        "benchmarks/temporal.py", "benchmarks/temporal_data.py", "benchmarks/temporal_inputs.py", "benchmarks/rivals.py"
-    )
+    allowed = (*_NAMES, _PEER) if peers else _NAMES
     runs = [
-        Run(
-            f"{stream}/{name}/{seed}",
-            measure,
-            {"stream": stream, "contender": name, "seed": seed, "directory": settings.directory},
-            f"{code} {OURS.get(name, '')}".strip(),
-        )
-        for name in contenders.pick(only, _NAMES, "--only", separator=";")
+        _run(stream, name, seed, peers, settings.directory)
+        for name in contenders.pick(only, allowed, "--only", separator=";")
         for stream in here
         for seed in range(settings.seeds)
     ]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import zipfile
+from collections import deque
 
 import numpy as np
 import pytest
 
 from benchmarks import temporal, temporal_data
+from benchmarks.peers import time_peers
 from benchmarks.temporal_data import TimedStream
 from benchmarks.temporal_inputs import INPUTS
-from loco_stream.errors import SourceError
+from loco_stream.errors import ConfigError, SourceError
 
 
 @pytest.fixture
@@ -94,3 +97,86 @@ def test_late_labels_are_learned_after_as_many_rows():
     temporal._ask_rival(model, timed.X, timed)
     steps = [("predict", 0), ("predict", 1), ("learn", 0), ("predict", 2), ("learn", 1), ("predict", 3)]
     assert model.asked == steps
+
+
+class Windowed:
+    """Answers with the first value of its row; notes what it was told, beside the rows of its window before."""
+
+    def __init__(self):
+        self.window = deque(maxlen=time_peers.WINDOW)
+        self.told = []
+
+    def _note(self, what, x):
+        self.told.append((what, *(row[0] for row in self.window), x[0]))
+        self.window.append(list(x.values()))
+
+    def predict_one(self, x):
+        self._note("predict", x)
+        return x[0]
+
+    def learn_one(self, x, y):
+        assert y == 10 * x[0]
+        self._note("learn", x)
+
+
+def _tell(n, delay=0, begins=None):
+    """Let the peer's script ask for rows 0, 1, ... with labels ten times as large."""
+    model = Windowed()
+    rows = [{0: i} for i in range(n)]
+    return time_peers.ask(model, model.window, rows, [10 * i for i in range(n)], delay, begins), model.told
+
+
+def test_the_peer_scales_a_row_by_those_up_to_it():
+    X = np.random.default_rng(0).normal(3.0, 2.0, (20, 2))
+    rows = time_peers.scaled(X.tolist())
+    assert rows[0] == {0: 0.0, 1: 0.0}
+    assert list(rows[19].values()) == pytest.approx((X[19] - X.mean(axis=0)) / X.std(axis=0))
+    assert time_peers.scaled(X[:5].tolist()) == rows[:5]
+
+
+def test_the_peer_sees_ten_rows_that_end_with_the_one_asked_for():
+    answers, told = _tell(12)
+    assert answers == list(range(12))
+    assert told[:4] == [("predict", 0), ("learn", 0), ("predict", 0, 1), ("learn", 0, 1)]
+    assert told[-2:] == [("predict", *range(2, 12)), ("learn", *range(2, 12))]
+
+
+def test_the_peer_learns_late_labels_in_the_rivals_order_with_the_rows_of_then():
+    _, told = _tell(4, delay=2)
+    assert [(what, rows[-1]) for what, *rows in told] == [
+        ("predict", 0), ("predict", 1), ("learn", 0), ("predict", 2), ("learn", 1), ("predict", 3),
+    ]  # fmt: skip
+    assert told[2:4] == [("learn", 0), ("predict", 0, 1, 2)]
+
+
+def test_the_peer_answers_an_event_before_its_label_and_from_its_own_rows():
+    answers, told = _tell(5, begins=[0, 3])
+    assert answers == [0, 3]
+    assert told[2:4] == [("predict", 0, 1, 2), ("learn", 0)]
+    assert told[6:] == [("predict", 3), ("predict", 3, 4), ("learn", 3), ("learn", 3, 4)]
+
+
+def test_what_the_peer_says_is_scored_like_all_answers(archive, monkeypatch):
+    given = []
+
+    def said(words, what):
+        with np.load(words[2]) as file:
+            given.append({name: file[name] for name in file})
+        return {"answers": [0] * 24, "samples_per_second": 5.0}
+
+    monkeypatch.setattr(temporal, "ask", said)
+    found = temporal.measure_peer("motions", 0, "python", str(archive))
+    assert found["score"] == 0.5
+    assert found["samples_per_second"] == 5.0
+    timed = temporal_data.load("motions", 0, archive)
+    assert found["second_half"] == np.mean(timed.y[timed.begins][12:] == 0)
+    assert given[0]["begins"].tolist() == timed.begins.tolist()
+    assert (given[0]["X"].shape, given[0]["delay"]) == ((48, 2), 0)
+
+
+def test_a_peer_that_cannot_run_says_so(tmp_path):
+    arguments = ["--streams", "xor3", "--only", "LSTM (deep-river)", "--seeds", "1", "--out", str(tmp_path)]
+    with pytest.raises(ConfigError, match="--only names 'LSTM"):
+        temporal.command(arguments, standalone_mode=False)
+    with pytest.raises(ConfigError, match=r"--peers .* could not run LSTM .*: ModuleNotFoundError: .*deep_river"):
+        temporal.command([*arguments, "--peers", sys.executable], standalone_mode=False)
