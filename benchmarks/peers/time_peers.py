@@ -14,7 +14,8 @@ answers, which the bench scores like all others, and rows a CPU second of one th
 The rate was chosen on seed 10 of the data, which the bench's three seeds leave out, by `measure_peer` of
 benchmarks/temporal.py with another LEARNING_RATE here. At 3e-4, 1e-3, 5e-3 and 1e-2 the whole stream's score is 62, 87,
 90, 89 % on xor3, 79, 79, 76, 75 % on vowels, and an R2 of .54, .59, .56, .55 on narma-10 and of .73, .75, .66, .62 on
-Mackey-Glass, late: 1e-3 is best or level with it but on xor3. With 64 units it has 90 %, 74 %, .61 and .72: two gain, two lose.
+Mackey-Glass, late: 1e-3 is best or level with the best, but on xor3. With 64 units it has 90 %, 74 %, .61 and .72: two
+gain, two lose.
 """
 
 from __future__ import annotations
