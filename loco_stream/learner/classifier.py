@@ -137,7 +137,8 @@ class LOCOClassifier(SequenceEstimator, base.MiniBatchClassifier):
         to 100,000); the nearest 3 and 7 are two more opinions for the stack. They pay where classes lie in patches, as
         `neighbors` do, and cost a tenth of a row's time at 300. A place is a blend of rows, not one of them, but
         whoever reads a model's file can tell much of single ones. None: 300, but none of rows of more than 256
-        features, where they would cost most, and none where the readout sees no features. 0: none, which ``readout="delta"`` asks for.
+        features, where they would cost most, and none where the readout sees no features. 0: none, which
+        ``readout="delta"`` asks for.
     dt
         Grid in ms on which ``"lif"`` neurons may fire, as on clocked hardware, a whole number of times in the window
         and at most 20. None: whenever they reach their threshold, which keeps the finest grades.

@@ -148,11 +148,11 @@ def change_weights(w, h, credit, rate, gain, power, energy):
     return w - rate / gain * np.reshape(h, (len(w), -1)) * credit / (power + energy)
 
 
-def restrained(w, plastic, n_seen, fade):
+def restrained(w, plastic, n_seen):
     """Return the weights when the neuron whose turn it is, of the share that is plastic, was kept within bounds."""
     w, n = w.copy(), math.ceil(plastic * w.shape[1])
     column = w[:, n_seen % n - n]  # a view
-    column -= max(column.mean(), 0.0) * min(fade * n, 1.0)
+    column -= max(column.mean() - restraint.STEADY / math.sqrt(len(w)), 0.0)
     column *= min(1.0, restraint.LONGEST / np.linalg.norm(column))
     return w
 

@@ -38,7 +38,6 @@ from loco_stream.learner.plasticity.credit import ALWAYS_UNTIL, BASELINE_FADE, E
 from loco_stream.learner.plasticity.hidden import POWER_ROWS
 from loco_stream.learner.plasticity.perturb import draw_noise
 from loco_stream.learner.plasticity.prototypes import REFRESH, SLOWEST
-from loco_stream.learner.plasticity.restraint import FADE
 from loco_stream.learner.readout import intervals, log_loss, naive_bayes
 from loco_stream.learner.readout import novelty_gate as gate
 from loco_stream.learner.readout import snapshots as recall
@@ -542,8 +541,7 @@ class Learner:
                 leak = s.projector_leak if layer == 0 else 0.0
                 loss = s.orthogonality / (1.0 if layer else s.max_delay + 1.0)
                 self.projectors[layer] = naive.change_projector(p, x, self.blocks[layer], power, loss, leak)
-        fade = 0.0 if s.remembers else FADE
-        self.weights = [naive.restrained(w, s.plastic, self.n_seen, fade) for w in self.weights]
+        self.weights = [naive.restrained(w, s.plastic, self.n_seen) for w in self.weights]
 
     def choose_prototype(self, inputs):
         """Return the row's prototype, founded if need be; each is a list with its directions at every layer."""

@@ -270,28 +270,30 @@ def test_a_silent_layer_keeps_its_gain():
 
 
 @settings(max_examples=40, deadline=None)
-@given(SEEDS, st.integers(1, 9), st.sampled_from([0.3, 0.5, 1.0]), st.sampled_from([0.0, restraint.FADE, 0.5]))
-def test_neurons_are_kept_within_bounds_one_after_the_other(seed, n_post, plastic, fade):
+@given(SEEDS, st.integers(1, 9), st.sampled_from([0.3, 0.5, 1.0]), st.sampled_from([0.1, 1.0, 4.0]))
+def test_neurons_are_kept_within_bounds_one_after_the_other(seed, n_post, plastic, size):
     rng = np.random.default_rng(seed)
     first = n_post - math.ceil(plastic * n_post)
-    ours = f32(4.0 * rng.normal(size=(5, n_post)) + rng.normal())
+    ours = f32(size * (rng.normal(size=(5, n_post)) + rng.normal()))
     twin = ours.astype(float)
     for n_seen in range(3 * n_post):
-        restraint.restrain(ours, 5, first, n_post, n_seen, fade)
-        twin = naive.restrained(twin, plastic, n_seen, fade)
+        restraint.restrain(ours, 5, first, n_post, n_seen)
+        twin = naive.restrained(twin, plastic, n_seen)
     np.testing.assert_allclose(ours, twin, rtol=1e-5, atol=1e-5)
     assert np.linalg.norm(ours[:, first:], axis=0).max() <= restraint.LONGEST * (1.0 + 1e-6)
+    assert ours[:, first:].mean(axis=0).max() * math.sqrt(5) <= restraint.STEADY * (1.0 + 1e-5)
 
 
-def test_a_neuron_that_is_held_down_or_short_is_left_alone():
+def test_neurons_within_bounds_and_frozen_ones_are_left_alone():
     weights = f32(np.random.default_rng(0).normal(size=(4, 3)))
-    weights -= weights.max(axis=0)
+    weights -= weights.max(axis=0)  # held down
     before = weights.copy()
     for n_seen in range(3):
-        restraint.restrain(weights, 4, 0, 3, n_seen, restraint.FADE)
+        restraint.restrain(weights, 4, 0, 3, n_seen)
     np.testing.assert_array_equal(weights, before)
-    restraint.restrain(weights, 4, 3, 3, 0, restraint.FADE)  # none is plastic
-    np.testing.assert_array_equal(weights, before)
+    weights[:] = 9.0
+    restraint.restrain(weights, 4, 3, 3, 0)  # none is plastic
+    assert (weights == 9.0).all()
 
 
 # Prototypes

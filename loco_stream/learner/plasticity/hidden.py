@@ -10,7 +10,7 @@ from loco_stream.jit import kernel
 from loco_stream.learner.plasticity import prototypes
 from loco_stream.learner.plasticity.delayed import POWER_ROWS, change_delayed
 from loco_stream.learner.plasticity.project import change_blocks, project
-from loco_stream.learner.plasticity.restraint import FADE, restrain
+from loco_stream.learner.plasticity.restraint import restrain
 from loco_stream.learner.state import GAIN, INPUT_POWER, N_CLUSTERS, N_FEATURES, N_POST, N_SEEN, START
 from loco_stream.learner.workspace import CREDIT, N_IN
 from loco_stream.simd.ops import add_outer, nonzero
@@ -94,8 +94,8 @@ def _change_layer(
 
 @kernel
 def _restrain_layer(settings, state, layer, weights, n_inputs):
-    n_post, fade = state.net.sizes[N_POST, layer], 0.0 if settings.remembers else FADE
-    restrain(weights, n_inputs, n_post - math.ceil(settings.plastic * n_post), n_post, state.counts[N_SEEN], fade)
+    n_post = state.net.sizes[N_POST, layer]
+    restrain(weights, n_inputs, n_post - math.ceil(settings.plastic * n_post), n_post, state.counts[N_SEEN])
 
 
 @kernel

@@ -5,9 +5,9 @@ and tells less; and a step turns a long weight vector less than a short one, so 
 than a young one. Two things are done, to one neuron after the other, one a row:
 
 - A weight vector longer than `LONGEST` is scaled back to that (max-norm regularisation, Srebro and Shraibman 2005).
-- The mean of its weights fades where it is above 0. Inputs are never negative and about equally many at each row, so
-  the mean is what a neuron gets whatever the row is. Not where rows depend on those before: there a neuron that always
-  fires is a running sum, which is worth having.
+- So is the part of it that is the same for all inputs, where it is above `STEADY`. Inputs are never negative and about
+  equally many at each row, so this is what a neuron gets whatever the row is. (A mean that fades would keep fewer
+  neurons firing, but rows of few features need some that always do.)
 """
 
 from __future__ import annotations
@@ -18,27 +18,24 @@ import numpy as np
 
 from loco_stream.jit import kernel
 
-__all__ = ["FADE", "LONGEST", "restrain"]
+__all__ = ["LONGEST", "STEADY", "restrain"]
 
 LONGEST = 6.0  # norm of a neuron's weights; they start from 1
-FADE = 1e-3
+STEADY = 1.0  # norm of their mean, alike for all inputs
 
 
 @kernel
-def restrain(weights, n_inputs, first, n_post, n_seen, fade):
-    """Bound the weights of the neuron whose turn it is, of those from `first` on; weights are (n_inputs, n_post).
-
-    `fade` is the share of the mean that a neuron loses in a row.
-    """
+def restrain(weights, n_inputs, first, n_post, n_seen):
+    """Bound the weights of the neuron whose turn it is, of those from `first` on; weights are (n_inputs, n_post)."""
     n_plastic = n_post - first
-    if n_plastic == 0:
+    if n_plastic == 0 or n_inputs == 0:
         return
     neuron, mean, square = first + n_seen % n_plastic, 0.0, 0.0
     for j in range(n_inputs):
         mean += np.float64(weights[j, neuron])
-    loss = np.float32(max(mean / n_inputs, 0.0) * min(fade * n_plastic, 1.0))
+    excess = np.float32(max(mean / n_inputs - STEADY / math.sqrt(n_inputs), 0.0))
     for j in range(n_inputs):
-        weights[j, neuron] -= loss
+        weights[j, neuron] -= excess
         square += np.float64(weights[j, neuron]) ** 2
     if square > LONGEST * LONGEST:
         scale = np.float32(LONGEST / math.sqrt(square))
