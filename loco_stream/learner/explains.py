@@ -14,7 +14,7 @@ from loco_stream.learner.attribution import Parts, attribute
 from loco_stream.learner.config import Settings
 from loco_stream.learner.explanation import Explanation
 from loco_stream.learner.features import FeatureSlots
-from loco_stream.learner.readout.snapshots import FIRST, STACK
+from loco_stream.learner.readout.snapshots import FIRST, STACK, may_be_heard
 from loco_stream.learner.state import COUNT, HIGHEST, LOWEST, MEAN, SQUARES, State
 from loco_stream.learner.workspace import Scratch
 from loco_stream.rng import derive_key, normals, uniforms
@@ -106,12 +106,14 @@ class Explains:
 
     def _memories(self, state: State) -> tuple[float, dict[str, float]]:
         """Return the share of the readout in force, and of each memory in the answer."""
-        old = state.recall.speakers
-        recalled = {f"model of row {birth:,}": say for birth, say in zip(state.recall.births, old[FIRST:], strict=True)}
-        total = float(old[STACK] + old[FIRST:].sum())
-        in_force = float(old[STACK]) / total if total > 0.0 else 1.0
+        old = state.recall
+        if not may_be_heard(old.speakers, old.clock):
+            return 1.0, dict(self.mixture_)
+        recalled = zip(old.births.tolist(), old.speakers[FIRST:].tolist(), strict=True)
+        total = float(old.speakers[STACK] + old.speakers[FIRST:].sum())
+        in_force = float(old.speakers[STACK]) / total
         memories = {name: in_force * share for name, share in self.mixture_.items()}
-        return in_force, memories | {name: float(say) / total for name, say in recalled.items() if say > 0.0}
+        return in_force, memories | {f"old model {birth}": say / total for birth, say in recalled if say > 0.0}
 
     @property
     def feature_importances_(self) -> dict[Hashable, float]:

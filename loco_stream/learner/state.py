@@ -245,8 +245,8 @@ class Recall(NamedTuple):
     """Old models.
 
     speakers and fits: how much say each has, and who was right lately (the readout in force, a blind guess, the
-    snapshots); births: when each was kept; weights and deep_weights: the hidden layers of each, run under the gains of
-    `Net`, which stand from row 300 on; readouts: what its members add up to.
+    snapshots); births: their numbers, from 1 in the order they were kept; weights and deep_weights: the hidden layers
+    of each, run under the gains of `Net`, which stand from row 300 on; readouts: what its members add up to.
     """
 
     speakers: Annotated[Float64, axes("speakers", start=_first_speakers)]

@@ -10,6 +10,7 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor
 from loco_stream.errors import ConfigError, InputError
+from loco_stream.learner.readout.snapshots import HEARING
 
 SETTINGS = (
     {},
@@ -141,12 +142,17 @@ def test_a_recalled_model_is_named_and_not_taken_for_explained():
     speakers = model._state.recall.speakers
     if len(speakers) < 3:
         pytest.skip("this release keeps no snapshots by default")
-    model._state.recall.births[0] = 1234
+    model._state.recall.births[0] = 12
     speakers[0], speakers[2] = 0.25, 0.75
     why = model.explain_one(x)
-    assert why.memories["model of row 1,234"] == pytest.approx(0.75)
+    assert why.memories["old model 12"] == pytest.approx(0.75)
     assert why.explained == pytest.approx(0.25)
     assert sum(why.memories.values()) == pytest.approx(1.0)
+    speakers[0], speakers[2] = 0.98, 0.02
+    model._state.recall.clock[HEARING] = 0  # so that it was not asked
+    why = model.explain_one(x)
+    assert "old model 12" not in why.memories
+    assert why.explained == 1.0
 
 
 def test_it_is_shown_as_text_and_as_a_picture(monkeypatch, tmp_path):

@@ -2,7 +2,7 @@
 
 Hidden layers and readout make one map of the input; a copy of both is a snapshot. Where the same inputs come to mean
 other classes no member can hold both meanings, and no look at the input tells which one holds: only the labels do. So
-a handful of snapshots is judged by what probability each gave to every label, beside the readout in force and a blind
+a handful of snapshots is judged by what probability each gave to a label, beside the readout in force and a blind
 guess. Their say is that of a Markov chain: the readout in force gives way to any of them once in 1 / SHARE samples, and
 is back after 1 / RETURN, for it learns what they know. This is Bayes' rule for who speaks (close to the fixed share of
 Herbster and Warmuth, 1998; a guess changes no decision), and there is no level of error to tune: a few labels decide
@@ -14,7 +14,8 @@ never samples.
 
 Snapshots cost as much as a good part of the net, and while the readout in force is right nobody needs them. So they are
 heard for `HEARD` rows behind each of its mistakes, and as long as they have more than a `WHISPER` to say. Rows between
-count neither for nor against them; the mistake itself does not count, as it would tell against one side alone.
+count neither for nor against them, and neither does a mistake that calls them: chosen for being one, it would tell
+against the readout in force alone. What flows to them meanwhile makes them heard again now and then.
 """
 
 from __future__ import annotations
@@ -22,32 +23,36 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loco_stream.jit import kernel
 from loco_stream.learner.config import SPACING
 from loco_stream.learner.readout.log_loss import softmax
 
-__all__ = ["are_heard", "keep", "speak", "tick", "weigh"]
+__all__ = ["are_heard", "keep", "may_be_heard", "speak", "tick", "weigh"]
 
 STACK, GUESS, FIRST = range(3)  # whose say: the readout in force, a blind guess, the snapshots from here on
-SLOT, AGE, N_KEPT, HEARING = range(4)  # of the clock: the next copy's slot; samples since it was made, below 0: not
-# yet; how many were kept; rows for which snapshots are still heard
+# Of the clock: the next copy's slot; samples since it was made, below 0: not yet; how many were kept; rows for which
+# snapshots are still heard.
+SLOT, AGE, N_KEPT, HEARING = range(4)
 
 SHARE = 1e-3
 RETURN = 5e-3
 LEAST = 1e-2  # probability granted to every label: a few mistakes are not yet the end of a concept
-HEARD = 8
-WHISPER = 0.05  # of all say; at rest four snapshots have a hundredth
+HEARD = 8  # rows behind a mistake
+WHISPER = 0.05  # of all say: what SHARE lets flow to four snapshots within a dozen rows
 LATELY = 0.02  # fading rate of what a snapshot gave to the labels, in log-probability beyond the readout in force
 
 
-@kernel
-def are_heard(speakers, clock):
+def may_be_heard(speakers: NDArray[np.float64], clock: NDArray[np.int64]) -> bool:
     """Return whether snapshots are asked about a row: some have a say, and it may matter."""
     said = 0.0
     for e in range(FIRST, speakers.shape[0]):
         said += speakers[e]
     return said > WHISPER or (said > 0.0 and clock[HEARING] > 0)
+
+
+are_heard = kernel(may_be_heard)  # the same for compiled code
 
 
 @kernel
