@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import pickle
 
 import numpy as np
@@ -148,6 +149,44 @@ def first_answers(**options):
     """Return the accuracy on the first 30 samples of each visit."""
     model = LOCOClassifier(hidden_sizes=(16,), cluster_size=8, seed=0, **options)
     return model, [np.mean(model.learn_predict_array(X, y)[:30] == y[:30]) for X, y in flips(0)]
+
+
+def with_say(model, say, hearing):
+    """Return a copy whose first snapshot has so much say, and whose snapshots are heard for so many rows."""
+    other = copy.copy(model)
+    old = other._state.recall
+    old.speakers[:] = 0.0
+    old.speakers[[recall.STACK, recall.FIRST]] = 1.0 - say, say
+    old.clock[recall.HEARING] = hearing
+    return other
+
+
+def test_what_is_not_heard_says_nothing():
+    model, _ = first_answers()
+    X, _ = next(flips(1, n=20))
+    quiet, behind_a_mistake, alone = (
+        with_say(model, say, hearing).predict_proba_array(X) for say, hearing in ((0.04, 0), (0.04, 1), (0.0, 0))
+    )
+    np.testing.assert_array_equal(quiet, alone)
+    assert np.abs(behind_a_mistake - alone).max() > 0.01
+
+
+def test_a_late_label_judges_a_snapshot_that_was_not_asked_by_what_it_says_now():
+    model, _ = first_answers()
+    row, other, mistaken = (dict(enumerate(at)) for at in ([2.5] * 4, [0.0] * 4, [2.4] * 4))
+    learned = []
+    for asked_before in (False, True):
+        each = with_say(model, 0.01, 8)
+        if asked_before:
+            each.predict_one(other)
+        each._state.recall.clock[recall.HEARING] = 0
+        ticket = each.observe_one(row)
+        each.learn_one(mistaken, 1 - each.predict_one(mistaken))
+        assert recall.are_heard(each._state.recall.speakers, each._state.recall.clock)
+        each.learn_one(ticket, ticket.prediction)
+        learned.append(each.export_state()[1])
+    for name in ("recall.speakers", "recall.fits"):
+        assert learned[0][name].tobytes() == learned[1][name].tobytes(), name
 
 
 def test_a_concept_that_returns_is_recalled_and_without_retention_it_is_not():

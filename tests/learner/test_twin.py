@@ -96,6 +96,7 @@ def test_a_regressor_is_its_twin(sizes, credit):
         {"readout": "delta", "credit": "learned"},
         {"readout": "delta", "credit": "perturbation"},
         {"plastic": 0.5},
+        {"plastic": 0.5, "readout_layers": "last", "learning_rate": 3000.0},
         {"n_input_clusters": 3, "learning_rate": 30.0},
         {"n_input_clusters": 2, "rank": 2, "orthogonality": 0.9, "learning_rate": 3.0},
         {"n_input_clusters": 3, "rule": "np"},

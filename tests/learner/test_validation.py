@@ -44,6 +44,7 @@ def set_config(key, value):
         (put("counts", ROUND, -1), "perturbations"),
         (put("recall.clock", 0, 4), "next snapshot is 4; allowed is 0 to 3"),
         (put("recall.clock", 1, -(2**40)), "age of the copy"),
+        (put("recall.clock", 3, 9), "rows that snapshots are heard for is 9; allowed is 0 to 8"),
         (put("statistics", (1, 2), np.nan), "'statistics' holds NaN"),
         (put("net.weights", 0, np.nan), "'net.weights' holds NaN"),
         (put("bank.projectors", 0, -np.inf), "'bank.projectors' holds NaN or an infinite number"),
