@@ -64,7 +64,7 @@ bench: $(VENV)/.installed-dev ## our own figures, written to benchmarks/RESULTS.
 	for name in $(BENCHES); do $(BIN)/python -m benchmarks $$name || exit; done
 	$(BIN)/python -m benchmarks report --output benchmarks/RESULTS.md
 
-bench-peers: $(VENV)/.installed-dev ## the same tasks on other libraries, each in its own environment
+bench-peers: $(VENV)/.installed-dev ## the same tasks on other libraries, in environments of their own
 	PYTHON=$(BIN)/python benchmarks/peers/peers.sh
 
 pictures: $(VENV)/.installed-dev ## those of the README and the guide; needs Chromium

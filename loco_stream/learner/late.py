@@ -1,8 +1,8 @@
 """What was said of a row when it was predicted: written as one row of numbers, and read when its label comes.
 
 How many classes were known, and rows learned; the number of the ticket; the traces that the rows before had left; the
-outputs of all members, of the logistic one, of naive Bayes and of the snapshots; which snapshots these were; two shares
-for the gate; the encoded rows before, where synapses have delays.
+outputs of all members, of the logistic one, of naive Bayes and of the snapshots; which snapshots these were, -1 where
+they were not asked; two shares for the gate; the encoded rows before, where synapses have delays.
 """
 
 from __future__ import annotations
@@ -99,7 +99,8 @@ def _read_blocks(ticket, place, n_blocks, n_classes, capacity, target):
 def read_outputs(settings, state, scratch, ticket):
     """Write what was said into `earlier`; an empty ticket is of a row that came before any was learned.
 
-    Of classes unknown then it is nothing, of snapshots that are newer, or were not asked then, what they say now.
+    Of classes unknown then it is nothing. Snapshots that are newer, or were not asked then, are taken by what they say
+    now, which nobody reads unless they are asked now.
     """
     told, earlier, capacity = ticket.shape[0] > 0, scratch.earlier, state.classes.shape[1]
     n_classes = np.int64(ticket[0]) if told else np.int64(0)

@@ -1,8 +1,8 @@
 """One sample: the only place that joins the stages, in one written order.
 
 Predict: scale, encode -> drives -> spikes -> traces -> members -> experts -> mixture -> gate -> recall -> correction.
-Learn: the same (or what predict left for this very sample), then perturbed passes -> credit -> projection and weight
-change of every layer -> members -> stacks -> mixture -> correction -> statistics.
+Learn: the same (or what predict left for this very sample), then perturbed passes -> credit -> projection, weight
+change and restraint of every layer -> members -> stacks -> mixture -> correction -> statistics.
 Everything learned is in `State`; `Scratch` is working memory.
 """
 

@@ -1,1 +1,1 @@
-"""How hidden layers learn: perturb, credit, project, change the weights."""
+"""How hidden layers learn: perturb, credit, project, change the weights, restrain them."""

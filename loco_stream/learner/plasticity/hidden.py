@@ -1,4 +1,4 @@
-"""How the hidden layers change: the input of each is projected, then its weights follow the credit."""
+"""How the hidden layers change: each projects its input, its weights follow the credit and are kept within bounds."""
 
 from __future__ import annotations
 
@@ -94,13 +94,14 @@ def _change_layer(
 
 @kernel
 def _restrain_layer(settings, state, layer, weights, n_inputs):
+    """Keep the neuron of a layer whose turn it is within bounds."""
     n_post = state.net.sizes[N_POST, layer]
     restrain(weights, n_inputs, n_post - math.ceil(settings.plastic * n_post), n_post, state.counts[N_SEEN])
 
 
 @kernel
 def change_hidden(settings, state, scratch, share):
-    """Change every layer's weights by `share` of a step.
+    """Change every layer's weights by `share` of a step, and keep one neuron of each within bounds.
 
     No layer reads what another wrote in the same step, so their order is free.
     """

@@ -2,12 +2,13 @@
 
 Credit moves weights for ever. Without restraint they grow until nearly all neurons fire at every row, which costs time
 and tells less; and a step turns a long weight vector less than a short one, so that an old model learns more slowly
-than a young one. Two things are done, to one neuron after the other, one a row:
+than a young one. So at each row one neuron of every layer has its turn, of those that learn:
 
-- A weight vector longer than `LONGEST` is scaled back to that (max-norm regularisation, Srebro and Shraibman 2005).
-- So is the part of it that is the same for all inputs, where it is above `STEADY`. Inputs are never negative and about
-  equally many at each row, so this is what a neuron gets whatever the row is. (A mean that fades would keep fewer
-  neurons firing, but rows of few features need some that always do.)
+- The part of its weights that is the same for all inputs is lowered to `STEADY` where it is above. Inputs are never
+  negative and about equally many at each row, so this is what a neuron gets whatever the row is. (A mean that fades
+  would keep fewer neurons firing, but rows of few features need some that always do.)
+- A weight vector that is then longer than `LONGEST` is scaled back to that (max-norm regularisation, Srebro and
+  Shraibman 2005).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from loco_stream.jit import kernel
 __all__ = ["LONGEST", "STEADY", "restrain"]
 
 LONGEST = 6.0  # norm of a neuron's weights; they start from 1
-STEADY = 1.0  # norm of their mean, alike for all inputs
+STEADY = 1.0  # norm of the vector that holds their mean at each input
 
 
 @kernel
