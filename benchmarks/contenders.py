@@ -105,11 +105,11 @@ def by_dicts(learner: Learner) -> Any:
 
 
 def make_regressor(name: str, n_features: int, seed: int) -> Learner:
-    """Return a fresh regressor: `LOCORegressor` by dicts as "default", else a peer."""
-    if name == "default":
+    """Return a fresh regressor: `LOCORegressor` by dicts as one of `VARIANTS`, else a peer."""
+    if name in VARIANTS:
         from loco_stream import LOCORegressor
 
-        return RiverLearner(LOCORegressor(seed=seed))
+        return RiverLearner(LOCORegressor(**VARIANTS[name], seed=seed))
     return REGRESSORS[name].make(n_features, 0, seed)
 
 

@@ -19,7 +19,8 @@ from benchmarks.runs import Run
 
 __all__ = ["command", "grids", "measure"]
 
-_NAMES = ("default", *REGRESSORS)
+_OURS = ("default", "frozen")
+_NAMES = (*_OURS, *REGRESSORS)
 _SETTLED = 500  # rows before which intervals are not scored
 
 
@@ -45,11 +46,11 @@ def measure(stream: str, contender: str, seed: int) -> dict[str, Any]:
 
 def _intervals(contender: str, X: NDArray[np.float64], y: NDArray[np.float64], seed: int) -> dict[str, float | None]:
     """Return how many of the values after row 500 lie inside the 90 % intervals of our own, and how wide these are."""
-    if contender != "default":
+    if contender not in _OURS:
         return {"coverage": None, "width": None}
     from loco_stream import LOCORegressor
 
-    _, bounds = LOCORegressor(seed=seed).learn_predict_interval_array(X, y, 0.9)
+    _, bounds = LOCORegressor(**contenders.VARIANTS[contender], seed=seed).learn_predict_interval_array(X, y, 0.9)
     low, high = bounds[_SETTLED:].T
     return {
         "coverage": float(((low <= y[_SETTLED:]) & (y[_SETTLED:] <= high)).mean()),
@@ -80,7 +81,7 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 @click.option("--streams", "names", metavar="A,B", help=f"Streams: {', '.join(data.REGRESSION)}.")
 @common(seeds=3)
 def command(settings: Settings, only: str | None, names: str | None) -> None:
-    """MAE, RMSE and R2 of our default regressor by dicts beside river's regressors.
+    """MAE, RMSE and R2 of our default regressor by dicts, and with frozen layers, beside river's regressors.
 
     \b
     Examples

@@ -24,12 +24,13 @@ from loco_stream.learner.packing import opened
 from loco_stream.learner.plasticity.credit import assign_credit
 from loco_stream.learner.plasticity.hidden import change_hidden
 from loco_stream.learner.readout import bank as readout
-from loco_stream.learner.readout import calibration, centroids, intervals, log_loss, neighbors
+from loco_stream.learner.readout import calibration, centroids, intervals, late_values, log_loss, neighbors
 from loco_stream.learner.readout import novelty_gate as gate
 from loco_stream.learner.readout import snapshots as recall
 from loco_stream.learner.spikes import run_hidden, settle_gains
 from loco_stream.learner.state import (
     COUNT,
+    EVER_LATE,
     HIGHEST,
     LOWEST,
     MASKED,
@@ -236,6 +237,16 @@ def _go_back(settings, state, scratch, ticket):
 
 
 @kernel
+def _step_share(settings, state, vectors, label, share):
+    """Return the share of a step that the hidden layers make: less where rows that follow one another are alike."""
+    if settings.regression and state.late[EVER_LATE] == 0.0:
+        return share * late_values.own_share(state.late_values.alike, vectors[ERROR, 0])
+    if settings.remembers and not settings.regression:
+        return bounded_share(state.memory.steps, float(label), share)
+    return share
+
+
+@kernel
 def _learn(settings, state, scratch, x, label, value, share, late, ticket, guarded, dormant):
     """Learn the row in scratch.
 
@@ -264,9 +275,7 @@ def _learn(settings, state, scratch, x, label, value, share, late, ticket, guard
     credit = scratch.run.neurons[CREDIT, : settings.n_hidden if plastic else 0]  # else it is another sample's
     if _is_sound(vectors[ERROR], n_classes, answers.shares, credit):
         if plastic:
-            if settings.remembers and not settings.regression:
-                share = bounded_share(state.memory.steps, float(label), share)
-            change_hidden(settings, state, scratch, share)
+            change_hidden(settings, state, scratch, _step_share(settings, state, vectors, label, share))
         _change_readout(settings, state, scratch, said, said_vectors, label, trust, dormant)
         settle_gains(state.net.sizes, state.net.gains, scratch.run.drives[0], settings.gain, counts[N_SEEN])
         if settings.n_centroids > 0:

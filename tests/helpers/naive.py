@@ -145,6 +145,8 @@ def change_projector(p, x, block, power, orthogonality, leak):
 
 def change_weights(w, h, credit, rate, gain, power, energy):
     """Return the weights after one step along the projected input h, or that of each synapse; `energy` is x'h."""
+    move = rate * energy / (power + energy) * np.abs(credit).max()
+    rate *= min(1.0, restraint.FARTHEST / max(move, 1e-300))
     return w - rate / gain * np.reshape(h, (len(w), -1)) * credit / (power + energy)
 
 

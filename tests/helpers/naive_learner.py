@@ -504,8 +504,10 @@ class Learner:
         return sum(c * (change @ w)[: self.known] for c, w in zip(self.mixing, sets, strict=False))
 
     def share_of(self, y, share):
-        """Return the share of a step for a label: if rows remember the k-th of a run has 10 / k, beyond ten."""
-        if not self.settings.remembers or self.regression:
+        """Return the share of a step: by how alike errors are, or if rows remember 10 / k for the k-th of a run."""
+        if self.regression:
+            return share if self.late_values.in_use else share * self.late_values.own_share(self.error[0])
+        if not self.settings.remembers:
             return share
         label, n = self.run_of
         self.run_of = y, n + share if label == y else share
@@ -638,7 +640,7 @@ class Learner:
         for slot, scores in enumerate(said.old_scores):
             if heard and speaks[recall.FIRST + slot]:
                 chances[recall.FIRST + slot] = max(naive.softmax(scores[: self.known])[y], recall.LEAST)
-        judged = speaks & np.r_[False, True, np.full(s.n_snapshots, heard)]
+        judged = speaks & (np.arange(len(speaks)) > recall.STACK) & heard
         is_right = said.proba[y] >= max(said.proba[: self.known])
         self.clock[recall.HEARING] = max(self.clock[recall.HEARING] - 1, 0) if is_right else recall.HEARD
         lately = np.log(chances / chances[recall.STACK])

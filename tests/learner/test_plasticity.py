@@ -284,6 +284,16 @@ def test_neurons_are_kept_within_bounds_one_after_the_other(seed, n_post, plasti
     assert ours[:, first:].mean(axis=0).max() * math.sqrt(5) <= restraint.STEADY * (1.0 + 1e-5)
 
 
+@given(SEEDS, st.integers(1, 9), st.sampled_from([1e-3, 1.0, 1e3]))
+def test_a_step_moves_no_drive_further_than_allowed(seed, n, size):
+    rng = np.random.default_rng(seed)
+    credit, gain, energy = f32(size * rng.normal(size=n)), rng.random() + 0.1, rng.random()
+    wanted = 2.0 * gain * energy * float(np.abs(credit).max())
+    step = restraint.bounded_step(2.0, gain, energy, credit)
+    assert step == pytest.approx(2.0 * min(1.0, restraint.FARTHEST / wanted))
+    assert restraint.bounded_step(2.0, gain, energy, credit[:0]) == 2.0
+
+
 def test_neurons_within_bounds_and_frozen_ones_are_left_alone():
     weights = f32(np.random.default_rng(0).normal(size=(4, 3)))
     weights -= weights.max(axis=0)  # held down

@@ -29,6 +29,7 @@ def test_weights_follow_bayes_and_the_chain(seed, n_old, n_classes, share, heard
     weights = rng.random(2 + n_old) * np.r_[1, 1, rng.random(n_old) < 0.7]
     if not heard:
         weights[recall.FIRST :] *= recall.WHISPER / 5
+    heard = heard and bool(weights[recall.FIRST :].sum())
     proba, outs = rng.dirichlet(np.ones(n_classes)), 3 * rng.normal(size=(n_old, 6)).astype(np.float32)
     label = int(rng.integers(n_classes))
     chances = [proba[label], 1 / n_classes, *(naive.softmax(said[:n_classes])[label] for said in outs)]
@@ -39,7 +40,7 @@ def test_weights_follow_bayes_and_the_chain(seed, n_old, n_classes, share, heard
         chances[recall.FIRST :] = chances[recall.STACK]
     expected = naive.recall_weights(weights, chances**share, share * recall.SHARE, recall.RETURN)
     fits = rng.normal(size=2 + n_old)
-    judged = (weights > 0) & np.r_[False, True, np.full(n_old, heard)]
+    judged = (weights > 0) & (np.arange(2 + n_old) > recall.STACK) & heard
     lately = np.where(judged, fits + share * recall.LATELY * (np.log(chances / chances[0]) - fits), fits)
     recall.weigh(weights, fits, clock, proba, outs.ravel(), n_classes, 6, label, np.zeros(n_classes), share)
     right = label == proba.argmax()

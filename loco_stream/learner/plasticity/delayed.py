@@ -9,6 +9,7 @@ import numpy as np
 from loco_stream.jit import kernel
 from loco_stream.learner.delays import lag_span
 from loco_stream.learner.plasticity.project import change_blocks, project
+from loco_stream.learner.plasticity.restraint import bounded_step
 from loco_stream.learner.state import GAIN, INPUT_POWER, N_FEATURES, N_POST, N_SEEN
 from loco_stream.learner.workspace import CREDIT
 
@@ -55,8 +56,9 @@ def change_delayed(settings, state, scratch, share):
     power = gains[INPUT_POWER, 0]
     if power + energy <= 0.0:
         return
-    step = share * settings.learning_rate / (gains[GAIN, 0] * (power + energy))
     credit, frozen = scratch.run.neurons[CREDIT], n_post - math.ceil(settings.plastic * n_post)
+    step = share * settings.learning_rate / (gains[GAIN, 0] * (power + energy))
+    step = bounded_step(step, gains[GAIN, 0], energy, credit[frozen:n_post])
     _change_weights(settings, net.weights, n_post, frozen, state.memory.targets, lagged, n_lines, credit, step)
     change_blocks(
         net.weights, 0, 0, settings.projects, net.projector, lagged.lines[0], 0, n_lines, lagged.rows[0], lagged.n[0],

@@ -10,7 +10,7 @@ from loco_stream.jit import kernel
 from loco_stream.learner.plasticity import prototypes
 from loco_stream.learner.plasticity.delayed import POWER_ROWS, change_delayed
 from loco_stream.learner.plasticity.project import change_blocks, project
-from loco_stream.learner.plasticity.restraint import restrain
+from loco_stream.learner.plasticity.restraint import bounded_step, restrain
 from loco_stream.learner.state import GAIN, INPUT_POWER, N_CLUSTERS, N_FEATURES, N_POST, N_SEEN, START
 from loco_stream.learner.workspace import CREDIT, N_IN
 from loco_stream.simd.ops import add_outer, nonzero
@@ -80,8 +80,9 @@ def _change_layer(
     power = gains[INPUT_POWER, layer]
     if power + energy <= 0.0:
         return
-    step = share * settings.learning_rate / (gains[GAIN, layer] * (power + energy))
     credit = run.neurons[CREDIT, start + frozen : start + n_post]
+    step = share * settings.learning_rate / (gains[GAIN, layer] * (power + energy))
+    step = bounded_step(step, gains[GAIN, layer], energy, credit)
     if settings.projects and settings.n_clusters > 0:  # what prototypes leave of an input is nowhere 0
         add_outer(weights, n_inputs, frozen, n_post - frozen, run.projected, np.float32(-step), credit, np.float32(1.0))
         return

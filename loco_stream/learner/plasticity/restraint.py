@@ -1,4 +1,8 @@
-"""What keeps the neurons of a hidden layer within bounds, however long a stream is.
+"""What keeps the neurons of a hidden layer within bounds, at each step and however long a stream is.
+
+A step goes no further than moving the drive that a neuron has at this row by `FARTHEST`. While a stream is young the
+projector lets everything through, and the error of a value may be many deviations: without this bound rows of few
+features, which are alike, can silence most neurons for good within a hundred rows.
 
 Credit moves weights for ever. Without restraint they grow until nearly all neurons fire at every row, which costs time
 and tells less; and a step turns a long weight vector less than a short one, so that an old model learns more slowly
@@ -19,10 +23,24 @@ import numpy as np
 
 from loco_stream.jit import kernel
 
-__all__ = ["LONGEST", "STEADY", "restrain"]
+__all__ = ["FARTHEST", "LONGEST", "STEADY", "bounded_step", "restrain"]
 
+FARTHEST = 3.0  # thresholds
 LONGEST = 6.0  # norm of a neuron's weights; they start from 1
 STEADY = 1.0  # norm of the vector that holds their mean at each input
+
+
+@kernel
+def bounded_step(step, gain, energy, credit):
+    """Return how far to go along the credit: `step`, or less where it would move a drive too far.
+
+    `energy` is x' h, so that a neuron's drive moves by gain * step * energy * credit.
+    """
+    largest = 0.0
+    for i in range(credit.shape[0]):
+        largest = max(largest, abs(np.float64(credit[i])))
+    move = gain * step * energy * largest
+    return step * FARTHEST / move if move > FARTHEST else step
 
 
 @kernel

@@ -91,7 +91,8 @@ def weigh(speakers, fits, clock, proba, outputs, n_classes, capacity, label, roo
     clock[HEARING] = max(clock[HEARING] - 1, 0) if proba[label] == highest else HEARD
     speakers[STACK] *= _likelihood(chance, share)
     speakers[GUESS] /= n_classes if share == 1.0 else math.exp(share * math.log(n_classes))
-    fits[GUESS] += share * LATELY * (-math.log(n_classes * chance) - fits[GUESS])
+    if heard:
+        fits[GUESS] += share * LATELY * (-math.log(n_classes * chance) - fits[GUESS])
     total = speakers[STACK] + speakers[GUESS]
     for s in range(speakers.shape[0] - FIRST):
         if speakers[FIRST + s] > 0.0:
