@@ -72,6 +72,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "256 neurons frozen": {"hidden_sizes": (256,), "rule": "frozen"},
     "no centroids": {"centroids": 0},
     "no centroids frozen": {"centroids": 0, "rule": "frozen"},
+    "memory": {"memory": (0.3, 50.0)},  # of which none of these streams has need
     "neighbors": {"neighbors": 5000},
     "accurate": {"hidden_sizes": (256,), "neighbors": 5000},  # preset("accurate")
 }
