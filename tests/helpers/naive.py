@@ -143,10 +143,10 @@ def change_projector(p, x, block, power, orthogonality, leak):
     return p
 
 
-def change_weights(w, h, credit, rate, gain, power, energy):
+def change_weights(w, h, credit, rate, gain, power, energy, farthest):
     """Return the weights after one step along the projected input h, or that of each synapse; `energy` is x'h."""
     move = rate * energy / (power + energy) * np.abs(credit).max()
-    rate *= min(1.0, restraint.FARTHEST / max(move, 1e-300))
+    rate *= min(1.0, farthest / max(move, 1e-300))
     return w - rate / gain * np.reshape(h, (len(w), -1)) * credit / (power + energy)
 
 

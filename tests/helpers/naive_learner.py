@@ -38,6 +38,7 @@ from loco_stream.learner.plasticity.credit import ALWAYS_UNTIL, BASELINE_FADE, E
 from loco_stream.learner.plasticity.hidden import POWER_ROWS
 from loco_stream.learner.plasticity.perturb import draw_noise
 from loco_stream.learner.plasticity.prototypes import REFRESH, SLOWEST
+from loco_stream.learner.plasticity.restraint import FARTHEST, FARTHEST_WIDE
 from loco_stream.learner.readout import intervals, log_loss, naive_bayes
 from loco_stream.learner.readout import novelty_gate as gate
 from loco_stream.learner.readout import snapshots as recall
@@ -536,8 +537,9 @@ class Learner:
             power = self.input_powers[layer]
             if power + energy <= 0.0:
                 continue
+            farthest = FARTHEST_WIDE if layer == 0 and s.n_fields == 1 else FARTHEST
             self.weights[layer] = naive.change_weights(
-                self.weights[layer], h, own, share * s.learning_rate, self.gains[layer], power, energy
+                self.weights[layer], h, own, share * s.learning_rate, self.gains[layer], power, energy, farthest
             )
             if s.projects and not s.n_clusters:
                 leak = s.projector_leak if layer == 0 else 0.0

@@ -174,7 +174,9 @@ class Layer:
         )  # fmt: skip
         expected = self.p @ x
         own = slice(self.column, self.column + self.n_columns)
-        self.w[:, own] = naive.change_weights(self.w[:, own], expected, credit, rate, gain, power, float(x @ expected))
+        self.w[:, own] = naive.change_weights(
+            self.w[:, own], expected, credit, rate, gain, power, float(x @ expected), math.inf
+        )
         self.p = naive.change_projector(self.p, x, self.block, power, orthogonality, leak)
         return h, expected
 
@@ -289,9 +291,10 @@ def test_a_step_moves_no_drive_further_than_allowed(seed, n, size):
     rng = np.random.default_rng(seed)
     credit, gain, energy = f32(size * rng.normal(size=n)), rng.random() + 0.1, rng.random()
     wanted = 2.0 * gain * energy * float(np.abs(credit).max())
-    step = restraint.bounded_step(2.0, gain, energy, credit)
-    assert step == pytest.approx(2.0 * min(1.0, restraint.FARTHEST / wanted))
-    assert restraint.bounded_step(2.0, gain, energy, credit[:0]) == 2.0
+    for wide, farthest in ((False, restraint.FARTHEST), (True, restraint.FARTHEST_WIDE)):
+        step = restraint.bounded_step(2.0, gain, energy, credit, wide)
+        assert step == pytest.approx(2.0 * min(1.0, farthest / wanted))
+        assert restraint.bounded_step(2.0, gain, energy, credit[:0], wide) == 2.0
 
 
 def test_neurons_within_bounds_and_frozen_ones_are_left_alone():

@@ -58,7 +58,7 @@ def change_delayed(settings, state, scratch, share):
         return
     credit, frozen = scratch.run.neurons[CREDIT], n_post - math.ceil(settings.plastic * n_post)
     step = share * settings.learning_rate / (gains[GAIN, 0] * (power + energy))
-    step = bounded_step(step, gains[GAIN, 0], energy, credit[frozen:n_post])
+    step = bounded_step(step, gains[GAIN, 0], energy, credit[frozen:n_post], settings.n_fields == 1)
     _change_weights(settings, net.weights, n_post, frozen, state.memory.targets, lagged, n_lines, credit, step)
     change_blocks(
         net.weights, 0, 0, settings.projects, net.projector, lagged.lines[0], 0, n_lines, lagged.rows[0], lagged.n[0],

@@ -82,7 +82,7 @@ def _change_layer(
         return
     credit = run.neurons[CREDIT, start + frozen : start + n_post]
     step = share * settings.learning_rate / (gains[GAIN, layer] * (power + energy))
-    step = bounded_step(step, gains[GAIN, layer], energy, credit)
+    step = bounded_step(step, gains[GAIN, layer], energy, credit, layer == 0 and settings.n_fields == 1)
     if settings.projects and settings.n_clusters > 0:  # what prototypes leave of an input is nowhere 0
         add_outer(weights, n_inputs, frozen, n_post - frozen, run.projected, np.float32(-step), credit, np.float32(1.0))
         return

@@ -2,7 +2,8 @@
 
 A step goes no further than moving the drive that a neuron has at this row by `FARTHEST`. While a stream is young the
 projector lets everything through, and the error of a value may be many deviations: without this bound rows of few
-features, which are alike, can silence most neurons for good within a hundred rows.
+features, which are alike, can silence most neurons for good within a hundred rows. Wide rows are less alike, and a
+first layer has to go further where all their pixels change places.
 
 Credit moves weights for ever. Without restraint they grow until nearly all neurons fire at every row, which costs time
 and tells less; and a step turns a long weight vector less than a short one, so that an old model learns more slowly
@@ -23,24 +24,25 @@ import numpy as np
 
 from loco_stream.jit import kernel
 
-__all__ = ["FARTHEST", "LONGEST", "STEADY", "bounded_step", "restrain"]
+__all__ = ["FARTHEST", "FARTHEST_WIDE", "LONGEST", "STEADY", "bounded_step", "restrain"]
 
-FARTHEST = 3.0  # thresholds
+FARTHEST, FARTHEST_WIDE = 3.0, 12.0  # thresholds; of a first layer without receptive fields
 LONGEST = 6.0  # norm of a neuron's weights; they start from 1
 STEADY = 1.0  # norm of the vector that holds their mean at each input
 
 
 @kernel
-def bounded_step(step, gain, energy, credit):
+def bounded_step(step, gain, energy, credit, wide):
     """Return how far to go along the credit: `step`, or less where it would move a drive too far.
 
-    `energy` is x' h, so that a neuron's drive moves by gain * step * energy * credit.
+    `energy` is x' h, so that a neuron's drive moves by gain * step * energy * credit. `wide` says that these are the
+    weights of a row without receptive fields.
     """
-    largest = 0.0
+    largest, farthest = 0.0, FARTHEST_WIDE if wide else FARTHEST
     for i in range(credit.shape[0]):
         largest = max(largest, abs(np.float64(credit[i])))
     move = gain * step * energy * largest
-    return step * FARTHEST / move if move > FARTHEST else step
+    return step * farthest / move if move > farthest else step
 
 
 @kernel
