@@ -1,4 +1,7 @@
-"""The code behind `python -m benchmarks NAME`; each command is imported only when it is asked for."""
+"""The code behind `python -m benchmarks NAME`.
+
+Each command is imported only when it is asked for.
+"""
 
 from __future__ import annotations
 

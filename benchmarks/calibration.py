@@ -29,10 +29,15 @@ def measure(stream: str, contender: str, seed: int, directory: str | None) -> di
     model = contenders.by_dicts(contenders.make(contender, X.shape[1], n_classes, seed))
     proba = prequential(model, X, y, n_classes)
     known = np.isfinite(proba[:, 0])
-    proba, y = np.minimum(proba[known], 1.0), y[known]
+    proba = np.minimum(proba[known], 1.0)
+    y = y[known]
     table = bins(proba.max(axis=1), proba.argmax(axis=1) == y)
     given = proba[np.arange(len(y)), y]
-    return {"log_loss": log_loss(given), "calibration_error": calibration_error(table), "bins": table}
+    return {
+        "log_loss": log_loss(given),
+        "calibration_error": calibration_error(table),
+        "bins": table,
+    }
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
@@ -40,12 +45,22 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     grouped = by_name(results)
     streams = list(dict.fromkeys(key[0] for key in grouped))
     out = []
-    for title, key in (("log-loss, nats", "log_loss"), ("expected calibration error", "calibration_error")):
+    for title, key in (
+        ("log-loss, nats", "log_loss"),
+        ("expected calibration error", "calibration_error"),
+    ):
         grid = Grid(title, ["contender", *streams, "mean"])
         for contender in dict.fromkeys(key[1] for key in grouped):
-            values = [spread(grouped[s, contender], key)[0] if (s, contender) in grouped else None for s in streams]
+            values = [
+                spread(grouped[s, contender], key)[0] if (s, contender) in grouped else None
+                for s in streams
+            ]
             known = [value for value in values if value is not None]
-            grid.row(contender, *("-" if v is None else f"{v:.3f}" for v in values), f"{fmean(known):.3f}")
+            grid.row(
+                contender,
+                *("-" if v is None else f"{v:.3f}" for v in values),
+                f"{fmean(known):.3f}",
+            )
         out.append(grid)
     return out
 
@@ -54,7 +69,12 @@ def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
     """Draw accuracy against confidence over all streams, one line a contender."""
     series: dict[str, list[tuple[float, float]]] = {}
     for contender in dict.fromkeys(key.split("/")[1] for key in results):
-        rows = [row for key, run in results.items() if key.split("/")[1] == contender for row in run["bins"]]
+        rows = [
+            row
+            for key, run in results.items()
+            if key.split("/")[1] == contender
+            for row in run["bins"]
+        ]
         places = {min(int(sure * _BINS), _BINS - 1) for _, sure, _ in rows}
         for place in sorted(places):
             here = [row for row in rows if min(int(row[1] * _BINS), _BINS - 1) == place]
@@ -69,21 +89,30 @@ def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
 @click.option("--streams", "names", metavar="A,B", help=f"Streams: {', '.join(data.STREAMS)}.")
 @common(seeds=1)
 def command(settings: Settings, only: str | None, names: str | None) -> None:
-    """Compare predicted probabilities with what came true: log-loss, calibration error, reliability diagram.
+    """Compare predicted probabilities with what came true.
+
+    Log-loss, calibration error, reliability diagram.
 
     \b
     Examples
       loco-stream bench calibration --streams Phishing,digits
       loco-stream bench calibration --only default,softmax
     """
-    here, notes = data.available(contenders.pick(names, data.STREAMS, "--streams"), settings.directory)
+    here, notes = data.available(
+        contenders.pick(names, data.STREAMS, "--streams"), settings.directory
+    )
     chosen, absent = contenders.present(contenders.pick(only, _NAMES, "--only"))
     say_missing(notes + absent)
     runs = [
         contenders.run(
             f"{stream}/{contender}/{seed}",
             measure,
-            {"stream": stream, "contender": contender, "seed": seed, "directory": settings.directory},
+            {
+                "stream": stream,
+                "contender": contender,
+                "seed": seed,
+                "directory": settings.directory,
+            },
         )
         for contender in chosen
         for stream in here

@@ -13,7 +13,9 @@ from benchmarks import scenarios
 
 __all__ = ["ERRORS", "INPUTS", "Verdict", "errors", "inputs", "judge", "jump"]
 
-_BASE, _RISE = 0.1, 0.4  # error rate of a learner that knows the concept, and what a new concept adds
+# error rate of a learner that knows the concept, and what a new concept adds
+_BASE = 0.1
+_RISE = 0.4
 _MEMORY = 1000.0  # samples after which a learner has relearned all but 1/e of a new concept
 _RECALL = 100.0  # ... and of one that it knows from before
 _GAP = 4000  # samples between changes
@@ -21,7 +23,10 @@ _GAP = 4000  # samples between changes
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a detector did on one stream: delays of the changes it found, how many it missed, how many alarms more."""
+    """How a detector did on one stream.
+
+    Delays of the changes it found, how many it missed, how many alarms more.
+    """
 
     delays: list[int]
     missed: int
@@ -30,14 +35,17 @@ class Verdict:
 
 
 def judge(alarms: Sequence[int], changes: Sequence[int], n: int) -> Verdict:
-    """Match alarms with changes: the first alarm from a change on, before the next change, finds it; others are false.
+    """Match alarms with changes.
+
+    The first alarm from a change on, before the next change, finds it; others are false.
 
     Examples
     --------
     >>> judge([50, 110, 130, 420], [100, 200, 300], 500)
     Verdict(delays=[10, 120], missed=1, false=2, n=500)
     """
-    delays, found = [], 0
+    delays = []
+    found = 0
     for change, end in zip(changes, [*changes, n][1:], strict=True):
         first = next((alarm for alarm in alarms if change <= alarm < end), None)
         if first is not None:
@@ -46,7 +54,9 @@ def judge(alarms: Sequence[int], changes: Sequence[int], n: int) -> Verdict:
     return Verdict(delays, len(changes) - found, len(alarms) - found, n)
 
 
-def jump(before: float, after: float, seed: int, at: int = 1000, n: int = 3000) -> NDArray[np.int64]:
+def jump(
+    before: float, after: float, seed: int, at: int = 1000, n: int = 3000
+) -> NDArray[np.int64]:
     """Return `n` errors whose rate jumps from `before` to `after` at sample `at` and stays there."""
     rate = np.where(np.arange(n) < at, before, after)
     return (np.random.default_rng(seed).random(n) < rate).astype(np.int64)
@@ -59,7 +69,9 @@ def errors(name: str, seed: int) -> tuple[NDArray[np.int64], list[int]]:
     return (np.random.default_rng(seed).random(len(rate)) < rate).astype(np.int64), changes
 
 
-def _gradual(width: int, gap: int, n_changes: int) -> Callable[[], tuple[NDArray[np.float64], list[int]]]:
+def _gradual(
+    width: int, gap: int, n_changes: int
+) -> Callable[[], tuple[NDArray[np.float64], list[int]]]:
     """Return a stream of concepts that replace each other over `width` samples; width 1 is abrupt.
 
     The new concept's share grows as a sigmoid; the learner follows with a lag of `_MEMORY` samples.
@@ -68,7 +80,10 @@ def _gradual(width: int, gap: int, n_changes: int) -> Callable[[], tuple[NDArray
     def novelty() -> tuple[NDArray[np.float64], list[int]]:
         changes = [gap * (k + 1) for k in range(n_changes)]
         t = np.arange(gap * (n_changes + 1))
-        share = sum(1.0 / (1.0 + np.exp(np.clip(-4.0 * (t - c - width / 2) / width, -50, 50))) for c in changes)
+        share = sum(
+            1.0 / (1.0 + np.exp(np.clip(-4.0 * (t - c - width / 2) / width, -50, 50)))
+            for c in changes
+        )
         return _lag(np.asarray(share), np.full(len(t), _MEMORY)), changes
 
     return novelty
@@ -84,7 +99,8 @@ def _recurring() -> tuple[NDArray[np.float64], list[int]]:
 
 def _lag(share: NDArray[np.float64], memory: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return how far `share` is ahead of a learner that follows it, at most 1."""
-    known, ahead = 0.0, np.empty(len(share))
+    known = 0.0
+    ahead = np.empty(len(share))
     for i, (now, horizon) in enumerate(zip(share.tolist(), memory.tolist(), strict=True)):
         ahead[i] = min(1.0, abs(now - known))
         known += (now - known) / horizon
@@ -142,7 +158,9 @@ def _repeating(rng: Generator, _: str | None) -> tuple[NDArray[Any], list[int]]:
 
 def _images(scenario: str) -> Callable[[Generator, str | None], tuple[NDArray[Any], list[int]]]:
     def stream(rng: Generator, directory: str | None) -> tuple[NDArray[Any], list[int]]:
-        tasks = [task.X[rng.permutation(len(task.X))] for task in scenarios.build(scenario, directory)]
+        tasks = [
+            task.X[rng.permutation(len(task.X))] for task in scenarios.build(scenario, directory)
+        ]
         return np.concatenate(tasks), np.cumsum([len(X) for X in tasks])[:-1].tolist()
 
     return stream

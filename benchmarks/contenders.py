@@ -33,19 +33,24 @@ __all__ = [
 BY_DICTS = "default by dicts"
 OVER_SAMPLED = "default over-sampled"  # by river's imblearn, around our own
 RELEASE = "release 0.1"
-RELEASES = {RELEASE: "default", f"{RELEASE} (128)": "128 neurons"}  # and the variant of it that is run
+RELEASES = {
+    RELEASE: "default",
+    f"{RELEASE} (128)": "128 neurons",
+}  # and the variant of it that is run
 
 # Only 32 neurons, and the readout sees nothing else: here their weights matter most.
 _NARROW: dict[str, Any] = {"hidden_sizes": (32,), "readout_layers": "last"}
 _DEEP: dict[str, Any] = {"hidden_sizes": (128, 128, 128), "readout_layers": "last"}
-# One change each from the default: what an ablation switches off or replaces. Frozen rows have the same size.
+# One change each from the default: what an ablation switches off or replaces. Frozen rows have the
+# same size.
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     BY_DICTS: {},
     "frozen": {"rule": "frozen"},
     "learned credit": {"credit": "learned"},
     "paper's credit": {"credit": "perturbation"},
-    # Without the recursive projector steps are longer: at the rates that are best in three layers, see `depth`.
+    # Without the recursive projector steps are longer: at the rates that are best in three layers,
+    # see `depth`.
     "np": {"rule": "np", "credit": "perturbation", "learning_rate": 0.1},  # plain node perturbation
     "no projection": {"rule": "np", "learning_rate": 10.0},
     "prototypes": {"n_input_clusters": 10, "learning_rate": 10.0},
@@ -81,7 +86,9 @@ NAMES = (*VARIANTS, *RELEASES, *CLASSIFIERS)
 
 
 def make(name: str, n_features: int, n_classes: int, seed: int, **settings: Any) -> Learner:
-    """Return a fresh contender; `settings` are passed to our estimator and change nothing in a peer.
+    """Return a fresh contender.
+
+    `settings` are passed to our estimator and change nothing in a peer.
 
     Raises
     ------
@@ -143,8 +150,13 @@ def present(names: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(names), []
 
 
-def run(key: str, measure: Callable[..., dict[str, Any]], arguments: dict[str, Any], code_more: str = "") -> Run:
-    """Return the run of `measure(contender=..., **arguments)`; that of release 0.1 goes to a process of its own."""
+def run(
+    key: str, measure: Callable[..., dict[str, Any]], arguments: dict[str, Any], code_more: str = ""
+) -> Run:
+    """Return the run of `measure(contender=..., **arguments)`.
+
+    That of release 0.1 goes to a process of its own.
+    """
     contender = arguments["contender"]
     fingerprinted = f"{code(contender)} {code_more}".strip()
     if contender not in RELEASES:
@@ -154,7 +166,9 @@ def run(key: str, measure: Callable[..., dict[str, Any]], arguments: dict[str, A
     return Run(key, release.measure, told, fingerprinted)
 
 
-def pick(chosen: str | None, allowed: tuple[str, ...], option: str, separator: str = ",") -> list[str]:
+def pick(
+    chosen: str | None, allowed: tuple[str, ...], option: str, separator: str = ","
+) -> list[str]:
     """Split an option into known names; None means all.
 
     Raises
@@ -172,7 +186,9 @@ def pick(chosen: str | None, allowed: tuple[str, ...], option: str, separator: s
     names = [name.strip() for name in chosen.split(separator)]
     for name in names:
         if name not in allowed:
-            raise ConfigError(f"{option} names {name!r}; allowed are {f'{separator} '.join(allowed)}.")
+            raise ConfigError(
+                f"{option} names {name!r}; allowed are {f'{separator} '.join(allowed)}."
+            )
     return names
 
 
@@ -186,5 +202,7 @@ def whole_numbers(text: str, option: str) -> list[int]:
     """
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise ConfigError(f"{option} is {text!r}; allowed are whole numbers from 1, separated by commas.")
+        raise ConfigError(
+            f"{option} is {text!r}; allowed are whole numbers from 1, separated by commas."
+        )
     return [int(part) for part in parts]

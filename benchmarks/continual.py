@@ -1,4 +1,7 @@
-"""`loco-stream bench continual`: retain and adapt, on sequences of tasks whose borders nobody tells."""
+"""`loco-stream bench continual`.
+
+Retain and adapt, on sequences of tasks whose borders nobody tells.
+"""
 
 from __future__ import annotations
 
@@ -41,12 +44,18 @@ NAMES = (
 _RETURN = 100  # samples after a concept's return, and before its last end, that are compared
 
 
-def _train(model: Learner, tasks: list[scenarios.Task]) -> tuple[list[list[float]], list[list[bool]]]:
-    """Learn the tasks in order; return R (accuracy on task j after task i) and each task's prequential hits.
+def _train(
+    model: Learner, tasks: list[scenarios.Task]
+) -> tuple[list[list[float]], list[list[bool]]]:
+    """Learn the tasks in order.
 
-    R is filled where a measure needs it, j <= i; NaN elsewhere: testing costs slow peers more than learning.
+    Return R (accuracy on task j after task i) and each task's prequential hits.
+
+    R is filled where a measure needs it, j <= i; NaN elsewhere: testing costs slow peers more than
+    learning.
     """
-    matrix, hits = [], []
+    matrix = []
+    hits = []
     for number, task in enumerate(tasks, start=1):
         predictions = model.learn_predict_array(task.X, task.y)
         hits.append([p == t for p, t in zip(predictions.tolist(), task.y.tolist(), strict=True)])
@@ -71,11 +80,15 @@ def _returns(tasks: list[scenarios.Task], hits: list[list[bool]]) -> list[float]
     return ratios
 
 
-def measure(scenario: str, contender: str, seed: int, directory: str | None, share: float) -> dict[str, Any]:
+def measure(
+    scenario: str, contender: str, seed: int, directory: str | None, share: float
+) -> dict[str, Any]:
     """Run one contender through one scenario, one pass, and judge it."""
     tasks = scenarios.build(scenario, directory, share)
     n_classes = 1 + max(int(task.y.max()) for task in tasks)
-    model, spare = (contenders.make(contender, tasks[0].X.shape[1], n_classes, seed) for _ in range(2))
+    model, spare = (
+        contenders.make(contender, tasks[0].X.shape[1], n_classes, seed) for _ in range(2)
+    )
     warm(spare, tasks[0].X, tasks[0].y)
     seconds, (rows, hits) = cpu_seconds(lambda: _train(model, tasks))
     matrix = np.array(rows)
@@ -108,12 +121,18 @@ def _grid(scenario: str, rows: dict[str, list[dict[str, Any]]]) -> Grid:
     columns = ["contender", "prequential", "final", "BWT", "forgetting", "CPU s"]
     returning = any(run["returns"] for runs in rows.values() for run in runs)
     title = f"{scenario}: % while learning, % at the end over all tasks"
-    grid = Grid(title + "; return in % of the last visit" * returning, columns + ["return"] * returning)
+    grid = Grid(
+        title + "; return in % of the last visit" * returning, columns + ["return"] * returning
+    )
     for contender, runs in rows.items():
         cells = [percent(_mean(runs, "prequential")), percent(_mean(runs, "average_accuracy"))]
         cells += [f"{_mean(runs, 'backward_transfer'):+.3f}", f"{_mean(runs, 'forgetting'):.3f}"]
         cells.append(f"{_mean(runs, 'cpu_seconds'):.1f}")
-        grid.row(contender, *cells, *([percent(fmean(min(run["returns"]) for run in runs))] if returning else []))
+        grid.row(
+            contender,
+            *cells,
+            *([percent(fmean(min(run["returns"]) for run in runs))] if returning else []),
+        )
     for column, key in enumerate(("prequential", "average_accuracy"), start=1):
         grid.mark_best(column, [_mean(runs, key) for runs in rows.values()])
     return grid
@@ -142,7 +161,9 @@ def _present(names: list[str], directory: str | None) -> tuple[list[str], list[s
 
 @click.command("continual")
 @click.option("--only", metavar="A,B", help=f"Contenders: {', '.join(NAMES)}.")
-@click.option("--scenarios", "chosen", metavar="A,B", help=f"Scenarios: {', '.join(scenarios.SCENARIOS)}.")
+@click.option(
+    "--scenarios", "chosen", metavar="A,B", help=f"Scenarios: {', '.join(scenarios.SCENARIOS)}."
+)
 @share_option
 @common(seeds=2)
 def command(settings: Settings, only: str | None, chosen: str | None, share: float) -> None:
@@ -155,7 +176,9 @@ def command(settings: Settings, only: str | None, chosen: str | None, share: flo
       loco-stream bench continual --scenarios "class-incremental digits" --only default,HAT
       loco-stream bench continual --data ~/data --jobs 2
     """
-    names, notes = _present(contenders.pick(chosen, tuple(scenarios.SCENARIOS), "--scenarios"), settings.directory)
+    names, notes = _present(
+        contenders.pick(chosen, tuple(scenarios.SCENARIOS), "--scenarios"), settings.directory
+    )
     wanted, absent = contenders.present(contenders.pick(only, NAMES, "--only"))
     say_missing(notes + absent)
     runs = [

@@ -29,7 +29,9 @@ _PAINT = """[performance.getEntriesByName('first-contentful-paint')[0].startTime
 class _Rows:
     """A source in memory: rows by name, or the same in blocks."""
 
-    name, guarantee, schema = "memory", "rows of this bench", None
+    name = "memory"
+    guarantee = "rows of this bench"
+    schema = None
 
     def __init__(self, way: str, n: int) -> None:
         from loco_stream.stream import Block, Sample
@@ -45,7 +47,10 @@ class _Rows:
                 for i, (row, label) in enumerate(zip(rows, y, strict=True))
             ]
         else:
-            self._events = [Block(X[a : a + _BLOCK], y[a : a + _BLOCK], FEATURES, a) for a in range(0, n, _BLOCK)]
+            self._events = [
+                Block(X[a : a + _BLOCK], y[a : a + _BLOCK], FEATURES, a)
+                for a in range(0, n, _BLOCK)
+            ]
 
     def __iter__(self) -> Any:
         return iter(self._events)
@@ -64,14 +69,18 @@ class _Rows:
 
 
 def measure(way: str, page: str, n: int) -> dict[str, float]:
-    """Learn n rows as `loco-stream run` does; return rows per second of wall time and of CPU time, and frames read."""
+    """Learn n rows as `loco-stream run` does.
+
+    Return rows per second of wall time and of CPU time, and frames read.
+    """
     from loco_stream.dashboard import Dashboard
     from loco_stream.engine import StreamEngine
     from loco_stream.learner.classifier import LOCOClassifier
     from loco_stream.monitor import TaskMonitor
 
     with ExitStack() as stack:
-        watchers, reader = [], None
+        watchers = []
+        reader = None
         if page != _PAGES[0]:
             watchers.append(stack.enter_context(Dashboard(0)))
         if page == _PAGES[2]:
@@ -80,16 +89,28 @@ def measure(way: str, page: str, n: int) -> dict[str, float]:
             reader.stdout.readline()  # it has got the first event: a page is open
         # Blocks are learned in one call only where nothing is withheld, as in `serve`.
         monitor = TaskMonitor() if way == _WAYS[0] else TaskMonitor(holdout=0)
-        engine = StreamEngine(LOCOClassifier(seed=0), _Rows(way, n), monitor=monitor, watchers=watchers)
-        wall, cpu = time.perf_counter(), time.process_time()
+        engine = StreamEngine(
+            LOCOClassifier(seed=0), _Rows(way, n), monitor=monitor, watchers=watchers
+        )
+        wall = time.perf_counter()
+        cpu = time.process_time()
         engine.run()
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        wall = time.perf_counter() - wall
+        cpu = time.process_time() - cpu
     frames = peer_answer(reader)["frames"] if reader else 0
-    return {"rows_per_second": n / wall, "rows_per_cpu_second": n / cpu, "frames": frames, "seconds": wall}
+    return {
+        "rows_per_second": n / wall,
+        "rows_per_cpu_second": n / cpu,
+        "frames": frames,
+        "seconds": wall,
+    }
 
 
 def rounds(way: str, n: int, pairs: int) -> dict[str, Any]:
-    """Measure all kinds of page in turn, again and again: machines are shared, so only neighbours are compared."""
+    """Measure all kinds of page in turn, again and again.
+
+    Machines are shared, so only neighbours are compared.
+    """
     for page in _PAGES:
         measure(way, page, 10 * _BLOCK)  # compiles
     kinds = [_PAGES[i % len(_PAGES) :] + _PAGES[: i % len(_PAGES)] for i in range(pairs)]
@@ -97,7 +118,10 @@ def rounds(way: str, n: int, pairs: int) -> dict[str, Any]:
 
 
 def paints(repeats: int) -> dict[str, Any]:
-    """Open the page in Chromium `repeats` times with an empty cache; return ms to the first paint, and bytes sent."""
+    """Open the page in Chromium `repeats` times with an empty cache.
+
+    Return ms to the first paint, and bytes sent.
+    """
     from playwright.sync_api import sync_playwright
 
     from loco_stream.dashboard import Dashboard
@@ -112,7 +136,9 @@ def paints(repeats: int) -> dict[str, Any]:
             context = chromium.new_context()
             seen = context.new_page()
             seen.goto(page.url)
-            seen.wait_for_function("performance.getEntriesByName('first-contentful-paint').length > 0")
+            seen.wait_for_function(
+                "performance.getEntriesByName('first-contentful-paint').length > 0"
+            )
             found.append(seen.evaluate(_PAINT))
             context.close()
         chromium.close()
@@ -120,23 +146,33 @@ def paints(repeats: int) -> dict[str, Any]:
 
 
 def _browser() -> str | None:
-    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    return (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
 
 
 def _paint_grid(found: dict[str, Any]) -> Grid:
     grid = Grid(
-        "first paint of the page on this machine, Chromium, empty cache", ["opened", "median ms", "worst", "kB"]
+        "first paint of the page on this machine, Chromium, empty cache",
+        ["opened", "median ms", "worst", "kB"],
     )
     grid.row(
-        str(len(found["ms"])), f"{median(found['ms']):.0f}", f"{max(found['ms']):.0f}", f"{found['bytes'] / 1e3:.0f}"
+        str(len(found["ms"])),
+        f"{median(found['ms']):.0f}",
+        f"{max(found['ms']):.0f}",
+        f"{found['bytes'] / 1e3:.0f}",
     )
     return grid
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     """Return the medians of each kind of page, what it costs against its neighbour without, and its first paint."""
-    grid = Grid(f"the live page beside a run in memory ({len(FEATURES)} features, {len(CLASSES)} classes)",
-                ["rows", "page", "rows/s", "cost", "rows/CPU s", "cost in CPU time", "frames/s"])  # fmt: skip
+    grid = Grid(
+        f"the live page beside a run in memory ({len(FEATURES)} features, {len(CLASSES)} classes)",
+        ["rows", "page", "rows/s", "cost", "rows/CPU s", "cost in CPU time", "frames/s"],
+    )
     for way in _WAYS:
         if way not in results:
             continue
@@ -147,17 +183,33 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
                 costs = [1.0 - turn[page][unit] / turn[_PAGES[0]][unit] for turn in found["rounds"]]
                 cost = "-" if page == _PAGES[0] else f"{percent(median(costs))} %"
                 cells += [f"{median([turn[page][unit] for turn in found['rounds']]):,.0f}", cost]
-            frames = median([turn[page]["frames"] / turn[page]["seconds"] for turn in found["rounds"]])
+            frames = median(
+                [turn[page]["frames"] / turn[page]["seconds"] for turn in found["rounds"]]
+            )
             grid.row(way, page, *cells, f"{frames:.1f}")
     return [grid, *([_paint_grid(results["first paint"])] if "first paint" in results else [])]
 
 
 @click.command("dashboard")
-@click.option("--rows", type=click.IntRange(min=640), default=40_000, show_default=True, help="Rows of each run.")
-@click.option("--pairs", type=click.IntRange(min=1), default=7, show_default=True, help="Runs of each kind, in turn.")
+@click.option(
+    "--rows",
+    type=click.IntRange(min=640),
+    default=40_000,
+    show_default=True,
+    help="Rows of each run.",
+)
+@click.option(
+    "--pairs",
+    type=click.IntRange(min=1),
+    default=7,
+    show_default=True,
+    help="Runs of each kind, in turn.",
+)
 @common(seeds=1)
 def command(settings: Settings, rows: int, pairs: int) -> None:
-    """Measure what the live page costs: throughput without it, with it, and with one reader; and its first paint.
+    """Measure what the live page costs: throughput without it, with it, and with one reader.
+
+    And its first paint.
 
     Throughputs are medians of pairs. The first paint needs Chromium and is left out without.
 
@@ -166,7 +218,10 @@ def command(settings: Settings, rows: int, pairs: int) -> None:
       loco-stream bench dashboard
       loco-stream bench dashboard --rows 5000 --pairs 3
     """
-    runs = [Run(way, rounds, {"way": way, "n": rows, "pairs": pairs}, f"{rows} {pairs}") for way in _WAYS]
+    runs = [
+        Run(way, rounds, {"way": way, "n": rows, "pairs": pairs}, f"{rows} {pairs}")
+        for way in _WAYS
+    ]
     if _browser():
         runs.append(Run("first paint", paints, {"repeats": pairs}, f"paint {pairs}"))
     settings.anew().run("dashboard", runs, grids)

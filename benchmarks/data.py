@@ -60,7 +60,9 @@ def data_directory(directory: str | Path | None = None) -> Path | None:
 def _missing(name: str) -> SourceError:
     if name == "Elec2":
         return SourceError(f"Elec2 is not here; it comes by {_WHERE[name]}.")
-    return SourceError(f"{name} is not here; give --data DIR (or LOCO_STREAM_DATA) with {_WHERE[name]}.")
+    return SourceError(
+        f"{name} is not here; give --data DIR (or LOCO_STREAM_DATA) with {_WHERE[name]}."
+    )
 
 
 def find(name: str, filename: str, directory: str | Path | None = None) -> Path:
@@ -86,7 +88,9 @@ def _arrays(stream: Iterable[tuple[dict[Any, Any], Any]], limit: int) -> Arrays:
 def _codes(labels: NDArray[Any]) -> NDArray[np.int64]:
     """Replace labels by 0, 1, ... in the order of first appearance."""
     codes: dict[Any, int] = {}
-    return np.array([codes.setdefault(label, len(codes)) for label in labels.tolist()], dtype=np.int64)
+    return np.array(
+        [codes.setdefault(label, len(codes)) for label in labels.tolist()], dtype=np.int64
+    )
 
 
 def _digits(by_class: bool) -> Arrays:
@@ -97,7 +101,8 @@ def _digits(by_class: bool) -> Arrays:
             "digits come with scikit-learn, which is missing: pip install 'loco-stream[bench]'."
         ) from error
     bunch = load_digits()
-    # The stream is defined by this very permutation, so numpy's old generator stays here (data, not the model).
+    # The stream is defined by this very permutation, so numpy's old generator stays here (data, not
+    # the model).
     order = np.random.RandomState(42).permutation(len(bunch.target))
     if by_class:
         order = order[np.argsort(bunch.target[order] // 2, kind="stable")]
@@ -112,7 +117,9 @@ def _sea() -> Any:
 
     stream: Any = concept(3)
     for variant in (2, 1, 0):
-        stream = synth.ConceptDriftStream(concept(variant), stream, position=5000, width=50, seed=42)
+        stream = synth.ConceptDriftStream(
+            concept(variant), stream, position=5000, width=50, seed=42
+        )
     return stream
 
 
@@ -135,10 +142,15 @@ def _led() -> Any:
 
     def concept(seed: int, n_drift_features: int) -> Any:
         return synth.LEDDrift(
-            seed=seed, noise_percentage=0.1, irrelevant_features=True, n_drift_features=n_drift_features
+            seed=seed,
+            noise_percentage=0.1,
+            irrelevant_features=True,
+            n_drift_features=n_drift_features,
         )
 
-    return synth.ConceptDriftStream(concept(42, 0), concept(43, 5), position=10_000, width=100, seed=42)
+    return synth.ConceptDriftStream(
+        concept(42, 0), concept(43, 5), position=10_000, width=100, seed=42
+    )
 
 
 def _hyperplane() -> Any:
@@ -173,7 +185,9 @@ def _noaa(directory: str | Path | None) -> Arrays:
             return file["X"].astype(np.float64), file["y"].astype(np.int64)
     except SourceError:
         with find("NOAA", "rainfall_data.csv", directory).open(newline="") as lines:
-            rows = [[float(value) for value in row[1:]] for row in islice(csv.reader(lines), 1, None)]
+            rows = [
+                [float(value) for value in row[1:]] for row in islice(csv.reader(lines), 1, None)
+            ]
         table = np.array(rows)
         return table[:, :-1], table[:, -1].astype(np.int64)
 
@@ -283,7 +297,10 @@ def n_classes(name: str) -> int:
 
 
 def require(name: str, directory: str | Path | None = None) -> None:
-    """Raise `SourceError` if `name` needs data that is not on this machine; names that need none pass."""
+    """Raise `SourceError` if `name` needs data that is not on this machine.
+
+    Names that need none pass.
+    """
     if name == "MNIST":
         find("MNIST", "mnist.npz", directory)
     elif name == "NETtalk":
@@ -294,9 +311,12 @@ def require(name: str, directory: str | Path | None = None) -> None:
         _elec2()
 
 
-def available(names: Iterable[str], directory: str | Path | None = None) -> tuple[list[str], list[str]]:
+def available(
+    names: Iterable[str], directory: str | Path | None = None
+) -> tuple[list[str], list[str]]:
     """Split `names` into those that can be loaded here and sentences on those that cannot."""
-    here, notes = [], []
+    here = []
+    notes = []
     for name in names:
         try:
             require(name, directory)
@@ -310,7 +330,9 @@ def available(names: Iterable[str], directory: str | Path | None = None) -> tupl
 def load_mnist(directory: str | Path | None = None) -> tuple[Arrays, Arrays]:
     """Return ((X, y), (Xt, yt)) of MNIST, pixels as float64 in [0, 1], or raise `SourceError`."""
     with np.load(find("MNIST", "mnist.npz", directory)) as file:
-        names = ("X", "y", "Xt", "yt") if "X" in file else ("x_train", "y_train", "x_test", "y_test")
+        names = (
+            ("X", "y", "Xt", "yt") if "X" in file else ("x_train", "y_train", "x_test", "y_test")
+        )
         X, y, Xt, yt = (file[name] for name in names)
     return (
         (X.reshape(len(X), -1) / 255.0, y.astype(np.int64)),

@@ -16,13 +16,15 @@ from benchmarks.runs import Run
 
 __all__ = ["command", "grids", "measure"]
 
-# our names -> the settings that differ; all read the last layer alone, which is the honest test of depth
+# our names -> the settings that differ; all read the last layer alone, which is the honest test of
+# depth
 _RULES: dict[str, dict[str, Any]] = {
     "default": {},
     "frozen": {"rule": "frozen"},
     "learned credit": {"credit": "learned"},
     "paper's credit": {"credit": "perturbation"},
-    # The following at the best of a coarse grid of rates, at three layers, on a seed and rows that are not reported.
+    # The following at the best of a coarse grid of rates, at three layers, on a seed and rows that
+    # are not reported.
     "no projection": {"rule": "np", "learning_rate": 10.0},
     "paper's credit, no projection": {"credit": "perturbation", "orthogonality": 0.0},
     "np": {"rule": "np", "credit": "perturbation", "learning_rate": 0.1},
@@ -30,14 +32,22 @@ _RULES: dict[str, dict[str, Any]] = {
 
 
 def measure(
-    rule: str, layers: int, seed: int, n_samples: int, n_test: int, readout: str, directory: str | None
+    rule: str,
+    layers: int,
+    seed: int,
+    n_samples: int,
+    n_test: int,
+    readout: str,
+    directory: str | None,
 ) -> dict[str, Any]:
     """Train `layers` hidden layers of 128 in one pass and test."""
     from loco_stream import LOCOClassifier
 
     _, train, test = images(directory, n_samples, n_test)
     settings: dict[str, Any] = {"readout": readout, "readout_layers": "last", **_RULES[rule]}
-    return train_and_test(lambda: LOCOClassifier((128,) * layers, seed=seed, **settings), train, test)
+    return train_and_test(
+        lambda: LOCOClassifier((128,) * layers, seed=seed, **settings), train, test
+    )
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
@@ -46,15 +56,23 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     depths = sorted({int(key[2]) for key in grouped})
     out = []
     for name in sorted({key[0] for key in grouped}):
-        grid = Grid(f"{name}, test accuracy, %, readout on the last of n hidden layers", ["rule", *map(str, depths)])
+        grid = Grid(
+            f"{name}, test accuracy, %, readout on the last of n hidden layers",
+            ["rule", *map(str, depths)],
+        )
         for rule in dict.fromkeys(key[1] for key in grouped):
             cells = [grouped.get((name, rule, str(depth))) for depth in depths]
-            grid.row(rule, *(percent(*spread(runs, "test_accuracy")) if runs else "-" for runs in cells))
+            grid.row(
+                rule, *(percent(*spread(runs, "test_accuracy")) if runs else "-" for runs in cells)
+            )
         out.append(grid)
         spikes = Grid(f"{name}, spikes a layer of the last sample", ["rule", *map(str, depths)])
         for rule in dict.fromkeys(key[1] for key in grouped):
             cells = [grouped.get((name, rule, str(depth))) for depth in depths]
-            spikes.row(rule, *(f"{spread(runs, 'spikes_per_layer')[0]:.0f}" if runs else "-" for runs in cells))
+            spikes.row(
+                rule,
+                *(f"{spread(runs, 'spikes_per_layer')[0]:.0f}" if runs else "-" for runs in cells),
+            )
         out.append(spikes)
     return out
 
@@ -63,19 +81,45 @@ def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
     series: dict[str, list[tuple[float, float]]] = {}
     for (_, rule, depth), runs in by_name(results).items():
         series.setdefault(rule, []).append((int(depth), 100 * spread(runs, "test_accuracy")[0]))
-    lines({rule: sorted(points) for rule, points in series.items()}, "hidden layers", "test accuracy, %", path)
+    lines(
+        {rule: sorted(points) for rule, points in series.items()},
+        "hidden layers",
+        "test accuracy, %",
+        path,
+    )
 
 
 @click.command("depth")
 @click.option("--only", metavar="A;B", help=f"Rules, separated by semicolons: {'; '.join(_RULES)}.")
-@click.option("--layers", default="1,3,5,10,15", show_default=True, help="Numbers of hidden layers of 128.")
-@click.option("--samples", type=click.IntRange(min=20), default=20_000, show_default=True, help="Training rows.")
-@click.option("--test", "n_test", type=click.IntRange(min=20), default=10_000, show_default=True, help="Test rows.")
 @click.option(
-    "--readout", type=click.Choice(("recursive", "delta")), default="recursive", show_default=True, help="Of all rules."
+    "--layers", default="1,3,5,10,15", show_default=True, help="Numbers of hidden layers of 128."
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(min=20),
+    default=20_000,
+    show_default=True,
+    help="Training rows.",
+)
+@click.option(
+    "--test",
+    "n_test",
+    type=click.IntRange(min=20),
+    default=10_000,
+    show_default=True,
+    help="Test rows.",
+)
+@click.option(
+    "--readout",
+    type=click.Choice(("recursive", "delta")),
+    default="recursive",
+    show_default=True,
+    help="Of all rules.",
 )
 @common(seeds=2)
-def command(settings: Settings, only: str | None, layers: str, samples: int, n_test: int, readout: str) -> None:
+def command(
+    settings: Settings, only: str | None, layers: str, samples: int, n_test: int, readout: str
+) -> None:
     """Test accuracy of 1 to 15 hidden layers after one pass over MNIST (or sklearn's digits without --data).
 
     The readout sees the last layer alone.

@@ -1,4 +1,7 @@
-"""`loco-stream bench drift`: how soon each detector sees a change, and how often it sees one that is not there."""
+"""`loco-stream bench drift`.
+
+How soon each detector sees a change, and how often it sees one that is not there.
+"""
 
 from __future__ import annotations
 
@@ -36,12 +39,18 @@ _TABLES = ("confidence", "errors", "inputs")
 
 
 def measure_errors(stream: str, detector: str, gated: bool, seed: int) -> dict[str, Any]:
-    """Run one detector of river over the errors of one stream: gated and with our defaults, or plainly as river's."""
+    """Run one detector of river over the errors of one stream.
+
+    Gated and with our defaults, or plainly as river's.
+    """
     sequence, where = changes.errors(stream, seed)
     ConceptDetector(detector).update(0)  # imports river before the clock starts
     work = partial(_gated_alarms if gated else _plain_alarms, detector, sequence.tolist())
     seconds, alarms = cpu_seconds(work)
-    return {**asdict(changes.judge(alarms, where, len(sequence))), "us": 1e6 * seconds / len(sequence)}
+    return {
+        **asdict(changes.judge(alarms, where, len(sequence))),
+        "us": 1e6 * seconds / len(sequence),
+    }
 
 
 def _gated_alarms(name: str, errors: list[int], options: dict[str, Any] | None = None) -> list[int]:
@@ -50,7 +59,8 @@ def _gated_alarms(name: str, errors: list[int], options: dict[str, Any] | None =
 
 
 def _plain_alarms(name: str, errors: list[int]) -> list[int]:
-    detector, alarms = make_river(name, {"seed": 0} if name == "KSWIN" else {}), []
+    detector = make_river(name, {"seed": 0} if name == "KSWIN" else {})
+    alarms = []
     for i, error in enumerate(errors):
         detector.update(error)
         if detector.drift_detected:
@@ -59,7 +69,10 @@ def _plain_alarms(name: str, errors: list[int]) -> list[int]:
 
 
 def measure_confidence(confidence: float, stationary: int) -> dict[str, Any]:
-    """Measure the default detector at one confidence: delays after a jump of the error, false alarms without one."""
+    """Measure the default detector at one confidence.
+
+    Delays after a jump of the error, false alarms without one.
+    """
     options = {"drift_confidence": confidence, "warning_confidence": min(0.5, 10.0 * confidence)}
     delays: dict[str, list[int]] = {}
     missed = 0
@@ -90,14 +103,21 @@ def measure_inputs(stream: str, seed: int, directory: str | None) -> dict[str, A
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     """Return the table of confidences, one table a stream of errors, and the one of inputs."""
-    grouped: dict[str, dict[str, dict[str, list[dict[str, Any]]]]] = {table: {} for table in _TABLES}
+    grouped: dict[str, dict[str, dict[str, list[dict[str, Any]]]]] = {
+        table: {} for table in _TABLES
+    }
     for key, values in results.items():
         table, stream, contender, _ = key.split("/")
         grouped[table].setdefault(stream, defaultdict(list))[contender].append(values)
     out = [_confidence_grid(rows) for rows in grouped["confidence"].values()]
-    out += [_verdict_grid(f"errors, {stream}", "detector", rows) for stream, rows in grouped["errors"].items()]
+    out += [
+        _verdict_grid(f"errors, {stream}", "detector", rows)
+        for stream, rows in grouped["errors"].items()
+    ]
     inputs = {stream: runs for stream, rows in grouped["inputs"].items() for runs in rows.values()}
-    return out + ([_verdict_grid("inputs, label-free detector", "stream", inputs)] if inputs else [])
+    return out + (
+        [_verdict_grid("inputs, label-free detector", "stream", inputs)] if inputs else []
+    )
 
 
 def _confidence_grid(rows: dict[str, list[dict[str, Any]]]) -> Grid:
@@ -105,16 +125,26 @@ def _confidence_grid(rows: dict[str, list[dict[str, Any]]]) -> Grid:
     title = f"HDDMA by confidence: mean delay over {_JUMP_SEEDS} seeds, false alarms in a stationary stream"
     grid = Grid(title, ["confidence", *jumps, "missed", *(f"false at {rate}" for rate in _RATES)])
     for confidence, (run,) in rows.items():
-        delays = [f"{fmean(run['delays'][jump]):.1f}" if run["delays"][jump] else "-" for jump in jumps]
-        grid.row(confidence, *delays, str(run["missed"]), *(str(run["false"][str(rate)]) for rate in _RATES))
+        delays = [
+            f"{fmean(run['delays'][jump]):.1f}" if run["delays"][jump] else "-" for jump in jumps
+        ]
+        grid.row(
+            confidence,
+            *delays,
+            str(run["missed"]),
+            *(str(run["false"][str(rate)]) for rate in _RATES),
+        )
     return grid
 
 
 def _verdict_grid(title: str, first: str, rows: dict[str, list[dict[str, Any]]]) -> Grid:
-    """Return delay, missed, false alarms and the ratio that weighs them: MTR = MTFA / MTD (1 - MDR).
+    """Return delay, missed, false alarms and the ratio that weighs them.
 
-    MTFA is the number of samples over false alarms (over 1 if there is none), MTD the mean delay, MDR the share missed
-    (Bifet: Classifier Concept Drift Detection and the Illusion of Progress. ICAISC 2017).
+    MTR = MTFA / MTD (1 - MDR).
+
+    MTFA is the number of samples over false alarms (over 1 if there is none), MTD the mean delay,
+    MDR the share missed (Bifet: Classifier Concept Drift Detection and the Illusion of Progress.
+    ICAISC 2017).
     """
     grid = Grid(title, [first, "found", "mean delay", "false", "MTFA", "MTR", "us"])
     ratios: list[float | None] = []
@@ -122,16 +152,26 @@ def _verdict_grid(title: str, first: str, rows: dict[str, list[dict[str, Any]]])
         delays = [delay for run in runs for delay in run["delays"]]
         missed, false, n = (sum(run[key] for run in runs) for key in ("missed", "false", "n"))
         every = n / max(1, false)
-        ratio = every / max(1.0, fmean(delays)) * len(delays) / (len(delays) + missed) if delays else None
+        ratio = (
+            every / max(1.0, fmean(delays)) * len(delays) / (len(delays) + missed)
+            if delays
+            else None
+        )
         ratios.append(ratio)
-        cells = [f"{len(delays)}/{len(delays) + missed}", f"{fmean(delays):.0f}" if delays else "-", str(false)]
+        cells = [
+            f"{len(delays)}/{len(delays) + missed}",
+            f"{fmean(delays):.0f}" if delays else "-",
+            str(false),
+        ]
         cells += [f"{'' if false else '>'}{every:.0f}", "-" if ratio is None else f"{ratio:.1f}"]
         grid.row(name, *cells, f"{fmean(run['us'] for run in runs):.1f}")
     grid.mark_best(5, ratios)
     return grid
 
 
-def _runs(settings: Settings, tables: list[str], detectors: list[str], stationary: int) -> list[Run]:
+def _runs(
+    settings: Settings, tables: list[str], detectors: list[str], stationary: int
+) -> list[Run]:
     """Return everything to measure, the default detector first."""
     runs = []
     if "confidence" in tables:
@@ -172,7 +212,10 @@ def _input_runs(settings: Settings) -> list[Run]:
         say_missing([f"{', '.join(images)}: {error}"])
         names = [name for name in names if name not in images]
     code = fingerprint(
-        *_CODE, "benchmarks/scenarios.py", "loco_stream/drift/inputs.py", "loco_stream/drift/subspace.py"
+        *_CODE,
+        "benchmarks/scenarios.py",
+        "loco_stream/drift/inputs.py",
+        "loco_stream/drift/subspace.py",
     )
     return [
         Run(
@@ -191,7 +234,11 @@ _DEFAULT = tuple(name for name in DETECTORS if name != "KSWIN")
 
 @click.command("drift")
 @click.option("--tables", metavar="A,B", help=f"What to measure: {', '.join(_TABLES)}.")
-@click.option("--only", metavar="A,B", help=f"Detectors: {', '.join(DETECTORS)} (all but KSWIN, which is slow).")
+@click.option(
+    "--only",
+    metavar="A,B",
+    help=f"Detectors: {', '.join(DETECTORS)} (all but KSWIN, which is slow).",
+)
 @click.option(
     "--stationary",
     type=click.IntRange(min=1000),
@@ -203,10 +250,10 @@ _DEFAULT = tuple(name for name in DETECTORS if name != "KSWIN")
 def command(settings: Settings, tables: str | None, only: str | None, stationary: int) -> None:
     """Delay, false alarms and missed changes of drift detectors.
 
-    Errors come from a learner that knows a concept with an error of .1, makes .4 more errors on a new one, and has
-    relearned most of it after 1000 samples (100 if it knew it before). Every detector of river runs twice: gated to
-    "worse" and re-armed after recovery, as the task monitor uses it, and plainly with river's settings. MTR weighs all
-    three: the higher, the better.
+    Errors come from a learner that knows a concept with an error of .1, makes .4 more errors on a
+    new one, and has relearned most of it after 1000 samples (100 if it knew it before). Every
+    detector of river runs twice: gated to "worse" and re-armed after recovery, as the task monitor
+    uses it, and plainly with river's settings. MTR weighs all three: the higher, the better.
 
     \b
     Examples

@@ -13,7 +13,9 @@ __all__ = ["ask"]
 
 
 def ask(words: Sequence[str], what: str, told: str = "") -> dict[str, Any]:
-    """Run a command with `told` on its standard input; return the JSON of the last line that it prints.
+    """Run a command with `told` on its standard input.
+
+    Return the JSON of the last line that it prints.
 
     Raises
     ------

@@ -1,4 +1,7 @@
-"""`python -m benchmarks fleet`: what one model a key costs, and the bill for millions of devices."""
+"""`python -m benchmarks fleet`.
+
+What one model a key costs, and the bill for millions of devices.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,9 @@ __all__ = ["command", "grids", "measure"]
 _Blocks: TypeAlias = list[tuple[NDArray[np.float32], list[str]]]
 
 _FEATURES = 4
-_KEYS, _BLOCK, _ROUNDS = 100, 64, 10
+_KEYS = 100
+_BLOCK = 64
+_ROUNDS = 10
 
 
 def _rows(n: int) -> tuple[NDArray[np.float32], list[str]]:
@@ -45,7 +50,8 @@ def _folder() -> Iterator[Path]:
 
 def _timed(work: Callable[[], object]) -> tuple[float, float]:
     """Return seconds of wall time, and of the processor in this process."""
-    wall, cpu = time.perf_counter(), time.process_time()
+    wall = time.perf_counter()
+    cpu = time.process_time()
     work()
     return time.perf_counter() - wall, time.process_time() - cpu
 
@@ -59,7 +65,8 @@ def _template() -> Any:
 def embedded(n_rounds: int = _ROUNDS) -> dict[str, float]:
     """Learn blocks of many keys by a bare loop of models and by a fleet, in turns.
 
-    The fleet syncs its log every two seconds instead of one, for half of the time it is the other's turn.
+    The fleet syncs its log every two seconds instead of one, for half of the time it is the other's
+    turn.
     """
     from loco_stream import Fleet
 
@@ -78,18 +85,25 @@ def embedded(n_rounds: int = _ROUNDS) -> dict[str, float]:
                 for key in range(_KEYS):
                     fleet.learn(key, X[part], y[part])
 
-            took, spent = _timed(alone)[1], _timed(together)
+            took = _timed(alone)[1]
+            spent = _timed(together)
             if number:  # the first makes the models
-                bare, wall, ours = bare + took, wall + spent[0], ours + spent[1]
+                bare = bare + took
+                wall = wall + spent[0]
+                ours = ours + spent[1]
         files = sum(file.stat().st_size for file in folder.rglob("log-*.wal"))
         n_rows = _KEYS * (n_rounds - 1) * _BLOCK
         close = _timed(fleet.checkpoint)[0]
         state = len(fleet._backend.state(0))
     log = files / (_KEYS * n_rounds * _BLOCK)
     return {
-        "bare_us": 1e6 * bare / n_rows, "fleet_us": 1e6 * ours / n_rows, "ratio": bare / ours,
-        "log_bytes": log, "state_bytes": state, "store_ms": 1e3 * close / _KEYS,
-    }  # fmt: skip
+        "bare_us": 1e6 * bare / n_rows,
+        "fleet_us": 1e6 * ours / n_rows,
+        "ratio": bare / ours,
+        "log_bytes": log,
+        "state_bytes": state,
+        "store_ms": 1e3 * close / _KEYS,
+    }
 
 
 def new_keys(n: int) -> dict[str, float]:
@@ -108,14 +122,19 @@ def new_keys(n: int) -> dict[str, float]:
         resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         fleet.checkpoint()
         disk = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    return {"new_key_ms": 1e3 * cpu / n, "new_key_wall_ms": 1e3 * wall / n, "resident_gb": resident / 1e9,
-            "disk_bytes": disk / n}  # fmt: skip
+    return {
+        "new_key_ms": 1e3 * cpu / n,
+        "new_key_wall_ms": 1e3 * wall / n,
+        "resident_gb": resident / 1e9,
+        "disk_bytes": disk / n,
+    }
 
 
 def on_ray(workers: int, block_rows: int, n_rounds: int) -> dict[str, float]:
     """Learn blocks on Ray; return rows a second, and the processor time of driver and workers with their ratio.
 
-    The rows are made before: `rows_us` is what it takes to make them, which is no part of the driver.
+    The rows are made before: `rows_us` is what it takes to make them, which is no part of the
+    driver.
     """
     from loco_stream import Fleet
 
@@ -145,10 +164,14 @@ def on_ray(workers: int, block_rows: int, n_rounds: int) -> dict[str, float]:
         back = _return_time(fleet, rows[0][0])
     n_rows = _KEYS * _BLOCK * (n_rounds - 1)
     return {
-        "rows_per_second": n_rows / wall, "driver": cpu / worked, "driver_us": 1e6 * cpu / n_rows,
-        "workers_us": 1e6 * worked / n_rows, "rows_us": 1e6 * made / (_BLOCK * n_rounds),
-        "back_s": back, "rescale_s": moved,
-    }  # fmt: skip
+        "rows_per_second": n_rows / wall,
+        "driver": cpu / worked,
+        "driver_us": 1e6 * cpu / n_rows,
+        "workers_us": 1e6 * worked / n_rows,
+        "rows_us": 1e6 * made / (_BLOCK * n_rounds),
+        "back_s": back,
+        "rescale_s": moved,
+    }
 
 
 def _spent(pids: list[int]) -> float:
@@ -181,7 +204,11 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     for name, result in results.items():
         figures.row(
             name,
-            ", ".join(f"{figure} {value:,.3g}" for figure, value in result.items() if isinstance(value, int | float)),
+            ", ".join(
+                f"{figure} {value:,.3g}"
+                for figure, value in result.items()
+                if isinstance(value, int | float)
+            ),
         )
     if "embedded" not in results:
         return [figures]
@@ -189,7 +216,9 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 
 
 @click.command("fleet")
-@click.option("--quick", is_flag=True, help="A hundredth of the work, without Ray: to see that it runs.")
+@click.option(
+    "--quick", is_flag=True, help="A hundredth of the work, without Ray: to see that it runs."
+)
 @common(seeds=1)
 def command(settings: Settings, quick: bool) -> None:
     """Measure what a row, a key, the log and a moved group cost, and write the bill for a fleet of devices.
@@ -199,7 +228,11 @@ def command(settings: Settings, quick: bool) -> None:
       loco-stream bench fleet
       loco-stream bench fleet --quick
     """
-    whats = {"embedded": 4 if quick else 40, "new keys": 100 if quick else 10_000, "simulation": 60 if quick else 3600}
+    whats = {
+        "embedded": 4 if quick else 40,
+        "new keys": 100 if quick else 10_000,
+        "simulation": 60 if quick else 3600,
+    }
     if not quick:
         whats |= {f"ray {workers}x{block}": 40 for block in (64, 256) for workers in (1, 2)}
     runs = [Run(what, measure, {"what": what, "n": n}, str(n)) for what, n in whats.items()]

@@ -1,9 +1,11 @@
-"""`loco-stream bench gradient`: how noisy the gradient of the perturbations is, and where the credit points.
+"""`loco-stream bench gradient`.
 
-The true gradient is that of the smoothed loss: the log-loss averaged over the perturbations of all other neurons,
-its slope along a neuron's drive taken between this neuron's own two perturbations. A perturbed pass estimates
-exactly this without bias where the neuron fires, so what is left is variance. A neuron that is silent gets no credit,
-and is left out of the true gradient too.
+How noisy the gradient of the perturbations is, and where the credit points.
+
+The true gradient is that of the smoothed loss: the log-loss averaged over the perturbations of all
+other neurons, its slope along a neuron's drive taken between this neuron's own two perturbations. A
+perturbed pass estimates exactly this without bias where the neuron fires, so what is left is
+variance. A neuron that is silent gets no credit, and is left out of the true gradient too.
 """
 
 from __future__ import annotations
@@ -28,7 +30,16 @@ from loco_stream.learner.state import GAIN, ROUND, State
 from loco_stream.learner.workspace import CREDIT, Scratch
 from loco_stream.neurons.spikes import LEAK_SHARE, MOST_SPIKES
 
-__all__ = ["angles", "command", "credits_of", "grids", "measure", "relative_error", "smoothed_gradient", "traces_of"]
+__all__ = [
+    "angles",
+    "command",
+    "credits_of",
+    "grids",
+    "measure",
+    "relative_error",
+    "smoothed_gradient",
+    "traces_of",
+]
 
 Saved = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 Floats = NDArray[np.float64]
@@ -37,18 +48,30 @@ _SIZES = (32, 32, 32)  # one neuron cluster a layer, whose perturbations are ort
 _PASSES = (1, 2, 4, 8, 32, 64)
 _REPEATS = 64  # estimates of one pass; fewer of many passes, which differ less
 _FRESH = 1 << 16  # perturbations from this number on were not met in training
-_SIGNS, _RANDOM = 101, 102  # purposes of random streams
+# purposes of random streams
+_SIGNS = 101
+_RANDOM = 102
 _NOISES = {"orthogonal": False, "orthogonal, antithetic": True}
 _TRIALS = {1: "node perturbation, 1 pass", 32: "node perturbation, 32 passes"}
-_CREDITS = ("mirror", "learned credit", "paper's credit", *_TRIALS.values(), "random vector", "true gradient")
+_CREDITS = (
+    "mirror",
+    "learned credit",
+    "paper's credit",
+    *_TRIALS.values(),
+    "random vector",
+    "true gradient",
+)
 
 
 def _net(saved: Saved, **settings: Any) -> tuple[LOCOClassifier, State, Scratch]:
     """Return the saved net under other settings, and its arrays."""
     config, arrays = saved
     config = {**config, "parameters": {**config["parameters"], **settings}}
-    model = LOCOClassifier.from_state(config, {name: array.copy() for name, array in arrays.items()})
-    state, scratch = model._state, model._scratch
+    model = LOCOClassifier.from_state(
+        config, {name: array.copy() for name, array in arrays.items()}
+    )
+    state = model._state
+    scratch = model._scratch
     assert state is not None
     assert scratch is not None
     return model, state, scratch
@@ -57,7 +80,8 @@ def _net(saved: Saved, **settings: Any) -> tuple[LOCOClassifier, State, Scratch]
 def credits_of(saved: Saved, X: Floats, y: Sequence[int], repeats: int, **settings: Any) -> Floats:
     """Return the credit that learning each row from the same saved net would use, (repeats, rows, hidden neurons).
 
-    Every repeat and row has perturbations of its own, from the start of a round; what a step learned is undone.
+    Every repeat and row has perturbations of its own, from the start of a round; what a step
+    learned is undone.
     """
     model, state, scratch = _net(saved, **settings)
     found = np.zeros((repeats, len(y), scratch.run.neurons.shape[1]))
@@ -87,12 +111,15 @@ def traces_of(drives: Floats, window: float, tau: float, tau_trace: float) -> Fl
     return np.asarray(2.0 * (faded - faded**2).sum(axis=-1))
 
 
-def _losses(state: State, model: LOCOClassifier, weighted: Floats, column: int, noise: Floats) -> Floats:
+def _losses(
+    state: State, model: LOCOClassifier, weighted: Floats, column: int, noise: Floats
+) -> Floats:
     """Return the log-loss of one row under many perturbations of the drives, (draws, hidden neurons).
 
     `weighted` are the weighted inputs of the first layer; the readout sees the last layer alone.
     """
-    settings, gains = model._settings, state.net.gains[GAIN]
+    settings = model._settings
+    gains = state.net.gains[GAIN]
     assert settings is not None
     start = 0
     for layer, size in enumerate(_SIZES):
@@ -102,7 +129,8 @@ def _losses(state: State, model: LOCOClassifier, weighted: Floats, column: int, 
         if layer + 1 < len(_SIZES):
             weighted = traces @ state.net.deep_weights[layer][:size]
     outputs = np.column_stack((traces, np.ones(len(noise)))) @ state.bank.traces
-    shares, n_classes = state.bank.log_stack[0].copy(), len(model.classes)
+    shares = state.bank.log_stack[0].copy()
+    n_classes = len(model.classes)
     shares[::2] *= SHARPNESS  # the least-squares ones, which alternate with those by log-loss
     blocks = outputs.reshape(len(noise), len(shares), -1)[:, :, :n_classes]
     scores = np.einsum("b,dbc->dc", shares, blocks)
@@ -112,10 +140,12 @@ def _losses(state: State, model: LOCOClassifier, weighted: Floats, column: int, 
 def smoothed_gradient(saved: Saved, X: Floats, y: Sequence[int], draws: int, seed: int) -> Floats:
     """Return the true gradient of each row by the drives, twice from `draws` draws, (2, rows, hidden neurons).
 
-    Finite differences: each neuron's perturbation is turned round while all others stay (common random numbers).
+    Finite differences: each neuron's perturbation is turned round while all others stay (common
+    random numbers).
     """
     model, state, scratch = _net(saved)
-    size, hidden = model.perturbation_std, sum(_SIZES)
+    size = model.perturbation_std
+    hidden = sum(_SIZES)
     signs = np.sign(rng.uniforms(rng.derive_key(seed, _SIGNS), 0, 2 * draws * hidden) - 0.5)
     total = np.zeros((2, len(y), hidden))
     for r, label in enumerate(y):
@@ -155,7 +185,8 @@ def angles(estimates: Floats, gradient: Floats) -> list[float]:
     """
     found = []
     for layer in np.split(np.arange(gradient.shape[-1]), len(_SIZES)):
-        a, b = estimates[..., layer], gradient[:, layer]
+        a = estimates[..., layer]
+        b = gradient[:, layer]
         cosines = (a * b).sum(axis=(1, 2)) / np.sqrt((a * a).sum(axis=(1, 2)) * (b * b).sum())
         found.append(float(np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0))).mean()))
     return found
@@ -171,24 +202,36 @@ def _trained(credit: str, n_samples: int, seed: int) -> Saved:
 def measure(trained: int, rows: int, draws: int, seed: int) -> dict[str, Any]:
     """Train 3 x 32 neurons on the first digits, then measure on the last rows of the stream, never learned."""
     X, labels = data.load("digits")
-    X, y = X[-rows:], labels[-rows:].tolist()
+    X = X[-rows:]
+    y = labels[-rows:].tolist()
     saved = _trained("mirror", trained, seed)
     truth = smoothed_gradient(saved, X, y, draws, seed)
     figures: dict[str, Any] = {}
-    estimates: dict[str, Floats] = {"true gradient": truth[:1], "mirror": credits_of(saved, X, y, 1)}
+    estimates: dict[str, Floats] = {
+        "true gradient": truth[:1],
+        "mirror": credits_of(saved, X, y, 1),
+    }
     for name, antithetic in _NOISES.items():
         for passes in _PASSES[antithetic:]:
             found = credits_of(
-                saved, X, y, max(4, _REPEATS // passes), rule="np", credit="perturbation",
-                antithetic=antithetic, n_perturbations=passes // (1 + antithetic),
-            )  # fmt: skip
+                saved,
+                X,
+                y,
+                max(4, _REPEATS // passes),
+                rule="np",
+                credit="perturbation",
+                antithetic=antithetic,
+                n_perturbations=passes // (1 + antithetic),
+            )
             figures[f"{name}/{passes}"] = relative_error(found, truth)
             if passes in _TRIALS and not antithetic:
                 estimates[_TRIALS[passes]] = found
     draw = rng.normals(rng.derive_key(seed, _RANDOM), 0, _REPEATS * truth[0].size)
     estimates["random vector"] = draw.reshape(_REPEATS, *truth[0].shape) * (truth[0] != 0.0)
     for name, found in estimates.items():
-        _keep_angles(figures, name, found, truth[1] if name == "true gradient" else truth.mean(axis=0))
+        _keep_angles(
+            figures, name, found, truth[1] if name == "true gradient" else truth.mean(axis=0)
+        )
     for name, credit in (("learned credit", "learned"), ("paper's credit", "perturbation")):
         saved = _trained(credit, trained, seed)  # a net of its own, for its feedback grew with it
         truth = smoothed_gradient(saved, X, y, draws, seed)
@@ -223,13 +266,22 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
             cells = (_cell(runs, f"{name}/{passes}") for passes in _PASSES[antithetic:])
             variance.row(trained, name, *["-"] * antithetic, *cells)
         for name in _CREDITS:
-            angle.row(trained, name, *(_cell(runs, f"{name}/{layer + 1}") for layer in range(len(_SIZES))))
+            angle.row(
+                trained, name, *(_cell(runs, f"{name}/{layer + 1}") for layer in range(len(_SIZES)))
+            )
     return [variance, angle]
 
 
 @click.command("gradient")
-@click.option("--samples", default="100,500,1700", show_default=True, help="Digits learned before the measurement.")
-@click.option("--rows", type=click.IntRange(1, 97), default=16, show_default=True, help="Digits measured on.")
+@click.option(
+    "--samples",
+    default="100,500,1700",
+    show_default=True,
+    help="Digits learned before the measurement.",
+)
+@click.option(
+    "--rows", type=click.IntRange(1, 97), default=16, show_default=True, help="Digits measured on."
+)
 @click.option(
     "--draws",
     type=click.IntRange(min=1),
@@ -241,8 +293,9 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 def command(settings: Settings, samples: str, rows: int, draws: int) -> None:
     """Variance of the perturbations' gradient, and the angle between credit and true gradient, 3 x 32 neurons.
 
-    The readout sees the last layer alone; sklearn's digits. Before the first samples the readout is zero, and so is
-    every gradient. "Mirror" has mirrored feedback in the last layer, which is read, and learned feedback below.
+    The readout sees the last layer alone; sklearn's digits. Before the first samples the readout is
+    zero, and so is every gradient. "Mirror" has mirrored feedback in the last layer, which is read,
+    and learned feedback below.
 
     \b
     Examples
@@ -250,7 +303,9 @@ def command(settings: Settings, samples: str, rows: int, draws: int) -> None:
       loco-stream bench gradient --samples 500 --seeds 1 --draws 1000
     """
     numbers = contenders.whole_numbers(samples, "--samples")
-    if not all(100 <= number <= 1700 for number in numbers):  # with fewer a class is missing, with more the rows
+    if not all(
+        100 <= number <= 1700 for number in numbers
+    ):  # with fewer a class is missing, with more the rows
         raise ConfigError(f"--samples is {samples!r}; allowed are whole numbers from 100 to 1700.")
     runs = [
         Run(

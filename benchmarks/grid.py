@@ -47,23 +47,35 @@ class Grid:
 
         What is too wide becomes several tables one below the other, each with the first column.
         """
-        sizes = [3 + max(len(row[c]) for row in [list(self.columns), *self.rows]) for c in range(len(self.columns))]
+        sizes = [
+            3 + max(len(row[c]) for row in [list(self.columns), *self.rows])
+            for c in range(len(self.columns))
+        ]
         chunks: list[list[int]] = [[]]
         for c in range(1, len(sizes)):
             if chunks[-1] and sizes[0] + sum(sizes[k] for k in chunks[-1]) + sizes[c] >= width:
                 chunks.append([])
             chunks[-1].append(c)
-        return [self._part([0, *chunk], self.title if chunk is chunks[0] else None) for chunk in chunks]
+        return [
+            self._part([0, *chunk], self.title if chunk is chunks[0] else None) for chunk in chunks
+        ]
 
     def _part(self, chosen: Sequence[int], title: str | None) -> Table:
         table = Table(*(self.columns[c] for c in chosen), title=title, title_justify="left")
         for r, row in enumerate(self.rows):
-            table.add_row(*(f"[bold]{row[c]}[/bold]" if (r, c) in self.marked else row[c] for c in chosen))
+            table.add_row(
+                *(f"[bold]{row[c]}[/bold]" if (r, c) in self.marked else row[c] for c in chosen)
+            )
         return table
 
     def markdown(self) -> str:
         """Return the table in Markdown, marked cells bold."""
-        lines = [f"**{self.title}**", "", f"| {' | '.join(self.columns)} |", "|---" * len(self.columns) + "|"]
+        lines = [
+            f"**{self.title}**",
+            "",
+            f"| {' | '.join(self.columns)} |",
+            "|---" * len(self.columns) + "|",
+        ]
         for r, row in enumerate(self.rows):
             cells = (f"**{cell}**" if (r, c) in self.marked else cell for c, cell in enumerate(row))
             lines.append(f"| {' | '.join(cells)} |")
@@ -71,7 +83,9 @@ class Grid:
 
 
 def percent(value: float | None, deviation: float | None = None) -> str:
-    """Return a fraction in percent with one decimal, with its standard deviation if given; "-" for None.
+    """Return a fraction in percent with one decimal, with its standard deviation if given.
+
+    "-" for None.
 
     Examples
     --------

@@ -1,4 +1,7 @@
-"""Train on one pass over a stream, then test on rows never trained on; and the data sets that come so split."""
+"""Train on one pass over a stream, then test on rows never trained on.
+
+And the data sets that come so split.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,9 @@ from loco_stream.errors import SourceError
 __all__ = ["by_name", "images", "nettalk", "spread", "train_and_test"]
 
 
-def train_and_test(make: Callable[[], Learner], train: data.Arrays, test: data.Arrays) -> dict[str, Any]:
+def train_and_test(
+    make: Callable[[], Learner], train: data.Arrays, test: data.Arrays
+) -> dict[str, Any]:
     """Learn `train` in order with a fresh model, predicting each row first; then predict `test`."""
     warm(make(), *train)
     model = make()
@@ -36,28 +41,46 @@ def train_and_test(make: Callable[[], Learner], train: data.Arrays, test: data.A
     }
 
 
-def images(directory: str | Path | None, n_samples: int, n_test: int) -> tuple[str, data.Arrays, data.Arrays]:
+def images(
+    directory: str | Path | None, n_samples: int, n_test: int
+) -> tuple[str, data.Arrays, data.Arrays]:
     """Return the name, training and test rows of MNIST, or of sklearn's digits where MNIST is not at hand.
 
-    The first `n_samples` of a shuffle with seed 0 train; digits have 1438 rows to train on and 359 to test.
+    The first `n_samples` of a shuffle with seed 0 train; digits have 1438 rows to train on and 359
+    to test.
     """
     try:
         (X, y), (Xt, yt) = data.load_mnist(directory)
     except SourceError:
         X, y = data.load("digits")
         cut = len(y) - len(y) // 5
-        return "digits", (X[:cut][:n_samples], y[:cut][:n_samples]), (X[cut:][:n_test], y[cut:][:n_test])
+        return (
+            "digits",
+            (X[:cut][:n_samples], y[:cut][:n_samples]),
+            (X[cut:][:n_test], y[cut:][:n_test]),
+        )
     order = np.random.RandomState(0).permutation(len(y))[:n_samples]  # data, not the model
     return "MNIST", (X[order], y[order]), (Xt[:n_test], yt[:n_test])
 
 
-def nettalk(directory: str | Path | None, target: str, common: bool, share: float) -> tuple[data.Arrays, data.Arrays]:
-    """Return NETtalk split by word, four fifths to train: 7 letters one-hot -> phoneme or stress codes."""
+def nettalk(
+    directory: str | Path | None, target: str, common: bool, share: float
+) -> tuple[data.Arrays, data.Arrays]:
+    """Return NETtalk split by word, four fifths to train.
+
+    7 letters one-hot -> phoneme or stress codes.
+    """
     with np.load(data.find("NETtalk", "nettalk.npz", directory)) as file:
-        letters, y, word = file["X"], file[target].astype(np.int64), file["word"]
-        chosen = np.flatnonzero(file["common1000"]) if common else np.arange(len(file["common1000"]))
+        letters = file["X"]
+        y = file[target].astype(np.int64)
+        word = file["word"]
+        chosen = (
+            np.flatnonzero(file["common1000"]) if common else np.arange(len(file["common1000"]))
+        )
         n_letters = len(file["letters"])
-    order = np.random.RandomState(0).permutation(chosen)[: max(10, int(len(chosen) * share))]  # data, not the model
+    order = np.random.RandomState(0).permutation(chosen)[
+        : max(10, int(len(chosen) * share))
+    ]  # data, not the model
     place = np.full(int(word.max()) + 1, -1)
     place[order] = np.arange(len(order))
     rows = np.flatnonzero(place[word] >= 0)

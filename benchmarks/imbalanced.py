@@ -1,7 +1,7 @@
 """Streams of two classes of which one, class 1, is rare; each drawn anew for every seed.
 
-Two Gaussian clouds of ten features, the rare one moved along the diagonal, are solved best by a line; Agrawal and
-SEA, of whose class 1 most rows are left out, are not.
+Two Gaussian clouds of ten features, the rare one moved along the diagonal, are solved best by a
+line; Agrawal and SEA, of whose class 1 most rows are left out, are not.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def _subsampled(make: Callable[[int], Any], n: int, seed: int) -> Arrays:
     probe = [int(y) for _, y in islice(make(seed), 2000)]
     common = 1.0 - sum(probe) / len(probe)
     keep = 0.01 / 0.99 * common / (1.0 - common)
-    rows, labels = [], []
+    rows = []
+    labels = []
     for x, y in make(seed + 1000):
         if not y or draw.random() < keep:
             rows.append([float(x[key]) for key in sorted(x)])

@@ -1,4 +1,7 @@
-"""`python -m benchmarks late`: what each part of a model may learn of a row whose label comes later."""
+"""`python -m benchmarks late`.
+
+What each part of a model may learn of a row whose label comes later.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,18 @@ __all__ = ["command", "grids", "measure"]
 
 _ROWS = 6_000
 _AT_ONCE = 50  # rows of a stream without events whose labels come together
-_END, _EVENT = "at the end", "an event"
+_END = "at the end"
+_EVENT = "an event"
 _LATE = ("0", "20", "100", _END, _EVENT)
-_ROW_STREAMS = ("digits", "SEA3", "RBFd1e-3", "Hyperplane", "FriedmanDrift", "TrumpApproval", "ChickWeights")
+_ROW_STREAMS = (
+    "digits",
+    "SEA3",
+    "RBFd1e-3",
+    "Hyperplane",
+    "FriedmanDrift",
+    "TrumpApproval",
+    "ChickWeights",
+)
 _TIMED = ("ew-sign", "vibration", "Mackey-Glass", "narma-10")
 _STREAMS = (*_ROW_STREAMS, *_TIMED, *EVENTS, "waves", "spreads")
 _NO_TICKETS = "no tickets"
@@ -47,13 +59,21 @@ def _load(name: str, seed: int, directory: str | None) -> TimedStream:
     timed = temporal_data.load(name, seed, directory)
     if timed.begins is not None:
         return timed
-    return replace(timed, X=timed.X[:_ROWS], y=timed.y[:_ROWS], t=None if timed.t is None else timed.t[:_ROWS])
+    return replace(
+        timed, X=timed.X[:_ROWS], y=timed.y[:_ROWS], t=None if timed.t is None else timed.t[:_ROWS]
+    )
 
 
 def _drawn_events(name: str, seed: int) -> TimedStream:
-    """Return 80 events of 100 rows whose four labels are sizes: of a wave, or of noise; each event has a level."""
-    random, shape, n_rows = np.random.RandomState(seed), (80, 1, 6), 100
-    labels, level = random.randint(4, size=shape[0]), random.normal(size=shape)
+    """Return 80 events of 100 rows whose four labels are sizes: of a wave, or of noise.
+
+    Each event has a level.
+    """
+    random = np.random.RandomState(seed)
+    shape = (80, 1, 6)
+    n_rows = 100
+    labels = random.randint(4, size=shape[0])
+    level = random.normal(size=shape)
     size = random.lognormal(0.0, 0.3, shape)
     if name == "waves":
         pace = 0.4 * (1.0 + 0.1 * random.normal(size=(shape[0], 1, 1)))
@@ -63,10 +83,14 @@ def _drawn_events(name: str, seed: int) -> TimedStream:
     else:
         noise = random.normal(size=(shape[0], n_rows, shape[2]))
         X = np.array([0.3, 0.8, 1.5, 3.0])[labels][:, None, None] * size * noise + 0.5 * level
-    return TimedStream(X.reshape(-1, shape[2]), np.repeat(labels, n_rows), begins=np.arange(shape[0]) * n_rows)
+    return TimedStream(
+        X.reshape(-1, shape[2]), np.repeat(labels, n_rows), begins=np.arange(shape[0]) * n_rows
+    )
 
 
-def measure(stream: str, contender: str, late: str, seed: int, directory: str | None) -> dict[str, Any]:
+def measure(
+    stream: str, contender: str, late: str, seed: int, directory: str | None
+) -> dict[str, Any]:
     """Predict each row, or each event, when it comes; learn it when its label does."""
     from loco_stream import LOCOClassifier, LOCORegressor
 
@@ -78,8 +102,12 @@ def measure(stream: str, contender: str, late: str, seed: int, directory: str | 
         answers = _by_event(model, timed, contender == _NO_TICKETS)
         assert timed.begins is not None
         return {"score": score(answers, timed.y[timed.begins], timed)}
-    answers = _by_end(model, timed, learn) if late == _END else _by_row(model, timed, learn, int(late))
-    blind = 0 if not timed.is_regression else _AT_ONCE if late == _END else int(late) + 1  # no value had come
+    answers = (
+        _by_end(model, timed, learn) if late == _END else _by_row(model, timed, learn, int(late))
+    )
+    blind = (
+        0 if not timed.is_regression else _AT_ONCE if late == _END else int(late) + 1
+    )  # no value had come
     return {"score": score(answers[blind:], timed.y[blind:], timed)}
 
 
@@ -104,8 +132,19 @@ def _said_now(model: Any, ticket: Any) -> Any:
         return ticket
     said = ticket.said[None, :].copy()
     model._slots.fill(ticket.x, model._row[0])
-    none, proba = np.zeros(0), np.zeros((0, 0))
-    step.run(*model._handle.door, model._row, np.zeros((0, 3)), none.astype(int), none, step.LATE, none, proba, said)
+    none = np.zeros(0)
+    proba = np.zeros((0, 0))
+    step.run(
+        *model._handle.door,
+        model._row,
+        np.zeros((0, 3)),
+        none.astype(int),
+        none,
+        step.LATE,
+        none,
+        proba,
+        said,
+    )
     return replace(ticket, said=said[0])
 
 
@@ -148,7 +187,8 @@ def _by_end(model: Any, timed: TimedStream, learn: Callable[..., None]) -> list[
 
 def _by_event(model: Any, timed: TimedStream, anew: bool) -> list[Any]:
     """Return one answer an event, whose label comes at its end."""
-    answers, y = [], timed.y.tolist()
+    answers = []
+    y = timed.y.tolist()
     for rows in spans(timed):
         answers.append(model.predict_sequence(timed.X[rows]))
         if not anew or model.n_seen == 0:
@@ -156,7 +196,10 @@ def _by_event(model: Any, timed: TimedStream, anew: bool) -> list[Any]:
             continue
         model._admit((), (y[rows.start],))
         model.reset_context()
-        tickets = [model.observe_one(row) for row in _rows(replace(timed, X=timed.X[rows], y=timed.y[rows]))[0]]
+        tickets = [
+            model.observe_one(row)
+            for row in _rows(replace(timed, X=timed.X[rows], y=timed.y[rows]))[0]
+        ]
         for ticket in tickets:
             _learn_share(model, _said_now(model, ticket), y[rows.start], 1.0 / len(tickets))
     return answers
@@ -164,9 +207,17 @@ def _by_event(model: Any, timed: TimedStream, anew: bool) -> list[Any]:
 
 def _learn_share(model: Any, ticket: Any, y: Any, share: float) -> None:
     """Learn a ticket with a share of a step of the hidden layers."""
-    moments, slots = np.array([[np.nan, 0.0, share]]), np.array([model._class_slots[y]])
+    moments = np.array([[np.nan, 0.0, share]])
+    slots = np.array([model._class_slots[y]])
     model._slots.fill(ticket.x, model._row[0])
-    model._run(model._row, slots, np.zeros(1), predicts=False, moments=moments, tickets=ticket.said[None, :])
+    model._run(
+        model._row,
+        slots,
+        np.zeros(1),
+        predicts=False,
+        moments=moments,
+        tickets=ticket.said[None, :],
+    )
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
@@ -189,7 +240,9 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 
 
 def _runs(late: str, stream: str, name: str, settings: Settings) -> list[Run]:
-    code = fingerprint("benchmarks/late.py", "benchmarks/temporal.py", "benchmarks/temporal_data.py")
+    code = fingerprint(
+        "benchmarks/late.py", "benchmarks/temporal.py", "benchmarks/temporal_data.py"
+    )
     events = stream in (*EVENTS, "waves", "spreads")
     if (late == _EVENT and not events) or (late == "0" and name == _NO_TICKETS):
         return []
@@ -206,15 +259,18 @@ def _runs(late: str, stream: str, name: str, settings: Settings) -> list[Run]:
 
 
 @click.command("late")
-@click.option("--only", metavar="A;B", help=f"Contenders, separated by semicolons: {'; '.join(_CONTENDERS)}.")
+@click.option(
+    "--only", metavar="A;B", help=f"Contenders, separated by semicolons: {'; '.join(_CONTENDERS)}."
+)
 @click.option("--streams", "names", metavar="A;B", help=f"Streams: {'; '.join(_STREAMS)}.")
 @click.option("--late", "lates", metavar="A;B", help=f"When labels come: {'; '.join(_LATE)}.")
 @common(seeds=3)
 def command(settings: Settings, only: str | None, names: str | None, lates: str | None) -> None:
     """Labels that come later: tickets, hidden layers that learn, and what is left without either.
 
-    Rows are answered when they come. `no tickets` learns whom to trust from what is said when the label comes, not from
-    what was said when the row did; `frozen` has hidden layers that do not learn.
+    Rows are answered when they come. `no tickets` learns whom to trust from what is said when the
+    label comes, not from what was said when the row did; `frozen` has hidden layers that do not
+    learn.
 
     \b
     Examples

@@ -31,7 +31,10 @@ WIDE = 256  # rows with more features than this are images
 
 
 class Learner(Protocol):
-    """Learn and predict blocks of rows; `learn_predict_array` predicts each row before learning it."""
+    """Learn and predict blocks of rows.
+
+    `learn_predict_array` predicts each row before learning it.
+    """
 
     def learn_array(self, X: NDArray[Any], y: Any) -> None:
         """Learn the rows in order."""
@@ -87,7 +90,12 @@ class CompiledLearner(ABC):
 
     @abstractmethod
     def _run(
-        self, X: NDArray[np.float64], y: NDArray[np.int64], predict: bool, learn: bool, result: NDArray[np.int64]
+        self,
+        X: NDArray[np.float64],
+        y: NDArray[np.int64],
+        predict: bool,
+        learn: bool,
+        result: NDArray[np.int64],
     ) -> None:
         """Go once over the rows; predictions go into `result`."""
 
@@ -182,8 +190,15 @@ def _column(values: list[Any]) -> NDArray[Any]:
 
 
 def correct(predictions: NDArray[Any], y: NDArray[Any]) -> tuple[int, int]:
-    """Return (right, counted): a row counts if there was a prediction (not None and not the code -1)."""
-    made = [(p, t) for p, t in zip(predictions.tolist(), y.tolist(), strict=True) if p is not None and p != -1]
+    """Return (right, counted).
+
+    A row counts if there was a prediction (not None and not the code -1).
+    """
+    made = [
+        (p, t)
+        for p, t in zip(predictions.tolist(), y.tolist(), strict=True)
+        if p is not None and p != -1
+    ]
     return sum(p == t for p, t in made), len(made)
 
 

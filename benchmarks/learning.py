@@ -1,4 +1,7 @@
-"""`loco-stream bench learning`: the price of one learning step, beside backpropagation through time."""
+"""`loco-stream bench learning`.
+
+The price of one learning step, beside backpropagation through time.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +27,15 @@ __all__ = ["command", "grids", "images", "measure", "measure_peer"]
 _NETS = {"W1": (256, 256), "W1-deep": (128,) * 10}
 _SETTINGS: dict[str, Any] = {"readout": "delta", "credit": "learned"}
 _LIT = {"all pixels lit": 1.0, "a fifth lit": 0.2}
-_PEERS = {"spikingjelly": True, "snntorch": True, "torch": False}  # True: a spiking library, counted for the ratio
+_PEERS = {
+    "spikingjelly": True,
+    "snntorch": True,
+    "torch": False,
+}  # True: a spiking library, counted for the ratio
 _SCRIPT = Path(__file__).parent / "peers" / "learning_peers.py"
-_PIXELS, _STEPS, _CLASSES = 784, 20, 10
+_PIXELS = 784
+_STEPS = 20
+_CLASSES = 10
 
 
 def images(n: int, lit: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -40,7 +49,10 @@ def images(n: int, lit: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 
 def measure(net: str, lit: float, n_samples: int) -> dict[str, Any]:
-    """Time our learning step: encode, clean pass, of one row in four a perturbed one, credit, projection, change."""
+    """Time our learning step.
+
+    Encode, clean pass, of one row in four a perturbed one, credit, projection, change.
+    """
     from loco_stream import LOCOClassifier
 
     X, y = images(n_samples, lit)
@@ -67,15 +79,27 @@ def measure_peer(net: str, library: str, python: str, seconds: float) -> dict[st
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     """Return learning steps a CPU second, and how many times the best spiking library that is."""
-    rates = {key: median([run["samples_per_second"] for run in runs]) for key, runs in by_name(results).items()}
+    rates = {
+        key: median([run["samples_per_second"] for run in runs])
+        for key, runs in by_name(results).items()
+    }
     nets = list(dict.fromkeys(net for net, _ in rates))
-    grid = Grid("learning steps a CPU second, median over repeats (times the best spiking library)", ["", *nets])
-    best = {net: max((rates[net, p] for p, spiking in _PEERS.items() if spiking and (net, p) in rates), default=None)
-            for net in nets}  # fmt: skip
+    grid = Grid(
+        "learning steps a CPU second, median over repeats (times the best spiking library)",
+        ["", *nets],
+    )
+    best = {
+        net: max(
+            (rates[net, p] for p, spiking in _PEERS.items() if spiking and (net, p) in rates),
+            default=None,
+        )
+        for net in nets
+    }
     for contender in dict.fromkeys(contender for _, contender in rates):
         cells = []
         for net in nets:
-            rate, base = rates.get((net, contender)), best[net]
+            rate = rates.get((net, contender))
+            base = best[net]
             ratio = f" ({rate / base:.1f}x)" if rate and base else ""
             cells.append(f"{rate:,.0f}{ratio}" if rate else "-")
         grid.row(contender if contender in _PEERS else f"loco_stream, {contender}", *cells)
@@ -88,14 +112,35 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     metavar="PYTHON",
     help="Interpreter of an environment with torch, spikingjelly and snntorch; without it only ours is measured.",
 )
-@click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Rounds, taking turns.")
-@click.option("--samples", type=click.IntRange(min=20), default=2000, show_default=True, help="Steps of ours a round.")
-@click.option("--seconds", type=click.FloatRange(min=0.1), default=3.0, show_default=True, help="Of each peer a round.")
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Rounds, taking turns.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(min=20),
+    default=2000,
+    show_default=True,
+    help="Steps of ours a round.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0.1),
+    default=3.0,
+    show_default=True,
+    help="Of each peer a round.",
+)
 @common(seeds=1)
-def command(settings: Settings, peers: str | None, repeats: int, samples: int, seconds: float) -> None:
+def command(
+    settings: Settings, peers: str | None, repeats: int, samples: int, seconds: float
+) -> None:
     """Time one learning step on 784-256-256-10 (W1) and 784-[128 x 10]-10 (W1-deep), delta readout, one sample each.
 
-    The peers' step is backpropagation through 20 time steps. They run in the same minutes, one thread each.
+    The peers' step is backpropagation through 20 time steps. They run in the same minutes, one
+    thread each.
 
     \b
     Examples
@@ -104,7 +149,9 @@ def command(settings: Settings, peers: str | None, repeats: int, samples: int, s
       loco-stream bench learning --peers peers/bin/python
     """
     if peers and not _SCRIPT.is_file():
-        raise ConfigError(f"--peers needs {str(_SCRIPT)!r}, which is in the repository and not in the wheel.")
+        raise ConfigError(
+            f"--peers needs {str(_SCRIPT)!r}, which is in the repository and not in the wheel."
+        )
     runs = []
     for repeat in range(repeats):
         for net in _NETS:

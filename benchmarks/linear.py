@@ -1,4 +1,6 @@
-"""Two closed-form continual learners: streaming LDA, and random ReLU features with recursive least squares.
+"""Two closed-form continual learners.
+
+Streaming LDA, and random ReLU features with recursive least squares.
 
 Both update in O(d^2) a sample, never forget, and need neither epochs nor stored samples.
 """
@@ -22,10 +24,20 @@ Codes: TypeAlias = NDArray[np.int64]
 
 @njit(cache=True)
 def _slda_run(
-    X: Floats, y: Codes, predict: bool, learn: bool,
-    counts: Floats, means: Floats, precision: Floats, projected: Floats, result: Codes,
-) -> None:  # fmt: skip
-    """Streaming LDA over rows: `precision` is (ridge I + scatter)^-1, `projected[k]` = precision @ means[k]."""
+    X: Floats,
+    y: Codes,
+    predict: bool,
+    learn: bool,
+    counts: Floats,
+    means: Floats,
+    precision: Floats,
+    projected: Floats,
+    result: Codes,
+) -> None:
+    """Streaming LDA over rows.
+
+    `precision` is (ridge I + scatter)^-1, `projected[k]` = precision @ means[k].
+    """
     d = X.shape[1]
     k = np.empty(d)
     v = np.empty(d)
@@ -63,8 +75,13 @@ def _slda_run(
 
 
 @njit(cache=True)
-def _expand(x: Floats, n: float, mean: Floats, m2: Floats, projection: Floats, bias: Floats, phi: Floats) -> None:
-    """Fill `phi` with random ReLU features of the scaled `x`, and a 1 at the end; no moments, no scaling."""
+def _expand(
+    x: Floats, n: float, mean: Floats, m2: Floats, projection: Floats, bias: Floats, phi: Floats
+) -> None:
+    """Fill `phi` with random ReLU features of the scaled `x`, and a 1 at the end.
+
+    No moments, no scaling.
+    """
     n_hidden = bias.size
     phi[:n_hidden] = bias
     phi[n_hidden] = 1.0
@@ -81,9 +98,19 @@ def _expand(x: Floats, n: float, mean: Floats, m2: Floats, projection: Floats, b
 
 @njit(cache=True)
 def _rls_run(
-    X: Floats, y: Codes, predict: bool, learn: bool, seen: Floats,
-    mean: Floats, m2: Floats, projection: Floats, bias: Floats, p: Floats, w: Floats, result: Codes,
-) -> None:  # fmt: skip
+    X: Floats,
+    y: Codes,
+    predict: bool,
+    learn: bool,
+    seen: Floats,
+    mean: Floats,
+    m2: Floats,
+    projection: Floats,
+    bias: Floats,
+    p: Floats,
+    w: Floats,
+    result: Codes,
+) -> None:
     """Recursive least squares on one-hot targets over the expanded rows."""
     phi = np.empty(p.shape[0])
     k = np.empty(p.shape[0])
@@ -117,8 +144,8 @@ def _rls_run(
 class SLDA(CompiledLearner):
     """Streaming linear discriminant analysis on the raw features (Hayes & Kanan, CVPR-W 2020).
 
-    Class means and one shared covariance, updated one sample at a time; the inverse is carried along
-    (Sherman-Morrison) instead of being computed anew.
+    Class means and one shared covariance, updated one sample at a time; the inverse is carried
+    along (Sherman-Morrison) instead of being computed anew.
 
     Parameters
     ----------
@@ -148,11 +175,13 @@ class RandomFeaturesRLS(CompiledLearner):
     n_features, n_classes
         Widths of input and output; labels are codes 0..n_classes-1.
     n_hidden
-        Random features; each is the ReLU of a normal projection with unit variance and a normal bias.
+        Random features; each is the ReLU of a normal projection with unit variance and a normal
+        bias.
     prior
         The projector starts as `prior` times the identity (its inverse is the ridge).
     standardise
-        As in `benchmarks.mlp.BackpropMLP`: None scales up to 256 features, and takes wider rows for images.
+        As in `benchmarks.mlp.BackpropMLP`: None scales up to 256 features, and takes wider rows for
+        images.
     seed
         Draws the features.
     """
@@ -167,12 +196,15 @@ class RandomFeaturesRLS(CompiledLearner):
         seed: int = 0,
     ) -> None:
         n_scaled = n_features * (n_features <= WIDE if standardise is None else standardise)
-        draw = normals(derive_key(seed, 1), 0, (n_features + 1) * n_hidden).reshape(n_features + 1, n_hidden)
+        draw = normals(derive_key(seed, 1), 0, (n_features + 1) * n_hidden).reshape(
+            n_features + 1, n_hidden
+        )
         self._state = (
             np.zeros(1),
             np.zeros(n_scaled),
             np.zeros(n_scaled),
-            # unit variance before the ReLU: standardised features have mean square 1, pixels in [0, 1] about .1
+            # unit variance before the ReLU: standardised features have mean square 1, pixels in [0,
+            # 1] about .1
             draw[:-1] / np.sqrt(n_features if n_scaled else 0.1 * n_features),
             draw[-1].copy(),
             np.eye(n_hidden + 1) * prior,

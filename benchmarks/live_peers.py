@@ -1,4 +1,7 @@
-"""The other ends of `bench live`, each a process of its own: `python -m benchmarks.live_peers JSON`."""
+"""The other ends of `bench live`, each a process of its own.
+
+`python -m benchmarks.live_peers JSON`.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,9 @@ def table(n: int, seed: int = 0) -> tuple[NDArray[np.float32], list[str]]:
 
 def start_peer(**order: Any) -> subprocess.Popen[str]:
     """Start a process that does what is ordered; see `main`."""
-    return subprocess.Popen([sys.executable, "-m", __name__, json.dumps(order)], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-m", __name__, json.dumps(order)], stdout=subprocess.PIPE, text=True
+    )
 
 
 def peer_answer(peer: subprocess.Popen[str]) -> dict[str, Any]:
@@ -48,11 +53,19 @@ def peer_answer(peer: subprocess.Popen[str]) -> dict[str, Any]:
     return answer
 
 
-def feed(address: str, n: int, block: int, reliable: bool, keys: str | None = None) -> dict[str, Any]:
+def feed(
+    address: str, n: int, block: int, reliable: bool, keys: str | None = None
+) -> dict[str, Any]:
     """Send n rows; return rows per second, until all are acked where there are acks."""
     X, y = table(n)
     with ZMQSender(
-        address, name="feed", features=FEATURES, classes=CLASSES, reliable=reliable, linger=600, keys=keys
+        address,
+        name="feed",
+        features=FEATURES,
+        classes=CLASSES,
+        reliable=reliable,
+        linger=600,
+        keys=keys,
     ) as sender:
         if reliable:
             sender.connect()
@@ -64,13 +77,22 @@ def feed(address: str, n: int, block: int, reliable: bool, keys: str | None = No
 
 
 def ask(address: str, n: int, warm: int, log: bool) -> dict[str, Any]:
-    """Teach `warm` rows, then time single rows from sending to their prediction: one by one, then at half that load.
+    """Teach `warm` rows, then time single rows from sending to their prediction.
 
-    With `log` the rows are labelled and learned too, and their predictions wait for nothing but their turn.
+    One by one, then at half that load.
+
+    With `log` the rows are labelled and learned too, and their predictions wait for nothing but
+    their turn.
     """
     X, y = table(warm + n)
     with ZMQSender(
-        address, name="ask", features=FEATURES, classes=CLASSES, reliable=True, predict=log, linger=600
+        address,
+        name="ask",
+        features=FEATURES,
+        classes=CLASSES,
+        reliable=True,
+        predict=log,
+        linger=600,
     ) as sender:
         for a in range(0, warm, 50):
             sender.send(X[a : a + 50], y[a : a + 50])
@@ -88,14 +110,19 @@ def ask(address: str, n: int, warm: int, log: bool) -> dict[str, Any]:
             return time.perf_counter() - began
 
         full = np.array([once(i) for i in range(n // 2)])
-        pace, half = 2 * float(full.mean()), []
+        pace = 2 * float(full.mean())
+        half = []
         due = time.perf_counter()
         for i in range(n // 2, n):
             due = max(due + pace, time.perf_counter())
             while (left := due - time.perf_counter()) > 0:
                 time.sleep(min(left, 0.001))
             half.append(once(i))
-    return {"full": _quantiles(full), "half": _quantiles(np.array(half)), "asks_per_second": 1 / float(full.mean())}
+    return {
+        "full": _quantiles(full),
+        "half": _quantiles(np.array(half)),
+        "asks_per_second": 1 / float(full.mean()),
+    }
 
 
 def _quantiles(seconds: NDArray[np.float64]) -> dict[str, float]:
@@ -132,7 +159,8 @@ def flood(address: str, connections: int, seconds: float) -> dict[str, Any]:
         _shake_hands(peer)
         peer.setblocking(False)
         opened.append(peer)
-    sent, end = 0, time.monotonic() + seconds
+    sent = 0
+    end = time.monotonic() + seconds
     rubbish = message * 200
     rest = dict.fromkeys(opened, b"")  # a message cut in the middle goes on where it stopped
     while time.monotonic() < end:
@@ -157,7 +185,13 @@ def strangers(address: str, connections: int, foreign_keys: str) -> dict[str, An
     for i in range(connections):
         if i % 50 == 0:
             sender = ZMQSender(
-                address, reliable=True, keys=foreign_keys, features=["a"], classes=["0"], timeout=0.5, linger=0
+                address,
+                reliable=True,
+                keys=foreign_keys,
+                features=["a"],
+                classes=["0"],
+                timeout=0.5,
+                linger=0,
             )
             with suppress(SourceError):
                 sender.connect()
@@ -180,9 +214,13 @@ def strangers(address: str, connections: int, foreign_keys: str) -> dict[str, An
 
 
 def post(url: str, n: int, warm: int) -> dict[str, Any]:
-    """Ask for the prediction of one row over a connection that stays; return milliseconds of each answer."""
+    """Ask for the prediction of one row over a connection that stays.
+
+    Return milliseconds of each answer.
+    """
     address = urllib.parse.urlsplit(url)
-    body, took = json.dumps({"x": {"a": 0.5, "b": -0.25, "c": 1.0, "d": 0.0}}), []
+    body = json.dumps({"x": {"a": 0.5, "b": -0.25, "c": 1.0, "d": 0.0}})
+    took = []
     with closing(http.client.HTTPConnection(str(address.hostname), address.port)) as connection:
         for _ in range(warm + n):
             began = time.perf_counter()
@@ -208,7 +246,14 @@ def main(order: str) -> None:
     """Do what a JSON object orders and print the result as JSON."""
     arguments = json.loads(order)
     actions: dict[str, Callable[..., dict[str, Any]]]
-    actions = {"feed": feed, "ask": ask, "flood": flood, "strangers": strangers, "read": read, "post": post}
+    actions = {
+        "feed": feed,
+        "ask": ask,
+        "flood": flood,
+        "strangers": strangers,
+        "read": read,
+        "post": post,
+    }
     action = actions[arguments.pop("do")]
     print(json.dumps(action(**arguments)), flush=True)
 

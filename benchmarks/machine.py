@@ -39,7 +39,9 @@ def _versions() -> dict[str, str]:
 
 def _git(*words: str) -> str | None:
     try:
-        answer = subprocess.run(["git", *words], cwd=_ROOT, capture_output=True, text=True, check=True, timeout=10)
+        answer = subprocess.run(
+            ["git", *words], cwd=_ROOT, capture_output=True, text=True, check=True, timeout=10
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.strip()
@@ -56,11 +58,16 @@ def _processor() -> str:
 
 def record() -> dict[str, Any]:
     """Return the command, commit, versions, machine and time of this run, ready for JSON."""
-    commit, called = _git("rev-parse", "--short", "HEAD"), Path(sys.argv[0])
-    program = ["python", "-m", called.parent.name] if called.name == "__main__.py" else [called.name]
+    commit = _git("rev-parse", "--short", "HEAD")
+    called = Path(sys.argv[0])
+    program = (
+        ["python", "-m", called.parent.name] if called.name == "__main__.py" else [called.name]
+    )
     return {
         "command": shlex.join([*program, *sys.argv[1:]]),
-        "commit": commit if commit is None or not _git("status", "--porcelain", "-uno", ".") else f"{commit}+changes",
+        "commit": commit
+        if commit is None or not _git("status", "--porcelain", "-uno", ".")
+        else f"{commit}+changes",
         "versions": _versions(),
         "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -74,8 +81,8 @@ def fingerprint(*parts: str) -> str:
     Parameters
     ----------
     parts
-        Files, for example `"benchmarks/mlp.py"` or `"loco_stream/rng.py"`, the latter of the package that is
-        imported, wherever it is installed; none means the model.
+        Files, for example `"benchmarks/mlp.py"` or `"loco_stream/rng.py"`, the latter of the
+        package that is imported, wherever it is installed; none means the model.
     """
     package = Path(loco_stream.__file__).parent
     roots = {"benchmarks": _ROOT, "loco_stream": package.parent}

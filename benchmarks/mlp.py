@@ -42,7 +42,10 @@ def _forward(z, w1, b1, w2, b2, hidden, out):
 
 @njit(cache=True)
 def _backward(z, target, rate, w1, b1, w2, b2, hidden, out):
-    """Descend the softmax cross-entropy of one sample; `out` holds logits and becomes their gradient."""
+    """Descend the softmax cross-entropy of one sample.
+
+    `out` holds logits and becomes their gradient.
+    """
     out -= out.max()
     for c in range(out.size):
         out[c] = np.exp(out[c])
@@ -65,7 +68,10 @@ def _backward(z, target, rate, w1, b1, w2, b2, hidden, out):
 
 @njit(cache=True)
 def _sgd_run(X, y, predict, learn, rate, seen, mean, m2, w1, b1, w2, b2, result):
-    """Predict and/or learn each row in order; `seen` is a one-element array, the count of samples learned."""
+    """Predict and/or learn each row in order.
+
+    `seen` is a one-element array, the count of samples learned.
+    """
     z = np.empty(X.shape[1])
     hidden = np.empty(b1.size)
     out = np.empty(b2.size)
@@ -97,10 +103,12 @@ class BackpropMLP(CompiledLearner):
     learning_rate
         Step of SGD. Over the streams of `benchmarks.data` .03 does best; .05 adapts faster on some.
     standardise
-        Scale each feature by its running mean and deviation. None does so up to 256 features; wider rows are
-        taken for images with pixels in [0, 1], where standardising blows up the pixels that are almost always 0.
+        Scale each feature by its running mean and deviation. None does so up to 256 features; wider
+        rows are taken for images with pixels in [0, 1], where standardising blows up the pixels
+        that are almost always 0.
     seed
-        Draws the weights: normal, standard deviation sqrt(2 / (fan-in + fan-out)) (Glorot & Bengio, AISTATS 2010).
+        Draws the weights: normal, standard deviation sqrt(2 / (fan-in + fan-out)) (Glorot & Bengio,
+        AISTATS 2010).
     """
 
     def __init__(
@@ -127,6 +135,11 @@ class BackpropMLP(CompiledLearner):
         )
 
     def _run(
-        self, X: NDArray[np.float64], y: NDArray[np.int64], predict: bool, learn: bool, result: NDArray[np.int64]
+        self,
+        X: NDArray[np.float64],
+        y: NDArray[np.int64],
+        predict: bool,
+        learn: bool,
+        result: NDArray[np.int64],
     ) -> None:
         _sgd_run(X, y, predict, learn, self.learning_rate, *self._state, result)

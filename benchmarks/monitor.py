@@ -1,4 +1,7 @@
-"""`loco-stream bench monitor`: whether the accuracy matrix made while the stream runs is right, and what it costs."""
+"""`loco-stream bench monitor`.
+
+Whether the accuracy matrix made while the stream runs is right, and what it costs.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,11 @@ _REPEATS = 5
 
 
 def _learn(
-    model: LOCOClassifier, monitor: TaskMonitor | None, task: scenarios.Task, start: int, features: tuple[int, ...]
+    model: LOCOClassifier,
+    monitor: TaskMonitor | None,
+    task: scenarios.Task,
+    start: int,
+    features: tuple[int, ...],
 ) -> None:
     """Test, watch and learn the rows of a task one by one, as the engine does."""
     for i, label in enumerate(task.y.tolist(), start=start):
@@ -53,7 +60,10 @@ def _learn(
 
 
 def deviations(
-    found: NDArray[np.float64], errors: NDArray[np.float64], true: NDArray[np.float64], n_test: NDArray[np.float64]
+    found: NDArray[np.float64],
+    errors: NDArray[np.float64],
+    true: NDArray[np.float64],
+    n_test: NDArray[np.float64],
 ) -> list[float]:
     """Return how many standard errors each entry on and below the diagonal is from that of full test sets.
 
@@ -65,11 +75,16 @@ def deviations(
 
 
 def measure_matrix(scenario: str, borders: str, seed: int, directory: str | None) -> dict[str, Any]:
-    """Run our default under the monitor; compare its matrix and its measures with those of full test sets."""
+    """Run our default under the monitor.
+
+    Compare its matrix and its measures with those of full test sets.
+    """
     tasks = scenarios.build(scenario, directory)
     features = tuple(range(tasks[0].X.shape[1]))
-    model, monitor = LOCOClassifier(seed=seed), TaskMonitor(share=_SHARES[scenario], tasks=borders, seed=seed)
-    true, start = np.full((len(tasks), len(tasks)), np.nan), 0
+    model = LOCOClassifier(seed=seed)
+    monitor = TaskMonitor(share=_SHARES[scenario], tasks=borders, seed=seed)
+    true = np.full((len(tasks), len(tasks)), np.nan)
+    start = 0
     for number, task in enumerate(tasks):
         if number and borders == "given":
             monitor.begin_task(str(task.concept), start)
@@ -80,7 +95,9 @@ def measure_matrix(scenario: str, borders: str, seed: int, directory: str | None
             true[number, j] = right / n
     monitor.measure(model)
     report = monitor.report()
-    found, errors = (np.array(report[key], float) for key in ("accuracy_matrix", "accuracy_matrix_se"))
+    found, errors = (
+        np.array(report[key], float) for key in ("accuracy_matrix", "accuracy_matrix_se")
+    )
     if found.shape != true.shape:
         return {"n_found": len(found), "n_tasks": len(tasks)}
     sizes = np.array([len(task.yt) for task in tasks], float)
@@ -89,21 +106,27 @@ def measure_matrix(scenario: str, borders: str, seed: int, directory: str | None
         "n_tasks": len(tasks),
         "deviations": deviations(found, errors, true, sizes),
         "measures": {
-            name: (report[name] - float(getattr(metrics, name)(true))) / report[f"{name}_se"] for name in _MEASURES
+            name: (report[name] - float(getattr(metrics, name)(true))) / report[f"{name}_se"]
+            for name in _MEASURES
         },
     }
 
 
 def measure_cost(repeats: int) -> dict[str, Any]:
     """Return microseconds a sample of test-then-train, row by row by arrays, on A-B-A-B labels, in turn."""
-    kinds: tuple[Callable[[], TaskMonitor | None], ...] = (lambda: None, lambda: TaskMonitor(holdout=0), TaskMonitor)
+    kinds: tuple[Callable[[], TaskMonitor | None], ...] = (
+        lambda: None,
+        lambda: TaskMonitor(holdout=0),
+        TaskMonitor,
+    )
     makers = dict(zip(_COSTS, kinds, strict=True))
     tasks = scenarios.build("A-B-A-B labels")
     n = sum(len(task.y) for task in tasks)
     found: dict[str, list[float]] = {name: [] for name in makers}
 
     def stream(monitor: TaskMonitor | None) -> None:
-        model, start = LOCOClassifier(seed=0), 0
+        model = LOCOClassifier(seed=0)
+        start = 0
         for task in tasks:
             _learn(model, monitor, task, start, tuple(range(task.X.shape[1])))
             start += len(task.y)
@@ -126,8 +149,19 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
             costs.append(_cost_grid(values["microseconds"]))
         else:
             rows[scenario, borders].append(values)
-    columns = ["scenario", "borders", "tasks found", "entries", "within 2 se", "mean", "sd", "measures within 2 se"]
-    grid = Grid("the accuracy matrix on the fly against full test sets, in standard errors", columns)
+    columns = [
+        "scenario",
+        "borders",
+        "tasks found",
+        "entries",
+        "within 2 se",
+        "mean",
+        "sd",
+        "measures within 2 se",
+    ]
+    grid = Grid(
+        "the accuracy matrix on the fly against full test sets, in standard errors", columns
+    )
     for (scenario, borders), runs in rows.items():
         complete = [run for run in runs if "deviations" in run]
         entries = [value for run in complete for value in run["deviations"]]
@@ -135,7 +169,15 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
         counts = f"{len(complete)}/{len(runs)} runs"
         if entries:
             spread = (f"{fmean(entries):+.2f}", f"{stdev(entries):.2f}")
-            grid.row(scenario, borders, counts, str(len(entries)), _within(entries), *spread, _within(measured))
+            grid.row(
+                scenario,
+                borders,
+                counts,
+                str(len(entries)),
+                _within(entries),
+                *spread,
+                _within(measured),
+            )
         else:
             grid.row(scenario, borders, counts, *["-"] * 5)
     return ([grid] if rows else []) + costs
@@ -155,14 +197,22 @@ def _cost_grid(microseconds: dict[str, list[float]]) -> Grid:
 
 @click.command("monitor")
 @click.option("--scenarios", "chosen", metavar="A,B", help=f"Scenarios: {', '.join(_SHARES)}.")
-@click.option("--borders", metavar="A,B", help="given: told where tasks begin; auto: found by the detectors.")
-@click.option("--repeats", type=click.IntRange(min=1), default=_REPEATS, show_default=True, help="Of the cost.")
+@click.option(
+    "--borders", metavar="A,B", help="given: told where tasks begin; auto: found by the detectors."
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=1),
+    default=_REPEATS,
+    show_default=True,
+    help="Of the cost.",
+)
 @common(seeds=4)
 def command(settings: Settings, chosen: str | None, borders: str | None, repeats: int) -> None:
     """Compare the accuracy matrix made while the stream runs with that of full test sets, and time the monitor.
 
-    Two standard errors hold the truth in about 95 of 100 entries if the errors are right. With borders found by the
-    detectors only runs that found as many tasks as there are can be compared.
+    Two standard errors hold the truth in about 95 of 100 entries if the errors are right. With
+    borders found by the detectors only runs that found as many tasks as there are can be compared.
 
     \b
     Examples
@@ -179,12 +229,24 @@ def command(settings: Settings, chosen: str | None, borders: str | None, repeats
         Run(
             f"matrix/{scenario}/{border}/{seed}",
             measure_matrix,
-            {"scenario": scenario, "borders": border, "seed": seed, "directory": settings.directory},
+            {
+                "scenario": scenario,
+                "borders": border,
+                "seed": seed,
+                "directory": settings.directory,
+            },
             fingerprint(),
         )
         for scenario in names
         for border in contenders.pick(borders, _BORDERS, "--borders")
         for seed in range(settings.seeds)
     ]
-    runs.append(Run("cost/A-B-A-B labels/none/0", measure_cost, {"repeats": repeats}, f"{fingerprint()} {repeats}"))
+    runs.append(
+        Run(
+            "cost/A-B-A-B labels/none/0",
+            measure_cost,
+            {"repeats": repeats},
+            f"{fingerprint()} {repeats}",
+        )
+    )
     settings.run("monitor", runs, grids)

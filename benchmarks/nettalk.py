@@ -1,4 +1,7 @@
-"""`loco-stream bench nettalk`: reading aloud, seven letters -> the phoneme and the stress of the middle one."""
+"""`loco-stream bench nettalk`.
+
+Reading aloud, seven letters -> the phoneme and the stress of the middle one.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,22 @@ from benchmarks.runs import Run
 
 __all__ = ["command", "grids", "measure"]
 
-_NAMES = ("default", "frozen", "majority", "softmax", "HAT", "MLP .05", "SLDA", "RFF256+RLS", "RFF1000+RLS")
+_NAMES = (
+    "default",
+    "frozen",
+    "majority",
+    "softmax",
+    "HAT",
+    "MLP .05",
+    "SLDA",
+    "RFF256+RLS",
+    "RFF1000+RLS",
+)
 
 
-def measure(target: str, contender: str, seed: int, whole: bool, share: float, directory: str | None) -> dict[str, Any]:
+def measure(
+    target: str, contender: str, seed: int, whole: bool, share: float, directory: str | None
+) -> dict[str, Any]:
     """Train one contender on four fifths of the words in one pass, test on the letters of the others."""
     train, test = nettalk(directory, target, common=not whole, share=share)
     n_classes = 1 + int(max(train[1].max(), test[1].max()))
@@ -35,7 +50,9 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
         title = f"NETtalk, {corpus} words, {target} of a letter, one pass over {n:,} letters"
         grid = Grid(title, ["contender", "new words, %", "prequential, %", "samples/CPU s"])
         for contender, runs in rows.items():
-            test, prequential = (percent(*spread(runs, key)) for key in ("test_accuracy", "prequential"))
+            test, prequential = (
+                percent(*spread(runs, key)) for key in ("test_accuracy", "prequential")
+            )
             grid.row(contender, test, prequential, f"{spread(runs, 'samples_per_second')[0]:,.0f}")
         grid.mark_best(1, [spread(runs, "test_accuracy")[0] for runs in rows.values()])
         out.append(grid)

@@ -30,7 +30,10 @@ class Settings:
     fresh: bool
 
     def anew(self) -> Settings:
-        """Return the same without old results and in one process: for figures that are only comparable within a run."""
+        """Return the same without old results and in one process.
+
+        For figures that are only comparable within a run.
+        """
         return replace(self, fresh=True, jobs=1)
 
     def run(
@@ -73,7 +76,9 @@ def common(seeds: int) -> Callable[[F], F]:
 
     def decorate(function: F) -> Any:
         @wraps(function)
-        def command(directory: str | None, seeds: int, jobs: int, out: Path, fresh: bool, **own: Any) -> Any:
+        def command(
+            directory: str | None, seeds: int, jobs: int, out: Path, fresh: bool, **own: Any
+        ) -> Any:
             return function(settings=Settings(directory, seeds, jobs, out, fresh), **own)
 
         for option in reversed(_options(seeds)):
@@ -114,5 +119,7 @@ def _options(seeds: int) -> list[Callable[[Any], Any]]:
             show_default=True,
             help="Directory of results and pictures.",
         ),
-        click.option("--fresh", is_flag=True, help="Measure everything again instead of continuing."),
+        click.option(
+            "--fresh", is_flag=True, help="Measure everything again instead of continuing."
+        ),
     ]

@@ -1,4 +1,7 @@
-"""`loco-stream bench outlets`: what sinks cost the learner, how soon a drift is known, how fast HTTP answers."""
+"""`loco-stream bench outlets`.
+
+What sinks cost the learner, how soon a drift is known, how fast HTTP answers.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,15 @@ from benchmarks.runs import Run
 
 __all__ = ["command", "cost", "drift_delay", "grids", "predict_time"]
 
-_NONE, _NULL = "none: the error of this measure", "one that does nothing"
-_SINKS = (_NONE, "dead webhook, drifts", _NULL, "dead webhook, all records", "subscriber that never reads, all records")
+_NONE = "none: the error of this measure"
+_NULL = "one that does nothing"
+_SINKS = (
+    _NONE,
+    "dead webhook, drifts",
+    _NULL,
+    "dead webhook, all records",
+    "subscriber that never reads, all records",
+)
 _BOTH = ("bare", "watched")
 _TURN = 128  # rows: what else goes on in a machine changes within tenths of a second
 _DEAD = "http://127.0.0.1:9/?linger=0"  # the discard port: nobody listens
@@ -43,19 +53,26 @@ class _Nothing:
 
 
 class _InTurn(_Rows):
-    """Rows of one of two runs that take turns: what else goes on in this machine slows both down alike."""
+    """Rows of one of two runs that take turns.
 
-    def __init__(self, way: str, n: int, mine: threading.Semaphore, others: threading.Semaphore) -> None:
+    What else goes on in this machine slows both down alike.
+    """
+
+    def __init__(
+        self, way: str, n: int, mine: threading.Semaphore, others: threading.Semaphore
+    ) -> None:
         super().__init__(way, n)
         self.spent: list[float] = []  # CPU seconds of the learner's thread in each turn
         self.took: list[float] = []  # seconds by the clock
-        self._mine, self._others = mine, others
+        self._mine = mine
+        self._others = others
         self._turn = _TURN * len(self._events) // n
 
     def __iter__(self) -> Iterator[Any]:
         for first in range(0, len(self._events), self._turn):
             self._mine.acquire()
-            began, began_at = time.thread_time(), time.perf_counter()
+            began = time.thread_time()
+            began_at = time.perf_counter()
             yield from self._events[first : first + self._turn]
             self.spent.append(time.thread_time() - began)
             self.took.append(time.perf_counter() - began_at)
@@ -90,19 +107,22 @@ def _sinks(kind: str) -> Iterator[list[Any]]:
 def cost(way: str, kind: str, n: int, bare_first: bool = True) -> dict[str, Any]:
     """Learn n rows twice in turns, without a sink and with one of a kind.
 
-    Returns CPU seconds of the learner's threads in each turn, seconds by the clock, and the CPU seconds of all other
-    threads together.
+    Returns CPU seconds of the learner's threads in each turn, seconds by the clock, and the CPU
+    seconds of all other threads together.
     """
     from loco_stream.engine import StreamEngine
     from loco_stream.learner.classifier import LOCOClassifier
     from loco_stream.monitor import TaskMonitor
 
-    first, second = threading.Semaphore(), threading.Semaphore(0)
+    first = threading.Semaphore()
+    second = threading.Semaphore(0)
     sources = [_InTurn(way, n, first, second), _InTurn(way, n, second, first)]
     bare, watched = sources if bare_first else sources[::-1]
     with _sinks(kind) as sinks:
         engines = [
-            StreamEngine(LOCOClassifier(seed=0), source, sinks=heard, monitor=TaskMonitor(holdout=0))
+            StreamEngine(
+                LOCOClassifier(seed=0), source, sinks=heard, monitor=TaskMonitor(holdout=0)
+            )
             for source, heard in ((bare, []), (watched, sinks))
         ]
         threads = [threading.Thread(target=engine.run) for engine in engines]
@@ -112,14 +132,24 @@ def cost(way: str, kind: str, n: int, bare_first: bool = True) -> dict[str, Any]
         for thread in threads:
             thread.join()
         others = time.process_time() - began - sum(bare.spent) - sum(watched.spent)
-    return {"bare": bare.spent, "watched": watched.spent, "took": [bare.took, watched.took], "others": others}
+    return {
+        "bare": bare.spent,
+        "watched": watched.spent,
+        "took": [bare.took, watched.took],
+        "others": others,
+    }
 
 
 def costs(way: str, n: int, pairs: int) -> dict[str, Any]:
     """Measure all kinds in turn, again and again."""
     for kind in _SINKS:
         cost(way, kind, _TURN)  # compiles
-    return {"rounds": [{kind: cost(way, kind, n, bool(i % 2)) for kind in _SINKS} for i in range(pairs)], "n": n}
+    return {
+        "rounds": [
+            {kind: cost(way, kind, n, bool(i % 2)) for kind in _SINKS} for i in range(pairs)
+        ],
+        "n": n,
+    }
 
 
 class _Receiver(BaseHTTPRequestHandler):
@@ -141,11 +171,14 @@ class _Receiver(BaseHTTPRequestHandler):
 class _Turning:
     """Live rows whose concept turns every 1,000 rows; each has the moment it came as its time."""
 
-    name, guarantee, schema = "turning", "rows of this bench", None
+    name = "turning"
+    guarantee = "rows of this bench"
+    schema = None
 
     def __init__(self, n: int, rate: float) -> None:
         self.position: dict[str, Any] = {}
-        self._n, self._rate = n, rate
+        self._n = n
+        self._rate = rate
 
     def __iter__(self) -> Iterator[Any]:
         from loco_stream.stream import Sample
@@ -176,7 +209,9 @@ def drift_delay(n: int, rate: float) -> dict[str, Any]:
     from loco_stream.learner.classifier import LOCOClassifier
 
     delays: list[float] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Receiver", (_Receiver,), {"delays": delays}))
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), type("Receiver", (_Receiver,), {"delays": delays})
+    )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sink = open_sink(f"http://127.0.0.1:{server.server_address[1]}/?only=drift,prediction")
     model = LOCOClassifier(seed=0)
@@ -185,7 +220,11 @@ def drift_delay(n: int, rate: float) -> dict[str, Any]:
     server.shutdown()
     server.server_close()
     dropped = sink.stats["dropped"]
-    return {"drifts": len(report["drifts"]), "ms": sorted(1000 * delay for delay in delays), "dropped": dropped}
+    return {
+        "drifts": len(report["drifts"]),
+        "ms": sorted(1000 * delay for delay in delays),
+        "dropped": dropped,
+    }
 
 
 def predict_time(n: int, rate: float) -> dict[str, Any]:
@@ -201,7 +240,9 @@ def predict_time(n: int, rate: float) -> dict[str, Any]:
     service.engine = engine = StreamEngine(model, _Turning(60_000, rate))
     thread = threading.Thread(target=engine.run)
     thread.start()
-    while engine.status.get("n_samples", 0) < 100:  # compiled: a server that stands still for 5 s loses its clients
+    while (
+        engine.status.get("n_samples", 0) < 100
+    ):  # compiled: a server that stands still for 5 s loses its clients
         time.sleep(0.1)
     try:
         return peer_answer(start_peer(do="post", url=door.url, n=n, warm=50))
@@ -213,18 +254,24 @@ def predict_time(n: int, rate: float) -> dict[str, Any]:
 
 def _more(pairs: Iterable[Iterable[Sequence[float]]]) -> float:
     """Return the median of what each turn took more than its neighbour without a sink."""
-    return median([watched / bare - 1.0 for pair in pairs for bare, watched in zip(*pair, strict=True)])
+    return median(
+        [watched / bare - 1.0 for pair in pairs for bare, watched in zip(*pair, strict=True)]
+    )
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     """Return what each sink costs against its neighbours, and the delays."""
-    grid = Grid(f"a sink beside a run in memory ({len(FEATURES)} features), CPU time of the learner's thread",
-                ["rows", "sink", "us a row without", "with", "more", "by the clock", "other threads, us"])  # fmt: skip
+    grid = Grid(
+        f"a sink beside a run in memory ({len(FEATURES)} features), CPU time of the learner's thread",
+        ["rows", "sink", "us a row without", "with", "more", "by the clock", "other threads, us"],
+    )
     for way in _WAYS:
         found = results[way]
         for kind in _SINKS:
             pairs = [turn[kind] for turn in found["rounds"]]
-            bare, watched = (sorted(chain.from_iterable(pair[whose] for pair in pairs)) for whose in _BOTH)
+            bare, watched = (
+                sorted(chain.from_iterable(pair[whose] for pair in pairs)) for whose in _BOTH
+            )
             more = _more((pair[whose] for whose in _BOTH) for pair in pairs)
             clock = _more(pair["took"] for pair in pairs)
             others = median([pair["others"] for pair in pairs]) / found["n"]
@@ -240,27 +287,56 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     delays = Grid("milliseconds, on loopback", ["what", "n", "p50", "p99", "most"])
     for what in ("drift record at a webhook", "HTTP prediction while 500 rows/s are learned"):
         ms = results[what]["ms"]
-        delays.row(what, str(len(ms)), *(f"{ms[min(len(ms) - 1, int(q * len(ms)))]:.2f}" for q in (0.5, 0.99, 1.0)))
+        delays.row(
+            what,
+            str(len(ms)),
+            *(f"{ms[min(len(ms) - 1, int(q * len(ms)))]:.2f}" for q in (0.5, 0.99, 1.0)),
+        )
     return [grid, delays]
 
 
 @click.command("outlets")
-@click.option("--rows", type=click.IntRange(min=256), default=9600, show_default=True, help="Rows of each run.")
-@click.option("--pairs", type=click.IntRange(min=1), default=5, show_default=True, help="Pairs of runs of each kind.")
+@click.option(
+    "--rows",
+    type=click.IntRange(min=256),
+    default=9600,
+    show_default=True,
+    help="Rows of each run.",
+)
+@click.option(
+    "--pairs",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Pairs of runs of each kind.",
+)
 @common(seeds=1)
 def command(settings: Settings, rows: int, pairs: int) -> None:
     """Measure what sinks cost the learner when nobody takes their records, and how soon records and answers come.
 
-    Two runs in one process take turns of 128 rows, one without a sink and one with it, and each turn is
-    compared with its neighbour: the median of all turns is told. The receiver of the drift records is a thread of the
-    same process, which makes their times upper bounds; the client that asks for predictions is a process of its own.
+    Two runs in one process take turns of 128 rows, one without a sink and one with it, and each
+    turn is compared with its neighbour: the median of all turns is told. The receiver of the drift
+    records is a thread of the same process, which makes their times upper bounds; the client that
+    asks for predictions is a process of its own.
 
     \b
     Examples
       loco-stream bench outlets
       loco-stream bench outlets --rows 9600 --pairs 3
     """
-    runs = [Run(way, costs, {"way": way, "n": rows - rows % _TURN, "pairs": pairs}, f"{rows} {pairs}") for way in _WAYS]
-    runs.append(Run("drift record at a webhook", drift_delay, {"n": rows, "rate": 500.0}, f"{rows}"))
-    runs.append(Run("HTTP prediction while 500 rows/s are learned", predict_time, {"n": 2000, "rate": 500.0}, ""))
+    runs = [
+        Run(way, costs, {"way": way, "n": rows - rows % _TURN, "pairs": pairs}, f"{rows} {pairs}")
+        for way in _WAYS
+    ]
+    runs.append(
+        Run("drift record at a webhook", drift_delay, {"n": rows, "rate": 500.0}, f"{rows}")
+    )
+    runs.append(
+        Run(
+            "HTTP prediction while 500 rows/s are learned",
+            predict_time,
+            {"n": 2000, "rate": 500.0},
+            "",
+        )
+    )
     settings.anew().run("outlets", runs, grids)

@@ -1,7 +1,9 @@
-"""`loco-stream bench permutations`: MNIST whose pixels are permuted anew every 5,000 rows, for as long as one likes.
+"""`loco-stream bench permutations`.
 
-The protocol of input-permuted MNIST in Elsayed & Mahmood 2024 (UPGD): one row at a time, predicted before it is
-learned, no task borders told, accuracy over the whole stream.
+MNIST whose pixels are permuted anew every 5,000 rows, for as long as one likes.
+
+The protocol of input-permuted MNIST in Elsayed & Mahmood 2024 (UPGD): one row at a time, predicted
+before it is learned, no task borders told, accuracy over the whole stream.
 """
 
 from __future__ import annotations
@@ -23,20 +25,36 @@ from benchmarks.picture import lines
 
 __all__ = ["command", "grids", "measure"]
 
-_NAMES = ("default", "frozen", "learned credit", "256 neurons", contenders.RELEASE, "MLP .05", "RFF256+RLS")
+_NAMES = (
+    "default",
+    "frozen",
+    "learned credit",
+    "256 neurons",
+    contenders.RELEASE,
+    "MLP .05",
+    "RFF256+RLS",
+)
 _DEFAULT = tuple(name for name in _NAMES if name != contenders.RELEASE)  # at 500 rows a second
 
 
-def measure(contender: str, seed: int, count: int, rows: int, directory: str | None) -> dict[str, Any]:
-    """Predict and learn `count` permutations of `rows` images each; return the accuracy of all and of each."""
+def measure(
+    contender: str, seed: int, count: int, rows: int, directory: str | None
+) -> dict[str, Any]:
+    """Predict and learn `count` permutations of `rows` images each.
+
+    Return the accuracy of all and of each.
+    """
     (X, y), _ = data.load_mnist(directory)
     draw = np.random.RandomState(0)  # data, not the model
     warm(contenders.make(contender, X.shape[1], 10, seed), X, y)
     model = contenders.make(contender, X.shape[1], 10, seed)
-    accuracies, seconds = [], 0.0
+    accuracies = []
+    seconds = 0.0
     for _ in range(count):
-        chosen, pixels = draw.choice(len(y), min(rows, len(y)), replace=False), draw.permutation(X.shape[1])
-        images, labels = X[chosen][:, pixels], y[chosen]
+        chosen = draw.choice(len(y), min(rows, len(y)), replace=False)
+        pixels = draw.permutation(X.shape[1])
+        images = X[chosen][:, pixels]
+        labels = y[chosen]
         spent, predictions = cpu_seconds(partial(model.learn_predict_array, images, labels))
         accuracies.append(correct(predictions, labels)[0] / len(labels))
         seconds += spent
@@ -64,21 +82,34 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 
 def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
     series = {name: runs[0]["accuracies"] for (name,), runs in by_name(results).items()}
-    points = {name: [(i + 1, 100 * a) for i, a in enumerate(values)] for name, values in series.items()}
+    points = {
+        name: [(i + 1, 100 * a) for i, a in enumerate(values)] for name, values in series.items()
+    }
     lines(points, "permutation", "accuracy, %", path)
 
 
 @click.command("permutations")
-@click.option("--only", metavar="A,B", help=f"Contenders: {', '.join(_NAMES)} (all but the slow {contenders.RELEASE}).")
 @click.option(
-    "--count", type=click.IntRange(min=1), default=20, show_default=True, help="Permutations; published: 200."
+    "--only",
+    metavar="A,B",
+    help=f"Contenders: {', '.join(_NAMES)} (all but the slow {contenders.RELEASE}).",
 )
-@click.option("--rows", type=click.IntRange(min=20), default=5000, show_default=True, help="Rows of each.")
+@click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Permutations; published: 200.",
+)
+@click.option(
+    "--rows", type=click.IntRange(min=20), default=5000, show_default=True, help="Rows of each."
+)
 @common(seeds=1)
 def command(settings: Settings, only: str | None, count: int, rows: int) -> None:
     """Input-permuted MNIST, one row at a time, predicted and then learned, pixels permuted anew every 5,000 rows.
 
-    Published for 200 permutations (%): AdamW 71.9, UPGD 77.9 (Elsayed & Mahmood 2024). Needs --data.
+    Published for 200 permutations (%): AdamW 71.9, UPGD 77.9 (Elsayed & Mahmood 2024). Needs
+    --data.
 
     \b
     Examples
@@ -86,13 +117,21 @@ def command(settings: Settings, only: str | None, count: int, rows: int) -> None
       loco-stream bench permutations --data ~/data --count 200
     """
     data.require("MNIST", settings.directory)
-    chosen, absent = contenders.present(contenders.pick(only, _NAMES, "--only") if only else _DEFAULT)
+    chosen, absent = contenders.present(
+        contenders.pick(only, _NAMES, "--only") if only else _DEFAULT
+    )
     say_missing(absent)
     runs = [
         contenders.run(
             f"{contender}/{seed}",
             measure,
-            {"contender": contender, "seed": seed, "count": count, "rows": rows, "directory": settings.directory},
+            {
+                "contender": contender,
+                "seed": seed,
+                "count": count,
+                "rows": rows,
+                "directory": settings.directory,
+            },
             f"{count} {rows}",
         )
         for contender in chosen

@@ -16,7 +16,9 @@ def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tup
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ConfigError("a picture needs matplotlib, which is missing: pip install 'loco-stream[plot]'.") from error
+        raise ConfigError(
+            "a picture needs matplotlib, which is missing: pip install 'loco-stream[plot]'."
+        ) from error
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False).ravel()
@@ -28,13 +30,21 @@ def _save(figure: Any, path: Path) -> None:
 
 
 def scatter(
-    points: Mapping[str, tuple[float, float]], x_label: str, y_label: str, path: Path, ours: Set[str] = frozenset()
+    points: Mapping[str, tuple[float, float]],
+    x_label: str,
+    y_label: str,
+    path: Path,
+    ours: Set[str] = frozenset(),
 ) -> None:
     """Draw named points over a logarithmic x axis, `ours` in red, and join those that none beats in both."""
     figure, (axes,) = _figure(9, 6)
     places = set(points.values())
-    front = sorted((x, y) for x, y in places if not any(a >= x and b >= y for a, b in places - {(x, y)}))
-    axes.plot([x for x, _ in front], [y for _, y in front], color="0.7", zorder=1, label="Pareto front")
+    front = sorted(
+        (x, y) for x, y in places if not any(a >= x and b >= y for a, b in places - {(x, y)})
+    )
+    axes.plot(
+        [x for x, _ in front], [y for _, y in front], color="0.7", zorder=1, label="Pareto front"
+    )
     for name, (x, y) in points.items():
         axes.scatter(x, y, zorder=2, color="tab:red" if name in ours else "tab:blue")
         axes.annotate(name, (x, y), textcoords="offset points", xytext=(5, 4), fontsize=8)
@@ -43,7 +53,9 @@ def scatter(
     _save(figure, path)
 
 
-def lines(series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_label: str, path: Path) -> None:
+def lines(
+    series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_label: str, path: Path
+) -> None:
     """Draw named lines through (x, y) points."""
     figure, (axes,) = _figure(8, 5)
     for name, points in series.items():
@@ -53,7 +65,9 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_l
     _save(figure, path)
 
 
-def diagonal(series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_label: str, path: Path) -> None:
+def diagonal(
+    series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_label: str, path: Path
+) -> None:
     """Draw named lines over the unit square beside the diagonal, where both are equal."""
     figure, (axes,) = _figure(6, 6)
     axes.plot([0, 1], [0, 1], color="0.7", linestyle="--")
@@ -65,7 +79,10 @@ def diagonal(series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, 
 
 
 def heat_maps(matrices: Mapping[str, Sequence[Sequence[float]]], path: Path) -> None:
-    """Draw accuracy matrices, four a row: row = after training through that task, column = task tested."""
+    """Draw accuracy matrices, four a row.
+
+    Row = after training through that task, column = task tested.
+    """
     columns = min(4, len(matrices))
     rows = -(-len(matrices) // columns)
     figure, panels = _figure(3.2 * columns, 3.2 * rows, rows, columns)

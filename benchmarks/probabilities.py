@@ -9,12 +9,18 @@ from numpy.typing import NDArray
 
 __all__ = ["bins", "calibration_error", "log_loss", "prequential"]
 
-_SMALLEST = 1e-6  # a probability below it is charged as this much, or one wrong certainty would hide all else
+# a probability below it is charged as this much, or one wrong certainty would hide all else
+_SMALLEST = 1e-6
 _BINS = 10
 
 
-def prequential(model: Any, X: NDArray[np.float64], y: NDArray[np.int64], n_classes: int) -> NDArray[np.float64]:
-    """Return (n, n_classes) probabilities of a river estimator, row by row before learning; NaN before any class."""
+def prequential(
+    model: Any, X: NDArray[np.float64], y: NDArray[np.int64], n_classes: int
+) -> NDArray[np.float64]:
+    """Return (n, n_classes) probabilities of a river estimator, row by row before learning.
+
+    NaN before any class.
+    """
     found = np.full((len(y), n_classes), np.nan)
     for i, (row, label) in enumerate(zip(X.tolist(), y.tolist(), strict=True)):
         x = dict(enumerate(row))
@@ -48,7 +54,10 @@ def bins(confidence: NDArray[np.float64], hit: NDArray[np.bool_]) -> list[list[f
     """
     place = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
     chosen = [place == b for b in range(_BINS) if (place == b).any()]
-    return [[int(rows.sum()), float(confidence[rows].mean()), float(hit[rows].mean())] for rows in chosen]
+    return [
+        [int(rows.sum()), float(confidence[rows].mean()), float(hit[rows].mean())]
+        for rows in chosen
+    ]
 
 
 def calibration_error(table: list[list[float]]) -> float:

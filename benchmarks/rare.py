@@ -1,4 +1,7 @@
-"""`loco-stream bench rare`: whether a class of one row in a hundred or a thousand is found, and how surely."""
+"""`loco-stream bench rare`.
+
+Whether a class of one row in a hundred or a thousand is found, and how surely.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,18 @@ from benchmarks.probabilities import bins, calibration_error, log_loss, prequent
 __all__ = ["command", "grids", "measure"]
 
 _NAMES = (
-    "default", "balanced", "frozen", contenders.OVER_SAMPLED, contenders.RELEASE, "LogReg", "LogReg over-sampled",
-    "LogReg under-sampled", "GaussianNB", "HAT", "ARF10",
-)  # fmt: skip
+    "default",
+    "balanced",
+    "frozen",
+    contenders.OVER_SAMPLED,
+    contenders.RELEASE,
+    "LogReg",
+    "LogReg over-sampled",
+    "LogReg under-sampled",
+    "GaussianNB",
+    "HAT",
+    "ARF10",
+)
 _FALSE_ALARMS = 0.01
 # figure -> title, digits, whether the largest is the best
 _FIGURES = {
@@ -39,7 +51,8 @@ def measure(stream: str, contender: str, seed: int, n_samples: int) -> dict[str,
     X, y = imbalanced.load(stream, n_samples, seed)
     model = contenders.by_dicts(contenders.make(contender, X.shape[1], 2, seed))
     half = n_samples // 2
-    proba, y = np.clip(prequential(model, X, y, 2)[half:], 0.0, 1.0), y[half:]
+    proba = np.clip(prequential(model, X, y, 2)[half:], 0.0, 1.0)
+    y = y[half:]
     if not 0 < y.sum() < len(y):
         return dict.fromkeys(_FIGURES)
     rare = proba[:, 1]
@@ -48,7 +61,9 @@ def measure(stream: str, contender: str, seed: int, n_samples: int) -> dict[str,
         "auc": float(roc_auc_score(y, rare)),
         "average_precision": float(average_precision_score(y, rare)),
         "recall": float(found[false <= _FALSE_ALARMS].max()),
-        "balanced_accuracy": float(((rare[y == 1] > 0.5).mean() + (rare[y == 0] <= 0.5).mean()) / 2.0),
+        "balanced_accuracy": float(
+            ((rare[y == 1] > 0.5).mean() + (rare[y == 0] <= 0.5).mean()) / 2.0
+        ),
         "log_loss": log_loss(proba[np.arange(len(y)), y]),
         "calibration_error": calibration_error(bins(rare, y == 1)),
     }
@@ -60,12 +75,16 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     streams, names = ([*dict.fromkeys(key[place] for key in grouped)] for place in (0, 1))
     out = []
     for key, (title, digits, largest) in _FIGURES.items():
-        grid = Grid(f"{title}, last half (± standard deviation over seeds)", ["contender", *streams])
+        grid = Grid(
+            f"{title}, last half (± standard deviation over seeds)", ["contender", *streams]
+        )
         cells = {at: spread(runs, key) for at, runs in grouped.items()}
         for name in names:
             grid.row(name, *(_cell(cells.get((stream, name)), digits) for stream in streams))
         for column, stream in enumerate(streams, start=1):
-            grid.mark_best(column, [cells.get((stream, name), (None,))[0] for name in names], largest)
+            grid.mark_best(
+                column, [cells.get((stream, name), (None,))[0] for name in names], largest
+            )
         out.append(grid)
     return out
 
@@ -80,10 +99,18 @@ def _cell(found: tuple[float, float | None] | None, digits: int) -> str:
 @click.command("rare")
 @click.option("--only", metavar="A,B", help=f"Contenders: {', '.join(_NAMES)}.")
 @click.option("--streams", "names", metavar="A,B", help=f"Streams: {', '.join(imbalanced.RARE)}.")
-@click.option("--samples", type=click.IntRange(min=200), default=20_000, show_default=True, help="Rows of a stream.")
+@click.option(
+    "--samples",
+    type=click.IntRange(min=200),
+    default=20_000,
+    show_default=True,
+    help="Rows of a stream.",
+)
 @common(seeds=5)
 def command(settings: Settings, only: str | None, names: str | None, samples: int) -> None:
-    """Rank and find a rare class: ROC, precision, recall, log-loss, calibration over the last half of each stream.
+    """Rank and find a rare class.
+
+    ROC, precision, recall, log-loss, calibration over the last half of each stream.
 
     A seed draws the data as well as the model.
 

@@ -25,12 +25,17 @@ _SETTLED = 500  # rows before which intervals are not scored
 
 
 def measure(stream: str, contender: str, seed: int) -> dict[str, Any]:
-    """Predict, score and learn one stream; rows without a prediction (the very first) are not scored."""
+    """Predict, score and learn one stream.
+
+    Rows without a prediction (the very first) are not scored.
+    """
     X, y = data.load(stream)
     model, spare = (contenders.make_regressor(contender, X.shape[1], seed) for _ in range(2))
     warm(spare, X, y)
     seconds, raw = cpu_seconds(lambda: model.learn_predict_array(X, y))
-    predictions = np.array([np.nan if value is None else value for value in raw.tolist()], dtype=np.float64)
+    predictions = np.array(
+        [np.nan if value is None else value for value in raw.tolist()], dtype=np.float64
+    )
     known = ~np.isnan(predictions)
     known[0] = False  # no label had come
     error = predictions[known] - y[known]
@@ -44,13 +49,17 @@ def measure(stream: str, contender: str, seed: int) -> dict[str, Any]:
     }
 
 
-def _intervals(contender: str, X: NDArray[np.float64], y: NDArray[np.float64], seed: int) -> dict[str, float | None]:
+def _intervals(
+    contender: str, X: NDArray[np.float64], y: NDArray[np.float64], seed: int
+) -> dict[str, float | None]:
     """Return how many of the values after row 500 lie inside the 90 % intervals of our own, and how wide these are."""
     if contender not in _OURS:
         return {"coverage": None, "width": None}
     from loco_stream import LOCORegressor
 
-    _, bounds = LOCORegressor(**contenders.VARIANTS[contender], seed=seed).learn_predict_interval_array(X, y, 0.9)
+    _, bounds = LOCORegressor(
+        **contenders.VARIANTS[contender], seed=seed
+    ).learn_predict_interval_array(X, y, 0.9)
     low, high = bounds[_SETTLED:].T
     return {
         "coverage": float(((low <= y[_SETTLED:]) & (y[_SETTLED:] <= high)).mean()),
@@ -64,11 +73,21 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     out = []
     for stream in dict.fromkeys(key[0] for key in grouped):
         rows = {key[1]: runs for key, runs in grouped.items() if key[0] == stream}
-        columns = ["MAE", "RMSE", "R2", "worst error", "inside 90 % interval", "its width", "samples/CPU s"]
+        columns = [
+            "MAE",
+            "RMSE",
+            "R2",
+            "worst error",
+            "inside 90 % interval",
+            "its width",
+            "samples/CPU s",
+        ]
         grid = Grid(stream, ["contender", *columns])
         for contender, runs in rows.items():
             keys = ("mae", "rmse", "r2", "worst", "coverage", "width")
-            figures = ["-" if runs[0][key] is None else f"{spread(runs, key)[0]:.3f}" for key in keys]
+            figures = [
+                "-" if runs[0][key] is None else f"{spread(runs, key)[0]:.3f}" for key in keys
+            ]
             grid.row(contender, *figures, f"{spread(runs, 'samples_per_second')[0]:,.0f}")
         for column, key in enumerate(("mae", "rmse"), start=1):
             grid.mark_best(column, [spread(runs, key)[0] for runs in rows.values()], largest=False)

@@ -1,7 +1,10 @@
-"""Release 0.1 beside today's code: its checkout is named by LOCO_STREAM_V01 and runs in a process of its own.
+"""Release 0.1 beside today's code.
 
-The process imports `loco_stream` from that checkout and the benches from this one, so that both engines are measured
-by the same code. Called by hand: `python benchmarks/release.py CHECKOUT < JSON`.
+Its checkout is named by LOCO_STREAM_V01 and runs in a process of its own.
+
+The process imports `loco_stream` from that checkout and the benches from this one, so that both
+engines are measured by the same code. Called by hand: `python benchmarks/release.py CHECKOUT <
+JSON`.
 """
 
 from __future__ import annotations
@@ -16,19 +19,24 @@ from typing import Any
 
 __all__ = ["MISSING", "checkout", "fingerprint_of", "measure"]
 
-MISSING = "release 0.1: set LOCO_STREAM_V01 to a checkout of it, made by `git worktree add DIR v0.1.0`."
+MISSING = (
+    "release 0.1: set LOCO_STREAM_V01 to a checkout of it, made by `git worktree add DIR v0.1.0`."
+)
 _ROOT = Path(__file__).resolve().parent.parent
 
 
 def checkout() -> Path | None:
     """Return the directory of LOCO_STREAM_V01 if it holds the package, else None."""
     given = os.environ.get("LOCO_STREAM_V01")
-    return Path(given) if given and (Path(given) / "loco_stream" / "__init__.py").is_file() else None
+    return (
+        Path(given) if given and (Path(given) / "loco_stream" / "__init__.py").is_file() else None
+    )
 
 
 def fingerprint_of() -> str:
     """Return a short hash of the release's code."""
-    root, digest = checkout(), hashlib.sha256()
+    root = checkout()
+    digest = hashlib.sha256()
     for path in sorted((root / "loco_stream").rglob("*.py")) if root else []:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
@@ -49,7 +57,11 @@ def measure(function: str, arguments: dict[str, Any]) -> dict[str, Any]:
     if root is None:
         raise ConfigError(MISSING)
     told = json.dumps({"function": function, "arguments": arguments})
-    return ask([sys.executable, __file__, str(root)], f"release 0.1 in {str(root)!r} could not run {function}", told)
+    return ask(
+        [sys.executable, __file__, str(root)],
+        f"release 0.1 in {str(root)!r} could not run {function}",
+        told,
+    )
 
 
 def _main(root: str) -> None:

@@ -25,9 +25,13 @@ times are CPU time of one process on a shared machine, so read their ratios.
 def _section(name: str, saved: dict[str, Any]) -> str:
     """Return one bench: how it was made, and its tables."""
     environment = saved["environment"]
-    versions = ", ".join(f"{package} {version}" for package, version in environment["versions"].items())
+    versions = ", ".join(
+        f"{package} {version}" for package, version in environment["versions"].items()
+    )
     runs = saved["runs"].values()
-    commands, commits = (list(dict.fromkeys(str(run[key]) for run in runs)) for key in ("command", "commit"))
+    commands, commits = (
+        list(dict.fromkeys(str(run[key]) for run in runs)) for key in ("command", "commit")
+    )
     lines = [
         f"## {name}",
         "",
@@ -50,7 +54,11 @@ def document(directory: Path) -> str:
         If there is no result there.
     """
     paths = {name: directory / f"{name}.json" for name in BENCHES}
-    there = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items() if path.is_file()}
+    there = {
+        name: json.loads(path.read_text(encoding="utf-8"))
+        for name, path in paths.items()
+        if path.is_file()
+    }
     if not there:
         raise ConfigError(
             f"no results in {str(directory)!r}; run `loco-stream bench NAME` first, or give --results DIR."
@@ -74,7 +82,9 @@ def document(directory: Path) -> str:
     help="The document to write.",
 )
 def command(results: Path, output: Path) -> None:
-    """Write the Markdown document of all bench results: tables, commands, commits, versions, machine.
+    """Write the Markdown document of all bench results.
+
+    Tables, commands, commits, versions, machine.
 
     \b
     Examples

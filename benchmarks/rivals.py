@@ -21,7 +21,10 @@ _Make: TypeAlias = Callable[[int, int, int], Learner]
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """A peer: `make(n_features, n_classes, seed)` builds it; `seeded` tells whether the seed changes anything."""
+    """A peer: `make(n_features, n_classes, seed)` builds it.
+
+    `seeded` tells whether the seed changes anything.
+    """
 
     make: _Make
     seeded: bool
@@ -59,7 +62,9 @@ def over_sampled(model: Any, n_classes: int, seed: int) -> Any:
     """Return a river classifier that learns rows of rare classes several times, until all are as frequent."""
     from river.imblearn import RandomOverSampler
 
-    return RandomOverSampler(model, desired_dist=dict.fromkeys(range(n_classes), 1.0 / n_classes), seed=seed)
+    return RandomOverSampler(
+        model, desired_dist=dict.fromkeys(range(n_classes), 1.0 / n_classes), seed=seed
+    )
 
 
 def _softmax(n_features: int, n_classes: int, seed: int) -> Learner:
@@ -103,7 +108,9 @@ def _leveraging_bagging(n_features: int, n_classes: int, seed: int) -> Learner:
     from river.ensemble import LeveragingBaggingClassifier
     from river.tree import HoeffdingTreeClassifier
 
-    return RiverLearner(LeveragingBaggingClassifier(HoeffdingTreeClassifier(), n_models=10, seed=seed))
+    return RiverLearner(
+        LeveragingBaggingClassifier(HoeffdingTreeClassifier(), n_models=10, seed=seed)
+    )
 
 
 def _alma(n_features: int, n_classes: int, seed: int) -> Learner:
@@ -124,7 +131,8 @@ def _knn(n_features: int, n_classes: int, seed: int) -> Learner:
 
     if n_features <= WIDE:
         return _scaled(KNNClassifier(n_neighbors=5, engine=LazySearch(window_size=1000)))
-    # at 784 features river's distance over dicts costs 80 ms a prediction, numpy's over one array 3 ms
+    # at 784 features river's distance over dicts costs 80 ms a prediction, numpy's over one array 3
+    # ms
     engine = LazySearch(window_size=1000, dist_func=_array_distance)
     return RiverLearner(KNNClassifier(n_neighbors=5, engine=engine), as_array=True)
 

@@ -1,7 +1,7 @@
 """Run many independent measurements with a progress bar, keeping each result as soon as it is there.
 
-A bench is a list of `Run`s and one `Results` file. A run whose result is already in the file, made by
-the same code, is not repeated: an interrupted bench continues where it stopped.
+A bench is a list of `Run`s and one `Results` file. A run whose result is already in the file, made
+by the same code, is not repeated: an interrupted bench continues where it stopped.
 """
 
 from __future__ import annotations
@@ -98,17 +98,28 @@ def _answers(todo: Sequence[Run], jobs: int) -> Iterator[tuple[Run, dict[str, An
             pool.shutdown(cancel_futures=True)
 
 
-def perform(runs: Sequence[Run], results: Results, console: Console, jobs: int = 1) -> dict[str, dict[str, Any]]:
+def perform(
+    runs: Sequence[Run], results: Results, console: Console, jobs: int = 1
+) -> dict[str, dict[str, Any]]:
     """Do what is still to do of `runs` and return the results of all of them by key."""
     todo = [run for run in runs if not results.has(run)]
     if len(todo) < len(runs):
-        console.print(f"{len(runs) - len(todo)} of {len(runs)} results are already in {results.path}")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        console.print(
+            f"{len(runs) - len(todo)} of {len(runs)} results are already in {results.path}"
+        )
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(todo[0].key if todo else "done", total=len(todo))
         for number, (run, values) in enumerate(_answers(todo, jobs), start=1):
             results.add(run, values)
-            progress.update(task, advance=1, description=todo[number].key if number < len(todo) else run.key)
+            progress.update(
+                task, advance=1, description=todo[number].key if number < len(todo) else run.key
+            )
     asked = {run.key: results.runs[run.key] for run in runs}
     results.runs = asked | results.runs  # the file keeps others' results, after those asked for
     results.write()

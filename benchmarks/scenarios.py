@@ -1,7 +1,9 @@
-"""Continual-learning scenarios: a sequence of tasks, each with a training stream and a test set of its own.
+"""Continual-learning scenarios.
 
-Class-incremental scenarios share one head and tell no task labels. Permutations and orders are data, fixed
-by their definition, so numpy's old generator (`RandomState`) stays in this file.
+A sequence of tasks, each with a training stream and a test set of its own.
+
+Class-incremental scenarios share one head and tell no task labels. Permutations and orders are
+data, fixed by their definition, so numpy's old generator (`RandomState`) stays in this file.
 """
 
 from __future__ import annotations
@@ -51,7 +53,8 @@ def _by_class(train: data.Arrays, test: data.Arrays, n_each: int, n_test: int) -
     tasks = []
     for pair in range(5):
         rows, tested = (np.flatnonzero(y // 2 == pair) for _, y in (train, test))
-        rows, tested = rows[:n_each], tested[:n_test]
+        rows = rows[:n_each]
+        tested = tested[:n_test]
         tasks.append(Task(train[0][rows], train[1][rows], test[0][tested], test[1][tested], pair))
     return tasks
 
@@ -73,13 +76,20 @@ def _split_mnist(directory: str | Path | None, share: float) -> list[Task]:
 def _transformed_mnist(
     directory: str | Path | None, share: float, change: Callable[[NDArray[Any], int], NDArray[Any]]
 ) -> list[Task]:
-    """Return ten tasks of 1000 fresh images each; `change(images, task)` is what a task does to them."""
+    """Return ten tasks of 1000 fresh images each.
+
+    `change(images, task)` is what a task does to them.
+    """
     (X, y), (Xt, yt) = _shuffled_mnist(directory)
-    n, n_test = int(1000 * share), int(300 * share)
+    n = int(1000 * share)
+    n_test = int(300 * share)
     tasks = []
     for task in range(10):
-        rows, tested = slice(task * n, task * n + n), slice(task * n_test, task * n_test + n_test)
-        tasks.append(Task(change(X[rows], task), y[rows], change(Xt[tested], task), yt[tested], task))
+        rows = slice(task * n, task * n + n)
+        tested = slice(task * n_test, task * n_test + n_test)
+        tasks.append(
+            Task(change(X[rows], task), y[rows], change(Xt[tested], task), yt[tested], task)
+        )
     return tasks
 
 
@@ -95,20 +105,26 @@ def _rotated_mnist(directory: str | Path | None, share: float) -> list[Task]:
     def change(images: NDArray[Any], task: int) -> NDArray[Any]:
         from scipy.ndimage import rotate
 
-        turned = rotate(images.reshape(-1, 28, 28), 20.0 * task, axes=(1, 2), reshape=False, order=1)
+        turned = rotate(
+            images.reshape(-1, 28, 28), 20.0 * task, axes=(1, 2), reshape=False, order=1
+        )
         return np.asarray(turned).reshape(-1, 784)
 
     return _transformed_mnist(directory, share, change)
 
 
 def _recurring_inputs(directory: str | Path | None, share: float) -> list[Task]:
-    """A-B-A-B on digits: in B the pixels are permuted. Every visit brings digits not seen before."""
+    """A-B-A-B on digits: in B the pixels are permuted.
+
+    Every visit brings digits not seen before.
+    """
     (X, y), (Xt, yt) = _digits()
     order = np.random.RandomState(1).permutation(64)
     n = int(len(y) * share) // 4
     tasks = []
     for visit in range(4):
-        rows, concept = slice(visit * n, visit * n + n), visit % 2
+        rows = slice(visit * n, visit * n + n)
+        concept = visit % 2
         columns = order if concept else np.arange(64)
         tasks.append(Task(X[rows][:, columns], y[rows], Xt[:, columns], yt, concept))
     return tasks
@@ -118,10 +134,17 @@ def _recurring_labels(directory: str | Path | None, share: float) -> list[Task]:
     """A-B-A-B on Agrawal's functions 0 and 4: the same inputs mean other classes in B."""
     from river.datasets import synth
 
-    n, n_test = int(2500 * share), int(500 * share)
-    concepts = [iter(synth.Agrawal(classification_function=function, seed=42 + i)) for i, function in enumerate((0, 4))]
+    n = int(2500 * share)
+    n_test = int(500 * share)
+    concepts = [
+        iter(synth.Agrawal(classification_function=function, seed=42 + i))
+        for i, function in enumerate((0, 4))
+    ]
     tests = [_agrawal_rows(concept, n_test) for concept in concepts]
-    return [Task(*_agrawal_rows(concepts[visit % 2], n), *tests[visit % 2], visit % 2) for visit in range(4)]
+    return [
+        Task(*_agrawal_rows(concepts[visit % 2], n), *tests[visit % 2], visit % 2)
+        for visit in range(4)
+    ]
 
 
 def _agrawal_rows(concept: Any, n: int) -> data.Arrays:
@@ -131,7 +154,10 @@ def _agrawal_rows(concept: Any, n: int) -> data.Arrays:
 
 
 def _noaa(directory: str | Path | None, share: float) -> list[Task]:
-    """Weather over fifty years in six spans in their order; of each span every fifth day is for testing."""
+    """Weather over fifty years in six spans in their order.
+
+    Of each span every fifth day is for testing.
+    """
     X, y = data.load("NOAA", directory)
     tasks = []
     for span, rows in enumerate(np.array_split(np.arange(int(len(y) * share)), 6)):

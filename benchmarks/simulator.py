@@ -1,4 +1,7 @@
-"""`loco-stream bench simulator`: the simulator against the speed at which rows of weights can be read at all."""
+"""`loco-stream bench simulator`.
+
+The simulator against the speed at which rows of weights can be read at all.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ _OPERATIONS = ("effective_macs", "effective_acs", "dense", "spikes")
 _DELAYS = ("0.1", "1.0", "spread")
 _SIZES = (4_000, 10_000, 40_000)  # neurons, with as many connections each
 _SECOND = 1000.0  # ms
-_WINDOW, _DT, _LEARNED = 2.0, 0.1, 1297  # ms, ms, rows of digits; 500 are left
+# ms, ms, rows of digits; 500 are left
+_WINDOW = 2.0
+_DT = 0.1
+_LEARNED = 1297
 
 
 def feed_forward(name: str, repeats: int) -> dict[str, Any]:
@@ -71,16 +77,23 @@ def feed_forward(name: str, repeats: int) -> dict[str, Any]:
 
 
 def batches(name: str, repeats: int) -> dict[str, Any]:
-    """Time a thousand samples one call each and in one call on all cores, in turn: elapsed time, and CPU time of both.
+    """Time a thousand samples one call each and in one call on all cores, in turn.
 
-    CPU time shows what the batch costs where others keep the cores busy, which elapsed time does not.
+    Elapsed time, and CPU time of both.
+
+    CPU time shows what the batch costs where others keep the cores busy, which elapsed time does
+    not.
     """
     weights, samples = workload(name)
-    net, many = Network.from_weights(weights), samples * 16
+    net = Network.from_weights(weights)
+    many = samples * 16
     net.run_many(samples, STEPS)
     timed: list[list[float]] = []
     for _ in range(repeats):
-        for work in (lambda: [net.run(*spikes, STEPS) for spikes in many], lambda: net.run_many(many, STEPS)):
+        for work in (
+            lambda: [net.run(*spikes, STEPS) for spikes in many],
+            lambda: net.run_many(many, STEPS),
+        ):
             began = perf_counter()
             cpu = cpu_seconds(work)[0]
             timed.append([perf_counter() - began, cpu])
@@ -120,9 +133,16 @@ def recurrent_net(problem: dict[str, Any], dtype: Any = np.float64) -> Network:
     delay = problem["delay"]
     delays = csr_array((delay, place), shape=shape) if np.ndim(delay) else float(delay)
     return Network.from_weights(
-        [csr_array((1, n))], tau=20.0, threshold=10.0, reset="zero", drive=11.0, refractory=5.0, dtype=dtype,
-        recurrent=csr_array((problem["weight"], place), shape=shape), recurrent_delays=delays,
-    )  # fmt: skip
+        [csr_array((1, n))],
+        tau=20.0,
+        threshold=10.0,
+        reset="zero",
+        drive=11.0,
+        refractory=5.0,
+        dtype=dtype,
+        recurrent=csr_array((problem["weight"], place), shape=shape),
+        recurrent_delays=delays,
+    )
 
 
 def benchmark4(delay: str, repeats: int) -> dict[str, Any]:
@@ -131,7 +151,9 @@ def benchmark4(delay: str, repeats: int) -> dict[str, Any]:
     net = recurrent_net(problem)
     initial = [problem["v0"]]
     record = net.run([], [], _SECOND, initial=initial)
-    seconds = [cpu_seconds(lambda: net.run([], [], _SECOND, initial=initial))[0] for _ in range(repeats)]
+    seconds = [
+        cpu_seconds(lambda: net.run([], [], _SECOND, initial=initial))[0] for _ in range(repeats)
+    ]
     events = len(record) * len(problem["source"]) / len(problem["v0"])
     return {
         "seconds": median(seconds),
@@ -142,34 +164,47 @@ def benchmark4(delay: str, repeats: int) -> dict[str, Any]:
 
 
 def size(n: int, repeats: int) -> dict[str, Any]:
-    """Time one second of `n` neurons with the fan-out of benchmark 4 and a delay a connection; weigh what it holds."""
+    """Time one second of `n` neurons with the fan-out of benchmark 4 and a delay a connection.
+
+    Weigh what it holds.
+    """
     problem = brette4(0, "spread", n)
-    net, initial = recurrent_net(problem), [problem["v0"]]
+    net = recurrent_net(problem)
+    initial = [problem["v0"]]
     record = net.run([], [], _SECOND, initial=initial)
-    seconds = median([cpu_seconds(lambda: net.run([], [], _SECOND, initial=initial))[0] for _ in range(repeats)])
+    seconds = median(
+        [cpu_seconds(lambda: net.run([], [], _SECOND, initial=initial))[0] for _ in range(repeats)]
+    )
     events = len(record) * len(problem["source"]) / n
     assert isinstance(net._net, QueuedNet)
     layer = net._net.layers[0]
-    held = {"connections": layer.links, "neurons": (layer.cells,), "queue and spikes": layer.progress}
+    held = {
+        "connections": layer.links,
+        "neurons": (layer.cells,),
+        "queue and spikes": layer.progress,
+    }
     return {
         "seconds": seconds,
         "spikes": len(record),
         "fan_out": len(problem["source"]) / n,
         "ns_per_event": 1e9 * seconds / events,
-        "mib": {name: sum(array.nbytes for array in arrays) / 2**20 for name, arrays in held.items()},
+        "mib": {
+            name: sum(array.nbytes for array in arrays) / 2**20 for name, arrays in held.items()
+        },
     }
 
 
 def operations(seed: int) -> dict[str, Any]:
     """Count synaptic operations a sample beside accuracy, in NeuroBench's terms, of a net trained on digits.
 
-    Currents are held through a window and multiplied by their weights once; a spike of a hidden neuron adds its row of
-    the readout. Effective operations leave out what is multiplied by zero; dense ones are those of all weights, of the
-    readout's in each of the steps.
+    Currents are held through a window and multiplied by their weights once; a spike of a hidden
+    neuron adds its row of the readout. Effective operations leave out what is multiplied by zero;
+    dense ones are those of all weights, of the readout's in each of the steps.
 
     References
     ----------
-    Yik et al. 2025, The neurobench framework for benchmarking neuromorphic computing, Nature Communications 16.
+    Yik et al. 2025, The neurobench framework for benchmarking neuromorphic computing, Nature
+    Communications 16.
     """
     from sklearn.datasets import load_digits
 
@@ -177,12 +212,19 @@ def operations(seed: int) -> dict[str, Any]:
 
     X, y = load_digits(return_X_y=True)
     model = LOCOClassifier(
-        hidden_sizes=128, readout="delta", readout_layers="hidden", receptive_fields=1, window=_WINDOW, dt=_DT,
-        reset="zero", seed=seed,
-    )  # fmt: skip
+        hidden_sizes=128,
+        readout="delta",
+        readout_layers="hidden",
+        receptive_fields=1,
+        window=_WINDOW,
+        dt=_DT,
+        reset="zero",
+        seed=seed,
+    )
     for _ in range(2):
         model.learn_array(X[:_LEARNED], y[:_LEARNED])
-    net, currents = model.to_network(), model.encode_array(X[_LEARNED:])
+    net = model.to_network()
+    currents = model.encode_array(X[_LEARNED:])
     steps = round(_WINDOW / _DT)
     spikes = net.run_clocked(np.repeat(currents[:, None], steps, axis=1), _DT)[0].sum(axis=(1, 2))
     n_classes = len(model.classes)
@@ -205,12 +247,23 @@ def memory(calls: int) -> dict[str, Any]:
         for k in range(calls // 2):
             net.run(*samples[k % 16], STEPS)
         peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-    return {"calls": calls, "peak_kib_first_half": peaks[0], "peak_kib": peaks[1], "growth_kib": peaks[1] - peaks[0]}
+    return {
+        "calls": calls,
+        "peak_kib_first_half": peaks[0],
+        "peak_kib": peaks[1],
+        "growth_kib": peaks[1] - peaks[0],
+    }
 
 
 def run(repeats: int = 9, calls: int = 1_000_000) -> dict[str, dict[str, Any]]:
-    """Return all measurements by name, ready for JSON; `repeats` is how often each is timed, medians are kept."""
-    return {name: job.measure(**job.arguments) for name, job in ((job.key, job) for job in _jobs(repeats, calls))}
+    """Return all measurements by name, ready for JSON.
+
+    `repeats` is how often each is timed, medians are kept.
+    """
+    return {
+        name: job.measure(**job.arguments)
+        for name, job in ((job.key, job) for job in _jobs(repeats, calls))
+    }
 
 
 def _jobs(repeats: int, calls: int) -> list[Run]:
@@ -218,7 +271,10 @@ def _jobs(repeats: int, calls: int) -> list[Run]:
         *(Run(name, feed_forward, {"name": name, "repeats": repeats}) for name in SIZES),
         *(Run(f"run_many/{name}", batches, {"name": name, "repeats": repeats}) for name in SIZES),
         *(Run(f"density/{p}", density, {"p": p, "repeats": repeats}) for p in _DENSITIES),
-        *(Run(f"brette4/{delay}", benchmark4, {"delay": delay, "repeats": repeats}) for delay in _DELAYS),
+        *(
+            Run(f"brette4/{delay}", benchmark4, {"delay": delay, "repeats": repeats})
+            for delay in _DELAYS
+        ),
         *(Run(f"size/{n}", size, {"n": n, "repeats": min(repeats, 5)}) for n in _SIZES),
         Run("operations", operations, {"seed": 1}),
         Run("memory", memory, {"calls": calls}),
@@ -230,7 +286,16 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     dense = Grid(
         "dense nets, one Python call a sample, CPU time; share of the row gather: adding as many rows, eight a pass, "
         "rows where numpy puts them (on cache lines)",
-        ["net", "events", "us", "us, spikes recorded", "samples/s", "G events/s", "row gather us", "share"],
+        [
+            "net",
+            "events",
+            "us",
+            "us, spikes recorded",
+            "samples/s",
+            "G events/s",
+            "row gather us",
+            "share",
+        ],
     )
     batch = Grid(
         "1024 samples, all spikes recorded: one `run` each, and one `run_many`; elapsed us a sample (CPU us)",
@@ -243,7 +308,16 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     )
     sizes = Grid(
         "the same with a delay a connection, by size, as many connections a neuron: time a synaptic event, and memory",
-        ["neurons", "fan-out", "s", "spikes", "ns an event", "MiB: connections", "neurons", "queue and spikes"],
+        [
+            "neurons",
+            "fan-out",
+            "s",
+            "spikes",
+            "ns an event",
+            "MiB: connections",
+            "neurons",
+            "queue and spikes",
+        ],
     )
     counted = Grid(
         "synaptic operations a sample (NeuroBench): digits, 500 rows not learned",
@@ -254,24 +328,42 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
         name, _, part = key.partition("/")
         if name in SIZES:
             dense.row(
-                name, f"{r['synaptic_events']:,.0f}", f"{r['us_per_sample']:.1f}", f"{r['us_per_sample_spikes']:.1f}",
-                f"{r['samples_per_second']:,.0f}", f"{r['events_per_second'] / 1e9:.1f}",
+                name,
+                f"{r['synaptic_events']:,.0f}",
+                f"{r['us_per_sample']:.1f}",
+                f"{r['us_per_sample_spikes']:.1f}",
+                f"{r['samples_per_second']:,.0f}",
+                f"{r['events_per_second'] / 1e9:.1f}",
                 f"{r['us_row_gather']:.1f} ({r['us_row_gather_on_lines']:.1f})",
                 f"{100 * r['share_of_row_gather']:.0f} % ({100 * r['share_of_row_gather_on_lines']:.0f} %)",
-            )  # fmt: skip
+            )
         elif name == "run_many":
             batch.row(
-                part, str(r["cores"]), f"{r['us_one_by_one']:.1f} ({r['cpu_us_one_by_one']:.1f})",
-                f"{r['us_batch']:.1f} ({r['cpu_us_batch']:.1f})", f"{r['speed_up']:.2f}x",
-            )  # fmt: skip
+                part,
+                str(r["cores"]),
+                f"{r['us_one_by_one']:.1f} ({r['cpu_us_one_by_one']:.1f})",
+                f"{r['us_batch']:.1f} ({r['cpu_us_batch']:.1f})",
+                f"{r['speed_up']:.2f}x",
+            )
         elif name == "density":
             cost.row(part, f"{r['us_per_sample']:.1f}")
         elif name == "brette4":
             rate = f"{r['rate']:.2f}"
-            recurrent.row(part, f"{r['seconds']:.4f}", str(r["spikes"]), rate, f"{r['events_per_second'] / 1e6:.0f}")
+            recurrent.row(
+                part,
+                f"{r['seconds']:.4f}",
+                str(r["spikes"]),
+                rate,
+                f"{r['events_per_second'] / 1e6:.0f}",
+            )
         elif name == "size":
             held = (f"{mib:.1f}" for mib in r["mib"].values())
-            fixed = (f"{int(part):,}", f"{r['fan_out']:.1f}", f"{r['seconds']:.3f}", f"{r['spikes']:,}")
+            fixed = (
+                f"{int(part):,}",
+                f"{r['fan_out']:.1f}",
+                f"{r['seconds']:.3f}",
+                f"{r['spikes']:,}",
+            )
             sizes.row(*fixed, f"{r['ns_per_event']:.1f}", *held)
         elif name == "operations":
             counted.row(f"{r['accuracy']:.3f}", *(f"{r[k]:,.0f}" for k in _OPERATIONS))
@@ -282,10 +374,18 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 
 @click.command("simulator")
 @click.option(
-    "--repeats", type=click.IntRange(min=1), default=9, show_default=True, help="Timings of each; medians count."
+    "--repeats",
+    type=click.IntRange(min=1),
+    default=9,
+    show_default=True,
+    help="Timings of each; medians count.",
 )
 @click.option(
-    "--calls", type=click.IntRange(min=2), default=1_000_000, show_default=True, help="Calls to watch memory."
+    "--calls",
+    type=click.IntRange(min=2),
+    default=1_000_000,
+    show_default=True,
+    help="Calls to watch memory.",
 )
 @common(seeds=1)
 def command(settings: Settings, repeats: int, calls: int) -> None:

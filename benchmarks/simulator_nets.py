@@ -1,4 +1,7 @@
-"""The workloads of `loco-stream bench simulator` and of its peers: nets, spikes, and the ceiling they are held to."""
+"""The workloads of `loco-stream bench simulator` and of its peers.
+
+Nets, spikes, and the ceiling they are held to.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,9 @@ class Workload(NamedTuple):
     samples: list[tuple[NDArray[np.float32], NDArray[np.int32]]]  # times in ms, input neurons
 
 
-def bernoulli(rng: Any, n_inputs: int, density: float) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+def bernoulli(
+    rng: Any, n_inputs: int, density: float
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Return one sample: every input fires in every step with probability `density`."""
     step, index = np.nonzero(rng.random((STEPS, n_inputs)) < density)
     return step.astype(np.float32), index.astype(np.int32)
@@ -43,21 +48,27 @@ def workload(name: str, seed: int = 0) -> Workload:
     weights: list[NDArray[np.float32]] = []
     for n_pre, n_post in pairwise(sizes):
         raw = rng.normal(size=(n_pre, n_post)) / np.sqrt(n_pre)
-        low, high = 0.1, 20.0
+        low = 0.1
+        high = 20.0
         for _ in range(12):
             gain = 0.5 * (low + high)
             net = Network.from_weights([*weights, (raw * gain).astype(np.float32)])
-            fired = np.mean([net.run(*spikes, STEPS, record="counts")[-1].sum() for spikes in samples])
+            fired = np.mean(
+                [net.run(*spikes, STEPS, record="counts")[-1].sum() for spikes in samples]
+            )
             low, high = (low, gain) if fired > _RATE * n_post * STEPS else (gain, high)
         weights.append((raw * high).astype(np.float32))
     return Workload(weights, samples)
 
 
 def brette4(seed: int, delay: float | str, n: int = 4000, fan_out: float = 80.0) -> dict[str, Any]:
-    """Return benchmark 4 of Brette et al. 2007: integrate-and-fire neurons with voltage jumps, 2 % connected.
+    """Return benchmark 4 of Brette et al.
 
-    Membranes are in mV above the reset of -60: threshold 10, drive 11, tau 20 ms, refractory 5 ms; jumps of .25 mV from
-    the first 80 % of the neurons and -2.25 mV from the rest; membranes start anywhere below threshold.
+    2007: integrate-and-fire neurons with voltage jumps, 2 % connected.
+
+    Membranes are in mV above the reset of -60: threshold 10, drive 11, tau 20 ms, refractory 5 ms;
+    jumps of .25 mV from the first 80 % of the neurons and -2.25 mV from the rest; membranes start
+    anywhere below threshold.
 
     Parameters
     ----------
@@ -76,7 +87,13 @@ def brette4(seed: int, delay: float | str, n: int = 4000, fan_out: float = 80.0)
     target = np.concatenate([np.sort(rng.choice(n, k, replace=False)) for k in per_neuron])
     delays = rng.integers(1, 21, len(source)) * 0.1 if delay == "spread" else np.float64(delay)
     weight = np.where(source < 0.8 * n, 0.25, -2.25)
-    return {"source": source, "target": target, "weight": weight, "delay": delays, "v0": rng.uniform(0.0, 10.0, n)}
+    return {
+        "source": source,
+        "target": target,
+        "weight": weight,
+        "delay": delays,
+        "v0": rng.uniform(0.0, 10.0, n),
+    }
 
 
 @njit
@@ -84,8 +101,14 @@ def _gather(total: Any, rows: Any, events: Any, repeats: int) -> None:
     """Add up rows the way a plain loop does at best: eight a pass."""
     for _ in range(repeats):
         for k in range(0, events.shape[0], 8):
-            a, b, c, d = rows[events[k]], rows[events[k + 1]], rows[events[k + 2]], rows[events[k + 3]]
-            e, f, g, h = rows[events[k + 4]], rows[events[k + 5]], rows[events[k + 6]], rows[events[k + 7]]
+            a = rows[events[k]]
+            b = rows[events[k + 1]]
+            c = rows[events[k + 2]]
+            d = rows[events[k + 3]]
+            e = rows[events[k + 4]]
+            f = rows[events[k + 5]]
+            g = rows[events[k + 6]]
+            h = rows[events[k + 7]]
             for i in range(total.shape[0]):
                 total[i] += ((a[i] + b[i]) + (c[i] + d[i])) + ((e[i] + f[i]) + (g[i] + h[i]))
 
@@ -101,13 +124,17 @@ def row_gather(n_pre: int, n_post: int, on_lines: bool, repeats: int = 3) -> flo
     if on_lines:
         lined = aligned(n_pre * n_post, np.float32).reshape(n_pre, n_post)
         lined[:] = rows
-        rows, total = lined, aligned(n_post, np.float32)
+        rows = lined
+        total = aligned(n_post, np.float32)
     events = rng.integers(0, n_pre, 1568).astype(np.int32)
     _gather(total, rows, events, 1)
     times = 300
     return median(
         [
-            times * len(events) * n_post / cpu_seconds(lambda: _gather(total, rows, events, times))[0]
+            times
+            * len(events)
+            * n_post
+            / cpu_seconds(lambda: _gather(total, rows, events, times))[0]
             for _ in range(repeats)
         ]
     )

@@ -1,4 +1,7 @@
-"""`loco-stream bench soak`: a million samples of a drifting stream, to see what grows, slows or breaks."""
+"""`loco-stream bench soak`.
+
+A million samples of a drifting stream, to see what grows, slows or breaks.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +68,8 @@ def _non_finite(arrays: list[NDArray[Any]]) -> int:
 def measure(stream: str, contender: str, seed: int, n_samples: int) -> dict[str, Any]:
     """Predict and learn `n_samples` in blocks; keep cost, accuracy and memory of every tenth.
 
-    In the last two tenths a second model learns from nothing: what it does better at the end is lost by age.
+    In the last two tenths a second model learns from nothing: what it does better at the end is
+    lost by age.
     """
     n_blocks = max(n_samples // _BLOCK, _TENTHS)
     first = next(_blocks(stream, 1))
@@ -73,10 +77,18 @@ def measure(stream: str, contender: str, seed: int, n_samples: int) -> dict[str,
     warm(contenders.make(contender, *shape, seed), *first)
     model = contenders.make(contender, *shape, seed)
     tenths: list[dict[str, Any]] = []
-    costs, accuracies, young_accuracies = [], [], []
+    costs = []
+    accuracies = []
+    young_accuracies = []
     young = contenders.make(contender, *shape, seed)
-    at_start = None  # ranges not seen yet begin as plus and minus infinity: only what comes later is a fault
-    blocks = track(_blocks(stream, n_blocks), f"{contender} on {stream}", n_blocks, console=Console(stderr=True))
+    # ranges not seen yet begin as plus and minus infinity: only what comes later is a fault
+    at_start = None
+    blocks = track(
+        _blocks(stream, n_blocks),
+        f"{contender} on {stream}",
+        n_blocks,
+        console=Console(stderr=True),
+    )
     for number, (X, y) in enumerate(blocks, start=1):
         seconds, predictions = cpu_seconds(partial(model.learn_predict_array, X, y))
         costs.append(seconds)
@@ -95,7 +107,8 @@ def measure(stream: str, contender: str, seed: int, n_samples: int) -> dict[str,
                     "non_finite": _non_finite(_state(model)) - at_start,
                 }
             )
-            costs, accuracies = [], []
+            costs = []
+            accuracies = []
     young_end = fmean(young_accuracies[len(young_accuracies) // 2 :])
     return {"tenths": tenths, "young_accuracy": young_end, "n_samples": n_blocks * _BLOCK}
 
@@ -105,7 +118,9 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     out = []
     for key, values in results.items():
         tenths = values["tenths"]
-        cost, memory = (tenths[-1][name] / tenths[0][name] - 1 for name in ("microseconds", "resident_bytes"))
+        cost, memory = (
+            tenths[-1][name] / tenths[0][name] - 1 for name in ("microseconds", "resident_bytes")
+        )
         gain = tenths[-1]["accuracy"] - tenths[1]["accuracy"]
         age = tenths[-1]["accuracy"] - values["young_accuracy"]
         title = (
@@ -113,7 +128,10 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
             f"{cost:+.1%} cost, {memory:+.1%} memory; against the second {100 * gain:+.1f} points of accuracy, "
             f"against a model a tenth old {100 * age:+.1f}"
         )
-        grid = Grid(title, ["tenth", "CPU us/sample", "accuracy, %", "resident MB", "state KB", "new non-finite"])
+        grid = Grid(
+            title,
+            ["tenth", "CPU us/sample", "accuracy, %", "resident MB", "state KB", "new non-finite"],
+        )
         for number, tenth in enumerate(tenths, start=1):
             sizes = (f"{tenth['resident_bytes'] / 1e6:.1f}", f"{tenth['state_bytes'] / 1e3:.0f}")
             figures = (f"{tenth['microseconds']:.1f}", percent(tenth["accuracy"]), *sizes)
@@ -124,7 +142,9 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 
 def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
     series = {
-        key.rpartition("/")[0]: [(n, 100 * tenth["accuracy"]) for n, tenth in enumerate(values["tenths"], start=1)]
+        key.rpartition("/")[0]: [
+            (n, 100 * tenth["accuracy"]) for n, tenth in enumerate(values["tenths"], start=1)
+        ]
         for key, values in results.items()
     }
     lines(series, "tenth of the stream", "prequential accuracy, %", path)
@@ -132,20 +152,34 @@ def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
 
 @click.command("soak")
 @click.option(
-    "--only", metavar="A,B", default="default,MLP .03", show_default=True, help="Contenders, as in `bench streams`."
+    "--only",
+    metavar="A,B",
+    default="default,MLP .03",
+    show_default=True,
+    help="Contenders, as in `bench streams`.",
 )
 @click.option(
-    "--streams", "names", default="RBFd1e-4,Hyperplane", show_default=True, help=f"Of {', '.join(data.ENDLESS)}."
+    "--streams",
+    "names",
+    default="RBFd1e-4,Hyperplane",
+    show_default=True,
+    help=f"Of {', '.join(data.ENDLESS)}.",
 )
 @click.option(
-    "--samples", type=click.IntRange(min=10_000), default=1_000_000, show_default=True, help="Samples in all."
+    "--samples",
+    type=click.IntRange(min=10_000),
+    default=1_000_000,
+    show_default=True,
+    help="Samples in all.",
 )
 @common(seeds=1)
 def command(settings: Settings, only: str, names: str, samples: int) -> None:
-    """Run a million samples of a drifting stream: cost, memory, accuracy of every tenth; non-finite values.
+    """Run a million samples of a drifting stream: cost, memory, accuracy of every tenth.
 
-    A stream may grow harder by itself: then the peer, which only follows the present, loses as much, and a model
-    that began a tenth before the last does no better.
+    Non-finite values.
+
+    A stream may grow harder by itself: then the peer, which only follows the present, loses as
+    much, and a model that began a tenth before the last does no better.
 
     \b
     Examples

@@ -37,10 +37,14 @@ def _loop(model: Any, rows: list[dict[int, float]], labels: list[int]) -> float:
 
 
 def measure(stream: str, contender: str, n_samples: int) -> dict[str, Any]:
-    """Time one pass over the first rows of a stream; a throw-away model pays for compiling first."""
+    """Time one pass over the first rows of a stream.
+
+    A throw-away model pays for compiling first.
+    """
     X, y = data.load(stream)
     shape = (X.shape[1], int(y.max()) + 1)
-    X, y = X[:n_samples], y[:n_samples]
+    X = X[:n_samples]
+    y = y[:n_samples]
     warm, model = (contenders.make(contender, *shape, seed=0) for _ in range(2))
     if contender in _BY_ARRAYS:
         warm.learn_predict_array(X[:_WARM_UP], y[:_WARM_UP])
@@ -49,7 +53,8 @@ def measure(stream: str, contender: str, n_samples: int) -> dict[str, Any]:
         assert isinstance(warm, RiverLearner)
         assert isinstance(model, RiverLearner)
         by_dicts = model.model
-        rows, labels = [dict(enumerate(row)) for row in X.tolist()], y.tolist()
+        rows = [dict(enumerate(row)) for row in X.tolist()]
+        labels = y.tolist()
         _loop(warm.model, rows[:_WARM_UP], labels[:_WARM_UP])
         seconds, _ = cpu_seconds(lambda: _loop(by_dicts, rows, labels))
     return {"samples_per_second": len(y) / seconds, "n_samples": len(y), "n_features": shape[0]}
@@ -79,8 +84,18 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 
 @click.command("speed")
 @click.option("--only", metavar="A,B", help=f"Contenders: {', '.join(_NAMES)}.")
-@click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Passes, taking turns.")
-@click.option("--samples", type=click.IntRange(min=100), help="Rows of each stream at most; fewer are quicker.")
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Passes, taking turns.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(min=100),
+    help="Rows of each stream at most; fewer are quicker.",
+)
 @common(seeds=1)
 def command(settings: Settings, only: str | None, repeats: int, samples: int | None) -> None:
     """CPU time of a sample: our default by dicts and by arrays beside river's learners.

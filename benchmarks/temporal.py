@@ -1,4 +1,7 @@
-"""`python -m benchmarks time`: streams whose rows belong together, answered before their labels come."""
+"""`python -m benchmarks time`.
+
+Streams whose rows belong together, answered before their labels come.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ __all__ = ["MEMORY", "OURS", "command", "grids", "measure", "measure_peer", "sco
 
 MEMORY = (0.3, 50.0)
 _MAX_DELAY = 9
-_READOUT_ALONE: dict[str, Any] = {"hidden_sizes": (8,), "rule": "frozen"}  # eight neurons beside the given inputs
+_READOUT_ALONE: dict[str, Any] = {
+    "hidden_sizes": (8,),
+    "rule": "frozen",
+}  # eight neurons beside the given inputs
 # name -> settings of the estimator, and its inputs
 OURS: dict[str, tuple[dict[str, Any], str]] = {
     "memory": ({"memory": MEMORY}, "rows"),
@@ -34,7 +40,10 @@ OURS: dict[str, tuple[dict[str, Any], str]] = {
     "delays": ({"max_delay": _MAX_DELAY}, "rows"),
     "delays, frozen": ({"max_delay": _MAX_DELAY, "rule": "frozen"}, "rows"),
     "memory and delays": ({"memory": MEMORY, "max_delay": _MAX_DELAY}, "rows"),
-    "memory and delays, 256": ({"memory": MEMORY, "max_delay": _MAX_DELAY, "hidden_sizes": 256}, "rows"),
+    "memory and delays, 256": (
+        {"memory": MEMORY, "max_delay": _MAX_DELAY, "hidden_sizes": 256},
+        "rows",
+    ),
     "rows alone": ({}, "rows"),
     "rows alone, frozen": ({"rule": "frozen"}, "rows"),
     "5 lags": ({}, "5 lags"),
@@ -78,14 +87,20 @@ def measure_peer(stream: str, seed: int, python: str, directory: str | None) -> 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "stream.npz"
         np.savez(path, **arrays)
-        said = ask([python, str(_SCRIPT), str(path), str(seed)], f"--peers {python!r} could not run {_PEER}")
+        said = ask(
+            [python, str(_SCRIPT), str(path), str(seed)],
+            f"--peers {python!r} could not run {_PEER}",
+        )
     return {**_scores(said["answers"], timed), "samples_per_second": said["samples_per_second"]}
 
 
 def _scores(answers: list[Any], timed: TimedStream) -> dict[str, float]:
     y = timed.y if timed.begins is None else timed.y[timed.begins]
     half = len(y) // 2
-    return {"score": score(answers, y, timed), "second_half": score(answers[half:], y[half:], timed)}
+    return {
+        "score": score(answers, y, timed),
+        "second_half": score(answers[half:], y[half:], timed),
+    }
 
 
 def _make(contender: str, timed: TimedStream, settings: dict[str, Any], seed: int) -> Any:
@@ -100,8 +115,12 @@ def _make(contender: str, timed: TimedStream, settings: dict[str, Any], seed: in
 
 
 def _ask_ours(model: Any, X: Any, timed: TimedStream) -> list[Any]:
-    """Return one answer a row, or one an event; tickets keep what was said until the label comes."""
-    y, t = timed.y.tolist(), timed.t
+    """Return one answer a row, or one an event.
+
+    Tickets keep what was said until the label comes.
+    """
+    y = timed.y.tolist()
+    t = timed.t
     if timed.begins is not None:
         answers = []
         for rows in spans(timed):
@@ -144,13 +163,17 @@ def spans(timed: TimedStream) -> Iterator[slice]:
     """Yield where the rows of each event lie."""
     assert timed.begins is not None
     ends = np.append(timed.begins[1:], len(timed.X))
-    return (slice(begin, end) for begin, end in zip(timed.begins.tolist(), ends.tolist(), strict=True))
+    return (
+        slice(begin, end) for begin, end in zip(timed.begins.tolist(), ends.tolist(), strict=True)
+    )
 
 
 def score(answers: list[Any], y: Any, timed: TimedStream) -> float:
     """Return R2, or the share of right answers; a missing answer of a classifier is wrong."""
     if not timed.is_regression:
-        return float(np.mean([answer == label for answer, label in zip(answers, y.tolist(), strict=True)]))
+        return float(
+            np.mean([answer == label for answer, label in zip(answers, y.tolist(), strict=True)])
+        )
     known = np.array([0.0 if answer is None else answer for answer in answers], dtype=np.float64)
     return float(1.0 - np.square(known - y).sum() / np.square(y - y.mean()).sum())
 
@@ -174,31 +197,46 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
         for column, stream in enumerate(streams, start=1):
             grid.mark_best(
                 column,
-                [spread(grouped[stream, name], key)[0] if (stream, name) in grouped else None for name in names],
+                [
+                    spread(grouped[stream, name], key)[0] if (stream, name) in grouped else None
+                    for name in names
+                ],
             )
         grids.append(grid)
     return grids
 
 
 def _run(stream: str, contender: str, seed: int, peers: str | None, directory: str | None) -> Run:
-    key, arguments = f"{stream}/{contender}/{seed}", {"stream": stream, "seed": seed, "directory": directory}
+    key = f"{stream}/{contender}/{seed}"
+    arguments = {"stream": stream, "seed": seed, "directory": directory}
     if contender == _PEER:
         code = fingerprint(*_CODE, "benchmarks/peers/time_peers.py")
         return Run(key, measure_peer, {**arguments, "python": peers}, code)
     code = fingerprint(*_CODE, "benchmarks/temporal_inputs.py", "benchmarks/rivals.py")
-    return Run(key, measure, {**arguments, "contender": contender}, f"{code} {OURS.get(contender, '')}".strip())
+    return Run(
+        key,
+        measure,
+        {**arguments, "contender": contender},
+        f"{code} {OURS.get(contender, '')}".strip(),
+    )
 
 
 @click.command("time")
-@click.option("--only", metavar="A;B", help=f"Contenders, separated by semicolons: {'; '.join(_NAMES)}.")
+@click.option(
+    "--only", metavar="A;B", help=f"Contenders, separated by semicolons: {'; '.join(_NAMES)}."
+)
 @click.option("--streams", "names", metavar="A;B", help=f"Streams: {'; '.join(STREAMS)}.")
-@click.option("--peers", metavar="PYTHON", help=f"Interpreter of an environment with deep-river: adds {_PEER}.")
+@click.option(
+    "--peers",
+    metavar="PYTHON",
+    help=f"Interpreter of an environment with deep-river: adds {_PEER}.",
+)
 @common(seeds=3)
 def command(settings: Settings, only: str | None, names: str | None, peers: str | None) -> None:
     """Memory between rows, beside lags, filters and an echo-state net, on streams in time.
 
-    Every row is predicted before its label comes: at once, rows later, or at the end of its event. The recordings
-    (motions, vowels) are read out of the wheel of aeon in the directory of --data.
+    Every row is predicted before its label comes: at once, rows later, or at the end of its event.
+    The recordings (motions, vowels) are read out of the wheel of aeon in the directory of --data.
 
     \b
     Examples

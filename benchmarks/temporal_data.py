@@ -1,7 +1,8 @@
 """Streams whose rows belong together in time, each defined once and exactly.
 
-Two are recordings that the wheel `aeon` ships (it is no dependency: the files are read out of the wheel); the others
-are generators. `load(name, seed)` gives one; the seed is that of the data, or of the order in which events come.
+Two are recordings that the wheel `aeon` ships (it is no dependency: the files are read out of the
+wheel); the others are generators. `load(name, seed)` gives one; the seed is that of the data, or of
+the order in which events come.
 """
 
 from __future__ import annotations
@@ -84,7 +85,10 @@ def _events(folder: str, seed: int, directory: str | Path | None) -> TimedStream
     if path is None:
         raise SourceError(f"{folder} is not here; give {_WHERE}.")
     with zipfile.ZipFile(path) as wheel:
-        texts = [wheel.read(f"aeon/datasets/data/{folder}/{folder}_{part}.ts").decode() for part in ("TRAIN", "TEST")]
+        texts = [
+            wheel.read(f"aeon/datasets/data/{folder}/{folder}_{part}.ts").decode()
+            for part in ("TRAIN", "TEST")
+        ]
     events = [event for text in texts for event in _read_ts(text)]
     codes = {label: code for code, label in enumerate(sorted({label for _, label in events}))}
     order = np.random.RandomState(seed).permutation(len(events))
@@ -95,12 +99,17 @@ def _events(folder: str, seed: int, directory: str | Path | None) -> TimedStream
 
 
 def _read_ts(text: str) -> list[tuple[Floats, str]]:
-    """Return the events of a .ts file, rows (n, d) and label: dimensions and the label stand between colons."""
+    """Return the events of a .ts file, rows (n, d) and label.
+
+    Dimensions and the label stand between colons.
+    """
     events = []
     for line in text.splitlines():
         if line.strip() and line[0] not in "#@":
             *columns, label = line.strip().split(":")
-            events.append((np.array([[float(v) for v in column.split(",")] for column in columns]).T, label))
+            events.append(
+                (np.array([[float(v) for v in column.split(",")] for column in columns]).T, label)
+            )
     return events
 
 
@@ -108,7 +117,8 @@ def _fading_sign(random: np.random.RandomState) -> TimedStream:
     """Sign of a sum that fades with a time constant of 10, of one input among three, at irregular times."""
     gaps = random.lognormal(-0.5, 1.2, _ROWS)
     X = random.normal(size=(_ROWS, 3))
-    total, y = 0.0, np.zeros(_ROWS, np.int64)
+    total = 0.0
+    y = np.zeros(_ROWS, np.int64)
     for i in range(_ROWS):
         total = total * np.exp(-gaps[i] / 10.0) + X[i, 0]
         y[i] = total > 0.0
@@ -126,7 +136,8 @@ def _xor3(random: np.random.RandomState) -> TimedStream:
 
 def _narma10(random: np.random.RandomState) -> TimedStream:
     """NARMA of order 10 (Atiya & Parlos 2000): the inputs alone tell the next value."""
-    u, y = random.uniform(0.0, 0.5, _ROWS), np.zeros(_ROWS + 1)
+    u = random.uniform(0.0, 0.5, _ROWS)
+    y = np.zeros(_ROWS + 1)
     for i in range(9, _ROWS):
         y[i + 1] = 0.3 * y[i] + 0.05 * y[i] * y[i - 9 : i + 1].sum() + 1.5 * u[i - 9] * u[i] + 0.1
         y[i + 1] = min(y[i + 1], 1.0)  # it diverges for rare inputs
@@ -134,8 +145,13 @@ def _narma10(random: np.random.RandomState) -> TimedStream:
 
 
 def _mackey_glass(random: np.random.RandomState, delay: int = 0) -> TimedStream:
-    """Return the delay equation of Mackey & Glass (1977), delay 17, noise .02: the value six steps ahead."""
-    steps, ahead, settle = 10, 6, 500
+    """Return the delay equation of Mackey & Glass (1977), delay 17, noise .02.
+
+    The value six steps ahead.
+    """
+    steps = 10
+    ahead = 6
+    settle = 500
     x = np.full((_ROWS + ahead + settle + 17) * steps, 1.2) + 0.1 * random.normal()
     for i in range(17 * steps, len(x) - 1):
         past = x[i - 17 * steps]
@@ -148,13 +164,18 @@ def _mackey_glass(random: np.random.RandomState, delay: int = 0) -> TimedStream:
 def _vibration(random: np.random.RandomState) -> TimedStream:
     """Two accelerometers and the speed of a machine, in runs of 150 to 450 rows of one of four conditions.
 
-    Sound; imbalance, which swings once a turn; misalignment, twice a turn; a bearing, whose blows at 3.6 a turn ring.
+    Sound; imbalance, which swings once a turn; misalignment, twice a turn; a bearing, whose blows
+    at 3.6 a turn ring.
     """
-    X, y = np.zeros((_ROWS, 3)), np.zeros(_ROWS, np.int64)
-    at, angle = 0, 0.0
+    X = np.zeros((_ROWS, 3))
+    y = np.zeros(_ROWS, np.int64)
+    at = 0
+    angle = 0.0
     while at < _ROWS:
-        kind, end = random.randint(4), min(at + random.randint(150, 451), _ROWS)
-        n, speed = end - at, random.uniform(0.04, 0.12)
+        kind = random.randint(4)
+        end = min(at + random.randint(150, 451), _ROWS)
+        n = end - at
+        speed = random.uniform(0.04, 0.12)
         turns = angle + np.cumsum(speed * (1.0 + 0.05 * random.normal(size=n)))
         signal = 0.3 * np.sin(2 * np.pi * turns) + 0.1 * np.sin(4 * np.pi * turns + 0.5)
         size = random.uniform(0.6, 1.2)
@@ -166,8 +187,12 @@ def _vibration(random: np.random.RandomState) -> TimedStream:
             ring = 1.5 * size * np.exp(-6.0 * (3.6 * turns % 1.0)) * np.cos(2.2 * np.arange(n))
             signal += ring
         noise = 0.2 * random.normal(size=(2, n))
-        X[at:end] = np.stack([signal + noise[0], 0.6 * np.roll(signal, 2) + noise[1], speed + 0 * turns], axis=1)
-        y[at:end], at, angle = kind, end, turns[-1]
+        X[at:end] = np.stack(
+            [signal + noise[0], 0.6 * np.roll(signal, 2) + noise[1], speed + 0 * turns], axis=1
+        )
+        y[at:end] = kind
+        at = end
+        angle = turns[-1]
     return TimedStream(X, y, delay=200)
 
 

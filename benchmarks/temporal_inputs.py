@@ -1,4 +1,7 @@
-"""What other learners are given of the rows before: lags, exponential filters, the states of an echo-state net."""
+"""What other learners are given of the rows before.
+
+Lags, exponential filters, the states of an echo-state net.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +30,18 @@ def _starts(stream: TimedStream) -> NDArray[np.int64]:
 
 def _lags(n_lags: int) -> Callable[[TimedStream, int], Floats]:
     def inputs(stream: TimedStream, seed: int) -> Floats:
-        """Return each row beside the rows before it, and their mean and standard deviation; none reaches back."""
-        rows, starts = np.arange(len(stream.X)), _starts(stream)
-        lagged = np.stack([stream.X[np.maximum(rows - lag, starts)] for lag in range(n_lags + 1)], axis=1)
-        return np.concatenate([lagged.reshape(len(rows), -1), lagged.mean(axis=1), lagged.std(axis=1)], axis=1)
+        """Return each row beside the rows before it, and their mean and standard deviation.
+
+        None reaches back.
+        """
+        rows = np.arange(len(stream.X))
+        starts = _starts(stream)
+        lagged = np.stack(
+            [stream.X[np.maximum(rows - lag, starts)] for lag in range(n_lags + 1)], axis=1
+        )
+        return np.concatenate(
+            [lagged.reshape(len(rows), -1), lagged.mean(axis=1), lagged.std(axis=1)], axis=1
+        )
 
     return inputs
 
@@ -46,7 +57,10 @@ def _gaps(stream: TimedStream) -> Floats:
 
 
 def _scaled(X: Floats) -> Floats:
-    """Return rows in units of the mean and deviation of all rows up to each: nothing comes from later ones."""
+    """Return rows in units of the mean and deviation of all rows up to each.
+
+    Nothing comes from later ones.
+    """
     n = np.arange(1, len(X) + 1)[:, None]
     mean = np.cumsum(X, axis=0) / n
     spread = np.sqrt(np.maximum(np.cumsum(X**2, axis=0) / n - mean**2, 1e-12))
@@ -55,7 +69,8 @@ def _scaled(X: Floats) -> Floats:
 
 def _filters(stream: TimedStream, seed: int) -> Floats:
     """Return each row beside its exponential filters of four time constants."""
-    X, gaps = stream.X, _gaps(stream)
+    X = stream.X
+    gaps = _gaps(stream)
     filtered = np.zeros((len(X), len(_SPANS), X.shape[1]))
     state = np.zeros(filtered.shape[1:])
     for i, x in enumerate(X):
@@ -67,12 +82,16 @@ def _filters(stream: TimedStream, seed: int) -> Floats:
 
 def _echo_states(stream: TimedStream, seed: int) -> Floats:
     """Return each row beside the states of an echo-state net with log-uniform leaks (Jaeger 2001)."""
-    random, X, gaps = np.random.RandomState(seed), _scaled(stream.X), _gaps(stream)
+    random = np.random.RandomState(seed)
+    X = _scaled(stream.X)
+    gaps = _gaps(stream)
     into = random.normal(size=(_UNITS, X.shape[1])) / np.sqrt(X.shape[1])
     among = random.normal(size=(_UNITS, _UNITS)) * (random.uniform(size=(_UNITS, _UNITS)) < 0.1)
     among *= 0.9 / np.abs(np.linalg.eigvals(among)).max()
-    spans, bias = np.exp(random.uniform(np.log(0.3), np.log(50.0), _UNITS)), 0.3 * random.normal(size=_UNITS)
-    states, state = np.zeros((len(X), _UNITS)), np.zeros(_UNITS)
+    spans = np.exp(random.uniform(np.log(0.3), np.log(50.0), _UNITS))
+    bias = 0.3 * random.normal(size=_UNITS)
+    states = np.zeros((len(X), _UNITS))
+    state = np.zeros(_UNITS)
     for i, x in enumerate(X):
         left = np.exp(-gaps[i] / spans)
         state = left * state + (1.0 - left) * np.tanh(into @ x + among @ state + bias)

@@ -1,4 +1,7 @@
-"""`loco-stream bench wide`: MNIST in one pass, as it comes, class by class and with pixels permuted anew."""
+"""`loco-stream bench wide`.
+
+MNIST in one pass, as it comes, class by class and with pixels permuted anew.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,9 @@ _TASKS = {"split": "split MNIST", "permuted": "permuted MNIST"}
 _PARTS = (*_IID, *_TASKS)
 
 
-def measure(part: str, contender: str, seed: int, directory: str | None, share: float) -> dict[str, Any]:
+def measure(
+    part: str, contender: str, seed: int, directory: str | None, share: float
+) -> dict[str, Any]:
     """Run one contender through one part: a pass and a test, or a sequence of tasks."""
     if part in _TASKS:
         return continual.measure(_TASKS[part], contender, seed, directory, share)
@@ -45,19 +50,32 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     parts = [part for part in _PARTS if any(key[0] == part for key in grouped)]
     names = list(dict.fromkeys(key[1] for key in grouped))
     columns = [column for part in parts for column in _columns(part)]
-    grid = Grid("MNIST, one pass, %, and samples a CPU-second", ["contender", *(title for title, *_ in columns)])
+    grid = Grid(
+        "MNIST, one pass, %, and samples a CPU-second",
+        ["contender", *(title for title, *_ in columns)],
+    )
     for name in names:
         grid.row(name, *(_cell(grouped.get((part, name)), key) for _, part, key in columns))
     for place, (_, part, key) in enumerate(columns, start=1):
-        grid.mark_best(place, [spread(grouped[part, n], key)[0] if (part, n) in grouped else None for n in names])
+        grid.mark_best(
+            place,
+            [spread(grouped[part, n], key)[0] if (part, n) in grouped else None for n in names],
+        )
     return [grid]
 
 
 def _columns(part: str) -> list[tuple[str, str, str]]:
     """Return (title, part, figure) of each column of a part."""
     if part in _TASKS:
-        return [(f"{part}: final", part, "average_accuracy"), (f"{part}: BWT", part, "backward_transfer")]
-    figures = {"test": "test_accuracy", "prequential": "prequential", "samples/s": "samples_per_second"}
+        return [
+            (f"{part}: final", part, "average_accuracy"),
+            (f"{part}: BWT", part, "backward_transfer"),
+        ]
+    figures = {
+        "test": "test_accuracy",
+        "prequential": "prequential",
+        "samples/s": "samples_per_second",
+    }
     return [(f"{part}: {title}", part, key) for title, key in figures.items()]
 
 
@@ -70,11 +88,15 @@ def _cell(runs: list[dict[str, Any]] | None, key: str) -> str:
 
 @click.command("wide")
 @click.option("--only", metavar="A,B", help=f"Contenders: {', '.join(_NAMES)}.")
-@click.option("--parts", metavar="A;B", help=f"What to measure, separated by semicolons: {'; '.join(_PARTS)}.")
+@click.option(
+    "--parts", metavar="A;B", help=f"What to measure, separated by semicolons: {'; '.join(_PARTS)}."
+)
 @share_option
 @common(seeds=3)
 def command(settings: Settings, only: str | None, parts: str | None, share: float) -> None:
-    """MNIST in one pass, 15,000 and 60,000 rows; five tasks of two classes; ten tasks of permuted pixels; needs --data.
+    """MNIST in one pass, 15,000 and 60,000 rows; five tasks of two classes.
+
+    Ten tasks of permuted pixels; needs --data.
 
     \b
     Examples
@@ -88,7 +110,13 @@ def command(settings: Settings, only: str | None, parts: str | None, share: floa
         contenders.run(
             f"{part}/{contender}/{seed}",
             measure,
-            {"part": part, "contender": contender, "seed": seed, "directory": settings.directory, "share": share},
+            {
+                "part": part,
+                "contender": contender,
+                "seed": seed,
+                "directory": settings.directory,
+                "share": share,
+            },
             f"{fingerprint('benchmarks/scenarios.py')} {share}",
         )
         for contender in chosen

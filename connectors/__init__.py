@@ -1,8 +1,8 @@
 """Sources that feed the engine, the senders at their other ends, and the sinks that its records leave by.
 
 Every source follows `loco_stream.stream.Source`; `open_source` makes one from a URL such as
-``csv:data.csv?target=label``. Names are imported on first use: an optional library is needed only by
-the source that uses it.
+``csv:data.csv?target=label``. Names are imported on first use: an optional library is needed only
+by the source that uses it.
 
 A source of your own is any object with these members; the engine asks for nothing else:
 

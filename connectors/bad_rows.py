@@ -49,7 +49,9 @@ class BadRows:
             Bad rows stop the run; the sentence says how to go on without them.
         """
         if self.on_bad == "stop":
-            raise SourceError(f"{sentence}; --on-bad skip (on_bad=skip) leaves such rows out and counts them")
+            raise SourceError(
+                f"{sentence}; --on-bad skip (on_bad=skip) leaves such rows out and counts them"
+            )
         self.counts[kind] = self.counts.get(kind, 0) + 1
         self.last = sentence
 

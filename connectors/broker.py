@@ -30,7 +30,9 @@ BATCH = 1024  # messages taken together
 
 
 def password(service: str) -> str | None:
-    """Return the password for a service: a command line or a URL would show it in logs and process lists.
+    """Return the password for a service.
+
+    A command line or a URL would show it in logs and process lists.
 
     It stands in the environment variable ``LOCO_STREAM_<SERVICE>_PASSWORD``, or in the file that
     ``LOCO_STREAM_<SERVICE>_PASSWORD_FILE`` names; None without either.
@@ -90,7 +92,8 @@ class BrokerSource(ABC):
         self._limits = limits or Limits()
         self._streams = Streams(self._limits, check_task(task))
         self._receiver = Receiver(self._streams)
-        self._target, self._time_key = target, time_key
+        self._target = target
+        self._time_key = time_key
         self._idle = math.inf if idle is None else idle
         self._rows_left = math.inf if max is None else max
         self._endless = endless
@@ -125,23 +128,35 @@ class BrokerSource(ABC):
             events = merged(event for event in self._fetch() if event is not None)
             if events:
                 heard = time.monotonic()
-            elif time.monotonic() - heard >= self._idle or (self._receiver.all_ended and not self._endless):
+            elif time.monotonic() - heard >= self._idle or (
+                self._receiver.all_ended and not self._endless
+            ):
                 return
             self._rows_left -= sum(len(getattr(event, "X", (event,))) for event in events)
             yield events
 
     def _take(
-        self, source: str, body: bytes, label: Any = None, t: float = math.nan, *, repeated: bool = False
+        self,
+        source: str,
+        body: bytes,
+        label: Any = None,
+        t: float = math.nan,
+        *,
+        repeated: bool = False,
     ) -> Event | None:
         """Read one message: an LS1 header and its payload, or a row as a JSON or MessagePack map.
 
-        `label` and `t` are what the message says beside its body; what the body says comes first. Rows of
-        a `repeated` message are dropped if they are known.
+        `label` and `t` are what the message says beside its body; what the body says comes first.
+        Rows of a `repeated` message are dropped if they are known.
         """
         name = source.encode()
         if body[:4] == MAGIC:
-            return self._receiver.take([name, body[: HEADER.size], body[HEADER.size :]], repeated=repeated)
-        return self._receiver.take_row(name, lambda features: self._read(body, features, label, t), repeated=repeated)
+            return self._receiver.take(
+                [name, body[: HEADER.size], body[HEADER.size :]], repeated=repeated
+            )
+        return self._receiver.take_row(
+            name, lambda features: self._read(body, features, label, t), repeated=repeated
+        )
 
     def _read(self, body: bytes, features: tuple[str, ...] | None, label: Any, t: float) -> Any:
         row = read_message(body, features, self._limits, self._target, self._time_key)
@@ -154,5 +169,7 @@ class BrokerSource(ABC):
     def _seek_rows(self, position: Mapping[str, Any], key: str) -> None:
         rows = position.get("rows")
         if key not in position or not isinstance(rows, Mapping):
-            raise SourceError(f"{self.name} resumes at {{{key!r}: ..., 'rows': ...}}, not at {dict(position)!r}")
+            raise SourceError(
+                f"{self.name} resumes at {{{key!r}: ..., 'rows': ...}}, not at {dict(position)!r}"
+            )
         self._streams.seek(rows)

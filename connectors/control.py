@@ -1,4 +1,7 @@
-"""A service's control socket: JSON questions and orders from this machine alone, and only from who may give them."""
+"""A service's control socket.
+
+JSON questions and orders from this machine alone, and only from who may give them.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +36,10 @@ class _Order(msgspec.Struct, forbid_unknown_fields=True):
 class Control:
     """Answers orders from a thread until it is closed.
 
-    An order is one frame of JSON, ``{"do": NAME, "token": TEXT}``; the answer is ``{"ok": true, ...}`` or
-    ``{"ok": false, "error": SENTENCE}``. An ``ipc://`` socket is guarded by its file, which belongs to the
-    service's user alone. Every user of the machine reaches a ``tcp://`` port: there only ``status`` is
-    answered without the token.
+    An order is one frame of JSON, ``{"do": NAME, "token": TEXT}``; the answer is ``{"ok": true,
+    ...}`` or ``{"ok": false, "error": SENTENCE}``. An ``ipc://`` socket is guarded by its file,
+    which belongs to the service's user alone. Every user of the machine reaches a ``tcp://`` port:
+    there only ``status`` is answered without the token.
 
     Parameters
     ----------
@@ -45,13 +48,14 @@ class Control:
     orders
         What to do and to answer, by name; called in the control's thread.
     token
-        What an order has to bring along; None asks for none over ``ipc://`` and refuses all orders but
-        ``status`` over ``tcp://``.
+        What an order has to bring along; None asks for none over ``ipc://`` and refuses all orders
+        but ``status`` over ``tcp://``.
 
     Raises
     ------
     ConfigError
-        The address can be reached from other machines: whoever may send rows must not stop the engine.
+        The address can be reached from other machines: whoever may send rows must not stop the
+        engine.
     SourceError
         The address is in use or makes no sense.
 
@@ -63,7 +67,9 @@ class Control:
     >>> control.close()
     """
 
-    def __init__(self, address: str, orders: Mapping[str, Answer], token: str | None = None) -> None:
+    def __init__(
+        self, address: str, orders: Mapping[str, Answer], token: str | None = None
+    ) -> None:
         if not is_local(endpoint(address)):
             raise ConfigError(
                 f"control is for this machine alone: use tcp://127.0.0.1:PORT or ipc://PATH, not {address}"
@@ -138,17 +144,25 @@ def read_token(path: str | Path) -> str:
     try:
         with Path(path).open() as file:
             if os.fstat(file.fileno()).st_mode & 0o077:
-                raise ConfigError(f"the control token {path} can be read by others: chmod 600 {path}")
+                raise ConfigError(
+                    f"the control token {path} can be read by others: chmod 600 {path}"
+                )
             token = file.readline(1024).strip()
     except (OSError, UnicodeDecodeError) as e:
-        raise ConfigError(f"cannot read the control token {path}: {getattr(e, 'strerror', None) or e}") from None
+        raise ConfigError(
+            f"cannot read the control token {path}: {getattr(e, 'strerror', None) or e}"
+        ) from None
     if len(token) < 16:
-        raise ConfigError(f"the control token {path} must have at least 16 characters, not {len(token)}")
+        raise ConfigError(
+            f"the control token {path} must have at least 16 characters, not {len(token)}"
+        )
     return token
 
 
 def order(address: str, name: str, timeout: float = 5.0, token: str = "") -> dict[str, Any]:
-    """Give a running service an order and return its answer; `token` is needed where the service asks for one.
+    """Give a running service an order and return its answer.
+
+    `token` is needed where the service asks for one.
 
     Raises
     ------

@@ -14,8 +14,8 @@ __all__ = ["RecordReader", "undecoded"]
 class RecordReader:
     r"""Yields the records of a table that have the header's width; blank lines are none.
 
-    A quoted field may go over several lines. Where that does not end well, the line that opened the quote is to blame:
-    it is a bad row, and those after it are read as if it were not there.
+    A quoted field may go over several lines. Where that does not end well, the line that opened the
+    quote is to blame: it is a bad row, and those after it are read as if it were not there.
 
     Parameters
     ----------
@@ -38,7 +38,8 @@ class RecordReader:
     >>> bad = BadRows("skip")
     >>> reader = RecordReader(lambda: next(lines), lambda line: None, ",", 2, "rows.csv", bad)
     >>> list(reader), bad.last
-    ([['3', '4'], ['5', '6\n7']], 'line 1 of rows.csv opens a quote that is not closed as it should be')
+    ([['3', '4'], ['5', '6\n7']], 'line 1 of rows.csv opens a quote that is not closed as it should
+    be')
     """
 
     def __init__(
@@ -51,8 +52,12 @@ class RecordReader:
         bad: BadRows,
         line: int = 0,
     ) -> None:
-        self._read, self._used = read, used
-        self._delimiter, self._width, self._path, self._bad = delimiter, width, path, bad
+        self._read = read
+        self._used = used
+        self._delimiter = delimiter
+        self._width = width
+        self._path = path
+        self._bad = bad
         self.line = line  # of the record yielded last: its first one
         self._next = line + 1
         self._ahead: deque[str] = deque()  # read in search of the end of a quote
@@ -60,9 +65,14 @@ class RecordReader:
     def __iter__(self) -> Iterator[list[str]]:
         """Yield the records."""
         while line := self._take():
-            self.line, taken = self._next, [line]
+            self.line = self._next
+            taken = [line]
             if line.strip(" \r\n"):
-                record = line.rstrip("\r\n").split(self._delimiter) if '"' not in line else self._quoted(taken)
+                record = (
+                    line.rstrip("\r\n").split(self._delimiter)
+                    if '"' not in line
+                    else self._quoted(taken)
+                )
                 self._enter(taken)
                 if record is not None and self._fits(record):
                     yield record
@@ -78,7 +88,10 @@ class RecordReader:
         self._next += len(taken)
 
     def _quoted(self, taken: list[str]) -> list[str] | None:
-        """Read a record that has a quote in it; adds to `taken` the further lines that belong to it."""
+        """Read a record that has a quote in it.
+
+        Adds to `taken` the further lines that belong to it.
+        """
 
         def lines() -> Iterator[str]:
             yield taken[0]
@@ -90,7 +103,9 @@ class RecordReader:
             record = next(csv.reader(lines(), delimiter=self._delimiter, strict=True))
             if len(taken) == 1 or len(record) == self._width:
                 return record
-        except csv.Error:  # of strict reading, which tells what the usual one makes up for: '"a" b' is 'a b'
+        except (
+            csv.Error
+        ):  # of strict reading, which tells what the usual one makes up for: '"a" b' is 'a b'
             if len(taken) == 1 and taken[0].count('"') % 2 == 0:
                 return self._leniently(taken)
         self._ahead.extendleft(reversed(taken[1:]))

@@ -28,9 +28,12 @@ _DELIMITERS = {"tab": "\t", "\\t": "\t"}
 
 
 class TextSource(LiveRows):
-    """A table in a text file, plain or ``.gz``: of a long one the bytes tell how much was read. Pipes are read once.
+    """A table in a text file, plain or ``.gz``: of a long one the bytes tell how much was read.
 
-    The lines read are summed up in a checksum, so that a resumed run notices another file in the place of its own.
+    Pipes are read once.
+
+    The lines read are summed up in a checksum, so that a resumed run notices another file in the
+    place of its own.
     """
 
     path: Path
@@ -47,7 +50,9 @@ class TextSource(LiveRows):
     def _read_line(self, file: IO[str]) -> str:
         line = file.readline(LONGEST_LINE)
         if len(line) == LONGEST_LINE:
-            raise SourceError(f"{self.path} has a line of more than {LONGEST_LINE} characters: is it a table of text?")
+            raise SourceError(
+                f"{self.path} has a line of more than {LONGEST_LINE} characters: is it a table of text?"
+            )
         return line
 
     def _sum_up(self, line: str) -> None:
@@ -58,7 +63,10 @@ class TextSource(LiveRows):
 
     @property
     def fingerprint(self) -> dict[str, int] | None:
-        """``{"row": n, "checksum": c}``: what a resumed run compares the first n rows with; None of a live file."""
+        """``{"row": n, "checksum": c}``: what a resumed run compares the first n rows with.
+
+        None of a live file.
+        """
         return None if self._live else {"row": self._row, "checksum": self._checksum}
 
     def verify(self, fingerprint: Mapping[str, int]) -> None:
@@ -130,8 +138,8 @@ class CSVSource(TextSource):
     drop
         Columns to leave out.
     delimiter
-        One character, or ``"tab"``; None finds it among comma, semicolon, tab and bar in the header. In a URL
-        ``separator=`` is the same.
+        One character, or ``"tab"``; None finds it among comma, semicolon, tab and bar in the
+        header. In a URL ``separator=`` is the same.
     decimal
         What stands before the fraction of a number, ``"."`` or ``","``.
     encoding
@@ -142,20 +150,22 @@ class CSVSource(TextSource):
     time
         Column of the event time (seconds since 1970 or ISO 8601); it is then not a feature.
     sequence
-        Column of the id of the event that a row is of; it is then not a feature. A model with memory begins afresh
-        where the id changes.
+        Column of the id of the event that a row is of; it is then not a feature. A model with
+        memory begins afresh where the id changes.
     rate
         Replay at so many rows a second; None reads as fast as the engine takes.
     speed
         Replay at so many times the recorded speed (needs `time`).
     on_bad
-        ``"stop"``: a bad row (another width, an open quote, bytes that are no UTF-8, a label or a time that is none)
-        raises, for a recording can be mended and read again; ``"skip"``: it is left out and counted in `skipped`.
+        ``"stop"``: a bad row (another width, an open quote, bytes that are no UTF-8, a label or a
+        time that is none) raises, for a recording can be mended and read again; ``"skip"``: it is
+        left out and counted in `skipped`.
     follow
-        Wait for more at the end, through rotation of the file; a resumed run goes on at the byte it had reached.
-        What labels are is then told by the rows of the first second.
+        Wait for more at the end, through rotation of the file; a resumed run goes on at the byte it
+        had reached. What labels are is then told by the rows of the first second.
     idle
-        End a pipe, or a file that is followed, after so many seconds without a row; None never does.
+        End a pipe, or a file that is followed, after so many seconds without a row; None never
+        does.
 
     Raises
     ------
@@ -208,9 +218,18 @@ class CSVSource(TextSource):
         else:
             labels = self._first_labels(target, drop, time, sequence)
         super().__init__(
-            f"csv:{self.path.name}", str(path), self._header, labels,
-            target=target, drop=drop, task=task, time=time, sequence=sequence, pace=pace, bad=self._bad,
-        )  # fmt: skip
+            f"csv:{self.path.name}",
+            str(path),
+            self._header,
+            labels,
+            target=target,
+            drop=drop,
+            task=task,
+            time=time,
+            sequence=sequence,
+            pace=pace,
+            bad=self._bad,
+        )
 
     def _first_labels(
         self, target: str | None, drop: Sequence[str], time: str | None, sequence: str | None
@@ -237,12 +256,19 @@ class CSVSource(TextSource):
     def _read_header(self, file: IO[str]) -> list[str]:
         line = self._header_line = self._first_line(file)
         if undecoded(line):
-            raise SourceError(f"cannot read {self.path}: its header is not UTF-8, or not of the encoding= named")
+            raise SourceError(
+                f"cannot read {self.path}: its header is not UTF-8, or not of the encoding= named"
+            )
         if self._delimiter is None:
             self._delimiter = max(",;\t|", key=line.count)
-        header = [name.strip() for name in self._guarded(csv.reader([line], delimiter=self._delimiter).__next__)]
+        header = [
+            name.strip()
+            for name in self._guarded(csv.reader([line], delimiter=self._delimiter).__next__)
+        ]
         if all(number(name) is not None for name in header):
-            raise SourceError(f"{self.path} has no header: its first line holds only numbers ({line.strip()[:60]})")
+            raise SourceError(
+                f"{self.path} has no header: its first line holds only numbers ({line.strip()[:60]})"
+            )
         twice = sorted({name for name in header if header.count(name) > 1})
         if twice:
             raise SourceError(f"{self.path} has two columns named {twice[0]!r}")
@@ -258,9 +284,14 @@ class CSVSource(TextSource):
     def _lines(self, file: IO[str]) -> Iterator[list[str]]:
         """Yield records after the header, each of the header's width; blank lines are skipped."""
         reader = RecordReader(
-            lambda: self._guarded(lambda: self._read_line(file)), self._sum_up, self._delimiter or ",",
-            len(self._header), str(self.path), self._reading or self._bad, self._line,
-        )  # fmt: skip
+            lambda: self._guarded(lambda: self._read_line(file)),
+            self._sum_up,
+            self._delimiter or ",",
+            len(self._header),
+            str(self.path),
+            self._reading or self._bad,
+            self._line,
+        )
         for record in reader:
             self.place = f"line {reader.line} of {self.path}"
             yield [_with_point(cell) for cell in record] if self._comma else record
@@ -288,7 +319,11 @@ class CSVSource(TextSource):
 def _open_text(path: Path, encoding: str) -> TextIOWrapper:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            what = "a folder: name a file in it" if path.is_dir() else "no regular file: a table is read more than once"
+            what = (
+                "a folder: name a file in it"
+                if path.is_dir()
+                else "no regular file: a table is read more than once"
+            )
             raise SourceError(f"{path} is {what}")
         if path.suffix == ".gz":
             return gzip.open(path, "rt", encoding=encoding, errors="surrogateescape", newline="")

@@ -1,4 +1,7 @@
-"""Recorded events of sensors that speak only where something happens: event cameras, silicon cochleas."""
+"""Recorded events of sensors that speak only where something happens.
+
+Event cameras, silicon cochleas.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +28,15 @@ _NEEDED = ("time", "line")
 class EventSource(NumberedSource):
     """Events of an ``.npz`` file as rows: how many each line had in each bin of time.
 
-    A model encodes rows, so events are counted in bins; bins without an event are left out, and the memory fades by
-    the time that passed. Label and sequence of a row are those of the bin's last event; no bin holds two sequences.
+    A model encodes rows, so events are counted in bins; bins without an event are left out, and the
+    memory fades by the time that passed. Label and sequence of a row are those of the bin's last
+    event; no bin holds two sequences.
 
     Parameters
     ----------
     path
-        Arrays of one value an event: ``time`` (seconds, never falling within a sequence), ``line`` (whole numbers from
-        0), and where there are any ``label`` and ``sequence``.
+        Arrays of one value an event: ``time`` (seconds, never falling within a sequence), ``line``
+        (whole numbers from 0), and where there are any ``label`` and ``sequence``.
     bin
         Seconds that a row sums up.
     lines
@@ -45,7 +49,8 @@ class EventSource(NumberedSource):
     Raises
     ------
     SourceError
-        No such file, a missing array, arrays of different lengths, a line out of range, a time that falls.
+        No such file, a missing array, arrays of different lengths, a line out of range, a time that
+        falls.
     ConfigError
         An option out of range.
 
@@ -71,7 +76,11 @@ class EventSource(NumberedSource):
         if not (bin > 0 and math.isfinite(bin)):
             raise ConfigError(f"bin must be a number of seconds > 0, not {bin!r}")
         arrays = _arrays(Path(path))
-        self._line, self._label, self._sequence = arrays["line"], arrays.get("label"), arrays.get("sequence")
+        self._line, self._label, self._sequence = (
+            arrays["line"],
+            arrays.get("label"),
+            arrays.get("sequence"),
+        )
         highest = int(self._line.max())
         self._lines = highest + 1 if lines is None else lines
         if self._lines <= highest:
@@ -104,7 +113,9 @@ class EventSource(NumberedSource):
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     found = load_arrays(path, (*_NEEDED, "label", "sequence"))
     if not isinstance(found, dict):
-        raise SourceError(f"{path} holds one array; an .npz file with the arrays time and line is needed")
+        raise SourceError(
+            f"{path} holds one array; an .npz file with the arrays time and line is needed"
+        )
     missing = [name for name in _NEEDED if name not in found]
     if missing:
         raise SourceError(
@@ -112,7 +123,9 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
         )
     shapes = {array.shape for array in found.values()}
     if len(shapes) > 1 or found["time"].ndim != 1 or len(found["time"]) == 0:
-        raise SourceError(f"{path} needs one value an event in each array, not the shapes {sorted(shapes)}")
+        raise SourceError(
+            f"{path} needs one value an event in each array, not the shapes {sorted(shapes)}"
+        )
     if found["line"].dtype.kind not in "iu" or int(found["line"].min()) < 0:
         raise SourceError(f"{path}: line must be whole numbers from 0")
     if found["time"].dtype.kind not in "fiu" or not np.isfinite(found["time"]).all():
@@ -120,11 +133,15 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     return found
 
 
-def _begins(path: str, time: NDArray[Any], bins: NDArray[np.int64], sequence: NDArray[Any] | None) -> NDArray[np.int64]:
+def _begins(
+    path: str, time: NDArray[Any], bins: NDArray[np.int64], sequence: NDArray[Any] | None
+) -> NDArray[np.int64]:
     """Return the first event of each bin that has any."""
     other = np.zeros(len(bins) - 1, np.bool_) if sequence is None else sequence[1:] != sequence[:-1]
     if bool(((np.diff(time) < 0) & ~other).any()):
-        raise SourceError(f"{path}: time falls from one event to the next; sort the events of each sequence")
+        raise SourceError(
+            f"{path}: time falls from one event to the next; sort the events of each sequence"
+        )
     return np.flatnonzero(np.concatenate([[True], (np.diff(bins) != 0) | other]))
 
 

@@ -18,8 +18,8 @@ __all__ = ["ExecRecords"]
 class ExecRecords(Outlet):
     """Runs a command for each drift and task record, which it finds on its standard input as one line of JSON.
 
-    The words of the command are split as a shell would, but no shell runs it. One command runs at a time; one that
-    lasts longer than `timeout` is ended.
+    The words of the command are split as a shell would, but no shell runs it. One command runs at a
+    time; one that lasts longer than `timeout` is ended.
 
     Parameters
     ----------

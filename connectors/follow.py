@@ -20,7 +20,9 @@ __all__ = ["FollowedFile", "Place", "first_line"]
 _TICK = 0.1  # seconds between two looks at a file that does not grow
 _CHUNK = 1 << 16
 _HEAD = 1024  # first bytes, by which a file is recognised under another name
-_PATIENCE = 10  # looks before a file counts as gone: it may be seen under no name while it is renamed
+_PATIENCE = (
+    10  # looks before a file counts as gone: it may be seen under no name while it is renamed
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class Place:
     head
         CRC-32 of the first of these bytes, at most 1024: by them a copy is recognised.
     after
-        When the file before this one was written last, in nanoseconds since 1970: older ones are done with.
+        When the file before this one was written last, in nanoseconds since 1970: older ones are
+        done with.
     """
 
     inode: int
@@ -46,9 +49,14 @@ class Place:
 
 
 def first_line(path: Path, limit: int, encoding: str = "utf-8-sig") -> str:
-    """Return the first line of a file; waits until there is one, and warns where there is no such file yet."""
+    """Return the first line of a file.
+
+    Waits until there is one, and warns where there is no such file yet.
+    """
     if not path.exists():
-        warnings.warn(f"there is no file {path} yet: waiting for it", LocoStreamWarning, stacklevel=2)
+        warnings.warn(
+            f"there is no file {path} yet: waiting for it", LocoStreamWarning, stacklevel=2
+        )
     while True:
         try:
             with path.open(encoding=encoding, errors="surrogateescape", newline="") as file:
@@ -63,8 +71,9 @@ def first_line(path: Path, limit: int, encoding: str = "utf-8-sig") -> str:
 class FollowedFile:
     """Lines of a file that grows, through rotation by renaming or by copying and truncating.
 
-    The next file is begun when it holds something and the one before is read to its end. Rotated files are looked
-    for beside the file, under its name and a dot or a dash; compressed ones are not read.
+    The next file is begun when it holds something and the one before is read to its end. Rotated
+    files are looked for beside the file, under its name and a dot or a dash; compressed ones are
+    not read.
 
     Parameters
     ----------
@@ -97,24 +106,36 @@ class FollowedFile:
         encoding: str = "utf-8",
         on_loss: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._path, self._stop, self._encoding = path, stop, encoding
-        self._header, self._on_loss = header.strip(), on_loss
-        self._fd, self._inode = -1, 0
+        self._path = path
+        self._stop = stop
+        self._encoding = encoding
+        self._header = header.strip()
+        self._on_loss = on_loss
+        self._fd = -1
+        self._inode = 0
         self._offset = self._after = 0
         self._head = b""
         self._lines: deque[bytes] = deque()
         self._partial = b""
         self._start = self.place = place
-        self._handed: deque[Place] = deque()  # the places behind the lines whose use is not known yet
+        self._handed: deque[Place] = (
+            deque()
+        )  # the places behind the lines whose use is not known yet
         self._looks = 0  # in vain for the file to go on in
         self._following = 0  # the file that seemed to be the next one at the last look
 
     def use(self) -> None:
-        """Move `place` behind the next of the lines that were handed out: it is known what it belongs to."""
+        """Move `place` behind the next of the lines that were handed out.
+
+        It is known what it belongs to.
+        """
         self.place = self._handed.popleft()
 
     def readline(self, limit: int) -> str:
-        """Return the next line, or its first `limit` bytes; waits for it, and returns nothing when stopped."""
+        """Return the next line, or its first `limit` bytes.
+
+        Waits for it, and returns nothing when stopped.
+        """
         while True:
             while not self._lines:
                 if len(self._partial) >= limit:
@@ -124,7 +145,9 @@ class FollowedFile:
             first = self._offset == 0
             raw = self._lines.popleft()
             self._offset += len(raw)
-            line = raw.decode(self._encoding, "surrogateescape").removeprefix("\ufeff" if first else "")
+            line = raw.decode(self._encoding, "surrogateescape").removeprefix(
+                "\ufeff" if first else ""
+            )
             if not (first and line.strip() == self._header != ""):
                 known = crc32(self._head[: self._offset])
                 self._handed.append(Place(self._inode, self._offset, known, self._after))
@@ -157,7 +180,10 @@ class FollowedFile:
         return self._open(following, 0, os.fstat(self._fd).st_mtime_ns)
 
     def _read(self) -> bytes | None:
-        """Return what follows in the open file; None where it is no longer the file that was read so far."""
+        """Return what follows in the open file.
+
+        None where it is no longer the file that was read so far.
+        """
         at = self._offset + len(self._partial)
         chunk = os.pread(self._fd, _CHUNK, at)
         # Compared after reading: what was read is then of the file it should be.
@@ -175,7 +201,8 @@ class FollowedFile:
         self.close()
         self._fd, self._inode = fd, os.fstat(fd).st_ino
         self._head = os.pread(fd, min(offset, _HEAD), 0)
-        self._offset, self._after = offset, after
+        self._offset = offset
+        self._after = after
         self._looks = self._following = 0
         return True
 
@@ -185,7 +212,9 @@ class FollowedFile:
         if place is None:
             return self._open(self._path, 0, 0)
         files = self._files()
-        same = [f for f in files if f.inode == place.inode and f.mtime >= place.after and f.has(place)]
+        same = [
+            f for f in files if f.inode == place.inode and f.mtime >= place.after and f.has(place)
+        ]
         copies = [f for f in files if f.mtime > place.after and f.has(place)]
         for file in same + copies:
             return self._open(file.path, place.offset, place.after)
@@ -216,14 +245,22 @@ class FollowedFile:
         return True
 
     def _next(self) -> Path | None:
-        """Return the file after the open one, if it was so at the last look: one that is renamed may be overlooked."""
+        """Return the file after the open one, if it was so at the last look.
+
+        One that is renamed may be overlooked.
+        """
         own = os.fstat(self._fd).st_mtime_ns
         files = self._files()
         if any(f.inode == self._inode and f.path == self._path for f in files):
             return None
-        later = [f for f in files if f.inode != self._inode and f.size and (f.mtime > own or f.path == self._path)]
+        later = [
+            f
+            for f in files
+            if f.inode != self._inode and f.size and (f.mtime > own or f.path == self._path)
+        ]
         following = later[0] if later else None
-        seen, self._following = self._following, following.inode if following else 0
+        seen = self._following
+        self._following = following.inode if following else 0
         return following.path if following is not None and seen == following.inode else None
 
     def _files(self) -> list[_File]:
@@ -252,7 +289,9 @@ class _File:
 def _files(path: Path) -> Iterator[_File]:
     for found in path.parent.iterdir():
         name = found.name
-        if name != path.name and (not name.startswith((f"{path.name}.", f"{path.name}-")) or name.endswith(".gz")):
+        if name != path.name and (
+            not name.startswith((f"{path.name}.", f"{path.name}-")) or name.endswith(".gz")
+        ):
             continue
         try:
             status = found.stat()

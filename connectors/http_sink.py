@@ -21,13 +21,15 @@ _AGAIN = frozenset({408, 425, 429})  # besides 5xx: the receiver asks for anothe
 class HTTPRecords(Outlet):
     """Posts records: one as a JSON map, with `batch` above 1 as one map a line (``application/x-ndjson``).
 
-    An answer of 2xx takes them; 408, 425, 429 and 5xx are tried again; any other refuses them for good, redirections
-    too. The certificate of an https receiver is checked against the system's authorities, or those in `ca`.
+    An answer of 2xx takes them; 408, 425, 429 and 5xx are tried again; any other refuses them for
+    good, redirections too. The certificate of an https receiver is checked against the system's
+    authorities, or those in `ca`.
 
     Parameters
     ----------
     url
-        Where to. Reports and logs show host, port and a digest of the path, for a path may be a secret.
+        Where to. Reports and logs show host, port and a digest of the path, for a path may be a
+        secret.
     user
         With the secret as password, for basic authentication.
     secret
@@ -59,10 +61,16 @@ class HTTPRecords(Outlet):
     ) -> None:
         parts = urlsplit(url)
         if not parts.hostname:
-            raise ConfigError(f"a webhook is http://HOST:PORT/PATH, and {parts.scheme}: names no host")
+            raise ConfigError(
+                f"a webhook is http://HOST:PORT/PATH, and {parts.scheme}: names no host"
+            )
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        super().__init__(f"{parts.scheme}://{parts.netloc}/#{mark(path)}", **{"batch": 1, **options})
-        self._host, self._port, self._timeout = parts.hostname, parts.port, timeout
+        super().__init__(
+            f"{parts.scheme}://{parts.netloc}/#{mark(path)}", **{"batch": 1, **options}
+        )
+        self._host = parts.hostname
+        self._port = parts.port
+        self._timeout = timeout
         self._path = path
         self._tls = _trust(ca) if parts.scheme == "https" else None
         self.headers = _authorization(user, secret)
@@ -83,7 +91,8 @@ class HTTPRecords(Outlet):
         except (ConnectionError, http.client.BadStatusLine):
             if not reused:
                 raise
-            self.disconnect()  # the receiver had closed a connection that was idle: that is no failure
+            # the receiver had closed a connection that was idle: that is no failure
+            self.disconnect()
             status, reason = self._post(kind, body)
         if status in _AGAIN or status >= 500:
             raise OSError(f"{self.name} answers {status} {reason}")
@@ -101,7 +110,9 @@ class HTTPRecords(Outlet):
             self._connection = (
                 http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
                 if self._tls is None
-                else http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._tls)
+                else http.client.HTTPSConnection(
+                    self._host, self._port, timeout=self._timeout, context=self._tls
+                )
             )
         self._connection.request("POST", self._path, body, {"Content-Type": kind, **self.headers})
         with self._connection.getresponse() as answer:
@@ -113,7 +124,9 @@ class HTTPRecords(Outlet):
 
 def _authorization(user: str | None, secret: str | None) -> dict[str, str]:
     if user is not None:
-        return {"Authorization": "Basic " + base64.b64encode(f"{user}:{secret or ''}".encode()).decode()}
+        return {
+            "Authorization": "Basic " + base64.b64encode(f"{user}:{secret or ''}".encode()).decode()
+        }
     return {} if secret is None else {"Authorization": f"Bearer {secret}"}
 
 

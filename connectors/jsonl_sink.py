@@ -51,7 +51,9 @@ class JSONLRecords(Outlet):
         if self._file is None:
             self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
             size = os.fstat(self._file).st_size
-            if size and os.pread(self._file, 1, size - 1) != b"\n":  # a line that a full disk cut off
+            if (
+                size and os.pread(self._file, 1, size - 1) != b"\n"
+            ):  # a line that a full disk cut off
                 os.write(self._file, b"\n")
         written = memoryview(lines)
         while written:

@@ -48,8 +48,8 @@ class JSONLSource(TextSource):
     Raises
     ------
     SourceError
-        No such file, an empty one, a key that the first 1000 rows do not have; while reading, a line
-        that is no flat JSON object.
+        No such file, an empty one, a key that the first 1000 rows do not have; while reading, a
+        line that is no flat JSON object.
 
     Examples
     --------
@@ -84,20 +84,32 @@ class JSONLSource(TextSource):
         live = self._go_live(follow, idle, pace)
         peeked = [] if live else self._first_objects()
         if self._wrapped:
-            target, time = "y", "t"
+            target = "y"
+            time = "t"
         check_speed(time, speed)
         columns = list(dict.fromkeys(name for record in peeked for name in record))
         super().__init__(
-            f"jsonl:{self.path.name}", str(path), columns, None if live else [r.get(target) for r in peeked if target],
-            target=target, drop=drop, task=task, time=time, sequence=sequence, pace=pace, fixed=False,
+            f"jsonl:{self.path.name}",
+            str(path),
+            columns,
+            None if live else [r.get(target) for r in peeked if target],
+            target=target,
+            drop=drop,
+            task=task,
+            time=time,
+            sequence=sequence,
+            pace=pace,
+            fixed=False,
             bad=self._bad,
-        )  # fmt: skip
+        )
 
     def _first_objects(self) -> list[dict[str, Any]]:
         with self._open() as file:
             peeked = self._peek(self._objects(file))
         if not peeked:
-            raise SourceError(f"{self.path} is empty: at least one line with a JSON object is needed")
+            raise SourceError(
+                f"{self.path} is empty: at least one line with a JSON object is needed"
+            )
         return peeked
 
     def _lines(self, file: IO[str]) -> Iterator[str]:
@@ -119,14 +131,20 @@ class JSONLSource(TextSource):
     def _read(self, number: int, line: str) -> dict[str, Any] | None:
         bad = self._reading or self._bad
         try:
-            if self._wrapped is None:  # the first object tells whether all have the form of live readable messages
+            if (
+                self._wrapped is None
+            ):  # the first object tells whether all have the form of live readable messages
                 record = msgspec.json.decode(line)
-                self._wrapped = isinstance(record.get("x"), dict) if isinstance(record, dict) else None
+                self._wrapped = (
+                    isinstance(record.get("x"), dict) if isinstance(record, dict) else None
+                )
             if not self._wrapped:
                 return _FLAT.decode(line)
             row = _RECORDED.decode(line)
         except msgspec.ValidationError as e:
-            kind = "nested value" if "$" in str(e) else "no object"  # a path into the object is named
+            kind = (
+                "nested value" if "$" in str(e) else "no object"
+            )  # a path into the object is named
             bad.found(kind, f"line {number} of {self.path} is no flat JSON object: {e}")
         except UnicodeError:
             bad.found("encoding", f"line {number} of {self.path} is not UTF-8")
@@ -145,7 +163,8 @@ class JSONLSource(TextSource):
 
     def _judge(self, columns: Sequence[str], labels: Sequence[Any]) -> None:
         if self._wrapped:
-            self._target, self._time = "y", "t"
+            self._target = "y"
+            self._time = "t"
         super()._judge(columns, labels)
 
     def __iter__(self) -> Iterator[Event | Sequence[Event]]:

@@ -15,7 +15,8 @@ __all__ = ["KafkaRecords"]
 class KafkaRecords(Outlet):
     """Produces each record as JSON, its source as the key, its kind as the header ``kind``.
 
-    A batch counts as sent when the broker has acknowledged every record of it. Needs ``loco-stream[kafka]``.
+    A batch counts as sent when the broker has acknowledged every record of it. Needs
+    ``loco-stream[kafka]``.
 
     Parameters
     ----------
@@ -54,14 +55,21 @@ class KafkaRecords(Outlet):
         self._timeout = timeout
         guard = {"security.protocol": "ssl"} if tls else {}
         if user is not None:
-            guard = {"security.protocol": "sasl_ssl" if tls else "sasl_plaintext", "sasl.mechanism": "PLAIN"}
+            guard = {
+                "security.protocol": "sasl_ssl" if tls else "sasl_plaintext",
+                "sasl.mechanism": "PLAIN",
+            }
             guard |= {"sasl.username": user, "sasl.password": secret or ""}
         if ca is not None:
             guard |= {"ssl.ca.location": ca}
         self._config = {
-            "bootstrap.servers": f"{host}:{port}", "acks": "all", "linger.ms": 0, "log_level": 0,
-            "message.timeout.ms": int(timeout * 1000), **guard,
-        }  # fmt: skip
+            "bootstrap.servers": f"{host}:{port}",
+            "acks": "all",
+            "linger.ms": 0,
+            "log_level": 0,
+            "message.timeout.ms": int(timeout * 1000),
+            **guard,
+        }
         self._producer: Any = None
 
     def send(self, records: Sequence[Record]) -> None:
@@ -77,11 +85,17 @@ class KafkaRecords(Outlet):
         for record in records:
             headers = [("kind", record["kind"].encode())]
             self._producer.produce(
-                self._topic, encode(record), key=record["source"].encode(), headers=headers, on_delivery=told
+                self._topic,
+                encode(record),
+                key=record["source"].encode(),
+                headers=headers,
+                on_delivery=told,
             )
         left = self._producer.flush(self._timeout + 1.0)
         if left or failed:
-            raise OSError(f"{self.name}: {left + len(failed)} of {len(records)} not acknowledged: {[*failed, ''][0]}")
+            raise OSError(
+                f"{self.name}: {left + len(failed)} of {len(records)} not acknowledged: {[*failed, ''][0]}"
+            )
 
     def disconnect(self) -> None:
         """Let go of the producer with what it holds: all of it is sent again."""

@@ -17,21 +17,28 @@ from loco_stream.stream import Event
 __all__ = ["KafkaSource"]
 
 _PATIENCE = 10.0  # seconds that the first connection may take
-_ALONE = "exactly-once state: rows are read on from the offsets that the checkpoint or the log holds"
-_GROUP = "exactly-once state: offsets are committed to the group once their rows are learned and durable"
+_ALONE = (
+    "exactly-once state: rows are read on from the offsets that the checkpoint or the log holds"
+)
+_GROUP = (
+    "exactly-once state: offsets are committed to the group once their rows are learned and durable"
+)
 
 
 class KafkaSource(BrokerSource):
-    """Messages of one topic, from its beginning or from where the checkpoint ends; needs ``loco-stream[kafka]``.
+    """Messages of one topic, from its beginning or from where the checkpoint ends.
 
-    A message is a row as a JSON or MessagePack map, or an LS1 header followed by its payload. The row's source is
-    the topic; LS1 messages with a key are of the source the key names. A header `label` says what the
-    body does not, and the broker's time is the event time where the body has none.
+    Needs ``loco-stream[kafka]``.
 
-    Without a group, all partitions are read, each from the offset that was reached. With one, the broker shares
-    them out; a partition that comes over goes on at the group's offset, or at our own if that is further. Rows of
-    one partition keep their order; where a killed run reads several, those after its checkpoint may be
-    interleaved in another way.
+    A message is a row as a JSON or MessagePack map, or an LS1 header followed by its payload. The
+    row's source is the topic; LS1 messages with a key are of the source the key names. A header
+    `label` says what the body does not, and the broker's time is the event time where the body has
+    none.
+
+    Without a group, all partitions are read, each from the offset that was reached. With one, the
+    broker shares them out; a partition that comes over goes on at the group's offset, or at our own
+    if that is further. Rows of one partition keep their order; where a killed run reads several,
+    those after its checkpoint may be interleaved in another way.
 
     Parameters
     ----------
@@ -48,8 +55,8 @@ class KafkaSource(BrokerSource):
     group
         Read as a member of this group.
     username
-        With the password in the environment variable ``LOCO_STREAM_KAFKA_PASSWORD``, or in the file that
-        ``LOCO_STREAM_KAFKA_PASSWORD_FILE`` names.
+        With the password in the environment variable ``LOCO_STREAM_KAFKA_PASSWORD``, or in the file
+        that ``LOCO_STREAM_KAFKA_PASSWORD_FILE`` names.
     mechanism
         Of SASL, with a username: ``PLAIN``, ``SCRAM-SHA-256`` or ``SCRAM-SHA-512``.
     tls
@@ -67,7 +74,7 @@ class KafkaSource(BrokerSource):
     >>> from loco_stream.connectors import open_source
     >>> open_source("kafka://127.0.0.1:9092/")
     Traceback (most recent call last):
-    loco_stream.errors.SourceError: a kafka source is kafka://HOST:PORT/TOPIC, not 'kafka://127.0.0.1:9092/'
+    loco_stream.errors.SourceError: a kafka source is kafka://HOST:PORT/TOPIC, not ...
     """
 
     def __init__(
@@ -90,14 +97,24 @@ class KafkaSource(BrokerSource):
         limits: Limits | None = None,
     ) -> None:
         super().__init__(
-            f"kafka://{host}:{port}/{topic}", task=task, target=target, time_key=time,
-            idle=idle, max=max, endless=endless, limits=limits,
-        )  # fmt: skip
+            f"kafka://{host}:{port}/{topic}",
+            task=task,
+            target=target,
+            time_key=time,
+            idle=idle,
+            max=max,
+            endless=endless,
+            limits=limits,
+        )
         if group == "":
             raise ConfigError("group must not be empty: the broker keeps its offsets under it")
         self._kafka = need("confluent_kafka", "kafka", "kafka")
-        self._topic, self._header, self._group = topic, label, group
-        self.needs_log = group is not None  # a partition that another member takes over does not come again
+        self._topic = topic
+        self._header = label
+        self._group = group
+        self.needs_log = (
+            group is not None
+        )  # a partition that another member takes over does not come again
         self.guarantee = _ALONE if group is None else _GROUP
         self._offsets: dict[int, int] = {}  # the next one of each partition that was read
         self._durable: dict[int, int] = {}
@@ -107,9 +124,11 @@ class KafkaSource(BrokerSource):
         login: dict[str, Any] = {"security.protocol": "SSL" if tls else "PLAINTEXT"}
         if username is not None:
             login = {
-                "security.protocol": "SASL_SSL" if tls else "SASL_PLAINTEXT", "sasl.mechanism": mechanism,
-                "sasl.username": username, "sasl.password": password("KAFKA") or "",
-            }  # fmt: skip
+                "security.protocol": "SASL_SSL" if tls else "SASL_PLAINTEXT",
+                "sasl.mechanism": mechanism,
+                "sasl.username": username,
+                "sasl.password": password("KAFKA") or "",
+            }
         self._client = self._connect(login)
         self._id = self._topic_id(login)
         self._fault: SourceError | None = None  # found while partitions were taken over
@@ -117,7 +136,9 @@ class KafkaSource(BrokerSource):
     def _connect(self, login: Mapping[str, Any]) -> Any:
         quiet = logging.getLogger("loco_stream.kafka")
         quiet.addHandler(logging.NullHandler())
-        quiet.propagate = False  # the client would write to standard error what it tries again anyway
+        quiet.propagate = (
+            False  # the client would write to standard error what it tries again anyway
+        )
         settings = {
             **login,
             "bootstrap.servers": self._where,
@@ -137,24 +158,37 @@ class KafkaSource(BrokerSource):
             if client is not None:
                 client.close()
             reason = self._error or e.args[0].str()
-            raise SourceError(f"cannot read from the Kafka broker {self._where}: {reason}") from None
+            raise SourceError(
+                f"cannot read from the Kafka broker {self._where}: {reason}"
+            ) from None
         if found.error is not None:
             client.close()
-            raise SourceError(f"the Kafka broker {self._where} has no topic {self._topic!r}: {found.error.str()}")
+            raise SourceError(
+                f"the Kafka broker {self._where} has no topic {self._topic!r}: {found.error.str()}"
+            )
         self._partitions = sorted(found.partitions)
         return client
 
     def _topic_id(self, login: Mapping[str, Any]) -> str | None:
-        """Return what tells this topic from an earlier one of its name; None from a broker that has no such id."""
+        """Return what tells this topic from an earlier one of its name.
+
+        None from a broker that has no such id.
+        """
         from confluent_kafka.admin import AdminClient
 
         admin = AdminClient({**login, "bootstrap.servers": self._where, "log_level": 0})
         try:
             topic = self._kafka.TopicCollection([self._topic])
-            told = admin.describe_topics(topic, request_timeout=_PATIENCE)[self._topic].result(_PATIENCE).topic_id
+            told = (
+                admin.describe_topics(topic, request_timeout=_PATIENCE)[self._topic]
+                .result(_PATIENCE)
+                .topic_id
+            )
         except (self._kafka.KafkaException, TimeoutError):
             return None
-        known = told is not None and (told.get_most_significant_bits() or told.get_least_significant_bits())
+        known = told is not None and (
+            told.get_most_significant_bits() or told.get_least_significant_bits()
+        )
         return str(told) if known else None
 
     def _note(self, error: Any) -> None:
@@ -162,19 +196,33 @@ class KafkaSource(BrokerSource):
 
     @property
     def position(self) -> dict[str, Any]:
-        """``{"topic": ..., "id": ..., "offsets": {partition: next}, "rows": ...}``: what to read next, rows so far."""
+        """``{"topic": ..., "id": ..., "offsets": {partition: next}, "rows": ...}``.
+
+        What to read next, rows so far.
+        """
         offsets = {str(partition): offset for partition, offset in sorted(self._offsets.items())}
-        return {"topic": self._topic, "id": self._id, "offsets": offsets, "rows": self._streams.position}
+        return {
+            "topic": self._topic,
+            "id": self._id,
+            "offsets": offsets,
+            "rows": self._streams.position,
+        }
 
     def seek(self, position: Mapping[str, Any]) -> None:
         """Go on at the offsets of `position`."""
         self._seek_rows(position, "offsets")
         try:
-            self._offsets = {int(partition): int(offset) for partition, offset in position["offsets"].items()}
+            self._offsets = {
+                int(partition): int(offset) for partition, offset in position["offsets"].items()
+            }
         except (AttributeError, TypeError, ValueError):
-            raise SourceError(f"{self.name} resumes at {{partition: offset}}, not at {dict(position)!r}") from None
+            raise SourceError(
+                f"{self.name} resumes at {{partition: offset}}, not at {dict(position)!r}"
+            ) from None
         self._same = self._id is not None and position.get("id") == self._id
-        if None not in (self._id, position.get("id")) and not self._same:  # another topic under the same name
+        if (
+            None not in (self._id, position.get("id")) and not self._same
+        ):  # another topic under the same name
             self._streams.stats["restarts"] += 1
             self._offsets = {}
         self._durable = dict(self._offsets)
@@ -190,8 +238,13 @@ class KafkaSource(BrokerSource):
         self._durable |= moved
         if self._group is not None and moved:
             try:
-                self._client.commit(offsets=[self._part(p, offset) for p, offset in moved.items()], asynchronous=True)
-            except self._kafka.KafkaException as e:  # a partition that is no longer ours: its new owner goes on
+                self._client.commit(
+                    offsets=[self._part(p, offset) for p, offset in moved.items()],
+                    asynchronous=True,
+                )
+            except (
+                self._kafka.KafkaException
+            ) as e:  # a partition that is no longer ours: its new owner goes on
                 self._note(e.args[0])
 
     def close(self) -> None:
@@ -211,18 +264,22 @@ class KafkaSource(BrokerSource):
     def _begin_at(self, partition: int) -> int:
         """Return the offset to read next, and count the messages that the broker no longer has.
 
-        What the broker calls the end of a partition is not trusted: brokers are known that call an earlier place so.
+        What the broker calls the end of a partition is not trusted: brokers are known that call an
+        earlier place so.
 
         Raises
         ------
         SourceError
-            The broker seems to have fewer messages than were read, and cannot tell that the topic is the same.
+            The broker seems to have fewer messages than were read, and cannot tell that the topic
+            is the same.
         """
         ours = self._offsets.get(partition)
         if ours is None:
             return int(self._kafka.OFFSET_BEGINNING)
         try:
-            first, after = self._client.get_watermark_offsets(self._part(partition, 0), timeout=_PATIENCE)
+            first, after = self._client.get_watermark_offsets(
+                self._part(partition, 0), timeout=_PATIENCE
+            )
         except self._kafka.KafkaException:
             return ours
         if ours > after and not self._same:
@@ -244,7 +301,9 @@ class KafkaSource(BrokerSource):
             if self._offsets[part.partition] < 0:
                 del self._offsets[part.partition]
         try:
-            client.assign([self._part(part.partition, self._begin_at(part.partition)) for part in parts])
+            client.assign(
+                [self._part(part.partition, self._begin_at(part.partition)) for part in parts]
+            )
         except SourceError as fault:  # which the client would not hand on
             self._fault = fault
 
@@ -260,7 +319,8 @@ class KafkaSource(BrokerSource):
         if message.error() is not None:
             self._note(message.error())  # the client tries again by itself
             return None
-        partition, offset = message.partition(), message.offset()
+        partition = message.partition()
+        offset = message.offset()
         if offset < self._offsets.get(partition, 0):
             self._streams.stats["duplicates"] += 1
             return None

@@ -26,7 +26,9 @@ __all__ = ["LONGEST_LINE", "LiveRows"]
 LONGEST_LINE = 8 << 20  # characters: 4096 numbers take a hundredth of it
 _FIRST = 1.0  # seconds after the first row in which further ones may tell what the labels are
 _PIPE = "at most once: a pipe is read as it comes, and what was in it when the engine died is gone"
-_FOLLOW = "exact: every row once, resumed at its byte of its file, also when files were rotated meanwhile"
+_FOLLOW = (
+    "exact: every row once, resumed at its byte of its file, also when files were rotated meanwhile"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,8 @@ class _Arrived:
 class LiveRows(TableSource):
     """The rows of a pipe or of a growing file; subclasses read records from lines.
 
-    A thread waits for them, so that a stop is honoured. The first rows that come, within a second of the first
-    one and at most 1000, tell what the labels are.
+    A thread waits for them, so that a stop is honoured. The first rows that come, within a second
+    of the first one and at most 1000, tell what the labels are.
     """
 
     path: Path
@@ -67,17 +69,27 @@ class LiveRows(TableSource):
             raise ConfigError(f"idle must be > 0, not {idle!r}")
         if not self._live:
             if idle is not None:
-                raise ConfigError(f"idle ends a stream, and {self.path} ends by itself: add follow=1, or leave it out")
+                raise ConfigError(
+                    f"idle ends a stream, and {self.path} ends by itself: add follow=1, or leave it out"
+                )
             return False
         self._idle = math.inf if idle is None else idle
         if follow and self._live == "pipe":
-            raise ConfigError(f"follow=1 is for a file that grows, and {self.path} is a pipe: leave it out")
+            raise ConfigError(
+                f"follow=1 is for a file that grows, and {self.path} is a pipe: leave it out"
+            )
         if follow and self.path.suffix == ".gz":
-            raise ConfigError(f"follow=1 cannot read {self.path}: what is compressed does not grow line by line")
+            raise ConfigError(
+                f"follow=1 cannot read {self.path}: what is compressed does not grow line by line"
+            )
         if follow and "\n".encode(self._encoding.removesuffix("-sig")) != b"\n":
-            raise ConfigError(f"follow=1 cannot read {self._encoding}, in which the end of a line has several bytes")
+            raise ConfigError(
+                f"follow=1 cannot read {self._encoding}, in which the end of a line has several bytes"
+            )
         if pace.active:
-            raise ConfigError(f"rate and speed replay a recording, and {self.path} is read as it comes")
+            raise ConfigError(
+                f"rate and speed replay a recording, and {self.path} is read as it comes"
+            )
         self._stop = threading.Event()
         self.guarantee = _PIPE if self._live == "pipe" else _FOLLOW
         if self._live == "pipe":
@@ -100,9 +112,16 @@ class LiveRows(TableSource):
         if file is None:
             encoding = self._encoding.removesuffix("-sig")
             file = self._followed = FollowedFile(
-                self.path, self._stop, self._place, header=header, encoding=encoding, on_loss=self._miss
+                self.path,
+                self._stop,
+                self._place,
+                header=header,
+                encoding=encoding,
+                on_loss=self._miss,
             )
-        skip = start if self._followed is not None and self._place is None else 0  # read before anybody followed
+        skip = (
+            start if self._followed is not None and self._place is None else 0
+        )  # read before anybody followed
         for number, record in enumerate(self._parsed(file)):
             if number >= skip:
                 place = None if self._followed is None else self._followed.place
@@ -122,18 +141,25 @@ class LiveRows(TableSource):
 
     @property
     def last_error(self) -> str:
-        """The last sentence said about a bad row, or about a file that was missed; empty if there was none."""
+        """The last sentence said about a bad row, or about a file that was missed.
+
+        Empty if there was none.
+        """
         return self._loss or super().last_error or (self._reading.last if self._reading else "")
 
     def _live_events(self, header: str = "") -> Iterator[Event | Sequence[Event]]:
         """Yield rows as they come, and empty lists while none does."""
         if self._background is None:
             self._stop.clear()
-            self._reading, self._told = BadRows(self._bad.on_bad), {}  # what was read ahead is read again
+            # what was read ahead is read again
+            self._reading = BadRows(self._bad.on_bad)
+            self._told = {}
             self._background = Background(self._arriving(self._row, header), self._stop)
         heard = time.monotonic()
         try:
-            for taken in _begun(self._background) if self._schema_is_open else _batches(self._background):
+            for taken in (
+                _begun(self._background) if self._schema_is_open else _batches(self._background)
+            ):
                 if taken:
                     heard = time.monotonic()
                     yield from self._events(taken)
@@ -154,7 +180,9 @@ class LiveRows(TableSource):
             self._judge_first([one.record for one in arrived])
         for one in arrived:
             row = self._row_of(one.record, one.line)
-            self._row, self._place, self._told = self._row + 1, one.place, one.skipped
+            self._row = self._row + 1
+            self._place = one.place
+            self._told = one.skipped
             if row is None:
                 yield []
             else:
@@ -166,12 +194,17 @@ class LiveRows(TableSource):
 
     def _judge_first(self, records: Sequence[Mapping[str, Any]]) -> None:
         columns = list(dict.fromkeys(name for record in records for name in record))
-        target = "y" if self._target is None else self._target  # lines of {"x": ..., "y": ...} need no name
+        target = (
+            "y" if self._target is None else self._target
+        )  # lines of {"x": ..., "y": ...} need no name
         self._judge(columns, [record.get(target) for record in records])
 
     @property
     def position(self) -> dict[str, Any]:
-        """``{"row": n}``: n rows were handed out; of a file that grows, also the place in it and the labels' kind."""
+        """``{"row": n}``: n rows were handed out.
+
+        Of a file that grows, also the place in it and the labels' kind.
+        """
         place = {} if self._place is None else {"file": asdict(self._place), "label": self._label}
         return {**super().position, **place}
 
@@ -184,7 +217,9 @@ class LiveRows(TableSource):
         try:
             self._place = Place(**{name: int(number) for name, number in position["file"].items()})
         except (AttributeError, TypeError, ValueError):
-            raise SourceError(f"{self.name} resumes at a place in a file, not at {dict(position)!r}") from None
+            raise SourceError(
+                f"{self.name} resumes at a place in a file, not at {dict(position)!r}"
+            ) from None
         self._label = str(position.get("label", ""))
 
     def _leave(self) -> None:

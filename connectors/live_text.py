@@ -39,7 +39,9 @@ def refuse_stream(path: Path, what: str) -> None:
         It is one.
     """
     if is_stream(path):
-        raise SourceError(f"{path} is a pipe, and {what} is not read from front to back: write it to a file first")
+        raise SourceError(
+            f"{path} is a pipe, and {what} is not read from front to back: write it to a file first"
+        )
 
 
 class _Pipe(io.RawIOBase):
@@ -98,7 +100,9 @@ class Background:
         self._stop = stop
         self._queue: queue.Queue[Any] = queue.Queue(_AHEAD)
         self._ended: BaseException | bool = False
-        self._thread = threading.Thread(target=self._run, args=(items,), name="loco-stream input", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=(items,), name="loco-stream input", daemon=True
+        )
         self._thread.start()
 
     def _run(self, items: Iterator[Any]) -> None:

@@ -26,16 +26,16 @@ _CHUNK = 256  # rows a block at most
 class LSLSource:
     """Samples of one numeric LSL stream, in blocks; needs ``loco-stream[lsl]``.
 
-    Columns are named by the channel labels in the stream's description, else "0", "1", ... Event times
-    are corrected to this machine's clock and given in seconds since 1970 UTC.
+    Columns are named by the channel labels in the stream's description, else "0", "1", ... Event
+    times are corrected to this machine's clock and given in seconds since 1970 UTC.
 
     Parameters
     ----------
     name
         The stream's name.
     target
-        Label or number of the channel that carries the label; NaN there is a missing one. None reads a
-        stream without labels.
+        Label or number of the channel that carries the label; NaN there is a missing one. None
+        reads a stream without labels.
     task
         ``"classification"`` (labels are whole numbers) or ``"regression"``.
     wait
@@ -99,7 +99,9 @@ class LSLSource:
         if not found:
             there = sorted({info.name() for info in self._lsl.resolve_streams(0.5)})
             shown = f" (streams here: {', '.join(there)})" if there else ""
-            raise SourceError(f"no LSL stream named {name!r} answered within {wait:g} s{hint(name, there)}{shown}")
+            raise SourceError(
+                f"no LSL stream named {name!r} answered within {wait:g} s{hint(name, there)}{shown}"
+            )
         info = found[0]
         if info.channel_format() == self._lsl.cf_string:
             raise SourceError(f"the LSL stream {name!r} carries text; numeric channels are needed")
@@ -124,7 +126,9 @@ class LSLSource:
         """Go on counting from ``{"row": n}``; the rows in between are gone."""
         row = position.get("row")
         if not isinstance(row, int) or row < 0:
-            raise SourceError(f"{self.name} counts on from {{'row': n}}, not from {dict(position)!r}")
+            raise SourceError(
+                f"{self.name} counts on from {{'row': n}}, not from {dict(position)!r}"
+            )
         self._row = row
 
     def ack(self, position: Mapping[str, Any]) -> None:
@@ -145,7 +149,9 @@ class LSLSource:
             if rows:
                 heard = time.monotonic()
                 self._rows_left -= len(rows)
-                yield self._block(np.array(rows, dtype=np.float64), np.array(stamps, dtype=np.float64))
+                yield self._block(
+                    np.array(rows, dtype=np.float64), np.array(stamps, dtype=np.float64)
+                )
             elif time.monotonic() - heard >= self._idle:
                 return
             else:
@@ -160,12 +166,16 @@ class LSLSource:
         finite = np.isfinite(table)
         self._masked += int(table.size - finite.sum())
         table[~finite] = np.nan
-        first, self._row = self._row, self._row + len(table)
+        first = self._row
+        self._row = self._row + len(table)
         times = self._since_1970(stamps)
         return Block(table, y, self._features, first, float(times[0]), self.name, times=times)
 
     def _follow_clock(self, wait: float) -> None:
-        """Renew the offset between the two machines' clocks; without an answer the last one holds."""
+        """Renew the offset between the two machines' clocks.
+
+        Without an answer the last one holds.
+        """
         with suppress(self._errors.TimeoutError, self._errors.LostError):
             self._offset = float(self._inlet.time_correction(timeout=wait))
 
@@ -177,7 +187,8 @@ class LSLSource:
 
 def _channels(info: Any) -> list[str]:
     """Return the channels' labels, or their numbers where a label is missing or not unique."""
-    labels, channel = [], info.desc().child("channels").child("channel")
+    labels = []
+    channel = info.desc().child("channels").child("channel")
     for j in range(info.channel_count()):
         label = channel.child_value("label")
         labels.append(label if label and label not in labels else str(j))
@@ -194,4 +205,6 @@ def _channel(stream: str, channels: list[str], target: str | int | None) -> int 
     if text.lstrip("-").isdecimal() and -len(channels) <= int(text) < len(channels):
         return int(text) % len(channels)
     known = ", ".join(channels)
-    raise SourceError(f"lsl:{stream} has no channel {target!r}{hint(text, channels)} (channels: {known})")
+    raise SourceError(
+        f"lsl:{stream} has no channel {target!r}{hint(text, channels)} (channels: {known})"
+    )

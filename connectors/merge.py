@@ -1,4 +1,7 @@
-"""Rows that came one a message, joined into blocks: a compiled call and a log record each cost per block."""
+"""Rows that came one a message, joined into blocks.
+
+A compiled call and a log record each cost per block.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ __all__ = ["merged"]
 
 
 def merged(events: Iterable[Event]) -> list[Event]:
-    """Join neighbouring blocks of one source whose rows follow each other; what waits for a reply stays alone.
+    """Join neighbouring blocks of one source whose rows follow each other.
+
+    What waits for a reply stays alone.
 
     A joined block has the time of each of its rows.
     """
@@ -60,5 +65,11 @@ def _join(run: list[Any]) -> Block:
     X = np.concatenate([block.X for block in run])
     moments = np.concatenate([block.moments for block in run])
     times = None if np.isnan(moments).all() else moments
-    sequence = None if first.sequence is None else list(chain.from_iterable(block.sequence for block in run))
-    return Block(X, y, first.features, first.seq, first.t, first.source, first.epoch, None, times, sequence)
+    sequence = (
+        None
+        if first.sequence is None
+        else list(chain.from_iterable(block.sequence for block in run))
+    )
+    return Block(
+        X, y, first.features, first.seq, first.t, first.source, first.epoch, None, times, sequence
+    )

@@ -12,7 +12,9 @@ from loco_stream.records import Record
 
 __all__ = ["MQTTRecords"]
 
-_RETAINED = frozenset({"status", "report"})  # who comes later wants to know the state, and no old events
+_RETAINED = frozenset(
+    {"status", "report"}
+)  # who comes later wants to know the state, and no old events
 
 
 class MQTTRecords(Outlet):
@@ -27,7 +29,8 @@ class MQTTRecords(Outlet):
     user, secret
         Of the broker.
     tls, ca
-        Encrypt, and check the certificate against the system's authorities or those in the file `ca`.
+        Encrypt, and check the certificate against the system's authorities or those in the file
+        `ca`.
     timeout
         Seconds for the connection and for the acknowledgements of a batch.
     options
@@ -52,11 +55,21 @@ class MQTTRecords(Outlet):
         timeout: float = 5.0,
         **options: Any,
     ) -> None:
-        self._host, self._port, self._topic = host_port(where, 8883 if tls else 1883, "mqtt://HOST:PORT/TOPIC")
+        self._host, self._port, self._topic = host_port(
+            where, 8883 if tls else 1883, "mqtt://HOST:PORT/TOPIC"
+        )
         super().__init__(f"mqtt://{self._host}:{self._port}/{self._topic}", **options)
         self._mqtt = need("paho.mqtt.client", "mqtt", "mqtt")
-        self.errors = (OSError, ValueError, RuntimeError)  # paho raises the latter two when it is not connected
-        self._user, self._secret, self._tls, self._ca, self._timeout = user, secret, tls, ca, timeout
+        self.errors = (
+            OSError,
+            ValueError,
+            RuntimeError,
+        )  # paho raises the latter two when it is not connected
+        self._user = user
+        self._secret = secret
+        self._tls = tls
+        self._ca = ca
+        self._timeout = timeout
         self._client: Any = None
 
     def send(self, records: Sequence[Record]) -> None:
@@ -65,7 +78,9 @@ class MQTTRecords(Outlet):
             self._client = self._connect()
         deadline = time.monotonic() + self._timeout
         told = [
-            self._client.publish(f"{self._topic}/{record['kind']}", encode(record), 1, record["kind"] in _RETAINED)
+            self._client.publish(
+                f"{self._topic}/{record['kind']}", encode(record), 1, record["kind"] in _RETAINED
+            )
             for record in records
         ]
         for info in told:
@@ -76,7 +91,8 @@ class MQTTRecords(Outlet):
     def disconnect(self) -> None:
         """Leave the broker."""
         if self._client is not None:
-            client, self._client = self._client, None
+            client = self._client
+            self._client = None
             client.disconnect()
             client.loop_stop()
 

@@ -23,19 +23,25 @@ _PATIENCE = 10.0  # seconds that the first connection may take
 
 @dataclass(slots=True)
 class _Open:
-    """A message that the broker keeps until it is acked; `needs` is the row that has to be durable first."""
+    """A message that the broker keeps until it is acked.
+
+    `needs` is the row that has to be durable first.
+    """
 
     mid: int
     needs: tuple[str, int, int] | None  # source, epoch, seq
 
 
 class MQTTSource(BrokerSource):
-    """Messages of one topic filter, QoS 1, acked when learned and durable; needs ``loco-stream[mqtt]``.
+    """Messages of one topic filter, QoS 1, acked when learned and durable.
 
-    The session is persistent: while the engine is away the broker keeps what comes, and what was not
-    acked is delivered again. A repeated row that carries a seq is recognised and dropped; one without
-    is learned twice. The row's source is the topic it was published to; a message is one readable row
-    (a JSON or MessagePack map, or a number alone), or an LS1 header followed by its payload.
+    Needs ``loco-stream[mqtt]``.
+
+    The session is persistent: while the engine is away the broker keeps what comes, and what was
+    not acked is delivered again. A repeated row that carries a seq is recognised and dropped; one
+    without is learned twice. The row's source is the topic it was published to; a message is one
+    readable row (a JSON or MessagePack map, or a number alone), or an LS1 header followed by its
+    payload.
 
     Parameters
     ----------
@@ -48,16 +54,19 @@ class MQTTSource(BrokerSource):
     client_id
         Names the session at the broker; two engines need two.
     join
-        ``"topic"``: a message is one value, a number or a word, and several topics make one row of the source `topic`.
-        A feature bears the last part of its topic's name, and the one named `target` is the label.
+        ``"topic"``: a message is one value, a number or a word, and several topics make one row of
+        the source `topic`. A feature bears the last part of its topic's name, and the one named
+        `target` is the label.
     within
-        Seconds after its first value in which the values of such a row come; a feature that comes again begins the
-        next row earlier. 0.1 is more than a publisher needs to send its values one after the other.
+        Seconds after its first value in which the values of such a row come; a feature that comes
+        again begins the next row earlier. 0.1 is more than a publisher needs to send its values one
+        after the other.
     target, time
-        Keys of the label, and of the event time in seconds since 1970, in messages that are flat maps.
+        Keys of the label, and of the event time in seconds since 1970, in messages that are flat
+        maps.
     username
-        With the password in the environment variable ``LOCO_STREAM_MQTT_PASSWORD``, or in the file that
-        ``LOCO_STREAM_MQTT_PASSWORD_FILE`` names.
+        With the password in the environment variable ``LOCO_STREAM_MQTT_PASSWORD``, or in the file
+        that ``LOCO_STREAM_MQTT_PASSWORD_FILE`` names.
     tls
         Encrypt, and check the broker's certificate against the system's authorities.
     task
@@ -84,7 +93,9 @@ class MQTTSource(BrokerSource):
     loco_stream.errors.SourceError: cannot reach the MQTT broker 127.0.0.1:1: Connection refused
     """
 
-    guarantee = "at least once: the broker repeats what was not acked, and rows with a seq are recognised"
+    guarantee = (
+        "at least once: the broker repeats what was not acked, and rows with a seq are recognised"
+    )
     needs_log = True
 
     def __init__(
@@ -108,9 +119,15 @@ class MQTTSource(BrokerSource):
     ) -> None:
         port = port or (8883 if tls else 1883)
         super().__init__(
-            f"mqtt://{host}:{port}/{topic}", task=task, target=target, time_key=time,
-            idle=idle, max=max, endless=endless, limits=limits,
-        )  # fmt: skip
+            f"mqtt://{host}:{port}/{topic}",
+            task=task,
+            target=target,
+            time_key=time,
+            idle=idle,
+            max=max,
+            endless=endless,
+            limits=limits,
+        )
         _check(topic, client_id, join, within)
         self._mqtt = need("paho.mqtt.client", "mqtt", "mqtt")
         self._rows = TopicRows(within, target, self._limits.features) if join else None
@@ -123,9 +140,14 @@ class MQTTSource(BrokerSource):
         self._where = f"{host}:{port}"
         self._client = self._connect(host, port, client_id, username, tls)
 
-    def _connect(self, host: str, port: int, client_id: str, username: str | None, tls: bool) -> Any:
+    def _connect(
+        self, host: str, port: int, client_id: str, username: str | None, tls: bool
+    ) -> Any:
         client = self._mqtt.Client(
-            self._mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False, manual_ack=True
+            self._mqtt.CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            clean_session=False,
+            manual_ack=True,
         )
         client.max_inflight_messages_set(BATCH)
         if username is not None:
@@ -150,13 +172,17 @@ class MQTTSource(BrokerSource):
             raise SourceError(f"the MQTT broker {self._where} refuses the client: {why}")
         return client
 
-    def _on_connect(self, client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+    def _on_connect(
+        self, client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any
+    ) -> None:
         if reason.is_failure:
             self._refusal = str(reason)
         else:
             client.subscribe(self._topic, qos=1)
 
-    def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: Sequence[Any], _properties: Any) -> None:
+    def _on_subscribe(
+        self, _client: Any, _data: Any, _mid: int, reasons: Sequence[Any], _properties: Any
+    ) -> None:
         failed = [str(r) for r in reasons if r.is_failure]
         if failed:
             self._refusal = f"topic {self._topic}: {failed[0]}"
@@ -215,7 +241,9 @@ class MQTTSource(BrokerSource):
         event = self._take(message.topic, message.payload, repeated=message.dup)
         stream = self._streams.by_name.get(message.topic)
         reached = None if stream is None else next(reversed(stream.last.items()), None)
-        self._open.append(_Open(message.mid, None if reached is None else (message.topic, *reached)))
+        self._open.append(
+            _Open(message.mid, None if reached is None else (message.topic, *reached))
+        )
         return [event]
 
     def _join(self, rows: TopicRows, message: Any) -> list[Event | None]:
@@ -247,7 +275,9 @@ class MQTTSource(BrokerSource):
             return True
         name, epoch, seq = needs
         stream = self._streams.by_name.get(name)
-        return stream is None or any(e > epoch or (e == epoch and q >= seq) for e, q in stream.durable.items())
+        return stream is None or any(
+            e > epoch or (e == epoch and q >= seq) for e, q in stream.durable.items()
+        )
 
 
 def _check(topic: str, client_id: str, join: str | None, within: float) -> None:

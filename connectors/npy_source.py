@@ -26,15 +26,17 @@ class NPYSource(NumberedSource):
     Parameters
     ----------
     path
-        ``.npy``: an array (n_rows, n_columns), mapped, not read into memory. ``.npz``: an array ``X`` and, with one
-        value a row, ``y`` for labels, ``t`` for event times, ``sequence`` for the ids of events.
+        ``.npy``: an array (n_rows, n_columns), mapped, not read into memory. ``.npz``: an array
+        ``X`` and, with one value a row, ``y`` for labels, ``t`` for event times, ``sequence`` for
+        the ids of events.
     target
         ``.npy``: the label's column, from 0, or negative from the end.
     time, sequence
-        ``.npy``: columns of the event time (seconds since 1970) and of the id of the event that a row is of.
+        ``.npy``: columns of the event time (seconds since 1970) and of the id of the event that a
+        row is of.
     labels
-        ``.npy``: a second ``.npy`` file with one label a row, instead of `target`. With neither, rows
-        have no labels.
+        ``.npy``: a second ``.npy`` file with one label a row, instead of `target`. With neither,
+        rows have no labels.
     task
         None decides by the labels: numbers with a fraction mean regression.
     block
@@ -73,11 +75,15 @@ class NPYSource(NumberedSource):
             raise ConfigError(f"block must be at least 1 row, not {block}")
         X, given = _arrays(Path(path), labels)
         if X.ndim != 2 or 0 in X.shape or X.dtype.kind not in "fiub":
-            raise SourceError(f"{path} must be numbers of shape (n_rows, n_columns), not {X.dtype} of shape {X.shape}")
+            raise SourceError(
+                f"{path} must be numbers of shape (n_rows, n_columns), not {X.dtype} of shape {X.shape}"
+            )
         columns = _take_columns(str(path), X, given, {"y": target, "t": time, "sequence": sequence})
         check_width(str(path), len(columns))
         y = given.get("y")
-        self._X, self._y, self._columns = X, y, columns
+        self._X = X
+        self._y = y
+        self._columns = columns
         self._times, self._ids = given.get("t"), given.get("sequence")
         self._features = tuple(map(str, columns))
         kind, found = _array_labels(y, check_task(task))
@@ -93,14 +99,23 @@ class NPYSource(NumberedSource):
             rows = slice(self._row, self._row + self._size)
             table = np.array(self._X[rows][:, self._columns], dtype=np.float32)
             table[~np.isfinite(table)] = np.nan
-            y = None if self._y is None else [label_of(v, self._kind) for v in self._y[rows].tolist()]
-            first, self._row = self._row, min(rows.stop, len(self._X))
+            y = (
+                None
+                if self._y is None
+                else [label_of(v, self._kind) for v in self._y[rows].tolist()]
+            )
+            first = self._row
+            self._row = min(rows.stop, len(self._X))
             times = None if self._times is None else np.array(self._times[rows], dtype=np.float64)
             t = math.nan
             if times is not None:
                 times[~np.isfinite(times)] = np.nan
                 t = float(times[0])
-            ids = None if self._ids is None else [sequence_id(value) for value in self._ids[rows].tolist()]
+            ids = (
+                None
+                if self._ids is None
+                else [sequence_id(value) for value in self._ids[rows].tolist()]
+            )
             yield Block(table, y, self._features, first, t, self.name, times=times, sequence=ids)
 
 
@@ -117,7 +132,9 @@ def _take_columns(
         if column is None:
             continue
         if name in given or not -n_columns <= column < n_columns or column % n_columns in taken:
-            raise SourceError(f"{path} has {n_columns} columns and no {_ROLES[name]} column {column} beside features")
+            raise SourceError(
+                f"{path} has {n_columns} columns and no {_ROLES[name]} column {column} beside features"
+            )
         taken.add(column % n_columns)
         given[name] = X[:, column]
     left = [column for column in range(n_columns) if column not in taken]
@@ -125,9 +142,13 @@ def _take_columns(
         raise SourceError(f"{path} has {n_columns} columns, and none is left for features")
     for name, values in given.items():
         if values.shape != (len(X),):
-            raise SourceError(f"{path} has {len(X)} rows, and the {_ROLES[name]}s have the shape {values.shape}")
+            raise SourceError(
+                f"{path} has {len(X)} rows, and the {_ROLES[name]}s have the shape {values.shape}"
+            )
     if "t" in given and given["t"].dtype.kind not in "fiub":
-        raise SourceError(f"{path} has times of type {given['t'].dtype}; allowed are numbers, seconds since 1970")
+        raise SourceError(
+            f"{path} has times of type {given['t'].dtype}; allowed are numbers, seconds since 1970"
+        )
     return left
 
 
@@ -139,7 +160,9 @@ def _arrays(path: Path, labels: str | Path | None) -> tuple[NDArray[Any], dict[s
         return found.pop("X"), found
     y = None if labels is None else load_arrays(Path(labels), ())
     if isinstance(y, dict):
-        raise SourceError(f"{labels} holds several arrays; a .npy file with the labels alone is needed")
+        raise SourceError(
+            f"{labels} holds several arrays; a .npy file with the labels alone is needed"
+        )
     return found, {} if y is None else {"y": y}
 
 

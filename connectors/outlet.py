@@ -1,4 +1,7 @@
-"""What all sinks that send records elsewhere share: a bounded queue, a thread, patience, and honest counts."""
+"""What all sinks that send records elsewhere share.
+
+A bounded queue, a thread, patience, and honest counts.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,9 @@ from loco_stream.stream import Prediction, Predictions
 
 __all__ = ["Outlet", "RefusedError", "encode", "mark"]
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0  # seconds between tries; each is twice the last
+# seconds between tries; each is twice the last
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 10.0
 _GATHER = 0.01  # seconds in which predictions gather; the other kinds leave at once
 _RARE = 10_000  # places for the kinds that are not predictions
 
@@ -34,9 +39,10 @@ class RefusedError(Exception):
 class Outlet(ABC):
     """Sends records from a thread of its own; the learner only puts them into a queue.
 
-    Predictions wait in a queue of `queue` places, the other kinds in one of their own that is sent first. A record that
-    finds no place is dropped and counted. What cannot be sent is tried again, after 0.1 s at first and 10 s at last.
-    What is not delivered when a checkpoint is taken is stored in it, and sent by the engine that resumes.
+    Predictions wait in a queue of `queue` places, the other kinds in one of their own that is sent
+    first. A record that finds no place is dropped and counted. What cannot be sent is tried again,
+    after 0.1 s at first and 10 s at last. What is not delivered when a checkpoint is taken is
+    stored in it, and sent by the engine that resumes.
 
     Parameters
     ----------
@@ -47,15 +53,18 @@ class Outlet(ABC):
     queue
         Predictions that may wait.
     wait
-        Seconds the learner waits for a place in a full queue while the receiver takes nothing; once they are over,
-        records are dropped until it takes some again. With 0 the learner never waits.
+        Seconds the learner waits for a place in a full queue while the receiver takes nothing; once
+        they are over, records are dropped until it takes some again. With 0 the learner never
+        waits.
     batch
         Records sent in one go.
     linger
         Seconds that the end of the run waits for what is still to be sent.
     """
 
-    promise = "at least once: what the receiver did not take is sent again; source and seq tell repeats"
+    promise = (
+        "at least once: what the receiver did not take is sent again; source and seq tell repeats"
+    )
     default_kinds: ClassVar[frozenset[str]] = frozenset(KINDS)
     errors: tuple[type[Exception], ...] = (OSError,)  # after which another try makes sense
 
@@ -74,19 +83,28 @@ class Outlet(ABC):
                 raise ConfigError(f"{name}: {option} must be at least 1 record, not {value}")
         for option, seconds in (("wait", wait), ("linger", linger)):
             if not 0 <= seconds < math.inf:
-                raise ConfigError(f"{name}: {option} must be a number of seconds, 0 or more, not {seconds}")
+                raise ConfigError(
+                    f"{name}: {option} must be a number of seconds, 0 or more, not {seconds}"
+                )
         self.name = name
         self.kinds = self.default_kinds if only is None else check_kinds(only)
         self.last_error = ""
         self.stats = {"sent": 0, "dropped": 0, "refused": 0, "retries": 0}
-        self._most, self._wait, self._batch, self._linger = queue, wait, batch, linger
+        self._most = queue
+        self._wait = wait
+        self._batch = batch
+        self._linger = linger
         self._rare: deque[Record] = deque()
         self._predictions: deque[Prediction | Predictions | Record] = deque()
-        self._n_put = self._n_taken = 0  # predictions, counted by the learner and by the thread: neither waits
+        self._n_put = self._n_taken = (
+            0  # predictions, counted by the learner and by the thread: neither waits
+        )
         self._asleep = True  # the thread, for want of records: it has to be woken
         self._flight: list[Record] = []
         self._moved = threading.Condition()
-        self._taken_at = time.monotonic()  # when the receiver took something, or there was nothing to take
+        self._taken_at = (
+            time.monotonic()
+        )  # when the receiver took something, or there was nothing to take
         self._ending: float | None = None
         self._failure: Exception | None = None
         self._thread: threading.Thread | None = None
@@ -100,7 +118,8 @@ class Outlet(ABC):
         RefusedError
             It will never take them.
         OSError
-            Or another of `errors`: all of them are sent again later. Any other exception ends the sink.
+            Or another of `errors`: all of them are sent again later. Any other exception ends the
+            sink.
         """
 
     def disconnect(self) -> None:  # noqa: B027 - a sink may have nothing open
@@ -117,7 +136,10 @@ class Outlet(ABC):
             self.stats["dropped"] += 1
 
     def write_block(self, predictions: Predictions) -> None:
-        """Put the predictions of a block into the queue, as many as find a place; the thread makes records of them."""
+        """Put the predictions of a block into the queue, as many as find a place.
+
+        The thread makes records of them.
+        """
         while len(predictions) and self._has_room():
             fit = predictions.cut(0, self._most - self._n_waiting)
             self._predictions.append(fit)
@@ -136,7 +158,10 @@ class Outlet(ABC):
             self.stats["dropped"] += 1
 
     def end(self, report: Mapping[str, Any]) -> None:
-        """Begin the end without waiting: send the report, and give the records `linger` seconds to leave."""
+        """Begin the end without waiting.
+
+        Send the report, and give the records `linger` seconds to leave.
+        """
         if "report" in self.kinds and self._failure is None:
             self.event(of_report(report))
         with self._moved:
@@ -144,7 +169,10 @@ class Outlet(ABC):
             self._moved.notify_all()
 
     def close(self, report: Mapping[str, Any]) -> None:
-        """Wait until `linger` is over or all have left, since `end` if that was called; `notes` says what is left."""
+        """Wait until `linger` is over or all have left, since `end` if that was called.
+
+        `notes` says what is left.
+        """
         if self._ending is None:
             self.end(report)
         if self._thread is not None and self._ending is not None:
@@ -155,10 +183,17 @@ class Outlet(ABC):
     @property
     def notes(self) -> list[str]:
         """A sentence on what did not arrive, none if all did."""
-        left, stats = len(self._flight) + len(self._rare) + self._n_waiting, self.stats
-        lost = {"dropped as the queue was full": stats["dropped"], "refused": stats["refused"], "not sent": left}
+        left = len(self._flight) + len(self._rare) + self._n_waiting
+        stats = self.stats
+        lost = {
+            "dropped as the queue was full": stats["dropped"],
+            "refused": stats["refused"],
+            "not sent": left,
+        }
         told = ", ".join(f"{count:,} {what}" for what, count in lost.items() if count)
-        return [f"{self.name}: of the records {told}; {self.last_error or 'no error'}"] if told else []
+        return (
+            [f"{self.name}: of the records {told}; {self.last_error or 'no error'}"] if told else []
+        )
 
     def export_state(self) -> list[bytes]:
         """Return what is not delivered, as JSON."""
@@ -180,15 +215,24 @@ class Outlet(ABC):
 
     def _waiting(self) -> list[Record]:
         with self._moved:
-            return [*self._flight, *self._rare, *chain.from_iterable(map(_plain, self._predictions))]
+            return [
+                *self._flight,
+                *self._rare,
+                *chain.from_iterable(map(_plain, self._predictions)),
+            ]
 
     def _wake(self) -> None:
-        """Let the thread look at the queues at once; without this it looks every 10 ms while predictions come."""
+        """Let the thread look at the queues at once.
+
+        Without this it looks every 10 ms while predictions come.
+        """
         with self._moved:
             if self._failure is not None:
                 raise self._failure
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=f"sink {self.name}", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._run, name=f"sink {self.name}", daemon=True
+                )
                 self._thread.start()
             if self._asleep:
                 self._taken_at = time.monotonic()
@@ -227,13 +271,16 @@ class Outlet(ABC):
             if self._n_waiting < self._batch:
                 self._moved.wait_for(lambda: self._rare or self._ending is not None, _GATHER)
             if self._rare:
-                self._flight = [self._rare.popleft() for _ in range(min(self._batch, len(self._rare)))]
+                self._flight = [
+                    self._rare.popleft() for _ in range(min(self._batch, len(self._rare)))
+                ]
             else:
                 self._flight = self._taken()
             return self._flight
 
     def _has_work(self) -> bool:
-        self._asleep = True  # before each look, so that nothing is put in unseen; a wake may come when all is taken
+        # before each look, so that nothing is put in unseen; a wake may come when all is taken
+        self._asleep = True
         return bool(self._rare or self._predictions or self._ending is not None)
 
     def _taken(self) -> list[Record]:
@@ -249,14 +296,19 @@ class Outlet(ABC):
         return records
 
     def _deliver(self, records: list[Record]) -> bool:
-        """Try until the receiver has the records or refuses them; False when the end of the run has waited enough."""
-        pause, outcome = _FIRST_PAUSE, ""
+        """Try until the receiver has the records or refuses them.
+
+        False when the end of the run has waited enough.
+        """
+        pause = _FIRST_PAUSE
+        outcome = ""
         while not outcome:
             try:
                 self.send(records)
                 outcome = "sent"
             except RefusedError as error:
-                self.last_error, outcome = str(error), "refused"
+                self.last_error = str(error)
+                outcome = "refused"
             except self.errors as error:
                 self.last_error = f"{type(error).__name__}: {error}"
                 self.stats["retries"] += 1

@@ -67,7 +67,9 @@ class ParquetSource(TableSource):
         check_columns(str(path), schema.names, target, drop, time, sequence)
         nested = [f.name for f in schema if arrow.types.is_nested(f.type) and f.name not in drop]
         if nested:
-            raise SourceError(f"{path}: column {nested[0]!r} is nested; leave it out with drop={nested[0]}")
+            raise SourceError(
+                f"{path}: column {nested[0]!r} is nested; leave it out with drop={nested[0]}"
+            )
         self.n_rows = self._file.metadata.num_rows
         if self.n_rows == 0:
             raise SourceError(f"{path} has columns and no rows")
@@ -75,16 +77,26 @@ class ParquetSource(TableSource):
         self._columns = [name for name in schema.names if name not in self._drop]
         labels = [r[target] for r in islice(self._records(0), PEEK)] if target else []
         super().__init__(
-            f"parquet:{self.path.name}", str(path), schema.names, labels,
-            target=target, drop=drop, task=task, time=time, sequence=sequence, pace=Pace(rate, speed),
+            f"parquet:{self.path.name}",
+            str(path),
+            schema.names,
+            labels,
+            target=target,
+            drop=drop,
+            task=task,
+            time=time,
+            sequence=sequence,
+            pace=Pace(rate, speed),
             bad=BadRows(on_bad),
-        )  # fmt: skip
+        )
 
     def _records(self, start: int) -> Iterator[Mapping[str, Any]]:
         groups = self._file.metadata.num_row_groups
-        skip, first = start, 0
+        skip = start
+        first = 0
         while first < groups and skip >= (rows := self._file.metadata.row_group(first).num_rows):
-            skip, first = skip - rows, first + 1
+            skip = skip - rows
+            first = first + 1
         return islice(self._read(range(first, groups)), skip, None)
 
     def _read(self, groups: range) -> Iterator[Mapping[str, Any]]:

@@ -26,7 +26,8 @@ class RedisRecords(Outlet):
     user, secret
         Of the server's access list.
     tls, ca
-        Encrypt, and check the certificate against the system's authorities or those in the file `ca`.
+        Encrypt, and check the certificate against the system's authorities or those in the file
+        `ca`.
     timeout
         Seconds for the connection and for each answer.
     options
@@ -57,14 +58,22 @@ class RedisRecords(Outlet):
         self._maxlen = maxlen
         guard = {"ssl": True, "ssl_ca_certs": ca} if tls else {}
         self._client = redis.Redis(
-            host, port, username=user, password=secret, socket_timeout=timeout, socket_connect_timeout=timeout, **guard
+            host,
+            port,
+            username=user,
+            password=secret,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            **guard,
         )
 
     def send(self, records: Sequence[Record]) -> None:
         """Add entries, all in one transaction."""
         with self._client.pipeline() as pipeline:
             for record in records:
-                fields = {name: record[name] for name in ("kind", "source", "seq")} | {"record": encode(record)}
+                fields = {name: record[name] for name in ("kind", "source", "seq")} | {
+                    "record": encode(record)
+                }
                 pipeline.xadd(self._stream, fields, maxlen=self._maxlen)
             pipeline.execute()
 

@@ -18,17 +18,23 @@ __all__ = ["RedisSource"]
 
 _LOOK = 1.0  # seconds between two looks whether rows were trimmed before they were read
 _ALONE = "exactly-once state: rows are read on from the id that the checkpoint or the log holds"
-_GROUP = "exactly-once state: entries are acknowledged to the group once they are learned and durable"
+_GROUP = (
+    "exactly-once state: entries are acknowledged to the group once they are learned and durable"
+)
 
 
 class RedisSource(BrokerSource):
-    """Entries of one stream, from its beginning or from where the checkpoint ends; needs ``loco-stream[redis]``.
+    """Entries of one stream, from its beginning or from where the checkpoint ends.
 
-    An entry is a row by fields, ``XADD rows * speed 0.4 load 1.2 y ok``, or it has a field `field` that holds a
-    row as a JSON or MessagePack map, or an LS1 header followed by its payload. The row's source is the stream.
+    Needs ``loco-stream[redis]``.
 
-    Without a group the server need not know of the reader: entries trimmed before they were read are counted as
-    gaps. With one, entries are shared among the group's consumers, and those that were not acknowledged come again.
+    An entry is a row by fields, ``XADD rows * speed 0.4 load 1.2 y ok``, or it has a field `field`
+    that holds a row as a JSON or MessagePack map, or an LS1 header followed by its payload. The
+    row's source is the stream.
+
+    Without a group the server need not know of the reader: entries trimmed before they were read
+    are counted as gaps. With one, entries are shared among the group's consumers, and those that
+    were not acknowledged come again.
 
     Parameters
     ----------
@@ -43,11 +49,11 @@ class RedisSource(BrokerSource):
     target, time
         Field of the label, and of the event time in seconds since 1970.
     group, consumer
-        Read as this consumer of a group, which is made at the stream's beginning if it is not there. Two engines
-        of one group need two names.
+        Read as this consumer of a group, which is made at the stream's beginning if it is not
+        there. Two engines of one group need two names.
     username
-        With the password in the environment variable ``LOCO_STREAM_REDIS_PASSWORD``, or in the file that
-        ``LOCO_STREAM_REDIS_PASSWORD_FILE`` names.
+        With the password in the environment variable ``LOCO_STREAM_REDIS_PASSWORD``, or in the file
+        that ``LOCO_STREAM_REDIS_PASSWORD_FILE`` names.
     tls
         Encrypt, and check the server's certificate against the system's authorities.
     task, idle, max, endless, limits
@@ -86,28 +92,46 @@ class RedisSource(BrokerSource):
         limits: Limits | None = None,
     ) -> None:
         super().__init__(
-            f"redis://{host}:{port}/{stream}", task=task, target=target, time_key=time,
-            idle=idle, max=max, endless=endless, limits=limits,
-        )  # fmt: skip
+            f"redis://{host}:{port}/{stream}",
+            task=task,
+            target=target,
+            time_key=time,
+            idle=idle,
+            max=max,
+            endless=endless,
+            limits=limits,
+        )
         if group == "" or not consumer:
-            raise ConfigError("group and consumer must not be empty: the server keeps what they have read under them")
+            raise ConfigError(
+                "group and consumer must not be empty: the server keeps what they have read under them"
+            )
         self._redis = need("redis", "redis", "redis")
         self._stream, self._field = stream, field.encode()
-        self._group, self._consumer = group, consumer
+        self._group = group
+        self._consumer = consumer
         self.needs_log = group is not None  # an acknowledged entry does not come again
         self.guarantee = _ALONE if group is None else _GROUP
         self._id = "0-0"  # of the last entry that was handed out
         self._known = self._id  # entries up to it were learned before
-        self._pending = group is not None  # whether entries that were not acknowledged are to be read first
+        self._pending = (
+            group is not None
+        )  # whether entries that were not acknowledged are to be read first
         self._read_on = "0-0"  # among those
         self._n_read = 0  # entries before the next one, by the server's count
         self._unacked: list[bytes] = []
         self._looked_at = -math.inf
         self._where = f"{host}:{port}"
         self._client = self._redis.Redis(
-            host=host, port=port, username=username, password=password("REDIS"), ssl=tls,
-            socket_timeout=10.0, socket_connect_timeout=10.0, retry=None, protocol=2,
-        )  # fmt: skip
+            host=host,
+            port=port,
+            username=username,
+            password=password("REDIS"),
+            ssl=tls,
+            socket_timeout=10.0,
+            socket_connect_timeout=10.0,
+            retry=None,
+            protocol=2,
+        )
         self._greet()
 
     def _greet(self) -> None:
@@ -135,7 +159,10 @@ class RedisSource(BrokerSource):
 
     @property
     def position(self) -> dict[str, Any]:
-        """``{"id": ..., "read": n, "rows": ...}``: the last entry handed out, how many were, and the rows in them."""
+        """``{"id": ..., "read": n, "rows": ...}``.
+
+        The last entry handed out, how many were, and the rows in them.
+        """
         return {"id": self._id, "read": self._n_read, "rows": self._streams.position}
 
     def seek(self, position: Mapping[str, Any]) -> None:
@@ -143,7 +170,8 @@ class RedisSource(BrokerSource):
         self._seek_rows(position, "id")
         self._id = self._known = str(position["id"])
         self._n_read = int(position.get("read", 0))
-        self._pending, self._read_on = self._group is not None, "0-0"
+        self._pending = self._group is not None
+        self._read_on = "0-0"
         self._unacked.clear()
 
     def ack(self, position: Mapping[str, Any]) -> None:
@@ -169,7 +197,9 @@ class RedisSource(BrokerSource):
             entries = self._entries()
         except (self._redis.ConnectionError, self._redis.TimeoutError):
             time.sleep(TICK)  # the server is away; the client connects again with the next command
-            self._pending, self._read_on = self._group is not None, self._id  # an answer may be lost
+            # an answer may be lost
+            self._pending = self._group is not None
+            self._read_on = self._id
             return []
         except self._redis.RedisError as e:
             if str(e).startswith("NOGROUP"):  # a server that began anew
@@ -184,7 +214,9 @@ class RedisSource(BrokerSource):
             found = self._client.xread({self._stream: self._id}, count=BATCH, block=wait)
             return found[0][1] if found else []
         start = self._read_on if self._pending else ">"
-        found = self._client.xreadgroup(self._group, self._consumer, {self._stream: start}, count=BATCH, block=wait)
+        found = self._client.xreadgroup(
+            self._group, self._consumer, {self._stream: start}, count=BATCH, block=wait
+        )
         entries = found[0][1] if found else []
         if self._pending and not entries:
             self._pending = False
@@ -199,16 +231,24 @@ class RedisSource(BrokerSource):
             return None
         self._id = entry
         self._n_read += 1
-        t = int(entry.partition("-")[0]) / 1000  # ids begin with the server's clock, in milliseconds
+        t = (
+            int(entry.partition("-")[0]) / 1000
+        )  # ids begin with the server's clock, in milliseconds
         if not fields:  # deleted while it was pending
             return None
         body = fields.get(self._field)
         if body is not None:
             label = fields.get(self._target.encode())
-            return self._take(self._stream, body, None if label is None else parse_cell(label.decode()), t)
-        return self._receiver.take_row(self._stream.encode(), lambda features: self._row(fields, features, t))
+            return self._take(
+                self._stream, body, None if label is None else parse_cell(label.decode()), t
+            )
+        return self._receiver.take_row(
+            self._stream.encode(), lambda features: self._row(fields, features, t)
+        )
 
-    def _row(self, fields: Mapping[bytes, bytes], features: tuple[str, ...] | None, t: float) -> Any:
+    def _row(
+        self, fields: Mapping[bytes, bytes], features: tuple[str, ...] | None, t: float
+    ) -> Any:
         try:
             values = {name.decode(): parse_cell(value.decode()) for name, value in fields.items()}
         except UnicodeDecodeError as e:
@@ -226,8 +266,12 @@ class RedisSource(BrokerSource):
             return
         told = self._client.xinfo_stream(self._stream)
         first = told.get("first-entry")
-        before = told.get("entries-added", 0) - told["length"]  # entries that are gone; servers before 7.0 do not count
-        if before > self._n_read and (first is None or _number(first[0].decode()) > _number(self._id)):
+        before = (
+            told.get("entries-added", 0) - told["length"]
+        )  # entries that are gone; servers before 7.0 do not count
+        if before > self._n_read and (
+            first is None or _number(first[0].decode()) > _number(self._id)
+        ):
             self._streams.count_gap(before - self._n_read)
             self._n_read = before
 

@@ -56,7 +56,9 @@ class RiverSource(RowSource):
         dataset = _build(name, params) if isinstance(name, str) else name
         label = name if isinstance(name, str) else type(dataset).__name__
         if "Multi-output" in dataset.task:
-            raise SourceError(f"river:{label} has several targets a row, and this package learns one target")
+            raise SourceError(
+                f"river:{label} has several targets a row, and this package learns one target"
+            )
         _refuse_download(label, dataset)
         task = "regression" if dataset.task == "Regression" else "classification"
         super().__init__(f"river:{label}", Schema(task=task))
@@ -64,13 +66,17 @@ class RiverSource(RowSource):
         self.n_rows = dataset.n_samples
 
     def _rows(self, start: int) -> Iterator[Row]:
-        fresh = copy.deepcopy(self.dataset)  # some generators drift inside the object while they are read
+        fresh = copy.deepcopy(
+            self.dataset
+        )  # some generators drift inside the object while they are read
         rows = iter(fresh)
         try:
             for x, y in islice(rows, start, None):
                 yield Row({k: plain(v) for k, v in x.items()}, plain(y), _moment(x))
         finally:
-            with warnings.catch_warnings():  # river closes its file at the end only; being left early is no fault
+            with (
+                warnings.catch_warnings()
+            ):  # river closes its file at the end only; being left early is no fault
                 warnings.simplefilter("ignore", ResourceWarning)
                 del rows
 
@@ -87,7 +93,9 @@ def _build(name: str, params: Mapping[str, Any]) -> Any:
     for key in params:
         if key not in known:
             allowed = ", ".join(known) or "none"
-            raise ConfigError(f"river:{name} has no parameter {key!r}{hint(key, known)} (allowed: {allowed})")
+            raise ConfigError(
+                f"river:{name} has no parameter {key!r}{hint(key, known)} (allowed: {allowed})"
+            )
     given = {k: _typed(f"river:{name}", known[k], v) for k, v in params.items()}
     seeds = {k: 0 for k, p in known.items() if k.startswith("seed") and p.default is None}
     try:
@@ -111,7 +119,9 @@ def _find(name: str) -> Any:
     known = plain_sets | {f"synth.{n}": getattr(synth, n) for n in synth.__all__}
     if name not in known:
         near = hint(name, known) or hint(f"synth.{name}", known)
-        raise SourceError(f"river has no data set {name!r}{near or ' (all: ' + ', '.join(sorted(known)) + ')'}")
+        raise SourceError(
+            f"river has no data set {name!r}{near or ' (all: ' + ', '.join(sorted(known)) + ')'}"
+        )
     return known[name]
 
 
@@ -128,7 +138,11 @@ def _typed(where: str, parameter: inspect.Parameter, value: Any) -> Any:
     """`value` as the type that `parameter` declares, or that of its default."""
     if not isinstance(value, str):
         return value
-    declared = parameter.annotation if parameter.annotation is not parameter.empty else type(parameter.default).__name__
+    declared = (
+        parameter.annotation
+        if parameter.annotation is not parameter.empty
+        else type(parameter.default).__name__
+    )
     wanted = str(declared).removesuffix(" | None")
     try:
         if wanted == "bool":
@@ -142,17 +156,28 @@ def _typed(where: str, parameter: inspect.Parameter, value: Any) -> Any:
     except ConfigError:
         raise
     except (KeyError, ValueError, SyntaxError):
-        raise ConfigError(f"{where}: {parameter.name} must be of type {wanted}, not {value!r}") from None
+        raise ConfigError(
+            f"{where}: {parameter.name} must be of type {wanted}, not {value!r}"
+        ) from None
     return value
 
 
 def _nested(node: ast.expr) -> Any:
-    """Build a generator written as ``SEA(variant=2, seed=1)``: names and literals, never evaluated as code."""
+    """Build a generator written as ``SEA(variant=2, seed=1)``.
+
+    Names and literals, never evaluated as code.
+    """
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.args:
-        raise ConfigError("a stream inside a stream is written as a generator with arguments: SEA(variant=2, seed=1)")
+        raise ConfigError(
+            "a stream inside a stream is written as a generator with arguments: SEA(variant=2, seed=1)"
+        )
     params = {}
     for word in node.keywords:
         if word.arg is None:
             raise ValueError("** is not allowed")
-        params[word.arg] = _nested(word.value) if isinstance(word.value, ast.Call) else ast.literal_eval(word.value)
+        params[word.arg] = (
+            _nested(word.value)
+            if isinstance(word.value, ast.Call)
+            else ast.literal_eval(word.value)
+        )
     return _build(f"synth.{node.func.id}", params)

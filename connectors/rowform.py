@@ -62,8 +62,11 @@ class RowForm:
         if task == "regression" and classes:
             raise ConfigError(f"classes must be None in regression, not {classes!r}")
         if sequence is not None and features is not None and sequence not in features:
-            raise ConfigError(f"sequence is {sequence!r}; allowed is one of the features: {', '.join(features)}")
-        self.task, self._sequence = task, sequence
+            raise ConfigError(
+                f"sequence is {sequence!r}; allowed is one of the features: {', '.join(features)}"
+            )
+        self.task = task
+        self._sequence = sequence
         self._column = {str(name): j for j, name in enumerate(features or ())}
         self._class = {str(label): j for j, label in enumerate(classes or ())}
         if len(self._column) < len(features or ()) or len(self._class) < len(classes or ()):
@@ -99,7 +102,11 @@ class RowForm:
         """
         rows = self._named(x) if isinstance(x, Mapping) else self._shaped(_numbers(x))
         if self._sequence is not None:
-            _check_ids(rows[:, self._column[self._sequence]].tolist() if self._sequence in self._column else [math.nan])
+            _check_ids(
+                rows[:, self._column[self._sequence]].tolist()
+                if self._sequence in self._column
+                else [math.nan]
+            )
         return np.ascontiguousarray(rows, np.float32)
 
     def _shaped(self, rows: NDArray[S]) -> NDArray[S]:
@@ -107,12 +114,16 @@ class RowForm:
         shape = rows.shape
         rows = rows.reshape(1, -1) if rows.ndim == 1 else rows
         if rows.ndim != 2 or 0 in shape:
-            raise InputError(f"x must be a dict, a row or a table (n_rows, n_features), not of shape {shape}")
+            raise InputError(
+                f"x must be a dict, a row or a table (n_rows, n_features), not of shape {shape}"
+            )
         if not self._column:
             self._column = {str(j): j for j in range(rows.shape[1])}
             self._schema = None
         if rows.shape[1] != len(self._column):
-            raise InputError(f"a row has {rows.shape[1]} values and the schema {len(self._column)} features")
+            raise InputError(
+                f"a row has {rows.shape[1]} values and the schema {len(self._column)} features"
+            )
         return rows
 
     def _named(self, x: Mapping[object, object]) -> NDArray[np.float64]:
@@ -149,12 +160,19 @@ class RowForm:
             try:
                 table = np.array(x, object)
             except ValueError as error:
-                raise InputError(f"x must be a dict, a row or a table, not {shown(x)}: {error}") from None
-            rows = [dict(zip(self._column, row, strict=True)) for row in self._shaped(table).tolist()]
+                raise InputError(
+                    f"x must be a dict, a row or a table, not {shown(x)}: {error}"
+                ) from None
+            rows = [
+                dict(zip(self._column, row, strict=True)) for row in self._shaped(table).tolist()
+            ]
         return [self._row_by_name(row) for row in rows]
 
     def _row_by_name(self, x: Mapping[str, object]) -> Named:
-        values = {str(name): value if isinstance(value, str) else _plain(name, value) for name, value in x.items()}
+        values = {
+            str(name): value if isinstance(value, str) else _plain(name, value)
+            for name, value in x.items()
+        }
         for name in values:
             if name not in self._column:
                 self._append(name)
@@ -175,7 +193,9 @@ class RowForm:
         many = one_a_row(y, n)
         if all(label is None for label in many):
             return None
-        return np.array([self._label(label) for label in many], "<f4" if self.task == "regression" else "<i4")
+        return np.array(
+            [self._label(label) for label in many], "<f4" if self.task == "regression" else "<i4"
+        )
 
     def _label(self, label: object) -> float | int:
         if self.task == "regression":
@@ -184,7 +204,9 @@ class RowForm:
             return -1
         if isinstance(label, (float, np.floating)):
             if not float(label).is_integer():
-                raise InputError(f"label {label!r} has a fraction: is this a sender with task='regression'?")
+                raise InputError(
+                    f"label {label!r} has a fraction: is this a sender with task='regression'?"
+                )
             label = int(label)
         name = str(label)
         if name not in self._class:
@@ -222,7 +244,9 @@ def _numbers(x: object) -> NDArray[np.floating]:
     except (TypeError, ValueError, OverflowError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"x must be a dict, a row or a table of numbers and texts, not {shown(x)}: {error}") from None
+        raise InputError(
+            f"x must be a dict, a row or a table of numbers and texts, not {shown(x)}: {error}"
+        ) from None
 
 
 def _check_ids(ids: Sequence[float]) -> None:
@@ -238,7 +262,11 @@ def _check_ids(ids: Sequence[float]) -> None:
 
 def one_a_row(y: Any, n: int) -> list[object]:
     """Return n labels, None where there is none; raises `InputError` for another number of them."""
-    many = [y] if n == 1 and not isinstance(y, (list, tuple, np.ndarray)) else list([None] * n if y is None else y)
+    many = (
+        [y]
+        if n == 1 and not isinstance(y, (list, tuple, np.ndarray))
+        else list([None] * n if y is None else y)
+    )
     if len(many) != n:
         raise InputError(f"{n} rows came with {len(many)} labels")
     return many
@@ -256,7 +284,9 @@ def times_of(t: ArrayLike, n: int) -> list[float]:
     if len(many) != n:
         raise InputError(f"{n} rows came with {len(many)} times")
     if any(isinstance(moment, NO_NUMBERS) for moment in many):
-        raise InputError(f"t is {shown(t)}; allowed are seconds since 1970-01-01 UTC, one for each row or the first's")
+        raise InputError(
+            f"t is {shown(t)}; allowed are seconds since 1970-01-01 UTC, one for each row or the first's"
+        )
     return [to_number(moment) for moment in many]
 
 
@@ -267,7 +297,10 @@ def has_text(x: object) -> bool:
     if isinstance(x, np.ndarray) and x.dtype != object:
         return x.dtype.kind in "SU"
     cells = x.flat if isinstance(x, np.ndarray) else x if isinstance(x, (list, tuple)) else ()
-    return any(isinstance(cell, str) or (isinstance(cell, (list, tuple)) and has_text(cell)) for cell in cells)
+    return any(
+        isinstance(cell, str) or (isinstance(cell, (list, tuple)) and has_text(cell))
+        for cell in cells
+    )
 
 
 def chunks(n: int, most: int) -> Iterator[tuple[int, int]]:
@@ -277,5 +310,8 @@ def chunks(n: int, most: int) -> Iterator[tuple[int, int]]:
 
 
 def rows_a_message(width: int) -> int:
-    """Return how many rows of so many numbers have a megabyte: an engine bounds frames and answers."""
+    """Return how many rows of so many numbers have a megabyte.
+
+    An engine bounds frames and answers.
+    """
     return max(1, min(65_536, _MESSAGE_BYTES // (4 * width)))

@@ -36,7 +36,9 @@ def check_task(task: str | None) -> str | None:
 
 
 class Pace:
-    """When a replayed row may leave: as fast as it is read, at `rate` rows/s, or as recorded times 1/`speed`.
+    """When a replayed row may leave.
+
+    As fast as it is read, at `rate` rows/s, or as recorded times 1/`speed`.
 
     Waits return every 0.1 s, so that the engine can honour a signal.
     """
@@ -46,8 +48,11 @@ class Pace:
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise ConfigError(f"{field} must be a number > 0, not {value!r}")
         if rate is not None and speed is not None:
-            raise ConfigError("give rate (rows a second) or speed (a multiple of the recorded one), not both")
-        self.rate, self.speed = rate, speed
+            raise ConfigError(
+                "give rate (rows a second) or speed (a multiple of the recorded one), not both"
+            )
+        self.rate = rate
+        self.speed = speed
         self._begin: float | None = None
         self._sent = 0
         self._first = math.nan
@@ -82,7 +87,10 @@ class Pace:
 
 
 class NumberedSource:
-    """A source whose position is the number of rows handed out: iterated again, it goes on from there."""
+    """A source whose position is the number of rows handed out.
+
+    Iterated again, it goes on from there.
+    """
 
     guarantee = "exact: every row once, resumed at its row number"
     on_bad = "stop"  # what cannot be learned ends the run: a recording can be mended and read again
@@ -113,7 +121,9 @@ class NumberedSource:
         """Go to ``{"row": n}``; a position of another kind of source is refused."""
         row = position.get("row")
         if not isinstance(row, int) or isinstance(row, bool) or row < 0:
-            raise SourceError(f"{self.name} resumes at {{'row': n}} with n >= 0, not at {dict(position)!r}")
+            raise SourceError(
+                f"{self.name} resumes at {{'row': n}} with n >= 0, not at {dict(position)!r}"
+            )
         self._row = row
 
     def ack(self, position: Mapping[str, Any]) -> None:

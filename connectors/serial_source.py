@@ -23,9 +23,9 @@ _LINE = 1 << 16  # bytes; a device that sends no line end must not fill the memo
 class SerialSource(BrokerSource):
     """Lines of CSV or JSON from a serial port; needs ``loco-stream[serial]``.
 
-    A line that begins with a brace is a row as a JSON map. Any other is a row of CSV under `columns`, or under the
-    header that the device sends: a line without numbers that names the label. A device that is unplugged is
-    waited for.
+    A line that begins with a brace is a row as a JSON map. Any other is a row of CSV under
+    `columns`, or under the header that the device sends: a line without numbers that names the
+    label. A device that is unplugged is waited for.
 
     Parameters
     ----------
@@ -34,11 +34,11 @@ class SerialSource(BrokerSource):
     baud
         Bits a second, as the device is set.
     target, time
-        Column or key of the label, and of the event time in seconds since 1970; an empty target reads rows
-        without labels.
+        Column or key of the label, and of the event time in seconds since 1970; an empty target
+        reads rows without labels.
     columns
-        The names of the values of a CSV line. What comes first is then dropped up to the first line end: it may
-        be half a line.
+        The names of the values of a CSV line. What comes first is then dropped up to the first line
+        end: it may be half a line.
     task, idle, max, endless, limits
         As in `MQTTSource`.
 
@@ -54,7 +54,7 @@ class SerialSource(BrokerSource):
     >>> from loco_stream.connectors import SerialSource
     >>> SerialSource("/dev/nothing", baud=9600)  # with a device there, it would yield rows
     Traceback (most recent call last):
-    loco_stream.errors.SourceError: cannot open the serial port /dev/nothing: No such file or directory
+    loco_stream.errors.SourceError: cannot open the serial port /dev/nothing: No such file or ...
     """
 
     guarantee = "at most once: a serial line does not repeat what was sent while nobody read"
@@ -75,15 +75,24 @@ class SerialSource(BrokerSource):
         limits: Limits | None = None,
     ) -> None:
         super().__init__(
-            f"serial:{port}", task=task, target=target, time_key=time, idle=idle, max=max,
-            endless=endless, limits=limits,
-        )  # fmt: skip
+            f"serial:{port}",
+            task=task,
+            target=target,
+            time_key=time,
+            idle=idle,
+            max=max,
+            endless=endless,
+            limits=limits,
+        )
         if baud < 1:
             raise ConfigError(f"baud must be at least 1 bit a second, not {baud}")
         if columns and target and target not in columns:
-            raise ConfigError(f"columns must name the label {target!r}, or target must be empty; not {list(columns)}")
+            raise ConfigError(
+                f"columns must name the label {target!r}, or target must be empty; not {list(columns)}"
+            )
         self._serial = need("serial", "serial", "serial")
-        self._port, self._baud = port, baud
+        self._port = port
+        self._baud = baud
         self._given = bool(columns)
         self._columns = list(columns)
         self._partial = b""
@@ -91,7 +100,9 @@ class SerialSource(BrokerSource):
         try:
             self._open()
         except OSError as e:
-            reason = os.strerror(e.errno) if e.errno else str(e)  # its own text names the port twice
+            reason = (
+                os.strerror(e.errno) if e.errno else str(e)
+            )  # its own text names the port twice
             raise SourceError(f"cannot open the serial port {port}: {reason}") from None
 
     def _open(self) -> None:
@@ -129,7 +140,8 @@ class SerialSource(BrokerSource):
         *lines, self._partial = (self._partial + content).split(b"\n")
         if len(self._partial) > _LINE:
             lines.append(self._partial)
-            self._partial, self._cut = b"", True
+            self._partial = b""
+            self._cut = True
         if self._cut and lines:
             self._cut = False
             del lines[0]
@@ -144,17 +156,25 @@ class SerialSource(BrokerSource):
             if not self._columns:
                 self._streams.stats["without_schema"] += 1
                 return None
-        return self._receiver.take_row(self.name.encode(), lambda features: self._read_line(line, features))
+        return self._receiver.take_row(
+            self.name.encode(), lambda features: self._read_line(line, features)
+        )
 
     def _is_header(self, cells: list[str]) -> bool:
-        return not self._given and self._target in (*cells, "") and all(number(cell) is None for cell in cells)
+        return (
+            not self._given
+            and self._target in (*cells, "")
+            and all(number(cell) is None for cell in cells)
+        )
 
     def _read_line(self, line: bytes, features: tuple[str, ...] | None) -> ReadableRow:
         if line[:1] == b"{":
             return read_message(line, features, self._limits, self._target, self._time_key)
         cells = _cells(line)
         if len(cells) != len(self._columns):
-            raise SourceError(f"a line has {len(cells)} values, and there are {len(self._columns)} columns")
+            raise SourceError(
+                f"a line has {len(cells)} values, and there are {len(self._columns)} columns"
+            )
         values = {name: parse_cell(cell) for name, cell in zip(self._columns, cells, strict=True)}
         return row_of(values, features, self._limits, self._target, self._time_key)
 

@@ -17,9 +17,20 @@ from loco_stream.errors import ConfigError
 __all__ = ["SINKS", "open_sink", "sink_urls"]
 
 _WORDS: dict[Callable[[str], Any], str] = {float: "a number", int: "a whole number"}
-_COMMON: dict[str, Callable[[str], Any]] = {"only": str, "queue": int, "wait": float, "linger": float}
+_COMMON: dict[str, Callable[[str], Any]] = {
+    "only": str,
+    "queue": int,
+    "wait": float,
+    "linger": float,
+}
 _BATCH: dict[str, Callable[[str], Any]] = {**_COMMON, "batch": int}
-_REMOTE: dict[str, Callable[[str], Any]] = {**_BATCH, "user": str, "secret_file": str, "ca": str, "timeout": float}
+_REMOTE: dict[str, Callable[[str], Any]] = {
+    **_BATCH,
+    "user": str,
+    "secret_file": str,
+    "ca": str,
+    "timeout": float,
+}
 
 
 @dataclass(frozen=True)
@@ -35,51 +46,71 @@ class _Form:
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
 
-_WEB = _Form("https://HOST/PATH", "http_sink", "HTTPRecords", _REMOTE, whole=True, secret="LOCO_STREAM_HTTP_SECRET")
+_WEB = _Form(
+    "https://HOST/PATH",
+    "http_sink",
+    "HTTPRecords",
+    _REMOTE,
+    whole=True,
+    secret="LOCO_STREAM_HTTP_SECRET",
+)
 
 
-def _broker(kind: str, build: str, more: Mapping[str, Callable[[str], Any]], secret: str) -> dict[str, _Form]:
+def _broker(
+    kind: str, build: str, more: Mapping[str, Callable[[str], Any]], secret: str
+) -> dict[str, _Form]:
     """Return the form of a server and that of one behind TLS, whose name ends in s."""
     place = "DATABASE" if kind == "influx" else "STREAM" if kind == "redis" else "TOPIC"
     return {
         f"{kind}{s}": _Form(
-            f"{kind}{s}://HOST:PORT/{place}", f"{kind}_sink", build, {**_REMOTE, **more}, secret=secret,
+            f"{kind}{s}://HOST:PORT/{place}",
+            f"{kind}_sink",
+            build,
+            {**_REMOTE, **more},
+            secret=secret,
             fixed={"tls": bool(s)},
         )
         for s in ("", "s")
-    }  # fmt: skip
+    }
 
 
 SINKS: dict[str, _Form] = {
     "jsonl": _Form("jsonl:PATH", "jsonl_sink", "JSONLRecords", _BATCH),
-    "zmq+pub": _Form("zmq+pub://127.0.0.1:5557", "zmq_sink", "ZMQRecords", {**_COMMON, "keys": str}),
+    "zmq+pub": _Form(
+        "zmq+pub://127.0.0.1:5557", "zmq_sink", "ZMQRecords", {**_COMMON, "keys": str}
+    ),
     "http": _WEB,
     "https": _WEB,
     **_broker("mqtt", "MQTTRecords", {}, "LOCO_STREAM_MQTT_PASSWORD"),
     **_broker("redis", "RedisRecords", {"maxlen": int}, "LOCO_STREAM_REDIS_PASSWORD"),
     **_broker("kafka", "KafkaRecords", {}, "LOCO_STREAM_KAFKA_PASSWORD"),
     **_broker("influx", "InfluxRecords", {"org": str}, "LOCO_STREAM_INFLUX_PASSWORD"),
-    "exec": _Form("exec:COMMAND", "exec_sink", "ExecRecords", {**_COMMON, "timeout": float}, whole=True),
+    "exec": _Form(
+        "exec:COMMAND", "exec_sink", "ExecRecords", {**_COMMON, "timeout": float}, whole=True
+    ),
 }
 
 
 def open_sink(url: str) -> Outlet:
     """Open the sink that `url` names.
 
-    A sink takes the engine's records and sends them from a thread of its own. Every kind has the options of `Outlet`:
-    ``only=drift,task`` selects kinds of records, ``queue``, ``wait``, ``batch`` and ``linger`` are its bounds.
+    A sink takes the engine's records and sends them from a thread of its own. Every kind has the
+    options of `Outlet`: ``only=drift,task`` selects kinds of records, ``queue``, ``wait``,
+    ``batch`` and ``linger`` are its bounds.
 
     Parameters
     ----------
     url
-        ``KIND:WHERE?option=value&option=value``. A password or token comes from an environment variable such as
-        ``LOCO_STREAM_HTTP_SECRET`` or from the file that ``secret_file=PATH`` or
-        ``LOCO_STREAM_HTTP_SECRET_FILE`` names, which nobody else may read: a URL is seen in the list of processes.
+        ``KIND:WHERE?option=value&option=value``. A password or token comes from an environment
+        variable such as ``LOCO_STREAM_HTTP_SECRET`` or from the file that ``secret_file=PATH`` or
+        ``LOCO_STREAM_HTTP_SECRET_FILE`` names, which nobody else may read: a URL is seen in the
+        list of processes.
 
     Raises
     ------
     ConfigError
-        An unknown kind, an option it does not have, a password in the URL, or what the sink itself finds wrong.
+        An unknown kind, an option it does not have, a password in the URL, or what the sink itself
+        finds wrong.
     SourceError
         A port to bind that is in use, or a library that is missing.
 
@@ -91,7 +122,7 @@ def open_sink(url: str) -> Outlet:
     ('https://example.org/#6fc2d0', ['drift', 'task'])
     >>> open_sink("htp://example.org/hook")
     Traceback (most recent call last):
-    loco_stream.errors.ConfigError: no kind of sink 'htp'; did you mean 'http' or 'https'? (allowed: ...)
+    loco_stream.errors.ConfigError: no kind of sink 'htp'; did you mean 'http' or 'https'? ...
     """
     kind, colon, rest = url.partition(":")
     form = SINKS.get(kind)
@@ -109,7 +140,9 @@ def open_sink(url: str) -> Outlet:
             )
         options["secret"] = _secret(form.secret, options.pop("secret_file", None))
     build = getattr(import_module(f"loco_stream.connectors.{form.module}"), form.build)
-    sink: Outlet = build(f"{kind}:{where}" if form.secret and form.whole else where, **options, **form.fixed)
+    sink: Outlet = build(
+        f"{kind}:{where}" if form.secret and form.whole else where, **options, **form.fixed
+    )
     return sink
 
 
@@ -129,7 +162,10 @@ def sink_urls(urls: tuple[str, ...]) -> list[str]:
 
 
 def _split(kind: str, form: _Form, rest: str) -> tuple[str, dict[str, Any]]:
-    """Part the place from the options; a URL or a command may have a query of its own, whose names stay in it."""
+    """Part the place from the options.
+
+    A URL or a command may have a query of its own, whose names stay in it.
+    """
     where, mark, query = rest.rpartition("?") if kind == "exec" else rest.partition("?")
     if not mark:
         return rest, {}
@@ -145,7 +181,9 @@ def _split(kind: str, form: _Form, rest: str) -> tuple[str, dict[str, Any]]:
             own.append(part)
         else:
             allowed = ", ".join(form.options)
-            raise ConfigError(f"{kind}: has no option {name!r}{hint(name, form.options)} (allowed: {allowed})")
+            raise ConfigError(
+                f"{kind}: has no option {name!r}{hint(name, form.options)} (allowed: {allowed})"
+            )
     if kind == "exec" and own:  # the question mark is the command's
         return rest, {}
     return (f"{where}?{'&'.join(own)}" if own else where), options
@@ -171,4 +209,6 @@ def _private(path: str) -> str:
                 raise ConfigError(f"{path} can be read by others: chmod 600 {path}")
             return file.read(65_536)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+        raise ConfigError(
+            f"cannot read {path}: {getattr(error, 'strerror', None) or error}"
+        ) from None

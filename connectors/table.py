@@ -1,4 +1,7 @@
-"""What all sources of named columns share: which are features, which is the label, and of what kind."""
+"""What all sources of named columns share.
+
+Which are features, which is the label, and of what kind.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,8 @@ class TableSource(RowSource):
     columns
         Names of the columns, in order.
     labels
-        The first labels; None where no row has come yet: `_judge` is then called with the first ones.
+        The first labels; None where no row has come yet: `_judge` is then called with the first
+        ones.
     target, drop, task, time, sequence
         As in `CSVSource`.
     pace
@@ -59,18 +63,25 @@ class TableSource(RowSource):
         bad: BadRows,
         fixed: bool = True,
     ) -> None:
-        self._bad, self.on_bad = bad, bad.on_bad
+        self._bad = bad
+        self.on_bad = bad.on_bad
         self._where, self._left_out, self._given = where, drop, check_task(task)
-        self._target, self._time, self._sequence, self._fixed = target, time, sequence, fixed
+        self._target = target
+        self._time = time
+        self._sequence = sequence
+        self._fixed = fixed
         self._label = ""
-        self._away: set[str | None] | None = None  # the columns that are no features; None before any column is known
+        self._away: set[str | None] | None = (
+            None  # the columns that are no features; None before any column is known
+        )
         super().__init__(name, Schema(task) if task else None, pace)
         if labels is not None:
             self._judge(columns, labels)
 
     def _judge(self, columns: Sequence[str], labels: Sequence[Any]) -> None:
         """Check the options against the columns, and tell the task by the first labels."""
-        target, task = self._target, self._given
+        target = self._target
+        task = self._given
         check_columns(self._where, columns, target, self._left_out, self._time, self._sequence)
         self._away = {target, self._time, self._sequence, *self._left_out}
         used = tuple(name for name in columns if name not in self._away)
@@ -103,7 +114,9 @@ class TableSource(RowSource):
 
     def _row_of(self, record: Mapping[str, Any], place: str) -> Row | None:
         """Return the row in a record, None for a bad one."""
-        away, target, time = self._away or (), self._target, self._time
+        away = self._away or ()
+        target = self._target
+        time = self._time
         kind = "label of another type"
         try:
             y = label_of(record.get(target), self._label) if target else None
@@ -114,7 +127,9 @@ class TableSource(RowSource):
         except SourceError as error:
             self._bad.found(kind, f"{place}: {error}")
             return None
-        return Row({name: value for name, value in record.items() if name not in away}, y, t, sequence)
+        return Row(
+            {name: value for name, value in record.items() if name not in away}, y, t, sequence
+        )
 
 
 def check_width(where: str, n_features: int) -> None:
@@ -152,11 +167,18 @@ def check_columns(
             f"{where}: name the label's column with target=, or give an empty target for rows without labels "
             f"(columns: {shown})"
         )
-    named = [("target", target), ("time", time), ("sequence", sequence), *(("drop", d) for d in drop)]
+    named = [
+        ("target", target),
+        ("time", time),
+        ("sequence", sequence),
+        *(("drop", d) for d in drop),
+    ]
     for role, name in named:
         if name and name not in columns:
             header = "; is its first line a row and no header?" if any(map(number, columns)) else ""
-            raise SourceError(f"{where} has no {role} column {name!r}{hint(name, columns)} (columns: {shown}){header}")
+            raise SourceError(
+                f"{where} has no {role} column {name!r}{hint(name, columns)} (columns: {shown}){header}"
+            )
 
 
 def _label_kind(peeked: Sequence[Any], task: str | None) -> str:
@@ -188,7 +210,9 @@ def label_of(value: Any, kind: str) -> Any:
         return int(value)
     except (TypeError, ValueError, OverflowError):
         what = "number" if kind == "float" else "whole number"
-        raise SourceError(f"label {value!r} is not a {what}, as the labels before it were") from None
+        raise SourceError(
+            f"label {value!r} is not a {what}, as the labels before it were"
+        ) from None
 
 
 def check_speed(time: str | None, speed: float | None) -> None:

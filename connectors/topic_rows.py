@@ -14,7 +14,9 @@ __all__ = ["TopicRows"]
 
 
 class TopicRows:
-    """Joins values into rows: a row ends `within` seconds after its first value, or when a feature comes again.
+    """Joins values into rows.
+
+    A row ends `within` seconds after its first value, or when a feature comes again.
 
     Parameters
     ----------
@@ -36,8 +38,13 @@ class TopicRows:
     (False, {'speed': 0.5})
     """
 
-    def __init__(self, within: float, target: str, most: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._within, self._target, self._most, self._clock = within, target, most, clock
+    def __init__(
+        self, within: float, target: str, most: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._within = within
+        self._target = target
+        self._most = most
+        self._clock = clock
         self._values: dict[str, Any] = {}
         self._since = self._t = 0.0
 
@@ -52,7 +59,9 @@ class TopicRows:
 
     def fits(self, topic: str) -> bool:
         """Whether the value of a topic belongs to the open row; if not, end that one first."""
-        return not self.due and len(self._values) < self._most and _feature(topic) not in self._values
+        return (
+            not self.due and len(self._values) < self._most and _feature(topic) not in self._values
+        )
 
     def put(self, topic: str, body: bytes) -> None:
         """Add a value to the open row.
@@ -65,16 +74,21 @@ class TopicRows:
         try:
             text = body.decode().strip()
         except UnicodeDecodeError:
-            raise SourceError(f"{topic}: with join=topic a message is one number or word, not {body[:20]!r}") from None
+            raise SourceError(
+                f"{topic}: with join=topic a message is one number or word, not {body[:20]!r}"
+            ) from None
         if text[:1] in {"{", "["}:
-            raise SourceError(f"{topic}: with join=topic a message is one number or word, not {text[:20]!r}")
+            raise SourceError(
+                f"{topic}: with join=topic a message is one number or word, not {text[:20]!r}"
+            )
         if not self._values:
             self._since, self._t = self._clock(), time.time()
         self._values[_feature(topic)] = parse_cell(text)
 
     def end(self) -> ReadableRow:
         """Return the open row, and begin another."""
-        x, self._values = self._values, {}
+        x = self._values
+        self._values = {}
         return ReadableRow(x, x.pop(self._target, None), None, self._t)
 
     def clear(self) -> None:

@@ -43,7 +43,11 @@ def _flag(text: str) -> bool:
 
 
 def _seconds(text: str) -> float:
-    return float(text.removesuffix("ms")) / 1000 if text.endswith("ms") else float(text.removesuffix("s"))
+    return (
+        float(text.removesuffix("ms")) / 1000
+        if text.endswith("ms")
+        else float(text.removesuffix("s"))
+    )
 
 
 _WORDS: dict[Convert, str] = {
@@ -53,22 +57,36 @@ _WORDS: dict[Convert, str] = {
     _flag: "0 or 1",
 }
 _TABLE: dict[str, Convert] = {
-    "target": str, "drop": _names, "task": str, "time": str, "sequence": str, "rate": float, "speed": float,
+    "target": str,
+    "drop": _names,
+    "task": str,
+    "time": str,
+    "sequence": str,
+    "rate": float,
+    "speed": float,
     "on_bad": str,
-}  # fmt: skip
+}
 _CSV: dict[str, Convert] = {"delimiter": str, "separator": str, "decimal": str, "encoding": str}
 _SAME = {"separator": "delimiter"}  # two names of one option
 _TEXT: dict[str, Convert] = {**_TABLE, "follow": _flag, "idle": float}
 _ARRAY: dict[str, Convert] = {
-    "target": int, "time": int, "sequence": int, "labels": str, "task": str, "block": int, "rate": float,
-}  # fmt: skip
+    "target": int,
+    "time": int,
+    "sequence": int,
+    "labels": str,
+    "task": str,
+    "block": int,
+    "rate": float,
+}
 _LIVE: dict[str, Convert] = {"task": str, "idle": float, "max": int}
 _PEERS: dict[str, Convert] = {**_LIVE, **LIMITS}
 _ZMQ: dict[str, Convert] = {**_PEERS, "bind": _flag, "connect": _flag}
 
 
 def _zmq(mode: str, **more: Convert) -> _Form:
-    return _Form(f"zmq+{mode}://127.0.0.1:5555", "zmq_source", "ZMQSource", {**_ZMQ, **more}, {"mode": mode})
+    return _Form(
+        f"zmq+{mode}://127.0.0.1:5555", "zmq_source", "ZMQSource", {**_ZMQ, **more}, {"mode": mode}
+    )
 
 
 def _broker(kind: str) -> Callable[[str], dict[str, Any]]:
@@ -76,17 +94,23 @@ def _broker(kind: str) -> Callable[[str], dict[str, Any]]:
 
     def split(where: str) -> dict[str, Any]:
         place, _, name = where.removeprefix("//").partition("/")
-        host, _, port = place.rpartition(":") if place.rpartition(":")[2].isdecimal() else (place, "", "")
+        host, _, port = (
+            place.rpartition(":") if place.rpartition(":")[2].isdecimal() else (place, "", "")
+        )
         if not where.startswith("//") or not name or not host:
             what = "STREAM" if kind == "redis" else "TOPIC"
-            raise SourceError(f"{_AN[kind]} source is {kind}://HOST:PORT/{what}, not '{kind}:{where}'")
+            raise SourceError(
+                f"{_AN[kind]} source is {kind}://HOST:PORT/{what}, not '{kind}:{where}'"
+            )
         if "@" in host:
             raise ConfigError(
                 f"{kind}: a URL is seen in logs and process lists: give username=, and the password in the "
                 f"environment variable LOCO_STREAM_{kind.upper()}_PASSWORD"
             )
         names = {"redis": "stream"}
-        return {"host": host, names.get(kind, "topic"): name} | ({"port": int(port)} if port else {})
+        return {"host": host, names.get(kind, "topic"): name} | (
+            {"port": int(port)} if port else {}
+        )
 
     return split
 
@@ -101,7 +125,9 @@ FORMS: dict[str, _Form] = {
     "jsonl": _Form("jsonl:PATH?target=KEY", "jsonl_source", "JSONLSource", _TEXT),
     "npy": _Form("npy:PATH?target=-1", "npy_source", "NPYSource", _ARRAY),
     "events": _Form(
-        "events:PATH?bin=0.01", "event_source", "EventSource",
+        "events:PATH?bin=0.01",
+        "event_source",
+        "EventSource",
         {"bin": float, "lines": int, "task": str, "rate": float},
     ),
     "parquet": _Form("parquet:PATH?target=COLUMN", "parquet_source", "ParquetSource", _TABLE),
@@ -110,24 +136,47 @@ FORMS: dict[str, _Form] = {
     "zmq+reliable": _zmq("reliable", credit=int, rate=float),
     "zmq+reply": _zmq("reply", credit=int, rate=float),
     "mqtt": _Form(
-        "mqtt://127.0.0.1:1883/TOPIC", "mqtt_source", "MQTTSource",
-        {**_PEERS, **_LOGIN, "client_id": str, "target": str, "time": str, "join": str, "within": _seconds},
+        "mqtt://127.0.0.1:1883/TOPIC",
+        "mqtt_source",
+        "MQTTSource",
+        {
+            **_PEERS,
+            **_LOGIN,
+            "client_id": str,
+            "target": str,
+            "time": str,
+            "join": str,
+            "within": _seconds,
+        },
         split=_broker("mqtt"),
     ),
     "redis": _Form(
-        "redis://127.0.0.1:6379/STREAM", "redis_source", "RedisSource",
-        {**_MESSAGES, "field": str, "consumer": str}, split=_broker("redis"),
+        "redis://127.0.0.1:6379/STREAM",
+        "redis_source",
+        "RedisSource",
+        {**_MESSAGES, "field": str, "consumer": str},
+        split=_broker("redis"),
     ),
     "serial": _Form(
-        "serial:/dev/ttyUSB0?baud=115200", "serial_source", "SerialSource",
+        "serial:/dev/ttyUSB0?baud=115200",
+        "serial_source",
+        "SerialSource",
         {**_PEERS, "baud": int, "target": str, "time": str, "columns": _names},
     ),
     "kafka": _Form(
-        "kafka://127.0.0.1:9092/TOPIC", "kafka_source", "KafkaSource",
-        {**_MESSAGES, "label": str, "mechanism": str}, split=_broker("kafka"),
+        "kafka://127.0.0.1:9092/TOPIC",
+        "kafka_source",
+        "KafkaSource",
+        {**_MESSAGES, "label": str, "mechanism": str},
+        split=_broker("kafka"),
     ),
-    "lsl": _Form("lsl:NAME", "lsl_source", "LSLSource", {**_LIVE, "target": str, "wait": float, "buffer": int}),
-}  # fmt: skip
+    "lsl": _Form(
+        "lsl:NAME",
+        "lsl_source",
+        "LSLSource",
+        {**_LIVE, "target": str, "wait": float, "buffer": int},
+    ),
+}
 
 
 def open_source(
@@ -152,9 +201,11 @@ def open_source(
     endless
         Go on after a live source's end of stream, as a service does.
     limits
-        Bounds on what peers may send, by their names in `Limits`; they may also be options of the URL.
+        Bounds on what peers may send, by their names in `Limits`; they may also be options of the
+        URL.
     on_bad
-        ``"stop"`` or ``"skip"``: what a bad row of a table does; None leaves it to the URL and the source.
+        ``"stop"`` or ``"skip"``: what a bad row of a table does; None leaves it to the URL and the
+        source.
 
     Raises
     ------
@@ -170,7 +221,7 @@ def open_source(
     'classification'
     >>> open_source("rivr:Phishing")
     Traceback (most recent call last):
-    loco_stream.errors.SourceError: no kind of source 'rivr'; did you mean 'river'? (SOURCE is one of: ...)
+    loco_stream.errors.SourceError: no kind of source 'rivr'; did you mean 'river'? (SOURCE is ...
     """
     kind, colon, rest = url.partition(":")
     form = FORMS.get(kind)
@@ -179,7 +230,9 @@ def open_source(
     where, _, query = rest.partition("?")
     if not where.strip("/"):
         raise SourceError(f"{url!r} names no place after '{kind}:'; for example {form.example}")
-    options: dict[str, Any] = _split(query) if kind == "river" else _convert(kind, form, _split(query))
+    options: dict[str, Any] = (
+        _split(query) if kind == "river" else _convert(kind, form, _split(query))
+    )
     if "task" in form.options and task is not None:
         options["task"] = check_task(task)
     if "on_bad" in form.options and on_bad is not None:
@@ -205,7 +258,8 @@ def _limits(options: dict[str, Any], given: Mapping[str, str]) -> Limits:
 
 
 def _plugged(options: dict[str, Any], keys: str | Path | None) -> dict[str, Any]:
-    bind, connect = options.pop("bind", None), options.pop("connect", None)
+    bind = options.pop("bind", None)
+    connect = options.pop("connect", None)
     if bind is not None and connect is not None:
         raise ConfigError("give bind=1 or connect=1, not both")
     if connect is not None:
@@ -226,7 +280,9 @@ def _split(query: str) -> dict[str, str]:
     for part in filter(None, query.split("&")):
         key, equals, value = part.partition("=")
         if not equals or key in options:
-            raise ConfigError(f"option {part!r} is {'given twice' if equals else 'not of the form name=value'}")
+            raise ConfigError(
+                f"option {part!r} is {'given twice' if equals else 'not of the form name=value'}"
+            )
         options[unquote(key)] = unquote(value)
     return options
 
@@ -236,8 +292,11 @@ def _convert(kind: str, form: _Form, options: Mapping[str, str]) -> dict[str, An
     for key, text in options.items():
         if key not in form.options:
             allowed = ", ".join(form.options)
-            raise ConfigError(f"{kind}: has no option {key!r}{hint(key, form.options)} (allowed: {allowed})")
-        convert, name = form.options[key], _SAME.get(key, key)
+            raise ConfigError(
+                f"{kind}: has no option {key!r}{hint(key, form.options)} (allowed: {allowed})"
+            )
+        convert = form.options[key]
+        name = _SAME.get(key, key)
         if name in typed:
             raise ConfigError(f"{kind}: {key} and {name} are the same option; give one of them")
         try:

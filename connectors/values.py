@@ -32,7 +32,10 @@ MISSING = frozenset({"", "na", "n/a", "nan", "null", "?"})
 
 
 def number(text: str) -> int | float | None:
-    """Return the number `text` spells, or None. Python's own ``1_000`` is not a number in a table."""
+    """Return the number `text` spells, or None.
+
+    Python's own ``1_000`` is not a number in a table.
+    """
     if "_" in text:
         return None
     try:
@@ -61,11 +64,18 @@ def parse_cell(text: str) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Return a value the encoder knows: numbers, bools, strings and None; a date becomes seconds since 1970 UTC."""
+    """Return a value the encoder knows: numbers, bools, strings and None.
+
+    A date becomes seconds since 1970 UTC.
+    """
     if isinstance(value, (int, float, str, bool)) or value is None:
         return value
-    if isinstance(value, (np.datetime64, np.timedelta64)):  # `item` of some units would be a bare number
-        return plain(value.astype("M8[us]" if isinstance(value, np.datetime64) else "m8[us]").item())
+    if isinstance(
+        value, (np.datetime64, np.timedelta64)
+    ):  # `item` of some units would be a bare number
+        return plain(
+            value.astype("M8[us]" if isinstance(value, np.datetime64) else "m8[us]").item()
+        )
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, (date, datetime)):
@@ -80,7 +90,9 @@ def plain(value: Any) -> Any:
 
 
 def sequence_id(value: Any) -> Hashable:
-    """Return the id of an event from a text or a number; a whole number is one however it is written.
+    """Return the id of an event from a text or a number.
+
+    A whole number is one however it is written.
 
     >>> sequence_id("run 3"), sequence_id(3.0)
     ('run 3', 3)
@@ -88,7 +100,9 @@ def sequence_id(value: Any) -> Hashable:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if value is None or value != value or not isinstance(value, str | int | float):
-        raise SourceError(f"the id of a sequence is {value!r}; allowed are texts and numbers, one for every row")
+        raise SourceError(
+            f"the id of a sequence is {value!r}; allowed are texts and numbers, one for every row"
+        )
     return value
 
 
@@ -109,9 +123,15 @@ def event_time(value: Any) -> float:
         try:
             value = datetime.fromisoformat(value.strip())
         except ValueError:
-            raise SourceError(f"time {value!r} is neither seconds since 1970 nor an ISO 8601 date") from None
+            raise SourceError(
+                f"time {value!r} is neither seconds since 1970 nor an ISO 8601 date"
+            ) from None
     if isinstance(value, date):
-        moment = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day, tzinfo=UTC)
+        moment = (
+            value
+            if isinstance(value, datetime)
+            else datetime(value.year, value.month, value.day, tzinfo=UTC)
+        )
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     return to_number(value)
 
@@ -119,7 +139,9 @@ def event_time(value: Any) -> float:
 def hint(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` with the three nearest known words, nothing if none is near."""
     lowered = {k.lower(): k for k in known}
-    *others, last = [repr(lowered[c]) for c in get_close_matches(word.lower(), lowered, n=3, cutoff=0.6)] or [""]
+    *others, last = [
+        repr(lowered[c]) for c in get_close_matches(word.lower(), lowered, n=3, cutoff=0.6)
+    ] or [""]
     return f"; did you mean {', '.join(others)}{' or ' * bool(others)}{last}?" if last else ""
 
 
@@ -149,8 +171,15 @@ def host_port(where: str, port: int, form: str) -> tuple[str, int, str]:
     server, _, place = where.removeprefix("//").partition("/")
     host, colon, given = server.rpartition(":")
     if not colon:
-        host, given = server, str(port)
-    if not where.startswith("//") or not host or not place or not given.isdecimal() or not 0 < int(given) < 65_536:
+        host = server
+        given = str(port)
+    if (
+        not where.startswith("//")
+        or not host
+        or not place
+        or not given.isdecimal()
+        or not 0 < int(given) < 65_536
+    ):
         raise ConfigError(f"{where} is not of the form {form}")
     return host, int(given), place
 
@@ -167,4 +196,6 @@ def need(module: str, extra: str, kind: str) -> Any:
         return import_module(module)
     except (ImportError, RuntimeError) as e:  # pylsl without its binary raises the latter
         library = module.partition(".")[0]
-        raise SourceError(f"{kind} needs {library}: pip install 'loco-stream[{extra}]' ({e})") from None
+        raise SourceError(
+            f"{kind} needs {library}: pip install 'loco-stream[{extra}]' ({e})"
+        ) from None

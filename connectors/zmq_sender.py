@@ -23,7 +23,15 @@ from loco_stream.connectors.ls1.reliable_link import ReliableLink
 from loco_stream.connectors.ls1.security import ClientKeys
 from loco_stream.connectors.ls1.sockets import open_plug
 from loco_stream.connectors.ls1.wire import Kind
-from loco_stream.connectors.rowform import Named, RowForm, chunks, has_text, one_a_row, rows_a_message, times_of
+from loco_stream.connectors.rowform import (
+    Named,
+    RowForm,
+    chunks,
+    has_text,
+    one_a_row,
+    rows_a_message,
+    times_of,
+)
 from loco_stream.errors import ConfigError, InputError
 
 __all__ = ["ZMQSender"]
@@ -35,9 +43,10 @@ _FLUSH_SECONDS = 120.0  # an engine that was just installed compiles before it a
 class ZMQSender:
     """Rows to a `ZMQSource`, best effort or reliably.
 
-    A reliable sender keeps every row until the engine has learned it and made it durable, waits when
-    `buffer` rows are un-acked, and sends again after either side was restarted. All work is done inside
-    `send`, `flush`, `predict` and `close`, by the thread that calls them: call `flush` before a pause.
+    A reliable sender keeps every row until the engine has learned it and made it durable, waits
+    when `buffer` rows are un-acked, and sends again after either side was restarted. All work is
+    done inside `send`, `flush`, `predict` and `close`, by the thread that calls them: call `flush`
+    before a pause.
 
     Parameters
     ----------
@@ -54,24 +63,26 @@ class ZMQSender:
     units
         One for each feature; an engine refuses a feature whose unit changes.
     sequence
-        Name of the feature that holds the id of the event that a row is of: a text, or a whole number up to 2**24.
-        It is then no input; a model with memory begins afresh where it changes.
+        Name of the feature that holds the id of the event that a row is of: a text, or a whole
+        number up to 2**24. It is then no input; a model with memory begins afresh where it changes.
     mode
         ``"push"`` for ``zmq+pull``, ``"pub"`` for ``zmq+sub``.
     reliable
         Speak to ``zmq+reliable`` or ``zmq+reply`` instead.
     predict
-        Reliable: get a prediction back for each row, made before it was learned; see `take_predictions`.
+        Reliable: get a prediction back for each row, made before it was learned; see
+        `take_predictions`.
     epoch
-        Reliable: the number of this run of the source. None draws one. A restarted source that gives
-        its old epoch goes on after the engine's last durable row: see `connect`.
+        Reliable: the number of this run of the source. None draws one. A restarted source that
+        gives its old epoch goes on after the engine's last durable row: see `connect`.
     buffer
         Reliable: un-acked rows kept.
     timeout
-        Seconds to wait for room or for an answer; None waits as long as it takes, and in `flush` 120 s. After 5 s
-        without an engine there is a `LocoStreamWarning`.
+        Seconds to wait for room or for an answer; None waits as long as it takes, and in `flush`
+        120 s. After 5 s without an engine there is a `LocoStreamWarning`.
     linger
-        Seconds that `close` waits for what is not sent or acked: it ends even if the engine is gone.
+        Seconds that `close` waits for what is not sent or acked: it ends even if the engine is
+        gone.
     bind
         Bind instead of connect; None binds for pub alone.
     keys
@@ -135,8 +146,12 @@ class ZMQSender:
         self._reliable_link: ReliableLink | None = None
         if reliable:
             hello = Hello(self.name, secrets.randbits(64) if epoch is None else epoch, predict)
-            self._reliable_link = ReliableLink(self._plug, hello, buffer, self._timeout, self._schema)
-        self._link: ReliableLink | PushLink = self._reliable_link or PushLink(self._plug, self.name, self._timeout)
+            self._reliable_link = ReliableLink(
+                self._plug, hello, buffer, self._timeout, self._schema
+            )
+        self._link: ReliableLink | PushLink = self._reliable_link or PushLink(
+            self._plug, self.name, self._timeout
+        )
 
     def _schema(self) -> SchemaPayload | None:
         return self._form.schema if self._form.ready else None
@@ -153,7 +168,9 @@ class ZMQSender:
         return self._reliable().session.acked
 
     def connect(self) -> int:
-        """Wait for the engine's hello; return the seq of its last durable row of this source and epoch (reliable).
+        """Wait for the engine's hello.
+
+        Return the seq of its last durable row of this source and epoch (reliable).
 
         The next row sent takes the seq after it, or after the last one sent.
         """
@@ -167,39 +184,50 @@ class ZMQSender:
         Parameters
         ----------
         x
-            A dict, a row (n_features,) or a table (n_rows, n_features); None and NaN are missing. The model takes texts
-            as categories; a row that may hold some goes in a message of its own.
+            A dict, a row (n_features,) or a table (n_rows, n_features); None and NaN are missing.
+            The model takes texts as categories; a row that may hold some goes in a message of its
+            own.
         y
             The label or the value, one for each row; None where it is unknown.
         t
-            Event time of the first row, or one for each: seconds since 1970-01-01 UTC, NaN = unknown. A message has
-            one time, so rows that each have theirs go one by one.
+            Event time of the first row, or one for each: seconds since 1970-01-01 UTC, NaN =
+            unknown. A message has one time, so rows that each have theirs go one by one.
         """
         if has_text(x):
             return self._send_words(self._form.rows_by_name(x), y, t)
         rows = self._form.table(x)
-        labels, times = self._form.labels(y, len(rows)), times_of(t, len(rows))
+        labels = self._form.labels(y, len(rows))
+        times = times_of(t, len(rows))
         kind = Kind.SAMPLE if labels is None else Kind.LABELLED
         first = self._begin()
         most = _BLOCK if self._reliable_link else rows_a_message(rows.shape[1])
         for a, b in chunks(len(rows), most if np.ndim(t) == 0 else 1):
             payload = rows[a:b].tobytes() + (b"" if labels is None else labels[a:b].tobytes())
-            self._post(Batch(kind, self._next, b - a, rows.shape[1], payload, times[a], self._form.schema))
+            self._post(
+                Batch(kind, self._next, b - a, rows.shape[1], payload, times[a], self._form.schema)
+            )
         return first
 
     def _send_words(self, rows: Sequence[Named], y: object, t: ArrayLike) -> int:
-        labels, times, first = one_a_row(y, len(rows)), times_of(t, len(rows)), self._begin()
+        labels = one_a_row(y, len(rows))
+        times = times_of(t, len(rows))
+        first = self._begin()
         for row, label, moment in zip(rows, labels, times, strict=True):
             body = self._form.readable(row, label, self._next, moment)
             self._post(Batch(None, self._next, 1, 0, body, moment, self._form.schema))
         return first
 
     def send_labels(self, of: Sequence[int], y: Sequence[Any]) -> int:
-        """Send late labels: `y[i]` belongs to the row with seq `of[i]`; return the seq of the first pair."""
+        """Send late labels: `y[i]` belongs to the row with seq `of[i]`.
+
+        Return the seq of the first pair.
+        """
         first = self._begin()
         for a, b in chunks(len(of), _BLOCK if self._reliable_link else 65_536):
             payload = self._form.pairs(of[a:b], y[a:b])
-            self._post(Batch(Kind.LABEL, self._next, b - a, 0, payload, math.nan, self._form.schema))
+            self._post(
+                Batch(Kind.LABEL, self._next, b - a, 0, payload, math.nan, self._form.schema)
+            )
         return first
 
     def _begin(self) -> int:
@@ -213,7 +241,10 @@ class ZMQSender:
         self._next = batch.last + 1
 
     def predict(self, x: Any) -> Any:
-        """Ask the engine (reliable): the likeliest class or the value; a list of them for a table."""
+        """Ask the engine (reliable): the likeliest class or the value.
+
+        A list of them for a table.
+        """
         answer = self._ask(x)
         if self._form.task == "regression":
             values = answer[:, 0].tolist()
@@ -223,7 +254,10 @@ class ZMQSender:
         return values if np.ndim(x) == 2 else values[0]
 
     def predict_proba(self, x: Any) -> Any:
-        """Ask the engine (reliable): probabilities by class; for a table (n_rows, n_classes) in the schema's order."""
+        """Ask the engine (reliable): probabilities by class.
+
+        For a table (n_rows, n_classes) in the schema's order.
+        """
         answer = self._ask(x)
         if np.ndim(x) == 2:
             return answer
@@ -239,14 +273,26 @@ class ZMQSender:
 
         def request(a: int, b: int, seq: int) -> Batch:
             if texts:
-                return Batch(None, seq, 1, 0, self._form.readable(rows[a], None, seq, math.nan), math.nan, schema)
+                return Batch(
+                    None,
+                    seq,
+                    1,
+                    0,
+                    self._form.readable(rows[a], None, seq, math.nan),
+                    math.nan,
+                    schema,
+                )
             return Batch(Kind.ASK, seq, b - a, rows.shape[1], rows[a:b].tobytes(), math.nan, schema)
 
         most = 1 if texts else rows_a_message(max(rows.shape[1], len(schema.classes or ())))
-        return np.concatenate([link.ask(partial(request, a, b)) for a, b in chunks(len(rows), most)])
+        return np.concatenate(
+            [link.ask(partial(request, a, b)) for a, b in chunks(len(rows), most)]
+        )
 
     def take_predictions(self, wait: float = 0.0) -> list[tuple[int, NDArray[np.float32]]]:
-        """Return what came back for the rows sent (`predict=True`) since the last call: (seq, (n_rows, n_classes)).
+        """Return what came back for the rows sent (`predict=True`) since the last call.
+
+        (seq, (n_rows, n_classes)).
 
         Waits at most `wait` seconds for the first.
         """
@@ -265,8 +311,8 @@ class ZMQSender:
         Raises
         ------
         SourceError
-            Rows are left after `timeout` seconds; None: that of the sender, or 120 s if it has none. They are kept,
-            and sent by the next call.
+            Rows are left after `timeout` seconds; None: that of the sender, or 120 s if it has
+            none. They are kept, and sent by the next call.
         """
         link = self._reliable_link
         if link is not None:
@@ -298,13 +344,17 @@ class ZMQSender:
         return self._reliable_link
 
 
-def _check(mode: str, reliable: bool, predict: bool, epoch: int | None, name: str | None, buffer: int) -> None:
+def _check(
+    mode: str, reliable: bool, predict: bool, epoch: int | None, name: str | None, buffer: int
+) -> None:
     if mode not in {"push", "pub"}:
         raise ConfigError(f"mode must be 'push' or 'pub', not {mode!r}")
     if not reliable and (predict or epoch is not None):
         raise ConfigError("predict and epoch need reliable=True: push and pub have no way back")
     if epoch is not None and (name is None or not 0 <= epoch < 1 << 64):
-        raise ConfigError(f"epoch must be in 0..2**64-1 and belongs to a name, not {epoch!r} of name {name!r}")
+        raise ConfigError(
+            f"epoch must be in 0..2**64-1 and belongs to a name, not {epoch!r} of name {name!r}"
+        )
     if name is not None and not 0 < len(name.encode()) <= 255:
         raise ConfigError(f"name must have 1..255 bytes, not {len(name.encode())}")
     if buffer < 2 * _BLOCK:

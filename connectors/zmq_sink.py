@@ -40,11 +40,15 @@ class ZMQRecords(Outlet):
     >>> sink.close({})
     """
 
-    promise = "at most once: a subscriber that is late, slow or away misses records; seq tells which"
+    promise = (
+        "at most once: a subscriber that is late, slow or away misses records; seq tells which"
+    )
 
     def __init__(self, address: str, keys: str | Path | None = None, **options: Any) -> None:
         super().__init__(f"zmq+pub:{address}", **options)
-        self._plug = open_plug(zmq.PUB, address, bind=True, guard=None if keys is None else Guard(keys))
+        self._plug = open_plug(
+            zmq.PUB, address, bind=True, guard=None if keys is None else Guard(keys)
+        )
         self.address = self._plug.address
         self.name = f"zmq+pub:{self.address.removeprefix('tcp:')}"
 

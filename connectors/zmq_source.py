@@ -30,28 +30,50 @@ __all__ = ["MODES", "ZMQSource"]
 
 _SLICE_MS = 20  # how often the connections are looked at while nothing comes
 _TICK_MS = 100  # longest time without giving control back
-_FAREWELL = 0.5  # seconds: a connection that ends takes along what its other end has not read yet, acks too
-_BATCH_ROWS = 1024  # a commit of so many rows costs one fsync, and a signal waits for one commit at most
+_FAREWELL = (
+    0.5  # seconds: a connection that ends takes along what its other end has not read yet, acks too
+)
+_BATCH_ROWS = (
+    1024  # a commit of so many rows costs one fsync, and a signal waits for one commit at most
+)
 _BARREN = 32  # messages without a row that rows already received wait for
 _BATCH_BYTES = 16 << 20  # what one commit reads at most
 _ASKED_ROWS = 256  # rows of requests answered after a commit, or as many as it has learned
-_BACKLOG = 256 << 20  # bytes that may wait in one connection where nothing but the socket's queue holds a sender back
+_BACKLOG = (
+    256 << 20
+)  # bytes that may wait in one connection where nothing but the socket's queue holds a sender back
 
 MODES = {
-    "pull": (zmq.PULL, True, "at most once: backpressure, but what is queued when the engine dies is lost"),
-    "sub": (zmq.SUB, False, "may lose rows: a late or slow subscriber misses some, gaps are counted"),
-    "reliable": (zmq.ROUTER, True, "exactly-once state: rows are acked when learned and durable, repeats are dropped"),
-    "reply": (zmq.ROUTER, True, "request/reply: each request is answered or asked again, rows are not logged"),
+    "pull": (
+        zmq.PULL,
+        True,
+        "at most once: backpressure, but what is queued when the engine dies is lost",
+    ),
+    "sub": (
+        zmq.SUB,
+        False,
+        "may lose rows: a late or slow subscriber misses some, gaps are counted",
+    ),
+    "reliable": (
+        zmq.ROUTER,
+        True,
+        "exactly-once state: rows are acked when learned and durable, repeats are dropped",
+    ),
+    "reply": (
+        zmq.ROUTER,
+        True,
+        "request/reply: each request is answered or asked again, rows are not logged",
+    ),
 }
 
 
 class ZMQSource:
     """Rows from other processes; the other end is `ZMQSender` or anything that speaks LS1.
 
-    Each iteration waits at most 0.1 s, drains what has come into one list (one commit; single rows that
-    follow each other are joined into blocks), and yields an empty list when nothing came. `stats`
-    tells rows, gaps, duplicates, malformed and rejected messages, masked values and the rest;
-    `last_error` is the last sentence said about a bad message.
+    Each iteration waits at most 0.1 s, drains what has come into one list (one commit; single rows
+    that follow each other are joined into blocks), and yields an empty list when nothing came.
+    `stats` tells rows, gaps, duplicates, malformed and rejected messages, masked values and the
+    rest; `last_error` is the last sentence said about a bad message.
 
     Parameters
     ----------
@@ -72,12 +94,13 @@ class ZMQSource:
     max
         End with the block that brings so many rows.
     endless
-        Go on after the end of stream (kind 5) of every source heard; pull and sub end there otherwise,
-        reliable and reply never do.
+        Go on after the end of stream (kind 5) of every source heard; pull and sub end there
+        otherwise, reliable and reply never do.
     credit
         Reliable: rows a source may have on the way beyond the last ack, at least 64.
     rate
-        Reliable: rows a second and peer (per key under CURVE, else per connection) above which acks are delayed.
+        Reliable: rows a second and peer (per key under CURVE, else per connection) above which acks
+        are delayed.
     limits
         What peers may send, keep open and leave unread.
 
@@ -132,7 +155,9 @@ class ZMQSource:
         self._session = ServerSession(self._streams, credit, rate) if kind == zmq.ROUTER else None
         bind = binds if bind is None else bind
         self._answered = -math.inf
-        self._plug: Plug = open_plug(kind, address, bind=bind, guard=self._guard, frame_bytes=limits.frame_bytes)
+        self._plug: Plug = open_plug(
+            kind, address, bind=bind, guard=self._guard, frame_bytes=limits.frame_bytes
+        )
         self._listen(kind, bind)
         if kind == zmq.SUB:
             self._plug.socket.subscribe(topic)
@@ -143,8 +168,12 @@ class ZMQSource:
         """Watch who connects, and prepare the way back."""
         socket = self._plug.socket
         curve = self._guard is not None
-        backlog = 0 if kind == zmq.ROUTER else _BACKLOG  # credit and requests are bounded by the protocol
-        self._connections = Connections(socket, self._limits, backlog, curve) if bind and kind != zmq.SUB else None
+        backlog = (
+            0 if kind == zmq.ROUTER else _BACKLOG
+        )  # credit and requests are bounded by the protocol
+        self._connections = (
+            Connections(socket, self._limits, backlog, curve) if bind and kind != zmq.SUB else None
+        )
         self._outgoing: Outgoing | None = None
         if self._session is not None:
             self._outgoing = Outgoing(socket, self._limits, self._session.lost)
@@ -152,7 +181,10 @@ class ZMQSource:
 
     @property
     def needs_log(self) -> bool:
-        """Whether an ack makes the sources forget the rows: then they have to be logged before it."""
+        """Whether an ack makes the sources forget the rows.
+
+        Then they have to be logged before it.
+        """
         return self.mode == "reliable"
 
     @property
@@ -178,7 +210,10 @@ class ZMQSource:
         return self._streams.position
 
     def seek(self, position: Mapping[str, Any]) -> None:
-        """Start after `position`; in reliable mode the sources are told by hello and send the rest again."""
+        """Start after `position`.
+
+        In reliable mode the sources are told by hello and send the rest again.
+        """
         self._streams.seek(position)
         if self._session is not None:
             self._session.reset()
@@ -253,7 +288,9 @@ class ZMQSource:
         return merged(events)
 
     def _take(self, frames: list[bytes], key: str, fd: int) -> Event | None:
-        if self._guard is not None and not self._guard.admits(key.encode()):  # taken off the list since the handshake
+        if self._guard is not None and not self._guard.admits(
+            key.encode()
+        ):  # taken off the list since the handshake
             self._streams.stats["rejected"] += 1
             return None
         if self._session is None:
@@ -264,7 +301,10 @@ class ZMQSource:
         return event
 
     def _receive(self) -> tuple[list[bytes], str, int] | None:
-        """Return one message, the sender's key and connection; of too many frames just enough are kept to tell that."""
+        """Return one message, the sender's key and connection.
+
+        Of too many frames just enough are kept to tell that.
+        """
         most = self._limits.frames + (self._session is not None) + 1
         connections = self._connections
         try:
@@ -274,7 +314,8 @@ class ZMQSource:
             if connections is not None:
                 connections.drained = True
             return None
-        frames, fd = [first.bytes, *rest], -1
+        frames = [first.bytes, *rest]
+        fd = -1
         if connections is not None:
             fd = first.get(zmq.SRCFD)
             connections.check()
@@ -282,7 +323,10 @@ class ZMQSource:
         return frames[:most], "" if self._guard is None else str(first.get("User-Id")), fd
 
     def _post(self) -> None:
-        """Send what the session has to say; a peer that is gone or does not read loses it, and asks again."""
+        """Send what the session has to say.
+
+        A peer that is gone or does not read loses it, and asks again.
+        """
         if self._session is None or self._outgoing is None:
             return
         outbox = self._session.outbox
@@ -293,9 +337,13 @@ class ZMQSource:
                 self._streams.stats["unsent"] += 1
 
 
-def _check(mode: str, idle: float | None, most: int | None, credit: int, rate: float | None, topic: str) -> None:
+def _check(
+    mode: str, idle: float | None, most: int | None, credit: int, rate: float | None, topic: str
+) -> None:
     if mode not in MODES:
-        raise ConfigError(f"mode must be one of {', '.join(MODES)}, not {mode!r}{hint(mode, MODES)}")
+        raise ConfigError(
+            f"mode must be one of {', '.join(MODES)}, not {mode!r}{hint(mode, MODES)}"
+        )
     for name, value in (("idle", idle), ("max", most), ("rate", rate)):
         if value is not None and not value > 0:
             raise ConfigError(f"{name} must be > 0, not {value!r}")

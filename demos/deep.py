@@ -14,8 +14,11 @@ from loco_stream.rng import derive_key, normals, uniforms
 
 __all__ = ["command"]
 
-_DEPTH, _WIDTH = 10, 128
-_LOOKS = 5  # at each of the 1797 images, shuffled, each time with fresh noise: 8985 samples, one pass
+_DEPTH = 10
+_WIDTH = 128
+_LOOKS = (
+    5  # at each of the 1797 images, shuffled, each time with fresh noise: 8985 samples, one pass
+)
 _NOISE = 0.5  # grey levels of 16
 _NOTE = (
     "Real: 1797 images of handwritten digits, each shown five times with fresh noise. Ten hidden layers learn without "
@@ -29,7 +32,9 @@ def digits(seed: int) -> Iterator[tuple[dict[str, float], int]]:
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise ConfigError("the digits come with scikit-learn: pip install 'loco-stream[bench]'") from error
+        raise ConfigError(
+            "the digits come with scikit-learn: pip install 'loco-stream[bench]'"
+        ) from error
     X, y = load_digits(return_X_y=True)
     n = _LOOKS * len(y)
     names = [f"pixel {i // 8},{i % 8}" for i in range(64)]
@@ -42,32 +47,42 @@ def network(rule: str, seed: int) -> Any:
     """Return a net whose answer comes from the tenth layer alone, so that depth cannot be bypassed."""
     from loco_stream import LOCOClassifier
 
-    return LOCOClassifier((_WIDTH,) * _DEPTH, rule=rule, readout="recursive", readout_layers="last", seed=seed)
+    return LOCOClassifier(
+        (_WIDTH,) * _DEPTH, rule=rule, readout="recursive", readout_layers="last", seed=seed
+    )
 
 
 @click.command("deep")
 @demo_options(seconds=30.0)
 def command(stage: Stage) -> None:
-    """Learn digits through ten hidden layers in one pass; the answer is read from the tenth layer alone.
+    """Learn digits through ten hidden layers in one pass.
 
-    Look at the firing rate of each layer: it stays alive to the end although nothing is sent backwards.
-    The twin has the same start weights, and only its readout learns.
+    The answer is read from the tenth layer alone.
+
+    Look at the firing rate of each layer: it stays alive to the end although nothing is sent
+    backwards. The twin has the same start weights, and only its readout learns.
     """
     from loco_stream import StreamEngine, TaskMonitor
 
-    end, alive = {}, False
+    end = {}
+    alive = False
     with stage.page("Digits through ten layers", _NOTE) as watchers:
         for rule in ("loco", "frozen"):
-            model, learns = network(rule, stage.seed), rule == "loco"
+            model = network(rule, stage.seed)
+            learns = rule == "loco"
             rows: Any = digits(stage.seed)
             if learns and watchers:
                 rows = paced(rows, _LOOKS * 1797 / stage.seconds)
             monitor = TaskMonitor(holdout=0, inputs=False)
-            engine = StreamEngine(model, rows, monitor=monitor, window=_LAST, watchers=watchers if learns else ())
+            engine = StreamEngine(
+                model, rows, monitor=monitor, window=_LAST, watchers=watchers if learns else ()
+            )
             report = play(engine)
             end[rule] = report["window_accuracy"]
             rates = " ".join(f"{count / _WIDTH:.1f}" for count in model.spike_counts_)
-            click.echo(f"{rule:7} {end[rule]:.1%} of the last {_LAST} of {report['n_samples']:,} samples")
+            click.echo(
+                f"{rule:7} {end[rule]:.1%} of the last {_LAST} of {report['n_samples']:,} samples"
+            )
             click.echo(f"        spikes per neuron in layers 1 to {_DEPTH}: {rates}")
             alive = alive or (learns and bool((model.spike_counts_ > 0).all()))
     gain = end["loco"] - end["frozen"]

@@ -28,7 +28,10 @@ _NOTE = (
 
 
 class _Answers:
-    """A sink that keeps, by row, whether the answer was right; the last word on a row is the one with its label."""
+    """A sink that keeps, by row, whether the answer was right.
+
+    The last word on a row is the one with its label.
+    """
 
     def __init__(self) -> None:
         self.right: dict[int, bool] = {}
@@ -53,7 +56,9 @@ def by_place(right: NDArray[np.bool_], sequence: NDArray[np.int64]) -> NDArray[n
     return np.bincount(place, right) / np.bincount(place)
 
 
-def draw(events: dict[str, NDArray[Any]], courses: dict[str, NDArray[np.float64]], path: str) -> None:
+def draw(
+    events: dict[str, NDArray[Any]], courses: dict[str, NDArray[np.float64]], path: str
+) -> None:
     """Draw one gesture of each kind, and how many answers are right as gestures go on."""
     from matplotlib.figure import Figure
 
@@ -64,24 +69,44 @@ def draw(events: dict[str, NDArray[Any]], courses: dict[str, NDArray[np.float64]
         of = events["sequence"] == events["sequence"][np.argmax(events["label"] == name)]
         y, x = np.divmod(events["line"][of], SIDE)
         axes.scatter(x, y, c=events["time"][of], cmap="viridis", s=14)
-        axes.set(title=name, xlim=(-0.5, SIDE - 0.5), ylim=(SIDE - 0.5, -0.5), xticks=[], yticks=[], aspect="equal")
+        axes.set(
+            title=name,
+            xlim=(-0.5, SIDE - 0.5),
+            ylim=(SIDE - 0.5, -0.5),
+            xticks=[],
+            yticks=[],
+            aspect="equal",
+        )
     axes = figure.add_subplot(grid[:, 2:])
     for (name, course), colour in zip(courses.items(), ("#0072b2", "#e69f00"), strict=True):
-        axes.plot(1000 * _BIN * (np.arange(len(course)) + 1), course, color=colour, lw=2, label=name)
-    axes.set(ylim=(0, 1), xlabel="ms since the gesture began", ylabel="accuracy, second half (fraction)")
+        axes.plot(
+            1000 * _BIN * (np.arange(len(course)) + 1), course, color=colour, lw=2, label=name
+        )
+    axes.set(
+        ylim=(0, 1), xlabel="ms since the gesture began", ylabel="accuracy, second half (fraction)"
+    )
     axes.legend(loc="lower right")
     figure.savefig(path, dpi=120)
 
 
 @click.command("events")
 @demo_options(seconds=20.0)
-@click.option("--recording", default="events.npz", show_default=True, metavar="FILE", help="Where the events go.")
-@click.option("--plot", default="events.png", show_default=True, metavar="FILE", help="The picture.")
+@click.option(
+    "--recording",
+    default="events.npz",
+    show_default=True,
+    metavar="FILE",
+    help="Where the events go.",
+)
+@click.option(
+    "--plot", default="events.png", show_default=True, metavar="FILE", help="The picture."
+)
 def command(stage: Stage, recording: str, plot: str) -> None:
     """Tell four gestures before an event camera apart, with memory and without.
 
-    Look at the answers in the middle of a gesture: with memory they are right, without they are a guess between two
-    that pass through the same places. The recording stays: `loco-stream run "events:events.npz?bin=0.02"` reads it.
+    Look at the answers in the middle of a gesture: with memory they are right, without they are a
+    guess between two that pass through the same places. The recording stays: `loco-stream run
+    "events:events.npz?bin=0.02"` reads it.
     """
     from loco_stream import LOCOClassifier, StreamEngine, TaskMonitor
     from loco_stream.connectors import EventSource
@@ -92,20 +117,31 @@ def command(stage: Stage, recording: str, plot: str) -> None:
     check_picture(plot)
     events = record(max(200, int(stage.seconds * _PER_SECOND)), stage.seed)
     np.savez_compressed(recording, **events)  # type: ignore[arg-type]  # numpy takes its own options for arrays
-    sequence = np.array([row.sequence for row in EventSource(recording, bin=_BIN) if isinstance(row, Sample)])
-    half, courses, mean = len(sequence) // 2, {}, {}
+    sequence = np.array(
+        [row.sequence for row in EventSource(recording, bin=_BIN) if isinstance(row, Sample)]
+    )
+    half = len(sequence) // 2
+    courses = {}
+    mean = {}
     with stage.page("Gestures before an event camera", _NOTE) as watchers:
         for name, memory in _MEMORIES.items():
-            model, sink = LOCOClassifier(memory=memory, seed=stage.seed), _Answers()
+            model = LOCOClassifier(memory=memory, seed=stage.seed)
+            sink = _Answers()
             source = EventSource(recording, bin=_BIN)
             watched = watchers if memory else []
             rows = paced(source, len(sequence) / stage.seconds) if watched else source
             monitor = TaskMonitor(holdout=0)
-            play(StreamEngine(model, rows, [sink], monitor, delay=_LATE, window=1000, watchers=watched))
+            play(
+                StreamEngine(
+                    model, rows, [sink], monitor, delay=_LATE, window=1000, watchers=watched
+                )
+            )
             right = np.array([sink.right.get(row, False) for row in range(len(sequence))])
             courses[name], mean[name] = by_place(right[half:], sequence[half:]), right[half:].mean()
             middle = courses[name][len(courses[name]) // 2]
-            click.echo(f"{name:12} {mean[name]:.3f} of the second half; in the middle of a gesture {middle:.3f}")
+            click.echo(
+                f"{name:12} {mean[name]:.3f} of the second half; in the middle of a gesture {middle:.3f}"
+            )
     draw(events, courses, plot)
     click.echo(f"the events are in {recording}, the picture is {plot}")
     text = f"with memory {mean['memory']:.1%} of all answers are right, without {mean['rows alone']:.1%}"

@@ -1,8 +1,11 @@
-"""A small event camera before which a spot of light moves: four gestures, told apart by the order of events.
+"""A small event camera before which a spot of light moves.
 
-The camera has 8 x 8 pixels. A pixel says so whenever the logarithm of its brightness has changed by a threshold since
-it last spoke, brighter or darker alike. Both edges of a moving spot do, so that one moment shows where the spot is and
-not where it goes: left and right, up and down pass through the same places. Now and then a pixel speaks for no reason.
+Four gestures, told apart by the order of events.
+
+The camera has 8 x 8 pixels. A pixel says so whenever the logarithm of its brightness has changed by
+a threshold since it last spoke, brighter or darker alike. Both edges of a moving spot do, so that
+one moment shows where the spot is and not where it goes: left and right, up and down pass through
+the same places. Now and then a pixel speaks for no reason.
 """
 
 from __future__ import annotations
@@ -18,28 +21,48 @@ Floats = NDArray[np.float64]
 
 GESTURES = ("left", "right", "up", "down")
 SIDE = 8  # pixels
-_STEPS, _STEP = 300, 0.001  # of a gesture: number, and seconds of each
+# of a gesture: number, and seconds of each
+_STEPS = 300
+_STEP = 0.001
 _PAUSE = 0.2  # seconds between gestures
-_RADIUS, _DIM, _THRESHOLD = 1.0, 0.05, 0.25  # pixels; brightness without the spot; change of its logarithm
+# pixels; brightness without the spot; change of its logarithm
+_RADIUS = 1.0
+_DIM = 0.05
+_THRESHOLD = 0.25
 _NOISE = 1.0  # events of a pixel a second that mean nothing
 
 
 def record(n: int, seed: int) -> dict[str, NDArray[np.generic]]:
-    """Return the events of `n` gestures: arrays `time` (s), `line` (x + 8 y), `label` and `sequence`."""
+    """Return the events of `n` gestures.
+
+    Arrays `time` (s), `line` (x + 8 y), `label` and `sequence`.
+    """
     kinds = (uniforms(derive_key(seed, 105), 0, n) * len(GESTURES)).astype(int)
-    times, lines, sequences = [], [], []
+    times = []
+    lines = []
+    sequences = []
     for i in range(n):
-        step, line = _events(_path(GESTURES[kinds[i]], normals(derive_key(seed, 106), 3 * i, 3)), seed, i)
+        step, line = _events(
+            _path(GESTURES[kinds[i]], normals(derive_key(seed, 106), 3 * i, 3)), seed, i
+        )
         times.append((_STEPS * _STEP + _PAUSE) * i + _STEP * (step + 0.5))
         lines.append(line)
         sequences.append(np.full(len(line), i))
     sequence = np.concatenate(sequences)
     labels = np.array(GESTURES)[kinds][sequence]
-    return {"time": np.concatenate(times), "line": np.concatenate(lines), "label": labels, "sequence": sequence}
+    return {
+        "time": np.concatenate(times),
+        "line": np.concatenate(lines),
+        "label": labels,
+        "sequence": sequence,
+    }
 
 
 def _path(gesture: str, drawn: Floats) -> Floats:
-    """Return where the spot is at each step, (steps, 2) in pixels: length and place differ from time to time."""
+    """Return where the spot is at each step, (steps, 2) in pixels.
+
+    Length and place differ from time to time.
+    """
     way = np.linspace(-1.0, 1.0, _STEPS) * (1.0 + 0.1 * drawn[0])
     way = way if gesture in ("right", "down") else -way  # y points down
     x, y = (way, np.zeros(_STEPS)) if gesture in ("left", "right") else (np.zeros(_STEPS), way)

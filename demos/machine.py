@@ -1,4 +1,7 @@
-"""Faults of electric motors, learned live from another process; an overhaul, and the old machines again."""
+"""Faults of electric motors, learned live from another process.
+
+An overhaul, and the old machines again.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,9 @@ _NOTE = (
 _LONG = 1000  # rows over which a regime's accuracy is measured
 
 
-def outcome(hits: Sequence[bool], drifts: Sequence[int], overhaul: int, back: int) -> list[tuple[bool, str]]:
+def outcome(
+    hits: Sequence[bool], drifts: Sequence[int], overhaul: int, back: int
+) -> list[tuple[bool, str]]:
     """Return the demo's claims: detection, recovery, and what was kept.
 
     Parameters
@@ -43,7 +48,10 @@ def outcome(hits: Sequence[bool], drifts: Sequence[int], overhaul: int, back: in
     before = _mean(hits[overhaul - _LONG : overhaul])
     alarm = next((at for at in drifts if at >= overhaul), None)
     first = _mean(hits[overhaul : overhaul + _BLOCK])
-    recovered = next((i for i in range(overhaul + _BLOCK, back) if _mean(hits[i - _BLOCK : i]) >= 0.95 * before), None)
+    recovered = next(
+        (i for i in range(overhaul + _BLOCK, back) if _mean(hits[i - _BLOCK : i]) >= 0.95 * before),
+        None,
+    )
     again = _mean(hits[back : back + _LONG])
     return [
         (
@@ -68,7 +76,10 @@ def _mean(hits: Sequence[bool]) -> float:
 
 
 class Caught:
-    """A sink that looks out for the rare fault: how often it came before it was first named, and how often since."""
+    """A sink that looks out for the rare fault.
+
+    How often it came before it was first named, and how often since.
+    """
 
     def __init__(self) -> None:
         self.row = self.n_before = self.n_since = self.n_found = 0
@@ -80,7 +91,9 @@ class Caught:
             return
         found = prediction.y_pred == RARE
         if found and not self.n_found:
-            click.echo(f"row {self.row - 1}: the first {RARE} is caught, after {self.n_before} that were not")
+            click.echo(
+                f"row {self.row - 1}: the first {RARE} is caught, after {self.n_before} that were not"
+            )
         self.n_before += not found and not self.n_found
         self.n_found += found
         self.n_since += found or self.n_found > 0
@@ -98,12 +111,13 @@ class Caught:
 def command(stage: Stage) -> None:
     """Learn the faults of motors, one of them rare, at 1000 rows a second from a process of its own, over ZeroMQ.
 
-    The page has two buttons: "overhaul" changes bearings and sensors, so that what was learned is partly
-    wrong; "old regime" brings the old machines back. Look at the triangle of the alarm, the dip, how fast it
-    closes, and at the dip when the old regime returns. The physics is in demos/rotor.py.
+    The page has two buttons: "overhaul" changes bearings and sensors, so that what was learned is
+    partly wrong; "old regime" brings the old machines back. Look at the triangle of the alarm, the
+    dip, how fast it closes, and at the dip when the old regime returns. The physics is in
+    demos/rotor.py.
 
-    Given --seconds, or headless, the overhaul comes by itself after a third of the rows and the old regime
-    after two thirds; seconds times 1000 rows are sent, at least 6000.
+    Given --seconds, or headless, the overhaul comes by itself after a third of the rows and the old
+    regime after two thirds; seconds times 1000 rows are sent, at least 6000.
     """
     from loco_stream import LOCOClassifier, StreamEngine, TaskMonitor
     from loco_stream.connectors import ZMQSource
@@ -113,8 +127,11 @@ def command(stage: Stage) -> None:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     actions = {name: lambda name=name: ours.send(name) for name in ("overhaul", "old regime")}
-    source, hits = ZMQSource("tcp://127.0.0.1:*", "reliable", max=end, idle=_SILENCE), Hits()
-    sensor = context.Process(target=gateway, args=(source.address, theirs, stage.seed, _RATE, plan, end), daemon=True)
+    source = ZMQSource("tcp://127.0.0.1:*", "reliable", max=end, idle=_SILENCE)
+    hits = Hits()
+    sensor = context.Process(
+        target=gateway, args=(source.address, theirs, stage.seed, _RATE, plan, end), daemon=True
+    )
     with stage.page("Faults of electric motors", _NOTE, actions) as watchers:
         engine = StreamEngine(
             LOCOClassifier(seed=stage.seed),
@@ -132,8 +149,14 @@ def command(stage: Stage) -> None:
             if sensor.is_alive():
                 sensor.terminate()
     drifts = [drift["at"] for drift in report["drifts"]]
-    rate, accuracy = report["samples_per_second"], report["accuracy"]
-    click.echo(f"{report['n_samples']:,} rows, accuracy {accuracy:.1%}, {rate:,.0f} rows a second, alarms at {drifts}")
-    click.echo("tasks found: " + ", ".join(f"{task['task']} from row {task['start']}" for task in report["tasks"]))
+    rate = report["samples_per_second"]
+    accuracy = report["accuracy"]
+    click.echo(
+        f"{report['n_samples']:,} rows, accuracy {accuracy:.1%}, {rate:,.0f} rows a second, alarms at {drifts}"
+    )
+    click.echo(
+        "tasks found: "
+        + ", ".join(f"{task['task']} from row {task['start']}" for task in report["tasks"])
+    )
     if end and stage.headless:
         conclude(outcome(hits.hits, drifts, end // 3, end // 3 * 2))

@@ -47,7 +47,11 @@ def stream(turn: int, seed: int) -> Iterator[tuple[dict[Any, Any], Any]]:
     from river.datasets.synth import RandomRBF
 
     concepts = {
-        name: iter(RandomRBF(seed_model=drawn, seed_sample=drawn, n_classes=5, n_features=10, n_centroids=30))
+        name: iter(
+            RandomRBF(
+                seed_model=drawn, seed_sample=drawn, n_classes=5, n_features=10, n_centroids=30
+            )
+        )
         for name, drawn in (("A", 2 * seed), ("B", 2 * seed + 1))
     }
     for name in _TURNS:
@@ -77,9 +81,17 @@ def draw(courses: Mapping[str, list[bool]], turn: int, path: str) -> None:
 
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     axes = figure.add_subplot()
-    for (name, hits), colour in zip(courses.items(), ("#0072b2", "#009e73", "#e69f00", "#cc79a7"), strict=True):
+    for (name, hits), colour in zip(
+        courses.items(), ("#0072b2", "#009e73", "#e69f00", "#cc79a7"), strict=True
+    ):
         window = np.convolve(hits, np.ones(_EARLY) / _EARLY, mode="valid")
-        axes.plot(np.arange(len(window)) + _EARLY, window, lw=2.2 if name == _OURS else 1.2, color=colour, label=name)
+        axes.plot(
+            np.arange(len(window)) + _EARLY,
+            window,
+            lw=2.2 if name == _OURS else 1.2,
+            color=colour,
+            label=name,
+        )
     for k, name in enumerate(_TURNS):
         axes.axvline(k * turn, color="grey", lw=0.8, ls=":")
         axes.text((k + 0.5) * turn, 1.01, name, ha="center")
@@ -90,17 +102,21 @@ def draw(courses: Mapping[str, list[bool]], turn: int, path: str) -> None:
 
 @click.command("recurring")
 @demo_options(seconds=30.0)
-@click.option("--plot", default="recurring.png", show_default=True, metavar="FILE", help="The picture.")
+@click.option(
+    "--plot", default="recurring.png", show_default=True, metavar="FILE", help="The picture."
+)
 def command(stage: Stage, plot: str) -> None:
     """Learn two concepts that take turns, beside softmax regression, HAT and ARF, and draw all four.
 
-    Look at the first samples after each return in the picture: who starts where it stopped has not forgotten.
+    Look at the first samples after each return in the picture: who starts where it stopped has not
+    forgotten.
     """
     from loco_stream import StreamEngine, TaskMonitor
 
     check_picture(plot)
     turn = max(1000, int(stage.seconds * _PER_SECOND) // len(_TURNS))
-    models, sink = contenders(stage.seed), Hits()
+    models = contenders(stage.seed)
+    sink = Hits()
     ours = models.pop(_OURS)
     courses: dict[str, list[bool]] = {name: [] for name in models}
     rivals = {name: partial(_lately, hits) for name, hits in courses.items()}
@@ -115,7 +131,9 @@ def command(stage: Stage, plot: str) -> None:
     for name, hits in courses.items():
         returns[name] = [sum(hits[k * turn : k * turn + _EARLY]) / _EARLY for k in (2, 3)]
         overall = sum(hits) / len(hits)
-        click.echo(f"{name:34} {overall:.3f} of all; A and B on return {returns[name][0]:.3f} {returns[name][1]:.3f}")
+        click.echo(
+            f"{name:34} {overall:.3f} of all; A and B on return {returns[name][0]:.3f} {returns[name][1]:.3f}"
+        )
     mean = {name: sum(values) / 2 for name, values in returns.items()}
     best = max(value for name, value in mean.items() if name != _OURS)
     text = f"on return LOCO is right in {mean[_OURS]:.1%} of the first {_EARLY} samples, the best other in {best:.1%}"

@@ -20,13 +20,25 @@ from urllib.parse import urlsplit
 
 import click
 
-__all__ = ["Hits", "Stage", "browser_at_hand", "conclude", "demo_options", "over_ssh", "paced", "play", "tunnel"]
+__all__ = [
+    "Hits",
+    "Stage",
+    "browser_at_hand",
+    "conclude",
+    "demo_options",
+    "over_ssh",
+    "paced",
+    "play",
+    "tunnel",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _PORT = 8765
 _STAYS = " headless, else until Ctrl-C"
-_PATIENCE = 20.0  # seconds in which a question must be answered: a demo that is asked for by a script ends
+_PATIENCE = (
+    20.0  # seconds in which a question must be answered: a demo that is asked for by a script ends
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +59,18 @@ class Stage:
         actions: Mapping[str, Callable[[], object]] | None = None,
         rivals: Mapping[str, Callable[[], float | None]] | None = None,
     ) -> Iterator[list[Any]]:
-        """Open the page, unless headless, and give the engine's `watchers`; the rest is as in `Dashboard`."""
+        """Open the page, unless headless, and give the engine's `watchers`.
+
+        The rest is as in `Dashboard`.
+        """
         if self.headless:
             yield []
             return
         from loco_stream.dashboard import Dashboard
 
-        with Dashboard(self.port, actions=actions, title=title, note=note, rivals=rivals) as dashboard:
+        with Dashboard(
+            self.port, actions=actions, title=title, note=note, rivals=rivals
+        ) as dashboard:
             click.echo(f"live page: {dashboard.url} (Ctrl-C ends)")
             if over_ssh():
                 click.echo(tunnel(urlsplit(dashboard.url).port or self.port))
@@ -101,7 +118,10 @@ def browser_at_hand() -> bool:
     """Whether a person sits at this terminal, before a screen with a browser."""
     if os.environ.get("CI") or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return False
-    if sys.platform.startswith("linux") and not {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"} & os.environ.keys():
+    if (
+        sys.platform.startswith("linux")
+        and not {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"} & os.environ.keys()
+    ):
         return False  # what is found then, if anything, is a browser made of text
     try:
         webbrowser.get()
@@ -131,22 +151,47 @@ def demo_options(seconds: float, stays: bool = False) -> Callable[[F], F]:
         With a page it runs until Ctrl-C instead.
     """
     options = (
-        click.option("--ask", is_flag=True,
-                     help="Ask before the page is opened; where there is no terminal or no browser, do nothing."),
+        click.option(
+            "--ask",
+            is_flag=True,
+            help="Ask before the page is opened; where there is no terminal or no browser, do nothing.",
+        ),
         click.option("--open", "browse", is_flag=True, help="Open the page in the browser."),
-        click.option("--port", type=click.IntRange(0, 65535), default=_PORT, show_default=True, metavar="PORT",
-                     help="Port of the page; 0 takes a free one."),
-        click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, metavar="N",
-                     help="Of the data and the models."),
-        click.option("--seconds", type=click.FloatRange(1.0), metavar="S",
-                     help=f"About how long it runs.  [default: {seconds:g}{_STAYS if stays else ''}]"),
+        click.option(
+            "--port",
+            type=click.IntRange(0, 65535),
+            default=_PORT,
+            show_default=True,
+            metavar="PORT",
+            help="Port of the page; 0 takes a free one.",
+        ),
+        click.option(
+            "--seed",
+            type=click.IntRange(0, 2**63 - 1),
+            default=0,
+            show_default=True,
+            metavar="N",
+            help="Of the data and the models.",
+        ),
+        click.option(
+            "--seconds",
+            type=click.FloatRange(1.0),
+            metavar="S",
+            help=f"About how long it runs.  [default: {seconds:g}{_STAYS if stays else ''}]",
+        ),
         click.option("--headless", is_flag=True, help="No page; exit 1 if the outcome fails."),
-    )  # fmt: skip
+    )
 
     def add(function: F) -> Any:
         @wraps(function)
         def command(
-            headless: bool, seconds: float | None, seed: int, port: int, browse: bool, ask: bool, **own: Any
+            headless: bool,
+            seconds: float | None,
+            seed: int,
+            port: int,
+            browse: bool,
+            ask: bool,
+            **own: Any,
         ) -> Any:
             if ask and not browser_at_hand():
                 if over_ssh():
@@ -177,7 +222,10 @@ def paced(pairs: Iterable[Any], rate: float) -> Iterator[Any]:
 
 
 def play(engine: Any, seconds: float = math.inf) -> Any:
-    """Run an engine until its stream ends, Ctrl-C is pressed, or the time is over; return the report."""
+    """Run an engine until its stream ends, Ctrl-C is pressed, or the time is over.
+
+    Return the report.
+    """
     before = signal.signal(signal.SIGINT, lambda *_: engine.stop())
     timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), engine.stop)
     timer.daemon = True

@@ -1,6 +1,9 @@
-"""Draw the pictures of the guide, each from a real run: ``python docs/pictures.py`` writes docs/images/*.svg.
+"""Draw the pictures of the guide, each from a real run.
 
-Figures of depth are read from benchmarks/RESULTS.md; everything else is learned here, in about a minute.
+``python docs/pictures.py`` writes docs/images/*.svg.
+
+Figures of depth are read from benchmarks/RESULTS.md; everything else is learned here, in about a
+minute.
 """
 
 from __future__ import annotations
@@ -22,10 +25,17 @@ from loco_stream import LOCOClassifier, StreamEngine, TaskMonitor
 HERE = Path(__file__).parent
 IMAGES = HERE / "images"
 mpl.use("agg")
-mpl.rcParams.update({
-    "svg.hashsalt": "loco_stream", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False,
-    "axes.spines.right": False, "figure.constrained_layout.use": True, "figure.facecolor": "white",
-})  # fmt: skip
+mpl.rcParams.update(
+    {
+        "svg.hashsalt": "loco_stream",
+        "svg.fonttype": "none",
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "figure.constrained_layout.use": True,
+        "figure.facecolor": "white",
+    }
+)
 
 
 def keep(name: str) -> None:
@@ -64,14 +74,22 @@ def results_of_depth() -> dict[str, list[float]]:
     """Read test accuracies at 3, 10 and 15 layers from the tables of results."""
     text = (HERE.parent / "benchmarks" / "RESULTS.md").read_text()
     section = text[text.index("## depth") : text.index("## wide")]
-    found = re.findall(r"^\| ([\w' ]+) \| ([\d.]+) ±[\d.]+ \| ([\d.]+) ±[\d.]+ \| ([\d.]+) ±[\d.]+ \|$", section, re.M)
+    found = re.findall(
+        r"^\| ([\w' ]+) \| ([\d.]+) ±[\d.]+ \| ([\d.]+) ±[\d.]+ \| ([\d.]+) ±[\d.]+ \|$",
+        section,
+        re.M,
+    )
     return {name: [float(value) for value in values] for name, *values in found}
 
 
 def draw_depth() -> None:
     """Draw what LOCO changes: accuracy of deep networks."""
-    words = {"default": "LOCO, default", "paper's credit": "LOCO, the paper's credit", "np": "node perturbation",
-             "frozen": "frozen layers"}  # fmt: skip
+    words = {
+        "default": "LOCO, default",
+        "paper's credit": "LOCO, the paper's credit",
+        "np": "node perturbation",
+        "frozen": "frozen layers",
+    }
     results = results_of_depth()
     _, axis = plt.subplots(figsize=(5, 3))
     for name, label in words.items():
@@ -86,22 +104,31 @@ def turns(n: int, n_turns: int, seed: int) -> Iterator[tuple[dict[str, float], s
     rng = np.random.default_rng(seed)
     for turn in range(n_turns):
         for u, v in rng.uniform(-1, 1, (n, 2)):
-            yield {"u": u, "v": v}, "in" if (u * v > 0) != (turn % 2 == 1 and u > 0) else "out", turn
+            yield (
+                {"u": u, "v": v},
+                "in" if (u * v > 0) != (turn % 2 == 1 and u > 0) else "out",
+                turn,
+            )
 
 
 def draw_memories() -> None:
     """Draw who speaks while two concepts take turns."""
     model = LOCOClassifier(seed=1)
-    right, says = [], []
+    right = []
+    says = []
     for x, y, _ in turns(2000, 4, seed=1):
         right.append(model.predict_one(x) == y)
         model.learn_one(x, y)
         says.append([model.mixture_["stack"], float(model.recalled[1] > 0)])
     _, axes = plt.subplots(2, 1, figsize=(7, 3.2), sharex=True)
     axes[0].plot(np.convolve(right, np.ones(100) / 100)[: len(right)], color="#1c3f5f")
-    axes[0].set(ylabel="right, last 100", ylim=(0.3, 1.02), title="concept A, B, A, B, 2000 rows each")
+    axes[0].set(
+        ylabel="right, last 100", ylim=(0.3, 1.02), title="concept A, B, A, B, 2000 rows each"
+    )
     axes[1].plot(np.array(says)[:, 1], color="#c8843b")
-    axes[1].set(ylabel="an old model speaks", yticks=[0, 1], yticklabels=["no", "yes"], xlabel="row")
+    axes[1].set(
+        ylabel="an old model speaks", yticks=[0, 1], yticklabels=["no", "yes"], xlabel="row"
+    )
     for axis in axes:
         for start in (2000, 4000, 6000):
             axis.axvline(start, color="grey", linestyle=":")
@@ -109,7 +136,10 @@ def draw_memories() -> None:
 
 
 def classes_by_class() -> Iterator[tuple[dict[str, float], str]]:
-    """Yield the rows of river's ImageSegments: two classes, then two others, then the last three."""
+    """Yield the rows of river's ImageSegments.
+
+    Two classes, then two others, then the last three.
+    """
     rows = list(datasets.ImageSegments())
     labels = sorted({y for _, y in rows})
     for group in (labels[:2], labels[2:4], labels[4:]):
@@ -120,16 +150,27 @@ def draw_forgetting() -> None:
     """Draw the accuracy matrices of three tasks: the default, and one fast readout alone."""
     fast = {"leaks": (1e-2,), "readout_layers": "hidden", "retention": 0.0}
     _, axes = plt.subplots(1, 2, figsize=(7, 3.2))
-    for axis, settings, title in zip(axes, ({}, fast), ("default", "one fast readout alone"), strict=True):
+    for axis, settings, title in zip(
+        axes, ({}, fast), ("default", "one fast readout alone"), strict=True
+    ):
         monitor = TaskMonitor(share=0.2)
-        facts = StreamEngine(LOCOClassifier(seed=1, **settings), classes_by_class(), monitor=monitor).run().to_dict()
-        matrix = np.array([[np.nan if v is None else v for v in row] for row in facts["accuracy_matrix"]], float)
+        facts = (
+            StreamEngine(LOCOClassifier(seed=1, **settings), classes_by_class(), monitor=monitor)
+            .run()
+            .to_dict()
+        )
+        matrix = np.array(
+            [[np.nan if v is None else v for v in row] for row in facts["accuracy_matrix"]], float
+        )
         axis.imshow(100 * matrix, cmap="Blues", vmin=0, vmax=130)
         for (i, j), value in np.ndenumerate(matrix):
             if np.isfinite(value):
                 axis.text(j, i, f"{100 * value:.0f}", ha="center", va="center")
-        ticks, points = range(len(matrix)), 100 * facts["forgetting"]
-        axis.set(xlabel="asked about task", ylabel="after learning task", xticks=ticks, yticks=ticks)
+        ticks = range(len(matrix))
+        points = 100 * facts["forgetting"]
+        axis.set(
+            xlabel="asked about task", ylabel="after learning task", xticks=ticks, yticks=ticks
+        )
         axis.set_title(f"{title}: forgetting {points:.0f} points")
     keep("forgetting")
 
@@ -158,12 +199,19 @@ def wave(n: int, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
 
 def draw_sizes() -> None:
     """Draw more neurons, and frozen ones beside them."""
-    sizes, rows = (8, 16, 32, 64, 128, 256), wavy(6000, 1)
+    sizes = (8, 16, 32, 64, 128, 256)
+    rows = wavy(6000, 1)
     _, axis = plt.subplots(figsize=(5, 3))
     for rule in ("loco", "frozen"):
         scores = [learned(rows, hidden_sizes=size, rule=rule) for size in sizes]
         axis.plot(sizes, scores, "o-", label=f'rule="{rule}"')
-    axis.set(xscale="log", xticks=sizes, xticklabels=map(str, sizes), xlabel="hidden_sizes", ylabel="accuracy, %")
+    axis.set(
+        xscale="log",
+        xticks=sizes,
+        xticklabels=map(str, sizes),
+        xlabel="hidden_sizes",
+        ylabel="accuracy, %",
+    )
     axis.minorticks_off()
     axis.legend(frameon=False)
     keep("sizes")
@@ -176,7 +224,8 @@ def draw_retention() -> None:
     X = np.array([list(x.values()) for x, _, _ in stream])
     y = np.array([label for _, label, _ in stream])
     _, axis = plt.subplots(figsize=(5, 3))
-    back, new = [], []
+    back = []
+    new = []
     for value in values:
         right = LOCOClassifier(seed=1, retention=value).learn_predict_array(X, y) == y
         new.append(100 * right[2000:2200].mean())
@@ -197,7 +246,8 @@ def draw_leaks() -> None:
     for k, (label, leaks) in enumerate(choices.items()):
         scores = []
         for speed in speeds.values():
-            X, angle = rng.normal(size=(6000, 2)), speed * np.arange(6000)
+            X = rng.normal(size=(6000, 2))
+            angle = speed * np.arange(6000)
             y = (X[:, 0] * np.cos(angle) + X[:, 1] * np.sin(angle) > 0).astype(int)
             scores.append(learned((X, y), tail=4000, leaks=leaks))
         axis.bar(np.arange(3) + 0.2 * k, scores, 0.18, label=label)
@@ -208,8 +258,18 @@ def draw_leaks() -> None:
 
 def draw_memory() -> None:
     """Draw what a memory brings where a row needs the rows before it."""
-    choices = {"None": None, "(0.3, 3)": (0.3, 3.0), "(0.3, 50)": (0.3, 50.0), "(20, 500)": (20.0, 500.0)}
-    _bars("memory", [learned(wave(6000, 1), tail=2000, memory=value) for value in choices.values()], choices, "memory")
+    choices = {
+        "None": None,
+        "(0.3, 3)": (0.3, 3.0),
+        "(0.3, 50)": (0.3, 50.0),
+        "(20, 500)": (20.0, 500.0),
+    }
+    _bars(
+        "memory",
+        [learned(wave(6000, 1), tail=2000, memory=value) for value in choices.values()],
+        choices,
+        "memory",
+    )
 
 
 def draw_weight() -> None:
@@ -217,7 +277,9 @@ def draw_weight() -> None:
     rng = np.random.default_rng(4)
     y = rng.random(10_000) < 0.02
     X = rng.normal(size=(10_000, 3)) + 1.3 * y[:, None]
-    weights, found, false = (1, 3, 10, 30, 100), [], []
+    weights = (1, 3, 10, 30, 100)
+    found = []
+    false = []
     for weight in weights:
         model = LOCOClassifier(seed=1, class_weight={True: float(weight)})
         said = np.array([bool(label) for label in model.learn_predict_array(X, y)[5000:]])
@@ -226,8 +288,13 @@ def draw_weight() -> None:
     _, axis = plt.subplots(figsize=(5, 3))
     axis.plot(weights, found, "o-", label="rare rows found")
     axis.plot(weights, false, "o--", label="false alarms among the others")
-    axis.set(xscale="log", xlabel="class_weight of the rare class", ylabel="%", xticks=weights,
-             xticklabels=map(str, weights))  # fmt: skip
+    axis.set(
+        xscale="log",
+        xlabel="class_weight of the rare class",
+        ylabel="%",
+        xticks=weights,
+        xticklabels=map(str, weights),
+    )
     axis.minorticks_off()
     axis.legend(frameon=False)
     keep("weight")
@@ -243,7 +310,16 @@ def _bars(name: str, scores: list[float], labels: Any, what: str) -> None:
 
 if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)
-    for draw in (draw_path, draw_depth, draw_memories, draw_forgetting, draw_sizes, draw_retention, draw_leaks,
-                 draw_memory, draw_weight):  # fmt: skip
+    for draw in (
+        draw_path,
+        draw_depth,
+        draw_memories,
+        draw_forgetting,
+        draw_sizes,
+        draw_retention,
+        draw_leaks,
+        draw_memory,
+        draw_weight,
+    ):
         draw()
         print(draw.__name__, flush=True)

@@ -1,6 +1,7 @@
 """Machine code kept on disk: where it may lie, what is thrown away, and what is never kept.
 
-Numba alone raises where it finds no folder to write to, and where a file of its cache is damaged or the disk full.
+Numba alone raises where it finds no folder to write to, and where a file of its cache is damaged or
+the disk full.
 """
 
 from __future__ import annotations
@@ -24,9 +25,12 @@ __all__ = ["keep"]
 
 
 def keep(dispatcher: Any) -> None:
-    """Keep the machine code of a function on disk: beside it, in the home, in a temporary folder of the user's own.
+    """Keep the machine code of a function on disk.
 
-    Where none of these can be written to, the function is compiled in every process; either is said once.
+    Beside it, in the home, in a temporary folder of the user's own.
+
+    Where none of these can be written to, the function is compiled in every process; either is said
+    once.
     """
     if not hasattr(dispatcher, "_cache"):  # interpreted
         return
@@ -43,15 +47,22 @@ def _move_to_own_folder() -> bool:
     """Make numba keep its files in a folder of the user's own; return whether it can."""
     folder = own_folder()
     if folder is None:
-        say_once("no folder for compiled code can be written to: it is compiled anew in every process")
+        say_once(
+            "no folder for compiled code can be written to: it is compiled anew in every process"
+        )
         return False
-    say_once(f"compiled code is kept in {folder}: neither the package's folder nor the home can be written to")
+    say_once(
+        f"compiled code is kept in {folder}: neither the package's folder nor the home can be written to"
+    )
     numba.config.CACHE_DIR = str(folder)
     return True
 
 
 def own_folder() -> Path | None:
-    """Return a temporary folder that only this user can read and write, or None: who writes there runs code here."""
+    """Return a temporary folder that only this user can read and write, or None.
+
+    Who writes there runs code here.
+    """
     try:
         user = os.getuid() if hasattr(os, "getuid") else "user"
         folder = Path(tempfile.gettempdir()) / f"loco-stream-compiled-{user}"

@@ -1,4 +1,7 @@
-"""How long numba has compiled in this process, and whether it does now: the first run on a machine takes seconds."""
+"""How long numba has compiled in this process, and whether it does now.
+
+The first run on a machine takes seconds.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,15 @@ COMPILING = "compiling, once, some ten seconds"
 
 
 class _Clock(event.Listener):
-    """Adds up the time from the outermost start of a compilation to its end; numba compiles in one thread at a time."""
+    """Adds up the time from the outermost start of a compilation to its end.
+
+    Numba compiles in one thread at a time.
+    """
 
     def __init__(self) -> None:
-        self.seconds, self.depth, self._began = 0.0, 0, 0.0
+        self.seconds = 0.0
+        self.depth = 0
+        self._began = 0.0
 
     def on_start(self, event: object) -> None:
         if self.depth == 0:
@@ -34,7 +42,8 @@ class _Teller(event.Listener):
     """Calls a function when the first compilation starts."""
 
     def __init__(self, say: Callable[[], object]) -> None:
-        self._say, self._said = say, False
+        self._say = say
+        self._said = False
 
     def on_start(self, event: object) -> None:
         if not self._said:

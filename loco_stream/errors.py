@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["CheckpointError", "ConfigError", "InputError", "LocoStreamError", "LocoStreamWarning", "SourceError"]
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "InputError",
+    "LocoStreamError",
+    "LocoStreamWarning",
+    "SourceError",
+]
 
 
 class LocoStreamError(Exception):
@@ -26,4 +33,7 @@ class CheckpointError(LocoStreamError):
 
 
 class LocoStreamWarning(UserWarning):
-    """Something goes on that its user will hardly have meant: nothing is learned from a column, nobody answers."""
+    """Something goes on that its user will hardly have meant.
+
+    Nothing is learned from a column, nobody answers.
+    """

@@ -1,15 +1,16 @@
 """How the functions of the step are compiled.
 
 `kernel` marks those that only compiled code calls. They get no wrapper for Python and no memory
-management: a kernel that allocates does not compile. A kernel is only linked into the entries that reach
-it, and the whole is optimised once. Together this halves the time of a cold start.
+management: a kernel that allocates does not compile. A kernel is only linked into the entries that
+reach it, and the whole is optimised once. Together this halves the time of a cold start.
 
 `entry` marks the few that Python calls. Numba renews its cache only when the file of the function
-called itself has changed; an entry's cache also knows all that it may call. `released` marks those of them during
-which other threads may run.
+called itself has changed; an entry's cache also knows all that it may call. `released` marks those
+of them during which other threads may run.
 
 Both use parts of numba that are not its public interface. Where these are not as expected, or
-LOCO_STREAM_PLAIN_JIT=1 is set, all functions are compiled by plain `numba.njit`: the same results, more slowly.
+LOCO_STREAM_PLAIN_JIT=1 is set, all functions are compiled by plain `numba.njit`: the same results,
+more slowly.
 """
 
 from __future__ import annotations
@@ -27,15 +28,33 @@ import numba
 from numba import njit
 from numba.extending import overload
 
-__all__ = ["PLAIN", "compiled_folders", "digest", "entry", "inlined", "kernel", "overloaded", "released"]
+__all__ = [
+    "PLAIN",
+    "compiled_folders",
+    "digest",
+    "entry",
+    "inlined",
+    "kernel",
+    "overloaded",
+    "released",
+]
 
 _PACKAGE = Path(__file__).parent
 _TESTED = ((0, 63), (0, 68))  # the oldest and the newest numba that this was tested with
 _INTERNALS = {
     "loco_stream.kernel_compiler": ("OPTIONS", "EntryCompiler", "compile_kernel"),
     "llvmlite.ir": ("Constant", "VectorType"),
-    "numba.core.cgutils": ("alloca_once_value", "for_range", "for_range_slice", "get_or_insert_function"),
-    "numba.core.base": ("BaseContext.make_array", "BaseContext.get_data_type", "BaseContext.get_abi_sizeof"),
+    "numba.core.cgutils": (
+        "alloca_once_value",
+        "for_range",
+        "for_range_slice",
+        "get_or_insert_function",
+    ),
+    "numba.core.base": (
+        "BaseContext.make_array",
+        "BaseContext.get_data_type",
+        "BaseContext.get_abi_sizeof",
+    ),
     "numba.np.arrayobj": ("populate_array",),
 }
 
@@ -62,7 +81,9 @@ def _try_kernel() -> None:
     from loco_stream.kernel_compiler import EntryCompiler, compile_kernel
 
     inner = compile_kernel(lambda x: x + 1)
-    outer = njit(_nrt=False, no_cfunc_wrapper=True, pipeline_class=EntryCompiler)(lambda x: inner(x) * 2)
+    outer = njit(_nrt=False, no_cfunc_wrapper=True, pipeline_class=EntryCompiler)(
+        lambda x: inner(x) * 2
+    )
     if outer(20) != 42:
         raise RuntimeError("a kernel compiled on trial gives a wrong result")
 
@@ -92,9 +113,15 @@ else:
 
     kernel = compile_kernel
     inlined = partial(compile_kernel, forceinline=True)
-    _whole = {"_nrt": False, "error_model": "numpy", "no_cfunc_wrapper": True, "pipeline_class": EntryCompiler}
+    _whole = {
+        "_nrt": False,
+        "error_model": "numpy",
+        "no_cfunc_wrapper": True,
+        "pipeline_class": EntryCompiler,
+    }
     _road = ""
-_entry, _released = njit(**_whole), njit(**_whole, nogil=True)
+_entry = njit(**_whole)
+_released = njit(**_whole, nogil=True)
 
 
 def overloaded(function: Callable[..., Any]) -> Any:
@@ -111,8 +138,15 @@ except (AttributeError, ImportError):  # numba's cache is not as expected either
 
 
 def compiled_folders() -> list[Path]:
-    """Return the folders of this package with compiled functions: those where a file imports this module."""
-    folders = {path.parent for path in _PACKAGE.rglob("*.py") if b"loco_stream.jit import" in path.read_bytes()}
+    """Return the folders of this package with compiled functions.
+
+    Those where a file imports this module.
+    """
+    folders = {
+        path.parent
+        for path in _PACKAGE.rglob("*.py")
+        if b"loco_stream.jit import" in path.read_bytes()
+    }
     return sorted(folders)
 
 
@@ -127,12 +161,18 @@ def digest() -> str:
 
 
 def entry(function: Callable[..., Any]) -> Any:
-    """Compile a function that Python calls; its machine code is kept on disk for the sources as they are."""
+    """Compile a function that Python calls.
+
+    Its machine code is kept on disk for the sources as they are.
+    """
     return _kept(function, _entry)
 
 
 def released(function: Callable[..., Any]) -> Any:
-    """Compile an entry during which other threads run Python: for long work on arrays that no other thread has."""
+    """Compile an entry during which other threads run Python.
+
+    For long work on arrays that no other thread has.
+    """
     return _kept(function, _released)
 
 

@@ -1,8 +1,11 @@
-"""Kernels as code that is only linked into its callers: the one place that reaches into numba's own compiler.
+"""Kernels as code that is only linked into its callers.
 
-Numba would optimise each kernel and turn it into machine code by itself, with all that it calls, and again inside
-every caller. Here a kernel is left as it was lowered; an entry links all that it reaches, each once, and the whole is
-optimised once. Where numba is not as expected here, `loco_stream.jit` does without this module.
+The one place that reaches into numba's own compiler.
+
+Numba would optimise each kernel and turn it into machine code by itself, with all that it calls,
+and again inside every caller. Here a kernel is left as it was lowered; an entry links all that it
+reaches, each once, and the whole is optimised once. Where numba is not as expected here,
+`loco_stream.jit` does without this module.
 """
 
 from __future__ import annotations
@@ -25,10 +28,12 @@ from numba.core.typed_passes import NativeLowering
 
 __all__ = ["OPTIONS", "EntryCompiler", "KernelCompiler", "compile_kernel"]
 
-# Passes for what no kernel has: closures, `with`, `literally`, array expressions, raised errors, reports of types.
+# Passes for what no kernel has: closures, `with`, `literally`, array expressions, raised errors,
+# reports of types.
 _NEEDLESS = {
     typed_passes.AnnotateTypes,
-    typed_passes.IRLegalization,  # which says where a variable ends: what a kernel holds is freed by nobody
+    # which says where a variable ends: what a kernel holds is freed by nobody
+    typed_passes.IRLegalization,
     typed_passes.NoPythonSupportedFeatureValidation,
     typed_passes.NopythonRewrites,
     untyped_passes.FindLiterallyCalls,
@@ -41,7 +46,10 @@ _NEEDLESS = {
 
 
 class _Codegen:
-    """A code generator for libraries without machine code: there is no place to write an environment's address to."""
+    """A code generator for libraries without machine code.
+
+    There is no place to write an environment's address to.
+    """
 
     def __init__(self, codegen: Any) -> None:
         self._codegen = codegen
@@ -100,10 +108,13 @@ class _EntryLibrary(_Library):
 
 
 def _name_apart(module: Any) -> None:
-    """Give what was linked in names of this entry: kernels of others, compiled in other processes, may share theirs.
+    """Give what was linked in names of this entry.
 
-    The linker in memory keeps the first of two functions of one name. Hidden, they would need no other name, but all
-    that is called once would be inlined, which takes the compiler a fifth longer.
+    Kernels of others, compiled in other processes, may share theirs.
+
+    The linker in memory keeps the first of two functions of one name. Hidden, they would need no
+    other name, but all that is called once would be inlined, which takes the compiler a fifth
+    longer.
     """
     defined = [f for f in module.functions if not f.is_declaration]
     own = " ".join(f.name for f in defined if f.linkage == Linkage.external)
@@ -175,8 +186,11 @@ class _KnownFields(FunctionPass):
 
     @staticmethod
     def _replace(state: Any, read: ir.Assign) -> None:
-        owner, field = guard(get_definition, state.func_ir, read.value.value), read.value.attr
-        if not isinstance(owner, ir.Arg) or field not in getattr(state.args[owner.index], "known", {}):
+        owner = guard(get_definition, state.func_ir, read.value.value)
+        field = read.value.attr
+        if not isinstance(owner, ir.Arg) or field not in getattr(
+            state.args[owner.index], "known", {}
+        ):
             return
         constant = ir.Const(state.args[owner.index].known[field], read.loc)
         definitions = state.func_ir._definitions[read.target.name]
@@ -201,7 +215,10 @@ class _PlainNumbers(FunctionPass):
         for block in state.func_ir.blocks.values():
             for assign in block.find_insts(ir.Assign):
                 found = assign.value
-                if isinstance(found, ir.Const | ir.Global | ir.FreeVar) and type(found.value) in (bool, int):
+                if isinstance(found, ir.Const | ir.Global | ir.FreeVar) and type(found.value) in (
+                    bool,
+                    int,
+                ):
                     assign.value = ir.Const(found.value, found.loc, use_literal_type=False)
                     definitions = state.func_ir._definitions[assign.target.name]
                     definitions[definitions.index(found)] = assign.value
@@ -209,7 +226,10 @@ class _PlainNumbers(FunctionPass):
 
 
 class _Flags(Flags):
-    """A compiler's settings, which are gathered once: numba does so at each of 100,000 looks into its own caches."""
+    """A compiler's settings, which are gathered once.
+
+    Numba does so at each of 100,000 looks into its own caches.
+    """
 
     _gathered: dict[str, object] | None = None
 
@@ -237,7 +257,9 @@ class KernelCompiler(CompilerBase):
             untyped_passes.DeadBranchPrune: _KnownFields,
             untyped_passes.LiteralPropagationSubPipelinePass: _PlainNumbers,
         }
-        passes.passes = [(instead.get(p, p), what) for p, what in passes.passes if p not in _NEEDLESS]
+        passes.passes = [
+            (instead.get(p, p), what) for p, what in passes.passes if p not in _NEEDLESS
+        ]
         passes.finalize()
         return [passes]
 
@@ -248,7 +270,10 @@ class EntryCompiler(KernelCompiler):
     _lowering = _EntryLowering
 
     def compile_extra(self, func: Any) -> Any:
-        """Compile without garbage collection: the compiler's data lives until it is done, and is searched in vain."""
+        """Compile without garbage collection.
+
+        The compiler's data lives until it is done, and is searched in vain.
+        """
         collects = gc.isenabled()
         gc.disable()
         try:
@@ -265,7 +290,8 @@ def _looked_up_once(typing: Any, target: Any) -> Iterator[None]:
     if "resolve_function_type" in vars(typing):  # an entry that another one calls
         yield
         return
-    resolve, load = typing.resolve_function_type, target.load_additional_registries
+    resolve = typing.resolve_function_type
+    load = target.load_additional_registries
     found: dict[object, object] = {}
 
     def resolve_once(function: types.Type, args: tuple[types.Type, ...], kws: object) -> object:
@@ -282,7 +308,8 @@ def _looked_up_once(typing: Any, target: Any) -> Iterator[None]:
         for registry in list(target._registries):
             target.install_registry(registry)
 
-    typing.resolve_function_type, target.load_additional_registries = resolve_once, load_once
+    typing.resolve_function_type = resolve_once
+    target.load_additional_registries = load_once
     try:
         yield
     finally:
@@ -292,7 +319,8 @@ def _looked_up_once(typing: Any, target: Any) -> Iterator[None]:
 # No wrapper for Python, and no memory management: a kernel that allocates does not compile.
 OPTIONS = {
     "_nrt": False,
-    "error_model": "numpy",  # a division by zero gives what IEEE 754 says, not an exception in the middle of a step
+    # a division by zero gives what IEEE 754 says, not an exception in the middle of a step
+    "error_model": "numpy",
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
     "pipeline_class": KernelCompiler,
@@ -300,7 +328,10 @@ OPTIONS = {
 
 
 def compile_kernel(function: Callable[..., Any], **options: bool) -> Any:
-    """Make a kernel of a function, compiled once for all whole numbers: not again for each that a call writes out."""
+    """Make a kernel of a function, compiled once for all whole numbers.
+
+    Not again for each that a call writes out.
+    """
     kernel = njit(**OPTIONS, **options)(function)
     if hasattr(kernel, "_compiler"):  # not interpreted
         fold = kernel._compiler.fold_argument_types

@@ -1,8 +1,9 @@
 """What counts as a number: one rule for the model, the monitor, the metrics and the wire.
 
-A number is a bool, an int, a float or anything else that converts to float (numpy scalars, Decimal, Fraction), and lies
-within ``-LARGEST`` and ``LARGEST``. Text is never a number, not even ``"3"``, and neither is a date: numpy would read
-it in whatever unit it has. None, NaN and infinity say that a value is missing.
+A number is a bool, an int, a float or anything else that converts to float (numpy scalars, Decimal,
+Fraction), and lies within ``-LARGEST`` and ``LARGEST``. Text is never a number, not even ``"3"``,
+and neither is a date: numpy would read it in whatever unit it has. None, NaN and infinity say that
+a value is missing.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ def to_number(value: Any) -> float:
     >>> [to_number(value) for value in (2, True, None, "3", 10**400)]
     [2.0, 1.0, nan, nan, nan]
     """
-    if isinstance(value, NO_NUMBERS) or (isinstance(value, np.ndarray) and value.ndim):  # old numpy reads [3.0] as 3.0
+    if isinstance(value, NO_NUMBERS) or (
+        isinstance(value, np.ndarray) and value.ndim
+    ):  # old numpy reads [3.0] as 3.0
         return math.nan
     try:
         number = float(value)
@@ -40,14 +43,18 @@ def to_number(value: Any) -> float:
 
 
 def is_beyond(value: Any) -> bool:
-    """Whether `value` is a finite number too large to be one here: a fault of whoever sent it, not a missing value.
+    """Whether `value` is a finite number too large to be one here.
+
+    A fault of whoever sent it, not a missing value.
 
     Examples
     --------
     >>> [is_beyond(value) for value in (1e30, 1e31, 10**400, float("inf"), None, "1e31")]
     [False, True, True, False, False, False]
     """
-    if not isinstance(value, Number) or isinstance(value, complex | np.complexfloating | np.timedelta64):
+    if not isinstance(value, Number) or isinstance(
+        value, complex | np.complexfloating | np.timedelta64
+    ):
         return False
     try:
         number = float(value)  # type: ignore[arg-type]
@@ -68,12 +75,16 @@ def require_number(name: str, value: Any) -> float:
     """
     number = to_number(value)
     if number != number:
-        raise InputError(f"{name} is {shown(value)}; allowed is a finite number from {-LARGEST:g} to {LARGEST:g}")
+        raise InputError(
+            f"{name} is {shown(value)}; allowed is a finite number from {-LARGEST:g} to {LARGEST:g}"
+        )
     return number
 
 
 def masked(values: NDArray[Any]) -> NDArray[Any]:
-    """Return an array of floats with NaN for what is infinite or beyond `LARGEST`; itself where there is no such.
+    """Return an array of floats with NaN for what is infinite or beyond `LARGEST`.
+
+    Itself where there is no such.
 
     Examples
     --------

@@ -1,8 +1,9 @@
 """What an engine tells the world: plain maps that JSON can carry, one a fact.
 
-Every record has `kind`, `source`, `seq` and `t`: whose row it is about, its number and its event time (None where the
-row has none). A receiver that keeps the (kind, source, epoch, seq) it has seen drops repeats. `status` and `report`
-are about the whole run: their `source` is the engine's, their `seq` the rows learned so far.
+Every record has `kind`, `source`, `seq` and `t`: whose row it is about, its number and its event
+time (None where the row has none). A receiver that keeps the (kind, source, epoch, seq) it has seen
+drops repeats. `status` and `report` are about the whole run: their `source` is the engine's, their
+`seq` the rows learned so far.
 """
 
 from __future__ import annotations
@@ -37,12 +38,16 @@ def check_kinds(names: str) -> frozenset[str]:
     """
     kinds = frozenset(names.split(","))
     if unknown := sorted(kinds.difference(KINDS)):
-        raise ConfigError(f"there are no records of kind {unknown[0]!r} (allowed: {', '.join(KINDS)})")
+        raise ConfigError(
+            f"there are no records of kind {unknown[0]!r} (allowed: {', '.join(KINDS)})"
+        )
     return kinds
 
 
 def of_prediction(prediction: Prediction) -> Record:
-    """Return the record of a prediction; `label` is left out while it is unknown, `proba` in regression.
+    """Return the record of a prediction.
+
+    `label` is left out while it is unknown, `proba` in regression.
 
     Examples
     --------
@@ -60,16 +65,24 @@ def of_prediction(prediction: Prediction) -> Record:
 
 
 def of_alarm(alarm: Any, row: Any) -> Record | None:
-    """Return the record of a monitor's alarm that `row` raised; None for a warning, which may come to nothing.
+    """Return the record of a monitor's alarm that `row` raised.
 
-    A drift says `what` changed: "concept" (the errors rose), "input" or "boundary" (the task column, or the user). A
-    task says which one runs now: it was known from before.
+    None for a warning, which may come to nothing.
+
+    A drift says `what` changed: "concept" (the errors rose), "input" or "boundary" (the task
+    column, or the user). A task says which one runs now: it was known from before.
     """
     if alarm.state == "warning":
         return None
     kind = "drift" if alarm.state == "drift" else "task"
     head = _head(kind, row.source, row.seq, row.t, row.epoch)
-    record = {**head, "at": alarm.at, "since": alarm.since, "detector": alarm.detector, "what": alarm.kind}
+    record = {
+        **head,
+        "at": alarm.at,
+        "since": alarm.since,
+        "detector": alarm.detector,
+        "what": alarm.kind,
+    }
     if alarm.task:
         record["task"] = alarm.task
     return record
@@ -83,8 +96,9 @@ def of_status(status: Mapping[str, Any], source: str) -> Record:
 def of_report(report: Mapping[str, Any]) -> Record:
     """Return the record of the report at the end of a run."""
     return {
-        **_head("report", report.get("source", ""), report.get("n_samples", 0), time.time()), "report": dict(report)
-    }  # fmt: skip
+        **_head("report", report.get("source", ""), report.get("n_samples", 0), time.time()),
+        "report": dict(report),
+    }
 
 
 def _head(kind: str, source: str, seq: int, t: float, epoch: int = 0) -> Record:

@@ -14,7 +14,18 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ask", "Block", "Event", "Labels", "Prediction", "Predictions", "Sample", "Schema", "Sink", "Source"]
+__all__ = [
+    "Ask",
+    "Block",
+    "Event",
+    "Labels",
+    "Prediction",
+    "Predictions",
+    "Sample",
+    "Schema",
+    "Sink",
+    "Source",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +47,12 @@ class Schema:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One row by name. `y` is None while its label is unknown; `seq` counts rows of `source` from 0.
+    """One row by name. `y` is None while its label is unknown.
 
-    Rows of the same `sequence`, any plain value, are of one event; None says nothing of it. `epoch` and `tag` are those
-    of `Block`.
+    `seq` counts rows of `source` from 0.
+
+    Rows of the same `sequence`, any plain value, are of one event; None says nothing of it. `epoch`
+    and `tag` are those of `Block`.
 
     Examples
     --------
@@ -61,11 +74,11 @@ class Sample:
 class Block:
     """Consecutive rows of one source as an array.
 
-    `X` is (n_rows, n_features) float32 with NaN for missing, columns named by `features`;
-    `y` holds n_rows labels (None where missing) or is None. `seq` and `t` are the first row's; `times`, (n_rows,)
-    float64, are those of all rows where they are known, and `sequence` the n_rows ids of their events.
-    `epoch` tells runs of the same source apart; `tag` is the source's own, for replies, and None when
-    nobody waits for one.
+    `X` is (n_rows, n_features) float32 with NaN for missing, columns named by `features`; `y` holds
+    n_rows labels (None where missing) or is None. `seq` and `t` are the first row's; `times`,
+    (n_rows,) float64, are those of all rows where they are known, and `sequence` the n_rows ids of
+    their events. `epoch` tells runs of the same source apart; `tag` is the source's own, for
+    replies, and None when nobody waits for one.
 
     Examples
     --------
@@ -97,7 +110,9 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Late labels: `y[i]` belongs to the row `of[i]` of `source` in `epoch`; `seq` is the first pair's own.
+    """Late labels: `y[i]` belongs to the row `of[i]` of `source` in `epoch`.
+
+    `seq` is the first pair's own.
 
     Examples
     --------
@@ -138,8 +153,8 @@ Event: TypeAlias = Sample | Block | Labels | Ask
 class Prediction(NamedTuple):
     """What the model said of a row before it learned it.
 
-    `proba` maps classes to probabilities (None in regression, empty before any class is known). `epoch` tells runs of
-    the same source apart, as in `Block`.
+    `proba` maps classes to probabilities (None in regression, empty before any class is known).
+    `epoch` tells runs of the same source apart, as in `Block`.
 
     Examples
     --------
@@ -159,10 +174,12 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What the model said of consecutive rows, each before it learned it; iterating makes a `Prediction` of each.
+    """What the model said of consecutive rows, each before it learned it.
 
-    `proba` is (n_rows, n_classes), None in regression, with a column for each of `classes`; row i knew the first
-    `known[i]` of them. A learner that hands over a block does not pay for its rows.
+    Iterating makes a `Prediction` of each.
+
+    `proba` is (n_rows, n_classes), None in regression, with a column for each of `classes`; row i
+    knew the first `known[i]` of them. A learner that hands over a block does not pay for its rows.
 
     Examples
     --------
@@ -192,7 +209,11 @@ class Predictions:
         """Yield them one by one."""
         table = None if self.proba is None else self.proba.tolist()
         for i, (t, y_pred, y) in enumerate(zip(self.t, self.y_pred, self.y, strict=True)):
-            proba = None if table is None else dict(zip(self.classes[: self.known[i]], table[i], strict=False))
+            proba = (
+                None
+                if table is None
+                else dict(zip(self.classes[: self.known[i]], table[i], strict=False))
+            )
             yield Prediction(self.seq + i, y_pred, y, proba, t, self.source, self.epoch)
 
     def cut(self, begin: int, end: int) -> Predictions:
@@ -200,27 +221,35 @@ class Predictions:
         rows = slice(begin, end)
         proba = None if self.proba is None else self.proba[rows]
         return Predictions(
-            self.seq + begin, self.t[rows], self.y_pred[rows], self.y[rows], proba, self.classes, self.known[rows],
-            self.source, self.epoch,
-        )  # fmt: skip
+            self.seq + begin,
+            self.t[rows],
+            self.y_pred[rows],
+            self.y[rows],
+            proba,
+            self.classes,
+            self.known[rows],
+            self.source,
+            self.epoch,
+        )
 
 
 @runtime_checkable
 class Source(Protocol):
     """Where rows come from.
 
-    Iterating yields events one by one, or lists of events that belong to one commit.
-    `position` says, in plain JSON-able values, how far the stream was handed out; `seek`
-    goes back there (or raises `SourceError`); `ack(position)` tells that everything up to it is
-    learned and durable. `reply` sends probabilities (n_rows, n_classes) or values (n_rows, 1) back
-    to whoever sent `event`, where the transport has a way back. `guarantee` is the one sentence printed at start.
+    Iterating yields events one by one, or lists of events that belong to one commit. `position`
+    says, in plain JSON-able values, how far the stream was handed out; `seek` goes back there (or
+    raises `SourceError`); `ack(position)` tells that everything up to it is learned and durable.
+    `reply` sends probabilities (n_rows, n_classes) or values (n_rows, 1) back to whoever sent
+    `event`, where the transport has a way back. `guarantee` is the one sentence printed at start.
 
-    A live source yields empty lists while nothing comes, so that a stop is honoured. More members are
-    read where a source has them: `needs_log`, True when an ack makes the other side forget the rows;
-    `stats`, a dict of what came and what was wrong with it, for the report; `skipped`, bad rows left out by kind;
-    `last_error`, the last sentence about either; `place`, where the row at hand stands, for errors; and `share`, how
-    much of the stream was handed out, from 0 to 1, for the time left. A recording may have a `fingerprint` of what was
-    read, in plain values; a resumed run hands it to `verify(fingerprint)`, which refuses another recording.
+    A live source yields empty lists while nothing comes, so that a stop is honoured. More members
+    are read where a source has them: `needs_log`, True when an ack makes the other side forget the
+    rows; `stats`, a dict of what came and what was wrong with it, for the report; `skipped`, bad
+    rows left out by kind; `last_error`, the last sentence about either; `place`, where the row at
+    hand stands, for errors; and `share`, how much of the stream was handed out, from 0 to 1, for
+    the time left. A recording may have a `fingerprint` of what was read, in plain values; a resumed
+    run hands it to `verify(fingerprint)`, which refuses another recording.
 
     Examples
     --------
@@ -260,11 +289,12 @@ class Source(Protocol):
 class Sink(Protocol):
     """Where results go: called once a scored row, and once at the end with the report.
 
-    More members are read where a sink has them: `kinds`, the records it wants (a set of `loco_stream.records.KINDS`;
-    without it, predictions and the report); `event(record)`, which takes those that are no prediction;
-    `write_block(predictions)`, which takes the `Predictions` of a block together: that costs the learner less;
-    `end(report)`, called of every sink before any is closed, so that those that have to wait do so together; `name` and
-    `stats`, a dict of what it counted, for the report; `notes`, sentences on what it lost; and `export_state` with
+    More members are read where a sink has them: `kinds`, the records it wants (a set of
+    `loco_stream.records.KINDS`; without it, predictions and the report); `event(record)`, which
+    takes those that are no prediction; `write_block(predictions)`, which takes the `Predictions` of
+    a block together: that costs the learner less; `end(report)`, called of every sink before any is
+    closed, so that those that have to wait do so together; `name` and `stats`, a dict of what it
+    counted, for the report; `notes`, sentences on what it lost; and `export_state` with
     `restore_state(state)`, which carry what is not delivered through a checkpoint.
 
     Examples

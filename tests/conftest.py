@@ -23,9 +23,12 @@ settings.register_profile(
 )
 settings.load_profile("steady")
 
-# Kernels that a test calls by themselves are cached without knowing their callees: a cache for these very sources.
+# Kernels that a test calls by themselves are cached without knowing their callees: a cache for
+# these very sources.
 if "NUMBA_CACHE_DIR" not in os.environ:
-    os.environ["NUMBA_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / f"loco-stream-numba-{os.getuid()}" / digest())
+    os.environ["NUMBA_CACHE_DIR"] = str(
+        Path(tempfile.gettempdir()) / f"loco-stream-numba-{os.getuid()}" / digest()
+    )
     numba.config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
 
 

@@ -9,8 +9,16 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "CONTRIBUTING.md"
-RECIPES = ("neuron model", "source", "metric", "drift detector", "readout member", "credit rule", "checkpoint field",
-           "subcommand")  # fmt: skip
+RECIPES = (
+    "neuron model",
+    "source",
+    "metric",
+    "drift detector",
+    "readout member",
+    "credit rule",
+    "checkpoint field",
+    "subcommand",
+)
 SCREEN = 40  # lines
 
 pytestmark = pytest.mark.skipif(not PAGE.is_file(), reason="not run from a checkout")
@@ -38,7 +46,11 @@ def test_every_name_is_in_the_file_it_is_said_to_be_in(page):
     pairs = re.findall(r"`(\w+)`\s+(?:in|of)\s+(?:the\s+same\s+file|`([\w./]+\.py)`)", page)
     pairs = [(name, path) for name, path in pairs if path]
     assert len(pairs) >= 8
-    missing = [(name, path) for name, path in pairs if not re.search(rf"\b{name}\b\s*[:=(]", (ROOT / path).read_text())]
+    missing = [
+        (name, path)
+        for name, path in pairs
+        if not re.search(rf"\b{name}\b\s*[:=(]", (ROOT / path).read_text())
+    ]
     assert missing == []
 
 

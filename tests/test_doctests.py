@@ -21,12 +21,28 @@ def with_examples():
         module = importlib.import_module(name)
         for test in finder.find(module, name, globs=dict(vars(module))):
             if test.examples:
-                yield pytest.param(test, id=test.name, marks=pytest.mark.slow if test.name in LONG else ())
+                yield pytest.param(
+                    test, id=test.name, marks=pytest.mark.slow if test.name in LONG else ()
+                )
 
 
-PUBLIC = ["loco_stream", *(f"loco_stream.{name}" for name in (
-    "connectors", "dashboard", "drift", "engine", "engine.report", "metrics", "monitor", "simulator.network", "stream",
-))]  # fmt: skip
+PUBLIC = [
+    "loco_stream",
+    *(
+        f"loco_stream.{name}"
+        for name in (
+            "connectors",
+            "dashboard",
+            "drift",
+            "engine",
+            "engine.report",
+            "metrics",
+            "monitor",
+            "simulator.network",
+            "stream",
+        )
+    ),
+]
 
 
 @pytest.mark.parametrize("package", PUBLIC)
@@ -38,7 +54,9 @@ def test_everything_public_has_an_example(package):
         if inspect.isclass(thing) or inspect.isfunction(thing):
             own = [inspect.getdoc(member) or "" for member in [thing, *vars(thing).values()]]
             beside = inspect.getsource(inspect.getmodule(thing))
-            if not any(">>>" in text for text in own) and not re.search(rf">>>.*\b{name}\(", beside):
+            if not any(">>>" in text for text in own) and not re.search(
+                rf">>>.*\b{name}\(", beside
+            ):
                 lacking.append(name)
     assert lacking == []
 

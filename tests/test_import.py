@@ -13,19 +13,39 @@ import pytest
 import loco_stream
 from tests.helpers.modules import modules
 
-HEAVY = ("numba", "river", "matplotlib", "zmq", "rich", "pandas", "sklearn", "pyarrow", "paho", "pylsl", "starlette")
+HEAVY = (
+    "numba",
+    "river",
+    "matplotlib",
+    "zmq",
+    "rich",
+    "pandas",
+    "sklearn",
+    "pyarrow",
+    "paho",
+    "pylsl",
+    "starlette",
+)
 
 
 def fresh(code):
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
-@pytest.mark.parametrize("statement", ["import loco_stream", "import loco_stream.connectors", "import loco_stream.cli"])
+@pytest.mark.parametrize(
+    "statement", ["import loco_stream", "import loco_stream.connectors", "import loco_stream.cli"]
+)
 def test_the_import_is_light(statement):
     done = fresh(
-        f"{statement}, sys; print(sorted(set({HEAVY!r}) & set(sys.modules)))".replace(", sys;", "; import sys;")
+        f"{statement}, sys; print(sorted(set({HEAVY!r}) & set(sys.modules)))".replace(
+            ", sys;", "; import sys;"
+        )
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
@@ -60,7 +80,11 @@ def test_the_top_level_folders_are_not_imported_under_a_second_name(package):
 def test_the_wheel_would_hold_every_package():
     project = Path(__file__).parent.parent / "pyproject.toml"
     listed = tomllib.loads(project.read_text())["tool"]["setuptools"]["packages"]
-    packages = [info.name for info in pkgutil.walk_packages(loco_stream.__path__, "loco_stream.") if info.ispkg]
+    packages = [
+        info.name
+        for info in pkgutil.walk_packages(loco_stream.__path__, "loco_stream.")
+        if info.ispkg
+    ]
     assert sorted(listed) == sorted({"loco_stream", *packages})
 
 

@@ -1,4 +1,7 @@
-"""The compiled boundary: every entry knows its callees, plain njit is a way out, and no cache stops a run."""
+"""The compiled boundary.
+
+Every entry knows its callees, plain njit is a way out, and no cache stops a run.
+"""
 
 import importlib
 import os
@@ -32,21 +35,37 @@ SPIKES = "[1.0, 2.0, 2.0, 3.0] [1, 0, 1, 0]"
 
 
 def ran(before="", cwd=ROOT, as_user=(), without=(), **environment):
-    """Run a small net in another process; return its spikes, whether plain njit compiled it, and what it warned of."""
+    """Run a small net in another process.
+
+    Return its spikes, whether plain njit compiled it, and what it warned of.
+    """
     kept = {name: value for name, value in os.environ.items() if name not in without}
     done = subprocess.run(
-        [*as_user, sys.executable, "-B", "-c", f"{before}\n{RUN}"], cwd=cwd, env=kept | environment, check=True,
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        [*as_user, sys.executable, "-B", "-c", f"{before}\n{RUN}"],
+        cwd=cwd,
+        env=kept | environment,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     spikes, plain, *said = done.stdout.splitlines()
     return spikes, plain == "True", [text for text in said if text]
 
 
 def dispatchers():
     for info in pkgutil.walk_packages(loco_stream.__path__, "loco_stream."):
-        if "connectors" not in info.name and "demos" not in info.name and not info.name.endswith("__main__"):
+        if (
+            "connectors" not in info.name
+            and "demos" not in info.name
+            and not info.name.endswith("__main__")
+        ):
             module = importlib.import_module(info.name)
-            yield from ((f"{info.name}.{name}", x) for name, x in vars(module).items() if isinstance(x, Dispatcher))
+            yield from (
+                (f"{info.name}.{name}", x)
+                for name, x in vars(module).items()
+                if isinstance(x, Dispatcher)
+            )
 
 
 @pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="interpreted, nothing is kept")
@@ -100,7 +119,11 @@ def test_plain_njit_is_used_with_one_warning_where_numba_is_not_as_expected(brok
 
 @pytest.mark.slow
 def test_a_later_numba_that_is_as_expected_is_used_as_ever():
-    assert ran("import numba; numba.__version__ = '0.99.0'", LOCO_STREAM_PLAIN_JIT="0") == (SPIKES, False, [])
+    assert ran("import numba; numba.__version__ = '0.99.0'", LOCO_STREAM_PLAIN_JIT="0") == (
+        SPIKES,
+        False,
+        [],
+    )
 
 
 @pytest.mark.slow
@@ -130,7 +153,9 @@ def filled(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["*.nbi", "*.nbc"])
-@pytest.mark.parametrize("damage", [truncated, flipped, lambda content: b"", lambda content: b"no pickle at all"])
+@pytest.mark.parametrize(
+    "damage", [truncated, flipped, lambda content: b"", lambda content: b"no pickle at all"]
+)
 def test_a_damaged_cache_is_thrown_away(filled, tmp_path, kind, damage):
     shutil.copytree(filled, tmp_path, dirs_exist_ok=True)
     files = list(tmp_path.rglob(kind))
@@ -139,7 +164,9 @@ def test_a_damaged_cache_is_thrown_away(filled, tmp_path, kind, damage):
     for path, content in damaged.items():
         path.write_bytes(content)
     assert ran(NUMBA_CACHE_DIR=str(tmp_path))[::2] == (SPIKES, [])
-    assert [path for path, content in damaged.items() if path.read_bytes() == content] == []  # written anew
+    assert [
+        path for path, content in damaged.items() if path.read_bytes() == content
+    ] == []  # written anew
 
 
 @pytest.mark.slow
@@ -166,10 +193,16 @@ def installed(tmp_path):
             pytest.skip("needs setpriv to run as another user")
         reads = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
         another = ("setpriv", f"--reuid={ANOTHER}", f"--regid={ANOTHER}", "--clear-groups", *reads)
-    shutil.copytree(ROOT / "loco_stream", tmp_path / "loco_stream", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "loco_stream", tmp_path / "loco_stream", ignore=shutil.ignore_patterns("__pycache__")
+    )
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    folders = [folder for folder in (tmp_path, *tmp_path.rglob("*")) if folder.is_dir() and folder != temporary]
+    folders = [
+        folder
+        for folder in (tmp_path, *tmp_path.rglob("*"))
+        if folder.is_dir() and folder != temporary
+    ]
     for folder in folders:
         folder.chmod(0o555)
     temporary.chmod(0o777)
@@ -185,7 +218,12 @@ HOMELESS = {"HOME": "/nonexistent", "XDG_CACHE_HOME": "/nonexistent", "PYTHONPAT
 @pytest.mark.slow
 def test_a_read_only_install_without_a_home_has_a_cache_of_its_own(installed):
     place, another, temporary = installed
-    arguments = {"cwd": place, "as_user": another, "without": ("NUMBA_CACHE_DIR",), "TMPDIR": str(temporary)} | HOMELESS
+    arguments = {
+        "cwd": place,
+        "as_user": another,
+        "without": ("NUMBA_CACHE_DIR",),
+        "TMPDIR": str(temporary),
+    } | HOMELESS
     spikes, _, said = ran(**arguments)
     assert spikes == SPIKES
     assert len(said) == 1
@@ -218,9 +256,15 @@ def test_a_cache_that_others_can_write_to_is_not_used(installed, trap, tmp_path_
     else:
         temporary.chmod(0o555)
     spikes, _, said = ran(
-        cwd=place, as_user=another, without=("NUMBA_CACHE_DIR",), TMPDIR=str(temporary), **HOMELESS,
+        cwd=place,
+        as_user=another,
+        without=("NUMBA_CACHE_DIR",),
+        TMPDIR=str(temporary),
+        **HOMELESS,
         before="import tempfile; tempfile.tempdir = __import__('os').environ['TMPDIR']",
-    )  # fmt: skip
+    )
     assert spikes == SPIKES
-    assert said == ["no folder for compiled code can be written to: it is compiled anew in every process"]
+    assert said == [
+        "no folder for compiled code can be written to: it is compiled anew in every process"
+    ]
     assert not list(elsewhere.iterdir())

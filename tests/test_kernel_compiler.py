@@ -1,4 +1,7 @@
-"""Kernels: linked once, by entries and by callers that numba alone compiles; one for all whole numbers."""
+"""Kernels: linked once, by entries and by callers that numba alone compiles.
+
+One for all whole numbers.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,11 @@ from loco_stream.jit import PLAIN, kernel
 from loco_stream.learner.packing import opened
 from loco_stream.simd.ops import weigh_rows
 
-typing_context, target_context = cpu_target.typing_context, cpu_target.target_context
-pytestmark = pytest.mark.skipif(PLAIN or bool(config.DISABLE_JIT), reason="kernels are no more than functions")
+typing_context = cpu_target.typing_context
+target_context = cpu_target.target_context
+pytestmark = pytest.mark.skipif(
+    PLAIN or bool(config.DISABLE_JIT), reason="kernels are no more than functions"
+)
 
 
 @kernel
@@ -75,9 +81,11 @@ def functions_of(entry):
 
 
 def test_entries_share_no_names_of_kernels():
-    # The linker keeps the first of two functions of one name, and names are counted anew in every process: an entry
-    # compiled for LIF and one for ALIF, both out of the cache, once shared a neuron.
-    one, other = uncached(lambda x: far(x) * inner(x, 2)), uncached(lambda x: far(x) + 1)
+    # The linker keeps the first of two functions of one name, and names are counted anew in every
+    # process: an entry compiled for LIF and one for ALIF, both out of the cache, once shared a
+    # neuron.
+    one = uncached(lambda x: far(x) * inner(x, 2))
+    other = uncached(lambda x: far(x) + 1)
     assert (one(5), other(5)) == (5**3 * 7, 5**3 + 1)
     names = functions_of(one), functions_of(other)
     assert all(any("far" in name for name in found) for found in names)
@@ -114,7 +122,12 @@ def test_a_loop_over_vectors_is_one_copy_in_compiled_code():
         weigh_rows(total, matrix, 4, values, 0, rows, 2)
         weigh_rows(total, matrix, 4, values, 1, rows, 1)
 
-    arrays = np.zeros(4, np.float32), np.ones((3, 4), np.float32), np.ones(3, np.float32), np.arange(2, dtype=np.int32)
+    arrays = (
+        np.zeros(4, np.float32),
+        np.ones((3, 4), np.float32),
+        np.ones(3, np.float32),
+        np.arange(2, dtype=np.int32),
+    )
     twice(*arrays)
     code = twice.inspect_llvm(twice.signatures[0])
     assert sum("define" in line and "tiled" in line for line in code.splitlines()) == 1
@@ -123,8 +136,12 @@ def test_a_loop_over_vectors_is_one_copy_in_compiled_code():
 def read(cell, words, out):
     """Read numbers, an array's shape and what it holds from the words."""
     model = opened(cell, words)
-    settings, bank = model.settings, model.state.bank
-    out[0], out[1], out[2], out[3] = settings.tau, settings.n_hidden, bank.stack.shape[0], bank.stack[0]
+    settings = model.settings
+    bank = model.state.bank
+    out[0] = settings.tau
+    out[1] = settings.n_hidden
+    out[2] = bank.stack.shape[0]
+    out[3] = bank.stack[0]
 
 
 def test_fields_of_groups_are_read_from_the_words():
@@ -132,7 +149,8 @@ def test_fields_of_groups_are_read_from_the_words():
     model.learn_one({0: 1.0}, 0)
     out = np.zeros(4)
     uncached(read)(*model._handle.door, out)
-    settings, stack = model._handle.model.settings, model._handle.model.state.bank.stack
+    settings = model._handle.model.settings
+    stack = model._handle.model.state.bank.stack
     assert out.tolist() == [settings.tau, settings.n_hidden, stack.shape[0], stack[0]]
 
 

@@ -17,9 +17,31 @@ from loco_stream.metrics import Prequential
 from loco_stream.monitor.rows import RowCodec
 from loco_stream.numbers import LARGEST, is_beyond, require_number, to_number
 
-NUMBERS = [3, True, 2.5, np.float32(3), np.int8(3), np.bool_(True), Decimal(3), Fraction(1, 2), 1e30, -1e30]
+NUMBERS = [
+    3,
+    True,
+    2.5,
+    np.float32(3),
+    np.int8(3),
+    np.bool_(True),
+    Decimal(3),
+    Fraction(1, 2),
+    1e30,
+    -1e30,
+]
 BEYOND = [1.1e30, -1e300, 10**400, 10**5000, Decimal(10) ** 40, np.float64(1e200)]
-MISSING = [None, math.nan, math.inf, np.float32("-inf"), "3", "word", b"3", np.str_("3"), object(), 1j]
+MISSING = [
+    None,
+    math.nan,
+    math.inf,
+    np.float32("-inf"),
+    "3",
+    "word",
+    b"3",
+    np.str_("3"),
+    object(),
+    1j,
+]
 MISSING += [np.datetime64(3, "s"), np.timedelta64(3, "s"), np.array([3.0]), np.array([[3.0]])]
 
 
@@ -44,7 +66,9 @@ def test_what_is_none_is_none_for_all(value):
     assert not abs(row[0]) <= LARGEST  # the step masks NaN and what is beyond
     numbers, _ = RowCodec().encode({"a": value})
     assert np.isnan(numbers).all()
-    with pytest.raises(InputError, match=r"y_true is .*; allowed is a finite number from -1e\+30 to 1e\+30"):
+    with pytest.raises(
+        InputError, match=r"y_true is .*; allowed is a finite number from -1e\+30 to 1e\+30"
+    ):
         Prequential("regression").update(value, 1.0)
 
 
@@ -79,6 +103,11 @@ def test_the_wire_refuses_a_row_that_nobody_can_learn(body, said):
 
 
 def test_tables_and_times():
-    assert [parse_cell(text) for text in ("inf", "-1e400", "nan", "1e30")] == [None, None, None, 1e30]
+    assert [parse_cell(text) for text in ("inf", "-1e400", "nan", "1e30")] == [
+        None,
+        None,
+        None,
+        1e30,
+    ]
     assert math.isnan(event_time(10**400))
     assert math.isnan(event_time("1" + "0" * 400))

@@ -29,21 +29,34 @@ def dist(tmp_path_factory):
         pytest.skip("not run from a checkout")
     folder = tmp_path_factory.mktemp("dist")
     built = subprocess.run(
-        [sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert built.returncode == 0, built.stdout + built.stderr
     return folder
 
 
 def pins(name):
-    return dict(line.split("==") for line in (ROOT / "tests" / name).read_text().split() if "==" in line)
+    return dict(
+        line.split("==") for line in (ROOT / "tests" / name).read_text().split() if "==" in line
+    )
 
 
 def bounds(project):
-    """Return each declared dependency with its lower bound; those of the checks alone are not looked at."""
+    """Return each declared dependency with its lower bound.
+
+    Those of the checks alone are not looked at.
+    """
     extras = project["optional-dependencies"]
-    listed = [*project["dependencies"], *(line for name, lines in extras.items() if name != "check" for line in lines)]
-    return dict(found.groups() for line in listed if (found := re.match(r"([\w-]+)>=([\w.]+)", line)))
+    listed = [
+        *project["dependencies"],
+        *(line for name, lines in extras.items() if name != "check" for line in lines),
+    ]
+    return dict(
+        found.groups() for line in listed if (found := re.match(r"([\w-]+)>=([\w.]+)", line))
+    )
 
 
 def same(a, b):
@@ -52,11 +65,14 @@ def same(a, b):
 
 
 def test_the_lowest_set_is_what_is_declared(project):
-    lowest, declared = pins("constraints-lowest.txt"), bounds(project)
+    lowest = pins("constraints-lowest.txt")
+    declared = bounds(project)
     # newer ones warn at what the lowest matplotlib and scikit-learn do
     of_a_dependency = {"pyparsing", "scipy"}
     assert set(lowest) - of_a_dependency <= set(declared)
-    assert {name for name in declared if not same(lowest.get(name, declared[name]), declared[name])} == set()
+    assert {
+        name for name in declared if not same(lowest.get(name, declared[name]), declared[name])
+    } == set()
     needed = {re.split("[<>=]", line)[0] for line in project["dependencies"]}
     assert needed <= set(lowest)
 
@@ -90,7 +106,9 @@ def test_a_wheel_is_built_without_a_warning(dist, tmp_path):
     build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(tree)]
     told = subprocess.run(build, capture_output=True, text=True, check=True)
     said = told.stdout + told.stderr
-    assert [line for line in said.splitlines() if "WARNING" in line or "would be ignored" in line] == []
+    assert [
+        line for line in said.splitlines() if "WARNING" in line or "would be ignored" in line
+    ] == []
 
 
 @pytest.mark.slow
@@ -100,7 +118,15 @@ def test_the_sdist_installs_and_its_tests_run(dist, tmp_path):
         archive.extractall(tmp_path, filter="data")
     (tree,) = tmp_path.iterdir()
     there = {path.name for path in tree.iterdir()}
-    assert {"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "benchmarks", "tests"} <= there
+    assert {
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "LICENSE",
+        "Makefile",
+        "README.md",
+        "benchmarks",
+        "tests",
+    } <= there
     home = tmp_path / "venv"
     venv.create(home, with_pip=True, system_site_packages=False)
     python = home / "bin" / "python"
@@ -113,7 +139,18 @@ def test_the_sdist_installs_and_its_tests_run(dist, tmp_path):
     (tree / "tests").rename(tmp_path / "run" / "tests")
     (tree / "pyproject.toml").rename(tmp_path / "run" / "pyproject.toml")
     done = subprocess.run(
-        [python, "-m", "pytest", "-q", "tests/metrics", "tests/test_rng.py", "tests/test_import.py"],
-        cwd=tmp_path / "run", capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            python,
+            "-m",
+            "pytest",
+            "-q",
+            "tests/metrics",
+            "tests/test_rng.py",
+            "tests/test_import.py",
+        ],
+        cwd=tmp_path / "run",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr

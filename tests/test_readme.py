@@ -21,8 +21,14 @@ def test_it_is_short():
 def test_make_demo_ends_by_itself_with_a_report_and_a_picture(tmp_path):
     assert "\nmake demo " in README.read_text()
     recipe = ["make", "-f", str(README.with_name("Makefile")), "demo"]
-    here = [f"BIN={Path(sys.executable).parent}", "-o", ".venv/.installed"]  # what is to be tested is installed here
-    done = subprocess.run([*recipe, *here], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    here = [
+        f"BIN={Path(sys.executable).parent}",
+        "-o",
+        ".venv/.installed",
+    ]  # what is to be tested is installed here
+    done = subprocess.run(
+        [*recipe, *here], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "2,310 samples" in done.stdout
     assert "browser" not in done.stdout  # nobody sits here
@@ -31,7 +37,9 @@ def test_make_demo_ends_by_itself_with_a_report_and_a_picture(tmp_path):
 
 def test_figures_of_the_readme_stand_in_the_results():
     rows = re.findall(
-        r"^\| \*{0,2}([\w ()]+?)\*{0,2} \| ([\d.]+) \| ([\d.]+) \| ([\d,]+) \|$", README.read_text(), re.M
+        r"^\| \*{0,2}([\w ()]+?)\*{0,2} \| ([\d.]+) \| ([\d.]+) \| ([\d,]+) \|$",
+        README.read_text(),
+        re.M,
     )
     assert len(rows) == 5
     results = (README.parent / "docs" / "results.md").read_text()

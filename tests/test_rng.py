@@ -13,10 +13,12 @@ WORD = (1 << 32) - 1
 
 def philox(key, counter):
     """Philox-2x32-10 in whole numbers of any size (Salmon et al., 2011)."""
-    low, high = counter & WORD, counter >> 32
+    low = counter & WORD
+    high = counter >> 32
     for _ in range(10):
         product = 0xD256D193 * low
-        low, high = (product >> 32) ^ key ^ high, product & WORD
+        low = (product >> 32) ^ key ^ high
+        high = product & WORD
         key = (key + 0x9E3779B9) & WORD
     return high << 32 | low
 
@@ -49,7 +51,8 @@ def test_numbers_are_a_pure_function_of_key_and_counter():
 
 
 def test_numbers_have_their_distribution():
-    u, z = rng.uniforms(1, 0, 100_000), rng.normals(2, 0, 100_000)
+    u = rng.uniforms(1, 0, 100_000)
+    z = rng.normals(2, 0, 100_000)
     assert np.all((u > 0.0) & (u < 1.0))
     assert np.abs(np.histogram(u, 10, (0, 1))[0] / 1e5 - 0.1).max() < 0.005
     assert abs(z.mean()) < 0.01

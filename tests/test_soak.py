@@ -35,7 +35,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200 if SOAK else 600), linu
 
 
 def resident_bytes(process):
-    return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf(
+        "SC_PAGE_SIZE"
+    )
 
 
 def folder_bytes(folder):
@@ -48,20 +50,29 @@ def folder_bytes(folder):
 
 def sender(address, **options):
     return ZMQSender(
-        f"tcp://{address}", name=NAME, features=FEATURES, classes=CLASSES, reliable=True, epoch=EPOCH,
-        timeout=120.0, linger=600.0, **options,
-    )  # fmt: skip
+        f"tcp://{address}",
+        name=NAME,
+        features=FEATURES,
+        classes=CLASSES,
+        reliable=True,
+        epoch=EPOCH,
+        timeout=120.0,
+        linger=600.0,
+        **options,
+    )
 
 
 def rave(address, keys, n):
     """Send n damaged messages with a key that is admitted, and stay until they are read.
 
-    A connection that is closed while answers wait in it is reset, and what its other end has not read is gone.
+    A connection that is closed while answers wait in it is reset, and what its other end has not
+    read is gone.
     """
     public, secret = zmq.auth.load_certificate(keys / "source.key_secret")
     server, _ = zmq.auth.load_certificate(keys / "engine.key")
     curve = {"curve_publickey": public, "curve_secretkey": secret, "curve_serverkey": server}
-    draw, messages = np.random.default_rng(6), honest()
+    draw = np.random.default_rng(6)
+    messages = honest()
     with zmq.Context() as context:
         client = foreign.Client(context, f"tcp://{address}", **curve)
         for i in range(n):
@@ -83,7 +94,11 @@ def knock(address, keys, n):
     server, _ = zmq.auth.load_certificate(keys / "engine.key")
     with zmq.Context() as context:
         for i in range(n):
-            foreigner = {"curve_publickey": public, "curve_secretkey": secret, "curve_serverkey": server}
+            foreigner = {
+                "curve_publickey": public,
+                "curve_secretkey": secret,
+                "curve_serverkey": server,
+            }
             client = foreign.Client(context, f"tcp://{address}", **(foreigner if i % 2 else {}))
             client.socket.sndtimeo = 1000  # one refused before it could send would wait for ever
             with suppress(zmq.Again):
@@ -92,11 +107,17 @@ def knock(address, keys, n):
             client.socket.close()
 
 
-def test_hostile_peers_of_every_kind_at_once_cost_no_row_and_no_memory(tmp_path, processes, address):
+def test_hostile_peers_of_every_kind_at_once_cost_no_row_and_no_memory(
+    tmp_path, processes, address
+):
     keys = tmp_path / "keys"
     keygen(keys)
-    state, report, here = tmp_path / "state", tmp_path / "report.json", f"tcp://{address}"
-    engine = at_work(serve(processes, address, state, "--keys", str(keys), "--report", str(report), *LIGHT))
+    state = tmp_path / "state"
+    report = tmp_path / "report.json"
+    here = f"tcp://{address}"
+    engine = at_work(
+        serve(processes, address, state, "--keys", str(keys), "--report", str(report), *LIGHT)
+    )
     X, y = table(HONEST)
     stop = threading.Event()
     crowd = [
@@ -106,7 +127,9 @@ def test_hostile_peers_of_every_kind_at_once_cost_no_row_and_no_memory(tmp_path,
     ]
     rave(address, keys, MUTATIONS // 10)
     before = resident_bytes(engine)
-    time.sleep(2.0)  # beside another peer that was served within a second most of them would not even be read
+    time.sleep(
+        2.0
+    )  # beside another peer that was served within a second most of them would not even be read
     rave(address, keys, MUTATIONS)
     with sender(address, keys=keys) as feed:
         for thread in crowd:
@@ -132,7 +155,8 @@ def test_hostile_peers_of_every_kind_at_once_cost_no_row_and_no_memory(tmp_path,
 def test_a_days_rows_leave_memory_and_disk_flat(tmp_path, processes, address):
     engine = at_work(serve(processes, address, tmp_path, *LIGHT))
     X, y = table(100_000)
-    memory, disk = [], []
+    memory = []
+    disk = []
     with sender(address) as feed:
         for sent in range(0, A_DAY, BLOCK):
             a = sent % len(X)
@@ -144,6 +168,8 @@ def test_a_days_rows_leave_memory_and_disk_flat(tmp_path, processes, address):
         feed.flush()
     end(engine)
     assert inspect(tmp_path)["n_samples"] == A_DAY
-    print(f"{A_DAY:,} rows: MB {min(memory[5:]) / 1e6:.1f} to {max(memory[5:]) / 1e6:.1f}, disk {max(disk) / 1e6:.1f}")
+    print(
+        f"{A_DAY:,} rows: MB {min(memory[5:]) / 1e6:.1f} to {max(memory[5:]) / 1e6:.1f}, disk {max(disk) / 1e6:.1f}"
+    )
     assert max(memory[-10:]) < max(memory[5:15]) + 5e6
     assert max(disk) < 50e6

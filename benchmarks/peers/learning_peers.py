@@ -1,12 +1,16 @@
-"""The peers' learning step: backpropagation through time on one sample, for `loco-stream bench learning`.
+"""The peers' learning step.
 
-Runs in an environment of its own (`pip install torch spikingjelly snntorch`), which needs nothing of loco_stream:
+Backpropagation through time on one sample, for `loco-stream bench learning`.
+
+Runs in an environment of its own (`pip install torch spikingjelly snntorch`), which needs nothing
+of loco_stream:
 
     python benchmarks/peers/learning_peers.py LIBRARY RASTERS.npz 784,256,256,10 [SECONDS]
 
-The file holds `raster` (samples, 20, 784) of 0 and 1 and `y` (samples,). Every net is the same: dense layers of
-leaky integrate-and-fire neurons, tau 20 ms, steps of 1 ms, subtractive reset, arctan surrogate, cross-entropy on the
-output's spike counts, plain SGD, one sample a step, one thread. Prints JSON: samples learned a CPU second.
+The file holds `raster` (samples, 20, 784) of 0 and 1 and `y` (samples,). Every net is the same:
+dense layers of leaky integrate-and-fire neurons, tau 20 ms, steps of 1 ms, subtractive reset,
+arctan surrogate, cross-entropy on the output's spike counts, plain SGD, one sample a step, one
+thread. Prints JSON: samples learned a CPU second.
 """
 
 from __future__ import annotations
@@ -80,7 +84,9 @@ def spikingjelly_net(sizes: list[int]) -> Callable[[Tensor], Tensor]:
     for dense in linear_layers(sizes):
         wrapped = layer.Linear(dense.in_features, dense.out_features, bias=False)
         wrapped.weight.data = dense.weight.data
-        lif = neuron.LIFNode(tau=20.0, decay_input=False, v_reset=None, surrogate_function=surrogate.ATan())
+        lif = neuron.LIFNode(
+            tau=20.0, decay_input=False, v_reset=None, surrogate_function=surrogate.ATan()
+        )
         parts += [wrapped, lif]
     net = nn.Sequential(*parts)
     functional.set_step_mode(net, "m")
@@ -107,7 +113,9 @@ def snntorch_net(sizes: list[int]) -> Callable[[Tensor], Tensor]:
             super().__init__()
             self.dense = nn.ModuleList(linear_layers(sizes))
             grad = surrogate.atan()
-            self.lif = nn.ModuleList(snntorch.Leaky(beta=DECAY, spike_grad=grad) for _ in self.dense)
+            self.lif = nn.ModuleList(
+                snntorch.Leaky(beta=DECAY, spike_grad=grad) for _ in self.dense
+            )
 
         def forward(self, raster: Tensor) -> Tensor:
             memory = [lif.init_leaky() for lif in self.lif]
@@ -134,7 +142,8 @@ def samples_per_second(library: str, path: str, sizes: list[int], seconds: float
     torch.manual_seed(0)
     torch.set_num_threads(1)
     with np.load(path) as file:
-        rasters, labels = torch.from_numpy(file["raster"].astype(np.float32)), torch.from_numpy(file["y"])
+        rasters = torch.from_numpy(file["raster"].astype(np.float32))
+        labels = torch.from_numpy(file["y"])
     net = NETS[library](sizes)
     optimizer = torch.optim.SGD(net.parameters(), lr=1e-3)
 
@@ -147,7 +156,8 @@ def samples_per_second(library: str, path: str, sizes: list[int], seconds: float
 
     for i in range(5):
         learn(i)
-    start, n = time.process_time(), 0
+    start = time.process_time()
+    n = 0
     while time.process_time() - start < seconds:
         learn(n)
         n += 1

@@ -1,11 +1,13 @@
 """MOA's strongest learners through CapyMOA, for `python -m benchmarks streams --peers PYTHON`.
 
-Runs in an environment of its own with Java (`pip install capymoa`), which needs nothing of loco_stream:
+Runs in an environment of its own with Java (`pip install capymoa`), which needs nothing of
+loco_stream:
 
     python benchmarks/peers/streams_peers.py LEARNER STREAM.npz SEED
 
-The file holds `X` (rows, features) and `y` (rows,) codes. Each row is predicted, then learned, with the learner's own
-defaults. Prints JSON: accuracy, and CPU seconds of the process with all threads of its Java machine.
+The file holds `X` (rows, features) and `y` (rows,) codes. Each row is predicted, then learned, with
+the learner's own defaults. Prints JSON: accuracy, and CPU seconds of the process with all threads
+of its Java machine.
 """
 
 from __future__ import annotations
@@ -41,7 +43,12 @@ def main(name: str, path: str, seed: int) -> dict[str, Any]:
         learner.train(instance)
         n += 1
     seconds = time.process_time() - start
-    return {"accuracy": right / n, "n_samples": n, "cpu_seconds": seconds, "samples_per_second": n / seconds}
+    return {
+        "accuracy": right / n,
+        "n_samples": n,
+        "cpu_seconds": seconds,
+        "samples_per_second": n / seconds,
+    }
 
 
 if __name__ == "__main__":

@@ -1,21 +1,23 @@
 """deep-river's rolling LSTM, for `python -m benchmarks time --peers PYTHON`.
 
-Runs in an environment of its own (`pip install deep-river pytest`), which needs nothing of loco_stream:
+Runs in an environment of its own (`pip install deep-river pytest`), which needs nothing of
+loco_stream:
 
     python benchmarks/peers/time_peers.py STREAM.npz SEED
 
-The file holds what a `TimedStream` of benchmarks/temporal_data.py has: `X` (rows, features), `y` (rows,) codes or
-values, `delay` in rows and, in a stream of events, `begins`, the first row of each. Each row is predicted before its
-label comes and learned by one step of Adam when it comes; an event gets the answer that most of its rows have. The
-LSTM goes over the ten rows of its event that end with the one asked for, and a linear layer reads its last state. Rows
-are scaled by river's `StandardScaler`, which needs no label, and values by its `TargetStandardScaler`. Prints JSON: the
+The file holds what a `TimedStream` of benchmarks/temporal_data.py has: `X` (rows, features), `y`
+(rows,) codes or values, `delay` in rows and, in a stream of events, `begins`, the first row of
+each. Each row is predicted before its label comes and learned by one step of Adam when it comes; an
+event gets the answer that most of its rows have. The LSTM goes over the ten rows of its event that
+end with the one asked for, and a linear layer reads its last state. Rows are scaled by river's
+`StandardScaler`, which needs no label, and values by its `TargetStandardScaler`. Prints JSON: the
 answers, which the bench scores like all others, and rows a CPU second of one thread.
 
-The rate was chosen on seed 10 of the data, which the bench's three seeds leave out, by `measure_peer` of
-benchmarks/temporal.py with another LEARNING_RATE here. At 3e-4, 1e-3, 5e-3 and 1e-2 the whole stream's score is 62, 87,
-90, 89 % on xor3, 79, 79, 76, 75 % on vowels, and an R2 of .54, .59, .56, .55 on narma-10 and of .73, .75, .66, .62 on
-Mackey-Glass, late: 1e-3 is best or level with the best, but on xor3. With 64 units it has 90 %, 74 %, .61 and .72: two
-gain, two lose.
+The rate was chosen on seed 10 of the data, which the bench's three seeds leave out, by
+`measure_peer` of benchmarks/temporal.py with another LEARNING_RATE here. At 3e-4, 1e-3, 5e-3 and
+1e-2 the whole stream's score is 62, 87, 90, 89 % on xor3, 79, 79, 76, 75 % on vowels, and an R2 of
+.54, .59, .56, .55 on narma-10 and of .73, .75, .66, .62 on Mackey-Glass, late: 1e-3 is best or
+level with the best, but on xor3. With 64 units it has 90 %, 74 %, .61 and .72: two gain, two lose.
 """
 
 from __future__ import annotations
@@ -29,13 +31,17 @@ from typing import Any
 
 import numpy as np
 
-HIDDEN, WINDOW, LEARNING_RATE = 32, 10, 1e-3
+HIDDEN = 32
+WINDOW = 10
+LEARNING_RATE = 1e-3
 
 
 def main(path: str, seed: int) -> dict[str, Any]:
     """Predict and learn every row."""
     with np.load(path) as file:
-        X, y, delay = file["X"], file["y"], int(file["delay"])
+        X = file["X"]
+        y = file["y"]
+        delay = int(file["delay"])
         begins = file["begins"].tolist() if "begins" in file else None
     model, window = make(X.shape[1], 0 if y.dtype.kind == "f" else int(y.max()) + 1, seed)
     start = time.process_time()
@@ -55,7 +61,9 @@ def make(n_features: int, n_classes: int, seed: int) -> tuple[Any, Any]:
         regressor = RollingRegressor(net(n_features, 1, seed), "mse", **settings)
         return TargetStandardScaler(regressor=regressor), regressor._x_window
     classifier = RollingClassifier(net(n_features, n_classes, seed), "cross_entropy", **settings)
-    classifier.observed_classes.update(range(n_classes))  # else an output changes its class when a new one is seen
+    classifier.observed_classes.update(
+        range(n_classes)
+    )  # else an output changes its class when a new one is seen
     return classifier, classifier._x_window
 
 
@@ -82,7 +90,8 @@ def scaled(X: list[list[float]]) -> list[dict[int, float]]:
     """Return rows in units of the mean and deviation of all rows up to each."""
     from river.preprocessing import StandardScaler
 
-    scaler, rows = StandardScaler(), []
+    scaler = StandardScaler()
+    rows = []
     for x in X:
         row = dict(enumerate(x))
         scaler.learn_one(row)
@@ -90,13 +99,16 @@ def scaled(X: list[list[float]]) -> list[dict[int, float]]:
     return rows
 
 
-def ask(model: Any, window: Any, rows: list[Any], y: list[Any], delay: int, begins: list[int] | None) -> list[Any]:
+def ask(
+    model: Any, window: Any, rows: list[Any], y: list[Any], delay: int, begins: list[int] | None
+) -> list[Any]:
     """Return one answer a row, or the one that most rows of an event have."""
     events = list(pairwise([*(begins or [0]), len(rows)]))
     firsts = [first for first, end in events for _ in range(first, end)]
     answers = []
     for i, is_known in turns(len(rows), delay, begins):
-        # deep-river keeps the rows that were learned last: of late labels and of events those are others
+        # deep-river keeps the rows that were learned last: of late labels and of events those are
+        # others
         window.clear()
         window.extend(list(row.values()) for row in rows[max(firsts[i], i - WINDOW + 1) : i])
         if is_known:

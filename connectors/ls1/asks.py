@@ -19,7 +19,10 @@ __all__ = ["AskQueue", "Request"]
 
 @dataclass(slots=True)
 class Request:
-    """One request on its way through the engine: who asked, under which schema, and the answer so far."""
+    """One request on its way through the engine.
+
+    Who asked, under which schema, and the answer so far.
+    """
 
     peer: bytes
     schema: SchemaPayload
@@ -43,7 +46,8 @@ class AskQueue:
     Parameters
     ----------
     limits
-        Bounds one request's answer, the rows that wait for one peer, and the bytes that wait in all.
+        Bounds one request's answer, the rows that wait for one peer, and the bytes that wait in
+        all.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -75,7 +79,9 @@ class AskQueue:
                 f"{waiting} rows of earlier requests wait for an answer, and {limits.waiting_rows} (waiting_rows) may"
             )
         if self._bytes + 4 * n_rows * n_features > limits.waiting_total:
-            raise SourceError(f"requests of {self._bytes} bytes wait for an answer, and no more are taken: ask later")
+            raise SourceError(
+                f"requests of {self._bytes} bytes wait for an answer, and no more are taken: ask later"
+            )
 
     def put(self, peer: bytes, ask: Ask) -> None:
         """Let a request wait for its turn."""
@@ -95,7 +101,10 @@ class AskQueue:
                 yield part
 
     def _next(self, peer: bytes, most: int) -> Ask:
-        """Cut the next slice off a peer's first request; a peer that is served goes to the end of the row."""
+        """Cut the next slice off a peer's first request.
+
+        A peer that is served goes to the end of the row.
+        """
         queue = self._waiting.pop(peer)
         ask = queue.popleft()
         part = Ask(ask.X[:most], ask.features, ask.seq, ask.source, ask.tag)

@@ -1,4 +1,7 @@
-"""The source's end of the reliable protocol, without a socket: rows wait here until they are acked."""
+"""The source's end of the reliable protocol, without a socket.
+
+Rows wait here until they are acked.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,13 @@ class Batch:
         if self.kind is None:
             return [source.encode(), self.payload]
         return pack(
-            source, self.kind, self.payload, seq=self.first, t=self.t, n_rows=self.n_rows, n_features=self.n_features
+            source,
+            self.kind,
+            self.payload,
+            seq=self.first,
+            t=self.t,
+            n_rows=self.n_rows,
+            n_features=self.n_features,
         )
 
 
@@ -56,7 +65,9 @@ class ClientSession:
         Seconds, monotonic.
     """
 
-    def __init__(self, hello: Hello, capacity: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, hello: Hello, capacity: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.hello = hello
         self.capacity = capacity
         self.acked = 0
@@ -84,7 +95,8 @@ class ClientSession:
 
     def reconnect(self) -> None:
         """Say hello again: the connection is new, or the engine did not follow."""
-        self._say_hello, self.greeted = True, False
+        self._say_hello = True
+        self.greeted = False
 
     def take(self, message: Message) -> None:
         """Read an answer of the engine.
@@ -103,14 +115,18 @@ class ClientSession:
             error = decode(message.payload, Fault).error
             if error != "say hello":
                 self._faults += 1
-                self.error = self.error or error  # the first one is the cause, others follow from it
+                self.error = (
+                    self.error or error
+                )  # the first one is the cause, others follow from it
             if self._faults >= _PATIENCE:
                 raise SourceError(f"the engine refuses source {self.hello.source!r}: {self.error}")
             self.reconnect()
 
     def _greet(self, message: Message) -> None:
         if message.seq < self.acked:
-            raise SourceError(f"the engine acked row {self.acked} and now knows {message.seq} rows: it lost its state")
+            raise SourceError(
+                f"the engine acked row {self.acked} and now knows {message.seq} rows: it lost its state"
+            )
         self._credit = decode(message.payload, Credit).credit
         self._waiting.extendleft(reversed(self._flying))
         self._flying.clear()
@@ -121,7 +137,8 @@ class ClientSession:
     def _advance(self, seq: int) -> None:
         if seq > self.acked:
             self.acked = seq
-            self._faults, self.error = 0, ""
+            self._faults = 0
+            self.error = ""
         for batches in (self._flying, self._waiting):
             while batches and batches[0].last <= self.acked:
                 self.kept -= batches.popleft().n_rows

@@ -1,10 +1,12 @@
-"""Open connections of a listening socket: how many, and how many bytes each has sent that became no message.
+"""Open connections of a listening socket.
 
-libzmq bounds a frame (MAXMSGSIZE) and the number of whole messages that wait (RCVHWM). It bounds neither the
-parts of a message that never ends, nor the bytes that wait, nor the connections. The operating system counts
-the bytes of each connection, so what a peer has sent and the engine has not received is known from outside,
-and a connection that exceeds its share is shut down. Where the operating system does not tell (anything but
-Linux, and ``ipc://``), only libzmq's own bounds hold.
+How many, and how many bytes each has sent that became no message.
+
+libzmq bounds a frame (MAXMSGSIZE) and the number of whole messages that wait (RCVHWM). It bounds
+neither the parts of a message that never ends, nor the bytes that wait, nor the connections. The
+operating system counts the bytes of each connection, so what a peer has sent and the engine has not
+received is known from outside, and a connection that exceeds its share is shut down. Where the
+operating system does not tell (anything but Linux, and ``ipc://``), only libzmq's own bounds hold.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ class _Connection:
     spoke: bool = False
     fresh: bool = False  # whether a message has come since `delivered` was set right
     received: int = 0  # bytes that the operating system has received
-    delivered: int = 0  # bytes of the messages that the engine has received, as they are on the wire
+    delivered: int = (
+        0  # bytes of the messages that the engine has received, as they are on the wire
+    )
 
 
 class Connections:
@@ -61,7 +65,9 @@ class Connections:
         Whether the frames are encrypted: they are longer on the wire then.
     """
 
-    def __init__(self, socket: zmq.Socket[bytes], limits: Limits, backlog: int, curve: bool) -> None:
+    def __init__(
+        self, socket: zmq.Socket[bytes], limits: Limits, backlog: int, curve: bool
+    ) -> None:
         self.cut = 0
         self.drained = False  # whether the engine has received all there was since the last check
         self._most_bytes = 2 * limits.frame_bytes + backlog
@@ -81,7 +87,10 @@ class Connections:
             connection.spoke = connection.fresh = True
 
     def check(self) -> None:
-        """Read what has happened to the connections, and shut down those beyond the bounds; cheap when called often."""
+        """Read what has happened to the connections, and shut down those beyond the bounds.
+
+        Cheap when called often.
+        """
         now = time.monotonic()
         if now - self._checked < _CHECK_EVERY:
             return
@@ -98,16 +107,20 @@ class Connections:
     def _measure(self, connection: _Connection, received: int) -> None:
         """Take a new count; greetings and heartbeats, which become no message, are left out where that is sure.
 
-        It is when the engine has received all there was from a connection that is quiet, once after each message:
-        a message without end cannot be counted as delivered again and again.
+        It is when the engine has received all there was from a connection that is quiet, once after
+        each message: a message without end cannot be counted as delivered again and again.
         """
         quiet = received == connection.received
         connection.received = received
         if quiet and self.drained and connection.fresh:
-            connection.delivered, connection.fresh = received, False
+            connection.delivered = received
+            connection.fresh = False
 
     def _too_many(self) -> list[int]:
-        """Return the connections that have to go: first those that have sent nothing, the oldest first."""
+        """Return the connections that have to go.
+
+        First those that have sent nothing, the oldest first.
+        """
         excess = len(self._open) - self._most
         if excess <= 0:
             return []
@@ -123,7 +136,10 @@ class Connections:
                 self._open.pop(int(event["value"]), None)
 
     def shut(self, fd: int) -> None:
-        """Shut a connection down; libzmq then finds it ended and frees what it had received of it."""
+        """Shut a connection down.
+
+        Libzmq then finds it ended and frees what it had received of it.
+        """
         self._open.pop(fd, None)
         self.cut += 1
         _libc().shutdown(fd, system.SHUT_RDWR)  # fails where it ended by itself meanwhile
@@ -144,17 +160,23 @@ def _free_files() -> int:
 def _libc() -> ctypes.CDLL:
     """Return the C library: a socket object of Python's would own a descriptor of libzmq's.
 
-    A signal that ends its use half-way would close the descriptor, and libzmq aborts the process where that happens.
-    A copy of the descriptor is no way out: there may be none left, which is when connections have to go.
+    A signal that ends its use half-way would close the descriptor, and libzmq aborts the process
+    where that happens. A copy of the descriptor is no way out: there may be none left, which is
+    when connections have to go.
     """
     return ctypes.CDLL(None)
 
 
 def _received(fd: int) -> int:
-    """Return the bytes that the operating system has received on a connection; 0 where it does not tell."""
+    """Return the bytes that the operating system has received on a connection.
+
+    0 where it does not tell.
+    """
     if _TCP_INFO is None:
         return 0
     info = ctypes.create_string_buffer(_RECEIVED_AT + _RECEIVED.size)
     size = ctypes.c_uint(len(info))
     failed = _libc().getsockopt(fd, system.IPPROTO_TCP, _TCP_INFO, info, ctypes.byref(size))
-    return 0 if failed or size.value < len(info) else int(_RECEIVED.unpack_from(info, _RECEIVED_AT)[0])
+    return (
+        0 if failed or size.value < len(info) else int(_RECEIVED.unpack_from(info, _RECEIVED_AT)[0])
+    )

@@ -14,10 +14,12 @@ __all__ = ["DEFAULT_LIMITS", "LIMITS", "Limits", "read_limits"]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on what peers may send, keep open and leave unread; each is an option of the ``zmq+`` sources.
+    """Bounds on what peers may send, keep open and leave unread.
 
-    A message beyond a bound is answered by kind 9 and neither logged nor learned; a frame beyond `frame_bytes`,
-    and a message without end, cut their connection off.
+    Each is an option of the ``zmq+`` sources.
+
+    A message beyond a bound is answered by kind 9 and neither logged nor learned; a frame beyond
+    `frame_bytes`, and a message without end, cut their connection off.
 
     Parameters
     ----------
@@ -40,15 +42,16 @@ class Limits:
     model_features, model_classes
         Names that all sources together may bring to the model.
     guest_names
-        New features, and new classes, that the sources after the first may bring together. Half as many as the
-        first source brought are allowed in any case. The cost of a step grows with the number of names, and
-        no source may make the steps of another many times slower.
+        New features, and new classes, that the sources after the first may bring together. Half as
+        many as the first source brought are allowed in any case. The cost of a step grows with the
+        number of names, and no source may make the steps of another many times slower.
     reply_bytes
         Bytes of the answer to one request.
     unread_bytes, unread_total
         Bytes of answers that one peer, and all of them, may leave unread.
     waiting_rows, waiting_total
-        Rows of requests that one peer may have waiting for an answer, and bytes of them for all peers.
+        Rows of requests that one peer may have waiting for an answer, and bytes of them for all
+        peers.
 
     Raises
     ------
@@ -90,7 +93,9 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
-LIMITS: dict[str, type[int] | type[float]] = {f.name: float if f.type == "float" else int for f in fields(Limits)}
+LIMITS: dict[str, type[int] | type[float]] = {
+    f.name: float if f.type == "float" else int for f in fields(Limits)
+}
 
 
 def read_limits(texts: Mapping[str, str]) -> Limits:
@@ -109,7 +114,9 @@ def read_limits(texts: Mapping[str, str]) -> Limits:
     values: dict[str, Any] = {}
     for name, text in texts.items():
         if name not in LIMITS:
-            raise ConfigError(f"there is no limit {name!r}{hint(name, LIMITS)} (allowed: {', '.join(LIMITS)})")
+            raise ConfigError(
+                f"there is no limit {name!r}{hint(name, LIMITS)} (allowed: {', '.join(LIMITS)})"
+            )
         try:
             values[name] = LIMITS[name](text)
         except ValueError:

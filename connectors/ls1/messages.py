@@ -53,7 +53,8 @@ class Fault(msgspec.Struct, frozen=True):
 class SchemaPayload(msgspec.Struct, frozen=True):
     """Kind 4, the schema: what the columns and the labels mean.
 
-    `sequence` names the column that holds the id of the event that a row is of; it is then no input.
+    `sequence` names the column that holds the id of the event that a row is of; it is then no
+    input.
     """
 
     schema_id: int
@@ -95,8 +96,11 @@ _READ: dict[type[msgspec.Struct], msgspec.msgpack.Decoder[Any]] = {
     kind: msgspec.msgpack.Decoder(kind) for kind in (Hello, Credit, Fault, SchemaPayload, _Row)
 }
 _READ_JSON = msgspec.json.Decoder(_Row)
-_ANY_JSON, _ANY = msgspec.json.Decoder(), msgspec.msgpack.Decoder()
-_JSON_BEGINS = tuple(bytes([c]) for c in b"{-0123456789")  # none of them begins a map in MessagePack
+_ANY_JSON = msgspec.json.Decoder()
+_ANY = msgspec.msgpack.Decoder()
+_JSON_BEGINS = tuple(
+    bytes([c]) for c in b"{-0123456789"
+)  # none of them begins a map in MessagePack
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError, ValueError)
 
 
@@ -123,10 +127,14 @@ def read_schema(payload: bytes, limits: Limits = DEFAULT_LIMITS) -> SchemaPayloa
     if not schema.inputs:
         raise SourceError("the schema names no feature")
     if schema.sequence is not None and schema.sequence not in schema.features:
-        raise SourceError(f"the schema names no feature {schema.sequence!r}, which is to hold the id of a sequence")
+        raise SourceError(
+            f"the schema names no feature {schema.sequence!r}, which is to hold the id of a sequence"
+        )
     if schema.units is not None:
         if len(schema.units) != len(schema.features):
-            raise SourceError(f"the schema has {len(schema.features)} features and {len(schema.units)} units")
+            raise SourceError(
+                f"the schema has {len(schema.features)} features and {len(schema.units)} units"
+            )
         for unit in schema.units:
             _check_length("unit", unit, limits)
     if schema.classes is not None:
@@ -147,16 +155,24 @@ def _check_names(what: str, names: tuple[str, ...], most: int, limits: Limits) -
 
 def _check_length(what: str, name: str, limits: Limits) -> None:
     if len(name.encode()) > limits.name_bytes:
-        raise SourceError(f"the {what} name {name[:20]!r}... is longer than {limits.name_bytes} bytes")
+        raise SourceError(
+            f"the {what} name {name[:20]!r}... is longer than {limits.name_bytes} bytes"
+        )
 
 
 def _check_size(what: str, value: Any) -> None:
     if is_beyond(value):
-        raise SourceError(f"{what} is {shown(value)}; allowed are numbers from {-LARGEST:g} to {LARGEST:g}")
+        raise SourceError(
+            f"{what} is {shown(value)}; allowed are numbers from {-LARGEST:g} to {LARGEST:g}"
+        )
 
 
-def read_row(body: bytes, features: tuple[str, ...] | None = None, limits: Limits = DEFAULT_LIMITS) -> ReadableRow:
-    """Read one sample as a JSON or MessagePack map ``{"x": ..., "y": ..., "seq": ..., "t": ..., "sequence": ...}``.
+def read_row(
+    body: bytes, features: tuple[str, ...] | None = None, limits: Limits = DEFAULT_LIMITS
+) -> ReadableRow:
+    """Read one sample as a JSON or MessagePack map ``{"x": ..., "y": ..., "seq": ..., "t".
+
+    ..., "sequence": ...}``.
 
     Values without names take those of `features`, or else "0", "1", ...
 
@@ -210,7 +226,9 @@ def row_of(
         values = {"x": {"value": values}}
     elif isinstance(values, dict) and not isinstance(values.get("x"), (dict, list)):
         x = {name: value for name, value in values.items() if name not in (target, time)}
-        values = {"x": x, "y": values.get(target)} | ({"t": values[time]} if values.get(time) is not None else {})
+        values = {"x": x, "y": values.get(target)} | (
+            {"t": values[time]} if values.get(time) is not None else {}
+        )
     try:
         row = msgspec.convert(values, _Row)
     except (msgspec.ValidationError, RecursionError) as e:

@@ -1,4 +1,7 @@
-"""The names that sources have brought to the model: it never forgets one, so their number is bounded."""
+"""The names that sources have brought to the model.
+
+It never forgets one, so their number is bounded.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ class _Names:
     """The names of one kind (features or classes), and how many of them came from sources after the first."""
 
     def __init__(self, what: str, most: int, guest_names: int) -> None:
-        self.what, self._most, self._guest_names = what, most, guest_names
+        self.what = what
+        self._most = most
+        self._guest_names = guest_names
         self.known: set[str] = set()
         self.from_guests = 0
 
@@ -47,7 +52,8 @@ class ModelNames:
     Parameters
     ----------
     limits
-        `model_features` and `model_classes` bound all names, `guest_names` those of the sources after the first.
+        `model_features` and `model_classes` bound all names, `guest_names` those of the sources
+        after the first.
 
     Examples
     --------
@@ -55,7 +61,7 @@ class ModelNames:
     >>> names.add("press", ("a", "b"), ("ok", "worn"))
     >>> names.check("stranger", ("a", "c", "d", "e"), ())
     Traceback (most recent call last):
-    loco_stream.errors.SourceError: source 'stranger' would bring 3 new features to the model; the sources after ...
+    loco_stream.errors.SourceError: source 'stranger' would bring 3 new features to the model; ...
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -63,7 +69,9 @@ class ModelNames:
         self._classes = _Names("classes", limits.model_classes, limits.guest_names)
         self._first: str | None = None
 
-    def check(self, source: str, features: Collection[str], classes: Collection[str]) -> tuple[set[str], set[str]]:
+    def check(
+        self, source: str, features: Collection[str], classes: Collection[str]
+    ) -> tuple[set[str], set[str]]:
         """Return the features and the classes that are new to the model.
 
         Raises
@@ -72,7 +80,9 @@ class ModelNames:
             They are more than the bounds allow.
         """
         guest = self._first not in (None, source)
-        return self._features.check(source, features, guest), self._classes.check(source, classes, guest)
+        return self._features.check(source, features, guest), self._classes.check(
+            source, classes, guest
+        )
 
     def add(self, source: str, features: Collection[str], classes: Collection[str]) -> None:
         """Take over the names of rows that are about to be learned.

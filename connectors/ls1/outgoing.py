@@ -11,14 +11,17 @@ from loco_stream.connectors.ls1.limits import Limits
 
 __all__ = ["Outgoing"]
 
-_TRACKED = 1 << 16  # bytes: smaller answers are bounded by the number that the socket queues (SNDHWM)
+_TRACKED = (
+    1 << 16
+)  # bytes: smaller answers are bounded by the number that the socket queues (SNDHWM)
 
 
 class Outgoing:
     """Sends answers through a ROUTER without waiting.
 
-    libzmq queues what a peer does not read and tells nobody how much that is. It does say when it has handed
-    the memory of a large frame to the operating system, so answers above 64 kB are counted until then.
+    libzmq queues what a peer does not read and tells nobody how much that is. It does say when it
+    has handed the memory of a large frame to the operating system, so answers above 64 kB are
+    counted until then.
 
     Parameters
     ----------
@@ -30,12 +33,19 @@ class Outgoing:
         Called with a peer whose connection is gone.
     """
 
-    def __init__(self, socket: zmq.Socket[bytes], limits: Limits, lost: Callable[[bytes], None]) -> None:
-        self._socket, self._limits, self._lost = socket, limits, lost
+    def __init__(
+        self, socket: zmq.Socket[bytes], limits: Limits, lost: Callable[[bytes], None]
+    ) -> None:
+        self._socket = socket
+        self._limits = limits
+        self._lost = lost
         self._queued: dict[bytes, deque[tuple[zmq.MessageTracker, int]]] = {}
 
     def unread(self, peer: bytes) -> int:
-        """Return the bytes queued for a peer; all peers' bytes count once those are more than the bound."""
+        """Return the bytes queued for a peer.
+
+        All peers' bytes count once those are more than the bound.
+        """
         own = self._settle(peer)
         total = sum(self._settle(other) for other in list(self._queued)) if self._queued else 0
         return max(own, total) if own and total > self._limits.unread_total else own

@@ -25,13 +25,15 @@ class Patience:
     """
 
     def __init__(self, address: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._address, self._clock = address, clock
+        self._address = address
+        self._clock = clock
         self._since = clock()
         self._told = False
 
     def renew(self) -> None:
         """Take note that the engine is there, or that nobody waits for it."""
-        self._since, self._told = self._clock(), False
+        self._since = self._clock()
+        self._told = False
 
     @property
     def left(self) -> float:

@@ -33,7 +33,9 @@ class PushLink:
     """
 
     def __init__(self, plug: Plug, name: str, timeout: float) -> None:
-        self._plug, self._name, self._timeout = plug, name, timeout
+        self._plug = plug
+        self._name = name
+        self._timeout = timeout
         self._patience = Patience(plug.address)
         self._schema_due = -math.inf
         self._schema: SchemaPayload | None = None
@@ -49,7 +51,8 @@ class PushLink:
         now = time.monotonic()
         if now >= self._schema_due or batch.schema is not self._schema:
             self._deliver(pack(self._name, Kind.SCHEMA, encode(batch.schema)))
-            self._schema_due, self._schema = now + _SCHEMA_EVERY, batch.schema
+            self._schema_due = now + _SCHEMA_EVERY
+            self._schema = batch.schema
         self._deliver(batch.frames(self._name))
 
     def _deliver(self, frames: list[bytes]) -> None:
@@ -58,11 +61,15 @@ class PushLink:
         deadline = time.monotonic() + self._timeout
         while not self._try(frames, min(self._patience.left, deadline - time.monotonic())):
             if time.monotonic() >= deadline:
-                raise SourceError(f"nobody at {self._plug.address} took a row within {self._timeout:g} s")
+                raise SourceError(
+                    f"nobody at {self._plug.address} took a row within {self._timeout:g} s"
+                )
             self._patience.check()
 
     def _try(self, frames: list[bytes], seconds: float) -> bool:
-        self._plug.socket.sndtimeo = -1 if math.isinf(seconds) else max(0, math.ceil(seconds * 1000))
+        self._plug.socket.sndtimeo = (
+            -1 if math.isinf(seconds) else max(0, math.ceil(seconds * 1000))
+        )
         try:
             self._plug.socket.send_multipart(frames)
         except zmq.Again:

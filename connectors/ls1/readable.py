@@ -1,4 +1,6 @@
-"""Readable rows in the reliable protocol: each becomes the labelled block of one row that it stands for.
+"""Readable rows in the reliable protocol.
+
+Each becomes the labelled block of one row that it stands for.
 
 One with texts has no place in a table of numbers: it stays a row by name.
 """
@@ -31,7 +33,8 @@ def as_sample(row: ReadableRow, schema: SchemaPayload, source: str, epoch: int) 
     Raises
     ------
     SourceError
-        A feature or a label that the schema does not have, or no id of its event where the schema has a column for it.
+        A feature or a label that the schema does not have, or no id of its event where the schema
+        has a column for it.
     """
     _check_names(row.x, schema)
     sequence = take_id(row, schema)
@@ -39,12 +42,19 @@ def as_sample(row: ReadableRow, schema: SchemaPayload, source: str, epoch: int) 
         sequence_id(None)  # which tells what is allowed
     y = row.y
     if y is not None:
-        y = _target(y) if schema.task == "regression" else (schema.classes or ())[_index(y, schema.classes or ())]
+        y = (
+            _target(y)
+            if schema.task == "regression"
+            else (schema.classes or ())[_index(y, schema.classes or ())]
+        )
     return Sample(row.x, y, row.seq or 0, row.t, source, sequence, epoch)
 
 
 def as_ask(row: ReadableRow, schema: SchemaPayload, source: str) -> Ask:
-    """Return a request in words; raises `SourceError` for a feature that the schema does not have."""
+    """Return a request in words.
+
+    Raises `SourceError` for a feature that the schema does not have.
+    """
     _check_names(row.x, schema)
     x = {name: value for name, value in row.x.items() if name != schema.sequence}
     if not x:
@@ -52,7 +62,9 @@ def as_ask(row: ReadableRow, schema: SchemaPayload, source: str) -> Ask:
     return Ask(np.array([list(x.values())], object), tuple(x), row.seq or 0, source)
 
 
-def as_block(source: str, x: Mapping[str, object], y: object, seq: int, t: float, schema: SchemaPayload) -> Message:
+def as_block(
+    source: str, x: Mapping[str, object], y: object, seq: int, t: float, schema: SchemaPayload
+) -> Message:
     """Return a readable row as a message of kind 1.
 
     Raises

@@ -30,17 +30,25 @@ class Receiver:
     @property
     def all_ended(self) -> bool:
         """Whether every source that was heard has said end of stream."""
-        ended = [stream.ended for stream in self.streams.by_name.values() if stream.ended is not None]
+        ended = [
+            stream.ended for stream in self.streams.by_name.values() if stream.ended is not None
+        ]
         return bool(ended) and all(ended)
 
-    def take(self, frames: Sequence[bytes], key: str = "", *, repeated: bool = False) -> Event | None:
+    def take(
+        self, frames: Sequence[bytes], key: str = "", *, repeated: bool = False
+    ) -> Event | None:
         """Return the event in a message, or None.
 
-        Rows of a `repeated` message are dropped if they are known; `key` is the sender's under CURVE.
+        Rows of a `repeated` message are dropped if they are known; `key` is the sender's under
+        CURVE.
         """
         if len(frames) == 2:
-            body, limits = frames[1], self.streams.limits
-            return self.take_row(frames[0], lambda features: read_row(body, features, limits), key, repeated=repeated)
+            body = frames[1]
+            limits = self.streams.limits
+            return self.take_row(
+                frames[0], lambda features: read_row(body, features, limits), key, repeated=repeated
+            )
         self.streams.stats["messages"] += 1
         fault = "malformed"
         try:
@@ -59,7 +67,10 @@ class Receiver:
         *,
         repeated: bool = False,
     ) -> Event | None:
-        """Return the row that `read` makes of a message, given its source's features; None if it is malformed."""
+        """Return the row that `read` makes of a message, given its source's features.
+
+        None if it is malformed.
+        """
         self.streams.stats["messages"] += 1
         try:
             return self._readable(topic, read, key, repeated)
@@ -101,8 +112,15 @@ class Receiver:
         return stream.event(message, stream.schema, epoch=epoch)
 
     def _classes(self, y: Any) -> tuple[str, ...]:
-        """Return the class that a label names; a number may be a value while the task is not known."""
-        if y is None or self.streams.task == "regression" or not (self.streams.task or isinstance(y, str)):
+        """Return the class that a label names.
+
+        A number may be a value while the task is not known.
+        """
+        if (
+            y is None
+            or self.streams.task == "regression"
+            or not (self.streams.task or isinstance(y, str))
+        ):
             return ()
         return (str(y),)
 
@@ -129,7 +147,11 @@ class Receiver:
         return epoch
 
     def _readable(
-        self, topic: bytes, read: Callable[[tuple[str, ...] | None], ReadableRow], key: str, repeated: bool
+        self,
+        topic: bytes,
+        read: Callable[[tuple[str, ...] | None], ReadableRow],
+        key: str,
+        repeated: bool,
     ) -> Event | None:
         stream = self.streams.find(topic_name(topic, self.streams.limits), key)
         row = read(stream.schema.features if stream.schema else None)
@@ -140,5 +162,9 @@ class Receiver:
         after = next(reversed(stream.last.values()), 0) + 1
         self._count(stream, after if row.seq is None else row.seq, 1)
         self.streams.stats["rows"] += 1
-        y: Any = float(row.y) if self.streams.task == "regression" and isinstance(row.y, (int, float)) else row.y
+        y: Any = (
+            float(row.y)
+            if self.streams.task == "regression" and isinstance(row.y, (int, float))
+            else row.y
+        )
         return Sample(row.x, y, next(reversed(stream.last.values())), row.t, stream.name, sequence)

@@ -1,4 +1,7 @@
-"""The sender's reliable connection: what is not acked is kept, and sent again after either side was restarted."""
+"""The sender's reliable connection.
+
+What is not acked is kept, and sent again after either side was restarted.
+"""
 
 from __future__ import annotations
 
@@ -39,15 +42,24 @@ class ReliableLink:
     """
 
     def __init__(
-        self, plug: Plug, hello: Hello, buffer: int, timeout: float, schema: Callable[[], SchemaPayload | None]
+        self,
+        plug: Plug,
+        hello: Hello,
+        buffer: int,
+        timeout: float,
+        schema: Callable[[], SchemaPayload | None],
     ) -> None:
-        self._plug, self._timeout, self._schema = plug, timeout, schema
+        self._plug = plug
+        self._timeout = timeout
+        self._schema = schema
         self.session = ClientSession(hello, buffer)
         self.predictions: deque[tuple[int, NDArray[np.float32]]] = deque(maxlen=buffer)
         self._answers: dict[int, NDArray[np.float32]] = {}
         self._requests = REQUEST_BIT
         self._patience = Patience(plug.address)
-        self._monitor = plug.socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        self._monitor = plug.socket.get_monitor_socket(
+            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+        )
 
     def post(self, batch: Batch) -> None:
         """Keep a batch and send what may be sent; waits for room."""
@@ -62,12 +74,16 @@ class ReliableLink:
     def ask(self, request: Callable[[int], Batch]) -> NDArray[np.float32]:
         """Return the engine's answer to the request of this number, (n_rows, n_classes) or (n_rows, 1)."""
         self._requests += 1
-        seq, session, asked = self._requests, self.session, -1
+        seq = self._requests
+        session = self.session
+        asked = -1
         frames = request(seq).frames(session.hello.source)
 
         def answered() -> bool:
             nonlocal asked
-            if session.greeted and asked != session.greetings:  # a reconnect loses the request: ask again
+            if (
+                session.greeted and asked != session.greetings
+            ):  # a reconnect loses the request: ask again
                 asked = session.greetings
                 self._try_send(frames)
             return seq in self._answers
@@ -95,12 +111,17 @@ class ReliableLink:
             if left <= 0:
                 error = self.session.error
                 why = f" ({error})" if error else ""
-                raise SourceError(f"no engine at {self._plug.address} {what} within {limit:g} s{why}")
+                raise SourceError(
+                    f"no engine at {self._plug.address} {what} within {limit:g} s{why}"
+                )
             self._patience.check()
             self.pump(min(left, 0.1))
 
     def pump(self, seconds: float) -> None:
-        """Send what may be sent and read what has come; waits at most so long for something to come."""
+        """Send what may be sent and read what has come.
+
+        Waits at most so long for something to come.
+        """
         self._watch()
         schema = self._schema()
         if schema is not None:

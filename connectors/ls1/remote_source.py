@@ -26,9 +26,22 @@ _MOST = 2**63 - 1  # a count holds
 OLD_EPOCHS = 64  # earlier runs of one source whose rows are still recognised
 SCHEMAS = ""  # the key of the schemas in a position: no source has an empty name
 COUNTERS = (
-    "messages", "rows", "labels", "asks", "replies", "acks", "gaps", "restarts", "duplicates",
-    "malformed", "rejected", "ignored", "masked", "without_schema", "unsent",
-)  # fmt: skip
+    "messages",
+    "rows",
+    "labels",
+    "asks",
+    "replies",
+    "acks",
+    "gaps",
+    "restarts",
+    "duplicates",
+    "malformed",
+    "rejected",
+    "ignored",
+    "masked",
+    "without_schema",
+    "unsent",
+)
 
 
 class KeyList(Protocol):
@@ -53,9 +66,12 @@ class Stream:
         self.owner = ""  # under CURVE the key that may use the name
         self.claimed: SchemaPayload | None = None  # the schema whose names the model was given last
         self.connected = False
-        self.ended: bool | None = None  # whether it has said end of stream; None before the first row
+        self.ended: bool | None = (
+            None  # whether it has said end of stream; None before the first row
+        )
         self.heard = 0.0
-        self._limits, self._stats = limits, stats
+        self._limits = limits
+        self._stats = stats
         self._units: dict[str, str | None] = {}
         self._classes: dict[str, None] = {}
 
@@ -71,15 +87,21 @@ class Stream:
         for feature, unit in zip(schema.features, units, strict=True):
             before = self._units.get(feature)
             if unit is not None and before is not None and unit != before:
-                raise SourceError(f"feature {feature!r} was in {before!r}, not {unit!r}: a new unit needs a new name")
-        merged = self._units | {f: u for f, u in zip(schema.features, units, strict=True) if u or f not in self._units}
+                raise SourceError(
+                    f"feature {feature!r} was in {before!r}, not {unit!r}: a new unit needs a new name"
+                )
+        merged = self._units | {
+            f: u for f, u in zip(schema.features, units, strict=True) if u or f not in self._units
+        }
         classes = self._classes | dict.fromkeys(schema.classes or ())
         if len(merged) > self._limits.features or len(classes) > self._limits.classes:
             raise SourceError(
                 f"source {self.name!r} has named {len(merged)} features and {len(classes)} classes so far; "
                 f"{self._limits.features} and {self._limits.classes} are allowed"
             )
-        self.schema, self._units, self._classes = schema, merged, classes
+        self.schema = schema
+        self._units = merged
+        self._classes = classes
         self.plain_schema = msgspec.json.decode(msgspec.json.encode(schema))
 
     @property
@@ -90,8 +112,8 @@ class Stream:
     def reach(self, epoch: int, seq: int) -> None:
         """Record that the rows up to `seq` were handed out.
 
-        Beyond 64 old epochs the one with the fewest rows is forgotten, the oldest of several: many short runs
-        under a source's name do not displace the run that did the work.
+        Beyond 64 old epochs the one with the fewest rows is forgotten, the oldest of several: many
+        short runs under a source's name do not displace the run that did the work.
         """
         self.last.pop(epoch, None)  # the newest epoch stands last
         self.last[epoch] = seq
@@ -101,7 +123,13 @@ class Stream:
             self.durable.pop(least, None)
 
     def event(
-        self, message: Message, schema: SchemaPayload, *, skip: int = 0, epoch: int = 0, tag: Any = None
+        self,
+        message: Message,
+        schema: SchemaPayload,
+        *,
+        skip: int = 0,
+        epoch: int = 0,
+        tag: Any = None,
     ) -> Block | Labels | Ask:
         """Read a message of kind 0, 1, 2 or 10 by `schema`, without its first `skip` rows."""
         if message.kind is Kind.LABEL:
@@ -110,8 +138,14 @@ class Stream:
             self._stats["labels"] += len(y) - skip
             return Labels(of[skip:], y[skip:], message.seq + skip, self.name, epoch, tag)
         if message.n_features != len(schema.features):
-            raise SourceError(f"a row has {message.n_features} values and the schema {len(schema.features)} features")
-        y_all = _labels(labels_of(message, schema.task), schema) if message.kind is Kind.LABELLED else None
+            raise SourceError(
+                f"a row has {message.n_features} values and the schema {len(schema.features)} features"
+            )
+        y_all = (
+            _labels(labels_of(message, schema.task), schema)
+            if message.kind is Kind.LABELLED
+            else None
+        )
         rows = rows_of(message)[skip:]
         rows, ids = split_ids(rows, schema, required=message.kind is not Kind.ASK)
         self._mask(rows)
@@ -120,7 +154,17 @@ class Stream:
             return Ask(rows, schema.inputs, message.seq, self.name, tag)
         self._stats["rows"] += len(rows)
         y_kept = None if y_all is None else y_all[skip:]
-        return Block(rows, y_kept, schema.inputs, message.seq + skip, message.t, self.name, epoch, tag, sequence=ids)
+        return Block(
+            rows,
+            y_kept,
+            schema.inputs,
+            message.seq + skip,
+            message.t,
+            self.name,
+            epoch,
+            tag,
+            sequence=ids,
+        )
 
     def _mask(self, rows: NDArray[np.float32]) -> None:
         numbers = np.abs(rows) <= LARGEST
@@ -136,7 +180,9 @@ def _labels(raw: NDArray[np.generic], schema: SchemaPayload) -> list[Any]:
     classes = schema.classes or ()
     for index in values:
         if not -1 <= index < len(classes):
-            raise SourceError(f"label {index} is outside the schema's {len(classes)} classes (-1 = missing)")
+            raise SourceError(
+                f"label {index} is outside the schema's {len(classes)} classes (-1 = missing)"
+            )
     return [classes[index] if index >= 0 else None for index in values]
 
 
@@ -144,7 +190,9 @@ def _target(value: float) -> float | None:
     if not math.isfinite(value):
         return None
     if abs(value) > LARGEST:
-        raise SourceError(f"label {value:g} is out of range; allowed are numbers from {-LARGEST:g} to {LARGEST:g}")
+        raise SourceError(
+            f"label {value:g} is out of range; allowed are numbers from {-LARGEST:g} to {LARGEST:g}"
+        )
     return value
 
 
@@ -169,7 +217,11 @@ def describe(schema: SchemaPayload) -> Schema:
     """Return a schema as the engine knows it."""
     units = schema.units
     if units is not None:
-        units = tuple(unit for name, unit in zip(schema.features, units, strict=True) if name != schema.sequence)
+        units = tuple(
+            unit
+            for name, unit in zip(schema.features, units, strict=True)
+            if name != schema.sequence
+        )
     return Schema(schema.task, schema.inputs, schema.classes, units, str(schema.schema_id))
 
 
@@ -203,10 +255,14 @@ class Streams:
         self.crowded = False  # whether a source was refused for want of a place
         self.on_forget: Callable[[Stream], None] | None = None
         self._silent: dict[str, None] = {}  # sources without rows, the longest unheard first
-        self._keys, self._clock = keys, clock
+        self._keys = keys
+        self._clock = clock
 
     def count_gap(self, n: int) -> None:
-        """Count rows that are missing; forged seqs would otherwise take the count beyond what reports can hold."""
+        """Count rows that are missing.
+
+        Forged seqs would otherwise take the count beyond what reports can hold.
+        """
         self.stats["gaps"] = min(self.stats["gaps"] + n, _MOST)
 
     def find(self, name: str, key: str = "") -> Stream:
@@ -235,10 +291,17 @@ class Streams:
         if self._keys is None:
             return
         owner = self._keys.key_of(name)
-        if not owner and stream is not None and stream.last and self._keys.admits(stream.owner.encode()):
+        if (
+            not owner
+            and stream is not None
+            and stream.last
+            and self._keys.admits(stream.owner.encode())
+        ):
             owner = stream.owner
         if owner and owner != key:
-            raise SourceError(f"the source name {name!r} belongs to another key: each client needs names of its own")
+            raise SourceError(
+                f"the source name {name!r} belongs to another key: each client needs names of its own"
+            )
 
     def _make_room(self) -> None:
         """Forget one source: one that has sent no row, else one that is gone for long, with the fewest rows.
@@ -307,25 +370,38 @@ class Streams:
         """``{source: {epoch: seq}}`` of the rows handed out; under the empty name, the schemas."""
         told = {name: s for name, s in self.by_name.items() if s.last}
         schemas = {name: self._plain(s) for name, s in told.items() if s.schema is not None}
-        return {name: {str(e): seq for e, seq in s.last.items()} for name, s in told.items()} | {SCHEMAS: schemas}
+        return {name: {str(e): seq for e, seq in s.last.items()} for name, s in told.items()} | {
+            SCHEMAS: schemas
+        }
 
     def _plain(self, stream: Stream) -> dict[str, Any]:
         return {**stream.plain_schema, "key": stream.owner} if stream.owner else stream.plain_schema
 
     def seek(self, position: Mapping[str, Any]) -> None:
-        """Start from a position: everything up to it is durable, everything after it will come again."""
+        """Start from a position.
+
+        Everything up to it is durable, everything after it will come again.
+        """
         stored = position.get(SCHEMAS, {})
         try:
-            reached = {n: {int(e): int(q) for e, q in p.items()} for n, p in position.items() if n != SCHEMAS}
+            reached = {
+                n: {int(e): int(q) for e, q in p.items()}
+                for n, p in position.items()
+                if n != SCHEMAS
+            }
             schemas = {n: msgspec.convert(plain, SchemaPayload) for n, plain in stored.items()}
             owners = {n: str(plain.get("key", "")) for n, plain in stored.items()}
         except (AttributeError, TypeError, ValueError, msgspec.ValidationError):
-            raise SourceError(f"a position is {{source: {{epoch: seq}}}}, not {dict(position)!r}") from None
+            raise SourceError(
+                f"a position is {{source: {{epoch: seq}}}}, not {dict(position)!r}"
+            ) from None
         for stream in self.by_name.values():
-            stream.last, stream.durable = {}, {}
+            stream.last = {}
+            stream.durable = {}
         for name, epochs in reached.items():
             stream = self.by_name.setdefault(name, Stream(name, self.limits, self.stats))
-            stream.last, stream.durable = dict(epochs), dict(epochs)
+            stream.last = dict(epochs)
+            stream.durable = dict(epochs)
             stream.owner, stream.heard = owners.get(name, ""), self._clock()
             if name in schemas:
                 if stream.schema is None:

@@ -1,8 +1,8 @@
 """CURVE keys and the allow-list: who may speak, and nobody else.
 
-CURVE alone admits every client that knows the engine's public key, so each handshake is also checked
-against the keys in ``allowed/`` by an authenticator of the socket's own context. Every doubt refuses: no
-authenticator, no folder, an unreadable key file.
+CURVE alone admits every client that knows the engine's public key, so each handshake is also
+checked against the keys in ``allowed/`` by an authenticator of the socket's own context. Every
+doubt refuses: no authenticator, no folder, an unreadable key file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from loco_stream.errors import ConfigError, SourceError
 
 __all__ = ["ClientKeys", "Guard", "keygen"]
 
-_DOMAIN = "loco-stream"  # with an empty one libzmq would let clients in when the authenticator is missing
+_DOMAIN = (
+    "loco-stream"  # with an empty one libzmq would let clients in when the authenticator is missing
+)
 _CERTIFICATE = """#   CURVE certificate of loco-stream, in the format of pyzmq
 metadata
 curve
@@ -38,7 +40,8 @@ def keygen(folder: str | Path, name: str = "source") -> list[Path]:
     Parameters
     ----------
     folder
-        Where ``engine.key``, ``engine.key_secret``, ``NAME.key_secret`` and ``allowed/NAME.key`` go.
+        Where ``engine.key``, ``engine.key_secret``, ``NAME.key_secret`` and ``allowed/NAME.key``
+        go.
     name
         The client; it is admitted as long as its file is in ``allowed/``.
 
@@ -74,7 +77,10 @@ def keygen(folder: str | Path, name: str = "source") -> list[Path]:
 
 
 def _make_folders(folder: Path) -> None:
-    """Make the folders for their user alone; one that others can enter is left as it is unless it is empty."""
+    """Make the folders for their user alone.
+
+    One that others can enter is left as it is unless it is empty.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     for place in (folder, folder / "allowed"):
         place.mkdir(mode=0o700, exist_ok=True)
@@ -83,23 +89,30 @@ def _make_folders(folder: Path) -> None:
         if mine and status.st_mode & 0o077 and not any(place.iterdir()):
             place.chmod(0o700)
         elif not mine or status.st_mode & 0o077:
-            raise ConfigError(f"{place} can be entered by others and holds files: name a new folder for the keys")
+            raise ConfigError(
+                f"{place} can be entered by others and holds files: name a new folder for the keys"
+            )
 
 
 def _certificate(folder: Path, name: str, public: Path) -> list[Path]:
     """Write a key pair: the public key under a passing name, the secret key, then the public key's own name.
 
-    A run that was interrupted left the passing name, and is completed. A secret key without a public one is of a
-    client that was taken off the list, and stays off it.
+    A run that was interrupted left the passing name, and is completed. A secret key without a
+    public one is of a client that was taken off the list, and stays off it.
     """
-    secret, passing = folder / f"{name}.key_secret", public.with_name(f".{public.name}.part")
+    secret = folder / f"{name}.key_secret"
+    passing = public.with_name(f".{public.name}.part")
     if public.exists() or (secret.exists() and not passing.exists()):
         path = public if public.exists() else secret
         raise ConfigError(f"{path} exists and is not overwritten; add another client with --name")
     if not secret.exists():
         key, secret_key = (part.decode() for part in zmq.curve_keypair())
         _write(passing, _CERTIFICATE.format(public=key, secret=""), 0o644)
-        _write(secret, _CERTIFICATE.format(public=key, secret=f'    secret-key = "{secret_key}"\n'), 0o600)
+        _write(
+            secret,
+            _CERTIFICATE.format(public=key, secret=f'    secret-key = "{secret_key}"\n'),
+            0o600,
+        )
     os.link(passing, public)  # unlike a rename it replaces nothing
     passing.unlink()
     return [public, secret]
@@ -122,7 +135,9 @@ def _load(path: Path, *, secret: bool) -> tuple[bytes, bytes]:
             raise SourceError(f"{path} can be read by others: chmod 600 {path}")
         public, private = zmq.auth.load_certificate(path)
     except (OSError, ValueError) as e:
-        raise SourceError(f"cannot read the key file {path}: {getattr(e, 'strerror', None) or e}") from None
+        raise SourceError(
+            f"cannot read the key file {path}: {getattr(e, 'strerror', None) or e}"
+        ) from None
     if secret and not private:
         raise SourceError(f"{path} holds no secret key")
     return public, private or b""
@@ -139,14 +154,17 @@ class Guard:
     Raises
     ------
     SourceError
-        The engine's key or the folder of allowed keys is missing, unreadable, or readable by others.
+        The engine's key or the folder of allowed keys is missing, unreadable, or readable by
+        others.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self._allowed_dir = Path(folder) / "allowed"
         self._public, self._secret = _load(Path(folder) / "engine.key_secret", secret=True)
         if not self._allowed_dir.is_dir():
-            raise SourceError(f"{self._allowed_dir} is missing: without a list of allowed keys nobody could speak")
+            raise SourceError(
+                f"{self._allowed_dir} is missing: without a list of allowed keys nobody could speak"
+            )
         self._authenticator: ThreadAuthenticator | None = None
         self._keys: dict[str, bytes] = {}  # public key of each client, by its name
         self._seen: Any = None
@@ -169,7 +187,8 @@ class Guard:
         """Make a socket speak CURVE as the engine, and nothing else."""
         socket.zap_domain = _DOMAIN.encode()
         socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
-        socket.curve_secretkey, socket.curve_publickey = self._secret, self._public
+        socket.curve_secretkey = self._secret
+        socket.curve_publickey = self._public
         socket.curve_server = True
 
     def callback(self, domain: str, key: bytes) -> bool:
@@ -179,7 +198,10 @@ class Guard:
         return admitted
 
     def admits(self, key: bytes) -> bool:
-        """Whether a public key (Z85) is on the list now; looks at the folder at most every 0.2 s."""
+        """Whether a public key (Z85) is on the list now.
+
+        Looks at the folder at most every 0.2 s.
+        """
         now = time.monotonic()
         if now - self._looked >= 0.2:
             self._looked = now
@@ -196,7 +218,8 @@ class Guard:
             files = sorted(self._allowed_dir.glob("*.key"))
             seen = [(f.name, f.stat().st_mtime_ns, f.stat().st_size) for f in files]
         except OSError:
-            self._keys, self._seen = {}, None
+            self._keys = {}
+            self._seen = None
             return
         if seen == self._seen:
             return
@@ -206,7 +229,8 @@ class Guard:
                 keys[file.stem] = zmq.auth.load_certificate(file)[0]
             except (OSError, ValueError):
                 continue  # half written or damaged: that client waits outside, the others come in
-        self._keys, self._seen = keys, seen
+        self._keys = keys
+        self._seen = seen
 
 
 class ClientKeys:
@@ -232,5 +256,6 @@ class ClientKeys:
 
     def apply(self, socket: zmq.Socket[bytes]) -> None:
         """Make a socket speak CURVE as this client, to this engine only."""
-        socket.curve_secretkey, socket.curve_publickey = self._secret, self._public
+        socket.curve_secretkey = self._secret
+        socket.curve_publickey = self._public
         socket.curve_serverkey = self._engine

@@ -1,4 +1,7 @@
-"""The engine's end of the reliable protocol, without a socket: messages in, events and answers out."""
+"""The engine's end of the reliable protocol, without a socket.
+
+Messages in, events and answers out.
+"""
 
 from __future__ import annotations
 
@@ -55,9 +58,9 @@ class Session:
 class ServerSession:
     """Serves the connections of one ROUTER.
 
-    `take` turns a message into an event or None and puts answers into `outbox`; requests to predict wait in
-    `asks`. `ack` puts the cumulative acks into `outbox`, `reply` the predictions. Only hello opens a session,
-    and the newest hello of a source counts.
+    `take` turns a message into an event or None and puts answers into `outbox`; requests to predict
+    wait in `asks`. `ack` puts the cumulative acks into `outbox`, `reply` the predictions. Only
+    hello opens a session, and the newest hello of a source counts.
 
     Parameters
     ----------
@@ -72,22 +75,32 @@ class ServerSession:
     """
 
     def __init__(
-        self, streams: Streams, credit: int, rate: float | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        streams: Streams,
+        credit: int,
+        rate: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.streams = streams
         self.outbox: deque[tuple[bytes, list[bytes]]] = deque()
         self.last_error = ""
-        self._credit, self._rate, self._clock = credit, rate, clock
+        self._credit = credit
+        self._rate = rate
+        self._clock = clock
         self._sessions: dict[bytes, Session] = {}
         self._by_source: dict[str, Session] = {}
         self._free_at: dict[str, float] = {}
         self._bad: dict[bytes, int] = {}
-        self._wasted: dict[bytes, int] = {}  # bytes of messages without rows or requests in this second
+        self._wasted: dict[
+            bytes, int
+        ] = {}  # bytes of messages without rows or requests in this second
         self._served: set[bytes] = set()
         self._second = clock()
         self._probed = self._second - _PROBE_EVERY
         self.asks = AskQueue(streams.limits)
-        self.unread: Callable[[bytes], int] = lambda _peer: 0  # bytes of answers that a peer has not read
+        self.unread: Callable[[bytes], int] = lambda _peer: (
+            0
+        )  # bytes of answers that a peer has not read
         streams.on_forget = self._forget
 
     def take(self, peer: bytes, frames: Sequence[bytes], key: str = "") -> Event | None:
@@ -108,7 +121,9 @@ class ServerSession:
 
     def wastes(self, peer: bytes) -> bool:
         """Whether a peer has sent so many bytes for nothing in this second that its connection is better closed."""
-        return self._wasted.get(peer, 0) > 2 * self.streams.limits.frame_bytes and bool(self._served - {peer})
+        return self._wasted.get(peer, 0) > 2 * self.streams.limits.frame_bytes and bool(
+            self._served - {peer}
+        )
 
     def _floods(self, peer: bytes) -> bool:
         """Whether a peer has sent so much rubbish in this second that others, who are at work, come first."""
@@ -161,19 +176,27 @@ class ServerSession:
             raise SourceError("say hello")
         session.stream.heard = self._clock()
         if source != session.stream.name:
-            raise SourceError(f"this connection said hello as {session.stream.name!r}, and the topic is {source!r}")
+            raise SourceError(
+                f"this connection said hello as {session.stream.name!r}, and the topic is {source!r}"
+            )
         return session
 
     def _hello(self, peer: bytes, message: Message, key: str) -> None:
         hello = decode(message.payload, Hello)
         if hello.source != message.source:
-            raise SourceError(f"hello names the source {hello.source!r}, and the topic is {message.source!r}")
+            raise SourceError(
+                f"hello names the source {hello.source!r}, and the topic is {message.source!r}"
+            )
         stream = self.streams.find(hello.source, key)
         self.lost(peer)
         rival = self._by_source.get(hello.source)
         if rival is not None:
             self.lost(rival.peer)
-            self._tell(rival, Kind.ERROR, encode(Fault(f"another connection said hello as {hello.source!r}")))
+            self._tell(
+                rival,
+                Kind.ERROR,
+                encode(Fault(f"another connection said hello as {hello.source!r}")),
+            )
         session = Session(peer, stream, hello, key or peer.hex())
         session.acked = session.durable
         stream.connected = True
@@ -190,7 +213,10 @@ class ServerSession:
                 del self._by_source[session.stream.name]
 
     def _forget(self, stream: Stream) -> None:
-        """Close the session of a source whose place another one takes; what it sends next is told to say hello."""
+        """Close the session of a source whose place another one takes.
+
+        What it sends next is told to say hello.
+        """
         session = self._by_source.get(stream.name)
         if session is not None:
             self.lost(session.peer)
@@ -206,22 +232,34 @@ class ServerSession:
     def _check_ask(self, peer: bytes, schema: SchemaPayload, n_rows: int, n_features: int) -> None:
         columns = 1 if schema.task == "regression" else len(schema.classes or ())
         self.asks.check(peer, n_rows, n_features, columns)
-        unread, most = self.unread(peer), self.streams.limits.unread_bytes
+        unread = self.unread(peer)
+        most = self.streams.limits.unread_bytes
         if unread > most:
             raise SourceError(f"{unread} bytes of answers are not read yet, and {most} may be")
 
     def _rows(
-        self, session: Session, schema: SchemaPayload, message: Message, sample: Sample | None = None
+        self,
+        session: Session,
+        schema: SchemaPayload,
+        message: Message,
+        sample: Sample | None = None,
     ) -> Event | None:
-        """Take the rows of a message that are new; `sample` is a row by name that the message stands for."""
-        stream, epoch = session.stream, session.hello.epoch
+        """Take the rows of a message that are new.
+
+        `sample` is a row by name that the message stands for.
+        """
+        stream = session.stream
+        epoch = session.hello.epoch
         last = stream.last.get(epoch, 0)
-        first, end = message.seq, message.seq + message.n_rows - 1
+        first = message.seq
+        end = message.seq + message.n_rows - 1
         if first == 0:
             raise SourceError("seq starts at 1")
         if first > last + 1:
             self.streams.count_gap(first - last - 1)
-            raise SourceError(f"row {first} does not follow row {last}: send the rows between first")
+            raise SourceError(
+                f"row {first} does not follow row {last}: send the rows between first"
+            )
         old = min(last + 1 - first, message.n_rows)
         if old:
             self.streams.stats["duplicates"] += old
@@ -229,7 +267,9 @@ class ServerSession:
             self._tell(session, Kind.ACK)
             return None
         if end > session.durable + self._credit:
-            raise SourceError(f"row {end} is beyond the credit of {self._credit} rows after row {session.durable}")
+            raise SourceError(
+                f"row {end} is beyond the credit of {self._credit} rows after row {session.durable}"
+            )
         wanted = session.hello.predict and message.kind is not Kind.LABEL
         tag = Request(session.peer, schema, first + old, message.n_rows - old) if wanted else None
         self.streams.claim(stream, schema)
@@ -244,9 +284,13 @@ class ServerSession:
         return event
 
     def _readable(self, peer: bytes, frames: Sequence[bytes]) -> Event | None:
-        """Take a row in words, which needs its seq; with bit 63 set in that, it is a request to predict."""
+        """Take a row in words, which needs its seq.
+
+        With bit 63 set in that, it is a request to predict.
+        """
         session = self._session(peer, topic_name(frames[0], self.streams.limits))
-        schema, name = session.schema, session.stream.name
+        schema = session.schema
+        name = session.stream.name
         if schema is None:
             raise SourceError("send the schema after hello")
         row = read_row(frames[1], schema.features, self.streams.limits)
@@ -260,7 +304,9 @@ class ServerSession:
             return None
         if row.sequence is not None:
             if schema.sequence is None:
-                raise SourceError("a readable row has a sequence here only if the schema names a column for it")
+                raise SourceError(
+                    "a readable row has a sequence here only if the schema names a column for it"
+                )
             row.x[schema.sequence] = row.sequence
         if has_text(row):
             sample = as_sample(row, schema, name, session.hello.epoch)
@@ -301,14 +347,18 @@ class ServerSession:
             self._served.clear()
             self._free_at = {account: at for account, at in self._free_at.items() if at > now}
         if self.streams.crowded and now - self._probed >= _PROBE_EVERY:
-            self.streams.crowded, self._probed = False, now
+            self.streams.crowded = False
+            self._probed = now
             self._probe(now)
         if self._rate is not None:
             for session in self._by_source.values():
                 self._ack_session(session)
 
     def _probe(self, now: float) -> None:
-        """Send silent connections a heartbeat, since places ran short: the socket tells which of them are gone."""
+        """Send silent connections a heartbeat, since places ran short.
+
+        The socket tells which of them are gone.
+        """
         for session in self._by_source.values():
             if now - session.stream.heard > self.streams.limits.forget:
                 self._tell(session, Kind.HEARTBEAT, seq=0)
@@ -353,7 +403,9 @@ class ServerSession:
         self.streams.stats["replies"] += 1
         payload = np.ascontiguousarray(columns, dtype="<f4").tobytes()
         n_rows, width = columns.shape
-        frames = pack(event.source, Kind.PREDICTION, payload, seq=request.seq, n_rows=n_rows, n_features=width)
+        frames = pack(
+            event.source, Kind.PREDICTION, payload, seq=request.seq, n_rows=n_rows, n_features=width
+        )
         self.outbox.append((request.peer, frames))
 
     def _fault(self, peer: bytes, frames: Sequence[bytes], text: str) -> None:
@@ -369,17 +421,30 @@ class ServerSession:
             source = "?"
         self._send(peer, source, Kind.ERROR, encode(Fault(text)))
 
-    def _tell(self, session: Session, kind: Kind, payload: bytes = b"", seq: int | None = None) -> None:
-        self._send(session.peer, session.stream.name, kind, payload, session.durable if seq is None else seq)
+    def _tell(
+        self, session: Session, kind: Kind, payload: bytes = b"", seq: int | None = None
+    ) -> None:
+        self._send(
+            session.peer,
+            session.stream.name,
+            kind,
+            payload,
+            session.durable if seq is None else seq,
+        )
 
-    def _send(self, peer: bytes, source: str, kind: Kind, payload: bytes = b"", seq: int = 0) -> None:
+    def _send(
+        self, peer: bytes, source: str, kind: Kind, payload: bytes = b"", seq: int = 0
+    ) -> None:
         self.outbox.append((peer, pack(source, kind, payload, seq=seq)))
 
 
 def _columns(
     values: NDArray[np.float32], classes: Sequence[Any], schema: SchemaPayload, n_rows: int
 ) -> NDArray[np.float32]:
-    """Return values (n_rows, 1), or probabilities by the asker's classes; uniform before any of them is learned."""
+    """Return values (n_rows, 1), or probabilities by the asker's classes.
+
+    Uniform before any of them is learned.
+    """
     if schema.task == "regression":
         return values.reshape(n_rows, 1)
     asked = schema.classes or ()

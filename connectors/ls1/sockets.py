@@ -18,11 +18,23 @@ from loco_stream.errors import SourceError
 if TYPE_CHECKING:
     from loco_stream.connectors.ls1.security import ClientKeys, Guard
 
-__all__ = ["FRAME_BYTES", "Plug", "endpoint", "is_local", "libzmq_version", "open_plug", "require_libzmq"]
+__all__ = [
+    "FRAME_BYTES",
+    "Plug",
+    "endpoint",
+    "is_local",
+    "libzmq_version",
+    "open_plug",
+    "require_libzmq",
+]
 
 FRAME_BYTES = 16 << 20
 _QUEUE = 100  # messages that wait in one connection
-_NEEDED = (4, 3, 5)  # older ones can be crashed or taken over by one packet (CVE-2019-6250, 2019-13132, 2020-15166)
+_NEEDED = (
+    4,
+    3,
+    5,
+)  # older ones can be crashed or taken over by one packet (CVE-2019-6250, 2019-13132, 2020-15166)
 _SENDERS = frozenset({zmq.PUSH, zmq.PUB, zmq.DEALER})
 
 
@@ -30,7 +42,9 @@ def require_libzmq(version: tuple[int, int, int]) -> None:
     """Refuse a libzmq with known holes."""
     if version < _NEEDED:
         spelled, needed = (".".join(map(str, v)) for v in (version, _NEEDED))
-        raise ImportError(f"libzmq {spelled} has known security holes: install pyzmq with libzmq >= {needed}")
+        raise ImportError(
+            f"libzmq {spelled} has known security holes: install pyzmq with libzmq >= {needed}"
+        )
 
 
 require_libzmq(zmq.zmq_version_info())
@@ -55,8 +69,14 @@ def endpoint(address: str) -> str:
         raise SourceError(f"address must be tcp://HOST:PORT or ipc://PATH, not {address!r}")
     if scheme == "tcp":
         host, colon, port = place.rpartition(":")
-        if not colon or not host or not (port in {"*", "0"} or (port.isdecimal() and int(port) < 65_536)):
-            raise SourceError(f"address must be tcp://HOST:PORT with a port of 1..65535, not {address!r}")
+        if (
+            not colon
+            or not host
+            or not (port in {"*", "0"} or (port.isdecimal() and int(port) < 65_536))
+        ):
+            raise SourceError(
+                f"address must be tcp://HOST:PORT with a port of 1..65535, not {address!r}"
+            )
     return spelled
 
 
@@ -96,7 +116,12 @@ class Plug:
 
 
 def open_plug(
-    kind: int, address: str, *, bind: bool, guard: Guard | ClientKeys | None = None, frame_bytes: int = FRAME_BYTES
+    kind: int,
+    address: str,
+    *,
+    bind: bool,
+    guard: Guard | ClientKeys | None = None,
+    frame_bytes: int = FRAME_BYTES,
 ) -> Plug:
     """Bind or connect a socket.
 
@@ -111,10 +136,14 @@ def open_plug(
             f"refusing to bind {spelled}: an address that other machines reach needs CURVE; "
             "make keys with `loco-stream keygen DIR` and give them with --keys DIR"
         )
-    context: zmq.Context[Any] = zmq.Context(io_threads=2 if bind else 1)  # one large frame does not hold up all others
+    context: zmq.Context[Any] = zmq.Context(
+        io_threads=2 if bind else 1
+    )  # one large frame does not hold up all others
     try:
         if guard is not None:
-            guard.start(context)  # before the bind: a socket that listens unguarded admits the first to come
+            guard.start(
+                context
+            )  # before the bind: a socket that listens unguarded admits the first to come
         socket = context.socket(kind)
         _set_options(socket, kind, frame_bytes, ipv6="[" in spelled)
         if guard is not None:
@@ -135,17 +164,24 @@ def _attach(socket: zmq.Socket[bytes], address: str, bind: bool) -> None:
         (socket.bind if bind else socket.connect)(address)
     except zmq.ZMQError as e:
         verb = "bind" if bind else "connect to"
-        raise SourceError(f"cannot {verb} {address}: {zmq.strerror(e.errno or 0).lower()}") from None
+        raise SourceError(
+            f"cannot {verb} {address}: {zmq.strerror(e.errno or 0).lower()}"
+        ) from None
 
 
 def _check_place(path: Path) -> None:
-    """Refuse to bind where there is something: libzmq would delete it, be it a file or another engine's socket.
+    """Refuse to bind where there is something.
 
-    The socket that an engine left behind when it was killed has nobody who listens, and is taken over.
+    Libzmq would delete it, be it a file or another engine's socket.
+
+    The socket that an engine left behind when it was killed has nobody who listens, and is taken
+    over.
     """
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise SourceError(f"cannot bind ipc://{path}: there is a file that is no socket, and it is not replaced")
+            raise SourceError(
+                f"cannot bind ipc://{path}: there is a file that is no socket, and it is not replaced"
+            )
     except OSError:
         return  # nothing there, or a folder that bind will name
     with system.socket(system.AF_UNIX, system.SOCK_STREAM) as caller:
@@ -157,19 +193,26 @@ def _check_place(path: Path) -> None:
 def _set_options(socket: zmq.Socket[bytes], kind: int, frame_bytes: int, *, ipv6: bool) -> None:
     socket.linger = 0  # each close names its own
     socket.sndhwm = 1000
-    # A message may have 16 MB: the more wait, the more memory a flood takes. A publisher is one that was chosen.
+    # A message may have 16 MB: the more wait, the more memory a flood takes. A publisher is one
+    # that was chosen.
     socket.rcvhwm = 1000 if kind == zmq.SUB else _QUEUE
     socket.maxmsgsize = frame_bytes
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] in range(256):
-        socket.backlog = 8  # a crowd at the door is accepted at once, and would leave the log no file to open
-    # A peer whose host is gone is found by TCP. ZMTP heartbeats only where the queue for incoming messages
-    # never fills: in libzmq 4.3.5 a heartbeat on a connection that died while its queue was full ends the
-    # process with "Assertion failed: !_io_error" (issues 3937, 4364, 4767), which any flood could bring about.
+        socket.backlog = (
+            8  # a crowd at the door is accepted at once, and would leave the log no file to open
+        )
+    # A peer whose host is gone is found by TCP. ZMTP heartbeats only where the queue for incoming
+    # messages never fills: in libzmq 4.3.5 a heartbeat on a connection that died while its queue
+    # was full ends the process with "Assertion failed: !_io_error" (issues 3937, 4364, 4767), which
+    # any flood could bring about.
     socket.tcp_keepalive, socket.tcp_keepalive_idle = 1, 10
-    socket.tcp_keepalive_intvl, socket.tcp_keepalive_cnt = 5, 3
+    socket.tcp_keepalive_intvl = 5
+    socket.tcp_keepalive_cnt = 3
     if kind == zmq.DEALER:
         socket.rcvhwm = 0  # answers are bounded by what was asked and sent
-        socket.heartbeat_ivl, socket.heartbeat_timeout, socket.heartbeat_ttl = 2000, 6000, 6000
+        socket.heartbeat_ivl = 2000
+        socket.heartbeat_timeout = 6000
+        socket.heartbeat_ttl = 6000
     socket.reconnect_ivl, socket.reconnect_ivl_max = 100, 5000
     socket.handshake_ivl = 5000
     socket.ipv6 = ipv6

@@ -1,8 +1,9 @@
 r"""The LS1 wire format: three frames ``[topic][header][payload]``, in pure functions.
 
 The header is 32 bytes, little-endian ``<4sBBHQdII``: magic ``LS1\0``, kind, dtype (0 = float32),
-n_features, seq, event time (s since 1970 UTC, NaN = unknown), n_rows, crc32 of the payload. Everything
-here checks every bound and raises `SourceError` with one sentence; nothing here knows a socket.
+n_features, seq, event time (s since 1970 UTC, NaN = unknown), n_rows, crc32 of the payload.
+Everything here checks every bound and raises `SourceError` with one sentence; nothing here knows a
+socket.
 """
 
 from __future__ import annotations
@@ -20,7 +21,17 @@ from numpy.typing import NDArray
 from loco_stream.connectors.ls1.limits import DEFAULT_LIMITS, Limits
 from loco_stream.errors import SourceError
 
-__all__ = ["REQUEST_BIT", "Kind", "Limits", "Message", "labels_of", "pack", "pairs_of", "rows_of", "unpack"]
+__all__ = [
+    "REQUEST_BIT",
+    "Kind",
+    "Limits",
+    "Message",
+    "labels_of",
+    "pack",
+    "pairs_of",
+    "rows_of",
+    "unpack",
+]
 
 MAGIC = b"LS1\0"
 HEADER = struct.Struct("<4sBBHQdII")
@@ -89,12 +100,14 @@ def unpack(frames: Sequence[bytes], limits: Limits | None = None) -> Message:
     Raises
     ------
     SourceError
-        Wrong frame count, magic, kind, dtype, checksum, a payload of another length than kind, n_rows
-        and n_features imply, or a value beyond `limits`.
+        Wrong frame count, magic, kind, dtype, checksum, a payload of another length than kind,
+        n_rows and n_features imply, or a value beyond `limits`.
     """
     limits = limits or DEFAULT_LIMITS
     if len(frames) != 3:
-        raise SourceError(f"an LS1 message has 3 frames (topic, header, payload), not {len(frames)}")
+        raise SourceError(
+            f"an LS1 message has 3 frames (topic, header, payload), not {len(frames)}"
+        )
     topic, head, payload = frames
     if len(head) != HEADER.size:
         raise SourceError(f"the LS1 header has {HEADER.size} bytes, not {len(head)}")
@@ -104,23 +117,31 @@ def unpack(frames: Sequence[bytes], limits: Limits | None = None) -> Message:
     if kind > Kind.ASK:
         raise SourceError(f"kind must be 0..{Kind.ASK:d}, not {kind}")
     if crc != crc32(payload):
-        raise SourceError("the payload's crc32 is not the one in the header: it was damaged on the way")
+        raise SourceError(
+            "the payload's crc32 is not the one in the header: it was damaged on the way"
+        )
     _check_shape(Kind(kind), dtype, n_features, seq, n_rows, len(payload), limits)
     source = topic_name(topic, limits)
-    return Message(source, Kind(kind), seq, t if math.isfinite(t) else math.nan, n_rows, n_features, payload)
+    return Message(
+        source, Kind(kind), seq, t if math.isfinite(t) else math.nan, n_rows, n_features, payload
+    )
 
 
 def topic_name(topic: bytes, limits: Limits) -> str:
     """Return the source's name in a topic frame."""
     if not 0 < len(topic) <= limits.name_bytes:
-        raise SourceError(f"the topic (the source's name) has 1..{limits.name_bytes} bytes, not {len(topic)}")
+        raise SourceError(
+            f"the topic (the source's name) has 1..{limits.name_bytes} bytes, not {len(topic)}"
+        )
     try:
         return topic.decode()
     except UnicodeDecodeError:
         raise SourceError("the topic (the source's name) is not utf-8") from None
 
 
-def _check_shape(kind: Kind, dtype: int, n_features: int, seq: int, n_rows: int, size: int, limits: Limits) -> None:
+def _check_shape(
+    kind: Kind, dtype: int, n_features: int, seq: int, n_rows: int, size: int, limits: Limits
+) -> None:
     if kind in _FREE:
         return
     if kind in _TABLES or kind is Kind.LABEL:
@@ -136,7 +157,9 @@ def _check_shape(kind: Kind, dtype: int, n_features: int, seq: int, n_rows: int,
             raise SourceError(f"dtype must be 0 (float32), not {dtype}")
     implied = _payload_size(kind, n_rows, n_features)
     if size != implied:
-        raise SourceError(f"kind {kind:d} with {n_rows} rows of {n_features} has {implied} payload bytes, not {size}")
+        raise SourceError(
+            f"kind {kind:d} with {n_rows} rows of {n_features} has {implied} payload bytes, not {size}"
+        )
 
 
 def _payload_size(kind: Kind, n_rows: int, n_features: int) -> int:
@@ -147,13 +170,19 @@ def _payload_size(kind: Kind, n_rows: int, n_features: int) -> int:
 
 def rows_of(message: Message) -> NDArray[np.float32]:
     """Return the rows of kind 0, 1, 8 or 10, shape (n_rows, n_features), in memory of their own."""
-    n, width = message.n_rows, message.n_features
+    n = message.n_rows
+    width = message.n_features
     return np.frombuffer(message.payload, "<f4", n * width).reshape(n, width).astype(np.float32)
 
 
 def labels_of(message: Message, task: str) -> NDArray[np.generic]:
-    """Return the n_rows labels of kind 1: int32 class indices (-1 missing) or float32 values (NaN missing)."""
-    return np.frombuffer(message.payload, _label_dtype(task), message.n_rows, 4 * message.n_rows * message.n_features)
+    """Return the n_rows labels of kind 1.
+
+    Int32 class indices (-1 missing) or float32 values (NaN missing).
+    """
+    return np.frombuffer(
+        message.payload, _label_dtype(task), message.n_rows, 4 * message.n_rows * message.n_features
+    )
 
 
 def pairs_of(message: Message, task: str) -> tuple[list[int], NDArray[np.generic]]:

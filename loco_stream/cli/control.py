@@ -23,8 +23,8 @@ def command(address: str, order: str, token: str | None) -> None:
 
     \b
     Examples
-      loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/ --control ipc:///tmp/loco
-      loco-stream control ipc:///tmp/loco status
+      loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/ --control
+      ipc:///tmp/loco loco-stream control ipc:///tmp/loco status
     """
     from loco_stream.connectors.control import order as give
     from loco_stream.connectors.control import read_token

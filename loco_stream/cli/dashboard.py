@@ -30,9 +30,18 @@ __all__ = ["command"]
     metavar="ADDRESS",
     help="Address to listen at; anybody who reaches it sees the page.",
 )
-@click.option("--allow-host", multiple=True, metavar="NAME", help="A further name the page may be asked for under.")
+@click.option(
+    "--allow-host",
+    multiple=True,
+    metavar="NAME",
+    help="A further name the page may be asked for under.",
+)
 @click.option("--open", "browse", is_flag=True, help="Open the page in the browser.")
-@click.option("--keys", metavar="DIR", help="Keys made by `loco-stream keygen`: turns CURVE on for zmq sources.")
+@click.option(
+    "--keys",
+    metavar="DIR",
+    help="Keys made by `loco-stream keygen`: turns CURVE on for zmq sources.",
+)
 @model_options
 def command(
     source: str,
@@ -45,7 +54,8 @@ def command(
 ) -> None:
     """Learn from SOURCE and show it live; the page stays when the stream has ended, until Ctrl-C.
 
-    SOURCE is written as for `loco-stream run`. `run` and `serve` show the same page with --dashboard.
+    SOURCE is written as for `loco-stream run`. `run` and `serve` show the same page with
+    --dashboard.
 
     \b
     Examples

@@ -27,7 +27,9 @@ _EXTRAS = {
 
 @click.command("doctor")
 def command() -> None:
-    """Check this installation: versions, extras, the compile cache, threads, and a first learning step.
+    """Check this installation.
+
+    Versions, extras, the compile cache, threads, and a first learning step.
 
     \b
     Example
@@ -43,7 +45,9 @@ def command() -> None:
         click.echo(f"{name:<13} {version or 'MISSING'}")
     for extra, name in _EXTRAS.items():
         version = _version(name)
-        click.echo(f"{name:<13} {version or f'not installed: pip install {chr(39)}loco-stream[{extra}]{chr(39)}'}")
+        click.echo(
+            f"{name:<13} {version or f'not installed: pip install {chr(39)}loco-stream[{extra}]{chr(39)}'}"
+        )
     for text, fine in _trials():
         sound &= fine
         click.echo(text)
@@ -67,7 +71,10 @@ def _machine() -> Iterator[tuple[str, bool]]:
     cache = Path(step.run.stats.cache_path).parent
     kept = sum(file.stat().st_size for file in cache.rglob("*.nb[ic]"))
     yield f"cache         {kept / 1e6:.1f} MB of compiled code below {cache}", True
-    yield f"threads       a learning step uses 1; {os.cpu_count()} here, numba may use {numba.get_num_threads()}", True
+    yield (
+        f"threads       a learning step uses 1; {os.cpu_count()} here, numba may use {numba.get_num_threads()}",
+        True,
+    )
 
 
 def _trials() -> Iterator[tuple[str, bool]]:
@@ -82,6 +89,9 @@ def _trials() -> Iterator[tuple[str, bool]]:
         model = LOCOClassifier(seed=0)
         model.learn_one({"a": 0.0}, "off")
         model.predict_one({"a": 0.0})
-        yield f"first step    {time.perf_counter() - began:.1f} s, compiling included where the cache was empty", True
+        yield (
+            f"first step    {time.perf_counter() - began:.1f} s, compiling included where the cache was empty",
+            True,
+        )
     except ImportError as error:
         yield f"broken        {error}", False

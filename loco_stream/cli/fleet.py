@@ -37,13 +37,30 @@ def fleet_options(function: F) -> F:
     """Add what makes one model a key: --key, --workers, --ray, --template."""
     for option in reversed(
         [
-            click.option("--key", metavar="FEATURE", help="Learn a model of its own for each value of FEATURE."),
-            click.option("--workers", type=click.IntRange(0), default=0, metavar="N",
-                         help="With --key: so many worker processes on Ray.  [default: this process]"),
-            click.option("--ray", metavar="ADDRESS", help="With --key and --workers: a running cluster of Ray."),
-            click.option("--template", metavar="MODEL", help="With --key: a saved model that new keys start from."),
+            click.option(
+                "--key",
+                metavar="FEATURE",
+                help="Learn a model of its own for each value of FEATURE.",
+            ),
+            click.option(
+                "--workers",
+                type=click.IntRange(0),
+                default=0,
+                metavar="N",
+                help="With --key: so many worker processes on Ray.  [default: this process]",
+            ),
+            click.option(
+                "--ray",
+                metavar="ADDRESS",
+                help="With --key and --workers: a running cluster of Ray.",
+            ),
+            click.option(
+                "--template",
+                metavar="MODEL",
+                help="With --key: a saved model that new keys start from.",
+            ),
         ]
-    ):  # fmt: skip
+    ):
         function = option(function)
     return function
 
@@ -52,21 +69,30 @@ def refuse_beside_fleet(**options: object) -> None:
     """Raise `ConfigError` if an option is given that a fleet does not have."""
     for name, value in options.items():
         if value is not None:
-            raise ConfigError(f"--{name.replace('_', '-')} cannot be used with --key, a fleet has none")
+            raise ConfigError(
+                f"--{name.replace('_', '-')} cannot be used with --key, a fleet has none"
+            )
 
 
 def serve_fleet(
-    call: FleetCall, open_source: Callable[[str | None], Any], options: Mapping[str, Any], sinks: Sequence[Any],
+    call: FleetCall,
+    open_source: Callable[[str | None], Any],
+    options: Mapping[str, Any],
+    sinks: Sequence[Any],
     report: str | None,
-) -> None:  # fmt: skip
+) -> None:
     """Learn until told to stop, and tell what came of it."""
     from loco_stream.engine.report import jsonable
     from loco_stream.persistence.files import atomic_write
 
     if call.key is None:
-        raise ConfigError("--workers, --ray and --template need --key FEATURE, which says whose model a row is for")
+        raise ConfigError(
+            "--workers, --ray and --template need --key FEATURE, which says whose model a row is for"
+        )
     if options["delay"]:
-        raise ConfigError("--delay cannot be used with --key: a fleet learns each row when it comes")
+        raise ConfigError(
+            "--delay cannot be used with --key: a fleet learns each row when it comes"
+        )
     with clean_end() as handler:
         try:
             result = _run(call, open_source, options, sinks, handler)
@@ -78,14 +104,18 @@ def serve_fleet(
     if report is not None:
         atomic_write(report, json.dumps(jsonable(result), indent=2).encode())
     click.echo(
-        f"ended: {result['n_samples']:,} samples of this run, {result['n_keys']:,} keys in {call.directory}", err=True
+        f"ended: {result['n_samples']:,} samples of this run, {result['n_keys']:,} keys in {call.directory}",
+        err=True,
     )
 
 
 def _run(
-    call: FleetCall, open_source: Callable[[str | None], Any], options: Mapping[str, Any], sinks: Sequence[Any],
+    call: FleetCall,
+    open_source: Callable[[str | None], Any],
+    options: Mapping[str, Any],
+    sinks: Sequence[Any],
     handler: Any,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     from loco_stream.engine.source_reader import SourceReader
     from loco_stream.engine.task import find_task
     from loco_stream.fleet import Fleet
@@ -102,9 +132,14 @@ def _run(
         if call.template is not None:
             model = load(call.template)
         fleet = Fleet(
-            model, call.directory, call.workers, monitor=TaskMonitor(holdout=options["holdout"] or 0, task=task),
-            checkpoint_every=call.checkpoint_every, durability=call.durability or "interval:1s", ray_address=call.ray,
-        )  # fmt: skip
+            model,
+            call.directory,
+            call.workers,
+            monitor=TaskMonitor(holdout=options["holdout"] or 0, task=task),
+            checkpoint_every=call.checkpoint_every,
+            durability=call.durability or "interval:1s",
+            ray_address=call.ray,
+        )
     except BaseException:
         source.close()
         raise

@@ -44,7 +44,8 @@ def _look(path: str) -> dict[str, Any]:
     if Path(path).is_dir():
         file, saved, damage = newest(path)
     else:
-        file, saved = Path(path), persist.read(path)
+        file = Path(path)
+        saved = persist.read(path)
     kind, model, arrays = model_of(saved)
     config = saved.config if saved.kind == "checkpoint" else {}
     return {
@@ -64,7 +65,10 @@ def _look(path: str) -> dict[str, Any]:
 
 
 def _sources(config: dict[str, Any]) -> dict[str, Any]:
-    """Return how far each source was read: `{source: {epoch: seq}}`, or one source and its position."""
+    """Return how far each source was read: `{source: {epoch.
+
+    Seq}}`, or one source and its position.
+    """
     position = config.get("position") or {}
     if position.keys() == {"within", "beside"}:
         beside = {name: highest for name, (highest, _) in position["beside"].items()}

@@ -18,7 +18,18 @@ from loco_stream.errors import LocoStreamError, LocoStreamWarning
 
 __all__ = ["main"]
 
-_COMMANDS = ("run", "serve", "dashboard", "control", "inspect", "keygen", "demo", "bench", "doctor", "nir")
+_COMMANDS = (
+    "run",
+    "serve",
+    "dashboard",
+    "control",
+    "inspect",
+    "keygen",
+    "demo",
+    "bench",
+    "doctor",
+    "nir",
+)
 
 
 class _Refusal(click.ClickException):
@@ -61,7 +72,9 @@ class _Group(click.Group):
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run, and let no broken output end a run."""
-        atexit.register(gc.freeze)  # else Python looks for garbage among all that was compiled: a second or two
+        atexit.register(
+            gc.freeze
+        )  # else Python looks for garbage among all that was compiled: a second or two
         with guarded(), _warnings_in_one_line():
             return super().main(*args, **extra)
 

@@ -1,7 +1,10 @@
-"""A NIR file on snnTorch or Norse: prints one JSON line. It runs in their environment and imports nothing of ours.
+"""A NIR file on snnTorch or Norse: prints one JSON line.
 
-Usage: nir_peers.py PEER FILE INPUTS.npy DT; the inputs are (samples, steps, inputs), DT is the step in ms. Printed are
-the spikes of each neuron of the last layer in each sample; with a further argument, who fired when is saved there.
+It runs in their environment and imports nothing of ours.
+
+Usage: nir_peers.py PEER FILE INPUTS.npy DT; the inputs are (samples, steps, inputs), DT is the step
+in ms. Printed are the spikes of each neuron of the last layer in each sample; with a further
+argument, who fired when is saved there.
 """
 
 import json
@@ -41,7 +44,8 @@ def main(peer: str, path: str, inputs: str, dt: float, out: str | None = None) -
 
     torch, net = {"snntorch": _snntorch, "norse": _norse}[peer](nir.read(path), dt)
     samples = torch.from_numpy(np.load(inputs).astype(np.float64))
-    state, fired = None, []
+    state = None
+    fired = []
     with torch.no_grad():
         for step in range(samples.shape[1]):
             spikes, state = net(samples[:, step], state)

@@ -30,22 +30,56 @@ def model_options(function: F) -> F:
     """Add what says how to learn: --task, --seed, --preset, --set, --delay, --window, --holdout."""
     for option in reversed(
         [
-            click.option("--task", type=_TASKS, help="What the labels are; the source or the first labels tell."),
-            click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, metavar="N",
-                         help="The same seed on the same stream gives the same bytes."),
-            click.option("--preset", type=click.Choice(["fast", "default", "accurate"]),
-                         help="The model for a purpose: 64, 128 or 256 neurons; --set goes on from it."),
-            click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", shell_complete=completed,
-                         callback=check_settings,
-                         help="A parameter of the model, for example --set rule=np or --set hidden_sizes=128,64; "
-                              "--set help lists all."),
-            click.option("--delay", type=click.IntRange(0), metavar="N", help="Learn each label N samples late."),
-            click.option("--window", type=click.IntRange(1), default=500, show_default=True, metavar="N",
-                         help="Samples in the sliding window of the scores."),
-            click.option("--holdout", type=click.IntRange(0), metavar="N",
-                         help="Samples of each task withheld from training, to measure forgetting; 0 withholds none."),
+            click.option(
+                "--task",
+                type=_TASKS,
+                help="What the labels are; the source or the first labels tell.",
+            ),
+            click.option(
+                "--seed",
+                type=click.IntRange(0, 2**63 - 1),
+                default=0,
+                show_default=True,
+                metavar="N",
+                help="The same seed on the same stream gives the same bytes.",
+            ),
+            click.option(
+                "--preset",
+                type=click.Choice(["fast", "default", "accurate"]),
+                help="The model for a purpose: 64, 128 or 256 neurons; --set goes on from it.",
+            ),
+            click.option(
+                "--set",
+                "settings",
+                multiple=True,
+                metavar="NAME=VALUE",
+                shell_complete=completed,
+                callback=check_settings,
+                help="A parameter of the model, for example --set rule=np or --set hidden_sizes=128,64; "
+                "--set help lists all.",
+            ),
+            click.option(
+                "--delay",
+                type=click.IntRange(0),
+                metavar="N",
+                help="Learn each label N samples late.",
+            ),
+            click.option(
+                "--window",
+                type=click.IntRange(1),
+                default=500,
+                show_default=True,
+                metavar="N",
+                help="Samples in the sliding window of the scores.",
+            ),
+            click.option(
+                "--holdout",
+                type=click.IntRange(0),
+                metavar="N",
+                help="Samples of each task withheld from training, to measure forgetting; 0 withholds none.",
+            ),
         ]
-    ):  # fmt: skip
+    ):
         function = option(function)
     return function
 
@@ -62,7 +96,10 @@ def bad_option(default: str | None) -> Callable[[F], F]:
 
 
 def is_strict(stream: Any, on_bad: str | None) -> bool:
-    """Whether a row that cannot be learned ends the run: a recording can be mended, what is live cannot."""
+    """Whether a row that cannot be learned ends the run.
+
+    A recording can be mended, what is live cannot.
+    """
     return (on_bad or getattr(stream, "on_bad", "skip")) == "stop"
 
 
@@ -124,7 +161,9 @@ def open_stream(
     for pair in limits:
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise ConfigError(f"--limit takes NAME=VALUE, for example --limit sources=64, not {pair!r}")
+            raise ConfigError(
+                f"--limit takes NAME=VALUE, for example --limit sources=64, not {pair!r}"
+            )
         bounds[name.replace("-", "_")] = value
     return open_source(url, task=task, keys=keys, endless=endless, limits=bounds, on_bad=on_bad)
 

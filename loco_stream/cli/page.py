@@ -25,7 +25,9 @@ def page_options(function: F) -> F:
         metavar="PORT",
         help="Port of the page; 0 takes a free one.",
     )(function)
-    return click.option("--dashboard", is_flag=True, help="Show the run live on a page at this machine.")(function)
+    return click.option(
+        "--dashboard", is_flag=True, help="Show the run live on a page at this machine."
+    )(function)
 
 
 @contextmanager

@@ -26,13 +26,32 @@ __all__ = ["command"]
 @click.command("run")
 @click.argument("source")
 @click.option("--report", metavar="FILE.json", help="Write the report there.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object instead of a table.")
-@click.option("--plot", metavar="FILE.png", help="Draw the course of the score and the drift marks there.")
-@click.option("--predictions", metavar="FILE.jsonl", help="Write every prediction there, one JSON object a line.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print the report as one JSON object instead of a table.",
+)
+@click.option(
+    "--plot", metavar="FILE.png", help="Draw the course of the score and the drift marks there."
+)
+@click.option(
+    "--predictions",
+    metavar="FILE.jsonl",
+    help="Write every prediction there, one JSON object a line.",
+)
 @click.option("--max-samples", type=click.IntRange(1), metavar="N", help="Stop after N samples.")
-@click.option("--checkpoint", metavar="DIR", help="Keep checkpoints in DIR, to go on later with --resume.")
-@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in --checkpoint DIR.")
-@click.option("--keys", metavar="DIR", help="Keys made by `loco-stream keygen`: turns CURVE on for zmq sources.")
+@click.option(
+    "--checkpoint", metavar="DIR", help="Keep checkpoints in DIR, to go on later with --resume."
+)
+@click.option(
+    "--resume", is_flag=True, help="Go on from the newest checkpoint in --checkpoint DIR."
+)
+@click.option(
+    "--keys",
+    metavar="DIR",
+    help="Keys made by `loco-stream keygen`: turns CURVE on for zmq sources.",
+)
 @bad_option(None)
 @click.option("--quiet", is_flag=True, help="No progress line.")
 @sink_options
@@ -104,7 +123,9 @@ def command(
             if session is not None and session.report is not None:
                 _keep(session.report, report, plot)  # what was done is not lost
             raise
-        _show(result, as_json, report, plot)  # a signal that comes after the last row must not cost the report
+        _show(
+            result, as_json, report, plot
+        )  # a signal that comes after the last row must not cost the report
 
 
 def _sinks(predictions: str | None, resume: bool) -> list[Any]:

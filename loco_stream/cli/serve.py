@@ -26,12 +26,22 @@ __all__ = ["command"]
 
 @click.command("serve")
 @click.option(
-    "--source", required=True, metavar="URL", help="Where rows come from, for example zmq+reliable://127.0.0.1:5555."
+    "--source",
+    required=True,
+    metavar="URL",
+    help="Where rows come from, for example zmq+reliable://127.0.0.1:5555.",
 )
-@click.option("--checkpoint", required=True, metavar="DIR", help="Checkpoints and log; goes on with what is there.")
+@click.option(
+    "--checkpoint",
+    required=True,
+    metavar="DIR",
+    help="Checkpoints and log; goes on with what is there.",
+)
 @click.option("--report", metavar="FILE", help="Write the report there at the end.")
 @click.option(
-    "--keys", metavar="DIR", help="Keys made by `loco-stream keygen DIR`: turns CURVE on and admits DIR/allowed/."
+    "--keys",
+    metavar="DIR",
+    help="Keys made by `loco-stream keygen DIR`: turns CURVE on and admits DIR/allowed/.",
 )
 @click.option(
     "--durability",
@@ -52,7 +62,9 @@ __all__ = ["command"]
     metavar="PORT",
     help="Answer Prometheus at http://127.0.0.1:PORT/metrics.",
 )
-@click.option("--control", metavar="ADDR", help="Take orders there: see `loco-stream control --help`.")
+@click.option(
+    "--control", metavar="ADDR", help="Take orders there: see `loco-stream control --help`."
+)
 @click.option(
     "--control-token",
     metavar="FILE",
@@ -110,13 +122,14 @@ def command(
 
     \b
     Examples
-      loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/
-      loco-stream serve --source zmq+reliable://0.0.0.0:5555 --keys keys/ --checkpoint state/
-      loco-stream serve --source zmq+reply://127.0.0.1:5556 --checkpoint state/ --metrics-port 9100
-      loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/ --dashboard
-      loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/ --http 8080
-      loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/ --key device --workers 4
-      loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/ --sink zmq+pub://127.0.0.1:5557
+      loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/ loco-stream serve
+      --source zmq+reliable://0.0.0.0:5555 --keys keys/ --checkpoint state/ loco-stream serve
+      --source zmq+reply://127.0.0.1:5556 --checkpoint state/ --metrics-port 9100 loco-stream serve
+      --source zmq+reliable://127.0.0.1:5555 --checkpoint state/ --dashboard loco-stream serve
+      --source zmq+reliable://127.0.0.1:5555 --checkpoint state/ --http 8080 loco-stream serve
+      --source zmq+reliable://127.0.0.1:5555 --checkpoint state/ --key device --workers 4
+      loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/ --sink
+      zmq+pub://127.0.0.1:5557
 
     \b
     What may be lost
@@ -134,10 +147,25 @@ def command(
         parse_durability(durability)
     if key is not None or workers or ray or template:
         refuse_beside_fleet(metrics_port=metrics_port, control=control, http=http)
-        fleet = FleetCall(key, workers, ray, template, checkpoint, durability, checkpoint_every,
-                          dashboard_port if dashboard else None)  # fmt: skip
-        serve_fleet(fleet, lambda task: open_stream(source, task, keys, endless=True, limits=limits, on_bad=on_bad),
-                    options, open_sinks(sinks, on_drift), report)  # fmt: skip
+        fleet = FleetCall(
+            key,
+            workers,
+            ray,
+            template,
+            checkpoint,
+            durability,
+            checkpoint_every,
+            dashboard_port if dashboard else None,
+        )
+        serve_fleet(
+            fleet,
+            lambda task: open_stream(
+                source, task, keys, endless=True, limits=limits, on_bad=on_bad
+            ),
+            options,
+            open_sinks(sinks, on_drift),
+            report,
+        )
         return
     engine_options: dict[str, Any] = {
         "checkpoint": checkpoint,
@@ -158,7 +186,9 @@ def command(
         engine_options["watchers"] = watchers
         try:
             settings = stored_settings(checkpoint, {**options, "holdout": options["holdout"] or 0})
-            stream = open_stream(source, settings["task"], keys, endless=True, limits=limits, on_bad=on_bad)
+            stream = open_stream(
+                source, settings["task"], keys, endless=True, limits=limits, on_bad=on_bad
+            )
             feed = _warm_up(beside(stream), standby, new=not has_past(checkpoint))
             session = Session(feed, settings, engine_options)
             result = session.run(handler, None, quiet, lambda engine: _beside(engine, standby))
@@ -190,7 +220,10 @@ def _beside(engine: Any, standby: Standby) -> Iterator[None]:
     """Say what may be lost, and let the engine answer for itself while it runs."""
     from loco_stream.engine.wal import DURABILITY
 
-    click.echo(f"durability {engine.durability}: {DURABILITY[engine.durability.partition(':')[0]]}", err=True)
+    click.echo(
+        f"durability {engine.durability}: {DURABILITY[engine.durability.partition(':')[0]]}",
+        err=True,
+    )
     standby.engine = engine
     yield
 
@@ -199,7 +232,10 @@ def _beside(engine: Any, standby: Standby) -> Iterator[None]:
 def _ports(
     standby: Standby, metrics_port: int | None, control: str | None, control_token: str | None
 ) -> Iterator[None]:
-    """Answer Prometheus and take orders, before anything else is done: who runs a service wants to see it start."""
+    """Answer Prometheus and take orders, before anything else is done.
+
+    Who runs a service wants to see it start.
+    """
     with ExitStack() as open_ports:
         if control is not None:
             from loco_stream.connectors.control import Control, make_token

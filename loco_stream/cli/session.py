@@ -27,12 +27,15 @@ class Session:
     source
         Where rows come from, or a reader of it.
     options
-        Those of `model_options` and `holdout`; `stored_settings` fills in what a resumed run was begun with.
+        Those of `model_options` and `holdout`; `stored_settings` fills in what a resumed run was
+        begun with.
     engine_options
         Passed to `StreamEngine` as they are.
     """
 
-    def __init__(self, source: Any, options: Mapping[str, Any], engine_options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, source: Any, options: Mapping[str, Any], engine_options: Mapping[str, Any]
+    ) -> None:
         from loco_stream.engine.source_reader import SourceReader
 
         self._feed = source if isinstance(source, SourceReader) else SourceReader(source)
@@ -47,7 +50,9 @@ class Session:
         quiet: bool,
         beside: Callable[[Any], AbstractContextManager[Any]] = nullcontext,
     ) -> Any:
-        """Run to the end and return the report; raises `Interrupt` if a signal comes before the first row.
+        """Run to the end and return the report.
+
+        Raises `Interrupt` if a signal comes before the first row.
 
         Where the run ends by an error, `report` is that of what was done before.
 
@@ -75,7 +80,9 @@ class Session:
         options = self._options
         feed = self._feed
         task = options["task"] or find_task(feed)
-        model = build_model(task, options["seed"], parse_settings(options["settings"]), options["preset"])
+        model = build_model(
+            task, options["seed"], parse_settings(options["settings"]), options["preset"]
+        )
         holdout = {} if options["holdout"] is None else {"holdout": options["holdout"]}
         monitor = TaskMonitor(task=task, seed=options["seed"], **holdout)
         kept = {name: options[name] for name in _STORED if name != "task"}

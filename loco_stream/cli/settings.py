@@ -15,20 +15,30 @@ __all__ = ["check_settings", "completed", "setting_names", "unknown_setting"]
 
 
 def setting_names() -> list[str]:
-    """Return the names, in the order of the estimators' constructor; `--seed` is an option of its own."""
+    """Return the names, in the order of the estimators' constructor.
+
+    `--seed` is an option of its own.
+    """
     from loco_stream.learner.classifier import LOCOClassifier
 
     return [name for name in inspect.signature(LOCOClassifier).parameters if name != "seed"]
 
 
-def completed(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+def completed(
+    context: click.Context, parameter: click.Parameter, begun: str
+) -> list[CompletionItem]:
     """Return the settings whose name begins so, for the shell."""
     name = begun.partition("=")[0]
     return [CompletionItem(f"{known}=") for known in setting_names() if known.startswith(name)]
 
 
-def check_settings(context: click.Context, parameter: click.Parameter, pairs: tuple[str, ...]) -> tuple[str, ...]:
-    """Print every setting for `--set help` and end; refuse an unknown one before anything is opened or compiled."""
+def check_settings(
+    context: click.Context, parameter: click.Parameter, pairs: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Print every setting for `--set help` and end.
+
+    Refuse an unknown one before anything is opened or compiled.
+    """
     if context.resilient_parsing:
         return pairs
     if "help" in pairs:
@@ -50,7 +60,8 @@ def unknown_setting(name: str) -> str:
 def _lines() -> Iterator[str]:
     from loco_stream.learner.classifier import LOCOClassifier
 
-    told, defaults = inspect.getdoc(LOCOClassifier) or "", inspect.signature(LOCOClassifier).parameters
+    told = inspect.getdoc(LOCOClassifier) or ""
+    defaults = inspect.signature(LOCOClassifier).parameters
     for name in setting_names():
         found = re.search(rf"^{name}\n((?:    .*\n)+)", told, re.MULTILINE)
         text = " ".join(found[1].split()) if found else ""

@@ -17,7 +17,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 def sink_options(function: F) -> F:
     """Add what says who hears of it: --sink and --on-drift."""
     function = click.option(
-        "--on-drift", metavar="COMMAND", help="Run COMMAND at each drift, the record on its standard input; no shell."
+        "--on-drift",
+        metavar="COMMAND",
+        help="Run COMMAND at each drift, the record on its standard input; no shell.",
     )(function)
     return click.option(
         "--sink",
@@ -40,7 +42,11 @@ def open_sinks(urls: tuple[str, ...], on_drift: str | None) -> list[Any]:
         opened.append(ExecRecords(on_drift, only="drift"))
     names = [sink.name for sink in opened]
     for sink in opened:
-        if names.count(sink.name) > 1:  # their counts and what they have not delivered are told apart by name
-            raise ConfigError(f"--sink: {sink.name} is given twice; let one sink send all that goes there")
+        if (
+            names.count(sink.name) > 1
+        ):  # their counts and what they have not delivered are told apart by name
+            raise ConfigError(
+                f"--sink: {sink.name} is given twice; let one sink send all that goes there"
+            )
         click.echo(f"sink {sink.name}: {sink.promise}", err=True)
     return opened

@@ -10,10 +10,12 @@ __all__ = ["Standby"]
 
 
 class Standby:
-    """Stands for the engine of a service from its first second on; hands everything on once there is one.
+    """Stands for the engine of a service from its first second on.
 
-    The engine cannot be made before the first row, which tells the task, and code is compiled before that: with a live
-    source this may take hours.
+    Hands everything on once there is one.
+
+    The engine cannot be made before the first row, which tells the task, and code is compiled
+    before that: with a live source this may take hours.
 
     Examples
     --------
@@ -32,7 +34,11 @@ class Standby:
     def status(self) -> dict[str, Any]:
         """The engine's status; before there is an engine, the phase."""
         engine = self.engine
-        return {"phase": self.phase, "n_samples": 0} if engine is None else {"phase": "running", **engine.status}
+        return (
+            {"phase": self.phase, "n_samples": 0}
+            if engine is None
+            else {"phase": "running", **engine.status}
+        )
 
     @property
     def alarm(self) -> str | None:

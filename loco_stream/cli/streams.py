@@ -1,4 +1,7 @@
-"""Standard output and error that may be full, closed or left by their reader: the engine goes on all the same."""
+"""Standard output and error that may be full, closed or left by their reader.
+
+The engine goes on all the same.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,9 @@ class _Stream(io.FileIO):
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Guard the process's standard streams; at the end, one sentence and exit code 1 if output was lost.
+    """Guard the process's standard streams.
+
+    At the end, one sentence and exit code 1 if output was lost.
 
     Where a test or a program has put its own streams in their place, nothing is done.
     """
@@ -49,7 +54,10 @@ def guarded() -> Iterator[None]:
         sys.stdout.flush()
         if out.error is not None:
             if out.error.errno != errno.EPIPE:  # `| head` has what it wanted
-                print(f"loco-stream: cannot write to standard output: {out.error.strerror}", file=sys.stderr)
+                print(
+                    f"loco-stream: cannot write to standard output: {out.error.strerror}",
+                    file=sys.stderr,
+                )
             raise SystemExit(1)
 
 
@@ -66,8 +74,13 @@ def _fill_gaps() -> None:
 def _guard(number: int) -> tuple[_Stream, io.TextIOWrapper]:
     raw = _Stream(number, "w", closefd=False)
     line_buffering = number == 2 or os.isatty(number)
-    encoding, errors = ("utf-8", "surrogateescape") if number == 1 else ("utf-8", "backslashreplace")
+    encoding, errors = (
+        ("utf-8", "surrogateescape") if number == 1 else ("utf-8", "backslashreplace")
+    )
     old = sys.__stdout__ if number == 1 else sys.__stderr__
     if old is not None:
-        encoding, errors = old.encoding, old.errors or errors
-    return raw, io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors, line_buffering=line_buffering)
+        encoding = old.encoding
+        errors = old.errors or errors
+    return raw, io.TextIOWrapper(
+        io.BufferedWriter(raw), encoding, errors, line_buffering=line_buffering
+    )

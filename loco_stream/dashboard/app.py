@@ -26,7 +26,9 @@ __all__ = ["Guard", "Pages", "make_app"]
 
 _STATIC = Path(__file__).parent / "static"
 _PERIOD = 0.05  # seconds between looks into the ring: at most 20 frames a second
-_KEEP_ALIVE = 200  # looks without news after which a comment tells both sides that the other is there
+_KEEP_ALIVE = (
+    200  # looks without news after which a comment tells both sides that the other is there
+)
 _MOST_PAGES = 32
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -56,10 +58,13 @@ class Pages:
         try:
             news, number = self.ring.start(last_event_id)
             yield b"retry: 500\n\n" + news
-            idle, closed = 0, False
+            idle = 0
+            closed = False
             while not closed:
                 await asyncio.sleep(_PERIOD)
-                closed = self.closed  # before the look into the ring: what came before the end is still sent
+                closed = (
+                    self.closed
+                )  # before the look into the ring: what came before the end is still sent
                 news, number = self.ring.since(number)
                 idle = 0 if news else idle + 1
                 if news:
@@ -89,7 +94,9 @@ class Guard:
         await self._app(scope, receive, guarded)
 
 
-def make_app(pages: Pages, actions: Mapping[str, Callable[[], object]], hosts: Sequence[str]) -> Starlette:
+def make_app(
+    pages: Pages, actions: Mapping[str, Callable[[], object]], hosts: Sequence[str]
+) -> Starlette:
     """Return the application.
 
     Parameters
@@ -119,7 +126,9 @@ def make_app(pages: Pages, actions: Mapping[str, Callable[[], object]], hosts: S
         if action is None:
             return PlainTextResponse("there is no such button", 404)
         if request.headers.get("origin") != f"http://{request.headers['host']}":
-            return PlainTextResponse("buttons work from this page alone", 403)  # another site must not press them
+            return PlainTextResponse(
+                "buttons work from this page alone", 403
+            )  # another site must not press them
         await run_in_threadpool(action)
         return Response(status_code=204)
 
@@ -131,5 +140,9 @@ def make_app(pages: Pages, actions: Mapping[str, Callable[[], object]], hosts: S
         Mount("/static", StaticFiles(directory=_STATIC)),
     ]
     return Starlette(
-        routes=routes, middleware=[Middleware(Guard), Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))]
+        routes=routes,
+        middleware=[
+            Middleware(Guard),
+            Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
+        ],
     )

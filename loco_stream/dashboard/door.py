@@ -26,7 +26,8 @@ from loco_stream.errors import LocoStreamError, SourceError
 
 __all__ = ["make_door"]
 
-MOST_BYTES, MOST_ROWS = 1 << 20, 256
+MOST_BYTES = 1 << 20
+MOST_ROWS = 256
 SECONDS = 10.0  # that a body may take to come, and a row to be learned
 
 _WAYS = "POST /predict, POST /learn, GET /health, GET /ready, GET /openapi.json"
@@ -63,14 +64,19 @@ def make_door(service: Any, inbox: Inbox, token: str | None, hosts: list[str]) -
 
     async def learn(request: Request) -> Any:
         given = await _read(request, Learn)
-        rows = [(row.x, row.y) for row in ([Row(given.x, given.y)] if given.rows is None else given.rows)]
+        rows = [
+            (row.x, row.y)
+            for row in ([Row(given.x, given.y)] if given.rows is None else given.rows)
+        ]
         if (given.source is None) != (given.seq is None):
             raise HTTPException(400, "source and seq belong together: give both, or neither")
         if not rows or (given.seq or 0) + len(rows) - 1 > MOST_NUMBER:
             raise HTTPException(422, f"a request has a row or more, numbered up to {MOST_NUMBER}")
         task = "regression" if "mae" in service.status else "classification"
         for x, y in rows:
-            fault = _fault(x) or ("a row to learn needs its label y" if y in (None, "") else label_fault(y, task))
+            fault = _fault(x) or (
+                "a row to learn needs its label y" if y in (None, "") else label_fault(y, task)
+            )
             if fault:
                 raise HTTPException(422, fault)
         try:
@@ -82,7 +88,9 @@ def make_door(service: Any, inbox: Inbox, token: str | None, hosts: list[str]) -
             raise HTTPException(409, str(error)) from None
         except TimeoutError:
             raise HTTPException(503, f"not learned within {SECONDS:g} s; it may still be") from None
-        return {"learned": learned} | ({} if given.source is None else {"repeated": len(rows) - learned})
+        return {"learned": learned} | (
+            {} if given.source is None else {"repeated": len(rows) - learned}
+        )
 
     async def health(request: Request) -> Any:
         return {"status": "ok"}
@@ -100,7 +108,11 @@ def make_door(service: Any, inbox: Inbox, token: str | None, hosts: list[str]) -
         Route("/learn", _json(learn, token), methods=["POST"]),
         *(
             Route(path, _json(answer, None))
-            for path, answer in (("/health", health), ("/ready", ready), ("/openapi.json", document))
+            for path, answer in (
+                ("/health", health),
+                ("/ready", ready),
+                ("/openapi.json", document),
+            )
         ),
     ]
     return Starlette(
@@ -150,7 +162,8 @@ async def _read(request: Request, kind: type[Any]) -> Any:
 
 
 async def _body(request: Request) -> bytes:
-    parts, size = [], 0
+    parts = []
+    size = 0
     async for part in request.stream():
         size += len(part)
         if size > MOST_BYTES:
@@ -176,7 +189,9 @@ def _answer(engine: Any, x: Mapping[str, Any]) -> dict[str, Any]:
     except LocoStreamError as error:
         raise HTTPException(422, str(error)) from None
     engine.asked(x)
-    known = getattr(model, "features", None)  # none before the first row, and other libraries' models do not tell
+    known = getattr(
+        model, "features", None
+    )  # none before the first row, and other libraries' models do not tell
     unknown = [name for name in x if name not in known] if known else []
     return answer | ({"unknown_features": unknown} if unknown else {})
 

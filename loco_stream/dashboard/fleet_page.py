@@ -1,4 +1,7 @@
-"""The live page of a fleet: the devices served worst, those that drifted last, and any one by its key."""
+"""The live page of a fleet.
+
+The devices served worst, those that drifted last, and any one by its key.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,8 @@ Question = Callable[[Any], Any]
 class FleetPage:
     """A page at 127.0.0.1 that asks a running fleet; give it to a `FleetRunner` as a watcher.
 
-    Questions wait for the thread that learns, which answers them between two commits: nobody else touches a fleet.
+    Questions wait for the thread that learns, which answers them between two commits: nobody else
+    touches a fleet.
 
     Parameters
     ----------
@@ -71,8 +75,14 @@ class FleetPage:
         except queue.Full:
             return 503, {"error": f"{_MOST_WAITING} questions wait; ask later"}
         except TimeoutError:
-            return 503, {"error": f"the fleet did not answer within {_PATIENCE:g} s: it waits for rows"}
-        return (404, {"error": "no row of such a device came in this run"}) if found is None else (200, found)
+            return 503, {
+                "error": f"the fleet did not answer within {_PATIENCE:g} s: it waits for rows"
+            }
+        return (
+            (404, {"error": "no row of such a device came in this run"})
+            if found is None
+            else (200, found)
+        )
 
 
 def _server(page: FleetPage) -> Any:
@@ -87,7 +97,9 @@ def _server(page: FleetPage) -> Any:
 
         from loco_stream.dashboard.app import Guard
     except ImportError as error:
-        raise ConfigError("the page needs starlette and uvicorn: pip install 'loco-stream[dashboard]'") from error
+        raise ConfigError(
+            "the page needs starlette and uvicorn: pip install 'loco-stream[dashboard]'"
+        ) from error
 
     async def index(request: Any) -> Any:
         return FileResponse(_STATIC / "fleet.html")
@@ -107,11 +119,23 @@ def _server(page: FleetPage) -> Any:
         text = request.query_params.get("key", "")
         return await answer(lambda runner: runner.device(text))
 
-    routes = [Route("/", index), Route("/fleet", fleet), Route("/search", search), Route("/device", device),
-              Mount("/static", StaticFiles(directory=_STATIC))]  # fmt: skip
+    routes = [
+        Route("/", index),
+        Route("/fleet", fleet),
+        Route("/search", search),
+        Route("/device", device),
+        Mount("/static", StaticFiles(directory=_STATIC)),
+    ]
     hosts = Middleware(TrustedHostMiddleware, allowed_hosts=list(local_hosts()))
     config = uvicorn.Config(
-        Starlette(routes=routes, middleware=[Middleware(Guard), hosts]), log_level="error", access_log=False,
-        lifespan="off", ws="none", http="h11", loop="asyncio", timeout_graceful_shutdown=2, server_header=False,
-    )  # fmt: skip
+        Starlette(routes=routes, middleware=[Middleware(Guard), hosts]),
+        log_level="error",
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        http="h11",
+        loop="asyncio",
+        timeout_graceful_shutdown=2,
+        server_header=False,
+    )
     return uvicorn.Server(config)

@@ -17,10 +17,12 @@ _POINTS = 2048  # of the course: more than a wide page has pixels
 
 
 class Ring:
-    """The latest frames, numbered, each encoded once for all pages; written by one thread, read by another.
+    """The latest frames, numbered, each encoded once for all pages.
 
-    A page is only a number into the ring, so the memory does not depend on how slow a page is or how many
-    there are. One that fell behind the ring gets the whole state anew.
+    Written by one thread, read by another.
+
+    A page is only a number into the ring, so the memory does not depend on how slow a page is or
+    how many there are. One that fell behind the ring gets the whole state anew.
 
     Parameters
     ----------
@@ -57,10 +59,15 @@ class Ring:
     def state(self) -> bytes:
         """Return the whole state as JSON."""
         with self._lock:
-            return self._encoder.encode({**self._state, "run": self._run, "course": self._course.points})
+            return self._encoder.encode(
+                {**self._state, "run": self._run, "course": self._course.points}
+            )
 
     def start(self, last_event_id: str) -> tuple[bytes, int]:
-        """Return what a new page gets, and its number: nothing if it can go on, else the whole state."""
+        """Return what a new page gets, and its number.
+
+        Nothing if it can go on, else the whole state.
+        """
         run, _, number = last_event_id.rpartition("-")
         with self._lock:
             oldest = self._last - len(self._frames)
@@ -70,7 +77,10 @@ class Ring:
         return _event("state", f"{self._run}-{last}", self.state()), last
 
     def since(self, number: int) -> tuple[bytes, int]:
-        """Return the frames after a number, and the new number; the whole state for a page that fell behind."""
+        """Return the frames after a number, and the new number.
+
+        The whole state for a page that fell behind.
+        """
         with self._lock:
             missed = self._last - number
             if missed <= len(self._frames):

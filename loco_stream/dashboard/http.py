@@ -18,8 +18,9 @@ _HEADER_SECONDS = 5.0  # that a request may take to say what it wants
 class HTTPDoor:
     """Answers ``POST /predict`` and ``/learn``, ``GET /health``, ``/ready`` and ``/openapi.json``.
 
-    A row to learn goes through the engine's inbox: it is admitted, logged and learned as any other, and answered when
-    it is durable. Predictions are made beside the learner, by the model as it is at that moment.
+    A row to learn goes through the engine's inbox: it is admitted, logged and learned as any other,
+    and answered when it is durable. Predictions are made beside the learner, by the model as it is
+    at that moment.
 
     Parameters
     ----------
@@ -35,28 +36,45 @@ class HTTPDoor:
     Raises
     ------
     ConfigError
-        Starlette or uvicorn is missing, the port is in use, or an address beyond this machine without a token.
+        Starlette or uvicorn is missing, the port is in use, or an address beyond this machine
+        without a token.
     """
 
-    def __init__(self, service: Any, port: int, host: str = "127.0.0.1", token: str | None = None) -> None:
+    def __init__(
+        self, service: Any, port: int, host: str = "127.0.0.1", token: str | None = None
+    ) -> None:
         local = host in local_hosts()
         if not local and token is None:
-            raise ConfigError(f"an HTTP door at {host} is reached by other machines: give --http-token FILE")
+            raise ConfigError(
+                f"an HTTP door at {host} is reached by other machines: give --http-token FILE"
+            )
         try:
             import uvicorn
 
             from loco_stream.dashboard.door import make_door
         except ImportError as error:
-            raise ConfigError("--http needs starlette and uvicorn: pip install 'loco-stream[dashboard]'") from error
+            raise ConfigError(
+                "--http needs starlette and uvicorn: pip install 'loco-stream[dashboard]'"
+            ) from error
         self.inbox = Inbox("http")
         app = make_door(service, self.inbox, token, [*local_hosts()] if local else ["*"])
         config = uvicorn.Config(
-            app, log_level="critical", access_log=False, lifespan="off", ws="none", http=_patient(),
-            loop="asyncio", timeout_graceful_shutdown=2, server_header=False, limit_concurrency=_CONNECTIONS,
+            app,
+            log_level="critical",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            http=_patient(),
+            loop="asyncio",
+            timeout_graceful_shutdown=2,
+            server_header=False,
+            limit_concurrency=_CONNECTIONS,
             h11_max_incomplete_event_size=16_384,
-        )  # fmt: skip
+        )
         self._socket = listen(host, port, "answer HTTP")
-        self.url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{self._socket.getsockname()[1]}/"
+        self.url = (
+            f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{self._socket.getsockname()[1]}/"
+        )
         self._background = Background(uvicorn.Server(config), self._socket, "http")
 
     def close(self) -> None:

@@ -33,8 +33,8 @@ class Predict(msgspec.Struct, forbid_unknown_fields=True):
 class Learn(msgspec.Struct, forbid_unknown_fields=True):
     """One row as `x` with its label `y`, or several as `rows`.
 
-    With `source`, a name of the client's, and `seq`, the number of the first row, a row that is sent again is not
-    learned again: the 64 numbers up to the highest of each source are remembered.
+    With `source`, a name of the client's, and `seq`, the number of the first row, a row that is
+    sent again is not learned again: the 64 numbers up to the highest of each source are remembered.
     """
 
     x: Features | None = None
@@ -98,14 +98,22 @@ _ERRORS = {
 
 def _document() -> dict[str, Any]:
     types = (Predict, Learn, Answer, Answers, Learned, Health, Ready, Error)
-    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    schemas, components = msgspec.json.schema_components(
+        types, ref_template="#/components/schemas/{name}"
+    )
     predict, learn, one, several, learned, health, ready, error = schemas
     errors = {code: _response(what, error) for code, what in _ERRORS.items()}
 
     def operation(what: str, answers: Any, body: Any = None) -> dict[str, Any]:
-        described: dict[str, Any] = {"summary": what, "responses": {"200": _response("done", answers), **errors}}
+        described: dict[str, Any] = {
+            "summary": what,
+            "responses": {"200": _response("done", answers), **errors},
+        }
         if body is not None:
-            described["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+            described["requestBody"] = {
+                "required": True,
+                "content": {"application/json": {"schema": body}},
+            }
             security: list[dict[str, list[str]]] = [{}, {"token": []}]
             described["security"] = security
         return described
@@ -114,7 +122,11 @@ def _document() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "loco-stream", "version": __version__},
         "paths": {
-            "/predict": {"post": operation("Predict rows; nothing is learned.", {"anyOf": [one, several]}, predict)},
+            "/predict": {
+                "post": operation(
+                    "Predict rows; nothing is learned.", {"anyOf": [one, several]}, predict
+                )
+            },
             "/learn": {
                 "post": operation(
                     "Learn rows, with source and seq each once; answered when they are logged and learned.",
@@ -123,9 +135,14 @@ def _document() -> dict[str, Any]:
                 )
             },
             "/health": {"get": operation("Whether the process answers.", health)},
-            "/ready": {"get": operation("Whether there is a model, and its log can be written.", ready)},
+            "/ready": {
+                "get": operation("Whether there is a model, and its log can be written.", ready)
+            },
         },
-        "components": {"schemas": components, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
     }
 
 

@@ -20,9 +20,18 @@ __all__ = ["Probe"]
 _NEURONS = 64  # rows of the raster: more cannot be told apart on a phone
 _RATE_SECONDS = 2.0
 _TASK_SECONDS = 0.5
-_TASK_KEYS = ("average_accuracy", "forgetting", "forgetting_se", "backward_transfer", "accuracy_matrix")
+_TASK_KEYS = (
+    "average_accuracy",
+    "forgetting",
+    "forgetting_se",
+    "backward_transfer",
+    "accuracy_matrix",
+)
 _DRIFTS = 100  # marks kept on the page
-_FEATURES, _LABELS, _LETTERS = 60, 6, 60  # of the last row, most shown
+# of the last row, most shown
+_FEATURES = 60
+_LABELS = 6
+_LETTERS = 60
 
 
 class Probe:
@@ -44,10 +53,11 @@ class Probe:
     def score(self, engine: StreamEngine) -> list[Any]:
         """Return a point of the course.
 
-        It is rows seen; windowed score, score of all, that of repeating the label, that of the likeliest label; the
-        row's time, s since 1970, or NaN; and the scores of the rivals.
+        It is rows seen; windowed score, score of all, that of repeating the label, that of the
+        likeliest label; the row's time, s since 1970, or NaN; and the scores of the rivals.
         """
-        status, last = engine.status, engine.last_answer
+        status = engine.status
+        last = engine.last_answer
         names = scores_of("regression" if "mae" in status else "classification")
         scores = [status.get(name) for name in names]
         return [
@@ -86,9 +96,14 @@ class Probe:
         """Return drifts, tasks and the accuracy matrix with its measures."""
         report = engine.monitor.report()
         tasks = [
-            {name: task[name] for name in ("task", "start", "end", "returned", "accuracy")} for task in report["tasks"]
+            {name: task[name] for name in ("task", "start", "end", "returned", "accuracy")}
+            for task in report["tasks"]
         ]
-        return {"drifts": report["drifts"][-_DRIFTS:], "tasks": tasks, **{name: report[name] for name in _TASK_KEYS}}
+        return {
+            "drifts": report["drifts"][-_DRIFTS:],
+            "tasks": tasks,
+            **{name: report[name] for name in _TASK_KEYS},
+        }
 
     def _changed_tasks(self, engine: StreamEngine) -> dict[str, Any]:
         now = time.monotonic()
@@ -127,7 +142,8 @@ def _last(answered: Answered | None) -> dict[str, Any] | None:
     """Return the last row whose label is known: its features, and what was said of it before."""
     if answered is None:
         return None
-    named, proba = answered.row.named, answered.proba
+    named = answered.row.named
+    proba = answered.proba
     likeliest = sorted((proba or {}).items(), key=lambda item: -item[1])[:_LABELS]
     return {
         "x": [[_text(name), _text(value)] for name, value in islice(named.items(), _FEATURES)],
@@ -166,6 +182,8 @@ def _network(model: Any) -> dict[str, Any]:
             "spikes": len(times),
             "window": model.window,
         },
-        "spikes": [count / size for count, size in zip(counts.tolist(), model.layer_sizes, strict=True)],
+        "spikes": [
+            count / size for count, size in zip(counts.tolist(), model.layer_sizes, strict=True)
+        ],
         "mixture": dict(getattr(model, "mixture_", {})),
     }

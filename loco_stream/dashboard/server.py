@@ -25,8 +25,9 @@ _START_SECONDS = 10.0
 class Dashboard:
     """A page that shows an engine while it learns; needs the extra `dashboard`.
 
-    The engine hands it a frame ten times a second and never waits: pages read from a ring of the latest
-    frames in a thread of their own. While no page is open, only the course of the scores is kept.
+    The engine hands it a frame ten times a second and never waits: pages read from a ring of the
+    latest frames in a thread of their own. While no page is open, only the course of the scores is
+    kept.
 
     Parameters
     ----------
@@ -43,13 +44,14 @@ class Dashboard:
     note
         A sentence on what is shown, and what the buttons do.
     rivals
-        Other models drawn beside the engine's: the name, and what returns its windowed score at this moment, in the
-        engine's thread.
+        Other models drawn beside the engine's: the name, and what returns its windowed score at
+        this moment, in the engine's thread.
 
     Raises
     ------
     ConfigError
-        Starlette or uvicorn is missing, the port is in use, or a listener beyond this machine has no name.
+        Starlette or uvicorn is missing, the port is in use, or a listener beyond this machine has
+        no name.
 
     Examples
     --------
@@ -74,14 +76,17 @@ class Dashboard:
         note: str = "",
         rivals: Mapping[str, Callable[[], float | None]] | None = None,
     ) -> None:
-        actions, self._rivals = dict(actions or {}), dict(rivals or {})
+        actions = dict(actions or {})
+        self._rivals = dict(rivals or {})
         self._title = title
         self._ring = Ring(secrets.token_hex(4))
         self._ring.publish({"actions": list(actions), "note": note, "rivals": list(self._rivals)})
         self._probe: Probe | None = None
         server, self._pages = _server(self._ring, actions, _hosts(host, allowed_hosts))
         self._socket = listen(host, port, "show the page")
-        self.url = f"http://{_LOOPBACK[0] if host == '0.0.0.0' else host}:{self._socket.getsockname()[1]}/"
+        self.url = (
+            f"http://{_LOOPBACK[0] if host == '0.0.0.0' else host}:{self._socket.getsockname()[1]}/"
+        )
         self._background = Background(server, self._socket, "dashboard")
 
     def __enter__(self) -> Dashboard:
@@ -109,31 +114,50 @@ class Dashboard:
         """Tell what runs, and what a resumed run has behind it."""
         curve = list(engine.curve.values())
         for at, windowed, overall in zip(*curve, strict=True):
-            self._ring.remember([at, windowed, overall, None, None, None, *[None] * len(self._rivals)])
+            self._ring.remember(
+                [at, windowed, overall, None, None, None, *[None] * len(self._rivals)]
+            )
         task = "regression" if "mae" in engine.status else "classification"
         self._ring.publish(
-            {"title": self._title or engine.source.name, "model": type(engine.model).__name__, "task": task}
+            {
+                "title": self._title or engine.source.name,
+                "model": type(engine.model).__name__,
+                "task": task,
+            }
         )
 
 
-def _server(ring: Ring, actions: Mapping[str, Callable[[], object]], hosts: Sequence[str]) -> tuple[Any, Any]:
+def _server(
+    ring: Ring, actions: Mapping[str, Callable[[], object]], hosts: Sequence[str]
+) -> tuple[Any, Any]:
     try:
         import uvicorn
 
         from loco_stream.dashboard.app import Pages, make_app
     except ImportError as error:
-        raise ConfigError("the page needs starlette and uvicorn: pip install 'loco-stream[dashboard]'") from error
+        raise ConfigError(
+            "the page needs starlette and uvicorn: pip install 'loco-stream[dashboard]'"
+        ) from error
     pages = Pages(ring)
     config = uvicorn.Config(
-        make_app(pages, actions, hosts), log_level="error", access_log=False, lifespan="off", ws="none", http="h11",
-        loop="asyncio", timeout_graceful_shutdown=2, server_header=False,
-    )  # fmt: skip
+        make_app(pages, actions, hosts),
+        log_level="error",
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        http="h11",
+        loop="asyncio",
+        timeout_graceful_shutdown=2,
+        server_header=False,
+    )
     return uvicorn.Server(config), pages
 
 
 def _hosts(host: str, allowed: Sequence[str]) -> list[str]:
     if host == "0.0.0.0" and not allowed:
-        raise ConfigError("a page at 0.0.0.0 needs the names it may be asked for under, for example my-host.local")
+        raise ConfigError(
+            "a page at 0.0.0.0 needs the names it may be asked for under, for example my-host.local"
+        )
     return [*_LOOPBACK, host, *allowed]
 
 
@@ -141,8 +165,11 @@ class Background:
     """A server of uvicorn in a thread of its own; it has started when this returns."""
 
     def __init__(self, server: Any, listener: socket.socket, name: str) -> None:
-        self._server, self._socket = server, listener
-        self._thread = threading.Thread(target=server.run, args=([listener],), name=name, daemon=True)
+        self._server = server
+        self._socket = listener
+        self._thread = threading.Thread(
+            target=server.run, args=([listener],), name=name, daemon=True
+        )
         self._thread.start()
         deadline = time.monotonic() + _START_SECONDS
         while not server.started and self._thread.is_alive() and time.monotonic() < deadline:
@@ -168,13 +195,18 @@ def listen(host: str, port: int, purpose: str) -> socket.socket:
     ConfigError
         The port is in use, or this machine has no such address.
     """
-    # asyncio turns Nagle off only where it is told that this is TCP; else an answer waits 40 ms for an ACK
+    # asyncio turns Nagle off only where it is told that this is TCP; else an answer waits 40 ms for
+    # an ACK
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restarted engine takes its old port at once
+    listener.setsockopt(
+        socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+    )  # a restarted engine takes its old port at once
     try:
         listener.bind((host, port))
     except (OSError, OverflowError) as error:
         listener.close()
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"cannot {purpose} at {host}:{port}: {reason}; choose another port") from error
+        raise ConfigError(
+            f"cannot {purpose} at {host}:{port}: {reason}; choose another port"
+        ) from error
     return listener

@@ -1,7 +1,7 @@
 """Change detection: in the errors ("the concept changed") and, without labels, in the inputs ("the inputs changed").
 
-The tests themselves are river's; this package chooses them by name, lets only changes to the worse through, and adds
-the one river lacks: input energy outside a running low-rank subspace.
+The tests themselves are river's; this package chooses them by name, lets only changes to the worse
+through, and adds the one river lacks: input energy outside a running low-rank subspace.
 """
 
 from __future__ import annotations

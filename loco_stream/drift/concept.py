@@ -1,4 +1,7 @@
-"""Alarms from the model's errors: only when they rise, and only once until the model has recovered."""
+"""Alarms from the model's errors.
+
+Only when they rise, and only once until the model has recovered.
+"""
 
 from __future__ import annotations
 
@@ -15,34 +18,40 @@ from loco_stream.errors import CheckpointError, ConfigError
 
 __all__ = ["ConceptDetector", "ErrorRate"]
 
-_MEMORY = 512  # errors kept to tell where a change began: well above the delay of any alarm worth acting on
-_FAST = 1.0 / 50.0  # rate of the running error that says "recovered"; its standard error is at most .05
-_BURST = 14.0  # log-likelihood ratio of an alarm: less than one false in a million errors, whatever their rate
+# errors kept to tell where a change began: well above the delay of any alarm worth acting on
+_MEMORY = 512
+_FAST = (
+    1.0 / 50.0
+)  # rate of the running error that says "recovered"; its standard error is at most .05
+# log-likelihood ratio of an alarm: less than one false in a million errors, whatever their rate
+_BURST = 14.0
 
 
 class ConceptDetector:
     """One of river's detectors on the 0/1 error, gated to "worse" and re-armed after recovery.
 
-    A learner that adapts within ten rows ends a change before a test on means hears it. So runs of errors are watched
-    as well: a cumulative sum (Page, Biometrika 1954) of the log-likelihood ratio between an error rate half way from
-    the reference to 1 and the reference itself, which is the mean error since the last alarm. Four errors in a row are
-    an alarm after a thousand rows with five of them; where three in ten are wrong it takes nineteen.
+    A learner that adapts within ten rows ends a change before a test on means hears it. So runs of
+    errors are watched as well: a cumulative sum (Page, Biometrika 1954) of the log-likelihood ratio
+    between an error rate half way from the reference to 1 and the reference itself, which is the
+    mean error since the last alarm. Four errors in a row are an alarm after a thousand rows with
+    five of them; where three in ten are wrong it takes nineteen.
 
-    A two-sided test fires again when the learner improves, and most tests fire again while it still relearns; neither
-    is a second change. So an alarm counts if the running error is above its mean since the last alarm, and the next
-    one can come once the running error has fallen half way back, or after `patience` samples, when the new error is
-    taken as the new normal.
+    A two-sided test fires again when the learner improves, and most tests fire again while it still
+    relearns; neither is a second change. So an alarm counts if the running error is above its mean
+    since the last alarm, and the next one can come once the running error has fallen half way back,
+    or after `patience` samples, when the new error is taken as the new normal.
 
     Parameters
     ----------
     detector
-        Name of river's class; see `loco_stream.drift.DETECTORS`. HDDMA: on abrupt changes it was the fastest of those
-        without false alarms (Hoeffding's bound; Frias-Blanco et al., TKDE 2015).
+        Name of river's class; see `loco_stream.drift.DETECTORS`. HDDMA: on abrupt changes it was
+        the fastest of those without false alarms (Hoeffding's bound; Frias-Blanco et al., TKDE
+        2015).
     options
         Keyword arguments of that class.
     patience
-        Samples after which an alarm is over even if the error stays high. 500 is ten times the delay of the default
-        detector for a rise of the error from .1 to .5.
+        Samples after which an alarm is over even if the error stays high. 500 is ten times the
+        delay of the default detector for a rise of the error from .1 to .5.
 
     Raises
     ------
@@ -58,7 +67,9 @@ class ConceptDetector:
     (502, 1, 3)
     """
 
-    def __init__(self, detector: str = "HDDMA", options: Mapping[str, Any] | None = None, patience: int = 500) -> None:
+    def __init__(
+        self, detector: str = "HDDMA", options: Mapping[str, Any] | None = None, patience: int = 500
+    ) -> None:
         if patience < 1:
             raise ConfigError(f"patience must be at least 1 sample, got {patience}.")
         self.name = detector
@@ -83,13 +94,16 @@ class ConceptDetector:
     def update(self, error: float) -> str:
         """Take one error (0 or 1) and return "stable", "warning" or "drift".
 
-        With "drift", the attribute `onset` tells how many samples ago, this one included, the change began.
+        With "drift", the attribute `onset` tells how many samples ago, this one included, the
+        change began.
         """
         detector = self._detector
         detector.update(error)
         self._recent.append(error)
         running = self._running
-        self._running = running = error if running != running else running + _FAST * (error - running)  # NaN at first
+        self._running = running = (
+            error if running != running else running + _FAST * (error - running)
+        )  # NaN at first
         if self._waited >= 0:
             self._recover()
             return "stable"
@@ -117,10 +131,12 @@ class ConceptDetector:
         """Let an alarm through, or take a change to the better as the new reference."""
         self._burst = 0.0
         if not worse:
-            self._n, self._reference = 0, 0.0
+            self._n = 0
+            self._reference = 0.0
             return "stable"
         self.onset = _samples_since_rise(np.array(self._recent))
-        self._waited, self._peak = 0, self._running
+        self._waited = 0
+        self._peak = self._running
         return "drift"
 
     def _recover(self) -> None:
@@ -128,7 +144,9 @@ class ConceptDetector:
         self._waited += 1
         self._peak = max(self._peak, self._running)
         if self._running <= (self._reference + self._peak) / 2.0 or self._waited >= self.patience:
-            self._waited, self._n, self._reference = -1, 0, 0.0
+            self._waited = -1
+            self._n = 0
+            self._reference = 0.0
 
     def restart(self) -> None:
         """Forget the past: the user says that a new task begins."""
@@ -143,8 +161,20 @@ class ConceptDetector:
         CheckpointError
             Plain numbers cannot carry this kind of detector.
         """
-        own = [self._running, self._n, self._reference, self._waited, self._peak, self.onset, self._burst]
-        return {"detector": export_numbers(self._detector), "gate": np.array(own), "recent": np.array(self._recent)}
+        own = [
+            self._running,
+            self._n,
+            self._reference,
+            self._waited,
+            self._peak,
+            self.onset,
+            self._burst,
+        ]
+        return {
+            "detector": export_numbers(self._detector),
+            "gate": np.array(own),
+            "recent": np.array(self._recent),
+        }
 
     def restore_state(self, arrays: Mapping[str, NDArray[np.float64]]) -> None:
         """Continue from what `export_state` returned.
@@ -156,12 +186,20 @@ class ConceptDetector:
         """
         try:
             running, n, reference, waited, peak, onset, burst = arrays["gate"].tolist()
-            recent, numbers = arrays["recent"].tolist(), arrays["detector"]
+            recent = arrays["recent"].tolist()
+            numbers = arrays["detector"]
         except (KeyError, ValueError) as error:
-            raise CheckpointError(f"The saved state of the detector is not complete: {error!r}.") from error
+            raise CheckpointError(
+                f"The saved state of the detector is not complete: {error!r}."
+            ) from error
         restore_numbers(self._detector, numbers)
-        self._running, self._n, self._reference = running, int(n), reference
-        self._waited, self._peak, self.onset, self._burst = int(waited), peak, int(onset), burst
+        self._running = running
+        self._n = int(n)
+        self._reference = reference
+        self._waited = int(waited)
+        self._peak = peak
+        self.onset = int(onset)
+        self._burst = burst
         self._recent = deque(recent, maxlen=_MEMORY)
 
 
@@ -179,14 +217,14 @@ def _samples_since_rise(errors: NDArray[np.float64]) -> int:
 class ErrorRate:
     """Turn absolute errors of a regression into 0/1 errors that a binary detector understands.
 
-    An error counts as 1 if it exceeds the running .8-quantile of the errors before it, so that about one in five does
-    while nothing changes, whatever the unit of y.
+    An error counts as 1 if it exceeds the running .8-quantile of the errors before it, so that
+    about one in five does while nothing changes, whatever the unit of y.
 
     Parameters
     ----------
     rate
-        Step of the quantile's estimate, relative to its own size. It must be slow against the detector's delay, or a
-        rise of the errors is followed before it is noticed.
+        Step of the quantile's estimate, relative to its own size. It must be slow against the
+        detector's delay, or a rise of the errors is followed before it is noticed.
 
     References
     ----------

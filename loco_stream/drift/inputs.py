@@ -15,30 +15,34 @@ from loco_stream.rng import derive_key, philox2x32
 
 __all__ = ["InputDetector"]
 
-_WIDTH = 64  # inputs wider than this are folded to it, which keeps the cost of an update at a few microseconds
+# inputs wider than this are folded to it, which keeps the cost of an update at a few microseconds
+_WIDTH = 64
 _PURPOSE = 7  # of the key that draws the folding
-_SUSPICION = 0.1  # pace of all statistics while a change is suspected, or young ones absorb it before it is certain
+# pace of all statistics while a change is suspected, or young ones absorb it before it is certain
+_SUSPICION = 0.1
 _ARRAYS = ("mean", "variance", "inverse", "lengths", "score", "components", "folded")
 
 
 class InputDetector:
     """Input energy outside a running principal subspace, tested for a rise with river's one-sided Page-Hinkley test.
 
-    Each feature is standardised by its running mean and variance; candid covariance-free incremental PCA (Weng et al.,
-    PAMI 2003) follows the `rank` strongest directions; the logarithm of the energy left outside is standardised by its
-    running mean and deviation and freed of its correlation with the sample before (a sensor's readings repeat, which
-    is not a change) before the test sees it. Inputs of more than 64 features are folded to 64 sums with random signs,
-    which keeps distances (count sketch; Charikar et al., 2002).
+    Each feature is standardised by its running mean and variance; candid covariance-free
+    incremental PCA (Weng et al., PAMI 2003) follows the `rank` strongest directions; the logarithm
+    of the energy left outside is standardised by its running mean and deviation and freed of its
+    correlation with the sample before (a sensor's readings repeat, which is not a change) before
+    the test sees it. Inputs of more than 64 features are folded to 64 sums with random signs, which
+    keeps distances (count sketch; Charikar et al., 2002).
 
     Parameters
     ----------
     n_features
         Length of the input vectors.
     rank
-        Directions that count as explained; at most a quarter of the dimensions, so that an outside remains.
+        Directions that count as explained; at most a quarter of the dimensions, so that an outside
+        remains.
     threshold
-        Page-Hinkley threshold in standard deviations; 15 gave no false alarm on stationary streams and missed no new
-        permutation or pair of digits (`loco-stream bench drift`).
+        Page-Hinkley threshold in standard deviations; 15 gave no false alarm on stationary streams
+        and missed no new permutation or pair of digits (`loco-stream bench drift`).
     seed
         Draws the folding.
 
@@ -60,7 +64,9 @@ class InputDetector:
     True
     """
 
-    def __init__(self, n_features: int, rank: int = 8, threshold: float = 15.0, seed: int = 0) -> None:
+    def __init__(
+        self, n_features: int, rank: int = 8, threshold: float = 15.0, seed: int = 0
+    ) -> None:
         if n_features < 1:
             raise ConfigError(f"n_features must be at least 1, got {n_features}.")
         if not threshold > 0.0:
@@ -68,7 +74,10 @@ class InputDetector:
         self.n_features = n_features
         self.threshold = threshold
         width = min(n_features, _WIDTH)
-        words = [int(philox2x32(derive_key(seed, _PURPOSE), j)) for j in range(n_features if n_features > width else 0)]
+        words = [
+            int(philox2x32(derive_key(seed, _PURPOSE), j))
+            for j in range(n_features if n_features > width else 0)
+        ]
         self._buckets = np.array([word % width for word in words], dtype=np.int64)
         self._signs = np.array([1.0 if word >> 63 else -1.0 for word in words])
         self.mean = np.zeros(n_features)
@@ -85,8 +94,9 @@ class InputDetector:
     def update(self, x: NDArray[np.float64]) -> str:
         """Take one input vector (NaN: missing) and return "stable", "warning" or "drift".
 
-        With "drift", the attribute `onset` tells how many samples ago, this one included, the test's sum began to rise.
-        The statistics then adapt quickly again, and no alarm comes within the next 100 samples.
+        With "drift", the attribute `onset` tells how many samples ago, this one included, the
+        test's sum began to rise. The statistics then adapt quickly again, and no alarm comes within
+        the next 100 samples.
         """
         innovation = observe(
             x,
@@ -127,7 +137,8 @@ class InputDetector:
     def _new_test(self) -> Any:
         """Return river's test for a rise of the mean; half a deviation is slack.
 
-        With `alpha` below 1 the test's sum is pulled towards 0 and so loses its slack in the long run.
+        With `alpha` below 1 the test's sum is pulled towards 0 and so loses its slack in the long
+        run.
         """
         options = {"min_instances": 1, "delta": 0.5, "alpha": 1.0, "threshold": self.threshold}
         return make_detector("PageHinkley", options)
@@ -149,9 +160,12 @@ class InputDetector:
             The arrays are not complete or have other shapes.
         """
         for name in _ARRAYS:
-            target, saved = getattr(self, name), arrays.get(name)
+            target = getattr(self, name)
+            saved = arrays.get(name)
             if saved is None or saved.shape != target.shape:
-                raise CheckpointError(f"The saved state of the input detector lacks {name} or has it in another shape.")
+                raise CheckpointError(
+                    f"The saved state of the input detector lacks {name} or has it in another shape."
+                )
             target[...] = saved
         restore_numbers(self._test, arrays["test"])
         self.onset = int(arrays["onset"][0])

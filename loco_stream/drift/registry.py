@@ -35,16 +35,17 @@ DETECTORS: dict[str, str] = {
     "PageHinkley": "river.drift",
 }
 
-# The confidence of HDDMA is the one that `loco-stream bench drift` measures as fastest among those with at most one
-# false alarm in a million samples. KSWIN draws samples: its seed must be fixed for a replay to be exact.
+# The confidence of HDDMA is the one that `loco-stream bench drift` measures as fastest among those
+# with at most one false alarm in a million samples. KSWIN draws samples: its seed must be fixed for
+# a replay to be exact.
 _OPTIONS: dict[str, dict[str, Any]] = {
     "HDDMA": {"drift_confidence": 1e-4, "warning_confidence": 1e-3},
     "KSWIN": {"alpha": 1e-4, "window_size": 200, "stat_size": 50, "seed": 0},
     "PageHinkley": {"mode": "up"},
 }
 
-# Everything that `update` reads and writes. A detector missing here keeps windows or trees that plain numbers cannot
-# carry.
+# Everything that `update` reads and writes. A detector missing here keeps windows or trees that
+# plain numbers cannot carry.
 EXPORTABLE: dict[str, tuple[str, ...]] = {
     "HDDMA": ("_x_min.n", "_x_min._mean", "_x_max.n", "_x_max._mean", "_z.n", "_z._mean"),
     "DDM": ("_p.n", "_p._mean", "_p_min", "_s_min", "_ps_min"),
@@ -57,7 +58,14 @@ EXPORTABLE: dict[str, tuple[str, ...]] = {
         "_n_errors",
         "_p2s_prime_max",
     ),
-    "PageHinkley": ("_x_mean.n", "_x_mean._mean", "_sum_increase", "_sum_decrease", "_min_increase", "_max_decrease"),
+    "PageHinkley": (
+        "_x_mean.n",
+        "_x_mean._mean",
+        "_sum_increase",
+        "_sum_decrease",
+        "_min_increase",
+        "_max_decrease",
+    ),
 }
 _INTEGERS = ("_n", "_last_error", "_n_errors")
 
@@ -98,7 +106,9 @@ def make_river(name: str, options: Mapping[str, Any]) -> Any:
     known = list(inspect.signature(kind).parameters)
     for option in options:
         if option not in known:
-            raise ConfigError(f"detector_options of {name} may be {', '.join(known)}, got {option!r}.")
+            raise ConfigError(
+                f"detector_options of {name} may be {', '.join(known)}, got {option!r}."
+            )
     try:
         return kind(**options)
     except (TypeError, ValueError) as error:
@@ -109,8 +119,8 @@ def make_river(name: str, options: Mapping[str, Any]) -> Any:
 def _hddma_with_light_copies() -> type[Any]:
     """Return river's HDDMA whose running mean copies itself directly.
 
-    While errors become fewer the test copies that mean at every sample; river's general `clone`, which reads
-    signatures, then takes most of its time.
+    While errors become fewer the test copies that mean at every sample; river's general `clone`,
+    which reads signatures, then takes most of its time.
     """
     from river import stats
     from river.drift.binary import HDDMA
@@ -119,7 +129,8 @@ def _hddma_with_light_copies() -> type[Any]:
         def clone(self, new_params: Any = None, include_attributes: bool = False) -> Any:
             copy = stats.Mean()
             if include_attributes:
-                copy.n, copy._mean = self.n, self._mean
+                copy.n = self.n
+                copy._mean = self._mean
             return copy
 
     class Light(HDDMA):
@@ -166,7 +177,9 @@ def restore_numbers(detector: Any, numbers: NDArray[np.float64]) -> None:
     """
     paths = EXPORTABLE.get(type(detector).__name__, ())
     if not paths or len(numbers) != len(paths) + 2:
-        raise CheckpointError(f"The {len(numbers)} saved numbers are not the state of a {type(detector).__name__}.")
+        raise CheckpointError(
+            f"The {len(numbers)} saved numbers are not the state of a {type(detector).__name__}."
+        )
     detector._drift_detected = bool(numbers[0])
     if hasattr(detector, "_warning_detected"):
         detector._warning_detected = bool(numbers[1])

@@ -8,22 +8,29 @@ from loco_stream.jit import entry, kernel
 
 __all__ = ["CLIP", "HORIZON", "RESTART", "SCORE_SIZE", "WARM_UP", "observe"]
 
-HORIZON = 1000.0  # samples in the running statistics: long against the delay of an alarm, short against a season
+# samples in the running statistics: long against the delay of an alarm, short against a season
+HORIZON = 1000.0
 WARM_UP = 100  # samples before the statistics are good enough to alarm
-RESTART = 20.0  # effective samples kept at a restart, so that the new inputs take over within about a hundred
+# effective samples kept at a restart, so that the new inputs take over within about a hundred
+RESTART = 20.0
 CLIP = 3.0  # standard deviations; one outlier must not make an alarm
 SCORE_SIZE = 6
 _OUTLIER = 4.0  # standard deviations at which a feature is cut
 _FLOOR = 1e-3  # energy a dimension below which all inputs look the same
-_REFRESH = 16  # wide inputs renew one in 16 standard deviations a sample: square roots are what costs
+_REFRESH = (
+    16  # wide inputs renew one in 16 standard deviations a sample: square roots are what costs
+)
 
 
 @entry
-def observe(x, mean, variance, inverse, buckets, signs, folded, rest, components, lengths, score, pace):  # type: ignore[no-untyped-def]
+def observe(
+    x, mean, variance, inverse, buckets, signs, folded, rest, components, lengths, score, pace
+):  # type: ignore[no-untyped-def]
     """Update every running statistic with `x` and return the innovation of the log energy outside, in deviations.
 
-    `score` is (samples since restart; mean, variance and lag-one correlation of the log energy; its last standardised
-    value; effective samples in the input statistics). `pace` scales all rates. All arrays are changed in place.
+    `score` is (samples since restart; mean, variance and lag-one correlation of the log energy; its
+    last standardised value; effective samples in the input statistics). `pace` scales all rates.
+    All arrays are changed in place.
     """
     score[5] += 1.0
     rate = max(1.0 / score[5], 1.0 / HORIZON) * pace
@@ -40,7 +47,10 @@ def _fill(array, value):  # type: ignore[no-untyped-def]
 
 @kernel
 def _standardise(x, mean, variance, inverse, buckets, signs, folded, rate, n):  # type: ignore[no-untyped-def]
-    """Fill `folded` with the standardised input, folded if it is wide; missing values count as average."""
+    """Fill `folded` with the standardised input, folded if it is wide.
+
+    Missing values count as average.
+    """
     wide = x.size > folded.size
     if wide:
         _fill(folded, 0.0)

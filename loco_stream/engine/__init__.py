@@ -1,4 +1,7 @@
-"""Streams in, predictions, scores and learning steps out; checkpoints and a log so that nothing is lost."""
+"""Streams in, predictions, scores and learning steps out.
+
+Checkpoints and a log so that nothing is lost.
+"""
 
 from loco_stream.engine.core import StreamEngine
 from loco_stream.engine.sinks import JSONLSink

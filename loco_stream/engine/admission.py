@@ -1,4 +1,7 @@
-"""The door of the engine: what nobody could learn, score or store is refused before it is logged."""
+"""The door of the engine.
+
+What nobody could learn, score or store is refused before it is logged.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ from loco_stream.stream import Ask, Block, Event, Labels, Sample
 __all__ = ["Admitted", "admit", "label_fault", "row_fault"]
 
 _NO_FAULT = frozenset({str, bool, type(None)})  # any of these may be a class
-_VALUE, _LABEL = "value out of range", "label out of range"  # kinds of refusal
+# kinds of refusal
+_VALUE = "value out of range"
+_LABEL = "label out of range"
 _RANGE = f"allowed are numbers from {-LARGEST:g} to {LARGEST:g}"
 
 
@@ -41,8 +46,9 @@ class Admitted:
 def admit(events: Sequence[Event], task: str) -> Admitted:
     """Sort events into those that may come in and rows that may not.
 
-    A feature value beyond `loco_stream.numbers.LARGEST` refuses a row by name, and is masked in an array. A label is
-    refused where it is no number in regression, or nothing that can be a class in classification.
+    A feature value beyond `loco_stream.numbers.LARGEST` refuses a row by name, and is masked in an
+    array. A label is refused where it is no number in regression, or nothing that can be a class in
+    classification.
     """
     admitted = Admitted()
     for event in events:
@@ -59,7 +65,9 @@ def admit(events: Sequence[Event], task: str) -> Admitted:
 
 
 def label_fault(y: Any, task: str) -> str | None:
-    """Return what is wrong with a label, None if nothing is; None as a label means that it is missing.
+    """Return what is wrong with a label, None if nothing is.
+
+    None as a label means that it is missing.
 
     Examples
     --------
@@ -97,7 +105,9 @@ def _sample(event: Sample, task: str, admitted: Admitted) -> None:
 def row_fault(x: object) -> str | None:
     """Return what is wrong with a row by name, None if nothing is."""
     if not isinstance(x, Mapping):
-        return f"x is of type {type(x).__name__}; a sample must be a dict of feature names and values"
+        return (
+            f"x is of type {type(x).__name__}; a sample must be a dict of feature names and values"
+        )
     for name, value in x.items():
         if (type(value) is float or type(value) is int) and -LARGEST <= value <= LARGEST:
             continue
@@ -114,7 +124,9 @@ def _block(event: Block, task: str, admitted: Admitted) -> None:
     labels = () if event.y is None else event.y
     faults = {}
     if not (task == "classification" and _NO_FAULT.issuperset(map(type, labels))):
-        faults = {i: fault for i, y in enumerate(labels) if (fault := label_fault(y, task)) is not None}
+        faults = {
+            i: fault for i, y in enumerate(labels) if (fault := label_fault(y, task)) is not None
+        }
     if not faults:
         admitted.events.append(event)
         return
@@ -132,7 +144,9 @@ def _fits(event: Block | Ask, admitted: Admitted) -> bool:
     if columns == len(event.features) and (y is None or len(y) == rows):
         return True
     labels = "" if y is None else f" and {len(y)} labels"
-    reason = f"a block of shape {np.shape(event.X)} came with {len(event.features)} features{labels}"
+    reason = (
+        f"a block of shape {np.shape(event.X)} came with {len(event.features)} features{labels}"
+    )
     admitted.refuse(len(event.X) if np.ndim(event.X) else 0, "shape", reason)
     return False
 
@@ -150,4 +164,6 @@ def _labels(event: Labels, task: str, admitted: Admitted) -> None:
     reason = next(fault for fault in reversed(faults) if fault is not None)
     admitted.refuse(len(faults) - len(kept), _LABEL, reason)
     if kept:
-        admitted.events.append(replace(event, of=[event.of[i] for i in kept], y=[event.y[i] for i in kept]))
+        admitted.events.append(
+            replace(event, of=[event.of[i] for i in kept], y=[event.y[i] for i in kept])
+        )

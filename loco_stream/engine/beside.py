@@ -11,7 +11,9 @@ __all__ = ["beside"]
 
 @contextmanager
 def beside(work: Callable[[threading.Event], None], name: str) -> Iterator[None]:
-    """Call `work(over)` in a thread while the block runs; then `over` is set, and the thread is waited for.
+    """Call `work(over)` in a thread while the block runs.
+
+    Then `over` is set, and the thread is waited for.
 
     Examples
     --------

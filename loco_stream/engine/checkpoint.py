@@ -42,7 +42,9 @@ class CheckpointFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise ConfigError(f"cannot use the checkpoint folder {self.path}: {error.strerror or error}") from error
+            raise ConfigError(
+                f"cannot use the checkpoint folder {self.path}: {error.strerror or error}"
+            ) from error
         try:
             _lock(self._lock, self.path)
         except ConfigError:
@@ -57,21 +59,34 @@ class CheckpointFolder:
         return bool(_numbered(self.path)) or any(self.path.glob("log-*.wal"))
 
     def check(self) -> None:
-        """Raise `FileNotFoundError` if the folder is not the one that was opened: what is written would be lost."""
+        """Raise `FileNotFoundError` if the folder is not the one that was opened.
+
+        What is written would be lost.
+        """
         try:
             there = os.path.samestat(os.stat(self.path / "lock"), os.fstat(self._lock))
         except OSError:
             there = False
         if not there:
             raise FileNotFoundError(
-                errno.ENOENT, "it was deleted, moved or replaced while the engine runs; put it back, or stop the engine"
+                errno.ENOENT,
+                "it was deleted, moved or replaced while the engine runs; put it back, or stop the engine",
             )
 
-    def write(self, number: int, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> int:
-        """Write a checkpoint and remove the oldest beyond three; returns the oldest number that is left."""
+    def write(
+        self, number: int, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+    ) -> int:
+        """Write a checkpoint and remove the oldest beyond three.
+
+        Returns the oldest number that is left.
+        """
         self.check()
-        persist.write(self.path / f"checkpoint-{number:012d}.loco", "checkpoint", config, arrays, mode=0o600)
-        files = [file for file in _numbered(self.path) if file[0] <= number]  # not a stray copy that claims more
+        persist.write(
+            self.path / f"checkpoint-{number:012d}.loco", "checkpoint", config, arrays, mode=0o600
+        )
+        files = [
+            file for file in _numbered(self.path) if file[0] <= number
+        ]  # not a stray copy that claims more
         for _, path in files[:-KEPT]:
             path.unlink()
         return files[-KEPT:][0][0]
@@ -84,7 +99,10 @@ class CheckpointFolder:
 
     def set_aside_commits(self) -> set[int]:
         """Return the numbers of the commits that were put aside."""
-        names = (re.fullmatch(r"commit-(\d{12})\.refused", file.name) for file in self.path.glob("commit-*.refused"))
+        names = (
+            re.fullmatch(r"commit-(\d{12})\.refused", file.name)
+            for file in self.path.glob("commit-*.refused")
+        )
         return {int(match[1]) for match in names if match is not None}
 
     def release(self) -> None:
@@ -109,7 +127,9 @@ def newest(path: str | os.PathLike[str]) -> tuple[Path, persist.Saved, list[str]
             continue
         if saved.config.get("commit", number) == number:
             return file, saved, damage
-        damage.append(f"{file} holds commit {saved.config['commit']}: it is a copy under a wrong name")
+        damage.append(
+            f"{file} holds commit {saved.config['commit']}: it is a copy under a wrong name"
+        )
     if damage:
         raise CheckpointError(f"no checkpoint in {os.fspath(path)} is sound: {damage[0]}")
     alone = "; a log alone cannot be learned: put the checkpoint it began from back, or name an empty folder"
@@ -129,7 +149,8 @@ class Writer:
     """
 
     def __init__(self, folder: CheckpointFolder, written: Callable[[int], None]) -> None:
-        self._folder, self._written = folder, written
+        self._folder = folder
+        self._written = written
         self._thread: threading.Thread | None = None
         self.error: CheckpointError | None = None
         self.written_at: float | None = None
@@ -139,10 +160,14 @@ class Writer:
         """Whether the last checkpoint is still being written."""
         return self._thread is not None and self._thread.is_alive()
 
-    def submit(self, number: int, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    def submit(
+        self, number: int, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+    ) -> None:
         """Write in the background what nobody else will change; waits for the one before."""
         self.wait()
-        self._thread = threading.Thread(target=self._run, args=(number, config, arrays), name="checkpoint", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=(number, config, arrays), name="checkpoint", daemon=True
+        )
         self._thread.start()
 
     def wait(self) -> None:
@@ -151,7 +176,9 @@ class Writer:
             self._thread.join()
             self._thread = None
 
-    def _run(self, number: int, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    def _run(
+        self, number: int, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+    ) -> None:
         try:
             self._written(self._folder.write(number, config, arrays))
         except (CheckpointError, OSError) as error:
@@ -164,11 +191,18 @@ def strangers(path: Path) -> list[str]:
     """Return a sentence for each file that looks like one of the engine's and is none."""
     own = re.compile(r"(checkpoint-\d{12}\.loco|log-\d{12}\.wal(\.\d+\.damaged)?)")
     files = sorted([*path.glob("checkpoint-*"), *path.glob("log-*.wal*")])
-    return [f"{file} is not a file of the engine and is not read" for file in files if not own.fullmatch(file.name)]
+    return [
+        f"{file} is not a file of the engine and is not read"
+        for file in files
+        if not own.fullmatch(file.name)
+    ]
 
 
 def _numbered(path: Path) -> list[tuple[int, Path]]:
-    files = ((re.fullmatch(r"checkpoint-(\d{12})\.loco", file.name), file) for file in path.glob("checkpoint-*.loco"))
+    files = (
+        (re.fullmatch(r"checkpoint-(\d{12})\.loco", file.name), file)
+        for file in path.glob("checkpoint-*.loco")
+    )
     return sorted((int(match[1]), file) for match, file in files if match is not None)
 
 
@@ -177,8 +211,12 @@ def _lock(descriptor: int, folder: Path) -> None:
     try:
         import fcntl
     except ImportError:
-        raise ConfigError(f"a checkpoint folder needs file locks, which {sys.platform} lacks: run without") from None
+        raise ConfigError(
+            f"a checkpoint folder needs file locks, which {sys.platform} lacks: run without"
+        ) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        raise ConfigError(f"the checkpoint folder {folder} is in use by another engine; give each its own") from None
+        raise ConfigError(
+            f"the checkpoint folder {folder} is in use by another engine; give each its own"
+        ) from None

@@ -16,7 +16,9 @@ __all__ = ["decode_commit", "encode_commit"]
 
 
 def encode_commit(events: Sequence[Event], position: Mapping[str, Any], now: float) -> bytes:
-    """Return the bytes of a commit: its rows and labels, where its source stood after it, and the time it came.
+    """Return the bytes of a commit.
+
+    Its rows and labels, where its source stood after it, and the time it came.
 
     Questions are not kept: nothing is learned from them, and who asked is gone after a restart.
     """
@@ -38,11 +40,26 @@ def _pack(event: Event) -> list[Any] | None:
         return row if event.sequence is None else [*row, event.sequence]
     if isinstance(event, Block):
         y = None if event.y is None else list(event.y)
-        shape, data = list(event.X.shape), np.ascontiguousarray(event.X, dtype="<f4").tobytes()
-        block = ["b", data, shape, y, _names(event.features), event.seq, event.t, event.source, event.epoch]
+        shape = list(event.X.shape)
+        data = np.ascontiguousarray(event.X, dtype="<f4").tobytes()
+        block = [
+            "b",
+            data,
+            shape,
+            y,
+            _names(event.features),
+            event.seq,
+            event.t,
+            event.source,
+            event.epoch,
+        ]
         if event.times is None and event.sequence is None:
             return block
-        times = None if event.times is None else np.ascontiguousarray(event.times, dtype="<f8").tobytes()
+        times = (
+            None
+            if event.times is None
+            else np.ascontiguousarray(event.times, dtype="<f8").tobytes()
+        )
         return [*block, times, None if event.sequence is None else list(event.sequence)]
     if isinstance(event, Labels):
         return ["l", list(event.of), list(event.y), event.seq, event.source, event.epoch]

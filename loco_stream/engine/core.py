@@ -48,28 +48,33 @@ class StreamEngine:
     Parameters
     ----------
     model
-        Any model with `predict_one` and `learn_one`; one with array doors learns blocks in one call.
+        Any model with `predict_one` and `learn_one`; one with array doors learns blocks in one
+        call.
     source
         A `Source`, or any iterable of (x, y) pairs, for example a data set of river.
     sinks
-        `Sink` objects; each gets every prediction, and the report at the end. `loco_stream.connectors.open_sink` makes
-        those that send records elsewhere.
+        `Sink` objects; each gets every prediction, and the report at the end.
+        `loco_stream.connectors.open_sink` makes those that send records elsewhere.
     monitor
-        A `TaskMonitor`; None watches for drift but withholds no sample: the score is that of river's validation.
+        A `TaskMonitor`; None watches for drift but withholds no sample: the score is that of
+        river's validation.
     checkpoint
-        Folder of checkpoints (and of the write-ahead log, where the source needs one); None keeps nothing.
+        Folder of checkpoints (and of the write-ahead log, where the source needs one); None keeps
+        nothing.
     delay
         Samples between a row and its label; the scores of a model of river equal its
-        ``progressive_val_score(delay=...)``, and one that gives tickets learns from them. None means at once.
+        ``progressive_val_score(delay=...)``, and one that gives tickets learns from them. None
+        means at once.
     task
         "classification" or "regression"; None asks the model.
     window
         Samples in the sliding window of the scores.
     resume
-        False refuses a folder that holds an earlier run; True goes on with it, and refuses an empty one; None goes on
-        if there is something.
+        False refuses a folder that holds an earlier run; True goes on with it, and refuses an empty
+        one; None goes on if there is something.
     checkpoint_every
-        Rows between checkpoints; 10,000 are learned again in about a second. One is also taken every 60 seconds.
+        Rows between checkpoints; 10,000 are learned again in about a second. One is also taken
+        every 60 seconds.
     durability
         "batch", "interval:<seconds>s" or "off": when the write-ahead log is synced. None means
         "batch" for a source that forgets a row once it is acknowledged, and "off" for any other.
@@ -82,7 +87,8 @@ class StreamEngine:
     settings
         Plain values stored with each checkpoint; a run resumed with others is refused.
     watchers
-        Each is called with the engine, in its thread, when it has resumed, ten times a second, and at the end.
+        Each is called with the engine, in its thread, when it has resumed, ten times a second, and
+        at the end.
 
     Raises
     ------
@@ -123,14 +129,20 @@ class StreamEngine:
     ) -> None:
         if checkpoint_every < 1:
             raise ConfigError(f"checkpoint_every must be at least 1 row, not {checkpoint_every}")
-        self._source_reader = source if isinstance(source, SourceReader) else SourceReader(as_source(source))
+        self._source_reader = (
+            source if isinstance(source, SourceReader) else SourceReader(as_source(source))
+        )
         self.source = self._source_reader.source
-        self.durability = durability or ("batch" if checkpoint and getattr(self.source, "needs_log", False) else "off")
+        self.durability = durability or (
+            "batch" if checkpoint and getattr(self.source, "needs_log", False) else "off"
+        )
         if parse_durability(self.durability) is not None and checkpoint is None:
             raise ConfigError(f"durability {self.durability} needs a checkpoint folder")
         self._listeners = Listeners(sinks, watchers)
         self._model_adapter = ModelAdapter(model)
-        self._score = Score(task or task_of(model), window, lambda: self._source_reader.waited + compile_seconds())
+        self._score = Score(
+            task or task_of(model), window, lambda: self._source_reader.waited + compile_seconds()
+        )
         self.monitor = TaskMonitor(holdout=0, task=self._score.task) if monitor is None else monitor
         self._trainer = Trainer(
             self._model_adapter,
@@ -142,8 +154,11 @@ class StreamEngine:
             Ledger(self.source, self._model_adapter.takes_text),
             strict,
         )
-        self._checkpoint, self._resume, self._every = checkpoint, resume, checkpoint_every
-        self._forever, self._settings = forever, dict(settings or {})
+        self._checkpoint = checkpoint
+        self._resume = resume
+        self._every = checkpoint_every
+        self._forever = forever
+        self._settings = dict(settings or {})
         self._store: Store | None = None
         self._place = Place(self._source_reader.start)
         self._stopping = self._save_asked = False
@@ -155,7 +170,8 @@ class StreamEngine:
         self._board = Board(self._trainer, self.source, self._listeners)
 
     def __repr__(self) -> str:
-        model, monitor = type(self.model).__name__, self.monitor
+        model = type(self.model).__name__
+        monitor = self.monitor
         return f"StreamEngine({model}, {self.source.name!r}, monitor={monitor!r}, n_samples={self._trainer.n_samples})"
 
     @property
@@ -164,7 +180,9 @@ class StreamEngine:
         return self._model_adapter.model
 
     def stop(self) -> None:
-        """End the run after the rows at hand; may be called from a signal handler or another thread.
+        """End the run after the rows at hand.
+
+        May be called from a signal handler or another thread.
 
         A source that waits in the thread of the handler is interrupted at once; from another thread
         it ends with the next rows, or with the source's next empty list.
@@ -174,7 +192,10 @@ class StreamEngine:
             raise _Stop
 
     def request_checkpoint(self) -> None:
-        """Write a checkpoint with the next commit, or the source's next empty list; from any thread."""
+        """Write a checkpoint with the next commit, or the source's next empty list.
+
+        From any thread.
+        """
         self._save_asked = True
 
     def asked(self, names: Iterable[Hashable], rows: int = 1) -> None:
@@ -182,7 +203,9 @@ class StreamEngine:
         self._trainer.asked(names, rows)
 
     def on(self, kind: str, function: Callable[[Record], object]) -> None:
-        """Call a function with every record of one kind, in the engine's thread; see `loco_stream.records`.
+        """Call a function with every record of one kind, in the engine's thread.
+
+        See `loco_stream.records`.
 
         What it raises is counted, and said once in the report's notes; the engine goes on.
 
@@ -215,8 +238,9 @@ class StreamEngine:
     def run(self, max_samples: int | None = None, progress: bool = False) -> Report:
         """Run until the stream ends, `max_samples` rows have come, or `stop` is called.
 
-        At the end the labels that `delay` held back are learned, a checkpoint is written, the sinks get the report and
-        the source is closed. With `progress`, a line on a terminal or below the notebook's cell tells how it goes.
+        At the end the labels that `delay` held back are learned, a checkpoint is written, the sinks
+        get the report and the source is closed. With `progress`, a line on a terminal or below the
+        notebook's cell tells how it goes.
 
         Returns
         -------
@@ -231,10 +255,13 @@ class StreamEngine:
             The stream is broken, or the model refused a row (`strict`).
         """
         if self._ran:
-            raise ConfigError("an engine makes one run; make a new one with the same model to go on")
+            raise ConfigError(
+                "an engine makes one run; make a new one with the same model to go on"
+            )
         if max_samples is not None and max_samples < 1:
             raise ConfigError(f"max_samples must be at least 1, not {max_samples}")
-        self._ran, whole = True, False
+        self._ran = True
+        whole = False
         self._trainer.listen(self._listeners)
         with watch(self, False, max_samples) if progress else nullcontext():
             try:
@@ -261,7 +288,8 @@ class StreamEngine:
             if left is not None and rows > left:
                 self._take(head(events, left), self._place.position, skip + left)
                 return
-            # A live source may cut its rows into other commits this time: a short one leaves some still to skip.
+            # A live source may cut its rows into other commits this time: a short one leaves some
+            # still to skip.
             if not self._take(events, position, max(skip - sum(map(n_rows, commit[0])), 0)):
                 return
             left = None if left is None else left - rows
@@ -270,17 +298,27 @@ class StreamEngine:
 
     def _take(self, events: Sequence[Event], position: dict[str, Any], skip: int) -> bool:
         """Log a commit, learn it, acknowledge it; False when stopped before it was logged."""
-        store, place, now = self._store, self._place, self._now()
+        store = self._store
+        place = self._place
+        now = self._now()
         self._trainer.arrived = time.time()
         admitted = self._admit(events)
-        where = {"position": position, "skip": skip, "refused": admitted.kinds, "reason": admitted.reason}
+        where = {
+            "position": position,
+            "skip": skip,
+            "refused": admitted.kinds,
+            "reason": admitted.reason,
+        }
         if events and store is not None:
-            logged = store.record(place.commit + 1, admitted.events, where, now, lambda: self._stopping)
+            logged = store.record(
+                place.commit + 1, admitted.events, where, now, lambda: self._stopping
+            )
             if not logged:
                 return False
         rows = self._learn(admitted.events, where, now)
         place.commit += bool(events)
-        place.position, place.skip = position, skip
+        place.position = position
+        place.skip = skip
         if events and not skip:
             self._source_reader.ack(position)
         if store is not None and (store.due(rows) or self._save_asked):
@@ -290,8 +328,12 @@ class StreamEngine:
         return True
 
     def _now(self) -> float:
-        """Return seconds since 1970 as this run counts them: an age never depends on a clock that is set meanwhile."""
-        since, self._ticked = self._ticked, time.monotonic()
+        """Return seconds since 1970 as this run counts them.
+
+        An age never depends on a clock that is set meanwhile.
+        """
+        since = self._ticked
+        self._ticked = time.monotonic()
         return self._trainer.now + self._ticked - since
 
     def _admit(self, events: Sequence[Event]) -> Admitted:
@@ -299,12 +341,16 @@ class StreamEngine:
         admitted = admit(events, self._score.task)
         if admitted.refused and self._trainer.strict:
             place = getattr(self.source, "place", "") or f"a row of {self.source.name}"
-            raise InputError(f"{place}: {admitted.reason}; --on-bad skip (strict=False) counts such rows and goes on")
+            raise InputError(
+                f"{place}: {admitted.reason}; --on-bad skip (strict=False) counts such rows and goes on"
+            )
         return admitted
 
     def _learn(self, events: Sequence[Event], where: Mapping[str, Any], now: float) -> int:
         if refused := where.get("refused"):  # older logs do not say, or not of which kind
-            self._trainer.refuse({"refused": refused} if isinstance(refused, int) else refused, where["reason"])
+            self._trainer.refuse(
+                {"refused": refused} if isinstance(refused, int) else refused, where["reason"]
+            )
         self._trainer.now = now
         self._trainer.pending.expire(now)
         return sum(self._trainer.handle(event) for event in events)
@@ -338,26 +384,35 @@ class StreamEngine:
             return
         self._store = store = Store(self._checkpoint, self._resume, self._every, self.durability)
         if not store.used:
-            self._save(store)  # what the log is replayed from if the first real checkpoint never comes
+            self._save(
+                store
+            )  # what the log is replayed from if the first real checkpoint never comes
             store.flush()
             return
-        self._place = resume(store, self._trainer, self.source, self._settings, self._learn, self._listeners)
+        self._place = resume(
+            store, self._trainer, self.source, self._settings, self._learn, self._listeners
+        )
         self._source_reader.seek(self._place.position)
 
     def _save(self, store: Store) -> None:
         save(store, self._trainer, self._place, self.source, self._settings, self._listeners)
 
     def _close_books(self) -> None:
-        """Make the end durable, then learn what `delay` held back: a resumed run holds it back again.
+        """Make the end durable, then learn what `delay` held back.
 
-        Withheld samples are predicted once more, so that the last row of the accuracy matrix is of this model.
+        A resumed run holds it back again.
+
+        Withheld samples are predicted once more, so that the last row of the accuracy matrix is of
+        this model.
         """
         if self._store is not None:
             self._save(self._store)
             self._store.finish()
         if not self._stopping:
             self._trainer.flush()
-        self.monitor.measure(self.model)  # not before the checkpoint: a resumed run has not come to its end
+        self.monitor.measure(
+            self.model
+        )  # not before the checkpoint: a resumed run has not come to its end
 
     def _release(self, report: Report) -> None:
         self._source_reader.close()
@@ -371,7 +426,10 @@ class StreamEngine:
 
     @property
     def curve(self) -> dict[str, list[float]]:
-        """The course of the scores over the stream in at most 512 points: `at`, windowed, overall."""
+        """The course of the scores over the stream in at most 512 points.
+
+        `at`, windowed, overall.
+        """
         return self._score.curve_report()
 
     @property
@@ -391,10 +449,16 @@ class StreamEngine:
 
     @property
     def lag(self) -> float | None:
-        """Seconds between the event time of the newest row and its arrival; None without event times."""
+        """Seconds between the event time of the newest row and its arrival.
+
+        None without event times.
+        """
         return self._trainer.lag
 
     @property
     def status(self) -> dict[str, Any]:
-        """The numbers of this moment, ten times a second anew: others may read them from any thread."""
+        """The numbers of this moment, ten times a second anew.
+
+        Others may read them from any thread.
+        """
         return self._board.status

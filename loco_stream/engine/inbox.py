@@ -1,4 +1,7 @@
-"""Rows that come in beside the source of a running engine: admitted, logged, learned and kept as any others."""
+"""Rows that come in beside the source of a running engine.
+
+Admitted, logged, learned and kept as any others.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ class FullError(Exception):
 
 @dataclass(slots=True)
 class Handed:
-    """What one request handed in: rows, the client's name for their source if it numbers them, whom to tell."""
+    """What one request handed in.
+
+    Rows, the client's name for their source if it numbers them, whom to tell.
+    """
 
     rows: list[Sample]
     source: str | None
@@ -39,9 +45,9 @@ class Inbox:
     Parameters
     ----------
     name
-        The source under which the rows are known, or, with a slash, the begin of its name where a client gives one.
-        Rows without a number go on from the clock's microseconds, so that those of a later process never have the
-        numbers of an earlier one.
+        The source under which the rows are known, or, with a slash, the begin of its name where a
+        client gives one. Rows without a number go on from the clock's microseconds, so that those
+        of a later process never have the numbers of an earlier one.
     """
 
     def __init__(self, name: str) -> None:
@@ -54,7 +60,9 @@ class Inbox:
     def put(
         self, rows: Sequence[tuple[Mapping[Any, Any], Any]], source: str | None = None, seq: int = 0
     ) -> Future[int]:
-        """Hand in rows and their labels; the future has the number of those that were new, once they are durable.
+        """Hand in rows and their labels.
+
+        The future has the number of those that were new, once they are durable.
 
         With a `source`, the rows are numbered from `seq` on, and none is learned twice.
 
@@ -82,15 +90,18 @@ class Inbox:
         with self._came:
             if seconds:
                 self._came.wait_for(lambda: self._waiting, seconds)
-            taken, self._waiting, self._rows = list(self._waiting), deque(), 0
+            taken = list(self._waiting)
+            self._waiting = deque()
+            self._rows = 0
         return taken
 
 
 class WithInbox:
     """A source with an inbox beside it.
 
-    Between two commits of the source, what waits in the inbox is a commit of its own, which leaves the source's
-    position as it is: a checkpoint can be resumed without the inbox. Its rows come once, so the log has to keep them.
+    Between two commits of the source, what waits in the inbox is a commit of its own, which leaves
+    the source's position as it is: a checkpoint can be resumed without the inbox. Its rows come
+    once, so the log has to keep them.
 
     Parameters
     ----------
@@ -103,10 +114,14 @@ class WithInbox:
     needs_log = True
 
     def __init__(self, source: Source, inbox: Inbox) -> None:
-        self._source, self._inbox = source, inbox
-        self.name, self.guarantee = source.name, source.guarantee
+        self._source = source
+        self._inbox = inbox
+        self.name = source.name
+        self.guarantee = source.guarantee
         self._known = NumberedRows()
-        self._handed: deque[list[Handed] | None] = deque()  # whom each commit is for, oldest first; None: the source's
+        self._handed: deque[list[Handed] | None] = (
+            deque()
+        )  # whom each commit is for, oldest first; None: the source's
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
@@ -122,13 +137,17 @@ class WithInbox:
         return self._source.position
 
     def __iter__(self) -> Iterator[Event | Sequence[Event]]:
-        """Yield the source's commits and the inbox's; when the source has ended, those of the inbox alone."""
+        """Yield the source's commits and the inbox's.
+
+        When the source has ended, those of the inbox alone.
+        """
         self._handed.clear()
         for item in self._source:
             if not isinstance(item, Sequence) or item:
                 self._handed.append(None)
             yield item
-            yield from self._inside()  # not before: the source's position is already behind its item
+            # not before: the source's position is already behind its item
+            yield from self._inside()
         while True:
             yield from self._inside(_TICK)
             yield []
@@ -145,7 +164,10 @@ class WithInbox:
             _tell(handed)
 
     def _leave_known(self, handed: Handed) -> bool:
-        """Leave out rows that came before; False if nobody knows whether they did, which the future then tells."""
+        """Leave out rows that came before.
+
+        False if nobody knows whether they did, which the future then tells.
+        """
         if handed.source is None:
             return True
         before = self._known.export_state()

@@ -11,7 +11,9 @@ __all__ = ["LatencyHistogram", "RecentLatency"]
 _STEPS = 16  # buckets an octave: a quantile is off by at most 2.2 %
 _OCTAVES = 31  # from 0.1 us to 214 s
 _FLOOR_US = 0.1
-_MINUTE, _MARK = 60.0, 5.0  # seconds
+# seconds
+_MINUTE = 60.0
+_MARK = 5.0
 
 
 class LatencyHistogram:
@@ -45,7 +47,8 @@ class LatencyHistogram:
 
     def cumulative(self) -> list[tuple[float, int]]:
         """Rows at or below 2, 4, 8, ... times 0.1 us: the buckets that Prometheus gets."""
-        seen, rows = 0, []
+        seen = 0
+        rows = []
         for octave in range(_OCTAVES):
             seen += sum(self.counts[octave * _STEPS : (octave + 1) * _STEPS])
             rows.append((_FLOOR_US * 2.0 ** (octave + 1), seen))
@@ -53,7 +56,9 @@ class LatencyHistogram:
 
 
 class RecentLatency:
-    """Quantiles of the last minute, to five seconds: what a histogram has counted since a mark in it.
+    """Quantiles of the last minute, to five seconds.
+
+    What a histogram has counted since a mark in it.
 
     Rows cost nothing more; whoever looks sets the marks.
 
@@ -79,7 +84,8 @@ class RecentLatency:
 
     def look(self, now: float) -> dict[str, float]:
         """Return p50 and p99, us, of the rows in the minute before `now`; NaN without any."""
-        marks, counts = self._marks, self._histogram.counts
+        marks = self._marks
+        counts = self._histogram.counts
         while len(marks) > 1 and marks[1][0] <= now - _MINUTE:
             marks.popleft()
         recent = [n - before for n, before in zip(counts, marks[0][1], strict=True)]
@@ -89,7 +95,8 @@ class RecentLatency:
 
 
 def _quantile(counts: Sequence[int], q: float) -> float:
-    rank, seen = q * sum(counts), 0
+    rank = q * sum(counts)
+    seen = 0
     for bucket, count in enumerate(counts):
         seen += count
         if count and seen >= rank:

@@ -1,4 +1,7 @@
-"""What came in and was not used, and why: one account for report, table, terminal, Prometheus and page."""
+"""What came in and was not used, and why.
+
+One account for report, table, terminal, Prometheus and page.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +18,27 @@ from loco_stream.numbers import to_number
 __all__ = ["Ledger"]
 
 _NAMES = 4096  # features counted by name: as many as a model may have
-_STRANGERS = 64  # names that no model knows come from outside: whoever sends them must not fill the memory
+_STRANGERS = (
+    64  # names that no model knows come from outside: whoever sends them must not fill the memory
+)
 _SHOWN = 5  # columns that get a sentence of their own
-_UNREAD = ("malformed", "rejected")  # what the `stats` of a live source call messages that brought nothing
+_UNREAD = (
+    "malformed",
+    "rejected",
+)  # what the `stats` of a live source call messages that brought nothing
 
 
 class Ledger:
     """Counts values, rows, messages and names that were not used; takes part in checkpoints.
 
-    A few counts a row are all it costs: a row whose values add up to a finite number has none that is masked.
+    A few counts a row are all it costs: a row whose values add up to a finite number has none that
+    is masked.
 
     Parameters
     ----------
     source
-        Its optional members are read: `skipped`, bad rows by kind; `stats`, of messages; `last_error`, the last
-        sentence said about either.
+        Its optional members are read: `skipped`, bad rows by kind; `stats`, of messages;
+        `last_error`, the last sentence said about either.
     takes_text
         Whether the model learns from texts.
 
@@ -39,11 +48,13 @@ class Ledger:
     >>> for colour in ("red", "blue"):
     ...     ledger.row({"colour": colour, "size": 2.0})
     >>> ledger.report()["masked"], ledger.report()["unused"]
-    ({'colour': 1.0}, ["column 'colour' held no number in any of 2 rows: nothing was learned from it"])
+    ({'colour': 1.0}, ["column 'colour' held no number in any of 2 rows: nothing was learned from
+    it"])
     """
 
     def __init__(self, source: Any, takes_text: bool) -> None:
-        self._source, self._takes_text = source, takes_text
+        self._source = source
+        self._takes_text = takes_text
         self._rows: dict[Hashable, int] = {}  # in which a feature was named
         self._masked: dict[Hashable, int] = {}
         self._names: tuple[Hashable, ...] = ()  # of the rows that have no entry in `_rows` yet
@@ -51,9 +62,13 @@ class Ledger:
         self._asking = threading.Lock()  # predictions are asked for from other threads too
         self._asked: tuple[tuple[Hashable, ...], int] = ((), 0)
         self._strange: tuple[list[Hashable], list[Hashable]] = ([], [])
-        self.unknown: dict[Hashable, int] = {}  # feature names in predictions, and the rows they came with
+        self.unknown: dict[
+            Hashable, int
+        ] = {}  # feature names in predictions, and the rows they came with
         self.missing: dict[Hashable, int] = {}
-        self._skipped: dict[str, int] = {}  # by the engine itself, and by the source in earlier processes
+        self._skipped: dict[
+            str, int
+        ] = {}  # by the engine itself, and by the source in earlier processes
         self._unread = 0  # messages in earlier processes
         self._last = {"skipped": "", "malformed": ""}
 
@@ -81,16 +96,25 @@ class Ledger:
             for j in np.flatnonzero(absent.any(axis=0)).tolist():
                 self._mask(features[j], int(absent[:, j].sum()))
 
-    def predicted(self, names: Iterable[Hashable], known: tuple[Hashable, ...] | None, rows: int) -> None:
-        """Compare the names of rows to predict with those that the model knows; None if it does not tell."""
+    def predicted(
+        self, names: Iterable[Hashable], known: tuple[Hashable, ...] | None, rows: int
+    ) -> None:
+        """Compare the names of rows to predict with those that the model knows.
+
+        None if it does not tell.
+        """
         if not known:
             return
         asked = (tuple(names), len(known))
         with self._asking:
             if asked != self._asked:
                 self._asked = asked
-                own, given = set(known), set(asked[0])
-                self._strange = ([n for n in asked[0] if n not in own], [n for n in known if n not in given])
+                own = set(known)
+                given = set(asked[0])
+                self._strange = (
+                    [n for n in asked[0] if n not in own],
+                    [n for n in known if n not in given],
+                )
             for counts, strange in zip((self.unknown, self.missing), self._strange, strict=True):
                 for name in strange:
                     if name in counts or len(counts) < _STRANGERS:
@@ -134,12 +158,17 @@ class Ledger:
     def last(self, what: str) -> str:
         """Return the last sentence about "skipped" rows or "malformed" messages, empty if there was none."""
         told = getattr(self._source, "last_error", "")
-        return told if told and hasattr(self._source, "skipped") == (what == "skipped") else self._last[what]
+        return (
+            told
+            if told and hasattr(self._source, "skipped") == (what == "skipped")
+            else self._last[what]
+        )
 
     def report(self) -> dict[str, Any]:
         """Return everything under the report's keys."""
         self._turn()
-        skipped, unread = self.skipped, self.unread
+        skipped = self.skipped
+        unread = self.unread
         return {
             "masked": {name: n / self._rows.get(name, n) for name, n in self._masked.items()},
             "n_masked": sum(self._masked.values()),
@@ -159,14 +188,18 @@ class Ledger:
         if unread:
             yield f"{unread:,} message{'s' * (unread > 1)} not understood; the last: {self.last('malformed')}"
         yield from self._columns()
-        for names, what in ((self.unknown, "with features that the model does not know"), (self.missing, "without")):
+        for names, what in (
+            (self.unknown, "with features that the model does not know"),
+            (self.missing, "without"),
+        ):
             if names:
                 yield f"predictions were asked {what}: {_listed(names)}"
 
     def _columns(self) -> Iterator[str]:
         worst = sorted(self._masked, key=lambda name: -self._masked[name] / self._rows.get(name, 1))
         for name in worst[:_SHOWN]:
-            n, rows = self._masked[name], self._rows.get(name, self._masked[name])
+            n = self._masked[name]
+            rows = self._rows.get(name, self._masked[name])
             if n >= rows:
                 yield f"column {name!r} held no number in any of {_rows_of(rows)}: nothing was learned from it"
             else:
@@ -181,14 +214,19 @@ class Ledger:
         self._turn()
         last = {what: self.last(what) for what in self._last}
         return {
-            "rows": list(self._rows.items()), "masked": list(self._masked.items()), "skipped": self.skipped,
-            "unknown": list(self.unknown.items()), "missing": list(self.missing.items()), "unread": self.unread,
+            "rows": list(self._rows.items()),
+            "masked": list(self._masked.items()),
+            "skipped": self.skipped,
+            "unknown": list(self.unknown.items()),
+            "missing": list(self.missing.items()),
+            "unread": self.unread,
             "last": last,
-        }  # fmt: skip
+        }
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
         """Continue from `export_state`; a source that is opened anew counts from 0."""
-        self._names, self._run = (), 0
+        self._names = ()
+        self._run = 0
         for field in ("rows", "masked", "unknown", "missing"):
             counts = getattr(self, field if field.startswith(("un", "mis")) else f"_{field}")
             counts.clear()

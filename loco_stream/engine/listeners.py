@@ -1,4 +1,7 @@
-"""Who is told what happens: sinks, callbacks and watchers. What raises is contained; the engine goes on."""
+"""Who is told what happens: sinks, callbacks and watchers.
+
+What raises is contained; the engine goes on.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +20,22 @@ _PLAIN = frozenset({"prediction", "report"})  # what a sink gets that names no k
 
 
 class Listeners:
-    """Sinks, callbacks and watchers of one engine. A sink or watcher that raises is let go, a callback is kept.
+    """Sinks, callbacks and watchers of one engine.
+
+    A sink or watcher that raises is let go, a callback is kept.
 
     Parameters
     ----------
     sinks
-        Each gets the kinds of records that it names in `kinds`; without that, every prediction and the report.
+        Each gets the kinds of records that it names in `kinds`; without that, every prediction and
+        the report.
     watchers
         Each is called with the engine.
     """
 
     def __init__(self, sinks: Iterable[Sink], watchers: Iterable[Callable[[Any], None]]) -> None:
-        self._sinks, self._watchers = list(sinks), list(watchers)
+        self._sinks = list(sinks)
+        self._watchers = list(watchers)
         self._told = _who_want_predictions(self._sinks)
         self._callbacks: dict[str, list[Callable[[Record], object]]] = {kind: [] for kind in KINDS}
         self.n_ended = self.n_failed_calls = 0
@@ -38,7 +45,9 @@ class Listeners:
     def on(self, kind: str, function: Callable[[Record], object]) -> None:
         """Call a function with every record of one kind."""
         if kind not in KINDS:
-            raise ConfigError(f"there are no records of kind {kind!r} (allowed: {', '.join(KINDS)})")
+            raise ConfigError(
+                f"there are no records of kind {kind!r} (allowed: {', '.join(KINDS)})"
+            )
         self._callbacks[kind].append(function)
 
     def wants(self, kind: str) -> bool:
@@ -58,7 +67,9 @@ class Listeners:
     def tell_block(self, predictions: Predictions) -> None:
         """Hand the predictions of a block to every sink and callback that wants them, whole where a sink takes that."""
         for sink in self._told:
-            self._try(sink, getattr(sink, "write_block", None) or _one_by_one(sink.write), predictions)
+            self._try(
+                sink, getattr(sink, "write_block", None) or _one_by_one(sink.write), predictions
+            )
         if self._callbacks["prediction"]:
             for prediction in predictions:
                 self._call(of_prediction(prediction))
@@ -86,7 +97,10 @@ class Listeners:
                 self._note("watcher", watcher, error)
 
     def close(self, report: Mapping[str, Any]) -> None:
-        """Hand the report to every sink that is left, and to the callbacks; those that have to wait do so together."""
+        """Hand the report to every sink that is left, and to the callbacks.
+
+        Those that have to wait do so together.
+        """
         failed = [self._failure(getattr(sink, "end", None), report) for sink in self._sinks]
         for sink, error in zip(self._sinks, failed, strict=True):
             error = self._failure(sink.close, report) or error
@@ -98,7 +112,10 @@ class Listeners:
     def counters(self) -> dict[str, int]:
         """Return what the sinks counted, under ``"WHAT NAME"``."""
         live = [_counters(sink) for sink in self._sinks]
-        return {**self._counted, **{name: count for counters in live for name, count in counters.items()}}
+        return {
+            **self._counted,
+            **{name: count for counters in live for name, count in counters.items()},
+        }
 
     def export_state(self) -> dict[str, Any]:
         """Return what the sinks have not delivered yet, by name."""
@@ -106,7 +123,10 @@ class Listeners:
         return {sink.name: sink.export_state() for sink in keepers}
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
-        """Hand the sinks what an earlier run had not delivered; what no sink asks for any more is said."""
+        """Hand the sinks what an earlier run had not delivered.
+
+        What no sink asks for any more is said.
+        """
         for name, undelivered in state.items():
             sink = next((sink for sink in self._sinks if getattr(sink, "name", None) == name), None)
             if sink is not None and hasattr(sink, "restore_state"):
@@ -134,7 +154,9 @@ class Listeners:
             self._let_go(sink, error)
 
     @staticmethod
-    def _failure(function: Callable[[Any], object] | None, report: Mapping[str, Any]) -> Exception | None:
+    def _failure(
+        function: Callable[[Any], object] | None, report: Mapping[str, Any]
+    ) -> Exception | None:
         """Call a function, if there is one, and return what it raises."""
         try:
             if function is not None:

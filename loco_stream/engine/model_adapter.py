@@ -24,7 +24,8 @@ Array = NDArray[np.float32]
 class Row:
     """A row on its way: `x` by name (`features` None), or as one array row with its column names.
 
-    `t` is the event time that is told of it, in a block perhaps that of the first row; `moment` is its own, or NaN.
+    `t` is the event time that is told of it, in a block perhaps that of the first row; `moment` is
+    its own, or NaN.
     """
 
     x: Any
@@ -43,7 +44,10 @@ class Row:
 
 
 class Answer(NamedTuple):
-    """What a model said of a row: its label or value, the probability of the true label, an interval of the value."""
+    """What a model said of a row.
+
+    Its label or value, the probability of the true label, an interval of the value.
+    """
 
     y_pred: Any
     p_true: float | None = None
@@ -51,7 +55,9 @@ class Answer(NamedTuple):
 
 
 class Spoken(NamedTuple):
-    """What a model said of the rows of a block; in classification also `proba`, (n_rows, n_classes).
+    """What a model said of the rows of a block.
+
+    In classification also `proba`, (n_rows, n_classes).
 
     Row i was predicted when the first `known[i]` of `classes` were known.
     """
@@ -92,7 +98,9 @@ class ModelAdapter:
         self._gives_tickets = hasattr(model, "observe_one")  # our own: it also takes times
         self._gives_proba = callable(getattr(model, "predict_proba_one", None))
         self._gives_intervals = hasattr(model, "predict_interval_array")
-        self._names_the_likeliest = hasattr(model, "learn_predict_proba_array")  # our own: the first of the likeliest
+        self._names_the_likeliest = hasattr(
+            model, "learn_predict_proba_array"
+        )  # our own: the first of the likeliest
 
     @property
     def tells_blocks(self) -> bool:
@@ -111,7 +119,10 @@ class ModelAdapter:
 
     @property
     def takes_text(self) -> bool:
-        """Whether texts are inputs: what a model of another library makes of them is its own affair."""
+        """Whether texts are inputs.
+
+        What a model of another library makes of them is its own affair.
+        """
         return not self.takes_blocks or bool(getattr(self.model, "categories", 0))
 
     def predict(self, row: Row) -> Any:
@@ -121,7 +132,9 @@ class ModelAdapter:
         if row.features is not None and self.takes_blocks:
             return plain(self.model.predict_array(row.x, row.features, **self.at(row))[0])
         y_pred = self.model.predict_one(row.named, *self._when(row))
-        return None if isinstance(y_pred, Mapping) else plain(y_pred)  # river: {} means no answer yet
+        return (
+            None if isinstance(y_pred, Mapping) else plain(y_pred)
+        )  # river: {} means no answer yet
 
     def answer(self, row: Row, wants_proba: bool) -> tuple[Any, Mapping[Any, float] | None]:
         """Return what `predict` does, and the probability of each class if it is wanted and the model gives any."""
@@ -141,7 +154,8 @@ class ModelAdapter:
             values = self.model.predict_proba_array(row.x, row.features, **self.at(row))
             return dict(zip(self.model.classes, values[0].tolist(), strict=True))
         return {
-            plain(label): float(p) for label, p in self.model.predict_proba_one(row.named, *self._when(row)).items()
+            plain(label): float(p)
+            for label, p in self.model.predict_proba_one(row.named, *self._when(row)).items()
         }
 
     def observe(self, row: Row, wants_proba: bool) -> Observed:
@@ -162,19 +176,27 @@ class ModelAdapter:
 
     def observe_block(self, block: Block, wants_proba: bool) -> list[Observed]:
         """Return for each row of a block what `observe` does, in one call."""
-        X, features = block.X, block.features
+        X = block.X
+        features = block.features
         intervals = self.intervals(X, features, **self.context(block))
         if self._gives_tickets:
             tickets = self.model.observe_array(X, features, **self.context(block))
-            return [self._observed(*pair) for pair in zip(tickets, repeat(wants_proba), intervals, strict=False)]
+            return [
+                self._observed(*pair)
+                for pair in zip(tickets, repeat(wants_proba), intervals, strict=False)
+            ]
         values, classes = self.values(X, features) if wants_proba else (np.zeros((len(X), 0)), ())
         predicted = [plain(label) for label in self.model.predict_array(X, features).tolist()]
         return [
-            Observed(y_pred, dict(zip(classes, row, strict=True)) if wants_proba else None, interval)
+            Observed(
+                y_pred, dict(zip(classes, row, strict=True)) if wants_proba else None, interval
+            )
             for y_pred, row, interval in zip(predicted, values.tolist(), intervals, strict=True)
         ]
 
-    def _observed(self, ticket: Ticket, wants_proba: bool, interval: tuple[float, float] | None) -> Observed:
+    def _observed(
+        self, ticket: Ticket, wants_proba: bool, interval: tuple[float, float] | None
+    ) -> Observed:
         y_pred = None if self._knows_nothing else ticket.prediction
         return Observed(y_pred, ticket.proba if wants_proba else None, interval, ticket.said)
 
@@ -188,12 +210,17 @@ class ModelAdapter:
 
     def context(self, block: Block) -> dict[str, Any]:
         """Return times and sequences of a block's rows for a model that takes them."""
-        if not self._gives_tickets or (block.times is None and block.sequence is None and block.t != block.t):
+        if not self._gives_tickets or (
+            block.times is None and block.sequence is None and block.t != block.t
+        ):
             return {}
         return {"t": block.moments, "sequence": block.sequence}
 
     def learn(self, row: Row, y: Any, said: NDArray[np.float64] | None = None) -> None:
-        """Learn one labelled row; `said` is the ticket that `observe` gave, if the row waited for its label."""
+        """Learn one labelled row.
+
+        `said` is the ticket that `observe` gave, if the row waited for its label.
+        """
         if said is not None:
             self.model.learn_one(Ticket(row.x, row.features, None, None, said), y)
         elif row.features is not None and self.takes_blocks:
@@ -210,20 +237,29 @@ class ModelAdapter:
         low, high = self.model.predict_interval_one(row.named, t=row.moment)
         return low, high
 
-    def intervals(self, X: Array, features: tuple[str, ...], **at: Any) -> Sequence[tuple[float, float] | None]:
+    def intervals(
+        self, X: Array, features: tuple[str, ...], **at: Any
+    ) -> Sequence[tuple[float, float] | None]:
         """Return `interval` of each row of a block."""
         if not self._gives_intervals:
             return [None] * len(X)
-        return [(low, high) for low, high in self.model.predict_interval_array(X, features=features, **at).tolist()]
+        return [
+            (low, high)
+            for low, high in self.model.predict_interval_array(X, features=features, **at).tolist()
+        ]
 
     @property
     def _knows_nothing(self) -> bool:
-        """Whether a regression of our own has no label yet: it answers 0.0, which says nothing of it."""
+        """Whether a regression of our own has no label yet.
+
+        It answers 0.0, which says nothing of it.
+        """
         return self._gives_intervals and self.model.n_seen == 0
 
     def learn_predict(self, block: Block, y: Sequence[Any]) -> Spoken:
         """Test-then-train over a block in one call."""
-        X, named = block.X, {"features": block.features, **self.context(block)}
+        X = block.X
+        named = {"features": block.features, **self.context(block)}
         if self._gives_intervals:
             first = self._knows_nothing
             values, bounds = self.model.learn_predict_interval_array(X, y, **named)
@@ -237,13 +273,15 @@ class ModelAdapter:
             return Spoken([Answer(plain(label)) for label in predicted])
         before = len(self.model.classes)
         proba = self.model.learn_predict_proba_array(X, y, **named)
-        classes, best = self.model.classes, proba.argmax(axis=1).tolist()
+        classes = self.model.classes
+        best = proba.argmax(axis=1).tolist()
         place = {label: slot for slot, label in enumerate(classes)}
         slots = [place[plain(label)] for label in y]
         known = _known(slots, before)
         p_true = proba[np.arange(len(slots)), slots].tolist()
         answers = [
-            Answer(classes[slot], p) if n else Answer(None) for slot, p, n in zip(best, p_true, known, strict=True)
+            Answer(classes[slot], p) if n else Answer(None)
+            for slot, p, n in zip(best, p_true, known, strict=True)
         ]
         return Spoken(answers, proba, classes, known)
 
@@ -254,7 +292,9 @@ class ModelAdapter:
         """
         regression = task_of(self.model) == "regression"
         if self.takes_blocks and regression:
-            return np.asarray(self.model.predict_array(X, features, **at), dtype=np.float32).reshape(-1, 1), ()
+            return np.asarray(
+                self.model.predict_array(X, features, **at), dtype=np.float32
+            ).reshape(-1, 1), ()
         if self.takes_blocks:
             proba = self.model.predict_proba_array(X, features, **at)
             return np.asarray(proba, dtype=np.float32), list(self.model.classes)
@@ -274,7 +314,10 @@ def by_name(values: Array, features: tuple[str, ...]) -> dict[str, float]:
 
 
 def _known(slots: Sequence[int], n: int) -> list[int]:
-    """Return how many classes were known before each label came, n before the first; slots are given in order."""
+    """Return how many classes were known before each label came, n before the first.
+
+    Slots are given in order.
+    """
     known = []
     for slot in slots:
         known.append(n)
@@ -296,7 +339,10 @@ def last_step(model: object) -> object:
 
 
 def task_of(model: Any) -> str:
-    """Tell "classification" from "regression" as river does; a model unknown to river by its doors."""
+    """Tell "classification" from "regression" as river does.
+
+    A model unknown to river by its doors.
+    """
     if "river" in sys.modules:
         from river import base
 

@@ -25,7 +25,10 @@ def in_notebook() -> bool:
 
 @contextmanager
 def cell(content: Callable[[], str]) -> Iterator[None]:
-    """Show HTML below the cell that runs, twice a second anew, until the block ends; the block never waits for it."""
+    """Show HTML below the cell that runs, twice a second anew, until the block ends.
+
+    The block never waits for it.
+    """
     from IPython.display import HTML, display
 
     def page() -> Any:
@@ -45,7 +48,9 @@ def cell(content: Callable[[], str]) -> Iterator[None]:
 
 
 def progress_html(text: str, share: float | None, alarm: str | None) -> str:
-    """Return a bar, where the share that is done is known, and the line below it; an alarm takes its place.
+    """Return a bar, where the share that is done is known, and the line below it.
+
+    An alarm takes its place.
 
     Examples
     --------
@@ -54,7 +59,11 @@ def progress_html(text: str, share: float | None, alarm: str | None) -> str:
     """
     if alarm is not None:
         return f'<pre role="alert" style="font-weight: bold">ALARM: {html.escape(alarm)}</pre>'
-    bar = "" if share is None else f'<progress max="1" value="{share:.3f}" style="width: 20em"></progress>'
+    bar = (
+        ""
+        if share is None
+        else f'<progress max="1" value="{share:.3f}" style="width: 20em"></progress>'
+    )
     return f"{bar}<pre>{html.escape(text)}</pre>"
 
 

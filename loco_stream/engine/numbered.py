@@ -1,4 +1,7 @@
-"""Which numbered rows of each name have come: a row that is sent again is known, also after others."""
+"""Which numbered rows of each name have come.
+
+A row that is sent again is known, also after others.
+"""
 
 from __future__ import annotations
 
@@ -33,12 +36,15 @@ class NumberedRows:
         Raises
         ------
         SourceError
-            The row is so far below the highest that nobody knows, or too many names have numbered rows.
+            The row is so far below the highest that nobody knows, or too many names have numbered
+            rows.
         """
         highest = self._highest.get(name)
         if highest is None:
             if len(self._highest) >= _NAMES:
-                raise SourceError(f"{_NAMES} sources have numbered rows, and no more are remembered")
+                raise SourceError(
+                    f"{_NAMES} sources have numbered rows, and no more are remembered"
+                )
             highest = seq
         if seq > highest:
             shift = min(seq - highest, _WINDOW)
@@ -51,7 +57,8 @@ class NumberedRows:
                 f"remembered for {_WINDOW} of them, so it is not learned"
             )
         known = self._come.get(name, 0)
-        self._highest[name], self._come[name] = highest, known | 1 << below
+        self._highest[name] = highest
+        self._come[name] = known | 1 << below
         return not known >> below & 1
 
     def export_state(self) -> dict[str, list[int]]:

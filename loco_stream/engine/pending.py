@@ -34,11 +34,26 @@ class Waiting:
 
     def export(self, names: dict[tuple[str, ...], int]) -> list[Any]:
         """Return it as plain values; `names` gathers the distinct feature tuples."""
-        row, proba = self.row, None if self.proba is None else dict(self.proba)
-        x, features = (dict(row.x), None) if row.features is None else (row.x.tobytes(), row.features)
+        row = self.row
+        proba = None if self.proba is None else dict(self.proba)
+        x, features = (
+            (dict(row.x), None) if row.features is None else (row.x.tobytes(), row.features)
+        )
         index = None if features is None else names.setdefault(features, len(names))
         ticket = None if self.ticket is None else self.ticket.tobytes()
-        return [x, index, row.seq, row.t, row.source, row.epoch, self.y_pred, proba, self.since, self.interval, ticket]
+        return [
+            x,
+            index,
+            row.seq,
+            row.t,
+            row.source,
+            row.epoch,
+            self.y_pred,
+            proba,
+            self.since,
+            self.interval,
+            ticket,
+        ]
 
     @classmethod
     def restore(cls, fields: Sequence[Any], names: Sequence[tuple[str, ...]]) -> Waiting:
@@ -83,7 +98,9 @@ class Pending:
         row = waiting.row
         key = (row.source, row.epoch, row.seq)
         if self._rows.pop(key, None) is not None:
-            self.expired += 1  # the source numbers from the start again: the older row's label will not come
+            self.expired += (
+                1  # the source numbers from the start again: the older row's label will not come
+            )
         self._rows[key] = waiting
         if len(self._rows) > self.capacity:
             self._rows.popitem(last=False)
@@ -108,11 +125,17 @@ class Pending:
         """Return everything as plain values."""
         names: dict[tuple[str, ...], int] = {}
         rows = [waiting.export(names) for waiting in self._rows.values()]
-        return {"expired": self.expired, "orphaned": self.orphaned, "features": list(names), "rows": rows}
+        return {
+            "expired": self.expired,
+            "orphaned": self.orphaned,
+            "features": list(names),
+            "rows": rows,
+        }
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
         """Continue from `export_state`."""
-        self.expired, self.orphaned = state["expired"], state["orphaned"]
+        self.expired = state["expired"]
+        self.orphaned = state["orphaned"]
         self._rows.clear()
         for fields in state["rows"]:
             waiting = Waiting.restore(fields, state["features"])

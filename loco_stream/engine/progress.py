@@ -17,7 +17,11 @@ from loco_stream.engine.notebook import cell, in_notebook, progress_html
 __all__ = ["Countdown", "line", "watch"]
 
 _PLAIN_SECONDS = 5.0
-_COUNTS = (("n_pending", "waiting for labels"), ("n_unused", "rows not used"), ("n_masked", "values masked"))
+_COUNTS = (
+    ("n_pending", "waiting for labels"),
+    ("n_unused", "rows not used"),
+    ("n_masked", "values masked"),
+)
 
 
 class Countdown:
@@ -43,7 +47,8 @@ class Countdown:
     """
 
     def __init__(self, source: Any, max_samples: int | None) -> None:
-        self._source, self._most = source, max_samples
+        self._source = source
+        self._most = max_samples
         self._first: tuple[float, float, int] | None = None
 
     def left(self, now: float) -> float | None:
@@ -63,7 +68,9 @@ class Countdown:
 
 
 def line(status: Mapping[str, Any], since: float, left: float | None = None) -> str:
-    """Return one line on how the run goes; `since` is the monotonic time it began, `left` the seconds it still takes.
+    """Return one line on how the run goes.
+
+    `since` is the monotonic time it began, `left` the seconds it still takes.
 
     Examples
     --------
@@ -81,7 +88,9 @@ def line(status: Mapping[str, Any], since: float, left: float | None = None) -> 
     for key, name in (("window_accuracy", "window accuracy"), ("window_mae", "window error")):
         value = status.get(key, math.nan)
         if not math.isnan(value):
-            parts.append(f"{name} {value:.3f}" if key == "window_accuracy" else f"{name} {value:.4g}")
+            parts.append(
+                f"{name} {value:.3f}" if key == "window_accuracy" else f"{name} {value:.4g}"
+            )
     recent = status.get("latency_minute_us", {})
     if recent and not math.isnan(recent["p50"]):
         parts.append(f"p50/p99 {recent['p50']:,.0f}/{recent['p99']:,.0f} us")
@@ -109,7 +118,8 @@ def _clock(seconds: float) -> str:
 @contextmanager
 def watch(engine: Any, quiet: bool, max_samples: int | None = None) -> Iterator[None]:
     """Show how an engine runs until the block ends; the engine never waits for it."""
-    began, countdown = time.monotonic(), Countdown(engine.source, max_samples)
+    began = time.monotonic()
+    countdown = Countdown(engine.source, max_samples)
     over = False  # a run too short for two looks has a full bar at its end too
 
     def left() -> float | None:
@@ -121,7 +131,8 @@ def watch(engine: Any, quiet: bool, max_samples: int | None = None) -> Iterator[
         return line(engine.status, began, left())
 
     def page() -> str:
-        still, elapsed = left(), time.monotonic() - began
+        still = left()
+        elapsed = time.monotonic() - began
         share = None if still is None else elapsed / max(elapsed + still, 1e-9)
         return progress_html(text(), 1.0 if over else share, engine.alarm)
 
@@ -153,7 +164,8 @@ def _alarms(engine: Any, text: Callable[[], str], period: float) -> Iterator[Non
     """Print plain lines every `period` seconds, and alarms as they come and go."""
 
     def tell(over: threading.Event) -> None:
-        alarm, due = None, time.monotonic() + period
+        alarm = None
+        due = time.monotonic() + period
         while not over.wait(0.2):
             news = text()
             if engine.alarm != alarm:

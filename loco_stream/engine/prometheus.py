@@ -39,8 +39,8 @@ class Watched(Protocol):
 def serve_metrics(engine: Watched, port: int, host: str = "127.0.0.1") -> Callable[[], None]:
     """Answer ``GET /metrics`` from a few threads; returns what ends it.
 
-    On this machine's own address, only a request to a local name is answered: a page of a stranger that had its name
-    point here must not read the numbers.
+    On this machine's own address, only a request to a local name is answered: a page of a stranger
+    that had its name point here must not read the numbers.
 
     Raises
     ------
@@ -50,7 +50,9 @@ def serve_metrics(engine: Watched, port: int, host: str = "127.0.0.1") -> Callab
     try:
         from prometheus_client import CollectorRegistry, make_wsgi_app
     except ImportError as error:
-        raise ConfigError("--metrics-port needs prometheus-client: pip install 'loco-stream[metrics]'") from error
+        raise ConfigError(
+            "--metrics-port needs prometheus-client: pip install 'loco-stream[metrics]'"
+        ) from error
     registry = CollectorRegistry()
     registry.register(_Collector(engine))
     try:
@@ -126,7 +128,10 @@ class _Collector:
         self._engine = engine
 
     def describe(self) -> Iterator[Any]:
-        """Name nothing before the first scrape: what there is depends on the task and the source."""
+        """Name nothing before the first scrape.
+
+        What there is depends on the task and the source.
+        """
         return iter(())
 
     def collect(self) -> Iterator[Any]:
@@ -137,7 +142,11 @@ class _Collector:
                 yield self._family(key, status.get(key.name))
 
     def _family(self, key: Key, value: Any) -> Any:
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+        from prometheus_client.core import (
+            CounterMetricFamily,
+            GaugeMetricFamily,
+            HistogramMetricFamily,
+        )
 
         name = f"loco_{key.prometheus}"
         if key.kind == "counter":
@@ -158,6 +167,8 @@ class _Collector:
             latency = self._engine.latency
             buckets = [(f"{us * 1e-6:.3g}", rows) for us, rows in latency.cumulative()]
             family = HistogramMetricFamily(name, key.what)
-            family.add_metric([], [*buckets, ("+Inf", latency.n)], sum_value=latency.total_us * 1e-6)
+            family.add_metric(
+                [], [*buckets, ("+Inf", latency.n)], sum_value=latency.total_us * 1e-6
+            )
             return family
         return GaugeMetricFamily(name, key.what, value=bool(value) if key.kind == "flag" else value)

@@ -35,12 +35,15 @@ _NOTHING: dict[str, Any] = {
 
 
 class Report(Mapping[str, Any]):
-    """The results of one run, by key; accuracies and kappas are fractions, NaN where nothing was measured.
+    """The results of one run, by key.
+
+    Accuracies and kappas are fractions, NaN where nothing was measured.
 
     Parameters
     ----------
     results
-        The measured values; `loco_stream.metrics.keys.KEYS` says what each is. ``at`` of a drift counts samples from 0.
+        The measured values; `loco_stream.metrics.keys.KEYS` says what each is. ``at`` of a drift
+        counts samples from 0.
 
     Examples
     --------
@@ -58,7 +61,9 @@ class Report(Mapping[str, Any]):
         """Return the report of a run that no row came to."""
         keys = [key for key in keys_of(task or "classification") if not key.momentary]
         nothing = {key.name: _NOTHING.get(key.kind) for key in keys}
-        return cls({**nothing, "version": __version__, "source": source, "task": task, "interrupted": True})
+        return cls(
+            {**nothing, "version": __version__, "source": source, "task": task, "interrupted": True}
+        )
 
     def __getitem__(self, key: str) -> Any:
         return self._results[key]
@@ -86,7 +91,9 @@ class Report(Mapping[str, Any]):
         try:
             atomic_write(path, text.encode())
         except OSError as error:
-            raise ConfigError(f"cannot write the report {os.fspath(path)}: {error.strerror or error}") from error
+            raise ConfigError(
+                f"cannot write the report {os.fspath(path)}: {error.strerror or error}"
+            ) from error
 
     @property
     def _title(self) -> str:
@@ -157,10 +164,17 @@ class Report(Mapping[str, Any]):
         for key in KEYS:
             value = self.get(key.name)
             counted = key.kind == "counter"
-            if key.label and value is not None and (bool(value) if counted else not math.isnan(value)):
+            if (
+                key.label
+                and value is not None
+                and (bool(value) if counted else not math.isnan(value))
+            ):
                 yield key.label, key.form.format(value)
         yield from self._class_lines()
-        for name, label in (("latency_us", "latency p50 / p99"), ("latency_minute_us", "the same in the last minute")):
+        for name, label in (
+            ("latency_us", "latency p50 / p99"),
+            ("latency_minute_us", "the same in the last minute"),
+        ):
             latency = self.get(name) or {}
             if latency and not math.isnan(latency["p50"]):
                 yield label, f"{latency['p50']:,.0f} / {latency['p99']:,.0f} us"
@@ -174,13 +188,19 @@ class Report(Mapping[str, Any]):
     def _class_lines(self) -> Iterator[tuple[str, str]]:
         """Yield a line for each label, the worst found first where there are many."""
         scores = dict(self.get("per_class") or {})
-        order = sorted(scores, key=lambda label: (not scores[label]["support"], scores[label]["recall"]))
+        order = sorted(
+            scores, key=lambda label: (not scores[label]["support"], scores[label]["recall"])
+        )
         shown = [label for label in scores if label in order[:_CLASS_LINES]]
         for label in shown:
             rows = scores[label]["support"]
             found = f"{scores[label]['recall']:.1%} found" if rows else "none came"
             precise = scores[label]["precision"]
-            right = "never the answer" if math.isnan(precise) else f"{precise:.1%} of such answers right"
+            right = (
+                "never the answer"
+                if math.isnan(precise)
+                else f"{precise:.1%} of such answers right"
+            )
             yield f"label {label}: {rows:,} rows", f"{found}, {right}"
         if len(shown) < len(scores):
             yield f"{len(scores) - len(shown)} more labels", "of which more are found"
@@ -190,10 +210,16 @@ class Report(Mapping[str, Any]):
             from matplotlib.backends.backend_agg import FigureCanvasAgg
             from matplotlib.figure import Figure
         except ImportError as error:
-            raise ConfigError("a picture needs matplotlib: pip install 'loco-stream[plot]'") from error
+            raise ConfigError(
+                "a picture needs matplotlib: pip install 'loco-stream[plot]'"
+            ) from error
         task = self.get("task", "classification")
         windowed, overall, *_ = scores_of(task)
-        axis = "mean absolute error (units of the label)" if task == "regression" else "accuracy (fraction)"
+        axis = (
+            "mean absolute error (units of the label)"
+            if task == "regression"
+            else "accuracy (fraction)"
+        )
         figure = Figure(figsize=(9, 4), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
@@ -201,7 +227,9 @@ class Report(Mapping[str, Any]):
         axes.plot(curve["at"], curve[windowed], lw=1.2, label=f"{axis} in the last window")
         axes.plot(curve["at"], curve[overall], lw=1.2, ls="--", label=f"{axis} so far")
         for i, drift in enumerate(self.get("drifts", ())):
-            axes.axvline(drift["at"], color="tab:red", lw=0.8, alpha=0.7, label="drift" if i == 0 else None)
+            axes.axvline(
+                drift["at"], color="tab:red", lw=0.8, alpha=0.7, label="drift" if i == 0 else None
+            )
         if windowed == "window_accuracy":
             axes.set_ylim(0, 1)
         axes.set(xlabel="samples", ylabel=axis, title=self._title)
@@ -217,7 +245,9 @@ def _picture(figure: Figure, kind: str) -> bytes:
 
 
 def jsonable(value: Any) -> Any:
-    """Return plain values that JSON can carry; NaN and infinity, which JSON does not know, become None.
+    """Return plain values that JSON can carry.
+
+    NaN and infinity, which JSON does not know, become None.
 
     Examples
     --------

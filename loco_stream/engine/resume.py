@@ -19,7 +19,10 @@ __all__ = ["Place", "resume", "save"]
 
 @dataclass(slots=True)
 class Place:
-    """How far a run has come: commits learned, where its source stood after the last, rows of the next one learned."""
+    """How far a run has come.
+
+    Commits learned, where its source stood after the last, rows of the next one learned.
+    """
 
     position: dict[str, Any]
     commit: int = 0
@@ -27,7 +30,12 @@ class Place:
 
 
 def save(
-    store: Store, trainer: Trainer, place: Place, source: Source, settings: Mapping[str, Any], listeners: Listeners
+    store: Store,
+    trainer: Trainer,
+    place: Place,
+    source: Source,
+    settings: Mapping[str, Any],
+    listeners: Listeners,
 ) -> None:
     """Write a checkpoint of everything in the background."""
     config, arrays = export_parts(trainer.model_adapter, trainer.score, trainer.monitor, trainer)
@@ -58,8 +66,9 @@ def resume(
 ) -> Place:
     """Restore the newest checkpoint, learn what the log holds after it, and return the place reached.
 
-    A commit that raises while it is learned is set aside in a file. Then everything begins again without it, for
-    nobody knows what half a commit left behind, and a checkpoint is taken behind it: each costs one replay.
+    A commit that raises while it is learned is set aside in a file. Then everything begins again
+    without it, for nobody knows what half a commit left behind, and a checkpoint is taken behind
+    it: each costs one replay.
 
     Raises
     ------
@@ -86,7 +95,9 @@ def resume(
                     store.set_aside(commit, error)
                     fresh.add(commit)
                     break
-            place.commit, place.position, place.skip = commit, where["position"], where["skip"]
+            place.commit = commit
+            place.position = where["position"]
+            place.skip = where["skip"]
             if commit in fresh:
                 save(store, trainer, place, source, settings, listeners)
                 store.finish()

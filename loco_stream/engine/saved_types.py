@@ -1,7 +1,8 @@
 """The types of the plain values in a checkpoint, checked before anything is restored from them.
 
-A checksum tells a torn file, not one whose content is wrong: a text where a count belongs would be found only rows
-later, as an error that nobody can place. A field of an older release may be missing; what reads it knows that.
+A checksum tells a torn file, not one whose content is wrong: a text where a count belongs would be
+found only rows later, as an error that nobody can place. A field of an older release may be
+missing; what reads it knows that.
 """
 
 from __future__ import annotations

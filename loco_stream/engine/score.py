@@ -25,10 +25,13 @@ class Score:
     window
         Samples in the sliding window.
     waited
-        Returns the seconds in which nothing came in or code was compiled: they are no part of the rate.
+        Returns the seconds in which nothing came in or code was compiled: they are no part of the
+        rate.
     """
 
-    def __init__(self, task: str, window: int = 500, waited: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(
+        self, task: str, window: int = 500, waited: Callable[[], float] = lambda: 0.0
+    ) -> None:
         self.prequential = Prequential(task, window)
         self.course = Course()
         self.latency = LatencyHistogram()
@@ -45,7 +48,11 @@ class Score:
         return self.prequential.task
 
     def add(
-        self, y: Any, y_pred: Any, p_true: float | None = None, interval: tuple[float, float] | None = None
+        self,
+        y: Any,
+        y_pred: Any,
+        p_true: float | None = None,
+        interval: tuple[float, float] | None = None,
     ) -> None:
         """Count one answer, and the probability that the label was given or the interval the value was to lie in."""
         self.prequential.update(y, y_pred, p_true, interval)
@@ -65,7 +72,10 @@ class Score:
 
     @property
     def samples_per_second(self) -> float:
-        """Rows of this process over the time at work since its first ones, waiting left out; NaN before them."""
+        """Rows of this process over the time at work since its first ones, waiting left out.
+
+        NaN before them.
+        """
         if self._began is None:
             return math.nan
         if not self._rows:
@@ -85,11 +95,18 @@ class Score:
 
     def curve_report(self) -> dict[str, Any]:
         """Return the course as columns: `at` counts scored samples."""
-        columns: list[Any] = [list(column) for column in zip(*self.course.points, strict=True)] or [[], [], []]
+        columns: list[Any] = [list(column) for column in zip(*self.course.points, strict=True)] or [
+            [],
+            [],
+            [],
+        ]
         return dict(zip(("at", *self._names), columns, strict=True))
 
     def export_state(self) -> dict[str, Any]:
-        """Return what counts samples as plain values; what counts time belongs to a process and stays."""
+        """Return what counts samples as plain values.
+
+        What counts time belongs to a process and stays.
+        """
         points = [list(point) for point in self.course.points]
         return {
             "prequential": self.prequential.export_state(),

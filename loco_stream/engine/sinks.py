@@ -18,15 +18,17 @@ __all__ = ["JSONLSink"]
 class JSONLSink:
     """Writes every prediction as one line of JSON.
 
-    A row whose label comes late has two lines: one at once with ``"y": null``, one when it is scored.
-    After a crash and a resume, rows since the last checkpoint may be there twice; `seq` tells them.
+    A row whose label comes late has two lines: one at once with ``"y": null``, one when it is
+    scored. After a crash and a resume, rows since the last checkpoint may be there twice; `seq`
+    tells them.
 
     Parameters
     ----------
     path
         The file.
     append
-        Go on with an existing file, as a resumed run does; otherwise it is replaced at the first row.
+        Go on with an existing file, as a resumed run does; otherwise it is replaced at the first
+        row.
 
     Raises
     ------
@@ -48,7 +50,9 @@ class JSONLSink:
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
         self._path = os.fspath(path)
         if os.path.isdir(self._path) or not os.path.isdir(os.path.dirname(self._path) or "."):
-            raise ConfigError(f"cannot write {self._path}: it is a folder, or its folder does not exist")
+            raise ConfigError(
+                f"cannot write {self._path}: it is a folder, or its folder does not exist"
+            )
         self._mode = "ab" if append else "wb"
         self._file: IO[bytes] | None = None
         self._encoder = msgspec.json.Encoder()
@@ -57,7 +61,11 @@ class JSONLSink:
         """Add a line."""
         if self._file is None:
             self._file = self._open()
-        line: dict[str, Any] = {"seq": prediction.seq, "y_pred": prediction.y_pred, "y": prediction.y}
+        line: dict[str, Any] = {
+            "seq": prediction.seq,
+            "y_pred": prediction.y_pred,
+            "y": prediction.y,
+        }
         if prediction.proba is not None:
             line["proba"] = {str(label): p for label, p in prediction.proba.items()}
         if not math.isnan(prediction.t):

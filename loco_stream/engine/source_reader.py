@@ -21,7 +21,8 @@ from loco_stream.stream import Ask, Block, Event, Labels, Sample, Schema, Source
 __all__ = ["PairSource", "SourceReader", "as_source", "cut", "head", "n_rows", "tail"]
 
 Commit = tuple[Sequence[Event], dict[str, Any]]
-_WITHIN, _BESIDE = "within", "beside"
+_WITHIN = "within"
+_BESIDE = "beside"
 _MOST_AHEAD = 4_000_000  # values
 _TICK = 0.05
 
@@ -47,7 +48,9 @@ class PairSource:
         """Nothing is known before the first row, unless the pairs are a data set of river."""
         task = getattr(self._pairs, "task", None)
         return (
-            Schema(task="regression" if task == "Regression" else "classification") if isinstance(task, str) else None
+            Schema(task="regression" if task == "Regression" else "classification")
+            if isinstance(task, str)
+            else None
         )
 
     @property
@@ -91,7 +94,9 @@ def as_source(source: Any) -> Source:
     if isinstance(source, Source):
         return source
     if not isinstance(source, Iterable):
-        raise SourceError(f"source must be a Source or an iterable of (x, y) pairs, not {type(source).__name__}")
+        raise SourceError(
+            f"source must be a Source or an iterable of (x, y) pairs, not {type(source).__name__}"
+        )
     return PairSource(source)
 
 
@@ -104,7 +109,9 @@ class SourceReader:
         self._iterator: Iterator[Event | Sequence[Event]] | None = None
         self._ahead: deque[Commit] = deque()
         self._beside: dict[str, Any] = {}  # what an earlier run learned beside the source
-        self._live = hasattr(source, "stats")  # rows come when they come; reading a recording is work
+        self._live = hasattr(
+            source, "stats"
+        )  # rows come when they come; reading a recording is work
         self.waited = 0.0  # seconds that nothing came in
 
     @property
@@ -141,9 +148,12 @@ class SourceReader:
 
     @contextmanager
     def reading_ahead(self) -> Iterator[None]:
-        """Let a thread read on while the block runs, so that a live source answers its peers; at the end it is over.
+        """Let a thread read on while the block runs, so that a live source answers its peers.
 
-        What was read is handed out by `next`; of rows, so many are read that they do not fill the memory.
+        At the end it is over.
+
+        What was read is handed out by `next`; of rows, so many are read that they do not fill the
+        memory.
 
         Raises
         ------
@@ -193,7 +203,9 @@ class SourceReader:
     def _position(self) -> dict[str, Any]:
         """Return the source's position, with what was learned beside it if there is anything."""
         position = copy.copy(self.source.position)
-        beside = self.source.export_beside() if hasattr(self.source, "export_beside") else self._beside
+        beside = (
+            self.source.export_beside() if hasattr(self.source, "export_beside") else self._beside
+        )
         return {_WITHIN: position, _BESIDE: beside} if beside else position
 
 

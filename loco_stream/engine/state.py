@@ -14,7 +14,15 @@ from loco_stream.engine.trainer import Trainer
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.persistence.format import Saved, digest
 
-__all__ = ["export_model", "export_parts", "model_of", "restore_parts", "state_sha256", "with_prefix", "without_prefix"]
+__all__ = [
+    "export_model",
+    "export_parts",
+    "model_of",
+    "restore_parts",
+    "state_sha256",
+    "with_prefix",
+    "without_prefix",
+]
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -37,16 +45,26 @@ def export_model(model: Any) -> tuple[dict[str, Any], Arrays]:
             f"this package, and {type(model).__name__} is neither; run it without checkpoint"
         )
     config, arrays = model.export_state()
-    return {**config, "kind": type(model).__name__}, {name: np.array(array) for name, array in arrays.items()}
+    return {**config, "kind": type(model).__name__}, {
+        name: np.array(array) for name, array in arrays.items()
+    }
 
 
 def export_parts(
     model_adapter: ModelAdapter, score: Score, monitor: Any, trainer: Trainer
 ) -> tuple[dict[str, Any], Arrays]:
-    """Return model, scores, monitor and waiting rows; nothing in it changes when learning goes on."""
+    """Return model, scores, monitor and waiting rows.
+
+    Nothing in it changes when learning goes on.
+    """
     model, model_arrays = export_model(model_adapter.model)
     watch, watch_arrays = monitor.export_state()
-    config = {"model": model, "score": score.export_state(), "monitor": watch, "trainer": trainer.export_state()}
+    config = {
+        "model": model,
+        "score": score.export_state(),
+        "monitor": watch,
+        "trainer": trainer.export_state(),
+    }
     watch_arrays = {name: np.array(array) for name, array in watch_arrays.items()}
     return config, {**with_prefix("model", model_arrays), **with_prefix("monitor", watch_arrays)}
 
@@ -59,7 +77,9 @@ def model_of(saved: Saved) -> tuple[str, dict[str, Any], Arrays]:
     return config["kind"], config, without_prefix("model", saved.arrays)
 
 
-def restore_parts(saved: Saved, model_adapter: ModelAdapter, score: Score, monitor: Any, trainer: Trainer) -> None:
+def restore_parts(
+    saved: Saved, model_adapter: ModelAdapter, score: Score, monitor: Any, trainer: Trainer
+) -> None:
     """Put everything back; the model is made anew from what was stored.
 
     Raises
@@ -71,7 +91,9 @@ def restore_parts(saved: Saved, model_adapter: ModelAdapter, score: Score, monit
         kind, config, arrays = model_of(saved)
         own = type(model_adapter.model)
         if kind != own.__name__:
-            raise CheckpointError(f"the checkpoint holds a {kind}, but this engine runs a {own.__name__}")
+            raise CheckpointError(
+                f"the checkpoint holds a {kind}, but this engine runs a {own.__name__}"
+            )
         model_adapter.model = _restored(model_adapter.model, config, arrays)
         score.restore_state(saved.config["score"])
         monitor.restore_state(saved.config["monitor"], without_prefix("monitor", saved.arrays))
@@ -81,7 +103,10 @@ def restore_parts(saved: Saved, model_adapter: ModelAdapter, score: Score, monit
 
 
 def _is_pipeline(model: Any) -> bool:
-    """Return whether a model is a pipeline of ours; nothing of the learner is imported for any other."""
+    """Return whether a model is a pipeline of ours.
+
+    Nothing of the learner is imported for any other.
+    """
     if type(model).__name__ != "Pipeline":
         return False
     from loco_stream.learner.pipeline import is_pipeline
@@ -97,12 +122,17 @@ def _restored(own: Any, config: Mapping[str, Any], arrays: Arrays) -> Any:
 
     restored = restore_pipeline(config, arrays)
     if described(restored) != described(own):
-        raise CheckpointError(f"the checkpoint holds {described(restored)}, but this engine runs {described(own)}")
+        raise CheckpointError(
+            f"the checkpoint holds {described(restored)}, but this engine runs {described(own)}"
+        )
     return restored
 
 
 def state_sha256(config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
-    """SHA-256 of what `export_model` gives: two models that go on the same way have the same one."""
+    """SHA-256 of what `export_model` gives.
+
+    Two models that go on the same way have the same one.
+    """
     return digest("state", config, arrays)
 
 

@@ -1,4 +1,7 @@
-"""What a running engine tells: the numbers of this moment, from which report, metrics and pages are made."""
+"""What a running engine tells.
+
+The numbers of this moment, from which report, metrics and pages are made.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,9 @@ _MOMENTARY = frozenset(key.name for key in KEYS if key.momentary)
 
 
 class Board:
-    """The status of one engine: made anew ten times a second, shown to the watchers, and the report at the end.
+    """The status of one engine.
+
+    Made anew ten times a second, shown to the watchers, and the report at the end.
 
     Parameters
     ----------
@@ -40,7 +45,9 @@ class Board:
     """
 
     def __init__(self, trainer: Trainer, source: Source, listeners: Listeners) -> None:
-        self._trainer, self._source, self._listeners = trainer, source, listeners
+        self._trainer = trainer
+        self._source = source
+        self._listeners = listeners
         self._slow: dict[str, Any] = {}  # what takes long to count: a second old at most
         self._slow_at = self._told_at = -math.inf
         self._at = 0.0
@@ -85,9 +92,13 @@ class Board:
         )
 
     def _measure(self, store: Store | None) -> dict[str, Any]:
-        now, trainer = time.monotonic(), self._trainer
+        now = time.monotonic()
+        trainer = self._trainer
         if now - self._slow_at >= _SLOW_EVERY:
-            self._slow, self._slow_at = {**_numbers(trainer.monitor.report()), **trainer.ledger.report()}, now
+            self._slow, self._slow_at = (
+                {**_numbers(trainer.monitor.report()), **trainer.ledger.report()},
+                now,
+            )
         refused = [] if trainer.rejection is None else [trainer.rejection]
         return {
             **self._slow,

@@ -37,7 +37,9 @@ class Store:
         "batch", "interval:<seconds>s" or "off" for the write-ahead log.
     """
 
-    def __init__(self, path: str | os.PathLike[str], resume: bool | None, every: int, durability: str) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], resume: bool | None, every: int, durability: str
+    ) -> None:
         interval = parse_durability(durability)
         self._folder = CheckpointFolder(path)
         self.used = self._folder.used
@@ -97,18 +99,28 @@ class Store:
         self._note(log.notes)
 
     def set_aside(self, commit: int, error: Exception) -> None:
-        """Put the commit that `replay` yielded last into a file of its own: it cannot be learned."""
+        """Put the commit that `replay` yielded last into a file of its own.
+
+        It cannot be learned.
+        """
         number, payload = self._replayed
         assert number == commit
         path = self._folder.put_aside(commit, pack_record(commit, payload))
         self.set_aside_commits.add(commit)
-        self._note([f"commit {commit} of the log cannot be learned ({error!r}); it is set aside in {path}"])
+        self._note(
+            [f"commit {commit} of the log cannot be learned ({error!r}); it is set aside in {path}"]
+        )
 
     def _note(self, sentences: Iterable[str]) -> None:
         self.notes += [sentence for sentence in sentences if sentence not in self.notes]
 
     def record(
-        self, commit: int, events: Sequence[Event], position: Mapping[str, Any], now: float, stopped: Callable[[], bool]
+        self,
+        commit: int,
+        events: Sequence[Event],
+        position: Mapping[str, Any],
+        now: float,
+        stopped: Callable[[], bool],
     ) -> bool:
         """Log a commit; while the disk refuses, raise the alarm and try again ten times a second.
 
@@ -136,15 +148,22 @@ class Store:
         self._rows_since += rows
         if self._rows_since == 0 or self._writer.busy:
             return False
-        return self._rows_since >= self._every or time.monotonic() - self._saved_at >= _CHECKPOINT_SECONDS
+        return (
+            self._rows_since >= self._every
+            or time.monotonic() - self._saved_at >= _CHECKPOINT_SECONDS
+        )
 
-    def save(self, commit: int, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    def save(
+        self, commit: int, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+    ) -> None:
         """Write a checkpoint in the background; the log goes on in a new segment."""
         if self._log is not None:
             try:
                 self._log.rotate()
             except OSError as error:
-                self.log_alarm = f"cannot sync the log in {self._folder.path}: {error.strerror or error}"
+                self.log_alarm = (
+                    f"cannot sync the log in {self._folder.path}: {error.strerror or error}"
+                )
         self._rows_since, self._saved_at = 0, time.monotonic()
         self._writer.submit(commit, config, arrays)
 
@@ -161,7 +180,9 @@ class Store:
             raise CheckpointError(str(self._writer.error))
 
     def finish(self) -> None:
-        """Wait for the last checkpoint; where the log holds everything after an older one, a failure is only noted.
+        """Wait for the last checkpoint.
+
+        Where the log holds everything after an older one, a failure is only noted.
 
         Raises
         ------

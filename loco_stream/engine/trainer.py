@@ -23,7 +23,15 @@ from loco_stream.stream import Ask, Block, Event, Labels, Prediction, Prediction
 
 __all__ = ["Answered", "Trainer"]
 
-_COUNTERS = ("n_samples", "n_unlabelled", "n_held_out", "n_rejected", "n_unusable", "n_set_aside", "n_asked")
+_COUNTERS = (
+    "n_samples",
+    "n_unlabelled",
+    "n_held_out",
+    "n_rejected",
+    "n_unusable",
+    "n_set_aside",
+    "n_asked",
+)
 
 
 class Answered(NamedTuple):
@@ -73,9 +81,14 @@ class Trainer:
     ) -> None:
         if delay is not None and delay < 0:
             raise ConfigError(f"delay must be 0 samples or more, not {delay}")
-        self.model_adapter, self.score, self.monitor, self.pending = model_adapter, score, monitor, pending
-        self.delay, self.strict = delay, strict
-        self._reply, self.ledger = reply, ledger
+        self.model_adapter = model_adapter
+        self.score = score
+        self.monitor = monitor
+        self.pending = pending
+        self.delay = delay
+        self.strict = strict
+        self._reply = reply
+        self.ledger = ledger
         self._emit: Callable[[Prediction], None] | None = None
         self._emit_block: Callable[[Predictions], None] | None = None
         self._alert: Callable[[Alarm, Row], None] | None = None
@@ -91,11 +104,16 @@ class Trainer:
         self.rejection: str | None = None
         self.last: Answered | None = None  # for those who look on
         self.now = 0.0
-        self.newest = self.arrived = math.nan  # event time of the last row, and when it came, seconds since 1970 UTC
+        self.newest = self.arrived = (
+            math.nan
+        )  # event time of the last row, and when it came, seconds since 1970 UTC
 
     @property
     def lag(self) -> float | None:
-        """Seconds between the event time of the newest row and its arrival; None without event times."""
+        """Seconds between the event time of the newest row and its arrival.
+
+        None without event times.
+        """
         lag = self.arrived - self.newest
         return None if math.isnan(lag) else lag
 
@@ -134,12 +152,16 @@ class Trainer:
             self._answer(waiting, y)
 
     def _sample(self, event: Sample) -> None:
-        row = Row(event.x, None, event.seq, event.t, event.source, event.epoch, event.sequence, event.t)
+        row = Row(
+            event.x, None, event.seq, event.t, event.source, event.epoch, event.sequence, event.t
+        )
         answer = None
         if event.tag is not None:
             self.model_adapter.enter(row.sequence)
             X = np.array([list(event.x.values())], object)
-            answer = self.model_adapter.values(X, tuple(map(str, event.x)), **self.model_adapter.at(row))
+            answer = self.model_adapter.values(
+                X, tuple(map(str, event.x)), **self.model_adapter.at(row)
+            )
         self._row(row, event.y)
         if answer is not None:
             self._reply(event, *answer)
@@ -155,7 +177,11 @@ class Trainer:
             for i, row in enumerate(_rows(event)):
                 if event.tag is not None:
                     self.model_adapter.enter(row.sequence)
-                    answers.append(self.model_adapter.values(row.x, event.features, **self.model_adapter.at(row)))
+                    answers.append(
+                        self.model_adapter.values(
+                            row.x, event.features, **self.model_adapter.at(row)
+                        )
+                    )
                 self._row(row, None if labels is None else labels[i])
             if answers:
                 self._reply(event, *_stacked(answers))
@@ -178,23 +204,35 @@ class Trainer:
         except InputError as error:
             self._reject(error, len(labels))
             return
-        rows, labels, answers = _rows(event), [plain(y) for y in labels], spoken.answers
+        rows = _rows(event)
+        labels = [plain(y) for y in labels]
+        answers = spoken.answers
         if self.score.task == "regression":
             answers = [answer._replace(y_pred=self._usable(answer.y_pred)) for answer in answers]
         if self._emit_block is not None:
-            said = ([row.t for row in rows], [answer.y_pred for answer in answers], labels, *spoken[1:])
+            said = (
+                [row.t for row in rows],
+                [answer.y_pred for answer in answers],
+                labels,
+                *spoken[1:],
+            )
             self._emit_block(Predictions(event.seq, *said, event.source, event.epoch))
         for row, y, answer in zip(rows, labels, answers, strict=True):
             self._count(row, y, answer)
             self.n_samples += 1
         if rows:
-            answer, y = answers[-1], labels[-1]
+            answer = answers[-1]
+            y = labels[-1]
             proba = None if answer.p_true is None else {y: answer.p_true}
             self.last = Answered(rows[-1], y, answer.y_pred, proba, answer.interval)
 
     def _unlabelled(self, event: Block) -> None:
         adapter = self.model_adapter
-        answer = None if event.tag is None else adapter.values(event.X, event.features, **adapter.context(event))
+        answer = (
+            None
+            if event.tag is None
+            else adapter.values(event.X, event.features, **adapter.context(event))
+        )
         observed = adapter.observe_block(event, self._wants_proba)
         for row, said in zip(_rows(event), observed, strict=True):
             self._wait(self._waiting(row, said))
@@ -215,7 +253,9 @@ class Trainer:
             self._reject(error, 1)
 
     def _waiting(self, row: Row, said: Observed) -> Waiting:
-        return Waiting(row, self._usable(said.y_pred), said.proba, self.now, said.interval, said.ticket)
+        return Waiting(
+            row, self._usable(said.y_pred), said.proba, self.now, said.interval, said.ticket
+        )
 
     def _keep(self, waiting: Waiting, y: Any) -> None:
         """Let a row wait for its label, which `delay` holds back or which has not come."""
@@ -227,7 +267,10 @@ class Trainer:
         self._arrived += 1
 
     def _usable(self, y_pred: Any) -> Any:
-        """Return an answer that can be scored, else None: a model that diverges must not end the run."""
+        """Return an answer that can be scored, else None.
+
+        A model that diverges must not end the run.
+        """
         if y_pred is None or self.score.task != "regression" or math.isfinite(to_number(y_pred)):
             return y_pred
         self.n_unusable += 1
@@ -243,14 +286,17 @@ class Trainer:
     def _wait(self, waiting: Waiting) -> None:
         self.n_unlabelled += 1
         row = waiting.row
-        self.ledger.predicted(row.x if row.features is None else row.features, self.model_adapter.features, 1)
+        self.ledger.predicted(
+            row.x if row.features is None else row.features, self.model_adapter.features, 1
+        )
         self.pending.put(waiting)
         self._watch(None, waiting.y_pred, waiting.row)
         self._tell(waiting, None)
 
     def _answer(self, waiting: Waiting, y: Any, late: bool = True) -> None:
         """Score a prediction, then learn its row unless it is held out."""
-        row, monitor = waiting.row, self.monitor
+        row = waiting.row
+        monitor = self.monitor
         self._tell(waiting, y)
         self.last = Answered(row, y, waiting.y_pred, waiting.proba, waiting.interval)
         p_true = waiting.proba.get(y, 0.0) if waiting.proba else None
@@ -270,7 +316,10 @@ class Trainer:
             self._watch(y, answer.y_pred, row, late)
 
     def _watch(self, y: Any, y_pred: Any, row: Row, late: bool = False) -> None:
-        """Show the monitor an answer; a row that waited for its label (`late`) was looked at when it came."""
+        """Show the monitor an answer.
+
+        A row that waited for its label (`late`) was looked at when it came.
+        """
         x, features = (None, None) if late else (row.x, row.features)
         for alarm in self.monitor.update(y, y_pred, x, self.n_samples, features):
             if alarm.state == "drift":
@@ -282,7 +331,9 @@ class Trainer:
     def _tell(self, waiting: Waiting, y: Any) -> None:
         if self._emit is not None:
             row = waiting.row
-            self._emit(Prediction(row.seq, waiting.y_pred, y, waiting.proba, row.t, row.source, row.epoch))
+            self._emit(
+                Prediction(row.seq, waiting.y_pred, y, waiting.proba, row.t, row.source, row.epoch)
+            )
 
     def _labels(self, event: Labels) -> None:
         for of, y in zip(event.of, event.y, strict=True):
@@ -338,12 +389,18 @@ class Trainer:
             "last_drift": self.last_drift,
             "n_drifts": self.n_drifts,
         }
-        return {**state, "pending": self.pending.export_state(), "ledger": self.ledger.export_state()}
+        return {
+            **state,
+            "pending": self.pending.export_state(),
+            "ledger": self.ledger.export_state(),
+        }
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
         """Continue from `export_state`."""
-        self._arrived, self.now = state["arrived"], state["now"]
-        self.last_drift, self.n_drifts = state["last_drift"], state["n_drifts"]
+        self._arrived = state["arrived"]
+        self.now = state["now"]
+        self.last_drift = state["last_drift"]
+        self.n_drifts = state["n_drifts"]
         self._due.clear()
         for at, y, fields in state["due"]:
             self._due.append((at, Waiting.restore(fields, state["features"]), y))

@@ -70,7 +70,8 @@ class Log:
     folder
         Where the segments are.
     interval
-        Seconds between syncs; 0 syncs every commit, infinity leaves `sync` and `check` to the caller.
+        Seconds between syncs; 0 syncs every commit, infinity leaves `sync` and `check` to the
+        caller.
 
     Attributes
     ----------
@@ -90,13 +91,14 @@ class Log:
     def append(self, commit: int, payload: bytes) -> None:
         """Put one commit on disk as durably as the interval says.
 
-        After an error nothing of the commit stays in the log and the next call starts a new segment:
-        a failed fsync may have dropped pages that a second one would call safe.
+        After an error nothing of the commit stays in the log and the next call starts a new
+        segment: a failed fsync may have dropped pages that a second one would call safe.
 
         Raises
         ------
         OSError
-            The disk is full or broken, or the segment was deleted meanwhile; the commit must not be learned.
+            The disk is full or broken, or the segment was deleted meanwhile; the commit must not be
+            learned.
         """
         record = pack_record(commit, payload)
         try:
@@ -119,8 +121,13 @@ class Log:
         self._synced_at = time.monotonic()
 
     def check(self) -> None:
-        """Raise `FileNotFoundError` if the open segment was deleted or moved: what is written to it is not kept."""
-        if self._file is not None and not os.path.samestat(os.stat(self._path), os.fstat(self._file)):
+        """Raise `FileNotFoundError` if the open segment was deleted or moved.
+
+        What is written to it is not kept.
+        """
+        if self._file is not None and not os.path.samestat(
+            os.stat(self._path), os.fstat(self._file)
+        ):
             raise FileNotFoundError(
                 errno.ENOENT, "the open segment was replaced by another file", os.fspath(self._path)
             )
@@ -142,14 +149,14 @@ class Log:
     def replay(self, after: int) -> Iterator[tuple[int, bytes]]:
         """Yield the commits after `after`.
 
-        The end of a record that was being written when the process died is cut off. Any other unreadable end is put
-        aside in a file, and `notes` says so.
+        The end of a record that was being written when the process died is cut off. Any other
+        unreadable end is put aside in a file, and `notes` says so.
 
         Raises
         ------
         CheckpointError
-            A commit is missing or damaged though later ones were there: it was acknowledged, so it must not be
-            skipped in silence.
+            A commit is missing or damaged though later ones were there: it was acknowledged, so it
+            must not be skipped in silence.
         """
         expected = after + 1
         segments = [segment for segment in self._segments() if not self._is_copy(*segment)]
@@ -158,10 +165,14 @@ class Log:
             if i + 1 < len(segments) and segments[i + 1][0] <= expected:
                 continue
             if first > expected:
-                raise CheckpointError(f"{self._folder} lacks the commits {expected} to {first - 1} before {path.name}")
+                raise CheckpointError(
+                    f"{self._folder} lacks the commits {expected} to {first - 1} before {path.name}"
+                )
             for commit, payload in self._records(path):
                 if commit > expected:
-                    raise CheckpointError(f"{path} is damaged: the acknowledged commit {expected} cannot be read")
+                    raise CheckpointError(
+                        f"{path} is damaged: the acknowledged commit {expected} cannot be read"
+                    )
                 if commit == expected:
                     yield commit, payload
                     expected += 1
@@ -179,7 +190,9 @@ class Log:
                 yield record
                 offset += _HEAD.size + len(record[1])
             elif (following := _next_record(content, offset + 1)) is not None:
-                offset = following  # damage amid records: `replay` tells whether it needs what is lost
+                offset = (
+                    following  # damage amid records: `replay` tells whether it needs what is lost
+                )
             else:
                 if not _is_torn(content[offset:]):
                     self._put_aside(path, offset, content[offset:])
@@ -187,7 +200,10 @@ class Log:
                 return
 
     def _segments(self) -> list[tuple[int, Path]]:
-        names = ((re.fullmatch(r"log-(\d{12})\.wal", path.name), path) for path in self._folder.glob("log-*.wal"))
+        names = (
+            (re.fullmatch(r"log-(\d{12})\.wal", path.name), path)
+            for path in self._folder.glob("log-*.wal")
+        )
         return sorted((int(match[1]), path) for match, path in names if match is not None)
 
     def _is_copy(self, number: int, path: Path) -> bool:
@@ -195,7 +211,9 @@ class Log:
         record = _record(path.read_bytes(), 0)
         if record is None or record[0] == number:
             return False
-        self.notes.append(f"{path} begins with commit {record[0]}: it is a copy under a wrong name, and is not read")
+        self.notes.append(
+            f"{path} begins with commit {record[0]}: it is a copy under a wrong name, and is not read"
+        )
         return True
 
     def _require_newest(self, after: int, segments: Sequence[tuple[int, Path]]) -> None:
@@ -222,9 +240,12 @@ class Log:
     def _open(self, commit: int) -> None:
         path = self._folder / f"log-{commit:012d}.wal"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
-        self._file, self._path = os.open(path, flags, 0o600), path
+        self._file = os.open(path, flags, 0o600)
+        self._path = path
         self._good = 0
-        atomic_write(self._folder / _MARKER, b"%d\n" % commit, mode=0o600)  # makes the segment's name durable too
+        atomic_write(
+            self._folder / _MARKER, b"%d\n" % commit, mode=0o600
+        )  # makes the segment's name durable too
 
     def _write(self, record: bytes) -> None:
         assert self._file is not None

@@ -43,7 +43,10 @@ class Backend(Protocol):
         """Predict rows after all that were taken before have been learned."""
 
     def values(self, key: Key, X: Table, features: Sequence[Hashable]) -> Values:
-        """Return probabilities of rows and the classes, or values and no classes; None if the key has no model."""
+        """Return probabilities of rows and the classes, or values and no classes.
+
+        None if the key has no model.
+        """
 
     def keys(self) -> list[Key]:
         """Return every key that has a model."""
@@ -116,7 +119,9 @@ class LocalBackend:
     def keys(self) -> list[Key]:
         """Ask every group."""
         with self._lock:
-            return [key for number in range(self._options.key_groups) for key in self._host.keys(number)]
+            return [
+                key for number in range(self._options.key_groups) for key in self._host.keys(number)
+            ]
 
     def state_sha256(self, key: Key) -> str:
         """Ask the host."""

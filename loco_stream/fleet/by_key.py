@@ -11,7 +11,17 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from loco_stream.errors import InputError, SourceError
-from loco_stream.fleet.rows import LABELS, LEARN, OBSERVE, Key, Label, Matrix, Rows, check_key, in_a_row
+from loco_stream.fleet.rows import (
+    LABELS,
+    LEARN,
+    OBSERVE,
+    Key,
+    Label,
+    Matrix,
+    Rows,
+    check_key,
+    in_a_row,
+)
 from loco_stream.stream import Ask, Block, Event, Labels, Sample
 
 __all__ = ["KeySorter"]
@@ -27,7 +37,8 @@ _NO_INPUTS = np.zeros(0, np.float32)
 class KeySorter:
     """Sorts what a stream brings by key.
 
-    The key's feature is taken out of the rows: a model sees what differs between rows of one device.
+    The key's feature is taken out of the rows: a model sees what differs between rows of one
+    device.
 
     Parameters
     ----------
@@ -41,12 +52,17 @@ class KeySorter:
     Attributes
     ----------
     n_without_key, n_orphaned, n_expired
-        Rows that had no key, labels whose row does not wait, and rows whose label did not come in time.
+        Rows that had no key, labels whose row does not wait, and rows whose label did not come in
+        time.
     """
 
     def __init__(self, feature: str, capacity: int = 50_000, max_age: float = 3600.0) -> None:
-        self._feature, self._capacity, self._max_age = feature, capacity, max_age
-        self._waiting: OrderedDict[tuple[str, int, int], tuple[Key, float]] = OrderedDict()  # by source, epoch, number
+        self._feature = feature
+        self._capacity = capacity
+        self._max_age = max_age
+        self._waiting: OrderedDict[tuple[str, int, int], tuple[Key, float]] = (
+            OrderedDict()
+        )  # by source, epoch, number
         self._known = False  # whether any row had the feature
         self.n_without_key = self.n_orphaned = self.n_expired = 0
 
@@ -57,7 +73,8 @@ class KeySorter:
     def sort(self, events: Sequence[Event]) -> list[Rows]:
         """Return rows and late labels of each key in the stream's order; questions are left out.
 
-        Rows of a key that follow each other are one part as long as their source, columns and kind are the same.
+        Rows of a key that follow each other are one part as long as their source, columns and kind
+        are the same.
 
         Raises
         ------
@@ -73,23 +90,32 @@ class KeySorter:
         self._expire(parts)
         return parts.joined()
 
-    def keys(self, X: Matrix, features: Sequence[Hashable]) -> tuple[list[Key | None], Matrix, tuple[Hashable, ...]]:
+    def keys(
+        self, X: Matrix, features: Sequence[Hashable]
+    ) -> tuple[list[Key | None], Matrix, tuple[Hashable, ...]]:
         """Return the key of each row of an array, the array without it, and the names of its columns.
 
         Raises
         ------
         SourceError
-            There is no such feature, and was none before: then it is more likely that it was written wrong.
+            There is no such feature, and was none before: then it is more likely that it was
+            written wrong.
         """
         if self._feature not in features and self._known:
             return [None] * len(X), X, tuple(features)
         if self._feature not in features:
             known = ", ".join(map(str, features[:20]))
-            raise SourceError(f"rows have no feature {self._feature!r} to tell keys by, but {known}")
+            raise SourceError(
+                f"rows have no feature {self._feature!r} to tell keys by, but {known}"
+            )
         column = features.index(self._feature)
         names = tuple(name for name in features if name != self._feature)
         self._known = True
-        return [key_of(value) for value in X[:, column].tolist()], np.delete(X, column, axis=1), names
+        return (
+            [key_of(value) for value in X[:, column].tolist()],
+            np.delete(X, column, axis=1),
+            names,
+        )
 
     def export_state(self) -> list[Any]:
         """Return which rows wait, as plain values."""
@@ -97,8 +123,11 @@ class KeySorter:
 
     def restore_state(self, waiting: Sequence[Any]) -> None:
         """Continue from `export_state`; the time in between does not count."""
-        now, self._known = time.monotonic(), True
-        self._waiting = OrderedDict(((source, epoch, seq), (key, now)) for source, epoch, seq, key in waiting)
+        now = time.monotonic()
+        self._known = True
+        self._waiting = OrderedDict(
+            ((source, epoch, seq), (key, now)) for source, epoch, seq, key in waiting
+        )
 
     def _rows(self, event: Sample | Block, parts: _Parts) -> None:
         now = time.monotonic()
@@ -111,14 +140,20 @@ class KeySorter:
             if y is None:
                 self._waiting[event.source, epoch, seq] = key, now
 
-    def _by_row(self, event: Sample | Block) -> tuple[int, _Names, Iterator[tuple[Key | None, _Inputs, Label, int]]]:
+    def _by_row(
+        self, event: Sample | Block
+    ) -> tuple[int, _Names, Iterator[tuple[Key | None, _Inputs, Label, int]]]:
         """Return epoch and columns of an event, and key, inputs, label and number of each row."""
         if isinstance(event, Sample):
             x = {name: value for name, value in event.x.items() if name != self._feature}
             return 0, None, iter([(key_of(event.x.get(self._feature)), x, event.y, event.seq)])
         keys, X, names = self.keys(event.X, event.features)
         labels = [None] * len(X) if event.y is None else event.y
-        return event.epoch, names, zip(keys, X, labels, range(event.seq, event.seq + len(X)), strict=True)
+        return (
+            event.epoch,
+            names,
+            zip(keys, X, labels, range(event.seq, event.seq + len(X)), strict=True),
+        )
 
     def _labels(self, event: Labels, parts: _Parts) -> None:
         for of, y in zip(event.of, event.y, strict=True):
@@ -161,9 +196,18 @@ class _Parts:
 
 
 def key_of(value: object) -> Key | None:
-    """Return the key that a feature's value is: whole numbers stay the same as float and int; None for no key."""
+    """Return the key that a feature's value is: whole numbers stay the same as float and int.
+
+    None for no key.
+    """
     if isinstance(value, float | np.floating):
-        return None if not math.isfinite(value) else int(value) if float(value).is_integer() else str(float(value))
+        return (
+            None
+            if not math.isfinite(value)
+            else int(value)
+            if float(value).is_integer()
+            else str(float(value))
+        )
     try:
         return None if value is None else check_key(value)
     except InputError:
@@ -177,4 +221,13 @@ def _joined(key: Key, place: _Place, rows: list[_Row]) -> Rows:
     table = list(X) if names is None else np.array(X)
     if kind == LABELS:  # in any order
         return Rows(key, table, list(y), None, source, epoch, numbers, kind=kind)
-    return Rows(key, table, [] if kind == OBSERVE else list(y), names, source, epoch, in_a_row(numbers), kind=kind)
+    return Rows(
+        key,
+        table,
+        [] if kind == OBSERVE else list(y),
+        names,
+        source,
+        epoch,
+        in_a_row(numbers),
+        kind=kind,
+    )

@@ -16,7 +16,17 @@ from loco_stream.errors import ConfigError, InputError
 from loco_stream.fleet.backend import Backend, LocalBackend
 from loco_stream.fleet.home import Home
 from loco_stream.fleet.host import Answer, HostOptions, parse_sync
-from loco_stream.fleet.rows import Key, Rows, Said, Table, Values, check_key, make_rows, read_names, read_rows
+from loco_stream.fleet.rows import (
+    Key,
+    Rows,
+    Said,
+    Table,
+    Values,
+    check_key,
+    make_rows,
+    read_names,
+    read_rows,
+)
 from loco_stream.learner.base import LOCOEstimator
 from loco_stream.monitor import TaskMonitor
 
@@ -26,32 +36,34 @@ __all__ = ["Fleet"]
 class Fleet:
     """One model a key, each row learned exactly once, in bounded memory.
 
-    Every key starts with a copy of one model. Rows are logged before they are learned, so that a killed process loses
-    none; a model that was not used for long rests on disk and comes back to the bit. A key's model is the one that
-    would have learned the key's rows alone.
+    Every key starts with a copy of one model. Rows are logged before they are learned, so that a
+    killed process loses none; a model that was not used for long rests on disk and comes back to
+    the bit. A key's model is the one that would have learned the key's rows alone.
 
     Parameters
     ----------
     model
-        A `LOCOClassifier` or `LOCORegressor` that new keys start from: fresh, or trained on many devices. None: the one
-        that the directory was begun with.
+        A `LOCOClassifier` or `LOCORegressor` that new keys start from: fresh, or trained on many
+        devices. None: the one that the directory was begun with.
     directory
-        Where everything is kept; it belongs to one fleet at a time. Workers on other machines must see it too.
+        Where everything is kept; it belongs to one fleet at a time. Workers on other machines must
+        see it too.
     workers
         0: this process does the work. More: so many actors of Ray; needs the extra ``ray``.
     key_groups
-        Parts into which keys fall by their CRC-32; a group is the least that moves between workers. It cannot be
-        changed later.
+        Parts into which keys fall by their CRC-32; a group is the least that moves between workers.
+        It cannot be changed later.
     max_resident
         Models in the memory of one process; 1,000 of the fast preset take about 0.2 GB.
     monitor
-        A `TaskMonitor` whose settings each key is watched with, for `report`; None watches nothing, which is faster.
+        A `TaskMonitor` whose settings each key is watched with, for `report`; None watches nothing,
+        which is faster.
     checkpoint_every
-        Rows of a group between checkpoints; one is also taken every 60 seconds while rows come. 10,000 rows are learned
-        again in about 0.1 s.
+        Rows of a group between checkpoints; one is also taken every 60 seconds while rows come.
+        10,000 rows are learned again in about 0.1 s.
     durability
-        ``"batch"``: rows are on disk before a call returns. ``"interval:<seconds>s"``: a killed process loses nothing,
-        a power cut what came in the last interval.
+        ``"batch"``: rows are on disk before a call returns. ``"interval:<seconds>s"``: a killed
+        process loses nothing, a power cut what came in the last interval.
     block_rows
         On Ray: rows that go to a worker in one message; up to 2,048 gather while it is busy.
     ray_address
@@ -60,7 +72,8 @@ class Fleet:
     Raises
     ------
     ConfigError
-        A setting is out of its range, Ray is missing, or the directory was begun with other settings or is in use.
+        A setting is out of its range, Ray is missing, or the directory was begun with other
+        settings or is in use.
 
     Examples
     --------
@@ -101,7 +114,9 @@ class Fleet:
             if workers:
                 from loco_stream.fleet.ray_backend import RayBackend
 
-                self._backend: Backend = RayBackend(home.path, options, workers, block_rows, ray_address)
+                self._backend: Backend = RayBackend(
+                    home.path, options, workers, block_rows, ray_address
+                )
             else:
                 self._backend = LocalBackend(home.path, home.maker(), options)
         except BaseException:
@@ -112,7 +127,10 @@ class Fleet:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -150,13 +168,20 @@ class Fleet:
         return self._backend.n_refused
 
     def learn(
-        self, key: Key, X: Any, y: Any, *, features: Iterable[Hashable] | None = None,
-        source: str = "", epoch: int = 0, seq: int | Sequence[int] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        key: Key,
+        X: Any,
+        y: Any,
+        *,
+        features: Iterable[Hashable] | None = None,
+        source: str = "",
+        epoch: int = 0,
+        seq: int | Sequence[int] | None = None,
+    ) -> None:
         """Learn rows of a key.
 
-        In this process they are learned when the call returns. On Ray they are on their way: a call waits when four
-        messages to a worker are, and `flush` waits for all.
+        In this process they are learned when the call returns. On Ray they are on their way: a call
+        waits when four messages to a worker are, and `flush` waits for all.
 
         Parameters
         ----------
@@ -169,23 +194,31 @@ class Fleet:
         features
             Names of the columns; None: the model's slots in order.
         source, epoch, seq
-            Who sent the rows, in which of its runs, and the number of the first row or of each: what was learned before
-            is left out and counted. Numbers of one key ascend. Without `seq` every call counts as new.
+            Who sent the rows, in which of its runs, and the number of the first row or of each:
+            what was learned before is left out and counted. Numbers of one key ascend. Without
+            `seq` every call counts as new.
 
         Raises
         ------
         InputError
-            The rows cannot be learned; nothing was. On Ray, a refusal by the model is only counted, and told in
-            `notes`.
+            The rows cannot be learned; nothing was. On Ray, a refusal by the model is only counted,
+            and told in `notes`.
         CheckpointError
             The disk refuses; what was handed in last is not learned.
         """
         self._backend.learn([self._rows(key, X, y, features, source, epoch, seq)])
 
     def learn_predict(
-        self, key: Key, X: Any, y: Any, *, features: Iterable[Hashable] | None = None,
-        source: str = "", epoch: int = 0, seq: int | Sequence[int] | None = None,
-    ) -> NDArray[Any]:  # fmt: skip
+        self,
+        key: Key,
+        X: Any,
+        y: Any,
+        *,
+        features: Iterable[Hashable] | None = None,
+        source: str = "",
+        epoch: int = 0,
+        seq: int | Sequence[int] | None = None,
+    ) -> NDArray[Any]:
         """Test, then train on rows of a key; return what was said of each, (n,). See `learn`."""
         (answer,) = self.process([self._rows(key, X, y, features, source, epoch, seq)])
         if answer.refusal is not None:
@@ -193,7 +226,10 @@ class Fleet:
         return _array(answer.said)
 
     def process(self, batch: Sequence[Rows]) -> list[Answer]:
-        """Test, then train on rows of many keys at once, and wait for what was said; refused rows raise nothing."""
+        """Test, then train on rows of many keys at once, and wait for what was said.
+
+        Refused rows raise nothing.
+        """
         return self._backend.learn_predict(batch)
 
     def predict(self, key: Key, X: Any, features: Iterable[Hashable] | None = None) -> NDArray[Any]:
@@ -202,7 +238,9 @@ class Fleet:
         return _array(self._backend.predict(check_key(key), table, read_names(features, table)))
 
     def values(self, key: Key, X: Table, features: Sequence[Hashable]) -> Values:
-        """Return probabilities (n, classes) and the classes, or values (n, 1) and no classes; None without a model.
+        """Return probabilities (n, classes) and the classes, or values (n, 1) and no classes.
+
+        None without a model.
 
         `X` is (n, n_features) float32, its columns named by `features`.
         """
@@ -213,7 +251,10 @@ class Fleet:
         return self._backend.keys()
 
     def state_sha256(self, key: Key) -> str:
-        """SHA-256 of a key's model: that of a model alone that learned the same rows; `InputError` if it has none."""
+        """SHA-256 of a key's model: that of a model alone that learned the same rows.
+
+        `InputError` if it has none.
+        """
         return self._backend.state_sha256(check_key(key))
 
     def model(self, key: Key) -> Any:
@@ -221,7 +262,10 @@ class Fleet:
         return self._home.wake(check_key(key), self._backend.state(check_key(key)))
 
     def report(self, key: Key) -> dict[str, Any]:
-        """Return rows seen and, with a monitor, the scores, drifts and forgetting of a key; `InputError` without."""
+        """Return rows seen and, with a monitor, the scores, drifts and forgetting of a key.
+
+        `InputError` without.
+        """
         return self._backend.report(check_key(key))
 
     def merge(self, keys: Iterable[Key]) -> Any:
@@ -266,9 +310,15 @@ class Fleet:
             self._home.close()
 
     def _rows(
-        self, key: Key, X: Any, y: Any, features: Iterable[Hashable] | None, source: str, epoch: int,
+        self,
+        key: Key,
+        X: Any,
+        y: Any,
+        features: Iterable[Hashable] | None,
+        source: str,
+        epoch: int,
         seq: int | Sequence[int] | None,
-    ) -> Rows:  # fmt: skip
+    ) -> Rows:
         """Return checked rows; those without numbers get some, because on Ray they may be sent to a worker twice."""
         if seq is not None:
             return make_rows(key, X, y, features, source, epoch, seq)
@@ -284,7 +334,11 @@ def _whole(name: str, value: Any, low: int, high: int) -> None:
 
 def _array(said: Said) -> NDArray[Any]:
     """Return labels as the estimators do: of one kind where they are, else as objects."""
-    if len(said) and type(said[0]) in (int, float, str, bool) and len({type(label) for label in said}) == 1:
+    if (
+        len(said)
+        and type(said[0]) in (int, float, str, bool)
+        and len({type(label) for label in said}) == 1
+    ):
         return np.array(said)
     table = np.empty(len(said), object)
     table[:] = said

@@ -59,17 +59,26 @@ class Group:
         """Yield what was logged after the last checkpoint."""
         for commit, payload in self._log.replay(self.commit):
             rows = Rows.decode(payload)
-            self.commit, self.rows_since = commit, self.rows_since + len(rows)
+            self.commit = commit
+            self.rows_since = self.rows_since + len(rows)
             if commit not in self._refused:
                 yield rows
 
     def set_aside(self, rows: Rows, error: Exception) -> str:
-        """Put the rows that were appended, or replayed, last into a file: nobody can learn them; return what to say."""
+        """Put the rows that were appended, or replayed, last into a file: nobody can learn them.
+
+        Return what to say.
+        """
         path = self._folder.put_aside(self.commit, pack_record(self.commit, rows.encode()))
-        return f"rows of key {rows.key!r} cannot be learned ({error!r}); they are set aside in {path}"
+        return (
+            f"rows of key {rows.key!r} cannot be learned ({error!r}); they are set aside in {path}"
+        )
 
     def append(self, rows: int, payload: bytes) -> None:
-        """Log rows before they are learned; raises `CheckpointError` if the disk refuses: they must not be learned."""
+        """Log rows before they are learned.
+
+        Raises `CheckpointError` if the disk refuses: they must not be learned.
+        """
         try:
             self._log.append(self.commit + 1, payload)
         except OSError as error:
@@ -78,7 +87,10 @@ class Group:
         self.rows_since += rows
 
     def sync(self) -> None:
-        """Make everything appended durable; raises `CheckpointError` if the disk refuses, or the folder is gone."""
+        """Make everything appended durable.
+
+        Raises `CheckpointError` if the disk refuses, or the folder is gone.
+        """
         try:
             self._folder.check()
             self._log.sync()
@@ -118,4 +130,6 @@ class Group:
             self._folder.release()
 
     def _disk_refuses(self, error: OSError) -> CheckpointError:
-        return CheckpointError(f"cannot write the log in {self._folder.path}: {error.strerror or error}")
+        return CheckpointError(
+            f"cannot write the log in {self._folder.path}: {error.strerror or error}"
+        )

@@ -35,7 +35,9 @@ class Home:
         How often the directory was opened: rows that come without numbers are told apart by it.
     """
 
-    def __init__(self, path: Path, model: LOCOEstimator | None, key_groups: int, monitor: TaskMonitor | None) -> None:
+    def __init__(
+        self, path: Path, model: LOCOEstimator | None, key_groups: int, monitor: TaskMonitor | None
+    ) -> None:
         self.path = path
         if model is not None and not isinstance(model, LOCOEstimator):
             raise ConfigError(
@@ -48,7 +50,9 @@ class Home:
             watch = None if monitor is None else json.loads(json.dumps(monitor.settings))
             if begun is None:
                 if model is None:
-                    raise ConfigError(f"there is no fleet in {path}; give the model that its keys start from")
+                    raise ConfigError(
+                        f"there is no fleet in {path}; give the model that its keys start from"
+                    )
                 save(model, path / "template.loco")
                 begun = {"format": _FORMAT, "key_groups": key_groups, "watch": watch, "epoch": 0}
             elif begun["key_groups"] != key_groups:
@@ -80,7 +84,10 @@ class Home:
 
 
 def make_maker(path: Path) -> Maker:
-    """Return what makes the models of the fleet in a directory: a worker reads it there, nothing is pickled."""
+    """Return what makes the models of the fleet in a directory.
+
+    A worker reads it there, nothing is pickled.
+    """
     settings = _settings(path)
     assert settings is not None
     return Maker(load(path / "template.loco"), settings["watch"])

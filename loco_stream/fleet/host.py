@@ -23,7 +23,10 @@ _PATIENCE = 30.0  # seconds until whoever held a group before has let go of it
 
 @dataclass(frozen=True, slots=True)
 class HostOptions:
-    """Settings of a host; see `Fleet`. `sync_seconds` is the longest time between syncs of the logs."""
+    """Settings of a host; see `Fleet`.
+
+    `sync_seconds` is the longest time between syncs of the logs.
+    """
 
     key_groups: int
     max_resident: int
@@ -33,10 +36,12 @@ class HostOptions:
 
 @dataclass(slots=True)
 class Answer:
-    """What became of some rows: what was said of each, how many had been learned before, why they were refused.
+    """What became of some rows.
 
-    Of late labels, `n_repeated` are those whose row does not wait. `alarms` are the records of drifts and tasks that
-    they brought, where the key is watched.
+    What was said of each, how many had been learned before, why they were refused.
+
+    Of late labels, `n_repeated` are those whose row does not wait. `alarms` are the records of
+    drifts and tasks that they brought, where the key is watched.
     """
 
     said: Said
@@ -59,9 +64,13 @@ class Host:
     """
 
     def __init__(self, folder: Path, maker: Maker, options: HostOptions) -> None:
-        self._folder, self._maker, self._options = folder, maker, options
+        self._folder = folder
+        self._maker = maker
+        self._options = options
         self._groups: dict[int, Group] = {}
-        self._models: OrderedDict[Key, KeyedModel] = OrderedDict()  # those in memory, used last at the end
+        self._models: OrderedDict[Key, KeyedModel] = (
+            OrderedDict()
+        )  # those in memory, used last at the end
         self._unsynced: set[int] = set()
         self._together = ThreadPoolExecutor(16)  # a file system makes many files durable in one go
         self._synced_at = time.monotonic()
@@ -110,8 +119,8 @@ class Host:
     def open(self, number: int) -> Group:
         """Take a group, and learn again what its log holds after its last checkpoint.
 
-        Rows that raise while they are learned are set aside, and the group is opened anew without them: nobody knows
-        what half of them left behind.
+        Rows that raise while they are learned are set aside, and the group is opened anew without
+        them: nobody knows what half of them left behind.
         """
         while number not in self._groups:
             group = self._groups[number] = _take(self._folder / f"group-{number:04d}", number)
@@ -162,7 +171,11 @@ class Host:
     def sync(self) -> None:
         """Make everything learned so far durable in the logs."""
         if self._unsynced:
-            list(self._together.map(lambda number: self._groups[number].sync(), sorted(self._unsynced)))
+            list(
+                self._together.map(
+                    lambda number: self._groups[number].sync(), sorted(self._unsynced)
+                )
+            )
         self._unsynced.clear()
         self._synced_at = time.monotonic()
 
@@ -208,7 +221,10 @@ class Host:
             self.notes.append(group.set_aside(rows, error))
             self._drop(group.number)
             return Answer(said, n_repeated, self.notes[-1])
-        if group.rows_since >= self._options.checkpoint_every or group.saved_at < now - _CHECKPOINT_SECONDS:
+        if (
+            group.rows_since >= self._options.checkpoint_every
+            or group.saved_at < now - _CHECKPOINT_SECONDS
+        ):
             self._checkpoint(group)
         if rows.kind == LABELS:
             n_repeated = said.count(None)
@@ -228,7 +244,9 @@ class Host:
         keyed = self._models.get(key)
         if keyed is None:
             group = self.open(group_of(key, self._options.key_groups))
-            return group, self._find(group, key)  # it may be in memory now: the log was learned again
+            return group, self._find(
+                group, key
+            )  # it may be in memory now: the log was learned again
         self._models.move_to_end(key)
         return self._groups[keyed.group], keyed
 
@@ -254,7 +272,9 @@ class Host:
         return [key for key, keyed in self._models.items() if keyed.group == number]
 
     def _checkpoint(self, group: Group) -> None:
-        changed = [(key, self._models[key]) for key in self._of(group.number) if self._models[key].changed]
+        changed = [
+            (key, self._models[key]) for key in self._of(group.number) if self._models[key].changed
+        ]
         group.checkpoint((key, keyed.to_bytes(key)) for key, keyed in changed)
         for _, keyed in changed:
             keyed.changed = False
@@ -276,10 +296,15 @@ def _take(path: Path, number: int) -> Group:
 
 
 def parse_sync(durability: str) -> float:
-    """Return the seconds between syncs of a mode of durability; raises `ConfigError` for "off" and others."""
+    """Return the seconds between syncs of a mode of durability.
+
+    Raises `ConfigError` for "off" and others.
+    """
     from loco_stream.engine.wal import parse_durability
 
     seconds = parse_durability(durability)
     if seconds is None or not math.isfinite(seconds):
-        raise ConfigError(f"durability must be batch or interval:<seconds>s for a fleet, not {durability!r}")
+        raise ConfigError(
+            f"durability must be batch or interval:<seconds>s for a fleet, not {durability!r}"
+        )
     return seconds

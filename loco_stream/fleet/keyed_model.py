@@ -14,7 +14,13 @@ from loco_stream.engine.model_adapter import ModelAdapter, Row, plain, task_of
 from loco_stream.engine.pending import Pending, Waiting
 from loco_stream.engine.report import jsonable
 from loco_stream.engine.score import Score
-from loco_stream.engine.state import export_model, model_of, state_sha256, with_prefix, without_prefix
+from loco_stream.engine.state import (
+    export_model,
+    model_of,
+    state_sha256,
+    with_prefix,
+    without_prefix,
+)
 from loco_stream.errors import CheckpointError
 from loco_stream.fleet.rows import LABELS, LEARN, OBSERVE, Key, Label, Matrix, Rows, Said, Table
 from loco_stream.learner.base import LOCOEstimator
@@ -26,8 +32,11 @@ __all__ = ["KeyedModel", "Maker"]
 
 _KIND = "checkpoint"  # `load` reads the model out of it
 _ROWS = "rows"
-_WAITING = 10_000  # rows of a key that wait for labels; whoever sorts rows by key has far fewer wait in all
-_YOUNG = 32  # rows up to which a model rests as its rows: they take a hundredth of the room, and less time to learn
+# rows of a key that wait for labels; whoever sorts rows by key has far fewer wait in all
+_WAITING = 10_000
+# rows up to which a model rests as its rows: they take a hundredth of the room, and less time to
+# learn
+_YOUNG = 32
 
 
 class Watch:
@@ -62,7 +71,9 @@ class Watch:
         if whole:  # nothing has to happen between two rows
             knows_nothing = self.score.task == "regression" and self.adapter.model.n_seen == 0
             said = _listed(self.adapter.model.learn_predict_array(rows.X, rows.y, rows.features))
-            said = [None, *said[1:]] if knows_nothing else said  # its first value is 0.0, which is no answer
+            said = (
+                [None, *said[1:]] if knows_nothing else said
+            )  # its first value is 0.0, which is no answer
         for i, y in enumerate(_listed(rows.y)):
             row = _row(rows, i)
             if not whole:
@@ -93,12 +104,18 @@ class Watch:
     def _look(self, row: Row, y: Label, y_pred: Label, x: object) -> None:
         """Show the monitor an answer, and the row `x` unless it was shown before."""
         alarms = self.monitor.update(y, y_pred, x, self.n_rows, None if x is None else row.features)
-        self.last_drift = next((alarm.at for alarm in alarms if alarm.state == "drift"), self.last_drift)
-        self.heard += [record for record in (of_alarm(alarm, row) for alarm in alarms) if record is not None]
+        self.last_drift = next(
+            (alarm.at for alarm in alarms if alarm.state == "drift"), self.last_drift
+        )
+        self.heard += [
+            record for record in (of_alarm(alarm, row) for alarm in alarms) if record is not None
+        ]
 
     def _learn(self, row: Row, y: Label, waiting: Waiting | None = None) -> None:
         """Learn a row unless it is held out; it still is the one that the next row follows."""
-        if not (self.monitor.holds_out and self.monitor.hold_out(row.x, y, self.n_rows, row.features)):
+        if not (
+            self.monitor.holds_out and self.monitor.hold_out(row.x, y, self.n_rows, row.features)
+        ):
             self.adapter.learn(row, y, None if waiting is None else waiting.ticket)
         elif waiting is None:
             self.adapter.observe(row, False)
@@ -109,26 +126,37 @@ class Watch:
 
     def report(self) -> dict[str, Any]:
         """Return what `StreamEngine` reports of scores, drifts and tasks, and no course over time."""
-        return {**self.score.prequential.report(), **self.monitor.report(), "last_drift": self.last_drift}
+        return {
+            **self.score.prequential.report(),
+            **self.monitor.report(),
+            "last_drift": self.last_drift,
+        }
 
     def export_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return all but the model."""
         config, arrays = self.monitor.export_state()
-        counts = {"n_rows": self.n_rows, "last_drift": self.last_drift, "score": self.score.export_state()}
+        counts = {
+            "n_rows": self.n_rows,
+            "last_drift": self.last_drift,
+            "score": self.score.export_state(),
+        }
         return {"monitor": config, "watch": counts}, with_prefix("monitor", arrays)
 
     def restore_state(self, saved: Saved) -> None:
         """Continue from `export_state`."""
         counts = saved.config["watch"]
-        self.n_rows, self.last_drift = counts["n_rows"], counts["last_drift"]
+        self.n_rows = counts["n_rows"]
+        self.last_drift = counts["last_drift"]
         self.score.restore_state(counts["score"])
         self.monitor.restore_state(saved.config["monitor"], without_prefix("monitor", saved.arrays))
 
 
 def _row(rows: Rows, i: int) -> Row:
-    x, names = rows.X[i], None
+    x = rows.X[i]
+    names = None
     if not isinstance(rows.X, list):
-        x, names = rows.X[i : i + 1], tuple(range(rows.X.shape[1])) if rows.features is None else rows.features
+        x = rows.X[i : i + 1]
+        names = tuple(range(rows.X.shape[1])) if rows.features is None else rows.features
     return Row(x, names, int(rows.seq[i]), source=_full_name(rows), epoch=rows.epoch)  # type: ignore[arg-type]
 
 
@@ -148,7 +176,8 @@ class Maker:
     """
 
     def __init__(self, template: LOCOEstimator, watch: Mapping[str, Any] | None = None) -> None:
-        self.template, self._watch = template, watch
+        self.template = template
+        self._watch = watch
         self._blanks: dict[Any, LOCOEstimator] = {}
 
     def fresh(self, rows: Rows) -> KeyedModel:
@@ -156,14 +185,19 @@ class Maker:
         return self._wrapped(copy.copy(self._blank(rows) if rows.kind == LEARN else self.template))
 
     def wake(self, key: Key, content: bytes) -> KeyedModel:
-        """Return a model that was laid to rest, to the bit; raises `CheckpointError` if its bytes are damaged."""
+        """Return a model that was laid to rest, to the bit.
+
+        Raises `CheckpointError` if its bytes are damaged.
+        """
         saved = from_bytes(content, f"the model of key {key!r}")
         if saved.kind == _ROWS:
             return self._again(key, saved.config)
         kind, config, arrays = model_of(saved)
         own = type(self.template)
         if kind != own.__name__ or saved.config.get("key") != key:
-            raise CheckpointError(f"the model of key {key!r} is a {kind} of key {saved.config.get('key')!r}")
+            raise CheckpointError(
+                f"the model of key {key!r} is a {kind} of key {saved.config.get('key')!r}"
+            )
         keyed = self._wrapped(own.from_state(config, arrays))
         keyed.restore(saved)
         return keyed
@@ -184,13 +218,18 @@ class Maker:
         return KeyedModel(model, None if self._watch is None else Watch(model, self._watch))
 
     def _blank(self, rows: Rows) -> LOCOEstimator:
-        """Return the template with its arrays made for the columns of those rows: they are then only copied."""
+        """Return the template with its arrays made for the columns of those rows.
+
+        They are then only copied.
+        """
         if self.template.n_seen or isinstance(rows.X, list):
             return self.template
         names = rows.features if rows.features is not None else tuple(range(rows.X.shape[1]))
         blank = self._blanks.get(names)
         if blank is None:
-            if len(self._blanks) >= 16:  # devices of so many kinds: a source that invents names must not fill memory
+            if (
+                len(self._blanks) >= 16
+            ):  # devices of so many kinds: a source that invents names must not fill memory
                 self._blanks.clear()
             blank = self._blanks[names] = copy.copy(self.template)
             blank.reserve(names)
@@ -213,10 +252,13 @@ class KeyedModel:
     group = -1
 
     def __init__(self, model: LOCOEstimator, watch: Watch | None) -> None:
-        self._model, self.watch = model, watch
+        self._model = model
+        self.watch = watch
         self.seen: dict[str, tuple[int, int]] = {}
         self.changed = True
-        self.pending = Pending(_WAITING, math.inf)  # rows that were predicted and whose labels come later
+        self.pending = Pending(
+            _WAITING, math.inf
+        )  # rows that were predicted and whose labels come later
         self._young: list[Rows] | None = []  # all rows learned so far, as long as they are few
         self._n_young = 0
 
@@ -226,7 +268,10 @@ class KeyedModel:
         return self._model
 
     def n_repeated(self, rows: Rows) -> int:
-        """Return how many of the rows were learned before: those up to the newest of their source."""
+        """Return how many of the rows were learned before.
+
+        Those up to the newest of their source.
+        """
         if rows.kind == LABELS:
             return 0
         epoch, newest = self.seen.get(rows.source, (-1, -1))
@@ -237,7 +282,8 @@ class KeyedModel:
     def learn(self, rows: Rows, predicts: bool) -> Said:
         """Learn rows; return what was said of each before it, empty if nobody asks.
 
-        Of late labels it is a list of what was said of the row when it came, None where no such row waits.
+        Of late labels it is a list of what was said of the row when it came, None where no such row
+        waits.
 
         Raises
         ------
@@ -247,7 +293,9 @@ class KeyedModel:
         self.changed = True
         if rows.kind != LABELS:
             self.seen[rows.source] = rows.epoch, int(rows.seq[-1])
-        young, self._young = self._young, None  # rows that are refused amid others cannot be learned so again
+        # rows that are refused amid others cannot be learned so again
+        young = self._young
+        self._young = None
         said = self._learn(rows, predicts)
         if young is not None and self._n_young + len(rows) <= _YOUNG:
             self._n_young += len(rows)
@@ -324,11 +372,18 @@ class KeyedModel:
     def to_bytes(self, key: Key) -> bytes:
         """Return everything that must be remembered of the key."""
         if self._young is not None:
-            return to_bytes(_ROWS, {"key": key, "rows": [rows.encode() for rows in self._young]}, {})
+            return to_bytes(
+                _ROWS, {"key": key, "rows": [rows.encode() for rows in self._young]}, {}
+            )
         model, arrays = self.model.export_state()
         watched, watch_arrays = ({}, {}) if self.watch is None else self.watch.export_state()
         seen = {source: list(place) for source, place in self.seen.items()}
-        config = {"key": key, "seen": seen, "model": {**model, "kind": type(self.model).__name__}, **watched}
+        config = {
+            "key": key,
+            "seen": seen,
+            "model": {**model, "kind": type(self.model).__name__},
+            **watched,
+        }
         if len(self.pending):
             config["pending"] = self.pending.export_state()
         return to_bytes(_KIND, config, {**with_prefix("model", arrays), **watch_arrays})

@@ -1,4 +1,7 @@
-"""One model of what several learned: their readouts without leak add up, and the moments of naive Bayes."""
+"""One model of what several learned.
+
+Their readouts without leak add up, and the moments of naive Bayes.
+"""
 
 from __future__ import annotations
 
@@ -52,14 +55,16 @@ class _Part:
 def merge(models: Sequence[Model], template: LOCOEstimator | None = None) -> Model:
     """Return one model of what several learned, each from a copy of the template on.
 
-    Recursive least squares without leak is a sum over rows. With P a member's projector, W its weights and p its prior,
-    its information is A = P^-1 = I / p + sum x x' and b = A W = sum x y'. That of rows which several models saw is the
-    sum of theirs, less what all of them began with. It is exact where all encode a row alike: hidden layers are frozen
-    and drawn from one seed, and the template has seen the 300 rows after which scales and gains stand. Models that
-    found their scales each by itself are merged in the same way; the result is then near that of one model.
+    Recursive least squares without leak is a sum over rows. With P a member's projector, W its
+    weights and p its prior, its information is A = P^-1 = I / p + sum x x' and b = A W = sum x y'.
+    That of rows which several models saw is the sum of theirs, less what all of them began with. It
+    is exact where all encode a row alike: hidden layers are frozen and drawn from one seed, and the
+    template has seen the 300 rows after which scales and gains stand. Models that found their
+    scales each by itself are merged in the same way; the result is then near that of one model.
 
-    Moments of naive Bayes add up in the same way. What else is no sum is that of the model with most rows: members that
-    forget, weights by log-loss, the shares in which members speak, and centroids but for classes that it lacks.
+    Moments of naive Bayes add up in the same way. What else is no sum is that of the model with
+    most rows: members that forget, weights by log-loss, the shares in which members speak, and
+    centroids but for classes that it lacks.
 
     Parameters
     ----------
@@ -71,7 +76,8 @@ def merge(models: Sequence[Model], template: LOCOEstimator | None = None) -> Mod
     Raises
     ------
     InputError
-        Their hidden layers learn, they have no member without leak, or they differ in settings or features.
+        Their hidden layers learn, they have no member without leak, or they differ in settings or
+        features.
 
     Examples
     --------
@@ -112,8 +118,14 @@ def _check(parts: Sequence[_Part]) -> None:
                     f"{part.config[name]!r:.200}"
                 )
         if part.arrays["bank.projectors"].shape != first.arrays["bank.projectors"].shape:
-            raise InputError("models to merge must have come to know their features in the same order")
-    if parameters["rule"] != "frozen" and parameters["learning_rate"] != 0.0 and parameters["plastic"] != 0.0:
+            raise InputError(
+                "models to merge must have come to know their features in the same order"
+            )
+    if (
+        parameters["rule"] != "frozen"
+        and parameters["learning_rate"] != 0.0
+        and parameters["plastic"] != 0.0
+    ):
         raise InputError(
             "merge needs frozen hidden layers, rule='frozen': layers that learn give the same row other traces in each "
             "model, and least squares on other inputs do not add up"
@@ -142,9 +154,13 @@ def _with_classes(part: _Part, classes: list[Hashable]) -> _Part:
     return _Part({**part.config, "classes": classes}, arrays)
 
 
-def _moved(array: NDArray[Any], axis: int, before: int, room: int, places: list[int]) -> NDArray[Any]:
+def _moved(
+    array: NDArray[Any], axis: int, before: int, room: int, places: list[int]
+) -> NDArray[Any]:
     """Return an array whose blocks of `before` columns have become blocks of `room`, column j at `places[j]`."""
-    front, length, back = array.shape[:axis], array.shape[axis], array.shape[axis + 1 :]
+    front = array.shape[:axis]
+    length = array.shape[axis]
+    back = array.shape[axis + 1 :]
     blocks = length // before
     new = np.zeros((*front, blocks, room, *back), array.dtype)
     old = np.moveaxis(array.reshape(*front, blocks, before, *back), axis + 1, 0)
@@ -155,7 +171,8 @@ def _moved(array: NDArray[Any], axis: int, before: int, room: int, places: list[
 def _add_readouts(arrays: Arrays, parts: Sequence[_Part], base: _Part | None) -> None:
     """Add up the information of the member without leak; its least-squares columns come first.
 
-    Its inputs are all less new to it then: what the gate knows of that moves along, or it would stand open.
+    Its inputs are all less new to it then: what the gate knows of that moves along, or it would
+    stand open.
     """
     n = arrays["classes"].shape[1]
     own, _ = _information(arrays, n)
@@ -166,10 +183,15 @@ def _add_readouts(arrays: Arrays, parts: Sequence[_Part], base: _Part | None) ->
     else:
         start = _information(base.arrays, n)
     again = len(parts) - 1
-    A, b = (sum(terms) - again * first for terms, first in zip(zip(*information, strict=True), start, strict=True))
+    A, b = (
+        sum(terms) - again * first
+        for terms, first in zip(zip(*information, strict=True), start, strict=True)
+    )
     P = np.linalg.inv(A)
     arrays["bank.projectors"][0] = 0.5 * (P + P.T)
-    arrays["newness"][SLOW_MEAN] += np.log(np.trace(P @ own) / len(own))  # x'x adds up to the information
+    arrays["newness"][SLOW_MEAN] += np.log(
+        np.trace(P @ own) / len(own)
+    )  # x'x adds up to the information
     arrays["bank.traces"][:, :n] = P @ b
 
 
@@ -179,15 +201,24 @@ def _information(arrays: Arrays, n: int) -> tuple[Float64, Float64]:
 
 
 def _add_counts(arrays: Arrays, parts: Sequence[_Part], base: _Part | None) -> None:
-    """Add up rows, masked values, skipped steps and rows of each class; a class was seen as lately as by any model."""
+    """Add up rows, masked values, skipped steps and rows of each class.
+
+    A class was seen as lately as by any model.
+    """
     again = len(parts) - 1
     for row in (N_SEEN, MASKED, SKIPPED):
         first = 0 if base is None else base.arrays["counts"][row]
         arrays["counts"][row] = sum(part.arrays["counts"][row] for part in parts) - again * first
     first = 0 if base is None else base.arrays["classes"][CLASS_COUNT]
-    arrays["classes"][CLASS_COUNT] = sum(part.arrays["classes"][CLASS_COUNT] for part in parts) - again * first
+    arrays["classes"][CLASS_COUNT] = (
+        sum(part.arrays["classes"][CLASS_COUNT] for part in parts) - again * first
+    )
     absent = [
-        np.where(part.arrays["classes"][CLASS_COUNT] > 0, part.n_seen - part.arrays["classes"][LAST_SEEN], np.inf)
+        np.where(
+            part.arrays["classes"][CLASS_COUNT] > 0,
+            part.n_seen - part.arrays["classes"][LAST_SEEN],
+            np.inf,
+        )
         for part in parts
     ]
     lately = np.min(absent, axis=0)
@@ -196,7 +227,10 @@ def _add_counts(arrays: Arrays, parts: Sequence[_Part], base: _Part | None) -> N
 
 
 def _add_gaussians(arrays: Arrays, parts: Sequence[_Part], base: _Part | None) -> None:
-    """Add up the rows of each class, their sums and sums of squares; each mean counts a row at 0 besides."""
+    """Add up the rows of each class, their sums and sums of squares.
+
+    Each mean counts a row at 0 besides.
+    """
     whole = np.sum([_sums(part.arrays) for part in parts], axis=0)
     if base is not None:
         whole -= (len(parts) - 1) * _sums(base.arrays)
@@ -204,7 +238,8 @@ def _add_gaussians(arrays: Arrays, parts: Sequence[_Part], base: _Part | None) -
     means = total / (n + 1.0)
     squares = np.maximum((power - (n + 1.0) * means**2) / np.maximum(n, 1.0), 0.0)
     n = np.minimum(n, MEMORY)
-    arrays["gaussians.means"], arrays["gaussians.squares"] = means, squares
+    arrays["gaussians.means"] = means
+    arrays["gaussians.squares"] = squares
     arrays["gaussians.moments"][CLASS_ROWS] = n.max(axis=1, initial=0.0)
     arrays["gaussians.moments"][SPREAD] = np.log((n * squares + PRIOR) / (n + PRIOR)).sum(axis=1)
 
@@ -212,10 +247,11 @@ def _add_gaussians(arrays: Arrays, parts: Sequence[_Part], base: _Part | None) -
 def _gather_centroids(arrays: Arrays, parts: Sequence[_Part]) -> None:
     """Add to the centroids of the model with most rows the most useful ones of classes that it has none of.
 
-    Its stack trusts them as they lie. Those of other models would lie among them, and be copies where all had a
-    template.
+    Its stack trusts them as they lie. Those of other models would lie among them, and be copies
+    where all had a template.
     """
-    n, room = int(arrays["centroids.n"][0]), len(arrays["centroids.worth"])
+    n = int(arrays["centroids.n"][0])
+    room = len(arrays["centroids.worth"])
     if room == 0:
         return
     known = arrays["centroids.counts"][:n].argmax(axis=1)
@@ -254,6 +290,7 @@ def _scale(arrays: Arrays) -> tuple[Float64, Float64]:
 
 def _sums(arrays: Arrays) -> Float64:
     """Return rows, sums and sums of squares of each class and feature, (3, classes, features)."""
-    rows, means = arrays["gaussians.moments"][CLASS_ROWS, :, None], arrays["gaussians.means"]
+    rows = arrays["gaussians.moments"][CLASS_ROWS, :, None]
+    means = arrays["gaussians.means"]
     n = np.broadcast_to(rows, means.shape)
     return np.stack([n, (n + 1.0) * means, n * arrays["gaussians.squares"] + (n + 1.0) * means**2])

@@ -1,7 +1,7 @@
 """Models at rest: one SQLite file a key group.
 
-All that is stored between two checkpoints is one transaction. After a crash the file is as the last checkpoint left
-it, and the log holds the rows that came after.
+All that is stored between two checkpoints is one transaction. After a crash the file is as the last
+checkpoint left it, and the log holds the rows that came after.
 """
 
 from __future__ import annotations

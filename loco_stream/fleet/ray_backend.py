@@ -1,7 +1,10 @@
-"""A fleet on Ray: worker actors own key groups; the driver keeps what is not durable and sends it again.
+"""A fleet on Ray: worker actors own key groups.
 
-Ray places workers, restarts those that die and joins machines to a cluster. That each row is learned once is not left
-to it: a call is never retried by Ray, and what the driver sends again carries the numbers of its rows.
+The driver keeps what is not durable and sends it again.
+
+Ray places workers, restarts those that die and joins machines to a cluster. That each row is
+learned once is not left to it: a call is never retried by Ray, and what the driver sends again
+carries the numbers of its rows.
 """
 
 from __future__ import annotations
@@ -25,8 +28,12 @@ from loco_stream.persistence.format import decode_plain, encode_plain
 
 __all__ = ["RayBackend"]
 
-_IN_FLIGHT = 4  # messages a worker has at most: they keep it busy while the driver waits for another one
-_BUSY = 2  # messages from which on a worker is busy: blocks then gather, for a call costs more than a block of 64 rows
+_IN_FLIGHT = (
+    4  # messages a worker has at most: they keep it busy while the driver waits for another one
+)
+# messages from which on a worker is busy: blocks then gather, for a call costs more than a block of
+# 64 rows
+_BUSY = 2
 _TOGETHER = 2048  # rows in one message of several blocks
 _LOOK_SECONDS = 0.002  # between two looks whether a busy worker has finished something
 _KEPT = 64  # messages that may wait to become durable until the next one asks for it
@@ -52,7 +59,8 @@ class _Link:
     """The driver's end of one worker."""
 
     def __init__(self, ray: Any, actor: Any) -> None:
-        self._ray, self.actor = ray, actor
+        self._ray = ray
+        self.actor = actor
         self._number = 0
         self._flying: deque[tuple[_Sent, Any]] = deque()
         self._kept: deque[_Sent] = deque()
@@ -64,7 +72,10 @@ class _Link:
         self.notes: deque[str] = deque(maxlen=_MOST_NOTES)
 
     def put(self, rows: Rows, block_rows: int) -> None:
-        """Take rows to be learned; they leave when they fill a block, or several while the worker is busy."""
+        """Take rows to be learned.
+
+        They leave when they fill a block, or several while the worker is busy.
+        """
         for start in range(0, len(rows), block_rows):
             part = rows if len(rows) <= block_rows else rows.part(slice(start, start + block_rows))
             packed = self.pack(part)
@@ -80,7 +91,10 @@ class _Link:
                 self.push()
 
     def pack(self, rows: Rows) -> _Packed | str:
-        """Return the bytes of rows and how many they are; if the log cannot hold them they are refused: why."""
+        """Return the bytes of rows and how many they are.
+
+        If the log cannot hold them they are refused: why.
+        """
         try:
             return rows.encode(), len(rows)
         except CheckpointError as error:
@@ -99,7 +113,9 @@ class _Link:
         """Send what waits."""
         if self.waiting:
             self._make_room()
-            rows, self.waiting, self.n_waiting = self.waiting, [], 0
+            rows = self.waiting
+            self.waiting = []
+            self.n_waiting = 0
             self.send(rows)
 
     def _make_room(self) -> None:
@@ -110,7 +126,8 @@ class _Link:
         """Send a message, once fewer than `_IN_FLIGHT` are under way; returns its number."""
         self._make_room()
         self._number += 1
-        payloads, lengths = [payload for payload, _ in rows], [n for _, n in rows]
+        payloads = [payload for payload, _ in rows]
+        lengths = [n for _, n in rows]
         sent = _Sent(self._number, payloads, lengths, predicts, sync or len(self._kept) >= _KEPT)
         self._kept.append(sent)
         self._launch(sent)
@@ -154,7 +171,10 @@ class _Link:
         self._flying.append((sent, ref))
 
     def _land(self) -> None:
-        """Wait for the message that was sent first; if its worker died, send all again that may be lost."""
+        """Wait for the message that was sent first.
+
+        If its worker died, send all again that may be lost.
+        """
         sent, ref = self._flying[0]
         try:
             content = self._get(ref)
@@ -165,30 +185,42 @@ class _Link:
             self._flying.clear()
             self._again()
             raise
-        if not content:  # it died and came back between two messages, and lacks those before this one
+        if (
+            not content
+        ):  # it died and came back between two messages, and lacks those before this one
             self._again()
             return
         self._flying.popleft()
         self._note(sent, content, again=False)
 
     def _again(self) -> None:
-        """Send every message again that is not durable, one after the other: what was learned is left out there."""
+        """Send every message again that is not durable, one after the other.
+
+        What was learned is left out there.
+        """
         self._flying.clear()
         deadline = time.monotonic() + _PATIENCE
         kept: list[_Sent] = []
         content = b""
         while True:
             if not content:
-                kept = list(self._kept)  # from the first on: nobody knows what the log of a dead machine held
+                kept = list(
+                    self._kept
+                )  # from the first on: nobody knows what the log of a dead machine held
             if not kept:
                 return
-            sent, anew = kept[0], not content
-            ref = self.actor.learn.remote(sent.number, sent.payloads, sent.predicts, sent is kept[-1], anew)
+            sent = kept[0]
+            anew = not content
+            ref = self.actor.learn.remote(
+                sent.number, sent.payloads, sent.predicts, sent is kept[-1], anew
+            )
             try:
                 content = self._get(ref)
             except self._ray.exceptions.RayActorError as error:
                 if time.monotonic() > deadline:
-                    raise CheckpointError(f"a worker does not come back: {str(error)[:300]}") from error
+                    raise CheckpointError(
+                        f"a worker does not come back: {str(error)[:300]}"
+                    ) from error
                 time.sleep(0.05)
                 content = b""
             if content:
@@ -235,12 +267,18 @@ class RayBackend:
         Ray is missing, or there is no cluster at the address.
     """
 
-    def __init__(self, path: Path, options: HostOptions, workers: int, block_rows: int, address: str | None) -> None:
+    def __init__(
+        self, path: Path, options: HostOptions, workers: int, block_rows: int, address: str | None
+    ) -> None:
         self._ray, self._own = _connect(address)
-        self._options, self._block_rows = options, block_rows
-        # A cluster has a core for each worker; the one that is started here has what this machine has.
+        self._options = options
+        self._block_rows = block_rows
+        # A cluster has a core for each worker; the one that is started here has what this machine
+        # has.
         cores = 0 if address is None else 1
-        self._actors = self._ray.remote(RayWorker).options(max_restarts=-1, max_task_retries=0, num_cpus=cores)
+        self._actors = self._ray.remote(RayWorker).options(
+            max_restarts=-1, max_task_retries=0, num_cpus=cores
+        )
         self._arguments = (str(path.resolve()), options)
         self._links = [self._link() for _ in range(workers)]
 
@@ -278,7 +316,9 @@ class RayBackend:
         for i, rows in enumerate(batch):
             parts.setdefault(self._index(rows.key), []).append(i)
         answers: dict[int, Answer] = {}
-        sent: dict[int, tuple[int, list[int]]] = {}  # number of the message, and which rows it holds
+        sent: dict[
+            int, tuple[int, list[int]]
+        ] = {}  # number of the message, and which rows it holds
         for index, members in parts.items():
             link = self._links[index]
             packed = {i: link.pack(batch[i]) for i in members}
@@ -307,9 +347,14 @@ class RayBackend:
 
     def keys(self) -> list[Key]:
         """Ask every worker."""
-        n, groups = len(self._links), range(self._options.key_groups)
+        n = len(self._links)
+        groups = range(self._options.key_groups)
         owned = [[group for group in groups if group % n == i] for i in range(n)]
-        return [key for link, numbers in zip(self._links, owned, strict=True) for key in link.ask("keys", numbers)]
+        return [
+            key
+            for link, numbers in zip(self._links, owned, strict=True)
+            for key in link.ask("keys", numbers)
+        ]
 
     def state_sha256(self, key: Key) -> str:
         """Ask the key's worker."""
@@ -336,7 +381,10 @@ class RayBackend:
             link.ask("checkpoint")
 
     def rescale(self, workers: int) -> None:
-        """Go on with so many workers: groups that get another owner are stored by the old one first."""
+        """Go on with so many workers.
+
+        Groups that get another owner are stored by the old one first.
+        """
         self.flush()
         before = len(self._links)
         for i, link in enumerate(self._links):
@@ -370,7 +418,9 @@ class RayBackend:
 
 def _connect(address: str | None) -> tuple[Any, bool]:
     """Return Ray, and whether it was started here."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody unless the user wants it
+    os.environ.setdefault(
+        "RAY_USAGE_STATS_ENABLED", "0"
+    )  # nothing is told to anybody unless the user wants it
     try:
         import ray
     except ImportError:

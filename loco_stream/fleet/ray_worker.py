@@ -1,6 +1,7 @@
 """The worker on Ray: one host in a process of its own.
 
-All that a source sent travels as the bytes of the log's own records: nothing of it is pickled, here or in the driver.
+All that a source sent travels as the bytes of the log's own records: nothing of it is pickled, here
+or in the driver.
 """
 
 from __future__ import annotations
@@ -35,12 +36,14 @@ class RayWorker:
         self._newest = 0  # number of the message that came last
         self._told = 0
 
-    def learn(self, number: int, payloads: Sequence[bytes], predicts: bool, sync: bool, anew: bool = False) -> bytes:
+    def learn(
+        self, number: int, payloads: Sequence[bytes], predicts: bool, sync: bool, anew: bool = False
+    ) -> bytes:
         """Learn a message; return the number of the last one that is durable, answers by place, and new notes.
 
-        Unless it `predicts`, only the answers that tell something are returned. Nothing is learned and nothing returned
-        if the message before it never came to this process: rows of it would count as repeated afterwards. `anew` says
-        that the messages before it are durable.
+        Unless it `predicts`, only the answers that tell something are returned. Nothing is learned
+        and nothing returned if the message before it never came to this process: rows of it would
+        count as repeated afterwards. `anew` says that the messages before it are durable.
         """
         if number != self._newest + 1 and not anew:
             return b""
@@ -50,7 +53,8 @@ class RayWorker:
         self._newest = number
         if self._host.synced:
             self._durable = number
-        notes, self._told = self._host.notes[self._told :], len(self._host.notes)
+        notes = self._host.notes[self._told :]
+        self._told = len(self._host.notes)
         said = {
             i: [list(answer.said), answer.n_repeated, answer.refusal, list(answer.alarms)]
             for i, answer in enumerate(answers)
@@ -59,7 +63,10 @@ class RayWorker:
         return encode_plain([self._durable, said, notes])
 
     def ask(self, what: str, content: bytes, newest: int) -> bytes:
-        """Answer one question of `_QUESTIONS`; nothing if message `newest` never came here (-1: it need not)."""
+        """Answer one question of `_QUESTIONS`.
+
+        Nothing if message `newest` never came here (-1: it need not).
+        """
         if newest not in (-1, self._newest):
             return b""
         return encode_plain(_QUESTIONS[what](self._host, decode_plain(content)))

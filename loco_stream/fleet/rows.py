@@ -40,10 +40,14 @@ Matrix: TypeAlias = NDArray[Any]
 Table: TypeAlias = Matrix | Named
 Label: TypeAlias = Any  # a class or a number
 Said: TypeAlias = Sequence[Label]  # what was said of rows, one answer each
-Values: TypeAlias = tuple[Matrix, Said] | None  # probabilities and classes, or values and no classes
+Values: TypeAlias = (
+    tuple[Matrix, Said] | None
+)  # probabilities and classes, or values and no classes
 Numbers: TypeAlias = range | NDArray[np.int64]
 
-LEARN, OBSERVE, LABELS = "learn", "observe", "labels"
+LEARN = "learn"
+OBSERVE = "observe"
+LABELS = "labels"
 
 _LARGEST = 2**63 - 1
 _PLAIN = frozenset({str, int, float, bool})
@@ -59,15 +63,21 @@ def check_key(key: object) -> Key:
         It is neither a text nor a whole number of 64 bits.
     """
     key = key if type(key) is str else plain(key)
-    if isinstance(key, str) and (key.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in key)):
+    if isinstance(key, str) and (
+        key.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in key)
+    ):
         return key
     if isinstance(key, int) and not isinstance(key, bool) and -_LARGEST <= key <= _LARGEST:
         return key
-    raise InputError(f"key is {key!r:.80}; allowed is a text of valid Unicode, or a whole number of at most 64 bits")
+    raise InputError(
+        f"key is {key!r:.80}; allowed is a text of valid Unicode, or a whole number of at most 64 bits"
+    )
 
 
 def group_of(key: Key, key_groups: int) -> int:
-    """Return the number of the group a key belongs to: it never changes, so that a key can be found.
+    """Return the number of the group a key belongs to.
+
+    It never changes, so that a key can be found.
 
     Examples
     --------
@@ -81,12 +91,14 @@ def group_of(key: Key, key_groups: int) -> int:
 class Rows:
     """Rows of one key, in order.
 
-    `X` is (n, n_features) float32, float64, or object where it holds texts, its columns named by `features` (None: the
-    model's slots in order), or n rows by name. `seq` (n,) numbers the rows of `source`, ascending: a range unless some
-    are left out. `epoch` tells runs of the source apart. `content` are the bytes that they were decoded from.
+    `X` is (n, n_features) float32, float64, or object where it holds texts, its columns named by
+    `features` (None: the model's slots in order), or n rows by name. `seq` (n,) numbers the rows of
+    `source`, ascending: a range unless some are left out. `epoch` tells runs of the source apart.
+    `content` are the bytes that they were decoded from.
 
-    `kind` says what they are for: LEARN; OBSERVE, whose labels come later, with an empty `y`; or LABELS, which are such
-    labels, with the numbers of their rows as `seq`, an `X` of no columns, and None where no label will come.
+    `kind` says what they are for: LEARN; OBSERVE, whose labels come later, with an empty `y`; or
+    LABELS, which are such labels, with the numbers of their rows as `seq`, an `X` of no columns,
+    and None where no label will come.
     """
 
     key: Key
@@ -109,7 +121,8 @@ class Rows:
     def encode(self) -> bytes:
         """Return the rows as MessagePack; nothing in it can run code.
 
-        Only what may hold values of other kinds is looked through, for that takes longer than all the rest.
+        Only what may hold values of other kinds is looked through, for that takes longer than all
+        the rest.
 
         Raises
         ------
@@ -118,15 +131,25 @@ class Rows:
         """
         if self.content is not None:
             return self.content
-        X, y, names = self.X, self.y, self.features
+        X = self.X
+        y = self.y
+        names = self.features
         packed = isinstance(y, np.ndarray)
         shape: list[Any] | None
         data: Any
         if isinstance(X, list):
-            shape, data = None, _raw([dict(row) for row in X])
+            shape = None
+            data = _raw([dict(row) for row in X])
         else:
-            shape, data = [*X.shape, X.dtype.str], _raw(X.tolist()) if X.dtype == object else X.tobytes()
-        labels = [y.dtype.str, y.tobytes()] if packed else y if _ALIKE.issuperset(map(type, y)) else _raw(y)
+            shape = [*X.shape, X.dtype.str]
+            data = _raw(X.tolist()) if X.dtype == object else X.tobytes()
+        labels = (
+            [y.dtype.str, y.tobytes()]
+            if packed
+            else y
+            if _ALIKE.issuperset(map(type, y))
+            else _raw(y)
+        )
         seq = self.seq.start if isinstance(self.seq, range) else self.seq.tobytes()
         place = [None if names is None else _raw(names), self.source, self.epoch, seq]
         kind = () if self.kind == LEARN else (self.kind,)  # the last field, which older logs lack
@@ -146,7 +169,13 @@ class Rows:
 
 
 def make_rows(
-    key: object, X: Any, y: Any, features: Iterable[Hashable] | None, source: str, epoch: int, seq: int | Sequence[int]
+    key: object,
+    X: Any,
+    y: Any,
+    features: Iterable[Hashable] | None,
+    source: str,
+    epoch: int,
+    seq: int | Sequence[int],
 ) -> Rows:
     """Check what a caller hands in, as far as that is possible without the key's model.
 
@@ -176,7 +205,10 @@ def read_rows(X: Any) -> Table:
 
 
 def read_names(features: Iterable[Hashable] | None, X: Table) -> tuple[Hashable, ...] | None:
-    """Return the names of the columns of a matrix; raises `InputError` for others than it has columns."""
+    """Return the names of the columns of a matrix.
+
+    Raises `InputError` for others than it has columns.
+    """
     return None if features is None or isinstance(X, list) else column_names(features, X.shape[1])
 
 
@@ -195,7 +227,9 @@ def _labels(y: Any, n: int) -> Any:
         return y.copy()
     single = isinstance(y, str | bytes | Mapping) or not hasattr(y, "__len__")
     if single and n != 1:
-        raise InputError(f"y is of type {type(y).__name__}; allowed is a sequence of {n} values, one a row")
+        raise InputError(
+            f"y is of type {type(y).__name__}; allowed is a sequence of {n} values, one a row"
+        )
     if single:
         y = [y]
     if len(y) != n:

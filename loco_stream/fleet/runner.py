@@ -1,4 +1,7 @@
-"""A stream into a fleet: rows go to the model of their key, and the source hears what is durable."""
+"""A stream into a fleet.
+
+Rows go to the model of their key, and the source hears what is durable.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ __all__ = ["FleetRunner"]
 
 _DURABLE_SECONDS = 0.5  # until what was learned is made durable and acknowledged
 _SHOWN = 10
-_GATHERED_ROWS, _GATHERED_SECONDS = 256, 0.1  # of a recording, which hands out one row at a time
+# of a recording, which hands out one row at a time
+_GATHERED_ROWS = 256
+_GATHERED_SECONDS = 0.1
 
 
 class _Stop(BaseException):
@@ -44,25 +49,40 @@ class FleetRunner:
     key
         The feature that names the device; it is no input of the models.
     sinks
-        Each gets every prediction, whose source is ``SOURCE/KEY``, the drifts of keys, and the report.
+        Each gets every prediction, whose source is ``SOURCE/KEY``, the drifts of keys, and the
+        report.
     watchers
         Each is called with the runner after every commit.
     """
 
-    def __init__(self, fleet: Fleet, reader: SourceReader, key: str, sinks: Iterable[Sink] = (),
-                 watchers: Iterable[Callable[[Any], None]] = ()) -> None:  # fmt: skip
-        self._fleet, self._reader, self._key = fleet, reader, key
+    def __init__(
+        self,
+        fleet: Fleet,
+        reader: SourceReader,
+        key: str,
+        sinks: Iterable[Sink] = (),
+        watchers: Iterable[Callable[[Any], None]] = (),
+    ) -> None:
+        self._fleet = fleet
+        self._reader = reader
+        self._key = key
         self._sorter = KeySorter(key)
         self._teller = Teller(fleet, self._sorter, reader.source.reply)
         self._listeners = Listeners(sinks, watchers)
-        self._live = hasattr(reader.source, "stats")  # its commits are what came together, and must not wait
+        self._live = hasattr(
+            reader.source, "stats"
+        )  # its commits are what came together, and must not wait
         self._place = fleet.path / "position"
         self._drifts: dict[Key, Record] = {}  # the newest of each key, the newest of all at the end
-        self._scores: dict[Key, list[float]] = {}  # rows, and wrong answers or absolute errors, in this process
+        self._scores: dict[
+            Key, list[float]
+        ] = {}  # rows, and wrong answers or absolute errors, in this process
         self._counts = dict.fromkeys(("n_samples", "n_unlabelled", "n_refused", "n_out_of_time"), 0)
         self._reason = ""  # why a row or label was refused last
         self._stopping = False
-        self._error: Exception | None = None  # of the source, after rows that are to be learned first
+        self._error: Exception | None = (
+            None  # of the source, after rows that are to be learned first
+        )
         self._waiting: int | None = None
         self._durable_at = time.monotonic()
 
@@ -101,7 +121,9 @@ class FleetRunner:
 
     def report(self) -> dict[str, Any]:
         """Return what was counted, and the ten keys that are served worst, and that drifted last."""
-        ranked = sorted(self._scores, key=lambda key: self._scores[key][1] / self._scores[key][0], reverse=True)
+        ranked = sorted(
+            self._scores, key=lambda key: self._scores[key][1] / self._scores[key][0], reverse=True
+        )
         worst = [self._one(key) for key in ranked[:_SHOWN]]
         counts = self._all_counts()
         return {
@@ -111,7 +133,9 @@ class FleetRunner:
             "task": self._fleet.task,
             "n_drifted_keys": len(self._drifts),
             "worst": worst,
-            "drifted_lately": [self._one(key, self._drifts[key]) for key in reversed(list(self._drifts)[-_SHOWN:])],
+            "drifted_lately": [
+                self._one(key, self._drifts[key]) for key in reversed(list(self._drifts)[-_SHOWN:])
+            ],
             "notes": [*self._fleet.notes, *self._listeners.notes, *self._unused(counts)],
         }
 
@@ -127,10 +151,16 @@ class FleetRunner:
     def _one(self, key: Key, drift: Record | None = None) -> dict[str, Any]:
         score = self._scores.get(key)
         shown = {} if drift is None else {"drift": drift}
-        return {"key": key, "error": score[1] / score[0] if score else None, **shown, **self._fleet.report(key)}
+        return {
+            "key": key,
+            "error": score[1] / score[0] if score else None,
+            **shown,
+            **self._fleet.report(key),
+        }
 
     def _all_counts(self) -> dict[str, int]:
-        sorter, teller = self._sorter, self._teller
+        sorter = self._sorter
+        teller = self._teller
         return {
             "n_samples": self._counts["n_samples"],
             "n_unlabelled": self._counts["n_unlabelled"],
@@ -154,13 +184,17 @@ class FleetRunner:
         return [*shown, f"rows or labels were refused: {self._reason}"] if self._reason else shown
 
     def _next(self) -> Any:
-        """Return the next commit; those of a recording are gathered, so that the log gets more than a row at a time."""
+        """Return the next commit.
+
+        Those of a recording are gathered, so that the log gets more than a row at a time.
+        """
         if self._error is not None:
             raise self._error
         if self._stopping:
             return None
         gathered: list[Event] = []
-        position, count = None, 0
+        position = None
+        count = 0
         deadline = time.monotonic() + _GATHERED_SECONDS
         while (commit := self._read(bool(gathered))) is not None:
             events, position = commit
@@ -171,7 +205,10 @@ class FleetRunner:
         return None if position is None else (gathered, position)
 
     def _read(self, some: bool) -> Any:
-        """Return one commit, None at the end; an error of the source waits if there are `some` rows to learn first."""
+        """Return one commit, None at the end.
+
+        An error of the source waits if there are `some` rows to learn first.
+        """
         self._waiting = threading.get_ident()
         try:
             return None if self._stopping else self._reader.next()
@@ -228,7 +265,9 @@ class FleetRunner:
                 score[1] += abs(y - y_pred)
             self._counts["n_samples"] += 1
         source = f"{rows.source}/{rows.key}"
-        self._listeners.tell(Prediction(int(rows.seq[i]), y_pred, y, source=source, epoch=rows.epoch))
+        self._listeners.tell(
+            Prediction(int(rows.seq[i]), y_pred, y, source=source, epoch=rows.epoch)
+        )
 
     def _tell_alarms(self, key: Key, alarms: Iterable[Record]) -> None:
         for record in alarms:
@@ -241,7 +280,9 @@ class FleetRunner:
         """Make rows durable, then the position behind them with the rows that wait, and tell the source."""
         self._fleet.flush()
         try:
-            atomic_write(self._place, encode_plain([position, self._sorter.export_state()]), mode=0o600)
+            atomic_write(
+                self._place, encode_plain([position, self._sorter.export_state()]), mode=0o600
+            )
         except OSError as error:
             raise ConfigError(f"cannot write {self._place}: {error.strerror or error}") from error
         self._reader.source.ack(position)

@@ -38,8 +38,12 @@ class Teller:
         Rows of questions, and those of them that had no key.
     """
 
-    def __init__(self, fleet: Fleet, sorter: KeySorter, reply: Callable[[Event, Matrix, Said], None]) -> None:
-        self._fleet, self._sorter, self._reply = fleet, sorter, reply
+    def __init__(
+        self, fleet: Fleet, sorter: KeySorter, reply: Callable[[Event, Matrix, Said], None]
+    ) -> None:
+        self._fleet = fleet
+        self._sorter = sorter
+        self._reply = reply
         self.n_asked = self.n_without_key = 0
 
     def steps(self, events: Sequence[Event]) -> Iterator[list[Event]]:
@@ -66,14 +70,17 @@ class Teller:
         try:
             keys, X, names = self._sorter.keys(event.X, event.features)
         except SourceError:  # who asks so must not end the stream
-            keys, X, names = [None] * len(event.X), event.X, event.features
+            keys = [None] * len(event.X)
+            X = event.X
+            names = event.features
         self.n_without_key += keys.count(None)
         self._reply(event, *_joined([self._values(keys, X, names)]))
 
     def _block(self, event: Block) -> Iterator[list[Event]]:
         """Yield a block in stretches in which no key comes twice, so that no row is answered by what it teaches."""
         keys, X, names = self._sorter.keys(event.X, event.features)
-        answers, begin = [], 0
+        answers = []
+        begin = 0
         for end in _ends(keys, whole=event.y is None):
             answers.append(self._values(keys[begin:end], X[begin:end], names))
             yield [cut(event, begin, end)]
@@ -83,14 +90,17 @@ class Teller:
     def _values(self, keys: Sequence[Key | None], X: Matrix, names: Sequence[Hashable]) -> _Answer:
         """Return an answer for each row and the classes of all.
 
-        A class that the key's model does not know has probability 0, and a key without model no class, or no number.
+        A class that the key's model does not know has probability 0, and a key without model no
+        class, or no number.
         """
         members: dict[Key, list[int]] = {}
         for i, key in enumerate(keys):
             if key is not None:
                 members.setdefault(key, []).append(i)
         found = {key: self._fleet.values(key, X[rows], names) for key, rows in members.items()}
-        known = {label: None for values in found.values() if values is not None for label in values[1]}
+        known = {
+            label: None for values in found.values() if values is not None for label in values[1]
+        }
         columns = {label: j for j, label in enumerate(known)}
         regression = self._fleet.task == "regression"
         shape = (len(keys), 1 if regression else len(columns))
@@ -103,7 +113,10 @@ class Teller:
 
 
 def _ends(keys: Sequence[Key | None], *, whole: bool) -> list[int]:
-    """Return where stretches without a repeated key end; one stretch if the `whole` may be answered at once."""
+    """Return where stretches without a repeated key end.
+
+    One stretch if the `whole` may be answered at once.
+    """
     ends: list[int] = []
     seen: set[Key | None] = set()
     for i, key in enumerate(keys):

@@ -1,1 +1,4 @@
-"""The learner: the estimators, and below them encode -> drive -> spikes -> readout; credit -> projection."""
+"""The learner: the estimators, and below them encode -> drive -> spikes -> readout.
+
+Credit -> projection.
+"""

@@ -26,29 +26,44 @@ def allocate(layout: Layout, settings: Settings, n_features: int, n_classes: int
 
 
 def class_room(n_classes: int) -> int:
-    """Return the power of two that holds so many classes: the same whether they came at once or one by one."""
+    """Return the power of two that holds so many classes.
+
+    The same whether they came at once or one by one.
+    """
     return max(2, 1 << (n_classes - 1).bit_length()) if n_classes > 0 else 2
 
 
-def grow(layout: Layout, settings: Settings, state: State, n_features: int, n_classes: int) -> State:
+def grow(
+    layout: Layout, settings: Settings, state: State, n_features: int, n_classes: int
+) -> State:
     """Return a state with more room, every learned number in its place and new input rows drawn.
 
     Arrays that need no more room are shared with `state`, which is not to be used any more.
     """
     before = plan_of(layout, settings, *room_of(state))
-    plan, old = _within_bounds(plan_of(layout, settings, n_features, n_classes)), flatten(state)
+    plan = _within_bounds(plan_of(layout, settings, n_features, n_classes))
+    old = flatten(state)
     return build(State, lambda spec: spec.grow(old[spec.name], before.capacities, plan))
 
 
 def _within_bounds(plan: Plan) -> Plan:
-    """Return a plan unless its arrays would take more than the bound: those of a row with very many new names do."""
+    """Return a plan unless its arrays would take more than the bound.
+
+    Those of a row with very many new names do.
+    """
     given = os.environ.get("LOCO_STREAM_STATE_BYTES", str(MAX_BYTES))
     if not given.isdecimal():
-        raise ConfigError(f"LOCO_STREAM_STATE_BYTES is {given!r}; allowed is a whole number of bytes")
+        raise ConfigError(
+            f"LOCO_STREAM_STATE_BYTES is {given!r}; allowed is a whole number of bytes"
+        )
     most = int(given)
-    asked = sum(math.prod(spec.shape(plan.capacities)) * spec.dtype.itemsize for spec in specs(State))
+    asked = sum(
+        math.prod(spec.shape(plan.capacities)) * spec.dtype.itemsize for spec in specs(State)
+    )
     if asked > most:
-        raise MemoryError(f"its state would take {asked / 2**20:,.0f} MiB of the {most / 2**20:,.0f} allowed")
+        raise MemoryError(
+            f"its state would take {asked / 2**20:,.0f} MiB of the {most / 2**20:,.0f} allowed"
+        )
     return plan
 
 

@@ -1,4 +1,7 @@
-"""What both estimators show: models set up for a purpose, and the public attributes, read from their state."""
+"""What both estimators show.
+
+Models set up for a purpose, and the public attributes, read from their state.
+"""
 
 from __future__ import annotations
 
@@ -45,8 +48,9 @@ class Attributes(Explains):
         Parameters
         ----------
         name
-            ``"fast"``: 64 hidden neurons. ``"default"``: what it is without settings. ``"accurate"``: 256 hidden
-            neurons, and neighbours among the last 5000 rows, which are kept; two to four times the work.
+            ``"fast"``: 64 hidden neurons. ``"default"``: what it is without settings.
+            ``"accurate"``: 256 hidden neurons, and neighbours among the last 5000 rows, which are
+            kept; two to four times the work.
         seed
             Of all randomness.
 
@@ -77,7 +81,9 @@ class Attributes(Explains):
 
     @property
     def categories_(self) -> dict[Hashable, dict[str, int]]:
-        """The features with texts: how many distinct ones have a slot, how many may (`bound`), values that shared one.
+        """The features with texts.
+
+        How many distinct ones have a slot, how many may (`bound`), values that shared one.
 
         Examples
         --------
@@ -123,11 +129,12 @@ class Attributes(Explains):
     def mixture_(self) -> dict[str, float]:
         """What speaks in the combined output; of the delta readout alone: empty.
 
-        Classification: the probability of each expert, judged by the labels of late: the log-loss stack and the
-        least-squares stack of all members, each member by its leak, a linear logistic member and naive Bayes.
-        Regression: the weight of each member in the stack.
+        Classification: the probability of each expert, judged by the labels of late: the log-loss
+        stack and the least-squares stack of all members, each member by its leak, a linear logistic
+        member and naive Bayes. Regression: the weight of each member in the stack.
         """
-        settings, state = self._settings, self._state
+        settings = self._settings
+        state = self._state
         if settings is None or state is None or not settings.recursive:
             return {}
         names = [f"leak {leak:g}" for leak in self._layout.leaks]
@@ -135,7 +142,12 @@ class Attributes(Explains):
         if settings.regression:
             names += ["late neighbors", "neighbors"][: settings.n_says]
             return dict(zip(names, state.bank.stack.tolist(), strict=True))
-        names = ["stack", "least-squares stack", *names, *["linear logistic", "naive Bayes"][: settings.n_linear]]
+        names = [
+            "stack",
+            "least-squares stack",
+            *names,
+            *["linear logistic", "naive Bayes"][: settings.n_linear],
+        ]
         evidence = np.exp(state.bank.evidence - state.bank.evidence.max())
         return dict(zip(names, (evidence / evidence.sum()).tolist(), strict=True))
 
@@ -143,14 +155,25 @@ class Attributes(Explains):
     def last_spikes_(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Times (ms) and neurons of the last hidden layer's spikes on the last row, under today's weights."""
         with self._lock:
-            settings, state, scratch = self._settings, self._state, self._scratch
+            settings = self._settings
+            state = self._state
+            scratch = self._scratch
             if settings is None or state is None or scratch is None or self.n_seen == 0:
                 return np.zeros(0, np.float32), np.zeros(0, np.int32)
             self._run(scratch.row[None, :], learns=False, moments=moments_at(scratch.moment))
             room = MOST_SPIKES * settings.n_last
-            times, neurons, run = np.zeros(room, np.float32), np.zeros(room, np.int32), scratch.run
+            times = np.zeros(room, np.float32)
+            neurons = np.zeros(room, np.int32)
+            run = scratch.run
             n = last_spikes(
-                settings, state.net.sizes, state.net.gains, run.drives[0], run.cell, run.times, times, neurons
+                settings,
+                state.net.sizes,
+                state.net.gains,
+                run.drives[0],
+                run.cell,
+                run.times,
+                times,
+                neurons,
             )
             order = np.argsort(times[:n], kind="stable")
             return times[order], neurons[order]

@@ -41,7 +41,9 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
     """What both estimators share: settings, slots, state, array doors, saving."""
 
     _regression = False
-    _origin: Origin | None = None  # in a model that goes on from a saved one, which may have given tickets too
+    _origin: Origin | None = (
+        None  # in a model that goes on from a saved one, which may have given tickets too
+    )
 
     def __init__(
         self,
@@ -77,15 +79,23 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
         neighbors: int = DEFAULTS.neighbors,
         centroids: int | None = DEFAULTS.centroids,
     ) -> None:
-        given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        given = {
+            name: value for name, value in locals().items() if name not in ("self", "__class__")
+        }
         self._config = ModelConfig(**given)
         if self._regression and class_weight is not None:
-            raise ConfigError(f"class_weight is {class_weight!r}; allowed is None: a regressor has no classes")
+            raise ConfigError(
+                f"class_weight is {class_weight!r}; allowed is None: a regressor has no classes"
+            )
         if self._regression and centroids:
-            raise ConfigError(f"centroids is {centroids!r}; allowed is None or 0: a regressor has no classes")
+            raise ConfigError(
+                f"centroids is {centroids!r}; allowed is None or 0: a regressor has no classes"
+            )
         for name, value in given.items():
             setattr(self, name, value)
-        self._lock = RLock()  # of every public method that reads or changes more than one of the following
+        self._lock = (
+            RLock()
+        )  # of every public method that reads or changes more than one of the following
         self._slots = FeatureSlots(bound=self._config.categories)
         self._classes: list[Hashable] = []
         self._class_slots: dict[Hashable, int] = {}
@@ -117,13 +127,21 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
         """Make sure of room for all known features and `n_classes` outputs."""
         if self._settings is None or self._state is None:
             self._allocate(max(len(self._slots.index), 1), class_room(n_classes))
-        settings, state = self._settings, self._state
+        settings = self._settings
+        state = self._state
         assert settings is not None
         assert state is not None
-        room_features, room_classes = state.statistics.shape[1], state.classes.shape[1]
+        room_features = state.statistics.shape[1]
+        room_classes = state.classes.shape[1]
         if len(self._slots) > room_features or n_classes > room_classes:
-            features = room_features if len(self._slots) <= room_features else max(2 * room_features, len(self._slots))
-            state = grow(self._layout, settings, state, features, max(room_classes, class_room(n_classes)))
+            features = (
+                room_features
+                if len(self._slots) <= room_features
+                else max(2 * room_features, len(self._slots))
+            )
+            state = grow(
+                self._layout, settings, state, features, max(room_classes, class_room(n_classes))
+            )
             self._adopt(settings, state)
         state.counts[N_FEATURES] = len(self._slots)
         self._set_class_weights()
@@ -137,7 +155,10 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
 
     def _allocate(self, n_features: int, n_classes: int) -> None:
         settings = self._resolve(n_features)
-        self._adopt(settings, allocate(self._layout, settings, n_features, 1 if self._regression else n_classes))
+        self._adopt(
+            settings,
+            allocate(self._layout, settings, n_features, 1 if self._regression else n_classes),
+        )
 
     def _resolve(self, width: int) -> Settings:
         """Settle what the width of the first row decides."""
@@ -147,7 +168,9 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
 
     def _adopt(self, settings: Settings, state: State) -> None:
         scratch = allocate_scratch(self._layout, settings, state)
-        self._settings, self._state, self._scratch = settings, state, scratch
+        self._settings = settings
+        self._state = state
+        self._scratch = scratch
         self._handle = packing.Handle(packing.Model(settings, state, scratch))
         self._row = np.full((1, state.statistics.shape[1]), np.nan)
         self._set_class_weights()
@@ -155,14 +178,21 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
     # Rows
 
     def _run(
-        self, rows: NDArray[np.float64], labels: NDArray[np.int64] = _NO_LABELS,
-        values: NDArray[np.float64] = _NO_VALUES, *, predicts: bool = True, learns: bool = True,
-        proba: NDArray[np.float64] = _NO_PROBA, moments: NDArray[np.float64] = NO_MOMENTS,
+        self,
+        rows: NDArray[np.float64],
+        labels: NDArray[np.int64] = _NO_LABELS,
+        values: NDArray[np.float64] = _NO_VALUES,
+        *,
+        predicts: bool = True,
+        learns: bool = True,
+        proba: NDArray[np.float64] = _NO_PROBA,
+        moments: NDArray[np.float64] = NO_MOMENTS,
         tickets: NDArray[np.float64] = _NO_TICKETS,
-    ) -> NDArray[np.float64]:  # fmt: skip
+    ) -> NDArray[np.float64]:
         """Cross into compiled code once; return the answers (slots or values), -1 where not asked.
 
-        With `tickets`, (n, size), rows are learned late from them, or observed and the tickets written.
+        With `tickets`, (n, size), rows are learned late from them, or observed and the tickets
+        written.
         """
         answers = np.full(len(rows), -1.0)
         assert self._handle is not None
@@ -171,16 +201,25 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
         if len(tickets):
             mode += step.LATE if learns else step.OBSERVES
         step.run(*self._handle.door, rows, moments, labels, values, mode, answers, proba, tickets)
-        if learns:  # a slot of a text is masked where the text is not, and a feature's own slot where it is
+        if (
+            learns
+        ):  # a slot of a text is masked where the text is not, and a feature's own slot where it is
             self._state.counts[MASKED] -= len(self._slots.categories) * len(rows)
         return answers
 
     def _admit(
-        self, features: Iterable[Hashable], labels: Iterable[Hashable] = (),
+        self,
+        features: Iterable[Hashable],
+        labels: Iterable[Hashable] = (),
         texts: Iterable[tuple[Hashable, object]] = (),
-    ) -> list[int]:  # fmt: skip
-        """Give new features, classes and texts a slot and room; return the slots of the labels. All or nothing."""
-        n_features, n_classes, n_known = len(self._slots), len(self._classes), self._slots.n_features
+    ) -> list[int]:
+        """Give new features, classes and texts a slot and room; return the slots of the labels.
+
+        All or nothing.
+        """
+        n_features = len(self._slots)
+        n_classes = len(self._classes)
+        n_known = self._slots.n_features
         try:
             self._slots.register(features)
             slots = [self._slot_of(label) for label in labels]
@@ -215,24 +254,39 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
         return moments(t, sequence, n, self._sequence, remembers=self._config.remembers)
 
     def _learn_row(
-        self, x: Mapping[Hashable, Any], slot: int, value: float, moment: NDArray[np.float64],
+        self,
+        x: Mapping[Hashable, Any],
+        slot: int,
+        value: float,
+        moment: NDArray[np.float64],
         tickets: NDArray[np.float64] = _NO_TICKETS,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Learn a row whose features and class are admitted."""
         if self._slots.fill(x, self._row[0]):
             if self._slots.has_new_texts(x.items()):
                 self._admit((), texts=x.items())
                 self._slots.fill(x, self._row[0])
             self._slots.count_shared(x)
-        self._run(self._row, np.array([slot]), np.array([value]), predicts=False, moments=moment, tickets=tickets)
+        self._run(
+            self._row,
+            np.array([slot]),
+            np.array([value]),
+            predicts=False,
+            moments=moment,
+            tickets=tickets,
+        )
         self._judge()
 
     def _judge(self) -> None:
         """Warn of columns that brought nothing, once their first rows are learned."""
         if self._notices.due <= self.n_seen and self._state is not None:
-            self._notices.judge(self.n_seen, partial(self._slots.is_input, self._state.statistics[COUNT]))
+            self._notices.judge(
+                self.n_seen, partial(self._slots.is_input, self._state.statistics[COUNT])
+            )
 
-    def _predict_row(self, x: Mapping[Hashable, Any], t: float | None, proba: NDArray[np.float64] = _NO_PROBA) -> float:
+    def _predict_row(
+        self, x: Mapping[Hashable, Any], t: float | None, proba: NDArray[np.float64] = _NO_PROBA
+    ) -> float:
         require_mapping(x)
         moment = self._moment(t)
         if self._state is None:
@@ -257,7 +311,8 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
 
     def _placed(self, given: NDArray[np.float64], names: Iterable[Hashable]) -> NDArray[np.float64]:
         """Return rows in slot order, (n, feature capacity), NaN where a feature has no column."""
-        columns, capacity = [self._slots.index.get(name, -1) for name in names], self._row.shape[1]
+        columns = [self._slots.index.get(name, -1) for name in names]
+        capacity = self._row.shape[1]
         if columns == list(range(capacity)):
             return given
         rows = np.full((given.shape[0], capacity), np.nan)
@@ -267,7 +322,12 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
         return rows
 
     def _with_texts(
-        self, given: Table, names: Sequence[Hashable], columns: Sequence[TextColumn], begin: int, end: int
+        self,
+        given: Table,
+        names: Sequence[Hashable],
+        columns: Sequence[TextColumn],
+        begin: int,
+        end: int,
     ) -> NDArray[np.float64]:
         """Return the rows from `begin` to `end` in slot order, 1 where one of the texts is."""
         rows = self._placed(given.numbers[begin:end], names)
@@ -276,23 +336,40 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
         return rows
 
     def _learn_table(
-        self, given: Table, names: Sequence[Hashable], labels: NDArray[np.int64], values: NDArray[np.float64],
-        predicts: bool, moments: NDArray[np.float64], proba: NDArray[np.float64] = _NO_PROBA,
-    ) -> NDArray[np.float64]:  # fmt: skip
-        """Learn rows whose features and classes are admitted; texts get their slots row by row, as by name."""
+        self,
+        given: Table,
+        names: Sequence[Hashable],
+        labels: NDArray[np.int64],
+        values: NDArray[np.float64],
+        predicts: bool,
+        moments: NDArray[np.float64],
+        proba: NDArray[np.float64] = _NO_PROBA,
+    ) -> NDArray[np.float64]:
+        """Learn rows whose features and classes are admitted.
+
+        Texts get their slots row by row, as by name.
+        """
         if not given.texts or not self._slots.categories.bound:
             rows = self._placed(given.numbers, names)
-            answers = self._run(rows, labels, values, predicts=predicts, proba=proba, moments=moments)
+            answers = self._run(
+                rows, labels, values, predicts=predicts, proba=proba, moments=moments
+            )
             self._judge()
             return answers
-        answers, columns = np.full(len(labels), -1.0), text_columns(names, given.texts)
+        answers = np.full(len(labels), -1.0)
+        columns = text_columns(names, given.texts)
 
         def learn(begin: int, end: int, predicts: bool) -> None:
             for at in range(begin, end, _STRETCH):
                 part = slice(at, min(at + _STRETCH, end))
                 rows = self._with_texts(given, names, columns, part.start, part.stop)
                 said = self._run(
-                    rows, labels[part], values[part], predicts=predicts, proba=proba[part], moments=moments[part]
+                    rows,
+                    labels[part],
+                    values[part],
+                    predicts=predicts,
+                    proba=proba[part],
+                    moments=moments[part],
                 )
                 answers[part] = said if predicts else answers[part]
 
@@ -302,8 +379,11 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
             if self._slots.has_new_texts(texts):
                 learn(begin, row, predicts)
                 if predicts:  # before the row's new texts are known
-                    rows, at = self._with_texts(given, names, columns, row, row + 1), slice(row, row + 1)
-                    answers[row] = self._run(rows, learns=False, proba=proba[at], moments=moments[at])[0]
+                    rows = self._with_texts(given, names, columns, row, row + 1)
+                    at = slice(row, row + 1)
+                    answers[row] = self._run(
+                        rows, learns=False, proba=proba[at], moments=moments[at]
+                    )[0]
                 self._admit((), texts=texts)
                 learn(row, row + 1, predicts=False)
                 begin = row + 1
@@ -314,7 +394,11 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
         return answers
 
     def _predict_rows(
-        self, X: ArrayLike, features: Iterable[Hashable] | None, t: ArrayLike | None, sequence: Iterable[Any] | None
+        self,
+        X: ArrayLike,
+        features: Iterable[Hashable] | None,
+        t: ArrayLike | None,
+        sequence: Iterable[Any] | None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return answers (n,), and probabilities (n, classes) or half widths of intervals (n, coverages)."""
         given = table(X)
@@ -326,7 +410,9 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
                 return np.full(n, -1.0), np.zeros((n, 0))
             if not self._slots.knows_any(names):
                 self._notices.strange(names, self._slots.index)
-            proba = np.zeros((n, len(COVERAGES) if self._regression else self._state.classes.shape[1]))
+            proba = np.zeros(
+                (n, len(COVERAGES) if self._regression else self._state.classes.shape[1])
+            )
             rows = self._with_texts(given, names, text_columns(names, given.texts), 0, n)
             answers = self._run(rows, learns=False, proba=proba, moments=moments)
             return answers, proba if self._regression else proba[:, : len(self._classes)]
@@ -350,7 +436,10 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
             self._adopt(self._settings, self._state)
 
     def export_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Return (plain values, copies of all arrays): what `from_state` needs to go on bit-equal."""
+        """Return (plain values, copies of all arrays).
+
+        What `from_state` needs to go on bit-equal.
+        """
         with self._lock:
             config: dict[str, Any] = {
                 "kind": type(self).__name__,
@@ -377,16 +466,22 @@ class LOCOEstimator(Export, Attributes, base.Estimator):
             model = cls(**config["parameters"])
             model._origin = None
             names = check_names("features", config["features"])
-            texts = Categories.restored(model._config.categories, config.get("texts", ()), config.get("shared", {}))
+            texts = Categories.restored(
+                model._config.categories, config.get("texts", ()), config.get("shared", {})
+            )
             model._slots = FeatureSlots.restored(names, texts)
             model._classes = check_classes(config["classes"], regression=cls._regression)
             model._class_slots = {label: slot for slot, label in enumerate(model._classes)}
-            model._sequence = None if config["sequence"] is None else plain_label(config["sequence"])
+            model._sequence = (
+                None if config["sequence"] is None else plain_label(config["sequence"])
+            )
             if config["width"] is not None:
                 settings = model._resolve(check_width(config["width"], len(names)))
                 state = unflatten(model._layout, settings, arrays)
                 check_state(settings, state, len(model._slots), len(model._classes))
                 model._adopt(settings, state)
         except (KeyError, TypeError, ValueError, IndexError, OverflowError, MemoryError) as error:
-            raise CheckpointError(f"this saved {cls.__name__} cannot be restored: {error!r}") from error
+            raise CheckpointError(
+                f"this saved {cls.__name__} cannot be restored: {error!r}"
+            ) from error
         return model

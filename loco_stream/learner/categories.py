@@ -1,8 +1,9 @@
 """Texts as inputs: which slot a text of a feature has.
 
-A text gets the next free slot when it is first learned and keeps it. A feature that holds as many texts as it may gives
-every further one the slot of a text it has, chosen by a checksum: memory stays bounded, however many texts come. In a
-row the slot of its text holds 1 and the feature's other slots are masked, so that only the text that is there is seen.
+A text gets the next free slot when it is first learned and keeps it. A feature that holds as many
+texts as it may gives every further one the slot of a text it has, chosen by a checksum: memory
+stays bounded, however many texts come. In a row the slot of its text holds 1 and the feature's
+other slots are masked, so that only the text that is there is seen.
 """
 
 from __future__ import annotations
@@ -16,7 +17,15 @@ from numpy.typing import NDArray
 
 from loco_stream.learner.config import MOST_CATEGORIES
 
-__all__ = ["LONGEST", "UNKNOWN", "Categories", "TextColumn", "first_rows", "is_text", "text_columns"]
+__all__ = [
+    "LONGEST",
+    "UNKNOWN",
+    "Categories",
+    "TextColumn",
+    "first_rows",
+    "is_text",
+    "text_columns",
+]
 
 LONGEST = 256  # characters by which a text is known
 UNKNOWN = -1
@@ -46,7 +55,9 @@ class Categories:
     def __init__(self, bound: int) -> None:
         self.bound = bound
         self._slots: dict[Hashable, dict[str, int]] = {}
-        self._order: dict[Hashable, list[int]] = {}  # the same slots of a feature as a list, for the checksum
+        self._order: dict[
+            Hashable, list[int]
+        ] = {}  # the same slots of a feature as a list, for the checksum
         self._shared: dict[Hashable, int] = {}
         self._n = 0
 
@@ -55,7 +66,9 @@ class Categories:
 
     def __iter__(self) -> Iterator[tuple[Hashable, str, int]]:
         """Yield feature, text and slot in the order in which they came."""
-        every = ((key, text, slot) for key, texts in self._slots.items() for text, slot in texts.items())
+        every = (
+            (key, text, slot) for key, texts in self._slots.items() for text, slot in texts.items()
+        )
         return iter(sorted(every, key=lambda entry: entry[2]))
 
     def find(self, key: Hashable, text: str) -> tuple[int, bool]:
@@ -80,7 +93,10 @@ class Categories:
         return _known_by(text) not in texts and not self._is_full(texts)
 
     def add(self, key: Hashable, text: str, slot: int) -> bool:
-        """Give a text that is new the slot, where its feature may hold one more; return whether it did."""
+        """Give a text that is new the slot, where its feature may hold one more.
+
+        Return whether it did.
+        """
         if not self.takes(key, text):
             return False
         self._slots.setdefault(key, {})[_known_by(text)] = slot
@@ -95,7 +111,9 @@ class Categories:
     def forget(self, n: int) -> None:
         """Take back the slots from number `n` on."""
         kept = [entry for entry in self if entry[2] < n]
-        self._slots, self._order, self._n = {}, {}, 0
+        self._slots = {}
+        self._order = {}
+        self._n = 0
         for entry in kept:
             self.add(*entry)
 
@@ -105,7 +123,10 @@ class Categories:
 
     @classmethod
     def restored(
-        cls, bound: int, entries: Iterable[tuple[Hashable, str, int]], shared: Mapping[Hashable, int]
+        cls,
+        bound: int,
+        entries: Iterable[tuple[Hashable, str, int]],
+        shared: Mapping[Hashable, int],
     ) -> Categories:
         """Make it again from what `__iter__` and `shared` gave.
 
@@ -153,7 +174,9 @@ class TextColumn:
     def __init__(self, key: Hashable, cells: Iterable[object]) -> None:
         self.key = key
         numbers: dict[str, int] = {}
-        codes = [numbers.setdefault(cell, len(numbers)) if is_text(cell) else UNKNOWN for cell in cells]
+        codes = [
+            numbers.setdefault(cell, len(numbers)) if is_text(cell) else UNKNOWN for cell in cells
+        ]
         self._codes: NDArray[np.int64] = np.array(codes, np.int64)
         self._texts = list(numbers)
 
@@ -166,17 +189,26 @@ class TextColumn:
         """Return the rows in which a text comes for the first time that may get a slot."""
         codes, rows = np.unique(self._codes, return_index=True)
         firsts = zip(codes.tolist(), rows.tolist(), strict=True)
-        return {row for code, row in firsts if code >= 0 and categories.takes(self.key, self._texts[code])}
+        return {
+            row
+            for code, row in firsts
+            if code >= 0 and categories.takes(self.key, self._texts[code])
+        }
 
     def mark(self, rows: NDArray[np.float64], begin: int, categories: Categories) -> None:
         """Write 1 into the slot of each text of the rows from `begin` on."""
         codes, places = np.unique(self._codes[begin : begin + len(rows)], return_inverse=True)
-        slots = np.array([self._find(code, categories)[0] for code in codes.tolist()], np.int64)[places]
+        slots = np.array([self._find(code, categories)[0] for code in codes.tolist()], np.int64)[
+            places
+        ]
         known = np.flatnonzero(slots != UNKNOWN)
         rows[known, slots[known]] = 1.0
 
     def count_shared(self, categories: Categories) -> None:
-        """Count the values that share a slot, once all rows are learned: until then none of the feature's did."""
+        """Count the values that share a slot, once all rows are learned.
+
+        Until then none of the feature's did.
+        """
         codes, counts = np.unique(self._codes, return_counts=True)
         shared = [self._find(code, categories)[1] for code in codes.tolist()]
         if any(shared):
@@ -186,7 +218,9 @@ class TextColumn:
         return (UNKNOWN, False) if code == UNKNOWN else categories.find(self.key, self._texts[code])
 
 
-def text_columns(names: Sequence[Hashable], texts: Mapping[int, Iterable[object]]) -> list[TextColumn]:
+def text_columns(
+    names: Sequence[Hashable], texts: Mapping[int, Iterable[object]]
+) -> list[TextColumn]:
     """Return the columns that hold texts, `texts` by number."""
     return [TextColumn(names[j], cells) for j, cells in texts.items()]
 

@@ -27,14 +27,18 @@ def integer(field: str, value: object, low: int, high: int, *, optional: bool = 
     """Refuse what is no whole number from `low` to `high`."""
     if not (_whole(value, low, high) or (optional and value is None)):
         none = "None or " if optional else ""
-        raise ConfigError(f"{field} is {value!r}; allowed is {none}a whole number from {low} to {high}")
+        raise ConfigError(
+            f"{field} is {value!r}; allowed is {none}a whole number from {low} to {high}"
+        )
 
 
 def real(field: str, value: object, low: float, high: float, *, optional: bool = False) -> None:
     """Refuse what is no number from `low` to `high`."""
     if not (_number(value, low, high) or (optional and value is None)):
         none = "None or " if optional else ""
-        raise ConfigError(f"{field} is {value!r}; allowed is {none}a number from {low:g} to {high:g}")
+        raise ConfigError(
+            f"{field} is {value!r}; allowed is {none}a number from {low:g} to {high:g}"
+        )
 
 
 def layers(field: str, value: object) -> None:
@@ -48,7 +52,11 @@ def layers(field: str, value: object) -> None:
 
 def ascending(field: str, value: object, low: float, high: float) -> None:
     """Refuse what is no tuple of numbers in ascending order."""
-    sound = isinstance(value, list | tuple) and 1 <= len(value) <= 16 and all(_number(x, low, high) for x in value)
+    sound = (
+        isinstance(value, list | tuple)
+        and 1 <= len(value) <= 16
+        and all(_number(x, low, high) for x in value)
+    )
     if not sound or list(value) != sorted(value):  # type: ignore[call-overload]
         raise ConfigError(
             f"{field} is {value!r}; allowed is a tuple of 1 to 16 numbers from {low:g} to {high:g} in ascending order"
@@ -56,12 +64,19 @@ def ascending(field: str, value: object, low: float, high: float) -> None:
 
 
 def weights(field: str, value: object) -> None:
-    """Check weights of classes; a class is named as in the stream, so that any hashable label may be one."""
+    """Check weights of classes.
+
+    A class is named as in the stream, so that any hashable label may be one.
+    """
     if value is None or value == "balanced":
         return
     if isinstance(value, Mapping) and value:
-        labels = [label for label in value if label is not None and label == label]  # NaN is no label
-        if len(labels) == len(value) and all(_number(weight, 1e-6, 1e6) for weight in value.values()):
+        labels = [
+            label for label in value if label is not None and label == label
+        ]  # NaN is no label
+        if len(labels) == len(value) and all(
+            _number(weight, 1e-6, 1e6) for weight in value.values()
+        ):
             return
     raise ConfigError(
         f"{field} is {value!r}; allowed is None, 'balanced', or a dict of labels with a number from 1e-06 to 1e+06 each"
@@ -70,7 +85,11 @@ def weights(field: str, value: object) -> None:
 
 def span(field: str, value: object, low: float, high: float) -> None:
     """Refuse what is no pair of numbers in ascending order, nor None."""
-    sound = isinstance(value, list | tuple) and len(value) == 2 and all(_number(x, low, high) for x in value)
+    sound = (
+        isinstance(value, list | tuple)
+        and len(value) == 2
+        and all(_number(x, low, high) for x in value)
+    )
     if not sound or value[0] > value[1]:  # type: ignore[index]
         raise ConfigError(
             f"{field} is {value!r}; allowed is None or (shortest, longest), two numbers from {low:g} to {high:g} in "

@@ -16,9 +16,18 @@ __all__ = ["DEFAULTS", "PRESETS", "Layout", "ModelConfig", "Settings"]
 LARGEST = 1e30  # a value beyond is masked: its square still is far from overflow
 WIDE = 256  # rows with more features than this are wide
 BROAD = 32  # and with more than this broad
-SIZE, BROAD_SIZE, WIDE_SIZE = 128, 256, 640  # neurons
-LEAKS = (0.0, 1e-4, 1e-1)  # of the readout's members on traces: all rows, the last 10,000, the last ten
-WIDE_LEAKS = (1e-9,)  # of that of wide rows: ten tasks are kept, and after 100,000 rows it still learns
+# neurons
+SIZE = 128
+BROAD_SIZE = 256
+WIDE_SIZE = 640
+LEAKS = (
+    0.0,
+    1e-4,
+    1e-1,
+)  # of the readout's members on traces: all rows, the last 10,000, the last ten
+WIDE_LEAKS = (
+    1e-9,
+)  # of that of wide rows: ten tasks are kept, and after 100,000 rows it still learns
 LASTING = 1e-6  # a member that leaks less lasts: it goes on with classes that do not come
 PRIORS = (0.01, 0.1)  # of a member's projector: leaky, lasting
 LINEAR_LEAKS = (1e-4, 1e-2)  # of the readout's members on the scaled features
@@ -26,37 +35,62 @@ LINEAR_PRIORS = (0.1, 0.01)
 LOGISTIC_PRIOR = 10.0
 STACK_PRIOR = 1.0
 STACK_POWER = 1e-2  # mean square of the log-loss stack's gradients at the start
-FEW_ROWS = 2.0  # log-odds that naive Bayes, which needs the fewest rows of a class, starts with in the mixture
+# log-odds that naive Bayes, which needs the fewest rows of a class, starts with in the mixture
+FEW_ROWS = 2.0
 POWERS = (0.75, 1.0, 1.5, 2.5, 4.0)  # of the corrections of probabilities
 NOISES = (0.0, 0.05, 0.1, 0.2)  # shares of guessed labels
-AS_SAID, HEAD_START = 1, 4.0  # the power that corrects nothing, and its log-odds at the start
+# the power that corrects nothing, and its log-odds at the start
+AS_SAID = 1
+HEAD_START = 4.0
 START_SAY = (1.0, 1e-3)  # of the readout in force, of a blind guess
 SPACING = 200  # samples from one snapshot to the next
 N_SNAPSHOTS = 4  # old models that may be recalled
-PROJECTOR_LEAKS = (3e-5, 1e-5)  # of the first hidden layer's input projector: with receptive fields, without
-FULL_BLOCK, BLOCK = 288, 112  # lines that share a block of a projector: up to so many all, else so many
+PROJECTOR_LEAKS = (
+    3e-5,
+    1e-5,
+)  # of the first hidden layer's input projector: with receptive fields, without
+# lines that share a block of a projector: up to so many all, else so many
+FULL_BLOCK = 288
+BLOCK = 112
 GAIN = 6.0  # root mean square of the drives, in thresholds a window
-CREDITS = {"learned": 900.0, "mirror": 300.0, "perturbation": 900.0}  # rules, and the learning rate of each
+CREDITS = {
+    "learned": 900.0,
+    "mirror": 300.0,
+    "perturbation": 900.0,
+}  # rules, and the learning rate of each
 UNPROJECTED = 1 / 30  # of that where no recursive projector anneals the step
 TRIAL_RATE = 0.1  # of plain node perturbation
 LEARNED, MIRROR, PERTURBATION, TRIAL = range(4)  # their numbers in `Settings.credit`
-EQUAL, GIVEN, BALANCED = range(3)  # where the weights of the classes come from, in `Settings.weighting`
-NEURON_CLUSTER = 32  # neurons whose weights are orthogonal at the start, and whose perturbations are
+EQUAL, GIVEN, BALANCED = range(
+    3
+)  # where the weights of the classes come from, in `Settings.weighting`
+NEURON_CLUSTER = (
+    32  # neurons whose weights are orthogonal at the start, and whose perturbations are
+)
 MOST_NEIGHBORS = 1_000_000  # rows that one model may keep
-MOST_CATEGORIES = 1024  # slots of texts of one model: the work of a row grows with the square of the inputs
+MOST_CATEGORIES = (
+    1024  # slots of texts of one model: the work of a row grows with the square of the inputs
+)
 LONGEST_DELAY = 256  # rows: each costs a pass over the input lines, and their copy in every ticket
 COVERAGES = (0.5, 0.8, 0.9, 0.95, 0.99)  # of the intervals of a regression
 WINDOW = 500  # residuals that these are made of
 NEAREST = 7  # neighbours that vote
 N_OTHERS = 4  # experts beside the members where values come late: two stacks, two means
 FEW = 3  # of the nearest, which have a say apart
-N_NEIGHBOR_SAYS = 3  # of neighbours: of those among the last rows, among all that are kept, and of few
+N_NEIGHBOR_SAYS = (
+    3  # of neighbours: of those among the last rows, among all that are kept, and of few
+)
 N_VALUE_SAYS = 2  # the same in regression, where few say too little
 N_CENTROID_SAYS = 2  # of few and of many of the nearest
 CENTROIDS = 300  # of rows that are not wide
 MOST_CENTROIDS = 100_000
-START_VOTES = (0.1, 0.3)  # of centroids and of neighbours: weights in the log-loss stack at the start
-TOWARDS_LONG = 0.7  # how a memory spreads its time constants: 1 evenly; short ones are nearly as good as none
+START_VOTES = (
+    0.1,
+    0.3,
+)  # of centroids and of neighbours: weights in the log-loss stack at the start
+TOWARDS_LONG = (
+    0.7  # how a memory spreads its time constants: 1 evenly; short ones are nearly as good as none
+)
 PROMPT_EVERY = 4  # with a memory and delays, every so many neurons have no delays
 SMOOTHING = 0.7  # of the start weights along a feature: standard deviation of the kernel, in fields
 
@@ -75,14 +109,15 @@ class Layout(NamedTuple):
 class Settings(NamedTuple):
     """What the compiled step reads: plain numbers, resolved from a `ModelConfig`.
 
-    `cell` holds the parameters of the neuron model; its type names the model, and the step is compiled for each apart.
-    Times are in ms; `n_fields` is the number of receptive fields a feature; the readout has
-    `n_trace` members on the traces and `n_linear` on the scaled features, each with `n_losses` sets of weights;
-    `n_snapshots` old models are kept; `weighting` says where the weights of the classes come from; `shortest` and
-    `longest` bound the time constants of a memory, in gaps between rows, and are 0 without; `max_delay` is the longest
-    lag of a synapse in rows; `remembers` says that a row depends on those before; `n_centroids` are moved and
-    `n_neighbors` rows are kept, which together have `n_says`; the stack has `n_blocks` outputs a class, those of the
-    members and these.
+    `cell` holds the parameters of the neuron model; its type names the model, and the step is
+    compiled for each apart. Times are in ms; `n_fields` is the number of receptive fields a
+    feature; the readout has `n_trace` members on the traces and `n_linear` on the scaled features,
+    each with `n_losses` sets of weights; `n_snapshots` old models are kept; `weighting` says where
+    the weights of the classes come from; `shortest` and `longest` bound the time constants of a
+    memory, in gaps between rows, and are 0 without; `max_delay` is the longest lag of a synapse in
+    rows; `remembers` says that a row depends on those before; `n_centroids` are moved and
+    `n_neighbors` rows are kept, which together have `n_says`; the stack has `n_blocks` outputs a
+    class, those of the members and these.
     """
 
     n_layers: int
@@ -199,7 +234,9 @@ class ModelConfig:
         checks.real("retention", self.retention, 0.0, 1.0)
         checks.real("plastic", self.plastic, 0.0, 1.0)
         checks.weights("class_weight", self.class_weight)
-        if isinstance(self.class_weight, Mapping):  # a later change of the user's dict must not reach the model
+        if isinstance(
+            self.class_weight, Mapping
+        ):  # a later change of the user's dict must not reach the model
             object.__setattr__(self, "class_weight", dict(self.class_weight))
         checks.integer("seed", self.seed, 0, 2**64 - 1, optional=True)
         checks.integer("categories", self.categories, 0, MOST_CATEGORIES)
@@ -213,35 +250,48 @@ class ModelConfig:
         self._check_grid()
         checks.integer("neighbors", self.neighbors, 0, MOST_NEIGHBORS)
         if self.neighbors and self.readout == "delta":
-            raise ConfigError(f"neighbors is {self.neighbors}; allowed with readout='delta' is 0: it has no stack")
+            raise ConfigError(
+                f"neighbors is {self.neighbors}; allowed with readout='delta' is 0: it has no stack"
+            )
         checks.integer("centroids", self.centroids, 0, MOST_CENTROIDS, optional=True)
         if self.centroids and self.readout == "delta":
-            raise ConfigError(f"centroids is {self.centroids}; allowed with readout='delta' is 0: it has no stack")
+            raise ConfigError(
+                f"centroids is {self.centroids}; allowed with readout='delta' is 0: it has no stack"
+            )
 
     def _check_grid(self) -> None:
         """Refuse a grid that a window does not fit, or on which a neuron could fire more often than is kept."""
         if self.neuron != "lif" and (self.dt is not None or self.reset != "subtract"):
-            raise ConfigError(f"neuron is {self.neuron!r}; reset and dt can be chosen for neuron='lif' alone")
-        checks.real("dt", self.dt, self.window / MOST_SPIKES * (1.0 - 1e-9), self.window, optional=True)
+            raise ConfigError(
+                f"neuron is {self.neuron!r}; reset and dt can be chosen for neuron='lif' alone"
+            )
+        checks.real(
+            "dt", self.dt, self.window / MOST_SPIKES * (1.0 - 1e-9), self.window, optional=True
+        )
         if self.dt is None:
             return
         steps = self.window / self.dt
         if abs(steps - round(steps)) > 1e-6:
-            raise ConfigError(f"dt is {self.dt:g}; the window of {self.window:g} ms must be a whole number of them")
+            raise ConfigError(
+                f"dt is {self.dt:g}; the window of {self.window:g} ms must be a whole number of them"
+            )
 
     def layout_for(self, n_features: int) -> Layout:
         """Decide what is left open for a model whose first row has `n_features` features.
 
-        Rows of more than `WIDE` features are taken for images or spectra: one line a feature, more neurons, a readout
-        of the hidden layers alone that hardly forgets. Centroids lie among the features: they are left out where the
-        readout does not see these.
+        Rows of more than `WIDE` features are taken for images or spectra: one line a feature, more
+        neurons, a readout of the hidden layers alone that hardly forgets. Centroids lie among the
+        features: they are left out where the readout does not see these.
         """
-        wide, sizes = n_features > WIDE, self.hidden_sizes
+        wide = n_features > WIDE
+        sizes = self.hidden_sizes
         if sizes is None:
             sizes = WIDE_SIZE if wide else BROAD_SIZE if n_features > BROAD else SIZE
         fields_ = self.receptive_fields
         n_fields = fields_ if fields_ is not None else 9 if n_features <= 64 else 1 if wide else 3
-        readout_layers = self.readout_layers if self.readout_layers != "auto" else "hidden" if wide else "all"
+        readout_layers = (
+            self.readout_layers if self.readout_layers != "auto" else "hidden" if wide else "all"
+        )
         sees_rows = self.readout == "recursive" and readout_layers == "all"
         usual = CENTROIDS if sees_rows and not wide else 0
         return Layout(
@@ -255,10 +305,14 @@ class ModelConfig:
 
     def settings(self, layout: Layout, *, regression: bool, seed_key: int) -> Settings:
         """Return the numbers that the compiled step reads."""
-        sizes, recursive, raw = layout.hidden_sizes, self.readout == "recursive", layout.readout_layers == "all"
+        sizes = layout.hidden_sizes
+        recursive = self.readout == "recursive"
+        raw = layout.readout_layers == "all"
         tau = float(self.tau if self.tau is not None else self.window)
-        n_trace, n_linear = len(layout.leaks) if recursive else 1, 2 if recursive and raw else 0
-        n_losses, n_centroids = 2 if recursive and not regression else 1, 0 if regression else layout.n_centroids
+        n_trace = len(layout.leaks) if recursive else 1
+        n_linear = 2 if recursive and raw else 0
+        n_losses = 2 if recursive and not regression else 1
+        n_centroids = 0 if regression else layout.n_centroids
         n_says = N_CENTROID_SAYS * (n_centroids > 0)
         n_says += (N_VALUE_SAYS if regression else N_NEIGHBOR_SAYS) * (self.neighbors > 0)
         return Settings(
@@ -293,7 +347,11 @@ class ModelConfig:
             n_linear=n_linear,
             n_losses=n_losses,
             n_snapshots=N_SNAPSHOTS if recursive and not regression and self.retention > 0.0 else 0,
-            weighting=EQUAL if self.class_weight is None else BALANCED if self.class_weight == "balanced" else GIVEN,
+            weighting=EQUAL
+            if self.class_weight is None
+            else BALANCED
+            if self.class_weight == "balanced"
+            else GIVEN,
             remembers=self.remembers,
             max_delay=self.max_delay,
             shortest=float(self.memory[0]) if self.memory is not None else 0.0,
@@ -311,7 +369,9 @@ class ModelConfig:
         cell = window_of(find(self.neuron).kind).settings(tau)
         if self.neuron != "lif":
             return cell
-        return cell._replace(reset_zero=self.reset == "zero", dt=0.0 if self.dt is None else float(self.dt))
+        return cell._replace(
+            reset_zero=self.reset == "zero", dt=0.0 if self.dt is None else float(self.dt)
+        )
 
     @property
     def remembers(self) -> bool:
@@ -339,7 +399,10 @@ class ModelConfig:
 
 
 def _block(n_lines: int, n_fields: int) -> int:
-    """Return how many lines share a block of the projector: all of a narrow row; whole features stay together."""
+    """Return how many lines share a block of the projector: all of a narrow row.
+
+    Whole features stay together.
+    """
     return FULL_BLOCK if n_lines <= FULL_BLOCK else BLOCK - BLOCK % n_fields
 
 

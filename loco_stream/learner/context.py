@@ -30,7 +30,10 @@ class ContextualEstimator(LOCOEstimator):
 
     @property
     def backward_times(self) -> int:
-        """Number of rows whose time lay before that of the row they followed; each counted as one gap later."""
+        """Number of rows whose time lay before that of the row they followed.
+
+        Each counted as one gap later.
+        """
         return 0 if self._state is None else int(self._state.memory.clock[N_BACKWARD])
 
     def reset_context(self) -> None:
@@ -41,7 +44,8 @@ class ContextualEstimator(LOCOEstimator):
                 memory = self._state.memory
                 memory.kept.fill(0.0)
                 memory.ring.fill(0.0)
-                memory.clock[IS_TIMED], memory.steps[LABEL] = 0.0, -1.0
+                memory.clock[IS_TIMED] = 0.0
+                memory.steps[LABEL] = -1.0
                 self._scratch.flags[CLEAN_FOR] = -1
 
     def enter_sequence(self, sequence: Hashable) -> None:
@@ -50,8 +54,8 @@ class ContextualEstimator(LOCOEstimator):
         Parameters
         ----------
         sequence
-            The id of the event that the next row is of, any hashable value but NaN; what `sequence=` gives a row of an
-            array.
+            The id of the event that the next row is of, any hashable value but NaN; what
+            `sequence=` gives a row of an array.
 
         Raises
         ------
@@ -73,7 +77,9 @@ class ContextualEstimator(LOCOEstimator):
                 self._sequence = name
 
     def observe_one(self, x: Mapping[Any, Any], t: float | None = None) -> Ticket:
-        """Take note of a row whose label comes later, or never: it is the one that the next row follows.
+        """Take note of a row whose label comes later, or never.
+
+        It is the one that the next row follows.
 
         Parameters
         ----------
@@ -85,7 +91,8 @@ class ContextualEstimator(LOCOEstimator):
         Returns
         -------
         Ticket
-            What was said of the row; hand it to `learn_one` in place of the row when the label has come.
+            What was said of the row; hand it to `learn_one` in place of the row when the label has
+            come.
 
         Raises
         ------
@@ -93,7 +100,8 @@ class ContextualEstimator(LOCOEstimator):
             x is no mapping, or t no number.
         """
         require_mapping(x)
-        x, moment = dict(x), self._moment(t)
+        x = dict(x)
+        moment = self._moment(t)
         with self._lock:
             if self.n_seen == 0:
                 return self._blank(x, None)
@@ -102,10 +110,16 @@ class ContextualEstimator(LOCOEstimator):
             return self._observe(self._row, moment, [x], None)[0]
 
     def observe_array(
-        self, X: ArrayLike, features: Iterable[Hashable] | None = None, *, t: ArrayLike | None = None,
+        self,
+        X: ArrayLike,
+        features: Iterable[Hashable] | None = None,
+        *,
+        t: ArrayLike | None = None,
         sequence: Iterable[Any] | None = None,
-    ) -> list[Ticket]:  # fmt: skip
-        """Take note of rows in order, as `observe_one` does of one; see `learn_array` for the parameters.
+    ) -> list[Ticket]:
+        """Take note of rows in order, as `observe_one` does of one.
+
+        See `learn_array` for the parameters.
 
         Raises
         ------
@@ -117,7 +131,11 @@ class ContextualEstimator(LOCOEstimator):
         with self._lock:
             names = tuple(self._names(given.numbers.shape[1], features))
             moments, last = self._moments(t, sequence, n)
-            rows = [given.numbers[i : i + 1] for i in range(n)] if not given.texts else _by_name(given, names)
+            rows = (
+                [given.numbers[i : i + 1] for i in range(n)]
+                if not given.texts
+                else _by_name(given, names)
+            )
             columns = None if given.texts else names
             if self.n_seen == 0:
                 return [self._blank(row, columns) for row in rows]
@@ -127,8 +145,12 @@ class ContextualEstimator(LOCOEstimator):
             placed = self._with_texts(given, names, text_columns(names, given.texts), 0, n)
             return self._observe(placed, moments, rows, columns)
 
-    def explain(self, X: Any, features: Iterable[Hashable] | None = None) -> Explanation | list[Explanation]:
-        """Explain the answer to each row of an array or frame, or to one row by name; see `explain_one`.
+    def explain(
+        self, X: Any, features: Iterable[Hashable] | None = None
+    ) -> Explanation | list[Explanation]:
+        """Explain the answer to each row of an array or frame, or to one row by name.
+
+        See `explain_one`.
 
         Parameters
         ----------
@@ -160,23 +182,36 @@ class ContextualEstimator(LOCOEstimator):
             return [self.explain_one(row) for row in _by_name(given, names)]
 
     def _observe(
-        self, placed: NDArray[np.float64], moments: NDArray[np.float64], rows: list[Any],
+        self,
+        placed: NDArray[np.float64],
+        moments: NDArray[np.float64],
+        rows: list[Any],
         names: tuple[Hashable, ...] | None,
-    ) -> list[Ticket]:  # fmt: skip
+    ) -> list[Ticket]:
         """Observe rows in slot order; `rows` are the same as they came."""
-        settings, state = self._settings, self._state
+        settings = self._settings
+        state = self._state
         assert settings is not None
         assert state is not None
         said = np.zeros((len(rows), ticket_size(settings, *state.counts[[N_CLASSES, N_FEATURES]])))
         proba = np.zeros((len(rows), state.classes.shape[1]))
         answers = self._run(placed, learns=False, moments=moments, proba=proba, tickets=said)
         if self._regression:
-            return [Ticket(x, names, float(answers[i]), None, said[i], self._origin) for i, x in enumerate(rows)]
+            return [
+                Ticket(x, names, float(answers[i]), None, said[i], self._origin)
+                for i, x in enumerate(rows)
+            ]
         return [
-            Ticket(x, names, self._classes[int(answers[i])], dict(zip(self._classes, proba[i].tolist(), strict=False)),
-                   said[i], self._origin)
+            Ticket(
+                x,
+                names,
+                self._classes[int(answers[i])],
+                dict(zip(self._classes, proba[i].tolist(), strict=False)),
+                said[i],
+                self._origin,
+            )
             for i, x in enumerate(rows)
-        ]  # fmt: skip
+        ]
 
     def _blank(self, x: Any, names: tuple[Hashable, ...] | None) -> Ticket:
         """Return the ticket of a row that came before anything was learned."""
@@ -190,7 +225,9 @@ class ContextualEstimator(LOCOEstimator):
         with self._lock:
             self._check_ticket(ticket)
             tickets = ticket.said[None, :]
-            slots = self._admit(ticket.x if ticket.features is None else ticket.features, label) or [0]
+            slots = self._admit(
+                ticket.x if ticket.features is None else ticket.features, label
+            ) or [0]
             if ticket.features is None:
                 self._learn_row(ticket.x, slots[0], value, NO_MOMENTS, tickets)
                 return
@@ -200,16 +237,28 @@ class ContextualEstimator(LOCOEstimator):
 
     def _check_ticket(self, ticket: Ticket) -> None:
         """Refuse a ticket of another model, and numbers that compiled code would misread."""
-        said, settings = ticket.said, self._settings
+        said = ticket.said
+        settings = self._settings
         if None not in (ticket.origin, self._origin) and ticket.origin is not self._origin:
-            raise InputError("the ticket is not one of this model but of another; learn the row itself")
+            raise InputError(
+                "the ticket is not one of this model but of another; learn the row itself"
+            )
         if len(said) == 0:
             return
-        sound = settings is not None and said.ndim == 1 and said.dtype == np.float64 and said.flags.c_contiguous
+        sound = (
+            settings is not None
+            and said.ndim == 1
+            and said.dtype == np.float64
+            and said.flags.c_contiguous
+        )
         if sound and bool((np.abs(said) <= LARGEST).all()):
             known = int(said[0])
             most = 1 if self._regression else len(self._classes)
-            if 0 <= known <= most and settings is not None and self._fits(settings, len(said), known):
+            if (
+                0 <= known <= most
+                and settings is not None
+                and self._fits(settings, len(said), known)
+            ):
                 return
         raise InputError("the ticket is not one of this model; learn the row itself")
 

@@ -1,13 +1,14 @@
 """Delays: a synapse of the first layer carries what its line said some rows ago.
 
-Each synapse has a fixed lag of 0 to `max_delay` rows, and learns its weight alone: a neuron whose lags fit sees at
-once what lies rows apart (Izhikevich 2006 on delays among which learning chooses). The lags of a line are spread evenly
-over the neurons, in a random order: row j of `Memory.targets` names the neurons that line j reaches, and those at the
-places of `lag_span` have the lag `lag`. So an encoded row reaches each synapse once, when its time has come: the sums
-are as many as without delays.
+Each synapse has a fixed lag of 0 to `max_delay` rows, and learns its weight alone: a neuron whose
+lags fit sees at once what lies rows apart (Izhikevich 2006 on delays among which learning chooses).
+The lags of a line are spread evenly over the neurons, in a random order: row j of `Memory.targets`
+names the neurons that line j reaches, and those at the places of `lag_span` have the lag `lag`. So
+an encoded row reaches each synapse once, when its time has come: the sums are as many as without
+delays.
 
-With a memory, every fourth neuron, one of those whose trace carries on, has no lags: fields of one feature at lags of
-their own no longer tell its value, and a running sum needs nothing but values.
+With a memory, every fourth neuron, one of those whose trace carries on, has no lags: fields of one
+feature at lags of their own no longer tell its value, and a running sum needs nothing but values.
 """
 
 from __future__ import annotations
@@ -37,9 +38,13 @@ WHOLE_STEPS = 10.0  # for a run of one label
 
 
 def lag_range(settings: Any, n_post: Any, lag: Any) -> Any:
-    """Return where the neurons of a lag begin and end in a row of `Memory.targets`; those without lags come first."""
+    """Return where the neurons of a lag begin and end in a row of `Memory.targets`.
+
+    Those without lags come first.
+    """
     prompt = (n_post + PROMPT_EVERY - 2) // PROMPT_EVERY if settings.longest > 0.0 else 0
-    taps, rest = settings.max_delay + 1, n_post - prompt
+    taps = settings.max_delay + 1
+    rest = n_post - prompt
     return 0 if lag == 0 else prompt + lag * rest // taps, prompt + (lag + 1) * rest // taps
 
 
@@ -108,7 +113,9 @@ def read_codes(ticket, place, lagged):
     for lag in range(n_delays):
         lines = lagged.lines[lag + 1]
         for j in range(lines.shape[0]):
-            lines[j] = np.float32(ticket[place + lag * n_lines + j]) if j < n_lines else np.float32(0.0)
+            lines[j] = (
+                np.float32(ticket[place + lag * n_lines + j]) if j < n_lines else np.float32(0.0)
+            )
         lagged.n[lag + 1] = nonzero(lines, 0, lines.shape[0], lagged.rows[lag + 1])
 
 
@@ -116,10 +123,12 @@ def read_codes(ticket, place, lagged):
 def bounded_share(steps, label, share):
     """Return the share of a step that the hidden layers make for `label`, given how far they moved for it in a row.
 
-    Rows of a long run of one label see nearly the same past: with a whole step each the layers would fit the run.
-    Beyond `WHOLE_STEPS` the k-th row of a run makes only `WHOLE_STEPS` / k of a step.
+    Rows of a long run of one label see nearly the same past: with a whole step each the layers
+    would fit the run. Beyond `WHOLE_STEPS` the k-th row of a run makes only `WHOLE_STEPS` / k of a
+    step.
     """
     if steps[LABEL] != label:
-        steps[LABEL], steps[STEPS] = label, 0.0
+        steps[LABEL] = label
+        steps[STEPS] = 0.0
     steps[STEPS] += share
     return share * WHOLE_STEPS / max(steps[STEPS], WHOLE_STEPS)

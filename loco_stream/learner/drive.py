@@ -6,7 +6,13 @@ import numpy as np
 
 from loco_stream.jit import kernel
 from loco_stream.learner.delays import set_code
-from loco_stream.learner.encoding import encode_fields, encode_intensities, intensity, measure, scale
+from loco_stream.learner.encoding import (
+    encode_fields,
+    encode_intensities,
+    intensity,
+    measure,
+    scale,
+)
 from loco_stream.learner.readout import bank as readout
 from loco_stream.learner.readout import centroids, neighbors
 from loco_stream.learner.spikes import run_hidden
@@ -22,7 +28,8 @@ def _is_cached(x, row, n, cached_for, n_seen):
     if cached_for != n_seen:
         return False
     for f in range(n):
-        a, b = x[f], row[f]
+        a = x[f]
+        b = row[f]
         if not (a == b or (a != a and b != b)):
             return False
     return True
@@ -30,7 +37,10 @@ def _is_cached(x, row, n, cached_for, n_seen):
 
 @kernel
 def _encode(settings, statistics, code, n_before, x, n_features, row, scaled):
-    """Scale and encode a row, remembering it; return how many lines are not 0. `n_before` were so of the last row."""
+    """Scale and encode a row, remembering it; return how many lines are not 0.
+
+    `n_before` were so of the last row.
+    """
     for f in range(n_features):
         row[f] = x[f]
     for r in range(n_before):
@@ -43,35 +53,69 @@ def _encode(settings, statistics, code, n_before, x, n_features, row, scaled):
 
 @kernel
 def clean_pass(settings, state, scratch, x, t):
-    """Encode `x`, run the net and the readout's members, unless scratch holds just that already; return whether so.
+    """Encode `x`, run the net and the readout's members, unless scratch holds just that already.
+
+    Return whether so.
 
     `t` is the time of the row, which matters to a memory alone; what that has left is in scratch.
     """
-    n_features, n_seen = state.counts[N_FEATURES], state.counts[N_SEEN]
-    flags, z, hidden, run = scratch.flags, scratch.features, settings.n_hidden, scratch.run
-    same_time = not settings.remembers or t == scratch.moment[0] or (t != t and scratch.moment[0] != scratch.moment[0])
+    n_features = state.counts[N_FEATURES]
+    n_seen = state.counts[N_SEEN]
+    flags = scratch.flags
+    z = scratch.features
+    hidden = settings.n_hidden
+    run = scratch.run
+    same_time = (
+        not settings.remembers
+        or t == scratch.moment[0]
+        or (t != t and scratch.moment[0] != scratch.moment[0])
+    )
     if same_time and _is_cached(x, scratch.row, n_features, flags[CLEAN_FOR], n_seen):
         return True
     scratch.moment[0] = t
     flags[N_GAINS] = 0
     flags[N_IN] = _encode(
-        settings, state.statistics, scratch.code, max(flags[N_IN], 0), x, n_features, scratch.row, scratch.scaled
+        settings,
+        state.statistics,
+        scratch.code,
+        max(flags[N_IN], 0),
+        x,
+        n_features,
+        scratch.row,
+        scratch.scaled,
     )
     if settings.max_delay > 0:
         set_code(scratch.code, flags[N_IN], scratch.lagged)
     net = state.net
     run_hidden(
-        settings, net.sizes, net.weights, net.deep_weights, net.gains, scratch.code, flags[N_IN],
-        state.memory.targets, scratch.lagged, run.neurons[NOISE], np.float32(0.0), run, run.drives[0],
-        run.neurons[FRESH], z, run.spikes[0],
-    )  # fmt: skip
+        settings,
+        net.sizes,
+        net.weights,
+        net.deep_weights,
+        net.gains,
+        scratch.code,
+        flags[N_IN],
+        state.memory.targets,
+        scratch.lagged,
+        run.neurons[NOISE],
+        np.float32(0.0),
+        run,
+        run.drives[0],
+        run.neurons[FRESH],
+        z,
+        run.spikes[0],
+    )
     z[hidden] = np.float32(1.0)
-    by_range = settings.n_fields == 1  # a pixel that was dark in the first samples has no deviation to scale by
+    by_range = (
+        settings.n_fields == 1
+    )  # a pixel that was dark in the first samples has no deviation to scale by
     for f in range(n_features):
         z[hidden + 1 + f] = intensity(x[f], state.statistics, f) if by_range else scratch.scaled[f]
     readout.speak(settings, state, z, scratch.answers, flags)
     if settings.n_centroids > 0:
-        flags[N_MEASURED] = measure(state.statistics, n_features, scratch.row, scratch.scaled, scratch.nearness)
+        flags[N_MEASURED] = measure(
+            state.statistics, n_features, scratch.row, scratch.scaled, scratch.nearness
+        )
         centroids.speak(settings, state, scratch)
     if settings.n_neighbors > 0:
         neighbors.speak(settings, state, scratch, x)

@@ -1,11 +1,14 @@
-"""From a row of numbers to input lines: running scaling that settles, bounding, graded receptive fields.
+"""From a row of numbers to input lines.
 
-A line carries a number from 0 to 1, a constant current for the whole window. A masked value is NaN, infinite or
-beyond 1e30: its lines are 0, it counts in no statistic and is 0 (the mean) for the linear part of the readout.
+Running scaling that settles, bounding, graded receptive fields.
+
+A line carries a number from 0 to 1, a constant current for the whole window. A masked value is NaN,
+infinite or beyond 1e30: its lines are 0, it counts in no statistic and is 0 (the mean) for the
+linear part of the readout.
 
 Scaling settles after `SETTLE` values of a feature, because features that keep moving make every
-readout stale that is meant to remember. It opens again when three in four recent values lie beyond the
-clip, as after a change of sensor or unit.
+readout stale that is meant to remember. It opens again when three in four recent values lie beyond
+the clip, as after a change of sensor or unit.
 """
 
 from __future__ import annotations
@@ -32,15 +35,20 @@ __all__ = [
 
 CLIP = 3.0  # running standard deviations up to which the scale is linear
 SETTLE = 300.0  # values after which mean and variance stand
-REOPEN = 0.75  # fading share of clipped values at which they move again: a concept that returns finds its old scale
-# The same for a regression's target: values are clipped there, and no code waits for them to return.
+# fading share of clipped values at which they move again: a concept that returns finds its old
+# scale
+REOPEN = 0.75
+# The same for a regression's target: values are clipped there, and no code waits for them to
+# return.
 REOPEN_TARGET = 0.5
 FADE = 0.02  # of that share
 
 FIELD_RANGE = 2.5  # centres lie evenly on [-2.5, 2.5] standard deviations
 FIELD_WIDTH = 0.75  # standard deviation of a field in units of their spacing
 FIELD_THRESHOLD = 0.1  # activations below count as none
-FIELD_REACH = FIELD_WIDTH * math.sqrt(-2.0 * math.log(FIELD_THRESHOLD))  # in units of the fields' spacing
+FIELD_REACH = FIELD_WIDTH * math.sqrt(
+    -2.0 * math.log(FIELD_THRESHOLD)
+)  # in units of the fields' spacing
 
 
 @kernel
@@ -53,8 +61,8 @@ def _bounded(z):
 def scale(x, n_features, statistics, scaled):
     """Write the standardised row into `scaled`; a masked or constant feature becomes 0.
 
-    Beyond `CLIP` the scale is logarithmic: a fault that lies far out is told from one that does not, and no value
-    is so large that it carries the readout away.
+    Beyond `CLIP` the scale is logarithmic: a fault that lies far out is told from one that does
+    not, and no value is so large that it carries the readout away.
     """
     for f in range(n_features):
         value = np.float64(x[f])
@@ -71,8 +79,11 @@ def _span(statistics, f):
     """Return the range of a feature in bounded standard deviations, 0 while it has had one value only."""
     if statistics[COUNT, f] == 0.0 or statistics[SQUARES, f] == 0.0:
         return 0.0
-    deviation, mean = math.sqrt(statistics[SQUARES, f] / statistics[COUNT, f]), statistics[MEAN, f]
-    return _bounded((statistics[HIGHEST, f] - mean) / deviation) - _bounded((statistics[LOWEST, f] - mean) / deviation)
+    deviation = math.sqrt(statistics[SQUARES, f] / statistics[COUNT, f])
+    mean = statistics[MEAN, f]
+    return _bounded((statistics[HIGHEST, f] - mean) / deviation) - _bounded(
+        (statistics[LOWEST, f] - mean) / deviation
+    )
 
 
 @kernel
@@ -82,7 +93,9 @@ def measure(statistics, n_features, row, scaled, room):
     for f in range(n_features):
         span = _span(statistics, f) if abs(row[f]) <= LARGEST else 0.0
         if span > 0.0:
-            room.columns[n], room.values[n], room.scales[n] = f, scaled[f], np.float32(1.0 / span)
+            room.columns[n] = f
+            room.values[n] = scaled[f]
+            room.scales[n] = np.float32(1.0 / span)
             n += 1
     return n
 
@@ -91,8 +104,8 @@ def measure(statistics, n_features, row, scaled, room):
 def update_value(statistics, f, value, clipped, reopen):
     """Take a finite value into the statistics of feature `f`, unless they have settled.
 
-    Mean and variance follow Welford (1962). `clipped` says whether `scale` had to clip it, and `reopen` which share
-    of such values moves them again.
+    Mean and variance follow Welford (1962). `clipped` says whether `scale` had to clip it, and
+    `reopen` which share of such values moves them again.
     """
     statistics[LOWEST, f] = min(statistics[LOWEST, f], value)
     statistics[HIGHEST, f] = max(statistics[HIGHEST, f], value)
@@ -113,7 +126,10 @@ def update_value(statistics, f, value, clipped, reopen):
 
 @kernel
 def update_statistics(x, n_features, statistics, scaled):
-    """Take a row, `scaled` as `scale` wrote it, into the features' statistics; return how many values were masked."""
+    """Take a row, `scaled` as `scale` wrote it, into the features' statistics.
+
+    Return how many values were masked.
+    """
     masked = 0
     for f in range(n_features):
         value = np.float64(x[f])
@@ -137,10 +153,12 @@ def _reopen(statistics, f, value):
 
 @kernel
 def encode_fields(x, scaled, n_features, n_fields, lines, rows):
-    """Encode each feature by `n_fields` Gaussian receptive fields; write `lines` and which are not 0; return how many.
+    """Encode each feature by `n_fields` Gaussian receptive fields.
 
-    A line carries its field's activation, rescaled from [0.1, 1] to [0, 1]. Line f * n_fields + m is field m of
-    feature f. All other lines must be 0 beforehand.
+    Write `lines` and which are not 0; return how many.
+
+    A line carries its field's activation, rescaled from [0.1, 1] to [0, 1]. Line f * n_fields + m
+    is field m of feature f. All other lines must be 0 beforehand.
     """
     spacing = 2.0 * FIELD_RANGE / max(n_fields - 1, 1)
     n = np.int64(0)  # a literal 0 would be compiled for apart
@@ -152,7 +170,9 @@ def encode_fields(x, scaled, n_features, n_fields, lines, rows):
         last = min(n_fields - 1, math.floor(place + FIELD_REACH))
         for m in range(first, last + 1):
             distance = (place - m) / FIELD_WIDTH
-            strength = (math.exp(-0.5 * distance * distance) - FIELD_THRESHOLD) / (1.0 - FIELD_THRESHOLD)
+            strength = (math.exp(-0.5 * distance * distance) - FIELD_THRESHOLD) / (
+                1.0 - FIELD_THRESHOLD
+            )
             if strength > 0.0:
                 line = f * n_fields + m
                 lines[line] = np.float32(strength)
@@ -163,7 +183,10 @@ def encode_fields(x, scaled, n_features, n_fields, lines, rows):
 
 @kernel
 def intensity(value, statistics, f):
-    """Return where a value lies in the running range of feature `f`, 0 to 1; 0 where masked or constant so far."""
+    """Return where a value lies in the running range of feature `f`, 0 to 1.
+
+    0 where masked or constant so far.
+    """
     span = statistics[HIGHEST, f] - statistics[LOWEST, f]
     if not abs(np.float64(value)) <= LARGEST or not span > 0.0 or statistics[COUNT, f] == 0.0:
         return 0.0
@@ -172,7 +195,10 @@ def intensity(value, statistics, f):
 
 @kernel
 def encode_intensities(x, statistics, n_features, lines, rows):
-    """Encode each feature by one line, its value within the running range; otherwise as `encode_fields`."""
+    """Encode each feature by one line, its value within the running range.
+
+    Otherwise as `encode_fields`.
+    """
     n = np.int64(0)  # a literal 0 would be compiled for apart
     for f in range(n_features):
         strength = np.float32(intensity(x[f], statistics, f))

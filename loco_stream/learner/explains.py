@@ -21,7 +21,10 @@ from loco_stream.rng import derive_key, normals, uniforms
 
 __all__ = ["Explains"]
 
-_CELLS, _FEWEST, _MOST = 4096, 8, 64  # rows tried for the importances: as many as cells allow
+# rows tried for the importances: as many as cells allow
+_CELLS = 4096
+_FEWEST = 8
+_MOST = 64
 _TRIALS = 105  # purpose of their random numbers
 
 
@@ -46,14 +49,17 @@ class Explains:
         def _predict_row(self, x: Mapping[Hashable, Any], t: float | None) -> float: ...
 
     def explain_one(self, x: Mapping[Any, Any], t: float | None = None) -> Explanation:
-        """Explain the answer to a row: what each feature adds to it, and which memory speaks. Changes nothing.
+        """Explain the answer to a row: what each feature adds to it, and which memory speaks.
 
-        The readouts are linear in the traces of the hidden neurons and in the features, so their score is taken apart
-        exactly; what a neuron adds goes to the features by their shares of its drive (layer-wise relevance propagation,
-        Bach et al. 2015). Each of the experts is weighed by how much it speaks; naive Bayes
-        is a sum over features by itself; what the nearest centroids and kept rows add stands apart. The gate of
-        `retention`, which acts on rows unlike those of late, and models of old that are recalled are not taken apart;
-        `explained` says how much of the answer is without the latter.
+        Changes nothing.
+
+        The readouts are linear in the traces of the hidden neurons and in the features, so their
+        score is taken apart exactly; what a neuron adds goes to the features by their shares of its
+        drive (layer-wise relevance propagation, Bach et al. 2015). Each of the experts is weighed
+        by how much it speaks; naive Bayes is a sum over features by itself; what the nearest
+        centroids and kept rows add stands apart. The gate of `retention`, which acts on rows unlike
+        those of late, and models of old that are recalled are not taken apart; `explained` says how
+        much of the answer is without the latter.
 
         Parameters
         ----------
@@ -79,17 +85,26 @@ class Explains:
         """
         with self._lock:
             answer = self._predict_row(x, t)
-            settings, state, scratch = self._settings, self._state, self._scratch
-            if settings is None or state is None or scratch is None or (not self._regression and not self._classes):
+            settings = self._settings
+            state = self._state
+            scratch = self._scratch
+            if (
+                settings is None
+                or state is None
+                or scratch is None
+                or (not self._regression and not self._classes)
+            ):
                 raise InputError("nothing has been learned, so there is no answer to explain")
-            n_slots, slot = len(self._slots), 0 if self._regression else int(answer)
+            n_slots = len(self._slots)
+            slot = 0 if self._regression else int(answer)
             n_classes = 1 if self._regression else len(self._classes)
             parts = attribute(settings, state, scratch, n_slots, n_classes, slot)
             return self._explanation(state, parts, answer)
 
     def _explanation(self, state: State, parts: Parts, answer: float) -> Explanation:
         """Name what was taken apart; a feature's texts add up."""
-        scale, shift = 1.0, 0.0
+        scale = 1.0
+        shift = 0.0
         if self._regression:
             scale = float(np.sqrt(state.target[SQUARES, 0] / max(state.target[COUNT, 0], 1.0)))
             shift = float(state.target[MEAN, 0])
@@ -97,12 +112,20 @@ class Explains:
         for name, _, slot in self._slots.categories:
             adds[name] += scale * float(parts.slots[slot])
         ordered = dict(sorted(adds.items(), key=lambda item: -abs(item[1])))
-        base, before, nearest = shift + scale * parts.constant, scale * parts.before, scale * parts.nearest
+        base = shift + scale * parts.constant
+        before = scale * parts.before
+        nearest = scale * parts.nearest
         in_force, memories = self._memories(state)
         return Explanation(
             answer if self._regression else self._classes[int(answer)],
-            ordered, base, before, nearest, base + before + nearest + sum(ordered.values()), memories, in_force,
-        )  # fmt: skip
+            ordered,
+            base,
+            before,
+            nearest,
+            base + before + nearest + sum(ordered.values()),
+            memories,
+            in_force,
+        )
 
     def _memories(self, state: State) -> tuple[float, dict[str, float]]:
         """Return the share of the readout in force, and of each memory in the answer."""
@@ -113,15 +136,19 @@ class Explains:
         total = float(old.speakers[STACK] + old.speakers[FIRST:].sum())
         in_force = float(old.speakers[STACK]) / total
         memories = {name: in_force * share for name, share in self.mixture_.items()}
-        return in_force, memories | {f"old model {birth}": say / total for birth, say in recalled if say > 0.0}
+        return in_force, memories | {
+            f"old model {birth}": say / total for birth, say in recalled if say > 0.0
+        }
 
     @property
     def feature_importances_(self) -> dict[Hashable, float]:
-        """How much each feature matters to the answers: shares that sum to 1; empty before the first row.
+        """How much each feature matters to the answers: shares that sum to 1.
 
-        On a few dozen rows, drawn around each feature's mean and deviation, the mean change of the answer when the
-        feature's value is taken away. No row of the stream is kept for this, so features that move together count as
-        if they did not.
+        Empty before the first row.
+
+        On a few dozen rows, drawn around each feature's mean and deviation, the mean change of the
+        answer when the feature's value is taken away. No row of the stream is kept for this, so
+        features that move together count as if they did not.
 
         Examples
         --------
@@ -134,14 +161,18 @@ class Explains:
         (True, 1.0)
         """
         with self._lock:
-            state, slots = self._state, self._slots
+            state = self._state
+            slots = self._slots
             if state is None or not slots.index:
                 return {}
             rows = self._trial_rows(state)
-            said, changes = self._answers(rows), {}
+            said = self._answers(rows)
+            changes = {}
             for name, slot in slots.index.items():
                 without = rows.copy()
-                without[:, [slot, *(place for key, _, place in slots.categories if key == name)]] = np.nan
+                without[
+                    :, [slot, *(place for key, _, place in slots.categories if key == name)]
+                ] = np.nan
                 changes[name] = float(np.abs(self._answers(without) - said).mean())
         total = sum(changes.values())
         return {name: change / total if total > 0.0 else 0.0 for name, change in changes.items()}
@@ -157,10 +188,15 @@ class Explains:
         return proba[:, :n_classes]
 
     def _trial_rows(self, state: State) -> NDArray[np.float64]:
-        """Draw rows in slot order, each feature apart: numbers normal and within their range, or one of the texts."""
-        width, statistics = state.statistics.shape[1], state.statistics
+        """Draw rows in slot order, each feature apart.
+
+        Numbers normal and within their range, or one of the texts.
+        """
+        width = state.statistics.shape[1]
+        statistics = state.statistics
         n = min(max(_CELLS // width, _FEWEST), _MOST)
-        key, rows = derive_key(0, _TRIALS), np.full((n, width), np.nan)
+        key = derive_key(0, _TRIALS)
+        rows = np.full((n, width), np.nan)
         for name, slot in self._slots.index.items():
             texts = [place for owner, _, place in self._slots.categories if owner == name]
             if texts:

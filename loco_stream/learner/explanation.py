@@ -27,19 +27,20 @@ class Explanation:
     prediction
         The class or value that the model answers.
     features
-        What each feature adds to `score`, the largest first. Of a class, log-odds against the mean of the other
-        classes; of a value, units of the label.
+        What each feature adds to `score`, the largest first. Of a class, log-odds against the mean
+        of the other classes; of a value, units of the label.
     base
         What the score is without features.
     before
         What the rows before add, by what a memory has left of them.
     nearest
-        What the nearest centroids add, and the nearest of the rows that `neighbors` keeps: all features together, for
-        what is near is no sum over features.
+        What the nearest centroids add, and the nearest of the rows that `neighbors` keeps: all
+        features together, for what is near is no sum over features.
     score
         The sum of all these.
     memories
-        Share of the answer of each part of the readout, as in `mixture_`, and of models of old that were recalled.
+        Share of the answer of each part of the readout, as in `mixture_`, and of models of old that
+        were recalled.
     explained
         Share of the answer that `features` speaks for: models of old are no part of them.
     """
@@ -58,17 +59,25 @@ class Explanation:
 
     def _lines(self) -> list[str]:
         named = list(self.features.items())
-        lines = [f"{self.prediction!r}: score {self.score:+.3f}, {self.explained:.0%} of the answer explained"]
+        lines = [
+            f"{self.prediction!r}: score {self.score:+.3f}, {self.explained:.0%} of the answer explained"
+        ]
         lines += [f"  {value:+9.3f}  {name}" for name, value in named[:_MOST]]
         if len(named) > _MOST:
-            lines.append(f"  {sum(value for _, value in named[_MOST:]):+9.3f}  {len(named) - _MOST} more features")
+            lines.append(
+                f"  {sum(value for _, value in named[_MOST:]):+9.3f}  {len(named) - _MOST} more features"
+            )
         if self.before:
             lines.append(f"  {self.before:+9.3f}  (the rows before)")
         if self.nearest:
             lines.append(f"  {self.nearest:+9.3f}  (the nearest of what was seen)")
         lines.append(f"  {self.base:+9.3f}  (without features)")
         spoke = sorted(self.memories.items(), key=lambda item: -abs(item[1]))[:3]
-        return [*lines, "spoken by " + ", ".join(f"{name} {share:.2f}" for name, share in spoke)] if spoke else lines
+        return (
+            [*lines, "spoken by " + ", ".join(f"{name} {share:.2f}" for name, share in spoke)]
+            if spoke
+            else lines
+        )
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
         """Draw what the features added, and which memory spoke; needs the extra `plot`.
@@ -91,9 +100,13 @@ class Explanation:
         try:
             from matplotlib.figure import Figure
         except ImportError as error:
-            raise ConfigError("a picture needs matplotlib: pip install 'loco-stream[plot]'") from error
+            raise ConfigError(
+                "a picture needs matplotlib: pip install 'loco-stream[plot]'"
+            ) from error
         shown = dict(list(self.features.items())[:_MOST])
-        figure = Figure(figsize=(9, 1.5 + 0.28 * max(len(shown), len(self.memories))), layout="constrained")
+        figure = Figure(
+            figsize=(9, 1.5 + 0.28 * max(len(shown), len(self.memories))), layout="constrained"
+        )
         adds, spoke = figure.subplots(1, 2, width_ratios=[3, 2])
         colours = ["#0072b2" if value >= 0 else "#d55e00" for value in shown.values()]
         adds.barh([str(name) for name in shown], list(shown.values()), color=colours)

@@ -1,8 +1,8 @@
 """What leaves an estimator: a hidden layer as a `Network`, and the currents that drive it.
 
-A hidden layer is driven by constant currents through one window. Its weighted inputs times the gain are a drive in
-thresholds a window, which takes the membrane to drive * tau / window + LEAK_SHARE thresholds: a `Network` of the same
-neurons whose inputs are currents.
+A hidden layer is driven by constant currents through one window. Its weighted inputs times the gain
+are a drive in thresholds a window, which takes the membrane to drive * tau / window + LEAK_SHARE
+thresholds: a `Network` of the same neurons whose inputs are currents.
 """
 
 from __future__ import annotations
@@ -50,19 +50,22 @@ class Export:
     def to_network(self, layer: int | None = None) -> Network:
         """Return a hidden layer as it is now, as a `Network` whose inputs are the currents of `encode_array`.
 
-        Its neurons fire when the model's do; the model keeps the first 20 spikes of a neuron in a window. With a `dt`
-        that is `Network.run_clocked` on this grid, else `Network.run`. Learning goes on untouched. With
-        ``readout="delta"`` on traces alone (``readout_layers`` "hidden" or "last") the network has the readout too.
+        Its neurons fire when the model's do; the model keeps the first 20 spikes of a neuron in a
+        window. With a `dt` that is `Network.run_clocked` on this grid, else `Network.run`. Learning
+        goes on untouched. With ``readout="delta"`` on traces alone (``readout_layers`` "hidden" or
+        "last") the network has the readout too.
 
         Parameters
         ----------
         layer
-            Which hidden layer; None where there is one. The inputs of a later one are the traces of that before.
+            Which hidden layer; None where there is one. The inputs of a later one are the traces of
+            that before.
 
         Raises
         ------
         ConfigError
-            The neurons are not ``"lif"``, `memory` is set, or there are several layers and none was chosen.
+            The neurons are not ``"lif"``, `memory` is set, or there are several layers and none was
+            chosen.
         InputError
             The model has seen no row, which its width comes from.
 
@@ -82,8 +85,12 @@ class Export:
                 raise InputError("this model has seen no row yet: its network has no width")
             return _hidden_network(self._config, self._settings, self._state, layer, self._classes)
 
-    def encode_array(self, X: ArrayLike, features: Iterable[Hashable] | None = None) -> NDArray[np.float32]:
-        """Return the input currents of each row, (n, lines), each from 0 to 1; the statistics stay as they are.
+    def encode_array(
+        self, X: ArrayLike, features: Iterable[Hashable] | None = None
+    ) -> NDArray[np.float32]:
+        """Return the input currents of each row, (n, lines), each from 0 to 1.
+
+        The statistics stay as they are.
 
         Raises
         ------
@@ -95,7 +102,9 @@ class Export:
             if self._settings is None or self._scratch is None:
                 raise InputError("this model has seen no row yet: it has no scale to encode by")
             names = self._names(given.numbers.shape[1], features)
-            rows = self._with_texts(given, names, text_columns(names, given.texts), 0, len(given.numbers))
+            rows = self._with_texts(
+                given, names, text_columns(names, given.texts), 0, len(given.numbers)
+            )
             lines = np.zeros((len(rows), len(self._slots) * self._settings.n_fields), np.float32)
             for row, line in zip(rows, lines, strict=True):
                 self._run(row[None, :], learns=False)
@@ -106,17 +115,25 @@ class Export:
 def _check(config: ModelConfig) -> None:
     """Raise `ConfigError` if no layer of such a model can be had as a network."""
     if config.neuron != "lif":
-        raise ConfigError(f"neuron is {config.neuron!r}; only layers of neuron='lif' can be had as a Network")
+        raise ConfigError(
+            f"neuron is {config.neuron!r}; only layers of neuron='lif' can be had as a Network"
+        )
     if config.memory is not None:
         raise ConfigError(
             f"memory is {config.memory!r}: traces that carry on from row to row are in no Network; it must be None"
         )
     if config.max_delay:
-        raise ConfigError(f"max_delay is {config.max_delay}: rows of delay are in no Network; it must be 0")
+        raise ConfigError(
+            f"max_delay is {config.max_delay}: rows of delay are in no Network; it must be 0"
+        )
 
 
 def _hidden_network(
-    config: ModelConfig, settings: Settings, state: State, layer: int | None, classes: Sequence[Hashable]
+    config: ModelConfig,
+    settings: Settings,
+    state: State,
+    layer: int | None,
+    classes: Sequence[Hashable],
 ) -> Network:
     """Return a hidden layer as it is now, with the readout where that is linear in its traces.
 
@@ -127,7 +144,8 @@ def _hidden_network(
     """
     from loco_stream.simulator.network import Network
 
-    net, n_layers = state.net, settings.n_layers
+    net = state.net
+    n_layers = settings.n_layers
     if layer is None and n_layers > 1:
         raise ConfigError(
             f"hidden_sizes has {n_layers} layers; each takes as currents the traces that the one before has at the end "
@@ -143,16 +161,23 @@ def _hidden_network(
         weights = net.deep_weights[chosen - 1, : int(net.sizes[N_POST, chosen - 1]), :n_post]
     scale = float(np.float32(net.gains[GAIN, chosen])) * settings.tau / settings.window
     network = Network.from_weights(
-        [weights.astype(np.float64) * scale], tau=settings.tau, drive=LEAK_SHARE, inputs="currents", dtype=np.float64,
+        [weights.astype(np.float64) * scale],
+        tau=settings.tau,
+        drive=LEAK_SHARE,
+        inputs="currents",
+        dtype=np.float64,
         reset="zero" if config.reset == "zero" else "subtract",
-    )  # fmt: skip
+    )
     if chosen == n_layers - 1:
         network.readout = _readout(settings, state, classes)
     return network
 
 
 def _readout(settings: Settings, state: State, classes: Sequence[Hashable]) -> Readout | None:
-    """Return the delta rule's readout of the last layer; None where the output is no linear function of its traces."""
+    """Return the delta rule's readout of the last layer.
+
+    None where the output is no linear function of its traces.
+    """
     if (
         settings.recursive
         or settings.raw_inputs

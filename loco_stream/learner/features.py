@@ -20,29 +20,43 @@ from loco_stream.numbers import NO_NUMBERS, shown, to_number
 
 __all__ = ["FeatureSlots", "plain_label", "require_mapping", "to_number"]
 
-_NO_NUMBERS = frozenset({*NO_NUMBERS, np.str_, np.bytes_, np.ndarray})  # numpy would read these as numbers
+_NO_NUMBERS = frozenset(
+    {*NO_NUMBERS, np.str_, np.bytes_, np.ndarray}
+)  # numpy would read these as numbers
 
 
 def require_mapping(x: object) -> None:
     """Raise `InputError` unless `x` maps feature names to values."""
     if type(x) is not dict and not isinstance(x, Mapping):
-        raise InputError(f"x is of type {type(x).__name__}; a sample must be a dict of feature names and values")
+        raise InputError(
+            f"x is of type {type(x).__name__}; a sample must be a dict of feature names and values"
+        )
 
 
 def plain_label(y: Any) -> Hashable:
-    """Return a class label as a plain Python value; raises `InputError` for None, NaN and unhashable ones."""
+    """Return a class label as a plain Python value.
+
+    Raises `InputError` for None, NaN and unhashable ones.
+    """
     label = y.item() if isinstance(y, np.generic) else y
     try:
         hash(label)
     except TypeError:
-        raise InputError(f"y is of type {type(y).__name__}; a class label must be hashable") from None
+        raise InputError(
+            f"y is of type {type(y).__name__}; a class label must be hashable"
+        ) from None
     if label is None or not _equals_itself(label):
-        raise InputError(f"y is {shown(y)}; a class label may be any hashable value but None and NaN")
+        raise InputError(
+            f"y is {shown(y)}; a class label may be any hashable value but None and NaN"
+        )
     return label  # type: ignore[no-any-return]
 
 
 def _equals_itself(label: Hashable) -> bool:
-    """Return False for NaN, and for what other libraries have for a missing value: they say no or cannot say."""
+    """Return False for NaN, and for what other libraries have for a missing value.
+
+    They say no or cannot say.
+    """
     try:
         return bool(label == label)
     except TypeError:
@@ -81,18 +95,23 @@ class FeatureSlots:
 
     @classmethod
     def restored(cls, index: Iterable[Hashable], categories: Categories) -> FeatureSlots:
-        """Make it again from the features in order and their texts: a slot that no text has is the next feature's.
+        """Make it again from the features in order and their texts.
+
+        A slot that no text has is the next feature's.
 
         Raises
         ------
         ValueError
             A slot is given twice, or to a text of no feature, or left out.
         """
-        made, taken = cls(), {slot for _, _, slot in categories}
+        made = cls()
+        taken = {slot for _, _, slot in categories}
         made.index = dict(zip(index, (slot for slot in count() if slot not in taken), strict=False))
         made.categories = categories
         slots = sorted([*made.index.values(), *(slot for _, _, slot in categories)])
-        if slots != list(range(len(slots))) or not all(key in made.index for key, _, _ in categories):
+        if slots != list(range(len(slots))) or not all(
+            key in made.index for key, _, _ in categories
+        ):
             raise ValueError("texts are not of the features, or not in slots of their own")
         return made
 
@@ -107,7 +126,9 @@ class FeatureSlots:
             self.index.setdefault(key, len(self))
 
     def register_texts(self, row: Iterable[tuple[Hashable, object]]) -> list[int]:
-        """Give the new texts of a row, whose features have a slot, the next free ones; return those.
+        """Give the new texts of a row, whose features have a slot, the next free ones.
+
+        Return those.
 
         The order is that of the features' slots, so the order of a dict does not matter.
         """
@@ -131,7 +152,8 @@ class FeatureSlots:
         """Take back all slots but the first `n`."""
         self.categories.forget(n)
         self.index = {key: slot for key, slot in self.index.items() if slot < n}
-        self._last_keys, self._last_columns = (), np.zeros(0, np.intp)
+        self._last_keys = ()
+        self._last_columns = np.zeros(0, np.intp)
 
     def knows(self, keys: tuple[Hashable, ...]) -> bool:
         """Return whether every key has a slot; cheap when the keys are those of the last row."""
@@ -158,7 +180,9 @@ class FeatureSlots:
         return bool(counts[self.index[key]]) or self.categories.holds(key)
 
     def fill(self, x: Mapping[Hashable, Any], row: NDArray[np.float64]) -> bool:
-        """Write a sample into `row` in slot order; what is absent, unknown or no number becomes NaN or is left out.
+        """Write a sample into `row` in slot order.
+
+        What is absent, unknown or no number becomes NaN or is left out.
 
         Return whether there may be texts in it.
         """

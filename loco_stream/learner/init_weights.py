@@ -20,7 +20,9 @@ def start_weights(settings: Settings, layer: int, n_pre: int, n_post: int) -> ND
     Where features have several receptive fields the columns are smoothed along them: the function
     a neuron computes of a feature should be smooth.
     """
-    draws = rng.normals(rng.derive_key(settings.seed_key, WEIGHT_KEY + 8 * layer), 0, n_pre * n_post)
+    draws = rng.normals(
+        rng.derive_key(settings.seed_key, WEIGHT_KEY + 8 * layer), 0, n_pre * n_post
+    )
     block = draws.reshape(n_pre, n_post)
     size = min(NEURON_CLUSTER, n_pre)
     for first in range(0, n_post, size):
@@ -31,7 +33,9 @@ def start_weights(settings: Settings, layer: int, n_pre: int, n_post: int) -> ND
 
 
 def delayed_targets(settings: Settings, n_lines: int, n_post: int) -> NDArray[np.int64]:
-    """Draw an order of all neurons for each line, (n_lines, n_post): which lag each has follows from its place.
+    """Draw an order of all neurons for each line, (n_lines, n_post).
+
+    Which lag each has follows from its place.
 
     With a memory, neurons that have no lags stand first.
     """

@@ -1,8 +1,11 @@
-"""What was said of a row when it was predicted: written as one row of numbers, and read when its label comes.
+"""What was said of a row when it was predicted.
 
-How many classes were known, and rows learned; the number of the ticket; the traces that the rows before had left; the
-outputs of all members, of the logistic one, of naive Bayes and of the snapshots; which snapshots these were, -1 where
-they were not asked; two shares for the gate; the encoded rows before, where synapses have delays.
+Written as one row of numbers, and read when its label comes.
+
+How many classes were known, and rows learned; the number of the ticket; the traces that the rows
+before had left; the outputs of all members, of the logistic one, of naive Bayes and of the
+snapshots; which snapshots these were, -1 where they were not asked; two shares for the gate; the
+encoded rows before, where synapses have delays.
 """
 
 from __future__ import annotations
@@ -28,13 +31,22 @@ ROWS_LEARNED, SERIAL, HEAD = range(1, 4)  # places of these numbers, and where t
 def ticket_size(settings: Settings, n_classes: int, n_features: int) -> int:
     """Return how many numbers are written when so many outputs and features are known."""
     remembered = settings.n_hidden if settings.longest > 0.0 else 0
-    return int(_codes_place(settings, remembered, n_classes)) + settings.max_delay * n_features * settings.n_fields
+    return (
+        int(_codes_place(settings, remembered, n_classes))
+        + settings.max_delay * n_features * settings.n_fields
+    )
 
 
 def _codes_place(settings: Any, remembered: Any, n_classes: Any) -> Any:
     """Return where the encoded rows begin."""
     n_snapshots = settings.n_snapshots
-    return HEAD + remembered + n_classes * (settings.n_blocks + 2 + n_snapshots) + n_snapshots + N_COMPARED
+    return (
+        HEAD
+        + remembered
+        + n_classes * (settings.n_blocks + 2 + n_snapshots)
+        + n_snapshots
+        + N_COMPARED
+    )
 
 
 _place_of_codes = kernel(_codes_place)  # the same for compiled code
@@ -51,14 +63,18 @@ def _write_blocks(source, n_blocks, capacity, n_classes, ticket, place):
 @kernel
 def write_ticket(settings, state, scratch, ticket):
     """Write what is said of the row in scratch."""
-    answers, n_classes, capacity = scratch.answers, state.counts[N_CLASSES], state.classes.shape[1]
-    ticket[0], ticket[ROWS_LEARNED] = np.float64(n_classes), np.float64(state.counts[N_SEEN])
+    answers = scratch.answers
+    n_classes = state.counts[N_CLASSES]
+    capacity = state.classes.shape[1]
+    ticket[0] = np.float64(n_classes)
+    ticket[ROWS_LEARNED] = np.float64(state.counts[N_SEEN])
     state.late[TICKETS] += 1.0
     ticket[SERIAL] = state.late[TICKETS]
     place = HEAD + state.memory.kept.shape[0]
     for i in range(state.memory.kept.shape[0]):
         ticket[HEAD + i] = np.float64(scratch.run.neurons[CARRIED, i])
-    births, heard = state.recall.births, are_heard(state.recall.speakers, state.recall.clock)
+    births = state.recall.births
+    heard = are_heard(state.recall.speakers, state.recall.clock)
     place = _write_blocks(answers.outputs, settings.n_blocks, capacity, n_classes, ticket, place)
     place = _write_blocks(answers.logistic, 1, capacity, n_classes, ticket, place)
     place = _write_blocks(answers.bayes, 1, capacity, n_classes, ticket, place)
@@ -73,14 +89,22 @@ def write_ticket(settings, state, scratch, ticket):
 
 @kernel
 def when_written(ticket):
-    """Return how many rows had been learned, and the ticket's number; 0 and none if nothing was known."""
+    """Return how many rows had been learned, and the ticket's number.
+
+    0 and none if nothing was known.
+    """
     return (ticket[ROWS_LEARNED], ticket[SERIAL]) if ticket.shape[0] > 0 else (0.0, -1.0)
 
 
 @kernel
 def read_context(settings, state, ticket, scratch):
-    """Write what the rows before had left when the ticket was written; nothing if nothing was known."""
-    remembered, neurons, known = state.memory.kept.shape[0], scratch.run.neurons, ticket.shape[0] > 0
+    """Write what the rows before had left when the ticket was written.
+
+    Nothing if nothing was known.
+    """
+    remembered = state.memory.kept.shape[0]
+    neurons = scratch.run.neurons
+    known = ticket.shape[0] > 0
     for i in range(remembered):
         neurons[CARRIED, i] = np.float32(ticket[HEAD + i]) if known else np.float32(0.0)
     n_classes = np.int64(ticket[0]) if known else np.int64(0)
@@ -91,20 +115,27 @@ def read_context(settings, state, ticket, scratch):
 def _read_blocks(ticket, place, n_blocks, n_classes, capacity, target):
     for b in range(n_blocks):
         for c in range(capacity):
-            target[b * capacity + c] = np.float32(ticket[place + b * n_classes + c] if c < n_classes else 0.0)
+            target[b * capacity + c] = np.float32(
+                ticket[place + b * n_classes + c] if c < n_classes else 0.0
+            )
     return place + n_blocks * n_classes
 
 
 @kernel
 def read_outputs(settings, state, scratch, ticket):
-    """Write what was said into `earlier`; an empty ticket is of a row that came before any was learned.
+    """Write what was said into `earlier`.
 
-    Of classes unknown then it is nothing. Snapshots that are newer, or were not asked then, are taken by what they say
-    now, which nobody reads unless they are asked now.
+    An empty ticket is of a row that came before any was learned.
+
+    Of classes unknown then it is nothing. Snapshots that are newer, or were not asked then, are
+    taken by what they say now, which nobody reads unless they are asked now.
     """
-    told, earlier, capacity = ticket.shape[0] > 0, scratch.earlier, state.classes.shape[1]
+    told = ticket.shape[0] > 0
+    earlier = scratch.earlier
+    capacity = state.classes.shape[1]
     n_classes = np.int64(ticket[0]) if told else np.int64(0)
-    births, now = state.recall.births, scratch.answers.snapshots
+    births = state.recall.births
+    now = scratch.answers.snapshots
     place = HEAD + state.memory.kept.shape[0]
     place = _read_blocks(ticket, place, settings.n_blocks, n_classes, capacity, earlier.outputs)
     place = _read_blocks(ticket, place, 1, n_classes, capacity, earlier.logistic)

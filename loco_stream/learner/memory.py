@@ -1,12 +1,14 @@
 """Memory: what the rows before leave to a row.
 
-A hidden neuron's trace carries on from row to row and fades as exp(-gap / span), exactly by the time that passed. Spans
-lie evenly in the logarithm, a little denser towards the longest (short ones leave next to nothing), counted in median
-gaps between rows, so that one setting fits fast and slow sensors. Every other neuron starts from nothing at each row:
-what needs no memory is not blurred by it.
+A hidden neuron's trace carries on from row to row and fades as exp(-gap / span), exactly by the
+time that passed. Spans lie evenly in the logarithm, a little denser towards the longest (short ones
+leave next to nothing), counted in median gaps between rows, so that one setting fits fast and slow
+sensors. Every other neuron starts from nothing at each row: what needs no memory is not blurred by
+it.
 
-Times say how long a gap was. Where one is missing (NaN), or runs backwards, the gap counts as a median one, and so does
-the gap behind a missing one. Rows of equal times are one moment: nothing fades between them.
+Times say how long a gap was. Where one is missing (NaN), or runs backwards, the gap counts as a
+median one, and so does the gap behind a missing one. Rows of equal times are one moment: nothing
+fades between them.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from loco_stream.learner.workspace import CARRIED
 __all__ = ["advance", "carry", "forget", "keep_context", "put_back"]
 
 SETTLE = 300.0  # gaps after which the median stands, as the scaling of features does
-FIRST_STEP = 2.0  # of its logarithm, over the number of gaps: converges for gaps spread over several orders
+FIRST_STEP = (
+    2.0  # of its logarithm, over the number of gaps: converges for gaps spread over several orders
+)
 
 
 @kernel
@@ -38,8 +42,12 @@ def _gaps(clock, t):
 
 @kernel
 def carry(memory, t, run):
-    """Write what is left of the last row's traces at time `t`; rows that come evenly share their decay."""
-    gaps, decays = _gaps(memory.clock, t), run.decays
+    """Write what is left of the last row's traces at time `t`.
+
+    Rows that come evenly share their decay.
+    """
+    gaps = _gaps(memory.clock, t)
+    decays = run.decays
     if gaps != run.gaps[0]:
         run.gaps[0] = gaps
         for i in range(decays.shape[0]):
@@ -75,7 +83,8 @@ def advance(memory, t, traces):
         _learn_gap(clock, t - clock[LAST])
     elif clock[IS_TIMED] != 0.0 and t < clock[LAST]:
         clock[N_BACKWARD] += 1.0
-    clock[LAST], clock[IS_TIMED] = t, 1.0
+    clock[LAST] = t
+    clock[IS_TIMED] = 1.0
 
 
 @kernel
@@ -86,7 +95,8 @@ def forget(memory):
     for lag in range(memory.ring.shape[0]):
         for j in range(memory.ring.shape[1]):
             memory.ring[lag, j] = np.float32(0.0)
-    memory.clock[IS_TIMED], memory.steps[LABEL] = 0.0, -1.0
+    memory.clock[IS_TIMED] = 0.0
+    memory.steps[LABEL] = -1.0
 
 
 @kernel

@@ -20,7 +20,9 @@ NO_MOMENTS = np.zeros((0, 3))  # no times, no fresh starts, whole steps of the h
 
 
 def moment(t: Any, *, remembers: bool) -> NDArray[np.float64]:
-    """Return the time of one row as the step reads it: nothing where it is missing, or no memory would ask.
+    """Return the time of one row as the step reads it.
+
+    Nothing where it is missing, or no memory would ask.
 
     Raises
     ------
@@ -33,7 +35,9 @@ def moment(t: Any, *, remembers: bool) -> NDArray[np.float64]:
     return np.array([[time, 0.0, 1.0]]) if remembers else NO_MOMENTS
 
 
-def moments(t: Any, sequence: Any, n: int, last: Hashable, *, remembers: bool) -> tuple[NDArray[np.float64], Hashable]:
+def moments(
+    t: Any, sequence: Any, n: int, last: Hashable, *, remembers: bool
+) -> tuple[NDArray[np.float64], Hashable]:
     """Return times and fresh starts of `n` rows as the step reads them, and the sequence of the last row.
 
     Parameters
@@ -50,7 +54,8 @@ def moments(t: Any, sequence: Any, n: int, last: Hashable, *, remembers: bool) -
     Raises
     ------
     InputError
-        One has more or fewer values than there are rows, a time is no number, or a sequence NaN or not hashable.
+        One has more or fewer values than there are rows, a time is no number, or a sequence NaN or
+        not hashable.
     """
     if t is None and sequence is None:
         return NO_MOMENTS, last
@@ -64,7 +69,8 @@ def moments_at(
 ) -> NDArray[np.float64]:
     """Return times, fresh starts and the share of a step that hidden layers make, (n, 3)."""
     found = np.full((len(t), 3), share)
-    found[:, 0], found[:, 1] = t, fresh
+    found[:, 0] = t
+    found[:, 1] = fresh
     return found
 
 
@@ -79,7 +85,11 @@ def _times(t: Any, n: int) -> NDArray[np.float64]:
     if t is None:
         return np.full(n, np.nan)
     values = one_a_row(t, n, "t")
-    if isinstance(values, np.ndarray) and values.dtype.kind in "biuf" and not (np.abs(values) > LARGEST).any():
+    if (
+        isinstance(values, np.ndarray)
+        and values.dtype.kind in "biuf"
+        and not (np.abs(values) > LARGEST).any()
+    ):
         return values.astype(np.float64)
     return np.array([_time(f"t[{row}]", value) for row, value in enumerate(values)], np.float64)
 
@@ -93,7 +103,9 @@ def _fresh_starts(sequence: Any, n: int, last: Hashable) -> tuple[NDArray[np.boo
         try:
             name = None if given is None else plain_label(given)
         except InputError:
-            raise InputError(f"sequence[{row}] is {shown(given)}; allowed is any hashable value but NaN") from None
+            raise InputError(
+                f"sequence[{row}] is {shown(given)}; allowed is any hashable value but NaN"
+            ) from None
         fresh[row] = name != last
         last = name
     return fresh, last

@@ -1,4 +1,7 @@
-"""What a model warns of at once: a column that brings nothing, and predictions from features it has never seen."""
+"""What a model warns of at once.
+
+A column that brings nothing, and predictions from features it has never seen.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from loco_stream.errors import LocoStreamWarning
 
 __all__ = ["Notices"]
 
-_ROWS = 100  # after which a column that has brought nothing is told: fewer may all be missing by chance
+_ROWS = (
+    100  # after which a column that has brought nothing is told: fewer may all be missing by chance
+)
 _SHOWN = 5  # names in one sentence
 _DEPTH = 5  # calls between the warning and the user's own
 
@@ -48,13 +53,17 @@ class Notices:
         self.due = min(self._columns.values(), default=math.inf)
         for column in over:
             if not is_input(column):
-                _warn(f"column {column!r} held no number in its first {_ROWS} rows: nothing is learned from it")
+                _warn(
+                    f"column {column!r} held no number in its first {_ROWS} rows: nothing is learned from it"
+                )
 
     def strange(self, names: Collection[Hashable], known: Collection[Hashable]) -> None:
         """Warn that a row to predict has no feature that the model knows."""
         if not self._told_strange and names and known:
             self._told_strange = True
-            _warn(f"none of the features to predict from ({_some(names)}) is one that the model knows ({_some(known)})")
+            _warn(
+                f"none of the features to predict from ({_some(names)}) is one that the model knows ({_some(known)})"
+            )
 
 
 def _some(names: Collection[Hashable]) -> str:

@@ -2,9 +2,9 @@
 
 To pass some 45 arrays one by one takes Python longer than a small step itself. The words are every
 number of the settings and, for every array, its address and shape, in the order of the fields;
-compiled code is handed a group as the address of its words, and reads a field where it is used. To hand on the groups
-themselves, hundreds of values a call, would be most of what there is to compile. Interpreted, and compiled by plain
-njit, the step takes them as they are.
+compiled code is handed a group as the address of its words, and reads a field where it is used. To
+hand on the groups themselves, hundreds of values a call, would be most of what there is to compile.
+Interpreted, and compiled by plain njit, the step takes them as they are.
 """
 
 from __future__ import annotations
@@ -62,21 +62,35 @@ class Handle:
     def __init__(self, model: Model) -> None:
         self.model = model
         if not config.DISABLE_JIT and not _fits(model):
-            raise ValueError("a model's arrays must be C-contiguous and of the types that `allocate` gives them")
+            raise ValueError(
+                "a model's arrays must be C-contiguous and of the types that `allocate` gives them"
+            )
         self.words: NDArray[np.int64] = np.fromiter(_words(model), np.int64)
         self._cell = told(model.settings) if _PACKED else model.settings.cell
 
     @property
     def door(self) -> tuple[Any, Any]:
-        """What `step.run` takes first: the neuron, and the words, or the model itself where it is not packed."""
+        """What `step.run` takes first.
+
+        The neuron, and the words, or the model itself where it is not packed.
+        """
         return self._cell, self.words if _PACKED else self.model
 
 
 def _fits(model: Model) -> bool:
-    """Whether a model's arrays are as `allocate` makes them; numba's own look at each takes a hundred times longer."""
+    """Whether a model's arrays are as `allocate` makes them.
+
+    Numba's own look at each takes a hundred times longer.
+    """
     groups = (model.state, model.scratch)
-    arrays = ((spec, array) for group in groups for spec, array in zip(specs(type(group)), _arrays(group), strict=True))
-    sound = all(a.dtype == spec.dtype and a.ndim == len(spec.axes) and a.flags.carray for spec, a in arrays)
+    arrays = (
+        (spec, array)
+        for group in groups
+        for spec, array in zip(specs(type(group)), _arrays(group), strict=True)
+    )
+    sound = all(
+        a.dtype == spec.dtype and a.ndim == len(spec.axes) and a.flags.carray for spec, a in arrays
+    )
     return sound and bool(typeof(model.settings) == _model_type(type(model.settings.cell)).types[0])
 
 
@@ -120,7 +134,8 @@ class _Group(types.Type):
     """
 
     def __init__(self, kind: Any, told: type | None) -> None:
-        self.kind, self.told = kind, told
+        self.kind = kind
+        self.told = told
         self.known = KNOWN[told] if told and kind.instance_class is Settings else {}
         super().__init__(f"{kind.instance_class.__name__}Words{told.__name__ if told else ''}")
 
@@ -130,7 +145,10 @@ class _Group(types.Type):
 
 
 def _is_group(kind: Any, name: str) -> bool:
-    """Return whether a field is a group too; the neuron's own numbers are a tuple, as for the simulator."""
+    """Return whether a field is a group too.
+
+    The neuron's own numbers are a tuple, as for the simulator.
+    """
     return isinstance(kind, types.NamedTuple) and name != "cell"
 
 
@@ -177,7 +195,9 @@ def _read(context: Any, builder: Any, kind: Any, first: Any) -> Any:
 
     def word() -> Any:
         found = builder.load(builder.gep(first, [ir.Constant(ir.IntType(64), next(numbers))]))
-        found.set_metadata("invariant.load", builder.module.add_metadata([]))  # no step changes a word
+        found.set_metadata(
+            "invariant.load", builder.module.add_metadata([])
+        )  # no step changes a word
         return found
 
     def read(kind: Any) -> Any:
@@ -212,9 +232,13 @@ def _view(context: Any, builder: Any, kind: Any, address: Any, shape: list[Any])
     for length in reversed(shape[1:]):
         strides.insert(0, builder.mul(strides[0], length))
     pointer = builder.inttoptr(address, array.data.type)
-    from numba.np import arrayobj  # no public part of numba: named where it is needed, which plain njit does not
+    from numba.np import (
+        arrayobj,
+    )  # no public part of numba: named where it is needed, which plain njit does not
 
-    arrayobj.populate_array(array, data=pointer, shape=shape, strides=strides, itemsize=itemsize, meminfo=None)
+    arrayobj.populate_array(
+        array, data=pointer, shape=shape, strides=strides, itemsize=itemsize, meminfo=None
+    )
     return array._getvalue()
 
 

@@ -1,7 +1,7 @@
 """River pipelines that end in one of this package's estimators, to plain values and back, without pickle.
 
-Each kind of step that can be stored is one entry of `STEPS`: what it was made with, and what it has learned. A step of
-another kind is refused by name.
+Each kind of step that can be stored is one entry of `STEPS`: what it was made with, and what it has
+learned. A step of another kind is refused by name.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class Step:
     module
         Where river has it.
     parameters
-        Attributes that are arguments of its constructor by the same name; one that is not plain is refused.
+        Attributes that are arguments of its constructor by the same name; one that is not plain is
+        refused.
     learned
         Returns what it has learned, as plain values.
     restore
@@ -66,7 +67,9 @@ def _pairs(counts: Mapping[Hashable, object]) -> Values:
 def _number(value: object) -> int | float:
     value = value.item() if isinstance(value, np.generic) else value
     if not isinstance(value, int | float):
-        raise ConfigError(f"a step of the pipeline holds {shown(value)}, which is no plain number: it cannot be stored")
+        raise ConfigError(
+            f"a step of the pipeline holds {shown(value)}, which is no plain number: it cannot be stored"
+        )
     return value
 
 
@@ -78,14 +81,20 @@ def _numbers(*names: str) -> Plain:
             for key, value in state[name]:
                 getattr(step, name)[key] = _number(value)
 
-    return {"learned": lambda step: {name: _pairs(getattr(step, name)) for name in names}, "restore": restore}
+    return {
+        "learned": lambda step: {name: _pairs(getattr(step, name)) for name in names},
+        "restore": restore,
+    }
 
 
 def _extremes(*names: str) -> Plain:
     """Return the same of a step that holds a statistic of river for each feature, whose value has their own name."""
 
     def learned(step: RiverStep) -> Plain:
-        return {n: _pairs({key: getattr(each, n) for key, each in getattr(step, n).items()}) for n in names}
+        return {
+            n: _pairs({key: getattr(each, n) for key, each in getattr(step, n).items()})
+            for n in names
+        }
 
     def restore(step: RiverStep, state: Plain) -> None:
         for name in names:
@@ -116,7 +125,9 @@ def _restore_seed(hasher: RiverStep, state: Plain) -> None:
 def _names_of_types(select: RiverStep) -> list[str]:
     for kind in select.types:
         if _TYPES.get(kind.__name__) is not kind:
-            raise ConfigError(f"SelectType({kind.__name__}) cannot be stored; allowed are {', '.join(_TYPES)}")
+            raise ConfigError(
+                f"SelectType({kind.__name__}) cannot be stored; allowed are {', '.join(_TYPES)}"
+            )
     return [kind.__name__ for kind in select.types]
 
 
@@ -124,17 +135,27 @@ def _keys(step: RiverStep) -> Values:
     return sorted(step.keys, key=_order)
 
 
-_SCALE, _COMPOSE = "river.preprocessing", "river.compose"
+_SCALE = "river.preprocessing"
+_COMPOSE = "river.compose"
 STEPS: dict[str, Step] = {
-    "StandardScaler": Step(_SCALE, ("with_std",), **_numbers("counts", "means", "vars"), plain_only=("window_size",)),
+    "StandardScaler": Step(
+        _SCALE, ("with_std",), **_numbers("counts", "means", "vars"), plain_only=("window_size",)
+    ),
     "MinMaxScaler": Step(_SCALE, **_extremes("min", "max"), plain_only=("window_size",)),
     "MaxAbsScaler": Step(_SCALE, **_extremes("abs_max"), plain_only=("window_size",)),
     "Normalizer": Step(_SCALE, ("order",)),
     "OneHotEncoder": Step(
-        _SCALE, ("drop_zeros", "drop_first"), learned=_texts, restore=_restore_texts, plain_only=("categories",)
+        _SCALE,
+        ("drop_zeros", "drop_first"),
+        learned=_texts,
+        restore=_restore_texts,
+        plain_only=("categories",),
     ),
     "FeatureHasher": Step(
-        _SCALE, ("n_features", "seed", "alternate_sign"), lambda step: {"seed": step._seed}, _restore_seed
+        _SCALE,
+        ("n_features", "seed", "alternate_sign"),
+        lambda step: {"seed": step._seed},
+        _restore_seed,
     ),
     "Select": Step(_COMPOSE, positional=_keys),
     "Discard": Step(_COMPOSE, positional=_keys),
@@ -142,14 +163,19 @@ STEPS: dict[str, Step] = {
     "Prefixer": Step(_COMPOSE, ("prefix",)),
     "Suffixer": Step(_COMPOSE, ("suffix",)),
 }
-_GROUPS = {"Pipeline": "steps", "TransformerUnion": "transformers"}  # steps of steps, and where they keep them
+_GROUPS = {
+    "Pipeline": "steps",
+    "TransformerUnion": "transformers",
+}  # steps of steps, and where they keep them
 
 
 def is_pipeline(model: object) -> bool:
     """Return whether a model is a pipeline of river that ends in one of this package's estimators."""
     from river import compose
 
-    return isinstance(model, compose.Pipeline) and isinstance(list(model.steps.values())[-1], LOCOEstimator)
+    return isinstance(model, compose.Pipeline) and isinstance(
+        list(model.steps.values())[-1], LOCOEstimator
+    )
 
 
 def described(model: RiverStep) -> str:
@@ -158,16 +184,24 @@ def described(model: RiverStep) -> str:
 
 
 def export_pipeline(model: RiverStep) -> tuple[Plain, Arrays]:
-    """Return (plain values, copies of all arrays): what `restore_pipeline` needs to go on bit-equal.
+    """Return (plain values, copies of all arrays).
+
+    What `restore_pipeline` needs to go on bit-equal.
 
     Raises
     ------
     ConfigError
-        A step is of a kind that cannot be stored without pickle: the text names it and those that can.
+        A step is of a kind that cannot be stored without pickle: the text names it and those that
+        can.
     """
     *before, (name, estimator) = model.steps.items()
     config, arrays = estimator.export_state()
-    return {"kind": "Pipeline", "steps": _members(before), "name": name, "estimator": config}, arrays
+    return {
+        "kind": "Pipeline",
+        "steps": _members(before),
+        "name": name,
+        "estimator": config,
+    }, arrays
 
 
 def _members(steps: Iterable[tuple[str, RiverStep]]) -> Values:
@@ -181,10 +215,14 @@ def _export(step: RiverStep) -> Plain:
     known = STEPS.get(kind)
     if known is None or not type(step).__module__.startswith("river."):
         allowed = ", ".join([*_GROUPS, *STEPS])
-        raise ConfigError(f"step {kind} of the pipeline cannot be stored without pickle; those that can are {allowed}")
+        raise ConfigError(
+            f"step {kind} of the pipeline cannot be stored without pickle; those that can are {allowed}"
+        )
     for name in known.plain_only:
         if getattr(step, name) is not None:
-            raise ConfigError(f"step {kind} of the pipeline cannot be stored with {name}; make it without")
+            raise ConfigError(
+                f"step {kind} of the pipeline cannot be stored with {name}; make it without"
+            )
     return {
         "kind": kind,
         "parameters": {name: getattr(step, name) for name in known.parameters},
@@ -217,7 +255,11 @@ def _restore(stored: Plain) -> RiverStep:
         members = [(name, _restore(step)) for name, step in stored["steps"]]
         return getattr(import_module(_COMPOSE), kind)(*members)
     known = STEPS[kind]
-    given = [_TYPES[name] for name in stored["positional"]] if kind == "SelectType" else stored["positional"]
+    given = (
+        [_TYPES[name] for name in stored["positional"]]
+        if kind == "SelectType"
+        else stored["positional"]
+    )
     parameters = {name: stored["parameters"][name] for name in known.parameters}
     step = getattr(import_module(known.module), kind)(*given, **parameters)
     known.restore(step, stored["learned"])

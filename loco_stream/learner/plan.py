@@ -10,12 +10,18 @@ __all__ = ["plan_of"]
 
 def plan_of(layout: Layout, settings: Settings, n_features: int, n_classes: int) -> Plan:
     """Name the length of every axis."""
-    sizes, hidden, lines = layout.hidden_sizes, settings.n_hidden, n_features * settings.n_fields
-    deep, members = settings.n_layers - 1, settings.n_trace + settings.n_linear
-    below, above = max(1, *sizes[:-1], 1), max(1, *sizes[1:], 1)
-    logistic, projects = settings.n_linear > 0 and not settings.regression, settings.n_clusters == 0
+    sizes = layout.hidden_sizes
+    hidden = settings.n_hidden
+    lines = n_features * settings.n_fields
+    deep = settings.n_layers - 1
+    members = settings.n_trace + settings.n_linear
+    below = max(1, *sizes[:-1], 1)
+    above = max(1, *sizes[1:], 1)
+    logistic = settings.n_linear > 0 and not settings.regression
+    projects = settings.n_clusters == 0
     speaks = settings.recursive and not settings.regression
-    inputs, remembered = _n_inputs(settings, n_features), hidden if settings.longest > 0.0 else 0
+    inputs = _n_inputs(settings, n_features)
+    remembered = hidden if settings.longest > 0.0 else 0
     late_stacked = settings.n_blocks if settings.regression and settings.recursive else 0
     capacities = {
         "features": n_features,

@@ -24,12 +24,15 @@ __all__ = ["LOCORegressor"]
 
 
 class LOCORegressor(SequenceEstimator, base.MiniBatchRegressor):
-    """The same network for a number: readouts of one output, in units of the target's running scale.
+    """The same network for a number.
 
-    Predictions stay within the target's range so far and a quarter of it beyond. A target further from its prediction
-    than three times the 99 % quantile of the last 500 residuals, and than one standard deviation of the target, is
-    learned as if it lay there: an outlier moves a model no more than a large residual does. Parameters are those of
-    `LOCOClassifier`, and so is what holds for threads.
+    Readouts of one output, in units of the target's running scale.
+
+    Predictions stay within the target's range so far and a quarter of it beyond. A target further
+    from its prediction than three times the 99 % quantile of the last 500 residuals, and than one
+    standard deviation of the target, is learned as if it lay there: an outlier moves a model no
+    more than a large residual does. Parameters are those of `LOCOClassifier`, and so is what holds
+    for threads.
 
     Examples
     --------
@@ -46,7 +49,9 @@ class LOCORegressor(SequenceEstimator, base.MiniBatchRegressor):
     _regression = True
 
     def learn_one(self, x: dict[Any, Any] | Ticket, y: float, t: float | None = None) -> None:
-        """Learn one sample, or the ticket of one; raises `InputError` if y is not a finite number of at most 1e30.
+        """Learn one sample, or the ticket of one.
+
+        Raises `InputError` if y is not a finite number of at most 1e30.
 
         See `LOCOClassifier.learn_one`.
         """
@@ -54,7 +59,8 @@ class LOCORegressor(SequenceEstimator, base.MiniBatchRegressor):
             self._learn_ticket(x, y)
             return
         require_mapping(x)
-        value, moment = require_number("y", y), self._moment(t)
+        value = require_number("y", y)
+        moment = self._moment(t)
         with self._lock:
             if self._state is None or not self._slots.knows(tuple(x)):
                 self._admit(x)
@@ -71,9 +77,9 @@ class LOCORegressor(SequenceEstimator, base.MiniBatchRegressor):
     ) -> tuple[float, float]:
         """Return the interval around `predict_one` that holds the value with that probability.
 
-        It is made of the last 500 residuals (conformal prediction on a window, Lei et al. 2018) and adapts to what it
-        misses (Gibbs & Candes 2021), so that a share `coverage` of a stream's values lies inside, drifting or not. It
-        is as wide for every x.
+        It is made of the last 500 residuals (conformal prediction on a window, Lei et al. 2018) and
+        adapts to what it misses (Gibbs & Candes 2021), so that a share `coverage` of a stream's
+        values lies inside, drifting or not. It is as wide for every x.
 
         Parameters
         ----------
@@ -102,7 +108,8 @@ class LOCORegressor(SequenceEstimator, base.MiniBatchRegressor):
         >>> low < 8.0 < high
         True
         """
-        level, radii = _level(coverage), np.full((1, len(COVERAGES)), np.inf)
+        level = _level(coverage)
+        radii = np.full((1, len(COVERAGES)), np.inf)
         with self._lock:
             value = self._predict_row(x, t, radii)
         return value - radii.item(level), value + radii.item(level)
@@ -121,7 +128,10 @@ class LOCORegressor(SequenceEstimator, base.MiniBatchRegressor):
         with self._lock:
             answers, radii = self._predict_rows(X, features, t, sequence)
             if self._state is None:
-                answers, radii = np.zeros(len(answers)), np.full((len(answers), len(COVERAGES)), np.inf)
+                answers, radii = (
+                    np.zeros(len(answers)),
+                    np.full((len(answers), len(COVERAGES)), np.inf),
+                )
         return _bounds(answers, radii[:, level])
 
     def learn_predict_interval_array(
@@ -134,9 +144,14 @@ class LOCORegressor(SequenceEstimator, base.MiniBatchRegressor):
         t: ArrayLike | None = None,
         sequence: Iterable[Any] | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Test, then train on each row; return values (n,) and intervals (n, 2), both predicted before learning."""
+        """Test, then train on each row.
+
+        Return values (n,) and intervals (n, 2), both predicted before learning.
+        """
         level = _level(coverage)
-        answers, radii = self._learn_rows(X, y, features, t, sequence, predict_first=True, wants_radii=True)
+        answers, radii = self._learn_rows(
+            X, y, features, t, sequence, predict_first=True, wants_radii=True
+        )
         return answers, _bounds(answers, radii[:, level])
 
     def learn_array(
@@ -179,7 +194,10 @@ class LOCORegressor(SequenceEstimator, base.MiniBatchRegressor):
     def predict_sequence(
         self, X: ArrayLike, t: ArrayLike | None = None, features: Iterable[Hashable] | None = None
     ) -> float:
-        """Return the value of the event that the rows are of: the mean of what is said at them. Changes nothing."""
+        """Return the value of the event that the rows are of: the mean of what is said at them.
+
+        Changes nothing.
+        """
         with self._lock:
             answers = self._sequence_rows(X, t, features)[0]
             return 0.0 if self._state is None else float(answers.mean())
@@ -212,14 +230,19 @@ class LOCORegressor(SequenceEstimator, base.MiniBatchRegressor):
             names = self._names(given.numbers.shape[1], features)
             moments, last = self._moments(t, sequence, len(values))
             self._admit(names)
-            self._sequence, slots = last, np.zeros(len(values), np.int64)
+            self._sequence = last
+            slots = np.zeros(len(values), np.int64)
             radii = np.full((len(values) if wants_radii else 0, len(COVERAGES)), np.inf)
-            return self._learn_table(given, names, slots, values, predict_first, moments, radii), radii
+            return self._learn_table(
+                given, names, slots, values, predict_first, moments, radii
+            ), radii
 
 
 def _level(coverage: float) -> int:
     if coverage not in COVERAGES:
-        raise InputError(f"coverage is {shown(coverage)}; allowed are {', '.join(map(str, COVERAGES))}")
+        raise InputError(
+            f"coverage is {shown(coverage)}; allowed are {', '.join(map(str, COVERAGES))}"
+        )
     return COVERAGES.index(coverage)
 
 

@@ -21,8 +21,9 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     model
-        A `LOCOClassifier`, a `LOCORegressor`, or a pipeline of river that ends in one, after steps whose state is
-        plain: scalers, one-hot encoders, hashing, selections, and unions and pipelines of these.
+        A `LOCOClassifier`, a `LOCORegressor`, or a pipeline of river that ends in one, after steps
+        whose state is plain: scalers, one-hot encoders, hashing, selections, and unions and
+        pipelines of these.
     path
         The file; an existing one is replaced.
 
@@ -46,7 +47,9 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     >>> load(path).predict_one({"a": 1.0})
     'yes'
     """
-    if is_pipeline(model):  # asked first: to river a pipeline is an instance of its last step's class
+    if is_pipeline(
+        model
+    ):  # asked first: to river a pipeline is an instance of its last step's class
         config, arrays = export_pipeline(model)
     elif isinstance(model, LOCOEstimator):
         config, arrays = model.export_state()
@@ -59,7 +62,9 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
 
 
 def load(path: str | os.PathLike[str], max_bytes: int = persist.MAX_BYTES) -> Any:
-    """Read a model or pipeline that `save` or an engine's checkpoint wrote; safe with a file of any content.
+    """Read a model or pipeline that `save` or an engine's checkpoint wrote.
+
+    Safe with a file of any content.
 
     Parameters
     ----------
@@ -71,8 +76,8 @@ def load(path: str | os.PathLike[str], max_bytes: int = persist.MAX_BYTES) -> An
     Raises
     ------
     CheckpointError
-        The file is missing, too large, damaged, of another kind or of a newer version, or a number in it is one that
-        no model has.
+        The file is missing, too large, damaged, of another kind or of a newer version, or a number
+        in it is one that no model has.
     """
     saved = persist.read(path, max_bytes)
     if saved.kind == "checkpoint":
@@ -87,8 +92,15 @@ def load(path: str | os.PathLike[str], max_bytes: int = persist.MAX_BYTES) -> An
 
 def _model_in(checkpoint: persist.Saved) -> persist.Saved:
     """Return the model in an engine's checkpoint."""
-    config, prefix = checkpoint.config.get("model"), "model/"
+    config = checkpoint.config.get("model")
+    prefix = "model/"
     if not isinstance(config, dict) or not isinstance(config.get("kind"), str):
-        raise CheckpointError("this checkpoint holds a damaged model, or not a model of this package")
-    arrays = {name.removeprefix(prefix): a for name, a in checkpoint.arrays.items() if name.startswith(prefix)}
+        raise CheckpointError(
+            "this checkpoint holds a damaged model, or not a model of this package"
+        )
+    arrays = {
+        name.removeprefix(prefix): a
+        for name, a in checkpoint.arrays.items()
+        if name.startswith(prefix)
+    }
     return persist.Saved(config["kind"], config, arrays)

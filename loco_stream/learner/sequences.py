@@ -27,13 +27,17 @@ class SequenceEstimator(ContextualEstimator):
     """What both estimators do with events of many rows and one label."""
 
     def learn_sequence(
-        self, X: ArrayLike, y: Any, t: ArrayLike | None = None, features: Iterable[Hashable] | None = None
+        self,
+        X: ArrayLike,
+        y: Any,
+        t: ArrayLike | None = None,
+        features: Iterable[Hashable] | None = None,
     ) -> None:
         """Learn the rows of one event, which share one label.
 
-        All rows are observed before the first is learned, so that no part of the readout is trusted for having just
-        seen the event. Every row teaches the readout; the hidden layers make one step a label, an equal share of it at
-        each row. The memory starts from nothing.
+        All rows are observed before the first is learned, so that no part of the readout is trusted
+        for having just seen the event. Every row teaches the readout; the hidden layers make one
+        step a label, an equal share of it at each row. The memory starts from nothing.
 
         Parameters
         ----------
@@ -49,7 +53,8 @@ class SequenceEstimator(ContextualEstimator):
         Raises
         ------
         InputError
-            X has no rows or is not two-dimensional, y cannot be a label, or t is not one number a row.
+            X has no rows or is not two-dimensional, y cannot be a label, or t is not one number a
+            row.
 
         Examples
         --------
@@ -62,7 +67,8 @@ class SequenceEstimator(ContextualEstimator):
         'rises'
         """
         given = table(X)
-        n, label = len(given.numbers), () if self._regression else (plain_label(y),)
+        n = len(given.numbers)
+        label = () if self._regression else (plain_label(y),)
         value = require_number("y", y) if self._regression else 0.0
         if n == 0:
             raise InputError("X has 0 rows; allowed is 1 or more, the rows of one event")
@@ -73,7 +79,14 @@ class SequenceEstimator(ContextualEstimator):
             rows = self._admitted(given, names)
             said = self._observed(rows, moments)
             shares = moments_at(np.full(n, np.nan), share=1.0 / n)
-            self._run(rows, np.full(n, slot), np.full(n, value), predicts=False, moments=shares, tickets=said)
+            self._run(
+                rows,
+                np.full(n, slot),
+                np.full(n, value),
+                predicts=False,
+                moments=shares,
+                tickets=said,
+            )
             self._sequence = None
             self._judge()
 
@@ -81,10 +94,14 @@ class SequenceEstimator(ContextualEstimator):
         """Return rows in slot order once their texts have slots."""
         columns = text_columns(names, given.texts)
         n = len(given.numbers)
-        self._admit((), texts=[(column.key, column.text(row)) for row in range(n) for column in columns])
+        self._admit(
+            (), texts=[(column.key, column.text(row)) for row in range(n) for column in columns]
+        )
         return self._with_texts(given, names, columns, 0, n)
 
-    def _observed(self, rows: NDArray[np.float64], moments: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _observed(
+        self, rows: NDArray[np.float64], moments: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         """Observe rows in slot order; return their tickets."""
         assert self._settings is not None
         assert self._state is not None

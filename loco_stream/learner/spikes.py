@@ -1,8 +1,8 @@
 """The hidden layers: a drive for each neuron, its spikes in the window, the trace they leave.
 
-Layer after layer has a window of its own, and takes the traces of the layer below as its constant drive: a pipeline,
-as on hardware where every layer works on what the one before it has just finished. What a layer costs follows the
-inputs that are not zero and the neurons that fire.
+Layer after layer has a window of its own, and takes the traces of the layer below as its constant
+drive: a pipeline, as on hardware where every layer works on what the one before it has just
+finished. What a layer costs follows the inputs that are not zero and the neurons that fire.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def window_times(cell: Any, drive: Any, window: Any, tau: Any, room: Any, times:
     return window_of(type(cell)).times(cell, drive, window, tau, room, times)
 
 
-def window_trace(cell: Any, drive: Any, window: Any, tau: Any, tau_trace: Any, late: Any, room: Any, times: Any) -> Any:
+def window_trace(
+    cell: Any, drive: Any, window: Any, tau: Any, tau_trace: Any, late: Any, room: Any, times: Any
+) -> Any:
     """Return the trace of one neuron at the window's end and its number of spikes."""
     return _trace_by(type(cell))(  # type: ignore[arg-type]  # mypy: a class may not be hashable
         cell, drive, window, tau, tau_trace, late, room, times
@@ -79,10 +81,26 @@ def _trace_by(kind: Any) -> Any:
 
 @kernel
 def run_hidden(
-    settings, sizes, weights, deep_weights, gains, code, n_lines, targets, lagged, noise, size, run, drives, fresh,
-    traces, spikes,
-):  # fmt: skip
-    """Run all layers on the encoded row; write every hidden neuron's trace and each layer's number of spikes.
+    settings,
+    sizes,
+    weights,
+    deep_weights,
+    gains,
+    code,
+    n_lines,
+    targets,
+    lagged,
+    noise,
+    size,
+    run,
+    drives,
+    fresh,
+    traces,
+    spikes,
+):
+    """Run all layers on the encoded row.
+
+    Write every hidden neuron's trace and each layer's number of spikes.
 
     Parameters
     ----------
@@ -97,14 +115,15 @@ def run_hidden(
     run
         `Run`, for working memory.
     drives, fresh, traces
-        (hidden or more,) float32, written; drives are the weighted inputs before gain and noise, fresh what this row's
-        spikes leave, and traces that and what the rows before have left.
+        (hidden or more,) float32, written; drives are the weighted inputs before gain and noise,
+        fresh what this row's spikes leave, and traces that and what the rows before have left.
     spikes
         (layers,) written.
     """
     late = math.exp(-settings.window / settings.tau_trace)
     for layer in range(sizes.shape[1]):
-        start, n_post = sizes[START, layer], sizes[N_POST, layer]
+        start = sizes[START, layer]
+        n_post = sizes[N_POST, layer]
         weighted = drives[start : start + n_post]
         if layer == 0 and settings.max_delay > 0:
             weigh_delayed(settings, weighted, weights, n_post, targets, lagged)
@@ -114,7 +133,8 @@ def run_hidden(
             below = sizes[START, layer - 1]
             n_rows = nonzero(traces, below, sizes[N_POST, layer - 1], run.rows)
             weigh_rows(weighted, deep_weights[layer - 1], n_post, traces, below, run.rows, n_rows)
-        gain, total = np.float32(gains[GAIN, layer]), np.int64(0)
+        gain = np.float32(gains[GAIN, layer])
+        total = np.int64(0)
         for i in range(n_post):
             drive = gain * weighted[i]
             if size != np.float32(0.0):
@@ -142,8 +162,8 @@ def run_hidden(
 def settle_gains(sizes, gains, drives, target, n_seen):
     """Move each layer's gain so that its drives have a root mean square of `target`, until enough rows were seen.
 
-    `drives` are the weighted sums before the gain. Afterwards the gain stands: a code that kept moving would make
-    stale whatever reads it.
+    `drives` are the weighted sums before the gain. Afterwards the gain stands: a code that kept
+    moving would make stale whatever reads it.
     """
     if n_seen >= SETTLE:
         return
@@ -151,23 +171,31 @@ def settle_gains(sizes, gains, drives, target, n_seen):
         power = 0.0
         for i in range(sizes[START, layer], sizes[START, layer] + sizes[N_POST, layer]):
             power += np.float64(drives[i]) * np.float64(drives[i])
-        gains[DRIVE_POWER, layer] += (power / sizes[N_POST, layer] - gains[DRIVE_POWER, layer]) / (n_seen + 1.0)
+        gains[DRIVE_POWER, layer] += (power / sizes[N_POST, layer] - gains[DRIVE_POWER, layer]) / (
+            n_seen + 1.0
+        )
         if gains[DRIVE_POWER, layer] > 0.0:
             gains[GAIN, layer] = min(target / math.sqrt(gains[DRIVE_POWER, layer]), HIGHEST_GAIN)
 
 
 @entry
 def last_spikes(settings, sizes, gains, weighted, room, times, out_times, out_neurons):
-    """Write when and which neurons of the last layer fired, neuron after neuron; return how many spikes.
+    """Write when and which neurons of the last layer fired, neuron after neuron.
 
-    `weighted` (hidden,) are the weighted inputs of a clean pass; `out_times` and `out_neurons` have room for all.
+    Return how many spikes.
+
+    `weighted` (hidden,) are the weighted inputs of a clean pass; `out_times` and `out_neurons` have
+    room for all.
     """
-    layer, n = sizes.shape[1] - 1, 0
-    start, gain = sizes[START, layer], np.float32(gains[GAIN, layer])
+    layer = sizes.shape[1] - 1
+    n = 0
+    start = sizes[START, layer]
+    gain = np.float32(gains[GAIN, layer])
     for i in range(sizes[N_POST, layer]):
         drive = np.float64(gain * weighted[start + i])
         n_spikes = window_times(settings.cell, drive, settings.window, settings.tau, room, times)
         for k in range(n_spikes):
-            out_times[n], out_neurons[n] = times[k], i
+            out_times[n] = times[k]
+            out_neurons[n] = i
             n += 1
     return n

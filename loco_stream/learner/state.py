@@ -1,7 +1,9 @@
-"""Every mutable number of a model: what learning changes, what is saved, pickled and compared bit by bit.
+"""Every mutable number of a model.
 
-Each array is one line below: its field, type of number and axes (see `arrays`), all that is needed to add another.
-`plan.plan_of` names the axes, and `allocation` makes and grows them.
+What learning changes, what is saved, pickled and compared bit by bit.
+
+Each array is one line below: its field, type of number and axes (see `arrays`), all that is needed
+to add another. `plan.plan_of` names the axes, and `allocation` makes and grows them.
 
 The vector the readout sees is `[traces of the hidden layers | 1 | scaled features]`: what may
 grow stands last. The traces of the hidden layers share one array, layer after layer.
@@ -46,46 +48,52 @@ Float64 = NDArray[np.float64]
 # Rows of `State.statistics` and `State.target`, one column a feature.
 COUNT, MEAN, SQUARES, LOWEST, HIGHEST, BEYOND = range(6)
 STAT_ROWS = 6
-# Of the slot of a text, which holds 1 or is masked: settled, mean 0 and variance 1, so that 1 stays 1.
+# Of the slot of a text, which holds 1 or is masked: settled, mean 0 and variance 1, so that 1 stays
+# 1.
 TEXT_STATISTICS = (300.0, 0.0, 300.0, 0.0, 1.0, 0.0)
 
 # `State.counts`.
 N_SEEN, N_FEATURES, N_CLASSES, N_CLUSTERS, SKIPPED, MASKED, ROUND = range(7)
 N_COUNTS = 7
 
-# Rows of `Net.gains`, one column a layer: from weighted input to drive; mean squares of the weighted inputs, of the
-# input itself; the fading mean of what a perturbation changed in the loss.
+# Rows of `Net.gains`, one column a layer: from weighted input to drive; mean squares of the
+# weighted inputs, of the input itself; the fading mean of what a perturbation changed in the loss.
 GAIN, DRIVE_POWER, INPUT_POWER, BASELINE = range(4)
 # Rows of `Net.sizes`, one column a layer.
 N_POST, START = range(2)
 # Rows of `State.classes`, one column a class.
 CLASS_COUNT, LAST_SEEN = range(2)
-# `Memory.clock`: time of the last row, 1 if that is known, median gap between rows, gaps it was taken from, times that
-# ran backwards.
+# `Memory.clock`: time of the last row, 1 if that is known, median gap between rows, gaps it was
+# taken from, times that ran backwards.
 LAST, IS_TIMED, MEDIAN_GAP, N_GAPS, N_BACKWARD = range(5)
 LABEL, STEPS = range(2)  # of `Memory.steps`
-# `State.late`: rows of events beyond those that count; of the present event, rows learned when it was predicted, label,
-# rows so far; events that are over, their mean length; tickets whose rows were not learned at once; 1 once one was.
+# `State.late`: rows of events beyond those that count; of the present event, rows learned when it
+# was predicted, label, rows so far; events that are over, their mean length; tickets whose rows
+# were not learned at once; 1 once one was.
 SURPLUS, LEARNED, EVENT_LABEL, EVENT_ROWS, N_EVENTS, LENGTH, TICKETS, EVER_LATE = range(8)
 
-# Rows of `Gaussians.moments`, one column a class: rows that its moments are of, sum of the logarithms of its variances.
+# Rows of `Gaussians.moments`, one column a class: rows that its moments are of, sum of the
+# logarithms of its variances.
 CLASS_ROWS, SPREAD = range(2)
 
 # Rows of `Neighbors.ranges`, one column a feature.
 ORIGIN, LOW, HIGH = range(3)
 
-GOLDEN = 0.6180339887498949  # multiples of it, less their whole part, lie evenly on (0, 1) however many there are
+# multiples of it, less their whole part, lie evenly on (0, 1) however many there are
+GOLDEN = 0.6180339887498949
 
 
 # What arrays start from
 
 
 def _empty_moments(moments: Array, plan: Plan) -> None:
-    moments[LOWEST], moments[HIGHEST] = np.inf, -np.inf
+    moments[LOWEST] = np.inf
+    moments[HIGHEST] = -np.inf
 
 
 def _empty_ranges(ranges: Array, plan: Plan) -> None:
-    ranges[LOW], ranges[HIGH] = np.inf, -np.inf
+    ranges[LOW] = np.inf
+    ranges[HIGH] = -np.inf
 
 
 def _sizes(sizes: Array, plan: Plan) -> None:
@@ -118,7 +126,9 @@ def _leaks_and_priors(members: Array, plan: Plan) -> None:
 
 
 def _prior_projectors(projectors: Array, plan: Plan) -> None:
-    priors = [PRIORS[leak < LASTING] for leak in plan.layout.leaks] if plan.settings.recursive else [0.0]
+    priors = (
+        [PRIORS[leak < LASTING] for leak in plan.layout.leaks] if plan.settings.recursive else [0.0]
+    )
     _set_diagonals(projectors, priors)
 
 
@@ -150,7 +160,8 @@ def _equal_shares(stack: Array, plan: Plan) -> None:
 def _equal_log_shares(stack: Array, plan: Plan) -> None:
     settings = plan.settings
     first = stack.shape[1] - settings.n_says
-    stack[0], stack[1] = 1.0 / max(stack.shape[1], 1), STACK_POWER
+    stack[0] = 1.0 / max(stack.shape[1], 1)
+    stack[1] = STACK_POWER
     stack[0, first:] = START_VOTES[1]
     if settings.n_centroids > 0:
         stack[0, first : first + N_CENTROID_SAYS] = START_VOTES[0]
@@ -193,22 +204,30 @@ def _no_label(steps: Array, plan: Plan) -> None:
 class Net(NamedTuple):
     """The hidden layers.
 
-    weights: of the first layer, from each line, columns of norm 1 at the start; deep_weights: of the others, from each
-    neuron of the layer below; gains: from weighted inputs to drives in thresholds a window; projector and
-    deep_projectors: see `plasticity.project`; feedback: what a neuron's drive does to each output.
+    weights: of the first layer, from each line, columns of norm 1 at the start; deep_weights: of
+    the others, from each neuron of the layer below; gains: from weighted inputs to drives in
+    thresholds a window; projector and deep_projectors: see `plasticity.project`; feedback: what a
+    neuron's drive does to each output.
     """
 
     sizes: Annotated[Int64, axes(2, "layers", start=_sizes, derived=True)]
     weights: Annotated[Float32, axes("lines", "first_layer", start=_start_weights)]
-    deep_weights: Annotated[Float32, axes("deep_layers", "below", "above", start=_start_deep_weights)]
+    deep_weights: Annotated[
+        Float32, axes("deep_layers", "below", "above", start=_start_deep_weights)
+    ]
     gains: Annotated[Float64, axes(4, "layers", start=_start_gains)]
     projector: Annotated[Float32, axes("projected_lines", "block", start=_identity)]
-    deep_projectors: Annotated[Float32, axes("projected_layers", "projected_below", "deep_block", start=_identity)]
+    deep_projectors: Annotated[
+        Float32, axes("projected_layers", "projected_below", "deep_block", start=_identity)
+    ]
     feedback: Annotated[Float32, axes("hidden", "classes")]
 
 
 class Clusters(NamedTuple):
-    """The input clusters; directions: traces before each layer, the input's last; sizes: samples each has seen."""
+    """The input clusters; directions: traces before each layer, the input's last.
+
+    Sizes: samples each has seen.
+    """
 
     directions: Annotated[Float32, axes("clusters*rank", "traces_before")]
     sizes: Annotated[Float64, axes("clusters")]
@@ -218,22 +237,27 @@ class Clusters(NamedTuple):
 class Bank(NamedTuple):
     """The readout; columns of outputs: see `readout.least_squares`.
 
-    members: leak and prior of those on traces; linear and logistic, with projectors: those on (1, scaled features);
-    stack: of the least-squares outputs; log_stack: weights of all outputs, and mean squares of their gradients;
-    evidence and corrections: log-likelihood of each expert, and of each correction of their mixture.
+    members: leak and prior of those on traces; linear and logistic, with projectors: those on (1,
+    scaled features); stack: of the least-squares outputs; log_stack: weights of all outputs, and
+    mean squares of their gradients; evidence and corrections: log-likelihood of each expert, and of
+    each correction of their mixture.
     """
 
     members: Annotated[Float64, axes(2, "trace_members", start=_leaks_and_priors, derived=True)]
     traces: Annotated[Float32, axes("inputs", "trace_members*losses*classes")]
     projectors: Annotated[
-        Float32, axes("trace_members", "projected_inputs", "projected_inputs", start=_prior_projectors)
+        Float32,
+        axes("trace_members", "projected_inputs", "projected_inputs", start=_prior_projectors),
     ]
     linear: Annotated[Float32, axes("linear_inputs", "linear_members*losses*classes")]
     linear_projectors: Annotated[
-        Float32, axes("linear_members", "linear_inputs", "linear_inputs", start=_prior_linear_projectors)
+        Float32,
+        axes("linear_members", "linear_inputs", "linear_inputs", start=_prior_linear_projectors),
     ]
     logistic: Annotated[Float32, axes("logistic_inputs", "classes")]
-    logistic_projector: Annotated[Float32, axes("logistic_inputs", "logistic_inputs", start=_prior_logistic_projector)]
+    logistic_projector: Annotated[
+        Float32, axes("logistic_inputs", "logistic_inputs", start=_prior_logistic_projector)
+    ]
     stack: Annotated[Float64, axes("stacked", start=_equal_shares)]
     stack_projector: Annotated[Float64, axes("stacked", "stacked", start=_stack_prior)]
     log_stack: Annotated[Float64, axes(2, "blocks", start=_equal_log_shares)]
@@ -244,9 +268,10 @@ class Bank(NamedTuple):
 class Recall(NamedTuple):
     """Old models.
 
-    speakers and fits: how much say each has, and who was right lately (the readout in force, a blind guess, the
-    snapshots); births: their numbers, from 1 in the order they were kept; weights and deep_weights: the hidden layers
-    of each, run under the gains of `Net`, which stand from row 300 on; readouts: what its members add up to.
+    speakers and fits: how much say each has, and who was right lately (the readout in force, a
+    blind guess, the snapshots); births: their numbers, from 1 in the order they were kept; weights
+    and deep_weights: the hidden layers of each, run under the gains of `Net`, which stand from row
+    300 on; readouts: what its members add up to.
     """
 
     speakers: Annotated[Float64, axes("speakers", start=_first_speakers)]
@@ -261,9 +286,10 @@ class Recall(NamedTuple):
 class Memory(NamedTuple):
     """What the last rows left; empty without memory.
 
-    spans: time constant of each hidden neuron's trace in median gaps between rows, 0 for those that start from nothing;
-    kept: traces as the last row left them; clock: see above; ring: encoded rows before, the last one first; targets:
-    see `delays`; steps: the label that came last, and how many steps the hidden layers were to make for it in a row.
+    spans: time constant of each hidden neuron's trace in median gaps between rows, 0 for those that
+    start from nothing; kept: traces as the last row left them; clock: see above; ring: encoded rows
+    before, the last one first; targets: see `delays`; steps: the label that came last, and how many
+    steps the hidden layers were to make for it in a row.
     """
 
     spans: Annotated[Float64, axes("remembered", start=_spans, derived=True)]
@@ -277,7 +303,8 @@ class Memory(NamedTuple):
 class Spread(NamedTuple):
     """How far a regression was off lately.
 
-    n: residuals so far; residuals: the last in a ring, and sorted, in the target's units; risks: misses aimed at.
+    n: residuals so far; residuals: the last in a ring, and sorted, in the target's units; risks:
+    misses aimed at.
     """
 
     n: Annotated[Int64, axes(1)]
@@ -288,8 +315,8 @@ class Spread(NamedTuple):
 class Neighbors(NamedTuple):
     """The last rows learned, in a ring; empty unless asked for.
 
-    n: rows so far; ranges: of each feature the origin and the running range; rows: those kept, one column a row, each
-    feature from its origin on; answers: slots of their classes, or targets.
+    n: rows so far; ranges: of each feature the origin and the running range; rows: those kept, one
+    column a row, each feature from its origin on; answers: slots of their classes, or targets.
     """
 
     n: Annotated[Int64, axes(1)]
@@ -301,8 +328,8 @@ class Neighbors(NamedTuple):
 class Centroids(NamedTuple):
     """Places among the standardised features, and which classes lie there.
 
-    n: so far; places: one column a centroid; counts: fading, of the rows it was nearest to; worth: how useful it was of
-    late; rows: how many moved it.
+    n: so far; places: one column a centroid; counts: fading, of the rows it was nearest to; worth:
+    how useful it was of late; rows: how many moved it.
     """
 
     n: Annotated[Int64, axes(1)]
@@ -315,7 +342,8 @@ class Centroids(NamedTuple):
 class Gaussians(NamedTuple):
     """What naive Bayes knows of each class; without features where there are no linear members.
 
-    moments: see above; means, and mean squares of the deviations from them, of each standardised feature.
+    moments: see above; means, and mean squares of the deviations from them, of each standardised
+    feature.
     """
 
     moments: Annotated[Float64, axes(2, "classes")]
@@ -326,8 +354,9 @@ class Gaussians(NamedTuple):
 class LateValues(NamedTuple):
     """Whom a regression trusts with values that come late: see `readout.late_values`.
 
-    judged: observations so far; error: mean square of the best expert's; alike: number of the mixture's errors, mean of
-    their squares, of their products with the one before, the last one; stack, projector: of what members say by then.
+    judged: observations so far; error: mean square of the best expert's; alike: number of the
+    mixture's errors, mean of their squares, of their products with the one before, the last one;
+    stack, projector: of what members say by then.
     """
 
     judged: Annotated[Float64, axes(1)]
@@ -341,7 +370,8 @@ class LateValues(NamedTuple):
 class State(NamedTuple):
     """All mutable numbers of a model, in groups so that a compiled stage is handed only its own.
 
-    target: its statistics; newness: moments of the gate; late: see `lateness`. Rows of other arrays are named above.
+    target: its statistics; newness: moments of the gate; late: see `lateness`. Rows of other arrays
+    are named above.
     """
 
     counts: Annotated[Int64, axes(N_COUNTS)]

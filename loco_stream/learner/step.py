@@ -1,9 +1,9 @@
 """One sample: the only place that joins the stages, in one written order.
 
-Predict: scale, encode -> drives -> spikes -> traces -> members -> experts -> mixture -> gate -> recall -> correction.
-Learn: the same (or what predict left for this very sample), then perturbed passes -> credit -> projection, weight
-change and restraint of every layer -> members -> stacks -> mixture -> correction -> statistics.
-Everything learned is in `State`; `Scratch` is working memory.
+Predict: scale, encode -> drives -> spikes -> traces -> members -> experts -> mixture -> gate ->
+recall -> correction. Learn: the same (or what predict left for this very sample), then perturbed
+passes -> credit -> projection, weight change and restraint of every layer -> members -> stacks ->
+mixture -> correction -> statistics. Everything learned is in `State`; `Scratch` is working memory.
 """
 
 from __future__ import annotations
@@ -24,7 +24,14 @@ from loco_stream.learner.packing import opened
 from loco_stream.learner.plasticity.credit import assign_credit
 from loco_stream.learner.plasticity.hidden import change_hidden
 from loco_stream.learner.readout import bank as readout
-from loco_stream.learner.readout import calibration, centroids, intervals, late_values, log_loss, neighbors
+from loco_stream.learner.readout import (
+    calibration,
+    centroids,
+    intervals,
+    late_values,
+    log_loss,
+    neighbors,
+)
 from loco_stream.learner.readout import novelty_gate as gate
 from loco_stream.learner.readout import snapshots as recall
 from loco_stream.learner.spikes import run_hidden, settle_gains
@@ -59,7 +66,11 @@ from loco_stream.simd.ops import nonzero, weigh_rows
 
 __all__ = ["FRESH_START", "LATE", "LEARNS", "OBSERVES", "PREDICTS", "SHARE", "TIME", "run"]
 
-PREDICTS, OBSERVES, LEARNS, LATE = 1, 2, 4, 8  # what to do with a row
+# what to do with a row
+PREDICTS = 1
+OBSERVES = 2
+LEARNS = 4
+LATE = 8
 TIME, FRESH_START, SHARE = range(3)  # columns of moments
 
 TARGET_CLIP = 8.0  # standardised targets beyond are clipped
@@ -81,26 +92,51 @@ def _value(target, score):
 
 @kernel
 def _is_gated(settings):
-    """Return whether the slow member may speak alone: there must be a faster one to compare it with."""
-    return settings.recursive and not settings.regression and settings.retention > 0.0 and settings.n_trace > 1
+    """Return whether the slow member may speak alone.
+
+    There must be a faster one to compare it with.
+    """
+    return (
+        settings.recursive
+        and not settings.regression
+        and settings.retention > 0.0
+        and settings.n_trace > 1
+    )
 
 
 @kernel
 def _consult_snapshots(settings, state, scratch):
     """Run every snapshot that has a say on the row in scratch."""
-    old, net, run, z = state.recall, state.net, scratch.run, scratch.old_features
+    old = state.recall
+    net = state.net
+    run = scratch.run
+    z = scratch.old_features
     first, n_inputs = readout.span(settings, state.counts[N_FEATURES])
-    capacity, hidden = state.classes.shape[1], settings.n_hidden
+    capacity = state.classes.shape[1]
+    hidden = settings.n_hidden
     for i in range(hidden, z.shape[0]):
         z[i] = scratch.features[i]
     for s in range(old.births.shape[0]):
         if old.speakers[recall.FIRST + s] == 0.0:
             continue
         run_hidden(
-            settings, net.sizes, old.weights[s], old.deep_weights[s], net.gains, scratch.code, scratch.flags[N_IN],
-            state.memory.targets, scratch.lagged, run.neurons[NOISE], np.float32(0.0), run, run.drives[1], z, z,
+            settings,
+            net.sizes,
+            old.weights[s],
+            old.deep_weights[s],
+            net.gains,
+            scratch.code,
+            scratch.flags[N_IN],
+            state.memory.targets,
+            scratch.lagged,
+            run.neurons[NOISE],
+            np.float32(0.0),
+            run,
+            run.drives[1],
+            z,
+            z,
             run.spikes[1],
-        )  # fmt: skip
+        )
         n_rows = nonzero(z, first, n_inputs, scratch.answers.old_rows)
         said = scratch.answers.snapshots[s * capacity : (s + 1) * capacity]
         weigh_rows(said, old.readouts[s], capacity, z, first, scratch.answers.old_rows, n_rows)
@@ -109,8 +145,12 @@ def _consult_snapshots(settings, state, scratch):
 @kernel
 def _open_gate(settings, state, scratch, dormant):
     """Blend the mixture with what the slow member says, by how new the row is to the fast ones."""
-    vectors, outputs, moments = scratch.vectors, scratch.answers.outputs, state.newness
-    n_classes, proba, room = state.counts[N_CLASSES], vectors[SPOKEN], vectors[ROOM]
+    vectors = scratch.vectors
+    outputs = scratch.answers.outputs
+    moments = state.newness
+    n_classes = state.counts[N_CLASSES]
+    proba = vectors[SPOKEN]
+    room = vectors[ROOM]
     evidence = gate.newness(scratch.answers.shares, moments)
     if dormant:
         evidence += gate.standard_lead(outputs, n_classes, vectors[DORMANT], moments)
@@ -128,8 +168,12 @@ def _open_gate(settings, state, scratch, dormant):
 
 @kernel
 def _decide(settings, state, scratch, dormant):
-    """Write the probabilities of the row in scratch; return the best slot (-1: none known) or the value."""
-    n_classes, vectors = state.counts[N_CLASSES], scratch.vectors
+    """Write the probabilities of the row in scratch.
+
+    Return the best slot (-1: none known) or the value.
+    """
+    n_classes = state.counts[N_CLASSES]
+    vectors = scratch.vectors
     if settings.regression:
         return _value(state.target, vectors[SCORES, 0] if n_classes > 0 else 0.0)
     if n_classes == 0:
@@ -140,13 +184,21 @@ def _decide(settings, state, scratch, dormant):
         _open_gate(settings, state, scratch, dormant)
     if settings.n_snapshots > 0 and recall.are_heard(state.recall.speakers, state.recall.clock):
         recall.speak(
-            state.recall.speakers, scratch.answers.snapshots, n_classes, state.classes.shape[1], vectors[ROOM],
+            state.recall.speakers,
+            scratch.answers.snapshots,
+            n_classes,
+            state.classes.shape[1],
+            vectors[ROOM],
             vectors[SPOKEN],
-        )  # fmt: skip
+        )
     if state.bank.corrections.shape[0] > 0:
-        calibration.correct(state.bank.corrections, vectors[SPOKEN], n_classes, scratch.answers.correction_room)
+        calibration.correct(
+            state.bank.corrections, vectors[SPOKEN], n_classes, scratch.answers.correction_room
+        )
     if settings.weighting != EQUAL:
-        calibration.weigh_classes(settings.weighting, state.classes, scratch.class_weights, n_classes, vectors[SPOKEN])
+        calibration.weigh_classes(
+            settings.weighting, state.classes, scratch.class_weights, n_classes, vectors[SPOKEN]
+        )
     best = 0
     for c in range(1, n_classes):
         if vectors[SPOKEN, c] > vectors[SPOKEN, best]:
@@ -169,18 +221,25 @@ def _set_target(regression, statistics, label, value, n_classes, target):
 
 @kernel
 def _bounded(settings, state, scratch, value, late, ticket):
-    """Take the residual of a target in; return the target, no further from its prediction than residuals reach.
+    """Take the residual of a target in.
 
-    So an outlier counts as one large residual and not as its size; a new level is followed, since the reach grows as
-    soon as a few residuals are large. The residual of a late label is that of what was said then.
+    Return the target, no further from its prediction than residuals reach.
+
+    So an outlier counts as one large residual and not as its size; a new level is followed, since
+    the reach grows as soon as a few residuals are large. The residual of a late label is that of
+    what was said then.
     """
-    target, score = state.target, scratch.vectors[SCORES, 0]
-    predicted, said = _value(target, score), score
+    target = state.target
+    score = scratch.vectors[SCORES, 0]
+    predicted = _value(target, score)
+    said = score
     if late:
         read_outputs(settings, state, scratch, ticket)
         readout.consult(settings, state, scratch.earlier, scratch.earlier_vectors)
         said = scratch.earlier_vectors[SCORES, 0]
-    reach = max(intervals.reach(state.spread), math.sqrt(target[SQUARES, 0] / max(target[COUNT, 0], 1.0)))
+    reach = max(
+        intervals.reach(state.spread), math.sqrt(target[SQUARES, 0] / max(target[COUNT, 0], 1.0))
+    )
     intervals.learn_residual(state.spread, abs(value - _value(target, said)))
     return min(max(value, predicted - reach), predicted + reach)
 
@@ -203,11 +262,21 @@ def _is_sound(error, n_classes, shares, credit):
 @kernel
 def _learn_recall(settings, state, scratch, said, vectors, label, trust):
     """Judge readout and snapshots by a label, and copy the model when it is time."""
-    old, n_classes, capacity = state.recall, state.counts[N_CLASSES], state.classes.shape[1]
+    old = state.recall
+    n_classes = state.counts[N_CLASSES]
+    capacity = state.classes.shape[1]
     recall.weigh(
-        old.speakers, old.fits, old.clock, vectors[PROBA], said.snapshots, n_classes, capacity, label, vectors[ROOM],
+        old.speakers,
+        old.fits,
+        old.clock,
+        vectors[PROBA],
+        said.snapshots,
+        n_classes,
+        capacity,
+        label,
+        vectors[ROOM],
         trust,
-    )  # fmt: skip
+    )
     slot = old.clock[recall.SLOT]
     if recall.tick(old.speakers, old.fits, old.clock, old.births):
         recall.keep(settings, state.net, state.bank, scratch.answers.weights, capacity, slot, old)
@@ -215,8 +284,12 @@ def _learn_recall(settings, state, scratch, said, vectors, label, trust):
 
 @kernel
 def _change_readout(settings, state, scratch, said, vectors, label, trust, dormant):
-    """Update the readout and what gate and recall know; `said` and `vectors` are of when the row was predicted."""
-    asleep, n_classes = scratch.vectors[DORMANT], state.counts[N_CLASSES]
+    """Update the readout and what gate and recall know.
+
+    `said` and `vectors` are of when the row was predicted.
+    """
+    asleep = scratch.vectors[DORMANT]
+    n_classes = state.counts[N_CLASSES]
     if not settings.regression and _is_gated(settings):
         if dormant and asleep[label] == 0.0:
             gate.learn_lead(said.outputs, n_classes, asleep, state.newness)
@@ -231,14 +304,21 @@ def _change_readout(settings, state, scratch, said, vectors, label, trust, dorma
 def _go_back(settings, state, scratch, ticket):
     """Write what all parts of the readout said when the ticket was written, and what the stacks make of it."""
     read_outputs(settings, state, scratch, ticket)
-    said, vectors, n_classes = scratch.earlier, scratch.earlier_vectors, state.counts[N_CLASSES]
+    said = scratch.earlier
+    vectors = scratch.earlier_vectors
+    n_classes = state.counts[N_CLASSES]
     readout.consult(settings, state, said, vectors)
-    readout.error_of(settings, said.experts, vectors[SCORES], scratch.vectors[TARGET], n_classes, vectors[ERROR])
+    readout.error_of(
+        settings, said.experts, vectors[SCORES], scratch.vectors[TARGET], n_classes, vectors[ERROR]
+    )
 
 
 @kernel
 def _step_share(settings, state, vectors, label, share):
-    """Return the share of a step that the hidden layers make: less where rows that follow one another are alike."""
+    """Return the share of a step that the hidden layers make.
+
+    Less where rows that follow one another are alike.
+    """
     if settings.regression and state.late[EVER_LATE] == 0.0:
         return share * late_values.own_share(state.late_values.alike, vectors[ERROR, 0])
     if settings.remembers and not settings.regression:
@@ -250,13 +330,17 @@ def _step_share(settings, state, vectors, label, share):
 def _learn(settings, state, scratch, x, label, value, share, late, ticket, guarded, dormant):
     """Learn the row in scratch.
 
-    `label` is the class's slot, or `value` the target; hidden layers make `share` of a step. If it is `late`, `ticket`
-    tells what was said of the row; an empty one that nothing was known.
+    `label` is the class's slot, or `value` the target; hidden layers make `share` of a step. If it
+    is `late`, `ticket` tells what was said of the row; an empty one that nothing was known.
     """
-    counts, vectors, answers = state.counts, scratch.vectors, scratch.answers
+    counts = state.counts
+    vectors = scratch.vectors
+    answers = scratch.answers
     n_known = counts[N_CLASSES]
     counts[N_CLASSES] = 1 if settings.regression else max(n_known, label + 1)
-    n_classes, trust, late = counts[N_CLASSES], 1.0, late and counts[N_SEEN] > 0
+    n_classes = counts[N_CLASSES]
+    trust = 1.0
+    late = late and counts[N_SEEN] > 0
     if not settings.regression:
         gate.learn_classes(state.classes, label, counts[N_SEEN])
     if n_classes > n_known:
@@ -264,7 +348,9 @@ def _learn(settings, state, scratch, x, label, value, share, late, ticket, guard
     elif settings.regression:
         value = _bounded(settings, state, scratch, value, late, ticket)
     _set_target(settings.regression, state.target, label, value, n_classes, vectors[TARGET])
-    readout.error_of(settings, answers.experts, vectors[SCORES], vectors[TARGET], n_classes, vectors[ERROR])
+    readout.error_of(
+        settings, answers.experts, vectors[SCORES], vectors[TARGET], n_classes, vectors[ERROR]
+    )
     if late:
         _go_back(settings, state, scratch, ticket)
         trust, share = shares(settings, state, label, *when_written(ticket), share)
@@ -272,12 +358,18 @@ def _learn(settings, state, scratch, x, label, value, share, late, ticket, guard
     plastic = settings.learns and not guarded
     if plastic:
         assign_credit(settings, state, scratch)
-    credit = scratch.run.neurons[CREDIT, : settings.n_hidden if plastic else 0]  # else it is another sample's
+    credit = scratch.run.neurons[
+        CREDIT, : settings.n_hidden if plastic else 0
+    ]  # else it is another sample's
     if _is_sound(vectors[ERROR], n_classes, answers.shares, credit):
         if plastic:
-            change_hidden(settings, state, scratch, _step_share(settings, state, vectors, label, share))
+            change_hidden(
+                settings, state, scratch, _step_share(settings, state, vectors, label, share)
+            )
         _change_readout(settings, state, scratch, said, said_vectors, label, trust, dormant)
-        settle_gains(state.net.sizes, state.net.gains, scratch.run.drives[0], settings.gain, counts[N_SEEN])
+        settle_gains(
+            state.net.sizes, state.net.gains, scratch.run.drives[0], settings.gain, counts[N_SEEN]
+        )
         if settings.n_centroids > 0:
             centroids.learn(state, scratch, label)
         if settings.n_neighbors > 0:
@@ -292,7 +384,10 @@ def _learn(settings, state, scratch, x, label, value, share, late, ticket, guard
 
 @kernel
 def _prepare(settings, state, scratch, t, fresh, ticket, told):
-    """Write what the rows before have left: to the row at `t`, or to the one of a ticket that tells of it."""
+    """Write what the rows before have left.
+
+    To the row at `t`, or to the one of a ticket that tells of it.
+    """
     if told:
         read_context(settings, state, ticket, scratch)
         scratch.flags[CLEAN_FOR] = -1
@@ -319,17 +414,25 @@ def _say(settings, state, scratch, dormant, i, answers, proba):
 
 @kernel
 def _pass(settings, state, scratch, x, t, learns):
-    """Run a row through everything that speaks; return whether hidden layers stand still, and if a class is dormant."""
+    """Run a row through everything that speaks.
+
+    Return whether hidden layers stand still, and if a class is dormant.
+    """
     cached = clean_pass(settings, state, scratch, x, t)
     if settings.recursive and learns:
         n_gains = settings.n_trace + settings.n_linear + (state.bank.logistic.shape[0] > 0)
         readout.ensure_gains(settings, state, scratch, n_gains)
     elif _is_gated(settings):
         readout.ensure_gains(settings, state, scratch, gate.N_COMPARED)
-    guarded, dormant = False, False
+    guarded = False
+    dormant = False
     if not settings.regression and settings.recursive and settings.retention > 0.0:
         guarded, dormant = gate.mark_dormant(
-            state.classes, state.counts[N_CLASSES], state.counts[N_SEEN], rows_a_draw(state), scratch.vectors[DORMANT]
+            state.classes,
+            state.counts[N_CLASSES],
+            state.counts[N_SEEN],
+            rows_a_draw(state),
+            scratch.vectors[DORMANT],
         )
     if not cached:
         readout.consult(settings, state, scratch.answers, scratch.vectors)
@@ -341,13 +444,19 @@ def _pass(settings, state, scratch, x, t, learns):
 @kernel
 def _run(settings, state, scratch, rows, moments, labels, values, mode, answers, proba, tickets):
     """Do as `run` says; apart from it because what settings are known to be is known of an argument alone."""
-    n, predicts, learns, late = rows.shape[0], (mode & PREDICTS) != 0, (mode & LEARNS) != 0, (mode & LATE) != 0
-    timed, stays, told = moments.shape[0] > 0, mode == PREDICTS, late and tickets.shape[1] > 0
+    n = rows.shape[0]
+    predicts = (mode & PREDICTS) != 0
+    learns = (mode & LEARNS) != 0
+    late = (mode & LATE) != 0
+    timed = moments.shape[0] > 0
+    stays = mode == PREDICTS
+    told = late and tickets.shape[1] > 0
     moves = settings.remembers and not told and not (stays and n == 1)
     if settings.remembers and stays:
         memory.keep_context(state.memory, scratch.context)
     for i in range(n):
-        t, fresh = moments[i, TIME] if timed else math.nan, timed and moments[i, FRESH_START] != 0.0
+        t = moments[i, TIME] if timed else math.nan
+        fresh = timed and moments[i, FRESH_START] != 0.0
         ticket = tickets[i] if late else scratch.context[:0]
         if settings.remembers:
             _prepare(settings, state, scratch, t, fresh, ticket, told)
@@ -356,7 +465,19 @@ def _run(settings, state, scratch, rows, moments, labels, values, mode, answers,
             _say(settings, state, scratch, dormant, i, answers, proba)
         if learns:
             share = moments[i, SHARE] if timed else 1.0
-            _learn(settings, state, scratch, rows[i], labels[i], values[i], share, late, ticket, guarded, dormant)
+            _learn(
+                settings,
+                state,
+                scratch,
+                rows[i],
+                labels[i],
+                values[i],
+                share,
+                late,
+                ticket,
+                guarded,
+                dormant,
+            )
         elif i < tickets.shape[0]:
             write_ticket(settings, state, scratch, tickets[i])
         if moves:
@@ -370,7 +491,9 @@ def _run(settings, state, scratch, rows, moments, labels, values, mode, answers,
 
 @entry
 def run(cell, words, rows, moments, labels, values, mode, answers, proba, tickets):
-    """Predict, learn, or first predict and then learn each row in order: the one crossing into compiled code.
+    """Predict, learn, or first predict and then learn each row in order.
+
+    The one crossing into compiled code.
 
     Parameters
     ----------
@@ -379,19 +502,34 @@ def run(cell, words, rows, moments, labels, values, mode, answers, proba, ticket
     rows
         (n, feature capacity) float64, NaN where masked.
     moments
-        (n, 3) float64: time of each row, NaN where missing; 1 where its context is fresh; share of a step that the
-        hidden layers make. Or (0, 3): no times, nothing fresh, whole steps.
+        (n, 3) float64: time of each row, NaN where missing; 1 where its context is fresh; share of
+        a step that the hidden layers make. Or (0, 3): no times, nothing fresh, whole steps.
     labels, values
         (n,) slots of the classes (int64) and targets (float64); read only when learning.
     mode
-        The sum of what to do with each row: `PREDICTS` it; `OBSERVES` it, which makes it the one that the next row
-        follows; `LEARNS` it, after predicting it if asked for both; learns it `LATE`, with its ticket, which leaves the
-        context alone unless it is empty. Rows that are only predicted follow one another, and the context is put back.
+        The sum of what to do with each row: `PREDICTS` it; `OBSERVES` it, which makes it the one
+        that the next row follows; `LEARNS` it, after predicting it if asked for both; learns it
+        `LATE`, with its ticket, which leaves the context alone unless it is empty. Rows that are
+        only predicted follow one another, and the context is put back.
     answers, proba
-        Written when predicting: (n,) slots (-1: no class known) or values, and (n, >= classes) probabilities or
-        (n, coverages) half widths of intervals; rows of `proba` beyond its length are not written.
+        Written when predicting: (n,) slots (-1: no class known) or values, and (n, >= classes)
+        probabilities or (n, coverages) half widths of intervals; rows of `proba` beyond its length
+        are not written.
     tickets
-        (n, `ticket_size`) float64, or fewer rows: written when observing without learning, read when learning late.
+        (n, `ticket_size`) float64, or fewer rows: written when observing without learning, read
+        when learning late.
     """
     model = opened(cell, words)
-    _run(model.settings, model.state, model.scratch, rows, moments, labels, values, mode, answers, proba, tickets)
+    _run(
+        model.settings,
+        model.state,
+        model.scratch,
+        rows,
+        moments,
+        labels,
+        values,
+        mode,
+        answers,
+        proba,
+        tickets,
+    )

@@ -1,8 +1,9 @@
 """Tickets: what was said of a row when it was predicted, kept until its label comes.
 
-Stack, mixture, gate and recall learn whom to trust. What members say once the label has come is no evidence for that:
-meanwhile they may have learned rows of the same event, and the fastest would seem to have known all along. So they are
-judged by what they said at the time, while members and hidden layers learn the row as they are now.
+Stack, mixture, gate and recall learn whom to trust. What members say once the label has come is no
+evidence for that: meanwhile they may have learned rows of the same event, and the fastest would
+seem to have known all along. So they are judged by what they said at the time, while members and
+hidden layers learn the row as they are now.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ __all__ = ["Origin", "Ticket"]
 
 
 class Origin:
-    """Tells one model of this process from all others; what is copied or saved leaves it behind and has none."""
+    """Tells one model of this process from all others.
+
+    What is copied or saved leaves it behind and has none.
+    """
 
     __slots__ = ()
 
@@ -33,7 +37,9 @@ def _none() -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ticket:
-    """A row that was observed, and what was said of it then; `learn_one` takes it in place of the row.
+    """A row that was observed, and what was said of it then.
+
+    `learn_one` takes it in place of the row.
 
     Parameters
     ----------

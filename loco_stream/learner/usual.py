@@ -1,7 +1,10 @@
-"""What most models have in common: told to the compiler, which then leaves out what only others run.
+"""What most models have in common.
 
-A first row waits for all that may run to be compiled. Models that keep no rows, have no delays and the usual credit and
-readout reach a good half of the code; any other is compiled with all of it. Results are the same to the byte.
+Told to the compiler, which then leaves out what only others run.
+
+A first row waits for all that may run to be compiled. Models that keep no rows, have no delays and
+the usual credit and readout reach a good half of the code; any other is compiled with all of it.
+Results are the same to the byte.
 """
 
 from __future__ import annotations

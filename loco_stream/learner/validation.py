@@ -1,4 +1,7 @@
-"""What a restored model must hold: compiled code counts and indexes by these numbers and checks none of them."""
+"""What a restored model must hold.
+
+Compiled code counts and indexes by these numbers and checks none of them.
+"""
 
 from __future__ import annotations
 
@@ -32,28 +35,43 @@ __all__ = ["check_classes", "check_names", "check_state", "check_width"]
 
 _HIGHEST = 1e6  # of traces
 _STEEPEST = 1e10  # of an inverse whose ridge is at least 1e-9
-_OPEN = {"neighbors.ranges", "statistics", "target"}  # whose ranges hold nothing at first: from inf to -inf
+_OPEN = {
+    "neighbors.ranges",
+    "statistics",
+    "target",
+}  # whose ranges hold nothing at first: from inf to -inf
 _LONGEST = 2**53  # of a count: a float64 beside it still tells one from the next
 
 
 def check_names(what: str, names: Any) -> list[Hashable]:
-    """Return a list of distinct feature names or classes; raises ValueError, TypeError for anything else."""
+    """Return a list of distinct feature names or classes.
+
+    Raises ValueError, TypeError for anything else.
+    """
     if not isinstance(names, list) or len(set(names)) != len(names):
         raise ValueError(f"{what} is not a list of distinct names")
     return names
 
 
 def check_classes(classes: Any, *, regression: bool) -> list[Hashable]:
-    """Return the classes of a model: none of a regressor; raises ValueError, TypeError for what cannot be one."""
+    """Return the classes of a model: none of a regressor.
+
+    Raises ValueError, TypeError for what cannot be one.
+    """
     if regression and classes:
         raise ValueError("a regressor has no classes")
     return [plain_label(label) for label in check_names("classes", classes)]
 
 
 def check_width(width: Any, n_features: int) -> int:
-    """Return how many features the first row had; raises ValueError unless they are among the model's."""
+    """Return how many features the first row had.
+
+    Raises ValueError unless they are among the model's.
+    """
     if type(width) is not int or not 1 <= width <= max(n_features, 1):
-        raise ValueError(f"width is {width!r}; allowed is 1 to {max(n_features, 1)}, the model's features")
+        raise ValueError(
+            f"width is {width!r}; allowed is 1 to {max(n_features, 1)}, the model's features"
+        )
     return width
 
 
@@ -62,7 +80,8 @@ def check_state(settings: Settings, state: State, n_features: int, n_classes: in
 
     `n_features` and `n_classes` are how many have a name.
     """
-    counts, clock = state.counts, state.recall.clock
+    counts = state.counts
+    clock = state.recall.clock
     outputs = 1 if settings.regression else n_classes
     if n_features > state.statistics.shape[1] or outputs > state.classes.shape[1]:
         raise ValueError(f"there is no room for {n_features} features and {outputs} outputs")
@@ -96,7 +115,9 @@ def check_state(settings: Settings, state: State, n_features: int, n_classes: in
         not (state.spread.residuals >= 0.0).all()
         or not ((state.spread.risks >= 0.0) & (state.spread.risks <= 1.0)).all()
     ):
-        raise ValueError("a residual in array 'spread.residuals' is below 0, or one of 'spread.risks' no share")
+        raise ValueError(
+            "a residual in array 'spread.residuals' is below 0, or one of 'spread.risks' no share"
+        )
     for name, array in flatten(state).items():
         if not (~np.isnan(array) if name in _OPEN else np.isfinite(array)).all():
             raise ValueError(f"array {name!r} holds NaN or an infinite number")
@@ -104,33 +125,53 @@ def check_state(settings: Settings, state: State, n_features: int, n_classes: in
 
 def _check_neighbors(settings: Settings, state: State, n_classes: int) -> None:
     """Raise ValueError if an answer is no class, which compiled code would take for a place in memory."""
-    answers, (origin, low, high) = state.neighbors.answers[: state.neighbors.n[0]], state.neighbors.ranges
+    answers, (origin, low, high) = (
+        state.neighbors.answers[: state.neighbors.n[0]],
+        state.neighbors.ranges,
+    )
     if settings.regression:
         sound = np.abs(answers) <= LARGEST
     else:
         sound = (answers >= 0) & (answers < n_classes) & (answers == np.floor(answers))
     if not sound.all():
-        raise ValueError("a number in array 'neighbors.answers' is no class or target of this model")
+        raise ValueError(
+            "a number in array 'neighbors.answers' is no class or target of this model"
+        )
     if not (np.isfinite(origin).all() and (np.isfinite(low) == np.isfinite(high)).all()):
         raise ValueError("a range in array 'neighbors.ranges' is not finite")
 
 
 def _check_divisors(state: State) -> None:
     """Raise ValueError if a number that compiled code divides by may be zero, or drive a neuron beyond all sense."""
-    gains, speakers = state.net.gains, state.recall.speakers
+    gains = state.net.gains
+    speakers = state.recall.speakers
     if not ((gains[GAIN] > 0.0) & (gains[GAIN] <= HIGHEST_GAIN)).all():
         raise ValueError(f"a gain in array 'net.gains' is not above 0 and at most {HIGHEST_GAIN:g}")
-    if not ((gains[[DRIVE_POWER, INPUT_POWER]] >= 0.0) & (gains[[DRIVE_POWER, INPUT_POWER]] < np.inf)).all():
+    if not (
+        (gains[[DRIVE_POWER, INPUT_POWER]] >= 0.0) & (gains[[DRIVE_POWER, INPUT_POWER]] < np.inf)
+    ).all():
         raise ValueError("a mean square in array 'net.gains' is below 0 or not finite")
     if not (speakers >= 0.0).all() or not 0.5 <= speakers.sum() <= 2.0:
         raise ValueError("array 'recall.speakers' is not a distribution")
     if not np.isfinite(state.memory.clock).all() or state.memory.clock[MEDIAN_GAP] < 0.0:
-        raise ValueError("a number in array 'memory.clock' is not finite, or its median gap is below 0")
-    if not ((state.memory.ring >= 0.0) & (state.memory.ring <= 1.0)).all() or not np.isfinite(state.memory.steps).all():
-        raise ValueError("a line in array 'memory.ring' is not from 0 to 1, or a number in 'memory.steps' not finite")
+        raise ValueError(
+            "a number in array 'memory.clock' is not finite, or its median gap is below 0"
+        )
+    if (
+        not ((state.memory.ring >= 0.0) & (state.memory.ring <= 1.0)).all()
+        or not np.isfinite(state.memory.steps).all()
+    ):
+        raise ValueError(
+            "a line in array 'memory.ring' is not from 0 to 1, or a number in 'memory.steps' not finite"
+        )
     if not (state.centroids.counts >= 0.0).all() or not (state.centroids.rows >= 0.0).all():
         raise ValueError("a number in array 'centroids.counts' or 'centroids.rows' is below 0")
     if not (state.bank.log_stack[1] >= 0.0).all():
         raise ValueError("a mean square in array 'bank.log_stack' is below 0")
-    if not (state.gaussians.squares >= 0.0).all() or not (state.gaussians.moments[CLASS_ROWS] >= 0.0).all():
-        raise ValueError("a number in 'gaussians.squares', or a number of rows in 'gaussians.moments', is below 0")
+    if (
+        not (state.gaussians.squares >= 0.0).all()
+        or not (state.gaussians.moments[CLASS_ROWS] >= 0.0).all()
+    ):
+        raise ValueError(
+            "a number in 'gaussians.squares', or a number of rows in 'gaussians.moments', is below 0"
+        )

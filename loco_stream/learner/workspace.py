@@ -1,4 +1,7 @@
-"""The workspace of a step: what one sample needs for a moment; it can be made anew without changing a result."""
+"""The workspace of a step: what one sample needs for a moment.
+
+It can be made anew without changing a result.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,12 @@ Int64 = NDArray[np.int64]
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-# Rows of `Run.neurons`, one column a hidden neuron; FRESH: the trace of this row's spikes alone, CARRIED: what is left
-# of the last row's.
+# Rows of `Run.neurons`, one column a hidden neuron; FRESH: the trace of this row's spikes alone,
+# CARRIED: what is left of the last row's.
 NOISE, CREDIT, FRESH, CARRIED = range(4)
-# `Scratch.flags`: the sample whose clean pass is in scratch; of how many members the gains are; input lines that are
-# not zero; inputs of the readout, and of its linear members, that are not zero; features that centroids go by.
+# `Scratch.flags`: the sample whose clean pass is in scratch; of how many members the gains are;
+# input lines that are not zero; inputs of the readout, and of its linear members, that are not
+# zero; features that centroids go by.
 CLEAN_FOR, N_GAINS, N_IN, N_ROWS, N_LINEAR_ROWS, N_MEASURED = range(6)
 # Rows of `Scratch.vectors`, one column a class.
 SCORES, STACKED, PROBA, SPOKEN, ERROR, CHANGE, TARGET, DORMANT, ROOM = range(9)
@@ -53,10 +57,10 @@ class Lagged(NamedTuple):
 class Run(NamedTuple):
     """What running and changing the hidden layers needs.
 
-    drives: before the gain, and of a perturbed pass; noisy: its traces; rows: which traces below a layer are not 0;
-    times and cell: spikes of one neuron, and room for it; spikes: number of each layer, clean and perturbed; projected:
-    P times a layer's input; coefficients and residual: room of the prototypes; decays: what is left of each neuron's
-    trace after so many gaps.
+    drives: before the gain, and of a perturbed pass; noisy: its traces; rows: which traces below a
+    layer are not 0; times and cell: spikes of one neuron, and room for it; spikes: number of each
+    layer, clean and perturbed; projected: P times a layer's input; coefficients and residual: room
+    of the prototypes; decays: what is left of each neuron's trace after so many gaps.
     """
 
     neurons: Annotated[Float32, axes(4, "hidden")]
@@ -76,11 +80,12 @@ class Run(NamedTuple):
 class Answers(NamedTuple):
     """What the readout's members say of one sample.
 
-    rows, old_rows and linear_rows: which inputs are not zero, old_rows those of a snapshot's; outputs: of the members
-    on traces, then of the linear ones, then what centroids and neighbours say; logistic and bayes: of the logistic
-    member, and log-probabilities of naive Bayes; change: of the outputs under a perturbation; weights: how much each
-    block of outputs counts; experts and says: probabilities of each, and its weight in the mixture; shares: x'Px and
-    x'Px / (prior x'x); residual: what the outputs of the member at work lack; increment: of the combined readout.
+    rows, old_rows and linear_rows: which inputs are not zero, old_rows those of a snapshot's;
+    outputs: of the members on traces, then of the linear ones, then what centroids and neighbours
+    say; logistic and bayes: of the logistic member, and log-probabilities of naive Bayes; change:
+    of the outputs under a perturbation; weights: how much each block of outputs counts; experts and
+    says: probabilities of each, and its weight in the mixture; shares: x'Px and x'Px / (prior x'x);
+    residual: what the outputs of the member at work lack; increment: of the combined readout.
     """
 
     rows: Annotated[Int32, axes("inputs")]
@@ -107,9 +112,9 @@ class Answers(NamedTuple):
 class Nearness(NamedTuple):
     """Room to find centroids and neighbours.
 
-    columns, values and scales: the features that count, and how; distances: of all, squared; near, places and votes:
-    the nearest, where they are, and how much each counts; close and centroids: the same of the nearest centroids, which
-    stay.
+    columns, values and scales: the features that count, and how; distances: of all, squared; near,
+    places and votes: the nearest, where they are, and how much each counts; close and centroids:
+    the same of the nearest centroids, which stay.
     """
 
     columns: Annotated[Int32, axes("features")]
@@ -124,11 +129,14 @@ class Nearness(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Workspace for one sample; nothing in it outlives a step except as a cache that is checked before use.
+    """Workspace for one sample.
 
-    class_weights: those that the user gave, by slot; written anew with every workspace.
-    answers and vectors: what is said of the sample now; earlier and earlier_vectors: what was said when it was
-    predicted, if its label came late; moment: the time that the pass in scratch is of; context: room to put one back.
+    Nothing in it outlives a step except as a cache that is checked before use.
+
+    class_weights: those that the user gave, by slot; written anew with every workspace. answers and
+    vectors: what is said of the sample now; earlier and earlier_vectors: what was said when it was
+    predicted, if its label came late; moment: the time that the pass in scratch is of; context:
+    room to put one back.
     """
 
     flags: Annotated[Int64, axes(6, start=-1)]

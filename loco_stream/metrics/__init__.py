@@ -1,14 +1,19 @@
 """Measures of learning on streams: what was retained, what was learned, and how well it predicted.
 
-Continual-learning measures take an accuracy matrix `R`, where `R[i, j]` is the accuracy on task j after training
-through task i. Stream measures take labels and predictions in the order of the stream; `Prequential` is their
-incremental form. Libraries use the same names for different formulas, so each docstring states its own and `variant=`
-gives the others.
+Continual-learning measures take an accuracy matrix `R`, where `R[i, j]` is the accuracy on task j
+after training through task i. Stream measures take labels and predictions in the order of the
+stream; `Prequential` is their incremental form. Libraries use the same names for different
+formulas, so each docstring states its own and `variant=` gives the others.
 """
 
 from __future__ import annotations
 
-from loco_stream.metrics.anytime import minimum_accuracy, windowed_forgetting, windowed_plasticity, worst_case_accuracy
+from loco_stream.metrics.anytime import (
+    minimum_accuracy,
+    windowed_forgetting,
+    windowed_plasticity,
+    worst_case_accuracy,
+)
 from loco_stream.metrics.continual import (
     average_accuracy,
     average_anytime_accuracy,

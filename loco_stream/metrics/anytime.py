@@ -1,4 +1,7 @@
-"""Measures of whole accuracy curves: the worst case and the stability gap that evaluation at task ends misses."""
+"""Measures of whole accuracy curves.
+
+The worst case and the stability gap that evaluation at task ends misses.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,17 @@ __all__ = ["minimum_accuracy", "windowed_forgetting", "windowed_plasticity", "wo
 def minimum_accuracy(curves: ArrayLike, ends: Sequence[int]) -> float:
     """Return min-ACC, the mean over earlier tasks of the lowest accuracy each had after it was learned.
 
-    `min-ACC = mean_{j<k} min_{n > end_j} A[n, j]`, where k tasks have been learned or are being learned.
+    `min-ACC = mean_{j<k} min_{n > end_j} A[n, j]`, where k tasks have been learned or are being
+    learned.
 
     Parameters
     ----------
     curves
-        A, shape (evaluations, tasks): row n holds the accuracies on all tasks at evaluation n. Evaluating often is the
-        point: the drop right after a task switch is missed otherwise.
+        A, shape (evaluations, tasks): row n holds the accuracies on all tasks at evaluation n.
+        Evaluating often is the point: the drop right after a task switch is missed otherwise.
     ends
-        For each task learned before the current one, the row in which its training ended; increasing.
+        For each task learned before the current one, the row in which its training ended;
+        increasing.
 
     Raises
     ------
@@ -32,7 +37,8 @@ def minimum_accuracy(curves: ArrayLike, ends: Sequence[int]) -> float:
 
     References
     ----------
-    De Lange et al.: Continual Evaluation for Lifelong Learning: Identifying the Stability Gap. ICLR 2023.
+    De Lange et al.: Continual Evaluation for Lifelong Learning: Identifying the Stability Gap. ICLR
+    2023.
 
     Examples
     --------
@@ -43,14 +49,20 @@ def minimum_accuracy(curves: ArrayLike, ends: Sequence[int]) -> float:
     matrix = _curves(curves)
     n_rows, n_tasks = matrix.shape
     if not 0 < len(ends) < n_tasks:
-        raise InputError(f"ends must name between 1 and {n_tasks - 1} earlier tasks of {n_tasks}, got {len(ends)}.")
+        raise InputError(
+            f"ends must name between 1 and {n_tasks - 1} earlier tasks of {n_tasks}, got {len(ends)}."
+        )
     if list(ends) != sorted(set(ends)) or not (ends[0] >= 0 and ends[-1] < n_rows - 1):
-        raise InputError(f"ends must increase within rows 0 to {n_rows - 2} of curves, got {list(ends)}.")
+        raise InputError(
+            f"ends must increase within rows 0 to {n_rows - 2} of curves, got {list(ends)}."
+        )
     return float(np.mean([matrix[end + 1 :, task].min() for task, end in enumerate(ends)]))
 
 
 def worst_case_accuracy(curves: ArrayLike, ends: Sequence[int]) -> float:
-    """Return WC-ACC, `A[last, k] / k + (1 - 1/k) min-ACC`: the current task now, the earlier ones at their worst.
+    """Return WC-ACC, `A[last, k] / k + (1 - 1/k) min-ACC`.
+
+    The current task now, the earlier ones at their worst.
 
     Parameters
     ----------
@@ -66,7 +78,8 @@ def worst_case_accuracy(curves: ArrayLike, ends: Sequence[int]) -> float:
 
     References
     ----------
-    De Lange et al.: Continual Evaluation for Lifelong Learning: Identifying the Stability Gap. ICLR 2023.
+    De Lange et al.: Continual Evaluation for Lifelong Learning: Identifying the Stability Gap. ICLR
+    2023.
 
     Examples
     --------
@@ -101,7 +114,8 @@ def windowed_forgetting(curves: ArrayLike, window: int = 10) -> float:
 
     References
     ----------
-    De Lange et al.: Continual Evaluation for Lifelong Learning: Identifying the Stability Gap. ICLR 2023.
+    De Lange et al.: Continual Evaluation for Lifelong Learning: Identifying the Stability Gap. ICLR
+    2023.
 
     Examples
     --------
@@ -133,7 +147,8 @@ def windowed_plasticity(curves: ArrayLike, window: int = 10) -> float:
 
     References
     ----------
-    De Lange et al.: Continual Evaluation for Lifelong Learning: Identifying the Stability Gap. ICLR 2023.
+    De Lange et al.: Continual Evaluation for Lifelong Learning: Identifying the Stability Gap. ICLR
+    2023.
 
     Examples
     --------

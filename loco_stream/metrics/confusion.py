@@ -1,4 +1,7 @@
-"""Which labels are found, and what they are taken for: counts of label and answer, from which all of it follows."""
+"""Which labels are found, and what they are taken for.
+
+Counts of label and answer, from which all of it follows.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,16 @@ from typing import Any
 
 __all__ = ["Confusion", "plain"]
 
-_KEPT = 100  # labels with counts of their own: at most 101 x 101 numbers, however many labels a stream has
+# labels with counts of their own: at most 101 x 101 numbers, however many labels a stream has
+_KEPT = 100
 _SHOWN = 30  # labels of the matrix in a report
 _OTHERS = "(others)"
 
 
 class Confusion:
-    """Rows by label and answer, counted for the first 100 labels; those that come later are one, "(others)".
+    """Rows by label and answer, counted for the first 100 labels.
+
+    Those that come later are one, "(others)".
 
     Examples
     --------
@@ -53,7 +59,9 @@ class Confusion:
         rows, answers = self._sums()
         scores = {}
         for name, place in zip(_texts([*self._places]), self._places.values(), strict=True):
-            hits, support, named = self._pairs[place, place], rows[place], answers[place]
+            hits = self._pairs[place, place]
+            support = rows[place]
+            named = answers[place]
             scores[name] = {
                 "precision": hits / named if named else math.nan,
                 "recall": hits / support if support else math.nan,
@@ -63,7 +71,10 @@ class Confusion:
         return scores
 
     def matrix(self) -> dict[str, object]:
-        """Return the labels as texts, and rows by label (lines) and answer (columns); all beyond 30 labels are one."""
+        """Return the labels as texts, and rows by label (lines) and answer (columns).
+
+        All beyond 30 labels are one.
+        """
         labels = _texts([*self._places])[:_SHOWN]
         n = len(labels) + any(max(pair) >= _SHOWN for pair in self._pairs)
         table = [[0] * n for _ in range(n)]
@@ -73,7 +84,8 @@ class Confusion:
 
     def _sums(self) -> tuple[Counter[int], Counter[int]]:
         """Return the rows of each label, and how often each was the answer."""
-        rows, answers = Counter[int](), Counter[int]()
+        rows = Counter[int]()
+        answers = Counter[int]()
         for (true, predicted), count in self._pairs.items():
             rows[true] += count
             answers[predicted] += count
@@ -89,7 +101,9 @@ class Confusion:
     def restore_state(self, state: Mapping[str, Any]) -> None:
         """Continue from `export_state`."""
         self._places = {label: place for place, label in enumerate(state["labels"])}
-        self._pairs = Counter({(true, predicted): count for true, predicted, count in state["pairs"]})
+        self._pairs = Counter(
+            {(true, predicted): count for true, predicted, count in state["pairs"]}
+        )
         places = {*self._places.values(), _KEPT}
         if any(place not in places for pair in self._pairs for place in pair):
             raise ValueError("a pair of label and answer is of a label that is not there")

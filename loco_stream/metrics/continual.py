@@ -1,4 +1,7 @@
-"""Measures of the accuracy matrix: R[i, j] is the accuracy on task j after training through task i."""
+"""Measures of the accuracy matrix.
+
+R[i, j] is the accuracy on task j after training through task i.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,9 @@ def average_accuracy(R: ArrayLike) -> float:
 
 
 def learning_accuracy(R: ArrayLike) -> float:
-    """Return the mean accuracy on each task right after learning it, `mean_i R[i, i]`: plasticity without retention.
+    """Return the mean accuracy on each task right after learning it, `mean_i R[i, i]`.
+
+    Plasticity without retention.
 
     Parameters
     ----------
@@ -58,7 +63,8 @@ def learning_accuracy(R: ArrayLike) -> float:
 
     References
     ----------
-    Riemer et al.: Learning to Learn without Forgetting by Maximizing Transfer and Minimizing Interference. ICLR 2019.
+    Riemer et al.: Learning to Learn without Forgetting by Maximizing Transfer and Minimizing
+    Interference. ICLR 2019.
 
     Examples
     --------
@@ -77,8 +83,9 @@ def average_anytime_accuracy(R: ArrayLike, variant: str = "seen") -> float:
     R
         Accuracy matrix, shape (tasks, tasks).
     variant
-        Which tasks S_i count after task i: "seen" takes tasks 1 to i (Caccia et al.), "all" takes every task, so that
-        what is not learned yet counts too (CapyMOA's `anytime_all_avg`, evaluated at the ends of tasks).
+        Which tasks S_i count after task i: "seen" takes tasks 1 to i (Caccia et al.), "all" takes
+        every task, so that what is not learned yet counts too (CapyMOA's `anytime_all_avg`,
+        evaluated at the ends of tasks).
 
     Raises
     ------
@@ -89,7 +96,8 @@ def average_anytime_accuracy(R: ArrayLike, variant: str = "seen") -> float:
 
     References
     ----------
-    Caccia et al.: New Insights on Reducing Abrupt Representation Change in Online Continual Learning. ICLR 2022.
+    Caccia et al.: New Insights on Reducing Abrupt Representation Change in Online Continual
+    Learning. ICLR 2022.
 
     Examples
     --------
@@ -106,16 +114,18 @@ def average_anytime_accuracy(R: ArrayLike, variant: str = "seen") -> float:
 
 
 def backward_transfer(R: ArrayLike, variant: str = "final") -> float:
-    """Return what later training did to earlier tasks, `mean_{j<T} (R[T, j] - R[j, j])`; below 0 is forgetting.
+    """Return what later training did to earlier tasks, `mean_{j<T} (R[T, j] - R[j, j])`.
+
+    Below 0 is forgetting.
 
     Parameters
     ----------
     R
         Accuracy matrix, shape (tasks, tasks).
     variant
-        "final" is the formula of the GEM paper, above. "final_over_all" divides the same sum by T instead of T - 1, as
-        the code published with that paper does. "pairs" is the mean of `R[i, j] - R[j, j]` over all pairs i > j
-        (Diaz-Rodriguez et al.; CapyMOA's `backward_transfer`).
+        "final" is the formula of the GEM paper, above. "final_over_all" divides the same sum by T
+        instead of T - 1, as the code published with that paper does. "pairs" is the mean of `R[i,
+        j] - R[j, j]` over all pairs i > j (Diaz-Rodriguez et al.; CapyMOA's `backward_transfer`).
 
     Returns
     -------
@@ -155,7 +165,9 @@ def backward_transfer(R: ArrayLike, variant: str = "final") -> float:
     return float(change.sum() / (n_tasks if variant == "final_over_all" else n_tasks - 1))
 
 
-def forward_transfer(R: ArrayLike, baseline: ArrayLike | None = None, variant: str = "next") -> float:
+def forward_transfer(
+    R: ArrayLike, baseline: ArrayLike | None = None, variant: str = "next"
+) -> float:
     """Return what earlier training did for tasks not seen yet, `mean_{i>=2} (R[i-1, i] - b_i)`.
 
     Parameters
@@ -163,11 +175,11 @@ def forward_transfer(R: ArrayLike, baseline: ArrayLike | None = None, variant: s
     R
         Accuracy matrix, shape (tasks, tasks), with the entries above the diagonal.
     baseline
-        b, the accuracy on each task before any training: shape (tasks,), or one number for all. `variant="next"`
-        needs it, `variant="pairs"` takes none.
+        b, the accuracy on each task before any training: shape (tasks,), or one number for all.
+        `variant="next"` needs it, `variant="pairs"` takes none.
     variant
-        "next" is the formula above. "pairs" is the mean of `R[i, j]` over all pairs i < j, without a baseline
-        (Diaz-Rodriguez et al.; CapyMOA's `forward_transfer`).
+        "next" is the formula above. "pairs" is the mean of `R[i, j]` over all pairs i < j, without
+        a baseline (Diaz-Rodriguez et al.; CapyMOA's `forward_transfer`).
 
     Returns
     -------
@@ -177,7 +189,8 @@ def forward_transfer(R: ArrayLike, baseline: ArrayLike | None = None, variant: s
     Raises
     ------
     InputError
-        `R` is not square, an entry that is needed is missing (NaN), or `baseline` has another number of tasks.
+        `R` is not square, an entry that is needed is missing (NaN), or `baseline` has another
+        number of tasks.
     ConfigError
         `variant` is unknown, or `baseline` and `variant` do not go together.
 
@@ -197,14 +210,18 @@ def forward_transfer(R: ArrayLike, baseline: ArrayLike | None = None, variant: s
     matrix = _square(R)
     n_tasks = len(matrix)
     if (_variant(variant, ("next", "pairs")) == "next") != (baseline is not None):
-        raise ConfigError(f"baseline goes with variant='next' and only there, got variant={variant!r}.")
+        raise ConfigError(
+            f"baseline goes with variant='next' and only there, got variant={variant!r}."
+        )
     if n_tasks == 1:
         return 0.0
     if variant == "pairs":
         return float(_known(matrix[np.triu_indices(n_tasks, 1)]).mean())
     before = np.asarray(baseline, dtype=np.float64)
     if before.shape not in ((), (n_tasks,)):
-        raise InputError(f"baseline must be one number or have shape ({n_tasks},), got shape {before.shape}.")
+        raise InputError(
+            f"baseline must be one number or have shape ({n_tasks},), got shape {before.shape}."
+        )
     untrained = np.broadcast_to(before, (n_tasks,))
     return float((_known(np.diag(matrix, 1)) - _known(untrained[1:])).mean())
 
@@ -217,8 +234,9 @@ def forgetting(R: ArrayLike, variant: str = "maximum") -> float:
     R
         Accuracy matrix, shape (tasks, tasks). Only the lower triangle is read.
     variant
-        "maximum" compares with the best value a task ever had, as above. "learned" compares with the value right after
-        learning the task, `R[j, j]`: this is Avalanche's stream forgetting, and minus `backward_transfer`.
+        "maximum" compares with the best value a task ever had, as above. "learned" compares with
+        the value right after learning the task, `R[j, j]`: this is Avalanche's stream forgetting,
+        and minus `backward_transfer`.
 
     Returns
     -------
@@ -258,14 +276,18 @@ def _square(R: ArrayLike) -> NDArray[np.float64]:
     """Return `R` as a float64 matrix, or raise what is wrong with its shape."""
     matrix = np.asarray(R, dtype=np.float64)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
-        raise InputError(f"R must be a square matrix of accuracies with at least one task, got shape {matrix.shape}.")
+        raise InputError(
+            f"R must be a square matrix of accuracies with at least one task, got shape {matrix.shape}."
+        )
     return matrix
 
 
 def _known(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return `values`, or raise if one is missing."""
     if np.isnan(values).any():
-        raise InputError("R or its baseline has NaN where this measure needs an accuracy; evaluate these first.")
+        raise InputError(
+            "R or its baseline has NaN where this measure needs an accuracy; evaluate these first."
+        )
     return values
 
 

@@ -9,7 +9,9 @@ __all__ = ["Course"]
 
 
 class Course:
-    """Points over the stream, one for every `stride` samples; the stride doubles whenever there are too many.
+    """Points over the stream, one for every `stride` samples.
+
+    The stride doubles whenever there are too many.
 
     The newest point of a stretch stands for it, so that the beginning and the end are always there.
 
@@ -49,5 +51,8 @@ class Course:
             points.append(point)
 
     def _stretch(self, point: Sequence[Any]) -> int:
-        """Return the number of the stretch a point lies in: those end at the multiples of the stride."""
+        """Return the number of the stretch a point lies in.
+
+        Those end at the multiples of the stride.
+        """
         return -(-int(point[0]) // self.stride)

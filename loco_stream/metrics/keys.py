@@ -1,7 +1,7 @@
 """One table of what a run measures: report, terminal, Prometheus, page and docs/metrics.md read it.
 
-A new metric is its computation and one line here; ``python -m loco_stream.metrics.keys > docs/metrics.md`` writes the
-page anew.
+A new metric is its computation and one line here; ``python -m loco_stream.metrics.keys >
+docs/metrics.md`` writes the page anew.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 __all__ = ["KEYS", "Key", "keys_of", "markdown", "scores_of"]
 
-_ACCURACY, _DIGITS = "{:.4f}", "{:.5g}"
+_ACCURACY = "{:.4f}"
+_DIGITS = "{:.5g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,9 @@ class Key:
     prometheus
         Name of the metric without ``loco_``; "" for what is no number.
     kind
-        "gauge", "counter", "flag" (1 while there is a text), "parts" (a counter for each entry), "shares" (a gauge for
-        each entry), "classes" (a gauge for each score of each label), "histogram", "list" or "value".
+        "gauge", "counter", "flag" (1 while there is a text), "parts" (a counter for each entry),
+        "shares" (a gauge for each entry), "classes" (a gauge for each score of each label),
+        "histogram", "list" or "value".
     task
         The task that has it; "" for both.
     label, form
@@ -52,7 +54,8 @@ class Key:
     momentary: bool = False
 
 
-_HIT, _FIT = "classification", "regression"
+_HIT = "classification"
+_FIT = "regression"
 
 # fmt: off
 KEYS = (
@@ -172,7 +175,9 @@ def keys_of(task: str) -> list[Key]:
 
 
 def scores_of(task: str) -> list[str]:
-    """Return the names of the page's scores: windowed, overall, repeating the label, the most frequent label.
+    """Return the names of the page's scores.
+
+    Windowed, overall, repeating the label, the most frequent label.
 
     Examples
     --------
@@ -197,7 +202,9 @@ def markdown() -> str:
     for key in KEYS:
         name = f"*{key.name}*" if key.momentary else f"`{key.name}`"
         exported = f"`loco_{key.prometheus}{'_total' if key.kind in ('counter', 'parts') else ''}`"
-        lines.append(f"| {name} | {key.what} | {key.unit} | {key.task} | {exported if key.prometheus else ''} |")
+        lines.append(
+            f"| {name} | {key.what} | {key.unit} | {key.task} | {exported if key.prometheus else ''} |"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -14,25 +14,28 @@ from loco_stream.numbers import require_number
 
 __all__ = ["Prequential"]
 
-_LEAST = 1e-6  # a probability below it is charged as this much, or one wrong certainty would hide all else
+# a probability below it is charged as this much, or one wrong certainty would hide all else
+_LEAST = 1e-6
 
 
 class Prequential:
     """Test-then-train scores in constant time a sample and memory bounded by the window and the number of classes.
 
-    Beside the model stand the two rows without which its accuracy says little: repeating the previous label and
-    predicting the most frequent one so far. All three are counted over the same samples, those where the model gave an
-    answer. With delayed labels feed the prediction that was stored when the sample arrived.
+    Beside the model stand the two rows without which its accuracy says little: repeating the
+    previous label and predicting the most frequent one so far. All three are counted over the same
+    samples, those where the model gave an answer. With delayed labels feed the prediction that was
+    stored when the sample arrived.
 
     Parameters
     ----------
     task
         "classification" or "regression".
     window
-        Samples in the sliding window; 500 shows a change within seconds at stream rates and has a standard error of
-        at most .022.
+        Samples in the sliding window; 500 shows a change within seconds at stream rates and has a
+        standard error of at most .022.
     fading
-        Fading factor of `fading_accuracy` and `fading_mae`, in (0, 1]; see `loco_stream.metrics.fading_accuracy`.
+        Fading factor of `fading_accuracy` and `fading_mae`, in (0, 1]; see
+        `loco_stream.metrics.fading_accuracy`.
 
     Raises
     ------
@@ -54,7 +57,9 @@ class Prequential:
     (0.75, 0.5, 1.0)
     """
 
-    def __init__(self, task: str = "classification", window: int = 500, fading: float = 0.999) -> None:
+    def __init__(
+        self, task: str = "classification", window: int = 500, fading: float = 0.999
+    ) -> None:
         if task not in ("classification", "regression"):
             raise ConfigError(f"task must be classification or regression, got {task!r}.")
         if window < 1:
@@ -64,7 +69,9 @@ class Prequential:
         self.task = task
         self.window = window
         self.fading = fading
-        self._score: _Hits | _Errors = _Hits(window, fading) if task == "classification" else _Errors(window, fading)
+        self._score: _Hits | _Errors = (
+            _Hits(window, fading) if task == "classification" else _Errors(window, fading)
+        )
 
     @property
     def n_scored(self) -> int:
@@ -72,12 +79,19 @@ class Prequential:
         return self._score.n
 
     def update(
-        self, y_true: Any, y_pred: Any, p_true: float | None = None, interval: tuple[float, float] | None = None
+        self,
+        y_true: Any,
+        y_pred: Any,
+        p_true: float | None = None,
+        interval: tuple[float, float] | None = None,
     ) -> None:
-        """Count one answer; `y_pred` None means the model gave none: not scored, but the label is remembered.
+        """Count one answer; `y_pred` None means the model gave none.
 
-        `p_true` is the probability that was given to the label, None where the model gives none, and in regression;
-        `interval` is what a regression said the value lies in, None or infinite where it said nothing.
+        Not scored, but the label is remembered.
+
+        `p_true` is the probability that was given to the label, None where the model gives none,
+        and in regression; `interval` is what a regression said the value lies in, None or infinite
+        where it said nothing.
 
         Raises
         ------
@@ -87,25 +101,36 @@ class Prequential:
         self._score.update(y_true, y_pred, p_true, interval)
 
     def report(self) -> dict[str, float]:
-        """Return the scores so far as fractions or in units of y; NaN before the first scored sample.
+        """Return the scores so far as fractions or in units of y.
+
+        NaN before the first scored sample.
 
         Returns
         -------
         dict
-            Classification: accuracy, kappa, kappa_m, kappa_t, no_change_accuracy, majority_accuracy, window_accuracy,
-            fading_accuracy, log_loss (nats). Regression: mae, rmse, r2, no_change_mae, window_mae, fading_mae,
-            interval_coverage.
+            Classification: accuracy, kappa, kappa_m, kappa_t, no_change_accuracy,
+            majority_accuracy, window_accuracy, fading_accuracy, log_loss (nats). Regression: mae,
+            rmse, r2, no_change_mae, window_mae, fading_mae, interval_coverage.
         """
         return self._score.report()
 
     def classes(self) -> dict[str, object]:
-        """Return `per_class` and `confusion` as `metrics.confusion` has them; nothing in regression."""
+        """Return `per_class` and `confusion` as `metrics.confusion` has them.
+
+        Nothing in regression.
+        """
         return self._score.classes()
 
     def export_state(self) -> dict[str, Any]:
         """Return everything counted as plain values that JSON can carry."""
         state = {name: getattr(self._score, name) for name in self._score.scalars}
-        return {"task": self.task, "window": self.window, "fading": self.fading, **state, **self._score.export()}
+        return {
+            "task": self.task,
+            "window": self.window,
+            "fading": self.fading,
+            **state,
+            **self._score.export(),
+        }
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
         """Continue from what `export_state` gave; the settings come from `state` too.
@@ -122,7 +147,10 @@ class Prequential:
             fresh._score.restore(state)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"The saved scores are not complete: {error!r}.") from error
-        self.task, self.window, self.fading, self._score = fresh.task, fresh.window, fresh.fading, fresh._score
+        self.task = fresh.task
+        self.window = fresh.window
+        self.fading = fresh.fading
+        self._score = fresh._score
 
 
 class _Hits:
@@ -132,9 +160,13 @@ class _Hits:
 
     def __init__(self, window: int, fading: float) -> None:
         self.n = self.n_hits = self.n_repeats = self.n_majority = self.n_recent = 0
-        self.agreement = 0  # sum over classes of (times it was the label) x (times it was the answer)
+        self.agreement = (
+            0  # sum over classes of (times it was the label) x (times it was the answer)
+        )
         self.faded = self.weight = 0.0
-        self.n_judged, self.loss = 0, 0.0  # rows with a probability, and the sum of their log-losses
+        # rows with a probability, and the sum of their log-losses
+        self.n_judged = 0
+        self.loss = 0.0
         self.confusion = Confusion()
         self.fading = fading
         self.recent: deque[bool] = deque(maxlen=window)
@@ -179,7 +211,9 @@ class _Hits:
 
     def report(self) -> dict[str, float]:
         n = self.n or math.nan
-        accuracy, repeats, majority = self.n_hits / n, self.n_repeats / n, self.n_majority / n
+        accuracy = self.n_hits / n
+        repeats = self.n_repeats / n
+        majority = self.n_majority / n
         return {
             "accuracy": accuracy,
             "kappa": above(accuracy, self.agreement / n**2) if self.n else math.nan,
@@ -212,11 +246,14 @@ class _Hits:
         self.true = {label: n for label, _, n in state["labels"] if n}
         self.predicted = dict(state["predicted"])
         self.rank = {label: i for i, label in enumerate(self.labels)}
-        self.previous, self.majority = state["previous"], state["majority"]
+        self.previous = state["previous"]
+        self.majority = state["majority"]
         if self.majority is not None and self.majority not in self.labels:
             raise ValueError(f"the most frequent label is {self.majority!r}, which never came")
         self.recent.extend(bool(hit) for hit in state["recent"])
-        self.n_judged, self.loss = state.get("judged", (0, 0.0))  # an older checkpoint has neither: they begin anew
+        self.n_judged, self.loss = state.get(
+            "judged", (0, 0.0)
+        )  # an older checkpoint has neither: they begin anew
         if "confusion" in state:
             self.confusion.restore_state(state["confusion"])
 
@@ -224,18 +261,33 @@ class _Hits:
 class _Errors:
     """Sums of the errors of a regression, of the labels' variance, and of the error of repeating the last value."""
 
-    scalars = ("n", "absolute", "squared", "mean", "spread", "n_repeats", "repeats", "previous", "faded", "weight")
+    scalars = (
+        "n",
+        "absolute",
+        "squared",
+        "mean",
+        "spread",
+        "n_repeats",
+        "repeats",
+        "previous",
+        "faded",
+        "weight",
+    )
 
     def __init__(self, window: int, fading: float) -> None:
         self.n = self.n_repeats = 0
-        self.n_bounded = self.n_inside = 0  # rows with an interval, and of these with the label inside
+        self.n_bounded = self.n_inside = (
+            0  # rows with an interval, and of these with the label inside
+        )
         self.absolute = self.squared = self.mean = self.spread = self.repeats = 0.0
         self.faded = self.weight = 0.0
         self.fading = fading
         self.previous: float | None = None
         self.recent: deque[float] = deque(maxlen=window)
 
-    def update(self, y_true: Any, y_pred: Any, p_true: object, interval: tuple[float, float] | None) -> None:
+    def update(
+        self, y_true: Any, y_pred: Any, p_true: object, interval: tuple[float, float] | None
+    ) -> None:
         truth = require_number("y_true", y_true)
         if y_pred is not None:
             self._score(truth, truth - require_number("y_pred", y_pred))
@@ -248,7 +300,9 @@ class _Errors:
         self.n += 1
         self.absolute += abs(error)
         self.squared += error * error
-        deviation = truth - self.mean  # Welford's update: no cancellation when labels are far from 0
+        deviation = (
+            truth - self.mean
+        )  # Welford's update: no cancellation when labels are far from 0
         self.mean += deviation / self.n
         self.spread += deviation * (truth - self.mean)
         if self.previous is not None:
@@ -280,4 +334,6 @@ class _Errors:
         if not isinstance(self.previous, int | float | None):
             raise ValueError(f"the last label is {self.previous!r}; allowed is a number")
         self.recent.extend(state["recent"])
-        self.n_bounded, self.n_inside = state.get("bounded", (0, 0))  # an older checkpoint has none: they begin anew
+        self.n_bounded, self.n_inside = state.get(
+            "bounded", (0, 0)
+        )  # an older checkpoint has none: they begin anew

@@ -43,7 +43,8 @@ def kappa(y_true: Sequence[Any], y_pred: Sequence[Any]) -> float:
     0.5
     """
     n = _length(y_true, y_pred)
-    true, predicted = Counter(y_true), Counter(y_pred)
+    true = Counter(y_true)
+    predicted = Counter(y_pred)
     chance = sum(count * predicted[label] for label, count in true.items()) / n**2
     return above(_accuracy(y_true, y_pred), chance)
 
@@ -51,8 +52,8 @@ def kappa(y_true: Sequence[Any], y_pred: Sequence[Any]) -> float:
 def kappa_m(y_true: Sequence[Any], y_pred: Sequence[Any]) -> float:
     """Return kappa-m, `(p0 - pm) / (1 - pm)`: accuracy above that of the majority predictor.
 
-    pm is the prequential accuracy of predicting the label that was most frequent so far (among equals the one seen
-    first); its first answer, before any label, counts as wrong.
+    pm is the prequential accuracy of predicting the label that was most frequent so far (among
+    equals the one seen first); its first answer, before any label, counts as wrong.
 
     Parameters
     ----------
@@ -84,10 +85,12 @@ def kappa_m(y_true: Sequence[Any], y_pred: Sequence[Any]) -> float:
 
 
 def kappa_t(y_true: Sequence[Any], y_pred: Sequence[Any]) -> float:
-    """Return kappa-temporal, `(p0 - pt) / (1 - pt)`: accuracy above that of repeating the previous label.
+    """Return kappa-temporal, `(p0 - pt) / (1 - pt)`.
 
-    pt is the accuracy of the no-change predictor; its first answer, before any label, counts as wrong. Where labels
-    come in runs this is the only honest kappa.
+    Accuracy above that of repeating the previous label.
+
+    pt is the accuracy of the no-change predictor; its first answer, before any label, counts as
+    wrong. Where labels come in runs this is the only honest kappa.
 
     Parameters
     ----------
@@ -106,8 +109,8 @@ def kappa_t(y_true: Sequence[Any], y_pred: Sequence[Any]) -> float:
 
     References
     ----------
-    Zliobaite et al.: Evaluation Methods and Decision Theory for Classification of Streaming Data with Temporal
-    Dependence. Machine Learning 98, 2015.
+    Zliobaite et al.: Evaluation Methods and Decision Theory for Classification of Streaming Data
+    with Temporal Dependence. Machine Learning 98, 2015.
 
     Examples
     --------
@@ -130,8 +133,8 @@ def fading_accuracy(y_true: Sequence[Any], y_pred: Sequence[Any], fading: float 
     y_true, y_pred
         Labels and predictions in the order of the stream.
     fading
-        a in (0, 1]. .999 remembers about 1 / (1 - a) = 1000 samples, which suits concepts of several thousand; take
-        .995 for shorter ones, .9995 for longer.
+        a in (0, 1]. .999 remembers about 1 / (1 - a) = 1000 samples, which suits concepts of
+        several thousand; take .995 for shorter ones, .9995 for longer.
 
     Raises
     ------
@@ -161,7 +164,10 @@ def fading_accuracy(y_true: Sequence[Any], y_pred: Sequence[Any], fading: float 
 
 
 def above(accuracy: float, reference: float) -> float:
-    """Return `(accuracy - reference) / (1 - reference)`, the form of every kappa; 0 if the reference is perfect."""
+    """Return `(accuracy - reference) / (1 - reference)`, the form of every kappa.
+
+    0 if the reference is perfect.
+    """
     return (accuracy - reference) / (1.0 - reference) if reference < 1.0 else 0.0
 
 
@@ -173,5 +179,7 @@ def _accuracy(y_true: Sequence[Any], y_pred: Sequence[Any]) -> float:
 def _length(y_true: Sequence[Any], y_pred: Sequence[Any]) -> int:
     """Return the common length, or raise."""
     if len(y_true) != len(y_pred) or not len(y_true):
-        raise InputError(f"y_true and y_pred must have the same length above 0, got {len(y_true)} and {len(y_pred)}.")
+        raise InputError(
+            f"y_true and y_pred must have the same length above 0, got {len(y_true)} and {len(y_pred)}."
+        )
     return len(y_true)

@@ -16,9 +16,10 @@ _MAX_DRIFTS = 1000  # kept for the report
 class Alarm:
     """One event of the monitor.
 
-    `at` counts scored samples from 0. `kind` is "concept" (the errors rose), "input" (the inputs changed) or "boundary"
-    (the user said so). `state` is "warning", "drift" (a change is certain) or "return" (the change led back to a task
-    known from before). `since` is the estimated first sample of the change. `task` names what runs now, where known.
+    `at` counts scored samples from 0. `kind` is "concept" (the errors rose), "input" (the inputs
+    changed) or "boundary" (the user said so). `state` is "warning", "drift" (a change is certain)
+    or "return" (the change led back to a task known from before). `since` is the estimated first
+    sample of the change. `task` names what runs now, where known.
 
     Examples
     --------
@@ -35,7 +36,11 @@ class Alarm:
 
     def __str__(self) -> str:
         """Return one sentence for people."""
-        what = {"concept": "the concept changed", "input": "the inputs changed", "boundary": "a new task begins"}
+        what = {
+            "concept": "the concept changed",
+            "input": "the inputs changed",
+            "boundary": "a new task begins",
+        }
         if self.state == "return":
             return f"{self.task} is back (sample {self.at}, since {self.since})"
         if self.state == "warning":
@@ -67,7 +72,8 @@ class Alarms:
 
     def say(self) -> list[Alarm]:
         """Hand out what was not said yet."""
-        heard, self.heard = self.heard, []
+        heard = self.heard
+        self.heard = []
         return heard
 
     def report(self) -> list[dict[str, Any]]:
@@ -87,10 +93,13 @@ class Alarms:
 
     def restore(self, config: Mapping[str, Any]) -> None:
         """Continue from `export`."""
-        self.n_drifts, self.suspects = config["_n_drifts"], config["_suspects"]
+        self.n_drifts = config["_n_drifts"]
+        self.suspects = config["_suspects"]
         states = dict(config["states"])
         if states.keys() != self.states.keys():
-            raise ValueError(f"the detectors' states are {states!r}; allowed is one each of {list(self.states)}")
+            raise ValueError(
+                f"the detectors' states are {states!r}; allowed is one each of {list(self.states)}"
+            )
         self.states = states
         self.drifts = deque((Alarm(**alarm) for alarm in config["drifts"]), maxlen=_MAX_DRIFTS)
         self.heard = [Alarm(**alarm) for alarm in config["heard"]]

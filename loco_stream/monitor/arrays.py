@@ -20,11 +20,18 @@ def prefixed(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
 
 def part(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
     """Return the arrays of one folder under their own names."""
-    return {name.removeprefix(f"{prefix}/"): a for name, a in arrays.items() if name.startswith(f"{prefix}/")}
+    return {
+        name.removeprefix(f"{prefix}/"): a
+        for name, a in arrays.items()
+        if name.startswith(f"{prefix}/")
+    }
 
 
 def distinct(names: Sequence[Hashable]) -> Sequence[Hashable]:
-    """Return the names of a saved state; raises ValueError if one comes twice, TypeError if one cannot be a name."""
+    """Return the names of a saved state.
+
+    Raises ValueError if one comes twice, TypeError if one cannot be a name.
+    """
     if len(set(names)) != len(names):
         raise ValueError(f"{names!r} are not distinct")
     return names

@@ -16,7 +16,13 @@ from loco_stream.rng import uniforms
 
 __all__ = ["Draws", "Held", "HoldOut", "predict"]
 
-_HELD = ("index", "hit", "at", "was", "was_at")  # of a withheld sample, what fits into one array of integers
+_HELD = (
+    "index",
+    "hit",
+    "at",
+    "was",
+    "was_at",
+)  # of a withheld sample, what fits into one array of integers
 _BLOCK = 256  # numbers drawn at once
 
 
@@ -24,8 +30,9 @@ _BLOCK = 256  # numbers drawn at once
 class Held:
     """One withheld sample: its position in the stream, its content, and whether the model gets it right.
 
-    `hit` is the answer of the model as it was after sample `at` of the stream, `was` the one before, after `was_at`.
-    A regression counts as right within `tolerance`, the usual error when the sample was withheld.
+    `hit` is the answer of the model as it was after sample `at` of the stream, `was` the one
+    before, after `was_at`. A regression counts as right within `tolerance`, the usual error when
+    the sample was withheld.
     """
 
     index: int
@@ -51,16 +58,24 @@ class Held:
         return start <= self.at < end or start <= self.was_at < end
 
     def hit_in(self, start: int, end: int) -> bool:
-        """Return the newest answer given from `start` on, before `end`; the newest of all if there is none."""
+        """Return the newest answer given from `start` on, before `end`.
+
+        The newest of all if there is none.
+        """
         return self.was if start <= self.was_at < end <= self.at else self.hit
 
 
 class Draws:
-    """Uniform numbers in (0, 1) from the counter-based generator; key and counter are the whole state."""
+    """Uniform numbers in (0, 1) from the counter-based generator.
+
+    Key and counter are the whole state.
+    """
 
     def __init__(self, key: int, counter: int = 0) -> None:
-        self.key, self.counter = key, counter
-        self._block, self._numbers = -1, [0.0]
+        self.key = key
+        self.counter = counter
+        self._block = -1
+        self._numbers = [0.0]
 
     def next(self) -> float:
         """Return the next number."""
@@ -81,7 +96,10 @@ class HoldOut:
     cursor: int = 0  # whose turn it is to be predicted again
 
     def offer(self, held: Held, draws: Draws) -> bool:
-        """Take `held` in, perhaps instead of another; False if it lost the draw and should be learned."""
+        """Take `held` in, perhaps instead of another.
+
+        False if it lost the draw and should be learned.
+        """
         self.offered += 1
         if len(self.held) < self.size:
             self.held.append(held)
@@ -93,7 +111,10 @@ class HoldOut:
         return True
 
     def split(self, since: int) -> HoldOut:
-        """Move the samples from index `since` on into a hold-out of their own: they belong to the next segment."""
+        """Move the samples from index `since` on into a hold-out of their own.
+
+        They belong to the next segment.
+        """
         later = HoldOut(self.size, [held for held in self.held if held.index >= since])
         self.held = [held for held in self.held if held.index < since]
         later.offered = len(later.held)
@@ -102,7 +123,10 @@ class HoldOut:
         return later
 
     def absorb(self, older: HoldOut, draws: Draws) -> None:
-        """Pool with the hold-out of a merged segment; each side keeps its share of the candidates."""
+        """Pool with the hold-out of a merged segment.
+
+        Each side keeps its share of the candidates.
+        """
         total = max(1, self.offered + older.offered)
         room = min(self.size, len(self.held) + len(older.held))
         keep = min(len(older.held), max(room - len(self.held), round(room * older.offered / total)))
@@ -117,7 +141,10 @@ class HoldOut:
         return (sum(hits) / n if n else float("nan")), n
 
     def rescore(self, model: Any, codec: RowCodec, n: int, at: int) -> int:
-        """Let `model`, as it is after sample `at`, predict the next `n` samples in turn; return how many that were."""
+        """Let `model`, as it is after sample `at`, predict the next `n` samples in turn.
+
+        Return how many that were.
+        """
         n = min(n, len(self.held))
         turn = [self.held[(self.cursor + i) % len(self.held)] for i in range(n)]
         self.cursor = (self.cursor + n) % max(1, len(self.held))
@@ -133,7 +160,9 @@ class HoldOut:
         config = {
             "counters": [self.offered, self.cursor],
             "y": [plain(held.y) for held in self.held],
-            "extras": [[[name, plain(value)] for name, value in held.extras.items()] for held in self.held],
+            "extras": [
+                [[name, plain(value)] for name, value in held.extras.items()] for held in self.held
+            ],
         }
         arrays: Arrays = {
             "rows": rows,
@@ -143,20 +172,33 @@ class HoldOut:
         return config, arrays
 
     @classmethod
-    def restore(cls, size: int, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> HoldOut:
+    def restore(
+        cls, size: int, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+    ) -> HoldOut:
         """Undo `export`, for a hold-out of at most `size` samples."""
         hold = cls(size)
         hold.offered, hold.cursor = config["counters"]
-        rows = zip(arrays["rows"], arrays["numbers"].tolist(), arrays["tolerance"].tolist(), strict=True)
-        for (row, (width, *numbers), tolerance), y, extras in zip(rows, config["y"], config["extras"], strict=True):
+        rows = zip(
+            arrays["rows"], arrays["numbers"].tolist(), arrays["tolerance"].tolist(), strict=True
+        )
+        for (row, (width, *numbers), tolerance), y, extras in zip(
+            rows, config["y"], config["extras"], strict=True
+        ):
             index, hit, at, was, was_at = numbers
             named = {name: value for name, value in extras}  # noqa: C416
-            hold.held.append(Held(index, row[:width].copy(), named, y, tolerance, bool(hit), at, bool(was), was_at))
+            hold.held.append(
+                Held(
+                    index, row[:width].copy(), named, y, tolerance, bool(hit), at, bool(was), was_at
+                )
+            )
         return hold
 
 
 def predict(model: Any, codec: RowCodec, chosen: Sequence[Held], at: int) -> int:
-    """Let `model`, as it is after sample `at`, predict the chosen samples; return how many that were."""
+    """Let `model`, as it is after sample `at`, predict the chosen samples.
+
+    Return how many that were.
+    """
     if chosen:
         for held, answer in zip(chosen, _answers(model, codec, chosen), strict=True):
             held.score(answer, at)

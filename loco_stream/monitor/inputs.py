@@ -1,4 +1,7 @@
-"""What the monitor sees of the inputs: the label-free detector, the unit of distances, and protected directions."""
+"""What the monitor sees of the inputs.
+
+The label-free detector, the unit of distances, and protected directions.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,9 @@ __all__ = ["InputView"]
 
 
 class InputView:
-    """Numeric inputs of fixed width, that of the first sample; features that appear later are not watched.
+    """Numeric inputs of fixed width, that of the first sample.
+
+    Features that appear later are not watched.
 
     Parameters
     ----------
@@ -29,7 +34,8 @@ class InputView:
     """
 
     def __init__(self, watch: bool, seed: int) -> None:
-        self.watch, self.seed = watch, seed
+        self.watch = watch
+        self.seed = seed
         self.scale = Scale(0)
         self.detector: InputDetector | None = None
         self.protected = Protected(0)
@@ -61,7 +67,10 @@ class InputView:
         return "stable" if self.detector is None else self.detector.update(self._row)
 
     def values(self) -> NDArray[np.float64] | None:
-        """Return what signatures see of the row last looked at, None if there are no numbers; the scale takes it in."""
+        """Return what signatures see of the row last looked at, None if there are no numbers.
+
+        The scale takes it in.
+        """
         if not len(self._row):
             return None
         values = self._row[self._columns]
@@ -79,14 +88,20 @@ class InputView:
             self.protected.close(self.detector.components)
 
     def add_update_energy(self, sums: list[float]) -> None:
-        """Add the energies of a wrongly answered sample: inside the protected directions, and all."""
+        """Add the energies of a wrongly answered sample.
+
+        Inside the protected directions, and all.
+        """
         if self.detector is not None and len(self.protected.basis):
             inside, energy = self.protected.energies(self.detector.folded)
             sums[0] += inside
             sums[1] += energy
 
     def side(self, y: Any) -> bool:
-        """Return on which side of the running mean the label of a regression lies: its class in signatures."""
+        """Return on which side of the running mean the label of a regression lies.
+
+        Its class in signatures.
+        """
         value = to_number(y)
         if value == value:
             self.side_mean[0] += 1.0
@@ -100,7 +115,10 @@ class InputView:
 
     def export(self) -> Arrays:
         """Return all numbers."""
-        arrays = {"view/side": self.side_mean.copy(), **prefixed("view/scale", self.scale.export_state())}
+        arrays = {
+            "view/side": self.side_mean.copy(),
+            **prefixed("view/scale", self.scale.export_state()),
+        }
         if self.detector is not None:
             arrays |= prefixed("view/detector", self.detector.export_state())
             arrays |= prefixed("view/protected", self.protected.export_state())

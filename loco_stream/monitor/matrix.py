@@ -28,47 +28,66 @@ class AccuracyMatrix:
         self.counts: list[list[int]] = []
 
     def close(self, measured: Sequence[tuple[float, int]]) -> None:
-        """Append the row of a segment that ended: (accuracy, samples) of every hold-out up to its own."""
+        """Append the row of a segment that ended.
+
+        (accuracy, samples) of every hold-out up to its own.
+        """
         self.rows.append([accuracy for accuracy, _ in measured])
         self.counts.append([n for _, n in measured])
 
     def merge(self, target: int) -> None:
-        """Pool column 0 with column `target`, weighted by samples, and drop row 0: the state after it is gone."""
+        """Pool column 0 with column `target`, weighted by samples, and drop row 0.
+
+        The state after it is gone.
+        """
         for values, counts in zip(self.rows[1:], self.counts[1:], strict=True):
             if target < len(values):
                 n = counts[0] + counts[target]
                 total = sum(values[j] * counts[j] for j in (0, target) if counts[j])
-                values[target], counts[target] = (total / n if n else math.nan), n
+                values[target] = total / n if n else math.nan
+                counts[target] = n
             del values[0], counts[0]
         del self.rows[:1], self.counts[:1]
 
     def with_rows(
         self, current: Sequence[Sequence[tuple[float, int]]]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return R and the sample counts as square arrays, rows not closed yet added; NaN above the diagonal."""
+        """Return R and the sample counts as square arrays, rows not closed yet added.
+
+        NaN above the diagonal.
+        """
         size = len(self.rows) + len(current)
-        R, counts = np.full((size, size), math.nan), np.zeros((size, size))
-        closed = [list(zip(*pair, strict=True)) for pair in zip(self.rows, self.counts, strict=True)]
+        R = np.full((size, size), math.nan)
+        counts = np.zeros((size, size))
+        closed = [
+            list(zip(*pair, strict=True)) for pair in zip(self.rows, self.counts, strict=True)
+        ]
         for i, row in enumerate([*closed, *current]):
             for j, (accuracy, n) in enumerate(row):
-                R[i, j], counts[i, j] = accuracy, n
+                R[i, j] = accuracy
+                counts[i, j] = n
         return R, counts
 
 
 def measures(R: NDArray[np.float64], counts: NDArray[np.float64]) -> dict[str, Any]:
     """Return average accuracy, forgetting and backward transfer with standard errors.
 
-    Segments without a measured entry where one is needed are left out; None if none is left. The errors of two
-    measurements of one hold-out are taken as independent, which overstates that of their difference.
+    Segments without a measured entry where one is needed are left out; None if none is left. The
+    errors of two measurements of one hold-out are taken as independent, which overstates that of
+    their difference.
     """
     names = ("average_accuracy", "forgetting", "backward_transfer")
     complete = [j for j in range(len(R)) if not np.isnan(R[j:, j]).any()]
-    if len(R) - 1 not in complete:  # the running segment has nothing withheld yet: the last closed row is the last
-        R, counts = R[:-1, :-1], counts[:-1, :-1]
+    if (
+        len(R) - 1 not in complete
+    ):  # the running segment has nothing withheld yet: the last closed row is the last
+        R = R[:-1, :-1]
+        counts = counts[:-1, :-1]
         complete = [j for j in range(len(R)) if not np.isnan(R[j:, j]).any()]
     if not complete:
         return dict.fromkeys((*names, *(f"{name}_se" for name in names)))
-    R, counts = R[np.ix_(complete, complete)], counts[np.ix_(complete, complete)]
+    R = R[np.ix_(complete, complete)]
+    counts = counts[np.ix_(complete, complete)]
     squared = standard_error(R, counts) ** 2
     n = len(R)
     best = [j + int(np.argmax(R[j:-1, j])) for j in range(n - 1)]
@@ -78,7 +97,8 @@ def measures(R: NDArray[np.float64], counts: NDArray[np.float64]) -> dict[str, A
         "average_accuracy": average_accuracy(R),
         "average_accuracy_se": math.sqrt(squared[-1].sum()) / n,
         "forgetting": forgetting(R),
-        "forgetting_se": math.sqrt(last + sum(squared[row, j] for j, row in enumerate(best))) / earlier,
+        "forgetting_se": math.sqrt(last + sum(squared[row, j] for j, row in enumerate(best)))
+        / earlier,
         "backward_transfer": backward_transfer(R),
         "backward_transfer_se": math.sqrt(last + np.diag(squared)[:-1].sum()) / earlier,
     }

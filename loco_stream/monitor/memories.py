@@ -1,4 +1,7 @@
-"""What a model's own recall says of tasks: which task each readout it kept belongs to, and which speaks again."""
+"""What a model's own recall says of tasks.
+
+Which task each readout it kept belongs to, and which speaks again.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,9 @@ class Memories:
     def __init__(self) -> None:
         self.tasks: dict[int, int] = {}  # by the number of the readout
         self.kept = self.speaking = 0
-        self.since = -1  # when the one that speaks was first heard in another task than its own; -1: it was not
+        self.since = (
+            -1
+        )  # when the one that speaks was first heard in another task than its own; -1: it was not
 
     @property
     def silence(self) -> tuple[int, int]:

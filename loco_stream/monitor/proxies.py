@@ -1,4 +1,7 @@
-"""Forgetting without labels or stored samples: how much of the learning happens where old tasks live."""
+"""Forgetting without labels or stored samples.
+
+How much of the learning happens where old tasks live.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ __all__ = ["Protected"]
 class Protected:
     """The input directions that carried most of the energy of earlier segments.
 
-    A linear update changes weights along the input, so the share of a wrongly answered input's energy inside this
-    subspace is the share of the update that overwrites what earlier tasks used.
+    A linear update changes weights along the input, so the share of a wrongly answered input's
+    energy inside this subspace is the share of the update that overwrites what earlier tasks used.
 
     Parameters
     ----------
@@ -27,7 +30,10 @@ class Protected:
         self.basis = np.zeros((0, width))
 
     def close(self, components: NDArray[np.float64]) -> None:
-        """Add the principal directions (rank, width) of a segment that ended; a quarter of all directions is kept."""
+        """Add the principal directions (rank, width) of a segment that ended.
+
+        A quarter of all directions is kept.
+        """
         lengths = np.linalg.norm(components, axis=1, keepdims=True)
         directions = components[lengths[:, 0] > 0.0] / lengths[lengths[:, 0] > 0.0]
         self.projector += directions.T @ directions

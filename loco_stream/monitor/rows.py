@@ -46,14 +46,18 @@ class RowCodec:
         `x` is a mapping, or an array of one row whose columns `features` names.
         """
         if features is not None:
-            return self._encode_array(_numbers(np.asarray(x, dtype=np.float64).ravel()), features), {}
+            return self._encode_array(
+                _numbers(np.asarray(x, dtype=np.float64).ravel()), features
+            ), {}
         if tuple(x) == self._names:
             values = np.array(list(x.values()))
             if values.dtype.kind in "biuf" and values.ndim == 1:
                 return _numbers(values.astype(np.float64, copy=False)), {}
         return self._encode_by_name(x)
 
-    def _encode_array(self, x: NDArray[np.float64], features: tuple[Hashable, ...]) -> NDArray[np.float64]:
+    def _encode_array(
+        self, x: NDArray[np.float64], features: tuple[Hashable, ...]
+    ) -> NDArray[np.float64]:
         if features is self._names or features == self._names:
             return x
         if not self._names:
@@ -61,8 +65,11 @@ class RowCodec:
             return x
         return self._encode_by_name(dict(zip(features, x.tolist(), strict=True)))[0]
 
-    def _encode_by_name(self, x: Mapping[Hashable, Any]) -> tuple[NDArray[np.float64], dict[Hashable, Any]]:
-        numbers, extras = {}, {}
+    def _encode_by_name(
+        self, x: Mapping[Hashable, Any]
+    ) -> tuple[NDArray[np.float64], dict[Hashable, Any]]:
+        numbers = {}
+        extras = {}
         for name, value in x.items():
             number = to_number(value)
             if number == number or isinstance(value, Number):
@@ -76,7 +83,9 @@ class RowCodec:
             row[column] = number
         return row, extras
 
-    def decode(self, row: NDArray[np.float64], extras: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+    def decode(
+        self, row: NDArray[np.float64], extras: Mapping[Hashable, Any]
+    ) -> dict[Hashable, Any]:
         """Return the sample that `encode` was given; a number that was missing stays missing."""
         named = zip(self._names, row.tolist(), strict=False)
         return {**{name: value for name, value in named if not math.isnan(value)}, **extras}

@@ -18,7 +18,19 @@ __all__ = ["EARLY", "RETURN", "Segment"]
 EARLY = 20  # scored samples that stand for "before training on it"
 RETURN = 100  # scored samples in which a returning task must prove itself
 _PLAIN = (
-    *("start", "task", "began", "classes", "end", "n", "hits", "early", "running", "end_accuracy", "goal"),
+    *(
+        "start",
+        "task",
+        "began",
+        "classes",
+        "end",
+        "n",
+        "hits",
+        "early",
+        "running",
+        "end_accuracy",
+        "goal",
+    ),
     *("relearned", "returned", "update_energy"),
 )
 _FAST = 50  # samples in the running accuracy that says "relearned"
@@ -26,10 +38,12 @@ _FAST = 50  # samples in the running accuracy that says "relearned"
 
 @dataclass(slots=True)
 class Segment:
-    """Counts of one segment. `start` and `end` are positions in the stream, `end` None while it runs.
+    """Counts of one segment.
 
-    `began` says what opened it: "start", "concept", "input" or "boundary". `classes` is the number of labels seen so
-    far when it began, of which one guess in `classes` is right by chance.
+    `start` and `end` are positions in the stream, `end` None while it runs.
+
+    `began` says what opened it: "start", "concept", "input" or "boundary". `classes` is the number
+    of labels seen so far when it began, of which one guess in `classes` is right by chance.
     """
 
     start: int
@@ -47,7 +61,9 @@ class Segment:
     goal: float = math.nan  # running accuracy at which a returned task counts as relearned
     relearned: int | None = None  # samples from the start until then
     returned: bool = False
-    update_energy: list[float] = field(default_factory=lambda: [0.0, 0.0])  # in protected directions, in all
+    update_energy: list[float] = field(
+        default_factory=lambda: [0.0, 0.0]
+    )  # in protected directions, in all
 
     def add(self, hit: bool) -> None:
         """Count one scored sample."""
@@ -61,7 +77,9 @@ class Segment:
 
     def came_back(self, task: int, end_accuracy: float) -> None:
         """Take the segment as a return of `task`, which had `end_accuracy` when it was left."""
-        self.task, self.returned, self.goal = task, True, 0.9 * end_accuracy
+        self.task = task
+        self.returned = True
+        self.goal = 0.9 * end_accuracy
         running = 0.0
         for n, hit in enumerate(self.early, 1):
             running = _follow(running, hit, n)
@@ -78,9 +96,14 @@ class Segment:
         return sum(self.early[:n]) / n if len(self.early) >= n else None
 
     def report(self, name: str, left_at: float) -> dict[str, Any]:
-        """Return what people want to know; `left_at` is the accuracy when this task was last left, or NaN."""
+        """Return what people want to know.
+
+        `left_at` is the accuracy when this task was last left, or NaN.
+        """
         first, (protected, energy) = self.first_accuracy(RETURN), self.update_energy
-        drop = None if first is None or not self.returned or math.isnan(left_at) else first - left_at
+        drop = (
+            None if first is None or not self.returned or math.isnan(left_at) else first - left_at
+        )
         return {
             "task": name,
             "start": self.start,
@@ -105,11 +128,14 @@ class Segment:
         return {**entry, "hold": hold}, arrays
 
     @classmethod
-    def restore(cls, holdout: int, entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Segment:
+    def restore(
+        cls, holdout: int, entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+    ) -> Segment:
         """Undo `export`, for a hold-out of at most `holdout` samples."""
         hold = HoldOut.restore(holdout, entry["hold"], arrays)
         segment = cls(hold=hold, **{name: entry[name] for name in _PLAIN})
-        segment.early, segment.update_energy = list(segment.early), list(segment.update_energy)
+        segment.early = list(segment.early)
+        segment.update_energy = list(segment.update_energy)
         if "labels" in entry:
             segment.signature = Signature.restore(entry["labels"], arrays)
         return segment

@@ -8,10 +8,18 @@ __all__ = ["check"]
 
 
 def check(
-    tasks: str, holdout: int, share: float, rescore_every: int, max_segments: int, min_segment: int, task: str
+    tasks: str,
+    holdout: int,
+    share: float,
+    rescore_every: int,
+    max_segments: int,
+    min_segment: int,
+    task: str,
 ) -> None:
     """Raise what is wrong with the settings."""
-    if tasks not in ("auto", "given", "none") and not (tasks.startswith("column:") and tasks != "column:"):
+    if tasks not in ("auto", "given", "none") and not (
+        tasks.startswith("column:") and tasks != "column:"
+    ):
         raise ConfigError(f"tasks must be auto, given, none or column:NAME, got {tasks!r}.")
     if task not in ("classification", "regression"):
         raise ConfigError(f"task must be classification or regression, got {task!r}.")

@@ -1,4 +1,7 @@
-"""What a task looks like, in a few numbers: the mean input of each class. Enough to recognise it when it returns."""
+"""What a task looks like, in a few numbers: the mean input of each class.
+
+Enough to recognise it when it returns.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ __all__ = ["MAX_CLASSES", "Scale", "Signature", "columns_of"]
 
 WIDTH = 64  # features looked at: evenly spread ones if there are more
 MAX_CLASSES = 64  # classes of one task that are kept; later ones count as unknown
-_SETTLE = 50  # samples before a signature judges itself: class means of a few samples are far from everything
+# samples before a signature judges itself: class means of a few samples are far from everything
+_SETTLE = 50
 _FAR = 9.0  # squared standard deviations at which one feature stops counting
 _UNKNOWN = 4.0  # distance of a sample whose class the signature does not have
 
@@ -41,7 +45,12 @@ class Scale:
 
     def export_state(self) -> dict[str, NDArray[np.float64]]:
         """Return all numbers."""
-        return {"n": self.n, "mean": self.mean, "sum": self._sum, "inverse_variance": self.inverse_variance}
+        return {
+            "n": self.n,
+            "mean": self.mean,
+            "sum": self._sum,
+            "inverse_variance": self.inverse_variance,
+        }
 
     def restore_state(self, arrays: dict[str, NDArray[np.float64]]) -> None:
         """Continue from `export_state`."""
@@ -52,15 +61,17 @@ class Scale:
 class Signature:
     """Class means of one segment, and how far its own samples are from them.
 
-    A sample of the same task is as near to the mean of its class as the task's own samples were, and is nearest to it
-    as often (nearest-class-mean; Mensink et al., PAMI 2013). No sample is kept.
+    A sample of the same task is as near to the mean of its class as the task's own samples were,
+    and is nearest to it as often (nearest-class-mean; Mensink et al., PAMI 2013). No sample is
+    kept.
     """
 
     def __init__(self, width: int) -> None:
         self.labels: dict[Any, int] = {}
         self.counts = np.zeros(1)
         self.means = np.zeros((1, width))
-        # samples taken, samples judged, sum of the distances of these, times the nearest class was the right one
+        # samples taken, samples judged, sum of the distances of these, times the nearest class was
+        # the right one
         self.own = np.zeros(4)
 
     def compare(self, values: NDArray[np.float64], y: Any, scale: Scale) -> tuple[float, bool]:
@@ -68,7 +79,9 @@ class Signature:
         slot = self.labels.get(y, -1)
         if slot < 0:
             return _UNKNOWN, False
-        distance, nearest = _distances(values, self.means, self.counts, scale.inverse_variance, slot)
+        distance, nearest = _distances(
+            values, self.means, self.counts, scale.inverse_variance, slot
+        )
         return distance, nearest == slot
 
     @property
@@ -80,7 +93,9 @@ class Signature:
         """Take in one sample, after judging it with the means of `by`, once these are of enough samples."""
         known = by.labels.get(y, -1)
         if known >= 0 and by.n >= _SETTLE:
-            distance, nearest = _distances(values, by.means, by.counts, scale.inverse_variance, known)
+            distance, nearest = _distances(
+                values, by.means, by.counts, scale.inverse_variance, known
+            )
             self.own[1] += 1.0
             self.own[2] += distance
             self.own[3] += nearest == known
@@ -107,21 +122,26 @@ class Signature:
     def informative(self) -> bool:
         """Whether the class means tell classes apart clearly better than naming the most frequent one."""
         _, judged, _, right = self.own.tolist()
-        return judged > 0.0 and judged - right <= 0.7 * judged * (1.0 - float(self.counts.max() / self.counts.sum()))
+        return judged > 0.0 and judged - right <= 0.7 * judged * (
+            1.0 - float(self.counts.max() / self.counts.sum())
+        )
 
     def matches(self, n: int, distance: float, accuracy: float) -> bool:
         """Return whether `n` samples at this mean distance and accuracy may be of this task.
 
-        Within two standard errors of what its own samples had (at least a tenth of the distance: means move a little
-        while a stream runs).
+        Within two standard errors of what its own samples had (at least a tenth of the distance:
+        means move a little while a stream runs).
         """
         _, judged, total, right = self.own.tolist()
         if judged < _SETTLE:
             return False
-        own_accuracy, own_distance = right / judged, total / judged
+        own_accuracy = right / judged
+        own_distance = total / judged
         p = (right + 1.0) / (judged + 2.0)
         slack = 2.0 * math.sqrt(p * (1.0 - p) * (1.0 / n + 1.0 / judged))
-        return accuracy >= own_accuracy - slack and distance <= own_distance * (1.1 + 1.0 / math.sqrt(n))
+        return accuracy >= own_accuracy - slack and distance <= own_distance * (
+            1.1 + 1.0 / math.sqrt(n)
+        )
 
     def absorb(self, other: Signature) -> None:
         """Pool with another stretch of the same task."""
@@ -129,7 +149,9 @@ class Signature:
             here = self._slot(label)
             if here >= 0 and other.counts[there] > 0.0:
                 self.counts[here] += other.counts[there]
-                self.means[here] += (other.means[there] - self.means[here]) * (other.counts[there] / self.counts[here])
+                self.means[here] += (other.means[there] - self.means[here]) * (
+                    other.counts[there] / self.counts[here]
+                )
         self.own += other.own
 
     def export(self) -> tuple[list[Any], Arrays]:
@@ -141,10 +163,14 @@ class Signature:
     def restore(cls, labels: list[Any], arrays: Mapping[str, NDArray[Any]]) -> Signature:
         """Undo `export`."""
         if len(labels) > min(len(arrays["means"]), len(arrays["counts"])):
-            raise ValueError(f"{len(labels)} labels of a signature have {len(arrays['means'])} means")
+            raise ValueError(
+                f"{len(labels)} labels of a signature have {len(arrays['means'])} means"
+            )
         signature = cls(arrays["means"].shape[1])
         signature.labels = {label: slot for slot, label in enumerate(labels)}
-        signature.counts, signature.means, signature.own = (arrays[name].copy() for name in ("counts", "means", "own"))
+        signature.counts, signature.means, signature.own = (
+            arrays[name].copy() for name in ("counts", "means", "own")
+        )
         return signature
 
 
@@ -162,7 +188,9 @@ def _rescale(values, n, mean, total, inverse_variance):  # type: ignore[no-untyp
 @entry
 def _distances(values, means, counts, inverse_variance, slot):  # type: ignore[no-untyped-def]
     """Return the mean squared distance to the mean of `slot`, in deviations, and the nearest class."""
-    nearest, least, asked = -1, math.inf, 0.0
+    nearest = -1
+    least = math.inf
+    asked = 0.0
     for k in range(len(counts)):
         if counts[k] == 0.0:
             continue
@@ -173,7 +201,8 @@ def _distances(values, means, counts, inverse_variance, slot):  # type: ignore[n
                 distance += min(_FAR, difference * difference * inverse_variance[j])
         distance /= values.size
         if distance < least:
-            nearest, least = k, distance
+            nearest = k
+            least = distance
         if k == slot:
             asked = distance
     return asked, nearest

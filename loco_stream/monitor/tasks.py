@@ -29,40 +29,46 @@ _SCALARS = ("_credit", "_turn")  # that a checkpoint holds under these names
 _PURPOSE = 8  # of the key that draws hold-outs
 _BATCH = 8  # predictions a call otherwise
 _MAX_LABELS = 10_000  # labels counted to know what chance is
-_TOGETHER = 8  # samples looked at in one go while nothing is suspected: one by one would cost half as much again
+# samples looked at in one go while nothing is suspected: one by one would cost half as much again
+_TOGETHER = 8
 _COPIED = 100  # samples by which a readout that a model keeps is older than the moment, on average
 
 
 class TaskMonitor:
     """Watch a stream for changes, cut it into segments, and keep the accuracy matrix of a continual learner.
 
-    Errors are tested by one of river's detectors, inputs by a label-free one; both alarms within `min_segment` samples
-    count as one change. Of each segment a few samples are withheld from training and predicted again in turn, so that
-    rows of the accuracy matrix appear as the stream runs. A segment whose first hundred samples look like an earlier
-    one (class means of the inputs) is named after it; so is one in which a model that recalls, as `LOCOClassifier`
-    does, speaks with what it knew then, and this opens a segment even if no error betrays the change.
+    Errors are tested by one of river's detectors, inputs by a label-free one; both alarms within
+    `min_segment` samples count as one change. Of each segment a few samples are withheld from
+    training and predicted again in turn, so that rows of the accuracy matrix appear as the stream
+    runs. A segment whose first hundred samples look like an earlier one (class means of the inputs)
+    is named after it; so is one in which a model that recalls, as `LOCOClassifier` does, speaks
+    with what it knew then, and this opens a segment even if no error betrays the change.
 
     Parameters
     ----------
     detector, detector_options
         River's detector on the 0/1 error, by name, and its keyword arguments; see
-        `loco_stream.drift.ConceptDetector`. For regression an error counts if it is larger than four in five usually
-        are.
+        `loco_stream.drift.ConceptDetector`. For regression an error counts if it is larger than
+        four in five usually are.
     inputs
         Whether the inputs are watched too.
     tasks
-        "auto": alarms cut the stream. "given": only `begin_task` does. "none": nothing does. "column:NAME": a new
-        value of feature NAME does, and the value is the task's name.
+        "auto": alarms cut the stream. "given": only `begin_task` does. "none": nothing does.
+        "column:NAME": a new value of feature NAME does, and the value is the task's name.
     holdout
-        Samples withheld a segment at most. 200 give a standard error of 3 points. 0 stores no sample: then there is no
-        accuracy matrix, and `tasks` in the report carries what can be known without.
+        Samples withheld a segment at most. 200 give a standard error of 3 points. 0 stores no
+        sample: then there is no accuracy matrix, and `tasks` in the report carries what can be
+        known without.
     share
-        Probability with which a sample is withheld until the hold-out is full; then it falls like in a reservoir.
+        Probability with which a sample is withheld until the hold-out is full; then it falls like
+        in a reservoir.
     rescore_every
-        One withheld sample is predicted for so many samples of the stream, on average. What one pass over all of them
-        takes is kept in reserve for the end of a segment, whose row should be of one model.
+        One withheld sample is predicted for so many samples of the stream, on average. What one
+        pass over all of them takes is kept in reserve for the end of a segment, whose row should be
+        of one model.
     max_segments
-        Segments remembered; beyond, the oldest is merged into the next one of its task, or its neighbour.
+        Segments remembered; beyond, the oldest is merged into the next one of its task, or its
+        neighbour.
     min_segment
         Scored samples before an alarm may open another segment.
     task
@@ -107,7 +113,9 @@ class TaskMonitor:
         given = {name: value for name, value in locals().items() if name != "self"}
         check(tasks, holdout, share, rescore_every, max_segments, min_segment, task)
         self.settings: dict[str, Any] = given | {"detector_options": dict(detector_options or {})}
-        self._tasks, self._share, self._task = tasks, share, task
+        self._tasks = tasks
+        self._share = share
+        self._task = task
         self._column = TaskColumn(tasks)
         self._concept = ConceptDetector(detector, detector_options)
         self._rate, self._codec, self._memories = ErrorRate(), RowCodec(), Memories()
@@ -115,16 +123,22 @@ class TaskMonitor:
         self._draws = Draws(derive_key(seed, _PURPOSE))
         self._timeline = Timeline(holdout, max_segments, self._draws)
         self._labels: set[Any] = set()
-        self._credit, self._turn = 0.0, 0  # predictions saved up, and the segment they were last spent on
+        # predictions saved up, and the segment they were last spent on
+        self._credit = 0.0
+        self._turn = 0
         self._saving = 1.0 / rescore_every if holdout else 0.0  # a sample
         self._limit = 2.0 * holdout * (max_segments + 1)
         self._alarms = Alarms()
         self._last: tuple[int, Any] = (-1, None)  # index and answer of the last scored sample
         self._fresh: Held | None = None  # withheld, its first answer not seen yet
-        self._waiting: list[tuple[NDArray[np.float64] | None, Any, int | None, int]] = []  # row, label, hit, index
+        self._waiting: list[
+            tuple[NDArray[np.float64] | None, Any, int | None, int]
+        ] = []  # row, label, hit, index
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={self.settings[name]!r}" for name in ("task", "detector", "tasks", "holdout"))
+        shown = ", ".join(
+            f"{name}={self.settings[name]!r}" for name in ("task", "detector", "tasks", "holdout")
+        )
         return f"TaskMonitor({shown}, n_drifts={self._alarms.n_drifts}, segments={len(self._timeline.segments)})"
 
     @property
@@ -146,8 +160,8 @@ class TaskMonitor:
         y_pred
             What the model said before learning the sample.
         x
-            The sample by name, or an array of one row; None if its inputs were looked at before, when it arrived
-            without a label.
+            The sample by name, or an array of one row; None if its inputs were looked at before,
+            when it arrived without a label.
         index
             Its position in the stream, from 0; never falling.
         features
@@ -166,8 +180,13 @@ class TaskMonitor:
             self._look()
         return self._alarms.say()
 
-    def hold_out(self, x: Any, y: Any, index: int, features: tuple[Hashable, ...] | None = None) -> bool:
-        """Return whether this sample is withheld from training, and keep it if so; arguments as for `update`."""
+    def hold_out(
+        self, x: Any, y: Any, index: int, features: tuple[Hashable, ...] | None = None
+    ) -> bool:
+        """Return whether this sample is withheld from training, and keep it if so.
+
+        Arguments as for `update`.
+        """
         if not self._saving or self._draws.next() >= self._share:
             return False
         row, extras = self._codec.encode(x, features)
@@ -180,11 +199,15 @@ class TaskMonitor:
         return self._timeline.running.hold.offer(held, self._draws)
 
     def rescore(self, model: Any) -> None:
-        """Let `model` predict some withheld samples again: those the savings allow after a change, 8 now and then.
+        """Let `model` predict some withheld samples again.
 
-        A model that has `recalled`, as `LOCOClassifier` does, also says here which old task it is back in.
+        Those the savings allow after a change, 8 now and then.
+
+        A model that has `recalled`, as `LOCOClassifier` does, also says here which old task it is
+        back in.
         """
-        timeline, at = self._timeline, self._last[0]
+        timeline = self._timeline
+        at = self._last[0]
         self._credit = min(self._limit, self._credit + self._saving)
         if self._waiting and timeline.row_due is None:
             return
@@ -192,10 +215,14 @@ class TaskMonitor:
         if recalled is not None and recalled != self._memories.silence:
             self._listen(*recalled)
         if timeline.row_due is not None:
-            self._credit = max(0.0, self._credit - timeline.measure_row(model, self._codec, self._credit, at))
+            self._credit = max(
+                0.0, self._credit - timeline.measure_row(model, self._codec, self._credit, at)
+            )
         elif self._credit >= timeline.n_held + _BATCH:
             self._turn = (self._turn + 1) % len(timeline.segments)
-            self._credit -= timeline.segments[self._turn].hold.rescore(model, self._codec, _BATCH, at)
+            self._credit -= timeline.segments[self._turn].hold.rescore(
+                model, self._codec, _BATCH, at
+            )
 
     def measure(self, model: Any) -> None:
         """Look at what waits, and let `model` predict every withheld sample now, as the last row of R: at the end."""
@@ -232,11 +259,12 @@ class TaskMonitor:
         Returns
         -------
         dict
-            drifts (at most the last 1000: at, since, kind, detector, task), n_drifts, tasks (one entry a segment),
-            accuracy_matrix and accuracy_matrix_se (segments x segments, None where not measured; the last row is the
-            running segment as last measured), average_accuracy, forgetting, backward_transfer, forward_transfer, each
-            with its standard error under the name + "_se", None without measurements. Forward transfer is estimated:
-            accuracy on the first 20 samples of a segment minus chance.
+            drifts (at most the last 1000: at, since, kind, detector, task), n_drifts, tasks (one
+            entry a segment), accuracy_matrix and accuracy_matrix_se (segments x segments, None
+            where not measured; the last row is the running segment as last measured),
+            average_accuracy, forgetting, backward_transfer, forward_transfer, each with its
+            standard error under the name + "_se", None without measurements. Forward transfer is
+            estimated: accuracy on the first 20 samples of a segment minus chance.
         """
         return {
             "drifts": self._alarms.report(),
@@ -253,10 +281,13 @@ class TaskMonitor:
         CheckpointError
             The chosen detector cannot be carried by a checkpoint.
         """
-        waiting, timeline = self._waiting, self._timeline
+        waiting = self._waiting
+        timeline = self._timeline
         segments, arrays = timeline.export()
         arrays |= {**prefixed("concept", self._concept.export_state()), **self._view.export()}
-        arrays |= {f"waiting/{i}": row.copy() for i, (row, *_) in enumerate(waiting) if row is not None}
+        arrays |= {
+            f"waiting/{i}": row.copy() for i, (row, *_) in enumerate(waiting) if row is not None
+        }
         config = {
             "settings": dict(self.settings),
             **{name: plain(getattr(self, name)) for name in _SCALARS},
@@ -288,10 +319,16 @@ class TaskMonitor:
             fresh = type(self)(**config["settings"])
             fresh._continue(config, arrays)
         except ConfigError as error:
-            raise CheckpointError(f"The saved monitor has settings this release refuses: {error}") from error
+            raise CheckpointError(
+                f"The saved monitor has settings this release refuses: {error}"
+            ) from error
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise CheckpointError(f"The saved state of the monitor is not complete: {error!r}.") from error
-        self.__dict__.update(fresh.__dict__)  # only now: a damaged state leaves the monitor as it was
+            raise CheckpointError(
+                f"The saved state of the monitor is not complete: {error!r}."
+            ) from error
+        self.__dict__.update(
+            fresh.__dict__
+        )  # only now: a damaged state leaves the monitor as it was
 
     def _continue(self, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over a state whose settings this monitor was made with."""
@@ -314,16 +351,22 @@ class TaskMonitor:
         self._concept.restore_state(part("concept", arrays))
         self._view.restore(config["inputs"], arrays)
         self._timeline.restore(config["timeline"], arrays)
-        self._fresh = next((held for held in self._timeline.running.hold.held if held.index == config["fresh"]), None)
+        self._fresh = next(
+            (held for held in self._timeline.running.hold.held if held.index == config["fresh"]),
+            None,
+        )
 
     def _look(self) -> None:
         """Show the waiting samples to the detectors and to the segment's signature."""
-        waiting, self._waiting = self._waiting, []
+        waiting = self._waiting
+        self._waiting = []
         for row, y, hit, index in waiting:
             if row is not None:
                 state = self._view.look(row)
                 if state != self._alarms.states["input"]:
-                    self._judge("input", "energy", state, index + 1 - self._view.onset, waiting[-1][3])
+                    self._judge(
+                        "input", "energy", state, index + 1 - self._view.onset, waiting[-1][3]
+                    )
             if hit is not None:
                 state = self._concept.update(1 - hit)
                 if state != self._alarms.states["concept"]:
@@ -340,7 +383,9 @@ class TaskMonitor:
         """Count one answer and return whether it was right."""
         if self._task == "regression":
             error = abs(to_number(y) - to_number(y_pred))
-            hit = 0 if error != error else 1 - self._rate.update(error)  # no number: a wrong answer of no size
+            hit = (
+                0 if error != error else 1 - self._rate.update(error)
+            )  # no number: a wrong answer of no size
         else:
             hit = int(bool(y == y_pred))
             if len(self._labels) < _MAX_LABELS:
@@ -377,11 +422,18 @@ class TaskMonitor:
         name = self._timeline.recognise(values, label, index, self._view.scale)
         if name is not None:
             running = self._timeline.running
-            self._alarms.heard.append(Alarm(index, running.began, "signature", "return", running.start, name))
+            self._alarms.heard.append(
+                Alarm(index, running.began, "signature", "return", running.start, name)
+            )
 
     def _listen(self, kept: int, speaking: int) -> None:
-        """Follow what the model's recall says: a readout of another task that goes on speaking ends the segment."""
-        timeline, running, at = self._timeline, self._timeline.running, self._last[0]
+        """Follow what the model's recall says.
+
+        A readout of another task that goes on speaking ends the segment.
+        """
+        timeline = self._timeline
+        running = self._timeline.running
+        at = self._last[0]
         memories = self._memories
         task = memories.listen(at, kept, speaking, timeline.task_at(at - _COPIED), running.task)
         if task is None or self._tasks != "auto":
@@ -397,4 +449,6 @@ class TaskMonitor:
             return
         timeline.return_to(task)
         timeline.recurrence = None
-        self._alarms.heard.append(Alarm(at, "concept", "recall", "return", since, timeline.names[task]))
+        self._alarms.heard.append(
+            Alarm(at, "concept", "recall", "return", since, timeline.names[task])
+        )

@@ -21,7 +21,9 @@ from loco_stream.monitor.signature import Scale, Signature
 __all__ = ["Timeline"]
 
 _END = 200  # scored samples that give the accuracy at the end of a segment
-_BLOCK = 50  # samples that wait, without being stored, before a signature takes them in: twice at most
+_BLOCK = (
+    50  # samples that wait, without being stored, before a signature takes them in: twice at most
+)
 _THIN = 1000  # samples of a segment from which on one in eight is enough for its signature
 _MEMORY = 1024  # hits kept, so that the samples between a change and its alarm can be told apart
 
@@ -40,14 +42,19 @@ class Timeline:
     """
 
     def __init__(self, holdout: int, max_segments: int, draws: Draws) -> None:
-        self.holdout, self.max_segments, self.draws = holdout, max_segments, draws
+        self.holdout = holdout
+        self.max_segments = max_segments
+        self.draws = draws
         self.matrix = AccuracyMatrix()
         self.hits: deque[tuple[int, int]] = deque(maxlen=_MEMORY)
         self.names: dict[int, str] = {}
         self.n_tasks = self.n_merged = 0
         self.recurrence: RecurrenceTracker | None = None
-        self.pending: list[tuple[int, Signature]] = []  # the newest blocks of samples, by their first position
-        # a segment has ended and its row is not measured yet: its start, its end, and whether that end is now
+        self.pending: list[
+            tuple[int, Signature]
+        ] = []  # the newest blocks of samples, by their first position
+        # a segment has ended and its row is not measured yet: its start, its end, and whether that
+        # end is now
         self.row_due: tuple[int, int, bool] | None = None
         self.segments = [Segment(0, self._new_task(), "start", HoldOut(holdout))]
 
@@ -62,9 +69,13 @@ class Timeline:
         return sum(len(segment.hold.held) for segment in self.segments)
 
     def task_at(self, index: int) -> int:
-        """Return the task that ran at a position of the stream; the oldest known one if that was before it."""
+        """Return the task that ran at a position of the stream.
+
+        The oldest known one if that was before it.
+        """
         return next(
-            (segment.task for segment in reversed(self.segments) if segment.start <= index), self.segments[0].task
+            (segment.task for segment in reversed(self.segments) if segment.start <= index),
+            self.segments[0].task,
         )
 
     def add(self, hit: int, index: int) -> None:
@@ -75,8 +86,9 @@ class Timeline:
     def cut(self, at: int, began: str, n_classes: int) -> None:
         """End the running segment and begin another at position `at` of the stream.
 
-        Samples already counted or withheld from there on move to the new one: an alarm comes late. For the same reason
-        the row of R is made of answers given before `at`, unless `at` is now (a boundary the user gave).
+        Samples already counted or withheld from there on move to the new one: an alarm comes late.
+        For the same reason the row of R is made of answers given before `at`, unless `at` is now (a
+        boundary the user gave).
         """
         if self.row_due:
             self.close_row()
@@ -87,24 +99,33 @@ class Timeline:
         new = Segment(at, self._new_task(), began, old.hold.split(at), classes=n_classes)
         for _, hit in (pair for pair in self.hits if pair[0] >= at):
             new.add(bool(hit))
-            old.n, old.hits = old.n - 1, old.hits - hit
+            old.n = old.n - 1
+            old.hits = old.hits - hit
         self._settle_pending(at)
         self.segments.append(new)
-        self.recurrence = RecurrenceTracker(len(self.segments) - 1, old.task if began == "concept" else -1)
+        self.recurrence = RecurrenceTracker(
+            len(self.segments) - 1, old.task if began == "concept" else -1
+        )
         self.row_due = (old.start, at, began == "boundary")
         if not self.holdout:
             self.close_row()
 
     def accuracies(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return R and its sample counts so far; the last row is the running segment, as last measured."""
+        """Return R and its sample counts so far.
+
+        The last row is the running segment, as last measured.
+        """
         running = [segment.hold.accuracy() for segment in self.segments]
         return self.matrix.with_rows([self._row(), running] if self.row_due else [running])
 
     def measure_row(self, model: Any, codec: RowCodec, budget: float, at: int) -> int:
-        """Close the row of the segment that ended; return how many withheld samples `model` predicted for it.
+        """Close the row of the segment that ended.
 
-        After an alarm the model has already learned some of what came next, so answers from before the change are
-        taken where there are any in the segment; only the other samples are predicted, at most `budget` of them.
+        Return how many withheld samples `model` predicted for it.
+
+        After an alarm the model has already learned some of what came next, so answers from before
+        the change are taken where there are any in the segment; only the other samples are
+        predicted, at most `budget` of them.
         """
         start, end, now = self.row_due or (0, 0, True)
         held = [held for segment in self.segments[:-1] for held in segment.hold.held]
@@ -128,7 +149,11 @@ class Timeline:
 
     def name(self, name: str) -> None:
         """Give the running segment's task the user's name, or find the task that has it."""
-        known = [task for task, other in self.names.items() if other == name and task != self.running.task]
+        known = [
+            task
+            for task, other in self.names.items()
+            if other == name and task != self.running.task
+        ]
         if known:
             self.return_to(known[0])
         else:
@@ -139,19 +164,30 @@ class Timeline:
         """Take the running segment as another visit of `task`."""
         left = [segment.end_accuracy for segment in self.segments[:-1] if segment.task == task]
         only_here = all(segment.task != self.running.task for segment in self.segments[:-1])
-        if only_here and self.running.task == self.n_tasks - 1:  # else an earlier segment needs the name
+        if (
+            only_here and self.running.task == self.n_tasks - 1
+        ):  # else an earlier segment needs the name
             self.n_tasks -= 1
             del self.names[self.running.task]
         self.running.came_back(task, left[-1] if left else math.nan)
 
     def wants_signature(self, index: int) -> bool:
-        """Return whether `recognise` should see this sample: a long segment is known well enough from one in eight."""
+        """Return whether `recognise` should see this sample.
+
+        A long segment is known well enough from one in eight.
+        """
         return self.recurrence is not None or self.running.n <= _THIN or index % 8 == 0
 
-    def recognise(self, values: NDArray[np.float64], label: Any, index: int, scale: Scale) -> str | None:
-        """Learn what the running segment looks like; return the task's name once it turns out to be known."""
+    def recognise(
+        self, values: NDArray[np.float64], label: Any, index: int, scale: Scale
+    ) -> str | None:
+        """Learn what the running segment looks like.
+
+        Return the task's name once it turns out to be known.
+        """
         self._sign(values, label, index, scale)
-        recurrence, earlier = self.recurrence, self.segments[:-1]
+        recurrence = self.recurrence
+        earlier = self.segments[:-1]
         if recurrence is None or not recurrence.update(values, label, scale, earlier):
             return None
         self.recurrence = None
@@ -162,7 +198,10 @@ class Timeline:
         return self.names[task]
 
     def _sign(self, values: NDArray[np.float64], label: Any, index: int, scale: Scale) -> None:
-        """Learn what the running segment looks like, 50 samples or more late: by then an alarm would have come."""
+        """Learn what the running segment looks like, 50 samples or more late.
+
+        By then an alarm would have come.
+        """
         if self.running.signature is None:
             self.running.signature = Signature(len(values))
         if not self.pending or self.pending[-1][1].n >= _BLOCK:
@@ -172,7 +211,10 @@ class Timeline:
         self.pending[-1][1].update(values, label, scale, self.running.signature)
 
     def _settle_pending(self, at: int) -> None:
-        """Give the blocks before position `at` to the segment that ends there; the one across it belongs to none."""
+        """Give the blocks before position `at` to the segment that ends there.
+
+        The one across it belongs to none.
+        """
         ends = [start for start, _ in self.pending[1:]]
         for (_, block), end in zip(self.pending, ends, strict=False):
             if end <= at and self.running.signature is not None:
@@ -184,12 +226,17 @@ class Timeline:
         left: dict[int, float] = {}
         entries = []
         for segment in self.segments:
-            entries.append(segment.report(self.names[segment.task], left.get(segment.task, math.nan)))
+            entries.append(
+                segment.report(self.names[segment.task], left.get(segment.task, math.nan))
+            )
             left[segment.task] = segment.end_accuracy
         return entries
 
     def report(self, transfers: bool) -> dict[str, Any]:
-        """Return tasks, accuracy matrix and measures; forward transfer only where asked: it needs a chance level."""
+        """Return tasks, accuracy matrix and measures.
+
+        Forward transfer only where asked: it needs a chance level.
+        """
         R, counts = self.accuracies()
         transfer, transfer_se = self.forward_transfer() if transfers else (None, None)
         return {
@@ -204,7 +251,8 @@ class Timeline:
 
     def forward_transfer(self) -> tuple[float | None, float | None]:
         """Return the mean of first accuracy minus chance over all segments but the first, and its standard error."""
-        gains, squared = [], []
+        gains = []
+        squared = []
         for segment in self.segments[1:]:
             first = segment.first_accuracy(EARLY)
             if first is not None and segment.classes:
@@ -227,7 +275,8 @@ class Timeline:
         into = others[target]
         self.matrix.merge(target + 1)
         into.hold.absorb(oldest.hold, self.draws)
-        into.n, into.hits = into.n + oldest.n, into.hits + oldest.hits
+        into.n = into.n + oldest.n
+        into.hits = into.hits + oldest.hits
         if target == 0:
             into.start = oldest.start
         if into.task == oldest.task and oldest.signature is not None and into.signature is not None:
@@ -242,7 +291,8 @@ class Timeline:
     def export(self) -> tuple[dict[str, Any], Arrays]:
         """Return everything as plain values and arrays."""
         arrays: Arrays = {"hits": np.array(self.hits, dtype=np.int64).reshape(-1, 2)}
-        segments, pending = [], []
+        segments = []
+        pending = []
         for i, segment in enumerate(self.segments):
             entry, own = segment.export()
             segments.append(entry)
@@ -286,7 +336,10 @@ class Timeline:
             self.row_due = (start, end, now)
         if config["recall"] is not None:
             self.recurrence = RecurrenceTracker(0, config["recall"][1])
-            self.recurrence.n, self.recurrence.evidence = config["recall"][0], arrays["recall"].copy()
+            self.recurrence.n, self.recurrence.evidence = (
+                config["recall"][0],
+                arrays["recall"].copy(),
+            )
         self.matrix.rows = [list(row) for row in config["rows"]]
         self.matrix.counts = [list(row) for row in config["counts"]]
         if [*map(len, self.matrix.rows)] != [*map(len, self.matrix.counts)]:

@@ -1,6 +1,7 @@
 """Neuron models: one file each, and a registry that estimator, simulator and queue ask.
 
-A new model is one file, with a `NeuronModel` as its record, and one line below; `register` adds one from outside.
+A new model is one file, with a `NeuronModel` as its record, and one line below; `register` adds one
+from outside.
 """
 
 from loco_stream.neurons import alif, izhikevich, lif

@@ -1,9 +1,10 @@
 """Leaky integrate-and-fire neurons whose threshold rises with every spike they fire and decays back.
 
-Between events the membrane is level + (v - level) exp(-dt / tau) and the threshold is
-threshold + adaptation exp(-dt / tau_adapt). Without a drive above threshold and with tau_adapt >= tau the
-membrane falls at least as fast as the threshold, and only an event can make a neuron fire. Otherwise their
-difference, a sum of two exponentials with at most one extremum, is searched for its first root.
+Between events the membrane is level + (v - level) exp(-dt / tau) and the threshold is threshold +
+adaptation exp(-dt / tau_adapt). Without a drive above threshold and with tau_adapt >= tau the
+membrane falls at least as fast as the threshold, and only an event can make a neuron fire.
+Otherwise their difference, a sum of two exponentials with at most one extremum, is searched for its
+first root.
 """
 
 from __future__ import annotations
@@ -20,8 +21,17 @@ from loco_stream.neurons.spikes import LEAK_SHARE, STRONGEST
 
 __all__ = ["ALIF", "MODEL", "alif_times"]
 
-LAST_FIRE, V, ADAPTATION, SINCE, THRESHOLD, LEVEL = 0, 1, 2, 3, 4, 5
-TAU, REFRACTORY, RESET_ZERO, TAU_ADAPT, ADAPT = 0, 1, 2, 3, 4
+LAST_FIRE = 0
+V = 1
+ADAPTATION = 2
+SINCE = 3
+THRESHOLD = 4
+LEVEL = 5
+TAU = 0
+REFRACTORY = 1
+RESET_ZERO = 2
+TAU_ADAPT = 3
+ADAPT = 4
 _BISECTIONS = 100
 _CLOSE = 1e-12  # ms
 
@@ -29,13 +39,13 @@ _CLOSE = 1e-12  # ms
 class ALIF(NamedTuple):
     """A spike raises the threshold by `adapt`, which returns within `tau_adapt` ms.
 
-    Cells are (n, 6) float64: last spike, membrane, adaptation and their time, threshold at rest, level.
-    Adaptation is what is added to the threshold, level the drive; times are in ms. Their numbers are (5,) float64:
-    tau, refractory period, 1 if the reset is to zero, tau_adapt, adapt.
+    Cells are (n, 6) float64: last spike, membrane, adaptation and their time, threshold at rest,
+    level. Adaptation is what is added to the threshold, level the drive; times are in ms. Their
+    numbers are (5,) float64: tau, refractory period, 1 if the reset is to zero, tau_adapt, adapt.
     """
 
-    # A time constant five times the membrane's and a rise of a fifth of the threshold thin out spikes visibly
-    # without silencing a neuron.
+    # A time constant five times the membrane's and a rise of a fifth of the threshold thin out
+    # spikes visibly without silencing a neuron.
     tau_adapt: float = 100.0
     adapt: float = 0.2
 
@@ -48,11 +58,19 @@ def _check(parameters: Any) -> None:
 
 
 def _start(
-    v: Any, threshold: Any, level: Any, tau: float, refractory: float, reset_zero: bool, parameters: Any
+    v: Any,
+    threshold: Any,
+    level: Any,
+    tau: float,
+    refractory: float,
+    reset_zero: bool,
+    parameters: Any,
 ) -> tuple[Any, Any]:
     none = np.zeros(len(v))
     cells = np.column_stack((np.full(len(v), -np.inf), v, none, none, threshold, level))
-    numbers = np.array([tau, refractory, float(reset_zero), parameters["tau_adapt"], parameters["adapt"]])
+    numbers = np.array(
+        [tau, refractory, float(reset_zero), parameters["tau_adapt"], parameters["adapt"]]
+    )
     return np.ascontiguousarray(cells), numbers
 
 
@@ -62,7 +80,10 @@ def _shift(cells: Any, numbers: Any, duration: float) -> None:
 
 @kernel
 def alif_start(cells: Any, numbers: Any, i: int) -> Any:
-    """Return from when on the membrane of neuron `i` moves: it stands still while the neuron is refractory."""
+    """Return from when on the membrane of neuron `i` moves.
+
+    It stands still while the neuron is refractory.
+    """
     return max(cells[i, SINCE], cells[i, LAST_FIRE] + numbers[REFRACTORY])
 
 
@@ -78,7 +99,9 @@ def alif_advance(cells: Any, numbers: Any, i: int, t: float) -> None:
 
 
 @kernel
-def alif_excess(cells: Any, numbers: Any, i: int, start: float, adaptation: float, dt: float) -> Any:
+def alif_excess(
+    cells: Any, numbers: Any, i: int, start: float, adaptation: float, dt: float
+) -> Any:
     """Return membrane minus threshold `dt` after `start`, when the threshold was raised by `adaptation`."""
     membrane = cells[i, LEVEL] + (cells[i, V] - cells[i, LEVEL]) * math.exp(-dt / numbers[TAU])
     return membrane - (cells[i, THRESHOLD] + adaptation * math.exp(-dt / numbers[TAU_ADAPT]))
@@ -99,7 +122,10 @@ def alif_crossing(cells: Any, numbers: Any, i: int, t: float) -> Any:
     fall = cells[i, V] - cells[i, LEVEL]
     if fall > 0.0 and adaptation > 0.0 and tau_adapt != tau:
         extremum = math.log(adaptation * tau / (fall * tau_adapt)) / (1.0 / tau_adapt - 1.0 / tau)
-        if 0.0 < extremum < high and alif_excess(cells, numbers, i, start, adaptation, extremum) >= 0.0:
+        if (
+            0.0 < extremum < high
+            and alif_excess(cells, numbers, i, start, adaptation, extremum) >= 0.0
+        ):
             high = extremum
     if alif_excess(cells, numbers, i, start, adaptation, high) < 0.0:
         return math.inf
@@ -134,7 +160,10 @@ def alif_ready(cells: Any, numbers: Any, i: int, t: float) -> Any:
 
 @kernel
 def alif_fire(cells: Any, numbers: Any, i: int, t: float) -> Any:
-    """Reset neuron `i`, which fired at `t`; return whether it is at or above threshold once it may fire again."""
+    """Reset neuron `i`, which fired at `t`.
+
+    Return whether it is at or above threshold once it may fire again.
+    """
     alif_advance(cells, numbers, i, t)
     if numbers[RESET_ZERO] != 0.0:
         cells[i, V] = 0.0
@@ -156,18 +185,23 @@ def alif_membrane(cells: Any, numbers: Any, i: int, t: float) -> Any:
 def alif_times(cell: ALIF, drive: Any, window: Any, tau: Any, room: Any, times: Any) -> Any:
     """Write when a neuron fires; see `WindowOperations.times`.
 
-    Between spikes the membrane less the threshold, I (1 - exp(-s / tau)) - 1 - A exp(-s / tau_adapt), is increasing
-    and concave in s, so that Newton's steps from the left end at the crossing and never beyond.
+    Between spikes the membrane less the threshold, I (1 - exp(-s / tau)) - 1 - A exp(-s /
+    tau_adapt), is increasing and concave in s, so that Newton's steps from the left end at the
+    crossing and never beyond.
     """
     current = min(drive * tau / window + LEAK_SHARE, STRONGEST)
-    n, now, raised = 0, 0.0, 0.0
+    n = 0
+    now = 0.0
+    raised = 0.0
     if not current > 1.0:
         return n
     first = tau * math.log(current / (current - 1.0))
     while n < times.shape[0]:
-        wait, step = first, 1.0
+        wait = first
+        step = 1.0
         while step > _CLOSE and now + wait <= window:
-            decayed, returned = math.exp(-wait / tau), raised * math.exp(-wait / cell.tau_adapt)
+            decayed = math.exp(-wait / tau)
+            returned = raised * math.exp(-wait / cell.tau_adapt)
             lack = 1.0 + returned - current * (1.0 - decayed)
             step = lack / (current * decayed / tau + returned / cell.tau_adapt)
             wait += max(step, 0.0)
@@ -184,7 +218,11 @@ MODEL = NeuronModel(
     name="alif",
     kind=ALIF,
     events=EventOperations(
-        receive=alif_receive, ready=alif_ready, fire=alif_fire, membrane=alif_membrane, crossing=alif_crossing
+        receive=alif_receive,
+        ready=alif_ready,
+        fire=alif_fire,
+        membrane=alif_membrane,
+        crossing=alif_crossing,
     ),
     start=_start,
     shift=_shift,

@@ -1,9 +1,12 @@
-"""Izhikevich neurons: v' = 0.04 v^2 + 5 v + 140 - u + I, u' = a (b v - u); at the peak v := c, u := u + d.
+"""Izhikevich neurons: v' = 0.04 v^2 + 5 v + 140 - u + I, u' = a (b v - u).
 
-No closed form exists, so each neuron is integrated between its own events by the embedded Runge-Kutta pair of
-Dormand and Prince, order 5(4), with step sizes that keep the estimated error of a step within a tolerance in mV;
-a step that passes the peak is shortened by bisection until it ends there. Izhikevich, "Simple model of
-spiking neurons", IEEE Trans. Neural Networks 14 (2003); Dormand and Prince, J. Comput. Appl. Math. 6 (1980).
+At the peak v := c, u := u + d.
+
+No closed form exists, so each neuron is integrated between its own events by the embedded
+Runge-Kutta pair of Dormand and Prince, order 5(4), with step sizes that keep the estimated error of
+a step within a tolerance in mV; a step that passes the peak is shortened by bisection until it ends
+there. Izhikevich, "Simple model of spiking neurons", IEEE Trans. Neural Networks 14 (2003); Dormand
+and Prince, J. Comput. Appl. Math. 6 (1980).
 """
 
 from __future__ import annotations
@@ -19,8 +22,18 @@ from loco_stream.neurons.registry import EventOperations, NeuronModel, WindowOpe
 
 __all__ = ["MODEL", "Izhikevich", "izhikevich_times", "rest_potential"]
 
-LAST_FIRE, V, U, SINCE, STEP, DRIVE = 0, 1, 2, 3, 4, 5
-A, B, C, D, PEAK, TOLERANCE = 0, 1, 2, 3, 4, 5
+LAST_FIRE = 0
+V = 1
+U = 2
+SINCE = 3
+STEP = 4
+DRIVE = 5
+A = 0
+B = 1
+C = 2
+D = 3
+PEAK = 4
+TOLERANCE = 5
 _FIRST_STEP = 0.1
 _BISECTIONS = 60
 _LARGEST_STEP = 5.0
@@ -31,11 +44,14 @@ _STRONGEST = 1e4  # of a current through a window: it fires a neuron as often as
 
 
 class Izhikevich(NamedTuple):
-    """Regular spiking neurons of the 2003 paper: a, b, c, d, peak and tolerance in its units, ms and mV.
+    """Regular spiking neurons of the 2003 paper.
 
-    `drive` is the current that stands for a drive of one threshold a window of 20 ms, and `rest` the membrane without
-    current, the lower root of 0.04 v^2 + (5 - b) v + 140. Cells are (n, 6) float64: last spike, membrane
-    v, recovery u, their time, step size, current I. Their numbers are the first six fields.
+    A, b, c, d, peak and tolerance in its units, ms and mV.
+
+    `drive` is the current that stands for a drive of one threshold a window of 20 ms, and `rest`
+    the membrane without current, the lower root of 0.04 v^2 + (5 - b) v + 140. Cells are (n, 6)
+    float64: last spike, membrane v, recovery u, their time, step size, current I. Their numbers are
+    the first six fields.
     """
 
     a: float = 0.02
@@ -56,28 +72,45 @@ def _check(parameters: Any) -> None:
     for name in ("tolerance", "a"):
         if not parameters[name] > 0.0:
             raise ConfigError(f"{name} is {parameters[name]}; it must be above 0")
-    for name, value in parameters.items():  # beyond, steps shrink until nobody could wait for the end
+    for (
+        name,
+        value,
+    ) in parameters.items():  # beyond, steps shrink until nobody could wait for the end
         if abs(value) > _LARGEST:
             raise ConfigError(f"{name} is {value}; allowed is at most {_LARGEST:g} either way")
     if parameters["tolerance"] < _SMALLEST_TOLERANCE:
-        raise ConfigError(f"tolerance is {parameters['tolerance']}; allowed is {_SMALLEST_TOLERANCE:g} mV or more")
+        raise ConfigError(
+            f"tolerance is {parameters['tolerance']}; allowed is {_SMALLEST_TOLERANCE:g} mV or more"
+        )
     if not parameters["c"] < parameters["peak"]:
-        raise ConfigError(f"c is {parameters['c']}; the reset must lie below peak = {parameters['peak']}")
+        raise ConfigError(
+            f"c is {parameters['c']}; the reset must lie below peak = {parameters['peak']}"
+        )
 
 
 def rest_potential(b: float, drive: Any) -> Any:
     """Return the stable membrane without input for each drive, or -65 where there is none."""
     # 0.04 v^2 + (5 - b) v + 140 + drive = 0, lower root
     discriminant = (5.0 - b) ** 2 - 0.16 * (140.0 + drive)
-    return np.where(discriminant >= 0.0, (b - 5.0 - np.sqrt(np.maximum(discriminant, 0.0))) / 0.08, -65.0)
+    return np.where(
+        discriminant >= 0.0, (b - 5.0 - np.sqrt(np.maximum(discriminant, 0.0))) / 0.08, -65.0
+    )
 
 
 def _start(
-    v: Any, threshold: Any, drive: Any, tau: float, refractory: float, reset_zero: bool, parameters: Any
+    v: Any,
+    threshold: Any,
+    drive: Any,
+    tau: float,
+    refractory: float,
+    reset_zero: bool,
+    parameters: Any,
 ) -> tuple[Any, Any]:
     n = len(v)
     recovery = parameters["b"] * v
-    cells = np.column_stack((np.full(n, -np.inf), v, recovery, np.zeros(n), np.full(n, _FIRST_STEP), drive))
+    cells = np.column_stack(
+        (np.full(n, -np.inf), v, recovery, np.zeros(n), np.full(n, _FIRST_STEP), drive)
+    )
     return np.ascontiguousarray(cells), np.array([parameters[name] for name in _PARAMETERS])
 
 
@@ -92,26 +125,48 @@ def slope(v: float, u: float, drive: float, a: float, b: float) -> tuple[float, 
 
 
 @kernel
-def dormand_prince(v: float, u: float, drive: float, a: float, b: float, h: float) -> tuple[float, float, float]:
+def dormand_prince(
+    v: float, u: float, drive: float, a: float, b: float, h: float
+) -> tuple[float, float, float]:
     """Take one step `h`; return v and u of fifth order and the larger estimated error of the two."""
     v1, u1 = slope(v, u, drive, a, b)
     v2, u2 = slope(v + h * v1 / 5, u + h * u1 / 5, drive, a, b)
     v3, u3 = slope(v + h * (3 * v1 + 9 * v2) / 40, u + h * (3 * u1 + 9 * u2) / 40, drive, a, b)
-    a1, a2, a3 = 44 / 45, -56 / 15, 32 / 9
-    v4, u4 = slope(v + h * (a1 * v1 + a2 * v2 + a3 * v3), u + h * (a1 * u1 + a2 * u2 + a3 * u3), drive, a, b)
-    a1, a2, a3, a4 = 19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729
+    a1 = 44 / 45
+    a2 = -56 / 15
+    a3 = 32 / 9
+    v4, u4 = slope(
+        v + h * (a1 * v1 + a2 * v2 + a3 * v3), u + h * (a1 * u1 + a2 * u2 + a3 * u3), drive, a, b
+    )
+    a1 = 19372 / 6561
+    a2 = -25360 / 2187
+    a3 = 64448 / 6561
+    a4 = -212 / 729
     next_v = v + h * (a1 * v1 + a2 * v2 + a3 * v3 + a4 * v4)
     next_u = u + h * (a1 * u1 + a2 * u2 + a3 * u3 + a4 * u4)
     v5, u5 = slope(next_v, next_u, drive, a, b)
-    a1, a2, a3, a4, a5 = 9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656
+    a1 = 9017 / 3168
+    a2 = -355 / 33
+    a3 = 46732 / 5247
+    a4 = 49 / 176
+    a5 = -5103 / 18656
     next_v = v + h * (a1 * v1 + a2 * v2 + a3 * v3 + a4 * v4 + a5 * v5)
     next_u = u + h * (a1 * u1 + a2 * u2 + a3 * u3 + a4 * u4 + a5 * u5)
     v6, u6 = slope(next_v, next_u, drive, a, b)
-    b1, b3, b4, b5, b6 = 35 / 384, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84
+    b1 = 35 / 384
+    b3 = 500 / 1113
+    b4 = 125 / 192
+    b5 = -2187 / 6784
+    b6 = 11 / 84
     next_v = v + h * (b1 * v1 + b3 * v3 + b4 * v4 + b5 * v5 + b6 * v6)
     next_u = u + h * (b1 * u1 + b3 * u3 + b4 * u4 + b5 * u5 + b6 * u6)
     v7, u7 = slope(next_v, next_u, drive, a, b)
-    e1, e3, e4, e5, e6, e7 = 71 / 57600, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40
+    e1 = 71 / 57600
+    e3 = -71 / 16695
+    e4 = 71 / 1920
+    e5 = -17253 / 339200
+    e6 = 22 / 525
+    e7 = -1 / 40
     error_v = h * (e1 * v1 + e3 * v3 + e4 * v4 + e5 * v5 + e6 * v6 + e7 * v7)
     error_u = h * (e1 * u1 + e3 * u3 + e4 * u4 + e5 * u5 + e6 * u6 + e7 * u7)
     return next_v, next_u, max(abs(error_v), abs(error_u))
@@ -119,11 +174,19 @@ def dormand_prince(v: float, u: float, drive: float, a: float, b: float, h: floa
 
 @kernel
 def izh_crossing(cells: Any, numbers: Any, i: int, t: float) -> Any:
-    """Integrate neuron `i` up to `t` or to its peak; return the time of the peak, or infinity if it was not reached."""
-    a, b = numbers[A], numbers[B]
-    peak, tolerance = numbers[PEAK], numbers[TOLERANCE]
+    """Integrate neuron `i` up to `t` or to its peak.
+
+    Return the time of the peak, or infinity if it was not reached.
+    """
+    a = numbers[A]
+    b = numbers[B]
+    peak = numbers[PEAK]
+    tolerance = numbers[TOLERANCE]
     drive = cells[i, DRIVE]
-    v, u, now, h = cells[i, V], cells[i, U], cells[i, SINCE], cells[i, STEP]
+    v = cells[i, V]
+    u = cells[i, U]
+    now = cells[i, SINCE]
+    h = cells[i, STEP]
     reached = v >= peak
     while now < t and not reached:
         dv, du = slope(v, u, drive, a, b)
@@ -134,13 +197,16 @@ def izh_crossing(cells: Any, numbers: Any, i: int, t: float) -> Any:
         tried = t - now if last else h
         new_v, new_u, error = dormand_prince(v, u, drive, a, b, tried)
         if not error <= tolerance and tried > _SMALLEST_STEP:
-            h = tried * (max(0.2, 0.9 * (tolerance / error) ** 0.2) if math.isfinite(error) else 0.2)
+            h = tried * (
+                max(0.2, 0.9 * (tolerance / error) ** 0.2) if math.isfinite(error) else 0.2
+            )
             continue
         if not last:
             h = min(_LARGEST_STEP, h * min(5.0, 0.9 * (tolerance / max(error, 1e-300)) ** 0.2))
         if not new_v < peak:
             reached = True
-            low, high = 0.0, tried
+            low = 0.0
+            high = tried
             for _ in range(_BISECTIONS):
                 tried = 0.5 * (low + high)
                 new_v, new_u, error = dormand_prince(v, u, drive, a, b, tried)
@@ -151,7 +217,8 @@ def izh_crossing(cells: Any, numbers: Any, i: int, t: float) -> Any:
             tried = high
             new_v, new_u, error = dormand_prince(v, u, drive, a, b, tried)
             last = now + tried >= t
-        v, u = new_v, new_u
+        v = new_v
+        u = new_u
         now = t if last else now + tried
     cells[i, V] = v
     cells[i, U] = u
@@ -187,14 +254,26 @@ def izh_membrane(cells: Any, numbers: Any, i: int, t: float) -> Any:
 
 
 @kernel
-def izhikevich_times(cell: Izhikevich, drive: Any, window: Any, tau: Any, room: Any, times: Any) -> Any:
-    """Write when a neuron fires; see `WindowOperations.times`. The drive is a current, `tau` means nothing here."""
-    own, numbers = room[0], room[1]
-    numbers[A], numbers[B], numbers[C], numbers[D] = cell.a, cell.b, cell.c, cell.d
-    numbers[PEAK], numbers[TOLERANCE] = cell.peak, cell.tolerance
+def izhikevich_times(
+    cell: Izhikevich, drive: Any, window: Any, tau: Any, room: Any, times: Any
+) -> Any:
+    """Write when a neuron fires; see `WindowOperations.times`.
+
+    The drive is a current, `tau` means nothing here.
+    """
+    own = room[0]
+    numbers = room[1]
+    numbers[A] = cell.a
+    numbers[B] = cell.b
+    numbers[C] = cell.c
+    numbers[D] = cell.d
+    numbers[PEAK] = cell.peak
+    numbers[TOLERANCE] = cell.tolerance
     own[V] = cell.rest
     own[U] = cell.b * cell.rest
-    own[SINCE], own[STEP], own[DRIVE] = 0.0, _FIRST_STEP, min(drive * cell.drive, _STRONGEST)
+    own[SINCE] = 0.0
+    own[STEP] = _FIRST_STEP
+    own[DRIVE] = min(drive * cell.drive, _STRONGEST)
     n = 0
     while n < times.shape[0] and drive > 0.0:
         when = izh_crossing(room, numbers, 0, window)
@@ -210,7 +289,11 @@ MODEL = NeuronModel(
     name="izhikevich",
     kind=Izhikevich,
     events=EventOperations(
-        receive=izh_receive, ready=izh_ready, fire=izh_fire, membrane=izh_membrane, crossing=izh_crossing
+        receive=izh_receive,
+        ready=izh_ready,
+        fire=izh_fire,
+        membrane=izh_membrane,
+        crossing=izh_crossing,
     ),
     start=_start,
     shift=_shift,

@@ -1,14 +1,17 @@
-"""Leaky integrate-and-fire neurons: for nets with a queue, and through a window under a constant drive.
+"""Leaky integrate-and-fire neurons.
 
-In a net with a queue they need no exponential for a spike received. Between events (v - level) decays by
-exp(-dt / tau). Stored is w = (v - level) exp((t - base) / tau), which does not change between events at all: a spike
-of weight J that arrives at t adds J exp((t - base) / tau), one exponential for all its targets; and v reaches the
-threshold where w reaches gap exp((t - base) / tau) with gap = threshold - level, which solves for t where a drive above
-threshold (gap < 0) makes neurons fire by themselves. `base` moves on before the factor grows large, so nothing is
-lost or overflows.
+For nets with a queue, and through a window under a constant drive.
 
-The functions called for each spike received have no branches: with them numba would count references to the
-arrays, by atomic operations that cost more than all the rest.
+In a net with a queue they need no exponential for a spike received. Between events (v - level)
+decays by exp(-dt / tau). Stored is w = (v - level) exp((t - base) / tau), which does not change
+between events at all: a spike of weight J that arrives at t adds J exp((t - base) / tau), one
+exponential for all its targets; and v reaches the threshold where w reaches gap exp((t - base) /
+tau) with gap = threshold - level, which solves for t where a drive above threshold (gap < 0) makes
+neurons fire by themselves. `base` moves on before the factor grows large, so nothing is lost or
+overflows.
+
+The functions called for each spike received have no branches: with them numba would count
+references to the arrays, by atomic operations that cost more than all the rest.
 """
 
 from __future__ import annotations
@@ -25,21 +28,35 @@ from loco_stream.neurons.spikes import LEAK_SHARE, STRONGEST, trace_of
 
 __all__ = ["LIF", "MODEL", "lif_times", "lif_trace"]
 
-LAST_FIRE, SCALED, SPARE, GAP, LEVEL = 0, 1, 2, 3, 4  # SCALED and SPARE: see `EventOperations.lift`
-TAU, REFRACTORY, RESET_ZERO, BASE, FACTOR, HORIZON, LATER = 0, 1, 2, 3, 4, 5, 6
+# SCALED and SPARE: see `EventOperations.lift`
+LAST_FIRE = 0
+SCALED = 1
+SPARE = 2
+GAP = 3
+LEVEL = 4
+TAU = 0
+REFRACTORY = 1
+RESET_ZERO = 2
+BASE = 3
+FACTOR = 4
+HORIZON = 5
+LATER = 6
 _LARGEST = 700.0  # exp of more overflows
 _REBASE = 32.0  # in units of tau: exp(32) is 8e13, far from overflow
 
 
 class LIF(NamedTuple):
-    """Leaky integrate-and-fire neurons; `reset_zero`: whether a spike empties the membrane or costs a threshold.
+    """Leaky integrate-and-fire neurons.
 
-    `dt`: in a window, the grid in ms on which the membrane is looked at, as clocked hardware does; 0: at every moment.
+    `reset_zero`: whether a spike empties the membrane or costs a threshold.
 
-    Cells are (n, 5) float64: last spike in ms, w, what w may rise by (see `lif_calm`), threshold - level, level (the
-    drive). Their numbers are
-    (7,) float64: tau and refractory period in ms, 1 if the reset is to zero, base in ms, exp((now - base) / tau), and
-    the horizon in ms with exp((horizon - base) / tau).
+    `dt`: in a window, the grid in ms on which the membrane is looked at, as clocked hardware does;
+    0: at every moment.
+
+    Cells are (n, 5) float64: last spike in ms, w, what w may rise by (see `lif_calm`), threshold -
+    level, level (the drive). Their numbers are (7,) float64: tau and refractory period in ms, 1 if
+    the reset is to zero, base in ms, exp((now - base) / tau), and the horizon in ms with
+    exp((horizon - base) / tau).
     """
 
     reset_zero: bool = False
@@ -47,10 +64,20 @@ class LIF(NamedTuple):
 
 
 def _start(
-    v: Any, threshold: Any, level: Any, tau: float, refractory: float, reset_zero: bool, parameters: Any
+    v: Any,
+    threshold: Any,
+    level: Any,
+    tau: float,
+    refractory: float,
+    reset_zero: bool,
+    parameters: Any,
 ) -> tuple[Any, Any]:
-    cells = np.column_stack((np.full(len(v), -np.inf), v - level, np.zeros(len(v)), threshold - level, level))
-    return np.ascontiguousarray(cells), np.array([tau, refractory, float(reset_zero), 0.0, 1.0, 0.0, 1.0])
+    cells = np.column_stack(
+        (np.full(len(v), -np.inf), v - level, np.zeros(len(v)), threshold - level, level)
+    )
+    return np.ascontiguousarray(cells), np.array(
+        [tau, refractory, float(reset_zero), 0.0, 1.0, 0.0, 1.0]
+    )
 
 
 def _shift(cells: Any, numbers: Any, duration: float) -> None:
@@ -140,7 +167,8 @@ def lif_fire(cells: Any, numbers: Any, i: int, t: float) -> Any:
     membrane = cells[i, SCALED] * math.exp((numbers[BASE] - t) / tau)
     threshold = cells[i, GAP] + cells[i, LEVEL]
     above_level = membrane - threshold if numbers[RESET_ZERO] == 0.0 else -cells[i, LEVEL]
-    # The membrane stands still through the refractory period: scale it as if it had started only at its end.
+    # The membrane stands still through the refractory period: scale it as if it had started only at
+    # its end.
     cells[i, SCALED] = above_level * math.exp((t + numbers[REFRACTORY] - numbers[BASE]) / tau)
     return above_level >= cells[i, GAP]
 
@@ -158,7 +186,9 @@ def _window_period(drive: Any, window: Any, tau: Any) -> Any:
 
     The first comes after one period too, since a neuron that has just been reset is as one at rest.
     """
-    current = min(drive * tau / window + LEAK_SHARE, STRONGEST)  # where the membrane would settle, in thresholds
+    current = min(
+        drive * tau / window + LEAK_SHARE, STRONGEST
+    )  # where the membrane would settle, in thresholds
     if not current > 1.0:
         return 0.0, math.inf
     ratio = current / (current - 1.0)
@@ -170,7 +200,8 @@ def _times_on_grid(cell: LIF, drive: Any, window: Any, tau: Any, times: Any) -> 
     """Write at which multiples of `cell.dt` a neuron fires; return how often."""
     level = min(drive * tau / window + LEAK_SHARE, STRONGEST)
     keep = math.exp(-cell.dt / tau)
-    v, n = 0.0, 0
+    v = 0.0
+    n = 0
     for step in range(1, min(int(window / cell.dt + 0.5), times.shape[0]) + 1):
         v = level + (v - level) * keep
         if v >= 1.0:
@@ -194,7 +225,10 @@ def lif_times(cell: LIF, drive: Any, window: Any, tau: Any, room: Any, times: An
 
 @kernel
 def _power(base: Any, exponent: Any) -> Any:
-    """Return base ** exponent for a whole exponent below 32, by squaring: the same bytes compiled or not."""
+    """Return base ** exponent for a whole exponent below 32, by squaring.
+
+    The same bytes compiled or not.
+    """
     result = 1.0
     for _ in range(5):
         if exponent & 1:
@@ -210,8 +244,8 @@ def lif_trace(
 ) -> tuple[Any, Any]:
     """Return the trace of a neuron and its number of spikes; see `WindowOperations.trace`.
 
-    With spikes every period p both sums of the trace, over exp(-(window - k p) / tau_trace) and over its square, are
-    geometric.
+    With spikes every period p both sums of the trace, over exp(-(window - k p) / tau_trace) and
+    over its square, are geometric.
     """
     if cell.dt > 0.0:
         n_steps = _times_on_grid(cell, drive, window, tau, times)
@@ -230,8 +264,16 @@ MODEL = NeuronModel(
     name="lif",
     kind=LIF,
     events=EventOperations(
-        receive=lif_receive, ready=lif_ready, fire=lif_fire, membrane=lif_membrane, crossing=lif_crossing,
-        enter=lif_enter, quiet=lif_quiet, foresee=lif_foresee, calm=lif_calm, lift=lif_lift,
+        receive=lif_receive,
+        ready=lif_ready,
+        fire=lif_fire,
+        membrane=lif_membrane,
+        crossing=lif_crossing,
+        enter=lif_enter,
+        quiet=lif_quiet,
+        foresee=lif_foresee,
+        calm=lif_calm,
+        lift=lif_lift,
     ),
     start=_start,
     shift=_shift,
@@ -239,4 +281,4 @@ MODEL = NeuronModel(
     window=WindowOperations(settings=lambda tau: LIF(), times=lif_times, trace=lif_trace),
     run_net=run_lif,
     run_samples=run_lif_samples,
-)  # fmt: skip
+)

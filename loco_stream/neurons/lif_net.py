@@ -1,7 +1,8 @@
 """Feed-forward nets of leaky integrate-and-fire neurons without delays, simulated exactly and without a queue.
 
-Between events a membrane only decays towards zero, so the threshold can be crossed only when
-an event arrives. Input in time order therefore gives output in time order, and layers run one after the other.
+Between events a membrane only decays towards zero, so the threshold can be crossed only when an
+event arrives. Input in time order therefore gives output in time order, and layers run one after
+the other.
 """
 
 from __future__ import annotations
@@ -16,21 +17,36 @@ from loco_stream.simd.ops import TIMES, leak_and_fire, sum_dense, sum_rows
 
 __all__ = ["run_lif", "run_lif_samples"]
 
-# Where this share of all inputs fires, multiplying by zeros and ones beats picking rows: measured break-even
-# lies at .33 (weights larger than the cache) to .6 (weights within it).
+# Where this share of all inputs fires, multiplying by zeros and ones beats picking rows: measured
+# break-even lies at .33 (weights larger than the cache) to .6 (weights within it).
 _DENSE = 0.6
 
 
 @entry
 def run_lif(
-    times, indices, n_inputs, duration, weights, offsets, sizes, widths,
-    taus, reset_zero, neurons, raster, currents, group_times, ends,
-    out_indices, counts,
-):  # fmt: skip
+    times,
+    indices,
+    n_inputs,
+    duration,
+    weights,
+    offsets,
+    sizes,
+    widths,
+    taus,
+    reset_zero,
+    neurons,
+    raster,
+    currents,
+    group_times,
+    ends,
+    out_indices,
+    counts,
+):
     """Run all layers of a feed-forward net in one call.
 
-    All layers fire at times of the input only, so that a spike is stored as its neuron alone: those that layer l
-    fires at the g-th distinct time end at `ends[l + 1, g]` in `out_indices`; `ends[0]` counts the input itself.
+    All layers fire at times of the input only, so that a spike is stored as its neuron alone: those
+    that layer l fires at the g-th distinct time end at `ends[l + 1, g]` in `out_indices`; `ends[0]`
+    counts the input itself.
 
     Parameters
     ----------
@@ -41,8 +57,8 @@ def run_lif(
     sizes, widths, taus
         Neurons of each layer with padding, without it, and its membrane time constant.
     neurons
-        (4, n) with n the number of all neurons, layer after layer: thresholds; membranes at time 0, which become
-        those of `duration`; two rows of working memory.
+        (4, n) with n the number of all neurons, layer after layer: thresholds; membranes at time 0,
+        which become those of `duration`; two rows of working memory.
     raster, currents
         (most inputs of a layer, TIMES) and (TIMES times most neurons of a layer,), working memory.
     group_times
@@ -56,8 +72,8 @@ def run_lif(
 
     Returns
     -------
-    Number of distinct times; `NO_ROOM` if the outputs did not suffice, with the membranes as they were;
-    -2 - k if event k is bad.
+    Number of distinct times; `NO_ROOM` if the outputs did not suffice, with the membranes as they
+    were; -2 - k if event k is bad.
     """
     bad = first_bad_event(times, indices, n_inputs, duration)
     if bad >= 0:
@@ -65,7 +81,10 @@ def run_lif(
     n_groups = group_events(times, group_times, ends[0])
     if n_groups == NO_ROOM:
         return NO_ROOM
-    threshold, v, v_start, current = neurons[0], neurons[1], neurons[2], neurons[3]
+    threshold = neurons[0]
+    v = neurons[1]
+    v_start = neurons[2]
+    current = neurons[3]
     for i in range(v.shape[0]):
         v_start[i] = v[i]
         counts[i] = 0
@@ -79,16 +98,35 @@ def run_lif(
         source = out_indices if layer > 0 else indices
         own = count
         count = run_lif_layer(
-            source, first, group_times, ends[layer], n_groups, n_pre, weights, offsets[layer], n, taus[layer],
-            threshold[begin:end], reset_zero, v[begin:end], current[begin:end], raster, currents, duration,
-            ends[layer + 1], out_indices, own,
-        )  # fmt: skip
+            source,
+            first,
+            group_times,
+            ends[layer],
+            n_groups,
+            n_pre,
+            weights,
+            offsets[layer],
+            n,
+            taus[layer],
+            threshold[begin:end],
+            reset_zero,
+            v[begin:end],
+            current[begin:end],
+            raster,
+            currents,
+            duration,
+            ends[layer + 1],
+            out_indices,
+            own,
+        )
         if count == NO_ROOM:
             for i in range(v.shape[0]):
                 v[i] = v_start[i]
             return NO_ROOM
         for s in range(own, count):
-            counts[np.uint64(begin + out_indices[s])] += 1  # unsigned: no index is checked for being negative
+            counts[np.uint64(begin + out_indices[s])] += (
+                1  # unsigned: no index is checked for being negative
+            )
         first = own
         begin = end
         n_pre = widths[layer]
@@ -97,11 +135,31 @@ def run_lif(
 
 @released
 def run_lif_samples(
-    times, indices, bounds, first, kept, keeps, n_inputs, duration,
-    weights, offsets, sizes, widths, taus, reset_zero, neurons, raster,
-    currents, group_times, ends, counts, counted, out_times, out_indices,
+    times,
+    indices,
+    bounds,
+    first,
+    kept,
+    keeps,
+    n_inputs,
+    duration,
+    weights,
+    offsets,
+    sizes,
+    widths,
+    taus,
+    reset_zero,
+    neurons,
+    raster,
+    currents,
+    group_times,
+    ends,
+    counts,
+    counted,
+    out_times,
+    out_indices,
     out_layers,
-):  # fmt: skip
+):
     """Run samples one after the other, each from rest.
 
     Parameters are those of `run_lif` and:
@@ -115,20 +173,38 @@ def run_lif_samples(
     counted
         (n, neurons) output: spikes of each neuron in each sample.
     out_times, out_indices, out_layers
-        (room,) output: all spikes, sample after sample and layer after layer. `out_indices` is needed in any case.
+        (room,) output: all spikes, sample after sample and layer after layer. `out_indices` is
+        needed in any case.
 
     Returns
     -------
-    The number of the sample at which it ended (n: all is done), the spikes kept, and what `run_lif` returned for it.
+    The number of the sample at which it ended (n: all is done), the spikes kept, and what `run_lif`
+    returned for it.
     """
     for s in range(first, bounds.shape[0] - 1):
         for i in range(neurons.shape[1]):
             neurons[1, i] = 0.0
-        begin, end = bounds[s], bounds[s + 1]
+        begin = bounds[s]
+        end = bounds[s + 1]
         status = run_lif(
-            times[begin:end], indices[begin:end], n_inputs, duration, weights, offsets, sizes, widths, taus, reset_zero,
-            neurons, raster, currents, group_times, ends, out_indices[kept:], counts,
-        )  # fmt: skip
+            times[begin:end],
+            indices[begin:end],
+            n_inputs,
+            duration,
+            weights,
+            offsets,
+            sizes,
+            widths,
+            taus,
+            reset_zero,
+            neurons,
+            raster,
+            currents,
+            group_times,
+            ends,
+            out_indices[kept:],
+            counts,
+        )
         if status < 0:
             return s, kept, status
         for i in range(counts.shape[0]):
@@ -154,7 +230,9 @@ def label_spikes(group_times, ends, n_groups, out_times, out_layers):
 
 @kernel
 def mark_events(indices, first, ends, g, n_pre, raster):
-    """Write the events of `TIMES` groups from `g` on as zeros and ones; return False if a sum of rows would differ.
+    """Write the events of `TIMES` groups from `g` on as zeros and ones.
+
+    Return False if a sum of rows would differ.
 
     It would where a neuron fires twice at a time, or where neurons are not in order.
     """
@@ -175,18 +253,43 @@ def mark_events(indices, first, ends, g, n_pre, raster):
 
 @kernel
 def run_lif_layer(
-    indices, first, group_times, ends, n_groups, n_pre, weights, offset,
-    n_post, tau, threshold, reset_zero, v, current, raster, currents,
-    duration, out_ends, out_indices, count,
-):  # fmt: skip
-    """Run one layer through its groups of events, which start at `first`, and on to `duration`; see `run_lif`."""
+    indices,
+    first,
+    group_times,
+    ends,
+    n_groups,
+    n_pre,
+    weights,
+    offset,
+    n_post,
+    tau,
+    threshold,
+    reset_zero,
+    v,
+    current,
+    raster,
+    currents,
+    duration,
+    out_ends,
+    out_indices,
+    count,
+):
+    """Run one layer through its groups of events, which start at `first`, and on to `duration`.
+
+    See `run_lif`.
+    """
     kind = v.dtype.type
     last_time = 0.0
-    passed, decay = 0.0, kind(1.0)
+    passed = 0.0
+    decay = kind(1.0)
     multiplied = 0  # groups ahead whose sums are in `currents` already
     for g in range(n_groups):
         last = ends[g]
-        many = multiplied == 0 and g + TIMES <= n_groups and ends[g + TIMES - 1] - first >= _DENSE * TIMES * n_pre
+        many = (
+            multiplied == 0
+            and g + TIMES <= n_groups
+            and ends[g + TIMES - 1] - first >= _DENSE * TIMES * n_pre
+        )
         if many and mark_events(indices, first, ends, g, n_pre, raster):
             sum_dense(currents, weights, offset, n_post, raster, n_pre)
             multiplied = TIMES

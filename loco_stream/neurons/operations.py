@@ -1,7 +1,8 @@
 """One set of operations for all neuron models: each call goes to the model that it names.
 
-Compiled, the choice is made by the type of `model` when the caller is compiled, so that it costs nothing and only the
-models in use are ever compiled. Interpreted (NUMBA_DISABLE_JIT=1) it is made at each call.
+Compiled, the choice is made by the type of `model` when the caller is compiled, so that it costs
+nothing and only the models in use are ever compiled. Interpreted (NUMBA_DISABLE_JIT=1) it is made
+at each call.
 """
 
 from __future__ import annotations
@@ -12,7 +13,18 @@ from typing import Any
 from loco_stream.jit import overloaded
 from loco_stream.neurons.registry import EventOperations, model_of
 
-__all__ = ["calm", "crossing", "enter", "fire", "foresee", "lift", "membrane", "quiet", "ready", "receive"]
+__all__ = [
+    "calm",
+    "crossing",
+    "enter",
+    "fire",
+    "foresee",
+    "lift",
+    "membrane",
+    "quiet",
+    "ready",
+    "receive",
+]
 
 
 def enter(model: Any, cells: Any, numbers: Any, t: float) -> None:
@@ -41,7 +53,10 @@ def calm(model: Any, cells: Any, numbers: Any, i: int) -> bool:
 
 
 def lift(model: Any, cells: Any, numbers: Any, t: float) -> float:
-    """Return what a spike of weight 1 that arrives at `t` adds to a neuron; not for models that do not say."""
+    """Return what a spike of weight 1 that arrives at `t` adds to a neuron.
+
+    Not for models that do not say.
+    """
     return float(_lift(type(model))(model, cells, numbers, t))
 
 
@@ -85,7 +100,8 @@ def _crossing(kind: type[Any]) -> Any:
 
 def _quiet(kind: type[Any]) -> Any:
     events = _events(kind)
-    operation, silent = events.quiet, events.crossing is None
+    operation = events.quiet
+    silent = events.crossing is None
     if operation is None:
         return lambda model, cells, numbers, first, stop: silent
     return lambda model, cells, numbers, first, stop: operation(cells, numbers, first, stop)

@@ -20,14 +20,21 @@ __all__ = [
 
 NO_ROOM = -1  # returned where outputs did not suffice
 MOST_SPIKES = 20  # of a neuron in a window; a stronger drive brings no more
-STRONGEST = 1e6  # thresholds: a current beyond fires a neuron no sooner, and its period would be nothing
-LEAK_SHARE = 0.5  # thresholds a window: what the leak takes from a constant drive, given back on average
+STRONGEST = (
+    1e6  # thresholds: a current beyond fires a neuron no sooner, and its period would be nothing
+)
+LEAK_SHARE = (
+    0.5  # thresholds a window: what the leak takes from a constant drive, given back on average
+)
 _STRIDE = 16  # events that are passed over at once where the last of them has the same time
 
 
 @entry
 def first_bad_event(times: Any, indices: Any, n_inputs: int, duration: float) -> Any:
-    """Return the first event that is out of order, outside [0, duration] or of no input neuron; -1 if none is."""
+    """Return the first event that is out of order, outside [0, duration] or of no input neuron.
+
+    -1 if none is.
+    """
     n = times.shape[0]
     if n == 0:
         return -1
@@ -37,7 +44,8 @@ def first_bad_event(times: Any, indices: Any, n_inputs: int, duration: float) ->
         bad |= not times[k] >= times[k - 1]  # also where one is no number
     least = most = indices[0]
     for k in range(n):
-        least, most = min(least, indices[k]), max(most, indices[k])
+        least = min(least, indices[k])
+        most = max(most, indices[k])
     if not bad and times[0] >= 0.0 and times[n - 1] <= limit and least >= 0 and most < n_inputs:
         return -1
     for k in range(n):
@@ -49,7 +57,10 @@ def first_bad_event(times: Any, indices: Any, n_inputs: int, duration: float) ->
 
 @kernel
 def group_events(times: Any, group_times: Any, ends: Any) -> Any:
-    """Write the distinct ones of sorted times and where in the events each ends; return their number, or `NO_ROOM`."""
+    """Write the distinct ones of sorted times and where in the events each ends.
+
+    Return their number, or `NO_ROOM`.
+    """
     n = times.shape[0]
     n_groups = 0
     k = 0
@@ -69,11 +80,17 @@ def group_events(times: Any, group_times: Any, ends: Any) -> Any:
 
 @kernel
 def sort_spikes(times: Any, indices: Any, start: int, stop: int) -> None:
-    """Sort the spikes `start` to `stop - 1` by time and neuron; by insertion, since they are few between events."""
+    """Sort the spikes `start` to `stop - 1` by time and neuron.
+
+    By insertion, since they are few between events.
+    """
     for s in range(start + 1, stop):
-        t, i = times[s], indices[s]
+        t = times[s]
+        i = indices[s]
         place = s
-        while place > start and (times[place - 1] > t or (times[place - 1] == t and indices[place - 1] > i)):
+        while place > start and (
+            times[place - 1] > t or (times[place - 1] == t and indices[place - 1] > i)
+        ):
             times[place] = times[place - 1]
             indices[place] = indices[place - 1]
             place -= 1
@@ -85,8 +102,9 @@ def sort_spikes(times: Any, indices: Any, start: int, stop: int) -> None:
 def trace_of(times: Any, n: Any, window: Any, tau_trace: Any) -> Any:
     """Return what the first `n` spikes at `times` leave in a synaptic trace at the window's end.
 
-    A spike adds 2 (exp(-s / tau) - exp(-2 s / tau)) at `s` ms after it: nothing at first, so that a neuron's trace
-    changes continuously with its drive although spikes come one by one, and their times carry its grades.
+    A spike adds 2 (exp(-s / tau) - exp(-2 s / tau)) at `s` ms after it: nothing at first, so that a
+    neuron's trace changes continuously with its drive although spikes come one by one, and their
+    times carry its grades.
     """
     total = 0.0
     for k in range(n):

@@ -1,7 +1,7 @@
 """Writing files whole or not at all, and nothing in the place of what is no file.
 
-A regular file is replaced in one step; a link leads to the file that is replaced. A device or a pipe is written
-to as it is, and everything else is refused.
+A regular file is replaced in one step; a link leads to the file that is replaced. A device or a
+pipe is written to as it is, and everything else is refused.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def check_place(path: str | os.PathLike[str]) -> None:
     Raises
     ------
     OSError
-        A folder, a disk or a socket is there, its folder is missing, or this user may not write there.
+        A folder, a disk or a socket is there, its folder is missing, or this user may not write
+        there.
 
     Examples
     --------
@@ -53,12 +54,15 @@ def check_place(path: str | os.PathLike[str]) -> None:
 
 
 def atomic_write(path: str | os.PathLike[str], content: bytes, mode: int = 0o666) -> None:
-    """Write a file whole and durable, or leave the old one: temporary file, fsync, rename, fsync of the folder.
+    """Write a file whole and durable, or leave the old one.
+
+    Temporary file, fsync, rename, fsync of the folder.
 
     Parameters
     ----------
     path
-        A new or a regular file, or a link to one. A device or a pipe with a reader is written through.
+        A new or a regular file, or a link to one. A device or a pipe with a reader is written
+        through.
     content
         All of it.
     mode
@@ -84,7 +88,9 @@ def atomic_write(path: str | os.PathLike[str], content: bytes, mode: int = 0o666
     target = Path(os.path.realpath(path))
     _sweep(target)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)  # no link that somebody laid there
+    flags = (
+        os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    )  # no link that somebody laid there
     try:
         with open(os.open(temporary, flags, mode), "wb") as file:
             with suppress(FileNotFoundError):
@@ -117,7 +123,9 @@ def _kind(path: str | os.PathLike[str]) -> int:
 
 def _write_through(path: str | os.PathLike[str], content: bytes) -> None:
     try:
-        descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))  # do not wait for a reader for ever
+        descriptor = os.open(
+            path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)
+        )  # do not wait for a reader for ever
     except OSError as error:
         if error.errno == errno.ENXIO:
             raise OSError(errno.ENXIO, "nobody reads from this pipe", os.fspath(path)) from error

@@ -51,7 +51,8 @@ MAX_BYTES = 2**32  # largest file that is read unless the caller allows more
 _MAGIC = b"LOCOFILE"
 _PREFIX = struct.Struct("<8sHHI")
 _HASH_BYTES = 32
-_TUPLE, _BIG_INT = 1, 2
+_TUPLE = 1
+_BIG_INT = 2
 _DTYPE_KINDS = "biuf"
 _DTYPE = re.compile(r"[<|>][biuf](1|2|4|8|16)")
 _AS_IT_IS = frozenset({str, float, bool, bytes, type(None), msgspec.Raw})  # Raw: encoded before
@@ -100,7 +101,9 @@ def write(
     try:
         atomic_write(path, content, mode)
     except OSError as error:
-        raise CheckpointError(f"cannot write {os.fspath(path)}: {error.strerror or error}") from error
+        raise CheckpointError(
+            f"cannot write {os.fspath(path)}: {error.strerror or error}"
+        ) from error
 
 
 def read(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Saved:
@@ -111,13 +114,15 @@ def read(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Saved:
     path
         The file.
     max_bytes
-        Size in bytes beyond which it is refused unread. A few times as much memory is needed, never more: no number
-        in the file makes the reader ask for memory that the file's own bytes do not fill.
+        Size in bytes beyond which it is refused unread. A few times as much memory is needed, never
+        more: no number in the file makes the reader ask for memory that the file's own bytes do not
+        fill.
 
     Raises
     ------
     CheckpointError
-        The file is missing, too large, not one of ours, of a version that cannot be read, cut short, or damaged.
+        The file is missing, too large, not one of ours, of a version that cannot be read, cut
+        short, or damaged.
     """
     name = os.fspath(path)
     try:
@@ -125,7 +130,9 @@ def read(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Saved:
     except OSError as error:
         raise CheckpointError(f"cannot read {name}: {error.strerror or error}") from error
     except (ValueError, MemoryError) as error:
-        raise CheckpointError(f"cannot read {name}: {error or 'it does not fit into memory'}") from error
+        raise CheckpointError(
+            f"cannot read {name}: {error or 'it does not fit into memory'}"
+        ) from error
     return from_bytes(content, name)
 
 
@@ -136,7 +143,10 @@ def to_bytes(kind: str, config: Mapping[str, Any], arrays: Mapping[str, NDArray[
 
 
 def from_bytes(content: bytes, name: str) -> Saved:
-    """Undo `to_bytes`, checking every byte first; raises `CheckpointError`, which calls the content `name`."""
+    """Undo `to_bytes`, checking every byte first.
+
+    Raises `CheckpointError`, which calls the content `name`.
+    """
     if len(content) < _PREFIX.size + _HASH_BYTES or content[:8] != _MAGIC:
         raise CheckpointError(f"{name} is not a loco-stream file: it does not begin with LOCOFILE")
     if hashlib.sha256(memoryview(content)[:-_HASH_BYTES]).digest() != content[-_HASH_BYTES:]:
@@ -144,7 +154,9 @@ def from_bytes(content: bytes, name: str) -> Saved:
     _, version, _, header_bytes = _PREFIX.unpack_from(content)
     try:
         check_version(version)
-        return migrate(_unpack(memoryview(content)[_PREFIX.size : -_HASH_BYTES], header_bytes), version)
+        return migrate(
+            _unpack(memoryview(content)[_PREFIX.size : -_HASH_BYTES], header_bytes), version
+        )
     except CheckpointError as error:
         raise CheckpointError(f"{name} {error}") from error
 
@@ -172,7 +184,14 @@ def decode_plain(content: bytes | memoryview) -> Any:
     """Undo `encode_plain`; raises `CheckpointError` for anything it did not make."""
     try:
         return _DECODER.decode(content)
-    except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError, MemoryError) as error:
+    except (
+        msgspec.MsgspecError,
+        ValueError,
+        TypeError,
+        OverflowError,
+        RecursionError,
+        MemoryError,
+    ) as error:
         raise CheckpointError(f"stored values are unreadable: {error}") from error
 
 
@@ -182,16 +201,22 @@ def _pack(kind: str, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any
     for name in sorted(arrays):
         array = np.asarray(arrays[name])
         if array.dtype.kind not in _DTYPE_KINDS:
-            raise CheckpointError(f"array {name!r} has dtype {array.dtype}; allowed are booleans, integers and floats")
+            raise CheckpointError(
+                f"array {name!r} has dtype {array.dtype}; allowed are booleans, integers and floats"
+            )
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         table.append((name, array.dtype.str, array.shape))
         data.append(array.tobytes())
-    header = encode_plain({"kind": kind, "config": dict(config), "arrays": [list(row) for row in table]})
+    header = encode_plain(
+        {"kind": kind, "config": dict(config), "arrays": [list(row) for row in table]}
+    )
     return b"".join([_PREFIX.pack(_MAGIC, VERSION, 0, len(header)), header, *data])
 
 
 def _open(name: str, flags: int) -> int:
-    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))  # a FIFO nobody writes to must not hold the reader
+    return os.open(
+        name, flags | getattr(os, "O_NONBLOCK", 0)
+    )  # a FIFO nobody writes to must not hold the reader
 
 
 def _content(name: str, max_bytes: int) -> bytes:
@@ -209,10 +234,13 @@ def _unpack(body: memoryview, header_bytes: int) -> Saved:
         raise CheckpointError("is damaged: its header is longer than the file")
     try:
         header = decode_plain(body[:header_bytes])
-        kind, config, table = header["kind"], header["config"], header["arrays"]
+        kind = header["kind"]
+        config = header["config"]
+        table = header["arrays"]
         if not (isinstance(kind, str) and isinstance(config, dict) and isinstance(table, list)):
             raise ValueError("kind, config or arrays is of another type")
-        arrays, rest = {}, body[header_bytes:]
+        arrays = {}
+        rest = body[header_bytes:]
         for key, dtype_name, shape in table:
             arrays[key], rest = _array(key, dtype_name, shape, rest)
         if len(rest):
@@ -224,11 +252,22 @@ def _unpack(body: memoryview, header_bytes: int) -> Saved:
     return Saved(kind, config, arrays)
 
 
-def _array(key: object, dtype_name: object, shape: object, data: memoryview) -> tuple[NDArray[Any], memoryview]:
-    """Return the array at the begin of `data` and what follows it; every number is checked before it is used."""
-    if not isinstance(key, str) or not isinstance(dtype_name, str) or not _DTYPE.fullmatch(dtype_name):
+def _array(
+    key: object, dtype_name: object, shape: object, data: memoryview
+) -> tuple[NDArray[Any], memoryview]:
+    """Return the array at the begin of `data` and what follows it.
+
+    Every number is checked before it is used.
+    """
+    if (
+        not isinstance(key, str)
+        or not isinstance(dtype_name, str)
+        or not _DTYPE.fullmatch(dtype_name)
+    ):
         raise ValueError(f"array {key!r} has dtype {dtype_name!r}")
-    if not isinstance(shape, list | tuple) or not all(type(n) is int and 0 <= n < 2**48 for n in shape):
+    if not isinstance(shape, list | tuple) or not all(
+        type(n) is int and 0 <= n < 2**48 for n in shape
+    ):
         raise ValueError(f"array {key!r} has shape {shape!r}")
     dtype = np.dtype(dtype_name)
     size = math.prod(shape) * dtype.itemsize
@@ -257,7 +296,8 @@ def _plain(value: Any) -> Any:
 
 
 def _plain_key(key: Any) -> Any:
-    # MessagePack arrays come back as tuples where they are keys, so a tuple needs no wrapping there.
+    # MessagePack arrays come back as tuples where they are keys, so a tuple needs no wrapping
+    # there.
     if isinstance(key, np.generic):
         key = key.item()
     if isinstance(key, tuple):

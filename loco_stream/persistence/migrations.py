@@ -1,4 +1,6 @@
-"""Files of earlier format versions: each is brought up step by step, or refused in one sentence that says what to do.
+"""Files of earlier format versions.
+
+Each is brought up step by step, or refused in one sentence that says what to do.
 
 Whoever changes what a file holds raises `VERSION` and adds one line to `MIGRATIONS`.
 """
@@ -31,10 +33,15 @@ Migration = Callable[[Saved], Saved]
 
 
 def refuse(advice: str) -> Migration:
-    """Return a migration that raises `CheckpointError` with this sentence: what a reader of the file is to do."""
+    """Return a migration that raises `CheckpointError` with this sentence.
+
+    What a reader of the file is to do.
+    """
 
     def refused(saved: Saved) -> Saved:
-        raise CheckpointError(f"holds a {saved.kind} of an earlier release, which cannot be brought up: {advice}")
+        raise CheckpointError(
+            f"holds a {saved.kind} of an earlier release, which cannot be brought up: {advice}"
+        )
 
     return refused
 
@@ -55,7 +62,9 @@ def check_version(version: int) -> None:
             f"has format version {version}, but this release reads versions up to {VERSION}: update loco-stream"
         )
     if version < VERSION and version not in MIGRATIONS:
-        raise CheckpointError(f"has format version {version}, which no release of loco-stream wrote")
+        raise CheckpointError(
+            f"has format version {version}, which no release of loco-stream wrote"
+        )
 
 
 def migrate(saved: Saved, version: int) -> Saved:

@@ -1,4 +1,7 @@
-"""What `vector` is made of: LLVM code on whole vectors of 64 bytes, one tile or one vector of columns at a time."""
+"""What `vector` is made of.
+
+LLVM code on whole vectors of 64 bytes, one tile or one vector of columns at a time.
+"""
 
 from __future__ import annotations
 
@@ -41,24 +44,39 @@ def _at(builder: Any, data: Any, places: list[Any], vector: Any) -> Any:
 def _summing(n_vectors: int) -> Any:
     @intrinsic
     def sum_columns(typing, current, weights, offset, n_post, indices, first, last, column):  # type: ignore[no-untyped-def]
-        signature = types.void(current, weights, types.intp, types.intp, indices, types.intp, types.intp, types.intp)
+        signature = types.void(
+            current, weights, types.intp, types.intp, indices, types.intp, types.intp, types.intp
+        )
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             sums, rows, events = (
-                context.make_array(signature.args[k])(context, builder, args[k]).data for k in (0, 1, 4)
+                context.make_array(signature.args[k])(context, builder, args[k]).data
+                for k in (0, 1, 4)
             )
             offset, n_post, first, last, column = (args[k] for k in (2, 3, 5, 6, 7))
             vector = _vector(context, signature.args[0].dtype)
             places = [ir.Constant(n_post.type, q * vector.count) for q in range(n_vectors)]
-            totals = [cgutils.alloca_once_value(builder, ir.Constant(vector, [0.0] * vector.count)) for _ in places]
-            with cgutils.for_range_slice(builder, first, last, ir.Constant(first.type, 1)) as (k, _):
+            totals = [
+                cgutils.alloca_once_value(builder, ir.Constant(vector, [0.0] * vector.count))
+                for _ in places
+            ]
+            with cgutils.for_range_slice(builder, first, last, ir.Constant(first.type, 1)) as (
+                k,
+                _,
+            ):
                 event = builder.load(builder.gep(events, [k]))
-                row = builder.mul(context.cast(builder, event, signature.args[4].dtype, types.intp), n_post)
+                row = builder.mul(
+                    context.cast(builder, event, signature.args[4].dtype, types.intp), n_post
+                )
                 for total, place in zip(totals, places, strict=True):
-                    weight = builder.load(_at(builder, rows, [offset, column, row, place], vector), align=4)
+                    weight = builder.load(
+                        _at(builder, rows, [offset, column, row, place], vector), align=4
+                    )
                     builder.store(builder.fadd(builder.load(total), weight), total)
             for total, place in zip(totals, places, strict=True):
-                builder.store(builder.load(total), _at(builder, sums, [column, place], vector), align=4)
+                builder.store(
+                    builder.load(total), _at(builder, sums, [column, place], vector), align=4
+                )
             return context.get_dummy_value()
 
         return signature, generate
@@ -84,22 +102,34 @@ def _weighing(n_vectors: int) -> Any:
     @intrinsic
     def weigh_columns(typing, total, matrix, width, values, first, rows, n_rows, column, n_left):  # type: ignore[no-untyped-def]
         integer = types.intp
-        signature = types.void(total, matrix, integer, values, integer, rows, integer, integer, integer)
+        signature = types.void(
+            total, matrix, integer, values, integer, rows, integer, integer, integer
+        )
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             sums, cells, leads, list_ = (
-                context.make_array(signature.args[k])(context, builder, args[k]).data for k in (0, 1, 3, 5)
+                context.make_array(signature.args[k])(context, builder, args[k]).data
+                for k in (0, 1, 3, 5)
             )
             width, first, n_rows, column, n_left = (args[k] for k in (2, 4, 6, 7, 8))
             vector = _vector(context, signature.args[0].dtype)
-            builder.function.attributes.add("noinline")  # a learning step calls it in many places: keep one copy
-            load, store = _masked(builder, vector, None if n_vectors > 1 else _below(builder, n_left, vector.count))
+            builder.function.attributes.add(
+                "noinline"
+            )  # a learning step calls it in many places: keep one copy
+            load, store = _masked(
+                builder, vector, None if n_vectors > 1 else _below(builder, n_left, vector.count)
+            )
             places = [width.type(q * vector.count) for q in range(n_vectors)]
-            totals = [cgutils.alloca_once_value(builder, ir.Constant(vector, [0.0] * vector.count)) for _ in places]
+            totals = [
+                cgutils.alloca_once_value(builder, ir.Constant(vector, [0.0] * vector.count))
+                for _ in places
+            ]
             with cgutils.for_range(builder, n_rows) as loop:
                 number = builder.load(builder.gep(list_, [loop.index]))
                 number = context.cast(builder, number, signature.args[5].dtype, integer)
-                lead = _spread(builder, builder.load(builder.gep(leads, [builder.add(first, number)])), vector)
+                lead = _spread(
+                    builder, builder.load(builder.gep(leads, [builder.add(first, number)])), vector
+                )
                 row = builder.mul(number, width)
                 for sum_, place in zip(totals, places, strict=True):
                     found = load(_at(builder, cells, [row, column, place], vector))
@@ -115,18 +145,30 @@ def _weighing(n_vectors: int) -> Any:
 
 def _adding_outer(n_vectors: int) -> Any:
     @intrinsic
-    def add_outer_columns(typing, matrix, width, n_rows, skip, column, n_left, left, scale, right, keep):  # type: ignore[no-untyped-def]
-        integer, number = types.intp, matrix.dtype
-        signature = types.void(matrix, integer, integer, integer, integer, integer, left, number, right, number)
+    def add_outer_columns(
+        typing, matrix, width, n_rows, skip, column, n_left, left, scale, right, keep
+    ):  # type: ignore[no-untyped-def]
+        integer = types.intp
+        number = matrix.dtype
+        signature = types.void(
+            matrix, integer, integer, integer, integer, integer, left, number, right, number
+        )
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             cells, lefts, rights = (
-                context.make_array(signature.args[k])(context, builder, args[k]).data for k in (0, 6, 8)
+                context.make_array(signature.args[k])(context, builder, args[k]).data
+                for k in (0, 6, 8)
             )
-            width, n_rows, skip, column, n_left, scale, keep = (args[k] for k in (1, 2, 3, 4, 5, 7, 9))
+            width, n_rows, skip, column, n_left, scale, keep = (
+                args[k] for k in (1, 2, 3, 4, 5, 7, 9)
+            )
             vector = _vector(context, signature.args[0].dtype)
-            builder.function.attributes.add("noinline")  # a learning step calls it in many places: keep one copy
-            load, store = _masked(builder, vector, None if n_vectors > 1 else _below(builder, n_left, vector.count))
+            builder.function.attributes.add(
+                "noinline"
+            )  # a learning step calls it in many places: keep one copy
+            load, store = _masked(
+                builder, vector, None if n_vectors > 1 else _below(builder, n_left, vector.count)
+            )
             places = [width.type(q * vector.count) for q in range(n_vectors)]
             tile = [load(_at(builder, rights, [column, place], vector)) for place in places]
             keeps = _spread(builder, keep, vector)
@@ -145,15 +187,22 @@ def _adding_outer(n_vectors: int) -> Any:
     return add_outer_columns
 
 
-def _masked(builder: Any, vector: Any, mask: Any) -> tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]:
+def _masked(
+    builder: Any, vector: Any, mask: Any
+) -> tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]:
     """Return how to load and to store a vector, only the lanes of `mask` unless it is None."""
     if mask is None:
-        return lambda place: builder.load(place, align=4), lambda value, place: builder.store(value, place, align=4)
-    kind, align = f"v{vector.count}f32.p0", ir.IntType(32)(4)
+        return lambda place: builder.load(place, align=4), lambda value, place: builder.store(
+            value, place, align=4
+        )
+    kind = f"v{vector.count}f32.p0"
+    align = ir.IntType(32)(4)
 
     def intrinsic_(name: str, result: Any, *arguments: Any) -> Any:
         return cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(result, [a.type for a in arguments]), f"llvm.masked.{name}.{kind}"
+            builder.module,
+            ir.FunctionType(result, [a.type for a in arguments]),
+            f"llvm.masked.{name}.{kind}",
         )
 
     def load(place: Any) -> Any:
@@ -170,32 +219,46 @@ def _masked(builder: Any, vector: Any, mask: Any) -> tuple[Callable[[Any], Any],
 def _multiplying(n_vectors: int) -> Any:
     @intrinsic
     def multiply_columns(typing, currents, weights, offset, n_post, raster, n_pre, column):  # type: ignore[no-untyped-def]
-        signature = types.void(currents, weights, types.intp, types.intp, raster, types.intp, types.intp)
+        signature = types.void(
+            currents, weights, types.intp, types.intp, raster, types.intp, types.intp
+        )
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            arrays = [context.make_array(signature.args[k])(context, builder, args[k]).data for k in (0, 1, 4)]
+            arrays = [
+                context.make_array(signature.args[k])(context, builder, args[k]).data
+                for k in (0, 1, 4)
+            ]
             sums, rows, marks = arrays
             offset, n_post, n_pre, column = (args[k] for k in (2, 3, 5, 6))
             vector = _vector(context, signature.args[0].dtype)
             integer = n_post.type
             places = [integer(q * vector.count) for q in range(n_vectors)]
             zero = ir.Constant(vector, [0.0] * vector.count)
-            totals = [[cgutils.alloca_once_value(builder, zero) for _ in places] for _ in range(TIMES)]
+            totals = [
+                [cgutils.alloca_once_value(builder, zero) for _ in places] for _ in range(TIMES)
+            ]
             with cgutils.for_range(builder, n_pre) as loop:
                 row = builder.mul(loop.index, n_post)
                 found = [
-                    builder.load(_at(builder, rows, [offset, column, row, place], vector), align=4) for place in places
+                    builder.load(_at(builder, rows, [offset, column, row, place], vector), align=4)
+                    for place in places
                 ]
                 first = builder.mul(loop.index, integer(TIMES))
                 for t, own in enumerate(totals):
                     mark = builder.load(builder.gep(builder.gep(marks, [first]), [integer(t)]))
                     spread = _spread(builder, mark, vector)
                     for total, weight in zip(own, found, strict=True):
-                        builder.store(builder.fadd(builder.load(total), builder.fmul(spread, weight)), total)
+                        builder.store(
+                            builder.fadd(builder.load(total), builder.fmul(spread, weight)), total
+                        )
             for t, own in enumerate(totals):
                 start = builder.mul(integer(t), n_post)
                 for total, place in zip(own, places, strict=True):
-                    builder.store(builder.load(total), _at(builder, sums, [start, column, place], vector), align=4)
+                    builder.store(
+                        builder.load(total),
+                        _at(builder, sums, [start, column, place], vector),
+                        align=4,
+                    )
             return context.get_dummy_value()
 
         return signature, generate
@@ -215,9 +278,14 @@ sum_vector: Callable[..., None] = _summing(1)
 
 @intrinsic
 def lay_out_block(typing, target, weight, k, t, factor, targets, jumps, whens, place):  # type: ignore[no-untyped-def]
-    """Write `BLOCK` connections from `k` on as arrivals from `place` on; all arrays go on for as many."""
+    """Write `BLOCK` connections from `k` on as arrivals from `place` on.
+
+    All arrays go on for as many.
+    """
     number = types.float64
-    signature = types.void(target, weight, types.intp, number, number, targets, jumps, whens, types.intp)
+    signature = types.void(
+        target, weight, types.intp, number, number, targets, jumps, whens, types.intp
+    )
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         doubles = ir.VectorType(ir.DoubleType(), BLOCK)
@@ -247,12 +315,20 @@ def lay_out_equal_block(typing, target, k, t, jump, targets, jumps, whens, place
     return signature, generate
 
 
-def _write_arrivals(context: Any, builder: ir.IRBuilder, signature: Any, args: Any, jump: ir.Value) -> None:
-    """Write whom a block of connections reaches, the vector `jump` and when; `args` end as those of `lay_out_block`."""
+def _write_arrivals(
+    context: Any, builder: ir.IRBuilder, signature: Any, args: Any, jump: ir.Value
+) -> None:
+    """Write whom a block of connections reaches, the vector `jump` and when.
+
+    `args` end as those of `lay_out_block`.
+    """
     who, targets, jumps, whens = (
-        context.make_array(signature.args[k])(context, builder, args[k]).data for k in (0, -4, -3, -2)
+        context.make_array(signature.args[k])(context, builder, args[k]).data
+        for k in (0, -4, -3, -2)
     )
-    k, t, place = args[-7], args[-6], args[-1]
+    k = args[-7]
+    t = args[-6]
+    place = args[-1]
     integers = ir.VectorType(ir.IntType(32), BLOCK)
     own = ir.VectorType(context.get_data_type(signature.args[0].dtype), BLOCK)
     found = builder.load(_at(builder, who, [k], own), align=signature.args[0].dtype.bitwidth // 8)
@@ -265,16 +341,23 @@ def _write_arrivals(context: Any, builder: ir.IRBuilder, signature: Any, args: A
 
 @intrinsic
 def fire_vector(typing, v, current, decay, threshold, reset_zero, out, count, first):  # type: ignore[no-untyped-def]
-    """Do what `leak_and_fire` does on one vector of neurons from `first` on; return how many fire."""
-    signature = types.intp(v, current, v.dtype, threshold, types.boolean, out, types.intp, types.intp)
+    """Do what `leak_and_fire` does on one vector of neurons from `first` on.
+
+    Return how many fire.
+    """
+    signature = types.intp(
+        v, current, v.dtype, threshold, types.boolean, out, types.intp, types.intp
+    )
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         state, currents, bound, numbers = (
-            context.make_array(signature.args[k])(context, builder, args[k]).data for k in (0, 1, 3, 5)
+            context.make_array(signature.args[k])(context, builder, args[k]).data
+            for k in (0, 1, 3, 5)
         )
         decay, reset_zero, count, first = (args[k] for k in (2, 4, 6, 7))
         vector = _vector(context, signature.args[0].dtype)
-        lanes, int32 = vector.count, ir.IntType(32)
+        lanes = vector.count
+        int32 = ir.IntType(32)
         place = _at(builder, state, [first], vector)
         kept = builder.fmul(builder.load(place, align=4), _spread(builder, decay, vector))
         x = builder.fadd(kept, builder.load(_at(builder, currents, [first], vector), align=4))

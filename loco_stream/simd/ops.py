@@ -1,12 +1,14 @@
 """Seven loops that LLVM does not find by itself, written for it on whole vectors.
 
-`sum_rows` keeps a tile of the sum in registers while all rows pass by, where plain loops load and store the sum with
-every few rows; `weigh_rows` multiplies each row first; `add_outer` adds the product of two vectors to a matrix, with
-a tile of the second in registers; `sum_dense` sums for several times at once, reading every row once for all of them;
-`leak_and_fire` squeezes the numbers of those that fire out of a vector at once; `lay_out` and `lay_out_equal` copy
-whole vectors where plain loops of a few rounds would be predicted wrongly at every end. They are written for vectors of
-64 bytes, which LLVM cuts into what the processor has. The plain functions say what is computed, to the byte, and are
-what runs interpreted (NUMBA_DISABLE_JIT=1): every sum adds one row after the other in the order of the events.
+`sum_rows` keeps a tile of the sum in registers while all rows pass by, where plain loops load and
+store the sum with every few rows; `weigh_rows` multiplies each row first; `add_outer` adds the
+product of two vectors to a matrix, with a tile of the second in registers; `sum_dense` sums for
+several times at once, reading every row once for all of them; `leak_and_fire` squeezes the numbers
+of those that fire out of a vector at once; `lay_out` and `lay_out_equal` copy whole vectors where
+plain loops of a few rounds would be predicted wrongly at every end. They are written for vectors of
+64 bytes, which LLVM cuts into what the processor has. The plain functions say what is computed, to
+the byte, and are what runs interpreted (NUMBA_DISABLE_JIT=1): every sum adds one row after the
+other in the order of the events.
 """
 
 from __future__ import annotations
@@ -49,7 +51,9 @@ __all__ = [
 ]
 
 
-def sum_rows(current: Any, weights: Any, offset: int, n_post: int, indices: Any, first: int, last: int) -> None:
+def sum_rows(
+    current: Any, weights: Any, offset: int, n_post: int, indices: Any, first: int, last: int
+) -> None:
     """Set `current` to the sum of the rows of the events `first` to `last - 1`.
 
     Parameters
@@ -70,7 +74,9 @@ def sum_rows(current: Any, weights: Any, offset: int, n_post: int, indices: Any,
             current[i] += row[i]
 
 
-def weigh_rows(total: Any, matrix: Any, n_columns: int, values: Any, first: int, rows: Any, n_rows: int) -> None:
+def weigh_rows(
+    total: Any, matrix: Any, n_columns: int, values: Any, first: int, rows: Any, n_rows: int
+) -> None:
     """Set the first columns of `total` to the sum of rows of a matrix, each times its value.
 
     Parameters
@@ -95,7 +101,10 @@ def weigh_rows(total: Any, matrix: Any, n_columns: int, values: Any, first: int,
 
 @kernel
 def nonzero(inputs: Any, first: Any, n_inputs: Any, rows: Any) -> Any:
-    """Write which of `inputs[first : first + n_inputs]` are not zero, counted from `first`; return their number."""
+    """Write which of `inputs[first : first + n_inputs]` are not zero, counted from `first`.
+
+    Return their number.
+    """
     n = np.int64(0)  # a literal 0 would be compiled for apart
     for j in range(n_inputs):
         rows[n] = j
@@ -104,9 +113,18 @@ def nonzero(inputs: Any, first: Any, n_inputs: Any, rows: Any) -> Any:
 
 
 def add_outer(
-    matrix: Any, n_rows: int, first: int, n_columns: int, left: Any, scale: Any, right: Any, keep: Any
+    matrix: Any,
+    n_rows: int,
+    first: int,
+    n_columns: int,
+    left: Any,
+    scale: Any,
+    right: Any,
+    keep: Any,
 ) -> None:
-    """Add a product of two vectors to part of a matrix and shrink it: matrix = keep (matrix + scale left right').
+    """Add a product of two vectors to part of a matrix and shrink it.
+
+    Matrix = keep (matrix + scale left right').
 
     Parameters
     ----------
@@ -124,11 +142,14 @@ def add_outer(
             row[first + i] = keep * (row[first + i] + lead * right[i])
 
 
-def sum_dense(currents: Any, weights: Any, offset: int, n_post: int, raster: Any, n_pre: int) -> None:
+def sum_dense(
+    currents: Any, weights: Any, offset: int, n_post: int, raster: Any, n_pre: int
+) -> None:
     """Set `TIMES` sums in `currents` to those of the rows of weights that each column of `raster` marks.
 
-    The product of a matrix of zeros and ones with the weights. A row times one is the row and times zero adds
-    nothing, so that the sums have the same bytes as those of `sum_rows` over the marked rows in ascending order.
+    The product of a matrix of zeros and ones with the weights. A row times one is the row and times
+    zero adds nothing, so that the sums have the same bytes as those of `sum_rows` over the marked
+    rows in ascending order.
 
     Parameters
     ----------
@@ -137,7 +158,8 @@ def sum_dense(currents: Any, weights: Any, offset: int, n_post: int, raster: Any
     weights, offset, n_post
         As in `sum_rows`.
     raster, n_pre
-        (n_pre or more, TIMES) of ones where a presynaptic neuron fires and zeros elsewhere, of the type of `weights`.
+        (n_pre or more, TIMES) of ones where a presynaptic neuron fires and zeros elsewhere, of the
+        type of `weights`.
     """
     for t in range(TIMES):
         for i in range(n_post):
@@ -150,9 +172,17 @@ def sum_dense(currents: Any, weights: Any, offset: int, n_post: int, raster: Any
 
 
 def leak_and_fire(
-    v: Any, current: Any, decay: Any, threshold: Any, reset_zero: bool, out: NDArray[np.int32], count: int
+    v: Any,
+    current: Any,
+    decay: Any,
+    threshold: Any,
+    reset_zero: bool,
+    out: NDArray[np.int32],
+    count: int,
 ) -> int:
-    """Decay membranes, add the current, reset those at or above threshold; return how many have fired by now.
+    """Decay membranes, add the current, reset those at or above threshold.
+
+    Return how many have fired by now.
 
     Parameters
     ----------
@@ -163,8 +193,8 @@ def leak_and_fire(
     reset_zero
         Whether to empty a membrane that fires; otherwise its threshold is subtracted.
     out, count
-        int32 with room for all neurons beyond `count`: those that fire are written from there on; slots after the
-        returned count may hold rubbish.
+        int32 with room for all neurons beyond `count`: those that fire are written from there on;
+        slots after the returned count may hold rubbish.
     """
     for i in range(v.shape[0]):
         x = v[i] * decay + current[i]
@@ -177,9 +207,17 @@ def leak_and_fire(
 
 
 def lay_out(
-    target: Any, weight: Any, first: int, stop: int, t: float, factor: float, targets: Any, jumps: Any, whens: Any,
+    target: Any,
+    weight: Any,
+    first: int,
+    stop: int,
+    t: float,
+    factor: float,
+    targets: Any,
+    jumps: Any,
+    whens: Any,
     place: int,
-) -> None:  # fmt: skip
+) -> None:
     """Write the connections `first` to `stop - 1` one by one as arrivals at `t`.
 
     Parameters
@@ -189,7 +227,8 @@ def lay_out(
     factor
         What a weight of 1 adds.
     targets, jumps, whens
-        (n + BLOCK,) int32, float64 and float64, written from `place` on; what follows may be written as well.
+        (n + BLOCK,) int32, float64 and float64, written from `place` on; what follows may be
+        written as well.
     """
     for k in range(stop - first):
         targets[place + k] = target[first + k]
@@ -198,9 +237,16 @@ def lay_out(
 
 
 def lay_out_equal(
-    target: NDArray[np.integer], first: int, stop: int, t: float, jump: float, targets: NDArray[np.int32],
-    jumps: NDArray[np.float64], whens: NDArray[np.float64], place: int,
-) -> None:  # fmt: skip
+    target: NDArray[np.integer],
+    first: int,
+    stop: int,
+    t: float,
+    jump: float,
+    targets: NDArray[np.int32],
+    jumps: NDArray[np.float64],
+    whens: NDArray[np.float64],
+    place: int,
+) -> None:
     """Write the connections `first` to `stop - 1` as `lay_out` does, where each adds `jump`."""
     for k in range(stop - first):
         targets[place + k] = target[first + k]
@@ -209,7 +255,10 @@ def lay_out_equal(
 
 
 def _vectorised(function: Any) -> Any:
-    """Return how to replace a function in compiled code; plain njit compiles the function as it stands."""
+    """Return how to replace a function in compiled code.
+
+    Plain njit compiles the function as it stands.
+    """
     return (lambda replacement: register_jitable(function)) if PLAIN else overloaded(function)
 
 
@@ -267,7 +316,9 @@ def _weigh_rows(total, matrix, n_columns, values, first, rows, n_rows):  # type:
             weigh_tile(total, matrix, width, values, first, rows, n_rows, column, lanes)
             column += TILE * lanes
         while column < n_columns:
-            weigh_vector(total, matrix, width, values, first, rows, n_rows, column, n_columns - column)
+            weigh_vector(
+                total, matrix, width, values, first, rows, n_rows, column, n_columns - column
+            )
             column += lanes
 
     return tiled
@@ -279,9 +330,12 @@ def _add_outer(matrix, n_rows, first, n_columns, left, scale, right, keep):  # t
 
     def tiled(matrix, n_rows, first, n_columns, left, scale, right, keep):  # type: ignore[no-untyped-def]
         width = matrix.shape[1]
-        if width < lanes:  # a vector would be loaded across what was just stored a row above, which stalls
+        if (
+            width < lanes
+        ):  # a vector would be loaded across what was just stored a row above, which stalls
             for j in range(n_rows):
-                lead, row = scale * left[j], matrix[j]
+                lead = scale * left[j]
+                row = matrix[j]
                 for i in range(n_columns):
                     row[first + i] = keep * (row[first + i] + lead * right[i])
             return
@@ -290,7 +344,9 @@ def _add_outer(matrix, n_rows, first, n_columns, left, scale, right, keep):  # t
             outer_tile(matrix, width, n_rows, first, column, lanes, left, scale, right, keep)
             column += TILE * lanes
         while column < n_columns:
-            outer_vector(matrix, width, n_rows, first, column, n_columns - column, left, scale, right, keep)
+            outer_vector(
+                matrix, width, n_rows, first, column, n_columns - column, left, scale, right, keep
+            )
             column += lanes
 
     return tiled

@@ -14,19 +14,25 @@ __all__ = ["prefetch"]
 
 
 def prefetch(array: Any, k: int) -> None:
-    """Have item `k` of a vector brought into the cache; nothing else happens, and any `k` is allowed."""
+    """Have item `k` of a vector brought into the cache.
+
+    Nothing else happens, and any `k` is allowed.
+    """
 
 
 @intrinsic
 def _fetch(typing, array, k):  # type: ignore[no-untyped-def]
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        byte = ir.IntType(8).as_pointer()
+        number = ir.IntType(32)
         function = builder.module.declare_intrinsic(
             "llvm.prefetch", [byte], ir.FunctionType(ir.VoidType(), [byte, number, number, number])
         )
         place = builder.bitcast(builder.gep(data, [args[1]]), byte)
-        builder.call(function, [place, number(0), number(3), number(1)])  # to read, into every cache, data
+        builder.call(
+            function, [place, number(0), number(3), number(1)]
+        )  # to read, into every cache, data
         return context.get_dummy_value()
 
     return types.void(array, types.intp), generate

@@ -7,4 +7,5 @@ __all__ = ["BLOCK", "BYTES", "TILE", "TIMES"]
 BYTES = 64
 BLOCK = BYTES // 8  # doubles of a vector
 TIMES = 4  # whose sums `sum_dense` forms together
-TILE = 4  # vectors a tile: enough to hide the latency of an addition, few enough for 16 registers of 32 bytes
+# vectors a tile: enough to hide the latency of an addition, few enough for 16 registers of 32 bytes
+TILE = 4

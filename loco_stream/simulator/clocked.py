@@ -1,8 +1,11 @@
-"""A net on a time grid, as clocked simulators and chips run it: the reference for files that leave for them.
+"""A net on a time grid, as clocked simulators and chips run it.
 
-In each step of dt the membrane goes by the share 1 - exp(-dt / tau) of the way to the level that its input sets, which
-is exact for input that is constant within the step; then neurons at or above threshold fire and are reset. An input
-spike in a step jumps by its weight at the step's end, as in `Network.run`.
+The reference for files that leave for them.
+
+In each step of dt the membrane goes by the share 1 - exp(-dt / tau) of the way to the level that
+its input sets, which is exact for input that is constant within the step; then neurons at or above
+threshold fire and are reset. An input spike in a step jumps by its weight at the step's end, as in
+`Network.run`.
 """
 
 from __future__ import annotations
@@ -19,7 +22,10 @@ __all__ = ["require_grid", "run_clocked"]
 
 
 def require_grid(layers: list[Layer], what: str) -> None:
-    """Raise `ConfigError` for a net that has no meaning on a grid; `what` says what was asked for."""
+    """Raise `ConfigError` for a net that has no meaning on a grid.
+
+    `what` says what was asked for.
+    """
     for i, layer in enumerate(layers):
         found = [
             (layer.model.name != "lif", f"neuron={layer.model.name!r}"),
@@ -30,17 +36,26 @@ def require_grid(layers: list[Layer], what: str) -> None:
         ]
         for there, name in found:
             if there:
-                raise ConfigError(f"layer {i} has {name}; {what} takes dense feed-forward nets of neuron='lif' alone")
+                raise ConfigError(
+                    f"layer {i} has {name}; {what} takes dense feed-forward nets of neuron='lif' alone"
+                )
 
 
-def run_clocked(layers: list[Layer], inputs: ArrayLike, dt: float, currents: bool) -> list[NDArray[np.bool_]]:
-    """Return which neurons of each layer fire in each step, (..., steps, n_post); see `Network.run_clocked`."""
+def run_clocked(
+    layers: list[Layer], inputs: ArrayLike, dt: float, currents: bool
+) -> list[NDArray[np.bool_]]:
+    """Return which neurons of each layer fire in each step, (..., steps, n_post).
+
+    See `Network.run_clocked`.
+    """
     require_grid(layers, "run_clocked")
     if not 0.0 < dt < math.inf:
         raise InputError(f"dt is {dt!r}; it must be a number of ms above 0")
     sent = np.asarray(inputs, np.float64)
     if sent.ndim < 2 or sent.shape[-1] != layers[0].n_pre or not np.isfinite(sent).all():
-        raise InputError(f"inputs have shape {sent.shape}; they must be finite numbers (..., steps, {layers[0].n_pre})")
+        raise InputError(
+            f"inputs have shape {sent.shape}; they must be finite numbers (..., steps, {layers[0].n_pre})"
+        )
     fired = []
     for i, layer in enumerate(layers):
         spikes = _run_layer(layer, sent, dt, currents and i == 0)
@@ -49,12 +64,18 @@ def run_clocked(layers: list[Layer], inputs: ArrayLike, dt: float, currents: boo
     return fired
 
 
-def _run_layer(layer: Layer, sent: NDArray[np.float64], dt: float, currents: bool) -> NDArray[np.bool_]:
+def _run_layer(
+    layer: Layer, sent: NDArray[np.float64], dt: float, currents: bool
+) -> NDArray[np.bool_]:
     dense = layer.forward.dense
     assert dense is not None
     keep = math.exp(-dt / layer.tau)
     arriving = sent @ dense.astype(np.float64)
-    jumps = (arriving + layer.drive) * (1.0 - keep) if currents else arriving + layer.drive * (1.0 - keep)
+    jumps = (
+        (arriving + layer.drive) * (1.0 - keep)
+        if currents
+        else arriving + layer.drive * (1.0 - keep)
+    )
     spikes = np.zeros(jumps.shape, bool)
     v = np.zeros_like(jumps[..., 0, :])
     for step in range(jumps.shape[-2]):

@@ -1,4 +1,7 @@
-"""Running dense feed-forward nets without delays: packed arrays around the `run_net` of a neuron model."""
+"""Running dense feed-forward nets without delays.
+
+Packed arrays around the `run_net` of a neuron model.
+"""
 
 from __future__ import annotations
 
@@ -23,19 +26,23 @@ _FIRST_TIMES = 64  # distinct times; grows too
 class Samples(NamedTuple):
     """What many samples gave, sample after sample and layer after layer."""
 
-    counts: list[NDArray[np.int64]]  # of each layer (n, n_post): how often each neuron fired in each sample
+    counts: list[
+        NDArray[np.int64]
+    ]  # of each layer (n, n_post): how often each neuron fired in each sample
     fired: NDArray[np.int64]  # (n,): how many spikes each sample gave
     times: NDArray[Any]  # (n_spikes,) in ms, if wanted, as these are:
     indices: NDArray[np.int32]  # (n_spikes,)
     layers: NDArray[np.int32]  # (n_spikes,)
-    bad: tuple[int, int] | None  # the first sample with a bad event, and which; those before are done
+    bad: (
+        tuple[int, int] | None
+    )  # the first sample with a bad event, and which; those before are done
 
 
 class DenseNet:
     """A net of layers that are all `direct`, of a neuron model that has a `run_net`.
 
-    Layers are padded to whole cache lines with neurons that receive nothing and never fire, so that all
-    rows are aligned and loops run on whole vectors.
+    Layers are padded to whole cache lines with neurons that receive nothing and never fire, so that
+    all rows are aligned and loops run on whole vectors.
     """
 
     index_dtype = np.dtype(np.int32)
@@ -53,17 +60,26 @@ class DenseNet:
         n = int(self.starts[-1])
         self.neurons = aligned(4 * n, self.dtype).reshape(4, n)
         self.neurons[0] = np.inf
-        for layer, offset, size, begin in zip(layers, self.offsets, self.sizes, self.starts[:-1], strict=True):
+        for layer, offset, size, begin in zip(
+            layers, self.offsets, self.sizes, self.starts[:-1], strict=True
+        ):
             rows = self.weights[offset : offset + layer.n_pre * size].reshape(layer.n_pre, size)
             rows[:, : layer.n_post] = layer.forward.dense
             self.neurons[0, begin : begin + layer.n_post] = layer.threshold
-        self._own = [slice(int(b), int(b) + layer.n_post) for b, layer in zip(self.starts[:-1], layers, strict=True)]
+        self._own = [
+            slice(int(b), int(b) + layer.n_post)
+            for b, layer in zip(self.starts[:-1], layers, strict=True)
+        ]
         self.widths = np.array([layer.n_post for layer in layers], np.int64)
-        self.raster = aligned(max(layer.n_pre for layer in layers) * TIMES, self.dtype).reshape(-1, TIMES)
+        self.raster = aligned(max(layer.n_pre for layer in layers) * TIMES, self.dtype).reshape(
+            -1, TIMES
+        )
         self.currents = aligned(TIMES * int(self.sizes.max()), self.dtype)
         self.counts = np.zeros(n, np.int64)
         self.n_groups = 0
-        self.kept: list[NDArray[Any]] = []  # times, neurons and layers of the spikes of many samples: memory used again
+        self.kept: list[
+            NDArray[Any]
+        ] = []  # times, neurons and layers of the spikes of many samples: memory used again
         self._make_room(_FIRST_ROOM * n, _FIRST_TIMES)
 
     def _make_room(self, n_spikes: int, n_times: int) -> None:
@@ -119,10 +135,24 @@ class DenseNet:
         """Run from the present membranes; return -1, or the number of the first bad event."""
         while True:
             status = self.layers[0].model.run_net(
-                times, indices, self.layers[0].n_pre, duration, self.weights, self.offsets, self.sizes, self.widths,
-                self.taus, self.layers[0].reset_zero, self.neurons, self.raster, self.currents, self.times, self.ends,
-                self.indices, self.counts,
-            )  # fmt: skip
+                times,
+                indices,
+                self.layers[0].n_pre,
+                duration,
+                self.weights,
+                self.offsets,
+                self.sizes,
+                self.widths,
+                self.taus,
+                self.layers[0].reset_zero,
+                self.neurons,
+                self.raster,
+                self.currents,
+                self.times,
+                self.ends,
+                self.indices,
+                self.counts,
+            )
             if status >= 0:
                 self.n_groups = status
                 return -1
@@ -131,21 +161,52 @@ class DenseNet:
             self._make_room(2 * len(self.indices), 2 * len(self.times))
 
     def run_samples(
-        self, times: NDArray[Any], indices: NDArray[Any], bounds: NDArray[np.int64], duration: float, keeps: bool
+        self,
+        times: NDArray[Any],
+        indices: NDArray[Any],
+        bounds: NDArray[np.int64],
+        duration: float,
+        keeps: bool,
     ) -> Samples:
-        """Run samples, each from rest: the input of sample s lies between bounds[s] and bounds[s + 1]."""
-        first, kept, layer = 0, 0, self.layers[0]
+        """Run samples, each from rest.
+
+        The input of sample s lies between bounds[s] and bounds[s + 1].
+        """
+        first = 0
+        kept = 0
+        layer = self.layers[0]
         if np.diff(bounds).max() > len(self.times):
             self._make_room(len(self.indices), int(np.diff(bounds).max()))
         counted = np.empty((len(bounds) - 1, len(self.counts)), np.int64)
         if not self.kept:
-            self.kept = [np.empty(len(self.indices), kind) for kind in (self.dtype, np.int32, np.int32)]
+            self.kept = [
+                np.empty(len(self.indices), kind) for kind in (self.dtype, np.int32, np.int32)
+            ]
         while True:
             first, kept, status = layer.model.run_samples(
-                times, indices, bounds, first, kept, keeps, layer.n_pre, duration, self.weights, self.offsets,
-                self.sizes, self.widths, self.taus, layer.reset_zero, self.neurons, self.raster, self.currents,
-                self.times, self.ends, self.counts, counted, *self.kept,
-            )  # fmt: skip
+                times,
+                indices,
+                bounds,
+                first,
+                kept,
+                keeps,
+                layer.n_pre,
+                duration,
+                self.weights,
+                self.offsets,
+                self.sizes,
+                self.widths,
+                self.taus,
+                layer.reset_zero,
+                self.neurons,
+                self.raster,
+                self.currents,
+                self.times,
+                self.ends,
+                self.counts,
+                counted,
+                *self.kept,
+            )
             if status != NO_ROOM:
                 counts = [counted[:, own] for own in self._own]
                 when, who, layers = (a[:kept].copy() for a in self.kept)

@@ -1,8 +1,11 @@
-"""A priority queue of spikes under way: a binary heap of rows (time, group, origin), ordered by (time, group).
+"""A priority queue of spikes under way.
 
-A group is the set of one neuron's connections that share a delay (see `connect`); groups are numbered neuron by
-neuron, so ties in time leave the queue in neuron order. Time is the group's arrival and origin the neuron's
-spike, in ms; all three are float64, which holds group numbers up to 2^53.
+A binary heap of rows (time, group, origin), ordered by (time, group).
+
+A group is the set of one neuron's connections that share a delay (see `connect`); groups are
+numbered neuron by neuron, so ties in time leave the queue in neuron order. Time is the group's
+arrival and origin the neuron's spike, in ms; all three are float64, which holds group numbers up to
+2^53.
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ from loco_stream.jit import kernel
 
 __all__ = ["pop", "push"]
 
-TIME, GROUP, ORIGIN = 0, 1, 2
+TIME = 0
+GROUP = 1
+ORIGIN = 2
 
 
 @kernel
@@ -37,7 +42,10 @@ def push(heap: Any, size: int, time: float, group: int, origin: float) -> int:
 
 @kernel
 def pop(heap: Any, size: int) -> int:
-    """Remove the first entry (read it before, in row 0) of a heap of `size` > 0 entries; return the new size."""
+    """Remove the first entry (read it before, in row 0) of a heap of `size` > 0 entries.
+
+    Return the new size.
+    """
     last = size - 1
     time = heap[last, TIME]
     group = heap[last, GROUP]

@@ -1,4 +1,7 @@
-"""What the user describes: one layer of neurons and its connections, checked before anything runs."""
+"""What the user describes.
+
+One layer of neurons and its connections, checked before anything runs.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ _LONGEST_REFRACTORY = 500.0  # in units of tau: exp(500) is a finite double, exp
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of n_post neurons with n_pre inputs; times in ms, all numbers but the weights in double precision."""
+    """One layer of n_post neurons with n_pre inputs.
+
+    Times in ms, all numbers but the weights in double precision.
+    """
 
     forward: Matrix  # (n_pre, n_post)
     recurrent: Matrix | None  # (n_post, n_post)
@@ -44,16 +50,26 @@ class Layer:
     def start(self, v: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the model's cells and numbers at time 0 for membranes `v`."""
         return self.model.start(
-            v, self.threshold, self.drive, self.tau, self.refractory, self.reset_zero, self.parameters
+            v,
+            self.threshold,
+            self.drive,
+            self.tau,
+            self.refractory,
+            self.reset_zero,
+            self.parameters,
         )
 
     def driven(self, currents: NDArray[np.float64]) -> Layer:
         """Return the layer with constant input currents (n_pre,) added to its drive."""
         if self.forward.dense is not None:
-            return replace(self, drive=self.drive + currents @ self.forward.dense.astype(np.float64))
+            return replace(
+                self, drive=self.drive + currents @ self.forward.dense.astype(np.float64)
+            )
         assert self.forward.sparse is not None
         source, target, weight = self.forward.sparse
-        return replace(self, drive=self.drive + np.bincount(target, currents[source] * weight, self.n_post))
+        return replace(
+            self, drive=self.drive + np.bincount(target, currents[source] * weight, self.n_post)
+        )
 
     @property
     def direct(self) -> bool:
@@ -86,16 +102,31 @@ def checked_dtype(dtype: Any) -> np.dtype[Any]:
 
 
 def describe(
-    weights: Any, tau: Any, threshold: Any, reset: str, neuron: str, delays: Any, recurrent: Any,
-    recurrent_delays: Any, drive: Any, refractory: Any, dtype: Any, parameters: dict[str, Any],
-) -> list[Layer]:  # fmt: skip
-    """Check a description and return its layers; raises `ConfigError` with the field, its value and what is allowed."""
+    weights: Any,
+    tau: Any,
+    threshold: Any,
+    reset: str,
+    neuron: str,
+    delays: Any,
+    recurrent: Any,
+    recurrent_delays: Any,
+    drive: Any,
+    refractory: Any,
+    dtype: Any,
+    parameters: dict[str, Any],
+) -> list[Layer]:
+    """Check a description and return its layers.
+
+    Raises `ConfigError` with the field, its value and what is allowed.
+    """
     if hasattr(weights, "tocsr") or (isinstance(weights, np.ndarray) and weights.ndim == 2):
         weights = [weights]
     try:
         matrices = list(weights)
     except TypeError:
-        raise ConfigError(f"weights must be a list of matrices, one a layer, not {type(weights).__name__}") from None
+        raise ConfigError(
+            f"weights must be a list of matrices, one a layer, not {type(weights).__name__}"
+        ) from None
     if not matrices:
         raise ConfigError("weights is empty: give one matrix (n_pre, n_post) a layer")
     if reset not in ("subtract", "zero"):
@@ -114,7 +145,9 @@ def describe(
     }
     layers: list[Layer] = []
     for i, matrix in enumerate(matrices):
-        layer = _layer(i, matrix, {k: v[i] for k, v in spread.items()}, reset == "zero", model, numbers, dtype)
+        layer = _layer(
+            i, matrix, {k: v[i] for k, v in spread.items()}, reset == "zero", model, numbers, dtype
+        )
         if layers and layers[-1].n_post != layer.n_pre:
             raise ConfigError(
                 f"weights[{i}] has {layer.n_pre} rows, but layer {i - 1} has {layers[-1].n_post} neurons; "
@@ -129,17 +162,24 @@ def _parameters(model: NeuronModel, given: dict[str, Any]) -> dict[str, float]:
     for name, value in given.items():
         if name not in parameters:
             allowed = ", ".join(parameters) or "none"
-            raise ConfigError(f"{name} is no parameter of neuron={model.name!r}; its parameters are: {allowed}")
+            raise ConfigError(
+                f"{name} is no parameter of neuron={model.name!r}; its parameters are: {allowed}"
+            )
         parameters[name] = _number(name, value)
     model.check(parameters)
     return parameters
 
 
 def _per_layer(name: str, value: Any, n: int) -> list[Any]:
-    """Return `value` for each of `n` layers: a list or tuple has one item a layer, all else is shared."""
+    """Return `value` for each of `n` layers.
+
+    A list or tuple has one item a layer, all else is shared.
+    """
     if isinstance(value, (list, tuple)):
         if len(value) != n:
-            raise ConfigError(f"{name} has {len(value)} items for {n} layers: give one value, or one a layer")
+            raise ConfigError(
+                f"{name} has {len(value)} items for {n} layers: give one value, or one a layer"
+            )
         return list(value)
     if isinstance(value, np.ndarray) and value.ndim > 0 and n > 1:
         raise ConfigError(f"{name} is one array for {n} layers: give a list with one item a layer")
@@ -147,9 +187,14 @@ def _per_layer(name: str, value: Any, n: int) -> list[Any]:
 
 
 def _layer(
-    i: int, matrix: Any, own: dict[str, Any], reset_zero: bool, model: NeuronModel, parameters: dict[str, float],
+    i: int,
+    matrix: Any,
+    own: dict[str, Any],
+    reset_zero: bool,
+    model: NeuronModel,
+    parameters: dict[str, float],
     dtype: Any,
-) -> Layer:  # fmt: skip
+) -> Layer:
     forward = read_matrix(f"weights[{i}]", matrix, f"delays[{i}]", own["delays"], dtype)
     n_post = forward.shape[1]
     tau = _number(f"tau[{i}]", own["tau"])
@@ -158,24 +203,42 @@ def _layer(
     refractory = _number(f"refractory[{i}]", own["refractory"])
     if not 0.0 <= refractory <= _LONGEST_REFRACTORY * tau:
         longest = _LONGEST_REFRACTORY * tau
-        raise ConfigError(f"refractory[{i}] is {refractory}; it must lie between 0 and {longest:g} ms")
+        raise ConfigError(
+            f"refractory[{i}] is {refractory}; it must lie between 0 and {longest:g} ms"
+        )
     if not model.leaky and refractory > 0.0:
-        raise ConfigError(f"refractory[{i}] is {refractory}; neuron={model.name!r} has no refractory period")
+        raise ConfigError(
+            f"refractory[{i}] is {refractory}; neuron={model.name!r} has no refractory period"
+        )
     threshold = _vector(f"threshold[{i}]", own["threshold"], n_post)
     if not (threshold.astype(dtype) > 0.0).all():
-        raise ConfigError(f"threshold[{i}] holds {threshold.min()}; it must be above 0, where membranes rest")
+        raise ConfigError(
+            f"threshold[{i}] holds {threshold.min()}; it must be above 0, where membranes rest"
+        )
     recurrent = None
     if own["recurrent"] is not None:
         recurrent = read_matrix(
-            f"recurrent[{i}]", own["recurrent"], f"recurrent_delays[{i}]", own["recurrent_delays"], dtype
+            f"recurrent[{i}]",
+            own["recurrent"],
+            f"recurrent_delays[{i}]",
+            own["recurrent_delays"],
+            dtype,
         )
         if recurrent.shape != (n_post, n_post):
-            raise ConfigError(f"recurrent[{i}] has shape {recurrent.shape}; layer {i} needs ({n_post}, {n_post})")
+            raise ConfigError(
+                f"recurrent[{i}] has shape {recurrent.shape}; layer {i} needs ({n_post}, {n_post})"
+            )
     layer = Layer(
-        forward=forward, recurrent=recurrent, model=model, tau=tau, threshold=threshold,
-        drive=_vector(f"drive[{i}]", own["drive"], n_post), refractory=refractory,
-        reset_zero=reset_zero, parameters=parameters,
-    )  # fmt: skip
+        forward=forward,
+        recurrent=recurrent,
+        model=model,
+        tau=tau,
+        threshold=threshold,
+        drive=_vector(f"drive[{i}]", own["drive"], n_post),
+        refractory=refractory,
+        reset_zero=reset_zero,
+        parameters=parameters,
+    )
     if layer.fires_alone and recurrent is not None and not recurrent.shortest_delay > 0.0:
         raise ConfigError(
             f"recurrent_delays[{i}] holds 0; it must be above 0 ms where neurons fire by themselves "
@@ -199,9 +262,13 @@ def _vector(name: str, value: Any, n: int) -> NDArray[np.float64]:
     try:
         vector = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
-        raise ConfigError(f"{name} is {value!r}; it must be a number or one number a neuron") from None
+        raise ConfigError(
+            f"{name} is {value!r}; it must be a number or one number a neuron"
+        ) from None
     if vector.shape not in ((), (n,)):
-        raise ConfigError(f"{name} has shape {vector.shape}; it must be one number, or ({n},): one a neuron")
+        raise ConfigError(
+            f"{name} has shape {vector.shape}; it must be one number, or ({n},): one a neuron"
+        )
     if not np.isfinite(vector).all():
         raise ConfigError(f"{name} holds a value that is not finite")
     return np.full(n, vector) if vector.ndim == 0 else vector.copy()

@@ -25,14 +25,19 @@ _LARGEST_PIECE = 32  # samples: what they give stays in the cache until it is ha
 
 
 def run_many(
-    net: Network, samples: Iterable[Any], duration: float, record: Literal["spikes", "counts"], threads: int | None
+    net: Network,
+    samples: Iterable[Any],
+    duration: float,
+    record: Literal["spikes", "counts"],
+    threads: int | None,
 ) -> list[Any]:
     """Return what `net.run` gives for each sample; see `Network.run_many`."""
     if threads is not None and not (isinstance(threads, (int, np.integer)) and threads >= 1):
         raise InputError(f"threads is {threads!r}; allowed is None or a whole number from 1")
     if record not in ("spikes", "counts"):
         raise InputError(f"record is {record!r}; allowed are 'spikes' and 'counts'")
-    window, given = checked_duration(duration), list(samples)
+    window = checked_duration(duration)
+    given = list(samples)
     idle = [net.copy() for _ in range(max(1, min(threads or cores(), len(given))))]
     size = max(1, min(_LARGEST_PIECE, -(-len(given) // (_PIECES * len(idle)))))
 
@@ -52,7 +57,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _run_piece(net: Network, samples: Sequence[Any], first: int, window: float, record: Any) -> list[Any]:
+def _run_piece(
+    net: Network, samples: Sequence[Any], first: int, window: float, record: Any
+) -> list[Any]:
     """Run some of the samples, the first of which is number `first`."""
     together = net._net
     if isinstance(together, DenseNet) and together.layers[0].model.run_samples is not None:
@@ -86,7 +93,8 @@ def _run_together(
             raise InputError(what_is_wrong(event, *sent[number], net.n_inputs, window))
     if record == "counts":
         return [list(counts) for counts in zip(*done.counts, strict=True)]
-    ends, sizes = np.cumsum(done.fired).tolist(), net.sizes
+    ends = np.cumsum(done.fired).tolist()
+    sizes = net.sizes
     return [
         SpikeRecord(done.times[a:b], done.indices[a:b], done.layers[a:b], sizes, window)
         for a, b in zip([0, *ends], ends, strict=False)
@@ -98,7 +106,9 @@ def _pair(sample: Any) -> tuple[Any, Any]:
     try:
         times, indices = sample
     except (TypeError, ValueError):
-        raise InputError(f"it must be a pair (times, indices), not {type(sample).__name__}") from None
+        raise InputError(
+            f"it must be a pair (times, indices), not {type(sample).__name__}"
+        ) from None
     return times, indices
 
 

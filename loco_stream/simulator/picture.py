@@ -6,8 +6,13 @@ from collections.abc import Sequence
 
 __all__ = ["draw"]
 
-_STEP, _HEIGHT, _WIDTH = 120, 110, 60  # pixels: between layers, of the picture, of a layer
-_LEAST, _MOST = 16, 56  # height of a layer
+# pixels: between layers, of the picture, of a layer
+_STEP = 120
+_HEIGHT = 110
+_WIDTH = 60
+# height of a layer
+_LEAST = 16
+_MOST = 56
 
 
 def draw(sizes: Sequence[int], neuron: str) -> str:
@@ -26,9 +31,11 @@ def draw(sizes: Sequence[int], neuron: str) -> str:
     2
     """
     shape = " to ".join(map(str, sizes))
-    parts, middle = [], _HEIGHT / 2 - 8
+    parts = []
+    middle = _HEIGHT / 2 - 8
     for i, size in enumerate(sizes):
-        x, height = i * _STEP + 10, _LEAST + (_MOST - _LEAST) * size / max(sizes)
+        x = i * _STEP + 10
+        height = _LEAST + (_MOST - _LEAST) * size / max(sizes)
         parts.append(
             f'<rect x="{x}" y="{middle - height / 2:.1f}" width="{_WIDTH}" height="{height:.1f}" rx="4" '
             'fill="currentColor" fill-opacity=".15" stroke="currentColor"/>'

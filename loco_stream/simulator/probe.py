@@ -70,15 +70,21 @@ class MembraneProbe:
         if not (isinstance(step, (int, float)) and 0.0 < step < np.inf):
             raise InputError(f"membrane_step is {step!r}; it must be above 0 ms")
         if not hasattr(chosen, "items"):
-            raise InputError(f"membranes is {chosen!r}; it must map layers to lists of neurons, as in {{0: [1, 2]}}")
+            raise InputError(
+                f"membranes is {chosen!r}; it must map layers to lists of neurons, as in {{0: [1, 2]}}"
+            )
         self.layers = layers
         self.neurons: dict[int, list[int]] = {}
         for layer, neurons in chosen.items():
             if not isinstance(layer, (int, np.integer)) or layer not in range(len(layers)):
-                raise InputError(f"membranes names layer {layer!r}; the net has the layers 0 to {len(layers) - 1}")
+                raise InputError(
+                    f"membranes names layer {layer!r}; the net has the layers 0 to {len(layers) - 1}"
+                )
             own = np.atleast_1d(neurons)
             if own.size and own.dtype.kind not in "iu":
-                raise InputError(f"membranes names neurons of type {own.dtype} in layer {layer}; give whole numbers")
+                raise InputError(
+                    f"membranes names neurons of type {own.dtype} in layer {layer}; give whole numbers"
+                )
             self.neurons[int(layer)] = [int(n) for n in own]
             for neuron in self.neurons[int(layer)]:
                 if not 0 <= neuron < layers[layer].n_post:
@@ -94,10 +100,14 @@ class MembraneProbe:
 
     def note_start(self, net: Simulation) -> None:
         """Note the state of the chosen neurons, before the run."""
-        self.starts = {(k, n): net.start_of(k, n) for k, neurons in self.neurons.items() for n in neurons}
+        self.starts = {
+            (k, n): net.start_of(k, n) for k, neurons in self.neurons.items() for n in neurons
+        }
         self.pending = {k: net.under_way(k) for k in self.neurons}
 
-    def add_to(self, record: SpikeRecord, net: Simulation, times: NDArray[Any], indices: NDArray[Any]) -> SpikeRecord:
+    def add_to(
+        self, record: SpikeRecord, net: Simulation, times: NDArray[Any], indices: NDArray[Any]
+    ) -> SpikeRecord:
         """Return the record with the membranes, given the input spikes of the run."""
         when, who, bounds = net.spikes()  # not rounded, as those of the record may be
         layers = [(when[a:b], who[a:b]) for a, b in pairwise(bounds)]
@@ -107,14 +117,22 @@ class MembraneProbe:
             if self.layers[k].recurrent is not None:
                 sent = np.concatenate((sent, layers[k][0]))
                 rows = np.concatenate((rows, layers[k][1] + self.layers[k].n_pre))
-            traces = [self._trace(record.duration, net, k, n, sent, rows, layers[k]) for n in neurons]
+            traces = [
+                self._trace(record.duration, net, k, n, sent, rows, layers[k]) for n in neurons
+            ]
             membranes[k] = np.array(traces, np.float64).reshape(len(neurons), len(self.samples)).T
         return replace(record, membrane_times=self.samples, membranes=membranes)
 
     def _trace(
-        self, duration: float, net: Simulation, k: int, neuron: int, sent: NDArray[Any], rows: NDArray[Any],
+        self,
+        duration: float,
+        net: Simulation,
+        k: int,
+        neuron: int,
+        sent: NDArray[Any],
+        rows: NDArray[Any],
         fired: tuple[NDArray[Any], NDArray[Any]],
-    ) -> NDArray[np.float64]:  # fmt: skip
+    ) -> NDArray[np.float64]:
         weight, delay = net.column(k, neuron)
         origin, row, due = self.pending[k]
         late = origin + delay[row] >= due  # what is under way and has not reached this neuron yet
@@ -123,4 +141,6 @@ class MembraneProbe:
         near = arrivals <= duration  # false where there is no connection, whose delay is NaN
         when, who = fired
         start = self.starts[k, neuron]
-        return replay(self.layers[k], start, arrivals[near], weights[near], when[who == neuron], self.samples)
+        return replay(
+            self.layers[k], start, arrivals[near], weights[near], when[who == neuron], self.samples
+        )

@@ -9,21 +9,26 @@ from numpy.typing import NDArray
 
 __all__ = ["SPARE_ROOM", "Progress", "start_progress"]
 
-SPARE_ROOM = 24  # arrivals that may be read or written beyond the last: a block, and those looked at ahead
+SPARE_ROOM = (
+    24  # arrivals that may be read or written beyond the last: a block, and those looked at ahead
+)
 
 
 class Progress(NamedTuple):
     """How far a run of n neurons has come. Times in ms."""
 
-    # (13,): inputs taken, spikes fired, groups in the batch, hot neurons, those near; groups delivered, place in the
-    # next, neurons aroused; the rest: see `window_loop`
+    # (13,): inputs taken, spikes fired, groups in the batch, hot neurons, those near; groups
+    # delivered, place in the next, neurons aroused; the rest: see `window_loop`
     count: Any  # int64; tuples have a method of this name
-    clock: NDArray[np.float64]  # (5,): buckets a ms, end of the window, time of the batch, refractory period, horizon
+    clock: NDArray[
+        np.float64
+    ]  # (5,): buckets a ms, end of the window, time of the batch, refractory period, horizon
     queue: NDArray[np.int64]  # (6,), and these three: see `calendar_queue`
     heap: NDArray[np.float64]  # (queue capacity, 3)
     slots: NDArray[np.float64]  # (queue capacity, 5)
     ring: NDArray[np.int32]  # (buckets,), a power of two
-    # (queue capacity, 3): where the connections begin and end through which spikes arrive now, and their group
+    # (queue capacity, 3): where the connections begin and end through which spikes arrive now, and
+    # their group
     batch: NDArray[np.int64]
     hot: NDArray[np.int64]  # (n,): list of the neurons left at or above threshold by a reset
     near: NDArray[np.int64]  # (n,): list of those that may fire by themselves before the horizon

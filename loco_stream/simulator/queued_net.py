@@ -41,15 +41,22 @@ _GROWING = ("heap", "slots", "batch", "runs", "targets", "jumps", "whens", "old"
 _LARGEST_ROOM = 1 << 24  # spikes of a layer in one run, about a gigabyte
 _MOST_WINDOWS = 10_000_000
 _MOST_HORIZONS = 1_000_000
-_HORIZON = 0.05  # in units of tau: few neurons fire by themselves within it, and looking at all costs little
+# in units of tau: few neurons fire by themselves within it, and looking at all costs little
+_HORIZON = 0.05
 _WINDOW = 0.02  # in units of tau, at most: what arrives in it should fit into the nearest cache
 _MARGIN = 1e-3  # of a window: what is fired in it arrives after it, whatever the rounding
 _MOST_IN_A_YEAR = 1 << 16  # windows; many more would be empty
-_BUCKETS_A_GROUP, _FEWEST_BUCKETS, _MOST_BUCKETS = 64, 64, 1024  # of the queue in the longest delay
+# of the queue in the longest delay
+_BUCKETS_A_GROUP = 64
+_FEWEST_BUCKETS = 64
+_MOST_BUCKETS = 1024
 
 
 class QueuedLayer:
-    """One layer with its state, its queue and its spikes; memory grows with the spikes under way and fired."""
+    """One layer with its state, its queue and its spikes.
+
+    Memory grows with the spikes under way and fired.
+    """
 
     def __init__(self, layer: Layer, dtype: Any) -> None:
         self.layer = layer
@@ -67,8 +74,8 @@ class QueuedLayer:
     def _calendar(self, n_rows: int) -> tuple[int, float, bool]:
         """Return how many buckets the queue has, how many a ms, and whether each is a window (see `window_loop`).
 
-        Otherwise they are twice the longest delay; the more groups a spike reaches, the more arrive in a ms: the
-        buckets are as many times finer.
+        Otherwise they are twice the longest delay; the more groups a spike reaches, the more arrive
+        in a ms: the buckets are as many times finer.
         """
         links = self.links
         n_groups = len(links.groups) - n_rows
@@ -92,9 +99,14 @@ class QueuedLayer:
         """Begin at time 0 from the membranes `v`, with nothing under way."""
         layer = self.layer
         self.progress = start_progress(
-            layer.n_post, layer.refractory, _FIRST_ROOM * layer.n_post + 64, _FIRST_QUEUE, self.buckets, self.per_ms,
+            layer.n_post,
+            layer.refractory,
+            _FIRST_ROOM * layer.n_post + 64,
+            _FIRST_QUEUE,
+            self.buckets,
+            self.per_ms,
             self.windowed,
-        )  # fmt: skip
+        )
         self.waiting = np.zeros((0, 3))
         self.model = layer.model.kind()
         self.cells, self.numbers = layer.start(v)
@@ -111,24 +123,41 @@ class QueuedLayer:
             )
 
     def run(self, times: NDArray[np.float64], indices: NDArray[np.int64], duration: float) -> None:
-        """Run `duration` ms on from the present state; `fired` then holds the spikes, sorted by time and neuron."""
-        count, clock = self.progress.count, self.progress.clock
+        """Run `duration` ms on from the present state.
+
+        `fired` then holds the spikes, sorted by time and neuron.
+        """
+        count = self.progress.count
+        clock = self.progress.clock
         count[INPUT] = count[FIRED] = count[STAGE] = OPEN
-        clock[WINDOW], clock[NOW], clock[HORIZON] = 0.0, -1.0, 0.0
+        clock[WINDOW] = 0.0
+        clock[NOW] = -1.0
+        clock[HORIZON] = 0.0
         self._fill()
         while self._go_on(times, indices, duration) != DONE:
             self._make_room()
-            count, clock = self.progress.count, self.progress.clock
+            count = self.progress.count
+            clock = self.progress.clock
         n = count[FIRED]
         self.fired = _sorted(self.progress.times[:n], self.progress.indices[:n])
         self._shift(duration)
 
-    def _go_on(self, times: NDArray[np.float64], indices: NDArray[np.int64], duration: float) -> int:
+    def _go_on(
+        self, times: NDArray[np.float64], indices: NDArray[np.int64], duration: float
+    ) -> int:
         """Run until the end, or until more room is needed; return which."""
         common = (
-            self.model, self.cells, self.numbers, self.links, self.layer.n_pre, self.progress, times, indices,
-            duration, self.layer.fires_alone,
-        )  # fmt: skip
+            self.model,
+            self.cells,
+            self.numbers,
+            self.links,
+            self.layer.n_pre,
+            self.progress,
+            times,
+            indices,
+            duration,
+            self.layer.fires_alone,
+        )
         if self.windowed:
             return int(run_windows(*common, self._horizon(duration)))
         return int(run_events(*common, self.lookahead, self._horizon(duration)))
@@ -161,7 +190,10 @@ class QueuedLayer:
         return Start(self.cells[[neuron]], self.numbers.copy())
 
     def column(self, neuron: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return weight and delay of the connection from each row to one neuron; no connection, no delay: NaN."""
+        """Return weight and delay of the connection from each row to one neuron.
+
+        No connection, no delay: NaN.
+        """
         links = self.links
         weight = np.zeros(len(links.row_group) - 1)
         delay = np.full(len(weight), np.nan)
@@ -169,7 +201,8 @@ class QueuedLayer:
         groups = np.searchsorted(links.groups[:, START], places, "right") - 1
         rows = np.searchsorted(links.row_group, groups, "right") - 1
         kinds = links.kinds[links.groups[groups, KIND]]
-        weight[rows], delay[rows] = links.weight[places] if len(links.weight) else kinds[:, WEIGHT], kinds[:, DELAY]
+        weight[rows] = links.weight[places] if len(links.weight) else kinds[:, WEIGHT]
+        delay[rows] = kinds[:, DELAY]
         return weight, delay
 
     def under_way(self) -> tuple[NDArray[Any], ...]:
@@ -195,10 +228,16 @@ class QueuedLayer:
         self.progress = self.progress._replace(**grown)
 
 
-def _sorted(times: NDArray[np.float64], indices: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return spikes sorted by time and neuron; they nearly are, which a stable sort makes use of."""
+def _sorted(
+    times: NDArray[np.float64], indices: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return spikes sorted by time and neuron.
+
+    They nearly are, which a stable sort makes use of.
+    """
     order = np.argsort(times, kind="stable")
-    when, who = times[order], indices[order]
+    when = times[order]
+    who = indices[order]
     same = when[1:] == when[:-1]
     tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
     who[tied] = who[tied][np.lexsort((who[tied], when[tied]))]
@@ -265,9 +304,15 @@ class QueuedNet:
         return self.layers[layer].start_of(neuron)
 
     def column(self, layer: int, neuron: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return weight and delay of the connection from each row to one neuron; no connection, no delay: NaN."""
+        """Return weight and delay of the connection from each row to one neuron.
+
+        No connection, no delay: NaN.
+        """
         return self.layers[layer].column(neuron)
 
     def under_way(self, layer: int) -> tuple[NDArray[Any], ...]:
-        """Return the spikes on their way to a layer: when fired, by which row, when next arriving somewhere."""
+        """Return the spikes on their way to a layer.
+
+        When fired, by which row, when next arriving somewhere.
+        """
         return self.layers[layer].under_way()

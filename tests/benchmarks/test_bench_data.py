@@ -103,8 +103,12 @@ def test_mnist_scenarios(name, tmp_path):
 
 def test_class_incremental_digits_partition_the_data():
     tasks = scenarios.build("class-incremental digits")
-    assert [sorted(set(task.y.tolist())) for task in tasks] == [[2 * i, 2 * i + 1] for i in range(5)]
-    assert [sorted(set(task.yt.tolist())) for task in tasks] == [[2 * i, 2 * i + 1] for i in range(5)]
+    assert [sorted(set(task.y.tolist())) for task in tasks] == [
+        [2 * i, 2 * i + 1] for i in range(5)
+    ]
+    assert [sorted(set(task.yt.tolist())) for task in tasks] == [
+        [2 * i, 2 * i + 1] for i in range(5)
+    ]
     assert sum(len(task.y) + len(task.yt) for task in tasks) == 1797
     assert sum(len(task.yt) for task in tasks) == 1797 // 5
 

@@ -12,15 +12,21 @@ from benchmarks import changes, drift
 
 
 def _run(tmp_path, *arguments):
-    result = CliRunner().invoke(drift.command, [*arguments, "--out", str(tmp_path)], catch_exceptions=False)
+    result = CliRunner().invoke(
+        drift.command, [*arguments, "--out", str(tmp_path)], catch_exceptions=False
+    )
     return result.output, json.loads((tmp_path / "drift.json").read_text())["runs"]
 
 
 def test_error_table(tmp_path, monkeypatch):
-    monkeypatch.setattr(changes, "ERRORS", {name: changes.ERRORS[name] for name in ("abrupt", "none .2")})
+    monkeypatch.setattr(
+        changes, "ERRORS", {name: changes.ERRORS[name] for name in ("abrupt", "none .2")}
+    )
     text, runs = _run(tmp_path, "--tables", "errors", "--only", "ADWIN,DDM", "--seeds", "1")
     assert "MTR" in text
-    assert {"errors/abrupt/ADWIN gated/0", "errors/abrupt/ADWIN/0", "errors/none .2/DDM/0"} <= set(runs)
+    assert {"errors/abrupt/ADWIN gated/0", "errors/abrupt/ADWIN/0", "errors/none .2/DDM/0"} <= set(
+        runs
+    )
     gated, plain = (runs[f"errors/abrupt/ADWIN{kind}/0"] for kind in (" gated", ""))
     assert gated["false"] < plain["false"]
     assert len(gated["delays"]) + gated["missed"] == 5
@@ -52,6 +58,7 @@ def test_errors_rise_where_the_stream_says(name):
     errors, starts = changes.errors(name, 0)
     assert set(np.unique(errors)) <= {0, 1}
     for start in starts[:1]:
-        before, after = errors[start - 1000 : start].mean(), errors[start : start + 10_000].mean()
+        before = errors[start - 1000 : start].mean()
+        after = errors[start : start + 10_000].mean()
         assert after > before
     assert np.array_equal(errors, changes.errors(name, 0)[0])

@@ -15,7 +15,9 @@ from loco_stream.learner.workspace import SCORES
 
 
 def _invoke(out, *arguments):
-    result = CliRunner().invoke(gradient.command, [*arguments, "--out", str(out)], env={"COLUMNS": "200"})
+    result = CliRunner().invoke(
+        gradient.command, [*arguments, "--out", str(out)], env={"COLUMNS": "200"}
+    )
     if result.exception is not None:
         raise result.exception
     return result.output
@@ -25,7 +27,12 @@ def _invoke(out, *arguments):
 def trained():
     X, y = data.load("digits")
     saved = gradient._trained("mirror", 1000, 1)
-    return saved, X[-8:], y[-8:].tolist(), gradient.smoothed_gradient(saved, X[-8:], y[-8:].tolist(), 40, 1)
+    return (
+        saved,
+        X[-8:],
+        y[-8:].tolist(),
+        gradient.smoothed_gradient(saved, X[-8:], y[-8:].tolist(), 40, 1),
+    )
 
 
 @pytest.mark.slow
@@ -37,13 +44,17 @@ def test_gradient_in_small(tmp_path):
     runs = json.loads((tmp_path / "gradient.json").read_text())["runs"]
     assert set(runs) == {"digits/100/0", "digits/200/0"}
     assert runs["digits/100/0"]["orthogonal/1"] > runs["digits/100/0"]["orthogonal/64"]
-    assert {f"{name}/{layer}" for name in gradient._CREDITS for layer in (1, 2, 3)} <= runs["digits/100/0"].keys()
+    assert {f"{name}/{layer}" for name in gradient._CREDITS for layer in (1, 2, 3)} <= runs[
+        "digits/100/0"
+    ].keys()
     assert "2 of 2 results are already" in _invoke(tmp_path, *arguments)
     assert "## gradient" in document(tmp_path)
 
 
 def test_samples_out_of_range_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="--samples is '50'; allowed are whole numbers from 100 to 1700"):
+    with pytest.raises(
+        ConfigError, match="--samples is '50'; allowed are whole numbers from 100 to 1700"
+    ):
         _invoke(tmp_path, "--samples", "50")
 
 
@@ -64,7 +75,9 @@ def test_the_mean_of_many_perturbations_is_the_true_gradient(trained, antithetic
     saved, X, y, truth = trained
     settings = {"rule": "np", "credit": "perturbation", "antithetic": antithetic}
     found = gradient.credits_of(saved, X, y, 30, n_perturbations=64, **settings)
-    assert gradient.relative_error(found.mean(axis=0, keepdims=True), truth) < 0.1  # 4 with the other sign
+    assert (
+        gradient.relative_error(found.mean(axis=0, keepdims=True), truth) < 0.1
+    )  # 4 with the other sign
     assert 0.2 < gradient.relative_error(found, truth) < 5.0
 
 
@@ -78,7 +91,9 @@ def test_credit_points_along_the_gradient_in_every_layer(trained):
 def test_measuring_undoes_each_step(trained):
     saved, X, y, _ = trained
     before = {name: array.copy() for name, array in saved[1].items()}
-    first, again = (gradient.credits_of(saved, X, y, 2, rule="np", credit="perturbation") for _ in range(2))
+    first, again = (
+        gradient.credits_of(saved, X, y, 2, rule="np", credit="perturbation") for _ in range(2)
+    )
     assert np.array_equal(first, again)
     assert not np.array_equal(first[0], first[1])
     alone = gradient.credits_of(saved, X[:1], y[:1], 1, rule="np", credit="perturbation")

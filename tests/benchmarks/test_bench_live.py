@@ -1,4 +1,7 @@
-"""`loco-stream bench live` end to end in small: real sockets, real processes, hostile ones among them."""
+"""`loco-stream bench live` end to end in small.
+
+Real sockets, real processes, hostile ones among them.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,17 @@ def test_live_measures_latency_throughput_and_hostile_peers(tmp_path, monkeypatc
     if result.exception is not None:
         raise result.exception
     runs = json.loads((tmp_path / "live.json").read_text())["runs"]
-    assert [key for key in runs if key.startswith("latency")] == ["latency/reply", "latency/reliable"]
+    assert [key for key in runs if key.startswith("latency")] == [
+        "latency/reply",
+        "latency/reliable",
+    ]
     assert all(
-        0 < runs["latency/reply"][load]["p50"] <= runs["latency/reply"][load]["p99"] for load in ("full", "half")
+        0 < runs["latency/reply"][load]["p50"] <= runs["latency/reply"][load]["p99"]
+        for load in ("full", "half")
     )
-    rates = [runs[f"throughput/{mode}/{block}"] for mode in ("pull", "reliable") for block in (1, 64)]
+    rates = [
+        runs[f"throughput/{mode}/{block}"] for mode in ("pull", "reliable") for block in (1, 64)
+    ]
     assert all(rate["live"] > 0 and rate["memory"] > 0 for rate in rates)
     strangers = runs["hostile/strangers/60"]
     assert strangers["counters"]["rows"] == 400
@@ -37,7 +46,9 @@ def test_live_measures_latency_throughput_and_hostile_peers(tmp_path, monkeypatc
 @pytest.mark.slow
 def test_the_page_is_weighed_against_its_neighbours_without_it(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    result = CliRunner().invoke(dashboard, ["--rows", "3200", "--pairs", "2", "--out", str(tmp_path)])
+    result = CliRunner().invoke(
+        dashboard, ["--rows", "3200", "--pairs", "2", "--out", str(tmp_path)]
+    )
     if result.exception is not None:
         raise result.exception
     runs = json.loads((tmp_path / "dashboard.json").read_text())["runs"]

@@ -1,4 +1,7 @@
-"""The peers of the benches: compiled against plain twins, and the doors that all contenders share."""
+"""The peers of the benches.
+
+Compiled against plain twins, and the doors that all contenders share.
+"""
 
 from __future__ import annotations
 
@@ -49,16 +52,23 @@ def test_slda_equals_inverting_the_scatter(rows):
     predictions = model.learn_predict_array(X, y)
     assert predictions[0] == -1
     centred = X - np.array([X[y == c].mean(axis=0) for c in range(3)])[y]
-    np.testing.assert_allclose(np.linalg.inv(model._state[2]), 0.5 * np.eye(5) + centred.T @ centred, atol=1e-8)
-    assert predictions[1:].tolist() == [slda_predict(X[:t], y[:t], X[t], 3, 0.5) for t in range(1, len(X))]
+    np.testing.assert_allclose(
+        np.linalg.inv(model._state[2]), 0.5 * np.eye(5) + centred.T @ centred, atol=1e-8
+    )
+    assert predictions[1:].tolist() == [
+        slda_predict(X[:t], y[:t], X[t], 3, 0.5) for t in range(1, len(X))
+    ]
 
 
 def test_recursive_least_squares_equals_ridge():
     rng = np.random.default_rng(0)
-    X, y = rng.random((80, 6)), rng.integers(0, 3, 80)
+    X = rng.random((80, 6))
+    y = rng.integers(0, 3, 80)
     model = RandomFeaturesRLS(6, 3, n_hidden=20, prior=0.3, standardise=False, seed=1)
     model.learn_array(X, y)
-    projection, bias, weights = model._state[3], model._state[4], model._state[6]
+    projection = model._state[3]
+    bias = model._state[4]
+    weights = model._state[6]
     features = np.hstack([np.maximum(X @ projection + bias, 0.0), np.ones((80, 1))])
     np.testing.assert_allclose(weights, ridge_weights(features, y, 3, 0.3), atol=1e-8)
 
@@ -86,7 +96,8 @@ def test_knn_on_images_sees_what_river_sees():
     from benchmarks.learner import RiverLearner
 
     rng = np.random.default_rng(5)
-    X, y = rng.random((40, 300)), rng.integers(0, 3, 40)
+    X = rng.random((40, 300))
+    y = rng.integers(0, 3, 40)
     plain = RiverLearner(KNNClassifier(n_neighbors=5, engine=LazySearch(window_size=1000)))
     assert (
         CLASSIFIERS["KNN"].make(300, 3, 0).learn_predict_array(X, y).tolist()
@@ -97,7 +108,10 @@ def test_knn_on_images_sees_what_river_sees():
 def test_same_seed_same_predictions_and_seeded_is_true(rows):
     X, y = rows
     for name in ("MLP .05", "RFF256+RLS"):
-        runs = [CLASSIFIERS[name].make(5, 3, seed).learn_predict_array(X, y).tolist() for seed in (1, 1, 2)]
+        runs = [
+            CLASSIFIERS[name].make(5, 3, seed).learn_predict_array(X, y).tolist()
+            for seed in (1, 1, 2)
+        ]
         assert runs[0] == runs[1]
         assert runs[0] != runs[2]
         assert contenders.seeded(name)
@@ -115,5 +129,17 @@ def test_regressors_predict_numbers(name):
 def test_no_change_and_majority():
     y = np.array([2, 2, 0, 0, 0])
     X = np.zeros((5, 1))
-    assert CLASSIFIERS["no-change"].make(1, 3, 0).learn_predict_array(X, y).tolist() == [None, 2, 2, 0, 0]
-    assert CLASSIFIERS["majority"].make(1, 3, 0).learn_predict_array(X, y).tolist() == [None, 2, 2, 2, 2]
+    assert CLASSIFIERS["no-change"].make(1, 3, 0).learn_predict_array(X, y).tolist() == [
+        None,
+        2,
+        2,
+        0,
+        0,
+    ]
+    assert CLASSIFIERS["majority"].make(1, 3, 0).learn_predict_array(X, y).tolist() == [
+        None,
+        2,
+        2,
+        2,
+        2,
+    ]

@@ -1,4 +1,7 @@
-"""`python -m benchmarks time`: the streams are what they say, and inputs and answers never look ahead."""
+"""`python -m benchmarks time`.
+
+The streams are what they say, and inputs and answers never look ahead.
+"""
 
 from __future__ import annotations
 
@@ -64,17 +67,30 @@ def test_without_the_wheel_recordings_are_left_out_and_named(tmp_path):
 @pytest.mark.parametrize("name", INPUTS)
 def test_inputs_know_no_later_row_and_no_other_event(name):
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(40, 2)), np.zeros(40, np.int64)
+    X = rng.normal(size=(40, 2))
+    y = np.zeros(40, np.int64)
     begins = np.array([0, 25])
     whole = INPUTS[name](TimedStream(X, y, begins=begins), 0)
     changed = X.copy()
     changed[30:] += 9.0
-    assert INPUTS[name](TimedStream(changed, y, begins=begins), 0)[:30].tolist() == whole[:30].tolist()
-    if name in ("rows", "5 lags", "10 lags", "filters"):  # those that do not scale by all rows so far
-        assert INPUTS[name](TimedStream(X[25:], y[25:], begins=np.array([0])), 0).tolist() == whole[25:].tolist()
+    assert (
+        INPUTS[name](TimedStream(changed, y, begins=begins), 0)[:30].tolist() == whole[:30].tolist()
+    )
+    if name in (
+        "rows",
+        "5 lags",
+        "10 lags",
+        "filters",
+    ):  # those that do not scale by all rows so far
+        assert (
+            INPUTS[name](TimedStream(X[25:], y[25:], begins=np.array([0])), 0).tolist()
+            == whole[25:].tolist()
+        )
 
 
-@pytest.mark.parametrize(("contender", "stream"), [("memory", "motions"), ("linear, 5 lags", "vowels")])
+@pytest.mark.parametrize(
+    ("contender", "stream"), [("memory", "motions"), ("linear, 5 lags", "vowels")]
+)
 def test_events_are_answered_one_by_one(archive, contender, stream):
     found = temporal.measure(stream, contender, 0, str(archive))
     assert 0.0 <= found["score"] <= 1.0
@@ -95,12 +111,22 @@ def test_late_labels_are_learned_after_as_many_rows():
     model = Told()
     timed = TimedStream(np.arange(4.0)[:, None], np.arange(4), delay=2)
     temporal._ask_rival(model, timed.X, timed)
-    steps = [("predict", 0), ("predict", 1), ("learn", 0), ("predict", 2), ("learn", 1), ("predict", 3)]
+    steps = [
+        ("predict", 0),
+        ("predict", 1),
+        ("learn", 0),
+        ("predict", 2),
+        ("learn", 1),
+        ("predict", 3),
+    ]
     assert model.asked == steps
 
 
 class Windowed:
-    """Answers with the first value of its row; notes what it was told, beside the rows of its window before."""
+    """Answers with the first value of its row.
+
+    Notes what it was told, beside the rows of its window before.
+    """
 
     def __init__(self):
         self.window = deque(maxlen=time_peers.WINDOW)
@@ -123,7 +149,9 @@ def _tell(n, delay=0, begins=None):
     """Let the peer's script ask for rows 0, 1, ... with labels ten times as large."""
     model = Windowed()
     rows = [{0: i} for i in range(n)]
-    return time_peers.ask(model, model.window, rows, [10 * i for i in range(n)], delay, begins), model.told
+    return time_peers.ask(
+        model, model.window, rows, [10 * i for i in range(n)], delay, begins
+    ), model.told
 
 
 def test_the_peer_scales_a_row_by_those_up_to_it():
@@ -144,8 +172,13 @@ def test_the_peer_sees_ten_rows_that_end_with_the_one_asked_for():
 def test_the_peer_learns_late_labels_in_the_rivals_order_with_the_rows_of_then():
     _, told = _tell(4, delay=2)
     assert [(what, rows[-1]) for what, *rows in told] == [
-        ("predict", 0), ("predict", 1), ("learn", 0), ("predict", 2), ("learn", 1), ("predict", 3),
-    ]  # fmt: skip
+        ("predict", 0),
+        ("predict", 1),
+        ("learn", 0),
+        ("predict", 2),
+        ("learn", 1),
+        ("predict", 3),
+    ]
     assert told[2:4] == [("learn", 0), ("predict", 0, 1, 2)]
 
 
@@ -175,8 +208,19 @@ def test_what_the_peer_says_is_scored_like_all_answers(archive, monkeypatch):
 
 
 def test_a_peer_that_cannot_run_says_so(tmp_path):
-    arguments = ["--streams", "xor3", "--only", "LSTM (deep-river)", "--seeds", "1", "--out", str(tmp_path)]
+    arguments = [
+        "--streams",
+        "xor3",
+        "--only",
+        "LSTM (deep-river)",
+        "--seeds",
+        "1",
+        "--out",
+        str(tmp_path),
+    ]
     with pytest.raises(ConfigError, match="--only names 'LSTM"):
         temporal.command(arguments, standalone_mode=False)
-    with pytest.raises(ConfigError, match=r"--peers .* could not run LSTM .*: ModuleNotFoundError: .*deep_river"):
+    with pytest.raises(
+        ConfigError, match=r"--peers .* could not run LSTM .*: ModuleNotFoundError: .*deep_river"
+    ):
         temporal.command([*arguments, "--peers", sys.executable], standalone_mode=False)

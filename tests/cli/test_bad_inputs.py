@@ -1,4 +1,7 @@
-"""What a user may get wrong: one sentence and an exit code, never a traceback, and nothing is lost beside it."""
+"""What a user may get wrong.
+
+One sentence and an exit code, never a traceback, and nothing is lost beside it.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +21,47 @@ LONG = "a,b,y\n" + "".join(f"{i},{i % 3},{i % 2}\n" for i in range(1001))
 OBJECT = '{"a":1,"y":0}\n'
 HUGE = "1" * 401
 
-# Bad rows: file, content, what is said where they stop the run; rows learned, and the kind, where they are skipped.
+# Bad rows: file, content, what is said where they stop the run; rows learned, and the kind, where
+# they are skipped.
 ROWS = [
-    ("few.csv", GOOD + "1,2\n", "line 8 of few.csv has 2 fields, the header has 3", 6, "too few fields"),
+    (
+        "few.csv",
+        GOOD + "1,2\n",
+        "line 8 of few.csv has 2 fields, the header has 3",
+        6,
+        "too few fields",
+    ),
     ("many.csv", GOOD + "1,2,3,4\n", "line 8 of many.csv has 4 fields", 6, "too many fields"),
     ("quote.csv", GOOD + '"1,2,0\n3,4,1\n', "line 8 of quote.csv opens a quote", 7, "open quote"),
-    ("long.csv", GOOD + f'"{"x" * 200_000}",1,0\n3,4,1\n', "line 8 of long.csv cannot be read", 7, "unreadable"),
+    (
+        "long.csv",
+        GOOD + f'"{"x" * 200_000}",1,0\n3,4,1\n',
+        "line 8 of long.csv cannot be read",
+        7,
+        "unreadable",
+    ),
     ("latin.csv", GOOD.encode() + b"\xff,1,0\n", "line 8 of latin.csv is not UTF-8", 6, "encoding"),
-    ("value.csv", GOOD + "1e31,1,0\n", "line 8 of value.csv: feature 'a' is 1e+31", 6, "value out of range"),
-    ("digits.csv", GOOD + f"{HUGE},1,0\n", "line 8 of digits.csv: feature 'a' is 1111", 6, "value out of range"),
-    ("class.csv", GOOD + f"1,2,{HUGE}\n", "line 8 of class.csv: y is 1111", 6, "label out of range"),
+    (
+        "value.csv",
+        GOOD + "1e31,1,0\n",
+        "line 8 of value.csv: feature 'a' is 1e+31",
+        6,
+        "value out of range",
+    ),
+    (
+        "digits.csv",
+        GOOD + f"{HUGE},1,0\n",
+        "line 8 of digits.csv: feature 'a' is 1111",
+        6,
+        "value out of range",
+    ),
+    (
+        "class.csv",
+        GOOD + f"1,2,{HUGE}\n",
+        "line 8 of class.csv: y is 1111",
+        6,
+        "label out of range",
+    ),
     (
         "word.csv",
         LONG + "1,2,three\n",
@@ -42,13 +76,49 @@ ROWS = [
         1001,
         "label of another type",
     ),
-    ("time.csv", "b,a,y\n1,2,0\nnoon,3,1\n", "line 3 of time.csv: time 'noon' is neither", 1, "time"),
-    ("words.jsonl", OBJECT + "nope\n", "line 2 of words.jsonl is no flat JSON object", 1, "no JSON"),
-    ("nan.jsonl", OBJECT + '{"a":NaN,"y":1}\n', "line 2 of nan.jsonl is no flat JSON object", 1, "no JSON"),
-    ("cut.jsonl", OBJECT + '{"a":1,"y":', "line 2 of cut.jsonl is no flat JSON object", 1, "no JSON"),
+    (
+        "time.csv",
+        "b,a,y\n1,2,0\nnoon,3,1\n",
+        "line 3 of time.csv: time 'noon' is neither",
+        1,
+        "time",
+    ),
+    (
+        "words.jsonl",
+        OBJECT + "nope\n",
+        "line 2 of words.jsonl is no flat JSON object",
+        1,
+        "no JSON",
+    ),
+    (
+        "nan.jsonl",
+        OBJECT + '{"a":NaN,"y":1}\n',
+        "line 2 of nan.jsonl is no flat JSON object",
+        1,
+        "no JSON",
+    ),
+    (
+        "cut.jsonl",
+        OBJECT + '{"a":1,"y":',
+        "line 2 of cut.jsonl is no flat JSON object",
+        1,
+        "no JSON",
+    ),
     ("array.jsonl", OBJECT + "[1]\n", "Expected `object`, got `array`", 1, "no object"),
-    ("deep.jsonl", OBJECT + "[" * 100_000 + "\n", "line 2 of deep.jsonl is no flat JSON object", 1, "no object"),
-    ("nested.jsonl", OBJECT + '{"a":{"b":1},"y":0}\n', "line 2 of nested.jsonl is no flat", 1, "nested value"),
+    (
+        "deep.jsonl",
+        OBJECT + "[" * 100_000 + "\n",
+        "line 2 of deep.jsonl is no flat JSON object",
+        1,
+        "no object",
+    ),
+    (
+        "nested.jsonl",
+        OBJECT + '{"a":{"b":1},"y":0}\n',
+        "line 2 of nested.jsonl is no flat",
+        1,
+        "nested value",
+    ),
     (
         "digits.jsonl",
         OBJECT + f'{{"a":{HUGE},"y":1}}\n',
@@ -56,15 +126,34 @@ ROWS = [
         1,
         "value out of range",
     ),
-    ("bytes.jsonl", OBJECT.encode() + b'{"a":"\xff","y":1}\n', "line 2 of bytes.jsonl is not UTF-8", 1, "encoding"),
+    (
+        "bytes.jsonl",
+        OBJECT.encode() + b'{"a":"\xff","y":1}\n',
+        "line 2 of bytes.jsonl is not UTF-8",
+        1,
+        "encoding",
+    ),
 ]
-# Inputs that are wrong as a whole: the file and its content, the source, further options, what is said.
+# Inputs that are wrong as a whole: the file and its content, the source, further options, what is
+# said.
 WHOLE = [
     ("empty.csv", "", "csv:empty.csv?target=y", "", "empty.csv is empty"),
     ("blank.csv", "\n\n", "csv:blank.csv?target=y", "", "blank.csv is empty"),
     ("header.csv", "a,b,y\n", "csv:header.csv?target=y", "", "has a header and no rows"),
-    ("none.csv", "1,2,0\n3,4,1\n", "csv:none.csv?target=y", "", "has no header: its first line holds only numbers"),
-    ("row.csv", "1.5,2,on\n3,4,off\n", "csv:row.csv?target=y", "", "is its first line a row and no header?"),
+    (
+        "none.csv",
+        "1,2,0\n3,4,1\n",
+        "csv:none.csv?target=y",
+        "",
+        "has no header: its first line holds only numbers",
+    ),
+    (
+        "row.csv",
+        "1.5,2,on\n3,4,off\n",
+        "csv:row.csv?target=y",
+        "",
+        "is its first line a row and no header?",
+    ),
     ("twice.csv", "a,a,y\n1,2,3\n", "csv:twice.csv?target=y", "", "has two columns named 'a'"),
     ("other.csv", GOOD.encode("utf-16"), "csv:other.csv?target=y", "", "its header is not UTF-8"),
     ("noise.csv", bytes(range(256)) * 9, "csv:noise.csv?target=y", "", "has no target column 'y'"),
@@ -81,9 +170,27 @@ WHOLE = [
     ("ok.csv", GOOD, "csv:ok.csv", "", "name the label's column with target="),
     ("ok.csv", GOOD, "csv:ok.csv?target=z", "", "has no target column 'z'"),
     ("ok.csv", GOOD, "csv:ok.csv?target=y&drop=c", "", "has no drop column 'c'"),
-    ("ok.csv", GOOD, "csv:ok.csv?target=y&tagret=y", "", "has no option 'tagret'; did you mean 'target'"),
-    ("ok.csv", GOOD, "csv:ok.csv?target=y&delimiter=ab", "", "delimiter must be one character or 'tab'"),
-    ("ok.csv", GOOD, "csv:ok.csv?target=y&on_bad=ignore", "", "on_bad must be 'stop' or 'skip', not 'ignore'"),
+    (
+        "ok.csv",
+        GOOD,
+        "csv:ok.csv?target=y&tagret=y",
+        "",
+        "has no option 'tagret'; did you mean 'target'",
+    ),
+    (
+        "ok.csv",
+        GOOD,
+        "csv:ok.csv?target=y&delimiter=ab",
+        "",
+        "delimiter must be one character or 'tab'",
+    ),
+    (
+        "ok.csv",
+        GOOD,
+        "csv:ok.csv?target=y&on_bad=ignore",
+        "",
+        "on_bad must be 'stop' or 'skip', not 'ignore'",
+    ),
     ("ok.csv", GOOD, "csv:ok.csv?target=y&rate=fast", "", "rate must be a number, not 'fast'"),
     ("ok.csv", GOOD, "csv:ok.csv?target=y&time=c", "", "has no time column 'c'"),
     ("ok.csv", GOOD, "ok.csv", "", "did you mean 'csv:ok.csv'"),
@@ -95,12 +202,24 @@ WHOLE = [
     ("ok.npy", np.ones((2, 3)), "npy:ok.npy?target=9", "", "no label column 9"),
     ("bad.parquet", "nope", "parquet:bad.parquet?target=y", "", "cannot read bad.parquet"),
     ("", "", "rivr:ImageSegments", "", "no kind of source 'rivr'; did you mean 'river'"),
-    ("", "", "river:ImageSegment", "", "river has no data set 'ImageSegment'; did you mean 'ImageSegments'"),
+    (
+        "",
+        "",
+        "river:ImageSegment",
+        "",
+        "river has no data set 'ImageSegment'; did you mean 'ImageSegments'",
+    ),
     ("", "", "zmq+pull://nohost", "", "address must be tcp://HOST:PORT"),
     ("", "", "zmq+pull://127.0.0.1:99999", "", "with a port of 1..65535"),
     ("", "", "mqtt://", "", "names no place"),
     ("", "", "lsl:", "", "names no place"),
-    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--report .", "--report: cannot write .: it is a folder"),
+    (
+        "ok.csv",
+        GOOD,
+        "csv:ok.csv?target=y",
+        "--report .",
+        "--report: cannot write .: it is a folder",
+    ),
     (
         "ok.csv",
         GOOD,
@@ -109,12 +228,24 @@ WHOLE = [
         "--report: cannot write no/r.json: there is no folder",
     ),
     ("ok.csv", GOOD, "csv:ok.csv?target=y", "--plot x.gif", "--plot: x.gif must end in one of"),
-    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--plot no/x.png", "--plot: cannot write no/x.png: there is no folder"),
+    (
+        "ok.csv",
+        GOOD,
+        "csv:ok.csv?target=y",
+        "--plot no/x.png",
+        "--plot: cannot write no/x.png: there is no folder",
+    ),
     ("ok.csv", GOOD, "csv:ok.csv?target=y", "--predictions .", "--predictions: cannot write"),
     ("ok.csv", GOOD, "csv:ok.csv?target=y", "--set rule=x", "rule is 'x'; allowed are 'loco'"),
     ("ok.csv", GOOD, "csv:ok.csv?target=y", "--set ruel=np", "no setting 'ruel'"),
     ("ok.csv", GOOD, "csv:ok.csv?target=y", "--resume", "--resume needs --checkpoint DIR"),
-    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--checkpoint ok.csv", "cannot use the checkpoint folder ok.csv"),
+    (
+        "ok.csv",
+        GOOD,
+        "csv:ok.csv?target=y",
+        "--checkpoint ok.csv",
+        "cannot use the checkpoint folder ok.csv",
+    ),
     ("ok.csv", GOOD, "csv:ok.csv?target=y", "--max-samples 0", "--max-samples"),
 ]
 TIMES = {"time.csv": "&time=b"}
@@ -127,7 +258,9 @@ def in_process(*command):
 
 
 def in_a_process_of_its_own(*command):
-    done = subprocess.run([*LOCO, *command], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [*LOCO, *command], capture_output=True, text=True, timeout=300, check=False
+    )
     return done.returncode, done.stdout, done.stderr
 
 
@@ -145,7 +278,10 @@ def checked(run, *command):
 
 
 def runs(cases, names):
-    """Every twelfth case starts the real command, all of them in a soak; the others call it in this process."""
+    """Every twelfth case starts the real command, all of them in a soak.
+
+    The others call it in this process.
+    """
     own = (in_a_process_of_its_own, pytest.mark.slow)
     kinds = [own if SOAK or i % 12 == 0 else (in_process, ()) for i in range(len(cases))]
     cases = zip(kinds, cases, names, strict=True)
@@ -169,11 +305,15 @@ def test_a_bad_row_stops_with_a_sentence_or_is_skipped_alone(run, case, tmp_path
     code, out, errors = checked(run, source, "--on-bad", "skip", "--task", "classification")
     report = json.loads(out)
     assert (code, report["n_samples"], report["skipped"]) == (0, learned, {kind: 1})
-    assert any(line.startswith(f"not used: 1 row left out (1 {kind}); the last: ") for line in errors)
+    assert any(
+        line.startswith(f"not used: 1 row left out (1 {kind}); the last: ") for line in errors
+    )
 
 
 @pytest.mark.parametrize(("run", "case"), runs(WHOLE, [f"{case[2]} {case[3]}" for case in WHOLE]))
-def test_an_input_that_is_wrong_as_a_whole_is_refused_in_a_sentence(run, case, tmp_path, monkeypatch):
+def test_an_input_that_is_wrong_as_a_whole_is_refused_in_a_sentence(
+    run, case, tmp_path, monkeypatch
+):
     name, content, source, options, sentence = case
     monkeypatch.chdir(tmp_path)
     if name:
@@ -216,8 +356,15 @@ def recording(kind, path, n_bad, rng, n):
     places = set(rng.sample(range(2, n), n_bad))
     lines = ["a,b,y,t\n"] if kind == "csv" else []
     for i in range(n):
-        a, b, y, t = i % 7 / 7, i % 5, i % 7 / 7 + i % 5, float(i)
-        lines.append(f"{a},{b},{y},{t}\n" if kind == "csv" else json.dumps({"a": a, "b": b, "y": y, "t": t}) + "\n")
+        a = i % 7 / 7
+        b = i % 5
+        y = i % 7 / 7 + i % 5
+        t = float(i)
+        lines.append(
+            f"{a},{b},{y},{t}\n"
+            if kind == "csv"
+            else json.dumps({"a": a, "b": b, "y": y, "t": t}) + "\n"
+        )
         if i in places:
             name = list(counts)[len(lines) % len(counts)]
             counts[name] += 1
@@ -237,13 +384,25 @@ def test_of_10_000_rows_every_good_one_is_learned_and_every_bad_one_counted(kind
     states = []
     for name in ("dirty", "clean"):
         code, out, errors = in_a_process_of_its_own(
-            "run", f"{kind}:{tmp_path / name}.{kind}?target=y&time=t", "--task", "regression", "--on-bad", "skip",
-            "--set", "hidden_sizes=8", "--checkpoint", str(tmp_path / name), "--quiet", "--json",
-        )  # fmt: skip
+            "run",
+            f"{kind}:{tmp_path / name}.{kind}?target=y&time=t",
+            "--task",
+            "regression",
+            "--on-bad",
+            "skip",
+            "--set",
+            "hidden_sizes=8",
+            "--checkpoint",
+            str(tmp_path / name),
+            "--quiet",
+            "--json",
+        )
         assert code == 0, errors
         report = json.loads(out)
         assert report["n_samples"] == n
-        assert report["skipped"] == ({kind: c for kind, c in counts.items() if c} if name == "dirty" else {})
+        assert report["skipped"] == (
+            {kind: c for kind, c in counts.items() if c} if name == "dirty" else {}
+        )
         _, out, _ = in_a_process_of_its_own("inspect", str(tmp_path / name), "--json")
         states.append(json.loads(out)["state_sha256"])
     assert states[0] == states[1]

@@ -19,7 +19,18 @@ from loco_stream.connectors import open_source
 from loco_stream.engine.progress import Countdown, line
 from loco_stream.errors import ConfigError
 
-COMMANDS = ("run", "serve", "dashboard", "control", "inspect", "keygen", "demo", "bench", "doctor", "nir")
+COMMANDS = (
+    "run",
+    "serve",
+    "dashboard",
+    "control",
+    "inspect",
+    "keygen",
+    "demo",
+    "bench",
+    "doctor",
+    "nir",
+)
 QUICK = ["--set", "hidden_sizes=16", "--quiet"]
 
 
@@ -38,7 +49,9 @@ def loco(tmp_path, monkeypatch):
 @pytest.fixture
 def rows(tmp_path):
     path = tmp_path / "rows.csv"
-    lines = [f"{i % 7},{(i * 3) % 5},{'red' if i % 2 else 'blue'},{'ab'[i % 7 > 3]}" for i in range(120)]
+    lines = [
+        f"{i % 7},{(i * 3) % 5},{'red' if i % 2 else 'blue'},{'ab'[i % 7 > 3]}" for i in range(120)
+    ]
     path.write_text("\n".join(["u,v,colour,kind", *lines]) + "\n")
     return path
 
@@ -64,7 +77,9 @@ def test_help_teaches_by_example(loco):
 
 def test_help_is_quick_because_nothing_heavy_is_imported():
     code = "import sys; from loco_stream.cli import main; main(['run', '--help'], standalone_mode=False); print(sorted({'numba', 'river', 'zmq', 'numpy'} & set(sys.modules)))"  # noqa: E501
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
     assert done.stdout.strip().endswith("[]")
 
 
@@ -75,13 +90,23 @@ def test_the_process_ends_without_a_search_for_garbage():
         "from loco_stream.cli import main\n"
         "main(['inspect', '--help'])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert done.stdout.endswith("True\n")
 
 
 def test_run_reports_in_a_table_in_json_and_in_a_picture(loco, rows, tmp_path):
     result = loco(
-        "run", f"csv:{rows}?target=kind", "--report", "r.json", "--plot", "r.png", "--predictions", "p.jsonl", *QUICK
+        "run",
+        f"csv:{rows}?target=kind",
+        "--report",
+        "r.json",
+        "--plot",
+        "r.png",
+        "--predictions",
+        "p.jsonl",
+        *QUICK,
     )
     assert result.exit_code == 0, result.output
     assert "120 samples" in result.stdout
@@ -112,7 +137,17 @@ def test_fractional_labels_mean_regression_and_task_overrides(loco, tmp_path):
 
 def test_the_same_seed_gives_the_same_report(loco, rows, tmp_path):
     for name in ("1", "2"):
-        loco("run", f"csv:{rows}?target=kind", "--seed", 7, "--delay", 5, "--predictions", name, *QUICK)
+        loco(
+            "run",
+            f"csv:{rows}?target=kind",
+            "--seed",
+            7,
+            "--delay",
+            5,
+            "--predictions",
+            name,
+            *QUICK,
+        )
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
 
 
@@ -124,7 +159,9 @@ def test_stop_resume_and_inspect(loco, rows, tmp_path):
     assert json.loads(loco("inspect", "parts", "--json").output)["n_samples"] == 50
     second = loco("run", url, "--checkpoint", "parts", "--resume", "--quiet", "--report", "r.json")
     assert second.exit_code == 0, second.output
-    whole, parts = (json.loads(loco("inspect", name, "--json").output) for name in ("whole", "parts"))
+    whole, parts = (
+        json.loads(loco("inspect", name, "--json").output) for name in ("whole", "parts")
+    )
     assert parts["state_sha256"] == whole["state_sha256"]
     assert parts["n_samples"] == whole["n_samples"] == 120
     assert parts["settings"]["seed"] == 4
@@ -132,14 +169,24 @@ def test_stop_resume_and_inspect(loco, rows, tmp_path):
     report = json.loads((tmp_path / "r.json").read_text())
     assert (report["n_samples"], report["seed"]) == (120, 4)
     assert "state_sha256" in loco("inspect", "parts").output
-    assert "seed = 4" in refused(loco("run", url, "--checkpoint", "parts", "--resume", "--seed", 5, *QUICK))
+    assert "seed = 4" in refused(
+        loco("run", url, "--checkpoint", "parts", "--resume", "--seed", 5, *QUICK)
+    )
     assert "holds an earlier run" in refused(loco("run", url, "--checkpoint", "parts", *QUICK))
 
 
 def test_inspect_reads_a_saved_model_and_load_reads_a_checkpoint(loco, rows, tmp_path):
     from loco_stream import load, save
 
-    loco("run", f"csv:{rows}?target=kind", "--checkpoint", "state", "--set", "hidden_sizes=16", "--quiet")
+    loco(
+        "run",
+        f"csv:{rows}?target=kind",
+        "--checkpoint",
+        "state",
+        "--set",
+        "hidden_sizes=16",
+        "--quiet",
+    )
     checkpoint = json.loads(loco("inspect", "state", "--json").output)
     model = load(checkpoint["file"])
     assert model.n_seen > 0
@@ -167,11 +214,25 @@ def test_inspect_reads_a_saved_model_and_load_reads_a_checkpoint(loco, rows, tmp
         (["run", "csv:rows.csv?target=kind", "--report", "no/r.json"], "--report"),
         (["run", "csv:rows.csv?target=kind", "--plot", "r.xyz"], "r.xyz"),
         (["run", "csv:rows.csv?target=kind", "--resume"], "--checkpoint"),
-        (["run", "csv:rows.csv?target=kind", "--checkpoint", "empty", "--resume"], "nothing to resume"),
+        (
+            ["run", "csv:rows.csv?target=kind", "--checkpoint", "empty", "--resume"],
+            "nothing to resume",
+        ),
         (["run", "csv:rows.csv?target=kind", "--checkpoint", "damaged", "--resume"], "damaged"),
         (["inspect", "nowhere"], "nowhere"),
         (["inspect", "rows.csv"], "rows.csv"),
-        (["serve", "--source", "csv:rows.csv?target=kind", "--checkpoint", "s", "--durability", "some"], "durability"),
+        (
+            [
+                "serve",
+                "--source",
+                "csv:rows.csv?target=kind",
+                "--checkpoint",
+                "s",
+                "--durability",
+                "some",
+            ],
+            "durability",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence_and_changes_nothing(loco, rows, tmp_path, words, named):
@@ -204,15 +265,25 @@ def test_doctor_finds_what_is_here(loco):
 
 def test_settings_are_read_as_they_are_written():
     assert parse_settings(["a=1", "b=x", "c=1,2", "learning-rate=.5", "d=None", "e=a=b"]) == {
-        "a": 1, "b": "x", "c": (1, 2), "learning_rate": 0.5, "d": None, "e": "a=b",
-    }  # fmt: skip
+        "a": 1,
+        "b": "x",
+        "c": (1, 2),
+        "learning_rate": 0.5,
+        "d": None,
+        "e": "a=b",
+    }
     assert build_model("regression", 3, {"hidden_sizes": 8}).hidden_sizes == 8
     with pytest.raises(ConfigError, match="seed"):
         build_model("regression", 3, {"seed": 8})
 
 
 def test_the_progress_line_names_what_matters():
-    status = {"n_samples": 10, "samples_per_second": float("nan"), "window_mae": 0.25, "n_pending": 3}
+    status = {
+        "n_samples": 10,
+        "samples_per_second": float("nan"),
+        "window_mae": 0.25,
+        "n_pending": 3,
+    }
     text = line(status, time.monotonic())
     assert text == "00:00  10 samples  window error 0.25  no drift  3 waiting for labels"
     assert line({}, time.monotonic()) == "00:00  waiting for the first row"
@@ -222,7 +293,8 @@ def test_the_progress_line_names_what_matters():
 
 class Rows:
     def __init__(self, n_rows):
-        self.position, self.n_rows = {"row": 50}, n_rows
+        self.position = {"row": 50}
+        self.n_rows = n_rows
 
     @property
     def share(self):
@@ -231,7 +303,14 @@ class Rows:
 
 @pytest.mark.parametrize(
     ("n_rows", "most", "expected"),
-    [(450, None, 60.0), (450, 110, 2.0), (None, 110, 2.0), (450, 90_000, 60.0), (None, None, None), (80, None, 0.0)],
+    [
+        (450, None, 60.0),
+        (450, 110, 2.0),
+        (None, 110, 2.0),
+        (450, 90_000, 60.0),
+        (None, None, None),
+        (80, None, 0.0),
+    ],
 )
 def test_the_time_left_is_known_where_the_rows_are(n_rows, most, expected):
     source = Rows(n_rows)
@@ -243,7 +322,9 @@ def test_the_time_left_is_known_where_the_rows_are(n_rows, most, expected):
 
 def test_without_numbered_rows_nobody_knows_the_time_left():
     source = SimpleNamespace(position={"topic": 3})
-    assert [Countdown(source, most).left(now) for most in (None, 10) for now in (7.0, 27.0)] == [None] * 4
+    assert [Countdown(source, most).left(now) for most in (None, 10) for now in (7.0, 27.0)] == [
+        None
+    ] * 4
 
 
 def share_after(url, n):
@@ -259,7 +340,8 @@ def share_after(url, n):
 @pytest.mark.parametrize("n", [10, 5_000])
 @pytest.mark.parametrize("packed", ["", ".gz"])
 def test_sources_that_know_tell_how_much_they_have_read(tmp_path, n, packed):
-    write, rng = gzip.open if packed else open, np.random.default_rng(0)
+    write = gzip.open if packed else open
+    rng = np.random.default_rng(0)
     for kind, row in (("csv", "{},{}\n"), ("jsonl", '{{"u": "{}", "y": {}}}\n')):
         with write(f"{tmp_path}/rows.{kind}{packed}", "wt") as file:
             file.write("u,y\n" if kind == "csv" else "")
@@ -275,7 +357,11 @@ def test_sources_that_know_tell_how_much_they_have_read(tmp_path, n, packed):
 
 
 def test_the_shell_completes_commands(rows):
-    words = {"_LOCO_STREAM_COMPLETE": "bash_complete", "COMP_WORDS": "loco-stream s", "COMP_CWORD": "1"}
+    words = {
+        "_LOCO_STREAM_COMPLETE": "bash_complete",
+        "COMP_WORDS": "loco-stream s",
+        "COMP_CWORD": "1",
+    }
     result = CliRunner().invoke(main, env=words, prog_name="loco-stream")
     assert result.output == "plain,serve\n"
 
@@ -286,9 +372,13 @@ def test_a_signal_ends_a_run_with_the_report_and_the_picture_of_its_part(tmp_pat
     files = {"--report": tmp_path / "r.json", "--plot": tmp_path / "p.svg"}
     options = [str(word) for pair in files.items() for word in pair]
     command = [sys.executable, "-m", "loco_stream", "run", "river:synth.SEA?seed=1", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         before = ""
-        while "window accuracy" not in before:  # the progress line, every few seconds where there is no terminal
+        while (
+            "window accuracy" not in before
+        ):  # the progress line, every few seconds where there is no terminal
             before = process.stderr.readline()
             assert before, "the run ended by itself"
         process.send_signal(number)
@@ -305,7 +395,15 @@ def test_a_signal_ends_a_run_with_the_report_and_the_picture_of_its_part(tmp_pat
 def test_a_run_that_ends_by_an_error_leaves_the_report_of_what_it_did(loco, tmp_path):
     lines = [f"{i % 7},{i % 3},{'ab'[i % 2]}" for i in range(3000)]
     (tmp_path / "rows.csv").write_text("\n".join(["x,z,kind", *lines, "1,2", *lines]) + "\n")
-    shown = loco("run", f"csv:{tmp_path}/rows.csv?target=kind", "--report", "r.json", "--plot", "p.svg", "--quiet")
+    shown = loco(
+        "run",
+        f"csv:{tmp_path}/rows.csv?target=kind",
+        "--report",
+        "r.json",
+        "--plot",
+        "p.svg",
+        "--quiet",
+    )
     assert shown.exit_code == 2
     assert "line 3002" in shown.stderr
     assert shown.stdout == ""

@@ -73,7 +73,9 @@ def test_over_tcp_an_order_that_changes_something_needs_the_token(tmp_path):
         served.close()
     assert stopped == []
     served = Control("tcp://127.0.0.1:*", orders, token)
-    shown = CliRunner().invoke(main, ["control", served.address, "stop", "--token", str(tmp_path / "token")])
+    shown = CliRunner().invoke(
+        main, ["control", served.address, "stop", "--token", str(tmp_path / "token")]
+    )
     assert json.loads(shown.stdout) == {"ok": True}
     served.close()
     assert stopped == [1]
@@ -95,7 +97,8 @@ def test_a_token_is_made_once_and_read_by_its_user_alone(tmp_path):
 
 
 def test_ipc_replaces_no_file_and_no_running_service(tmp_path):
-    file, place = tmp_path / "notes.txt", tmp_path / "control"
+    file = tmp_path / "notes.txt"
+    place = tmp_path / "control"
     file.write_text("mine")
     with pytest.raises(SourceError, match="no socket, and it is not replaced"):
         Control(f"ipc://{file}", {})
@@ -151,7 +154,10 @@ def test_a_running_engine_takes_orders_and_shows_metrics(tmp_path):
         assert "loco_checkpoint_age_seconds" in text
         order(address, "checkpoint")
         wait_until(lambda: list((tmp_path / "state").glob("checkpoint-*00[1-9]*.loco")))
-        with pytest.raises(ConfigError, match=f"127.0.0.1:{port}"), _ports(standby, port, None, None):
+        with (
+            pytest.raises(ConfigError, match=f"127.0.0.1:{port}"),
+            _ports(standby, port, None, None),
+        ):
             pass
         order(address, "stop")
         runner.join(timeout=60)
@@ -161,15 +167,33 @@ def test_a_running_engine_takes_orders_and_shows_metrics(tmp_path):
 @pytest.mark.slow
 def test_a_service_answers_before_its_first_row(tmp_path):
     pytest.importorskip("prometheus_client")
-    port, address, folder = free_port(), f"ipc://{tmp_path}/control", tmp_path / "state"
+    port = free_port()
+    address = f"ipc://{tmp_path}/control"
+    folder = tmp_path / "state"
     command = [
-        *LOCO, "serve", "--source", f"zmq+reliable://127.0.0.1:{free_port()}", "--checkpoint", str(folder), "--quiet",
-        "--control", address, "--metrics-port", str(port), "--report", str(tmp_path / "report.json"),
-    ]  # fmt: skip
+        *LOCO,
+        "serve",
+        "--source",
+        f"zmq+reliable://127.0.0.1:{free_port()}",
+        "--checkpoint",
+        str(folder),
+        "--quiet",
+        "--control",
+        address,
+        "--metrics-port",
+        str(port),
+        "--report",
+        str(tmp_path / "report.json"),
+    ]
     service = start([], *command)
     try:
         phases = {order(address, "status", timeout=60.0)["phase"]}
-        wait_until(lambda: phases.add(order(address, "status")["phase"]) or "waiting for the first row" in phases)
+        wait_until(
+            lambda: (
+                phases.add(order(address, "status")["phase"])
+                or "waiting for the first row" in phases
+            )
+        )
         page = scraped(port)
         assert "loco_rows_learned_total 0.0" in page
         assert order(address, "checkpoint") == {"ok": True}
@@ -186,7 +210,9 @@ def test_a_service_answers_before_its_first_row(tmp_path):
 def test_hello_is_answered_while_something_else_is_done():
     source = ZMQSource("tcp://127.0.0.1:*", mode="reliable")
     feed = SourceReader(source)
-    with ZMQSender(source.address, features=["a"], classes=["x"], reliable=True, timeout=60, linger=60) as sender:
+    with ZMQSender(
+        source.address, features=["a"], classes=["x"], reliable=True, timeout=60, linger=60
+    ) as sender:
         with feed.reading_ahead():
             assert sender.connect() == 0
             sender.send([1.0], "x")
@@ -202,12 +228,27 @@ def test_hello_is_answered_while_something_else_is_done():
 @pytest.mark.slow
 @pytest.mark.skipif(not SOAK, reason="LOCO_SOAK=1 compiles everything once more")
 @pytest.mark.filterwarnings("ignore:no answer from")
-def test_hello_is_answered_while_the_model_compiles_and_what_comes_is_learned(tmp_path, processes, monkeypatch):
+def test_hello_is_answered_while_the_model_compiles_and_what_comes_is_learned(
+    tmp_path, processes, monkeypatch
+):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "empty"))
-    at, address = f"tcp://{free_address()}", f"ipc://{tmp_path}/control"
-    service = start(processes, *LOCO, "serve", "--source", at.replace("tcp", "zmq+reliable"), "--checkpoint",
-                    str(tmp_path / "state"), "--quiet", "--control", address)  # fmt: skip
-    with ZMQSender(at, features=["a"], classes=["x", "y"], reliable=True, timeout=300, linger=300) as sender:
+    at = f"tcp://{free_address()}"
+    address = f"ipc://{tmp_path}/control"
+    service = start(
+        processes,
+        *LOCO,
+        "serve",
+        "--source",
+        at.replace("tcp", "zmq+reliable"),
+        "--checkpoint",
+        str(tmp_path / "state"),
+        "--quiet",
+        "--control",
+        address,
+    )
+    with ZMQSender(
+        at, features=["a"], classes=["x", "y"], reliable=True, timeout=300, linger=300
+    ) as sender:
         assert sender.connect() == 0
         assert order(address, "status", timeout=60.0)["phase"] == "compiling"
         for i in range(200):

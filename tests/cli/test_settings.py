@@ -55,7 +55,9 @@ def test_a_slip_is_answered_with_the_nearest_names(url):
     refused = run("run", url, "--quiet", "--set", "hiden_sizes=8")
     assert refused.exit_code == 2
     sentence = refused.stderr.strip().splitlines()[-1]
-    assert "no setting 'hiden_sizes'; did you mean 'hidden_sizes'? (--set help lists all)" in sentence
+    assert (
+        "no setting 'hiden_sizes'; did you mean 'hidden_sizes'? (--set help lists all)" in sentence
+    )
     assert len(sentence) < 160
 
 
@@ -91,10 +93,15 @@ def test_both_estimators_have_presets(kind):
     model = kind.preset("fast", seed=3)
     assert type(model) is kind
     assert (model.hidden_sizes, model.seed) == ((64,), 3)
-    with pytest.raises(ConfigError, match="preset is 'slow'; allowed are 'fast', 'default', 'accurate'"):
+    with pytest.raises(
+        ConfigError, match="preset is 'slow'; allowed are 'fast', 'default', 'accurate'"
+    ):
         kind.preset("slow")
 
 
 def test_a_run_with_a_preset_reports(url, tmp_path):
-    assert run("run", url, "--quiet", "--preset", "fast", "--report", tmp_path / "r.json").exit_code == 0
+    assert (
+        run("run", url, "--quiet", "--preset", "fast", "--report", tmp_path / "r.json").exit_code
+        == 0
+    )
     assert json.loads((tmp_path / "r.json").read_text())["n_samples"] == 40

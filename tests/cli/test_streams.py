@@ -12,7 +12,15 @@ import pytest
 
 from tests.helpers.devices import device
 
-RUN = [sys.executable, "-m", "loco_stream", "run", "csv:rows.csv?target=y", "--set", "hidden_sizes=4"]
+RUN = [
+    sys.executable,
+    "-m",
+    "loco_stream",
+    "run",
+    "csv:rows.csv?target=y",
+    "--set",
+    "hidden_sizes=4",
+]
 
 pytestmark = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device")
 
@@ -26,7 +34,9 @@ def folder(tmp_path):
 
 def shell(folder, redirection, *options):
     command = ["sh", "-c", f'"$@" {redirection}', "sh", *RUN, "--report", "report.json", *options]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=300, check=False
+    )
 
 
 def learned(folder):
@@ -58,8 +68,12 @@ def test_readers_that_leave_are_not_missed(folder):
     script = '{ "$@" 2>&1 >&3 | true; } 3>&1; "$@" 2>/dev/null | true'
     done = subprocess.run(
         ["sh", "-c", script, "sh", *RUN, "--report", "report.json"],
-        cwd=folder, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert "50 samples" in done.stdout
     assert learned(folder) == 50
 
@@ -69,9 +83,17 @@ def test_readers_that_leave_are_not_missed(folder):
 def test_outputs_that_are_no_files_are_refused_before_the_run(folder, option):
     place = folder / "place.png"
     place.mkdir()
-    for path, says in ((place, "it is a folder; name a file"), (folder / "none" / "x.png", "there is no folder")):
+    for path, says in (
+        (place, "it is a folder; name a file"),
+        (folder / "none" / "x.png", "there is no folder"),
+    ):
         done = subprocess.run(
-            [*RUN, option, str(path)], cwd=folder, capture_output=True, text=True, timeout=300, check=False
+            [*RUN, option, str(path)],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
         assert done.returncode == 2
         assert f"{option}: cannot write {path}: {says}" in done.stderr
@@ -82,7 +104,9 @@ def test_outputs_that_are_no_files_are_refused_before_the_run(folder, option):
 def test_a_device_and_a_link_are_written_through(folder):
     null = device(folder, "null")
     (folder / "link.png").symlink_to("picture.png")
-    done = shell(folder, "", "--report", null, "--predictions", null, "--plot", "link.png", "--quiet")
+    done = shell(
+        folder, "", "--report", null, "--predictions", null, "--plot", "link.png", "--quiet"
+    )
     assert done.returncode == 0, done.stderr
     assert stat.S_ISCHR(os.stat(null).st_mode)
     assert (folder / "link.png").is_symlink()

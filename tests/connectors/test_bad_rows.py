@@ -1,4 +1,7 @@
-"""Bad rows of recordings: each is named by its line, costs itself and no other, and is counted once."""
+"""Bad rows of recordings.
+
+Each is named by its line, costs itself and no other, and is counted once.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +73,9 @@ def test_each_stops_by_default_with_its_line_and_the_way_out(recording):
         else:
             break
     assert len(said) == 6
-    assert all("; --on-bad skip (on_bad=skip) leaves such rows out" in sentence for sentence in said)
+    assert all(
+        "; --on-bad skip (on_bad=skip) leaves such rows out" in sentence for sentence in said
+    )
     for _, sentence in SAID[kind]:
         assert any(re.match(sentence, text) for text in said)
 
@@ -78,7 +83,9 @@ def test_each_stops_by_default_with_its_line_and_the_way_out(recording):
 def test_a_resumed_run_counts_each_bad_row_once(recording):
     _, url, _ = recording
     whole = open_source(url, on_bad="skip")
-    events = [(whole.position["row"], dict(whole.skipped), whole.fingerprint, event) for event in whole]
+    events = [
+        (whole.position["row"], dict(whole.skipped), whole.fingerprint, event) for event in whole
+    ]
     for row, before, fingerprint, event in events:
         again = open_source(url, on_bad="skip")
         again.seek({"row": row})

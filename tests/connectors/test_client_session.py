@@ -20,7 +20,13 @@ GROWN = SchemaPayload(2, "classification", ("a", "b"), None, ("n", "y"))
 def batch(first, n=1, note=NOTE):
     table = np.full((n, len(note.features)), first, "<f4")
     return Batch(
-        Kind.LABELLED, first, n, len(note.features), table.tobytes() + np.zeros(n, "<i4").tobytes(), float("nan"), note
+        Kind.LABELLED,
+        first,
+        n,
+        len(note.features),
+        table.tobytes() + np.zeros(n, "<i4").tobytes(),
+        float("nan"),
+        note,
     )
 
 
@@ -35,7 +41,9 @@ def sent(c, note=NOTE):
 def tell(c, kind, seq=0, **note):
     import msgspec
 
-    c.take(unpack(foreign.frames("s", kind, msgspec.msgpack.encode(note) if note else b"", seq=seq)))
+    c.take(
+        unpack(foreign.frames("s", kind, msgspec.msgpack.encode(note) if note else b"", seq=seq))
+    )
 
 
 def test_hello_and_schema_go_first_and_rows_wait_for_the_answer():
@@ -67,7 +75,9 @@ def test_capacity_bounds_what_is_kept():
     assert not c.room(21)
     sent(c)
     tell(c, 6, credit=64)
-    assert sent(c) == []  # 80 rows are beyond a credit of 64: the sender cuts blocks to 64 for that reason
+    assert (
+        sent(c) == []
+    )  # 80 rows are beyond a credit of 64: the sender cuts blocks to 64 for that reason
     tell(c, 7, 80)
     assert c.room(100)
 
@@ -184,8 +194,11 @@ class Engine:
 @pytest.mark.parametrize("seed", range(20))
 def test_nothing_is_lost_or_learned_twice_whatever_breaks(seed):
     rng = np.random.default_rng(seed)
-    engine, total = Engine(), 6000
-    now, peer, next_seq = [0.0], 0, 1
+    engine = Engine()
+    total = 6000
+    now = [0.0]
+    peer = 0
+    next_seq = 1
     c = session(capacity=200, clock=lambda: now[0])
     kills = 0
     while len(engine.learned) < total:

@@ -35,7 +35,9 @@ def test_the_import_is_lazy():
 
 
 def test_every_exported_name_exists():
-    assert {getattr(connectors, name).__name__ for name in connectors.__all__} == set(connectors.__all__)
+    assert {getattr(connectors, name).__name__ for name in connectors.__all__} == set(
+        connectors.__all__
+    )
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         connectors.Nothing  # noqa: B018
 

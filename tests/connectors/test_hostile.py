@@ -31,7 +31,9 @@ pytestmark = [
 
 
 def resident_bytes(process):
-    return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf(
+        "SC_PAGE_SIZE"
+    )
 
 
 def serve(processes, address, folder, files=None):
@@ -48,7 +50,8 @@ def serve(processes, address, folder, files=None):
 
 def rows_a_second(feed, X, y, seconds, watch=lambda: None):
     """Send and flush block by block; return the rate and the rows sent."""
-    sent, begin = 0, time.monotonic()
+    sent = 0
+    begin = time.monotonic()
     while (elapsed := time.monotonic() - begin) < seconds:
         at = sent % (len(X) - 8 * BLOCK)
         feed.send(X[at : at + 8 * BLOCK], y[at : at + 8 * BLOCK])
@@ -64,11 +67,24 @@ def test_an_honest_source_keeps_half_its_rate_beside(attack, tmp_path, processes
     here = f"tcp://{address}"
     X, y = table(20_000)
     peak = []
-    settings = {"features": FEATURES, "classes": CLASSES, "reliable": True, "epoch": EPOCH, "timeout": 60.0}
+    settings = {
+        "features": FEATURES,
+        "classes": CLASSES,
+        "reliable": True,
+        "epoch": EPOCH,
+        "timeout": 60.0,
+    }
     with ZMQSender(here, name=NAME, **settings) as feed:
         rows_a_second(feed, X, y, 1.0)
         alone, _ = rows_a_second(feed, X, y, SECONDS / 2)
-        attacker = ["nice", "-n", "19", sys.executable, "-m", "tests.helpers.attacks"]  # it has no core of its own here
+        attacker = [
+            "nice",
+            "-n",
+            "19",
+            sys.executable,
+            "-m",
+            "tests.helpers.attacks",
+        ]  # it has no core of its own here
         hostile = start(processes, *attacker, attack, here, "3600")
         time.sleep(2.0)
         beside, _ = rows_a_second(feed, X, y, SECONDS, lambda: peak.append(resident_bytes(engine)))
@@ -78,6 +94,10 @@ def test_an_honest_source_keeps_half_its_rate_beside(attack, tmp_path, processes
     end(engine)
     assert inspect(tmp_path)["sources"][NAME] == {str(EPOCH): acked}
     megabytes = max(peak) / 1e6
-    print(f"{attack}: {alone:,.0f} rows/s alone, {beside:,.0f} beside, {after:,.0f} after, {megabytes:,.0f} MB")
+    print(
+        f"{attack}: {alone:,.0f} rows/s alone, {beside:,.0f} beside, {after:,.0f} after, {megabytes:,.0f} MB"
+    )
     assert max(peak) < 1e9
-    assert beside >= 0.5 * min(alone, after)  # other tests take their share of the cores when they like
+    assert beside >= 0.5 * min(
+        alone, after
+    )  # other tests take their share of the cores when they like

@@ -1,4 +1,7 @@
-"""Bounds on what peers may bring, ask, keep open and claim to be; without a socket where none is needed."""
+"""Bounds on what peers may bring, ask, keep open and claim to be.
+
+Without a socket where none is needed.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,12 @@ def peer(i):
 
 
 def hello(table, i, *messages):
-    return table(peer(i), foreign.hello(f"n{i}", 1), foreign.schema(f"n{i}", ["a", "b"], ["n", "y"]), *messages)
+    return table(
+        peer(i),
+        foreign.hello(f"n{i}", 1),
+        foreign.schema(f"n{i}", ["a", "b"], ["n", "y"]),
+        *messages,
+    )
 
 
 def test_a_source_at_work_is_never_forgotten_for_hellos():
@@ -60,7 +68,10 @@ def test_100_000_hellos_leave_no_more_than_the_bound_behind():
         table.session.take(peer(i), foreign.hello(f"n{i}", 1))
         table.session.outbox.clear()
     assert len(table.streams.by_name) <= 64
-    assert max(map(len, (table.session._sessions, table.session._by_source, table.streams._silent))) <= 64
+    assert (
+        max(map(len, (table.session._sessions, table.session._by_source, table.streams._silent)))
+        <= 64
+    )
 
 
 def test_short_runs_under_its_name_do_not_displace_the_run_of_a_source():
@@ -98,12 +109,23 @@ def test_a_source_that_does_not_read_or_is_gone_is_found_when_places_run_short()
     with _source(sources=2, forget=0.1) as source:
         for i in (1, 2):
             with ZMQSender(
-                source.address, name=f"n{i}", features=["a"], classes=["x"], reliable=True, timeout=30
+                source.address,
+                name=f"n{i}",
+                features=["a"],
+                classes=["x"],
+                reliable=True,
+                timeout=30,
             ) as sender:
                 sender.send([1.0], "x")
                 sender.flush()
         time.sleep(0.2)
-        late = {"name": "late", "features": ["a"], "classes": ["x"], "reliable": True, "timeout": 30}
+        late = {
+            "name": "late",
+            "features": ["a"],
+            "classes": ["x"],
+            "reliable": True,
+            "timeout": 30,
+        }
         with ZMQSender(source.address, **late) as sender:
             assert sender.connect() == 0
 
@@ -184,12 +206,18 @@ def test_a_later_source_brings_only_so_many_names_and_the_first_is_free():
     assert "source 't' would bring 4000 new features to the model" in answers[-1].note["error"]
     _, answers = table(B, foreign.schema("t", ["a"], many[:1000]))
     assert "1000 new classes" in answers[-1].note["error"]
-    events, _ = table(B, foreign.schema("t", many[:24], ["n"]), foreign.rows("t", 1, np.ones((1, 24)), [0]))
+    events, _ = table(
+        B, foreign.schema("t", many[:24], ["n"]), foreign.rows("t", 1, np.ones((1, 24)), [0])
+    )
     assert len(events) == 1
     _, answers = table(b"c", foreign.hello("u", 1), foreign.schema("u", ["late"], ["n"]))
     assert "24 (guest_names), and 24 are taken" in answers[-1].note["error"]
     more = ["a", "b", *many[:1000]]
-    events, _ = table(A, foreign.schema("s", more, ["n"], schema_id=2), foreign.rows("s", 2, np.ones((1, 1002)), [0]))
+    events, _ = table(
+        A,
+        foreign.schema("s", more, ["n"], schema_id=2),
+        foreign.rows("s", 2, np.ones((1, 1002)), [0]),
+    )
     assert len(events) == 1
 
 
@@ -210,7 +238,10 @@ def test_an_answer_is_bounded_before_it_is_computed():
     table.greet()
     assert table.session.take(A, ask(1, 10)) is None
     assert table.answers() == []
-    for request, says in ((ask(2, 11), "88 bytes; 80 (reply_bytes)"), (ask(3, 6), "10 rows of earlier requests")):
+    for request, says in (
+        (ask(2, 11), "88 bytes; 80 (reply_bytes)"),
+        (ask(3, 6), "10 rows of earlier requests"),
+    ):
         table.session.take(A, request)
         assert says in table.answers(A)[0].note["error"]
 
@@ -264,7 +295,10 @@ def pour(connection):
 
 
 def test_a_look_at_a_connection_knows_its_bytes_and_no_file_for_one():
-    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as theirs:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as theirs,
+    ):
         ours, _ = server.accept()
         with ours:
             theirs.sendall(b"still open")
@@ -313,7 +347,9 @@ def test_a_message_that_never_ends_cuts_its_connection_alone():
 def test_connections_that_say_nothing_are_closed_first():
     with _source(connections=10) as source:
         host, _, port = source.address.removeprefix("tcp://").rpartition(":")
-        with ZMQSender(source.address, features=["a"], classes=["x"], reliable=True, timeout=30) as sender:
+        with ZMQSender(
+            source.address, features=["a"], classes=["x"], reliable=True, timeout=30
+        ) as sender:
             sender.send([1.0], "x")
             sender.flush()
             bare = [socket.create_connection((host, int(port))) for _ in range(40)]
@@ -325,7 +361,8 @@ def test_connections_that_say_nothing_are_closed_first():
 
 
 def test_many_large_honest_messages_are_no_attack():
-    X, seen = np.zeros((65_536, 8), np.float32), 0
+    X = np.zeros((65_536, 8), np.float32)
+    seen = 0
     source = ZMQSource(FREE, limits=Limits(frame_bytes=4 << 20), max=20 * 65_536)
     thread = threading.Thread(target=lambda: [sender.send(X) for _ in range(20)])
     with ZMQSender(source.address, features=list("abcdefgh")) as sender:
@@ -377,6 +414,8 @@ def test_a_large_table_is_sent_and_asked_within_the_bounds(width):
     source.close()
     with (
         Serving(ZMQSource(FREE, "reply")) as engine,
-        ZMQSender(engine.source.address, reliable=True, features=names, classes=["n", "y"], timeout=60) as sender,
+        ZMQSender(
+            engine.source.address, reliable=True, features=names, classes=["n", "y"], timeout=60
+        ) as sender,
     ):
         assert sender.predict_proba(table).shape == (len(table), 2)

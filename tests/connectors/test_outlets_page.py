@@ -28,6 +28,8 @@ def test_each_url_opens_a_sink_and_each_kind_of_sink_is_there(page):
             sink = open_sink(url)
             sink.kinds = frozenset()  # no report: nothing is sent
             sink.close({})
-    assert {url.partition(":")[0].rstrip("s") for url in urls} >= {kind.rstrip("s") for kind in SINKS}
+    assert {url.partition(":")[0].rstrip("s") for url in urls} >= {
+        kind.rstrip("s") for kind in SINKS
+    }
     assert all(f"| `{kind}` |" in page for kind in KINDS)
     assert all(form.secret in page for form in SINKS.values())

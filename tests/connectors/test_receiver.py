@@ -29,7 +29,12 @@ SCHEMA = foreign.schema("s", ["a", "b"], ["n", "y"])
 
 
 def test_rows_before_the_first_schema_are_counted_and_skipped(receiver):
-    got = take(receiver, foreign.rows("s", 1, [[1, 2], [3, 4]], [0, 1]), SCHEMA, foreign.rows("s", 3, [[5, 6]], [1]))
+    got = take(
+        receiver,
+        foreign.rows("s", 1, [[1, 2], [3, 4]], [0, 1]),
+        SCHEMA,
+        foreign.rows("s", 3, [[5, 6]], [1]),
+    )
     assert [(e.seq, e.y) for e in got] == [(3, ["y"])]
     assert isinstance(got[0], Block)
     stats = receiver.streams.stats
@@ -48,7 +53,11 @@ def test_forged_seqs_cannot_count_beyond_what_a_report_holds(receiver):
 
 def test_falling_back_is_a_restart_and_a_new_epoch(receiver):
     got = take(
-        receiver, SCHEMA, foreign.rows("s", 8, [[1, 2]]), foreign.rows("s", 1, [[1, 2]]), foreign.rows("s", 2, [[1, 2]])
+        receiver,
+        SCHEMA,
+        foreign.rows("s", 8, [[1, 2]]),
+        foreign.rows("s", 1, [[1, 2]]),
+        foreign.rows("s", 2, [[1, 2]]),
     )
     assert [(e.epoch, e.seq) for e in got] == [(0, 8), (1, 1), (1, 2)]
     assert receiver.streams.position["s"] == {"1": 2}
@@ -81,7 +90,9 @@ def test_readable_rows_keep_text_and_labels_as_they_are(receiver):
 
 
 def test_late_labels(receiver):
-    (rows, labels) = take(receiver, SCHEMA, foreign.rows("s", 1, [[1, 2]]), foreign.late("s", 2, [(1, 1)]))
+    (rows, labels) = take(
+        receiver, SCHEMA, foreign.rows("s", 1, [[1, 2]]), foreign.late("s", 2, [(1, 1)])
+    )
     assert rows.y is None
     assert isinstance(labels, Labels)
     assert (labels.of, labels.y, labels.epoch) == ([1], ["y"], 0)
@@ -89,7 +100,13 @@ def test_late_labels(receiver):
 
 def test_the_end_comes_when_every_source_has_ended(receiver):
     assert not receiver.all_ended
-    take(receiver, SCHEMA, foreign.rows("s", 1, [[1, 2]]), [b"t", b'{"x": [1]}'], foreign.frames("s", 5, seq=1))
+    take(
+        receiver,
+        SCHEMA,
+        foreign.rows("s", 1, [[1, 2]]),
+        [b"t", b'{"x": [1]}'],
+        foreign.frames("s", 5, seq=1),
+    )
     assert not receiver.all_ended
     take(receiver, foreign.frames("t", 5, seq=1))
     assert receiver.all_ended
@@ -129,5 +146,7 @@ def test_100_000_mutated_messages_stop_nothing(receiver):
     assert stats["messages"] == n
     assert stats["malformed"] > n / 2
     assert len(receiver.streams.by_name) <= Limits().sources
-    (event,) = take(receiver, foreign.schema("new", ["a"], ["x"]), foreign.rows("new", 1, [[1.0]], [0]))
+    (event,) = take(
+        receiver, foreign.schema("new", ["a"], ["x"]), foreign.rows("new", 1, [[1.0]], [0])
+    )
     assert event.y == ["x"]

@@ -42,13 +42,24 @@ def test_each_silence_is_told_once_after_five_seconds():
 @pytest.mark.parametrize("reliable", [False, True])
 def test_a_sender_without_an_engine_warns_and_names_the_address(reliable):
     address = f"tcp://{free_address()}"
-    sender = ZMQSender(address, features=["a"], classes=["x"], reliable=reliable, buffer=128, timeout=6.0, linger=0.5)
+    sender = ZMQSender(
+        address,
+        features=["a"],
+        classes=["x"],
+        reliable=reliable,
+        buffer=128,
+        timeout=6.0,
+        linger=0.5,
+    )
 
     def send_many():
         for _ in range(200):
             sender.send([1.0], "x")
 
-    with pytest.warns(LocoStreamWarning, match=f"no answer from {address}"), pytest.raises(SourceError, match=address):
+    with (
+        pytest.warns(LocoStreamWarning, match=f"no answer from {address}"),
+        pytest.raises(SourceError, match=address),
+    ):
         send_many()
     began = time.monotonic()
     if reliable:
@@ -60,7 +71,9 @@ def test_a_sender_without_an_engine_warns_and_names_the_address(reliable):
 
 def test_flush_ends_without_an_engine(monkeypatch):
     monkeypatch.setattr(zmq_sender, "_FLUSH_SECONDS", 0.2)
-    sender = ZMQSender(f"tcp://{free_address()}", features=["a"], classes=["x"], reliable=True, linger=0.0)
+    sender = ZMQSender(
+        f"tcp://{free_address()}", features=["a"], classes=["x"], reliable=True, linger=0.0
+    )
     sender.send([1.0], "x")
     with pytest.raises(SourceError, match=r"no engine at tcp://.* acked all rows within 0.2 s"):
         sender.flush()

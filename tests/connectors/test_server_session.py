@@ -31,7 +31,12 @@ def test_hello_is_answered_with_the_last_durable_row_and_the_credit():
 
 @pytest.mark.parametrize(
     "message",
-    [block(1), foreign.schema("s", ["a"], ["x"]), foreign.frames("s", 5), foreign.rows("s", 1 << 63, [[1]], kind=10)],
+    [
+        block(1),
+        foreign.schema("s", ["a"], ["x"]),
+        foreign.frames("s", 5),
+        foreign.rows("s", 1 << 63, [[1]], kind=10),
+    ],
 )
 def test_anything_before_hello_is_told_to_say_hello(message):
     events, answers = Table()(A, message)
@@ -49,7 +54,9 @@ def test_heartbeats_are_never_answered():
 def test_rows_become_blocks_with_the_schemas_names():
     table = Table()
     table.greet()
-    (event,), answers = table(A, foreign.rows("s", 1, [[1, math.inf], [2, 3], [4, math.nan]], [1, -1, 0], t=9.5))
+    (event,), answers = table(
+        A, foreign.rows("s", 1, [[1, math.inf], [2, 3], [4, math.nan]], [1, -1, 0], t=9.5)
+    )
     assert isinstance(event, Block)
     np.testing.assert_array_equal(event.X, np.array([[1, np.nan], [2, 3], [4, np.nan]], np.float32))
     assert (event.y, event.features, event.seq, event.epoch) == (["y", None, "n"], ("a", "b"), 1, 7)
@@ -226,8 +233,13 @@ def test_integer_classes_of_a_model_meet_the_text_on_the_wire():
 
 def test_regression_has_float_labels_and_one_column():
     table = Table()
-    table(A, foreign.hello("s", 7, predict=True), foreign.schema("s", ["a", "b"], task="regression"))
-    (event,), _ = table(A, foreign.rows("s", 1, [[1, 2], [3, 4], [5, 6]], [0.5, math.nan, math.inf], regression=True))
+    table(
+        A, foreign.hello("s", 7, predict=True), foreign.schema("s", ["a", "b"], task="regression")
+    )
+    (event,), _ = table(
+        A,
+        foreign.rows("s", 1, [[1, 2], [3, 4], [5, 6]], [0.5, math.nan, math.inf], regression=True),
+    )
     assert event.y == [0.5, None, None]
     table.session.reply(event, np.array([[1.5], [2.5], [3.5]]), [])
     assert table.answers(A)[0].table.tolist() == [[1.5], [2.5], [3.5]]
@@ -253,15 +265,24 @@ def test_a_question_whose_asker_has_gone_is_counted():
         (foreign.late("s", 1, [(1, 9)]), "label 9 is outside"),
         (foreign.frames("s", 7, seq=1), "kind 7 is the engine's to send"),
         (foreign.rows("other", 1, [[1, 2]], [0]), "said hello as 's', and the topic is 'other'"),
-        (foreign.hello("other", 1)[:1] + foreign.hello("s", 1)[1:], "hello names the source 's', and the topic is"),
+        (
+            foreign.hello("other", 1)[:1] + foreign.hello("s", 1)[1:],
+            "hello names the source 's', and the topic is",
+        ),
         ([b"s", b"x", b""], "header has 32 bytes"),
         ([b"s"] * 9, "3 frames"),
         ([b"s", b"{}"], "neither a JSON"),
         ([b"s", json.dumps({"x": [1, 2], "y": "n"}).encode()], "needs its seq"),
-        ([b"s", json.dumps({"x": {"c": "red"}, "y": "n", "seq": 1}).encode()], "'c' is not in the schema"),
+        (
+            [b"s", json.dumps({"x": {"c": "red"}, "y": "n", "seq": 1}).encode()],
+            "'c' is not in the schema",
+        ),
         ([b"s", json.dumps({"x": ["red", 2], "y": "q", "seq": 1}).encode()], "'q' is not among"),
         ([b"s", json.dumps({"x": {"c": 2}, "seq": 1 << 63}).encode()], "'c' is not in the schema"),
-        ([b"s", json.dumps({"x": {"c": 2}, "y": "n", "seq": 1}).encode()], "'c' is not in the schema"),
+        (
+            [b"s", json.dumps({"x": {"c": 2}, "y": "n", "seq": 1}).encode()],
+            "'c' is not in the schema",
+        ),
         ([b"s", json.dumps({"x": [1, 2], "y": "q", "seq": 1}).encode()], "'q' is not among"),
     ],
 )
@@ -293,7 +314,9 @@ def test_a_schema_may_grow_but_no_unit_may_change():
     table(A, foreign.schema("s", ["a", "b", "c"], ["n", "q"], units=["m", "s", "V"], schema_id=2))
     (event,), _ = table(A, foreign.rows("s", 1, [[1, 2, 3]], [1]))
     assert (event.features, event.y) == (("a", "b", "c"), ["q"])
-    _, (answer,) = table(A, foreign.schema("s", ["a", "b", "c"], ["n"], units=["ft", "s", "V"], schema_id=3))
+    _, (answer,) = table(
+        A, foreign.schema("s", ["a", "b", "c"], ["n"], units=["ft", "s", "V"], schema_id=3)
+    )
     assert answer.note["error"] == "feature 'a' was in 'm', not 'ft': a new unit needs a new name"
     assert table(A, foreign.rows("s", 2, [[1, 2, 3]], [1]))[0][0].y == ["q"]  # the old schema stays
 
@@ -313,7 +336,9 @@ def test_all_sources_share_one_task():
     table.greet()
     _, answers = table(B, foreign.hello("t", 1), foreign.schema("t", ["a"], task="regression"))
     assert "learns classification, and the schema says regression" in answers[-1].note["error"]
-    _, answers = Table(task="regression")(A, foreign.hello("s", 1), foreign.schema("s", ["a"], ["x"]))
+    _, answers = Table(task="regression")(
+        A, foreign.hello("s", 1), foreign.schema("s", ["a"], ["x"])
+    )
     assert "learns regression" in answers[-1].note["error"]
 
 
@@ -378,7 +403,9 @@ def test_above_the_rate_acks_are_late_and_nothing_is_dropped():
 def test_under_curve_the_rate_belongs_to_the_key():
     table = Table(rate=10)
     for peer, source in ((A, "s"), (B, "t")):
-        table(peer, foreign.hello(source, 1), foreign.schema(source, ["a", "b"], ["n", "y"]), key="k")
+        table(
+            peer, foreign.hello(source, 1), foreign.schema(source, ["a", "b"], ["n", "y"]), key="k"
+        )
         table(peer, block(1, source=source), key="k")
     acks = [a for a in table.commit() if a.kind == 7]
     assert len(acks) == 1

@@ -21,7 +21,15 @@ from tests.helpers.serving import wait_until
 from tests.helpers.standin import ListSource, Means
 from tests.helpers.webhook import Webhook
 
-DRIFT = {"kind": "drift", "source": "press 3", "seq": 9, "t": None, "at": 9, "detector": "HDDMA", "what": "concept"}
+DRIFT = {
+    "kind": "drift",
+    "source": "press 3",
+    "seq": 9,
+    "t": None,
+    "at": 9,
+    "detector": "HDDMA",
+    "what": "concept",
+}
 
 
 def prediction(seq):
@@ -46,10 +54,22 @@ def test_a_record_is_one_map_with_kind_source_seq_and_time(tmp_path):
     sink.close({"source": "press", "n_samples": 8, "accuracy": 0.5})
     first, second, drift, report = lines(tmp_path / "out.jsonl")
     assert first == {
-        "kind": "prediction", "source": "press 3", "seq": 7, "t": 12.5, "prediction": "a",
-        "proba": {"a": 0.75, "b": 0.25}, "label": "b",
-    }  # fmt: skip
-    assert second == {"kind": "prediction", "source": "", "seq": 8, "t": None, "epoch": 4, "prediction": 2.5}
+        "kind": "prediction",
+        "source": "press 3",
+        "seq": 7,
+        "t": 12.5,
+        "prediction": "a",
+        "proba": {"a": 0.75, "b": 0.25},
+        "label": "b",
+    }
+    assert second == {
+        "kind": "prediction",
+        "source": "",
+        "seq": 8,
+        "t": None,
+        "epoch": 4,
+        "prediction": 2.5,
+    }
     assert drift == DRIFT
     assert (report["kind"], report["source"], report["seq"]) == ("report", "press", 8)
     assert report["report"]["accuracy"] == 0.5
@@ -68,8 +88,13 @@ def test_a_file_goes_on_where_it_ended_even_within_a_line(tmp_path):
 
 
 def test_the_engine_hands_each_sink_the_kinds_it_asks_for(tmp_path):
-    rows = [Sample({"a": float(i % 2)}, ("x", "y")[(i + i // 500) % 2], i, source="s") for i in range(1000)]
-    all_kinds, drifts = (open_sink(f"jsonl:{tmp_path}/{name}") for name in ("all?linger=60", "drifts?only=drift"))
+    rows = [
+        Sample({"a": float(i % 2)}, ("x", "y")[(i + i // 500) % 2], i, source="s")
+        for i in range(1000)
+    ]
+    all_kinds, drifts = (
+        open_sink(f"jsonl:{tmp_path}/{name}") for name in ("all?linger=60", "drifts?only=drift")
+    )
     report = StreamEngine(Means(), ListSource(rows), sinks=[all_kinds, drifts]).run()
     records = lines(tmp_path / "all")
     assert [r["seq"] for r in records if r["kind"] == "prediction"] == list(range(1000))
@@ -77,10 +102,13 @@ def test_the_engine_hands_each_sink_the_kinds_it_asks_for(tmp_path):
     told = [r for r in records if r["kind"] == "drift"]
     assert told == lines(tmp_path / "drifts")
     assert [(r["at"], r["since"], r["detector"], r["what"]) for r in told] == [
-        (drift["at"], drift["since"], drift["detector"], drift["kind"]) for drift in report["drifts"]
+        (drift["at"], drift["since"], drift["detector"], drift["kind"])
+        for drift in report["drifts"]
     ]
     assert told
-    assert all(r["source"] == "s" and r["seq"] in range(r["at"], r["at"] + 8) for r in told)  # rows are looked at in 8s
+    assert all(
+        r["source"] == "s" and r["seq"] in range(r["at"], r["at"] + 8) for r in told
+    )  # rows are looked at in 8s
     assert report["sinks"][f"sent jsonl:{tmp_path}/drifts"] == len(told)
 
 
@@ -94,7 +122,10 @@ def test_a_webhook_gets_each_record_and_the_token(tmp_path, monkeypatch):
         assert posted(hook) == [{**DRIFT, "seq": seq} for seq in range(3)]
         path, headers = hook.headers[0]
     assert path == "/hook?channel=7"
-    assert (headers["Authorization"], headers["Content-Type"]) == ("Bearer sesame", "application/json")
+    assert (headers["Authorization"], headers["Content-Type"]) == (
+        "Bearer sesame",
+        "application/json",
+    )
 
 
 def test_what_a_webhook_did_not_take_is_sent_again_and_what_it_refuses_is_not():
@@ -142,7 +173,9 @@ def test_a_dead_receiver_costs_dropped_predictions_and_never_a_drift():
 
 def block(seq, n):
     proba = [[0.75, 0.25]] * n
-    return Predictions(seq, [12.5] * n, ["a"] * n, ["b"] * n, np.array(proba), ("a", "b"), [2] * n, "press 3")
+    return Predictions(
+        seq, [12.5] * n, ["a"] * n, ["b"] * n, np.array(proba), ("a", "b"), [2] * n, "press 3"
+    )
 
 
 def test_a_block_of_predictions_takes_the_places_that_are_left_and_waits_for_more_as_told(tmp_path):
@@ -186,14 +219,20 @@ def test_what_was_not_delivered_goes_through_a_checkpoint(tmp_path):
     port = free_port()
     url = f"http://127.0.0.1:{port}/?linger=0&batch=100"
     rows = [Sample({"a": float(i % 2)}, "xy"[i % 2], i, source="s") for i in range(50)]
-    first = StreamEngine(Means(), ListSource(rows[:40]), sinks=[open_sink(url)], checkpoint=tmp_path / "state")
+    first = StreamEngine(
+        Means(), ListSource(rows[:40]), sinks=[open_sink(url)], checkpoint=tmp_path / "state"
+    )
     first.run()
     with Webhook(port) as hook:
         sinks = [open_sink(url.replace("linger=0", "linger=20"))]
-        StreamEngine(Means(), ListSource(rows), sinks=sinks, checkpoint=tmp_path / "state", resume=True).run()
+        StreamEngine(
+            Means(), ListSource(rows), sinks=sinks, checkpoint=tmp_path / "state", resume=True
+        ).run()
         seqs = [record["seq"] for record in posted(hook) if record["kind"] == "prediction"]
     assert seqs == list(range(50))
-    again = StreamEngine(Means(), ListSource(rows), checkpoint=tmp_path / "state", resume=True).run()
+    again = StreamEngine(
+        Means(), ListSource(rows), checkpoint=tmp_path / "state", resume=True
+    ).run()
     assert f"may not have delivered to {sinks[0].name} are dropped" in again["notes"][0]
 
 
@@ -239,7 +278,10 @@ def test_a_record_that_cannot_be_encoded_leaves_no_half_of_a_message():
             sink.send([{"kind": "prediction", "label": "a\udcff"}])
         sink.send([{"kind": "report"}])
         assert subscriber.poll(5000)
-        assert [frame.decode() for frame in subscriber.recv_multipart()] == ["report", '{"kind":"report"}']
+        assert [frame.decode() for frame in subscriber.recv_multipart()] == [
+            "report",
+            '{"kind":"report"}',
+        ]
     sink.close({})
 
 
@@ -264,12 +306,17 @@ def test_a_port_beyond_this_machine_needs_keys():
 
 def test_a_command_finds_the_record_on_its_input_and_no_shell_runs(tmp_path):
     script = tmp_path / "take.py"
-    script.write_text(f"import sys; open({str(tmp_path / 'out')!r}, 'a').write(sys.argv[1] + sys.stdin.read())")
+    script.write_text(
+        f"import sys; open({str(tmp_path / 'out')!r}, 'a').write(sys.argv[1] + sys.stdin.read())"
+    )
     sink = open_sink(f"exec:{sys.executable} {script} '$HOME; exit?'")
     sink.event(DRIFT)
     sink.event({**DRIFT, "kind": "task"})
     sink.close({})
-    told = [json.loads(line.removeprefix("$HOME; exit?")) for line in (tmp_path / "out").read_text().splitlines()]
+    told = [
+        json.loads(line.removeprefix("$HOME; exit?"))
+        for line in (tmp_path / "out").read_text().splitlines()
+    ]
     assert [record["kind"] for record in told] == ["drift", "task"]
     assert sink.stats["sent"] == 2
 
@@ -293,7 +340,10 @@ def test_a_sink_whose_thread_fails_ends_itself_and_says_so(tmp_path):
 
     rows = [Sample({"a": 1.0}, "x", i) for i in range(20)]
     report = StreamEngine(Means(), ListSource(rows), sinks=[Broken("-")]).run()
-    assert (report["n_samples"], report["n_ended"] + report["sinks"]["retries jsonl:-"]) in {(20, 1), (20, 0)}
+    assert (report["n_samples"], report["n_ended"] + report["sinks"]["retries jsonl:-"]) in {
+        (20, 1),
+        (20, 0),
+    }
     assert any("jsonl:- ended: KeyError" in note for note in report["notes"])
 
 
@@ -310,7 +360,10 @@ def test_a_sink_whose_thread_fails_ends_itself_and_says_so(tmp_path):
         ("jsonl:x?queue=many", r"queue must be a whole number, not 'many'"),
         ("jsonl:x?queue=0", r"queue must be at least 1 record, not 0"),
         ("jsonl:x?wait=nan", r"wait must be a number of seconds, 0 or more, not nan"),
-        ("http://me:pass@host/x", r"a password in a URL is seen .* LOCO_STREAM_HTTP_SECRET or secret_file"),
+        (
+            "http://me:pass@host/x",
+            r"a password in a URL is seen .* LOCO_STREAM_HTTP_SECRET or secret_file",
+        ),
         ("http://host/x?secret_file=/nowhere", r"cannot read /nowhere: No such file"),
         ("https://host/x?ca=/nowhere", r"cannot read the certificates /nowhere"),
         ("exec:no-such-program -x", r"there is no program 'no-such-program'"),
@@ -324,7 +377,9 @@ def test_a_url_that_makes_no_sense_is_refused_in_a_sentence(url, sentence):
 
 def test_secrets_come_from_files_that_nobody_else_reads(tmp_path):
     file = tmp_path / "sinks"
-    file.write_text("# where drifts go\nhttps://hooks.example.org/T0/SECRET?only=drift\n\njsonl:out\n")
+    file.write_text(
+        "# where drifts go\nhttps://hooks.example.org/T0/SECRET?only=drift\n\njsonl:out\n"
+    )
     file.chmod(0o644)
     with pytest.raises(ConfigError, match="can be read by others: chmod 600"):
         sink_urls((f"@{file}",))

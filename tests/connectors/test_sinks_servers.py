@@ -1,6 +1,7 @@
 """Sinks against the real servers of this machine, with kills of either side.
 
-LOCO_SOAK=1 runs the full count: 20 kills of the engine and as many of the server during 50,000 rows.
+LOCO_SOAK=1 runs the full count: 20 kills of the engine and as many of the server during 50,000
+rows.
 """
 
 from __future__ import annotations
@@ -27,13 +28,24 @@ from tests.helpers.ports import free_port
 from tests.helpers.serving import wait_until
 
 N_ROWS, KILLS, RATE = (50_000, 20, 1000) if SOAK else (6000, 3, 1500)
-DRIFT = {"kind": "drift", "source": "s", "seq": 9, "t": 1.25, "at": 9, "since": 4, "detector": "H", "what": "concept"}
+DRIFT = {
+    "kind": "drift",
+    "source": "s",
+    "seq": 9,
+    "t": 1.25,
+    "at": 9,
+    "since": 4,
+    "detector": "H",
+    "what": "concept",
+}
 
 
 class Redis:
     """Reads the stream at the end."""
 
-    server, program, scheme = servers.Redis, "redis-server", "redis"
+    server = servers.Redis
+    program = "redis-server"
+    scheme = "redis"
 
     def __init__(self, port):
         import redis
@@ -47,19 +59,27 @@ class Redis:
 class Kafka:
     """Reads the topic from its beginning."""
 
-    server, program, scheme = servers.Kafka, None, "kafka"
+    server = servers.Kafka
+    program = None
+    scheme = "kafka"
 
     def __init__(self, port):
         from confluent_kafka.admin import AdminClient, NewTopic
 
-        self._config = {"bootstrap.servers": f"127.0.0.1:{port}", "group.id": "test", "log_level": 0}
+        self._config = {
+            "bootstrap.servers": f"127.0.0.1:{port}",
+            "group.id": "test",
+            "log_level": 0,
+        }
         admin = AdminClient(self._config)
         admin.create_topics([NewTopic("out", 1, 1)])["out"].result(60)
 
     def records(self):
         from confluent_kafka import Consumer, TopicPartition
 
-        consumer, found, silent = Consumer(self._config), [], 0
+        consumer = Consumer(self._config)
+        found = []
+        silent = 0
         consumer.assign([TopicPartition("out", 0, 0)])
         while silent < 20:
             messages = [m for m in consumer.consume(1000, 0.1) if not m.error()]
@@ -75,13 +95,17 @@ class Kafka:
 class MQTT:
     """Subscribes with a session that the broker keeps."""
 
-    server, program, scheme = servers.Mosquitto, "mosquitto", "mqtt"
+    server = servers.Mosquitto
+    program = "mosquitto"
+    scheme = "mqtt"
 
     def __init__(self, port):
         from paho.mqtt import client as mqtt
 
         self._found, subscribed = [], threading.Event()
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="reader", clean_session=False)
+        self._client = mqtt.Client(
+            mqtt.CallbackAPIVersion.VERSION2, client_id="reader", clean_session=False
+        )
         self._client.reconnect_delay_set(0.1, 0.2)
         self._client.on_message = lambda _c, _d, message: self._take(message)
         self._client.on_connect = lambda client, *_: client.subscribe("out/#", qos=1)
@@ -106,18 +130,25 @@ class MQTT:
 class Influx:
     """Asks for the points."""
 
-    server, program, scheme = servers.Influx, "influxd", "influx"
+    server = servers.Influx
+    program = "influxd"
+    scheme = "influx"
 
     def __init__(self, port):
         self._url = f"http://127.0.0.1:{port}/query?db=out&q="
-        urlopen(Request(self._url + quote('CREATE DATABASE "out"'), method="POST"), timeout=60).read()
+        urlopen(
+            Request(self._url + quote('CREATE DATABASE "out"'), method="POST"), timeout=60
+        ).read()
 
     def records(self):
         found = []
         for kind in ("prediction", "drift"):
             answer = urlopen(self._url + quote(f"SELECT * FROM loco_{kind}"), timeout=60).read()
             for table in json.loads(answer)["results"][0].get("series", []):
-                found += [{"kind": kind, **dict(zip(table["columns"], row, strict=True))} for row in table["values"]]
+                found += [
+                    {"kind": kind, **dict(zip(table["columns"], row, strict=True))}
+                    for row in table["values"]
+                ]
         return found
 
 
@@ -131,7 +162,11 @@ def opened(tmp_path):
 
     def make(scheme):
         kind = READERS[scheme]
-        if kind.program and shutil.which(kind.program, path=servers.PATH) is None and not os.environ.get("CI"):
+        if (
+            kind.program
+            and shutil.which(kind.program, path=servers.PATH) is None
+            and not os.environ.get("CI")
+        ):
             pytest.skip(f"needs {kind.program}")
         folder = tmp_path / "server"
         folder.mkdir()
@@ -152,22 +187,30 @@ def seqs(records, kind="prediction"):
 @pytest.mark.parametrize("scheme", READERS)
 def test_a_server_gets_each_record_and_what_waited_while_it_was_away(scheme, opened):
     server, reader = opened(scheme)
-    sink = open_sink(f"{scheme}://127.0.0.1:{server.port}/out?only=prediction,drift&timeout=2&linger=30")
+    sink = open_sink(
+        f"{scheme}://127.0.0.1:{server.port}/out?only=prediction,drift&timeout=2&linger=30"
+    )
     for seq in range(300):
-        sink.write(Prediction(seq, "a b", "c", {"a b": 0.75, "c": 0.25}, 5.0 + seq // 64, "press, 3"))
+        sink.write(
+            Prediction(seq, "a b", "c", {"a b": 0.75, "c": 0.25}, 5.0 + seq // 64, "press, 3")
+        )
     sink.event(DRIFT)
     wait_until(lambda: sink.stats["sent"] == 301)
     if scheme != "kafka":  # that broker keeps its data in memory
         server.restart()
     for seq in range(300, 500):
-        sink.write(Prediction(seq, "a b", None, {"a b": 0.75, "c": 0.25}, 5.0 + seq // 64, "press, 3"))
+        sink.write(
+            Prediction(seq, "a b", None, {"a b": 0.75, "c": 0.25}, 5.0 + seq // 64, "press, 3")
+        )
     sink.close({})
     assert sink.notes == []
     wait_until(lambda: len(seqs(reader.records())) == 500)
     found = reader.records()
     assert seqs(found) == list(range(500))
     drift = next(record for record in found if record["kind"] == "drift")
-    first = next(record for record in found if record["kind"] == "prediction" and record["seq"] == 64)
+    first = next(
+        record for record in found if record["kind"] == "prediction" and record["seq"] == 64
+    )
     assert (drift["at"], drift["since"], drift["detector"], drift["what"]) == (9, 4, "H", "concept")
     assert (first["prediction"], first["label"], first["source"]) == ("a b", "c", "press, 3")
     if scheme == "influx":
@@ -200,12 +243,20 @@ def rows(path):
 @pytest.mark.slow
 @pytest.mark.timeout(14_400 if SOAK else 600)
 @pytest.mark.parametrize("scheme", ["http", *READERS] if SOAK else ["http", "redis", "kafka"])
-def test_every_record_arrives_through_kills_of_engine_and_receiver(scheme, opened, tmp_path, processes):
+def test_every_record_arrives_through_kills_of_engine_and_receiver(
+    scheme, opened, tmp_path, processes
+):
     rows(tmp_path / "rows.npz")
     chance = random.Random(11)
     if scheme == "http":
-        port, out = free_port(), tmp_path / "out.jsonl"
-        hook = (sys.executable, str(Path(__file__).parents[1] / "helpers" / "webhook.py"), str(port), str(out))
+        port = free_port()
+        out = tmp_path / "out.jsonl"
+        hook = (
+            sys.executable,
+            str(Path(__file__).parents[1] / "helpers" / "webhook.py"),
+            str(port),
+            str(out),
+        )
         processes.append(receiver := start([], *hook))
 
         def restart():
@@ -219,14 +270,26 @@ def test_every_record_arrives_through_kills_of_engine_and_receiver(scheme, opene
             return [json.loads(line) for line in lines if line.endswith(b"}")]
     else:
         server, reader = opened(scheme)
-        port, records = server.port, reader.records
+        port = server.port
+        records = reader.records
         restart = server.restart if scheme != "kafka" else lambda: None
     sink = f"{scheme}://127.0.0.1:{port}/out?batch=200&wait=60&linger=30&timeout=2&only=prediction,drift"
     source = f"npy:{tmp_path}/rows.npz?rate={RATE}"
     command = (
-        *LOCO, "serve", "--source", source, "--checkpoint", str(tmp_path / "state"),
-        "--checkpoint-every", "700", "--quiet", "--report", str(tmp_path / "report.json"), "--sink", sink,
-    )  # fmt: skip
+        *LOCO,
+        "serve",
+        "--source",
+        source,
+        "--checkpoint",
+        str(tmp_path / "state"),
+        "--checkpoint-every",
+        "700",
+        "--quiet",
+        "--report",
+        str(tmp_path / "report.json"),
+        "--sink",
+        sink,
+    )
     engine = at_work(start(processes, *command))
     for _ in range(KILLS):
         time.sleep(chance.uniform(0.3, 2.0))
@@ -241,4 +304,6 @@ def test_every_record_arrives_through_kills_of_engine_and_receiver(scheme, opene
     assert seqs(found) == list(range(N_ROWS))
     drifts = json.loads((tmp_path / "report.json").read_text())["drifts"]
     assert drifts
-    assert {drift["at"] for drift in drifts} == {record["at"] for record in found if record["kind"] == "drift"}
+    assert {drift["at"] for drift in drifts} == {
+        record["at"] for record in found if record["kind"] == "drift"
+    }

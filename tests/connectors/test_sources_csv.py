@@ -66,11 +66,18 @@ def test_gzip_bom_quotes_and_blank_lines(tmp_path):
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16", "UTF-8", "utf_8_sig"])
 def test_tables_of_other_places(table, encoding):
-    path = table("Straße;Größe;Preis;y\nweiß;1,5;9 €;2,25\nrot;-3;1.234,5;7\n".replace("€", "E").encode(encoding))
+    path = table(
+        "Straße;Größe;Preis;y\nweiß;1,5;9 €;2,25\nrot;-3;1.234,5;7\n".replace("€", "E").encode(
+            encoding
+        )
+    )
     source = open_source(f"csv:{path}?target=y&separator=;&decimal=,&encoding={encoding}")
     assert [(s.x, s.y) for s in source] == [
         ({"Straße": "weiß", "Größe": 1.5, "Preis": "9 E"}, 2.25),
-        ({"Straße": "rot", "Größe": -3, "Preis": "1.234,5"}, 7.0),  # thousands are not told apart: a text
+        (
+            {"Straße": "rot", "Größe": -3, "Preis": "1.234,5"},
+            7.0,
+        ),  # thousands are not told apart: a text
     ]
     source.seek({"row": 1})
     assert [s.x["Straße"] for s in source] == ["rot"]
@@ -117,7 +124,11 @@ def test_unlabelled_dropped_and_timed_columns(table):
         ("a,y\n1,2\n", "target=y&separator=ab", "delimiter must be one character"),
         ("a,y\n1,2\n", "target=y&separator=;&delimiter=,", "the same option; give one"),
         ("a,y\n1,2\n", "target=y&decimal=;", "decimal is ';'; allowed are '.' and ','"),
-        ("a,y\n1,2\n", "target=y&encoding=klingon", "encoding is 'klingon'; allowed are .* for example latin-1"),
+        (
+            "a,y\n1,2\n",
+            "target=y&encoding=klingon",
+            "encoding is 'klingon'; allowed are .* for example latin-1",
+        ),
         ("a,y\n1,2\n", "target=y&encoding=hex", "encoding is 'hex'"),
         (b"a,y\n\xff\xfe,2\n", "target=y", "line 2 of .* is not UTF-8"),
         ("a,y\n1,2\n3\n", "target=y", "line 3 of .* has 1 fields, the header has 2"),
@@ -198,4 +209,6 @@ def test_any_cell_is_a_plain_value(text):
 
 
 def test_times_without_a_zone_are_utc():
-    assert event_time("2020-01-01T00:00:00") == event_time("2020-01-01T01:00:00+01:00") == 1577836800.0
+    assert (
+        event_time("2020-01-01T00:00:00") == event_time("2020-01-01T01:00:00+01:00") == 1577836800.0
+    )

@@ -20,7 +20,11 @@ def test_a_bin_is_a_row_and_empty_bins_are_none(tmp_path):
     url = events(tmp_path, label=["u", "u", "d", "d", "u"], sequence=[1, 1, 1, 1, 2])
     rows = list(open_source(f"{url}?bin=0.01&lines=4"))
     assert [list(row.x.values()) for row in rows] == [[1, 1, 0, 0], [0, 2, 0, 0], [0, 0, 1, 0]]
-    assert [(row.y, row.sequence, row.seq) for row in rows] == [("u", 1, 0), ("d", 1, 1), ("u", 2, 2)]
+    assert [(row.y, row.sequence, row.seq) for row in rows] == [
+        ("u", 1, 0),
+        ("d", 1, 1),
+        ("u", 2, 2),
+    ]
     assert [row.t for row in rows] == pytest.approx([0.01, 0.03, 0.01])
 
 
@@ -64,7 +68,8 @@ def test_a_device_is_no_recording():
 
 
 @pytest.mark.parametrize(
-    ("query", "sentence"), [("bin=0", "bin must be a number of seconds > 0"), ("lines=2", "has events of line 2")]
+    ("query", "sentence"),
+    [("bin=0", "bin must be a number of seconds > 0"), ("lines=2", "has events of line 2")],
 )
 def test_options_are_checked(tmp_path, query, sentence):
     with pytest.raises(ConfigError, match=sentence):

@@ -1,4 +1,7 @@
-"""Files that are no tables, are too large, or have been exchanged: one sentence each, and no memory."""
+"""Files that are no tables, are too large, or have been exchanged.
+
+One sentence each, and no memory.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,18 @@ def limited(*command):
         resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
 
     return subprocess.run(
-        [sys.executable, "-c", *command], capture_output=True, text=True, timeout=120, preexec_fn=narrow, check=False
+        [sys.executable, "-c", *command],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=narrow,
+        check=False,
     )
 
 
-@pytest.mark.parametrize("url", ["csv:/dev/zero?target=a", "jsonl:/dev/zero?target=a", "npy:/dev/zero"])
+@pytest.mark.parametrize(
+    "url", ["csv:/dev/zero?target=a", "jsonl:/dev/zero?target=a", "npy:/dev/zero"]
+)
 def test_a_device_is_refused(url):
     with pytest.raises(SourceError, match="is no regular file"):
         open_source(url)
@@ -54,7 +64,9 @@ def test_an_archive_that_unpacks_to_more_than_memory_is_refused(tmp_path):
         zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
         archive.open("X.npy", "w", force_zip64=True) as file,
     ):
-        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (1 << 19, 1024)})
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "<f4", "fortran_order": False, "shape": (1 << 19, 1024)}
+        )
         for _ in range(64):
             file.write(bytes(32 << 20))
     with pytest.raises(SourceError, match="bytes unpacked, and 1073741824 are allowed"):
@@ -64,7 +76,9 @@ def test_an_archive_that_unpacks_to_more_than_memory_is_refused(tmp_path):
 def test_a_header_that_claims_more_than_there_is_is_refused(tmp_path):
     path = tmp_path / "claims.npz"
     with zipfile.ZipFile(path, "w") as archive, archive.open("X.npy", "w") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (1 << 40, 8)})
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "<f8", "fortran_order": False, "shape": (1 << 40, 8)}
+        )
     with pytest.raises(SourceError, match="is no array of numbers"):
         NPYSource(path)
 
@@ -72,7 +86,12 @@ def test_a_header_that_claims_more_than_there_is_is_refused(tmp_path):
 @pytest.mark.slow
 def test_too_many_columns_are_one_sentence(tmp_path):
     path = tmp_path / "wide.csv"
-    path.write_text(",".join(f"c{i}" for i in range(20_000)) + "\n" + ",".join("1" for _ in range(20_000)) + "\n")
+    path.write_text(
+        ",".join(f"c{i}" for i in range(20_000))
+        + "\n"
+        + ",".join("1" for _ in range(20_000))
+        + "\n"
+    )
     with pytest.raises(SourceError, match="has 19999 features, and 4096 are allowed"):
         CSVSource(path, "c0")
     np.save(tmp_path / "wide.npy", np.zeros((2, 5000)))
@@ -94,7 +113,10 @@ HEADER = "x,z,y\n"
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (HEADER + rows(1, 300), "first 100 rows of .* or its header are not those that were read before"),
+        (
+            HEADER + rows(1, 300),
+            "first 100 rows of .* or its header are not those that were read before",
+        ),
         ("x,w,y\n" + rows(0, 300), "first 100 rows of .* or its header are not those"),
         (HEADER + rows(0, 60), "has 60 rows, and 100 were read before"),
     ],
@@ -105,7 +127,10 @@ def test_a_resumed_run_notices_another_file(tmp_path, text, says, kind):
 
     def engine(resume):
         return StreamEngine(
-            LOCOClassifier(seed=0), open_source(f"csv:{path}?target=y"), checkpoint=tmp_path / "state", resume=resume
+            LOCOClassifier(seed=0),
+            open_source(f"csv:{path}?target=y"),
+            checkpoint=tmp_path / "state",
+            resume=resume,
         )
 
     with (gzip.open if kind.endswith("gz") else open)(path, "wb") as file:

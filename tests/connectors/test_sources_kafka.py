@@ -1,4 +1,7 @@
-"""Kafka's protocol against a real broker: bodies, headers, places, groups, and what the broker lacks."""
+"""Kafka's protocol against a real broker.
+
+Bodies, headers, places, groups, and what the broker lacks.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +91,9 @@ def test_a_topic_that_began_anew_is_read_from_its_beginning(broker):
     position = source.position
     source.close()
     broker.delete("anew")
-    broker.publish("anew", *({"value": row(i)} for i in range(7)))  # more than were read of the first one
+    broker.publish(
+        "anew", *({"value": row(i)} for i in range(7))
+    )  # more than were read of the first one
     source = source_of(broker, "anew", max=7)
     source.seek(position)
     assert values(drain(source, lambda _: False)) == list(range(7))
@@ -112,18 +117,27 @@ def test_an_end_that_the_broker_tells_wrong_makes_nothing_come_twice(broker):
     source.close()
 
 
-def test_a_position_beyond_the_end_is_refused_where_nobody_knows_whether_it_is_the_same_topic(broker):
+def test_a_position_beyond_the_end_is_refused_where_nobody_knows_whether_it_is_the_same_topic(
+    broker,
+):
     broker.publish("beyond", {"value": row(1)})
     source = source_of(broker, "beyond", max=1)
-    source.seek({"topic": "beyond", "offsets": {"0": 99}, "rows": {"beyond": {"0": 99}}})  # of an older release
-    with pytest.raises(SourceError, match="partition 0 of topic 'beyond' ends at 1, says the broker, and was read up"):
+    source.seek(
+        {"topic": "beyond", "offsets": {"0": 99}, "rows": {"beyond": {"0": 99}}}
+    )  # of an older release
+    with pytest.raises(
+        SourceError,
+        match="partition 0 of topic 'beyond' ends at 1, says the broker, and was read up",
+    ):
         drain(source, lambda _: False)
     source.close()
 
 
 @pytest.mark.slow
 def test_a_group_goes_on_where_it_committed(broker):
-    broker.publish("shared", *({"value": row(i), "partition": i % 2} for i in range(20)), partitions=2)
+    broker.publish(
+        "shared", *({"value": row(i), "partition": i % 2} for i in range(20)), partitions=2
+    )
     source = source_of(broker, "shared", group="g")
     assert source.needs_log
     assert sorted(values(drain(source, lambda e: len(e) == 20, seconds=120))) == list(range(20))
@@ -134,7 +148,9 @@ def test_a_group_goes_on_where_it_committed(broker):
     assert values(drain(second, lambda e: len(e) == 1, seconds=120)) == [20]
     second.close()
     broker.publish("shared", {"value": row(21), "partition": 1})
-    third = source_of(broker, "shared", group="g")  # the first one again: the second has gone further meanwhile
+    third = source_of(
+        broker, "shared", group="g"
+    )  # the first one again: the second has gone further meanwhile
     third.seek(position)
     assert values(drain(third, lambda e: len(e) == 1, seconds=120)) == [21]
     third.close()
@@ -143,7 +159,9 @@ def test_a_group_goes_on_where_it_committed(broker):
 @pytest.mark.slow
 def test_what_is_wrong_is_said(broker):
     port = free_port()
-    with pytest.raises(SourceError, match=rf"cannot read from the Kafka broker 127\.0\.0\.1:{port}: .*refused"):
+    with pytest.raises(
+        SourceError, match=rf"cannot read from the Kafka broker 127\.0\.0\.1:{port}: .*refused"
+    ):
         KafkaSource("127.0.0.1", "rows", port=port)
     with pytest.raises(SourceError, match="has no topic 'nothing'"):
         source_of(broker, "nothing")

@@ -1,4 +1,7 @@
-"""Input that is not a file: pipes, FIFOs, slow writers; files that grow and are rotated under the reader."""
+"""Input that is not a file: pipes, FIFOs, slow writers.
+
+Files that grow and are rotated under the reader.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,10 @@ def table(n=N_ROWS):
 def run(url, content, *, pause=0.0, size=1 << 20):
     """Run the command on a pipe that is written in pieces, and return its report."""
     process = subprocess.Popen(
-        [*LOCO, "run", url, "--quiet", "--json"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*LOCO, "run", url, "--quiet", "--json"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     for at in range(0, len(content), size):
         process.stdin.write(content[at : at + size])
@@ -69,7 +75,9 @@ def test_rows_of_a_pipe_are_all_learned(url, tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text(table())
     done = subprocess.run(
-        [*LOCO, "run", f"csv:{path}?target=kind", "--quiet", "--json"], capture_output=True, check=True
+        [*LOCO, "run", f"csv:{path}?target=kind", "--quiet", "--json"],
+        capture_output=True,
+        check=True,
     )
     told = run(url, table().encode())
     of_file = json.loads(done.stdout)
@@ -116,7 +124,9 @@ def test_a_fifo_is_read_once(tmp_path):
 def test_a_compressed_fifo(tmp_path):
     path = tmp_path / "rows.jsonl.gz"
     os.mkfifo(path)
-    writer = threading.Thread(target=path.write_bytes, args=(gzip.compress(b'{"a": 1, "y": 2}\n' * 5),))
+    writer = threading.Thread(
+        target=path.write_bytes, args=(gzip.compress(b'{"a": 1, "y": 2}\n' * 5),)
+    )
     writer.start()
     source = JSONLSource(path, "y")
     assert len(taken(source)) == 5
@@ -131,8 +141,19 @@ def test_bad_rows_of_a_pipe_are_left_out_and_counted(tmp_path):
     writer = threading.Thread(target=path.write_bytes, args=(content,))
     writer.start()
     source = CSVSource(path, "y", on_bad="skip")
-    assert [(s.x["a"], s.y) for s in taken(source)] == [(1, "0"), (2, "1"), (4, "0"), (5, "x"), (7, "1")]
-    assert source.skipped == {"too few fields": 1, "open quote": 1, "encoding": 1, "too many fields": 1}
+    assert [(s.x["a"], s.y) for s in taken(source)] == [
+        (1, "0"),
+        (2, "1"),
+        (4, "0"),
+        (5, "x"),
+        (7, "1"),
+    ]
+    assert source.skipped == {
+        "too few fields": 1,
+        "open quote": 1,
+        "encoding": 1,
+        "too many fields": 1,
+    }
     assert "has 3 fields" in source.last_error
     writer.join()
     source.close()
@@ -155,7 +176,9 @@ def test_bad_rows_of_a_pipe_are_left_out_and_counted(tmp_path):
     ],
 )
 def test_what_a_pipe_cannot_do_is_said(url, content, says):
-    done = subprocess.run([*LOCO, "run", url, "--quiet"], input=content, capture_output=True, check=False)
+    done = subprocess.run(
+        [*LOCO, "run", url, "--quiet"], input=content, capture_output=True, check=False
+    )
     assert done.returncode == 2
     assert says in done.stderr.decode()
     assert "Traceback" not in done.stderr.decode()
@@ -178,7 +201,8 @@ class Log:
     """A file that is written to and rotated, as logrotate does it."""
 
     def __init__(self, path):
-        self.path, self.n = path, 0
+        self.path = path
+        self.n = 0
         self.file = path.open("a")
         self.header()
 
@@ -338,7 +362,15 @@ def test_ten_rotations_and_five_kills_every_row_once(tmp_path, processes, log):
 
     def engine():
         url = f"csv:{log.path}?target=kind&follow=1"
-        command = (*LOCO, "serve", "--source", url, "--checkpoint", str(tmp_path / "state"), "--quiet")
+        command = (
+            *LOCO,
+            "serve",
+            "--source",
+            url,
+            "--checkpoint",
+            str(tmp_path / "state"),
+            "--quiet",
+        )
         return at_work(start(processes, *command, "--checkpoint-every", "100"))
 
     log.write(n // 100)

@@ -57,7 +57,10 @@ def test_rows_come_as_blocks_with_the_channels_names():
     assert isinstance(source, Source)
     assert source.schema.features == ("Fz", "Cz")
     assert "cannot resume" in source.guarantee
-    sent = [[float(i), float("nan") if i == 3 else 0.5, i % 2 if i != 4 else float("nan")] for i in range(50)]
+    sent = [
+        [float(i), float("nan") if i == 3 else 0.5, i % 2 if i != 4 else float("nan")]
+        for i in range(50)
+    ]
     with Pushing(out, sent):
         blocks = [block for block in source if block]
     table = np.vstack([b.X for b in blocks])
@@ -93,9 +96,13 @@ def test_without_labels_and_with_values():
 @pytest.mark.slow
 def test_what_cannot_be_read_is_said():
     out = outlet("loco-errors")
-    with pytest.raises(SourceError, match=r"no channel 'lable'; did you mean 'label'\? \(channels: Fz, Cz, label\)"):
+    with pytest.raises(
+        SourceError, match=r"no channel 'lable'; did you mean 'label'\? \(channels: Fz, Cz, label\)"
+    ):
         LSLSource("loco-errors", "lable")
-    with pytest.raises(SourceError, match=r"no LSL stream named 'loco-error' .* did you mean 'loco-errors'"):
+    with pytest.raises(
+        SourceError, match=r"no LSL stream named 'loco-error' .* did you mean 'loco-errors'"
+    ):
         LSLSource("loco-error", wait=0.5)
     words = outlet("loco-words", ("m",), pylsl.cf_string)
     with pytest.raises(SourceError, match="carries text"):

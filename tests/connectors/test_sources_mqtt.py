@@ -21,9 +21,12 @@ from tests.helpers import foreign
 from tests.helpers.ports import free_port
 from tests.helpers.serving import drain
 
-MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+MOSQUITTO = shutil.which(
+    "mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+)
 pytestmark = pytest.mark.skipif(
-    MOSQUITTO is None and not os.environ.get("CI"), reason="needs the mosquitto broker (apt-get install mosquitto)"
+    MOSQUITTO is None and not os.environ.get("CI"),
+    reason="needs the mosquitto broker (apt-get install mosquitto)",
 )
 
 
@@ -33,7 +36,12 @@ class Broker:
     def __init__(self, folder, *extra):
         self.port = free_port()
         self.config = folder / "mosquitto.conf"
-        lines = [f"listener {self.port} 127.0.0.1", "persistence true", f"persistence_location {folder}/", "user root"]
+        lines = [
+            f"listener {self.port} 127.0.0.1",
+            "persistence true",
+            f"persistence_location {folder}/",
+            "user root",
+        ]
         self.config.write_text("\n".join([*lines, *(extra or ["allow_anonymous true"])]) + "\n")
         self.start()
 
@@ -79,7 +87,8 @@ def row(value, **more):
 
 def taken(source, n):
     """Take n rows and ack none."""
-    events, deadline = [], time.monotonic() + 60
+    events = []
+    deadline = time.monotonic() + 60
     for batch in source:
         events += batch
         if len(events) >= n:
@@ -147,7 +156,8 @@ def test_ls1_frames_travel_as_one_payload(broker):
 def test_what_was_not_acked_comes_again_and_known_rows_are_dropped(broker):
     first = MQTTSource("127.0.0.1", "s", port=broker.port)
     publish(broker, *(("s", row(i, seq=i)) for i in range(1, 11)))
-    events, position = [], {}
+    events = []
+    position = {}
     for batch in first:
         events += batch
         if len(events) == 10:
@@ -159,7 +169,9 @@ def test_what_was_not_acked_comes_again_and_known_rows_are_dropped(broker):
     first.close()
     publish(broker, ("s", row(11, seq=11)))
 
-    second = MQTTSource("127.0.0.1", "s", port=broker.port)  # it had logged the last batch before it died
+    second = MQTTSource(
+        "127.0.0.1", "s", port=broker.port
+    )  # it had logged the last batch before it died
     second.seek(json.loads(json.dumps(whole)))
     events = drain(second, lambda e: len(e) == 1)
     assert values(events) == [11]
@@ -223,12 +235,21 @@ def test_several_topics_make_one_row(broker):
     for i in range(20):  # at once: what ends a row is that the next one begins
         publish(broker, *round_of(i))
     events = drain(source, lambda found: len(found) == 20)
-    assert [event.x for event in events] == [{"speed": 20 + i / 2, "load": i, "mode": "fast"} for i in range(20)]
+    assert [event.x for event in events] == [
+        {"speed": 20 + i / 2, "load": i, "mode": "fast"} for i in range(20)
+    ]
     assert [event.y for event in events] == ["ok", "worn"] * 10
-    assert [(event.source, event.seq) for event in events] == [("press/3/+", i) for i in range(1, 21)]
+    assert [(event.source, event.seq) for event in events] == [
+        ("press/3/+", i) for i in range(1, 21)
+    ]
     assert all(abs(event.t - time.time()) < 600 for event in events)
     assert (source.stats["messages"], source.stats["rows"]) == (80, 20)
-    publish(broker, ("press/3/speed", "1.5"), ("press/3/load", '{"x": 1}'), ("press/3/load", b"\xff\xfe"))
+    publish(
+        broker,
+        ("press/3/speed", "1.5"),
+        ("press/3/load", '{"x": 1}'),
+        ("press/3/load", b"\xff\xfe"),
+    )
     (late,) = taken(source, 1)  # nothing comes any more: time ends it
     assert (late.x, late.y) == ({"speed": 1.5}, None)
     assert source.stats["malformed"] == 2
@@ -279,7 +300,9 @@ def test_max_ends_a_stream(broker):
 
 def test_no_broker_and_a_refusal(tmp_path):
     port = free_port()
-    with pytest.raises(SourceError, match=rf"cannot reach the MQTT broker 127\.0\.0\.1:{port}: .*refused"):
+    with pytest.raises(
+        SourceError, match=rf"cannot reach the MQTT broker 127\.0\.0\.1:{port}: .*refused"
+    ):
         MQTTSource("127.0.0.1", "s", port=port)
     (tmp_path / "passwords").write_text("")
     (tmp_path / "passwords").chmod(0o600)

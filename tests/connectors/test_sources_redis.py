@@ -1,4 +1,7 @@
-"""Redis Streams against a real redis-server: fields and payloads, places, groups, trimming, restarts, passwords."""
+"""Redis Streams against a real redis-server.
+
+Fields and payloads, places, groups, trimming, restarts, passwords.
+"""
 
 from __future__ import annotations
 
@@ -187,7 +190,9 @@ def test_passwords_come_from_the_environment_or_a_file(tmp_path, monkeypatch):
 
 def test_no_server_and_no_stream(server, client):
     port = free_port()
-    with pytest.raises(SourceError, match=rf"cannot reach the Redis server 127\.0\.0\.1:{port}: Connection refused"):
+    with pytest.raises(
+        SourceError, match=rf"cannot reach the Redis server 127\.0\.0\.1:{port}: Connection refused"
+    ):
         RedisSource("127.0.0.1", "rows", port=port)
     client.set("rows", "text")
     with pytest.raises(SourceError, match=r"rows at .* is a string, not a stream"):

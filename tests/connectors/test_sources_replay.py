@@ -19,12 +19,16 @@ from loco_stream.stream import Source
 
 
 def lines(path, *rows):
-    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    path.write_text(
+        "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows)
+    )
     return path
 
 
 def test_flat_lines_keep_their_kinds(tmp_path):
-    path = lines(tmp_path / "r.jsonl", {"a": 1, "b": True, "y": "on"}, "", {"a": 2.5, "c": "red", "y": None})
+    path = lines(
+        tmp_path / "r.jsonl", {"a": 1, "b": True, "y": "on"}, "", {"a": 2.5, "c": "red", "y": None}
+    )
     source = open_source(f"jsonl:{path}?target=y")
     assert isinstance(source, Source)
     assert [(s.x, s.y, s.seq) for s in source] == [
@@ -36,7 +40,11 @@ def test_flat_lines_keep_their_kinds(tmp_path):
 
 
 def test_lines_as_live_messages_are_written(tmp_path):
-    path = lines(tmp_path / "r.jsonl", {"x": {"y": 1, "t": 5}, "y": 2.5, "t": 100.0}, {"x": {"y": None}, "y": 3})
+    path = lines(
+        tmp_path / "r.jsonl",
+        {"x": {"y": 1, "t": 5}, "y": 2.5, "t": 100.0},
+        {"x": {"y": None}, "y": 3},
+    )
     path.write_text('{"x": {"a": 1}, "y": 2.5, "t": 100.0}\n{"x": {"a": null}, "y": 3}\n')
     source = JSONLSource(path)
     got = list(source)
@@ -120,7 +128,9 @@ def test_broken_parquet(table, tmp_path, monkeypatch):
     (tmp_path / "text.parquet").write_text("a,b")
     with pytest.raises(SourceError, match="cannot read"):
         ParquetSource(tmp_path / "text.parquet", "y")
-    parquet.write_table(pa.table({"a": pa.array([], pa.int32()), "y": pa.array([], pa.int32())}), table)
+    parquet.write_table(
+        pa.table({"a": pa.array([], pa.int32()), "y": pa.array([], pa.int32())}), table
+    )
     with pytest.raises(SourceError, match="columns and no rows"):
         ParquetSource(table, "y")
     real = builtins.__import__
@@ -178,8 +188,14 @@ def test_broken_arrays(tmp_path):
     np.save(tmp_path / "flat.npy", np.ones(3))
     for make, says in [
         (lambda: NPYSource(tmp_path / "none.npy"), "cannot read"),
-        (lambda: NPYSource(tmp_path / "x.npy", labels=tmp_path / "none.npy"), r"cannot read .*none\.npy"),
-        (lambda: NPYSource(tmp_path / "x.npy", labels=tmp_path / "y.npy"), "4 rows, and the labels have the shape"),
+        (
+            lambda: NPYSource(tmp_path / "x.npy", labels=tmp_path / "none.npy"),
+            r"cannot read .*none\.npy",
+        ),
+        (
+            lambda: NPYSource(tmp_path / "x.npy", labels=tmp_path / "y.npy"),
+            "4 rows, and the labels have the shape",
+        ),
         (lambda: NPYSource(tmp_path / "x.npy", 2), "no label column 2"),
         (lambda: NPYSource(tmp_path / "z.npz"), "has no array X"),
         (lambda: NPYSource(tmp_path / "flat.npy"), r"shape \(n_rows, n_columns\)"),

@@ -26,12 +26,16 @@ def test_every_data_set_of_river_opens_or_says_in_one_sentence_why_not(name):
         with pytest.raises(SourceError, match="several targets"):
             RiverSource(name)
     elif isinstance(dataset, base.RemoteDataset) and not dataset.is_downloaded:
-        with pytest.raises(SourceError, match=rf"needs a download of .* MB first: .*{name}\(\).download"):
+        with pytest.raises(
+            SourceError, match=rf"needs a download of .* MB first: .*{name}\(\).download"
+        ):
             RiverSource(name)
     else:
         source = RiverSource(name)
         assert isinstance(source, Source)
-        assert source.schema.task == ("regression" if dataset.task == "Regression" else "classification")
+        assert source.schema.task == (
+            "regression" if dataset.task == "Regression" else "classification"
+        )
         got = list(source)
         assert len(got) == dataset.n_samples
         assert [s.seq for s in got] == list(range(len(got)))
@@ -59,11 +63,15 @@ def test_parameters_are_typed_by_their_argument():
         "river:synth.ConceptDriftStream?stream=SEA(variant=0,seed=1)&drift_stream=SEA(variant=2,seed=2)"
         "&position=100&width=10&seed=3"
     )
-    theirs = synth.ConceptDriftStream(synth.SEA(0, seed=1), synth.SEA(2, seed=2), position=100, width=10, seed=3)
+    theirs = synth.ConceptDriftStream(
+        synth.SEA(0, seed=1), synth.SEA(2, seed=2), position=100, width=10, seed=3
+    )
     assert [(s.x, s.y) for s in islice(open_source(url), 300)] == list(theirs.take(300))
     friedman = open_source("river:synth.FriedmanDrift?position=10,20,30&transition_window=5&seed=1")
     assert friedman.dataset.position == (10, 20, 30)
-    assert open_source("river:synth.LED?irrelevant_features=true").dataset.irrelevant_features is True
+    assert (
+        open_source("river:synth.LED?irrelevant_features=true").dataset.irrelevant_features is True
+    )
     assert open_source("river:synth.Hyperplane?mag_change=0.01").dataset.mag_change == 0.01
 
 
@@ -89,7 +97,11 @@ def test_numpys_dates_become_seconds_whatever_their_unit(unit):
         ("river:synth.SEA?seed=one", ConfigError, "seed must be of type int, not 'one'"),
         ("river:synth.SEA?variant=9", ConfigError, "refuses variant=9"),
         ("river:synth.LED?irrelevant_features=perhaps", ConfigError, "of type bool, not 'perhaps'"),
-        ("river:synth.ConceptDriftStream?stream=__import__('os')", ConfigError, "written as a generator"),
+        (
+            "river:synth.ConceptDriftStream?stream=__import__('os')",
+            ConfigError,
+            "written as a generator",
+        ),
         ("river:synth.ConceptDriftStream?stream=SEA(seed=open)", ConfigError, "must be of type"),
         ("river:synth.Logical", SourceError, "several targets"),
         ("river:", SourceError, "no place after 'river:'"),

@@ -1,4 +1,7 @@
-"""`time=` and `sequence=`: columns that say when a row was and which event it is of, in every kind of table."""
+"""`time=` and `sequence=`.
+
+Columns that say when a row was and which event it is of, in every kind of table.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ import pytest
 from loco_stream.connectors import open_source
 from loco_stream.errors import SourceError
 
-RUNS, TIMES, LEVELS, KINDS = ["a", "a", "b", "b"], [0.0, 1.5, 7.0, 7.5], [0.1, 0.2, 0.3, 0.4], ["x", "y", "x", "y"]
+RUNS = ["a", "a", "b", "b"]
+TIMES = [0.0, 1.5, 7.0, 7.5]
+LEVELS = [0.1, 0.2, 0.3, 0.4]
+KINDS = ["x", "y", "x", "y"]
 QUERY = "?target=kind&time=at&sequence=run"
 
 
@@ -35,7 +41,8 @@ def table_of(folder, kind, runs=RUNS):
 def test_rows_of_a_table_have_their_time_and_the_id_of_their_event(tmp_path, kind):
     rows = list(open_source(table_of(tmp_path, kind)))
     assert [(row.t, row.sequence, row.x, row.y) for row in rows] == [
-        (t, run, {"level": level}, y) for t, run, level, y in zip(TIMES, RUNS, LEVELS, KINDS, strict=True)
+        (t, run, {"level": level}, y)
+        for t, run, level, y in zip(TIMES, RUNS, LEVELS, KINDS, strict=True)
     ]
 
 
@@ -50,7 +57,9 @@ def test_a_growing_file_has_ids_too(tmp_path, kind):
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_a_row_without_an_id_is_a_bad_row(tmp_path, kind):
     url = table_of(tmp_path, kind, ["a", None, "b", "b"])
-    with pytest.raises(SourceError, match="the id of a sequence is None; allowed are texts and numbers"):
+    with pytest.raises(
+        SourceError, match="the id of a sequence is None; allowed are texts and numbers"
+    ):
         list(open_source(url))
     source = open_source(url, on_bad="skip")
     assert [row.sequence for row in source if row != []] == ["a", "b", "b"]
@@ -66,7 +75,9 @@ def test_a_sequence_column_that_is_not_there_is_named(tmp_path, kind):
 
 def test_columns_of_an_array_are_times_and_ids(tmp_path):
     path = tmp_path / "rows.npy"
-    np.save(path, np.column_stack([LEVELS, [1, 1, 2, 2], np.array(TIMES) + 1.7e9 + 0.25, [0, 1, 0, 1]]))
+    np.save(
+        path, np.column_stack([LEVELS, [1, 1, 2, 2], np.array(TIMES) + 1.7e9 + 0.25, [0, 1, 0, 1]])
+    )
     first, second = open_source(f"npy:{path}?target=-1&time=2&sequence=1&block=3")
     assert first.features == ("0",)
     assert first.X[:, 0].tolist() == pytest.approx(LEVELS[:3])
@@ -77,7 +88,13 @@ def test_columns_of_an_array_are_times_and_ids(tmp_path):
 
 def test_an_archive_may_hold_times_and_ids(tmp_path):
     path = tmp_path / "rows.npz"
-    np.savez(path, X=np.array(LEVELS)[:, None], y=[0, 1, 0, 1], t=[0.0, np.nan, np.inf, 3.0], sequence=RUNS)
+    np.savez(
+        path,
+        X=np.array(LEVELS)[:, None],
+        y=[0, 1, 0, 1],
+        t=[0.0, np.nan, np.inf, 3.0],
+        sequence=RUNS,
+    )
     (block,) = open_source(f"npy:{path}")
     assert (block.y, block.sequence) == ([0, 1, 0, 1], RUNS)
     assert np.isnan(block.times).tolist() == [False, True, True, False]

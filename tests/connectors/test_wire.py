@@ -75,11 +75,20 @@ ROW = foreign.rows("s", 1, [[1.0, 2.0]], [0])
         ([ROW[0], ROW[1], ROW[2][:-1] + b"\1"], "crc32"),
         (foreign.frames("s", 0, b"\0" * 4, rows=1, features=1, dtype=1), "dtype must be 0"),
         (foreign.frames("s", 0, b"", rows=0, features=1), r"n_rows must be 1\.\.65536, not 0"),
-        (foreign.frames("s", 0, b"", rows=65537, features=1), r"n_rows must be 1\.\.65536, not 65537"),
+        (
+            foreign.frames("s", 0, b"", rows=65537, features=1),
+            r"n_rows must be 1\.\.65536, not 65537",
+        ),
         (foreign.frames("s", 2, b"", rows=2**32 - 1), r"n_rows must be 1\.\.65536"),
         (foreign.frames("s", 0, b"", rows=1, features=0), r"n_features must be 1\.\.4096, not 0"),
-        (foreign.frames("s", 0, b"", rows=1, features=4097), r"n_features must be 1\.\.4096, not 4097"),
-        (foreign.frames("s", 8, b"", rows=1, features=1025), r"n_features must be 1\.\.1024, not 1025"),
+        (
+            foreign.frames("s", 0, b"", rows=1, features=4097),
+            r"n_features must be 1\.\.4096, not 4097",
+        ),
+        (
+            foreign.frames("s", 8, b"", rows=1, features=1025),
+            r"n_features must be 1\.\.1024, not 1025",
+        ),
         (foreign.frames("s", 1, b"\0" * 12, rows=1, features=3), "has 16 payload bytes, not 12"),
         (foreign.frames("s", 2, b"\0" * 13, rows=1), "has 12 payload bytes, not 13"),
         (foreign.frames("s", 5, b"x"), "has 0 payload bytes, not 1"),
@@ -95,7 +104,10 @@ def test_every_bound_is_checked(parts, says):
 
 def test_fields_a_kind_does_not_use_are_ignored():
     assert unpack(foreign.frames("s", 7, seq=5, features=9, rows=3, t=1.0, dtype=4)).seq == 5
-    assert unpack(foreign.frames("s", 10, b"\0" * 4, rows=1, features=1, seq=2**64 - 1)).seq == 2**64 - 1
+    assert (
+        unpack(foreign.frames("s", 10, b"\0" * 4, rows=1, features=1, seq=2**64 - 1)).seq
+        == 2**64 - 1
+    )
 
 
 def test_limits_can_be_set():
@@ -123,7 +135,13 @@ def test_damage_is_never_more_than_a_source_error():
     assert not any("\n" in text for text in refused)
 
 
-SCHEMA = {"schema_id": 1, "task": "classification", "features": ["a", "b"], "units": None, "classes": ["x"]}
+SCHEMA = {
+    "schema_id": 1,
+    "task": "classification",
+    "features": ["a", "b"],
+    "units": None,
+    "classes": ["x"],
+}
 
 
 @pytest.mark.parametrize(
@@ -157,8 +175,15 @@ def test_an_epoch_may_be_any_u64():
 
 @pytest.mark.parametrize("write", [lambda row: json.dumps(row).encode(), msgspec.msgpack.encode])
 def test_readable_rows(write):
-    row = notes.read_row(write({"x": {"a": 1.5, "b": None, "c": "red", "d": True}, "y": 3, "seq": 8, "t": 2.0}))
-    assert (row.x, row.y, row.seq, row.t) == ({"a": 1.5, "b": None, "c": "red", "d": True}, 3, 8, 2.0)
+    row = notes.read_row(
+        write({"x": {"a": 1.5, "b": None, "c": "red", "d": True}, "y": 3, "seq": 8, "t": 2.0})
+    )
+    assert (row.x, row.y, row.seq, row.t) == (
+        {"a": 1.5, "b": None, "c": "red", "d": True},
+        3,
+        8,
+        2.0,
+    )
     row = notes.read_row(write({"x": [1, None], "y": None}), ("u", "v"))
     assert (row.x, row.y, row.seq, math.isnan(row.t)) == ({"u": 1, "v": None}, None, None, True)
     assert notes.read_row(write({"x": [1]})).x == {"0": 1}

@@ -11,7 +11,9 @@ from loco_stream.connectors.ls1.wire import Kind, labels_of, pack, pairs_of, row
 from tests.helpers.pages import ROOT, blocks
 
 PAGE = ROOT / "docs" / "wire.md"
-VECTORS = json.loads(next(b.text for b in blocks(PAGE) if b.language == "json")) if PAGE.is_file() else []
+VECTORS = (
+    json.loads(next(b.text for b in blocks(PAGE) if b.language == "json")) if PAGE.is_file() else []
+)
 pytestmark = pytest.mark.skipif(not VECTORS, reason="not run from a checkout")
 
 
@@ -22,7 +24,9 @@ def read(vector):
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["what"])
 def test_a_vector_is_packed_alike(vector):
     m = read(vector)
-    again = pack(m.source, m.kind, m.payload, seq=m.seq, t=m.t, n_rows=m.n_rows, n_features=m.n_features)
+    again = pack(
+        m.source, m.kind, m.payload, seq=m.seq, t=m.t, n_rows=m.n_rows, n_features=m.n_features
+    )
     assert [frame.hex() for frame in again[1:]] == [vector["header"], vector["payload"]]
 
 

@@ -17,7 +17,9 @@ from loco_stream.connectors.ls1.remote_source import Streams, describe
 from loco_stream.connectors.ls1.wire import Kind, pack
 from loco_stream.errors import ConfigError, SourceError
 
-NOTE = SchemaPayload(1, "classification", ("a", "run", "b"), ("V", "", "A"), ("n", "y"), sequence="run")
+NOTE = SchemaPayload(
+    1, "classification", ("a", "run", "b"), ("V", "", "A"), ("n", "y"), sequence="run"
+)
 
 
 def heard(*messages):
@@ -51,7 +53,9 @@ def test_a_readable_row_may_have_an_id():
     assert (row.x, row.sequence) == ({"a": 1.5}, "run 3")
     (row,), _ = heard(pack("s", Kind.SCHEMA, encode(NOTE)), [b"s", b'{"x": [1.5, 4, 2.5]}'])
     assert (row.x, row.sequence) == ({"a": 1.5, "b": 2.5}, 4)
-    assert read_row(b'{"x": {"sequence": 1}}').x == {"sequence": 1}  # a feature of this name stays one
+    assert read_row(b'{"x": {"sequence": 1}}').x == {
+        "sequence": 1
+    }  # a feature of this name stays one
 
 
 def test_a_schema_of_an_older_sender_has_no_ids_and_an_older_receiver_skips_the_field():
@@ -68,7 +72,10 @@ def test_a_schema_of_an_older_sender_has_no_ids_and_an_older_receiver_skips_the_
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"features": ["a"], "sequence": "run"}, "no feature 'run', which is to hold the id of a sequence"),
+        (
+            {"features": ["a"], "sequence": "run"},
+            "no feature 'run', which is to hold the id of a sequence",
+        ),
         ({"features": ["run"], "sequence": "run"}, "the schema names no feature"),
     ],
 )
@@ -78,20 +85,28 @@ def test_a_schema_whose_ids_have_no_place_is_refused(fields, sentence):
 
 
 def test_a_sender_names_the_column_once():
-    with pytest.raises(ConfigError, match="sequence is 'ran'; allowed is one of the features: a, run"):
+    with pytest.raises(
+        ConfigError, match="sequence is 'ran'; allowed is one of the features: a, run"
+    ):
         ZMQSender("tcp://127.0.0.1:*", features=["a", "run"], sequence="ran", bind=True)
     source = ZMQSource("tcp://127.0.0.1:*", idle=2.0)
     with ZMQSender(source.address, features=["a", "run"], sequence="run", name="s") as sender:
         sender.send([[0.5, 1], [0.6, 1], [0.7, 2]])
         sender.send({"a": 0.8, "run": "third"})
-        deadline, events = time.monotonic() + 20.0, []
+        deadline = time.monotonic() + 20.0
+        events = []
         for taken in source:
             events += taken
             if len(events) == 2 or time.monotonic() > deadline:
                 break
     source.close()
     block, row = events
-    assert (block.features, block.sequence, row.x, row.sequence) == (("a",), [1, 1, 2], {"a": 0.8}, "third")
+    assert (block.features, block.sequence, row.x, row.sequence) == (
+        ("a",),
+        [1, 1, 2],
+        {"a": 0.8},
+        "third",
+    )
 
 
 def test_a_readable_row_of_the_reliable_protocol_has_its_id_in_the_column():

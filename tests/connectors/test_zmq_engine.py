@@ -1,4 +1,7 @@
-"""Live sources with the real engine and the real model: the wire changes nothing of what is learned."""
+"""Live sources with the real engine and the real model.
+
+The wire changes nothing of what is learned.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,9 @@ class Running:
 
 
 def sender(source, **settings):
-    return ZMQSender(source.address, features=FEATURES, classes=CLASSES, timeout=60, linger=60, **settings)
+    return ZMQSender(
+        source.address, features=FEATURES, classes=CLASSES, timeout=60, linger=60, **settings
+    )
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +99,8 @@ def test_the_state_is_that_of_the_same_rows_from_memory(mode, size, expected):
 
 def test_predictions_that_come_back_were_made_before_learning():
     X, y = rows(120)
-    twin, wanted = model(), []
+    twin = model()
+    wanted = []
     for row, label in zip(X, y, strict=True):
         table = twin.predict_proba_array(row[None], FEATURES)
         wanted.append(_in_order(table[0], twin.classes))
@@ -119,7 +125,10 @@ def _in_order(proba, classes):
 
 
 def _all_in_order(learner, X):
-    return np.array([_in_order(p, learner.classes) for p in learner.predict_proba_array(X, FEATURES)], np.float32)
+    return np.array(
+        [_in_order(p, learner.classes) for p in learner.predict_proba_array(X, FEATURES)],
+        np.float32,
+    )
 
 
 def test_regression_over_the_wire():
@@ -131,7 +140,9 @@ def test_regression_over_the_wire():
     source = ZMQSource(FREE, "reliable")
     with (
         Running(LOCORegressor(hidden_sizes=(16,), seed=3), source) as running,
-        ZMQSender(source.address, features=FEATURES, task="regression", reliable=True, timeout=60) as feed,
+        ZMQSender(
+            source.address, features=FEATURES, task="regression", reliable=True, timeout=60
+        ) as feed,
     ):
         feed.send(X, y)
         feed.flush()
@@ -187,10 +198,15 @@ def test_10_000_mutated_messages_leave_the_engine_learning():
 
 @pytest.mark.parametrize("mode", ["pull", "reliable"])
 def test_texts_travel_and_are_learned_as_if_they_had_come_from_here(mode):
-    own, source = model(), ZMQSource(FREE, mode=mode, idle=20.0)
+    own = model()
+    source = ZMQSource(FREE, mode=mode, idle=20.0)
     with Running(model(), source) as running:
         with ZMQSender(
-            source.address, classes=["in", "out"], timeout=60, linger=60, reliable=mode == "reliable"
+            source.address,
+            classes=["in", "out"],
+            timeout=60,
+            linger=60,
+            reliable=mode == "reliable",
         ) as link:
             for i, (x, y) in enumerate(colours(60)):
                 x = {**x, "size": None} if i == 7 else x
@@ -204,13 +220,20 @@ def test_texts_travel_and_are_learned_as_if_they_had_come_from_here(mode):
 
 @pytest.mark.parametrize("mode", ["pull", "reliable"])
 def test_texts_in_tables_are_learned_too(mode):
-    own, source = model(), ZMQSource(FREE, mode=mode, idle=20.0)
+    own = model()
+    source = ZMQSource(FREE, mode=mode, idle=20.0)
     pairs = list(colours(60))
     names = list(pairs[0][0])
-    X, y = [[x[name] for name in names] for x, _ in pairs], [label for _, label in pairs]
+    X = [[x[name] for name in names] for x, _ in pairs]
+    y = [label for _, label in pairs]
     with Running(model(), source) as running:
         with ZMQSender(
-            source.address, features=names, classes=["in", "out"], timeout=60, linger=60, reliable=mode == "reliable"
+            source.address,
+            features=names,
+            classes=["in", "out"],
+            timeout=60,
+            linger=60,
+            reliable=mode == "reliable",
         ) as link:
             assert link.send(X[0], y[0]) == 1
             assert link.send(X[1:40], y[1:40], [float(i) for i in range(39)]) == 2
@@ -232,17 +255,28 @@ def test_rows_with_texts_are_asked_about_and_answered(mode):
     with (
         Running(learner, source) as running,
         ZMQSender(
-            source.address, classes=["in", "out"], name="s", timeout=60, linger=60, reliable=True, predict=True
+            source.address,
+            classes=["in", "out"],
+            name="s",
+            timeout=60,
+            linger=60,
+            reliable=True,
+            predict=True,
         ) as link,
     ):
         assert [link.predict(x) for x, _ in pairs] == expected
         table = [list(x.values()) for x, _ in pairs]
         assert link.predict(table) == expected
-        assert link.predict_proba(pairs[0][0]) == pytest.approx(learner.predict_proba_one(pairs[0][0]), abs=1e-6)
+        assert link.predict_proba(pairs[0][0]) == pytest.approx(
+            learner.predict_proba_one(pairs[0][0]), abs=1e-6
+        )
         proba = learner.predict_proba_one(pairs[3][0])
         link.send(pairs[3][0], pairs[3][1])
         ((seq, answer),) = link.take_predictions(60.0)  # made before it was learned
-        assert (seq, answer[0].tolist()) == (1, pytest.approx([proba["in"], proba["out"]], abs=1e-6))
+        assert (seq, answer[0].tolist()) == (
+            1,
+            pytest.approx([proba["in"], proba["out"]], abs=1e-6),
+        )
         late = link.send(pairs[4][0])
         link.send_labels([late], [pairs[4][1]])
         link.flush()
@@ -274,7 +308,9 @@ def test_rows_with_texts_are_in_the_log_with_their_epoch(tmp_path):
 )
 def test_what_no_message_can_carry_is_refused_where_it_is_sent(x, says):
     with (
-        ZMQSender("tcp://127.0.0.1:*", features=["colour", "size"], reliable=True, bind=True, linger=0.0) as link,
+        ZMQSender(
+            "tcp://127.0.0.1:*", features=["colour", "size"], reliable=True, bind=True, linger=0.0
+        ) as link,
         pytest.raises(InputError, match=says),
     ):
         link.send(x, ["in"])
@@ -306,7 +342,12 @@ def test_times_of_rows_travel():
 @pytest.mark.parametrize("run", [math.nan, 2.5, 2**24 + 1, None])
 def test_an_id_that_no_table_holds_is_refused_where_it_is_sent(run):
     with (
-        ZMQSender("tcp://127.0.0.1:*", features=["a", "run"], sequence="run", bind=True, linger=0.0) as link,
-        pytest.raises(InputError, match=r"the id of a row's sequence is .*; allowed is a whole number up to 16777216"),
+        ZMQSender(
+            "tcp://127.0.0.1:*", features=["a", "run"], sequence="run", bind=True, linger=0.0
+        ) as link,
+        pytest.raises(
+            InputError,
+            match=r"the id of a row's sequence is .*; allowed is a whole number up to 16777216",
+        ),
     ):
         link.send([[1.0, 3], [1.0, run]])

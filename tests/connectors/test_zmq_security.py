@@ -46,7 +46,9 @@ def test_keygen_writes_what_the_page_names(tmp_path):
 
 def test_keygen_overwrites_nothing_and_adds_clients(keys):
     before = {p: p.read_bytes() for p in keys.rglob("*.key*")}
-    with pytest.raises(ConfigError, match="exists and is not overwritten; add another client with --name"):
+    with pytest.raises(
+        ConfigError, match="exists and is not overwritten; add another client with --name"
+    ):
         keygen(keys)
     written = keygen(keys, "camera-2")
     assert sorted(p.name for p in written) == ["camera-2.key", "camera-2.key_secret"]
@@ -66,7 +68,13 @@ def test_keygen_that_was_killed_half_way_can_be_run_again(tmp_path, monkeypatch,
 
         return dies
 
-    for owner, step in ((os, "open"), (os, "link"), (Path, "replace"), (Path, "unlink"), (Path, "mkdir")):
+    for owner, step in (
+        (os, "open"),
+        (os, "link"),
+        (Path, "replace"),
+        (Path, "unlink"),
+        (Path, "mkdir"),
+    ):
         monkeypatch.setattr(owner, step, mortal(getattr(owner, step)))
     with suppress(KeyboardInterrupt):
         keygen(tmp_path / "keys")
@@ -74,13 +82,19 @@ def test_keygen_that_was_killed_half_way_can_be_run_again(tmp_path, monkeypatch,
     with suppress(ConfigError):  # it may have been complete
         keygen(tmp_path / "keys")
     names = ["allowed/source.key", "engine.key", "engine.key_secret", "source.key_secret"]
-    files = [p for p in (tmp_path / "keys").rglob("*") if p.is_file() and not p.name.startswith(".")]
+    files = [
+        p for p in (tmp_path / "keys").rglob("*") if p.is_file() and not p.name.startswith(".")
+    ]
     assert sorted(p.relative_to(tmp_path / "keys").as_posix() for p in files) == names
     public, secret = zmq.auth.load_certificate(tmp_path / "keys" / "source.key_secret")
     assert zmq.auth.load_certificate(tmp_path / "keys" / "allowed" / "source.key")[0] == public
     assert zmq.curve_public(secret) == public
     engine, secret = zmq.auth.load_certificate(tmp_path / "keys" / "engine.key_secret")
-    assert zmq.auth.load_certificate(tmp_path / "keys" / "engine.key")[0] == engine == zmq.curve_public(secret)
+    assert (
+        zmq.auth.load_certificate(tmp_path / "keys" / "engine.key")[0]
+        == engine
+        == zmq.curve_public(secret)
+    )
 
 
 def test_keygen_admits_no_client_again_that_was_taken_off(keys):
@@ -114,13 +128,20 @@ def test_an_admitted_key_gets_in_by_every_mode(keys):
             publisher = ZMQSender(FREE, mode="pub", keys=keys, features=["a"])
         source = ZMQSource(publisher.address if publisher else FREE, kind, keys=keys)
         sender = publisher or ZMQSender(source.address, keys=keys, features=["a"])
-        assert rows_of(ask_for_more(source, lambda sender=sender: sender.send([1.0], 0)))[0] == [1.0]
+        assert rows_of(ask_for_more(source, lambda sender=sender: sender.send([1.0], 0)))[0] == [
+            1.0
+        ]
         sender.close()
         source.close()
     with (
         Serving(ZMQSource(FREE, "reliable", keys=keys)) as engine,
         ZMQSender(
-            engine.source.address, reliable=True, keys=keys, features=["a"], classes=["n", "y"], timeout=60
+            engine.source.address,
+            reliable=True,
+            keys=keys,
+            features=["a"],
+            classes=["n", "y"],
+            timeout=60,
         ) as sender,
     ):
         sender.send([1.0], "n")
@@ -159,19 +180,37 @@ def test_no_key_a_foreign_key_and_a_wrong_server_key_stay_outside(keys, context)
         address = engine.source.address
         assert not knocks(context, address)
         assert not knocks(
-            context, address, 60, lambda: engine.source.stats["refused"],
-            curve_publickey=public, curve_secretkey=secret, curve_serverkey=engine_key,
-        )  # fmt: skip
+            context,
+            address,
+            60,
+            lambda: engine.source.stats["refused"],
+            curve_publickey=public,
+            curve_secretkey=secret,
+            curve_serverkey=engine_key,
+        )
         assert not knocks(
-            context, address, curve_publickey=own_public, curve_secretkey=own_secret, curve_serverkey=public
+            context,
+            address,
+            curve_publickey=own_public,
+            curve_secretkey=own_secret,
+            curve_serverkey=public,
         )
         assert not knocks(  # the right public key, without its secret
-            context, address, curve_publickey=own_public, curve_secretkey=secret, curve_serverkey=engine_key
+            context,
+            address,
+            curve_publickey=own_public,
+            curve_secretkey=secret,
+            curve_serverkey=engine_key,
         )
         assert engine.source.stats["messages"] == 0
         assert engine.source.stats["refused"] >= 1
         assert knocks(
-            context, address, 60, curve_publickey=own_public, curve_secretkey=own_secret, curve_serverkey=engine_key
+            context,
+            address,
+            60,
+            curve_publickey=own_public,
+            curve_secretkey=own_secret,
+            curve_serverkey=engine_key,
         )
 
 
@@ -224,7 +263,9 @@ def test_without_its_authenticator_a_socket_admits_nobody(keys, context):
     engine_key = zmq.auth.load_certificate(keys / "engine.key")[0]
     client = context.socket(zmq.DEALER)
     client.linger = 0
-    client.curve_publickey, client.curve_secretkey, client.curve_serverkey = public, secret, engine_key
+    client.curve_publickey = public
+    client.curve_secretkey = secret
+    client.curve_serverkey = engine_key
     client.connect(f"tcp://127.0.0.1:{port}")
     client.sndtimeo = 1000
     with suppress(zmq.Again):
@@ -237,10 +278,16 @@ def test_without_its_authenticator_a_socket_admits_nobody(keys, context):
 @pytest.mark.parametrize(
     ("break_it", "says"),
     [
-        (lambda k: (k / "engine.key_secret").unlink(), "cannot read the key file .*engine.key_secret"),
+        (
+            lambda k: (k / "engine.key_secret").unlink(),
+            "cannot read the key file .*engine.key_secret",
+        ),
         (lambda k: (k / "engine.key_secret").chmod(0o644), "can be read by others: chmod 600"),
         (lambda k: (k / "engine.key_secret").write_text("nothing"), "cannot read the key file"),
-        (lambda k: (k / "engine.key_secret").write_bytes((k / "engine.key").read_bytes()), "holds no secret key"),
+        (
+            lambda k: (k / "engine.key_secret").write_bytes((k / "engine.key").read_bytes()),
+            "holds no secret key",
+        ),
         (lambda k: (k / "allowed").rename(k / "forbidden"), "allowed is missing"),
     ],
 )
@@ -276,7 +323,9 @@ def test_1000_hostile_connections_do_not_stop_an_honest_peer(keys):
         stop = threading.Event()
         crowd = threading.Thread(target=intrude, args=(engine.source.address, 1000, stop))
         crowd.start()
-        with ZMQSender(engine.source.address, reliable=True, keys=keys, features=["a"], timeout=60) as sender:
+        with ZMQSender(
+            engine.source.address, reliable=True, keys=keys, features=["a"], timeout=60
+        ) as sender:
             for i in range(2000):
                 sender.send([float(i)], i % 2)
             sender.flush()

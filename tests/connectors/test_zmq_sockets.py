@@ -118,7 +118,9 @@ def test_push_reconnects_to_a_restarted_engine_and_the_schema_comes_again():
         drain(source, lambda e: len(e) == 1)
         source.close()
         source = ZMQSource(address)
-        (event, *_) = ask_for_more(source, lambda: sender.send([2.0], "n"))  # those before the schema are dropped
+        (event, *_) = ask_for_more(
+            source, lambda: sender.send([2.0], "n")
+        )  # those before the schema are dropped
         assert set(event.y) == {"n"}
     source.close()
 
@@ -127,10 +129,15 @@ def test_a_readable_message_from_a_foreign_client(context):
     source = ZMQSource(FREE)
     push = context.socket(zmq.PUSH)
     push.connect(source.address)
-    push.send_multipart([b"weather", json.dumps({"x": {"sky": "grey", "t": 3}, "y": "rain"}).encode()])
+    push.send_multipart(
+        [b"weather", json.dumps({"x": {"sky": "grey", "t": 3}, "y": "rain"}).encode()]
+    )
     push.send_multipart([b"weather", msgspec.msgpack.encode({"x": {"sky": "blue"}, "y": None})])
     events = drain(source, lambda e: len(e) == 2)
-    assert [(e.x, e.y) for e in events] == [({"sky": "grey", "t": 3}, "rain"), ({"sky": "blue"}, None)]
+    assert [(e.x, e.y) for e in events] == [
+        ({"sky": "grey", "t": 3}, "rain"),
+        ({"sky": "blue"}, None),
+    ]
     assert all(isinstance(e, Sample) for e in events)
     push.close(0)
     source.close()
@@ -152,15 +159,23 @@ def test_a_foreign_client_speaks_reliably_from_the_page_alone(context):
         wait_until(all_came)
         assert (answers[0].kind, answers[0].note) == (6, {"credit": 64})
         predictions = {a.seq: a.table.tolist() for a in answers if a.kind == 8}
-        assert predictions == {1: [[0.75, 0.25], [0.0, 1.0]], 3: [[0.5, 0.5]], foreign.REQUEST | 1: [[0.25, 0.75]]}
+        assert predictions == {
+            1: [[0.75, 0.25], [0.0, 1.0]],
+            3: [[0.5, 0.5]],
+            foreign.REQUEST | 1: [[0.25, 0.75]],
+        }
         first_ack = next(i for i, a in enumerate(answers) if a.kind == 7)
-        assert next(i for i, a in enumerate(answers) if a.kind == 8) < first_ack  # the prediction comes before the ack
+        assert (
+            next(i for i, a in enumerate(answers) if a.kind == 8) < first_ack
+        )  # the prediction comes before the ack
         client.socket.close()
 
 
 def test_reliable_rows_arrive_once_in_order_and_flush_waits():
     with Serving(ZMQSource(FREE, "reliable", credit=64)) as engine:
-        with ZMQSender(engine.source.address, reliable=True, features=["a"], classes=["n", "y"], timeout=60) as sender:
+        with ZMQSender(
+            engine.source.address, reliable=True, features=["a"], classes=["n", "y"], timeout=60
+        ) as sender:
             sender.send(np.arange(1000).reshape(-1, 1), ["n", "y"] * 500)
             sender.send({"a": 1000.0}, "y")
             assert sender.send({"a": 1001.0, "new": 1}, "other") == 1002
@@ -190,15 +205,21 @@ def test_without_an_engine_the_sender_says_so():
         sender.send([1.0], 0)
     with (
         pytest.raises(SourceError, match=r"no engine at tcp://127.0.0.1:9 answered within 0.1 s"),
-        ZMQSender("tcp://127.0.0.1:9", reliable=True, features=["a"], classes=["x"], timeout=0.1, linger=0) as sender,
+        ZMQSender(
+            "tcp://127.0.0.1:9", reliable=True, features=["a"], classes=["x"], timeout=0.1, linger=0
+        ) as sender,
     ):
         sender.predict([1.0])
 
 
 def test_the_engine_restarts_and_nothing_is_lost_or_doubled():
     source = ZMQSource(f"tcp://{free_address()}", "reliable", credit=64)
-    address, learned, position = source.address, [], {}
-    sender = ZMQSender(address, reliable=True, features=["a"], classes=["n", "y"], name="s", timeout=60, linger=60)
+    address = source.address
+    learned = []
+    position = {}
+    sender = ZMQSender(
+        address, reliable=True, features=["a"], classes=["n", "y"], name="s", timeout=60, linger=60
+    )
 
     def feed():
         for i in range(600):
@@ -227,7 +248,9 @@ def test_the_engine_restarts_and_nothing_is_lost_or_doubled():
 
 
 def test_an_engine_that_ends_with_the_last_row_does_not_take_the_ack_along(monkeypatch):
-    monkeypatch.setattr("loco_stream.connectors.zmq_source._FAREWELL", 3.0)  # on a busy machine the reader is late
+    monkeypatch.setattr(
+        "loco_stream.connectors.zmq_source._FAREWELL", 3.0
+    )  # on a busy machine the reader is late
     source = ZMQSource(FREE, "reliable", max=50)
 
     def serve():
@@ -238,7 +261,9 @@ def test_an_engine_that_ends_with_the_last_row_does_not_take_the_ack_along(monke
 
     engine = threading.Thread(target=serve)
     engine.start()
-    sender = ZMQSender(source.address, reliable=True, features=["a"], classes=["y"], timeout=60, linger=60)
+    sender = ZMQSender(
+        source.address, reliable=True, features=["a"], classes=["y"], timeout=60, linger=60
+    )
     sender.connect()
     sender.send(np.zeros((50, 1)), ["y"] * 50)
     time.sleep(0.2)  # the ack has come and nobody has read it
@@ -250,9 +275,14 @@ def test_an_engine_that_ends_with_the_last_row_does_not_take_the_ack_along(monke
 def test_a_restarted_source_goes_on_after_the_last_durable_row():
     with Serving(ZMQSource(FREE, "reliable", credit=64)) as engine:
         make = {
-            "reliable": True, "features": ["a"], "classes": ["n", "y"], "name": "s", "epoch": 3,
-            "timeout": 60, "linger": 60,
-        }  # fmt: skip
+            "reliable": True,
+            "features": ["a"],
+            "classes": ["n", "y"],
+            "name": "s",
+            "epoch": 3,
+            "timeout": 60,
+            "linger": 60,
+        }
         first = ZMQSender(engine.source.address, **make)
         for i in range(100):
             first.send([float(i)], "y")
@@ -271,21 +301,31 @@ def test_predictions_come_back_for_the_rows_sent():
     with (
         Serving(ZMQSource(FREE, "reliable")) as engine,
         ZMQSender(
-            engine.source.address, reliable=True, predict=True, features=["a"], classes=["n", "y"], timeout=60
+            engine.source.address,
+            reliable=True,
+            predict=True,
+            features=["a"],
+            classes=["n", "y"],
+            timeout=60,
         ) as sender,
     ):
         sender.send([[0.25], [0.5]], ["n", "y"])
         sender.send([1.0])
         sender.flush()
         got = sender.take_predictions()
-        assert [(seq, table.tolist()) for seq, table in got] == [(1, [[0.75, 0.25], [0.5, 0.5]]), (3, [[0.0, 1.0]])]
+        assert [(seq, table.tolist()) for seq, table in got] == [
+            (1, [[0.75, 0.25], [0.5, 0.5]]),
+            (3, [[0.0, 1.0]]),
+        ]
         assert sender.take_predictions() == []
 
 
 @pytest.mark.parametrize("mode", ["reply", "reliable"])
 def test_request_and_reply(mode):
     with Serving(ZMQSource(FREE, mode)) as engine:
-        with ZMQSender(engine.source.address, reliable=True, features=["a"], classes=["n", "y"], timeout=60) as client:
+        with ZMQSender(
+            engine.source.address, reliable=True, features=["a"], classes=["n", "y"], timeout=60
+        ) as client:
             assert client.predict({"a": 0.9}) == "y"
             assert client.predict([[0.1], [0.9]]) == ["n", "y"]
             assert client.predict_proba([0.25]) == {"n": 0.75, "y": 0.25}
@@ -296,7 +336,9 @@ def test_request_and_reply(mode):
 def test_a_question_survives_a_restart_of_the_engine():
     source = ZMQSource(f"tcp://{free_address()}", "reply")
     address = source.address
-    client = ZMQSender(address, reliable=True, features=["a"], classes=["n", "y"], timeout=60, linger=0)
+    client = ZMQSender(
+        address, reliable=True, features=["a"], classes=["n", "y"], timeout=60, linger=0
+    )
     with Serving(source):
         assert client.predict([0.9]) == "y"
     restarted = []
@@ -319,7 +361,9 @@ def test_a_question_survives_a_restart_of_the_engine():
 
 def test_a_refused_row_is_told_to_the_sender():
     with Serving(ZMQSource(FREE, "reliable", task="regression")) as engine:
-        sender = ZMQSender(engine.source.address, reliable=True, classes=["n"], timeout=60, linger=0, name="s")
+        sender = ZMQSender(
+            engine.source.address, reliable=True, classes=["n"], timeout=60, linger=0, name="s"
+        )
         sender.send([1.0], "n")
         with pytest.raises(SourceError, match="refuses source 's': this engine learns regression"):
             sender.flush()
@@ -337,8 +381,12 @@ def test_10_000_mutated_messages_leave_the_engine_running(context):
             hostile.send(parts or [b""])
             if i % 500 == 0:
                 hostile.answers()
-        wait_until(lambda: engine.source.stats["malformed"] > 5000)  # beside others it is served less
-        with ZMQSender(engine.source.address, reliable=True, name="honest", classes=["n", "y"], timeout=60) as sender:
+        wait_until(
+            lambda: engine.source.stats["malformed"] > 5000
+        )  # beside others it is served less
+        with ZMQSender(
+            engine.source.address, reliable=True, name="honest", classes=["n", "y"], timeout=60
+        ) as sender:
             sender.send([[1.0], [2.0]], ["n", "y"])
             sender.flush()
         assert [e.y for e in engine.events if e.source == "honest"] == [["n", "y"]]
@@ -372,7 +420,11 @@ def test_a_huge_frame_cuts_off_its_connection_alone(context):
 @pytest.mark.parametrize(
     ("url", "error", "says"),
     [
-        ("zmq+pull://0.0.0.0:5555", SourceError, "refusing to bind tcp://0.0.0.0:5555: .* needs CURVE; .* --keys"),
+        (
+            "zmq+pull://0.0.0.0:5555",
+            SourceError,
+            "refusing to bind tcp://0.0.0.0:5555: .* needs CURVE; .* --keys",
+        ),
         ("zmq+reliable://*:5555", SourceError, "needs CURVE"),
         ("zmq+reply://eth0:5555", SourceError, "needs CURVE"),
         ("zmq+sub://0.0.0.0:5555?bind=1", SourceError, "needs CURVE"),
@@ -403,8 +455,12 @@ def test_a_port_in_use_is_named():
 
 def test_addresses():
     assert endpoint("//127.0.0.1:1") == "tcp://127.0.0.1:1"
-    assert [is_local(f"tcp://{h}:1") for h in ("127.0.0.1", "127.8.8.8", "[::1]", "localhost")] == [True] * 4
-    assert [is_local(f"tcp://{h}:1") for h in ("0.0.0.0", "*", "10.0.0.1", "[::]", "eth0")] == [False] * 5
+    assert [is_local(f"tcp://{h}:1") for h in ("127.0.0.1", "127.8.8.8", "[::1]", "localhost")] == [
+        True
+    ] * 4
+    assert [is_local(f"tcp://{h}:1") for h in ("0.0.0.0", "*", "10.0.0.1", "[::]", "eth0")] == [
+        False
+    ] * 5
     assert is_local("ipc:///tmp/x")
 
 
@@ -423,7 +479,9 @@ def test_ipv6_loopback_and_ipc(tmp_path):
 
 def test_an_old_libzmq_is_refused():
     require_libzmq((4, 3, 5))
-    with pytest.raises(ImportError, match=r"libzmq 4\.3\.4 has known security holes: .* >= 4\.3\.5"):
+    with pytest.raises(
+        ImportError, match=r"libzmq 4\.3\.4 has known security holes: .* >= 4\.3\.5"
+    ):
         require_libzmq((4, 3, 4))
 
 

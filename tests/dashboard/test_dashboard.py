@@ -28,22 +28,31 @@ from loco_stream.errors import ConfigError
 from loco_stream.metrics import forgetting
 from tests.helpers.ports import free_address, free_port
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 needs_browser = pytest.mark.skipif(
-    CHROMIUM is None and not os.environ.get("CI"), reason="there is no Chromium here; CI installs it"
+    CHROMIUM is None and not os.environ.get("CI"),
+    reason="there is no Chromium here; CI installs it",
 )
 AXE = Path(__file__).parents[1] / "data" / "axe"
 PICTURES = Path(os.environ.get("LOCO_PICTURES", "out/pages"))
 
 
 class Tap:
-    """A stream under the test's control: rows flow at a set pace, and a turn of `swap` changes the concept."""
+    """A stream under the test's control.
 
-    name, guarantee, schema = "a tap", "the rows of this test", None
+    Rows flow at a set pace, and a turn of `swap` changes the concept.
+    """
+
+    name = "a tap"
+    guarantee = "the rows of this test"
+    schema = None
 
     def __init__(self, pace=0.002):
         self.swap = self.over = False
-        self.row, self.pace = 0, pace
+        self.row = 0
+        self.pace = pace
         self.stats = {"gaps": 0}
 
     @property
@@ -59,9 +68,12 @@ class Tap:
             y = bool(x[0] + x[1] > 0) != self.swap
             self.row += 1
             yield Sample(
-                {name: float(value) for name, value in zip("abcd", x, strict=True)}, "no" if y else "yes",
-                self.row - 1, time.time(), self.name,
-            )  # fmt: skip
+                {name: float(value) for name, value in zip("abcd", x, strict=True)},
+                "no" if y else "yes",
+                self.row - 1,
+                time.time(),
+                self.name,
+            )
 
     def seek(self, position):
         self.row = position["row"]
@@ -112,7 +124,10 @@ class Regression(Run):
     """An engine that learns numbers, with its page."""
 
     def __init__(self):
-        self.tap, self.page = Numbers(), Dashboard(0, note="Simulated: a number made of four others.")
+        self.tap, self.page = (
+            Numbers(),
+            Dashboard(0, note="Simulated: a number made of four others."),
+        )
         model = LOCORegressor(hidden_sizes=(32,), seed=1)
         self.engine = StreamEngine(model, self.tap, watchers=[self.page], task="regression")
         self.thread = threading.Thread(target=self.engine.run)
@@ -145,7 +160,8 @@ def read_event(response):
         fields[name] = value
 
 
-# ---- without a browser ----------------------------------------------------------------------------------------------
+# ---- without a browser
+# ----------------------------------------------------------------------------------------------
 
 
 def test_a_page_that_fell_behind_the_ring_gets_the_whole_state():
@@ -193,7 +209,8 @@ def test_events_resume_after_the_last_one_seen():
 def test_a_frame_tells_what_the_engine_measures():
     with Run() as run:
         connection, response = ask(run.page.url, "/events")
-        name, frame = "", {}
+        name = ""
+        frame = {}
         while name != "frame" or frame.get("score", [0])[0] < 50:
             name, _, frame = read_event(response)
         connection.close()
@@ -236,7 +253,9 @@ def test_the_page_changes_nothing_of_what_is_learned():
 
     with Dashboard(0) as page:
         connection, response = ask(page.url, "/events")
-        assert read_event(response)[0] == "state"  # from here on a page is open, so spikes are looked at
+        assert (
+            read_event(response)[0] == "state"
+        )  # from here on a page is open, so spikes are looked at
         watched = state([page])
         connection.close()
     assert watched == state([])
@@ -270,7 +289,11 @@ def test_the_vendored_chart_library_is_the_published_one():
 
 def test_the_page_is_light():
     static = resources.files("loco_stream.dashboard") / "static"
-    sizes = [path.stat().st_size for path in Path(str(static)).rglob("*") if path.suffix in (".js", ".css", ".html")]
+    sizes = [
+        path.stat().st_size
+        for path in Path(str(static)).rglob("*")
+        if path.suffix in (".js", ".css", ".html")
+    ]
     assert sum(sizes) < 200_000
 
 
@@ -288,8 +311,11 @@ def spawn(tmp_path):
     def start(*words):
         process = subprocess.Popen(
             [sys.executable, "-m", "loco_stream", *map(str, words)],
-            cwd=tmp_path, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            cwd=tmp_path,
+            stderr=subprocess.STDOUT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         started.append(process)
         said = ""
         while "live page" not in said:
@@ -313,7 +339,8 @@ def rows(tmp_path):
 
 def shown_until(url, n):
     """Return the page's state once it has seen n rows."""
-    deadline, shown = time.monotonic() + 120, {"course": []}
+    deadline = time.monotonic() + 120
+    shown = {"course": []}
     while [point[0] for point in shown["course"][-1:]] != [n] and time.monotonic() < deadline:
         time.sleep(0.2)
         shown = json.loads(answer(url, "/state")[2])
@@ -360,7 +387,12 @@ def test_serve_shows_the_page_and_ends_clean_while_somebody_looks(spawn, tmp_pat
     assert read_event(response)[0] == "state"
     X = np.arange(600, dtype=np.float32).reshape(300, 2) % 7
     with ZMQSender(
-        f"tcp://{address}", features=["u", "v"], classes=["a", "b"], reliable=True, timeout=120.0, linger=60.0
+        f"tcp://{address}",
+        features=["u", "v"],
+        classes=["a", "b"],
+        reliable=True,
+        timeout=120.0,
+        linger=60.0,
     ) as sender:
         sender.send(X, ["ab"[int(x > 3)] for x, _ in X])
         sender.flush()
@@ -374,7 +406,8 @@ def test_serve_shows_the_page_and_ends_clean_while_somebody_looks(spawn, tmp_pat
     assert "ended: 300 samples" in output
 
 
-# ---- with a browser -------------------------------------------------------------------------------------------------
+# ---- with a browser
+# -------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -382,7 +415,12 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     assert CHROMIUM is not None, "CI must have a Chromium"
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
+    flags = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-dev-shm-usage",
+    ]
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         yield chromium
@@ -395,9 +433,13 @@ class Watched:
     def __init__(self, browser, url, **options):
         self.context = browser.new_context(**options)
         self.page = self.context.new_page()
-        self.requests, self.complaints = [], []
+        self.requests = []
+        self.complaints = []
         self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("console", lambda message: message.type == "error" and self.complaints.append(message.text))
+        self.page.on(
+            "console",
+            lambda message: message.type == "error" and self.complaints.append(message.text),
+        )
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.goto(url)
 
@@ -405,11 +447,16 @@ class Watched:
         """Wait until it holds; the page's own policy forbids the evaluation that playwright's waiting needs."""
         deadline = time.monotonic() + seconds
         while not self.page.evaluate(expression):
-            assert time.monotonic() < deadline, f"{expression} did not become true; complaints: {self.complaints}"
+            assert time.monotonic() < deadline, (
+                f"{expression} did not become true; complaints: {self.complaints}"
+            )
             self.page.wait_for_timeout(100)
 
     def own_complaints(self):
-        """Those of the page itself: where the server has ended, the browser says so, and it is right."""
+        """Those of the page itself.
+
+        Where the server has ended, the browser says so, and it is right.
+        """
         return [text for text in self.complaints if "net::ERR_" not in text]
 
     def picture(self, name):
@@ -458,7 +505,9 @@ def test_charts_fill_a_drift_is_marked_and_the_matrix_grows(watch):
         seen.wait(f"state.tasks.drifts.length > {before}")
         seen.wait(f"document.querySelectorAll('#matrix tr').length > {rows}")
         assert "the concept changed" in seen.page.locator("#events").inner_text()
-        seen.wait("document.querySelector('#drift-count').textContent === String(state.tasks.drifts.length)")
+        seen.wait(
+            "document.querySelector('#drift-count').textContent === String(state.tasks.drifts.length)"
+        )
         seen.picture("laptop-light")
         seen.page.keyboard.press("t")
         seen.wait("document.documentElement.dataset.theme === 'dark'")
@@ -480,14 +529,18 @@ def test_the_page_recovers_when_the_engine_restarts_and_keeps_the_course(watch, 
         seen.wait("document.querySelector('#link').textContent === 'live'")
         seen.wait(f"state.score && state.score[0] > {learned}")
         assert second.engine.status["n_samples"] > learned
-        assert seen.page.evaluate("course[0][0]") < 50  # the course from before the restart is still there
+        assert (
+            seen.page.evaluate("course[0][0]") < 50
+        )  # the course from before the restart is still there
     assert seen.own_complaints() == []
 
 
 def serious(seen):
     """Return what axe-core finds on the page that is serious or worse."""
     seen.page.evaluate((AXE / "axe.min.js").read_text())
-    passed, found = seen.page.evaluate("axe.run().then(result => [result.passes.length, result.violations])")
+    passed, found = seen.page.evaluate(
+        "axe.run().then(result => [result.passes.length, result.violations])"
+    )
     assert passed > 20
     return [
         f"{rule['id']}: {node['target']} {node['failureSummary']}"
@@ -501,11 +554,18 @@ def serious(seen):
 @pytest.mark.slow
 def test_nothing_keeps_people_from_using_the_page(watch):
     with Run(actions={"swap the labels": lambda: None}) as run, Regression() as numbers:
-        looks = [("light", 1280, 900), ("dark", 1280, 900), ("light", 390, 844), ("light", 1920, 1080)]
+        looks = [
+            ("light", 1280, 900),
+            ("dark", 1280, 900),
+            ("light", 390, 844),
+            ("light", 1920, 1080),
+        ]
         for theme, width, height in looks:
             for url, name in ((run.page.url, "classes"), (numbers.page.url, "numbers")):
                 seen = watch(url, color_scheme=theme, viewport={"width": width, "height": height})
-                seen.wait("course.length > 20 && state.last && document.querySelector('#link').textContent === 'live'")
+                seen.wait(
+                    "course.length > 20 && state.last && document.querySelector('#link').textContent === 'live'"
+                )
                 seen.picture(f"{name}-{width}-{theme}")
                 assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
                 assert serious(seen) == []
@@ -553,7 +613,9 @@ def test_the_course_can_be_saved_as_table_and_picture(watch):
         with seen.page.expect_download() as download:
             seen.page.click("#csv")
         lines = download.value.path().read_text().splitlines()
-        assert lines[0] == "sample,window_accuracy,accuracy,no_change_accuracy,majority_accuracy,time"
+        assert (
+            lines[0] == "sample,window_accuracy,accuracy,no_change_accuracy,majority_accuracy,time"
+        )
         assert len(lines) > 20
         with seen.page.expect_download() as download:
             seen.page.click("#picture")
@@ -571,7 +633,12 @@ def test_a_task_that_is_back_has_a_column_of_its_own_name_and_falls_add_up(watch
         seen = watch(run.page.url)
         seen.wait("state.tasks")
         tasks = [{"task": name} for name in ("task 0", "task 1", "task 0", "task 0")]
-        assert seen.page.evaluate("taskNames", tasks) == ["task 0", "task 1", "task 0, again", "task 0, again (3)"]
+        assert seen.page.evaluate("taskNames", tasks) == [
+            "task 0",
+            "task 1",
+            "task 0, again",
+            "task 0, again (3)",
+        ]
         R = [[0.9, None, None], [0.95, 0.9, None], [0.5, 0.8, 0.9]]
         falls = [seen.page.evaluate("([R, j]) => fallOf(R, j)", [R, j]) for j in range(3)]
         assert falls == ["45.0", "10.0", ""]
@@ -587,7 +654,9 @@ def test_terms_are_said_in_words_and_kept_on_hover(watch):
         names = seen.page.locator("#mixture dt").all_inner_texts()
         assert "the last 10,000 rows" in names
         assert not [name for name in names if "leak" in name]
-        terms = seen.page.evaluate("[...document.querySelectorAll('#mixture dt')].map(dt => dt.title)")
+        terms = seen.page.evaluate(
+            "[...document.querySelectorAll('#mixture dt')].map(dt => dt.title)"
+        )
         assert "leak 0.0001 a row" in terms
         assert seen.page.evaluate("foundBy('energy')[1]").startswith("energy distance")
 
@@ -598,21 +667,28 @@ def test_an_engine_that_is_gone_is_dimmed_and_one_that_ended_is_not_green(watch)
     from river import datasets, naive_bayes
 
     with Dashboard(0) as page:
-        engine = StreamEngine(naive_bayes.GaussianNB(), datasets.Phishing().take(50), watchers=[page], forever=True)
+        engine = StreamEngine(
+            naive_bayes.GaussianNB(), datasets.Phishing().take(50), watchers=[page], forever=True
+        )
         thread = threading.Thread(target=engine.run)
         thread.start()
         seen = watch(page.url)
         seen.wait("document.querySelector('#link').textContent === 'ended'")
-        green = seen.page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--likely')")
+        green = seen.page.evaluate(
+            "getComputedStyle(document.documentElement).getPropertyValue('--likely')"
+        )
         shown = seen.page.evaluate("getComputedStyle(document.querySelector('#link')).color")
         assert shown != f"rgb{tuple(bytes.fromhex(green.strip()[1:]))}"
         engine.stop()
         thread.join()
     seen.wait("document.body.dataset.link === 'lost'")
-    assert float(seen.page.evaluate("getComputedStyle(document.querySelector('main')).opacity")) < 0.6
+    assert (
+        float(seen.page.evaluate("getComputedStyle(document.querySelector('main')).opacity")) < 0.6
+    )
 
 
-# Every text whose contrast with what is painted behind it is below 4.5, as WCAG 2 counts it (level AA).
+# Every text whose contrast with what is painted behind it is below 4.5, as WCAG 2 counts it (level
+# AA).
 PALE = """() => {
   const parse = (text) => { const n = text.match(/[\\d.]+/g).map(Number); return n.length < 4 ? [...n, 1] : n; };
   const behind = (element) => {
@@ -643,7 +719,9 @@ def test_every_text_stands_out_in_both_themes(watch):
         for theme in ("light", "dark"):
             seen = watch(run.page.url, color_scheme=theme)
             seen.wait("course.length > 5 && document.querySelectorAll('#matrix tr').length >= 2")
-            seen.page.evaluate(f"drawMatrix(document.querySelector('#matrix'), [{cells}], [{{task: 'a task'}}])")
+            seen.page.evaluate(
+                f"drawMatrix(document.querySelector('#matrix'), [{cells}], [{{task: 'a task'}}])"
+            )
             assert seen.page.evaluate(PALE) == []
 
 
@@ -652,7 +730,11 @@ def test_every_text_stands_out_in_both_themes(watch):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_phone_can_read_it_and_a_keyboard_reaches_it(watch, theme):
     with Run(actions={"swap the labels": lambda: None}) as run:
-        phone = {"viewport": {"width": 390, "height": 844}, "color_scheme": theme, "device_scale_factor": 2}
+        phone = {
+            "viewport": {"width": 390, "height": 844},
+            "color_scheme": theme,
+            "device_scale_factor": 2,
+        }
         seen = watch(run.page.url, **phone)
         seen.wait("course.length > 5 && document.querySelector('#actions').children.length === 1")
         assert seen.page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -678,9 +760,13 @@ def test_the_machine_demo_shows_detection_recovery_and_what_was_kept(watch, spaw
     seen.wait("state.score && state.score[0] > 14000")
     drifts = seen.page.evaluate("state.tasks.drifts.map(drift => drift.at)")
     assert any(5000 <= at < 5500 for at in drifts)
-    assert seen.page.locator("#matrix tr").count() >= 4  # the head, before, after the overhaul, and back
+    assert (
+        seen.page.locator("#matrix tr").count() >= 4
+    )  # the head, before, after the overhaul, and back
     assert seen.page.locator("#actions button").all_inner_texts() == ["overhaul", "old regime"]
-    assert seen.page.locator(".u-value").all_inner_texts()[1].endswith(" %")  # the legend tells the newest values
+    assert (
+        seen.page.locator(".u-value").all_inner_texts()[1].endswith(" %")
+    )  # the legend tells the newest values
     seen.picture("machine")
     assert seen.own_complaints() == []
     output, _ = process.communicate(timeout=60)  # it ends by itself

@@ -18,13 +18,19 @@ from tests.helpers.fleet_process import template
 
 
 def get(page, path, host=None):
-    request = urllib.request.Request(page.url + path, headers={} if host is None else {"Host": host})
+    request = urllib.request.Request(
+        page.url + path, headers={} if host is None else {"Host": host}
+    )
     with urllib.request.urlopen(request, timeout=20) as answer:
         return answer.read()
 
 
 def test_the_page_shows_the_fleet_and_opens_one_device(tmp_path):
-    with FleetPage(0) as page, ThreadPoolExecutor(1) as browser, Fleet(template(), tmp_path) as fleet:
+    with (
+        FleetPage(0) as page,
+        ThreadPoolExecutor(1) as browser,
+        Fleet(template(), tmp_path) as fleet,
+    ):
         asked = {}
 
         def browse():

@@ -41,7 +41,10 @@ def ask(port, method, path, body=None, headers=JSON, timeout=60):
         connection.request(method, path, text, headers)
         answer = connection.getresponse()
         content = answer.read()
-        return answer.status, json.loads(content) if content[:1] in (b"{", b"[") else content.decode()
+        return answer.status, json.loads(content) if content[:1] in (
+            b"{",
+            b"[",
+        ) else content.decode()
     finally:
         connection.close()
 
@@ -55,7 +58,9 @@ class Service:
         self.port = int(self.door.url.rpartition(":")[2].strip("/"))
         source = WithInbox(ListSource([[]]), self.door.inbox)
         model = LOCOClassifier(hidden_sizes=(8,), seed=1)
-        self.engine = StreamEngine(model, source, checkpoint=checkpoint, strict=False, forever=True, resume=None)
+        self.engine = StreamEngine(
+            model, source, checkpoint=checkpoint, strict=False, forever=True, resume=None
+        )
         self._thread = threading.Thread(target=self.engine.run)
 
     def __enter__(self):
@@ -70,15 +75,28 @@ class Service:
 
 
 def test_rows_are_learned_and_predicted_by_who_speaks_http():
-    rows = [{"x": {"speed": float(i % 2), "place": "hall"}, "y": ("ok", "worn")[i % 2]} for i in range(100)]
+    rows = [
+        {"x": {"speed": float(i % 2), "place": "hall"}, "y": ("ok", "worn")[i % 2]}
+        for i in range(100)
+    ]
     with Service() as service:
         assert ask(service.port, "GET", "/health", headers={}) == (200, {"status": "ok"})
-        assert ask(service.port, "POST", "/predict", {"x": {"speed": 1.0}}) == (200, {"prediction": None, "proba": {}})
-        assert ask(service.port, "POST", "/learn", {"x": {"speed": 0.0}, "y": "ok"}) == (200, {"learned": 1})
+        assert ask(service.port, "POST", "/predict", {"x": {"speed": 1.0}}) == (
+            200,
+            {"prediction": None, "proba": {}},
+        )
+        assert ask(service.port, "POST", "/learn", {"x": {"speed": 0.0}, "y": "ok"}) == (
+            200,
+            {"learned": 1},
+        )
         assert ask(service.port, "POST", "/learn", {"rows": rows}) == (200, {"learned": 100})
-        status, answer = ask(service.port, "POST", "/predict", {"x": {"speed": 1.0, "place": "hall"}})
+        status, answer = ask(
+            service.port, "POST", "/predict", {"x": {"speed": 1.0, "place": "hall"}}
+        )
         assert (status, answer["prediction"], set(answer["proba"])) == (200, "worn", {"ok", "worn"})
-        both = ask(service.port, "POST", "/predict", {"rows": [{"speed": 0.0}, {"speed": 1.0}]})[1]["predictions"]
+        both = ask(service.port, "POST", "/predict", {"rows": [{"speed": 0.0}, {"speed": 1.0}]})[1][
+            "predictions"
+        ]
         assert [one["prediction"] for one in both] == ["ok", "worn"]
         wait_until(lambda: ask(service.port, "GET", "/ready")[1].get("n_samples") == 101)
 
@@ -87,10 +105,22 @@ def test_rows_asked_about_are_counted_with_the_names_that_nobody_knows():
     with Service() as service:
         ask(service.port, "POST", "/learn", {"x": {"speed": 0.0, "load": 1.0}, "y": "ok"})
         ask(service.port, "POST", "/predict", {"x": {"speed": 1.0, "laod": 1.0}})
-        ask(service.port, "POST", "/predict", {"rows": [{"speed": 1.0, "load": 0.0}, {"speed": 1.0}]})
+        ask(
+            service.port,
+            "POST",
+            "/predict",
+            {"rows": [{"speed": 1.0, "load": 0.0}, {"speed": 1.0}]},
+        )
     report = service.engine.report
-    assert (report["n_asked"], report["unknown_features"], report["missing_features"]) == (3, {"laod": 1}, {"load": 2})
-    assert "predictions were asked with features that the model does not know: 'laod' (1 row)" in report["unused"]
+    assert (report["n_asked"], report["unknown_features"], report["missing_features"]) == (
+        3,
+        {"laod": 1},
+        {"load": 2},
+    )
+    assert (
+        "predictions were asked with features that the model does not know: 'laod' (1 row)"
+        in report["unused"]
+    )
 
 
 def test_an_answer_does_not_wait_for_the_acknowledgement_of_its_head():
@@ -126,7 +156,12 @@ def test_the_document_describes_each_path():
     ("body", "headers", "status", "sentence"),
     [
         ({"x": {"a": 1}}, {"Content-Type": "text/plain"}, 415, "Content-Type: application/json"),
-        ({"x": {"a": 1}}, {**JSON, "Origin": "http://evil.example"}, 403, "pages of a browser may not ask"),
+        (
+            {"x": {"a": 1}},
+            {**JSON, "Origin": "http://evil.example"},
+            403,
+            "pages of a browser may not ask",
+        ),
         ({"x": {"a": 1}}, {**JSON, "Host": "evil.example"}, 400, "Invalid host"),
         (b"{", JSON, 400, "truncated"),
         (b"[" * 100_000, JSON, 400, ""),
@@ -161,9 +196,21 @@ def test_a_door_beyond_this_machine_needs_a_token():
         HTTPDoor(Standby(), 0, "0.0.0.0")
     with Service(token="a long enough token") as service:
         assert ask(service.port, "POST", "/learn", {"x": {"a": 1}, "y": 1})[0] == 401
-        assert ask(service.port, "POST", "/predict", {"x": {"a": 1}}, {**JSON, "Authorization": "Bearer no"})[0] == 401
+        assert (
+            ask(
+                service.port,
+                "POST",
+                "/predict",
+                {"x": {"a": 1}},
+                {**JSON, "Authorization": "Bearer no"},
+            )[0]
+            == 401
+        )
         right = {**JSON, "Authorization": "Bearer a long enough token"}
-        assert ask(service.port, "POST", "/learn", {"x": {"a": 1}, "y": 1}, right) == (200, {"learned": 1})
+        assert ask(service.port, "POST", "/learn", {"x": {"a": 1}, "y": 1}, right) == (
+            200,
+            {"learned": 1},
+        )
         assert ask(service.port, "GET", "/health", headers={})[0] == 200
 
 
@@ -179,7 +226,9 @@ def hostile(port, chance):
         head + b"Content-Length: -5\r\n\r\n" + good,
         head,  # and never the rest
         bytes(chance.randrange(256) for _ in range(300)),
-        b"GET /" + b"../" * chance.randrange(5000) + b"etc/passwd HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"GET /"
+        + b"../" * chance.randrange(5000)
+        + b"etc/passwd HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
         head + b"X: " + b"y" * 70_000 + b"\r\n\r\n",
         head + b"Content-Length: 12\r\nContent-Length: 30\r\n\r\n" + good,
     ]
@@ -195,7 +244,8 @@ def hostile(port, chance):
 
 @pytest.mark.slow
 def test_two_thousand_hostile_requests_leave_it_serving():
-    chance, open_ones = random.Random(3), []
+    chance = random.Random(3)
+    open_ones = []
     with Service() as service:
         for i in range(2000):
             open_ones.append(hostile(service.port, chance))
@@ -203,10 +253,15 @@ def test_two_thousand_hostile_requests_leave_it_serving():
                 open_ones.pop(0).close()
             if i % 200 == 0:
                 wait_until(lambda: ask(service.port, "GET", "/health")[0] == 200)
-        row = {"x": {"a": 1.0}, "y": "b"}  # refused as long as the server has not seen that the others have gone
+        row = {
+            "x": {"a": 1.0},
+            "y": "b",
+        }  # refused as long as the server has not seen that the others have gone
         wait_until(lambda: ask(service.port, "POST", "/learn", row) == (200, {"learned": 1}))
         crowd = [socket.create_connection(("127.0.0.1", service.port), 60) for _ in range(200)]
-        wait_until(lambda: ask(service.port, "GET", "/health")[0] == 200)  # the silent are cut off after 5 s
+        wait_until(
+            lambda: ask(service.port, "GET", "/health")[0] == 200
+        )  # the silent are cut off after 5 s
         for one in [*crowd, *open_ones]:
             one.close()
         assert ask(service.port, "POST", "/predict", {"x": {"a": 1.0}})[1]["prediction"] == "b"
@@ -218,10 +273,15 @@ def test_who_misspells_a_feature_is_told():
     with Service() as service:
         ask(service.port, "POST", "/learn", {"x": {"speed": 0.0, "load": 1.0}, "y": "ok"})
         wait_until(lambda: service.engine.status["n_samples"] == 1)
-        assert "unknown_features" not in ask(service.port, "POST", "/predict", {"x": {"speed": 1.0}})[1]
+        assert (
+            "unknown_features"
+            not in ask(service.port, "POST", "/predict", {"x": {"speed": 1.0}})[1]
+        )
         answer = ask(service.port, "POST", "/predict", {"x": {"sped": 1.0, "load": 0.5}})[1]
         assert answer["unknown_features"] == ["sped"]
-        both = ask(service.port, "POST", "/predict", {"rows": [{"load": 1.0}, {"velocity": 1.0}]})[1]["predictions"]
+        both = ask(service.port, "POST", "/predict", {"rows": [{"load": 1.0}, {"velocity": 1.0}]})[
+            1
+        ]["predictions"]
         assert [one.get("unknown_features") for one in both] == [None, ["velocity"]]
 
 
@@ -232,15 +292,41 @@ def numbered(seq, n=1, source="press"):
 
 def test_a_row_with_source_and_seq_is_learned_once():
     with Service() as service:
-        assert ask(service.port, "POST", "/learn", numbered(1)) == (200, {"learned": 1, "repeated": 0})
-        assert ask(service.port, "POST", "/learn", numbered(1)) == (200, {"learned": 0, "repeated": 1})
-        assert ask(service.port, "POST", "/learn", numbered(1, source="other")) == (200, {"learned": 1, "repeated": 0})
-        assert ask(service.port, "POST", "/learn", numbered(1, 5)) == (200, {"learned": 4, "repeated": 1})
-        assert ask(service.port, "POST", "/learn", numbered(200, 2)) == (200, {"learned": 2, "repeated": 0})
-        assert ask(service.port, "POST", "/learn", numbered(199)) == (200, {"learned": 1, "repeated": 0})
+        assert ask(service.port, "POST", "/learn", numbered(1)) == (
+            200,
+            {"learned": 1, "repeated": 0},
+        )
+        assert ask(service.port, "POST", "/learn", numbered(1)) == (
+            200,
+            {"learned": 0, "repeated": 1},
+        )
+        assert ask(service.port, "POST", "/learn", numbered(1, source="other")) == (
+            200,
+            {"learned": 1, "repeated": 0},
+        )
+        assert ask(service.port, "POST", "/learn", numbered(1, 5)) == (
+            200,
+            {"learned": 4, "repeated": 1},
+        )
+        assert ask(service.port, "POST", "/learn", numbered(200, 2)) == (
+            200,
+            {"learned": 2, "repeated": 0},
+        )
+        assert ask(service.port, "POST", "/learn", numbered(199)) == (
+            200,
+            {"learned": 1, "repeated": 0},
+        )
         status, answer = ask(service.port, "POST", "/learn", numbered(6))
-        assert (status, answer["error"][:54]) == (409, "row 6 of source 'press' is 195 below its highest, 201;")
-        for wrong in ({"source": "press"}, {"seq": 3}, {"source": "", "seq": 3}, {"source": "press", "seq": -1}):
+        assert (status, answer["error"][:54]) == (
+            409,
+            "row 6 of source 'press' is 195 below its highest, 201;",
+        )
+        for wrong in (
+            {"source": "press"},
+            {"seq": 3},
+            {"source": "", "seq": 3},
+            {"source": "press", "seq": -1},
+        ):
             assert ask(service.port, "POST", "/learn", {"x": {"a": 1}, "y": 1} | wrong)[0] == 400
         assert ask(service.port, "POST", "/learn", numbered(2**63 - 1, 2))[0] == 422
         assert ask(service.port, "POST", "/learn", {"rows": []})[0] == 422
@@ -251,10 +337,13 @@ def test_many_who_send_the_same_rows_at_once_teach_them_once():
     answers = []
     with Service() as service:
         senders = [
-            threading.Thread(target=lambda: answers.extend(ask(service.port, "POST", "/learn", numbered(i))
-                                                           for i in range(30)))
+            threading.Thread(
+                target=lambda: answers.extend(
+                    ask(service.port, "POST", "/learn", numbered(i)) for i in range(30)
+                )
+            )
             for _ in range(4)
-        ]  # fmt: skip
+        ]
         for sender in senders:
             sender.start()
         for sender in senders:
@@ -270,7 +359,9 @@ def test_what_was_numbered_is_known_to_a_run_without_a_door_in_between(tmp_path)
     with Service(checkpoint=tmp_path) as service:
         assert ask(service.port, "POST", "/learn", numbered(7))[1] == {"learned": 1, "repeated": 0}
     source = ListSource([[], [Sample({"a": 1.0}, "ok")]], needs_log=True)
-    StreamEngine(LOCOClassifier(hidden_sizes=(8,), seed=1), source, checkpoint=tmp_path, resume=True).run()
+    StreamEngine(
+        LOCOClassifier(hidden_sizes=(8,), seed=1), source, checkpoint=tmp_path, resume=True
+    ).run()
     assert inspect(tmp_path)["sources"]["beside"] == {"press": 7}
     with Service(checkpoint=tmp_path) as service:
         assert ask(service.port, "POST", "/learn", numbered(7))[1] == {"learned": 0, "repeated": 1}
@@ -288,8 +379,10 @@ def test_too_many_names_of_sources_are_refused():
 
 @pytest.mark.slow
 def test_what_was_answered_as_learned_outlives_a_kill(tmp_path, processes):
-    port, options = free_port(), ("--task", "classification", "--http")
-    address, learned = free_address(), 0
+    port = free_port()
+    options = ("--task", "classification", "--http")
+    address = free_address()
+    learned = 0
     for _ in range(3):
         engine = at_work(serve(processes, address, tmp_path, *options, str(port)))
         for _ in range(20):

@@ -1,4 +1,6 @@
-"""Freeze what Avalanche and CapyMOA compute from accuracy matrices; both are far too heavy for the tests.
+"""Freeze what Avalanche and CapyMOA compute from accuracy matrices.
+
+Both are far too heavy for the tests.
 
 Made with (Python 3.11, a Java runtime for CapyMOA):
     python -m venv /tmp/oracle && /tmp/oracle/bin/pip install avalanche-lib==0.6.0 capymoa==0.15.1
@@ -19,7 +21,8 @@ ROWS = 200  # test samples a task, so that accuracies are multiples of 1 / 200
 
 def avalanche(R: np.ndarray, baseline: np.ndarray) -> dict[str, float]:
     """Feed the two standalone metrics in the order in which training would."""
-    forgetting, transfer = Forgetting(), ForwardTransfer()
+    forgetting = Forgetting()
+    transfer = ForwardTransfer()
     for task, accuracy in enumerate(baseline):
         transfer.update(task, float(accuracy), initial=True)
     for i in range(len(R)):
@@ -43,7 +46,13 @@ def capymoa(hits: np.ndarray) -> dict[str, float]:
             evaluator.cm[i, 0, j, 0, 0] = int(hits[i, j])
             evaluator.cm[i, 0, j, 0, 1] = ROWS - int(hits[i, j])
     built = evaluator.build(SimpleNamespace(windowed=None), torch.zeros(n_tasks + 1))
-    names = ("backward_transfer", "forward_transfer", "accuracy_final", "accuracy_all_avg", "accuracy_seen_avg")
+    names = (
+        "backward_transfer",
+        "forward_transfer",
+        "accuracy_final",
+        "accuracy_all_avg",
+        "accuracy_seen_avg",
+    )
     return {f"capymoa_{name}": float(getattr(built, name)) for name in names}
 
 

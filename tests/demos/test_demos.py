@@ -17,14 +17,26 @@ from loco_stream.cli import main
 from loco_stream.demos import DEMOS
 from loco_stream.demos.gestures import GESTURES, record
 from loco_stream.demos.machine import Caught, outcome
-from loco_stream.demos.rotor import AFTER_OVERHAUL, BEFORE, FAULTS, FEATURES, ORDERS, RARE, SHAFT, UNITS, Hall
+from loco_stream.demos.rotor import (
+    AFTER_OVERHAUL,
+    BEFORE,
+    FAULTS,
+    FEATURES,
+    ORDERS,
+    RARE,
+    SHAFT,
+    UNITS,
+    Hall,
+)
 from loco_stream.demos.stage import browser_at_hand
 from loco_stream.stream import Prediction
 
 
 def play(*words, folder="."):
     command = [sys.executable, "-m", "loco_stream", "demo", *map(str, words), "--headless"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=500, cwd=folder, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=500, cwd=folder, check=False
+    )
 
 
 def hits(*spans):
@@ -50,7 +62,9 @@ def test_every_demo_has_help_that_says_what_to_look_at():
         (False, {"DISPLAY": ":0"}, True, False),
     ],
 )
-def test_the_page_is_offered_to_a_person_with_a_browser_alone(monkeypatch, terminal, variables, browser, expected):
+def test_the_page_is_offered_to_a_person_with_a_browser_alone(
+    monkeypatch, terminal, variables, browser, expected
+):
     def get():
         if not browser:
             raise webbrowser.Error
@@ -69,7 +83,9 @@ def test_the_page_is_offered_to_a_person_with_a_browser_alone(monkeypatch, termi
 
 def test_in_a_pipe_nothing_is_asked():
     command = [sys.executable, "-m", "loco_stream", "demo", "machine", "--ask"]
-    done = subprocess.run(command, input="y\n", capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        command, input="y\n", capture_output=True, text=True, timeout=60, check=True
+    )
     assert done.stdout == done.stderr == ""
 
 
@@ -82,8 +98,12 @@ def at_a_terminal(words, answer, folder):
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "loco_stream", *words],
-        stdin=theirs, stdout=theirs, stderr=subprocess.STDOUT, cwd=folder, env={**environment, "BROWSER": str(browser)},
-    ) as process:  # fmt: skip
+        stdin=theirs,
+        stdout=theirs,
+        stderr=subprocess.STDOUT,
+        cwd=folder,
+        env={**environment, "BROWSER": str(browser)},
+    ) as process:
         os.close(theirs)
         os.write(ours, answer)
         said = b""
@@ -134,10 +154,14 @@ def test_the_hall_is_a_function_of_seed_and_row_and_bounded():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "feature"),
-    [("loose foot", "shaft 3x"), ("unbalance", "shaft 1x"),
-     ("misalignment", "shaft 2x"), ("outer ring", "envelope 3.6x"),
-     ("inner ring", "envelope 5.4x")],
-)  # fmt: skip
+    [
+        ("loose foot", "shaft 3x"),
+        ("unbalance", "shaft 1x"),
+        ("misalignment", "shaft 2x"),
+        ("outer ring", "envelope 3.6x"),
+        ("inner ring", "envelope 5.4x"),
+    ],
+)
 def test_each_fault_sounds_where_the_physics_says(fault, feature):
     X, y = Hall().rows(0, 3000, BEFORE)
     column = X[:, FEATURES.index(feature)]
@@ -155,7 +179,13 @@ def test_the_rare_fault_is_rare_and_the_others_as_frequent_as_each_other():
 
 def test_what_is_said_of_the_rare_fault(capsys):
     caught = Caught()
-    for y, y_pred in [("healthy", RARE), (RARE, "healthy"), (RARE, RARE), (RARE, "unbalance"), (RARE, RARE)]:
+    for y, y_pred in [
+        ("healthy", RARE),
+        (RARE, "healthy"),
+        (RARE, RARE),
+        (RARE, "unbalance"),
+        (RARE, RARE),
+    ]:
         caught.write(Prediction(0, y_pred, y))
     caught.close(None)
     assert capsys.readouterr().out.splitlines() == [
@@ -216,10 +246,14 @@ def test_events_are_told_apart_by_memory_alone(tmp_path):
 
 
 def test_gestures_are_a_function_of_seed_and_number_and_pass_through_the_same_places():
-    events, more = record(40, seed=3), record(50, seed=3)
+    events = record(40, seed=3)
+    more = record(50, seed=3)
     assert all((more[name][: len(events[name])] == events[name]).all() for name in events)
     assert set(events["label"]) == set(GESTURES)
-    left, right = (np.bincount(events["line"][events["label"] == name], minlength=64) > 0 for name in ("left", "right"))
+    left, right = (
+        np.bincount(events["line"][events["label"] == name], minlength=64) > 0
+        for name in ("left", "right")
+    )
     assert np.mean(left == right) > 0.8
 
 
@@ -231,7 +265,9 @@ def test_deep_learns_through_ten_layers():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [("river", "--seconds", 5), ("river", "ChickWeights", "--seconds", 10)])
+@pytest.mark.parametrize(
+    "words", [("river", "--seconds", 5), ("river", "ChickWeights", "--seconds", 10)]
+)
 def test_river_beats_the_simple_guesses(words):
     done = play(*words)
     assert done.returncode == 0, done.stdout + done.stderr

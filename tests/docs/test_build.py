@@ -24,27 +24,50 @@ def site(tmp_path_factory):
         pytest.skip("needs pip install 'loco-stream[docs]'")
     folder = tmp_path_factory.mktemp("guide")
     built = subprocess.run(
-        [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-d", folder / "trees",
-         ROOT / "docs", folder / "site"],
-        env=dict(os.environ, PYTHONPATH=str(ROOT)), capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "sphinx",
+            "-W",
+            "--keep-going",
+            "-q",
+            "-b",
+            "html",
+            "-d",
+            folder / "trees",
+            ROOT / "docs",
+            folder / "site",
+        ],
+        env=dict(os.environ, PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert built.returncode == 0, built.stderr
     return folder / "site"
 
 
 def test_every_page_is_in_the_site(site):
-    pages = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in (ROOT / "docs").rglob("*.md")}
+    pages = {
+        path.relative_to(ROOT / "docs").with_suffix(".html")
+        for path in (ROOT / "docs").rglob("*.md")
+    }
     assert {str(page) for page in pages if not (site / page).is_file()} == set()
 
 
 def test_nothing_is_fetched_from_elsewhere(site):
     for page in site.rglob("*.html"):
-        loaded = re.findall(r"<(?:script|img|link)[^>]*?(?:src|href)=\"(https?:[^\"]+)\"", page.read_text())
+        loaded = re.findall(
+            r"<(?:script|img|link)[^>]*?(?:src|href)=\"(https?:[^\"]+)\"", page.read_text()
+        )
         assert loaded == [], page
 
 
 def test_the_notebook_was_run(site):
-    assert "n_samples" in (site / "notebooks" / "forgetting.html").read_text().split("cell_output", 1)[1]
+    assert (
+        "n_samples"
+        in (site / "notebooks" / "forgetting.html").read_text().split("cell_output", 1)[1]
+    )
 
 
 def test_the_reference_has_the_public_names(site):

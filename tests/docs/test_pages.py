@@ -23,7 +23,20 @@ from tests.helpers.pages import ROOT, Ports, blocks, commands, pages, shown, wit
 from tests.helpers.surroundings import LASTING, Section, write_files
 
 PAGES = pages()
-KNOWN = {"python", "console", "sh", "json", "text", "csv", "c", "cpp", "js", "{toctree}", "{eval-rst}", "{code-cell}"}
+KNOWN = {
+    "python",
+    "console",
+    "sh",
+    "json",
+    "text",
+    "csv",
+    "c",
+    "cpp",
+    "js",
+    "{toctree}",
+    "{eval-rst}",
+    "{code-cell}",
+}
 HOW = {"python": {"", "start"}, "console": {"", "run", "start", "stop"}}
 PROGRAMS = r"^(?:curl|node|gcc|redis-cli|redis-server|mosquitto|mosquitto_pub|influx)\b"
 CLIENTS = {"cimpl", "confluent_kafka", "confluent_kafka.admin"}
@@ -36,7 +49,12 @@ NOT_RUN = {
     "--workers 4": "starts processes on Ray: tests/fleet does",
     "void loop()": "is for an Arduino",
 }
-NOT_CODE = {"text", "{toctree}", "{eval-rst}", "{code-cell}"}  # the last is run by the build of the guide
+NOT_CODE = {
+    "text",
+    "{toctree}",
+    "{eval-rst}",
+    "{code-cell}",
+}  # the last is run by the build of the guide
 pytestmark = pytest.mark.skipif(not PAGES, reason="not run from a checkout")
 
 
@@ -62,7 +80,9 @@ def test_each_block_says_what_it_is(page):
         assert known or block.language in NOT_CODE, block.where
     left = without_code(page)
     assert "```" not in left
-    assert re.findall(r"(?:^|\n)\n {4}(?! *[-*] )\S.*", left) == [], "code is fenced, so that it is found"
+    assert re.findall(r"(?:^|\n)\n {4}(?! *[-*] )\S.*", left) == [], (
+        "code is fenced, so that it is found"
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
@@ -95,18 +115,24 @@ def test_shell_lines_are_taken(block):
 
 def check_program(program, block):
     """Ask click, make or the benches whether they know the words, without running anything."""
-    program = [word for word in program if not re.match(r"^[A-Z_]+=", word)]  # settings of the environment
+    program = [
+        word for word in program if not re.match(r"^[A-Z_]+=", word)
+    ]  # settings of the environment
     if program[:1] == ["loco-stream"]:
         from loco_stream.cli import main
 
         rest = program[1:]
-        with main.make_context("loco-stream", ["--help"] if not rest else rest[:1], resilient_parsing=True) as above:
+        with main.make_context(
+            "loco-stream", ["--help"] if not rest else rest[:1], resilient_parsing=True
+        ) as above:
             command = main.get_command(above, rest[0])
             assert command is not None, f"{block.where}: {rest[0]}"
             understand(command, rest[1:], above, block)
     elif program[:1] == ["make"]:
         for target in program[1:]:
-            assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M), f"{block.where}: make {target}"
+            assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M), (
+                f"{block.where}: make {target}"
+            )
     elif program[:3] == ["python", "-m", "benchmarks"]:
         asked = [sys.executable, "-m", "benchmarks", *program[3:], "--help"]
         done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -124,7 +150,9 @@ def understand(command, args, above, block):
     except click.exceptions.Exit:
         pass  # --help
     except click.UsageError as error:
-        if not re.search(r"does not exist|No such file", error.format_message()):  # files of the reader
+        if not re.search(
+            r"does not exist|No such file", error.format_message()
+        ):  # files of the reader
             raise AssertionError(f"{block.where}: {error.format_message()}") from error
 
 
@@ -169,8 +197,11 @@ class Reader:
 
     def __init__(self, page, folder):
         self.folder, self.ports, self.names, self.started = folder, Ports(), {}, []
-        self.environment = dict(os.environ, PATH=f"{folder.parent / 'bin'}:{os.environ['PATH']}", PYTHONPATH=str(ROOT))
-        self.page, self.section = page, None
+        self.environment = dict(
+            os.environ, PATH=f"{folder.parent / 'bin'}:{os.environ['PATH']}", PYTHONPATH=str(ROOT)
+        )
+        self.page = page
+        self.section = None
 
     def read(self):
         expected = blocks(self.page)
@@ -181,17 +212,24 @@ class Reader:
 
     def read_section(self, expected):
         typed = "".join(block.text for block in expected)
-        auto = any(block.how == "start" if block.language == "python" else is_typed(block) for block in expected)
+        auto = any(
+            block.how == "start" if block.language == "python" else is_typed(block)
+            for block in expected
+        )
         if auto:  # a recipe of its own
             self.stop()
             self.section = Section(typed, self.folder, self.environment, self.ports)
         for block, following in zip(expected, [*expected, None][1:], strict=True):
             said = self.do(block)
             if said is not None and following is not None and following.language == "text":
-                assert close_to(following.text, said), f"{following.where} shows\n{following.text}\nand not\n{said}"
+                assert close_to(following.text, said), (
+                    f"{following.where} shows\n{following.text}\nand not\n{said}"
+                )
         if auto:
             self.section.finish()
-            clients = [name for name, value in self.names.items() if type(value).__module__ in CLIENTS]
+            clients = [
+                name for name, value in self.names.items() if type(value).__module__ in CLIENTS
+            ]
             for name in clients:  # their broker is about to end
                 del self.names[name]
             self.section.leave()
@@ -221,19 +259,28 @@ class Reader:
         return said.getvalue()
 
     def doctest(self, block):
-        test = doctest.DocTestParser().get_doctest(block.text, self.names, block.where, block.where, block.line)
+        test = doctest.DocTestParser().get_doctest(
+            block.text, self.names, block.where, block.where, block.line
+        )
         failures = []
         doctest.DocTestRunner().run(test, out=failures.append, clear_globs=False)
         assert not failures, "".join(failures)
 
     def run(self, block):
-        return "".join(self.run_line(self.ports.free(line), block).stdout for line in commands(block))
+        return "".join(
+            self.run_line(self.ports.free(line), block).stdout for line in commands(block)
+        )
 
     def run_line(self, line, block):
         done = subprocess.run(
-            ["bash", "-c", line], cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=240,
+            ["bash", "-c", line],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
             check=False,
-        )  # fmt: skip
+        )
         assert done.returncode == 0, f"{block.where}: {line}\n{done.stdout}{done.stderr}"
         return done
 
@@ -249,16 +296,21 @@ class Reader:
                 done = self.run_line(self.section.swap(line), block)
                 said += done.stdout + done.stderr
         expected = shown(block)
-        assert not expected or close_to(expected, said), f"{block.where} shows\n{expected}\nand not\n{said}"
+        assert not expected or close_to(expected, said), (
+            f"{block.where} shows\n{expected}\nand not\n{said}"
+        )
 
     def start(self, block):
         (line,) = commands(block)
         log = self.folder.parent / f"started-{len(self.started)}"
         with log.open("w") as output:
             process = subprocess.Popen(
-                ["bash", "-c", f"exec {self.ports.free(line)}"], cwd=self.folder, env=self.environment, stdout=output,
+                ["bash", "-c", f"exec {self.ports.free(line)}"],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=output,
                 stderr=subprocess.STDOUT,
-            )  # fmt: skip
+            )
         self.started.append((process, log, block))
         deadline = time.monotonic() + 120
         while log.stat().st_size == 0 and process.poll() is None:  # it speaks when it listens
@@ -294,11 +346,21 @@ def bin_folder(tmp_path):
 
 
 def require_programs(page):
-    """Skip a page whose programs are not on this machine; where CI has to have installed them, fail."""
-    needed = {word for block in blocks(page) if block.language == "console" for line in commands(block)
-              for word in re.findall(PROGRAMS, line)}  # fmt: skip
+    """Skip a page whose programs are not on this machine.
+
+    Where CI has to have installed them, fail.
+    """
+    needed = {
+        word
+        for block in blocks(page)
+        if block.language == "console"
+        for line in commands(block)
+        for word in re.findall(PROGRAMS, line)
+    }
     missing = sorted(name for name in needed if shutil.which(name) is None)
-    if "gcc" in needed and not any(Path(root, "zmq.h").is_file() for root in ("/usr/include", "/usr/local/include")):
+    if "gcc" in needed and not any(
+        Path(root, "zmq.h").is_file() for root in ("/usr/include", "/usr/local/include")
+    ):
         missing.append("libzmq3-dev")
     if missing and os.environ.get("CI"):
         pytest.fail(f"not installed: {', '.join(missing)}")

@@ -48,8 +48,13 @@ def test_default_detector_gives_at_most_one_false_alarm_in_a_million(rate):
 @pytest.mark.parametrize("two_sided_test", [False, True])
 def test_light_copies_change_nothing_of_river(two_sided_test):
     errors = _errors(np.r_[np.linspace(0.5, 0.1, 2000), np.full(800, 0.6), np.full(800, 0.1)])
-    options = {"drift_confidence": 1e-4, "warning_confidence": 1e-3, "two_sided_test": two_sided_test}
-    plain, ours = HDDMA(**options), make_detector("HDDMA", options)
+    options = {
+        "drift_confidence": 1e-4,
+        "warning_confidence": 1e-3,
+        "two_sided_test": two_sided_test,
+    }
+    plain = HDDMA(**options)
+    ours = make_detector("HDDMA", options)
     fired = 0
     for error in errors:
         plain.update(error)
@@ -64,7 +69,9 @@ def test_one_sided_alarms_are_those_of_river_or_come_earlier():
     fast = _errors(np.r_[np.full(2000, 0.1), np.full(1000, 0.6)])
     for errors, difference in ((slow, 0), (fast, 1)):
         plain = HDDMA(drift_confidence=1e-4, warning_confidence=1e-3)
-        expected = next(i for i, error in enumerate(errors) if plain.update(error) or plain.drift_detected)
+        expected = next(
+            i for i, error in enumerate(errors) if plain.update(error) or plain.drift_detected
+        )
         assert expected > 2000
         found = _alarms(ConceptDetector(), errors)[0]
         assert (found < expected) if difference else (found == expected)
@@ -75,7 +82,8 @@ def test_one_sided_alarms_are_those_of_river_or_come_earlier():
 def test_a_run_of_errors_is_judged_by_its_likelihood(errors, good, bad):
     """The cumulative sum is the largest log-likelihood ratio of any tail, each error against the mean before it."""
     errors = [1] * bad + [0] * good + errors
-    detector, ratios = ConceptDetector("PageHinkley", {"threshold": 1e9}), []
+    detector = ConceptDetector("PageHinkley", {"threshold": 1e9})
+    ratios = []
     for n, error in enumerate(errors):
         usual = (sum(errors[:n]) + 1) / (n + 2)
         raised = (1 + usual) / 2
@@ -112,7 +120,9 @@ def test_two_sided_tests_are_silent_when_the_learner_improves(name):
 
 def test_one_change_gives_one_alarm_and_the_next_change_another():
     steps = np.arange(3000)
-    rates = np.concatenate([np.full(1000, 0.1), 0.1 + 0.6 * np.exp(-steps / 300), 0.1 + 0.6 * np.exp(-steps / 300)])
+    rates = np.concatenate(
+        [np.full(1000, 0.1), 0.1 + 0.6 * np.exp(-steps / 300), 0.1 + 0.6 * np.exp(-steps / 300)]
+    )
     alarms = _alarms(ConceptDetector("ADWIN"), _errors(rates))
     plain = make_detector("ADWIN")
     repeated = sum(1 for error in _errors(rates) if plain.update(error) or plain.drift_detected)
@@ -123,22 +133,29 @@ def test_one_change_gives_one_alarm_and_the_next_change_another():
 
 def test_an_error_that_stays_high_is_the_new_normal_after_patience():
     detector = ConceptDetector(patience=300)
-    alarms = _alarms(detector, _errors(np.r_[np.full(1000, 0.1), np.full(2000, 0.5), np.full(500, 0.95)]))
+    alarms = _alarms(
+        detector, _errors(np.r_[np.full(1000, 0.1), np.full(2000, 0.5), np.full(500, 0.95)])
+    )
     assert len(alarms) == 2
     assert alarms[1] >= 3000
 
 
 def test_a_warning_comes_before_the_alarm():
     detector = ConceptDetector()
-    states = [detector.update(error) for error in _errors(np.r_[np.full(1000, 0.1), np.full(200, 0.5)])]
+    states = [
+        detector.update(error) for error in _errors(np.r_[np.full(1000, 0.1), np.full(200, 0.5)])
+    ]
     assert "warning" in states[1000 : states.index("drift")]
 
 
 @given(st.lists(st.sampled_from([0.0, 1.0]), min_size=2, max_size=60))
 def test_beginning_of_a_change_equals_its_definition(errors):
     errors = np.array(errors)
-    found, expected = _samples_since_rise(errors), samples_since_rise(errors)
-    assert found == expected or _standing_out(errors, found) == pytest.approx(_standing_out(errors, expected))
+    found = _samples_since_rise(errors)
+    expected = samples_since_rise(errors)
+    assert found == expected or _standing_out(errors, found) == pytest.approx(
+        _standing_out(errors, expected)
+    )
 
 
 def _standing_out(errors, tail):
@@ -172,7 +189,9 @@ def test_input_statistics_equal_their_numpy_twin(seed, width):
         np.testing.assert_allclose(detector.mean, twin.mean, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(detector.score[4], twin.last, rtol=1e-6, atol=1e-8)
     assert np.isfinite(innovation)
-    np.testing.assert_allclose(detector.score[1:4], [twin.level, twin.spread, twin.correlation], rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(
+        detector.score[1:4], [twin.level, twin.spread, twin.correlation], rtol=1e-6, atol=1e-8
+    )
 
 
 @pytest.mark.parametrize("width", [4, 16, 200])
@@ -218,7 +237,9 @@ def test_outliers_and_missing_values_are_no_change_and_poison_nothing():
 
 @pytest.mark.parametrize("name", EXPORTABLE)
 def test_a_restored_detector_continues_the_same(name):
-    errors = _errors(np.r_[np.full(700, 0.1), np.full(600, 0.5), np.full(700, 0.2), np.full(400, 0.8)])
+    errors = _errors(
+        np.r_[np.full(700, 0.1), np.full(600, 0.5), np.full(700, 0.2), np.full(400, 0.8)]
+    )
     options = {"threshold": 5.0} if name == "PageHinkley" else {}
     for cut in (0, 1, 300, 720, 1100, 1900):
         whole, first, second = (ConceptDetector(name, options) for _ in range(3))
@@ -248,7 +269,9 @@ def test_a_restored_input_detector_continues_the_same():
 
 @pytest.mark.parametrize("name", sorted(set(DETECTORS) - set(EXPORTABLE)))
 def test_detectors_that_plain_numbers_cannot_carry_are_refused_in_words(name):
-    with pytest.raises(CheckpointError, match=f"cannot carry the detector {name}; use one of HDDMA"):
+    with pytest.raises(
+        CheckpointError, match=f"cannot carry the detector {name}; use one of HDDMA"
+    ):
         ConceptDetector(name).export_state()
 
 
@@ -256,7 +279,8 @@ def test_every_attribute_of_a_detector_is_exported():
     """A new release of river that remembers more must not pass unnoticed."""
     rng = np.random.default_rng(0)
     for name in EXPORTABLE:
-        detector, twin = make_detector(name), make_detector(name)
+        detector = make_detector(name)
+        twin = make_detector(name)
         for error in (rng.random(400) < 0.2).astype(int).tolist():
             detector.update(error)
         restore_numbers(twin, export_numbers(detector))
@@ -279,7 +303,9 @@ def test_states_of_other_detectors_are_refused():
 def test_names_and_options_are_checked():
     with pytest.raises(ConfigError, match=r"detector must be one of HDDMA, .*, got 'HDDM_A'"):
         ConceptDetector("HDDM_A")
-    with pytest.raises(ConfigError, match=r"detector_options of DDM may be warm_start, .*, got 'confidence'"):
+    with pytest.raises(
+        ConfigError, match=r"detector_options of DDM may be warm_start, .*, got 'confidence'"
+    ):
         ConceptDetector("DDM", {"confidence": 1})
     with pytest.raises(ConfigError, match="refused"):
         ConceptDetector("EDDM", {"alpha": 0.1, "beta": 0.9})

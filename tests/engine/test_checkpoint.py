@@ -22,7 +22,14 @@ from loco_stream.stream import Block, Labels, Sample
 from tests.helpers.standin import ListSource, Means
 
 FEATURES = ("a", "b")
-TIMED = ("samples_per_second", "latency_us", "latency_minute_us", "interrupted", "transport", "notes")
+TIMED = (
+    "samples_per_second",
+    "latency_us",
+    "latency_minute_us",
+    "interrupted",
+    "transport",
+    "notes",
+)
 
 
 class Killed(BaseException):
@@ -32,7 +39,8 @@ class Killed(BaseException):
 def stream(n_commits=40, seed=0):
     """Blocks of several sizes, unlabelled rows and their late labels, samples by name."""
     rng = np.random.default_rng(seed)
-    commits, seq = [], 1
+    commits = []
+    seq = 1
     for i in range(n_commits):
         n = int(rng.integers(1, 30))
         y = rng.integers(0, 3, n)
@@ -66,7 +74,8 @@ def make(folder, source, **options):
 
 def kill_after(engine, n_events):
     """Let the engine die in the middle of the n-th event it learns."""
-    handle, left = engine._trainer.handle, [n_events]
+    handle = engine._trainer.handle
+    left = [n_events]
 
     def dying(event):
         left[0] -= 1
@@ -110,13 +119,20 @@ def test_a_control_that_does_not_restore_the_noise_differs(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("forgets", [False, True])
-def test_the_real_model_ends_the_same_only_if_its_random_numbers_are_restored(tmp_path, monkeypatch, forgets):
-    """The numbers are a function of seed and counter; the control goes on with another seed and the same weights."""
+def test_the_real_model_ends_the_same_only_if_its_random_numbers_are_restored(
+    tmp_path, monkeypatch, forgets
+):
+    """The numbers are a function of seed and counter.
+
+    The control goes on with another seed and the same weights.
+    """
     commits = stream()
 
     def engine(folder, **options):
         model = LOCOClassifier(hidden_sizes=(16,), credit="learned", seed=3)
-        return StreamEngine(model, ListSource(commits), checkpoint=folder, checkpoint_every=50, **options)
+        return StreamEngine(
+            model, ListSource(commits), checkpoint=folder, checkpoint_every=50, **options
+        )
 
     def arrays(run):
         return {name: array.tobytes() for name, array in export_model(run.model)[1].items()}
@@ -164,13 +180,20 @@ def test_max_samples_may_cut_a_commit_and_resume_goes_on_within_it(tmp_path, sto
 @pytest.mark.parametrize("sizes", [(3, 4, 1, 12, 5), (7, 20), (10, 1)])
 @pytest.mark.parametrize("stop_at", [5, 19])
 @pytest.mark.parametrize("needs_log", [False, True])
-def test_a_live_source_may_cut_its_rows_otherwise_after_a_stop_within_a_commit(tmp_path, sizes, stop_at, needs_log):
+def test_a_live_source_may_cut_its_rows_otherwise_after_a_stop_within_a_commit(
+    tmp_path, sizes, stop_at, needs_log
+):
     rng = np.random.default_rng(2)
-    X, y = rng.normal(size=(60, 2)).astype(np.float32), [f"c{label}" for label in rng.integers(0, 3, 60)]
+    X = rng.normal(size=(60, 2)).astype(np.float32)
+    y = [f"c{label}" for label in rng.integers(0, 3, 60)]
 
     def commits(first, sizes):
         begins = np.minimum(np.cumsum([first, *sizes * 20]), 60).tolist()
-        return [[Block(X[a:b], y[a:b], FEATURES, a, source="s")] for a, b in itertools.pairwise(begins) if b > a]
+        return [
+            [Block(X[a:b], y[a:b], FEATURES, a, source="s")]
+            for a, b in itertools.pairwise(begins)
+            if b > a
+        ]
 
     class Live(ListSource):
         """Counts rows, not commits, as a broker does."""
@@ -179,10 +202,14 @@ def test_a_live_source_may_cut_its_rows_otherwise_after_a_stop_within_a_commit(t
 
         @property
         def position(self):
-            return {"commit": self.begin + sum(len(commit[0].X) for commit in self._commits[: self._next])}
+            return {
+                "commit": self.begin
+                + sum(len(commit[0].X) for commit in self._commits[: self._next])
+            }
 
         def seek(self, position):
-            self.begin, self._next = position["commit"], 0
+            self.begin = position["commit"]
+            self._next = 0
             self._commits = commits(self.begin, sizes)
 
     whole = make(None, ListSource(commits(0, (10,))))
@@ -287,7 +314,8 @@ def test_a_full_disk_stops_acks_raises_the_alarm_and_loses_nothing(tmp_path, mon
     expected = outcome(whole, whole.run())
     source = ListSource(commits, needs_log=True)
     engine = make(tmp_path, source)
-    real, seen = os.write, []
+    real = os.write
+    seen = []
 
     def full(descriptor, data):
         if bytes(data[:4]) == b"LREC" and len(source.acked) == 5 and len(seen) < 20:
@@ -310,7 +338,8 @@ def test_an_engine_whose_disk_stays_full_can_be_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr("loco_stream.engine.store._RETRY_SECONDS", 0.01)
     source = ListSource(stream(12), needs_log=True)
     engine = make(tmp_path, source)
-    real, tries = os.write, []
+    real = os.write
+    tries = []
 
     def full(descriptor, data):
         if bytes(data[:4]) == b"LREC" and len(source.acked) == 5:
@@ -371,7 +400,8 @@ def test_stop_before_anything_came_is_no_error():
 @pytest.mark.parametrize("harm", ["delete", "replace", "move"])
 def test_nothing_is_acknowledged_once_the_folder_is_gone(tmp_path, monkeypatch, harm):
     monkeypatch.setattr("loco_stream.engine.store._RETRY_SECONDS", 0.01)
-    folder, commits = tmp_path / "state", stream(12)
+    folder = tmp_path / "state"
+    commits = stream(12)
 
     class Harmful(ListSource):
         def ack(self, position):
@@ -412,7 +442,9 @@ def test_strange_files_in_the_folder_are_told_and_left_alone(tmp_path):
     first = make(tmp_path, ListSource(commits[:15], needs_log=True))
     first.run()
     newest_file = sorted(tmp_path.glob("checkpoint-*.loco"))[-1]
-    (tmp_path / "checkpoint-000000009999.loco").write_bytes(sorted(tmp_path.glob("checkpoint-*.loco"))[0].read_bytes())
+    (tmp_path / "checkpoint-000000009999.loco").write_bytes(
+        sorted(tmp_path.glob("checkpoint-*.loco"))[0].read_bytes()
+    )
     for name in ("log-abc.wal", "checkpoint-old.loco", "checkpoint-5.loco", "notes.txt"):
         (tmp_path / name).write_text("mine")
     (tmp_path / ".checkpoint-000000000004.loco.77.ab.tmp").write_text("left over")
@@ -445,7 +477,11 @@ def test_what_is_written_is_for_the_owner_alone(tmp_path):
         make(tmp_path, ListSource(stream(5), needs_log=True)).run()
     finally:
         os.umask(mask)
-    assert {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir() if file.stat().st_mode & 0o077} == {}
+    assert {
+        file.name: file.stat().st_mode & 0o777
+        for file in tmp_path.iterdir()
+        if file.stat().st_mode & 0o077
+    } == {}
 
 
 def test_a_system_without_file_locks_says_so(tmp_path, monkeypatch):

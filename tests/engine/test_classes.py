@@ -19,10 +19,15 @@ FEATURES = ("a", "b", "c", "d")
 class Rows:
     """Rows of an array, one by one or in blocks."""
 
-    name, guarantee, schema = "rows", "", None
+    name = "rows"
+    guarantee = ""
+    schema = None
 
     def __init__(self, X, y, block=0):
-        self.X, self.y, self.block, self.at = np.asarray(X, np.float32), y, block, 0
+        self.X = np.asarray(X, np.float32)
+        self.y = y
+        self.block = block
+        self.at = 0
 
     @property
     def position(self):
@@ -39,11 +44,14 @@ class Rows:
 
     def __iter__(self):
         while self.at < len(self.y):
-            start, self.at = self.at, min(self.at + max(self.block, 1), len(self.y))
+            start = self.at
+            self.at = min(self.at + max(self.block, 1), len(self.y))
             if self.block:
                 yield Block(self.X[start : self.at], self.y[start : self.at], FEATURES, start)
             else:
-                yield Sample(dict(zip(FEATURES, self.X[start].tolist(), strict=True)), self.y[start], start)
+                yield Sample(
+                    dict(zip(FEATURES, self.X[start].tolist(), strict=True)), self.y[start], start
+                )
 
 
 def rows(n=300, share=None):
@@ -60,7 +68,9 @@ def small():
 
 def expected(X, y):
     """Return log-loss and pairs of a plain loop."""
-    model, losses, pairs = small(), [], []
+    model = small()
+    losses = []
+    pairs = []
     for row, label in zip(np.asarray(X, np.float32).tolist(), y, strict=True):
         x = dict(zip(FEATURES, row, strict=True))
         proba = model.predict_proba_one(x)
@@ -122,7 +132,9 @@ class LabelsAlone(linear_model.PAClassifier):
         return max(super().predict_proba_one(x).items(), key=lambda item: item[1])[0]
 
 
-@pytest.mark.parametrize("model", [naive_bayes.GaussianNB(), LabelsAlone()], ids=["GaussianNB", "labels alone"])
+@pytest.mark.parametrize(
+    "model", [naive_bayes.GaussianNB(), LabelsAlone()], ids=["GaussianNB", "labels alone"]
+)
 def test_models_of_river_are_scored_with_or_without_probabilities(model):
     X, y = rows()
     report = StreamEngine(model, Rows(X, [label == "fault" for label in y])).run()
@@ -144,10 +156,15 @@ def test_intervals_of_a_regression_are_scored_by_every_road(block, tmp_path):
     bounds = bounds[np.isfinite(bounds[:, 0])], np.array(y)[np.isfinite(bounds[:, 0])]
     inside = (bounds[0][:, 0] <= bounds[1]) & (bounds[1] <= bounds[0][:, 1])
     assert whole["interval_coverage"] == inside.mean()
-    assert whole["mae"] == pytest.approx(np.abs(values - y)[1:].mean())  # the first answer came before any label
+    assert whole["mae"] == pytest.approx(
+        np.abs(values - y)[1:].mean()
+    )  # the first answer came before any label
     assert "inside the 90 % interval" in str(whole)
     options = {"checkpoint": tmp_path, "delay": 3}
     StreamEngine(model(), Rows(X, y, block), **options).run(max_samples=130)
     rest = StreamEngine(model(), Rows(X, y, block), resume=True, **options).run()
     at_once = StreamEngine(model(), Rows(X, y, block), delay=3).run()
-    assert (rest["interval_coverage"], rest["mae"]) == (at_once["interval_coverage"], at_once["mae"])
+    assert (rest["interval_coverage"], rest["mae"]) == (
+        at_once["interval_coverage"],
+        at_once["mae"],
+    )

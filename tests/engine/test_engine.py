@@ -26,7 +26,8 @@ class Keep:
     """A sink that keeps what it gets."""
 
     def __init__(self):
-        self.predictions, self.report = [], None
+        self.predictions = []
+        self.report = None
 
     def write(self, prediction):
         self.predictions.append(prediction)
@@ -57,7 +58,9 @@ def test_regression_equals_river_too(delay):
     def model():
         return preprocessing.StandardScaler() | linear_model.LinearRegression()
 
-    expected = evaluate.progressive_val_score(datasets.ChickWeights(), model(), metrics.MAE(), delay=delay)
+    expected = evaluate.progressive_val_score(
+        datasets.ChickWeights(), model(), metrics.MAE(), delay=delay
+    )
     report = StreamEngine(model(), datasets.ChickWeights(), delay=delay).run()
     assert report["mae"] == pytest.approx(expected.get(), rel=1e-12)
     assert {"rmse", "r2", "no_change_mae"} <= report.keys()
@@ -65,7 +68,9 @@ def test_regression_equals_river_too(delay):
 
 
 def test_every_report_has_the_promised_keys():
-    report = StreamEngine(naive_bayes.GaussianNB(), datasets.Phishing()).run(max_samples=100).to_dict()
+    report = (
+        StreamEngine(naive_bayes.GaussianNB(), datasets.Phishing()).run(max_samples=100).to_dict()
+    )
     promised = (
         "n_samples accuracy kappa kappa_m kappa_t no_change_accuracy majority_accuracy window_accuracy "
         "samples_per_second latency_us drifts tasks accuracy_matrix average_accuracy forgetting backward_transfer "
@@ -81,12 +86,16 @@ def test_every_report_has_the_promised_keys():
 def test_block_boundaries_change_nothing(cuts, sinks):
     X, y = rows(sum(cuts))
     ends = np.cumsum(cuts)
-    blocks = [Block(X[e - n : e], y[e - n : e], FEATURES, int(e - n)) for e, n in zip(ends, cuts, strict=True)]
+    blocks = [
+        Block(X[e - n : e], y[e - n : e], FEATURES, int(e - n))
+        for e, n in zip(ends, cuts, strict=True)
+    ]
     one_by_one = [
         Sample(dict(zip(FEATURES, row, strict=True)), label, i)
         for i, (row, label) in enumerate(zip(X.tolist(), y, strict=True))
     ]
-    states, scores = [], []
+    states = []
+    scores = []
     for source in (blocks, one_by_one, [blocks]):
         engine = StreamEngine(Means(), ListSource(source), sinks=[Keep()] if sinks else [])
         report = engine.run()
@@ -113,7 +122,10 @@ def test_late_labels_join_the_stored_prediction():
     model = Means()
     model.learn_one({"a": 0.0, "b": 0.0}, "c0")
     keep = Keep()
-    commits = [Block(X, None, FEATURES, 1, source="s"), Labels([2, 1, 99], [y[1], y[0], "c1"], source="s")]
+    commits = [
+        Block(X, None, FEATURES, 1, source="s"),
+        Labels([2, 1, 99], [y[1], y[0], "c1"], source="s"),
+    ]
     report = StreamEngine(model, ListSource(commits), sinks=[keep]).run()
     assert report["n_unlabelled"] == 40
     assert report["n_samples"] == 2
@@ -139,9 +151,16 @@ def test_waiting_rows_are_bounded_in_number_and_age(monkeypatch):
 
 
 @pytest.mark.parametrize("year", [1970, 2026, 2100])
-def test_a_row_waits_for_its_label_as_long_as_the_run_lasts_whatever_the_clock_says(monkeypatch, year):
-    """The clock jumps with the second row and jumps back with the third; the run itself takes two seconds a row."""
-    commits = [[Sample({"a": 1.0}, None, i)] for i in range(4)] + [[Labels([i], ["c0"])] for i in (0, 2, 3)]
+def test_a_row_waits_for_its_label_as_long_as_the_run_lasts_whatever_the_clock_says(
+    monkeypatch, year
+):
+    """The clock jumps with the second row and jumps back with the third.
+
+    The run itself takes two seconds a row.
+    """
+    commits = [[Sample({"a": 1.0}, None, i)] for i in range(4)] + [
+        [Labels([i], ["c0"])] for i in (0, 2, 3)
+    ]
     source = ListSource(commits)
     clock = SimpleNamespace(
         time=lambda: (year - 1970) * 3.16e7 if source.position["commit"] == 2 else 1.8e9,
@@ -162,7 +181,9 @@ def test_partly_labelled_blocks():
 
 def test_questions_are_answered_and_not_learned():
     X, y = rows(20)
-    source = ListSource([[Ask(X[:3], FEATURES, 7, tag=1)], Block(X, y, FEATURES), Ask(X[:3], FEATURES, 8, tag=2)])
+    source = ListSource(
+        [[Ask(X[:3], FEATURES, 7, tag=1)], Block(X, y, FEATURES), Ask(X[:3], FEATURES, 8, tag=2)]
+    )
     engine = StreamEngine(Means(), source)
     report = engine.run()
     (first, nothing, no_classes), (second, values, classes) = source.replies
@@ -175,7 +196,8 @@ def test_questions_are_answered_and_not_learned():
 
 def test_a_block_that_wants_predictions_gets_those_made_before_learning():
     X, y = rows(20)
-    twin, expected = Means(), []
+    twin = Means()
+    expected = []
     for i in range(20):
         expected.append(twin.predict_proba_array(X[i : i + 1], FEATURES)[0])
         twin.learn_array(X[i : i + 1], [y[i]], FEATURES)
@@ -210,7 +232,10 @@ def test_the_last_row_of_the_matrix_is_of_the_model_at_the_end(blocks):
     report = engine.run()
     expected = []
     for segment in monitor._timeline.segments:
-        samples = [(dict(zip(FEATURES, held.row.tolist(), strict=True)), held.y) for held in segment.hold.held]
+        samples = [
+            (dict(zip(FEATURES, held.row.tolist(), strict=True)), held.y)
+            for held in segment.hold.held
+        ]
         expected.append(np.mean([engine.model.predict_one(x) == label for x, label in samples]))
     assert len(expected) >= 2
     assert report["accuracy_matrix"][-1] == expected
@@ -218,12 +243,16 @@ def test_the_last_row_of_the_matrix_is_of_the_model_at_the_end(blocks):
 
 def test_a_resumed_run_is_not_moved_by_the_measurement_at_the_end(tmp_path):
     X, y = rows(600)
-    commits = [Sample(dict(zip(FEATURES, row, strict=True)), label, i)
-               for i, (row, label) in enumerate(zip(X.tolist(), y, strict=True))]  # fmt: skip
+    commits = [
+        Sample(dict(zip(FEATURES, row, strict=True)), label, i)
+        for i, (row, label) in enumerate(zip(X.tolist(), y, strict=True))
+    ]
 
     def run(folder, end, resume=False):
         monitor = TaskMonitor(holdout=20, share=0.2)
-        engine = StreamEngine(Means(), ListSource(commits), monitor=monitor, checkpoint=folder, resume=resume)
+        engine = StreamEngine(
+            Means(), ListSource(commits), monitor=monitor, checkpoint=folder, resume=resume
+        )
         return engine.run(end)["accuracy_matrix"]
 
     run(tmp_path / "parts", 300)
@@ -247,11 +276,19 @@ def test_blocks_and_rows_by_name_leave_the_monitor_in_the_same_state():
 
 
 def test_refused_rows_end_a_strict_run_and_are_counted_otherwise():
-    commits = [Sample({"a": 1.0}, "c0", 0), Sample({"a": 1.0}, "refuse me", 1), Sample({"a": 2.0}, "c1", 2)]
+    commits = [
+        Sample({"a": 1.0}, "c0", 0),
+        Sample({"a": 1.0}, "refuse me", 1),
+        Sample({"a": 2.0}, "c1", 2),
+    ]
     with pytest.raises(InputError, match="refused"):
         StreamEngine(Means(), ListSource(commits)).run()
     report = StreamEngine(Means(), ListSource(commits), strict=False).run()
-    assert (report["n_samples"], report["n_rejected"], report["notes"]) == (2, 1, ["this label is refused"])
+    assert (report["n_samples"], report["n_rejected"], report["notes"]) == (
+        2,
+        1,
+        ["this label is refused"],
+    )
     block = Block(np.ones((2, 1), np.float32), ["c0", "refuse me"], ("a",))
     assert StreamEngine(Means(), ListSource([block]), strict=False).run()["n_rejected"] == 2
 
@@ -327,7 +364,9 @@ def test_an_empty_stream_gives_a_report_without_scores():
     assert keep.report == report
 
 
-@given(st.lists(st.integers(100, 10**11), min_size=1, max_size=300), st.sampled_from([0.5, 0.9, 0.99]))
+@given(
+    st.lists(st.integers(100, 10**11), min_size=1, max_size=300), st.sampled_from([0.5, 0.9, 0.99])
+)
 def test_latency_quantiles_are_within_a_bucket(values, q):
     histogram = LatencyHistogram()
     for value in values:
@@ -341,7 +380,10 @@ def test_pending_restores_to_the_bit():
     X, _ = rows(3)
     pending = Pending(5, 10.0)
     engine = StreamEngine(
-        Means(), ListSource([Block(X, None, FEATURES, 5, source="s", epoch=2), Sample({"z": "text"}, None, 9)])
+        Means(),
+        ListSource(
+            [Block(X, None, FEATURES, 5, source="s", epoch=2), Sample({"z": "text"}, None, 9)]
+        ),
     )
     engine.run()
     state = engine._trainer.pending.export_state()

@@ -33,7 +33,9 @@ def uninterrupted(n):
 
 @pytest.mark.slow
 @pytest.mark.timeout(14_400 if SOAK else 600)
-def test_killed_engines_and_sources_leave_the_state_of_an_uninterrupted_run(tmp_path, processes, address):
+def test_killed_engines_and_sources_leave_the_state_of_an_uninterrupted_run(
+    tmp_path, processes, address
+):
     expected = uninterrupted(N_ROWS)
     chance = random.Random(7)
     kills = ["engine"] * ENGINE_KILLS + ["source"] * SOURCE_KILLS
@@ -66,11 +68,19 @@ def test_killed_engines_and_sources_leave_the_state_of_an_uninterrupted_run(tmp_
 
 
 @pytest.mark.slow
-def test_a_second_signal_ends_at_once_and_nothing_acknowledged_is_lost(tmp_path, processes, address):
+def test_a_second_signal_ends_at_once_and_nothing_acknowledged_is_lost(
+    tmp_path, processes, address
+):
     X, y = table(3000)
     engine = serve(processes, address, tmp_path)
     with ZMQSender(
-        f"tcp://{address}", name=NAME, features=FEATURES, classes=CLASSES, reliable=True, epoch=EPOCH, timeout=120.0
+        f"tcp://{address}",
+        name=NAME,
+        features=FEATURES,
+        classes=CLASSES,
+        reliable=True,
+        epoch=EPOCH,
+        timeout=120.0,
     ) as sender:
         sender.send(X, y)
         sender.flush()
@@ -79,7 +89,13 @@ def test_a_second_signal_ends_at_once_and_nothing_acknowledged_is_lost(tmp_path,
         assert engine.wait(timeout=60) in (0, 128 + signal.SIGTERM), engine.stderr.read()
     engine = serve(processes, address, tmp_path)
     with ZMQSender(
-        f"tcp://{address}", name=NAME, features=FEATURES, classes=CLASSES, reliable=True, epoch=EPOCH, timeout=120.0
+        f"tcp://{address}",
+        name=NAME,
+        features=FEATURES,
+        classes=CLASSES,
+        reliable=True,
+        epoch=EPOCH,
+        timeout=120.0,
     ) as sender:
         assert sender.connect() == 3000  # answered only once the log is replayed
     end(engine)

@@ -50,17 +50,29 @@ class Engine:
     """The service on a broker, killed and started again."""
 
     def __init__(self, processes, url, folder):
-        self.processes, self.url, self.folder = processes, url, folder
+        self.processes = processes
+        self.url = url
+        self.folder = folder
         self.control = free_address()
         self.start()
 
     def start(self):
         self.process = at_work(
             start(
-                self.processes, *LOCO, "serve", "--source", self.url, "--checkpoint", str(self.folder), "--quiet",
-                "--checkpoint-every", "1000", "--control", f"tcp://{self.control}",
+                self.processes,
+                *LOCO,
+                "serve",
+                "--source",
+                self.url,
+                "--checkpoint",
+                str(self.folder),
+                "--quiet",
+                "--checkpoint-every",
+                "1000",
+                "--control",
+                f"tcp://{self.control}",
             )
-        )  # fmt: skip
+        )
 
     def kill(self):
         assert self.process.poll() is None, self.process.stderr.read()
@@ -87,7 +99,9 @@ def publish(send, n, pause=BLOCK / ROWS_PER_SECOND):
 
 def killed(engine, send, n=N_ROWS, kills=KILLS):
     """Kill the engine while rows are sent, and compare its state at the end with that of a run without kills."""
-    expected = uninterrupted(n)  # first: it also compiles, which a killed engine would begin again and again
+    expected = uninterrupted(
+        n
+    )  # first: it also compiles, which a killed engine would begin again and again
     sender = threading.Thread(target=publish, args=(send, n))
     sender.start()
     chance = random.Random(7)
@@ -116,7 +130,11 @@ def test_kills_of_the_engine_on_redis(tmp_path, processes, options):
     server = Redis(tmp_path)
     with redis.Redis(port=server.port) as client:
         client.xadd("rows", {"data": next(payloads(1))})
-        engine = Engine(processes, f"redis://127.0.0.1:{server.port}/rows?task=classification{options}", tmp_path / "s")
+        engine = Engine(
+            processes,
+            f"redis://127.0.0.1:{server.port}/rows?task=classification{options}",
+            tmp_path / "s",
+        )
         killed(engine, lambda payload: client.xadd("rows", {"data": payload}))
     server.stop()
 
@@ -133,11 +151,15 @@ def test_kills_of_a_redis_that_keeps_its_data(tmp_path, processes):
             try:
                 client.xadd("rows", {"data": payload})
                 return
-            except redis.ConnectionError:  # killed before it answered: what it has not answered may be there
+            except (
+                redis.ConnectionError
+            ):  # killed before it answered: what it has not answered may be there
                 time.sleep(0.05)
 
     with redis.Redis(port=server.port, retry=None) as client:
-        engine = Engine(processes, f"redis://127.0.0.1:{server.port}/rows?task=classification", tmp_path / "s")
+        engine = Engine(
+            processes, f"redis://127.0.0.1:{server.port}/rows?task=classification", tmp_path / "s"
+        )
         for payload in payloads(4096):
             send(payload)
             if random.Random(payload).random() < 0.1:
@@ -159,7 +181,9 @@ def test_kills_of_the_engine_on_kafka(tmp_path, processes):
         producer.produce("rows", payload)
         producer.flush(60)
 
-    engine = Engine(processes, f"kafka://127.0.0.1:{broker.port}/rows?task=classification", tmp_path / "s")
+    engine = Engine(
+        processes, f"kafka://127.0.0.1:{broker.port}/rows?task=classification", tmp_path / "s"
+    )
     killed(engine, send)
     broker.stop()
 
@@ -168,7 +192,9 @@ def test_kills_of_the_engine_on_kafka(tmp_path, processes):
 def test_kills_of_the_engine_on_mqtt(tmp_path, processes):
     server = Mosquitto(tmp_path)
     with server.publisher() as send:
-        engine = Engine(processes, f"mqtt://127.0.0.1:{server.port}/rows?task=classification", tmp_path / "s")
+        engine = Engine(
+            processes, f"mqtt://127.0.0.1:{server.port}/rows?task=classification", tmp_path / "s"
+        )
         killed(engine, send)
     server.stop()
 
@@ -177,7 +203,9 @@ def test_kills_of_the_engine_on_mqtt(tmp_path, processes):
 def test_a_killed_mosquitto_that_keeps_its_data(tmp_path, processes):
     expected = uninterrupted(2048)
     server = Mosquitto(tmp_path)
-    engine = Engine(processes, f"mqtt://127.0.0.1:{server.port}/rows?task=classification", tmp_path / "s")
+    engine = Engine(
+        processes, f"mqtt://127.0.0.1:{server.port}/rows?task=classification", tmp_path / "s"
+    )
     engine.kill()  # the session stays, and the broker keeps what comes
     bodies = list(payloads(2048))
     for part in (bodies[:10], bodies[10:20], bodies[20:]):

@@ -16,7 +16,8 @@ from loco_stream.errors import LocoStreamWarning
 from loco_stream.stream import Ask, Block, Sample
 
 ROWS = [
-    ({"a": float(i), "b": None if i % 4 == 0 else 1.0, "c": "text" if i < 20 else math.nan}, i % 2) for i in range(40)
+    ({"a": float(i), "b": None if i % 4 == 0 else 1.0, "c": "text" if i < 20 else math.nan}, i % 2)
+    for i in range(40)
 ]
 
 
@@ -24,15 +25,29 @@ class Messages:
     """What a live source tells beside its rows."""
 
     def __init__(self, malformed, last_error):
-        self.stats, self.last_error = {"malformed": malformed, "rejected": 1}, last_error
+        self.stats = {"malformed": malformed, "rejected": 1}
+        self.last_error = last_error
 
 
 @pytest.mark.parametrize(
     ("value", "masked"),
-    [(1, False), (1.5, False), (True, False), (np.float32(2), False), (Decimal("1.5"), False), (None, True),
-     (math.nan, True), (math.inf, True), ("7", True), (np.float64("nan"), True), (Decimal("NaN"), True),
-     (date(2026, 1, 1), True), (np.datetime64("2026-01-01"), True), (b"7", True)],
-)  # fmt: skip
+    [
+        (1, False),
+        (1.5, False),
+        (True, False),
+        (np.float32(2), False),
+        (Decimal("1.5"), False),
+        (None, True),
+        (math.nan, True),
+        (math.inf, True),
+        ("7", True),
+        (np.float64("nan"), True),
+        (Decimal("NaN"), True),
+        (date(2026, 1, 1), True),
+        (np.datetime64("2026-01-01"), True),
+        (b"7", True),
+    ],
+)
 def test_a_value_is_masked_exactly_when_it_is_no_number(value, masked):
     ledger = Ledger(None, takes_text=False)
     for row in ({"a": 1.0, "v": value}, {"v": value}, {"v": value, "w": 3}):
@@ -51,7 +66,11 @@ def test_shares_are_of_the_rows_that_named_the_feature():
     for i in range(60):
         ledger.row({"a": None if i % 3 == 0 else 1.0} if i % 2 else {"a": 1.0, "b": None})
     ledger.block(np.array([[np.nan, 1.0], [np.nan, 2.0]], np.float32), ("c", "b"))
-    assert ledger.report()["masked"] == {"a": pytest.approx(10 / 60), "b": pytest.approx(30 / 32), "c": 1.0}
+    assert ledger.report()["masked"] == {
+        "a": pytest.approx(10 / 60),
+        "b": pytest.approx(30 / 32),
+        "c": 1.0,
+    }
 
 
 def test_names_from_outside_do_not_fill_the_memory():
@@ -70,7 +89,9 @@ def test_names_from_outside_do_not_fill_the_memory():
 
 def test_the_report_the_table_and_prometheus_tell_it():
     report = StreamEngine(
-        LOCOClassifier(seed=0, categories=0), [*ROWS, Sample({"a": 1e31, "b": 0.0, "c": 0.0}, 1)], strict=False
+        LOCOClassifier(seed=0, categories=0),
+        [*ROWS, Sample({"a": 1e31, "b": 0.0, "c": 0.0}, 1)],
+        strict=False,
     ).run()
     assert report["masked"] == {"b": 0.25, "c": 1.0}
     assert (report["skipped"], report["n_unused"]) == ({"value out of range": 1}, 1)
@@ -88,10 +109,15 @@ def test_predictions_with_other_names_are_told():
         Sample({"speed": 1.0, "load": 1}),
     ]
     with pytest.warns(LocoStreamWarning, match="'velocity'"):
-        report = StreamEngine(LOCOClassifier(seed=0), [*asks[2:], *rows, asks[1], asks[0], asks[2]]).run()
+        report = StreamEngine(
+            LOCOClassifier(seed=0), [*asks[2:], *rows, asks[1], asks[0], asks[2]]
+        ).run()
     assert report["unknown_features"] == {"velocity": 4}
     assert report["missing_features"] == {"speed": 4, "load": 1}
-    assert "predictions were asked with features that the model does not know: 'velocity' (4 rows)" in report["unused"]
+    assert (
+        "predictions were asked with features that the model does not know: 'velocity' (4 rows)"
+        in report["unused"]
+    )
 
 
 def test_messages_are_counted_on_across_processes():
@@ -102,7 +128,11 @@ def test_messages_are_counted_on_across_processes():
     again.restore_state(ledger.export_state())
     report = again.report()
     assert report["malformed"] == {"n": 8, "last": "first"}
-    assert (report["masked"], report["skipped"], report["n_unused"]) == ({"a": 1.0}, {"label": 2}, 10)
+    assert (report["masked"], report["skipped"], report["n_unused"]) == (
+        {"a": 1.0},
+        {"label": 2},
+        10,
+    )
 
 
 def test_a_resumed_run_tells_of_all_rows(tmp_path):

@@ -20,31 +20,61 @@ def rows(n, task):
     X[rng.random(X.shape) < 0.05] = np.nan
     if task == "regression":
         return X, np.nansum(X, axis=1).tolist()
-    return X, [f"c{int(abs(row[0]) * 2)}" if row[0] == row[0] and i > 20 else "none" for i, row in enumerate(X)]
+    return X, [
+        f"c{int(abs(row[0]) * 2)}" if row[0] == row[0] and i > 20 else "none"
+        for i, row in enumerate(X)
+    ]
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
-def test_who_listens_hears_the_same_of_blocks_as_of_rows_and_the_blocks_stay_whole(task, tmp_path, monkeypatch):
+def test_who_listens_hears_the_same_of_blocks_as_of_rows_and_the_blocks_stay_whole(
+    task, tmp_path, monkeypatch
+):
     X, y = rows(300, task)
-    names, model = ("a", "b", "c"), LOCOClassifier if task == "classification" else LOCORegressor
+    names = ("a", "b", "c")
+    model = LOCOClassifier if task == "classification" else LOCORegressor
     times = np.arange(300) * 2.0
     samples = [
-        Sample({f: v for f, v in zip(names, row, strict=True) if v == v}, label, i, float(times[i]), "s")
+        Sample(
+            {f: v for f, v in zip(names, row, strict=True) if v == v},
+            label,
+            i,
+            float(times[i]),
+            "s",
+        )
         for i, (row, label) in enumerate(zip(X.tolist(), y, strict=True))
     ]
     cuts = [slice(i, i + 64) for i in range(0, 300, 64)]
-    blocks = [Block(X[cut], y[cut], names, cut.start, times[cut][0], "s", times=times[cut]) for cut in cuts]
+    blocks = [
+        Block(X[cut], y[cut], names, cut.start, times[cut][0], "s", times=times[cut])
+        for cut in cuts
+    ]
 
     def run(events, name):
-        sink, told = open_sink(f"jsonl:{tmp_path / name}?only=prediction&batch=7"), []
+        sink = open_sink(f"jsonl:{tmp_path / name}?only=prediction&batch=7")
+        told = []
         engine = StreamEngine(
-            model(hidden_sizes=(8,), seed=0), ListSource(events), [sink], TaskMonitor(task=task, holdout=0)
+            model(hidden_sizes=(8,), seed=0),
+            ListSource(events),
+            [sink],
+            TaskMonitor(task=task, holdout=0),
         )
         engine.on("prediction", told.append)
-        monkeypatch.setattr(engine._trainer, "_row", engine._trainer._row if name == "rows" else None)
+        monkeypatch.setattr(
+            engine._trainer, "_row", engine._trainer._row if name == "rows" else None
+        )
         report = engine.run().to_dict()
-        scores = {key: report[key] for key in ("accuracy", "log_loss", "rmse", "coverage", "drifts") if key in report}
-        return told, (tmp_path / name).read_bytes(), scores, state_sha256(*export_model(engine.model))
+        scores = {
+            key: report[key]
+            for key in ("accuracy", "log_loss", "rmse", "coverage", "drifts")
+            if key in report
+        }
+        return (
+            told,
+            (tmp_path / name).read_bytes(),
+            scores,
+            state_sha256(*export_model(engine.model)),
+        )
 
     one_by_one = run(samples, "rows")
     assert [record["label"] for record in one_by_one[0]] == y
@@ -53,7 +83,10 @@ def test_who_listens_hears_the_same_of_blocks_as_of_rows_and_the_blocks_stay_who
 
 class Sink:
     def __init__(self, broken_at=None, broken_end=False):
-        self.n, self.report, self._broken_at, self._broken_end = 0, None, broken_at, broken_end
+        self.n = 0
+        self.report = None
+        self._broken_at = broken_at
+        self._broken_end = broken_end
 
     def write(self, prediction):
         self.n += 1
@@ -72,7 +105,8 @@ def test_sinks_that_have_to_wait_at_the_end_do_so_together():
     class Patient(Sink):
         def __init__(self, name, broken=False):
             super().__init__()
-            self.name, self._broken = name, broken
+            self.name = name
+            self._broken = broken
 
         def end(self, report):
             calls.append(f"end {self.name}")
@@ -89,7 +123,10 @@ def test_sinks_that_have_to_wait_at_the_end_do_so_together():
 
 
 def test_a_callback_hears_each_record_of_its_kind_and_may_fail():
-    rows = [Sample({"a": float(i % 2)}, ("x", "y")[(i + i // 500) % 2], i, source="s") for i in range(1000)]
+    rows = [
+        Sample({"a": float(i % 2)}, ("x", "y")[(i + i // 500) % 2], i, source="s")
+        for i in range(1000)
+    ]
     engine = StreamEngine(Means(), ListSource(rows))
     heard = {kind: [] for kind in ("prediction", "drift", "status", "report")}
     for kind, told in heard.items():
@@ -103,7 +140,11 @@ def test_a_callback_hears_each_record_of_its_kind_and_may_fail():
         engine.on("drfit", print)
     report = engine.run()
     assert [record["seq"] for record in heard["prediction"]] == list(range(1000))
-    assert [record["at"] for record in heard["drift"]] == [drift["at"] for drift in report["drifts"]] != []
+    assert (
+        [record["at"] for record in heard["drift"]]
+        == [drift["at"] for drift in report["drifts"]]
+        != []
+    )
     assert heard["report"][0]["report"]["n_samples"] == 1000
     assert heard["status"]
     assert report["n_failed_calls"] == 1000
@@ -116,10 +157,16 @@ def test_a_callback_hears_each_record_of_its_kind_and_may_fail():
 def test_a_drift_in_blocks_or_by_late_labels_names_the_row_that_raised_it(late):
     y = [("x", "y")[(i + i // 512) % 2] for i in range(1024)]
     X = np.arange(1024, dtype=np.float32).reshape(-1, 1) % 2
-    blocks = [Block(X[i : i + 64], None if late else y[i : i + 64], ("a",), i, 5.0, "s", 3) for i in range(0, 1024, 64)]
+    blocks = [
+        Block(X[i : i + 64], None if late else y[i : i + 64], ("a",), i, 5.0, "s", 3)
+        for i in range(0, 1024, 64)
+    ]
     labels = [Labels(range(i, i + 64), y[i : i + 64], i, "s", 3) for i in range(0, 1024, 64)]
-    commits = [[block, label] if late else [block] for block, label in zip(blocks, labels, strict=True)]
-    engine, told = StreamEngine(Means(), ListSource(commits)), []
+    commits = [
+        [block, label] if late else [block] for block, label in zip(blocks, labels, strict=True)
+    ]
+    engine = StreamEngine(Means(), ListSource(commits))
+    told = []
     engine.on("drift", told.append)
     report = engine.run()
     assert [record["at"] for record in told] == [drift["at"] for drift in report["drifts"]] != []
@@ -130,7 +177,9 @@ def test_a_drift_in_blocks_or_by_late_labels_names_the_row_that_raised_it(late):
 
 def test_a_sink_or_watcher_that_raises_ends_itself_and_not_the_engine():
     rows = [Sample({"a": float(i)}, f"c{i % 2}", i) for i in range(20)]
-    good, broken, last = Sink(), Sink(broken_at=5), Sink(broken_end=True)
+    good = Sink()
+    broken = Sink(broken_at=5)
+    last = Sink(broken_end=True)
     looks = []
 
     def watcher(engine):

@@ -37,7 +37,8 @@ def test_plot_returns_the_figure_with_and_without_a_file(tmp_path):
 def test_the_clock_counts_what_is_compiled_and_says_so_once():
     import numba
 
-    before, said = compile_seconds(), []
+    before = compile_seconds()
+    said = []
     with say_when_compiling(lambda: said.append(is_compiling())):
         numba.njit(lambda x: x + 1)(1)
         numba.njit(lambda x: x + 2)(1)

@@ -22,7 +22,11 @@ FEATURES = ("a", "b")
 
 
 def engine(folder, commits, task="classification", **options):
-    model = LOCOClassifier(hidden_sizes=(8,), seed=1) if task == "classification" else LOCORegressor(hidden_sizes=(8,))
+    model = (
+        LOCOClassifier(hidden_sizes=(8,), seed=1)
+        if task == "classification"
+        else LOCORegressor(hidden_sizes=(8,))
+    )
     monitor = TaskMonitor(holdout=20, share=0.2, task=task)
     options = {"resume": None, "strict": False, **options}
     source = ListSource(commits, needs_log=folder is not None)
@@ -63,7 +67,9 @@ def good(task, n=30):
     return [Sample({"a": i * 0.1, "b": 1.0}, labels[i % 2], i) for i in range(n)]
 
 
-@pytest.mark.parametrize(("task", "event"), CASES, ids=lambda value: value if isinstance(value, str) else None)
+@pytest.mark.parametrize(
+    ("task", "event"), CASES, ids=lambda value: value if isinstance(value, str) else None
+)
 def test_what_nobody_can_learn_is_refused_before_it_is_logged(tmp_path, task, event):
     rows = good(task)
     clean = engine(None, rows, task)
@@ -95,7 +101,11 @@ def test_the_good_rows_of_a_block_come_in():
     X = np.arange(10, dtype=np.float32).reshape(5, 2)
     X[4, 0] = 3e38
     admitted = admit([Block(X, [1.0, 1e31, None, HUGE, 5.0], FEATURES, 7)], "regression")
-    assert [(block.seq, block.y) for block in admitted.events] == [(7, [1.0]), (9, [None]), (11, [5.0])]
+    assert [(block.seq, block.y) for block in admitted.events] == [
+        (7, [1.0]),
+        (9, [None]),
+        (11, [5.0]),
+    ]
     assert np.isnan(admitted.events[-1].X[0, 0])
     assert (admitted.refused, admitted.reason[:8]) == (2, "y is 100")
     late = admit([Labels([1, 2, 3], ["a", HUGE, "b"])], "classification")
@@ -104,11 +114,16 @@ def test_the_good_rows_of_a_block_come_in():
     assert np.isnan(asked.events[0].X).all()
 
 
-@pytest.mark.parametrize("value", [1e30, -1e30, 2**64 - 1, -(2**63), 5e-324, math.nan, math.inf, None, "text", b"x"])
+@pytest.mark.parametrize(
+    "value", [1e30, -1e30, 2**64 - 1, -(2**63), 5e-324, math.nan, math.inf, None, "text", b"x"]
+)
 def test_neither_scores_nor_monitor_raise_on_what_comes_in(tmp_path, value):
     for task in ("classification", "regression"):
         labels = [value, 1.0] if admit([Sample({}, value)], task).events else [1.0, 2.0]
-        rows = [Sample({"a": value if i % 3 else 1.0, "b": float(i)}, labels[i % 2], i) for i in range(60)]
+        rows = [
+            Sample({"a": value if i % 3 else 1.0, "b": float(i)}, labels[i % 2], i)
+            for i in range(60)
+        ]
         run = engine(tmp_path / task, rows, task)
         report = run.run()
         assert report["n_samples"] + report["n_unlabelled"] == 60
@@ -158,7 +173,9 @@ def test_a_commit_that_fails_in_replay_is_set_aside_and_the_rest_is_learned(tmp_
         return [[Sample({"a": float(i)}, labels[i], i)] for i in range(10) if i not in without]
 
     def make(folder, commits):
-        return StreamEngine(Fragile(), ListSource(commits, folder is not None), checkpoint=folder, resume=None)
+        return StreamEngine(
+            Fragile(), ListSource(commits, folder is not None), checkpoint=folder, resume=None
+        )
 
     clean = make(None, rows(without=poisoned))
     clean.run()

@@ -63,7 +63,11 @@ def test_the_json_file_is_whole_or_not_there(tmp_path):
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
 def test_the_picture_shows_curve_and_drift(tmp_path, task):
-    curve = {"at": [1, 2], "window_mae": [2.0, 1.0], "mae": [2.0, 1.5]} if task == "regression" else RESULTS["curve"]
+    curve = (
+        {"at": [1, 2], "window_mae": [2.0, 1.0], "mae": [2.0, 1.5]}
+        if task == "regression"
+        else RESULTS["curve"]
+    )
     report = Report({**RESULTS, "task": task, "curve": curve})
     report.plot(tmp_path / "r.png")
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")

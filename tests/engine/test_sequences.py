@@ -21,7 +21,12 @@ def rows_of(n=300):
     X, y = blobs(n)
     rng = np.random.default_rng(2)
     ids = np.repeat(np.arange(n), rng.integers(5, 25, n))[:n].tolist()
-    return X.astype(np.float32), [f"c{label}" for label in y], np.cumsum(rng.lognormal(0, 1, n)), ids
+    return (
+        X.astype(np.float32),
+        [f"c{label}" for label in y],
+        np.cumsum(rng.lognormal(0, 1, n)),
+        ids,
+    )
 
 
 def learned(X, y, **when):
@@ -47,7 +52,9 @@ def test_times_and_ids_of_blocks_reach_the_memory(size):
 
 def test_times_and_ids_of_samples_reach_the_memory():
     X, y, t, ids = rows_of()
-    engine = engine_of(None, [[Sample(named(X, i), y[i], i, float(t[i]), "s", ids[i])] for i in range(300)])
+    engine = engine_of(
+        None, [[Sample(named(X, i), y[i], i, float(t[i]), "s", ids[i])] for i in range(300)]
+    )
     engine.run()
     assert digest(engine)[1] == learned(X, y, t=t, sequence=ids)
 
@@ -79,10 +86,13 @@ def late_commits(regression=False, n=300, late=30):
     """Return blocks and samples without labels, with ids, and the labels some rows later."""
     X, y, t, ids = rows_of(n)
     labels = X[:, 0].astype(float).tolist() if regression else y
-    commits, i = [], 0
+    commits = []
+    i = 0
     while i < n:
         end = min(i + 4, n) if i % 3 else i + 1
-        block = Block(X[i:end], None, NAMES, i, float(t[i]), "s", times=t[i:end], sequence=ids[i:end])
+        block = Block(
+            X[i:end], None, NAMES, i, float(t[i]), "s", times=t[i:end], sequence=ids[i:end]
+        )
         row = Sample(named(X, i), None, i, float(t[i]), "s", ids[i])
         commits.append([block if i % 3 else row])
         known = list(range(max(i - late, 0), max(end - late, 0)))
@@ -103,14 +113,18 @@ def test_killed_with_ids_and_labels_late_it_ends_the_same(tmp_path, needs_log, m
     rng = np.random.default_rng(5)
     for attempt in range(3):
         kill_after(
-            engine_of(tmp_path, commits, needs_log=needs_log, make=make, resume=attempt > 0), int(rng.integers(15, 40))
+            engine_of(tmp_path, commits, needs_log=needs_log, make=make, resume=attempt > 0),
+            int(rng.integers(15, 40)),
         )
     last = engine_of(tmp_path, commits, needs_log=needs_log, make=make, resume=True)
     again = last.run().to_dict()
     assert digest(last) == digest(whole)
     score = "mae" if make is LOCORegressor else "accuracy"
     assert again[score] == report[score]
-    plain = [[replace(e, sequence=None) if hasattr(e, "sequence") else e for e in commit] for commit in commits]
+    plain = [
+        [replace(e, sequence=None) if hasattr(e, "sequence") else e for e in commit]
+        for commit in commits
+    ]
     without = engine_of(None, plain, make=make)
     without.run()
     assert digest(without)[1] != digest(whole)[1]

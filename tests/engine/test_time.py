@@ -1,4 +1,7 @@
-"""Rows in time through the engine: tickets, times and contexts outlive kills, checkpoints and the log."""
+"""Rows in time through the engine.
+
+Tickets, times and contexts outlive kills, checkpoints and the log.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ def commits_of(n=400, late=7, regression=False, seed=0):
     """Return commits of timed samples and of blocks, some labelled at once, most of them `late` commits later."""
     X, y = blobs(n, seed=seed)
     y = X[:, 0].tolist() if regression else [f"c{label}" for label in y.tolist()]
-    t, commits, waiting, i = np.cumsum(np.random.default_rng(seed).lognormal(0, 1, n)), [], [], 0
+    t = np.cumsum(np.random.default_rng(seed).lognormal(0, 1, n))
+    commits = []
+    waiting = []
+    i = 0
     while i < n:
         commit = []
         if i % 5 == 4:
@@ -28,7 +34,9 @@ def commits_of(n=400, late=7, regression=False, seed=0):
         else:
             rows = slice(i, i + 1)
             known = y[i] if i % 7 == 0 else None
-            commit.append(Sample(dict(zip(NAMES, X[i].tolist(), strict=True)), known, i, float(t[i]), "s"))
+            commit.append(
+                Sample(dict(zip(NAMES, X[i].tolist(), strict=True)), known, i, float(t[i]), "s")
+            )
         if i % 5 == 4 or i % 7:
             waiting.append((i, y[rows]))
         if len(waiting) > late:
@@ -41,7 +49,9 @@ def commits_of(n=400, late=7, regression=False, seed=0):
 
 def engine_of(folder, commits, *, needs_log=False, make=LOCOClassifier, max_delay=0, **options):
     model = make(hidden_sizes=(16,), seed=3, memory=MEMORY, max_delay=max_delay)
-    return StreamEngine(model, ListSource(commits, needs_log), checkpoint=folder, checkpoint_every=60, **options)
+    return StreamEngine(
+        model, ListSource(commits, needs_log), checkpoint=folder, checkpoint_every=60, **options
+    )
 
 
 def digest(engine):
@@ -53,7 +63,9 @@ def digest(engine):
 @pytest.mark.parametrize(("delay", "max_delay"), [(None, 0), (9, 0), (9, 3)])
 @pytest.mark.parametrize("needs_log", [False, True])
 @pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])
-def test_killed_with_memory_on_and_labels_late_it_ends_the_same(tmp_path, needs_log, make, delay, max_delay):
+def test_killed_with_memory_on_and_labels_late_it_ends_the_same(
+    tmp_path, needs_log, make, delay, max_delay
+):
     commits = commits_of(regression=make is LOCORegressor)
     settings = {"make": make, "delay": delay, "max_delay": max_delay}
     whole = engine_of(None, commits, **settings)
@@ -74,10 +86,14 @@ def test_killed_with_memory_on_and_labels_late_it_ends_the_same(tmp_path, needs_
 def test_the_engine_learns_late_labels_as_tickets_say():
     X, y = blobs(150)
     names = [f"c{label}" for label in y]
-    commits = [[Block(X[i : i + 1].astype(np.float32), [names[i]], NAMES, i, source="s")] for i in range(150)]
+    commits = [
+        [Block(X[i : i + 1].astype(np.float32), [names[i]], NAMES, i, source="s")]
+        for i in range(150)
+    ]
     engine = engine_of(None, commits, delay=10)
     engine.run()
-    model, waiting = LOCOClassifier(hidden_sizes=(16,), seed=3, memory=MEMORY), []
+    model = LOCOClassifier(hidden_sizes=(16,), seed=3, memory=MEMORY)
+    waiting = []
     for i in range(150):
         if len(waiting) == 10:
             model.learn_one(*waiting.pop(0))
@@ -90,7 +106,10 @@ def test_the_engine_learns_late_labels_as_tickets_say():
 def test_the_times_of_samples_reach_the_memory():
     X, y = blobs(60)
     t = np.cumsum(np.random.default_rng(0).lognormal(0, 1, 60))
-    samples = [Sample(dict(zip(NAMES, X[i].tolist(), strict=True)), int(y[i]), i, float(t[i])) for i in range(60)]
+    samples = [
+        Sample(dict(zip(NAMES, X[i].tolist(), strict=True)), int(y[i]), i, float(t[i]))
+        for i in range(60)
+    ]
     engine = engine_of(None, [[sample] for sample in samples])
     engine.run()
     model = LOCOClassifier(hidden_sizes=(16,), seed=3, memory=MEMORY)

@@ -76,7 +76,10 @@ def test_a_missing_segment_is_told(tmp_path):
 def test_segments_before_the_oldest_checkpoint_are_dropped(tmp_path):
     filled(tmp_path, 6, rotate_after=(2, 4))
     Log(tmp_path).drop_before(4)
-    assert [path.name for path in sorted(tmp_path.glob("*.wal"))] == ["log-000000000003.wal", "log-000000000005.wal"]
+    assert [path.name for path in sorted(tmp_path.glob("*.wal"))] == [
+        "log-000000000003.wal",
+        "log-000000000005.wal",
+    ]
     Log(tmp_path).drop_before(7)
     assert commits(tmp_path, after=4) == [5, 6]
 
@@ -86,7 +89,8 @@ def test_segments_before_the_oldest_checkpoint_are_dropped(tmp_path):
 def test_a_commit_the_disk_refuses_is_not_in_the_log(tmp_path, monkeypatch, error, call):
     log = Log(tmp_path)
     log.append(1, b"one")
-    real, broken = getattr(os, call), [True]
+    real = getattr(os, call)
+    broken = [True]
 
     def refuse(descriptor, *rest):
         if not broken:
@@ -118,29 +122,51 @@ def test_the_interval_saves_syncs_and_batch_syncs_each_commit(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize(
-    "text", ["", "always", "interval", "interval:", "interval:0s", "interval:-1s", "interval:nans", "batch:1s"]
+    "text",
+    [
+        "",
+        "always",
+        "interval",
+        "interval:",
+        "interval:0s",
+        "interval:-1s",
+        "interval:nans",
+        "batch:1s",
+    ],
 )
 def test_an_unknown_durability_is_named(text):
     with pytest.raises(ConfigError, match="batch, interval"):
         parse_durability(text)
 
 
-LABEL = st.one_of(st.none(), st.booleans(), st.integers(-5, 5), st.text(max_size=3), st.floats(allow_nan=False))
+LABEL = st.one_of(
+    st.none(), st.booleans(), st.integers(-5, 5), st.text(max_size=3), st.floats(allow_nan=False)
+)
 NAMES = st.text(max_size=4)
 
 
 @st.composite
 def events(draw):
     kind = draw(st.sampled_from(["sample", "block", "labels"]))
-    seq, source, epoch = draw(st.integers(0, 2**63)), draw(NAMES), draw(st.integers(0, 2**64 - 1))
+    seq = draw(st.integers(0, 2**63))
+    source = draw(NAMES)
+    epoch = draw(st.integers(0, 2**64 - 1))
     if kind == "sample":
         return Sample(
-            draw(st.dictionaries(st.one_of(NAMES, st.integers(0, 9)), LABEL, max_size=3)), draw(LABEL), seq, 1.5, source
+            draw(st.dictionaries(st.one_of(NAMES, st.integers(0, 9)), LABEL, max_size=3)),
+            draw(LABEL),
+            seq,
+            1.5,
+            source,
         )
     n = draw(st.integers(1, 4))
     if kind == "labels":
-        return Labels(tuple(range(n)), draw(st.lists(LABEL, min_size=n, max_size=n)), seq, source, epoch)
-    X = np.array(draw(st.lists(st.floats(width=32), min_size=2 * n, max_size=2 * n)), np.float32).reshape(n, 2)
+        return Labels(
+            tuple(range(n)), draw(st.lists(LABEL, min_size=n, max_size=n)), seq, source, epoch
+        )
+    X = np.array(
+        draw(st.lists(st.floats(width=32), min_size=2 * n, max_size=2 * n)), np.float32
+    ).reshape(n, 2)
     y = draw(st.one_of(st.none(), st.lists(LABEL, min_size=n, max_size=n)))
     return Block(X, y, ("a", "b"), seq, 2.5, source, epoch, tag=("peer",))
 
@@ -155,7 +181,12 @@ def test_a_commit_comes_back_as_it_was(batch):
         if isinstance(event, Block):
             assert event.X.tobytes() == same.X.tobytes()
             assert same.tag is None
-            assert (event.y, event.features, event.seq, event.epoch) == (same.y, same.features, same.seq, same.epoch)
+            assert (event.y, event.features, event.seq, event.epoch) == (
+                same.y,
+                same.features,
+                same.seq,
+                same.epoch,
+            )
         elif isinstance(event, Labels):
             assert (list(event.of), event.y, event.epoch) == (same.of, same.y, same.epoch)
         else:
@@ -180,7 +211,9 @@ def test_an_end_of_more_than_one_bad_record_is_put_aside_and_told(tmp_path):
     assert commits(tmp_path) == [1, 2]
 
 
-@pytest.mark.parametrize("tail", [b"\x00" * 4096, b"LREC" * 30, b"LREC\xff\xff\xff\xff" + bytes(40) + b"LREC"])
+@pytest.mark.parametrize(
+    "tail", [b"\x00" * 4096, b"LREC" * 30, b"LREC\xff\xff\xff\xff" + bytes(40) + b"LREC"]
+)
 def test_an_end_that_is_no_torn_record_is_put_aside(tmp_path, tail):
     (path,) = filled(tmp_path, 2)
     path.write_bytes(path.read_bytes() + tail)
@@ -192,7 +225,9 @@ def test_an_end_that_is_no_torn_record_is_put_aside(tmp_path, tail):
 def test_the_newest_segment_is_missed(tmp_path):
     paths = filled(tmp_path, 6, rotate_after=(2, 4))
     paths[2].unlink()
-    with pytest.raises(CheckpointError, match=r"lacks log-0+5\.wal with the acknowledged commits from 5 on; put"):
+    with pytest.raises(
+        CheckpointError, match=r"lacks log-0+5\.wal with the acknowledged commits from 5 on; put"
+    ):
         commits(tmp_path)
     assert commits(tmp_path, after=6) == []  # a checkpoint holds them
     (tmp_path / "log-newest").unlink()

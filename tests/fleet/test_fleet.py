@@ -42,7 +42,9 @@ def test_each_key_has_the_model_it_would_have_alone(tmp_path, table):
 def test_models_that_rest_come_back_to_the_bit(tmp_path, table, resident):
     with Fleet(template(), tmp_path, max_resident=resident) as fleet:
         feed(fleet, table, block=10)
-        feed(fleet, {key: rows_of(key, 3) for key in range(100, 120)}, stop=3, block=1)  # young ones rest as rows
+        feed(
+            fleet, {key: rows_of(key, 3) for key in range(100, 120)}, stop=3, block=1
+        )  # young ones rest as rows
         assert len(fleet._backend._host._models) == resident
         for key, (X, y) in table.items():
             assert fleet.state_sha256(key) == alone(X, y)
@@ -84,10 +86,14 @@ def test_rows_that_come_again_are_learned_once(tmp_path, table):
     X, y = table[2]
     with Fleet(template(), tmp_path) as fleet:
         fleet.learn(2, X[:50], y[:50], source=SOURCE, epoch=3, seq=0)
-        fleet.learn(2, X[:50], y[:50], source=SOURCE, epoch=2, seq=900)  # of an older run of the source
+        fleet.learn(
+            2, X[:50], y[:50], source=SOURCE, epoch=2, seq=900
+        )  # of an older run of the source
         fleet.learn(2, X[40:80], y[40:80], source=SOURCE, epoch=3, seq=40)
     with Fleet(None, tmp_path) as fleet:
-        said = fleet.learn_predict(2, X[60:100], y[60:100], source=SOURCE, epoch=3, seq=range(60, 100))
+        said = fleet.learn_predict(
+            2, X[60:100], y[60:100], source=SOURCE, epoch=3, seq=range(60, 100)
+        )
         assert len(said) == 40
         assert fleet.n_repeated == 20
         assert fleet.state_sha256(2) == alone(X[:100], y[:100])
@@ -142,7 +148,9 @@ def test_a_regressor_for_each_key(tmp_path):
     X = np.random.default_rng(0).normal(size=(60, 2))
     with Fleet(LOCORegressor(hidden_sizes=(8,), seed=2), tmp_path) as fleet:
         assert fleet.learn_predict("a", X, X.sum(1)).shape == (60,)
-        assert fleet.state_sha256("a") == alone(X, X.sum(1), LOCORegressor(hidden_sizes=(8,), seed=2))
+        assert fleet.state_sha256("a") == alone(
+            X, X.sum(1), LOCORegressor(hidden_sizes=(8,), seed=2)
+        )
 
 
 def test_each_key_is_watched_and_its_report_outlives_the_process(tmp_path):
@@ -258,7 +266,13 @@ def test_a_full_disk_is_told_and_nothing_unlogged_is_learned(tmp_path, table, mo
 def test_rows_survive_their_bytes():
     rows = make_rows("k", np.eye(3), [1, "two", 3.5], ("a", "b", "c"), "s", 4, [1, 5, 6])
     back = Rows.decode(rows.encode())
-    assert (back.key, back.y, back.features, back.source, back.epoch) == ("k", [1, "two", 3.5], ("a", "b", "c"), "s", 4)
+    assert (back.key, back.y, back.features, back.source, back.epoch) == (
+        "k",
+        [1, "two", 3.5],
+        ("a", "b", "c"),
+        "s",
+        4,
+    )
     assert back.X.tolist() == rows.X.tolist()
     assert back.seq.tolist() == [1, 5, 6]
 

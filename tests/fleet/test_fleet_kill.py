@@ -18,11 +18,18 @@ from loco_stream.engine.state import export_model, state_sha256
 from tests.helpers.engine_process import SOAK
 from tests.helpers.fleet_process import rows_of, start, template, workers_of
 
-N_KEYS, N_ROWS, KILLS, WORKER_KILLS, DRIVER_KILLS = (1000, 200, 30, 30, 5) if SOAK else (100, 200, 4, 3, 1)
-BLOCK, EVERY, RESIDENT, WORKERS = 20, 1000, 40, 2
+N_KEYS, N_ROWS, KILLS, WORKER_KILLS, DRIVER_KILLS = (
+    (1000, 200, 30, 30, 5) if SOAK else (100, 200, 4, 3, 1)
+)
+BLOCK = 20
+EVERY = 1000
+RESIDENT = 40
+WORKERS = 2
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200 if SOAK else 600)]
-linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are found in /proc")
+linux = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="processes are found in /proc"
+)
 
 
 def expected(key):
@@ -67,7 +74,8 @@ def test_kills_of_workers_and_of_the_driver_change_no_model(tmp_path, processes)
         assert "open" in driver.stdout.readline()
         return driver
 
-    driver, killed = begin(), 0
+    driver = begin()
+    killed = 0
     while victims:
         time.sleep(chance.uniform(0.2, 3.0))
         if driver.poll() is not None:  # all rows are learned: they come once more

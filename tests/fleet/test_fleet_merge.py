@@ -20,18 +20,24 @@ def frozen(**options):
 
 def rows(seed, n, labels=3):
     X = np.random.default_rng(seed).normal(size=(n, 4))
-    return X, CLASSES[np.digitize(X[:, 0] + 0.5 * X[:, 1] * X[:, 2], [-0.4, 0.6])[:n] % labels].tolist()
+    return X, CLASSES[
+        np.digitize(X[:, 0] + 0.5 * X[:, 1] * X[:, 2], [-0.4, 0.6])[:n] % labels
+    ].tolist()
 
 
 def weights(model):
     """The information of the member without leak, with the classes in a fixed order."""
     _, arrays = model.export_state()
-    n, order = arrays["classes"].shape[1], np.argsort(model.classes)
+    n = arrays["classes"].shape[1]
+    order = np.argsort(model.classes)
     return arrays["bank.projectors"][0], arrays["bank.traces"][:, :n][:, order]
 
 
 def by_hand(parts, template):
-    """What a plain sum over rows gives: information and sum x y' of each part, less the template's."""
+    """What a plain sum over rows gives.
+
+    Information and sum x y' of each part, less the template's.
+    """
     sums = []
     for model in (*parts, template):
         P, W = weights(model)
@@ -73,7 +79,8 @@ def test_a_merged_model_is_the_one_that_saw_all_rows(tmp_path):
 def test_parts_that_know_different_classes_are_merged_by_label():
     template = frozen()
     template.learn_array(*rows(0, 400, labels=1))  # one class alone
-    parts, whole = [], frozen()
+    parts = []
+    whole = frozen()
     whole.learn_array(*rows(0, 400, labels=1))
     for seed, labels in ((1, CLASSES[1:]), (2, CLASSES[::-1])):
         X, _ = rows(seed, 200)
@@ -152,16 +159,22 @@ def test_centroids_that_came_with_the_template_are_not_doubled():
     merged = merge(parts, template=template)
     right = [np.mean(model.predict_array(X) == y) for model in (merged, parts[0])]
     assert right[0] > right[1] - 0.02
-    assert len(np.unique(merged._state.centroids.places[:, : merged._state.centroids.n[0]], axis=1).T) > 200
+    assert (
+        len(np.unique(merged._state.centroids.places[:, : merged._state.centroids.n[0]], axis=1).T)
+        > 200
+    )
 
 
 def test_centroids_of_classes_that_the_largest_model_lacks_come_along_where_they_lie():
-    parts = [LOCOClassifier(hidden_sizes=(8,), rule="frozen", centroids=12, seed=1) for _ in range(2)]
+    parts = [
+        LOCOClassifier(hidden_sizes=(8,), rule="frozen", centroids=12, seed=1) for _ in range(2)
+    ]
     parts[0].learn_array(*chessboard(0, 300))
     X, _ = rows(1, 200)
     parts[1].learn_array(X[:, :2] + 50.0, ["far"] * 200)  # on a scale of its own
     merged = merge(parts)
-    kept, far = merged._state.centroids, merged.classes.index("far")
+    kept = merged._state.centroids
+    far = merged.classes.index("far")
     ours = kept.counts[: kept.n[0]].argmax(axis=1) == far
     statistics = merged._state.statistics
     deviation = np.sqrt(statistics[2] / statistics[0])

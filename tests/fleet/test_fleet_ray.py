@@ -19,15 +19,21 @@ from tests.helpers.fleet_process import SOURCE, rows_of, template
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::FutureWarning")]
 ray = pytest.importorskip("ray")
 
-N_KEYS, N_ROWS = 24, 90
+N_KEYS = 24
+N_ROWS = 90
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_ray():
     """Start Ray once: it takes seconds."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
-             object_store_memory=100 * 2**20)  # fmt: skip
+    ray.init(
+        num_cpus=1,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        object_store_memory=100 * 2**20,
+    )
     yield
     ray.shutdown()
 
@@ -48,7 +54,11 @@ def feed(fleet, start, stop, block=15):
 
 def wrong(fleet, stop=N_ROWS):
     tables = {key: rows_of(key, N_ROWS) for key in range(N_KEYS)}
-    return [key for key, (X, y) in tables.items() if fleet.state_sha256(key) != alone(X[:stop], y[:stop])]
+    return [
+        key
+        for key, (X, y) in tables.items()
+        if fleet.state_sha256(key) != alone(X[:stop], y[:stop])
+    ]
 
 
 def test_groups_move_when_workers_come_and_go(tmp_path):
@@ -65,7 +75,9 @@ def test_groups_move_when_workers_come_and_go(tmp_path):
 
 
 def test_killed_workers_come_back_and_nothing_is_lost_or_learned_twice(tmp_path):
-    with Fleet(template(), tmp_path, workers=2, block_rows=32, durability="interval:1000s") as fleet:
+    with Fleet(
+        template(), tmp_path, workers=2, block_rows=32, durability="interval:1000s"
+    ) as fleet:
         feed(fleet, 0, 45)
         for pid in fleet._backend.worker_ids:
             os.kill(pid, signal.SIGKILL)
@@ -89,7 +101,9 @@ def test_a_worker_that_died_unseen_does_not_learn_what_comes_after_a_gap(tmp_pat
         time.sleep(0.5)
         os.kill(pid, signal.SIGKILL)
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:  # until it is back, and nobody has looked after the block that it took along
+        while (
+            time.monotonic() < deadline
+        ):  # until it is back, and nobody has looked after the block that it took along
             try:
                 ray.get(link.actor.ask.remote("pid", encode_plain(None), -1))
                 break
@@ -108,7 +122,9 @@ def test_what_a_lost_machine_had_not_made_durable_is_sent_again(tmp_path):
         pid = fleet._backend.worker_ids[0]
         os.kill(pid, signal.SIGSTOP)
         os.kill(pid, signal.SIGKILL)
-        for path in (tmp_path / "group-0000").iterdir():  # the disk as it was when it was synced last
+        for path in (
+            tmp_path / "group-0000"
+        ).iterdir():  # the disk as it was when it was synced last
             if path.name != "lock":
                 path.write_bytes(before[path.name]) if path.name in before else path.unlink()
         assert wrong(fleet) == []

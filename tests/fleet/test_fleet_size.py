@@ -33,9 +33,12 @@ print(json.dumps([known, int(status["VmHWM"].split()[0]) / 1024]))  # ru_maxrss 
 @pytest.mark.timeout(3600 if SOAK else 300)
 def test_models_beyond_the_bound_take_no_memory(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", CODE, str(tmp_path), str(N_KEYS)], capture_output=True, text=True, check=True,
+        [sys.executable, "-c", CODE, str(tmp_path), str(N_KEYS)],
+        capture_output=True,
+        text=True,
+        check=True,
         cwd=Path(__file__).parents[2],
-    )  # fmt: skip
+    )
     known, mebibytes = json.loads(done.stdout)
     assert known == N_KEYS
     assert mebibytes <= MOST_MEBIBYTES

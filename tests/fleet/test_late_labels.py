@@ -1,4 +1,7 @@
-"""Late labels and questions of a stream into a fleet: as one model a device would be served alone."""
+"""Late labels and questions of a stream into a fleet.
+
+As one model a device would be served alone.
+"""
 
 from __future__ import annotations
 
@@ -46,37 +49,55 @@ class Heard:
 
 
 def stream(n_blocks=12, n_rows=20, named=False, numbers=False):
-    """Blocks of three devices, every second without labels; of every second of these they come later, in no order."""
-    events, labels = [], []
+    """Blocks of three devices, every second without labels.
+
+    Of every second of these they come later, in no order.
+    """
+    events = []
+    labels = []
     for number in range(n_blocks):
         X, y = rows_of(number, n_rows)
         labels.append(X[:, 0].tolist() if numbers else y)
         y = labels[-1]
         device = np.arange(n_rows) % 3
         table = np.column_stack([device, X]).astype(np.float32)
-        seq, late = number * 100, number % 2
+        seq = number * 100
+        late = number % 2
         if named:
             rows = [dict(zip(NAMES, map(float, row), strict=True)) for row in table]
-            events += [Sample(x, None if late else y[i], seq + i, source="plant") for i, x in enumerate(rows)]
+            events += [
+                Sample(x, None if late else y[i], seq + i, source="plant")
+                for i, x in enumerate(rows)
+            ]
         else:
             events.append(Block(table, None if late else y, NAMES, seq, source="plant"))
         if number % 4 == 3:
             order = np.random.default_rng(number).permutation(n_rows).tolist()
-            of, came = [seq - 200 + i for i in order], [labels[number - 2][i] for i in order]
+            of = [seq - 200 + i for i in order]
+            came = [labels[number - 2][i] for i in order]
             events.append(Labels(of, came, seq=seq + 50, source="plant"))
     return events
 
 
 def of_device(events, device):
     """Return what of a stream is of one device, without the feature that names it."""
-    mine, kept = set(), []
+    mine = set()
+    kept = []
     for event in events:
         if isinstance(event, Block):
             rows = np.flatnonzero(event.X[:, 0] == device)
             mine |= {event.seq + int(i) for i in rows}
             for i in rows:
                 y = None if event.y is None else [event.y[i]]
-                kept.append(Block(event.X[i : i + 1, 1:], y, NAMES[1:], event.seq + int(i), source=event.source))
+                kept.append(
+                    Block(
+                        event.X[i : i + 1, 1:],
+                        y,
+                        NAMES[1:],
+                        event.seq + int(i),
+                        source=event.source,
+                    )
+                )
         elif isinstance(event, Sample):
             if event.x["device"] == device:
                 mine.add(event.seq)
@@ -107,14 +128,17 @@ MODELS = {
 @pytest.mark.parametrize("name", MODELS)
 def test_late_labels_are_learned_as_without_a_key(tmp_path, name, named):
     make, numbers = MODELS[name]
-    events, heard = stream(named=named, numbers=numbers), Heard()
+    events = stream(named=named, numbers=numbers)
+    heard = Heard()
     monitor = TaskMonitor(holdout=0, task="regression" if numbers else "classification")
     with Fleet(make(), tmp_path, max_resident=2, monitor=monitor) as fleet:
         report = FleetRunner(fleet, SourceReader(Asked(events)), "device", [heard]).run()
         for device in range(3):
             digest, told, found = alone(make(), events, device)
             assert fleet.state_sha256(device) == digest
-            assert [row[1:] for row in heard.told if row[0] == f"plant/{device}"] == [row[1:] for row in told]
+            assert [row[1:] for row in heard.told if row[0] == f"plant/{device}"] == [
+                row[1:] for row in told
+            ]
             own = fleet.report(device)
             score = "mae" if numbers else "accuracy"
             assert (own[score], own["n_samples"]) == (found[score], found["n_samples"])
@@ -163,7 +187,11 @@ def test_questions_are_answered_by_the_model_of_each_row(tmp_path):
         for row, key in ((0, 0), (1, 2)):
             model = fleet.model(key)
             expected = dict(
-                zip(model.classes, model.predict_proba_array(X[row : row + 1])[0].astype(np.float32), strict=True)
+                zip(
+                    model.classes,
+                    model.predict_proba_array(X[row : row + 1])[0].astype(np.float32),
+                    strict=True,
+                )
             )
             assert dict(zip(classes, values[row], strict=True)) == expected
         assert not values[2:].any()
@@ -172,8 +200,11 @@ def test_questions_are_answered_by_the_model_of_each_row(tmp_path):
 
 def test_whoever_waits_for_an_answer_gets_what_was_said_before_the_row_was_learned(tmp_path):
     events = [event for event in stream(6) if isinstance(event, Block) and event.y is not None]
-    tagged = [Block(event.X, event.y, NAMES, event.seq, source="plant", tag=event.seq) for event in events]
-    source, heard = Asked(tagged), Heard()
+    tagged = [
+        Block(event.X, event.y, NAMES, event.seq, source="plant", tag=event.seq) for event in events
+    ]
+    source = Asked(tagged)
+    heard = Heard()
     with Fleet(template(), tmp_path) as fleet:
         FleetRunner(fleet, SourceReader(source), "device", [heard]).run()
         for device in range(3):
@@ -181,7 +212,9 @@ def test_whoever_waits_for_an_answer_gets_what_was_said_before_the_row_was_learn
     assert [tag for tag, _, _ in source.answers] == [event.seq for event in events]
     said = {seq: y_pred for _, seq, y_pred, _ in heard.told}
     for tag, values, classes in source.answers[1:]:
-        assert [classes[j] for j in values.argmax(axis=1)] == [said[tag + i] for i in range(len(values))]
+        assert [classes[j] for j in values.argmax(axis=1)] == [
+            said[tag + i] for i in range(len(values))
+        ]
 
 
 def test_rows_whose_label_does_not_come_are_forgotten(tmp_path):
@@ -204,22 +237,30 @@ def slowly(events):
 
 def serve(folder, n_blocks):
     """Serve the stream from where it was acknowledged; this is what the killed processes do."""
-    with Fleet(template(), folder, max_resident=2, checkpoint_every=500, durability="interval:0.2s") as fleet:
+    with Fleet(
+        template(), folder, max_resident=2, checkpoint_every=500, durability="interval:0.2s"
+    ) as fleet:
         print("open", flush=True)
-        report = FleetRunner(fleet, SourceReader(PairSource(slowly(stream(n_blocks)))), "device").run()
+        report = FleetRunner(
+            fleet, SourceReader(PairSource(slowly(stream(n_blocks)))), "device"
+        ).run()
         print(report["n_rejected"], report["n_pending"], flush=True)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_kills_amid_late_labels_change_no_model(tmp_path, processes):
-    chance, n_blocks = random.Random(7), 240
+    chance = random.Random(7)
+    n_blocks = 240
     code = "import sys; from tests.fleet.test_late_labels import serve; serve(sys.argv[1], int(sys.argv[2]))"
     for kill in (True, True, True, False):
         process = subprocess.Popen(
-            [sys.executable, "-c", code, str(tmp_path), str(n_blocks)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, cwd=Path(__file__).parents[2],
-        )  # fmt: skip
+            [sys.executable, "-c", code, str(tmp_path), str(n_blocks)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        )
         processes.append(process)
         assert "open" in process.stdout.readline()
         if kill:

@@ -24,11 +24,20 @@ NAMES = ("device", "a", "b", "c")
 
 def blocks(n_blocks=6, n_rows=50):
     """Blocks of rows of four devices, and the rows of each in order."""
-    events, table = [], {}
+    events = []
+    table = {}
     for number in range(n_blocks):
         X, y = rows_of(number, n_rows)
         device = (np.arange(n_rows) * 7 + number) % 4
-        events.append(Block(np.column_stack([device, X]).astype(np.float32), y, NAMES, number * n_rows, source="plant"))
+        events.append(
+            Block(
+                np.column_stack([device, X]).astype(np.float32),
+                y,
+                NAMES,
+                number * n_rows,
+                source="plant",
+            )
+        )
         for key in range(4):
             rows, labels = table.setdefault(key, ([], []))
             rows += list(X[device == key])
@@ -44,7 +53,8 @@ def alone(X, y):
 
 class Heard:
     def __init__(self):
-        self.predictions, self.report = [], None
+        self.predictions = []
+        self.report = None
 
     def write(self, prediction):
         self.predictions.append(prediction)
@@ -71,21 +81,31 @@ def test_each_row_goes_to_the_model_of_its_key_and_is_told(tmp_path):
     heard = Heard()
     with Fleet(template(), tmp_path) as fleet:
         report = FleetRunner(fleet, SourceReader(PairSource(events)), "device", [heard]).run()
-        assert {key: fleet.state_sha256(key) for key in range(4)} == {key: alone(*table[key]) for key in range(4)}
+        assert {key: fleet.state_sha256(key) for key in range(4)} == {
+            key: alone(*table[key]) for key in range(4)
+        }
     assert report["n_samples"] == len(heard.predictions) == 300
-    assert {prediction.source for prediction in heard.predictions} == {f"plant/{key}" for key in range(4)}
+    assert {prediction.source for prediction in heard.predictions} == {
+        f"plant/{key}" for key in range(4)
+    }
     assert heard.report == report
-    assert {row["key"]: row["n_samples"] for row in report["worst"]} == {key: len(table[key][1]) for key in range(4)}
+    assert {row["key"]: row["n_samples"] for row in report["worst"]} == {
+        key: len(table[key][1]) for key in range(4)
+    }
 
 
 def test_a_stream_that_begins_again_is_learned_once(tmp_path):
     events, table = blocks()
     for part in (events[:3], events, events[2:]):
         with Fleet(template(), tmp_path) as fleet:
-            (tmp_path / "position").unlink(missing_ok=True)  # as if it had not been written before the end
+            (tmp_path / "position").unlink(
+                missing_ok=True
+            )  # as if it had not been written before the end
             FleetRunner(fleet, SourceReader(PairSource(part)), "device").run()
     with Fleet(None, tmp_path) as fleet:
-        assert [fleet.state_sha256(key) for key in range(4)] == [alone(*table[key]) for key in range(4)]
+        assert [fleet.state_sha256(key) for key in range(4)] == [
+            alone(*table[key]) for key in range(4)
+        ]
 
 
 def test_what_cannot_be_used_is_counted_and_said(tmp_path):
@@ -114,7 +134,10 @@ def drifting(n=600):
     for i, row in enumerate(X.tolist()):
         turned = i % 2 and i > n // 2
         yield Sample(
-            {"device": i % 2, **dict(zip("abc", row, strict=True))}, int((row[0] > 0) != turned), i, source="s"
+            {"device": i % 2, **dict(zip("abc", row, strict=True))},
+            int((row[0] > 0) != turned),
+            i,
+            source="s",
         )
 
 
@@ -152,7 +175,8 @@ def test_rows_whose_columns_change_and_change_back_are_all_learned(tmp_path):
     """All of one commit, so that rows of the same columns could be put together, and those between taken for old."""
     X, y = rows_of(0, 30)
     device = np.zeros((30, 1), np.float32)
-    wide, narrow = np.hstack([device, X]), np.hstack([device, X[:, :2]])
+    wide = np.hstack([device, X])
+    narrow = np.hstack([device, X[:, :2]])
     events = [
         Block(wide[:10], y[:10], NAMES, 0, source="plant"),
         Block(narrow[10:20], y[10:20], NAMES[:3], 10, source="plant"),
@@ -174,13 +198,16 @@ def test_a_key_that_no_row_has_is_refused():
 
 def serve(tmp_path, events, *extra):
     """Run the command on those rows; return what it printed, and its report."""
-    table, report = tmp_path / "rows.csv", tmp_path / "report.json"
+    table = tmp_path / "rows.csv"
+    report = tmp_path / "report.json"
     with table.open("w") as file:
         rows = csv.writer(file)
         rows.writerow([*NAMES, "kind"])
         rows.writerows([*event.x.values(), event.y] for event in events)
     options = ["--checkpoint", str(tmp_path / "state"), "--report", str(report), "--key", "device"]
-    done = CliRunner().invoke(main, ["serve", "--source", f"csv:{table}?target=kind", *options, *extra])
+    done = CliRunner().invoke(
+        main, ["serve", "--source", f"csv:{table}?target=kind", *options, *extra]
+    )
     assert done.exit_code == 0, done.output
     return done.output, json.loads(report.read_text())
 
@@ -191,7 +218,13 @@ def test_the_command_starts_from_a_template_and_tells_drifts(tmp_path):
     trained.learn_array(X, X[:, 0] > 0, features=NAMES[1:])
     save(trained, tmp_path / "model.loco")
     told = tmp_path / "told"
-    extra = ["--template", str(tmp_path / "model.loco"), "--on-drift", f"tee -a {told}", "--dashboard"]
+    extra = [
+        "--template",
+        str(tmp_path / "model.loco"),
+        "--on-drift",
+        f"tee -a {told}",
+        "--dashboard",
+    ]
     said, report = serve(tmp_path, drifting(), *extra, "--dashboard-port", "0")
     assert "live page: http://127.0.0.1:" in said
     assert {row["n_samples"] for row in report["worst"]} == {350}
@@ -214,24 +247,44 @@ def test_the_command_serves_a_fleet(tmp_path):
     table = tmp_path / "rows.csv"
     lines = [",".join([*NAMES, "kind"])]
     for event in events:
-        lines += [",".join(map(str, [*map(float, row), label])) for row, label in zip(event.X, event.y, strict=True)]
+        lines += [
+            ",".join(map(str, [*map(float, row), label]))
+            for row, label in zip(event.X, event.y, strict=True)
+        ]
     table.write_text("\n".join(lines) + "\n")
     report = tmp_path / "report.json"
-    options = ["--checkpoint", str(tmp_path / "state"), "--report", str(report), "--set", "hidden_sizes=8"]
-    done = CliRunner().invoke(main, ["serve", "--source", f"csv:{table}?target=kind", "--key", "device", *options])
+    options = [
+        "--checkpoint",
+        str(tmp_path / "state"),
+        "--report",
+        str(report),
+        "--set",
+        "hidden_sizes=8",
+    ]
+    done = CliRunner().invoke(
+        main, ["serve", "--source", f"csv:{table}?target=kind", "--key", "device", *options]
+    )
     assert done.exit_code == 0, done.output
     found = json.loads(report.read_text())
     assert (found["n_samples"], found["n_keys"]) == (100, 4)
     assert {row["key"] for row in found["worst"]} == {0, 1, 2, 3}
-    for extra, text in ((["--workers", "2"], "--key"), (["--key", "device", "--http", "1"], "--http")):
-        done = CliRunner().invoke(main, ["serve", "--source", f"csv:{table}?target=kind", *options, *extra])
+    for extra, text in (
+        (["--workers", "2"], "--key"),
+        (["--key", "device", "--http", "1"], "--http"),
+    ):
+        done = CliRunner().invoke(
+            main, ["serve", "--source", f"csv:{table}?target=kind", *options, *extra]
+        )
         assert done.exit_code == 2
         assert text in done.output
 
 
 @pytest.mark.parametrize("memory", [None, (1.0, 30.0)])
 def test_times_and_events_that_models_do_not_get_are_counted_and_said(tmp_path, memory):
-    rows = [Sample({"device": 1, "a": float(i)}, "ok", seq=i + 1, t=5.0 * i if i % 2 else np.nan) for i in range(6)]
+    rows = [
+        Sample({"device": 1, "a": float(i)}, "ok", seq=i + 1, t=5.0 * i if i % 2 else np.nan)
+        for i in range(6)
+    ]
     rows += [Sample({"device": 1, "a": 0.5}, "ok", seq=7, sequence="run 1")]
     with Fleet(LOCOClassifier(16, memory=memory, seed=1), tmp_path) as fleet:
         report = FleetRunner(fleet, SourceReader(PairSource(rows)), "device").run()

@@ -1,7 +1,9 @@
-"""Damaged input of every kind: what is refused is refused by one of our errors, and nothing else happens.
+"""Damaged input of every kind.
 
-Each target changes the files of its corpus for a few seconds, with LOCO_SOAK=1 for twelve minutes. An input that once
-did harm is put into the corpus as a file of its own.
+What is refused is refused by one of our errors, and nothing else happens.
+
+Each target changes the files of its corpus for a few seconds, with LOCO_SOAK=1 for twelve minutes.
+An input that once did harm is put into the corpus as a file of its own.
 """
 
 from __future__ import annotations
@@ -50,7 +52,8 @@ def apply(content, edits):
 
 def hunt(contents, attempt):
     """Try changed contents until the time is over; print how many."""
-    tried, until = 0, time.monotonic() + SECONDS
+    tried = 0
+    until = time.monotonic() + SECONDS
 
     def counted(content):
         nonlocal tried
@@ -60,7 +63,9 @@ def hunt(contents, attempt):
     for round_ in range(1 << 30):
         if time.monotonic() > until:
             break
-        quiet = settings(max_examples=200, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+        quiet = settings(
+            max_examples=200, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+        )
         seed(round_)(quiet(given(changed(contents))(counted)))()
     print(f"{tried} inputs")
     assert tried > 100
@@ -83,7 +88,10 @@ def test_ls1_messages():
         except (ValueError, msgspec.DecodeError, RecursionError, OverflowError):
             parts = [content[i::3] for i in range(3)]
         parts = parts if isinstance(parts, list) else [parts]
-        parts = [part if isinstance(part, bytes) else str(part).encode("utf-8", "replace") for part in parts]
+        parts = [
+            part if isinstance(part, bytes) else str(part).encode("utf-8", "replace")
+            for part in parts
+        ]
         if len(parts) == 3 and len(parts[1]) == foreign.HEADER.size:  # past the checksum
             parts[1] = parts[1][:28] + foreign.zlib.crc32(parts[2]).to_bytes(4, "little")
         receiver.take(parts)

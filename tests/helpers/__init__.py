@@ -1,1 +1,4 @@
-"""What several tests share: slow twins of the kernels, a peer written from the protocol page, small models."""
+"""What several tests share.
+
+Slow twins of the kernels, a peer written from the protocol page, small models.
+"""

@@ -53,7 +53,8 @@ def new_names(address, until):
         for i in range(1 << 30):
             if time.monotonic() > until:
                 return
-            features, classes = [f"x{i}-{j}" for j in range(4000)], [f"c{i}-{j}" for j in range(1000)]
+            features = [f"x{i}-{j}" for j in range(4000)]
+            classes = [f"c{i}-{j}" for j in range(1000)]
             client = greeted(context, address, f"names-{i}", features, classes)
             with contextlib.suppress(zmq.Again):
                 client.send(foreign.rows(f"names-{i}", 1, np.ones((1, 4000)), [i % 1000]))
@@ -128,7 +129,10 @@ def many_sources(address, until):
 
 
 def large_messages(address, until):
-    """Send whole messages of the largest size as fast as the socket takes them; none of them means anything."""
+    """Send whole messages of the largest size as fast as the socket takes them.
+
+    None of them means anything.
+    """
     message = [b"large", bytes(32), bytes(15 << 20)]
     with zmq.Context() as context:
         client = foreign.Client(context, address)

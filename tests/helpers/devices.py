@@ -1,4 +1,7 @@
-"""Devices to write to. Root gets nodes of its own: code that replaced one would harm the whole machine."""
+"""Devices to write to.
+
+Root gets nodes of its own: code that replaced one would harm the whole machine.
+"""
 
 from __future__ import annotations
 

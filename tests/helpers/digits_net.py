@@ -5,7 +5,10 @@ from sklearn.datasets import load_digits
 
 from loco_stream import LOCOClassifier
 
-DT, STEPS, TRAINED = 0.1, 20, 1297  # ms; in the window; rows learned, 500 are left
+# ms; in the window; rows learned, 500 are left
+DT = 0.1
+STEPS = 20
+TRAINED = 1297
 
 
 def digits():
@@ -18,9 +21,15 @@ def trained():
     """Return a model of digits whose neurons fire on a grid of DT."""
     X, y = digits()
     model = LOCOClassifier(
-        hidden_sizes=128, readout="delta", readout_layers="hidden", receptive_fields=1, window=2.0, dt=DT, reset="zero",
+        hidden_sizes=128,
+        readout="delta",
+        readout_layers="hidden",
+        receptive_fields=1,
+        window=2.0,
+        dt=DT,
+        reset="zero",
         seed=1,
-    )  # fmt: skip
+    )
     for _ in range(2):
         model.learn_array(X[:TRAINED], y[:TRAINED])
     return model

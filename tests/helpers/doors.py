@@ -1,4 +1,7 @@
-"""Kernels as functions that Python can call: the package itself calls them from compiled code alone."""
+"""Kernels as functions that Python can call.
+
+The package itself calls them from compiled code alone.
+"""
 
 from __future__ import annotations
 
@@ -18,4 +21,6 @@ def door(kernel: Any) -> Any:
 def doors(module: ModuleType) -> SimpleNamespace:
     """Return all public names of a module, its kernels as `door` makes them."""
     names = {name: getattr(module, name) for name in dir(module) if not name.startswith("__")}
-    return SimpleNamespace(**{name: door(x) if hasattr(x, "py_func") else x for name, x in names.items()})
+    return SimpleNamespace(
+        **{name: door(x) if hasattr(x, "py_func") else x for name, x in names.items()}
+    )

@@ -14,18 +14,36 @@ LOCO = [sys.executable, "-m", "loco_stream"]
 
 
 def start(processes, *command):
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
     processes.append(process)
     return process
 
 
 def serve(processes, address, folder, *options, mode="reliable"):
     source = f"zmq+{mode}://{address}"
-    return start(processes, *LOCO, "serve", "--source", source, "--checkpoint", str(folder), "--quiet", *options)
+    return start(
+        processes,
+        *LOCO,
+        "serve",
+        "--source",
+        source,
+        "--checkpoint",
+        str(folder),
+        "--quiet",
+        *options,
+    )
 
 
 def feed(processes, address, n):
-    return start(processes, sys.executable, str(Path(__file__).with_name("live_source.py")), f"tcp://{address}", str(n))
+    return start(
+        processes,
+        sys.executable,
+        str(Path(__file__).with_name("live_source.py")),
+        f"tcp://{address}",
+        str(n),
+    )
 
 
 def at_work(engine):
@@ -39,7 +57,11 @@ def at_work(engine):
 
 def inspect(folder):
     done = subprocess.run(
-        [*LOCO, "inspect", str(folder), "--json"], capture_output=True, text=True, timeout=60, check=True
+        [*LOCO, "inspect", str(folder), "--json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     return json.loads(done.stdout)
 

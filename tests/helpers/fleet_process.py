@@ -1,6 +1,9 @@
-"""A process that feeds a fleet all rows of all keys from the begin; what was learned before is left out.
+"""A process that feeds a fleet all rows of all keys from the begin.
 
-Arguments: folder, workers, keys, rows a key, rows a call, checkpoint_every, max_resident, seconds between two calls.
+What was learned before is left out.
+
+Arguments: folder, workers, keys, rows a key, rows a call, checkpoint_every, max_resident, seconds
+between two calls.
 """
 
 from __future__ import annotations
@@ -42,18 +45,24 @@ def start(processes, *arguments):
     """Start such a process; it says "open" when it begins to learn, and "done" at the end."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.helpers.fleet_process", *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
     processes.append(process)
     return process
 
 
 def workers_of(driver):
     """Return the ids of the processes of Ray that work for a driver, and descend from it."""
-    parents, workers = {}, []
+    parents = {}
+    workers = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            parents[int(folder.name)] = int(
+                (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            )
             if b"RayWorker" in (folder / "cmdline").read_bytes():
                 workers.append(int(folder.name))
         except (OSError, ValueError):
@@ -71,9 +80,13 @@ def _line(process, parents):
 
 def main(folder, workers, n_keys, n_rows, block, every, resident, pause):
     with Fleet(
-        template(), folder, int(workers), max_resident=int(resident), checkpoint_every=int(every),
+        template(),
+        folder,
+        int(workers),
+        max_resident=int(resident),
+        checkpoint_every=int(every),
         durability="interval:0.2s",
-    ) as fleet:  # fmt: skip
+    ) as fleet:
         print("open", os.getpid(), flush=True)
         feed(fleet, int(n_keys), int(n_rows), int(block), float(pause))
         print("done", fleet.n_repeated, fleet.n_refused, flush=True)

@@ -1,4 +1,7 @@
-"""A client and a set of frames written from the protocol page alone: struct, zlib, MessagePack, zmq."""
+"""A client and a set of frames written from the protocol page alone.
+
+Struct, zlib, MessagePack, zmq.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,19 @@ HEADER = struct.Struct("<4sBBHQdII")
 REQUEST = 1 << 63
 
 
-def frames(source, kind, payload=b"", *, features=0, seq=0, t=math.nan, rows=0, dtype=0, crc=None, magic=b"LS1\0"):
+def frames(
+    source,
+    kind,
+    payload=b"",
+    *,
+    features=0,
+    seq=0,
+    t=math.nan,
+    rows=0,
+    dtype=0,
+    crc=None,
+    magic=b"LS1\0",
+):
     crc = zlib.crc32(payload) if crc is None else crc
     return [source.encode(), HEADER.pack(magic, kind, dtype, features, seq, t, rows, crc), payload]
 
@@ -26,9 +41,13 @@ def hello(source, epoch, **more):
 
 def schema(source, features, classes=None, *, task="classification", units=None, schema_id=1):
     note = {
-        "schema_id": schema_id, "task": task, "features": features, "units": units, "classes": classes,
+        "schema_id": schema_id,
+        "task": task,
+        "features": features,
+        "units": units,
+        "classes": classes,
         "dtype": "float32",
-    }  # fmt: skip
+    }
     return frames(source, 4, msgspec.msgpack.encode(note))
 
 
@@ -43,7 +62,9 @@ def rows(source, seq, table, labels=None, *, regression=False, kind=None, t=math
 
 def late(source, seq, pairs, *, regression=False):
     layout = "<Qf" if regression else "<Qi"
-    return frames(source, 2, b"".join(struct.pack(layout, *p) for p in pairs), seq=seq, rows=len(pairs))
+    return frames(
+        source, 2, b"".join(struct.pack(layout, *p) for p in pairs), seq=seq, rows=len(pairs)
+    )
 
 
 class Answer:
@@ -54,7 +75,8 @@ class Answer:
         magic, self.kind, _, self.n_features, self.seq, _, self.n_rows, crc = HEADER.unpack(header)
         assert magic == b"LS1\0"
         assert crc == zlib.crc32(payload)
-        self.source, self.payload = topic.decode(), payload
+        self.source = topic.decode()
+        self.payload = payload
 
     @property
     def note(self) -> Any:

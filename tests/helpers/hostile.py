@@ -69,7 +69,15 @@ def intrude(address, n, stop):
             elif i % 4 == 2:  # a greeting of ZMTP 3 with the wrong mechanism
                 s.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + bytes(32))
             elif i % 4 == 3:  # a frame that claims 2**62 bytes
-                s.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00CURVE" + bytes(15) + bytes(32) + b"\x06\x3f" + b"\xff" * 7)
+                s.sendall(
+                    b"\xff"
+                    + bytes(8)
+                    + b"\x7f\x03\x00CURVE"
+                    + bytes(15)
+                    + bytes(32)
+                    + b"\x06\x3f"
+                    + b"\xff" * 7
+                )
         except OSError:
             pass
         held.append(s)

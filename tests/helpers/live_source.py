@@ -12,7 +12,8 @@ import numpy as np
 
 FEATURES = tuple(f"f{i}" for i in range(8))
 CLASSES = ("a", "b", "c")
-NAME, EPOCH = "source", 11
+NAME = "source"
+EPOCH = 11
 ROWS_PER_SECOND = 2000
 
 
@@ -29,7 +30,9 @@ def main(address, n):
     from loco_stream.connectors import ZMQSender
 
     X, y = table(n)
-    sizes = np.random.default_rng(None)  # block boundaries differ from run to run, and must not matter
+    sizes = np.random.default_rng(
+        None
+    )  # block boundaries differ from run to run, and must not matter
     with ZMQSender(
         address,
         name=NAME,

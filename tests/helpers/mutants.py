@@ -1,4 +1,6 @@
-"""Model files with right checksums and wrong content: each loads and works, or is refused with `CheckpointError`.
+"""Model files with right checksums and wrong content.
+
+Each loads and works, or is refused with `CheckpointError`.
 
     python -m tests.helpers.mutants FIRST COUNT
 
@@ -31,8 +33,37 @@ LIMIT = 2**31
 PREFIX = struct.Struct("<8sHHI")
 WIDTHS = [0, 1, -1, 2, 7, 63, 64, 65, 255, 1024, 65536, 2**31, 2**32, 2**53, 2**62]
 NUMBERS = [*WIDTHS, 2**63 - 1, -(2**63), 2**64, 10**400]
-TYPES = ["<f8", "<f4", "<i4", "<i8", ">f4", "|b1", "|u1", "<f2", "<f16", "|O", "V4", "<U1", "", "(2"]
-REALS = [0.0, -0.0, 1e-300, 1e-3, 0.5, 1.0, 2.5, 1e6, 1e30, 1e300, float("inf"), float("-inf"), float("nan")]
+TYPES = [
+    "<f8",
+    "<f4",
+    "<i4",
+    "<i8",
+    ">f4",
+    "|b1",
+    "|u1",
+    "<f2",
+    "<f16",
+    "|O",
+    "V4",
+    "<U1",
+    "",
+    "(2",
+]
+REALS = [
+    0.0,
+    -0.0,
+    1e-300,
+    1e-3,
+    0.5,
+    1.0,
+    2.5,
+    1e6,
+    1e30,
+    1e300,
+    float("inf"),
+    float("-inf"),
+    float("nan"),
+]
 OTHERS = [
     None,
     True,
@@ -52,23 +83,59 @@ OTHERS = [
     [[1]],
     {"a": 1},
 ]
-VALUES = [*NUMBERS, *REALS, *OTHERS, (8,), (65536,), (8, 8), (1,) * 64, (0.0, 1e-3), ["a", "a"], ["a", "b"]]
+VALUES = [
+    *NUMBERS,
+    *REALS,
+    *OTHERS,
+    (8,),
+    (65536,),
+    (8, 8),
+    (1,) * 64,
+    (0.0, 1e-3),
+    ["a", "a"],
+    ["a", "b"],
+]
 NAMES = ["a", "b", "c"]
-OTHER_NAMES = [NAMES[:2], [*NAMES, "d"], [0, 1], [0, 1, 2, 3, 4], list(range(5000)), [None], [float("nan")]]
+OTHER_NAMES = [
+    NAMES[:2],
+    [*NAMES, "d"],
+    [0, 1],
+    [0, 1, 2, 3, 4],
+    list(range(5000)),
+    [None],
+    [float("nan")],
+]
 ROWS = [({"a": 0.1 * i, "b": -1.0 + i, "c": float(i % 3)}, i % 3) for i in range(5)]
 
 
 def base_files(folder: Path) -> list[bytes]:
     """Save small models of every kind after 60 rows."""
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(60, 3)), rng.integers(0, 3, 60)
+    X = rng.normal(size=(60, 3))
+    y = rng.integers(0, 3, 60)
     models = [
         LOCOClassifier(hidden_sizes=(6,), cluster_size=4, seed=1),
-        LOCOClassifier(hidden_sizes=(4, 4, 4), receptive_fields=1, readout_layers="last", neuron="alif"),
-        LOCOClassifier(hidden_sizes=(5, 4), n_input_clusters=3, rank=2, credit="learned", readout_layers="hidden"),
-        LOCOClassifier(hidden_sizes=(4,), readout="delta", credit="perturbation", neuron="izhikevich"),
+        LOCOClassifier(
+            hidden_sizes=(4, 4, 4), receptive_fields=1, readout_layers="last", neuron="alif"
+        ),
+        LOCOClassifier(
+            hidden_sizes=(5, 4),
+            n_input_clusters=3,
+            rank=2,
+            credit="learned",
+            readout_layers="hidden",
+        ),
+        LOCOClassifier(
+            hidden_sizes=(4,), readout="delta", credit="perturbation", neuron="izhikevich"
+        ),
         LOCORegressor(hidden_sizes=(6,), seed=2),
-        LOCOClassifier(hidden_sizes=(6,), memory=(1.0, 20.0), max_delay=3, neighbors=20, class_weight="balanced"),
+        LOCOClassifier(
+            hidden_sizes=(6,),
+            memory=(1.0, 20.0),
+            max_delay=3,
+            neighbors=20,
+            class_weight="balanced",
+        ),
         LOCORegressor(hidden_sizes=(4,), memory=(2.0, 8.0), neighbors=10),
     ]
     contents = []
@@ -90,14 +157,20 @@ def flipped(content: bytes, draw: random.Random) -> bytes:
     body = bytearray(content)
     header = PREFIX.unpack_from(content)[3]
     for _ in range(draw.choice([1, 1, 2, 8])):
-        place = draw.randrange(len(body)) if draw.random() < 0.5 else draw.randrange(8, PREFIX.size + header)
+        place = (
+            draw.randrange(len(body))
+            if draw.random() < 0.5
+            else draw.randrange(8, PREFIX.size + header)
+        )
         body[place] = draw.choice([0, 1, 0x7F, 0x80, 0xFF, draw.randrange(256)])
     return bytes(body)
 
 
 def split(content: bytes) -> tuple[dict, dict]:
     size = PREFIX.unpack_from(content)[3]
-    header, offset, arrays = decode_plain(content[PREFIX.size : PREFIX.size + size]), PREFIX.size + size, {}
+    header = decode_plain(content[PREFIX.size : PREFIX.size + size])
+    offset = PREFIX.size + size
+    arrays = {}
     for name, dtype, shape in header["arrays"]:
         length = int(np.prod(shape)) * np.dtype(dtype).itemsize
         arrays[name] = [dtype, list(shape), content[offset : offset + length]]
@@ -109,20 +182,36 @@ def joined(header: dict, arrays: dict) -> bytes:
     table = [[name, dtype, shape] for name, (dtype, shape, _) in arrays.items()]
     packed = encode_plain({**header, "arrays": table})
     return b"".join(
-        [PREFIX.pack(b"LOCOFILE", VERSION, 0, len(packed)), packed, *(data for _, _, data in arrays.values())]
+        [
+            PREFIX.pack(b"LOCOFILE", VERSION, 0, len(packed)),
+            packed,
+            *(data for _, _, data in arrays.values()),
+        ]
     )
 
 
 def one_number(arrays: dict, draw: random.Random) -> None:
     """Set a number, a row or all of an array to an extreme."""
     entry = arrays[
-        draw.choice([*arrays, *["counts", "net.sizes", "net.gains", "recall.clock", "statistics", "bank.members"] * 3])
+        draw.choice(
+            [
+                *arrays,
+                *["counts", "net.sizes", "net.gains", "recall.clock", "statistics", "bank.members"]
+                * 3,
+            ]
+        )
     ]
     array = np.frombuffer(entry[2], entry[0]).copy()
     if array.size == 0:
         return
-    values = [v for v in NUMBERS if -(2**63) <= v < 2**63] if array.dtype.kind in "iu" else [*REALS, -1.0, 1e-45, -1e30]
-    where = draw.choice([draw.randrange(array.size), slice(None), slice(0, max(1, array.size // 3))])
+    values = (
+        [v for v in NUMBERS if -(2**63) <= v < 2**63]
+        if array.dtype.kind in "iu"
+        else [*REALS, -1.0, 1e-45, -1e30]
+    )
+    where = draw.choice(
+        [draw.randrange(array.size), slice(None), slice(0, max(1, array.size // 3))]
+    )
     with np.errstate(all="ignore"):
         array[where] = draw.choice(values)
     entry[2] = array.tobytes()
@@ -164,7 +253,9 @@ def structured(content: bytes, draw: random.Random) -> bytes:
     for _ in range(draw.choice([1, 1, 1, 2, 3])):
         kind = draw.random()
         if kind < 0.5 and "counts" in arrays:
-            with contextlib.suppress(KeyError, TypeError, ValueError, OverflowError):  # spoiled before
+            with contextlib.suppress(
+                KeyError, TypeError, ValueError, OverflowError
+            ):  # spoiled before
                 one_number(arrays, draw)
         elif kind < 0.7 and arrays:
             another_shape(arrays, draw)
@@ -207,7 +298,8 @@ def main(first: int, count: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
         for content in contents:
             assert check(folder / "sound.loco", signed(content))
-        loaded, faults = 0, []
+        loaded = 0
+        faults = []
         for seed in range(first, first + count):
             draw = random.Random(seed)
             mutate = draw.choice([flipped, structured, structured])

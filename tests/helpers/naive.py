@@ -1,4 +1,7 @@
-"""Slow, plain float64 twins of the learning engine: textbook formulas, full matrices, nothing clever."""
+"""Slow, plain float64 twins of the learning engine.
+
+Textbook formulas, full matrices, nothing clever.
+"""
 
 import math
 
@@ -20,7 +23,10 @@ class Feature:
     """Running statistics of one feature: all values are kept until it settles."""
 
     def __init__(self):
-        self.values, self.low, self.high, self.beyond = [], math.inf, -math.inf, 0.0
+        self.values = []
+        self.low = math.inf
+        self.high = -math.inf
+        self.beyond = 0.0
         self.spread = None  # set when a settled constant feature moves
 
     @property
@@ -38,7 +44,11 @@ class Feature:
             return 0.0
         z = (value - mean) / math.sqrt(variance)
         size = abs(z)
-        return z if size <= encode.CLIP else math.copysign(encode.CLIP + math.log(size / encode.CLIP), z)
+        return (
+            z
+            if size <= encode.CLIP
+            else math.copysign(encode.CLIP + math.log(size / encode.CLIP), z)
+        )
 
     @property
     def span(self):
@@ -56,7 +66,8 @@ class Feature:
         if is_masked(value):
             return True
         clipped = abs(self.scale(value)) >= encode.CLIP if clipped is None else clipped
-        self.low, self.high = min(self.low, value), max(self.high, value)
+        self.low = min(self.low, value)
+        self.high = max(self.high, value)
         mean, variance = self.moments
         if len(self.values) < encode.SETTLE:
             self.values.append(value)
@@ -65,7 +76,11 @@ class Feature:
         else:
             self.beyond += encode.FADE * (clipped - self.beyond)
             if self.beyond > reopen:
-                self.values, self.low, self.high, self.beyond, self.spread = [value], value, value, 0.0, None
+                self.values = [value]
+                self.low = value
+                self.high = value
+                self.beyond = 0.0
+                self.spread = None
         return False
 
 
@@ -74,7 +89,10 @@ def is_masked(value):
 
 
 def fields_code(x, scaled, n_fields):
-    """Return the activation of every field above its threshold, rescaled to [0, 1]; 0 where masked."""
+    """Return the activation of every field above its threshold, rescaled to [0, 1].
+
+    0 where masked.
+    """
     centres = np.linspace(-encode.FIELD_RANGE, encode.FIELD_RANGE, n_fields)
     width = encode.FIELD_WIDTH * (centres[1] - centres[0])
     place = np.clip(np.asarray(scaled, float), -encode.FIELD_RANGE, encode.FIELD_RANGE)
@@ -132,7 +150,10 @@ def full(projector, block):
 
 
 def change_projector(p, x, block, power, orthogonality, leak):
-    """Return P after an input: each block that it reaches loses it and drifts back to the identity."""
+    """Return P after an input.
+
+    Each block that it reaches loses it and drifts back to the identity.
+    """
     p = p.copy()
     for part in blocks_of(len(x), block):
         if not x[part].any():
@@ -144,7 +165,10 @@ def change_projector(p, x, block, power, orthogonality, leak):
 
 
 def change_weights(w, h, credit, rate, gain, power, energy, farthest):
-    """Return the weights after one step along the projected input h, or that of each synapse; `energy` is x'h."""
+    """Return the weights after one step along the projected input h, or that of each synapse.
+
+    `energy` is x'h.
+    """
     move = rate * energy / (power + energy) * np.abs(credit).max()
     rate *= min(1.0, farthest / max(move, 1e-300))
     return w - rate / gain * np.reshape(h, (len(w), -1)) * credit / (power + energy)
@@ -210,7 +234,9 @@ def learn_from_loss(feedback, traces, noise, rise, error, size, rate, least):
     """Return the feedback after one normalised least-mean-squares step of the loss's rise on noise times error."""
     regressor = np.outer(noise * (traces > 0), error)
     rest = rise - np.sum(regressor * feedback)
-    return feedback + rate * rest * regressor / (size**2 * (least + error @ error) * (1.0 + rate * (traces > 0).sum()))
+    return feedback + rate * rest * regressor / (
+        size**2 * (least + error @ error) * (1.0 + rate * (traces > 0).sum())
+    )
 
 
 def settle(power, gain, weighted, n_seen, target):
@@ -235,7 +261,10 @@ def loss(scores, target, regression):
 
 
 def residuals(target, squares, logits, last_seen, n_seen, leak):
-    """Return what the two sets of outputs of a member lack; None stands for no second loss or no classes."""
+    """Return what the two sets of outputs of a member lack.
+
+    None stands for no second loss or no classes.
+    """
     open_ = np.ones(len(target), bool)
     if last_seen is not None and leak >= LASTING:
         open_ = n_seen - last_seen < least_squares.RECENT_SAMPLES
@@ -265,7 +294,10 @@ def logistic_update(p, w, x, proba, target):
 
 
 def stack_update(p, stack, members, target, prior, share=1.0):
-    """Return projector and stack; `members` is (members, classes), `share` of an observation a class."""
+    """Return projector and stack.
+
+    `members` is (members, classes), `share` of an observation a class.
+    """
     for outputs, wanted in zip(members.T, target, strict=True):
         k = p @ outputs / (1.0 / share + outputs @ p @ outputs)
         stack = stack + k * (wanted - outputs @ stack)
@@ -275,13 +307,19 @@ def stack_update(p, stack, members, target, prior, share=1.0):
 
 
 def sharpened(n_blocks, n_says=0):
-    """Return by how much each block of outputs counts before its weight: least squares, then log-loss; says last."""
+    """Return by how much each block of outputs counts before its weight.
+
+    Least squares, then log-loss; says last.
+    """
     squares = (np.arange(n_blocks) % 2 == 0) & (np.arange(n_blocks) < n_blocks - n_says)
     return np.where(squares, log_loss.SHARPNESS, 1.0)
 
 
 def log_stack_update(weights, powers, blocks, error, n_says=0, share=1.0):
-    """Return weights and mean squares after `share` of a normalised gradient step; `blocks` is (blocks, classes)."""
+    """Return weights and mean squares after `share` of a normalised gradient step.
+
+    `blocks` is (blocks, classes).
+    """
     slopes = sharpened(len(blocks), n_says) * (blocks @ error)
     powers = powers + share * log_loss.STACK_FADE * (slopes**2 - powers)
     return weights - share * log_loss.STACK_RATE * slopes / np.sqrt(powers), powers
@@ -296,7 +334,11 @@ def judge(evidence, experts, label, n_seen, share=1.0, prior=0.0):
     n = n_seen + 1
     fade = min(mixture.FADE, n / (n + mixture.EARLY))
     kept = 1.0 - share * (1.0 - fade)
-    return kept * evidence + (1.0 - kept) * prior + share * np.log(np.maximum(experts[:, label], mixture.LEAST))
+    return (
+        kept * evidence
+        + (1.0 - kept) * prior
+        + share * np.log(np.maximum(experts[:, label], mixture.LEAST))
+    )
 
 
 def corrections(proba):
@@ -321,7 +363,9 @@ class Gaussian:
     """What naive Bayes knows of one class: rows, mean and mean square deviation of each feature."""
 
     def __init__(self, n_features):
-        self.n, self.mean, self.square = 0, np.zeros(n_features), np.zeros(n_features)
+        self.n = 0
+        self.mean = np.zeros(n_features)
+        self.square = np.zeros(n_features)
 
     @property
     def variance(self):
@@ -343,14 +387,19 @@ class Gaussian:
 
 
 def running_range(values, size):
-    """Return the running range of values, the latest last: one outlier doubles it, and it shrinks slowly."""
+    """Return the running range of values, the latest last.
+
+    One outlier doubles it, and it shrinks slowly.
+    """
     low = high = values[0]
     for value in values[1:]:
         span = high - low
-        low, high = low + 0.5 * span / size, high - 0.5 * span / size
+        low = low + 0.5 * span / size
+        high = high - 0.5 * span / size
         if span > 0:
             value = np.clip(value, low - span, high + span)
-        low, high = min(low, value), max(high, value)
+        low = min(low, value)
+        high = max(high, value)
     return low, high
 
 
@@ -379,20 +428,26 @@ def said_classes(labels, votes, n_classes):
 
 def dormancy(counts, last_seen, n_seen, rows_a_draw=1.0):
     """Return whether hidden layers stand still, and which known classes are away for longer than chance explains."""
-    guarded, dormant = False, np.zeros(len(counts))
+    guarded = False
+    dormant = np.zeros(len(counts))
     for c, (count, last) in enumerate(zip(counts, last_seen, strict=True)):
         absence = (n_seen - last) / rows_a_draw
         if not gate.DORMANT_AFTER <= count < n_seen or absence < gate.GUARD_ABSENCE:
             continue
         if (1.0 - count / n_seen) ** absence < math.exp(gate.DORMANT_ODDS):
-            guarded, dormant[c] = True, absence >= gate.GATE_ABSENCE
+            guarded = True
+            dormant[c] = absence >= gate.GATE_ABSENCE
     return guarded, dormant
 
 
 def newness_moments(moments, slow, fast, rate):
-    """Return the moments after one more pair of logarithms; deviations are from the means before it."""
+    """Return the moments after one more pair of logarithms.
+
+    Deviations are from the means before it.
+    """
     slow_mean, fast_mean = moments[:2]
-    a, b = slow - slow_mean, fast - fast_mean
+    a = slow - slow_mean
+    b = fast - fast_mean
     return (1 - rate) * moments + rate * np.array([slow, fast, a * a, b * b, a * b])
 
 
@@ -406,7 +461,8 @@ def newness(moments, slow, fast):
 
 def lead(slow, dormant):
     """Return by how much the best dormant class leads the best of the others."""
-    asleep, awake = slow[dormant > 0], slow[dormant == 0]
+    asleep = slow[dormant > 0]
+    awake = slow[dormant == 0]
     return asleep.max() - awake.max() if len(asleep) and len(awake) else 0.0
 
 
@@ -430,7 +486,10 @@ def openness(evidence, dormant, retention):
 
 
 def recall_weights(weights, chances, share, back):
-    """Return the weights after a label: Bayes' rule, then one step of the Markov chain; weight 0 stays out."""
+    """Return the weights after a label: Bayes' rule, then one step of the Markov chain.
+
+    Weight 0 stays out.
+    """
     posterior = weights * chances / (weights @ chances)
     speaks = posterior > 0
     n = len(weights)
@@ -439,12 +498,16 @@ def recall_weights(weights, chances, share, back):
         if speaks[e]:
             chain[0, 0] -= share
             chain[0, e] = share
-            chain[e, e], chain[e, 0] = 1 - back, back
+            chain[e, e] = 1 - back
+            chain[e, 0] = back
     return posterior @ chain
 
 
 def one_map(weights, traces, linear, capacity, first):
-    """Return the readout as one matrix (inputs, classes); `traces` and `linear` are the members' side by side."""
+    """Return the readout as one matrix (inputs, classes).
+
+    `traces` and `linear` are the members' side by side.
+    """
     n_inputs = len(traces)
     padded = np.vstack([np.zeros((first, linear.shape[1])), linear])[:n_inputs]
     members = np.hstack([traces, padded]).reshape(n_inputs, len(weights), capacity)
@@ -460,7 +523,10 @@ def median_gap(gaps):
 
 
 def gaps_between(last, t, gaps):
-    """Return the time from `last` to `t` in median gaps; 1 where a time is missing or runs backwards."""
+    """Return the time from `last` to `t` in median gaps.
+
+    1 where a time is missing or runs backwards.
+    """
     if math.isnan(last) or math.isnan(t) or t < last:
         return 1.0
     if not gaps:

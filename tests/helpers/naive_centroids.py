@@ -8,15 +8,27 @@ from loco_stream.learner.readout.neighbors import LEAST, SOFTNESS
 
 
 class Centroids:
-    """At most `size` of them; rows are standardised, and `spans` their features' ranges, 0 for those left out."""
+    """At most `size` of them.
+
+    Rows are standardised, and `spans` their features' ranges, 0 for those left out.
+    """
 
     def __init__(self, size, n_classes):
-        self.size, self.n_classes = size, n_classes
-        self.places, self.counts, self.worth, self.rows = [], [], [], []
+        self.size = size
+        self.n_classes = n_classes
+        self.places = []
+        self.counts = []
+        self.worth = []
+        self.rows = []
 
     def look(self, z, spans, given):
-        """Measure the row that is asked and learned about next; `given` says which of its features are not masked."""
-        self.z, self.given, self.measured = np.array(z), given, given & (np.asarray(spans) > 0)
+        """Measure the row that is asked and learned about next.
+
+        `given` says which of its features are not masked.
+        """
+        self.z = np.array(z)
+        self.given = given
+        self.measured = given & (np.asarray(spans) > 0)
         rest = (np.array(self.places).reshape(-1, len(z)) - self.z)[:, self.measured]
         self.squares = ((rest / np.asarray(spans)[self.measured]) ** 2).sum(axis=1)
         self.order = np.argsort(self.squares, kind="stable")
@@ -30,7 +42,9 @@ class Centroids:
                 continue
             squares = self.squares[chosen]
             furthest = squares[-1]
-            votes = furthest / (squares + SOFTNESS * furthest) if furthest > 0 else np.ones(len(chosen))
+            votes = (
+                furthest / (squares + SOFTNESS * furthest) if furthest > 0 else np.ones(len(chosen))
+            )
             counts = np.array([self.counts[place][:known] for place in chosen])
             shares = votes @ (counts / (counts.sum(axis=1) + kernels.DOUBT)[:, None])
             logs = np.log(np.maximum(shares / shares.sum(), LEAST))
@@ -46,14 +60,23 @@ class Centroids:
             own = int(np.argmax(self.counts[one])) == label
             self.worth = [worth * (1.0 - kernels.WORTH_FADE) for worth in self.worth]
             self.worth[one] += 1.0 if own else -kernels.BLAME
-            self.counts[one] = (1.0 - kernels.COUNT_FADE) * self.counts[one] + np.eye(self.n_classes)[label]
+            self.counts[one] = (1.0 - kernels.COUNT_FADE) * self.counts[one] + np.eye(
+                self.n_classes
+            )[label]
             if own:
                 self.rows[one] += 1
                 rate = max(1.0 / self.rows[one], kernels.SLOWEST)
-                self.places[one] = self.places[one] + rate * self.given * (self.z - self.places[one])
+                self.places[one] = self.places[one] + rate * self.given * (
+                    self.z - self.places[one]
+                )
                 return
         start = self.z + kernels.PULL * (self.places[one] - self.z) if self.places else self.z
         new = len(self.places) if len(self.places) < self.size else int(np.argmin(self.worth))
-        lists = (self.places, start), (self.counts, np.eye(self.n_classes)[label]), (self.worth, 1.0), (self.rows, 1)
+        lists = (
+            (self.places, start),
+            (self.counts, np.eye(self.n_classes)[label]),
+            (self.worth, 1.0),
+            (self.rows, 1),
+        )
         for kept, value in lists:
             kept[new : new + 1] = [value]

@@ -10,7 +10,8 @@ class NaiveEnergy:
 
     def __init__(self, width, rank):
         self.n = self.n_score = 0
-        self.mean, self.variance = np.zeros(width), np.zeros(width)
+        self.mean = np.zeros(width)
+        self.variance = np.zeros(width)
         self.components = []
         self.rank = rank
         self.level = self.spread = self.correlation = self.last = 0.0
@@ -56,10 +57,12 @@ class NaiveEnergy:
 def samples_since_rise(errors):
     """Return the tail length with the largest standardised rise of the mean, by trying all."""
     n = len(errors)
-    best, length = -np.inf, n
+    best = -np.inf
+    length = n
     for tail in range(1, n):
         rise = np.mean(errors[n - tail :]) - np.mean(errors[: n - tail])
         score = rise * np.sqrt(tail * (n - tail))
         if score > best + 1e-12:
-            best, length = score, tail
+            best = score
+            length = tail
     return length

@@ -1,4 +1,7 @@
-"""Late labels, written down plainly: what share of an observation each is, and who is trusted with late values."""
+"""Late labels, written down plainly.
+
+What share of an observation each is, and who is trusted with late values.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ class Events:
     """Rows of one label that were predicted by one model: one observation together."""
 
     def __init__(self):
-        self.lengths, self.rows, self.surplus, self.start = [], [], 0.0, 0.0
+        self.lengths = []
+        self.rows = []
+        self.surplus = 0.0
+        self.start = 0.0
 
     def share(self, labels, n_learned, waiting, asked=1.0):
         """Return the share of the last of all labels so far, whose row was predicted after so many were learned.
@@ -37,7 +43,10 @@ class Events:
 
 
 def chance_run(labels, label):
-    """Return how long runs of a label are if labels are drawn one by one; 0 if there is no other."""
+    """Return how long runs of a label are if labels are drawn one by one.
+
+    0 if there is no other.
+    """
     others = sum(each != label for each in labels)
     return len(labels) / others if others else 0.0
 
@@ -47,11 +56,16 @@ class LateValues:
 
     def __init__(self, n, n_trace, n_linear):
         self.stack, self.stack_p = np.full(n, 1.0 / n), STACK_PRIOR * np.eye(n)
-        self.evidence, self.count, self.error, self.in_use = np.zeros(n + N_OTHERS), 0.0, 1.0, False
+        self.evidence = np.zeros(n + N_OTHERS)
+        self.count = 0.0
+        self.error = 1.0
+        self.in_use = False
         self.linear = np.full(n, 1.0 / n)
         if n_linear:
             self.linear = np.isin(np.arange(n), n_trace + np.arange(n_linear)) / n_linear
-        self.errors, self.power, self.product = [0.0], 0.0, 0.0
+        self.errors = [0.0]
+        self.power = 0.0
+        self.product = 0.0
 
     def experts(self, stack):
         """Return how each expert weighs the members, (experts, members)."""
@@ -65,7 +79,8 @@ class LateValues:
     def own_share(self, error):
         """Return what share of an observation a row is, given the mixture's error."""
         most = late_values.LARGEST**0.5
-        before, error = self.errors[-1], min(max(error, -most), most)
+        before = self.errors[-1]
+        error = min(max(error, -most), most)
         pace = max(late_values.ALIKE_PACE, 1.0 / len(self.errors))
         self.errors.append(error)
         self.power += pace * (error**2 - self.power)

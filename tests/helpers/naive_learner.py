@@ -1,4 +1,7 @@
-"""The whole learner as formulas: a slow float64 twin of both estimators with LIF neurons, row by row."""
+"""The whole learner as formulas.
+
+A slow float64 twin of both estimators with LIF neurons, row by row.
+"""
 
 import copy
 import math
@@ -34,7 +37,13 @@ from loco_stream.learner.config import (
 from loco_stream.learner.delays import WHOLE_STEPS
 from loco_stream.learner.encoding import CLIP, REOPEN_TARGET
 from loco_stream.learner.init_weights import delayed_targets, start_weights
-from loco_stream.learner.plasticity.credit import ALWAYS_UNTIL, BASELINE_FADE, EVERY, FEEDBACK_RATE, LEAST_ERROR
+from loco_stream.learner.plasticity.credit import (
+    ALWAYS_UNTIL,
+    BASELINE_FADE,
+    EVERY,
+    FEEDBACK_RATE,
+    LEAST_ERROR,
+)
 from loco_stream.learner.plasticity.hidden import POWER_ROWS
 from loco_stream.learner.plasticity.perturb import draw_noise
 from loco_stream.learner.plasticity.prototypes import REFRESH, SLOWEST
@@ -65,7 +74,8 @@ class Member:
 
     def say(self, z):
         """Return the outputs of every loss, (losses, classes), and x'Px and that over prior x'x."""
-        self.z, self.said = z, np.array([z @ w for w in self.weights])
+        self.z = z
+        self.said = np.array([z @ w for w in self.weights])
         self.q = z @ self.p @ z
         return self.said, self.q, self.q / (self.prior * (z @ z))
 
@@ -76,50 +86,85 @@ class Member:
         lack = naive.residuals(target, self.said[0][:known], logits, last_seen, n_seen, self.leak)
         lack = [np.pad(rest, (0, self.said.shape[1] - known)) for rest in lack]
         before = self.weights
-        self.p, self.weights = naive.recursive_update(self.p, before, self.z, lack, self.leak, self.prior)
+        self.p, self.weights = naive.recursive_update(
+            self.p, before, self.z, lack, self.leak, self.prior
+        )
         return [new - old for new, old in zip(self.weights, before, strict=True)]
 
 
 class Learner:
-    """A twin of a model with that config whose first row has `n_features` features; labels are numbers in turn."""
+    """A twin of a model with that config whose first row has `n_features` features.
+
+    Labels are numbers in turn.
+    """
 
     def __init__(self, config, n_features, n_classes, *, regression):
         self.layout = config.layout_for(n_features)
-        self.settings = config.settings(self.layout, regression=regression, seed_key=derive_key(config.seed or 0, 0))
-        s, sizes, self.regression = self.settings, self.layout.hidden_sizes, regression
+        self.settings = config.settings(
+            self.layout, regression=regression, seed_key=derive_key(config.seed or 0, 0)
+        )
+        s = self.settings
+        sizes = self.layout.hidden_sizes
+        self.regression = regression
         self.class_weight = config.class_weight
         below = [n_features * s.n_fields, *sizes[:-1]]
-        self.sizes, self.borders = sizes, np.cumsum([0, *sizes])
-        self.weights = [start_weights(s, layer, *pair) for layer, pair in enumerate(zip(below, sizes, strict=True))]
+        self.sizes = sizes
+        self.borders = np.cumsum([0, *sizes])
+        self.weights = [
+            start_weights(s, layer, *pair)
+            for layer, pair in enumerate(zip(below, sizes, strict=True))
+        ]
         self.projectors = [np.eye(n) for n in below]
         self.blocks = [s.block] * len(sizes)
-        self.gains, self.drive_powers, self.input_powers = [s.gain] * len(sizes), [0.0] * len(sizes), [0.0] * len(sizes)
-        self.feedback, self.baseline, self.n_draws = np.zeros((s.n_hidden, n_classes)), 0.0, 0
+        self.gains = [s.gain] * len(sizes)
+        self.drive_powers = [0.0] * len(sizes)
+        self.input_powers = [0.0] * len(sizes)
+        self.feedback = np.zeros((s.n_hidden, n_classes))
+        self.baseline = 0.0
+        self.n_draws = 0
         self.features, self.target = [naive.Feature() for _ in range(n_features)], naive.Feature()
-        self.known, self.n_seen, self.room = 0, 0, n_classes
-        self.counts, self.last_seen = np.zeros(n_classes), np.zeros(n_classes)
-        self.residuals, self.risks = [], 1.0 - np.array(COVERAGES)
-        self.prototypes, self.members_seen, self.inverses = [], [], [None] * len(sizes)
+        self.known = 0
+        self.n_seen = 0
+        self.room = n_classes
+        self.counts = np.zeros(n_classes)
+        self.last_seen = np.zeros(n_classes)
+        self.residuals = []
+        self.risks = 1.0 - np.array(COVERAGES)
+        self.prototypes = []
+        self.members_seen = []
+        self.inverses = [None] * len(sizes)
         self._start_delays(below[0])
         self._start_readout(n_features, n_classes)
         ratio = s.longest / s.shortest if s.longest else 1.0
         odd = np.arange(s.n_hidden) % 2 == 1 if s.longest else np.zeros(s.n_hidden, bool)
         places = (np.arange(1, s.n_hidden + 1) * GOLDEN % 1.0) ** TOWARDS_LONG
         self.spans = np.where(odd, s.shortest * ratio**places, 0.0)
-        self.kept, self.carried, self.last, self.gaps = np.zeros(s.n_hidden), np.zeros(s.n_hidden), math.nan, []
+        self.kept = np.zeros(s.n_hidden)
+        self.carried = np.zeros(s.n_hidden)
+        self.last = math.nan
+        self.gaps = []
 
     def _start_delays(self, n_lines):
-        """Draw the lag of every synapse of the first layer, (lines, neurons); no row has come yet."""
-        s, n_post = self.settings, self.sizes[0]
+        """Draw the lag of every synapse of the first layer, (lines, neurons).
+
+        No row has come yet.
+        """
+        s = self.settings
+        n_post = self.sizes[0]
         self.lags = np.zeros((n_lines, n_post), int)
         if s.max_delay:
             prompt = np.arange(n_post) % PROMPT_EVERY == 1 if s.longest else np.zeros(n_post, bool)
             rest = n_post - prompt.sum()
             shares = [(lag + 1) * rest // (s.max_delay + 1) for lag in range(s.max_delay + 1)]
-            in_order = np.r_[np.zeros(prompt.sum(), int), np.searchsorted(shares, np.arange(rest), side="right")]
-            np.put_along_axis(self.lags, delayed_targets(s, n_lines, n_post), in_order[None, :], axis=1)
+            in_order = np.r_[
+                np.zeros(prompt.sum(), int), np.searchsorted(shares, np.arange(rest), side="right")
+            ]
+            np.put_along_axis(
+                self.lags, delayed_targets(s, n_lines, n_post), in_order[None, :], axis=1
+            )
             assert not self.lags[:, prompt].any()
-        self.past, self.run_of = np.zeros((s.max_delay, n_lines)), (None, 0.0)
+        self.past = np.zeros((s.max_delay, n_lines))
+        self.run_of = (None, 0.0)
 
     def _start_readout(self, n_features, n_classes):
         s = self.settings
@@ -133,25 +178,39 @@ class Learner:
             Member(n_features + 1, n_classes, s.n_losses, leak, prior)
             for leak, prior in zip(LINEAR_LEAKS[: s.n_linear], LINEAR_PRIORS, strict=False)
         ]
-        n, blocks = len(self.members), len(self.members) * s.n_losses + s.n_says
+        n = len(self.members)
+        blocks = len(self.members) * s.n_losses + s.n_says
         n_stacked = blocks if self.regression else n
-        self.stack, self.stack_p = np.full(n_stacked, 1.0 / n_stacked), STACK_PRIOR * np.eye(n_stacked)
-        self.log_stack, self.log_powers = np.full(blocks, 1.0 / blocks), np.full(blocks, STACK_POWER)
+        self.stack, self.stack_p = (
+            np.full(n_stacked, 1.0 / n_stacked),
+            STACK_PRIOR * np.eye(n_stacked),
+        )
+        self.log_stack = np.full(blocks, 1.0 / blocks)
+        self.log_powers = np.full(blocks, STACK_POWER)
         self.log_stack[blocks - s.n_says :] = START_VOTES[1]
         if s.n_centroids > 0:
             self.log_stack[blocks - s.n_says :][:N_CENTROID_SAYS] = START_VOTES[0]
         self.centroids = Centroids(s.n_centroids, n_classes)
-        self.rows, self.answers, self.seen_values = [], [], [[] for _ in range(n_features)]
+        self.rows = []
+        self.answers = []
+        self.seen_values = [[] for _ in range(n_features)]
         self.has_logistic = s.n_linear > 0 and not self.regression
-        self.logistic = np.zeros((n_features + 1, n_classes)), LOGISTIC_PRIOR * np.eye(n_features + 1)
+        self.logistic = (
+            np.zeros((n_features + 1, n_classes)),
+            LOGISTIC_PRIOR * np.eye(n_features + 1),
+        )
         self.gaussians = [naive.Gaussian(n_features) for _ in range(n_classes)]
         self.prior = np.zeros(2 + n + 2 * self.has_logistic)
         if self.has_logistic:
             self.prior[-1] = FEW_ROWS
-        self.evidence, self.moments, self.leads = self.prior, np.zeros(5), []
+        self.evidence = self.prior
+        self.moments = np.zeros(5)
+        self.leads = []
         self.corrections = naive.no_correction()
-        self.say, self.old = np.r_[START_SAY, np.zeros(s.n_snapshots)], [None] * s.n_snapshots
-        self.fits, self.births = np.zeros(2 + s.n_snapshots), np.zeros(s.n_snapshots, int)
+        self.say = np.r_[START_SAY, np.zeros(s.n_snapshots)]
+        self.old = [None] * s.n_snapshots
+        self.fits = np.zeros(2 + s.n_snapshots)
+        self.births = np.zeros(s.n_snapshots, int)
         self.clock = np.array([0, -SPACING, 0, 0])
         self.trust, self.events, self.labels, self.tickets = 1.0, Events(), [], 0
         self.late_values = LateValues(n_stacked, s.n_trace, s.n_linear)
@@ -160,11 +219,18 @@ class Learner:
 
     def run(self, weights, noise=0.0):
         """Return the traces of all layers, with what rows before left, their weighted inputs, and this row's part."""
-        s, below, fresh, traces, weighted = self.settings, self.lines, [], [], []
+        s = self.settings
+        below = self.lines
+        fresh = []
+        traces = []
+        weighted = []
         noise = np.broadcast_to(noise, s.n_hidden)
         for layer, w in enumerate(weights):
             weighted.append(below @ w if layer else (self.lagged() * w).sum(axis=0))
-            drives = self.gains[layer] * weighted[-1] + noise[self.borders[layer] : self.borders[layer + 1]]
+            drives = (
+                self.gains[layer] * weighted[-1]
+                + noise[self.borders[layer] : self.borders[layer + 1]]
+            )
             times = [naive.lif_times(drive, s.window, s.tau) for drive in drives]
             fresh.append(np.array([naive.trace(spikes, s.window, s.tau_trace) for spikes in times]))
             below = fresh[-1] + self.carried[self.borders[layer] : self.borders[layer + 1]]
@@ -182,18 +248,29 @@ class Learner:
             gaps = naive.gaps_between(self.last, t, self.gaps)
             left = [math.exp(-gaps / span) if span else 0.0 for span in self.spans]
             self.carried = self.kept * left if carried is None else carried
-        s, n_hidden = self.settings, self.settings.n_hidden
-        scaled = np.array([feature.scale(value) for feature, value in zip(self.features, x, strict=True)])
-        places = np.array([feature.intensity(value) for feature, value in zip(self.features, x, strict=True)])
+        s = self.settings
+        n_hidden = self.settings.n_hidden
+        scaled = np.array(
+            [feature.scale(value) for feature, value in zip(self.features, x, strict=True)]
+        )
+        places = np.array(
+            [feature.intensity(value) for feature, value in zip(self.features, x, strict=True)]
+        )
         self.scaled = scaled
         self.lines = naive.fields_code(x, scaled, s.n_fields) if s.n_fields > 1 else places
         self.traces, self.weighted, self.fresh = self.run(self.weights)
         self.z = np.concatenate([self.traces, [1.0], scaled if s.n_fields > 1 else places])
         said = [
-            member.say(self.z[self.first : self.first + self.n_inputs] if m < s.n_trace else self.z[n_hidden:])
+            member.say(
+                self.z[self.first : self.first + self.n_inputs]
+                if m < s.n_trace
+                else self.z[n_hidden:]
+            )
             for m, member in enumerate(self.members)
         ]
-        self.outputs = np.concatenate([outputs for outputs, _, _ in said])  # (members * losses, classes)
+        self.outputs = np.concatenate(
+            [outputs for outputs, _, _ in said]
+        )  # (members * losses, classes)
         if s.n_centroids:
             given = np.array([not naive.is_masked(value) for value in x])
             self.centroids.look(scaled, [feature.span for feature in self.features], given)
@@ -202,8 +279,12 @@ class Learner:
             self.outputs = np.vstack([self.outputs, self.neighbors(np.asarray(x, float))])
         self.shares = [share for _, _, share in said]
         self.linear_logits = self.z[n_hidden:] @ self.logistic[0]
-        likelihoods = np.array([gaussian.log_density(self.z[n_hidden + 1 :]) for gaussian in self.gaussians])
-        self.bayes = naive.level_unknown(likelihoods + np.log(self.counts + naive_bayes.UNSEEN), self.known)
+        likelihoods = np.array(
+            [gaussian.log_density(self.z[n_hidden + 1 :]) for gaussian in self.gaussians]
+        )
+        self.bayes = naive.level_unknown(
+            likelihoods + np.log(self.counts + naive_bayes.UNSEEN), self.known
+        )
         self.old_scores = [None] * s.n_snapshots
         for slot in np.flatnonzero(self.say[recall.FIRST :] * self.are_heard):
             weights, readout = self.old[slot]
@@ -213,24 +294,36 @@ class Learner:
 
     def neighbors(self, x):
         """Return what the nearest of the short window and of all rows kept say, and few of these of classes."""
-        size, said = self.settings.n_neighbors, np.zeros((2 if self.regression else 3, self.room))
-        ranges = [naive.running_range(values, size) if values else (0.0, 0.0) for values in self.seen_values]
+        size = self.settings.n_neighbors
+        said = np.zeros((2 if self.regression else 3, self.room))
+        ranges = [
+            naive.running_range(values, size) if values else (0.0, 0.0)
+            for values in self.seen_values
+        ]
         origins = np.array([values[0] if values else 0.0 for values in self.seen_values])
         spans = np.array([high - low for low, high in ranges])
         asked = [(max(size // SHORT, 1), NEAREST), (size, NEAREST), (size, FEW)]
         for w, (window, most) in enumerate(asked[: len(said)]):
-            rows, answers = np.array(self.rows[-window:]).reshape(-1, len(x)), np.array(self.answers[-window:])
+            rows = np.array(self.rows[-window:]).reshape(-1, len(x))
+            answers = np.array(self.answers[-window:])
             places, votes = naive.neighbors(x - origins, rows, spans, most)
             if not self.regression:
-                said[w, : self.known] = naive.said_classes(answers[places].astype(int), votes, self.known)
+                said[w, : self.known] = naive.said_classes(
+                    answers[places].astype(int), votes, self.known
+                )
             elif len(places):
                 mean, variance = self.target.moments
-                said[w] = (votes @ answers[places] / votes.sum() - mean) / math.sqrt(variance) if variance else 0.0
+                said[w] = (
+                    (votes @ answers[places] / votes.sum() - mean) / math.sqrt(variance)
+                    if variance
+                    else 0.0
+                )
         return said
 
     def keep(self, x, y):
         """Keep a row; what is masked lies in the middle of its range, or where the first value will be."""
-        row, size = np.zeros(len(x)), self.settings.n_neighbors
+        row = np.zeros(len(x))
+        size = self.settings.n_neighbors
         for f, value in enumerate(x):
             values = self.seen_values[f]
             given = np.mean(naive.running_range(values, size)) if values else 0.0
@@ -243,12 +336,15 @@ class Learner:
 
     def combine(self):
         """Write the combined scores and what every expert says of the known classes."""
-        s, known = self.settings, slice(0, self.known)
+        s = self.settings
+        known = slice(0, self.known)
         if not s.recursive:
             self.mixing = np.ones(1)
         else:
             sharp = naive.sharpened(len(self.log_stack), s.n_says)
-            self.mixing = self.late_values.weights(self.stack) if self.regression else self.log_stack * sharp
+            self.mixing = (
+                self.late_values.weights(self.stack) if self.regression else self.log_stack * sharp
+            )
         self.scores = self.mixing @ self.outputs[:, known]
         if self.regression or self.known == 0:
             return
@@ -287,7 +383,8 @@ class Learner:
 
     def advance(self, t):
         """Make a row of time `t` the last one."""
-        self.kept, self.past = self.traces, np.vstack([self.lines, self.past])[: self.settings.max_delay]
+        self.kept = self.traces
+        self.past = np.vstack([self.lines, self.past])[: self.settings.max_delay]
         if t > self.last:
             self.gaps.append(t - self.last)
         self.last = t
@@ -308,9 +405,13 @@ class Learner:
             if dormant.any():
                 if len(self.leads) >= gate.LEAD_ROWS:
                     mean, variance = naive.lead_moments(self.leads)
-                    evidence += (naive.lead(slow, dormant) - mean) / math.sqrt(max(variance, gate.LEAST_VARIANCE))
+                    evidence += (naive.lead(slow, dormant) - mean) / math.sqrt(
+                        max(variance, gate.LEAST_VARIANCE)
+                    )
                 opened = naive.openness(evidence, True, s.retention)
-                proba = naive.softmax(log_loss.SHARPNESS * ((1 - opened) * self.stacked + opened * slow))
+                proba = naive.softmax(
+                    log_loss.SHARPNESS * ((1 - opened) * self.stacked + opened * slow)
+                )
             else:
                 opened = naive.openness(evidence, False, s.retention)
                 opened *= naive.softmax(self.evidence)[: -2 if self.has_logistic else None].sum()
@@ -337,7 +438,9 @@ class Learner:
     def dormancy(self):
         surplus = self.events.surplus
         rows_a_draw = self.n_seen / max(self.n_seen - surplus, 1.0) if surplus else 1.0
-        return naive.dormancy(self.counts[: self.known], self.last_seen[: self.known], self.n_seen, rows_a_draw)
+        return naive.dormancy(
+            self.counts[: self.known], self.last_seen[: self.known], self.n_seen, rows_a_draw
+        )
 
     def value(self):
         if not self.target.values:
@@ -345,7 +448,13 @@ class Learner:
         mean, variance = self.target.moments
         margin = RANGE_MARGIN * (self.target.high - self.target.low)
         score = self.scores[0] if self.known else 0.0
-        return float(np.clip(mean + math.sqrt(variance) * score, self.target.low - margin, self.target.high + margin))
+        return float(
+            np.clip(
+                mean + math.sqrt(variance) * score,
+                self.target.low - margin,
+                self.target.high + margin,
+            )
+        )
 
     # Learn
 
@@ -356,8 +465,11 @@ class Learner:
         if then is not None:
             self.past = then.said_past
         self.consult(x, t, None if then is None else then.carried)
-        guarded, dormant = self.dormancy() if s.recursive and s.retention > 0.0 else (False, np.zeros(self.known))
-        before, self.known = self.known, 1 if self.regression else max(self.known, y + 1)
+        guarded, dormant = (
+            self.dormancy() if s.recursive and s.retention > 0.0 else (False, np.zeros(self.known))
+        )
+        before = self.known
+        self.known = 1 if self.regression else max(self.known, y + 1)
         dormant = np.pad(dormant, (0, self.known - before))
         if not self.regression:
             self.counts[y] += 1
@@ -410,12 +522,18 @@ class Learner:
         """Return what the combined output has too much."""
         if self.regression:
             return self.scores - self.wanted
-        return (self.experts[0] if self.settings.recursive else naive.softmax(self.scores)) - self.wanted
+        return (
+            self.experts[0] if self.settings.recursive else naive.softmax(self.scores)
+        ) - self.wanted
 
     def judged(self, then):
         """Return what the stacks of now make of what the members said then."""
         said = copy.copy(self)
-        said.outputs, said.linear_logits, said.shares = then.outputs.copy(), then.linear_logits.copy(), then.shares
+        said.outputs, said.linear_logits, said.shares = (
+            then.outputs.copy(),
+            then.linear_logits.copy(),
+            then.shares,
+        )
         said.outputs[:, then.known :] = said.linear_logits[then.known :] = 0.0
         said.bayes = naive.level_unknown(then.bayes, then.known)
         said.old_scores = [
@@ -430,10 +548,14 @@ class Learner:
 
     def bounded(self, y):
         """Return the target no further from its prediction than residuals reach, and remember the residual."""
-        predicted, late, n = self.value(), sorted(self.residuals[-WINDOW:]), min(len(self.residuals), WINDOW)
+        predicted = self.value()
+        late = sorted(self.residuals[-WINDOW:])
+        n = min(len(self.residuals), WINDOW)
         reach = math.inf
         if n >= intervals.LEAST:
-            reach = intervals.REACH * late[min(math.ceil((n + 1) * intervals.REACH_QUANTILE), n) - 1]
+            reach = (
+                intervals.REACH * late[min(math.ceil((n + 1) * intervals.REACH_QUANTILE), n) - 1]
+            )
         reach = max(reach, math.sqrt(self.target.moments[1]))
         for level, coverage in enumerate(COVERAGES):
             radius = self.radius(level)
@@ -446,7 +568,8 @@ class Learner:
 
     def radius(self, level):
         """Return the half width of the interval of a coverage."""
-        late, n = sorted(self.residuals[-WINDOW:]), min(len(self.residuals), WINDOW)
+        late = sorted(self.residuals[-WINDOW:])
+        n = min(len(self.residuals), WINDOW)
         if (n + 1) * COVERAGES[level] > n:
             return math.inf
         return late[min(max(math.ceil((n + 1) * (1.0 - self.risks[level])), 1), n) - 1]
@@ -475,9 +598,13 @@ class Learner:
 
     def learn_pass(self, noise, n_learned):
         """Learn feedback from one perturbed pass; return the credit of a trial by itself."""
-        s, change, feedback = self.settings, self.output_change(noise), self.feedback[:, : self.known]
+        s = self.settings
+        change = self.output_change(noise)
+        feedback = self.feedback[:, : self.known]
         if s.credit in (LEARNED, MIRROR):
-            feedback[:] = naive.learn_feedback(feedback, self.fresh, noise, change, s.noise, FEEDBACK_RATE, n_learned)
+            feedback[:] = naive.learn_feedback(
+                feedback, self.fresh, noise, change, s.noise, FEEDBACK_RATE, n_learned
+            )
             return 0.0
         rise = naive.loss(self.scores + change, self.wanted, self.regression)
         rise -= naive.loss(self.scores, self.wanted, self.regression) + self.baseline
@@ -489,7 +616,8 @@ class Learner:
         return rise * noise / s.noise**2
 
     def noise(self):
-        s, noise = self.settings, np.zeros(self.settings.n_hidden, np.float32)
+        s = self.settings
+        noise = np.zeros(self.settings.n_hidden, np.float32)
         for layer, n in enumerate(self.sizes):
             part = noise[self.borders[layer] : self.borders[layer + 1]]
             draw(s.seed_key + layer, self.n_draws, n, NEURON_CLUSTER, s.noise, part)
@@ -498,16 +626,24 @@ class Learner:
 
     def output_change(self, noise):
         """Return what the noise on the drives changes in the combined output."""
-        s, change = self.settings, np.zeros(self.n_inputs)
+        s = self.settings
+        change = np.zeros(self.n_inputs)
         n = s.n_hidden - self.first
         change[:n] = (self.run(self.weights, noise)[0] - self.traces)[self.first :]
         sets = [w for member in self.members[: s.n_trace] for w in member.weights]
         return sum(c * (change @ w)[: self.known] for c, w in zip(self.mixing, sets, strict=False))
 
     def share_of(self, y, share):
-        """Return the share of a step: by how alike errors are, or if rows remember 10 / k for the k-th of a run."""
+        """Return the share of a step.
+
+        By how alike errors are, or if rows remember 10 / k for the k-th of a run.
+        """
         if self.regression:
-            return share if self.late_values.in_use else share * self.late_values.own_share(self.error[0])
+            return (
+                share
+                if self.late_values.in_use
+                else share * self.late_values.own_share(self.error[0])
+            )
         if not self.settings.remembers:
             return share
         label, n = self.run_of
@@ -516,43 +652,66 @@ class Learner:
 
     def change_hidden(self, credit, share):
         """Change every layer by a share of a step, from what stood before."""
-        s, inputs = self.settings, [self.lines]
-        inputs += [self.traces[a:b] for a, b in zip(self.borders[:-2], self.borders[1:-1], strict=True)]
+        s = self.settings
+        inputs = [self.lines]
+        inputs += [
+            self.traces[a:b] for a, b in zip(self.borders[:-2], self.borders[1:-1], strict=True)
+        ]
         cluster = self.choose_prototype(inputs) if s.projects and s.n_clusters else -1
         for layer, x in enumerate(inputs):
             own = credit[self.borders[layer] : self.borders[layer + 1]].copy()
             own[: len(own) - math.ceil(s.plastic * len(own))] = 0.0
-            p, h = self.projectors[layer], x
+            p = self.projectors[layer]
+            h = x
             if s.projects and s.n_clusters:
                 h = self.away_from_prototypes(layer, x, cluster)
             elif s.projects:
                 h = p @ x
-            square, energy = x @ x, x @ h
+            square = x @ x
+            energy = x @ h
             if layer == 0 and s.max_delay:
                 rows = np.vstack([x, self.past])
-                squares, energies = (rows**2).sum(axis=1), (rows * (rows @ p.T if s.projects else rows)).sum(axis=1)
-                square, energy = squares.mean(), energies.mean()
+                squares = (rows**2).sum(axis=1)
+                energies = (rows * (rows @ p.T if s.projects else rows)).sum(axis=1)
+                square = squares.mean()
+                energy = energies.mean()
                 h = (rows @ p.T if s.projects else rows)[self.lags, np.arange(len(x))[:, None]]
-            self.input_powers[layer] += (square - self.input_powers[layer]) / min(self.n_seen + 1, POWER_ROWS)
+            self.input_powers[layer] += (square - self.input_powers[layer]) / min(
+                self.n_seen + 1, POWER_ROWS
+            )
             power = self.input_powers[layer]
             if power + energy <= 0.0:
                 continue
             farthest = FARTHEST_WIDE if layer == 0 and s.n_fields == 1 else FARTHEST
             self.weights[layer] = naive.change_weights(
-                self.weights[layer], h, own, share * s.learning_rate, self.gains[layer], power, energy, farthest
+                self.weights[layer],
+                h,
+                own,
+                share * s.learning_rate,
+                self.gains[layer],
+                power,
+                energy,
+                farthest,
             )
             if s.projects and not s.n_clusters:
                 leak = s.projector_leak if layer == 0 else 0.0
                 loss = s.orthogonality / (1.0 if layer else s.max_delay + 1.0)
-                self.projectors[layer] = naive.change_projector(p, x, self.blocks[layer], power, loss, leak)
+                self.projectors[layer] = naive.change_projector(
+                    p, x, self.blocks[layer], power, loss, leak
+                )
         self.weights = [naive.restrained(w, s.plastic, self.n_seen) for w in self.weights]
 
     def choose_prototype(self, inputs):
-        """Return the row's prototype, founded if need be; each is a list with its directions at every layer."""
+        """Return the row's prototype, founded if need be.
+
+        Each is a list with its directions at every layer.
+        """
         means = [rows[0][0] for rows in self.prototypes]
         cluster = naive.choose_cluster(self.lines, means, self.settings.n_clusters)
         if cluster == len(self.prototypes):
-            self.prototypes.append([np.vstack([x, np.zeros((self.settings.rank - 1, len(x)))]) for x in inputs])
+            self.prototypes.append(
+                [np.vstack([x, np.zeros((self.settings.rank - 1, len(x)))]) for x in inputs]
+            )
             self.members_seen.append(0)
         if cluster >= 0:
             self.members_seen[cluster] += 1
@@ -562,22 +721,29 @@ class Learner:
         """Return the input less its part in the other prototypes as they stood at the last refresh; move its own."""
         if cluster < 0:
             return x
-        s, rows = self.settings, np.vstack([prototype[layer] for prototype in self.prototypes])
+        s = self.settings
+        rows = np.vstack([prototype[layer] for prototype in self.prototypes])
         if self.members_seen[cluster] == 1 or self.n_seen % REFRESH == 0:
             floor = s.ridge * (rows**2).sum() / len(rows) + 1e-9
             self.inverses[layer] = np.linalg.inv(rows @ rows.T + floor * np.eye(len(rows)))
-        inverse, own = self.inverses[layer], np.arange(cluster * s.rank, (cluster + 1) * s.rank)
+        inverse = self.inverses[layer]
+        own = np.arange(cluster * s.rank, (cluster + 1) * s.rank)
         shares = inverse @ (rows @ x)
         shares -= inverse[:, own] @ np.linalg.solve(inverse[np.ix_(own, own)], shares[own])
         shares[own] = 0.0
         rate = max(SLOWEST, 1.0 / self.members_seen[cluster])
-        self.prototypes[cluster][layer] = naive.learn_directions(x, self.prototypes[cluster][layer], rate)
+        self.prototypes[cluster][layer] = naive.learn_directions(
+            x, self.prototypes[cluster][layer], rate
+        )
         return x - shares @ rows
 
     def blocked(self, layer):
         """Return a layer's projector as blocks side by side in one narrow matrix."""
-        p, block = self.projectors[layer], self.blocks[layer]
-        return np.array([np.pad(row[j - j % block :][:block], (0, block))[:block] for j, row in enumerate(p)])
+        p = self.projectors[layer]
+        block = self.blocks[layer]
+        return np.array(
+            [np.pad(row[j - j % block :][:block], (0, block))[:block] for j, row in enumerate(p)]
+        )
 
     def learn_readout(self, y, dormant, said):
         """Learn a label; `said` is what was said of the row when it was predicted."""
@@ -616,10 +782,17 @@ class Learner:
         if self.regression:
             if self.late_values.in_use:
                 error = said.error[0]
-                self.late_values.learn(stack, said.outputs[:, 0], self.outputs[:, 0], error, self.wanted[0], self.trust)
+                self.late_values.learn(
+                    stack, said.outputs[:, 0], self.outputs[:, 0], error, self.wanted[0], self.trust
+                )
             return
         self.log_stack, self.log_powers = naive.log_stack_update(
-            self.log_stack, self.log_powers, said.outputs[:, : self.known], said.error, s.n_says, self.trust
+            self.log_stack,
+            self.log_powers,
+            said.outputs[:, : self.known],
+            said.error,
+            s.n_says,
+            self.trust,
         )
         if self.has_logistic:
             weights, p = self.logistic
@@ -629,29 +802,49 @@ class Learner:
             weights[:, : self.known] = new
             self.logistic = weights, p
             self.gaussians[y].learn(self.z[s.n_hidden + 1 :])
-        self.evidence = naive.judge(self.evidence, said.experts, y, self.n_seen, self.trust, self.prior)
+        self.evidence = naive.judge(
+            self.evidence, said.experts, y, self.n_seen, self.trust, self.prior
+        )
         if self.counts[y] > 1:
-            corrected, none = naive.corrections(said.proba), naive.no_correction()
-            self.corrections = naive.judge(self.corrections, corrected, y, self.n_seen, self.trust, none)
+            corrected = naive.corrections(said.proba)
+            none = naive.no_correction()
+            self.corrections = naive.judge(
+                self.corrections, corrected, y, self.n_seen, self.trust, none
+            )
 
     def learn_recall(self, y, said):
-        """Judge who speaks; copy the model every so often; keep the copy where the readout in force is lost."""
-        s, speaks, heard = self.settings, self.say > 0.0, self.are_heard
+        """Judge who speaks; copy the model every so often.
+
+        Keep the copy where the readout in force is lost.
+        """
+        s = self.settings
+        speaks = self.say > 0.0
+        heard = self.are_heard
         chances = np.full(len(self.say), max(said.proba[y], recall.LEAST))
         chances[recall.GUESS] = 1.0 / self.known
         for slot, scores in enumerate(said.old_scores):
             if heard and speaks[recall.FIRST + slot]:
-                chances[recall.FIRST + slot] = max(naive.softmax(scores[: self.known])[y], recall.LEAST)
+                chances[recall.FIRST + slot] = max(
+                    naive.softmax(scores[: self.known])[y], recall.LEAST
+                )
         judged = speaks & (np.arange(len(speaks)) > recall.STACK) & heard
         is_right = said.proba[y] >= max(said.proba[: self.known])
-        self.clock[recall.HEARING] = max(self.clock[recall.HEARING] - 1, 0) if is_right else recall.HEARD
+        self.clock[recall.HEARING] = (
+            max(self.clock[recall.HEARING] - 1, 0) if is_right else recall.HEARD
+        )
         lately = np.log(chances / chances[recall.STACK])
-        self.fits = np.where(judged, self.fits + self.trust * recall.LATELY * (lately - self.fits), self.fits)
-        self.say = naive.recall_weights(self.say, chances**self.trust, self.trust * recall.SHARE, recall.RETURN)
+        self.fits = np.where(
+            judged, self.fits + self.trust * recall.LATELY * (lately - self.fits), self.fits
+        )
+        self.say = naive.recall_weights(
+            self.say, chances**self.trust, self.trust * recall.SHARE, recall.RETURN
+        )
         slot = self.clock[recall.SLOT]
         if door(recall.tick)(self.say, self.fits, self.clock, self.births):
             traces = np.hstack([w for member in self.members[: s.n_trace] for w in member.weights])
             linear = [w for member in self.members[s.n_trace :] for w in member.weights]
             linear = np.hstack([np.zeros((len(self.features) + 1, 0)), *linear])
-            readout = naive.one_map(self.mixing[: len(self.mixing) - s.n_says], traces, linear, self.room, s.n_hidden)
+            readout = naive.one_map(
+                self.mixing[: len(self.mixing) - s.n_says], traces, linear, self.room, s.n_hidden
+            )
             self.old[slot] = [w.copy() for w in self.weights], readout

@@ -30,13 +30,19 @@ def windowed_forgetting(curves, window):
     n_rows, n_tasks = curves.shape
     total = 0.0
     for task in range(n_tasks):
-        drops = [curves[m, task] - curves[n, task] for n in range(n_rows) for m in range(max(0, n - window + 1), n + 1)]
+        drops = [
+            curves[m, task] - curves[n, task]
+            for n in range(n_rows)
+            for m in range(max(0, n - window + 1), n + 1)
+        ]
         total += max(drops)
     return total / n_tasks
 
 
 def minimum_accuracy(curves, ends):
-    return sum(min(curves[n][task] for n in range(end + 1, len(curves))) for task, end in enumerate(ends)) / len(ends)
+    return sum(
+        min(curves[n][task] for n in range(end + 1, len(curves))) for task, end in enumerate(ends)
+    ) / len(ends)
 
 
 def accuracy(y_true, y_pred):

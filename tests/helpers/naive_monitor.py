@@ -8,7 +8,10 @@ NAMES = tuple("abcdefgh")
 
 
 class Forgetful:
-    """Softmax regression with a large step: learns a task in some hundred samples and forgets the one before."""
+    """Softmax regression with a large step.
+
+    Learns a task in some hundred samples and forgets the one before.
+    """
 
     def __init__(self, n_classes=4):
         self.weights = np.zeros((n_classes, len(NAMES) + 1))
@@ -45,7 +48,9 @@ class Tasks:
     def __init__(self, seed, same_inputs=False):
         self.rng = np.random.default_rng(seed)
         means = self.rng.standard_normal((4, 4, len(NAMES))) * 1.5
-        self.means = np.stack([np.roll(means[0], k, axis=0) for k in range(4)]) if same_inputs else means
+        self.means = (
+            np.stack([np.roll(means[0], k, axis=0) for k in range(4)]) if same_inputs else means
+        )
 
     def rows(self, concept, n):
         y = self.rng.integers(0, 4, n)
@@ -54,14 +59,19 @@ class Tasks:
 
 def run(monitor, model, tasks, order, length, start=0, tests=None):
     """Stream `order` of concepts through; return (alarms, matrix on full test sets after each)."""
-    alarms, matrix, index = [], [], start
+    alarms = []
+    matrix = []
+    index = start
     for concept in order:
         X, y = tasks.rows(concept, length)
         for row, label in zip(X.tolist(), y.tolist(), strict=True):
             alarms += step(monitor, model, dict(zip(NAMES, row, strict=True)), label, index)
             index += 1
         if tests is not None:
-            answers = [np.argmax(model._scores(tests[other][0]), axis=1) == tests[other][1] for other in order]
+            answers = [
+                np.argmax(model._scores(tests[other][0]), axis=1) == tests[other][1]
+                for other in order
+            ]
             matrix.append([float(right.mean()) for right in answers])
     return alarms, np.array(matrix)
 
@@ -79,9 +89,11 @@ def step(monitor, model, x, y, index):
 
 def merged(rows, counts, target):
     """Return R and counts after merging segment 0 into `target`, entry by entry."""
-    new_rows, new_counts = [], []
+    new_rows = []
+    new_counts = []
     for i in range(1, len(rows)):
-        row, count = [], []
+        row = []
+        count = []
         for j in range(1, len(rows[i])):
             if j == target:
                 n = counts[i][0] + counts[i][j]

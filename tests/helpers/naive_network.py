@@ -1,4 +1,7 @@
-"""Slow, plain float64 twins of the simulator: every neuron is advanced at every event, nothing is clever."""
+"""Slow, plain float64 twins of the simulator.
+
+Every neuron is advanced at every event, nothing is clever.
+"""
 
 import math
 
@@ -8,7 +11,9 @@ IZHIKEVICH = {"a": 0.02, "b": 0.2, "c": -65.0, "d": 8.0, "peak": 30.0}
 ALIF = {"tau_adapt": 100.0, "adapt": 0.2}
 
 
-def run_net(weights, times, indices, duration, delays=None, recurrent=None, recurrent_delays=None, **options):
+def run_net(
+    weights, times, indices, duration, delays=None, recurrent=None, recurrent_delays=None, **options
+):
     """Run layer after layer; returns one (times, indices) a layer."""
     out = []
     for i, w in enumerate(weights):
@@ -27,17 +32,35 @@ def run_net(weights, times, indices, duration, delays=None, recurrent=None, recu
 
 
 def run_layer(
-    w, times, indices, duration, *, neuron="lif", tau=20.0, threshold=1.0, reset="subtract", drive=0.0, refractory=0.0,
-    delays=None, recurrent=None, recurrent_delays=None, margin=None, **model,
-):  # fmt: skip
+    w,
+    times,
+    indices,
+    duration,
+    *,
+    neuron="lif",
+    tau=20.0,
+    threshold=1.0,
+    reset="subtract",
+    drive=0.0,
+    refractory=0.0,
+    delays=None,
+    recurrent=None,
+    recurrent_delays=None,
+    margin=None,
+    **model,
+):
     """Run one layer; `margin`, if a list, receives the distance to threshold of every decision."""
     n = w.shape[1]
     d = np.zeros_like(w) if delays is None else np.broadcast_to(delays, w.shape)
     r = np.zeros((n, n)) if recurrent is None else np.asarray(recurrent, np.float64)
     rd = np.ones((n, n)) if recurrent_delays is None else np.broadcast_to(recurrent_delays, r.shape)
     make = {"lif": Leaky, "alif": Adaptive, "izhikevich": Quadratic}[neuron]
-    layer = make(n, tau=tau, threshold=threshold, reset=reset, drive=drive, refractory=refractory, **model)
-    coming = [(t + d[j, i], i, w[j, i]) for t, j in zip(times, indices, strict=True) for i in range(n)]
+    layer = make(
+        n, tau=tau, threshold=threshold, reset=reset, drive=drive, refractory=refractory, **model
+    )
+    coming = [
+        (t + d[j, i], i, w[j, i]) for t, j in zip(times, indices, strict=True) for i in range(n)
+    ]
     fired = []
 
     def fire(i, t):
@@ -84,9 +107,14 @@ class Leaky:
     tau_adapt = 1.0
 
     def __init__(self, n, tau, threshold, reset, drive, refractory):
-        self.v, self.a, self.now = np.zeros(n), np.zeros(n), 0.0
-        self.tau, self.reset, self.refractory = tau, reset, refractory
-        self.threshold, self.drive = np.broadcast_to(threshold, n), np.broadcast_to(drive, n)
+        self.v = np.zeros(n)
+        self.a = np.zeros(n)
+        self.now = 0.0
+        self.tau = tau
+        self.reset = reset
+        self.refractory = refractory
+        self.threshold = np.broadcast_to(threshold, n)
+        self.drive = np.broadcast_to(drive, n)
         self.ready_at = np.full(n, -np.inf)
 
     def at(self, i, t):
@@ -123,7 +151,9 @@ class Leaky:
             start = max(now, self.ready_at[i])
             v, bound = self.at(i, start)
             if v < bound and self.drive[i] > self.threshold[i] and start < limit:
-                passed = self.tau * math.log((self.drive[i] - v) / (self.drive[i] - self.threshold[i]))
+                passed = self.tau * math.log(
+                    (self.drive[i] - v) / (self.drive[i] - self.threshold[i])
+                )
                 if start + passed <= limit:
                     found.append((start + passed, i))
         return earliest(found)
@@ -132,7 +162,8 @@ class Leaky:
 class Adaptive(Leaky):
     def __init__(self, n, tau_adapt, adapt, **options):
         super().__init__(n, **options)
-        self.tau_adapt, self.adapt = tau_adapt, adapt
+        self.tau_adapt = tau_adapt
+        self.adapt = adapt
 
     def next_alone(self, now, limit):
         found = []
@@ -145,7 +176,8 @@ class Adaptive(Leaky):
             v, bound = np.array([self.at(i, t) for t in grid]).T
             above = np.flatnonzero(v >= bound)
             if len(above):
-                low, high = grid[above[0] - 1], grid[above[0]]
+                low = grid[above[0] - 1]
+                high = grid[above[0]]
                 for _ in range(80):
                     middle = (low + high) / 2
                     v, bound = self.at(i, middle)
@@ -160,7 +192,11 @@ class Quadratic:
     step = 1e-3
 
     def __init__(self, n, a, b, c, d, peak, drive, **_):
-        self.a, self.b, self.c, self.d, self.peak = a, b, c, d, peak
+        self.a = a
+        self.b = b
+        self.c = c
+        self.d = d
+        self.peak = peak
         self.drive = np.broadcast_to(np.asarray(drive, float), n).copy()
         under = (5 - b) ** 2 - 0.16 * (140 + self.drive)
         self.v = np.array([(b - 5 - math.sqrt(x)) / 0.08 if x >= 0 else -65.0 for x in under])
@@ -171,7 +207,8 @@ class Quadratic:
         return 0.04 * v * v + 5 * v + 140 - u + self.drive, self.a * (self.b * v - u)
 
     def _stepped(self, h):
-        v, u = self.v, self.u
+        v = self.v
+        u = self.u
         k1, l1 = self.slope(v, u)
         k2, l2 = self.slope(v + h / 2 * k1, u + h / 2 * l1)
         k3, l3 = self.slope(v + h / 2 * k2, u + h / 2 * l2)
@@ -190,7 +227,8 @@ class Quadratic:
                 self.v, self.u = self._stepped(h * share)
                 self.now += h * share
                 return self.now, list(twins)
-            self.v, self.u = v, u
+            self.v = v
+            self.u = u
             self.now = limit if h < self.step else self.now + h
         return math.inf, []
 

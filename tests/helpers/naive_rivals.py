@@ -6,11 +6,15 @@ import numpy as np
 
 
 class NaiveMLP:
-    """ReLU network, softmax cross-entropy, SGD; moments from all samples kept, not from a recursion."""
+    """ReLU network, softmax cross-entropy, SGD.
+
+    Moments from all samples kept, not from a recursion.
+    """
 
     def __init__(self, w1, w2, learning_rate):
         self.w1, self.w2, self.rate = w1.copy(), w2.copy(), learning_rate
-        self.b1, self.b2 = np.zeros(w1.shape[1]), np.zeros(w2.shape[1])
+        self.b1 = np.zeros(w1.shape[1])
+        self.b2 = np.zeros(w2.shape[1])
         self.seen = []
 
     def _scaled(self, x):
@@ -18,7 +22,9 @@ class NaiveMLP:
             return np.zeros_like(x)
         past = np.array(self.seen)
         spread = past.std(axis=0)
-        return np.where(spread > 1e-12, (x - past.mean(axis=0)) / np.where(spread > 1e-12, spread, 1.0), 0.0)
+        return np.where(
+            spread > 1e-12, (x - past.mean(axis=0)) / np.where(spread > 1e-12, spread, 1.0), 0.0
+        )
 
     def predict(self, x):
         hidden = np.maximum(self._scaled(x) @ self.w1 + self.b1, 0.0)
@@ -48,11 +54,17 @@ def slda_predict(X, y, x, n_classes, ridge):
         means[c] = rows.mean(axis=0)
         scatter += (rows - means[c]).T @ (rows - means[c])
     precision = np.linalg.inv(scatter) * len(y)
-    scores = [x @ precision @ m - 0.5 * m @ precision @ m if (y == c).any() else -np.inf for c, m in enumerate(means)]
+    scores = [
+        x @ precision @ m - 0.5 * m @ precision @ m if (y == c).any() else -np.inf
+        for c, m in enumerate(means)
+    ]
     return int(np.argmax(scores))
 
 
 def ridge_weights(features, y, n_classes, prior):
-    """Return the ridge solution that recursive least squares must have reached: (classes, features)."""
+    """Return the ridge solution that recursive least squares must have reached.
+
+    (classes, features).
+    """
     gram = features.T @ features + np.eye(features.shape[1]) / prior
     return np.linalg.solve(gram, features.T @ np.eye(n_classes)[y]).T

@@ -14,7 +14,9 @@ def random_net(rng, sizes, scale):
 
 
 def random_spikes(rng, n_inputs, n, duration, grid):
-    times = np.sort(rng.integers(0, int(duration) + 1, n).astype(float) if grid else rng.uniform(0, duration, n))
+    times = np.sort(
+        rng.integers(0, int(duration) + 1, n).astype(float) if grid else rng.uniform(0, duration, n)
+    )
     return times, rng.integers(0, n_inputs, n)
 
 
@@ -33,4 +35,6 @@ def queue_wiring(rng, sizes, delayed, recurrent):
 def membrane_now(net, layer, neuron):
     """Return the membrane that the last run left in the net itself."""
     none = np.zeros(0)
-    return replay(net._layers[layer], net._net.start_of(layer, neuron), none, none, none, np.zeros(1))[0]
+    return replay(
+        net._layers[layer], net._net.start_of(layer, neuron), none, none, none, np.zeros(1)
+    )[0]

@@ -9,7 +9,17 @@ from pathlib import Path
 
 from tests.helpers.ports import free_port
 
-__all__ = ["ROOT", "Block", "Ports", "blocks", "commands", "pages", "shown", "without_code", "words"]
+__all__ = [
+    "ROOT",
+    "Block",
+    "Ports",
+    "blocks",
+    "commands",
+    "pages",
+    "shown",
+    "without_code",
+    "words",
+]
 
 ROOT = Path(__file__).parents[2]
 _FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)
@@ -20,9 +30,10 @@ _PORTS = ("1883", "5555", "5556", "5557", "6379", "8000", "8080", "8086", "8765"
 class Block:
     """One fenced block, in the section of that number.
 
-    Its first word is the language. The second, if any, says what a test does with it: `run`, `start` in the background,
-    `stop` what was started and then run, `file=NAME` (write it there). Lines of a console block without such a word are
-    typed one by one, in a terminal each where they last.
+    Its first word is the language. The second, if any, says what a test does with it: `run`,
+    `start` in the background, `stop` what was started and then run, `file=NAME` (write it there).
+    Lines of a console block without such a word are typed one by one, in a terminal each where they
+    last.
     """
 
     page: Path
@@ -38,7 +49,10 @@ class Block:
 
 
 def pages():
-    """Return the README and every page of the guide; none beside an installed wheel, without the repository."""
+    """Return the README and every page of the guide.
+
+    None beside an installed wheel, without the repository.
+    """
     readme = ROOT / "README.md"
     return [readme, *sorted((ROOT / "docs").rglob("*.md"))] if readme.is_file() else []
 
@@ -61,7 +75,9 @@ def without_code(page):
 
 def commands(block):
     """Return the lines of a console block that are typed, each joined with those that go on after a backslash."""
-    return [line[2:] for line in block.text.replace("\\\n", "").splitlines() if line.startswith("$ ")]
+    return [
+        line[2:] for line in block.text.replace("\\\n", "").splitlines() if line.startswith("$ ")
+    ]
 
 
 def shown(block):
@@ -73,8 +89,10 @@ def shown(block):
 def words(command):
     """Return the programs of a line that a shell would start, each as a list of words."""
     lexer = shlex.shlex(command, posix=True, punctuation_chars="|&;<>()")
-    lexer.whitespace_split, lexer.commenters = True, "#"
-    programs, redirected = [[]], False
+    lexer.whitespace_split = True
+    lexer.commenters = "#"
+    programs = [[]]
+    redirected = False
     for word in lexer:
         if word in {"<", ">", ">>"}:
             redirected = True

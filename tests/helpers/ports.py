@@ -9,8 +9,9 @@ import socket
 def free_port():
     """Return a port nobody listens at.
 
-    It lies below those that the system hands out: meanwhile no other server gets it by asking for any, and no
-    client that keeps trying to connect to it gets it as its own end, and thus itself as its server.
+    It lies below those that the system hands out: meanwhile no other server gets it by asking for
+    any, and no client that keeps trying to connect to it gets it as its own end, and thus itself as
+    its server.
     """
     while True:
         port = random.SystemRandom().randrange(20_000, 32_000)

@@ -37,7 +37,9 @@ class Server:
         raise NotImplementedError
 
     def start(self):
-        self.process = subprocess.Popen(self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
@@ -65,14 +67,27 @@ class Redis(Server):
     """A redis-server; what it has answered is in its append-only file."""
 
     def __init__(self, folder, *options):
-        self.folder, self.options = folder, options
+        self.folder = folder
+        self.options = options
         super().__init__()
 
     def command(self):
         return [
-            shutil.which("redis-server", path=PATH), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
-            "--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", "always", *self.options,
-        ]  # fmt: skip
+            shutil.which("redis-server", path=PATH),
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--dir",
+            str(self.folder),
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "always",
+            *self.options,
+        ]
 
 
 class Mosquitto(Server):
@@ -86,9 +101,15 @@ class Mosquitto(Server):
     def command(self):
         config = self.folder / "mosquitto.conf"
         lines = [
-            f"listener {self.port} 127.0.0.1", "user root", "persistence true", f"persistence_location {self.folder}/",
-            "autosave_on_changes true", "autosave_interval 1", "max_queued_messages 0", *self.options,
-        ]  # fmt: skip
+            f"listener {self.port} 127.0.0.1",
+            "user root",
+            "persistence true",
+            f"persistence_location {self.folder}/",
+            "autosave_on_changes true",
+            "autosave_interval 1",
+            "max_queued_messages 0",
+            *self.options,
+        ]
         config.write_text("\n".join(lines) + "\n")
         return [shutil.which("mosquitto", path=PATH), "-c", str(config)]
 
@@ -119,9 +140,15 @@ class Kafka(Server):
         program.chmod(program.stat().st_mode | stat.S_IXUSR)  # a wheel may lose it
         url = f"tcp://127.0.0.1:{self.port}"
         return [
-            str(program), "broker", "--listener-url", url, "--advertised-listener-url", url,
-            "--storage-engine", "memory://tansu/",
-        ]  # fmt: skip
+            str(program),
+            "broker",
+            "--listener-url",
+            url,
+            "--advertised-listener-url",
+            url,
+            "--storage-engine",
+            "memory://tansu/",
+        ]
 
     def publish(self, topic, *messages, partitions=1):
         """Make the topic if it is not there, and wait until the broker has the messages."""
@@ -132,7 +159,8 @@ class Kafka(Server):
         admin = AdminClient(settings)
         if topic not in admin.list_topics(timeout=30).topics:
             admin.create_topics([NewTopic(topic, num_partitions=partitions)])[topic].result(30)
-        # A message a batch: this broker takes the first message of the last batch for the end of a partition.
+        # A message a batch: this broker takes the first message of the last batch for the end of a
+        # partition.
         producer = Producer(settings | {"batch.num.messages": 1})
         for message in messages:
             producer.produce(topic, **{"partition": 0, **message})
@@ -142,7 +170,9 @@ class Kafka(Server):
         """Publish in one batch, whose first message this broker then calls the end."""
         from confluent_kafka import Producer
 
-        producer = Producer({"bootstrap.servers": f"127.0.0.1:{self.port}", "log_level": 0, "linger.ms": 200})
+        producer = Producer(
+            {"bootstrap.servers": f"127.0.0.1:{self.port}", "log_level": 0, "linger.ms": 200}
+        )
         for value in values:
             producer.produce(topic, value, partition=0)
         assert producer.flush(60) == 0

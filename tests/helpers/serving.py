@@ -18,7 +18,8 @@ def rows_of(events):
 
 def drain(source, done, seconds=60.0):
     """Iterate until `done(events)`, acking each list as an engine does."""
-    events, deadline = [], time.monotonic() + seconds
+    events = []
+    deadline = time.monotonic() + seconds
     for batch in source:
         events += batch
         for event in batch:
@@ -27,7 +28,9 @@ def drain(source, done, seconds=60.0):
             source.ack(source.position)
         if done(events):
             return events
-        assert time.monotonic() < deadline, f"only {len(events)} events came: {source.stats} {source.last_error}"
+        assert time.monotonic() < deadline, (
+            f"only {len(events)} events came: {source.stats} {source.last_error}"
+        )
     return events
 
 
@@ -50,7 +53,9 @@ class Serving:
     """A source served by a thread of its own until it is left."""
 
     def __init__(self, source):
-        self.source, self.events, self.error = source, [], None
+        self.source = source
+        self.events = []
+        self.error = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
 

@@ -1,4 +1,7 @@
-"""One end of the reliable protocol without a socket: messages in, events and decoded answers out."""
+"""One end of the reliable protocol without a socket.
+
+Messages in, events and decoded answers out.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from loco_stream.connectors.ls1.server_session import ServerSession
 from tests.helpers import foreign
 from tests.helpers.foreign import Answer
 
-A, B = b"\0peerA", b"\0peerB"
+A = b"\0peerA"
+B = b"\0peerB"
 
 
 class Table:
@@ -36,7 +40,9 @@ class Table:
         return self.answers()
 
     def greet(self, peer=A, source="s", epoch=7, features=("a", "b"), classes=("n", "y"), **more):
-        _, answers = self(peer, foreign.hello(source, epoch, **more), foreign.schema(source, features, classes))
+        _, answers = self(
+            peer, foreign.hello(source, epoch, **more), foreign.schema(source, features, classes)
+        )
         assert [a.kind for a in answers] == [6]
         return answers[0]
 

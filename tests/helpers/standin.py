@@ -1,4 +1,7 @@
-"""A small model with all the doors and a state, for tests of the engine alone: nearest class mean."""
+"""A small model with all the doors and a state, for tests of the engine alone.
+
+Nearest class mean.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,10 @@ MAX_FEATURES = 16
 
 
 class Means:
-    """Class means over named features; a drop of noise in the update shows whether a state was truly restored."""
+    """Class means over named features.
+
+    A drop of noise in the update shows whether a state was truly restored.
+    """
 
     def __init__(self, seed=0):
         self.seed = seed
@@ -53,7 +59,10 @@ class Means:
         self.counts[i] += 1
 
     def _named(self, X, features):
-        return [{f: v for f, v in zip(features, row, strict=True) if v == v} for row in np.asarray(X).tolist()]
+        return [
+            {f: v for f, v in zip(features, row, strict=True) if v == v}
+            for row in np.asarray(X).tolist()
+        ]
 
     def predict_array(self, X, features):
         return np.array([self.predict_one(x) for x in self._named(X, features)], dtype=object)
@@ -76,14 +85,24 @@ class Means:
         return np.array(answers, dtype=object)
 
     def export_state(self):
-        config = {"seed": self.seed, "features": self.features, "classes": self.classes, "noise": self.noise}
+        config = {
+            "seed": self.seed,
+            "features": self.features,
+            "classes": self.classes,
+            "noise": self.noise,
+        }
         return config, {"sums": self.sums, "counts": self.counts}
 
     @classmethod
     def from_state(cls, config, arrays):
         model = cls(config["seed"])
-        model.features, model.classes = list(config["features"]), list(config["classes"])
-        model.noise, model.sums, model.counts = config["noise"], arrays["sums"].copy(), arrays["counts"].copy()
+        model.features = list(config["features"])
+        model.classes = list(config["classes"])
+        model.noise, model.sums, model.counts = (
+            config["noise"],
+            arrays["sums"].copy(),
+            arrays["counts"].copy(),
+        )
         return model
 
 
@@ -96,8 +115,11 @@ class ListSource:
         self.name = "list"
         self.schema = None
         self.needs_log = needs_log
-        self._commits, self._next = commits, start
-        self.acked, self.replies, self.closed = [], [], False
+        self._commits = commits
+        self._next = start
+        self.acked = []
+        self.replies = []
+        self.closed = False
 
     @property
     def position(self):

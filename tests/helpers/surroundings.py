@@ -1,4 +1,7 @@
-"""What a reader of a section has around: brokers, a device, files, services that learn, and others that send rows."""
+"""What a reader of a section has around.
+
+Brokers, a device, files, services that learn, and others that send rows.
+"""
 
 from __future__ import annotations
 
@@ -27,35 +30,49 @@ from tests.helpers.serving import wait_until
 __all__ = ["LASTING", "Section", "write_files"]
 
 LASTING = re.compile(r"(?:redis-server|mosquitto|mosquitto_sub|loco-stream serve)\b")
-_BROKERS = {  # by port: what shows that a section needs it, what starts it, and the reader's own command for that
+# by port: what shows that a section needs it, what starts it, and the reader's own command for that
+_BROKERS = {
     "6379": (r"redis", lambda folder: servers.Redis(folder), "redis-server"),
     "1883": (r"mqtt:|mosquitto_", lambda folder: servers.Mosquitto(folder), "mosquitto"),
     "9092": (r":9092", lambda folder: servers.Kafka(), "kafka-server-start"),
     "8086": (r":8086", lambda folder: servers.Influx(folder), "influxd"),
 }
-_CLIENTS = {"redis-server": "6379", "redis-cli": "6379", "mosquitto": "1883", "mosquitto_pub": "1883",
-            "mosquitto_sub": "1883", "influx": "8086"}  # fmt: skip
+_CLIENTS = {
+    "redis-server": "6379",
+    "redis-cli": "6379",
+    "mosquitto": "1883",
+    "mosquitto_pub": "1883",
+    "mosquitto_sub": "1883",
+    "influx": "8086",
+}
 _OPTIONS = {"6379": {"redis-server": "--port", "redis-cli": "-p"}, "8086": {"influx": "-port"}}
 
 
 def write_files(folder, text):
     """Make the tables and the model that a page takes for granted."""
     rng = np.random.default_rng(0)
-    speed, load = rng.random(300), 3 * rng.random(300)
+    speed = rng.random(300)
+    load = 3 * rng.random(300)
     kinds = np.where(speed * load > 0.7, "worn", "ok")
     rows = [
-        f"{i},{i // 20},{s:.3f},{w:.3f},{kind}" for i, (s, w, kind) in enumerate(zip(speed, load, kinds, strict=True))
+        f"{i},{i // 20},{s:.3f},{w:.3f},{kind}"
+        for i, (s, w, kind) in enumerate(zip(speed, load, kinds, strict=True))
     ]
     (folder / "rows.csv").write_text("\n".join(["at,run,speed,load,kind", *rows]) + "\n")
     lines = [
-        json.dumps({"speed": s, "load": w, "kind": str(kind)}) for s, w, kind in zip(speed, load, kinds, strict=True)
+        json.dumps({"speed": s, "load": w, "kind": str(kind)})
+        for s, w, kind in zip(speed, load, kinds, strict=True)
     ]
     (folder / "rows.jsonl").write_text("\n".join(lines) + "\n")
     for name in ("rows.csv", "rows.jsonl"):
         subprocess.run(["gzip", "-k", name], cwd=folder, check=True)
     table = np.column_stack([np.arange(300.0), np.arange(300) // 20, speed, load, kinds == "worn"])
     np.save(folder / "rows.npy", table)
-    events = {"time": np.arange(300) / 100, "line": rng.integers(0, 4, 300), "label": np.arange(300) // 30 % 2}
+    events = {
+        "time": np.arange(300) / 100,
+        "line": rng.integers(0, 4, 300),
+        "label": np.arange(300) // 30 % 2,
+    }
     np.savez(folder / "recording.npz", **events)
     if "--template model.loco" in text:
         model = LOCOClassifier.preset("fast", seed=1)
@@ -67,10 +84,15 @@ class _Program:
     """A program in the background: its process, and the file of what it says."""
 
     def __init__(self, line, folder, log, environment):
-        self.line, self.log = line, log
+        self.line = line
+        self.log = log
         with log.open("w") as output:
             self.process = subprocess.Popen(
-                ["bash", "-c", f"exec {line}"], cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
+                ["bash", "-c", f"exec {line}"],
+                cwd=folder,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
 
     @property
@@ -95,16 +117,21 @@ class Section:
     Parameters
     ----------
     text
-        What is typed in the section: brokers that it talks about and does not start are there from its beginning.
+        What is typed in the section: brokers that it talks about and does not start are there from
+        its beginning.
     folder, environment, ports
         Of the reader.
     """
 
     def __init__(self, text, folder, environment, ports):
-        self._folder, self._environment, self._ports = folder, environment, ports
+        self._folder = folder
+        self._environment = environment
+        self._ports = ports
         self._forget()
         self._home = Path(tempfile.mkdtemp(prefix="loco"))  # addresses of sockets have to be short
-        self._services, self._others, self._feeds = [], [], {}
+        self._services = []
+        self._others = []
+        self._feeds = {}
         self._paths = {"/run/loco.sock": str(self._home / "sock")}
         self._device = None
         self._brokers = []
@@ -122,7 +149,9 @@ class Section:
         program = line.split()[0]
         line = line.replace("mqtt://127.0.0.1/", "mqtt://127.0.0.1:1883/")
         if (port := _CLIENTS.get(program)) is not None:
-            line = line.replace(program, f"{program} {_OPTIONS.get(port, {}).get(program, '-p')} {port}", 1)
+            line = line.replace(
+                program, f"{program} {_OPTIONS.get(port, {}).get(program, '-p')} {port}", 1
+            )
         return self._ports.free(line)
 
     def launch(self, line):
@@ -147,7 +176,12 @@ class Section:
         self._services.append((program, address))
         program.wait_for_a_word()
         if address is not None:
-            wait_until(lambda: self._status(program, address).get("phase") in ("waiting for the first row", "running"))
+            wait_until(
+                lambda: (
+                    self._status(program, address).get("phase")
+                    in ("waiting for the first row", "running")
+                )
+            )
         self._feed(program, 20)
 
     def listen(self, code):
@@ -155,13 +189,22 @@ class Section:
         path = self._home / f"program-{len(self._others)}.py"
         path.write_text(self._ports.free(code))
         self._others.append(
-            _Program(f"{sys.executable} -u {path}", self._folder, path.with_suffix(".log"), self._environment)
+            _Program(
+                f"{sys.executable} -u {path}",
+                self._folder,
+                path.with_suffix(".log"),
+                self._environment,
+            )
         )
         time.sleep(0.5)
 
     def finish(self):
         """Let everybody hear something and every service learn a row, then end all."""
-        listeners = [other for other in self._others if re.search(r"print\(|mosquitto_sub", self._code(other))]
+        listeners = [
+            other
+            for other in self._others
+            if re.search(r"print\(|mosquitto_sub", self._code(other))
+        ]
         for service, _ in self._services:
             self._feed(service, 2000 if listeners else 0)
         for listener in listeners:
@@ -196,7 +239,9 @@ class Section:
             return
         rng = np.random.default_rng(n)
         name = f"press-{n}"
-        with ZMQSender(f"tcp://{found[1]}", name=name, classes=["ok", "worn"], reliable=True) as sender:
+        with ZMQSender(
+            f"tcp://{found[1]}", name=name, classes=["ok", "worn"], reliable=True
+        ) as sender:
             for i, (speed, load) in enumerate(rng.random((n, 2)).tolist()):
                 row = {"speed": speed, "load": load, "device": "press 7"}
                 sender.send(row, "worn" if (speed > 0.5) != (i > n // 2) else "ok")
@@ -211,12 +256,19 @@ class Section:
     def _wait_until_it_has_learned(self, service, address):
         def learned():
             status = self._status(service, address)
-            return "what was acknowledged is on disk" in service.said if status is None else status.get("n_samples", 0)
+            return (
+                "what was acknowledged is on disk" in service.said
+                if status is None
+                else status.get("n_samples", 0)
+            )
 
         wait_until(learned)
 
     def _status(self, service, address):
-        """Return what a service says of itself; None if it cannot be asked, nothing while it does not answer."""
+        """Return what a service says of itself.
+
+        None if it cannot be asked, nothing while it does not answer.
+        """
         assert service.process.poll() is None, f"{service.line}\n{service.said}"
         try:
             return None if address is None else order(address, "status")

@@ -10,21 +10,31 @@ from sklearn.datasets import load_digits
 
 
 def digits_two_at_a_time():
-    """Return five tasks (X, y) of two classes each; shuffled, for rows of one writer follow each other."""
+    """Return five tasks (X, y) of two classes each.
+
+    Shuffled, for rows of one writer follow each other.
+    """
     X, y = load_digits(return_X_y=True)
     order = np.random.default_rng(42).permutation(len(y))
-    X, y = X[order], y[order]
+    X = X[order]
+    y = y[order]
     return [(X[y // 2 == pair], y[y // 2 == pair]) for pair in range(5)]
 
 
 def returning_labels(n=2500):
-    """Return tasks A, B, A, B of n rows each: Agrawal's functions 0 and 4, the same inputs under other labels."""
+    """Return tasks A, B, A, B of n rows each.
+
+    Agrawal's functions 0 and 4, the same inputs under other labels.
+    """
     concepts = [iter(synth.Agrawal(classification_function=k, seed=42 + k)) for k in (0, 4)]
     tasks = []
     for visit in range(4):
         rows = list(islice(concepts[visit % 2], n))
         tasks.append(
-            (np.array([[float(x[key]) for key in sorted(x)] for x, _ in rows]), np.array([y for _, y in rows]))
+            (
+                np.array([[float(x[key]) for key in sorted(x)] for x, _ in rows]),
+                np.array([y for _, y in rows]),
+            )
         )
     return tasks
 

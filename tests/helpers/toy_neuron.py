@@ -1,4 +1,7 @@
-"""A neuron model from outside the package: it adds what arrives, forgets nothing, and starts anew when it fires."""
+"""A neuron model from outside the package.
+
+It adds what arrives, forgets nothing, and starts anew when it fires.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from loco_stream.errors import ConfigError
 from loco_stream.jit import kernel
 from loco_stream.neurons import EventOperations, NeuronModel, WindowOperations
 
-LAST_FIRE, SUM, THRESHOLD = 0, 1, 2
+LAST_FIRE = 0
+SUM = 1
+THRESHOLD = 2
 
 
 class Counter(NamedTuple):

@@ -1,4 +1,7 @@
-"""A receiver of records that appends what it is sent to a file, and then says so: `python webhook.py PORT FILE`."""
+"""A receiver of records that appends what it is sent to a file, and then says so.
+
+`python webhook.py PORT FILE`.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,9 @@ class Webhook(ThreadingHTTPServer):
 
     def __init__(self, port=0, answers=()):
         super().__init__(("127.0.0.1", port), Handler)
-        self.bodies, self.headers, self._answers = [], [], list(answers)
+        self.bodies = []
+        self.headers = []
+        self._answers = list(answers)
         self._open = []
         self.url = f"http://127.0.0.1:{self.server_address[1]}/hook"
 
@@ -62,7 +67,10 @@ class Webhook(ThreadingHTTPServer):
 
 
 class Recorder(Webhook):
-    """In a process of its own, which may be killed: a body is in the file before it is acknowledged."""
+    """In a process of its own, which may be killed.
+
+    A body is in the file before it is acknowledged.
+    """
 
     def __init__(self, port, path):
         super().__init__(port)

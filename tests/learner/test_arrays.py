@@ -64,14 +64,18 @@ def test_a_field_without_axes_cannot_exist(group):
 def test_every_axis_grows_by_itself_and_blocks_stay_together():
     spec = spec_of("rows", "members*classes", start=-1.0)
     old = np.arange(12.0).reshape(2, 6)  # members a, b of 3 classes
-    new = spec.grow(old, {"rows": 2, "members": 2, "classes": 3}, plan(rows=3, members=2, classes=4))
+    new = spec.grow(
+        old, {"rows": 2, "members": 2, "classes": 3}, plan(rows=3, members=2, classes=4)
+    )
     assert new.tolist() == [[0, 1, 2, -1, 3, 4, 5, -1], [6, 7, 8, -1, 9, 10, 11, -1], [-1] * 8]
 
 
 @pytest.mark.parametrize("members", [0, 1])
 def test_blocks_of_no_member_or_one_grow_too(members):
     spec = spec_of("members*classes")
-    new = spec.grow(np.ones(members * 2), {"members": members, "classes": 2}, plan(members=members, classes=4))
+    new = spec.grow(
+        np.ones(members * 2), {"members": members, "classes": 2}, plan(members=members, classes=4)
+    )
     assert new.tolist() == [1.0, 1.0, 0.0, 0.0] * members
 
 
@@ -99,5 +103,7 @@ def test_a_model_has_the_arrays_of_its_lines_and_no_others(group):
     model.learn_one({"a": 1.0, "b": 2.0}, "x")
     made = model._state if group is State else model._scratch
     named = arrays.flatten(made)
-    assert [(s.name, s.dtype) for s in arrays.specs(group)] == [(name, a.dtype) for name, a in named.items()]
+    assert [(s.name, s.dtype) for s in arrays.specs(group)] == [
+        (name, a.dtype) for name, a in named.items()
+    ]
     assert all(a.flags.c_contiguous and a.flags.writeable for a in named.values())

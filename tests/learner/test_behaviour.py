@@ -14,7 +14,10 @@ from loco_stream import LOCOClassifier, LOCORegressor
 
 
 def ring(n, seed):
-    """Draw points of the plane, with noise columns; the label is the parity of sectors, which turn with the radius."""
+    """Draw points of the plane, with noise columns.
+
+    The label is the parity of sectors, which turn with the radius.
+    """
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, 4))
     angle = np.arctan2(X[:, 1], X[:, 0]) + np.hypot(X[:, 0], X[:, 1])
@@ -40,7 +43,10 @@ def test_a_deep_net_whose_last_layer_alone_is_read_beats_a_frozen_one():
     for seed in range(3):
         X, y = ring(4000, seed)
         learned, frozen = (
-            LOCOClassifier((32, 32), readout_layers="last", rule=rule, seed=seed).learn_predict_array(X, y) == y
+            LOCOClassifier(
+                (32, 32), readout_layers="last", rule=rule, seed=seed
+            ).learn_predict_array(X, y)
+            == y
             for rule in ("loco", "frozen")
         )
         assert learned[2000:].mean() > frozen[2000:].mean() + 0.1
@@ -52,7 +58,9 @@ def test_one_number_a_row_teaches_a_deep_net_and_the_projector_is_what_it_takes(
         ours, unprojected, plain = (
             np.mean((model.learn_predict_array(X, y) == y)[600:])
             for model in (
-                LOCOClassifier((64,) * 3, readout_layers="last", credit="perturbation", seed=seed, **options)
+                LOCOClassifier(
+                    (64,) * 3, readout_layers="last", credit="perturbation", seed=seed, **options
+                )
                 for options in ({}, {"orthogonality": 0.0}, {"rule": "np"})
             )
         )
@@ -75,7 +83,8 @@ def test_learned_layers_help_a_regressor():
 
 def test_inputs_that_return_are_known():
     X, y = load_digits(return_X_y=True)
-    elsewhere, n = X[:, np.random.default_rng(1).permutation(64)], 360
+    elsewhere = X[:, np.random.default_rng(1).permutation(64)]
+    n = 360
     for seed in range(2):
         model = LOCOClassifier(seed=seed)
         model.learn_array(X[:n], y[:n])
@@ -86,7 +95,8 @@ def test_inputs_that_return_are_known():
 
 
 def test_labels_that_return_are_recalled():
-    known, forgotten = [], []
+    known = []
+    forgotten = []
     for seed in range(3):
         X, y = ring(2400, seed)
         swapped = (np.arange(2400) // 600) % 2  # A-B-A-B: in B the labels change places
@@ -107,7 +117,8 @@ def test_a_class_of_one_percent_is_ranked_as_logistic_regression_ranks_it():
     scores = []
     for seed in range(3):
         X, y = two_gaussians(8000, 0.01, 2.0, seed)
-        model, half = LOCOClassifier(seed=seed), len(y) // 2
+        model = LOCOClassifier(seed=seed)
+        half = len(y) // 2
         model.learn_array(X[:half], y[:half])
         ours = model.predict_proba_array(X[half:])[:, model.classes.index(1)]
         theirs = LogisticRegression().fit(X[:half], y[:half]).predict_proba(X[half:])[:, 1]
@@ -121,8 +132,11 @@ def class_incremental(seed):
     """Return (prequential accuracy, final accuracy on all classes) on digits that come two classes at a time."""
     X, y = load_digits(return_X_y=True)
     order = np.random.default_rng(seed).permutation(len(X))
-    test, train = order[: len(X) // 5], order[len(X) // 5 :]
-    train = np.concatenate([train[np.isin(y[train], (2 * task, 2 * task + 1))] for task in range(5)])
+    test = order[: len(X) // 5]
+    train = order[len(X) // 5 :]
+    train = np.concatenate(
+        [train[np.isin(y[train], (2 * task, 2 * task + 1))] for task in range(5)]
+    )
     model = LOCOClassifier(seed=seed)
     prequential = np.mean(model.learn_predict_array(X[train], y[train]) == y[train])
     return prequential, np.mean(model.predict_array(X[test]) == y[test])
@@ -136,7 +150,10 @@ def test_classes_learned_one_after_another_are_kept_while_new_ones_are_learned()
 
 def test_wide_rows_are_learned_as_well_after_a_hundred_changes():
     draw = np.random.default_rng(0)
-    model, n_features, n_rows, heard = LOCOClassifier(hidden_sizes=(32,), seed=0), 260, 600, []
+    model = LOCOClassifier(hidden_sizes=(32,), seed=0)
+    n_features = 260
+    n_rows = 600
+    heard = []
     means = draw.random((5, n_features)) * (draw.random((5, n_features)) < 0.2)
     for _ in range(100):
         y = draw.integers(0, 5, n_rows)

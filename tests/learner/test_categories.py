@@ -71,16 +71,23 @@ def test_predictions_register_nothing():
 
 def test_texts_beyond_the_bound_share_slots_and_are_counted():
     ids = [f"id {i}" for i in range(40)]
-    estimator = learned(model(categories=8), [({"id": text}, "ab"[i % 2]) for i, text in enumerate(ids)])
+    estimator = learned(
+        model(categories=8), [({"id": text}, "ab"[i % 2]) for i, text in enumerate(ids)]
+    )
     assert estimator.categories_ == {"id": {"distinct": 8, "bound": 8, "shared": 32}}
     assert estimator.n_features_in == 1
     assert estimator.masked_values == 0
-    again = learned(model(categories=8), [({"id": text}, "ab"[i % 2]) for i, text in enumerate(ids)])
-    assert state_of(again) == state_of(estimator)  # the checksum of a text is the same in every process
+    again = learned(
+        model(categories=8), [({"id": text}, "ab"[i % 2]) for i, text in enumerate(ids)]
+    )
+    assert state_of(again) == state_of(
+        estimator
+    )  # the checksum of a text is the same in every process
 
 
 def test_without_categories_texts_are_masked():
-    worded, missing = model(categories=0), model(categories=0)
+    worded = model(categories=0)
+    missing = model(categories=0)
     for x, y in colours(30):
         worded.learn_one(x, y)
         missing.learn_one({**x, "colour": None}, y)
@@ -100,8 +107,14 @@ def test_texts_are_not_masked_and_missing_values_beside_them_are():
 
 def table(n, seed=0):
     draws = random.Random(seed)
-    X = [[draws.choice(("a", "b", None, "c", 1.5, f"id {draws.randrange(30)}")), draws.gauss(0, 1),
-          draws.choice(("x", "y", ""))] for _ in range(n)]  # fmt: skip
+    X = [
+        [
+            draws.choice(("a", "b", None, "c", 1.5, f"id {draws.randrange(30)}")),
+            draws.gauss(0, 1),
+            draws.choice(("x", "y", "")),
+        ]
+        for _ in range(n)
+    ]
     return X, [draws.choice(("in", "out")) for _ in range(n)]
 
 
@@ -120,13 +133,16 @@ def test_blocks_equal_row_by_row(make, bound):
         blocks.learn_array(X[begin : begin + 70], y[begin : begin + 70], features=[0, 1, 2])
     assert said.tolist() == answers
     assert state_of(single) == state_of(block) == state_of(blocks)
-    assert block.predict_array(X[:50]).tolist() == [block.predict_one(dict(enumerate(row))) for row in X[:50]]
+    assert block.predict_array(X[:50]).tolist() == [
+        block.predict_one(dict(enumerate(row))) for row in X[:50]
+    ]
 
 
 def test_frames_equal_row_by_row():
     pandas = pytest.importorskip("pandas")
     stream = list(colours(80))
-    frame, labels = pandas.DataFrame([x for x, _ in stream]), pandas.Series([y for _, y in stream])
+    frame = pandas.DataFrame([x for x, _ in stream])
+    labels = pandas.Series([y for _, y in stream])
     kept = frame.assign(colour=frame["colour"].astype("category"))
     single, many, categorical = (model() for _ in range(3))
     learned(single, stream)
@@ -149,24 +165,41 @@ def test_files_and_pickles_continue_bit_equal(tmp_path, bound):
 def test_damaged_categories_are_refused():
     config, arrays = learned(model(), colours(20)).export_state()
     texts = config["texts"]
-    for damaged in (["colour", 3, 2], ["colour", "mauve", 10**6], ["colour", "mauve", 1.5], ["shape", "round", 2],
-                    ["colour", "mauve", -1], ["colour", texts[1][1], 2], ["colour", "mauve"], "colour"):  # fmt: skip
+    for damaged in (
+        ["colour", 3, 2],
+        ["colour", "mauve", 10**6],
+        ["colour", "mauve", 1.5],
+        ["shape", "round", 2],
+        ["colour", "mauve", -1],
+        ["colour", texts[1][1], 2],
+        ["colour", "mauve"],
+        "colour",
+    ):
         with pytest.raises(CheckpointError):
             LOCOClassifier.from_state({**config, "texts": [damaged, *texts[1:]]}, arrays)
     with pytest.raises(CheckpointError):
-        LOCOClassifier.from_state({**config, "parameters": {**config["parameters"], "categories": 2}}, arrays)
+        LOCOClassifier.from_state(
+            {**config, "parameters": {**config["parameters"], "categories": 2}}, arrays
+        )
 
 
 def test_a_file_from_before_categories_is_read():
-    config, arrays = learned(model(), (({"size": x["size"]}, y) for x, y in colours(20))).export_state()
+    config, arrays = learned(
+        model(), (({"size": x["size"]}, y) for x, y in colours(20))
+    ).export_state()
     older = {name: value for name, value in config.items() if name not in ("texts", "shared")}
-    assert state_of(LOCOClassifier.from_state(older, arrays)) == (config, {n: a.tobytes() for n, a in arrays.items()})
+    assert state_of(LOCOClassifier.from_state(older, arrays)) == (
+        config,
+        {n: a.tobytes() for n, a in arrays.items()},
+    )
 
 
 def test_odd_texts_are_kept_in_files(tmp_path):
     odd = ["\ud800", "x" * 5000, "x" * 5001, "Größe", np.str_("red"), "red", "3", " "]
     estimator = learned(model(), [({"a": text}, i % 2) for i, text in enumerate(odd)])
-    assert estimator.categories_["a"]["distinct"] == 6  # long ones by their begin, the two reds are one
+    assert (
+        estimator.categories_["a"]["distinct"] == 6
+    )  # long ones by their begin, the two reds are one
     assert max(len(text) for _, text, _ in estimator.export_state()[0]["texts"]) == LONGEST
     save(estimator, tmp_path / "odd.loco")
     assert state_of(load(tmp_path / "odd.loco")) == state_of(estimator)
@@ -209,11 +242,15 @@ def calls_of(work):
 @pytest.mark.parametrize("bound", [64, 256])
 def test_each_further_text_costs_as_much_as_the_one_before(door, bound):
     """No pass over all the texts there are hides in any of the 2,000."""
-    model, costs, widths = LOCOClassifier(hidden_sizes=(4,), seed=1, categories=bound), [], []
+    model = LOCOClassifier(hidden_sizes=(4,), seed=1, categories=bound)
+    costs = []
+    widths = []
 
     def learn(begin, end):
         if door == "array":
-            model.learn_array([[f"id {i}", i % 7] for i in range(begin, end)], [i % 2 for i in range(begin, end)])
+            model.learn_array(
+                [[f"id {i}", i % 7] for i in range(begin, end)], [i % 2 for i in range(begin, end)]
+            )
         else:
             for i in range(begin, end):
                 model.predict_one({0: f"id {i}", 1: i % 7})
@@ -224,7 +261,9 @@ def test_each_further_text_costs_as_much_as_the_one_before(door, bound):
         costs.append(calls_of(lambda begin=begin: learn(begin, begin + 100)))
         widths.append(model._row.shape[1])
     assert max(costs) <= 1.2 * costs[0] + 100
-    assert widths[-1] == widths[-2] <= 2 * (bound + 2)  # what a row costs in compiled code stays as it is, too
+    assert (
+        widths[-1] == widths[-2] <= 2 * (bound + 2)
+    )  # what a row costs in compiled code stays as it is, too
     assert model.categories_[0]["shared"] == 2000 - bound
 
 
@@ -244,7 +283,9 @@ print(peaks[1] - peaks[0], model.categories_["id"]["distinct"])
 
 
 def flat(n):
-    done = subprocess.run([sys.executable, "-c", _FLAT, str(n)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", _FLAT, str(n)], capture_output=True, text=True, check=True
+    )
     return [int(word) for word in done.stdout.split()]
 
 

@@ -21,16 +21,21 @@ def small(**options):
 
 
 def same_centroids(model, twin):
-    kept, n = model._state.centroids, len(twin.centroids.places)
+    kept = model._state.centroids
+    n = len(twin.centroids.places)
     assert kept.n[0] == n > 0
     np.testing.assert_allclose(kept.places[:, :n].T, twin.centroids.places, atol=1e-4)
-    np.testing.assert_allclose(kept.counts[:n, : twin.known], np.array(twin.centroids.counts)[:, : twin.known])
+    np.testing.assert_allclose(
+        kept.counts[:n, : twin.known], np.array(twin.centroids.counts)[:, : twin.known]
+    )
     np.testing.assert_allclose(kept.worth[:n], twin.centroids.worth)
     assert kept.rows[:n].tolist() == twin.centroids.rows
 
 
 @pytest.mark.parametrize("size", [1, 6, 300])
-@pytest.mark.parametrize("options", [{}, {"receptive_fields": 1}, {"retention": 0.0}, {"neighbors": 5}])
+@pytest.mark.parametrize(
+    "options", [{}, {"receptive_fields": 1}, {"retention": 0.0}, {"neighbors": 5}]
+)
 def test_a_classifier_with_centroids_is_its_twin(size, options):
     model, twin = run(*stream(70), hidden_sizes=(6,), centroids=size, **options)
     same_centroids(model, twin)
@@ -64,7 +69,8 @@ def test_no_row_stays_as_it_came():
     X, y = blobs(400, n_features=4, n_classes=4)
     model = small(centroids=50)
     model.learn_array(X, y)
-    kept, statistics = model._state.centroids, model._state.statistics
+    kept = model._state.centroids
+    statistics = model._state.statistics
     deviation = np.sqrt(statistics[2] / statistics[0])
     places = (statistics[1] + kept.places[:, : kept.n[0]].T * deviation)[:, None, :]
     assert np.abs(places - X).max(axis=2).min() > 1e-3
@@ -74,8 +80,11 @@ def test_a_row_without_a_feature_teaches_nothing_and_texts_count():
     model = small(centroids=60)
     rng = np.random.default_rng(0)
     for _ in range(300):
-        city, size = rng.choice(["Rome", "Oslo", "Lima"]), rng.random()
-        model.learn_one({"city": city, "size": size if rng.random() < 0.8 else None}, city == "Oslo")
+        city = rng.choice(["Rome", "Oslo", "Lima"])
+        size = rng.random()
+        model.learn_one(
+            {"city": city, "size": size if rng.random() < 0.8 else None}, city == "Oslo"
+        )
     before = model._state.centroids.counts.copy()
     model.learn_one({"city": None, "size": None}, True)
     np.testing.assert_array_equal(model._state.centroids.counts, before)
@@ -136,17 +145,25 @@ def test_how_many_there_are():
 
 
 def test_out_of_range_numbers_are_refused_in_words():
-    with pytest.raises(ConfigError, match=r"centroids is -1; allowed is None or a whole number from 0 to 100000"):
+    with pytest.raises(
+        ConfigError, match=r"centroids is -1; allowed is None or a whole number from 0 to 100000"
+    ):
         LOCOClassifier(centroids=-1)
     with pytest.raises(ConfigError, match=r"centroids is 10; allowed with readout='delta' is 0"):
         LOCOClassifier(centroids=10, readout="delta")
-    with pytest.raises(ConfigError, match=r"centroids is 10; allowed is None or 0: a regressor has no classes"):
+    with pytest.raises(
+        ConfigError, match=r"centroids is 10; allowed is None or 0: a regressor has no classes"
+    ):
         LOCORegressor(centroids=10)
 
 
 @pytest.mark.parametrize(
     ("name", "value", "says"),
-    [("n", 21, "number of centroids is 21"), ("counts", -1.0, "below 0"), ("places", np.nan, "NaN")],
+    [
+        ("n", 21, "number of centroids is 21"),
+        ("counts", -1.0, "below 0"),
+        ("places", np.nan, "NaN"),
+    ],
 )
 def test_a_file_with_an_impossible_centroid_is_refused(name, value, says):
     model = small()

@@ -32,7 +32,8 @@ def small(**options):
 
 def recalls(predicted, y):
     """Return the share of each class that was found, in the second half."""
-    predicted, y = np.array(predicted)[len(y) // 2 :], np.array(y)[len(y) // 2 :]
+    predicted = np.array(predicted)[len(y) // 2 :]
+    y = np.array(y)[len(y) // 2 :]
     return np.array([np.mean(predicted[y == label] == label) for label in ("fault", "ok")])
 
 
@@ -48,7 +49,8 @@ def test_a_balanced_model_finds_the_rare_class():
 @pytest.mark.parametrize("weights", SETTINGS, ids=str)
 def test_what_is_learned_is_the_same_to_the_bit(weights):
     X, y = rare(600, share=0.1)
-    plain, weighted = small(), small(class_weight=weights)
+    plain = small()
+    weighted = small(class_weight=weights)
     for model in (plain, weighted):
         model.learn_array(X, y)
     assert_same(arrays_of(plain), arrays_of(weighted))
@@ -57,11 +59,15 @@ def test_what_is_learned_is_the_same_to_the_bit(weights):
 @pytest.mark.parametrize("weights", SETTINGS, ids=str)
 def test_probabilities_are_those_without_weights_times_the_weights(weights):
     X, y = rare(600, share=0.1)
-    plain, weighted = small(), small(class_weight=weights)
+    plain = small()
+    weighted = small(class_weight=weights)
     for model in (plain, weighted):
         model.learn_array(X, y)
-    factors = np.array([weights.get(label, 1.0) for label in plain.classes] if weights != "balanced" else
-                       [len(y) / (2 * y.count(label)) for label in plain.classes])  # fmt: skip
+    factors = np.array(
+        [weights.get(label, 1.0) for label in plain.classes]
+        if weights != "balanced"
+        else [len(y) / (2 * y.count(label)) for label in plain.classes]
+    )
     expected = plain.predict_proba_array(X[:50]) * factors
     expected /= expected.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(weighted.predict_proba_array(X[:50]), expected, rtol=1e-12)
@@ -91,7 +97,11 @@ def test_a_copy_goes_on_the_same(weights, tmp_path):
     model = small(class_weight=weights)
     model.learn_array(X[:200], y[:200])
     save(model, tmp_path / "model.loco")
-    others = [load(tmp_path / "model.loco"), pickle.loads(pickle.dumps(model)), copy.deepcopy(model)]
+    others = [
+        load(tmp_path / "model.loco"),
+        pickle.loads(pickle.dumps(model)),
+        copy.deepcopy(model),
+    ]
     expected = model.learn_predict_array(X[200:], y[200:]).tolist()
     for other in others:
         assert other.class_weight == weights
@@ -102,7 +112,8 @@ def test_a_class_that_comes_later_finds_its_weight():
     X, y = rare(300, share=0.1)
     late = ["ok"] * 100 + y[100:]
     weights = {"fault": 50.0, 7: 3.0}
-    by_rows, at_once = small(class_weight=weights), small(class_weight=weights)
+    by_rows = small(class_weight=weights)
+    at_once = small(class_weight=weights)
     for row, label in zip(X, late, strict=True):
         by_rows.learn_one(dict(enumerate(row)), label)
     for extra in range(8):  # more classes than there was room for
@@ -124,14 +135,19 @@ def test_a_dict_is_taken_as_it_was():
 
 
 def test_a_regressor_has_none():
-    with pytest.raises(ConfigError, match="class_weight is 'balanced'; allowed is None: a regressor has no classes"):
+    with pytest.raises(
+        ConfigError, match="class_weight is 'balanced'; allowed is None: a regressor has no classes"
+    ):
         LOCORegressor(class_weight="balanced")
 
 
 @pytest.mark.parametrize("text", ["balanced", "{'fault': 30.0}"])
 def test_the_command_line_sets_them_and_a_resumed_run_has_them(text, tmp_path):
     X, y = rare(300, share=0.1)
-    lines = ["a,b,c,d,kind", *(f"{','.join(map(str, row))},{label}" for row, label in zip(X, y, strict=True))]
+    lines = [
+        "a,b,c,d,kind",
+        *(f"{','.join(map(str, row))},{label}" for row, label in zip(X, y, strict=True)),
+    ]
     (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
     source = f"csv:{tmp_path / 'rows.csv'}?target=kind"
     options = ["run", source, "--quiet", "--json", "--set", f"class_weight={text}"]

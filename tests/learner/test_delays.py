@@ -34,7 +34,8 @@ def learned(make=LOCOClassifier, n=60, **options):
 def xor(n, lag, seed):
     """Draw noisy bits among noise; the label is this row's XOR that of the row `lag` before."""
     rng = np.random.default_rng(seed)
-    bits, X = rng.integers(0, 2, n), rng.normal(size=(n, 3))
+    bits = rng.integers(0, 2, n)
+    X = rng.normal(size=(n, 3))
     X[:, 0] = 2.0 * bits - 1.0 + 0.2 * X[:, 0]
     return X, bits ^ np.roll(bits, lag)
 
@@ -60,16 +61,23 @@ def test_with_delays_and_late_labels_a_model_is_its_twin(make, late, options):
     regression = make is LOCORegressor
     X, y = stream(70)
     y = np.r_[y[:20], np.repeat(y[20:22], 25)]  # runs of one label, longer than whole steps reach
-    y, t = targets(X, regression, y), irregular(70)
+    y = targets(X, regression, y)
+    t = irregular(70)
     options = {"hidden_sizes": (7,), "seed": 3, "max_delay": 3} | options
-    model, twin = make(**options), Learner(ModelConfig(**options), 3, 1 if regression else 3, regression=regression)
+    model = make(**options)
+    twin = Learner(ModelConfig(**options), 3, 1 if regression else 3, regression=regression)
     model.learn_array(X[:3], y[:3], t=t[:3])
     for i in range(3):
         twin.learn(X[i], y[i], t[i])
     waiting = []
     for i in range(3, len(X)):
-        x, expected = dict(enumerate(X[i])), twin.predict(X[i], t[i])
-        found = model.predict_one(x, t[i]) if regression else list(model.predict_proba_one(x, t[i]).values())
+        x = dict(enumerate(X[i]))
+        expected = twin.predict(X[i], t[i])
+        found = (
+            model.predict_one(x, t[i])
+            if regression
+            else list(model.predict_proba_one(x, t[i]).values())
+        )
         np.testing.assert_allclose(found, expected, atol=1e-4, rtol=1e-4, err_msg=f"row {i}")
         if not late:
             model.learn_one(x, y[i], t[i])
@@ -100,9 +108,13 @@ def test_what_rows_tell_together_is_learned_and_frozen_layers_miss_it(seed):
 
 
 def test_a_row_beyond_the_longest_delay_is_forgotten():
-    model, X = learned(memory=None), blobs(12, seed=4)[0]
-    far, near = X.copy(), X.copy()
-    far[6], near[7] = 9.0, 9.0  # five rows and four rows before the last
+    model = learned(memory=None)
+    X = blobs(12, seed=4)[0]
+    far = X.copy()
+    near = X.copy()
+    # five rows and four rows before the last
+    far[6] = 9.0
+    near[7] = 9.0
     said = [model.predict_proba_array(rows)[-1].tolist() for rows in (X, far, near)]
     assert said[0] == said[1]
     assert said[0] != said[2]
@@ -129,7 +141,10 @@ def test_delays_do_not_cost_what_the_memory_tells():
     right = []
     for seed in range(3):
         rng = np.random.default_rng(seed)
-        gaps, X, total, y = rng.lognormal(-0.5, 1.2, 10_000), rng.normal(size=(10_000, 3)), 0.0, []
+        gaps = rng.lognormal(-0.5, 1.2, 10_000)
+        X = rng.normal(size=(10_000, 3))
+        total = 0.0
+        y = []
         for gap, (value, *_) in zip(gaps, X, strict=True):
             total = total * np.exp(-gap / 10.0) + value
             y.append(total > 0.0)
@@ -153,7 +168,8 @@ def test_what_delayed_synapses_add_is_explained_by_the_rows_before():
 @pytest.mark.parametrize("memory", [None, MEMORY])
 def test_tickets_blocks_and_rows_by_name_give_the_same_bytes(make, memory):
     X, y = blobs(120)
-    y, t = targets(X, make is LOCORegressor, y), irregular(120)
+    y = targets(X, make is LOCORegressor, y)
+    t = irregular(120)
     sequence = np.repeat([1, 2, 1, 3], [30, 40, 20, 30])
     whole, halves, single, ticketed = (small(make, memory=memory) for _ in range(4))
     answers = whole.learn_predict_array(X, y, t=t, sequence=sequence)
@@ -175,7 +191,8 @@ def test_tickets_blocks_and_rows_by_name_give_the_same_bytes(make, memory):
 
 
 def test_predictions_change_nothing_and_rows_of_a_block_follow_one_another():
-    model, X = learned(), blobs(20, seed=5)[0]
+    model = learned()
+    X = blobs(20, seed=5)[0]
     before = pickle.dumps(model)
     block = model.predict_proba_array(X)
     model.predict_array(X, sequence=["a"] * 20)
@@ -213,7 +230,9 @@ def test_a_sequence_and_a_reset_begin_without_rows_before():
     first = model.predict_proba_array(X, sequence=["new"] * 5)
     assert first.tolist() == model.predict_proba_array(X).tolist()
     other.learn_sequence(X, 1)
-    assert not np.array_equal(other.predict_proba_array(X), other.predict_proba_array(X, sequence=["new"] * 5))
+    assert not np.array_equal(
+        other.predict_proba_array(X), other.predict_proba_array(X, sequence=["new"] * 5)
+    )
 
 
 def test_a_ticket_outlives_new_features_and_a_strange_one_is_refused():
@@ -234,7 +253,9 @@ def test_a_ticket_outlives_new_features_and_a_strange_one_is_refused():
 
 @pytest.mark.parametrize("max_delay", [-1, 257, 1.0, True, None])
 def test_a_delay_that_is_none_is_refused(max_delay):
-    with pytest.raises(ConfigError, match=r"max_delay is .*; allowed is a whole number from 0 to 256"):
+    with pytest.raises(
+        ConfigError, match=r"max_delay is .*; allowed is a whole number from 0 to 256"
+    ):
         LOCOClassifier(max_delay=max_delay)
 
 
@@ -247,7 +268,12 @@ def test_delays_do_not_go_with_prototypes_nor_into_a_network():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("memory.ring", 2.0), ("memory.ring", np.nan), ("memory.steps", np.inf), ("memory.targets", 2**30)],
+    [
+        ("memory.ring", 2.0),
+        ("memory.ring", np.nan),
+        ("memory.steps", np.inf),
+        ("memory.targets", 2**30),
+    ],
 )
 def test_a_damaged_file_is_refused(name, value):
     config, arrays = learned().export_state()

@@ -16,21 +16,29 @@ from tests.helpers.doors import doors
 encode = doors(encode)
 
 VALUES = st.one_of(
-    st.floats(-100, 100, width=32), st.sampled_from([math.nan, math.inf, -math.inf, 1e300, -1e31, 0.0, 5.0])
+    st.floats(-100, 100, width=32),
+    st.sampled_from([math.nan, math.inf, -math.inf, 1e300, -1e31, 0.0, 5.0]),
 )
-ROWS = st.integers(1, 4).flatmap(lambda n: st.lists(st.lists(VALUES, min_size=n, max_size=n), min_size=1, max_size=25))
+ROWS = st.integers(1, 4).flatmap(
+    lambda n: st.lists(st.lists(VALUES, min_size=n, max_size=n), min_size=1, max_size=25)
+)
 
 
 def fresh(n_features):
     statistics = np.zeros((encode.STAT_ROWS, n_features))
-    statistics[encode.LOWEST], statistics[encode.HIGHEST] = np.inf, -np.inf
+    statistics[encode.LOWEST] = np.inf
+    statistics[encode.HIGHEST] = -np.inf
     return statistics
 
 
 def run(rows):
-    """Scale, encode and take in each row; yields (row, scaled, statistics before the row, masked)."""
+    """Scale, encode and take in each row.
+
+    Yields (row, scaled, statistics before the row, masked).
+    """
     n = len(rows[0])
-    statistics, scaled = fresh(n), np.zeros(n, np.float32)
+    statistics = fresh(n)
+    scaled = np.zeros(n, np.float32)
     for row in np.array(rows, np.float64):
         encode.scale(row, n, statistics, scaled)
         before = statistics.copy()
@@ -40,7 +48,8 @@ def run(rows):
 
 def lines_of(kernel, *args, n_lines):
     """Return the lines that the kernel wrote, after checking its list of those that are not 0."""
-    lines, rows = np.zeros(n_lines, np.float32), np.full(n_lines, -1, np.int32)
+    lines = np.zeros(n_lines, np.float32)
+    rows = np.full(n_lines, -1, np.int32)
     n = kernel(*args, lines, rows)
     assert rows[:n].tolist() == np.flatnonzero(lines).tolist()
     assert np.all((lines >= 0.0) & (lines <= 1.0))
@@ -63,7 +72,8 @@ def test_scaling_and_masks_match_the_twin(rows):
 
 
 def test_beyond_the_clip_the_scale_is_logarithmic_continuous_and_odd():
-    statistics, scaled = fresh(1), np.zeros(1, np.float32)
+    statistics = fresh(1)
+    scaled = np.zeros(1, np.float32)
     statistics[[encode.COUNT, encode.SQUARES], 0] = 1.0  # mean 0, variance 1
 
     def scale(value):
@@ -80,7 +90,11 @@ def test_beyond_the_clip_the_scale_is_logarithmic_continuous_and_odd():
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.floats(-4, 4, width=32), min_size=1, max_size=4), st.integers(2, 12), st.integers(0, 3))
+@given(
+    st.lists(st.floats(-4, 4, width=32), min_size=1, max_size=4),
+    st.integers(2, 12),
+    st.integers(0, 3),
+)
 def test_fields_match_the_twin(values, n_fields, hole):
     scaled = np.array(values, np.float32)
     row = scaled.astype(np.float64)
@@ -112,13 +126,17 @@ def test_a_line_is_strongest_in_the_middle_of_its_field_and_far_fields_are_silen
 
 def test_lines_are_continuous_in_the_value():
     grid = np.linspace(-3.5, 3.5, 2801)
-    codes = [lines_of(encode.encode_fields, np.array([z]), np.float32([z]), 1, 9, n_lines=9) for z in grid]
+    codes = [
+        lines_of(encode.encode_fields, np.array([z]), np.float32([z]), 1, 9, n_lines=9)
+        for z in grid
+    ]
     assert np.abs(np.diff(codes, axis=0)).max() < 0.01
 
 
 def test_statistics_settle_and_reopen_after_a_change_of_unit():
     rng = np.random.default_rng(0)
-    statistics, scaled = fresh(1), np.zeros(1, np.float32)
+    statistics = fresh(1)
+    scaled = np.zeros(1, np.float32)
 
     def feed(values):
         for value in values:
@@ -132,12 +150,15 @@ def test_statistics_settle_and_reopen_after_a_change_of_unit():
     assert statistics[encode.MEAN, 0] == settled
     assert statistics[encode.COUNT, 0] == encode.SETTLE
     feed(1000.0 * rng.normal(size=400))
-    assert math.sqrt(statistics[encode.SQUARES, 0] / statistics[encode.COUNT, 0]) == pytest.approx(1000.0, rel=0.2)
+    assert math.sqrt(statistics[encode.SQUARES, 0] / statistics[encode.COUNT, 0]) == pytest.approx(
+        1000.0, rel=0.2
+    )
 
 
 def test_statistics_stand_while_usual_values_go_on():
     rng = np.random.default_rng(0)
-    statistics, scaled = fresh(1), np.zeros(1, np.float32)
+    statistics = fresh(1)
+    scaled = np.zeros(1, np.float32)
     for n, far in ((400, 0.0), (400, 0.6)):  # in another context six values in ten lie far out
         for value in rng.normal(size=n) + 20.0 * (rng.uniform(size=n) < far):
             encode.scale(np.array([value]), 1, statistics, scaled)
@@ -148,7 +169,8 @@ def test_statistics_stand_while_usual_values_go_on():
 def test_the_scale_of_a_target_moves_on_while_less_usual_values_still_come():
     """Weights that grow: with the patience of a feature's scale R2 was .67."""
     rows = list(datasets.ChickWeights())
-    X, y = [list(row.values()) for row, _ in rows], np.array([value for _, value in rows])
+    X = [list(row.values()) for row, _ in rows]
+    y = np.array([value for _, value in rows])
     said = LOCORegressor(seed=0).learn_predict_array(X, y)[1:]
     assert 1.0 - np.square(said - y[1:]).sum() / np.square(y[1:] - y[1:].mean()).sum() > 0.7
 

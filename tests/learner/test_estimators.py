@@ -42,9 +42,14 @@ def stream_of(n=120, seed=0, **options):
 # River's contract
 
 
-@pytest.mark.parametrize(("model", "least"), [(small(), 56), (number(), 25)], ids=["classifier", "regressor"])
+@pytest.mark.parametrize(
+    ("model", "least"), [(small(), 56), (number(), 25)], ids=["classifier", "regressor"]
+)
 def test_river_checks_pass_and_none_is_missing(model, least):
-    names = [check.__name__ if hasattr(check, "__name__") else repr(check) for check in checks.yield_checks(model)]
+    names = [
+        check.__name__ if hasattr(check, "__name__") else repr(check)
+        for check in checks.yield_checks(model)
+    ]
     assert not model._unit_test_skips()
     assert len(names) >= least
 
@@ -54,7 +59,10 @@ def test_river_checks_pass_and_none_is_missing(model, least):
     [
         small(),
         number(),
-        *(pytest.param(model, marks=pytest.mark.slow) for model in (LOCOClassifier(), LOCORegressor())),
+        *(
+            pytest.param(model, marks=pytest.mark.slow)
+            for model in (LOCOClassifier(), LOCORegressor())
+        ),
     ],
     ids=["small classifier", "small regressor", "classifier", "regressor"],
 )
@@ -63,7 +71,11 @@ def test_river_accepts_the_estimator(model):
 
 
 def test_it_works_in_a_pipeline():
-    pipeline = compose.Select("anchor_from_other_domain", "https") | preprocessing.StandardScaler() | small()
+    pipeline = (
+        compose.Select("anchor_from_other_domain", "https")
+        | preprocessing.StandardScaler()
+        | small()
+    )
     for x, y in datasets.Phishing().take(200):
         pipeline.predict_one(x)
         pipeline.learn_one(x, y)
@@ -99,16 +111,19 @@ def test_progressive_validation_of_the_regressor():
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=6), st.booleans())
 def test_blocks_of_any_size_equal_one_by_one(sizes, predict_first):
     X, y = stream_of(80, n_classes=5)
-    single, block = small(), small()
+    single = small()
+    block = small()
     expected = []
     for row, label in zip(X, y, strict=True):
         sample = dict(enumerate(row))
         if predict_first:
             expected.append(single.predict_one(sample))
         single.learn_one(sample, label)
-    answers, first = [], 0
+    answers = []
+    first = 0
     for size in [*sizes, len(X)]:
-        rows, labels = X[first : first + size], y[first : first + size]
+        rows = X[first : first + size]
+        labels = y[first : first + size]
         first += len(rows)
         if predict_first:
             answers.extend(block.learn_predict_array(rows, labels).tolist())
@@ -123,7 +138,8 @@ def test_blocks_of_any_size_equal_one_by_one(sizes, predict_first):
 def test_predictions_of_arrays_frames_and_samples_agree(make):
     X, y = stream_of(60)
     y = y if make is small else X.sum(axis=1).tolist()
-    model, framed = make(), make()
+    model = make()
+    framed = make()
     model.learn_array(X, y, features=("a", "b", "c", "d"))
     frame = pd.DataFrame(X, columns=list("abcd"), index=range(100, 160))
     framed.learn_many(frame, pd.Series(y, index=frame.index))
@@ -181,7 +197,10 @@ def test_features_and_classes_that_come_later_find_their_place():
     assert sorted(model.classes) == list(range(6))
     assert model.skipped_updates == 0
     assert model.masked_values == 0
-    right = [model.predict_one(dict(zip("fedcba", row, strict=True))) == label for row, label in zip(X, y, strict=True)]
+    right = [
+        model.predict_one(dict(zip("fedcba", row, strict=True))) == label
+        for row, label in zip(X, y, strict=True)
+    ]
     assert np.mean(right[100:]) > 0.7
 
 
@@ -197,19 +216,31 @@ def test_growing_room_changes_no_prediction():
     assert np.abs(after - before).max() < 0.3  # one sample's learning, no more
 
 
-@pytest.mark.parametrize("options", [{}, {"readout": "delta"}, {"n_input_clusters": 3}, {"readout_layers": "last"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"readout": "delta"}, {"n_input_clusters": 3}, {"readout_layers": "last"}]
+)
 @pytest.mark.parametrize("room", [(4, 16), (9, 4), (40, 32)])
 def test_more_room_changes_no_bit_of_what_is_learned(room, options):
     X, y = blobs(120)
-    narrow, wide = small(**options), small(**options)
+    narrow = small(**options)
+    wide = small(**options)
     for model in (narrow, wide):
         model.learn_array(X[:60], y[:60])
     wide._adopt(wide._settings, grow(wide._layout, wide._settings, wide._state, *room))
     assert arrays_of(wide)["classes"].shape[1] == room[1]
-    assert narrow.learn_predict_array(X[60:], y[60:]).tolist() == wide.learn_predict_array(X[60:], y[60:]).tolist()
+    assert (
+        narrow.learn_predict_array(X[60:], y[60:]).tolist()
+        == wide.learn_predict_array(X[60:], y[60:]).tolist()
+    )
     assert narrow.predict_proba_array(X).tobytes() == wide.predict_proba_array(X).tobytes()
-    before, after = arrays_of(narrow), arrays_of(wide)
-    assert_same(*({name: state[name] for name in ("counts", "newness", "net.gains")} for state in (before, after)))
+    before = arrays_of(narrow)
+    after = arrays_of(wide)
+    assert_same(
+        *(
+            {name: state[name] for name in ("counts", "newness", "net.gains")}
+            for state in (before, after)
+        )
+    )
     lines = len(before["net.weights"])
     assert np.array_equal(after["net.weights"][:lines], before["net.weights"])
     assert np.array_equal(after["net.deep_weights"], before["net.deep_weights"])
@@ -219,7 +250,8 @@ def test_more_room_changes_no_bit_of_what_is_learned(room, options):
 def test_the_order_of_a_dict_does_not_matter():
     X, y = blobs(60, n_features=12)
     rng = np.random.default_rng(0)
-    straight, shuffled = small(), small()
+    straight = small()
+    shuffled = small()
     for row, label in zip(X, y, strict=True):
         straight.learn_one(dict(enumerate(row)), label)
         order = rng.permutation(12)
@@ -267,9 +299,10 @@ def test_a_copy_goes_on_to_the_bit(road, make, seen, clusters, tmp_path):
     other = ROADS[road](original, tmp_path)
     assert other.n_seen == seen
     assert other._get_params() == original._get_params()
-    assert original.learn_predict_array(X[seen:], y[seen:]).tolist() == other.learn_predict_array(
-        X[seen:], y[seen:]
-    ).tolist()  # fmt: skip
+    assert (
+        original.learn_predict_array(X[seen:], y[seen:]).tolist()
+        == other.learn_predict_array(X[seen:], y[seen:]).tolist()
+    )
     assert_same(arrays_of(original), arrays_of(other))
 
 
@@ -337,7 +370,10 @@ def digests(cases, **environment):
 def test_compiled_and_interpreted_give_the_same_bytes():
     base = {"hidden_sizes": [8, 4], "seed": 5}
     cases = [
-        (kind, base | {"rule": rule, "credit": credit, "readout": readout, "readout_layers": layers})
+        (
+            kind,
+            base | {"rule": rule, "credit": credit, "readout": readout, "readout_layers": layers},
+        )
         for rule in ("loco", "np", "frozen")
         for credit in ("mirror", "learned", "perturbation")
         for readout in ("recursive", "delta")
@@ -364,26 +400,51 @@ def test_compiled_and_interpreted_give_the_same_bytes():
             {"neuron": "izhikevich"},
         )
     ]
-    (flag, *compiled), (no_flag, *interpreted) = digests(cases), digests(cases, NUMBA_DISABLE_JIT="1")
+    (flag, *compiled), (no_flag, *interpreted) = (
+        digests(cases),
+        digests(cases, NUMBA_DISABLE_JIT="1"),
+    )
     assert (flag, no_flag) == ("False", "True")
     assert len(compiled) == 2 * len(cases)
-    wrong = [case for i, case in enumerate(cases) if compiled[2 * i : 2 * i + 2] != interpreted[2 * i : 2 * i + 2]]
+    wrong = [
+        case
+        for i, case in enumerate(cases)
+        if compiled[2 * i : 2 * i + 2] != interpreted[2 * i : 2 * i + 2]
+    ]
     assert wrong == []
 
 
 # Dirty input
 
 
-DIRT = [math.nan, math.inf, -math.inf, 1e300, -1e300, None, "", b"x", [1, 2], {}, object(), 10**400, 1j,
-        dt.datetime(2020, 1, 1), np.datetime64(1, "D"), np.datetime64(1, "ns"), np.timedelta64(1, "h"),
-        Decimal("NaN")]  # fmt: skip
+DIRT = [
+    math.nan,
+    math.inf,
+    -math.inf,
+    1e300,
+    -1e300,
+    None,
+    "",
+    b"x",
+    [1, 2],
+    {},
+    object(),
+    10**400,
+    1j,
+    dt.datetime(2020, 1, 1),
+    np.datetime64(1, "D"),
+    np.datetime64(1, "ns"),
+    np.timedelta64(1, "h"),
+    Decimal("NaN"),
+]
 
 
 @pytest.mark.parametrize("make", [small, number], ids=["classifier", "regressor"])
 @pytest.mark.parametrize("value", DIRT, ids=lambda value: repr(value)[:20])
 def test_what_is_no_number_is_masked_and_counted(make, value):
     X, y = blobs(60)
-    dirty, missing = make(), make()
+    dirty = make()
+    missing = make()
     for i, (row, label) in enumerate(zip(X, y, strict=True)):
         x = dict(enumerate(row))
         dirty.predict_one({**x, 2: value})
@@ -410,7 +471,9 @@ def test_every_kind_of_number_counts(value):
         st.tuples(
             st.dictionaries(
                 st.sampled_from(["a", "b", "c", 1, 2]),
-                st.one_of(st.floats(), st.none(), st.text(max_size=3), st.integers(), st.booleans()),
+                st.one_of(
+                    st.floats(), st.none(), st.text(max_size=3), st.integers(), st.booleans()
+                ),
                 max_size=5,
             ),
             st.one_of(st.integers(0, 5), st.text(max_size=2), st.booleans()),
@@ -420,7 +483,8 @@ def test_every_kind_of_number_counts(value):
     )
 )
 def test_no_stream_however_dirty_poisons_a_model(samples):
-    model, regressor = small(), number()
+    model = small()
+    regressor = number()
     for x, y in samples:
         proba = model.predict_proba_one(x)
         assert all(0.0 <= p <= 1.0 for p in proba.values())
@@ -432,13 +496,18 @@ def test_no_stream_however_dirty_poisons_a_model(samples):
     for each in (model, regressor):
         assert each.skipped_updates == 0
         for name, array in arrays_of(each).items():
-            if name not in ("statistics", "target", "neighbors.ranges"):  # whose least and greatest start at infinity
+            if name not in (
+                "statistics",
+                "target",
+                "neighbors.ranges",
+            ):  # whose least and greatest start at infinity
                 assert np.all(np.isfinite(array)), name
 
 
 def test_arrays_of_objects_are_masked_like_samples():
     X = np.array([[1.0, "word"], [None, 2.0], ["3", math.inf]], object)
-    array, single = small(), small()
+    array = small()
+    single = small()
     array.learn_array(X, ["a", "b", "a"])
     for row, label in zip(X, ["a", "b", "a"], strict=True):
         single.learn_one(dict(enumerate(row)), label)
@@ -480,7 +549,9 @@ def test_unknown_features_of_a_prediction_are_left_out():
 def test_a_refused_call_says_why_and_changes_nothing(X, y, features, words):
     model = small()
     model.learn_array(*blobs(20))
-    before, classes, known = arrays_of(model), model.classes, model.n_features_in
+    before = arrays_of(model)
+    classes = model.classes
+    known = model.n_features_in
     for door in (model.learn_array, model.learn_predict_array):
         with pytest.raises(InputError, match=words):
             door(X, y, features)
@@ -491,7 +562,10 @@ def test_a_refused_call_says_why_and_changes_nothing(X, y, features, words):
 @pytest.mark.parametrize("x", [5, "abc", [1.0], None])
 def test_a_sample_must_be_a_mapping(x):
     for model in (small(), number()):
-        for call in (lambda model=model: model.learn_one(x, 1.0), lambda model=model: model.predict_one(x)):
+        for call in (
+            lambda model=model: model.learn_one(x, 1.0),
+            lambda model=model: model.predict_one(x),
+        ):
             with pytest.raises(InputError, match="must be a dict"):
                 call()
         assert (model.n_features_in, model.n_seen) == (0, 0)
@@ -550,7 +624,9 @@ def saved(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("harm", [lambda b: b[:-7], lambda b: b"", lambda b: b[: len(b) // 2], lambda b: b + b"x"])
+@pytest.mark.parametrize(
+    "harm", [lambda b: b[:-7], lambda b: b"", lambda b: b[: len(b) // 2], lambda b: b + b"x"]
+)
 def test_a_damaged_file_is_refused(saved, harm):
     saved.write_bytes(harm(saved.read_bytes()))
     with pytest.raises(CheckpointError):
@@ -570,7 +646,9 @@ def test_one_flipped_bit_is_refused(saved):
 def test_a_missing_file_and_a_stranger_are_refused(tmp_path):
     with pytest.raises(CheckpointError):
         load(tmp_path / "none")
-    with pytest.raises(InputError, match="cannot save object; allowed are LOCOClassifier, LOCORegressor"):
+    with pytest.raises(
+        InputError, match="cannot save object; allowed are LOCOClassifier, LOCORegressor"
+    ):
         save(object(), Path(tmp_path / "x"))
 
 
@@ -693,21 +771,39 @@ def test_layers_may_be_a_number_a_list_or_a_tuple_and_are_kept_as_given(sizes):
 def test_extreme_settings_run():
     X, y = blobs(20)
     for options in (
-        {"hidden_sizes": (1,)}, {"hidden_sizes": (3,) * 20}, {"cluster_size": 1}, {"cluster_size": 1024},
-        {"n_input_clusters": 1}, {"n_input_clusters": 256, "rank": 2}, {"n_input_clusters": 3, "rank": 16},
-        {"plastic": 0.01}, {"learning_rate": 1e6}, {"readout_layers": "hidden"}, {"receptive_fields": 64},
-        {"leaks": (0.5,)}, {"leaks": (0.0,) * 16},
-        {"orthogonality": 0.0}, {"orthogonality": 1.0}, {"perturbation_std": 1e-6, "learning_rate": 1e3},
-        {"perturbation_std": 10.0, "credit": "perturbation", "learning_rate": 1e3}, {"window": 1e-3}, {"window": 1e6},
-        {"tau": 1e-3, "tau_trace": 1e-3}, {"tau": 1e6, "tau_trace": 1e6}, {"gain": 1e3}, {"gain": 1e-3},
-    ):  # fmt: skip
+        {"hidden_sizes": (1,)},
+        {"hidden_sizes": (3,) * 20},
+        {"cluster_size": 1},
+        {"cluster_size": 1024},
+        {"n_input_clusters": 1},
+        {"n_input_clusters": 256, "rank": 2},
+        {"n_input_clusters": 3, "rank": 16},
+        {"plastic": 0.01},
+        {"learning_rate": 1e6},
+        {"readout_layers": "hidden"},
+        {"receptive_fields": 64},
+        {"leaks": (0.5,)},
+        {"leaks": (0.0,) * 16},
+        {"orthogonality": 0.0},
+        {"orthogonality": 1.0},
+        {"perturbation_std": 1e-6, "learning_rate": 1e3},
+        {"perturbation_std": 10.0, "credit": "perturbation", "learning_rate": 1e3},
+        {"window": 1e-3},
+        {"window": 1e6},
+        {"tau": 1e-3, "tau_trace": 1e-3},
+        {"tau": 1e6, "tau_trace": 1e6},
+        {"gain": 1e3},
+        {"gain": 1e-3},
+    ):
         for readout in ("recursive", "delta"):
             model = small(**options, readout=readout)
             model.learn_array(X, y)
             assert np.allclose(model.predict_proba_array(X).sum(axis=1), 1.0), options
 
 
-@pytest.mark.parametrize("labels", [[3, 1, 3, 2], [True, False, True, True], ["b", "a", "b", "c"], [2, "a", 2, (1, 2)]])
+@pytest.mark.parametrize(
+    "labels", [[3, 1, 3, 2], [True, False, True, True], ["b", "a", "b", "c"], [2, "a", 2, (1, 2)]]
+)
 def test_labels_in_arrays_take_slots_as_labels_in_lists(labels):
     X = np.arange(8.0).reshape(4, 2)
     one, other = (LOCOClassifier(hidden_sizes=(8,), seed=1) for _ in range(2))
@@ -716,4 +812,6 @@ def test_labels_in_arrays_take_slots_as_labels_in_lists(labels):
     other.learn_array(X, np.array(labels) if plain else labels)
     assert one.classes == other.classes == tuple(dict.fromkeys(labels))
     assert one.predict_array(X).tolist() == other.predict_array(X).tolist()
-    assert {(type(label), label) for label in one.predict_array(X).tolist()} <= {(type(y), y) for y in labels}
+    assert {(type(label), label) for label in one.predict_array(X).tolist()} <= {
+        (type(y), y) for y in labels
+    }

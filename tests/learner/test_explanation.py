@@ -41,12 +41,15 @@ def learned(kind, n=250, **settings):
 
 def score_of(model, slot):
     """The answer's log-odds against the mean of the others, by what the experts said of the last row."""
-    answers, settings, bank = model._scratch.answers, model._settings, model._state.bank
+    answers = model._scratch.answers
+    settings = model._settings
+    bank = model._state.bank
     if not settings.recursive:
         said = model._scratch.vectors[2:3, : len(model.classes)]  # the readout's probabilities
         say = np.ones(1)
     else:
-        said, say = answers.experts[:, : len(model.classes)], np.exp(bank.evidence - bank.evidence.max())
+        said = answers.experts[:, : len(model.classes)]
+        say = np.exp(bank.evidence - bank.evidence.max())
     logs = np.log(said)
     others = (logs.sum(axis=1) - logs[:, slot]) / (logs.shape[1] - 1)
     return float(say @ (logs[:, slot] - others) / say.sum())
@@ -59,8 +62,12 @@ def test_the_parts_of_a_class_add_up_to_what_the_experts_say(settings):
     for x, _ in rows(5, seed=7):
         why = model.explain_one(x)
         assert why.prediction == model.predict_one(x)
-        assert why.score == pytest.approx(score_of(model, model.classes.index(why.prediction)), rel=1e-3, abs=1e-3)
-        assert why.score == pytest.approx(why.base + why.before + why.nearest + sum(why.features.values()))
+        assert why.score == pytest.approx(
+            score_of(model, model.classes.index(why.prediction)), rel=1e-3, abs=1e-3
+        )
+        assert why.score == pytest.approx(
+            why.base + why.before + why.nearest + sum(why.features.values())
+        )
         assert (why.before != 0.0) == ("memory" in settings) or abs(why.before) < 1e-3
         assert (why.nearest != 0.0) == (model._settings.n_says > 0)
         assert why.explained == pytest.approx(1.0)
@@ -73,7 +80,9 @@ def test_what_naive_bayes_says_is_taken_apart_too():
     why = model.explain_one(x)
     assert why.memories["naive Bayes"] == pytest.approx(1.0)
     assert next(iter(why.features)) == "a"
-    assert why.score == pytest.approx(score_of(model, model.classes.index(why.prediction)), rel=1e-4)
+    assert why.score == pytest.approx(
+        score_of(model, model.classes.index(why.prediction)), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("settings", [s for s in SETTINGS if "neuron" not in s], ids=str)
@@ -86,7 +95,11 @@ def test_the_parts_of_a_value_add_up_to_the_value(settings):
 
 def test_what_matters_stands_first_and_what_does_not_is_small():
     for model in (learned(LOCOClassifier, 1500), learned(LOCORegressor, 1500)):
-        first = [next(iter(model.explain_one(x).features)) for x, _ in rows(40, seed=8) if abs(x["a"]) > 1]
+        first = [
+            next(iter(model.explain_one(x).features))
+            for x, _ in rows(40, seed=8)
+            if abs(x["a"]) > 1
+        ]
         assert first.count("a") > 0.8 * len(first)
         shares = model.feature_importances_
         assert sorted(shares, key=shares.get)[-2:] == ["b", "a"]
@@ -94,7 +107,8 @@ def test_what_matters_stands_first_and_what_does_not_is_small():
 
 
 def test_what_only_spikes_can_tell_is_found():
-    model, rng = LOCOClassifier(seed=1), np.random.default_rng(0)
+    model = LOCOClassifier(seed=1)
+    rng = np.random.default_rng(0)
     for x in rng.normal(size=(3000, 4)).tolist():
         model.learn_one(dict(zip("abcd", x, strict=True)), x[0] * x[1] > 0)
     shares = model.feature_importances_
@@ -103,7 +117,8 @@ def test_what_only_spikes_can_tell_is_found():
 
 def test_rows_of_arrays_and_frames_are_explained_as_by_name():
     pandas = pytest.importorskip("pandas")
-    model, rows_ = learned(LOCOClassifier), [x for x, _ in rows(3, seed=5)]
+    model = learned(LOCOClassifier)
+    rows_ = [x for x, _ in rows(3, seed=5)]
     by_name = [model.explain_one(x).features for x in rows_]
     frame = pandas.DataFrame(rows_)
     assert [why.features for why in model.explain(frame[list("edcba")])] == by_name
@@ -143,12 +158,14 @@ def test_a_recalled_model_is_named_and_not_taken_for_explained():
     if len(speakers) < 3:
         pytest.skip("this release keeps no snapshots by default")
     model._state.recall.births[0] = 12
-    speakers[0], speakers[2] = 0.25, 0.75
+    speakers[0] = 0.25
+    speakers[2] = 0.75
     why = model.explain_one(x)
     assert why.memories["old model 12"] == pytest.approx(0.75)
     assert why.explained == pytest.approx(0.25)
     assert sum(why.memories.values()) == pytest.approx(1.0)
-    speakers[0], speakers[2] = 0.98, 0.02
+    speakers[0] = 0.98
+    speakers[2] = 0.02
     model._state.recall.clock[HEARING] = 0  # so that it was not asked
     why = model.explain_one(x)
     assert "old model 12" not in why.memories

@@ -59,7 +59,8 @@ SAME_ROWS = [
 @pytest.mark.parametrize("rows", SAME_ROWS)
 @pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])
 def test_rows_of_every_form_are_the_same_rows(rows, make, tmp_path):
-    given, plain = rows(tmp_path), model(make, learned=False)
+    given = rows(tmp_path)
+    plain = model(make, learned=False)
     plain.learn_array(X, Y, features=NAMES)
     other = model(make, learned=False)
     other.learn_array(given, Y, features=NAMES)
@@ -75,7 +76,8 @@ def test_rows_of_every_form_are_the_same_rows(rows, make, tmp_path):
 def test_half_precision_and_integers_are_read_as_the_numbers_they_are():
     for kind in (np.float16, np.float32, np.int8, bool):
         rows = (4 * X).astype(kind)
-        one, other = model(), model()
+        one = model()
+        other = model()
         one.learn_array(rows.astype(np.float64), Y)
         other.learn_array(rows, Y)
         assert_same(arrays_of(one), arrays_of(other))
@@ -168,7 +170,19 @@ def test_answers_that_do_not_fit_are_refused_and_nothing_is_learned(y, words, ma
 
 @pytest.mark.parametrize(
     "value",
-    [np.nan, np.inf, -np.inf, 1.1e30, 1.7e308, 10**400, pytest.param(10**5000, id="5001 digits"), "3", None, 1j, [1.0]],
+    [
+        np.nan,
+        np.inf,
+        -np.inf,
+        1.1e30,
+        1.7e308,
+        10**400,
+        pytest.param(10**5000, id="5001 digits"),
+        "3",
+        None,
+        1j,
+        [1.0],
+    ],
 )
 def test_targets_beyond_what_a_number_is_are_refused(value):
     asked = model(LOCORegressor)
@@ -185,7 +199,20 @@ def test_targets_beyond_what_a_number_is_are_refused(value):
 
 @pytest.mark.parametrize(
     "rows",
-    [X[0], X[None], np.array(1.0), None, 3, "rows", iter(X), (row for row in X), {"a": 1}, [[1, 2], [3]], X[:, :3], []],
+    [
+        X[0],
+        X[None],
+        np.array(1.0),
+        None,
+        3,
+        "rows",
+        iter(X),
+        (row for row in X),
+        {"a": 1},
+        [[1, 2], [3]],
+        X[:, :3],
+        [],
+    ],
 )
 @pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])
 def test_rows_that_are_no_matrix_are_refused_by_every_door(rows, make):
@@ -206,7 +233,9 @@ def test_rows_that_are_no_matrix_are_refused_by_every_door(rows, make):
     assert_same(before, arrays_of(asked))
 
 
-@pytest.mark.parametrize("features", ["abcd", 3, ["a", "a", "b", "c"], ["a", "b", "c"], [["a"], "b", "c", "d"]])
+@pytest.mark.parametrize(
+    "features", ["abcd", 3, ["a", "a", "b", "c"], ["a", "b", "c"], [["a"], "b", "c", "d"]]
+)
 def test_names_that_do_not_fit_the_columns_are_refused(features):
     for asked in (model(), model(learned=False)):
         before = asked.export_state()[0]
@@ -220,7 +249,8 @@ def test_names_that_do_not_fit_the_columns_are_refused(features):
 
 
 @pytest.mark.parametrize(
-    "y", [None, float("nan"), np.nan, pd.NA, pd.NaT, [1], {}, np.array(1), pd.Series([1]), np.ma.masked]
+    "y",
+    [None, float("nan"), np.nan, pd.NA, pd.NaT, [1], {}, np.array(1), pd.Series([1]), np.ma.masked],
 )
 def test_a_label_that_cannot_be_one_is_refused_by_learn_one(y):
     asked = model()
@@ -240,7 +270,9 @@ def test_a_sample_that_is_no_mapping_is_refused(x, make):
             call()
 
 
-@pytest.mark.parametrize("value", [np.array(2.0), np.float16(2.0), Decimal(2), [1.0, 2.0], 1j, 10**400, object()])
+@pytest.mark.parametrize(
+    "value", [np.array(2.0), np.float16(2.0), Decimal(2), [1.0, 2.0], 1j, 10**400, object()]
+)
 def test_odd_values_of_a_sample_are_numbers_or_masked(value):
     asked = model()
     asked.learn_one({"a": value, "b": 1.0, "c": 2.0, "d": 3.0}, 1)
@@ -268,14 +300,19 @@ def test_a_row_of_very_many_names_is_refused_before_its_memory_is_asked_for(monk
     asked = model()
     before = asked.export_state()
     wide = {f"f{k}": 1.0 for k in range(20_000)}
-    with pytest.raises(InputError, match=r"20004 features and 3 classes: its state would take [\d,]+ MiB of the 2,048"):
+    with pytest.raises(
+        InputError,
+        match=r"20004 features and 3 classes: its state would take [\d,]+ MiB of the 2,048",
+    ):
         asked.learn_one(wide, 1)
     assert asked.export_state()[0] == before[0]
     monkeypatch.setenv("LOCO_STREAM_STATE_BYTES", "1000")
     with pytest.raises(InputError, match="of the 0 allowed"):
         model()
     monkeypatch.setenv("LOCO_STREAM_STATE_BYTES", "much")
-    with pytest.raises(ConfigError, match="LOCO_STREAM_STATE_BYTES is 'much'; allowed is a whole number of bytes"):
+    with pytest.raises(
+        ConfigError, match="LOCO_STREAM_STATE_BYTES is 'much'; allowed is a whole number of bytes"
+    ):
         model()
 
 
@@ -285,5 +322,7 @@ def test_the_doors_for_frames_say_where_arrays_go(make, rows):
     fresh = make(seed=1)
     targets = list(range(len(X)))
     for call in (lambda: fresh.learn_many(rows, targets), lambda: fresh.predict_many(rows)):
-        with pytest.raises(InputError, match=r"take a DataFrame of pandas, and arrays go to learn_array"):
+        with pytest.raises(
+            InputError, match=r"take a DataFrame of pandas, and arrays go to learn_array"
+        ):
             call()

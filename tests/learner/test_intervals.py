@@ -57,7 +57,8 @@ def test_they_adapt_where_the_spread_grows():
 
 def test_every_door_gives_the_same_interval():
     X, y = waves(120)
-    one, block = small(), small()
+    one = small()
+    block = small()
     expected = []
     for row, value in zip(X, y, strict=True):
         x = dict(enumerate(row))
@@ -67,7 +68,9 @@ def test_every_door_gives_the_same_interval():
     assert values.tolist() == [value for value, *_ in expected]
     assert intervals[1:].tolist() == [list(bounds) for _, *bounds in expected[1:]]
     assert_same(arrays_of(one), arrays_of(block))
-    assert block.predict_interval_array(X[:9])[3].tolist() == list(one.predict_interval_one(dict(enumerate(X[3]))))
+    assert block.predict_interval_array(X[:9])[3].tolist() == list(
+        one.predict_interval_one(dict(enumerate(X[3])))
+    )
     at_once = small()
     at_once.learn_predict_array(X, y)
     assert_same(arrays_of(one), arrays_of(at_once))
@@ -78,8 +81,14 @@ def test_before_enough_residuals_they_are_infinite():
     model = small()
     assert model.predict_interval_one({"a": 1.0}) == (-math.inf, math.inf)
     assert model.predict_interval_array(X[:2]).tolist() == [[-math.inf, math.inf]] * 2
-    for n, coverage in ((5, 0.8), (10, 0.9), (20, 0.95), (100, 0.99)):  # the first row has no prediction
-        early, late = small(), small()
+    for n, coverage in (
+        (5, 0.8),
+        (10, 0.9),
+        (20, 0.95),
+        (100, 0.99),
+    ):  # the first row has no prediction
+        early = small()
+        late = small()
         early.learn_array(X[: n - 1], y[: n - 1])
         late.learn_array(X[:n], y[:n])
         assert not np.isfinite(early.predict_interval_array(X[:1], coverage)).any()
@@ -88,7 +97,9 @@ def test_before_enough_residuals_they_are_infinite():
 
 @pytest.mark.parametrize("coverage", [0.0, 0.85, 1.0, 90, "0.9", math.nan])
 def test_another_coverage_is_refused(coverage):
-    with pytest.raises(InputError, match=r"coverage is .*; allowed are 0\.5, 0\.8, 0\.9, 0\.95, 0\.99"):
+    with pytest.raises(
+        InputError, match=r"coverage is .*; allowed are 0\.5, 0\.8, 0\.9, 0\.95, 0\.99"
+    ):
         small().predict_interval_one({"a": 1.0}, coverage)
 
 
@@ -98,13 +109,18 @@ def test_a_copy_has_the_same_intervals(tmp_path):
     model.learn_array(X[:600], y[:600])  # the ring has gone round
     save(model, tmp_path / "model.loco")
     expected = model.learn_predict_interval_array(X[600:], y[600:])[1].tolist
-    others = [load(tmp_path / "model.loco"), pickle.loads(pickle.dumps(load(tmp_path / "model.loco")))]
+    others = [
+        load(tmp_path / "model.loco"),
+        pickle.loads(pickle.dumps(load(tmp_path / "model.loco"))),
+    ]
     others.append(copy.deepcopy(others[0]))
     for other in others:
         assert other.learn_predict_interval_array(X[600:], y[600:])[1].tolist() == expected()
 
 
-@pytest.mark.parametrize(("name", "value"), [("spread.residuals", -1.0), ("spread.risks", 1.5), ("spread.n", -1)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("spread.residuals", -1.0), ("spread.risks", 1.5), ("spread.n", -1)]
+)
 def test_a_damaged_spread_is_refused(name, value):
     X, y = waves(30)
     model = small()
@@ -119,7 +135,9 @@ def hurt(X, y, at, outlier):
     """Return by how much one outlier raises the mean error over the next 100 rows."""
     damaged = y.copy()
     damaged[at] = outlier
-    clean, hit = (np.abs(LOCORegressor(seed=0).learn_predict_array(X, values) - y) for values in (y, damaged))
+    clean, hit = (
+        np.abs(LOCORegressor(seed=0).learn_predict_array(X, values) - y) for values in (y, damaged)
+    )
     after = slice(at + 1, at + 101)
     return hit[after].mean() / clean[after].mean() - 1.0
 
@@ -128,7 +146,9 @@ def hurt(X, y, at, outlier):
 @pytest.mark.parametrize("at", [100, 250, 2000])
 def test_an_outlier_in_the_target_does_little_harm(at, outlier):
     X, y = friedman(2200)
-    assert hurt(X, y, at, outlier) < (0.3 if at < 300 else 0.05)  # without a bound 1e10 before row 300, .14 after
+    assert hurt(X, y, at, outlier) < (
+        0.3 if at < 300 else 0.05
+    )  # without a bound 1e10 before row 300, .14 after
 
 
 def test_a_new_level_is_followed():
@@ -139,13 +159,17 @@ def test_a_new_level_is_followed():
 
 
 def test_intervals_widen_within_a_hundred_rows_of_more_noise():
-    rng, hits = np.random.default_rng(0), []
-    kernels, level = doors(intervals), COVERAGES.index(0.9)
+    rng = np.random.default_rng(0)
+    hits = []
+    kernels = doors(intervals)
+    level = COVERAGES.index(0.9)
     for _ in range(20):
         n_levels = len(COVERAGES)
         spread = Spread(np.zeros(1, np.int64), np.zeros((2, WINDOW)), 1.0 - np.array(COVERAGES))
         answer = np.zeros(n_levels)
-        for row, residual in enumerate(np.abs(rng.normal(size=700)) * np.repeat([1.0, 2.0], [600, 100])):
+        for row, residual in enumerate(
+            np.abs(rng.normal(size=700)) * np.repeat([1.0, 2.0], [600, 100])
+        ):
             kernels.radii(spread, answer)
             if row >= 600:
                 hits.append(residual <= answer[level])

@@ -16,7 +16,8 @@ from loco_stream.learner.state import CLASS_COUNT, EVER_LATE, N_CLASSES, N_SEEN,
 from tests.helpers.doors import doors
 from tests.helpers.naive_late import Events
 
-lateness, late_values = doors(lateness), doors(late_values)
+lateness = doors(lateness)
+late_values = doors(late_values)
 
 
 def fresh(make, n_classes, **options):
@@ -74,19 +75,25 @@ def test_labels_that_come_late_by_as_many_rows_each_are_whole_observations():
 
 
 @pytest.mark.parametrize(
-    ("memory", "n_seen", "expected"), [(None, 299, 0.0), (None, 450, 0.5), (None, 600, 1.0), ((0.3, 50.0), 5000, 0.0)]
+    ("memory", "n_seen", "expected"),
+    [(None, 299, 0.0), (None, 450, 0.5), (None, 600, 1.0), ((0.3, 50.0), 5000, 0.0)],
 )
 def test_late_values_teach_the_readout_first_and_with_a_memory_alone(memory, n_seen, expected):
     settings, state = fresh(LOCORegressor, 1, memory=memory)
-    state.counts[N_SEEN], state.late[TICKETS] = n_seen, 7.0
+    state.counts[N_SEEN] = n_seen
+    state.late[TICKETS] = 7.0
     assert lateness.shares(settings, state, 0, n_seen - 20, 7.0, 1.0) == (1.0, expected)
     assert state.late[EVER_LATE] == 1.0
 
 
 def test_the_last_row_observed_is_not_late_if_none_was_learned_since():
     settings, state = fresh(LOCORegressor, 1, memory=(0.3, 50.0))
-    state.counts[N_SEEN], state.late[TICKETS] = 500, 7.0
-    assert lateness.shares(settings, state, 0, 500, 6.0, 1.0) == (1.0, 0.0)  # the first of a batch is late
+    state.counts[N_SEEN] = 500
+    state.late[TICKETS] = 7.0
+    assert lateness.shares(settings, state, 0, 500, 6.0, 1.0) == (
+        1.0,
+        0.0,
+    )  # the first of a batch is late
     assert lateness.shares(settings, state, 0, 500, 7.0, 1.0) == (1.0, 1.0)
     assert state.late[TICKETS] == 6.0  # as if it had been learned without a ticket
 
@@ -94,7 +101,9 @@ def test_the_last_row_observed_is_not_late_if_none_was_learned_since():
 def test_late_values_are_left_to_who_did_well_when_rows_were_predicted():
     """The stack of what was said then, alone, left an R2 of .45, and rows that count whole each .677."""
     rows = [(row, value) for row, value in datasets.TrumpApproval()]
-    model, waiting, said = LOCORegressor(seed=0), deque(), []
+    model = LOCORegressor(seed=0)
+    waiting = deque()
+    said = []
     for row, value in rows:
         if len(waiting) == 20:
             model.learn_one(*waiting.popleft())

@@ -54,16 +54,23 @@ def learned(make=LOCOClassifier, n=60, **options):
 def test_with_memory_and_late_labels_a_model_is_its_twin(make, sizes, late, memory, neighbors):
     regression = make is LOCORegressor
     X, y = stream(90)
-    y, t = targets(X, regression, y), irregular(90)
+    y = targets(X, regression, y)
+    t = irregular(90)
     options = {"hidden_sizes": sizes, "seed": 3, "memory": memory, "neighbors": neighbors}
-    model, twin = make(**options), Learner(ModelConfig(**options), 3, 1 if regression else 3, regression=regression)
+    model = make(**options)
+    twin = Learner(ModelConfig(**options), 3, 1 if regression else 3, regression=regression)
     model.learn_array(X[:3], y[:3], t=t[:3])
     for i in range(3):
         twin.learn(X[i], y[i], t[i])
     waiting = []
     for i in range(3, len(X)):
-        x, expected = dict(enumerate(X[i])), twin.predict(X[i], t[i])
-        found = model.predict_one(x, t[i]) if regression else list(model.predict_proba_one(x, t[i]).values())
+        x = dict(enumerate(X[i]))
+        expected = twin.predict(X[i], t[i])
+        found = (
+            model.predict_one(x, t[i])
+            if regression
+            else list(model.predict_proba_one(x, t[i]).values())
+        )
         np.testing.assert_allclose(found, expected, atol=1e-4, rtol=0, err_msg=f"row {i}")
         if not late:
             model.learn_one(x, y[i], t[i])
@@ -85,7 +92,8 @@ def test_snapshots_are_judged_by_what_they_said_then():
     X, y = stream(520, n_classes=2)
     y[300:] = 1 - y[300:]
     options = {"hidden_sizes": (5,), "seed": 3}
-    model, twin = LOCOClassifier(**options), Learner(ModelConfig(**options), 3, 2, regression=False)
+    model = LOCOClassifier(**options)
+    twin = Learner(ModelConfig(**options), 3, 2, regression=False)
     model.learn_array(X[:2], y[:2])
     for i in range(2):
         twin.learn(X[i], y[i])
@@ -107,8 +115,10 @@ def test_snapshots_are_judged_by_what_they_said_then():
 @pytest.mark.parametrize("memory", [None, MEMORY])
 def test_a_ticket_learned_at_once_gives_the_same_bytes(make, memory):
     X, y = blobs(300)
-    y, t = targets(X, make is LOCORegressor, y), irregular(300)
-    direct, ticketed = small(make, memory=memory), small(make, memory=memory)
+    y = targets(X, make is LOCORegressor, y)
+    t = irregular(300)
+    direct = small(make, memory=memory)
+    ticketed = small(make, memory=memory)
     for model in (direct, ticketed):
         model.learn_array(X[:1], y[:1], t=t[:1])
     for i in range(1, 300):
@@ -124,7 +134,8 @@ def test_a_ticket_learned_at_once_gives_the_same_bytes(make, memory):
 @pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])
 def test_blocks_and_rows_by_name_give_the_same_bytes(make):
     X, y = blobs(120)
-    y, t = targets(X, make is LOCORegressor, y), irregular(120)
+    y = targets(X, make is LOCORegressor, y)
+    t = irregular(120)
     sequence = np.repeat([1, 2, 1, 3], [30, 40, 20, 30])
     whole, halves, single = (small(make) for _ in range(3))
     answers = whole.learn_predict_array(X, y, t=t, sequence=sequence)
@@ -158,7 +169,8 @@ def test_predictions_change_nothing_and_rows_of_a_block_follow_one_another():
 def test_asking_before_learning_changes_no_bit():
     X, y = blobs(60)
     t = irregular(60)
-    alone, asked = small(), small()
+    alone = small()
+    asked = small()
     for i in range(60):
         x = dict(enumerate(X[i]))
         asked.predict_one(x, t[i])
@@ -207,10 +219,13 @@ def test_a_sequence_goes_on_over_the_border_of_a_block_and_a_file(tmp_path):
 def test_traces_fade_by_the_time_that_passed():
     model = learned()
     model.learn_one({0: 0.1, 1: 0.2, 2: 0.3, 3: 0.4}, 0, t=1000.0)
-    kept, memory, x = model._state.memory.kept.copy(), model._state.memory, {0: 1.0}
+    kept = model._state.memory.kept.copy()
+    memory = model._state.memory
+    x = {0: 1.0}
     for gaps in (0.0, 0.5, 40.0):
         model.predict_one(x, 1000.0 + gaps * memory.clock[2])
-        carried, fresh = model._scratch.run.neurons[3], model._scratch.run.neurons[2]
+        carried = model._scratch.run.neurons[3]
+        fresh = model._scratch.run.neurons[2]
         spans = memory.spans
         expected = np.where(spans > 0, kept * np.exp(-gaps / np.where(spans > 0, spans, 1.0)), 0.0)
         np.testing.assert_allclose(carried, expected, rtol=1e-5)
@@ -223,7 +238,8 @@ def test_traces_fade_by_the_time_that_passed():
 def test_spans_count_in_median_gaps_so_the_unit_of_time_does_not_matter():
     X, y = blobs(400)
     t = np.cumsum(np.random.default_rng(0).lognormal(0, 1.2, 400))
-    seconds, minutes = small(), small()
+    seconds = small()
+    minutes = small()
     a = seconds.learn_predict_array(X, y, t=t)
     b = minutes.learn_predict_array(X, y, t=t / 64.0)  # a power of two: no rounding
     assert (a == b).all()
@@ -232,7 +248,8 @@ def test_spans_count_in_median_gaps_so_the_unit_of_time_does_not_matter():
 
 def test_without_times_a_row_is_one_gap_after_the_last():
     X, y = blobs(80)
-    without, evenly = small(), small()
+    without = small()
+    evenly = small()
     without.learn_array(X, y)
     evenly.learn_array(X, y, t=np.arange(80.0))
     arrays = arrays_of(evenly)
@@ -251,7 +268,8 @@ def test_a_fresh_context_is_that_of_a_model_that_has_just_been_reset():
 
 def test_without_memory_times_and_sequences_change_nothing():
     X, y = blobs(60)
-    plain, timed = small(memory=None), small(memory=None)
+    plain = small(memory=None)
+    timed = small(memory=None)
     plain.learn_array(X, y)
     timed.learn_array(X, y, t=irregular(60), sequence=np.arange(60) // 7)
     assert_same(arrays_of(plain), arrays_of(timed))
@@ -274,7 +292,8 @@ def test_a_row_observed_before_anything_is_known_is_learned_as_it_is():
 
 @pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])
 def test_a_model_that_only_knows_its_columns_gives_tickets_too(make):
-    model, other = small(make), small(make)
+    model = small(make)
+    other = small(make)
     for each in (model, other):
         each.reserve(["a", "b"])
     ticket = model.observe_one({"a": 1.0, "b": 2.0})
@@ -300,7 +319,10 @@ def test_a_ticket_outlives_new_classes_and_new_features():
 
 
 def test_rows_that_came_before_anything_was_learned_follow_one_another():
-    """Their tickets tell nothing of the rows before: learned in order, each is the one that the next one follows."""
+    """Their tickets tell nothing of the rows before.
+
+    Learned in order, each is the one that the next one follows.
+    """
     X = np.random.default_rng(0).normal(size=(20, 2))
     late, direct = (LOCOClassifier(hidden_sizes=(16,), memory=MEMORY, seed=1) for _ in range(2))
     for ticket in late.observe_array(X):
@@ -311,10 +333,15 @@ def test_rows_that_came_before_anything_was_learned_follow_one_another():
 
 
 def test_a_ticket_that_this_model_did_not_give_is_refused():
-    model, other = learned(), learned(hidden_sizes=(8,))
+    model = learned()
+    other = learned(hidden_sizes=(8,))
     before = arrays_of(model)
     for said in (other.observe_one({0: 1.0}).said, np.full(3, np.nan), np.zeros(5, np.float32)):
-        ticket = copy.replace(model.observe_one({0: 1.0}), said=said) if hasattr(copy, "replace") else None
+        ticket = (
+            copy.replace(model.observe_one({0: 1.0}), said=said)
+            if hasattr(copy, "replace")
+            else None
+        )
         if ticket is None:
             ticket = type(model.observe_one({0: 1.0}))({0: 1.0}, None, None, {}, said)
         with pytest.raises(InputError, match="not one of this model"):
@@ -324,7 +351,8 @@ def test_a_ticket_that_this_model_did_not_give_is_refused():
 
 @pytest.mark.parametrize("kind", [LOCOClassifier, LOCORegressor])
 def test_a_ticket_of_the_same_length_from_another_model_is_refused(kind):
-    model, other = kind(hidden_sizes=(8,), seed=1), kind(hidden_sizes=(8,), seed=1)
+    model = kind(hidden_sizes=(8,), seed=1)
+    other = kind(hidden_sizes=(8,), seed=1)
     early = other.observe_one({0: 1.0})
     for one in (model, other):
         one.learn_one({0: 1.0}, 1)
@@ -341,7 +369,11 @@ def test_a_ticket_is_taken_by_whom_its_model_lives_on_in():
     model.learn_one({0: 1.0}, 1)
     first = pickle.dumps(model)
     ticket = model.observe_one({0: 2.0})
-    heirs = [copy.deepcopy(model), pickle.loads(pickle.dumps(model)), LOCOClassifier.from_state(*model.export_state())]
+    heirs = [
+        copy.deepcopy(model),
+        pickle.loads(pickle.dumps(model)),
+        LOCOClassifier.from_state(*model.export_state()),
+    ]
     for heir in heirs:
         heir.learn_one(ticket, 0)
         heir.learn_one(pickle.loads(pickle.dumps(ticket)), 0)
@@ -356,11 +388,15 @@ def test_a_ticket_is_taken_by_whom_its_model_lives_on_in():
 
 @pytest.mark.parametrize("memory", [(1.0,), (5.0, 1.0), (0.0, 1.0), "long", 3.0, (1, "2")])
 def test_a_memory_that_is_none_is_refused(memory):
-    with pytest.raises(ConfigError, match=r"memory is .*; allowed is None or \(shortest, longest\)"):
+    with pytest.raises(
+        ConfigError, match=r"memory is .*; allowed is None or \(shortest, longest\)"
+    ):
         LOCOClassifier(memory=memory)
 
 
-@pytest.mark.parametrize("t", ["now", float("inf"), 1e31, np.datetime64("2026-01-01"), pd.NA, pd.Series([1, 2])])
+@pytest.mark.parametrize(
+    "t", ["now", float("inf"), 1e31, np.datetime64("2026-01-01"), pd.NA, pd.Series([1, 2])]
+)
 def test_a_time_that_is_no_number_is_refused(t):
     model = small()
     for call in (model.predict_one, model.observe_one):

@@ -17,23 +17,31 @@ from tests.helpers.doors import doors
 
 naive_bayes = doors(naive_bayes)
 
-N_FEATURES, N_CLASSES = 40, 3  # more than share a logarithm
+# more than share a logarithm
+N_FEATURES = 40
+N_CLASSES = 3
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 30))
 def test_naive_bayes_matches_the_twin(seed, n_rows):
-    rng, shape = np.random.default_rng(seed), (N_CLASSES, N_FEATURES)
-    gaussians, classes = Gaussians(np.zeros((2, N_CLASSES)), np.zeros(shape), np.zeros(shape)), np.zeros((2, N_CLASSES))
+    rng = np.random.default_rng(seed)
+    shape = (N_CLASSES, N_FEATURES)
+    gaussians = Gaussians(np.zeros((2, N_CLASSES)), np.zeros(shape), np.zeros(shape))
+    classes = np.zeros((2, N_CLASSES))
     twins = [naive.Gaussian(N_FEATURES) for _ in range(N_CLASSES)]
     for _ in range(n_rows):
-        z, label = (3.0 * rng.normal(size=N_FEATURES + 1)).astype(np.float32), int(rng.integers(N_CLASSES))
+        z = (3.0 * rng.normal(size=N_FEATURES + 1)).astype(np.float32)
+        label = int(rng.integers(N_CLASSES))
         naive_bayes.learn(gaussians, z, 1, N_FEATURES, label)
         classes[CLASS_COUNT, label] += 1.0
         twins[label].learn(z[1:].astype(float))
-    z, scores = rng.normal(size=N_FEATURES + 1).astype(np.float32), np.zeros(N_CLASSES, np.float32)
+    z = rng.normal(size=N_FEATURES + 1).astype(np.float32)
+    scores = np.zeros(N_CLASSES, np.float32)
     naive_bayes.speak(gaussians, classes, z, 1, N_FEATURES, N_CLASSES - 1, scores)
-    expected = [twin.log_density(z[1:].astype(float)) for twin in twins] + np.log(classes[0] + naive_bayes.UNSEEN)
+    expected = [twin.log_density(z[1:].astype(float)) for twin in twins] + np.log(
+        classes[0] + naive_bayes.UNSEEN
+    )
     assert np.allclose(scores, naive.level_unknown(expected, N_CLASSES - 1), rtol=1e-4)
 
 
@@ -62,7 +70,13 @@ def test_a_class_of_some_thirty_rows_is_ranked_as_naive_bayes_ranks_it(share, sh
         model.learn_array(X[:half], y[:half])
         ours = model.predict_proba_array(X[half:])[:, model.classes.index(1)]
         theirs = GaussianNB().fit(X[:half], y[:half]).predict_proba(X[half:])[:, 1]
-        scores.append([f(y[half:], p) for f in (roc_auc_score, average_precision_score) for p in (ours, theirs)])
+        scores.append(
+            [
+                f(y[half:], p)
+                for f in (roc_auc_score, average_precision_score)
+                for p in (ours, theirs)
+            ]
+        )
     auc, their_auc, precision, their_precision = np.mean(scores, axis=0)
     assert auc > their_auc - 0.01
     assert precision > their_precision - 0.02
@@ -91,7 +105,8 @@ def test_outliers_and_gaps_leave_every_number_finite_and_the_class_where_it_was(
     clean, hurt = (LOCOClassifier(hidden_sizes=(8,), seed=1) for _ in range(2))
     clean.learn_array(X, y)
     broken = X.copy()
-    broken[400::40, 3], broken[::7, 5] = 1e12, np.nan
+    broken[400::40, 3] = 1e12
+    broken[::7, 5] = np.nan
     hurt.learn_array(broken, y)
     assert all(np.isfinite(array).all() for array in hurt._state.gaussians)
     assert np.abs(hurt._state.gaussians.means - clean._state.gaussians.means).max() < 0.5

@@ -36,13 +36,18 @@ def small(make=LOCOClassifier, **options):
 @given(SEEDS, st.integers(0, 300), st.integers(1, 6))
 def test_the_nearest_are_those_of_the_twin(seed, n, n_features):
     rng = np.random.default_rng(seed)
-    rows, x = rng.integers(-3, 4, (n, n_features)).astype(float), rng.normal(size=n_features)
+    rows = rng.integers(-3, 4, (n, n_features)).astype(float)
+    x = rng.normal(size=n_features)
     x[rng.random(n_features) < 0.2] = np.nan
     spans = rng.uniform(0.5, 3.0, n_features) * (rng.random(n_features) < 0.8)
     columns = np.flatnonzero(~np.isnan(x) & (spans > 0)).astype(np.int32)
-    values, scales = x[columns].astype(np.float32), (1 / spans[columns]).astype(np.float32)
-    total, near = np.zeros(n, np.float32), np.full(NEAREST, np.inf, np.float32)
-    places, votes, said = np.zeros(NEAREST, np.int64), np.zeros(NEAREST), np.zeros(4, np.float32)
+    values = x[columns].astype(np.float32)
+    scales = (1 / spans[columns]).astype(np.float32)
+    total = np.zeros(n, np.float32)
+    near = np.full(NEAREST, np.inf, np.float32)
+    places = np.zeros(NEAREST, np.int64)
+    votes = np.zeros(NEAREST)
+    said = np.zeros(4, np.float32)
     kept = np.ascontiguousarray(rows.T, np.float32)
     neighbors.distances(kept, n, columns, len(columns), values, scales, total)
     border = n // 3  # in two parts
@@ -74,7 +79,9 @@ def test_one_outlier_at_most_doubles_a_range():
 
 
 @pytest.mark.parametrize("size", [1, 20, 1000])
-@pytest.mark.parametrize("options", [{}, {"credit": "learned"}, {"receptive_fields": 1}, {"retention": 0.0}])
+@pytest.mark.parametrize(
+    "options", [{}, {"credit": "learned"}, {"receptive_fields": 1}, {"retention": 0.0}]
+)
 def test_a_classifier_with_neighbors_is_its_twin(size, options):
     _, twin = run(*stream(70), hidden_sizes=(6,), neighbors=size, **options)
     assert np.abs(twin.outputs[-3:]).max() > 0.5
@@ -92,7 +99,10 @@ def test_they_help_where_classes_lie_in_patches():
     rng = np.random.default_rng(0)
     X = rng.uniform(size=(3000, 2))
     y = ((np.floor(5 * X[:, 0]) + np.floor(5 * X[:, 1])) % 2).astype(int)  # a chessboard
-    right = [small(neighbors=n, centroids=0).learn_predict_array(X, y)[1000:] == y[1000:] for n in (0, 2000)]
+    right = [
+        small(neighbors=n, centroids=0).learn_predict_array(X, y)[1000:] == y[1000:]
+        for n in (0, 2000)
+    ]
     assert right[0].mean() + 0.05 < right[1].mean() > 0.9
 
 
@@ -127,15 +137,20 @@ def test_features_and_classes_that_come_later_get_room():
     slots = [model.classes.index(label) for label in y[-30:]]
     ring = np.roll(kept.answers, -(kept.n[0] % 30))
     assert ring.tolist() == slots
-    np.testing.assert_allclose(np.roll(kept.rows[0] + kept.ranges[0, 0], -(kept.n[0] % 30)), X[-30:, 0], atol=1e-5)
+    np.testing.assert_allclose(
+        np.roll(kept.rows[0] + kept.ranges[0, 0], -(kept.n[0] % 30)), X[-30:, 0], atol=1e-5
+    )
 
 
 def test_texts_and_masked_values_are_neighbors_too():
     model = small(neighbors=200)
     rng = np.random.default_rng(0)
     for _ in range(300):
-        city, size = rng.choice(["Rome", "Oslo", "Lima"]), rng.random()
-        model.learn_one({"city": city, "size": size if rng.random() < 0.8 else None}, city == "Oslo")
+        city = rng.choice(["Rome", "Oslo", "Lima"])
+        size = rng.random()
+        model.learn_one(
+            {"city": city, "size": size if rng.random() < 0.8 else None}, city == "Oslo"
+        )
     assert model.predict_one({"city": "Oslo"}) is True
     assert model.predict_one({"city": "Lima"}) is False
     assert np.isfinite(model._state.neighbors.rows).all()
@@ -145,7 +160,9 @@ def test_texts_and_masked_values_are_neighbors_too():
 
 
 def test_out_of_range_numbers_are_refused_in_words():
-    with pytest.raises(ConfigError, match=r"neighbors is -1; allowed is a whole number from 0 to 1000000"):
+    with pytest.raises(
+        ConfigError, match=r"neighbors is -1; allowed is a whole number from 0 to 1000000"
+    ):
         LOCOClassifier(neighbors=-1)
     with pytest.raises(ConfigError, match=r"neighbors is 10; allowed with readout='delta' is 0"):
         LOCOClassifier(neighbors=10, readout="delta")

@@ -24,7 +24,9 @@ def test_a_column_that_brings_nothing_is_told_after_100_rows_and_once(nothing):
     model = LOCOClassifier(seed=0, categories=0)
     for i, x in enumerate(rows(99, colour=nothing)):
         model.learn_one(x, i % 2)
-    with pytest.warns(LocoStreamWarning, match="column 'colour' held no number in its first 100 rows"):
+    with pytest.warns(
+        LocoStreamWarning, match="column 'colour' held no number in its first 100 rows"
+    ):
         model.learn_one({"a": 1.0, "colour": nothing}, 1)
     for i, x in enumerate(rows(150, colour=nothing)):
         model.learn_one(x, i % 2)
@@ -80,7 +82,8 @@ def test_the_warning_names_the_callers_line():
 
 
 def test_a_warning_that_is_an_error_leaves_the_model_as_it_would_be():
-    one, other = LOCOClassifier(seed=0), LOCOClassifier(seed=0)
+    one = LOCOClassifier(seed=0)
+    other = LOCOClassifier(seed=0)
     for i, x in enumerate(rows(120, b=None)):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -89,5 +92,6 @@ def test_a_warning_that_is_an_error_leaves_the_model_as_it_would_be():
             other.learn_one(x, i % 2)
         except LocoStreamWarning:
             assert i == 99
-    first, second = one.export_state()[1], other.export_state()[1]
+    first = one.export_state()[1]
+    second = other.export_state()[1]
     assert all(np.array_equal(first[name], second[name]) for name in first)

@@ -21,10 +21,14 @@ def table(counts, last_seen):
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 1000)), min_size=1, max_size=5), st.integers(1, 1200))
+@given(
+    st.lists(st.tuples(st.integers(0, 400), st.integers(0, 1000)), min_size=1, max_size=5),
+    st.integers(1, 1200),
+)
 def test_dormancy_matches_the_twin(classes, n_seen):
     counts, last_seen = zip(*classes, strict=True)
-    array, dormant = table(counts, last_seen), np.full(len(classes) + 1, -1.0)
+    array = table(counts, last_seen)
+    dormant = np.full(len(classes) + 1, -1.0)
     guarded, any_dormant = gate.mark_dormant(array, len(classes), n_seen, 1.0, dormant)
     expected = naive.dormancy(counts, last_seen, n_seen)
     assert guarded == expected[0]
@@ -55,7 +59,8 @@ def test_newness_is_the_residual_of_the_fast_members_log_share(seed, n, tie):
     rng = np.random.default_rng(seed)
     slow = rng.normal(size=n + 1)
     logs = np.stack([slow, tie * slow + rng.normal(size=n + 1)])
-    shares, moments = np.zeros((2, 3)), np.zeros(8)
+    shares = np.zeros((2, 3))
+    moments = np.zeros(8)
     for t in range(n):  # plain means until the fade takes over
         shares[1, :2] = np.exp(logs[:, t])
         gate.learn_newness(shares, moments, t, 1.0)
@@ -65,12 +70,15 @@ def test_newness_is_the_residual_of_the_fast_members_log_share(seed, n, tie):
     assert np.allclose(moments[:5], twin)
     assert not np.any(moments[5:])
     shares[1, :2] = np.exp(logs[:, n])
-    assert gate.newness(shares, moments) == pytest.approx(naive.newness(twin, *logs[:, n]), rel=1e-6, abs=1e-9)
+    assert gate.newness(shares, moments) == pytest.approx(
+        naive.newness(twin, *logs[:, n]), rel=1e-6, abs=1e-9
+    )
 
 
 def test_newness_tells_what_was_known_once_from_what_is_merely_unusual():
     rng = np.random.default_rng(0)
-    shares, moments = np.zeros((2, 2)), np.zeros(8)
+    shares = np.zeros((2, 2))
+    moments = np.zeros(8)
     for t in range(500):
         unusual = rng.normal()
         shares[1] = np.exp([unusual - 6, 0.6 * unusual - 3 + 0.1 * rng.normal()])
@@ -88,7 +96,8 @@ def test_newness_tells_what_was_known_once_from_what_is_merely_unusual():
 @given(SEEDS, st.integers(1, 40), st.integers(2, 5))
 def test_the_lead_of_dormant_classes_is_standardised_by_what_the_others_show(seed, n, n_classes):
     rng = np.random.default_rng(seed)
-    moments, leads = np.zeros(8), []
+    moments = np.zeros(8)
+    leads = []
     dormant = (rng.random(n_classes) < 0.5).astype(float)
     for said in rng.normal(size=(n, n_classes)).astype(np.float32):
         gate.learn_lead(said, n_classes, dormant, moments)
@@ -96,7 +105,9 @@ def test_the_lead_of_dormant_classes_is_standardised_by_what_the_others_show(see
     mean, variance = naive.lead_moments(leads)
     assert np.allclose(moments[5:], [mean, variance, n])
     said = rng.normal(size=n_classes).astype(np.float32)
-    expected = (naive.lead(said.astype(float), dormant) - mean) / math.sqrt(max(variance, gate.LEAST_VARIANCE))
+    expected = (naive.lead(said.astype(float), dormant) - mean) / math.sqrt(
+        max(variance, gate.LEAST_VARIANCE)
+    )
     found = gate.standard_lead(said, n_classes, dormant, moments)
     assert found == pytest.approx(expected if n >= gate.LEAD_ROWS else 0.0, rel=1e-6, abs=1e-9)
 

@@ -37,19 +37,24 @@ def branched(kind=LOCOClassifier):
 
 PIPELINES = {
     "scaled": lambda: compose.Discard("colour") | preprocessing.StandardScaler() | estimator(),
-    "without std": lambda: compose.Discard("colour") | preprocessing.StandardScaler(with_std=False) | estimator(),
+    "without std": lambda: (
+        compose.Discard("colour") | preprocessing.StandardScaler(with_std=False) | estimator()
+    ),
     "branched": branched,
     "one-hot": lambda: (
         compose.Select("colour") | preprocessing.OneHotEncoder(drop_first=True) | estimator()
     ),
     "any seed": lambda: preprocessing.FeatureHasher(n_features=6) | estimator(),
     "alone": lambda: compose.Pipeline(("only", estimator())),
-}  # fmt: skip
+}
 
 
 def stream(n=120):
     draws = random.Random(5)
-    return [({**x, "weight": draws.randrange(1, 9)}, y) for x, y in colours(n, names=("red", "green", "blue", "grey"))]
+    return [
+        ({**x, "weight": draws.randrange(1, 9)}, y)
+        for x, y in colours(n, names=("red", "green", "blue", "grey"))
+    ]
 
 
 def learned(model, rows):
@@ -84,7 +89,9 @@ def test_a_pipeline_of_a_regressor(tmp_path):
     save(model, tmp_path / "pipeline.loco")
     again = load(tmp_path / "pipeline.loco")
     assert digest(learned(again, rows[50:])) == digest(learned(model, rows[50:]))
-    report = StreamEngine(preprocessing.StandardScaler() | estimator(LOCORegressor), datasets.TrumpApproval()).run(50)
+    report = StreamEngine(
+        preprocessing.StandardScaler() | estimator(LOCORegressor), datasets.TrumpApproval()
+    ).run(50)
     assert report["task"] == "regression"
 
 
@@ -100,7 +107,9 @@ def test_the_engine_resumes_a_pipeline_bit_equal(tmp_path):
     saved = max((tmp_path / "state").glob("checkpoint-*.loco"))
     assert digest(load(saved)) == digest(straight)
     other = StreamEngine(PIPELINES["scaled"](), rows, checkpoint=tmp_path / "state", resume=True)
-    with pytest.raises(CheckpointError, match=r"holds TransformerUnion .* this engine runs Discard"):
+    with pytest.raises(
+        CheckpointError, match=r"holds TransformerUnion .* this engine runs Discard"
+    ):
         other.run()
 
 
@@ -108,7 +117,9 @@ class Kill:
     """A sink that keeps the checkpoint folder as a kill at that row would leave it."""
 
     def __init__(self, folder, copy, row):
-        self.folder, self.copy, self.row = folder, copy, row
+        self.folder = folder
+        self.copy = copy
+        self.row = row
 
     def write(self, prediction):
         if prediction.seq == self.row:
@@ -118,13 +129,18 @@ class Kill:
         pass
 
 
-@pytest.mark.parametrize("make", [branched, lambda: LOCOClassifier(hidden_sizes=8, seed=1, categories=3)])
+@pytest.mark.parametrize(
+    "make", [branched, lambda: LOCOClassifier(hidden_sizes=8, seed=1, categories=3)]
+)
 def test_a_killed_run_is_replayed_from_its_log_bit_equal(tmp_path, make):
-    rows, options = stream(), {"durability": "batch", "checkpoint_every": 50}
+    rows = stream()
+    options = {"durability": "batch", "checkpoint_every": 50}
     kill = Kill(tmp_path / "state", tmp_path / "killed", 83)
     straight = StreamEngine(make(), rows, sinks=[kill], checkpoint=tmp_path / "state", **options)
     straight.run()
-    engine = StreamEngine(make(), rows, sinks=[], checkpoint=tmp_path / "killed", resume=True, **options)
+    engine = StreamEngine(
+        make(), rows, sinks=[], checkpoint=tmp_path / "killed", resume=True, **options
+    )
     assert engine.run()["n_samples"] == len(rows)
     (config, arrays), (again, copies) = export_model(straight.model), export_model(engine.model)
     assert persist.digest("state", config, arrays) == persist.digest("state", again, copies)
@@ -133,7 +149,10 @@ def test_a_killed_run_is_replayed_from_its_log_bit_equal(tmp_path, make):
 def refused():
     yield "RobustScaler", preprocessing.RobustScaler() | estimator()
     yield "FuncTransformer", compose.FuncTransformer(dict) | estimator()
-    yield "OrdinalEncoder", (compose.Select("a") | preprocessing.OrdinalEncoder()) + compose.Discard("a") | estimator()
+    yield (
+        "OrdinalEncoder",
+        (compose.Select("a") | preprocessing.OrdinalEncoder()) + compose.Discard("a") | estimator(),
+    )
     yield "window_size", preprocessing.StandardScaler(window_size=3) | estimator()
     yield "categories", preprocessing.OneHotEncoder(categories={"a": {"b"}}) | estimator()
     yield r"SelectType\(dict\)", compose.SelectType(dict) | estimator()
@@ -156,7 +175,9 @@ def test_a_class_of_the_same_name_from_elsewhere_is_refused(tmp_path):
 
 def test_models_of_others_are_refused(tmp_path):
     model = preprocessing.StandardScaler() | naive_bayes.GaussianNB()
-    with pytest.raises(InputError, match=r"cannot save Pipeline; allowed are .* a pipeline of river that"):
+    with pytest.raises(
+        InputError, match=r"cannot save Pipeline; allowed are .* a pipeline of river that"
+    ):
         save(model, tmp_path / "pipeline.loco")
     with pytest.raises(ConfigError, match="run it without checkpoint"):
         StreamEngine(model, stream(), checkpoint=tmp_path / "state").run()
@@ -174,7 +195,9 @@ def test_models_of_others_are_refused(tmp_path):
     ],
 )
 def test_a_damaged_pipeline_is_refused(damage):
-    config, arrays = export_pipeline(learned(compose.Prefixer("a") | preprocessing.StandardScaler() | estimator(), []))
+    config, arrays = export_pipeline(
+        learned(compose.Prefixer("a") | preprocessing.StandardScaler() | estimator(), [])
+    )
     damage(config)
     with pytest.raises(CheckpointError):
         restore_pipeline(config, arrays)

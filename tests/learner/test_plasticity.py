@@ -46,7 +46,9 @@ def test_a_round_covers_a_cluster_with_signed_columns_of_a_hadamard_matrix(clust
     assert set(np.unique(signs)) <= {-1.0, 1.0}
     assert np.array_equal(signs.T @ signs, n * np.eye(cluster_size))
     assert not np.any(signs.sum(axis=0))  # no neuron keeps its sign
-    found = {tuple(row) for row in signs * signs[0]}  # the product of two rows is a row: column signs cancel
+    found = {
+        tuple(row) for row in signs * signs[0]
+    }  # the product of two rows is a row: column signs cancel
     assert found == {tuple(row) for row in naive.hadamard(n)[:, 1 : cluster_size + 1]}
 
 
@@ -80,20 +82,36 @@ def test_a_short_last_cluster_gets_the_head_of_a_full_one():
 @given(SEEDS, st.sampled_from([-1.0, 1.0]), st.integers(0, 6))
 def test_feedback_and_credit_match_the_twins(seed, sign, n_learned):
     rng = np.random.default_rng(seed)
-    n, classes, size = 6, 3, 0.3
-    traces, noise = f32(np.maximum(rng.normal(size=n), 0.0)), f32(size * rng.choice([-1, 1], n))
-    feedback, change = f32(rng.normal(size=(n, classes))), rng.normal(size=classes)
-    expected = naive.learn_feedback(feedback.astype(float), traces, sign * noise.astype(float), change, size, 1e-2,
-                                    n_learned)  # fmt: skip
+    n = 6
+    classes = 3
+    size = 0.3
+    traces = f32(np.maximum(rng.normal(size=n), 0.0))
+    noise = f32(size * rng.choice([-1, 1], n))
+    feedback = f32(rng.normal(size=(n, classes)))
+    change = rng.normal(size=classes)
+    expected = naive.learn_feedback(
+        feedback.astype(float), traces, sign * noise.astype(float), change, size, 1e-2, n_learned
+    )
     before = feedback.copy()
-    credit.learn_feedback(change.copy(), classes, sign, noise, traces, size, n, n_learned, 1e-2, feedback)
+    credit.learn_feedback(
+        change.copy(), classes, sign, noise, traces, size, n, n_learned, 1e-2, feedback
+    )
     assert np.allclose(feedback, expected, atol=1e-5)
     assert np.array_equal(feedback[n_learned:], before[n_learned:])
     assert np.array_equal(feedback[traces == 0], before[traces == 0])
 
-    error, out = rng.normal(size=classes), np.full(n, 9, np.float32)
-    expected = naive.learn_from_loss(feedback.astype(float), traces, sign * noise.astype(float), 0.4, error, size, 0.1,
-                                     credit.LEAST_ERROR)  # fmt: skip
+    error = rng.normal(size=classes)
+    out = np.full(n, 9, np.float32)
+    expected = naive.learn_from_loss(
+        feedback.astype(float),
+        traces,
+        sign * noise.astype(float),
+        0.4,
+        error,
+        size,
+        0.1,
+        credit.LEAST_ERROR,
+    )
     credit.learn_from_loss(0.4, error, classes, sign, noise, traces, size, n, 0.1, feedback)
     assert np.allclose(feedback, expected, atol=1e-5)
 
@@ -107,20 +125,30 @@ def test_feedback_and_credit_match_the_twins(seed, sign, n_learned):
 
 def test_feedback_finds_the_derivative_of_the_outputs():
     rng = np.random.default_rng(3)
-    n, classes, size = 16, 2, 0.2
-    traces, slope = f32(rng.uniform(0.3, 1, n)), rng.normal(size=(n, classes))
-    feedback, noise = np.zeros((n, classes), np.float32), np.zeros(n, np.float32)
+    n = 16
+    classes = 2
+    size = 0.2
+    traces = f32(rng.uniform(0.3, 1, n))
+    slope = rng.normal(size=(n, classes))
+    feedback = np.zeros((n, classes), np.float32)
+    noise = np.zeros(n, np.float32)
     for t in range(4000):
         perturb.draw_noise(5, t, n, 16, size, noise)
-        credit.learn_feedback(noise @ slope, classes, 1.0, noise, traces, size, n, n, 1e-2, feedback)
+        credit.learn_feedback(
+            noise @ slope, classes, 1.0, noise, traces, size, n, n, 1e-2, feedback
+        )
     assert np.allclose(feedback, slope, atol=0.02)
 
 
 def test_the_loss_alone_teaches_the_derivative_of_the_outputs():
     rng = np.random.default_rng(3)
-    n, classes, size = 16, 3, 0.2
-    traces, slope = f32(rng.uniform(0.3, 1, n)), rng.normal(size=(n, classes))
-    feedback, noise = np.zeros((n, classes), np.float32), np.zeros(n, np.float32)
+    n = 16
+    classes = 3
+    size = 0.2
+    traces = f32(rng.uniform(0.3, 1, n))
+    slope = rng.normal(size=(n, classes))
+    feedback = np.zeros((n, classes), np.float32)
+    noise = np.zeros(n, np.float32)
     for t in range(20_000):
         perturb.draw_noise(5, t, n, 16, size, noise)
         error = rng.normal(size=classes)
@@ -130,10 +158,13 @@ def test_the_loss_alone_teaches_the_derivative_of_the_outputs():
 
 
 def test_a_pass_that_overflowed_teaches_nothing():
-    feedback, ones = f32(np.ones((3, 2))), f32(np.ones(3))
+    feedback = f32(np.ones((3, 2)))
+    ones = f32(np.ones(3))
     for bad in (math.nan, math.inf):
         credit.learn_feedback(np.array([0.0, bad]), 2, 1.0, ones, ones, 1.0, 3, 3, 0.1, feedback)
-        credit.learn_from_loss(bad, np.array([0.5, -0.5]), 2, 1.0, ones, ones, 1.0, 3, 0.1, feedback)
+        credit.learn_from_loss(
+            bad, np.array([0.5, -0.5]), 2, 1.0, ones, ones, 1.0, 3, 0.1, feedback
+        )
     assert np.array_equal(feedback, np.ones((3, 2)))
 
 
@@ -141,7 +172,9 @@ def test_a_pass_that_overflowed_teaches_nothing():
 @given(SEEDS, st.integers(0, 3))
 def test_mirrored_feedback_takes_the_increments_of_the_readout(seed, first):
     rng = np.random.default_rng(seed)
-    feedback, k, increment = f32(rng.normal(size=(7, 4))), f32(rng.normal(size=9)), f32(rng.normal(size=3))
+    feedback = f32(rng.normal(size=(7, 4)))
+    k = f32(rng.normal(size=9))
+    increment = f32(rng.normal(size=3))
     expected = feedback.astype(float)
     expected[first : first + 4, :3] += 0.3 * np.outer(k[:4].astype(float), increment)
     mirror_readout(feedback, first, 4, k, np.float32(0.3), increment, 3)
@@ -155,23 +188,48 @@ class Layer:
     """One layer's weights and projector amid strangers, and its float64 twin."""
 
     def __init__(self, rng, n, block, first=2, column=1, n_columns=3):
-        self.n, self.block, self.first, self.column, self.n_columns = n, block, first, column, n_columns
-        self.weights, self.projector = f32(rng.normal(size=(n + 1, 6))), np.zeros((n + 1, block), np.float32)
+        self.n, self.block, self.first, self.column, self.n_columns = (
+            n,
+            block,
+            first,
+            column,
+            n_columns,
+        )
+        self.weights = f32(rng.normal(size=(n + 1, 6)))
+        self.projector = np.zeros((n + 1, block), np.float32)
         self.projector[np.arange(n), np.arange(n) % block] = 1.0
         self.projector[n] = 7.0
-        self.w, self.p = self.weights[:n].astype(float), np.eye(n)
+        self.w = self.weights[:n].astype(float)
+        self.p = np.eye(n)
 
     def step(self, x, credit, rate, power, orthogonality, leak, gain=1.0):
         """Learn from an input; return what the kernel projected."""
         inputs = np.concatenate([np.full(self.first, np.nan, np.float32), f32(x)])
-        rows, h = np.flatnonzero(x).astype(np.int32), np.full(self.n, np.nan, np.float32)
-        square, energy = project.project(True, self.projector, inputs, self.first, self.n, rows, len(rows), h)
+        rows = np.flatnonzero(x).astype(np.int32)
+        h = np.full(self.n, np.nan, np.float32)
+        square, energy = project.project(
+            True, self.projector, inputs, self.first, self.n, rows, len(rows), h
+        )
         assert square == pytest.approx(float(x @ x), rel=1e-6)
         assert energy == pytest.approx(float(x @ self.p @ x), rel=1e-3, abs=1e-5)
         project.change_blocks(
-            self.weights, self.column, self.n_columns, True, self.projector, inputs, self.first, self.n, rows,
-            len(rows), h, f32(credit), rate / (gain * (power + energy)), power, orthogonality, leak,
-        )  # fmt: skip
+            self.weights,
+            self.column,
+            self.n_columns,
+            True,
+            self.projector,
+            inputs,
+            self.first,
+            self.n,
+            rows,
+            len(rows),
+            h,
+            f32(credit),
+            rate / (gain * (power + energy)),
+            power,
+            orthogonality,
+            leak,
+        )
         expected = self.p @ x
         own = slice(self.column, self.column + self.n_columns)
         self.w[:, own] = naive.change_weights(
@@ -182,15 +240,25 @@ class Layer:
 
     def check(self):
         n_last = self.n % self.block or self.block
-        np.testing.assert_allclose(naive.full(self.projector[: self.n], self.block), self.p, atol=1e-4)
+        np.testing.assert_allclose(
+            naive.full(self.projector[: self.n], self.block), self.p, atol=1e-4
+        )
         np.testing.assert_allclose(self.weights[: self.n], self.w, atol=1e-3)
         assert np.all(self.projector[self.n] == 7.0)
         assert not np.any(self.projector[self.n - n_last : self.n, n_last:])
 
 
 @settings(max_examples=60, deadline=None)
-@given(SEEDS, st.integers(1, 13), st.integers(1, 15), st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([0.0, 3e-2]))
-def test_the_recursive_projector_is_the_explicit_one_block_by_block(seed, n, block, orthogonality, leak):
+@given(
+    SEEDS,
+    st.integers(1, 13),
+    st.integers(1, 15),
+    st.sampled_from([0.0, 0.5, 1.0]),
+    st.sampled_from([0.0, 3e-2]),
+)
+def test_the_recursive_projector_is_the_explicit_one_block_by_block(
+    seed, n, block, orthogonality, leak
+):
     rng = np.random.default_rng(seed)
     layer = Layer(rng, n, block)
     for _ in range(12):
@@ -202,8 +270,12 @@ def test_the_recursive_projector_is_the_explicit_one_block_by_block(seed, n, blo
 
 def test_without_projection_the_step_goes_along_the_input():
     rng = np.random.default_rng(0)
-    x, weights, h = f32([0.5, 0.0, -2.0]), np.zeros((3, 2), np.float32), np.zeros(3, np.float32)
-    p, rows, credit_ = f32(rng.normal(size=(3, 3))), np.int32([0, 2]), f32([1.0, -1.0])
+    x = f32([0.5, 0.0, -2.0])
+    weights = np.zeros((3, 2), np.float32)
+    h = np.zeros(3, np.float32)
+    p = f32(rng.normal(size=(3, 3)))
+    rows = np.int32([0, 2])
+    credit_ = f32([1.0, -1.0])
     before = p.copy()
     assert project.project(False, p, x, 0, 3, rows, 2, h) == (4.25, 4.25)
     assert np.array_equal(h, x)
@@ -214,12 +286,15 @@ def test_without_projection_the_step_goes_along_the_input():
 
 def test_what_was_learned_often_is_left_alone():
     rng = np.random.default_rng(1)
-    layer, old = Layer(rng, 20, 20), f32(rng.normal(size=(5, 20))).astype(float)
+    layer = Layer(rng, 20, 20)
+    old = f32(rng.normal(size=(5, 20))).astype(float)
     for t in range(600):
         layer.step(old[t % 5], np.zeros(3), 0.1, 1.0, 1.0, 0.0)
     start = layer.weights.copy()
     for _ in range(100):
-        h, _ = layer.step(f32(rng.normal(size=20)).astype(float), rng.normal(size=3), 1.0, 1.0, 1.0, 0.0)
+        h, _ = layer.step(
+            f32(rng.normal(size=20)).astype(float), rng.normal(size=3), 1.0, 1.0, 1.0, 0.0
+        )
         assert np.abs(old @ h).max() < 0.1  # orthogonal to the old inputs
     moved = (layer.weights - start)[:20]
     assert np.abs(moved).max() > 0.3
@@ -245,7 +320,8 @@ def test_with_a_leak_no_direction_is_closed_for_ever():
 @given(SEEDS)
 def test_gains_give_the_drives_their_target_size_and_then_stand(seed):
     rng = np.random.default_rng(seed)
-    sizes, gains = np.array([[3, 2], [0, 3]]), np.full((4, 2), 6.0)
+    sizes = np.array([[3, 2], [0, 3]])
+    gains = np.full((4, 2), 6.0)
     gains[DRIVE_POWER] = 0.0
     twins = [(0.0, 6.0)] * 2
     for t in range(20):
@@ -289,7 +365,9 @@ def test_neurons_are_kept_within_bounds_one_after_the_other(seed, n_post, plasti
 @given(SEEDS, st.integers(1, 9), st.sampled_from([1e-3, 1.0, 1e3]))
 def test_a_step_moves_no_drive_further_than_allowed(seed, n, size):
     rng = np.random.default_rng(seed)
-    credit, gain, energy = f32(size * rng.normal(size=n)), rng.random() + 0.1, rng.random()
+    credit = f32(size * rng.normal(size=n))
+    gain = rng.random() + 0.1
+    energy = rng.random()
     wanted = 2.0 * gain * energy * float(np.abs(credit).max())
     for wide, farthest in ((False, restraint.FARTHEST), (True, restraint.FARTHEST_WIDE)):
         step = restraint.bounded_step(2.0, gain, energy, credit, wide)
@@ -316,21 +394,30 @@ def test_neurons_within_bounds_and_frozen_ones_are_left_alone():
 @given(SEEDS, st.integers(2, 6), st.integers(1, 3), st.sampled_from([1e-3, 0.1, 1.0]))
 def test_projection_is_the_explicit_one(seed, n_clusters, rank, ridge):
     rng = np.random.default_rng(seed)
-    n_pre, column, rows = 24, 5, n_clusters * rank
+    n_pre = 24
+    column = 5
+    rows = n_clusters * rank
     directions = f32(rng.normal(size=(rows + 2, column + n_pre)))
-    x, inverse, workspace = f32(rng.normal(size=n_pre)), np.zeros((rows + 2, rows + 2)), np.zeros((3, rows + 2))
+    x = f32(rng.normal(size=n_pre))
+    inverse = np.zeros((rows + 2, rows + 2))
+    workspace = np.zeros((3, rows + 2))
     cluster = int(rng.integers(n_clusters))
     out = x.copy()
     prototypes.refresh(n_pre, column, directions, rows, ridge, inverse)
     prototypes.project(x, n_pre, column, directions, rank, rows, inverse, cluster, workspace, out)
-    expected = naive.project_trace(x.astype(float), directions[:rows, column:], rank, cluster, ridge)
+    expected = naive.project_trace(
+        x.astype(float), directions[:rows, column:], rank, cluster, ridge
+    )
     assert np.allclose(out, expected, atol=1e-4)
 
 
 def test_a_hard_projection_is_orthogonal_to_the_others_and_keeps_its_own():
     rng = np.random.default_rng(0)
-    directions, x = f32(rng.normal(size=(4, 50))), f32(rng.normal(size=50))
-    inverse, workspace, out = np.zeros((4, 4)), np.zeros((3, 4)), x.copy()
+    directions = f32(rng.normal(size=(4, 50)))
+    x = f32(rng.normal(size=50))
+    inverse = np.zeros((4, 4))
+    workspace = np.zeros((3, 4))
+    out = x.copy()
     prototypes.refresh(50, 0, directions, 4, 1e-9, inverse)
     prototypes.project(x, 50, 0, directions, 1, 4, inverse, 2, workspace, out)
     overlap = directions @ out
@@ -340,7 +427,8 @@ def test_a_hard_projection_is_orthogonal_to_the_others_and_keeps_its_own():
 
 def test_one_cluster_alone_takes_nothing_away():
     x = f32([1.0, 2.0, 3.0])
-    inverse, out = np.zeros((1, 1)), x.copy()
+    inverse = np.zeros((1, 1))
+    out = x.copy()
     prototypes.refresh(3, 0, x[None], 1, 0.1, inverse)
     prototypes.project(x, 3, 0, x[None], 1, 1, inverse, 0, np.zeros((3, 1)), out)
     assert np.array_equal(out, x)
@@ -361,10 +449,13 @@ def test_choice_of_cluster_matches_the_twin(seed, n_used, rank):
 @given(SEEDS, st.integers(1, 4))
 def test_directions_match_the_twin(seed, rank):
     rng = np.random.default_rng(seed)
-    directions, x = f32(rng.normal(size=(3 * rank, 2 + 8))), f32(rng.normal(size=8))
+    directions = f32(rng.normal(size=(3 * rank, 2 + 8)))
+    x = f32(rng.normal(size=8))
     before = directions.copy()
     prototypes.learn_directions(x, 8, 2, directions, rank, 1, 0.1, np.zeros(8, np.float32))
     mine = slice(rank, 2 * rank)
-    assert np.allclose(directions[mine, 2:], naive.learn_directions(x, before[mine, 2:], 0.1), atol=1e-5)
+    assert np.allclose(
+        directions[mine, 2:], naive.learn_directions(x, before[mine, 2:], 0.1), atol=1e-5
+    )
     directions[mine, 2:] = before[mine, 2:]
     assert np.array_equal(directions, before)  # nobody else's rows were touched

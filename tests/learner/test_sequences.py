@@ -24,14 +24,16 @@ def events(n=60, seed=0):
     """Yield bursts that rise or fall, of several lengths, with uneven times."""
     rng = np.random.default_rng(seed)
     for _ in range(n):
-        length, rises = int(rng.integers(3, 12)), bool(rng.integers(2))
+        length = int(rng.integers(3, 12))
+        rises = bool(rng.integers(2))
         slope = np.linspace(-1.0, 1.0, length) * (1 if rises else -1)
         X = np.column_stack([slope, rng.normal(size=length)]) + 0.2 * rng.normal(size=(length, 2))
         yield X, ("rises" if rises else "falls"), np.cumsum(rng.exponential(1.0, length))
 
 
 def test_direction_is_learned_where_single_rows_say_nothing():
-    model, alone = small(), small(memory=None)
+    model = small()
+    alone = small(memory=None)
     hits = {id(model): 0, id(alone): 0}
     for i, (X, y, t) in enumerate(events(200)):
         for each in (model, alone):
@@ -44,7 +46,8 @@ def test_direction_is_learned_where_single_rows_say_nothing():
 
 @pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])
 def test_rows_are_learned_from_what_was_said_before_the_first_of_them_was(make):
-    whole, by_hand = small(make, rule="frozen"), small(make, rule="frozen")
+    whole = small(make, rule="frozen")
+    by_hand = small(make, rule="frozen")
     for X, label, t in events(20):
         y = label if make is LOCOClassifier else float(len(X))
         whole.learn_sequence(X, y, t)
@@ -52,19 +55,23 @@ def test_rows_are_learned_from_what_was_said_before_the_first_of_them_was(make):
         if by_hand.n_seen == 0:
             by_hand.learn_sequence(X, y, t)
             continue
-        slots, share = by_hand._admit((), () if make is LOCORegressor else (y,)) or [0], 1.0 / len(X)
+        slots = by_hand._admit((), () if make is LOCORegressor else (y,)) or [0]
+        share = 1.0 / len(X)
         value = np.array([y if make is LOCORegressor else 0.0])
         for row, ticket in zip(X, by_hand.observe_array(X, t=t), strict=True):
             by_hand._row[0, :2] = row
             moments = moments_at(np.full(1, np.nan), share=share)
             said = ticket.said[None, :]
-            by_hand._run(by_hand._row, np.array(slots), value, predicts=False, moments=moments, tickets=said)
+            by_hand._run(
+                by_hand._row, np.array(slots), value, predicts=False, moments=moments, tickets=said
+            )
     assert_same(arrays_of(whole), arrays_of(by_hand))
 
 
 def test_hidden_layers_make_one_step_a_label():
     """Of an event that is one row many times over they learn about as much as of that row once."""
-    row, steps = np.array([[0.3, -1.0]]), []
+    row = np.array([[0.3, -1.0]])
+    steps = []
     for n in (1, 20):
         model = small()
         for X, y, t in events(20):
@@ -93,11 +100,17 @@ def test_an_event_starts_from_nothing_and_predicting_changes_nothing():
 @pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])
 def test_a_saved_model_goes_on_with_sequences(make, tmp_path):
     model = small(make)
-    stream = [(X, label if make is LOCOClassifier else float(len(X)), t) for X, label, t in events(20)]
+    stream = [
+        (X, label if make is LOCOClassifier else float(len(X)), t) for X, label, t in events(20)
+    ]
     for X, y, t in stream[:10]:
         model.learn_sequence(X, y, t)
     save(model, tmp_path / "model.loco")
-    others = [copy.deepcopy(model), pickle.loads(pickle.dumps(model)), load(tmp_path / "model.loco")]
+    others = [
+        copy.deepcopy(model),
+        pickle.loads(pickle.dumps(model)),
+        load(tmp_path / "model.loco"),
+    ]
     for X, y, t in stream[10:]:
         for each in (model, *others):
             each.learn_sequence(X, y, t)
@@ -119,7 +132,9 @@ def test_a_regressor_says_the_mean_of_its_rows():
     for X, _, t in events(30):
         model.learn_sequence(X, float(X[:, 0].max()), t)
     X, _, t = next(events(1, seed=9))
-    assert model.predict_sequence(X, t) == pytest.approx(model.predict_array(X, t=t, sequence=[1] * len(X)).mean())
+    assert model.predict_sequence(X, t) == pytest.approx(
+        model.predict_array(X, t=t, sequence=[1] * len(X)).mean()
+    )
 
 
 def test_before_any_label_nothing_is_said():

@@ -30,19 +30,30 @@ def test_weights_follow_bayes_and_the_chain(seed, n_old, n_classes, share, heard
     if not heard:
         weights[recall.FIRST :] *= recall.WHISPER / 5
     heard = heard and bool(weights[recall.FIRST :].sum())
-    proba, outs = rng.dirichlet(np.ones(n_classes)), 3 * rng.normal(size=(n_old, 6)).astype(np.float32)
+    proba = rng.dirichlet(np.ones(n_classes))
+    outs = 3 * rng.normal(size=(n_old, 6)).astype(np.float32)
     label = int(rng.integers(n_classes))
-    chances = [proba[label], 1 / n_classes, *(naive.softmax(said[:n_classes])[label] for said in outs)]
+    chances = [
+        proba[label],
+        1 / n_classes,
+        *(naive.softmax(said[:n_classes])[label] for said in outs),
+    ]
     chances = np.array(chances)
-    chances[np.arange(2 + n_old) != recall.GUESS] = np.maximum(np.delete(chances, recall.GUESS), recall.LEAST)
+    chances[np.arange(2 + n_old) != recall.GUESS] = np.maximum(
+        np.delete(chances, recall.GUESS), recall.LEAST
+    )
     clock = np.array([0, 0, 0, 3 * heard])
     if not heard:  # what it would have said tells neither for nor against a snapshot
         chances[recall.FIRST :] = chances[recall.STACK]
     expected = naive.recall_weights(weights, chances**share, share * recall.SHARE, recall.RETURN)
     fits = rng.normal(size=2 + n_old)
     judged = (weights > 0) & (np.arange(2 + n_old) > recall.STACK) & heard
-    lately = np.where(judged, fits + share * recall.LATELY * (np.log(chances / chances[0]) - fits), fits)
-    recall.weigh(weights, fits, clock, proba, outs.ravel(), n_classes, 6, label, np.zeros(n_classes), share)
+    lately = np.where(
+        judged, fits + share * recall.LATELY * (np.log(chances / chances[0]) - fits), fits
+    )
+    recall.weigh(
+        weights, fits, clock, proba, outs.ravel(), n_classes, 6, label, np.zeros(n_classes), share
+    )
     right = label == proba.argmax()
     assert clock.tolist() == [0, 0, 0, (2 * heard if right else recall.HEARD)]
     assert np.allclose(weights, expected, rtol=1e-4)
@@ -52,7 +63,8 @@ def test_weights_follow_bayes_and_the_chain(seed, n_old, n_classes, share, heard
 
 def test_speaking_is_a_mean_of_probabilities_and_a_guess_says_nothing():
     rng = np.random.default_rng(0)
-    proba, outs = rng.dirichlet(np.ones(3)), rng.normal(size=(2, 4)).astype(np.float32)
+    proba = rng.dirichlet(np.ones(3))
+    outs = rng.normal(size=(2, 4)).astype(np.float32)
     weights = np.array([0.2, 0.5, 0, 0.3])
     expected = (0.2 * proba + 0.3 * naive.softmax(outs[1, :3])) / 0.5
     recall.speak(weights, outs.ravel(), 3, 4, np.zeros(3), proba)
@@ -62,7 +74,8 @@ def test_speaking_is_a_mean_of_probabilities_and_a_guess_says_nothing():
 
 def test_snapshots_are_heard_behind_a_mistake_and_while_they_have_much_to_say():
     quiet, loud, silent = (np.array([0.9, 0.1, said, 0.0]) for said in (0.01, 0.2, 0.0))
-    at_rest, behind_a_mistake = np.array([0, 0, 0, 0]), np.array([0, 0, 0, 1])
+    at_rest = np.array([0, 0, 0, 0])
+    behind_a_mistake = np.array([0, 0, 0, 1])
     assert recall.are_heard(loud, at_rest)
     assert recall.are_heard(quiet, behind_a_mistake)
     assert not recall.are_heard(quiet, at_rest)
@@ -74,7 +87,10 @@ def test_snapshots_are_heard_behind_a_mistake_and_while_they_have_much_to_say():
 @pytest.mark.parametrize("hidden_sizes", [(4,), (4, 3)])
 def test_a_snapshot_is_the_hidden_weights_and_one_linear_map(hidden_sizes, readout_layers, leaks):
     config = ModelConfig(hidden_sizes=hidden_sizes, readout_layers=readout_layers, leaks=leaks)
-    layout, rng, capacity, slot = config.layout_for(2), np.random.default_rng(0), 4, 2
+    layout = config.layout_for(2)
+    rng = np.random.default_rng(0)
+    capacity = 4
+    slot = 2
     model = config.settings(layout, regression=False, seed_key=0)
     state = allocate(layout, model, 2, capacity)
     for array in (*flatten(state.bank).values(), state.net.weights, state.net.deep_weights):
@@ -82,7 +98,11 @@ def test_a_snapshot_is_the_hidden_weights_and_one_linear_map(hidden_sizes, reado
     weights = rng.normal(size=2 * (model.n_trace + model.n_linear))
     recall.keep(model, state.net, state.bank, weights, capacity, slot, state.recall)
     expected = naive.one_map(
-        weights, state.bank.traces, state.bank.linear[:, : 2 * capacity * model.n_linear], capacity, model.n_hidden
+        weights,
+        state.bank.traces,
+        state.bank.linear[:, : 2 * capacity * model.n_linear],
+        capacity,
+        model.n_hidden,
     )
     old = state.recall
     assert np.allclose(old.readouts[slot], expected, atol=1e-5)
@@ -94,7 +114,12 @@ def test_a_snapshot_is_the_hidden_weights_and_one_linear_map(hidden_sizes, reado
 
 def fresh(n_old):
     """Return weights, fits, clock and births before anything is kept."""
-    return np.r_[0.9, 0.1, np.zeros(n_old)], np.zeros(2 + n_old), np.array([0, -SPACING, 0, 0]), np.zeros(n_old, int)
+    return (
+        np.r_[0.9, 0.1, np.zeros(n_old)],
+        np.zeros(2 + n_old),
+        np.array([0, -SPACING, 0, 0]),
+        np.zeros(n_old, int),
+    )
 
 
 def test_copies_are_made_while_the_readout_is_trusted_and_the_last_one_is_kept_when_it_is_not():
@@ -113,7 +138,10 @@ def test_copies_are_made_while_the_readout_is_trusted_and_the_last_one_is_kept_w
 
 
 def end_of_concept(weights, fits, clock, births, lately=()):
-    """Let a concept end; `lately` says how well kept snapshots did on it; return where its copy was kept."""
+    """Let a concept end; `lately` says how well kept snapshots did on it.
+
+    Return where its copy was kept.
+    """
     weights[:2] = 0.9, 0.1
     for _ in range(SPACING):
         recall.tick(weights, fits, clock, births)
@@ -130,10 +158,14 @@ def test_a_concept_takes_the_place_of_its_own_snapshot_and_else_of_the_oldest():
     state = fresh(4)
     first = end_of_concept(*state)
     second = end_of_concept(*state, {first: -1.0})  # worse than a guess: another concept
-    third = end_of_concept(*state, {first: -1.0, second: -0.05})  # nearly as good as the readout: the same again
+    third = end_of_concept(
+        *state, {first: -1.0, second: -0.05}
+    )  # nearly as good as the readout: the same again
     assert len({first, second, third}) == 3
     assert end_of_concept(*state, {first: -1.0, third: -0.1}) == second
-    assert end_of_concept(*state, {first: -1.0, third: -1.0, second: -0.5}) == third  # it was kept before `second`
+    assert (
+        end_of_concept(*state, {first: -1.0, third: -1.0, second: -0.5}) == third
+    )  # it was kept before `second`
     kept = [end_of_concept(*state, dict.fromkeys(range(4), -1.0)) for _ in range(5)]
     assert set(kept[1:]) == {0, 1, 2, 3}  # all strangers: each goes over the oldest in its turn
 
@@ -166,7 +198,8 @@ def test_what_is_not_heard_says_nothing():
     model, _ = first_answers()
     X, _ = next(flips(1, n=20))
     quiet, behind_a_mistake, alone = (
-        with_say(model, say, hearing).predict_proba_array(X) for say, hearing in ((0.04, 0), (0.04, 1), (0.0, 0))
+        with_say(model, say, hearing).predict_proba_array(X)
+        for say, hearing in ((0.04, 0), (0.04, 1), (0.0, 0))
     )
     np.testing.assert_array_equal(quiet, alone)
     assert np.abs(behind_a_mistake - alone).max() > 0.01
@@ -214,7 +247,8 @@ def test_a_model_says_which_readout_speaks():
 
 def test_recall_speaks_but_never_teaches():
     (model, _), (forgetful, _) = first_answers(), first_answers(retention=0.0)
-    ours, theirs = model.export_state()[1], forgetful.export_state()[1]
+    ours = model.export_state()[1]
+    theirs = forgetful.export_state()[1]
     assert np.any(ours["recall.readouts"])
     for name in theirs:
         if name.startswith(("net.", "bank.", "clusters.")):
@@ -249,4 +283,7 @@ def test_a_copy_made_while_a_snapshot_speaks_goes_on_to_the_bit(road):
     for X, y in flips(1):
         assert model.predict_proba_array(X).tobytes() == copy.predict_proba_array(X).tobytes()
         assert model.learn_predict_array(X, y).tolist() == copy.learn_predict_array(X, y).tolist()
-    assert model.export_state()[1]["recall.speakers"].tobytes() == copy.export_state()[1]["recall.speakers"].tobytes()
+    assert (
+        model.export_state()[1]["recall.speakers"].tobytes()
+        == copy.export_state()[1]["recall.speakers"].tobytes()
+    )

@@ -19,7 +19,8 @@ from loco_stream.learner.workspace import CREDIT, N_IN
 from tests.helpers.doors import door
 from tests.helpers.models import arrays_of, assert_same, blobs
 
-# What a refused step may still change: it counts, and keeps its own draw of noise, labels and scaling.
+# What a refused step may still change: it counts, and keeps its own draw of noise, labels and
+# scaling.
 COUNTED = {"counts", "classes", "statistics", "target", "net.feedback"}
 CREDITS = ["mirror", "learned", "perturbation"]
 
@@ -38,10 +39,15 @@ def changed(a, b):
 @pytest.mark.parametrize(
     "options",
     [
-        {}, {"readout": "delta"}, {"credit": "perturbation", "n_perturbations": 2}, {"credit": "learned"},
-        {"readout_layers": "last"}, {"receptive_fields": 1}, {"n_input_clusters": 3},
+        {},
+        {"readout": "delta"},
+        {"credit": "perturbation", "n_perturbations": 2},
+        {"credit": "learned"},
+        {"readout_layers": "last"},
+        {"receptive_fields": 1},
+        {"n_input_clusters": 3},
     ],
-)  # fmt: skip
+)
 def test_a_prediction_before_learning_changes_no_bit(options):
     X, y = blobs(60)
     alone, asked, asked_else = (small(**options) for _ in range(3))
@@ -49,7 +55,9 @@ def test_a_prediction_before_learning_changes_no_bit(options):
         sample = dict(enumerate(row))
         asked.predict_one(sample)
         asked.predict_proba_one(sample)
-        asked_else.predict_one(dict(enumerate(X[i - 1])))  # what is cached belongs to another sample
+        asked_else.predict_one(
+            dict(enumerate(X[i - 1]))
+        )  # what is cached belongs to another sample
         for model in (alone, asked, asked_else):
             model.learn_one(sample, label)
     assert_same(arrays_of(alone), arrays_of(asked))
@@ -87,7 +95,9 @@ def test_frozen_touches_no_hidden_number(options):
     before = arrays_of(model)
     model.learn_array(X[20:320], y[20:320])
     settled = arrays_of(model)
-    hidden_numbers = {name for name in changed(before, settled) if name.startswith(("net.", "clusters."))}
+    hidden_numbers = {
+        name for name in changed(before, settled) if name.startswith(("net.", "clusters."))
+    }
     assert hidden_numbers == {"net.gains"}  # which settle as scaling does
     model.learn_array(X[320:], y[320:])
     now = changed(settled, arrays_of(model))
@@ -114,7 +124,9 @@ def test_learning_changes_every_layer(rule, credit, readout_layers, readout):
     by_trials = (rule, credit) == ("np", "perturbation")
     assert feeds[:16].any() == feeds[16:].any() == (not by_trials)
     assert all(
-        np.all(np.isfinite(a)) for name, a in after.items() if name not in ("statistics", "target", "neighbors.ranges")
+        np.all(np.isfinite(a))
+        for name, a in after.items()
+        if name not in ("statistics", "target", "neighbors.ranges")
     )
 
 
@@ -148,8 +160,14 @@ def test_the_plastic_share_of_each_layer_learns_and_no_other_neuron(plastic):
 @pytest.mark.parametrize("credit", CREDITS)
 @pytest.mark.parametrize("rule", ["np", "loco"])
 def test_hidden_learning_alone_lowers_the_expected_loss(rule, credit):
-    rates = {"mirror": 10.0, "learned": 30.0, "perturbation": 3.0 if rule == "np" else 30.0}  # the readout stands
-    falls = [loss_fall(seed, rule=rule, credit=credit, learning_rate=rates[credit]) for seed in range(3)]
+    rates = {
+        "mirror": 10.0,
+        "learned": 30.0,
+        "perturbation": 3.0 if rule == "np" else 30.0,
+    }  # the readout stands
+    falls = [
+        loss_fall(seed, rule=rule, credit=credit, learning_rate=rates[credit]) for seed in range(3)
+    ]
     assert min(falls) > 0.0
     assert np.mean(falls) > 0.15
 
@@ -159,7 +177,14 @@ def test_hidden_learning_alone_lowers_the_expected_loss(rule, credit):
 def test_every_neuron_model_learns(neuron):
     for seed in range(3):
         fall, frozen = (
-            loss_fall(seed, rule=rule, hidden_sizes=(16,), neuron=neuron, credit="learned", learning_rate=30.0)
+            loss_fall(
+                seed,
+                rule=rule,
+                hidden_sizes=(16,),
+                neuron=neuron,
+                credit="learned",
+                learning_rate=30.0,
+            )
             for rule in ("loco", "frozen")
         )
         assert fall > frozen + 0.01
@@ -169,15 +194,20 @@ def loss_fall(seed, hidden_sizes=(16, 8), neuron="lif", **options):
     """Return by how much the held-out log-loss falls over 1200 hidden updates under a readout that stands still."""
     X, y = blobs(1500, seed=seed)
     common = {
-        "readout": "delta", "readout_layers": "last", "seed": seed, "hidden_sizes": hidden_sizes, "neuron": neuron,
-    }  # fmt: skip
+        "readout": "delta",
+        "readout_layers": "last",
+        "seed": seed,
+        "hidden_sizes": hidden_sizes,
+        "neuron": neuron,
+    }
     model = small(**common, rule="frozen", credit=options["credit"])
     model.learn_array(X[:400], y[:400])  # more than scaling and gains need to settle
     config, arrays = model.export_state()
     config["parameters"] |= options
     model = LOCOClassifier.from_state(config, arrays)
     if options["credit"] == "mirror":  # what it had mirrored, had the readout learned under it
-        net, traces = model._state.net, arrays["bank.traces"]
+        net = model._state.net
+        traces = arrays["bank.traces"]
         net.feedback[16:] = traces[: len(net.feedback) - 16]
     slots = [model.classes.index(label) for label in y[1000:]]
 
@@ -264,29 +294,59 @@ def test_a_regressor_counts_refused_steps_too():
 def ready_to_update(depth, seed=0, **options):
     """Return a closure that updates one layer of a learned net, and its state."""
     X, y = blobs(80, seed=seed)
-    model = LOCOClassifier((6,) * depth, credit="perturbation", readout="delta", seed=seed, **options)
+    model = LOCOClassifier(
+        (6,) * depth, credit="perturbation", readout="delta", seed=seed, **options
+    )
     model.learn_array(X, y)
-    settings, state, scratch = model._settings, model._state, model._scratch
+    settings = model._settings
+    state = model._state
+    scratch = model._scratch
     rng = np.random.default_rng(seed)
     scratch.run.neurons[CREDIT] = rng.normal(size=settings.n_hidden)
     scratch.features[: settings.n_hidden] = rng.random(settings.n_hidden)
-    change_layer, net = door(hidden._change_layer), state.net
-    n_lines, n_rows = state.counts[N_FEATURES] * settings.n_fields, scratch.flags[N_IN]
+    change_layer = door(hidden._change_layer)
+    net = state.net
+    n_lines = state.counts[N_FEATURES] * settings.n_fields
+    n_rows = scratch.flags[N_IN]
     dense = np.arange(6, dtype=np.int32)
 
     def update(layer, run=scratch.run):
         if layer == 0:
             change_layer(
-                settings, state, 0, net.weights, net.projector, settings.n_hidden - settings.n_last,
-                scratch.code.lines, 0, n_lines, scratch.code.rows, n_rows, 0 if settings.n_clusters else -1, run, 1.0,
-            )  # fmt: skip
+                settings,
+                state,
+                0,
+                net.weights,
+                net.projector,
+                settings.n_hidden - settings.n_last,
+                scratch.code.lines,
+                0,
+                n_lines,
+                scratch.code.rows,
+                n_rows,
+                0 if settings.n_clusters else -1,
+                run,
+                1.0,
+            )
             return
-        below, projectors = net.sizes[START, layer - 1], net.deep_projectors
+        below = net.sizes[START, layer - 1]
+        projectors = net.deep_projectors
         change_layer(
-            settings, state, layer, net.deep_weights[layer - 1],
-            projectors[layer - 1] if len(projectors) else net.projector, below, scratch.features, below,
-            net.sizes[N_POST, layer - 1], dense, 6, 0 if settings.n_clusters else -1, run, 1.0,
-        )  # fmt: skip
+            settings,
+            state,
+            layer,
+            net.deep_weights[layer - 1],
+            projectors[layer - 1] if len(projectors) else net.projector,
+            below,
+            scratch.features,
+            below,
+            net.sizes[N_POST, layer - 1],
+            dense,
+            6,
+            0 if settings.n_clusters else -1,
+            run,
+            1.0,
+        )
 
     return update, state, scratch
 
@@ -304,14 +364,20 @@ def restore(state, saved):
 @pytest.mark.parametrize("clusters", [0, 3])
 def test_layers_updated_in_any_order_give_the_same_bytes(clusters):
     update, state, _ = ready_to_update(4, n_input_clusters=clusters)
-    start, results = snapshot(state), []
+    start = snapshot(state)
+    results = []
     for order in itertools.permutations(range(4)):
         restore(state, start)
         for layer in order:
             update(layer)
         results.append(snapshot(state))
     projectors = {"clusters.directions"} if clusters else {"net.projector", "net.deep_projectors"}
-    assert changed(start, results[0]) >= {"net.weights", "net.deep_weights", "net.gains", *projectors}
+    assert changed(start, results[0]) >= {
+        "net.weights",
+        "net.deep_weights",
+        "net.gains",
+        *projectors,
+    }
     for other in results[1:]:
         assert_same(results[0], other)
 
@@ -325,10 +391,14 @@ def test_layers_updated_in_threads_give_the_same_bytes():
     for _ in range(5):
         restore(state, start)
         rooms = [  # each thread has its own working room; credit is only read
-            scratch.run._replace(projected=scratch.run.projected.copy(), coefficients=scratch.run.coefficients.copy())
+            scratch.run._replace(
+                projected=scratch.run.projected.copy(), coefficients=scratch.run.coefficients.copy()
+            )
             for _ in range(6)
         ]
-        threads = [threading.Thread(target=update, args=(layer, rooms[layer])) for layer in range(6)]
+        threads = [
+            threading.Thread(target=update, args=(layer, rooms[layer])) for layer in range(6)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -339,7 +409,8 @@ def test_layers_updated_in_threads_give_the_same_bytes():
 def longest_chain(depth):
     """Return the number of layer updates in the longest chain in which each needs what the one before wrote.
 
-    Layer b needs layer a if spoiling every number that a's update writes changes what b's update writes.
+    Layer b needs layer a if spoiling every number that a's update writes changes what b's update
+    writes.
     """
     update, state, _ = ready_to_update(depth)
     start = snapshot(state)
@@ -357,7 +428,10 @@ def longest_chain(depth):
 
     alone = [written_by(layer) for layer in range(depth)]
     assert all(any(mask.any() for mask in where.values()) for where, _ in alone)
-    needs = [[a for a in range(depth) if a != b and written_by(b, alone[a][0])[1] != alone[b][1]] for b in range(depth)]
+    needs = [
+        [a for a in range(depth) if a != b and written_by(b, alone[a][0])[1] != alone[b][1]]
+        for b in range(depth)
+    ]
     chain = [1] * depth
     for _ in range(depth):
         chain = [1 + max((chain[a] for a in needs[b]), default=0) for b in range(depth)]
@@ -369,7 +443,9 @@ def test_the_longest_chain_of_an_update_does_not_grow_with_depth():
 
 
 def test_each_call_crosses_into_compiled_code_once(monkeypatch):
-    model, crossings, run = small(), [], step.run
+    model = small()
+    crossings = []
+    run = step.run
     monkeypatch.setattr(step, "run", lambda *args: (crossings.append(len(args)), run(*args))[1])
     X, y = blobs(20)
     model.learn_array(X, y)
@@ -394,7 +470,11 @@ def test_a_handle_refuses_arrays_that_compiled_code_would_misread():
     with pytest.raises(ValueError, match="of the types"):
         packing.Handle(packing.Model(settings, wrong, scratch))
     with pytest.raises(ValueError, match="C-contiguous"):
-        packing.Handle(packing.Model(settings, state._replace(statistics=np.asfortranarray(state.statistics)), scratch))
+        packing.Handle(
+            packing.Model(
+                settings, state._replace(statistics=np.asfortranarray(state.statistics)), scratch
+            )
+        )
 
 
 def test_a_handle_keeps_its_arrays_alive():

@@ -1,4 +1,7 @@
-"""One model used by several threads: every answer is one that a thread alone could have been given."""
+"""One model used by several threads.
+
+Every answer is one that a thread alone could have been given.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,8 @@ def eager_switches():
 
 def together(*jobs, seconds=SECONDS):
     """Repeat each job in a thread of its own for some seconds; raise what any raised."""
-    errors, end = [], time.monotonic() + seconds
+    errors = []
+    end = time.monotonic() + seconds
 
     def repeat(job):
         n = 0
@@ -56,7 +60,8 @@ def test_threads_that_only_predict_get_the_answers_of_one(make):
     model = make(hidden_sizes=(8,), seed=1)
     model.learn_array(X[:100], y[:100])
     samples = [dict(enumerate(row)) for row in X]
-    ones, block = [model.predict_one(x) for x in samples], model.predict_array(X)
+    ones = [model.predict_one(x) for x in samples]
+    block = model.predict_array(X)
     proba = [model.predict_proba_one(x) for x in samples] if make is LOCOClassifier else None
 
     def ask(k):
@@ -105,7 +110,8 @@ def test_copies_made_while_others_learn_are_whole(tmp_path):
     model = LOCOClassifier(hidden_sizes=(8,), seed=1)
     X, y = blobs(400, n_features=6)
     model.learn_array(X[:5], y[:5])
-    lock, by_rows = threading.Lock(), {}
+    lock = threading.Lock()
+    by_rows = {}
 
     def learn(n):
         row = n % len(X)
@@ -119,10 +125,16 @@ def test_copies_made_while_others_learn_are_whole(tmp_path):
                 save(model, path)
                 return load(path)
 
-            make = [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m)), by_file][(n + k) % 4]
+            make = [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m)), by_file][
+                (n + k) % 4
+            ]
             other = make(model)
             config, arrays = other.export_state()
-            found = (config["features"], config["classes"], {name: a.tobytes() for name, a in arrays.items()})
+            found = (
+                config["features"],
+                config["classes"],
+                {name: a.tobytes() for name, a in arrays.items()},
+            )
             with lock:
                 assert by_rows.setdefault(other.n_seen, found) == found
             other.learn_one(dict(enumerate(X[n % 400])), "mine")

@@ -40,15 +40,20 @@ def compare(model, twin, X, y, atol):
 
 def same_state(model, twin, atol):
     """Compare what both have learned."""
-    state, settings, known = model._state, model._settings, twin.known
-    net, lines = state.net, len(twin.lines)
+    state = model._state
+    settings = model._settings
+    known = twin.known
+    net = state.net
+    lines = len(twin.lines)
     np.testing.assert_allclose(net.weights[:lines], twin.weights[0], atol=atol)
     for layer in range(1, settings.n_layers):
         found = net.deep_weights[layer - 1][: twin.sizes[layer - 1], : twin.sizes[layer]]
         np.testing.assert_allclose(found, twin.weights[layer], atol=atol)
     np.testing.assert_allclose(net.feedback[:, :known], twin.feedback[:, :known], atol=atol)
     if settings.n_clusters == 0:
-        np.testing.assert_allclose(net.projector[:lines], twin.blocked(0)[:, : net.projector.shape[1]], atol=atol)
+        np.testing.assert_allclose(
+            net.projector[:lines], twin.blocked(0)[:, : net.projector.shape[1]], atol=atol
+        )
     np.testing.assert_allclose(net.gains[0], twin.gains, rtol=atol)
     if settings.recursive and not settings.regression:
         np.testing.assert_allclose(state.bank.evidence, twin.evidence, atol=30 * atol)

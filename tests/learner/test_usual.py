@@ -1,4 +1,7 @@
-"""What most models have in common is known to the compiler: it leaves code out, and changes no byte."""
+"""What most models have in common is known to the compiler.
+
+It leaves code out, and changes no byte.
+"""
 
 import numpy as np
 import pytest
@@ -14,7 +17,9 @@ from loco_stream.learner.usual import KNOWN, Usual, UsualClassifier, UsualRegres
 from tests.helpers import toy_neuron
 from tests.helpers.models import arrays_of, assert_same, blobs
 
-packed = pytest.mark.skipif(jit.PLAIN or bool(config.DISABLE_JIT), reason="all models run the same code")
+packed = pytest.mark.skipif(
+    jit.PLAIN or bool(config.DISABLE_JIT), reason="all models run the same code"
+)
 
 
 def learned(make=LOCOClassifier, **options):
@@ -30,7 +35,9 @@ def test_what_is_known_are_settings():
 
 
 @pytest.mark.parametrize("width", [5, 700])
-@pytest.mark.parametrize("options", [{}, {"hidden_sizes": (6, 4)}, {"rule": "frozen"}, {"neuron": "alif"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"hidden_sizes": (6, 4)}, {"rule": "frozen"}, {"neuron": "alif"}]
+)
 def test_what_is_known_of_most_models(options, width):
     assert isinstance(told(LOCOClassifier(**options)._resolve(width)), UsualClassifier)
     assert isinstance(told(LOCORegressor(**options)._resolve(width)), UsualRegressor)
@@ -41,10 +48,14 @@ def test_what_is_known_of_most_models(options, width):
 @pytest.mark.parametrize(
     "options",
     [
-        {"max_delay": 2}, {"neighbors": 9}, {"credit": "learned"}, {"readout": "delta"},
-        {"n_input_clusters": 3}, {"readout_layers": "last"},
+        {"max_delay": 2},
+        {"neighbors": 9},
+        {"credit": "learned"},
+        {"readout": "delta"},
+        {"n_input_clusters": 3},
+        {"readout_layers": "last"},
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])
 def test_others_run_the_whole_code(make, options):
     settings = make(**options)._resolve(5)
@@ -55,12 +66,17 @@ def test_others_run_the_whole_code(make, options):
 @pytest.mark.parametrize(
     ("make", "options"),
     [
-        (LOCOClassifier, {}), (LOCOClassifier, {"hidden_sizes": (12, 8)}), (LOCOClassifier, {"retention": 0.0}),
-        (LOCOClassifier, {"dt": 1.0}), (LOCOClassifier, {"rule": "np"}), (LOCORegressor, {}),
-        (LOCORegressor, {"hidden_sizes": (12, 8)}), (LOCOClassifier, {"memory": (0.5, 9.0)}),
+        (LOCOClassifier, {}),
+        (LOCOClassifier, {"hidden_sizes": (12, 8)}),
+        (LOCOClassifier, {"retention": 0.0}),
+        (LOCOClassifier, {"dt": 1.0}),
+        (LOCOClassifier, {"rule": "np"}),
+        (LOCORegressor, {}),
+        (LOCORegressor, {"hidden_sizes": (12, 8)}),
+        (LOCOClassifier, {"memory": (0.5, 9.0)}),
         (LOCORegressor, {"memory": (0.5, 9.0)}),
     ],
-)  # fmt: skip
+)
 def test_the_part_and_the_whole_learn_the_same_bytes(make, options, monkeypatch):
     part = learned(make, **options)
     assert type(part._handle.door[0]) in KNOWN
@@ -87,8 +103,11 @@ def test_code_behind_known_settings_is_not_compiled():
     def choose(cell, words, out):
         _choose(opened(cell, words).settings, out)
 
-    model, out = learned(hidden_sizes=(4,), tau=7.0), np.zeros(1)
-    njit(_nrt=False, no_cfunc_wrapper=True, pipeline_class=EntryCompiler)(choose)(*model._handle.door, out)
+    model = learned(hidden_sizes=(4,), tau=7.0)
+    out = np.zeros(1)
+    njit(_nrt=False, no_cfunc_wrapper=True, pipeline_class=EntryCompiler)(choose)(
+        *model._handle.door, out
+    )
     assert out.tolist() == [7.0]
 
 

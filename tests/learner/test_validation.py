@@ -7,7 +7,16 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, load
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.learner.state import DRIVE_POWER, GAIN, INPUT_POWER, N_CLASSES, N_CLUSTERS, N_FEATURES, N_SEEN, ROUND
+from loco_stream.learner.state import (
+    DRIVE_POWER,
+    GAIN,
+    INPUT_POWER,
+    N_CLASSES,
+    N_CLUSTERS,
+    N_FEATURES,
+    N_SEEN,
+    ROUND,
+)
 from loco_stream.persistence import format as persist
 
 
@@ -49,7 +58,10 @@ def set_config(key, value):
         (put("net.weights", 0, np.nan), "'net.weights' holds NaN"),
         (put("bank.projectors", 0, -np.inf), "'bank.projectors' holds NaN or an infinite number"),
         (put("net.gains", (GAIN, 0), 0.0), "a gain in array 'net.gains' is not above 0"),
-        (put("net.gains", (GAIN, 0), 1e300), "a gain in array 'net.gains' is not above 0 and at most"),
+        (
+            put("net.gains", (GAIN, 0), 1e300),
+            "a gain in array 'net.gains' is not above 0 and at most",
+        ),
         (put("net.gains", (DRIVE_POWER, 0), -1.0), "a mean square in array 'net.gains'"),
         (put("net.gains", (INPUT_POWER, 0), np.inf), "a mean square in array 'net.gains'"),
         (put("recall.speakers", 0, -1.0), "'recall.speakers' is not a distribution"),
@@ -100,7 +112,9 @@ def test_an_array_that_no_model_has_is_refused():
         LOCOClassifier.from_state(config, arrays | {"more": np.zeros(1)})
 
 
-@pytest.mark.parametrize("config", [{"model": None}, {"model": 3}, {}, {"model": {"kind": ["LOCOClassifier"]}}])
+@pytest.mark.parametrize(
+    "config", [{"model": None}, {"model": 3}, {}, {"model": {"kind": ["LOCOClassifier"]}}]
+)
 def test_a_checkpoint_without_a_model_is_refused(tmp_path, config):
     persist.write(tmp_path / "a", "checkpoint", config, {})
     with pytest.raises(CheckpointError, match="not a model"):
@@ -111,7 +125,10 @@ def test_a_checkpoint_without_a_model_is_refused(tmp_path, config):
     ("settings", "sentence"),
     [
         ({"dt": 3.0}, "dt is 3; the window of 20 ms must be a whole number of them"),
-        ({"dt": 1.0, "neuron": "alif"}, "neuron is 'alif'; reset and dt can be chosen for neuron='lif' alone"),
+        (
+            {"dt": 1.0, "neuron": "alif"},
+            "neuron is 'alif'; reset and dt can be chosen for neuron='lif' alone",
+        ),
     ],
 )
 def test_grids_that_a_window_does_not_fit_are_refused(settings, sentence):

@@ -33,7 +33,9 @@ def test_equal_to_scikit_learn(pairs):
     confusion = counted(pairs)
     matrix = confusion.matrix()
     assert matrix["matrix"] == confusion_matrix(y_true, y_pred, labels=matrix["labels"]).tolist()
-    expected = precision_recall_fscore_support(y_true, y_pred, labels=matrix["labels"], zero_division=np.nan)
+    expected = precision_recall_fscore_support(
+        y_true, y_pred, labels=matrix["labels"], zero_division=np.nan
+    )
     for column, score in enumerate(("precision", "recall", "f1", "support")):
         found = [confusion.per_class()[label][score] for label in matrix["labels"]]
         np.testing.assert_allclose(found, np.array(expected[column], float))
@@ -41,12 +43,15 @@ def test_equal_to_scikit_learn(pairs):
 
 @given(PAIRS, PAIRS)
 def test_state_survives_json(before, after):
-    confusion, twin = counted(before), Confusion()
+    confusion = counted(before)
+    twin = Confusion()
     twin.restore_state(json.loads(json.dumps(confusion.export_state())))
     for pair in after:
         confusion.update(*pair)
         twin.update(*pair)
-    assert json.dumps([twin.per_class(), twin.matrix()]) == json.dumps([confusion.per_class(), confusion.matrix()])
+    assert json.dumps([twin.per_class(), twin.matrix()]) == json.dumps(
+        [confusion.per_class(), confusion.matrix()]
+    )
 
 
 def test_memory_and_report_are_bounded_whatever_comes():
@@ -66,7 +71,8 @@ def test_labels_of_one_text_are_told_apart():
 
 @given(st.lists(st.tuples(LABELS, st.floats(0.0, 1.0)), min_size=1, max_size=40))
 def test_log_loss_equals_river(rows):
-    score, reference = Prequential(), river_metrics.LogLoss()
+    score = Prequential()
+    reference = river_metrics.LogLoss()
     for label, p in rows:
         score.update(label, label, p)
         reference.update(True, {True: max(p, 1e-6)})
@@ -89,7 +95,11 @@ def test_a_row_without_probability_is_not_judged():
 def test_the_state_of_an_older_checkpoint_begins_to_count():
     score = Prequential()
     score.update("a", "a", 0.5)
-    old = {name: value for name, value in score.export_state().items() if name not in ("judged", "confusion")}
+    old = {
+        name: value
+        for name, value in score.export_state().items()
+        if name not in ("judged", "confusion")
+    }
     score.restore_state(old)
     score.update("a", "b", 0.5)
     assert score.report()["accuracy"] == 0.5

@@ -11,7 +11,8 @@ from loco_stream.metrics.course import Course
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=400), st.integers(2, 64))
 def test_bounded_sorted_and_never_without_its_newest_point(steps, most):
-    course, at = Course(most), 0
+    course = Course(most)
+    at = 0
     for step in steps:
         course.add([at, at / 10])
         at += step

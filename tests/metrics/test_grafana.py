@@ -13,7 +13,10 @@ from loco_stream.metrics.keys import KEYS
 FOLDER = Path(__file__).parents[2] / "docs" / "grafana"
 ENDINGS = {"counter": ("_total",), "parts": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
 METRICS = {
-    f"loco_{key.prometheus}{ending}" for key in KEYS if key.prometheus for ending in ENDINGS.get(key.kind, ("",))
+    f"loco_{key.prometheus}{ending}"
+    for key in KEYS
+    if key.prometheus
+    for ending in ENDINGS.get(key.kind, ("",))
 }
 
 

@@ -81,7 +81,8 @@ def test_names_are_unique_and_every_line_says_what_it_is():
     assert len(set(exported)) == len(exported)
     assert all(
         key.what
-        and key.kind in ("gauge", "counter", "flag", "parts", "shares", "classes", "histogram", "list", "value")
+        and key.kind
+        in ("gauge", "counter", "flag", "parts", "shares", "classes", "histogram", "list", "value")
         for key in KEYS
     )
 
@@ -101,13 +102,22 @@ def test_metrics_answer_to_local_names_alone_in_a_few_threads():
 
     from loco_stream.engine.prometheus import serve_metrics
 
-    run, port = engine("classification"), free_port()
+    run = engine("classification")
+    port = free_port()
     end = serve_metrics(run, port)
     try:
         address = f"http://127.0.0.1:{port}/metrics"
         for host in (f"127.0.0.1:{port}", "localhost", f"LOCALHOST:{port}"):
-            assert b"loco_rows_learned_total" in urlopen(Request(address, headers={"Host": host}), timeout=60).read()
-        for host in ("evil.example", f"evil.example:{port}", "127.0.0.1.evil.example", "127.0.0.1@evil.example"):
+            assert (
+                b"loco_rows_learned_total"
+                in urlopen(Request(address, headers={"Host": host}), timeout=60).read()
+            )
+        for host in (
+            "evil.example",
+            f"evil.example:{port}",
+            "127.0.0.1.evil.example",
+            "127.0.0.1@evil.example",
+        ):
             with pytest.raises(HTTPError, match="403"):
                 urlopen(Request(address, headers={"Host": host}), timeout=60)
         before = threading.active_count()
@@ -124,6 +134,9 @@ def test_metrics_answer_to_local_names_alone_in_a_few_threads():
         end()
     elsewhere = serve_metrics(run, port, host="0.0.0.0")
     try:
-        assert b"loco_" in urlopen(Request(address, headers={"Host": "farm.example"}), timeout=60).read()
+        assert (
+            b"loco_"
+            in urlopen(Request(address, headers={"Host": "farm.example"}), timeout=60).read()
+        )
     finally:
         elsewhere()

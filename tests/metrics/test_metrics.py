@@ -18,7 +18,9 @@ from loco_stream.errors import CheckpointError, ConfigError, InputError
 from loco_stream.metrics import Prequential
 from tests.helpers import naive_measures as naive
 
-ORACLES = json.loads((Path(__file__).parents[1] / "data" / "continual_oracles.json").read_text())["matrices"]
+ORACLES = json.loads((Path(__file__).parents[1] / "data" / "continual_oracles.json").read_text())[
+    "matrices"
+]
 LABELS = st.sampled_from(["a", "b", "c"])
 PAIRS = st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=60)
 NUMBERS = st.floats(-1e3, 1e3)
@@ -26,7 +28,8 @@ NUMBERS = st.floats(-1e3, 1e3)
 
 @pytest.mark.parametrize("case", ORACLES, ids=lambda case: f"{len(case['R'])}-tasks")
 def test_equal_to_avalanche_and_capymoa(case):
-    R, baseline = case["R"], case["baseline"]
+    R = case["R"]
+    baseline = case["baseline"]
     ours = {
         "avalanche_forgetting": metrics.forgetting(R, variant="learned"),
         "avalanche_forward_transfer": metrics.forward_transfer(R, baseline),
@@ -39,7 +42,9 @@ def test_equal_to_avalanche_and_capymoa(case):
     for name, value in case["values"].items():
         tolerance = 1e-12 if name.startswith("avalanche") else 1e-6  # CapyMOA computes in float32
         assert ours[name] == pytest.approx(value, abs=tolerance), name
-    assert metrics.backward_transfer(R) == pytest.approx(-case["values"]["avalanche_forgetting"], abs=1e-12)
+    assert metrics.backward_transfer(R) == pytest.approx(
+        -case["values"]["avalanche_forgetting"], abs=1e-12
+    )
 
 
 @given(st.integers(1, 6), st.integers(0, 2**32 - 1))
@@ -60,10 +65,18 @@ def test_curve_measures_equal_their_definitions(n_rows, n_tasks, window, seed):
     rng = np.random.default_rng(seed)
     curves = rng.random((n_rows + n_tasks, n_tasks))
     ends = sorted(rng.choice(n_rows + n_tasks - 1, size=n_tasks - 1, replace=False).tolist())
-    assert metrics.windowed_forgetting(curves, window) == pytest.approx(naive.windowed_forgetting(curves, window))
-    assert metrics.windowed_plasticity(curves, window) == pytest.approx(naive.windowed_forgetting(-curves, window))
-    assert metrics.minimum_accuracy(curves, ends) == pytest.approx(naive.minimum_accuracy(curves, ends))
-    worst = curves[-1, n_tasks - 1] / n_tasks + (1 - 1 / n_tasks) * naive.minimum_accuracy(curves, ends)
+    assert metrics.windowed_forgetting(curves, window) == pytest.approx(
+        naive.windowed_forgetting(curves, window)
+    )
+    assert metrics.windowed_plasticity(curves, window) == pytest.approx(
+        naive.windowed_forgetting(-curves, window)
+    )
+    assert metrics.minimum_accuracy(curves, ends) == pytest.approx(
+        naive.minimum_accuracy(curves, ends)
+    )
+    worst = curves[-1, n_tasks - 1] / n_tasks + (1 - 1 / n_tasks) * naive.minimum_accuracy(
+        curves, ends
+    )
     assert metrics.worst_case_accuracy(curves, ends) == pytest.approx(worst)
 
 
@@ -139,10 +152,13 @@ def test_prequential_equals_river_to_the_digit(delay):
         "majority_accuracy": dummy.PriorClassifier(),
     }
     expected = {
-        name: evaluate.progressive_val_score(rows, model, river_metrics.Accuracy(), delay=delay).get()
+        name: evaluate.progressive_val_score(
+            rows, model, river_metrics.Accuracy(), delay=delay
+        ).get()
         for name, model in references.items()
     }
-    model, score = references["accuracy"].clone(), Prequential()
+    model = references["accuracy"].clone()
+    score = Prequential()
     waiting: dict[int, object] = {}
     for i, x, truth in stream.simulate_qa(rows, None, delay):
         if truth is None:
@@ -181,7 +197,9 @@ def test_regression_equals_numpy(pairs):
     assert report["window_mae"] == pytest.approx(np.abs(y_true - y_pred)[-5:].mean())
     spread = ((y_true - y_true.mean()) ** 2).sum()
     if spread > 1e-3:
-        assert report["r2"] == pytest.approx(1 - ((y_true - y_pred) ** 2).sum() / spread, rel=1e-6, abs=1e-6)
+        assert report["r2"] == pytest.approx(
+            1 - ((y_true - y_pred) ** 2).sum() / spread, rel=1e-6, abs=1e-6
+        )
 
 
 @pytest.mark.parametrize("value", ["x", math.nan, math.inf, None])
@@ -201,12 +219,15 @@ def test_state_survives_json(before, after):
     for y_true, y_pred in after:
         score.update(y_true, y_pred)
         twin.update(y_true, y_pred)
-    assert json.dumps([twin.report(), twin.classes()]) == json.dumps([score.report(), score.classes()])  # NaN is NaN
+    assert json.dumps([twin.report(), twin.classes()]) == json.dumps(
+        [score.report(), score.classes()]
+    )  # NaN is NaN
     assert twin.export_state() == score.export_state()
 
 
 def test_regression_state_survives_json():
-    score, twin = Prequential("regression", window=3), Prequential()
+    score = Prequential("regression", window=3)
+    twin = Prequential()
     for y in range(10):
         score.update(y, y + 0.1)
     twin.restore_state(json.loads(json.dumps(score.export_state())))
@@ -226,7 +247,9 @@ def test_a_damaged_state_is_refused_and_changes_nothing():
 
 
 def test_settings_of_prequential_are_checked():
-    with pytest.raises(ConfigError, match="task must be classification or regression, got 'ranking'"):
+    with pytest.raises(
+        ConfigError, match="task must be classification or regression, got 'ranking'"
+    ):
         Prequential("ranking")
     with pytest.raises(ConfigError, match="window"):
         Prequential(window=0)

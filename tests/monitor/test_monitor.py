@@ -1,4 +1,7 @@
-"""Tasks are found, remembered and recognised; R on the fly is R; memory, cost and state are what they promise."""
+"""Tasks are found, remembered and recognised; R on the fly is R.
+
+Memory, cost and state are what they promise.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,9 @@ def test_r_on_the_fly_is_r_on_full_test_sets(model):
         _, R = run(monitor, learner, tasks, [0, 1, 2, 3], 2000, tests=tests)
         monitor.measure(learner)
         report = monitor.report()
-        found, errors = (np.array(report[key], dtype=float) for key in ("accuracy_matrix", "accuracy_matrix_se"))
+        found, errors = (
+            np.array(report[key], dtype=float) for key in ("accuracy_matrix", "accuracy_matrix_se")
+        )
         assert found.shape == (4, 4)
         below = np.tril_indices(4)
         deviations += ((found - R)[below] / errors[below]).tolist()
@@ -64,7 +69,8 @@ def test_r_on_the_fly_is_r_on_full_test_sets(model):
 
 
 def test_withheld_samples_are_never_learned_and_few():
-    monitor, model = TaskMonitor(), Forgetful()
+    monitor = TaskMonitor()
+    model = Forgetful()
     run(monitor, model, Tasks(1), [0, 1], 3000)
     held = [held.index for segment in monitor._timeline.segments for held in segment.hold.held]
     assert not set(held) & set(model.learned)
@@ -73,10 +79,13 @@ def test_withheld_samples_are_never_learned_and_few():
 
 
 def test_withheld_share_falls_once_the_hold_out_is_full():
-    monitor, model = TaskMonitor(holdout=20, share=0.1), Forgetful()
+    monitor = TaskMonitor(holdout=20, share=0.1)
+    model = Forgetful()
     run(monitor, model, Tasks(1), [0], 4000)
     assert len(monitor._timeline.running.hold.held) == 20
-    first, later = (np.setdiff1d(np.arange(a, b), model.learned).size for a, b in ((0, 200), (3000, 4000)))
+    first, later = (
+        np.setdiff1d(np.arange(a, b), model.learned).size for a, b in ((0, 200), (3000, 4000))
+    )
     assert first > 10
     assert later < 20
 
@@ -84,7 +93,8 @@ def test_withheld_share_falls_once_the_hold_out_is_full():
 def test_reservoir_is_uniform():
     counts = np.zeros(100)
     for key in range(2000):
-        hold, draws = HoldOut(10), Draws(key)
+        hold = HoldOut(10)
+        draws = Draws(key)
         for index in range(100):
             hold.offer(Held(index, np.zeros(0), {}, 0), draws)
         counts[[held.index for held in hold.held]] += 1
@@ -95,7 +105,11 @@ def test_alarm_comes_late_but_what_it_withheld_moves_to_the_new_segment():
     monitor = TaskMonitor(share=0.3)
     run(monitor, Forgetful(), Tasks(2), [0, 1], 1500)
     first, second = monitor._timeline.segments
-    assert max(held.index for held in first.hold.held) < second.start <= min(held.index for held in second.hold.held)
+    assert (
+        max(held.index for held in first.hold.held)
+        < second.start
+        <= min(held.index for held in second.hold.held)
+    )
     assert first.n == second.start
     assert first.n + second.n == 3000
 
@@ -115,7 +129,10 @@ def test_rows_are_made_of_answers_from_before_the_change():
 
 
 def test_a_segment_that_comes_back_twice_leaves_the_name_of_its_first_guess_to_those_that_have_it():
-    """The recall may find a task after the signature has found another: the first guess was the newest task."""
+    """The recall may find a task after the signature has found another.
+
+    The first guess was the newest task.
+    """
     timeline = Timeline(0, 4, Draws(0))
     timeline.cut(10, "concept", 2)
     timeline.cut(20, "concept", 2)
@@ -127,7 +144,8 @@ def test_a_segment_that_comes_back_twice_leaves_the_name_of_its_first_guess_to_t
 
 
 def test_signatures_take_in_nothing_from_after_the_change():
-    timeline, scale = Timeline(0, 4, Draws(0)), Scale(2)
+    timeline = Timeline(0, 4, Draws(0))
+    scale = Scale(2)
     for index in range(180):
         values = np.array([float(index % 3), 1.0 + index % 2])
         scale.update(values)
@@ -163,7 +181,9 @@ def test_returning_tasks_are_recognised_and_new_ones_are_not(same_inputs):
 
 
 def test_new_classes_in_short_tasks_are_not_taken_for_a_return():
-    monitor, alarms, index = TaskMonitor(holdout=0), [], 0
+    monitor = TaskMonitor(holdout=0)
+    alarms = []
+    index = 0
     tasks = digits_two_at_a_time()
     features = tuple(range(64))
     for X, labels in tasks:
@@ -172,7 +192,9 @@ def test_new_classes_in_short_tasks_are_not_taken_for_a_return():
             index += 1
     starts = np.cumsum([0, *(len(X) for X, _ in tasks)])[:-1]
     assert not _returns(alarms)
-    assert np.abs(np.array([task["start"] for task in monitor.report()["tasks"]]) - starts).max() <= 10
+    assert (
+        np.abs(np.array([task["start"] for task in monitor.report()["tasks"]]) - starts).max() <= 10
+    )
 
 
 def test_without_hold_outs_nothing_is_stored_and_the_proxies_remain():
@@ -197,22 +219,27 @@ def test_running_row_is_fresh_without_a_last_look():
     monitor = TaskMonitor()
     _, R = run(monitor, Forgetful(), tasks, [0, 1, 2, 3], 1500, tests=tests)
     found, errors = (
-        np.array(monitor.report()[key], dtype=float)[-1] for key in ("accuracy_matrix", "accuracy_matrix_se")
+        np.array(monitor.report()[key], dtype=float)[-1]
+        for key in ("accuracy_matrix", "accuracy_matrix_se")
     )
     assert (np.abs(found - R[-1]) <= 2.5 * errors).all()
 
 
 def test_work_of_rescoring_is_bounded():
-    monitor, model = TaskMonitor(share=0.2), ForgetfulArrays()
+    monitor = TaskMonitor(share=0.2)
+    model = ForgetfulArrays()
     run(monitor, model, Tasks(4), [0, 1, 2, 3], 1500)
     assert model.asked <= 6000 + 6000 / 8 + 8
-    monitor, model = TaskMonitor(holdout=0), Forgetful()
+    monitor = TaskMonitor(holdout=0)
+    model = Forgetful()
     run(monitor, model, Tasks(4), [0, 1], 1500)
     assert model.asked == 3000
 
 
 def test_memory_is_bounded_and_the_measures_stay_sound():
-    monitor, model, tasks = TaskMonitor(max_segments=4, holdout=30, share=0.1), Forgetful(), Tasks(5)
+    monitor = TaskMonitor(max_segments=4, holdout=30, share=0.1)
+    model = Forgetful()
+    tasks = Tasks(5)
     run(monitor, model, tasks, [0, 1, 2, 3, 0, 1, 2, 3, 0], 800)
     report = monitor.report()
     assert len(report["tasks"]) == len(report["accuracy_matrix"]) == 4
@@ -233,7 +260,9 @@ def test_merging_equals_its_definition(size, data):
     matrix = AccuracyMatrix()
     for i in range(size):
         matrix.close([(float(rng.random()), int(rng.integers(1, 50))) for _ in range(i + 1)])
-    rows, counts = merged([list(row) for row in matrix.rows], [list(row) for row in matrix.counts], target)
+    rows, counts = merged(
+        [list(row) for row in matrix.rows], [list(row) for row in matrix.counts], target
+    )
     matrix.merge(target)
     assert matrix.counts == counts
     for row, expected in zip(matrix.rows, rows, strict=True):
@@ -242,7 +271,9 @@ def test_merging_equals_its_definition(size, data):
 
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(1, 40))
 def test_pooled_hold_outs_keep_within_their_size(older, newer, size):
-    first, second, draws = HoldOut(size), HoldOut(size), Draws(1)
+    first = HoldOut(size)
+    second = HoldOut(size)
+    draws = Draws(1)
     for index in range(older):
         first.offer(Held(index, np.zeros(0), {}, 0), draws)
     for index in range(newer):
@@ -265,7 +296,9 @@ def test_measures_leave_out_what_was_not_measured():
     assert found["backward_transfer_se"] == pytest.approx(np.hypot(se[0], se[2]))
     nothing = measures(np.full((1, 1), np.nan), np.zeros((1, 1)))
     assert set(nothing.values()) == {None}
-    running_is_empty = measures(np.array([[0.9, np.nan], [0.8, np.nan]]), np.array([[50, 0], [50, 0]]))
+    running_is_empty = measures(
+        np.array([[0.9, np.nan], [0.8, np.nan]]), np.array([[50, 0], [50, 0]])
+    )
     assert running_is_empty["average_accuracy"] == pytest.approx(0.9)
 
 
@@ -274,7 +307,9 @@ def test_certainty_is_never_claimed():
 
 
 def test_given_boundaries_cut_and_alarms_do_not():
-    monitor, model, tasks = TaskMonitor(tasks="given"), Forgetful(), Tasks(6)
+    monitor = TaskMonitor(tasks="given")
+    model = Forgetful()
+    tasks = Tasks(6)
     for visit, (concept, name) in enumerate([(0, "day"), (1, "night"), (0, "day")]):
         monitor.begin_task(name, visit * 1000)
         alarms, _ = run(monitor, model, tasks, [concept], 1000, start=visit * 1000)
@@ -287,12 +322,16 @@ def test_given_boundaries_cut_and_alarms_do_not():
     ]
     assert report["tasks"][2]["returned"]
     assert report["tasks"][2]["return_drop"] < 0
-    assert [drift["at"] for drift in report["drifts"] if drift["kind"] == "boundary"] == [1000, 2000]
+    assert [drift["at"] for drift in report["drifts"] if drift["kind"] == "boundary"] == [
+        1000,
+        2000,
+    ]
     assert len(report["accuracy_matrix"]) == 3
 
 
 def test_a_column_may_give_the_task():
-    monitor, model = TaskMonitor(tasks="column:room"), Forgetful()
+    monitor = TaskMonitor(tasks="column:room")
+    model = Forgetful()
     for index, room in enumerate(["kitchen"] * 300 + ["hall"] * 300 + ["kitchen"] * 300):
         x = dict.fromkeys(NAMES, 1.0) | {"room": room}
         step(monitor, model, x, 0, index)
@@ -315,13 +354,17 @@ def test_tasks_none_reports_alarms_and_cuts_nothing():
 
 
 def test_array_rows_are_the_same_as_named_rows():
-    tasks, named, rows = Tasks(7), TaskMonitor(), TaskMonitor()
+    tasks = Tasks(7)
+    named = TaskMonitor()
+    rows = TaskMonitor()
     for start, concept in ((0, 0), (1000, 1)):
         X, y = tasks.rows(concept, 1000)
         for i, (x, label) in enumerate(zip(X, y.tolist(), strict=True), start):
             answer = label if i % 10 else 3 - label
             by_name = dict(zip(NAMES, x.tolist(), strict=True))
-            assert named.update(label, answer, by_name, i) == rows.update(label, answer, x[None], i, NAMES)
+            assert named.update(label, answer, by_name, i) == rows.update(
+                label, answer, x[None], i, NAMES
+            )
             assert named.hold_out(by_name, label, i) == rows.hold_out(x[None], label, i, NAMES)
     assert named.report() == rows.report()
 
@@ -342,8 +385,15 @@ def test_unlabelled_and_unanswered_samples_are_watched_but_not_scored():
 
 def test_dirty_samples_poison_nothing():
     rng = np.random.default_rng(9)
-    monitor, model = TaskMonitor(share=0.2), Forgetful()
-    strange = [{}, {"a": "text"}, {"a": None, "z": 1.0}, {"a": math.nan, "b": math.inf}, {"new": True, 5: 2}]
+    monitor = TaskMonitor(share=0.2)
+    model = Forgetful()
+    strange = [
+        {},
+        {"a": "text"},
+        {"a": None, "z": 1.0},
+        {"a": math.nan, "b": math.inf},
+        {"new": True, 5: 2},
+    ]
     for i in range(2000):
         x = dict(zip(NAMES, rng.standard_normal(8).tolist(), strict=True))
         if i % 20 == 7:
@@ -360,7 +410,13 @@ def test_dirty_samples_poison_nothing():
 
 def test_codec_gives_back_what_it_was_given():
     codec = RowCodec()
-    samples = [{"b": 1.0, "a": 2.0}, {"a": 3.0, "b": "x"}, {"c": 4.0}, {"b": 1.5, "a": 2.5, "c": 0.0}, {}]
+    samples = [
+        {"b": 1.0, "a": 2.0},
+        {"a": 3.0, "b": "x"},
+        {"c": 4.0},
+        {"b": 1.5, "a": 2.5, "c": 0.0},
+        {},
+    ]
     coded = [codec.encode(x) for x in samples]
     assert [codec.decode(*pair) for pair in coded] == samples
     assert codec.names == ("b", "a", "c")
@@ -376,7 +432,8 @@ def test_regression_measures_what_stays_within_the_usual_error():
         def predict_one(self, x):
             return self.value + x["a"]
 
-    model, alarms = Mean(), []
+    model = Mean()
+    alarms = []
     for i in range(3000):
         x = {"a": float(rng.standard_normal())}
         y = x["a"] + rng.standard_normal() * 0.1 + (5.0 if i >= 2000 else 0.0)
@@ -402,13 +459,20 @@ def test_a_restored_monitor_continues_the_same(cut, options, tmp_path):
     def steps(monitor, model, rows, start):
         return [step(monitor, model, x, y, i) for i, (x, y) in enumerate(rows, start)]
 
-    tasks, rows = Tasks(11), []
+    tasks = Tasks(11)
+    rows = []
     for concept in (0, 1, 0):
         X, y = tasks.rows(concept, 1500)
-        rows += [(dict(zip(NAMES, x, strict=True)), label) for x, label in zip(X.tolist(), y.tolist(), strict=True)]
-    whole, model = TaskMonitor(**options), Forgetful()
+        rows += [
+            (dict(zip(NAMES, x, strict=True)), label)
+            for x, label in zip(X.tolist(), y.tolist(), strict=True)
+        ]
+    whole = TaskMonitor(**options)
+    model = Forgetful()
     expected = steps(whole, model, rows, 0)
-    first, second, model = TaskMonitor(**options), TaskMonitor(seed=99), Forgetful()
+    first = TaskMonitor(**options)
+    second = TaskMonitor(seed=99)
+    model = Forgetful()
     found = steps(first, model, rows[:cut], 0)
     config, arrays = first.export_state()
     persist.write(tmp_path / "monitor", "monitor", config, arrays)
@@ -417,9 +481,12 @@ def test_a_restored_monitor_continues_the_same(cut, options, tmp_path):
     found += steps(second, model, rows[cut:], cut)
     assert found == expected
     assert second.report() == whole.report()
-    ours, theirs = second.export_state(), whole.export_state()
+    ours = second.export_state()
+    theirs = whole.export_state()
     assert repr(ours[0]) == repr(theirs[0])
-    assert {name: a.tobytes() for name, a in ours[1].items()} == {name: a.tobytes() for name, a in theirs[1].items()}
+    assert {name: a.tobytes() for name, a in ours[1].items()} == {
+        name: a.tobytes() for name, a in theirs[1].items()
+    }
 
 
 class Recalling:
@@ -440,7 +507,10 @@ class Recalling:
 
 
 def recalling(monitor, model, start, stop):
-    """Stream samples without any error; the user says that a task begins at 1000 (as an alarm would)."""
+    """Stream samples without any error.
+
+    The user says that a task begins at 1000 (as an alarm would).
+    """
     alarms = []
     for i in range(start, stop):
         if i == 1000:
@@ -453,17 +523,19 @@ def recalling(monitor, model, start, stop):
 
 @pytest.mark.parametrize("cut", [0, 1200, 2510, 2520])
 def test_a_model_that_recalls_says_which_task_is_back_though_it_makes_no_error(cut):
-    monitor, model = TaskMonitor(holdout=0, inputs=False), Recalling()
+    monitor = TaskMonitor(holdout=0, inputs=False)
+    model = Recalling()
     alarms = recalling(monitor, model, 0, cut)
     resumed = TaskMonitor()
     resumed.restore_state(*monitor.export_state())
     alarms += recalling(resumed, model, cut, 3000)
-    assert [(task["task"], task["start"], task["returned"]) for task in resumed.report()["tasks"]] == [
-        ("task 0", 0, False), ("task 1", 1000, False), ("task 0", 2503, True)
-    ]  # fmt: skip
+    assert [
+        (task["task"], task["start"], task["returned"]) for task in resumed.report()["tasks"]
+    ] == [("task 0", 0, False), ("task 1", 1000, False), ("task 0", 2503, True)]
     assert [(alarm.state, alarm.detector, alarm.since, alarm.task) for alarm in alarms] == [
-        ("drift", "recall", 2503, ""), ("return", "recall", 2503, "task 0")
-    ]  # fmt: skip
+        ("drift", "recall", 2503, ""),
+        ("return", "recall", 2503, "task 0"),
+    ]
     assert str(alarms[1]) == "task 0 is back (sample 2527, since 2503)"
 
 
@@ -477,10 +549,14 @@ def test_recall_cuts_nothing_where_the_user_says_what_the_tasks_are():
 def test_the_tasks_of_a_stream_whose_labels_return_are_named():
     tasks = returning_labels()
     features = tuple(range(tasks[0][0].shape[1]))
-    monitor, model, i = TaskMonitor(seed=0), LOCOClassifier(seed=0), 0
+    monitor = TaskMonitor(seed=0)
+    model = LOCOClassifier(seed=0)
+    i = 0
     for X, y in tasks:
         for x, label in zip(X[:, None], y.tolist(), strict=True):
-            monitor.update(label, model.predict_array(x, features)[0] if i else None, x, i, features)
+            monitor.update(
+                label, model.predict_array(x, features)[0] if i else None, x, i, features
+            )
             if not monitor.hold_out(x, label, i, features):
                 model.learn_array(x, [label], features)
             monitor.rescore(model)
@@ -546,6 +622,11 @@ def test_settings_are_checked(settings, text):
 
 
 def test_alarms_read_as_sentences():
-    assert str(Alarm(9, "input", "energy", "drift", 5)) == "the inputs changed at sample 5, noticed at 9 (energy)"
+    assert (
+        str(Alarm(9, "input", "energy", "drift", 5))
+        == "the inputs changed at sample 5, noticed at 9 (energy)"
+    )
     assert "perhaps the concept changed" in str(Alarm(9, "concept", "HDDMA", "warning", 9))
-    assert str(Alarm(109, "concept", "signature", "return", 9, "task 1")).startswith("task 1 is back")
+    assert str(Alarm(109, "concept", "signature", "return", 9, "task 1")).startswith(
+        "task 1 is back"
+    )

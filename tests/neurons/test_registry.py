@@ -32,13 +32,17 @@ def test_the_package_has_three_models():
 def test_a_model_from_outside_runs_in_a_network(delays):
     rng = np.random.default_rng(0)
     weights = [rng.normal(0.2, 0.5, (6, 4)), rng.normal(0.4, 0.5, (4, 3))]
-    times, indices = np.sort(rng.uniform(0, 50, 80)), rng.integers(0, 6, 80)
+    times = np.sort(rng.uniform(0, 50, 80))
+    indices = rng.integers(0, 6, 80)
     net = Network.from_weights(weights, neuron="counter", jump=1.3, delays=delays, dtype="float64")
     assert "neuron='counter'" in repr(net)
     record = net.run(times, indices, 60.0, membranes={0: [0, 2]}, membrane_step=10.0)
-    sent, late = (times, indices), 0.0 if delays is None else delays
+    sent = (times, indices)
+    late = 0.0 if delays is None else delays
     for layer, matrix in enumerate(weights):
-        total, fired, trace = np.zeros(matrix.shape[1]), [], []
+        total = np.zeros(matrix.shape[1])
+        fired = []
+        trace = []
         samples = list(record.membrane_times)
         for t in np.unique(sent[0]):
             while samples and samples[0] < t + late:
@@ -52,7 +56,9 @@ def test_a_model_from_outside_runs_in_a_network(delays):
         np.testing.assert_allclose(record.of(layer)[0], sent[0], rtol=1e-12)
         np.testing.assert_array_equal(record.of(layer)[1], sent[1])
         if layer == 0:
-            np.testing.assert_allclose(record.membranes[0], np.array(trace + [total] * len(samples))[:, [0, 2]])
+            np.testing.assert_allclose(
+                record.membranes[0], np.array(trace + [total] * len(samples))[:, [0, 2]]
+            )
 
 
 LEARN = """
@@ -72,10 +78,13 @@ print(sum(a == b for a, b in zip(answers[20:], y[20:])), *model.predict_proba_ar
 
 def learned(**environment):
     done = subprocess.run(
-        [sys.executable, "-W", "error::RuntimeWarning", "-c", LEARN], check=True, capture_output=True, text=True,
+        [sys.executable, "-W", "error::RuntimeWarning", "-c", LEARN],
+        check=True,
+        capture_output=True,
+        text=True,
         cwd=Path(__file__).parents[2],
         env=os.environ | environment,
-    )  # fmt: skip
+    )
     return done.stdout
 
 
@@ -97,21 +106,27 @@ def a_network(neuron):
 @pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor, a_network])
 @pytest.mark.parametrize("neuron", ["hodgkin", None, ["lif"]])
 def test_an_unknown_model_is_refused(make, neuron):
-    with pytest.raises(ConfigError, match=r"neuron is .*; allowed are 'lif', 'alif', 'izhikevich', .*'counter'"):
+    with pytest.raises(
+        ConfigError, match=r"neuron is .*; allowed are 'lif', 'alif', 'izhikevich', .*'counter'"
+    ):
         make(neuron=neuron)
 
 
 @pytest.mark.slow  # compiled anew in every process
 def test_the_estimator_runs_a_model_from_outside_by_its_spike_times():
-    operations, times = toy_neuron.MODEL.window, np.zeros(MOST_SPIKES)
+    operations = toy_neuron.MODEL.window
+    times = np.zeros(MOST_SPIKES)
     assert operations.trace is None
     X = np.random.default_rng(0).normal(size=(30, 3))
     model = LOCOClassifier(hidden_sizes=(8,), neuron="counter", seed=1)
     model.learn_array(X, (X[:, 0] > 0).astype(int))
     model.predict_one(dict(enumerate(X[0])))
-    run, gain = model._scratch.run, model._state.net.gains[0, 0]
+    run = model._scratch.run
+    gain = model._state.net.gains[0, 0]
     for drive, trace in zip(gain * run.drives[0], model._scratch.features, strict=False):
-        n = door(operations.times)(toy_neuron.Counter(), float(drive), 20.0, 20.0, np.zeros((2, 8)), times)
+        n = door(operations.times)(
+            toy_neuron.Counter(), float(drive), 20.0, 20.0, np.zeros((2, 8)), times
+        )
         assert n == max(0, int(drive))
         np.testing.assert_allclose(times[:n], 20.0 / drive * np.arange(1, n + 1))
         assert trace == pytest.approx(naive.trace(times[:n], 20.0, 20.0), rel=1e-4, abs=1e-6)
@@ -135,7 +150,9 @@ def test_a_model_without_a_window_runs_in_networks_alone():
 def test_parameters_of_a_model_from_outside_are_checked():
     with pytest.raises(ConfigError, match=r"jump is -1.0; it must be above 0"):
         Network.from_weights([[[1.0]]], neuron="counter", jump=-1.0)
-    with pytest.raises(ConfigError, match=r"leap is no parameter of neuron='counter'; its parameters are: jump"):
+    with pytest.raises(
+        ConfigError, match=r"leap is no parameter of neuron='counter'; its parameters are: jump"
+    ):
         Network.from_weights([[[1.0]]], neuron="counter", leap=1.0)
 
 
@@ -148,7 +165,10 @@ class Needy(NamedTuple):
     [
         ({"name": "lif"}, r"name of a neuron model is 'lif', which is taken"),
         ({"name": "two words"}, r"name of a neuron model is 'two words'; allowed is a Python name"),
-        ({"name": "second"}, r"kind of the neuron model 'second' is .*Counter.*; it must be a NamedTuple of its own"),
+        (
+            {"name": "second"},
+            r"kind of the neuron model 'second' is .*Counter.*; it must be a NamedTuple of its own",
+        ),
         ({"name": "needy", "kind": Needy}, r"with a default for every field"),
         (
             {"name": "sparse_kind", "kind": int},

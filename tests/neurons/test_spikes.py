@@ -13,7 +13,8 @@ from tests.helpers.doors import doors
 @given(st.lists(st.integers(1, 70), max_size=12), st.sampled_from([np.float32, np.float64]))
 def test_events_of_one_time_are_one_group(sizes, dtype):
     times = np.repeat(np.arange(len(sizes)), sizes).astype(dtype)
-    group_times, ends = np.full(12, -1.0, dtype), np.zeros(12, np.int64)
+    group_times = np.full(12, -1.0, dtype)
+    ends = np.zeros(12, np.int64)
     assert doors(spikes).group_events(times, group_times, ends) == len(sizes)
     assert ends[: len(sizes)].tolist() == np.cumsum(sizes).tolist()
     assert group_times[: len(sizes)].tolist() == list(range(len(sizes)))

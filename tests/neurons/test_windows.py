@@ -31,9 +31,15 @@ def window_of(name):
 
 def times_of(name, drive, window=20.0, tau=20.0, cell=None, n_room=MOST_SPIKES):
     """Return the spike times that the window kernel writes."""
-    operations, times = window_of(name), np.full(n_room + 1, -7.0)
+    operations = window_of(name)
+    times = np.full(n_room + 1, -7.0)
     n = door(operations.times)(
-        cell or operations.settings(tau), drive, window, tau, np.full((2, 8), np.nan), times[:n_room]
+        cell or operations.settings(tau),
+        drive,
+        window,
+        tau,
+        np.full((2, 8), np.nan),
+        times[:n_room],
     )
     assert times[n_room] == -7.0
     return times[:n]
@@ -42,14 +48,22 @@ def times_of(name, drive, window=20.0, tau=20.0, cell=None, n_room=MOST_SPIKES):
 def simulated(neuron, window, tau, drive, **options):
     """Return the spike times of one neuron of the simulator, whose drive is the level it settles at."""
     net = Network.from_weights(
-        [[[0.0]]], tau=tau, drive=naive.level(drive, window, tau), reset="zero", neuron=neuron, dtype="float64",
+        [[[0.0]]],
+        tau=tau,
+        drive=naive.level(drive, window, tau),
+        reset="zero",
+        neuron=neuron,
+        dtype="float64",
         **options,
-    )  # fmt: skip
+    )
     return net.run([], [], window).times[:MOST_SPIKES]
 
 
 def is_edge(drive, window, tau):
-    """Return whether rounding alone decides on a spike: the level close to threshold, or the end of the window."""
+    """Return whether rounding alone decides on a spike.
+
+    The level close to threshold, or the end of the window.
+    """
     current = naive.level(drive, window, tau)
     if abs(current - 1.0) < 1e-6:
         return True
@@ -75,9 +89,15 @@ def test_the_lif_trace_in_closed_form_is_the_sum_over_its_spikes(drive, window, 
     tau_trace = tau if tau_trace is None else tau_trace
     assume(not is_edge(drive, window, tau))
     trace, n = door(window_of("lif").trace)(
-        window_of("lif").settings(tau), drive, window, tau, tau_trace, math.exp(-window / tau_trace),
-        np.zeros((2, 8)), np.zeros(MOST_SPIKES),
-    )  # fmt: skip
+        window_of("lif").settings(tau),
+        drive,
+        window,
+        tau,
+        tau_trace,
+        math.exp(-window / tau_trace),
+        np.zeros((2, 8)),
+        np.zeros(MOST_SPIKES),
+    )
     times = naive.lif_times(drive, window, tau)
     assert n == len(times)
     assert trace == pytest.approx(naive.trace(times, window, tau_trace), rel=1e-6, abs=1e-9)
@@ -86,7 +106,8 @@ def test_the_lif_trace_in_closed_form_is_the_sum_over_its_spikes(drive, window, 
 
 
 def test_a_trace_is_continuous_where_spikes_come_and_go():
-    cell, room = window_of("lif").settings(20.0), (np.zeros((2, 8)), np.zeros(MOST_SPIKES))
+    cell = window_of("lif").settings(20.0)
+    room = (np.zeros((2, 8)), np.zeros(MOST_SPIKES))
     traces, counts = zip(
         *(
             door(window_of("lif").trace)(cell, drive, 20.0, 20.0, 20.0, math.exp(-1.0), *room)
@@ -113,7 +134,12 @@ def test_no_neuron_fires_more_often_than_there_is_room():
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.floats(-5.0, 40.0), st.sampled_from([10.0, 20.0, 60.0]), st.floats(4.0, 500.0), st.floats(0.0, 1.0))
+@given(
+    st.floats(-5.0, 40.0),
+    st.sampled_from([10.0, 20.0, 60.0]),
+    st.floats(4.0, 500.0),
+    st.floats(0.0, 1.0),
+)
 def test_alif_times_are_the_simulators(drive, window, tau, adapt):
     assume(abs(naive.level(drive, window, tau) - 1.0) > 1e-3)
     cell = window_of("alif").settings(tau)._replace(adapt=adapt)
@@ -132,9 +158,16 @@ def test_alif_times_are_the_plain_twins_and_grow_apart(drive):
     cell = window_of("alif").settings(20.0)
     times = times_of("alif", drive)
     twin, _ = naive_network.run_layer(
-        np.zeros((1, 1)), [], [], 20.0, neuron="alif", tau=20.0, reset="zero", drive=naive.level(drive, 20.0, 20.0),
+        np.zeros((1, 1)),
+        [],
+        [],
+        20.0,
+        neuron="alif",
+        tau=20.0,
+        reset="zero",
+        drive=naive.level(drive, 20.0, 20.0),
         **cell._asdict(),
-    )  # fmt: skip
+    )
     np.testing.assert_allclose(times, twin[:MOST_SPIKES], rtol=1e-9)
     assert np.all(np.diff(times, 2) > 0.0)
     plain = times_of("lif", drive)
@@ -145,7 +178,9 @@ def test_alif_times_are_the_plain_twins_and_grow_apart(drive):
 def from_rest(drive, cell, window):
     """Return the spike times of an Izhikevich neuron that rests without current until the window begins."""
     twin = naive_network.Quadratic(1, cell.a, cell.b, cell.c, cell.d, cell.peak, drive * cell.drive)
-    twin.v[:], twin.u[:], twin.step = cell.rest, cell.b * cell.rest, 5e-3
+    twin.v[:] = cell.rest
+    twin.u[:] = cell.b * cell.rest
+    twin.step = 5e-3
     times = []
     while twin.now < window:
         when, who = twin.next_alone(twin.now, window)
@@ -161,23 +196,33 @@ def test_izhikevich_times_are_the_twins(drive):
     exact = times_of("izhikevich", drive, 40.0, cell=Izhikevich(tolerance=1e-7))
     expected = from_rest(drive, Izhikevich(), 40.0)
     np.testing.assert_allclose(exact, expected, atol=1e-3)
-    np.testing.assert_allclose(times_of("izhikevich", drive, 40.0), expected, atol=0.2)  # the learner's tolerance
+    np.testing.assert_allclose(
+        times_of("izhikevich", drive, 40.0), expected, atol=0.2
+    )  # the learner's tolerance
 
 
 @pytest.mark.parametrize("drive", [0.8, 2.0, 6.3, 14.0])
 def test_izhikevich_times_are_the_simulators(drive):
     cell = Izhikevich(tolerance=1e-8)
     net = Network.from_weights(
-        [[[0.0]]], neuron="izhikevich", drive=drive * cell.drive, tolerance=cell.tolerance, dtype="float64"
+        [[[0.0]]],
+        neuron="izhikevich",
+        drive=drive * cell.drive,
+        tolerance=cell.tolerance,
+        dtype="float64",
     )
     times = net.run([], [], 40.0, initial=[np.array([cell.rest])]).times
-    np.testing.assert_allclose(times_of("izhikevich", drive, 40.0, cell=cell), times[:MOST_SPIKES], atol=1e-5)
+    np.testing.assert_allclose(
+        times_of("izhikevich", drive, 40.0, cell=cell), times[:MOST_SPIKES], atol=1e-5
+    )
     assert len(times) > 0
 
 
 def test_izhikevich_rests_where_nothing_moves_without_current():
     cell = Izhikevich()
-    assert cell.rest == pytest.approx(float(neurons.izhikevich.rest_potential(cell.b, 0.0)), abs=1e-9)
+    assert cell.rest == pytest.approx(
+        float(neurons.izhikevich.rest_potential(cell.b, 0.0)), abs=1e-9
+    )
 
 
 @pytest.mark.parametrize("name", ["lif", "alif", "izhikevich"])
@@ -194,7 +239,9 @@ def test_on_a_grid_a_neuron_fires_at_the_end_of_the_step_in_which_it_reaches_its
     drive, tau, steps, reset_zero
 ):
     cell = neurons.find("lif").kind(reset_zero=reset_zero, dt=20.0 / steps)
-    level, v, expected = naive.level(drive, 20.0, tau), 0.0, []
+    level = naive.level(drive, 20.0, tau)
+    v = 0.0
+    expected = []
     for step in range(1, steps + 1):
         v = level + (v - level) * math.exp(-cell.dt / tau)
         assume(abs(v - 1.0) > 1e-9)
@@ -206,4 +253,6 @@ def test_on_a_grid_a_neuron_fires_at_the_end_of_the_step_in_which_it_reaches_its
         cell, drive, 20.0, tau, 20.0, math.exp(-1.0), np.full((2, 8), np.nan), np.zeros(MOST_SPIKES)
     )
     assert n == len(expected)
-    assert trace == pytest.approx(sum(2 * (math.exp(t / 20 - 1) - math.exp(2 * t / 20 - 2)) for t in expected))
+    assert trace == pytest.approx(
+        sum(2 * (math.exp(t / 20 - 1) - math.exp(2 * t / 20 - 2)) for t in expected)
+    )

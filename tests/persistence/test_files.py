@@ -32,7 +32,8 @@ def test_a_file_is_replaced_and_keeps_its_mode(tmp_path):
 
 
 def test_a_link_stays_and_leads_to_the_new_file(tmp_path):
-    target, link = tmp_path / "deep" / "real.json", tmp_path / "report.json"
+    target = tmp_path / "deep" / "real.json"
+    link = tmp_path / "report.json"
     target.parent.mkdir()
     link.symlink_to(target)
     for content in (b"first", b"second"):  # of a link into the void, and of one to a file
@@ -42,7 +43,8 @@ def test_a_link_stays_and_leads_to_the_new_file(tmp_path):
 
 
 def test_a_pipe_is_written_through_and_stays(tmp_path):
-    path, heard = tmp_path / "pipe", []
+    path = tmp_path / "pipe"
+    heard = []
     os.mkfifo(path)
     with pytest.raises(OSError, match="nobody reads from this pipe"):
         atomic_write(path, b"lost")
@@ -64,7 +66,8 @@ def test_a_pipe_is_written_through_and_stays(tmp_path):
 
 
 def test_a_device_is_written_through_and_stays(tmp_path):
-    null, full = device(tmp_path, "null"), device(tmp_path, "full")
+    null = device(tmp_path, "null")
+    full = device(tmp_path, "full")
     atomic_write(null, b"gone")
     with pytest.raises(OSError, match="No space left"):
         atomic_write(full, b"too much")
@@ -89,7 +92,9 @@ def test_what_is_no_file_is_refused(tmp_path):
 
 
 def test_left_overs_of_killed_writes_are_swept(tmp_path):
-    old, young, other = (tmp_path / f".{name}.tmp" for name in ("a[1].json.77.ab", "a[1].json.78.ab", "b.json.77.ab"))
+    old, young, other = (
+        tmp_path / f".{name}.tmp" for name in ("a[1].json.77.ab", "a[1].json.78.ab", "b.json.77.ab")
+    )
     for path in (old, young, other):
         path.write_text("half")
     for path in (old, other):

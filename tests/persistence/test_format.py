@@ -14,13 +14,24 @@ from loco_stream.errors import CheckpointError
 from loco_stream.persistence import format as persist
 from loco_stream.persistence.migrations import VERSION
 
-KEYS = st.one_of(st.text(max_size=5), st.integers(-(2**63), 2**64 - 1), st.tuples(st.text(max_size=3), st.booleans()))
+KEYS = st.one_of(
+    st.text(max_size=5),
+    st.integers(-(2**63), 2**64 - 1),
+    st.tuples(st.text(max_size=3), st.booleans()),
+)
 PLAIN = st.recursive(
     st.one_of(
-        st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=5), st.binary(max_size=5)
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(allow_nan=False),
+        st.text(max_size=5),
+        st.binary(max_size=5),
     ),
     lambda inner: st.one_of(
-        st.lists(inner, max_size=3), st.lists(inner, max_size=3).map(tuple), st.dictionaries(KEYS, inner, max_size=3)
+        st.lists(inner, max_size=3),
+        st.lists(inner, max_size=3).map(tuple),
+        st.dictionaries(KEYS, inner, max_size=3),
     ),
     max_leaves=12,
 )
@@ -76,7 +87,10 @@ def test_equal_content_gives_equal_bytes_and_digest(tmp_path):
 
 def test_a_numpy_scalar_is_stored_as_the_number_it_is(tmp_path):
     persist.write(
-        tmp_path / "a", "k", {"n": np.int64(3), "b": np.bool_(True), "d": {np.str_("u"): np.float32(0.5)}}, {}
+        tmp_path / "a",
+        "k",
+        {"n": np.int64(3), "b": np.bool_(True), "d": {np.str_("u"): np.float32(0.5)}},
+        {},
     )
     assert same(persist.read(tmp_path / "a").config, {"n": 3, "b": True, "d": {"u": 0.5}})
 
@@ -100,7 +114,9 @@ def test_every_flipped_bit_and_every_cut_is_noticed(tmp_path):
     persist.write(path, "k", {"x": 1}, {"w": np.arange(5.0)})
     good = path.read_bytes()
     for position in range(len(good)):
-        path.write_bytes(good[:position] + bytes([good[position] ^ 1 << (position % 8)]) + good[position + 1 :])
+        path.write_bytes(
+            good[:position] + bytes([good[position] ^ 1 << (position % 8)]) + good[position + 1 :]
+        )
         with pytest.raises(CheckpointError, match=r"damaged|not a loco-stream file"):
             persist.read(path)
         path.write_bytes(good[:position])
@@ -119,17 +135,59 @@ def forged(header: bytes, data: bytes = b"", version: int = VERSION) -> bytes:
         (forged(b"", version=VERSION + 1), f"format version {VERSION + 1}"),
         (forged(b"\xc1"), "unreadable"),
         (forged(persist.encode_plain({"kind": "k"})), "damaged"),
-        (forged(persist.encode_plain({"kind": "k", "config": {}, "arrays": [["a", "|O", [1]]]}), b"\0" * 8), "dtype"),
-        (forged(persist.encode_plain({"kind": "k", "config": {}, "arrays": [["a", "<f8", [9]]]})), "damaged"),
-        (forged(persist.encode_plain({"kind": "k", "config": {}, "arrays": [["a", "<f8", [-1]]]})), "damaged"),
-        (forged(persist.encode_plain({"kind": "k", "config": {}, "arrays": [["a", "<f8", [2**32, 2**32]]]})), "longer"),
-        (forged(persist.encode_plain({"kind": "k", "config": {}, "arrays": [["a", "<f8", [2**70]]]})), "shape"),
-        (forged(persist.encode_plain({"kind": "k", "config": {}, "arrays": [["a", "(2", [1]]]})), "dtype"),
-        (forged(persist.encode_plain({"kind": "k", "config": {}, "arrays": [["a", None, [1]]]})), "dtype"),
-        (forged(persist.encode_plain({"kind": "k", "config": {}, "arrays": [[["a"], "<f8", [0]]]})), "damaged"),
+        (
+            forged(
+                persist.encode_plain({"kind": "k", "config": {}, "arrays": [["a", "|O", [1]]]}),
+                b"\0" * 8,
+            ),
+            "dtype",
+        ),
+        (
+            forged(
+                persist.encode_plain({"kind": "k", "config": {}, "arrays": [["a", "<f8", [9]]]})
+            ),
+            "damaged",
+        ),
+        (
+            forged(
+                persist.encode_plain({"kind": "k", "config": {}, "arrays": [["a", "<f8", [-1]]]})
+            ),
+            "damaged",
+        ),
+        (
+            forged(
+                persist.encode_plain(
+                    {"kind": "k", "config": {}, "arrays": [["a", "<f8", [2**32, 2**32]]]}
+                )
+            ),
+            "longer",
+        ),
+        (
+            forged(
+                persist.encode_plain({"kind": "k", "config": {}, "arrays": [["a", "<f8", [2**70]]]})
+            ),
+            "shape",
+        ),
+        (
+            forged(persist.encode_plain({"kind": "k", "config": {}, "arrays": [["a", "(2", [1]]]})),
+            "dtype",
+        ),
+        (
+            forged(persist.encode_plain({"kind": "k", "config": {}, "arrays": [["a", None, [1]]]})),
+            "dtype",
+        ),
+        (
+            forged(
+                persist.encode_plain({"kind": "k", "config": {}, "arrays": [[["a"], "<f8", [0]]]})
+            ),
+            "damaged",
+        ),
         (forged(persist.encode_plain({"kind": "k", "config": [], "arrays": []})), "another type"),
         (forged(b"\xdd\xff\xff\xff\xff"), "unreadable"),
-        (forged(persist.encode_plain({"kind": "k", "config": {}, "arrays": []}), b"more"), "left over"),
+        (
+            forged(persist.encode_plain({"kind": "k", "config": {}, "arrays": []}), b"more"),
+            "left over",
+        ),
     ],
 )
 def test_a_well_signed_forgery_is_refused_too(tmp_path, content, message):

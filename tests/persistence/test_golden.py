@@ -20,7 +20,9 @@ GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "v0_1"
 SENTENCE = r"holds a {kind} of an earlier release, which cannot be brought up: .*release 0\.1.*learn the stream anew"
 
 
-@pytest.mark.parametrize("name", ["classifier", "deep_alif", "delta_izhikevich", "paper", "regressor"])
+@pytest.mark.parametrize(
+    "name", ["classifier", "deep_alif", "delta_izhikevich", "paper", "regressor"]
+)
 def test_a_model_of_version_0_1_is_refused_in_words(name):
     kind = "LOCORegressor" if name == "regressor" else "LOCOClassifier"
     with pytest.raises(CheckpointError, match=rf"{name}\.loco {SENTENCE.format(kind=kind)}"):
@@ -52,4 +54,6 @@ def test_what_this_release_writes_is_of_the_version_that_it_reads(tmp_path):
     assert int.from_bytes(content[8:10], "little") == migrations.VERSION
     assert persist.read(tmp_path / "new.loco").kind == "LOCOClassifier"
     assert load(tmp_path / "new.loco").n_seen == 1
-    assert sorted(migrations.MIGRATIONS) == list(range(1, migrations.VERSION))  # each earlier one has its answer
+    assert sorted(migrations.MIGRATIONS) == list(
+        range(1, migrations.VERSION)
+    )  # each earlier one has its answer

@@ -39,14 +39,20 @@ def test_an_old_file_is_brought_up_step_by_step(old_file, monkeypatch):
 
 
 def test_an_old_file_may_be_refused_with_what_to_do(old_file, monkeypatch):
-    release(monkeypatch, WRITTEN + 1, {WRITTEN: refuse("learn it anew, or load it with release 0.1")})
-    with pytest.raises(CheckpointError, match=r"old\.loco holds a demo of an earlier .* learn it anew, or load"):
+    release(
+        monkeypatch, WRITTEN + 1, {WRITTEN: refuse("learn it anew, or load it with release 0.1")}
+    )
+    with pytest.raises(
+        CheckpointError, match=r"old\.loco holds a demo of an earlier .* learn it anew, or load"
+    ):
         persist.read(old_file)
 
 
 def test_a_version_that_is_unknown_is_refused(old_file, monkeypatch):
     release(monkeypatch, 0, {})
-    with pytest.raises(CheckpointError, match=rf"has format version {WRITTEN}, .*up to 0: update loco-stream"):
+    with pytest.raises(
+        CheckpointError, match=rf"has format version {WRITTEN}, .*up to 0: update loco-stream"
+    ):
         persist.read(old_file)
     release(monkeypatch, WRITTEN + 1, {})
     with pytest.raises(CheckpointError, match=f"has format version {WRITTEN}, which no release"):

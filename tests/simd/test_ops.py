@@ -18,10 +18,14 @@ def compiled_fire(*arguments):
 def test_vectors_of_neurons_fire_as_single_ones(n, dtype, reset_zero):
     rng = np.random.default_rng(n)
     v, current, threshold = rng.normal(size=(3, n)).astype(dtype)
-    v[0], current[0], threshold[-1] = 0.0, threshold[0], np.inf  # exactly at threshold; never
+    # exactly at threshold; never
+    v[0] = 0.0
+    current[0] = threshold[0]
+    threshold[-1] = np.inf
     results = []
     for function in (leak_and_fire, compiled_fire):
-        own, out = v.copy(), np.full(n + 30, -7, np.int32)
+        own = v.copy()
+        out = np.full(n + 30, -7, np.int32)
         count = function(own, current, dtype(0.9), threshold, reset_zero, out, 3)
         results.append((own.tobytes(), count, out[:count].tobytes()))
     assert results[0] == results[1]

@@ -15,22 +15,29 @@ ROOM = 512
 
 
 def empty(buckets, per_ms):
-    queue, clock = np.zeros(6, np.int64), np.array([per_ms])
+    queue = np.zeros(6, np.int64)
+    clock = np.array([per_ms])
     return queue, clock, np.zeros((ROOM, 3)), np.zeros((ROOM, 5)), np.zeros(buckets, np.int32)
 
 
 @settings(max_examples=60)
 @given(
-    seed=st.integers(0, 2**32 - 1), buckets=st.sampled_from([1, 2, 64, 2048]),
-    per_ms=st.sampled_from([1e-3, 1.0, 50.0]), longest=st.sampled_from([0.0, 0.5, 7.0, 1e4]),
-)  # fmt: skip
+    seed=st.integers(0, 2**32 - 1),
+    buckets=st.sampled_from([1, 2, 64, 2048]),
+    per_ms=st.sampled_from([1e-3, 1.0, 50.0]),
+    longest=st.sampled_from([0.0, 0.5, 7.0, 1e4]),
+)
 def test_entries_leave_in_order_of_time_and_group(seed, buckets, per_ms, longest):
-    door, rng = doors(calendar_queue), np.random.default_rng(seed)
-    arrays, twin, now = empty(buckets, per_ms), [], 0.0
+    door = doors(calendar_queue)
+    rng = np.random.default_rng(seed)
+    arrays = empty(buckets, per_ms)
+    twin = []
+    now = 0.0
     queue, _, heap, _, _ = arrays
     for _ in range(400):
         if rng.random() < 0.55 and len(twin) < ROOM:
-            time, group = now + longest * round(rng.random(), 2), int(rng.integers(50))
+            time = now + longest * round(rng.random(), 2)
+            group = int(rng.integers(50))
             door.add(*arrays, time, group, now, 0.0)
             heapq.heappush(twin, (time, group, now))
         elif twin:
@@ -41,13 +48,16 @@ def test_entries_leave_in_order_of_time_and_group(seed, buckets, per_ms, longest
         assert queue[QUEUED] == len(twin)
     waiting = np.zeros((len(twin), 3))
     calendar_queue.drain(queue, *arrays[2:], waiting)
-    assert sorted(row[:2] for row in waiting.tolist()) == sorted([time, float(group)] for time, group, _ in twin)
+    assert sorted(row[:2] for row in waiting.tolist()) == sorted(
+        [time, float(group)] for time, group, _ in twin
+    )
     calendar_queue.refill(*arrays, waiting, np.zeros((50, 4)))
     assert door.earliest(*arrays) == (min(twin)[0] if twin else np.inf)
 
 
 def test_slots_are_used_again():
-    door, arrays = doors(calendar_queue), empty(64, 10.0)
+    door = doors(calendar_queue)
+    arrays = empty(64, 10.0)
     for k in range(20 * ROOM):
         door.add(*arrays, k + 3.0, 0, float(k), 0.0)
         door.add(*arrays, k + 4.0, 1, float(k), 0.0)
@@ -64,15 +74,24 @@ def test_memory_of_the_queue_is_bounded_by_spikes_under_way(delay):
     from loco_stream import Network
 
     rng = np.random.default_rng(3)
-    recurrent = random_array((300, 300), density=0.1, rng=rng, data_sampler=lambda size: rng.normal(0.0, 0.05, size))
+    recurrent = random_array(
+        (300, 300), density=0.1, rng=rng, data_sampler=lambda size: rng.normal(0.0, 0.05, size)
+    )
     delays = recurrent.copy()
     delays.data[:] = rng.integers(1, 21, len(delays.data)) * 0.1 if delay == "spread" else delay
     net = Network.from_weights(
-        [np.zeros((1, 300))], drive=1.1, refractory=2.0, reset="zero", recurrent=recurrent, recurrent_delays=delays,
+        [np.zeros((1, 300))],
+        drive=1.1,
+        refractory=2.0,
+        reset="zero",
+        recurrent=recurrent,
+        recurrent_delays=delays,
         dtype="float64",
-    )  # fmt: skip
+    )
     fired = len(net.run([], [], 1000.0, initial=[rng.uniform(0.0, 1.0, 300)]))
     progress = net._net.layers[0].progress
     assert fired > 3000
-    assert len(progress.slots) <= max(16 * 300 + 64, 2 * fired)  # room at the start, then doubled for spikes fired
+    assert len(progress.slots) <= max(
+        16 * 300 + 64, 2 * fired
+    )  # room at the start, then doubled for spikes fired
     assert len(net._net.layers[0].waiting) < 0.05 * fired

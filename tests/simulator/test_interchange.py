@@ -50,7 +50,9 @@ def test_spikes_on_the_grid_give_what_the_run_without_a_grid_gives(reset):
     for layer, raster in enumerate(net.run_clocked(spikes, 1.0)):
         times, indices = record.of(layer)
         assert len(times) > 10
-        assert sorted(zip(times, indices, strict=True)) == sorted(zip(*events(raster, 1.0), strict=True))
+        assert sorted(zip(times, indices, strict=True)) == sorted(
+            zip(*events(raster, 1.0), strict=True)
+        )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -59,7 +61,9 @@ def test_a_file_gives_the_net_back(tmp_path, dtype):
     net.to_nir(tmp_path / "net.nir", dt=0.5)
     back = Network.from_nir(tmp_path / "net.nir")
     assert repr(back) == repr(net)
-    for ours, theirs in zip(net.run_clocked(random_spikes(), 0.5), back.run_clocked(random_spikes(), 0.5), strict=True):
+    for ours, theirs in zip(
+        net.run_clocked(random_spikes(), 0.5), back.run_clocked(random_spikes(), 0.5), strict=True
+    ):
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -67,7 +71,8 @@ def test_the_file_is_what_the_formulas_say(tmp_path):
     net = Network.from_weights([[[0.5]]], tau=20.0, threshold=2.0, reset="zero", drive=0.25)
     net.to_nir(tmp_path / "net.nir", dt=1.0)
     graph = nir.read(tmp_path / "net.nir")
-    neurons, share = graph.nodes["neurons_0"], 1 - np.exp(-1 / 20)
+    neurons = graph.nodes["neurons_0"]
+    share = 1 - np.exp(-1 / 20)
     assert neurons.tau[0] == pytest.approx(1e-3 / share)
     assert graph.nodes["weights_0"].weight[0, 0] == pytest.approx(0.5 / share)
     assert graph.nodes["weights_0"].bias[0] == 0.25
@@ -85,13 +90,16 @@ def test_a_threshold_is_exceeded_there_where_it_is_reached_here(tmp_path):
 
 def test_what_the_trained_model_does_is_what_its_network_does(model):
     X, _ = digits()
-    net, rows = model.to_network(), X[TRAINED : TRAINED + 40]
+    net = model.to_network()
+    rows = X[TRAINED : TRAINED + 40]
     raster = net.run_clocked(held_currents(model, rows), DT)[0]
     for row, fired in zip(rows, raster, strict=True):
         model.predict_array(row[None])
         times, neurons = model.last_spikes_
         steps = np.round(times / DT).astype(int) - 1
-        assert sorted(zip(steps, neurons, strict=True)) == sorted(zip(*np.nonzero(fired), strict=True))
+        assert sorted(zip(steps, neurons, strict=True)) == sorted(
+            zip(*np.nonzero(fired), strict=True)
+        )
     np.testing.assert_array_equal(answers(net, raster), model.predict_array(rows))
 
 
@@ -106,7 +114,8 @@ def test_without_a_grid_spike_times_are_the_models_to_rounding():
     times, neurons = model.last_spikes_
     record = model.to_network().run([], [], 20.0, currents=currents)
     assert len(record) == len(times) > 20
-    order, mine = np.lexsort((times, neurons)), np.lexsort((record.times, record.indices))
+    order = np.lexsort((times, neurons))
+    mine = np.lexsort((record.times, record.indices))
     np.testing.assert_array_equal(record.indices[mine], neurons[order])
     np.testing.assert_allclose(record.times[mine], times[order], rtol=1e-4)
 
@@ -117,13 +126,16 @@ def test_learning_goes_on_after_an_export(model, tmp_path):
     other.to_network().to_nir(tmp_path / "digits.nir", dt=DT, readout=True)
     for each in (model, other):
         each.learn_array(X[TRAINED:], y[TRAINED:])
-    ours, theirs = model.export_state()[1], other.export_state()[1]
+    ours = model.export_state()[1]
+    theirs = other.export_state()[1]
     assert all(ours[name].tobytes() == theirs[name].tobytes() for name in ours)
 
 
 def test_snntorch_and_norse_fire_as_the_net_trained_on_digits_does():
     kept = np.load(DATA / "digits.npz")
-    raster = Network.from_nir(DATA / "digits.nir").run_clocked(np.repeat(kept["currents"][:, None], STEPS, 1), DT)[0]
+    raster = Network.from_nir(DATA / "digits.nir").run_clocked(
+        np.repeat(kept["currents"][:, None], STEPS, 1), DT
+    )[0]
     for peer in ("snntorch", "norse"):
         np.testing.assert_array_equal(raster, kept[peer])
 
@@ -136,16 +148,27 @@ def test_a_net_from_snntorch_runs_equal():
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    not PEERS.exists(), reason="snnTorch and Norse live in an environment of their own: make bench-peers"
+    not PEERS.exists(),
+    reason="snnTorch and Norse live in an environment of their own: make bench-peers",
 )
 @pytest.mark.parametrize("peer", ["snntorch", "norse"])
 def test_five_hundred_rows_of_digits_get_the_same_spikes_and_answers_there(tmp_path, peer):
     model, (X, _) = trained(), digits()
-    net, rows = model.to_network(), X[TRAINED:]
+    net = model.to_network()
+    rows = X[TRAINED:]
     net.to_nir(tmp_path / "digits.nir", dt=DT)
     inputs = held_currents(model, rows)
     np.save(tmp_path / "inputs.npy", inputs)
-    call = [PEERS, "-I", SCRIPT, peer, tmp_path / "digits.nir", tmp_path / "inputs.npy", str(DT), tmp_path / "out.npy"]
+    call = [
+        PEERS,
+        "-I",
+        SCRIPT,
+        peer,
+        tmp_path / "digits.nir",
+        tmp_path / "inputs.npy",
+        str(DT),
+        tmp_path / "out.npy",
+    ]
     subprocess.run(list(map(str, call)), check=True, capture_output=True)
     raster = np.load(tmp_path / "out.npy")
     np.testing.assert_array_equal(raster, net.run_clocked(inputs, DT)[0])
@@ -155,7 +178,8 @@ def test_five_hundred_rows_of_digits_get_the_same_spikes_and_answers_there(tmp_p
 
 def test_the_readout_has_nodes_of_its_own(model, tmp_path):
     X, _ = digits()
-    net, inputs = model.to_network(), held_currents(model, X[:50])
+    net = model.to_network()
+    inputs = held_currents(model, X[:50])
     net.to_nir(tmp_path / "digits.nir", dt=DT, readout=True)
     kinds = [type(node).__name__ for node in nir.read(tmp_path / "digits.nir").nodes.values()]
     assert {"CubaLI", "Affine", "LIF"} <= set(kinds)
@@ -167,7 +191,8 @@ def test_the_readout_has_nodes_of_its_own(model, tmp_path):
 def test_the_trace_is_the_membrane_of_its_node():
     from loco_stream.simulator.readout import traces
 
-    tau, dt = 2.0, 1e-4
+    tau = 2.0
+    dt = 1e-4
     current = membrane = 0.0
     for step in range(30_000):
         current += dt / (tau / 2) * ((tau / dt if step == 10_000 else 0.0) - current)
@@ -178,14 +203,26 @@ def test_the_trace_is_the_membrane_of_its_node():
 @pytest.mark.parametrize(
     ("net", "sentence"),
     [
-        (lambda: Network.from_weights([[[1.0]]]), "reset is 'subtract'; NIR knows only a reset to a fixed membrane"),
-        (lambda: Network.from_weights([[[1.0]]], reset="zero", delays=1.0), "layer 0 has delays; to_nir takes"),
+        (
+            lambda: Network.from_weights([[[1.0]]]),
+            "reset is 'subtract'; NIR knows only a reset to a fixed membrane",
+        ),
+        (
+            lambda: Network.from_weights([[[1.0]]], reset="zero", delays=1.0),
+            "layer 0 has delays; to_nir takes",
+        ),
         (
             lambda: Network.from_weights([[[1.0]]], reset="zero", recurrent=np.eye(1)),
             "layer 0 has recurrent connections",
         ),
-        (lambda: Network.from_weights([[[1.0]]], reset="zero", neuron="alif"), "layer 0 has neuron='alif'"),
-        (lambda: Network.from_weights([[[1.0]]], reset="zero", refractory=1.0), "layer 0 has a refractory period"),
+        (
+            lambda: Network.from_weights([[[1.0]]], reset="zero", neuron="alif"),
+            "layer 0 has neuron='alif'",
+        ),
+        (
+            lambda: Network.from_weights([[[1.0]]], reset="zero", refractory=1.0),
+            "layer 0 has a refractory period",
+        ),
     ],
 )
 def test_what_cannot_be_said_is_refused_in_words(tmp_path, net, sentence):
@@ -195,7 +232,12 @@ def test_what_cannot_be_said_is_refused_in_words(tmp_path, net, sentence):
 
 
 def lif(n=2, **changed):
-    numbers = {"tau": np.full(n, 0.02), "r": np.ones(n), "v_leak": np.zeros(n), "v_threshold": np.ones(n)}
+    numbers = {
+        "tau": np.full(n, 0.02),
+        "r": np.ones(n),
+        "v_leak": np.zeros(n),
+        "v_threshold": np.ones(n),
+    }
     return nir.LIF(**{**numbers, "v_reset": np.zeros(n), **changed})
 
 
@@ -203,16 +245,34 @@ def lif(n=2, **changed):
     ("nodes", "sentence"),
     [
         ([nir.Linear(np.ones((2, 3)))], "the file has 1 nodes between Input and Output"),
-        ([nir.Linear(np.ones((2, 3))), nir.CubaLI(*np.ones((4, 2)))], "node 'n1' is a CubaLI; allowed there is LIF"),
-        ([nir.Scale(np.ones(2)), lif()], "node 'n0' is a Scale; allowed there are Affine and Linear"),
-        ([nir.Linear(np.ones((2, 3))), lif(v_reset=np.ones(2))], "v_reset of 'n1' holds 1.0; only a reset to 0"),
-        ([nir.Linear(np.ones((2, 3))), lif(tau=np.array([0.01, 0.02]))], "tau of 'n1' differs between its neurons"),
-        ([nir.Linear(np.ones((2, 3))), lif(tau=np.full(2, 1e-5))], "it must be longer than the step of 0.1 ms"),
+        (
+            [nir.Linear(np.ones((2, 3))), nir.CubaLI(*np.ones((4, 2)))],
+            "node 'n1' is a CubaLI; allowed there is LIF",
+        ),
+        (
+            [nir.Scale(np.ones(2)), lif()],
+            "node 'n0' is a Scale; allowed there are Affine and Linear",
+        ),
+        (
+            [nir.Linear(np.ones((2, 3))), lif(v_reset=np.ones(2))],
+            "v_reset of 'n1' holds 1.0; only a reset to 0",
+        ),
+        (
+            [nir.Linear(np.ones((2, 3))), lif(tau=np.array([0.01, 0.02]))],
+            "tau of 'n1' differs between its neurons",
+        ),
+        (
+            [nir.Linear(np.ones((2, 3))), lif(tau=np.full(2, 1e-5))],
+            "it must be longer than the step of 0.1 ms",
+        ),
     ],
 )
 def test_files_with_more_than_is_known_here_are_refused_in_words(tmp_path, nodes, sentence):
     n_inputs = 3 if isinstance(nodes[0], nir.Linear) else 2
-    named = {"input": nir.Input(np.array([n_inputs])), **{f"n{i}": node for i, node in enumerate(nodes)}}
+    named = {
+        "input": nir.Input(np.array([n_inputs])),
+        **{f"n{i}": node for i, node in enumerate(nodes)},
+    }
     named["output"] = nir.Output(np.array([2]))
     names = list(named)
     nir.write(str(tmp_path / "net.nir"), nir.NIRGraph(named, list(pairwise(names)), metadata={}))
@@ -245,7 +305,9 @@ def test_currents_are_refused_where_they_mean_nothing():
             call()
     with pytest.raises(InputError, match=r"currents must be \(1,\) finite numbers"):
         driven.run([], [], 1.0, currents=[np.nan])
-    with pytest.raises(ConfigError, match="inputs is 'voltages'; allowed are 'spikes' and 'currents'"):
+    with pytest.raises(
+        ConfigError, match="inputs is 'voltages'; allowed are 'spikes' and 'currents'"
+    ):
         Network.from_weights([[[1.0]]], inputs="voltages")
     with pytest.raises(InputError, match=r"inputs have shape \(3,\)"):
         driven.run_clocked([1, 2, 3], 0.1)

@@ -23,9 +23,13 @@ def assert_same_spikes(record, twin, atol=1e-8):
     """Same neurons, as often, at the same times."""
     for layer, (times, indices) in enumerate(twin):
         got_times, got = record.of(layer)
-        np.testing.assert_array_equal(np.bincount(got, minlength=1), np.bincount(indices, minlength=1))
+        np.testing.assert_array_equal(
+            np.bincount(got, minlength=1), np.bincount(indices, minlength=1)
+        )
         for neuron in np.unique(indices):
-            np.testing.assert_allclose(got_times[got == neuron], np.sort(times[indices == neuron]), atol=atol, rtol=0)
+            np.testing.assert_allclose(
+                got_times[got == neuron], np.sort(times[indices == neuron]), atol=atol, rtol=0
+            )
 
 
 sizes = st.lists(st.integers(1, 12), min_size=2, max_size=4)
@@ -57,9 +61,15 @@ def test_lif_in_single_precision_equals_its_twin(seed, sizes, n, grid, reset, sc
     times, indices = random_spikes(rng, sizes[0], n, 20, grid)
     margin = []
     times = times.astype(np.float32)
-    twin = naive_network.run_net(weights, times.astype(float), indices, 20.0, reset=reset, margin=margin)
-    assume(min(margin, default=1.0) > 1e-4)  # closer than rounding in single precision, both answers are right
-    assert_same_spikes(Network.from_weights(weights, reset=reset).run(times, indices, 20.0), twin, atol=1e-5)
+    twin = naive_network.run_net(
+        weights, times.astype(float), indices, 20.0, reset=reset, margin=margin
+    )
+    assume(
+        min(margin, default=1.0) > 1e-4
+    )  # closer than rounding in single precision, both answers are right
+    assert_same_spikes(
+        Network.from_weights(weights, reset=reset).run(times, indices, 20.0), twin, atol=1e-5
+    )
 
 
 @settings(deadline=None, max_examples=60)
@@ -71,7 +81,9 @@ def test_lif_in_single_precision_equals_its_twin(seed, sizes, n, grid, reset, sc
     delayed=st.booleans(),
     recurrent=st.booleans(),
 )
-def test_queued_lif_equals_its_twin(seed, sizes, n, grid, reset, scale, drive, refractory, delayed, recurrent):
+def test_queued_lif_equals_its_twin(
+    seed, sizes, n, grid, reset, scale, drive, refractory, delayed, recurrent
+):
     rng = np.random.default_rng(seed)
     weights = random_net(rng, sizes, scale)
     times, indices = random_spikes(rng, sizes[0], n, 20, grid)
@@ -93,12 +105,20 @@ def test_queued_lif_equals_its_twin(seed, sizes, n, grid, reset, scale, drive, r
     delayed=st.booleans(),
     recurrent=st.booleans(),
 )
-def test_alif_equals_its_twin(seed, sizes, n, grid, reset, scale, tau_adapt, drive, refractory, delayed, recurrent):
+def test_alif_equals_its_twin(
+    seed, sizes, n, grid, reset, scale, tau_adapt, drive, refractory, delayed, recurrent
+):
     rng = np.random.default_rng(seed)
     sizes = [min(s, 4) for s in sizes[:3]]
     weights = random_net(rng, sizes, scale)
     times, indices = random_spikes(rng, sizes[0], min(n, 30), 20, grid)
-    options = {"reset": reset, "drive": drive, "refractory": refractory, "tau_adapt": tau_adapt, "adapt": 0.3}
+    options = {
+        "reset": reset,
+        "drive": drive,
+        "refractory": refractory,
+        "tau_adapt": tau_adapt,
+        "adapt": 0.3,
+    }
     wiring = queue_wiring(rng, sizes, delayed, recurrent)
     net = Network.from_weights(weights, neuron="alif", dtype=np.float64, **options, **wiring)
     twin = naive_network.run_net(weights, times, indices, 20.0, neuron="alif", **options, **wiring)
@@ -107,25 +127,39 @@ def test_alif_equals_its_twin(seed, sizes, n, grid, reset, scale, tau_adapt, dri
 
 @pytest.mark.slow
 @settings(deadline=None, max_examples=8)
-@given(seed=st.integers(0, 2**32 - 1), drive=st.sampled_from([0.0, 3.0, 10.0]), recurrent=st.booleans())
+@given(
+    seed=st.integers(0, 2**32 - 1), drive=st.sampled_from([0.0, 3.0, 10.0]), recurrent=st.booleans()
+)
 def test_izhikevich_equals_its_twin(seed, drive, recurrent):
     rng = np.random.default_rng(seed)
     sizes = [4, 3]
     weights = [w * 15.0 for w in random_net(rng, sizes, 1.0)]
     times, indices = random_spikes(rng, sizes[0], 25, 40, grid=True)
     wiring = queue_wiring(rng, sizes, delayed=True, recurrent=recurrent)
-    net = Network.from_weights(weights, neuron="izhikevich", dtype=np.float64, drive=drive, **wiring)
+    net = Network.from_weights(
+        weights, neuron="izhikevich", dtype=np.float64, drive=drive, **wiring
+    )
     twin = naive_network.run_net(
-        weights, times, indices, 40.0, neuron="izhikevich", drive=drive, **wiring, **naive_network.IZHIKEVICH
+        weights,
+        times,
+        indices,
+        40.0,
+        neuron="izhikevich",
+        drive=drive,
+        **wiring,
+        **naive_network.IZHIKEVICH,
     )
     assert_same_spikes(net.run(times, indices, 40.0), twin, atol=2e-4)
 
 
 def test_izhikevich_spike_times_converge_with_the_tolerance():
-    times, indices = np.arange(0.0, 50.0, 5.0), np.zeros(10, int)
+    times = np.arange(0.0, 50.0, 5.0)
+    indices = np.zeros(10, int)
 
     def spikes(tolerance):
-        net = Network.from_weights([[[8.0]]], neuron="izhikevich", drive=10.0, tolerance=tolerance, dtype=np.float64)
+        net = Network.from_weights(
+            [[[8.0]]], neuron="izhikevich", drive=10.0, tolerance=tolerance, dtype=np.float64
+        )
         return net.run(times, indices, 200.0).times
 
     best = spikes(1e-13)
@@ -144,14 +178,18 @@ def test_the_queue_and_the_dense_path_agree(seed, sizes, n, grid, reset, scale):
     queued = Network(net._layers, np.float64)
     queued._net = QueuedNet(net._layers, np.float64)
     spikes = random_spikes(rng, sizes[0], n, 20, grid)
-    direct, around = net.run(*spikes, 20.0), queued.run(*spikes, 20.0)
+    direct = net.run(*spikes, 20.0)
+    around = queued.run(*spikes, 20.0)
     np.testing.assert_array_equal(direct.indices, around.indices)
     np.testing.assert_array_equal(direct.times, around.times)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_products_with_dense_input_equal_sums_of_rows_to_the_byte(dtype):
-    """Dense groups of events take another way; out of order they cannot, and listed in two runs they are not dense."""
+    """Dense groups of events take another way.
+
+    Out of order they cannot, and listed in two runs they are not dense.
+    """
     rng = np.random.default_rng(4)
     weights = [rng.normal(size=(70, 83)) * 0.3, rng.normal(size=(83, 9)) * 0.3]
     net = Network.from_weights(weights, dtype=dtype)
@@ -168,7 +206,9 @@ def test_products_with_dense_input_equal_sums_of_rows_to_the_byte(dtype):
             of = [(part.of(layer)[0] + t - 1, part.of(layer)[1]) for t, part in enumerate(parts)]
             np.testing.assert_array_equal(np.concatenate([i for _, i in of]), together.of(layer)[1])
             np.testing.assert_array_equal(np.concatenate([t for t, _ in of]), together.of(layer)[0])
-            np.testing.assert_allclose(net._net.membranes(layer), v[layer], rtol=1e-5 if dtype == np.float32 else 1e-12)
+            np.testing.assert_allclose(
+                net._net.membranes(layer), v[layer], rtol=1e-5 if dtype == np.float32 else 1e-12
+            )
         twice = net.run(np.repeat(times, 2), np.repeat(indices, 2), 30.0)
         assert len(twice) > len(together) > 300
 
@@ -187,24 +227,36 @@ def test_a_dense_product_is_the_sum_of_rows_to_the_byte():
                 current = np.full(n, 9.0, dtype)
                 compiled_rows(current, weights, 3, n, rows, 0, len(rows))
                 assert current.tobytes() == currents[t * n : (t + 1) * n].tobytes()
-                sum_rows(current, weights, 3, n, rows, 0, len(rows))  # as it is defined, in plain Python
+                sum_rows(
+                    current, weights, 3, n, rows, 0, len(rows)
+                )  # as it is defined, in plain Python
                 assert current.tobytes() == currents[t * n : (t + 1) * n].tobytes()
 
 
 @pytest.mark.slow
 @settings(deadline=None, max_examples=60)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 90), st.integers(0, 40), st.integers(0, 20), st.floats(0.0, 1.0))
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 90),
+    st.integers(0, 40),
+    st.integers(0, 20),
+    st.floats(0.0, 1.0),
+)
 def test_vectors_compute_to_the_byte_what_plain_loops_do(seed, n_columns, n_rows, spare, keep):
     rng = np.random.default_rng(seed)
     matrix = rng.normal(size=(n_rows + 1, n_columns + spare)).astype(np.float32)
-    values, rows = rng.normal(size=n_rows + 3).astype(np.float32), rng.permutation(n_rows).astype(np.int32)
+    values = rng.normal(size=n_rows + 3).astype(np.float32)
+    rows = rng.permutation(n_rows).astype(np.int32)
     totals = [np.full(n_columns + 1, 7.0, np.float32) for _ in range(2)]
     for total, weigh in zip(totals, (weigh_rows, compiled_weigh), strict=True):
         weigh(total, matrix, n_columns, values, 2, rows, n_rows)
     assert totals[0].tobytes() == totals[1].tobytes()
-    np.testing.assert_allclose(totals[0][:-1], values[2:-1] @ matrix[:n_rows, :n_columns], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        totals[0][:-1], values[2:-1] @ matrix[:n_rows, :n_columns], rtol=1e-4, atol=1e-4
+    )
     assert totals[0][-1] == 7.0
-    first, right = spare // 2, rng.normal(size=n_columns).astype(np.float32)
+    first = spare // 2
+    right = rng.normal(size=n_columns).astype(np.float32)
     changed = [matrix.copy() for _ in range(2)]
     for copy, add in zip(changed, (add_outer, compiled_outer), strict=True):
         add(copy, n_rows, first, n_columns, values, np.float32(-0.3), right, np.float32(keep))
@@ -241,13 +293,20 @@ def test_sparse_weights_equal_dense_weights():
     delays = np.where(dense != 0.0, rng.integers(0, 3, dense.shape) * 0.5, 0.0)
     lateral = 0.3 * rng.normal(size=(30, 30)) * (rng.random((30, 30)) < 0.2)
     spikes = random_spikes(rng, 40, 400, 50, grid=True)
-    # reset "zero" leaves no neuron above threshold, for which a zero weight would be a time to fire again
-    full = Network.from_weights([dense], delays=[delays], recurrent=[lateral], reset="zero", dtype=np.float64)
+    # reset "zero" leaves no neuron above threshold, for which a zero weight would be a time to fire
+    # again
+    full = Network.from_weights(
+        [dense], delays=[delays], recurrent=[lateral], reset="zero", dtype=np.float64
+    )
     thin = Network.from_weights(
-        sparse.csr_array(dense), delays=sparse.csr_array(delays), recurrent=sparse.csr_array(lateral), reset="zero",
+        sparse.csr_array(dense),
+        delays=sparse.csr_array(delays),
+        recurrent=sparse.csr_array(lateral),
+        reset="zero",
         dtype=np.float64,
-    )  # fmt: skip
-    a, b = full.run(*spikes, 50.0), thin.run(*spikes, 50.0)
+    )
+    a = full.run(*spikes, 50.0)
+    b = thin.run(*spikes, 50.0)
     assert len(a) > 50
     np.testing.assert_array_equal(a.indices, b.indices)
     np.testing.assert_array_equal(a.times, b.times)
@@ -263,9 +322,13 @@ def test_a_run_cut_in_two_with_carry_equals_one_run(seed, case, cut):
     rng = np.random.default_rng(seed)
     sizes = [6, 5, 4]
     weights = random_net(rng, sizes, 20.0 if case == "izhikevich" else 2.0)
-    options = {} if case == "dense" else queue_wiring(rng, sizes, delayed=True, recurrent=case != "queue")
+    options = (
+        {} if case == "dense" else queue_wiring(rng, sizes, delayed=True, recurrent=case != "queue")
+    )
     for delays in (*options.get("delays", ()), *options.get("recurrent_delays", ())):
-        delays += rng.uniform(0.0, 0.1, delays.shape)  # no ties: which arrivals tie up to rounding depends on the cut
+        delays += rng.uniform(
+            0.0, 0.1, delays.shape
+        )  # no ties: which arrivals tie up to rounding depends on the cut
     if case == "driven":
         options |= {"drive": 1.2, "refractory": 1.0}
     if case in ("alif", "izhikevich"):
@@ -277,7 +340,9 @@ def test_a_run_cut_in_two_with_carry_equals_one_run(seed, case, cut):
     first = net.run(times[early], indices[early], cut)
     second = net.run(times[~early] - cut, indices[~early], 30.0 - cut, carry=True)
     for layer in range(2):
-        a, b, c = first.of(layer), second.of(layer), whole.of(layer)
+        a = first.of(layer)
+        b = second.of(layer)
+        c = whole.of(layer)
         np.testing.assert_array_equal(np.concatenate((a[1], b[1])), c[1])
         atol = 1e-4 if case == "izhikevich" else 1e-8
         np.testing.assert_allclose(np.concatenate((a[0], b[0] + cut)), c[0], atol=atol)
@@ -315,18 +380,29 @@ def test_refractory_neurons_lose_their_input():
 
 def test_zero_delay_recurrence_is_a_cascade_within_one_time():
     chain = np.diag(np.ones(4), k=1)
-    net = Network.from_weights([np.eye(5)[:1]], recurrent=chain, recurrent_delays=0.0, dtype=np.float64)
+    net = Network.from_weights(
+        [np.eye(5)[:1]], recurrent=chain, recurrent_delays=0.0, dtype=np.float64
+    )
     record = net.run([1.0], [0], 5.0)
     assert record.times.tolist() == [1.0] * 5
     assert record.indices.tolist() == [0, 1, 2, 3, 4]
     ring = np.roll(np.eye(5), 1, axis=1)
-    assert len(Network.from_weights([np.eye(5)[:1]], recurrent=ring, recurrent_delays=0.0).run([1.0], [0], 1.0)) == 5
+    assert (
+        len(
+            Network.from_weights([np.eye(5)[:1]], recurrent=ring, recurrent_delays=0.0).run(
+                [1.0], [0], 1.0
+            )
+        )
+        == 5
+    )
 
 
 def test_room_grows_wherever_it_ends():
     rng = np.random.default_rng(0)
     ring = 1.5 * np.roll(np.eye(3), 1, axis=1)
-    net = Network.from_weights([np.ones((1, 3))], recurrent=ring, recurrent_delays=0.01, dtype=np.float64)
+    net = Network.from_weights(
+        [np.ones((1, 3))], recurrent=ring, recurrent_delays=0.01, dtype=np.float64
+    )
     record = net.run([0.0], [0], 50.0)
     assert len(record) == 3 * 5001
     dense = Network.from_weights([np.ones((2, 3)), np.ones((3, 2))])
@@ -340,10 +416,13 @@ def test_counts_are_those_of_the_record():
     spikes = random_spikes(rng, 20, 200, 20, grid=True)
     for options in ({}, {"delays": 0.5}):
         net = Network.from_weights(random_net(rng, [20, 17, 5], 3.0), **options)
-        record, counts = net.run(*spikes, 21.0), net.run(*spikes, 21.0, record="counts")
+        record = net.run(*spikes, 21.0)
+        counts = net.run(*spikes, 21.0, record="counts")
         assert [len(c) for c in counts] == [17, 5]
         for layer, count in enumerate(counts):
-            np.testing.assert_array_equal(count, np.bincount(record.of(layer)[1], minlength=len(count)))
+            np.testing.assert_array_equal(
+                count, np.bincount(record.of(layer)[1], minlength=len(count))
+            )
         assert isinstance(record, SpikeRecord)
         assert (np.diff(record.layer) >= 0).all()
 
@@ -373,13 +452,22 @@ def test_recorded_membranes_are_those_of_the_run(options):
         early = times <= t
         net.run(times[early], indices[early], t)
         got = [membrane_now(net, 0, 0), membrane_now(net, 0, 3), membrane_now(net, 1, 2)]
-        np.testing.assert_allclose([*record.membranes[0][k], record.membranes[1][k, 0]], got, atol=1e-4, rtol=1e-6)
+        np.testing.assert_allclose(
+            [*record.membranes[0][k], record.membranes[1][k, 0]], got, atol=1e-4, rtol=1e-6
+        )
     middle = net.run(times[times <= 10.0], indices[times <= 10.0], 10.0)
     later = net.run(
-        times[times > 10.0] - 10.0, indices[times > 10.0], 10.0, carry=True, membranes={0: [0]}, membrane_step=2.5
+        times[times > 10.0] - 10.0,
+        indices[times > 10.0],
+        10.0,
+        carry=True,
+        membranes={0: [0]},
+        membrane_step=2.5,
     )
     assert len(middle) + len(later) == len(record)
-    np.testing.assert_allclose(later.membranes[0][:, 0], record.membranes[0][4:, 0], atol=1e-4, rtol=1e-6)
+    np.testing.assert_allclose(
+        later.membranes[0][:, 0], record.membranes[0][4:, 0], atol=1e-4, rtol=1e-6
+    )
 
 
 def test_silence_costs_no_work_and_state_returns_to_rest():
@@ -394,7 +482,9 @@ def test_silence_costs_no_work_and_state_returns_to_rest():
 def test_initial_membranes():
     net = Network.from_weights([np.full((1, 2), 0.2)], delays=1.0, dtype=np.float64)
     assert net.run([0.0], [0], 5.0, initial=[[0.9, 0.0]]).indices.tolist() == [0]
-    driven = Network.from_weights([[[0.0, 0.0]]], drive=2.0, reset="zero", tau=10.0, dtype=np.float64)
+    driven = Network.from_weights(
+        [[[0.0, 0.0]]], drive=2.0, reset="zero", tau=10.0, dtype=np.float64
+    )
     record = driven.run([], [], 6.0, initial=[[0.5, 0.9]])
     np.testing.assert_allclose(record.times, [10 * np.log(1.1), 10 * np.log(1.5)])
 
@@ -435,9 +525,12 @@ for options in ({}, {"delays": 1.0, "drive": 1.2, "recurrent": 0.1 * rng.normal(
 def test_kernels_allocate_nothing():
     """Numba counts an allocation for each array handed in by plain njit, and none for 100 events that one has not."""
     done = subprocess.run(
-        [sys.executable, "-c", ALLOCATIONS], env=os.environ | {"NUMBA_NRT_STATS": "1", "NUMBA_DISABLE_JIT": "0"},
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
+        [sys.executable, "-c", ALLOCATIONS],
+        env=os.environ | {"NUMBA_NRT_STATS": "1", "NUMBA_DISABLE_JIT": "0"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     for line in done.stdout.splitlines():
         short, long = line.split()
         assert int(short) == int(long) < 40
@@ -474,19 +567,27 @@ def test_interpreted_equals_compiled_to_the_byte():
     runs = [
         subprocess.run(
             [sys.executable, "-W", "error::RuntimeWarning", "-c", code],
-            env=os.environ | {"NUMBA_DISABLE_JIT": off}, check=True, capture_output=True, text=True,
+            env=os.environ | {"NUMBA_DISABLE_JIT": off},
+            check=True,
+            capture_output=True,
+            text=True,
         ).stdout
         for off in ("0", "1")
-    ]  # fmt: skip
+    ]
     assert runs[0] == runs[1]
     assert len(runs[0]) == 65
 
 
 @pytest.mark.parametrize("reset", ["subtract", "zero"])
 def test_membranes_of_a_single_precision_net_are_those_of_the_run(reset):
-    """Spikes are recorded in single precision; rounded, they would come before the arrivals that caused them."""
+    """Spikes are recorded in single precision.
+
+    Rounded, they would come before the arrivals that caused them.
+    """
     rng = np.random.default_rng(1)
-    net = Network.from_weights(random_net(rng, [9, 8], 4.0), delays=0.3, reset=reset, refractory=0.2)
+    net = Network.from_weights(
+        random_net(rng, [9, 8], 4.0), delays=0.3, reset=reset, refractory=0.2
+    )
     times, indices = random_spikes(rng, 9, 200, 50, grid=False)
     record = net.run(times, indices, 50.0, membranes={0: [2]}, membrane_step=5.0)
     for t, v in zip(record.membrane_times, record.membranes[0][:, 0], strict=True):

@@ -19,7 +19,10 @@ W = np.ones((3, 2))
         ({"weights": [np.ones((0, 3))]}, r"weights\[0\] has shape \(0, 3\)"),
         ({"weights": [[["a"]]]}, r"weights\[0\] is no matrix of real numbers"),
         ({"weights": [W, W]}, r"weights\[1\] has 3 rows, but layer 0 has 2 neurons"),
-        ({"weights": [np.array([[1.0, np.nan]])]}, r"weights\[0\] holds 1 weights that are NaN or infinite"),
+        (
+            {"weights": [np.array([[1.0, np.nan]])]},
+            r"weights\[0\] holds 1 weights that are NaN or infinite",
+        ),
         ({"tau": 0.0}, r"tau\[0\] is 0.0; it must be above 0 ms"),
         ({"tau": np.inf}, r"tau\[0\] is inf; it must be finite"),
         ({"tau": "long"}, r"tau\[0\] is 'long'; it must be a number"),
@@ -31,16 +34,28 @@ W = np.ones((3, 2))
         ({"neuron": "hh"}, r"neuron is 'hh'; allowed are 'lif', 'alif', 'izhikevich'"),
         ({"delays": -1.0}, r"delays\[0\] holds -1.0; delays must be finite and 0 ms or more"),
         ({"delays": np.nan}, r"delays\[0\] holds nan"),
-        ({"delays": np.ones((2, 2))}, r"delays\[0\] has shape \(2, 2\); it must be one number, or that of its weights"),
-        ({"recurrent": np.ones((3, 3))}, r"recurrent\[0\] has shape \(3, 3\); layer 0 needs \(2, 2\)"),
-        ({"recurrent": np.ones((2, 2)), "recurrent_delays": -2.0}, r"recurrent_delays\[0\] holds -2.0"),
+        (
+            {"delays": np.ones((2, 2))},
+            r"delays\[0\] has shape \(2, 2\); it must be one number, or that of its weights",
+        ),
+        (
+            {"recurrent": np.ones((3, 3))},
+            r"recurrent\[0\] has shape \(3, 3\); layer 0 needs \(2, 2\)",
+        ),
+        (
+            {"recurrent": np.ones((2, 2)), "recurrent_delays": -2.0},
+            r"recurrent_delays\[0\] holds -2.0",
+        ),
         (
             {"recurrent": np.ones((2, 2)), "recurrent_delays": 0.0, "drive": 2.0},
             r"recurrent_delays\[0\] holds 0; it must be above 0 ms where neurons fire by themselves",
         ),
         ({"drive": np.nan}, r"drive\[0\] holds a value that is not finite"),
         ({"refractory": -1.0}, r"refractory\[0\] is -1.0; it must lie between 0 and"),
-        ({"neuron": "izhikevich", "refractory": 1.0}, r"neuron='izhikevich' has no refractory period"),
+        (
+            {"neuron": "izhikevich", "refractory": 1.0},
+            r"neuron='izhikevich' has no refractory period",
+        ),
         (
             {"neuron": "izhikevich", "tau": 10.0},
             r"neuron='izhikevich' takes no tau, threshold or reset; its parameters are: a, b, c",
@@ -57,14 +72,26 @@ W = np.ones((3, 2))
         ({"weights": [W * 1e308]}, r"weights\[0\] holds 6 weights that are NaN or infinite"),
         ({"weights": [[[10**400]]]}, r"weights\[0\] is no matrix of real numbers"),
         ({"weights": [W * 1j]}, r"weights\[0\] is no matrix of real numbers"),
-        ({"weights": [np.ma.masked_greater(W, 0)]}, r"weights\[0\] is no matrix of real numbers, none of them masked"),
+        (
+            {"weights": [np.ma.masked_greater(W, 0)]},
+            r"weights\[0\] is no matrix of real numbers, none of them masked",
+        ),
         ({"tau": 10**400}, r"tau\[0\] is 10+; it must be a number"),
         ({"threshold": 1e-300}, r"threshold\[0\] holds 1e-300; it must be above 0"),
         ({"delays": 1e-9}, r"delays\[0\] holds 1e-09; .*allowed are 0 and 1e-06 to 1e\+09 ms"),
         ({"delays": 1e300}, r"delays\[0\] holds 1e\+300"),
-        ({"recurrent": np.ones((2, 2)), "recurrent_delays": 1e-9}, r"recurrent_delays\[0\] holds 1e-09"),
-        ({"neuron": "izhikevich", "a": 1e300}, r"a is 1e\+300; allowed is at most 10000 either way"),
-        ({"neuron": "izhikevich", "tolerance": 1e-300}, r"tolerance is 1e-300; allowed is 1e-14 mV or more"),
+        (
+            {"recurrent": np.ones((2, 2)), "recurrent_delays": 1e-9},
+            r"recurrent_delays\[0\] holds 1e-09",
+        ),
+        (
+            {"neuron": "izhikevich", "a": 1e300},
+            r"a is 1e\+300; allowed is at most 10000 either way",
+        ),
+        (
+            {"neuron": "izhikevich", "tolerance": 1e-300},
+            r"tolerance is 1e-300; allowed is 1e-14 mV or more",
+        ),
         ({"dtype": np.int32}, r"dtype is int32; allowed are float32 and float64"),
         ({"dtype": "decimal"}, r"dtype is 'decimal'; allowed are float32 and float64"),
     ],
@@ -87,17 +114,37 @@ def test_bad_descriptions(options, words):
         ([1.0], [-1], 5.0, r"indices\[0\] is -1; the net has the inputs 0 to 2"),
         ([1.0], [2**40], 5.0, r"indices\[0\] is \d+; the net has the inputs 0 to 2"),
         ([1.0], [0.5], 5.0, r"indices are of type float64; they must be integers"),
-        ([1.0], [0, 1], 5.0, r"times has shape \(1,\) and indices \(2,\): give two lists of one length"),
+        (
+            [1.0],
+            [0, 1],
+            5.0,
+            r"times has shape \(1,\) and indices \(2,\): give two lists of one length",
+        ),
         ([[1.0]], [[0]], 5.0, r"times has shape \(1, 1\)"),
         (["soon"], [0], 5.0, r"times must be numbers, in ms"),
         (np.ma.masked_equal([1.0, 2.0], 2.0), [0, 1], 5.0, r"times holds masked values"),
         ([1.0, 2.0], np.ma.masked_equal([0, 1], 1), 5.0, r"indices holds masked values"),
-        ([1.0, 2.0], [[0], [1, 2]], 5.0, r"indices is \[\[0\], \[1, 2\]\]; it must be a list of numbers"),
+        (
+            [1.0, 2.0],
+            [[0], [1, 2]],
+            5.0,
+            r"indices is \[\[0\], \[1, 2\]\]; it must be a list of numbers",
+        ),
         ([1j], [0], 5.0, r"times must be numbers, in ms; they are of type complex128"),
         ([10**400], [0], 5.0, r"times must be numbers, in ms; they are of type object"),
         ([1.0], [2**70], 5.0, r"indices are of type object; they must be integers"),
-        ([1.0], np.array([2**64 - 1], np.uint64), 5.0, r"indices\[0\] is \d+; the net has the inputs 0 to 2"),
-        ([], [], 1e300, r"duration is 1e\+300; it must be finite and 0 ms or more, at most 1e\+09 ms"),
+        (
+            [1.0],
+            np.array([2**64 - 1], np.uint64),
+            5.0,
+            r"indices\[0\] is \d+; the net has the inputs 0 to 2",
+        ),
+        (
+            [],
+            [],
+            1e300,
+            r"duration is 1e\+300; it must be finite and 0 ms or more, at most 1e\+09 ms",
+        ),
         ([], [], 10**400, r"duration is 10+...; it must be a number of ms"),
         ([], [], -1.0, r"duration is -1.0; it must be finite and 0 ms or more"),
         ([], [], np.nan, r"duration is nan; it must be finite"),
@@ -118,13 +165,25 @@ def test_bad_spikes(delays, times, indices, duration, words):
         ({"membranes": [1, 2]}, r"membranes is \[1, 2\]; it must map layers to lists of neurons"),
         ({"membranes": {1: [0]}}, r"membranes names layer 1; the net has the layers 0 to 0"),
         ({"membranes": {0: [2]}}, r"membranes names neuron 2 of layer 0, which has 0 to 1"),
-        ({"membranes": {0: [0]}, "membrane_step": 0.0}, r"membrane_step is 0.0; it must be above 0 ms"),
-        ({"membranes": {0: [0]}, "record": "counts"}, r"membranes are part of a SpikeRecord: use record='spikes'"),
+        (
+            {"membranes": {0: [0]}, "membrane_step": 0.0},
+            r"membrane_step is 0.0; it must be above 0 ms",
+        ),
+        (
+            {"membranes": {0: [0]}, "record": "counts"},
+            r"membranes are part of a SpikeRecord: use record='spikes'",
+        ),
         ({"initial": [[0.0, 0.0], [0.0]]}, r"initial has 2 items for 1 layers"),
         ({"initial": [[0.0]]}, r"initial\[0\] must be \(2,\) finite numbers, not \(1,\)"),
         ({"membranes": {0.0: [0]}}, r"membranes names layer 0.0"),
-        ({"membranes": {0: [0.7]}}, r"membranes names neurons of type float64 in layer 0; give whole numbers"),
-        ({"membranes": {0: [0]}, "membrane_step": 1e-300}, r"membrane_step is 1e-300; for 5 ms it must be 5e-07 ms"),
+        (
+            {"membranes": {0: [0.7]}},
+            r"membranes names neurons of type float64 in layer 0; give whole numbers",
+        ),
+        (
+            {"membranes": {0: [0]}, "membrane_step": 1e-300},
+            r"membrane_step is 1e-300; for 5 ms it must be 5e-07 ms",
+        ),
         ({"initial": [["a", "b"]]}, r"initial\[0\] is \['a', 'b'\]; it must be numbers"),
         ({"initial": [[1e300, 0.0]]}, r"initial\[0\] must be \(2,\) finite numbers"),
         ({"initial": 3.0}, r"initial must be a list with one array a layer, not float"),
@@ -166,7 +225,9 @@ def test_a_damaged_sparse_matrix_reaches_no_compiled_code(field, damage, words):
     if words is None:
         Network.from_weights(**options)
     else:
-        with pytest.raises(ConfigError, match=rf"{field}\[0\] has a.* index.*{words}|{field}\[0\] has .*{words}"):
+        with pytest.raises(
+            ConfigError, match=rf"{field}\[0\] has a.* index.*{words}|{field}\[0\] has .*{words}"
+        ):
             Network.from_weights(**options)
 
 
@@ -179,7 +240,13 @@ def test_arrays_of_any_layout_give_the_same_spikes(delays):
     for array in fixed:
         array.setflags(write=False)
     foreign = np.array([1.0, 2.0], ">f4"), np.array([0, 2], ">i2")
-    for times, indices in (strided, fixed, foreign, (np.float16([1, 2]), np.uint8([0, 2])), ((1, 2), (0, 2))):
+    for times, indices in (
+        strided,
+        fixed,
+        foreign,
+        (np.float16([1, 2]), np.uint8([0, 2])),
+        ((1, 2), (0, 2)),
+    ):
         assert net.run(times, indices, 5.0).times.tolist() == expected
 
 

@@ -24,7 +24,8 @@ def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def run_blocks(chosen):
-        names, after = {}, []
+        names = {}
+        after = []
         for block in chosen:
             exec(compile(block, str(PAGE), "exec"), names)
             after.append(dict(names))
@@ -50,7 +51,9 @@ def test_the_examples_on_the_page_run(run, tmp_path):
 def test_a_trained_model_leaves_as_the_page_says(run, tmp_path):
     first, *_, last = programs()
     _, trained = run([first, last])
-    step, neuron, net = trained["step"], trained["neuron"], trained["net"]
+    step = trained["step"]
+    neuron = trained["neuron"]
+    net = trained["net"]
     assert net.n_inputs == 27
     assert (tmp_path / "model.nir").exists()
     answer = net.readout.answer((step + 1) * 0.1, neuron, 2.0)

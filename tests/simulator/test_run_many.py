@@ -15,13 +15,19 @@ NEURONS = 30
 
 def dense(**options):
     rng = np.random.default_rng(0)
-    return Network.from_weights([rng.normal(0, 0.5, (12, NEURONS)), rng.normal(0, 0.5, (NEURONS, 5))], **options)
+    return Network.from_weights(
+        [rng.normal(0, 0.5, (12, NEURONS)), rng.normal(0, 0.5, (NEURONS, 5))], **options
+    )
 
 
 def delayed(**options):
     rng = np.random.default_rng(1)
-    ring = random_array((NEURONS, NEURONS), density=0.2, rng=rng, data_sampler=lambda size: rng.normal(0, 0.4, size))
-    return Network.from_weights([rng.normal(0, 0.6, (12, NEURONS))], delays=1.5, recurrent=ring, **options)
+    ring = random_array(
+        (NEURONS, NEURONS), density=0.2, rng=rng, data_sampler=lambda size: rng.normal(0, 0.4, size)
+    )
+    return Network.from_weights(
+        [rng.normal(0, 0.6, (12, NEURONS))], delays=1.5, recurrent=ring, **options
+    )
 
 
 NETS = {
@@ -45,7 +51,8 @@ def samples(n=23):
 @pytest.mark.parametrize("name", NETS)
 def test_batches_give_what_single_runs_give(name, threads):
     net = NETS[name]()
-    ours, single = net.run_many(samples(), 50.0, threads=threads), [net.run(*sample, 50.0) for sample in samples()]
+    ours = net.run_many(samples(), 50.0, threads=threads)
+    single = [net.run(*sample, 50.0) for sample in samples()]
     counts = net.run_many(samples(), 50.0, record="counts", threads=threads)
     assert sum(map(len, single)) > 1000
     assert len(ours) == len(counts) == len(single)
@@ -68,7 +75,8 @@ def test_batches_of_currents():
 
 @pytest.mark.parametrize("name", ["float32", "delays"])
 def test_the_nets_own_state_is_left_alone(name):
-    net, twin = NETS[name](), NETS[name]()
+    net = NETS[name]()
+    twin = NETS[name]()
     for each in (net, twin):
         each.run(*samples()[3], 50.0)
     net.run_many(samples(), 50.0)
@@ -78,7 +86,8 @@ def test_the_nets_own_state_is_left_alone(name):
 
 def test_copies_run_beside_each_other():
     net = delayed(drive=1.2)
-    alone, together = net.run([], [], 300.0), {}
+    alone = net.run([], [], 300.0)
+    together = {}
 
     def work(k, own):
         together[k] = own.run([], [], 300.0)

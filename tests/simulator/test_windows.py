@@ -17,25 +17,37 @@ def by_arrivals(net):
     other = Network(net._layers, net._dtype)
     for layer in other._net.layers:
         assert layer.windowed
-        layer.windowed, layer.buckets, layer.per_ms = False, 256, 10.0
+        layer.windowed = False
+        layer.buckets = 256
+        layer.per_ms = 10.0
         layer.reset()
     return other
 
 
 def balanced(rng, n, delays, **options):
     """Return a net of `n` neurons that excite and inhibit each other, a tenth connected."""
-    recurrent = random_array((n, n), density=0.1, rng=rng, data_sampler=lambda size: rng.normal(0.02, 0.15, size))
+    recurrent = random_array(
+        (n, n), density=0.1, rng=rng, data_sampler=lambda size: rng.normal(0.02, 0.15, size)
+    )
     times = recurrent.copy()
-    grid, spread = rng.integers(1, 21, len(times.data)) * 0.1, rng.uniform(0.05, 3.0, len(times.data))
+    grid = rng.integers(1, 21, len(times.data)) * 0.1
+    spread = rng.uniform(0.05, 3.0, len(times.data))
     times.data[:] = {"grid": grid, "spread": spread, "same": np.float64(0.7)}[delays]
     return Network.from_weights(
-        [rng.normal(0.2, 0.5, (10, n))], delays=[rng.choice([0.0, 0.3, 2.5], (10, n))], recurrent=recurrent,
-        recurrent_delays=times, dtype="float64", **options,
-    )  # fmt: skip
+        [rng.normal(0.2, 0.5, (10, n))],
+        delays=[rng.choice([0.0, 0.3, 2.5], (10, n))],
+        recurrent=recurrent,
+        recurrent_delays=times,
+        dtype="float64",
+        **options,
+    )
 
 
 def assert_same(a, b):
-    """Each neuron fires as often and when it does; which of two is first of a time may be up to rounding."""
+    """Each neuron fires as often and when it does.
+
+    Which of two is first of a time may be up to rounding.
+    """
     np.testing.assert_array_equal(np.bincount(a.indices), np.bincount(b.indices))
     first, second = (record.times[np.lexsort((record.times, record.indices))] for record in (a, b))
     np.testing.assert_allclose(first, second, atol=1e-9, rtol=0)
@@ -55,7 +67,8 @@ def laid_out_equal(*arguments):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, None])
 def test_whole_blocks_are_laid_out_as_single_connections_are(dtype, kind):
     rng = np.random.default_rng(0)
-    target, weight = rng.integers(0, 1 << 16, 50 + BLOCK).astype(kind), rng.normal(size=50 + BLOCK).astype(dtype)
+    target = rng.integers(0, 1 << 16, 50 + BLOCK).astype(kind)
+    weight = rng.normal(size=50 + BLOCK).astype(dtype)
     for first, stop in [(0, 0), (3, 4), (1, 9), (2, 10), (5, 50)]:
         made = []
         for function in (lay_out, laid_out) if dtype else (lay_out_equal, laid_out_equal):
@@ -67,17 +80,25 @@ def test_whole_blocks_are_laid_out_as_single_connections_are(dtype, kind):
 
 @settings(deadline=None, max_examples=40)
 @given(
-    seed=st.integers(0, 2**32 - 1), n=st.sampled_from([3, 60, 200]), delays=st.sampled_from(["grid", "spread", "same"]),
-    drive=st.sampled_from([0.0, 0.9, 1.1, 2.5]), refractory=st.sampled_from([0.0, 2.0]),
-    reset=st.sampled_from(["subtract", "zero"]), grid=st.booleans(), carry=st.booleans(),
-)  # fmt: skip
-def test_windows_give_the_spikes_of_single_arrivals(seed, n, delays, drive, refractory, reset, grid, carry):
-    # Whether two arrivals come at one time is a matter of rounding where neurons fire by themselves and delays add up;
-    # neurons left above threshold would fire once or twice.
+    seed=st.integers(0, 2**32 - 1),
+    n=st.sampled_from([3, 60, 200]),
+    delays=st.sampled_from(["grid", "spread", "same"]),
+    drive=st.sampled_from([0.0, 0.9, 1.1, 2.5]),
+    refractory=st.sampled_from([0.0, 2.0]),
+    reset=st.sampled_from(["subtract", "zero"]),
+    grid=st.booleans(),
+    carry=st.booleans(),
+)
+def test_windows_give_the_spikes_of_single_arrivals(
+    seed, n, delays, drive, refractory, reset, grid, carry
+):
+    # Whether two arrivals come at one time is a matter of rounding where neurons fire by themselves
+    # and delays add up; neurons left above threshold would fire once or twice.
     assume(not (drive > 1.0 and delays == "grid" and reset == "subtract"))
     rng = np.random.default_rng(seed)
     net = balanced(rng, n, delays, drive=drive, refractory=refractory, reset=reset)
-    other, spikes = by_arrivals(net), random_spikes(rng, 10, 100, 20, grid)
+    other = by_arrivals(net)
+    spikes = random_spikes(rng, 10, 100, 20, grid)
     initial = [rng.uniform(-0.5, 1.3, n)]  # some begin above threshold
     assert_same(net.run(*spikes, 20.0, initial=initial), other.run(*spikes, 20.0, initial=initial))
     if carry:
@@ -85,7 +106,10 @@ def test_windows_give_the_spikes_of_single_arrivals(seed, n, delays, drive, refr
 
 
 def test_order_within_a_window_counts_where_it_decides():
-    """Excitation then inhibition fires the neuron, inhibition then excitation does not; both within .2 ms."""
+    """Excitation then inhibition fires the neuron, inhibition then excitation does not.
+
+    Both within .2 ms.
+    """
     weights = [[[0.9], [-0.9], [0.9]]]
     net = Network.from_weights(weights, delays=[[[0.01], [0.01], [0.01]]], dtype="float64")
     assert net._net.layers[0].windowed
@@ -107,9 +131,13 @@ def test_a_shortest_delay_of_a_longest_fraction_is_left_to_the_other_loop():
     """Windows a millionth of the longest delay would nearly all be empty."""
     ring = np.array([[0.0, 1.5], [1.5, 0.0]])
     delays = np.array([[1.0, 1e-5], [50.0, 1.0]])
-    net = Network.from_weights([[[1.5, 0.0]]], recurrent=ring, recurrent_delays=delays, dtype="float64")
+    net = Network.from_weights(
+        [[[1.5, 0.0]]], recurrent=ring, recurrent_delays=delays, dtype="float64"
+    )
     assert not net._net.layers[0].windowed
-    np.testing.assert_allclose(net.run([1.0], [0], 60.0).times, [1.0, 1.0 + 1e-5, 51.0 + 1e-5, 51.0 + 2e-5], rtol=1e-12)
+    np.testing.assert_allclose(
+        net.run([1.0], [0], 60.0).times, [1.0, 1.0 + 1e-5, 51.0 + 1e-5, 51.0 + 2e-5], rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("tau", [0.5, 20.0])

@@ -1,7 +1,7 @@
 """Benchmark 4 of Brette et al. 2007 on Brian2 `cpp_standalone`: prints one JSON line.
 
-Usage: brette4_brian2.py PROBLEM.npz SECONDS; the problem holds weights (CSR), delays, membranes at the start.
-The time is that of the compiled binary's run function, without building or loading it.
+Usage: brette4_brian2.py PROBLEM.npz SECONDS; the problem holds weights (CSR), delays, membranes at
+the start. The time is that of the compiled binary's run function, without building or loading it.
 """
 
 import json
@@ -30,7 +30,9 @@ def main(path, seconds):
         namespace={"drive": float(problem["drive"]), "tau": 20 * b2.ms},
     )
     neurons.v = problem["v0"]
-    synapses = b2.Synapses(neurons, neurons, "w : 1", on_pre="v_post += w * int(not_refractory_post)")
+    synapses = b2.Synapses(
+        neurons, neurons, "w : 1", on_pre="v_post += w * int(not_refractory_post)"
+    )
     synapses.connect(i=problem["source"], j=problem["target"])
     synapses.w = problem["weight"]
     delay = problem["delay"]

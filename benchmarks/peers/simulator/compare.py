@@ -1,13 +1,16 @@
-"""The simulator beside other simulators: same weights, same spikes, one run; writes JSON and a table.
+"""The simulator beside other simulators: same weights, same spikes, one run.
+
+Writes JSON and a table.
 
 Usage: compare.py PYTHON-OF-THE-PEERS OUT-DIRECTORY [--seconds S] [--seeds N]
 
-Spike counts are compared where the models agree. spikingjelly, snntorch and torch step as we do (1 ms steps, decay,
-add, fire, subtract) in single precision: samples are compared with our counts, neuron by neuron. NEST and Brian2
-need a step per layer for a spike to arrive: they are compared with the same net with delays of 1 ms. They reset to
-zero, and so does ours beside them: NEST's neuron knows no other, and a clocked neuron that a subtraction leaves above
-threshold fires again at every step, ours at the next arrival. snntorch fires above the threshold only and resets
-before the next decay, so that its counts differ. nengo's neuron interpolates within a step and is only timed.
+Spike counts are compared where the models agree. spikingjelly, snntorch and torch step as we do (1
+ms steps, decay, add, fire, subtract) in single precision: samples are compared with our counts,
+neuron by neuron. NEST and Brian2 need a step per layer for a spike to arrive: they are compared
+with the same net with delays of 1 ms. They reset to zero, and so does ours beside them: NEST's
+neuron knows no other, and a clocked neuron that a subtraction leaves above threshold fires again at
+every step, ours at the next arrival. snntorch fires above the threshold only and resets before the
+next decay, so that its counts differ. nengo's neuron interpolates within a step and is only timed.
 """
 
 import argparse
@@ -43,7 +46,9 @@ def ask(python, script, *words):
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1800)
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode or not lines:
-        print(f"{script} {' '.join(map(str, words))} failed:\n{done.stderr[-500:]}", file=sys.stderr)
+        print(
+            f"{script} {' '.join(map(str, words))} failed:\n{done.stderr[-500:]}", file=sys.stderr
+        )
         return None
     return json.loads(lines[-1])
 
@@ -78,7 +83,9 @@ def dense(name, python, seconds):
     """Return our rate, taken before and after each peer's, and theirs."""
     weights, samples = workload(name)
     net = Network.from_weights(weights)
-    rows = [np.column_stack((np.full(len(t), k), t.astype(int), i)) for k, (t, i) in enumerate(samples)]
+    rows = [
+        np.column_stack((np.full(len(t), k), t.astype(int), i)) for k, (t, i) in enumerate(samples)
+    ]
     out = {"peers": {}}
     rates = []
     with tempfile.TemporaryDirectory() as folder:
@@ -105,12 +112,20 @@ def benchmark4(delay, python, seeds, repeats=5):
         net = recurrent_net(problem)
         result = net.run([], [], 1000.0, initial=[problem["v0"]])
         took = [
-            cpu_seconds(lambda n=net, v=problem["v0"]: n.run([], [], 1000.0, initial=[v]))[0] for _ in range(repeats)
+            cpu_seconds(lambda n=net, v=problem["v0"]: n.run([], [], 1000.0, initial=[v]))[0]
+            for _ in range(repeats)
         ]
         out["ours"].append({"rate": float(result.rates()[0]), "seconds": took})
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "problem.npz"
-            np.savez(path, **problem, dt=0.1, refractory=5.0, drive=11.0, repeats=repeats if seed == 0 else 1)
+            np.savez(
+                path,
+                **problem,
+                dt=0.1,
+                refractory=5.0,
+                drive=11.0,
+                repeats=repeats if seed == 0 else 1,
+            )
             answer = ask(python, "brette4_brian2.py", path, 1.0)
         if answer is not None:
             out["brian2"].append({"rate": answer["rate"], "seconds": answer["seconds"]})
@@ -124,22 +139,34 @@ def tables(results):
             continue
         r = results[name]
         grid = Grid(
-            f"{name}, sample by sample, samples a CPU-second", ["simulator", "samples/s", "ours is", "equal counts"]
+            f"{name}, sample by sample, samples a CPU-second",
+            ["simulator", "samples/s", "ours is", "equal counts"],
         )
         grid.row("loco_stream", f"{r['rate']:,.0f}", "", "")
         for peer, p in r["peers"].items():
             equal = f"{100 * p['equal_neurons']:.2f} % of neurons" if "equal_neurons" in p else "-"
-            grid.row(f"{peer} {p['version']}", f"{p['rate']:,.1f}", f"{r['rate'] / p['rate']:,.0f}x", equal)
+            grid.row(
+                f"{peer} {p['version']}",
+                f"{p['rate']:,.1f}",
+                f"{r['rate'] / p['rate']:,.0f}x",
+                equal,
+            )
         grids.append(grid)
     grid = Grid(
-        "benchmark 4, 1 s of 4000 neurons", ["delay, ms", "ours, s", "Brian2, s", "ratio", "rates, ours", "Brian2"]
+        "benchmark 4, 1 s of 4000 neurons",
+        ["delay, ms", "ours, s", "Brian2, s", "ratio", "rates, ours", "Brian2"],
     )
     for key, r in results.items():
         if not key.startswith("brette4") or not r["brian2"]:
             continue
         ours, theirs = (statistics.median(r[who][0]["seconds"]) for who in ("ours", "brian2"))
         rates = [np.mean([run["rate"] for run in r[who]]) for who in ("ours", "brian2")]
-        cells = [f"{ours:.3f}", f"{theirs:.3f}", f"{theirs / ours:.2f}x", *(f"{rate:.3f}" for rate in rates)]
+        cells = [
+            f"{ours:.3f}",
+            f"{theirs:.3f}",
+            f"{theirs / ours:.2f}x",
+            *(f"{rate:.3f}" for rate in rates),
+        ]
         grid.row(key.partition("/")[2], *cells)
     return [*grids, grid]
 
@@ -150,12 +177,16 @@ def main():
     parser.add_argument("out", type=Path)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--only", help="measure one part anew (W1, W1-deep, brette4/1.0, ...), keep the rest")
+    parser.add_argument(
+        "--only", help="measure one part anew (W1, W1-deep, brette4/1.0, ...), keep the rest"
+    )
     args = parser.parse_args()
     path = args.out / "simulator-peers.json"
     results = json.loads(path.read_text(encoding="utf-8")) if args.only and path.exists() else {}
     results["environment"] = record()
-    for part in [args.only] if args.only else [*SIZES, "brette4/0.1", "brette4/1.0", "brette4/spread"]:
+    for part in (
+        [args.only] if args.only else [*SIZES, "brette4/0.1", "brette4/1.0", "brette4/spread"]
+    ):
         if part in SIZES:
             results[part] = dense(part, args.python, args.seconds)
         else:

@@ -1,7 +1,8 @@
 """One dense net on one peer, fed sample by sample on one core: prints one JSON line.
 
-Usage: dense.py PROBLEM.npz PEER SECONDS. The problem holds w0, w1, ... and spikes as rows (sample, step, input).
-Printed are samples a CPU-second (the median over rounds) and the spike counts of the first samples, layer by layer.
+Usage: dense.py PROBLEM.npz PEER SECONDS. The problem holds w0, w1, ... and spikes as rows (sample,
+step, input). Printed are samples a CPU-second (the median over rounds) and the spike counts of the
+first samples, layer by layer.
 """
 
 import json
@@ -53,7 +54,8 @@ def spikingjelly(problem):
 
     def run(x):
         with torch.no_grad():
-            s, counts = torch.from_numpy(x)[:, None], []
+            s = torch.from_numpy(x)[:, None]
+            counts = []
             for linear, node in parts:
                 s = node(linear(s))
                 counts.append(s.sum((0, 1)))
@@ -67,7 +69,10 @@ def snntorch(problem):
     torch, ws = torch_net(problem)
     import snntorch as snn
 
-    nodes = [snn.Leaky(beta=DECAY, threshold=1.0, reset_mechanism="subtract", reset_delay=False) for _ in ws]
+    nodes = [
+        snn.Leaky(beta=DECAY, threshold=1.0, reset_mechanism="subtract", reset_delay=False)
+        for _ in ws
+    ]
 
     def run(x):
         with torch.no_grad():
@@ -88,9 +93,12 @@ def torch_compiled(problem):
     torch, ws = torch_net(problem)
 
     def forward(x):
-        counts, s = [], x
+        counts = []
+        s = x
         for w in ws:
-            current, v, out = s @ w, torch.zeros(w.shape[1]), []
+            current = s @ w
+            v = torch.zeros(w.shape[1])
+            out = []
             for t in range(STEPS):
                 v = v * DECAY + current[t]
                 fired = (v >= 1.0).float()
@@ -123,9 +131,12 @@ def nengo(problem):
         probes = []
         for w in ws:
             group = nengo.Ensemble(
-                w.shape[1], 1, neuron_type=nengo.LIF(tau_rc=TAU / 1000, tau_ref=0.0, amplitude=0.001),
-                gain=np.ones(w.shape[1]), bias=np.zeros(w.shape[1]),
-            )  # fmt: skip
+                w.shape[1],
+                1,
+                neuron_type=nengo.LIF(tau_rc=TAU / 1000, tau_ref=0.0, amplitude=0.001),
+                gain=np.ones(w.shape[1]),
+                bias=np.zeros(w.shape[1]),
+            )
             nengo.Connection(source, group.neurons, transform=w.T * TAU, synapse=None)
             probes.append(nengo.Probe(group.neurons))
             source = group.neurons
@@ -149,12 +160,23 @@ def nest(problem):
     ws = weights(problem)
     gap = 300.0  # ms of silence, after which membranes of all samples start from rest again
     source = simulator.Create("spike_generator", ws[0].shape[0])
-    layers, recorders = [], []
-    neuron = {"V_th": 1.0, "V_reset": 0.0, "E_L": 0.0, "V_m": 0.0, "tau_m": TAU, "t_ref": 0.0, "C_m": 1.0}
+    layers = []
+    recorders = []
+    neuron = {
+        "V_th": 1.0,
+        "V_reset": 0.0,
+        "E_L": 0.0,
+        "V_m": 0.0,
+        "tau_m": TAU,
+        "t_ref": 0.0,
+        "C_m": 1.0,
+    }
     previous = source
     for w in ws:
         layer = simulator.Create("iaf_psc_delta", w.shape[1], params=neuron)
-        simulator.Connect(previous, layer, "all_to_all", {"weight": w.T.astype(float), "delay": 1.0})
+        simulator.Connect(
+            previous, layer, "all_to_all", {"weight": w.T.astype(float), "delay": 1.0}
+        )
         recorder = simulator.Create("spike_recorder")
         simulator.Connect(layer, recorder)
         layers.append(layer)
@@ -164,7 +186,11 @@ def nest(problem):
     def run(x, rest=False):
         start = simulator.biological_time
         simulator.SetStatus(
-            source, [{"spike_times": (start + 1.0 + np.flatnonzero(x[:, j])).tolist()} for j in range(x.shape[1])]
+            source,
+            [
+                {"spike_times": (start + 1.0 + np.flatnonzero(x[:, j])).tolist()}
+                for j in range(x.shape[1])
+            ],
         )
         simulator.Simulate(STEPS + len(ws) + 1.0)
         counts = []
@@ -192,10 +218,17 @@ def brian2(problem):
     b2.defaultclock.dt = 1 * b2.ms
     ws = weights(problem)
     generator = b2.SpikeGeneratorGroup(ws[0].shape[0], [], [] * b2.ms)
-    objects, monitors, groups, previous = [generator], [], [], generator
+    objects = [generator]
+    monitors = []
+    groups = []
+    previous = generator
     for w in ws:
         group = b2.NeuronGroup(
-            w.shape[1], "dv/dt = -v / (20 * ms) : 1", threshold="v >= 1", reset="v = 0", method="exact"
+            w.shape[1],
+            "dv/dt = -v / (20 * ms) : 1",
+            threshold="v >= 1",
+            reset="v = 0",
+            method="exact",
         )
         synapses = b2.Synapses(previous, group, "w : 1", on_pre="v_post += w")
         synapses.connect()
@@ -206,7 +239,8 @@ def brian2(problem):
         groups.append(group)
         previous = group
     net = b2.Network(*objects)
-    # Synapses before thresholds: a jump at t can fire at t; what a layer fires then reaches the next one at t + dt.
+    # Synapses before thresholds: a jump at t can fire at t; what a layer fires then reaches the
+    # next one at t + dt.
     net.schedule = ["start", "groups", "synapses", "thresholds", "resets", "end"]
 
     def run(x, rest=False):
@@ -241,7 +275,9 @@ def main(path, peer, budget):
     for x in samples[:CHECKED]:
         got = run(x, rest=True) if getattr(run, "rest", False) else run(x)
         counts.append([np.asarray(c).round().astype(int).tolist() for c in got])
-    rates, spent, k = [], 0.0, 0
+    rates = []
+    spent = 0.0
+    k = 0
     while spent < budget or len(rates) < 7:
         chunk = max(1, min(16, int(0.1 * (statistics.median(rates) if rates else 1))))
         start = time.process_time()
@@ -254,7 +290,16 @@ def main(path, peer, budget):
     package = {"torch.compile": "torch", "nest": "nest-simulator"}.get(peer, peer)
     from importlib.metadata import version
 
-    print(json.dumps({"peer": peer, "version": version(package), "rate": statistics.median(rates), "counts": counts}))
+    print(
+        json.dumps(
+            {
+                "peer": peer,
+                "version": version(package),
+                "rate": statistics.median(rates),
+                "counts": counts,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Credit: what each hidden neuron did to the outcome, from forward passes only.
 
-A neuron is sensitive where it fired at this row, else not: its trace is graded in its drive, and flat below its first
-spike; what the rows before left of it no longer depends on a weight.
+A neuron is sensitive where it fired at this row, else not: its trace is graded in its drive, and
+flat below its first spike; what the rows before left of it no longer depends on a weight.
 """
 
 from __future__ import annotations
@@ -17,7 +17,17 @@ from loco_stream.learner.readout.bank import span
 from loco_stream.learner.readout.log_loss import loss_of, weighted
 from loco_stream.learner.spikes import run_hidden
 from loco_stream.learner.state import BASELINE, N_CLASSES, N_POST, N_SEEN, ROUND, START
-from loco_stream.learner.workspace import CHANGE, CREDIT, ERROR, FRESH, N_IN, NOISE, ROOM, SCORES, TARGET
+from loco_stream.learner.workspace import (
+    CHANGE,
+    CREDIT,
+    ERROR,
+    FRESH,
+    N_IN,
+    NOISE,
+    ROOM,
+    SCORES,
+    TARGET,
+)
 from loco_stream.simd.ops import nonzero, weigh_rows
 
 __all__ = ["assign_credit", "broadcast_error", "credit_change", "learn_feedback", "learn_from_loss"]
@@ -25,13 +35,18 @@ __all__ = ["assign_credit", "broadcast_error", "credit_change", "learn_feedback"
 FEEDBACK_RATE = 0.03  # of the regression of output changes on noise
 ALWAYS_UNTIL = 500  # rows; learned feedback is good enough then to perturb
 EVERY = 4  # only one row in so many
-LEAST_ERROR = 0.05  # added to the squared error that a step is divided by: rows that were right say little
+LEAST_ERROR = (
+    0.05  # added to the squared error that a step is divided by: rows that were right say little
+)
 BASELINE_FADE = 0.01  # of the mean change of the loss, which is no neuron's doing
 
 
 @kernel
 def credit_change(loss_change, noise, size, traces, n_neurons, credit):
-    """Add the one-sample estimate of dLoss/d(drive): the loss change times the noise over its variance."""
+    """Add the one-sample estimate of dLoss/d(drive).
+
+    The loss change times the noise over its variance.
+    """
     factor = np.float32(loss_change / (size * size))
     for i in range(n_neurons):
         if traces[i] > np.float32(0.0):
@@ -39,19 +54,23 @@ def credit_change(loss_change, noise, size, traces, n_neurons, credit):
 
 
 @kernel
-def learn_feedback(change, n_classes, sign, noise, traces, size, n_neurons, n_learned, rate, feedback):
+def learn_feedback(
+    change, n_classes, sign, noise, traces, size, n_neurons, n_learned, rate, feedback
+):
     """Regress the change of the outputs on the noise, one normalised least-mean-squares step for the first `n_learned`.
 
-    The feedback of a neuron that fires estimates d(output)/d(drive). What the estimate already predicts of the change
-    is subtracted first, so that the noise of all other neurons, which grows with their number, fades as the estimate
-    improves. (Lansdell, Prakash & Kording 2020 average noise times change without that; here it is one more broadcast
-    sum.) `change` is overwritten by the rest; `sign` is -1 for the second pass of an antithetic pair.
+    The feedback of a neuron that fires estimates d(output)/d(drive). What the estimate already
+    predicts of the change is subtracted first, so that the noise of all other neurons, which grows
+    with their number, fades as the estimate improves. (Lansdell, Prakash & Kording 2020 average
+    noise times change without that; here it is one more broadcast sum.) `change` is overwritten by
+    the rest; `sign` is -1 for the second pass of an antithetic pair.
     """
     n_firing = 0
     for i in range(n_neurons):
         if traces[i] > np.float32(0.0):
             n_firing += 1
-            row, coefficient = feedback[i], sign * np.float64(noise[i])
+            row = feedback[i]
+            coefficient = sign * np.float64(noise[i])
             for c in range(n_classes):
                 change[c] -= coefficient * np.float64(row[c])
     for c in range(n_classes):
@@ -60,7 +79,8 @@ def learn_feedback(change, n_classes, sign, noise, traces, size, n_neurons, n_le
     step = rate / (size * size * (1.0 + rate * n_firing))
     for i in range(n_learned):
         if traces[i] > np.float32(0.0):
-            row, coefficient = feedback[i], np.float32(step * sign * np.float64(noise[i]))
+            row = feedback[i]
+            coefficient = np.float32(step * sign * np.float64(noise[i]))
             for c in range(n_classes):
                 row[c] += coefficient * np.float32(change[c])
 
@@ -69,16 +89,20 @@ def learn_feedback(change, n_classes, sign, noise, traces, size, n_neurons, n_le
 def learn_from_loss(rise, error, n_classes, sign, noise, traces, size, n_neurons, rate, feedback):
     """Regress the change of the loss on noise times error, one normalised least-mean-squares step.
 
-    What noise does to the outputs does to the loss as much as the error says, so the loss alone, one number, teaches
-    the same feedback as in `learn_feedback`: that is the paper's product of loss change and noise, averaged over rows.
+    What noise does to the outputs does to the loss as much as the error says, so the loss alone,
+    one number, teaches the same feedback as in `learn_feedback`: that is the paper's product of
+    loss change and noise, averaged over rows.
     """
-    predicted, n_firing, square = 0.0, 0, LEAST_ERROR
+    predicted = 0.0
+    n_firing = 0
+    square = LEAST_ERROR
     for c in range(n_classes):
         square += error[c] * error[c]
     for i in range(n_neurons):
         if traces[i] > np.float32(0.0):
             n_firing += 1
-            row, coefficient = feedback[i], sign * np.float64(noise[i])
+            row = feedback[i]
+            coefficient = sign * np.float64(noise[i])
             for c in range(n_classes):
                 predicted += coefficient * np.float64(row[c]) * error[c]
     rest = rise - predicted
@@ -87,14 +111,18 @@ def learn_from_loss(rise, error, n_classes, sign, noise, traces, size, n_neurons
     step = sign * rate * rest / (size * size * square * (1.0 + rate * n_firing))
     for i in range(n_neurons):
         if traces[i] > np.float32(0.0):
-            row, coefficient = feedback[i], step * np.float64(noise[i])
+            row = feedback[i]
+            coefficient = step * np.float64(noise[i])
             for c in range(n_classes):
                 row[c] += np.float32(coefficient * error[c])
 
 
 @kernel
 def broadcast_error(error, n_classes, feedback, traces, n_neurons, credit):
-    """Write feedback . error where a neuron fired: one broadcast vector reaches every neuron at once."""
+    """Write feedback .
+
+    error where a neuron fired: one broadcast vector reaches every neuron at once.
+    """
     for i in range(n_neurons):
         total = np.float32(0.0)
         if traces[i] > np.float32(0.0):
@@ -106,7 +134,10 @@ def broadcast_error(error, n_classes, feedback, traces, n_neurons, credit):
 
 @kernel
 def _output_change(settings, bank, noisy, clean, answers, n_classes, capacity, rows, change):
-    """Write what the perturbation changed in the combined output; `noisy` is overwritten by the traces' change."""
+    """Write what the perturbation changed in the combined output.
+
+    `noisy` is overwritten by the traces' change.
+    """
     first, _ = span(settings, 0)
     n_traces = settings.n_hidden - first
     for i in range(first, settings.n_hidden):
@@ -120,22 +151,45 @@ def _output_change(settings, bank, noisy, clean, answers, n_classes, capacity, r
 @kernel
 def _perturb(settings, state, scratch, sign):
     """One perturbed pass of the same row; write what it changed in the combined output."""
-    run, net, capacity = scratch.run, state.net, state.classes.shape[1]
+    run = scratch.run
+    net = state.net
+    capacity = state.classes.shape[1]
     run_hidden(
-        settings, net.sizes, net.weights, net.deep_weights, net.gains, scratch.code, scratch.flags[N_IN],
-        state.memory.targets, scratch.lagged, run.neurons[NOISE], np.float32(sign), run, run.drives[1], run.noisy,
-        run.noisy, run.spikes[1],
-    )  # fmt: skip
+        settings,
+        net.sizes,
+        net.weights,
+        net.deep_weights,
+        net.gains,
+        scratch.code,
+        scratch.flags[N_IN],
+        state.memory.targets,
+        scratch.lagged,
+        run.neurons[NOISE],
+        np.float32(sign),
+        run,
+        run.drives[1],
+        run.noisy,
+        run.noisy,
+        run.spikes[1],
+    )
     _output_change(
-        settings, state.bank, run.noisy, scratch.features, scratch.answers, state.counts[N_CLASSES], capacity,
-        run.rows, scratch.vectors[CHANGE],
-    )  # fmt: skip
+        settings,
+        state.bank,
+        run.noisy,
+        scratch.features,
+        scratch.answers,
+        state.counts[N_CLASSES],
+        capacity,
+        run.rows,
+        scratch.vectors[CHANGE],
+    )
 
 
 @kernel
 def _rise(settings, state, scratch):
     """Return what a pass changed in the loss, beyond the average change."""
-    vectors, n_classes = scratch.vectors, state.counts[N_CLASSES]
+    vectors = scratch.vectors
+    n_classes = state.counts[N_CLASSES]
     before = loss_of(settings.regression, vectors[SCORES], vectors[TARGET], n_classes)
     for c in range(n_classes):
         vectors[ROOM, c] = vectors[SCORES, c] + vectors[CHANGE, c]
@@ -150,34 +204,61 @@ def _rise(settings, state, scratch):
 def _draw(settings, net, round_, noise):
     """Draw one perturbation of every layer."""
     for layer in range(settings.n_layers):
-        start, n_post = net.sizes[START, layer], net.sizes[N_POST, layer]
+        start = net.sizes[START, layer]
+        n_post = net.sizes[N_POST, layer]
         key = settings.seed_key + layer
-        draw_noise(key, round_, n_post, NEURON_CLUSTER, settings.noise, noise[start : start + n_post])
+        draw_noise(
+            key, round_, n_post, NEURON_CLUSTER, settings.noise, noise[start : start + n_post]
+        )
 
 
 @kernel
 def _learn_pass(settings, state, scratch, sign, passes, n_learned):
     """Turn a perturbed pass into better feedback of the first neurons, or a trial into credit of its own."""
-    neurons, vectors, n_classes = scratch.run.neurons, scratch.vectors, state.counts[N_CLASSES]
-    noise, fresh, feedback, hidden = neurons[NOISE], neurons[FRESH], state.net.feedback, settings.n_hidden
+    neurons = scratch.run.neurons
+    vectors = scratch.vectors
+    n_classes = state.counts[N_CLASSES]
+    noise = neurons[NOISE]
+    fresh = neurons[FRESH]
+    feedback = state.net.feedback
+    hidden = settings.n_hidden
     if settings.credit == TRIAL:
         rise = _rise(settings, state, scratch)
         credit_change(sign * rise / passes, noise, settings.noise, fresh, hidden, neurons[CREDIT])
     elif settings.credit == PERTURBATION:
         rise = _rise(settings, state, scratch)
         learn_from_loss(
-            rise, vectors[ERROR], n_classes, sign, noise, fresh, settings.noise, hidden, FEEDBACK_RATE, feedback
+            rise,
+            vectors[ERROR],
+            n_classes,
+            sign,
+            noise,
+            fresh,
+            settings.noise,
+            hidden,
+            FEEDBACK_RATE,
+            feedback,
         )
     else:
         learn_feedback(
-            vectors[CHANGE], n_classes, sign, noise, fresh, settings.noise, hidden, n_learned, FEEDBACK_RATE, feedback
+            vectors[CHANGE],
+            n_classes,
+            sign,
+            noise,
+            fresh,
+            settings.noise,
+            hidden,
+            n_learned,
+            FEEDBACK_RATE,
+            feedback,
         )
 
 
 @kernel
 def _perturb_all(settings, state, scratch, n_learned):
     """Run the perturbed passes of a row, and learn from each."""
-    counts, n_signs = state.counts, 2 if settings.antithetic else 1
+    counts = state.counts
+    n_signs = 2 if settings.antithetic else 1
     passes = settings.n_perturbations * n_signs
     for _ in range(settings.n_perturbations):
         _draw(settings, state.net, counts[ROUND], scratch.run.neurons[NOISE])
@@ -191,7 +272,10 @@ def _perturb_all(settings, state, scratch, n_learned):
 
 @kernel
 def _n_learned(settings):
-    """Return how many neurons learn their feedback by perturbation: with mirrored credit those that are not read."""
+    """Return how many neurons learn their feedback by perturbation.
+
+    With mirrored credit those that are not read.
+    """
     first, _ = span(settings, 0)
     return settings.n_hidden if settings.credit == LEARNED else first
 
@@ -199,17 +283,26 @@ def _n_learned(settings):
 @kernel
 def assign_credit(settings, state, scratch):
     """Write the credit of every hidden neuron, after the perturbed passes that its credit rule needs."""
-    neurons, n_seen, hidden = scratch.run.neurons, state.counts[N_SEEN], settings.n_hidden
+    neurons = scratch.run.neurons
+    n_seen = state.counts[N_SEEN]
+    hidden = settings.n_hidden
     for i in range(hidden):
         neurons[CREDIT, i] = np.float32(0.0)
     if settings.credit == TRIAL or settings.credit == PERTURBATION:
         _perturb_all(settings, state, scratch, hidden)
         if settings.credit == TRIAL:
             return
-    elif settings.credit == LEARNED or settings.last_layer:  # else all neurons are read, and mirrored
+    elif (
+        settings.credit == LEARNED or settings.last_layer
+    ):  # else all neurons are read, and mirrored
         n_learned = _n_learned(settings)
         if n_learned > 0 and (n_seen < ALWAYS_UNTIL or n_seen % EVERY == 0):
             _perturb_all(settings, state, scratch, n_learned)
     broadcast_error(
-        scratch.vectors[ERROR], state.counts[N_CLASSES], state.net.feedback, neurons[FRESH], hidden, neurons[CREDIT]
+        scratch.vectors[ERROR],
+        state.counts[N_CLASSES],
+        state.net.feedback,
+        neurons[FRESH],
+        hidden,
+        neurons[CREDIT],
     )

@@ -1,9 +1,10 @@
 """The perturbation of a sample: one signed value a neuron, orthogonal inside each neuron cluster.
 
-Within a cluster of 2^b neurons successive samples use the rows of a Hadamard matrix of twice that size, in an order
-and with column signs drawn anew each round; the cluster has the columns from the second on, for the first is
-constant: its neuron would take the blame for all that does not change through a round. A round of 2^(b + 1) samples
-makes the neurons' signs uncorrelated and each one's mean zero, while different clusters stay independent.
+Within a cluster of 2^b neurons successive samples use the rows of a Hadamard matrix of twice that
+size, in an order and with column signs drawn anew each round; the cluster has the columns from the
+second on, for the first is constant: its neuron would take the blame for all that does not change
+through a round. A round of 2^(b + 1) samples makes the neurons' signs uncorrelated and each one's
+mean zero, while different clusters stay independent.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def draw_noise(key, round_, n_neurons, cluster_size, size, noise):
     n_rows = 2 * cluster_size if cluster_size > 1 else 1
     epoch = round_ // n_rows
     position = round_ % n_rows
-    plus, minus = np.float32(size), np.float32(-size)
+    plus = np.float32(size)
+    minus = np.float32(-size)
     words = cluster_size // _WORD_BITS + 1
     for first in range(0, n_neurons, cluster_size):
         cluster = first // cluster_size

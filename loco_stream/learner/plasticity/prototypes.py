@@ -24,7 +24,10 @@ REFRESH = 50  # samples between two inversions of the Gram matrix
 
 @kernel
 def _dot(a, b, n):
-    """Return a[:n] . b[:n] in float64, summed in four lanes: one alone would wait for itself at every step."""
+    """Return a[:n] .
+
+    b[:n] in float64, summed in four lanes: one alone would wait for itself at every step.
+    """
     s0 = s1 = s2 = s3 = 0.0
     whole = n - n % 4
     for j in range(0, whole, 4):
@@ -43,19 +46,24 @@ def choose_cluster(trace, n_pre, column, directions, rank, n_used, n_clusters):
     norm = _dot(trace, trace, n_pre)
     if norm == 0.0:
         return -1
-    best, best_cosine = -1, -2.0
+    best = -1
+    best_cosine = -2.0
     for k in range(n_used):
         mean = directions[k * rank, column : column + n_pre]
-        dot, length = _dot(trace, mean, n_pre), _dot(mean, mean, n_pre)
+        dot = _dot(trace, mean, n_pre)
+        length = _dot(mean, mean, n_pre)
         cosine = dot / math.sqrt(norm * length) if length > 0.0 else -1.0
         if cosine > best_cosine:
-            best, best_cosine = k, cosine
+            best = k
+            best_cosine = cosine
     return n_used if best_cosine < RECRUIT_BELOW and n_used < n_clusters else best
 
 
 @kernel
 def learn_directions(trace, n_pre, column, directions, rank, cluster, rate, rest):
-    """Move the cluster's rows at this layer: the mean towards the trace, the others towards what it leaves over.
+    """Move the cluster's rows at this layer.
+
+    The mean towards the trace, the others towards what it leaves over.
 
     Row r > 0 follows sign(row . rest) * rest, the direction of largest mean absolute deviation.
     """
@@ -69,7 +77,8 @@ def learn_directions(trace, n_pre, column, directions, rank, cluster, rate, rest
         rest[j] = trace[j] - mean[j]
     for r in range(1, rank):
         row = directions[cluster * rank + r, column : column + n_pre]
-        dot, length = 0.0, 0.0
+        dot = 0.0
+        length = 0.0
         for j in range(n_pre):
             dot += np.float64(row[j]) * np.float64(rest[j])
             length += np.float64(row[j]) * np.float64(row[j])
@@ -112,9 +121,12 @@ def project(trace, n_pre, column, directions, rank, n_rows, inverse, cluster, co
     """Take the trace's part in the other clusters' rows away from `out[:n_pre]`, a copy of the trace.
 
     The regression on the others only is had from the inverse over all rows: with b the block of
-    this cluster, c_others = c - G[:, b] (G[b, b])^-1 c[b]. `coefficients` is (3, rows) working memory.
+    this cluster, c_others = c - G[:, b] (G[b, b])^-1 c[b]. `coefficients` is (3, rows) working
+    memory.
     """
-    right, c, removed = coefficients[0], coefficients[1], coefficients[2]
+    right = coefficients[0]
+    c = coefficients[1]
+    removed = coefficients[2]
     for a in range(n_rows):
         right[a] = _dot(directions[a, column:], trace, n_pre)
     for a in range(n_rows):
@@ -123,10 +135,15 @@ def project(trace, n_pre, column, directions, rank, n_rows, inverse, cluster, co
             total += inverse[a, b] * right[b]
         c[a] = total
     first = cluster * rank
-    for r in range(rank):  # remove the cluster's own rows one by one (a sweep of G restricted to the block)
+    for r in range(
+        rank
+    ):  # remove the cluster's own rows one by one (a sweep of G restricted to the block)
         removed[r] = 0.0
-    for _ in range(1 if rank == 1 else SWEEPS):  # Gauss-Seidel on the small block; exact in one pass for rank 1
-        moved, size = 0.0, 0.0
+    for _ in range(
+        1 if rank == 1 else SWEEPS
+    ):  # Gauss-Seidel on the small block; exact in one pass for rank 1
+        moved = 0.0
+        size = 0.0
         for r in range(rank):
             left = c[first + r]
             for s in range(rank):

@@ -1,18 +1,23 @@
 """What keeps the neurons of a hidden layer within bounds, at each step and however long a stream is.
 
-A step goes no further than moving the drive that a neuron has at this row by `FARTHEST`. While a stream is young the
-projector lets everything through, and the error of a value may be many deviations: without this bound rows of few
-features, which are alike, can silence most neurons for good within a hundred rows. Wide rows are less alike, and a
-first layer has to go further where all their pixels change places.
+A step goes no further than moving the drive that a neuron has at this row by `FARTHEST`. While a
+stream is young the projector lets everything through, and the error of a value may be many
+deviations: without this bound rows of few features, which are alike, can silence most neurons for
+good within a hundred rows. Wide rows are less alike, and a first layer has to go further where all
+their pixels change places.
 
-Credit moves weights for ever. Without restraint they grow until nearly all neurons fire at every row, which costs time
-and tells less; and a step turns a long weight vector less than a short one, so that an old model learns more slowly
-than a young one. So at each row one neuron of every layer has its turn, of those that learn:
+Credit moves weights for ever. Without restraint they grow until nearly all neurons fire at every
+row, which costs time and tells less; and a step turns a long weight vector less than a short one,
+so that an old model learns more slowly than a young one. So at each row one neuron of every layer
+has its turn, of those that learn:
 
-- The part of its weights that is the same for all inputs is lowered to `STEADY` where it is above. Inputs are never
-  negative and about equally many at each row, so this is what a neuron gets whatever the row is. (A mean that fades
-  would keep fewer neurons firing, but rows of few features need some that always do.)
-- A weight vector that is then longer than `LONGEST` is scaled back to that (max-norm regularisation, Srebro and
+- The part of its weights that is the same for all inputs is lowered to `STEADY` where it is above.
+Inputs are never
+  negative and about equally many at each row, so this is what a neuron gets whatever the row is. (A
+  mean that fades would keep fewer neurons firing, but rows of few features need some that always
+  do.)
+- A weight vector that is then longer than `LONGEST` is scaled back to that (max-norm
+regularisation, Srebro and
   Shraibman 2005).
 """
 
@@ -26,7 +31,9 @@ from loco_stream.jit import kernel
 
 __all__ = ["FARTHEST", "FARTHEST_WIDE", "LONGEST", "STEADY", "bounded_step", "restrain"]
 
-FARTHEST, FARTHEST_WIDE = 3.0, 12.0  # thresholds; of a first layer without receptive fields
+# thresholds; of a first layer without receptive fields
+FARTHEST = 3.0
+FARTHEST_WIDE = 12.0
 LONGEST = 6.0  # norm of a neuron's weights; they start from 1
 STEADY = 1.0  # norm of the vector that holds their mean at each input
 
@@ -35,10 +42,11 @@ STEADY = 1.0  # norm of the vector that holds their mean at each input
 def bounded_step(step, gain, energy, credit, wide):
     """Return how far to go along the credit: `step`, or less where it would move a drive too far.
 
-    `energy` is x' h, so that a neuron's drive moves by gain * step * energy * credit. `wide` says that these are the
-    weights of a row without receptive fields.
+    `energy` is x' h, so that a neuron's drive moves by gain * step * energy * credit. `wide` says
+    that these are the weights of a row without receptive fields.
     """
-    largest, farthest = 0.0, FARTHEST_WIDE if wide else FARTHEST
+    largest = 0.0
+    farthest = FARTHEST_WIDE if wide else FARTHEST
     for i in range(credit.shape[0]):
         largest = max(largest, abs(np.float64(credit[i])))
     move = gain * step * energy * largest
@@ -47,11 +55,16 @@ def bounded_step(step, gain, energy, credit, wide):
 
 @kernel
 def restrain(weights, n_inputs, first, n_post, n_seen):
-    """Bound the weights of the neuron whose turn it is, of those from `first` on; weights are (n_inputs, n_post)."""
+    """Bound the weights of the neuron whose turn it is, of those from `first` on.
+
+    Weights are (n_inputs, n_post).
+    """
     n_plastic = n_post - first
     if n_plastic == 0 or n_inputs == 0:
         return
-    neuron, mean, square = first + n_seen % n_plastic, 0.0, 0.0
+    neuron = first + n_seen % n_plastic
+    mean = 0.0
+    square = 0.0
     for j in range(n_inputs):
         mean += np.float64(weights[j, neuron])
     excess = np.float32(max(mean / n_inputs - STEADY / math.sqrt(n_inputs), 0.0))

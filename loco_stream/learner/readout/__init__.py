@@ -1,1 +1,4 @@
-"""What is read from the traces: members, their stack, the gate between slow and fast, snapshots of old concepts."""
+"""What is read from the traces.
+
+Members, their stack, the gate between slow and fast, snapshots of old concepts.
+"""

@@ -1,9 +1,12 @@
-"""The last correction of the probabilities: how much they are to be sharpened, and how many labels are wrong.
+"""The last correction of the probabilities.
 
-Members that see each other's errors, and labels of which some are wrong at random, leave probabilities that are too low
-here and too high there. Each correction raises them to one of `POWERS` and takes them to be those of a label of which
-one of `NOISES` is a guess among the known classes; none changes which class is the likeliest. All corrections are mixed
-by how likely they found the labels of late, as the experts are. That nothing is to be corrected has a head start which
+How much they are to be sharpened, and how many labels are wrong.
+
+Members that see each other's errors, and labels of which some are wrong at random, leave
+probabilities that are too low here and too high there. Each correction raises them to one of
+`POWERS` and takes them to be those of a label of which one of `NOISES` is a guess among the known
+classes; none changes which class is the likeliest. All corrections are mixed by how likely they
+found the labels of late, as the experts are. That nothing is to be corrected has a head start which
 does not fade: a few thousand rows with a dozen of a rare class prove little.
 """
 
@@ -18,14 +21,18 @@ from loco_stream.learner.state import CLASS_COUNT
 
 __all__ = ["correct", "judge", "weigh_classes"]
 
-N_POWERS, N_NOISES = len(POWERS), len(NOISES)
-SUM, SHARE = range(2)  # rows of the room: of the powers of all classes, and how much each power counts
+N_POWERS = len(POWERS)
+N_NOISES = len(NOISES)
+SUM, SHARE = range(
+    2
+)  # rows of the room: of the powers of all classes, and how much each power counts
 
 
 @kernel
 def _raised(p):
     """Return p raised to each of `POWERS`, by roots, which are rounded alike compiled or not."""
-    root, square = math.sqrt(p), p * p
+    root = math.sqrt(p)
+    square = p * p
     return root * math.sqrt(root), p, p * root, square * root, square * square
 
 
@@ -41,9 +48,14 @@ def _write_sums(proba, n_classes, room):
 
 @kernel
 def correct(evidence, proba, n_classes, room):
-    """Correct the probabilities in place; `evidence` (powers, noises) says how likely each correction was of late."""
+    """Correct the probabilities in place.
+
+    `evidence` (powers, noises) says how likely each correction was of late.
+    """
     _write_sums(proba, n_classes, room)
-    top, total, guess = -math.inf, 0.0, 0.0
+    top = -math.inf
+    total = 0.0
+    guess = 0.0
     for a in range(N_POWERS):
         for b in range(N_NOISES):
             top = max(top, evidence[a, b])
@@ -70,9 +82,13 @@ def correct(evidence, proba, n_classes, room):
 
 @kernel
 def judge(evidence, proba, label, n_classes, n_seen, share, room):
-    """Take in what each correction would have given to `share` of a label; `proba` is what the mixture said."""
+    """Take in what each correction would have given to `share` of a label.
+
+    `proba` is what the mixture said.
+    """
     _write_sums(proba, n_classes, room)
-    raised, keep = _raised(proba[label]), kept(n_seen, share)
+    raised = _raised(proba[label])
+    keep = kept(n_seen, share)
     for a in range(N_POWERS):
         chance = raised[a] / room[SUM, a]
         for b in range(N_NOISES):
@@ -83,8 +99,12 @@ def judge(evidence, proba, label, n_classes, n_seen, share, room):
 
 @kernel
 def weigh_classes(weighting, classes, weights, n_classes, proba):
-    """Weigh the probabilities by class: those of a stream in which each came so many times as often (Elkan 2001)."""
-    seen, total = 0.0, 0.0
+    """Weigh the probabilities by class.
+
+    Those of a stream in which each came so many times as often (Elkan 2001).
+    """
+    seen = 0.0
+    total = 0.0
     for c in range(n_classes):
         seen += classes[CLASS_COUNT, c]
     for c in range(n_classes):

@@ -1,12 +1,14 @@
 """Centroids: a few hundred places among the features and which classes lie there, two more opinions for the stack.
 
-A row of the class that its nearest centroid is of moves it; any other row becomes a centroid, so that most of them lie
-where classes meet (learning vector quantisation, Kohonen 1995). When all are in use, a new one takes the place of the
-one that was least useful of late. Each counts the classes of the rows that it was nearest to, and forgets them in about
-a hundred: so drift is followed, whether classes move or change places. The `FEW` and the `NEAREST` nearest have a say.
+A row of the class that its nearest centroid is of moves it; any other row becomes a centroid, so
+that most of them lie where classes meet (learning vector quantisation, Kohonen 1995). When all are
+in use, a new one takes the place of the one that was least useful of late. Each counts the classes
+of the rows that it was nearest to, and forgets them in about a hundred: so drift is followed,
+whether classes move or change places. The `FEW` and the `NEAREST` nearest have a say.
 
-Centroids are blends of rows: a new one begins on the way to its nearest, and the next row of its class moves it by
-half. A feature is measured by its range, as neighbours are, in standard deviations bounded as the readout has them.
+Centroids are blends of rows: a new one begins on the way to its nearest, and the next row of its
+class moves it by half. A feature is measured by its range, as neighbours are, in standard
+deviations bounded as the readout has them.
 """
 
 from __future__ import annotations
@@ -23,22 +25,29 @@ from loco_stream.learner.workspace import N_MEASURED
 
 __all__ = ["learn", "speak"]
 
-DOUBT = 4.0  # rows of no class that a centroid's counts are taken with: one that has seen few says little
+# rows of no class that a centroid's counts are taken with: one that has seen few says little
+DOUBT = 4.0
 PULL = 0.2  # of the way to its nearest that a new one begins on
 SLOWEST = 0.1  # part of the way to a row that a centroid moves at least
 COUNT_FADE = 0.01
 WORTH_FADE = 0.002
-BLAME = 0.5  # what a row of another class takes from the worth, to which one of its own class adds 1
+BLAME = (
+    0.5  # what a row of another class takes from the worth, to which one of its own class adds 1
+)
 
 
 @kernel
 def _vote(counts, room, most, n_classes, said):
-    """Write what the `most` nearest say: the logarithm of each class's share of the votes, less their mean."""
+    """Write what the `most` nearest say.
+
+    The logarithm of each class's share of the votes, less their mean.
+    """
     total = 0.0
     for c in range(said.shape[0]):
         said[c] = np.float32(0.0)
     for j in range(weigh(room.close[:most], room.votes)):
-        of_class, mass = counts[room.centroids[j]], DOUBT
+        of_class = counts[room.centroids[j]]
+        mass = DOUBT
         for c in range(n_classes):
             mass += of_class[c]
         for c in range(n_classes):
@@ -51,8 +60,13 @@ def _vote(counts, room, most, n_classes, said):
 @kernel
 def speak(settings, state, scratch):
     """Write what few and many of those nearest to the row that was measured say, behind the outputs of the members."""
-    kept, room, outputs, capacity = state.centroids, scratch.nearness, scratch.answers.outputs, state.classes.shape[1]
-    n_classes, n, n_columns = state.counts[N_CLASSES], kept.n[0], scratch.flags[N_MEASURED]
+    kept = state.centroids
+    room = scratch.nearness
+    outputs = scratch.answers.outputs
+    capacity = state.classes.shape[1]
+    n_classes = state.counts[N_CLASSES]
+    n = kept.n[0]
+    n_columns = scratch.flags[N_MEASURED]
     for j in range(NEAREST):
         room.close[j] = np.float32(math.inf)
     if n_columns > 0:
@@ -85,14 +99,17 @@ def _begin(kept, nearest_one, n_features, scaled, label):
         kept.places[f, new] = scaled[f] + np.float32(PULL) * way
     for c in range(kept.counts.shape[1]):
         kept.counts[new, c] = 0.0
-    kept.counts[new, label], kept.worth[new], kept.rows[new] = 1.0, 1.0, 1.0
+    kept.counts[new, label] = 1.0
+    kept.worth[new] = 1.0
+    kept.rows[new] = 1.0
     kept.n[0] = max(n, new + 1)
 
 
 @kernel
 def _judge(kept, one, label):
     """Count a row's label for its nearest centroid; return whether that was of this class."""
-    counts, own = kept.counts[one], 0
+    counts = kept.counts[one]
+    own = 0
     for c in range(1, counts.shape[0]):
         if counts[c] > counts[own]:
             own = c
@@ -108,7 +125,10 @@ def _judge(kept, one, label):
 @kernel
 def learn(state, scratch, label):
     """Move the nearest centroid to the row in scratch, or make that a new one, unless no feature of it counts."""
-    kept, row, scaled, n_features = state.centroids, scratch.row, scratch.scaled, state.counts[N_FEATURES]
+    kept = state.centroids
+    row = scratch.row
+    scaled = scratch.scaled
+    n_features = state.counts[N_FEATURES]
     if scratch.flags[N_MEASURED] == 0:
         return
     one = scratch.nearness.centroids[0] if kept.n[0] > 0 else -1

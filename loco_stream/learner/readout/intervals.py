@@ -1,9 +1,12 @@
-"""How far a regression is off: residuals of late, the quantiles that bound a prediction, the reach of one target.
+"""How far a regression is off.
 
-Split conformal prediction (Lei et al. 2018) on a window: the interval of a coverage is the prediction plus and minus
-the residual that so many of the last `WINDOW` stayed below. A stream drifts, so the share to stay below is itself
-adapted by what was missed (adaptive conformal inference, Gibbs & Candes 2021), for each coverage apart. Dividing
-residuals by how far members disagree, or by the variance that a projector tells, was measured: no narrower.
+Residuals of late, the quantiles that bound a prediction, the reach of one target.
+
+Split conformal prediction (Lei et al. 2018) on a window: the interval of a coverage is the
+prediction plus and minus the residual that so many of the last `WINDOW` stayed below. A stream
+drifts, so the share to stay below is itself adapted by what was missed (adaptive conformal
+inference, Gibbs & Candes 2021), for each coverage apart. Dividing residuals by how far members
+disagree, or by the variance that a projector tells, was measured: no narrower.
 
 What is kept are residuals, no rows, in the order they came and once more sorted.
 """
@@ -19,9 +22,13 @@ __all__ = ["learn_residual", "radii", "reach"]
 
 ARRIVAL, SORTED = range(2)  # rows of the residuals
 PACE = 0.02  # of the adaptation, a row
-SHARE = 0.5  # of the misses aimed at: the most that one row adapts, for where misses are few one must not count for all
+# of the misses aimed at: the most that one row adapts, for where misses are few one must not count
+# for all
+SHARE = 0.5
 LEAST = 20  # residuals before targets are bounded
-REACH_QUANTILE, REACH = 0.99, 3.0  # a target counts as no further off than so many times this quantile
+# a target counts as no further off than so many times this quantile
+REACH_QUANTILE = 0.99
+REACH = 3.0
 
 
 @kernel
@@ -34,7 +41,10 @@ def _quantile(spread, share):
 
 @kernel
 def _radius(spread, level):
-    """Return the half width of an interval; infinite while there are too few residuals for its coverage."""
+    """Return the half width of an interval.
+
+    Infinite while there are too few residuals for its coverage.
+    """
     n = min(spread.n[0], WINDOW)
     if (n + 1) * COVERAGES[level] > n:
         return math.inf
@@ -50,7 +60,10 @@ def radii(spread, answer):
 
 @kernel
 def reach(spread):
-    """Return how far from its prediction a target may lie: beyond that it is taken for an outlier."""
+    """Return how far from its prediction a target may lie.
+
+    Beyond that it is taken for an outlier.
+    """
     if spread.n[0] < LEAST:
         return math.inf
     return REACH * _quantile(spread, REACH_QUANTILE)
@@ -59,7 +72,8 @@ def reach(spread):
 @kernel
 def _place(row, n, value):
     """Return how many of the first n of a sorted row are below a value."""
-    low, high = 0, n
+    low = 0
+    high = n
     while low < high:
         middle = (low + high) // 2
         if row[middle] < value:
@@ -79,7 +93,9 @@ def learn_residual(spread, residual):
             aim = 1.0 - COVERAGES[level]
             spread.risks[level] += min(PACE, SHARE * aim) * (aim - missed)
             spread.risks[level] = min(max(spread.risks[level], 0.0), 1.0)
-    arrival, row, slot = spread.residuals[ARRIVAL], spread.residuals[SORTED], spread.n[0] % WINDOW
+    arrival = spread.residuals[ARRIVAL]
+    row = spread.residuals[SORTED]
+    slot = spread.n[0] % WINDOW
     n = min(spread.n[0], WINDOW)
     if n == WINDOW:
         n -= 1

@@ -1,14 +1,17 @@
-"""Values that come late: a mixture of experts, each weighted by how well it did when the row was predicted.
+"""Values that come late.
 
-With values at once one stack has the last word. When they are late, what is best differs from stream to stream: a
-single slow member where the target wanders on, the stack of what members said then where they know little of rows to
-come, that of what they say by now where rows are independent, the linear members where there is little to learn from.
-So the members, both stacks, the mean of all and that of the linear ones are weighted by exp(-RATE * sum of squared
-errors / (2 * error of the best)), fading: the aggregation of Vovk (1990).
+A mixture of experts, each weighted by how well it did when the row was predicted.
 
-Errors of rows that wait together are much alike, and alike is what they say of whom to trust: a row counts as the share
-(1 - r) / (1 + r) of an observation, where r is the correlation of the mixture's error with the one before (Bayley &
-Hammersley 1946).
+With values at once one stack has the last word. When they are late, what is best differs from
+stream to stream: a single slow member where the target wanders on, the stack of what members said
+then where they know little of rows to come, that of what they say by now where rows are
+independent, the linear members where there is little to learn from. So the members, both stacks,
+the mean of all and that of the linear ones are weighted by exp(-RATE * sum of squared errors / (2 *
+error of the best)), fading: the aggregation of Vovk (1990).
+
+Errors of rows that wait together are much alike, and alike is what they say of whom to trust: a row
+counts as the share (1 - r) / (1 + r) of an observation, where r is the correlation of the mixture's
+error with the one before (Bayley & Hammersley 1946).
 """
 
 from __future__ import annotations
@@ -36,8 +39,12 @@ MOST_ALIKE = 0.9  # correlation that is believed
 @kernel
 def weigh(settings, values, stack, weights):
     """Write how much each member counts in the mixture of all experts."""
-    evidence, n, top, total = values.evidence, stack.shape[0], -math.inf, 0.0
-    first, n_linear = settings.n_trace, settings.n_linear
+    evidence = values.evidence
+    n = stack.shape[0]
+    top = -math.inf
+    total = 0.0
+    first = settings.n_trace
+    n_linear = settings.n_linear
     for e in range(evidence.shape[0]):
         top = max(top, evidence[e])
     for e in range(evidence.shape[0]):
@@ -71,26 +78,48 @@ def own_share(alike, error):
 
 @kernel
 def judge(settings, values, stack, outputs, stride, error, target, share):
-    """Take `share` of each expert's error at a target into its evidence; members said `outputs` at a * stride.
+    """Take `share` of each expert's error at a target into its evidence.
+
+    Members said `outputs` at a * stride.
 
     `error` is that of the mixture.
     """
-    evidence, count, best_error, n = values.evidence, values.judged, values.error, stack.shape[0]
-    then, now, mean, linear, first, n_linear = 0.0, 0.0, 0.0, 0.0, settings.n_trace, settings.n_linear
+    evidence = values.evidence
+    count = values.judged
+    best_error = values.error
+    n = stack.shape[0]
+    then = 0.0
+    now = 0.0
+    mean = 0.0
+    linear = 0.0
+    first = settings.n_trace
+    n_linear = settings.n_linear
     share *= own_share(values.alike, error)
     count[0] += share
     fade = min(FADE, count[0] / (count[0] + EARLY))
-    keep, rate, best, least = 1.0 - share * (1.0 - fade), 0.5 * share * RATE / max(best_error[0], LEAST), 0, 0.0
+    keep = 1.0 - share * (1.0 - fade)
+    rate = 0.5 * share * RATE / max(best_error[0], LEAST)
+    best = 0
+    least = 0.0
     for e in range(n + N_OTHERS):
-        score = then if e == n + THEN else now if e == n + NOW else mean if e == n + MEAN else linear
+        score = (
+            then if e == n + THEN else now if e == n + NOW else mean if e == n + MEAN else linear
+        )
         if e < n:
             score = np.float64(outputs[e * stride])
             then += stack[e] * score
             now += values.stack[e] * score
             mean += score / n
-            linear += score / n if n_linear == 0 else score / n_linear if first <= e < first + n_linear else 0.0
+            linear += (
+                score / n
+                if n_linear == 0
+                else score / n_linear
+                if first <= e < first + n_linear
+                else 0.0
+            )
         off = min((score - target) * (score - target), LARGEST)
         evidence[e] = keep * evidence[e] - rate * off
         if e == 0 or evidence[e] > evidence[best]:
-            best, least = e, off
+            best = e
+            least = off
     best_error[0] += share * max(PACE, 1.0 / max(count[0], 1.0)) * (least - best_error[0])

@@ -9,7 +9,15 @@ import numpy as np
 from loco_stream.jit import kernel
 from loco_stream.simd.ops import add_outer
 
-__all__ = ["SHARPNESS", "learn_logistic", "learn_stack", "loss_of", "softmax", "stack_weights", "weighted"]
+__all__ = [
+    "SHARPNESS",
+    "learn_logistic",
+    "learn_stack",
+    "loss_of",
+    "softmax",
+    "stack_weights",
+    "weighted",
+]
 
 SHARPNESS = 8.0  # log-odds for one share of a least-squares output
 STACK_RATE = 1e-3
@@ -20,7 +28,8 @@ STACK_FADE = 1e-3  # of the mean square of each weight's gradient, by which its 
 @kernel
 def softmax(scores, first, n_classes, sharpness, proba):
     """Write the softmax of sharpness * scores[first : first + n_classes]."""
-    top, total = -math.inf, 0.0
+    top = -math.inf
+    total = 0.0
     for c in range(n_classes):
         top = max(top, np.float64(scores[first + c]))
     for c in range(n_classes):
@@ -35,7 +44,9 @@ def loss_of(regression, scores, target, n_classes):
     """Return the log-loss of scores in log-odds, or half the squared error."""
     if regression:
         return 0.5 * (scores[0] - target[0]) * (scores[0] - target[0])
-    top, total, hit = -math.inf, 0.0, 0.0
+    top = -math.inf
+    total = 0.0
+    hit = 0.0
     for c in range(n_classes):
         top = max(top, scores[c])
     for c in range(n_classes):
@@ -46,13 +57,19 @@ def loss_of(regression, scores, target, n_classes):
 
 @kernel
 def _sharpness(b, n_paired):
-    """Return what turns a block of outputs into log-odds; the first ones are of least squares and log-loss in turn."""
+    """Return what turns a block of outputs into log-odds.
+
+    The first ones are of least squares and log-loss in turn.
+    """
     return SHARPNESS if b < n_paired and b % 2 == 0 else 1.0
 
 
 @kernel
 def stack_weights(log_stack, n_paired, weights):
-    """Write how much each block of outputs counts in the stack's log-odds; of the first, both losses alternate."""
+    """Write how much each block of outputs counts in the stack's log-odds.
+
+    Of the first, both losses alternate.
+    """
     for b in range(log_stack.shape[1]):
         weights[b] = log_stack[0, b] * _sharpness(b, n_paired)
 
@@ -85,7 +102,9 @@ def learn_stack(log_stack, n_paired, outputs, error, capacity, n_classes, share)
 
 @kernel
 def learn_logistic(weights, projector, n_inputs, k, q, proba, target, n_classes, residual):
-    """One recursive step of logistic regression: the curvature of the log-loss is the mean of p (1 - p).
+    """One recursive step of logistic regression.
+
+    The curvature of the log-loss is the mean of p (1 - p).
 
     `k` = P x and `q` = x' k as `gain` writes them; `residual` (n_classes,) float32 is room.
     """
@@ -95,4 +114,6 @@ def learn_logistic(weights, projector, n_inputs, k, q, proba, target, n_classes,
         residual[c] = np.float32(target[c] - proba[c])
     scale = 1.0 / (1.0 + curvature * q)
     add_outer(weights, n_inputs, 0, n_classes, k, np.float32(scale), residual, np.float32(1.0))
-    add_outer(projector, n_inputs, 0, n_inputs, k, np.float32(-curvature * scale), k, np.float32(1.0))
+    add_outer(
+        projector, n_inputs, 0, n_inputs, k, np.float32(-curvature * scale), k, np.float32(1.0)
+    )

@@ -1,8 +1,9 @@
 """The last word: a Bayesian mixture of experts, each weighted by how likely it found the labels of late.
 
-An expert's weight is exp(sum of the log-probabilities it gave to the labels, fading). Where classes are rare or a
-stream is short, a single well-calibrated member outweighs the stack; elsewhere the stack outweighs all. Naive Bayes
-has a head start that does not fade: where a class is rare, the last rows tell too little of who knows it best.
+An expert's weight is exp(sum of the log-probabilities it gave to the labels, fading). Where classes
+are rare or a stream is short, a single well-calibrated member outweighs the stack; elsewhere the
+stack outweighs all. Naive Bayes has a head start that does not fade: where a class is rare, the
+last rows tell too little of who knows it best.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ LEAST = 1e-9  # probability granted to every label
 @kernel
 def mix(evidence, experts, n_classes, says, proba):
     """Write the weight of each expert, and the mixture of their probabilities (experts, n_classes or more)."""
-    top, total = -math.inf, 0.0
+    top = -math.inf
+    total = 0.0
     for e in range(evidence.shape[0]):
         top = max(top, evidence[e])
     for e in range(evidence.shape[0]):
@@ -45,8 +47,8 @@ def mix(evidence, experts, n_classes, says, proba):
 def kept(n_seen, share):
     """Return what is left of evidence after `share` of a label; `n_seen` rows came before.
 
-    At first it fades faster, in proportion to the rows so far: who was ahead on the first few, where most experts are
-    as good as untaught, must not speak for hundreds.
+    At first it fades faster, in proportion to the rows so far: who was ahead on the first few,
+    where most experts are as good as untaught, must not speak for hundreds.
     """
     fade = min(FADE, (n_seen + 1.0) / (n_seen + 1.0 + EARLY))
     return fade if share == 1.0 else 1.0 - share * (1.0 - fade)

@@ -1,8 +1,9 @@
 """Naive Bayes: each class is a Gaussian whose features are independent, the member that needs the fewest rows of one.
 
-A linear member must learn from both classes where the border lies; here a few dozen rows of a rare class place its mean
-and variances, whatever the others do. Mean and variances begin as those of all rows, which are standardised: 0, as one
-row would count, and 1, as `PRIOR` rows would, for a variance takes more rows than a mean.
+A linear member must learn from both classes where the border lies; here a few dozen rows of a rare
+class place its mean and variances, whatever the others do. Mean and variances begin as those of all
+rows, which are standardised: 0, as one row would count, and 1, as `PRIOR` rows would, for a
+variance takes more rows than a mean.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ __all__ = ["learn", "level_unknown", "speak"]
 MEMORY = 1000.0  # last rows of a class that its moments are of, about: a drift is followed
 PRIOR = 50.0  # rows that a variance of 1 counts as at the start
 REACH = 6.0  # deviations beyond which a value counts as this far
-STRETCH = 32  # variances that share a logarithm: each is from 1 / 21 to 144, so their product is far from overflow
+# variances that share a logarithm: each is from 1 / 21 to 144, so their product is far from
+# overflow
+STRETCH = 32
 UNSEEN = 0.5  # rows that every class is granted
 
 
@@ -44,9 +47,12 @@ def speak(gaussians, classes, features, first, n_features, n_classes, scores):
 
     The row is `features[first : first + n_features]`, standardised, 0 where masked.
     """
-    moments, means, squares = gaussians.moments, gaussians.means, gaussians.squares
+    moments = gaussians.moments
+    means = gaussians.means
+    squares = gaussians.squares
     for c in range(n_classes):
-        n, distance = moments[CLASS_ROWS, c], 0.0
+        n = moments[CLASS_ROWS, c]
+        distance = 0.0
         for f in range(n_features):
             rest = _bounded(features[first + f]) - means[c, f]
             distance += rest * rest * (n + PRIOR) / (n * squares[c, f] + PRIOR)
@@ -58,9 +64,15 @@ def speak(gaussians, classes, features, first, n_features, n_classes, scores):
 @kernel
 def learn(gaussians, features, first, n_features, label):
     """Take a row into the running moments of its class (Welford 1962), fading from `MEMORY` rows on."""
-    moments, means, squares = gaussians.moments, gaussians.means, gaussians.squares
-    n, spread, product = min(moments[CLASS_ROWS, label] + 1.0, MEMORY), 0.0, 1.0
-    pace, square_pace, weight = 1.0 / (n + 1.0), 1.0 / n, 1.0 / (n + PRIOR)
+    moments = gaussians.moments
+    means = gaussians.means
+    squares = gaussians.squares
+    n = min(moments[CLASS_ROWS, label] + 1.0, MEMORY)
+    spread = 0.0
+    product = 1.0
+    pace = 1.0 / (n + 1.0)
+    square_pace = 1.0 / n
+    weight = 1.0 / (n + PRIOR)
     for f in range(n_features):
         value = _bounded(features[first + f])
         rest = value - means[label, f]
@@ -70,4 +82,5 @@ def learn(gaussians, features, first, n_features, label):
         if f % STRETCH == STRETCH - 1:
             spread += math.log(product)
             product = 1.0
-    moments[CLASS_ROWS, label], moments[SPREAD, label] = n, spread + math.log(product)
+    moments[CLASS_ROWS, label] = n
+    moments[SPREAD, label] = spread + math.log(product)

@@ -1,15 +1,17 @@
 """The gate between fast and slow: who speaks for an input.
 
-Leaky members know only the present. A member's projector says what it does not know: q = x'Px / (p0 x'x) is 1 for
-an input unlike any it has learned, and small for one like many. Under a leak it grows again with time. Over inputs of
-one context the leaky member's log q follows that of the member without leak, since what is unusual is little known to
-both; a fading linear regression learns how. Newness is what remains, in standard deviations: high for an input that
-was known once, but not lately. Then the member without leak speaks.
+Leaky members know only the present. A member's projector says what it does not know: q = x'Px / (p0
+x'x) is 1 for an input unlike any it has learned, and small for one like many. Under a leak it grows
+again with time. Over inputs of one context the leaky member's log q follows that of the member
+without leak, since what is unusual is little known to both; a fading linear regression learns how.
+Newness is what remains, in standard deviations: high for an input that was known once, but not
+lately. Then the member without leak speaks.
 
-While some known class is dormant (so long absent that its old frequency makes the absence a change) its weights go
-stale in the leaky members and in every stack, but not in the member without leak. What that one says is then a second
-sign: by how much a dormant class leads there, in standard deviations of the lead that inputs of the classes at work
-show. Nothing is stored but counts and fading moments.
+While some known class is dormant (so long absent that its old frequency makes the absence a change)
+its weights go stale in the leaky members and in every stack, but not in the member without leak.
+What that one says is then a second sign: by how much a dormant class leads there, in standard
+deviations of the lead that inputs of the classes at work show. Nothing is stored but counts and
+fading moments.
 """
 
 from __future__ import annotations
@@ -20,17 +22,36 @@ import numpy as np
 
 from loco_stream.jit import kernel
 
-__all__ = ["learn_classes", "learn_lead", "learn_newness", "mark_dormant", "newness", "openness", "standard_lead"]
+__all__ = [
+    "learn_classes",
+    "learn_lead",
+    "learn_newness",
+    "mark_dormant",
+    "newness",
+    "openness",
+    "standard_lead",
+]
 
 CLASS_COUNT, LAST_SEEN = range(2)  # rows of the classes array
 # Moments: of the two members' log q; of the lead of dormant classes, and of how many rows.
-SLOW_MEAN, FAST_MEAN, SLOW_VARIANCE, FAST_VARIANCE, COVARIANCE, LEAD_MEAN, LEAD_VARIANCE, LEAD_COUNT = range(8)
+(
+    SLOW_MEAN,
+    FAST_MEAN,
+    SLOW_VARIANCE,
+    FAST_VARIANCE,
+    COVARIANCE,
+    LEAD_MEAN,
+    LEAD_VARIANCE,
+    LEAD_COUNT,
+) = range(8)
 SLOW, FAST = range(2)  # the members that are compared: without leak, and of the slowest leak
 N_COMPARED = 2
 
 DORMANT_AFTER = 10.0  # a class counts as known from so many samples on
 DORMANT_ODDS = -13.8  # log of 1e-6: odds of so long an absence by chance
-GUARD_ABSENCE = 30.0  # and never sooner, since labels may come in runs: for keeping the hidden layers still
+GUARD_ABSENCE = (
+    30.0  # and never sooner, since labels may come in runs: for keeping the hidden layers still
+)
 GATE_ABSENCE = 100.0  # and for opening the gate
 THRESHOLD = 12.0  # newness at which both speak alike, times 1 - retention
 DORMANT_THRESHOLD = 12.0  # newness and lead together, while a class is dormant
@@ -48,16 +69,19 @@ def mark_dormant(classes, n_classes, n_seen, rows_a_draw, dormant):
     A draw of a label takes `rows_a_draw` rows: more than one where late labels come in runs.
     Returns whether hidden layers are to be kept still, and whether some class is dormant.
     """
-    guarded, any_dormant = False, False
+    guarded = False
+    any_dormant = False
     for c in range(n_classes):
         dormant[c] = 0.0
-        count, absence = classes[CLASS_COUNT, c], (n_seen - classes[LAST_SEEN, c]) / rows_a_draw
+        count = classes[CLASS_COUNT, c]
+        absence = (n_seen - classes[LAST_SEEN, c]) / rows_a_draw
         if absence < GUARD_ABSENCE or count < DORMANT_AFTER or count >= n_seen:
             continue
         if absence * math.log(1.0 - count / n_seen) < DORMANT_ODDS:
             guarded = True
             if absence >= GATE_ABSENCE:
-                dormant[c], any_dormant = 1.0, True
+                dormant[c] = 1.0
+                any_dormant = True
     return guarded, any_dormant
 
 
@@ -79,7 +103,8 @@ def newness(shares, moments):
 def learn_newness(shares, moments, n_seen, share):
     """Take the shares x'Px / (p0 x'x) of a learned sample into the fading moments of their logarithms."""
     rate = max(share * FADE, 1.0 / (n_seen + 1.0))
-    slow, fast = _log_share(shares, SLOW) - moments[SLOW_MEAN], _log_share(shares, FAST) - moments[FAST_MEAN]
+    slow = _log_share(shares, SLOW) - moments[SLOW_MEAN]
+    fast = _log_share(shares, FAST) - moments[FAST_MEAN]
     moments[SLOW_MEAN] += rate * slow
     moments[FAST_MEAN] += rate * fast
     moments[SLOW_VARIANCE] += rate * (slow * slow - moments[SLOW_VARIANCE])
@@ -90,7 +115,8 @@ def learn_newness(shares, moments, n_seen, share):
 @kernel
 def _lead(slow, n_classes, dormant):
     """Return by how much the best dormant class leads the best of the others in the slow member's outputs."""
-    asleep, awake = -math.inf, -math.inf
+    asleep = -math.inf
+    awake = -math.inf
     for c in range(n_classes):
         if dormant[c] != 0.0:
             asleep = max(asleep, np.float64(slow[c]))
@@ -122,7 +148,9 @@ def learn_lead(slow, n_classes, dormant, moments):
 def openness(evidence, dormant, retention):
     """Return how far the gate is open, from 0 to 1, given newness (and lead, while a class is dormant)."""
     threshold = (DORMANT_THRESHOLD if dormant else THRESHOLD) * (1.0 - retention)
-    return 0.5 + 0.5 * math.tanh(0.5 * (evidence - threshold) / SOFTNESS)  # the logistic function, without overflow
+    return 0.5 + 0.5 * math.tanh(
+        0.5 * (evidence - threshold) / SOFTNESS
+    )  # the logistic function, without overflow
 
 
 @kernel

@@ -1,21 +1,24 @@
 """Recall: models of old that speak again when their concept returns.
 
-Hidden layers and readout make one map of the input; a copy of both is a snapshot. Where the same inputs come to mean
-other classes no member can hold both meanings, and no look at the input tells which one holds: only the labels do. So
-a handful of snapshots is judged by what probability each gave to a label, beside the readout in force and a blind
-guess. Their say is that of a Markov chain: the readout in force gives way to any of them once in 1 / SHARE samples, and
-is back after 1 / RETURN, for it learns what they know. This is Bayes' rule for who speaks (close to the fixed share of
-Herbster and Warmuth, 1998; a guess changes no decision), and there is no level of error to tune: a few labels decide
-where the readings differ, and where they do not it matters little who speaks. When the readout in force loses half of
-its say its concept has ended, and its copy from before then is kept. It takes the place of a snapshot of the same
-concept, one that lately did nearer as well as the readout in force than as badly as a guess, else that of the oldest: a
-long concept does not crowd out the others. Learning goes on as if nobody were recalled; what is stored are weights,
-never samples.
+Hidden layers and readout make one map of the input; a copy of both is a snapshot. Where the same
+inputs come to mean other classes no member can hold both meanings, and no look at the input tells
+which one holds: only the labels do. So a handful of snapshots is judged by what probability each
+gave to a label, beside the readout in force and a blind guess. Their say is that of a Markov chain:
+the readout in force gives way to any of them once in 1 / SHARE samples, and is back after 1 /
+RETURN, for it learns what they know. This is Bayes' rule for who speaks (close to the fixed share
+of Herbster and Warmuth, 1998; a guess changes no decision), and there is no level of error to tune:
+a few labels decide where the readings differ, and where they do not it matters little who speaks.
+When the readout in force loses half of its say its concept has ended, and its copy from before then
+is kept. It takes the place of a snapshot of the same concept, one that lately did nearer as well as
+the readout in force than as badly as a guess, else that of the oldest: a long concept does not
+crowd out the others. Learning goes on as if nobody were recalled; what is stored are weights, never
+samples.
 
-Snapshots cost as much as a good part of the net, and while the readout in force is right nobody needs them. So they are
-heard for `HEARD` rows behind each of its mistakes, and as long as they have more than a `WHISPER` to say. Rows between
-count neither for nor against them, and neither does a mistake that calls them: chosen for being one, it would tell
-against the readout in force alone. What flows to them meanwhile makes them heard again now and then.
+Snapshots cost as much as a good part of the net, and while the readout in force is right nobody
+needs them. So they are heard for `HEARD` rows behind each of its mistakes, and as long as they have
+more than a `WHISPER` to say. Rows between count neither for nor against them, and neither does a
+mistake that calls them: chosen for being one, it would tell against the readout in force alone.
+What flows to them meanwhile makes them heard again now and then.
 """
 
 from __future__ import annotations
@@ -31,9 +34,11 @@ from loco_stream.learner.readout.log_loss import softmax
 
 __all__ = ["are_heard", "keep", "may_be_heard", "speak", "tick", "weigh"]
 
-STACK, GUESS, FIRST = range(3)  # whose say: the readout in force, a blind guess, the snapshots from here on
-# Of the clock: the next copy's slot; samples since it was made, below 0: not yet; how many were kept; rows for which
-# snapshots are still heard.
+STACK, GUESS, FIRST = range(
+    3
+)  # whose say: the readout in force, a blind guess, the snapshots from here on
+# Of the clock: the next copy's slot; samples since it was made, below 0: not yet; how many were
+# kept; rows for which snapshots are still heard.
 SLOT, AGE, N_KEPT, HEARING = range(4)
 
 SHARE = 1e-3
@@ -41,7 +46,8 @@ RETURN = 5e-3
 LEAST = 1e-2  # probability granted to every label: a few mistakes are not yet the end of a concept
 HEARD = 8  # rows behind a mistake
 WHISPER = 0.05  # of all say: what SHARE lets flow to four snapshots within a dozen rows
-LATELY = 0.02  # fading rate of what a snapshot gave to the labels, in log-probability beyond the readout in force
+# fading rate of what a snapshot gave to the labels, in log-probability beyond the readout in force
+LATELY = 0.02
 
 
 def may_be_heard(speakers: NDArray[np.float64], clock: NDArray[np.int64]) -> bool:
@@ -57,7 +63,10 @@ are_heard = kernel(may_be_heard)  # the same for compiled code
 
 @kernel
 def speak(speakers, outputs, n_classes, capacity, room, proba):
-    """Mix the snapshots' probabilities into those of the readout in force, in place; `room` is (n_classes,)."""
+    """Mix the snapshots' probabilities into those of the readout in force, in place.
+
+    `room` is (n_classes,).
+    """
     total = speakers[STACK]
     for c in range(n_classes):
         proba[c] *= speakers[STACK]
@@ -82,9 +91,11 @@ def _likelihood(chance, share):
 def weigh(speakers, fits, clock, proba, outputs, n_classes, capacity, label, room, share):
     """Judge every speaker by `share` of a label, then let some say flow out of and back to the readout in force.
 
-    `proba` are the probabilities of the readout in force; `fits` takes how well each did lately against it.
+    `proba` are the probabilities of the readout in force; `fits` takes how well each did lately
+    against it.
     """
-    chance, heard = max(proba[label], LEAST), are_heard(speakers, clock)
+    chance = max(proba[label], LEAST)
+    heard = are_heard(speakers, clock)
     highest = 0.0
     for c in range(n_classes):
         highest = max(highest, proba[c])
@@ -113,26 +124,35 @@ def weigh(speakers, fits, clock, proba, outputs, n_classes, capacity, label, roo
 
 @kernel
 def _next_slot(speakers, fits, births, kept):
-    """Return where the next copy goes: over a snapshot of the concept of the one just kept, else over the oldest."""
-    chosen, lowest = kept, math.inf
+    """Return where the next copy goes.
+
+    Over a snapshot of the concept of the one just kept, else over the oldest.
+    """
+    chosen = kept
+    lowest = math.inf
     for s in range(births.shape[0]):
         rank = float(births[s])
         if speakers[FIRST + s] > 0.0 and fits[FIRST + s] > 0.5 * fits[GUESS]:
             rank = -1e6 - fits[FIRST + s]  # the same concept, the one that fits best first
         if s != kept and rank < lowest:
-            chosen, lowest = s, rank
+            chosen = s
+            lowest = rank
     return chosen
 
 
 @kernel
 def tick(speakers, fits, clock, births):
-    """Return whether to copy the readout in force now; on the loss of its say the last copy gets a say."""
+    """Return whether to copy the readout in force now.
+
+    On the loss of its say the last copy gets a say.
+    """
     slot = clock[SLOT]
     if speakers[STACK] < 0.5:
         if clock[AGE] >= 0:
             clock[N_KEPT] += 1
             births[slot] = clock[N_KEPT]
-            speakers[FIRST + slot], fits[FIRST + slot] = SHARE, 0.0
+            speakers[FIRST + slot] = SHARE
+            fits[FIRST + slot] = 0.0
             clock[SLOT] = _next_slot(speakers, fits, births, slot)
             clock[AGE] = -SPACING
         return False
@@ -147,11 +167,15 @@ def tick(speakers, fits, clock, births):
 
 @kernel
 def keep(settings, net, bank, weights, capacity, slot, old):
-    """Copy the hidden layers and the readout in force, as one linear map of all inputs; `weights` are its blocks'."""
+    """Copy the hidden layers and the readout in force, as one linear map of all inputs.
+
+    `weights` are its blocks'.
+    """
     _copy(net.weights, old.weights[slot])
     for layer in range(net.deep_weights.shape[0]):
         _copy(net.deep_weights[layer], old.deep_weights[slot, layer])
-    n_trace, n_linear = settings.n_trace * settings.n_losses, settings.n_linear * settings.n_losses
+    n_trace = settings.n_trace * settings.n_losses
+    n_linear = settings.n_linear * settings.n_losses
     first = settings.n_hidden
     for j in range(old.readouts.shape[1]):
         for c in range(capacity):
@@ -160,7 +184,9 @@ def keep(settings, net, bank, weights, capacity, slot, old):
                 total += weights[b] * np.float64(bank.traces[j, b * capacity + c])
             if j >= first:
                 for b in range(n_linear):
-                    total += weights[n_trace + b] * np.float64(bank.linear[j - first, b * capacity + c])
+                    total += weights[n_trace + b] * np.float64(
+                        bank.linear[j - first, b * capacity + c]
+                    )
             old.readouts[slot, j, c] = np.float32(total)
 
 

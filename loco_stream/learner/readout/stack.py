@@ -16,12 +16,15 @@ STACK_LEAK = 1e-4
 
 @kernel
 def stack_update(outputs, stride, target, n_classes, stack, projector, workspace, share):
-    """Recursive least squares of the target on the members' outputs; each class is `share` of an observation.
+    """Recursive least squares of the target on the members' outputs.
+
+    Each class is `share` of an observation.
 
     Member a's outputs start at a * stride; `workspace` is (2, members).
     """
     n = stack.shape[0]
-    k, said = workspace[0], workspace[1]
+    k = workspace[0]
+    said = workspace[1]
     for c in range(n_classes):
         lack = target[c]
         for a in range(n):

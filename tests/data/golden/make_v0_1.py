@@ -2,8 +2,8 @@
 
     python make_golden_0_1.py FOLDER
 
-Each model learns 300 rows of river's ImageSegments (or FriedmanDrift) and is saved; `expected.json` holds what it says
-of the next five rows, and the SHA-256 of its state after learning 100 more.
+Each model learns 300 rows of river's ImageSegments (or FriedmanDrift) and is saved; `expected.json`
+holds what it says of the next five rows, and the SHA-256 of its state after learning 100 more.
 """
 
 import itertools
@@ -18,9 +18,15 @@ from loco_stream.engine.state import export_model, state_sha256
 
 MODELS = {
     "classifier": LOCOClassifier(hidden_sizes=(16,), seed=3),
-    "deep_alif": LOCOClassifier(hidden_sizes=(8, 8, 8), neuron="alif", rule="np", readout_layers="last", seed=4),
-    "delta_izhikevich": LOCOClassifier(hidden_sizes=(6,), neuron="izhikevich", readout="delta", rank=2, seed=5),
-    "paper": LOCOClassifier(hidden_sizes=(12,), credit="perturbation", antithetic=True, leaks=(0.0, 1e-3), seed=6),
+    "deep_alif": LOCOClassifier(
+        hidden_sizes=(8, 8, 8), neuron="alif", rule="np", readout_layers="last", seed=4
+    ),
+    "delta_izhikevich": LOCOClassifier(
+        hidden_sizes=(6,), neuron="izhikevich", readout="delta", rank=2, seed=5
+    ),
+    "paper": LOCOClassifier(
+        hidden_sizes=(12,), credit="perturbation", antithetic=True, leaks=(0.0, 1e-3), seed=6
+    ),
     "regressor": LOCORegressor(hidden_sizes=(16,), seed=7),
 }
 
@@ -45,9 +51,14 @@ def main(folder):
         expected[name] = {"says": says, "sha256": state_sha256(*export_model(model))}
     model = LOCOClassifier(hidden_sizes=(8,), seed=8)
     monitor = TaskMonitor(holdout=20, seed=1)
-    engine = StreamEngine(model, datasets.ImageSegments(), monitor=monitor, checkpoint=folder / "run", delay=3)
+    engine = StreamEngine(
+        model, datasets.ImageSegments(), monitor=monitor, checkpoint=folder / "run", delay=3
+    )
     engine.run(max_samples=400)
-    expected["run"] = {"n_samples": engine.status["n_samples"], "sha256": state_sha256(*export_model(engine.model))}
+    expected["run"] = {
+        "n_samples": engine.status["n_samples"],
+        "sha256": state_sha256(*export_model(engine.model)),
+    }
     again = StreamEngine(
         LOCOClassifier(hidden_sizes=(8,), seed=8),
         datasets.ImageSegments(),

@@ -1,6 +1,7 @@
 """Make the files of this folder: nets, inputs, and the spikes that snnTorch and Norse make of them.
 
-Usage, from the root: python tests/data/nir/make_nir.py PYTHON, a Python that has snntorch and norse.
+Usage, from the root: python tests/data/nir/make_nir.py PYTHON, a Python that has snntorch and
+norse.
 """
 
 import json
@@ -48,9 +49,19 @@ def main(python):
     net.to_nir(path, dt=DT)
     inputs = held_currents(model, X[TRAINED : TRAINED + ROWS])
     np.save("/tmp/nir_inputs.npy", inputs)
-    spikes, versions = {}, {}
+    spikes = {}
+    versions = {}
     for peer in ("snntorch", "norse"):
-        call = [python, "-I", str(SCRIPT), peer, str(path), "/tmp/nir_inputs.npy", str(DT), f"/tmp/nir_{peer}.npy"]
+        call = [
+            python,
+            "-I",
+            str(SCRIPT),
+            peer,
+            str(path),
+            "/tmp/nir_inputs.npy",
+            str(DT),
+            f"/tmp/nir_{peer}.npy",
+        ]
         done = subprocess.run(call, capture_output=True, text=True, check=True)
         versions[peer] = json.loads(done.stdout.splitlines()[-1])["version"]
         spikes[peer] = np.load(f"/tmp/nir_{peer}.npy")

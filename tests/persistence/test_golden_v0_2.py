@@ -1,0 +1,90 @@
+"""Files of release 0.2 (commit f667e42) load and continue bit-identically; a fresh model of today equals them too."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from river import compose
+
+from loco_stream import Fleet, LOCOClassifier, LOCORegressor, StreamEngine, TaskMonitor, load
+from loco_stream.engine.state import export_model, state_sha256
+from tests.helpers import golden_runs as runs
+
+GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "v0_2"
+END = runs.SAVED_AFTER + runs.CONTINUED
+MODELS = [*runs.CLASSIFIERS, *runs.REGRESSORS]
+
+
+@pytest.fixture(scope="module")
+def expected():
+    with np.load(GOLDEN / "expected.npz") as arrays:
+        return dict(arrays)
+
+
+def fresh(name):
+    if name in runs.REGRESSORS:
+        return LOCORegressor(**runs.REGRESSORS[name])
+    return LOCOClassifier(**runs.CLASSIFIERS[name])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_of_0_2_continues_bit_identically(name, expected):
+    model = load(GOLDEN / f"{name}.loco")
+    np.testing.assert_array_equal(runs.learn(model, name, runs.SAVED_AFTER, END), expected[name])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_of_today_learns_what_one_of_0_2_did(name):
+    model = fresh(name)
+    runs.learn(model, name, 0, runs.SAVED_AFTER)
+    assert state_sha256(*export_model(model)) == state_sha256(
+        *export_model(load(GOLDEN / f"{name}.loco"))
+    )
+
+
+def test_a_pipeline_of_0_2_continues_bit_identically(expected):
+    model = load(GOLDEN / "pipeline.loco")
+    assert isinstance(model, compose.Pipeline)
+    rows, y, _ = runs.named_rows("small")
+    predicted = []
+    for x, label in list(zip(rows, y, strict=True))[runs.SAVED_AFTER :]:
+        x = {name: 0.0 if value != value else value for name, value in x.items()}
+        predicted.append([model.predict_proba_one(x).get(c, 0.0) for c in "abc"])
+        model.learn_one(x, label)
+    np.testing.assert_array_equal(predicted, expected["pipeline"])
+
+
+def test_a_run_of_0_2_resumes_bit_identically(tmp_path, expected):
+    shutil.copytree(GOLDEN / "run", tmp_path / "run")
+    rows, y, _ = runs.named_rows("small")
+    engine = StreamEngine(
+        LOCOClassifier(hidden_sizes=(12,), seed=42),
+        list(zip(rows, y, strict=True)),
+        monitor=TaskMonitor(holdout=20, seed=1),
+        checkpoint=tmp_path / "run",
+        delay=4,
+        resume=True,
+    )
+    predicted = []
+    engine.on(
+        "prediction", lambda record: predicted.append([record["proba"].get(c, 0.0) for c in "abc"])
+    )
+    report = engine.run().to_dict()
+    np.testing.assert_array_equal(predicted, expected["run"])
+    keys = ("n_samples", "accuracy", "kappa", "log_loss")
+    np.testing.assert_array_equal([report[key] for key in keys], expected["run_report"])
+
+
+def test_a_fleet_of_0_2_continues_bit_identically(tmp_path, expected):
+    shutil.copytree(GOLDEN / "fleet", tmp_path / "fleet")
+    X, y, _ = runs.rows_of("small")
+    with Fleet(None, tmp_path / "fleet", key_groups=4) as fleet:
+        for k, key in enumerate(["press 7", 8, "press 9"]):
+            rest = slice(runs.SAVED_AFTER + k, END, 3)
+            predicted = [
+                ["abc".index(label)] for label in fleet.learn_predict(key, X[rest], y[rest])
+            ]
+            np.testing.assert_array_equal(predicted, expected[f"fleet {key}"])
