@@ -75,7 +75,7 @@ def measure(way: str, page: str, n: int) -> dict[str, float]:
     """
     from loco_stream.dashboard import Dashboard
     from loco_stream.engine import StreamEngine
-    from loco_stream.learner.classifier import LOCOClassifier
+    from loco_stream.estimators.classifier import LOCOClassifier
     from loco_stream.monitor import TaskMonitor
 
     with ExitStack() as stack:
@@ -126,7 +126,7 @@ def paints(repeats: int) -> dict[str, Any]:
 
     from loco_stream.dashboard import Dashboard
     from loco_stream.engine import StreamEngine
-    from loco_stream.learner.classifier import LOCOClassifier
+    from loco_stream.estimators.classifier import LOCOClassifier
 
     found = []
     with Dashboard(0) as page, sync_playwright() as playwright:

@@ -24,10 +24,10 @@ from benchmarks.options import Settings, common
 from benchmarks.runs import Run
 from loco_stream import LOCOClassifier, rng
 from loco_stream.errors import ConfigError
-from loco_stream.learner.arrays import flatten
+from loco_stream.learner.arrays.scratch import CREDIT, Scratch
+from loco_stream.learner.arrays.spec import flatten
+from loco_stream.learner.arrays.state import GAIN, ROUND, State
 from loco_stream.learner.readout.log_loss import SHARPNESS
-from loco_stream.learner.state import GAIN, ROUND, State
-from loco_stream.learner.workspace import CREDIT, Scratch
 from loco_stream.neurons.spikes import LEAK_SHARE, MOST_SPIKES
 
 __all__ = [

@@ -123,8 +123,8 @@ def _learn_anew(model: Any, ticket: Any, y: Any) -> None:
 def _said_now(model: Any, ticket: Any) -> Any:
     """Return a ticket with what the model says by now, in the context of then."""
     from loco_stream.learner import step
-    from loco_stream.learner.late import ticket_size
-    from loco_stream.learner.state import N_CLASSES, N_FEATURES
+    from loco_stream.learner.arrays.state import N_CLASSES, N_FEATURES
+    from loco_stream.learner.delayed_labels.pending import ticket_size
 
     if model.n_seen == 0 or len(ticket.said) != ticket_size(
         model._settings, *model._state.counts[[N_CLASSES, N_FEATURES]]

@@ -111,7 +111,7 @@ def cost(way: str, kind: str, n: int, bare_first: bool = True) -> dict[str, Any]
     seconds of all other threads together.
     """
     from loco_stream.engine import StreamEngine
-    from loco_stream.learner.classifier import LOCOClassifier
+    from loco_stream.estimators.classifier import LOCOClassifier
     from loco_stream.monitor import TaskMonitor
 
     first = threading.Semaphore()
@@ -206,7 +206,7 @@ def drift_delay(n: int, rate: float) -> dict[str, Any]:
     """Milliseconds from the row that raised a drift to its record at a webhook, behind every prediction's record."""
     from loco_stream.connectors import open_sink
     from loco_stream.engine import StreamEngine
-    from loco_stream.learner.classifier import LOCOClassifier
+    from loco_stream.estimators.classifier import LOCOClassifier
 
     delays: list[float] = []
     server = ThreadingHTTPServer(
@@ -231,7 +231,7 @@ def predict_time(n: int, rate: float) -> dict[str, Any]:
     """Milliseconds of one HTTP prediction, asked for by another process, while rows are learned at a rate."""
     from loco_stream.dashboard.http import HTTPDoor
     from loco_stream.engine import StreamEngine
-    from loco_stream.learner.classifier import LOCOClassifier
+    from loco_stream.estimators.classifier import LOCOClassifier
 
     service = SimpleNamespace(engine=None, status={"n_samples": 0}, alarm=None)
     door = HTTPDoor(service, 0)

@@ -13,10 +13,10 @@ from loco_stream.version import __version__
 if TYPE_CHECKING:
     from loco_stream import metrics
     from loco_stream.engine import StreamEngine
+    from loco_stream.estimators.classifier import LOCOClassifier
+    from loco_stream.estimators.regressor import LOCORegressor
+    from loco_stream.estimators.saving import load, save
     from loco_stream.fleet import Fleet
-    from loco_stream.learner.classifier import LOCOClassifier
-    from loco_stream.learner.regressor import LOCORegressor
-    from loco_stream.learner.saving import load, save
     from loco_stream.monitor import TaskMonitor
     from loco_stream.simulator.network import Network, SpikeRecord
 
@@ -37,14 +37,14 @@ __all__ = [
 
 _HOME = {
     "Fleet": "fleet",
-    "LOCOClassifier": "learner.classifier",
-    "LOCORegressor": "learner.regressor",
+    "LOCOClassifier": "estimators.classifier",
+    "LOCORegressor": "estimators.regressor",
     "Network": "simulator.network",
     "SpikeRecord": "simulator.network",
     "StreamEngine": "engine",
     "TaskMonitor": "monitor",
-    "load": "learner.saving",
-    "save": "learner.saving",
+    "load": "estimators.saving",
+    "save": "estimators.saving",
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.jit import kernel
+from loco_stream._compiler.jit import kernel
 
 __all__ = ["derive_key", "draw_bits", "normals", "philox2x32", "uniforms"]
 

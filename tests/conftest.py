@@ -11,7 +11,7 @@ import numba
 import pytest
 from hypothesis import HealthCheck, settings
 
-from loco_stream.jit import digest
+from loco_stream._compiler.jit import digest
 from tests.helpers.ports import free_address
 
 # The same examples in every run, however busy the machine; the soak draws others.

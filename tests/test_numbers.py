@@ -11,8 +11,8 @@ from loco_stream.connectors.ls1.messages import read_row
 from loco_stream.connectors.rowform import RowForm
 from loco_stream.connectors.values import event_time, parse_cell
 from loco_stream.errors import InputError, SourceError
+from loco_stream.estimators.inputs.slots import FeatureSlots
 from loco_stream.learner.encoding import LARGEST as MASKED_BEYOND
-from loco_stream.learner.features import FeatureSlots
 from loco_stream.metrics import Prequential
 from loco_stream.monitor.rows import RowCodec
 from loco_stream.numbers import LARGEST, is_beyond, require_number, to_number

@@ -118,9 +118,9 @@ def _run(
 ) -> dict[str, Any]:
     from loco_stream.engine.source_reader import SourceReader
     from loco_stream.engine.task import find_task
+    from loco_stream.estimators.saving import load
     from loco_stream.fleet import Fleet
     from loco_stream.fleet.runner import FleetRunner
-    from loco_stream.learner.saving import load
     from loco_stream.monitor import TaskMonitor
 
     source = open_source(options["task"])

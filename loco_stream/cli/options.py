@@ -132,9 +132,9 @@ def build_model(task: str, seed: int, settings: dict[str, Any], preset: str | No
     ConfigError
         An unknown setting, or one out of range.
     """
-    from loco_stream.learner.classifier import LOCOClassifier
-    from loco_stream.learner.config import PRESETS
-    from loco_stream.learner.regressor import LOCORegressor
+    from loco_stream.estimators.classifier import LOCOClassifier
+    from loco_stream.estimators.regressor import LOCORegressor
+    from loco_stream.options import PRESETS
 
     estimator = LOCORegressor if task == "regression" else LOCOClassifier
     for name in settings:
@@ -170,8 +170,8 @@ def open_stream(
 
 def warm_up(blocks: bool) -> None:
     """Compile, or load from the compile cache, what a row by name or a block of rows needs, before one comes."""
-    from loco_stream.compile_clock import COMPILING, say_when_compiling
-    from loco_stream.learner.classifier import LOCOClassifier
+    from loco_stream._compiler.timing import COMPILING, say_when_compiling
+    from loco_stream.estimators.classifier import LOCOClassifier
 
     model = LOCOClassifier(seed=0)
     with say_when_compiling(lambda: click.echo(COMPILING, err=True)):

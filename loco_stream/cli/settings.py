@@ -19,7 +19,7 @@ def setting_names() -> list[str]:
 
     `--seed` is an option of its own.
     """
-    from loco_stream.learner.classifier import LOCOClassifier
+    from loco_stream.estimators.classifier import LOCOClassifier
 
     return [name for name in inspect.signature(LOCOClassifier).parameters if name != "seed"]
 
@@ -58,7 +58,7 @@ def unknown_setting(name: str) -> str:
 
 
 def _lines() -> Iterator[str]:
-    from loco_stream.learner.classifier import LOCOClassifier
+    from loco_stream.estimators.classifier import LOCOClassifier
 
     told = inspect.getdoc(LOCOClassifier) or ""
     defaults = inspect.signature(LOCOClassifier).parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from loco_stream.jit import entry, kernel
+from loco_stream._compiler.jit import entry, kernel
 
 __all__ = ["CLIP", "HORIZON", "RESTART", "SCORE_SIZE", "WARM_UP", "observe"]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
-from loco_stream.compile_clock import compile_seconds
+from loco_stream._compiler.timing import compile_seconds
 from loco_stream.engine.admission import Admitted, admit
 from loco_stream.engine.latency import LatencyHistogram
 from loco_stream.engine.ledger import Ledger

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.errors import ConfigError
-from loco_stream.learner.tickets import Ticket
+from loco_stream.estimators.tickets import Ticket
 from loco_stream.stream import Block
 
 __all__ = ["Answer", "ModelAdapter", "Observed", "Row", "Spoken", "last_step", "plain", "task_of"]

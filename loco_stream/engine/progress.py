@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from loco_stream.compile_clock import COMPILING, is_compiling
+from loco_stream._compiler.timing import COMPILING, is_compiling
 from loco_stream.engine.beside import beside
 from loco_stream.engine.notebook import cell, in_notebook, progress_html
 

@@ -36,7 +36,7 @@ def export_model(model: Any) -> tuple[dict[str, Any], Arrays]:
         The model, or a step of a pipeline, cannot be stored.
     """
     if _is_pipeline(model):
-        from loco_stream.learner.pipeline import export_pipeline
+        from loco_stream.estimators.pipeline import export_pipeline
 
         return export_pipeline(model)
     if not hasattr(model, "export_state"):
@@ -109,7 +109,7 @@ def _is_pipeline(model: Any) -> bool:
     """
     if type(model).__name__ != "Pipeline":
         return False
-    from loco_stream.learner.pipeline import is_pipeline
+    from loco_stream.estimators.pipeline import is_pipeline
 
     return is_pipeline(model)
 
@@ -118,7 +118,7 @@ def _restored(own: Any, config: Mapping[str, Any], arrays: Arrays) -> Any:
     """Return the stored model, of the kind of the one that the engine was given."""
     if not _is_pipeline(own):
         return type(own).from_state(config, arrays)
-    from loco_stream.learner.pipeline import described, restore_pipeline
+    from loco_stream.estimators.pipeline import described, restore_pipeline
 
     restored = restore_pipeline(config, arrays)
     if described(restored) != described(own):

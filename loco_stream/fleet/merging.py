@@ -13,12 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.errors import InputError
-from loco_stream.learner.arrays import specs
-from loco_stream.learner.base import LOCOEstimator
-from loco_stream.learner.config import LASTING
-from loco_stream.learner.readout.naive_bayes import MEMORY, PRIOR
-from loco_stream.learner.readout.novelty_gate import SLOW_MEAN
-from loco_stream.learner.state import (
+from loco_stream.estimators._base import LOCOEstimator
+from loco_stream.learner.arrays.spec import specs
+from loco_stream.learner.arrays.state import (
     CLASS_COUNT,
     CLASS_ROWS,
     COUNT,
@@ -32,6 +29,9 @@ from loco_stream.learner.state import (
     SQUARES,
     State,
 )
+from loco_stream.learner.readout.gate import SLOW_MEAN
+from loco_stream.learner.readout.naive_bayes import MEMORY, PRIOR
+from loco_stream.options import LASTING
 
 __all__ = ["merge"]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from loco_stream.engine.model_adapter import plain
 from loco_stream.errors import CheckpointError, InputError
-from loco_stream.learner.inputs import column_names, table
+from loco_stream.estimators.inputs.tables import column_names, table
 from loco_stream.persistence.format import decode_plain, encode_plain
 
 __all__ = [

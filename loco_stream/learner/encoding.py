@@ -17,9 +17,17 @@ import math
 
 import numpy as np
 
-from loco_stream.jit import kernel
-from loco_stream.learner.config import LARGEST
-from loco_stream.learner.state import BEYOND, COUNT, HIGHEST, LOWEST, MEAN, SQUARES, STAT_ROWS
+from loco_stream._compiler.jit import kernel
+from loco_stream.learner.arrays.state import (
+    BEYOND,
+    COUNT,
+    HIGHEST,
+    LOWEST,
+    MEAN,
+    SQUARES,
+    STAT_ROWS,
+)
+from loco_stream.options import LARGEST
 
 __all__ = [
     "CLIP",

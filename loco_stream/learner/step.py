@@ -12,43 +12,9 @@ import math
 
 import numpy as np
 
-from loco_stream.jit import entry, kernel
-from loco_stream.learner import memory
-from loco_stream.learner.config import EQUAL, MIRROR
-from loco_stream.learner.delays import bounded_share, push_code, recall_codes
-from loco_stream.learner.drive import clean_pass
-from loco_stream.learner.encoding import CLIP, REOPEN_TARGET, update_statistics, update_value
-from loco_stream.learner.late import read_context, read_outputs, when_written, write_ticket
-from loco_stream.learner.lateness import rows_a_draw, shares
-from loco_stream.learner.packing import opened
-from loco_stream.learner.plasticity.credit import assign_credit
-from loco_stream.learner.plasticity.hidden import change_hidden
-from loco_stream.learner.readout import bank as readout
-from loco_stream.learner.readout import (
-    calibration,
-    centroids,
-    intervals,
-    late_values,
-    log_loss,
-    neighbors,
-)
-from loco_stream.learner.readout import novelty_gate as gate
-from loco_stream.learner.readout import snapshots as recall
-from loco_stream.learner.spikes import run_hidden, settle_gains
-from loco_stream.learner.state import (
-    COUNT,
-    EVER_LATE,
-    HIGHEST,
-    LOWEST,
-    MASKED,
-    MEAN,
-    N_CLASSES,
-    N_FEATURES,
-    N_SEEN,
-    SKIPPED,
-    SQUARES,
-)
-from loco_stream.learner.workspace import (
+from loco_stream._compiler.jit import entry, kernel
+from loco_stream._compiler.simd.ops import nonzero, weigh_rows
+from loco_stream.learner.arrays.scratch import (
     CLEAN_FOR,
     CREDIT,
     DORMANT,
@@ -62,7 +28,48 @@ from loco_stream.learner.workspace import (
     STACKED,
     TARGET,
 )
-from loco_stream.simd.ops import nonzero, weigh_rows
+from loco_stream.learner.arrays.state import (
+    COUNT,
+    EVER_LATE,
+    HIGHEST,
+    LOWEST,
+    MASKED,
+    MEAN,
+    N_CLASSES,
+    N_FEATURES,
+    N_SEEN,
+    SKIPPED,
+    SQUARES,
+)
+from loco_stream.learner.context import traces as memory
+from loco_stream.learner.context.delays import bounded_share, push_code, recall_codes
+from loco_stream.learner.delayed_labels.pending import (
+    read_context,
+    read_outputs,
+    when_written,
+    write_ticket,
+)
+from loco_stream.learner.delayed_labels.weights import rows_a_draw, shares
+from loco_stream.learner.encoding import CLIP, REOPEN_TARGET, update_statistics, update_value
+from loco_stream.learner.forward import clean_pass
+from loco_stream.learner.hidden import run_hidden, settle_gains
+from loco_stream.learner.kernel_args import opened
+from loco_stream.learner.plasticity.credit import assign_credit
+from loco_stream.learner.plasticity.update import change_hidden
+from loco_stream.learner.readout import (
+    calibration,
+    centroids,
+    gate,
+    intervals,
+    log_loss,
+    neighbors,
+)
+from loco_stream.learner.readout import (
+    delayed_values as late_values,
+)
+from loco_stream.learner.readout import ensemble as readout
+from loco_stream.learner.readout import snapshots as recall
+from loco_stream.options import EQUAL, MIRROR
 
 __all__ = ["FRESH_START", "LATE", "LEARNS", "OBSERVES", "PREDICTS", "SHARE", "TIME", "run"]
 

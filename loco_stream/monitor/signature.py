@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.jit import entry
+from loco_stream._compiler.jit import entry
 from loco_stream.monitor.arrays import Arrays, plain
 
 __all__ = ["MAX_CLASSES", "Scale", "Signature", "columns_of"]

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from loco_stream._compiler.jit import kernel
 from loco_stream.errors import ConfigError
-from loco_stream.jit import kernel
 from loco_stream.neurons.registry import EventOperations, NeuronModel, WindowOperations
 from loco_stream.neurons.spikes import LEAK_SHARE, STRONGEST
 

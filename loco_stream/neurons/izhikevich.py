@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from loco_stream._compiler.jit import kernel
 from loco_stream.errors import ConfigError
-from loco_stream.jit import kernel
 from loco_stream.neurons.registry import EventOperations, NeuronModel, WindowOperations
 
 __all__ = ["MODEL", "Izhikevich", "izhikevich_times", "rest_potential"]

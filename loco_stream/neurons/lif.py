@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from loco_stream.jit import kernel
+from loco_stream._compiler.jit import kernel
 from loco_stream.neurons.lif_net import run_lif, run_lif_samples
 from loco_stream.neurons.registry import EventOperations, NeuronModel, WindowOperations
 from loco_stream.neurons.spikes import LEAK_SHARE, STRONGEST, trace_of

@@ -11,9 +11,9 @@ import math
 
 import numpy as np
 
-from loco_stream.jit import entry, kernel, released
+from loco_stream._compiler.jit import entry, kernel, released
+from loco_stream._compiler.simd.ops import TIMES, leak_and_fire, sum_dense, sum_rows
 from loco_stream.neurons.spikes import NO_ROOM, first_bad_event, group_events
-from loco_stream.simd.ops import TIMES, leak_and_fire, sum_dense, sum_rows
 
 __all__ = ["run_lif", "run_lif_samples"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from loco_stream.jit import overloaded
+from loco_stream._compiler.jit import overloaded
 from loco_stream.neurons.registry import EventOperations, model_of
 
 __all__ = [

@@ -32,7 +32,7 @@ Parameters = Mapping[str, float]
 class EventOperations:
     """One neuron at a time, for nets with a queue.
 
-    Compiled by `loco_stream.jit.kernel`, times in ms.
+    Compiled by `loco_stream._compiler.jit.kernel`, times in ms.
 
     `cells` is (n, k) float64, one row a neuron, and its column 0 the time of the last spike, which
     the caller writes; `numbers` holds what all neurons of the layer share. What is None does
@@ -66,7 +66,7 @@ class WindowOperations:
     """One neuron from rest through one window under a constant drive, for the estimators.
 
     A drive of `a` thresholds a window should make a neuron fire about `a` times. Compiled by
-    `loco_stream.jit.kernel`; times and time constants in ms; `cell` is what `settings` returned.
+    `loco_stream._compiler.jit.kernel`; times and time constants in ms; `cell` is what `settings` returned.
 
     Attributes
     ----------

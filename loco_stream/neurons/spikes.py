@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from loco_stream.jit import entry, kernel
+from loco_stream._compiler.jit import entry, kernel
 
 __all__ = [
     "LEAK_SHARE",

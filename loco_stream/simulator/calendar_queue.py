@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 
-from loco_stream.jit import entry, inlined, kernel
+from loco_stream._compiler.jit import entry, inlined, kernel
 from loco_stream.simulator.connections import START
 from loco_stream.simulator.heap import GROUP, ORIGIN, TIME, pop, push
 

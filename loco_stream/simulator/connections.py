@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.jit import inlined
-from loco_stream.simd.sizes import BLOCK
+from loco_stream._compiler.jit import inlined
+from loco_stream._compiler.simd.sizes import BLOCK
 from loco_stream.simulator.memory import aligned
 
 __all__ = [

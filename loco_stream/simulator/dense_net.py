@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._compiler.simd.ops import TIMES
 from loco_stream.neurons.spikes import NO_ROOM
-from loco_stream.simd.ops import TIMES
 from loco_stream.simulator.layers import Layer
 from loco_stream.simulator.memory import LINE, aligned
 from loco_stream.simulator.replay import Start, start_of

@@ -20,7 +20,8 @@ operation.
 
 from __future__ import annotations
 
-from loco_stream.jit import entry, inlined, kernel, released
+from loco_stream._compiler.jit import entry, inlined, kernel, released
+from loco_stream._compiler.simd.prefetch import prefetch
 from loco_stream.neurons.operations import (
     calm,
     crossing,
@@ -32,7 +33,6 @@ from loco_stream.neurons.operations import (
     receive,
 )
 from loco_stream.neurons.spikes import NO_ROOM
-from loco_stream.simd.prefetch import prefetch
 from loco_stream.simulator.calendar_queue import QUEUED, add, earliest, take
 from loco_stream.simulator.connections import LAST, START, delay_of, weight_of
 from loco_stream.simulator.heap import GROUP, ORIGIN

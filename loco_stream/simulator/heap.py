@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from loco_stream.jit import kernel
+from loco_stream._compiler.jit import kernel
 
 __all__ = ["pop", "push"]
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.jit import entry
+from loco_stream._compiler.jit import entry
 from loco_stream.neurons.operations import crossing, enter, fire, membrane, receive
 from loco_stream.simulator.event_loop import LAST_FIRE
 from loco_stream.simulator.layers import Layer

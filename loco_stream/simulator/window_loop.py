@@ -24,11 +24,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from loco_stream.jit import inlined, kernel, released
+from loco_stream._compiler.jit import inlined, kernel, released
+from loco_stream._compiler.simd.ops import BLOCK, lay_out, lay_out_equal
+from loco_stream._compiler.simd.prefetch import prefetch
 from loco_stream.neurons.operations import enter, foresee, lift
 from loco_stream.neurons.spikes import NO_ROOM
-from loco_stream.simd.ops import BLOCK, lay_out, lay_out_equal
-from loco_stream.simd.prefetch import prefetch
 from loco_stream.simulator.calendar_queue import (
     FIRST,
     FREE,

@@ -1,10 +1,8 @@
-"""The shape of the source: which way imports run, and how long modules and functions are."""
+"""The shape of the source: which way imports run, and how much stands in a function."""
 
 from __future__ import annotations
 
-import ast
 import re
-import statistics
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -12,11 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.architecture.shape import measure
+
 ROOT = Path(__file__).parents[2]
-MODULE_LINES = 400
-MEDIAN_LINES = 130
-FUNCTION_LINES = 25
-ANY = 1500  # times the type that says nothing is named; lower it when there are fewer
+MOST = {
+    "expression nodes per function, p90": 106,
+    "nesting, max": 4,
+    "functions with more than 8 positional parameters": 56,
+    "parallel assignments per 1,000 lines": 2.0,
+    "Any per 1,000 lines": 34,
+    "lines over 100 characters": 710,
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +37,6 @@ def sources():
     return {
         path.relative_to(ROOT): path.read_text() for path in paths if not links & set(path.parents)
     }
-
-
-@pytest.fixture(scope="module")
-def trees(sources):
-    return {path: ast.parse(text) for path, text in sources.items()}
 
 
 def test_imports_run_one_way(sources):
@@ -59,28 +58,10 @@ def test_no_modules_import_each_other_in_a_circle(sources):
     TopologicalSorter(needs).prepare()  # raises CycleError, which names the circle
 
 
-def test_modules_are_short(sources):
-    lines = {path: text.count("\n") for path, text in sources.items()}
-    assert {path: n for path, n in lines.items() if n > MODULE_LINES} == {}
-    assert statistics.median(lines.values()) <= MEDIAN_LINES
-
-
-def test_functions_are_short(trees):
-    functions = [
-        node
-        for tree in trees.values()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef)
-    ]
-    lengths = [node.end_lineno - node.lineno + 1 for node in functions]
-    assert statistics.quantiles(lengths, n=10)[-1] <= FUNCTION_LINES
-
-
-def test_the_type_that_says_nothing_is_rare(trees):
-    named = [
-        node for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.Name)
-    ]
-    assert sum(node.id == "Any" for node in named) <= ANY
+def test_the_shape_of_the_code(sources):
+    measured = measure(sources)
+    for name, most in MOST.items():
+        assert measured[name] <= most, f"{name}: {measured[name]:.1f}, allowed is {most}"
 
 
 def test_tests_use_the_benches_only_for_the_benches(sources):

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from benchmarks import data, gradient
 from benchmarks.report import document
 from loco_stream.errors import ConfigError
-from loco_stream.learner.workspace import SCORES
+from loco_stream.learner.arrays.scratch import SCORES
 
 
 def _invoke(out, *arguments):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from loco_stream.compile_clock import compile_seconds, is_compiling, say_when_compiling
+from loco_stream._compiler.timing import compile_seconds, is_compiling, say_when_compiling
 from loco_stream.engine.report import Report
 from tests.engine.test_report import RESULTS
 

@@ -8,13 +8,13 @@ import math
 import numpy as np
 
 from loco_stream.learner import encoding as encode
-from loco_stream.learner.config import HEAD_START, LASTING, NEAREST, NOISES, POWERS
-from loco_stream.learner.plasticity import prototypes, restraint
-from loco_stream.learner.readout import least_squares, log_loss, mixture, naive_bayes
-from loco_stream.learner.readout import novelty_gate as gate
+from loco_stream.learner.plasticity import prototypes
+from loco_stream.learner.plasticity import weight_bounds as restraint
+from loco_stream.learner.readout import gate, least_squares, log_loss, mixture, naive_bayes
 from loco_stream.learner.readout.neighbors import LEAST, SOFTNESS
 from loco_stream.learner.readout.stack import STACK_LEAK
 from loco_stream.neurons.spikes import LEAK_SHARE, MOST_SPIKES
+from loco_stream.options import HEAD_START, LASTING, NEAREST, NOISES, POWERS
 
 # Encoding
 

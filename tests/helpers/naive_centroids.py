@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from loco_stream.learner.config import FEW, NEAREST
 from loco_stream.learner.readout import centroids as kernels
 from loco_stream.learner.readout.neighbors import LEAST, SOFTNESS
+from loco_stream.options import FEW, NEAREST
 
 
 class Centroids:

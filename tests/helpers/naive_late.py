@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from loco_stream.learner.config import N_OTHERS, STACK_PRIOR
-from loco_stream.learner.readout import late_values
+from loco_stream.learner.readout import delayed_values as late_values
 from loco_stream.learner.readout.mixture import EARLY, FADE
+from loco_stream.options import N_OTHERS, STACK_PRIOR
 from tests.helpers import naive
 
 

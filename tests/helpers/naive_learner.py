@@ -8,8 +8,29 @@ import math
 
 import numpy as np
 
-from loco_stream.learner import lateness
-from loco_stream.learner.config import (
+from loco_stream.learner.arrays.init_weights import delayed_targets, start_weights
+from loco_stream.learner.arrays.state import GOLDEN
+from loco_stream.learner.context.delays import WHOLE_STEPS
+from loco_stream.learner.delayed_labels import weights as lateness
+from loco_stream.learner.encoding import CLIP, REOPEN_TARGET
+from loco_stream.learner.hidden import SETTLE
+from loco_stream.learner.plasticity.credit import (
+    ALWAYS_UNTIL,
+    BASELINE_FADE,
+    EVERY,
+    FEEDBACK_RATE,
+    LEAST_ERROR,
+)
+from loco_stream.learner.plasticity.noise import draw_noise
+from loco_stream.learner.plasticity.prototypes import REFRESH, SLOWEST
+from loco_stream.learner.plasticity.update import POWER_ROWS
+from loco_stream.learner.plasticity.weight_bounds import FARTHEST, FARTHEST_WIDE
+from loco_stream.learner.readout import gate, intervals, log_loss, naive_bayes
+from loco_stream.learner.readout import snapshots as recall
+from loco_stream.learner.readout.ensemble import READOUT_RATE
+from loco_stream.learner.readout.neighbors import SHORT
+from loco_stream.learner.step import RANGE_MARGIN, TARGET_CLIP
+from loco_stream.options import (
     COVERAGES,
     FEW,
     FEW_ROWS,
@@ -34,28 +55,6 @@ from loco_stream.learner.config import (
     TRIAL,
     WINDOW,
 )
-from loco_stream.learner.delays import WHOLE_STEPS
-from loco_stream.learner.encoding import CLIP, REOPEN_TARGET
-from loco_stream.learner.init_weights import delayed_targets, start_weights
-from loco_stream.learner.plasticity.credit import (
-    ALWAYS_UNTIL,
-    BASELINE_FADE,
-    EVERY,
-    FEEDBACK_RATE,
-    LEAST_ERROR,
-)
-from loco_stream.learner.plasticity.hidden import POWER_ROWS
-from loco_stream.learner.plasticity.perturb import draw_noise
-from loco_stream.learner.plasticity.prototypes import REFRESH, SLOWEST
-from loco_stream.learner.plasticity.restraint import FARTHEST, FARTHEST_WIDE
-from loco_stream.learner.readout import intervals, log_loss, naive_bayes
-from loco_stream.learner.readout import novelty_gate as gate
-from loco_stream.learner.readout import snapshots as recall
-from loco_stream.learner.readout.bank import READOUT_RATE
-from loco_stream.learner.readout.neighbors import SHORT
-from loco_stream.learner.spikes import SETTLE
-from loco_stream.learner.state import GOLDEN
-from loco_stream.learner.step import RANGE_MARGIN, TARGET_CLIP
 from loco_stream.rng import derive_key
 from tests.helpers import naive
 from tests.helpers.doors import door

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from loco_stream._compiler.jit import kernel
 from loco_stream.errors import ConfigError
-from loco_stream.jit import kernel
 from loco_stream.neurons import EventOperations, NeuronModel, WindowOperations
 
 LAST_FIRE = 0

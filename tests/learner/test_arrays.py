@@ -7,11 +7,11 @@ import pytest
 from numpy.typing import NDArray
 
 from loco_stream import LOCOClassifier
-from loco_stream.learner import arrays
-from loco_stream.learner.arrays import ArraySpec, Plan, axes
-from loco_stream.learner.config import DEFAULTS
-from loco_stream.learner.state import State
-from loco_stream.learner.workspace import Scratch
+from loco_stream.learner.arrays import spec as arrays
+from loco_stream.learner.arrays.scratch import Scratch
+from loco_stream.learner.arrays.spec import ArraySpec, Plan, axes
+from loco_stream.learner.arrays.state import State
+from loco_stream.options import DEFAULTS
 
 LAYOUT = DEFAULTS.layout_for(1)
 SETTINGS = DEFAULTS.settings(LAYOUT, regression=False, seed_key=0)

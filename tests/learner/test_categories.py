@@ -10,7 +10,7 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, load, save
 from loco_stream.errors import CheckpointError
-from loco_stream.learner.categories import LONGEST, MOST_CATEGORIES
+from loco_stream.estimators.inputs.categories import LONGEST, MOST_CATEGORIES
 from tests.helpers.engine_process import SOAK
 from tests.helpers.tables import colours
 

@@ -7,7 +7,7 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.learner.config import CENTROIDS
+from loco_stream.options import CENTROIDS
 from tests.helpers.models import (
     assert_copies_go_on_the_same,
     assert_one_by_one_is_the_same,

@@ -10,8 +10,8 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, load, save
 from loco_stream.errors import CheckpointError, ConfigError, InputError
-from loco_stream.learner.config import ModelConfig
-from loco_stream.learner.delays import lag_range
+from loco_stream.learner.context.delays import lag_range
+from loco_stream.options import ModelConfig
 from tests.helpers.models import arrays_of, assert_same, blobs
 from tests.helpers.naive_learner import Learner
 from tests.learner.test_memory import irregular, targets

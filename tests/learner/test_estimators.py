@@ -20,7 +20,7 @@ from river import checks, compose, datasets, evaluate, metrics, preprocessing
 
 from loco_stream import LOCOClassifier, LOCORegressor, load, save
 from loco_stream.errors import CheckpointError, ConfigError, InputError
-from loco_stream.learner.allocation import grow
+from loco_stream.learner.arrays.allocate import grow
 from tests.helpers.models import arrays_of, assert_same, blobs
 
 SMALL = {"hidden_sizes": (16, 8), "seed": 1}

@@ -287,7 +287,7 @@ def test_what_finds_no_memory_is_taken_back(monkeypatch):
     def full(*_):
         raise MemoryError
 
-    monkeypatch.setattr("loco_stream.learner.base.grow", full)
+    monkeypatch.setattr("loco_stream.estimators._base.grow", full)
     with pytest.raises(InputError, match="no memory for a model of 8 features and 6 classes"):
         asked.learn_array(X, [*Y[:9], "x", "y", "z"], features=["e", "f", "g", "h"])
     monkeypatch.undo()

@@ -12,9 +12,9 @@ from river.datasets import synth
 
 from loco_stream import LOCORegressor, load, save
 from loco_stream.errors import CheckpointError, InputError
-from loco_stream.learner.config import COVERAGES, WINDOW
+from loco_stream.learner.arrays.state import Spread
 from loco_stream.learner.readout import intervals
-from loco_stream.learner.state import Spread
+from loco_stream.options import COVERAGES, WINDOW
 from tests.helpers.doors import doors
 from tests.helpers.models import arrays_of, assert_same
 

@@ -9,10 +9,17 @@ import pytest
 from river import datasets
 
 from loco_stream import LOCOClassifier, LOCORegressor
-from loco_stream.learner import lateness
-from loco_stream.learner.allocation import allocate
-from loco_stream.learner.readout import late_values
-from loco_stream.learner.state import CLASS_COUNT, EVER_LATE, N_CLASSES, N_SEEN, SURPLUS, TICKETS
+from loco_stream.learner.arrays.allocate import allocate
+from loco_stream.learner.arrays.state import (
+    CLASS_COUNT,
+    EVER_LATE,
+    N_CLASSES,
+    N_SEEN,
+    SURPLUS,
+    TICKETS,
+)
+from loco_stream.learner.delayed_labels import weights as lateness
+from loco_stream.learner.readout import delayed_values as late_values
 from tests.helpers.doors import doors
 from tests.helpers.naive_late import Events
 

@@ -11,7 +11,7 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, load, save
 from loco_stream.errors import ConfigError, InputError
-from loco_stream.learner.config import ModelConfig
+from loco_stream.options import ModelConfig
 from tests.helpers.models import arrays_of, assert_same, blobs
 from tests.helpers.naive_learner import Learner
 from tests.learner.test_twin import same_state, stream

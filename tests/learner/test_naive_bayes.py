@@ -10,8 +10,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.naive_bayes import GaussianNB
 
 from loco_stream import LOCOClassifier, load, save
+from loco_stream.learner.arrays.state import CLASS_COUNT, Gaussians
 from loco_stream.learner.readout import naive_bayes
-from loco_stream.learner.state import CLASS_COUNT, Gaussians
 from tests.helpers import naive
 from tests.helpers.doors import doors
 

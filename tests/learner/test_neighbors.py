@@ -10,8 +10,8 @@ from river import checks
 
 from loco_stream import LOCOClassifier, LOCORegressor
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.learner.config import NEAREST
 from loco_stream.learner.readout import neighbors as module
+from loco_stream.options import NEAREST
 from tests.helpers import naive
 from tests.helpers.doors import doors
 from tests.helpers.models import (

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loco_stream.learner.readout import novelty_gate as gate
+from loco_stream.learner.readout import gate
 from tests.helpers import naive
 from tests.helpers.doors import doors
 

@@ -9,7 +9,7 @@ from river import compose, datasets, naive_bayes, preprocessing, utils
 from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine, load, save
 from loco_stream.engine.state import export_model
 from loco_stream.errors import CheckpointError, ConfigError, InputError
-from loco_stream.learner.pipeline import STEPS, export_pipeline, restore_pipeline
+from loco_stream.estimators.pipeline import STEPS, export_pipeline, restore_pipeline
 from loco_stream.persistence import format as persist
 from tests.helpers.tables import colours
 

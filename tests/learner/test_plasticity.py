@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loco_stream.learner import spikes
-from loco_stream.learner.plasticity import credit, perturb, project, prototypes, restraint
-from loco_stream.learner.readout import bank
-from loco_stream.learner.state import DRIVE_POWER, GAIN
+from loco_stream.learner import hidden as spikes
+from loco_stream.learner.arrays.state import DRIVE_POWER, GAIN
+from loco_stream.learner.plasticity import credit, project, prototypes
+from loco_stream.learner.plasticity import noise as perturb
+from loco_stream.learner.plasticity import weight_bounds as restraint
+from loco_stream.learner.readout import ensemble as bank
 from tests.helpers import naive
 from tests.helpers.doors import door, doors
 

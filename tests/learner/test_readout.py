@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loco_stream import LOCOClassifier
-from loco_stream.learner.config import FEW_ROWS
+from loco_stream._compiler.simd import ops
+from loco_stream._compiler.simd.ops import weigh_rows
 from loco_stream.learner.readout import least_squares as readout
 from loco_stream.learner.readout import log_loss, mixture
 from loco_stream.learner.readout import stack as stacking
-from loco_stream.simd import ops
-from loco_stream.simd.ops import weigh_rows
+from loco_stream.options import FEW_ROWS
 from tests.helpers import naive
 from tests.helpers.doors import door, doors
 

@@ -10,7 +10,7 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, load, save
 from loco_stream.errors import InputError
-from loco_stream.learner.moments import moments_at
+from loco_stream.estimators.inputs.row_times import moments_at
 from tests.helpers.models import arrays_of, assert_same
 
 MEMORY = (0.3, 50.0)

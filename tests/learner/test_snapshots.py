@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loco_stream import LOCOClassifier
-from loco_stream.learner.allocation import allocate, grow
-from loco_stream.learner.arrays import flatten
-from loco_stream.learner.config import ModelConfig
+from loco_stream.learner.arrays.allocate import allocate, grow
+from loco_stream.learner.arrays.spec import flatten
 from loco_stream.learner.readout import snapshots as recall
+from loco_stream.options import ModelConfig
 from tests.helpers import naive
 from tests.helpers.doors import doors
 

@@ -10,12 +10,13 @@ import pytest
 from numba import errors, njit
 
 from loco_stream import LOCOClassifier, LOCORegressor
-from loco_stream import jit as compiled
-from loco_stream.learner import packing, step
-from loco_stream.learner.arrays import flatten
-from loco_stream.learner.plasticity import hidden
-from loco_stream.learner.state import BASELINE, N_FEATURES, N_POST, START
-from loco_stream.learner.workspace import CREDIT, N_IN
+from loco_stream._compiler import jit as compiled
+from loco_stream.learner import kernel_args as packing
+from loco_stream.learner import step
+from loco_stream.learner.arrays.scratch import CREDIT, N_IN
+from loco_stream.learner.arrays.spec import flatten
+from loco_stream.learner.arrays.state import BASELINE, N_FEATURES, N_POST, START
+from loco_stream.learner.plasticity import update as hidden
 from tests.helpers.doors import door
 from tests.helpers.models import arrays_of, assert_same, blobs
 

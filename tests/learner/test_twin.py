@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor
-from loco_stream.learner.config import ModelConfig
+from loco_stream.options import ModelConfig
 from tests.helpers.models import blobs
 from tests.helpers.naive_learner import Learner
 

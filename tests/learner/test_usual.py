@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from numba import config, njit, typeof
 
-from loco_stream import LOCOClassifier, LOCORegressor, jit
-from loco_stream.compile_cache import _is_foreign
-from loco_stream.jit import kernel
-from loco_stream.learner import packing
-from loco_stream.learner.config import Settings
-from loco_stream.learner.packing import opened
-from loco_stream.learner.usual import KNOWN, Usual, UsualClassifier, UsualRegressor, told
+from loco_stream import LOCOClassifier, LOCORegressor
+from loco_stream._compiler import jit
+from loco_stream._compiler.cache import _is_foreign
+from loco_stream._compiler.jit import kernel
+from loco_stream.learner import kernel_args as packing
+from loco_stream.learner.kernel_args import opened
+from loco_stream.learner.specialisation import KNOWN, Usual, UsualClassifier, UsualRegressor, told
+from loco_stream.options import Settings
 from tests.helpers import toy_neuron
 from tests.helpers.models import arrays_of, assert_same, blobs
 
@@ -98,7 +99,7 @@ def _choose(settings, out):
 
 @packed
 def test_code_behind_known_settings_is_not_compiled():
-    from loco_stream.kernel_compiler import EntryCompiler
+    from loco_stream._compiler.kernels import EntryCompiler
 
     def choose(cell, words, out):
         _choose(opened(cell, words).settings, out)

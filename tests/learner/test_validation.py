@@ -7,7 +7,7 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, load
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.learner.state import (
+from loco_stream.learner.arrays.state import (
     DRIVE_POWER,
     GAIN,
     INPUT_POWER,

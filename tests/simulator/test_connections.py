@@ -5,7 +5,7 @@ import pytest
 from scipy.sparse import csr_array, random_array
 
 from loco_stream import Network
-from loco_stream.simd.sizes import BLOCK
+from loco_stream._compiler.simd.sizes import BLOCK
 from loco_stream.simulator.connections import DELAY, KIND, LAST, START, WEIGHT, Triplets, connect
 from tests.helpers.nets import random_spikes
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 from loco_stream import Network, SpikeRecord
-from loco_stream.simd.ops import TIMES, add_outer, sum_dense, sum_rows, weigh_rows
+from loco_stream._compiler.simd.ops import TIMES, add_outer, sum_dense, sum_rows, weigh_rows
 from loco_stream.simulator.event_loop import run_events
 from loco_stream.simulator.queued_net import QueuedNet
 from tests.helpers import naive_network

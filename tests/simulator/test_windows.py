@@ -8,7 +8,7 @@ from numba import njit
 from scipy.sparse import random_array
 
 from loco_stream import Network
-from loco_stream.simd.ops import BLOCK, lay_out, lay_out_equal
+from loco_stream._compiler.simd.ops import BLOCK, lay_out, lay_out_equal
 from tests.helpers.nets import random_spikes
 
 

@@ -10,14 +10,9 @@ import math
 
 import numpy as np
 
-from loco_stream.jit import kernel
-from loco_stream.learner.config import LEARNED, NEURON_CLUSTER, PERTURBATION, TRIAL
-from loco_stream.learner.plasticity.perturb import draw_noise
-from loco_stream.learner.readout.bank import span
-from loco_stream.learner.readout.log_loss import loss_of, weighted
-from loco_stream.learner.spikes import run_hidden
-from loco_stream.learner.state import BASELINE, N_CLASSES, N_POST, N_SEEN, ROUND, START
-from loco_stream.learner.workspace import (
+from loco_stream._compiler.jit import kernel
+from loco_stream._compiler.simd.ops import nonzero, weigh_rows
+from loco_stream.learner.arrays.scratch import (
     CHANGE,
     CREDIT,
     ERROR,
@@ -28,7 +23,12 @@ from loco_stream.learner.workspace import (
     SCORES,
     TARGET,
 )
-from loco_stream.simd.ops import nonzero, weigh_rows
+from loco_stream.learner.arrays.state import BASELINE, N_CLASSES, N_POST, N_SEEN, ROUND, START
+from loco_stream.learner.hidden import run_hidden
+from loco_stream.learner.plasticity.noise import draw_noise
+from loco_stream.learner.readout.ensemble import span
+from loco_stream.learner.readout.log_loss import loss_of, weighted
+from loco_stream.options import LEARNED, NEURON_CLUSTER, PERTURBATION, TRIAL
 
 __all__ = ["assign_credit", "broadcast_error", "credit_change", "learn_feedback", "learn_from_loss"]
 

@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from loco_stream.jit import kernel
-from loco_stream.learner.delays import lag_span
+from loco_stream._compiler.jit import kernel
+from loco_stream.learner.arrays.scratch import CREDIT
+from loco_stream.learner.arrays.state import GAIN, INPUT_POWER, N_FEATURES, N_POST, N_SEEN
+from loco_stream.learner.context.delays import lag_span
 from loco_stream.learner.plasticity.project import change_blocks, project
-from loco_stream.learner.plasticity.restraint import bounded_step
-from loco_stream.learner.state import GAIN, INPUT_POWER, N_FEATURES, N_POST, N_SEEN
-from loco_stream.learner.workspace import CREDIT
+from loco_stream.learner.plasticity.weight_bounds import bounded_step
 
 __all__ = ["POWER_ROWS", "change_delayed"]
 

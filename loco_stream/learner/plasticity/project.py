@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from loco_stream.jit import kernel
-from loco_stream.simd.ops import add_outer, weigh_rows
+from loco_stream._compiler.jit import kernel
+from loco_stream._compiler.simd.ops import add_outer, weigh_rows
 
 __all__ = ["change_blocks", "project"]
 

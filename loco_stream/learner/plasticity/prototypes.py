@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from loco_stream.jit import kernel
+from loco_stream._compiler.jit import kernel
 
 __all__ = ["choose_cluster", "learn_directions", "project", "refresh"]
 

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import math
 
-from loco_stream.jit import kernel
-from loco_stream.learner.config import AS_SAID, BALANCED, HEAD_START, NOISES, POWERS
+from loco_stream._compiler.jit import kernel
+from loco_stream.learner.arrays.state import CLASS_COUNT
 from loco_stream.learner.readout.mixture import LEAST, kept
-from loco_stream.learner.state import CLASS_COUNT
+from loco_stream.options import AS_SAID, BALANCED, HEAD_START, NOISES, POWERS
 
 __all__ = ["correct", "judge", "weigh_classes"]
 

@@ -17,11 +17,11 @@ import math
 
 import numpy as np
 
-from loco_stream.jit import kernel
-from loco_stream.learner.config import FEW, LARGEST, NEAREST
+from loco_stream._compiler.jit import kernel
+from loco_stream.learner.arrays.scratch import N_MEASURED
+from loco_stream.learner.arrays.state import N_CLASSES, N_FEATURES
 from loco_stream.learner.readout.neighbors import centre_logs, distances, nearest, weigh
-from loco_stream.learner.state import N_CLASSES, N_FEATURES
-from loco_stream.learner.workspace import N_MEASURED
+from loco_stream.options import FEW, LARGEST, NEAREST
 
 __all__ = ["learn", "speak"]
 

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import math
 
-from loco_stream.jit import kernel
-from loco_stream.learner.config import COVERAGES, WINDOW
+from loco_stream._compiler.jit import kernel
+from loco_stream.options import COVERAGES, WINDOW
 
 __all__ = ["learn_residual", "radii", "reach"]
 

@@ -16,9 +16,9 @@ import math
 
 import numpy as np
 
-from loco_stream.jit import kernel
-from loco_stream.learner.config import LASTING
-from loco_stream.simd.ops import add_outer, weigh_rows
+from loco_stream._compiler.jit import kernel
+from loco_stream._compiler.simd.ops import add_outer, weigh_rows
+from loco_stream.options import LASTING
 
 __all__ = ["delta_update", "gain", "recursive_update", "write_residual"]
 

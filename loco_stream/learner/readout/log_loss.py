@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from loco_stream.jit import kernel
-from loco_stream.simd.ops import add_outer
+from loco_stream._compiler.jit import kernel
+from loco_stream._compiler.simd.ops import add_outer
 
 __all__ = [
     "SHARPNESS",

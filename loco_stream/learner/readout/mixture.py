@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 
-from loco_stream.jit import kernel
-from loco_stream.learner.config import FEW_ROWS
+from loco_stream._compiler.jit import kernel
+from loco_stream.options import FEW_ROWS
 
 __all__ = ["judge", "kept", "mix"]
 

@@ -12,8 +12,8 @@ import math
 
 import numpy as np
 
-from loco_stream.jit import kernel
-from loco_stream.learner.state import CLASS_COUNT, CLASS_ROWS, SPREAD
+from loco_stream._compiler.jit import kernel
+from loco_stream.learner.arrays.state import CLASS_COUNT, CLASS_ROWS, SPREAD
 
 __all__ = ["learn", "level_unknown", "speak"]
 

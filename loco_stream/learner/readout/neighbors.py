@@ -18,9 +18,18 @@ import math
 
 import numpy as np
 
-from loco_stream.jit import kernel
-from loco_stream.learner.config import FEW, LARGEST, N_NEIGHBOR_SAYS, N_VALUE_SAYS, NEAREST
-from loco_stream.learner.state import COUNT, HIGH, LOW, MEAN, N_CLASSES, N_FEATURES, ORIGIN, SQUARES
+from loco_stream._compiler.jit import kernel
+from loco_stream.learner.arrays.state import (
+    COUNT,
+    HIGH,
+    LOW,
+    MEAN,
+    N_CLASSES,
+    N_FEATURES,
+    ORIGIN,
+    SQUARES,
+)
+from loco_stream.options import FEW, LARGEST, N_NEIGHBOR_SAYS, N_VALUE_SAYS, NEAREST
 
 __all__ = [
     "centre_logs",

@@ -28,9 +28,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.jit import kernel
-from loco_stream.learner.config import SPACING
+from loco_stream._compiler.jit import kernel
 from loco_stream.learner.readout.log_loss import softmax
+from loco_stream.options import SPACING
 
 __all__ = ["are_heard", "keep", "may_be_heard", "speak", "tick", "weigh"]
 

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from loco_stream.jit import kernel
-from loco_stream.learner.config import STACK_PRIOR
+from loco_stream._compiler.jit import kernel
+from loco_stream.options import STACK_PRIOR
 
 __all__ = ["stack_update", "stacked"]
 

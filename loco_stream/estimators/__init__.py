@@ -1,0 +1,1 @@
+"""The public estimators and what surrounds a model: inputs, tickets, explanations, files."""

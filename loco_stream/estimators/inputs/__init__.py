@@ -1,0 +1,1 @@
+"""Inputs of the estimators: feature slots, categories, tables, warnings about the data."""

@@ -1,0 +1,111 @@
+"""When rows were, and which of them begin a sequence: checked, and as the step reads it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.errors import InputError
+from loco_stream.estimators.inputs.slots import plain_label
+from loco_stream.estimators.inputs.tables import one_a_row
+from loco_stream.numbers import LARGEST, require_number, shown
+
+__all__ = ["NO_MOMENTS", "moment", "moments", "moments_at"]
+
+NO_MOMENTS = np.zeros((0, 3))  # no times, no fresh starts, whole steps of the hidden layers
+
+
+def moment(t: Any, *, remembers: bool) -> NDArray[np.float64]:
+    """Return the time of one row as the step reads it.
+
+    Nothing where it is missing, or no memory would ask.
+
+    Raises
+    ------
+    InputError
+        t is neither None nor a number.
+    """
+    if t is None:
+        return NO_MOMENTS
+    time = _time("t", t)
+    return np.array([[time, 0.0, 1.0]]) if remembers else NO_MOMENTS
+
+
+def moments(
+    t: Any, sequence: Any, n: int, last: Hashable, *, remembers: bool
+) -> tuple[NDArray[np.float64], Hashable]:
+    """Return times and fresh starts of `n` rows as the step reads them, and the sequence of the last row.
+
+    Parameters
+    ----------
+    t, sequence
+        One a row, or None.
+    n
+        How many rows there are.
+    last
+        The sequence of the row before.
+    remembers
+        Whether there is a memory that asks for them.
+
+    Raises
+    ------
+    InputError
+        One has more or fewer values than there are rows, a time is no number, or a sequence NaN or
+        not hashable.
+    """
+    if t is None and sequence is None:
+        return NO_MOMENTS, last
+    fresh, last = _fresh_starts(sequence, n, last)
+    found = moments_at(_times(t, n), fresh)
+    return (found if remembers else NO_MOMENTS), last
+
+
+def moments_at(
+    t: NDArray[np.float64], fresh: NDArray[np.bool_] | bool = False, share: float = 1.0
+) -> NDArray[np.float64]:
+    """Return times, fresh starts and the share of a step that hidden layers make, (n, 3)."""
+    found = np.full((len(t), 3), share)
+    found[:, 0] = t
+    found[:, 1] = fresh
+    return found
+
+
+def _time(name: str, t: Any) -> float:
+    """Return a time as a float, NaN where it is missing (None or NaN)."""
+    if t is None or (isinstance(t, float | np.floating) and t != t):
+        return math.nan
+    return require_number(name, t)
+
+
+def _times(t: Any, n: int) -> NDArray[np.float64]:
+    if t is None:
+        return np.full(n, np.nan)
+    values = one_a_row(t, n, "t")
+    if (
+        isinstance(values, np.ndarray)
+        and values.dtype.kind in "biuf"
+        and not (np.abs(values) > LARGEST).any()
+    ):
+        return values.astype(np.float64)
+    return np.array([_time(f"t[{row}]", value) for row, value in enumerate(values)], np.float64)
+
+
+def _fresh_starts(sequence: Any, n: int, last: Hashable) -> tuple[NDArray[np.bool_], Hashable]:
+    """Return which rows begin a sequence, and the last one's."""
+    fresh = np.zeros(n, np.bool_)
+    if sequence is None:
+        return fresh, last
+    for row, given in enumerate(one_a_row(sequence, n, "sequence")):
+        try:
+            name = None if given is None else plain_label(given)
+        except InputError:
+            raise InputError(
+                f"sequence[{row}] is {shown(given)}; allowed is any hashable value but NaN"
+            ) from None
+        fresh[row] = name != last
+        last = name
+    return fresh, last

@@ -1,0 +1,206 @@
+"""Which column a feature has and which output a class has: first come, append-only.
+
+Positions that moved when a new key arrives would permute learned weights; here a key keeps its
+slot for ever. Keys new in one sample are ordered by type name, then value (numbers as numbers),
+so the order of a dict does not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from itertools import count
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.errors import InputError
+from loco_stream.estimators.inputs.categories import UNKNOWN, Categories, is_text
+from loco_stream.numbers import NO_NUMBERS, shown, to_number
+
+__all__ = ["FeatureSlots", "plain_label", "require_mapping", "to_number"]
+
+_NO_NUMBERS = frozenset(
+    {*NO_NUMBERS, np.str_, np.bytes_, np.ndarray}
+)  # numpy would read these as numbers
+
+
+def require_mapping(x: object) -> None:
+    """Raise `InputError` unless `x` maps feature names to values."""
+    if type(x) is not dict and not isinstance(x, Mapping):
+        raise InputError(
+            f"x is of type {type(x).__name__}; a sample must be a dict of feature names and values"
+        )
+
+
+def plain_label(y: Any) -> Hashable:
+    """Return a class label as a plain Python value.
+
+    Raises `InputError` for None, NaN and unhashable ones.
+    """
+    label = y.item() if isinstance(y, np.generic) else y
+    try:
+        hash(label)
+    except TypeError:
+        raise InputError(
+            f"y is of type {type(y).__name__}; a class label must be hashable"
+        ) from None
+    if label is None or not _equals_itself(label):
+        raise InputError(
+            f"y is {shown(y)}; a class label may be any hashable value but None and NaN"
+        )
+    return label  # type: ignore[no-any-return]
+
+
+def _equals_itself(label: Hashable) -> bool:
+    """Return False for NaN, and for what other libraries have for a missing value.
+
+    They say no or cannot say.
+    """
+    try:
+        return bool(label == label)
+    except TypeError:
+        return False
+
+
+def _order(key: Hashable) -> tuple[str, Any]:
+    return type(key).__name__, key
+
+
+class FeatureSlots:
+    """The slot of each feature and of each text of a feature, and rows of numbers in slot order.
+
+    A feature's slot is for its number; its texts have further ones, see `Categories`.
+
+    Parameters
+    ----------
+    keys
+        Features in the order of their slots.
+    bound
+        Distinct texts that a feature may hold.
+    """
+
+    def __init__(self, keys: Iterable[Hashable] = (), bound: int = 0) -> None:
+        self.index: dict[Hashable, int] = {key: slot for slot, key in enumerate(keys)}
+        self.categories = Categories(bound)
+        self._last_keys: tuple[Hashable, ...] = ()
+        self._last_columns: NDArray[np.intp] = np.zeros(0, np.intp)
+
+    def __len__(self) -> int:
+        return len(self.index) + len(self.categories)
+
+    def copy(self) -> FeatureSlots:
+        """Return the same in objects of its own."""
+        return self.restored(self.index, self.categories.copy())
+
+    @classmethod
+    def restored(cls, index: Iterable[Hashable], categories: Categories) -> FeatureSlots:
+        """Make it again from the features in order and their texts.
+
+        A slot that no text has is the next feature's.
+
+        Raises
+        ------
+        ValueError
+            A slot is given twice, or to a text of no feature, or left out.
+        """
+        made = cls()
+        taken = {slot for _, _, slot in categories}
+        made.index = dict(zip(index, (slot for slot in count() if slot not in taken), strict=False))
+        made.categories = categories
+        slots = sorted([*made.index.values(), *(slot for _, _, slot in categories)])
+        if slots != list(range(len(slots))) or not all(
+            key in made.index for key, _, _ in categories
+        ):
+            raise ValueError("texts are not of the features, or not in slots of their own")
+        return made
+
+    def register(self, keys: Iterable[Hashable]) -> None:
+        """Give every new key the next free slot."""
+        new = [key for key in keys if key not in self.index]
+        try:
+            new.sort(key=_order)
+        except TypeError:  # keys of one type that have no order among themselves
+            new.sort(key=lambda key: (type(key).__name__, repr(key)))
+        for key in new:
+            self.index.setdefault(key, len(self))
+
+    def register_texts(self, row: Iterable[tuple[Hashable, object]]) -> list[int]:
+        """Give the new texts of a row, whose features have a slot, the next free ones.
+
+        Return those.
+
+        The order is that of the features' slots, so the order of a dict does not matter.
+        """
+        texts = [(key, value) for key, value in row if is_text(value)]
+        before = len(self)
+        for key, text in sorted(texts, key=lambda item: self.index[item[0]]):
+            self.categories.add(key, text, len(self))
+        return list(range(before, len(self)))
+
+    def has_new_texts(self, row: Iterable[tuple[Hashable, object]]) -> bool:
+        """Return whether a text of a row would get a slot."""
+        return any(is_text(value) and self.categories.takes(key, value) for key, value in row)
+
+    def count_shared(self, x: Mapping[Hashable, object]) -> None:
+        """Count the texts of a learned row that share a slot."""
+        for key, value in x.items():
+            if is_text(value) and self.categories.find(key, value)[1]:
+                self.categories.share(key)
+
+    def forget(self, n: int) -> None:
+        """Take back all slots but the first `n`."""
+        self.categories.forget(n)
+        self.index = {key: slot for key, slot in self.index.items() if slot < n}
+        self._last_keys = ()
+        self._last_columns = np.zeros(0, np.intp)
+
+    def knows(self, keys: tuple[Hashable, ...]) -> bool:
+        """Return whether every key has a slot; cheap when the keys are those of the last row."""
+        if keys == self._last_keys:
+            return True
+        index = self.index
+        if not all(key in index for key in keys):
+            return False
+        self._last_keys = keys
+        self._last_columns = np.array([index[key] for key in keys], np.intp)
+        return True
+
+    def knows_any(self, keys: Iterable[Hashable]) -> bool:
+        """Return whether a key has a slot."""
+        return any(key in self.index for key in keys)
+
+    @property
+    def n_features(self) -> int:
+        """Features that have a slot."""
+        return len(self.index)
+
+    def is_input(self, counts: NDArray[np.float64], key: Hashable) -> bool:
+        """Return whether a feature was ever a number, by the counts of the slots, or a text that is learned."""
+        return bool(counts[self.index[key]]) or self.categories.holds(key)
+
+    def fill(self, x: Mapping[Hashable, Any], row: NDArray[np.float64]) -> bool:
+        """Write a sample into `row` in slot order.
+
+        What is absent, unknown or no number becomes NaN or is left out.
+
+        Return whether there may be texts in it.
+        """
+        row.fill(np.nan)
+        if self.knows(tuple(x)):
+            values = list(x.values())
+            try:
+                if _NO_NUMBERS.isdisjoint(map(type, values)):
+                    row[self._last_columns] = values
+                    return False
+            except (TypeError, ValueError, OverflowError):
+                pass
+        for key, value in x.items():
+            slot = self.index.get(key)
+            if slot is None:
+                continue
+            if not is_text(value):
+                row[slot] = to_number(value)
+            elif (place := self.categories.find(key, value)[0]) != UNKNOWN:
+                row[place] = 1.0
+        return True

@@ -1,0 +1,164 @@
+"""What the doors for arrays are handed.
+
+Read once, and checked whole before anything is learned of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Set
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from loco_stream.errors import InputError
+from loco_stream.estimators.inputs.categories import is_text
+from loco_stream.estimators.inputs.slots import plain_label
+from loco_stream.numbers import LARGEST, require_number, to_number
+
+__all__ = ["Table", "column_names", "frame_columns", "labels", "one_a_row", "table", "targets"]
+
+
+class Table(NamedTuple):
+    """Rows of an array: (n, columns) float64, NaN for cells that are masked or no number, and by column their texts."""
+
+    numbers: NDArray[np.float64]
+    texts: dict[int, NDArray[Any]]
+
+
+def table(X: ArrayLike) -> Table:
+    """Return X as numbers such as compiled code was made for, and the columns that hold texts.
+
+    Whatever its type, order and flags were, compiled code sees one kind of array, for another it
+    would be compiled again: a copy is made where X is read-only, mapped from a file, or not in C
+    order.
+
+    Raises
+    ------
+    InputError
+        X is not two-dimensional.
+    """
+    if (
+        not isinstance(X, np.ndarray)
+        and not hasattr(X, "__array__")
+        and not isinstance(X, list | tuple)
+    ):
+        raise InputError(
+            f"X is of type {type(X).__name__}; allowed is a matrix of numbers, (rows, features)"
+        )
+    try:
+        array = np.asarray(
+            np.ma.filled(X.astype(np.float64), np.nan) if np.ma.isMaskedArray(X) else X
+        )
+        if array.dtype.kind in "SU":
+            array = np.asarray(X, object)  # in a list, numbers beside a text have become texts
+    except ValueError as error:
+        raise InputError(
+            f"X cannot be read as a matrix of numbers, (rows, features): {error}"
+        ) from None
+    if array.ndim != 2:
+        raise InputError(f"X has {array.ndim} dimensions; allowed are 2, (rows, features)")
+    texts = {}
+    if array.dtype.kind not in "biuf":
+        texts = {j: column for j, column in enumerate(array.T) if any(map(is_text, column))}
+        array = np.array([to_number(cell) for cell in array.flat], np.float64).reshape(array.shape)
+    with np.errstate(
+        over="ignore"
+    ):  # a long double beyond float64 becomes infinite, which is masked
+        return Table(np.require(array, np.float64, ["C", "A", "W", "E"]), texts)
+
+
+def labels(y: Any, n: int) -> tuple[list[Hashable], NDArray[np.int64]]:
+    """Return the distinct labels in the order they came, and which of them each of the `n` rows has.
+
+    Raises
+    ------
+    InputError
+        y is not one-dimensional, has another length, or a value cannot be a label.
+    """
+    values = one_a_row(y, n)
+    if (
+        isinstance(values, np.ndarray) and values.dtype.kind in "biuU"
+    ):  # nothing can be amiss: thousands a millisecond
+        distinct, first, places = np.unique(values, return_index=True, return_inverse=True)
+        order = first.argsort()
+        return [plain_label(distinct[k]) for k in order], order.argsort()[places]
+    found: dict[Hashable, int] = {}
+    slots = [found.setdefault(plain_label(value), len(found)) for value in values]
+    return list(found), np.array(slots, np.int64)
+
+
+def targets(y: Any, n: int) -> NDArray[np.float64]:
+    """Return `n` regression targets.
+
+    Raises
+    ------
+    InputError
+        y is not one-dimensional, has another length, or a value is missing, no number, or beyond
+        `LARGEST`.
+    """
+    values = one_a_row(y, n)
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
+        return np.array(
+            [require_number(f"y[{row}]", value) for row, value in enumerate(values)], np.float64
+        )
+    bad = ~(np.abs(values.astype(np.float64)) <= LARGEST)
+    if bad.any():
+        row = int(bad.argmax())
+        require_number(f"y[{row}]", values[row])
+    return values.astype(np.float64)
+
+
+def one_a_row(y: Any, n: int, name: str = "y") -> NDArray[Any] | list[Any]:
+    """Return what a caller named so as a sequence of `n` values.
+
+    Raises
+    ------
+    InputError
+        It is no sequence, not one-dimensional, has another length, or a masked value.
+    """
+    if isinstance(y, str | bytes | Mapping | Set) or not isinstance(y, Iterable):
+        raise InputError(
+            f"{name} is of type {type(y).__name__}; allowed is a sequence of {n} values, one a row"
+        )
+    if np.ma.is_masked(y):
+        row = int(np.ma.getmaskarray(np.ma.asarray(y)).ravel().argmax())
+        raise InputError(f"{name} is masked at row {row}; every row needs a value")
+    if hasattr(y, "ndim"):
+        y = np.asarray(y)
+        if y.ndim != 1:
+            raise InputError(
+                f"{name} has {y.ndim} dimensions, {y.shape}; allowed is 1, one value a row"
+            )
+    elif not hasattr(y, "__len__"):
+        y = list(islice(y, n + 1))  # it may have no end
+    if len(y) != n:
+        raise InputError(f"X has {n} rows, but {name} has {len(y)} values")
+    return y if isinstance(y, np.ndarray) else list(y)
+
+
+def column_names(features: Iterable[Hashable], width: int) -> tuple[Hashable, ...]:
+    """Return the distinct names of `width` columns; raises `InputError` for others."""
+    if isinstance(features, str) or not isinstance(features, Iterable):
+        raise InputError(
+            f"features is {features!r}; allowed is a sequence of {width} names, one a column"
+        )
+    names = tuple(islice(features, width + 1))
+    try:
+        distinct = len(set(names))
+    except TypeError:
+        raise InputError(f"features is {features!r}; a feature's name must be hashable") from None
+    if len(names) != width or distinct != width:
+        raise InputError(f"features names {distinct} distinct columns, but X has {width}")
+    return names
+
+
+def frame_columns(X: Any) -> tuple[Hashable, ...]:
+    """Return the names of a frame's columns; raises `InputError` if X is none."""
+    if not hasattr(X, "columns"):
+        raise InputError(
+            f"X is of type {type(X).__name__}; learn_many, predict_many and predict_proba_many take a DataFrame of "
+            "pandas, and arrays go to learn_array, predict_array and predict_proba_array"
+        )
+    return tuple(X.columns)

@@ -1,0 +1,106 @@
+"""A model to a file and back."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from loco_stream.errors import CheckpointError, InputError
+from loco_stream.estimators._base import LOCOEstimator
+from loco_stream.estimators.classifier import LOCOClassifier
+from loco_stream.estimators.pipeline import export_pipeline, is_pipeline, restore_pipeline
+from loco_stream.estimators.regressor import LOCORegressor
+from loco_stream.persistence import format as persist
+
+__all__ = ["load", "save"]
+
+
+def save(model: Any, path: str | os.PathLike[str]) -> None:
+    """Write a model to one checked file without pickle; `load` continues bit-equal.
+
+    Parameters
+    ----------
+    model
+        A `LOCOClassifier`, a `LOCORegressor`, or a pipeline of river that ends in one, after steps
+        whose state is plain: scalers, one-hot encoders, hashing, selections, and unions and
+        pipelines of these.
+    path
+        The file; an existing one is replaced.
+
+    Raises
+    ------
+    InputError
+        `model` is neither one of this package's estimators nor such a pipeline.
+    ConfigError
+        A step of the pipeline cannot be stored: the text names it and those that can.
+    CheckpointError
+        The file cannot be written, or a feature name or class is not a plain value.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from loco_stream import LOCOClassifier, load, save
+    >>> model = LOCOClassifier(hidden_sizes=(16,))
+    >>> model.learn_one({"a": 1.0}, "yes")
+    >>> path = os.path.join(tempfile.mkdtemp(), "model.loco")
+    >>> save(model, path)
+    >>> load(path).predict_one({"a": 1.0})
+    'yes'
+    """
+    if is_pipeline(
+        model
+    ):  # asked first: to river a pipeline is an instance of its last step's class
+        config, arrays = export_pipeline(model)
+    elif isinstance(model, LOCOEstimator):
+        config, arrays = model.export_state()
+    else:
+        raise InputError(
+            f"cannot save {type(model).__name__}; allowed are LOCOClassifier, LOCORegressor, and a pipeline of river "
+            "that ends in one of them"
+        )
+    persist.write(path, config["kind"], config, arrays)
+
+
+def load(path: str | os.PathLike[str], max_bytes: int = persist.MAX_BYTES) -> Any:
+    """Read a model or pipeline that `save` or an engine's checkpoint wrote.
+
+    Safe with a file of any content.
+
+    Parameters
+    ----------
+    path
+        The file.
+    max_bytes
+        Size in bytes beyond which it is refused unread; 4 GiB unless given.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, too large, damaged, of another kind or of a newer version, or a number
+        in it is one that no model has.
+    """
+    saved = persist.read(path, max_bytes)
+    if saved.kind == "checkpoint":
+        saved = _model_in(saved)
+    if saved.kind == "Pipeline":
+        return restore_pipeline(saved.config, saved.arrays)
+    for model in (LOCOClassifier, LOCORegressor):
+        if saved.kind == model.__name__:
+            return model.from_state(saved.config, saved.arrays)
+    raise CheckpointError(f"{os.fspath(path)} holds a {saved.kind}, not a model")
+
+
+def _model_in(checkpoint: persist.Saved) -> persist.Saved:
+    """Return the model in an engine's checkpoint."""
+    config = checkpoint.config.get("model")
+    prefix = "model/"
+    if not isinstance(config, dict) or not isinstance(config.get("kind"), str):
+        raise CheckpointError(
+            "this checkpoint holds a damaged model, or not a model of this package"
+        )
+    arrays = {
+        name.removeprefix(prefix): a
+        for name, a in checkpoint.arrays.items()
+        if name.startswith(prefix)
+    }
+    return persist.Saved(config["kind"], config, arrays)

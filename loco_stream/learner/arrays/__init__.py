@@ -1,0 +1,1 @@
+"""The arrays of a model: their declaration, shapes, allocation, state, scratch and checks."""

@@ -1,0 +1,67 @@
+"""The weights that the hidden layers start from."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream import rng
+from loco_stream.options import NEURON_CLUSTER, PROMPT_EVERY, SMOOTHING, Settings
+
+__all__ = ["delayed_targets", "start_weights"]
+
+WEIGHT_KEY = 1  # purpose of the random stream
+DELAY_KEY = 5  # weights of the layers take 1, 9, 17 and so on
+
+
+def start_weights(settings: Settings, layer: int, n_pre: int, n_post: int) -> NDArray[np.float64]:
+    """Draw weights whose columns have norm 1 and are orthogonal inside each cluster of neurons, (n_pre, n_post).
+
+    Where features have several receptive fields the columns are smoothed along them: the function
+    a neuron computes of a feature should be smooth.
+    """
+    draws = rng.normals(
+        rng.derive_key(settings.seed_key, WEIGHT_KEY + 8 * layer), 0, n_pre * n_post
+    )
+    block = draws.reshape(n_pre, n_post)
+    size = min(NEURON_CLUSTER, n_pre)
+    for first in range(0, n_post, size):
+        block[:, first : first + size] = _orthonormal(block[:, first : first + size])
+    if layer == 0 and settings.n_fields > 2:
+        block = _smooth(block, settings.n_fields)
+    return np.asarray(block / np.sqrt((block * block).sum(axis=0)))
+
+
+def delayed_targets(settings: Settings, n_lines: int, n_post: int) -> NDArray[np.int64]:
+    """Draw an order of all neurons for each line, (n_lines, n_post).
+
+    Which lag each has follows from its place.
+
+    With a memory, neurons that have no lags stand first.
+    """
+    draws = rng.uniforms(rng.derive_key(settings.seed_key, DELAY_KEY), 0, n_lines * n_post)
+    order = draws.reshape(n_lines, n_post)
+    if settings.longest > 0.0:
+        order[:, 1::PROMPT_EVERY] -= 1.0
+    return np.argsort(order, axis=1, kind="stable")
+
+
+def _orthonormal(block: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the columns made orthonormal one after the other (modified Gram-Schmidt).
+
+    Not by LAPACK, whose threads wait for each other longer than so small a block takes.
+    """
+    rows = block.T.copy()
+    for j, row in enumerate(rows):
+        row /= np.sqrt((row * row).sum())
+        rest = rows[j + 1 :]
+        rest -= np.einsum("kn,n->k", rest, row)[:, None] * row
+    return rows.T
+
+
+def _smooth(block: NDArray[np.float64], n_fields: int) -> NDArray[np.float64]:
+    place = np.arange(n_fields)
+    kernel = np.exp(-0.5 * ((place[:, None] - place) / SMOOTHING) ** 2)
+    shaped = block.reshape(-1, n_fields, block.shape[1])
+    smooth = sum(kernel[:, m, None] * shaped[:, None, m] for m in range(n_fields))
+    return np.asarray(smooth).reshape(block.shape)

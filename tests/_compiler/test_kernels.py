@@ -1,0 +1,167 @@
+"""Kernels: linked once, by entries and by callers that numba alone compiles.
+
+One for all whole numbers.
+"""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+from numba import config, errors, njit
+from numba.core.registry import cpu_target
+from numba.extending import intrinsic
+
+from loco_stream import LOCOClassifier
+from loco_stream._compiler.jit import PLAIN, kernel
+from loco_stream._compiler.simd.ops import weigh_rows
+from loco_stream.learner.kernel_args import opened
+
+typing_context = cpu_target.typing_context
+target_context = cpu_target.target_context
+pytestmark = pytest.mark.skipif(
+    PLAIN or bool(config.DISABLE_JIT), reason="kernels are no more than functions"
+)
+
+
+@kernel
+def inner(x, n):
+    """Return x + n."""
+    return x + n
+
+
+@kernel
+def outer(x):
+    """Return (x + 1) + 2 x."""
+    return inner(x, 1) + inner(x, x)
+
+
+@intrinsic
+def _apart(typing, x):
+    """Return x, and keep the function that asks apart from its callers."""
+
+    def generate(context, builder, signature, args):
+        builder.function.attributes.add("noinline")
+        return args[0]
+
+    return x(x), generate
+
+
+@kernel
+def far(x):
+    """Return x cubed."""
+    return _apart(x) * x * x
+
+
+def uncached(function):
+    """Compile a function as an entry that is kept nowhere."""
+    from loco_stream._compiler.kernels import EntryCompiler
+
+    return njit(_nrt=False, no_cfunc_wrapper=True, pipeline_class=EntryCompiler)(function)
+
+
+def test_a_kernel_is_compiled_once_for_all_whole_numbers():
+    uncached(lambda x: outer(x) * inner(x, 2)).compile("int64(int64)")
+    assert [str(kinds) for kinds in inner.signatures] == ["(int64, int64)"]
+
+
+def test_a_caller_that_numba_alone_compiles_gets_the_kernels_of_a_kernel():
+    assert njit(lambda x: outer(x))(5) == 16
+
+
+def test_an_entry_gets_all_kernels_that_it_reaches():
+    assert uncached(lambda x: outer(x) * inner(x, 2))(5) == 16 * 7
+
+
+def functions_of(entry):
+    """Return the names of the functions in an entry's code, with how they are linked."""
+    module = entry.overloads[entry.signatures[0]].library._final_module
+    return {f.name: f.linkage.name for f in module.functions if not f.is_declaration}
+
+
+def test_entries_share_no_names_of_kernels():
+    # The linker keeps the first of two functions of one name, and names are counted anew in every
+    # process: an entry compiled for LIF and one for ALIF, both out of the cache, once shared a
+    # neuron.
+    one = uncached(lambda x: far(x) * inner(x, 2))
+    other = uncached(lambda x: far(x) + 1)
+    assert (one(5), other(5)) == (5**3 * 7, 5**3 + 1)
+    names = functions_of(one), functions_of(other)
+    assert all(any("far" in name for name in found) for found in names)
+    assert not names[0].keys() & names[1].keys()
+    for found in names:
+        assert sorted(found.values()).count("external") == 2  # for compiled code and for Python
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_garbage_is_collected_after_compiling_as_before(collects):
+    before = gc.isenabled()
+    try:
+        gc.enable() if collects else gc.disable()
+        uncached(lambda x: outer(x)).compile("int64(int64)")
+        assert gc.isenabled() == collects
+    finally:
+        gc.enable() if before else gc.disable()
+
+
+def test_numba_is_left_as_it_was_found():
+    before = {context: dict(vars(context)) for context in (typing_context, target_context)}
+    inside = uncached(lambda x: outer(x) + 1)
+    assert uncached(lambda x: inside(x) * 2)(5) == 34
+    for context, names in before.items():
+        assert vars(context).keys() == names.keys()
+    with pytest.raises(errors.TypingError):
+        uncached(lambda x: outer(x).no_such_field)(5)
+    assert all(vars(context).keys() == names.keys() for context, names in before.items())
+
+
+def test_a_loop_over_vectors_is_one_copy_in_compiled_code():
+    @njit
+    def twice(total, matrix, values, rows):
+        weigh_rows(total, matrix, 4, values, 0, rows, 2)
+        weigh_rows(total, matrix, 4, values, 1, rows, 1)
+
+    arrays = (
+        np.zeros(4, np.float32),
+        np.ones((3, 4), np.float32),
+        np.ones(3, np.float32),
+        np.arange(2, dtype=np.int32),
+    )
+    twice(*arrays)
+    code = twice.inspect_llvm(twice.signatures[0])
+    assert sum("define" in line and "tiled" in line for line in code.splitlines()) == 1
+
+
+def read(cell, words, out):
+    """Read numbers, an array's shape and what it holds from the words."""
+    model = opened(cell, words)
+    settings = model.settings
+    bank = model.state.bank
+    out[0] = settings.tau
+    out[1] = settings.n_hidden
+    out[2] = bank.stack.shape[0]
+    out[3] = bank.stack[0]
+
+
+def test_fields_of_groups_are_read_from_the_words():
+    model = LOCOClassifier(hidden_sizes=(4,), seed=1)
+    model.learn_one({0: 1.0}, 0)
+    out = np.zeros(4)
+    uncached(read)(*model._handle.door, out)
+    settings = model._handle.model.settings
+    stack = model._handle.model.state.bank.stack
+    assert out.tolist() == [settings.tau, settings.n_hidden, stack.shape[0], stack[0]]
+
+
+def test_what_is_registered_between_two_entries_is_known_to_the_second():
+    assert njit(lambda x: x + 1)(5) == 6  # numba has loaded all its parts
+
+    @intrinsic
+    def late(typing, x):
+        def generate(context, builder, signature, args):
+            return args[0]
+
+        return x(x), generate
+
+    assert uncached(lambda x: late(x))(3) == 3
