@@ -198,7 +198,7 @@ class ModelAdapter:
         self, ticket: Ticket, wants_proba: bool, interval: tuple[float, float] | None
     ) -> Observed:
         y_pred = None if self._knows_nothing else ticket.prediction
-        return Observed(y_pred, ticket.proba if wants_proba else None, interval, ticket.said)
+        return Observed(y_pred, ticket.proba if wants_proba else None, interval, ticket.predicted)
 
     def _when(self, row: Row) -> tuple[float, ...]:
         """Return the row's time for the doors by name of a model that takes one."""

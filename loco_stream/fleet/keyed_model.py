@@ -22,7 +22,7 @@ from loco_stream.engine.state import (
     without_prefix,
 )
 from loco_stream.errors import CheckpointError
-from loco_stream.estimators._base import LOCOEstimator
+from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.fleet.rows import LABELS, LEARN, OBSERVE, Key, Label, Matrix, Rows, Said, Table
 from loco_stream.monitor import TaskMonitor
 from loco_stream.persistence.format import Saved, from_bytes, to_bytes

@@ -14,10 +14,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from loco_stream.errors import CheckpointError
+from loco_stream.persistence import learner_v2
 
 __all__ = ["MIGRATIONS", "VERSION", "Migration", "Saved", "check_version", "migrate", "refuse"]
 
-VERSION = 2  # of the files that this release writes: 2 since release 0.2
+VERSION = 3  # of the files that this release writes: 3 since release 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +47,21 @@ def refuse(advice: str) -> Migration:
     return refused
 
 
+def _from_v2(saved: Saved) -> Saved:
+    """Rename the arrays of the learner."""
+    if saved.kind == "checkpoint":
+        arrays = learner_v2.migrate_models(saved.config["model"], saved.arrays, "model/")
+    else:
+        arrays = learner_v2.migrate_models(saved.config, saved.arrays)
+    return Saved(saved.kind, saved.config, arrays)
+
+
 MIGRATIONS: Mapping[int, Migration] = {
     1: refuse(
         "its hidden layers learned by the rule of release 0.1, whose numbers mean nothing to this one; go on with it "
         "under release 0.1, or learn the stream anew"
-    )
+    ),
+    2: _from_v2,
 }
 """What turns the content of a file of that version into content of the next one."""
 
