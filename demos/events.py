@@ -114,7 +114,7 @@ def command(stage: Stage, recording: str, plot: str) -> None:
     check_output("--recording", recording)
     if not recording.endswith(".npz"):
         raise ConfigError(f"--recording: {recording} must end in .npz")
-    check_picture(plot)
+    check_picture("--plot", plot)
     events = record(max(200, int(stage.seconds * _PER_SECOND)), stage.seed)
     np.savez_compressed(recording, **events)  # type: ignore[arg-type]  # numpy takes its own options for arrays
     sequence = np.array(

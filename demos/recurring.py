@@ -113,7 +113,7 @@ def command(stage: Stage, plot: str) -> None:
     """
     from loco_stream import StreamEngine, TaskMonitor
 
-    check_picture(plot)
+    check_picture("--plot", plot)
     turn = max(1000, int(stage.seconds * _PER_SECOND) // len(_TURNS))
     models = contenders(stage.seed)
     sink = Hits()

@@ -101,7 +101,7 @@ def command(
 
     for option, path in (("--report", report), ("--plot", plot), ("--predictions", predictions)):
         check_output(option, path)
-    check_picture(plot)
+    check_picture("--plot", plot)
     if resume and checkpoint is None:
         raise click.UsageError("--resume needs --checkpoint DIR")
     settings = stored_settings(checkpoint if resume else None, options)

@@ -1,4 +1,7 @@
-"""Files of release 0.2 (commit f667e42) load and continue bit-identically; a fresh model of today equals them too."""
+"""Files of release 0.2 (commit f667e42) load and continue bit-identically.
+
+A new model that learns the same rows equals them.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ def test_a_model_of_0_2_continues_bit_identically(name, expected):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_model_of_today_learns_what_one_of_0_2_did(name):
+def test_a_new_model_equals_one_of_0_2_that_learned_the_same_rows(name):
     model = fresh(name)
     runs.learn(model, name, 0, runs.SAVED_AFTER)
     assert state_sha256(*export_model(model)) == state_sha256(
