@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from loco_stream.metrics.keys import scores_of
+from loco_stream.metrics.scores import charted
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
@@ -58,8 +58,9 @@ class Probe:
         """
         status = engine.status
         last = engine.last_answer
-        names = scores_of("regression" if "mae" in status else "classification")
-        scores = [status.get(name) for name in names]
+        shown = charted("regression" if "mae" in status else "classification")
+        scores = [status.get(score.key.name) for score in shown]
+        scores += [None] * (4 - len(scores))
         return [
             status["n_samples"],
             *scores,

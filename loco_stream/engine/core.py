@@ -20,7 +20,7 @@ from loco_stream.engine.pending import Pending
 from loco_stream.engine.progress import watch
 from loco_stream.engine.report import Report
 from loco_stream.engine.resume import Place, resume, save
-from loco_stream.engine.score import Score
+from loco_stream.engine.measures import RunMeasures
 from loco_stream.engine.source_reader import SourceReader, as_source, head, n_rows, tail
 from loco_stream.engine.status import Board
 from loco_stream.engine.store import Store
@@ -140,10 +140,12 @@ class StreamEngine:
             raise ConfigError(f"durability {self.durability} needs a checkpoint folder")
         self._listeners = Listeners(sinks, watchers)
         self._model_adapter = ModelAdapter(model)
-        self._score = Score(
+        self._score = RunMeasures(
             task or task_of(model), window, lambda: self._source_reader.waited + compile_seconds()
         )
-        self.monitor = TaskMonitor(holdout=0, task=self._score.task) if monitor is None else monitor
+        self.monitor = (
+            TaskMonitor(holdout=0, task=self._score.problem) if monitor is None else monitor
+        )
         self._trainer = Trainer(
             self._model_adapter,
             self._score,
@@ -338,7 +340,7 @@ class StreamEngine:
 
     def _admit(self, events: Sequence[Event]) -> Admitted:
         """Leave outside what nobody could learn, before it is logged; a strict run ends there."""
-        admitted = admit(events, self._score.task)
+        admitted = admit(events, self._score.problem)
         if admitted.refused and self._trainer.strict:
             place = getattr(self.source, "place", "") or f"a row of {self.source.name}"
             raise InputError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from loco_stream.errors import ConfigError
-from loco_stream.metrics.keys import Key, keys_of
+from loco_stream.metrics.keys import ReportKey, keys_for
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -137,11 +137,11 @@ class _Collector:
     def collect(self) -> Iterator[Any]:
         """Yield the metrics as they are now."""
         status = self._engine.status
-        for key in keys_of("regression" if "mae" in status else "classification"):
+        for key in keys_for("regression" if "mae" in status else "classification"):
             if key.prometheus and (key.kind == "flag" or status.get(key.name) is not None):
                 yield self._family(key, status.get(key.name))
 
-    def _family(self, key: Key, value: Any) -> Any:
+    def _family(self, key: ReportKey, value: Any) -> Any:
         from prometheus_client.core import (
             CounterMetricFamily,
             GaugeMetricFamily,
@@ -150,15 +150,15 @@ class _Collector:
 
         name = f"loco_{key.prometheus}"
         if key.kind == "counter":
-            return CounterMetricFamily(name, key.what, value=value)
+            return CounterMetricFamily(name, key.description, value=value)
         if key.kind in ("parts", "shares"):
             kind = CounterMetricFamily if key.kind == "parts" else GaugeMetricFamily
-            parts = kind(name, key.what, labels=["what"])
+            parts = kind(name, key.description, labels=["what"])
             for what, count in value.items():
                 parts.add_metric([str(what)], count)
             return parts
         if key.kind == "classes":
-            classes = GaugeMetricFamily(name, key.what, labels=["label", "score"])
+            classes = GaugeMetricFamily(name, key.description, labels=["label", "score"])
             for label, scores in value.items():
                 for score, number in scores.items():
                     classes.add_metric([label, score], number)
@@ -166,9 +166,11 @@ class _Collector:
         if key.kind == "histogram":
             latency = self._engine.latency
             buckets = [(f"{us * 1e-6:.3g}", rows) for us, rows in latency.cumulative()]
-            family = HistogramMetricFamily(name, key.what)
+            family = HistogramMetricFamily(name, key.description)
             family.add_metric(
                 [], [*buckets, ("+Inf", latency.n)], sum_value=latency.total_us * 1e-6
             )
             return family
-        return GaugeMetricFamily(name, key.what, value=bool(value) if key.kind == "flag" else value)
+        return GaugeMetricFamily(
+            name, key.description, value=bool(value) if key.kind == "flag" else value
+        )

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loco_stream import __version__
+from loco_stream.engine.measures import curve_scores
 from loco_stream.engine.notebook import table_html
 from loco_stream.errors import ConfigError
-from loco_stream.metrics.keys import KEYS, keys_of, scores_of
+from loco_stream.metrics.keys import KEYS, keys_for
 from loco_stream.persistence.files import atomic_write
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Report(Mapping[str, Any]):
     @classmethod
     def empty(cls, task: str | None, source: str) -> Report:
         """Return the report of a run that no row came to."""
-        keys = [key for key in keys_of(task or "classification") if not key.momentary]
+        keys = [key for key in keys_for(task or "classification") if not key.status_only]
         nothing = {key.name: _NOTHING.get(key.kind) for key in keys}
         return cls(
             {**nothing, "version": __version__, "source": source, "task": task, "interrupted": True}
@@ -214,7 +215,7 @@ class Report(Mapping[str, Any]):
                 "a picture needs matplotlib: pip install 'loco-stream[plot]'"
             ) from error
         task = self.get("task", "classification")
-        windowed, overall, *_ = scores_of(task)
+        windowed, overall = curve_scores(task)
         axis = (
             "mean absolute error (units of the label)"
             if task == "regression"

@@ -46,7 +46,7 @@ def save(
         "schema": None if schema is None else asdict(schema),
         "fingerprint": getattr(source, "fingerprint", None),
         "settings": settings,
-        "task": trainer.score.task,
+        "task": trainer.score.problem,
         "n_samples": trainer.n_samples,
         "commit": place.commit,
         "position": place.position,

@@ -13,6 +13,7 @@ from typing import Annotated, Required, TypedDict
 import msgspec
 
 from loco_stream.errors import CheckpointError
+from loco_stream.metrics.scores import SCORES
 
 __all__ = ["check_types"]
 
@@ -21,35 +22,17 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 _Hit = bool | int
 
 
-class _Confusion(TypedDict, total=False):
-    labels: list[object]
-    pairs: list[tuple[int, int, int]]
+_Tallies = TypedDict(  # type: ignore[misc]
+    "_Tallies", {score.tally.name: score.tally.saved for score in SCORES}, total=False
+)
 
 
-class _Prequential(TypedDict, total=False):
-    """Of both kinds: the labels of a classification and the sums of a regression."""
-
+class _Prequential(TypedDict):
+    problem: str
     window: int
     fading: float
-    n: int
-    n_hits: int
-    n_repeats: int
-    n_majority: int
-    agreement: int
-    n_recent: int
-    faded: float
-    weight: float
-    labels: list[tuple[object, int, int]]
-    predicted: _Counts
-    recent: list[_Hit | float]
-    judged: tuple[int, float]
-    confusion: _Confusion
-    absolute: float
-    squared: float
-    mean: float
-    spread: float
-    repeats: float
-    bounded: tuple[int, int]
+    n_scored: int
+    tallies: _Tallies
 
 
 class _Score(TypedDict, total=False):

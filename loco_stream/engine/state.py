@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.engine.model_adapter import ModelAdapter
-from loco_stream.engine.score import Score
+from loco_stream.engine.measures import RunMeasures
 from loco_stream.engine.trainer import Trainer
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.persistence.format import Saved, digest
@@ -51,7 +51,7 @@ def export_model(model: Any) -> tuple[dict[str, Any], Arrays]:
 
 
 def export_parts(
-    model_adapter: ModelAdapter, score: Score, monitor: Any, trainer: Trainer
+    model_adapter: ModelAdapter, score: RunMeasures, monitor: Any, trainer: Trainer
 ) -> tuple[dict[str, Any], Arrays]:
     """Return model, scores, monitor and waiting rows.
 
@@ -78,7 +78,7 @@ def model_of(saved: Saved) -> tuple[str, dict[str, Any], Arrays]:
 
 
 def restore_parts(
-    saved: Saved, model_adapter: ModelAdapter, score: Score, monitor: Any, trainer: Trainer
+    saved: Saved, model_adapter: ModelAdapter, score: RunMeasures, monitor: Any, trainer: Trainer
 ) -> None:
     """Put everything back; the model is made anew from what was stored.
 

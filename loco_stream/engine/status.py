@@ -26,7 +26,7 @@ _STATUS_EVERY = 0.1  # seconds
 _SLOW_EVERY = 1.0
 _TELL_EVERY = 5.0  # between status records
 _NUMBERS = frozenset(key.name for key in KEYS if key.kind in ("gauge", "counter"))
-_MOMENTARY = frozenset(key.name for key in KEYS if key.momentary)
+_STATUS_ONLY = frozenset(key.name for key in KEYS if key.status_only)
 
 
 class Board:
@@ -78,13 +78,13 @@ class Board:
         trainer = self._trainer
         return Report(
             {
-                **{name: value for name, value in self.status.items() if name not in _MOMENTARY},
+                **{name: value for name, value in self.status.items() if name not in _STATUS_ONLY},
                 **trainer.monitor.report(),
                 **trainer.ledger.report(),
                 "categories": getattr(last_step(model), "categories_", {}),
                 "seed": getattr(last_step(model), "seed", None),
                 "version": __version__,
-                "task": trainer.score.task,
+                "task": trainer.score.problem,
                 "source": self._source.name,
                 "interrupted": interrupted,
                 "curve": trainer.score.curve_report(),

@@ -15,7 +15,7 @@ from loco_stream.engine.ledger import Ledger
 from loco_stream.engine.listeners import Listeners
 from loco_stream.engine.model_adapter import Answer, ModelAdapter, Observed, Row, plain
 from loco_stream.engine.pending import Pending, Waiting
-from loco_stream.engine.score import Score
+from loco_stream.engine.measures import RunMeasures
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.monitor.alarm import Alarm
 from loco_stream.numbers import to_number
@@ -71,7 +71,7 @@ class Trainer:
     def __init__(
         self,
         model_adapter: ModelAdapter,
-        score: Score,
+        score: RunMeasures,
         monitor: Any,
         pending: Pending,
         delay: int | None,
@@ -92,7 +92,7 @@ class Trainer:
         self._emit: Callable[[Prediction], None] | None = None
         self._emit_block: Callable[[Predictions], None] | None = None
         self._alert: Callable[[Alarm, Row], None] | None = None
-        self._wants_proba = score.task == "classification"
+        self._wants_proba = score.problem == "classification"
         self._due: deque[tuple[int, Waiting, Any]] = deque()
         self._arrived = 0
         self._asking = threading.Lock()
@@ -142,7 +142,7 @@ class Trainer:
         else:
             self._ask(event)
             return 0
-        self.score.took(time.perf_counter_ns() - began, rows)
+        self.score.add_time(time.perf_counter_ns() - began, rows)
         return rows
 
     def flush(self) -> None:
@@ -207,7 +207,7 @@ class Trainer:
         rows = _rows(event)
         labels = [plain(y) for y in labels]
         answers = spoken.answers
-        if self.score.task == "regression":
+        if self.score.problem == "regression":
             answers = [answer._replace(y_pred=self._usable(answer.y_pred)) for answer in answers]
         if self._emit_block is not None:
             said = (
@@ -271,7 +271,7 @@ class Trainer:
 
         A model that diverges must not end the run.
         """
-        if y_pred is None or self.score.task != "regression" or math.isfinite(to_number(y_pred)):
+        if y_pred is None or self.score.problem != "regression" or math.isfinite(to_number(y_pred)):
             return y_pred
         self.n_unusable += 1
         return None
@@ -311,7 +311,7 @@ class Trainer:
         self.n_samples += 1
 
     def _count(self, row: Row, y: Any, answer: Answer, late: bool = False) -> None:
-        self.score.add(y, *answer)
+        self.score.score(y, *answer)
         if answer.y_pred is not None:
             self._watch(y, answer.y_pred, row, late)
 

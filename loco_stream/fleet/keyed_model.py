@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from loco_stream.engine.model_adapter import ModelAdapter, Row, plain, task_of
 from loco_stream.engine.pending import Pending, Waiting
 from loco_stream.engine.report import jsonable
-from loco_stream.engine.score import Score
+from loco_stream.engine.measures import RunMeasures
 from loco_stream.engine.state import (
     export_model,
     model_of,
@@ -57,7 +57,7 @@ class Watch:
 
     def __init__(self, model: LOCOEstimator, settings: Mapping[str, Any]) -> None:
         task = task_of(model)
-        self.adapter, self.score = ModelAdapter(model), Score(task)
+        self.adapter, self.score = ModelAdapter(model), RunMeasures(task)
         self.monitor = TaskMonitor(**{**settings, "task": task})
         self.n_rows = 0
         self.last_drift: int | None = None
@@ -69,7 +69,7 @@ class Watch:
         self.heard = []
         whole = not isinstance(rows.X, list) and not self.monitor.holds_out
         if whole:  # nothing has to happen between two rows
-            knows_nothing = self.score.task == "regression" and self.adapter.model.n_seen == 0
+            knows_nothing = self.score.problem == "regression" and self.adapter.model.n_seen == 0
             said = _listed(self.adapter.model.learn_predict_array(rows.X, rows.y, rows.features))
             said = (
                 [None, *said[1:]] if knows_nothing else said
@@ -82,7 +82,7 @@ class Watch:
         return said
 
     def _take(self, row: Row, y: Label, y_pred: Label, learns: bool) -> None:
-        self.score.add(y, y_pred)
+        self.score.score(y, y_pred)
         if y_pred is not None:
             self._look(row, y, y_pred, row.x)
         if learns:
@@ -95,7 +95,7 @@ class Watch:
 
     def late(self, waiting: Waiting, y: Label) -> None:
         """Score what was said of a row whose label has come, and learn it."""
-        self.score.add(y, waiting.y_pred)
+        self.score.score(y, waiting.y_pred)
         if waiting.y_pred is not None:
             self._look(waiting.row, y, waiting.y_pred, None)
         self._learn(waiting.row, y, waiting)

@@ -1,0 +1,27 @@
+"""Checkpoints of version 2, of an engine or of a key of a fleet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from loco_stream.persistence.content import Config, Saved
+from loco_stream.persistence.migration_steps import Migration, in_checkpoints
+from loco_stream.persistence.version_2.scores import prequential
+
+__all__ = ["CHECKPOINTS"]
+
+
+def _scores(saved: Saved) -> Saved:
+    config = dict(saved.config)
+    if "score" in config:
+        config["score"] = _measures(config["score"])
+    if "watch" in config:
+        config["watch"] = {**config["watch"], "score": _measures(config["watch"]["score"])}
+    return replace(saved, config=config)
+
+
+def _measures(old: Config) -> Config:
+    return {**old, "prequential": prequential(old["prequential"])}
+
+
+CHECKPOINTS: Migration = in_checkpoints(_scores)
