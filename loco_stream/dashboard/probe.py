@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
     from loco_stream.engine.trainer import Answered
 
-__all__ = ["Probe"]
+__all__ = ["Probe", "score_columns"]
 
 _NEURONS = 64  # rows of the raster: more cannot be told apart on a phone
 _RATE_SECONDS = 2.0
@@ -51,20 +51,17 @@ class Probe:
         self._classes: dict[str, Any] = {}
 
     def score(self, engine: StreamEngine) -> list[Any]:
-        """Return a point of the course.
+        """Return a point of the curve.
 
-        It is rows seen; windowed score, score of all, that of repeating the label, that of the
-        likeliest label; the row's time, s since 1970, or NaN; and the scores of the rivals.
+        It is rows seen; the row's time, s since 1970, or NaN; the scores in the order of
+        `score_columns`; and the scores of the rivals.
         """
         status = engine.status
         last = engine.last_answer
-        shown = charted("regression" if "mae" in status else "classification")
-        scores = [status.get(score.key.name) for score in shown]
-        scores += [None] * (4 - len(scores))
         return [
             status["n_samples"],
-            *scores,
             math.nan if last is None else last.row.t,
+            *(status[column["name"]] for column in score_columns(engine)),
             *(say() for say in self._rivals),
         ]
 
@@ -137,6 +134,14 @@ class Probe:
             self._pace.popleft()
         began, before = self._pace[0]
         return (n - before) / (now - began) if now > began else None
+
+
+def score_columns(engine: StreamEngine) -> list[dict[str, str]]:
+    """Return name, label and role of the scores in a point of the curve, in order."""
+    shown = charted("regression" if "mae" in engine.status else "classification")
+    return [
+        {"name": score.key.name, "label": score.key.label, "role": score.chart} for score in shown
+    ]
 
 
 def _last(answered: Answered | None) -> dict[str, Any] | None:
