@@ -6,7 +6,7 @@ How soon each detector sees a change, and how often it sees one that is not ther
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from statistics import fmean
 from typing import Any
@@ -19,8 +19,7 @@ from benchmarks.grid import Grid
 from benchmarks.machine import cpu_seconds, fingerprint
 from benchmarks.options import Settings, common, say_missing
 from benchmarks.runs import Run
-from loco_stream.drift import DETECTORS, ConceptDetector, InputDetector
-from loco_stream.drift.registry import make_river
+from loco_stream.drift import DETECTORS, ConceptDetector, InputDetector, detector_named
 from loco_stream.errors import SourceError
 
 __all__ = ["command", "grids", "measure_confidence", "measure_errors", "measure_inputs"]
@@ -33,7 +32,7 @@ _CODE = (
     "benchmarks/drift.py",
     "benchmarks/changes.py",
     "loco_stream/drift/concept.py",
-    "loco_stream/drift/registry.py",
+    "loco_stream/drift/detectors/hddm_a.py",
 )
 _TABLES = ("confidence", "errors", "inputs")
 
@@ -59,7 +58,8 @@ def _gated_alarms(name: str, errors: list[int], options: dict[str, Any] | None =
 
 
 def _plain_alarms(name: str, errors: list[int]) -> list[int]:
-    detector = make_river(name, {"seed": 0} if name == "KSWIN" else {})
+    as_in_river = replace(detector_named(name), defaults={})
+    detector = as_in_river.make({"seed": 0} if name == "KSWIN" else {})
     alarms = []
     for i, error in enumerate(errors):
         detector.update(error)

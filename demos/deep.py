@@ -75,7 +75,7 @@ def command(stage: Stage) -> None:
                 rows = paced(rows, _LOOKS * 1797 / stage.seconds)
             monitor = TaskMonitor(holdout=0, inputs=False)
             engine = StreamEngine(
-                model, rows, monitor=monitor, window=_LAST, watchers=watchers if learns else ()
+                model, rows, monitor=monitor, score_window=_LAST, watchers=watchers if learns else ()
             )
             report = play(engine)
             end[rule] = report["window_accuracy"]

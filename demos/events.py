@@ -133,7 +133,7 @@ def command(stage: Stage, recording: str, plot: str) -> None:
             monitor = TaskMonitor(holdout=0)
             play(
                 StreamEngine(
-                    model, rows, [sink], monitor, delay=_LATE, window=1000, watchers=watched
+                    model, rows, [sink], monitor, delay=_LATE, score_window=1000, watchers=watched
                 )
             )
             right = np.array([sink.right.get(row, False) for row in range(len(sequence))])

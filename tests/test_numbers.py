@@ -14,7 +14,7 @@ from loco_stream.errors import InputError, SourceError
 from loco_stream.estimators.inputs.slots import FeatureSlots
 from loco_stream.learner.encoding import LARGEST as MASKED_BEYOND
 from loco_stream.metrics import Prequential
-from loco_stream.monitor.rows import RowCodec
+from loco_stream.monitor.row_codec import RowCodec
 from loco_stream.numbers import LARGEST, is_beyond, require_number, to_number
 
 NUMBERS = [

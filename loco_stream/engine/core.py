@@ -11,16 +11,17 @@ from contextlib import nullcontext
 from typing import Any
 
 from loco_stream._compiler.timing import compile_seconds
+from loco_stream._renamed import renamed
 from loco_stream.engine.admission import Admitted, admit
 from loco_stream.engine.latency import LatencyHistogram
 from loco_stream.engine.ledger import Ledger
 from loco_stream.engine.listeners import Listeners
+from loco_stream.engine.measures import RunMeasures
 from loco_stream.engine.model_adapter import ModelAdapter, task_of
 from loco_stream.engine.pending import Pending
 from loco_stream.engine.progress import watch
 from loco_stream.engine.report import Report
 from loco_stream.engine.resume import Place, resume, save
-from loco_stream.engine.measures import RunMeasures
 from loco_stream.engine.source_reader import SourceReader, as_source, head, n_rows, tail
 from loco_stream.engine.status import Board
 from loco_stream.engine.store import Store
@@ -67,8 +68,8 @@ class StreamEngine:
         means at once.
     task
         "classification" or "regression"; None asks the model.
-    window
-        Samples in the sliding window of the scores.
+    score_window
+        Rows in the sliding window of the scores.
     resume
         False refuses a folder that holds an earlier run; True goes on with it, and refuses an empty
         one; None goes on if there is something.
@@ -106,6 +107,7 @@ class StreamEngine:
     (500, 0.858)
     """
 
+    @renamed(window="score_window")
     def __init__(
         self,
         model: Any,
@@ -116,7 +118,7 @@ class StreamEngine:
         delay: int | None = None,
         *,
         task: str | None = None,
-        window: int = 500,
+        score_window: int = 500,
         resume: bool | None = False,
         checkpoint_every: int = 10_000,
         durability: str | None = None,
@@ -141,10 +143,12 @@ class StreamEngine:
         self._listeners = Listeners(sinks, watchers)
         self._model_adapter = ModelAdapter(model)
         self._score = RunMeasures(
-            task or task_of(model), window, lambda: self._source_reader.waited + compile_seconds()
+            task or task_of(model),
+            score_window,
+            lambda: self._source_reader.waited + compile_seconds(),
         )
         self.monitor = (
-            TaskMonitor(holdout=0, task=self._score.problem) if monitor is None else monitor
+            TaskMonitor(holdout=0, problem=self._score.problem) if monitor is None else monitor
         )
         self._trainer = Trainer(
             self._model_adapter,

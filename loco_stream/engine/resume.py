@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from loco_stream import __version__
+from loco_stream.engine.checkpoint_schema import check_types
 from loco_stream.engine.listeners import Listeners
-from loco_stream.engine.saved_types import check_types
 from loco_stream.engine.state import export_parts, restore_parts
 from loco_stream.engine.store import Store
 from loco_stream.engine.trainer import Trainer

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.engine.model_adapter import ModelAdapter
 from loco_stream.engine.measures import RunMeasures
+from loco_stream.engine.model_adapter import ModelAdapter
 from loco_stream.engine.trainer import Trainer
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.persistence.format import Saved, digest

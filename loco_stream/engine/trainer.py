@@ -13,9 +13,9 @@ import numpy as np
 
 from loco_stream.engine.ledger import Ledger
 from loco_stream.engine.listeners import Listeners
+from loco_stream.engine.measures import RunMeasures
 from loco_stream.engine.model_adapter import Answer, ModelAdapter, Observed, Row, plain
 from loco_stream.engine.pending import Pending, Waiting
-from loco_stream.engine.measures import RunMeasures
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.monitor.alarm import Alarm
 from loco_stream.numbers import to_number

@@ -10,10 +10,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from loco_stream.engine.measures import RunMeasures
 from loco_stream.engine.model_adapter import ModelAdapter, Row, plain, task_of
 from loco_stream.engine.pending import Pending, Waiting
 from loco_stream.engine.report import jsonable
-from loco_stream.engine.measures import RunMeasures
 from loco_stream.engine.state import (
     export_model,
     model_of,
@@ -58,7 +58,7 @@ class Watch:
     def __init__(self, model: LOCOEstimator, settings: Mapping[str, Any]) -> None:
         task = task_of(model)
         self.adapter, self.score = ModelAdapter(model), RunMeasures(task)
-        self.monitor = TaskMonitor(**{**settings, "task": task})
+        self.monitor = TaskMonitor(**{**settings, "problem": task})
         self.n_rows = 0
         self.last_drift: int | None = None
         self.heard: list[Record] = []

@@ -159,7 +159,7 @@ def test_intervals_of_a_regression_are_scored_by_every_road(block, tmp_path):
     assert whole["mae"] == pytest.approx(
         np.abs(values - y)[1:].mean()
     )  # the first answer came before any label
-    assert "inside the 90 % interval" in str(whole)
+    assert "coverage of the 90 % interval" in str(whole)
     options = {"checkpoint": tmp_path, "delay": 3}
     StreamEngine(model(), Rows(X, y, block), **options).run(max_samples=130)
     rest = StreamEngine(model(), Rows(X, y, block), resume=True, **options).run()

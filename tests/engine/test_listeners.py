@@ -57,7 +57,7 @@ def test_who_listens_hears_the_same_of_blocks_as_of_rows_and_the_blocks_stay_who
             model(hidden_sizes=(8,), seed=0),
             ListSource(events),
             [sink],
-            TaskMonitor(task=task, holdout=0),
+            TaskMonitor(problem=task, holdout=0),
         )
         engine.on("prediction", told.append)
         monkeypatch.setattr(
@@ -192,8 +192,8 @@ def test_a_sink_or_watcher_that_raises_ends_itself_and_not_the_engine():
     assert len(looks) == 1
     assert good.report["n_samples"] == report["n_ended"] + 18 == 20
     assert repr(engine) == (
-        "StreamEngine(Means, 'list', monitor=TaskMonitor(task='classification', detector='HDDMA', tasks='auto', "
-        "holdout=0, n_drifts=0, segments=1), n_samples=20)"
+        "StreamEngine(Means, 'list', monitor=TaskMonitor(problem='classification', "
+        "drift_detector='HDDMA', tasks='auto', holdout=0, n_drifts=0, segments=1), n_samples=20)"
     )
     assert broken.report is None
     assert report["notes"] == [

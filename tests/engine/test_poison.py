@@ -27,7 +27,7 @@ def engine(folder, commits, task="classification", **options):
         if task == "classification"
         else LOCORegressor(hidden_sizes=(8,))
     )
-    monitor = TaskMonitor(holdout=20, share=0.2, task=task)
+    monitor = TaskMonitor(holdout=20, share=0.2, problem=task)
     options = {"resume": None, "strict": False, **options}
     source = ListSource(commits, needs_log=folder is not None)
     return StreamEngine(model, source, monitor=monitor, checkpoint=folder, task=task, **options)

@@ -130,7 +130,7 @@ def test_late_labels_are_learned_as_without_a_key(tmp_path, name, named):
     make, numbers = MODELS[name]
     events = stream(named=named, numbers=numbers)
     heard = Heard()
-    monitor = TaskMonitor(holdout=0, task="regression" if numbers else "classification")
+    monitor = TaskMonitor(holdout=0, problem="regression" if numbers else "classification")
     with Fleet(make(), tmp_path, max_resident=2, monitor=monitor) as fleet:
         report = FleetRunner(fleet, SourceReader(Asked(events)), "device", [heard]).run()
         for device in range(3):

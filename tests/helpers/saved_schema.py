@@ -9,7 +9,7 @@ import json
 from typing import Any, get_args, get_type_hints, is_typeddict
 
 from loco_stream import LOCOClassifier, LOCORegressor
-from loco_stream.engine.saved_types import _Checkpoint
+from loco_stream.engine.checkpoint_schema import Checkpoint
 from loco_stream.engine.state import export_model
 from tests.helpers import golden_runs as runs
 
@@ -48,7 +48,7 @@ def current() -> dict[str, Any]:
     """Return the structure of what this release saves."""
     return {
         "models": {name: model_structure(*export_model(trained(name))) for name in MODELS},
-        "checkpoint": type_structure(_Checkpoint),
+        "checkpoint": type_structure(Checkpoint),
     }
 
 

@@ -20,7 +20,7 @@ from tests.helpers.ports import free_port
 
 
 def engine(task, folder=None):
-    monitor = TaskMonitor(task=task, share=0.1)
+    monitor = TaskMonitor(problem=task, share=0.1)
     if task == "classification":
         return StreamEngine(naive_bayes.GaussianNB(), datasets.Phishing(), monitor=monitor)
     model = preprocessing.StandardScaler() | linear_model.LinearRegression()

@@ -7,14 +7,8 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import ClassVar, TypedDict
 
-from loco_stream.metrics.scores.definition import (
-    Interval,
-    Label,
-    ReportKey,
-    Score,
-    State,
-    plain,
-)
+from loco_stream.metrics.scores.definition import Interval, Label, ReportKey, Score, State
+from loco_stream.numbers import plain
 
 __all__ = ["CONFUSION", "PER_CLASS", "Confusion"]
 

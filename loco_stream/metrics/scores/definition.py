@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
@@ -111,8 +111,3 @@ class Score:
     value: Callable[[Any], Any]
     better: Literal["higher", "lower", ""] = ""
     chart: Literal["window", "overall", "baseline", ""] = ""
-
-
-def plain(label: Hashable) -> Label:
-    """Return a label as a plain Python value: numpy scalars do not fit into JSON."""
-    return label.item() if hasattr(label, "item") else label

@@ -6,15 +6,9 @@ import math
 from collections import deque
 from typing import ClassVar, TypedDict
 
-from loco_stream.metrics.scores.definition import (
-    Interval,
-    Label,
-    ReportKey,
-    Score,
-    State,
-    plain,
-)
+from loco_stream.metrics.scores.definition import Interval, Label, ReportKey, Score, State
 from loco_stream.metrics.stream import relative_gain
+from loco_stream.numbers import plain
 
 __all__ = ["HIT_SCORES", "Hits"]
 

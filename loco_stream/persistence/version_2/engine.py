@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from loco_stream.persistence.content import Config, Saved
+from loco_stream.persistence.content import Config, Saved, with_prefix, without_prefix
 from loco_stream.persistence.migration_steps import Migration, in_checkpoints
+from loco_stream.persistence.version_2.monitor import monitor_arrays, monitor_config
 from loco_stream.persistence.version_2.scores import prequential
 
 __all__ = ["CHECKPOINTS"]
@@ -24,4 +25,13 @@ def _measures(old: Config) -> Config:
     return {**old, "prequential": prequential(old["prequential"])}
 
 
-CHECKPOINTS: Migration = in_checkpoints(_scores)
+def _monitor(saved: Saved) -> Saved:
+    if "monitor" not in saved.config:  # a key of a fleet without one
+        return saved
+    config = {**saved.config, "monitor": monitor_config(saved.config["monitor"])}
+    others = {name: a for name, a in saved.arrays.items() if not name.startswith("monitor/")}
+    own = monitor_arrays(without_prefix("monitor", saved.arrays))
+    return Saved(saved.kind, config, {**others, **with_prefix("monitor", own)})
+
+
+CHECKPOINTS: Migration = in_checkpoints(_scores, _monitor)

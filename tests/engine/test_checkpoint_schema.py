@@ -11,14 +11,14 @@ from tests.helpers.mutants import joined, signed, split
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        (("monitor", "states"), {"concept": "stable"}),
+        (("monitor", "alarms", "states"), {"concept": "stable"}),
         (("monitor", "settings", "tasks"), []),
         (("monitor", "timeline", "segments", 0, "task"), 7),
         (("monitor", "timeline", "segments", 0, "goal"), "x"),
-        (("monitor", "timeline", "counts"), [[1]]),
+        (("monitor", "timeline", "matrix_counts"), [[1]]),
         (("monitor", "timeline", "pending", 0, 1), list("abcdefgh")),
-        (("monitor", "waiting", 0, 0), []),
-        (("monitor", "columns"), ["a", "a"]),
+        (("monitor", "unexamined", 0, 0), []),
+        (("monitor", "features"), ["a", "a"]),
         (("score", "prequential", "tallies", "hits", "majority"), "w"),
         (("score", "prequential", "tallies", "hits", "n_correct"), [1]),
         (("score", "prequential", "tallies", "confusion", "pairs", 0, 0), 5),

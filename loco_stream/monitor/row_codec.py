@@ -1,26 +1,31 @@
-"""Samples by name as rows of numbers and back, so that hold-outs fit into arrays and checkpoints."""
+"""Rows by name as rows of numbers and back, for hold-outs and checkpoints."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from numbers import Number
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.numbers import LARGEST, masked, to_number
 
-__all__ = ["RowCodec"]
+__all__ = ["Extras", "Names", "Row", "RowCodec", "Vector"]
+
+Row: TypeAlias = Any  # a mapping of feature names to values, or an array of one row
+Vector: TypeAlias = NDArray[np.float64]
+Names: TypeAlias = tuple[Hashable, ...]
+Extras: TypeAlias = dict[Hashable, Any]  # values that are not numbers, by feature
 
 
 class RowCodec:
-    """Give every numeric feature a column, in order of first sight, and set the others aside.
+    """Gives every numeric feature a column, in order of first sight; other values are extras.
 
     Examples
     --------
-    >>> from loco_stream.monitor.rows import RowCodec
+    >>> from loco_stream.monitor.row_codec import RowCodec
     >>> codec = RowCodec()
     >>> row, extras = codec.encode({"a": 1.5, "b": "red"})
     >>> row.tolist(), extras
@@ -31,43 +36,36 @@ class RowCodec:
 
     def __init__(self) -> None:
         self.columns: dict[Hashable, int] = {}
-        self._names: tuple[Hashable, ...] = ()
+        self._names: Names = ()
 
     @property
-    def names(self) -> tuple[Hashable, ...]:
+    def names(self) -> Names:
         """Features by column."""
         return self._names
 
-    def encode(
-        self, x: Any, features: tuple[Hashable, ...] | None = None
-    ) -> tuple[NDArray[np.float64], dict[Hashable, Any]]:
-        """Return the numbers of `x` by column (NaN: missing) and everything that is not a number.
+    def encode(self, x: Row, features: Names | None = None) -> tuple[Vector, Extras]:
+        """Return the numbers of a row by column (NaN: missing), and its other values by name.
 
         `x` is a mapping, or an array of one row whose columns `features` names.
         """
         if features is not None:
-            return self._encode_array(
-                _numbers(np.asarray(x, dtype=np.float64).ravel()), features
-            ), {}
+            values = _masked(np.asarray(x, dtype=np.float64).ravel())
+            return self._encode_array(values, features), {}
         if tuple(x) == self._names:
             values = np.array(list(x.values()))
             if values.dtype.kind in "biuf" and values.ndim == 1:
-                return _numbers(values.astype(np.float64, copy=False)), {}
+                return _masked(values.astype(np.float64, copy=False)), {}
         return self._encode_by_name(x)
 
-    def _encode_array(
-        self, x: NDArray[np.float64], features: tuple[Hashable, ...]
-    ) -> NDArray[np.float64]:
+    def _encode_array(self, x: Vector, features: Names) -> Vector:
         if features is self._names or features == self._names:
             return x
         if not self._names:
-            self.restore(features)
+            self._set_names(features)
             return x
         return self._encode_by_name(dict(zip(features, x.tolist(), strict=True)))[0]
 
-    def _encode_by_name(
-        self, x: Mapping[Hashable, Any]
-    ) -> tuple[NDArray[np.float64], dict[Hashable, Any]]:
+    def _encode_by_name(self, x: Mapping[Hashable, object]) -> tuple[Vector, Extras]:
         numbers = {}
         extras = {}
         for name, value in x.items():
@@ -83,19 +81,25 @@ class RowCodec:
             row[column] = number
         return row, extras
 
-    def decode(
-        self, row: NDArray[np.float64], extras: Mapping[Hashable, Any]
-    ) -> dict[Hashable, Any]:
-        """Return the sample that `encode` was given; a number that was missing stays missing."""
+    def decode(self, row: Vector, extras: Mapping[Hashable, Any]) -> Extras:
+        """Return the row by name; missing numbers are left out."""
         named = zip(self._names, row.tolist(), strict=False)
         return {**{name: value for name, value in named if not math.isnan(value)}, **extras}
 
-    def restore(self, names: Sequence[Hashable]) -> None:
-        """Take these columns, of a checkpoint or of the first array."""
+    def restore_names(self, names: Sequence[Hashable]) -> None:
+        """Take the columns of a checkpoint.
+
+        Raises ValueError for a name that comes twice, TypeError for one that is not hashable.
+        """
+        if len(set(names)) != len(names):
+            raise ValueError(f"feature names must be distinct, got {names!r}")
+        self._set_names(names)
+
+    def _set_names(self, names: Sequence[Hashable]) -> None:
         self._names = tuple(names)
         self.columns = {name: column for column, name in enumerate(names)}
 
 
-def _numbers(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mask what is no number; the sum of squares tells at once that there is nothing to mask."""
+def _masked(values: Vector) -> Vector:
+    """Mask values that are not numbers; the sum of squares shows whether there are any."""
     return values if values @ values <= LARGEST**2 else masked(values)
