@@ -13,7 +13,7 @@ from loco_stream.metrics.scores import charted
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
-    from loco_stream.engine.trainer import Answered
+    from loco_stream.engine.trainer import ScoredRow
 
 __all__ = ["Probe", "score_columns"]
 
@@ -57,7 +57,7 @@ class Probe:
         `score_columns`; and the scores of the rivals.
         """
         status = engine.status
-        last = engine.last_answer
+        last = engine.last_scored
         return [
             status["n_samples"],
             math.nan if last is None else last.row.t,
@@ -74,7 +74,7 @@ class Probe:
             "rate": self._rate(status["n_samples"]),
             "latency": status["latency_minute_us"],
             "coverage": status.get("interval_coverage"),
-            "last": _last(engine.last_answer),
+            "last": _last(engine.last_scored),
             "lag": engine.lag,
             "gaps": status["transport"].get("gaps"),
             "checkpoint_age": status["checkpoint_age"],
@@ -144,7 +144,7 @@ def score_columns(engine: StreamEngine) -> list[dict[str, str]]:
     ]
 
 
-def _last(answered: Answered | None) -> dict[str, Any] | None:
+def _last(answered: ScoredRow | None) -> dict[str, Any] | None:
     """Return the last row whose label is known: its features, and what was said of it before."""
     if answered is None:
         return None

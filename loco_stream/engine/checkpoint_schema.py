@@ -147,50 +147,54 @@ class _Pending(TypedDict):
     rows: list[object]
 
 
+class _Trainer(TypedDict):
+    n_samples: _Count
+    n_unlabelled: _Count
+    n_held_out: _Count
+    n_unusable: _Count
+    n_drifts: _Count
+    last_drift: int | None
+    pending: _Pending
+
+
+class _Delayed(TypedDict):
+    n_arrived: int
+    rows: list[object]
+    features: list[object]
+
+
 class _LastErrors(TypedDict):
     skipped: str
     malformed: str
 
 
-class _Ledger(TypedDict):
+class _Quality(TypedDict):
     rows: _Counts
     masked: _Counts
+    skipped: dict[str, int]
     unknown: _Counts
     missing: _Counts
-    skipped: dict[str, int]
-    unread: int
-    last: _LastErrors
+    n_malformed: int
+    last_errors: _LastErrors
 
 
-class _Counters(TypedDict):
-    n_samples: _Count
-    n_unlabelled: _Count
-    n_held_out: _Count
+class _Events(TypedDict):
     n_rejected: _Count
-    n_unusable: _Count
     n_set_aside: _Count
-    n_asked: _Count
-
-
-class _Trainer(TypedDict):
-    arrived: int
-    due: list[object]
-    features: list[object]
-    counters: _Counters
+    n_requested: _Count
     now: float
-    last_drift: int | None
-    n_drifts: int
-    pending: _Pending
-    ledger: _Ledger
+    delayed: _Delayed
+    quality: _Quality
 
 
 class Checkpoint(TypedDict):
     """Plain values of a checkpoint."""
 
     model: object
-    score: _Measures
+    measures: _Measures
     monitor: _Monitor
     trainer: _Trainer
+    events: _Events
     version: str
     source: str
     schema: object

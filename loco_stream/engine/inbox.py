@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.engine.numbered import NumberedRows
+from loco_stream.engine.deduplicator import Deduplicator
 from loco_stream.errors import SourceError
 from loco_stream.stream import Event, Position, Sample, Schema, Source
 
@@ -135,7 +135,7 @@ class InboxSource(Source):
         self.guarantee = source.guarantee
         self.is_live = source.is_live
         self.on_bad = source.on_bad
-        self._known = NumberedRows()
+        self._known = Deduplicator()
         # Submissions in each commit that is not acknowledged yet; None for a commit of the source.
         self._unacked: deque[list[_Submission] | None] = deque()
 
@@ -217,7 +217,9 @@ class InboxSource(Source):
         before = self._known.export_state()
         source = submission.source
         try:
-            submission.rows = [row for row in submission.rows if self._known.take(source, row.seq)]
+            submission.rows = [
+                row for row in submission.rows if self._known.is_new(source, row.seq)
+            ]
         except SourceError as error:
             self._known.restore_state(before)
             submission.done.set_exception(error)

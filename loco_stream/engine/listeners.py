@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from loco_stream.engine.model_adapter import Row
+from loco_stream.engine.row import Row
 from loco_stream.errors import ConfigError
 from loco_stream.monitor.alarm import Alarm
 from loco_stream.records import KINDS, of_alarm, of_prediction, of_report

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from loco_stream.engine.latency import LatencyHistogram, RecentLatency
+from loco_stream.errors import ConfigError
 from loco_stream.metrics import Prequential
 from loco_stream.metrics.curve import Curve
 from loco_stream.metrics.scores import charted
@@ -35,6 +36,8 @@ class RunMeasures:
     def __init__(
         self, problem: str, score_window: int = 500, waited: Callable[[], float] = lambda: 0.0
     ) -> None:
+        if score_window < 1:
+            raise ConfigError(f"`score_window` must be at least 1 row, got {score_window}")
         self.prequential = Prequential(problem, score_window)
         self.curve = Curve()
         self.latency = LatencyHistogram()
@@ -99,7 +102,7 @@ class RunMeasures:
         return {name: list(column) for name, column in zip(names, columns, strict=True)}
 
     def export_state(self) -> Config:
-        """Return the counts of rows as plain values; times belong to the process and are left out."""
+        """Return the counts of rows as plain values; times belong to the process."""
         return {
             "prequential": self.prequential.export_state(),
             "stride": self.curve.stride,

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from loco_stream._compiler.timing import COMPILING, is_compiling
-from loco_stream.engine.beside import beside
+from loco_stream.engine.background_thread import background_thread
 from loco_stream.engine.notebook import cell, in_notebook, progress_html
 
 __all__ = ["Countdown", "line", "watch"]
@@ -175,5 +175,5 @@ def _alarms(engine: Any, text: Callable[[], str], period: float) -> Iterator[Non
                 due += period
                 print(news, file=sys.stderr, flush=True)
 
-    with beside(tell, "progress"):
+    with background_thread(tell, "progress"):
         yield

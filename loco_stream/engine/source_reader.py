@@ -13,9 +13,9 @@ from functools import partial
 from itertools import islice
 from typing import Any, TypeAlias
 
-from loco_stream.engine.beside import beside
-from loco_stream.engine.model_adapter import plain
+from loco_stream.engine.background_thread import background_thread
 from loco_stream.errors import InputError, SourceError
+from loco_stream.numbers import plain
 from loco_stream.stream import (
     Block,
     Event,
@@ -177,7 +177,7 @@ class SourceReader:
             The source could not be read.
         """
         failures: list[Exception] = []
-        with beside(partial(self._read_ahead, failures), "reading ahead"):
+        with background_thread(partial(self._read_ahead, failures), "reading ahead"):
             yield
         for failure in failures:
             raise failure

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from loco_stream.engine.admission import admit
 from loco_stream.engine.listeners import Listeners
 from loco_stream.engine.source_reader import SourceReader, n_rows
+from loco_stream.engine.validation import validate_events
 from loco_stream.errors import ConfigError
 from loco_stream.fleet.by_key import KeySorter
 from loco_stream.fleet.fleet import Fleet
@@ -112,8 +112,8 @@ class FleetRunner:
         return report
 
     def _resume(self, found: Any) -> None:
-        """Go on from what `_acknowledge` wrote; an older version wrote the position alone."""
-        position, waiting = found if isinstance(found, list) else (found, [])
+        """Go on from what `_acknowledge` wrote."""
+        position, waiting = found
         self._sorter.restore_state(waiting)
         self._reader.seek(position)
 
@@ -221,13 +221,13 @@ class FleetRunner:
             self._waiting = None
 
     def _take(self, events: Sequence[Event]) -> None:
-        admitted = admit(events, self._fleet.task)
-        if admitted.refused:
-            self._counts["n_refused"] += admitted.refused
-            self._reason = admitted.reason
+        valid = validate_events(events, self._fleet.task)
+        if valid.n_refused:
+            self._counts["n_refused"] += valid.n_refused
+            self._reason = valid.reason
         if self._fleet.has_context:
-            self._counts["n_out_of_time"] += sum(map(_rows_in_time, admitted.events))
-        for some in self._teller.steps(admitted.events):
+            self._counts["n_out_of_time"] += sum(map(_rows_in_time, valid.events))
+        for some in self._teller.steps(valid.events):
             self._learn(self._sorter.sort(some))
 
     def _learn(self, rows: Sequence[Rows]) -> None:

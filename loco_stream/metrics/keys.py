@@ -14,7 +14,7 @@ __all__ = ["KEYS", "ReportKey", "keys_for", "markdown"]
 # fmt: off
 _OTHERS = (
     ReportKey("samples_per_second", "rows over the time since the first one, without waiting",
-              "rows/s", "rows_per_second", label="rows per second", form="{:,.0f}"),
+              "rows/s", "rows_per_second", label="samples per second", form="{:,.0f}"),
     ReportKey("latency_us", "p50 and p99 from the arrival of a row until it is learned", "us",
               "latency_seconds", "histogram"),
     ReportKey("latency_minute_us", "p50 and p99 of the last minute", "us",

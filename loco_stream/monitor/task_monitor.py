@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from loco_stream.persistence.content import (
 )
 from loco_stream.rng import derive_key
 
-__all__ = ["Monitor", "TaskMonitor"]
+__all__ = ["TaskMonitor"]
 
 Label: TypeAlias = Any  # a class label, or a number in regression
 
@@ -42,25 +42,6 @@ _MAX_LABELS = 10_000  # labels counted for the chance level
 _TOGETHER = 8
 # Rows by which a snapshot of a model's readout is older than the row that reveals it, on average.
 _SNAPSHOT_AGE = 100
-
-
-class Monitor(Protocol):
-    """What a trainer needs of a monitor."""
-
-    @property
-    def holds_out(self) -> bool:
-        """Whether rows are held out at all."""
-
-    def update(
-        self, y: Label, y_pred: Label, x: Row, index: int, features: Names | None = None
-    ) -> list[Alarm]:
-        """Take one prediction; return the alarms that it raises."""
-
-    def hold_out(self, x: Row, y: Label, index: int, features: Names | None = None) -> bool:
-        """Return whether a row is held out, and must not be learned."""
-
-    def rescore(self, model: Model) -> None:
-        """Let `model` predict some held-out rows again."""
 
 
 @dataclass(slots=True)

@@ -110,7 +110,7 @@ def test_run_reports_in_a_table_in_json_and_in_a_picture(loco, rows, tmp_path):
     )
     assert result.exit_code == 0, result.output
     assert "120 samples" in result.stdout
-    assert "repeating the last label" in result.stdout
+    assert "repeating the previous label" in result.stdout
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["n_samples"] == 120
     assert report["task"] == "classification"
@@ -120,7 +120,7 @@ def test_run_reports_in_a_table_in_json_and_in_a_picture(loco, rows, tmp_path):
     assert json.loads(shown)["accuracy"] == report["accuracy"]
     predictions = [json.loads(text) for text in (tmp_path / "p.jsonl").read_text().splitlines()]
     assert [p["seq"] for p in predictions] == list(range(120))
-    hits = [p["y"] == p["y_pred"] for p in predictions if p["y_pred"] is not None]
+    hits = [p["label"] == p["prediction"] for p in predictions if p["prediction"] is not None]
     assert report["accuracy"] == sum(hits) / len(hits)
     assert all(abs(sum(p["proba"].values()) - 1) < 1e-6 for p in predictions[1:])
 

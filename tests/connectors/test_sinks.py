@@ -355,7 +355,7 @@ def test_a_sink_whose_thread_fails_ends_itself_and_says_so(tmp_path):
         ("jsonl:", r"jsonl: names no place; for example jsonl:PATH"),
         ("jsonl:/no/such/folder/x", r"its folder does not exist"),
         ("jsonl:x?onyl=drift", r"no option 'onyl'; did you mean 'only'"),
-        ("jsonl:x?only=drfit", r"no records of kind 'drfit' \(allowed: prediction, drift"),
+        ("jsonl:x?only=drfit", "`kind` must be one of prediction, drift, task, status, report, got 'drfit'"),
         ("jsonl:x?queue=1&queue=2", r"option 'queue' is given twice"),
         ("jsonl:x?queue=many", r"queue must be a whole number, not 'many'"),
         ("jsonl:x?queue=0", r"queue must be at least 1 record, not 0"),

@@ -28,9 +28,7 @@ def rows(n, task):
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
-def test_who_listens_hears_the_same_of_blocks_as_of_rows_and_the_blocks_stay_whole(
-    task, tmp_path, monkeypatch
-):
+def test_listeners_get_the_same_records_of_blocks_as_of_rows(task, tmp_path, monkeypatch):
     X, y = rows(300, task)
     names = ("a", "b", "c")
     model = LOCOClassifier if task == "classification" else LOCORegressor
@@ -62,7 +60,7 @@ def test_who_listens_hears_the_same_of_blocks_as_of_rows_and_the_blocks_stay_who
         )
         engine.on("prediction", told.append)
         monkeypatch.setattr(
-            engine._trainer, "_row", engine._trainer._row if name == "rows" else None
+            engine._handler, "_handle_row", engine._handler._handle_row if name == "rows" else None
         )
         report = engine.run().to_dict()
         scores = {
@@ -100,7 +98,7 @@ class Sink(BaseSink):
             raise OSError("disk full")
 
 
-def test_sinks_that_have_to_wait_at_the_end_do_so_together():
+def test_sinks_are_drained_at_the_same_time():
     calls = []
 
     class Patient(Sink):
@@ -123,7 +121,7 @@ def test_sinks_that_have_to_wait_at_the_end_do_so_together():
     assert report["notes"] == ["the sink a failed: OSError: disk full"]
 
 
-def test_a_callback_hears_each_record_of_its_kind_and_may_fail():
+def test_a_callback_gets_each_record_of_its_kind_and_may_fail():
     rows = [
         Sample({"a": float(i % 2)}, ("x", "y")[(i + i // 500) % 2], i, source="s")
         for i in range(1000)
@@ -157,7 +155,7 @@ def test_a_callback_hears_each_record_of_its_kind_and_may_fail():
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_a_drift_in_blocks_or_by_late_labels_names_the_row_that_raised_it(late):
+def test_a_drift_record_names_the_row_that_raised_it_also_in_blocks(late):
     y = [("x", "y")[(i + i // 512) % 2] for i in range(1024)]
     X = np.arange(1024, dtype=np.float32).reshape(-1, 1) % 2
     blocks = [

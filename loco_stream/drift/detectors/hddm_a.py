@@ -36,8 +36,8 @@ def _load() -> type[Any]:
     return HDDMA
 
 
-# `python -m benchmarks drift` measures these confidences as the fastest among those with at most one
-# false alarm in a million rows.
+# `python -m benchmarks drift` measures these confidences as the fastest among those with at most
+# one false alarm in a million rows.
 HDDM_A = DetectorDefinition(
     name="HDDMA",
     description="Hoeffding's bound on the mean error; fastest on abrupt drift without false alarms",
