@@ -52,6 +52,12 @@ def detector_named(name: str) -> DetectorDefinition:
     ------
     ConfigError
         There is no detector of that name.
+
+    Examples
+    --------
+    >>> from loco_stream.drift import detector_named
+    >>> detector_named("DDM").is_two_sided(None)
+    False
     """
     definition = DETECTORS.get(name)
     if definition is None:
@@ -68,6 +74,15 @@ def register(definition: DetectorDefinition) -> None:
     ------
     ConfigError
         The name is taken by another definition.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from loco_stream.drift import DETECTORS, detector_named, register
+    >>> slow = replace(detector_named("DDM"), name="SlowDDM", defaults={"drift_threshold": 5.0})
+    >>> register(slow)
+    >>> DETECTORS.pop("SlowDDM").defaults
+    {'drift_threshold': 5.0}
     """
     if DETECTORS.setdefault(definition.name, definition) != definition:
         raise ConfigError(f"`name` must be new, got {definition.name!r}, which is registered")
