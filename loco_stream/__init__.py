@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from loco_stream.estimators.saving import load, save
     from loco_stream.fleet import Fleet
     from loco_stream.monitor import TaskMonitor
+    from loco_stream.options import AdvancedOptions
     from loco_stream.simulator.network import Network, SpikeRecord
 
 
 __all__ = [
+    "AdvancedOptions",
     "Fleet",
     "LOCOClassifier",
     "LOCORegressor",
@@ -39,6 +41,7 @@ __all__ = [
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _HOME = {
+    "AdvancedOptions": "options",
     "Fleet": "fleet",
     "LOCOClassifier": "estimators.classifier",
     "LOCORegressor": "estimators.regressor",

@@ -1,97 +1,128 @@
-"""Checks of settings: each raises `ConfigError` that names the field, the value and what is allowed."""
+"""Checks of options: each returns what a value must be, in words, or None if it is that."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from loco_stream.errors import ConfigError
 
-__all__ = ["ascending", "choice", "integer", "layers", "real", "span", "weights"]
+__all__ = [
+    "Check",
+    "ascending",
+    "choice",
+    "class_weights",
+    "flag",
+    "integer",
+    "layer_sizes",
+    "number",
+    "require",
+    "span",
+]
+
+Check = Callable[[object], str | None]
+_MOST_LAYERS = 64
+_MOST_NEURONS = 65_536
+_MOST_ASCENDING = 16
 
 
-def _whole(value: object, low: int, high: int) -> bool:
+def require(name: str, value: object, check: Check) -> None:
+    """Raise `ConfigError` unless a value passes its check."""
+    allowed = check(value)
+    if allowed is not None:
+        raise ConfigError(f"`{name}` must be {allowed}, got {value!r}")
+
+
+def choice(*allowed: str) -> Check:
+    """Return a check that takes one of the given texts."""
+    text = ", ".join(map(repr, allowed[:-1])) + f" or {allowed[-1]!r}"
+    return lambda value: None if value in allowed else text
+
+
+def flag(value: object) -> str | None:
+    """Take True and False."""
+    return None if isinstance(value, bool) else "True or False"
+
+
+def integer(low: int, high: int, *, optional: bool = False) -> Check:
+    """Return a check that takes integers from `low` to `high`, and None if it is `optional`."""
+    text = f"{'None or ' if optional else ''}an integer from {low} to {high}"
+
+    def check(value: object) -> str | None:
+        return None if _is_integer(value, low, high) or (optional and value is None) else text
+
+    return check
+
+
+def number(low: float, high: float, *, optional: bool = False) -> Check:
+    """Return a check that takes numbers from `low` to `high`, and None if it is `optional`."""
+    text = f"{'None or ' if optional else ''}a number from {low:g} to {high:g}"
+
+    def check(value: object) -> str | None:
+        return None if _is_number(value, low, high) or (optional and value is None) else text
+
+    return check
+
+
+def layer_sizes(value: object) -> str | None:
+    """Take None, the size of one layer, or a tuple or list of the sizes of several."""
+    sizes = value if isinstance(value, list | tuple) else (value,)
+    fits = 1 <= len(sizes) <= _MOST_LAYERS
+    if value is None or (fits and all(_is_integer(size, 1, _MOST_NEURONS) for size in sizes)):
+        return None
+    return (
+        f"None, an integer from 1 to {_MOST_NEURONS}, "
+        f"or a tuple or list of 1 to {_MOST_LAYERS} of them"
+    )
+
+
+def ascending(low: float, high: float) -> Check:
+    """Return a check that takes None, or numbers from `low` to `high` in ascending order."""
+
+    def check(value: object) -> str | None:
+        if value is None or _is_ascending(value, low, high, 1, _MOST_ASCENDING):
+            return None
+        return (
+            f"None, or a tuple of 1 to {_MOST_ASCENDING} numbers from {low:g} to {high:g} "
+            "in ascending order"
+        )
+
+    return check
+
+
+def span(low: float, high: float) -> Check:
+    """Return a check that takes None, or a pair of numbers from `low` to `high`, ascending."""
+
+    def check(value: object) -> str | None:
+        if value is None or _is_ascending(value, low, high, 2, 2):
+            return None
+        return (
+            "None or a pair (shortest, longest) of numbers "
+            f"from {low:g} to {high:g} in ascending order"
+        )
+
+    return check
+
+
+def class_weights(value: object) -> str | None:
+    """Take None, "balanced", or a mapping from labels to weights."""
+    if value is None or value == "balanced":
+        return None
+    if isinstance(value, Mapping) and value:
+        labels_are_sound = all(label is not None and label == label for label in value)
+        if labels_are_sound and all(_is_number(weight, 1e-6, 1e6) for weight in value.values()):
+            return None
+    return "None, 'balanced', or a dict from labels to numbers from 1e-06 to 1e+06"
+
+
+def _is_integer(value: object, low: int, high: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
-def _number(value: object, low: float, high: float) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
+def _is_number(value: object, low: float, high: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
 
-def choice(field: str, value: object, allowed: tuple[str, ...]) -> None:
-    """Refuse a text that is none of those allowed."""
-    if value not in allowed:
-        raise ConfigError(f"{field} is {value!r}; allowed are {', '.join(map(repr, allowed))}")
-
-
-def integer(field: str, value: object, low: int, high: int, *, optional: bool = False) -> None:
-    """Refuse what is no whole number from `low` to `high`."""
-    if not (_whole(value, low, high) or (optional and value is None)):
-        none = "None or " if optional else ""
-        raise ConfigError(
-            f"{field} is {value!r}; allowed is {none}a whole number from {low} to {high}"
-        )
-
-
-def real(field: str, value: object, low: float, high: float, *, optional: bool = False) -> None:
-    """Refuse what is no number from `low` to `high`."""
-    if not (_number(value, low, high) or (optional and value is None)):
-        none = "None or " if optional else ""
-        raise ConfigError(
-            f"{field} is {value!r}; allowed is {none}a number from {low:g} to {high:g}"
-        )
-
-
-def layers(field: str, value: object) -> None:
-    """Refuse what are no sizes of layers."""
-    sizes = value if isinstance(value, list | tuple) else (value,)
-    if not 1 <= len(sizes) <= 64 or not all(_whole(size, 1, 65536) for size in sizes):
-        raise ConfigError(
-            f"{field} is {value!r}; allowed is a whole number from 1 to 65536, or a tuple or list of 1 to 64 of them"
-        )
-
-
-def ascending(field: str, value: object, low: float, high: float) -> None:
-    """Refuse what is no tuple of numbers in ascending order."""
-    sound = (
-        isinstance(value, list | tuple)
-        and 1 <= len(value) <= 16
-        and all(_number(x, low, high) for x in value)
-    )
-    if not sound or list(value) != sorted(value):  # type: ignore[call-overload]
-        raise ConfigError(
-            f"{field} is {value!r}; allowed is a tuple of 1 to 16 numbers from {low:g} to {high:g} in ascending order"
-        )
-
-
-def weights(field: str, value: object) -> None:
-    """Check weights of classes.
-
-    A class is named as in the stream, so that any hashable label may be one.
-    """
-    if value is None or value == "balanced":
-        return
-    if isinstance(value, Mapping) and value:
-        labels = [
-            label for label in value if label is not None and label == label
-        ]  # NaN is no label
-        if len(labels) == len(value) and all(
-            _number(weight, 1e-6, 1e6) for weight in value.values()
-        ):
-            return
-    raise ConfigError(
-        f"{field} is {value!r}; allowed is None, 'balanced', or a dict of labels with a number from 1e-06 to 1e+06 each"
-    )
-
-
-def span(field: str, value: object, low: float, high: float) -> None:
-    """Refuse what is no pair of numbers in ascending order, nor None."""
-    sound = (
-        isinstance(value, list | tuple)
-        and len(value) == 2
-        and all(_number(x, low, high) for x in value)
-    )
-    if not sound or value[0] > value[1]:  # type: ignore[index]
-        raise ConfigError(
-            f"{field} is {value!r}; allowed is None or (shortest, longest), two numbers from {low:g} to {high:g} in "
-            "ascending order"
-        )
+def _is_ascending(value: object, low: float, high: float, fewest: int, most: int) -> bool:
+    if not isinstance(value, list | tuple) or not fewest <= len(value) <= most:
+        return False
+    return all(_is_number(x, low, high) for x in value) and list(value) == sorted(value)

@@ -1,102 +1,77 @@
-"""All settings of the estimators: validated once, and the only place with defaults."""
+"""Options of the estimators: the only place with defaults and ranges.
+
+The constructors take the options that users change, and `AdvancedOptions` the rest. What is left
+open is chosen from the width of the first row by `WIDTH_RULES`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
-from loco_stream import _checks as checks
+from loco_stream import _checks
+from loco_stream._checks import Check
 from loco_stream.errors import ConfigError
-from loco_stream.neurons import find, window_of
-from loco_stream.neurons.spikes import MOST_SPIKES
 
-__all__ = ["DEFAULTS", "PRESETS", "Layout", "ModelConfig", "Settings"]
+__all__ = [
+    "DEFAULTS",
+    "PRESETS",
+    "WIDTH_RULES",
+    "AdvancedOptions",
+    "Layout",
+    "ModelOptions",
+    "WidthRule",
+    "width_rule",
+]
 
-LARGEST = 1e30  # a value beyond is masked: its square still is far from overflow
-WIDE = 256  # rows with more features than this are wide
-BROAD = 32  # and with more than this broad
-# neurons
-SIZE = 128
-BROAD_SIZE = 256
-WIDE_SIZE = 640
-LEAKS = (
-    0.0,
-    1e-4,
-    1e-1,
-)  # of the readout's members on traces: all rows, the last 10,000, the last ten
-WIDE_LEAKS = (
-    1e-9,
-)  # of that of wide rows: ten tasks are kept, and after 100,000 rows it still learns
-LASTING = 1e-6  # a member that leaks less lasts: it goes on with classes that do not come
-PRIORS = (0.01, 0.1)  # of a member's projector: leaky, lasting
-LINEAR_LEAKS = (1e-4, 1e-2)  # of the readout's members on the scaled features
-LINEAR_PRIORS = (0.1, 0.01)
-LOGISTIC_PRIOR = 10.0
-STACK_PRIOR = 1.0
-STACK_POWER = 1e-2  # mean square of the log-loss stack's gradients at the start
-# log-odds that naive Bayes, which needs the fewest rows of a class, starts with in the mixture
-FEW_ROWS = 2.0
-POWERS = (0.75, 1.0, 1.5, 2.5, 4.0)  # of the corrections of probabilities
-NOISES = (0.0, 0.05, 0.1, 0.2)  # shares of guessed labels
-# the power that corrects nothing, and its log-odds at the start
-AS_SAID = 1
-HEAD_START = 4.0
-START_SAY = (1.0, 1e-3)  # of the readout in force, of a blind guess
-SPACING = 200  # samples from one snapshot to the next
-N_SNAPSHOTS = 4  # old models that may be recalled
-PROJECTOR_LEAKS = (
-    3e-5,
-    1e-5,
-)  # of the first hidden layer's input projector: with receptive fields, without
-# lines that share a block of a projector: up to so many all, else so many
-FULL_BLOCK = 288
-BLOCK = 112
-GAIN = 6.0  # root mean square of the drives, in thresholds a window
-CREDITS = {
-    "learned": 900.0,
-    "mirror": 300.0,
-    "perturbation": 900.0,
-}  # rules, and the learning rate of each
-UNPROJECTED = 1 / 30  # of that where no recursive projector anneals the step
-TRIAL_RATE = 0.1  # of plain node perturbation
-LEARNED, MIRROR, PERTURBATION, TRIAL = range(4)  # their numbers in `Settings.credit`
-EQUAL, GIVEN, BALANCED = range(
-    3
-)  # where the weights of the classes come from, in `Settings.weighting`
-NEURON_CLUSTER = (
-    32  # neurons whose weights are orthogonal at the start, and whose perturbations are
+MAX_NEIGHBORS = 1_000_000
+MAX_CATEGORIES = 1024  # over all features: the work per row grows with the square of the inputs
+MAX_CENTROIDS = 100_000
+MAX_DELAY = 256  # rows: each costs a pass over the input lines and a copy of them in every ticket
+DEFAULT_CENTROIDS = 300
+DEFAULT_INPUT_CLUSTERS = 10
+FULL_BLOCK = 288  # input lines up to which a layer's projector is one block
+BLOCK = 112  # lines per block where there are more
+
+
+class WidthRule(NamedTuple):
+    """What is chosen for rows of up to `most_features` features.
+
+    most_features: number of features, None: any; neurons: of the hidden layer; fields: receptive
+    fields per feature; leaks: forgetting per row of the readout members on traces; features_read:
+    whether the readout sees the scaled features besides the traces.
+    """
+
+    most_features: int | None
+    neurons: int
+    fields: int
+    leaks: tuple[float, ...]
+    features_read: bool
+
+
+# Leaks: one member keeps all rows, one follows slow drift (10,000 rows), one runs of labels (ten
+# rows). Rows of more than 256 features (images, spectra) get one member, which keeps ten tasks of
+# thousands of rows and still learns after a million.
+_LEAKS = (0.0, 1e-4, 1e-1)
+WIDTH_RULES = (
+    WidthRule(32, 128, 9, _LEAKS, True),
+    WidthRule(64, 256, 9, _LEAKS, True),
+    WidthRule(256, 256, 3, _LEAKS, True),
+    WidthRule(None, 640, 1, (1e-9,), False),
 )
-MOST_NEIGHBORS = 1_000_000  # rows that one model may keep
-MOST_CATEGORIES = (
-    1024  # slots of texts of one model: the work of a row grows with the square of the inputs
-)
-LONGEST_DELAY = 256  # rows: each costs a pass over the input lines, and their copy in every ticket
-COVERAGES = (0.5, 0.8, 0.9, 0.95, 0.99)  # of the intervals of a regression
-WINDOW = 500  # residuals that these are made of
-NEAREST = 7  # neighbours that vote
-N_OTHERS = 4  # experts beside the members where values come late: two stacks, two means
-FEW = 3  # of the nearest, which have a say apart
-N_NEIGHBOR_SAYS = (
-    3  # of neighbours: of those among the last rows, among all that are kept, and of few
-)
-N_VALUE_SAYS = 2  # the same in regression, where few say too little
-N_CENTROID_SAYS = 2  # of few and of many of the nearest
-CENTROIDS = 300  # of rows that are not wide
-MOST_CENTROIDS = 100_000
-START_VOTES = (
-    0.1,
-    0.3,
-)  # of centroids and of neighbours: weights in the log-loss stack at the start
-TOWARDS_LONG = (
-    0.7  # how a memory spreads its time constants: 1 evenly; short ones are nearly as good as none
-)
-PROMPT_EVERY = 4  # with a memory and delays, every so many neurons have no delays
-SMOOTHING = 0.7  # of the start weights along a feature: standard deviation of the kernel, in fields
+
+
+def width_rule(n_features: int) -> WidthRule:
+    """Return the rule for a first row of so many features."""
+    for rule in WIDTH_RULES:
+        if rule.most_features is None or n_features <= rule.most_features:
+            return rule
+    raise AssertionError("the last rule takes rows of any width")
 
 
 class Layout(NamedTuple):
-    """What the width of the first row decides, where the user did not: the shape of a model."""
+    """The shape of a model: what the width of its first row decides, where the user did not."""
 
     hidden_sizes: tuple[int, ...]
     leaks: tuple[float, ...]
@@ -106,308 +81,214 @@ class Layout(NamedTuple):
     n_centroids: int
 
 
-class Settings(NamedTuple):
-    """What the compiled step reads: plain numbers, resolved from a `ModelConfig`.
-
-    `cell` holds the parameters of the neuron model; its type names the model, and the step is
-    compiled for each apart. Times are in ms; `n_fields` is the number of receptive fields a
-    feature; the readout has `n_trace` members on the traces and `n_linear` on the scaled features,
-    each with `n_losses` sets of weights; `n_snapshots` old models are kept; `weighting` says where
-    the weights of the classes come from; `shortest` and `longest` bound the time constants of a
-    memory, in gaps between rows, and are 0 without; `max_delay` is the longest lag of a synapse in
-    rows; `remembers` says that a row depends on those before; `n_centroids` are moved and
-    `n_neighbors` rows are kept, which together have `n_says`; the stack has `n_blocks` outputs a
-    class, those of the members and these.
-    """
-
-    n_layers: int
-    n_hidden: int
-    n_last: int
-    n_fields: int
-    window: float
-    tau: float
-    tau_trace: float
-    gain: float
-    last_layer: bool
-    raw_inputs: bool
-    recursive: bool
-    regression: bool
-    learns: bool
-    credit: int
-    projects: bool
-    block: int
-    plastic: float
-    noise: float
-    n_perturbations: int
-    antithetic: bool
-    learning_rate: float
-    orthogonality: float
-    projector_leak: float
-    ridge: float
-    n_clusters: int
-    rank: int
-    retention: float
-    n_trace: int
-    n_linear: int
-    n_losses: int
-    n_snapshots: int
-    weighting: int
-    remembers: bool
-    max_delay: int
-    shortest: float
-    longest: float
-    n_centroids: int
-    n_neighbors: int
-    n_says: int
-    n_blocks: int
-    seed_key: int
-    cell: tuple[Any, ...]
+def _option(default: Any, check: Check) -> Any:
+    """Declare an option: its default and the check of its value."""
+    return field(default=default, metadata={"check": check})
 
 
-@dataclass(frozen=True, slots=True)
-class ModelConfig:
-    """Settings of `LOCOClassifier` and `LOCORegressor`; see there for their meaning.
+def _check_all(options: Any) -> None:
+    """Check every declared option of a frozen dataclass."""
+    for declared in fields(options):
+        check = declared.metadata.get("check")
+        if check is not None:
+            _checks.require(declared.name, getattr(options, declared.name), check)
 
-    Those that are None are chosen by `layout_for` when the width of the first row is known.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdvancedOptions:
+    """Options that few users change; pass them to an estimator as ``advanced=``.
+
+    Parameters
+    ----------
+    credit
+        How a hidden neuron learns what its drive does to the outputs. ``"mirror"``: its feedback
+        receives the increments that the readout gives its row. ``"learned"``: feedback is learned
+        from perturbations of the drives, on one row in four. ``"perturbation"``: feedback is
+        learned from the product of loss change and noise (the rule of the LOCO paper); every row is
+        perturbed. Change it to compare learning rules.
+    readout
+        ``"recursive"``: the ensemble of experts. ``"delta"``: one normalised delta rule with
+        softmax; for comparison, and for export to a `Network` with its readout.
+    readout_layers
+        What the readout sees. ``"all"``: traces of all hidden layers and the scaled features.
+        ``"hidden"``: traces of all hidden layers. ``"last"``: traces of the last hidden layer, the
+        honest test of depth. ``"auto"``: all, or hidden for rows of more than 256 features.
+    projection
+        How weight changes are kept orthogonal to earlier inputs. ``"recursive"``: a recursive
+        projector per layer. ``"clusters"``: prototypes of input clusters, as in the paper; slower
+        and less accurate, kept for comparison.
+    cluster_size
+        Inputs of a hidden layer that share one block of its projector, 1 to 4096; cost grows with
+        it. None: all up to 288 input lines, else 112.
+    n_input_clusters
+        Input clusters to keep apart with ``projection="clusters"``, 1 to 256. None: 10.
+    rank
+        Directions that each input cluster protects, 1 to 16. None: 1.
+    perturbation_std
+        Perturbation magnitude in thresholds of drive, 1e-6 to 100. It must be large enough to move
+        spikes. It matters where drives are perturbed: not with ``credit="mirror"`` in layers that
+        the readout sees.
+    orthogonality
+        Share of an input's direction that the projector removes once it is learned, 0 to 1: 0
+        protects nothing, 1 fully.
+    receptive_fields
+        Gaussian receptive fields per feature, 1 to 64. None: chosen by the width of the first row.
+    tau
+        Membrane time constant in ms, 1e-3 to 1e6. None: the window.
+    tau_trace
+        Time constant in ms of the trace by which learning and the readout see spikes, 1e-3 to 1e6.
+        None: the window.
+    gain
+        Root mean square of a layer's drives, in thresholds per window, to which it settles over the
+        first 300 rows; 1e-3 to 1000. None: 6.
+    window
+        Length of one row's integration window in ms, 1e-3 to 1e6.
+    leaks
+        Forgetting per row of each readout member on traces, ascending, 0 to 0.5; 0 never forgets.
+        The gate compares the first two. None: chosen by the width of the first row.
+    plastic
+        Share of the neurons of each layer that learn, 0 to 1.
+    reset
+        What a spike does to the membrane of a ``"lif"`` neuron: ``"subtract"`` lowers it by the
+        threshold, ``"zero"`` empties it. Under a constant drive both are the same unless `dt` is
+        set; files for other simulators (`Network.to_nir`) know ``"zero"`` only.
+    dt
+        Grid in ms on which ``"lif"`` neurons may fire, as on clocked hardware: an integer number of
+        steps in the window, at most 20. None: at the exact time of the threshold crossing.
 
     Raises
     ------
     ConfigError
-        A value is out of its range: the text names the field, the value and what is allowed.
+        A value is out of its range.
+
+    Examples
+    --------
+    >>> from loco_stream import AdvancedOptions, LOCOClassifier
+    >>> model = LOCOClassifier(advanced=AdvancedOptions(credit="learned", orthogonality=0.9))
+    >>> model.advanced.credit
+    'learned'
     """
 
-    hidden_sizes: int | Sequence[int] | None = None
-    rule: str = "loco"
-    credit: str = "mirror"
-    readout: str = "recursive"
-    readout_layers: str = "auto"
-    cluster_size: int | None = None
-    perturbation_std: float = 1.2
-    n_perturbations: int = 1
-    antithetic: bool = False
-    learning_rate: float | None = None
-    orthogonality: float = 1.0
-    n_input_clusters: int = 0
-    rank: int = 1
-    receptive_fields: int | None = None
-    tau: float | None = None
-    tau_trace: float | None = None
-    gain: float | None = None
-    window: float = 20.0
-    leaks: Sequence[float] | None = None
-    retention: float = 0.75
-    plastic: float = 1.0
-    class_weight: str | Mapping[Hashable, float] | None = None
-    seed: int | None = None
-    neuron: str = "lif"
-    categories: int = 64
-    memory: Sequence[float] | None = None
-    max_delay: int = 0
-    reset: str = "subtract"
-    dt: float | None = None
-    neighbors: int = 0
-    centroids: int | None = None
+    credit: str = _option("mirror", _checks.choice("learned", "mirror", "perturbation"))
+    readout: str = _option("recursive", _checks.choice("recursive", "delta"))
+    readout_layers: str = _option("auto", _checks.choice("auto", "all", "hidden", "last"))
+    projection: str = _option("recursive", _checks.choice("recursive", "clusters"))
+    cluster_size: int | None = _option(None, _checks.integer(1, 4096, optional=True))
+    n_input_clusters: int | None = _option(None, _checks.integer(1, 256, optional=True))
+    rank: int | None = _option(None, _checks.integer(1, 16, optional=True))
+    perturbation_std: float = _option(1.2, _checks.number(1e-6, 100.0))
+    orthogonality: float = _option(1.0, _checks.number(0.0, 1.0))
+    receptive_fields: int | None = _option(None, _checks.integer(1, 64, optional=True))
+    tau: float | None = _option(None, _checks.number(1e-3, 1e6, optional=True))
+    tau_trace: float | None = _option(None, _checks.number(1e-3, 1e6, optional=True))
+    gain: float | None = _option(None, _checks.number(1e-3, 1e3, optional=True))
+    window: float = _option(20.0, _checks.number(1e-3, 1e6))
+    leaks: Sequence[float] | None = _option(None, _checks.ascending(0.0, 0.5))
+    plastic: float = _option(1.0, _checks.number(0.0, 1.0))
+    reset: str = _option("subtract", _checks.choice("subtract", "zero"))
+    dt: float | None = _option(None, _checks.number(1e-3, 1e6, optional=True))
 
     def __post_init__(self) -> None:
-        if self.hidden_sizes is not None:
-            checks.layers("hidden_sizes", self.hidden_sizes)
-        checks.choice("rule", self.rule, ("loco", "np", "frozen"))
-        checks.choice("credit", self.credit, tuple(CREDITS))
-        checks.choice("readout", self.readout, ("recursive", "delta"))
-        checks.choice("readout_layers", self.readout_layers, ("auto", "all", "last", "hidden"))
-        checks.integer("cluster_size", self.cluster_size, 1, 4096, optional=True)
-        checks.real("perturbation_std", self.perturbation_std, 1e-6, 100.0)
-        checks.integer("n_perturbations", self.n_perturbations, 1, 64)
-        if not isinstance(self.antithetic, bool):
-            raise ConfigError(f"antithetic is {self.antithetic!r}; allowed are True and False")
-        checks.real("learning_rate", self.learning_rate, 0.0, 1e6, optional=True)
-        checks.real("orthogonality", self.orthogonality, 0.0, 1.0)
-        checks.integer("n_input_clusters", self.n_input_clusters, 0, 256)
-        checks.integer("rank", self.rank, 1, 16)
-        checks.integer("receptive_fields", self.receptive_fields, 1, 64, optional=True)
-        checks.real("tau", self.tau, 1e-3, 1e6, optional=True)
-        checks.real("tau_trace", self.tau_trace, 1e-3, 1e6, optional=True)
-        checks.real("gain", self.gain, 1e-3, 1e3, optional=True)
-        checks.real("window", self.window, 1e-3, 1e6)
-        if self.leaks is not None:
-            checks.ascending("leaks", self.leaks, 0.0, 0.5)
-        checks.real("retention", self.retention, 0.0, 1.0)
-        checks.real("plastic", self.plastic, 0.0, 1.0)
-        checks.weights("class_weight", self.class_weight)
+        _check_all(self)
+        if self.projection != "clusters":
+            for name in ("n_input_clusters", "rank"):
+                if getattr(self, name) is not None:
+                    raise ConfigError(
+                        f"`{name}` must be None unless `projection` is 'clusters', "
+                        f"got {getattr(self, name)!r}"
+                    )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the options by name."""
+        return {declared.name: getattr(self, declared.name) for declared in fields(self)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOptions:
+    """Options of `LOCOClassifier` and `LOCORegressor`, checked; see there for their meaning.
+
+    Raises
+    ------
+    ConfigError
+        A value is out of its range.
+    """
+
+    hidden_sizes: int | Sequence[int] | None = _option(None, _checks.layer_sizes)
+    rule: str = _option("loco", _checks.choice("loco", "np", "frozen"))
+    learning_rate: float | None = _option(None, _checks.number(0.0, 1e6, optional=True))
+    class_weight: str | Mapping[Hashable, float] | None = _option(None, _checks.class_weights)
+    retention: float = _option(0.75, _checks.number(0.0, 1.0))
+    memory: Sequence[float] | None = _option(None, _checks.span(1e-3, 1e6))
+    max_delay: int = _option(0, _checks.integer(0, MAX_DELAY))
+    neighbors: int = _option(0, _checks.integer(0, MAX_NEIGHBORS))
+    centroids: int | None = _option(None, _checks.integer(0, MAX_CENTROIDS, optional=True))
+    categories: int = _option(64, _checks.integer(0, MAX_CATEGORIES))
+    neuron: str = "lif"
+    seed: int | None = _option(None, _checks.integer(0, 2**64 - 1, optional=True))
+    advanced: AdvancedOptions = AdvancedOptions()
+
+    def __post_init__(self) -> None:
+        _check_all(self)
         if isinstance(
             self.class_weight, Mapping
-        ):  # a later change of the user's dict must not reach the model
+        ):  # later changes of the caller's dict must not count
             object.__setattr__(self, "class_weight", dict(self.class_weight))
-        checks.integer("seed", self.seed, 0, 2**64 - 1, optional=True)
-        checks.integer("categories", self.categories, 0, MOST_CATEGORIES)
-        window_of(find(self.neuron).kind)
-        if self.memory is not None:
-            checks.span("memory", self.memory, 1e-3, 1e6)
-        checks.integer("max_delay", self.max_delay, 0, LONGEST_DELAY)
-        if self.max_delay and self.n_input_clusters:
-            raise ConfigError(f"max_delay is {self.max_delay}; with n_input_clusters, allowed is 0")
-        checks.choice("reset", self.reset, ("subtract", "zero"))
-        self._check_grid()
-        checks.integer("neighbors", self.neighbors, 0, MOST_NEIGHBORS)
-        if self.neighbors and self.readout == "delta":
+        if self.max_delay and self.advanced.projection == "clusters":
             raise ConfigError(
-                f"neighbors is {self.neighbors}; allowed with readout='delta' is 0: it has no stack"
+                f"`max_delay` must be 0 with `projection` 'clusters', got {self.max_delay}"
             )
-        checks.integer("centroids", self.centroids, 0, MOST_CENTROIDS, optional=True)
-        if self.centroids and self.readout == "delta":
-            raise ConfigError(
-                f"centroids is {self.centroids}; allowed with readout='delta' is 0: it has no stack"
-            )
+        if self.advanced.readout == "delta":
+            for name in ("neighbors", "centroids"):
+                if getattr(self, name):
+                    raise ConfigError(
+                        f"`{name}` must be 0 with `readout` 'delta', which has no stack, "
+                        f"got {getattr(self, name)}"
+                    )
 
-    def _check_grid(self) -> None:
-        """Refuse a grid that a window does not fit, or on which a neuron could fire more often than is kept."""
-        if self.neuron != "lif" and (self.dt is not None or self.reset != "subtract"):
-            raise ConfigError(
-                f"neuron is {self.neuron!r}; reset and dt can be chosen for neuron='lif' alone"
-            )
-        checks.real(
-            "dt", self.dt, self.window / MOST_SPIKES * (1.0 - 1e-9), self.window, optional=True
-        )
-        if self.dt is None:
-            return
-        steps = self.window / self.dt
-        if abs(steps - round(steps)) > 1e-6:
-            raise ConfigError(
-                f"dt is {self.dt:g}; the window of {self.window:g} ms must be a whole number of them"
-            )
+    @property
+    def remembers(self) -> bool:
+        """Whether a row depends on earlier rows."""
+        return self.memory is not None or self.max_delay > 0
 
     def layout_for(self, n_features: int) -> Layout:
         """Decide what is left open for a model whose first row has `n_features` features.
 
-        Rows of more than `WIDE` features are taken for images or spectra: one line a feature, more
-        neurons, a readout of the hidden layers alone that hardly forgets. Centroids lie among the
-        features: they are left out where the readout does not see these.
+        Centroids lie among the features: there are none where the readout does not see features.
         """
-        wide = n_features > WIDE
-        sizes = self.hidden_sizes
-        if sizes is None:
-            sizes = WIDE_SIZE if wide else BROAD_SIZE if n_features > BROAD else SIZE
-        fields_ = self.receptive_fields
-        n_fields = fields_ if fields_ is not None else 9 if n_features <= 64 else 1 if wide else 3
-        readout_layers = (
-            self.readout_layers if self.readout_layers != "auto" else "hidden" if wide else "all"
-        )
-        sees_rows = self.readout == "recursive" and readout_layers == "all"
-        usual = CENTROIDS if sees_rows and not wide else 0
+        rule = width_rule(n_features)
+        advanced = self.advanced
+        sizes = rule.neurons if self.hidden_sizes is None else self.hidden_sizes
+        n_fields = advanced.receptive_fields or rule.fields
+        layers = advanced.readout_layers
+        if layers == "auto":
+            layers = "all" if rule.features_read else "hidden"
+        has_centroids = advanced.readout == "recursive" and layers == "all" and rule.features_read
+        default_centroids = DEFAULT_CENTROIDS if has_centroids else 0
         return Layout(
             hidden_sizes=(sizes,) if isinstance(sizes, int) else tuple(sizes),
-            leaks=tuple(self.leaks) if self.leaks is not None else WIDE_LEAKS if wide else LEAKS,
+            leaks=rule.leaks if advanced.leaks is None else tuple(advanced.leaks),
             n_fields=n_fields,
-            readout_layers=readout_layers,
-            block=self.cluster_size or _block(n_features * n_fields, n_fields),
-            n_centroids=self.centroids if self.centroids is not None else usual,
+            readout_layers=layers,
+            block=advanced.cluster_size or _block_size(n_features * n_fields, n_fields),
+            n_centroids=default_centroids if self.centroids is None else self.centroids,
         )
-
-    def settings(self, layout: Layout, *, regression: bool, seed_key: int) -> Settings:
-        """Return the numbers that the compiled step reads."""
-        sizes = layout.hidden_sizes
-        recursive = self.readout == "recursive"
-        raw = layout.readout_layers == "all"
-        tau = float(self.tau if self.tau is not None else self.window)
-        n_trace = len(layout.leaks) if recursive else 1
-        n_linear = 2 if recursive and raw else 0
-        n_losses = 2 if recursive and not regression else 1
-        n_centroids = 0 if regression else layout.n_centroids
-        n_says = N_CENTROID_SAYS * (n_centroids > 0)
-        n_says += (N_VALUE_SAYS if regression else N_NEIGHBOR_SAYS) * (self.neighbors > 0)
-        return Settings(
-            n_layers=len(sizes),
-            n_hidden=sum(sizes),
-            n_last=sizes[-1],
-            n_fields=layout.n_fields,
-            window=float(self.window),
-            tau=tau,
-            tau_trace=float(self.tau_trace if self.tau_trace is not None else self.window),
-            gain=float(self.gain if self.gain is not None else GAIN),
-            last_layer=layout.readout_layers == "last",
-            raw_inputs=raw,
-            recursive=recursive,
-            regression=regression,
-            learns=self.rule != "frozen" and self.rate > 0.0 and self.plastic > 0.0,
-            credit=TRIAL if self.is_plain else list(CREDITS).index(self.credit),
-            projects=self.rule == "loco" and self.orthogonality > 0.0,
-            block=layout.block,
-            plastic=float(self.plastic),
-            noise=float(self.perturbation_std),
-            n_perturbations=self.n_perturbations,
-            antithetic=self.antithetic,
-            learning_rate=float(self.rate),
-            orthogonality=float(self.orthogonality),
-            projector_leak=PROJECTOR_LEAKS[layout.n_fields == 1],
-            ridge=0.1 * (1.0 - self.orthogonality) / max(self.orthogonality, 1e-9) + 1e-3,
-            n_clusters=self.n_input_clusters,
-            rank=self.rank,
-            retention=float(self.retention),
-            n_trace=n_trace,
-            n_linear=n_linear,
-            n_losses=n_losses,
-            n_snapshots=N_SNAPSHOTS if recursive and not regression and self.retention > 0.0 else 0,
-            weighting=EQUAL
-            if self.class_weight is None
-            else BALANCED
-            if self.class_weight == "balanced"
-            else GIVEN,
-            remembers=self.remembers,
-            max_delay=self.max_delay,
-            shortest=float(self.memory[0]) if self.memory is not None else 0.0,
-            longest=float(self.memory[1]) if self.memory is not None else 0.0,
-            n_centroids=n_centroids,
-            n_neighbors=self.neighbors,
-            n_says=n_says,
-            n_blocks=(n_trace + n_linear) * n_losses + n_says,
-            seed_key=seed_key,
-            cell=self._cell(tau),
-        )
-
-    def _cell(self, tau: float) -> Any:
-        """Return the parameters of the neurons."""
-        cell = window_of(find(self.neuron).kind).settings(tau)
-        if self.neuron != "lif":
-            return cell
-        return cell._replace(
-            reset_zero=self.reset == "zero", dt=0.0 if self.dt is None else float(self.dt)
-        )
-
-    @property
-    def remembers(self) -> bool:
-        """Whether a row depends on those before it."""
-        return self.memory is not None or self.max_delay > 0
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether credit is that of plain node perturbation, each trial by itself."""
-        return self.rule == "np" and self.credit == "perturbation"
-
-    @property
-    def rate(self) -> float:
-        """The learning rate in force; the measured one of the credit unless given."""
-        if self.learning_rate is not None:
-            return self.learning_rate
-        if self.is_plain:
-            return TRIAL_RATE
-        projects = self.rule == "loco" and self.orthogonality > 0.0 and self.n_input_clusters == 0
-        return CREDITS[self.credit] * (1.0 if projects else UNPROJECTED)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields by name, in the constructor's order."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        """Return the options by name; the advanced ones as a dict of their own."""
+        values = {declared.name: getattr(self, declared.name) for declared in fields(self)}
+        return {**values, "advanced": self.advanced.to_dict()}
 
 
-def _block(n_lines: int, n_fields: int) -> int:
-    """Return how many lines share a block of the projector: all of a narrow row.
+def _block_size(n_lines: int, n_fields: int) -> int:
+    """Return how many lines share a block of the projector.
 
-    Whole features stay together.
+    The lines of a feature stay together.
     """
     return FULL_BLOCK if n_lines <= FULL_BLOCK else BLOCK - BLOCK % n_fields
 
 
-DEFAULTS = ModelConfig()
-PRESETS: dict[str, dict[str, Any]] = {
+DEFAULTS = ModelOptions()
+PRESETS: Mapping[str, Mapping[str, Any]] = {
     "fast": {"hidden_sizes": (64,)},
     "default": {},
     "accurate": {"hidden_sizes": (256,), "neighbors": 5000},

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from river import base
 
-from loco_stream.estimators._sequences import SequenceEstimator, pooled
+from loco_stream.estimators import _events
+from loco_stream.estimators._core import Float64
+from loco_stream.estimators._estimator import LOCOEstimator
+from loco_stream.estimators._observed import learn_ticket
+from loco_stream.estimators._parameters import names_moved_parameters
+from loco_stream.estimators.inputs.row_times import row_time, row_times
 from loco_stream.estimators.inputs.slots import plain_label, require_mapping
 from loco_stream.estimators.inputs.tables import frame_columns, labels, table
 from loco_stream.estimators.tickets import Ticket
-from loco_stream.learner.arrays.scratch import SPOKEN
-from loco_stream.learner.readout.snapshots import FIRST, N_KEPT
+from loco_stream.learner.readout.snapshots import CURRENT, FIRST
+from loco_stream.options import DEFAULTS, AdvancedOptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,140 +28,85 @@ if TYPE_CHECKING:
 __all__ = ["LOCOClassifier"]
 
 
-class LOCOClassifier(SequenceEstimator, base.MiniBatchClassifier):
-    """Spiking network that learns each sample by LOCO and forgets little.
+class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
+    """Spiking network that learns a classification stream row by row and forgets little.
 
-    A sample is scaled and encoded as constant currents, which drive event-driven spiking layers for
-    one window; a neuron's spikes leave a synaptic trace. A bank of recursive readouts that forget
-    at different speeds reads the traces; stacks and a Bayesian mixture make one set of
-    probabilities of what its members say. For inputs known once but not lately, a gate lets the
-    readout that never forgets speak. Hidden layers learn by local credit whose weight change is
-    projected away from what their inputs have taught before (LOCO, Ma & Yu 2026): forward passes
-    only, no task labels, and no row stored unless `neighbors` asks for it. A value that is missing,
-    infinite, or no number is masked: it drives nothing and is counted in `masked_values`.
-
-    A model may be used by several threads: it has one lock, and calls of its methods run one after
-    the other, a block of rows as one call. `copy`, `pickle`, `save` and a checkpoint take the state
-    between two such calls; a copy shares nothing with its model.
+    A row is scaled and encoded as constant currents, which drive event-driven spiking layers for
+    one window; a neuron's spikes leave a synaptic trace. Recursive readouts that forget at
+    different speeds read the traces; stacks and a Bayesian mixture combine them into one set of
+    probabilities. For inputs known once but not recently, a gate gives the readout that never
+    forgets more weight. Hidden layers learn by low-rank cluster-orthogonal weight modification
+    (LOCO, Ma & Yu 2026): local credit whose weight change is projected orthogonally to earlier
+    inputs. There are forward passes only, no task labels, and no row is stored unless `neighbors`
+    is set. A value that is missing, infinite or no number is masked: it drives nothing and is
+    counted in `masked_values`.
 
     Parameters
     ----------
     hidden_sizes
-        Neurons of each hidden layer, 1 to 64 layers; a number alone is one layer. None: 128, 256
-        for rows of more than 32 features, and 640 for more than 256, as the first row has them.
+        Neurons of each hidden layer, 1 to 64 layers; a number alone is one layer. None: chosen by
+        the number of features of the first row, see `loco_stream.options.WIDTH_RULES`. Fewer
+        neurons are faster, more are more accurate on rows of many features; several layers cost
+        accuracy on most tabular streams.
     rule
-        ``"loco"`` (projected), ``"np"`` (no projection, and with ``credit="perturbation"`` plain
-        node perturbation, where every trial changes weights by itself) or ``"frozen"`` (hidden
-        layers keep their start weights).
-    credit
-        ``"mirror"``: the feedback that carries the error to a neuron receives the increments that
-        the readout gives the neuron's row; layers that the readout does not see learn theirs as in
-        ``"learned"``. ``"learned"``: feedback learned by perturbing the drives, one row in four,
-        from what that changes in every output. ``"perturbation"``: feedback learned from the
-        paper's product of loss change and noise alone, averaged over rows; all rows are perturbed.
-    readout
-        ``"recursive"``: the bank. ``"delta"``: one normalised delta rule with softmax.
-    readout_layers
-        ``"all"``: traces of all hidden layers and the scaled features. ``"hidden"``: the traces
-        alone. ``"last"``: those of the last hidden layer. ``"auto"``: all, or hidden for rows of
-        more than 256 features.
-    cluster_size
-        Inputs of a hidden layer that share a block of its projector, whose cost grows with it.
-        None: all up to 288 input lines, else 112.
-    perturbation_std
-        Size of the perturbation of a drive, in thresholds a window; it must be able to move spikes.
-        This and the next two matter where drives are perturbed: not with mirrored credit in layers
-        that the readout sees.
-    n_perturbations
-        Perturbed passes of a row that is perturbed.
-    antithetic
-        Whether each perturbation is also run with the opposite sign.
+        ``"loco"``: projected learning. ``"np"``: the same without projection, and with
+        ``credit="perturbation"`` plain node perturbation. ``"frozen"``: hidden layers keep their
+        start weights. Change it to measure what learned layers are worth on your data.
     learning_rate
-        Step of the hidden layers in units of drive: over the mean square of a layer's input. None
-        takes the measured one of the credit: mirror 300, learned and perturbation 900, and a
-        thirtieth of that without the recursive projector, which anneals the step; plain node
-        perturbation 0.1. Results are flat from half to twice the first.
-    orthogonality
-        How much of a learned input's direction the projector loses: 0 nothing, 1 all.
-    n_input_clusters
-        0: the projector. More: the prototypes of the paper instead, the most input clusters to keep
-        apart; kept for comparison.
-    rank
-        Directions a prototype protects.
-    receptive_fields
-        Gaussian fields a feature. None: 9 up to 64 features, 3 up to 256, else one line a feature.
-    tau
-        Time constant of the membrane, ms. None: the window.
-    tau_trace
-        Time constant of the trace by which learning and the readout see spikes, ms. None: the
-        window.
-    gain
-        Root mean square of the drives of a layer, in thresholds a window, to which it settles over
-        the first 300 rows. None: 6.
-    window
-        Length of the sample's window, ms.
-    leaks
-        Forgetting of each readout member a sample, ascending; 0 never forgets. The gate compares
-        the first two. None: (0, 1e-4, 1e-1): one keeps all, one follows slow drift, one of ten rows
-        follows streams whose labels come in runs. And (1e-9,) for rows of more than 256 features: a
-        member that keeps ten tasks of thousands of rows, and still learns after a million.
-    retention
-        0: only adapt. The higher, the less strange an input must be for the slow readout to speak;
-        above 0, old models are kept and recalled when their concept returns.
-    plastic
-        Share of the neurons of each layer that learn, from 0 to 1.
+        Step of the hidden layers relative to the mean square of a layer's input, 0 to 1e6. None:
+        what was measured for the credit rule: 300 for mirror, 900 for learned and perturbation, 0.1
+        for plain node perturbation; a thirtieth without the recursive projector. Results are flat
+        from half to twice the default.
     class_weight
-        How much a mistake on a class costs, beside the others. It acts on the answer alone: the
+        Cost of a mistake on a class relative to the others. It acts on the answer only: the
         probability of each class is multiplied by its weight and all are normalised again (Elkan
-        2001), so that `predict_one` names the class of the least expected cost and
-        `predict_proba_one` agrees with it; what is learned is the same, to the bit. Weights inside
-        learning were measured too: at the same recall they rank rare rows worse. None: all 1, and
-        the probabilities are calibrated. A dict: labels and their weights, 1 where a label is not
-        in it. ``"balanced"``: rows learned over the number of classes and the rows of that class,
-        as counted since the start.
-    seed
-        Of all randomness; None is 0. Equal seeds and streams give equal bytes.
+        2001), so that `predict_one` returns the class of the least expected cost. None: all 1, and
+        the probabilities are calibrated. A dict: labels and weights, 1 for a label that is not in
+        it. ``"balanced"``: rows over the number of classes and the rows of the class, as counted so
+        far. `set_class_weight` changes it.
+    retention
+        Weight of what was learned earlier against what is learned now, 0 to 1. 0: only adapt. The
+        higher, the less unusual an input must be for the slow readout to answer; above 0 earlier
+        models are kept and recalled when their concept returns.
+    memory
+        Shortest and longest time constant of the traces that carry on from row to row, for every
+        other hidden neuron, in median gaps between rows; (0.3, 50) suits most sensors. None: each
+        row starts from nothing. Set it when a label depends on earlier rows.
+    max_delay
+        Longest delay of a synapse of the first layer, in rows, 0 to 256. Each synapse has a fixed
+        delay, drawn from 0 to this, and learns its weight, so that neurons find what rows tell
+        together. Hidden layers then move less with each further row of a run of one class.
+    neighbors
+        Rows that are kept, with their labels, to compare new rows with: up to 1,000,000. The 7
+        nearest of all, the 3 nearest, and the 7 nearest of the last fifth are three more outputs of
+        the stack. It pays where classes lie in patches (digits, moving blobs). It is the one option
+        with which a model, its files and its checkpoints hold rows as they came, readable by
+        anybody who has them. 5000 rows of ten features make a row half as expensive again and take
+        4 bytes per value.
+    centroids
+        Points among the features that move towards the rows near them and count the classes there,
+        up to 100,000. The nearest 3 and 7 are two more outputs of the stack. They pay where classes
+        lie in patches and cost a tenth of a row's time at 300. A point is a blend of rows, but a
+        reader of the model's file can recover much of single rows. None: 300, or none for rows of
+        more than 256 features and where the readout sees no features.
+    categories
+        Distinct texts that a feature may hold before further ones share their slots, chosen by a
+        checksum, 0 to 1024; `categories_` reports how many did. The work per row grows with the
+        square of all inputs, so all features together hold at most 1024. 0: texts are masked.
     neuron
         ``"lif"``: leaky integrate-and-fire. ``"alif"``: the same with a threshold that each spike
         raises. ``"izhikevich"``: regular spiking, integrated numerically and about fifty times
-        slower.
-    categories
-        Distinct texts a feature may hold before further ones share their slots, chosen by a
-        checksum; `categories_` tells how many did. 64 cost little; the work of a row grows with the
-        square of all inputs, so all features together hold at most 1024. 0: texts are masked. A
-        feature counts once for the width of the first row, however many texts it has.
-    memory
-        Shortest and longest time constant by which the traces of every other hidden neuron carry on
-        from row to row, in median gaps between rows; (0.3, 50) suits most sensors. None: each row
-        starts from nothing.
-    max_delay
-        Longest delay of a synapse of the first layer, in rows. Each synapse has a fixed one, drawn
-        from 0 to this, and learns its weight, so that neurons find what rows tell together. The
-        hidden layers then move less with each further row of a run of one class. 0: a row is seen
-        alone. At most 256; needs `n_input_clusters` of 0.
-    reset
-        What a spike does to the membrane of a ``"lif"`` neuron: ``"subtract"`` lowers it by the
-        threshold, ``"zero"`` empties it. Under a constant drive both are the same unless there is a
-        `dt`; files for other simulators (`Network.to_nir`) know ``"zero"`` alone.
-    neighbors
-        Rows that are kept, with their labels, to ask the nearest of them: up to 1,000,000. The 7
-        nearest of all, the 3 nearest, and the 7 of the last fifth are three more opinions for the
-        stack. This pays where classes lie in patches (digits, moving blobs) and is the one setting
-        under which a model, its files and its checkpoints hold rows as they came, and somebody who
-        reads these can read those. A row is compared with all rows kept: 5000 of ten features make
-        a row of the default half as dear again, and take 4 bytes a value. 0: no row is kept.
-    centroids
-        Places among the features that move towards the rows near them and count the classes there,
-        at most so many (up to 100,000); the nearest 3 and 7 are two more opinions for the stack.
-        They pay where classes lie in patches, as `neighbors` do, and cost a tenth of a row's time
-        at 300. A place is a blend of rows, not one of them, but whoever reads a model's file can
-        tell much of single ones. None: 300, but none of rows of more than 256 features, where they
-        would cost most, and none where the readout sees no features. 0: none, which
-        ``readout="delta"`` asks for.
-    dt
-        Grid in ms on which ``"lif"`` neurons may fire, as on clocked hardware, a whole number of
-        times in the window and at most 20. None: whenever they reach their threshold, which keeps
-        the finest grades.
+        slower. Others can be registered, see `loco_stream.neurons`.
+    seed
+        Seed of all random numbers, 0 to 2**64 - 1; None is 0. Equal seeds and streams give equal
+        bytes.
+    advanced
+        Options that few users change; see `AdvancedOptions`.
+
+    Raises
+    ------
+    ConfigError
+        A parameter is out of its range.
 
     References
     ----------
@@ -167,13 +118,49 @@ class LOCOClassifier(SequenceEstimator, base.MiniBatchClassifier):
     --------
     >>> from river import datasets, metrics
     >>> from loco_stream import LOCOClassifier
-    >>> model, accuracy = LOCOClassifier(seed=1), metrics.Accuracy()
+    >>> model = LOCOClassifier(seed=1)
+    >>> accuracy = metrics.Accuracy()
     >>> for x, y in datasets.Phishing():
     ...     accuracy.update(y, model.predict_one(x))
     ...     model.learn_one(x, y)
     >>> accuracy.get() > 0.9
     True
     """
+
+    _parameters = (
+        "hidden_sizes",
+        "rule",
+        "learning_rate",
+        "class_weight",
+        "retention",
+        "memory",
+        "max_delay",
+        "neighbors",
+        "centroids",
+        "categories",
+        "neuron",
+        "seed",
+        "advanced",
+    )
+
+    @names_moved_parameters
+    def __init__(
+        self,
+        hidden_sizes: int | Sequence[int] | None = DEFAULTS.hidden_sizes,
+        rule: str = DEFAULTS.rule,
+        learning_rate: float | None = DEFAULTS.learning_rate,
+        class_weight: str | Mapping[Hashable, float] | None = DEFAULTS.class_weight,
+        retention: float = DEFAULTS.retention,
+        memory: Sequence[float] | None = DEFAULTS.memory,
+        max_delay: int = DEFAULTS.max_delay,
+        neighbors: int = DEFAULTS.neighbors,
+        centroids: int | None = DEFAULTS.centroids,
+        categories: int = DEFAULTS.categories,
+        neuron: str = DEFAULTS.neuron,
+        seed: int | None = DEFAULTS.seed,
+        advanced: AdvancedOptions | None = None,
+    ) -> None:
+        self._construct(locals())
 
     @property
     def _multiclass(self) -> bool:
@@ -182,34 +169,63 @@ class LOCOClassifier(SequenceEstimator, base.MiniBatchClassifier):
     @property
     def classes(self) -> tuple[Hashable, ...]:
         """The labels seen, in the order they came; column j of a probability array is class j."""
-        return tuple(self._classes)
+        return tuple(self._core.classes)
 
     @property
     def recalled(self) -> tuple[int, int]:
-        """How many readouts of old concepts were kept so far, and the number of the one that speaks now, 0: none."""
-        with self._lock:
-            if self._state is None:
+        """Number of earlier models kept so far, and the number of the one in use, 0: none."""
+        with self._core.lock:
+            if self._core.state is None:
                 return 0, 0
-            speakers = self._state.recall.speakers
-            clock = self._state.recall.clock
-            births = self._state.recall.births
-            if speakers.item(0) >= 0.5:
-                return clock.item(N_KEPT), 0
-            loudest = int(speakers.argmax())
-            speaks = loudest >= FIRST and speakers[loudest] > 0.5
-            return clock.item(N_KEPT), int(births[loudest - FIRST]) if speaks else 0
+            snapshots = self._core.state.snapshots
+            n_kept = int(snapshots.counters.n_kept)
+            posterior = snapshots.posterior
+            if posterior[CURRENT] >= 0.5:
+                return n_kept, 0
+            largest = int(posterior.argmax())
+            in_use = largest >= FIRST and posterior[largest] > 0.5
+            return n_kept, int(snapshots.ids[largest - FIRST]) if in_use else 0
+
+    def set_class_weight(self, class_weight: str | Mapping[Hashable, float] | None) -> None:
+        """Change the weights of the classes; what was learned stays as it is.
+
+        Parameters
+        ----------
+        class_weight
+            As in the constructor.
+
+        Raises
+        ------
+        ConfigError
+            It is none of the allowed values.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCOClassifier
+        >>> model = LOCOClassifier(hidden_sizes=(8,), seed=1)
+        >>> model.learn_array([[0.0], [1.0], [0.1], [0.9]], ["ok", "worn", "ok", "worn"])
+        >>> before = model.predict_proba_one({0: 0.5})["worn"]
+        >>> model.set_class_weight({"worn": 10.0})
+        >>> model.predict_proba_one({0: 0.5})["worn"] > before
+        True
+        """
+        core = self._core
+        options = replace(core.options, class_weight=class_weight)
+        with core.lock:
+            core.change_options(options)
+            self.__dict__["class_weight"] = class_weight
 
     def learn_one(self, x: dict[Any, Any] | Ticket, y: Any, t: float | None = None) -> None:
-        """Learn one sample; new features and a new class get the next free slots.
+        """Learn one row; new features and a new class get the next free slots.
 
         Parameters
         ----------
         x
-            The sample, or the `Ticket` that `observe_one` gave for it.
+            The row, or the `Ticket` that `observe_one` returned for it.
         y
             Its label.
         t
-            Its time, in any unit; None: one gap after the last one. Only a memory reads it; a
+            Its time, in any unit; None: one gap after the last row. Only a memory reads it; a
             ticket has its own.
 
         Raises
@@ -217,35 +233,37 @@ class LOCOClassifier(SequenceEstimator, base.MiniBatchClassifier):
         InputError
             x is no mapping, y cannot be a label, t is no number, or the ticket is another model's.
         """
+        core = self._core
         if isinstance(x, Ticket):
-            self._learn_ticket(x, y)
+            learn_ticket(core, x, y)
             return
         require_mapping(x)
         label = plain_label(y)
-        moment = self._moment(t)
-        with self._lock:
-            slot = self._class_slots.get(label)
-            if slot is None or self._state is None or not self._slots.knows(tuple(x)):
-                (slot,) = self._admit(x, (label,))
-            self._learn_row(x, slot, 0.0, moment)
+        times = row_time(t, remembers=core.options.remembers)
+        with core.lock:
+            slot = core.class_slots.get(label)
+            if slot is None or core.state is None or not core.slots.knows(tuple(x)):
+                (slot,) = core.admit(x, (label,))
+            core.learn_row(x, slot, 0.0, times)
 
     def predict_one(self, x: dict[Any, Any], t: float | None = None, **kwargs: Any) -> Any:
-        """Return the most probable class at time `t`, or None before any is known.
-
-        Changes nothing.
-        """
-        with self._lock:
-            slot = self._predict_row(x, t)
-            return self._classes[int(slot)] if slot >= 0.0 else None
+        """Return the most probable class at time `t`; None before any is known. Changes nothing."""
+        core = self._core
+        times = row_time(t, remembers=core.options.remembers)
+        with core.lock:
+            slot = core.predict_row(x, times)
+            return core.classes[int(slot)] if slot >= 0.0 else None
 
     def predict_proba_one(
         self, x: dict[Any, Any], t: float | None = None, **kwargs: Any
     ) -> dict[Any, float]:
         """Return each class's probability; they sum to 1; empty before any class is known."""
-        with self._lock:
-            if self._predict_row(x, t) < 0.0 or self._scratch is None:
+        core = self._core
+        times = row_time(t, remembers=core.options.remembers)
+        with core.lock:
+            if core.predict_row(x, times) < 0.0 or core.scratch is None:
                 return {}
-            return dict(zip(self._classes, self._scratch.vectors[SPOKEN].tolist(), strict=False))
+            return dict(zip(core.classes, core.scratch.answer.tolist(), strict=False))
 
     def learn_array(
         self,
@@ -256,7 +274,7 @@ class LOCOClassifier(SequenceEstimator, base.MiniBatchClassifier):
         t: ArrayLike | None = None,
         sequence: Iterable[Any] | None = None,
     ) -> None:
-        """Learn rows in order in one compiled loop, to the bit as `learn_one` would.
+        """Learn rows in order in one compiled loop, bit-identical to `learn_one` row by row.
 
         Parameters
         ----------
@@ -290,11 +308,9 @@ class LOCOClassifier(SequenceEstimator, base.MiniBatchClassifier):
         t: ArrayLike | None = None,
         sequence: Iterable[Any] | None = None,
     ) -> NDArray[Any]:
-        """Test, then train on each row.
-
-        Return the labels predicted before learning (see `learn_array`).
-        """
-        return self._labels(self._learn_rows(X, y, features, t, sequence, predict_first=True)[0])
+        """Test, then train on each row; return the labels predicted before learning it, (n,)."""
+        answers, _ = self._learn_rows(X, y, features, t, sequence, predict_first=True)
+        return self._labels(answers)
 
     def learn_predict_proba_array(
         self,
@@ -310,11 +326,11 @@ class LOCOClassifier(SequenceEstimator, base.MiniBatchClassifier):
         Column j is `classes[j]`; a class is 0 before its first row, and a row of zeros is one
         before any class.
         """
-        with self._lock:
-            proba = self._learn_rows(
+        with self._core.lock:
+            _, proba = self._learn_rows(
                 X, y, features, t, sequence, predict_first=True, wants_proba=True
-            )[1]
-            return proba[:, : len(self._classes)]
+            )
+            return proba[:, : len(self._core.classes)]
 
     def predict_array(
         self,
@@ -341,7 +357,7 @@ class LOCOClassifier(SequenceEstimator, base.MiniBatchClassifier):
     def predict_sequence(
         self, X: ArrayLike, t: ArrayLike | None = None, features: Iterable[Hashable] | None = None
     ) -> Any:
-        """Return the most probable label of the event that the rows are of.
+        """Return the most probable label of the event with these rows.
 
         See `predict_proba_sequence`.
         """
@@ -351,19 +367,17 @@ class LOCOClassifier(SequenceEstimator, base.MiniBatchClassifier):
     def predict_proba_sequence(
         self, X: ArrayLike, t: ArrayLike | None = None, features: Iterable[Hashable] | None = None
     ) -> dict[Any, float]:
-        """Return the probability of each label of an event.
-
-        The geometric mean of what is said at its rows.
+        """Return the probability of each label of an event: the geometric mean over its rows.
 
         Parameters are those of `learn_sequence`. Changes nothing; empty before any class is known.
         """
-        with self._lock:
-            proba = self._sequence_rows(X, t, features)[1]
-            return (
-                dict(zip(self._classes, pooled(proba).tolist(), strict=True))
-                if self._classes
-                else {}
-            )
+        core = self._core
+        with core.lock:
+            _, proba = _events.predict(core, X, t, features, self._capacity())
+            if not core.classes:
+                return {}
+            shares = _events.pooled(proba[:, : len(core.classes)])
+            return dict(zip(core.classes, shares.tolist(), strict=True))
 
     def learn_many(self, X: pd.DataFrame, y: pd.Series) -> None:
         """Learn the rows of a frame in order."""
@@ -374,16 +388,36 @@ class LOCOClassifier(SequenceEstimator, base.MiniBatchClassifier):
         import pandas as pd
 
         names = frame_columns(X)
-        if not self._classes:
+        if not self._core.classes:
             return pd.Series(index=X.index, dtype="object")
         return pd.Series(self.predict_array(X, features=names), index=X.index)
 
     def predict_proba_many(self, X: pd.DataFrame) -> pd.DataFrame:
-        """Return the probabilities of each row of a frame, one column a class."""
+        """Return the probabilities of each row of a frame, one column per class."""
         import pandas as pd
 
         proba = self.predict_proba_array(X, features=frame_columns(X))
-        return pd.DataFrame(proba, index=X.index, columns=list(self._classes))
+        return pd.DataFrame(proba, index=X.index, columns=list(self._core.classes))
+
+    def _capacity(self) -> int:
+        state = self._core.state
+        return 0 if state is None else len(state.classes.count)
+
+    def _predict_rows(
+        self,
+        X: ArrayLike,
+        features: Iterable[Hashable] | None,
+        t: ArrayLike | None,
+        sequence: Iterable[Any] | None,
+    ) -> tuple[Float64, Float64]:
+        """Return answers (n,) and probabilities (n, classes)."""
+        core = self._core
+        given = table(X)
+        n = len(given.numbers)
+        with core.lock:
+            times, _ = row_times(t, sequence, n, core.sequence, remembers=core.options.remembers)
+            answers, proba = core.predict_table(given, features, times, self._capacity())
+            return answers, proba[:, : len(core.classes)]
 
     def _learn_rows(
         self,
@@ -395,36 +429,31 @@ class LOCOClassifier(SequenceEstimator, base.MiniBatchClassifier):
         *,
         predict_first: bool,
         wants_proba: bool = False,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return answers (n,) and probabilities, (n, room for classes) if they are wanted."""
+    ) -> tuple[Float64, Float64]:
+        """Return answers (n,) and, if they are wanted, probabilities (n, class capacity)."""
+        core = self._core
         given = table(X)
-        distinct, places = labels(y, len(given.numbers))
-        with self._lock:
-            names = self._names(given.numbers.shape[1], features)
-            moments, last = self._moments(t, sequence, len(given.numbers))
-            slots = np.array(self._admit(names, distinct), np.int64)[places]
-            assert self._state is not None
-            proba = np.zeros((len(slots) if wants_proba else 0, self._state.classes.shape[1]))
-            self._sequence = last
-            values = np.zeros(len(slots))
-            return self._learn_table(
-                given, names, slots, values, predict_first, moments, proba
-            ), proba
+        n = len(given.numbers)
+        distinct, places = labels(y, n)
+        with core.lock:
+            names = core.names(given.numbers.shape[1], features)
+            times, last = row_times(t, sequence, n, core.sequence, remembers=core.options.remembers)
+            slots = np.array(core.admit(names, distinct), np.int64)[places]
+            proba = np.zeros((n if wants_proba else 0, self._capacity()))
+            core.sequence = last
+            targets = (slots, np.zeros(n))
+            return core.learn_table(given, names, targets, predict_first, times, proba), proba
 
-    def _labels(self, answers: NDArray[np.float64]) -> NDArray[Any]:
+    def _labels(self, answers: Float64) -> NDArray[Any]:
         slots = answers.astype(np.int64)
-        classes = self._classes.copy()
+        classes = self._core.classes.copy()
         kind = type(classes[0]) if classes else None
-        known = (
-            len(slots) == 0 or slots[0] >= 0
-        )  # once a class is known, some class is always the answer
-        if (
-            known
-            and kind in (int, float, str, bool)
-            and all(type(label) is kind for label in classes)
-        ):
+        # Once a class is known, some class is always the answer.
+        known = len(slots) == 0 or slots[0] >= 0
+        is_plain = kind in (int, float, str, bool) and all(type(c) is kind for c in classes)
+        if known and is_plain:
             return np.array(classes)[slots]
-        table = np.empty(len(classes) + 1, object)  # and None, where -1 points
+        found = np.empty(len(classes) + 1, object)  # with None at the end, where -1 points
         for slot, label in enumerate(classes):
-            table[slot] = label
-        return table[slots]
+            found[slot] = label
+        return found[slots]

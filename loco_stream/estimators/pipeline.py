@@ -1,4 +1,4 @@
-"""River pipelines that end in one of this package's estimators, to plain values and back, without pickle.
+"""River pipelines that end in an estimator of this package, stored without pickle.
 
 Each kind of step that can be stored is one entry of `STEPS`: what it was made with, and what it has
 learned. A step of another kind is refused by name.
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.estimators._base import LOCOEstimator
+from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators.classifier import LOCOClassifier
 from loco_stream.estimators.regressor import LOCORegressor
 from loco_stream.numbers import shown
@@ -68,13 +68,14 @@ def _number(value: object) -> int | float:
     value = value.item() if isinstance(value, np.generic) else value
     if not isinstance(value, int | float):
         raise ConfigError(
-            f"a step of the pipeline holds {shown(value)}, which is no plain number: it cannot be stored"
+            f"a step of the pipeline holds {shown(value)}, which is no plain number: "
+            "it cannot be stored"
         )
     return value
 
 
 def _numbers(*names: str) -> Plain:
-    """Return how a step is stored that holds a number for each feature, under these attributes."""
+    """Return how a step is stored that holds a number per feature in these attributes."""
 
     def restore(step: RiverStep, state: Plain) -> None:
         for name in names:
@@ -88,7 +89,10 @@ def _numbers(*names: str) -> Plain:
 
 
 def _extremes(*names: str) -> Plain:
-    """Return the same of a step that holds a statistic of river for each feature, whose value has their own name."""
+    """Return how a step is stored that holds a statistic of river per feature.
+
+    The value of a statistic has the name of the attribute that holds it.
+    """
 
     def learned(step: RiverStep) -> Plain:
         return {
@@ -170,7 +174,7 @@ _GROUPS = {
 
 
 def is_pipeline(model: object) -> bool:
-    """Return whether a model is a pipeline of river that ends in one of this package's estimators."""
+    """Return whether a model is a pipeline of river that ends in an estimator of this package."""
     from river import compose
 
     return isinstance(model, compose.Pipeline) and isinstance(
@@ -184,15 +188,12 @@ def described(model: RiverStep) -> str:
 
 
 def export_pipeline(model: RiverStep) -> tuple[Plain, Arrays]:
-    """Return (plain values, copies of all arrays).
-
-    What `restore_pipeline` needs to go on bit-equal.
+    """Return plain values and copies of all arrays, from which `restore_pipeline` continues.
 
     Raises
     ------
     ConfigError
-        A step is of a kind that cannot be stored without pickle: the text names it and those that
-        can.
+        A step cannot be stored without pickle; the text names it and the steps that can be.
     """
     *before, (name, estimator) = model.steps.items()
     config, arrays = estimator.export_state()
@@ -216,7 +217,8 @@ def _export(step: RiverStep) -> Plain:
     if known is None or not type(step).__module__.startswith("river."):
         allowed = ", ".join([*_GROUPS, *STEPS])
         raise ConfigError(
-            f"step {kind} of the pipeline cannot be stored without pickle; those that can are {allowed}"
+            f"step {kind} of the pipeline cannot be stored without pickle; "
+            f"steps that can be are {allowed}"
         )
     for name in known.plain_only:
         if getattr(step, name) is not None:

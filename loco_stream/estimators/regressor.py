@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,12 +10,18 @@ from numpy.typing import ArrayLike, NDArray
 from river import base
 
 from loco_stream.errors import InputError
-from loco_stream.estimators._sequences import SequenceEstimator
+from loco_stream.estimators import _events
+from loco_stream.estimators._core import Float64
+from loco_stream.estimators._estimator import LOCOEstimator
+from loco_stream.estimators._observed import learn_ticket
+from loco_stream.estimators._parameters import names_moved_parameters
+from loco_stream.estimators.inputs.row_times import row_time, row_times
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import frame_columns, table, targets
 from loco_stream.estimators.tickets import Ticket
+from loco_stream.learner.readout.intervals import COVERAGES
 from loco_stream.numbers import require_number, shown
-from loco_stream.options import COVERAGES
+from loco_stream.options import DEFAULTS, AdvancedOptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,22 +29,35 @@ if TYPE_CHECKING:
 __all__ = ["LOCORegressor"]
 
 
-class LOCORegressor(SequenceEstimator, base.MiniBatchRegressor):
-    """The same network for a number.
+class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
+    """The network of `LOCOClassifier` for a number: readouts of one output.
 
-    Readouts of one output, in units of the target's running scale.
+    Outputs are in units of the target's running scale. Predictions stay within the target's range
+    so far and a quarter of it beyond. A target further from its prediction than three times the 99
+    % quantile of the last 500 residuals, and than one standard deviation of the target, is learned
+    as if it lay there: an outlier moves a model no more than a large residual does.
 
-    Predictions stay within the target's range so far and a quarter of it beyond. A target further
-    from its prediction than three times the 99 % quantile of the last 500 residuals, and than one
-    standard deviation of the target, is learned as if it lay there: an outlier moves a model no
-    more than a large residual does. Parameters are those of `LOCOClassifier`, and so is what holds
-    for threads.
+    Parameters
+    ----------
+    hidden_sizes, rule, learning_rate, memory, max_delay, categories, neuron, seed, advanced
+        As in `LOCOClassifier`.
+    neighbors
+        As in `LOCOClassifier`; the outputs are the mean targets of the 7 nearest of all rows kept
+        and of the last fifth.
+    centroids
+        None or 0: a regressor has no classes to count.
+
+    Raises
+    ------
+    ConfigError
+        A parameter is out of its range.
 
     Examples
     --------
     >>> from river import datasets, metrics
     >>> from loco_stream import LOCORegressor
-    >>> model, error = LOCORegressor(seed=1), metrics.MAE()
+    >>> model = LOCORegressor(seed=1)
+    >>> error = metrics.MAE()
     >>> for x, y in datasets.TrumpApproval():
     ...     error.update(y, model.predict_one(x))
     ...     model.learn_one(x, y)
@@ -47,46 +66,82 @@ class LOCORegressor(SequenceEstimator, base.MiniBatchRegressor):
     """
 
     _regression = True
+    _parameters = (
+        "hidden_sizes",
+        "rule",
+        "learning_rate",
+        "memory",
+        "max_delay",
+        "neighbors",
+        "centroids",
+        "categories",
+        "neuron",
+        "seed",
+        "advanced",
+    )
+
+    @names_moved_parameters
+    def __init__(
+        self,
+        hidden_sizes: int | Sequence[int] | None = DEFAULTS.hidden_sizes,
+        rule: str = DEFAULTS.rule,
+        learning_rate: float | None = DEFAULTS.learning_rate,
+        memory: Sequence[float] | None = DEFAULTS.memory,
+        max_delay: int = DEFAULTS.max_delay,
+        neighbors: int = DEFAULTS.neighbors,
+        centroids: int | None = DEFAULTS.centroids,
+        categories: int = DEFAULTS.categories,
+        neuron: str = DEFAULTS.neuron,
+        seed: int | None = DEFAULTS.seed,
+        advanced: AdvancedOptions | None = None,
+    ) -> None:
+        self._construct(locals())
 
     def learn_one(self, x: dict[Any, Any] | Ticket, y: float, t: float | None = None) -> None:
-        """Learn one sample, or the ticket of one.
+        """Learn one row, or the ticket of one; see `LOCOClassifier.learn_one`.
 
-        Raises `InputError` if y is not a finite number of at most 1e30.
-
-        See `LOCOClassifier.learn_one`.
+        Raises
+        ------
+        InputError
+            y is not a finite number of at most 1e30, or as there.
         """
+        core = self._core
         if isinstance(x, Ticket):
-            self._learn_ticket(x, y)
+            learn_ticket(core, x, y)
             return
         require_mapping(x)
         value = require_number("y", y)
-        moment = self._moment(t)
-        with self._lock:
-            if self._state is None or not self._slots.knows(tuple(x)):
-                self._admit(x)
-            self._learn_row(x, 0, value, moment)
+        times = row_time(t, remembers=core.options.remembers)
+        with core.lock:
+            if core.state is None or not core.slots.knows(tuple(x)):
+                core.admit(x)
+            core.learn_row(x, 0, value, times)
 
     def predict_one(self, x: dict[Any, Any], t: float | None = None) -> float:
-        """Return the predicted value at time `t`; 0.0 before the first sample. Changes nothing."""
-        with self._lock:
-            answer = self._predict_row(x, t)
-            return 0.0 if self._state is None else answer
+        """Return the predicted value at time `t`; 0.0 before the first row. Changes nothing."""
+        core = self._core
+        times = row_time(t, remembers=core.options.remembers)
+        with core.lock:
+            answer = core.predict_row(x, times)
+            return 0.0 if core.state is None else answer
 
     def predict_interval_one(
         self, x: dict[Any, Any], coverage: float = 0.9, t: float | None = None
     ) -> tuple[float, float]:
-        """Return the interval around `predict_one` that holds the value with that probability.
+        """Return the interval around `predict_one` that holds the value with a given probability.
 
         It is made of the last 500 residuals (conformal prediction on a window, Lei et al. 2018) and
         adapts to what it misses (Gibbs & Candes 2021), so that a share `coverage` of a stream's
-        values lies inside, drifting or not. It is as wide for every x.
+        values lies inside, drifting or not. It has the same width for every x.
 
         Parameters
         ----------
         x
-            The sample.
+            The row.
         coverage
-            0.5, 0.8, 0.9, 0.95 or 0.99: each is adapted apart.
+            0.5, 0.8, 0.9, 0.95 or 0.99; each is adapted separately.
+        t
+            Time of the row.
 
         Returns
         -------
@@ -108,10 +163,12 @@ class LOCORegressor(SequenceEstimator, base.MiniBatchRegressor):
         >>> low < 8.0 < high
         True
         """
+        core = self._core
         level = _level(coverage)
+        times = row_time(t, remembers=core.options.remembers)
         radii = np.full((1, len(COVERAGES)), np.inf)
-        with self._lock:
-            value = self._predict_row(x, t, radii)
+        with core.lock:
+            value = core.predict_row(x, times, radii)
         return value - radii.item(level), value + radii.item(level)
 
     def predict_interval_array(
@@ -125,13 +182,11 @@ class LOCORegressor(SequenceEstimator, base.MiniBatchRegressor):
     ) -> NDArray[np.float64]:
         """Return the interval of each row, (n, 2); see `predict_interval_one`."""
         level = _level(coverage)
-        with self._lock:
+        with self._core.lock:
             answers, radii = self._predict_rows(X, features, t, sequence)
-            if self._state is None:
-                answers, radii = (
-                    np.zeros(len(answers)),
-                    np.full((len(answers), len(COVERAGES)), np.inf),
-                )
+            if self._core.state is None:
+                answers = np.zeros(len(answers))
+                radii = np.full((len(answers), len(COVERAGES)), np.inf)
         return _bounds(answers, radii[:, level])
 
     def learn_predict_interval_array(
@@ -144,9 +199,9 @@ class LOCORegressor(SequenceEstimator, base.MiniBatchRegressor):
         t: ArrayLike | None = None,
         sequence: Iterable[Any] | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Test, then train on each row.
+        """Test, then train on each row; return values (n,) and intervals (n, 2).
 
-        Return values (n,) and intervals (n, 2), both predicted before learning.
+        Both are predicted before the row is learned.
         """
         level = _level(coverage)
         answers, radii = self._learn_rows(
@@ -175,7 +230,7 @@ class LOCORegressor(SequenceEstimator, base.MiniBatchRegressor):
         t: ArrayLike | None = None,
         sequence: Iterable[Any] | None = None,
     ) -> NDArray[np.float64]:
-        """Test, then train on each row; return the values predicted before learning, (n,)."""
+        """Test, then train on each row; return the values predicted before learning it, (n,)."""
         return self._learn_rows(X, y, features, t, sequence, predict_first=True)[0]
 
     def predict_array(
@@ -187,20 +242,17 @@ class LOCORegressor(SequenceEstimator, base.MiniBatchRegressor):
         sequence: Iterable[Any] | None = None,
     ) -> NDArray[np.float64]:
         """Return the predicted value of each row, (n,)."""
-        with self._lock:
-            answers = self._predict_rows(X, features, t, sequence)[0]
-            return np.zeros(len(answers)) if self._state is None else answers
+        with self._core.lock:
+            answers, _ = self._predict_rows(X, features, t, sequence)
+            return np.zeros(len(answers)) if self._core.state is None else answers
 
     def predict_sequence(
         self, X: ArrayLike, t: ArrayLike | None = None, features: Iterable[Hashable] | None = None
     ) -> float:
-        """Return the value of the event that the rows are of: the mean of what is said at them.
-
-        Changes nothing.
-        """
-        with self._lock:
-            answers = self._sequence_rows(X, t, features)[0]
-            return 0.0 if self._state is None else float(answers.mean())
+        """Return the value of the event with these rows: the mean over them. Changes nothing."""
+        with self._core.lock:
+            answers, _ = _events.predict(self._core, X, t, features, len(COVERAGES))
+            return 0.0 if self._core.state is None else float(answers.mean())
 
     def learn_many(self, X: pd.DataFrame, y: pd.Series) -> None:
         """Learn the rows of a frame in order."""
@@ -212,6 +264,21 @@ class LOCORegressor(SequenceEstimator, base.MiniBatchRegressor):
 
         return pd.Series(self.predict_array(X, features=frame_columns(X)), index=X.index)
 
+    def _predict_rows(
+        self,
+        X: ArrayLike,
+        features: Iterable[Hashable] | None,
+        t: ArrayLike | None,
+        sequence: Iterable[Any] | None,
+    ) -> tuple[Float64, Float64]:
+        """Return answers (n,) and half widths of intervals (n, coverages)."""
+        core = self._core
+        given = table(X)
+        n = len(given.numbers)
+        with core.lock:
+            times, _ = row_times(t, sequence, n, core.sequence, remembers=core.options.remembers)
+            return core.predict_table(given, features, times, len(COVERAGES))
+
     def _learn_rows(
         self,
         X: ArrayLike,
@@ -222,30 +289,30 @@ class LOCORegressor(SequenceEstimator, base.MiniBatchRegressor):
         *,
         predict_first: bool,
         wants_radii: bool = False,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return answers (n,) and half widths of intervals, (n, coverages) if they are wanted."""
+    ) -> tuple[Float64, Float64]:
+        """Return answers (n,) and, if they are wanted, half widths of intervals (n, coverages)."""
+        core = self._core
         given = table(X)
-        values = targets(y, len(given.numbers))
-        with self._lock:
-            names = self._names(given.numbers.shape[1], features)
-            moments, last = self._moments(t, sequence, len(values))
-            self._admit(names)
-            self._sequence = last
-            slots = np.zeros(len(values), np.int64)
-            radii = np.full((len(values) if wants_radii else 0, len(COVERAGES)), np.inf)
-            return self._learn_table(
-                given, names, slots, values, predict_first, moments, radii
-            ), radii
+        n = len(given.numbers)
+        values = targets(y, n)
+        with core.lock:
+            names = core.names(given.numbers.shape[1], features)
+            times, last = row_times(t, sequence, n, core.sequence, remembers=core.options.remembers)
+            core.admit(names)
+            core.sequence = last
+            slots = np.zeros(n, np.int64)
+            radii = np.full((n if wants_radii else 0, len(COVERAGES)), np.inf)
+            known = (slots, values)
+            return core.learn_table(given, names, known, predict_first, times, radii), radii
 
 
 def _level(coverage: float) -> int:
     if coverage not in COVERAGES:
-        raise InputError(
-            f"coverage is {shown(coverage)}; allowed are {', '.join(map(str, COVERAGES))}"
-        )
+        allowed = ", ".join(map(str, COVERAGES))
+        raise InputError(f"`coverage` must be one of {allowed}, got {shown(coverage)}")
     return COVERAGES.index(coverage)
 
 
-def _bounds(values: NDArray[np.float64], radii: NDArray[np.float64]) -> NDArray[np.float64]:
+def _bounds(values: Float64, radii: Float64) -> Float64:
     """Return lowest and highest value of each interval, (n, 2)."""
     return np.stack([values - radii, values + radii], axis=1)

@@ -1,22 +1,26 @@
-"""A model to a file and back."""
+"""Models in files."""
 
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, TypeAlias
+
+from river.compose import Pipeline
 
 from loco_stream.errors import CheckpointError, InputError
-from loco_stream.estimators._base import LOCOEstimator
+from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators.classifier import LOCOClassifier
 from loco_stream.estimators.pipeline import export_pipeline, is_pipeline, restore_pipeline
 from loco_stream.estimators.regressor import LOCORegressor
 from loco_stream.persistence import format as persist
 
-__all__ = ["load", "save"]
+__all__ = ["Saveable", "load", "save"]
+
+Saveable: TypeAlias = LOCOClassifier | LOCORegressor | Pipeline
 
 
 def save(model: Any, path: str | os.PathLike[str]) -> None:
-    """Write a model to one checked file without pickle; `load` continues bit-equal.
+    """Write a model to one checked file without pickle; a loaded one continues bit-identically.
 
     Parameters
     ----------
@@ -55,13 +59,13 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         config, arrays = model.export_state()
     else:
         raise InputError(
-            f"cannot save {type(model).__name__}; allowed are LOCOClassifier, LOCORegressor, and a pipeline of river "
-            "that ends in one of them"
+            "`model` must be a LOCOClassifier, a LOCORegressor, or a pipeline of river that ends in "
+            f"one of them, got {type(model).__name__}"
         )
     persist.write(path, config["kind"], config, arrays)
 
 
-def load(path: str | os.PathLike[str], max_bytes: int = persist.MAX_BYTES) -> Any:
+def load(path: str | os.PathLike[str], max_bytes: int = persist.MAX_BYTES) -> Saveable:
     """Read a model or pipeline that `save` or an engine's checkpoint wrote.
 
     Safe with a file of any content.

@@ -1,9 +1,9 @@
-"""Tickets: what was said of a row when it was predicted, kept until its label comes.
+"""Tickets: what was predicted for a row, kept until its label comes.
 
-Stack, mixture, gate and recall learn whom to trust. What members say once the label has come is no
-evidence for that: meanwhile they may have learned rows of the same event, and the fastest would
-seem to have known all along. So they are judged by what they said at the time, while members and
-hidden layers learn the row as they are now.
+Stacks, mixture, gate and snapshots learn which parts to weigh. What members predict once the label
+has come is no evidence for that: meanwhile they may have learned rows of the same event, and the
+fastest would seem to have known all along. So they are scored by what they predicted at the time,
+while members and hidden layers learn the row as they are now.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class Origin:
     __slots__ = ()
 
     def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
-        """Become None."""
+        """Become None in a copy."""
         return _none, ()
 
 
 def _none() -> None:
-    """Return what stands for the origin in a copy."""
+    """Return what a copy has in its place."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,13 +48,14 @@ class Ticket:
     features
         Names of the columns of an array, else None.
     prediction
-        The label or value that was predicted; None before anything is known.
+        The predicted label or value; None before anything is known.
     proba
         Probability of each class, empty before any is known; None in regression.
-    said
-        What the readout's parts said, one row of numbers; empty where no row had been learned yet.
+    predicted
+        What the parts of the readout predicted, one row of numbers; empty where no row had been
+        learned.
     origin
-        The model that gave it; None where that is not known.
+        The model that returned it; None where that is not known.
 
     Examples
     --------
@@ -71,5 +72,5 @@ class Ticket:
     features: tuple[Hashable, ...] | None
     prediction: Any
     proba: Mapping[Hashable, float] | None
-    said: NDArray[np.float64]
+    predicted: NDArray[np.float64]
     origin: Origin | None = None

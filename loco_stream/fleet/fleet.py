@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from loco_stream.engine.model_adapter import task_of
 from loco_stream.errors import ConfigError, InputError
-from loco_stream.estimators._base import LOCOEstimator
+from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.fleet.backend import Backend, LocalBackend
 from loco_stream.fleet.home import Home
 from loco_stream.fleet.host import Answer, HostOptions, parse_sync

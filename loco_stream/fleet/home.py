@@ -9,7 +9,7 @@ from typing import Any
 from loco_stream.engine.checkpoint import CheckpointFolder
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.estimators._base import LOCOEstimator
+from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators.saving import load, save
 from loco_stream.fleet.keyed_model import Maker
 from loco_stream.fleet.rows import Key

@@ -17,7 +17,7 @@ from loco_stream.engine.state import export_model, export_trainer, model_of, res
 from loco_stream.engine.state import state_sha256 as sha256_of
 from loco_stream.engine.trainer import Trainer
 from loco_stream.errors import CheckpointError
-from loco_stream.estimators._base import LOCOEstimator
+from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.fleet.rows import LABELS, LEARN, OBSERVE, Key, Label, Matrix, Rows, Said, Table
 from loco_stream.monitor import Alarm, TaskMonitor
 from loco_stream.numbers import plain

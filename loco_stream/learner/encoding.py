@@ -1,12 +1,10 @@
-"""From a row of numbers to input lines.
-
-Running scaling that settles, bounding, graded receptive fields.
+"""From a row of numbers to input lines: running scales that settle, and graded receptive fields.
 
 A line carries a number from 0 to 1, a constant current for the whole window. A masked value is NaN,
-infinite or beyond 1e30: its lines are 0, it counts in no statistic and is 0 (the mean) for the
+infinite or beyond 1e30: its lines are 0, it counts in no statistic, and it is 0 (the mean) for the
 linear part of the readout.
 
-Scaling settles after `SETTLE` values of a feature, because features that keep moving make every
+A scale settles after `SETTLE` values of a feature, because features that keep moving make every
 readout stale that is meant to remember. It opens again when three in four recent values lie beyond
 the clip, as after a change of sensor or unit.
 """
@@ -14,129 +12,162 @@ the clip, as after a change of sensor or unit.
 from __future__ import annotations
 
 import math
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
-from loco_stream.learner.arrays.state import (
-    BEYOND,
-    COUNT,
-    HIGHEST,
-    LOWEST,
-    MEAN,
-    SQUARES,
-    STAT_ROWS,
-)
-from loco_stream.options import LARGEST
+from loco_stream.learner.arrays.spec import Array, Shapes, axes
+from loco_stream.numbers import LARGEST
 
 __all__ = [
     "CLIP",
+    "SETTLE",
+    "FeatureStatistics",
+    "TargetStatistics",
+    "bounded_range",
     "encode_fields",
     "encode_intensities",
     "intensity",
-    "measure",
     "scale",
     "update_statistics",
     "update_value",
 ]
 
-
-CLIP = 3.0  # running standard deviations up to which the scale is linear
-SETTLE = 300.0  # values after which mean and variance stand
-# fading share of clipped values at which they move again: a concept that returns finds its old
-# scale
-REOPEN = 0.75
-# The same for a regression's target: values are clipped there, and no code waits for them to
-# return.
-REOPEN_TARGET = 0.5
-FADE = 0.02  # of that share
+CLIP = 3.0  # standard deviations up to which the scale is linear
+SETTLE = 300.0  # values after which mean and variance are fixed
+REOPEN = (
+    0.75  # fading share of clipped values at which they move again; a returning concept keeps them
+)
+REOPEN_TARGET = 0.5  # the same for a regression's target, which is clipped and has no code to keep
+RATE = 0.02  # of that share
 
 FIELD_RANGE = 2.5  # centres lie evenly on [-2.5, 2.5] standard deviations
 FIELD_WIDTH = 0.75  # standard deviation of a field in units of their spacing
 FIELD_THRESHOLD = 0.1  # activations below count as none
-FIELD_REACH = FIELD_WIDTH * math.sqrt(
-    -2.0 * math.log(FIELD_THRESHOLD)
-)  # in units of the fields' spacing
+FIELD_REACH = FIELD_WIDTH * math.sqrt(-2.0 * math.log(FIELD_THRESHOLD))  # in units of the spacing
+
+
+def _start_low(low: Array, shapes: Shapes) -> None:
+    low.fill(np.inf)
+
+
+def _start_high(high: Array, shapes: Shapes) -> None:
+    high.fill(-np.inf)
+
+
+class FeatureStatistics(NamedTuple):
+    """Running statistics of each feature.
+
+    count, mean, squares: values, their mean, and the sum of squared deviations (Welford 1962)
+    lowest, highest: range
+    beyond: fading share of values beyond the clip
+    """
+
+    count: Annotated[NDArray[np.float64], axes("features")]
+    mean: Annotated[NDArray[np.float64], axes("features")]
+    squares: Annotated[NDArray[np.float64], axes("features")]
+    lowest: Annotated[NDArray[np.float64], axes("features", start=_start_low)]
+    highest: Annotated[NDArray[np.float64], axes("features", start=_start_high)]
+    beyond: Annotated[NDArray[np.float64], axes("features")]
+
+
+class TargetStatistics(NamedTuple):
+    """The same of a regression's target."""
+
+    count: Annotated[NDArray[np.float64], axes(1)]
+    mean: Annotated[NDArray[np.float64], axes(1)]
+    squares: Annotated[NDArray[np.float64], axes(1)]
+    lowest: Annotated[NDArray[np.float64], axes(1, start=_start_low)]
+    highest: Annotated[NDArray[np.float64], axes(1, start=_start_high)]
+    beyond: Annotated[NDArray[np.float64], axes(1)]
 
 
 @kernel
 def _bounded(z):
-    """Return a standardised value as the readout sees it: logarithmic beyond `CLIP`."""
+    """Return a standardised value (float64) as the readout sees it: logarithmic beyond `CLIP`."""
     return z if abs(z) <= CLIP else math.copysign(CLIP + math.log(abs(z) / CLIP), z)
 
 
 @kernel
 def scale(x, n_features, statistics, scaled):
-    """Write the standardised row into `scaled`; a masked or constant feature becomes 0.
+    """Write the standardised row; a masked or constant feature becomes 0.
 
-    Beyond `CLIP` the scale is logarithmic: a fault that lies far out is told from one that does
-    not, and no value is so large that it carries the readout away.
+    Beyond `CLIP` the scale is logarithmic: a fault that lies far out differs from one that does
+    not, and no value is so large that it dominates the readout.
+
+    Parameters
+    ----------
+    x
+        (n_features or more,) float64.
+    n_features
+        int64.
+    statistics
+        `FeatureStatistics`.
+    scaled
+        (n_features or more,) float32, written.
     """
     for f in range(n_features):
         value = np.float64(x[f])
         z = 0.0
-        if abs(value) <= LARGEST and statistics[COUNT, f] > 0.0:
-            variance = statistics[SQUARES, f] / statistics[COUNT, f]
+        if abs(value) <= LARGEST and statistics.count[f] > 0.0:
+            variance = statistics.squares[f] / statistics.count[f]
             if variance > 0.0:
-                z = (value - statistics[MEAN, f]) / math.sqrt(variance)
+                z = (value - statistics.mean[f]) / math.sqrt(variance)
         scaled[f] = np.float32(_bounded(z))
 
 
 @kernel
-def _span(statistics, f):
-    """Return the range of a feature in bounded standard deviations, 0 while it has had one value only."""
-    if statistics[COUNT, f] == 0.0 or statistics[SQUARES, f] == 0.0:
+def bounded_range(statistics, f):
+    """Return the range of feature `f` (int64) in bounded standard deviations; 0 for one value."""
+    if statistics.count[f] == 0.0 or statistics.squares[f] == 0.0:
         return 0.0
-    deviation = math.sqrt(statistics[SQUARES, f] / statistics[COUNT, f])
-    mean = statistics[MEAN, f]
-    return _bounded((statistics[HIGHEST, f] - mean) / deviation) - _bounded(
-        (statistics[LOWEST, f] - mean) / deviation
-    )
-
-
-@kernel
-def measure(statistics, n_features, row, scaled, room):
-    """Write which features of a row count, and how; return their number."""
-    n = 0
-    for f in range(n_features):
-        span = _span(statistics, f) if abs(row[f]) <= LARGEST else 0.0
-        if span > 0.0:
-            room.columns[n] = f
-            room.values[n] = scaled[f]
-            room.scales[n] = np.float32(1.0 / span)
-            n += 1
-    return n
+    deviation = math.sqrt(statistics.squares[f] / statistics.count[f])
+    mean = statistics.mean[f]
+    highest = _bounded((statistics.highest[f] - mean) / deviation)
+    return highest - _bounded((statistics.lowest[f] - mean) / deviation)
 
 
 @kernel
 def update_value(statistics, f, value, clipped, reopen):
-    """Take a finite value into the statistics of feature `f`, unless they have settled.
+    """Take a finite value into the statistics of a feature, unless they have settled.
 
-    Mean and variance follow Welford (1962). `clipped` says whether `scale` had to clip it, and
-    `reopen` which share of such values moves them again.
+    Parameters
+    ----------
+    statistics
+        `FeatureStatistics` or `TargetStatistics`.
+    f
+        int64.
+    value
+        float64.
+    clipped
+        bool: `scale` had to clip it.
+    reopen
+        float64: share of clipped values at which the statistics move again.
     """
-    statistics[LOWEST, f] = min(statistics[LOWEST, f], value)
-    statistics[HIGHEST, f] = max(statistics[HIGHEST, f], value)
-    if statistics[COUNT, f] < SETTLE:
-        statistics[COUNT, f] += 1.0
-        delta = value - statistics[MEAN, f]
-        statistics[MEAN, f] += delta / statistics[COUNT, f]
-        statistics[SQUARES, f] += delta * (value - statistics[MEAN, f])
+    statistics.lowest[f] = min(statistics.lowest[f], value)
+    statistics.highest[f] = max(statistics.highest[f], value)
+    if statistics.count[f] < SETTLE:
+        statistics.count[f] += 1.0
+        delta = value - statistics.mean[f]
+        statistics.mean[f] += delta / statistics.count[f]
+        statistics.squares[f] += delta * (value - statistics.mean[f])
         return
-    if statistics[SQUARES, f] == 0.0:  # constant so far: its first move sets the scale
-        delta = value - statistics[MEAN, f]
-        statistics[SQUARES, f] = statistics[COUNT, f] * delta * delta
+    if statistics.squares[f] == 0.0:  # constant so far: its first move sets the scale
+        delta = value - statistics.mean[f]
+        statistics.squares[f] = statistics.count[f] * delta * delta
         return
-    statistics[BEYOND, f] += FADE * ((1.0 if clipped else 0.0) - statistics[BEYOND, f])
-    if statistics[BEYOND, f] > reopen:
-        _reopen(statistics, f, value)
+    statistics.beyond[f] += RATE * ((1.0 if clipped else 0.0) - statistics.beyond[f])
+    if statistics.beyond[f] > reopen:
+        _restart(statistics, f, value)
 
 
 @kernel
 def update_statistics(x, n_features, statistics, scaled):
-    """Take a row, `scaled` as `scale` wrote it, into the features' statistics.
+    """Take a row into the features' statistics; return how many values were masked.
 
-    Return how many values were masked.
+    Parameters are those of `scale`, which wrote `scaled`.
     """
     masked = 0
     for f in range(n_features):
@@ -149,27 +180,38 @@ def update_statistics(x, n_features, statistics, scaled):
 
 
 @kernel
-def _reopen(statistics, f, value):
+def _restart(statistics, f, value):
     """Start the statistics of a feature anew at `value`."""
-    for row in range(STAT_ROWS):
-        statistics[row, f] = 0.0
-    statistics[COUNT, f] = 1.0
-    statistics[MEAN, f] = value
-    statistics[LOWEST, f] = value
-    statistics[HIGHEST, f] = value
+    statistics.count[f] = 1.0
+    statistics.mean[f] = value
+    statistics.squares[f] = 0.0
+    statistics.lowest[f] = value
+    statistics.highest[f] = value
+    statistics.beyond[f] = 0.0
 
 
 @kernel
 def encode_fields(x, scaled, n_features, n_fields, lines, rows):
-    """Encode each feature by `n_fields` Gaussian receptive fields.
-
-    Write `lines` and which are not 0; return how many.
+    """Encode each feature by Gaussian receptive fields; return how many lines are not 0.
 
     A line carries its field's activation, rescaled from [0.1, 1] to [0, 1]. Line f * n_fields + m
-    is field m of feature f. All other lines must be 0 beforehand.
+    is field m of feature f.
+
+    Parameters
+    ----------
+    x
+        (n_features or more,) float64.
+    scaled
+        (n_features or more,) float32.
+    n_features, n_fields
+        int64.
+    lines
+        (n_features * n_fields or more,) float32, all 0 beforehand; written.
+    rows
+        int32, written: which lines are not 0, ascending.
     """
     spacing = 2.0 * FIELD_RANGE / max(n_fields - 1, 1)
-    n = np.int64(0)  # a literal 0 would be compiled for apart
+    n = np.int64(0)  # a literal 0 would be compiled separately
     for f in range(n_features):
         if not abs(np.float64(x[f])) <= LARGEST:
             continue
@@ -178,9 +220,8 @@ def encode_fields(x, scaled, n_features, n_fields, lines, rows):
         last = min(n_fields - 1, math.floor(place + FIELD_REACH))
         for m in range(first, last + 1):
             distance = (place - m) / FIELD_WIDTH
-            strength = (math.exp(-0.5 * distance * distance) - FIELD_THRESHOLD) / (
-                1.0 - FIELD_THRESHOLD
-            )
+            above = math.exp(-0.5 * distance * distance) - FIELD_THRESHOLD
+            strength = above / (1.0 - FIELD_THRESHOLD)
             if strength > 0.0:
                 line = f * n_fields + m
                 lines[line] = np.float32(strength)
@@ -193,21 +234,18 @@ def encode_fields(x, scaled, n_features, n_fields, lines, rows):
 def intensity(value, statistics, f):
     """Return where a value lies in the running range of feature `f`, 0 to 1.
 
-    0 where masked or constant so far.
+    It is 0 where the value is masked, or was constant so far.
     """
-    span = statistics[HIGHEST, f] - statistics[LOWEST, f]
-    if not abs(np.float64(value)) <= LARGEST or not span > 0.0 or statistics[COUNT, f] == 0.0:
+    span = statistics.highest[f] - statistics.lowest[f]
+    if not abs(np.float64(value)) <= LARGEST or not span > 0.0 or statistics.count[f] == 0.0:
         return 0.0
-    return min(max((np.float64(value) - statistics[LOWEST, f]) / span, 0.0), 1.0)
+    return min(max((np.float64(value) - statistics.lowest[f]) / span, 0.0), 1.0)
 
 
 @kernel
 def encode_intensities(x, statistics, n_features, lines, rows):
-    """Encode each feature by one line, its value within the running range.
-
-    Otherwise as `encode_fields`.
-    """
-    n = np.int64(0)  # a literal 0 would be compiled for apart
+    """Encode each feature by one line, its position in the running range; see `encode_fields`."""
+    n = np.int64(0)  # a literal 0 would be compiled separately
     for f in range(n_features):
         strength = np.float32(intensity(x[f], statistics, f))
         if strength > np.float32(0.0):

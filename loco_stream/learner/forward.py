@@ -1,31 +1,22 @@
-"""The way from a row of numbers to what the readout's members say of it."""
+"""The forward pass: from a row of numbers to the outputs of the readout's experts."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from loco_stream._compiler.jit import kernel
-from loco_stream.learner.arrays.scratch import CLEAN_FOR, FRESH, N_GAINS, N_IN, N_MEASURED, NOISE
-from loco_stream.learner.arrays.state import N_FEATURES, N_SEEN
 from loco_stream.learner.context.delays import set_code
-from loco_stream.learner.encoding import (
-    encode_fields,
-    encode_intensities,
-    intensity,
-    measure,
-    scale,
-)
+from loco_stream.learner.encoding import encode_fields, encode_intensities, intensity, scale
 from loco_stream.learner.hidden import run_hidden
-from loco_stream.learner.readout import centroids, neighbors
-from loco_stream.learner.readout import ensemble as readout
+from loco_stream.learner.readout.ensemble import predict_members
 
-__all__ = ["clean_pass"]
+__all__ = ["forward_pass"]
 
 
 @kernel
-def _is_cached(x, row, n, cached_for, n_seen):
-    """Return whether scratch holds the pass of this very row under these very weights."""
-    if cached_for != n_seen:
+def _is_cached(x, row, n, valid_for, n_seen):
+    """Return whether scratch holds the pass of this row under the present weights."""
+    if valid_for != n_seen:
         return False
     for f in range(n):
         a = x[f]
@@ -36,88 +27,71 @@ def _is_cached(x, row, n, cached_for, n_seen):
 
 
 @kernel
-def _encode(settings, statistics, code, n_before, x, n_features, row, scaled):
-    """Scale and encode a row, remembering it; return how many lines are not 0.
-
-    `n_before` were so of the last row.
-    """
+def _encode(settings, state, scratch, x):
+    """Scale and encode a row, and keep it; return how many lines are not 0."""
+    code = scratch.code
+    n_features = state.counts.n_features
     for f in range(n_features):
-        row[f] = x[f]
-    for r in range(n_before):
+        scratch.row[f] = x[f]
+    for r in range(max(scratch.cache.n_lines, 0)):
         code.lines[code.rows[r]] = np.float32(0.0)
-    scale(x, n_features, statistics, scaled)
+    scale(x, n_features, state.statistics, scratch.scaled)
     if settings.n_fields > 1:
-        return encode_fields(x, scaled, n_features, settings.n_fields, code.lines, code.rows)
-    return encode_intensities(x, statistics, n_features, code.lines, code.rows)
+        n_fields = settings.n_fields
+        return encode_fields(x, scratch.scaled, n_features, n_fields, code.lines, code.rows)
+    return encode_intensities(x, state.statistics, n_features, code.lines, code.rows)
 
 
 @kernel
-def clean_pass(settings, state, scratch, x, t):
-    """Encode `x`, run the net and the readout's members, unless scratch holds just that already.
+def forward_pass(settings, state, scratch, x, t):
+    """Encode `x` and run the hidden layers and all experts, unless scratch holds that already.
 
-    Return whether so.
+    Parameters
+    ----------
+    x
+        (features or more,) float64.
+    t
+        float64: time of the row, which matters only with a memory.
 
-    `t` is the time of the row, which matters to a memory alone; what that has left is in scratch.
+    Returns
+    -------
+    bool
+        Whether scratch held the pass already.
     """
-    n_features = state.counts[N_FEATURES]
-    n_seen = state.counts[N_SEEN]
-    flags = scratch.flags
-    z = scratch.features
-    hidden = settings.n_hidden
-    run = scratch.run
-    same_time = (
-        not settings.remembers
-        or t == scratch.moment[0]
-        or (t != t and scratch.moment[0] != scratch.moment[0])
-    )
-    if same_time and _is_cached(x, scratch.row, n_features, flags[CLEAN_FOR], n_seen):
+    cache = scratch.cache
+    times = scratch.times
+    n_features = state.counts.n_features
+    n_seen = state.counts.n_seen
+    same_time = not settings.remembers or t == times.row or (t != t and times.row != times.row)
+    if same_time and _is_cached(x, scratch.row, n_features, cache.valid_for, n_seen):
         return True
-    scratch.moment[0] = t
-    flags[N_GAINS] = 0
-    flags[N_IN] = _encode(
-        settings,
-        state.statistics,
-        scratch.code,
-        max(flags[N_IN], 0),
-        x,
-        n_features,
-        scratch.row,
-        scratch.scaled,
-    )
+    times.row = t
+    cache.n_gains = 0
+    cache.n_lines = _encode(settings, state, scratch, x)
     if settings.max_delay > 0:
-        set_code(scratch.code, flags[N_IN], scratch.lagged)
+        set_code(scratch.code, cache.n_lines, scratch.lagged)
     net = state.net
-    run_hidden(
-        settings,
-        net.sizes,
-        net.weights,
-        net.deep_weights,
-        net.gains,
-        scratch.code,
-        flags[N_IN],
-        state.memory.targets,
-        scratch.lagged,
-        run.neurons[NOISE],
-        np.float32(0.0),
-        run,
-        run.drives[0],
-        run.neurons[FRESH],
-        z,
-        run.spikes[0],
-    )
-    z[hidden] = np.float32(1.0)
-    by_range = (
-        settings.n_fields == 1
-    )  # a pixel that was dark in the first samples has no deviation to scale by
-    for f in range(n_features):
-        z[hidden + 1 + f] = intensity(x[f], state.statistics, f) if by_range else scratch.scaled[f]
-    readout.speak(settings, state, z, scratch.answers, flags)
-    if settings.n_centroids > 0:
-        flags[N_MEASURED] = measure(
-            state.statistics, n_features, scratch.row, scratch.scaled, scratch.nearness
-        )
-        centroids.speak(settings, state, scratch)
-    if settings.n_neighbors > 0:
-        neighbors.speak(settings, state, scratch, x)
-    flags[CLEAN_FOR] = n_seen
+    clean = scratch.clean
+    no_noise = np.float32(0.0)
+    run_hidden(settings, state, scratch, net.weights, net.deep_weights, no_noise, clean)
+    _append_features(settings, state, scratch, x)
+    predict_members(settings, state, scratch)
+    cache.valid_for = n_seen
     return False
+
+
+@kernel
+def _append_features(settings, state, scratch, x):
+    """Write 1 and the scaled features behind the traces.
+
+    Rows without receptive fields are scaled by their range: a pixel that was dark in the first rows
+    has no deviation to scale by.
+    """
+    vector = scratch.clean.traces
+    hidden = settings.n_hidden
+    vector[hidden] = np.float32(1.0)
+    for f in range(state.counts.n_features):
+        if settings.n_fields == 1:
+            vector[hidden + 1 + f] = intensity(x[f], state.statistics, f)
+        else:
+            vector[hidden + 1 + f] = scratch.scaled[f]

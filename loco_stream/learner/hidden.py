@@ -1,8 +1,8 @@
-"""The hidden layers: a drive for each neuron, its spikes in the window, the trace they leave.
+"""The hidden layers: a drive for each neuron, its spikes in the window, and the trace they leave.
 
-Layer after layer has a window of its own, and takes the traces of the layer below as its constant
-drive: a pipeline, as on hardware where every layer works on what the one before it has just
-finished. What a layer costs follows the inputs that are not zero and the neurons that fire.
+Each layer has a window of its own and takes the traces of the layer below as its constant drive: a
+pipeline, as on hardware where every layer works on what the one before it has just finished. The
+cost of a layer follows its nonzero inputs and the neurons that fire.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ import numpy as np
 
 from loco_stream._compiler.jit import entry, kernel, overloaded
 from loco_stream._compiler.simd.ops import nonzero, weigh_rows
-from loco_stream.learner.arrays.scratch import CARRIED
-from loco_stream.learner.arrays.state import DRIVE_POWER, GAIN, N_POST, START
 from loco_stream.learner.context.delays import weigh_delayed
 from loco_stream.neurons import window_of
 from loco_stream.neurons.spikes import trace_of
 
 __all__ = [
-    "HIGHEST_GAIN",
+    "MAX_GAIN",
     "SETTLE",
     "last_spikes",
     "run_hidden",
@@ -31,8 +29,8 @@ __all__ = [
     "window_trace",
 ]
 
-HIGHEST_GAIN = 1e6  # of a layer whose inputs are next to nothing
-SETTLE = 300.0  # rows after which a layer's gain stands, as the scaling of its features does
+MAX_GAIN = 1e6  # of a layer whose inputs are next to nothing
+SETTLE = 300.0  # rows after which a layer's gain is fixed, as the scales of features are
 
 
 def window_times(cell: Any, drive: Any, window: Any, tau: Any, room: Any, times: Any) -> Any:
@@ -80,120 +78,125 @@ def _trace_by(kind: Any) -> Any:
 
 
 @kernel
-def run_hidden(
-    settings,
-    sizes,
-    weights,
-    deep_weights,
-    gains,
-    code,
-    n_lines,
-    targets,
-    lagged,
-    noise,
-    size,
-    run,
-    drives,
-    fresh,
-    traces,
-    spikes,
-):
-    """Run all layers on the encoded row.
-
-    Write every hidden neuron's trace and each layer's number of spikes.
-
-    Parameters
-    ----------
-    sizes, weights, deep_weights, gains
-        As in `Net`, or those of a snapshot.
-    code, n_lines
-        `Code`, and how many lines are not 0.
-    targets, lagged
-        `Memory.targets` and `Lagged`, read in place of the code if synapses have delays.
-    noise, size
-        (hidden,) added to the drives times `size`; with a size of 0 it is not read.
-    run
-        `Run`, for working memory.
-    drives, fresh, traces
-        (hidden or more,) float32, written; drives are the weighted inputs before gain and noise,
-        fresh what this row's spikes leave, and traces that and what the rows before have left.
-    spikes
-        (layers,) written.
-    """
+def _fire(settings, state, scratch, layer, noise_scale, out):
+    """Write the traces of one layer from its drives; return its number of spikes."""
     late = math.exp(-settings.window / settings.tau_trace)
-    for layer in range(sizes.shape[1]):
-        start = sizes[START, layer]
-        n_post = sizes[N_POST, layer]
-        weighted = drives[start : start + n_post]
-        if layer == 0 and settings.max_delay > 0:
-            weigh_delayed(settings, weighted, weights, n_post, targets, lagged)
-        elif layer == 0:
-            weigh_rows(weighted, weights, n_post, code.lines, 0, code.rows, n_lines)
-        else:
-            below = sizes[START, layer - 1]
-            n_rows = nonzero(traces, below, sizes[N_POST, layer - 1], run.rows)
-            weigh_rows(weighted, deep_weights[layer - 1], n_post, traces, below, run.rows, n_rows)
-        gain = np.float32(gains[GAIN, layer])
-        total = np.int64(0)
-        for i in range(n_post):
-            drive = gain * weighted[i]
-            if size != np.float32(0.0):
-                drive += size * noise[start + i]
-            trace, n = window_trace(
-                settings.cell,
-                np.float64(drive),
-                settings.window,
-                settings.tau,
-                settings.tau_trace,
-                late,
-                run.cell,
-                run.times,
-            )
-            fresh[start + i] = np.float32(trace)
-            traces[start + i] = np.float32(trace)
-            total += n
-        spikes[layer] = total
-        if settings.longest > 0.0:
-            for i in range(start, start + n_post):
-                traces[i] += run.neurons[CARRIED, i]
+    start = state.net.first[layer]
+    gain = np.float32(state.net.gain[layer])
+    noise = scratch.neurons.noise
+    window = scratch.window
+    drives = out.drives
+    fresh = out.fresh
+    traces = out.traces
+    total = np.int64(0)
+    for i in range(start, start + state.net.n_post[layer]):
+        drive = gain * drives[i]
+        if noise_scale != np.float32(0.0):
+            drive += noise_scale * noise[i]
+        trace, n = window_trace(
+            settings.cell,
+            np.float64(drive),
+            settings.window,
+            settings.tau,
+            settings.tau_trace,
+            late,
+            window.cell,
+            window.times,
+        )
+        fresh[i] = np.float32(trace)
+        traces[i] = np.float32(trace)
+        total += n
+    return total
 
 
 @kernel
-def settle_gains(sizes, gains, drives, target, n_seen):
-    """Move each layer's gain so that its drives have a root mean square of `target`, until enough rows were seen.
+def run_hidden(settings, state, scratch, weights, deep_weights, noise_scale, out):
+    """Run all layers on the encoded row; write their drives, traces and numbers of spikes.
 
-    `drives` are the weighted sums before the gain. Afterwards the gain stands: a code that kept
-    moving would make stale whatever reads it.
+    Parameters
+    ----------
+    weights, deep_weights
+        Those of `Net`, or of a snapshot: (lines, neurons) and (layers - 1, below, above) float32.
+    noise_scale
+        float32: `scratch.neurons.noise` times this is added to the drives; 0: it is not read.
+    out
+        `HiddenPass`, written.
+    """
+    net = state.net
+    code = scratch.code
+    rows = scratch.layer.rows
+    for layer in range(settings.n_layers):
+        start = net.first[layer]
+        n_post = net.n_post[layer]
+        weighted = out.drives[start : start + n_post]
+        if layer == 0 and settings.max_delay > 0:
+            targets = state.context.delay_targets
+            weigh_delayed(settings, weighted, weights, n_post, targets, scratch.lagged)
+        elif layer == 0:
+            n_lines = scratch.cache.n_lines
+            weigh_rows(weighted, weights, n_post, code.lines, 0, code.rows, n_lines)
+        else:
+            below = net.first[layer - 1]
+            n_rows = nonzero(out.traces, below, net.n_post[layer - 1], rows)
+            deep = deep_weights[layer - 1]
+            weigh_rows(weighted, deep, n_post, out.traces, below, rows, n_rows)
+        out.spikes[layer] = _fire(settings, state, scratch, layer, noise_scale, out)
+        if settings.longest > 0.0:
+            for i in range(start, start + n_post):
+                out.traces[i] += scratch.neurons.carried[i]
+
+
+@kernel
+def settle_gains(net, drives, target, n_seen):
+    """Move each layer's gain so that its drives have a given root mean square, for 300 rows.
+
+    Afterwards the gain is fixed: a code that kept moving would make everything stale that reads it.
+
+    Parameters
+    ----------
+    net
+        `Net`.
+    drives
+        (hidden,) float32: weighted inputs before the gain.
+    target
+        float64: the root mean square.
+    n_seen
+        int64.
     """
     if n_seen >= SETTLE:
         return
-    for layer in range(sizes.shape[1]):
+    for layer in range(net.n_post.shape[0]):
         power = 0.0
-        for i in range(sizes[START, layer], sizes[START, layer] + sizes[N_POST, layer]):
+        for i in range(net.first[layer], net.first[layer] + net.n_post[layer]):
             power += np.float64(drives[i]) * np.float64(drives[i])
-        gains[DRIVE_POWER, layer] += (power / sizes[N_POST, layer] - gains[DRIVE_POWER, layer]) / (
-            n_seen + 1.0
-        )
-        if gains[DRIVE_POWER, layer] > 0.0:
-            gains[GAIN, layer] = min(target / math.sqrt(gains[DRIVE_POWER, layer]), HIGHEST_GAIN)
+        change = power / net.n_post[layer] - net.drive_power[layer]
+        net.drive_power[layer] += change / (n_seen + 1.0)
+        if net.drive_power[layer] > 0.0:
+            net.gain[layer] = min(target / math.sqrt(net.drive_power[layer]), MAX_GAIN)
 
 
 @entry
-def last_spikes(settings, sizes, gains, weighted, room, times, out_times, out_neurons):
-    """Write when and which neurons of the last layer fired, neuron after neuron.
+def last_spikes(settings, n_post, gain, weighted, cell, times, out):
+    """Write the spikes of the last layer, neuron after neuron; return their number.
 
-    Return how many spikes.
-
-    `weighted` (hidden,) are the weighted inputs of a clean pass; `out_times` and `out_neurons` have
-    room for all.
+    Parameters
+    ----------
+    n_post
+        int64: neurons of the layer.
+    gain
+        float64: gain of the layer.
+    weighted
+        (n_post,) float32: weighted inputs of the row.
+    cell, times
+        Working memory of one neuron, as in `WindowBuffers`.
+    out
+        (times, neurons): float32 and int32, with room for all spikes; written.
     """
-    layer = sizes.shape[1] - 1
+    out_times, out_neurons = out
     n = 0
-    start = sizes[START, layer]
-    gain = np.float32(gains[GAIN, layer])
-    for i in range(sizes[N_POST, layer]):
-        drive = np.float64(gain * weighted[start + i])
-        n_spikes = window_times(settings.cell, drive, settings.window, settings.tau, room, times)
+    for i in range(n_post):
+        drive = np.float64(np.float32(gain) * weighted[i])
+        n_spikes = window_times(settings.cell, drive, settings.window, settings.tau, cell, times)
         for k in range(n_spikes):
             out_times[n] = times[k]
             out_neurons[n] = i

@@ -1,60 +1,77 @@
-"""What most models have in common.
+"""Specialisation: what most models have in common, as constants for the compiler.
 
-Told to the compiler, which then leaves out what only others run.
-
-A first row waits for all that may run to be compiled. Models that keep no rows, have no delays and
-the usual credit and readout reach a good half of the code; any other is compiled with all of it.
-Results are the same to the byte.
+A first row waits for everything that may run to be compiled. Models that keep no rows, have no
+delays and use the default credit rule and readout reach about half of the code; any other model is
+compiled with all of it. Results are bit-identical.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from loco_stream.options import EQUAL, MIRROR, Settings
+from loco_stream.learner.plasticity.rules import CREDIT_RULES
+from loco_stream.learner.plasticity.rules.mirror import RULE as MIRROR
+from loco_stream.learner.settings import EQUAL, Settings
 
-__all__ = ["KNOWN", "Usual", "UsualClassifier", "UsualRegressor", "told"]
+__all__ = [
+    "SPECIALISATIONS",
+    "Constants",
+    "Plain",
+    "PlainClassifier",
+    "PlainRegressor",
+    "specialised",
+]
 
 
-class Usual(NamedTuple):
-    """The neuron of a model as most are but for a memory: the type tells compiled code so."""
+class Plain(NamedTuple):
+    """The neuron of a model with default options, except for a memory."""
+
+    cell: tuple[object, ...]
+
+
+class PlainClassifier(NamedTuple):
+    """The neuron of a classifier with default options."""
 
     cell: tuple[object, ...]
 
 
-class UsualClassifier(NamedTuple):
-    """The same of a classifier without a memory."""
+class PlainRegressor(NamedTuple):
+    """The neuron of a regressor with default options."""
 
     cell: tuple[object, ...]
 
 
-class UsualRegressor(NamedTuple):
-    """The same of a regressor without a memory."""
+class Constants(NamedTuple):
+    """Fields of a group that compiled code may take for constants."""
 
-    cell: tuple[object, ...]
+    group: type
+    values: Mapping[str, float]
 
 
 _COMMON: dict[str, float] = {
-    "antithetic": False,
-    "credit": MIRROR,
+    "credit": CREDIT_RULES.index(MIRROR),
     "last_layer": False,
     "max_delay": 0,
+    "mirrors": True,
     "n_clusters": 0,
     "n_neighbors": 0,
     "recursive": True,
     "weighting": EQUAL,
 }
-_TIMELESS: dict[str, float] = _COMMON | {"longest": 0.0, "remembers": False}
-KNOWN: dict[type, dict[str, float]] = {  # the first that fits is told
-    UsualClassifier: _TIMELESS | {"regression": False},
-    UsualRegressor: _TIMELESS | {"n_centroids": 0, "n_snapshots": 0, "regression": True},
-    Usual: _COMMON,
+_WITHOUT_MEMORY: dict[str, float] = _COMMON | {"longest": 0.0, "remembers": False}
+_CLASSIFIER = _WITHOUT_MEMORY | {"regression": False}
+_REGRESSOR = _WITHOUT_MEMORY | {"n_centroids": 0, "n_snapshots": 0, "regression": True}
+SPECIALISATIONS: dict[type, Constants] = {  # the first that fits is taken
+    PlainClassifier: Constants(Settings, _CLASSIFIER),
+    PlainRegressor: Constants(Settings, _REGRESSOR),
+    Plain: Constants(Settings, _COMMON),
 }
 
 
-def told(settings: Settings) -> tuple[object, ...]:
-    """Return the neuron of a model, in a type that tells the compiler what is known of its settings."""
-    for kind, known in KNOWN.items():
-        if all(getattr(settings, name) == value for name, value in known.items()):
+def specialised(settings: Settings) -> tuple[object, ...]:
+    """Return the neuron of a model, in a type that names the constants of its settings."""
+    for kind, constants in SPECIALISATIONS.items():
+        if all(getattr(settings, name) == value for name, value in constants.values.items()):
             return kind(settings.cell)  # type: ignore[no-any-return]
     return settings.cell

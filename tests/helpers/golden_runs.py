@@ -93,6 +93,21 @@ LATE = {
 }  # rows until the label
 
 
+ADVANCED = {
+    "credit", "readout", "readout_layers", "cluster_size", "perturbation_std", "orthogonality",
+    "receptive_fields", "tau", "tau_trace", "gain", "window", "leaks", "plastic", "reset", "dt", "rank",
+}  # fmt: skip
+
+
+def split_parameters(parameters):
+    """Return the parameters of 0.2 as constructor arguments of 0.3, those for `AdvancedOptions` apart."""
+    advanced = {name: value for name, value in parameters.items() if name in ADVANCED}
+    own = {name: value for name, value in parameters.items() if name not in ADVANCED}
+    if own.pop("n_input_clusters", 0):
+        advanced |= {"projection": "clusters", "n_input_clusters": parameters["n_input_clusters"]}
+    return own, advanced
+
+
 def rows_of(name):
     """Return X (n, features), y and t of the stream that the model `name` learns."""
     n, seed = SAVED_AFTER + CONTINUED, (CLASSIFIERS | REGRESSORS)[name]["seed"]

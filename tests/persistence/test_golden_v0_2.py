@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from river import compose
 
-from loco_stream import Fleet, LOCOClassifier, LOCORegressor, StreamEngine, TaskMonitor, load
+from loco_stream import AdvancedOptions, Fleet, LOCOClassifier, LOCORegressor, StreamEngine, TaskMonitor, load
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.persistence import format as persist
 from tests.helpers import golden_runs as runs
@@ -29,9 +29,9 @@ def expected():
 
 
 def fresh(name):
-    if name in runs.REGRESSORS:
-        return LOCORegressor(**runs.REGRESSORS[name])
-    return LOCOClassifier(**runs.CLASSIFIERS[name])
+    kind = LOCORegressor if name in runs.REGRESSORS else LOCOClassifier
+    own, advanced = runs.split_parameters((runs.CLASSIFIERS | runs.REGRESSORS)[name])
+    return kind(**own, advanced=AdvancedOptions(**advanced) if advanced else None)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -1,4 +1,4 @@
-"""An answer explained: what each feature added to it, and which memory spoke."""
+"""An explained prediction: what each feature adds to it, and which experts decide."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ _MOST = 15  # features named and drawn
 
 @dataclass(frozen=True, repr=False)
 class Explanation:
-    """What made one answer; a notebook shows it as a picture.
+    """What made one prediction; a notebook shows it as a picture.
 
     Attributes
     ----------
     prediction
-        The class or value that the model answers.
+        The predicted class or value.
     features
-        What each feature adds to `score`, the largest first. Of a class, log-odds against the mean
-        of the other classes; of a value, units of the label.
+        What each feature adds to `score`, the largest first: log-odds against the mean of the other
+        classes, or units of the target.
     base
-        What the score is without features.
+        The score without features.
     before
-        What the rows before add, by what a memory has left of them.
+        What earlier rows add, through a memory or delays.
     nearest
-        What the nearest centroids add, and the nearest of the rows that `neighbors` keeps: all
-        features together, for what is near is no sum over features.
+        What the nearest centroids and the nearest rows kept by `neighbors` add; it is no sum over
+        features.
     score
         The sum of all these.
-    memories
-        Share of the answer of each part of the readout, as in `mixture_`, and of models of old that
-        were recalled.
+    experts
+        Share of each part of the readout in the answer, as in `mixture_`, and of recalled earlier
+        models.
     explained
-        Share of the answer that `features` speaks for: models of old are no part of them.
+        Share of the answer that is decomposed; recalled earlier models are not.
     """
 
     prediction: Any
@@ -51,7 +51,7 @@ class Explanation:
     before: float
     nearest: float
     score: float
-    memories: Mapping[str, float]
+    experts: Mapping[str, float]
     explained: float
 
     def __repr__(self) -> str:
@@ -60,27 +60,26 @@ class Explanation:
     def _lines(self) -> list[str]:
         named = list(self.features.items())
         lines = [
-            f"{self.prediction!r}: score {self.score:+.3f}, {self.explained:.0%} of the answer explained"
+            f"{self.prediction!r}: score {self.score:+.3f}, "
+            f"{self.explained:.0%} of the answer explained"
         ]
         lines += [f"  {value:+9.3f}  {name}" for name, value in named[:_MOST]]
         if len(named) > _MOST:
-            lines.append(
-                f"  {sum(value for _, value in named[_MOST:]):+9.3f}  {len(named) - _MOST} more features"
-            )
+            rest = sum(value for _, value in named[_MOST:])
+            lines.append(f"  {rest:+9.3f}  {len(named) - _MOST} more features")
         if self.before:
-            lines.append(f"  {self.before:+9.3f}  (the rows before)")
+            lines.append(f"  {self.before:+9.3f}  (earlier rows)")
         if self.nearest:
-            lines.append(f"  {self.nearest:+9.3f}  (the nearest of what was seen)")
+            lines.append(f"  {self.nearest:+9.3f}  (nearest centroids and rows)")
         lines.append(f"  {self.base:+9.3f}  (without features)")
-        spoke = sorted(self.memories.items(), key=lambda item: -abs(item[1]))[:3]
-        return (
-            [*lines, "spoken by " + ", ".join(f"{name} {share:.2f}" for name, share in spoke)]
-            if spoke
-            else lines
-        )
+        largest = sorted(self.experts.items(), key=lambda item: -abs(item[1]))[:3]
+        if largest:
+            shares = ", ".join(f"{name} {share:.2f}" for name, share in largest)
+            lines.append(f"experts: {shares}")
+        return lines
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
-        """Draw what the features added, and which memory spoke; needs the extra `plot`.
+        """Draw what the features add, and which experts decide; needs the extra `plot`.
 
         Parameters
         ----------
@@ -90,7 +89,7 @@ class Explanation:
         Returns
         -------
         Figure
-            Of matplotlib; a notebook shows it.
+            A figure of matplotlib; a notebook shows it.
 
         Raises
         ------
@@ -105,16 +104,16 @@ class Explanation:
             ) from error
         shown = dict(list(self.features.items())[:_MOST])
         figure = Figure(
-            figsize=(9, 1.5 + 0.28 * max(len(shown), len(self.memories))), layout="constrained"
+            figsize=(9, 1.5 + 0.28 * max(len(shown), len(self.experts))), layout="constrained"
         )
-        adds, spoke = figure.subplots(1, 2, width_ratios=[3, 2])
+        adds, shares = figure.subplots(1, 2, width_ratios=[3, 2])
         colours = ["#0072b2" if value >= 0 else "#d55e00" for value in shown.values()]
         adds.barh([str(name) for name in shown], list(shown.values()), color=colours)
         adds.axvline(0.0, color="black", lw=0.8)
         adds.set(title=f"what the features add to {self.prediction!r}", xlabel="added to the score")
-        spoke.barh(list(self.memories), list(self.memories.values()), color="#009e73")
-        spoke.set(title="which memory spoke", xlabel="share")
-        for axes in (adds, spoke):
+        shares.barh(list(self.experts), list(self.experts.values()), color="#009e73")
+        shares.set(title="which experts decide", xlabel="share")
+        for axes in (adds, shares):
             axes.invert_yaxis()
         if path is not None:
             figure.savefig(path, dpi=120)

@@ -1,9 +1,9 @@
 """Texts as inputs: which slot a text of a feature has.
 
 A text gets the next free slot when it is first learned and keeps it. A feature that holds as many
-texts as it may gives every further one the slot of a text it has, chosen by a checksum: memory
-stays bounded, however many texts come. In a row the slot of its text holds 1 and the feature's
-other slots are masked, so that only the text that is there is seen.
+texts as it may gives every further one the slot of a known text, chosen by a checksum: memory stays
+bounded, however many texts come. In a row the slot of its text holds 1 and the feature's other
+slots are masked, so that only the present text counts.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.options import MOST_CATEGORIES
+from loco_stream.options import MAX_CATEGORIES
 
 __all__ = [
-    "LONGEST",
+    "MAX_LENGTH",
     "UNKNOWN",
     "Categories",
     "TextColumn",
@@ -27,7 +27,7 @@ __all__ = [
     "text_columns",
 ]
 
-LONGEST = 256  # characters by which a text is known
+MAX_LENGTH = 256  # characters by which a text is known
 UNKNOWN = -1
 
 
@@ -37,10 +37,10 @@ def is_text(value: object) -> TypeGuard[str]:
 
 
 def _known_by(text: str) -> str:
-    """Return what a text is known by: its begin, without what no file could hold."""
-    if len(text) <= LONGEST and text.isascii():
+    """Return what a text is known by: its first characters, without those no file can hold."""
+    if len(text) <= MAX_LENGTH and text.isascii():
         return str(text)
-    return text[:LONGEST].encode("utf-8", "replace").decode()
+    return text[:MAX_LENGTH].encode("utf-8", "replace").decode()
 
 
 class Categories:
@@ -72,7 +72,10 @@ class Categories:
         return iter(sorted(every, key=lambda entry: entry[2]))
 
     def find(self, key: Hashable, text: str) -> tuple[int, bool]:
-        """Return the slot of a text, `UNKNOWN` while it may yet get one or none is left, and whether it is shared."""
+        """Return the slot of a text and whether it is shared.
+
+        The slot is `UNKNOWN` while the text may yet get one, or none is left.
+        """
         texts = self._slots.get(key, {})
         text = _known_by(text)
         slot = texts.get(text)
@@ -105,7 +108,7 @@ class Categories:
         return True
 
     def share(self, key: Hashable, n: int = 1) -> None:
-        """Count values that were learned in a slot which is not theirs alone."""
+        """Count values that were learned in a slot that several texts share."""
         self._shared[key] = self._shared.get(key, 0) + n
 
     def forget(self, n: int) -> None:
@@ -118,7 +121,7 @@ class Categories:
             self.add(*entry)
 
     def copy(self) -> Categories:
-        """Return the same in objects of its own."""
+        """Return an independent copy."""
         return self.restored(self.bound, self, self._shared)
 
     @classmethod
@@ -128,7 +131,7 @@ class Categories:
         entries: Iterable[tuple[Hashable, str, int]],
         shared: Mapping[Hashable, int],
     ) -> Categories:
-        """Make it again from what `__iter__` and `shared` gave.
+        """Restore it from what `__iter__` and `shared` returned.
 
         Raises
         ------
@@ -136,11 +139,11 @@ class Categories:
             A text comes twice, there are more than the bound allows, or `shared` is no mapping.
         """
         if not isinstance(shared, Mapping):
-            raise ValueError(f"shared is {shared!r}; allowed is a mapping of features to counts")
+            raise ValueError(f"`shared` must map features to counts, got {shared!r}")
         made = cls(bound)
         for key, text, slot in entries:
             if not isinstance(text, str) or not made.add(key, text, slot):
-                raise ValueError(f"{text!r} is no further category of feature {key!r}")
+                raise ValueError(f"{text!r} cannot be a category of feature {key!r}")
         made._shared = {key: int(n) for key, n in shared.items()}
         return made
 
@@ -150,14 +153,14 @@ class Categories:
         return dict(self._shared)
 
     def report(self) -> dict[Hashable, dict[str, int]]:
-        """Return for each feature with texts how many have a slot, how many may, and how many values shared one."""
+        """Return, per feature, texts with a slot, the bound, and values that shared a slot."""
         return {
             key: {"distinct": len(texts), "bound": self.bound, "shared": self._shared.get(key, 0)}
             for key, texts in self._slots.items()
         }
 
     def _is_full(self, texts: dict[str, int]) -> bool:
-        return len(texts) >= self.bound or self._n >= MOST_CATEGORIES
+        return len(texts) >= self.bound or self._n >= MAX_CATEGORIES
 
 
 class TextColumn:
@@ -168,7 +171,7 @@ class TextColumn:
     key
         The column's feature.
     cells
-        One value a row; what is no text is passed over.
+        One value per row; what is no text is passed over.
     """
 
     def __init__(self, key: Hashable, cells: Iterable[object]) -> None:

@@ -1,4 +1,4 @@
-"""When rows were, and which of them begin a sequence: checked, and as the step reads it."""
+"""Times of rows, and which rows begin a sequence: checked, and as the compiled step reads them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,16 @@ from numpy.typing import NDArray
 
 from loco_stream.errors import InputError
 from loco_stream.estimators.inputs.slots import plain_label
-from loco_stream.estimators.inputs.tables import one_a_row
+from loco_stream.estimators.inputs.tables import one_per_row
 from loco_stream.numbers import LARGEST, require_number, shown
 
-__all__ = ["NO_MOMENTS", "moment", "moments", "moments_at"]
+__all__ = ["NO_TIMES", "row_time", "row_times", "row_times_at"]
 
-NO_MOMENTS = np.zeros((0, 3))  # no times, no fresh starts, whole steps of the hidden layers
+NO_TIMES = np.zeros((0, 3))  # no times, no fresh starts, whole steps of the hidden layers
 
 
-def moment(t: Any, *, remembers: bool) -> NDArray[np.float64]:
-    """Return the time of one row as the step reads it.
-
-    Nothing where it is missing, or no memory would ask.
+def row_time(t: Any, *, remembers: bool) -> NDArray[np.float64]:
+    """Return the time of one row as the step reads it; nothing if it is missing or not needed.
 
     Raises
     ------
@@ -30,44 +28,44 @@ def moment(t: Any, *, remembers: bool) -> NDArray[np.float64]:
         t is neither None nor a number.
     """
     if t is None:
-        return NO_MOMENTS
+        return NO_TIMES
     time = _time("t", t)
-    return np.array([[time, 0.0, 1.0]]) if remembers else NO_MOMENTS
+    return np.array([[time, 0.0, 1.0]]) if remembers else NO_TIMES
 
 
-def moments(
+def row_times(
     t: Any, sequence: Any, n: int, last: Hashable, *, remembers: bool
 ) -> tuple[NDArray[np.float64], Hashable]:
-    """Return times and fresh starts of `n` rows as the step reads them, and the sequence of the last row.
+    """Return times and fresh starts of rows as the step reads them, and the last row's sequence.
 
     Parameters
     ----------
     t, sequence
-        One a row, or None.
+        One per row, or None.
     n
-        How many rows there are.
+        Number of rows.
     last
         The sequence of the row before.
     remembers
-        Whether there is a memory that asks for them.
+        Whether the model depends on earlier rows.
 
     Raises
     ------
     InputError
-        One has more or fewer values than there are rows, a time is no number, or a sequence NaN or
-        not hashable.
+        One has more or fewer values than there are rows, a time is no number, or a sequence is NaN
+        or not hashable.
     """
     if t is None and sequence is None:
-        return NO_MOMENTS, last
+        return NO_TIMES, last
     fresh, last = _fresh_starts(sequence, n, last)
-    found = moments_at(_times(t, n), fresh)
-    return (found if remembers else NO_MOMENTS), last
+    found = row_times_at(_times(t, n), fresh)
+    return (found if remembers else NO_TIMES), last
 
 
-def moments_at(
+def row_times_at(
     t: NDArray[np.float64], fresh: NDArray[np.bool_] | bool = False, share: float = 1.0
 ) -> NDArray[np.float64]:
-    """Return times, fresh starts and the share of a step that hidden layers make, (n, 3)."""
+    """Return times, fresh starts and the share of a step of the hidden layers, (n, 3)."""
     found = np.full((len(t), 3), share)
     found[:, 0] = t
     found[:, 1] = fresh
@@ -84,7 +82,7 @@ def _time(name: str, t: Any) -> float:
 def _times(t: Any, n: int) -> NDArray[np.float64]:
     if t is None:
         return np.full(n, np.nan)
-    values = one_a_row(t, n, "t")
+    values = one_per_row(t, n, "t")
     if (
         isinstance(values, np.ndarray)
         and values.dtype.kind in "biuf"
@@ -99,12 +97,12 @@ def _fresh_starts(sequence: Any, n: int, last: Hashable) -> tuple[NDArray[np.boo
     fresh = np.zeros(n, np.bool_)
     if sequence is None:
         return fresh, last
-    for row, given in enumerate(one_a_row(sequence, n, "sequence")):
+    for row, given in enumerate(one_per_row(sequence, n, "sequence")):
         try:
             name = None if given is None else plain_label(given)
         except InputError:
             raise InputError(
-                f"sequence[{row}] is {shown(given)}; allowed is any hashable value but NaN"
+                f"`sequence[{row}]` must be a hashable value other than NaN, got {shown(given)}"
             ) from None
         fresh[row] = name != last
         last = name

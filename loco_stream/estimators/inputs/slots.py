@@ -1,8 +1,8 @@
-"""Which column a feature has and which output a class has: first come, append-only.
+"""Slots: the column of each feature and the output of each class, first come, append-only.
 
 Positions that moved when a new key arrives would permute learned weights; here a key keeps its
-slot for ever. Keys new in one sample are ordered by type name, then value (numbers as numbers),
-so the order of a dict does not matter.
+slot. Keys that are new in one row are ordered by type name, then value (numbers as numbers), so the
+order of a dict does not matter.
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ _NO_NUMBERS = frozenset(
 def require_mapping(x: object) -> None:
     """Raise `InputError` unless `x` maps feature names to values."""
     if type(x) is not dict and not isinstance(x, Mapping):
-        raise InputError(
-            f"x is of type {type(x).__name__}; a sample must be a dict of feature names and values"
-        )
+        raise InputError(f"`x` must be a dict from feature names to values, got {type(x).__name__}")
 
 
 def plain_label(y: Any) -> Hashable:
@@ -42,21 +40,16 @@ def plain_label(y: Any) -> Hashable:
     try:
         hash(label)
     except TypeError:
-        raise InputError(
-            f"y is of type {type(y).__name__}; a class label must be hashable"
-        ) from None
+        raise InputError(f"`y` must be a hashable class label, got {type(y).__name__}") from None
     if label is None or not _equals_itself(label):
         raise InputError(
-            f"y is {shown(y)}; a class label may be any hashable value but None and NaN"
+            f"`y` must be a hashable class label other than None and NaN, got {shown(y)}"
         )
     return label  # type: ignore[no-any-return]
 
 
 def _equals_itself(label: Hashable) -> bool:
-    """Return False for NaN, and for what other libraries have for a missing value.
-
-    They say no or cannot say.
-    """
+    """Return False for NaN, and for other libraries' missing values, which cannot be compared."""
     try:
         return bool(label == label)
     except TypeError:
@@ -90,12 +83,12 @@ class FeatureSlots:
         return len(self.index) + len(self.categories)
 
     def copy(self) -> FeatureSlots:
-        """Return the same in objects of its own."""
+        """Return an independent copy."""
         return self.restored(self.index, self.categories.copy())
 
     @classmethod
     def restored(cls, index: Iterable[Hashable], categories: Categories) -> FeatureSlots:
-        """Make it again from the features in order and their texts.
+        """Restore it from the features in order and their texts.
 
         A slot that no text has is the next feature's.
 
@@ -112,7 +105,7 @@ class FeatureSlots:
         if slots != list(range(len(slots))) or not all(
             key in made.index for key, _, _ in categories
         ):
-            raise ValueError("texts are not of the features, or not in slots of their own")
+            raise ValueError("texts must belong to the features and have slots of their own")
         return made
 
     def register(self, keys: Iterable[Hashable]) -> None:
@@ -126,11 +119,10 @@ class FeatureSlots:
             self.index.setdefault(key, len(self))
 
     def register_texts(self, row: Iterable[tuple[Hashable, object]]) -> list[int]:
-        """Give the new texts of a row, whose features have a slot, the next free ones.
+        """Give the new texts of a row the next free slots; return these.
 
-        Return those.
-
-        The order is that of the features' slots, so the order of a dict does not matter.
+        The features of the row have a slot. The order is that of the features' slots, so the order
+        of a dict does not matter.
         """
         texts = [(key, value) for key, value in row if is_text(value)]
         before = len(self)
@@ -176,7 +168,7 @@ class FeatureSlots:
         return len(self.index)
 
     def is_input(self, counts: NDArray[np.float64], key: Hashable) -> bool:
-        """Return whether a feature was ever a number, by the counts of the slots, or a text that is learned."""
+        """Return whether a feature was ever a number, by the slots' counts, or has texts."""
         return bool(counts[self.index[key]]) or self.categories.holds(key)
 
     def fill(self, x: Mapping[Hashable, Any], row: NDArray[np.float64]) -> bool:

@@ -1,7 +1,4 @@
-"""What the doors for arrays are handed.
-
-Read once, and checked whole before anything is learned of it.
-"""
+"""Arrays as inputs: read once, and checked as a whole before anything is learned from them."""
 
 from __future__ import annotations
 
@@ -17,22 +14,25 @@ from loco_stream.estimators.inputs.categories import is_text
 from loco_stream.estimators.inputs.slots import plain_label
 from loco_stream.numbers import LARGEST, require_number, to_number
 
-__all__ = ["Table", "column_names", "frame_columns", "labels", "one_a_row", "table", "targets"]
+__all__ = ["Table", "column_names", "frame_columns", "labels", "one_per_row", "table", "targets"]
 
 
 class Table(NamedTuple):
-    """Rows of an array: (n, columns) float64, NaN for cells that are masked or no number, and by column their texts."""
+    """Rows of an array.
+
+    numbers: (n, columns) float64, NaN for cells that are masked or no number
+    texts: by number of the column, the cells of columns that hold texts
+    """
 
     numbers: NDArray[np.float64]
     texts: dict[int, NDArray[Any]]
 
 
 def table(X: ArrayLike) -> Table:
-    """Return X as numbers such as compiled code was made for, and the columns that hold texts.
+    """Return X as numbers, and the columns that hold texts.
 
-    Whatever its type, order and flags were, compiled code sees one kind of array, for another it
-    would be compiled again: a copy is made where X is read-only, mapped from a file, or not in C
-    order.
+    Compiled code sees one kind of array, since it would be compiled again for another: a copy is
+    made where X is read-only, mapped from a file, or not in C order.
 
     Raises
     ------
@@ -45,20 +45,18 @@ def table(X: ArrayLike) -> Table:
         and not isinstance(X, list | tuple)
     ):
         raise InputError(
-            f"X is of type {type(X).__name__}; allowed is a matrix of numbers, (rows, features)"
+            f"`X` must be a matrix of numbers, (rows, features), got {type(X).__name__}"
         )
     try:
         array = np.asarray(
             np.ma.filled(X.astype(np.float64), np.nan) if np.ma.isMaskedArray(X) else X
         )
         if array.dtype.kind in "SU":
-            array = np.asarray(X, object)  # in a list, numbers beside a text have become texts
+            array = np.asarray(X, object)  # numpy made texts of the numbers beside a text
     except ValueError as error:
-        raise InputError(
-            f"X cannot be read as a matrix of numbers, (rows, features): {error}"
-        ) from None
+        raise InputError(f"`X` must be a matrix of numbers, (rows, features): {error}") from None
     if array.ndim != 2:
-        raise InputError(f"X has {array.ndim} dimensions; allowed are 2, (rows, features)")
+        raise InputError(f"`X` must have 2 dimensions, (rows, features), got {array.ndim}")
     texts = {}
     if array.dtype.kind not in "biuf":
         texts = {j: column for j, column in enumerate(array.T) if any(map(is_text, column))}
@@ -70,17 +68,15 @@ def table(X: ArrayLike) -> Table:
 
 
 def labels(y: Any, n: int) -> tuple[list[Hashable], NDArray[np.int64]]:
-    """Return the distinct labels in the order they came, and which of them each of the `n` rows has.
+    """Return the distinct labels in the order they came, and the position of each row's label.
 
     Raises
     ------
     InputError
         y is not one-dimensional, has another length, or a value cannot be a label.
     """
-    values = one_a_row(y, n)
-    if (
-        isinstance(values, np.ndarray) and values.dtype.kind in "biuU"
-    ):  # nothing can be amiss: thousands a millisecond
+    values = one_per_row(y, n)
+    if isinstance(values, np.ndarray) and values.dtype.kind in "biuU":
         distinct, first, places = np.unique(values, return_index=True, return_inverse=True)
         order = first.argsort()
         return [plain_label(distinct[k]) for k in order], order.argsort()[places]
@@ -98,7 +94,7 @@ def targets(y: Any, n: int) -> NDArray[np.float64]:
         y is not one-dimensional, has another length, or a value is missing, no number, or beyond
         `LARGEST`.
     """
-    values = one_a_row(y, n)
+    values = one_per_row(y, n)
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
         return np.array(
             [require_number(f"y[{row}]", value) for row, value in enumerate(values)], np.float64
@@ -110,8 +106,8 @@ def targets(y: Any, n: int) -> NDArray[np.float64]:
     return values.astype(np.float64)
 
 
-def one_a_row(y: Any, n: int, name: str = "y") -> NDArray[Any] | list[Any]:
-    """Return what a caller named so as a sequence of `n` values.
+def one_per_row(y: Any, n: int, name: str = "y") -> NDArray[Any] | list[Any]:
+    """Return a sequence of `n` values; errors call it `name`.
 
     Raises
     ------
@@ -120,21 +116,21 @@ def one_a_row(y: Any, n: int, name: str = "y") -> NDArray[Any] | list[Any]:
     """
     if isinstance(y, str | bytes | Mapping | Set) or not isinstance(y, Iterable):
         raise InputError(
-            f"{name} is of type {type(y).__name__}; allowed is a sequence of {n} values, one a row"
+            f"`{name}` must be a sequence of {n} values, one per row, got {type(y).__name__}"
         )
     if np.ma.is_masked(y):
         row = int(np.ma.getmaskarray(np.ma.asarray(y)).ravel().argmax())
-        raise InputError(f"{name} is masked at row {row}; every row needs a value")
+        raise InputError(f"`{name}` must have a value for every row, but row {row} is masked")
     if hasattr(y, "ndim"):
         y = np.asarray(y)
         if y.ndim != 1:
             raise InputError(
-                f"{name} has {y.ndim} dimensions, {y.shape}; allowed is 1, one value a row"
+                f"`{name}` must have 1 dimension, one value per row, got shape {y.shape}"
             )
     elif not hasattr(y, "__len__"):
         y = list(islice(y, n + 1))  # it may have no end
     if len(y) != n:
-        raise InputError(f"X has {n} rows, but {name} has {len(y)} values")
+        raise InputError(f"`{name}` must have {n} values, one per row of `X`, got {len(y)}")
     return y if isinstance(y, np.ndarray) else list(y)
 
 
@@ -142,15 +138,17 @@ def column_names(features: Iterable[Hashable], width: int) -> tuple[Hashable, ..
     """Return the distinct names of `width` columns; raises `InputError` for others."""
     if isinstance(features, str) or not isinstance(features, Iterable):
         raise InputError(
-            f"features is {features!r}; allowed is a sequence of {width} names, one a column"
+            f"`features` must be a sequence of {width} names, one per column, got {features!r}"
         )
     names = tuple(islice(features, width + 1))
     try:
         distinct = len(set(names))
     except TypeError:
-        raise InputError(f"features is {features!r}; a feature's name must be hashable") from None
+        raise InputError(f"`features` must be hashable names, got {features!r}") from None
     if len(names) != width or distinct != width:
-        raise InputError(f"features names {distinct} distinct columns, but X has {width}")
+        raise InputError(
+            f"`features` must name the {width} columns of `X`, got {distinct} distinct names"
+        )
     return names
 
 
@@ -158,7 +156,7 @@ def frame_columns(X: Any) -> tuple[Hashable, ...]:
     """Return the names of a frame's columns; raises `InputError` if X is none."""
     if not hasattr(X, "columns"):
         raise InputError(
-            f"X is of type {type(X).__name__}; learn_many, predict_many and predict_proba_many take a DataFrame of "
-            "pandas, and arrays go to learn_array, predict_array and predict_proba_array"
+            f"`X` must be a DataFrame of pandas, got {type(X).__name__}; arrays go to learn_array, "
+            "predict_array and predict_proba_array"
         )
     return tuple(X.columns)

@@ -1,1 +1,1 @@
-"""The arrays of a model: their declaration, shapes, allocation, state, scratch and checks."""
+"""The arrays of a model: how they are declared, made, grown, saved and checked."""

@@ -1,4 +1,4 @@
-"""The arrays of a model as a whole: made, grown, copied, and taken from a file."""
+"""The arrays of a model as a whole: made, grown, copied, and restored from a file."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from collections.abc import Mapping
 import numpy as np
 
 from loco_stream.errors import ConfigError
-from loco_stream.learner.arrays.shapes import plan_of
-from loco_stream.learner.arrays.spec import Array, Plan, build, flatten, specs
+from loco_stream.learner.arrays.shapes import shapes_of
+from loco_stream.learner.arrays.spec import Array, Shapes, build, flatten, specs
 from loco_stream.learner.arrays.state import State
-from loco_stream.options import Layout, Settings
+from loco_stream.learner.settings import Settings
+from loco_stream.options import Layout
 
-__all__ = ["allocate", "class_room", "copied", "grow", "room_of", "unflatten"]
+__all__ = ["allocate", "class_capacity", "copied", "grow", "lengths_of", "unflatten"]
 
 MAX_BYTES = 2**31  # of a model's arrays; LOCO_STREAM_STATE_BYTES sets another bound
 
 
 def allocate(layout: Layout, settings: Settings, n_features: int, n_classes: int) -> State:
-    """Make the state of a fresh model with room for `n_features` features and `n_classes` outputs."""
-    plan = _within_bounds(plan_of(layout, settings, n_features, n_classes))
-    return build(State, lambda spec: spec.make(plan))
+    """Make the state of a fresh model with room for so many features and outputs."""
+    shapes = _within_bounds(shapes_of(layout, settings, n_features, n_classes))
+    return build(State, lambda spec: spec.make(shapes))
 
 
-def class_room(n_classes: int) -> int:
+def class_capacity(n_classes: int) -> int:
     """Return the power of two that holds so many classes.
 
-    The same whether they came at once or one by one.
+    It is the same whether they came at once or one by one.
     """
     return max(2, 1 << (n_classes - 1).bit_length()) if n_classes > 0 else 2
 
@@ -38,33 +39,30 @@ def grow(
 ) -> State:
     """Return a state with more room, every learned number in its place and new input rows drawn.
 
-    Arrays that need no more room are shared with `state`, which is not to be used any more.
+    Arrays that need no more room are shared with `state`, which must not be used any more.
     """
-    before = plan_of(layout, settings, *room_of(state))
-    plan = _within_bounds(plan_of(layout, settings, n_features, n_classes))
+    before = shapes_of(layout, settings, *lengths_of(state))
+    shapes = _within_bounds(shapes_of(layout, settings, n_features, n_classes))
     old = flatten(state)
-    return build(State, lambda spec: spec.grow(old[spec.name], before.capacities, plan))
+    return build(State, lambda spec: spec.grow(old[spec.name], before.lengths, shapes))
 
 
-def _within_bounds(plan: Plan) -> Plan:
-    """Return a plan unless its arrays would take more than the bound.
-
-    Those of a row with very many new names do.
-    """
+def _within_bounds(shapes: Shapes) -> Shapes:
+    """Return the shapes unless their arrays would exceed the bound, as with very many new names."""
     given = os.environ.get("LOCO_STREAM_STATE_BYTES", str(MAX_BYTES))
     if not given.isdecimal():
         raise ConfigError(
-            f"LOCO_STREAM_STATE_BYTES is {given!r}; allowed is a whole number of bytes"
+            f"`LOCO_STREAM_STATE_BYTES` must be an integer number of bytes, got {given!r}"
         )
     most = int(given)
-    asked = sum(
-        math.prod(spec.shape(plan.capacities)) * spec.dtype.itemsize for spec in specs(State)
+    needed = sum(
+        math.prod(spec.shape(shapes.lengths)) * spec.dtype.itemsize for spec in specs(State)
     )
-    if asked > most:
+    if needed > most:
         raise MemoryError(
-            f"its state would take {asked / 2**20:,.0f} MiB of the {most / 2**20:,.0f} allowed"
+            f"its state would take {needed / 2**20:,.0f} MiB of the {most / 2**20:,.0f} allowed"
         )
-    return plan
+    return shapes
 
 
 def copied(state: State) -> State:
@@ -74,24 +72,25 @@ def copied(state: State) -> State:
 
 
 def unflatten(layout: Layout, settings: Settings, arrays: Mapping[str, Array]) -> State:
-    """Undo `flatten`.
+    """Return the state whose arrays `flatten` named.
 
     Raises
     ------
     KeyError
         An array is missing.
     ValueError
-        One is not as those settings make it, or of a name that no spec has.
+        An array is not what these settings give, or no spec has its name.
     """
-    state = build(State, lambda spec: np.ascontiguousarray(arrays[spec.name]))
-    if unknown := arrays.keys() - flatten(state).keys():
-        raise ValueError(f"array {min(unknown)!r} is none of a model's")
-    plan = plan_of(layout, settings, *room_of(state))
-    for spec in specs(State):
-        spec.check(arrays[spec.name], plan)
-    return state
+    known = {spec.name: spec for spec in specs(State)}
+    if unknown := arrays.keys() - known.keys():
+        raise ValueError(f"array {min(unknown)!r} belongs to no model")
+    lengths = len(arrays["statistics.count"]), len(arrays["classes.count"])
+    shapes = shapes_of(layout, settings, *lengths)
+    for name, spec in known.items():
+        spec.check(arrays[name], shapes)
+    return build(State, lambda spec: np.ascontiguousarray(arrays[spec.name]))
 
 
-def room_of(state: State) -> tuple[int, int]:
+def lengths_of(state: State) -> tuple[int, int]:
     """Return for how many features and outputs there is room."""
-    return state.statistics.shape[1], state.classes.shape[1]
+    return len(state.statistics.count), len(state.classes.count)

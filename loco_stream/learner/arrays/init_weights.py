@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream import rng
-from loco_stream.options import NEURON_CLUSTER, PROMPT_EVERY, SMOOTHING, Settings
 
-__all__ = ["delayed_targets", "start_weights"]
+if TYPE_CHECKING:
+    from loco_stream.learner.settings import Settings
 
-WEIGHT_KEY = 1  # purpose of the random stream
-DELAY_KEY = 5  # weights of the layers take 1, 9, 17 and so on
+__all__ = ["NEURON_CLUSTER", "UNDELAYED_EVERY", "delay_targets", "start_weights"]
+
+WEIGHT_KEY = 1  # number of the random stream; the layers take 1, 9, 17 and so on
+DELAY_KEY = 5
+NEURON_CLUSTER = 32  # neurons whose weights are orthogonal at the start, and their perturbations
+UNDELAYED_EVERY = 4  # with a memory and delays, every fourth neuron has no delays
+SMOOTHING = 0.7  # of the start weights along a feature: standard deviation in fields
 
 
 def start_weights(settings: Settings, layer: int, n_pre: int, n_post: int) -> NDArray[np.float64]:
-    """Draw weights whose columns have norm 1 and are orthogonal inside each cluster of neurons, (n_pre, n_post).
+    """Draw weights, (n_pre, n_post): columns of norm 1, orthogonal inside each cluster of neurons.
 
     Where features have several receptive fields the columns are smoothed along them: the function
-    a neuron computes of a feature should be smooth.
+    that a neuron computes of a feature should be smooth.
     """
     draws = rng.normals(
         rng.derive_key(settings.seed_key, WEIGHT_KEY + 8 * layer), 0, n_pre * n_post
@@ -32,24 +39,22 @@ def start_weights(settings: Settings, layer: int, n_pre: int, n_post: int) -> ND
     return np.asarray(block / np.sqrt((block * block).sum(axis=0)))
 
 
-def delayed_targets(settings: Settings, n_lines: int, n_post: int) -> NDArray[np.int64]:
-    """Draw an order of all neurons for each line, (n_lines, n_post).
+def delay_targets(settings: Settings, n_lines: int, n_post: int) -> NDArray[np.int64]:
+    """Draw an order of all neurons for each line, (n_lines, n_post), from which their lags follow.
 
-    Which lag each has follows from its place.
-
-    With a memory, neurons that have no lags stand first.
+    With a memory, neurons without lags stand first.
     """
     draws = rng.uniforms(rng.derive_key(settings.seed_key, DELAY_KEY), 0, n_lines * n_post)
     order = draws.reshape(n_lines, n_post)
     if settings.longest > 0.0:
-        order[:, 1::PROMPT_EVERY] -= 1.0
+        order[:, 1::UNDELAYED_EVERY] -= 1.0
     return np.argsort(order, axis=1, kind="stable")
 
 
 def _orthonormal(block: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the columns made orthonormal one after the other (modified Gram-Schmidt).
 
-    Not by LAPACK, whose threads wait for each other longer than so small a block takes.
+    LAPACK's threads would wait for each other longer than so small a block takes.
     """
     rows = block.T.copy()
     for j, row in enumerate(rows):

@@ -1,4 +1,4 @@
-"""The workspace of a step: what one sample needs for a moment.
+"""Working memory of a step: what one row needs for a moment.
 
 It can be made anew without changing a result.
 """
@@ -10,12 +10,15 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.learner.arrays.allocate import room_of
-from loco_stream.learner.arrays.shapes import plan_of
-from loco_stream.learner.arrays.spec import axes, build
+from loco_stream.learner.arrays.allocate import lengths_of
+from loco_stream.learner.arrays.shapes import shapes_of
+from loco_stream.learner.arrays.spec import Record, axes, build, record
 from loco_stream.learner.arrays.state import State
+from loco_stream.learner.plasticity.projections import ProjectionScratch
+from loco_stream.learner.readout.experts import ExpertScratch
+from loco_stream.learner.settings import Settings
 from loco_stream.neurons.spikes import MOST_SPIKES
-from loco_stream.options import NEAREST, Layout, Settings
+from loco_stream.options import Layout
 
 __all__ = ["Scratch", "allocate_scratch"]
 
@@ -24,28 +27,20 @@ Int64 = NDArray[np.int64]
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-# Rows of `Run.neurons`, one column a hidden neuron; FRESH: the trace of this row's spikes alone,
-# CARRIED: what is left of the last row's.
-NOISE, CREDIT, FRESH, CARRIED = range(4)
-# `Scratch.flags`: the sample whose clean pass is in scratch; of how many members the gains are;
-# input lines that are not zero; inputs of the readout, and of its linear members, that are not
-# zero; features that centroids go by.
-CLEAN_FOR, N_GAINS, N_IN, N_ROWS, N_LINEAR_ROWS, N_MEASURED = range(6)
-# Rows of `Scratch.vectors`, one column a class.
-SCORES, STACKED, PROBA, SPOKEN, ERROR, CHANGE, TARGET, DORMANT, ROOM = range(9)
-
 
 class Code(NamedTuple):
-    """The encoded row: a current for each line, and which of them are not 0."""
+    """The encoded row: a current per line, and which lines are not 0."""
 
     lines: Annotated[Float32, axes("lines")]
     rows: Annotated[Int32, axes("lines")]
 
 
 class Lagged(NamedTuple):
-    """Encoded rows by lag, this row's first; empty without delays.
+    """Encoded rows by lag, the present one first; empty without delays.
 
-    lines and rows: as in `Code`; n: how many are not 0; projected: P times the lines.
+    lines, rows: as in `Code`
+    n: how many lines are not 0
+    projected: P times the lines
     """
 
     lines: Annotated[Float32, axes("taps", "lines")]
@@ -54,110 +49,141 @@ class Lagged(NamedTuple):
     projected: Annotated[Float32, axes("taps", "lines")]
 
 
-class Run(NamedTuple):
-    """What running and changing the hidden layers needs.
+class HiddenPass(NamedTuple):
+    """One pass through the hidden layers.
 
-    drives: before the gain, and of a perturbed pass; noisy: its traces; rows: which traces below a
-    layer are not 0; times and cell: spikes of one neuron, and room for it; spikes: number of each
-    layer, clean and perturbed; projected: P times a layer's input; coefficients and residual: room
-    of the prototypes; decays: what is left of each neuron's trace after so many gaps.
+    drives: weighted inputs before gain and noise
+    fresh: what this row's spikes leave
+    traces: what they and the rows before leave; then 1 and the scaled features
+    spikes: number of each layer
     """
 
-    neurons: Annotated[Float32, axes(4, "hidden")]
-    drives: Annotated[Float32, axes(2, "hidden")]
-    noisy: Annotated[Float32, axes("hidden")]
-    rows: Annotated[Int32, axes("hidden")]
-    times: Annotated[Float64, axes(MOST_SPIKES)]
+    drives: Annotated[Float32, axes("hidden")]
+    fresh: Annotated[Float32, axes("hidden")]
+    traces: Annotated[Float32, axes("all_inputs")]
+    spikes: Annotated[Int64, axes("layers")]
+
+
+class NeuronBuffers(NamedTuple):
+    """Per hidden neuron: noise of the perturbed pass, credit, and what the last row left."""
+
+    noise: Annotated[Float32, axes("hidden")]
+    credit: Annotated[Float32, axes("hidden")]
+    carried: Annotated[Float32, axes("hidden")]
+
+
+class WindowBuffers(NamedTuple):
+    """Working memory of one neuron in its window: its cell, and its spike times."""
+
     cell: Annotated[Float64, axes(2, 8)]
-    spikes: Annotated[Int64, axes(2, "layers")]
-    projected: Annotated[Float32, axes("longest")]
-    residual: Annotated[Float32, axes("longest")]
-    coefficients: Annotated[Float64, axes(3, "clusters*rank")]
-    decays: Annotated[Float64, axes("remembered")]
-    gaps: Annotated[Float64, axes(1, start=-1.0)]
+    times: Annotated[Float64, axes(MOST_SPIKES)]
 
 
-class Answers(NamedTuple):
-    """What the readout's members say of one sample.
+class LayerBuffers(NamedTuple):
+    """Per layer: which traces below are not 0, and P times its input."""
 
-    rows, old_rows and linear_rows: which inputs are not zero, old_rows those of a snapshot's;
-    outputs: of the members on traces, then of the linear ones, then what centroids and neighbours
-    say; logistic and bayes: of the logistic member, and log-probabilities of naive Bayes; change:
-    of the outputs under a perturbation; weights: how much each block of outputs counts; experts and
-    says: probabilities of each, and its weight in the mixture; shares: x'Px and x'Px / (prior x'x);
-    residual: what the outputs of the member at work lack; increment: of the combined readout.
-    """
+    rows: Annotated[Int32, axes("hidden")]
+    projected: Annotated[Float32, axes("longest_input")]
+
+
+class ReadoutInputs(NamedTuple):
+    """Which inputs of the readout, of its linear members and of a snapshot are not 0."""
 
     rows: Annotated[Int32, axes("inputs")]
-    old_rows: Annotated[Int32, axes("inputs")]
     linear_rows: Annotated[Int32, axes("linear_inputs")]
-    outputs: Annotated[Float32, axes("blocks*classes")]
-    change: Annotated[Float32, axes("members*losses*classes")]
-    logistic: Annotated[Float32, axes("classes")]
-    bayes: Annotated[Float32, axes("classes")]
-    snapshots: Annotated[Float32, axes("snapshots*classes")]
-    weights: Annotated[Float64, axes("blocks")]
-    experts: Annotated[Float64, axes("experts", "classes")]
-    says: Annotated[Float64, axes("experts")]
-    gains: Annotated[Float32, axes("trace_members", "inputs")]
-    linear_gains: Annotated[Float32, axes("linear_members", "linear_inputs")]
-    logistic_gain: Annotated[Float32, axes("logistic_inputs")]
-    shares: Annotated[Float64, axes(2, "shares")]
-    stack_room: Annotated[Float64, axes(2, "stacked")]
-    correction_room: Annotated[Float64, axes(2, "powers")]
-    residual: Annotated[Float32, axes("losses*classes")]
-    increment: Annotated[Float32, axes("classes")]
+    recalled_rows: Annotated[Int32, axes("inputs")]
 
 
-class Nearness(NamedTuple):
-    """Room to find centroids and neighbours.
+class ReadoutPass(NamedTuple):
+    """What the readout computes for one row.
 
-    columns, values and scales: the features that count, and how; distances: of all, squared; near,
-    places and votes: the nearest, where they are, and how much each counts; close and centroids:
-    the same of the nearest centroids, which stay.
+    outputs, scores: of all experts, blocks of `class capacity`
+    snapshots: outputs of the snapshots
+    opinions, opinion_weights: probabilities of each opinion, and its weight in the mixture
+    weights: of each block of outputs in the combined output
+    relative_energies: novelty scores of the members on traces
+    combined, stacked: combined output; the least-squares stack's
+    mixed: probabilities of the mixture
+    error: of the combined output
+    buffer, stack_buffers, power_sums, power_factors: working memory
     """
 
-    columns: Annotated[Int32, axes("features")]
-    values: Annotated[Float32, axes("features")]
-    scales: Annotated[Float32, axes("features")]
-    distances: Annotated[Float32, axes("searched")]
-    near: Annotated[Float32, axes(NEAREST)]
-    places: Annotated[Int64, axes(NEAREST)]
-    votes: Annotated[Float64, axes(NEAREST)]
-    close: Annotated[Float32, axes(NEAREST)]
-    centroids: Annotated[Int64, axes(NEAREST)]
+    outputs: Annotated[Float32, axes("outputs*classes")]
+    scores: Annotated[Float32, axes("scores*classes")]
+    snapshots: Annotated[Float32, axes("snapshots*classes")]
+    opinions: Annotated[Float64, axes("opinions", "classes")]
+    opinion_weights: Annotated[Float64, axes("opinions")]
+    weights: Annotated[Float64, axes("outputs")]
+    relative_energies: Annotated[Float64, axes("compared")]
+    combined: Annotated[Float64, axes("classes")]
+    stacked: Annotated[Float64, axes("classes")]
+    mixed: Annotated[Float64, axes("classes")]
+    error: Annotated[Float64, axes("classes")]
+    buffer: Annotated[Float64, axes("classes")]
+    stack_buffers: Annotated[Float64, axes(2, "stacked")]
+    power_sums: Annotated[Float64, axes("powers")]
+    power_factors: Annotated[Float64, axes("powers")]
+
+
+class SavedContext(NamedTuple):
+    """A copy of the context, to undo rows that were only predicted."""
+
+    clock: Annotated[
+        Record,
+        record(np.float64, last=0.0, is_timed=0.0, median_gap=0.0, n_gaps=0.0, n_backward=0.0),
+    ]
+    run: Annotated[Record, record(np.float64, label=-1.0, n_steps=0.0)]
+    values: Annotated[Float32, axes("context")]
 
 
 class Scratch(NamedTuple):
-    """Workspace for one sample.
+    """Working memory for one row; nothing outlives a step except as a cache that is checked.
 
-    Nothing in it outlives a step except as a cache that is checked before use.
-
-    class_weights: those that the user gave, by slot; written anew with every workspace. answers and
-    vectors: what is said of the sample now; earlier and earlier_vectors: what was said when it was
-    predicted, if its label came late; moment: the time that the pass in scratch is of; context:
-    room to put one back.
+    cache: rows learned when the forward pass in scratch was made; members whose gains are there;
+    input lines, inputs of the readout and of its linear members that are not 0
+    times: time of the row in scratch; gap that `decays` are of
+    row, scaled: the row, and standardised
+    clean, perturbed, recalled: passes without and with noise, and of a snapshot
+    now, then: what the readout computes now, and computed when a late row was predicted
+    output_change: of the combined output in the perturbed pass
+    target: of each output
+    answer: probabilities of the answer
+    dormant: 1 where a class is dormant
+    class_weights: as the user gave them, by slot; written anew with every workspace
+    no_ticket: an empty ticket
     """
 
-    flags: Annotated[Int64, axes(6, start=-1)]
+    cache: Annotated[
+        Record,
+        record(np.int64, valid_for=-1, n_gains=-1, n_lines=-1, n_rows=-1, n_linear_rows=-1),
+    ]
+    times: Annotated[Record, record(np.float64, row=0.0, decay_gaps=-1.0)]
     row: Annotated[Float64, axes("features", start=np.nan)]
     scaled: Annotated[Float32, axes("features")]
-    features: Annotated[Float32, axes("all_inputs")]
-    old_features: Annotated[Float32, axes("all_inputs")]
-    vectors: Annotated[Float64, axes(9, "classes")]
-    class_weights: Annotated[Float64, axes("classes", start=1.0)]
     code: Code
     lagged: Lagged
-    run: Run
-    answers: Answers
-    nearness: Nearness
-    earlier: Answers
-    earlier_vectors: Annotated[Float64, axes(9, "classes")]
-    moment: Annotated[Float64, axes(1)]
-    context: Annotated[Float64, axes("context")]
+    clean: HiddenPass
+    perturbed: HiddenPass
+    recalled: HiddenPass
+    neurons: NeuronBuffers
+    window: WindowBuffers
+    layer: LayerBuffers
+    decays: Annotated[Float64, axes("remembered")]
+    inputs: ReadoutInputs
+    now: ReadoutPass
+    then: ReadoutPass
+    projections: ProjectionScratch
+    experts: ExpertScratch
+    output_change: Annotated[Float64, axes("classes")]
+    target: Annotated[Float64, axes("classes")]
+    answer: Annotated[Float64, axes("classes")]
+    dormant: Annotated[Float64, axes("classes")]
+    class_weights: Annotated[Float64, axes("classes", start=1.0)]
+    context: SavedContext
+    no_ticket: Annotated[Float64, axes(0)]
 
 
 def allocate_scratch(layout: Layout, settings: Settings, state: State) -> Scratch:
     """Make the working memory that fits `state`."""
-    plan = plan_of(layout, settings, *room_of(state))
-    return build(Scratch, lambda spec: spec.make(plan))
+    shapes = shapes_of(layout, settings, *lengths_of(state))
+    return build(Scratch, lambda spec: spec.make(shapes))

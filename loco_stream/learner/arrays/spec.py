@@ -1,11 +1,11 @@
-"""Arrays by declaration.
+"""Declaration of arrays.
 
-One line says what an array of a model is, and all that happens to it follows.
+One line says what an array of a model is, and everything else follows from it.
 
-A group of arrays is a NamedTuple whose fields are annotated with their type of number and `axes`.
-From these lines come the arrays of a fresh model, those of one that grows, their names in a file,
-and the check of what a file holds. A field without such a line is refused when its group is first
-used, so that no array can be forgotten anywhere.
+A group of arrays is a NamedTuple whose fields are annotated with their dtype and `axes`, or with
+`record`. From these lines come the arrays of a fresh model, those of one that grows, their names in
+a file, and the checks of what a file holds. A field without such a line is refused when its group
+is first used, so that no array can be forgotten anywhere.
 """
 
 from __future__ import annotations
@@ -16,37 +16,69 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from operator import attrgetter
-from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    NamedTuple,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.options import Layout, Settings
+from loco_stream.options import Layout
 
-__all__ = ["Array", "ArraySpec", "Plan", "axes", "build", "flatten", "specs"]
+if TYPE_CHECKING:
+    from loco_stream.learner.settings import Settings
+
+__all__ = [
+    "Array",
+    "ArraySpec",
+    "Record",
+    "Shapes",
+    "array_of",
+    "axes",
+    "build",
+    "flatten",
+    "join",
+    "record",
+    "specs",
+]
 
 Array = NDArray[Any]
+Record = Any  # a numpy.record, whose fields are attributes for Python and for compiled code
 Group = TypeVar("Group")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Shapes:
     """What arrays are made from: the settings, and the length of every axis by name."""
 
     layout: Layout
     settings: Settings
-    capacities: Mapping[str, int]
+    lengths: Mapping[str, int]
 
 
-Start = float | Callable[[Array, Plan], None]
+Start = float | Callable[[Array, Shapes], None]
 
 
 class Axes(NamedTuple):
-    """What the annotation of a field says; see `axes`."""
+    """What the annotation of an array says; see `axes`."""
 
     names: tuple[str | int, ...]
     start: Start
     derived: bool
+
+
+class Fields(NamedTuple):
+    """What the annotation of a record says; see `record`."""
+
+    dtype: type[Any]
+    starts: tuple[tuple[str, float], ...]
 
 
 def axes(*names: str | int, start: Start = 0.0, derived: bool = False) -> Axes:
@@ -55,87 +87,115 @@ def axes(*names: str | int, start: Start = 0.0, derived: bool = False) -> Axes:
     Parameters
     ----------
     names
-        Each axis is a capacity of the `Plan`, a fixed number, or a product such as
-        ``"members*classes"``: blocks of columns, one a member, which stay together when the classes
-        between them become more.
+        Each axis is a length of `Shapes`, a fixed number, or a product such as
+        ``"members*classes"``: blocks of columns, one per member, which stay together when the
+        number of classes between them grows.
     start
         The number every element starts from, or a function that fills a fresh array of zeros.
     derived
-        The array follows from the plan alone: it is made anew when the model grows, and one from a
-        file must equal it.
+        The array follows from the shapes alone: it is made anew when the model grows, and one from
+        a file must equal it.
     """
     return Axes(names, start, derived)
 
 
+def record(dtype: type[Any], **starts: float) -> Fields:
+    """Declare several numbers of one dtype that are read and written by name.
+
+    Parameters
+    ----------
+    dtype
+        Dtype of every field.
+    starts
+        Names of the fields and what each starts from. A file holds them as one array in this order.
+    """
+    return Fields(dtype, tuple(starts.items()))
+
+
 @dataclass(frozen=True, slots=True)
 class ArraySpec:
-    """One array of a model: its name (``group.field``), type of number and axes, and what `axes` says besides."""
+    """One array of a model: its name (``group.field``), dtype, axes, and what `axes` says besides.
+
+    `fields` names the elements of a record and is empty for any other array.
+    """
 
     name: str
     dtype: np.dtype[Any]
     axes: tuple[str | int, ...]
     start: Start
     derived: bool
+    fields: tuple[str, ...] = ()
 
-    def shape(self, capacities: Mapping[str, int]) -> tuple[int, ...]:
+    def shape(self, lengths: Mapping[str, int]) -> tuple[int, ...]:
         """Return the length of every axis."""
-        return tuple(math.prod(factors) for factors in self._factors(capacities))
+        return tuple(math.prod(factors) for factors in self._factors(lengths))
 
-    def make(self, plan: Plan) -> Array:
+    def make(self, shapes: Shapes) -> Array:
         """Return the array of a fresh model."""
-        array = np.zeros(self.shape(plan.capacities), self.dtype)
+        array = np.zeros(self.shape(shapes.lengths), self.dtype)
         if callable(self.start):
-            self.start(array, plan)
+            self.start(array, shapes)
         elif self.start:
             array.fill(self.start)
         return array
 
-    def grow(self, old: Array, before: Mapping[str, int], plan: Plan) -> Array:
-        """Return the array with the capacities of `plan`, what was learned in its place.
+    def grow(self, old: Array, before: Mapping[str, int], shapes: Shapes) -> Array:
+        """Return the array with the lengths of `shapes` and what was learned in its place.
 
-        `old` itself where it fits.
+        It is `old` itself where that fits.
         """
         if self.derived:
-            return self.make(plan)
-        if old.shape == self.shape(plan.capacities):
+            return self.make(shapes)
+        if old.shape == self.shape(shapes.lengths):
             return old
-        new = self.make(plan)
-        old_blocks, new_blocks = (
-            tuple(chain(*self._factors(sizes))) for sizes in (before, plan.capacities)
-        )
-        new.reshape(new_blocks)[tuple(slice(length) for length in old_blocks)] = old.reshape(
-            old_blocks
-        )
+        new = self.make(shapes)
+        old_blocks = tuple(chain(*self._factors(before)))
+        new_blocks = tuple(chain(*self._factors(shapes.lengths)))
+        kept = tuple(slice(length) for length in old_blocks)
+        new.reshape(new_blocks)[kept] = old.reshape(old_blocks)
         return new
 
-    def check(self, array: Array, plan: Plan) -> None:
-        """Raise ValueError unless `array` is what a model of that plan has."""
-        shape = self.shape(plan.capacities)
+    def check(self, array: Array, shapes: Shapes) -> None:
+        """Raise ValueError unless `array` is what a model of these shapes has."""
+        shape = self.shape(shapes.lengths)
         if array.shape != shape or array.dtype != self.dtype:
             raise ValueError(
-                f"array {self.name!r} is {array.dtype}{array.shape}, not {self.dtype}{shape}"
+                f"array {self.name!r} must be {self.dtype}{shape}, got {array.dtype}{array.shape}"
             )
-        if self.derived and not np.array_equal(array, self.make(plan)):
-            raise ValueError(f"array {self.name!r} is not the one that the settings give")
+        if self.derived and not np.array_equal(array, self.make(shapes)):
+            raise ValueError(f"array {self.name!r} must be the one that follows from the settings")
 
-    def _factors(self, capacities: Mapping[str, int]) -> list[tuple[int, ...]]:
+    def view(self, array: Array) -> Any:
+        """Return what a group holds of an array: itself, or the record of its elements."""
+        if not self.fields:
+            return array
+        dtype = np.dtype([(name, self.dtype) for name in self.fields])
+        return np.ascontiguousarray(array).view(dtype).view(np.recarray)[0]
+
+    def _factors(self, lengths: Mapping[str, int]) -> list[tuple[int, ...]]:
         return [
-            (axis,)
-            if isinstance(axis, int)
-            else tuple(capacities[name] for name in axis.split("*"))
+            (axis,) if isinstance(axis, int) else tuple(lengths[name] for name in axis.split("*"))
             for axis in self.axes
         ]
 
 
-def build(group: type[Group], array_of: Callable[[ArraySpec], Array], prefix: str = "") -> Group:
-    """Return the group with the array that `array_of` gives for each of its specs."""
-    parts = _parts(group, prefix).items()  # type: ignore[arg-type]  # mypy: a class may not be hashable
-    return group(
-        *(
-            array_of(p) if isinstance(p, ArraySpec) else build(p, array_of, f"{name}.")
-            for name, p in parts
-        )
-    )
+def array_of(value: Any) -> Array:
+    """Return a value of a group as an array: itself, or the elements of a record."""
+    if isinstance(value, np.ndarray):
+        return value
+    fields: Array = np.asarray(value.base)
+    return fields.view(fields.dtype[0])
+
+
+def build(group: type[Group], make: Callable[[ArraySpec], Array], prefix: str = "") -> Group:
+    """Return the group with the array that `make` gives for each of its specs."""
+    values = []
+    for name, part in _parts(group, prefix).items():  # type: ignore[arg-type]  # mypy: a class may not be hashable
+        if isinstance(part, ArraySpec):
+            values.append(part.view(make(part)))
+        else:
+            values.append(build(part, make, f"{prefix}{name}."))
+    return group(*values)
 
 
 def specs(group: type[Any], prefix: str = "") -> Iterator[ArraySpec]:
@@ -144,30 +204,53 @@ def specs(group: type[Any], prefix: str = "") -> Iterator[ArraySpec]:
         if isinstance(part, ArraySpec):
             yield part
         else:
-            yield from specs(part, f"{name}.")
+            yield from specs(part, f"{prefix}{name}.")
 
 
 def flatten(group: Any) -> dict[str, Array]:
-    """Return every array of a group by the name of its spec; the arrays themselves, not copies."""
-    return {spec.name: attrgetter(spec.name)(group) for spec in specs(type(group))}
+    """Return every array of a group by the name of its spec; the memory itself, not copies."""
+    return {spec.name: array_of(attrgetter(spec.name)(group)) for spec in specs(type(group))}
 
 
 @cache
 def _parts(group: type[Any], prefix: str) -> dict[str, ArraySpec | type[Any]]:
-    """Return what each field of a group is: an array, or a group by itself."""
-    return {
-        name: _part(f"{prefix}{name}", hint)
-        for name, hint in get_type_hints(group, include_extras=True).items()
-    }
+    """Return what each field of a group is: an array, or another group."""
+    hints = get_type_hints(group, include_extras=True)
+    return {name: _part(f"{prefix}{name}", hint) for name, hint in hints.items()}
 
 
 def _part(name: str, hint: Any) -> ArraySpec | type[Any]:
     if get_origin(hint) is not Annotated:
         if not hasattr(hint, "_fields"):
             raise TypeError(
-                f"field {name!r} says nothing of its axes; annotate it with Annotated[..., axes(...)]"
+                f"field {name!r} must be annotated with its axes: Annotated[..., axes(...)]"
             )
         return hint  # type: ignore[no-any-return]
     kind, declared = get_args(hint)
+    if isinstance(declared, Fields):
+        return _record_spec(name, declared)
     (number,) = get_args(get_args(kind)[1])  # NDArray[number] is ndarray[shape, dtype[number]]
     return ArraySpec(name, np.dtype(number), *declared)
+
+
+def _record_spec(name: str, declared: Fields) -> ArraySpec:
+    names = tuple(field for field, _ in declared.starts)
+    values = [value for _, value in declared.starts]
+
+    def start(array: Array, shapes: Shapes) -> None:
+        array[:] = values
+
+    return ArraySpec(name, np.dtype(declared.dtype), (len(names),), start, False, names)
+
+
+def join(name: str, parts: Mapping[str, type[Any]]) -> type[Any]:
+    """Return a group of groups, made from definitions.
+
+    Parameters
+    ----------
+    name
+        Name of the group.
+    parts
+        Name and type of each group in it.
+    """
+    return NamedTuple(name, [*parts.items()])  # type: ignore[misc]  # mypy wants it spelled out

@@ -1,1 +1,1 @@
-"""What earlier rows leave to a row: traces that carry on, delays, times of rows."""
+"""What earlier rows leave to a row: traces that carry on, and delays."""

@@ -1,105 +1,131 @@
-"""Late labels: how much of a step each part of a model makes of one.
+"""How much of a step each part of a model makes of a late label.
 
-Whom to trust is learned from what was said when the row was predicted. Rows of one event, all
-predicted before the first of them was learned, tell nearly the same, and as so many observations
-they would make the stacks fit a few events. So rows that were predicted by one model and have one
-label make one observation together, as far as they are more in a row than chance makes them: each
+Weights of stacks and mixture are learned from what was predicted at the time. Rows of one event,
+all predicted before the first of them was learned, say nearly the same, and as so many observations
+they would fit the stacks to a few events. So rows that were predicted by one model and have one
+label are one observation together, as far as they are more in a row than chance makes them: each
 counts as one over the mean length of such events so far (at first, over the rows that wait), and
 one over its own number in a longer one.
 
-Hidden layers make as much of a step, so that an event makes about one. Values ask for more: while
-features move, the members without leak tell rows apart that lie a delay ahead by features of old.
-So a regression learns late values by its readout alone at first, then by steps that grow to whole
-ones, and always by its readout alone with a memory, where what the rows before have left was made
-by older weights.
+Hidden layers make as much of a step, so that an event makes about one. Values need more care: while
+features move, members without leak tell rows apart that lie a delay ahead by features of earlier
+times. So a regression learns late values by its readout alone at first, then by steps that grow to
+whole ones, and always by its readout alone with a memory, where earlier rows left traces made by
+older weights.
 """
 
 from __future__ import annotations
 
+import numpy as np
+
 from loco_stream._compiler.jit import kernel
-from loco_stream.learner.arrays.state import (
-    CLASS_COUNT,
-    EVENT_LABEL,
-    EVENT_ROWS,
-    EVER_LATE,
-    LEARNED,
-    LENGTH,
-    N_CLASSES,
-    N_EVENTS,
-    N_SEEN,
-    SURPLUS,
-    TICKETS,
+from loco_stream.learner.arrays.spec import record
+
+__all__ = ["DelayedState", "rows_per_draw", "shares"]
+
+READOUT_FIRST = 300  # rows of a regression until its scales and gains are fixed,
+RISE = 300  # and from there until steps are whole ones
+
+
+DelayedState = record(
+    np.float64,
+    surplus=0.0,
+    n_learned=0.0,
+    event_label=0.0,
+    event_rows=0.0,
+    n_events=0.0,
+    event_length=0.0,
+    n_tickets=0.0,
+    is_delayed=0.0,
 )
+"""Late labels.
 
-__all__ = ["rows_a_draw", "shares"]
-
-# rows of a regression: scaling and gains stand; until steps are whole ones
-READOUT_FIRST = 300
-RISE = 300
+surplus: rows of events beyond those that count
+n_learned, event_label, event_rows: of the present event, rows learned when it was predicted, label,
+and rows so far
+n_events, event_length: events that are over, and their mean length
+n_tickets: rows observed whose label was not learned at once
+is_delayed: 1 once a label was late
+"""
 
 
 @kernel
-def shares(settings, state, label, n_learned, serial, share):
-    """Return what share of an observation a row with a ticket is, and of a step it makes of the `share` asked for.
+def shares(settings, state, label, written, share):
+    """Return the share of an observation that a row with a ticket is, and of a step that it makes.
 
-    `n_learned` rows had been learned when it was predicted; `serial` is the number of its ticket,
-    -1 of an empty one. The label of the last row observed is not late if no row was learned since.
+    The label of the last row observed is not late if no row was learned since.
+
+    Parameters
+    ----------
+    label
+        int64 slot.
+    written
+        (rows learned, number of the ticket), float64, as `when_written` returns them.
+    share
+        float64: the share of a step that was requested.
     """
-    late = state.late
-    n_seen = state.counts[N_SEEN]
-    if n_learned == n_seen and serial == late[TICKETS]:
-        late[TICKETS] -= 1.0
+    n_learned, number = written
+    delayed = state.delayed
+    n_seen = state.counts.n_seen
+    if n_learned == n_seen and number == delayed.n_tickets:
+        delayed.n_tickets -= 1.0
         return 1.0, share
-    late[EVER_LATE] = 1.0
+    delayed.is_delayed = 1.0
     if settings.regression:
         risen = min(max((n_seen - READOUT_FIRST) / RISE, 0.0), 1.0)
         return share, 0.0 if settings.remembers else share * risen
-    if late[N_EVENTS] == 0.0 and serial >= 0.0:
-        late[LENGTH] = max(late[LENGTH], late[TICKETS] - serial + 1.0)
-    trust = _trust_share(state.classes, state.counts[N_CLASSES], label, n_learned, share, late)
-    return trust, trust
+    if delayed.n_events == 0.0 and number >= 0.0:
+        delayed.event_length = max(delayed.event_length, delayed.n_tickets - number + 1.0)
+    weight = _observation_share(state, label, n_learned, share)
+    return weight, weight
 
 
 @kernel
-def _trust_share(classes, n_classes, label, n_learned, share, late):
-    """Return what share of an observation a late row of `label` is, predicted when `n_learned` rows were learned.
+def _observation_share(state, label, n_learned, share):
+    """Return the share of an observation that a late row of `label` is, at most `share`.
 
-    `classes` has counted the label already. At most the `share` asked for.
+    It was predicted when `n_learned` rows were learned; the classes count its label already.
     """
-    if n_learned != late[LEARNED] or label != late[EVENT_LABEL]:
-        _end_event(classes, n_classes, label, late)
-        late[LEARNED] = n_learned
-        late[EVENT_LABEL] = label
-        late[EVENT_ROWS] = 0.0
-    late[EVENT_ROWS] += 1.0
-    by_chance = max(_chance_run(classes, n_classes, label, -1), 1.0)
-    share = min(share, 1.0 / max(late[LENGTH], late[EVENT_ROWS] / by_chance, 1.0))
-    late[SURPLUS] += 1.0 - share
+    delayed = state.delayed
+    n_classes = state.counts.n_classes
+    counts = state.classes.count
+    if n_learned != delayed.n_learned or label != delayed.event_label:
+        _end_event(state, label)
+        delayed.n_learned = n_learned
+        delayed.event_label = label
+        delayed.event_rows = 0.0
+    delayed.event_rows += 1.0
+    by_chance = max(_chance_run(counts, n_classes, label, -1), 1.0)
+    share = min(share, 1.0 / max(delayed.event_length, delayed.event_rows / by_chance, 1.0))
+    delayed.surplus += 1.0 - share
     return share
 
 
 @kernel
-def _end_event(classes, n_classes, label, late):
-    """Take the length of the event that is over, as a row of `label` came, into their mean."""
-    if late[EVENT_ROWS] > 0.0:
-        by_chance = _chance_run(classes, n_classes, int(late[EVENT_LABEL]), label)
+def _end_event(state, label):
+    """Take the length of the event that ended when a row of `label` came into their mean."""
+    delayed = state.delayed
+    if delayed.event_rows > 0.0:
+        n_classes = state.counts.n_classes
+        last = int(delayed.event_label)
+        by_chance = _chance_run(state.classes.count, n_classes, last, label)
         if by_chance > 0.0:
-            late[N_EVENTS] += 1.0
-            late[LENGTH] += (late[EVENT_ROWS] / by_chance - late[LENGTH]) / late[N_EVENTS]
+            delayed.n_events += 1.0
+            rest = delayed.event_rows / by_chance - delayed.event_length
+            delayed.event_length += rest / delayed.n_events
 
 
 @kernel
-def _chance_run(classes, n_classes, label, last):
-    """Return the mean length of a run of `label` if labels were drawn one by one.
+def _chance_run(counts, n_classes, label, last):
+    """Return the mean length of a run of `label` if labels were drawn one by one; 0 if it is alone.
 
-    0 while it is the only one.
-
-    The last row, which is of the class `last`, does not count.
+    The last row, which is of class `last`, does not count. `counts` is (n_classes or more,)
+    float64.
     """
     rows = 0.0
     others = 0.0
     for c in range(n_classes):
-        count = classes[CLASS_COUNT, c] - (1.0 if c == last else 0.0)
+        count = counts[c] - (1.0 if c == last else 0.0)
         rows += count
         if c != label:
             others += count
@@ -107,11 +133,8 @@ def _chance_run(classes, n_classes, label, last):
 
 
 @kernel
-def rows_a_draw(state):
-    """Return how many rows go on one label drawn by chance.
-
-    1 unless labels came late, event by event.
-    """
-    n_seen = state.counts[N_SEEN]
-    beyond = state.late[SURPLUS]
-    return n_seen / max(n_seen - beyond, 1.0) if beyond > 0.0 else 1.0
+def rows_per_draw(state):
+    """Return how many rows one draw of a label takes: 1 unless labels came late, event by event."""
+    n_seen = state.counts.n_seen
+    surplus = state.delayed.surplus
+    return n_seen / max(n_seen - surplus, 1.0) if surplus > 0.0 else 1.0

@@ -1,1 +1,1 @@
-"""How hidden layers learn: perturb, credit, project, change the weights, restrain them."""
+"""How hidden layers learn: perturbation, credit, projection, weight update, bounds."""

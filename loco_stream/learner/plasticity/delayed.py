@@ -1,4 +1,4 @@
-"""How a first layer with delays changes: every synapse by the projected input at its own lag."""
+"""How a first layer with delays changes: each synapse by the projected input at its own lag."""
 
 from __future__ import annotations
 
@@ -7,91 +7,111 @@ import math
 import numpy as np
 
 from loco_stream._compiler.jit import kernel
-from loco_stream.learner.arrays.scratch import CREDIT
-from loco_stream.learner.arrays.state import GAIN, INPUT_POWER, N_FEATURES, N_POST, N_SEEN
 from loco_stream.learner.context.delays import lag_span
-from loco_stream.learner.plasticity.project import change_blocks, project
+from loco_stream.learner.plasticity.projections import RECURSIVE, LayerInput
+from loco_stream.learner.plasticity.projections.none import copy_input
+from loco_stream.learner.plasticity.projections.recursive import lose_direction, project_blocks
 from loco_stream.learner.plasticity.weight_bounds import bounded_step
 
-__all__ = ["POWER_ROWS", "change_delayed"]
+__all__ = ["change_delayed", "track_power"]
 
 POWER_ROWS = 300.0  # over which a layer's mean square input is averaged
 
 
 @kernel
-def _change_weights(settings, weights, n_post, frozen, targets, lagged, n_lines, credit, step):
-    """Subtract step * h credit', h being that of each synapse's own lag."""
-    n_taps = lagged.n.shape[0]
-    for lag in range(n_taps):
+def track_power(net, index, square, n_seen):
+    """Take the squared norm of an input into the mean of layer `index`.
+
+    Return the mean (float64).
+    """
+    rows = min(n_seen + 1.0, POWER_ROWS)
+    net.input_power[index] += (square - net.input_power[index]) / rows
+    return net.input_power[index]
+
+
+@kernel
+def _change_weights(settings, state, scratch, n_lines, step):
+    """Subtract `step` (float64) times h credit', with the h of each synapse's own lag."""
+    lagged = scratch.lagged
+    weights = state.net.weights
+    credit = scratch.neurons.credit
+    n_post = state.net.n_post[0]
+    frozen = n_post - math.ceil(settings.plastic * n_post)
+    for lag in range(lagged.n.shape[0]):
         first, last = lag_span(settings, n_post, lag)
         for line in range(n_lines):
-            lead = np.float32(-step) * lagged.projected[lag, line]
-            if lead == np.float32(0.0):
+            change = np.float32(-step) * lagged.projected[lag, line]
+            if change == np.float32(0.0):
                 continue
             for k in range(first, last):
-                neuron = targets[line, k]
+                neuron = state.context.delay_targets[line, k]
                 if neuron >= frozen:
-                    weights[line, neuron] += lead * credit[neuron]
+                    weights[line, neuron] += change * credit[neuron]
+
+
+@kernel
+def _project_lag(settings, state, scratch, layer, lag):
+    """Write the projected encoded row of one lag; return (x'x, x'h)."""
+    projected = scratch.lagged.projected[lag]
+    if settings.projection == RECURSIVE:
+        return project_blocks(state.projections.recursive.first, layer, projected)
+    square = copy_input(layer, projected)
+    return square, square
+
+
+@kernel
+def _learn_input(settings, state, scratch, layer, power):
+    """Take the row of lag 0 out of the projector, one part in as many as there are lags."""
+    lagged = scratch.lagged
+    projector = state.projections.recursive.first
+    orthogonality = settings.orthogonality / lagged.n.shape[0]
+    block = projector.shape[1]
+    r = 0
+    for begin in range(0, layer.size, block):
+        end = min(begin + block, layer.size)
+        h = lagged.projected[0, begin:end]
+        energy = 0.0
+        first = r
+        while r < layer.n_rows and layer.rows[r] < end:
+            value = np.float64(layer.values[layer.rows[r]])
+            energy += value * np.float64(lagged.projected[0, layer.rows[r]])
+            r += 1
+        if r > first and power + energy > 0.0:
+            scale = -orthogonality / (power + energy)
+            lose_direction(projector[begin:end], h, scale, settings.projector_leak)
 
 
 @kernel
 def change_delayed(settings, state, scratch, share):
-    """Change the first layer's weights by `share` of a step, and its projector.
+    """Make `share` (float64) of a step of the first layer, and learn the row in its projector.
 
-    The projector is that of one encoded row, whatever its lag: rows are the same kind of thing now
-    and then. It learns each row once, at lag 0, and loses as much less of it as the layer's input
-    has more directions than a row. Energies are means over the lags, as a neuron has each of them
+    The projector is that of one encoded row at any lag, since rows at different lags are of one
+    kind. It learns each row once, at lag 0, and loses so much less of it as the layer's input has
+    more directions than a row. Energies are means over the lags, since a neuron has each of them
     equally often.
     """
     net = state.net
     lagged = scratch.lagged
-    n_lines = state.counts[N_FEATURES] * settings.n_fields
-    n_post = net.sizes[N_POST, 0]
+    n_lines = state.counts.n_features * settings.n_fields
     n_taps = lagged.n.shape[0]
     square = 0.0
     energy = 0.0
     for lag in range(n_taps):
-        squared, inner = project(
-            settings.projects,
-            net.projector,
-            lagged.lines[lag],
-            0,
-            n_lines,
-            lagged.rows[lag],
-            lagged.n[lag],
-            lagged.projected[lag],
-        )
+        lines = lagged.lines[lag]
+        rows = lagged.rows[lag]
+        layer = LayerInput(0, net.weights, lines, 0, n_lines, rows, lagged.n[lag])
+        squared, inner = _project_lag(settings, state, scratch, layer, lag)
         square += squared / n_taps
         energy += inner / n_taps
-    gains = net.gains
-    gains[INPUT_POWER, 0] += (square - gains[INPUT_POWER, 0]) / min(
-        state.counts[N_SEEN] + 1.0, POWER_ROWS
-    )
-    power = gains[INPUT_POWER, 0]
+    power = track_power(net, 0, square, state.counts.n_seen)
     if power + energy <= 0.0:
         return
-    credit = scratch.run.neurons[CREDIT]
-    frozen = n_post - math.ceil(settings.plastic * n_post)
-    step = share * settings.learning_rate / (gains[GAIN, 0] * (power + energy))
-    step = bounded_step(step, gains[GAIN, 0], energy, credit[frozen:n_post], settings.n_fields == 1)
-    _change_weights(
-        settings, net.weights, n_post, frozen, state.memory.targets, lagged, n_lines, credit, step
-    )
-    change_blocks(
-        net.weights,
-        0,
-        0,
-        settings.projects,
-        net.projector,
-        lagged.lines[0],
-        0,
-        n_lines,
-        lagged.rows[0],
-        lagged.n[0],
-        lagged.projected[0],
-        credit,
-        step,
-        power,
-        settings.orthogonality / n_taps,
-        settings.projector_leak,
-    )
+    n_post = net.n_post[0]
+    credit = scratch.neurons.credit[n_post - math.ceil(settings.plastic * n_post) : n_post]
+    step = share * settings.learning_rate / (net.gain[0] * (power + energy))
+    step = bounded_step(step, net.gain[0], energy, credit, settings.n_fields == 1)
+    _change_weights(settings, state, scratch, n_lines, step)
+    if settings.projection == RECURSIVE:
+        lines = lagged.lines[0]
+        layer = LayerInput(0, net.weights, lines, 0, n_lines, lagged.rows[0], lagged.n[0])
+        _learn_input(settings, state, scratch, layer, power)

@@ -1,10 +1,10 @@
-"""The perturbation of a sample: one signed value a neuron, orthogonal inside each neuron cluster.
+"""Perturbations: one signed value per neuron and row, orthogonal inside each neuron cluster.
 
-Within a cluster of 2^b neurons successive samples use the rows of a Hadamard matrix of twice that
-size, in an order and with column signs drawn anew each round; the cluster has the columns from the
-second on, for the first is constant: its neuron would take the blame for all that does not change
-through a round. A round of 2^(b + 1) samples makes the neurons' signs uncorrelated and each one's
-mean zero, while different clusters stay independent.
+Within a cluster of 2^b neurons successive rows of the stream use the rows of a Hadamard matrix of
+twice that size, in an order and with column signs drawn anew each round. The cluster has the
+columns from the second on; the first is constant, and its neuron would be blamed for everything
+that does not change during a round. A round of 2^(b + 1) rows makes the signs of the neurons
+uncorrelated and the mean of each zero, while different clusters stay independent.
 """
 
 from __future__ import annotations
@@ -33,10 +33,23 @@ def _parity(word):
 
 @kernel
 def draw_noise(key, round_, n_neurons, cluster_size, size, noise):
-    """Write +-`size` into `noise[:n_neurons]`, the perturbation number `round_` of the stream `key`.
+    """Write +-`size` into `noise[:n_neurons]`.
 
     The position in the round walks the Hadamard rows as (odd * position + start) mod their number,
     a bijection for any odd multiplier. A cluster of one neuron draws each sign by itself.
+
+    Parameters
+    ----------
+    key
+        uint64 key of the random stream.
+    round_
+        int64: the number of this perturbation.
+    n_neurons, cluster_size
+        int64.
+    size
+        float64: magnitude.
+    noise
+        (n_neurons or more,) float32, written.
     """
     n_rows = 2 * cluster_size if cluster_size > 1 else 1
     epoch = round_ // n_rows

@@ -1,24 +1,22 @@
-"""What keeps the neurons of a hidden layer within bounds, at each step and however long a stream is.
+"""Bounds that keep the neurons of a hidden layer useful, in each step and over a long stream.
 
-A step goes no further than moving the drive that a neuron has at this row by `FARTHEST`. While a
-stream is young the projector lets everything through, and the error of a value may be many
-deviations: without this bound rows of few features, which are alike, can silence most neurons for
-good within a hundred rows. Wide rows are less alike, and a first layer has to go further where all
-their pixels change places.
+A step moves the drive of a neuron on this row by at most `MAX_MOVE`. While a stream is young the
+projector passes everything and the error of a value may be many deviations: without this bound rows
+of few features, which resemble each other, can silence most neurons for good within a hundred rows.
+Wide rows resemble each other less, and a first layer has to move further when all its pixels are
+permuted.
 
-Credit moves weights for ever. Without restraint they grow until nearly all neurons fire at every
-row, which costs time and tells less; and a step turns a long weight vector less than a short one,
-so that an old model learns more slowly than a young one. So at each row one neuron of every layer
-has its turn, of those that learn:
+Credit moves weights for ever. Without a bound they grow until nearly all neurons fire on every row,
+which costs time and tells less, and a step turns a long weight vector less than a short one, so
+that an old model learns more slowly. On each row one neuron of every layer, of those that learn, is
+bounded:
 
-- The part of its weights that is the same for all inputs is lowered to `STEADY` where it is above.
-Inputs are never
-  negative and about equally many at each row, so this is what a neuron gets whatever the row is. (A
-  mean that fades would keep fewer neurons firing, but rows of few features need some that always
+- The part of its weights that is the same for all inputs is lowered to `MAX_CONSTANT`. Inputs are
+  never negative and about equally many on each row, so this part is what a neuron gets on any row.
+  (A mean that fades would keep fewer neurons firing, but rows of few features need some that always
   do.)
-- A weight vector that is then longer than `LONGEST` is scaled back to that (max-norm
-regularisation, Srebro and
-  Shraibman 2005).
+- A weight vector longer than `MAX_NORM` is scaled back to that length (max-norm regularisation,
+  Srebro & Shraibman 2005).
 """
 
 from __future__ import annotations
@@ -29,35 +27,58 @@ import numpy as np
 
 from loco_stream._compiler.jit import kernel
 
-__all__ = ["FARTHEST", "FARTHEST_WIDE", "LONGEST", "STEADY", "bounded_step", "restrain"]
+__all__ = [
+    "MAX_CONSTANT",
+    "MAX_MOVE",
+    "MAX_MOVE_WIDE",
+    "MAX_NORM",
+    "apply_max_norm",
+    "bounded_step",
+]
 
-# thresholds; of a first layer without receptive fields
-FARTHEST = 3.0
-FARTHEST_WIDE = 12.0
-LONGEST = 6.0  # norm of a neuron's weights; they start from 1
-STEADY = 1.0  # norm of the vector that holds their mean at each input
+MAX_MOVE = 3.0  # of a drive, in thresholds
+MAX_MOVE_WIDE = 12.0  # the same in a first layer without receptive fields
+MAX_NORM = 6.0  # of a neuron's weights, which start from 1
+MAX_CONSTANT = 1.0  # norm of the vector that holds the mean weight at each input
 
 
 @kernel
 def bounded_step(step, gain, energy, credit, wide):
-    """Return how far to go along the credit: `step`, or less where it would move a drive too far.
+    """Return the length of a step along the credit.
 
-    `energy` is x' h, so that a neuron's drive moves by gain * step * energy * credit. `wide` says
-    that these are the weights of a row without receptive fields.
+    `step`, or less where a drive would move too far.
+
+    A neuron's drive moves by gain * step * energy * credit.
+
+    Parameters
+    ----------
+    step, gain, energy
+        float64; `energy` is x'h.
+    credit
+        (plastic neurons,) float32.
+    wide
+        bool: these are the weights of a row without receptive fields.
     """
     largest = 0.0
-    farthest = FARTHEST_WIDE if wide else FARTHEST
+    most = MAX_MOVE_WIDE if wide else MAX_MOVE
     for i in range(credit.shape[0]):
         largest = max(largest, abs(np.float64(credit[i])))
     move = gain * step * energy * largest
-    return step * farthest / move if move > farthest else step
+    return step * most / move if move > most else step
 
 
 @kernel
-def restrain(weights, n_inputs, first, n_post, n_seen):
-    """Bound the weights of the neuron whose turn it is, of those from `first` on.
+def apply_max_norm(weights, n_inputs, first, n_post, n_seen):
+    """Bound the weights of one neuron, another one on each row.
 
-    Weights are (n_inputs, n_post).
+    Parameters
+    ----------
+    weights
+        (n_inputs or more, n_post or more) float32.
+    n_inputs, first, n_post
+        int64: inputs, the first neuron that learns, and neurons of the layer.
+    n_seen
+        int64: rows learned so far.
     """
     n_plastic = n_post - first
     if n_plastic == 0 or n_inputs == 0:
@@ -67,11 +88,11 @@ def restrain(weights, n_inputs, first, n_post, n_seen):
     square = 0.0
     for j in range(n_inputs):
         mean += np.float64(weights[j, neuron])
-    excess = np.float32(max(mean / n_inputs - STEADY / math.sqrt(n_inputs), 0.0))
+    excess = np.float32(max(mean / n_inputs - MAX_CONSTANT / math.sqrt(n_inputs), 0.0))
     for j in range(n_inputs):
         weights[j, neuron] -= excess
         square += np.float64(weights[j, neuron]) ** 2
-    if square > LONGEST * LONGEST:
-        scale = np.float32(LONGEST / math.sqrt(square))
+    if square > MAX_NORM * MAX_NORM:
+        scale = np.float32(MAX_NORM / math.sqrt(square))
         for j in range(n_inputs):
             weights[j, neuron] *= scale

@@ -1,15 +1,13 @@
-"""Values that come late.
+"""Values that arrive late: a mixture of members, weighted by how well they predicted at the time.
 
-A mixture of experts, each weighted by how well it did when the row was predicted.
-
-With values at once one stack has the last word. When they are late, what is best differs from
-stream to stream: a single slow member where the target wanders on, the stack of what members said
-then where they know little of rows to come, that of what they say by now where rows are
+With values at once one stack is the output. When they are late, what is best differs from stream to
+stream: a single slow member where the target wanders on, the stack of what members predicted then
+where they know little of the rows to come, the stack of what they predict by now where rows are
 independent, the linear members where there is little to learn from. So the members, both stacks,
-the mean of all and that of the linear ones are weighted by exp(-RATE * sum of squared errors / (2 *
-error of the best)), fading: the aggregation of Vovk (1990).
+the mean of all and the mean of the linear ones are weighted by exp(-RATE * sum of squared errors /
+(2 * error of the best)), fading: the aggregation of Vovk (1990).
 
-Errors of rows that wait together are much alike, and alike is what they say of whom to trust: a row
+Errors of rows that wait together are much alike, and so is what they say about the weights. A row
 counts as the share (1 - r) / (1 + r) of an observation, where r is the correlation of the mixture's
 error with the one before (Bayley & Hammersley 1946).
 """
@@ -17,45 +15,89 @@ error with the one before (Bayley & Hammersley 1946).
 from __future__ import annotations
 
 import math
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
-from loco_stream.learner.readout.mixture import EARLY, FADE
-from loco_stream.options import N_OTHERS
+from loco_stream.learner.arrays.spec import Record, axes, record
+from loco_stream.learner.readout.mixture import DECAY, EARLY
+from loco_stream.learner.readout.stacks import start_equal, start_prior
 
-__all__ = ["judge", "own_share", "weigh"]
+__all__ = ["N_OTHERS", "DelayedValueState", "independent_share", "learn_weights", "write_weights"]
 
+N_OTHERS = 4  # besides the members: two stacks, two means
+THEN = 0  # positions of these behind the members: the stack of the outputs when predicted,
+NOW = 1  # the stack of the outputs by now,
+MEAN = 2  # the mean of all members,
+LINEAR = 3  # and of the linear ones
 RATE = 0.2
-LARGEST = 16.0  # squared error that is believed
-LEAST = 1e-4  # mean square of the best
-PACE = 0.005  # of that mean
-THEN, NOW, MEAN, LINEAR = range(4)  # the `N_OTHERS` experts behind the members
-N_ERRORS, POWER, PRODUCT, LAST_ERROR = range(4)  # of `LateValues.alike`
-ALIKE_PACE = 0.01
-MOST_ALIKE = 0.9  # correlation that is believed
+MAX_ERROR = 16.0  # squared error that is believed
+MIN_ERROR = 1e-4  # mean square of the best
+ERROR_RATE = 0.005  # of that mean
+CORRELATION_RATE = 0.01
+MAX_CORRELATION = 0.9
+
+
+class DelayedValueState(NamedTuple):
+    """Weights of a regression whose values arrive late.
+
+    errors: n_scored observations; best_error, mean square of the best expert; n_errors of the
+    mixture, mean of their squares, of their products with the one before, and the last one
+    log_weights: of each member, and of the others
+    stack, projector: of what members predict by now
+    """
+
+    errors: Annotated[
+        Record,
+        record(
+            np.float64,
+            n_scored=0.0,
+            best_error=1.0,
+            n_errors=0.0,
+            power=0.0,
+            product=0.0,
+            last_error=0.0,
+        ),
+    ]
+    log_weights: Annotated[NDArray[np.float64], axes("late_experts")]
+    stack: Annotated[NDArray[np.float64], axes("late_stacked", start=start_equal)]
+    projector: Annotated[
+        NDArray[np.float64], axes("late_stacked", "late_stacked", start=start_prior)
+    ]
 
 
 @kernel
-def weigh(settings, values, stack, weights):
-    """Write how much each member counts in the mixture of all experts."""
-    evidence = values.evidence
+def write_weights(settings, delayed, stack, weights):
+    """Write the weight of each member in the mixture of all experts.
+
+    Parameters
+    ----------
+    delayed
+        `DelayedValueState`.
+    stack
+        (members,) float64: weights of the stack of the outputs when predicted.
+    weights
+        (members,) float64, written.
+    """
+    log_weights = delayed.log_weights
     n = stack.shape[0]
     top = -math.inf
     total = 0.0
     first = settings.n_trace
     n_linear = settings.n_linear
-    for e in range(evidence.shape[0]):
-        top = max(top, evidence[e])
-    for e in range(evidence.shape[0]):
-        total += math.exp(evidence[e] - top)
-    then = math.exp(evidence[n + THEN] - top) / total
-    now = math.exp(evidence[n + NOW] - top) / total
-    mean = math.exp(evidence[n + MEAN] - top) / total
-    linear = math.exp(evidence[n + LINEAR] - top) / total
+    for e in range(log_weights.shape[0]):
+        top = max(top, log_weights[e])
+    for e in range(log_weights.shape[0]):
+        total += math.exp(log_weights[e] - top)
+    then = math.exp(log_weights[n + THEN] - top) / total
+    now = math.exp(log_weights[n + NOW] - top) / total
+    mean = math.exp(log_weights[n + MEAN] - top) / total
+    linear = math.exp(log_weights[n + LINEAR] - top) / total
     for a in range(n):
-        own = math.exp(evidence[a] - top) / total
-        weights[a] = own + then * stack[a] + now * values.stack[a] + mean / n
+        own = math.exp(log_weights[a] - top) / total
+        weights[a] = own + then * stack[a] + now * delayed.stack[a] + mean / n
         if n_linear == 0:
             weights[a] += linear / n
         elif first <= a < first + n_linear:
@@ -63,63 +105,78 @@ def weigh(settings, values, stack, weights):
 
 
 @kernel
-def own_share(alike, error):
-    """Return what share of an observation a row is, by how alike errors of the mixture are to those before them."""
-    alike[N_ERRORS] += 1.0
-    error = min(max(error, -math.sqrt(LARGEST)), math.sqrt(LARGEST))
-    pace = max(ALIKE_PACE, 1.0 / alike[N_ERRORS])
-    alike[POWER] += pace * (error * error - alike[POWER])
-    alike[PRODUCT] += pace * (error * alike[LAST_ERROR] - alike[PRODUCT])
-    alike[LAST_ERROR] = error
-    r = alike[PRODUCT] / alike[POWER] if alike[POWER] > 0.0 else 0.0
-    r = min(max(r, 0.0), MOST_ALIKE)
+def independent_share(errors, error):
+    """Return the share of an observation that a row is, by how alike successive errors are.
+
+    `errors` is the record of `DelayedValueState`; `error` is a float64.
+    """
+    errors.n_errors += 1.0
+    error = min(max(error, -math.sqrt(MAX_ERROR)), math.sqrt(MAX_ERROR))
+    rate = max(CORRELATION_RATE, 1.0 / errors.n_errors)
+    errors.power += rate * (error * error - errors.power)
+    errors.product += rate * (error * errors.last_error - errors.product)
+    errors.last_error = error
+    r = errors.product / errors.power if errors.power > 0.0 else 0.0
+    r = min(max(r, 0.0), MAX_CORRELATION)
     return (1.0 - r) / (1.0 + r)
 
 
 @kernel
-def judge(settings, values, stack, outputs, stride, error, target, share):
-    """Take `share` of each expert's error at a target into its evidence.
-
-    Members said `outputs` at a * stride.
-
-    `error` is that of the mixture.
-    """
-    evidence = values.evidence
-    count = values.judged
-    best_error = values.error
-    n = stack.shape[0]
+def _others(settings, delayed, stack, outputs, stride):
+    """Return what both stacks, the mean and the mean of the linear members predicted."""
     then = 0.0
     now = 0.0
     mean = 0.0
     linear = 0.0
+    n = stack.shape[0]
     first = settings.n_trace
     n_linear = settings.n_linear
-    share *= own_share(values.alike, error)
-    count[0] += share
-    fade = min(FADE, count[0] / (count[0] + EARLY))
-    keep = 1.0 - share * (1.0 - fade)
-    rate = 0.5 * share * RATE / max(best_error[0], LEAST)
+    for e in range(n):
+        score = np.float64(outputs[e * stride])
+        then += stack[e] * score
+        now += delayed.stack[e] * score
+        mean += score / n
+        if n_linear == 0:
+            linear += score / n
+        elif first <= e < first + n_linear:
+            linear += score / n_linear
+    return then, now, mean, linear
+
+
+@kernel
+def learn_weights(settings, delayed, stack, outputs, stride, error, target, share):
+    """Take `share` of each expert's squared error into its log-weight.
+
+    Parameters
+    ----------
+    delayed
+        `DelayedValueState`.
+    stack
+        (members,) float64.
+    outputs, stride
+        float32 outputs when the row was predicted; those of member a start at a * stride (int64).
+    error, target
+        float64: the error of the mixture, and the standardised target.
+    share
+        float64.
+    """
+    errors = delayed.errors
+    log_weights = delayed.log_weights
+    n = stack.shape[0]
+    share *= independent_share(errors, error)
+    errors.n_scored += share
+    decay = min(DECAY, errors.n_scored / (errors.n_scored + EARLY))
+    keep = 1.0 - share * (1.0 - decay)
+    rate = 0.5 * share * RATE / max(errors.best_error, MIN_ERROR)
+    others = _others(settings, delayed, stack, outputs, stride)
     best = 0
     least = 0.0
     for e in range(n + N_OTHERS):
-        score = (
-            then if e == n + THEN else now if e == n + NOW else mean if e == n + MEAN else linear
-        )
-        if e < n:
-            score = np.float64(outputs[e * stride])
-            then += stack[e] * score
-            now += values.stack[e] * score
-            mean += score / n
-            linear += (
-                score / n
-                if n_linear == 0
-                else score / n_linear
-                if first <= e < first + n_linear
-                else 0.0
-            )
-        off = min((score - target) * (score - target), LARGEST)
-        evidence[e] = keep * evidence[e] - rate * off
-        if e == 0 or evidence[e] > evidence[best]:
+        score = np.float64(outputs[e * stride]) if e < n else others[e - n]
+        squared = min((score - target) * (score - target), MAX_ERROR)
+        log_weights[e] = keep * log_weights[e] - rate * squared
+        if e == 0 or log_weights[e] > log_weights[best]:
             best = e
-            least = off
-    best_error[0] += share * max(PACE, 1.0 / max(count[0], 1.0)) * (least - best_error[0])
+            least = squared
+    error_rate = max(ERROR_RATE, 1.0 / max(errors.n_scored, 1.0))
+    errors.best_error += share * error_rate * (least - errors.best_error)

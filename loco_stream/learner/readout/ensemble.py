@@ -1,453 +1,308 @@
-"""The bank: all members of the readout, the stacks of what they say, and the mixture that has the last word.
-
-A member of another kind gets its weights in `Bank` of `state`, and here its outputs in `speak`, its
-say in `consult` and its update behind `change_bank`.
-"""
+"""The ensemble: all experts, the stacks of their outputs and the mixture of their opinions."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+from typing import Any
 
 from loco_stream._compiler.jit import kernel
-from loco_stream._compiler.simd.ops import add_outer, nonzero, weigh_rows
-from loco_stream.learner.arrays.scratch import (
-    ERROR,
-    N_GAINS,
-    N_LINEAR_ROWS,
-    N_ROWS,
-    PROBA,
-    SCORES,
-    STACKED,
-    TARGET,
-)
-from loco_stream.learner.arrays.state import (
-    CLASS_COUNT,
-    EVER_LATE,
-    LAST_SEEN,
-    N_CLASSES,
-    N_FEATURES,
-    N_SEEN,
-)
-from loco_stream.learner.readout import (
-    calibration,
-    least_squares,
-    log_loss,
-    mixture,
-    naive_bayes,
-    stack,
-)
-from loco_stream.learner.readout import (
-    delayed_values as late_values,
-)
-from loco_stream.options import LINEAR_LEAKS, LINEAR_PRIORS
+from loco_stream.learner.readout import calibration, delayed_values, mixture, stacks
+from loco_stream.learner.readout.experts import EXPERTS, Expert
+from loco_stream.learner.readout.experts.least_squares import write_output_change
+from loco_stream.learner.readout.softmax import SHARPNESS, softmax
 
-__all__ = ["change_bank", "consult", "ensure_gains", "error_of", "forgetful_share", "span", "speak"]
+__all__ = [
+    "combine_outputs",
+    "fading_share",
+    "learn_experts",
+    "level_unknown_classes",
+    "predict_members",
+    "prepare_experts",
+    "update_weights",
+    "write_error",
+    "write_output_change",
+]
 
-LASTING = 2  # experts that the gate leaves alone, the last ones
-READOUT_RATE = 0.5  # of the normalised delta rule
-STACK_EXPERT, SQUARES_EXPERT, FIRST_EXPERT = range(
-    3
-)  # of the mixture; then the members, the logistic one, naive Bayes
+LOG_STACK = 0  # positions of the stacks' opinions; those of the experts follow
+SQUARES_STACK = 1
+FIRST_OPINION = mixture.N_STACKS
 
 
-@kernel
-def span(settings, n_features):
-    """Return where the readout's inputs start in the feature vector, and their number."""
-    if settings.last_layer:
-        return settings.n_hidden - settings.n_last, settings.n_last + 1
-    return 0, settings.n_hidden + 1 + (n_features if settings.raw_inputs else 0)
+def _in_turn(experts: Sequence[Expert], link: Any) -> Any:
+    """Return a kernel that runs every expert on its own part of the row's predictions.
 
-
-@kernel
-def speak(settings, state, features, answers, flags):
-    """Write the outputs of every member."""
-    bank = state.bank
-    n_features = state.counts[N_FEATURES]
-    first, n_inputs = span(settings, n_features)
-    flags[N_ROWS] = nonzero(features, first, n_inputs, answers.rows)
-    n_columns = bank.traces.shape[1]
-    weigh_rows(
-        answers.outputs, bank.traces, n_columns, features, first, answers.rows, flags[N_ROWS]
-    )
-    if settings.n_linear == 0:
-        return
-    hidden = settings.n_hidden
-    rows = answers.linear_rows
-    flags[N_LINEAR_ROWS] = nonzero(features, hidden, n_features + 1, rows)
-    n_rows = flags[N_LINEAR_ROWS]
-    n_linear = bank.linear.shape[1]
-    weigh_rows(answers.outputs[n_columns:], bank.linear, n_linear, features, hidden, rows, n_rows)
-    if bank.logistic.shape[0] > 0:
-        weigh_rows(
-            answers.logistic, bank.logistic, bank.logistic.shape[1], features, hidden, rows, n_rows
-        )
-        naive_bayes.speak(
-            state.gaussians,
-            state.classes,
-            features,
-            hidden + 1,
-            n_features,
-            state.counts[N_CLASSES],
-            answers.bayes,
-        )
-
-
-@kernel
-def _gain(settings, bank, m, features, n_features, answers, flags):
-    """Write a member's gain and what it says of the input's novelty.
-
-    Linear members follow, then the logistic one.
+    Parameters
+    ----------
+    experts
+        In the order of their outputs.
+    link
+        ``(expert, n_outputs, n_scores, n_opinions, others) -> kernel``: runs one expert on the part
+        that begins at the positions it is given, then the others behind it.
     """
-    shares = answers.shares
-    linear = m - settings.n_trace
-    hidden = settings.n_hidden
-    rows = answers.linear_rows
-    n_rows = flags[N_LINEAR_ROWS]
-    if linear >= settings.n_linear:
-        shares[0, m], _ = least_squares.gain(
-            bank.logistic_projector,
-            n_features + 1,
-            features,
-            hidden,
-            rows,
-            n_rows,
-            answers.logistic_gain,
-        )
-    elif linear >= 0:
-        shares[0, m], _ = least_squares.gain(
-            bank.linear_projectors[linear],
-            n_features + 1,
-            features,
-            hidden,
-            rows,
-            n_rows,
-            answers.linear_gains[linear],
-        )
-    else:
-        first, n_inputs = span(settings, n_features)
-        shares[0, m], square = least_squares.gain(
-            bank.projectors[m],
-            n_inputs,
-            features,
-            first,
-            answers.rows,
-            flags[N_ROWS],
-            answers.gains[m],
-        )
-        shares[1, m] = shares[0, m] / (bank.members[1, m] * square)
+    others = None
+    for expert in reversed(experts):
+        counts = (kernel(expert.n_outputs), kernel(expert.n_scores), kernel(expert.n_opinions))
+        others = link(expert, *counts, others)
+    return others
 
 
 @kernel
-def ensure_gains(settings, state, scratch, n_members):
-    """Make sure that the first members' gains for the sample in scratch are there."""
-    flags = scratch.flags
-    while flags[N_GAINS] < n_members:
-        _gain(
-            settings,
-            state.bank,
-            flags[N_GAINS],
-            scratch.features,
-            state.counts[N_FEATURES],
-            scratch.answers,
-            flags,
-        )
-        flags[N_GAINS] += 1
+def _end_of_prediction(settings, state, scratch, output, score):
+    """Do nothing behind the last expert."""
+
+
+def _link_predict(
+    expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, others: Any
+) -> Any:
+    own = expert.predict
+    rest = _end_of_prediction if others is None else others
+
+    @kernel
+    def predict(settings, state, scratch, output, score):
+        capacity = state.classes.count.shape[0]
+        next_output = output + n_outputs(settings) * capacity
+        next_score = score + n_scores(settings) * capacity
+        outputs = scratch.now.outputs[output:next_output]
+        own(settings, state, scratch, outputs, scratch.now.scores[score:next_score])
+        rest(settings, state, scratch, next_output, next_score)
+
+    return predict
 
 
 @kernel
-def consult(settings, state, answers, vectors):
-    """Write the combined scores, and in classification what each expert and their mixture say."""
-    bank = state.bank
-    n_classes = state.counts[N_CLASSES]
-    capacity = state.classes.shape[1]
-    losses = settings.n_losses
+def _no_opinion(settings, state, outputs, scores, opinions):
+    """Write nothing: the expert has no opinion of its own."""
+
+
+@kernel
+def _end_of_opinions(settings, state, row, output, score, opinion):
+    """Do nothing behind the last expert."""
+
+
+def _link_opine(expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, others: Any) -> Any:
+    own = expert.opine or _no_opinion
+    rest = _end_of_opinions if others is None else others
+
+    @kernel
+    def opine(settings, state, row, output, score, opinion):
+        capacity = state.classes.count.shape[0]
+        next_output = output + n_outputs(settings) * capacity
+        next_score = score + n_scores(settings) * capacity
+        next_opinion = opinion + n_opinions(settings)
+        outputs = row.outputs[output:next_output]
+        scores = row.scores[score:next_score]
+        own(settings, state, outputs, scores, row.opinions[opinion:next_opinion])
+        rest(settings, state, row, next_output, next_score, next_opinion)
+
+    return opine
+
+
+@kernel
+def _end_of_learning(settings, state, scratch, opinion, label, value):
+    """Do nothing behind the last expert."""
+
+
+def _link_learn(expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, others: Any) -> Any:
+    own = expert.learn
+    rest = _end_of_learning if others is None else others
+
+    @kernel
+    def learn(settings, state, scratch, opinion, label, value):
+        next_opinion = opinion + n_opinions(settings)
+        opinions = scratch.now.opinions[opinion:next_opinion]
+        own(settings, state, scratch, opinions, label, value)
+        rest(settings, state, scratch, next_opinion, label, value)
+
+    return learn
+
+
+@kernel
+def _all_ready(settings, state, scratch):
+    return True
+
+
+def _link_prepare(
+    expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, others: Any
+) -> Any:
+    own = expert.prepare
+    rest = _all_ready if others is None else others
+
+    @kernel
+    def prepare(settings, state, scratch):
+        is_ready = own(settings, state, scratch)
+        return rest(settings, state, scratch) and is_ready
+
+    return prepare
+
+
+@kernel
+def _keep_scores(scores, n_known):
+    """Leave the scores of unknown classes at 0."""
+
+
+@kernel
+def _end_of_levelling(settings, state, row, score, n_known):
+    """Do nothing behind the last expert."""
+
+
+def _link_level(expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, others: Any) -> Any:
+    own = expert.level_unknown or _keep_scores
+    rest = _end_of_levelling if others is None else others
+
+    @kernel
+    def level(settings, state, row, score, n_known):
+        next_score = score + n_scores(settings) * state.classes.count.shape[0]
+        if next_score > score:
+            own(row.scores[score:next_score], n_known)
+        rest(settings, state, row, next_score, n_known)
+
+    return level
+
+
+_predict = _in_turn(EXPERTS, _link_predict)
+_opine = _in_turn(EXPERTS, _link_opine)
+_learn = _in_turn(EXPERTS, _link_learn)
+_level = _in_turn(EXPERTS, _link_level)
+prepare_experts = _in_turn(EXPERTS, _link_prepare)
+
+
+@kernel
+def predict_members(settings, state, scratch):
+    """Write the outputs and scores of every expert for the row in scratch."""
+    _predict(settings, state, scratch, 0, 0)
+
+
+@kernel
+def level_unknown_classes(settings, state, row, n_known):
+    """Give a score to classes that were unknown when the scores of a row were written.
+
+    `row` is a `ReadoutPass`; `n_known` (int64) classes were known.
+    """
+    _level(settings, state, row, 0, n_known)
+
+
+@kernel
+def combine_outputs(settings, state, row):
+    """Write the combined scores of a row, and in classification all opinions and their mixture.
+
+    `row` is a `ReadoutPass` with the outputs and scores of the experts.
+    """
+    n_classes = state.counts.n_classes
+    capacity = state.classes.count.shape[0]
+    own = state.stacks
     if n_classes == 0:
         return
     if settings.regression and settings.recursive:
-        if state.late[EVER_LATE] > 0.0:
-            late_values.weigh(settings, state.late_values, bank.stack, answers.weights)
+        if state.delayed.is_delayed > 0.0:
+            delayed_values.write_weights(settings, state.delayed_values, own.weights, row.weights)
         else:
-            for a in range(bank.stack.shape[0]):
-                answers.weights[a] = bank.stack[a]
+            for a in range(own.weights.shape[0]):
+                row.weights[a] = own.weights[a]
     elif settings.recursive:
-        log_loss.stack_weights(bank.log_stack, 2 * bank.stack.shape[0], answers.weights)
+        stacks.log_stack_weights(own, row.weights)
     else:
-        answers.weights[0] = 1.0
-    log_loss.weighted(
-        answers.outputs,
-        answers.weights,
-        answers.weights.shape[0],
-        capacity,
-        n_classes,
-        vectors[SCORES],
-    )
+        row.weights[0] = 1.0
+    stacks.combine(row.outputs, row.weights, capacity, n_classes, row.combined)
     if settings.regression:
         return
-    if not settings.recursive:
-        log_loss.softmax(vectors[SCORES], 0, n_classes, 1.0, vectors[PROBA])
-        return
-    experts = answers.experts
-    logistic = FIRST_EXPERT + bank.stack.shape[0]
-    stack.stacked(answers.outputs, losses * capacity, bank.stack, n_classes, vectors[STACKED])
-    log_loss.softmax(vectors[SCORES], 0, n_classes, 1.0, experts[STACK_EXPERT])
-    log_loss.softmax(vectors[STACKED], 0, n_classes, log_loss.SHARPNESS, experts[SQUARES_EXPERT])
-    for a in range(bank.stack.shape[0]):
-        log_loss.softmax(
-            answers.outputs, (2 * a + 1) * capacity, n_classes, 1.0, experts[FIRST_EXPERT + a]
-        )
-    if logistic < experts.shape[0]:
-        log_loss.softmax(answers.logistic, 0, n_classes, 1.0, experts[logistic])
-        log_loss.softmax(answers.bayes, 0, n_classes, 1.0, experts[logistic + 1])
-    mixture.mix(bank.evidence, experts, n_classes, answers.says, vectors[PROBA])
+    if settings.recursive:
+        _mix_opinions(settings, state, row)
+    else:
+        softmax(row.combined, 0, n_classes, 1.0, row.mixed)
 
 
 @kernel
-def forgetful_share(settings, says):
-    """Return how much of the mixture is said by others than the logistic member and naive Bayes, which keep it all."""
+def _mix_opinions(settings, state, row):
+    """Write the opinions of the stacks and of every expert, and their mixture."""
+    n_classes = state.counts.n_classes
+    stride = settings.n_losses * state.classes.count.shape[0]
+    opinions = row.opinions
+    stacks.stack_outputs(state.stacks.weights, row.outputs, stride, n_classes, row.stacked)
+    softmax(row.combined, 0, n_classes, 1.0, opinions[LOG_STACK])
+    softmax(row.stacked, 0, n_classes, SHARPNESS, opinions[SQUARES_STACK])
+    _opine(settings, state, row, 0, 0, FIRST_OPINION)
+    mixture.mix(state.mixture.log_weights, opinions, n_classes, row.opinion_weights, row.mixed)
+
+
+@kernel
+def fading_share(mixture_state, weights):
+    """Return the weight in the mixture of opinions that forget.
+
+    `mixture_state` is `MixtureState`, `weights` (opinions,) float64.
+    """
     total = 0.0
-    for e in range(says.shape[0] - (LASTING if settings.n_linear > 0 else 0)):
-        total += says[e]
+    for e in range(weights.shape[0]):
+        if mixture_state.lasting[e] == 0.0:
+            total += weights[e]
     return total
 
 
 @kernel
-def error_of(settings, experts, scores, target, n_classes, error):
-    """Write what the combined output has too much.
+def write_error(settings, state, scratch, row):
+    """Write the error of the combined output: probabilities or standardised value, less the target.
 
-    Probabilities or the standardised value, less the target.
+    `row` is a `ReadoutPass`.
     """
+    n_classes = state.counts.n_classes
     if settings.regression:
-        error[0] = scores[0] - target[0]
+        row.error[0] = row.combined[0] - scratch.target[0]
         return
     if settings.recursive:
         for c in range(n_classes):
-            error[c] = experts[STACK_EXPERT, c] - target[c]
+            row.error[c] = row.opinions[LOG_STACK, c] - scratch.target[c]
         return
-    log_loss.softmax(scores, 0, n_classes, 1.0, error)
+    softmax(row.combined, 0, n_classes, 1.0, row.error)
     for c in range(n_classes):
-        error[c] -= target[c]
+        row.error[c] -= scratch.target[c]
 
 
 @kernel
-def mirror_readout(feedback, first, n_neurons, k, scale, increment, n_classes):
-    """Give the feedback of the neurons that are read the increments that the readout gives their rows.
-
-    Feedback that receives the changes of the forward weights comes to equal them (Kolen & Pollack
-    1994). `k` are the readout's gains from neuron `first` on, `increment` (n_classes,) float32 what
-    it adds to the outputs of one.
-    """
-    add_outer(feedback[first:], n_neurons, 0, n_classes, k, scale, increment, np.float32(1.0))
+def learn_experts(settings, state, scratch, label, value):
+    """Let every expert learn the row in scratch; `label` is an int64 slot, `value` a float64."""
+    _learn(settings, state, scratch, FIRST_OPINION, label, value)
 
 
 @kernel
-def _mirror(settings, bank, answers, m, scale, n_classes, capacity, feedback, increment):
-    """Give the feedback what a member's update adds to its rows of the combined readout."""
-    first, _ = span(settings, 0)
-    losses = settings.n_losses
-    for c in range(n_classes):
-        total = 0.0
-        for b in range(losses):
-            total += answers.weights[m * losses + b] * np.float64(
-                answers.residual[b * capacity + c]
-            )
-        increment[c] = np.float32(total)
-    mirror_readout(
-        feedback, first, settings.n_hidden - first, answers.gains[m], scale, increment, n_classes
-    )
+def update_weights(settings, state, scratch, row, label, share):
+    """Update the stacks, the mixture and the calibration by `share` (float64) of a label.
 
-
-@kernel
-def _change_delta(settings, state, scratch, mirrors):
-    """Update the readout of one normalised delta rule, and give the feedback what that adds to its rows."""
-    features = scratch.features
-    error = scratch.vectors[ERROR]
-    n_classes = state.counts[N_CLASSES]
-    first, n_inputs = span(settings, state.counts[N_FEATURES])
-    step = least_squares.delta_update(
-        state.bank.traces, n_inputs, features, first, error, n_classes, READOUT_RATE
-    )
-    if mirrors:
-        lack = scratch.answers.increment
-        n_read = settings.n_hidden - first
-        feedback = state.net.feedback
-        for c in range(n_classes):
-            lack[c] = np.float32(-error[c])
-        mirror_readout(feedback, first, n_read, features[first:], np.float32(step), lack, n_classes)
-
-
-@kernel
-def _change_members(settings, state, scratch, label, mirrors):
-    """Update every recursive member."""
-    bank = state.bank
-    answers = scratch.answers
-    vectors = scratch.vectors
-    classes = state.classes
-    n_classes = state.counts[N_CLASSES]
-    n_seen = state.counts[N_SEEN]
-    n_features = state.counts[N_FEATURES]
-    capacity = classes.shape[1]
-    losses = settings.n_losses
-    target = vectors[TARGET]
-    residual = answers.residual
-    last_seen = classes[LAST_SEEN, : 0 if settings.regression else capacity]
-    n_columns = losses * capacity
-    n_trace = settings.n_trace
-    _, n_inputs = span(settings, n_features)
-    for m in range(n_trace):
-        leak = bank.members[0, m]
-        column = m * n_columns
-        least_squares.write_residual(
-            target,
-            answers.outputs,
-            column,
-            capacity,
-            last_seen,
-            n_classes,
-            n_seen,
-            leak,
-            losses,
-            residual,
-        )
-        if mirrors:
-            scale = np.float32(1.0 / (1.0 + answers.shares[0, m]))
-            _mirror(
-                settings,
-                bank,
-                answers,
-                m,
-                scale,
-                n_classes,
-                capacity,
-                state.net.feedback,
-                answers.increment,
-            )
-        least_squares.recursive_update(
-            bank.projectors[m],
-            bank.traces,
-            column,
-            n_columns,
-            n_inputs,
-            answers.gains[m],
-            answers.shares[0, m],
-            leak,
-            bank.members[1, m],
-            residual,
-        )
-    for m in range(settings.n_linear):
-        leak = LINEAR_LEAKS[m]
-        column = m * n_columns
-        least_squares.write_residual(
-            target,
-            answers.outputs,
-            n_trace * n_columns + column,
-            capacity,
-            last_seen,
-            n_classes,
-            n_seen,
-            leak,
-            losses,
-            residual,
-        )
-        least_squares.recursive_update(
-            bank.linear_projectors[m],
-            bank.linear,
-            column,
-            n_columns,
-            n_features + 1,
-            answers.linear_gains[m],
-            answers.shares[0, n_trace + m],
-            leak,
-            LINEAR_PRIORS[m],
-            residual,
-        )
-    if bank.logistic.shape[0] > 0:
-        m = bank.stack.shape[0]
-        log_loss.learn_logistic(
-            bank.logistic,
-            bank.logistic_projector,
-            n_features + 1,
-            answers.logistic_gain,
-            answers.shares[0, m],
-            answers.experts[FIRST_EXPERT + m],
-            target,
-            n_classes,
-            residual,
-        )
-        naive_bayes.learn(
-            state.gaussians, scratch.features, settings.n_hidden + 1, n_features, label
-        )
-
-
-@kernel
-def _learn_trust(settings, state, said, now, vectors, target, label, share):
-    """Update all stacks and the evidence of the experts by what was said when the row was predicted, and is by now."""
-    bank = state.bank
-    capacity = state.classes.shape[1]
-    n_classes = state.counts[N_CLASSES]
-    n_columns = settings.n_losses * capacity
-    if settings.regression and state.late[EVER_LATE] > 0.0:
-        late = state.late_values
-        error = vectors[ERROR, 0]
-        late_values.judge(
-            settings, late, bank.stack, said.outputs, n_columns, error, target[0], share
-        )
-        stack.stack_update(
-            now.outputs,
-            n_columns,
-            target,
-            n_classes,
-            late.stack,
-            late.projector,
-            now.stack_room,
-            share,
-        )
-    stack.stack_update(
-        said.outputs,
-        n_columns,
-        target,
-        n_classes,
-        bank.stack,
-        bank.stack_projector,
-        said.stack_room,
-        share,
-    )
-    if not settings.regression:
-        log_loss.learn_stack(
-            bank.log_stack,
-            2 * bank.stack.shape[0],
-            said.outputs,
-            vectors[ERROR],
-            capacity,
-            n_classes,
-            share,
-        )
-        favoured = bank.evidence.shape[0] - 1 if bank.logistic.shape[0] > 0 else -1
-        mixture.judge(bank.evidence, said.experts, favoured, label, state.counts[N_SEEN], share)
-        if (
-            state.classes[CLASS_COUNT, label] > 1.0
-        ):  # what was said of a class not known then says nothing
-            calibration.judge(
-                bank.corrections,
-                vectors[PROBA],
-                label,
-                n_classes,
-                state.counts[N_SEEN],
-                share,
-                said.correction_room,
-            )
-
-
-@kernel
-def change_bank(settings, state, scratch, said, vectors, label, trust, mirrors):
-    """Update the readout by a label or target.
-
-    `said` and `vectors` are what was said when the row was predicted, `trust` is the share of an
-    observation that this is of whom to trust; `mirrors` says whether the feedback follows.
+    `row` is the `ReadoutPass` of the time when the row was predicted; `label` an int64 slot.
     """
     if not settings.recursive:
-        _change_delta(settings, state, scratch, mirrors)
         return
-    _change_members(settings, state, scratch, label, mirrors)
-    _learn_trust(
-        settings, state, said, scratch.answers, vectors, scratch.vectors[TARGET], label, trust
+    own = state.stacks
+    n_classes = state.counts.n_classes
+    capacity = state.classes.count.shape[0]
+    stride = settings.n_losses * capacity
+    target = scratch.target
+    if settings.regression and state.delayed.is_delayed > 0.0:
+        _update_delayed(settings, state, scratch, row, share)
+    stacks.learn_stack(
+        own.weights, own.projector, row.outputs, stride, target, n_classes, row.stack_buffers, share
+    )
+    if settings.regression:
+        return
+    stacks.learn_log_stack(own, row.outputs, row.error, capacity, n_classes, share)
+    n_seen = state.counts.n_seen
+    mixture.learn_mixture(state.mixture, row.opinions, label, n_seen, share)
+    if state.classes.count[label] > 1.0:  # the prediction of an unknown class says nothing
+        observed = (label, n_classes, n_seen)
+        log_weights = state.calibration.log_weights
+        calibration.learn_correction(log_weights, row.mixed, observed, share, row.power_sums)
+
+
+@kernel
+def _update_delayed(settings, state, scratch, row, share):
+    """Update the weights of a regression whose values arrive late."""
+    delayed = state.delayed_values
+    now = scratch.now
+    stride = settings.n_losses * state.classes.count.shape[0]
+    target = scratch.target
+    weights = state.stacks.weights
+    error = row.error[0]
+    delayed_values.learn_weights(
+        settings, delayed, weights, row.outputs, stride, error, target[0], share
+    )
+    stacks.learn_stack(
+        delayed.stack, delayed.projector, now.outputs, stride, target, 1, now.stack_buffers, share
     )

@@ -1,82 +1,103 @@
-"""How far a regression is off.
-
-Residuals of late, the quantiles that bound a prediction, the reach of one target.
+"""Intervals of a regression: recent residuals, and the quantiles that bound a prediction.
 
 Split conformal prediction (Lei et al. 2018) on a window: the interval of a coverage is the
-prediction plus and minus the residual that so many of the last `WINDOW` stayed below. A stream
-drifts, so the share to stay below is itself adapted by what was missed (adaptive conformal
-inference, Gibbs & Candes 2021), for each coverage apart. Dividing residuals by how far members
-disagree, or by the variance that a projector tells, was measured: no narrower.
+prediction plus and minus the residual that so large a share of the last 500 stayed below. A stream
+drifts, so the share is adapted by what was missed (adaptive conformal inference, Gibbs & Candes
+2021), for each coverage separately. Dividing residuals by how far members disagree, or by the
+variance that a projector predicts, gave no narrower intervals.
 
-What is kept are residuals, no rows, in the order they came and once more sorted.
+Residuals are kept, not rows: in the order in which they came, and once more sorted.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
-from loco_stream.options import COVERAGES, WINDOW
+from loco_stream.learner.arrays.spec import Array, Record, Shapes, axes, record
 
-__all__ = ["learn_residual", "radii", "reach"]
+__all__ = ["COVERAGES", "RESIDUALS", "ResidualState", "learn_residual", "reach", "write_radii"]
 
-ARRIVAL, SORTED = range(2)  # rows of the residuals
-PACE = 0.02  # of the adaptation, a row
-# of the misses aimed at: the most that one row adapts, for where misses are few one must not count
-# for all
-SHARE = 0.5
-LEAST = 20  # residuals before targets are bounded
-# a target counts as no further off than so many times this quantile
+COVERAGES = (0.5, 0.8, 0.9, 0.95, 0.99)
+RESIDUALS = 500  # that the intervals are made of
+ADAPTATION_RATE = 0.02  # per row
+MAX_SHARE = 0.5  # of the misses aimed at: the most by which one row adapts
+MIN_RESIDUALS = 20  # before targets are bounded
 REACH_QUANTILE = 0.99
-REACH = 3.0
+REACH = 3.0  # a target counts as no further off than so many times that quantile
 
 
-@kernel
-def _quantile(spread, share):
-    """Return the residual that a share of those kept stays below."""
-    n = min(spread.n[0], WINDOW)
-    rank = math.ceil((n + 1) * share)
-    return spread.residuals[SORTED, min(max(rank, 1), n) - 1]
+def _start_risks(risks: Array, shapes: Shapes) -> None:
+    risks[:] = [1.0 - coverage for coverage in COVERAGES[: len(risks)]]
 
 
-@kernel
-def _radius(spread, level):
-    """Return the half width of an interval.
+class ResidualState(NamedTuple):
+    """Residuals of a regression; empty in classification.
 
-    Infinite while there are too few residuals for its coverage.
+    counters: n_residuals so far
+    recent: the last ones, in a ring
+    ordered: the same ones, ascending
+    risks: share of misses aimed at, per coverage
     """
-    n = min(spread.n[0], WINDOW)
+
+    counters: Annotated[Record, record(np.int64, n_residuals=0)]
+    recent: Annotated[NDArray[np.float64], axes("residuals")]
+    ordered: Annotated[NDArray[np.float64], axes("residuals")]
+    risks: Annotated[NDArray[np.float64], axes("coverages", start=_start_risks)]
+
+
+@kernel
+def _quantile(residuals, share):
+    """Return the residual that `share` (float64) of those kept stay below."""
+    n = min(residuals.counters.n_residuals, RESIDUALS)
+    rank = math.ceil((n + 1) * share)
+    return residuals.ordered[min(max(rank, 1), n) - 1]
+
+
+@kernel
+def _radius(residuals, level):
+    """Return the half width of the interval of a coverage; infinite with too few residuals."""
+    n = min(residuals.counters.n_residuals, RESIDUALS)
     if (n + 1) * COVERAGES[level] > n:
         return math.inf
-    return _quantile(spread, 1.0 - spread.risks[level])
+    return _quantile(residuals, 1.0 - residuals.risks[level])
 
 
 @kernel
-def radii(spread, answer):
-    """Write the half width of the interval of each coverage that there is room for."""
-    for level in range(min(spread.risks.shape[0], answer.shape[0])):
-        answer[level] = _radius(spread, level)
+def write_radii(residuals, radii):
+    """Write the half width of the interval of each coverage, up to the length of `radii`.
 
-
-@kernel
-def reach(spread):
-    """Return how far from its prediction a target may lie.
-
-    Beyond that it is taken for an outlier.
+    Parameters
+    ----------
+    residuals
+        `ResidualState`.
+    radii
+        float64, written.
     """
-    if spread.n[0] < LEAST:
-        return math.inf
-    return REACH * _quantile(spread, REACH_QUANTILE)
+    for level in range(min(residuals.risks.shape[0], radii.shape[0])):
+        radii[level] = _radius(residuals, level)
 
 
 @kernel
-def _place(row, n, value):
-    """Return how many of the first n of a sorted row are below a value."""
+def reach(residuals):
+    """Return how far from its prediction a target may lie before it is taken for an outlier."""
+    if residuals.counters.n_residuals < MIN_RESIDUALS:
+        return math.inf
+    return REACH * _quantile(residuals, REACH_QUANTILE)
+
+
+@kernel
+def _position(ordered, n, value):
+    """Return how many of the first n elements, ascending, are below a value."""
     low = 0
     high = n
     while low < high:
         middle = (low + high) // 2
-        if row[middle] < value:
+        if ordered[middle] < value:
             low = middle + 1
         else:
             high = middle
@@ -84,26 +105,33 @@ def _place(row, n, value):
 
 
 @kernel
-def learn_residual(spread, residual):
-    """Adapt the risks by a residual, and take it in for the oldest."""
-    for level in range(spread.risks.shape[0]):
-        radius = _radius(spread, level)
+def _adapt_risks(residuals, residual):
+    for level in range(residuals.risks.shape[0]):
+        radius = _radius(residuals, level)
         if radius < math.inf:
             missed = 1.0 if residual > radius else 0.0
             aim = 1.0 - COVERAGES[level]
-            spread.risks[level] += min(PACE, SHARE * aim) * (aim - missed)
-            spread.risks[level] = min(max(spread.risks[level], 0.0), 1.0)
-    arrival = spread.residuals[ARRIVAL]
-    row = spread.residuals[SORTED]
-    slot = spread.n[0] % WINDOW
-    n = min(spread.n[0], WINDOW)
-    if n == WINDOW:
+            risk = residuals.risks[level]
+            risk += min(ADAPTATION_RATE, MAX_SHARE * aim) * (aim - missed)
+            residuals.risks[level] = min(max(risk, 0.0), 1.0)
+
+
+@kernel
+def learn_residual(residuals, residual):
+    """Adapt the risks by a residual (float64), and keep it for the oldest one."""
+    _adapt_risks(residuals, residual)
+    counters = residuals.counters
+    recent = residuals.recent
+    ordered = residuals.ordered
+    slot = counters.n_residuals % RESIDUALS
+    n = min(counters.n_residuals, RESIDUALS)
+    if n == RESIDUALS:
         n -= 1
-        for i in range(min(_place(row, WINDOW, arrival[slot]), n), n):
-            row[i] = row[i + 1]
-    place = _place(row, n, residual)
-    for i in range(n, place, -1):
-        row[i] = row[i - 1]
-    row[place] = residual
-    arrival[slot] = residual
-    spread.n[0] += 1
+        for i in range(min(_position(ordered, RESIDUALS, recent[slot]), n), n):
+            ordered[i] = ordered[i + 1]
+    position = _position(ordered, n, residual)
+    for i in range(n, position, -1):
+        ordered[i] = ordered[i - 1]
+    ordered[position] = residual
+    recent[slot] = residual
+    counters.n_residuals += 1

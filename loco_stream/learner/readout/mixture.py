@@ -1,41 +1,94 @@
-"""The last word: a Bayesian mixture of experts, each weighted by how likely it found the labels of late.
+"""The Bayesian mixture of opinions, each weighted by how probable it found recent labels.
 
-An expert's weight is exp(sum of the log-probabilities it gave to the labels, fading). Where classes
-are rare or a stream is short, a single well-calibrated member outweighs the stack; elsewhere the
-stack outweighs all. Naive Bayes has a head start that does not fade: where a class is rare, the
-last rows tell too little of who knows it best.
+The log-weight of an opinion is the fading sum of the log-probabilities that it gave to the labels.
+Where classes are rare or a stream is short a single well-calibrated expert outweighs the stacks;
+elsewhere the stacks outweigh all. An expert with a `log_prior` has a head start that does not fade:
+where a class is rare, recent rows tell too little about which expert knows it best.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
-from loco_stream.options import FEW_ROWS
+from loco_stream.learner.arrays.spec import Array, Shapes, axes
 
-__all__ = ["judge", "kept", "mix"]
+__all__ = ["DECAY", "MIN_PROBABILITY", "MixtureState", "learn_mixture", "mix", "retained"]
 
-FADE = 0.9995  # of the log-likelihoods: about 2,000 rows count
-EARLY = 2.0  # of n rows so far, the last n / EARLY count
-LEAST = 1e-9  # probability granted to every label
+DECAY = 0.9995  # of the log-likelihoods, per row: about 2,000 rows count
+EARLY = 2.0  # of the first n rows the last n / EARLY count
+MIN_PROBABILITY = 1e-9  # granted to every label
+N_STACKS = 2  # opinions of the stacks, which come first
+
+
+def _log_priors(priors: Array, shapes: Shapes) -> None:
+    from loco_stream.learner.readout.experts import EXPERTS
+
+    _fill(priors, shapes, [(expert, expert.log_prior) for expert in EXPERTS])
+
+
+def _are_lasting(lasting: Array, shapes: Shapes) -> None:
+    from loco_stream.learner.readout.experts import EXPERTS
+
+    _fill(lasting, shapes, [(expert, float(expert.lasting)) for expert in EXPERTS])
+
+
+def _fill(array: Array, shapes: Shapes, values: list[tuple[object, float]]) -> None:
+    """Write a number of each expert at its opinions."""
+    first = N_STACKS
+    for expert, value in values:
+        n = expert.n_opinions(shapes.settings)  # type: ignore[attr-defined]
+        array[first : first + n] = value
+        first += n
+
+
+class MixtureState(NamedTuple):
+    """The mixture.
+
+    log_weights: of each opinion
+    log_priors: what they fade to
+    lasting: 1 where the gate leaves an opinion's share alone
+    """
+
+    log_weights: Annotated[NDArray[np.float64], axes("opinions", start=_log_priors)]
+    log_priors: Annotated[NDArray[np.float64], axes("opinions", start=_log_priors, derived=True)]
+    lasting: Annotated[NDArray[np.float64], axes("opinions", start=_are_lasting, derived=True)]
 
 
 @kernel
-def mix(evidence, experts, n_classes, says, proba):
-    """Write the weight of each expert, and the mixture of their probabilities (experts, n_classes or more)."""
+def mix(log_weights, opinions, n_classes, weights, proba):
+    """Write the weight of each opinion, and the mixture of their probabilities.
+
+    Parameters
+    ----------
+    log_weights
+        (opinions,) float64.
+    opinions
+        (opinions, n_classes or more) float64 probabilities.
+    n_classes
+        int64.
+    weights
+        (opinions,) float64, written.
+    proba
+        (n_classes or more,) float64, written.
+    """
     top = -math.inf
     total = 0.0
-    for e in range(evidence.shape[0]):
-        top = max(top, evidence[e])
-    for e in range(evidence.shape[0]):
-        says[e] = math.exp(evidence[e] - top)
-        total += says[e]
+    for e in range(log_weights.shape[0]):
+        top = max(top, log_weights[e])
+    for e in range(log_weights.shape[0]):
+        weights[e] = math.exp(log_weights[e] - top)
+        total += weights[e]
     for c in range(n_classes):
         proba[c] = 0.0
-    for e in range(evidence.shape[0]):
-        says[e] /= total
+    for e in range(log_weights.shape[0]):
+        weights[e] /= total
         for c in range(n_classes):
-            proba[c] += says[e] * experts[e, c]
+            proba[c] += weights[e] * opinions[e, c]
     summed = 0.0
     for c in range(n_classes):
         summed += proba[c]
@@ -44,24 +97,36 @@ def mix(evidence, experts, n_classes, says, proba):
 
 
 @kernel
-def kept(n_seen, share):
-    """Return what is left of evidence after `share` of a label; `n_seen` rows came before.
+def retained(n_seen, share):
+    """Return the share of a log-weight that is left after `share` (float64) of a label.
 
-    At first it fades faster, in proportion to the rows so far: who was ahead on the first few,
-    where most experts are as good as untaught, must not speak for hundreds.
+    At first it fades faster, in proportion to the `n_seen` (int64) rows so far: which expert was
+    ahead on the first few rows, where most are hardly trained, must not count for hundreds.
     """
-    fade = min(FADE, (n_seen + 1.0) / (n_seen + 1.0 + EARLY))
-    return fade if share == 1.0 else 1.0 - share * (1.0 - fade)
+    decay = min(DECAY, (n_seen + 1.0) / (n_seen + 1.0 + EARLY))
+    return decay if share == 1.0 else 1.0 - share * (1.0 - decay)
 
 
 @kernel
-def judge(evidence, experts, favoured, label, n_seen, share):
-    """Take into each expert's evidence what it gave to `share` of a label.
+def learn_mixture(mixture, opinions, label, n_seen, share):
+    """Take what each opinion gave to `share` of a label into its log-weight.
 
-    That of the expert `favoured` (-1: of none) fades to `FEW_ROWS`, that of the others to 0.
+    Parameters
+    ----------
+    mixture
+        `MixtureState`.
+    opinions
+        (opinions, classes) float64 probabilities.
+    label, n_seen
+        int64.
+    share
+        float64.
     """
-    keep = kept(n_seen, share)
-    for e in range(evidence.shape[0]):
-        evidence[e] = keep * evidence[e] + share * math.log(max(experts[e, label], LEAST))
-    if favoured >= 0:
-        evidence[favoured] += (1.0 - keep) * FEW_ROWS
+    keep = retained(n_seen, share)
+    log_weights = mixture.log_weights
+    for e in range(log_weights.shape[0]):
+        gained = share * math.log(max(opinions[e, label], MIN_PROBABILITY))
+        log_weights[e] = keep * log_weights[e] + gained
+    for e in range(log_weights.shape[0]):
+        if mixture.log_priors[e] != 0.0:
+            log_weights[e] += (1.0 - keep) * mixture.log_priors[e]

@@ -1,139 +1,207 @@
-"""Recall: models of old that speak again when their concept returns.
+"""Snapshots: earlier models that answer again when their concept returns.
 
-Hidden layers and readout make one map of the input; a copy of both is a snapshot. Where the same
+Hidden layers and readout are one map of the input; a copy of both is a snapshot. Where the same
 inputs come to mean other classes no member can hold both meanings, and no look at the input tells
-which one holds: only the labels do. So a handful of snapshots is judged by what probability each
-gave to a label, beside the readout in force and a blind guess. Their say is that of a Markov chain:
-the readout in force gives way to any of them once in 1 / SHARE samples, and is back after 1 /
-RETURN, for it learns what they know. This is Bayes' rule for who speaks (close to the fixed share
-of Herbster and Warmuth, 1998; a guess changes no decision), and there is no level of error to tune:
-a few labels decide where the readings differ, and where they do not it matters little who speaks.
-When the readout in force loses half of its say its concept has ended, and its copy from before then
-is kept. It takes the place of a snapshot of the same concept, one that lately did nearer as well as
-the readout in force than as badly as a guess, else that of the oldest: a long concept does not
-crowd out the others. Learning goes on as if nobody were recalled; what is stored are weights, never
-samples.
+which one holds; only labels do. So a few snapshots are scored by the probability that each gave to
+a label, beside the current readout and a blind guess. Their posterior weight is that of a Markov
+chain: the current readout gives way to any of them once in 1 / SHARE rows and is back after 1 /
+RETURN, since it learns what they know. This is Bayes' rule (close to the fixed share of Herbster &
+Warmuth 1998; a guess changes no decision), and there is no level of error to tune: a few labels
+decide where the predictions differ, and elsewhere it matters little.
 
-Snapshots cost as much as a good part of the net, and while the readout in force is right nobody
-needs them. So they are heard for `HEARD` rows behind each of its mistakes, and as long as they have
-more than a `WHISPER` to say. Rows between count neither for nor against them, and neither does a
-mistake that calls them: chosen for being one, it would tell against the readout in force alone.
-What flows to them meanwhile makes them heard again now and then.
+When the current readout loses half of its weight its concept has ended, and its copy from before
+then is kept. It replaces a snapshot of the same concept, one that recently did nearer as well as
+the current readout than as badly as a guess, else the oldest one, so that a long concept does not
+crowd out the others. Learning goes on as if no snapshot were in use. Weights are stored, never
+rows.
+
+Snapshots cost as much as a good part of the net and are not needed while the current readout is
+right. They are evaluated for `EVAL_ROWS` rows after each of its mistakes, and as long as they have
+more than `MIN_WEIGHT`. Rows between count neither for nor against them, and neither does a mistake
+that starts an evaluation: chosen for being one, it would count against the current readout alone.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
-from loco_stream.learner.readout.log_loss import softmax
-from loco_stream.options import SPACING
+from loco_stream.learner.arrays.spec import Array, Record, Shapes, axes, record
+from loco_stream.learner.readout.softmax import softmax
 
-__all__ = ["are_heard", "keep", "may_be_heard", "speak", "tick", "weigh"]
+__all__ = [
+    "CURRENT",
+    "FIRST",
+    "SnapshotState",
+    "are_evaluated",
+    "keep_snapshot",
+    "mix_snapshots",
+    "needs_evaluation",
+    "tick",
+    "update_posterior",
+]
 
-STACK, GUESS, FIRST = range(
-    3
-)  # whose say: the readout in force, a blind guess, the snapshots from here on
-# Of the clock: the next copy's slot; samples since it was made, below 0: not yet; how many were
-# kept; rows for which snapshots are still heard.
-SLOT, AGE, N_KEPT, HEARING = range(4)
+CURRENT = 0  # positions in the posterior: the current readout,
+GUESS = 1  # a blind guess,
+FIRST = 2  # the snapshots from here on
+START = (1.0, 1e-3)  # posterior of the first two
 
+SPACING = 200  # rows from one copy to the next
 SHARE = 1e-3
 RETURN = 5e-3
-LEAST = 1e-2  # probability granted to every label: a few mistakes are not yet the end of a concept
-HEARD = 8  # rows behind a mistake
-WHISPER = 0.05  # of all say: what SHARE lets flow to four snapshots within a dozen rows
-# fading rate of what a snapshot gave to the labels, in log-probability beyond the readout in force
-LATELY = 0.02
+MIN_PROBABILITY = 1e-2  # granted to every label: a few mistakes are not yet the end of a concept
+EVAL_ROWS = 8  # after a mistake
+MIN_WEIGHT = 0.05  # what SHARE lets flow to four snapshots within a dozen rows
+SCORE_RATE = 0.02  # of what a snapshot gave to the labels, in log-probability
 
 
-def may_be_heard(speakers: NDArray[np.float64], clock: NDArray[np.int64]) -> bool:
-    """Return whether snapshots are asked about a row: some have a say, and it may matter."""
-    said = 0.0
-    for e in range(FIRST, speakers.shape[0]):
-        said += speakers[e]
-    return said > WHISPER or (said > 0.0 and clock[HEARING] > 0)
+def _start_posterior(posterior: Array, shapes: Shapes) -> None:
+    posterior[:2] = START
 
 
-are_heard = kernel(may_be_heard)  # the same for compiled code
+class SnapshotState(NamedTuple):
+    """Earlier models.
+
+    posterior, recent_score: of the current readout, a blind guess and the snapshots
+    counters: slot of the next copy; age in rows of the copy made last, below 0: none yet; snapshots
+    kept so far; rows for which they are still evaluated
+    ids: number of each snapshot, from 1 in the order they were kept; 0: none
+    weights, deep_weights: hidden layers of each, run with the gains of `Net`, which are fixed from
+    row 300 on
+    readouts: what its members add up to
+    """
+
+    posterior: Annotated[NDArray[np.float64], axes("posteriors", start=_start_posterior)]
+    recent_score: Annotated[NDArray[np.float64], axes("posteriors")]
+    counters: Annotated[Record, record(np.int64, slot=0, age=-SPACING, n_kept=0, eval_rows=0)]
+    ids: Annotated[NDArray[np.int64], axes("snapshots")]
+    weights: Annotated[NDArray[np.float32], axes("snapshots", "lines", "first_layer")]
+    deep_weights: Annotated[NDArray[np.float32], axes("snapshots", "deep_layers", "below", "above")]
+    readouts: Annotated[NDArray[np.float32], axes("snapshots", "inputs", "classes")]
+
+
+def needs_evaluation(posterior: NDArray[np.float64], eval_rows: int) -> bool:
+    """Return whether snapshots are evaluated on a row: some have weight, and it may matter."""
+    weight = 0.0
+    for e in range(FIRST, posterior.shape[0]):
+        weight += posterior[e]
+    return weight > MIN_WEIGHT or (weight > 0.0 and eval_rows > 0)
+
+
+are_evaluated = kernel(needs_evaluation)  # the same for compiled code
 
 
 @kernel
-def speak(speakers, outputs, n_classes, capacity, room, proba):
-    """Mix the snapshots' probabilities into those of the readout in force, in place.
+def mix_snapshots(posterior, outputs, n_classes, capacity, buffer, proba):
+    """Mix the probabilities of the snapshots into those of the current readout, in place.
 
-    `room` is (n_classes,).
+    Parameters
+    ----------
+    posterior
+        (2 + snapshots,) float64.
+    outputs
+        (snapshots * capacity,) float32 outputs of the snapshots.
+    n_classes, capacity
+        int64.
+    buffer
+        (n_classes or more,) float64 working memory.
+    proba
+        (n_classes or more,) float64, overwritten.
     """
-    total = speakers[STACK]
+    total = posterior[CURRENT]
     for c in range(n_classes):
-        proba[c] *= speakers[STACK]
-    for s in range(speakers.shape[0] - FIRST):
-        say = speakers[FIRST + s]
-        if say > 0.0:
-            softmax(outputs, s * capacity, n_classes, 1.0, room)
-            total += say
+        proba[c] *= posterior[CURRENT]
+    for s in range(posterior.shape[0] - FIRST):
+        weight = posterior[FIRST + s]
+        if weight > 0.0:
+            softmax(outputs, s * capacity, n_classes, 1.0, buffer)
+            total += weight
             for c in range(n_classes):
-                proba[c] += say * room[c]
+                proba[c] += weight * buffer[c]
     for c in range(n_classes):
         proba[c] /= total
 
 
 @kernel
 def _likelihood(chance, share):
-    """Return how likely `share` of an observation was."""
+    """Return the likelihood of `share` of an observation."""
     return chance if share == 1.0 else math.exp(share * math.log(chance))
 
 
 @kernel
-def weigh(speakers, fits, clock, proba, outputs, n_classes, capacity, label, room, share):
-    """Judge every speaker by `share` of a label, then let some say flow out of and back to the readout in force.
+def update_posterior(snapshots, now, row, share):
+    """Score every model by `share` of a label, then move weight from and to the current one.
 
-    `proba` are the probabilities of the readout in force; `fits` takes how well each did lately
-    against it.
+    Parameters
+    ----------
+    snapshots
+        `SnapshotState`.
+    now
+        `ReadoutPass` when the row was predicted: `mixed` are the probabilities of the current
+        readout, `snapshots` the outputs of the snapshots.
+    row
+        (label, number of classes, class capacity), int64.
+    share
+        float64.
     """
-    chance = max(proba[label], LEAST)
-    heard = are_heard(speakers, clock)
+    label, n_classes, capacity = row
+    posterior = snapshots.posterior
+    scores = snapshots.recent_score
+    counters = snapshots.counters
+    proba = now.mixed
+    chance = max(proba[label], MIN_PROBABILITY)
+    evaluated = are_evaluated(posterior, counters.eval_rows)
     highest = 0.0
     for c in range(n_classes):
         highest = max(highest, proba[c])
-    clock[HEARING] = max(clock[HEARING] - 1, 0) if proba[label] == highest else HEARD
-    speakers[STACK] *= _likelihood(chance, share)
-    speakers[GUESS] /= n_classes if share == 1.0 else math.exp(share * math.log(n_classes))
-    if heard:
-        fits[GUESS] += share * LATELY * (-math.log(n_classes * chance) - fits[GUESS])
-    total = speakers[STACK] + speakers[GUESS]
-    for s in range(speakers.shape[0] - FIRST):
-        if speakers[FIRST + s] > 0.0:
+    is_right = proba[label] == highest
+    counters.eval_rows = max(counters.eval_rows - 1, 0) if is_right else EVAL_ROWS
+    posterior[CURRENT] *= _likelihood(chance, share)
+    posterior[GUESS] /= n_classes if share == 1.0 else math.exp(share * math.log(n_classes))
+    if evaluated:
+        scores[GUESS] += share * SCORE_RATE * (-math.log(n_classes * chance) - scores[GUESS])
+    total = posterior[CURRENT] + posterior[GUESS]
+    for s in range(posterior.shape[0] - FIRST):
+        if posterior[FIRST + s] > 0.0:
             own = chance
-            if heard:
-                softmax(outputs, s * capacity, n_classes, 1.0, room)
-                own = max(room[label], LEAST)
-                fits[FIRST + s] += share * LATELY * (math.log(own / chance) - fits[FIRST + s])
-            speakers[FIRST + s] *= _likelihood(own, share)
-            total += speakers[FIRST + s]
-    stack = speakers[STACK] / total
-    speakers[STACK] = 1.0
-    for e in range(GUESS, speakers.shape[0]):
-        if speakers[e] > 0.0:
-            speakers[e] = (1.0 - RETURN) * speakers[e] / total + share * SHARE * stack
-            speakers[STACK] -= speakers[e]
+            if evaluated:
+                softmax(now.snapshots, s * capacity, n_classes, 1.0, now.buffer)
+                own = max(now.buffer[label], MIN_PROBABILITY)
+                score = scores[FIRST + s]
+                scores[FIRST + s] += share * SCORE_RATE * (math.log(own / chance) - score)
+            posterior[FIRST + s] *= _likelihood(own, share)
+            total += posterior[FIRST + s]
+    _let_flow(posterior, total, share)
 
 
 @kernel
-def _next_slot(speakers, fits, births, kept):
-    """Return where the next copy goes.
+def _let_flow(posterior, total, share):
+    """Normalise the posterior, and move weight from and to the current readout."""
+    current = posterior[CURRENT] / total
+    posterior[CURRENT] = 1.0
+    for e in range(GUESS, posterior.shape[0]):
+        if posterior[e] > 0.0:
+            posterior[e] = (1.0 - RETURN) * posterior[e] / total + share * SHARE * current
+            posterior[CURRENT] -= posterior[e]
 
-    Over a snapshot of the concept of the one just kept, else over the oldest.
+
+@kernel
+def _next_slot(snapshots, kept):
+    """Return where the next copy goes, `kept` excepted.
+
+    Over a snapshot of the same concept, else the oldest.
     """
     chosen = kept
     lowest = math.inf
-    for s in range(births.shape[0]):
-        rank = float(births[s])
-        if speakers[FIRST + s] > 0.0 and fits[FIRST + s] > 0.5 * fits[GUESS]:
-            rank = -1e6 - fits[FIRST + s]  # the same concept, the one that fits best first
+    scores = snapshots.recent_score
+    for s in range(snapshots.ids.shape[0]):
+        rank = float(snapshots.ids[s])
+        if snapshots.posterior[FIRST + s] > 0.0 and scores[FIRST + s] > 0.5 * scores[GUESS]:
+            rank = -1e6 - scores[FIRST + s]  # the same concept, the one that fits best first
         if s != kept and rank < lowest:
             chosen = s
             lowest = rank
@@ -141,53 +209,58 @@ def _next_slot(speakers, fits, births, kept):
 
 
 @kernel
-def tick(speakers, fits, clock, births):
-    """Return whether to copy the readout in force now.
+def tick(snapshots):
+    """Return whether to copy the current model now; if it has lost its weight, keep the last copy.
 
-    On the loss of its say the last copy gets a say.
+    `snapshots` is `SnapshotState`.
     """
-    slot = clock[SLOT]
-    if speakers[STACK] < 0.5:
-        if clock[AGE] >= 0:
-            clock[N_KEPT] += 1
-            births[slot] = clock[N_KEPT]
-            speakers[FIRST + slot] = SHARE
-            fits[FIRST + slot] = 0.0
-            clock[SLOT] = _next_slot(speakers, fits, births, slot)
-            clock[AGE] = -SPACING
+    posterior = snapshots.posterior
+    counters = snapshots.counters
+    slot = counters.slot
+    if posterior[CURRENT] < 0.5:
+        if counters.age >= 0:
+            counters.n_kept += 1
+            snapshots.ids[slot] = counters.n_kept
+            posterior[FIRST + slot] = SHARE
+            snapshots.recent_score[FIRST + slot] = 0.0
+            counters.slot = _next_slot(snapshots, slot)
+            counters.age = -SPACING
         return False
-    clock[AGE] += 1
-    due = clock[AGE] >= 0 and clock[AGE] % SPACING == 0
+    counters.age += 1
+    due = counters.age >= 0 and counters.age % SPACING == 0
     if due:
-        speakers[STACK] += speakers[FIRST + slot]
-        speakers[FIRST + slot] = 0.0
-        births[slot] = 0
+        posterior[CURRENT] += posterior[FIRST + slot]
+        posterior[FIRST + slot] = 0.0
+        snapshots.ids[slot] = 0
     return due
 
 
 @kernel
-def keep(settings, net, bank, weights, capacity, slot, old):
-    """Copy the hidden layers and the readout in force, as one linear map of all inputs.
+def keep_snapshot(settings, state, weights, slot):
+    """Copy the hidden layers, and the readout as one linear map of all inputs, to a slot.
 
-    `weights` are its blocks'.
+    `weights` is (outputs,) float64, the weight of each block of outputs; `slot` is an int64.
     """
-    _copy(net.weights, old.weights[slot])
+    snapshots = state.snapshots
+    net = state.net
+    own = state.experts.least_squares
+    capacity = state.classes.count.shape[0]
+    _copy(net.weights, snapshots.weights[slot])
     for layer in range(net.deep_weights.shape[0]):
-        _copy(net.deep_weights[layer], old.deep_weights[slot, layer])
+        _copy(net.deep_weights[layer], snapshots.deep_weights[slot, layer])
     n_trace = settings.n_trace * settings.n_losses
     n_linear = settings.n_linear * settings.n_losses
     first = settings.n_hidden
-    for j in range(old.readouts.shape[1]):
+    for j in range(snapshots.readouts.shape[1]):
         for c in range(capacity):
             total = 0.0
             for b in range(n_trace):
-                total += weights[b] * np.float64(bank.traces[j, b * capacity + c])
+                total += weights[b] * np.float64(own.weights[j, b * capacity + c])
             if j >= first:
                 for b in range(n_linear):
-                    total += weights[n_trace + b] * np.float64(
-                        bank.linear[j - first, b * capacity + c]
-                    )
-            old.readouts[slot, j, c] = np.float32(total)
+                    weight = np.float64(own.linear_weights[j - first, b * capacity + c])
+                    total += weights[n_trace + b] * weight
+            snapshots.readouts[slot, j, c] = np.float32(total)
 
 
 @kernel

@@ -1,0 +1,191 @@
+"""How compiled code is handed a group of numbers and arrays: as one array of 64-bit words.
+
+To pass some hundred arrays one by one takes Python longer than a small step itself. The words are
+every number and, for every array, its address and shape, in the order of the fields. Compiled code
+is handed a group as the address of its words and reads a field where it is used. To hand on the
+groups themselves, hundreds of values per call, would be most of what there is to compile.
+Interpreted, and compiled by plain njit, functions take the groups as they are.
+"""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import config, types
+from numba.core.typing.templates import AttributeTemplate
+from numba.extending import infer_getattr, intrinsic, lower_getattr_generic, models, register_model
+from numpy.typing import NDArray
+
+from loco_stream._compiler.jit import PLAIN, kernel
+
+__all__ = ["PACKED", "make_opener", "pack"]
+
+PACKED = not (PLAIN or config.DISABLE_JIT)
+
+
+def pack(group: tuple[Any, ...]) -> NDArray[np.int64]:
+    """Return the words of a group; they are right as long as none of its arrays is replaced."""
+    return np.fromiter(_words(group), np.int64)
+
+
+def _words(part: Any) -> Iterator[int]:
+    """Yield the words of a number, an array, a record or a group of these."""
+    if isinstance(part, tuple):
+        for inner in part:
+            yield from _words(inner)
+    elif isinstance(part, np.ndarray):
+        yield part.ctypes.data
+        yield from part.shape
+    elif isinstance(part, np.record):
+        yield part.base.ctypes.data  # type: ignore[union-attr]
+    elif isinstance(part, float):
+        yield struct.unpack("=q", struct.pack("=d", part))[0]
+    else:
+        yield int(part)
+
+
+class GroupType(types.Type):
+    """A group in words, known by the address of its first word: a field is read where it is used.
+
+    Parameters
+    ----------
+    kind
+        Numba's type of the named tuple.
+    constant
+        A class that says which fields of `constants_of` are known; None: none.
+    constants_of
+        The group in which they are.
+    """
+
+    def __init__(self, kind: Any, constant: type | None, known: Mapping[type, Any]) -> None:
+        self.kind = kind
+        self.constant = constant
+        self.table = known
+        constants = known[constant] if constant is not None else None
+        holds = constants is not None and kind.instance_class is constants.group
+        self.known = constants.values if holds else {}
+        suffix = constant.__name__ if constant is not None else ""
+        super().__init__(f"{kind.instance_class.__name__}Words{suffix}")
+
+    @property
+    def key(self) -> tuple[str, type | None]:
+        """What tells one type from another."""
+        return self.kind.name, self.constant
+
+
+def _is_group(kind: Any, name: str) -> bool:
+    """Return whether a field is a group too; `cell` is a tuple of numbers, as for the simulator."""
+    return isinstance(kind, types.NamedTuple | types.NamedUniTuple) and name != "cell"
+
+
+@register_model(GroupType)
+class _GroupModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, group: GroupType) -> None:
+        super().__init__(manager, group, ir.IntType(64).as_pointer())
+
+
+@infer_getattr
+class _GroupFields(AttributeTemplate):
+    key = GroupType
+
+    def generic_resolve(self, group: GroupType, name: str) -> Any:
+        """Return the type of a field."""
+        if name not in group.kind.fields:
+            return None
+        kind = group.kind.types[group.kind.fields.index(name)]
+        if not _is_group(kind, name):
+            return kind
+        constants = group.table[group.constant] if group.constant is not None else None
+        holds = constants is not None and kind.instance_class is constants.group
+        return GroupType(kind, group.constant if holds else None, group.table)
+
+
+@lower_getattr_generic(GroupType)
+def _read_field(context: Any, builder: Any, group: GroupType, first: Any, name: str) -> Any:
+    index = group.kind.fields.index(name)
+    place = sum(_width(kind) for kind in group.kind.types[:index])
+    field = builder.gep(first, [ir.Constant(ir.IntType(64), place)])
+    if _is_group(group.kind.types[index], name):
+        return field
+    return _read(context, builder, group.kind.types[index], field)
+
+
+def _width(kind: Any) -> int:
+    """Return how many words a number, an array or a group takes."""
+    if isinstance(kind, types.BaseTuple):
+        return sum(_width(part) for part in kind.types)
+    return 1 + kind.ndim if isinstance(kind, types.Array) else 1
+
+
+def _read(context: Any, builder: Any, kind: Any, first: Any) -> Any:
+    """Read a number, an array, a record or a tuple of these from the words at `first`."""
+    numbers = itertools.count()
+
+    def word() -> Any:
+        found = builder.load(builder.gep(first, [ir.Constant(ir.IntType(64), next(numbers))]))
+        found.set_metadata("invariant.load", builder.module.add_metadata([]))  # words never change
+        return found
+
+    def read(kind: Any) -> Any:
+        if isinstance(kind, types.BaseTuple):
+            return context.make_tuple(builder, kind, [read(part) for part in kind.types])
+        if isinstance(kind, types.Array):
+            return _view(context, builder, kind, word(), [word() for _ in range(kind.ndim)])
+        if isinstance(kind, types.Record):
+            return builder.inttoptr(word(), context.get_value_type(kind))
+        if isinstance(kind, types.Float):
+            return builder.bitcast(word(), ir.DoubleType())
+        return context.cast(builder, word(), types.int64, kind)
+
+    return read(kind)
+
+
+def _view(context: Any, builder: Any, kind: Any, address: Any, shape: list[Any]) -> Any:
+    """Make a C-contiguous array at an address; it owns nothing."""
+    array = context.make_array(kind)(context, builder)
+    itemsize = context.get_abi_sizeof(context.get_data_type(kind.dtype))
+    strides = [ir.Constant(ir.IntType(64), itemsize)]
+    for length in reversed(shape[1:]):
+        strides.insert(0, builder.mul(strides[0], length))
+    pointer = builder.inttoptr(address, array.data.type)
+    from numba.np import arrayobj  # no public part of numba: imported where plain njit never comes
+
+    arrayobj.populate_array(
+        array, data=pointer, shape=shape, strides=strides, itemsize=itemsize, meminfo=None
+    )
+    return array._getvalue()
+
+
+def make_opener(type_of: Callable[[type], Any], known: Mapping[type, Any]) -> Any:
+    """Return the kernel ``(cell, words) -> group`` that compiled code starts with.
+
+    Parameters
+    ----------
+    type_of
+        Returns numba's type of the group for a class of cells.
+    known
+        By class: an object with `group`, the class of a group, and `values`, fields of it that are
+        constants. A cell is wrapped in a tuple of such a class to tell compiled code so.
+    """
+    if not PACKED:
+        return kernel(_itself)
+
+    @intrinsic
+    def opened(typing, cell, words):
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return context.make_array(signature.args[1])(context, builder, args[1]).data
+
+        constant = cell.instance_class if cell.instance_class in known else None
+        kind = cell.types[0] if constant is not None else cell
+        return GroupType(type_of(kind.instance_class), constant, known)(cell, words), generate
+
+    return opened
+
+
+def _itself(cell: Any, group: Any) -> Any:
+    return group

@@ -1,0 +1,493 @@
+"""The model inside an estimator.
+
+Named features and classes, compiled state, rows in and answers out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from functools import partial
+from threading import RLock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream import rng
+from loco_stream.errors import CheckpointError, InputError
+from loco_stream.estimators._saved_checks import check_classes, check_names, check_width
+from loco_stream.estimators.inputs.categories import (
+    Categories,
+    TextColumn,
+    first_rows,
+    text_columns,
+)
+from loco_stream.estimators.inputs.data_warnings import DataWarnings
+from loco_stream.estimators.inputs.row_times import NO_TIMES
+from loco_stream.estimators.inputs.slots import FeatureSlots, plain_label, require_mapping
+from loco_stream.estimators.inputs.tables import Table, column_names
+from loco_stream.estimators.tickets import Origin
+from loco_stream.learner import step
+from loco_stream.learner.arrays.allocate import (
+    allocate,
+    class_capacity,
+    copied,
+    grow,
+    lengths_of,
+    unflatten,
+)
+from loco_stream.learner.arrays.check import check_state
+from loco_stream.learner.arrays.scratch import Scratch, allocate_scratch
+from loco_stream.learner.arrays.spec import build, flatten
+from loco_stream.learner.arrays.state import TEXT_STATISTICS, State
+from loco_stream.learner.kernel_args import KernelArgs, Model
+from loco_stream.learner.settings import Settings, resolve
+from loco_stream.options import ModelOptions
+
+__all__ = ["Float64", "ModelCore"]
+
+Float64 = NDArray[np.float64]
+_STRETCH = 4096  # rows of an array with texts that are widened at a time
+_NO_LABELS = np.zeros(0, np.int64)
+_NO_VALUES = np.zeros(0)
+_NO_PROBA = np.zeros((0, 0))
+_NO_TICKETS = np.zeros((0, 0))
+
+
+class ModelCore:
+    """Options, feature slots, classes and the compiled state of one model.
+
+    Methods do not lock; `lock` is held by the estimator's public methods.
+
+    Parameters
+    ----------
+    options
+        Checked options.
+    regression
+        Whether there is one output, a value.
+
+    Attributes
+    ----------
+    width
+        Features of the first row; None before it.
+    settings, state, scratch
+        None before the first row.
+    origin
+        Tells tickets of this model from those of others; None in a model that continues a saved
+        one, which may have given tickets too.
+    sequence
+        The sequence that the last row of an array belonged to.
+    """
+
+    def __init__(self, options: ModelOptions, *, regression: bool) -> None:
+        self.options = options
+        self.regression = regression
+        self.lock = RLock()
+        self.slots = FeatureSlots(bound=options.categories)
+        self.classes: list[Hashable] = []
+        self.class_slots: dict[Hashable, int] = {}
+        self.width: int | None = None
+        self.layout = options.layout_for(1)
+        self.settings: Settings | None = None
+        self.state: State | None = None
+        self.scratch: Scratch | None = None
+        self.warnings = DataWarnings()
+        self.origin: Origin | None = Origin()
+        self.sequence: Hashable = None
+        self.row: Float64 = np.zeros((1, 0))
+        self._args: KernelArgs | None = None
+
+    @property
+    def n_seen(self) -> int:
+        """Number of rows learned."""
+        return 0 if self.state is None else int(self.state.counts.n_seen)
+
+    # Room for features and classes
+
+    def admit(
+        self,
+        features: Iterable[Hashable],
+        labels: Iterable[Hashable] = (),
+        texts: Iterable[tuple[Hashable, object]] = (),
+    ) -> list[int]:
+        """Give new features, classes and texts a slot and room, all or none of them.
+
+        Return the slots of the labels.
+
+        Raises
+        ------
+        InputError
+            The model would not fit in memory.
+        """
+        n_slots = len(self.slots)
+        n_classes = len(self.classes)
+        n_known = self.slots.n_features
+        try:
+            self.slots.register(features)
+            slots = [self._slot_of(label) for label in labels]
+            new = self.slots.register_texts(texts)
+            self._ensure_room(len(self.classes))
+        except MemoryError as error:
+            sizes = f"{len(self.slots)} features and {len(self.classes)} classes"
+            self.slots.forget(n_slots)
+            self._forget_classes(n_classes)
+            reason = f": {error}" if str(error) else ""
+            raise InputError(f"a model of {sizes} does not fit in memory{reason}") from None
+        if self.slots.n_features > n_known:
+            self.warnings.watch(list(self.slots.index)[n_known:], self.n_seen)
+        if new and self.state is not None:
+            for name, value in TEXT_STATISTICS.items():
+                getattr(self.state.statistics, name)[new] = value
+        return slots
+
+    def _slot_of(self, label: Hashable) -> int:
+        if label not in self.class_slots:
+            self.class_slots[label] = len(self.classes)
+            self.classes.append(label)
+        return self.class_slots[label]
+
+    def _forget_classes(self, n: int) -> None:
+        """Take back all classes but the first `n`."""
+        for label in self.classes[n:]:
+            del self.class_slots[label]
+        del self.classes[n:]
+
+    def _ensure_room(self, n_classes: int) -> None:
+        """Make room for all known features and `n_classes` outputs."""
+        if self.settings is None or self.state is None:
+            self._allocate(max(len(self.slots.index), 1), class_capacity(n_classes))
+        settings = self.settings
+        state = self.state
+        assert settings is not None
+        assert state is not None
+        features, classes = lengths_of(state)
+        if len(self.slots) > features or n_classes > classes:
+            if len(self.slots) > features:
+                features = max(2 * features, len(self.slots))
+            classes = max(classes, class_capacity(n_classes))
+            state = grow(self.layout, settings, state, features, classes)
+            self.adopt(settings, state)
+        state.counts.n_features = len(self.slots)
+        self.pass_class_weights()
+
+    def _allocate(self, n_features: int, n_classes: int) -> None:
+        settings = self._resolve(n_features)
+        n_outputs = 1 if self.regression else n_classes
+        self.adopt(settings, allocate(self.layout, settings, n_features, n_outputs))
+
+    def _resolve(self, width: int) -> Settings:
+        """Settle what the width of the first row decides."""
+        self.width = width
+        self.layout = self.options.layout_for(width)
+        key = rng.derive_key(self.options.seed or 0, 0)
+        return resolve(self.options, self.layout, regression=self.regression, seed_key=key)
+
+    def adopt(self, settings: Settings, state: State) -> None:
+        """Continue with a state whose arrays were made or replaced."""
+        self.settings = settings
+        self.state = state
+        self.scratch = allocate_scratch(self.layout, settings, state)
+        self._args = KernelArgs(Model(settings, state, self.scratch))
+        self.row = np.full((1, lengths_of(state)[0]), np.nan)
+        self.pass_class_weights()
+
+    def change_options(self, options: ModelOptions) -> None:
+        """Continue with options that change no array."""
+        self.options = options
+        if self.width is not None and self.state is not None:
+            self.adopt(self._resolve(self.width), self.state)
+
+    def pass_class_weights(self) -> None:
+        """Hand the weights that the user gave to compiled code; a class without one has 1."""
+        weights = self.options.class_weight
+        if isinstance(weights, Mapping) and self.scratch is not None:
+            for slot, label in enumerate(self.classes):
+                self.scratch.class_weights[slot] = weights.get(label, 1.0)
+
+    # Rows
+
+    @property
+    def kernel_args(self) -> tuple[Any, Any]:
+        """What compiled entries take first; there must be a state."""
+        assert self._args is not None
+        return self._args.args
+
+    def run(
+        self,
+        rows: Float64,
+        labels: NDArray[np.int64] = _NO_LABELS,
+        values: Float64 = _NO_VALUES,
+        *,
+        predicts: bool = True,
+        learns: bool = True,
+        proba: Float64 = _NO_PROBA,
+        times: Float64 = NO_TIMES,
+        tickets: Float64 = _NO_TICKETS,
+    ) -> Float64:
+        """Cross into compiled code once.
+
+        Return the answers (slots or values), -1 where not predicted.
+
+        With `tickets`, (n, size), rows are learned late from them, or observed and the tickets
+        written.
+        """
+        answers = np.full(len(rows), -1.0)
+        assert self.state is not None
+        mode = step.PREDICT * predicts + step.LEARN * learns
+        if len(tickets):
+            mode += step.LATE if learns else step.OBSERVE
+        step.run(*self.kernel_args, rows, times, labels, values, mode, answers, proba, tickets)
+        if learns and self.slots.categories:
+            # A slot of a text is masked where the text is not, and a feature's own slot where it
+            # is.
+            self.state.counts.n_masked -= len(self.slots.categories) * len(rows)
+        return answers
+
+    def learn_row(
+        self,
+        x: Mapping[Hashable, Any],
+        slot: int,
+        value: float,
+        times: Float64,
+        tickets: Float64 = _NO_TICKETS,
+    ) -> None:
+        """Learn a row whose features and class are admitted."""
+        if self.slots.fill(x, self.row[0]):
+            if self.slots.has_new_texts(x.items()):
+                self.admit((), texts=x.items())
+                self.slots.fill(x, self.row[0])
+            self.slots.count_shared(x)
+        labels = np.array([slot])
+        values = np.array([value])
+        self.run(self.row, labels, values, predicts=False, times=times, tickets=tickets)
+        self.warn_of_columns()
+
+    def warn_of_columns(self) -> None:
+        """Warn of columns that brought nothing, once their first rows are learned."""
+        if self.warnings.due == math.inf or self.state is None:
+            return
+        if self.warnings.due <= self.n_seen:
+            counts = self.state.statistics.count
+            self.warnings.judge(self.n_seen, partial(self.slots.is_input, counts))
+
+    def predict_row(
+        self, x: Mapping[Hashable, Any], times: Float64, proba: Float64 = _NO_PROBA
+    ) -> float:
+        """Return the slot or value predicted for a row, -1 before the first one."""
+        require_mapping(x)
+        if self.state is None:
+            return -1.0
+        if self.slots.fill(x, self.row[0]) and not self.slots.knows_any(x):
+            self.warnings.warn_unknown(x, self.slots.index)
+        return float(self.run(self.row, learns=False, proba=proba, times=times)[0])
+
+    # Tables
+
+    def names(self, width: int, features: Iterable[Hashable] | None) -> Sequence[Hashable]:
+        """Return the name of each column; unnamed columns are the slots in order.
+
+        Raises
+        ------
+        InputError
+            There are no names, and the width is not the model's.
+        """
+        if features is not None:
+            return column_names(features, width)
+        known = len(self.slots.index)
+        if known == 0:
+            return range(width)
+        if width != known:
+            raise InputError(
+                f"`X` must have {known} columns, as the model has features, got {width}; "
+                "pass `features` to name the columns"
+            )
+        return list(self.slots.index)
+
+    def placed(self, given: Float64, names: Iterable[Hashable]) -> Float64:
+        """Return rows in slot order, (n, feature capacity), NaN where a feature has no column."""
+        columns = [self.slots.index.get(name, -1) for name in names]
+        capacity = self.row.shape[1]
+        if columns == list(range(capacity)):
+            return given
+        rows = np.full((given.shape[0], capacity), np.nan)
+        for j, slot in enumerate(columns):
+            if slot >= 0:
+                rows[:, slot] = given[:, j]
+        return rows
+
+    def with_texts(
+        self, given: Table, names: Sequence[Hashable], columns: Sequence[TextColumn], part: slice
+    ) -> Float64:
+        """Return a part of the rows in slot order, 1 at the slots of their texts."""
+        rows = self.placed(given.numbers[part], names)
+        for column in columns:
+            column.mark(rows, part.start, self.slots.categories)
+        return rows
+
+    def learn_table(
+        self,
+        given: Table,
+        names: Sequence[Hashable],
+        targets: tuple[NDArray[np.int64], Float64],
+        predicts: bool,
+        times: Float64,
+        proba: Float64 = _NO_PROBA,
+    ) -> Float64:
+        """Learn rows whose features and classes are admitted; return the answers.
+
+        Parameters
+        ----------
+        targets
+            Slots of the classes and target values, (n,) each.
+        """
+        if given.texts and self.slots.categories.bound:
+            answers = _TextRows(self, given, names, targets, times, proba).learn(predicts)
+        else:
+            rows = self.placed(given.numbers, names)
+            answers = self.run(rows, *targets, predicts=predicts, proba=proba, times=times)
+        self.warn_of_columns()
+        return answers
+
+    def predict_table(
+        self, given: Table, features: Iterable[Hashable] | None, times: Float64, columns: int
+    ) -> tuple[Float64, Float64]:
+        """Return answers (n,), and probabilities or half widths of intervals, (n, columns)."""
+        n = len(given.numbers)
+        names = self.names(given.numbers.shape[1], features)
+        if self.state is None:
+            return np.full(n, -1.0), np.zeros((n, 0))
+        if not self.slots.knows_any(names):
+            self.warnings.warn_unknown(names, self.slots.index)
+        proba = np.zeros((n, columns))
+        rows = self.with_texts(given, names, text_columns(names, given.texts), slice(0, n))
+        return self.run(rows, learns=False, proba=proba, times=times), proba
+
+    # Copies and files
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self.lock:
+            kept = {name: value for name, value in self.__dict__.items() if name != "lock"}
+            kept["scratch"] = None
+            kept["_args"] = None
+            kept["row"] = None
+            kept["slots"] = self.slots.copy()
+            kept["warnings"] = self.warnings.copy()
+            kept["classes"] = self.classes.copy()
+            kept["class_slots"] = self.class_slots.copy()
+            kept["state"] = None if self.state is None else _plain_arrays(self.state)
+            return kept
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        arrays = kept.pop("state")
+        self.__dict__.update(kept, state=None)
+        self.lock = RLock()
+        self.row = np.zeros((1, 0))
+        if self.settings is not None and arrays is not None:
+            self.adopt(self.settings, build(State, lambda spec: arrays[spec.name]))
+
+    def export(self, kind: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return plain values and copies of all arrays, which `restore` continues from."""
+        with self.lock:
+            config: dict[str, Any] = {
+                "kind": kind,
+                "parameters": self.options.to_dict(),
+                "features": list(self.slots.index),
+                "texts": [list(entry) for entry in self.slots.categories],
+                "shared": self.slots.categories.shared,
+                "classes": list(self.classes),
+                "width": self.width,
+                "sequence": self.sequence,
+            }
+            return config, {} if self.state is None else _plain_arrays(self.state)
+
+    def restore(self, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Continue from what `export` returned; this model must be fresh.
+
+        Raises
+        ------
+        CheckpointError
+            A part is missing or does not fit the rest.
+        """
+        try:
+            self.origin = None
+            names = check_names("features", config["features"])
+            texts = Categories.restored(self.options.categories, config["texts"], config["shared"])
+            self.slots = FeatureSlots.restored(names, texts)
+            self.classes = check_classes(config["classes"], regression=self.regression)
+            self.class_slots = {label: slot for slot, label in enumerate(self.classes)}
+            sequence = config["sequence"]
+            self.sequence = None if sequence is None else plain_label(sequence)
+            if config["width"] is not None:
+                settings = self._resolve(check_width(config["width"], len(names)))
+                state = unflatten(self.layout, settings, arrays)
+                check_state(settings, state, len(self.slots), len(self.classes))
+                self.adopt(settings, state)
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError, MemoryError) as error:
+            kind = config.get("kind", "model")
+            raise CheckpointError(f"this saved {kind} cannot be restored: {error!r}") from error
+
+
+def _plain_arrays(state: State) -> dict[str, NDArray[Any]]:
+    return flatten(copied(state))
+
+
+class _TextRows:
+    """Rows of a table with texts, which get their slots row by row, as rows by name do."""
+
+    def __init__(
+        self,
+        core: ModelCore,
+        given: Table,
+        names: Sequence[Hashable],
+        targets: tuple[NDArray[np.int64], Float64],
+        times: Float64,
+        proba: Float64,
+    ) -> None:
+        self.core = core
+        self.given = given
+        self.names = names
+        self.labels, self.values = targets
+        self.times = times
+        self.proba = proba
+        self.columns = text_columns(names, given.texts)
+        self.answers = np.full(len(self.labels), -1.0)
+
+    def learn(self, predicts: bool) -> Float64:
+        """Learn all rows; return the answers, -1 where not predicted."""
+        core = self.core
+        begin = 0
+        for row in first_rows(self.columns, core.slots.categories):
+            texts = [(column.key, column.text(row)) for column in self.columns]
+            if core.slots.has_new_texts(texts):
+                self._learn_part(begin, row, predicts)
+                if predicts:  # before the new texts of the row are known
+                    self._predict(row)
+                core.admit((), texts=texts)
+                self._learn_part(row, row + 1, predicts=False)
+                begin = row + 1
+        self._learn_part(begin, len(self.labels), predicts)
+        for column in self.columns:
+            column.count_shared(core.slots.categories)
+        return self.answers
+
+    def _predict(self, row: int) -> None:
+        part = slice(row, row + 1)
+        rows = self.core.with_texts(self.given, self.names, self.columns, part)
+        times = self.times[part]
+        answers = self.core.run(rows, learns=False, proba=self.proba[part], times=times)
+        self.answers[row] = answers[0]
+
+    def _learn_part(self, begin: int, end: int, predicts: bool) -> None:
+        for first in range(begin, end, _STRETCH):
+            part = slice(first, min(first + _STRETCH, end))
+            answers = self.core.run(
+                self.core.with_texts(self.given, self.names, self.columns, part),
+                self.labels[part],
+                self.values[part],
+                predicts=predicts,
+                proba=self.proba[part],
+                times=self.times[part],
+            )
+            if predicts:
+                self.answers[part] = answers

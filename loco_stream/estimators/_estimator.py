@@ -1,0 +1,472 @@
+"""What all estimators share.
+
+One model core, and the public methods that do not depend on the task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from river import base
+
+from loco_stream.errors import CheckpointError, ConfigError
+from loco_stream.estimators import _events, _observed, _show, export
+from loco_stream.estimators._core import ModelCore
+from loco_stream.estimators._parameters import check_advanced, fixed_parameter
+from loco_stream.estimators.explain import api as explain
+from loco_stream.estimators.explain.result import Explanation
+from loco_stream.estimators.inputs.slots import plain_label
+from loco_stream.estimators.inputs.tables import frame_columns, table
+from loco_stream.estimators.tickets import Ticket
+from loco_stream.learner.settings import check_neuron
+from loco_stream.options import PRESETS, AdvancedOptions, ModelOptions
+
+if TYPE_CHECKING:
+    from loco_stream.simulator.network import Network
+
+__all__ = ["LOCOEstimator"]
+
+
+class LOCOEstimator(base.Estimator):
+    """Base class of the estimators.
+
+    A model may be used by several threads: it has one lock, and calls of its methods run one after
+    the other, a block of rows as one call. `copy`, `pickle`, `save` and a checkpoint take the state
+    between two such calls; a copy shares nothing with its model. Constructor parameters are fixed.
+    """
+
+    _regression = False
+    _parameters: tuple[str, ...] = ()
+    _core: ModelCore
+
+    def _construct(self, given: dict[str, Any]) -> None:
+        """Check the parameters of the constructor and make a fresh model."""
+        given = {name: value for name, value in given.items() if name in self._parameters}
+        options = {name: value for name, value in given.items() if name != "advanced"}
+        checked = ModelOptions(**options, advanced=check_advanced(given["advanced"]))
+        check_neuron(checked)
+        if self._regression and checked.centroids:
+            raise ConfigError(
+                f"`centroids` must be None or 0 in a regressor, got {checked.centroids!r}"
+            )
+        self.__dict__.update(given)
+        self._core = ModelCore(checked, regression=self._regression)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in self._parameters and "_core" in self.__dict__:
+            raise fixed_parameter(self, name)
+        super().__setattr__(name, value)
+
+    @classmethod
+    def preset(cls, name: str, seed: int | None = None) -> Self:
+        """Return a model set up for a purpose.
+
+        Parameters
+        ----------
+        name
+            ``"fast"``: 64 hidden neurons. ``"default"``: no options set. ``"accurate"``: 256 hidden
+            neurons, and neighbors among the last 5000 rows, which are kept; two to four times the
+            work.
+        seed
+            Seed of all random numbers.
+
+        Raises
+        ------
+        ConfigError
+            There is no such preset.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCOClassifier
+        >>> LOCOClassifier.preset("fast").hidden_sizes
+        (64,)
+        """
+        if name not in PRESETS:
+            allowed = ", ".join(map(repr, PRESETS))
+            raise ConfigError(f"`name` must be one of the presets {allowed}, got {name!r}")
+        return cls(**PRESETS[name], seed=seed)
+
+    # Attributes
+
+    @property
+    def n_seen(self) -> int:
+        """Number of rows learned."""
+        return self._core.n_seen
+
+    @property
+    def n_features_in(self) -> int:
+        """Number of features that have a slot; their texts do not count."""
+        return len(self._core.slots.index)
+
+    @property
+    def features(self) -> tuple[Hashable, ...]:
+        """Names of the features, in the order of their slots."""
+        return tuple(self._core.slots.index)
+
+    @property
+    def categories_(self) -> dict[Hashable, dict[str, int]]:
+        """Texts of each feature that has some.
+
+        ``distinct``: texts with a slot; ``bound``: most that may have one; ``shared``: values
+        learned in a slot that several texts share.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCOClassifier
+        >>> model = LOCOClassifier(categories=2)
+        >>> for city in ("Rome", "Oslo", "Lima"):
+        ...     model.learn_one({"city": city}, "yes")
+        >>> model.categories_
+        {'city': {'distinct': 2, 'bound': 2, 'shared': 1}}
+        """
+        with self._core.lock:
+            return self._core.slots.categories.report()
+
+    @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        """Number of neurons of each hidden layer."""
+        return self._core.layout.hidden_sizes
+
+    @property
+    def skipped_updates(self) -> int:
+        """Number of learning steps refused because a number in them was not finite."""
+        state = self._core.state
+        return 0 if state is None else int(state.counts.n_skipped)
+
+    @property
+    def masked_values(self) -> int:
+        """Number of learned values that were missing, infinite, or no number or category."""
+        state = self._core.state
+        return 0 if state is None else int(state.counts.n_masked)
+
+    @property
+    def backward_times(self) -> int:
+        """Number of rows whose time lay before the time of the row that they followed.
+
+        Each counted as one gap later.
+        """
+        state = self._core.state
+        return 0 if state is None else int(state.context.clock.n_backward)
+
+    @property
+    def spike_counts_(self) -> NDArray[np.int64]:
+        """Spikes of each hidden layer in the last forward pass, (n_layers,)."""
+        return _show.spike_counts(self._core)
+
+    @property
+    def last_spikes_(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Times (ms) and neurons of the last hidden layer's spikes on the last row."""
+        return _show.last_spikes(self._core)
+
+    @property
+    def mixture_(self) -> dict[str, float]:
+        """Weight of each part of the readout in the combined output; empty for the delta rule.
+
+        Classification: probability of each expert, by recent labels: the log-loss stack and the
+        least-squares stack of all members, each member by its leak, a linear logistic member and
+        naive Bayes. Regression: the weight of each member in the stack.
+        """
+        return _show.mixture(self._core)
+
+    # Rows in time
+
+    def reserve(self, features: Iterable[Hashable]) -> None:
+        """Give features their slots before a row is learned: copies of such a model start faster.
+
+        Parameters
+        ----------
+        features
+            Names of the first row's columns. The model is bit-identical to one whose first row had
+            brought them.
+        """
+        with self._core.lock:
+            self._core.admit(features)
+
+    def reset_context(self) -> None:
+        """Make the next row a first one: earlier rows leave nothing to it."""
+        with self._core.lock:
+            _observed.reset_context(self._core)
+
+    def enter_sequence(self, sequence: Hashable) -> None:
+        """Make the next row a first one, unless it belongs to the same sequence as the last row.
+
+        Parameters
+        ----------
+        sequence
+            Id of the event that the next row belongs to, any hashable value but NaN; what
+            `sequence=` gives each row of an array.
+
+        Raises
+        ------
+        InputError
+            It is not hashable, or NaN.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCOClassifier
+        >>> model = LOCOClassifier(hidden_sizes=16, memory=(0.3, 50.0))
+        >>> for run, level in [("a", 0.1), ("a", 0.2), ("b", 0.9)]:
+        ...     model.enter_sequence(run)
+        ...     model.learn_one({"level": level}, level > 0.5)
+        """
+        name = plain_label(sequence)
+        with self._core.lock:
+            if name != self._core.sequence:
+                _observed.reset_context(self._core)
+                self._core.sequence = name
+
+    def observe_one(self, x: Mapping[Any, Any], t: float | None = None) -> Ticket:
+        """Note a row whose label comes later, or never: the next row follows it.
+
+        Parameters
+        ----------
+        x
+            The row. Features and classes unknown so far are not learned from it.
+        t
+            Its time, as in `learn_one`.
+
+        Returns
+        -------
+        Ticket
+            What was predicted for the row; pass it to `learn_one` in place of the row when the
+            label has come.
+
+        Raises
+        ------
+        InputError
+            x is no mapping, or t no number.
+        """
+        return _observed.observe_one(self._core, x, t)
+
+    def observe_array(
+        self,
+        X: ArrayLike,
+        features: Iterable[Hashable] | None = None,
+        *,
+        t: ArrayLike | None = None,
+        sequence: Iterable[Any] | None = None,
+    ) -> list[Ticket]:
+        """Note rows in order, as `observe_one` does with one; see `learn_array` for the parameters.
+
+        Raises
+        ------
+        InputError
+            As `predict_array` does.
+        """
+        return _observed.observe_array(self._core, X, features, t, sequence)
+
+    def learn_sequence(
+        self,
+        X: ArrayLike,
+        y: Any,
+        t: ArrayLike | None = None,
+        features: Iterable[Hashable] | None = None,
+    ) -> None:
+        """Learn the rows of one event, which share one label.
+
+        All rows are observed before the first is learned, so that no part of the readout gains
+        weight for having just seen the event. Every row teaches the readout; the hidden layers make
+        one step per label, an equal share of it on each row. The memory starts from nothing.
+
+        Parameters
+        ----------
+        X
+            (n, n_features) numbers, the rows in order; at least one.
+        y
+            Label or value of the event.
+        t
+            Time of each row, as in `learn_array`.
+        features
+            Names of the columns, as in `learn_array`.
+
+        Raises
+        ------
+        InputError
+            X has no rows or is not two-dimensional, y cannot be a label, or t is not one number per
+            row.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCOClassifier
+        >>> model = LOCOClassifier(hidden_sizes=16, memory=(0.3, 50.0))
+        >>> for _ in range(10):
+        ...     model.learn_sequence([[0.0], [1.0], [2.0]], "rises")
+        ...     model.learn_sequence([[2.0], [1.0], [0.0]], "falls")
+        >>> model.predict_sequence([[0.1], [0.9], [2.1]])
+        'rises'
+        """
+        _events.learn(self._core, X, y, t, features)
+
+    # Explanation and export
+
+    def explain_one(self, x: Mapping[Any, Any], t: float | None = None) -> Explanation:
+        """Explain the prediction for a row: what each feature adds, and which experts decide.
+
+        The readouts are linear in the traces of the hidden neurons and in the features, so their
+        score is decomposed exactly; what a neuron adds goes to the features by their shares of its
+        drive (layer-wise relevance propagation, Bach et al. 2015). Each expert counts by its
+        weight. Naive Bayes is a sum over features; what the nearest centroids and kept rows add is
+        reported separately. The gate of `retention`, which acts on rows unlike recent ones, and
+        recalled earlier models are not decomposed; `explained` is the share of the answer without
+        the latter. Nothing changes.
+
+        Parameters
+        ----------
+        x
+            The row.
+        t
+            Its time, as in `predict_one`.
+
+        Raises
+        ------
+        InputError
+            x is no mapping, or nothing has been learned.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCORegressor
+        >>> model = LOCORegressor(hidden_sizes=(8,), seed=1)
+        >>> for i in range(200):
+        ...     model.learn_one({"load": i % 10, "noise": i % 7}, 3.0 * (i % 10))
+        >>> why = model.explain_one({"load": 9, "noise": 3})
+        >>> list(why.features)[0], why.features["load"] > 8.0
+        ('load', True)
+        """
+        return explain.explain_row(self._core, x, t)
+
+    def explain(
+        self, X: Any, features: Iterable[Hashable] | None = None
+    ) -> Explanation | list[Explanation]:
+        """Explain the prediction for each row of an array or frame, or for one row by name.
+
+        Parameters
+        ----------
+        X
+            One mapping, or rows as `predict_array` takes them.
+        features
+            Names of the columns; those of a frame are known.
+
+        Raises
+        ------
+        InputError
+            As `explain_one` and `predict_array` do.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCOClassifier
+        >>> model = LOCOClassifier(hidden_sizes=(8,), seed=1)
+        >>> X = [[i % 10, i % 7] for i in range(200)]
+        >>> model.learn_array(X, [load > 4 for load, _ in X])
+        >>> [why.prediction for why in model.explain([[9, 3], [0, 3]])]
+        [True, False]
+        """
+        if isinstance(X, Mapping):
+            return self.explain_one(X)
+        if features is None and hasattr(X, "columns"):
+            features = frame_columns(X)
+        given = table(X)
+        with self._core.lock:
+            names = tuple(self._core.names(given.numbers.shape[1], features))
+            return [self.explain_one(row) for row in _observed.rows_by_name(given, names)]
+
+    @property
+    def feature_importances_(self) -> dict[Hashable, float]:
+        """Share of each feature in the predictions; they sum to 1. Empty before the first row.
+
+        On a few dozen rows, drawn around each feature's mean and deviation, the mean change of the
+        prediction when the feature's value is removed. No row of the stream is kept for this, so
+        features that move together count as if they did not.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCOClassifier
+        >>> model = LOCOClassifier(hidden_sizes=(8,), seed=1)
+        >>> for i in range(200):
+        ...     model.learn_one({"load": i % 10, "noise": i % 7}, i % 10 > 4)
+        >>> shares = model.feature_importances_
+        >>> shares["load"] > shares["noise"], round(sum(shares.values()), 6)
+        (True, 1.0)
+        """
+        with self._core.lock:
+            return explain.importances(self._core)
+
+    def to_network(self, layer: int | None = None) -> Network:
+        """Return a hidden layer as it is now: a `Network` driven by the currents of `encode_array`.
+
+        Its neurons fire when the model's do; the model keeps the first 20 spikes of a neuron in a
+        window. With a `dt` that is `Network.run_clocked` on this grid, otherwise `Network.run`.
+        Learning goes on untouched. With ``readout="delta"`` on traces alone (``readout_layers``
+        "hidden" or "last") the network has the readout too.
+
+        Parameters
+        ----------
+        layer
+            Number of the hidden layer; None where there is one. The inputs of a later layer are the
+            traces of the layer before.
+
+        Raises
+        ------
+        ConfigError
+            The neurons are not ``"lif"``, `memory` is set, or there are several layers and none was
+            chosen.
+        InputError
+            The model has seen no row, from which its width follows.
+
+        Examples
+        --------
+        >>> from loco_stream import AdvancedOptions, LOCOClassifier
+        >>> model = LOCOClassifier(hidden_sizes=4, seed=1, advanced=AdvancedOptions(reset="zero"))
+        >>> model.learn_array([[0.0, 1.0], [1.0, 0.0]], ["left", "right"])
+        >>> net = model.to_network()
+        >>> net
+        Network(18-4, neuron='lif', dtype=float64)
+        >>> record = net.run([], [], duration=20.0, currents=model.encode_array([[0.0, 1.0]])[0])
+        """
+        return export.to_network(self._core, layer)
+
+    def encode_array(
+        self, X: ArrayLike, features: Iterable[Hashable] | None = None
+    ) -> NDArray[np.float32]:
+        """Return the input currents of each row, (n, lines), each from 0 to 1.
+
+        The statistics stay as they are.
+
+        Raises
+        ------
+        InputError
+            X does not fit the model, or the model has seen no row.
+        """
+        return export.encode_array(self._core, X, features)
+
+    # Files
+
+    def export_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return plain values and copies of all arrays: `from_state` continues bit-identically."""
+        return self._core.export(type(self).__name__)
+
+    @classmethod
+    def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Make the model that `export_state` described.
+
+        Raises
+        ------
+        CheckpointError
+            A part is missing or does not fit the rest.
+        """
+        model = cls._from_parameters(config)
+        model._core.restore(config, arrays)
+        return model
+
+    @classmethod
+    def _from_parameters(cls, config: Mapping[str, Any]) -> Self:
+        try:
+            parameters = dict(config["parameters"])
+            given = {name: parameters[name] for name in cls._parameters if name != "advanced"}
+            return cls(**given, advanced=AdvancedOptions(**parameters["advanced"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"this saved {cls.__name__} cannot be restored: {error!r}"
+            ) from error

@@ -1,0 +1,177 @@
+"""Rows that are observed: what earlier rows leave to them, and labels that come later."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from loco_stream.errors import InputError
+from loco_stream.estimators._core import Float64, ModelCore
+from loco_stream.estimators.inputs.categories import text_columns
+from loco_stream.estimators.inputs.row_times import NO_TIMES, row_time, row_times
+from loco_stream.estimators.inputs.slots import plain_label, require_mapping
+from loco_stream.estimators.inputs.tables import Table, table
+from loco_stream.estimators.tickets import Ticket
+from loco_stream.learner.delayed_labels.pending import ticket_size
+from loco_stream.learner.settings import Settings
+from loco_stream.numbers import LARGEST, require_number
+
+__all__ = [
+    "learn_ticket",
+    "new_tickets",
+    "observe_array",
+    "observe_one",
+    "reset_context",
+    "rows_by_name",
+]
+
+
+def reset_context(core: ModelCore) -> None:
+    """Make the next row a first one."""
+    core.sequence = None
+    if core.state is not None and core.scratch is not None:
+        context = core.state.context
+        context.traces.fill(0.0)
+        context.ring.fill(0.0)
+        context.clock.is_timed = 0.0
+        context.run.label = -1.0
+        core.scratch.cache.valid_for = -1
+
+
+def observe_one(core: ModelCore, x: Mapping[Any, Any], t: float | None) -> Ticket:
+    """Note a row by name."""
+    require_mapping(x)
+    x = dict(x)
+    times = row_time(t, remembers=core.options.remembers)
+    with core.lock:
+        if core.n_seen == 0:
+            return _empty_ticket(core, x, None)
+        if core.slots.fill(x, core.row[0]) and not core.slots.knows_any(x):
+            core.warnings.warn_unknown(x, core.slots.index)
+        return _observe(core, core.row, times, [x], None)[0]
+
+
+def observe_array(
+    core: ModelCore,
+    X: ArrayLike,
+    features: Iterable[Hashable] | None,
+    t: ArrayLike | None,
+    sequence: Iterable[Any] | None,
+) -> list[Ticket]:
+    """Note the rows of an array in order."""
+    given = table(X)
+    n = len(given.numbers)
+    with core.lock:
+        names = tuple(core.names(given.numbers.shape[1], features))
+        times, last = row_times(t, sequence, n, core.sequence, remembers=core.options.remembers)
+        if given.texts:
+            rows: list[Any] = rows_by_name(given, names)
+            columns = None
+        else:
+            rows = [given.numbers[i : i + 1] for i in range(n)]
+            columns = names
+        if core.n_seen == 0:
+            return [_empty_ticket(core, row, columns) for row in rows]
+        if not core.slots.knows_any(names):
+            core.warnings.warn_unknown(names, core.slots.index)
+        core.sequence = last
+        placed = core.with_texts(given, names, text_columns(names, given.texts), slice(0, n))
+        return _observe(core, placed, times, rows, columns)
+
+
+def new_tickets(core: ModelCore, n: int) -> Float64:
+    """Return room for the tickets of `n` rows."""
+    assert core.settings is not None
+    assert core.state is not None
+    counts = core.state.counts
+    size = ticket_size(core.settings, int(counts.n_classes), int(counts.n_features))
+    return np.zeros((n, size))
+
+
+def _observe(
+    core: ModelCore,
+    placed: Float64,
+    times: Float64,
+    rows: list[Any],
+    names: tuple[Hashable, ...] | None,
+) -> list[Ticket]:
+    """Observe rows in slot order; `rows` are the same as they came."""
+    assert core.state is not None
+    written = new_tickets(core, len(rows))
+    proba = np.zeros((len(rows), len(core.state.classes.count)))
+    answers = core.run(placed, learns=False, times=times, proba=proba, tickets=written)
+    tickets = []
+    for i, x in enumerate(rows):
+        if core.regression:
+            prediction: Any = float(answers[i])
+            probabilities = None
+        else:
+            prediction = core.classes[int(answers[i])]
+            probabilities = dict(zip(core.classes, proba[i].tolist(), strict=False))
+        tickets.append(Ticket(x, names, prediction, probabilities, written[i], core.origin))
+    return tickets
+
+
+def _empty_ticket(core: ModelCore, x: Any, names: tuple[Hashable, ...] | None) -> Ticket:
+    """Return the ticket of a row that came before anything was learned."""
+    if core.regression:
+        return Ticket(x, names, 0.0, None, np.zeros(0), core.origin)
+    return Ticket(x, names, None, {}, np.zeros(0), core.origin)
+
+
+def learn_ticket(core: ModelCore, ticket: Ticket, y: Any) -> None:
+    """Learn a row whose label has come, from what was predicted at the time."""
+    labels = () if core.regression else (plain_label(y),)
+    value = require_number("y", y) if core.regression else 0.0
+    with core.lock:
+        _check_ticket(core, ticket)
+        tickets = ticket.predicted[None, :]
+        slots = core.admit(ticket.x if ticket.features is None else ticket.features, labels) or [0]
+        if ticket.features is None:
+            core.learn_row(ticket.x, slots[0], value, NO_TIMES, tickets)
+            return
+        row = core.placed(table(ticket.x).numbers, ticket.features)
+        core.run(row, np.array(slots), np.array([value]), predicts=False, tickets=tickets)
+        core.warn_of_columns()
+
+
+def _check_ticket(core: ModelCore, ticket: Ticket) -> None:
+    """Refuse a ticket of another model, and numbers that compiled code would misread."""
+    predicted = ticket.predicted
+    if None not in (ticket.origin, core.origin) and ticket.origin is not core.origin:
+        raise InputError("`x` must be a ticket of this model, got one of another; learn the row")
+    if len(predicted) == 0 or _is_sound(core, predicted):
+        return
+    raise InputError("`x` must be a ticket of this model; learn the row itself")
+
+
+def _is_sound(core: ModelCore, predicted: Float64) -> bool:
+    settings = core.settings
+    if settings is None or predicted.ndim != 1 or predicted.dtype != np.float64:
+        return False
+    if not predicted.flags.c_contiguous or not bool((np.abs(predicted) <= LARGEST).all()):
+        return False
+    n_classes = int(predicted[0])
+    most = 1 if core.regression else len(core.classes)
+    return 0 <= n_classes <= most and _fits(core, settings, len(predicted), n_classes)
+
+
+def _fits(core: ModelCore, settings: Settings, length: int, n_classes: int) -> bool:
+    """Return whether a ticket of so many classes has that length for features known."""
+    beyond = length - ticket_size(settings, n_classes, 0)
+    if settings.max_delay == 0:
+        return beyond == 0
+    features, rest = divmod(beyond, settings.max_delay * settings.n_fields)
+    return rest == 0 and 1 <= features <= len(core.slots)
+
+
+def rows_by_name(given: Table, names: tuple[Hashable, ...]) -> list[dict[Hashable, Any]]:
+    """Return the rows of a table as dicts."""
+    rows = [dict(zip(names, row, strict=True)) for row in given.numbers.tolist()]
+    for j, column in given.texts.items():
+        for row, text in zip(rows, column, strict=True):
+            row[names[j]] = text
+    return rows

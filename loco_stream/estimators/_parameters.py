@@ -1,0 +1,66 @@
+"""Constructor parameters: where moved ones went, and why they are fixed after construction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from loco_stream.errors import ConfigError
+from loco_stream.options import AdvancedOptions
+
+__all__ = ["MOVED", "REMOVED", "check_advanced", "fixed_parameter", "names_moved_parameters"]
+
+P = ParamSpec("P")
+Self = TypeVar("Self")
+
+MOVED = frozenset(declared.name for declared in fields(AdvancedOptions))
+REMOVED = {
+    "antithetic": "pairs of opposite perturbations gained nothing",
+    "n_perturbations": "a row is perturbed once",
+}
+_CHANGED_BY = {"class_weight": "call `set_class_weight`"}
+
+
+def names_moved_parameters(
+    init: Callable[Concatenate[Self, P], None],
+) -> Callable[Concatenate[Self, P], None]:
+    """Make a constructor say where a parameter of release 0.2 went."""
+
+    @wraps(init)
+    def checked(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        for name in kwargs:
+            if name in MOVED:
+                raise TypeError(
+                    f"`{name}` moved: pass advanced=AdvancedOptions({name}=...) "
+                    f"to {type(self).__name__}"
+                )
+            if name in REMOVED:
+                raise TypeError(f"`{name}` was removed: {REMOVED[name]}")
+        init(self, *args, **kwargs)
+
+    return checked
+
+
+def fixed_parameter(model: object, name: str) -> ConfigError:
+    """Return the error of setting a constructor parameter of an existing model."""
+    advice = _CHANGED_BY.get(name, "make a new model")
+    return ConfigError(
+        f"`{name}` of {type(model).__name__} must not be set after construction; {advice}"
+    )
+
+
+def check_advanced(advanced: Any) -> AdvancedOptions:
+    """Return the advanced options; the defaults for None.
+
+    Raises
+    ------
+    ConfigError
+        It is something else.
+    """
+    if advanced is None:
+        return AdvancedOptions()
+    if not isinstance(advanced, AdvancedOptions):
+        raise ConfigError(f"`advanced` must be None or an AdvancedOptions, got {advanced!r}")
+    return advanced

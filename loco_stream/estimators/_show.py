@@ -1,0 +1,62 @@
+"""What an estimator shows of its state."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.estimators._core import ModelCore
+from loco_stream.estimators.inputs.row_times import row_times_at
+from loco_stream.learner.hidden import last_spikes as kernel_last_spikes
+from loco_stream.learner.readout.experts import EXPERTS
+from loco_stream.neurons.spikes import MOST_SPIKES
+
+__all__ = ["last_spikes", "mixture", "spike_counts"]
+
+
+def spike_counts(core: ModelCore) -> NDArray[np.int64]:
+    """Return the spikes of each hidden layer in the last forward pass."""
+    if core.scratch is None:
+        return np.zeros(len(core.layout.hidden_sizes), np.int64)
+    spikes: NDArray[np.int64] = core.scratch.clean.spikes
+    return spikes.copy()
+
+
+def mixture(core: ModelCore) -> dict[str, float]:
+    """Return the weight of each part of the readout."""
+    settings = core.settings
+    state = core.state
+    if settings is None or state is None or not settings.recursive:
+        return {}
+    names: list[str] = []
+    for expert in EXPERTS:
+        if settings.regression or expert.n_opinions(settings):
+            names += expert.names(core.layout, settings)
+    if settings.regression:
+        return dict(zip(names, state.stacks.weights.tolist(), strict=True))
+    names = ["stack", "least-squares stack", *names]
+    weights = np.exp(state.mixture.log_weights - state.mixture.log_weights.max())
+    return dict(zip(names, (weights / weights.sum()).tolist(), strict=True))
+
+
+def last_spikes(core: ModelCore) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Return times (ms) and neurons of the last hidden layer's spikes on the last row."""
+    with core.lock:
+        settings = core.settings
+        state = core.state
+        scratch = core.scratch
+        if settings is None or state is None or scratch is None or core.n_seen == 0:
+            return np.zeros(0, np.float32), np.zeros(0, np.int32)
+        times_of_row = row_times_at(np.array([scratch.times.row]))
+        core.run(scratch.row[None, :], learns=False, times=times_of_row)
+        room = MOST_SPIKES * settings.n_last
+        times = np.zeros(room, np.float32)
+        neurons = np.zeros(room, np.int32)
+        weighted = scratch.clean.drives[settings.n_hidden - settings.n_last :]
+        gain = float(state.net.gain[-1])
+        window = scratch.window
+        n = kernel_last_spikes(
+            settings, settings.n_last, gain, weighted, window.cell, window.times, (times, neurons)
+        )
+        order = np.argsort(times[:n], kind="stable")
+        return times[order], neurons[order]

@@ -1,0 +1,63 @@
+"""Projections: one definition per file.
+
+The options `projection`, `rule` and `orthogonality` choose one.
+
+A new projection is a file with a `Projection` and its name in `PROJECTIONS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from loco_stream._compiler.jit import kernel
+from loco_stream.learner.arrays.spec import join
+from loco_stream.learner.plasticity.projections import clusters, none, recursive
+from loco_stream.learner.plasticity.projections._definition import LayerInput, Projection
+
+__all__ = [
+    "CLUSTERS",
+    "NO_PROJECTION",
+    "PROJECTIONS",
+    "RECURSIVE",
+    "LayerInput",
+    "Projection",
+    "ProjectionScratch",
+    "ProjectionState",
+    "change_layer",
+    "prepare_row",
+    "project_layer",
+]
+
+PROJECTIONS = (none.PROJECTION, recursive.PROJECTION, clusters.PROJECTION)
+NO_PROJECTION = 0  # positions in `PROJECTIONS`: the values of `Settings.projection`
+RECURSIVE = 1
+CLUSTERS = 2
+
+if TYPE_CHECKING:
+    ProjectionState: TypeAlias = Any
+    ProjectionScratch: TypeAlias = Any
+else:
+    ProjectionState = join("ProjectionState", {p.name: p.state for p in PROJECTIONS})
+    ProjectionScratch = join("ProjectionScratch", {p.name: p.scratch for p in PROJECTIONS})
+
+
+def _one_of(kernels: Sequence[Any], position: int = 0) -> Any:
+    """Return a kernel that runs the one whose position is `settings.projection`."""
+    own = kernels[0]
+    if len(kernels) == 1:
+        return own
+    others = _one_of(kernels[1:], position + 1)
+
+    @kernel
+    def run(settings, state, scratch, *more):
+        if settings.projection == position:
+            return own(settings, state, scratch, *more)
+        return others(settings, state, scratch, *more)
+
+    return run
+
+
+prepare_row = _one_of([projection.prepare for projection in PROJECTIONS])
+project_layer = _one_of([projection.project for projection in PROJECTIONS])
+change_layer = _one_of([projection.change for projection in PROJECTIONS])

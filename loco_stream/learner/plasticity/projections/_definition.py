@@ -1,0 +1,60 @@
+"""What defines a projection, and the layer that it works on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+__all__ = ["LayerInput", "Projection"]
+
+
+class LayerInput(NamedTuple):
+    """A hidden layer with its input on this row.
+
+    index: int64 number of the layer
+    weights: (size or more, neurons) float32
+    values: float32; the input is ``values[first : first + size]``
+    first, size: int64
+    rows: int32: which inputs are not zero, counted from `first`, ascending
+    n_rows: int64: how many
+    """
+
+    index: Any
+    weights: Any
+    values: Any
+    first: Any
+    size: Any
+    rows: Any
+    n_rows: Any
+
+
+class Projection(NamedTuple):
+    """How the weight change of a layer is kept orthogonal to its earlier inputs.
+
+    Parameters
+    ----------
+    name
+        Value of the option `projection`.
+    state, scratch
+        Groups of arrays that it learns, and that it works in.
+    lengths
+        ``(layout, settings, n_features, n_classes) -> {axis: length}`` of axes that only these
+        groups have.
+    prepare
+        Kernel ``(settings, state, scratch) -> None``, once per row before any layer changes.
+    project
+        Kernel ``(settings, state, scratch, layer) -> (x'x, x'h)``: writes the projected input h
+        into `scratch.layer.projected`.
+    change
+        Kernel ``(settings, state, scratch, layer, step, power) -> None``: subtracts step * h
+        credit' from the weights of the plastic neurons, and learns the input. `power` is the mean
+        square of the layer's input.
+    """
+
+    name: str
+    state: type[Any]
+    scratch: type[Any]
+    lengths: Callable[[Any, Any, int, int], Mapping[str, int]]
+    prepare: Any
+    project: Any
+    change: Any

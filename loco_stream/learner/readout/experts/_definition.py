@@ -1,0 +1,152 @@
+"""What defines an expert of the readout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream._compiler.jit import kernel
+
+__all__ = ["Contribution", "Expert", "Merge", "Weighting", "no_axes", "nothing", "one", "zero"]
+
+Float64 = NDArray[np.float64]
+
+
+class Weighting(NamedTuple):
+    """How much an expert counts in the score of a row.
+
+    outputs: (blocks of its outputs,) weights
+    scores: (blocks of its scores,) weights
+    values: (blocks of its outputs, classes) the outputs
+    """
+
+    outputs: Float64
+    scores: Float64
+    values: Float64
+
+
+class Contribution(NamedTuple):
+    """What an expert adds to the score of each class; each may be 0.
+
+    inputs: (readout inputs and features, classes): per element of [traces | 1 | features]
+    other: (classes,): what is no sum over inputs
+    """
+
+    inputs: Float64 | float = 0.0
+    other: Float64 | float = 0.0
+
+
+class Merge(NamedTuple):
+    """Models that are merged into one, as arrays by name; their classes stand in one order.
+
+    arrays: of the result; they start as copies of those of the model with most rows
+    parts: of each model
+    base: of the model that all of them began with; None: they began with nothing
+    """
+
+    arrays: dict[str, NDArray[Any]]
+    parts: Sequence[Mapping[str, NDArray[Any]]]
+    base: Mapping[str, NDArray[Any]] | None
+
+
+def zero(settings: Any) -> int:
+    """Return 0."""
+    return 0
+
+
+def one(settings: Any) -> int:
+    """Return 1."""
+    return 1
+
+
+def no_axes(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict[str, int]:
+    """Return no axes."""
+    return {}
+
+
+@kernel
+def nothing(settings, state, scratch):
+    """Do nothing."""
+
+
+@kernel
+def is_ready(settings, state, scratch):
+    """Return True: nothing has to be computed before the row is learned."""
+    return True
+
+
+class Expert(NamedTuple):
+    """One way to predict a row; `loco_stream.testing.check_expert` checks a definition.
+
+    Kernels get the groups `settings`, `state` and `scratch` (see `Settings`, `State` and `Scratch`)
+    and allocate nothing. An expert finds its own arrays at ``state.experts.NAME`` and
+    ``scratch.experts.NAME``. `outputs`, `scores` and `opinions` are its own blocks of the row's
+    predictions.
+
+    Parameters
+    ----------
+    name
+        An identifier; files and groups name its arrays by it.
+    state, scratch
+        Groups of arrays that it learns, and that it works in.
+    lengths
+        ``(layout, settings, n_features, n_classes) -> {axis: length}`` of axes that only these
+        groups have.
+    n_outputs
+        ``(settings) -> int``: blocks of `class capacity` outputs that the stacks combine.
+    n_scores
+        ``(settings) -> int``: blocks of log-odds that only the mixture reads.
+    n_opinions
+        ``(settings) -> int``: rows of probabilities that it gives the mixture.
+    predict
+        Kernel ``(settings, state, scratch, outputs, scores)``: writes outputs and scores, flat
+        float32, for the row in scratch.
+    opine
+        Kernel ``(settings, state, outputs, scores, opinions)``: writes probabilities, (n_opinions,
+        classes) float64. It is also called with outputs of an earlier row.
+    prepare
+        Kernel ``(settings, state, scratch) -> bool``: computes what learning the row needs; False
+        if a number is not finite, and then nothing is learned.
+    learn
+        Kernel ``(settings, state, scratch, opinions, label, value)``: learns the row in scratch.
+        `label` is the slot of its class (int64), `value` its target (float64).
+    level_unknown
+        Kernel ``(scores, n_known)`` that gives classes unknown when the scores were written a
+        score; None: it is 0.
+    names
+        ``(layout, settings) -> names`` of its opinions; of its outputs in regression.
+    stack_weight
+        Weight of its outputs in the log-loss stack at the start; None: an equal share.
+    log_prior
+        Log-odds of its opinions in the mixture at the start.
+    lasting
+        Whether its opinions forget nothing, so that the gate leaves their share alone.
+    contribution
+        ``(settings, state, scratch, weighting, n_classes) -> Contribution`` of the row in scratch.
+    check
+        ``(settings, state, n_classes)``: raises ValueError if restored arrays would mislead
+        compiled code.
+    """
+
+    name: str
+    state: type[Any]
+    scratch: type[Any]
+    predict: Any
+    learn: Any
+    lengths: Callable[[Any, Any, int, int], Mapping[str, int]] = no_axes
+    n_outputs: Callable[[Any], int] = zero
+    n_scores: Callable[[Any], int] = zero
+    n_opinions: Callable[[Any], int] = zero
+    opine: Any = None
+    prepare: Any = is_ready
+    level_unknown: Any = None
+    names: Callable[[Any, Any], Sequence[str]] = lambda layout, settings: ()
+    stack_weight: float | None = None
+    log_prior: float = 0.0
+    lasting: bool = False
+    contribution: Callable[..., Contribution] = lambda *parts: Contribution()
+    check: Callable[[Any, Any, int], None] = lambda settings, state, n_classes: None
+    merge: Callable[[Merge], None] = lambda merge: None

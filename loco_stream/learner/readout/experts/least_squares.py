@@ -1,0 +1,541 @@
+"""Recursive members that forget at different speeds, each with two losses.
+
+Recursive least squares on traces is orthogonal weight modification on the last layer (Zeng et al.
+2019). A member with leak g lets its projector P drift back to the prior: P <- (1 - g)(P - k k' / (1
++ q)) + g p0 I; unlike a forgetting factor this cannot wind up. A member without leak never forgets.
+A second set of weights, for the log-loss, takes the same step k / (1 + q) along the error of its
+softmax and needs no matrix of its own.
+
+Members on the traces come first, then linear ones on the scaled features. Outputs stand in blocks
+of `class capacity` columns, one per member and loss: least squares, then log-loss. With
+``readout="delta"`` there is one member on the traces, which learns by a normalised delta rule.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream._compiler.jit import kernel
+from loco_stream._compiler.simd.ops import add_outer, nonzero, weigh_rows
+from loco_stream.learner.arrays.spec import Array, Shapes, axes
+from loco_stream.learner.readout.experts._definition import Contribution, Expert, Merge, Weighting
+from loco_stream.learner.readout.inputs import input_span
+from loco_stream.learner.readout.softmax import softmax
+from loco_stream.learner.readout.stacks import combine
+
+__all__ = [
+    "EXPERT",
+    "LASTING_LEAK",
+    "LINEAR_LEAKS",
+    "delta_update",
+    "ensure_gains",
+    "gain",
+    "recursive_update",
+    "write_output_change",
+    "write_residual",
+]
+
+LASTING_LEAK = 1e-6  # a member that leaks less goes on with classes that do not come
+PRIORS = (0.01, 0.1)  # of a projector on traces: leaky, lasting
+LINEAR_LEAKS = (1e-4, 1e-2)
+LINEAR_PRIORS = (0.1, 0.01)
+RECENT_ROWS = 30  # a leaky member leaves classes alone that were absent for so long
+LOG_LOSS_STEP = 5.0  # of the log-loss weights: their outputs are log-odds, not shares of one
+DELTA_RATE = 0.5  # of the normalised delta rule
+
+
+def _set_diagonals(projectors: Array, priors: Iterable[float]) -> None:
+    for projector, prior in zip(projectors, priors, strict=False):
+        np.fill_diagonal(projector, prior)
+
+
+def _prior_of(leak: float) -> float:
+    return PRIORS[leak < LASTING_LEAK]
+
+
+def _leaks(leaks: Array, shapes: Shapes) -> None:
+    if shapes.settings.recursive:
+        leaks[:] = shapes.layout.leaks
+
+
+def _priors(priors: Array, shapes: Shapes) -> None:
+    if shapes.settings.recursive:
+        priors[:] = [_prior_of(leak) for leak in shapes.layout.leaks]
+
+
+def _start_projectors(projectors: Array, shapes: Shapes) -> None:
+    if shapes.settings.recursive:
+        _set_diagonals(projectors, [_prior_of(leak) for leak in shapes.layout.leaks])
+
+
+def _start_linear_projectors(projectors: Array, shapes: Shapes) -> None:
+    _set_diagonals(projectors, LINEAR_PRIORS)
+
+
+class State(NamedTuple):
+    """Members.
+
+    leaks, priors: of the members on traces
+    weights, projectors: of the members on traces
+    linear_weights, linear_projectors: of the members on (1, scaled features)
+    """
+
+    leaks: Annotated[NDArray[np.float64], axes("trace_members", start=_leaks, derived=True)]
+    priors: Annotated[NDArray[np.float64], axes("trace_members", start=_priors, derived=True)]
+    weights: Annotated[NDArray[np.float32], axes("inputs", "trace_members*losses*classes")]
+    projectors: Annotated[
+        NDArray[np.float32],
+        axes("trace_members", "projected_inputs", "projected_inputs", start=_start_projectors),
+    ]
+    linear_weights: Annotated[
+        NDArray[np.float32], axes("linear_inputs", "linear_members*losses*classes")
+    ]
+    linear_projectors: Annotated[
+        NDArray[np.float32],
+        axes("linear_members", "linear_inputs", "linear_inputs", start=_start_linear_projectors),
+    ]
+
+
+class Scratch(NamedTuple):
+    """Working arrays.
+
+    gains, linear_gains: k = P x of each member
+    energies: x'Px of each member, those on traces first
+    residual: what the outputs of the member at hand lack
+    increment: what a row of the combined readout receives
+    change: of the outputs, under a perturbation
+    """
+
+    gains: Annotated[NDArray[np.float32], axes("trace_members", "inputs")]
+    linear_gains: Annotated[NDArray[np.float32], axes("linear_members", "linear_inputs")]
+    energies: Annotated[NDArray[np.float64], axes("members")]
+    residual: Annotated[NDArray[np.float32], axes("losses*classes")]
+    increment: Annotated[NDArray[np.float32], axes("classes")]
+    change: Annotated[NDArray[np.float32], axes("members*losses*classes")]
+
+
+def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict[str, int]:
+    """Return the axes of the members."""
+    if settings.last_layer:
+        inputs = settings.n_last + 1
+    else:
+        inputs = settings.n_hidden + 1 + (n_features if settings.raw_inputs else 0)
+    return {
+        "trace_members": settings.n_trace,
+        "linear_members": settings.n_linear,
+        "losses": settings.n_losses,
+        "inputs": inputs,
+        "projected_inputs": inputs if settings.recursive else 1,
+        "linear_inputs": n_features + 1 if settings.n_linear else 1,
+    }
+
+
+@kernel
+def gain(projector, inputs, first, n_inputs, nonzeros, k):
+    """Write k = P x and return (x'Px, x'x).
+
+    Parameters
+    ----------
+    projector
+        (n_inputs or more, n_inputs or more) float32.
+    inputs, first, n_inputs
+        x is the part of a float32 vector that begins at `first`, of that length.
+    nonzeros
+        (rows, n_rows): which elements of x are not 0, int32 and int64.
+    k
+        (n_inputs or more,) float32, written.
+    """
+    rows, n_rows = nonzeros
+    weigh_rows(k, projector, n_inputs, inputs, first, rows, n_rows)
+    q = 0.0
+    square = 0.0
+    for r in range(n_rows):
+        value = np.float64(inputs[first + rows[r]])
+        square += value * value
+        q += value * np.float64(k[rows[r]])
+    return q, square
+
+
+@kernel
+def predict(settings, state, scratch, outputs, scores):
+    """Write the outputs of every member, and which inputs are not 0."""
+    own = state.experts.least_squares
+    cache = scratch.cache
+    vector = scratch.clean.traces
+    inputs = scratch.inputs
+    n_features = state.counts.n_features
+    first, n_inputs = input_span(settings, n_features)
+    cache.n_rows = nonzero(vector, first, n_inputs, inputs.rows)
+    n_columns = own.weights.shape[1]
+    weigh_rows(outputs, own.weights, n_columns, vector, first, inputs.rows, cache.n_rows)
+    if settings.n_linear == 0:
+        return
+    hidden = settings.n_hidden
+    rows = inputs.linear_rows
+    cache.n_linear_rows = nonzero(vector, hidden, n_features + 1, rows)
+    linear = outputs[n_columns:]
+    n_linear = own.linear_weights.shape[1]
+    weigh_rows(linear, own.linear_weights, n_linear, vector, hidden, rows, cache.n_linear_rows)
+
+
+@kernel
+def opine(settings, state, outputs, scores, opinions):
+    """Write the probabilities of each member: the softmax of its log-loss outputs."""
+    capacity = state.classes.count.shape[0]
+    for a in range(opinions.shape[0]):
+        softmax(outputs, (2 * a + 1) * capacity, state.counts.n_classes, 1.0, opinions[a])
+
+
+@kernel
+def _trace_gain(settings, state, scratch, m):
+    """Write the gain of member `m` (int64) on traces, and how novel the row is to it."""
+    own = state.experts.least_squares
+    work = scratch.experts.least_squares
+    first, n_inputs = input_span(settings, state.counts.n_features)
+    nonzeros = (scratch.inputs.rows, scratch.cache.n_rows)
+    energy, square = gain(
+        own.projectors[m], scratch.clean.traces, first, n_inputs, nonzeros, work.gains[m]
+    )
+    work.energies[m] = energy
+    scratch.now.relative_energies[m] = energy / (own.priors[m] * square)
+
+
+@kernel
+def _linear_gain(settings, state, scratch, m):
+    """Write the gain of linear member `m` (int64)."""
+    own = state.experts.least_squares
+    work = scratch.experts.least_squares
+    n_inputs = state.counts.n_features + 1
+    nonzeros = (scratch.inputs.linear_rows, scratch.cache.n_linear_rows)
+    vector = scratch.clean.traces
+    projector = own.linear_projectors[m]
+    energy, _ = gain(projector, vector, settings.n_hidden, n_inputs, nonzeros, work.linear_gains[m])
+    work.energies[settings.n_trace + m] = energy
+
+
+@kernel
+def ensure_gains(settings, state, scratch, n_members):
+    """Compute the gains of the first `n_members` (int64) for the row in scratch, once per row."""
+    cache = scratch.cache
+    while cache.n_gains < n_members:
+        if cache.n_gains < settings.n_trace:
+            _trace_gain(settings, state, scratch, cache.n_gains)
+        else:
+            _linear_gain(settings, state, scratch, cache.n_gains - settings.n_trace)
+        cache.n_gains += 1
+
+
+@kernel
+def prepare(settings, state, scratch):
+    """Compute the gains of all members; return whether they are finite and not negative."""
+    if not settings.recursive:
+        return True
+    ensure_gains(settings, state, scratch, settings.n_trace + settings.n_linear)
+    energies = scratch.experts.least_squares.energies
+    for m in range(energies.shape[0]):
+        if energies[m] < 0.0 or not math.isfinite(energies[m]):
+            return False
+    return True
+
+
+@kernel
+def write_residual(settings, state, scratch, outputs, column, leak):
+    """Write what a member's outputs lack of the target, for each of its losses.
+
+    A leaky member leaves a class alone that was long absent: nothing is lacking there.
+
+    Parameters
+    ----------
+    outputs
+        Flat float32 outputs of all members.
+    column
+        int64: where those of this member begin.
+    leak
+        float64.
+    """
+    residual = scratch.experts.least_squares.residual
+    target = scratch.target
+    n_classes = state.counts.n_classes
+    capacity = state.classes.count.shape[0]
+    top = -math.inf
+    total = 0.0
+    logits = column + capacity
+    if settings.n_losses > 1:
+        for c in range(n_classes):
+            top = max(top, np.float64(outputs[logits + c]))
+        for c in range(n_classes):
+            total += math.exp(np.float64(outputs[logits + c]) - top)
+    for c in range(n_classes):
+        learns = settings.regression or leak < LASTING_LEAK
+        learns = learns or state.counts.n_seen - state.classes.last_seen[c] < RECENT_ROWS
+        lack = np.float32(target[c] - outputs[column + c])
+        residual[c] = lack if learns else np.float32(0.0)
+        if settings.n_losses > 1:
+            excess = target[c] - math.exp(np.float64(outputs[logits + c]) - top) / total
+            lack = np.float32(LOG_LOSS_STEP * excess)
+            residual[capacity + c] = lack if learns else np.float32(0.0)
+
+
+@kernel
+def recursive_update(projector, weights, columns, n_inputs, k, q, decay, residual):
+    """Make one recursive step of a member.
+
+    Parameters
+    ----------
+    projector
+        (n_inputs or more, n_inputs or more) float32.
+    weights
+        (n_inputs or more, columns of all members) float32.
+    columns
+        (first, number) of the member's columns, int64.
+    n_inputs
+        int64.
+    k, q
+        Gain, (n_inputs or more,) float32, and x'Px, float64.
+    decay
+        (leak, prior), float64.
+    residual
+        (number of columns or more,) float32: what the outputs lack.
+    """
+    column, n_columns = columns
+    leak, prior = decay
+    scale = np.float32(1.0 / (1.0 + q))
+    keep = np.float32(1.0 - leak)
+    add_outer(weights, n_inputs, column, n_columns, k, scale, residual, np.float32(1.0))
+    add_outer(projector, n_inputs, 0, n_inputs, k, -scale, k, keep)
+    if leak > 0.0:
+        back = np.float32(leak * prior)
+        for j in range(n_inputs):
+            projector[j, j] += back
+
+
+@kernel
+def delta_update(settings, state, scratch):
+    """Make a step of the normalised delta rule; return its rate over 1 + |inputs|^2."""
+    weights = state.experts.least_squares.weights
+    vector = scratch.clean.traces
+    error = scratch.now.error
+    first, n_inputs = input_span(settings, state.counts.n_features)
+    square = 1.0
+    for j in range(n_inputs):
+        square += np.float64(vector[first + j]) * np.float64(vector[first + j])
+    for j in range(n_inputs):
+        value = vector[first + j]
+        if value != np.float32(0.0):
+            coefficient = np.float32(DELTA_RATE * np.float64(value) / square)
+            row = weights[j]
+            for c in range(state.counts.n_classes):
+                row[c] -= coefficient * np.float32(error[c])
+    return DELTA_RATE / square
+
+
+@kernel
+def _mirror(settings, state, k, scale, increment):
+    """Add what the readout's weights receive to the feedback of the neurons that it sees.
+
+    `k` are the gains from the first neuron seen on, float32; `increment`, (n_classes or more,)
+    float32, is what the outputs of one unit receive; `scale` is float32.
+    """
+    first, _ = input_span(settings, 0)
+    n_neurons = settings.n_hidden - first
+    n_classes = state.counts.n_classes
+    feedback = state.net.feedback[first:]
+    add_outer(feedback, n_neurons, 0, n_classes, k, scale, increment, np.float32(1.0))
+
+
+@kernel
+def _mirror_member(settings, state, scratch, m):
+    """Add what the update of member `m` (int64) adds to its rows of the combined readout."""
+    work = scratch.experts.least_squares
+    weights = scratch.now.weights
+    capacity = state.classes.count.shape[0]
+    losses = settings.n_losses
+    for c in range(state.counts.n_classes):
+        total = 0.0
+        for b in range(losses):
+            total += weights[m * losses + b] * np.float64(work.residual[b * capacity + c])
+        work.increment[c] = np.float32(total)
+    scale = np.float32(1.0 / (1.0 + work.energies[m]))
+    _mirror(settings, state, work.gains[m], scale, work.increment)
+
+
+@kernel
+def _learn_delta(settings, state, scratch):
+    """Learn by the delta rule."""
+    step = delta_update(settings, state, scratch)
+    if settings.learns and settings.mirrors:
+        increment = scratch.experts.least_squares.increment
+        first, _ = input_span(settings, 0)
+        for c in range(state.counts.n_classes):
+            increment[c] = np.float32(-scratch.now.error[c])
+        _mirror(settings, state, scratch.clean.traces[first:], np.float32(step), increment)
+
+
+@kernel
+def learn(settings, state, scratch, opinions, label, value):
+    """Learn the row in scratch."""
+    if not settings.recursive:
+        _learn_delta(settings, state, scratch)
+        return
+    own = state.experts.least_squares
+    work = scratch.experts.least_squares
+    outputs = scratch.now.outputs
+    n_columns = settings.n_losses * state.classes.count.shape[0]
+    _, n_inputs = input_span(settings, state.counts.n_features)
+    for m in range(settings.n_trace):
+        column = m * n_columns
+        write_residual(settings, state, scratch, outputs, column, own.leaks[m])
+        if settings.learns and settings.mirrors:
+            _mirror_member(settings, state, scratch, m)
+        recursive_update(
+            own.projectors[m],
+            own.weights,
+            (column, n_columns),
+            n_inputs,
+            work.gains[m],
+            work.energies[m],
+            (own.leaks[m], own.priors[m]),
+            work.residual,
+        )
+    for m in range(settings.n_linear):
+        column = (settings.n_trace + m) * n_columns
+        write_residual(settings, state, scratch, outputs, column, LINEAR_LEAKS[m])
+        recursive_update(
+            own.linear_projectors[m],
+            own.linear_weights,
+            (m * n_columns, n_columns),
+            state.counts.n_features + 1,
+            work.linear_gains[m],
+            work.energies[settings.n_trace + m],
+            (LINEAR_LEAKS[m], LINEAR_PRIORS[m]),
+            work.residual,
+        )
+
+
+@kernel
+def write_output_change(settings, state, scratch):
+    """Write what the perturbed pass changed in the combined output.
+
+    `scratch.perturbed.traces` is overwritten by the change of the traces.
+    """
+    own = state.experts.least_squares
+    change = scratch.experts.least_squares.change
+    noisy = scratch.perturbed.traces
+    clean = scratch.clean.traces
+    rows = scratch.layer.rows
+    first, _ = input_span(settings, 0)
+    for i in range(first, settings.n_hidden):
+        noisy[i] -= clean[i]
+    n_rows = nonzero(noisy, first, settings.n_hidden - first, rows)
+    n_columns = own.weights.shape[1]
+    capacity = state.classes.count.shape[0]
+    weigh_rows(change, own.weights, n_columns, noisy, first, rows, n_rows)
+    weights = scratch.now.weights[: n_columns // capacity]
+    combine(change, weights, capacity, state.counts.n_classes, scratch.output_change)
+
+
+def n_outputs(settings: Any) -> int:
+    """Return one block per member and loss."""
+    return (settings.n_trace + settings.n_linear) * settings.n_losses
+
+
+def n_opinions(settings: Any) -> int:
+    """Return one opinion per member, in classification."""
+    if settings.regression or not settings.recursive:
+        return 0
+    return settings.n_trace + settings.n_linear
+
+
+def names(layout: Any, settings: Any) -> list[str]:
+    """Return a name per member."""
+    on_traces = [f"leak {leak:g}" for leak in layout.leaks]
+    linear = [f"linear, leak {leak:g}" for leak in LINEAR_LEAKS[: settings.n_linear]]
+    return on_traces + linear
+
+
+def contribution(
+    settings: Any, state: Any, scratch: Any, weighting: Weighting, n_classes: int
+) -> Contribution:
+    """Return what each input adds by the weights of the members."""
+    own = state.experts.least_squares
+    hidden = settings.n_hidden
+    capacity = len(state.classes.count)
+    n_slots = int(state.counts.n_features)
+    vector = scratch.clean.traces[: hidden + 1 + n_slots].astype(np.float64)
+    weights = np.zeros((len(vector), n_classes))
+    first = hidden - settings.n_last if settings.last_layer else 0
+    n_inputs = min(len(own.weights), len(vector) - first)
+    n_trace = settings.n_trace * settings.n_losses
+    for block, weight in enumerate(weighting.outputs):
+        if block < n_trace:
+            table = own.weights
+            rows = slice(first, first + n_inputs)
+            start = block * capacity
+        else:
+            table = own.linear_weights
+            rows = slice(hidden, None)
+            start = (block - n_trace) * capacity
+        part = table[: len(weights[rows]), start : start + n_classes]
+        weights[rows] += weight * part
+    return Contribution(inputs=vector[:, None] * weights)
+
+
+def merge(parts: Merge) -> None:
+    """Add up the information of the member without leak; its least-squares columns come first.
+
+    Recursive least squares without leak is a sum over rows. With P the projector, W the weights and
+    p the prior, the information is A = P^-1 = I / p + sum x x' and b = A W = sum x y'. Over several
+    models it is the sum of theirs, less what all of them began with. Inputs are less novel to the
+    merged member: the gate's moments move along, or it would stand open.
+    """
+    arrays = parts.arrays
+    n = len(arrays["classes.count"])
+    prefix = "experts.least_squares."
+    own, _ = _information(arrays, n)
+    if parts.base is None:
+        n_inputs = len(arrays[f"{prefix}projectors"][0])
+        prior = arrays[f"{prefix}priors"][0]
+        start_a = np.eye(n_inputs) / prior
+        start_b = np.zeros((n_inputs, n))
+    else:
+        start_a, start_b = _information(parts.base, n)
+    again = len(parts.parts) - 1
+    information = [_information(part, n) for part in parts.parts]
+    total_a = np.sum([a for a, _ in information], axis=0) - again * start_a
+    total_b = np.sum([b for _, b in information], axis=0) - again * start_b
+    projector = np.linalg.inv(total_a)
+    arrays[f"{prefix}projectors"][0] = 0.5 * (projector + projector.T)
+    arrays[f"{prefix}weights"][:, :n] = projector @ total_b
+    scale = np.trace(projector @ own) / len(own)  # x'x adds up to the information
+    arrays["gate.moments"][0] += np.log(scale)
+
+
+def _information(
+    arrays: Mapping[str, NDArray[Any]], n: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    projector = arrays["experts.least_squares.projectors"][0].astype(np.float64)
+    weights = arrays["experts.least_squares.weights"][:, :n].astype(np.float64)
+    information: NDArray[np.float64] = np.linalg.inv(projector)
+    return information, information @ weights
+
+
+EXPERT = Expert(
+    name="least_squares",
+    state=State,
+    scratch=Scratch,
+    lengths=lengths,
+    n_outputs=n_outputs,
+    n_opinions=n_opinions,
+    predict=predict,
+    opine=opine,
+    prepare=prepare,
+    learn=learn,
+    names=names,
+    contribution=contribution,
+    merge=merge,
+)

@@ -1,0 +1,65 @@
+"""Softmax and loss of one row."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from loco_stream._compiler.jit import kernel
+
+__all__ = ["SHARPNESS", "loss_of", "softmax"]
+
+SHARPNESS = 8.0  # log-odds per unit of a least-squares output, which aims at 0 and 1
+
+
+@kernel
+def softmax(scores, first, n_classes, sharpness, proba):
+    """Write the softmax of sharpness * scores[first : first + n_classes].
+
+    Parameters
+    ----------
+    scores
+        Float32 or float64 vector.
+    first, n_classes
+        int64.
+    sharpness
+        float64.
+    proba
+        (n_classes or more,) float64, written.
+    """
+    top = -math.inf
+    total = 0.0
+    for c in range(n_classes):
+        top = max(top, np.float64(scores[first + c]))
+    for c in range(n_classes):
+        proba[c] = math.exp(sharpness * (np.float64(scores[first + c]) - top))
+        total += proba[c]
+    for c in range(n_classes):
+        proba[c] /= total
+
+
+@kernel
+def loss_of(regression, scores, target, n_classes):
+    """Return the log-loss of scores in log-odds, or half the squared error of a value.
+
+    Parameters
+    ----------
+    regression
+        bool.
+    scores, target
+        (n_classes or more,) float64.
+    n_classes
+        int64.
+    """
+    if regression:
+        return 0.5 * (scores[0] - target[0]) * (scores[0] - target[0])
+    top = -math.inf
+    total = 0.0
+    hit = 0.0
+    for c in range(n_classes):
+        top = max(top, scores[c])
+    for c in range(n_classes):
+        total += math.exp(scores[c] - top)
+        hit += target[c] * scores[c]
+    return top + math.log(total) - hit
