@@ -42,7 +42,8 @@ def _words(part: Any) -> Iterator[int]:
         yield part.ctypes.data
         yield from part.shape
     elif isinstance(part, np.record):
-        yield part.base.ctypes.data  # type: ignore[union-attr]
+        memory: Any = part.base
+        yield memory.ctypes.data
     elif isinstance(part, float):
         yield struct.unpack("=q", struct.pack("=d", part))[0]
     else:
@@ -66,9 +67,9 @@ class GroupType(types.Type):
         self.kind = kind
         self.constant = constant
         self.table = known
-        constants = known[constant] if constant is not None else None
-        holds = constants is not None and kind.instance_class is constants.group
-        self.known = constants.values if holds else {}
+        self.known: Mapping[str, Any] = {}
+        if constant is not None and kind.instance_class is known[constant].group:
+            self.known = known[constant].values
         suffix = constant.__name__ if constant is not None else ""
         super().__init__(f"{kind.instance_class.__name__}Words{suffix}")
 
@@ -176,7 +177,7 @@ def make_opener(type_of: Callable[[type], Any], known: Mapping[type, Any]) -> An
         return kernel(_itself)
 
     @intrinsic
-    def opened(typing, cell, words):
+    def opened(typing: Any, cell: Any, words: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             return context.make_array(signature.args[1])(context, builder, args[1]).data
 

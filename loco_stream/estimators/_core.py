@@ -268,7 +268,7 @@ class ModelCore:
         if self.warnings.due == math.inf or self.state is None:
             return
         if self.warnings.due <= self.n_seen:
-            counts = self.state.statistics.count
+            counts = self.state.statistics.n_values
             self.warnings.judge(self.n_seen, partial(self.slots.is_input, counts))
 
     def predict_row(

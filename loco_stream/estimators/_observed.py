@@ -101,7 +101,7 @@ def _observe(
     """Observe rows in slot order; `rows` are the same as they came."""
     assert core.state is not None
     written = new_tickets(core, len(rows))
-    proba = np.zeros((len(rows), len(core.state.classes.count)))
+    proba = np.zeros((len(rows), len(core.state.classes.n_rows)))
     answers = core.run(placed, learns=False, times=times, proba=proba, tickets=written)
     tickets = []
     for i, x in enumerate(rows):

@@ -401,7 +401,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
 
     def _capacity(self) -> int:
         state = self._core.state
-        return 0 if state is None else len(state.classes.count)
+        return 0 if state is None else len(state.classes.n_rows)
 
     def _predict_rows(
         self,

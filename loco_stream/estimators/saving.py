@@ -59,8 +59,8 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         config, arrays = model.export_state()
     else:
         raise InputError(
-            "`model` must be a LOCOClassifier, a LOCORegressor, or a pipeline of river that ends in "
-            f"one of them, got {type(model).__name__}"
+            "`model` must be a LOCOClassifier, a LOCORegressor, or a pipeline of river that ends "
+            f"in one of them, got {type(model).__name__}"
         )
     persist.write(path, config["kind"], config, arrays)
 

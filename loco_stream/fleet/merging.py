@@ -125,7 +125,7 @@ def _with_classes(part: _Part, classes: list[Hashable]) -> _Part:
     room = class_capacity(len(classes))
     places = [classes.index(label) for label in known]
     arrays = dict(part.arrays)
-    before = len(arrays["classes.count"])
+    before = len(arrays["classes.n_rows"])
     for spec in specs(State):
         for axis, name in enumerate(spec.axes):
             if isinstance(name, str) and name.split("*")[-1] == "classes":
@@ -160,12 +160,12 @@ def _add_counts(merged: Merge, n_seen: Sequence[int]) -> None:
         index = _COUNTS.index(name)
         first = 0 if merged.base is None else merged.base["counts"][index]
         arrays["counts"][index] = sum(p["counts"][index] for p in merged.parts) - again * first
-    counts = np.sum([part["classes.count"] for part in merged.parts], axis=0)
+    counts = np.sum([part["classes.n_rows"] for part in merged.parts], axis=0)
     if merged.base is not None:
-        counts -= again * merged.base["classes.count"]
-    arrays["classes.count"] = counts
+        counts -= again * merged.base["classes.n_rows"]
+    arrays["classes.n_rows"] = counts
     absences = [
-        np.where(part["classes.count"] > 0, n - part["classes.last_seen"], np.inf)
+        np.where(part["classes.n_rows"] > 0, n - part["classes.last_seen"], np.inf)
         for part, n in zip(merged.parts, n_seen, strict=True)
     ]
     absence = np.min(absences, axis=0)

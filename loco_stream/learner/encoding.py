@@ -60,12 +60,12 @@ def _start_high(high: Array, shapes: Shapes) -> None:
 class FeatureStatistics(NamedTuple):
     """Running statistics of each feature.
 
-    count, mean, squares: values, their mean, and the sum of squared deviations (Welford 1962)
+    n_values, mean, squares: values, their mean, and the sum of squared deviations (Welford 1962)
     lowest, highest: range
     beyond: fading share of values beyond the clip
     """
 
-    count: Annotated[NDArray[np.float64], axes("features")]
+    n_values: Annotated[NDArray[np.float64], axes("features")]
     mean: Annotated[NDArray[np.float64], axes("features")]
     squares: Annotated[NDArray[np.float64], axes("features")]
     lowest: Annotated[NDArray[np.float64], axes("features", start=_start_low)]
@@ -76,7 +76,7 @@ class FeatureStatistics(NamedTuple):
 class TargetStatistics(NamedTuple):
     """The same of a regression's target."""
 
-    count: Annotated[NDArray[np.float64], axes(1)]
+    n_values: Annotated[NDArray[np.float64], axes(1)]
     mean: Annotated[NDArray[np.float64], axes(1)]
     squares: Annotated[NDArray[np.float64], axes(1)]
     lowest: Annotated[NDArray[np.float64], axes(1, start=_start_low)]
@@ -111,8 +111,8 @@ def scale(x, n_features, statistics, scaled):
     for f in range(n_features):
         value = np.float64(x[f])
         z = 0.0
-        if abs(value) <= LARGEST and statistics.count[f] > 0.0:
-            variance = statistics.squares[f] / statistics.count[f]
+        if abs(value) <= LARGEST and statistics.n_values[f] > 0.0:
+            variance = statistics.squares[f] / statistics.n_values[f]
             if variance > 0.0:
                 z = (value - statistics.mean[f]) / math.sqrt(variance)
         scaled[f] = np.float32(_bounded(z))
@@ -121,9 +121,9 @@ def scale(x, n_features, statistics, scaled):
 @kernel
 def bounded_range(statistics, f):
     """Return the range of feature `f` (int64) in bounded standard deviations; 0 for one value."""
-    if statistics.count[f] == 0.0 or statistics.squares[f] == 0.0:
+    if statistics.n_values[f] == 0.0 or statistics.squares[f] == 0.0:
         return 0.0
-    deviation = math.sqrt(statistics.squares[f] / statistics.count[f])
+    deviation = math.sqrt(statistics.squares[f] / statistics.n_values[f])
     mean = statistics.mean[f]
     highest = _bounded((statistics.highest[f] - mean) / deviation)
     return highest - _bounded((statistics.lowest[f] - mean) / deviation)
@@ -148,15 +148,15 @@ def update_value(statistics, f, value, clipped, reopen):
     """
     statistics.lowest[f] = min(statistics.lowest[f], value)
     statistics.highest[f] = max(statistics.highest[f], value)
-    if statistics.count[f] < SETTLE:
-        statistics.count[f] += 1.0
+    if statistics.n_values[f] < SETTLE:
+        statistics.n_values[f] += 1.0
         delta = value - statistics.mean[f]
-        statistics.mean[f] += delta / statistics.count[f]
+        statistics.mean[f] += delta / statistics.n_values[f]
         statistics.squares[f] += delta * (value - statistics.mean[f])
         return
     if statistics.squares[f] == 0.0:  # constant so far: its first move sets the scale
         delta = value - statistics.mean[f]
-        statistics.squares[f] = statistics.count[f] * delta * delta
+        statistics.squares[f] = statistics.n_values[f] * delta * delta
         return
     statistics.beyond[f] += RATE * ((1.0 if clipped else 0.0) - statistics.beyond[f])
     if statistics.beyond[f] > reopen:
@@ -182,7 +182,7 @@ def update_statistics(x, n_features, statistics, scaled):
 @kernel
 def _restart(statistics, f, value):
     """Start the statistics of a feature anew at `value`."""
-    statistics.count[f] = 1.0
+    statistics.n_values[f] = 1.0
     statistics.mean[f] = value
     statistics.squares[f] = 0.0
     statistics.lowest[f] = value
@@ -237,7 +237,7 @@ def intensity(value, statistics, f):
     It is 0 where the value is masked, or was constant so far.
     """
     span = statistics.highest[f] - statistics.lowest[f]
-    if not abs(np.float64(value)) <= LARGEST or not span > 0.0 or statistics.count[f] == 0.0:
+    if not abs(np.float64(value)) <= LARGEST or not span > 0.0 or statistics.n_values[f] == 0.0:
         return 0.0
     return min(max((np.float64(value) - statistics.lowest[f]) / span, 0.0), 1.0)
 

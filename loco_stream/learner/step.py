@@ -60,9 +60,9 @@ RANGE_MARGIN = 0.25  # of the target's range: how far beyond it a prediction may
 @kernel
 def _value(target, score):
     """Return a regression output in the target's units, within its range and a margin."""
-    if target.count[0] == 0.0:
+    if target.n_values[0] == 0.0:
         return 0.0
-    deviation = math.sqrt(target.squares[0] / target.count[0])
+    deviation = math.sqrt(target.squares[0] / target.n_values[0])
     margin = RANGE_MARGIN * (target.highest[0] - target.lowest[0])
     value = target.mean[0] + deviation * score
     if not math.isfinite(value):
@@ -85,7 +85,7 @@ def _run_snapshots(settings, state, scratch):
     vector = recalled.traces
     rows = scratch.inputs.recalled_rows
     first, n_inputs = input_span(settings, state.counts.n_features)
-    capacity = state.classes.count.shape[0]
+    capacity = state.classes.n_rows.shape[0]
     for i in range(settings.n_hidden, vector.shape[0]):
         vector[i] = scratch.clean.traces[i]
     for s in range(own.ids.shape[0]):
@@ -145,7 +145,7 @@ def _decide(settings, state, scratch, dormant):
         calibration.correct(log_weights, answer, n_classes, now.power_sums, now.power_factors)
     if settings.weighting != EQUAL:
         balanced = settings.weighting == BALANCED
-        counts = state.classes.count
+        counts = state.classes.n_rows
         calibration.weigh_classes(balanced, counts, scratch.class_weights, n_classes, answer)
     best = 0
     for c in range(1, n_classes):
@@ -160,7 +160,7 @@ def _recall(state, now, answer):
     own = state.snapshots
     if snapshots.are_evaluated(own.posterior, own.counters.eval_rows):
         n_classes = state.counts.n_classes
-        capacity = state.classes.count.shape[0]
+        capacity = state.classes.n_rows.shape[0]
         outputs = now.snapshots
         snapshots.mix_snapshots(own.posterior, outputs, n_classes, capacity, now.buffer, answer)
 
@@ -175,7 +175,7 @@ def _set_target(settings, state, scratch, label, value):
         target[label] = 1.0
         return
     statistics = state.target
-    deviation = math.sqrt(statistics.squares[0] / max(statistics.count[0], 1.0))
+    deviation = math.sqrt(statistics.squares[0] / max(statistics.n_values[0], 1.0))
     z = (value - statistics.mean[0]) / deviation if deviation > 0.0 else 0.0
     target[0] = min(max(z, -TARGET_CLIP), TARGET_CLIP)
 
@@ -195,7 +195,7 @@ def _bounded_target(settings, state, scratch, value, late, ticket):
         read_outputs(settings, state, scratch, ticket)
         ensemble.combine_outputs(settings, state, scratch.then)
         score = scratch.then.combined[0]
-    deviation = math.sqrt(target.squares[0] / max(target.count[0], 1.0))
+    deviation = math.sqrt(target.squares[0] / max(target.n_values[0], 1.0))
     reach = max(intervals.reach(state.residuals), deviation)
     intervals.learn_residual(state.residuals, abs(value - _value(target, score)))
     return min(max(value, predicted - reach), predicted + reach)
@@ -216,7 +216,7 @@ def _is_sound(error, n_classes, credit):
 def _learn_snapshots(settings, state, scratch, row, label, share):
     """Score the current readout and the snapshots by a label, and copy the model when it is due."""
     own = state.snapshots
-    observed = (label, state.counts.n_classes, state.classes.count.shape[0])
+    observed = (label, state.counts.n_classes, state.classes.n_rows.shape[0])
     snapshots.update_posterior(own, row, observed, share)
     slot = own.counters.slot
     if snapshots.tick(own):

@@ -76,11 +76,11 @@ _RENAMED = {
     "gaussians.means": "experts.naive_bayes.means",
     "gaussians.squares": "experts.naive_bayes.squares",
 }
-_STATISTICS = ("count", "mean", "squares", "lowest", "highest", "beyond")
+_STATISTICS = ("n_values", "mean", "squares", "lowest", "highest", "beyond")
 _SPLIT = {
     "statistics": [f"statistics.{name}" for name in _STATISTICS],
     "target": [f"target.{name}" for name in _STATISTICS],
-    "classes": ["classes.count", "classes.last_seen"],
+    "classes": ["classes.n_rows", "classes.last_seen"],
     "net.sizes": ["net.n_post", "net.first"],
     "net.gains": ["net.gain", "net.drive_power", "net.input_power", "net.loss_baseline"],
     "bank.members": ["experts.least_squares.leaks", "experts.least_squares.priors"],

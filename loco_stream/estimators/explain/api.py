@@ -48,7 +48,7 @@ def _explanation(core: ModelCore, state: State, parts: Parts, answer: float) -> 
     shift = 0.0
     if core.regression:
         target = state.target
-        scale = float(np.sqrt(target.squares[0] / max(target.count[0], 1.0)))
+        scale = float(np.sqrt(target.squares[0] / max(target.n_values[0], 1.0)))
         shift = float(target.mean[0])
     adds = {name: scale * float(parts.slots[slot]) for name, slot in core.slots.index.items()}
     for name, _, slot in core.slots.categories:
@@ -108,7 +108,7 @@ def _answers(core: ModelCore, rows: Float64) -> Float64:
     if core.regression:
         return core.run(rows, learns=False)[:, None]
     assert core.state is not None
-    proba = np.zeros((len(rows), len(core.state.classes.count)))
+    proba = np.zeros((len(rows), len(core.state.classes.n_rows)))
     core.run(rows, learns=False, proba=proba)
     return proba[:, : max(1, len(core.classes))]
 
@@ -119,7 +119,7 @@ def _trial_rows(core: ModelCore, state: State) -> Float64:
     Numbers are normal and within their range; of a feature with texts one text is drawn.
     """
     statistics = state.statistics
-    width = len(statistics.count)
+    width = len(statistics.n_values)
     n = min(max(_CELLS // width, _MIN_ROWS), _MAX_ROWS)
     key = derive_key(0, _TRIAL_KEY)
     rows = np.full((n, width), np.nan)
@@ -128,8 +128,8 @@ def _trial_rows(core: ModelCore, state: State) -> Float64:
         if texts:
             chosen = (uniforms(key, 4 * n * slot, n) * len(texts)).astype(int)
             rows[np.arange(n), np.array(texts)[chosen]] = 1.0
-        elif statistics.count[slot] > 0.0:
-            deviation = np.sqrt(statistics.squares[slot] / statistics.count[slot])
+        elif statistics.n_values[slot] > 0.0:
+            deviation = np.sqrt(statistics.squares[slot] / statistics.n_values[slot])
             drawn = statistics.mean[slot] + deviation * normals(key, 2 * n * slot, n)
             rows[:, slot] = np.clip(drawn, statistics.lowest[slot], statistics.highest[slot])
     return rows

@@ -76,7 +76,7 @@ def _against_others(of_classes: Float64, slot: int) -> Float64:
 def _weightings(settings: Settings, state: State, scratch: Scratch) -> list[Weighting]:
     """Return how much each expert counts in the score."""
     outputs, scores = _block_weights(settings, state, scratch)
-    capacity = len(state.classes.count)
+    capacity = len(state.classes.n_rows)
     values = scratch.now.outputs.reshape(settings.n_outputs, capacity).astype(np.float64)
     weightings = []
     first = 0

@@ -84,7 +84,7 @@ def unflatten(layout: Layout, settings: Settings, arrays: Mapping[str, Array]) -
     known = {spec.name: spec for spec in specs(State)}
     if unknown := arrays.keys() - known.keys():
         raise ValueError(f"array {min(unknown)!r} belongs to no model")
-    lengths = len(arrays["statistics.count"]), len(arrays["classes.count"])
+    lengths = len(arrays["statistics.n_values"]), len(arrays["classes.n_rows"])
     shapes = shapes_of(layout, settings, *lengths)
     for name, spec in known.items():
         spec.check(arrays[name], shapes)
@@ -93,4 +93,4 @@ def unflatten(layout: Layout, settings: Settings, arrays: Mapping[str, Array]) -
 
 def lengths_of(state: State) -> tuple[int, int]:
     """Return for how many features and outputs there is room."""
-    return len(state.statistics.count), len(state.classes.count)
+    return len(state.statistics.n_values), len(state.classes.n_rows)

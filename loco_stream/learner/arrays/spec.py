@@ -253,4 +253,5 @@ def join(name: str, parts: Mapping[str, type[Any]]) -> type[Any]:
     parts
         Name and type of each group in it.
     """
-    return NamedTuple(name, [*parts.items()])  # type: ignore[misc]  # mypy wants it spelled out
+    made: Any = NamedTuple(name, [*parts.items()])  # type: ignore[misc]  # mypy wants it written out
+    return made

@@ -33,7 +33,7 @@ __all__ = ["TEXT_STATISTICS", "Net", "State"]
 # Statistics of the slot of a text, which holds 1 or is masked: settled, mean 0 and variance 1, so
 # that 1 stays 1.
 TEXT_STATISTICS = {
-    "count": 300.0,
+    "n_values": 300.0,
     "mean": 0.0,
     "squares": 300.0,
     "lowest": 0.0,

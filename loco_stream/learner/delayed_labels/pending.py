@@ -58,7 +58,7 @@ def write_ticket(settings, state, scratch, ticket):
     """Write what is predicted for the row in scratch into a ticket, float64."""
     now = scratch.now
     n_classes = state.counts.n_classes
-    capacity = state.classes.count.shape[0]
+    capacity = state.classes.n_rows.shape[0]
     ticket[N_KNOWN] = np.float64(n_classes)
     ticket[ROWS_LEARNED] = np.float64(state.counts.n_seen)
     state.delayed.n_tickets += 1.0
@@ -122,7 +122,7 @@ def read_outputs(settings, state, scratch, ticket):
     """
     known = ticket.shape[0] > 0
     then = scratch.then
-    capacity = state.classes.count.shape[0]
+    capacity = state.classes.n_rows.shape[0]
     n_classes = np.int64(ticket[N_KNOWN]) if known else np.int64(0)
     ids = state.snapshots.ids
     place = HEAD + state.context.traces.shape[0]

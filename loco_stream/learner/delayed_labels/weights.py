@@ -88,7 +88,7 @@ def _observation_share(state, label, n_learned, share):
     """
     delayed = state.delayed
     n_classes = state.counts.n_classes
-    counts = state.classes.count
+    counts = state.classes.n_rows
     if n_learned != delayed.n_learned or label != delayed.event_label:
         _end_event(state, label)
         delayed.n_learned = n_learned
@@ -108,7 +108,7 @@ def _end_event(state, label):
     if delayed.event_rows > 0.0:
         n_classes = state.counts.n_classes
         last = int(delayed.event_label)
-        by_chance = _chance_run(state.classes.count, n_classes, last, label)
+        by_chance = _chance_run(state.classes.n_rows, n_classes, last, label)
         if by_chance > 0.0:
             delayed.n_events += 1.0
             rest = delayed.event_rows / by_chance - delayed.event_length

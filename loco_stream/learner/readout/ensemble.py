@@ -59,7 +59,7 @@ def _link_predict(
 
     @kernel
     def predict(settings, state, scratch, output, score):
-        capacity = state.classes.count.shape[0]
+        capacity = state.classes.n_rows.shape[0]
         next_output = output + n_outputs(settings) * capacity
         next_score = score + n_scores(settings) * capacity
         outputs = scratch.now.outputs[output:next_output]
@@ -85,7 +85,7 @@ def _link_opine(expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, 
 
     @kernel
     def opine(settings, state, row, output, score, opinion):
-        capacity = state.classes.count.shape[0]
+        capacity = state.classes.n_rows.shape[0]
         next_output = output + n_outputs(settings) * capacity
         next_score = score + n_scores(settings) * capacity
         next_opinion = opinion + n_opinions(settings)
@@ -151,7 +151,7 @@ def _link_level(expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, 
 
     @kernel
     def level(settings, state, row, score, n_known):
-        next_score = score + n_scores(settings) * state.classes.count.shape[0]
+        next_score = score + n_scores(settings) * state.classes.n_rows.shape[0]
         if next_score > score:
             own(row.scores[score:next_score], n_known)
         rest(settings, state, row, next_score, n_known)
@@ -188,7 +188,7 @@ def combine_outputs(settings, state, row):
     `row` is a `ReadoutPass` with the outputs and scores of the experts.
     """
     n_classes = state.counts.n_classes
-    capacity = state.classes.count.shape[0]
+    capacity = state.classes.n_rows.shape[0]
     own = state.stacks
     if n_classes == 0:
         return
@@ -215,7 +215,7 @@ def combine_outputs(settings, state, row):
 def _mix_opinions(settings, state, row):
     """Write the opinions of the stacks and of every expert, and their mixture."""
     n_classes = state.counts.n_classes
-    stride = settings.n_losses * state.classes.count.shape[0]
+    stride = settings.n_losses * state.classes.n_rows.shape[0]
     opinions = row.opinions
     stacks.stack_outputs(state.stacks.weights, row.outputs, stride, n_classes, row.stacked)
     softmax(row.combined, 0, n_classes, 1.0, opinions[LOG_STACK])
@@ -272,7 +272,7 @@ def update_weights(settings, state, scratch, row, label, share):
         return
     own = state.stacks
     n_classes = state.counts.n_classes
-    capacity = state.classes.count.shape[0]
+    capacity = state.classes.n_rows.shape[0]
     stride = settings.n_losses * capacity
     target = scratch.target
     if settings.regression and state.delayed.is_delayed > 0.0:
@@ -285,7 +285,7 @@ def update_weights(settings, state, scratch, row, label, share):
     stacks.learn_log_stack(own, row.outputs, row.error, capacity, n_classes, share)
     n_seen = state.counts.n_seen
     mixture.learn_mixture(state.mixture, row.opinions, label, n_seen, share)
-    if state.classes.count[label] > 1.0:  # the prediction of an unknown class says nothing
+    if state.classes.n_rows[label] > 1.0:  # the prediction of an unknown class says nothing
         observed = (label, n_classes, n_seen)
         log_weights = state.calibration.log_weights
         calibration.learn_correction(log_weights, row.mixed, observed, share, row.power_sums)
@@ -296,7 +296,7 @@ def _update_delayed(settings, state, scratch, row, share):
     """Update the weights of a regression whose values arrive late."""
     delayed = state.delayed_values
     now = scratch.now
-    stride = settings.n_losses * state.classes.count.shape[0]
+    stride = settings.n_losses * state.classes.n_rows.shape[0]
     target = scratch.target
     weights = state.stacks.weights
     error = row.error[0]

@@ -60,7 +60,7 @@ MIN_VARIANCE = 1e-4
 class ClassState(NamedTuple):
     """Rows of each class, and the number of the last one."""
 
-    count: Annotated[NDArray[np.float64], axes("classes")]
+    n_rows: Annotated[NDArray[np.float64], axes("classes")]
     last_seen: Annotated[NDArray[np.float64], axes("classes")]
 
 
@@ -108,7 +108,7 @@ def mark_dormant(classes, n_classes, n_seen, rows_per_draw, dormant):
     any_dormant = False
     for c in range(n_classes):
         dormant[c] = 0.0
-        count = classes.count[c]
+        count = classes.n_rows[c]
         absence = (n_seen - classes.last_seen[c]) / rows_per_draw
         if absence < GUARD_ABSENCE or count < DORMANT_AFTER or count >= n_seen:
             continue
@@ -215,5 +215,5 @@ def activation(evidence, dormant, retention):
 @kernel
 def count_label(classes, label, n_seen):
     """Count a row of class `label`, the one after `n_seen` rows (int64)."""
-    classes.count[label] += 1.0
+    classes.n_rows[label] += 1.0
     classes.last_seen[label] = n_seen

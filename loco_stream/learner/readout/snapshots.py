@@ -244,7 +244,7 @@ def keep_snapshot(settings, state, weights, slot):
     snapshots = state.snapshots
     net = state.net
     own = state.experts.least_squares
-    capacity = state.classes.count.shape[0]
+    capacity = state.classes.n_rows.shape[0]
     _copy(net.weights, snapshots.weights[slot])
     for layer in range(net.deep_weights.shape[0]):
         _copy(net.deep_weights[layer], snapshots.deep_weights[slot, layer])

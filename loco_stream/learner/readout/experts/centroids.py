@@ -129,7 +129,7 @@ def predict(settings, state, scratch, outputs, scores):
     if n_columns > 0:
         write_distances(own.places, n, search, n_columns)
         nearest(search, 0, n)
-    capacity = state.classes.count.shape[0]
+    capacity = state.classes.n_rows.shape[0]
     n_classes = state.counts.n_classes
     _vote(own.counts, search, FEW, n_classes, outputs[:capacity])
     most = search.near.shape[0]
@@ -264,7 +264,7 @@ def _raw_places(arrays: _Arrays) -> NDArray[np.float64]:
 
 def _scale(arrays: _Arrays) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the mean and the deviation, 1 of a constant, of each feature, (features, 1)."""
-    count = np.maximum(arrays["statistics.count"], 1.0)
+    count = np.maximum(arrays["statistics.n_values"], 1.0)
     variance = arrays["statistics.squares"] / count
     deviation = np.sqrt(np.where(variance > 0.0, variance, 1.0))
     return arrays["statistics.mean"][:, None], deviation[:, None]

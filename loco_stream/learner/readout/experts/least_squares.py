@@ -186,7 +186,7 @@ def predict(settings, state, scratch, outputs, scores):
 @kernel
 def opine(settings, state, outputs, scores, opinions):
     """Write the probabilities of each member: the softmax of its log-loss outputs."""
-    capacity = state.classes.count.shape[0]
+    capacity = state.classes.n_rows.shape[0]
     for a in range(opinions.shape[0]):
         softmax(outputs, (2 * a + 1) * capacity, state.counts.n_classes, 1.0, opinions[a])
 
@@ -261,7 +261,7 @@ def write_residual(settings, state, scratch, outputs, column, leak):
     residual = scratch.experts.least_squares.residual
     target = scratch.target
     n_classes = state.counts.n_classes
-    capacity = state.classes.count.shape[0]
+    capacity = state.classes.n_rows.shape[0]
     top = -math.inf
     total = 0.0
     logits = column + capacity
@@ -353,7 +353,7 @@ def _mirror_member(settings, state, scratch, m):
     """Add what the update of member `m` (int64) adds to its rows of the combined readout."""
     work = scratch.experts.least_squares
     weights = scratch.now.weights
-    capacity = state.classes.count.shape[0]
+    capacity = state.classes.n_rows.shape[0]
     losses = settings.n_losses
     for c in range(state.counts.n_classes):
         total = 0.0
@@ -385,7 +385,7 @@ def learn(settings, state, scratch, opinions, label, value):
     own = state.experts.least_squares
     work = scratch.experts.least_squares
     outputs = scratch.now.outputs
-    n_columns = settings.n_losses * state.classes.count.shape[0]
+    n_columns = settings.n_losses * state.classes.n_rows.shape[0]
     _, n_inputs = input_span(settings, state.counts.n_features)
     for m in range(settings.n_trace):
         column = m * n_columns
@@ -433,7 +433,7 @@ def write_output_change(settings, state, scratch):
         noisy[i] -= clean[i]
     n_rows = nonzero(noisy, first, settings.n_hidden - first, rows)
     n_columns = own.weights.shape[1]
-    capacity = state.classes.count.shape[0]
+    capacity = state.classes.n_rows.shape[0]
     weigh_rows(change, own.weights, n_columns, noisy, first, rows, n_rows)
     weights = scratch.now.weights[: n_columns // capacity]
     combine(change, weights, capacity, state.counts.n_classes, scratch.output_change)
@@ -441,14 +441,16 @@ def write_output_change(settings, state, scratch):
 
 def n_outputs(settings: Any) -> int:
     """Return one block per member and loss."""
-    return (settings.n_trace + settings.n_linear) * settings.n_losses
+    n_blocks: int = (settings.n_trace + settings.n_linear) * settings.n_losses
+    return n_blocks
 
 
 def n_opinions(settings: Any) -> int:
     """Return one opinion per member, in classification."""
     if settings.regression or not settings.recursive:
         return 0
-    return settings.n_trace + settings.n_linear
+    n_members: int = settings.n_trace + settings.n_linear
+    return n_members
 
 
 def names(layout: Any, settings: Any) -> list[str]:
@@ -464,7 +466,7 @@ def contribution(
     """Return what each input adds by the weights of the members."""
     own = state.experts.least_squares
     hidden = settings.n_hidden
-    capacity = len(state.classes.count)
+    capacity = len(state.classes.n_rows)
     n_slots = int(state.counts.n_features)
     vector = scratch.clean.traces[: hidden + 1 + n_slots].astype(np.float64)
     weights = np.zeros((len(vector), n_classes))
@@ -494,7 +496,7 @@ def merge(parts: Merge) -> None:
     merged member: the gate's moments move along, or it would stand open.
     """
     arrays = parts.arrays
-    n = len(arrays["classes.count"])
+    n = len(arrays["classes.n_rows"])
     prefix = "experts.least_squares."
     own, _ = _information(arrays, n)
     if parts.base is None:

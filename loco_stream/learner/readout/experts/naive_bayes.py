@@ -108,7 +108,7 @@ def predict(settings, state, scratch, outputs, scores):
     own = state.experts.naive_bayes
     features = scratch.clean.traces[settings.n_hidden + 1 :]
     n_features = state.counts.n_features
-    write_scores(own, state.classes.count, features, n_features, state.counts.n_classes, scores)
+    write_scores(own, state.classes.n_rows, features, n_features, state.counts.n_classes, scores)
 
 
 @kernel
@@ -176,7 +176,7 @@ def contribution(
     variances = (n * own.squares[:n_classes, :n_slots] + PRIOR_ROWS) / (n + PRIOR_ROWS)
     without = -0.5 * means**2 / variances
     rest = np.clip(z, -CLIP, CLIP) - means
-    counts = state.classes.count[:n_classes]
+    counts = state.classes.n_rows[:n_classes]
     constant = np.log(counts + UNSEEN_ROWS) - 0.5 * own.log_variance[:n_classes]
     inputs = np.zeros((hidden + 1 + n_slots, n_classes))
     inputs[hidden] = constant + without.sum(axis=1)

@@ -122,8 +122,8 @@ def vote_value(labels, search, most, target, output):
         total += search.votes[j]
         mean += search.votes[j] * labels[search.places[j]]
     deviation = 0.0
-    if target.count[0] > 0.0:
-        deviation = math.sqrt(target.squares[0] / target.count[0])
+    if target.n_values[0] > 0.0:
+        deviation = math.sqrt(target.squares[0] / target.n_values[0])
     value = 0.0
     if n > 0 and deviation > 0.0:
         value = (mean / total - target.mean[0]) / deviation
@@ -161,7 +161,7 @@ def predict(settings, state, scratch, outputs, scores):
         return
     own = state.experts.neighbors
     search = scratch.experts.neighbors.search
-    capacity = state.classes.count.shape[0]
+    capacity = state.classes.n_rows.shape[0]
     size = settings.n_neighbors
     n = min(own.counters.n_rows, size)
     n_columns = _measure(own, state.counts.n_features, scratch.row, search)
