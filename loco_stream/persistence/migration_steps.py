@@ -22,14 +22,12 @@ __all__ = [
     "in_order",
     "refuse",
     "rename_arrays",
-    "rename_keys",
     "split_array",
 ]
 
 _CHECKPOINT = "checkpoint"
 _PIPELINE = "Pipeline"
 _MODELS = ("LOCOClassifier", "LOCORegressor")
-
 
 Migration = Callable[[Saved], Saved]
 
@@ -153,15 +151,16 @@ def split_array(name: str, parts: Sequence[str | None]) -> Migration:
     return split
 
 
-def add_array(name: str, make: Callable[[Saved], Array | None]) -> Migration:
-    """Return a step that adds an array; `make` computes it, None where the content has no need.
+def add_array(name: str, make: Callable[[Saved], Array]) -> Migration:
+    """Return a step that adds an array; `make` computes it from the content.
 
     A model that has learned nothing has no arrays, and gets none.
     """
 
     def added(saved: Saved) -> Saved:
-        array = make(saved) if saved.arrays else None
-        return saved if array is None else replace(saved, arrays={**saved.arrays, name: array})
+        if not saved.arrays:
+            return saved
+        return replace(saved, arrays={**saved.arrays, name: make(saved)})
 
     return added
 
@@ -174,13 +173,3 @@ def drop_arrays(*names: str) -> Migration:
         return replace(saved, arrays=kept)
 
     return dropped
-
-
-def rename_keys(names: Mapping[str, str]) -> Migration:
-    """Return a step that renames keys of the plain values, old name to new name."""
-
-    def renamed(saved: Saved) -> Saved:
-        config = {names.get(name, name): value for name, value in saved.config.items()}
-        return replace(saved, config=config)
-
-    return renamed

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import get_args, get_origin, get_type_hints, is_typeddict
 
-from loco_stream import Fleet, LOCOClassifier, LOCORegressor, TaskMonitor
+from loco_stream import AdvancedOptions, Fleet, LOCOClassifier, LOCORegressor, TaskMonitor
 from loco_stream.engine.checkpoint_schema import Checkpoint
 from loco_stream.engine.codec import encode_commit
 from loco_stream.engine.state import export_model
@@ -25,10 +25,20 @@ MODELS = ("small", "deep_all", "clusters", "memory_and_delays", "neighbors", "va
 
 def model_structure(config, arrays):
     """Return the keys of a model's plain values and the type and shape of its arrays."""
-    keys = {key: sorted(value) if key == "parameters" else "" for key, value in config.items()}
+    keys = {
+        key: parameter_names(value) if key == "parameters" else "" for key, value in config.items()
+    }
     return {
         "config": keys,
         "arrays": {name: f"{a.dtype} {list(a.shape)}" for name, a in sorted(arrays.items())},
+    }
+
+
+def parameter_names(parameters):
+    """Return the names of parameters, those of a group of options below the name of the group."""
+    return {
+        name: parameter_names(value) if isinstance(value, dict) else ""
+        for name, value in sorted(parameters.items())
     }
 
 
@@ -57,10 +67,9 @@ def undeclared(value, hint, path="checkpoint"):
 
 def trained(name):
     """Return a model of `golden_runs` after its rows."""
-    if name in runs.REGRESSORS:
-        model = LOCORegressor(**runs.REGRESSORS[name])
-    else:
-        model = LOCOClassifier(**runs.CLASSIFIERS[name])
+    kind = LOCORegressor if name in runs.REGRESSORS else LOCOClassifier
+    own, advanced = runs.split_parameters((runs.CLASSIFIERS | runs.REGRESSORS)[name])
+    model = kind(**own, advanced=AdvancedOptions(**advanced) if advanced else None)
     runs.learn(model, name, 0, runs.SAVED_AFTER)
     return model
 

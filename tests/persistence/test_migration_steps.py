@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,13 @@ def model_in(saved):
     return config.get("estimator", config), arrays
 
 
+def rename_keys(names):
+    """Return a step that renames keys of the plain values."""
+    return lambda saved: replace(
+        saved, config={names.get(k, k): v for k, v in saved.config.items()}
+    )
+
+
 @pytest.fixture(params=["alone", "pipeline", "checkpoint", "checkpoint of a pipeline"])
 def saved(request):
     model = in_pipeline() if "pipeline" in request.param else alone()
@@ -49,7 +58,7 @@ def test_models_are_migrated_wherever_they_are(saved):
         steps.rename_arrays({"net.weights": "hidden.weights", "absent": "nothing"}),
         steps.split_array("statistics", ("statistics.mean", None)),
         steps.add_array("age", lambda content: np.zeros(content.config["width"])),
-        steps.rename_keys({"width": "n_features"}),
+        rename_keys({"width": "n_features"}),
     )
     config, arrays = model_in(migration(saved))
     assert config == {"kind": "LOCOClassifier", "n_features": 2}
@@ -75,7 +84,7 @@ def test_models_of_other_classes_and_other_files_stay_as_they_are():
 
 
 def test_steps_for_checkpoints_leave_models_alone():
-    step = steps.in_checkpoints(steps.rename_keys({"commit": "number"}))
+    step = steps.in_checkpoints(rename_keys({"commit": "number"}))
     assert step(checkpoint_of(alone())).config["number"] == 3
     untouched = alone()
     assert step(untouched) is untouched

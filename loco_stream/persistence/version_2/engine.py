@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from loco_stream.persistence.content import (
     Arrays,
     Config,
+    Plain,
     Saved,
     State,
     with_prefix,
     without_prefix,
 )
 from loco_stream.persistence.migration_steps import Migration, in_checkpoints
+from loco_stream.persistence.version_2.models import convert_ticket
 from loco_stream.persistence.version_2.monitor import monitor_arrays, monitor_config
 from loco_stream.persistence.version_2.scores import prequential
 
@@ -18,7 +22,9 @@ __all__ = ["CHECKPOINTS"]
 
 
 def _migrated(saved: Saved) -> Saved:
-    config = _key(saved.config) if "key" in saved.config else _engine(saved.config)
+    old = saved.config
+    model = without_prefix("model", saved.arrays)
+    config = _key(old, model) if "key" in old else _engine(old, model)
     return Saved(saved.kind, config, _arrays(saved.arrays))
 
 
@@ -28,14 +34,14 @@ def _arrays(arrays: Arrays) -> Arrays:
     return {**others, **with_prefix("monitor", monitor)}
 
 
-def _engine(old: State) -> Config:
+def _engine(old: State, model: Arrays) -> Config:
     rest = {name: value for name, value in old.items() if name != "score"}
     return {
         **rest,
         "measures": _measures(old["score"]),
         "monitor": monitor_config(old["monitor"]),
-        "trainer": _trainer(old["trainer"]),
-        "events": _events(old["trainer"]),
+        "trainer": _trainer(old["trainer"], model),
+        "events": _events(old["trainer"], model),
     }
 
 
@@ -43,19 +49,29 @@ def _measures(old: State) -> Config:
     return {**old, "prequential": prequential(old["prequential"])}
 
 
-def _trainer(old: State) -> Config:
+def _trainer(old: State, model: Arrays) -> Config:
     names = ("n_samples", "n_unlabelled", "n_held_out", "n_unusable")
     return {
         **{name: old["counters"][name] for name in names},
         "n_drifts": old["n_drifts"],
         "last_drift": old["last_drift"],
-        "pending": old["pending"],
+        "pending": _pending(old["pending"], model),
     }
 
 
-def _events(old: State) -> Config:
+def _pending(old: State, model: Arrays) -> Config:
+    return {**old, "rows": [_row(row, model) for row in old["rows"]]}
+
+
+def _row(fields: Sequence[Plain], model: Arrays) -> list[Plain]:
+    *others, ticket = fields
+    return [*others, convert_ticket(ticket, model)]
+
+
+def _events(old: State, model: Arrays) -> Config:
     counters = old["counters"]
     ledger = old["ledger"]
+    delayed = [[*place, _row(row, model)] for *place, row in old["due"]]
     names = ("rows", "masked", "skipped", "unknown", "missing")
     quality = {name: ledger[name] for name in names}
     return {
@@ -63,12 +79,12 @@ def _events(old: State) -> Config:
         "n_set_aside": counters["n_set_aside"],
         "n_requested": counters["n_asked"],
         "now": old["now"],
-        "delayed": {"n_arrived": old["arrived"], "rows": old["due"], "features": old["features"]},
+        "delayed": {"n_arrived": old["arrived"], "rows": delayed, "features": old["features"]},
         "quality": {**quality, "n_malformed": ledger["unread"], "last_errors": ledger["last"]},
     }
 
 
-def _key(old: State) -> Config:
+def _key(old: State, model: Arrays) -> Config:
     """Return the plain values of a key, with a trainer if it is watched or has pending rows."""
     config = {name: old[name] for name in ("key", "seen", "model")}
     watch = old.get("watch")
@@ -76,14 +92,15 @@ def _key(old: State) -> Config:
         config["measures"] = _measures(watch["score"])
         config["monitor"] = monitor_config(old["monitor"])
     if watch is not None or "pending" in old:
-        config["trainer"] = _key_trainer(watch, old.get("pending"))
+        config["trainer"] = _key_trainer(watch)
+        if "pending" in old:
+            config["trainer"]["pending"] = _pending(old["pending"], model)
         config["trainer"]["n_drifts"] = old.get("monitor", {}).get("_n_drifts", 0)
     return config
 
 
-def _key_trainer(watch: State | None, pending: Config | None) -> Config:
+def _key_trainer(watch: State | None) -> Config:
     """Return the counts of a key; rows held out, and without a label, were not counted."""
-    empty = {"expired": 0, "orphaned": 0, "features": [], "rows": []}
     return {
         "n_samples": 0 if watch is None else watch["n_rows"],
         "n_unlabelled": 0,
@@ -91,7 +108,7 @@ def _key_trainer(watch: State | None, pending: Config | None) -> Config:
         "n_unusable": 0,
         "n_drifts": 0,
         "last_drift": None if watch is None else watch["last_drift"],
-        "pending": pending or empty,
+        "pending": {"expired": 0, "orphaned": 0, "features": [], "rows": []},
     }
 
 
