@@ -85,7 +85,7 @@ def require_number(name: str, value: Any) -> float:
     number = to_number(value)
     if number != number:
         raise InputError(
-            f"{name} is {shown(value)}; allowed is a finite number from {-LARGEST:g} to {LARGEST:g}"
+            f"`{name}` must be a finite number from {-LARGEST:g} to {LARGEST:g}, got {shown(value)}"
         )
     return number
 

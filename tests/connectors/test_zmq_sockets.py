@@ -509,8 +509,8 @@ def test_settings_of_the_sender(settings, says):
     ("x", "y", "says"),
     [
         ([1.0, 2.0], 0, "2 values and the schema 1 features"),
-        ({"a": [1]}, 0, "'a' is .* a finite number"),
-        ({"a": np.datetime64(1, "ns")}, 0, "'a' is .* a finite number"),
+        ({"a": [1]}, 0, "'a'` must be a finite number"),
+        ({"a": np.datetime64(1, "ns")}, 0, "'a'` must be a finite number"),
         (np.array([["2020-01-01"]], "M8[ns]"), 0, r"must hold numbers, not datetime64\[ns\]"),
         ({}, 0, None),
         ([1.0], 0.5, "label 0.5 has a fraction"),

@@ -14,7 +14,7 @@ from loco_stream import LOCOClassifier, LOCORegressor, Network, neurons
 from loco_stream.errors import ConfigError
 from loco_stream.neurons.spikes import MOST_SPIKES
 from tests.helpers import naive, toy_neuron
-from tests.helpers.doors import door
+from tests.helpers.jitted import jitted
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -124,7 +124,7 @@ def test_the_estimator_runs_a_model_from_outside_by_its_spike_times():
     run = model._scratch.run
     gain = model._state.net.gains[0, 0]
     for drive, trace in zip(gain * run.drives[0], model._scratch.features, strict=False):
-        n = door(operations.times)(
+        n = jitted(operations.times)(
             toy_neuron.Counter(), float(drive), 20.0, 20.0, np.zeros((2, 8)), times
         )
         assert n == max(0, int(drive))
