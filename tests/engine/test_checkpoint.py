@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from loco_stream import LOCOClassifier
+from loco_stream import AdvancedOptions, LOCOClassifier
 from loco_stream.engine import StreamEngine
 from loco_stream.engine.checkpoint import CheckpointFolder, newest
 from loco_stream.engine.core import _InterruptReading
@@ -134,7 +134,8 @@ def test_loco_ends_the_same_only_if_its_random_state_is_restored(tmp_path, monke
     commits = stream()
 
     def engine(folder, **options):
-        model = LOCOClassifier(hidden_sizes=(16,), credit="learned", seed=3)
+        advanced = AdvancedOptions(credit="learned")
+        model = LOCOClassifier(hidden_sizes=(16,), seed=3, advanced=advanced)
         return StreamEngine(
             model, ListSource(commits), checkpoint=folder, checkpoint_every=50, **options
         )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from loco_stream import Fleet, LOCOClassifier, TaskMonitor, save
+from loco_stream import AdvancedOptions, Fleet, LOCOClassifier, TaskMonitor, save
 from loco_stream.cli.main import main
 from loco_stream.engine.source_reader import PairSource, SourceReader
 from loco_stream.engine.state import export_model, state_sha256
@@ -213,7 +213,7 @@ def serve(tmp_path, events, *extra):
 
 
 def test_the_command_starts_from_a_template_and_tells_drifts(tmp_path):
-    trained = LOCOClassifier(hidden_sizes=(8,), receptive_fields=3, seed=1)
+    trained = LOCOClassifier(hidden_sizes=(8,), seed=1, advanced=AdvancedOptions(receptive_fields=3))
     X, _ = rows_of(0, 50)
     trained.learn_array(X, X[:, 0] > 0, features=NAMES[1:])
     save(trained, tmp_path / "model.loco")
