@@ -1,4 +1,4 @@
-"""`loco-stream bench learning`.
+"""`python -m benchmarks learning`.
 
 The price of one learning step, beside backpropagation through time.
 """
@@ -25,7 +25,6 @@ from loco_stream.errors import ConfigError
 __all__ = ["command", "grids", "images", "measure", "measure_peer"]
 
 _NETS = {"W1": (256, 256), "W1-deep": (128,) * 10}
-_SETTINGS: dict[str, Any] = {"readout": "delta", "credit": "learned"}
 _LIT = {"all pixels lit": 1.0, "a fifth lit": 0.2}
 _PEERS = {
     "spikingjelly": True,
@@ -49,15 +48,16 @@ def images(n: int, lit: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 
 def measure(net: str, lit: float, n_samples: int) -> dict[str, Any]:
-    """Time our learning step.
+    """Time a learning step.
 
-    Encode, clean pass, of one row in four a perturbed one, credit, projection, change.
+    Encoding, forward pass, a perturbed pass on one row in four, credit, projection and update.
     """
-    from loco_stream import LOCOClassifier
+    from loco_stream import AdvancedOptions, LOCOClassifier
 
     X, y = images(n_samples, lit)
-    warm(LOCOClassifier(_NETS[net], **_SETTINGS, seed=0), X, y)
-    model = LOCOClassifier(_NETS[net], **_SETTINGS, seed=0)
+    advanced = AdvancedOptions(readout="delta", credit="learned")
+    warm(LOCOClassifier(_NETS[net], seed=0, advanced=advanced), X, y)
+    model = LOCOClassifier(_NETS[net], seed=0, advanced=advanced)
     labels = y.tolist()
     seconds, _ = cpu_seconds(lambda: model.learn_array(X, labels))
     spikes = int(model.spike_counts_.sum())
@@ -144,9 +144,9 @@ def command(
 
     \b
     Examples
-      loco-stream bench learning
+      python -m benchmarks learning
       python -m venv peers && peers/bin/pip install torch spikingjelly snntorch
-      loco-stream bench learning --peers peers/bin/python
+      python -m benchmarks learning --peers peers/bin/python
     """
     if peers and not _SCRIPT.is_file():
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Where and with what a figure was measured, and how time is taken."""
+"""Machine, versions and code of a measurement, and timing."""
 
 from __future__ import annotations
 
@@ -23,8 +23,15 @@ __all__ = ["cpu_seconds", "fingerprint", "median", "record"]
 
 _PACKAGES = ("numpy", "numba", "river", "scikit-learn")
 _ROOT = Path(__file__).parent.parent
-# What a model computes with: a change elsewhere does not make a measured figure stale.
-_MODEL = ("jit.py", "rng.py", "learner/**/*.py", "neurons/*.py", "simd/*.py")
+# Code of a model: a change elsewhere does not make a result stale.
+_MODEL = (
+    "_compiler/**/*.py",
+    "estimators/**/*.py",
+    "learner/**/*.py",
+    "neurons/*.py",
+    "options.py",
+    "rng.py",
+)
 
 
 def _versions() -> dict[str, str]:
@@ -76,13 +83,13 @@ def record() -> dict[str, Any]:
 
 @cache
 def fingerprint(*parts: str) -> str:
-    """Return a short hash of the code that a figure depends on, so that a stale figure is measured again.
+    """Return a short hash of the code that a result depends on; a stale one is measured again.
 
     Parameters
     ----------
     parts
-        Files, for example `"benchmarks/mlp.py"` or `"loco_stream/rng.py"`, the latter of the
-        package that is imported, wherever it is installed; none means the model.
+        Files, for example `"benchmarks/mlp.py"`, or `"loco_stream/rng.py"` of the package that is
+        imported; none means the code of a model.
     """
     package = Path(loco_stream.__file__).parent
     roots = {"benchmarks": _ROOT, "loco_stream": package.parent}
@@ -103,5 +110,5 @@ def cpu_seconds(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def median(values: Sequence[float]) -> float:
-    """Return the median; benches quote it because machines are shared and noisy."""
+    """Return the median, since machines are shared and noisy."""
     return float(statistics.median(values))

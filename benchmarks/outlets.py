@@ -1,4 +1,4 @@
-"""`loco-stream bench outlets`.
+"""`python -m benchmarks outlets`.
 
 What sinks cost the learner, how soon a drift is known, how fast HTTP answers.
 """
@@ -305,8 +305,8 @@ def command(settings: Settings, rows: int, pairs: int) -> None:
 
     \b
     Examples
-      loco-stream bench outlets
-      loco-stream bench outlets --rows 9600 --pairs 3
+      python -m benchmarks outlets
+      python -m benchmarks outlets --rows 9600 --pairs 3
     """
     runs = [
         Run(way, costs, {"way": way, "n": rows - rows % _TURN, "pairs": pairs}, f"{rows} {pairs}")

@@ -1,4 +1,4 @@
-"""`loco-stream bench regression`: prequential errors on three drifting regression streams."""
+"""`python -m benchmarks regression`: prequential errors on three drifting regression streams."""
 
 from __future__ import annotations
 
@@ -52,14 +52,13 @@ def measure(stream: str, contender: str, seed: int) -> dict[str, Any]:
 def _intervals(
     contender: str, X: NDArray[np.float64], y: NDArray[np.float64], seed: int
 ) -> dict[str, float | None]:
-    """Return how many of the values after row 500 lie inside the 90 % intervals of our own, and how wide these are."""
+    """Return coverage and mean width of 90 % intervals after row 500; None for a peer."""
     if contender not in _OURS:
         return {"coverage": None, "width": None}
     from loco_stream import LOCORegressor
 
-    _, bounds = LOCORegressor(
-        **contenders.VARIANTS[contender], seed=seed
-    ).learn_predict_interval_array(X, y, 0.9)
+    model = LOCORegressor(**contenders.parameters(contenders.VARIANTS[contender]), seed=seed)
+    _, bounds = model.learn_predict_interval_array(X, y, 0.9)
     low, high = bounds[_SETTLED:].T
     return {
         "coverage": float(((low <= y[_SETTLED:]) & (y[_SETTLED:] <= high)).mean()),
@@ -68,7 +67,7 @@ def _intervals(
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return one table a stream; the smallest MAE and RMSE are marked."""
+    """Return one table per stream; the smallest MAE and RMSE are marked."""
     grouped = by_name(results)
     out = []
     for stream in dict.fromkeys(key[0] for key in grouped):
@@ -104,8 +103,8 @@ def command(settings: Settings, only: str | None, names: str | None) -> None:
 
     \b
     Examples
-      loco-stream bench regression
-      loco-stream bench regression --streams ChickWeights --only default,AMRules
+      python -m benchmarks regression
+      python -m benchmarks regression --streams ChickWeights --only default,AMRules
     """
     runs = [
         Run(

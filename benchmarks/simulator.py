@@ -1,4 +1,4 @@
-"""`loco-stream bench simulator`.
+"""`python -m benchmarks simulator`.
 
 The simulator against the speed at which rows of weights can be read at all.
 """
@@ -195,11 +195,11 @@ def size(n: int, repeats: int) -> dict[str, Any]:
 
 
 def operations(seed: int) -> dict[str, Any]:
-    """Count synaptic operations a sample beside accuracy, in NeuroBench's terms, of a net trained on digits.
+    """Count synaptic operations per row in NeuroBench's terms for a net trained on digits.
 
     Currents are held through a window and multiplied by their weights once; a spike of a hidden
-    neuron adds its row of the readout. Effective operations leave out what is multiplied by zero;
-    dense ones are those of all weights, of the readout's in each of the steps.
+    neuron adds its row of the readout. Effective operations leave out multiplications by zero;
+    dense operations count all weights, those of the readout in each step.
 
     References
     ----------
@@ -208,19 +208,18 @@ def operations(seed: int) -> dict[str, Any]:
     """
     from sklearn.datasets import load_digits
 
-    from loco_stream import LOCOClassifier
+    from loco_stream import AdvancedOptions, LOCOClassifier
 
     X, y = load_digits(return_X_y=True)
-    model = LOCOClassifier(
-        hidden_sizes=128,
+    advanced = AdvancedOptions(
         readout="delta",
         readout_layers="hidden",
         receptive_fields=1,
         window=_WINDOW,
         dt=_DT,
         reset="zero",
-        seed=seed,
     )
+    model = LOCOClassifier(hidden_sizes=128, seed=seed, advanced=advanced)
     for _ in range(2):
         model.learn_array(X[:_LEARNED], y[:_LEARNED])
     net = model.to_network()
@@ -393,7 +392,7 @@ def command(settings: Settings, repeats: int, calls: int) -> None:
 
     \b
     Examples
-      loco-stream bench simulator
-      loco-stream bench simulator --repeats 3 --calls 10000
+      python -m benchmarks simulator
+      python -m benchmarks simulator --repeats 3 --calls 10000
     """
     settings.anew().run("simulator", _jobs(repeats, calls), grids)

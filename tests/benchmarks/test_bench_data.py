@@ -1,4 +1,4 @@
-"""The streams and scenarios are exactly what their definitions say."""
+"""Streams and scenarios follow their definitions exactly."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_friedman_drift_is_short_and_regression_targets_are_floats():
     assert y.dtype == np.float64
 
 
-def test_unknown_and_missing_streams_say_what_to_do(monkeypatch, tmp_path):
+def test_errors_of_unknown_and_missing_streams_say_what_to_do(monkeypatch, tmp_path):
     monkeypatch.delenv("LOCO_STREAM_DATA", raising=False)
     with pytest.raises(ConfigError, match="stream is 'Nope'; allowed are Phishing"):
         data.load("Nope")
