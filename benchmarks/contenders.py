@@ -34,10 +34,10 @@ __all__ = [
 BY_DICTS = "default by dicts"
 OVER_SAMPLED = "default over-sampled"  # the default inside river's imblearn
 RELEASE = "release 0.1"
-RELEASES = {RELEASE: "default", f"{RELEASE} (128)": "128 neurons"}  # and the variant that runs
+RELEASES = {RELEASE: "default", f"{RELEASE} (128)": "128 neurons"}  # release -> variant
 
 _LAST = {"readout_layers": "last"}
-# 32 neurons of which alone the readout sees the traces: here their weights matter most.
+# The readout sees only the traces of these 32 neurons, so their weights matter most here.
 _NARROW: dict[str, Any] = {"hidden_sizes": (32,), "advanced": _LAST}
 _DEEP: dict[str, Any] = {"hidden_sizes": (128, 128, 128), "advanced": _LAST}
 _NO_PROJECTION: dict[str, Any] = {"rule": "np", "learning_rate": 10.0}
@@ -49,8 +49,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "frozen": {"rule": "frozen"},
     "learned credit": {"advanced": {"credit": "learned"}},
     "paper's credit": {"advanced": {"credit": "perturbation"}},
-    # Without the recursive projector steps are longer: these are the best rates in three layers,
-    # see `depth`. The first is plain node perturbation.
+    # Without the recursive projector steps are longer: these rates are the best for three layers
+    # (see `depth`). The first is plain node perturbation.
     "np": {"rule": "np", "learning_rate": 0.1, "advanced": {"credit": "perturbation"}},
     "no projection": _NO_PROJECTION,
     "input clusters": {
@@ -160,7 +160,7 @@ def code(name: str) -> str:
 
 
 def present(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the contenders that can run here, and notes on those that cannot."""
+    """Return the contenders that can run on this machine, and notes on the others."""
     if not RELEASES.keys().isdisjoint(names) and release.checkout() is None:
         return [name for name in names if name not in RELEASES], [release.MISSING]
     return list(names), []
@@ -171,7 +171,7 @@ def run(
 ) -> Run:
     """Return the run of `measure(contender=..., **arguments)`.
 
-    Release 0.1 runs in a process of its own.
+    Release 0.1 runs in another process.
     """
     contender = arguments["contender"]
     fingerprinted = f"{code(contender)} {code_more}".strip()

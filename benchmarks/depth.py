@@ -1,4 +1,4 @@
-"""`python -m benchmarks depth`: what each part of the rule buys as hidden layers are stacked."""
+"""`python -m benchmarks depth`: the effect of each part of the rule by number of hidden layers."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from benchmarks.runs import Run
 
 __all__ = ["command", "grids", "measure"]
 
-# Constructor parameters of each rule. The readout sees the last layer alone, the honest test of
-# depth. The last three have the best of a coarse grid of rates, at three layers, on a seed and rows
-# that are not reported.
+# Constructor parameters of each rule. The readout sees the last layer alone, since it could bypass
+# the others. The last three have the best rates of a coarse grid for three layers, chosen on a seed
+# and rows that are not reported.
 _RULES: dict[str, dict[str, Any]] = {
     "default": {},
     "frozen": {"rule": "frozen"},
@@ -121,9 +121,9 @@ def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
 def command(
     settings: Settings, only: str | None, layers: str, samples: int, n_test: int, readout: str
 ) -> None:
-    """Test accuracy of 1 to 15 hidden layers after one pass over MNIST (or sklearn's digits without --data).
+    """Measure the test accuracy of 1 to 15 hidden layers after one pass.
 
-    The readout sees the last layer alone.
+    The data is MNIST, or sklearn's digits without --data. The readout sees the last layer alone.
 
     \b
     Examples

@@ -1,6 +1,6 @@
 """`python -m benchmarks gradient`.
 
-Variance of the gradient by perturbations, and direction of the credit.
+Variance of gradients estimated by perturbations, and directions of the credit.
 
 The true gradient is the gradient of the smoothed loss: the log-loss averaged over the perturbations
 of all other neurons; its slope along a neuron's drive is taken between the neuron's own two
@@ -47,8 +47,8 @@ Floats = NDArray[np.float64]
 _SIZES = (32, 32, 32)  # one neuron cluster per layer, whose perturbations are orthogonal
 _PASSES = (1, 2, 4, 8, 32, 64)
 _REPEATS = 64  # estimates by one pass; fewer by many passes, which differ less
-_FRESH = 1 << 16  # number of the first perturbation that training did not use
-_SIGNS = 101  # numbers of random streams
+_FRESH = 1 << 16  # index of the first perturbation that training did not use
+_SIGNS = 101  # keys of random streams
 _RANDOM = 102
 _PLAIN = {"rule": "np", "credit": "perturbation"}  # plain node perturbation
 _TRIALS = {1: "node perturbation, 1 pass", 32: "node perturbation, 32 passes"}
@@ -155,7 +155,9 @@ def _losses(
 
 
 def smoothed_gradient(saved: Saved, X: Floats, y: Sequence[int], draws: int, seed: int) -> Floats:
-    """Return the true gradient of each row by the drives, twice from `draws` draws, (2, rows, hidden).
+    """Return the true gradient of each row by the drives, from two halves, (2, rows, hidden).
+
+    Each half averages `draws` draws.
 
     Finite differences: the sign of each neuron's perturbation is changed while all others stay
     (common random numbers).
@@ -241,7 +243,7 @@ def measure(trained: int, rows: int, draws: int, seed: int) -> dict[str, Any]:
         gradient = truth[1] if name == "true gradient" else truth.mean(axis=0)
         _keep_angles(figures, name, found, gradient)
     for name, credit in (("learned credit", "learned"), ("paper's credit", "perturbation")):
-        saved = _trained(credit, trained, seed)  # feedback belongs to the net it was learned with
+        saved = _trained(credit, trained, seed)  # feedback is learned with its net
         truth = smoothed_gradient(saved, X, y, draws, seed)
         found = credits_of(saved, X, y, 1)
         _keep_angles(figures, name, found, truth.mean(axis=0))
@@ -262,7 +264,7 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     """Return the relative error by number of passes, and the angles by credit and layer."""
     linear = sum(_SIZES) - 1
     variance = Grid(
-        "squared error of the perturbations' gradient over the true one's squared norm, by number "
+        "squared error of the estimated gradient over the squared norm of the true one, by number "
         f"of perturbed passes (independent ones on a linear loss: {linear} / passes)",
         ["trained on", *map(str, _PASSES)],
     )
@@ -294,11 +296,11 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     type=click.IntRange(min=1),
     default=250,
     show_default=True,
-    help="Perturbations that each half of the true gradient averages.",
+    help="Perturbations per half of the true gradient.",
 )
 @common(seeds=3)
 def command(settings: Settings, samples: str, rows: int, draws: int) -> None:
-    """Variance of the gradient by perturbations, and angle between credit and true gradient.
+    """Measure the variance of gradient estimates, and angles between credit and gradient.
 
     A net of 3 x 32 neurons on sklearn's digits, whose readout sees the last layer alone. Before the
     first rows the readout is zero, and so is every gradient. "Mirror" has mirrored feedback in the

@@ -14,7 +14,7 @@ from benchmarks import contenders, data, temporal_data
 from benchmarks.grid import Grid, percent
 from benchmarks.holdout import by_name, spread
 from benchmarks.machine import fingerprint
-from benchmarks.options import Settings, common, say_missing
+from benchmarks.options import Settings, common, print_missing
 from benchmarks.runs import Run
 from benchmarks.temporal import MEMORY, score, spans
 from benchmarks.temporal_data import EVENTS, TimedStream
@@ -283,7 +283,7 @@ def command(settings: Settings, only: str | None, names: str | None, lates: str 
     """
     chosen = contenders.pick(names, _STREAMS, "--streams", separator=";")
     here, notes = temporal_data.available(chosen, settings.directory)
-    say_missing(notes)
+    print_missing(notes)
     runs = [
         run
         for late in contenders.pick(lates, _LATE, "--late", separator=";")

@@ -23,7 +23,7 @@ __all__ = ["cpu_seconds", "fingerprint", "median", "record"]
 
 _PACKAGES = ("numpy", "numba", "river", "scikit-learn")
 _ROOT = Path(__file__).parent.parent
-# Code of a model: a change elsewhere does not make a result stale.
+# Code that a model depends on; changes of other code do not make results stale.
 _MODEL = (
     "_compiler/**/*.py",
     "estimators/**/*.py",
@@ -76,20 +76,22 @@ def record() -> dict[str, Any]:
         if commit is None or not _git("status", "--porcelain", "-uno", ".")
         else f"{commit}+changes",
         "versions": _versions(),
-        "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+        "machine": (
+            f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
+        ),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
 @cache
 def fingerprint(*parts: str) -> str:
-    """Return a short hash of the code that a result depends on; a stale one is measured again.
+    """Return a short hash of the code that a result depends on; stale results are measured again.
 
     Parameters
     ----------
     parts
-        Files, for example `"benchmarks/mlp.py"`, or `"loco_stream/rng.py"` of the package that is
-        imported; none means the code of a model.
+        Files, for example `"benchmarks/mlp.py"`, or `"loco_stream/rng.py"` of the imported
+        package; none means the code of a model.
     """
     package = Path(loco_stream.__file__).parent
     roots = {"benchmarks": _ROOT, "loco_stream": package.parent}
@@ -110,5 +112,5 @@ def cpu_seconds(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def median(values: Sequence[float]) -> float:
-    """Return the median, since machines are shared and noisy."""
+    """Return the median, which suits shared and noisy machines."""
     return float(statistics.median(values))

@@ -25,10 +25,7 @@ _SETTLED = 500  # rows before which intervals are not scored
 
 
 def measure(stream: str, contender: str, seed: int) -> dict[str, Any]:
-    """Predict, score and learn one stream.
-
-    Rows without a prediction (the very first) are not scored.
-    """
+    """Predict, score and learn one stream; its first row has no prediction and no score."""
     X, y = data.load(stream)
     model, spare = (contenders.make_regressor(contender, X.shape[1], seed) for _ in range(2))
     warm(spare, X, y)
@@ -37,7 +34,7 @@ def measure(stream: str, contender: str, seed: int) -> dict[str, Any]:
         [np.nan if value is None else value for value in raw.tolist()], dtype=np.float64
     )
     known = ~np.isnan(predictions)
-    known[0] = False  # no label had come
+    known[0] = False  # no target was learned yet
     error = predictions[known] - y[known]
     return {
         "mae": float(np.abs(error).mean()),
@@ -99,7 +96,7 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 @click.option("--streams", "names", metavar="A,B", help=f"Streams: {', '.join(data.REGRESSION)}.")
 @common(seeds=3)
 def command(settings: Settings, only: str | None, names: str | None) -> None:
-    """MAE, RMSE and R2 of our default regressor by dicts, and with frozen layers, beside river's regressors.
+    """Measure MAE, RMSE and R2 of LOCORegressor and its variants and of river's regressors.
 
     \b
     Examples

@@ -1,4 +1,4 @@
-"""`python -m benchmarks drift` in small, and streams with known changes."""
+"""`python -m benchmarks drift` with little data, and streams with known changes."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def trained():
 
 
 @pytest.mark.slow
-def test_gradient_in_small(tmp_path):
+def test_gradient_with_little_data(tmp_path):
     arguments = ("--samples", "100,200", "--rows", "2", "--draws", "3", "--seeds", "1")
     text = _invoke(tmp_path, *arguments)
     assert "squared error of the perturbations' gradient" in text

@@ -1,6 +1,6 @@
-"""`python -m benchmarks live` end to end in small.
+"""`python -m benchmarks live` end to end with little data.
 
-Real sockets and processes, some of them hostile.
+It uses real sockets and processes, some of them hostile.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from benchmarks.live import command
 def test_live_measures_latency_throughput_and_hostile_peers(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     result = CliRunner().invoke(
-        command, ["--rows", "400", "--asks", "40", "--connections", "60", "--out", str(tmp_path)]
+        command,
+        ["--rows", "400", "--requests", "40", "--connections", "60", "--out", str(tmp_path)],
     )
     if result.exception is not None:
         raise result.exception

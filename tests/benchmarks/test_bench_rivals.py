@@ -102,7 +102,7 @@ def test_knn_on_images_equals_river():
     )
 
 
-def test_equal_seeds_give_equal_predictions_and_seeded_says_who_has_one(rows):
+def test_equal_seeds_give_equal_predictions_and_seeded_is_right(rows):
     X, y = rows
     for name in ("MLP .05", "RFF256+RLS"):
         runs = [

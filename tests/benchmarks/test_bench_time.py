@@ -28,7 +28,7 @@ def archive(tmp_path):
     return tmp_path
 
 
-def test_the_sign_is_of_a_sum_that_fades_in_real_time():
+def test_the_label_is_the_sign_of_a_sum_that_fades_in_real_time():
     stream = temporal_data.load("ew-sign", 0)
     left = np.exp(-(stream.t[40] - stream.t[:41]) / 10.0)
     assert stream.y[40] == (left @ stream.X[:41, 0] > 0)
@@ -40,7 +40,7 @@ def test_xor3_needs_the_row_three_before():
     assert np.mean((bits[3:] ^ bits[:-3]) == stream.y[3:]) > 0.999
 
 
-def test_the_values_of_mackey_glass_lie_six_steps_ahead():
+def test_targets_of_mackey_glass_are_six_steps_ahead():
     stream = temporal_data.load("Mackey-Glass", 0)
     assert stream.y[:-6].tolist() == stream.X[6:, 0].tolist()
 
@@ -56,7 +56,7 @@ def test_without_the_wheel_recordings_are_left_out_and_named(tmp_path):
     here, notes = temporal_data.available(["motions", "xor3"], tmp_path)
     assert here == ["xor3"]
     assert "pip download --no-deps aeon" in notes[0]
-    with pytest.raises(SourceError, match="BasicMotions is not here"):
+    with pytest.raises(SourceError, match="BasicMotions is not on this machine"):
         temporal_data.load("motions", 0, tmp_path)
 
 
@@ -102,7 +102,7 @@ def test_late_labels_are_learned_after_as_many_rows():
 
     model = Recorder()
     timed = TimedStream(np.arange(4.0)[:, None], np.arange(4), delay=2)
-    temporal._ask_rival(model, timed.X, timed)
+    temporal._run_rival(model, timed.X, timed)
     steps = [
         ("predict", 0),
         ("predict", 1),
@@ -139,7 +139,7 @@ def _run_peer(n, delay=0, begins=None):
     model = Windowed()
     rows = [{0: i} for i in range(n)]
     labels = [10 * i for i in range(n)]
-    answers = time_peers.ask(model, model.window, rows, labels, delay, begins)
+    answers = time_peers.learn_stream(model, model.window, rows, labels, delay, begins)
     return answers, model.calls
 
 
@@ -181,12 +181,12 @@ def test_the_peer_predicts_an_event_before_its_label_and_from_its_own_rows():
 def test_predictions_of_the_peer_are_scored_like_all_others(archive, monkeypatch):
     given = []
 
-    def ask(words, what):
-        with np.load(words[2]) as file:
+    def run_json(command, failure):
+        with np.load(command[2]) as file:
             given.append({name: file[name] for name in file})
-        return {"answers": [0] * 24, "samples_per_second": 5.0}
+        return {"predictions": [0] * 24, "samples_per_second": 5.0}
 
-    monkeypatch.setattr(temporal, "ask", ask)
+    monkeypatch.setattr(temporal, "run_json", run_json)
     found = temporal.measure_peer("motions", 0, "python", str(archive))
     assert found["score"] == 0.5
     assert found["samples_per_second"] == 5.0
@@ -210,6 +210,6 @@ def test_a_peer_that_cannot_run_is_an_error(tmp_path):
     with pytest.raises(ConfigError, match=r"`--only` must name some of .*, got 'LSTM"):
         temporal.command(arguments, standalone_mode=False)
     with pytest.raises(
-        ConfigError, match=r"--peers .* could not run LSTM .*: ModuleNotFoundError: .*deep_river"
+        ConfigError, match=r"`--peers` .* could not run LSTM .*: ModuleNotFoundError: .*deep_river"
     ):
         temporal.command([*arguments, "--peers", sys.executable], standalone_mode=False)
