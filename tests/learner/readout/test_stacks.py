@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loco_stream.learner.readout import stacks
+from loco_stream.learner.readout.weighted_sum import weighted_sum as weighted_sum_kernel
 from tests.helpers import naive
-from tests.helpers.jitted import jitted_module
+from tests.helpers.jitted import jitted, jitted_module
 
 StackState = stacks.StackState
 
 stacks = jitted_module(stacks)
+weighted_sum = jitted(weighted_sum_kernel)
 
 SEEDS = st.integers(0, 2**32 - 1)
 SHARES = st.sampled_from([1.0, 0.2])  # of an observation
@@ -86,7 +88,7 @@ def test_the_log_loss_stack_equals_the_twin(seed, n_members, n_votes, share):
         target = np.eye(n_classes)[rng.integers(n_classes)]
         blocks = outputs.reshape(n_blocks, capacity)[:, :n_classes].astype(float)
         stacks.log_stack_weights(state, weights)
-        stacks.combine(outputs, weights, capacity, n_classes, combined)
+        weighted_sum(outputs, weights, capacity, n_classes, combined)
         assert np.allclose(weights, expected * naive.sharpness(n_blocks, n_votes))
         assert np.allclose(combined, weights @ blocks)
         error = naive.softmax(combined) - target
@@ -107,7 +109,7 @@ def test_the_log_loss_stack_descends_its_loss():
         useful = 0.3 * (target - 0.5) + 0.1 * rng.normal(size=2)
         outputs = f32(np.concatenate([useful, rng.normal(size=2)]))
         stacks.log_stack_weights(state, weights)
-        stacks.combine(outputs, weights, 2, 2, combined)
+        weighted_sum(outputs, weights, 2, 2, combined)
         losses.append(naive.loss(combined, target, False))
         stacks.learn_log_stack(state, outputs, naive.softmax(combined) - target, 2, 2, 1.0)
     assert np.mean(losses[-500:]) < 0.5 * np.mean(losses[:500])
