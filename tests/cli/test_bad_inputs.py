@@ -236,7 +236,7 @@ WHOLE = [
         "--plot: cannot write no/x.png: there is no folder",
     ),
     ("ok.csv", GOOD, "csv:ok.csv?target=y", "--predictions .", "--predictions: cannot write"),
-    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--set rule=x", "rule is 'x'; allowed are 'loco'"),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--set rule=x", "`rule` must be 'loco', 'np' or 'frozen', got 'x'"),
     ("ok.csv", GOOD, "csv:ok.csv?target=y", "--set ruel=np", "no setting 'ruel'"),
     ("ok.csv", GOOD, "csv:ok.csv?target=y", "--resume", "--resume needs --checkpoint DIR"),
     (
