@@ -12,16 +12,12 @@ from loco_stream.errors import CheckpointError
 from loco_stream.estimators.tickets import Ticket
 from loco_stream.learner.arrays.spec import flatten
 from loco_stream.options import DEFAULTS, AdvancedOptions, ModelOptions
-from loco_stream.persistence.learner_v2 import (
-    _leave_projections,
-    convert_parameters,
-    convert_ticket,
-    migrate_models,
-)
+from loco_stream.persistence.content import Saved
+from loco_stream.persistence.version_2.models import MODELS, _used_projections, convert_ticket
 from tests.data.golden import make_v0_2_tickets as golden
 from tests.helpers.models import sort_options, untrained
 
-FOLDER = Path(__file__).parents[1] / "data" / "golden" / "v0_2_tickets"
+FOLDER = Path(__file__).parents[2] / "data" / "golden" / "v0_2_tickets"
 NAMES = [*golden.CLASSIFIERS, *golden.REGRESSORS]
 PENDING = slice(golden.LEARNED, golden.LEARNED + golden.OBSERVED)
 AFTER = slice(golden.LEARNED + golden.OBSERVED, None)
@@ -43,6 +39,12 @@ def parameters_of_0_2(**changed):
     return given | advanced | of_0_2 | changed
 
 
+def convert_parameters(parameters):
+    """Return the parameters of a model of 0.2 after migration."""
+    config = {"kind": "LOCOClassifier", "parameters": parameters}
+    return MODELS(Saved("LOCOClassifier", config, {})).config["parameters"]
+
+
 # Tickets
 
 
@@ -54,7 +56,7 @@ def test_pending_tickets_are_learned_bit_identically(name, saved):
     arrays = model.export_state()[1]
     rows = [dict(enumerate(row)) for row in X[PENDING].tolist()]
     for x, label, said in zip(rows, y[PENDING], saved[f"{name} said"], strict=True):
-        predicted = np.array(convert_ticket(said.tolist(), arrays))
+        predicted = np.frombuffer(convert_ticket(said.tobytes(), arrays)).copy()
         model.learn_one(Ticket(x, None, None, {}, predicted), label.item())
     assert model.skipped_updates == 0
     if name in golden.REGRESSORS:
@@ -70,7 +72,7 @@ def test_a_ticket_loses_the_scores_that_its_model_does_not_have(name, saved):
     model = load(FOLDER / f"{name}.loco")
     arrays = model.export_state()[1]
     for said in saved[f"{name} said"]:
-        converted = convert_ticket(said.tolist(), arrays)
+        converted = np.frombuffer(convert_ticket(said.tobytes(), arrays)).tolist()
         has_scores = len(arrays["experts.logistic.weights"]) > 0
         assert has_scores == (name == "all")
         n_lost = 0 if has_scores else 2 * int(said[0])
@@ -89,7 +91,11 @@ def test_the_golden_tickets_are_of_models_with_snapshots(saved):
 
 @pytest.mark.parametrize("name", ["all", "hidden"])
 def test_an_empty_ticket_stays_empty(name):
-    assert convert_ticket([], load(FOLDER / f"{name}.loco").export_state()[1]) == []
+    assert convert_ticket(b"", load(FOLDER / f"{name}.loco").export_state()[1]) == b""
+
+
+def test_a_model_of_another_library_has_no_tickets():
+    assert convert_ticket(None, {}) is None
 
 
 # Parameters
@@ -154,7 +160,7 @@ def test_projections_that_are_not_in_force_leave_no_arrays(flat, hidden_sizes):
     given, advanced = sort_options(**options)
     defaults = DEFAULTS.to_dict()
     converted = {**defaults, **given, "advanced": defaults["advanced"] | advanced}
-    _leave_projections(full, converted)
+    full = _used_projections(Saved("LOCOClassifier", {"parameters": converted}, full)).arrays
     assert len(names) == 5
     for name in names:
         assert (full[name].shape, full[name].dtype) == (made[name].shape, made[name].dtype), name
@@ -182,11 +188,13 @@ def _kept_by_0_2(options):
 # Files
 
 
-def test_the_model_inside_a_pipeline_and_beside_other_arrays_is_converted():
+def test_the_model_of_a_pipeline_of_a_checkpoint_is_converted():
     other = {"monitor/counts": np.arange(3)}
-    config = {"kind": "Pipeline", "estimator": {"kind": "Pipeline", "estimator": {"kind": "Other"}}}
-    assert migrate_models(config, dict(other)) == other
+    inner = {"kind": "Pipeline", "estimator": {"kind": "Pipeline", "estimator": {"kind": "Other"}}}
+    kept = MODELS(Saved("checkpoint", {"model": inner}, dict(other)))
+    assert (kept.config, kept.arrays) == ({"model": inner}, other)
     config = {"kind": "LOCOClassifier", "parameters": parameters_of_0_2()}
     nested = {"kind": "Pipeline", "estimator": config}
-    assert migrate_models(nested, dict(other), "model/") == other
-    assert config["parameters"] == DEFAULTS.to_dict()
+    converted = MODELS(Saved("checkpoint", {"model": nested}, dict(other)))
+    assert converted.arrays == other
+    assert converted.config["model"]["estimator"]["parameters"] == DEFAULTS.to_dict()
