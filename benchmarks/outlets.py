@@ -1,6 +1,6 @@
-"""`loco-stream bench outlets`.
+"""`python -m benchmarks outlets`.
 
-What sinks cost the learner, how soon a drift is known, how fast HTTP answers.
+Cost of sinks, delay of drift records, latency of HTTP predictions.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 import numpy as np
@@ -24,11 +24,12 @@ from benchmarks.live_peers import FEATURES, peer_answer, start_peer
 from benchmarks.machine import median
 from benchmarks.options import Settings, common
 from benchmarks.runs import Run
+from loco_stream.stream import Sample, Sink, Source
 
 __all__ = ["command", "cost", "drift_delay", "grids", "predict_time"]
 
 _NONE = "none: the error of this measure"
-_NULL = "one that does nothing"
+_NULL = "sink that does nothing"
 _SINKS = (
     _NONE,
     "dead webhook, drifts",
@@ -37,33 +38,27 @@ _SINKS = (
     "subscriber that never reads, all records",
 )
 _BOTH = ("bare", "watched")
-_TURN = 128  # rows: what else goes on in a machine changes within tenths of a second
-_DEAD = "http://127.0.0.1:9/?linger=0"  # the discard port: nobody listens
+_TURN = 128  # rows; the load of a machine changes within tenths of a second
+_DEAD = "http://127.0.0.1:9/?linger=0"  # the discard port, on which nothing listens
 
 
-class _Nothing:
+class _NullSink(Sink):
     def write(self, prediction: Any) -> None:
-        """Take a prediction."""
+        """Discard a prediction."""
 
     def write_block(self, predictions: Any) -> None:
-        """Take the predictions of a block."""
-
-    def close(self, report: Any) -> None:
-        """Take the report."""
+        """Discard the predictions of a block."""
 
 
 class _InTurn(_Rows):
-    """Rows of one of two runs that take turns.
-
-    What else goes on in this machine slows both down alike.
-    """
+    """Rows of one of two runs that take turns, so that other load slows both down alike."""
 
     def __init__(
         self, way: str, n: int, mine: threading.Semaphore, others: threading.Semaphore
     ) -> None:
         super().__init__(way, n)
         self.spent: list[float] = []  # CPU seconds of the learner's thread in each turn
-        self.took: list[float] = []  # seconds by the clock
+        self.took: list[float] = []  # wall time in seconds of each turn
         self._mine = mine
         self._others = others
         self._turn = _TURN * len(self._events) // n
@@ -81,7 +76,7 @@ class _InTurn(_Rows):
 
 @contextmanager
 def _sinks(kind: str) -> Iterator[list[Any]]:
-    """Open the sinks of a kind of run, and who does not read from them."""
+    """Open the sinks of one kind, and a subscriber that never reads."""
     import zmq
 
     from loco_stream.connectors import open_sink
@@ -90,7 +85,7 @@ def _sinks(kind: str) -> Iterator[list[Any]]:
         if kind == _NONE:
             yield []
         elif kind == _NULL:
-            yield [_Nothing()]
+            yield [_NullSink()]
         elif kind.startswith("dead"):
             yield [open_sink(_DEAD + ("&only=drift,task" if kind.endswith("drifts") else ""))]
         else:
@@ -105,10 +100,10 @@ def _sinks(kind: str) -> Iterator[list[Any]]:
 
 
 def cost(way: str, kind: str, n: int, bare_first: bool = True) -> dict[str, Any]:
-    """Learn n rows twice in turns, without a sink and with one of a kind.
+    """Learn n rows in two runs that take turns, without a sink and with one.
 
-    Returns CPU seconds of the learner's threads in each turn, seconds by the clock, and the CPU
-    seconds of all other threads together.
+    Return the CPU time of the learner's thread and the wall time of each turn, and the CPU time of
+    all other threads together, in seconds.
     """
     from loco_stream.engine import StreamEngine
     from loco_stream.estimators.classifier import LOCOClassifier
@@ -121,9 +116,9 @@ def cost(way: str, kind: str, n: int, bare_first: bool = True) -> dict[str, Any]
     with _sinks(kind) as sinks:
         engines = [
             StreamEngine(
-                LOCOClassifier(seed=0), source, sinks=heard, monitor=TaskMonitor(holdout=0)
+                LOCOClassifier(seed=0), source, sinks=opened, monitor=TaskMonitor(holdout=0)
             )
-            for source, heard in ((bare, []), (watched, sinks))
+            for source, opened in ((bare, []), (watched, sinks))
         ]
         threads = [threading.Thread(target=engine.run) for engine in engines]
         began = time.process_time()
@@ -141,7 +136,7 @@ def cost(way: str, kind: str, n: int, bare_first: bool = True) -> dict[str, Any]
 
 
 def costs(way: str, n: int, pairs: int) -> dict[str, Any]:
-    """Measure all kinds in turn, again and again."""
+    """Measure all kinds of sinks in turn, `pairs` times."""
     for kind in _SINKS:
         cost(way, kind, _TURN)  # compiles
     return {
@@ -157,7 +152,7 @@ class _Receiver(BaseHTTPRequestHandler):
     delays: list[float]
 
     def do_POST(self) -> None:
-        """Note how old the row is whose record this is."""
+        """Store the delay between a row with a drift and its record."""
         record = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if record["kind"] == "drift":
             self.delays.append(time.time() - record["t"])
@@ -165,24 +160,21 @@ class _Receiver(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
-class _Turning:
-    """Live rows whose concept turns every 1,000 rows; each has the moment it came as its time."""
+class _Alternating(Source):
+    """Rows at a fixed rate, stamped with their arrival; their concept changes every 1,000."""
 
-    name = "turning"
+    name = "alternating"
     guarantee = "rows of this bench"
-    schema = None
+    position: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, n: int, rate: float) -> None:
-        self.position: dict[str, Any] = {}
         self._n = n
         self._rate = rate
 
     def __iter__(self) -> Iterator[Any]:
-        from loco_stream.stream import Sample
-
         X = np.random.default_rng(0).normal(size=(self._n, 4))
         began = time.monotonic()
         for i, x in enumerate(X.tolist()):
@@ -190,20 +182,12 @@ class _Turning:
             y = (x[0] + x[1] > 0) != bool(i // 1000 % 2)
             yield Sample(dict(zip("abcd", x, strict=True)), "ny"[y], i, time.time(), self.name)
 
-    def seek(self, position: dict[str, Any]) -> None:
-        """Nothing is resumed here."""
-
-    ack = seek
-
-    def reply(self, event: Any, values: Any, classes: Any) -> None:
-        """Nobody asked."""
-
-    def close(self) -> None:
-        """Nothing is open."""
-
 
 def drift_delay(n: int, rate: float) -> dict[str, Any]:
-    """Milliseconds from the row that raised a drift to its record at a webhook, behind every prediction's record."""
+    """Return the milliseconds from a row that raises a drift to its record at a webhook.
+
+    The webhook gets the records of all predictions too.
+    """
     from loco_stream.connectors import open_sink
     from loco_stream.engine import StreamEngine
     from loco_stream.estimators.classifier import LOCOClassifier
@@ -216,7 +200,7 @@ def drift_delay(n: int, rate: float) -> dict[str, Any]:
     sink = open_sink(f"http://127.0.0.1:{server.server_address[1]}/?only=drift,prediction")
     model = LOCOClassifier(seed=0)
     model.learn_one(dict.fromkeys("abcd", 0.0), "n")  # compiles
-    report = StreamEngine(model, _Turning(n, rate), sinks=[sink]).run()
+    report = StreamEngine(model, _Alternating(n, rate), sinks=[sink]).run()
     server.shutdown()
     server.server_close()
     dropped = sink.stats["dropped"]
@@ -228,7 +212,10 @@ def drift_delay(n: int, rate: float) -> dict[str, Any]:
 
 
 def predict_time(n: int, rate: float) -> dict[str, Any]:
-    """Milliseconds of one HTTP prediction, asked for by another process, while rows are learned at a rate."""
+    """Return the milliseconds of HTTP predictions while rows are learned at a rate.
+
+    The client is another process.
+    """
     from loco_stream.dashboard.http import HTTPDoor
     from loco_stream.engine import StreamEngine
     from loco_stream.estimators.classifier import LOCOClassifier
@@ -237,12 +224,11 @@ def predict_time(n: int, rate: float) -> dict[str, Any]:
     door = HTTPDoor(service, 0)
     model = LOCOClassifier(seed=0)
     model.learn_one(dict.fromkeys("abcd", 0.0), "n")
-    service.engine = engine = StreamEngine(model, _Turning(60_000, rate))
+    service.engine = engine = StreamEngine(model, _Alternating(60_000, rate))
     thread = threading.Thread(target=engine.run)
     thread.start()
-    while (
-        engine.status.get("n_samples", 0) < 100
-    ):  # compiled: a server that stands still for 5 s loses its clients
+    # The engine must be compiled: a server that is busy for 5 s loses its clients.
+    while engine.status.get("n_samples", 0) < 100:
         time.sleep(0.1)
     try:
         return peer_answer(start_peer(do="post", url=door.url, n=n, warm=50))
@@ -253,17 +239,25 @@ def predict_time(n: int, rate: float) -> dict[str, Any]:
 
 
 def _more(pairs: Iterable[Iterable[Sequence[float]]]) -> float:
-    """Return the median of what each turn took more than its neighbour without a sink."""
+    """Return the median relative cost of turns with a sink over their neighbours without."""
     return median(
         [watched / bare - 1.0 for pair in pairs for bare, watched in zip(*pair, strict=True)]
     )
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return what each sink costs against its neighbours, and the delays."""
+    """Return the tables of the cost of each sink, and of the delays."""
     grid = Grid(
-        f"a sink beside a run in memory ({len(FEATURES)} features), CPU time of the learner's thread",
-        ["rows", "sink", "us a row without", "with", "more", "by the clock", "other threads, us"],
+        f"a run in memory with a sink ({len(FEATURES)} features), CPU time of the learner's thread",
+        [
+            "rows",
+            "sink",
+            "us per row without",
+            "with",
+            "more",
+            "more wall time",
+            "other threads, us",
+        ],
     )
     for way in _WAYS:
         found = results[way]
@@ -301,28 +295,28 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     type=click.IntRange(min=256),
     default=9600,
     show_default=True,
-    help="Rows of each run.",
+    help="Rows per run.",
 )
 @click.option(
     "--pairs",
     type=click.IntRange(min=1),
     default=5,
     show_default=True,
-    help="Pairs of runs of each kind.",
+    help="Pairs of runs per kind.",
 )
 @common(seeds=1)
 def command(settings: Settings, rows: int, pairs: int) -> None:
-    """Measure what sinks cost the learner when nobody takes their records, and how soon records and answers come.
+    """Measure the cost of sinks without receivers, and delays of drift records and predictions.
 
-    Two runs in one process take turns of 128 rows, one without a sink and one with it, and each
-    turn is compared with its neighbour: the median of all turns is told. The receiver of the drift
-    records is a thread of the same process, which makes their times upper bounds; the client that
-    asks for predictions is a process of its own.
+    Two runs in one process, without and with a sink, take turns of 128 rows. Each turn is compared
+    with its neighbour; the table has the medians. The receiver of drift records is a thread of the
+    same process, so that their delays are upper bounds. The client of the HTTP predictions is
+    another process.
 
     \b
     Examples
-      loco-stream bench outlets
-      loco-stream bench outlets --rows 9600 --pairs 3
+      python -m benchmarks outlets
+      python -m benchmarks outlets --rows 9600 --pairs 3
     """
     runs = [
         Run(way, costs, {"way": way, "n": rows - rows % _TURN, "pairs": pairs}, f"{rows} {pairs}")

@@ -45,11 +45,10 @@ def digits(seed: int) -> Iterator[tuple[dict[str, float], int]]:
 
 def network(rule: str, seed: int) -> Any:
     """Return a net whose answer comes from the tenth layer alone, so that depth cannot be bypassed."""
-    from loco_stream import LOCOClassifier
+    from loco_stream import AdvancedOptions, LOCOClassifier
 
-    return LOCOClassifier(
-        (_WIDTH,) * _DEPTH, rule=rule, readout="recursive", readout_layers="last", seed=seed
-    )
+    advanced = AdvancedOptions(readout_layers="last")
+    return LOCOClassifier((_WIDTH,) * _DEPTH, rule=rule, seed=seed, advanced=advanced)
 
 
 @click.command("deep")
@@ -75,7 +74,7 @@ def command(stage: Stage) -> None:
                 rows = paced(rows, _LOOKS * 1797 / stage.seconds)
             monitor = TaskMonitor(holdout=0, inputs=False)
             engine = StreamEngine(
-                model, rows, monitor=monitor, window=_LAST, watchers=watchers if learns else ()
+                model, rows, monitor=monitor, score_window=_LAST, watchers=watchers if learns else ()
             )
             report = play(engine)
             end[rule] = report["window_accuracy"]

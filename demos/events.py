@@ -12,7 +12,7 @@ from loco_stream.demos.gestures import GESTURES, SIDE, record
 from loco_stream.demos.stage import Stage, conclude, demo_options, paced, play
 from loco_stream.errors import ConfigError
 from loco_stream.persistence.outputs import check_output, check_picture
-from loco_stream.stream import Prediction, Sample
+from loco_stream.stream import Prediction, Sample, Sink
 
 __all__ = ["command"]
 
@@ -27,7 +27,7 @@ _NOTE = (
 )
 
 
-class _Answers:
+class _Answers(Sink):
     """A sink that keeps, by row, whether the answer was right.
 
     The last word on a row is the one with its label.
@@ -38,9 +38,6 @@ class _Answers:
 
     def write(self, prediction: Prediction) -> None:
         self.right[prediction.seq] = prediction.y_pred == prediction.y
-
-    def close(self, report: object) -> None:
-        """Nothing is open."""
 
 
 def by_place(right: NDArray[np.bool_], sequence: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -114,7 +111,7 @@ def command(stage: Stage, recording: str, plot: str) -> None:
     check_output("--recording", recording)
     if not recording.endswith(".npz"):
         raise ConfigError(f"--recording: {recording} must end in .npz")
-    check_picture(plot)
+    check_picture("--plot", plot)
     events = record(max(200, int(stage.seconds * _PER_SECOND)), stage.seed)
     np.savez_compressed(recording, **events)  # type: ignore[arg-type]  # numpy takes its own options for arrays
     sequence = np.array(
@@ -133,7 +130,7 @@ def command(stage: Stage, recording: str, plot: str) -> None:
             monitor = TaskMonitor(holdout=0)
             play(
                 StreamEngine(
-                    model, rows, [sink], monitor, delay=_LATE, window=1000, watchers=watched
+                    model, rows, [sink], monitor, delay=_LATE, score_window=1000, watchers=watched
                 )
             )
             right = np.array([sink.right.get(row, False) for row in range(len(sequence))])

@@ -113,7 +113,7 @@ def command(stage: Stage, plot: str) -> None:
     """
     from loco_stream import StreamEngine, TaskMonitor
 
-    check_picture(plot)
+    check_picture("--plot", plot)
     turn = max(1000, int(stage.seconds * _PER_SECOND) // len(_TURNS))
     models = contenders(stage.seed)
     sink = Hits()
@@ -123,7 +123,7 @@ def command(stage: Stage, plot: str) -> None:
     with stage.page("Two concepts take turns", _NOTE, rivals=rivals) as watchers:
         rows = beside(stream(turn, stage.seed), models, courses)
         monitor = TaskMonitor(holdout=0)
-        play(StreamEngine(ours, rows, [sink], monitor, window=_EARLY, watchers=watchers))
+        play(StreamEngine(ours, rows, [sink], monitor, score_window=_EARLY, watchers=watchers))
     courses = {_OURS: sink.hits, **courses}
     draw(courses, turn, plot)
     click.echo(f"the picture is {plot}")

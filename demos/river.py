@@ -48,7 +48,7 @@ def command(dataset: str, rate: float, stage: Stage) -> None:
         engine = StreamEngine(
             model,
             rows,
-            monitor=TaskMonitor(task=task, seed=stage.seed),
+            monitor=TaskMonitor(problem=task, seed=stage.seed),
             watchers=watchers,
             task=task,
             forever=not stage.headless,

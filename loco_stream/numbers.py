@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 
 from loco_stream.errors import InputError
 
-__all__ = ["LARGEST", "NO_NUMBERS", "is_beyond", "masked", "require_number", "shown", "to_number"]
+__all__ = [
+    "LARGEST",
+    "NO_NUMBERS",
+    "is_beyond",
+    "masked",
+    "plain",
+    "require_number",
+    "shown",
+    "to_number",
+]
 
 LARGEST = 1e30  # its square, summed over any stream, is far from overflow
 NO_NUMBERS = (str, bytes, bytearray, np.datetime64, np.timedelta64)  # float() would take these
@@ -76,7 +85,7 @@ def require_number(name: str, value: Any) -> float:
     number = to_number(value)
     if number != number:
         raise InputError(
-            f"{name} is {shown(value)}; allowed is a finite number from {-LARGEST:g} to {LARGEST:g}"
+            f"`{name}` must be a finite number from {-LARGEST:g} to {LARGEST:g}, got {shown(value)}"
         )
     return number
 
@@ -93,6 +102,17 @@ def masked(values: NDArray[Any]) -> NDArray[Any]:
     """
     beyond = np.abs(values) > LARGEST
     return np.where(beyond, values.dtype.type(np.nan), values) if beyond.any() else values
+
+
+def plain(value: Any) -> Any:
+    """Return numpy scalars as Python values, which JSON and checkpoints can hold.
+
+    Examples
+    --------
+    >>> plain(np.float64(0.5)), plain("ok")
+    (0.5, 'ok')
+    """
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def shown(value: Any) -> str:

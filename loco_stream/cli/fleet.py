@@ -135,7 +135,7 @@ def _run(
             model,
             call.directory,
             call.workers,
-            monitor=TaskMonitor(holdout=options["holdout"] or 0, task=task),
+            monitor=TaskMonitor(holdout=options["holdout"] or 0, problem=task),
             checkpoint_every=call.checkpoint_every,
             durability=call.durability or "interval:1s",
             ray_address=call.ray,

@@ -82,7 +82,10 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except LocoStreamError as error:
-            raise _Refusal(str(error)) from error
+            text = str(error)
+            if error.option == "on_bad":
+                text += "; --on-bad skip leaves such rows out and counts them"
+            raise _Refusal(text) from error
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

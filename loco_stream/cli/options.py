@@ -8,7 +8,13 @@ from typing import Any, TypeVar
 
 import click
 
-from loco_stream.cli.settings import check_settings, completed, setting_names, unknown_setting
+from loco_stream.cli.settings import (
+    advanced_names,
+    check_settings,
+    completed,
+    setting_names,
+    unknown_setting,
+)
 from loco_stream.errors import ConfigError
 
 __all__ = [
@@ -100,7 +106,7 @@ def is_strict(stream: Any, on_bad: str | None) -> bool:
 
     A recording can be mended, what is live cannot.
     """
-    return (on_bad or getattr(stream, "on_bad", "skip")) == "stop"
+    return (on_bad or stream.on_bad) == "stop"
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
@@ -134,14 +140,18 @@ def build_model(task: str, seed: int, settings: dict[str, Any], preset: str | No
     """
     from loco_stream.estimators.classifier import LOCOClassifier
     from loco_stream.estimators.regressor import LOCORegressor
-    from loco_stream.options import PRESETS
+    from loco_stream.options import PRESETS, AdvancedOptions
 
     estimator = LOCORegressor if task == "regression" else LOCOClassifier
     for name in settings:
         if name not in setting_names():
             raise ConfigError(unknown_setting(name))
+    advanced = {name: settings[name] for name in advanced_names() if name in settings}
+    chosen = {name: value for name, value in settings.items() if name not in advanced}
+    if advanced:
+        chosen["advanced"] = AdvancedOptions(**advanced)
     try:
-        return estimator(**{**PRESETS[preset or "default"], **settings, "seed": seed})
+        return estimator(**{**PRESETS[preset or "default"], **chosen, "seed": seed})
     except TypeError as error:
         raise ConfigError(f"--set: {error}") from error
 

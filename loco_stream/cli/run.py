@@ -101,11 +101,11 @@ def command(
 
     for option, path in (("--report", report), ("--plot", plot), ("--predictions", predictions)):
         check_output(option, path)
-    check_picture(plot)
+    check_picture("--plot", plot)
     if resume and checkpoint is None:
         raise click.UsageError("--resume needs --checkpoint DIR")
     settings = stored_settings(checkpoint if resume else None, options)
-    listeners = [*_sinks(predictions, resume), *open_sinks(sinks, on_drift)]
+    listeners = [*_sinks(predictions), *open_sinks(sinks, on_drift)]
     stream = open_stream(source, settings["task"], keys, on_bad=on_bad)
     click.echo(f"{stream.name}: {stream.guarantee}", err=True)
     engine_options = {"checkpoint": checkpoint, "resume": resume, "sinks": listeners}
@@ -128,10 +128,10 @@ def command(
         )  # a signal that comes after the last row must not cost the report
 
 
-def _sinks(predictions: str | None, resume: bool) -> list[Any]:
-    from loco_stream.engine import JSONLSink
+def _sinks(predictions: str | None) -> list[Any]:
+    from loco_stream.connectors import open_sink
 
-    return [] if predictions is None else [JSONLSink(predictions, append=resume)]
+    return [] if predictions is None else [open_sink(f"jsonl:{predictions}?only=prediction")]
 
 
 def _keep(result: Any, report: str | None, plot: str | None) -> None:

@@ -84,14 +84,14 @@ class Session:
             task, options["seed"], parse_settings(options["settings"]), options["preset"]
         )
         holdout = {} if options["holdout"] is None else {"holdout": options["holdout"]}
-        monitor = TaskMonitor(task=task, seed=options["seed"], **holdout)
+        monitor = TaskMonitor(problem=task, seed=options["seed"], **holdout)
         kept = {name: options[name] for name in _STORED if name != "task"}
         return StreamEngine(
             model,
             feed,
             monitor=monitor,
             delay=options["delay"],
-            window=options["window"],
+            score_window=options["window"],
             task=task,
             settings={**kept, "task": task},
             **self._engine_options,

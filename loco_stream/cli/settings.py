@@ -1,27 +1,47 @@
-"""What `--set` takes: the settings of the model, for the shell's completion, for `--set help`, and for who mistypes."""
+"""The settings of `--set`: parameters of the estimators and of `AdvancedOptions` by name.
+
+They serve completion in the shell, `--set help` and the refusal of unknown names.
+"""
 
 from __future__ import annotations
 
 import inspect
 import re
 from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from loco_stream.errors import ConfigError
 
-__all__ = ["check_settings", "completed", "setting_names", "unknown_setting"]
+__all__ = ["advanced_names", "check_settings", "completed", "setting_names", "unknown_setting"]
+
+
+def _declared(kind: Any) -> dict[str, Any]:
+    """Return the default of each parameter of a class."""
+    parameters = inspect.signature(kind).parameters
+    return {name: each.default for name, each in parameters.items()}
+
+
+def _constructor() -> dict[str, Any]:
+    from loco_stream.estimators.classifier import LOCOClassifier
+
+    declared = _declared(LOCOClassifier)
+    return {name: declared[name] for name in declared if name not in ("seed", "advanced")}
+
+
+def advanced_names() -> list[str]:
+    """Return the parameters of `AdvancedOptions`."""
+    from loco_stream.options import AdvancedOptions
+
+    return [field.name for field in fields(AdvancedOptions)]
 
 
 def setting_names() -> list[str]:
-    """Return the names, in the order of the estimators' constructor.
-
-    `--seed` is an option of its own.
-    """
-    from loco_stream.estimators.classifier import LOCOClassifier
-
-    return [name for name in inspect.signature(LOCOClassifier).parameters if name != "seed"]
+    """Return all parameters, first those of the constructors, without `seed`, then the advanced."""
+    return [*_constructor(), *advanced_names()]
 
 
 def completed(
@@ -35,10 +55,7 @@ def completed(
 def check_settings(
     context: click.Context, parameter: click.Parameter, pairs: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Print every setting for `--set help` and end.
-
-    Refuse an unknown one before anything is opened or compiled.
-    """
+    """Print every setting for `--set help` and exit; refuse unknown names before all else."""
     if context.resilient_parsing:
         return pairs
     if "help" in pairs:
@@ -51,19 +68,26 @@ def check_settings(
 
 
 def unknown_setting(name: str) -> str:
-    """Return the sentence about a setting that the model does not have."""
+    """Return the message about a setting that the model does not have."""
     from loco_stream.connectors.values import hint
 
-    return f"--set: the model has no setting {name!r}{hint(name, setting_names())} (--set help lists all)"
+    near = hint(name, setting_names())
+    return f"--set: the model has no setting {name!r}{near} (--set help lists all)"
 
 
 def _lines() -> Iterator[str]:
     from loco_stream.estimators.classifier import LOCOClassifier
+    from loco_stream.options import AdvancedOptions
 
-    told = inspect.getdoc(LOCOClassifier) or ""
-    defaults = inspect.signature(LOCOClassifier).parameters
-    for name in setting_names():
-        found = re.search(rf"^{name}\n((?:    .*\n)+)", told, re.MULTILINE)
-        text = " ".join(found[1].split()) if found else ""
-        yield f"{name}={defaults[name].default}"
-        yield from click.wrap_text(text, 100, "    ", "    ").splitlines()
+    yield from _described(LOCOClassifier, _constructor())
+    yield from _described(AdvancedOptions, _declared(AdvancedOptions))
+
+
+def _described(kind: Any, defaults: dict[str, Any]) -> Iterator[str]:
+    """Yield the default and the documentation of parameters from the docstring of a class."""
+    text = inspect.getdoc(kind) or ""
+    for name, default in defaults.items():
+        found = re.search(rf"^{name}\n((?:    .*\n)+)", text, re.MULTILINE)
+        yield f"{name}={default}"
+        paragraph = " ".join(found[1].split()) if found else ""
+        yield from click.wrap_text(paragraph, 100, "    ", "    ").splitlines()

@@ -19,9 +19,9 @@ from starlette.routing import Route
 
 from loco_stream.dashboard.app import Guard
 from loco_stream.dashboard.openapi import DOCUMENT, Learn, Predict, Row
-from loco_stream.engine.admission import label_fault, row_fault
-from loco_stream.engine.inbox import FullError, Inbox
-from loco_stream.engine.numbered import MOST_NUMBER
+from loco_stream.engine.deduplicator import MAX_NUMBER
+from loco_stream.engine.inbox import Inbox, InboxFullError
+from loco_stream.engine.validation import label_fault, row_fault
 from loco_stream.errors import LocoStreamError, SourceError
 
 __all__ = ["make_door"]
@@ -70,8 +70,8 @@ def make_door(service: Any, inbox: Inbox, token: str | None, hosts: list[str]) -
         ]
         if (given.source is None) != (given.seq is None):
             raise HTTPException(400, "source and seq belong together: give both, or neither")
-        if not rows or (given.seq or 0) + len(rows) - 1 > MOST_NUMBER:
-            raise HTTPException(422, f"a request has a row or more, numbered up to {MOST_NUMBER}")
+        if not rows or (given.seq or 0) + len(rows) - 1 > MAX_NUMBER:
+            raise HTTPException(422, f"a request has a row or more, numbered up to {MAX_NUMBER}")
         task = "regression" if "mae" in service.status else "classification"
         for x, y in rows:
             fault = _fault(x) or (
@@ -82,7 +82,7 @@ def make_door(service: Any, inbox: Inbox, token: str | None, hosts: list[str]) -
         try:
             waiting = asyncio.wrap_future(inbox.put(rows, given.source, given.seq or 0))
             learned = await asyncio.wait_for(asyncio.shield(waiting), SECONDS)
-        except FullError as error:
+        except InboxFullError as error:
             raise HTTPException(503, str(error)) from None
         except SourceError as error:
             raise HTTPException(409, str(error)) from None
@@ -188,7 +188,7 @@ def _answer(engine: Any, x: Mapping[str, Any]) -> dict[str, Any]:
             answer["proba"] = {str(label): p for label, p in model.predict_proba_one(x).items()}
     except LocoStreamError as error:
         raise HTTPException(422, str(error)) from None
-    engine.asked(x)
+    engine.count_request(x)
     known = getattr(
         model, "features", None
     )  # none before the first row, and other libraries' models do not tell

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from loco_stream.metrics.course import Course
+from loco_stream.metrics.curve import Curve
 
 __all__ = ["Ring"]
 
@@ -37,7 +37,7 @@ class Ring:
         self._frames: deque[bytes] = deque(maxlen=frames)
         self._last = 0  # number of the newest frame
         self._state: dict[str, Any] = {}
-        self._course = Course(_POINTS)
+        self._course = Curve(_POINTS)
         self._lock = threading.Lock()
         self._encoder = msgspec.json.Encoder()  # writes NaN as null, as JSON wants it
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from loco_stream.engine.numbered import MOST_NUMBER
+from loco_stream.engine.deduplicator import MAX_NUMBER
 from loco_stream.version import __version__
 
 __all__ = ["DOCUMENT", "Learn", "Predict", "Row"]
@@ -41,7 +41,7 @@ class Learn(msgspec.Struct, forbid_unknown_fields=True):
     y: Value = None
     rows: list[Row] | None = None
     source: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
-    seq: Annotated[int, Meta(ge=0, le=MOST_NUMBER)] | None = None
+    seq: Annotated[int, Meta(ge=0, le=MAX_NUMBER)] | None = None
 
 
 class Answer(msgspec.Struct):

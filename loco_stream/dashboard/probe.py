@@ -9,13 +9,13 @@ from collections.abc import Callable, Hashable, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from loco_stream.metrics.keys import scores_of
+from loco_stream.metrics.scores import charted
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
-    from loco_stream.engine.trainer import Answered
+    from loco_stream.engine.trainer import ScoredRow
 
-__all__ = ["Probe"]
+__all__ = ["Probe", "score_columns"]
 
 _NEURONS = 64  # rows of the raster: more cannot be told apart on a phone
 _RATE_SECONDS = 2.0
@@ -51,19 +51,17 @@ class Probe:
         self._classes: dict[str, Any] = {}
 
     def score(self, engine: StreamEngine) -> list[Any]:
-        """Return a point of the course.
+        """Return a point of the curve.
 
-        It is rows seen; windowed score, score of all, that of repeating the label, that of the
-        likeliest label; the row's time, s since 1970, or NaN; and the scores of the rivals.
+        It is rows seen; the row's time, s since 1970, or NaN; the scores in the order of
+        `score_columns`; and the scores of the rivals.
         """
         status = engine.status
-        last = engine.last_answer
-        names = scores_of("regression" if "mae" in status else "classification")
-        scores = [status.get(name) for name in names]
+        last = engine.last_scored
         return [
             status["n_samples"],
-            *scores,
             math.nan if last is None else last.row.t,
+            *(status[column["name"]] for column in score_columns(engine)),
             *(say() for say in self._rivals),
         ]
 
@@ -76,7 +74,7 @@ class Probe:
             "rate": self._rate(status["n_samples"]),
             "latency": status["latency_minute_us"],
             "coverage": status.get("interval_coverage"),
-            "last": _last(engine.last_answer),
+            "last": _last(engine.last_scored),
             "lag": engine.lag,
             "gaps": status["transport"].get("gaps"),
             "checkpoint_age": status["checkpoint_age"],
@@ -138,7 +136,15 @@ class Probe:
         return (n - before) / (now - began) if now > began else None
 
 
-def _last(answered: Answered | None) -> dict[str, Any] | None:
+def score_columns(engine: StreamEngine) -> list[dict[str, str]]:
+    """Return name, label and role of the scores in a point of the curve, in order."""
+    shown = charted("regression" if "mae" in engine.status else "classification")
+    return [
+        {"name": score.key.name, "label": score.key.label, "role": score.chart} for score in shown
+    ]
+
+
+def _last(answered: ScoredRow | None) -> dict[str, Any] | None:
     """Return the last row whose label is known: its features, and what was said of it before."""
     if answered is None:
         return None

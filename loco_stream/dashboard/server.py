@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from loco_stream.dashboard.history import Ring
-from loco_stream.dashboard.probe import Probe
+from loco_stream.dashboard.probe import Probe, score_columns
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -112,17 +112,18 @@ class Dashboard:
 
     def _begin(self, engine: StreamEngine) -> None:
         """Tell what runs, and what a resumed run has behind it."""
-        curve = list(engine.curve.values())
-        for at, windowed, overall in zip(*curve, strict=True):
-            self._ring.remember(
-                [at, windowed, overall, None, None, None, *[None] * len(self._rivals)]
-            )
+        scores = score_columns(engine)
+        curve = engine.curve
+        for i, at in enumerate(curve["at"]):
+            known = [curve[s["name"]][i] if s["name"] in curve else None for s in scores]
+            self._ring.remember([at, None, *known, *[None] * len(self._rivals)])
         task = "regression" if "mae" in engine.status else "classification"
         self._ring.publish(
             {
                 "title": self._title or engine.source.name,
                 "model": type(engine.model).__name__,
                 "task": task,
+                "scores": scores,
             }
         )
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from loco_stream.engine.checkpoint import CheckpointFolder
-from loco_stream.engine.wal import Log, pack_record
+from loco_stream.engine.wal import WriteAheadLog, pack_record
 from loco_stream.errors import CheckpointError
 from loco_stream.fleet.model_store import ModelStore
 from loco_stream.fleet.rows import Key, Rows
@@ -49,7 +49,7 @@ class Group:
         except BaseException:
             self._folder.release()
             raise
-        self._log = Log(path, math.inf)  # synced by the host, once for all that a call brings
+        self._log = WriteAheadLog(path, math.inf)  # synced by the host, once for all that a call brings
         self.commit = self._models.commit_number
         self.rows_since, self.saved_at = 0, time.monotonic()
         self._refused = self._folder.set_aside_commits()
@@ -69,7 +69,7 @@ class Group:
 
         Return what to say.
         """
-        path = self._folder.put_aside(self.commit, pack_record(self.commit, rows.encode()))
+        path = self._folder.set_aside(self.commit, pack_record(self.commit, rows.encode()))
         return (
             f"rows of key {rows.key!r} cannot be learned ({error!r}); they are set aside in {path}"
         )

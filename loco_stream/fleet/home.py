@@ -15,10 +15,11 @@ from loco_stream.fleet.keyed_model import Maker
 from loco_stream.fleet.rows import Key
 from loco_stream.monitor import TaskMonitor
 from loco_stream.persistence.files import atomic_write
+from loco_stream.persistence.version_2.monitor import monitor_settings
 
 __all__ = ["Home", "make_maker"]
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Home:
@@ -96,9 +97,14 @@ def make_maker(path: Path) -> Maker:
 def _settings(path: Path) -> dict[str, Any] | None:
     try:
         settings = json.loads((path / "fleet.json").read_text())
-        if settings["format"] != _FORMAT:
+        if settings["format"] not in (1, _FORMAT):
             raise CheckpointError(f"{path} holds a fleet of a newer version; update loco-stream")
-        return {name: settings[name] for name in ("format", "key_groups", "watch", "epoch")}
+        if settings["format"] == 1 and settings["watch"] is not None:
+            settings["watch"] = monitor_settings(settings["watch"])
+        return {
+            "format": _FORMAT,
+            **{name: settings[name] for name in ("key_groups", "watch", "epoch")},
+        }
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

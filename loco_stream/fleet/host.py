@@ -228,8 +228,7 @@ class Host:
             self._checkpoint(group)
         if rows.kind == LABELS:
             n_repeated = said.count(None)
-        watch = self._models[rows.key].watch
-        return Answer(said, n_repeated, None, () if watch is None else watch.heard)
+        return Answer(said, n_repeated, None, self._models[rows.key].alarms)
 
     def _apply(self, keyed: KeyedModel | None, rows: Rows, predicts: bool) -> Said:
         if keyed is not None:

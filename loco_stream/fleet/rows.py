@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.engine.model_adapter import plain
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.estimators.inputs.tables import column_names, table
+from loco_stream.numbers import plain
 from loco_stream.persistence.format import decode_plain, encode_plain
 
 __all__ = [
@@ -152,7 +152,7 @@ class Rows:
         )
         seq = self.seq.start if isinstance(self.seq, range) else self.seq.tobytes()
         place = [None if names is None else _raw(names), self.source, self.epoch, seq]
-        kind = () if self.kind == LEARN else (self.kind,)  # the last field, which older logs lack
+        kind = () if self.kind == LEARN else (self.kind,)  # the last field
         try:
             return msgspec.msgpack.encode([self.key, data, shape, labels, packed, *place, *kind])
         except UnicodeEncodeError as error:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from loco_stream.engine.admission import admit
 from loco_stream.engine.listeners import Listeners
 from loco_stream.engine.source_reader import SourceReader, n_rows
+from loco_stream.engine.validation import validate_events
 from loco_stream.errors import ConfigError
 from loco_stream.fleet.by_key import KeySorter
 from loco_stream.fleet.fleet import Fleet
@@ -69,9 +69,7 @@ class FleetRunner:
         self._sorter = KeySorter(key)
         self._teller = Teller(fleet, self._sorter, reader.source.reply)
         self._listeners = Listeners(sinks, watchers)
-        self._live = hasattr(
-            reader.source, "stats"
-        )  # its commits are what came together, and must not wait
+        self._live = reader.source.is_live  # rows of a commit came together and must not wait
         self._place = fleet.path / "position"
         self._drifts: dict[Key, Record] = {}  # the newest of each key, the newest of all at the end
         self._scores: dict[
@@ -101,7 +99,7 @@ class FleetRunner:
             while (commit := self._next()) is not None:
                 events, position = commit
                 self._take(events)
-                self._listeners.show(self)
+                self._listeners.notify_watchers(self)
                 if not events or time.monotonic() - self._durable_at > _DURABLE_SECONDS:
                     self._acknowledge(position)
             if position is not None:
@@ -114,8 +112,8 @@ class FleetRunner:
         return report
 
     def _resume(self, found: Any) -> None:
-        """Go on from what `_acknowledge` wrote; an older version wrote the position alone."""
-        position, waiting = found if isinstance(found, list) else (found, [])
+        """Go on from what `_acknowledge` wrote."""
+        position, waiting = found
         self._sorter.restore_state(waiting)
         self._reader.seek(position)
 
@@ -223,13 +221,13 @@ class FleetRunner:
             self._waiting = None
 
     def _take(self, events: Sequence[Event]) -> None:
-        admitted = admit(events, self._fleet.task)
-        if admitted.refused:
-            self._counts["n_refused"] += admitted.refused
-            self._reason = admitted.reason
+        valid = validate_events(events, self._fleet.task)
+        if valid.n_refused:
+            self._counts["n_refused"] += valid.n_refused
+            self._reason = valid.reason
         if self._fleet.has_context:
-            self._counts["n_out_of_time"] += sum(map(_rows_in_time, admitted.events))
-        for some in self._teller.steps(admitted.events):
+            self._counts["n_out_of_time"] += sum(map(_rows_in_time, valid.events))
+        for some in self._teller.steps(valid.events):
             self._learn(self._sorter.sort(some))
 
     def _learn(self, rows: Sequence[Rows]) -> None:
@@ -265,13 +263,13 @@ class FleetRunner:
                 score[1] += abs(y - y_pred)
             self._counts["n_samples"] += 1
         source = f"{rows.source}/{rows.key}"
-        self._listeners.tell(
+        self._listeners.emit_prediction(
             Prediction(int(rows.seq[i]), y_pred, y, source=source, epoch=rows.epoch)
         )
 
     def _tell_alarms(self, key: Key, alarms: Iterable[Record]) -> None:
         for record in alarms:
-            self._listeners.announce({**record, "key": key})
+            self._listeners.emit_record({**record, "key": key})
             if record["kind"] == "drift":
                 self._drifts.pop(key, None)
                 self._drifts[key] = record

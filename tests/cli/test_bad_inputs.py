@@ -236,7 +236,7 @@ WHOLE = [
         "--plot: cannot write no/x.png: there is no folder",
     ),
     ("ok.csv", GOOD, "csv:ok.csv?target=y", "--predictions .", "--predictions: cannot write"),
-    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--set rule=x", "rule is 'x'; allowed are 'loco'"),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--set rule=x", "`rule` must be 'loco', 'np' or 'frozen', got 'x'"),
     ("ok.csv", GOOD, "csv:ok.csv?target=y", "--set ruel=np", "no setting 'ruel'"),
     ("ok.csv", GOOD, "csv:ok.csv?target=y", "--resume", "--resume needs --checkpoint DIR"),
     (
@@ -306,7 +306,7 @@ def test_a_bad_row_stops_with_a_sentence_or_is_skipped_alone(run, case, tmp_path
     report = json.loads(out)
     assert (code, report["n_samples"], report["skipped"]) == (0, learned, {kind: 1})
     assert any(
-        line.startswith(f"not used: 1 row left out (1 {kind}); the last: ") for line in errors
+        line.startswith(f"not used: 1 row left out (1 {kind}); the last error: ") for line in errors
     )
 
 

@@ -12,6 +12,7 @@ from loco_stream.cli.options import build_model
 from loco_stream.cli.settings import setting_names
 from loco_stream.connectors.values import hint, listed
 from loco_stream.errors import ConfigError
+from loco_stream.options import AdvancedOptions
 from loco_stream.persistence import format as persist
 
 
@@ -34,6 +35,7 @@ def test_help_lists_every_setting_with_its_default(command):
         assert f"\n{name}=" in "\n" + shown.stdout
     assert "rule=loco\n    ``" in shown.stdout
     assert "categories=64" in shown.stdout
+    assert "credit=mirror\n    How a hidden neuron" in shown.stdout
     assert "seed=" not in shown.stdout
 
 
@@ -83,6 +85,25 @@ def test_a_preset_of_the_command_is_kept_with_the_checkpoint(url, tmp_path):
     assert "was begun with preset = 'fast'" in other.stderr
 
 
+def test_settings_may_be_advanced_options():
+    settings = {"rule": "np", "credit": "learned", "leaks": (0.0, 0.01)}
+    model = build_model("classification", 0, settings)
+    assert model.rule == "np"
+    assert model.advanced == AdvancedOptions(credit="learned", leaks=(0.0, 0.01))
+    assert build_model("regression", 0, {"rule": "np"}).advanced == AdvancedOptions()
+    with pytest.raises(ConfigError, match="`credit` must be"):
+        build_model("classification", 0, {"credit": "none"})
+    with pytest.raises(ConfigError, match="no setting 'advanced'"):
+        build_model("classification", 0, {"advanced": None})
+
+
+def test_a_run_with_an_advanced_option_saves_it(url, tmp_path):
+    words = ["--set", "credit=learned", "--checkpoint", tmp_path / "state"]
+    assert run("run", url, "--quiet", *words).exit_code == 0
+    saved = persist.read(max((tmp_path / "state").glob("checkpoint-*.loco")))
+    assert saved.config["model"]["parameters"]["advanced"]["credit"] == "learned"
+
+
 def test_settings_go_on_from_a_preset():
     assert build_model("classification", 0, {}, "accurate").hidden_sizes == (256,)
     assert build_model("regression", 0, {"hidden_sizes": [4, 8]}, "fast").hidden_sizes == [4, 8]
@@ -93,9 +114,8 @@ def test_both_estimators_have_presets(kind):
     model = kind.preset("fast", seed=3)
     assert type(model) is kind
     assert (model.hidden_sizes, model.seed) == ((64,), 3)
-    with pytest.raises(
-        ConfigError, match="preset is 'slow'; allowed are 'fast', 'default', 'accurate'"
-    ):
+    refusal = "must be one of the presets 'fast', 'default', 'accurate', got 'slow'"
+    with pytest.raises(ConfigError, match=refusal):
         kind.preset("slow")
 
 

@@ -299,7 +299,7 @@ def test_rows_with_texts_are_in_the_log_with_their_epoch(tmp_path):
 @pytest.mark.parametrize(
     ("x", "says"),
     [
-        ([["red", 1.0], ["blue"]], "'colour' is .*; allowed is a finite number"),
+        ([["red", 1.0], ["blue"]], "'colour'` must be a finite number"),
         ([[1.0, 2.0], [3.0]], "x must be a dict, a row or a table"),
         ([["red", 1.0, 2.0]], "a row has 3 values and the schema 2 features"),
         ([object(), 1.0], "x must be a dict, a row or a table of numbers and texts"),
@@ -329,7 +329,7 @@ def test_times_of_rows_travel():
             link.send([1.0], t="noon")
         for events in source:
             link.take_predictions()  # sends on
-            taken += [moment for event in events for moment in event.moments.tolist()]
+            taken += [moment for event in events for moment in event.row_times.tolist()]
             if len(taken) == 133:
                 break
         with suppress(SourceError):

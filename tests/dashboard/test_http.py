@@ -15,8 +15,8 @@ from loco_stream.cli.options import warm_up
 from loco_stream.cli.standby import Standby
 from loco_stream.dashboard.http import HTTPDoor
 from loco_stream.dashboard.server import listen
-from loco_stream.engine.inbox import WithInbox
-from loco_stream.engine.numbered import NumberedRows
+from loco_stream.engine.inbox import InboxSource
+from loco_stream.engine.deduplicator import Deduplicator
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Sample
 from tests.helpers.engine_process import at_work, end, inspect, serve
@@ -56,7 +56,7 @@ class Service:
         self.standby = Standby()
         self.door = HTTPDoor(self.standby, 0, token=token)
         self.port = int(self.door.url.rpartition(":")[2].strip("/"))
-        source = WithInbox(ListSource([[]]), self.door.inbox)
+        source = InboxSource(ListSource([[]]), self.door.inbox)
         model = LOCOClassifier(hidden_sizes=(8,), seed=1)
         self.engine = StreamEngine(
             model, source, checkpoint=checkpoint, strict=False, forever=True, resume=None
@@ -118,7 +118,7 @@ def test_rows_asked_about_are_counted_with_the_names_that_nobody_knows():
         {"load": 2},
     )
     assert (
-        "predictions were asked with features that the model does not know: 'laod' (1 row)"
+        "rows to predict had unknown features: 'laod' (1 row)"
         in report["unused"]
     )
 
@@ -369,12 +369,12 @@ def test_what_was_numbered_is_known_to_a_run_without_a_door_in_between(tmp_path)
 
 
 def test_too_many_names_of_sources_are_refused():
-    rows = NumberedRows()
+    rows = Deduplicator()
     for i in range(256):
-        rows.take(f"s{i}", 1)
+        rows.is_new(f"s{i}", 1)
     with pytest.raises(SourceError, match="256 sources have numbered rows"):
-        rows.take("one more", 1)
-    assert not rows.take("s7", 1)
+        rows.is_new("one more", 1)
+    assert not rows.is_new("s7", 1)
 
 
 @pytest.mark.slow

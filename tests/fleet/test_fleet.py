@@ -256,7 +256,7 @@ def test_a_full_disk_is_told_and_nothing_unlogged_is_learned(tmp_path, table, mo
             raise OSError(28, "No space left on device")
 
         with monkeypatch.context() as patch:
-            patch.setattr("loco_stream.engine.wal.Log._write", full)
+            patch.setattr("loco_stream.engine.wal.WriteAheadLog._write", full)
             with pytest.raises(CheckpointError, match="No space left"):
                 fleet.learn("a", X[60:], y[60:], source=SOURCE, seq=60)
         fleet.learn("a", X[60:], y[60:], source=SOURCE, seq=60)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from loco_stream import Fleet, LOCOClassifier, TaskMonitor, save
+from loco_stream import AdvancedOptions, Fleet, LOCOClassifier, TaskMonitor, save
 from loco_stream.cli.main import main
 from loco_stream.engine.source_reader import PairSource, SourceReader
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import SourceError
 from loco_stream.fleet.by_key import KeySorter
 from loco_stream.fleet.runner import FleetRunner
-from loco_stream.stream import Block, Labels, Sample
+from loco_stream.stream import Block, Labels, Sample, Sink
 from tests.helpers.fleet_process import rows_of, template
 
 NAMES = ("device", "a", "b", "c")
@@ -51,7 +51,7 @@ def alone(X, y):
     return state_sha256(*export_model(model))
 
 
-class Heard:
+class Heard(Sink):
     def __init__(self):
         self.predictions = []
         self.report = None
@@ -63,17 +63,17 @@ class Heard:
         self.report = report
 
 
-class HeardDrifts:
+class HeardDrifts(Sink):
     kinds = frozenset({"drift"})
 
     def __init__(self):
         self.records = []
 
-    def event(self, record):
-        self.records.append(record)
+    def write(self, prediction):
+        raise AssertionError("predictions are not among `kinds`")
 
-    def close(self, report):
-        pass
+    def write_record(self, record):
+        self.records.append(record)
 
 
 def test_each_row_goes_to_the_model_of_its_key_and_is_told(tmp_path):
@@ -213,7 +213,7 @@ def serve(tmp_path, events, *extra):
 
 
 def test_the_command_starts_from_a_template_and_tells_drifts(tmp_path):
-    trained = LOCOClassifier(hidden_sizes=(8,), receptive_fields=3, seed=1)
+    trained = LOCOClassifier(hidden_sizes=(8,), seed=1, advanced=AdvancedOptions(receptive_fields=3))
     X, _ = rows_of(0, 50)
     trained.learn_array(X, X[:, 0] > 0, features=NAMES[1:])
     save(trained, tmp_path / "model.loco")

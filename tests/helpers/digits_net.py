@@ -3,12 +3,11 @@
 import numpy as np
 from sklearn.datasets import load_digits
 
-from loco_stream import LOCOClassifier
+from tests.helpers.models import classifier
 
-# ms; in the window; rows learned, 500 are left
-DT = 0.1
-STEPS = 20
-TRAINED = 1297
+DT = 0.1  # ms
+STEPS = 20  # in a window
+TRAINED = 1297  # rows learned, 500 are left
 
 
 def digits():
@@ -18,9 +17,9 @@ def digits():
 
 
 def trained():
-    """Return a model of digits whose neurons fire on a grid of DT."""
+    """Return a model of the digits whose neurons fire on a grid of `DT`."""
     X, y = digits()
-    model = LOCOClassifier(
+    model = classifier(
         hidden_sizes=128,
         readout="delta",
         readout_layers="hidden",
@@ -41,7 +40,7 @@ def held_currents(model, X):
 
 
 def answers(net, raster):
-    """Return the label that the net's readout gives for spikes (rows, steps, neurons)."""
+    """Return the labels by the readout of a network for spikes, (rows, steps, neurons)."""
     found = []
     for row in raster:
         step, neuron = np.nonzero(row)

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from loco_stream import Fleet, LOCOClassifier
+from loco_stream import AdvancedOptions, Fleet, LOCOClassifier
 
 SOURCE = "plant"
 
 
 def template():
-    return LOCOClassifier(hidden_sizes=(8,), receptive_fields=3, seed=1)
+    return LOCOClassifier(hidden_sizes=(8,), seed=1, advanced=AdvancedOptions(receptive_fields=3))
 
 
 def rows_of(key, n):

@@ -14,7 +14,7 @@ from loco_stream import LOCOClassifier, LOCORegressor, Network, neurons
 from loco_stream.errors import ConfigError
 from loco_stream.neurons.spikes import MOST_SPIKES
 from tests.helpers import naive, toy_neuron
-from tests.helpers.doors import door
+from tests.helpers.jitted import jitted
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -121,19 +121,19 @@ def test_the_estimator_runs_a_model_from_outside_by_its_spike_times():
     model = LOCOClassifier(hidden_sizes=(8,), neuron="counter", seed=1)
     model.learn_array(X, (X[:, 0] > 0).astype(int))
     model.predict_one(dict(enumerate(X[0])))
-    run = model._scratch.run
-    gain = model._state.net.gains[0, 0]
-    for drive, trace in zip(gain * run.drives[0], model._scratch.features, strict=False):
-        n = door(operations.times)(
+    clean = model._core.scratch.clean
+    gain = model._core.state.net.gain[0]
+    for drive, trace in zip(gain * clean.drives, clean.traces, strict=False):
+        n = jitted(operations.times)(
             toy_neuron.Counter(), float(drive), 20.0, 20.0, np.zeros((2, 8)), times
         )
         assert n == max(0, int(drive))
         np.testing.assert_allclose(times[:n], 20.0 / drive * np.arange(1, n + 1))
         assert trace == pytest.approx(naive.trace(times[:n], 20.0, 20.0), rel=1e-4, abs=1e-6)
     when, who = model.last_spikes_
-    assert len(when) == run.spikes[0, 0] > 0
+    assert len(when) == clean.spikes[0] > 0
     assert np.all(np.diff(when) >= 0.0)
-    assert set(who.tolist()) == set(np.flatnonzero(model._scratch.features[:8]).tolist())
+    assert set(who.tolist()) == set(np.flatnonzero(clean.traces[:8]).tolist())
 
 
 @pytest.mark.slow

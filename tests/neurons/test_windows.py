@@ -16,9 +16,9 @@ from loco_stream.neurons import spikes
 from loco_stream.neurons.izhikevich import Izhikevich
 from loco_stream.neurons.spikes import MOST_SPIKES
 from tests.helpers import naive, naive_network
-from tests.helpers.doors import door, doors
+from tests.helpers.jitted import jitted, jitted_module
 
-trace_of = doors(spikes).trace_of
+trace_of = jitted_module(spikes).trace_of
 DRIVES = st.floats(-5.0, 60.0)
 WINDOWS = st.sampled_from([5.0, 20.0, 100.0])
 TAUS = st.floats(2.0, 1e4)
@@ -33,7 +33,7 @@ def times_of(name, drive, window=20.0, tau=20.0, cell=None, n_room=MOST_SPIKES):
     """Return the spike times that the window kernel writes."""
     operations = window_of(name)
     times = np.full(n_room + 1, -7.0)
-    n = door(operations.times)(
+    n = jitted(operations.times)(
         cell or operations.settings(tau),
         drive,
         window,
@@ -88,7 +88,7 @@ def test_lif_times_are_the_twins_and_the_simulators(drive, window, tau):
 def test_the_lif_trace_in_closed_form_is_the_sum_over_its_spikes(drive, window, tau, tau_trace):
     tau_trace = tau if tau_trace is None else tau_trace
     assume(not is_edge(drive, window, tau))
-    trace, n = door(window_of("lif").trace)(
+    trace, n = jitted(window_of("lif").trace)(
         window_of("lif").settings(tau),
         drive,
         window,
@@ -110,7 +110,7 @@ def test_a_trace_is_continuous_where_spikes_come_and_go():
     room = (np.zeros((2, 8)), np.zeros(MOST_SPIKES))
     traces, counts = zip(
         *(
-            door(window_of("lif").trace)(cell, drive, 20.0, 20.0, 20.0, math.exp(-1.0), *room)
+            jitted(window_of("lif").trace)(cell, drive, 20.0, 20.0, 20.0, math.exp(-1.0), *room)
             for drive in np.linspace(0.0, 15.0, 15001)
         ),
         strict=True,
@@ -249,7 +249,7 @@ def test_on_a_grid_a_neuron_fires_at_the_end_of_the_step_in_which_it_reaches_its
             expected.append(step * cell.dt)
             v = 0.0 if reset_zero else v - 1.0
     np.testing.assert_array_equal(times_of("lif", drive, tau=tau, cell=cell), expected)
-    trace, n = door(window_of("lif").trace)(
+    trace, n = jitted(window_of("lif").trace)(
         cell, drive, 20.0, tau, 20.0, math.exp(-1.0), np.full((2, 8), np.nan), np.zeros(MOST_SPIKES)
     )
     assert n == len(expected)

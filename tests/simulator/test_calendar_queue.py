@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from loco_stream.simulator import calendar_queue
 from loco_stream.simulator.calendar_queue import QUEUED
-from tests.helpers.doors import doors
+from tests.helpers.jitted import jitted_module
 
 ROOM = 512
 
@@ -28,7 +28,7 @@ def empty(buckets, per_ms):
     longest=st.sampled_from([0.0, 0.5, 7.0, 1e4]),
 )
 def test_entries_leave_in_order_of_time_and_group(seed, buckets, per_ms, longest):
-    door = doors(calendar_queue)
+    kernels = jitted_module(calendar_queue)
     rng = np.random.default_rng(seed)
     arrays = empty(buckets, per_ms)
     twin = []
@@ -38,13 +38,13 @@ def test_entries_leave_in_order_of_time_and_group(seed, buckets, per_ms, longest
         if rng.random() < 0.55 and len(twin) < ROOM:
             time = now + longest * round(rng.random(), 2)
             group = int(rng.integers(50))
-            door.add(*arrays, time, group, now, 0.0)
+            kernels.add(*arrays, time, group, now, 0.0)
             heapq.heappush(twin, (time, group, now))
         elif twin:
-            now = door.earliest(*arrays)
+            now = kernels.earliest(*arrays)
             first = heapq.heappop(twin)
             assert (now, heap[0, 1]) == first[:2]
-            door.take(queue, heap)
+            kernels.take(queue, heap)
         assert queue[QUEUED] == len(twin)
     waiting = np.zeros((len(twin), 3))
     calendar_queue.drain(queue, *arrays[2:], waiting)
@@ -52,18 +52,18 @@ def test_entries_leave_in_order_of_time_and_group(seed, buckets, per_ms, longest
         [time, float(group)] for time, group, _ in twin
     )
     calendar_queue.refill(*arrays, waiting, np.zeros((50, 4)))
-    assert door.earliest(*arrays) == (min(twin)[0] if twin else np.inf)
+    assert kernels.earliest(*arrays) == (min(twin)[0] if twin else np.inf)
 
 
 def test_slots_are_used_again():
-    door = doors(calendar_queue)
+    kernels = jitted_module(calendar_queue)
     arrays = empty(64, 10.0)
     for k in range(20 * ROOM):
-        door.add(*arrays, k + 3.0, 0, float(k), 0.0)
-        door.add(*arrays, k + 4.0, 1, float(k), 0.0)
+        kernels.add(*arrays, k + 3.0, 0, float(k), 0.0)
+        kernels.add(*arrays, k + 4.0, 1, float(k), 0.0)
         for _ in range(2 if k else 0):
-            door.earliest(*arrays)
-            door.take(arrays[0], arrays[2])
+            kernels.earliest(*arrays)
+            kernels.take(arrays[0], arrays[2])
     assert arrays[0][calendar_queue.USED] <= 4
 
 

@@ -311,20 +311,3 @@ def test_currents_are_refused_where_they_mean_nothing():
         Network.from_weights([[[1.0]]], inputs="voltages")
     with pytest.raises(InputError, match=r"inputs have shape \(3,\)"):
         driven.run_clocked([1, 2, 3], 0.1)
-
-
-def test_models_without_such_a_network_say_so():
-    from loco_stream import LOCOClassifier
-
-    with pytest.raises(InputError, match="this model has seen no row yet"):
-        LOCOClassifier().to_network()
-    deep = LOCOClassifier(hidden_sizes=(8, 6))
-    deep.learn_one({"a": 1.0, "b": 2.0}, "x")
-    with pytest.raises(ConfigError, match=r"choose one, as in to_network\(layer=0\)"):
-        deep.to_network()
-    assert deep.to_network(layer=1).sizes == (6,)
-    assert deep.to_network(layer=1).n_inputs == 8
-    with pytest.raises(ConfigError, match="layer is 2; allowed are 0 to 1"):
-        deep.to_network(layer=2)
-    with pytest.raises(ConfigError, match="only layers of neuron='lif'"):
-        LOCOClassifier(neuron="alif").to_network()

@@ -45,17 +45,25 @@ function makeChart(element, height, options, data) {
   return plot;
 }
 
-// `course` returns the points, `marks` the alarms and tasks; `zoomed` is called with the samples that were dragged over.
-function makeScoreChart(element, regression, model, rivals, course, marks, zoomed) {
+// One line per score, drawn by its role; baselines take turns in colour and dashes.
+function scoreLines(scores, model, text) {
+  const baselines = scores.filter((score) => score.role === "baseline");
+  return scores.map((score) => {
+    if (score.role === "window") return line(model ? model + ", last window" : score.label, "window", 2.2, [], text);
+    if (score.role === "overall") return line(score.label, "overall", 1.5, [], text);
+    const turn = baselines.indexOf(score) % 2;
+    return line(score.label, ["repeat", "likely"][turn], 1.2, [[6, 4], [2, 4]][turn], text);
+  });
+}
+
+// `scores` are name, label and role of each; `course` returns the points, `marks` the alarms and tasks; `zoomed` is
+// called with the samples that were dragged over.
+function makeScoreChart(element, regression, scores, model, rivals, course, marks, zoomed) {
   const text = (value) => (value == null ? "–" : regression ? value.toPrecision(3) : percent(value) + " %");
   const lines = [
-    line(rivals.length ? model + ", last window" : "last window", "window", 2.2, [], text),
-    line("all so far", "overall", 1.5, [], text),
-    line("repeating the last label", "repeat", 1.2, [6, 4], text),
-    line("the likeliest label", "likely", 1.2, [2, 4], text),
+    ...scoreLines(scores, rivals.length ? model : "", text),
     ...rivals.map((name, i) => line(name, "rival" + (1 + i % 3), 1.5, [[9, 3], [3, 3], [9, 3, 2, 3]][i % 3], text)),
   ];
-  if (regression) lines.splice(2, 2, line("repeating the last value", "repeat", 1.2, [6, 4], text));
   const inView = (plot) => plot.data[1].filter((_, i) => plot.data[0][i] >= plot.scales.x.min);
   const where = (value) => (hasTimes(course()) ? clock(timeAt(course(), value), course()) : "");
   return makeChart(element, 320, {
@@ -72,7 +80,7 @@ function makeScoreChart(element, regression, model, rivals, course, marks, zoome
     ],
     series: [{ label: "sample", value: (plot, value) => count(value) + (value != null && where(value) && ", " + where(value)) },
       ...lines],
-    legend: { markers: { dash: (plot, i) => (i < 3 ? "solid" : i === 3 || i > 4 ? "dashed" : "dotted") } },
+    legend: { markers: { dash: (plot, i) => (!plot.series[i].dash?.length ? "solid" : plot.series[i].dash[0] < 3 ? "dotted" : "dashed") } },
     hooks: {
       draw: [(plot) => drawMarks(plot, marks())],
       setSelect: [(plot) => {

@@ -58,9 +58,10 @@ function micros(value) {
 
 function showTiles() {
   const regression = state.task === "regression", score = state.score || [];
+  const windowed = score[placeOf(state.scores || [], "window")];
   $("samples").textContent = count(score[0]);
   $("score-name").textContent = SCORE_WORDS[regression ? "regression" : "classification"].tile;
-  $("window").textContent = score[1] == null ? "–" : regression ? score[1].toPrecision(3) : percent(score[1]) + " %";
+  $("window").textContent = windowed == null ? "–" : regression ? windowed.toPrecision(3) : percent(windowed) + " %";
   $("rate").textContent = count(state.rate);
   const latency = state.latency || {};
   $("latency").textContent = micros(latency.p50) + " / " + micros(latency.p99);
@@ -108,9 +109,9 @@ function showScore() {
   fillChoices($("scale"), words.scales, view.scale);
   $("whole").hidden = !view.zoom;
   const zoomed = (span) => { view.zoom = span; redraw(); };
-  if (!chart) chart = makeScoreChart($("score"), regression, state.model, rivals, () => course, marks, zoomed);
-  const places = [0, 1, 2, 3, ...(regression ? [] : [4]), ...rivals.map((_, i) => TIME + 1 + i)];
-  chart.setData(places.map((place) => course.map((point) => point[place])));
+  if (!chart) chart = makeScoreChart($("score"), regression, state.scores, state.model, rivals, () => course, marks, zoomed);
+  const columns = [...state.scores, ...rivals].map((_, i) => course.map((point) => point[FIRST_SCORE + i]));
+  chart.setData([course.map((point) => point[0]), ...columns]);
   if (chart.cursor.idx == null) chart.setLegend({ idx: course.length - 1 }); // nobody points at another sample
 }
 
@@ -247,10 +248,9 @@ $("whole").onclick = () => { choose({ span: "all", zoom: null }); $("span").valu
 $("score").addEventListener("dblclick", () => { view.zoom = null; redraw(); });
 const fileName = (end) => "loco_stream-" + (state.title || "run").replace(/[^\w.-]+/g, "-") + end;
 $("csv").onclick = () => {
-  const regression = state.task === "regression", names = regression ? ["window_mae", "mae", "no_change_mae"]
-    : ["window_accuracy", "accuracy", "no_change_accuracy", "majority_accuracy"];
-  const rivals = (state.rivals || []).map((name, i) => [name, TIME + 1 + i]);
-  const columns = [["sample", 0], ...names.map((name, i) => [name, i + 1]), ["time", TIME], ...rivals];
+  const scores = (state.scores || []).map((score, i) => [score.name, FIRST_SCORE + i]);
+  const rivals = (state.rivals || []).map((name, i) => [name, FIRST_SCORE + scores.length + i]);
+  const columns = [["sample", 0], ...scores, ["time", TIME], ...rivals];
   saveFile(fileName(".csv"), new Blob([courseAsCsv(course, columns)], { type: "text/csv" }));
 };
 $("picture").onclick = () => chart && chartAsPicture(chart, `${state.title}: ${$("score-title").textContent}`,

@@ -1,7 +1,9 @@
 "use strict";
 // What part of the course is shown, and how it leaves the page as a file. The choice outlives redraws and reloads.
 
-const TIME = 5; // place of the row's time, seconds since 1970, in a point of the course
+// A point of the course: row, time in seconds since 1970, the scores of `state.scores`, the scores of the rivals.
+const TIME = 1, FIRST_SCORE = 2;
+const placeOf = (scores, role) => FIRST_SCORE + scores.findIndex((score) => score.role === role);
 const view = { span: "all", scale: "whole", zoom: null, ...JSON.parse(localStorage.getItem("view") || "{}") };
 
 function choose(change) {
