@@ -76,7 +76,7 @@ def test_probabilities_are_multiplied_by_the_weights_and_normalised(weights):
 
 
 @pytest.mark.parametrize("weights", WEIGHTS, ids=str)
-def test_rows_blocks_and_frames_have_the_same_answers(weights):
+def test_rows_blocks_and_frames_have_the_same_predictions(weights):
     pd = pytest.importorskip("pandas")
     X, y = rare(300, share=0.1)
     one, block, frame = (small(class_weight=weights) for _ in range(3))

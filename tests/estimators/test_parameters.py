@@ -124,7 +124,7 @@ def test_a_moved_keyword_raises_and_names_its_new_place(kind, name):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["antithetic", "n_perturbations"])
-def test_a_removed_keyword_raises_and_says_so(kind, name):
+def test_a_removed_keyword_raises_and_names_the_removal(kind, name):
     with pytest.raises(TypeError, match=f"`{name}` was removed: {REMOVED[name]}"):
         kind(**{name: 1})
 

@@ -107,7 +107,7 @@ def test_each_expert_predicts_into_its_own_blocks_in_turn(args):
     assert scratch.target[0] == 123
 
 
-def test_each_expert_opines_on_its_own_blocks(args):
+def test_each_expert_gives_opinions_on_its_own_blocks(args):
     composed = in_turn(ensemble._link_opine)
 
     @kernel
