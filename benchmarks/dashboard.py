@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
@@ -14,6 +14,7 @@ from benchmarks.live_peers import CLASSES, FEATURES, peer_answer, start_peer, ta
 from benchmarks.machine import median
 from benchmarks.options import Settings, common
 from benchmarks.runs import Run
+from loco_stream.stream import Block, Sample, Source
 
 __all__ = ["command", "grids", "measure"]
 
@@ -26,19 +27,16 @@ _PAINT = """[performance.getEntriesByName('first-contentful-paint')[0].startTime
         .reduce((sum, entry) => sum + entry.transferSize, 0)]"""
 
 
-class _Rows:
+class _Rows(Source):
     """A source in memory: rows by name, or the same in blocks."""
 
     name = "memory"
     guarantee = "rows of this bench"
-    schema = None
+    is_live = True
+    position: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, way: str, n: int) -> None:
-        from loco_stream.stream import Block, Sample
-
         X, y = table(n)
-        self.position: dict[str, Any] = {}
-        self.stats: dict[str, int] = {}
         self._events: list[Any]
         if way == _WAYS[0]:
             rows = X.tolist()
@@ -54,18 +52,6 @@ class _Rows:
 
     def __iter__(self) -> Any:
         return iter(self._events)
-
-    def seek(self, position: dict[str, Any]) -> None:
-        """Nothing is resumed here."""
-
-    def ack(self, position: dict[str, Any]) -> None:
-        """Nobody waits."""
-
-    def reply(self, event: Any, values: Any, classes: Any) -> None:
-        """Nobody asked."""
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 def measure(way: str, page: str, n: int) -> dict[str, float]:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 import numpy as np
@@ -24,6 +24,7 @@ from benchmarks.live_peers import FEATURES, peer_answer, start_peer
 from benchmarks.machine import median
 from benchmarks.options import Settings, common
 from benchmarks.runs import Run
+from loco_stream.stream import Sample, Sink, Source
 
 __all__ = ["command", "cost", "drift_delay", "grids", "predict_time"]
 
@@ -41,15 +42,12 @@ _TURN = 128  # rows: what else goes on in a machine changes within tenths of a s
 _DEAD = "http://127.0.0.1:9/?linger=0"  # the discard port: nobody listens
 
 
-class _Nothing:
+class _Nothing(Sink):
     def write(self, prediction: Any) -> None:
         """Take a prediction."""
 
     def write_block(self, predictions: Any) -> None:
         """Take the predictions of a block."""
-
-    def close(self, report: Any) -> None:
-        """Take the report."""
 
 
 class _InTurn(_Rows):
@@ -168,38 +166,24 @@ class _Receiver(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-class _Turning:
+class _Turning(Source):
     """Live rows whose concept turns every 1,000 rows; each has the moment it came as its time."""
 
     name = "turning"
     guarantee = "rows of this bench"
-    schema = None
+    position: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, n: int, rate: float) -> None:
-        self.position: dict[str, Any] = {}
         self._n = n
         self._rate = rate
 
     def __iter__(self) -> Iterator[Any]:
-        from loco_stream.stream import Sample
-
         X = np.random.default_rng(0).normal(size=(self._n, 4))
         began = time.monotonic()
         for i, x in enumerate(X.tolist()):
             time.sleep(max(0.0, began + i / self._rate - time.monotonic()))
             y = (x[0] + x[1] > 0) != bool(i // 1000 % 2)
             yield Sample(dict(zip("abcd", x, strict=True)), "ny"[y], i, time.time(), self.name)
-
-    def seek(self, position: dict[str, Any]) -> None:
-        """Nothing is resumed here."""
-
-    ack = seek
-
-    def reply(self, event: Any, values: Any, classes: Any) -> None:
-        """Nobody asked."""
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 def drift_delay(n: int, rate: float) -> dict[str, Any]:

@@ -1,33 +1,8 @@
-"""Sources that feed the engine, the senders at their other ends, and the sinks that its records leave by.
+"""Sources that feed the engine, senders for their other end, and sinks for predictions and records.
 
-Every source follows `loco_stream.stream.Source`; `open_source` makes one from a URL such as
-``csv:data.csv?target=label``. Names are imported on first use: an optional library is needed only
-by the source that uses it.
-
-A source of your own is any object with these members; the engine asks for nothing else:
-
->>> from loco_stream.stream import Sample, Schema, Source
->>> class Coin:
-...     name, guarantee = "coin", "exact: a pure function of the row number"
-...     schema = Schema(task="classification")
-...     def __init__(self):
-...         self.row = 0
-...     @property
-...     def position(self):
-...         return {"row": self.row}
-...     def seek(self, position):
-...         self.row = position["row"]
-...     def __iter__(self):
-...         while self.row < 3:
-...             self.row += 1
-...             yield Sample({"n": self.row - 1}, y=self.row % 2, seq=self.row - 1, source=self.name)
-...     def ack(self, position): ...
-...     def reply(self, event, values, classes): ...
-...     def close(self): ...
->>> isinstance(Coin(), Source)
-True
->>> [sample.y for sample in Coin()]
-[1, 0, 1]
+`open_source` makes a source from a URL such as ``csv:data.csv?target=label``, `open_sink` a sink.
+Names are imported on first use: an optional library is needed only by what uses it. A source or
+sink of your own derives from `loco_stream.stream.Source` or `loco_stream.stream.Sink`.
 """
 
 from __future__ import annotations

@@ -5,13 +5,10 @@ from __future__ import annotations
 import math
 import os
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from loco_stream.connectors.ls1.limits import Limits
 from loco_stream.connectors.ls1.messages import read_message
@@ -21,7 +18,7 @@ from loco_stream.connectors.ls1.wire import HEADER, MAGIC
 from loco_stream.connectors.merge import merged
 from loco_stream.connectors.rows import check_task
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.stream import Event, Schema
+from loco_stream.stream import Event, Schema, Source
 
 __all__ = ["BATCH", "TICK", "BrokerSource", "password"]
 
@@ -52,7 +49,7 @@ def password(service: str) -> str | None:
         raise ConfigError(f"{variable}_FILE: cannot read {path}: {e.strerror or e}") from None
 
 
-class BrokerSource(ABC):
+class BrokerSource(Source):
     """Messages from a broker, one row or one LS1 block each.
 
     Parameters
@@ -72,6 +69,8 @@ class BrokerSource(ABC):
     limits
         What peers may send.
     """
+
+    is_live = True
 
     def __init__(
         self,
@@ -112,10 +111,6 @@ class BrokerSource(ABC):
     def schema(self) -> Schema | None:
         """The first source's schema; None until one has come."""
         return self._streams.schema
-
-    def reply(self, event: Event, values: NDArray[np.float32], classes: Sequence[Any]) -> None:
-        """Send nothing: there is no way back."""
-        return
 
     @abstractmethod
     def _fetch(self) -> Sequence[Event | None]:

@@ -109,12 +109,12 @@ class TextSource(LiveRows):
         return peeked
 
     @property
-    def share(self) -> float | None:
+    def progress(self) -> float | None:
         """How much of the file was read, from 0 to 1; None before it is, and of a live one."""
         if self._live:
             return None
         if self.n_rows or self._file is None:
-            return super().share
+            return super().progress
         buffer: Any = self._file.buffer
         try:
             return float(getattr(buffer, "fileobj", buffer).tell() / self.path.stat().st_size)
@@ -293,7 +293,7 @@ class CSVSource(TextSource):
             self._line,
         )
         for record in reader:
-            self.place = f"line {reader.line} of {self.path}"
+            self.location = f"line {reader.line} of {self.path}"
             yield [_with_point(cell) for cell in record] if self._comma else record
 
     def _records(self, start: int) -> Iterator[Mapping[str, Any]]:

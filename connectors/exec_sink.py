@@ -42,7 +42,7 @@ class ExecRecords(Outlet):
     True
     """
 
-    promise = "once for each record; a command that fails is counted as refused and not run again"
+    guarantee = "once for each record; a command that fails is counted as refused and not run again"
     default_kinds: ClassVar[frozenset[str]] = frozenset({"drift", "task"})
 
     def __init__(self, command: str, *, timeout: float = 30.0, **options: Any) -> None:

@@ -46,7 +46,7 @@ class InfluxRecords(HTTPRecords):
         The place has no database.
     """
 
-    promise = "at least once, and a repeated record is the same point, where its row has a time"
+    guarantee = "at least once, and a repeated record is the same point, where its row has a time"
 
     def __init__(
         self,

@@ -32,7 +32,7 @@ class JSONLRecords(Outlet):
         There can be no such file.
     """
 
-    promise = "at least once: lines are handed to the operating system; after a kill the last ones may be there twice"
+    guarantee = "at least once: lines are handed to the operating system; after a kill the last ones may be there twice"
 
     def __init__(self, path: str, **options: Any) -> None:
         super().__init__(f"jsonl:{path}", **{"wait": 30.0, "batch": 1000, **options})

@@ -125,7 +125,7 @@ class JSONLSource(TextSource):
             if line.strip() and (record := self._read(number, line)) is not None:
                 self._names.update(record)
                 check_width(str(self.path), len(self._names))
-                self.place = f"line {number} of {self.path}"
+                self.location = f"line {number} of {self.path}"
                 yield record
 
     def _read(self, number: int, line: str) -> dict[str, Any] | None:

@@ -50,7 +50,6 @@ class LiveRows(TableSource):
 
     path: Path
     _encoding = "utf-8-sig"
-    stats: dict[str, int]
     _live = ""  # "pipe", "follow", or nothing for a file that is all there
     _idle = math.inf
     _stop: threading.Event
@@ -60,6 +59,7 @@ class LiveRows(TableSource):
     _place: Place | None = None  # of a file that grows, behind the last row
     _reading: BadRows | None = None  # counts for the thread, which reads ahead
     _told: Mapping[str, int] = {}  # what it had counted up to the last row
+    _gaps = 0
     _loss = ""
 
     def _go_live(self, follow: bool, idle: float | None, pace: Pace) -> bool:
@@ -91,11 +91,10 @@ class LiveRows(TableSource):
                 f"rate and speed replay a recording, and {self.path} is read as it comes"
             )
         self._stop = threading.Event()
+        self.is_live = True
         self.guarantee = _PIPE if self._live == "pipe" else _FOLLOW
         if self._live == "pipe":
             self._pipe = open_stream(self.path, self._stop, self._encoding)
-        else:
-            self.stats = {"gaps": 0}
         return True
 
     def _first_text(self) -> IO[str]:
@@ -125,14 +124,19 @@ class LiveRows(TableSource):
         for number, record in enumerate(self._parsed(file)):
             if number >= skip:
                 place = None if self._followed is None else self._followed.place
-                yield _Arrived(record, self.place, place, self._left_out_so_far())
+                yield _Arrived(record, self.location, place, self._left_out_so_far())
 
     def _left_out_so_far(self) -> dict[str, int]:
         return dict(self._reading.counts) if self._reading else {}
 
     def _miss(self, sentence: str) -> None:
-        self.stats["gaps"] += 1
+        self._gaps += 1
         self._loss = sentence
+
+    @property
+    def stats(self) -> dict[str, int]:
+        """Number of files that were gone before they were read to their end."""
+        return {"gaps": self._gaps} if self._live == "follow" else {}
 
     @property
     def skipped(self) -> dict[str, int]:

@@ -15,7 +15,7 @@ from loco_stream.connectors.rows import check_task
 from loco_stream.connectors.table import label_of
 from loco_stream.connectors.values import hint, need
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.stream import Block, Event, Schema
+from loco_stream.stream import Block, Event, Schema, Source
 
 __all__ = ["LSLSource"]
 
@@ -23,7 +23,7 @@ _TICK = 0.1  # seconds without giving control back
 _CHUNK = 256  # rows a block at most
 
 
-class LSLSource:
+class LSLSource(Source):
     """Samples of one numeric LSL stream, in blocks; needs ``loco-stream[lsl]``.
 
     Columns are named by the channel labels in the stream's description, else "0", "1", ... Event
@@ -60,6 +60,7 @@ class LSLSource:
     loco_stream.errors.SourceError: no LSL stream named 'EEG' answered within 0.1 s
     """
 
+    is_live = True
     guarantee = "may lose rows: LSL keeps none while the engine is away, and cannot resume"
 
     def __init__(
@@ -130,12 +131,6 @@ class LSLSource:
                 f"{self.name} counts on from {{'row': n}}, not from {dict(position)!r}"
             )
         self._row = row
-
-    def ack(self, position: Mapping[str, Any]) -> None:
-        """Nobody keeps rows for an ack."""
-
-    def reply(self, event: Event, values: NDArray[np.float32], classes: Sequence[Any]) -> None:
-        """There is no way back."""
 
     def close(self) -> None:
         """Leave the stream."""

@@ -63,7 +63,7 @@ def _join(run: list[Any]) -> Block:
     first = run[0]
     y = None if first.y is None else list(chain.from_iterable(block.y for block in run))
     X = np.concatenate([block.X for block in run])
-    moments = np.concatenate([block.moments for block in run])
+    moments = np.concatenate([block.row_times for block in run])
     times = None if np.isnan(moments).all() else moments
     sequence = (
         None

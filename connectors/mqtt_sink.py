@@ -42,7 +42,7 @@ class MQTTRecords(Outlet):
         The library paho-mqtt is missing.
     """
 
-    promise = "at least once to the broker, with QoS 1; source and seq tell repeats"
+    guarantee = "at least once to the broker, with QoS 1; source and seq tell repeats"
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ import hashlib
 import math
 import threading
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -19,7 +19,7 @@ import msgspec
 
 from loco_stream.errors import ConfigError
 from loco_stream.records import KINDS, Record, check_kinds, of_prediction, of_report
-from loco_stream.stream import Prediction, Predictions
+from loco_stream.stream import Prediction, Predictions, Sink
 
 __all__ = ["Outlet", "RefusedError", "encode", "mark"]
 
@@ -36,7 +36,7 @@ class RefusedError(Exception):
     """The receiver will never take these records: trying again is no use."""
 
 
-class Outlet(ABC):
+class Outlet(Sink):
     """Sends records from a thread of its own; the learner only puts them into a queue.
 
     Predictions wait in a queue of `queue` places, the other kinds in one of their own that is sent
@@ -62,7 +62,7 @@ class Outlet(ABC):
         Seconds that the end of the run waits for what is still to be sent.
     """
 
-    promise = (
+    guarantee = (
         "at least once: what the receiver did not take is sent again; source and seq tell repeats"
     )
     default_kinds: ClassVar[frozenset[str]] = frozenset(KINDS)
@@ -89,7 +89,7 @@ class Outlet(ABC):
         self.name = name
         self.kinds = self.default_kinds if only is None else check_kinds(only)
         self.last_error = ""
-        self.stats = {"sent": 0, "dropped": 0, "refused": 0, "retries": 0}
+        self._counts = {"sent": 0, "dropped": 0, "refused": 0, "retries": 0}
         self._most = queue
         self._wait = wait
         self._batch = batch
@@ -122,7 +122,7 @@ class Outlet(ABC):
             sink.
         """
 
-    def disconnect(self) -> None:  # noqa: B027 - a sink may have nothing open
+    def disconnect(self) -> None:
         """Let go of the connection; `send` opens it again."""
 
     def write(self, prediction: Prediction) -> None:
@@ -133,7 +133,7 @@ class Outlet(ABC):
             if self._asleep:
                 self._wake()
         else:
-            self.stats["dropped"] += 1
+            self._counts["dropped"] += 1
 
     def write_block(self, predictions: Predictions) -> None:
         """Put the predictions of a block into the queue, as many as find a place.
@@ -141,50 +141,55 @@ class Outlet(ABC):
         The thread makes records of them.
         """
         while len(predictions) and self._has_room():
-            fit = predictions.cut(0, self._most - self._n_waiting)
+            fit = predictions.slice(0, self._most - self._n_waiting)
             self._predictions.append(fit)
             self._n_put += len(fit)
-            predictions = predictions.cut(len(fit), len(predictions))
+            predictions = predictions.slice(len(fit), len(predictions))
             if self._asleep:
                 self._wake()
-        self.stats["dropped"] += len(predictions)
+        self._counts["dropped"] += len(predictions)
 
-    def event(self, record: Record) -> None:
+    def write_record(self, record: Record) -> None:
         """Put a record of another kind into the queue; it leaves before the predictions."""
         if len(self._rare) < _RARE:
             self._rare.append(record)
             self._wake()
         else:
-            self.stats["dropped"] += 1
+            self._counts["dropped"] += 1
 
-    def end(self, report: Mapping[str, Any]) -> None:
+    def drain(self, report: Mapping[str, Any]) -> None:
         """Begin the end without waiting.
 
         Send the report, and give the records `linger` seconds to leave.
         """
         if "report" in self.kinds and self._failure is None:
-            self.event(of_report(report))
+            self.write_record(of_report(report))
         with self._moved:
             self._ending = time.monotonic() + self._linger
             self._moved.notify_all()
 
     def close(self, report: Mapping[str, Any]) -> None:
-        """Wait until `linger` is over or all have left, since `end` if that was called.
+        """Wait until `linger` is over or all have left, since `drain` if that was called.
 
         `notes` says what is left.
         """
         if self._ending is None:
-            self.end(report)
+            self.drain(report)
         if self._thread is not None and self._ending is not None:
             self._thread.join(max(0.0, self._ending + 0.5 - time.monotonic()))
         if self._failure is not None:
             raise self._failure
 
     @property
+    def stats(self) -> dict[str, int]:
+        """Number of records sent, dropped and refused, and of repeated tries."""
+        return dict(self._counts)
+
+    @property
     def notes(self) -> list[str]:
         """A sentence on what did not arrive, none if all did."""
         left = len(self._flight) + len(self._rare) + self._n_waiting
-        stats = self.stats
+        stats = self._counts
         lost = {
             "dropped as the queue was full": stats["dropped"],
             "refused": stats["refused"],
@@ -289,8 +294,8 @@ class Outlet(ABC):
         while self._predictions and (places := self._batch - len(records)):
             item = self._predictions.popleft()
             if isinstance(item, Predictions) and len(item) > places:
-                self._predictions.appendleft(item.cut(places, len(item)))
-                item = item.cut(0, places)
+                self._predictions.appendleft(item.slice(places, len(item)))
+                item = item.slice(0, places)
             records += _plain(item)
         self._n_taken += len(records)
         return records
@@ -311,13 +316,13 @@ class Outlet(ABC):
                 outcome = "refused"
             except self.errors as error:
                 self.last_error = f"{type(error).__name__}: {error}"
-                self.stats["retries"] += 1
+                self._counts["retries"] += 1
                 self.disconnect()
                 if not self._pause(pause):
                     return False
                 pause = min(2 * pause, _LONGEST_PAUSE)
         with self._moved:
-            self.stats[outcome] += len(records)
+            self._counts[outcome] += len(records)
             self._flight, self._taken_at = [], time.monotonic()
             self._moved.notify_all()
         return True

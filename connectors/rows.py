@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.stream import Event, Sample, Schema
+from loco_stream.stream import Event, Position, Sample, Schema, Source
 
 __all__ = ["TASKS", "NumberedSource", "Pace", "Row", "RowSource", "check_task"]
 
@@ -86,7 +83,7 @@ class Pace:
         self._sent += 1
 
 
-class NumberedSource:
+class NumberedSource(Source):
     """A source whose position is the number of rows handed out.
 
     Iterated again, it goes on from there.
@@ -103,7 +100,7 @@ class NumberedSource:
         self._row = 0
 
     @property
-    def share(self) -> float | None:
+    def progress(self) -> float | None:
         """How much of the stream was handed out, from 0 to 1; None where nobody knows."""
         return self._row / self.n_rows if self.n_rows else None
 
@@ -113,7 +110,7 @@ class NumberedSource:
         return self._schema
 
     @property
-    def position(self) -> dict[str, Any]:
+    def position(self) -> Position:
         """``{"row": n}``: n rows were handed out."""
         return {"row": self._row}
 
@@ -126,17 +123,8 @@ class NumberedSource:
             )
         self._row = row
 
-    def ack(self, position: Mapping[str, Any]) -> None:
-        """Nothing to tell: a file does not forget."""
 
-    def reply(self, event: Event, values: NDArray[np.float32], classes: Sequence[Any]) -> None:
-        """Nobody waits for an answer."""
-
-    def close(self) -> None:
-        """Nothing is held open between rows."""
-
-
-class RowSource(NumberedSource, ABC):
+class RowSource(NumberedSource):
     """A numbered source that hands out single rows; subclasses say which."""
 
     @abstractmethod

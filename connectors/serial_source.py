@@ -58,7 +58,6 @@ class SerialSource(BrokerSource):
     """
 
     guarantee = "at most once: a serial line does not repeat what was sent while nobody read"
-    needs_log = False
 
     def __init__(
         self,
@@ -118,9 +117,6 @@ class SerialSource(BrokerSource):
     def seek(self, position: Mapping[str, Any]) -> None:
         """Go on numbering the rows from `position`; what was sent meanwhile is gone."""
         self._streams.seek(position)
-
-    def ack(self, position: Mapping[str, Any]) -> None:
-        """Nobody waits for it."""
 
     def close(self) -> None:
         """Close the port."""

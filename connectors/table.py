@@ -45,7 +45,7 @@ class TableSource(RowSource):
         What is done with rows that cannot be read.
     """
 
-    place = ""  # of the record at hand, for errors
+    location = ""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class TableSource(RowSource):
 
     def _rows(self, start: int) -> Iterator[Row | None]:
         for at, record in enumerate(self._records(start), start):
-            yield self._row_of(record, self.place or f"row {at} of {self.name}")
+            yield self._row_of(record, self.location or f"row {at} of {self.name}")
 
     def _row_of(self, record: Mapping[str, Any], place: str) -> Row | None:
         """Return the row in a record, None for a bad one."""

@@ -40,7 +40,7 @@ class ZMQRecords(Outlet):
     >>> sink.close({})
     """
 
-    promise = (
+    guarantee = (
         "at most once: a subscriber that is late, slow or away misses records; seq tells which"
     )
 

@@ -24,7 +24,7 @@ from loco_stream.connectors.merge import merged
 from loco_stream.connectors.rows import check_task
 from loco_stream.connectors.values import hint
 from loco_stream.errors import ConfigError
-from loco_stream.stream import Block, Event, Schema
+from loco_stream.stream import Block, Event, Schema, Source
 
 __all__ = ["MODES", "ZMQSource"]
 
@@ -67,7 +67,7 @@ MODES = {
 }
 
 
-class ZMQSource:
+class ZMQSource(Source):
     """Rows from other processes; the other end is `ZMQSender` or anything that speaks LS1.
 
     Each iteration waits at most 0.1 s, drains what has come into one list (one commit; single rows
@@ -125,6 +125,8 @@ class ZMQSource:
     >>> source.close()
     """
 
+    is_live = True
+
     def __init__(
         self,
         address: str,
@@ -144,6 +146,7 @@ class ZMQSource:
         _check(mode, idle, max, credit, rate, topic)
         kind, binds, self.guarantee = MODES[mode]
         self.mode = mode
+        self.needs_log = mode == "reliable"  # after an ack the sender forgets the rows
         limits = limits or Limits()
         self._idle = math.inf if idle is None else idle
         self._rows_left = math.inf if max is None else max
@@ -178,14 +181,6 @@ class ZMQSource:
         if self._session is not None:
             self._outgoing = Outgoing(socket, self._limits, self._session.lost)
             self._session.unread = self._outgoing.unread
-
-    @property
-    def needs_log(self) -> bool:
-        """Whether an ack makes the sources forget the rows.
-
-        Then they have to be logged before it.
-        """
-        return self.mode == "reliable"
 
     @property
     def stats(self) -> dict[str, int]:

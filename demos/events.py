@@ -12,7 +12,7 @@ from loco_stream.demos.gestures import GESTURES, SIDE, record
 from loco_stream.demos.stage import Stage, conclude, demo_options, paced, play
 from loco_stream.errors import ConfigError
 from loco_stream.persistence.outputs import check_output, check_picture
-from loco_stream.stream import Prediction, Sample
+from loco_stream.stream import Prediction, Sample, Sink
 
 __all__ = ["command"]
 
@@ -27,7 +27,7 @@ _NOTE = (
 )
 
 
-class _Answers:
+class _Answers(Sink):
     """A sink that keeps, by row, whether the answer was right.
 
     The last word on a row is the one with its label.
@@ -38,9 +38,6 @@ class _Answers:
 
     def write(self, prediction: Prediction) -> None:
         self.right[prediction.seq] = prediction.y_pred == prediction.y
-
-    def close(self, report: object) -> None:
-        """Nothing is open."""
 
 
 def by_place(right: NDArray[np.bool_], sequence: NDArray[np.int64]) -> NDArray[np.float64]:

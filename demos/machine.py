@@ -8,15 +8,12 @@ from __future__ import annotations
 import math
 import multiprocessing
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import click
 
 from loco_stream.demos.rotor import RARE, gateway
 from loco_stream.demos.stage import Hits, Stage, conclude, demo_options, play
-
-if TYPE_CHECKING:
-    from loco_stream.stream import Prediction
+from loco_stream.stream import Prediction, Sink
 
 __all__ = ["Caught", "command", "outcome"]
 
@@ -75,7 +72,7 @@ def _mean(hits: Sequence[bool]) -> float:
     return sum(hits) / max(len(hits), 1)
 
 
-class Caught:
+class Caught(Sink):
     """A sink that looks out for the rare fault.
 
     How often it came before it was first named, and how often since.

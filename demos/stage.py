@@ -20,6 +20,8 @@ from urllib.parse import urlsplit
 
 import click
 
+from loco_stream.stream import Sink
+
 __all__ = [
     "Hits",
     "Stage",
@@ -100,7 +102,7 @@ def tunnel(port: int) -> str:
     )
 
 
-class Hits:
+class Hits(Sink):
     """A sink that remembers of each row whether it was right."""
 
     def __init__(self) -> None:
@@ -109,9 +111,6 @@ class Hits:
     def write(self, prediction: Any) -> None:
         """Take one scored row."""
         self.hits.append(prediction.y_pred == prediction.y)
-
-    def close(self, report: Any) -> None:
-        """Nothing is open."""
 
 
 def browser_at_hand() -> bool:

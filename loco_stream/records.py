@@ -14,11 +14,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from loco_stream.errors import ConfigError
-from loco_stream.stream import Prediction
+from loco_stream.stream import Prediction, Record
 
 __all__ = ["KINDS", "Record", "check_kinds", "of_alarm", "of_prediction", "of_report", "of_status"]
-
-Record = dict[str, Any]
 
 KINDS = ("prediction", "drift", "task", "status", "report")
 

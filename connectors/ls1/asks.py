@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from loco_stream.connectors.ls1.limits import Limits
 from loco_stream.connectors.ls1.messages import SchemaPayload
 from loco_stream.errors import SourceError
-from loco_stream.stream import Ask
+from loco_stream.stream import PredictRequest
 
 __all__ = ["AskQueue", "Request"]
 
@@ -52,7 +52,7 @@ class AskQueue:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._waiting: dict[bytes, deque[Ask]] = {}
+        self._waiting: dict[bytes, deque[PredictRequest]] = {}
         self._rows: dict[bytes, int] = {}
         self._bytes = 0
 
@@ -83,13 +83,13 @@ class AskQueue:
                 f"requests of {self._bytes} bytes wait for an answer, and no more are taken: ask later"
             )
 
-    def put(self, peer: bytes, ask: Ask) -> None:
+    def put(self, peer: bytes, ask: PredictRequest) -> None:
         """Let a request wait for its turn."""
         self._waiting.setdefault(peer, deque()).append(ask)
         self._rows[peer] = self._rows.get(peer, 0) + len(ask.X)
         self._bytes += ask.X.nbytes
 
-    def take(self, rows: int) -> Iterator[Ask]:
+    def take(self, rows: int) -> Iterator[PredictRequest]:
         """Yield slices of at most `rows` rows together; each peer gets an equal share of them."""
         while self._waiting and rows > 0:
             share = max(1, rows // len(self._waiting))
@@ -100,16 +100,18 @@ class AskQueue:
                 rows -= len(part.X)
                 yield part
 
-    def _next(self, peer: bytes, most: int) -> Ask:
+    def _next(self, peer: bytes, most: int) -> PredictRequest:
         """Cut the next slice off a peer's first request.
 
         A peer that is served goes to the end of the row.
         """
         queue = self._waiting.pop(peer)
         ask = queue.popleft()
-        part = Ask(ask.X[:most], ask.features, ask.seq, ask.source, ask.tag)
+        part = PredictRequest(ask.X[:most], ask.features, ask.seq, ask.source, ask.tag)
         if len(ask.X) > most:
-            queue.appendleft(Ask(ask.X[most:], ask.features, ask.seq, ask.source, ask.tag))
+            queue.appendleft(
+                PredictRequest(ask.X[most:], ask.features, ask.seq, ask.source, ask.tag)
+            )
         self._rows[peer] -= len(part.X)
         self._bytes -= part.X.nbytes
         if queue:

@@ -17,7 +17,7 @@ from loco_stream.connectors.ls1.wire import Kind, Message
 from loco_stream.connectors.values import sequence_id
 from loco_stream.errors import InputError, SourceError
 from loco_stream.numbers import require_number, to_number
-from loco_stream.stream import Ask, Sample
+from loco_stream.stream import PredictRequest, Sample
 
 __all__ = ["as_ask", "as_block", "as_sample", "has_text", "take_id"]
 
@@ -50,7 +50,7 @@ def as_sample(row: ReadableRow, schema: SchemaPayload, source: str, epoch: int) 
     return Sample(row.x, y, row.seq or 0, row.t, source, sequence, epoch)
 
 
-def as_ask(row: ReadableRow, schema: SchemaPayload, source: str) -> Ask:
+def as_ask(row: ReadableRow, schema: SchemaPayload, source: str) -> PredictRequest:
     """Return a request in words.
 
     Raises `SourceError` for a feature that the schema does not have.
@@ -59,7 +59,7 @@ def as_ask(row: ReadableRow, schema: SchemaPayload, source: str) -> Ask:
     x = {name: value for name, value in row.x.items() if name != schema.sequence}
     if not x:
         raise SourceError("a request needs a value to predict from")
-    return Ask(np.array([list(x.values())], object), tuple(x), row.seq or 0, source)
+    return PredictRequest(np.array([list(x.values())], object), tuple(x), row.seq or 0, source)
 
 
 def as_block(

@@ -18,7 +18,7 @@ from loco_stream.connectors.ls1.wire import Kind, Message, labels_of, pairs_of, 
 from loco_stream.connectors.values import sequence_id
 from loco_stream.errors import SourceError
 from loco_stream.numbers import LARGEST
-from loco_stream.stream import Ask, Block, Labels, Schema
+from loco_stream.stream import Block, Labels, PredictRequest, Schema
 
 __all__ = ["COUNTERS", "OLD_EPOCHS", "SCHEMAS", "KeyList", "Stream", "Streams", "describe"]
 
@@ -130,7 +130,7 @@ class Stream:
         skip: int = 0,
         epoch: int = 0,
         tag: Any = None,
-    ) -> Block | Labels | Ask:
+    ) -> Block | Labels | PredictRequest:
         """Read a message of kind 0, 1, 2 or 10 by `schema`, without its first `skip` rows."""
         if message.kind is Kind.LABEL:
             of, raw = pairs_of(message, schema.task)
@@ -151,7 +151,7 @@ class Stream:
         self._mask(rows)
         if message.kind is Kind.ASK:
             self._stats["asks"] += 1
-            return Ask(rows, schema.inputs, message.seq, self.name, tag)
+            return PredictRequest(rows, schema.inputs, message.seq, self.name, tag)
         self._stats["rows"] += len(rows)
         y_kept = None if y_all is None else y_all[skip:]
         return Block(

@@ -29,7 +29,7 @@ from loco_stream.connectors.ls1.readable import as_ask, as_block, as_sample, has
 from loco_stream.connectors.ls1.remote_source import Stream, Streams
 from loco_stream.connectors.ls1.wire import REQUEST_BIT, Kind, Message, pack, topic_name, unpack
 from loco_stream.errors import SourceError
-from loco_stream.stream import Ask, Block, Event, Sample
+from loco_stream.stream import Block, Event, PredictRequest, Sample
 
 __all__ = ["ServerSession", "Session"]
 
@@ -226,7 +226,7 @@ class ServerSession:
         self._check_ask(session.peer, schema, message.n_rows, message.n_features)
         request = Request(session.peer, schema, message.seq, message.n_rows)
         ask = session.stream.event(message, schema, tag=request)
-        assert isinstance(ask, Ask)
+        assert isinstance(ask, PredictRequest)
         self.asks.put(session.peer, ask)
 
     def _check_ask(self, peer: bytes, schema: SchemaPayload, n_rows: int, n_features: int) -> None:
@@ -384,7 +384,7 @@ class ServerSession:
 
     def reply(self, event: Event, values: NDArray[np.float32], classes: Sequence[Any]) -> None:
         """Send one kind 8 for an event that expects it."""
-        if not isinstance(event, (Ask, Block, Sample)) or event.tag is None:
+        if not isinstance(event, (PredictRequest, Block, Sample)) or event.tag is None:
             return
         request: Request = event.tag
         if request.peer not in self._sessions:

@@ -23,7 +23,7 @@ def http_door(
         return
     from loco_stream.connectors.control import make_token
     from loco_stream.dashboard.http import HTTPDoor
-    from loco_stream.engine.inbox import WithInbox
+    from loco_stream.engine.inbox import InboxSource
 
     host, _, port = place.rpartition(":")
     if not port.isdecimal() or not 0 < int(port) < 65_536:
@@ -34,6 +34,6 @@ def http_door(
     door = HTTPDoor(service, int(port), host or "127.0.0.1", token)
     click.echo(f"http: {door.url}", err=True)
     try:
-        yield lambda source: WithInbox(source, door.inbox)
+        yield lambda source: InboxSource(source, door.inbox)
     finally:
         door.close()

@@ -100,7 +100,7 @@ def is_strict(stream: Any, on_bad: str | None) -> bool:
 
     A recording can be mended, what is live cannot.
     """
-    return (on_bad or getattr(stream, "on_bad", "skip")) == "stop"
+    return (on_bad or stream.on_bad) == "stop"
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:

@@ -48,5 +48,5 @@ def open_sinks(urls: tuple[str, ...], on_drift: str | None) -> list[Any]:
             raise ConfigError(
                 f"--sink: {sink.name} is given twice; let one sink send all that goes there"
             )
-        click.echo(f"sink {sink.name}: {sink.promise}", err=True)
+        click.echo(f"sink {sink.name}: {sink.guarantee}", err=True)
     return opened

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from loco_stream.dashboard.app import Guard
 from loco_stream.dashboard.openapi import DOCUMENT, Learn, Predict, Row
 from loco_stream.engine.admission import label_fault, row_fault
-from loco_stream.engine.inbox import FullError, Inbox
+from loco_stream.engine.inbox import Inbox, InboxFullError
 from loco_stream.engine.numbered import MOST_NUMBER
 from loco_stream.errors import LocoStreamError, SourceError
 
@@ -82,7 +82,7 @@ def make_door(service: Any, inbox: Inbox, token: str | None, hosts: list[str]) -
         try:
             waiting = asyncio.wrap_future(inbox.put(rows, given.source, given.seq or 0))
             learned = await asyncio.wait_for(asyncio.shield(waiting), SECONDS)
-        except FullError as error:
+        except InboxFullError as error:
             raise HTTPException(503, str(error)) from None
         except SourceError as error:
             raise HTTPException(409, str(error)) from None

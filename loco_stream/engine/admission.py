@@ -13,7 +13,7 @@ import numpy as np
 
 from loco_stream.engine.source_reader import cut
 from loco_stream.numbers import LARGEST, is_beyond, masked, shown, to_number
-from loco_stream.stream import Ask, Block, Event, Labels, Sample
+from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
 
 __all__ = ["Admitted", "admit", "label_fault", "row_fault"]
 
@@ -138,7 +138,7 @@ def _block(event: Block, task: str, admitted: Admitted) -> None:
         begin = end + 1
 
 
-def _fits(event: Block | Ask, admitted: Admitted) -> bool:
+def _fits(event: Block | PredictRequest, admitted: Admitted) -> bool:
     rows, columns = np.shape(event.X) if np.ndim(event.X) == 2 else (-1, -1)
     y = getattr(event, "y", None)
     if columns == len(event.features) and (y is None or len(y) == rows):

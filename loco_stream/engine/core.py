@@ -133,9 +133,7 @@ class StreamEngine:
             source if isinstance(source, SourceReader) else SourceReader(as_source(source))
         )
         self.source = self._source_reader.source
-        self.durability = durability or (
-            "batch" if checkpoint and getattr(self.source, "needs_log", False) else "off"
-        )
+        self.durability = durability or ("batch" if checkpoint and self.source.needs_log else "off")
         if parse_durability(self.durability) is not None and checkpoint is None:
             raise ConfigError(f"durability {self.durability} needs a checkpoint folder")
         self._listeners = Listeners(sinks, watchers)
@@ -340,7 +338,7 @@ class StreamEngine:
         """Leave outside what nobody could learn, before it is logged; a strict run ends there."""
         admitted = admit(events, self._score.task)
         if admitted.refused and self._trainer.strict:
-            place = getattr(self.source, "place", "") or f"a row of {self.source.name}"
+            place = self.source.location or f"a row of {self.source.name}"
             raise InputError(
                 f"{place}: {admitted.reason}; --on-bad skip (strict=False) counts such rows and goes on"
             )

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.numbers import to_number
+from loco_stream.stream import Source
 
 __all__ = ["Ledger"]
 
@@ -37,14 +38,14 @@ class Ledger:
     Parameters
     ----------
     source
-        Its optional members are read: `skipped`, bad rows by kind; `stats`, of messages;
-        `last_error`, the last sentence said about either.
+        Its `skipped`, `stats` and `last_error` are part of the account.
     takes_text
         Whether the model learns from texts.
 
     Examples
     --------
-    >>> ledger = Ledger(source=None, takes_text=False)
+    >>> from loco_stream.engine.source_reader import PairSource
+    >>> ledger = Ledger(PairSource([]), takes_text=False)
     >>> for colour in ("red", "blue"):
     ...     ledger.row({"colour": colour, "size": 2.0})
     >>> ledger.report()["masked"], ledger.report()["unused"]
@@ -52,7 +53,7 @@ class Ledger:
     it"])
     """
 
-    def __init__(self, source: Any, takes_text: bool) -> None:
+    def __init__(self, source: Source, takes_text: bool) -> None:
         self._source = source
         self._takes_text = takes_text
         self._rows: dict[Hashable, int] = {}  # in which a feature was named
@@ -147,22 +148,20 @@ class Ledger:
     @property
     def skipped(self) -> dict[str, int]:
         """Rows left out, by kind."""
-        return _add(dict(self._skipped), getattr(self._source, "skipped", {}))
+        return _add(dict(self._skipped), self._source.skipped)
 
     @property
     def unread(self) -> int:
         """Messages that could not be read or were refused."""
-        stats: Mapping[str, int] = getattr(self._source, "stats", {})
+        stats = self._source.stats
         return self._unread + sum(stats.get(name, 0) for name in _UNREAD)
 
     def last(self, what: str) -> str:
         """Return the last sentence about "skipped" rows or "malformed" messages, empty if there was none."""
-        told = getattr(self._source, "last_error", "")
-        return (
-            told
-            if told and hasattr(self._source, "skipped") == (what == "skipped")
-            else self._last[what]
-        )
+        sentence = self._source.last_error
+        counts_messages = any(name in self._source.stats for name in _UNREAD)
+        is_it = bool(sentence) and counts_messages == (what == "malformed")
+        return sentence if is_it else self._last[what]
 
     def report(self) -> dict[str, Any]:
         """Return everything under the report's keys."""

@@ -214,7 +214,7 @@ class ModelAdapter:
             block.times is None and block.sequence is None and block.t != block.t
         ):
             return {}
-        return {"t": block.moments, "sequence": block.sequence}
+        return {"t": block.row_times, "sequence": block.sequence}
 
     def learn(self, row: Row, y: Any, said: NDArray[np.float64] | None = None) -> None:
         """Learn one labelled row.

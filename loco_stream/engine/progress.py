@@ -37,11 +37,11 @@ class Countdown:
     Examples
     --------
     >>> class Source:
-    ...     share, position = 0.25, {"row": 100}
+    ...     progress, position = 0.25, {"row": 100}
     >>> countdown = Countdown(Source, None)
     >>> countdown.left(10.0) is None
     True
-    >>> Source.share = 0.5
+    >>> Source.progress = 0.5
     >>> countdown.left(15.0)
     10.0
     """
@@ -53,7 +53,7 @@ class Countdown:
 
     def left(self, now: float) -> float | None:
         """Return the seconds left; None while nobody can know."""
-        share = getattr(self._source, "share", None) or 0.0
+        share = self._source.progress or 0.0
         row = 0 if self._most is None else self._source.position.get("row")
         if not isinstance(row, int):  # where rows are not numbered, as over ZeroMQ
             return None

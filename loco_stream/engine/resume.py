@@ -44,7 +44,7 @@ def save(
         "version": __version__,
         "source": source.name,
         "schema": None if schema is None else asdict(schema),
-        "fingerprint": getattr(source, "fingerprint", None),
+        "fingerprint": source.fingerprint,
         "settings": settings,
         "task": trainer.score.task,
         "n_samples": trainer.n_samples,
@@ -79,7 +79,7 @@ def resume(
     while True:
         saved = store.load(settings)
         check_types(saved.config)
-        if saved.config.get("fingerprint") and hasattr(source, "verify"):
+        if saved.config.get("fingerprint"):
             source.verify(saved.config["fingerprint"])
         restore_parts(saved, trainer.model_adapter, trainer.score, trainer.monitor, trainer)
         if not fresh:  # once: the sinks keep it

@@ -10,12 +10,12 @@ from typing import IO, Any
 import msgspec
 
 from loco_stream.errors import ConfigError
-from loco_stream.stream import Prediction
+from loco_stream.stream import Prediction, Sink
 
 __all__ = ["JSONLSink"]
 
 
-class JSONLSink:
+class JSONLSink(Sink):
     """Writes every prediction as one line of JSON.
 
     A row whose label comes late has two lines: one at once with ``"y": null``, one when it is

@@ -67,11 +67,11 @@ class Board:
 
     def _look(self, engine: object, store: Store | None) -> None:
         self.status = self._measure(store)
-        self._listeners.show(engine)
+        self._listeners.notify_watchers(engine)
         now = time.monotonic()
         if self._listeners.wants("status") and now - self._told_at >= _TELL_EVERY:
             self._told_at = now
-            self._listeners.announce(of_status(_numbers(self.status), self._source.name))
+            self._listeners.emit_record(of_status(_numbers(self.status), self._source.name))
 
     def report(self, model: object, interrupted: bool) -> Report:
         """Return the report of the status as it stands, with all that the monitor and the ledger know."""
@@ -110,7 +110,7 @@ class Board:
             "last_drift": trainer.last_drift,
             "n_drifts": trainer.n_drifts,
             "skipped_updates": getattr(trainer.model_adapter.estimator, "skipped_updates", 0),
-            "transport": dict(getattr(self._source, "stats", {})),
+            "transport": dict(self._source.stats),
             "checkpoint_age": None if store is None else store.age,
             "lag": trainer.lag,
             "alarm": None if store is None else store.alarm,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from loco_stream.engine.source_reader import SourceReader
-from loco_stream.stream import Ask, Block, Event, Labels, Sample
+from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
 
 __all__ = ["find_task", "task_of_labels"]
 
@@ -28,7 +28,7 @@ def find_task(feed: SourceReader) -> str:
         labels = list(_labels(commit[0]))
         if labels and feed.source.schema != schema:  # the first rows told it to the source
             continue
-        if labels or any(isinstance(event, Ask) for event in commit[0]):
+        if labels or any(isinstance(event, PredictRequest) for event in commit[0]):
             return task_of_labels(labels)
 
 

@@ -19,7 +19,7 @@ from loco_stream.engine.score import Score
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.monitor.alarm import Alarm
 from loco_stream.numbers import to_number
-from loco_stream.stream import Ask, Block, Event, Labels, Prediction, Predictions, Sample
+from loco_stream.stream import Block, Event, Labels, Prediction, Predictions, PredictRequest, Sample
 
 __all__ = ["Answered", "Trainer"]
 
@@ -119,9 +119,9 @@ class Trainer:
 
     def listen(self, listeners: Listeners) -> None:
         """Name who is told of alarms and predictions."""
-        self._alert = listeners.alarm
+        self._alert = listeners.emit_alarm
         if listeners.wants("prediction"):
-            self._emit, self._emit_block = listeners.tell, listeners.tell_block
+            self._emit, self._emit_block = listeners.emit_prediction, listeners.emit_block
 
     def handle(self, event: Event) -> int:
         """Do all that an event asks for; returns its rows."""
@@ -133,7 +133,9 @@ class Trainer:
             self.newest = event.t
         elif isinstance(event, Block):
             rows = len(event.X)
-            self.newest = float(event.moments[-1]) if event.times is not None and rows else event.t
+            self.newest = (
+                float(event.row_times[-1]) if event.times is not None and rows else event.t
+            )
             self.ledger.block(event.X, event.features)
             self._block(event)
         elif isinstance(event, Labels):
@@ -344,7 +346,7 @@ class Trainer:
                 except InputError as error:
                     self._reject(error, 1)
 
-    def _ask(self, event: Ask) -> None:
+    def _ask(self, event: PredictRequest) -> None:
         self.asked(event.features, len(event.X))
         self._reply(event, *self.model_adapter.values(event.X, event.features))
 
@@ -411,7 +413,7 @@ class Trainer:
 
 
 def _rows(event: Block) -> list[Row]:
-    moments = event.moments.tolist()
+    moments = event.row_times.tolist()
     times = [event.t] * len(moments) if event.times is None else moments
     sequence = [None] * len(event.X) if event.sequence is None else event.sequence
     return [

@@ -22,7 +22,7 @@ from loco_stream.fleet.rows import (
     check_key,
     in_a_row,
 )
-from loco_stream.stream import Ask, Block, Event, Labels, Sample
+from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
 
 __all__ = ["KeySorter"]
 
@@ -85,7 +85,7 @@ class KeySorter:
         for event in events:
             if isinstance(event, Labels):
                 self._labels(event, parts)
-            elif not isinstance(event, Ask):
+            elif not isinstance(event, PredictRequest):
                 self._rows(event, parts)
         self._expire(parts)
         return parts.joined()

@@ -69,9 +69,7 @@ class FleetRunner:
         self._sorter = KeySorter(key)
         self._teller = Teller(fleet, self._sorter, reader.source.reply)
         self._listeners = Listeners(sinks, watchers)
-        self._live = hasattr(
-            reader.source, "stats"
-        )  # its commits are what came together, and must not wait
+        self._live = reader.source.is_live  # rows of a commit came together and must not wait
         self._place = fleet.path / "position"
         self._drifts: dict[Key, Record] = {}  # the newest of each key, the newest of all at the end
         self._scores: dict[
@@ -101,7 +99,7 @@ class FleetRunner:
             while (commit := self._next()) is not None:
                 events, position = commit
                 self._take(events)
-                self._listeners.show(self)
+                self._listeners.notify_watchers(self)
                 if not events or time.monotonic() - self._durable_at > _DURABLE_SECONDS:
                     self._acknowledge(position)
             if position is not None:
@@ -265,13 +263,13 @@ class FleetRunner:
                 score[1] += abs(y - y_pred)
             self._counts["n_samples"] += 1
         source = f"{rows.source}/{rows.key}"
-        self._listeners.tell(
+        self._listeners.emit_prediction(
             Prediction(int(rows.seq[i]), y_pred, y, source=source, epoch=rows.epoch)
         )
 
     def _tell_alarms(self, key: Key, alarms: Iterable[Record]) -> None:
         for record in alarms:
-            self._listeners.announce({**record, "key": key})
+            self._listeners.emit_record({**record, "key": key})
             if record["kind"] == "drift":
                 self._drifts.pop(key, None)
                 self._drifts[key] = record

@@ -13,7 +13,7 @@ from loco_stream.errors import SourceError
 from loco_stream.fleet.by_key import KeySorter
 from loco_stream.fleet.fleet import Fleet
 from loco_stream.fleet.rows import Key, Matrix, Said
-from loco_stream.stream import Ask, Block, Event
+from loco_stream.stream import Block, Event, PredictRequest
 
 __all__ = ["Teller"]
 
@@ -50,7 +50,7 @@ class Teller:
         """Yield events to be learned, and answer in between, each answer from all that came before it."""
         some: list[Event] = []
         for event in events:
-            if isinstance(event, Ask):
+            if isinstance(event, PredictRequest):
                 if some:
                     yield some
                     some = []
@@ -66,7 +66,7 @@ class Teller:
         if some:
             yield some
 
-    def _ask(self, event: Ask) -> None:
+    def _ask(self, event: PredictRequest) -> None:
         try:
             keys, X, names = self._sorter.keys(event.X, event.features)
         except SourceError:  # who asks so must not end the stream

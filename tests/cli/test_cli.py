@@ -76,7 +76,7 @@ def test_help_teaches_by_example(loco):
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported():
-    code = "import sys; from loco_stream.cli import main; main(['run', '--help'], standalone_mode=False); print(sorted({'numba', 'river', 'zmq', 'numpy'} & set(sys.modules)))"  # noqa: E501
+    code = "import sys; from loco_stream.cli import main; main(['run', '--help'], standalone_mode=False); print(sorted({'numba', 'river', 'zmq', 'numpy'} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
@@ -297,7 +297,7 @@ class Rows:
         self.n_rows = n_rows
 
     @property
-    def share(self):
+    def progress(self):
         return self.n_rows and self.position["row"] / self.n_rows
 
 
@@ -321,7 +321,7 @@ def test_the_time_left_is_known_where_the_rows_are(n_rows, most, expected):
 
 
 def test_without_numbered_rows_nobody_knows_the_time_left():
-    source = SimpleNamespace(position={"topic": 3})
+    source = SimpleNamespace(position={"topic": 3}, progress=None)
     assert [Countdown(source, most).left(now) for most in (None, 10) for now in (7.0, 27.0)] == [
         None
     ] * 4
@@ -330,11 +330,11 @@ def test_without_numbered_rows_nobody_knows_the_time_left():
 def share_after(url, n):
     """Return the share of a source that is told before its first row, and after n."""
     source = open_source(url)
-    before = source.share
+    before = source.progress
     rows = iter(source)
     for _ in range(n):
         next(rows)
-    return before, source.share
+    return before, source.progress
 
 
 @pytest.mark.parametrize("n", [10, 5_000])

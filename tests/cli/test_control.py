@@ -262,7 +262,7 @@ def test_hello_is_answered_while_the_model_compiles_and_what_comes_is_learned(
 
 
 def test_what_is_read_ahead_is_bounded_and_tells_the_task(monkeypatch):
-    monkeypatch.setattr(source_reader, "_MOST_AHEAD", 10)
+    monkeypatch.setattr(source_reader, "_MAX_VALUES_AHEAD", 10)
     commits = [[Sample({"a": 1.0}, i + 0.5, i)] for i in range(100)]
     feed = SourceReader(ListSource(commits))
     with feed.reading_ahead():

@@ -11,7 +11,7 @@ import pytest
 from loco_stream.connectors.ls1.limits import Limits
 from loco_stream.connectors.ls1.remote_source import COUNTERS
 from loco_stream.errors import SourceError
-from loco_stream.stream import Ask, Block, Labels
+from loco_stream.stream import Block, Labels, PredictRequest
 from tests.helpers import foreign
 from tests.helpers.foreign import Answer
 from tests.helpers.session_table import A, B, Table, block, kinds
@@ -212,7 +212,7 @@ def test_questions_are_always_answered_in_the_askers_columns():
     seq = foreign.REQUEST | 5
     table.greet(classes=["x", "y", "z"])
     (event,), _ = table(A, foreign.rows("s", seq, [[1, 2], [3, 4]], kind=10))
-    assert isinstance(event, Ask)
+    assert isinstance(event, PredictRequest)
     assert (event.seq, event.features, event.X.shape) == (seq, ("a", "b"), (2, 2))
     table.session.reply(event, np.zeros((2, 0), np.float32), [])
     (answer,) = table.answers(A)

@@ -50,7 +50,7 @@ def test_a_record_is_one_map_with_kind_source_seq_and_time(tmp_path):
     sink.write(prediction(7))
     sink.write(Prediction(8, 2.5, epoch=4))
     wait_until(lambda: sink.stats["sent"] == 2)
-    sink.event(DRIFT)
+    sink.write_record(DRIFT)
     sink.close({"source": "press", "n_samples": 8, "accuracy": 0.5})
     first, second, drift, report = lines(tmp_path / "out.jsonl")
     assert first == {
@@ -82,7 +82,7 @@ def test_a_file_goes_on_where_it_ended_even_within_a_line(tmp_path):
     path.write_text('{"kind":"drift"}\n{"cut')
     sink = open_sink(f"jsonl:{path}?only=drift")
     sink.write(prediction(1)) if "prediction" in sink.kinds else None
-    sink.event(DRIFT)
+    sink.write_record(DRIFT)
     sink.close({})
     assert path.read_text().splitlines()[1:] == ['{"cut', json.dumps(DRIFT, separators=(",", ":"))]
 
@@ -117,7 +117,7 @@ def test_a_webhook_gets_each_record_and_the_token(tmp_path, monkeypatch):
     with Webhook() as hook:
         sink = open_sink(f"{hook.url}?channel=7&only=drift")
         for seq in range(3):
-            sink.event({**DRIFT, "seq": seq})
+            sink.write_record({**DRIFT, "seq": seq})
         sink.close({})
         assert posted(hook) == [{**DRIFT, "seq": seq} for seq in range(3)]
         path, headers = hook.headers[0]
@@ -161,7 +161,7 @@ def test_a_dead_receiver_costs_dropped_predictions_and_never_a_drift():
     sink = open_sink(f"http://127.0.0.1:{free_port()}/?queue=10&linger=0.2")
     for seq in range(100):
         sink.write(prediction(seq))
-    sink.event(DRIFT)
+    sink.write_record(DRIFT)
     assert sink.stats["dropped"] in (88, 89, 90)  # one or two are on their way
     undelivered = [msgspec.json.decode(text) for text in sink.export_state()]
     assert [record["seq"] for record in undelivered if record["kind"] == "drift"] == [9]
@@ -292,7 +292,7 @@ def test_a_subscriber_gets_two_frames_of_the_kinds_it_wants():
         subscriber.connect(sink.address)
         while not subscriber.poll(20):
             sink.write(prediction(1))
-            sink.event(DRIFT)
+            sink.write_record(DRIFT)
         kind, text = subscriber.recv_multipart()
         assert (kind, json.loads(text)) == (b"drift", DRIFT)
         subscriber.linger = 0
@@ -310,8 +310,8 @@ def test_a_command_finds_the_record_on_its_input_and_no_shell_runs(tmp_path):
         f"import sys; open({str(tmp_path / 'out')!r}, 'a').write(sys.argv[1] + sys.stdin.read())"
     )
     sink = open_sink(f"exec:{sys.executable} {script} '$HOME; exit?'")
-    sink.event(DRIFT)
-    sink.event({**DRIFT, "kind": "task"})
+    sink.write_record(DRIFT)
+    sink.write_record({**DRIFT, "kind": "task"})
     sink.close({})
     told = [
         json.loads(line.removeprefix("$HOME; exit?"))
@@ -323,12 +323,12 @@ def test_a_command_finds_the_record_on_its_input_and_no_shell_runs(tmp_path):
 
 def test_a_command_that_fails_or_hangs_is_counted_and_ended():
     failing = open_sink(f"exec:{sys.executable} -c 'import sys; sys.exit(\"no mail today\")'")
-    failing.event(DRIFT)
+    failing.write_record(DRIFT)
     failing.close({})
     assert failing.stats["refused"] == 1
     assert "ended with 1: no mail today" in failing.notes[0]
     hanging = open_sink("exec:sleep 60?timeout=0.1")
-    hanging.event(DRIFT)
+    hanging.write_record(DRIFT)
     hanging.close({})
     assert "took longer than 0.1 s" in hanging.notes[0]
 
@@ -344,7 +344,7 @@ def test_a_sink_whose_thread_fails_ends_itself_and_says_so(tmp_path):
         (20, 1),
         (20, 0),
     }
-    assert any("jsonl:- ended: KeyError" in note for note in report["notes"])
+    assert any("jsonl:- failed: KeyError" in note for note in report["notes"])
 
 
 @pytest.mark.parametrize(

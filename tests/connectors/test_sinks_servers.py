@@ -194,7 +194,7 @@ def test_a_server_gets_each_record_and_what_waited_while_it_was_away(scheme, ope
         sink.write(
             Prediction(seq, "a b", "c", {"a b": 0.75, "c": 0.25}, 5.0 + seq // 64, "press, 3")
         )
-    sink.event(DRIFT)
+    sink.write_record(DRIFT)
     wait_until(lambda: sink.stats["sent"] == 301)
     if scheme != "kafka":  # that broker keeps its data in memory
         server.restart()
@@ -225,8 +225,8 @@ def test_a_retained_state_waits_for_who_comes_later(opened):
 
     server, _ = opened("mqtt")
     sink = open_sink(f"mqtt://127.0.0.1:{server.port}/press/3")
-    sink.event({"kind": "status", "source": "s", "seq": 5, "t": 1.0, "status": {"accuracy": 0.5}})
-    sink.event(DRIFT)
+    sink.write_record({"kind": "status", "source": "s", "seq": 5, "t": 1.0, "status": {"accuracy": 0.5}})
+    sink.write_record(DRIFT)
     sink.close({"n_samples": 7})
     messages = subscribe.simple("press/3/#", msg_count=2, port=server.port, retained=True)
     assert {message.topic for message in messages} == {"press/3/status", "press/3/report"}

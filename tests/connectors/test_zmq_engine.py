@@ -329,7 +329,7 @@ def test_times_of_rows_travel():
             link.send([1.0], t="noon")
         for events in source:
             link.take_predictions()  # sends on
-            taken += [moment for event in events for moment in event.moments.tolist()]
+            taken += [moment for event in events for moment in event.row_times.tolist()]
             if len(taken) == 133:
                 break
         with suppress(SourceError):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loco_stream.connectors.merge import merged
-from loco_stream.stream import Ask, Block, Labels
+from loco_stream.stream import Block, Labels, PredictRequest
 
 A = ("a",)
 B = ("b",)
@@ -40,7 +40,7 @@ def test_everything_else_stays_apart_and_in_order():
         Labels([1], [2], 9, "t", 1),
         block(10, source="t", epoch=1),
         block(11, source="t", epoch=1, features=B),
-        Ask(np.ones((1, 1)), A, 12, "t"),
+        PredictRequest(np.ones((1, 1)), A, 12, "t"),
     ]
     assert merged(events) == events
     assert merged([]) == []

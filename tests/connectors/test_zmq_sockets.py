@@ -17,7 +17,7 @@ import zmq
 from loco_stream.connectors import ZMQSender, ZMQSource, open_source
 from loco_stream.connectors.ls1.sockets import endpoint, is_local, require_libzmq
 from loco_stream.errors import ConfigError, InputError, SourceError
-from loco_stream.stream import Ask, Sample, Source
+from loco_stream.stream import PredictRequest, Sample, Source
 from tests.helpers import foreign
 from tests.helpers.hostile import damaged, honest
 from tests.helpers.ports import free_address
@@ -330,7 +330,7 @@ def test_request_and_reply(mode):
             assert client.predict([[0.1], [0.9]]) == ["n", "y"]
             assert client.predict_proba([0.25]) == {"n": 0.75, "y": 0.25}
             assert client.predict_proba([[0.25], [0.5]]).tolist() == [[0.75, 0.25], [0.5, 0.5]]
-        assert all(isinstance(e, Ask) for e in engine.events)
+        assert all(isinstance(e, PredictRequest) for e in engine.events)
 
 
 def test_a_question_survives_a_restart_of_the_engine():

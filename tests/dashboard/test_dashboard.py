@@ -26,6 +26,7 @@ from loco_stream.dashboard import Dashboard
 from loco_stream.dashboard.history import Ring
 from loco_stream.errors import ConfigError
 from loco_stream.metrics import forgetting
+from loco_stream.stream import Sample, Source
 from tests.helpers.ports import free_address, free_port
 
 CHROMIUM = (
@@ -39,7 +40,7 @@ AXE = Path(__file__).parents[1] / "data" / "axe"
 PICTURES = Path(os.environ.get("LOCO_PICTURES", "out/pages"))
 
 
-class Tap:
+class Tap(Source):
     """A stream under the test's control.
 
     Rows flow at a set pace, and a turn of `swap` changes the concept.
@@ -47,7 +48,7 @@ class Tap:
 
     name = "a tap"
     guarantee = "the rows of this test"
-    schema = None
+    is_live = True
 
     def __init__(self, pace=0.002):
         self.swap = self.over = False
@@ -60,8 +61,6 @@ class Tap:
         return {"row": self.row}
 
     def __iter__(self):
-        from loco_stream.stream import Sample
-
         while not self.over:
             time.sleep(self.pace)
             x = np.random.default_rng(self.row).normal(size=4)
@@ -77,15 +76,6 @@ class Tap:
 
     def seek(self, position):
         self.row = position["row"]
-
-    def ack(self, position):
-        pass
-
-    def reply(self, event, values, classes):
-        pass
-
-    def close(self):
-        pass
 
 
 class Run:

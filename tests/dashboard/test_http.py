@@ -15,7 +15,7 @@ from loco_stream.cli.options import warm_up
 from loco_stream.cli.standby import Standby
 from loco_stream.dashboard.http import HTTPDoor
 from loco_stream.dashboard.server import listen
-from loco_stream.engine.inbox import WithInbox
+from loco_stream.engine.inbox import InboxSource
 from loco_stream.engine.numbered import NumberedRows
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Sample
@@ -56,7 +56,7 @@ class Service:
         self.standby = Standby()
         self.door = HTTPDoor(self.standby, 0, token=token)
         self.port = int(self.door.url.rpartition(":")[2].strip("/"))
-        source = WithInbox(ListSource([[]]), self.door.inbox)
+        source = InboxSource(ListSource([[]]), self.door.inbox)
         model = LOCOClassifier(hidden_sizes=(8,), seed=1)
         self.engine = StreamEngine(
             model, source, checkpoint=checkpoint, strict=False, forever=True, resume=None

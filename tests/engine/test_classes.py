@@ -10,18 +10,16 @@ import pytest
 from river import dummy, linear_model, naive_bayes
 
 from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine, TaskMonitor
-from loco_stream.stream import Block, Sample
+from loco_stream.stream import Block, Sample, Source
 from tests.helpers.models import blobs
 
 FEATURES = ("a", "b", "c", "d")
 
 
-class Rows:
+class Rows(Source):
     """Rows of an array, one by one or in blocks."""
 
     name = "rows"
-    guarantee = ""
-    schema = None
 
     def __init__(self, X, y, block=0):
         self.X = np.asarray(X, np.float32)
@@ -35,12 +33,6 @@ class Rows:
 
     def seek(self, position):
         self.at = position["row"]
-
-    def ack(self, position):
-        pass
-
-    def close(self):
-        pass
 
     def __iter__(self):
         while self.at < len(self.y):

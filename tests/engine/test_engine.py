@@ -16,13 +16,13 @@ from loco_stream.engine.latency import LatencyHistogram
 from loco_stream.engine.pending import Pending
 from loco_stream.errors import ConfigError, InputError, SourceError
 from loco_stream.monitor import TaskMonitor
-from loco_stream.stream import Ask, Block, Labels, Sample
+from loco_stream.stream import Block, Labels, PredictRequest, Sample, Sink, Source
 from tests.helpers.standin import ListSource, Means
 
 FEATURES = ("a", "b")
 
 
-class Keep:
+class Keep(Sink):
     """A sink that keeps what it gets."""
 
     def __init__(self):
@@ -182,7 +182,11 @@ def test_partly_labelled_blocks():
 def test_questions_are_answered_and_not_learned():
     X, y = rows(20)
     source = ListSource(
-        [[Ask(X[:3], FEATURES, 7, tag=1)], Block(X, y, FEATURES), Ask(X[:3], FEATURES, 8, tag=2)]
+        [
+            [PredictRequest(X[:3], FEATURES, 7, tag=1)],
+            Block(X, y, FEATURES),
+            PredictRequest(X[:3], FEATURES, 8, tag=2),
+        ]
     )
     engine = StreamEngine(Means(), source)
     report = engine.run()
@@ -323,8 +327,24 @@ def test_stop_interrupts_a_source_that_waits():
 
 
 def test_what_is_no_source_is_refused():
-    with pytest.raises(SourceError, match="source must be"):
+    with pytest.raises(SourceError, match="`source` must be"):
         StreamEngine(Means(), 5)
+
+    class Duck:
+        def __iter__(self):
+            return iter([])
+
+        def ack(self, position):
+            pass
+
+    with pytest.raises(SourceError, match=r"derived from loco_stream\.stream\.Source, got Duck"):
+        StreamEngine(Means(), Duck())
+    with pytest.raises(ConfigError, match=r"derived from loco_stream\.stream\.Sink, got list"):
+        StreamEngine(Means(), [], sinks=[[]])
+    with pytest.raises(TypeError, match="write"):
+        Sink()
+    with pytest.raises(TypeError, match="position"):
+        Source()
     with pytest.raises(InputError, match=r"pairs.*row 0"):
         StreamEngine(Means(), [({"a": 1}, 1, 2)]).run()
     with pytest.raises(ConfigError, match="no predict_one"):
@@ -394,7 +414,7 @@ def test_pending_restores_to_the_bit():
 
 def test_waiting_for_rows_is_no_part_of_the_rate():
     class Slow(ListSource):
-        stats = {"rows": 0}  # noqa: RUF012
+        is_live = True
 
         def __iter__(self):
             for i in range(40):

@@ -12,8 +12,9 @@ import pytest
 from loco_stream import LOCOClassifier, StreamEngine
 from loco_stream.engine.ledger import Ledger
 from loco_stream.engine.report import Report
+from loco_stream.engine.source_reader import PairSource
 from loco_stream.errors import LocoStreamWarning
-from loco_stream.stream import Ask, Block, Sample
+from loco_stream.stream import Block, PredictRequest, Sample
 
 ROWS = [
     ({"a": float(i), "b": None if i % 4 == 0 else 1.0, "c": "text" if i < 20 else math.nan}, i % 2)
@@ -21,10 +22,11 @@ ROWS = [
 ]
 
 
-class Messages:
-    """What a live source tells beside its rows."""
+class Messages(PairSource):
+    """A source that counts messages."""
 
     def __init__(self, malformed, last_error):
+        super().__init__([])
         self.stats = {"malformed": malformed, "rejected": 1}
         self.last_error = last_error
 
@@ -49,20 +51,20 @@ class Messages:
     ],
 )
 def test_a_value_is_masked_exactly_when_it_is_no_number(value, masked):
-    ledger = Ledger(None, takes_text=False)
+    ledger = Ledger(PairSource([]), takes_text=False)
     for row in ({"a": 1.0, "v": value}, {"v": value}, {"v": value, "w": 3}):
         ledger.row(row)
     assert ledger.report()["masked"] == ({"v": 1.0} if masked else {})
 
 
 def test_text_is_no_loss_to_a_model_that_takes_it():
-    ledger = Ledger(None, takes_text=True)
+    ledger = Ledger(PairSource([]), takes_text=True)
     ledger.row({"a": "red", "b": None})
     assert ledger.report()["masked"] == {"b": 1.0}
 
 
 def test_shares_are_of_the_rows_that_named_the_feature():
-    ledger = Ledger(None, takes_text=False)
+    ledger = Ledger(PairSource([]), takes_text=False)
     for i in range(60):
         ledger.row({"a": None if i % 3 == 0 else 1.0} if i % 2 else {"a": 1.0, "b": None})
     ledger.block(np.array([[np.nan, 1.0], [np.nan, 2.0]], np.float32), ("c", "b"))
@@ -74,7 +76,7 @@ def test_shares_are_of_the_rows_that_named_the_feature():
 
 
 def test_names_from_outside_do_not_fill_the_memory():
-    ledger = Ledger(None, takes_text=False)
+    ledger = Ledger(PairSource([]), takes_text=False)
     for i in range(10_000):
         ledger.row({f"f{i}": None})
         ledger.predicted((f"g{i}",), ("a",), 1)
@@ -104,7 +106,7 @@ def test_the_report_the_table_and_prometheus_tell_it():
 def test_predictions_with_other_names_are_told():
     rows = [Block(np.ones((9, 2), np.float32), [i % 2 for i in range(9)], ("speed", "load"))]
     asks = [
-        Ask(np.ones((3, 2), np.float32), ("velocity", "load")),
+        PredictRequest(np.ones((3, 2), np.float32), ("velocity", "load")),
         Sample({"velocity": 1.0}),
         Sample({"speed": 1.0, "load": 1}),
     ]

@@ -10,6 +10,7 @@ from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import ConfigError
 from loco_stream.monitor import TaskMonitor
 from loco_stream.stream import Block, Labels, Sample
+from loco_stream.stream import Sink as BaseSink
 from tests.helpers.standin import ListSource, Means
 
 
@@ -81,7 +82,7 @@ def test_who_listens_hears_the_same_of_blocks_as_of_rows_and_the_blocks_stay_who
     assert run(blocks, "blocks") == one_by_one
 
 
-class Sink:
+class Sink(BaseSink):
     def __init__(self, broken_at=None, broken_end=False):
         self.n = 0
         self.report = None
@@ -108,8 +109,8 @@ def test_sinks_that_have_to_wait_at_the_end_do_so_together():
             self.name = name
             self._broken = broken
 
-        def end(self, report):
-            calls.append(f"end {self.name}")
+        def drain(self, report):
+            calls.append(f"drain {self.name}")
             if self._broken:
                 raise OSError("disk full")
 
@@ -118,8 +119,8 @@ def test_sinks_that_have_to_wait_at_the_end_do_so_together():
 
     sinks = [Patient("a", broken=True), Sink(), Patient("b")]
     report = StreamEngine(Means(), ListSource([Sample({"a": 1.0}, "x", 0)]), sinks=sinks).run()
-    assert calls == ["end a", "end b", "close a", "close b"]
-    assert report["notes"] == ["the sink a ended: OSError: disk full"]
+    assert calls == ["drain a", "drain b", "close a", "close b"]
+    assert report["notes"] == ["the sink a failed: OSError: disk full"]
 
 
 def test_a_callback_hears_each_record_of_its_kind_and_may_fail():
@@ -136,7 +137,9 @@ def test_a_callback_hears_each_record_of_its_kind_and_may_fail():
         raise KeyError("no such field")
 
     engine.on("prediction", broken)
-    with pytest.raises(ConfigError, match="no records of kind 'drfit'"):
+    with pytest.raises(
+        ConfigError, match=r"`kind` must be one of prediction, drift, .* got 'drfit'"
+    ):
         engine.on("drfit", print)
     report = engine.run()
     assert [record["seq"] for record in heard["prediction"]] == list(range(1000))
@@ -197,7 +200,7 @@ def test_a_sink_or_watcher_that_raises_ends_itself_and_not_the_engine():
     )
     assert broken.report is None
     assert report["notes"] == [
-        "the watcher watcher ended: KeyError: 'no such field'",
-        "the sink Sink ended: BrokenPipeError: the reader is gone",
-        "the sink Sink ended: OSError: disk full",
+        "the watcher watcher failed: KeyError: 'no such field'",
+        "the sink Sink failed: BrokenPipeError: the reader is gone",
+        "the sink Sink failed: OSError: disk full",
     ]

@@ -14,7 +14,7 @@ from loco_stream.engine.admission import admit
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import InputError
 from loco_stream.monitor import TaskMonitor
-from loco_stream.stream import Ask, Block, Labels, Sample
+from loco_stream.stream import Block, Labels, PredictRequest, Sample
 from tests.helpers.standin import ListSource, Means
 
 HUGE = 10**400
@@ -110,7 +110,7 @@ def test_the_good_rows_of_a_block_come_in():
     assert (admitted.refused, admitted.reason[:8]) == (2, "y is 100")
     late = admit([Labels([1, 2, 3], ["a", HUGE, "b"])], "classification")
     assert (late.events[0].of, late.events[0].y, late.refused) == ([1, 3], ["a", "b"], 1)
-    asked = admit([Ask(np.full((1, 2), np.inf, np.float32), FEATURES)], "classification")
+    asked = admit([PredictRequest(np.full((1, 2), np.inf, np.float32), FEATURES)], "classification")
     assert np.isnan(asked.events[0].X).all()
 
 

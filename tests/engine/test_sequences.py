@@ -10,7 +10,7 @@ import pytest
 from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine
 from loco_stream.engine.codec import decode_commit, encode_commit
 from loco_stream.engine.source_reader import cut
-from loco_stream.stream import Block, Labels, Sample
+from loco_stream.stream import Block, Labels, Sample, Sink
 from tests.engine.test_checkpoint import ListSource, kill_after
 from tests.engine.test_time import NAMES, digest, engine_of
 from tests.helpers.models import blobs
@@ -69,7 +69,7 @@ def test_a_block_row_by_row_learns_what_the_block_does_in_one_call():
     assert digest(by_row)[1] == learned(X, y, t=t, sequence=ids)
 
 
-class Told:
+class Told(Sink):
     """A sink that wants every prediction, so that blocks are learned row by row."""
 
     def __init__(self):
@@ -77,9 +77,6 @@ class Told:
 
     def write(self, prediction):
         self.times.append(prediction.t)
-
-    def close(self, report):
-        pass
 
 
 def late_commits(regression=False, n=300, late=30):

@@ -12,7 +12,7 @@ from loco_stream.engine.checkpoint import strangers
 from loco_stream.engine.codec import decode_commit, encode_commit
 from loco_stream.engine.wal import Log, parse_durability
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.stream import Ask, Block, Labels, Sample
+from loco_stream.stream import Block, Labels, PredictRequest, Sample
 
 
 def filled(folder, n=5, rotate_after=()):
@@ -174,7 +174,7 @@ def events(draw):
 @given(st.lists(events(), max_size=4))
 @settings(deadline=None)
 def test_a_commit_comes_back_as_it_was(batch):
-    ask = Ask(np.zeros((1, 2), np.float32), ("a", "b"))
+    ask = PredictRequest(np.zeros((1, 2), np.float32), ("a", "b"))
     back, position, now = decode_commit(encode_commit([*batch, ask], {"s": {"1": 5}}, 12.5))
     assert (position, now, len(back)) == ({"s": {"1": 5}}, 12.5, len(batch))
     for event, same in zip(batch, back, strict=True):

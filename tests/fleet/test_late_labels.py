@@ -20,7 +20,7 @@ from loco_stream.engine.source_reader import PairSource, SourceReader
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.fleet.by_key import KeySorter
 from loco_stream.fleet.runner import FleetRunner
-from loco_stream.stream import Ask, Block, Labels, Sample
+from loco_stream.stream import Block, Labels, PredictRequest, Sample, Sink
 from tests.helpers.fleet_process import rows_of, template
 
 NAMES = ("device", "a", "b", "c")
@@ -37,15 +37,12 @@ class Asked(PairSource):
         self.answers.append((event.tag, np.array(values), list(classes)))
 
 
-class Heard:
+class Heard(Sink):
     def __init__(self):
         self.told = []
 
     def write(self, prediction):
         self.told.append((prediction.source, prediction.seq, prediction.y_pred, prediction.y))
-
-    def close(self, report):
-        pass
 
 
 def stream(n_blocks=12, n_rows=20, named=False, numbers=False):
@@ -177,8 +174,10 @@ def test_questions_are_answered_by_the_model_of_each_row(tmp_path):
     events = [event for event in stream(4) if isinstance(event, Block) and event.y is not None]
     X, _ = rows_of(99, 4)
     keys = np.array([0, 2, 7, math.nan], np.float32)  # known, known, unknown, none
-    ask = Ask(np.column_stack([keys, X]).astype(np.float32), NAMES, source="plant", tag="me")
-    strange = Ask(X, NAMES[1:], source="plant", tag="nobody")
+    ask = PredictRequest(
+        np.column_stack([keys, X]).astype(np.float32), NAMES, source="plant", tag="me"
+    )
+    strange = PredictRequest(X, NAMES[1:], source="plant", tag="nobody")
     source = Asked([*events, ask, strange])
     with Fleet(template(), tmp_path) as fleet:
         report = FleetRunner(fleet, SourceReader(source), "device").run()
@@ -280,7 +279,9 @@ def test_late_labels_and_questions_with_workers(tmp_path):
     pytest.importorskip("ray")
     events = stream()
     X, _ = rows_of(99, 2)
-    ask = Ask(np.column_stack([[0, 1], X]).astype(np.float32), NAMES, source="plant", tag="me")
+    ask = PredictRequest(
+        np.column_stack([[0, 1], X]).astype(np.float32), NAMES, source="plant", tag="me"
+    )
     answers = []
     for workers in (0, 2):
         source = Asked([*events, ask])

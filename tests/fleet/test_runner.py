@@ -16,7 +16,7 @@ from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import SourceError
 from loco_stream.fleet.by_key import KeySorter
 from loco_stream.fleet.runner import FleetRunner
-from loco_stream.stream import Block, Labels, Sample
+from loco_stream.stream import Block, Labels, Sample, Sink
 from tests.helpers.fleet_process import rows_of, template
 
 NAMES = ("device", "a", "b", "c")
@@ -51,7 +51,7 @@ def alone(X, y):
     return state_sha256(*export_model(model))
 
 
-class Heard:
+class Heard(Sink):
     def __init__(self):
         self.predictions = []
         self.report = None
@@ -63,17 +63,17 @@ class Heard:
         self.report = report
 
 
-class HeardDrifts:
+class HeardDrifts(Sink):
     kinds = frozenset({"drift"})
 
     def __init__(self):
         self.records = []
 
-    def event(self, record):
-        self.records.append(record)
+    def write(self, prediction):
+        raise AssertionError("predictions are not among `kinds`")
 
-    def close(self, report):
-        pass
+    def write_record(self, record):
+        self.records.append(record)
 
 
 def test_each_row_goes_to_the_model_of_its_key_and_is_told(tmp_path):

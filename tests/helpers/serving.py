@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from loco_stream.stream import Ask, Block
+from loco_stream.stream import Block, PredictRequest
 
 FREE = "tcp://127.0.0.1:*"
 
@@ -44,7 +44,7 @@ def wait_until(holds, seconds=60.0):
 
 def answer(source, event):
     """Reply with probabilities that tell the first feature."""
-    if isinstance(event, (Ask, Block)) and event.tag is not None:
+    if isinstance(event, (PredictRequest, Block)) and event.tag is not None:
         p = np.clip(event.X[:, :1], 0, 1)
         source.reply(event, np.hstack([1 - p, p]), ["n", "y"])
 

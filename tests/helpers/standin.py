@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from loco_stream.errors import InputError
+from loco_stream.stream import Source
 
 MAX_FEATURES = 16
 
@@ -106,14 +107,13 @@ class Means:
         return model
 
 
-class ListSource:
+class ListSource(Source):
     """Commits from a list; `needs_log` as asked; remembers what was acknowledged and answered."""
 
     guarantee = "a list"
 
     def __init__(self, commits, needs_log=False, start=0):
         self.name = "list"
-        self.schema = None
         self.needs_log = needs_log
         self._commits = commits
         self._next = start

@@ -11,6 +11,7 @@ from loco_stream.engine.state import export_model
 from loco_stream.errors import CheckpointError, ConfigError, InputError
 from loco_stream.estimators.pipeline import STEPS, export_pipeline, restore_pipeline
 from loco_stream.persistence import format as persist
+from loco_stream.stream import Sink
 from tests.helpers.tables import colours
 
 
@@ -113,7 +114,7 @@ def test_the_engine_resumes_a_pipeline_bit_equal(tmp_path):
         other.run()
 
 
-class Kill:
+class Kill(Sink):
     """A sink that keeps the checkpoint folder as a kill at that row would leave it."""
 
     def __init__(self, folder, copy, row):
