@@ -82,7 +82,8 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except LocoStreamError as error:
-            raise _Refusal(str(error)) from error
+            advice = "; --on-bad skip leaves such rows out" if error.option == "on_bad" else ""
+            raise _Refusal(f"{error}{advice}") from error
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -52,9 +52,9 @@ def check_settings(
 
 def unknown_setting(name: str) -> str:
     """Return the sentence about a setting that the model does not have."""
-    from loco_stream.connectors.values import hint
+    from loco_stream._text import did_you_mean
 
-    return f"--set: the model has no setting {name!r}{hint(name, setting_names())} (--set help lists all)"
+    return f"--set: the model has no setting {name!r}{did_you_mean(name, setting_names())} (--set help lists all)"
 
 
 def _lines() -> Iterator[str]:
