@@ -103,7 +103,7 @@ def renew_tables(text: str) -> str:
     """
     now = tables()
     return re.sub(
-        r"(<!-- generated: (.+) -->\n).*?(<!-- end -->)",
+        r"(<!-- generated: ([\w ]+) -->\n).*?(<!-- end -->)",
         lambda match: f"{match[1]}{now[match[2]]}{match[3]}",
         text,
         flags=re.DOTALL,

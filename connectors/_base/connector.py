@@ -98,6 +98,8 @@ class Connector:
         Class derived from `Source` or `Sink`. Its parameters are the options of the URL.
     forms
         The ways to write its URLs.
+    about
+        What it is, in one line. By default the first line of the docstring of `build`.
     extra
         Optional library that it needs.
     server
@@ -124,6 +126,7 @@ class Connector:
     scheme: str
     build: Any
     forms: tuple[Form, ...]
+    about: str = ""
     extra: Extra | None = None
     server: tuple[str, str] | None = None
     fixed: Mapping[str, Any] = field(default_factory=dict)
@@ -142,8 +145,9 @@ class Connector:
 
     @property
     def summary(self) -> str:
-        """What the class is, in one line."""
-        return (getdoc(self.build) or "").partition("\n")[0].rstrip(".")
+        """What it is, in one line without markup."""
+        line = self.about or (getdoc(self.build) or "").partition("\n")[0]
+        return line.rstrip(".").replace("`", "")
 
     @cached_property
     def options(self) -> dict[str, Option]:

@@ -28,8 +28,9 @@ _MAX_ANSWER = 65_536
 
 
 class HTTPSink(BufferedSink):
-    """Posts records as JSON, or several at once as JSON lines (``application/x-ndjson``).
+    """Posts records as JSON, or several at once as JSON lines.
 
+    JSON lines have the content type ``application/x-ndjson``.
     Status 2xx accepts the records; 408, 425, 429 and 5xx are tried again; any other refuses them,
     redirections too. The certificate of an https receiver is verified.
 
@@ -156,7 +157,7 @@ def _tls_context(ca: str | None) -> ssl.SSLContext:
         raise ConfigError(f"cannot read the certificates {ca}: {error.strerror or error}") from None
 
 
-def _kind(scheme: str) -> Connector:
+def _connector(scheme: str) -> Connector:
     return Connector(
         scheme,
         HTTPSink,
@@ -168,4 +169,4 @@ def _kind(scheme: str) -> Connector:
     )
 
 
-CONNECTORS = (_kind("http"), _kind("https"))
+CONNECTORS = (_connector("http"), _connector("https"))

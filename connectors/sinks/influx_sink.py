@@ -21,7 +21,7 @@ _TEXTS = ("detector", "what", "task")
 
 
 class InfluxSink(HTTPSink):
-    """Writes each record as a point ``loco_KIND`` with the tag `source`, in line protocol.
+    """Writes each record as a point ``loco_KIND`` with the tag `source`.
 
     Numbers and short texts are the fields. A predicted number is the field `value`, any other
     prediction the text `prediction`, with its probability as `confidence`. The time of a point is

@@ -15,9 +15,9 @@ __all__ = ["CONNECTORS", "KafkaSink"]
 
 
 class KafkaSink(BufferedSink):
-    """Produces each record as JSON, with its source as key and its kind as the header ``kind``.
+    """Produces each record as JSON.
 
-    A batch is sent when the broker has acknowledged every record of it.
+    The key is the source of the record, the header ``kind`` its kind. A batch is sent when the broker has acknowledged every record of it.
 
     Parameters
     ----------

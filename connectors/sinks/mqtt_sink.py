@@ -18,7 +18,9 @@ _RETAINED = frozenset({"status", "report"})  # a late subscriber needs the state
 
 
 class MQTTSink(BufferedSink):
-    """Publishes each record as JSON to ``TOPIC/KIND`` with QoS 1; status and report are retained.
+    """Publishes each record as JSON to ``TOPIC/KIND`` with QoS 1.
+
+    Records of the kinds status and report are retained.
 
     Parameters
     ----------

@@ -18,7 +18,9 @@ __all__ = ["CONNECTORS", "ZMQSink"]
 
 
 class ZMQSink(BufferedSink):
-    """Publishes each record as two frames, kind and JSON; receivers subscribe to kinds.
+    """Publishes each record as two frames, kind and JSON.
+
+    Receivers subscribe to kinds.
 
     Parameters
     ----------

@@ -26,10 +26,10 @@ _REQUIRED = ("time", "line")
 
 
 class EventSource(NumberedSource):
-    """Rows with the number of events per channel and time bin of an ``.npz`` file.
+    """Rows with the number of events per channel and time bin.
 
-    Bins without an event are left out. Label and sequence id of a row are those of the last event
-    in its bin; a bin never holds two sequences.
+    The events are arrays of an ``.npz`` file. Bins without an event are left out. Label and
+    sequence id of a row are those of the last event in its bin; a bin never holds two sequences.
 
     Parameters
     ----------

@@ -43,14 +43,35 @@ _MAX_BACKLOG = 256 << 20  # bytes that may wait in a connection, where the proto
 class _Mode(NamedTuple):
     socket: int
     binds: bool
+    summary: str
     guarantee: str
 
 
 MODES = {
-    "pull": _Mode(zmq.PULL, True, "at most once (queued rows are lost if the engine dies)"),
-    "sub": _Mode(zmq.SUB, False, "may lose rows (of late or slow subscribers; gaps are counted)"),
-    "reliable": _Mode(zmq.ROUTER, True, "exactly once (rows are acked when learned and durable)"),
-    "reply": _Mode(zmq.ROUTER, True, "requests are answered (rows are not logged)"),
+    "pull": _Mode(
+        zmq.PULL,
+        True,
+        "Rows that senders push over ZeroMQ",
+        "at most once (queued rows are lost if the engine dies)",
+    ),
+    "sub": _Mode(
+        zmq.SUB,
+        False,
+        "Rows of ZeroMQ publishers",
+        "may lose rows (of late or slow subscribers; gaps are counted)",
+    ),
+    "reliable": _Mode(
+        zmq.ROUTER,
+        True,
+        "Rows over ZeroMQ that are acknowledged",
+        "exactly once (rows are acked when learned and durable)",
+    ),
+    "reply": _Mode(
+        zmq.ROUTER,
+        True,
+        "Rows over ZeroMQ, each answered with a prediction",
+        "requests are answered (rows are not logged)",
+    ),
 }
 
 
@@ -327,7 +348,7 @@ def _check(mode: str, credit: int, topic: str) -> None:
         raise ConfigError(f"`topic` must be empty in mode {mode!r}, got {topic!r}")
 
 
-def _kind(mode: str, *options: str) -> Connector:
+def _connector(mode: str, *options: str) -> Connector:
     """Return the definition of a mode; `options` are those that no other mode has."""
     others = {"topic", "credit", "rate"}.difference(options)
     url = f"zmq+{mode}://127.0.0.1:5555"
@@ -335,6 +356,7 @@ def _kind(mode: str, *options: str) -> Connector:
         f"zmq+{mode}",
         ZMQSource,
         (Form(url, MODES[mode].guarantee),),
+        about=MODES[mode].summary,
         fixed={"mode": mode},
         aliases={"connect": "not bind"},
         hidden=frozenset({"keys", *others}),
@@ -342,8 +364,8 @@ def _kind(mode: str, *options: str) -> Connector:
 
 
 CONNECTORS = (
-    _kind("pull"),
-    _kind("sub", "topic"),
-    _kind("reliable", "credit", "rate"),
-    _kind("reply", "credit", "rate"),
+    _connector("pull"),
+    _connector("sub", "topic"),
+    _connector("reliable", "credit", "rate"),
+    _connector("reply", "credit", "rate"),
 )

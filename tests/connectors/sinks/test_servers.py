@@ -21,6 +21,7 @@ import pytest
 
 from loco_stream.connectors import open_sink
 from loco_stream.stream import Prediction
+from loco_stream.testing import check_sink
 from tests.helpers import servers
 from tests.helpers.engine_process import LOCO, SOAK, at_work, end, start
 from tests.helpers.ports import free_port
@@ -308,3 +309,33 @@ def test_every_record_arrives_through_kills_of_engine_and_receiver(
     assert {drift["at"] for drift in drifts} == {
         record["at"] for record in found if record["kind"] == "drift"
     }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", READERS)
+def test_the_lifecycle_of_a_sink(scheme, opened):
+    server, reader = opened(scheme)
+    url = f"{scheme}://127.0.0.1:{server.port}/out?timeout=2"
+    n_read = 0
+
+    def make_sink():
+        if server.process.poll() is not None:
+            server.start()
+        return open_sink(f"{url}&linger=30")
+
+    def make_unreachable():
+        server.stop()
+        return open_sink(f"{url}&linger=0")
+
+    def received():
+        nonlocal n_read
+        records = reader.records()
+        new = records[n_read:]
+        n_read = len(records)
+        return new
+
+    check_sink(
+        make_sink,
+        received=received if scheme != "influx" else None,  # a repeated record is the same point
+        make_unreachable=make_unreachable if scheme != "kafka" else None,  # it forgets the topic
+    )

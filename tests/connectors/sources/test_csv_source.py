@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from loco_stream.connectors import CSVSource, open_source
 from loco_stream.connectors._base.values import event_time, number, parse_cell
 from loco_stream.errors import ConfigError, LocoStreamError, SourceError
+from loco_stream.testing import check_source
 
 
 @pytest.fixture
@@ -220,3 +221,9 @@ def test_times_without_a_zone_are_utc():
     assert (
         event_time("2020-01-01T00:00:00") == event_time("2020-01-01T01:00:00+01:00") == 1577836800.0
     )
+
+
+def test_the_lifecycle_of_a_table(table):
+    text = "".join(f"{i},{i / 7},{'uv'[i % 2]},{i}\n" for i in range(100))
+    path = table(f"a,b,y,t\n{text}")
+    check_source(lambda: open_source(f"csv:{path}?target=y&time=t"), n_rows=100)

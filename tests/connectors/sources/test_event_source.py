@@ -7,6 +7,7 @@ import pytest
 
 from loco_stream.connectors import open_source
 from loco_stream.errors import ConfigError, SourceError
+from loco_stream.testing import check_source
 
 
 def events(folder, **arrays):
@@ -77,3 +78,9 @@ def test_a_device_is_refused():
 def test_options_are_checked(tmp_path, query, sentence):
     with pytest.raises(ConfigError, match=sentence):
         open_source(f"{events(tmp_path, time=[0.0, 1.0, 2.0, 3.0, 4.0])}?{query}")
+
+
+def test_the_lifecycle_of_events(tmp_path):
+    n = np.arange(100)
+    url = events(tmp_path, time=n * 0.003, line=n % 5, label=n % 2, sequence=n // 50)
+    check_source(lambda: open_source(f"{url}?bin=0.01"))

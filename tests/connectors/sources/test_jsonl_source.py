@@ -10,6 +10,7 @@ import pytest
 from loco_stream.connectors import JSONLSource, open_source
 from loco_stream.errors import LocoStreamError
 from loco_stream.stream import Source
+from loco_stream.testing import check_source
 
 
 def lines(path, *rows):
@@ -76,3 +77,10 @@ def test_bad_lines_raise_one_sentence(tmp_path, content, options, text):
     with pytest.raises(LocoStreamError, match=text) as caught:
         list(open_source(f"jsonl:{path}?{options}"))
     assert "\n" not in str(caught.value)
+
+
+def test_the_lifecycle_of_json_lines(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    rows = [{"a": i, "colour": "red" if i % 2 else None, "y": i % 3} for i in range(100)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    check_source(lambda: open_source(f"jsonl:{path}?target=y"), n_rows=100)

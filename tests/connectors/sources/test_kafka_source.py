@@ -10,6 +10,7 @@ import pytest
 from loco_stream.connectors import KafkaSource, open_source
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Source
+from loco_stream.testing import check_source
 from tests.helpers import foreign
 from tests.helpers.ports import free_port
 from tests.helpers.servers import Kafka
@@ -163,3 +164,8 @@ def test_bad_addresses_and_options_are_refused(broker):
         open_source("kafka://me:secret@127.0.0.1/rows")
     with pytest.raises(ConfigError, match="`group` must not be empty"):
         open_source("kafka://127.0.0.1/rows?group=")
+
+
+def test_the_lifecycle_of_a_topic(broker):
+    broker.publish("lifecycle", *({"value": row(i)} for i in range(20)))
+    check_source(lambda: source_of(broker, "lifecycle"), n_rows=20)

@@ -23,6 +23,7 @@ import pylsl  # noqa: E402
 from loco_stream.connectors import LSLSource, open_source  # noqa: E402
 from loco_stream.errors import ConfigError, SourceError  # noqa: E402
 from loco_stream.stream import Source  # noqa: E402
+from loco_stream.testing import check_source  # noqa: E402
 
 
 def outlet(name, labels=("Fz", "Cz", "label"), fmt=pylsl.cf_float32):
@@ -123,3 +124,19 @@ def test_an_empty_list_is_yielded_while_no_row_arrives():
     assert next(iter(source)) == []
     source.close()
     del out
+
+
+def test_the_lifecycle_of_a_stream():
+    out = outlet("loco-lifecycle")
+
+    def push(_):
+        assert out.wait_for_consumers(60)
+        for i in range(20):
+            out.push_sample([float(i), 0.5, i % 2])
+
+    check_source(
+        lambda: open_source("lsl:loco-lifecycle?target=label"),
+        n_rows=20,
+        send=push,
+        resumes=False,
+    )

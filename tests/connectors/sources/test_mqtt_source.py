@@ -17,6 +17,7 @@ from paho.mqtt import client as mqtt
 from loco_stream.connectors import MQTTSource, open_source
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Source
+from loco_stream.testing import check_source
 from tests.helpers import foreign
 from tests.helpers.ports import free_port
 from tests.helpers.serving import drain
@@ -364,3 +365,17 @@ def test_regression_labels_are_values(broker):
     assert isinstance(event.y, float)
     assert np.isnan(event.t)
     source.close()
+
+
+def test_the_lifecycle_of_messages(broker):
+    names = iter(range(100))
+
+    def make_source():
+        return MQTTSource("127.0.0.1", "rows/+", port=broker.port, client_id=f"n{next(names)}")
+
+    check_source(
+        make_source,
+        n_rows=20,
+        send=lambda _: publish(broker, *(("rows/a", row(i, seq=i)) for i in range(20))),
+        resumes=False,  # the broker repeats only what was not acknowledged
+    )

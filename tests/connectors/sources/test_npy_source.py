@@ -9,6 +9,7 @@ import pytest
 
 from loco_stream.connectors import NPYSource, open_source
 from loco_stream.errors import ConfigError, SourceError
+from loco_stream.testing import check_source
 
 
 def test_blocks(tmp_path):
@@ -81,3 +82,8 @@ def test_a_rate_yields_single_rows(tmp_path):
     events = list(NPYSource(tmp_path / "x.npy", 1, rate=10))
     assert time.monotonic() - begin >= 0.2
     assert [len(e.X) for e in events if e] == [1, 1, 1]
+
+
+def test_the_lifecycle_of_an_array(tmp_path):
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(300, 4)))
+    check_source(lambda: open_source(f"npy:{tmp_path}/rows.npy?target=-1"), n_rows=300)

@@ -12,6 +12,7 @@ from pyarrow import parquet
 
 from loco_stream.connectors import ParquetSource, open_source
 from loco_stream.errors import SourceError
+from loco_stream.testing import check_source
 
 
 @pytest.fixture
@@ -80,3 +81,9 @@ def test_a_speed_delays_the_rows_by_their_times(table):
     events = list(ParquetSource(table, "y", drop=["list"], time="when", speed=30))
     assert time.monotonic() - begin >= 0.3
     assert len([e for e in events if e]) == 10
+
+
+def test_the_lifecycle_of_a_parquet_file(tmp_path):
+    rows = pa.table({"a": list(range(100)), "y": ["u", "v"] * 50})
+    parquet.write_table(rows, tmp_path / "rows.parquet", row_group_size=30)
+    check_source(lambda: open_source(f"parquet:{tmp_path}/rows.parquet?target=y"), n_rows=100)

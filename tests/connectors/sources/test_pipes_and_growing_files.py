@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -18,6 +19,7 @@ from loco_stream.connectors import CSVSource, JSONLSource, open_source
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import ConfigError, LocoStreamWarning, SourceError
 from loco_stream.stream import Sample
+from loco_stream.testing import check_source
 from tests.helpers.engine_process import LOCO, at_work, end, inspect, start
 
 N_ROWS = 1800
@@ -393,3 +395,27 @@ def test_every_row_is_learned_once_through_ten_rotations_and_five_kills(tmp_path
     found = inspect(tmp_path / "state")
     assert found["n_samples"] == n
     assert found["state_sha256"] == state_sha256(*export_model(model))
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_the_lifecycle_of_a_followed_file(kind, tmp_path):
+    path = tmp_path / f"rows.{kind}"
+    path.write_text(table(50) if kind == "csv" else '{"number": 1, "kind": "a"}\n' * 50)
+    check_source(lambda: open_source(f"{kind}:{path}?target=kind&follow=1"), n_rows=50)
+
+
+def test_the_lifecycle_of_a_pipe(tmp_path):
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+
+    def write():
+        with suppress(BrokenPipeError), open(path, "w") as pipe:
+            for row in table(50).splitlines(keepends=True):
+                pipe.write(row)
+                pipe.flush()
+
+    def make_source():
+        threading.Thread(target=write, daemon=True).start()
+        return open_source(f"csv:{path}?target=kind")
+
+    check_source(make_source, n_rows=50, resumes=False)

@@ -13,6 +13,7 @@ import redis
 from loco_stream.connectors import RedisSource, open_source
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Source
+from loco_stream.testing import check_source
 from tests.helpers import foreign
 from tests.helpers.ports import free_port
 from tests.helpers.servers import Redis, needs
@@ -233,3 +234,14 @@ except SourceError as e:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert f"pip install 'loco-stream[{extra}]'" in done.stdout
+
+
+def test_the_lifecycle_of_a_stream(server, client):
+    add(client, *range(20))
+    check_source(lambda: source_of(server), n_rows=20)
+
+
+def test_the_lifecycle_of_a_group(server, client):
+    add(client, *range(20))
+    names = iter(range(100))
+    check_source(lambda: source_of(server, group=f"g{next(names)}"), n_rows=20, resumes=False)

@@ -14,6 +14,7 @@ from loco_stream.connectors import RiverSource, open_source
 from loco_stream.connectors._base.values import plain
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Source
+from loco_stream.testing import check_source
 
 SETS = [n for n in datasets.__all__ if n[0].isupper()]
 GENERATORS = [n for n in synth.__all__ if n != "Logical"]
@@ -116,3 +117,7 @@ def test_bad_urls_are_answered_with_what_is_allowed(url, error, text):
 def test_a_position_of_another_source_is_refused():
     with pytest.raises(SourceError, match=r"`position` of .* must be"):
         RiverSource("Phishing").seek({"sensor": {"1": 2}})
+
+
+def test_the_lifecycle_of_a_dataset():
+    check_source(lambda: open_source("river:Phishing"), n_rows=1250)

@@ -10,6 +10,7 @@ import pytest
 from loco_stream.connectors import SerialSource, open_source
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Source
+from loco_stream.testing import check_source
 from tests.helpers.serving import drain
 
 
@@ -98,3 +99,13 @@ def test_bad_ports_and_options_are_refused(tmp_path, device):
         SerialSource(str(device.path), baud=0)
     with pytest.raises(ConfigError, match="`columns` must contain the label 'y'"):
         open_source(f"serial:{device.path}?columns=a,b")
+
+
+def test_the_lifecycle_of_a_device(device):
+    text = "speed,kind\n" + "".join(f"{i},{'uv'[i % 2]}\n" for i in range(20))
+    check_source(
+        lambda: SerialSource(str(device.path), target="kind"),
+        n_rows=20,
+        send=lambda _: device.send(text),
+        resumes=False,
+    )

@@ -18,6 +18,7 @@ from loco_stream.connectors import ZMQSender, ZMQSource, open_source
 from loco_stream.connectors.ls1.sockets import endpoint, is_local, require_libzmq
 from loco_stream.errors import ConfigError, InputError, SourceError
 from loco_stream.stream import PredictRequest, Sample, Source
+from loco_stream.testing import check_source
 from tests.helpers import foreign
 from tests.helpers.hostile import damaged, honest
 from tests.helpers.ports import free_address
@@ -571,3 +572,42 @@ def test_the_engine_survives_a_peer_that_dies_while_its_queue_is_full(mode, kind
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 150  # more than the queue of 100 holds
+
+
+def send_all(source, **options):
+    """Send 60 rows, without those that are durable."""
+    names = {"features": ("a", "b", "c"), "classes": ("u", "v"), "timeout": 60, "linger": 60}
+    with ZMQSender(source.address, name="s", **names, **options) as sender:
+        start = sender.connect() if options.get("reliable") else 0
+        for i in range(start, 60, 7):
+            table = np.arange(3 * 60, dtype=np.float32).reshape(60, 3)[i : i + 7]
+            sender.send(table, [["u", "v", None][row % 3] for row in range(60)][i : i + 7])
+        sender.flush()
+
+
+@pytest.mark.parametrize("mode", ["reliable", "reply"])
+@pytest.mark.parametrize("options", [{}, {"predict": True}])
+def test_the_lifecycle_of_acknowledged_rows(mode, options):
+    check_source(
+        lambda: ZMQSource(FREE, mode),
+        n_rows=60,
+        send=lambda source: send_all(source, reliable=True, epoch=1, **options),
+    )
+
+
+def test_the_lifecycle_of_pushed_rows():
+    check_source(lambda: ZMQSource(FREE, "pull"), n_rows=60, send=send_all, resumes=False)
+
+
+def test_the_lifecycle_of_published_rows(context):
+    def publish(source):
+        frames = [foreign.schema("s", ["a"], ["u", "v"]), foreign.rows("s", 1, [[1.0]], [0])]
+        with context.socket(zmq.PUB) as publisher:
+            publisher.connect(source.address)
+            deadline = time.monotonic() + 60
+            while not source.stats["rows"] and time.monotonic() < deadline:
+                for message in frames:  # until it has subscribed
+                    publisher.send_multipart(message)
+                time.sleep(0.02)
+
+    check_source(lambda: ZMQSource(FREE, "sub", bind=True), n_rows=1, send=publish, resumes=False)
