@@ -1,6 +1,6 @@
-"""`python -m benchmarks outlets`.
+"""`loco-stream bench outlets`.
 
-Cost of sinks, delay of drift records, latency of HTTP predictions.
+What sinks cost the learner, how soon a drift is known, how fast HTTP answers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from loco_stream.stream import Sample, Sink, Source
 __all__ = ["command", "cost", "drift_delay", "grids", "predict_time"]
 
 _NONE = "none: the error of this measure"
-_NULL = "sink that does nothing"
+_NULL = "one that does nothing"
 _SINKS = (
     _NONE,
     "dead webhook, drifts",
@@ -38,27 +38,30 @@ _SINKS = (
     "subscriber that never reads, all records",
 )
 _BOTH = ("bare", "watched")
-_TURN = 128  # rows; the load of a machine changes within tenths of a second
-_DEAD = "http://127.0.0.1:9/?linger=0"  # the discard port, on which nothing listens
+_TURN = 128  # rows: what else goes on in a machine changes within tenths of a second
+_DEAD = "http://127.0.0.1:9/?linger=0"  # the discard port: nobody listens
 
 
-class _NullSink(Sink):
+class _Nothing(Sink):
     def write(self, prediction: Any) -> None:
-        """Discard a prediction."""
+        """Take a prediction."""
 
     def write_block(self, predictions: Any) -> None:
-        """Discard the predictions of a block."""
+        """Take the predictions of a block."""
 
 
 class _InTurn(_Rows):
-    """Rows of one of two runs that take turns, so that other load slows both down alike."""
+    """Rows of one of two runs that take turns.
+
+    What else goes on in this machine slows both down alike.
+    """
 
     def __init__(
         self, way: str, n: int, mine: threading.Semaphore, others: threading.Semaphore
     ) -> None:
         super().__init__(way, n)
         self.spent: list[float] = []  # CPU seconds of the learner's thread in each turn
-        self.took: list[float] = []  # wall time in seconds of each turn
+        self.took: list[float] = []  # seconds by the clock
         self._mine = mine
         self._others = others
         self._turn = _TURN * len(self._events) // n
@@ -76,7 +79,7 @@ class _InTurn(_Rows):
 
 @contextmanager
 def _sinks(kind: str) -> Iterator[list[Any]]:
-    """Open the sinks of one kind, and a subscriber that never reads."""
+    """Open the sinks of a kind of run, and who does not read from them."""
     import zmq
 
     from loco_stream.connectors import open_sink
@@ -85,7 +88,7 @@ def _sinks(kind: str) -> Iterator[list[Any]]:
         if kind == _NONE:
             yield []
         elif kind == _NULL:
-            yield [_NullSink()]
+            yield [_Nothing()]
         elif kind.startswith("dead"):
             yield [open_sink(_DEAD + ("&only=drift,task" if kind.endswith("drifts") else ""))]
         else:
@@ -100,10 +103,10 @@ def _sinks(kind: str) -> Iterator[list[Any]]:
 
 
 def cost(way: str, kind: str, n: int, bare_first: bool = True) -> dict[str, Any]:
-    """Learn n rows in two runs that take turns, without a sink and with one.
+    """Learn n rows twice in turns, without a sink and with one of a kind.
 
-    Return the CPU time of the learner's thread and the wall time of each turn, and the CPU time of
-    all other threads together, in seconds.
+    Returns CPU seconds of the learner's threads in each turn, seconds by the clock, and the CPU
+    seconds of all other threads together.
     """
     from loco_stream.engine import StreamEngine
     from loco_stream.estimators.classifier import LOCOClassifier
@@ -116,9 +119,9 @@ def cost(way: str, kind: str, n: int, bare_first: bool = True) -> dict[str, Any]
     with _sinks(kind) as sinks:
         engines = [
             StreamEngine(
-                LOCOClassifier(seed=0), source, sinks=opened, monitor=TaskMonitor(holdout=0)
+                LOCOClassifier(seed=0), source, sinks=heard, monitor=TaskMonitor(holdout=0)
             )
-            for source, opened in ((bare, []), (watched, sinks))
+            for source, heard in ((bare, []), (watched, sinks))
         ]
         threads = [threading.Thread(target=engine.run) for engine in engines]
         began = time.process_time()
@@ -136,7 +139,7 @@ def cost(way: str, kind: str, n: int, bare_first: bool = True) -> dict[str, Any]
 
 
 def costs(way: str, n: int, pairs: int) -> dict[str, Any]:
-    """Measure all kinds of sinks in turn, `pairs` times."""
+    """Measure all kinds in turn, again and again."""
     for kind in _SINKS:
         cost(way, kind, _TURN)  # compiles
     return {
@@ -152,7 +155,7 @@ class _Receiver(BaseHTTPRequestHandler):
     delays: list[float]
 
     def do_POST(self) -> None:
-        """Store the delay between a row with a drift and its record."""
+        """Note how old the row is whose record this is."""
         record = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if record["kind"] == "drift":
             self.delays.append(time.time() - record["t"])
@@ -160,13 +163,13 @@ class _Receiver(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Print nothing."""
+        """Say nothing."""
 
 
-class _Alternating(Source):
-    """Rows at a fixed rate, stamped with their arrival; their concept changes every 1,000."""
+class _Turning(Source):
+    """Live rows whose concept turns every 1,000 rows; each has the moment it came as its time."""
 
-    name = "alternating"
+    name = "turning"
     guarantee = "rows of this bench"
     position: ClassVar[dict[str, Any]] = {}
 
@@ -184,10 +187,7 @@ class _Alternating(Source):
 
 
 def drift_delay(n: int, rate: float) -> dict[str, Any]:
-    """Return the milliseconds from a row that raises a drift to its record at a webhook.
-
-    The webhook gets the records of all predictions too.
-    """
+    """Milliseconds from the row that raised a drift to its record at a webhook, behind every prediction's record."""
     from loco_stream.connectors import open_sink
     from loco_stream.engine import StreamEngine
     from loco_stream.estimators.classifier import LOCOClassifier
@@ -200,7 +200,7 @@ def drift_delay(n: int, rate: float) -> dict[str, Any]:
     sink = open_sink(f"http://127.0.0.1:{server.server_address[1]}/?only=drift,prediction")
     model = LOCOClassifier(seed=0)
     model.learn_one(dict.fromkeys("abcd", 0.0), "n")  # compiles
-    report = StreamEngine(model, _Alternating(n, rate), sinks=[sink]).run()
+    report = StreamEngine(model, _Turning(n, rate), sinks=[sink]).run()
     server.shutdown()
     server.server_close()
     dropped = sink.stats["dropped"]
@@ -212,10 +212,7 @@ def drift_delay(n: int, rate: float) -> dict[str, Any]:
 
 
 def predict_time(n: int, rate: float) -> dict[str, Any]:
-    """Return the milliseconds of HTTP predictions while rows are learned at a rate.
-
-    The client is another process.
-    """
+    """Milliseconds of one HTTP prediction, asked for by another process, while rows are learned at a rate."""
     from loco_stream.dashboard.http import HTTPDoor
     from loco_stream.engine import StreamEngine
     from loco_stream.estimators.classifier import LOCOClassifier
@@ -224,11 +221,12 @@ def predict_time(n: int, rate: float) -> dict[str, Any]:
     door = HTTPDoor(service, 0)
     model = LOCOClassifier(seed=0)
     model.learn_one(dict.fromkeys("abcd", 0.0), "n")
-    service.engine = engine = StreamEngine(model, _Alternating(60_000, rate))
+    service.engine = engine = StreamEngine(model, _Turning(60_000, rate))
     thread = threading.Thread(target=engine.run)
     thread.start()
-    # The engine must be compiled: a server that is busy for 5 s loses its clients.
-    while engine.status.get("n_samples", 0) < 100:
+    while (
+        engine.status.get("n_samples", 0) < 100
+    ):  # compiled: a server that stands still for 5 s loses its clients
         time.sleep(0.1)
     try:
         return peer_answer(start_peer(do="post", url=door.url, n=n, warm=50))
@@ -239,25 +237,17 @@ def predict_time(n: int, rate: float) -> dict[str, Any]:
 
 
 def _more(pairs: Iterable[Iterable[Sequence[float]]]) -> float:
-    """Return the median relative cost of turns with a sink over their neighbours without."""
+    """Return the median of what each turn took more than its neighbour without a sink."""
     return median(
         [watched / bare - 1.0 for pair in pairs for bare, watched in zip(*pair, strict=True)]
     )
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return the tables of the cost of each sink, and of the delays."""
+    """Return what each sink costs against its neighbours, and the delays."""
     grid = Grid(
-        f"a run in memory with a sink ({len(FEATURES)} features), CPU time of the learner's thread",
-        [
-            "rows",
-            "sink",
-            "us per row without",
-            "with",
-            "more",
-            "more wall time",
-            "other threads, us",
-        ],
+        f"a sink beside a run in memory ({len(FEATURES)} features), CPU time of the learner's thread",
+        ["rows", "sink", "us a row without", "with", "more", "by the clock", "other threads, us"],
     )
     for way in _WAYS:
         found = results[way]
@@ -295,28 +285,28 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     type=click.IntRange(min=256),
     default=9600,
     show_default=True,
-    help="Rows per run.",
+    help="Rows of each run.",
 )
 @click.option(
     "--pairs",
     type=click.IntRange(min=1),
     default=5,
     show_default=True,
-    help="Pairs of runs per kind.",
+    help="Pairs of runs of each kind.",
 )
 @common(seeds=1)
 def command(settings: Settings, rows: int, pairs: int) -> None:
-    """Measure the cost of sinks without receivers, and delays of drift records and predictions.
+    """Measure what sinks cost the learner when nobody takes their records, and how soon records and answers come.
 
-    Two runs in one process, without and with a sink, take turns of 128 rows. Each turn is compared
-    with its neighbour; the table has the medians. The receiver of drift records is a thread of the
-    same process, so that their delays are upper bounds. The client of the HTTP predictions is
-    another process.
+    Two runs in one process take turns of 128 rows, one without a sink and one with it, and each
+    turn is compared with its neighbour: the median of all turns is told. The receiver of the drift
+    records is a thread of the same process, which makes their times upper bounds; the client that
+    asks for predictions is a process of its own.
 
     \b
     Examples
-      python -m benchmarks outlets
-      python -m benchmarks outlets --rows 9600 --pairs 3
+      loco-stream bench outlets
+      loco-stream bench outlets --rows 9600 --pairs 3
     """
     runs = [
         Run(way, costs, {"way": way, "n": rows - rows % _TURN, "pairs": pairs}, f"{rows} {pairs}")

@@ -1,4 +1,4 @@
-"""Exceptions and warnings of the package; all exceptions derive from `LocoStreamError`."""
+"""Every error the package raises on purpose; all derive from `LocoStreamError`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = [
 
 
 class LocoStreamError(Exception):
-    """Base class of all exceptions that this package raises on purpose.
+    """Base of all errors of this package: catch it to catch them all.
 
     Parameters
     ----------
     args
         The text.
     option
-        Name of the library option that avoids the error, for example ``"on_bad"``; empty if there
-        is none. The command adds the flag of that option to the text.
+        Name of the library option that avoids the error, for example ``"on_bad"``; empty if there is
+        none. The command adds the flag of that option to the text.
     """
 
     def __init__(self, *args: object, option: str = "") -> None:
@@ -30,11 +30,11 @@ class LocoStreamError(Exception):
 
 
 class ConfigError(LocoStreamError, ValueError):
-    """A setting is out of its range; the text names it, what it must be, and its value."""
+    """A setting is out of its range; the text names the field, the value and what is allowed."""
 
 
 class InputError(LocoStreamError, ValueError):
-    """Data passed to a call have the wrong shape, type or value."""
+    """Data handed to a call has the wrong shape, type or value."""
 
 
 class SourceError(LocoStreamError):
@@ -42,8 +42,11 @@ class SourceError(LocoStreamError):
 
 
 class CheckpointError(LocoStreamError):
-    """A saved file is damaged, of another kind, or of a version that this release cannot read."""
+    """A saved file is damaged, of another kind, or of a version this release cannot read."""
 
 
 class LocoStreamWarning(UserWarning):
-    """Something is probably not what the user intends, for example a column without any number."""
+    """Something goes on that its user will hardly have meant.
+
+    Nothing is learned from a column, nobody answers.
+    """

@@ -115,7 +115,7 @@ class Sample:
     nan
     """
 
-    x: Mapping[Hashable, Any]
+    x: Mapping[Any, Any]
     y: Any = None
     seq: int = 0
     t: float = math.nan
@@ -218,7 +218,8 @@ class PredictRequest:
 
     Examples
     --------
-    >>> PredictRequest(np.array([[0.4, 1.2]], dtype=np.float32), ("speed", "load"), tag="client 1").X.shape
+    >>> X = np.array([[0.4, 1.2]], dtype=np.float32)
+    >>> PredictRequest(X, ("speed", "load"), tag="client 1").X.shape
     (1, 2)
     """
 
@@ -472,7 +473,7 @@ class Source(ABC):
 
     @_default
     def fingerprint(self) -> Mapping[str, Any] | None:
-        """Plain values that identify the part of a recording read so far; None if there are none."""
+        """Plain values that identify what was read of a recording; None if there are none."""
         return None
 
     def verify(self, fingerprint: Mapping[str, Any]) -> None:
@@ -576,7 +577,7 @@ class Sink(ABC):
         return ()
 
     def export_state(self) -> Any:
-        """Return what is not delivered yet in plain values, for a checkpoint; None if the sink keeps nothing."""
+        """Return what is not delivered yet, in plain values; None if the sink keeps nothing."""
         return None
 
     def restore_state(self, state: Any) -> None:

@@ -34,12 +34,12 @@ def sink_options(function: F) -> F:
 def open_sinks(urls: tuple[str, ...], on_drift: str | None) -> list[Any]:
     """Open the sinks of --sink and --on-drift, and say what each promises."""
     from loco_stream.connectors import open_sink
-    from loco_stream.connectors.exec_sink import ExecRecords
-    from loco_stream.connectors.sink_url import sink_urls
+    from loco_stream.connectors.sinks.exec_sink import ExecSink
+    from loco_stream.connectors.urls import sink_urls
 
     opened = [open_sink(url) for url in sink_urls(urls)]
     if on_drift is not None:
-        opened.append(ExecRecords(on_drift, only="drift"))
+        opened.append(ExecSink(on_drift, only="drift"))
     names = [sink.name for sink in opened]
     for sink in opened:
         if (

@@ -184,7 +184,7 @@ class InboxSource(Source):
         self._source.verify(fingerprint)
 
     def __iter__(self) -> Iterator[Event | Sequence[Event]]:
-        """Yield the commits of the source and the inbox, and after the source has ended those of the inbox."""
+        """Yield the commits of the source and of the inbox, the latter also after its end."""
         self._unacked.clear()
         for item in self._source:
             if not isinstance(item, Sequence) or item:
@@ -211,15 +211,13 @@ class InboxSource(Source):
             pending += taken
 
     def _drop_known(self, submission: _Submission) -> bool:
-        """Drop rows that were submitted before; False if that is undecidable and the future failed."""
+        """Drop rows that were submitted before; False if that cannot be decided, an error then."""
         if submission.source is None:
             return True
         before = self._known.export_state()
         source = submission.source
         try:
-            submission.rows = [
-                row for row in submission.rows if self._known.is_new(source, row.seq)
-            ]
+            submission.rows = [row for row in submission.rows if self._known.is_new(source, row.seq)]
         except SourceError as error:
             self._known.restore_state(before)
             submission.done.set_exception(error)
@@ -239,7 +237,7 @@ class InboxSource(Source):
         self._source.seek(position)
 
     def ack(self, position: Mapping[str, Any]) -> None:
-        """Acknowledge the oldest commit, to the source or to the threads that submitted its rows."""
+        """Acknowledge the oldest commit to the source, or to the threads that submitted it."""
         submissions = self._unacked.popleft() if self._unacked else None
         if submissions is None:
             self._source.ack(position)

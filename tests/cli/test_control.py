@@ -53,11 +53,11 @@ def test_a_foreign_client_needs_json_alone(control):
 def test_what_is_refused_is_a_sentence(control):
     with pytest.raises(SourceError, match="no order 'explode'"):
         order(control.address, "explode")
-    with pytest.raises(ConfigError, match="this machine alone"):
+    with pytest.raises(ConfigError, match=r"must be tcp://127.0.0.1:PORT or ipc://PATH"):
         Control("tcp://0.0.0.0:5999", {})
     with pytest.raises(SourceError, match="in use"):
         Control(control.address, {})
-    with pytest.raises(SourceError, match="nobody answers"):
+    with pytest.raises(SourceError, match="no answer from ipc:///nowhere"):
         order("ipc:///nowhere/at/all", "status", timeout=0.1)
 
 
@@ -90,7 +90,7 @@ def test_a_token_is_made_once_and_read_by_its_user_alone(tmp_path):
         make_token(path)
     path.chmod(0o600)
     path.write_text("short\n")
-    with pytest.raises(ConfigError, match="at least 16 characters, not 5"):
+    with pytest.raises(ConfigError, match="at least 16 characters, got 5"):
         read_token(path)
     with pytest.raises(ConfigError, match="No such file"):
         read_token(tmp_path / "none")
@@ -100,7 +100,7 @@ def test_ipc_replaces_no_file_and_no_running_service(tmp_path):
     file = tmp_path / "notes.txt"
     place = tmp_path / "control"
     file.write_text("mine")
-    with pytest.raises(SourceError, match="no socket, and it is not replaced"):
+    with pytest.raises(SourceError, match="is not a socket, and is not replaced"):
         Control(f"ipc://{file}", {})
     assert file.read_text() == "mine"
     first = Control(f"ipc://{place}", {"status": lambda: {"n": 1}})

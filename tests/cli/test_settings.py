@@ -7,10 +7,10 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 from loco_stream import LOCOClassifier, LOCORegressor
+from loco_stream._text import did_you_mean, listed
 from loco_stream.cli import main
 from loco_stream.cli.options import build_model
 from loco_stream.cli.settings import setting_names
-from loco_stream.connectors.values import hint, listed
 from loco_stream.errors import ConfigError
 from loco_stream.options import AdvancedOptions
 from loco_stream.persistence import format as persist
@@ -64,9 +64,11 @@ def test_a_slip_is_answered_with_the_nearest_names(url):
 
 
 def test_hints_name_three_at_most():
-    assert hint("tau_trase", ["tau", "tau_trace", "tau_trade", "tau_track"]).count("'tau") == 3
-    assert hint("a", ["a1"]) == "; did you mean 'a1'?"
-    assert hint("zzz", ["a"]) == ""
+    assert (
+        did_you_mean("tau_trase", ["tau", "tau_trace", "tau_trade", "tau_track"]).count("'tau") == 3
+    )
+    assert did_you_mean("a", ["a1"]) == "; did you mean 'a1'?"
+    assert did_you_mean("zzz", ["a"]) == ""
     assert listed([f"c{i}" for i in range(46)]).endswith("c11 and 34 more")
 
 
