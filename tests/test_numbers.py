@@ -67,7 +67,7 @@ def test_what_is_none_is_none_for_all(value):
     numbers, _ = RowCodec().encode({"a": value})
     assert np.isnan(numbers).all()
     with pytest.raises(
-        InputError, match=r"y_true is .*; allowed is a finite number from -1e\+30 to 1e\+30"
+        InputError, match=r"^`y_true` must be a finite number from -1e\+30 to 1e\+30, got "
     ):
         Prequential("regression").update(value, 1.0)
 
@@ -78,11 +78,11 @@ def test_the_step_masks_beyond_the_same_bound():
 
 @pytest.mark.parametrize("y", ["x", None])
 def test_an_error_shows_the_value_in_one_line(y):
-    with pytest.raises(InputError, match=f"^size is {y!r}; allowed"):
+    with pytest.raises(InputError, match=f"^`size` must be .*, got {y!r}$"):
         require_number("size", y)
-    with pytest.raises(InputError, match=r"^size is 1000+\.\.\.; allowed"):
+    with pytest.raises(InputError, match=r"^`size` must be .*, got 1000+\.\.\.$"):
         require_number("size", 10**400)
-    with pytest.raises(InputError, match=r"^size is an integer of 16610 bits; allowed"):
+    with pytest.raises(InputError, match=r"^`size` must be .*, got an integer of 16610 bits$"):
         require_number("size", 10**5000)
 
 
@@ -90,9 +90,9 @@ def test_an_error_shows_the_value_in_one_line(y):
     ("body", "said"),
     [
         ('{"x": {"a": 1%s}}' % ("0" * 400), "feature 'a' is "),
-        ('{"x": {"a": 1.5e300}}', "feature 'a' is 1.5e[+]300; allowed"),
-        ('{"x": [1, -1e31]}', "feature '1' is -1e[+]31; allowed"),
-        ('{"x": {"a": 1}, "y": 1.7e308}', "y is 1.7e[+]308; allowed"),
+        ('{"x": {"a": 1.5e300}}', "feature 'a'.* 1.5e[+]300"),
+        ('{"x": [1, -1e31]}', "feature '1'.* -1e[+]31"),
+        ('{"x": {"a": 1}, "y": 1.7e308}', "`y` must be .*, got 1.7e[+]308"),
         ('{"x": {"a": 1}, "y": 1%s}' % ("0" * 400), "y is "),
         ('{"x": {"a": 1}, "y": "%s"}' % ("long" * 200), "is longer than"),
     ],

@@ -20,12 +20,13 @@ from loco_stream.estimators.inputs.slots import FeatureSlots
 from loco_stream.estimators.inputs.tables import Table, table
 from loco_stream.learner.arrays.scratch import Scratch
 from loco_stream.learner.arrays.state import GAIN, N_CLASSES, N_FEATURES, N_POST, START, State
+from loco_stream.neurons import find, window_of
 from loco_stream.neurons.spikes import LEAK_SHARE
 from loco_stream.options import ModelConfig, Settings
 
 if TYPE_CHECKING:
     from loco_stream.simulator.network import Network
-    from loco_stream.simulator.readout import Readout
+    from loco_stream.simulator.linear_readout import Readout
 
 __all__ = ["Export"]
 
@@ -64,7 +65,7 @@ class Export:
         Raises
         ------
         ConfigError
-            The neurons are not ``"lif"``, `memory` is set, or there are several layers and none was
+            The neuron model does not run as a `Network`, `memory` is set, or there are several layers and none was
             chosen.
         InputError
             The model has seen no row, which its width comes from.
@@ -114,9 +115,9 @@ class Export:
 
 def _check(config: ModelConfig) -> None:
     """Raise `ConfigError` if no layer of such a model can be had as a network."""
-    if config.neuron != "lif":
+    if not window_of(find(config.neuron).kind).as_network:
         raise ConfigError(
-            f"neuron is {config.neuron!r}; only layers of neuron='lif' can be had as a Network"
+            f"`neuron` must be a model whose layers run as a Network, got {config.neuron!r}"
         )
     if config.memory is not None:
         raise ConfigError(
@@ -167,6 +168,7 @@ def _hidden_network(
         inputs="currents",
         dtype=np.float64,
         reset="zero" if config.reset == "zero" else "subtract",
+        neuron=config.neuron,
     )
     if chosen == n_layers - 1:
         network.readout = _readout(settings, state, classes)
@@ -185,7 +187,7 @@ def _readout(settings: Settings, state: State, classes: Sequence[Hashable]) -> R
         or not (settings.n_layers == 1 or settings.last_layer)
     ):
         return None
-    from loco_stream.simulator.readout import Readout
+    from loco_stream.simulator.linear_readout import Readout
 
     n = int(state.counts[N_CLASSES])
     start = 0 if settings.last_layer else int(state.net.sizes[START, -1])

@@ -400,7 +400,7 @@ def test_a_memory_that_is_none_is_refused(memory):
 def test_a_time_that_is_no_number_is_refused(t):
     model = small()
     for call in (model.predict_one, model.observe_one):
-        with pytest.raises(InputError, match=r"t is .*; allowed is a finite number"):
+        with pytest.raises(InputError, match=r"`t` must be a finite number"):
             call({0: 1.0}, t)
     with pytest.raises(InputError, match="t is"):
         model.learn_one({0: 1.0}, 1, t)

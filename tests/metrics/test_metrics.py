@@ -204,7 +204,7 @@ def test_regression_equals_numpy(pairs):
 
 @pytest.mark.parametrize("value", ["x", math.nan, math.inf, None])
 def test_regression_refuses_what_is_not_a_number(value):
-    with pytest.raises(InputError, match=r"y_true is .*; allowed is a finite number"):
+    with pytest.raises(InputError, match=r"`y_true` must be a finite number"):
         Prequential("regression").update(value, 1.0)
 
 
