@@ -18,7 +18,7 @@ from benchmarks.machine import cpu_seconds, median
 from benchmarks.options import Settings, common
 from benchmarks.runs import Run
 from benchmarks.simulator_nets import SIZES, STEPS, bernoulli, brette4, row_gather, workload
-from loco_stream.simulator.many import cores
+from loco_stream.simulator.batch import n_cores
 from loco_stream.simulator.network import Network
 from loco_stream.simulator.queued_net import QueuedNet
 
@@ -101,7 +101,7 @@ def batches(name: str, repeats: int) -> dict[str, Any]:
         "speed_up": alone[0] / together[0],
         "cpu_us_one_by_one": 1e6 * alone[1],
         "cpu_us_batch": 1e6 * together[1],
-        "cores": cores(),
+        "cores": n_cores(),
     }
 
 
@@ -176,9 +176,9 @@ def size(n: int, repeats: int) -> dict[str, Any]:
     assert isinstance(net._net, QueuedNet)
     layer = net._net.layers[0]
     held = {
-        "connections": layer.links,
-        "neurons": (layer.cells,),
-        "queue and spikes": layer.progress,
+        "connections": layer.connections,
+        "neurons": (layer.neurons.state,),
+        "queue and spikes": (*layer.queue, *layer.run_state, *layer.arrivals),
     }
     return {
         "seconds": seconds,

@@ -10,7 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from benchmarks.machine import cpu_seconds, median
-from loco_stream.simulator.memory import aligned
+from loco_stream.simulator.alignment import aligned
 from loco_stream.simulator.network import Network
 
 __all__ = ["SIZES", "STEPS", "Workload", "brette4", "row_gather", "workload"]

@@ -14,7 +14,7 @@ import click
 
 __all__ = ["command"]
 
-_NEEDED = ("numpy", "numba", "river", "msgspec", "pyzmq", "rich", "click")
+_NEEDED = ("numpy", "numba", "river", "msgspec", "pyzmq", "rich", "click", "platformdirs")
 _EXTRAS = {
     "plot": "matplotlib",
     "mqtt": "paho-mqtt",
@@ -66,11 +66,18 @@ def _machine() -> Iterator[tuple[str, bool]]:
     """Tell where compiled code is kept, and on how many threads things may run."""
     import numba
 
+    from loco_stream._shadowing import leftover_folders
     from loco_stream.learner import step
 
-    cache = Path(step.run.stats.cache_path).parent
-    kept = sum(file.stat().st_size for file in cache.rglob("*.nb[ic]"))
-    yield f"cache         {kept / 1e6:.1f} MB of compiled code below {cache}", True
+    cache = step.run.stats.cache_path
+    if cache is None:
+        yield "cache         none: code is compiled in every process", True
+    else:
+        folder = Path(cache).parents[1]  # of all versions
+        kept = sum(file.stat().st_size for file in folder.rglob("*.nb[ic]"))
+        yield f"cache         {kept / 1e6:.1f} MB of compiled code below {folder}", True
+    for leftover in leftover_folders():
+        yield f"leftover      version 0.2 left compiled code in {leftover}: delete the folder", False
     yield (
         f"threads       a learning step uses 1; {os.cpu_count()} here, numba may use {numba.get_num_threads()}",
         True,

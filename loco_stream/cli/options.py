@@ -180,11 +180,11 @@ def open_stream(
 
 def warm_up(blocks: bool) -> None:
     """Compile, or load from the compile cache, what a row by name or a block of rows needs, before one comes."""
-    from loco_stream._compiler.timing import COMPILING, say_when_compiling
+    from loco_stream._compiler.timing import COMPILING, notify_when_compiling
     from loco_stream.estimators.classifier import LOCOClassifier
 
     model = LOCOClassifier(seed=0)
-    with say_when_compiling(lambda: click.echo(COMPILING, err=True)):
+    with notify_when_compiling(lambda: click.echo(COMPILING, err=True)):
         if blocks:
             model.learn_predict_array([[0.0], [1.0]], ["a", "b"])
             model.predict_proba_array([[0.0]])

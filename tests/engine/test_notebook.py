@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from loco_stream._compiler.timing import compile_seconds, is_compiling, say_when_compiling
+from loco_stream._compiler.timing import compile_seconds, is_compiling, notify_when_compiling
 from loco_stream.engine.report import Report
 from tests.engine.test_report import RESULTS
 
@@ -40,7 +40,7 @@ def test_compile_time_is_counted_and_announced_once():
 
     before = compile_seconds()
     said = []
-    with say_when_compiling(lambda: said.append(is_compiling())):
+    with notify_when_compiling(lambda: said.append(is_compiling())):
         numba.njit(lambda x: x + 1)(1)
         numba.njit(lambda x: x + 2)(1)
     assert compile_seconds() > before

@@ -1,4 +1,4 @@
-"""A net that the classifier has trained on digits, on a grid that other simulators can follow."""
+"""A classifier trained on digits, on a time grid that other simulators can use."""
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -6,8 +6,8 @@ from sklearn.datasets import load_digits
 from tests.helpers.models import classifier
 
 DT = 0.1  # ms
-STEPS = 20  # in a window
-TRAINED = 1297  # rows learned, 500 are left
+STEPS = 20  # per window
+TRAINED = 1297  # rows learned, of 1797
 
 
 def digits():
@@ -17,7 +17,7 @@ def digits():
 
 
 def trained():
-    """Return a model of the digits whose neurons fire on a grid of `DT`."""
+    """Return a trained model whose neurons fire on a grid of DT."""
     X, y = digits()
     model = classifier(
         hidden_sizes=128,
@@ -34,15 +34,15 @@ def trained():
     return model
 
 
-def held_currents(model, X):
-    """Return the currents of rows in every step, (rows, STEPS, lines)."""
+def constant_currents(model, X):
+    """Return the currents of rows in every step, (rows, STEPS, inputs)."""
     return np.repeat(model.encode_array(X)[:, None, :], STEPS, axis=1)
 
 
-def answers(net, raster):
-    """Return the labels by the readout of a network for spikes, (rows, steps, neurons)."""
+def predictions(net, raster):
+    """Return the labels that the net's readout predicts for spikes (rows, steps, neurons)."""
     found = []
     for row in raster:
         step, neuron = np.nonzero(row)
-        found.append(net.readout.answer((step + 1) * DT, neuron, STEPS * DT))
+        found.append(net.readout.predict((step + 1) * DT, neuron, STEPS * DT))
     return np.array(found)

@@ -34,9 +34,9 @@ def entry(function: Any) -> Any:
     """Compile a function as the package's entries are, without keeping its code on disk."""
     if PLAIN or config.DISABLE_JIT:
         return njit(function)
-    from loco_stream._compiler.kernels import EntryCompiler
+    from loco_stream._compiler.kernels import compile_entry
 
-    return njit(_nrt=False, no_cfunc_wrapper=True, pipeline_class=EntryCompiler)(function)
+    return compile_entry(function)
 
 
 @cache

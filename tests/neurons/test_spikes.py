@@ -1,4 +1,4 @@
-"""Lists of spikes are checked and grouped as one spike after the other would be."""
+"""Lists of spikes are checked and grouped."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from tests.helpers.jitted import jitted_module
 
 
 @given(st.lists(st.integers(1, 70), max_size=12), st.sampled_from([np.float32, np.float64]))
-def test_events_of_one_time_are_one_group(sizes, dtype):
+def test_events_are_grouped_by_time(sizes, dtype):
     times = np.repeat(np.arange(len(sizes)), sizes).astype(dtype)
     group_times = np.full(12, -1.0, dtype)
     ends = np.zeros(12, np.int64)

@@ -1,4 +1,4 @@
-"""What a simulation recorded: spikes, chosen membranes, and a picture of both."""
+"""The record of a simulation: spikes, chosen membranes, and a plot of both."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["SpikeRecord"]
 
 @dataclass(frozen=True, eq=False)
 class SpikeRecord:
-    """Spikes of one run, layer after layer, in time order inside a layer (ties in neuron order).
+    """The spikes of one run, layer after layer, in each layer sorted by time and neuron.
 
     Attributes
     ----------
@@ -28,16 +28,17 @@ class SpikeRecord:
     indices
         (n_spikes,) the neuron that fired, counted from 0 within its layer.
     layer
-        (n_spikes,) its layer; 0 is the targets of the first weight matrix, the input is no layer.
+        (n_spikes,) its layer; layer 0 are the targets of the first weight matrix. The input is not
+        a layer.
     sizes
         Neurons of each layer.
     duration
         Length of the run in ms.
     membrane_times
-        (n_samples,) in ms: when the chosen membranes were sampled; empty if none were chosen.
+        (n_samples,) in ms, times of the samples of the chosen membranes; empty if none were chosen.
     membranes
         For each chosen layer (n_samples, n_chosen), in the units of the weights: the membranes
-        right after whatever happened at that time.
+        after all arrivals and spikes at the time of the sample.
     """
 
     times: NDArray[Any]
@@ -56,10 +57,10 @@ class SpikeRecord:
         return f"SpikeRecord({len(self)} spikes in {self.duration:g} ms; by layer: {counts})"
 
     def _repr_png_(self) -> bytes | None:
-        """Return the picture that a notebook shows, where there is matplotlib."""
+        """Return the plot for notebooks, or None without matplotlib."""
+        picture = io.BytesIO()
         try:
             figure = self.plot()
-            picture = io.BytesIO()
         except LocoStreamError:
             return None
         figure.savefig(picture, dpi=100)
@@ -77,36 +78,31 @@ class SpikeRecord:
         ([2.0, 3.0], [0, 0])
         """
         if not isinstance(layer, (int, np.integer)) or not 0 <= layer < len(self.sizes):
-            raise InputError(
-                f"layer is {layer!r}; the net has the layers 0 to {len(self.sizes) - 1}"
-            )
+            raise InputError(f"`layer` must be from 0 to {len(self.sizes) - 1}, got {layer!r}")
         chosen = self.layer == layer
         return self.times[chosen], self.indices[chosen]
 
     def rates(self) -> NDArray[np.float64]:
-        """Return the mean firing rate of each layer in spikes per neuron and second.
-
-        0 for a run of no length.
-        """
+        """Return the mean firing rate of each layer in Hz; 0 for a run of 0 ms."""
         counts = np.bincount(self.layer, minlength=len(self.sizes)).astype(np.float64)
         seconds = self.duration / 1000.0
-        return (
-            np.zeros_like(counts) if seconds == 0.0 else counts / (np.array(self.sizes) * seconds)
-        )
+        if seconds == 0.0:
+            return np.zeros_like(counts)
+        return counts / (np.array(self.sizes) * seconds)
 
     def plot(self, path: str | None = None) -> Figure:
-        """Draw the spikes as a raster, layer above layer, and the chosen membranes below.
+        """Plot the spikes as a raster, layer above layer, and the chosen membranes below.
 
-        Needs the extra `plot`.
+        Requires the extra `plot`.
 
         Parameters
         ----------
         path
-            Where to save the picture; the ending chooses the format.
+            File to save the plot to; the suffix chooses the format.
 
         Returns
         -------
-        The matplotlib figure; it belongs to no window and closes by itself.
+        The matplotlib figure. It is not attached to a window and needs no closing.
 
         Raises
         ------
@@ -117,19 +113,19 @@ class SpikeRecord:
             from matplotlib.figure import Figure
         except ImportError:
             raise LocoStreamError(
-                "record.plot() needs matplotlib: pip install 'loco-stream[plot]'"
+                "SpikeRecord.plot requires matplotlib: pip install 'loco-stream[plot]'"
             ) from None
-        n_rows = 1 + len(self.membranes)
-        figure = Figure(figsize=(9, 4 + 1.6 * len(self.membranes)), layout="constrained")
+        n = len(self.membranes)
+        figure = Figure(figsize=(9, 4 + 1.6 * n), layout="constrained")
         axes = figure.subplots(
-            n_rows, 1, sharex=True, squeeze=False, height_ratios=[2.5] + [1.0] * len(self.membranes)
-        )
-        self._raster(axes[0, 0])
-        for axis, (layer, trace) in zip(axes[1:, 0], self.membranes.items(), strict=True):
-            axis.plot(self.membrane_times, trace, linewidth=1.0)
+            1 + n, 1, sharex=True, squeeze=False, height_ratios=[2.5] + [1.0] * n
+        )[:, 0]
+        self._raster(axes[0])
+        for axis, (layer, membranes) in zip(axes[1:], self.membranes.items(), strict=True):
+            axis.plot(self.membrane_times, membranes, linewidth=1.0)
             axis.set_ylabel(f"membrane\nlayer {layer}")
-        axes[-1, 0].set_xlabel("time (ms)")
-        axes[-1, 0].set_xlim(0.0, max(self.duration, 1e-9))
+        axes[-1].set_xlabel("time (ms)")
+        axes[-1].set_xlim(0.0, max(self.duration, 1e-9))
         if path is not None:
             figure.savefig(path, dpi=150)
         return figure
@@ -143,7 +139,6 @@ class SpikeRecord:
         for start in starts[1:-1]:
             axis.axhline(start - 0.5, color="0.85", linewidth=0.8, zorder=0)
         axis.set_ylim(-0.5, starts[-1] - 0.5)
-        axis.set_yticks(
-            (starts[:-1] + starts[1:] - 1) / 2, [f"layer {i}" for i in range(len(self.sizes))]
-        )
+        names = [f"layer {i}" for i in range(len(self.sizes))]
+        axis.set_yticks((starts[:-1] + starts[1:] - 1) / 2, names)
         axis.set_title(f"{len(self)} spikes")

@@ -1,4 +1,4 @@
-"""Batches of samples give what one run after the other gives, on any number of threads."""
+"""`Network.run_many` gives the results of single runs, on any number of threads."""
 
 import pickle
 import threading
@@ -40,7 +40,7 @@ NETS = {
 
 
 def samples(n=23):
-    """Return samples of different lengths; some are empty, one has many spikes at many times."""
+    """Return samples of different lengths; some are empty, one is long."""
     rng = np.random.default_rng(2)
     sizes = [*rng.integers(0, 60, n - 1), 3000]
     return [(np.sort(rng.uniform(0, 50, size)), rng.integers(0, 12, size)) for size in sizes]
@@ -49,7 +49,7 @@ def samples(n=23):
 @pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2, 5, None])
 @pytest.mark.parametrize("name", NETS)
-def test_batches_give_what_single_runs_give(name, threads):
+def test_results_equal_single_runs(name, threads):
     net = NETS[name]()
     ours = net.run_many(samples(), 50.0, threads=threads)
     single = [net.run(*sample, 50.0) for sample in samples()]
@@ -64,7 +64,7 @@ def test_batches_give_what_single_runs_give(name, threads):
             np.testing.assert_array_equal(ours_of, theirs_of, strict=True)
 
 
-def test_batches_of_currents():
+def test_samples_of_currents():
     net = Network.from_weights([np.random.default_rng(3).normal(size=(4, 6))], inputs="currents")
     currents = np.random.default_rng(4).uniform(0, 2, (9, 4))
     for batch, row in zip(net.run_many(currents, 40.0), currents, strict=True):
@@ -74,7 +74,7 @@ def test_batches_of_currents():
 
 
 @pytest.mark.parametrize("name", ["float32", "delays"])
-def test_the_nets_own_state_is_left_alone(name):
+def test_the_state_of_the_net_is_unchanged(name):
     net = NETS[name]()
     twin = NETS[name]()
     for each in (net, twin):
@@ -84,7 +84,7 @@ def test_the_nets_own_state_is_left_alone(name):
     assert ours.times.tobytes() == theirs.times.tobytes()
 
 
-def test_copies_run_beside_each_other():
+def test_copies_run_in_parallel():
     net = delayed(drive=1.2)
     alone = net.run([], [], 300.0)
     together = {}
@@ -101,12 +101,12 @@ def test_copies_run_beside_each_other():
     assert len(alone) > 100
 
 
-def test_a_batch_may_be_empty_and_come_from_a_generator():
+def test_samples_may_be_none_or_a_generator():
     assert dense().run_many([], 10.0) == []
     assert len(dense().run_many((sample for sample in samples()), 50.0)) == 23
 
 
-def test_records_of_a_batch_are_pickled_alone():
+def test_a_record_is_pickled_without_the_others():
     first = dense().run_many(samples(), 50.0)[0]
     assert len(pickle.dumps(first)) < 5000
 
@@ -115,13 +115,13 @@ def test_records_of_a_batch_are_pickled_alone():
 @pytest.mark.parametrize(
     ("sample", "text"),
     [
-        (([1.0], [99]), r"samples\[7\]: indices\[0\] is 99; the net has the inputs 0 to 11"),
-        (([2.0, 1.0], [0, 0]), r"samples\[7\]: times\[1\] is 1 after 2: times must be sorted"),
-        (([1.0], [0, 0]), r"samples\[7\]: times has shape"),
-        (3.0, r"samples\[7\]: it must be a pair \(times, indices\), not float"),
+        (([1.0], [99]), r"`samples\[7\]`: `indices\[0\]` must be an input from 0 to 11, got 99"),
+        (([2.0, 1.0], [0, 0]), r"`samples\[7\]`: `times` must be sorted, got .* 1 after 2"),
+        (([1.0], [0, 0]), r"`samples\[7\]`: `times` and `indices` must be lists of the same"),
+        (3.0, r"`samples\[7\]`: it must be a pair \(times, indices\), got float"),
     ],
 )
-def test_what_is_wrong_with_a_sample_is_said(name, sample, text):
+def test_errors_name_the_sample(name, sample, text):
     given = samples()
     given[7] = sample
     with pytest.raises(InputError, match=text):
@@ -129,9 +129,9 @@ def test_what_is_wrong_with_a_sample_is_said(name, sample, text):
 
 
 def test_bad_settings_are_refused():
-    with pytest.raises(InputError, match="threads is 0; allowed is None or a whole number from 1"):
+    with pytest.raises(InputError, match="`threads` must be None or a whole number from 1, got 0"):
         dense().run_many(samples(), 50.0, threads=0)
-    with pytest.raises(InputError, match="record is 'all'; allowed are 'spikes' and 'counts'"):
+    with pytest.raises(InputError, match="`record` must be 'spikes' or 'counts', got 'all'"):
         dense().run_many(samples(), 50.0, record="all")
-    with pytest.raises(InputError, match="duration is -1"):
+    with pytest.raises(InputError, match=r"`duration` must be .*, got -1"):
         dense().run_many(samples(), -1.0)

@@ -1,4 +1,4 @@
-"""One record a model is all that simulator and estimators know of it, wherever the model comes from."""
+"""A `NeuronModel` is all that simulator and estimators know of a model, also from outside."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ def test_the_package_has_three_models():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("delays", [None, 1.5])
-def test_a_model_from_outside_runs_in_a_network(delays):
+def test_a_registered_model_runs_in_a_network(delays):
     rng = np.random.default_rng(0)
     weights = [rng.normal(0.2, 0.5, (6, 4)), rng.normal(0.4, 0.5, (4, 3))]
     times = np.sort(rng.uniform(0, 50, 80))
@@ -70,13 +70,14 @@ rng = np.random.default_rng(0)
 X = rng.normal(size=(60, 3))
 y = (X[:, 0] > 0).astype(int).tolist()
 model = LOCOClassifier(hidden_sizes=(8, 6), neuron="counter", seed=1)
-answers = model.learn_predict_array(X, y)
+predicted = model.learn_predict_array(X, y)
 assert model.spike_counts_.min() > 0
-print(sum(a == b for a, b in zip(answers[20:], y[20:])), *model.predict_proba_array(X)[:, 0].tolist())
+n_right = sum(a == b for a, b in zip(predicted[20:], y[20:]))
+print(n_right, *model.predict_proba_array(X)[:, 0].tolist())
 """
 
 
-def learned(**environment):
+def learn(**environment):
     done = subprocess.run(
         [sys.executable, "-W", "error::RuntimeWarning", "-c", LEARN],
         check=True,
@@ -89,13 +90,13 @@ def learned(**environment):
 
 
 @pytest.mark.slow
-def test_a_model_from_outside_learns_interpreted():
-    assert int(learned(NUMBA_DISABLE_JIT="1").split()[0]) >= 30
+def test_a_registered_model_learns_interpreted():
+    assert int(learn(NUMBA_DISABLE_JIT="1").split()[0]) >= 30
 
 
 @pytest.mark.slow
-def test_a_model_from_outside_learns_the_same_compiled_and_leaves_nothing_in_the_cache(tmp_path):
-    assert learned(NUMBA_CACHE_DIR=str(tmp_path)) == learned(NUMBA_DISABLE_JIT="1")
+def test_a_registered_model_learns_the_same_compiled_and_is_not_cached(tmp_path):
+    assert learn(LOCO_STREAM_CACHE_DIR=str(tmp_path)) == learn(NUMBA_DISABLE_JIT="1")
     assert not any(b"toy_neuron" in path.read_bytes() for path in tmp_path.rglob("*.nb?"))
 
 
@@ -106,14 +107,13 @@ def a_network(neuron):
 @pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor, a_network])
 @pytest.mark.parametrize("neuron", ["hodgkin", None, ["lif"]])
 def test_an_unknown_model_is_refused(make, neuron):
-    with pytest.raises(
-        ConfigError, match=r"neuron is .*; allowed are 'lif', 'alif', 'izhikevich', .*'counter'"
-    ):
+    expected = r"`neuron` must be one of 'lif', 'alif', 'izhikevich', .*'counter', got "
+    with pytest.raises(ConfigError, match=expected):
         make(neuron=neuron)
 
 
 @pytest.mark.slow  # compiled anew in every process
-def test_the_estimator_runs_a_model_from_outside_by_its_spike_times():
+def test_the_estimator_computes_traces_from_the_spike_times_of_a_registered_model():
     operations = toy_neuron.MODEL.window
     times = np.zeros(MOST_SPIKES)
     assert operations.trace is None
@@ -137,45 +137,64 @@ def test_the_estimator_runs_a_model_from_outside_by_its_spike_times():
 
 
 @pytest.mark.slow
-def test_a_model_without_a_window_runs_in_networks_alone():
+def test_a_model_without_window_operations_runs_only_in_networks():
     class Sparse(NamedTuple):
         jump: float = 1.0
 
     neurons.register(replace(toy_neuron.MODEL, name="sparse", kind=Sparse, window=None))
     assert len(Network.from_weights([[[1.0]]], neuron="sparse").run([1.0], [0], 2.0)) == 1
-    with pytest.raises(ConfigError, match=r"neuron is 'sparse', a model without a window"):
+    with pytest.raises(ConfigError, match=r"must be a model with window .*, got 'sparse'"):
         LOCOClassifier(neuron="sparse")
 
 
-def test_parameters_of_a_model_from_outside_are_checked():
-    with pytest.raises(ConfigError, match=r"jump is -1.0; it must be above 0"):
+def test_parameters_of_a_registered_model_are_checked():
+    with pytest.raises(ConfigError, match=r"`jump` must be above 0, got -1.0"):
         Network.from_weights([[[1.0]]], neuron="counter", jump=-1.0)
-    with pytest.raises(
-        ConfigError, match=r"leap is no parameter of neuron='counter'; its parameters are: jump"
-    ):
+    expected = r"parameters of neuron='counter' must be among: jump, got leap"
+    with pytest.raises(ConfigError, match=expected):
         Network.from_weights([[[1.0]]], neuron="counter", leap=1.0)
 
 
-class Needy(NamedTuple):
+def test_capabilities_are_declared():
+    assert neurons.find("lif").clocked
+    assert neurons.find("lif").nir_node == "LIF"
+    assert neurons.find("lif").window.options == ("reset", "dt")
+    assert neurons.find("lif").window.as_network
+    for name in ("alif", "izhikevich", "counter"):
+        model = neurons.find(name)
+        assert not model.clocked
+        assert model.nir_node is None
+        assert model.window.options == ()
+        assert not model.window.as_network
+
+
+def test_the_lif_window_takes_its_options():
+    settings = neurons.find("lif").window.settings
+    assert settings(20.0) == (False, 0.0)
+    assert settings(20.0, reset="zero", dt=0.5) == (True, 0.5)
+    assert settings(20.0, reset="subtract", dt=None) == (False, 0.0)
+
+
+class NoDefault(NamedTuple):
     jump: float
+
+
+class LIF(NamedTuple):
+    jump: float = 1.0
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"name": "lif"}, r"name of a neuron model is 'lif', which is taken"),
-        ({"name": "two words"}, r"name of a neuron model is 'two words'; allowed is a Python name"),
-        (
-            {"name": "second"},
-            r"kind of the neuron model 'second' is .*Counter.*; it must be a NamedTuple of its own",
-        ),
-        ({"name": "needy", "kind": Needy}, r"with a default for every field"),
-        (
-            {"name": "sparse_kind", "kind": int},
-            r"kind of the neuron model 'sparse_kind' is .*int.*; it must be a NamedTuple",
-        ),
+        ({"name": "lif"}, r"`name` of a neuron model must not be one of 'lif', .*, got 'lif'"),
+        ({"name": "two words"}, r"`name` .* must be a Python identifier, got 'two words'"),
+        ({"name": "second"}, r"`kind` of the neuron model 'second' must be .*, got .*Counter"),
+        ({"name": "no_default", "kind": NoDefault}, r"with a default for every field"),
+        ({"name": "not_a_tuple", "kind": int}, r"must be a NamedTuple .*, got .*int"),
+        # code is linked by the names of types: neurons of this kind would run as the package's LIF
+        ({"name": "second_lif", "kind": LIF}, r"whose name no other model's kind has, got .*LIF"),
     ],
 )
-def test_a_record_that_cannot_be_told_apart_is_refused(change, words):
+def test_an_ambiguous_definition_is_refused(change, words):
     with pytest.raises(ConfigError, match=words):
         neurons.register(replace(toy_neuron.MODEL, **change))

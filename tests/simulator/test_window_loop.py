@@ -1,31 +1,29 @@
-"""The loop by windows gives the spikes of the loop from arrival to arrival, whatever comes together in a window."""
+"""The event loop by windows gives the spikes of the event loop from arrival to arrival."""
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from numba import njit
 from scipy.sparse import random_array
 
 from loco_stream import Network
-from loco_stream._compiler.simd.ops import BLOCK, lay_out, lay_out_equal
 from tests.helpers.nets import random_spikes
 
 
 def by_arrivals(net):
-    """Return a net of the same description whose layers go from arrival to arrival."""
+    """Return a net with the same description whose layers run from arrival to arrival."""
     other = Network(net._layers, net._dtype)
     for layer in other._net.layers:
         assert layer.windowed
         layer.windowed = False
-        layer.buckets = 256
+        layer.n_buckets = 256
         layer.per_ms = 10.0
         layer.reset()
     return other
 
 
 def balanced(rng, n, delays, **options):
-    """Return a net of `n` neurons that excite and inhibit each other, a tenth connected."""
+    """Return a net of `n` neurons that excite and inhibit each other, 10 % of pairs connected."""
     recurrent = random_array(
         (n, n), density=0.1, rng=rng, data_sampler=lambda size: rng.normal(0.02, 0.15, size)
     )
@@ -44,38 +42,10 @@ def balanced(rng, n, delays, **options):
 
 
 def assert_same(a, b):
-    """Each neuron fires as often and when it does.
-
-    Which of two is first of a time may be up to rounding.
-    """
+    """Each neuron fires at the same times; the order of equal times may depend on rounding."""
     np.testing.assert_array_equal(np.bincount(a.indices), np.bincount(b.indices))
     first, second = (record.times[np.lexsort((record.times, record.indices))] for record in (a, b))
     np.testing.assert_allclose(first, second, atol=1e-9, rtol=0)
-
-
-@njit
-def laid_out(*arguments):
-    lay_out(*arguments)
-
-
-@njit
-def laid_out_equal(*arguments):
-    lay_out_equal(*arguments)
-
-
-@pytest.mark.parametrize("kind", [np.uint16, np.int32])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, None])
-def test_whole_blocks_are_laid_out_as_single_connections_are(dtype, kind):
-    rng = np.random.default_rng(0)
-    target = rng.integers(0, 1 << 16, 50 + BLOCK).astype(kind)
-    weight = rng.normal(size=50 + BLOCK).astype(dtype)
-    for first, stop in [(0, 0), (3, 4), (1, 9), (2, 10), (5, 50)]:
-        made = []
-        for function in (lay_out, laid_out) if dtype else (lay_out_equal, laid_out_equal):
-            arrays = np.full(70, -7, np.int32), np.full(70, -7.0), np.full(70, -7.0)
-            function(target, *((weight,) if dtype else ()), first, stop, 2.5, 1.25, *arrays, 4)
-            made.append([array[: 4 + stop - first].tobytes() for array in arrays])
-        assert made[0] == made[1]
 
 
 @settings(deadline=None, max_examples=40)
@@ -89,27 +59,24 @@ def test_whole_blocks_are_laid_out_as_single_connections_are(dtype, kind):
     grid=st.booleans(),
     carry=st.booleans(),
 )
-def test_windows_give_the_spikes_of_single_arrivals(
+def test_both_event_loops_give_the_same_spikes(
     seed, n, delays, drive, refractory, reset, grid, carry
 ):
-    # Whether two arrivals come at one time is a matter of rounding where neurons fire by themselves
-    # and delays add up; neurons left above threshold would fire once or twice.
+    # Where neurons fire without input and delays add up, rounding decides whether two arrivals
+    # coincide; neurons left above threshold would fire once or twice.
     assume(not (drive > 1.0 and delays == "grid" and reset == "subtract"))
     rng = np.random.default_rng(seed)
     net = balanced(rng, n, delays, drive=drive, refractory=refractory, reset=reset)
     other = by_arrivals(net)
     spikes = random_spikes(rng, 10, 100, 20, grid)
-    initial = [rng.uniform(-0.5, 1.3, n)]  # some begin above threshold
+    initial = [rng.uniform(-0.5, 1.3, n)]  # some above threshold
     assert_same(net.run(*spikes, 20.0, initial=initial), other.run(*spikes, 20.0, initial=initial))
     if carry:
         assert_same(net.run(*spikes, 20.0, carry=True), other.run(*spikes, 20.0, carry=True))
 
 
-def test_order_within_a_window_counts_where_it_decides():
-    """Excitation then inhibition fires the neuron, inhibition then excitation does not.
-
-    Both within .2 ms.
-    """
+def test_order_within_a_window_is_respected():
+    """The neuron fires after two excitations, unless inhibition comes before the second."""
     weights = [[[0.9], [-0.9], [0.9]]]
     net = Network.from_weights(weights, delays=[[[0.01], [0.01], [0.01]]], dtype="float64")
     assert net._net.layers[0].windowed
@@ -119,7 +86,7 @@ def test_order_within_a_window_counts_where_it_decides():
 
 
 def test_the_queue_grows_with_the_arrivals_of_a_window():
-    """One spike that reaches more neurons than the queue has room for, while the spikes fired have enough."""
+    """One spike reaches more neurons than the queue has room for."""
     n = 5000
     net = Network.from_weights([np.full((2, n), 0.6)], delays=0.3, dtype="float64")
     record = net.run([1.0, 1.1], [0, 1], 5.0)
@@ -127,8 +94,8 @@ def test_the_queue_grows_with_the_arrivals_of_a_window():
     np.testing.assert_allclose(record.times, 1.4)
 
 
-def test_a_shortest_delay_of_a_longest_fraction_is_left_to_the_other_loop():
-    """Windows a millionth of the longest delay would nearly all be empty."""
+def test_very_short_delays_beside_long_ones_use_the_other_loop():
+    """Windows of a millionth of the longest delay would nearly all be empty."""
     ring = np.array([[0.0, 1.5], [1.5, 0.0]])
     delays = np.array([[1.0, 1e-5], [50.0, 1.0]])
     net = Network.from_weights(
@@ -141,6 +108,6 @@ def test_a_shortest_delay_of_a_longest_fraction_is_left_to_the_other_loop():
 
 
 @pytest.mark.parametrize("tau", [0.5, 20.0])
-def test_silence_is_skipped_and_does_not_overflow(tau):
+def test_long_silence_does_not_overflow(tau):
     net = Network.from_weights([[[1.0]]], delays=0.25, tau=tau, dtype="float64")
     np.testing.assert_allclose(net.run([0.0, 9e5], [0, 0], 1e6).times, [0.25, 9e5 + 0.25])
