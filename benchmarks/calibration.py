@@ -1,4 +1,4 @@
-"""`loco-stream bench calibration`: whether predicted probabilities come true."""
+"""`python -m benchmarks calibration`: whether predicted probabilities come true."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ def command(settings: Settings, only: str | None, names: str | None) -> None:
 
     \b
     Examples
-      loco-stream bench calibration --streams Phishing,digits
-      loco-stream bench calibration --only default,softmax
+      python -m benchmarks calibration --streams Phishing,digits
+      python -m benchmarks calibration --only default,softmax
     """
     here, notes = data.available(
         contenders.pick(names, data.STREAMS, "--streams"), settings.directory

@@ -1,4 +1,4 @@
-"""`loco-stream bench continual`.
+"""`python -m benchmarks continual`.
 
 Retain and adapt, on sequences of tasks whose borders nobody tells.
 """
@@ -173,8 +173,8 @@ def command(settings: Settings, only: str | None, chosen: str | None, share: flo
 
     \b
     Examples
-      loco-stream bench continual --scenarios "class-incremental digits" --only default,HAT
-      loco-stream bench continual --data ~/data --jobs 2
+      python -m benchmarks continual --scenarios "class-incremental digits" --only default,HAT
+      python -m benchmarks continual --data ~/data --jobs 2
     """
     names, notes = _present(
         contenders.pick(chosen, tuple(scenarios.SCENARIOS), "--scenarios"), settings.directory

@@ -1,4 +1,4 @@
-"""`loco-stream bench dashboard`: what the live page costs the learner."""
+"""`python -m benchmarks dashboard`: what the live page costs the learner."""
 
 from __future__ import annotations
 
@@ -215,8 +215,8 @@ def command(settings: Settings, rows: int, pairs: int) -> None:
 
     \b
     Examples
-      loco-stream bench dashboard
-      loco-stream bench dashboard --rows 5000 --pairs 3
+      python -m benchmarks dashboard
+      python -m benchmarks dashboard --rows 5000 --pairs 3
     """
     runs = [
         Run(way, rounds, {"way": way, "n": rows, "pairs": pairs}, f"{rows} {pairs}")

@@ -1,4 +1,4 @@
-"""The streams of `loco-stream bench`, each defined once and exactly.
+"""The streams of `python -m benchmarks`, each defined once and exactly.
 
 `load(name)` gives a stream as arrays: features in sorted key order, classes as codes in the
 order of their first appearance. What no wheel may ship (NOAA, MNIST, NETtalk) is read from

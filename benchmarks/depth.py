@@ -1,4 +1,4 @@
-"""`loco-stream bench depth`: what each part of the rule buys as hidden layers are stacked."""
+"""`python -m benchmarks depth`: what each part of the rule buys as hidden layers are stacked."""
 
 from __future__ import annotations
 
@@ -126,8 +126,8 @@ def command(
 
     \b
     Examples
-      loco-stream bench depth --layers 1,3 --seeds 1
-      loco-stream bench depth --data ~/data --only "frozen;learned credit"
+      python -m benchmarks depth --layers 1,3 --seeds 1
+      python -m benchmarks depth --data ~/data --only "frozen;learned credit"
     """
     name = images(settings.directory, samples, n_test)[0]
     rules = contenders.pick(only, tuple(_RULES), "--only", separator=";")

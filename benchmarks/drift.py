@@ -1,4 +1,4 @@
-"""`loco-stream bench drift`.
+"""`python -m benchmarks drift`.
 
 How soon each detector sees a change, and how often it sees one that is not there.
 """
@@ -257,9 +257,9 @@ def command(settings: Settings, tables: str | None, only: str | None, stationary
 
     \b
     Examples
-      loco-stream bench drift --tables confidence
-      loco-stream bench drift --tables errors --only HDDMA,ADWIN --seeds 3
-      loco-stream bench drift --only KSWIN --jobs 2
+      python -m benchmarks drift --tables confidence
+      python -m benchmarks drift --tables errors --only HDDMA,ADWIN --seeds 3
+      python -m benchmarks drift --only KSWIN --jobs 2
     """
     chosen = contenders.pick(tables, _TABLES, "--tables")
     detectors = contenders.pick(only, tuple(DETECTORS), "--only") if only else list(_DEFAULT)

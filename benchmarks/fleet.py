@@ -225,8 +225,8 @@ def command(settings: Settings, quick: bool) -> None:
 
     \b
     Examples
-      loco-stream bench fleet
-      loco-stream bench fleet --quick
+      python -m benchmarks fleet
+      python -m benchmarks fleet --quick
     """
     whats = {
         "embedded": 4 if quick else 40,

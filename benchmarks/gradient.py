@@ -1,4 +1,4 @@
-"""`loco-stream bench gradient`.
+"""`python -m benchmarks gradient`.
 
 How noisy the gradient of the perturbations is, and where the credit points.
 
@@ -299,8 +299,8 @@ def command(settings: Settings, samples: str, rows: int, draws: int) -> None:
 
     \b
     Examples
-      loco-stream bench gradient
-      loco-stream bench gradient --samples 500 --seeds 1 --draws 1000
+      python -m benchmarks gradient
+      python -m benchmarks gradient --samples 500 --seeds 1 --draws 1000
     """
     numbers = contenders.whole_numbers(samples, "--samples")
     if not all(

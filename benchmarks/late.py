@@ -274,8 +274,8 @@ def command(settings: Settings, only: str | None, names: str | None, lates: str 
 
     \b
     Examples
-      loco-stream bench late --data ~/data --seeds 1
-      loco-stream bench late --streams "SEA3;digits" --late "20;100"
+      python -m benchmarks late --data ~/data --seeds 1
+      python -m benchmarks late --streams "SEA3;digits" --late "20;100"
     """
     chosen = contenders.pick(names, _STREAMS, "--streams", separator=";")
     here, notes = temporal_data.available(chosen, settings.directory)

@@ -1,4 +1,4 @@
-"""`loco-stream bench learning`.
+"""`python -m benchmarks learning`.
 
 The price of one learning step, beside backpropagation through time.
 """
@@ -144,9 +144,9 @@ def command(
 
     \b
     Examples
-      loco-stream bench learning
+      python -m benchmarks learning
       python -m venv peers && peers/bin/pip install torch spikingjelly snntorch
-      loco-stream bench learning --peers peers/bin/python
+      python -m benchmarks learning --peers peers/bin/python
     """
     if peers and not _SCRIPT.is_file():
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""`loco-stream bench live`: latency, throughput and hostile peers on real sockets and processes."""
+"""`python -m benchmarks live`: latency, throughput and hostile peers on real sockets and processes."""
 
 from __future__ import annotations
 
@@ -240,8 +240,8 @@ def command(settings: Settings, rows: int, asks: int, connections: int) -> None:
 
     \b
     Examples
-      loco-stream bench live
-      loco-stream bench live --rows 2000 --asks 500 --connections 50
+      python -m benchmarks live
+      python -m benchmarks live --rows 2000 --asks 500 --connections 50
     """
     size = f"{rows} {asks} {connections}"
     runs = [

@@ -1,4 +1,4 @@
-"""`loco-stream bench monitor`.
+"""`python -m benchmarks monitor`.
 
 Whether the accuracy matrix made while the stream runs is right, and what it costs.
 """
@@ -216,8 +216,8 @@ def command(settings: Settings, chosen: str | None, borders: str | None, repeats
 
     \b
     Examples
-      loco-stream bench monitor
-      loco-stream bench monitor --scenarios "A-B-A-B labels" --borders given
+      python -m benchmarks monitor
+      python -m benchmarks monitor --scenarios "A-B-A-B labels" --borders given
     """
     names = contenders.pick(chosen, tuple(_SHARES), "--scenarios")
     try:

@@ -1,4 +1,4 @@
-"""`loco-stream bench nettalk`.
+"""`python -m benchmarks nettalk`.
 
 Reading aloud, seven letters -> the phoneme and the stress of the middle one.
 """
@@ -69,8 +69,8 @@ def command(settings: Settings, only: str | None, whole: bool, share: float) -> 
 
     \b
     Examples
-      loco-stream bench nettalk --data ~/data
-      loco-stream bench nettalk --data ~/data --whole --only default,softmax
+      python -m benchmarks nettalk --data ~/data
+      python -m benchmarks nettalk --data ~/data --whole --only default,softmax
     """
     data.require("NETtalk", settings.directory)
     runs = [

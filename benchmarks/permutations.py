@@ -1,4 +1,4 @@
-"""`loco-stream bench permutations`.
+"""`python -m benchmarks permutations`.
 
 MNIST whose pixels are permuted anew every 5,000 rows, for as long as one likes.
 
@@ -113,8 +113,8 @@ def command(settings: Settings, only: str | None, count: int, rows: int) -> None
 
     \b
     Examples
-      loco-stream bench permutations --data ~/data --only default,frozen
-      loco-stream bench permutations --data ~/data --count 200
+      python -m benchmarks permutations --data ~/data --only default,frozen
+      python -m benchmarks permutations --data ~/data --count 200
     """
     data.require("MNIST", settings.directory)
     chosen, absent = contenders.present(

@@ -1,4 +1,4 @@
-"""`loco-stream bench rare`.
+"""`python -m benchmarks rare`.
 
 Whether a class of one row in a hundred or a thousand is found, and how surely.
 """
@@ -116,8 +116,8 @@ def command(settings: Settings, only: str | None, names: str | None, samples: in
 
     \b
     Examples
-      loco-stream bench rare --streams "1 % shift 2" --seeds 1
-      loco-stream bench rare --only default,frozen,LogReg
+      python -m benchmarks rare --streams "1 % shift 2" --seeds 1
+      python -m benchmarks rare --only default,frozen,LogReg
     """
     chosen, absent = contenders.present(contenders.pick(only, _NAMES, "--only"))
     say_missing(absent)

@@ -1,4 +1,4 @@
-"""`loco-stream bench regression`: prequential errors on three drifting regression streams."""
+"""`python -m benchmarks regression`: prequential errors on three drifting regression streams."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ def command(settings: Settings, only: str | None, names: str | None) -> None:
 
     \b
     Examples
-      loco-stream bench regression
-      loco-stream bench regression --streams ChickWeights --only default,AMRules
+      python -m benchmarks regression
+      python -m benchmarks regression --streams ChickWeights --only default,AMRules
     """
     runs = [
         Run(

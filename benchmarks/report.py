@@ -1,4 +1,4 @@
-"""`loco-stream bench report`: one Markdown document from the results of the benches."""
+"""`python -m benchmarks report`: one Markdown document from the results of the benches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["command", "document"]
 
 _HEAD = """# Results of the benches
 
-Made by `loco-stream bench report` from the files that `loco-stream bench NAME` writes; not edited by hand.
+Made by `python -m benchmarks report` from the files that `python -m benchmarks NAME` writes; not edited by hand.
 Accuracies are prequential (each sample is predicted, scored, then learned) unless a table says otherwise;
 times are CPU time of one process on a shared machine, so read their ratios.
 """
@@ -61,7 +61,7 @@ def document(directory: Path) -> str:
     }
     if not there:
         raise ConfigError(
-            f"no results in {str(directory)!r}; run `loco-stream bench NAME` first, or give --results DIR."
+            f"no results in {str(directory)!r}; run `python -m benchmarks NAME` first, or give --results DIR."
         )
     return "\n".join([_HEAD, *(_section(name, saved) for name, saved in there.items())])
 
@@ -88,7 +88,7 @@ def command(results: Path, output: Path) -> None:
 
     \b
     Examples
-      loco-stream bench report --output benchmarks/RESULTS.md
+      python -m benchmarks report --output benchmarks/RESULTS.md
     """
     text = document(results)
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""`loco-stream bench simulator`.
+"""`python -m benchmarks simulator`.
 
 The simulator against the speed at which rows of weights can be read at all.
 """
@@ -393,7 +393,7 @@ def command(settings: Settings, repeats: int, calls: int) -> None:
 
     \b
     Examples
-      loco-stream bench simulator
-      loco-stream bench simulator --repeats 3 --calls 10000
+      python -m benchmarks simulator
+      python -m benchmarks simulator --repeats 3 --calls 10000
     """
     settings.anew().run("simulator", _jobs(repeats, calls), grids)

@@ -1,4 +1,4 @@
-"""The workloads of `loco-stream bench simulator` and of its peers.
+"""The workloads of `python -m benchmarks simulator` and of its peers.
 
 Nets, spikes, and the ceiling they are held to.
 """

@@ -1,4 +1,4 @@
-"""`loco-stream bench soak`.
+"""`python -m benchmarks soak`.
 
 A million samples of a drifting stream, to see what grows, slows or breaks.
 """
@@ -183,8 +183,8 @@ def command(settings: Settings, only: str, names: str, samples: int) -> None:
 
     \b
     Examples
-      loco-stream bench soak
-      loco-stream bench soak --streams RBFd1e-3 --samples 200000
+      python -m benchmarks soak
+      python -m benchmarks soak --streams RBFd1e-3 --samples 200000
     """
     runs = [
         Run(

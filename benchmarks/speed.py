@@ -1,4 +1,4 @@
-"""`loco-stream bench speed`: the price of a sample, predict + learn + score, beside the peers."""
+"""`python -m benchmarks speed`: the price of a sample, predict + learn + score, beside the peers."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ def command(settings: Settings, only: str | None, repeats: int, samples: int | N
 
     \b
     Examples
-      loco-stream bench speed
-      loco-stream bench speed --only "default by dicts,ARF10" --repeats 9
+      python -m benchmarks speed
+      python -m benchmarks speed --only "default by dicts,ARF10" --repeats 9
     """
     runs = [
         Run(

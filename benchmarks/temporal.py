@@ -241,10 +241,10 @@ def command(settings: Settings, only: str | None, names: str | None, peers: str 
     \b
     Examples
       pip download --no-deps -d ~/data aeon
-      loco-stream bench time --data ~/data --seeds 1
-      loco-stream bench time --streams "xor3;ew-sign" --only "memory;rows alone;10 lags"
+      python -m benchmarks time --data ~/data --seeds 1
+      python -m benchmarks time --streams "xor3;ew-sign" --only "memory;rows alone;10 lags"
       python3.11 -m venv lstm && lstm/bin/pip install deep-river pytest
-      loco-stream bench time --only "memory;LSTM (deep-river)" --peers lstm/bin/python
+      python -m benchmarks time --only "memory;LSTM (deep-river)" --peers lstm/bin/python
     """
     here, notes = temporal_data.available(
         contenders.pick(names, STREAMS, "--streams", separator=";"), settings.directory

@@ -1,4 +1,4 @@
-"""`loco-stream bench wide`.
+"""`python -m benchmarks wide`.
 
 MNIST in one pass, as it comes, class by class and with pixels permuted anew.
 """
@@ -100,8 +100,8 @@ def command(settings: Settings, only: str | None, parts: str | None, share: floa
 
     \b
     Examples
-      loco-stream bench wide --data ~/data --only default,frozen --parts "15,000;split"
-      loco-stream bench wide --data ~/data --share 0.1 --seeds 1
+      python -m benchmarks wide --data ~/data --only default,frozen --parts "15,000;split"
+      python -m benchmarks wide --data ~/data --share 0.1 --seeds 1
     """
     data.require("MNIST", settings.directory)
     chosen, absent = contenders.present(contenders.pick(only, _NAMES, "--only"))

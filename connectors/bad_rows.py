@@ -46,12 +46,10 @@ class BadRows:
         Raises
         ------
         SourceError
-            Bad rows stop the run; the sentence says how to go on without them.
+            Bad rows stop the run.
         """
         if self.on_bad == "stop":
-            raise SourceError(
-                f"{sentence}; --on-bad skip (on_bad=skip) leaves such rows out and counts them"
-            )
+            raise SourceError(sentence, option="on_bad")
         self.counts[kind] = self.counts.get(kind, 0) + 1
         self.last = sentence
 

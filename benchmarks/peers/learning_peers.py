@@ -1,6 +1,6 @@
 """The peers' learning step.
 
-Backpropagation through time on one sample, for `loco-stream bench learning`.
+Backpropagation through time on one sample, for `python -m benchmarks learning`.
 
 Runs in an environment of its own (`pip install torch spikingjelly snntorch`), which needs nothing
 of loco_stream:

@@ -104,7 +104,7 @@ def _certificate(folder: Path, name: str, public: Path) -> list[Path]:
     passing = public.with_name(f".{public.name}.part")
     if public.exists() or (secret.exists() and not passing.exists()):
         path = public if public.exists() else secret
-        raise ConfigError(f"{path} exists and is not overwritten; add another client with --name")
+        raise ConfigError(f"{path} exists and is not overwritten", option="name")
     if not secret.exists():
         key, secret_key = (part.decode() for part in zmq.curve_keypair())
         _write(passing, _CERTIFICATE.format(public=key, secret=""), 0o644)

@@ -133,8 +133,8 @@ def open_plug(
     spelled = endpoint(address)
     if bind and guard is None and not is_local(spelled):
         raise SourceError(
-            f"refusing to bind {spelled}: an address that other machines reach needs CURVE; "
-            "make keys with `loco-stream keygen DIR` and give them with --keys DIR"
+            f"refusing to bind {spelled}: an address that other machines reach needs CURVE keys",
+            option="keys",
         )
     context: zmq.Context[Any] = zmq.Context(
         io_threads=2 if bind else 1

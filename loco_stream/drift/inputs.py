@@ -42,7 +42,7 @@ class InputDetector:
         remains.
     threshold
         Page-Hinkley threshold in standard deviations; 15 gave no false alarm on stationary streams
-        and missed no new permutation or pair of digits (`loco-stream bench drift`).
+        and missed no new permutation or pair of digits (`python -m benchmarks drift`).
     seed
         Draws the folding.
 

@@ -35,7 +35,7 @@ DETECTORS: dict[str, str] = {
     "PageHinkley": "river.drift",
 }
 
-# The confidence of HDDMA is the one that `loco-stream bench drift` measures as fastest among those
+# The confidence of HDDMA is the one that `python -m benchmarks drift` measures as fastest among those
 # with at most one false alarm in a million samples. KSWIN draws samples: its seed must be fixed for
 # a replay to be exact.
 _OPTIONS: dict[str, dict[str, Any]] = {

@@ -341,9 +341,7 @@ class StreamEngine:
         admitted = admit(events, self._score.task)
         if admitted.refused and self._trainer.strict:
             place = getattr(self.source, "place", "") or f"a row of {self.source.name}"
-            raise InputError(
-                f"{place}: {admitted.reason}; --on-bad skip (strict=False) counts such rows and goes on"
-            )
+            raise InputError(f"{place}: {admitted.reason}", option="on_bad")
         return admitted
 
     def _learn(self, events: Sequence[Event], where: Mapping[str, Any], now: float) -> int:

@@ -1,13 +1,15 @@
-"""What a person sees while an engine runs: a live line on a terminal, plain lines elsewhere."""
+"""Progress of a running engine: a live line on a terminal, a bar in a notebook, alarms as log records."""
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 from loco_stream._compiler.timing import COMPILING, is_compiling
@@ -16,7 +18,8 @@ from loco_stream.engine.notebook import cell, in_notebook, progress_html
 
 __all__ = ["Countdown", "line", "watch"]
 
-_PLAIN_SECONDS = 5.0
+_LOGGER = logging.getLogger(__name__)
+_ALARM_SECONDS = 0.2  # between two checks for an alarm
 _COUNTS = (
     ("n_pending", "waiting for labels"),
     ("n_unused", "rows not used"),
@@ -117,7 +120,19 @@ def _clock(seconds: float) -> str:
 
 @contextmanager
 def watch(engine: Any, quiet: bool, max_samples: int | None = None) -> Iterator[None]:
-    """Show how an engine runs until the block ends; the engine never waits for it."""
+    """Show on a terminal or in a notebook how an engine runs, and log its alarms, until the block ends.
+
+    The engine never waits for it.
+
+    Parameters
+    ----------
+    engine
+        The engine.
+    quiet
+        Whether alarms alone are logged.
+    max_samples
+        Rows after which the run ends, for the time left.
+    """
     began = time.monotonic()
     countdown = Countdown(engine.source, max_samples)
     over = False  # a run too short for two looks has a full bar at its end too
@@ -136,44 +151,35 @@ def watch(engine: Any, quiet: bool, max_samples: int | None = None) -> Iterator[
         share = None if still is None else elapsed / max(elapsed + still, 1e-9)
         return progress_html(text(), 1.0 if over else share, engine.alarm)
 
-    if quiet:
-        with _alarms(engine, text, period=math.inf):
-            yield
-    elif in_notebook():
+    if not quiet and in_notebook():
         with cell(page):
             yield
             over = True
-    elif sys.stderr.isatty():
-        from rich.console import Console
-        from rich.live import Live
-        from rich.text import Text
-
-        def render() -> Text:
-            alarm = engine.alarm
-            return Text(text()) if alarm is None else Text(f"ALARM: {alarm}", style="bold red")
-
-        with Live(get_renderable=render, console=Console(stderr=True), refresh_per_second=8):
-            yield
     else:
-        with _alarms(engine, text, _PLAIN_SECONDS):
+        shown = _live_line(engine, text) if not quiet and sys.stderr.isatty() else nullcontext()
+        with shown, beside(partial(_log_alarms, engine), "alarms"):
             yield
 
 
-@contextmanager
-def _alarms(engine: Any, text: Callable[[], str], period: float) -> Iterator[None]:
-    """Print plain lines every `period` seconds, and alarms as they come and go."""
+def _live_line(engine: Any, text: Callable[[], str]) -> AbstractContextManager[object]:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
 
-    def tell(over: threading.Event) -> None:
-        alarm = None
-        due = time.monotonic() + period
-        while not over.wait(0.2):
-            news = text()
-            if engine.alarm != alarm:
-                alarm = engine.alarm
-                print(f"ALARM: {alarm}" if alarm else "ALARM is over", file=sys.stderr, flush=True)
-            if time.monotonic() >= due:
-                due += period
-                print(news, file=sys.stderr, flush=True)
+    def render() -> Text:
+        alarm = engine.alarm
+        return Text(text()) if alarm is None else Text(f"ALARM: {alarm}", style="bold red")
 
-    with beside(tell, "progress"):
-        yield
+    return Live(get_renderable=render, console=Console(stderr=True), refresh_per_second=8)
+
+
+def _log_alarms(engine: Any, over: threading.Event) -> None:
+    """Log alarms as they begin and end."""
+    alarm = None
+    while not over.wait(_ALARM_SECONDS):
+        if engine.alarm != alarm:
+            alarm = engine.alarm
+            if alarm:
+                _LOGGER.error("ALARM: %s", alarm)
+            else:
+                _LOGGER.warning("the alarm is over")

@@ -51,7 +51,7 @@ def serve_metrics(engine: Watched, port: int, host: str = "127.0.0.1") -> Callab
         from prometheus_client import CollectorRegistry, make_wsgi_app
     except ImportError as error:
         raise ConfigError(
-            "--metrics-port needs prometheus-client: pip install 'loco-stream[metrics]'"
+            "metrics need prometheus-client: pip install 'loco-stream[metrics]'"
         ) from error
     registry = CollectorRegistry()
     registry.register(_Collector(engine))

@@ -23,12 +23,12 @@ from loco_stream.engine.state import (
 )
 from loco_stream.errors import CheckpointError
 from loco_stream.estimators._base import LOCOEstimator
-from loco_stream.fleet.rows import LABELS, LEARN, OBSERVE, Key, Label, Matrix, Rows, Said, Table
+from loco_stream.fleet._rows import LABELS, LEARN, OBSERVE, Key, Label, Matrix, Rows, Outputs, Table
 from loco_stream.monitor import TaskMonitor
 from loco_stream.persistence.format import Saved, from_bytes, to_bytes
 from loco_stream.records import Record, of_alarm
 
-__all__ = ["KeyedModel", "Maker"]
+__all__ = ["KeyedModel", "ModelFactory"]
 
 _KIND = "checkpoint"  # `load` reads the model out of it
 _ROWS = "rows"
@@ -164,7 +164,7 @@ def _full_name(rows: Rows) -> str:
     return f"{rows.source}/{rows.key}"
 
 
-class Maker:
+class ModelFactory:
     """Makes the models of new keys, and those that come back, all like one template.
 
     Parameters
@@ -180,11 +180,11 @@ class Maker:
         self._watch = watch
         self._blanks: dict[Any, LOCOEstimator] = {}
 
-    def fresh(self, rows: Rows) -> KeyedModel:
+    def new(self, rows: Rows) -> KeyedModel:
         """Return the model of a new key whose first rows are these."""
         return self._wrapped(copy.copy(self._blank(rows) if rows.kind == LEARN else self.template))
 
-    def wake(self, key: Key, content: bytes) -> KeyedModel:
+    def load(self, key: Key, content: bytes) -> KeyedModel:
         """Return a model that was laid to rest, to the bit.
 
         Raises `CheckpointError` if its bytes are damaged.
@@ -207,7 +207,7 @@ class Maker:
         keyed: KeyedModel | None = None
         for payload in config["rows"]:
             rows = Rows.decode(payload)
-            keyed = keyed or self.fresh(rows)
+            keyed = keyed or self.new(rows)
             keyed.learn(rows, False)
         if keyed is None or config.get("key") != key:
             raise CheckpointError(f"the model of key {key!r} is that of key {config.get('key')!r}")
@@ -279,7 +279,7 @@ class KeyedModel:
             return len(rows) if rows.epoch < epoch else 0
         return 0 if rows.seq[0] > newest else bisect_right(rows.seq, newest)
 
-    def learn(self, rows: Rows, predicts: bool) -> Said:
+    def learn(self, rows: Rows, predicts: bool) -> Outputs:
         """Learn rows; return what was said of each before it, empty if nobody asks.
 
         Of late labels it is a list of what was said of the row when it came, None where no such row
@@ -302,7 +302,7 @@ class KeyedModel:
             self._young = [*young, rows]
         return said
 
-    def _learn(self, rows: Rows, predicts: bool) -> Said:
+    def _learn(self, rows: Rows, predicts: bool) -> Outputs:
         if rows.kind != LEARN:
             return self._observe(rows) if rows.kind == OBSERVE else self._learn_late(rows)
         if self.watch is not None:
@@ -355,7 +355,7 @@ class KeyedModel:
         self.watch.heard = []
         return self.watch.adapter
 
-    def values(self, X: Table, features: Sequence[Hashable]) -> tuple[Matrix, Said]:
+    def values(self, X: Table, features: Sequence[Hashable]) -> tuple[Matrix, Outputs]:
         """Return probabilities of rows (n, classes) and the classes, or values (n, 1) and no classes."""
         return ModelAdapter(self._model).values(X, tuple(features))  # type: ignore[arg-type]
 

@@ -14,10 +14,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from loco_stream.errors import CheckpointError
+from loco_stream.persistence.version_2 import command
 
 __all__ = ["MIGRATIONS", "VERSION", "Migration", "Saved", "check_version", "migrate", "refuse"]
 
-VERSION = 2  # of the files that this release writes: 2 since release 0.2
+VERSION = 3  # of the files that this release writes: 2 since release 0.2, 3 since release 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ MIGRATIONS: Mapping[int, Migration] = {
     1: refuse(
         "its hidden layers learned by the rule of release 0.1, whose numbers mean nothing to this one; go on with it "
         "under release 0.1, or learn the stream anew"
-    )
+    ),
+    2: command.settings,
 }
 """What turns the content of a file of that version into content of the next one."""
 

@@ -22,7 +22,6 @@ from benchmarks.grid import Grid
 from benchmarks.machine import fingerprint, record
 from benchmarks.monitor import deviations
 from benchmarks.runs import Results, Run
-from loco_stream.cli.bench import command as bench
 from loco_stream.errors import ConfigError, SourceError
 
 
@@ -54,7 +53,7 @@ def _no_data(monkeypatch):
 @pytest.mark.parametrize("name", BENCHES)
 def test_help_teaches_by_example(name):
     text = CliRunner().invoke(_command(name), ["--help"]).output
-    assert f"loco-stream bench {name}" in text
+    assert f"python -m benchmarks {name}" in text
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
@@ -409,8 +408,8 @@ def test_the_command_can_be_typed_again(monkeypatch):
         sys, "argv", ["/somewhere/benchmarks/__main__.py", "streams", "--only", "default,np"]
     )
     assert record()["command"] == "python -m benchmarks streams --only default,np"
-    monkeypatch.setattr(sys, "argv", ["/usr/bin/loco-stream", "bench", "speed"])
-    assert record()["command"] == "loco-stream bench speed"
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/loco-stream", "run", "river:Phishing"])
+    assert record()["command"] == "loco-stream run river:Phishing"
 
 
 def test_record_and_fingerprint():
@@ -495,19 +494,3 @@ def test_ours_in_the_other_benches(tmp_path):
         "--repeats",
         "1",
     )
-
-
-def test_the_command_hands_over_to_the_checkout(tmp_path, monkeypatch):
-    done = subprocess.run(
-        [sys.executable, "-m", "loco_stream", "bench", "nothing"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 2
-    assert "nothing" in done.stderr
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("loco_stream.cli.bench._is_checkout", lambda folder: False)
-    refused = CliRunner().invoke(bench, ["speed"])
-    assert "clone the repository" in str(refused.exception)

@@ -1,4 +1,4 @@
-"""`loco-stream bench live` end to end in small.
+"""`python -m benchmarks live` end to end in small.
 
 Real sockets, real processes, hostile ones among them.
 """

@@ -59,13 +59,14 @@ def test_bad_rows_are_left_out_by_kind(recording):
     assert "line" in source.last_error
 
 
-def test_each_stops_by_default_with_its_line_and_the_way_out(recording):
+def test_each_stops_by_default_with_its_line_and_the_option_that_skips_it(recording):
     kind, url, path = recording
     said = []
     while True:  # mend the file line by line, as its owner would
         try:
             list(open_source(url))
         except SourceError as error:
+            assert error.option == "on_bad"
             said.append(str(error))
             lines = path.read_bytes().split(b"\n")
             lines[int(said[-1].split()[1]) - 1] = b""
@@ -73,9 +74,6 @@ def test_each_stops_by_default_with_its_line_and_the_way_out(recording):
         else:
             break
     assert len(said) == 6
-    assert all(
-        "; --on-bad skip (on_bad=skip) leaves such rows out" in sentence for sentence in said
-    )
     for _, sentence in SAID[kind]:
         assert any(re.match(sentence, text) for text in said)
 

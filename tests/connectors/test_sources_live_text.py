@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from loco_stream.cli.options import build_model
+from loco_stream.cli._parameters import build_model
 from loco_stream.connectors import CSVSource, JSONLSource, open_source
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import ConfigError, LocoStreamWarning, SourceError
@@ -369,7 +369,6 @@ def test_ten_rotations_and_five_kills_every_row_once(tmp_path, processes, log):
             url,
             "--checkpoint",
             str(tmp_path / "state"),
-            "--quiet",
         )
         return at_work(start(processes, *command, "--checkpoint-every", "100"))
 
