@@ -4,6 +4,5 @@ Checkpoints and a log so that nothing is lost.
 """
 
 from loco_stream.engine.core import StreamEngine
-from loco_stream.engine.sinks import JSONLSink
 
-__all__ = ["JSONLSink", "StreamEngine"]
+__all__ = ["StreamEngine"]
