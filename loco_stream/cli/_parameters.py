@@ -18,6 +18,8 @@ from click.shell_completion import CompletionItem
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from loco_stream.estimators.classifier import LOCOClassifier
     from loco_stream.estimators.regressor import LOCORegressor
 
@@ -48,13 +50,19 @@ def parameters() -> dict[str, Parameter]:
     from loco_stream.estimators.classifier import LOCOClassifier
     from loco_stream.options import ModelConfig
 
-    documented = inspect.getdoc(LOCOClassifier) or ""
+    table = _declared(ModelConfig, LOCOClassifier)
+    del table["seed"]
+    return table
+
+
+def _declared(options: type[DataclassInstance], documented: type) -> dict[str, Parameter]:
+    """Return the fields of a dataclass of options, described in the docstring of a class."""
+    docstring = inspect.getdoc(documented) or ""
     table = {}
-    for field in fields(ModelConfig):
-        found = re.search(rf"^{field.name}\n((?:    .*\n)+)", documented, re.MULTILINE)
+    for field in fields(options):
+        found = re.search(rf"^{field.name}\n((?:    .*\n)+)", docstring, re.MULTILINE)
         text = " ".join(found[1].split()) if found else ""
         table[field.name] = Parameter(field.name, field.default, text)
-    del table["seed"]
     return table
 
 

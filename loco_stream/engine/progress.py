@@ -1,4 +1,4 @@
-"""Progress of a running engine: a live line on a terminal, a bar in a notebook, alarms as log records."""
+"""Progress of an engine: a line on a terminal, a bar in a notebook, alarms as log records."""
 
 from __future__ import annotations
 
@@ -77,7 +77,8 @@ def line(status: Mapping[str, Any], since: float, left: float | None = None) -> 
 
     Examples
     --------
-    >>> line({"n_samples": 1200, "samples_per_second": 5100.0, "window_accuracy": 0.93}, 0.0, 65.2).partition("  ")[2]
+    >>> status = {"n_samples": 1200, "samples_per_second": 5100.0, "window_accuracy": 0.93}
+    >>> line(status, 0.0, 65.2).partition("  ")[2]
     '1,200 samples  5,100/s  window accuracy 0.930  no drift  01:05 left'
     """
     elapsed = _clock(time.monotonic() - since)
@@ -120,7 +121,7 @@ def _clock(seconds: float) -> str:
 
 @contextmanager
 def watch(engine: Any, quiet: bool, max_samples: int | None = None) -> Iterator[None]:
-    """Show on a terminal or in a notebook how an engine runs, and log its alarms, until the block ends.
+    """Show the progress of an engine and log its alarms until the block ends.
 
     The engine never waits for it.
 

@@ -115,7 +115,7 @@ def test_run_reports_in_a_table_in_json_and_in_a_picture(loco, rows, tmp_path):
     )
     assert result.exit_code == 0, result.output
     assert "120 samples" in result.stdout
-    assert "repeating the last label" in result.stdout
+    assert "accuracy of repeating the" in result.stdout
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["n_samples"] == 120
     assert report["task"] == "classification"

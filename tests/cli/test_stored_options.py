@@ -57,8 +57,9 @@ def test_a_run_of_release_0_2_continues_with_its_score_window(loco, tmp_path):
 def test_a_resumed_run_of_release_0_2_ends_like_an_uninterrupted_one(loco, tmp_path):
     shutil.copytree(GOLDEN, tmp_path / "state")
     loco("--resume")
-    options = "--set hidden_sizes=4 --set centroids=0 --score-window 50 --seed 3".split()
-    command = ["run", "csv:rows.csv?target=y", "--checkpoint", "whole", *options]
+    options = ["--set", "hidden_sizes=4", "--set", "centroids=0", "--score-window", "50"]
+    source = "csv:rows.csv?target=y"
+    command = ["run", source, "--checkpoint", "whole", "--seed", "3", *options]
     assert CliRunner().invoke(main, command).exit_code == 0
     digests = [
         json.loads(CliRunner().invoke(main, ["inspect", name, "--json"]).stdout)["state_sha256"]

@@ -46,9 +46,7 @@ def test_keygen_writes_what_the_page_names(tmp_path):
 
 def test_keygen_overwrites_nothing_and_adds_clients(keys):
     before = {p: p.read_bytes() for p in keys.rglob("*.key*")}
-    with pytest.raises(
-        ConfigError, match="exists and is not overwritten"
-    ):
+    with pytest.raises(ConfigError, match="exists and is not overwritten"):
         keygen(keys)
     written = keygen(keys, "camera-2")
     assert sorted(p.name for p in written) == ["camera-2.key", "camera-2.key_secret"]
