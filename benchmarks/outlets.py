@@ -1,4 +1,4 @@
-"""`loco-stream bench outlets`.
+"""`python -m benchmarks outlets`.
 
 What sinks cost the learner, how soon a drift is known, how fast HTTP answers.
 """
@@ -213,12 +213,12 @@ def drift_delay(n: int, rate: float) -> dict[str, Any]:
 
 def predict_time(n: int, rate: float) -> dict[str, Any]:
     """Milliseconds of one HTTP prediction, asked for by another process, while rows are learned at a rate."""
-    from loco_stream.dashboard.http import HTTPDoor
+    from loco_stream.dashboard.http_api import HttpApi
     from loco_stream.engine import StreamEngine
     from loco_stream.estimators.classifier import LOCOClassifier
 
     service = SimpleNamespace(engine=None, status={"n_samples": 0}, alarm=None)
-    door = HTTPDoor(service, 0)
+    api = HttpApi(service, 0)
     model = LOCOClassifier(seed=0)
     model.learn_one(dict.fromkeys("abcd", 0.0), "n")
     service.engine = engine = StreamEngine(model, _Turning(60_000, rate))
@@ -229,11 +229,11 @@ def predict_time(n: int, rate: float) -> dict[str, Any]:
     ):  # compiled: a server that stands still for 5 s loses its clients
         time.sleep(0.1)
     try:
-        return peer_answer(start_peer(do="post", url=door.url, n=n, warm=50))
+        return peer_answer(start_peer(do="post", url=api.url, n=n, warm=50))
     finally:
         engine.stop()
         thread.join()
-        door.close()
+        api.close()
 
 
 def _more(pairs: Iterable[Iterable[Sequence[float]]]) -> float:
@@ -305,8 +305,8 @@ def command(settings: Settings, rows: int, pairs: int) -> None:
 
     \b
     Examples
-      loco-stream bench outlets
-      loco-stream bench outlets --rows 9600 --pairs 3
+      python -m benchmarks outlets
+      python -m benchmarks outlets --rows 9600 --pairs 3
     """
     runs = [
         Run(way, costs, {"way": way, "n": rows - rows % _TURN, "pairs": pairs}, f"{rows} {pairs}")

@@ -22,7 +22,6 @@ from benchmarks.grid import Grid
 from benchmarks.machine import fingerprint, record
 from benchmarks.monitor import deviations
 from benchmarks.runs import Results, Run
-from loco_stream.cli.bench import command as bench
 from loco_stream.errors import ConfigError, SourceError
 
 
@@ -499,19 +498,3 @@ def test_variants_in_the_other_benches(tmp_path):
         "--repeats",
         "1",
     )
-
-
-def test_the_command_hands_over_to_the_checkout(tmp_path, monkeypatch):
-    done = subprocess.run(
-        [sys.executable, "-m", "loco_stream", "bench", "nothing"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 2
-    assert "nothing" in done.stderr
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("loco_stream.cli.bench._is_checkout", lambda folder: False)
-    refused = CliRunner().invoke(bench, ["speed"])
-    assert "clone the repository" in str(refused.exception)

@@ -1,4 +1,4 @@
-"""Merging models: members without leak, naive Bayes and centroids."""
+"""Merging: readouts without leak add up to that of one model."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import pytest
 from loco_stream import Fleet, LOCOClassifier, LOCORegressor
 from loco_stream.errors import InputError
 from loco_stream.fleet.merging import merge
-from tests.helpers.models import classifier
 
 CLASSES = np.array(["ok", "worn", "broken"])
 
 
 def frozen(**options):
-    return classifier(**{"hidden_sizes": (24,), "rule": "frozen", "seed": 3, **options})
+    return LOCOClassifier(**{"hidden_sizes": (24,), "rule": "frozen", "seed": 3, **options})
 
 
 def rows(seed, n, labels=3):
@@ -27,28 +26,23 @@ def rows(seed, n, labels=3):
 
 
 def weights(model):
-    """Return projector and weights of the member without leak, classes in sorted order."""
+    """Return projector and weights of the member without leak, with classes in a fixed order."""
     _, arrays = model.export_state()
-    n = len(arrays["classes.n_rows"])
+    n = arrays["classes"].shape[1]
     order = np.argsort(model.classes)
-    weights_ = arrays["experts.least_squares.weights"][:, :n]
-    return arrays["experts.least_squares.projectors"][0], weights_[:, order]
+    return arrays["bank.projectors"][0], arrays["bank.traces"][:, :n][:, order]
 
 
 def by_hand(parts, template):
-    """Return the weights by a plain sum of information and x y' over the parts.
-
-    What all parts have from the template counts once.
-    """
+    """Return the weights that plain sums of information and of x y' give."""
     sums = []
     for model in (*parts, template):
         P, W = weights(model)
         A = np.linalg.inv(P.astype(float))
         sums.append((A, A @ W))
-    *of_parts, (A0, b0) = sums
-    again = len(parts) - 1
-    A = sum(A for A, _ in of_parts) - again * A0
-    return np.linalg.solve(A, sum(b for _, b in of_parts) - again * b0)
+    *those, (A0, b0) = sums
+    A = sum(A for A, _ in those) - (len(parts) - 1) * A0
+    return np.linalg.solve(A, sum(b for _, b in those) - (len(parts) - 1) * b0)
 
 
 def test_a_merged_model_equals_one_that_learned_all_rows(tmp_path):
@@ -71,20 +65,17 @@ def test_a_merged_model_equals_one_that_learned_all_rows(tmp_path):
     np.testing.assert_allclose(merged_W, expected, atol=1e-5 * np.abs(W).max())
     assert sorted(merged.classes) == sorted(whole.classes)
     places = [merged.classes.index(label) for label in whole.classes]
-    expected = whole._core.state.experts.naive_bayes
-    found = merged._core.state.experts.naive_bayes
-    n = len(places)
-    np.testing.assert_allclose(found.n_rows[places], expected.n_rows[:n], rtol=1e-6)
-    np.testing.assert_allclose(found.log_variance[places], expected.log_variance[:n], rtol=1e-6)
-    np.testing.assert_allclose(found.means[places], expected.means[:n], atol=1e-9)
-    np.testing.assert_allclose(found.squares[places], expected.squares[:n], atol=1e-9)
-    counts = [model.export_state()[1]["classes.n_rows"].tolist() for model in (merged, whole)]
-    assert counts[0] == counts[1]
+    moments, means, squares = whole._state.gaussians
+    found = merged._state.gaussians
+    np.testing.assert_allclose(found.moments[:, places], moments[:, : len(places)], rtol=1e-6)
+    np.testing.assert_allclose(found.means[places], means[: len(places)], atol=1e-9)
+    np.testing.assert_allclose(found.squares[places], squares[: len(places)], atol=1e-9)
+    assert (merged.export_state()[1]["classes"][0] == whole.export_state()[1]["classes"][0]).all()
 
 
-def test_parts_that_know_different_classes_are_merged_by_label():
+def test_models_with_different_classes_are_merged_by_label():
     template = frozen()
-    template.learn_array(*rows(0, 400, labels=1))  # one class
+    template.learn_array(*rows(0, 400, labels=1))  # one class alone
     parts = []
     whole = frozen()
     whole.learn_array(*rows(0, 400, labels=1))
@@ -103,7 +94,7 @@ def test_parts_that_know_different_classes_are_merged_by_label():
     assert merged.n_seen == 850
 
 
-def test_parts_without_a_template_are_nearly_as_good_as_one_model(tmp_path):
+def test_models_without_a_template_approximate_one_model(tmp_path):
     X, y = rows(9, 1000)
     one = frozen()
     for key in (1, 2, 3, 4):
@@ -132,21 +123,21 @@ def test_regressors_are_merged():
 
 
 @pytest.mark.parametrize(
-    ("models", "message"),
+    ("models", "text"),
     [
-        ([], "`keys` must name one model or more"),
+        ([], "one key or more"),
         ([frozen()], "has learned a row"),
-        ([LOCOClassifier(hidden_sizes=(8,), seed=1)] * 2, "`rule` 'frozen'"),
+        ([LOCOClassifier(hidden_sizes=(8,), seed=1)] * 2, "frozen"),
         ([frozen(), frozen(seed=4)], "same parameters"),
-        ([frozen(readout="delta")] * 2, "must have `readout` 'recursive'"),
-        ([frozen(leaks=(0.01, 0.1))] * 2, "`leaks` must begin with 0"),
+        ([frozen(readout="delta")] * 2, "readout='recursive'"),
+        ([frozen(leaks=(0.01, 0.1))] * 2, "leaks must begin with 0"),
     ],
 )
-def test_models_that_do_not_add_up_are_refused(models, message):
+def test_models_that_cannot_be_merged_are_refused(models, text):
     for model in models:
-        if message != "has learned a row":
+        if text != "has learned a row":
             model.learn_array([[0.0, 1.0], [1.0, 0.0]], ["a", "b"])
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=text):
         merge(models)
 
 
@@ -155,7 +146,7 @@ def chessboard(seed, n):
     return X, (np.floor(X).sum(axis=1) % 2).astype(int)
 
 
-def test_centroids_of_the_template_are_not_doubled():
+def test_centroids_of_the_template_are_not_duplicated():
     template = LOCOClassifier(rule="frozen", seed=3)
     template.learn_array(*chessboard(0, 1500))
     parts = [copy.deepcopy(template) for _ in range(4)]
@@ -163,27 +154,28 @@ def test_centroids_of_the_template_are_not_doubled():
         part.learn_array(*chessboard(seed, 100))
     X, y = chessboard(9, 1500)
     merged = merge(parts, template=template)
-    accuracy, of_one = (np.mean(model.predict_array(X) == y) for model in (merged, parts[0]))
-    assert accuracy > of_one - 0.02
-    own = merged._core.state.experts.centroids
-    places = own.places[:, : own.counters.n_centroids]
-    assert len(np.unique(places, axis=1).T) > 200
+    right = [np.mean(model.predict_array(X) == y) for model in (merged, parts[0])]
+    assert right[0] > right[1] - 0.02
+    assert (
+        len(np.unique(merged._state.centroids.places[:, : merged._state.centroids.n[0]], axis=1).T)
+        > 200
+    )
 
 
-def test_centroids_of_classes_that_the_largest_model_lacks_keep_their_places():
+def test_centroids_of_classes_that_the_largest_model_lacks_are_added():
     parts = [
         LOCOClassifier(hidden_sizes=(8,), rule="frozen", centroids=12, seed=1) for _ in range(2)
     ]
     parts[0].learn_array(*chessboard(0, 300))
     X, _ = rows(1, 200)
-    parts[1].learn_array(X[:, :2] + 50.0, ["far"] * 200)  # on a scale of its own
+    parts[1].learn_array(X[:, :2] + 50.0, ["far"] * 200)  # with another scale
     merged = merge(parts)
-    own = merged._core.state.experts.centroids
-    n = own.counters.n_centroids
-    is_far = own.counts[:n].argmax(axis=1) == merged.classes.index("far")
-    statistics = merged._core.state.statistics
-    deviation = np.sqrt(statistics.squares / statistics.n_values)
-    places = (statistics.mean + deviation * own.places.T)[:n]
-    assert 0 < is_far.sum() < n
-    assert places[is_far].min() > 40.0
-    assert abs(places[~is_far]).max() < 10.0
+    kept = merged._state.centroids
+    far = merged.classes.index("far")
+    ours = kept.counts[: kept.n[0]].argmax(axis=1) == far
+    statistics = merged._state.statistics
+    deviation = np.sqrt(statistics[2] / statistics[0])
+    places = (statistics[1] + deviation * kept.places.T)[: kept.n[0]]
+    assert 0 < ours.sum() < len(ours)
+    assert places[ours].min() > 40.0
+    assert abs(places[~ours]).max() < 10.0

@@ -29,7 +29,7 @@ def drain(source, done, seconds=60.0):
         if done(events):
             return events
         assert time.monotonic() < deadline, (
-            f"only {len(events)} events came: {source.stats} {source.last_error}"
+            f"only {len(events)} events arrived: {source.stats} {source.last_error}"
         )
     return events
 

@@ -41,7 +41,7 @@ def serve(processes, address, folder, files=None):
         if files is not None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
-    command = [sys.executable, "-m", "loco_stream", "serve", "--quiet", "--task", "classification"]
+    command = [sys.executable, "-m", "loco_stream", "serve", "--task", "classification"]
     command += ["--source", f"zmq+reliable://{address}", "--checkpoint", str(folder)]
     engine = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=limit_files)
     processes.append(engine)

@@ -286,7 +286,6 @@ def test_every_record_arrives_through_kills_of_engine_and_receiver(
         str(tmp_path / "state"),
         "--checkpoint-every",
         "700",
-        "--quiet",
         "--report",
         str(tmp_path / "report.json"),
         "--sink",

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import pytest
 
-from loco_stream.cli.options import build_model
+from loco_stream.cli._parameters import build_model
 from loco_stream.connectors import CSVSource, JSONLSource, open_source
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import ConfigError, LocoStreamWarning, SourceError
@@ -372,7 +372,6 @@ def test_every_row_is_learned_once_through_ten_rotations_and_five_kills(tmp_path
             url,
             "--checkpoint",
             str(tmp_path / "state"),
-            "--quiet",
         )
         return at_work(start(processes, *command, "--checkpoint-every", "100"))
 
