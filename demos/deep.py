@@ -51,10 +51,10 @@ def digits(seed: int) -> Iterator[tuple[dict[str, float], int]]:
 
 def network(rule: str, seed: int) -> LOCOClassifier:
     """Return a network whose readout sees the tenth layer alone, so that depth is not bypassed."""
-    from loco_stream import LOCOClassifier
+    from loco_stream import AdvancedOptions, LOCOClassifier
 
     return LOCOClassifier(
-        (_WIDTH,) * _DEPTH, rule=rule, readout="recursive", readout_layers="last", seed=seed
+        (_WIDTH,) * _DEPTH, rule=rule, seed=seed, advanced=AdvancedOptions(readout_layers="last")
     )
 
 
@@ -92,7 +92,9 @@ def _learn(model: LOCOClassifier, demo: Demo, watchers: list[Dashboard]) -> Repo
     if watchers:
         rows = paced(rows, _REPEATS * _IMAGES / demo.seconds)
     monitor = TaskMonitor(holdout=0, inputs=False)
-    report = run_for(StreamEngine(model, rows, monitor=monitor, window=_WINDOW, watchers=watchers))
+    report = run_for(
+        StreamEngine(model, rows, monitor=monitor, score_window=_WINDOW, watchers=watchers)
+    )
     rates = " ".join(f"{count / _WIDTH:.1f}" for count in model.spike_counts_)
     accuracy = f"{report['window_accuracy']:.1%}"
     click.echo(f"{model.rule:7} {accuracy} of the last {_WINDOW} of {report['n_samples']:,} rows")

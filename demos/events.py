@@ -157,7 +157,7 @@ def _accuracies(
             [sink],
             TaskMonitor(holdout=0),
             delay=_LATE,
-            window=1000,
+            score_window=1000,
             watchers=watchers,
         )
     )

@@ -142,7 +142,9 @@ def _learn(demo: Demo, turn: int) -> dict[str, list[bool]]:
     with demo.page("Two concepts alternate", _NOTE, rivals=rivals) as watchers:
         rows = with_rivals(stream(turn, demo.seed), models, hits)
         monitor = TaskMonitor(holdout=0)
-        run_for(StreamEngine(ours, rows, [recorder], monitor, window=_EARLY, watchers=watchers))
+        run_for(
+            StreamEngine(ours, rows, [recorder], monitor, score_window=_EARLY, watchers=watchers)
+        )
     return {_OURS: recorder.hits, **hits}
 
 

@@ -57,7 +57,7 @@ def command(dataset: str, rate: float, demo: Demo) -> None:
         engine = StreamEngine(
             estimator(seed=demo.seed),
             paced(source, rate) if watchers else source,
-            monitor=TaskMonitor(task=task, seed=demo.seed),
+            monitor=TaskMonitor(problem=task, seed=demo.seed),
             watchers=watchers,
             task=task,
             forever=not demo.headless,

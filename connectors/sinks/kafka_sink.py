@@ -17,7 +17,8 @@ __all__ = ["CONNECTORS", "KafkaSink"]
 class KafkaSink(BufferedSink):
     """Produces each record as JSON.
 
-    The key is the source of the record, the header ``kind`` its kind. A batch is sent when the broker has acknowledged every record of it.
+    The key is the source of the record, the header ``kind`` its kind. A batch is sent when the
+    broker has acknowledged every record of it.
 
     Parameters
     ----------

@@ -95,7 +95,7 @@ class EngineRun:
             self._reader,
             monitor=self._model.monitor(task),
             delay=self._scoring.delay,
-            window=self._scoring.score_window,
+            score_window=self._scoring.score_window,
             task=task,
             settings=settings,
             **self._engine_options,

@@ -43,7 +43,7 @@ def http_api(
         return
     from loco_stream.connectors.control import make_token
     from loco_stream.dashboard.http_api import HttpApi
-    from loco_stream.engine.inbox import WithInbox
+    from loco_stream.engine.inbox import InboxSource
 
     host, _, port = address.rpartition(":")
     if not port.isdecimal() or not 0 < int(port) < 65_536:
@@ -54,6 +54,6 @@ def http_api(
     api = HttpApi(service, int(port), host or "127.0.0.1", token)
     LOGGER.info("http: %s", api.url)
     try:
-        yield lambda source: WithInbox(source, api.inbox)
+        yield lambda source: InboxSource(source, api.inbox)
     finally:
         api.close()

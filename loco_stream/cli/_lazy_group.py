@@ -63,9 +63,9 @@ class LazyGroup(click.Group):
 
     def unknown(self, ctx: click.Context, name: str) -> str:
         """Return the sentence about a command that does not exist."""
-        from loco_stream.connectors.values import hint
+        from loco_stream._text import did_you_mean
 
         return (
-            f"there is no command {name!r}{hint(name, self._entries())} "
+            f"there is no command {name!r}{did_you_mean(name, self._entries())} "
             f"(`{ctx.command_path} --help` lists all)"
         )

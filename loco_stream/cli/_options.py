@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -57,9 +57,9 @@ class LearningOptions:
         """Return the monitor for a task."""
         from loco_stream.monitor import TaskMonitor
 
-        chosen: dict[str, Any] = {"holdout": self.holdout, "detector": self.drift_detector}
+        chosen: dict[str, Any] = {"holdout": self.holdout, "drift_detector": self.drift_detector}
         given = {name: value for name, value in chosen.items() if value is not None}
-        return TaskMonitor(task=task, seed=self.seed, **given)
+        return TaskMonitor(problem=task, seed=self.seed, **given)
 
     def stored(self, task: str) -> dict[str, object]:
         """Return the values that a resumed run continues with."""
@@ -121,7 +121,7 @@ class SourceOptions:
 
         The default is to stop for recordings, which can be corrected, and to skip for live sources.
         """
-        return (self.on_bad or getattr(source, "on_bad", "skip")) == "stop"
+        return (self.on_bad or source.on_bad) == "stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,15 +149,15 @@ def _check_detector(
     """Refuse an unknown detector before anything is opened; for `help`, list all and exit."""
     if name is None or context.resilient_parsing:
         return name
-    from loco_stream.connectors.values import hint
+    from loco_stream._text import did_you_mean
 
     names = _detectors()
     if name == "help":
-        click.echo("\n".join(names))
+        click.echo("\n".join(f"{name:<12} {text}" for name, text in names.items()))
         context.exit()
     if name not in names:
         raise ConfigError(
-            f"`--drift-detector` must be one of {', '.join(names)}, got {name!r}{hint(name, names)}"
+            f"`--drift-detector` must be one of {', '.join(names)}, got {name!r}{did_you_mean(name, names)}"
         )
     return name
 
@@ -168,10 +168,10 @@ def _complete_detector(
     return [CompletionItem(name) for name in _detectors() if name.startswith(incomplete)]
 
 
-def _detectors() -> Sequence[str]:
-    from loco_stream.drift import DETECTORS
+def _detectors() -> Mapping[str, str]:
+    from loco_stream.drift import describe_detectors
 
-    return list(DETECTORS)
+    return describe_detectors()
 
 
 def model_options(holdout: int | None) -> Decorator:
@@ -332,11 +332,11 @@ def warm_up(blocks: bool) -> None:
     blocks
         Whether rows will come as blocks; else they come by name.
     """
-    from loco_stream._compiler.timing import COMPILING, say_when_compiling
+    from loco_stream._compiler.timing import COMPILING, notify_when_compiling
     from loco_stream.estimators.classifier import LOCOClassifier
 
     model = LOCOClassifier(seed=0)
-    with say_when_compiling(lambda: LOGGER.info(COMPILING)):
+    with notify_when_compiling(lambda: LOGGER.info(COMPILING)):
         if blocks:
             model.learn_predict_array([[0.0], [1.0]], ["a", "b"])
             model.predict_proba_array([[0.0]])

@@ -10,7 +10,7 @@ import inspect
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -48,11 +48,11 @@ def parameters() -> dict[str, Parameter]:
     `seed` is missing: `--seed` sets it for the model and the monitor.
     """
     from loco_stream.estimators.classifier import LOCOClassifier
-    from loco_stream.options import ModelConfig
+    from loco_stream.options import AdvancedOptions, ModelOptions
 
-    table = _declared(ModelConfig, LOCOClassifier)
-    del table["seed"]
-    return table
+    table = _declared(ModelOptions, LOCOClassifier)
+    del table["seed"], table["advanced"]
+    return table | _declared(AdvancedOptions, AdvancedOptions)
 
 
 def _declared(options: type[DataclassInstance], documented: type) -> dict[str, Parameter]:
@@ -101,12 +101,16 @@ def build_model(
     """
     from loco_stream.estimators.classifier import LOCOClassifier
     from loco_stream.estimators.regressor import LOCORegressor
-    from loco_stream.options import PRESETS
+    from loco_stream.options import PRESETS, AdvancedOptions
 
     _check_names(settings)
     estimator = LOCORegressor if task == "regression" else LOCOClassifier
+    names = {field.name for field in fields(AdvancedOptions)}
+    advanced: dict[str, Any] = {name: x for name, x in settings.items() if name in names}
+    own: dict[str, Any] = {name: x for name, x in settings.items() if name not in names}
     try:
-        return estimator(**{**PRESETS[preset or "default"], **settings, "seed": seed})
+        options = {**PRESETS[preset or "default"], **own, "seed": seed}
+        return estimator(**options, advanced=AdvancedOptions(**advanced))
     except TypeError as error:
         raise ConfigError(f"`--set`: {error}") from error
 
@@ -133,13 +137,13 @@ def complete_setting(
 
 
 def _check_names(names: Iterator[str] | dict[str, object]) -> None:
-    from loco_stream.connectors.values import hint
+    from loco_stream._text import did_you_mean
 
     known = parameters()
     for name in names:
         if name not in known:
             raise ConfigError(
-                f"`--set`: the model has no parameter {name!r}{hint(name, known)} "
+                f"`--set`: the model has no parameter {name!r}{did_you_mean(name, known)} "
                 "(--set help lists all)"
             )
 

@@ -12,7 +12,7 @@ from loco_stream.cli._option_group import option_group
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
-    from loco_stream.connectors.outlet import Outlet
+    from loco_stream.stream import Sink
 
 __all__ = ["SinkOptions", "sink_options"]
 
@@ -24,15 +24,15 @@ class SinkOptions:
     sinks: tuple[str, ...]
     on_drift: str | None
 
-    def open(self) -> list[Outlet]:
+    def open(self) -> list[Sink]:
         """Open the sinks and log the delivery guarantee of each."""
         from loco_stream.connectors import open_sink
-        from loco_stream.connectors.exec_sink import ExecRecords
-        from loco_stream.connectors.sink_url import sink_urls
+        from loco_stream.connectors.sinks.exec_sink import ExecSink
+        from loco_stream.connectors.urls import sink_urls
 
         opened = [open_sink(url) for url in sink_urls(self.sinks)]
         if self.on_drift is not None:
-            opened.append(ExecRecords(self.on_drift, only="drift"))
+            opened.append(ExecSink(self.on_drift, only="drift"))
         names = [sink.name for sink in opened]
         for sink in opened:
             # counts and undelivered records are stored under the name of a sink
@@ -41,7 +41,7 @@ class SinkOptions:
                     f"`--sink` must name each receiver once, got {sink.name} twice; "
                     "?only=KIND,KIND selects several kinds of records"
                 )
-            LOGGER.info("sink %s: %s", sink.name, sink.promise)
+            LOGGER.info("sink %s: %s", sink.name, sink.guarantee)
         return opened
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from loco_stream.cli._catalog import sources_help
+from loco_stream.cli._catalog import CommandWithSource
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
 from loco_stream.cli._engine_run import EngineRun, log_findings, stored_options
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
@@ -101,11 +101,7 @@ _run_options = option_group(
 )
 
 
-_HELP = f"""Predict and learn every row of SOURCE, then report.
-
-\b
-SOURCE is one of
-{sources_help()}
+_HELP = """Predict and learn every row of SOURCE, then report.
 
 \b
 Examples
@@ -122,7 +118,7 @@ Ctrl-C ends the run with the report of the rows so far; a second Ctrl-C ends it 
 """
 
 
-@click.command("run", help=_HELP)
+@click.command("run", cls=CommandWithSource, help=_HELP)
 @click.argument("source")
 @_run_options
 @source_options(None)

@@ -9,14 +9,15 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from loco_stream.metrics.keys import keys_of
+from loco_stream.metrics.scores import charted
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from loco_stream.engine import StreamEngine
-    from loco_stream.engine.trainer import Answered
+    from loco_stream.engine.trainer import ScoredRow
+    from loco_stream.options import AdvancedOptions
 
 __all__ = ["EngineFrames", "Point", "score_columns"]
 
@@ -43,7 +44,7 @@ _LETTERS = 60
 class _SpikingModel(Protocol):
     """What the page reads of a spiking model."""
 
-    window: float
+    advanced: AdvancedOptions
     layer_sizes: Sequence[int]
 
     @property
@@ -63,11 +64,9 @@ def score_columns(task: str) -> list[dict[str, str]]:
     >>> score_columns("regression")[0]["label"]
     'mean absolute error in the last window'
     """
-    keys = sorted((key for key in keys_of(task) if key.page), key=lambda key: key.page)
-    roles = {1: "window", 2: "overall"}
+    shown = charted(task)
     return [
-        {"name": key.name, "label": key.label, "role": roles.get(key.page, "baseline")}
-        for key in keys
+        {"name": score.key.name, "label": score.key.label, "role": score.chart} for score in shown
     ]
 
 
@@ -100,7 +99,7 @@ class EngineFrames:
         and the scores of the rivals.
         """
         status = engine.status
-        last = engine.last_answer
+        last = engine.last_scored
         return [
             status["n_samples"],
             math.nan if last is None else last.row.t,
@@ -124,7 +123,7 @@ class EngineFrames:
             "rate": self._rate(status["n_samples"]),
             "latency": status["latency_minute_us"],
             "coverage": status.get("interval_coverage"),
-            "last": _last_row(engine.last_answer),
+            "last": _last_row(engine.last_scored),
             "lag": engine.lag,
             "gaps": status["transport"].get("gaps"),
             "checkpoint_age": status["checkpoint_age"],
@@ -184,7 +183,7 @@ def _tasks(engine: StreamEngine) -> Frame:
     }
 
 
-def _last_row(answered: Answered | None) -> Frame | None:
+def _last_row(answered: ScoredRow | None) -> Frame | None:
     """Return the features, label and prediction of the last row with a known label."""
     if answered is None:
         return None
@@ -232,7 +231,7 @@ def _raster(model: _SpikingModel) -> Frame:
         "rows": -(-size // stride),
         "size": size,
         "spikes": len(times),
-        "window": model.window,
+        "window": model.advanced.window,
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from loco_stream.metrics.course import Course
+from loco_stream.metrics.curve import Curve
 
 __all__ = ["FrameBuffer"]
 
@@ -35,7 +35,7 @@ class FrameBuffer:
         self._frames: deque[bytes] = deque(maxlen=frames)
         self._last = 0  # number of the newest frame
         self._state: dict[str, object] = {}
-        self._course = Course(_POINTS)
+        self._course = Curve(_POINTS)
         self._lock = threading.Lock()
         self._encoder = msgspec.json.Encoder()  # writes NaN as null, which JSON requires
 

@@ -20,9 +20,9 @@ from starlette.routing import Route
 from loco_stream.dashboard._openapi import DOCUMENT, LabelledRow, LearnBody, PredictBody
 from loco_stream.dashboard._page_app import SecurityHeaders
 from loco_stream.dashboard._service import Service
-from loco_stream.engine.admission import label_fault, row_fault
-from loco_stream.engine.inbox import FullError, Inbox
-from loco_stream.engine.numbered import MOST_NUMBER
+from loco_stream.engine.deduplicator import MAX_NUMBER
+from loco_stream.engine.inbox import Inbox, InboxFullError
+from loco_stream.engine.validation import label_fault, row_fault
 from loco_stream.errors import LocoStreamError, SourceError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class _Routes:
         try:
             waiting = asyncio.wrap_future(self._inbox.put(rows, given.source, given.seq or 0))
             learned = await asyncio.wait_for(asyncio.shield(waiting), TIMEOUT)
-        except FullError as error:
+        except InboxFullError as error:
             raise HTTPException(503, str(error)) from None
         except SourceError as error:
             raise HTTPException(409, str(error)) from None
@@ -82,8 +82,8 @@ class _Routes:
         rows = [(row.x, row.y) for row in several]
         if (given.source is None) != (given.seq is None):
             raise HTTPException(400, "source and seq belong together: give both, or neither")
-        if not rows or (given.seq or 0) + len(rows) - 1 > MOST_NUMBER:
-            raise HTTPException(422, f"a request has a row or more, numbered up to {MOST_NUMBER}")
+        if not rows or (given.seq or 0) + len(rows) - 1 > MAX_NUMBER:
+            raise HTTPException(422, f"a request has a row or more, numbered up to {MAX_NUMBER}")
         task = "regression" if "mae" in self._service.status else "classification"
         for x, y in rows:
             if fault := _fault(x) or _label_fault(y, task):
@@ -202,7 +202,7 @@ def _prediction(engine: StreamEngine, x: Row) -> dict[str, object]:
             predicted["proba"] = {str(label): p for label, p in proba.items()}
     except LocoStreamError as error:
         raise HTTPException(422, str(error)) from None
-    engine.asked(x)
+    engine.count_request(x)
     # None before the first row; models of other libraries have no such attribute
     known = getattr(model, "features", None)
     unknown = [name for name in x if name not in known] if known else []

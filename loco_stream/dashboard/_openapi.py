@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from loco_stream.engine.numbered import MOST_NUMBER
+from loco_stream.engine.deduplicator import MAX_NUMBER
 from loco_stream.version import __version__
 
 __all__ = ["DOCUMENT", "LabelledRow", "LearnBody", "PredictBody"]
@@ -43,7 +43,7 @@ class LearnBody(msgspec.Struct, forbid_unknown_fields=True):
     y: Value = None
     rows: list[LabelledRow] | None = None
     source: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
-    seq: Annotated[int, Meta(ge=0, le=MOST_NUMBER)] | None = None
+    seq: Annotated[int, Meta(ge=0, le=MAX_NUMBER)] | None = None
 
 
 class PredictResponse(msgspec.Struct):

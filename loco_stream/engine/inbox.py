@@ -217,7 +217,9 @@ class InboxSource(Source):
         before = self._known.export_state()
         source = submission.source
         try:
-            submission.rows = [row for row in submission.rows if self._known.is_new(source, row.seq)]
+            submission.rows = [
+                row for row in submission.rows if self._known.is_new(source, row.seq)
+            ]
         except SourceError as error:
             self._known.restore_state(before)
             submission.done.set_exception(error)

@@ -185,7 +185,9 @@ class ModelAdapter:
 
     def _from_ticket(self, ticket: Ticket, with_proba: bool, interval: Interval) -> RowPrediction:
         y_pred = None if self._is_untrained_regressor else ticket.prediction
-        return RowPrediction(y_pred, ticket.proba if with_proba else None, interval, ticket.predicted)
+        return RowPrediction(
+            y_pred, ticket.proba if with_proba else None, interval, ticket.predicted
+        )
 
     def learn(self, row: Row, y: Label, ticket: TicketArray | None = None) -> None:
         """Learn a labelled row; `ticket` is the one of `observe` if the row waited."""

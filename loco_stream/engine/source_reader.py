@@ -14,8 +14,8 @@ from itertools import islice
 from typing import Any, TypeAlias
 
 from loco_stream.engine.background_thread import background_thread
-from loco_stream.numbers import plain
 from loco_stream.errors import InputError, SourceError
+from loco_stream.numbers import plain
 from loco_stream.stream import (
     Block,
     Event,

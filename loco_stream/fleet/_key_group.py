@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from loco_stream.engine.checkpoint import CheckpointFolder
-from loco_stream.engine.wal import Log, pack_record
+from loco_stream.engine.wal import WriteAheadLog, pack_record
 from loco_stream.errors import CheckpointError
 from loco_stream.fleet._model_store import ModelStore
 from loco_stream.fleet._rows import Key, Rows
@@ -49,7 +49,7 @@ class KeyGroup:
         except BaseException:
             self._folder.release()
             raise
-        self._log = Log(path, math.inf)  # the shard syncs it, once for all rows of a call
+        self._log = WriteAheadLog(path, math.inf)  # the shard syncs it, once for all rows of a call
         self.commit = self._models.commit_number
         self.rows_since = 0
         self.saved_at = time.monotonic()
@@ -70,7 +70,7 @@ class KeyGroup:
 
         Returns a sentence about it.
         """
-        path = self._folder.put_aside(self.commit, pack_record(self.commit, rows.encode()))
+        path = self._folder.set_aside(self.commit, pack_record(self.commit, rows.encode()))
         return (
             f"rows of key {rows.key!r} cannot be learned ({error!r}); they are set aside in {path}"
         )

@@ -22,7 +22,7 @@ from loco_stream.fleet._rows import (
     as_range,
     check_key,
 )
-from loco_stream.stream import Ask, Block, Event, Labels, Sample
+from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
 
 __all__ = ["KeyRouter"]
 
@@ -96,7 +96,7 @@ class KeyRouter:
         for event in events:
             if isinstance(event, Labels):
                 self._route_labels(event, parts)
-            elif not isinstance(event, Ask):
+            elif not isinstance(event, PredictRequest):
                 self._route_rows(event, parts)
         self._expire(parts)
         return parts.joined()

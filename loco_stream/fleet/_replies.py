@@ -13,7 +13,7 @@ from loco_stream.errors import SourceError
 from loco_stream.fleet._key_router import KeyRouter
 from loco_stream.fleet._rows import Key, Matrix, Outputs
 from loco_stream.fleet.fleet import Fleet
-from loco_stream.stream import Ask, Block, Event
+from loco_stream.stream import Block, Event, PredictRequest
 
 __all__ = ["Replies"]
 
@@ -53,7 +53,7 @@ class Replies:
         """Yield events to learn, and reply in between; a reply follows all events before it."""
         to_learn: list[Event] = []
         for event in events:
-            if not isinstance(event, Ask) and not (
+            if not isinstance(event, PredictRequest) and not (
                 isinstance(event, Block) and event.tag is not None
             ):
                 to_learn.append(event)
@@ -61,7 +61,7 @@ class Replies:
             if to_learn:
                 yield to_learn
                 to_learn = []
-            if isinstance(event, Ask):
+            if isinstance(event, PredictRequest):
                 self.n_asked += len(event.X)
                 self._reply_to_request(event)
             else:
@@ -69,7 +69,7 @@ class Replies:
         if to_learn:
             yield to_learn
 
-    def _reply_to_request(self, event: Ask) -> None:
+    def _reply_to_request(self, event: PredictRequest) -> None:
         try:
             keys, X, names = self._router.keys(event.X, event.features)
         except SourceError:  # a request without keys must not end the stream

@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.engine.model_adapter import plain
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.estimators.inputs.tables import column_names, table
+from loco_stream.numbers import plain
 from loco_stream.persistence.format import decode_plain, encode_plain
 
 __all__ = [

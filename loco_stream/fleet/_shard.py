@@ -244,8 +244,7 @@ class Shard:
             self._drop(group.number)
             return LearnResult((), 0, self.notes[-1])
         unknown = outputs.count(None) if rows.kind == LABELS else 0
-        watch = self._models[rows.key].watch
-        return LearnResult(outputs, unknown, None, () if watch is None else watch.heard)
+        return LearnResult(outputs, unknown, None, tuple(self._models[rows.key].alarms))
 
     def _is_due(self, group: KeyGroup, now: float) -> bool:
         """Return whether a group needs a checkpoint."""

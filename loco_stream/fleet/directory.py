@@ -11,17 +11,18 @@ from typing import Any, TypeAlias
 from loco_stream.engine.checkpoint import CheckpointFolder
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.estimators._base import LOCOEstimator
+from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators.saving import load, save
 from loco_stream.fleet.keyed_model import ModelFactory
 from loco_stream.monitor import TaskMonitor
 from loco_stream.persistence.files import atomic_write
+from loco_stream.persistence.version_2.monitor import monitor_settings
 
 __all__ = ["FleetDir", "Settings", "model_factory", "stored_settings"]
 
 Settings: TypeAlias = Mapping[str, Any]  # plain values by name
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +123,11 @@ def stored_settings(path: str | Path) -> Settings | None:
 def _read(path: Path) -> _Header | None:
     try:
         content = json.loads((path / "fleet.json").read_text())
-        if content["format"] != _FORMAT:
+        if content["format"] not in (1, _FORMAT):
             raise CheckpointError(f"{path} holds a fleet of a newer version; update loco-stream")
+        if content["format"] == 1 and content["watch"] is not None:
+            content["watch"] = monitor_settings(content["watch"])
+        content["format"] = _FORMAT
         known = [field.name for field in fields(_Header)]
         return _Header(**{name: content[name] for name in known if name in content})
     except FileNotFoundError:

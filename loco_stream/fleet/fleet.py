@@ -12,7 +12,7 @@ import numpy as np
 
 from loco_stream.engine.model_adapter import task_of
 from loco_stream.errors import ConfigError, InputError
-from loco_stream.estimators._base import LOCOEstimator
+from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.fleet._backend import Backend, KeyReport, LocalBackend
 from loco_stream.fleet._rows import (
     Key,

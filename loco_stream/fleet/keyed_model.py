@@ -18,7 +18,7 @@ from loco_stream.engine.state import state_sha256 as sha256_of
 from loco_stream.engine.trainer import Trainer
 from loco_stream.errors import CheckpointError
 from loco_stream.estimators._estimator import LOCOEstimator
-from loco_stream.fleet.rows import LABELS, LEARN, OBSERVE, Key, Label, Matrix, Rows, Said, Table
+from loco_stream.fleet._rows import LABELS, LEARN, OBSERVE, Key, Label, Matrix, Outputs, Rows, Table
 from loco_stream.monitor import Alarm, TaskMonitor
 from loco_stream.numbers import plain
 from loco_stream.persistence.content import Config, Saved, State
@@ -26,7 +26,7 @@ from loco_stream.persistence.format import from_bytes, to_bytes
 from loco_stream.records import Record, of_alarm
 from loco_stream.stream import Block
 
-__all__ = ["KeyedModel", "Maker"]
+__all__ = ["KeyedModel", "ModelFactory"]
 
 _KIND = "checkpoint"  # `load` reads the model out of it
 _ROWS = "rows"
@@ -37,7 +37,7 @@ _MAX_PENDING = 10_000
 _YOUNG = 32
 
 
-class Maker:
+class ModelFactory:
     """Makes the models of new keys, and restores those of known ones, from one template.
 
     Parameters
@@ -53,12 +53,12 @@ class Maker:
         self._watch = watch
         self._blanks: dict[Any, LOCOEstimator] = {}
 
-    def fresh(self, rows: Rows) -> KeyedModel:
+    def new(self, rows: Rows) -> KeyedModel:
         """Return the model of a new key whose first rows are these."""
         model = self._blank(rows) if rows.kind == LEARN else self.template
         return KeyedModel(copy.copy(model), self._watch)
 
-    def wake(self, key: Key, content: bytes) -> KeyedModel:
+    def load(self, key: Key, content: bytes) -> KeyedModel:
         """Return a stored model, bit-identical.
 
         Raises `CheckpointError` if its bytes are damaged.
@@ -81,7 +81,7 @@ class Maker:
         keyed: KeyedModel | None = None
         for payload in config["rows"]:
             rows = Rows.decode(payload)
-            keyed = keyed or self.fresh(rows)
+            keyed = keyed or self.new(rows)
             keyed.learn(rows, False)
         if keyed is None or config.get("key") != key:
             raise CheckpointError(f"the model of key {key!r} is that of key {config.get('key')!r}")
@@ -155,7 +155,7 @@ class KeyedModel:
             return len(rows) if rows.epoch < epoch else 0
         return 0 if rows.seq[0] > newest else bisect_right(rows.seq, newest)
 
-    def learn(self, rows: Rows, predicts: bool) -> Said:
+    def learn(self, rows: Rows, predicts: bool) -> Outputs:
         """Learn rows; return the prediction of each before it, or nothing unless `predicts`.
 
         Of late labels it is a list with the prediction of the row when it came, None where no such
@@ -179,7 +179,7 @@ class KeyedModel:
             self._young = [*young, rows]
         return said
 
-    def _learn(self, rows: Rows, predicts: bool) -> Said:
+    def _learn(self, rows: Rows, predicts: bool) -> Outputs:
         if rows.kind == OBSERVE:
             return [self._trainer.observe_row(_row(rows, i)) for i in range(len(rows))]
         if rows.kind == LABELS:
@@ -228,7 +228,7 @@ class KeyedModel:
         if record is not None:
             self.alarms.append(record)
 
-    def values(self, X: Table, features: Sequence[Hashable]) -> tuple[Matrix, Said]:
+    def values(self, X: Table, features: Sequence[Hashable]) -> tuple[Matrix, Outputs]:
         """Return probabilities (n, classes) and the classes, or values (n, 1) and no classes."""
         return self._trainer.adapter.predict_values(X, tuple(features), {})  # type: ignore[arg-type]
 

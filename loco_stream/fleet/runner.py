@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeAlias
 
-from loco_stream.engine.admission import admit
 from loco_stream.engine.listeners import Listeners
 from loco_stream.engine.source_reader import Commit, SourceReader, n_rows
+from loco_stream.engine.validation import validate_events
 from loco_stream.errors import ConfigError
 from loco_stream.fleet._backend import KeyReport
 from loco_stream.fleet._key_router import KeyRouter
@@ -93,7 +93,7 @@ class FleetRunner:
         self._replies = Replies(fleet, self._router, reader.source.reply)
         self._listeners = Listeners(sinks, watchers)
         # commits of a live source are not gathered: they must not wait
-        self._live = hasattr(reader.source, "stats")
+        self._live = reader.source.is_live
         self._position_file = fleet.path / "position"
         self._drifts: dict[Key, Record] = {}  # the last drift of each key, the newest at the end
         self._scores: dict[Key, _KeyScore] = {}
@@ -121,7 +121,7 @@ class FleetRunner:
             while (commit := self._next()) is not None:
                 events, position = commit
                 self._take(events)
-                self._listeners.show(self)
+                self._listeners.notify_watchers(self)
                 if not events or time.monotonic() - self._acknowledged_at > _ACK_SECONDS:
                     self._acknowledge(position)
             if position is not None:
@@ -230,13 +230,13 @@ class FleetRunner:
             self._waiting = None
 
     def _take(self, events: Sequence[Event]) -> None:
-        admitted = admit(events, self._fleet.task)
-        if admitted.refused:
-            self._counts.n_refused += admitted.refused
-            self._counts.last_refusal = admitted.reason
+        valid = validate_events(events, self._fleet.task)
+        if valid.n_refused:
+            self._counts.n_refused += valid.n_refused
+            self._counts.last_refusal = valid.reason
         if self._fleet.has_context:
-            self._counts.n_out_of_time += sum(map(_n_timed_rows, admitted.events))
-        for part in self._replies.steps(admitted.events):
+            self._counts.n_out_of_time += sum(map(_n_timed_rows, valid.events))
+        for part in self._replies.steps(valid.events):
             self._learn(self._router.route(part))
 
     def _learn(self, batch: Sequence[Rows]) -> None:
@@ -266,7 +266,7 @@ class FleetRunner:
         if y is not None:
             self._score(rows.key, y, y_pred)
         source = f"{rows.source}/{rows.key}"
-        self._listeners.tell(
+        self._listeners.emit_prediction(
             Prediction(int(rows.seq[i]), y_pred, y, source=source, epoch=rows.epoch)
         )
 
@@ -283,7 +283,7 @@ class FleetRunner:
 
     def _emit_records(self, key: Key, records: Iterable[Record]) -> None:
         for record in records:
-            self._listeners.announce({**record, "key": key})
+            self._listeners.emit_record({**record, "key": key})
             if record["kind"] == "drift":
                 self._drifts.pop(key, None)
                 self._drifts[key] = record

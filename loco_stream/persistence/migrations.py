@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from loco_stream.errors import CheckpointError
 from loco_stream.persistence.content import Saved
 from loco_stream.persistence.migration_steps import Migration, in_order, refuse
+from loco_stream.persistence.version_2.command import settings
 from loco_stream.persistence.version_2.engine import CHECKPOINTS
 from loco_stream.persistence.version_2.models import MODELS
 
@@ -23,7 +24,7 @@ MIGRATIONS: Mapping[int, Migration] = {
         "its hidden layers were trained by the rule of release 0.1, which this release does not "
         "have; continue under release 0.1, or train a new model on the stream"
     ),
-    2: in_order(MODELS, CHECKPOINTS),
+    2: in_order(MODELS, CHECKPOINTS, settings),
 }
 """Version of a file: what turns its content into content of the next version."""
 

@@ -176,7 +176,7 @@ def _check_start(model: NeuronModel) -> None:
 def _check_records(name: str, array: object, n: int) -> None:
     is_records = isinstance(array, np.ndarray) and array.dtype.type is np.record
     _require(
-        is_records and np.shape(array) == (n,),  # type: ignore[arg-type]
+        is_records and array.shape == (n,),
         f"`start` must return {name} as ({n},) records of a dtype by "
         "loco_stream.neurons.struct_dtype",
     )

@@ -260,7 +260,7 @@ def test_rows_sent_during_compilation_are_learned(tmp_path, processes, monkeypat
 
 
 def test_reading_ahead_is_bounded_and_shows_the_task(monkeypatch):
-    monkeypatch.setattr(source_reader, "_MOST_AHEAD", 10)
+    monkeypatch.setattr(source_reader, "_MAX_VALUES_AHEAD", 10)
     commits = [[Sample({"a": 1.0}, i + 0.5, i)] for i in range(100)]
     feed = SourceReader(ListSource(commits))
     with feed.reading_ahead():

@@ -27,6 +27,7 @@ from loco_stream.dashboard._engine_frames import score_columns
 from loco_stream.dashboard._frame_buffer import FrameBuffer
 from loco_stream.errors import ConfigError
 from loco_stream.metrics import forgetting
+from loco_stream.stream import Sample, Source
 from tests.helpers.ports import free_address, free_port
 
 CHROMIUM = (
@@ -40,12 +41,12 @@ AXE = Path(__file__).parents[1] / "data" / "axe"
 PICTURES = Path(os.environ.get("LOCO_PICTURES", "out/pages"))
 
 
-class Stream:
+class Stream(Source):
     """A live stream at a fixed rate, whose concept changes with `swap`."""
 
     name = "a tap"
     guarantee = "the rows of this test"
-    schema = None
+    is_live = True
 
     def __init__(self, pace=0.002):
         self.swap = self.over = False
@@ -58,8 +59,6 @@ class Stream:
         return {"row": self.row}
 
     def __iter__(self):
-        from loco_stream.stream import Sample
-
         while not self.over:
             time.sleep(self.pace)
             x = np.random.default_rng(self.row).normal(size=4)
@@ -75,15 +74,6 @@ class Stream:
 
     def seek(self, position):
         self.row = position["row"]
-
-    def ack(self, position):
-        pass
-
-    def reply(self, event, values, classes):
-        pass
-
-    def close(self):
-        pass
 
 
 class Run:

@@ -15,7 +15,7 @@ from loco_stream.cli._options import warm_up
 from loco_stream.cli._service_state import ServiceState
 from loco_stream.dashboard._server import listen
 from loco_stream.dashboard.http_api import HttpApi
-from loco_stream.engine.inbox import WithInbox
+from loco_stream.engine.inbox import InboxSource
 from loco_stream.engine.numbered import NumberedRows
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Sample
@@ -56,7 +56,7 @@ class Service:
         self.state = ServiceState()
         self.api = HttpApi(self.state, 0, token=token)
         self.port = int(self.api.url.rpartition(":")[2].strip("/"))
-        source = WithInbox(ListSource([[]]), self.api.inbox)
+        source = InboxSource(ListSource([[]]), self.api.inbox)
         model = LOCOClassifier(hidden_sizes=(8,), seed=1)
         self.engine = StreamEngine(
             model, source, checkpoint=checkpoint, strict=False, forever=True, resume=None

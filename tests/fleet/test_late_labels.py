@@ -17,7 +17,7 @@ from loco_stream.engine.source_reader import PairSource, SourceReader
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.fleet._key_router import KeyRouter
 from loco_stream.fleet.runner import FleetRunner
-from loco_stream.stream import Ask, Block, Labels, Sample
+from loco_stream.stream import Block, Labels, PredictRequest, Sample, Sink
 from tests.helpers.fleet_process import discard_models, rows_of, template
 
 NAMES = ("device", "a", "b", "c")
@@ -34,7 +34,7 @@ class RequestSource(PairSource):
         self.replies.append((event.tag, np.array(values), list(classes)))
 
 
-class Collector:
+class Collector(Sink):
     """A sink that keeps predictions."""
 
     def __init__(self):
@@ -129,7 +129,7 @@ def test_late_labels_are_learned_as_by_one_engine_per_device(tmp_path, name, nam
     make, numbers = MODELS[name]
     events = stream(named=named, numbers=numbers)
     collected = Collector()
-    monitor = TaskMonitor(holdout=0, task="regression" if numbers else "classification")
+    monitor = TaskMonitor(holdout=0, problem="regression" if numbers else "classification")
     with Fleet(make(), tmp_path, max_resident=2, monitor=monitor) as fleet:
         report = FleetRunner(
             fleet, SourceReader(RequestSource(events)), "device", [collected]
@@ -178,8 +178,10 @@ def test_requests_are_predicted_by_the_model_of_each_row(tmp_path):
     events = [event for event in stream(4) if isinstance(event, Block) and event.y is not None]
     X, _ = rows_of(99, 4)
     keys = np.array([0, 2, 7, math.nan], np.float32)  # known, known, unknown, none
-    ask = Ask(np.column_stack([keys, X]).astype(np.float32), NAMES, source="plant", tag="me")
-    keyless = Ask(X, NAMES[1:], source="plant", tag="nobody")
+    ask = PredictRequest(
+        np.column_stack([keys, X]).astype(np.float32), NAMES, source="plant", tag="me"
+    )
+    keyless = PredictRequest(X, NAMES[1:], source="plant", tag="nobody")
     source = RequestSource([*events, ask, keyless])
     with Fleet(template(), tmp_path) as fleet:
         report = FleetRunner(fleet, SourceReader(source), "device").run()
@@ -284,7 +286,9 @@ def test_late_labels_and_requests_with_workers(tmp_path):
     pytest.importorskip("ray")
     events = stream()
     X, _ = rows_of(99, 2)
-    ask = Ask(np.column_stack([[0, 1], X]).astype(np.float32), NAMES, source="plant", tag="me")
+    ask = PredictRequest(
+        np.column_stack([[0, 1], X]).astype(np.float32), NAMES, source="plant", tag="me"
+    )
     replies = []
     for workers in (0, 2):
         source = RequestSource([*events, ask])

@@ -11,7 +11,7 @@ from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import SourceError
 from loco_stream.fleet._key_router import KeyRouter
 from loco_stream.fleet.runner import FleetRunner
-from loco_stream.stream import Block, Labels, Sample
+from loco_stream.stream import Block, Labels, Sample, Sink
 from tests.helpers.fleet_process import rows_of, template
 
 NAMES = ("device", "a", "b", "c")
@@ -46,7 +46,7 @@ def alone(X, y):
     return state_sha256(*export_model(model))
 
 
-class Collector:
+class Collector(Sink):
     """A sink that keeps predictions and the report."""
 
     def __init__(self):
@@ -60,7 +60,7 @@ class Collector:
         self.report = report
 
 
-class DriftCollector:
+class DriftCollector(Sink):
     """A sink that keeps records of drifts."""
 
     kinds = frozenset({"drift"})
@@ -68,7 +68,10 @@ class DriftCollector:
     def __init__(self):
         self.records = []
 
-    def event(self, record):
+    def write(self, prediction):
+        raise AssertionError("predictions are not among `kinds`")
+
+    def write_record(self, record):
         self.records.append(record)
 
     def close(self, report):

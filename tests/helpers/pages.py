@@ -32,8 +32,8 @@ class Block:
 
     The first word after the fence is the language. The second, if any, tells a test what to do:
     `run`; `start` in the background; `stop` what was started, then run; `file=NAME` writes the
-    block to a file. The lines of a console block without a second word are run one by one, those that
-    start a service in the background.
+    block to a file. The lines of a console block without a second word are run one by one, those
+    that start a service in the background.
     """
 
     page: Path

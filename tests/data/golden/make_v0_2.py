@@ -2,8 +2,9 @@
 
     PYTHONPATH=. python make_v0_2.py FOLDER
 
-`tests/helpers/golden_runs.py` of today must be importable as `golden_runs`. Each model learns its first rows and is
-saved; `expected.npz` holds its predictions for the rows that follow, each made before that row is learned.
+`tests/helpers/golden_runs.py` of today must be importable as `golden_runs`. Each model learns its
+first rows and is saved; `expected.npz` holds its predictions for the rows that follow, each made
+before that row is learned.
 """
 
 import shutil

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.helpers.digits_net import DT, TRAINED, digits, constant_currents, trained
+from tests.helpers.digits_net import DT, TRAINED, constant_currents, digits, trained
 
 HERE = Path(__file__).parent
 SCRIPT = HERE.parents[2] / "benchmarks" / "peers" / "nir_peers.py"
