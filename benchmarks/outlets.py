@@ -187,7 +187,10 @@ class _Turning(Source):
 
 
 def drift_delay(n: int, rate: float) -> dict[str, Any]:
-    """Milliseconds from the row that raised a drift to its record at a webhook, behind every prediction's record."""
+    """Return milliseconds from the row of a drift to its record at a webhook.
+
+    The records of all predictions go the same way.
+    """
     from loco_stream.connectors import open_sink
     from loco_stream.engine import StreamEngine
     from loco_stream.estimators.classifier import LOCOClassifier
@@ -212,7 +215,7 @@ def drift_delay(n: int, rate: float) -> dict[str, Any]:
 
 
 def predict_time(n: int, rate: float) -> dict[str, Any]:
-    """Milliseconds of one HTTP prediction, asked for by another process, while rows are learned at a rate."""
+    """Return milliseconds of one HTTP prediction for another process while rows are learned."""
     from loco_stream.dashboard.http_api import HttpApi
     from loco_stream.engine import StreamEngine
     from loco_stream.estimators.classifier import LOCOClassifier
@@ -246,7 +249,7 @@ def _more(pairs: Iterable[Iterable[Sequence[float]]]) -> float:
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     """Return what each sink costs against its neighbours, and the delays."""
     grid = Grid(
-        f"a sink beside a run in memory ({len(FEATURES)} features), CPU time of the learner's thread",
+        f"a sink beside a run in memory ({len(FEATURES)} features), CPU time of the learner",
         ["rows", "sink", "us a row without", "with", "more", "by the clock", "other threads, us"],
     )
     for way in _WAYS:
@@ -296,7 +299,7 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 )
 @common(seeds=1)
 def command(settings: Settings, rows: int, pairs: int) -> None:
-    """Measure what sinks cost the learner when nobody takes their records, and how soon records and answers come.
+    """Measure the cost of sinks without a receiver, and the delay of records and predictions.
 
     Two runs in one process take turns of 128 rows, one without a sink and one with it, and each
     turn is compared with its neighbour: the median of all turns is told. The receiver of the drift

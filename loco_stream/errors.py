@@ -20,8 +20,8 @@ class LocoStreamError(Exception):
     args
         The text.
     option
-        Name of the library option that avoids the error, for example ``"on_bad"``; empty if there is
-        none. The command adds the flag of that option to the text.
+        Name of the library option that avoids the error, for example ``"on_bad"``; empty if there
+        is none. The command adds the flag of that option to the text.
     """
 
     def __init__(self, *args: object, option: str = "") -> None:

@@ -157,7 +157,8 @@ def _check_detector(
         context.exit()
     if name not in names:
         raise ConfigError(
-            f"`--drift-detector` must be one of {', '.join(names)}, got {name!r}{did_you_mean(name, names)}"
+            f"`--drift-detector` must be one of {', '.join(names)}, "
+            f"got {name!r}{did_you_mean(name, names)}"
         )
     return name
 

@@ -174,9 +174,8 @@ def _check_start(model: NeuronModel) -> None:
 
 
 def _check_records(name: str, array: object, n: int) -> None:
-    is_records = isinstance(array, np.ndarray) and array.dtype.type is np.record
     _require(
-        is_records and array.shape == (n,),
+        isinstance(array, np.ndarray) and array.dtype.type is np.record and array.shape == (n,),
         f"`start` must return {name} as ({n},) records of a dtype by "
         "loco_stream.neurons.struct_dtype",
     )

@@ -16,8 +16,8 @@ from pathlib import Path
 PACKAGE = ("loco_stream", "connectors", "demos")
 _BLOCKS = (ast.For, ast.While, ast.If, ast.With, ast.Try, ast.AsyncFor, ast.AsyncWith, ast.Match)
 _IGNORED = {
-    tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.COMMENT, tokenize.ENDMARKER,
-    tokenize.ENCODING,
+    tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.COMMENT,
+    tokenize.ENDMARKER, tokenize.ENCODING,
 }  # fmt: skip
 
 

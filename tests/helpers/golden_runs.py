@@ -97,12 +97,13 @@ LATE = {
 
 ADVANCED = {
     "credit", "readout", "readout_layers", "cluster_size", "perturbation_std", "orthogonality",
-    "receptive_fields", "tau", "tau_trace", "gain", "window", "leaks", "plastic", "reset", "dt", "rank",
+    "receptive_fields", "tau", "tau_trace", "gain", "window", "leaks", "plastic", "reset", "dt",
+    "rank",
 }  # fmt: skip
 
 
 def split_parameters(parameters):
-    """Return the parameters of 0.2 as constructor arguments of 0.3, those for `AdvancedOptions` apart."""
+    """Return the parameters of 0.2 as those of 0.3 and of `AdvancedOptions`."""
     advanced = {name: value for name, value in parameters.items() if name in ADVANCED}
     own = {name: value for name, value in parameters.items() if name not in ADVANCED}
     if own.pop("n_input_clusters", 0):

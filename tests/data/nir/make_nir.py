@@ -21,8 +21,8 @@ from snntorch.export_nir import export_to_nir
 import nir
 torch.manual_seed(3)
 def leaky(n, **more):  # one number per neuron, as nir's check of types requires
-    return snn.Leaky(beta=torch.full((n,), 0.99), threshold=torch.full((n,), 1.0), reset_mechanism="zero",
-                     reset_delay=False, init_hidden=True, **more)
+    return snn.Leaky(beta=torch.full((n,), 0.99), threshold=torch.full((n,), 1.0),
+                     reset_mechanism="zero", reset_delay=False, init_hidden=True, **more)
 net = torch.nn.Sequential(
     torch.nn.Linear(20, 30), leaky(30),
     torch.nn.Linear(30, 5), leaky(5, output=True),
@@ -36,7 +36,8 @@ with torch.no_grad():
     net[1].reset_mem(), net[3].reset_mem()
     for step in range(100):
         fired.append(net(spikes[:, step])[0])
-np.savez_compressed({out!r}, spikes=spikes.numpy().astype(bool), snntorch=torch.stack(fired, 1).numpy().astype(bool))
+spikes, fired = spikes.numpy().astype(bool), torch.stack(fired, 1).numpy().astype(bool)
+np.savez_compressed({out!r}, spikes=spikes, snntorch=fired)
 """
 
 
