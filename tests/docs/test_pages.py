@@ -91,6 +91,13 @@ def test_files_that_are_linked_are_there(page):
         assert "://" in link or (page.parent / link).exists(), f"{named(page)}: {link}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_files_of_the_repository_that_are_named_are_there(page):
+    folders = "loco_stream|connectors|demos|benchmarks|tests|docs"
+    paths = set(re.findall(rf"`(?:[^`\n]* )?((?:{folders})/[\w./-]+\.\w+)", page.read_text()))
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
 @all_of("json")
 def test_json_is_json(block):
     for line in [block.text] if block.text.startswith("[") else block.text.splitlines():
