@@ -300,7 +300,7 @@ def test_rows_with_texts_are_logged_with_their_epoch(tmp_path):
         ([[1.0, 2.0], [3.0]], "`x` must be a dict, a row or a table"),
         ([["red", 1.0, 2.0]], "`x` must have 2 values per row as the schema, got 3"),
         ([object(), 1.0], "`x` must be a dict, a row or a table of numbers and texts"),
-        ({"colour": "red", "run": None, "size": object()}, "`size` must be a finite number .* got <object"),
+        ({"colour": "red", "run": None, "size": object()}, "`size` must be a finite number"),
     ],
 )
 def test_rows_that_no_message_can_hold_are_refused_by_the_sender(x, text):
