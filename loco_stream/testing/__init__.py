@@ -31,3 +31,7 @@ def __getattr__(name: str) -> object:
     value = getattr(import_module(f"loco_stream.testing.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
