@@ -51,7 +51,7 @@ def resolve(dotted):
 def documented():
     """Return everything that a directive of the page documents."""
     found = []
-    for kind, name in re.findall(r"^\.\. auto(\w+):: ([\w.]+)$", PAGE.read_text(), re.M):
+    for kind, name in re.findall(r"^\.\. (?:auto|py:)(\w+):: ([\w.]+)$", PAGE.read_text(), re.M):
         if kind == "module":
             module = importlib.import_module(name)
             found += [getattr(module, exported) for exported in module.__all__]
