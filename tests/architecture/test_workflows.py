@@ -21,10 +21,7 @@ def load(name):
 
 def commands(workflow):
     return [
-        step["run"]
-        for job in workflow["jobs"].values()
-        for step in job["steps"]
-        if "run" in step
+        step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step
     ]
 
 
