@@ -27,7 +27,7 @@ from loco_stream.learner.readout.experts import EXPERTS, Expert
 
 __all__ = ["check_expert"]
 
-Model: TypeAlias = LOCOClassifier | LOCORegressor
+Model: TypeAlias = Any  # a LOCOClassifier or a LOCORegressor
 _KINDS = {"classification": LOCOClassifier, "regression": LOCORegressor}
 _N = 120  # rows
 _N_INTERPRETED = 12
@@ -223,6 +223,9 @@ def _check_explanation(expert: Expert, model: Model, row: dict[int, float]) -> N
     n_classes = 1 if core.regression else len(core.classes)
     model.explain_one(row)
     blocks = _blocks(expert, model)
+    assert core.settings is not None
+    assert core.state is not None
+    assert core.scratch is not None
     for own, weighting, part in contributions(core.settings, core.state, core.scratch, n_classes):
         if own is not expert:
             continue
