@@ -28,6 +28,8 @@ from loco_stream.learner.readout.experts import EXPERTS, Expert
 __all__ = ["check_expert"]
 
 Model: TypeAlias = Any  # a LOCOClassifier or a LOCORegressor
+Parameters: TypeAlias = dict[str, Any]  # constructor parameters
+Array: TypeAlias = NDArray[Any]
 _KINDS = {"classification": LOCOClassifier, "regression": LOCORegressor}
 _N = 120  # rows
 _N_INTERPRETED = 12
@@ -98,7 +100,7 @@ def _check_definition(expert: Expert) -> None:
 # Models
 
 
-def _make(problem: str, parameters: dict[str, Any]) -> Model:
+def _make(problem: str, parameters: Parameters) -> Model:
     return _KINDS[problem](**{"hidden_sizes": (6,), "seed": 1, **parameters})
 
 
@@ -111,13 +113,13 @@ def _rows(problem: str, n: int = _N) -> tuple[NDArray[np.float64], list[Any]]:
     return X, names[np.digitize(X[:, 0] + X[:, 1], (-0.5, 0.5))].tolist()
 
 
-def _trained(problem: str, parameters: dict[str, Any], n: int = _N) -> Model:
+def _trained(problem: str, parameters: Parameters, n: int = _N) -> Model:
     model = _make(problem, parameters)
     model.learn_array(*_rows(problem, n))
     return model
 
 
-def _takes_part(expert: Expert, problem: str, parameters: dict[str, Any]) -> bool:
+def _takes_part(expert: Expert, problem: str, parameters: Parameters) -> bool:
     blocks = _blocks(expert, _trained(problem, parameters, 3))
     return any(array.size for array in blocks)
 
@@ -125,9 +127,9 @@ def _takes_part(expert: Expert, problem: str, parameters: dict[str, Any]) -> boo
 class _Blocks(NamedTuple):
     """What an expert wrote for the last row of a model, (blocks, classes) each."""
 
-    outputs: NDArray[Any]
-    scores: NDArray[Any]
-    opinions: NDArray[Any]
+    outputs: Array
+    scores: Array
+    opinions: Array
 
 
 def _blocks(expert: Expert, model: Model) -> _Blocks:
@@ -138,7 +140,7 @@ def _blocks(expert: Expert, model: Model) -> _Blocks:
     n_classes = 1 if core.regression else len(core.classes)
     before = EXPERTS[: [own.name for own in EXPERTS].index(expert.name)]
 
-    def part(array: Any, name: str, first: int = 0) -> NDArray[Any]:
+    def part(array: Any, name: str, first: int = 0) -> Array:
         start = first + sum(getattr(own, name)(settings) for own in before)
         n = getattr(expert, name)(settings)
         _require(
@@ -146,7 +148,7 @@ def _blocks(expert: Expert, model: Model) -> _Blocks:
             expert,
             f"`{name}` must return an integer from 0, got {n!r}",
         )
-        found: NDArray[Any] = array[start : start + n, :n_classes]
+        found: Array = array[start : start + n, :n_classes]
         return found
 
     capacity = len(core.scratch.target)
@@ -157,7 +159,7 @@ def _blocks(expert: Expert, model: Model) -> _Blocks:
     )
 
 
-def _own_arrays(expert: Expert, model: Model) -> dict[str, NDArray[Any]]:
+def _own_arrays(expert: Expert, model: Model) -> dict[str, Array]:
     prefix = f"experts.{expert.name}."
     _, arrays = model.export_state()
     return {name: array for name, array in arrays.items() if name.startswith(prefix)}
@@ -173,7 +175,7 @@ def _digest_of(model: Model) -> str:
 # Checks of one problem
 
 
-def _check_learning(expert: Expert, problem: str, parameters: dict[str, Any]) -> None:
+def _check_learning(expert: Expert, problem: str, parameters: Parameters) -> None:
     """Check what the expert writes for each row, what it learns, and its explanation."""
     X, y = _rows(problem)
     model = _make(problem, parameters)
@@ -241,7 +243,7 @@ def _check_explanation(expert: Expert, model: Model, row: dict[int, float]) -> N
         )
 
 
-def _check_blocks(expert: Expert, problem: str, parameters: dict[str, Any]) -> None:
+def _check_blocks(expert: Expert, problem: str, parameters: Parameters) -> None:
     X, y = _rows(problem)
     rows = _make(problem, parameters)
     for x, label in zip(X, y, strict=True):
@@ -251,7 +253,7 @@ def _check_blocks(expert: Expert, problem: str, parameters: dict[str, Any]) -> N
     _require(same, expert, "learns other numbers from rows one by one than from a block")
 
 
-def _check_saving(expert: Expert, problem: str, parameters: dict[str, Any]) -> None:
+def _check_saving(expert: Expert, problem: str, parameters: Parameters) -> None:
     X, y = _rows(problem)
     model = _trained(problem, parameters)
     with tempfile.TemporaryDirectory() as folder:
@@ -269,7 +271,7 @@ def _check_saving(expert: Expert, problem: str, parameters: dict[str, Any]) -> N
     _require(same, expert, "continues with other numbers after its model was saved and loaded")
 
 
-def _check_growth(expert: Expert, problem: str, parameters: dict[str, Any]) -> None:
+def _check_growth(expert: Expert, problem: str, parameters: Parameters) -> None:
     """Check rows with features and classes that appear later."""
     model = _trained(problem, parameters)
     rng = np.random.default_rng(1)
@@ -281,7 +283,7 @@ def _check_growth(expert: Expert, problem: str, parameters: dict[str, Any]) -> N
     _require(model.skipped_updates == 0, expert, "refuses rows with new features or classes")
 
 
-def _check_merging(expert: Expert, problem: str, parameters: dict[str, Any]) -> None:
+def _check_merging(expert: Expert, problem: str, parameters: Parameters) -> None:
     X, y = _rows(problem)
     models = [_make(problem, {**parameters, "rule": "frozen"}) for _ in range(2)]
     half = len(X) // 2
@@ -295,7 +297,7 @@ def _check_merging(expert: Expert, problem: str, parameters: dict[str, Any]) -> 
 # Compiled and interpreted
 
 
-def _check_interpreted(expert: Expert, problem: str, parameters: dict[str, Any]) -> None:
+def _check_interpreted(expert: Expert, problem: str, parameters: Parameters) -> None:
     order = json.dumps([problem, parameters])
     digests = [_digest_in_child(expert, order, environment) for environment in _environments()]
     _require(
