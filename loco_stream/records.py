@@ -19,6 +19,7 @@ from loco_stream.stream import Prediction, Record
 __all__ = ["KINDS", "Record", "check_kinds", "of_alarm", "of_prediction", "of_report", "of_status"]
 
 KINDS = ("prediction", "drift", "task", "status", "report")
+"""Every kind of record."""
 
 AlarmLike: TypeAlias = Any  # a `loco_stream.monitor.Alarm`
 RowLike: TypeAlias = Any  # has `source`, `seq`, `t` and `epoch`

@@ -231,6 +231,7 @@ class PredictRequest:
 
 
 Event: TypeAlias = Sample | Block | Labels | PredictRequest
+"""What a source yields."""
 
 
 class Prediction(NamedTuple):
