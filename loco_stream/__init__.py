@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from loco_stream import metrics
     from loco_stream.engine import StreamEngine
     from loco_stream.estimators.classifier import LOCOClassifier
+    from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
     from loco_stream.estimators.regressor import LOCORegressor
     from loco_stream.estimators.saving import load, save
     from loco_stream.fleet import Fleet
@@ -27,6 +28,7 @@ __all__ = [
     "AdvancedOptions",
     "Fleet",
     "LOCOClassifier",
+    "LOCOMultiTargetRegressor",
     "LOCORegressor",
     "Network",
     "SpikeRecord",
@@ -44,6 +46,7 @@ _HOME = {
     "AdvancedOptions": "options",
     "Fleet": "fleet",
     "LOCOClassifier": "estimators.classifier",
+    "LOCOMultiTargetRegressor": "estimators.multi_target",
     "LOCORegressor": "estimators.regressor",
     "Network": "simulator.network",
     "SpikeRecord": "simulator.network",
