@@ -10,6 +10,7 @@ from river.compose import Pipeline
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators.classifier import LOCOClassifier
+from loco_stream.estimators.forecaster import LOCOForecaster
 from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
 from loco_stream.estimators.pipeline import export_pipeline, is_pipeline, restore_pipeline
 from loco_stream.estimators.regressor import LOCORegressor
@@ -17,8 +18,15 @@ from loco_stream.persistence import format as persist
 
 __all__ = ["Saveable", "load", "save"]
 
-Saveable: TypeAlias = LOCOClassifier | LOCORegressor | LOCOMultiTargetRegressor | Pipeline
-_MODELS: tuple[type[LOCOEstimator], ...] = (LOCOClassifier, LOCORegressor, LOCOMultiTargetRegressor)
+Saveable: TypeAlias = (
+    LOCOClassifier | LOCORegressor | LOCOMultiTargetRegressor | LOCOForecaster | Pipeline
+)
+_MODELS: tuple[type[LOCOEstimator | LOCOForecaster], ...] = (
+    LOCOClassifier,
+    LOCORegressor,
+    LOCOMultiTargetRegressor,
+    LOCOForecaster,
+)
 
 
 def save(model: Any, path: str | os.PathLike[str]) -> None:
@@ -56,7 +64,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         model
     ):  # asked first: to river a pipeline is an instance of its last step's class
         config, arrays = export_pipeline(model)
-    elif isinstance(model, LOCOEstimator):
+    elif isinstance(model, LOCOEstimator | LOCOForecaster):
         config, arrays = model.export_state()
     else:
         raise InputError(
