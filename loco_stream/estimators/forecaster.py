@@ -34,7 +34,8 @@ class LOCOForecaster(Forecaster):
     A row's inputs are the last 24 values, those one season before each step ahead, and the
     additional features. Every head predicts how far the series will be from its last value, and
     learns a row as soon as the value that it predicted has come. All heads share one hidden network
-    and one set of projectors. Until it has learned anything the forecast is the last value.
+    and one set of projectors. The forecast is the last value until something is learned, and where
+    the network's errors in about the last 500 rows are no smaller.
 
     Steps beyond the heads are forecast in rounds: the forecasts of one round are the last values of
     the next one.

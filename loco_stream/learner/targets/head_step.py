@@ -1,7 +1,8 @@
 """One row of a forecast: the heads predict it, and learn the rows that its value belongs to.
 
 The hidden layers learn from the first head, whose value comes with the row; every other head shares
-what they have learned.
+what they have learned. Values are changes from the last value of the series. Where that value has
+made the smaller errors of late, as in a random walk, the forecast moves towards it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ from loco_stream.learner.targets.step import forward
 
 __all__ = ["run"]
 
+GUARD_DECAY = 0.998  # of the errors that a head is compared by: about 500 rows count
+GUARD_SLOPE = 0.05  # of the log-odds of the network, per mean error
+MAX_ADVANTAGE = 2.0  # mean errors that one row counts at most
+ERROR_RATE = 0.005  # of the mean error
 SCALE_RATE = 0.05  # of the logarithm of an interval's factor, per row
 MIN_LOG_SCALE = -2.0
 MAX_LOG_SCALE = 6.0
@@ -63,6 +68,28 @@ def _write_radii(targets, heads, j, radii):
 
 
 @kernel
+def _network_share(heads, j):
+    """Return the share of the network's forecast in that of head `j` (int64)."""
+    odds = GUARD_SLOPE * heads.guards[j].advantage
+    return 1.0 / (1.0 + math.exp(min(max(odds, -50.0), 50.0)))
+
+
+@kernel
+def _compare(heads, j, slot, value):
+    """Compare the network's forecast with no change at all; `value` (float64) has come."""
+    guard = heads.guards[j]
+    error = abs(heads.predicted[slot, j] - value)
+    others = abs(value)
+    guard.n_errors += 1.0
+    rate = max(ERROR_RATE, 1.0 / guard.n_errors)
+    guard.error += rate * (min(error, others) - guard.error)
+    if guard.error > 0.0:
+        difference = (error - others) / guard.error
+        guard.advantage += min(max(difference, -MAX_ADVANTAGE), MAX_ADVANTAGE)
+    guard.advantage *= GUARD_DECAY
+
+
+@kernel
 def _write_answers(model, answers, radii):
     """Write the value of each head, and the half widths of its intervals where there is room.
 
@@ -75,7 +102,8 @@ def _write_answers(model, answers, radii):
     """
     n_coverages = model.heads.log_scales.shape[1]
     for j in range(answers.shape[0]):
-        answers[j] = value_of(model.targets.statistics, j, model.scratch.now.combined[j])
+        value = value_of(model.targets.statistics, j, model.scratch.now.combined[j])
+        answers[j] = _network_share(model.heads, j) * value
         if radii.shape[0] > 0:
             own = radii[j * n_coverages : (j + 1) * n_coverages]
             _write_radii(model.targets, model.heads, j, own)
@@ -117,7 +145,8 @@ def _bounded_value(targets, heads, j, slot, value, now):
     predicted = value_of(statistics, j, now)
     deviation = math.sqrt(statistics.squares[j] / statistics.n_values[j])
     reach = max(intervals.reach(residuals), deviation)
-    residual = abs(value - value_of(statistics, j, heads.combined[slot, j]))
+    residual = abs(value - heads.forecasts[slot, j])
+    _compare(heads, j, slot, value)
     _adapt_scales(heads, j, slot, residual)
     intervals.keep_residual(residuals, residual)
     return min(max(value, predicted - reach), predicted + reach)
@@ -139,7 +168,9 @@ def _keep_row(model):
     for a in range(now.outputs.shape[0]):
         heads.outputs[slot, a] = now.outputs[a]
     for j in range(n_heads):
-        heads.combined[slot, j] = now.combined[j]
+        value = value_of(model.targets.statistics, j, now.combined[j])
+        heads.predicted[slot, j] = value
+        heads.forecasts[slot, j] = _network_share(heads, j) * value
         _write_radii(model.targets, heads, j, heads.radii[slot, j])
     for m in range(settings.n_trace):
         scale = np.float32(1.0 / (1.0 + work.energies[m]))

@@ -23,6 +23,7 @@ from loco_stream.learner.arrays.spec import (
     build,
     flatten,
     record,
+    records,
     specs,
 )
 from loco_stream.learner.arrays.state import State
@@ -43,7 +44,10 @@ class HeadState(NamedTuple):
     vectors: [traces | 1 | scaled features] of each row
     gains, linear_gains: k / (1 + x'Px) of each member
     outputs: of each member for each head, when the row was predicted
-    combined, radii: output of each head at the time, and half widths of its intervals
+    predicted, forecasts, radii: at the time, of each head, the change that the network predicts,
+    the one that is forecast, and half widths of its intervals
+    guards: of each head, n_errors compared, mean error of the better one, and by how much fewer
+    errors the last value had made of late
     log_scales: logarithm of the factor that the intervals of each head are adapted by
     """
 
@@ -52,8 +56,12 @@ class HeadState(NamedTuple):
     gains: Annotated[Float32, axes("classes", "trace_members", "inputs")]
     linear_gains: Annotated[Float32, axes("classes", "linear_members", "linear_inputs")]
     outputs: Annotated[Float32, axes("classes", "outputs*classes")]
-    combined: Annotated[Float64, axes("classes", "classes")]
+    predicted: Annotated[Float64, axes("classes", "classes")]
+    forecasts: Annotated[Float64, axes("classes", "classes")]
     radii: Annotated[Float64, axes("classes", "classes", "coverages", start=np.inf)]
+    guards: Annotated[
+        NDArray[np.record], records("classes", np.float64, n_errors=0.0, error=0.0, advantage=0.0)
+    ]
     log_scales: Annotated[Float64, axes("classes", "coverages")]
 
 
