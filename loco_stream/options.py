@@ -21,6 +21,7 @@ __all__ = [
     "PROJECTIONS",
     "WIDTH_RULES",
     "AdvancedOptions",
+    "ForecastOptions",
     "Layout",
     "ModelOptions",
     "WidthRule",
@@ -36,6 +37,8 @@ MAX_CENTROIDS = 100_000
 MAX_DELAY = 256  # rows: each costs a pass over the input lines and a copy of them in every ticket
 DEFAULT_CENTROIDS = 300
 DEFAULT_INPUT_CLUSTERS = 10
+MAX_HEADS = 512  # steps ahead: each keeps the gains of a row
+MAX_SEASON = 100_000  # rows: so many values are kept
 FULL_BLOCK = 288  # input lines up to which a layer's projector is one block
 BLOCK = 112  # lines per block where there are more
 
@@ -290,6 +293,23 @@ class ModelOptions:
         """Return the options by name; the advanced ones as a dict of their own."""
         values = {declared.name: getattr(self, declared.name) for declared in fields(self)}
         return {**values, "advanced": self.advanced.to_dict()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForecastOptions:
+    """Options of `LOCOForecaster` that only it has, checked; see there for their meaning.
+
+    Raises
+    ------
+    ConfigError
+        A value is out of its range.
+    """
+
+    heads: int = _option(24, _checks.integer(1, MAX_HEADS))
+    seasons: Sequence[int] | None = _option(None, _checks.periods(2, MAX_SEASON))
+
+    def __post_init__(self) -> None:
+        _check_all(self)
 
 
 def _block_size(n_lines: int, n_fields: int) -> int:
