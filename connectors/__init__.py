@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from loco_stream.connectors.sinks.zmq_sink import ZMQSink
     from loco_stream.connectors.sources.csv_source import CSVSource
     from loco_stream.connectors.sources.event_source import EventSource
+    from loco_stream.connectors.sources.influx_source import InfluxSource
     from loco_stream.connectors.sources.jsonl_source import JSONLSource
     from loco_stream.connectors.sources.kafka_source import KafkaSource
     from loco_stream.connectors.sources.lsl_source import LSLSource
@@ -46,6 +47,7 @@ _MODULES = {
     "ExecSink": "sinks.exec_sink",
     "HTTPSink": "sinks.http_sink",
     "InfluxSink": "sinks.influx_sink",
+    "InfluxSource": "sources.influx_source",
     "JSONLSink": "sinks.jsonl_sink",
     "JSONLSource": "sources.jsonl_source",
     "KafkaSink": "sinks.kafka_sink",
@@ -74,6 +76,7 @@ __all__ = [
     "ExecSink",
     "HTTPSink",
     "InfluxSink",
+    "InfluxSource",
     "JSONLSink",
     "JSONLSource",
     "KafkaSink",

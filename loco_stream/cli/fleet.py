@@ -149,6 +149,10 @@ def _open(
 
     try:
         task = model.task or find_task(reader)
+        if task is None:
+            raise ConfigError(
+                "the task cannot be inferred: none of the first rows has a label", option="task"
+            )
         LOGGER.debug("settings: %s", model.stored(task))
         return Fleet(
             _initial_model(options, state, model, task),

@@ -44,10 +44,9 @@ _FLEET_OPTION = "`serve {}` is now an option of `loco-stream fleet SOURCE --key 
 @click.command("serve")
 @click.option(
     "--source",
-    required=True,
     metavar="URL",
     help="Source of the rows, for example zmq+reliable://127.0.0.1:5555; `loco-stream run --help` "
-    "lists all kinds.",
+    "lists all kinds. Without it, rows come by --http alone.",
 )
 @state_options(None)
 @source_options("skip")
@@ -64,7 +63,7 @@ _FLEET_OPTION = "`serve {}` is now an option of `loco-stream fleet SOURCE --key 
 @refuse_option("--window", "`--window` is now `--score-window`")
 def command(
     *,
-    source: str,
+    source: str | None,
     state: StateOptions,
     reading: SourceOptions,
     ports: PortOptions,
@@ -84,6 +83,7 @@ def command(
       loco-stream serve --source zmq+reliable://0.0.0.0:5555 --keys keys/ --checkpoint state/
       loco-stream serve --source zmq+reply://127.0.0.1:5556 --checkpoint state/ --metrics-port 9100
       loco-stream serve --source mqtt://127.0.0.1/plant/rows --checkpoint state/ --dashboard
+      loco-stream serve --http 8080 --checkpoint state/
       loco-stream serve --source "csv:rows.csv?target=kind&follow=1" --checkpoint state/ --http 8080
       loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/ \\
           --sink zmq+pub://127.0.0.1:5557 --log-format json
@@ -99,6 +99,8 @@ def command(
     """
     state.check()
     page.check()
+    if source is None and ports.http is None:
+        raise click.UsageError("Missing option '--source'; or take rows by --http PORT.")
     engine_options = {
         "checkpoint": state.checkpoint,
         "resume": None,
@@ -120,7 +122,7 @@ def command(
             stored = stored_options(state.checkpoint)
             model = with_stored(model, stored)
             scoring = with_stored(scoring, stored)
-            stream = reading.open(source, model.task, endless=True)
+            stream = _open(source, reading, model.task)
             is_new = not has_checkpoint(state.checkpoint)
             reader = _compile(with_inbox(stream), service, reads_ahead=is_new)
             run = EngineRun(reader, model, scoring, {**engine_options, "watchers": watchers})
@@ -131,7 +133,16 @@ def command(
             )
         except Interrupt:
             LOGGER.info("ended before the first row")
-    _finish(report, source, model.task, state)
+    _finish(report, source or "http", model.task, state)
+
+
+def _open(url: str | None, reading: SourceOptions, task: str | None) -> Source:
+    """Open the source; without a URL, the one of the HTTP API alone."""
+    if url is not None:
+        return reading.open(url, task, endless=True)
+    from loco_stream.engine.inbox import InboxOnly
+
+    return InboxOnly()
 
 
 def _compile(stream: Source, service: ServiceState, *, reads_ahead: bool) -> SourceReader:

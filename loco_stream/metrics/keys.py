@@ -13,6 +13,7 @@ __all__ = ["KEYS", "ReportKey", "keys_for", "markdown"]
 
 # fmt: off
 _OTHERS = (
+    ReportKey("n_rows", "rows processed, with and without a label", "rows", "rows", "counter"),
     ReportKey("samples_per_second", "rows over the time since the first one, without waiting",
               "rows/s", "rows_per_second", label="samples per second", form="{:,.0f}"),
     ReportKey("latency_us", "p50 and p99 from the arrival of a row until it is learned", "us",
@@ -67,6 +68,16 @@ _OTHERS = (
               "counter"),
     ReportKey("n_orphaned", "labels whose row was dropped or never came", "labels",
               "labels_orphaned", "counter"),
+    ReportKey("n_labels_early", "labels by id that came before their row, which learned it then",
+              "labels", "labels_early", "counter"),
+    ReportKey("n_labels_repeated", "labels by id that came again", "labels", "labels_repeated",
+              "counter"),
+    ReportKey("n_labels_late", "labels by id that came after their row was dropped", "labels",
+              "labels_late", "counter"),
+    ReportKey("n_labels_unknown", "labels by id whose row never came", "labels",
+              "labels_unknown", "counter"),
+    ReportKey("n_rows_repeated", "rows with the id of an earlier row, which were not learned",
+              "rows", "rows_repeated", "counter"),
     ReportKey("n_ended", "sinks and watchers that ended with an error", "", "listeners_ended",
               "counter"),
     ReportKey("n_failed_calls", "calls of callbacks that raised", "", "calls_failed", "counter",
@@ -104,6 +115,8 @@ _OTHERS = (
     ReportKey("interrupted", "whether the run was stopped before the end of its stream",
               kind="value"),
     ReportKey("curve", "the scores over the stream in at most 512 points", kind="list"),
+    ReportKey("waiting_for", "what the engine waits for while no label has come", kind="value",
+              status_only=True),
     ReportKey("last_drift", "row of the last drift alarm", "row", "last_drift_row",
               status_only=True),
     ReportKey("checkpoint_age", "seconds since the last durable checkpoint", "s",
