@@ -34,6 +34,8 @@ SOURCES = {
     "sources.mqtt_source": ("mqtt",),
     "sources.redis_source": ("redis",),
     "sources.kafka_source": ("kafka",),
+    "sources.nats_source": ("nats",),
+    "sources.opcua_source": ("opcua",),
     "sources.serial_source": ("serial",),
     "sources.lsl_source": ("lsl",),
 }
@@ -45,6 +47,7 @@ SINKS = {
     "sinks.mqtt_sink": ("mqtt", "mqtts"),
     "sinks.redis_sink": ("redis", "rediss"),
     "sinks.kafka_sink": ("kafka", "kafkas"),
+    "sinks.nats_sink": ("nats",),
     "sinks.influx_sink": ("influx", "influxs"),
 }
 

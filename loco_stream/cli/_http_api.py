@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from loco_stream.cli._logging import LOGGER
@@ -11,6 +12,7 @@ from loco_stream.cli._service_state import ServiceState
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
+    from loco_stream.cli._network_options import NetworkOptions
     from loco_stream.connectors._base.fields import Fields
     from loco_stream.stream import Source
 
@@ -35,10 +37,7 @@ def _fields(query: str) -> Fields:
 def http_api(
     service: ServiceState,
     address: str | None,
-    token_file: str | None,
-    *,
-    bind: str | None = None,
-    allowed_hosts: tuple[str, ...] = (),
+    network: NetworkOptions,
 ) -> Iterator[Callable[[Source], Source]]:
     """Serve the API while the block runs.
 
@@ -49,12 +48,8 @@ def http_api(
     address
         ``PORT`` or ``HOST:PORT``; None serves nothing. ``?target=NAME&id=NAME`` and the like give
         roles to the columns of rows in the line protocol.
-    token_file
-        File with the bearer token, created if absent; None needs no token.
-    bind
-        Address to listen on if `address` has none.
-    allowed_hosts
-        Further Host headers that are accepted.
+    network
+        Address to listen on if `address` has none, accepted hosts and the token.
 
     Yields
     ------
@@ -62,11 +57,8 @@ def http_api(
         Adds the rows of ``POST /learn`` to those of a source.
     """
     if address is None:
-        if token_file is not None:
-            raise ConfigError("`--http-token` needs --http")
         yield lambda source: source
         return
-    from loco_stream.connectors.control import make_token
     from loco_stream.dashboard.http_api import HttpApi
     from loco_stream.engine.inbox import InboxSource
 
@@ -76,13 +68,14 @@ def http_api(
         raise ConfigError(
             f"`--http` must be PORT or ADDRESS:PORT with a port from 1 to 65535, got {address!r}"
         )
-    token = None if token_file is None else make_token(token_file)
+    bind = host or network.bind
+    token = replace(network, bind=bind).read_token()
     api = HttpApi(
         service,
         int(port),
-        host or bind or "127.0.0.1",
+        bind,
         token,
-        allowed_hosts=allowed_hosts,
+        allowed_hosts=network.allow_host,
         fields=_fields(query),
     )
     LOGGER.info("http: %s", api.url)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Command", "given", "option_group", "with_stored"]
 
+_GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
+
 T = TypeVar("T", bound="DataclassInstance")
 Command = Callable[..., object]
 Decorator = Callable[[Command], Command]
@@ -49,9 +51,8 @@ def option_group(name: str, build: type[DataclassInstance], *options: Decorator)
 
 
 def given(name: str) -> bool:
-    """Return whether the current command line sets an option."""
-    source = click.get_current_context().get_parameter_source(name)
-    return source is ParameterSource.COMMANDLINE
+    """Return whether the command line, the environment or the configuration sets an option."""
+    return click.get_current_context().get_parameter_source(name) in _GIVEN
 
 
 def with_stored(options: T, stored: Mapping[str, object]) -> T:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from loco_stream.cli._config import ConfiguredCommand
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
 from loco_stream.cli._engine_run import EngineRun, has_checkpoint, log_findings, stored_options
 from loco_stream.cli._http_api import http_api
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
+from loco_stream.cli._network_options import NetworkOptions, network_options
 from loco_stream.cli._option_group import with_stored
 from loco_stream.cli._options import (
     LearningOptions,
@@ -41,7 +43,7 @@ _FLEET = "`serve --key` is now `loco-stream fleet SOURCE --key FEATURE --checkpo
 _FLEET_OPTION = "`serve {}` is now an option of `loco-stream fleet SOURCE --key FEATURE`"
 
 
-@click.command("serve")
+@click.command("serve", cls=ConfiguredCommand)
 @click.option(
     "--source",
     metavar="URL",
@@ -53,6 +55,8 @@ _FLEET_OPTION = "`serve {}` is now an option of `loco-stream fleet SOURCE --key 
 @port_options
 @sink_options
 @dashboard_options
+@network_options
+@refuse_option("--dashboard-host", "`--dashboard-host` is now `--bind`")
 @model_options(0)
 @score_options
 @log_options
@@ -69,6 +73,7 @@ def command(
     ports: PortOptions,
     outputs: SinkOptions,
     page: DashboardOptions,
+    network: NetworkOptions,
     model: LearningOptions,
     scoring: ScoreOptions,
     log: LogOptions,
@@ -99,6 +104,8 @@ def command(
     """
     state.check()
     page.check()
+    opened = (page.dashboard, ports.http, ports.metrics_port)
+    network.check(*opened, needed="--dashboard, --http or --metrics-port")
     if source is None and ports.http is None:
         raise click.UsageError("Missing option '--source'; or take rows by --http PORT.")
     engine_options = {
@@ -114,9 +121,9 @@ def command(
     report = None
     with (
         stop_on_signal() as handler,
-        page.page() as watchers,
-        ports.open(service),
-        http_api(service, ports.http, ports.http_token) as with_inbox,
+        page.page(network) as watchers,
+        ports.open(service, network),
+        http_api(service, ports.http, network) as with_inbox,
     ):
         try:
             stored = stored_options(state.checkpoint)

@@ -33,6 +33,7 @@ from loco_stream.dashboard._page_app import SecurityHeaders
 from loco_stream.dashboard._service import Service
 from loco_stream.engine.deduplicator import MAX_NUMBER
 from loco_stream.engine.inbox import Inbox, InboxFullError, InboxRow
+from loco_stream.engine.prometheus import shown_token
 from loco_stream.engine.validation import label_fault, row_fault
 from loco_stream.errors import LocoStreamError, SourceError
 
@@ -205,8 +206,7 @@ def _json(handle: Endpoint, token: str | None) -> Callable[[Request], Awaitable[
     async def endpoint(request: Request) -> Response:
         if request.headers.get("origin") is not None:
             raise HTTPException(403, "pages of a browser may not use this API")
-        shown = request.headers.get("authorization", "")
-        shown = shown.removeprefix("Bearer ").removeprefix("Token ")  # as clients of Influx send it
+        shown = shown_token(request.headers.get("authorization", ""))
         if token is not None and not hmac.compare_digest(shown.encode(), token.encode()):
             raise HTTPException(401, "send the token: Authorization: Bearer TOKEN")
         answer = await handle(request)
