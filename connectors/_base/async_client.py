@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 __all__ = ["AsyncClient"]
 
 T = TypeVar("T")
+_CLOSING_SECONDS = 0.05
 
 
 class AsyncClient:
@@ -54,9 +55,16 @@ class AsyncClient:
         """End the loop and the thread."""
         if self._loop.is_closed():
             return
+        asyncio.run_coroutine_threadsafe(_end_others(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-            self._loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
         self._loop.close()
+
+
+async def _end_others() -> None:
+    """Cancel all other tasks, and let transports close."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.sleep(_CLOSING_SECONDS)

@@ -51,7 +51,7 @@ class Plant:
             for name, value in values.items():
                 if value is None:
                     bad = ua.StatusCode(ua.UInt32(ua.StatusCodes.BadSensorFailure))
-                    value = ua.DataValue(ua.Variant(0.0), StatusCode_=bad)
+                    value = ua.DataValue(ua.Variant(0.0), bad)
                 await self.variables[name].write_value(value)
 
         self.do(work())
