@@ -35,8 +35,18 @@ class _Prequential(TypedDict):
     tallies: _Tallies
 
 
+class _Ranking(TypedDict):
+    window: int
+    n: _Count
+    labels: list[object]
+    own: list[list[int]]
+    others: list[list[int]]
+    rows: list[tuple[int, list[int]]]
+
+
 class _Measures(TypedDict):
     prequential: _Prequential
+    ranking: _Ranking
     stride: int
     points: list[tuple[int, float, float]]
 

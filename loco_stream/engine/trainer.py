@@ -183,6 +183,10 @@ class Trainer:
             if self._rescores_blocks and self.monitor is not None:
                 self.monitor.rescore(self.adapter.model)
             self.n_samples += 1
+        if self.measures is not None and predicted.proba is not None:
+            self.measures.ranking.update_block(
+                labels, predicted.proba, predicted.classes, predicted.known
+            )
         if rows:
             self.last = _last_scored(rows[-1], labels[-1], outcomes[-1])
         return y_pred
@@ -266,6 +270,8 @@ class Trainer:
         self.last = ScoredRow(row, y, y_pred, proba, interval)
         p_true = proba.get(y, 0.0) if proba else None
         self._score(row, y, Outcome(y_pred, p_true, interval), is_late)
+        if self.measures is not None:
+            self.measures.rank(y, proba)
         if self._is_held_out(row, y):
             self.n_held_out += 1
             if not is_late:  # the next row follows it

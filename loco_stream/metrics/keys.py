@@ -14,6 +14,14 @@ __all__ = ["KEYS", "ReportKey", "keys_for", "markdown"]
 # fmt: off
 _OTHERS = (
     ReportKey("n_rows", "rows processed, with and without a label", "rows", "rows", "counter"),
+    ReportKey("roc_auc", "mean over the classes of the area under the ROC curve, each class "
+              "against all others", "fraction", "roc_auc", problem="classification",
+              label="ROC AUC", form="{:.4f}"),
+    ReportKey("window_roc_auc", "the same over the sliding window", "fraction",
+              "window_roc_auc", problem="classification"),
+    ReportKey("average_precision", "mean over the classes of the average precision", "fraction",
+              "average_precision", problem="classification", label="average precision",
+              form="{:.4f}"),
     ReportKey("samples_per_second", "rows over the time since the first one, without waiting",
               "rows/s", "rows_per_second", label="samples per second", form="{:,.0f}"),
     ReportKey("latency_us", "p50 and p99 from the arrival of a row until it is learned", "us",

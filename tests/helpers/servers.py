@@ -232,6 +232,7 @@ class NATS(Server):
                 return await work(client.jetstream())
             finally:
                 await client.close()
+                await asyncio.sleep(0.05)  # in which its transport closes
 
         return asyncio.run(run())
 

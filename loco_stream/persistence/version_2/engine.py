@@ -46,7 +46,16 @@ def _engine(old: State, model: Arrays) -> Config:
 
 
 def _measures(old: State) -> Config:
-    return {**old, "prequential": prequential(old["prequential"])}
+    scores = prequential(old["prequential"])
+    ranking = {
+        "window": scores["window"],
+        "n": 0,
+        "labels": [],
+        "own": [],
+        "others": [],
+        "rows": [],
+    }
+    return {**old, "prequential": scores, "ranking": ranking}
 
 
 def _trainer(old: State, model: Arrays) -> Config:

@@ -238,9 +238,7 @@ def test_several_topics_form_one_row(broker):
         {"speed": 20 + i / 2, "load": i, "mode": "fast"} for i in range(20)
     ]
     assert [event.y for event in events] == ["ok", "worn"] * 10
-    assert [(event.source, event.seq) for event in events] == [
-        ("press/3/+", i) for i in range(20)
-    ]
+    assert [(event.source, event.seq) for event in events] == [("press/3/+", i) for i in range(20)]
     assert all(abs(event.t - time.time()) < 600 for event in events)
     assert (source.stats["messages"], source.stats["rows"]) == (80, 20)
     publish(
