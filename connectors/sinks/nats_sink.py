@@ -85,7 +85,8 @@ class NATSSink(BufferedSink):
 
     async def _send(self, records: Sequence[Record]) -> None:
         if self._client is None:
-            self._client = await self._nats.connect(
+            self._client = self._nats.NATS()  # known to `disconnect`, whatever happens
+            await self._client.connect(
                 self._url,
                 allow_reconnect=False,
                 connect_timeout=self._timeout,

