@@ -96,6 +96,7 @@ _fleet_options = option_group(
 @refuse_option("--control", "a fleet has no `--control`: end it with SIGTERM")
 @refuse_option("--http", "a fleet has no `--http`: it replies to prediction requests of its source")
 def command(
+    *,
     source: str,
     fleet: FleetOptions,
     state: StateOptions,

@@ -133,6 +133,7 @@ Ctrl-C ends the run with the report of the rows so far; a second Ctrl-C ends it 
 @refuse_option("--predictions", "`--predictions FILE` is now `--sink jsonl:FILE?only=prediction`")
 @refuse_option("--window", "`--window` is now `--score-window`")
 def command(
+    *,
     source: str,
     options: RunOptions,
     reading: SourceOptions,

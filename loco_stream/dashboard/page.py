@@ -78,6 +78,7 @@ class Dashboard:
         title: str = "",
         note: str = "",
         rivals: Mapping[str, Callable[[], float | None]] | None = None,
+        *,
         token: str | None = None,
     ) -> None:
         self._rivals = dict(rivals or {})
