@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import click
 
-from loco_stream.cli._option_group import given, option_group
+from loco_stream.cli._option_group import option_group, typed
 from loco_stream.errors import ConfigError
 
 __all__ = ["NetworkOptions", "network_options"]
@@ -23,7 +23,7 @@ class NetworkOptions:
     token: str | None
 
     def check(self, *ports: object, needed: str) -> None:
-        """Raise `ConfigError` if an option is given and no port is open.
+        """Raise `ConfigError` if the command line has an option and no port is open.
 
         Parameters
         ----------
@@ -33,7 +33,7 @@ class NetworkOptions:
             These options, for the error.
         """
         for name in ("bind", "allow_host", "token"):
-            if given(name) and not any(ports):
+            if typed(name) and not any(ports):
                 raise ConfigError(f"`--{name.replace('_', '-')}` needs {needed}")
 
     def read_token(self) -> str | None:
