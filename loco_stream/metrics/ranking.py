@@ -7,6 +7,7 @@ memory and time per row are bounded; rows in one bin count as ties.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -22,9 +23,8 @@ PRECISION = 0.9  # at which the recall is reported
 
 _BINS = 512
 _LARGEST = 14.0  # log-odds of the last bin
-_SCALE = _BINS / (2 * _LARGEST)
-_LEAST = 1e-6
-_MOST = 1 - _LEAST
+# Probabilities at which the next bin begins.
+_EDGES = [1 / (1 + math.exp(_LARGEST - 2 * _LARGEST * i / (_BINS - 2))) for i in range(_BINS - 1)]
 _LABELS = 30  # the first ones are ranked
 
 Counts: TypeAlias = list[list[int]]  # per label, rows per bin
@@ -61,8 +61,10 @@ class Ranking:
         known = self._index
         if label not in known and len(known) < _LABELS:
             self._add(label)
-        bins = tuple(_bin(proba.get(name, 0.0)) for name in known)
-        row = (known.get(label, -1), bins)
+        self._count(label, tuple(_bin(proba.get(name, 0.0)) for name in known))
+
+    def _count(self, label: Hashable, bins: tuple[int, ...]) -> None:
+        row = (self._index.get(label, -1), bins)
         self._n += 1
         self._all.count(row, 1)
         self._recent.count(row, 1)
@@ -78,9 +80,16 @@ class Ranking:
         known: Sequence[int],
     ) -> None:
         """Count the rows of a block; row i was predicted when `known[i]` classes were known."""
-        for label, values, n in zip(labels, proba.tolist(), known, strict=True):
-            if n:
-                self.update(label, dict(zip(classes[:n], values, strict=False)))
+        table = np.searchsorted(_EDGES, proba, side="right").tolist()
+        column = {label: j for j, label in enumerate(classes)}
+        columns = [column.get(name, -1) for name in self._index]
+        for label, bins, n in zip(labels, table, known, strict=True):
+            if not n:
+                continue
+            if label not in self._index and len(self._index) < _LABELS:
+                self._add(label)
+                columns.append(column.get(label, -1))
+            self._count(label, tuple(bins[j] if j >= 0 else _NONE for j in columns))
 
     def _add(self, label: Hashable) -> None:
         """Add a label, of which all rows before had the probability 0."""
@@ -182,8 +191,7 @@ class _Tables:
 
 def _bin(p: float) -> int:
     """Return the bin of a probability."""
-    p = min(max(p, _LEAST), _MOST)
-    return int((math.log(p / (1 - p)) + _LARGEST) * _SCALE)
+    return bisect_right(_EDGES, p)
 
 
 _NONE = _bin(0.0)
