@@ -53,6 +53,7 @@ _NO_LABELS = np.zeros(0, np.int64)
 _NO_VALUES = np.zeros(0)
 _NO_PROBA = np.zeros((0, 0))
 _NO_TICKETS = np.zeros((0, 0))
+_KINDS = {True: 0, False: step.ANYWHERE, None: step.BY_EVIDENCE}  # of rows that are predicted
 
 
 class ModelCore:
@@ -224,17 +225,20 @@ class ModelCore:
         proba: Float64 = _NO_PROBA,
         times: Float64 = NO_TIMES,
         tickets: Float64 = _NO_TICKETS,
+        in_stream: bool | None = True,
     ) -> Float64:
         """Cross into compiled code once.
 
         Return the answers (slots or values), -1 where not predicted.
 
         With `tickets`, (n, size), rows are learned late from them, or observed and the tickets
-        written.
+        written. `in_stream` is that of `predict_one`; rows that are learned are in the stream.
         """
         answers = np.full(len(rows), -1.0)
         assert self.state is not None
         mode = step.PREDICT * predicts + step.LEARN * learns
+        if predicts and not learns:
+            mode += _kind(in_stream)
         if len(tickets):
             mode += step.LATE if learns else step.OBSERVE
         step.run(*self.kernel_args, rows, times, labels, values, mode, answers, proba, tickets)
@@ -272,7 +276,11 @@ class ModelCore:
             self.warnings.judge(self.n_seen, partial(self.slots.is_input, counts))
 
     def predict_row(
-        self, x: Mapping[Hashable, Any], times: Float64, proba: Float64 = _NO_PROBA
+        self,
+        x: Mapping[Hashable, Any],
+        times: Float64,
+        in_stream: bool | None,
+        proba: Float64 = _NO_PROBA,
     ) -> float:
         """Return the slot or value predicted for a row, -1 before the first one."""
         require_mapping(x)
@@ -280,7 +288,8 @@ class ModelCore:
             return -1.0
         if self.slots.fill(x, self.row[0]) and not self.slots.knows_any(x):
             self.warnings.warn_unknown(x, self.slots.index)
-        return float(self.run(self.row, learns=False, proba=proba, times=times)[0])
+        answers = self.run(self.row, learns=False, proba=proba, times=times, in_stream=in_stream)
+        return float(answers[0])
 
     # Tables
 
@@ -350,7 +359,12 @@ class ModelCore:
         return answers
 
     def predict_table(
-        self, given: Table, features: Iterable[Hashable] | None, times: Float64, columns: int
+        self,
+        given: Table,
+        features: Iterable[Hashable] | None,
+        times: Float64,
+        columns: int,
+        in_stream: bool | None,
     ) -> tuple[Float64, Float64]:
         """Return answers (n,), and probabilities or half widths of intervals, (n, columns)."""
         n = len(given.numbers)
@@ -361,7 +375,8 @@ class ModelCore:
             self.warnings.warn_unknown(names, self.slots.index)
         proba = np.zeros((n, columns))
         rows = self.with_texts(given, names, text_columns(names, given.texts), slice(0, n))
-        return self.run(rows, learns=False, proba=proba, times=times), proba
+        answers = self.run(rows, learns=False, proba=proba, times=times, in_stream=in_stream)
+        return answers, proba
 
     # Copies and files
 
@@ -426,6 +441,13 @@ class ModelCore:
         except (KeyError, TypeError, ValueError, IndexError, OverflowError, MemoryError) as error:
             kind = config.get("kind", "model")
             raise CheckpointError(f"this saved {kind} cannot be restored: {error!r}") from error
+
+
+def _kind(in_stream: bool | None) -> int:
+    try:
+        return _KINDS[in_stream]
+    except (KeyError, TypeError):
+        raise InputError(f"`in_stream` must be True, False or None, got {in_stream!r}") from None
 
 
 def _plain_arrays(state: State) -> dict[str, NDArray[Any]]:

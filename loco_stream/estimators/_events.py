@@ -59,13 +59,14 @@ def predict(
     t: ArrayLike | None,
     features: Iterable[Hashable] | None,
     columns: int,
+    in_stream: bool | None = None,
 ) -> tuple[Float64, Float64]:
     """Return answers and probabilities, (n, columns), of the rows of one event."""
     given = _event(X)
     n = len(given.numbers)
     remembers = core.options.remembers
     times, _ = row_times(t, [object()] * n, n, core.sequence, remembers=remembers)
-    return core.predict_table(given, features, times, columns)
+    return core.predict_table(given, features, times, columns, in_stream)
 
 
 def _event(X: ArrayLike) -> Table:

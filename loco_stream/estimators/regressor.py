@@ -122,7 +122,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         core = self._core
         times = row_time(t, remembers=core.options.remembers)
         with core.lock:
-            answer = core.predict_row(x, times)
+            answer = core.predict_row(x, times, None)
             return 0.0 if core.state is None else answer
 
     def predict_interval_one(
@@ -168,7 +168,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         times = row_time(t, remembers=core.options.remembers)
         radii = np.full((1, len(COVERAGES)), np.inf)
         with core.lock:
-            value = core.predict_row(x, times, radii)
+            value = core.predict_row(x, times, None, radii)
         return value - radii.item(level), value + radii.item(level)
 
     def predict_interval_array(
@@ -277,7 +277,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         n = len(given.numbers)
         with core.lock:
             times, _ = row_times(t, sequence, n, core.sequence, remembers=core.options.remembers)
-            return core.predict_table(given, features, times, len(COVERAGES))
+            return core.predict_table(given, features, times, len(COVERAGES), None)
 
     def _learn_rows(
         self,

@@ -39,7 +39,8 @@ class Settings(NamedTuple):
     noise: size of a perturbation, in thresholds per window
     learning_rate, orthogonality, projector_leak: of the hidden layers
     ridge, n_clusters, rank: of the projection by clusters
-    retention: strength of the gate
+    retention: weight of dormant classes where the kind of a row is decided by evidence
+    n_fixed: neurons of the layer that never learns
     n_trace, n_linear, n_losses: least-squares members on traces and on features, losses of each
     n_snapshots: earlier models that are kept
     weighting: where class weights come from, `EQUAL`, `GIVEN` or `BALANCED`
@@ -47,8 +48,9 @@ class Settings(NamedTuple):
     max_delay: longest synaptic delay, in rows
     shortest, longest: time constants of a memory, in gaps between rows; 0: no memory
     n_centroids, n_neighbors: places, and rows kept
-    n_outputs, n_scores, n_opinions: blocks of outputs that the stacks combine, blocks that only the
-    mixture reads, and experts of the mixture
+    n_outputs, n_scores, n_opinions, n_log_odds: blocks of outputs that the stacks combine, blocks
+    that only the mixture reads, experts of the mixture, and rows of log-odds that the stack of the
+    stream's next row adds up
     seed_key: key of all random numbers
     cell: parameters of the neuron model; its type names the model
     """
@@ -79,6 +81,7 @@ class Settings(NamedTuple):
     n_clusters: int
     rank: int
     retention: float
+    n_fixed: int
     n_trace: int
     n_linear: int
     n_losses: int
@@ -93,6 +96,7 @@ class Settings(NamedTuple):
     n_outputs: int
     n_scores: int
     n_opinions: int
+    n_log_odds: int
     seed_key: int
     cell: tuple[Any, ...]
 
@@ -134,6 +138,7 @@ def resolve(options: ModelOptions, layout: Layout, *, regression: bool, seed_key
         n_clusters=_n_clusters(options),
         rank=advanced.rank or 1,
         retention=float(options.retention),
+        n_fixed=layout.n_fixed if recursive and not regression else 0,
         n_trace=len(layout.leaks) if recursive else 1,
         n_linear=N_LINEAR if recursive and raw_inputs else 0,
         n_losses=2 if recursive and not regression else 1,
@@ -148,13 +153,16 @@ def resolve(options: ModelOptions, layout: Layout, *, regression: bool, seed_key
         n_outputs=0,
         n_scores=0,
         n_opinions=0,
+        n_log_odds=0,
         seed_key=seed_key,
         cell=_cell(options, tau),
     )
+    n_log_odds = sum(expert.n_log_odds(settings) for expert in EXPERTS)
     return settings._replace(
         n_outputs=sum(expert.n_outputs(settings) for expert in EXPERTS),
         n_scores=sum(expert.n_scores(settings) for expert in EXPERTS),
         n_opinions=sum(expert.n_opinions(settings) for expert in EXPERTS),
+        n_log_odds=n_log_odds + 1 if n_log_odds else 0,
     )
 
 

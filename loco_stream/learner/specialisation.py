@@ -61,7 +61,13 @@ _COMMON: dict[str, float] = {
 }
 _WITHOUT_MEMORY: dict[str, float] = _COMMON | {"longest": 0.0, "remembers": False}
 _CLASSIFIER = _WITHOUT_MEMORY | {"regression": False}
-_REGRESSOR = _WITHOUT_MEMORY | {"n_centroids": 0, "n_snapshots": 0, "regression": True}
+_REGRESSOR = _WITHOUT_MEMORY | {
+    "n_centroids": 0,
+    "n_fixed": 0,
+    "n_log_odds": 0,
+    "n_snapshots": 0,
+    "regression": True,
+}
 SPECIALISATIONS: dict[type, Constants] = {  # the first that fits is taken
     PlainClassifier: Constants(Settings, _CLASSIFIER),
     PlainRegressor: Constants(Settings, _REGRESSOR),

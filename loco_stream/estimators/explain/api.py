@@ -29,7 +29,7 @@ def explain_row(core: ModelCore, x: Mapping[Any, Any], t: float | None) -> Expla
     """Explain the prediction for a row."""
     times = row_time(t, remembers=core.options.remembers)
     with core.lock:
-        answer = core.predict_row(x, times)
+        answer = core.predict_row(x, times, None)
         settings = core.settings
         state = core.state
         scratch = core.scratch

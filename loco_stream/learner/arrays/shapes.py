@@ -7,7 +7,6 @@ from loco_stream.learner.plasticity.projections import PROJECTIONS
 from loco_stream.learner.readout.calibration import NOISES, POWERS
 from loco_stream.learner.readout.delayed_values import N_OTHERS
 from loco_stream.learner.readout.experts import EXPERTS
-from loco_stream.learner.readout.gate import N_COMPARED
 from loco_stream.learner.readout.intervals import COVERAGES, RESIDUALS
 from loco_stream.learner.readout.mixture import N_STACKS
 from loco_stream.learner.readout.snapshots import FIRST
@@ -21,6 +20,7 @@ def shapes_of(layout: Layout, settings: Settings, n_features: int, n_classes: in
     """Return the length of every axis for so many features and outputs."""
     lengths = {"features": n_features, "classes": n_classes}
     lengths |= _layer_lengths(layout, settings, n_features)
+    lengths |= _fixed_lengths(settings, n_features)
     lengths |= _readout_lengths(settings)
     lengths |= _context_lengths(settings, lengths["lines"])
     definitions = [*(p.lengths for p in PROJECTIONS), *(e.lengths for e in EXPERTS)]
@@ -46,6 +46,13 @@ def _layer_lengths(layout: Layout, settings: Settings, n_features: int) -> dict[
     }
 
 
+def _fixed_lengths(settings: Settings, n_features: int) -> dict[str, int]:
+    return {
+        "fixed": settings.n_fixed,
+        "scaled": n_features if settings.n_fixed else 0,
+    }
+
+
 def _readout_lengths(settings: Settings) -> dict[str, int]:
     members = settings.n_trace + settings.n_linear
     mixes = settings.recursive and not settings.regression
@@ -55,10 +62,10 @@ def _readout_lengths(settings: Settings) -> dict[str, int]:
         "outputs": settings.n_outputs,
         "scores": settings.n_scores,
         "stacked": settings.n_outputs if settings.regression else members,
+        "log_odds": settings.n_log_odds,
         "opinions": N_STACKS + settings.n_opinions if mixes else 0,
         "powers": len(POWERS) if mixes else 0,
         "noises": len(NOISES),
-        "compared": max(N_COMPARED, settings.n_trace),
         "late_stacked": delayed,
         "late_experts": delayed + N_OTHERS if delayed else 0,
         "snapshots": settings.n_snapshots,

@@ -1,8 +1,8 @@
 """What was predicted for a row, written as one row of numbers and read when its label arrives.
 
-In order: number of classes known, rows learned, number of the ticket; carried traces; outputs of
-all experts, then their scores, then outputs of the snapshots, each over the classes known; numbers
-of these snapshots, -1 where they were not evaluated; two novelty scores for the gate; encoded rows
+In order: number of classes known, rows learned, number of the ticket, the last label known;
+carried traces; outputs of all experts, then their scores, then outputs of the snapshots, each over
+the classes known; numbers of these snapshots, -1 where they were not evaluated; encoded rows
 before, where synapses have delays.
 """
 
@@ -15,16 +15,23 @@ import numpy as np
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.context.delays import read_codes, write_codes
 from loco_stream.learner.readout.ensemble import level_unknown_classes
-from loco_stream.learner.readout.gate import N_COMPARED
 from loco_stream.learner.readout.snapshots import are_evaluated
 from loco_stream.learner.settings import Settings
 
-__all__ = ["read_context", "read_outputs", "ticket_size", "when_written", "write_ticket"]
+__all__ = [
+    "last_label_of",
+    "read_context",
+    "read_outputs",
+    "ticket_size",
+    "when_written",
+    "write_ticket",
+]
 
 N_KNOWN = 0  # positions in a ticket
 ROWS_LEARNED = 1
 NUMBER = 2
-HEAD = 3  # where the traces begin
+LAST_LABEL = 3
+HEAD = 4  # where the traces begin
 
 
 def ticket_size(settings: Settings, n_classes: int, n_features: int) -> int:
@@ -38,7 +45,7 @@ def _codes_place(settings: Any, remembered: Any, n_classes: Any) -> Any:
     """Return where the encoded rows begin."""
     n_snapshots = settings.n_snapshots
     n_blocks = settings.n_outputs + settings.n_scores + n_snapshots
-    return HEAD + remembered + n_classes * n_blocks + n_snapshots + N_COMPARED
+    return HEAD + remembered + n_classes * n_blocks + n_snapshots
 
 
 _place_of_codes = kernel(_codes_place)  # the same for compiled code
@@ -63,6 +70,7 @@ def write_ticket(settings, state, scratch, ticket):
     ticket[ROWS_LEARNED] = np.float64(state.counts.n_seen)
     state.delayed.n_tickets += 1.0
     ticket[NUMBER] = state.delayed.n_tickets
+    ticket[LAST_LABEL] = np.float64(state.counts.last_label)
     n_remembered = state.context.traces.shape[0]
     for i in range(n_remembered):
         ticket[HEAD + i] = np.float64(scratch.neurons.carried[i])
@@ -75,9 +83,7 @@ def write_ticket(settings, state, scratch, ticket):
     place = _write_blocks(now.snapshots, ids.shape[0], capacity, n_classes, ticket, place)
     for s in range(ids.shape[0]):
         ticket[place + s] = np.float64(ids[s]) if evaluated else -1.0
-    for m in range(N_COMPARED):
-        ticket[place + ids.shape[0] + m] = now.relative_energies[m]
-    place += ids.shape[0] + N_COMPARED
+    place += ids.shape[0]
     write_codes(scratch.lagged, state.counts.n_features * settings.n_fields, ticket, place)
 
 
@@ -88,6 +94,12 @@ def when_written(ticket):
     (0, -1) for an empty one.
     """
     return (ticket[ROWS_LEARNED], ticket[NUMBER]) if ticket.shape[0] > 0 else (0.0, -1.0)
+
+
+@kernel
+def last_label_of(ticket):
+    """Return the last label known when a ticket was written, a slot; -1: none."""
+    return np.int64(ticket[LAST_LABEL]) if ticket.shape[0] > 0 else np.int64(-1)
 
 
 @kernel
@@ -134,6 +146,3 @@ def read_outputs(settings, state, scratch, ticket):
         if not known or ticket[place + s] != np.float64(ids[s]):
             for c in range(s * capacity, (s + 1) * capacity):
                 then.snapshots[c] = scratch.now.snapshots[c]
-    for m in range(N_COMPARED):
-        value = ticket[place + ids.shape[0] + m] if known else 1.0
-        then.relative_energies[m] = value
