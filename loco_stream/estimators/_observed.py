@@ -15,8 +15,13 @@ from loco_stream.estimators.inputs.row_times import NO_TIMES, row_time, row_time
 from loco_stream.estimators.inputs.slots import plain_label, require_mapping
 from loco_stream.estimators.inputs.tables import Table, table
 from loco_stream.estimators.tickets import Ticket
-from loco_stream.learner.delayed_labels.pending import ticket_size
-from loco_stream.learner.settings import Settings
+from loco_stream.learner.delayed_labels.pending import (
+    HEAD,
+    LAST_LABEL,
+    N_FEATURES,
+    N_KNOWN,
+    ticket_size,
+)
 from loco_stream.numbers import LARGEST, require_number
 
 __all__ = [
@@ -35,6 +40,7 @@ def reset_context(core: ModelCore) -> None:
     if core.state is not None and core.scratch is not None:
         context = core.state.context
         context.traces.fill(0.0)
+        context.means.fill(0.0)
         context.ring.fill(0.0)
         context.clock.is_timed = 0.0
         context.run.label = -1.0
@@ -154,18 +160,16 @@ def _is_sound(core: ModelCore, predicted: Float64) -> bool:
         return False
     if not predicted.flags.c_contiguous or not bool((np.abs(predicted) <= LARGEST).all()):
         return False
-    n_classes = int(predicted[0])
+    if len(predicted) < HEAD:
+        return False
+    n_classes = int(predicted[N_KNOWN])
+    n_features = int(predicted[N_FEATURES])
     most = 1 if core.regression else len(core.classes)
-    return 0 <= n_classes <= most and _fits(core, settings, len(predicted), n_classes)
-
-
-def _fits(core: ModelCore, settings: Settings, length: int, n_classes: int) -> bool:
-    """Return whether a ticket of so many classes has that length for features known."""
-    beyond = length - ticket_size(settings, n_classes, 0)
-    if settings.max_delay == 0:
-        return beyond == 0
-    features, rest = divmod(beyond, settings.max_delay * settings.n_fields)
-    return rest == 0 and 1 <= features <= len(core.slots)
+    if not 0 <= n_classes <= most or not 1 <= n_features <= len(core.slots):
+        return False
+    if not -1 <= predicted[LAST_LABEL] < most:
+        return False
+    return len(predicted) == ticket_size(settings, n_classes, n_features)
 
 
 def rows_by_name(given: Table, names: tuple[Hashable, ...]) -> list[dict[Hashable, Any]]:

@@ -4,6 +4,8 @@ Whatever the hidden layers become, a row drives this layer as it always did, so 
 adds up what it says of each class forgets nothing. A neuron sees the standardised features through
 random weights, and a random bias; its trace is that of the model's neuron under this drive. Rows
 are scaled to the same mean square, by what the first rows had.
+
+With a memory it sees each feature three times: as it is, and two fading means of the rows before.
 """
 
 from __future__ import annotations
@@ -16,13 +18,21 @@ from numpy.typing import NDArray
 
 from loco_stream import rng
 from loco_stream._compiler.jit import kernel
-from loco_stream._compiler.simd.ops import weigh_rows
+from loco_stream._compiler.simd.ops import nonzero, weigh_rows
 from loco_stream.learner.arrays.spec import Array, Shapes, axes
 from loco_stream.learner.encoding import SETTLE, bounded
 from loco_stream.learner.hidden import window_trace
 from loco_stream.numbers import LARGEST
 
-__all__ = ["FixedLayerScratch", "FixedLayerState", "run_fixed_layer", "settle_scales"]
+__all__ = [
+    "TIME_CONSTANTS",
+    "FixedLayerScratch",
+    "FixedLayerState",
+    "carry_means",
+    "keep_means",
+    "run_fixed_layer",
+    "settle_scales",
+]
 
 GAIN = 6.0  # thresholds per window for a weighted input of 1
 BIASES = (-2.0, 10.0)  # range of the biases, in thresholds per window
@@ -30,6 +40,8 @@ WEIGHT_KEY = 6  # numbers of the random streams
 BIAS_KEY = 7
 FIRST_POWER = (1.0, 0.03)  # mean square of encoded features before any row: standardised, in ranges
 FIRST_ROWS = 10.0  # rows that it counts as
+TIME_CONSTANTS = (3.0, 10.0)  # of the fading means, in median gaps between rows
+_RISES = tuple(1.0 - math.exp(-1.0 / constant) for constant in TIME_CONSTANTS)  # share of a row
 
 
 def _draw_weights(weights: Array, shapes: Shapes) -> None:
@@ -54,12 +66,13 @@ class FixedLayerState(NamedTuple):
 
     weights: from each encoded feature; columns of norm 1 at the start
     biases: in thresholds per window
-    center, factor: of each feature; a value is encoded as (value - center) * factor
+    center, factor: of each feature; a value is encoded as (value - center) * factor, in standard
+    deviations, or in ranges where a feature has one line
     n_values: values that its scale was taken from, from the first on that varied
     power, n_rows: mean square of an encoded feature, and rows that it was taken from
     """
 
-    weights: Annotated[NDArray[np.float32], axes("scaled", "fixed", start=_draw_weights)]
+    weights: Annotated[NDArray[np.float32], axes("spans*scaled", "fixed", start=_draw_weights)]
     biases: Annotated[NDArray[np.float64], axes("fixed", start=_draw_biases, derived=True)]
     center: Annotated[NDArray[np.float64], axes("scaled")]
     factor: Annotated[NDArray[np.float64], axes("scaled")]
@@ -71,34 +84,62 @@ class FixedLayerState(NamedTuple):
 class FixedLayerScratch(NamedTuple):
     """Working arrays.
 
-    code: encoded features; rows: which are not 0
+    code: encoded features, then their fading means; rows: which are not 0
+    carried: what is left of the means of the rows before
     drives: weighted inputs
     traces: of each neuron
     """
 
-    code: Annotated[NDArray[np.float32], axes("scaled")]
-    rows: Annotated[NDArray[np.int32], axes("scaled")]
+    code: Annotated[NDArray[np.float32], axes("spans*scaled")]
+    rows: Annotated[NDArray[np.int32], axes("spans*scaled")]
+    carried: Annotated[NDArray[np.float32], axes("means", "scaled")]
     drives: Annotated[NDArray[np.float32], axes("fixed")]
     traces: Annotated[NDArray[np.float32], axes("fixed")]
 
 
 @kernel
+def carry_means(state, scratch):
+    """Write what is left of the fading means after the gap that `traces.carry` noted."""
+    gaps = scratch.times.decay_gaps
+    means = state.context.means
+    carried = scratch.fixed.carried
+    for k in range(means.shape[0]):
+        decay = np.float32(math.exp(-gaps / TIME_CONSTANTS[k]))
+        for f in range(means.shape[1]):
+            carried[k, f] = decay * means[k, f]
+
+
+@kernel
+def keep_means(state, scratch):
+    """Keep the fading means that the row in scratch leaves to the next one."""
+    means = state.context.means
+    n = means.shape[1]
+    for k in range(means.shape[0]):
+        for f in range(n):
+            means[k, f] = scratch.fixed.code[(k + 1) * n + f]
+
+
+@kernel
 def _encode(settings, state, scratch):
-    """Encode the row in scratch; return how many features are not 0."""
+    """Encode the row in scratch; return how many of its numbers are not 0."""
     own = state.fixed
     work = scratch.fixed
     gain = 1.0 / math.sqrt(own.power[0])
-    n = np.int64(0)
-    for f in range(state.counts.n_features):
+    n_features = state.counts.n_features
+    for f in range(n_features):
         value = scratch.row[f]
         code = np.float32(0.0)
         if abs(value) <= LARGEST:
-            code = np.float32(gain * bounded((value - own.center[f]) * own.factor[f]))
+            z = (value - own.center[f]) * own.factor[f]
+            z = min(max(z, -1.0), 1.0) if settings.n_fields == 1 else bounded(z)
+            code = np.float32(gain * z)
         work.code[f] = code
-        if code != np.float32(0.0):
-            work.rows[n] = f
-            n += 1
-    return n
+    width = work.carried.shape[1]
+    for k in range(work.carried.shape[0]):
+        for f in range(n_features):
+            fading = work.carried[k, f] + np.float32(_RISES[k]) * work.code[f]
+            work.code[(k + 1) * width + f] = fading
+    return nonzero(work.code, 0, work.code.shape[0], work.rows)
 
 
 @kernel

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from loco_stream.errors import ConfigError
+from loco_stream.learner.fixed_layer import TIME_CONSTANTS
 from loco_stream.learner.plasticity.projections import CLUSTERS, NO_PROJECTION, RECURSIVE
 from loco_stream.learner.plasticity.rules import CREDIT_RULES, PLAIN_PERTURBATION, CreditRule
 from loco_stream.learner.readout.experts import EXPERTS
@@ -40,7 +41,8 @@ class Settings(NamedTuple):
     learning_rate, orthogonality, projector_leak: of the hidden layers
     ridge, n_clusters, rank: of the projection by clusters
     retention: weight of dormant classes where the kind of a row is decided by evidence
-    n_fixed: neurons of the layer that never learns
+    n_fixed, n_means: neurons of the layer that never learns, and fading means that it sees of each
+    feature
     n_trace, n_linear, n_losses: least-squares members on traces and on features, losses of each
     n_snapshots: earlier models that are kept
     weighting: where class weights come from, `EQUAL`, `GIVEN` or `BALANCED`
@@ -82,6 +84,7 @@ class Settings(NamedTuple):
     rank: int
     retention: float
     n_fixed: int
+    n_means: int
     n_trace: int
     n_linear: int
     n_losses: int
@@ -111,6 +114,7 @@ def resolve(options: ModelOptions, layout: Layout, *, regression: bool, seed_key
     rate = learning_rate(options)
     tau = float(advanced.window if advanced.tau is None else advanced.tau)
     memory = options.memory or (0.0, 0.0)
+    n_fixed = layout.n_fixed if recursive and not regression else 0
     settings = Settings(
         n_layers=len(sizes),
         n_hidden=sum(sizes),
@@ -138,7 +142,8 @@ def resolve(options: ModelOptions, layout: Layout, *, regression: bool, seed_key
         n_clusters=_n_clusters(options),
         rank=advanced.rank or 1,
         retention=float(options.retention),
-        n_fixed=layout.n_fixed if recursive and not regression else 0,
+        n_fixed=n_fixed,
+        n_means=len(TIME_CONSTANTS) if n_fixed and options.memory else 0,
         n_trace=len(layout.leaks) if recursive else 1,
         n_linear=N_LINEAR if recursive and raw_inputs else 0,
         n_losses=2 if recursive and not regression else 1,

@@ -26,7 +26,7 @@ from loco_stream.learner.delayed_labels.pending import (
 )
 from loco_stream.learner.delayed_labels.weights import shares
 from loco_stream.learner.encoding import CLIP, REOPEN_TARGET, update_statistics, update_value
-from loco_stream.learner.fixed_layer import settle_scales
+from loco_stream.learner.fixed_layer import carry_means, keep_means, settle_scales
 from loco_stream.learner.forward import forward_pass
 from loco_stream.learner.hidden import run_hidden, settle_gains
 from loco_stream.learner.kernel_args import opened
@@ -380,6 +380,7 @@ def _prepare_context(settings, state, scratch, t, fresh, ticket):
         traces.forget(state.context)
         scratch.cache.valid_for = -1
     traces.carry(state.context, scratch, t)
+    carry_means(state, scratch)
     load_codes(state.context.ring, scratch.lagged)
 
 
@@ -446,6 +447,7 @@ def _run(settings, state, scratch, rows, times, labels, values, mode, answers, p
             write_ticket(settings, state, scratch, tickets[i])
         if moves:
             traces.advance(state.context, t, scratch.clean.traces)
+            keep_means(state, scratch)
             push_code(state.context.ring, scratch.lagged)
         if moves or fresh:
             scratch.cache.valid_for = -1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from loco_stream.learner.arrays.spec import Shapes
 from loco_stream.learner.plasticity.projections import PROJECTIONS
 from loco_stream.learner.readout.calibration import NOISES, POWERS
@@ -22,7 +24,7 @@ def shapes_of(layout: Layout, settings: Settings, n_features: int, n_classes: in
     lengths |= _layer_lengths(layout, settings, n_features)
     lengths |= _fixed_lengths(settings, n_features)
     lengths |= _readout_lengths(settings)
-    lengths |= _context_lengths(settings, lengths["lines"])
+    lengths |= _context_lengths(settings, lengths)
     definitions = [*(p.lengths for p in PROJECTIONS), *(e.lengths for e in EXPERTS)]
     for own_lengths in definitions:
         lengths |= own_lengths(layout, settings, n_features, n_classes)
@@ -50,6 +52,8 @@ def _fixed_lengths(settings: Settings, n_features: int) -> dict[str, int]:
     return {
         "fixed": settings.n_fixed,
         "scaled": n_features if settings.n_fixed else 0,
+        "means": settings.n_means,
+        "spans": settings.n_means + 1,
     }
 
 
@@ -75,7 +79,9 @@ def _readout_lengths(settings: Settings) -> dict[str, int]:
     }
 
 
-def _context_lengths(settings: Settings, lines: int) -> dict[str, int]:
+def _context_lengths(settings: Settings, lengths: Mapping[str, int]) -> dict[str, int]:
+    lines = lengths["lines"]
+    n_means = lengths["means"] * lengths["scaled"]
     remembered = settings.n_hidden if settings.longest > 0.0 else 0
     delays = settings.max_delay
     return {
@@ -83,5 +89,5 @@ def _context_lengths(settings: Settings, lines: int) -> dict[str, int]:
         "delays": delays,
         "delayed_lines": lines if delays else 0,
         "taps": delays + 1 if delays else 0,
-        "context": remembered + delays * lines if settings.remembers else 0,
+        "context": remembered + n_means + delays * lines if settings.remembers else 0,
     }
