@@ -1,6 +1,6 @@
 """The code behind `python -m benchmarks NAME`.
 
-Each command is imported only when it is asked for.
+A command's module is imported when the command runs.
 """
 
 from __future__ import annotations

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from loco_stream.cli.registry import RegistryGroup
+from loco_stream.cli._lazy_group import LazyGroup
 
 
-@click.group(cls=RegistryGroup, table="benchmarks:BENCHES")
+@click.group(cls=LazyGroup, table="benchmarks:BENCHES")
 def main() -> None:
     """Measure speed and quality on this machine.
 

@@ -1,4 +1,4 @@
-"""`loco-stream bench calibration`: whether predicted probabilities come true."""
+"""`python -m benchmarks calibration`: calibration of predicted probabilities."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks import contenders, data
 from benchmarks.grid import Grid
 from benchmarks.holdout import by_name, spread
-from benchmarks.options import Settings, common, say_missing
+from benchmarks.options import Settings, common, print_missing
 from benchmarks.picture import diagonal
 from benchmarks.probabilities import bins, calibration_error, log_loss, prequential
 
@@ -23,7 +23,7 @@ _NAMES = ("default", "frozen", "learned credit", contenders.RELEASE, "softmax", 
 
 
 def measure(stream: str, contender: str, seed: int, directory: str | None) -> dict[str, Any]:
-    """Ask for probabilities before each sample is learned; score them."""
+    """Predict the probabilities of each sample before learning it, and score them."""
     X, y = data.load(stream, directory)
     n_classes = int(y.max()) + 1
     model = contenders.by_dicts(contenders.make(contender, X.shape[1], n_classes, seed))
@@ -66,7 +66,7 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 
 
 def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
-    """Draw accuracy against confidence over all streams, one line a contender."""
+    """Draw accuracy against confidence over all streams, one line per contender."""
     series: dict[str, list[tuple[float, float]]] = {}
     for contender in dict.fromkeys(key.split("/")[1] for key in results):
         rows = [
@@ -89,20 +89,20 @@ def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
 @click.option("--streams", "names", metavar="A,B", help=f"Streams: {', '.join(data.STREAMS)}.")
 @common(seeds=1)
 def command(settings: Settings, only: str | None, names: str | None) -> None:
-    """Compare predicted probabilities with what came true.
+    """Compare predicted probabilities with the labels.
 
-    Log-loss, calibration error, reliability diagram.
+    The results are log-loss, calibration error and a reliability diagram.
 
     \b
     Examples
-      loco-stream bench calibration --streams Phishing,digits
-      loco-stream bench calibration --only default,softmax
+      python -m benchmarks calibration --streams Phishing,digits
+      python -m benchmarks calibration --only default,softmax
     """
     here, notes = data.available(
         contenders.pick(names, data.STREAMS, "--streams"), settings.directory
     )
     chosen, absent = contenders.present(contenders.pick(only, _NAMES, "--only"))
-    say_missing(notes + absent)
+    print_missing(notes + absent)
     runs = [
         contenders.run(
             f"{stream}/{contender}/{seed}",

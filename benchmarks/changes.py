@@ -1,4 +1,4 @@
-"""Streams whose changes are known to the sample, for judging drift detectors."""
+"""Streams with known change points, for judging drift detectors."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from benchmarks import scenarios
 
 __all__ = ["ERRORS", "INPUTS", "Verdict", "errors", "inputs", "judge", "jump"]
 
-# error rate of a learner that knows the concept, and what a new concept adds
+# error rate on a known concept, and the increase on a new one
 _BASE = 0.1
 _RISE = 0.4
 _MEMORY = 1000.0  # samples after which a learner has relearned all but 1/e of a new concept
-_RECALL = 100.0  # ... and of one that it knows from before
+_RECALL = 100.0  # the same for a concept that was learned before
 _GAP = 4000  # samples between changes
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a detector did on one stream.
+    """A detector's result on one stream.
 
-    Delays of the changes it found, how many it missed, how many alarms more.
+    `delays` has one entry per change that was found; `missed` counts the other changes and `false`
+    the false alarms.
     """
 
     delays: list[int]
@@ -37,7 +38,8 @@ class Verdict:
 def judge(alarms: Sequence[int], changes: Sequence[int], n: int) -> Verdict:
     """Match alarms with changes.
 
-    The first alarm from a change on, before the next change, finds it; others are false.
+    The first alarm at or after a change and before the next one detects that change. All other
+    alarms are false.
 
     Examples
     --------
@@ -57,7 +59,7 @@ def judge(alarms: Sequence[int], changes: Sequence[int], n: int) -> Verdict:
 def jump(
     before: float, after: float, seed: int, at: int = 1000, n: int = 3000
 ) -> NDArray[np.int64]:
-    """Return `n` errors whose rate jumps from `before` to `after` at sample `at` and stays there."""
+    """Return `n` errors whose rate jumps from `before` to `after` at sample `at`."""
     rate = np.where(np.arange(n) < at, before, after)
     return (np.random.default_rng(seed).random(n) < rate).astype(np.int64)
 
@@ -72,9 +74,9 @@ def errors(name: str, seed: int) -> tuple[NDArray[np.int64], list[int]]:
 def _gradual(
     width: int, gap: int, n_changes: int
 ) -> Callable[[], tuple[NDArray[np.float64], list[int]]]:
-    """Return a stream of concepts that replace each other over `width` samples; width 1 is abrupt.
+    """Return a stream of concepts, each replacing the last over `width` samples (1 is abrupt).
 
-    The new concept's share grows as a sigmoid; the learner follows with a lag of `_MEMORY` samples.
+    The share of the new concept grows as a sigmoid; the learner lags by `_MEMORY` samples.
     """
 
     def novelty() -> tuple[NDArray[np.float64], list[int]]:
@@ -90,7 +92,7 @@ def _gradual(
 
 
 def _recurring() -> tuple[NDArray[np.float64], list[int]]:
-    """Return A-B-A-B-A-B: from the third visit on the learner recalls ten times faster than it learned."""
+    """Return A-B-A-B-A-B; from the third visit on relearning is ten times faster than learning."""
     changes = [_GAP * (k + 1) for k in range(5)]
     t = np.arange(_GAP * 6)
     share = np.searchsorted(changes, t, side="right").astype(np.float64)
@@ -98,7 +100,7 @@ def _recurring() -> tuple[NDArray[np.float64], list[int]]:
 
 
 def _lag(share: NDArray[np.float64], memory: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how far `share` is ahead of a learner that follows it, at most 1."""
+    """Return the lag of a learner behind `share`, at most 1."""
     known = 0.0
     ahead = np.empty(len(share))
     for i, (now, horizon) in enumerate(zip(share.tolist(), memory.tolist(), strict=True)):

@@ -1,8 +1,8 @@
-"""Every contender by name: our own estimator with its ablations, and the peers."""
+"""Contenders by name: this package's estimators, their ablations, and peers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks import release
@@ -23,6 +23,7 @@ __all__ = [
     "code",
     "make",
     "make_regressor",
+    "parameters",
     "pick",
     "present",
     "run",
@@ -31,53 +32,53 @@ __all__ = [
 ]
 
 BY_DICTS = "default by dicts"
-OVER_SAMPLED = "default over-sampled"  # by river's imblearn, around our own
+OVER_SAMPLED = "default over-sampled"  # the default inside river's imblearn
 RELEASE = "release 0.1"
-RELEASES = {
-    RELEASE: "default",
-    f"{RELEASE} (128)": "128 neurons",
-}  # and the variant of it that is run
+RELEASES = {RELEASE: "default", f"{RELEASE} (128)": "128 neurons"}  # release -> variant
 
-# Only 32 neurons, and the readout sees nothing else: here their weights matter most.
-_NARROW: dict[str, Any] = {"hidden_sizes": (32,), "readout_layers": "last"}
-_DEEP: dict[str, Any] = {"hidden_sizes": (128, 128, 128), "readout_layers": "last"}
-# One change each from the default: what an ablation switches off or replaces. Frozen rows have the
-# same size.
+_LAST = {"readout_layers": "last"}
+# The readout sees only the traces of these 32 neurons, so their weights matter most here.
+_NARROW: dict[str, Any] = {"hidden_sizes": (32,), "advanced": _LAST}
+_DEEP: dict[str, Any] = {"hidden_sizes": (128, 128, 128), "advanced": _LAST}
+_NO_PROJECTION: dict[str, Any] = {"rule": "np", "learning_rate": 10.0}
+# Constructor parameters by name; "advanced" holds those of `AdvancedOptions`. Each variant changes
+# one thing; the frozen ones have the size of the model they are compared with.
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     BY_DICTS: {},
     "frozen": {"rule": "frozen"},
-    "learned credit": {"credit": "learned"},
-    "paper's credit": {"credit": "perturbation"},
-    # Without the recursive projector steps are longer: at the rates that are best in three layers,
-    # see `depth`.
-    "np": {"rule": "np", "credit": "perturbation", "learning_rate": 0.1},  # plain node perturbation
-    "no projection": {"rule": "np", "learning_rate": 10.0},
-    "prototypes": {"n_input_clusters": 10, "learning_rate": 10.0},
-    "half plastic": {"plastic": 0.5},
+    "learned credit": {"advanced": {"credit": "learned"}},
+    "paper's credit": {"advanced": {"credit": "perturbation"}},
+    # Without the recursive projector steps are longer: these rates are the best for three layers
+    # (see `depth`). The first is plain node perturbation.
+    "np": {"rule": "np", "learning_rate": 0.1, "advanced": {"credit": "perturbation"}},
+    "no projection": _NO_PROJECTION,
+    "input clusters": {
+        "learning_rate": 10.0,
+        "advanced": {"projection": "clusters", "n_input_clusters": 10},
+    },
+    "half plastic": {"advanced": {"plastic": 0.5}},
     "balanced": {"class_weight": "balanced"},
     OVER_SAMPLED: {},
-    "antithetic": {"credit": "learned", "antithetic": True},
-    "4 perturbations": {"credit": "learned", "n_perturbations": 4},
-    "delta readout": {"readout": "delta"},
-    "leak 0 only": {"leaks": (0.0,)},
-    "leak 1e-4 only": {"leaks": (1e-4,)},
-    "leak 1e-2 only": {"leaks": (1e-2,)},
+    "delta readout": {"advanced": {"readout": "delta"}},
+    "leak 0 only": {"advanced": {"leaks": (0.0,)}},
+    "leak 1e-4 only": {"advanced": {"leaks": (1e-4,)}},
+    "leak 1e-2 only": {"advanced": {"leaks": (1e-2,)}},
     "retention 0": {"retention": 0.0},
     "ALIF": {"neuron": "alif"},
     "32 last": _NARROW,
     "32 last frozen": {**_NARROW, "rule": "frozen"},
-    "32 last no projection": {**_NARROW, "rule": "np", "learning_rate": 10.0},
+    "32 last no projection": {**_NARROW, **_NO_PROJECTION},
     "3 layers last": _DEEP,
     "3 layers last frozen": {**_DEEP, "rule": "frozen"},
-    "128 neurons": {"hidden_sizes": (128,)},  # today's default, of which release 0.1 had 256
+    "128 neurons": {"hidden_sizes": (128,)},  # the default up to 32 features; 0.1 had 256
     "64 neurons": {"hidden_sizes": (64,)},  # preset("fast")
     "64 neurons frozen": {"hidden_sizes": (64,), "rule": "frozen"},
     "256 neurons": {"hidden_sizes": (256,)},
     "256 neurons frozen": {"hidden_sizes": (256,), "rule": "frozen"},
     "no centroids": {"centroids": 0},
     "no centroids frozen": {"centroids": 0, "rule": "frozen"},
-    "memory": {"memory": (0.3, 50.0)},  # of which none of these streams has need
+    "memory": {"memory": (0.3, 50.0)},  # not needed on any of these streams
     "neighbors": {"neighbors": 5000},
     "accurate": {"hidden_sizes": (256,), "neighbors": 5000},  # preset("accurate")
 }
@@ -85,50 +86,65 @@ VARIANTS: dict[str, dict[str, Any]] = {
 NAMES = (*VARIANTS, *RELEASES, *CLASSIFIERS)
 
 
-def make(name: str, n_features: int, n_classes: int, seed: int, **settings: Any) -> Learner:
-    """Return a fresh contender.
+def parameters(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return constructor parameters of an estimator, "advanced" as `AdvancedOptions`.
 
-    `settings` are passed to our estimator and change nothing in a peer.
+    Release 0.1, which has no such options, runs variants without them.
+
+    Examples
+    --------
+    >>> parameters({"rule": "np", "advanced": {"credit": "learned"}})
+    {'rule': 'np', 'advanced': AdvancedOptions(credit='learned')}
+    """
+    if "advanced" not in options:
+        return dict(options)
+    from loco_stream import AdvancedOptions
+
+    return {**options, "advanced": AdvancedOptions(**options["advanced"])}
+
+
+def make(name: str, n_features: int, n_classes: int, seed: int) -> Learner:
+    """Return a fresh contender.
 
     Raises
     ------
     ConfigError
-        For an unknown name.
+        The name is unknown.
     """
     if name in VARIANTS:
         from loco_stream import LOCOClassifier
 
-        model: Learner = LOCOClassifier(**{**settings, **VARIANTS[name]}, seed=seed)
+        model: Learner = LOCOClassifier(**parameters(VARIANTS[name]), seed=seed)
         if name == OVER_SAMPLED:
             return RiverLearner(over_sampled(model, n_classes, seed))
         return RiverLearner(model) if name == BY_DICTS else model
     if name in CLASSIFIERS:
         return CLASSIFIERS[name].make(n_features, n_classes, seed)
-    raise ConfigError(f"contender is {name!r}; allowed are {', '.join(NAMES)}.")
+    raise ConfigError(f"`contender` must be one of {', '.join(NAMES)}, got {name!r}")
 
 
 def by_dicts(learner: Learner) -> Any:
-    """Return the river estimator of a contender: what has `learn_one` and `predict_proba_one`."""
+    """Return a contender as an estimator with `learn_one` and `predict_proba_one`."""
     return learner.model if isinstance(learner, RiverLearner) else learner
 
 
 def make_regressor(name: str, n_features: int, seed: int) -> Learner:
-    """Return a fresh regressor: `LOCORegressor` by dicts as one of `VARIANTS`, else a peer."""
+    """Return a fresh regressor: a variant of `LOCORegressor` by dicts, or a peer."""
     if name in VARIANTS:
         from loco_stream import LOCORegressor
 
-        return RiverLearner(LOCORegressor(**VARIANTS[name], seed=seed))
+        return RiverLearner(LOCORegressor(**parameters(VARIANTS[name]), seed=seed))
     return REGRESSORS[name].make(n_features, 0, seed)
 
 
 def seeded(name: str) -> bool:
-    """Tell whether the seed changes what the contender does."""
+    """Return whether the contender's results depend on the seed."""
     rival = CLASSIFIERS.get(name) or REGRESSORS.get(name)
     return rival.seeded if rival else True
 
 
 def code(name: str) -> str:
-    """Return the fingerprint of the code that decides this contender's figures."""
+    """Return the fingerprint of the code that a contender's results depend on."""
     files = (
         "benchmarks/learner.py",
         "benchmarks/rivals.py",
@@ -144,7 +160,7 @@ def code(name: str) -> str:
 
 
 def present(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Split contenders into those that can run here and sentences on those that cannot."""
+    """Return the contenders that can run on this machine, and notes on the others."""
     if not RELEASES.keys().isdisjoint(names) and release.checkout() is None:
         return [name for name in names if name not in RELEASES], [release.MISSING]
     return list(names), []
@@ -155,26 +171,27 @@ def run(
 ) -> Run:
     """Return the run of `measure(contender=..., **arguments)`.
 
-    That of release 0.1 goes to a process of its own.
+    Release 0.1 runs in another process.
     """
     contender = arguments["contender"]
     fingerprinted = f"{code(contender)} {code_more}".strip()
     if contender not in RELEASES:
         return Run(key, measure, arguments, fingerprinted)
     arguments = {**arguments, "contender": RELEASES[contender]}
-    told = {"function": f"{measure.__module__}:{measure.__name__}", "arguments": arguments}
-    return Run(key, release.measure, told, fingerprinted)
+    function = f"{measure.__module__}:{measure.__name__}"
+    call = {"function": function, "arguments": arguments}
+    return Run(key, release.measure, call, fingerprinted)
 
 
 def pick(
     chosen: str | None, allowed: tuple[str, ...], option: str, separator: str = ","
 ) -> list[str]:
-    """Split an option into known names; None means all.
+    """Return the names in an option; None means all.
 
     Raises
     ------
     ConfigError
-        For a name that is not allowed.
+        A name is not allowed.
 
     Examples
     --------
@@ -186,23 +203,20 @@ def pick(
     names = [name.strip() for name in chosen.split(separator)]
     for name in names:
         if name not in allowed:
-            raise ConfigError(
-                f"{option} names {name!r}; allowed are {f'{separator} '.join(allowed)}."
-            )
+            known = f"{separator} ".join(allowed)
+            raise ConfigError(f"`{option}` must name some of {known}, got {name!r}")
     return names
 
 
 def whole_numbers(text: str, option: str) -> list[int]:
-    """Split an option such as "1,3,10" into whole numbers of at least 1.
+    """Return the integers in an option such as "1,3,10".
 
     Raises
     ------
     ConfigError
-        If a part is no such number.
+        A part is no integer from 1.
     """
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise ConfigError(
-            f"{option} is {text!r}; allowed are whole numbers from 1, separated by commas."
-        )
+        raise ConfigError(f"`{option}` must be integers from 1, separated by commas, got {text!r}")
     return [int(part) for part in parts]

@@ -1,6 +1,6 @@
-"""`loco-stream bench continual`.
+"""`python -m benchmarks continual`.
 
-Retain and adapt, on sequences of tasks whose borders nobody tells.
+Retention and adaptation on sequences of tasks with unmarked borders.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from benchmarks import contenders, data, scenarios
 from benchmarks.grid import Grid, percent
 from benchmarks.learner import Learner, correct, prequential_accuracy, warm
 from benchmarks.machine import cpu_seconds, fingerprint
-from benchmarks.options import Settings, common, say_missing, share_option
+from benchmarks.options import Settings, common, print_missing, share_option
 from benchmarks.picture import heat_maps
 from loco_stream import metrics
 from loco_stream.errors import SourceError
@@ -41,18 +41,16 @@ NAMES = (
     "RFF256+RLS",
     "RFF1000+RLS",
 )
-_RETURN = 100  # samples after a concept's return, and before its last end, that are compared
+_RETURN = 100  # samples compared: the first of a return, and the last of the visit before
 
 
 def _train(
     model: Learner, tasks: list[scenarios.Task]
 ) -> tuple[list[list[float]], list[list[bool]]]:
-    """Learn the tasks in order.
+    """Learn the tasks in order and return R and each task's prequential hits.
 
-    Return R (accuracy on task j after task i) and each task's prequential hits.
-
-    R is filled where a measure needs it, j <= i; NaN elsewhere: testing costs slow peers more than
-    learning.
+    R holds the accuracy on task j after task i. Entries with j > i are NaN: no measure needs them,
+    and slow peers spend more time on testing than on learning.
     """
     matrix = []
     hits = []
@@ -70,7 +68,7 @@ def _accuracy(model: Learner, task: scenarios.Task) -> float:
 
 
 def _returns(tasks: list[scenarios.Task], hits: list[list[bool]]) -> list[float]:
-    """Return, for each visit to a known concept, its first accuracy over that at the end of the last visit."""
+    """Return the first accuracy of each revisit over the last accuracy of the visit before."""
     last: dict[int, float] = {}
     ratios = []
     for task, hit in zip(tasks, hits, strict=True):
@@ -83,7 +81,7 @@ def _returns(tasks: list[scenarios.Task], hits: list[list[bool]]) -> list[float]
 def measure(
     scenario: str, contender: str, seed: int, directory: str | None, share: float
 ) -> dict[str, Any]:
-    """Run one contender through one scenario, one pass, and judge it."""
+    """Run one contender through one scenario in one pass and compute its measures."""
     tasks = scenarios.build(scenario, directory, share)
     n_classes = 1 + max(int(task.y.max()) for task in tasks)
     model, spare = (
@@ -109,7 +107,7 @@ def _mean(runs: list[dict[str, Any]], key: str) -> float:
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return one table a scenario."""
+    """Return one table per scenario."""
     grouped: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for key, values in results.items():
         scenario, contender, _ = key.split("/")
@@ -146,7 +144,7 @@ def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
 
 
 def _present(names: list[str], directory: str | None) -> tuple[list[str], list[str]]:
-    """Split scenarios into those whose data is here and sentences on those that are left out."""
+    """Return the scenarios with data on this machine, and notes on the others."""
     here: list[str] = []
     absent: dict[str, list[str]] = {}
     for name in names:
@@ -167,20 +165,21 @@ def _present(names: list[str], directory: str | None) -> tuple[list[str], list[s
 @share_option
 @common(seeds=2)
 def command(settings: Settings, only: str | None, chosen: str | None, share: float) -> None:
-    """Accuracy while learning and at the end on all tasks, forgetting, transfer, returns of old concepts.
+    """Measure accuracy, forgetting, transfer and revisits of old concepts on task sequences.
 
-    One pass, one head, no task labels, default settings.
+    Accuracy is taken while learning, and at the end over all tasks. Models have one head, default
+    settings and no task labels, and make one pass.
 
     \b
     Examples
-      loco-stream bench continual --scenarios "class-incremental digits" --only default,HAT
-      loco-stream bench continual --data ~/data --jobs 2
+      python -m benchmarks continual --scenarios "class-incremental digits" --only default,HAT
+      python -m benchmarks continual --data ~/data --jobs 2
     """
     names, notes = _present(
         contenders.pick(chosen, tuple(scenarios.SCENARIOS), "--scenarios"), settings.directory
     )
     wanted, absent = contenders.present(contenders.pick(only, NAMES, "--only"))
-    say_missing(notes + absent)
+    print_missing(notes + absent)
     runs = [
         contenders.run(
             f"{scenario}/{contender}/{seed}",

@@ -1,11 +1,11 @@
-"""`loco-stream bench dashboard`: what the live page costs the learner."""
+"""`python -m benchmarks dashboard`: cost of the live page."""
 
 from __future__ import annotations
 
 import shutil
 import time
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
@@ -14,31 +14,29 @@ from benchmarks.live_peers import CLASSES, FEATURES, peer_answer, start_peer, ta
 from benchmarks.machine import median
 from benchmarks.options import Settings, common
 from benchmarks.runs import Run
+from loco_stream.stream import Block, Sample, Source
 
 __all__ = ["command", "grids", "measure"]
 
 _WAYS = ("row by row", "blocks of 64")
-_PAGES = ("no page", "page, nobody looks", "page, one reader")
+_PAGES = ("no page", "page, no reader", "page, one reader")
 _BLOCK = 64
-# Time of the first paint, and what was transferred for it: the page, and what it loads.
+# Time of the first paint, and the bytes transferred for it: the page and all that it loads.
 _PAINT = """[performance.getEntriesByName('first-contentful-paint')[0].startTime,
     [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
         .reduce((sum, entry) => sum + entry.transferSize, 0)]"""
 
 
-class _Rows:
-    """A source in memory: rows by name, or the same in blocks."""
+class _Rows(Source):
+    """A source in memory: dicts or blocks of rows."""
 
     name = "memory"
     guarantee = "rows of this bench"
-    schema = None
+    is_live = True
+    position: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, way: str, n: int) -> None:
-        from loco_stream.stream import Block, Sample
-
         X, y = table(n)
-        self.position: dict[str, Any] = {}
-        self.stats: dict[str, int] = {}
         self._events: list[Any]
         if way == _WAYS[0]:
             rows = X.tolist()
@@ -55,23 +53,11 @@ class _Rows:
     def __iter__(self) -> Any:
         return iter(self._events)
 
-    def seek(self, position: dict[str, Any]) -> None:
-        """Nothing is resumed here."""
-
-    def ack(self, position: dict[str, Any]) -> None:
-        """Nobody waits."""
-
-    def reply(self, event: Any, values: Any, classes: Any) -> None:
-        """Nobody asked."""
-
-    def close(self) -> None:
-        """Nothing is open."""
-
 
 def measure(way: str, page: str, n: int) -> dict[str, float]:
     """Learn n rows as `loco-stream run` does.
 
-    Return rows per second of wall time and of CPU time, and frames read.
+    Return rows per second by wall time and by CPU time, and the number of frames read.
     """
     from loco_stream.dashboard import Dashboard
     from loco_stream.engine import StreamEngine
@@ -86,8 +72,8 @@ def measure(way: str, page: str, n: int) -> dict[str, float]:
         if page == _PAGES[2]:
             reader = start_peer(do="read", url=watchers[0].url)
             assert reader.stdout is not None
-            reader.stdout.readline()  # it has got the first event: a page is open
-        # Blocks are learned in one call only where nothing is withheld, as in `serve`.
+            reader.stdout.readline()  # the first event: the page is open
+        # Without a holdout a block is learned in one call, as in `serve`.
         monitor = TaskMonitor() if way == _WAYS[0] else TaskMonitor(holdout=0)
         engine = StreamEngine(
             LOCOClassifier(seed=0), _Rows(way, n), monitor=monitor, watchers=watchers
@@ -107,9 +93,9 @@ def measure(way: str, page: str, n: int) -> dict[str, float]:
 
 
 def rounds(way: str, n: int, pairs: int) -> dict[str, Any]:
-    """Measure all kinds of page in turn, again and again.
+    """Measure all kinds of page in turn, `pairs` times.
 
-    Machines are shared, so only neighbours are compared.
+    Only measurements next to each other are compared, since machines are shared.
     """
     for page in _PAGES:
         measure(way, page, 10 * _BLOCK)  # compiles
@@ -120,7 +106,7 @@ def rounds(way: str, n: int, pairs: int) -> dict[str, Any]:
 def paints(repeats: int) -> dict[str, Any]:
     """Open the page in Chromium `repeats` times with an empty cache.
 
-    Return ms to the first paint, and bytes sent.
+    Return the milliseconds to the first paint, and the bytes sent.
     """
     from playwright.sync_api import sync_playwright
 
@@ -168,7 +154,7 @@ def _paint_grid(found: dict[str, Any]) -> Grid:
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return the medians of each kind of page, what it costs against its neighbour without, and its first paint."""
+    """Return median throughput and cost of each kind of page, and its first paint."""
     grid = Grid(
         f"the live page beside a run in memory ({len(FEATURES)} features, {len(CLASSES)} classes)",
         ["rows", "page", "rows/s", "cost", "rows/CPU s", "cost in CPU time", "frames/s"],
@@ -196,27 +182,25 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     type=click.IntRange(min=640),
     default=40_000,
     show_default=True,
-    help="Rows of each run.",
+    help="Rows per run.",
 )
 @click.option(
     "--pairs",
     type=click.IntRange(min=1),
     default=7,
     show_default=True,
-    help="Runs of each kind, in turn.",
+    help="Runs per kind, in turn.",
 )
 @common(seeds=1)
 def command(settings: Settings, rows: int, pairs: int) -> None:
-    """Measure what the live page costs: throughput without it, with it, and with one reader.
+    """Measure throughput without the live page, with it, and with a reader, and its first paint.
 
-    And its first paint.
-
-    Throughputs are medians of pairs. The first paint needs Chromium and is left out without.
+    Throughputs are medians of pairs. The first paint needs Chromium and is left out without it.
 
     \b
     Examples
-      loco-stream bench dashboard
-      loco-stream bench dashboard --rows 5000 --pairs 3
+      python -m benchmarks dashboard
+      python -m benchmarks dashboard --rows 5000 --pairs 3
     """
     runs = [
         Run(way, rounds, {"way": way, "n": rows, "pairs": pairs}, f"{rows} {pairs}")

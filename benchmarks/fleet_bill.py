@@ -1,4 +1,4 @@
-"""The bill for a fleet of so many devices, and what stragglers and lost machines do to a thousand workers."""
+"""Estimated resources of a fleet, and a simulation of slow and lost workers."""
 
 from __future__ import annotations
 
@@ -14,23 +14,19 @@ from benchmarks.grid import Grid
 __all__ = ["Costs", "bill", "simulate"]
 
 _DEVICES = (10**4, 10**6, 10**8)
-_ROW_BYTES = 16 + 8  # four float32 and a label, as a source sends them
-_RESIDENT = 1000  # models in the memory of one worker
-_LOAD = 0.5  # share of a core that may be busy, so that a worker which comes back catches up
-_MINUTE = (
-    60.0  # seconds between checkpoints, at most: what a worker learns again when it comes back
-)
-# blocks of a worker that may be under way; in `loco_stream.fleet.ray_backend` a few more have room
+_ROW_BYTES = 16 + 8  # four float32 and a label, as sent by a source
+_RESIDENT = 1000  # models in a worker's memory
+_LOAD = 0.5  # busy share of a core, so that a restarted worker can catch up
+# Seconds between checkpoints, at most; a restarted worker learns the rows since the last one again.
+_MINUTE = 60.0
+# Blocks in flight per worker; `loco_stream.fleet.ray_backend` allows slightly more.
 _IN_FLIGHT = 16
-_DRIVER = 0.7e-6  # core seconds a row that the driver takes
+_DRIVER = 0.7e-6  # core seconds per row in the driver
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What was measured: core seconds a row; bytes of log a row.
-
-    Bytes and seconds to store a key.
-    """
+    """Measured costs: core seconds and log bytes per row, bytes and seconds per stored key."""
 
     row: float
     log: float
@@ -39,7 +35,7 @@ class Costs:
 
     @classmethod
     def of(cls, embedded: Mapping[str, float]) -> Costs:
-        """Take them from the results of the bench."""
+        """Return the costs in the results of the bench."""
         return cls(
             embedded["fleet_us"] * 1e-6,
             embedded["log_bytes"],
@@ -49,17 +45,17 @@ class Costs:
 
 
 def bill(costs: Costs) -> Grid:
-    """Return what fleets need whose devices send a row a second, 64 rows at a time.
+    """Return the resources of fleets whose devices send a row per second, in blocks of 64.
 
-    All models rest and wake between two blocks of a device unless the workers' memory holds them; a
-    worker learns again at most what came since the last checkpoint of its groups.
+    Models that do not fit into the workers' memory are stored and loaded between two blocks of a
+    device. A restarted worker learns the rows since the last checkpoint of its groups again.
     """
     grid = Grid(
         "the bill at 1 Hz",
         ["devices", "cores", "memory", "disk", "network", "back after", "first limit"],
     )
     for devices in _DEVICES:
-        stored = costs.store / _MINUTE  # each key is stored once a minute
+        stored = costs.store / _MINUTE  # each key is stored every minute
         cores = devices * (costs.row + stored) / _LOAD
         workers = max(1.0, np.ceil(cores))
         again = min(_MINUTE, 1e4 * 64) * devices / workers * costs.row
@@ -67,7 +63,8 @@ def bill(costs: Costs) -> Grid:
             f"{devices:,}",
             f"{cores:,.1f}",
             f"{devices * costs.state * 1.3 / 1e9:,.0f} GB",
-            f"{devices * costs.state / 1e9:,.0f} GB and {devices * costs.state / _MINUTE / 1e6:,.0f} MB/s",
+            f"{devices * costs.state / 1e9:,.0f} GB and "
+            f"{devices * costs.state / _MINUTE / 1e6:,.0f} MB/s",
             f"{devices * (_ROW_BYTES + costs.log) / 1e6:,.1f} MB/s",
             f"{5.0 + again:,.0f} s",
             _first_limit(devices, costs),
@@ -78,31 +75,32 @@ def bill(costs: Costs) -> Grid:
 def _first_limit(devices: int, costs: Costs) -> str:
     written = devices * costs.state / _MINUTE
     if devices * _DRIVER > _LOAD:
-        return "one driver sends about 700,000 rows a second with half a core"
+        return "one driver sends about 700,000 rows per second with half a core"
     return "the disk that models are stored on" if written > 500e6 else "none on one machine"
 
 
 def simulate(
     workers: int, seconds: float, seed: int, blocks_a_second: float = 1.0
 ) -> dict[str, float]:
-    """Send blocks to workers at random, at most 16 under way each, while some are slow and some die.
+    """Simulate a driver that sends blocks to random workers, of which some are slow or lost.
 
-    A block takes 5 ms. A worker is slowed down fourfold for 10 s every 10 minutes, and lost every
-    30 days; it is back after 10 s and first learns again. The driver waits for a worker that has 16
-    blocks; others work on what they have.
+    A block takes 5 ms. Every 10 minutes a worker is four times slower for 10 s; every 30 days it is
+    lost for 10 s and then relearns. The driver blocks if a worker has 16 blocks in flight; the
+    others work on.
 
     Returns
     -------
     dict
-        Milliseconds that half and 99 % of the blocks waited to be learned, the longest wait (s),
-        the share of time in which the driver stood still, and how many workers were lost.
+        Median and 99th percentile of the milliseconds until a block was learned, the longest wait
+        in seconds, the share of time in which the driver was blocked, and the number of lost
+        workers.
     """
     chance = np.random.default_rng(seed)
     n = int(workers * seconds * blocks_a_second)
     arrivals = np.cumsum(chance.exponential(seconds / n, n))
     targets = chance.integers(workers, size=n)
     trouble = _trouble(chance, workers, seconds)
-    done = np.zeros((workers, _IN_FLIGHT))  # when a worker is done with each of its last blocks
+    done = np.zeros((workers, _IN_FLIGHT))  # when each worker finishes its last blocks
     sent = np.zeros(workers, int)
     slow_until = np.zeros(workers)
     now = stood = 0.0
@@ -141,7 +139,7 @@ def simulate(
 def _trouble(
     chance: np.random.Generator, workers: int, seconds: float
 ) -> list[tuple[float, int, bool]]:
-    """Return a heap of when which worker is slowed down (False) or lost (True)."""
+    """Return a heap of (time, worker, lost or only slow)."""
     heap: list[Any] = []
     for every, is_loss in ((600.0, False), (30 * 86400.0, True)):
         for _ in range(chance.poisson(workers * seconds / every)):

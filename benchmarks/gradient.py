@@ -1,11 +1,11 @@
-"""`loco-stream bench gradient`.
+"""`python -m benchmarks gradient`.
 
-How noisy the gradient of the perturbations is, and where the credit points.
+Variance of gradients estimated by perturbations, and directions of the credit.
 
-The true gradient is that of the smoothed loss: the log-loss averaged over the perturbations of all
-other neurons, its slope along a neuron's drive taken between this neuron's own two perturbations. A
-perturbed pass estimates exactly this without bias where the neuron fires, so what is left is
-variance. A neuron that is silent gets no credit, and is left out of the true gradient too.
+The true gradient is the gradient of the smoothed loss: the log-loss averaged over the perturbations
+of all other neurons; its slope along a neuron's drive is taken between the neuron's own two
+perturbations. Where the neuron fires, a perturbed pass estimates exactly this without bias, so the
+error is variance. A silent neuron gets no credit and is left out of the true gradient.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from benchmarks.grid import Grid
 from benchmarks.holdout import by_name, spread
 from benchmarks.options import Settings, common
 from benchmarks.runs import Run
-from loco_stream import LOCOClassifier, rng
+from loco_stream import AdvancedOptions, LOCOClassifier, rng
 from loco_stream.errors import ConfigError
-from loco_stream.learner.arrays.scratch import CREDIT, Scratch
+from loco_stream.learner.arrays.scratch import Scratch
 from loco_stream.learner.arrays.spec import flatten
-from loco_stream.learner.arrays.state import GAIN, ROUND, State
-from loco_stream.learner.readout.log_loss import SHARPNESS
+from loco_stream.learner.arrays.state import State
+from loco_stream.learner.readout.softmax import SHARPNESS
 from loco_stream.neurons.spikes import LEAK_SHARE, MOST_SPIKES
 
 __all__ = [
@@ -44,14 +44,13 @@ __all__ = [
 Saved = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 Floats = NDArray[np.float64]
 
-_SIZES = (32, 32, 32)  # one neuron cluster a layer, whose perturbations are orthogonal
+_SIZES = (32, 32, 32)  # one neuron cluster per layer, whose perturbations are orthogonal
 _PASSES = (1, 2, 4, 8, 32, 64)
-_REPEATS = 64  # estimates of one pass; fewer of many passes, which differ less
-_FRESH = 1 << 16  # perturbations from this number on were not met in training
-# purposes of random streams
-_SIGNS = 101
+_REPEATS = 64  # estimates by one pass; fewer by many passes, which differ less
+_FRESH = 1 << 16  # index of the first perturbation that training did not use
+_SIGNS = 101  # keys of random streams
 _RANDOM = 102
-_NOISES = {"orthogonal": False, "orthogonal, antithetic": True}
+_PLAIN = {"rule": "np", "credit": "perturbation"}  # plain node perturbation
 _TRIALS = {1: "node perturbation, 1 pass", 32: "node perturbation, 32 passes"}
 _CREDITS = (
     "mirror",
@@ -63,40 +62,57 @@ _CREDITS = (
 )
 
 
-def _net(saved: Saved, **settings: Any) -> tuple[LOCOClassifier, State, Scratch]:
-    """Return the saved net under other settings, and its arrays."""
+def _net(
+    saved: Saved, rule: str | None = None, credit: str | None = None
+) -> tuple[LOCOClassifier, State, Scratch]:
+    """Return the saved net, under another rule or credit rule if given, and its arrays.
+
+    Projectors start anew where the rule has other ones: credit does not depend on them.
+    """
     config, arrays = saved
-    config = {**config, "parameters": {**config["parameters"], **settings}}
-    model = LOCOClassifier.from_state(
-        config, {name: array.copy() for name, array in arrays.items()}
-    )
-    state = model._state
-    scratch = model._scratch
+    parameters = dict(config["parameters"])
+    advanced = parameters["advanced"]
+    parameters["rule"] = rule or parameters["rule"]
+    parameters["advanced"] = {**advanced, "credit": credit or advanced["credit"]}
+    model = LOCOClassifier(**contenders.parameters(parameters))
+    core = model._core
+    core.admit(config["features"], config["classes"])
+    state = core.state
+    scratch = core.scratch
     assert state is not None
     assert scratch is not None
+    for name, array in flatten(state).items():
+        if array.shape == arrays[name].shape:
+            array[...] = arrays[name]
+        else:
+            assert name.startswith("projections."), name
     return model, state, scratch
 
 
-def credits_of(saved: Saved, X: Floats, y: Sequence[int], repeats: int, **settings: Any) -> Floats:
-    """Return the credit that learning each row from the same saved net would use, (repeats, rows, hidden neurons).
+def credits_of(
+    saved: Saved, X: Floats, y: Sequence[int], repeats: int, passes: int = 1, **rules: str
+) -> Floats:
+    """Return the credit of each row when learned from the saved net, (repeats, rows, hidden).
 
-    Every repeat and row has perturbations of its own, from the start of a round; what a step
-    learned is undone.
+    Every repeat and row has perturbations of its own, from the start of a round, and the mean over
+    `passes` of them; each step is undone.
     """
-    model, state, scratch = _net(saved, **settings)
-    found = np.zeros((repeats, len(y), scratch.run.neurons.shape[1]))
-    for place in np.ndindex(repeats, len(y)):
-        state.counts[ROUND] = _FRESH + 64 * (place[0] * len(y) + place[1])
-        row = slice(place[1], place[1] + 1)
-        model.learn_array(X[row], y[row])
-        found[place] = scratch.run.neurons[CREDIT]
-        for name, array in flatten(state).items():
-            array[...] = saved[1][name]
+    model, state, scratch = _net(saved, **rules)
+    start = {name: array.copy() for name, array in flatten(state).items()}
+    credit = scratch.neurons.credit
+    found = np.zeros((repeats, len(y), len(credit)))
+    for repeat, row in np.ndindex(repeats, len(y)):
+        for number in range(passes):
+            state.counts.noise_round = _FRESH + 64 * (repeat * len(y) + row) + number
+            model.learn_array(X[row : row + 1], y[row : row + 1])
+            found[repeat, row] += credit / passes
+            for name, array in flatten(state).items():
+                array[...] = start[name]
     return found
 
 
 def traces_of(drives: Floats, window: float, tau: float, tau_trace: float) -> Floats:
-    """Return the traces that LIF neurons leave under constant drives in thresholds a window, in closed form.
+    """Return the traces of LIF neurons under constant drives in thresholds per window.
 
     Examples
     --------
@@ -114,12 +130,12 @@ def traces_of(drives: Floats, window: float, tau: float, tau_trace: float) -> Fl
 def _losses(
     state: State, model: LOCOClassifier, weighted: Floats, column: int, noise: Floats
 ) -> Floats:
-    """Return the log-loss of one row under many perturbations of the drives, (draws, hidden neurons).
+    """Return the log-loss of one row under perturbations of the drives, (draws, hidden).
 
     `weighted` are the weighted inputs of the first layer; the readout sees the last layer alone.
     """
-    settings = model._settings
-    gains = state.net.gains[GAIN]
+    settings = model._core.settings
+    gains = state.net.gain
     assert settings is not None
     start = 0
     for layer, size in enumerate(_SIZES):
@@ -128,32 +144,35 @@ def _losses(
         start += size
         if layer + 1 < len(_SIZES):
             weighted = traces @ state.net.deep_weights[layer][:size]
-    outputs = np.column_stack((traces, np.ones(len(noise)))) @ state.bank.traces
-    shares = state.bank.log_stack[0].copy()
+    inputs = np.column_stack((traces, np.ones(len(noise))))
+    outputs = inputs @ state.experts.least_squares.weights
+    weights = state.stacks.log_weights.copy()
     n_classes = len(model.classes)
-    shares[::2] *= SHARPNESS  # the least-squares ones, which alternate with those by log-loss
-    blocks = outputs.reshape(len(noise), len(shares), -1)[:, :, :n_classes]
-    scores = np.einsum("b,dbc->dc", shares, blocks)
+    weights[::2] *= SHARPNESS  # outputs of least squares, which alternate with log-loss
+    blocks = outputs.reshape(len(noise), len(weights), -1)[:, :, :n_classes]
+    scores = np.einsum("b,dbc->dc", weights, blocks)
     return np.asarray(np.logaddexp.reduce(scores, axis=1) - scores[:, column])
 
 
 def smoothed_gradient(saved: Saved, X: Floats, y: Sequence[int], draws: int, seed: int) -> Floats:
-    """Return the true gradient of each row by the drives, twice from `draws` draws, (2, rows, hidden neurons).
+    """Return the true gradient of each row by the drives, from two halves, (2, rows, hidden).
 
-    Finite differences: each neuron's perturbation is turned round while all others stay (common
-    random numbers).
+    Each half averages `draws` draws.
+
+    Finite differences: the sign of each neuron's perturbation is changed while all others stay
+    (common random numbers).
     """
     model, state, scratch = _net(saved)
-    size = model.perturbation_std
+    size = model._core.options.advanced.perturbation_std
     hidden = sum(_SIZES)
     signs = np.sign(rng.uniforms(rng.derive_key(seed, _SIGNS), 0, 2 * draws * hidden) - 0.5)
     total = np.zeros((2, len(y), hidden))
     for r, label in enumerate(y):
         model.predict_array(X[r : r + 1])
         weighted = scratch.code.lines.astype(np.float64) @ state.net.weights
-        fires = scratch.features[:hidden] > 0.0
+        fires = scratch.clean.traces[:hidden] > 0.0
         for d, noise in enumerate(size * signs.reshape(-1, hidden)):
-            each = np.tile(noise, (hidden + 1, 1))  # as drawn, and with each neuron's turned round
+            each = np.tile(noise, (hidden + 1, 1))  # as drawn, and with each neuron's sign changed
             each[np.arange(1, hidden + 1), np.arange(hidden)] *= -1.0
             losses = _losses(state, model, weighted, model.classes.index(label), each)
             total[d % 2, r] += fires * (losses[0] - losses[1:]) / (2.0 * noise)
@@ -161,9 +180,10 @@ def smoothed_gradient(saved: Saved, X: Floats, y: Sequence[int], draws: int, see
 
 
 def relative_error(estimates: Floats, truth: Floats) -> float:
-    """Return the mean squared error of estimates over the squared norm of the true gradient, all rows together.
+    """Return the mean squared error of estimates over the squared norm of the true gradient.
 
-    One factor of each square is taken from each half of `truth`, so that its own noise cancels.
+    All rows count together. Each square takes one factor from each half of `truth`, so that its
+    noise cancels.
 
     Examples
     --------
@@ -176,7 +196,7 @@ def relative_error(estimates: Floats, truth: Floats) -> float:
 
 
 def angles(estimates: Floats, gradient: Floats) -> list[float]:
-    """Return the angle between estimates and the gradient in each layer, degrees, all rows as one vector.
+    """Return the angle between estimates and gradient per layer in degrees, all rows as one vector.
 
     Examples
     --------
@@ -194,13 +214,14 @@ def angles(estimates: Floats, gradient: Floats) -> list[float]:
 
 def _trained(credit: str, n_samples: int, seed: int) -> Saved:
     X, labels = data.load("digits")
-    model = LOCOClassifier(_SIZES, credit=credit, readout_layers="last", retention=0.0, seed=seed)
+    advanced = AdvancedOptions(credit=credit, readout_layers="last")
+    model = LOCOClassifier(_SIZES, retention=0.0, seed=seed, advanced=advanced)
     model.learn_array(X[:n_samples], labels[:n_samples].tolist())
     return model.export_state()
 
 
 def measure(trained: int, rows: int, draws: int, seed: int) -> dict[str, Any]:
-    """Train 3 x 32 neurons on the first digits, then measure on the last rows of the stream, never learned."""
+    """Train 3 x 32 neurons on the first digits, then measure on the last rows, never learned."""
     X, labels = data.load("digits")
     X = X[-rows:]
     y = labels[-rows:].tolist()
@@ -211,31 +232,21 @@ def measure(trained: int, rows: int, draws: int, seed: int) -> dict[str, Any]:
         "true gradient": truth[:1],
         "mirror": credits_of(saved, X, y, 1),
     }
-    for name, antithetic in _NOISES.items():
-        for passes in _PASSES[antithetic:]:
-            found = credits_of(
-                saved,
-                X,
-                y,
-                max(4, _REPEATS // passes),
-                rule="np",
-                credit="perturbation",
-                antithetic=antithetic,
-                n_perturbations=passes // (1 + antithetic),
-            )
-            figures[f"{name}/{passes}"] = relative_error(found, truth)
-            if passes in _TRIALS and not antithetic:
-                estimates[_TRIALS[passes]] = found
+    for passes in _PASSES:
+        found = credits_of(saved, X, y, max(4, _REPEATS // passes), passes, **_PLAIN)
+        figures[f"orthogonal/{passes}"] = relative_error(found, truth)
+        if passes in _TRIALS:
+            estimates[_TRIALS[passes]] = found
     draw = rng.normals(rng.derive_key(seed, _RANDOM), 0, _REPEATS * truth[0].size)
     estimates["random vector"] = draw.reshape(_REPEATS, *truth[0].shape) * (truth[0] != 0.0)
     for name, found in estimates.items():
-        _keep_angles(
-            figures, name, found, truth[1] if name == "true gradient" else truth.mean(axis=0)
-        )
+        gradient = truth[1] if name == "true gradient" else truth.mean(axis=0)
+        _keep_angles(figures, name, found, gradient)
     for name, credit in (("learned credit", "learned"), ("paper's credit", "perturbation")):
-        saved = _trained(credit, trained, seed)  # a net of its own, for its feedback grew with it
+        saved = _trained(credit, trained, seed)  # feedback is learned with its net
         truth = smoothed_gradient(saved, X, y, draws, seed)
-        _keep_angles(figures, name, credits_of(saved, X, y, 1), truth.mean(axis=0))
+        found = credits_of(saved, X, y, 1)
+        _keep_angles(figures, name, found, truth.mean(axis=0))
     return figures
 
 
@@ -250,21 +261,19 @@ def _cell(runs: list[dict[str, Any]], key: str) -> str:
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return the relative variance by noise and number of passes, and the angles by credit and layer."""
+    """Return the relative error by number of passes, and the angles by credit and layer."""
     linear = sum(_SIZES) - 1
     variance = Grid(
-        "squared error of the perturbations' gradient over the true one's squared norm, by number of perturbed passes "
-        f"(independent ones on a linear loss: {linear} / passes)",
-        ["trained on", "perturbations", *map(str, _PASSES)],
+        "squared error of the estimated gradient over the squared norm of the true one, by number "
+        f"of perturbed passes (independent ones on a linear loss: {linear} / passes)",
+        ["trained on", *map(str, _PASSES)],
     )
     angle = Grid(
         "degrees between credit and true gradient (last row: between its two halves)",
         ["trained on", "credit", *(f"layer {layer + 1}" for layer in range(len(_SIZES)))],
     )
     for (_, trained), runs in by_name(results).items():
-        for name, antithetic in _NOISES.items():
-            cells = (_cell(runs, f"{name}/{passes}") for passes in _PASSES[antithetic:])
-            variance.row(trained, name, *["-"] * antithetic, *cells)
+        variance.row(trained, *(_cell(runs, f"orthogonal/{passes}") for passes in _PASSES))
         for name in _CREDITS:
             angle.row(
                 trained, name, *(_cell(runs, f"{name}/{layer + 1}") for layer in range(len(_SIZES)))
@@ -287,26 +296,25 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     type=click.IntRange(min=1),
     default=250,
     show_default=True,
-    help="Perturbations that each half of the true gradient averages.",
+    help="Perturbations per half of the true gradient.",
 )
 @common(seeds=3)
 def command(settings: Settings, samples: str, rows: int, draws: int) -> None:
-    """Variance of the perturbations' gradient, and the angle between credit and true gradient, 3 x 32 neurons.
+    """Measure the variance of gradient estimates, and angles between credit and gradient.
 
-    The readout sees the last layer alone; sklearn's digits. Before the first samples the readout is
-    zero, and so is every gradient. "Mirror" has mirrored feedback in the last layer, which is read,
-    and learned feedback below.
+    A net of 3 x 32 neurons on sklearn's digits, whose readout sees the last layer alone. Before the
+    first rows the readout is zero, and so is every gradient. "Mirror" has mirrored feedback in the
+    last layer, which the readout sees, and learned feedback below.
 
     \b
     Examples
-      loco-stream bench gradient
-      loco-stream bench gradient --samples 500 --seeds 1 --draws 1000
+      python -m benchmarks gradient
+      python -m benchmarks gradient --samples 500 --seeds 1 --draws 1000
     """
     numbers = contenders.whole_numbers(samples, "--samples")
-    if not all(
-        100 <= number <= 1700 for number in numbers
-    ):  # with fewer a class is missing, with more the rows
-        raise ConfigError(f"--samples is {samples!r}; allowed are whole numbers from 100 to 1700.")
+    # Fewer rows miss a class, more leave none to measure on.
+    if not all(100 <= number <= 1700 for number in numbers):
+        raise ConfigError(f"`--samples` must be integers from 100 to 1700, got {samples!r}")
     runs = [
         Run(
             f"digits/{trained}/{seed}",

@@ -1,4 +1,4 @@
-"""A table that knows how to print itself in a terminal and in Markdown."""
+"""A table for the terminal and for Markdown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Grid", "percent"]
 
 @dataclass(slots=True)
 class Grid:
-    """A titled table of text cells; a cell marked by `mark` is the best of its column.
+    """A titled table of text cells; `mark_best` marks the best cell of a column.
 
     Examples
     --------
@@ -36,7 +36,7 @@ class Grid:
         self.rows.append(list(cells))
 
     def mark_best(self, column: int, values: Sequence[float | None], largest: bool = True) -> None:
-        """Mark the rows whose value in `column` is the best; None takes no part."""
+        """Mark the rows with the best value in `column`; None is ignored."""
         known = [value for value in values if value is not None]
         if known:
             best = max(known) if largest else min(known)
@@ -45,7 +45,7 @@ class Grid:
     def rich(self, width: int = 80) -> list[Table]:
         """Return the table for a terminal `width` characters wide, marked cells bold.
 
-        What is too wide becomes several tables one below the other, each with the first column.
+        A table that is too wide is split into several, each with the first column.
         """
         sizes = [
             3 + max(len(row[c]) for row in [list(self.columns), *self.rows])

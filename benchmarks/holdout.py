@@ -1,7 +1,4 @@
-"""Train on one pass over a stream, then test on rows never trained on.
-
-And the data sets that come so split.
-"""
+"""Training in one pass, testing on held-out rows, and the data sets with such a split."""
 
 from __future__ import annotations
 
@@ -44,10 +41,10 @@ def train_and_test(
 def images(
     directory: str | Path | None, n_samples: int, n_test: int
 ) -> tuple[str, data.Arrays, data.Arrays]:
-    """Return the name, training and test rows of MNIST, or of sklearn's digits where MNIST is not at hand.
+    """Return the name, training rows and test rows of MNIST, or of sklearn's digits without it.
 
-    The first `n_samples` of a shuffle with seed 0 train; digits have 1438 rows to train on and 359
-    to test.
+    Training takes the first `n_samples` of a shuffle with seed 0. Digits have 1438 training and 359
+    test rows.
     """
     try:
         (X, y), (Xt, yt) = data.load_mnist(directory)
@@ -66,9 +63,9 @@ def images(
 def nettalk(
     directory: str | Path | None, target: str, common: bool, share: float
 ) -> tuple[data.Arrays, data.Arrays]:
-    """Return NETtalk split by word, four fifths to train.
+    """Return NETtalk, split by word: four fifths are for training.
 
-    7 letters one-hot -> phoneme or stress codes.
+    Rows are 7 one-hot letters, labels phoneme or stress codes.
     """
     with np.load(data.find("NETtalk", "nettalk.npz", directory)) as file:
         letters = file["X"]
@@ -91,7 +88,7 @@ def nettalk(
 
 
 def by_name(results: dict[str, dict[str, Any]]) -> dict[tuple[str, ...], list[dict[str, Any]]]:
-    """Group results of all seeds: the key without its last part -> the runs."""
+    """Group the runs of all seeds by the key without its last part."""
     grouped: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for key, values in results.items():
         grouped[tuple(key.split("/")[:-1])].append(values)
@@ -99,6 +96,6 @@ def by_name(results: dict[str, dict[str, Any]]) -> dict[tuple[str, ...], list[di
 
 
 def spread(runs: list[dict[str, Any]], key: str) -> tuple[float, float | None]:
-    """Return mean and standard deviation over seeds of one figure; no deviation for one run."""
+    """Return the mean and standard deviation of a figure over seeds; None for a single run's."""
     values = [run[key] for run in runs]
     return fmean(values), stdev(values) if len(values) > 1 else None

@@ -1,7 +1,7 @@
-"""Streams of two classes of which one, class 1, is rare; each drawn anew for every seed.
+"""Streams of two classes with a rare class 1; every seed draws new ones.
 
-Two Gaussian clouds of ten features, the rare one moved along the diagonal, are solved best by a
-line; Agrawal and SEA, of whose class 1 most rows are left out, are not.
+A linear boundary is best for the two Gaussian clouds of ten features, of which the rare one is
+shifted along the diagonal. It is not for Agrawal and SEA, where most rows of class 1 are left out.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _gaussians(share: float, shift: float, n: int, seed: int) -> Arrays:
 
 
 def _drifting(n: int, seed: int) -> Arrays:
-    """Return 1 % at a distance of 3 whose direction makes half a turn from the first row to the last."""
+    """Return 1 % at a distance of 3; its direction makes half a turn over the stream."""
     draw = np.random.default_rng(seed)
     y = _labels(draw, n, 0.01)
     across = _DIAGONAL * np.where(np.arange(_FEATURES) % 2, 1.0, -1.0)
@@ -44,14 +44,14 @@ def _drifting(n: int, seed: int) -> Arrays:
 
 
 def _late(n: int, seed: int) -> Arrays:
-    """Return 1 % at a distance of 3, of which none comes in the first half."""
+    """Return 1 % at a distance of 3, none of it in the first half."""
     draw = np.random.default_rng(seed)
     y = _labels(draw, n, 0.01) * (np.arange(n) >= n // 2)
     return draw.normal(size=(n, _FEATURES)) + 3.0 * y[:, None] * _DIAGONAL, y
 
 
 def _subsampled(make: Callable[[int], Any], n: int, seed: int) -> Arrays:
-    """Return a river stream with so many rows of class 1 left out that about 1 % is left."""
+    """Return a river stream, leaving out rows of class 1 until about 1 % remains."""
     draw = np.random.default_rng(seed)
     probe = [int(y) for _, y in islice(make(seed), 2000)]
     common = 1.0 - sum(probe) / len(probe)

@@ -1,7 +1,4 @@
-"""`python -m benchmarks late`.
-
-What each part of a model may learn of a row whose label comes later.
-"""
+"""`python -m benchmarks late`: labels that come later."""
 
 from __future__ import annotations
 
@@ -17,15 +14,16 @@ from benchmarks import contenders, data, temporal_data
 from benchmarks.grid import Grid, percent
 from benchmarks.holdout import by_name, spread
 from benchmarks.machine import fingerprint
-from benchmarks.options import Settings, common, say_missing
+from benchmarks.options import Settings, common, print_missing
 from benchmarks.runs import Run
 from benchmarks.temporal import MEMORY, score, spans
 from benchmarks.temporal_data import EVENTS, TimedStream
+from loco_stream.estimators.inputs.row_times import row_times_at
 
 __all__ = ["command", "grids", "measure"]
 
 _ROWS = 6_000
-_AT_ONCE = 50  # rows of a stream without events whose labels come together
+_BATCH = 50  # rows of a stream without events whose labels come together
 _END = "at the end"
 _EVENT = "an event"
 _LATE = ("0", "20", "100", _END, _EVENT)
@@ -65,9 +63,9 @@ def _load(name: str, seed: int, directory: str | None) -> TimedStream:
 
 
 def _drawn_events(name: str, seed: int) -> TimedStream:
-    """Return 80 events of 100 rows whose four labels are sizes: of a wave, or of noise.
+    """Return 80 events of 100 rows; the label is one of four sizes of a wave or of noise.
 
-    Each event has a level.
+    Each event has a level of its own.
     """
     random = np.random.RandomState(seed)
     shape = (80, 1, 6)
@@ -91,61 +89,65 @@ def _drawn_events(name: str, seed: int) -> TimedStream:
 def measure(
     stream: str, contender: str, late: str, seed: int, directory: str | None
 ) -> dict[str, Any]:
-    """Predict each row, or each event, when it comes; learn it when its label does."""
+    """Predict each row or event when it comes, and learn it when its label comes."""
     from loco_stream import LOCOClassifier, LOCORegressor
 
     timed = _load(stream, seed, directory)
     options = _CONTENDERS[contender] | ({} if stream in _ROW_STREAMS else {"memory": MEMORY})
     model: Any = (LOCORegressor if timed.is_regression else LOCOClassifier)(**options, seed=seed)
-    learn = _learn_anew if contender == _NO_TICKETS else _learn
+    learn = _learn_without_ticket if contender == _NO_TICKETS else _learn
     if late == _EVENT:
         answers = _by_event(model, timed, contender == _NO_TICKETS)
         assert timed.begins is not None
         return {"score": score(answers, timed.y[timed.begins], timed)}
-    answers = (
-        _by_end(model, timed, learn) if late == _END else _by_row(model, timed, learn, int(late))
-    )
-    blind = (
-        0 if not timed.is_regression else _AT_ONCE if late == _END else int(late) + 1
-    )  # no value had come
-    return {"score": score(answers[blind:], timed.y[blind:], timed)}
+    if late == _END:
+        answers = _by_end(model, timed, learn)
+        n_blind = _BATCH  # rows before the first value
+    else:
+        answers = _by_row(model, timed, learn, int(late))
+        n_blind = int(late) + 1
+    first = n_blind if timed.is_regression else 0
+    return {"score": score(answers[first:], timed.y[first:], timed)}
 
 
 def _learn(model: Any, ticket: Any, y: Any) -> None:
     model.learn_one(ticket, y)
 
 
-def _learn_anew(model: Any, ticket: Any, y: Any) -> None:
+def _learn_without_ticket(model: Any, ticket: Any, y: Any) -> None:
     """Learn a row as if it had been predicted a moment ago."""
-    model.learn_one(_said_now(model, ticket), y)
+    model.learn_one(_predicted_now(model, ticket), y)
 
 
-def _said_now(model: Any, ticket: Any) -> Any:
-    """Return a ticket with what the model says by now, in the context of then."""
+def _predicted_now(model: Any, ticket: Any) -> Any:
+    """Return a ticket with the model's present predictions, in the context of the row."""
     from loco_stream.learner import step
-    from loco_stream.learner.arrays.state import N_CLASSES, N_FEATURES
     from loco_stream.learner.delayed_labels.pending import ticket_size
 
-    if model.n_seen == 0 or len(ticket.said) != ticket_size(
-        model._settings, *model._state.counts[[N_CLASSES, N_FEATURES]]
-    ):
+    core = model._core
+    if core.n_seen == 0:
         return ticket
-    said = ticket.said[None, :].copy()
-    model._slots.fill(ticket.x, model._row[0])
+    counts = core.state.counts
+    if len(ticket.predicted) != ticket_size(core.settings, counts.n_classes, counts.n_features):
+        return ticket
+    predicted = ticket.predicted[None, :].copy()
+    core.slots.fill(ticket.x, core.row[0])
+    no_times = np.zeros((0, 3))
+    no_labels = np.zeros(0, np.int64)
     none = np.zeros(0)
-    proba = np.zeros((0, 0))
+    no_proba = np.zeros((0, 0))
     step.run(
-        *model._handle.door,
-        model._row,
-        np.zeros((0, 3)),
-        none.astype(int),
+        *core.kernel_args,
+        core.row,
+        no_times,
+        no_labels,
         none,
         step.LATE,
         none,
-        proba,
-        said,
+        no_proba,
+        predicted,
     )
-    return replace(ticket, said=said[0])
+    return replace(ticket, predicted=predicted[0])
 
 
 def _rows(timed: TimedStream) -> tuple[list[dict[int, float]], list[Any], list[float | None]]:
@@ -173,8 +175,9 @@ def _by_row(model: Any, timed: TimedStream, learn: Callable[..., None], late: in
 
 def _by_end(model: Any, timed: TimedStream, learn: Callable[..., None]) -> list[Any]:
     """Return the answer to each row; labels come when the event, or every fiftieth row, is over."""
-    (rows, y, t), answers = _rows(timed), []
-    cuts = [slice(at, min(at + _AT_ONCE, len(rows))) for at in range(0, len(rows), _AT_ONCE)]
+    rows, y, t = _rows(timed)
+    answers = []
+    cuts = [slice(at, min(at + _BATCH, len(rows))) for at in range(0, len(rows), _BATCH)]
     for span in cuts if timed.begins is None else spans(timed):
         if timed.begins is not None:
             model.reset_context()
@@ -185,49 +188,50 @@ def _by_end(model: Any, timed: TimedStream, learn: Callable[..., None]) -> list[
     return answers
 
 
-def _by_event(model: Any, timed: TimedStream, anew: bool) -> list[Any]:
-    """Return one answer an event, whose label comes at its end."""
+def _by_event(model: Any, timed: TimedStream, without_tickets: bool) -> list[Any]:
+    """Return one answer per event, whose label comes at its end."""
     answers = []
     y = timed.y.tolist()
     for rows in spans(timed):
         answers.append(model.predict_sequence(timed.X[rows]))
-        if not anew or model.n_seen == 0:
+        if not without_tickets or model.n_seen == 0:
             model.learn_sequence(timed.X[rows], y[rows.start])
             continue
-        model._admit((), (y[rows.start],))
+        model._core.admit((), (y[rows.start],))
         model.reset_context()
         tickets = [
             model.observe_one(row)
             for row in _rows(replace(timed, X=timed.X[rows], y=timed.y[rows]))[0]
         ]
         for ticket in tickets:
-            _learn_share(model, _said_now(model, ticket), y[rows.start], 1.0 / len(tickets))
+            share = 1.0 / len(tickets)
+            _learn_share(model, _predicted_now(model, ticket), y[rows.start], share)
     return answers
 
 
 def _learn_share(model: Any, ticket: Any, y: Any, share: float) -> None:
     """Learn a ticket with a share of a step of the hidden layers."""
-    moments = np.array([[np.nan, 0.0, share]])
-    slots = np.array([model._class_slots[y]])
-    model._slots.fill(ticket.x, model._row[0])
-    model._run(
-        model._row,
-        slots,
+    core = model._core
+    core.slots.fill(ticket.x, core.row[0])
+    core.run(
+        core.row,
+        np.array([core.class_slots[y]]),
         np.zeros(1),
         predicts=False,
-        moments=moments,
-        tickets=ticket.said[None, :],
+        times=row_times_at(np.full(1, np.nan), share=share),
+        tickets=ticket.predicted[None, :],
     )
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return one table for each lateness: what every contender scores on every stream."""
+    """Return one table per delay: the score of every contender on every stream."""
     grouped = by_name(results)
     out = []
     for late in dict.fromkeys(key[0] for key in grouped):
         streams = list(dict.fromkeys(key[1] for key in grouped if key[0] == late))
         names = list(dict.fromkeys(key[2] for key in grouped if key[0] == late))
-        title = f"accuracy, % (R2 x 100 for values), labels {late}{' rows late' if late.isdecimal() else ''}"
+        delay = f"{late} rows late" if late.isdecimal() else late
+        title = f"accuracy, % (R2 x 100 for values), labels {delay}"
         grid = Grid(title, ["contender", *streams])
         for name in names:
             cells = [grouped.get((late, stream, name)) for stream in streams]
@@ -246,12 +250,12 @@ def _runs(late: str, stream: str, name: str, settings: Settings) -> list[Run]:
     events = stream in (*EVENTS, "waves", "spreads")
     if (late == _EVENT and not events) or (late == "0" and name == _NO_TICKETS):
         return []
-    told = {"stream": stream, "contender": name, "late": late, "directory": settings.directory}
+    where = {"stream": stream, "late": late, "directory": settings.directory}
     return [
         Run(
             f"{late}/{stream}/{name}/{seed}",
             measure,
-            {**told, "seed": seed},
+            {"contender": name, "seed": seed, **where},
             f"{code} {_CONTENDERS[name] or ''}".strip(),
         )
         for seed in range(settings.seeds)
@@ -266,20 +270,20 @@ def _runs(late: str, stream: str, name: str, settings: Settings) -> list[Run]:
 @click.option("--late", "lates", metavar="A;B", help=f"When labels come: {'; '.join(_LATE)}.")
 @common(seeds=3)
 def command(settings: Settings, only: str | None, names: str | None, lates: str | None) -> None:
-    """Labels that come later: tickets, hidden layers that learn, and what is left without either.
+    """Labels that come later, with and without tickets and hidden layers that learn.
 
-    Rows are answered when they come. `no tickets` learns whom to trust from what is said when the
-    label comes, not from what was said when the row did; `frozen` has hidden layers that do not
+    Rows are predicted when they come. `no tickets` scores the parts of the readout by their
+    predictions when the label comes instead of when the row came; in `frozen` hidden layers do not
     learn.
 
     \b
     Examples
-      loco-stream bench late --data ~/data --seeds 1
-      loco-stream bench late --streams "SEA3;digits" --late "20;100"
+      python -m benchmarks late --data ~/data --seeds 1
+      python -m benchmarks late --streams "SEA3;digits" --late "20;100"
     """
     chosen = contenders.pick(names, _STREAMS, "--streams", separator=";")
     here, notes = temporal_data.available(chosen, settings.directory)
-    say_missing(notes)
+    print_missing(notes)
     runs = [
         run
         for late in contenders.pick(lates, _LATE, "--late", separator=";")

@@ -1,7 +1,7 @@
-"""What every contender of a bench looks like: the array doors that our own estimators have.
+"""The interface of every contender: the array methods of this package's estimators.
 
-`RiverLearner` brings any river estimator to them, `CompiledLearner` any numba loop over rows;
-`Majority` and `NoChange` are the two predictors that every table must show.
+`RiverLearner` adapts river estimators and `CompiledLearner` numba loops over rows. Every table
+shows the two baselines, `Majority` and `NoChange`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
 
 
 _FEW = 20
-WIDE = 256  # rows with more features than this are images
+WIDE = 256  # rows with more features are taken for images
 
 
 class Learner(Protocol):
@@ -41,7 +41,7 @@ class Learner(Protocol):
         ...
 
     def predict_array(self, X: NDArray[Any]) -> NDArray[Any]:
-        """Return one label or value a row, changing nothing."""
+        """Return one label or value per row without changing the model."""
         ...
 
     def learn_predict_array(self, X: NDArray[Any], y: Any) -> NDArray[Any]:
@@ -50,14 +50,14 @@ class Learner(Protocol):
 
 
 class RiverLearner:
-    """A river estimator (`learn_one`, `predict_one` on dicts) behind the array doors.
+    """Array methods for a river estimator (`learn_one` and `predict_one` of dicts).
 
     Parameters
     ----------
     model
         Any river classifier, regressor or pipeline.
     as_array
-        Hand each row over as `{"row": array}` instead of one key a feature.
+        Pass each row as `{"row": array}` instead of with one key per feature.
     """
 
     def __init__(self, model: Any, as_array: bool = False) -> None:
@@ -70,7 +70,7 @@ class RiverLearner:
             self.model.learn_one(x, target)
 
     def predict_array(self, X: NDArray[Any]) -> NDArray[Any]:
-        """Return one prediction a row, changing nothing."""
+        """Return one prediction per row without changing the model."""
         return _column([self.model.predict_one(x) for x in self._dicts(X)])
 
     def learn_predict_array(self, X: NDArray[Any], y: Any) -> NDArray[Any]:
@@ -83,9 +83,9 @@ class RiverLearner:
 
 
 class CompiledLearner(ABC):
-    """The array doors over one compiled loop; a subclass says what the loop does in `_run`.
+    """Array methods for a compiled loop, which a subclass defines in `_run`.
 
-    Labels are codes 0..n_classes-1; the prediction -1 means that nothing was learned yet.
+    Labels are codes 0..n_classes-1; -1 is the prediction before the first label.
     """
 
     @abstractmethod
@@ -97,7 +97,7 @@ class CompiledLearner(ABC):
         learn: bool,
         result: NDArray[np.int64],
     ) -> None:
-        """Go once over the rows; predictions go into `result`."""
+        """Predict and learn each row in order; store predictions in `result`."""
 
     def _pass(self, X: NDArray[Any], y: Any, predict: bool, learn: bool) -> NDArray[np.int64]:
         result = np.full(len(X), -1, dtype=np.int64)
@@ -110,7 +110,7 @@ class CompiledLearner(ABC):
         self._pass(X, y, predict=False, learn=True)
 
     def predict_array(self, X: NDArray[Any]) -> NDArray[Any]:
-        """Return one prediction a row, changing nothing."""
+        """Return one prediction per row without changing the model."""
         return self._pass(X, (), predict=True, learn=False)
 
     def learn_predict_array(self, X: NDArray[Any], y: Any) -> NDArray[Any]:
@@ -130,7 +130,7 @@ class NoChange:
             self.last = np.asarray(y).tolist()[-1]
 
     def predict_array(self, X: NDArray[Any]) -> NDArray[Any]:
-        """Return one prediction a row, changing nothing."""
+        """Return one prediction per row without changing the model."""
         return _column([self.last] * len(X))
 
     def learn_predict_array(self, X: NDArray[Any], y: Any) -> NDArray[Any]:
@@ -155,7 +155,7 @@ class Majority:
         self.counts.update(np.asarray(y).tolist())
 
     def predict_array(self, X: NDArray[Any]) -> NDArray[Any]:
-        """Return one prediction a row, changing nothing."""
+        """Return one prediction per row without changing the model."""
         return _column([self._best()] * len(X))
 
     def learn_predict_array(self, X: NDArray[Any], y: Any) -> NDArray[Any]:
@@ -168,13 +168,13 @@ class Majority:
 
 
 def warm(model: Learner, X: NDArray[Any], y: NDArray[Any]) -> None:
-    """Let a throw-away model learn a few rows, so that compiling is not charged to the one that is timed."""
+    """Let a temporary model learn a few rows, so that the timed one finds its kernels compiled."""
     model.learn_predict_array(X[:_FEW], y[:_FEW])
     model.predict_array(X[:_FEW])
 
 
 def _dicts(X: NDArray[Any]) -> Any:
-    """Yield rows as dicts keyed 0..n-1, one at a time, so that no more than one is alive."""
+    """Yield rows as dicts with keys 0..n-1, of which only one is alive at a time."""
     columns = range(X.shape[1])
     return (dict(zip(columns, row, strict=True)) for row in X.tolist())
 
@@ -190,9 +190,9 @@ def _column(values: list[Any]) -> NDArray[Any]:
 
 
 def correct(predictions: NDArray[Any], y: NDArray[Any]) -> tuple[int, int]:
-    """Return (right, counted).
+    """Return the numbers of right predictions and of rows with a prediction.
 
-    A row counts if there was a prediction (not None and not the code -1).
+    None and the code -1 are no predictions.
     """
     made = [
         (p, t)

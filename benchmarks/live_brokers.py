@@ -1,4 +1,4 @@
-"""Rows through a broker of this machine, for `bench live`."""
+"""Rows from a broker on this machine, for `python -m benchmarks live`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SERVER_SECONDS = 60.0
 
 
 def _payloads(n: int, block: int) -> Iterator[bytes]:
-    """Yield the schema, then n rows in blocks, as the bodies of messages."""
+    """Yield the bodies of messages: the schema, then n rows in blocks."""
     import numpy as np
 
     from loco_stream.connectors.ls1.messages import SchemaPayload, encode
@@ -49,7 +49,7 @@ def _fill_redis(port: int, payloads: Iterator[bytes]) -> None:
 def _fill_kafka(port: int, payloads: Iterator[bytes]) -> None:
     admin: Any = import_module("confluent_kafka.admin")
     settings = {"bootstrap.servers": f"127.0.0.1:{port}", "log_level": 0}
-    client = admin.AdminClient(settings)  # has to live until the answer is there
+    client = admin.AdminClient(settings)  # must stay alive until the result arrives
     client.create_topics([admin.NewTopic("rows", 1, 1)])["rows"].result(60)
     producer = import_module("confluent_kafka").Producer(settings)
     for payload in payloads:
@@ -93,7 +93,7 @@ SERVERS: dict[
 
 
 def brokers() -> list[str]:
-    """Return the brokers that this machine can run."""
+    """Return the brokers that are installed."""
     return [kind for kind, (command, _) in SERVERS.items() if command(0, "")]
 
 
@@ -119,7 +119,7 @@ def _running(kind: str) -> Iterator[int]:
 
 
 def learn(kind: str, model: Any, block: int, n: int, checkpoint: str) -> float:
-    """Learn n rows that a broker holds, with checkpoints; return rows per second."""
+    """Learn n rows from a broker, with checkpoints, and return rows per second."""
     from loco_stream.connectors import open_source
     from loco_stream.engine import StreamEngine
 
@@ -129,7 +129,7 @@ def learn(kind: str, model: Any, block: int, n: int, checkpoint: str) -> float:
         engine = StreamEngine(model, source, checkpoint=checkpoint, strict=False)
         began = (
             time.perf_counter()
-        )  # not the report's rate, which leaves the reading of live rows out as waiting
+        )  # the report's rate does not count the time of reading live rows
         report = engine.run()
         seconds = time.perf_counter() - began
     assert report["n_samples"] == n, report["transport"]

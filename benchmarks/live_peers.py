@@ -1,7 +1,4 @@
-"""The other ends of `bench live`, each a process of its own.
-
-`python -m benchmarks.live_peers JSON`.
-"""
+"""The peer processes of `python -m benchmarks live`: `python -m benchmarks.live_peers JSON`."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ CLASSES = tuple("0123456789")
 
 
 def table(n: int, seed: int = 0) -> tuple[NDArray[np.float32], list[str]]:
-    """Return n rows of 64 features and their classes: ten noisy centres."""
+    """Return n rows of 64 features around ten centres, and their classes."""
     draw = random.Random(seed)
     centres = np.array([[draw.gauss(0, 1) for _ in FEATURES] for _ in CLASSES], dtype=np.float32)
     y = [draw.randrange(len(CLASSES)) for _ in range(n)]
@@ -40,14 +37,14 @@ def table(n: int, seed: int = 0) -> tuple[NDArray[np.float32], list[str]]:
 
 
 def start_peer(**order: Any) -> subprocess.Popen[str]:
-    """Start a process that does what is ordered; see `main`."""
+    """Start a peer process that calls `main` with `order`."""
     return subprocess.Popen(
         [sys.executable, "-m", __name__, json.dumps(order)], stdout=subprocess.PIPE, text=True
     )
 
 
 def peer_answer(peer: subprocess.Popen[str]) -> dict[str, Any]:
-    """Wait for the process to end and return its result."""
+    """Wait for a peer process to end and return its result."""
     out, _ = peer.communicate()
     answer: dict[str, Any] = json.loads(out)
     return answer
@@ -56,7 +53,7 @@ def peer_answer(peer: subprocess.Popen[str]) -> dict[str, Any]:
 def feed(
     address: str, n: int, block: int, reliable: bool, keys: str | None = None
 ) -> dict[str, Any]:
-    """Send n rows; return rows per second, until all are acked where there are acks."""
+    """Send n rows and return the rate; a reliable mode's includes all acknowledgements."""
     X, y = table(n)
     with ZMQSender(
         address,
@@ -76,18 +73,16 @@ def feed(
         return {"rows_per_second": n / (time.perf_counter() - began)}
 
 
-def ask(address: str, n: int, warm: int, log: bool) -> dict[str, Any]:
-    """Teach `warm` rows, then time single rows from sending to their prediction.
+def time_rows(address: str, n: int, warm: int, log: bool) -> dict[str, Any]:
+    """Learn `warm` rows, then time single rows from sending to prediction.
 
-    One by one, then at half that load.
-
-    With `log` the rows are labelled and learned too, and their predictions wait for nothing but
-    their turn.
+    The first half is sent one by one, the second at half that rate. With `log` rows are labelled
+    and learned too.
     """
     X, y = table(warm + n)
     with ZMQSender(
         address,
-        name="ask",
+        name="timer",
         features=FEATURES,
         classes=CLASSES,
         reliable=True,
@@ -121,7 +116,7 @@ def ask(address: str, n: int, warm: int, log: bool) -> dict[str, Any]:
     return {
         "full": _quantiles(full),
         "half": _quantiles(np.array(half)),
-        "asks_per_second": 1 / float(full.mean()),
+        "requests_per_second": 1 / float(full.mean()),
     }
 
 
@@ -131,7 +126,7 @@ def _quantiles(seconds: NDArray[np.float64]) -> dict[str, float]:
 
 
 def _greeting(mechanism: bytes) -> bytes:
-    """Return the 64 bytes with which ZMTP 3 begins."""
+    """Return the 64 bytes of a ZMTP 3 greeting."""
     return b"\xff" + bytes(8) + b"\x7f\x03\x00" + mechanism.ljust(20, b"\0") + bytes(32)
 
 
@@ -141,17 +136,17 @@ def _open(address: str) -> socket.socket:
 
 
 def _shake_hands(peer: socket.socket) -> None:
-    """Become an anonymous DEALER."""
+    """Complete the handshake as an anonymous DEALER."""
     ready = b"\x05READY" + b"\x0bSocket-Type" + (6).to_bytes(4, "big") + b"DEALER"
     peer.sendall(_greeting(b"NULL"))
-    heard = 0
-    while heard < 64 and (part := peer.recv(4096)):
-        heard += len(part)
+    received = 0
+    while received < 64 and (part := peer.recv(4096)):
+        received += len(part)
     peer.sendall(b"\x04" + bytes([len(ready)]) + ready)
 
 
 def flood(address: str, connections: int, seconds: float) -> dict[str, Any]:
-    """Fill connections with well-framed rubbish, as fast as they take it."""
+    """Send well-framed garbage over connections as fast as possible."""
     message = b"\x01\x01s" + b"\x01\x20" + bytes(32) + b"\x00\xff" + bytes(255)
     opened = []
     for _ in range(connections):
@@ -161,13 +156,13 @@ def flood(address: str, connections: int, seconds: float) -> dict[str, Any]:
         opened.append(peer)
     sent = 0
     end = time.monotonic() + seconds
-    rubbish = message * 200
-    rest = dict.fromkeys(opened, b"")  # a message cut in the middle goes on where it stopped
+    garbage = message * 200
+    rest = dict.fromkeys(opened, b"")  # unsent parts of messages
     while time.monotonic() < end:
         moved = 0
         for peer in opened:
             with suppress(OSError):
-                data = rest[peer] or rubbish
+                data = rest[peer] or garbage
                 done = peer.send(data)
                 rest[peer] = data[done:]
                 moved += done
@@ -180,7 +175,7 @@ def flood(address: str, connections: int, seconds: float) -> dict[str, Any]:
 
 
 def strangers(address: str, connections: int, foreign_keys: str) -> dict[str, Any]:
-    """Knock with a key that is not admitted, with none, with a huge frame, with noise, by turns."""
+    """Connect in turn with a key that is not admitted, no key, a huge frame and noise."""
     held: list[socket.socket] = []
     for i in range(connections):
         if i % 50 == 0:
@@ -214,10 +209,7 @@ def strangers(address: str, connections: int, foreign_keys: str) -> dict[str, An
 
 
 def post(url: str, n: int, warm: int) -> dict[str, Any]:
-    """Ask for the prediction of one row over a connection that stays.
-
-    Return milliseconds of each answer.
-    """
+    """Time HTTP predictions of one row over one connection, in milliseconds."""
     address = urllib.parse.urlsplit(url)
     body = json.dumps({"x": {"a": 0.5, "b": -0.25, "c": 1.0, "d": 0.0}})
     took = []
@@ -232,7 +224,7 @@ def post(url: str, n: int, warm: int) -> dict[str, Any]:
 
 
 def read(url: str) -> dict[str, Any]:
-    """Read a live page's events until its server ends; say when the first one has come."""
+    """Read a live page's events until its server ends; print a line at the first one."""
     frames = 0
     with suppress(OSError), urllib.request.urlopen(f"{url}events") as events:
         for line in events:
@@ -243,12 +235,12 @@ def read(url: str) -> dict[str, Any]:
 
 
 def main(order: str) -> None:
-    """Do what a JSON object orders and print the result as JSON."""
+    """Call the function `do` of a JSON object with its other entries; print the result."""
     arguments = json.loads(order)
     actions: dict[str, Callable[..., dict[str, Any]]]
     actions = {
         "feed": feed,
-        "ask": ask,
+        "time_rows": time_rows,
         "flood": flood,
         "strangers": strangers,
         "read": read,

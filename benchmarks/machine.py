@@ -1,4 +1,4 @@
-"""Where and with what a figure was measured, and how time is taken."""
+"""Machine, versions and code of a measurement, and timing."""
 
 from __future__ import annotations
 
@@ -23,8 +23,15 @@ __all__ = ["cpu_seconds", "fingerprint", "median", "record"]
 
 _PACKAGES = ("numpy", "numba", "river", "scikit-learn")
 _ROOT = Path(__file__).parent.parent
-# What a model computes with: a change elsewhere does not make a measured figure stale.
-_MODEL = ("jit.py", "rng.py", "learner/**/*.py", "neurons/*.py", "simd/*.py")
+# Code that a model depends on; changes of other code do not make results stale.
+_MODEL = (
+    "_compiler/**/*.py",
+    "estimators/**/*.py",
+    "learner/**/*.py",
+    "neurons/*.py",
+    "options.py",
+    "rng.py",
+)
 
 
 def _versions() -> dict[str, str]:
@@ -69,20 +76,22 @@ def record() -> dict[str, Any]:
         if commit is None or not _git("status", "--porcelain", "-uno", ".")
         else f"{commit}+changes",
         "versions": _versions(),
-        "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+        "machine": (
+            f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
+        ),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
 @cache
 def fingerprint(*parts: str) -> str:
-    """Return a short hash of the code that a figure depends on, so that a stale figure is measured again.
+    """Return a short hash of the code that a result depends on; stale results are measured again.
 
     Parameters
     ----------
     parts
-        Files, for example `"benchmarks/mlp.py"` or `"loco_stream/rng.py"`, the latter of the
-        package that is imported, wherever it is installed; none means the model.
+        Files, for example `"benchmarks/mlp.py"`, or `"loco_stream/rng.py"` of the imported
+        package; none means the code of a model.
     """
     package = Path(loco_stream.__file__).parent
     roots = {"benchmarks": _ROOT, "loco_stream": package.parent}
@@ -103,5 +112,5 @@ def cpu_seconds(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def median(values: Sequence[float]) -> float:
-    """Return the median; benches quote it because machines are shared and noisy."""
+    """Return the median, which suits shared and noisy machines."""
     return float(statistics.median(values))

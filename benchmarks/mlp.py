@@ -1,6 +1,7 @@
-"""The strongest cheap peer: a one-hidden-layer ReLU network trained by backpropagation, compiled.
+"""A compiled ReLU network with one hidden layer, trained by backpropagation.
 
-Batch 1, plain SGD, running scaling inside the compiled step, softmax cross-entropy.
+It is the strongest of the cheap peers: batch size 1, plain SGD, softmax cross-entropy, and running
+scaling within the compiled step.
 """
 
 from __future__ import annotations
@@ -42,10 +43,7 @@ def _forward(z, w1, b1, w2, b2, hidden, out):
 
 @njit(cache=True)
 def _backward(z, target, rate, w1, b1, w2, b2, hidden, out):
-    """Descend the softmax cross-entropy of one sample.
-
-    `out` holds logits and becomes their gradient.
-    """
+    """Take one SGD step on the softmax cross-entropy; `out` turns from logits into gradients."""
     out -= out.max()
     for c in range(out.size):
         out[c] = np.exp(out[c])
@@ -70,7 +68,7 @@ def _backward(z, target, rate, w1, b1, w2, b2, hidden, out):
 def _sgd_run(X, y, predict, learn, rate, seen, mean, m2, w1, b1, w2, b2, result):
     """Predict and/or learn each row in order.
 
-    `seen` is a one-element array, the count of samples learned.
+    `seen` holds one number, the count of samples learned.
     """
     z = np.empty(X.shape[1])
     hidden = np.empty(b1.size)
@@ -101,10 +99,10 @@ class BackpropMLP(CompiledLearner):
     n_hidden
         Hidden units.
     learning_rate
-        Step of SGD. Over the streams of `benchmarks.data` .03 does best; .05 adapts faster on some.
+        Step of SGD. Over the streams of `benchmarks.data` .03 is best; .05 adapts faster on some.
     standardise
         Scale each feature by its running mean and deviation. None does so up to 256 features; wider
-        rows are taken for images with pixels in [0, 1], where standardising blows up the pixels
+        rows are taken for images with pixels in [0, 1], where standardising would inflate pixels
         that are almost always 0.
     seed
         Draws the weights: normal, standard deviation sqrt(2 / (fan-in + fan-out)) (Glorot & Bengio,

@@ -1,6 +1,6 @@
-"""`loco-stream bench monitor`.
+"""`python -m benchmarks monitor`.
 
-Whether the accuracy matrix made while the stream runs is right, and what it costs.
+Error and cost of the accuracy matrix that the monitor estimates while the stream runs.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from benchmarks import contenders, data, scenarios
 from benchmarks.grid import Grid
 from benchmarks.learner import correct
 from benchmarks.machine import cpu_seconds, fingerprint
-from benchmarks.options import Settings, common, say_missing
+from benchmarks.options import Settings, common, print_missing
 from benchmarks.runs import Run
 from loco_stream import LOCOClassifier, TaskMonitor, metrics
 from loco_stream.errors import SourceError
 
 __all__ = ["command", "deviations", "grids", "measure_cost", "measure_matrix"]
 
-# scenario -> share of samples withheld: short tasks need more of theirs for an accuracy at all
+# scenario -> share of samples withheld; short tasks need a larger one
 _SHARES = {
     "class-incremental digits": 0.1,
     "split MNIST": 0.05,
@@ -46,7 +46,7 @@ def _learn(
     start: int,
     features: tuple[int, ...],
 ) -> None:
-    """Test, watch and learn the rows of a task one by one, as the engine does."""
+    """Test, monitor and learn the rows of a task one by one, as the engine does."""
     for i, label in enumerate(task.y.tolist(), start=start):
         x = task.X[i - start : i - start + 1]
         answer = model.predict_array(x, features)[0] if i else None
@@ -65,9 +65,9 @@ def deviations(
     true: NDArray[np.float64],
     n_test: NDArray[np.float64],
 ) -> list[float]:
-    """Return how many standard errors each entry on and below the diagonal is from that of full test sets.
+    """Return deviations from full test sets in standard errors, on and below the diagonal.
 
-    The test sets are samples too, `n_test` (tasks,) large: the squares of both errors add.
+    Test sets are samples too, of sizes `n_test` (tasks,): the variances of both add.
     """
     error = np.sqrt(errors**2 + true * (1.0 - true) / n_test)
     below = np.tril_indices(len(true))
@@ -75,10 +75,7 @@ def deviations(
 
 
 def measure_matrix(scenario: str, borders: str, seed: int, directory: str | None) -> dict[str, Any]:
-    """Run our default under the monitor.
-
-    Compare its matrix and its measures with those of full test sets.
-    """
+    """Compare the monitor's matrix and measures with those of full test sets."""
     tasks = scenarios.build(scenario, directory)
     features = tuple(range(tasks[0].X.shape[1]))
     model = LOCOClassifier(seed=seed)
@@ -113,7 +110,10 @@ def measure_matrix(scenario: str, borders: str, seed: int, directory: str | None
 
 
 def measure_cost(repeats: int) -> dict[str, Any]:
-    """Return microseconds a sample of test-then-train, row by row by arrays, on A-B-A-B labels, in turn."""
+    """Return microseconds per sample with and without monitors, row by row by arrays.
+
+    The stream is A-B-A-B labels; all kinds take turns.
+    """
     kinds: tuple[Callable[[], TaskMonitor | None], ...] = (
         lambda: None,
         lambda: TaskMonitor(holdout=0),
@@ -140,7 +140,7 @@ def measure_cost(repeats: int) -> dict[str, Any]:
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return how the matrix on the fly deviates from that of full test sets, and the cost."""
+    """Return the deviations of the monitor's matrix from full test sets, and its cost."""
     rows: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     costs = []
     for key, values in results.items():
@@ -159,9 +159,7 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
         "sd",
         "measures within 2 se",
     ]
-    grid = Grid(
-        "the accuracy matrix on the fly against full test sets, in standard errors", columns
-    )
+    grid = Grid("the monitor's accuracy matrix against full test sets, in standard errors", columns)
     for (scenario, borders), runs in rows.items():
         complete = [run for run in runs if "deviations" in run]
         entries = [value for run in complete for value in run["deviations"]]
@@ -188,7 +186,7 @@ def _within(values: list[float]) -> str:
 
 
 def _cost_grid(microseconds: dict[str, list[float]]) -> Grid:
-    grid = Grid("what watching costs, CPU, row by row", ["monitor", "us/sample", "of throughput"])
+    grid = Grid("CPU cost of monitoring, row by row", ["monitor", "us/sample", "of throughput"])
     plain = median(microseconds[_COSTS[0]])
     for name, found in microseconds.items():
         grid.row(name, f"{median(found):.1f}", f"{100 * (1 - plain / median(found)):.1f} %")
@@ -198,32 +196,34 @@ def _cost_grid(microseconds: dict[str, list[float]]) -> Grid:
 @click.command("monitor")
 @click.option("--scenarios", "chosen", metavar="A,B", help=f"Scenarios: {', '.join(_SHARES)}.")
 @click.option(
-    "--borders", metavar="A,B", help="given: told where tasks begin; auto: found by the detectors."
+    "--borders",
+    metavar="A,B",
+    help="given: borders are marked in the stream; auto: detectors find them.",
 )
 @click.option(
     "--repeats",
     type=click.IntRange(min=1),
     default=_REPEATS,
     show_default=True,
-    help="Of the cost.",
+    help="Repeats of the cost measurement.",
 )
 @common(seeds=4)
 def command(settings: Settings, chosen: str | None, borders: str | None, repeats: int) -> None:
-    """Compare the accuracy matrix made while the stream runs with that of full test sets, and time the monitor.
+    """Compare the monitor's accuracy matrix with full test sets, and time the monitor.
 
-    Two standard errors hold the truth in about 95 of 100 entries if the errors are right. With
-    borders found by the detectors only runs that found as many tasks as there are can be compared.
+    If the standard errors are right, about 95 of 100 entries are within two of the truth. With
+    borders from detectors, only runs with the true number of tasks can be compared.
 
     \b
     Examples
-      loco-stream bench monitor
-      loco-stream bench monitor --scenarios "A-B-A-B labels" --borders given
+      python -m benchmarks monitor
+      python -m benchmarks monitor --scenarios "A-B-A-B labels" --borders given
     """
     names = contenders.pick(chosen, tuple(_SHARES), "--scenarios")
     try:
         data.require("MNIST", settings.directory)
     except SourceError as error:
-        say_missing([f"split MNIST: {error}"])
+        print_missing([f"split MNIST: {error}"])
         names = [name for name in names if name != "split MNIST"]
     runs = [
         Run(

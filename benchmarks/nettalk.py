@@ -1,6 +1,6 @@
-"""`loco-stream bench nettalk`.
+"""`python -m benchmarks nettalk`.
 
-Reading aloud, seven letters -> the phoneme and the stress of the middle one.
+Reading aloud: from seven letters to the phoneme and the stress of the middle one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NAMES = (
 def measure(
     target: str, contender: str, seed: int, whole: bool, share: float, directory: str | None
 ) -> dict[str, Any]:
-    """Train one contender on four fifths of the words in one pass, test on the letters of the others."""
+    """Train one contender on four fifths of the words in one pass and test it on the others."""
     train, test = nettalk(directory, target, common=not whole, share=share)
     n_classes = 1 + int(max(train[1].max(), test[1].max()))
     shape = (train[0].shape[1], n_classes)
@@ -41,7 +41,7 @@ def measure(
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return test and prequential accuracy by letter, one table a corpus and target."""
+    """Return test and prequential accuracy by letter, one table per corpus and target."""
     grouped = by_name(results)
     out = []
     for corpus, target in dict.fromkeys(key[:2] for key in grouped):
@@ -65,12 +65,12 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 @share_option
 @common(seeds=2)
 def command(settings: Settings, only: str | None, whole: bool, share: float) -> None:
-    """Seven letters -> phoneme and stress of the middle one, on words never heard; needs --data.
+    """Predict phoneme and stress of the middle of seven letters, in new words; needs --data.
 
     \b
     Examples
-      loco-stream bench nettalk --data ~/data
-      loco-stream bench nettalk --data ~/data --whole --only default,softmax
+      python -m benchmarks nettalk --data ~/data
+      python -m benchmarks nettalk --data ~/data --whole --only default,softmax
     """
     data.require("NETtalk", settings.directory)
     runs = [

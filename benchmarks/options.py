@@ -1,4 +1,4 @@
-"""The options that all benches share, and the one way a bench runs and shows its results."""
+"""Options that all benches share, and how a bench runs and shows its results."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from rich.console import Console
 from benchmarks.grid import Grid
 from benchmarks.runs import Results, Run, perform
 
-__all__ = ["Settings", "common", "say_missing", "share_option"]
+__all__ = ["Settings", "common", "print_missing", "share_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What every bench is told: where data lies, how many seeds and processes, where results go."""
+    """Settings of every bench: data directory, numbers of seeds and processes, output."""
 
     directory: str | None
     seeds: int
@@ -30,9 +30,9 @@ class Settings:
     fresh: bool
 
     def anew(self) -> Settings:
-        """Return the same without old results and in one process.
+        """Return settings without old results and with one process.
 
-        For figures that are only comparable within a run.
+        They are for figures that are comparable only within one run.
         """
         return replace(self, fresh=True, jobs=1)
 
@@ -56,8 +56,8 @@ class Settings:
             console.print(f"picture in {self.out / f'{name}.png'}")
 
 
-def say_missing(notes: Sequence[str]) -> None:
-    """Print what is left out because its data is not on this machine."""
+def print_missing(notes: Sequence[str]) -> None:
+    """Print a note for everything that is left out because its data is missing."""
     for note in notes:
         Console().print(f"[yellow]left out:[/yellow] {note}")
 
@@ -72,7 +72,7 @@ share_option = click.option(
 
 
 def common(seeds: int) -> Callable[[F], F]:
-    """Add `--data`, `--seeds`, `--jobs`, `--out` and `--fresh`, handed over as one `settings`."""
+    """Add `--data`, `--seeds`, `--jobs`, `--out` and `--fresh`, passed as one `settings`."""
 
     def decorate(function: F) -> Any:
         @wraps(function)
@@ -95,22 +95,22 @@ def _options(seeds: int) -> list[Callable[[Any], Any]]:
             "directory",
             type=click.Path(exists=True, file_okay=False),
             envvar="LOCO_STREAM_DATA",
-            help="Directory with mnist.npz, noaa_weather.npz, nettalk.npz (or set LOCO_STREAM_DATA); what is not "
-            "there is left out and named, with where to get it.",
+            help="Directory with mnist.npz, noaa_weather.npz, nettalk.npz (or set "
+            "LOCO_STREAM_DATA); notes name the files that are missing and where to get them.",
         ),
         click.option(
             "--seeds",
             type=click.IntRange(min=1),
             default=seeds,
             show_default=True,
-            help="How many seeds (0, 1, ...) of every model that uses one.",
+            help="Number of seeds (0, 1, ...) of every model that uses one.",
         ),
         click.option(
             "--jobs",
             type=click.IntRange(min=1),
             default=1,
             show_default=True,
-            help="Processes at once; more than one makes the throughput figures worse.",
+            help="Parallel processes; more than one lowers the throughput figures.",
         ),
         click.option(
             "--out",

@@ -1,4 +1,4 @@
-"""`loco-stream bench outlets`.
+"""`python -m benchmarks outlets`.
 
 What sinks cost the learner, how soon a drift is known, how fast HTTP answers.
 """
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 import numpy as np
@@ -24,6 +24,7 @@ from benchmarks.live_peers import FEATURES, peer_answer, start_peer
 from benchmarks.machine import median
 from benchmarks.options import Settings, common
 from benchmarks.runs import Run
+from loco_stream.stream import Sample, Sink, Source
 
 __all__ = ["command", "cost", "drift_delay", "grids", "predict_time"]
 
@@ -41,15 +42,12 @@ _TURN = 128  # rows: what else goes on in a machine changes within tenths of a s
 _DEAD = "http://127.0.0.1:9/?linger=0"  # the discard port: nobody listens
 
 
-class _Nothing:
+class _Nothing(Sink):
     def write(self, prediction: Any) -> None:
         """Take a prediction."""
 
     def write_block(self, predictions: Any) -> None:
         """Take the predictions of a block."""
-
-    def close(self, report: Any) -> None:
-        """Take the report."""
 
 
 class _InTurn(_Rows):
@@ -168,21 +166,18 @@ class _Receiver(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-class _Turning:
+class _Turning(Source):
     """Live rows whose concept turns every 1,000 rows; each has the moment it came as its time."""
 
     name = "turning"
     guarantee = "rows of this bench"
-    schema = None
+    position: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, n: int, rate: float) -> None:
-        self.position: dict[str, Any] = {}
         self._n = n
         self._rate = rate
 
     def __iter__(self) -> Iterator[Any]:
-        from loco_stream.stream import Sample
-
         X = np.random.default_rng(0).normal(size=(self._n, 4))
         began = time.monotonic()
         for i, x in enumerate(X.tolist()):
@@ -190,20 +185,12 @@ class _Turning:
             y = (x[0] + x[1] > 0) != bool(i // 1000 % 2)
             yield Sample(dict(zip("abcd", x, strict=True)), "ny"[y], i, time.time(), self.name)
 
-    def seek(self, position: dict[str, Any]) -> None:
-        """Nothing is resumed here."""
-
-    ack = seek
-
-    def reply(self, event: Any, values: Any, classes: Any) -> None:
-        """Nobody asked."""
-
-    def close(self) -> None:
-        """Nothing is open."""
-
 
 def drift_delay(n: int, rate: float) -> dict[str, Any]:
-    """Milliseconds from the row that raised a drift to its record at a webhook, behind every prediction's record."""
+    """Return milliseconds from the row of a drift to its record at a webhook.
+
+    The records of all predictions go the same way.
+    """
     from loco_stream.connectors import open_sink
     from loco_stream.engine import StreamEngine
     from loco_stream.estimators.classifier import LOCOClassifier
@@ -228,13 +215,13 @@ def drift_delay(n: int, rate: float) -> dict[str, Any]:
 
 
 def predict_time(n: int, rate: float) -> dict[str, Any]:
-    """Milliseconds of one HTTP prediction, asked for by another process, while rows are learned at a rate."""
-    from loco_stream.dashboard.http import HTTPDoor
+    """Return milliseconds of one HTTP prediction for another process while rows are learned."""
+    from loco_stream.dashboard.http_api import HttpApi
     from loco_stream.engine import StreamEngine
     from loco_stream.estimators.classifier import LOCOClassifier
 
     service = SimpleNamespace(engine=None, status={"n_samples": 0}, alarm=None)
-    door = HTTPDoor(service, 0)
+    api = HttpApi(service, 0)
     model = LOCOClassifier(seed=0)
     model.learn_one(dict.fromkeys("abcd", 0.0), "n")
     service.engine = engine = StreamEngine(model, _Turning(60_000, rate))
@@ -245,11 +232,11 @@ def predict_time(n: int, rate: float) -> dict[str, Any]:
     ):  # compiled: a server that stands still for 5 s loses its clients
         time.sleep(0.1)
     try:
-        return peer_answer(start_peer(do="post", url=door.url, n=n, warm=50))
+        return peer_answer(start_peer(do="post", url=api.url, n=n, warm=50))
     finally:
         engine.stop()
         thread.join()
-        door.close()
+        api.close()
 
 
 def _more(pairs: Iterable[Iterable[Sequence[float]]]) -> float:
@@ -262,7 +249,7 @@ def _more(pairs: Iterable[Iterable[Sequence[float]]]) -> float:
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     """Return what each sink costs against its neighbours, and the delays."""
     grid = Grid(
-        f"a sink beside a run in memory ({len(FEATURES)} features), CPU time of the learner's thread",
+        f"a sink beside a run in memory ({len(FEATURES)} features), CPU time of the learner",
         ["rows", "sink", "us a row without", "with", "more", "by the clock", "other threads, us"],
     )
     for way in _WAYS:
@@ -312,7 +299,7 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 )
 @common(seeds=1)
 def command(settings: Settings, rows: int, pairs: int) -> None:
-    """Measure what sinks cost the learner when nobody takes their records, and how soon records and answers come.
+    """Measure the cost of sinks without a receiver, and the delay of records and predictions.
 
     Two runs in one process take turns of 128 rows, one without a sink and one with it, and each
     turn is compared with its neighbour: the median of all turns is told. The receiver of the drift
@@ -321,8 +308,8 @@ def command(settings: Settings, rows: int, pairs: int) -> None:
 
     \b
     Examples
-      loco-stream bench outlets
-      loco-stream bench outlets --rows 9600 --pairs 3
+      python -m benchmarks outlets
+      python -m benchmarks outlets --rows 9600 --pairs 3
     """
     runs = [
         Run(way, costs, {"way": way, "n": rows - rows % _TURN, "pairs": pairs}, f"{rows} {pairs}")

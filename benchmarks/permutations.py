@@ -1,9 +1,9 @@
-"""`loco-stream bench permutations`.
+"""`python -m benchmarks permutations`.
 
-MNIST whose pixels are permuted anew every 5,000 rows, for as long as one likes.
+Input-permuted MNIST: a new permutation of the pixels every 5,000 rows.
 
-The protocol of input-permuted MNIST in Elsayed & Mahmood 2024 (UPGD): one row at a time, predicted
-before it is learned, no task borders told, accuracy over the whole stream.
+The protocol is that in Elsayed & Mahmood 2024 (UPGD): rows one at a time, each predicted before it
+is learned, unmarked task borders, accuracy over the whole stream.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmarks.grid import Grid, percent
 from benchmarks.holdout import by_name, spread
 from benchmarks.learner import correct, warm
 from benchmarks.machine import cpu_seconds
-from benchmarks.options import Settings, common, say_missing
+from benchmarks.options import Settings, common, print_missing
 from benchmarks.picture import lines
 
 __all__ = ["command", "grids", "measure"]
@@ -34,16 +34,15 @@ _NAMES = (
     "MLP .05",
     "RFF256+RLS",
 )
-_DEFAULT = tuple(name for name in _NAMES if name != contenders.RELEASE)  # at 500 rows a second
+_DEFAULT = tuple(
+    name for name in _NAMES if name != contenders.RELEASE
+)  # which learns 500 rows per second
 
 
 def measure(
     contender: str, seed: int, count: int, rows: int, directory: str | None
 ) -> dict[str, Any]:
-    """Predict and learn `count` permutations of `rows` images each.
-
-    Return the accuracy of all and of each.
-    """
+    """Predict and learn `count` permutations of `rows` images each; return the accuracies."""
     (X, y), _ = data.load_mnist(directory)
     draw = np.random.RandomState(0)  # data, not the model
     warm(contenders.make(contender, X.shape[1], 10, seed), X, y)
@@ -67,7 +66,7 @@ def measure(
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return whole-stream accuracy, that of the last tenth of the permutations, and throughput."""
+    """Return the accuracy over the whole stream and its last tenth, and the throughput."""
     grouped = by_name(results)
     numbers = sorted({len(run["accuracies"]) for runs in grouped.values() for run in runs})
     title = f"MNIST with {' or '.join(map(str, numbers))} permutations, % predicted before learning"
@@ -102,25 +101,29 @@ def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
     help="Permutations; published: 200.",
 )
 @click.option(
-    "--rows", type=click.IntRange(min=20), default=5000, show_default=True, help="Rows of each."
+    "--rows",
+    type=click.IntRange(min=20),
+    default=5000,
+    show_default=True,
+    help="Rows per permutation.",
 )
 @common(seeds=1)
 def command(settings: Settings, only: str | None, count: int, rows: int) -> None:
-    """Input-permuted MNIST, one row at a time, predicted and then learned, pixels permuted anew every 5,000 rows.
+    """Measure accuracy on input-permuted MNIST, each row predicted and then learned.
 
     Published for 200 permutations (%): AdamW 71.9, UPGD 77.9 (Elsayed & Mahmood 2024). Needs
     --data.
 
     \b
     Examples
-      loco-stream bench permutations --data ~/data --only default,frozen
-      loco-stream bench permutations --data ~/data --count 200
+      python -m benchmarks permutations --data ~/data --only default,frozen
+      python -m benchmarks permutations --data ~/data --count 200
     """
     data.require("MNIST", settings.directory)
     chosen, absent = contenders.present(
         contenders.pick(only, _NAMES, "--only") if only else _DEFAULT
     )
-    say_missing(absent)
+    print_missing(absent)
     runs = [
         contenders.run(
             f"{contender}/{seed}",

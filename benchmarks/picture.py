@@ -17,7 +17,7 @@ def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tup
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ConfigError(
-            "a picture needs matplotlib, which is missing: pip install 'loco-stream[plot]'."
+            "a picture needs matplotlib, which is missing: pip install 'loco-stream[plot]'"
         ) from error
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
@@ -36,7 +36,7 @@ def scatter(
     path: Path,
     ours: Set[str] = frozenset(),
 ) -> None:
-    """Draw named points over a logarithmic x axis, `ours` in red, and join those that none beats in both."""
+    """Draw named points over a logarithmic x axis, `ours` in red, and the Pareto front."""
     figure, (axes,) = _figure(9, 6)
     places = set(points.values())
     front = sorted(
@@ -68,7 +68,7 @@ def lines(
 def diagonal(
     series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_label: str, path: Path
 ) -> None:
-    """Draw named lines over the unit square beside the diagonal, where both are equal."""
+    """Draw named lines over the unit square and its diagonal."""
     figure, (axes,) = _figure(6, 6)
     axes.plot([0, 1], [0, 1], color="0.7", linestyle="--")
     for name, points in series.items():
@@ -79,9 +79,9 @@ def diagonal(
 
 
 def heat_maps(matrices: Mapping[str, Sequence[Sequence[float]]], path: Path) -> None:
-    """Draw accuracy matrices, four a row.
+    """Draw accuracy matrices, four in a row.
 
-    Row = after training through that task, column = task tested.
+    Rows of a matrix are the tasks trained so far, columns the tasks tested.
     """
     columns = min(4, len(matrices))
     rows = -(-len(matrices) // columns)

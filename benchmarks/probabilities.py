@@ -1,4 +1,4 @@
-"""Predicted probabilities of every contender, each row asked before it is learned, and what they are worth."""
+"""Prequential probabilities of contenders, and their log-loss and calibration."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 __all__ = ["bins", "calibration_error", "log_loss", "prequential"]
 
-# a probability below it is charged as this much, or one wrong certainty would hide all else
+# lower probabilities count as this, or a single wrong certainty would hide all else
 _SMALLEST = 1e-6
 _BINS = 10
 
@@ -17,9 +17,9 @@ _BINS = 10
 def prequential(
     model: Any, X: NDArray[np.float64], y: NDArray[np.int64], n_classes: int
 ) -> NDArray[np.float64]:
-    """Return (n, n_classes) probabilities of a river estimator, row by row before learning.
+    """Return the probabilities of each row before it is learned, (n, n_classes).
 
-    NaN before any class.
+    They are NaN before the first class.
     """
     found = np.full((len(y), n_classes), np.nan)
     for i, (row, label) in enumerate(zip(X.tolist(), y.tolist(), strict=True)):
@@ -34,7 +34,7 @@ def prequential(
 
 
 def log_loss(given: NDArray[np.float64]) -> float:
-    """Return the mean log-loss in nats of the probabilities that the right classes were given.
+    """Return the mean log-loss in nats of the predicted probabilities of the true classes.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def bins(confidence: NDArray[np.float64], hit: NDArray[np.bool_]) -> list[list[f
 
 
 def calibration_error(table: list[list[float]]) -> float:
-    """Return the expected calibration error of what `bins` returned.
+    """Return the expected calibration error of the bins from `bins`.
 
     Examples
     --------

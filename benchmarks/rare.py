@@ -1,6 +1,6 @@
-"""`loco-stream bench rare`.
+"""`python -m benchmarks rare`.
 
-Whether a class of one row in a hundred or a thousand is found, and how surely.
+Detection and ranking of a class with one row in a hundred or a thousand.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from benchmarks import contenders, imbalanced
 from benchmarks.grid import Grid
 from benchmarks.holdout import by_name, spread
 from benchmarks.machine import fingerprint
-from benchmarks.options import Settings, common, say_missing
+from benchmarks.options import Settings, common, print_missing
 from benchmarks.probabilities import bins, calibration_error, log_loss, prequential
 
 __all__ = ["command", "grids", "measure"]
@@ -33,19 +33,19 @@ _NAMES = (
     "ARF10",
 )
 _FALSE_ALARMS = 0.01
-# figure -> title, digits, whether the largest is the best
+# figure -> title, digits, whether larger is better
 _FIGURES = {
     "auc": ("area under the ROC curve", 3, True),
     "average_precision": ("average precision", 3, True),
     "recall": ("recall at 1 % false alarms", 3, True),
-    "balanced_accuracy": ("mean recall of both classes by the likeliest one", 3, True),
+    "balanced_accuracy": ("mean recall of both classes, predicting the likelier one", 3, True),
     "log_loss": ("log-loss, nats", 4, False),
     "calibration_error": ("expected calibration error of the rare class", 4, False),
 }
 
 
 def measure(stream: str, contender: str, seed: int, n_samples: int) -> dict[str, Any]:
-    """Ask for probabilities before each sample is learned; score those of the last half."""
+    """Predict the probabilities of each sample before learning it, and score the last half."""
     from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
     X, y = imbalanced.load(stream, n_samples, seed)
@@ -70,7 +70,7 @@ def measure(stream: str, contender: str, seed: int, n_samples: int) -> dict[str,
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return one table a figure: contenders by streams."""
+    """Return one table per figure: contenders by streams."""
     grouped = by_name({key: run for key, run in results.items() if run["auc"] is not None})
     streams, names = ([*dict.fromkeys(key[place] for key in grouped)] for place in (0, 1))
     out = []
@@ -104,23 +104,22 @@ def _cell(found: tuple[float, float | None] | None, digits: int) -> str:
     type=click.IntRange(min=200),
     default=20_000,
     show_default=True,
-    help="Rows of a stream.",
+    help="Rows per stream.",
 )
 @common(seeds=5)
 def command(settings: Settings, only: str | None, names: str | None, samples: int) -> None:
-    """Rank and find a rare class.
+    """Measure how well a rare class is ranked and found.
 
-    ROC, precision, recall, log-loss, calibration over the last half of each stream.
-
-    A seed draws the data as well as the model.
+    The measures (ROC, precision, recall, log-loss, calibration) are over the last half of each
+    stream. A seed draws the data as well as the model.
 
     \b
     Examples
-      loco-stream bench rare --streams "1 % shift 2" --seeds 1
-      loco-stream bench rare --only default,frozen,LogReg
+      python -m benchmarks rare --streams "1 % shift 2" --seeds 1
+      python -m benchmarks rare --only default,frozen,LogReg
     """
     chosen, absent = contenders.present(contenders.pick(only, _NAMES, "--only"))
-    say_missing(absent)
+    print_missing(absent)
     runs = [
         contenders.run(
             f"{stream}/{contender}/{seed}",

@@ -1,4 +1,4 @@
-"""`loco-stream bench regression`: prequential errors on three drifting regression streams."""
+"""`python -m benchmarks regression`: prequential errors on three drifting regression streams."""
 
 from __future__ import annotations
 
@@ -25,10 +25,7 @@ _SETTLED = 500  # rows before which intervals are not scored
 
 
 def measure(stream: str, contender: str, seed: int) -> dict[str, Any]:
-    """Predict, score and learn one stream.
-
-    Rows without a prediction (the very first) are not scored.
-    """
+    """Predict, score and learn one stream; its first row has no prediction and no score."""
     X, y = data.load(stream)
     model, spare = (contenders.make_regressor(contender, X.shape[1], seed) for _ in range(2))
     warm(spare, X, y)
@@ -37,7 +34,7 @@ def measure(stream: str, contender: str, seed: int) -> dict[str, Any]:
         [np.nan if value is None else value for value in raw.tolist()], dtype=np.float64
     )
     known = ~np.isnan(predictions)
-    known[0] = False  # no label had come
+    known[0] = False  # no target was learned yet
     error = predictions[known] - y[known]
     return {
         "mae": float(np.abs(error).mean()),
@@ -52,14 +49,13 @@ def measure(stream: str, contender: str, seed: int) -> dict[str, Any]:
 def _intervals(
     contender: str, X: NDArray[np.float64], y: NDArray[np.float64], seed: int
 ) -> dict[str, float | None]:
-    """Return how many of the values after row 500 lie inside the 90 % intervals of our own, and how wide these are."""
+    """Return coverage and mean width of 90 % intervals after row 500; None for a peer."""
     if contender not in _OURS:
         return {"coverage": None, "width": None}
     from loco_stream import LOCORegressor
 
-    _, bounds = LOCORegressor(
-        **contenders.VARIANTS[contender], seed=seed
-    ).learn_predict_interval_array(X, y, 0.9)
+    model = LOCORegressor(**contenders.parameters(contenders.VARIANTS[contender]), seed=seed)
+    _, bounds = model.learn_predict_interval_array(X, y, 0.9)
     low, high = bounds[_SETTLED:].T
     return {
         "coverage": float(((low <= y[_SETTLED:]) & (y[_SETTLED:] <= high)).mean()),
@@ -68,7 +64,7 @@ def _intervals(
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return one table a stream; the smallest MAE and RMSE are marked."""
+    """Return one table per stream; the smallest MAE and RMSE are marked."""
     grouped = by_name(results)
     out = []
     for stream in dict.fromkeys(key[0] for key in grouped):
@@ -100,12 +96,12 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 @click.option("--streams", "names", metavar="A,B", help=f"Streams: {', '.join(data.REGRESSION)}.")
 @common(seeds=3)
 def command(settings: Settings, only: str | None, names: str | None) -> None:
-    """MAE, RMSE and R2 of our default regressor by dicts, and with frozen layers, beside river's regressors.
+    """Measure MAE, RMSE and R2 of LOCORegressor and its variants and of river's regressors.
 
     \b
     Examples
-      loco-stream bench regression
-      loco-stream bench regression --streams ChickWeights --only default,AMRules
+      python -m benchmarks regression
+      python -m benchmarks regression --streams ChickWeights --only default,AMRules
     """
     runs = [
         Run(

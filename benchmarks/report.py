@@ -1,4 +1,4 @@
-"""`loco-stream bench report`: one Markdown document from the results of the benches."""
+"""`python -m benchmarks report`: one Markdown document from the results of the benches."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["command", "document"]
 
 _HEAD = """# Results of the benches
 
-Made by `loco-stream bench report` from the files that `loco-stream bench NAME` writes; not edited by hand.
-Accuracies are prequential (each sample is predicted, scored, then learned) unless a table says otherwise;
-times are CPU time of one process on a shared machine, so read their ratios.
+Made by `python -m benchmarks report` from the files of `python -m benchmarks NAME`; not edited by
+hand. Accuracies are prequential (each sample is predicted, scored, then learned) unless a table
+says otherwise. Times are CPU time of one process on a shared machine: compare their ratios.
 """
 
 
 def _section(name: str, saved: dict[str, Any]) -> str:
-    """Return one bench: how it was made, and its tables."""
+    """Return the section of one bench: its circumstances and its tables."""
     environment = saved["environment"]
     versions = ", ".join(
         f"{package} {version}" for package, version in environment["versions"].items()
@@ -46,7 +46,7 @@ def _section(name: str, saved: dict[str, Any]) -> str:
 
 
 def document(directory: Path) -> str:
-    """Return the whole document from the `*.json` results in `directory`, benches in the order of the registry.
+    """Return the document of all results in `directory`, benches in the order of the registry.
 
     Raises
     ------
@@ -61,7 +61,8 @@ def document(directory: Path) -> str:
     }
     if not there:
         raise ConfigError(
-            f"no results in {str(directory)!r}; run `loco-stream bench NAME` first, or give --results DIR."
+            f"no results in {str(directory)!r}; run `python -m benchmarks NAME` first, or give "
+            "--results DIR"
         )
     return "\n".join([_HEAD, *(_section(name, saved) for name, saved in there.items())])
 
@@ -82,13 +83,11 @@ def document(directory: Path) -> str:
     help="The document to write.",
 )
 def command(results: Path, output: Path) -> None:
-    """Write the Markdown document of all bench results.
-
-    Tables, commands, commits, versions, machine.
+    """Write all results as a Markdown document, with commands, commits, versions and machine.
 
     \b
     Examples
-      loco-stream bench report --output benchmarks/RESULTS.md
+      python -m benchmarks report --output benchmarks/RESULTS.md
     """
     text = document(results)
     output.parent.mkdir(parents=True, exist_ok=True)

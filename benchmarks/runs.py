@@ -1,7 +1,7 @@
-"""Run many independent measurements with a progress bar, keeping each result as soon as it is there.
+"""Run many independent measurements with a progress bar, storing each result at once.
 
-A bench is a list of `Run`s and one `Results` file. A run whose result is already in the file, made
-by the same code, is not repeated: an interrupted bench continues where it stopped.
+A bench is a list of `Run`s and one `Results` file. A run is skipped if the file has its result from
+the same code, so that an interrupted bench continues where it stopped.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ class Run:
 
 
 class Results:
-    """The results of one bench in one JSON file, written whole and atomically after every run.
+    """The results of one bench in a JSON file, which is replaced atomically after every run.
 
     Parameters
     ----------
     path
-        The file; made with its directories at the first result.
+        The file. It is created with its directories at the first result.
     fresh
-        Forget what the file holds.
+        Discard the results in the file.
 
     Raises
     ------
     ConfigError
-        If the file exists and is not such a file.
+        If the file exists and does not hold results.
     """
 
     def __init__(self, path: Path, fresh: bool = False) -> None:
@@ -62,21 +62,22 @@ class Results:
             try:
                 self.runs = json.loads(path.read_text(encoding="utf-8"))["runs"]
             except (json.JSONDecodeError, KeyError, TypeError) as error:
-                text = f"results file {str(path)!r} does not hold bench results; remove it or use --fresh."
-                raise ConfigError(text) from error
+                raise ConfigError(
+                    f"{str(path)!r} does not hold bench results; remove it or use --fresh"
+                ) from error
 
     def has(self, run: Run) -> bool:
-        """Tell whether the result of `run` is there and its code unchanged."""
+        """Return whether the file has the result of `run` from the same code."""
         return run.key in self.runs and self.runs[run.key].get("code") == run.code
 
     def add(self, run: Run, values: dict[str, Any]) -> None:
-        """Keep a result and write the file."""
+        """Store a result and write the file."""
         made_by = {key: self.environment[key] for key in ("command", "commit")}
         self.runs[run.key] = {**values, "code": run.code, **made_by}
         self.write()
 
     def write(self) -> None:
-        """Write the file whole: first beside it, then in its place."""
+        """Write a temporary file beside the file, then replace it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         scratch = self.path.with_suffix(f".{os.getpid()}.part")
         text = json.dumps({"environment": self.environment, "runs": self.runs}, indent=1)
@@ -85,7 +86,7 @@ class Results:
 
 
 def _answers(todo: Sequence[Run], jobs: int) -> Iterator[tuple[Run, dict[str, Any]]]:
-    """Yield runs with their results, in order in this process or as they finish in `jobs` others."""
+    """Yield runs and results, in order in this process or as they finish in `jobs` others."""
     if jobs <= 1:
         yield from ((run, run.measure(**run.arguments)) for run in todo)
         return
@@ -101,7 +102,7 @@ def _answers(todo: Sequence[Run], jobs: int) -> Iterator[tuple[Run, dict[str, An
 def perform(
     runs: Sequence[Run], results: Results, console: Console, jobs: int = 1
 ) -> dict[str, dict[str, Any]]:
-    """Do what is still to do of `runs` and return the results of all of them by key."""
+    """Do the runs without a result and return the results of all `runs` by key."""
     todo = [run for run in runs if not results.has(run)]
     if len(todo) < len(runs):
         console.print(
@@ -120,7 +121,7 @@ def perform(
             progress.update(
                 task, advance=1, description=todo[number].key if number < len(todo) else run.key
             )
-    asked = {run.key: results.runs[run.key] for run in runs}
-    results.runs = asked | results.runs  # the file keeps others' results, after those asked for
+    chosen = {run.key: results.runs[run.key] for run in runs}
+    results.runs = chosen | results.runs  # the file keeps other results, after the chosen ones
     results.write()
-    return asked
+    return chosen

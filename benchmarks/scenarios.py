@@ -1,9 +1,7 @@
-"""Continual-learning scenarios.
+"""Continual-learning scenarios: sequences of tasks with a training stream and a test set each.
 
-A sequence of tasks, each with a training stream and a test set of its own.
-
-Class-incremental scenarios share one head and tell no task labels. Permutations and orders are
-data, fixed by their definition, so numpy's old generator (`RandomState`) stays in this file.
+Class-incremental scenarios have one head and no task labels. Permutations and orders are part of
+the data's definition, which needs numpy's old generator (`RandomState`).
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ __all__ = ["SCENARIOS", "Scenario", "Task", "build"]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Rows to learn in order, rows to test on, and which concept they belong to (recurring tasks share it)."""
+    """Rows to learn in order, rows to test on, and their concept, which recurring tasks share."""
 
     X: NDArray[np.float64]
     y: NDArray[np.int64]
@@ -35,7 +33,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """How tasks are made; `mnist` tells that it needs mnist.npz, `tiny` tasks are for a quick look."""
+    """`make(directory, share)` returns the tasks; `needs` names the data to find, if any."""
 
     make: Callable[[str | Path | None, float], list[Task]]
     needs: str = ""
@@ -76,10 +74,7 @@ def _split_mnist(directory: str | Path | None, share: float) -> list[Task]:
 def _transformed_mnist(
     directory: str | Path | None, share: float, change: Callable[[NDArray[Any], int], NDArray[Any]]
 ) -> list[Task]:
-    """Return ten tasks of 1000 fresh images each.
-
-    `change(images, task)` is what a task does to them.
-    """
+    """Return ten tasks of 1000 new images each, transformed by `change(images, task)`."""
     (X, y), (Xt, yt) = _shuffled_mnist(directory)
     n = int(1000 * share)
     n_test = int(300 * share)
@@ -114,10 +109,7 @@ def _rotated_mnist(directory: str | Path | None, share: float) -> list[Task]:
 
 
 def _recurring_inputs(directory: str | Path | None, share: float) -> list[Task]:
-    """A-B-A-B on digits: in B the pixels are permuted.
-
-    Every visit brings digits not seen before.
-    """
+    """A-B-A-B on digits, permuted in B; every visit has new digits."""
     (X, y), (Xt, yt) = _digits()
     order = np.random.RandomState(1).permutation(64)
     n = int(len(y) * share) // 4
@@ -131,7 +123,7 @@ def _recurring_inputs(directory: str | Path | None, share: float) -> list[Task]:
 
 
 def _recurring_labels(directory: str | Path | None, share: float) -> list[Task]:
-    """A-B-A-B on Agrawal's functions 0 and 4: the same inputs mean other classes in B."""
+    """A-B-A-B on Agrawal's functions 0 and 4, which label the same inputs differently."""
     from river.datasets import synth
 
     n = int(2500 * share)
@@ -154,10 +146,7 @@ def _agrawal_rows(concept: Any, n: int) -> data.Arrays:
 
 
 def _noaa(directory: str | Path | None, share: float) -> list[Task]:
-    """Weather over fifty years in six spans in their order.
-
-    Of each span every fifth day is for testing.
-    """
+    """Fifty years of weather as six spans in order; every fifth day is for testing."""
     X, y = data.load("NOAA", directory)
     tasks = []
     for span, rows in enumerate(np.array_split(np.arange(int(len(y) * share)), 6)):
@@ -185,7 +174,7 @@ def build(name: str, directory: str | Path | None = None, share: float = 1.0) ->
     name
         One of `SCENARIOS`.
     directory
-        Where MNIST and NOAA lie; None takes `LOCO_STREAM_DATA`.
+        Directory of MNIST and NOAA; None takes `LOCO_STREAM_DATA`.
     share
         Fraction of the samples of each task, for a quick look.
 
@@ -194,7 +183,7 @@ def build(name: str, directory: str | Path | None = None, share: float = 1.0) ->
     ConfigError
         For an unknown name or a share outside (0, 1].
     SourceError
-        If its data is not on this machine; the text says how to get it.
+        If its data is not on this machine; the message tells how to get it.
 
     Examples
     --------
@@ -203,7 +192,7 @@ def build(name: str, directory: str | Path | None = None, share: float = 1.0) ->
     [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]
     """
     if name not in SCENARIOS:
-        raise ConfigError(f"scenario is {name!r}; allowed are {', '.join(SCENARIOS)}.")
+        raise ConfigError(f"`scenario` must be one of {', '.join(SCENARIOS)}, got {name!r}")
     if not 0.0 < share <= 1.0:
-        raise ConfigError(f"share is {share!r}; allowed is a fraction above 0, at most 1.")
+        raise ConfigError(f"`share` must be a fraction above 0, at most 1, got {share!r}")
     return SCENARIOS[name].make(directory, share)

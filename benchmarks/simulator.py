@@ -1,6 +1,6 @@
-"""`loco-stream bench simulator`.
+"""`python -m benchmarks simulator`.
 
-The simulator against the speed at which rows of weights can be read at all.
+The simulator compared with a plain loop that gathers rows of weights.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from benchmarks.machine import cpu_seconds, median
 from benchmarks.options import Settings, common
 from benchmarks.runs import Run
 from benchmarks.simulator_nets import SIZES, STEPS, bernoulli, brette4, row_gather, workload
-from loco_stream.simulator.many import cores
+from loco_stream.simulator.batch import n_cores
 from loco_stream.simulator.network import Network
 from loco_stream.simulator.queued_net import QueuedNet
 
@@ -27,16 +27,16 @@ __all__ = ["command", "grids", "recurrent_net", "run"]
 _DENSITIES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 _OPERATIONS = ("effective_macs", "effective_acs", "dense", "spikes")
 _DELAYS = ("0.1", "1.0", "spread")
-_SIZES = (4_000, 10_000, 40_000)  # neurons, with as many connections each
+_SIZES = (4_000, 10_000, 40_000)  # numbers of neurons; connections per neuron are constant
 _SECOND = 1000.0  # ms
-# ms, ms, rows of digits; 500 are left
+# ms, ms, rows of digits; 500 remain for testing
 _WINDOW = 2.0
 _DT = 0.1
 _LEARNED = 1297
 
 
 def feed_forward(name: str, repeats: int) -> dict[str, Any]:
-    """Time one Python call a sample, with counts and with all spikes recorded, and the row gather in between."""
+    """Time a call per sample, counts only or all spikes recorded, and the row gather."""
     weights, samples = workload(name)
     net = Network.from_weights(weights)
     sizes = SIZES[name]
@@ -77,12 +77,9 @@ def feed_forward(name: str, repeats: int) -> dict[str, Any]:
 
 
 def batches(name: str, repeats: int) -> dict[str, Any]:
-    """Time a thousand samples one call each and in one call on all cores, in turn.
+    """Time a thousand samples with one call each, and with one call on all cores, in turn.
 
-    Elapsed time, and CPU time of both.
-
-    CPU time shows what the batch costs where others keep the cores busy, which elapsed time does
-    not.
+    Elapsed time depends on the load of the cores, CPU time does not.
     """
     weights, samples = workload(name)
     net = Network.from_weights(weights)
@@ -104,12 +101,12 @@ def batches(name: str, repeats: int) -> dict[str, Any]:
         "speed_up": alone[0] / together[0],
         "cpu_us_one_by_one": 1e6 * alone[1],
         "cpu_us_batch": 1e6 * together[1],
-        "cores": cores(),
+        "cores": n_cores(),
     }
 
 
 def density(p: float, repeats: int) -> dict[str, Any]:
-    """Time samples whose inputs fire with probability `p` in each step, through one layer 784-256."""
+    """Time one layer, 784-256, whose inputs fire with probability `p` in each step."""
     rng = np.random.default_rng(1)
     net = Network.from_weights([(rng.normal(size=(784, 256)) / 28).astype(np.float32)])
     samples = [bernoulli(rng, 784, p) for _ in range(16)]
@@ -164,9 +161,9 @@ def benchmark4(delay: str, repeats: int) -> dict[str, Any]:
 
 
 def size(n: int, repeats: int) -> dict[str, Any]:
-    """Time one second of `n` neurons with the fan-out of benchmark 4 and a delay a connection.
+    """Time one second of `n` neurons with the fan-out of benchmark 4, and measure memory.
 
-    Weigh what it holds.
+    Every connection has its own delay.
     """
     problem = brette4(0, "spread", n)
     net = recurrent_net(problem)
@@ -179,9 +176,9 @@ def size(n: int, repeats: int) -> dict[str, Any]:
     assert isinstance(net._net, QueuedNet)
     layer = net._net.layers[0]
     held = {
-        "connections": layer.links,
-        "neurons": (layer.cells,),
-        "queue and spikes": layer.progress,
+        "connections": layer.connections,
+        "neurons": (layer.neurons.state,),
+        "queue and spikes": (*layer.queue, *layer.run_state, *layer.arrivals),
     }
     return {
         "seconds": seconds,
@@ -195,11 +192,12 @@ def size(n: int, repeats: int) -> dict[str, Any]:
 
 
 def operations(seed: int) -> dict[str, Any]:
-    """Count synaptic operations a sample beside accuracy, in NeuroBench's terms, of a net trained on digits.
+    """Count synaptic operations per row in NeuroBench's terms for a net trained on digits.
 
-    Currents are held through a window and multiplied by their weights once; a spike of a hidden
-    neuron adds its row of the readout. Effective operations leave out what is multiplied by zero;
-    dense ones are those of all weights, of the readout's in each of the steps.
+    Input currents are constant within a window, so that each is multiplied by its weights once; a
+    spike of a hidden neuron adds its row of the readout. Effective
+    operations leave out multiplications by zero; dense operations count all weights, those of the
+    readout in each step.
 
     References
     ----------
@@ -208,19 +206,18 @@ def operations(seed: int) -> dict[str, Any]:
     """
     from sklearn.datasets import load_digits
 
-    from loco_stream import LOCOClassifier
+    from loco_stream import AdvancedOptions, LOCOClassifier
 
     X, y = load_digits(return_X_y=True)
-    model = LOCOClassifier(
-        hidden_sizes=128,
+    advanced = AdvancedOptions(
         readout="delta",
         readout_layers="hidden",
         receptive_fields=1,
         window=_WINDOW,
         dt=_DT,
         reset="zero",
-        seed=seed,
     )
+    model = LOCOClassifier(hidden_sizes=128, seed=seed, advanced=advanced)
     for _ in range(2):
         model.learn_array(X[:_LEARNED], y[:_LEARNED])
     net = model.to_network()
@@ -238,7 +235,7 @@ def operations(seed: int) -> dict[str, Any]:
 
 
 def memory(calls: int) -> dict[str, Any]:
-    """Count the bytes that a number of calls leaves behind."""
+    """Measure the memory that is not freed after many calls."""
     rng = np.random.default_rng(2)
     net = Network.from_weights([(rng.normal(size=(64, 64)) / 4).astype(np.float32)])
     samples = [bernoulli(rng, 64, 0.1) for _ in range(16)]
@@ -256,10 +253,7 @@ def memory(calls: int) -> dict[str, Any]:
 
 
 def run(repeats: int = 9, calls: int = 1_000_000) -> dict[str, dict[str, Any]]:
-    """Return all measurements by name, ready for JSON.
-
-    `repeats` is how often each is timed, medians are kept.
-    """
+    """Return all measurements by name, ready for JSON; times are medians of `repeats`."""
     return {
         name: job.measure(**job.arguments)
         for name, job in ((job.key, job) for job in _jobs(repeats, calls))
@@ -282,10 +276,10 @@ def _jobs(repeats: int, calls: int) -> list[Run]:
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return the tables: dense nets, batches, cost by density, benchmark 4 and larger ones, operations, memory."""
+    """Return the tables of all measurements."""
     dense = Grid(
-        "dense nets, one Python call a sample, CPU time; share of the row gather: adding as many rows, eight a pass, "
-        "rows where numpy puts them (on cache lines)",
+        "dense nets, one Python call per sample, CPU time; share of the row gather, which adds as "
+        "many rows, eight per pass, in numpy's alignment (on cache lines)",
         [
             "net",
             "events",
@@ -298,29 +292,31 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
         ],
     )
     batch = Grid(
-        "1024 samples, all spikes recorded: one `run` each, and one `run_many`; elapsed us a sample (CPU us)",
+        "1024 samples, all spikes recorded: one `run` each, and one `run_many`; elapsed us per "
+        "sample (CPU us)",
         ["net", "cores", "run", "run_many", "faster"],
     )
-    cost = Grid("784-256, 20 steps: us a sample by input density", ["density", "us"])
+    cost = Grid("784-256, 20 steps: us per sample by input density", ["density", "us"])
     recurrent = Grid(
         "Brette et al. 2007, benchmark 4: 4000 neurons, 1 s, double precision",
         ["delay, ms", "s", "spikes", "rate, 1/s", "M events/s"],
     )
     sizes = Grid(
-        "the same with a delay a connection, by size, as many connections a neuron: time a synaptic event, and memory",
+        "the same with a delay per connection and constant fan-out, by size: time per synaptic "
+        "event, and memory",
         [
             "neurons",
             "fan-out",
             "s",
             "spikes",
-            "ns an event",
+            "ns per event",
             "MiB: connections",
             "neurons",
             "queue and spikes",
         ],
     )
     counted = Grid(
-        "synaptic operations a sample (NeuroBench): digits, 500 rows not learned",
+        "synaptic operations per sample (NeuroBench): digits, 500 test rows",
         ["accuracy", "effective MACs", "effective ACs", "dense", "spikes"],
     )
     rest = Grid("memory", ["calls", "peak, KiB", "growth in their second half, KiB"])
@@ -335,7 +331,8 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
                 f"{r['samples_per_second']:,.0f}",
                 f"{r['events_per_second'] / 1e9:.1f}",
                 f"{r['us_row_gather']:.1f} ({r['us_row_gather_on_lines']:.1f})",
-                f"{100 * r['share_of_row_gather']:.0f} % ({100 * r['share_of_row_gather_on_lines']:.0f} %)",
+                f"{100 * r['share_of_row_gather']:.0f} % "
+                f"({100 * r['share_of_row_gather_on_lines']:.0f} %)",
             )
         elif name == "run_many":
             batch.row(
@@ -378,22 +375,22 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     type=click.IntRange(min=1),
     default=9,
     show_default=True,
-    help="Timings of each; medians count.",
+    help="Repeats of each measurement, of which the median is taken.",
 )
 @click.option(
     "--calls",
     type=click.IntRange(min=2),
     default=1_000_000,
     show_default=True,
-    help="Calls to watch memory.",
+    help="Calls in the measurement of memory.",
 )
 @common(seeds=1)
 def command(settings: Settings, repeats: int, calls: int) -> None:
-    """Time the simulator: dense nets beside a bare gather of weights, batches, cost by density, a recurrent net.
+    """Time the simulator on dense and recurrent nets, and on batches.
 
     \b
     Examples
-      loco-stream bench simulator
-      loco-stream bench simulator --repeats 3 --calls 10000
+      python -m benchmarks simulator
+      python -m benchmarks simulator --repeats 3 --calls 10000
     """
     settings.anew().run("simulator", _jobs(repeats, calls), grids)

@@ -1,7 +1,4 @@
-"""The workloads of `loco-stream bench simulator` and of its peers.
-
-Nets, spikes, and the ceiling they are held to.
-"""
+"""Nets and spikes for `python -m benchmarks simulator` and its peers, and the row gather."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from benchmarks.machine import cpu_seconds, median
-from loco_stream.simulator.memory import aligned
+from loco_stream.simulator.alignment import aligned
 from loco_stream.simulator.network import Network
 
 __all__ = ["SIZES", "STEPS", "Workload", "brette4", "row_gather", "workload"]
@@ -21,7 +18,7 @@ __all__ = ["SIZES", "STEPS", "Workload", "brette4", "row_gather", "workload"]
 SIZES = {"W1": (784, 256, 256, 10), "W1-deep": (784, *[128] * 10, 10)}
 STEPS = 20  # of 1 ms
 DENSITY = 0.1
-_RATE = 0.1  # of neurons that fire in a step, in every layer
+_RATE = 0.1  # share of neurons that fire in a step, in every layer
 _SAMPLES = 64
 
 
@@ -41,7 +38,7 @@ def bernoulli(
 
 
 def workload(name: str, seed: int = 0) -> Workload:
-    """Return W1 or W1-deep: normal weights, scaled layer by layer until each fires in a tenth of its steps."""
+    """Return W1 or W1-deep, whose normal weights are scaled until every layer fires at `_RATE`."""
     rng = np.random.default_rng(seed)
     sizes = SIZES[name]
     samples = [bernoulli(rng, sizes[0], DENSITY) for _ in range(_SAMPLES)]
@@ -62,24 +59,22 @@ def workload(name: str, seed: int = 0) -> Workload:
 
 
 def brette4(seed: int, delay: float | str, n: int = 4000, fan_out: float = 80.0) -> dict[str, Any]:
-    """Return benchmark 4 of Brette et al.
-
-    2007: integrate-and-fire neurons with voltage jumps, 2 % connected.
+    """Return benchmark 4 of Brette et al. (2007): integrate-and-fire neurons with voltage jumps.
 
     Membranes are in mV above the reset of -60: threshold 10, drive 11, tau 20 ms, refractory 5 ms;
-    jumps of .25 mV from the first 80 % of the neurons and -2.25 mV from the rest; membranes start
-    anywhere below threshold.
+    jumps of .25 mV from the first 80 % of the neurons and -2.25 mV from the rest; initial
+    membranes are uniform below the threshold.
 
     Parameters
     ----------
     seed
         Of the connections, the delays and the membranes.
     delay
-        In ms, or "spread" for each connection its own from .1 to 2 ms in steps of .1.
+        In ms, or "spread": a delay per connection, from .1 to 2 ms in steps of .1.
     n
         Number of neurons.
     fan_out
-        Connections of a neuron in the mean; in the paper 2 % of 4000.
+        Mean number of connections per neuron; in the paper 2 % of 4000.
     """
     rng = np.random.default_rng(seed)
     per_neuron = rng.binomial(n, fan_out / n, n)
@@ -98,7 +93,7 @@ def brette4(seed: int, delay: float | str, n: int = 4000, fan_out: float = 80.0)
 
 @njit
 def _gather(total: Any, rows: Any, events: Any, repeats: int) -> None:
-    """Add up rows the way a plain loop does at best: eight a pass."""
+    """Add up rows in the fastest plain loop, which adds eight per pass."""
     for _ in range(repeats):
         for k in range(0, events.shape[0], 8):
             a = rows[events[k]]
@@ -114,9 +109,9 @@ def _gather(total: Any, rows: Any, events: Any, repeats: int) -> None:
 
 
 def row_gather(n_pre: int, n_post: int, on_lines: bool, repeats: int = 3) -> float:
-    """Return how many synaptic events a CPU-second the plain gather of random rows handles, the median.
+    """Return the synaptic events per CPU second of a plain gather of random rows, the median.
 
-    Rows lie where numpy puts them, or, if `on_lines`, begin on cache lines as the simulator's do.
+    Rows have numpy's alignment or, if `on_lines`, begin on cache lines like the simulator's.
     """
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(n_pre, n_post)).astype(np.float32)

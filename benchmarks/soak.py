@@ -1,6 +1,6 @@
-"""`loco-stream bench soak`.
+"""`python -m benchmarks soak`.
 
-A million samples of a drifting stream, to see what grows, slows or breaks.
+A million samples of a drifting stream: changes of cost, memory and accuracy.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _TENTHS = 10
 
 
 def _blocks(stream: str, n_blocks: int) -> Iterator[data.Arrays]:
-    """Yield the endless form of a stream in blocks, so that the whole is never in memory."""
+    """Yield blocks of the endless form of a stream."""
     rows = data.endless(stream)
     for _ in range(n_blocks):
         block = list(islice(rows, _BLOCK))
@@ -46,7 +46,7 @@ def _blocks(stream: str, n_blocks: int) -> Iterator[data.Arrays]:
 
 
 def _resident_bytes() -> int:
-    """Return the memory this process occupies now (on Linux), or its peak so far elsewhere."""
+    """Return the memory of this process: its present size on Linux, else its peak."""
     statm = Path("/proc/self/statm")
     if statm.exists():
         return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -56,7 +56,7 @@ def _resident_bytes() -> int:
 
 
 def _state(model: Any) -> list[NDArray[Any]]:
-    """Return the arrays of one of our models; a peer does not show its own."""
+    """Return the arrays of a model of this package; peers have none to inspect."""
     export = getattr(model, "export_state", None)
     return list(export()[1].values()) if export else []
 
@@ -66,10 +66,9 @@ def _non_finite(arrays: list[NDArray[Any]]) -> int:
 
 
 def measure(stream: str, contender: str, seed: int, n_samples: int) -> dict[str, Any]:
-    """Predict and learn `n_samples` in blocks; keep cost, accuracy and memory of every tenth.
+    """Predict and learn `n_samples` in blocks; return cost, accuracy and memory of each tenth.
 
-    In the last two tenths a second model learns from nothing: what it does better at the end is
-    lost by age.
+    A second model starts at the last two tenths: if it is better at the end, age costs accuracy.
     """
     n_blocks = max(n_samples // _BLOCK, _TENTHS)
     first = next(_blocks(stream, 1))
@@ -81,7 +80,7 @@ def measure(stream: str, contender: str, seed: int, n_samples: int) -> dict[str,
     accuracies = []
     young_accuracies = []
     young = contenders.make(contender, *shape, seed)
-    # ranges not seen yet begin as plus and minus infinity: only what comes later is a fault
+    # the initial ranges are plus and minus infinity: only later values are faults
     at_start = None
     blocks = track(
         _blocks(stream, n_blocks),
@@ -114,7 +113,7 @@ def measure(stream: str, contender: str, seed: int, n_samples: int) -> dict[str,
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return the tenths of each run, and last against first (cost, memory) and second (accuracy)."""
+    """Return the tenths of each run, the last compared with the first or second."""
     out = []
     for key, values in results.items():
         tenths = values["tenths"]
@@ -124,9 +123,9 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
         gain = tenths[-1]["accuracy"] - tenths[1]["accuracy"]
         age = tenths[-1]["accuracy"] - values["young_accuracy"]
         title = (
-            f"{key.rpartition('/')[0]}, {values['n_samples']:,} samples: last tenth against the first "
-            f"{cost:+.1%} cost, {memory:+.1%} memory; against the second {100 * gain:+.1f} points of accuracy, "
-            f"against a model a tenth old {100 * age:+.1f}"
+            f"{key.rpartition('/')[0]}, {values['n_samples']:,} samples: last tenth against the "
+            f"first {cost:+.1%} cost, {memory:+.1%} memory; against the second {100 * gain:+.1f} "
+            f"points of accuracy, against a model one tenth old {100 * age:+.1f}"
         )
         grid = Grid(
             title,
@@ -156,7 +155,7 @@ def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
     metavar="A,B",
     default="default,MLP .03",
     show_default=True,
-    help="Contenders, as in `bench streams`.",
+    help="Contenders, as in `python -m benchmarks streams`.",
 )
 @click.option(
     "--streams",
@@ -170,21 +169,19 @@ def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
     type=click.IntRange(min=10_000),
     default=1_000_000,
     show_default=True,
-    help="Samples in all.",
+    help="Total number of samples.",
 )
 @common(seeds=1)
 def command(settings: Settings, only: str, names: str, samples: int) -> None:
-    """Run a million samples of a drifting stream: cost, memory, accuracy of every tenth.
+    """Measure cost, memory and accuracy of each tenth of a million drifting samples.
 
-    Non-finite values.
-
-    A stream may grow harder by itself: then the peer, which only follows the present, loses as
-    much, and a model that began a tenth before the last does no better.
+    Non-finite values are counted. A stream may become harder: then the peer loses as much accuracy,
+    and a model that started one tenth before the last is no better.
 
     \b
     Examples
-      loco-stream bench soak
-      loco-stream bench soak --streams RBFd1e-3 --samples 200000
+      python -m benchmarks soak
+      python -m benchmarks soak --streams RBFd1e-3 --samples 200000
     """
     runs = [
         Run(

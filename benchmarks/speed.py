@@ -1,4 +1,4 @@
-"""`loco-stream bench speed`: the price of a sample, predict + learn + score, beside the peers."""
+"""`python -m benchmarks speed`: time per sample (predict, learn, score) of all contenders."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NAMES = (*_BY_DICTS, *_BY_ARRAYS)
 
 
 def _loop(model: Any, rows: list[dict[int, float]], labels: list[int]) -> float:
-    """Predict, score and learn row by row as a river user writes it."""
+    """Predict, score and learn row by row, as a user of river does."""
     from river.metrics import Accuracy
 
     metric = Accuracy()
@@ -37,10 +37,7 @@ def _loop(model: Any, rows: list[dict[int, float]], labels: list[int]) -> float:
 
 
 def measure(stream: str, contender: str, n_samples: int) -> dict[str, Any]:
-    """Time one pass over the first rows of a stream.
-
-    A throw-away model pays for compiling first.
-    """
+    """Time one pass over the first rows of a stream, after compiling with a temporary model."""
     X, y = data.load(stream)
     shape = (X.shape[1], int(y.max()) + 1)
     X = X[:n_samples]
@@ -61,7 +58,7 @@ def measure(stream: str, contender: str, n_samples: int) -> dict[str, Any]:
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return median samples a CPU-second and how many times ARF10 that is."""
+    """Return median samples per CPU second, and their ratio to ARF10's."""
     rates: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     widths: dict[str, int] = {}
     for key, values in results.items():
@@ -69,7 +66,7 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
         rates[contender][stream].append(values["samples_per_second"])
         widths[stream] = values["n_features"]
     grid = Grid(
-        "samples a CPU-second, predict + learn + score, median over repeats (times ARF10)",
+        "samples per CPU second, predict + learn + score, median over repeats (times ARF10)",
         ["contender", *(f"{stream} ({width} features)" for stream, width in widths.items())],
     )
     for contender, row in rates.items():
@@ -89,23 +86,23 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     type=click.IntRange(min=1),
     default=5,
     show_default=True,
-    help="Passes, taking turns.",
+    help="Passes, in which contenders take turns.",
 )
 @click.option(
     "--samples",
     type=click.IntRange(min=100),
-    help="Rows of each stream at most; fewer are quicker.",
+    help="Most rows per stream.",
 )
 @common(seeds=1)
 def command(settings: Settings, only: str | None, repeats: int, samples: int | None) -> None:
-    """CPU time of a sample: our default by dicts and by arrays beside river's learners.
+    """Measure the CPU time per sample of LOCOClassifier (dicts and arrays) and of its peers.
 
-    Contenders take turns, so that a noisy machine slows all of them; quote the ratios.
+    Contenders take turns, so that other load slows all of them alike: compare the ratios.
 
     \b
     Examples
-      loco-stream bench speed
-      loco-stream bench speed --only "default by dicts,ARF10" --repeats 9
+      python -m benchmarks speed
+      python -m benchmarks speed --only "default by dicts,ARF10" --repeats 9
     """
     runs = [
         Run(

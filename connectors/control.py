@@ -1,7 +1,4 @@
-"""A service's control socket.
-
-JSON questions and orders from this machine alone, and only from who may give them.
-"""
+"""Control socket of a service: JSON orders from this machine."""
 
 from __future__ import annotations
 
@@ -16,16 +13,17 @@ from typing import Any
 import msgspec
 import zmq
 
-from loco_stream.connectors.ls1.sockets import endpoint, is_local, open_plug
+from loco_stream.connectors.ls1.sockets import endpoint, is_local, open_socket
 from loco_stream.errors import ConfigError, SourceError
 
 __all__ = ["Control", "make_token", "order", "read_token"]
 
 _TICK_MS = 100
-_FRAME_BYTES = 4096  # an order is short
-_OPEN = frozenset({"status"})  # orders that change nothing
+_FRAME_BYTES = 4096
+_WITHOUT_TOKEN = frozenset({"status"})  # orders that change nothing
+_MIN_TOKEN = 16  # characters
 
-Answer = Callable[[], Mapping[str, Any]]
+Handler = Callable[[], Mapping[str, Any]]
 
 
 class _Order(msgspec.Struct, forbid_unknown_fields=True):
@@ -34,30 +32,29 @@ class _Order(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Control:
-    """Answers orders from a thread until it is closed.
+    """Answers orders in a thread until it is closed.
 
-    An order is one frame of JSON, ``{"do": NAME, "token": TEXT}``; the answer is ``{"ok": true,
-    ...}`` or ``{"ok": false, "error": SENTENCE}``. An ``ipc://`` socket is guarded by its file,
-    which belongs to the service's user alone. Every user of the machine reaches a ``tcp://`` port:
-    there only ``status`` is answered without the token.
+    An order is one frame of JSON, ``{"do": NAME, "token": TEXT}``. The answer is ``{"ok": true,
+    ...}`` or ``{"ok": false, "error": SENTENCE}``. An ``ipc://`` socket is protected by the mode of
+    its file. Every user of the machine can reach a ``tcp://`` port: there, only ``status`` is
+    answered without the token.
 
     Parameters
     ----------
     address
         ``tcp://127.0.0.1:PORT`` or ``ipc://PATH``.
-    orders
-        What to do and to answer, by name; called in the control's thread.
+    handlers
+        Functions that carry out the orders, by name; called in the thread.
     token
-        What an order has to bring along; None asks for none over ``ipc://`` and refuses all orders
+        Token that an order must have. None requires none over ``ipc://``, and refuses all orders
         but ``status`` over ``tcp://``.
 
     Raises
     ------
     ConfigError
-        The address can be reached from other machines: whoever may send rows must not stop the
-        engine.
+        Other machines could reach the address.
     SourceError
-        The address is in use or makes no sense.
+        The address is invalid or in use.
 
     Examples
     --------
@@ -68,54 +65,58 @@ class Control:
     """
 
     def __init__(
-        self, address: str, orders: Mapping[str, Answer], token: str | None = None
+        self, address: str, handlers: Mapping[str, Handler], token: str | None = None
     ) -> None:
         if not is_local(endpoint(address)):
             raise ConfigError(
-                f"control is for this machine alone: use tcp://127.0.0.1:PORT or ipc://PATH, not {address}"
+                f"the control address must be tcp://127.0.0.1:PORT or ipc://PATH, got {address}"
             )
-        self._orders = dict(orders)
+        self._handlers = dict(handlers)
         self._token = token
-        self._plug = open_plug(zmq.REP, address, bind=True, frame_bytes=_FRAME_BYTES)
-        path = self._plug.address.removeprefix("ipc://")
-        if path != self._plug.address and not path.startswith("@"):
-            Path(path).chmod(0o600)
-        self._guarded = token is not None or not self._plug.address.startswith("ipc:")
-        self.address = self._plug.address
-        self._over = threading.Event()
+        self._socket = open_socket(zmq.REP, address, bind=True, frame_bytes=_FRAME_BYTES)
+        self.address = self._socket.address
+        is_file = self.address.startswith("ipc://")
+        if is_file and not self.address.startswith("ipc://@"):
+            Path(self.address.removeprefix("ipc://")).chmod(0o600)
+        self._needs_token = token is not None or not is_file
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Stop answering."""
-        self._over.set()
+        self._stop.set()
         self._thread.join()
 
     def _run(self) -> None:
-        socket = self._plug.socket
-        while not self._over.is_set():
+        socket = self._socket.socket
+        while not self._stop.is_set():
             if socket.poll(_TICK_MS):
                 socket.send(msgspec.json.encode(self._answer(socket.recv_multipart())))
-        self._plug.close(linger=1.0)
+        self._socket.close(linger=1.0)
 
     def _answer(self, frames: list[bytes]) -> dict[str, Any]:
         try:
-            wanted = msgspec.json.decode(b"".join(frames), type=_Order)
+            given = msgspec.json.decode(b"".join(frames), type=_Order)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            return {"ok": False, "error": f"an order is JSON such as {{'do': 'status'}}: {error}"}
-        name = wanted.do
-        if name not in self._orders:
-            return {"ok": False, "error": f"no order {name!r} (allowed: {', '.join(self._orders)})"}
-        if self._guarded and name not in _OPEN and not self._knows(wanted.token):
-            return {"ok": False, "error": f"the order {name!r} needs the service's control token"}
-        return {"ok": True, **self._orders[name]()}
+            return _error(f"an order must be JSON such as {{'do': 'status'}}: {error}")
+        name = given.do
+        if name not in self._handlers:
+            return _error(f"there is no order {name!r} (orders: {', '.join(self._handlers)})")
+        if self._needs_token and name not in _WITHOUT_TOKEN and not self._is_token(given.token):
+            return _error(f"the order {name!r} needs the service's control token")
+        return {"ok": True, **self._handlers[name]()}
 
-    def _knows(self, token: str) -> bool:
+    def _is_token(self, token: str) -> bool:
         return self._token is not None and hmac.compare_digest(token.encode(), self._token.encode())
 
 
+def _error(sentence: str) -> dict[str, Any]:
+    return {"ok": False, "error": sentence}
+
+
 def make_token(path: str | Path) -> str:
-    """Return the token in a file of this user alone; a missing file is made, with a new token.
+    """Return the token in a file, which is created with a new token if it does not exist.
 
     Raises
     ------
@@ -127,7 +128,7 @@ def make_token(path: str | Path) -> str:
     except FileExistsError:
         return read_token(path)
     except OSError as e:
-        raise ConfigError(f"cannot write the control token to {path}: {e.strerror or e}") from None
+        raise ConfigError(f"cannot write the token to {path}: {e.strerror or e}") from None
     with os.fdopen(descriptor, "w") as file:
         file.write(secrets.token_urlsafe(32) + "\n")
     return read_token(path)
@@ -144,39 +145,45 @@ def read_token(path: str | Path) -> str:
     try:
         with Path(path).open() as file:
             if os.fstat(file.fileno()).st_mode & 0o077:
-                raise ConfigError(
-                    f"the control token {path} can be read by others: chmod 600 {path}"
-                )
+                raise ConfigError(f"the token file {path} can be read by others: chmod 600 {path}")
             token = file.readline(1024).strip()
     except (OSError, UnicodeDecodeError) as e:
+        reason = getattr(e, "strerror", None) or e
+        raise ConfigError(f"cannot read the token file {path}: {reason}") from None
+    if len(token) < _MIN_TOKEN:
         raise ConfigError(
-            f"cannot read the control token {path}: {getattr(e, 'strerror', None) or e}"
-        ) from None
-    if len(token) < 16:
-        raise ConfigError(
-            f"the control token {path} must have at least 16 characters, not {len(token)}"
+            f"the token in {path} must have at least {_MIN_TOKEN} characters, got {len(token)}"
         )
     return token
 
 
 def order(address: str, name: str, timeout: float = 5.0, token: str = "") -> dict[str, Any]:
-    """Give a running service an order and return its answer.
+    """Give an order to a running service, and return its answer.
 
-    `token` is needed where the service asks for one.
+    Parameters
+    ----------
+    address
+        Of its control socket.
+    name
+        Of the order.
+    timeout
+        Seconds to wait for the answer.
+    token
+        The control token, if the service needs one.
 
     Raises
     ------
     SourceError
-        Nobody answered in time, or the order was refused.
+        There is no answer in time, or the order is refused.
     """
-    plug = open_plug(zmq.REQ, address, bind=False)
+    connection = open_socket(zmq.REQ, address, bind=False)
     try:
-        plug.socket.send(msgspec.json.encode({"do": name, "token": token}))
-        if not plug.socket.poll(int(timeout * 1000)):
-            raise SourceError(f"nobody answers at {address} within {timeout:g} s")
-        answer: dict[str, Any] = msgspec.json.decode(plug.socket.recv(), type=dict)
+        connection.socket.send(msgspec.json.encode({"do": name, "token": token}))
+        if not connection.socket.poll(int(timeout * 1000)):
+            raise SourceError(f"no answer from {address} within {timeout:g} s")
+        answer: dict[str, Any] = msgspec.json.decode(connection.socket.recv(), type=dict)
     finally:
-        plug.close()
+        connection.close()
     if not answer["ok"]:
         raise SourceError(f"{address} refuses: {answer['error']}")
     return answer

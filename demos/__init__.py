@@ -1,4 +1,7 @@
-"""Short runs that show one thing each: read one, change it, run it with `loco-stream demo NAME`."""
+"""Short runs that each show one property; `loco-stream demo NAME` runs them.
+
+Modules without a leading underscore are demos, each with a click command.
+"""
 
 from __future__ import annotations
 

@@ -1,162 +1,176 @@
-"""Faults of electric motors, learned live from another process.
-
-An overhaul, and the old machines again.
-"""
+"""Faults of electric motors, learned live from another process, through an overhaul and back."""
 
 from __future__ import annotations
 
 import math
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 import click
 
-from loco_stream.demos.rotor import RARE, gateway
-from loco_stream.demos.stage import Hits, Stage, conclude, demo_options, play
+from loco_stream.demos._demo import Demo, HitRecorder, check_claims, demo_options, run_for
+from loco_stream.demos._rotor import RARE, Gateway
+from loco_stream.stream import Prediction, Sink
 
 if TYPE_CHECKING:
-    from loco_stream.stream import Prediction
+    from multiprocessing.context import SpawnProcess
 
-__all__ = ["Caught", "command", "outcome"]
+    from loco_stream.connectors import ZMQSource
+    from loco_stream.engine.report import Report
 
-_RATE = 1000.0  # rows a second
+__all__ = ["RareFaults", "command", "outcome"]
+
+_RATE = 1000.0  # rows per second
 _BLOCK = 100  # rows over which recovery is measured
-_SILENCE = 60.0  # seconds without a row after which the sensor is taken for dead
+_LONG = 1000  # rows over which the accuracy in a regime is measured
+_IDLE_SECONDS = 60.0  # without a row, after which the sensor counts as dead
+_ACTIONS = ("overhaul", "old regime")
 _NOTE = (
-    "Simulated: vibration of 125 electric motors, 1000 windows a second, sent by another process over ZeroMQ; the "
-    "model names the fault. 'overhaul' changes bearings and sensors, so that what was learned is partly wrong; 'old "
-    "regime' brings the old machines back: look at how deep the curve falls then."
+    "Simulated data: vibration of 125 electric motors, 1000 windows per second, sent by another "
+    "process over ZeroMQ; the model predicts the fault. 'overhaul' changes bearings and sensors, "
+    "so that part of what was learned is wrong. 'old regime' restores the old machines: look at "
+    "how little the accuracy falls then."
 )
-_LONG = 1000  # rows over which a regime's accuracy is measured
 
 
 def outcome(
     hits: Sequence[bool], drifts: Sequence[int], overhaul: int, back: int
 ) -> list[tuple[bool, str]]:
-    """Return the demo's claims: detection, recovery, and what was kept.
+    """Return the claims of the demo: detection, recovery, and little forgetting.
 
     Parameters
     ----------
     hits
-        Of each row, whether it was predicted right before it was learned.
+        For each row, whether it was predicted correctly before it was learned.
     drifts
-        Rows of the alarms.
+        Rows of the drift alarms.
     overhaul, back
-        Rows at which the machines were changed, and at which the old ones returned.
+        Rows at which the machines changed, and at which the old ones returned.
     """
     before = _mean(hits[overhaul - _LONG : overhaul])
-    alarm = next((at for at in drifts if at >= overhaul), None)
-    first = _mean(hits[overhaul : overhaul + _BLOCK])
-    recovered = next(
-        (i for i in range(overhaul + _BLOCK, back) if _mean(hits[i - _BLOCK : i]) >= 0.95 * before),
-        None,
-    )
     again = _mean(hits[back : back + _LONG])
+    regained = f"{again:.1%} in the first {_LONG} rows (claim: within 5 points)"
     return [
-        (
-            alarm is not None and alarm - overhaul <= 500,
-            f"the overhaul at row {overhaul} is noticed "
-            + ("never" if alarm is None else f"after {alarm - overhaul} rows (claim: 500)"),
-        ),
-        (
-            recovered is not None,
-            f"accuracy falls from {before:.1%} to {first:.1%} and is back at 95 % of it "
-            + ("never" if recovered is None else f"after {recovered - overhaul} rows"),
-        ),
-        (
-            again >= before - 0.05,
-            f"the old machines return at row {back}: {again:.1%} in the first {_LONG} rows (claim: within 5 points)",
-        ),
+        _detection(drifts, overhaul),
+        _recovery(hits, overhaul, back, before),
+        (again >= before - 0.05, f"the old machines return at row {back}: {regained}"),
     ]
+
+
+def _detection(drifts: Sequence[int], overhaul: int) -> tuple[bool, str]:
+    alarm = next((at for at in drifts if at >= overhaul), None)
+    when = "never" if alarm is None else f"after {alarm - overhaul} rows (claim: 500)"
+    holds = alarm is not None and alarm - overhaul <= 500
+    return holds, f"the overhaul at row {overhaul} is detected {when}"
+
+
+def _recovery(hits: Sequence[bool], overhaul: int, back: int, before: float) -> tuple[bool, str]:
+    first = _mean(hits[overhaul : overhaul + _BLOCK])
+    ends = range(overhaul + _BLOCK, back)
+    recovered = next((i for i in ends if _mean(hits[i - _BLOCK : i]) >= 0.95 * before), None)
+    when = "never" if recovered is None else f"after {recovered - overhaul} rows"
+    fall = f"accuracy falls from {before:.1%} to {first:.1%}"
+    return recovered is not None, f"{fall} and is back at 95 % of it {when}"
 
 
 def _mean(hits: Sequence[bool]) -> float:
     return sum(hits) / max(len(hits), 1)
 
 
-class Caught:
-    """A sink that looks out for the rare fault.
-
-    How often it came before it was first named, and how often since.
-    """
+class RareFaults(Sink):
+    """A sink that counts the rare fault before and after its first correct prediction."""
 
     def __init__(self) -> None:
-        self.row = self.n_before = self.n_since = self.n_found = 0
+        self._row = 0
+        self._n_before = 0
+        self._n_since = 0
+        self._n_found = 0
 
     def write(self, prediction: Prediction) -> None:
-        """Take one scored row."""
-        self.row += 1
+        """Count one scored row."""
+        self._row += 1
         if prediction.y != RARE:
             return
         found = prediction.y_pred == RARE
-        if found and not self.n_found:
-            click.echo(
-                f"row {self.row - 1}: the first {RARE} is caught, after {self.n_before} that were not"
-            )
-        self.n_before += not found and not self.n_found
-        self.n_found += found
-        self.n_since += found or self.n_found > 0
+        if found and not self._n_found:
+            missed = f"after {self._n_before} missed ones"
+            click.echo(f"row {self._row - 1}: the first {RARE} is found, {missed}")
+        self._n_before += not found and not self._n_found
+        self._n_found += found
+        self._n_since += found or self._n_found > 0
 
-    def close(self, report: object) -> None:
-        """Say how many were caught."""
-        if not self.n_found:
-            click.echo(f"the {RARE} came {self.n_before} times and was never caught")
+    def close(self, report: Mapping[str, object]) -> None:
+        """Print how many were found."""
+        if not self._n_found:
+            click.echo(f"the {RARE} occurred {self._n_before} times and was never found")
         else:
-            click.echo(f"since then {self.n_found} of {self.n_since} were caught")
+            click.echo(f"since then {self._n_found} of {self._n_since} were found")
 
 
 @click.command("machine")
 @demo_options(seconds=20.0, stays=True)
-def command(stage: Stage) -> None:
-    """Learn the faults of motors, one of them rare, at 1000 rows a second from a process of its own, over ZeroMQ.
+def command(demo: Demo) -> None:
+    """Learn faults of motors, one of them rare, at 1000 rows per second from another process.
 
-    The page has two buttons: "overhaul" changes bearings and sensors, so that what was learned is
-    partly wrong; "old regime" brings the old machines back. Look at the triangle of the alarm, the
-    dip, how fast it closes, and at the dip when the old regime returns. The physics is in
-    demos/rotor.py.
+    The page has two buttons: "overhaul" changes bearings and sensors, so that part of what was
+    learned is wrong; "old regime" restores the old machines. Look at the drift mark, the fall of
+    the accuracy, how fast it recovers, and how little it falls when the old regime returns. The
+    physics is in demos/_rotor.py.
 
-    Given --seconds, or headless, the overhaul comes by itself after a third of the rows and the old
-    regime after two thirds; seconds times 1000 rows are sent, at least 6000.
+    With --seconds or --headless, the overhaul happens after a third of the rows and the old regime
+    returns after two thirds. Seconds times 1000 rows are sent, at least 6000.
+
+    \b
+    Examples
+      loco-stream demo machine --open
+      loco-stream demo machine --headless --seconds 20
     """
     from loco_stream import LOCOClassifier, StreamEngine, TaskMonitor
     from loco_stream.connectors import ZMQSource
 
-    end = max(6000, int(stage.seconds * _RATE)) // 60 * 60 if math.isfinite(stage.seconds) else None
-    plan = {end // 3: "overhaul", end // 3 * 2: "old regime"} if end else {}
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    actions = {name: lambda name=name: ours.send(name) for name in ("overhaul", "old regime")}
-    source = ZMQSource("tcp://127.0.0.1:*", "reliable", max=end, idle=_SILENCE)
-    hits = Hits()
-    sensor = context.Process(
-        target=gateway, args=(source.address, theirs, stage.seed, _RATE, plan, end), daemon=True
-    )
-    with stage.page("Faults of electric motors", _NOTE, actions) as watchers:
+    end = max(6000, int(demo.seconds * _RATE)) // 60 * 60 if math.isfinite(demo.seconds) else None
+    source = ZMQSource("tcp://127.0.0.1:*", "reliable", max=end, idle=_IDLE_SECONDS)
+    orders, sensor = _sensor(source, demo.seed, end)
+    actions = {name: partial(orders.send, name) for name in _ACTIONS}
+    recorder = HitRecorder()
+    with demo.page("Faults of electric motors", _NOTE, actions) as watchers:
         engine = StreamEngine(
-            LOCOClassifier(seed=stage.seed),
+            LOCOClassifier(seed=demo.seed),
             source,
-            monitor=TaskMonitor(seed=stage.seed),
-            sinks=[hits, Caught()] if stage.headless else [Caught()],
+            monitor=TaskMonitor(seed=demo.seed),
+            sinks=[recorder, RareFaults()] if demo.headless else [RareFaults()],
             watchers=watchers,
         )
         sensor.start()
         try:
-            report = play(engine)
+            report = run_for(engine)
         finally:
-            ours.send("stop")
+            with suppress(BrokenPipeError):  # the sensor has sent all rows and ended
+                orders.send("stop")
             sensor.join(10)
             if sensor.is_alive():
                 sensor.terminate()
     drifts = [drift["at"] for drift in report["drifts"]]
-    rate = report["samples_per_second"]
-    accuracy = report["accuracy"]
-    click.echo(
-        f"{report['n_samples']:,} rows, accuracy {accuracy:.1%}, {rate:,.0f} rows a second, alarms at {drifts}"
-    )
-    click.echo(
-        "tasks found: "
-        + ", ".join(f"{task['task']} from row {task['start']}" for task in report["tasks"])
-    )
-    if end and stage.headless:
-        conclude(outcome(hits.hits, drifts, end // 3, end // 3 * 2))
+    _show(report, drifts)
+    if end and demo.headless:
+        check_claims(outcome(recorder.hits, drifts, end // 3, end // 3 * 2))
+
+
+def _sensor(source: ZMQSource, seed: int, end: int | None) -> tuple[Connection, SpawnProcess]:
+    """Return the sensor process, not started, and a connection that takes orders for it."""
+    plan = {end // 3: "overhaul", end // 3 * 2: "old regime"} if end else {}
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    gateway = Gateway(source.address, seed, _RATE, plan, end)
+    return ours, context.Process(target=gateway.run, args=(theirs,), daemon=True)
+
+
+def _show(report: Report, drifts: Sequence[int]) -> None:
+    rows = f"{report['n_samples']:,} rows, accuracy {report['accuracy']:.1%}"
+    click.echo(f"{rows}, {report['samples_per_second']:,.0f} rows/s, drifts at {drifts}")
+    tasks = ", ".join(f"{task['task']} from row {task['start']}" for task in report["tasks"])
+    click.echo(f"tasks: {tasks}")

@@ -1,18 +1,24 @@
-"""Any data set of river, replayed at a pace one can follow, with the page."""
+"""A data set of river, replayed at a pace that can be followed, with the page."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from loco_stream.demos.stage import Stage, conclude, demo_options, paced, play
+from loco_stream.demos._demo import Demo, check_claims, demo_options, paced, run_for
+
+if TYPE_CHECKING:
+    from loco_stream.engine.report import Report
 
 __all__ = ["command"]
 
 
 def _note(dataset: str, rate: float) -> str:
     return (
-        f"Recorded: {dataset} of river, replayed at {rate:g} rows a second; each row is predicted, then learned. The "
-        "dashed lines are what simple guesses would score: what counts is the distance to them."
+        f"Recorded data: {dataset} of river, replayed at {rate:g} rows per second. Each row is "
+        "predicted, then learned. The dashed lines are simple baselines; the distance to them "
+        "counts."
     )
 
 
@@ -24,57 +30,54 @@ def _note(dataset: str, rate: float) -> str:
     default=200.0,
     show_default=True,
     metavar="R",
-    help="Rows a second.",
+    help="Rows per second.",
 )
 @demo_options(seconds=60.0, stays=True)
-def command(dataset: str, rate: float, stage: Stage) -> None:
-    """Replay DATASET of river, for example Phishing, ChickWeights or synth.SEA, and show it live.
+def command(dataset: str, rate: float, demo: Demo) -> None:
+    """Replay a data set of river and show it live.
 
-    Look at the dashed lines: what repeating the last label, or always naming the likeliest, would
-    score. Headless, no pace is kept: seconds times rate rows are learned as fast as it goes.
+    DATASET is for example Phishing, ChickWeights or synth.SEA.
+
+    Look at the dashed lines: the scores of repeating the last label and of always predicting the
+    most frequent one. A headless run learns seconds times rate rows at full speed.
+
+    \b
+    Examples
+      loco-stream demo river --open
+      loco-stream demo river synth.SEA --rate 500
     """
     from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine, TaskMonitor
     from loco_stream.connectors import RiverSource
 
     source = RiverSource(dataset)
-    task = (
-        source.schema.task if source.schema is not None and source.schema.task else "classification"
-    )
-    model = (
-        LOCORegressor(seed=stage.seed) if task == "regression" else LOCOClassifier(seed=stage.seed)
-    )
-    with stage.page(dataset, _note(dataset, rate)) as watchers:
-        rows = paced(source, rate) if watchers else source
+    schema = source.schema
+    task = (schema.task if schema is not None else None) or "classification"
+    estimator = LOCORegressor if task == "regression" else LOCOClassifier
+    with demo.page(dataset, _note(dataset, rate)) as watchers:
         engine = StreamEngine(
-            model,
-            rows,
-            monitor=TaskMonitor(task=task, seed=stage.seed),
+            estimator(seed=demo.seed),
+            paced(source, rate) if watchers else source,
+            monitor=TaskMonitor(problem=task, seed=demo.seed),
             watchers=watchers,
             task=task,
-            forever=not stage.headless,
+            forever=not demo.headless,
         )
-        report = (
-            engine.run(int(stage.seconds * rate)) if stage.headless else play(engine, stage.seconds)
-        )
-    if task == "regression":
-        ours = report["mae"]
-        simple = report["no_change_mae"]
-        conclude(
-            [
-                (
-                    ours < simple,
-                    f"mean absolute error {ours:.4g}; repeating the last value {simple:.4g}",
-                )
-            ]
-        )
-    else:
-        ours = report["accuracy"]
-        simple = max(report["no_change_accuracy"], report["majority_accuracy"])
-        conclude(
-            [
-                (
-                    ours > simple,
-                    f"accuracy {ours:.1%} of {report['n_samples']:,}; the better simple guess {simple:.1%}",
-                )
-            ]
-        )
+        if demo.headless:
+            report = engine.run(int(demo.seconds * rate))
+        else:
+            report = run_for(engine, demo.seconds)
+    check_claims([_regression(report) if task == "regression" else _classification(report)])
+
+
+def _regression(report: Report) -> tuple[bool, str]:
+    error = report["mae"]
+    baseline = report["no_change_mae"]
+    text = f"mean absolute error {error:.4g}; repeating the last value {baseline:.4g}"
+    return error < baseline, text
+
+
+def _classification(report: Report) -> tuple[bool, str]:
+    accuracy = report["accuracy"]
+    baseline = max(report["no_change_accuracy"], report["majority_accuracy"])
+    rows = f"{report['n_samples']:,} rows"
+    return accuracy > baseline, f"accuracy {accuracy:.1%} of {rows}; best baseline {baseline:.1%}"

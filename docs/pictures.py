@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from river import datasets
 
-from loco_stream import LOCOClassifier, StreamEngine, TaskMonitor
+from loco_stream import AdvancedOptions, LOCOClassifier, StreamEngine, TaskMonitor
 
 HERE = Path(__file__).parent
 IMAGES = HERE / "images"
@@ -148,7 +148,8 @@ def classes_by_class() -> Iterator[tuple[dict[str, float], str]]:
 
 def draw_forgetting() -> None:
     """Draw the accuracy matrices of three tasks: the default, and one fast readout alone."""
-    fast = {"leaks": (1e-2,), "readout_layers": "hidden", "retention": 0.0}
+    advanced = AdvancedOptions(leaks=(1e-2,), readout_layers="hidden")
+    fast = {"retention": 0.0, "advanced": advanced}
     _, axes = plt.subplots(1, 2, figsize=(7, 3.2))
     for axis, settings, title in zip(
         axes, ({}, fast), ("default", "one fast readout alone"), strict=True
@@ -249,7 +250,8 @@ def draw_leaks() -> None:
             X = rng.normal(size=(6000, 2))
             angle = speed * np.arange(6000)
             y = (X[:, 0] * np.cos(angle) + X[:, 1] * np.sin(angle) > 0).astype(int)
-            scores.append(learned((X, y), tail=4000, leaks=leaks))
+            advanced = AdvancedOptions(leaks=leaks)
+            scores.append(learned((X, y), tail=4000, advanced=advanced))
         axis.bar(np.arange(3) + 0.2 * k, scores, 0.18, label=label)
     axis.set(xticks=np.arange(3) + 0.3, xticklabels=speeds, ylabel="accuracy, %", ylim=(80, 100))
     axis.legend(title="leaks", fontsize=7, loc="upper right")

@@ -5,6 +5,7 @@ The public names are imported on first use, so that `import loco_stream` stays f
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,8 @@ __all__ = [
     "metrics",
     "save",
 ]
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _HOME = {
     "AdvancedOptions": "options",

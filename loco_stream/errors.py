@@ -13,7 +13,20 @@ __all__ = [
 
 
 class LocoStreamError(Exception):
-    """Base of all errors of this package: catch it to catch them all."""
+    """Base of all errors of this package: catch it to catch them all.
+
+    Parameters
+    ----------
+    args
+        The text.
+    option
+        Name of the library option that avoids the error, for example ``"on_bad"``; empty if there
+        is none. The command adds the flag of that option to the text.
+    """
+
+    def __init__(self, *args: object, option: str = "") -> None:
+        super().__init__(*args)
+        self.option = option
 
 
 class ConfigError(LocoStreamError, ValueError):

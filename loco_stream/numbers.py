@@ -1,9 +1,9 @@
-"""What counts as a number: one rule for the model, the monitor, the metrics and the wire.
+"""What counts as a number, for models, monitor, metrics and connectors alike.
 
 A number is a bool, an int, a float or anything else that converts to float (numpy scalars, Decimal,
-Fraction), and lies within ``-LARGEST`` and ``LARGEST``. Text is never a number, not even ``"3"``,
-and neither is a date: numpy would read it in whatever unit it has. None, NaN and infinity say that
-a value is missing.
+Fraction), between ``-LARGEST`` and ``LARGEST``. Text is never a number, not even ``"3"``, and
+neither is a date, which numpy would convert in its own unit. None, NaN and infinity mean that a
+value is missing.
 """
 
 from __future__ import annotations
@@ -17,35 +17,41 @@ from numpy.typing import NDArray
 
 from loco_stream.errors import InputError
 
-__all__ = ["LARGEST", "NO_NUMBERS", "is_beyond", "masked", "require_number", "shown", "to_number"]
+__all__ = [
+    "LARGEST",
+    "NO_NUMBERS",
+    "is_beyond",
+    "masked",
+    "plain",
+    "require_number",
+    "shown",
+    "to_number",
+]
 
-LARGEST = 1e30  # its square, summed over any stream, is far from overflow
-NO_NUMBERS = (str, bytes, bytearray, np.datetime64, np.timedelta64)  # float() would take these
+LARGEST = 1e30  # sums of its square over any stream do not overflow
+NO_NUMBERS = (str, bytes, bytearray, np.datetime64, np.timedelta64)  # float() would convert these
 
 
-def to_number(value: Any) -> float:
-    """Return `value` as a float, NaN where it is missing, no number, or beyond `LARGEST`.
+def to_number(value: object) -> float:
+    """Return `value` as a float; NaN if it is missing, not a number, or beyond `LARGEST`.
 
     Examples
     --------
     >>> [to_number(value) for value in (2, True, None, "3", 10**400)]
     [2.0, 1.0, nan, nan, nan]
     """
-    if isinstance(value, NO_NUMBERS) or (
-        isinstance(value, np.ndarray) and value.ndim
-    ):  # old numpy reads [3.0] as 3.0
+    # old numpy converts [3.0] to 3.0
+    if isinstance(value, NO_NUMBERS) or (isinstance(value, np.ndarray) and value.ndim):
         return math.nan
     try:
-        number = float(value)
+        number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return math.nan
     return number if -LARGEST <= number <= LARGEST else math.nan
 
 
-def is_beyond(value: Any) -> bool:
-    """Whether `value` is a finite number too large to be one here.
-
-    A fault of whoever sent it, not a missing value.
+def is_beyond(value: object) -> bool:
+    """Return whether `value` is a finite number beyond `LARGEST`: an error, not a missing value.
 
     Examples
     --------
@@ -65,26 +71,24 @@ def is_beyond(value: Any) -> bool:
     return math.isfinite(number) and abs(number) > LARGEST
 
 
-def require_number(name: str, value: Any) -> float:
+def require_number(name: str, value: object) -> float:
     """Return `value` as a float.
 
     Raises
     ------
     InputError
-        It is missing, no number, or beyond `LARGEST`.
+        It is missing, not a number, or beyond `LARGEST`.
     """
     number = to_number(value)
     if number != number:
         raise InputError(
-            f"{name} is {shown(value)}; allowed is a finite number from {-LARGEST:g} to {LARGEST:g}"
+            f"`{name}` must be a finite number from {-LARGEST:g} to {LARGEST:g}, got {shown(value)}"
         )
     return number
 
 
 def masked(values: NDArray[Any]) -> NDArray[Any]:
-    """Return an array of floats with NaN for what is infinite or beyond `LARGEST`.
-
-    Itself where there is no such.
+    """Return an array with NaN for what is infinite or beyond `LARGEST`; itself if nothing is.
 
     Examples
     --------
@@ -95,11 +99,24 @@ def masked(values: NDArray[Any]) -> NDArray[Any]:
     return np.where(beyond, values.dtype.type(np.nan), values) if beyond.any() else values
 
 
-def shown(value: Any) -> str:
+def plain(value: Any) -> Any:
+    """Return numpy scalars as Python values, which JSON and checkpoints can hold.
+
+    Examples
+    --------
+    >>> plain(np.float64(0.5)), plain("ok")
+    (0.5, 'ok')
+    """
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def shown(value: object) -> str:
     """Return `value` for an error message: one line of at most 60 characters."""
     try:
         text = repr(value)
-        text = " ".join(text.split()) if "\n" in text else text  # a table's spans lines
-    except ValueError:  # Python spells no integer of more than 4300 digits
-        text = f"an integer of {value.bit_length()} bits"
+    except ValueError:  # Python does not print integers of more than 4300 digits
+        assert isinstance(value, int)
+        return f"an integer of {value.bit_length()} bits"
+    if "\n" in text:  # as of a table
+        text = " ".join(text.split())
     return text if len(text) <= 60 else f"{text[:57]}..."

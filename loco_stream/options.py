@@ -97,7 +97,7 @@ def _check_all(options: Any) -> None:
             _checks.require(declared.name, getattr(options, declared.name), check)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class AdvancedOptions:
     """Options that few users change; pass them to an estimator as ``advanced=``.
 
@@ -173,8 +173,8 @@ class AdvancedOptions:
     --------
     >>> from loco_stream import AdvancedOptions, LOCOClassifier
     >>> model = LOCOClassifier(advanced=AdvancedOptions(credit="learned", orthogonality=0.9))
-    >>> model.advanced.credit
-    'learned'
+    >>> model.advanced
+    AdvancedOptions(credit='learned', orthogonality=0.9)
     """
 
     credit: str = _option("mirror", _checks.choice("learned", "mirror", "perturbation"))
@@ -206,6 +206,14 @@ class AdvancedOptions:
                         f"`{name}` must be None unless `projection` is 'clusters', "
                         f"got {getattr(self, name)!r}"
                     )
+
+    def __repr__(self) -> str:
+        given = [
+            f"{declared.name}={getattr(self, declared.name)!r}"
+            for declared in fields(self)
+            if getattr(self, declared.name) != declared.default
+        ]
+        return f"AdvancedOptions({', '.join(given)})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options by name."""

@@ -1,9 +1,9 @@
-"""What an engine tells the world: plain maps that JSON can carry, one a fact.
+"""Records: the messages of an engine to its sinks and callbacks, plain mappings that JSON can hold.
 
-Every record has `kind`, `source`, `seq` and `t`: whose row it is about, its number and its event
-time (None where the row has none). A receiver that keeps the (kind, source, epoch, seq) it has seen
-drops repeats. `status` and `report` are about the whole run: their `source` is the engine's, their
-`seq` the rows learned so far.
+Every record has `kind`, `source`, `seq` and `t`: the source and number of its row, and the row's
+event time (None without one). A receiver removes duplicates by (kind, source, epoch, seq). Records
+of kind `status` and `report` are about the whole run: `source` is the source of the engine, `seq`
+the number of rows learned.
 """
 
 from __future__ import annotations
@@ -11,20 +11,22 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from loco_stream.errors import ConfigError
-from loco_stream.stream import Prediction
+from loco_stream.stream import Prediction, Record
 
 __all__ = ["KINDS", "Record", "check_kinds", "of_alarm", "of_prediction", "of_report", "of_status"]
 
-Record = dict[str, Any]
-
 KINDS = ("prediction", "drift", "task", "status", "report")
+
+AlarmLike: TypeAlias = Any  # a `loco_stream.monitor.Alarm`
+RowLike: TypeAlias = Any  # has `source`, `seq`, `t` and `epoch`
+Results: TypeAlias = Mapping[str, Any]
 
 
 def check_kinds(names: str) -> frozenset[str]:
-    """Return the kinds that a comma list names.
+    """Return the kinds in a comma-separated list.
 
     Raises
     ------
@@ -38,20 +40,16 @@ def check_kinds(names: str) -> frozenset[str]:
     """
     kinds = frozenset(names.split(","))
     if unknown := sorted(kinds.difference(KINDS)):
-        raise ConfigError(
-            f"there are no records of kind {unknown[0]!r} (allowed: {', '.join(KINDS)})"
-        )
+        raise ConfigError(f"`kind` must be one of {', '.join(KINDS)}, got {unknown[0]!r}")
     return kinds
 
 
 def of_prediction(prediction: Prediction) -> Record:
-    """Return the record of a prediction.
-
-    `label` is left out while it is unknown, `proba` in regression.
+    """Return the record of a prediction, without `label` if unknown, without `proba` in regression.
 
     Examples
     --------
-    >>> record = of_prediction(Prediction(seq=7, y_pred="ok", proba={"ok": 0.8, "worn": 0.2}, source="press 3"))
+    >>> record = of_prediction(Prediction(seq=7, y_pred="ok", proba={"ok": 0.8, "worn": 0.2}))
     >>> record["kind"], record["prediction"], record["proba"], "label" in record
     ('prediction', 'ok', {'ok': 0.8, 'worn': 0.2}, False)
     """
@@ -64,20 +62,17 @@ def of_prediction(prediction: Prediction) -> Record:
     return record
 
 
-def of_alarm(alarm: Any, row: Any) -> Record | None:
-    """Return the record of a monitor's alarm that `row` raised.
+def of_alarm(alarm: AlarmLike, row: RowLike) -> Record | None:
+    """Return the record of an alarm that the monitor raised at `row`; None for a warning.
 
-    None for a warning, which may come to nothing.
-
-    A drift says `what` changed: "concept" (the errors rose), "input" or "boundary" (the task
-    column, or the user). A task says which one runs now: it was known from before.
+    In a drift, `what` is "concept" (the errors rose), "input" or "boundary" (the task column or the
+    user). A task record names a known task that is back.
     """
     if alarm.state == "warning":
         return None
     kind = "drift" if alarm.state == "drift" else "task"
-    head = _head(kind, row.source, row.seq, row.t, row.epoch)
     record = {
-        **head,
+        **_head(kind, row.source, row.seq, row.t, row.epoch),
         "at": alarm.at,
         "since": alarm.since,
         "detector": alarm.detector,
@@ -88,17 +83,15 @@ def of_alarm(alarm: Any, row: Any) -> Record | None:
     return record
 
 
-def of_status(status: Mapping[str, Any], source: str) -> Record:
-    """Return the record of a running engine's numbers as they are now."""
+def of_status(status: Results, source: str) -> Record:
+    """Return the record of the current numbers of a running engine."""
     return {**_head("status", source, status["n_samples"], time.time()), "status": dict(status)}
 
 
-def of_report(report: Mapping[str, Any]) -> Record:
+def of_report(report: Results) -> Record:
     """Return the record of the report at the end of a run."""
-    return {
-        **_head("report", report.get("source", ""), report.get("n_samples", 0), time.time()),
-        "report": dict(report),
-    }
+    head = _head("report", report.get("source", ""), report.get("n_samples", 0), time.time())
+    return {**head, "report": dict(report)}
 
 
 def _head(kind: str, source: str, seq: int, t: float, epoch: int = 0) -> Record:

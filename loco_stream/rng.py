@@ -1,12 +1,12 @@
-"""The only randomness of the package: a counter-based generator without hidden state.
+"""The package's only source of randomness: a counter-based generator without hidden state.
 
-A number is a pure function of (key, counter), so a model's randomness is part of its
-state as two integers, and a restart continues exactly where it stopped.
+A number is a pure function of (key, counter). The random state of a model is therefore two integers
+in its state, and a restart continues exactly where it stopped.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +15,26 @@ from loco_stream._compiler.jit import kernel
 
 __all__ = ["derive_key", "draw_bits", "normals", "philox2x32", "uniforms"]
 
+Bits: TypeAlias = Any  # uint64, a number or an array
 _MULTIPLIER = np.uint64(0xD256D193)
 _WEYL = np.uint64(0x9E3779B9)
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
-_BLOCK = 16384  # counters at a time, so that they stay in the cache
+_CHUNK = 16384  # counters at once, so that they stay in the cache
 
 
-def philox2x32(key: Any, counter: Any) -> Any:
-    """Return 64 random bits for a 32-bit `key` and a 64-bit `counter`.
+def philox2x32(key: Bits, counter: Bits) -> Bits:
+    """Return 64 random bits (uint64) for a 32-bit key and a 64-bit counter.
 
-    Philox-2x32 with ten rounds (Salmon et al., SC 2011). All products are of two 32-bit
-    numbers, so nothing overflows 64 bits, compiled or not, a number or an array of counters.
+    Philox-2x32 with ten rounds (Salmon et al. 2011, Parallel random numbers: as easy as 1, 2, 3,
+    SC11). All products are of two 32-bit numbers, so nothing overflows 64 bits.
+
+    Parameters
+    ----------
+    key
+        uint64.
+    counter
+        uint64, a number or an array of any shape.
     """
     k = np.uint64(key) & _LOW
     low = np.uint64(counter) & _LOW
@@ -39,25 +47,25 @@ def philox2x32(key: Any, counter: Any) -> Any:
     return (high << _HALF) | low
 
 
-draw_bits = kernel(philox2x32)  # the same for compiled code
+draw_bits = kernel(philox2x32)  # for compiled code
 
 
 def derive_key(seed: int, purpose: int) -> int:
-    """Return a 32-bit key for one `purpose` (a small integer) of a model seeded with `seed`."""
+    """Return a 32-bit key for one `purpose` (a small integer) of a model with the given seed."""
     counter = ((seed >> 32) & 0xFFFFFFFF) << 32 | purpose
     return int(philox2x32(np.uint64(seed & 0xFFFFFFFF), np.uint64(counter))) & 0xFFFFFFFF
 
 
 def uniforms(key: int, start: int, n: int) -> NDArray[np.float64]:
-    """Return `n` numbers in (0, 1), those of the counters `start` to `start + n - 1`."""
+    """Return `n` numbers in (0, 1), one per counter from `start` on."""
     words = np.empty(n, np.uint64)
-    for i in range(0, n, _BLOCK):
-        counters = np.arange(start + i, start + min(i + _BLOCK, n), dtype=np.uint64)
-        words[i : i + _BLOCK] = philox2x32(np.uint64(key), counters)
+    for i in range(0, n, _CHUNK):
+        counters = np.arange(start + i, start + min(i + _CHUNK, n), dtype=np.uint64)
+        words[i : i + _CHUNK] = philox2x32(np.uint64(key), counters)
     return np.asarray(((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)
 
 
 def normals(key: int, start: int, n: int) -> NDArray[np.float64]:
-    """Return `n` standard normal numbers (Box-Muller on two counters a number)."""
+    """Return `n` standard normal numbers (Box-Muller), from two counters each."""
     u = uniforms(key, 2 * start, 2 * n).reshape(n, 2)
     return np.sqrt(-2.0 * np.log(u[:, 0])) * np.cos(2.0 * np.pi * u[:, 1])

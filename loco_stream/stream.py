@@ -1,36 +1,77 @@
-"""What flows through the engine, and the two protocols at its ends.
+"""Events, predictions, and the base classes of sources and sinks.
 
-A `Source` yields events; the engine answers with `Prediction` objects that every
-`Sink` receives. Nothing here knows sockets, files or models.
+A `Source` yields events; the engine passes a `Prediction` for each scored row to every `Sink`. This
+module depends on no transport, file format or model.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream.errors import SourceError
+
 __all__ = [
-    "Ask",
     "Block",
     "Event",
     "Labels",
+    "Position",
+    "PredictRequest",
     "Prediction",
     "Predictions",
+    "Record",
     "Sample",
     "Schema",
     "Sink",
     "Source",
 ]
 
+Position: TypeAlias = dict[str, Any]
+"""How far a stream was read: plain values that JSON can hold."""
+
+Record: TypeAlias = dict[str, Any]
+"""What a sink receives besides predictions: a map that JSON can hold; see `loco_stream.records`."""
+
+_NO_COUNTS: Mapping[str, int] = MappingProxyType({})
+
+if TYPE_CHECKING:
+    _default = property
+else:
+
+    class _default:
+        """A read-only property that a subclass or an instance may replace by an attribute."""
+
+        def __init__(self, function: Callable[[Any], Any]) -> None:
+            self._function = function
+            self.__doc__ = function.__doc__
+
+        def __get__(self, instance: Any, owner: type | None = None) -> Any:
+            return self if instance is None else self._function(instance)
+
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What a source says of its rows; None where it cannot know.
+    """Description of the rows of a source; a field is None where it is not known.
+
+    Parameters
+    ----------
+    task
+        ``"classification"`` or ``"regression"``.
+    features
+        Column names, if every row has the same ones.
+    classes
+        Labels that may occur.
+    units
+        Unit of each feature.
+    schema_id
+        Identifies the schema at the sender.
 
     Examples
     --------
@@ -47,12 +88,26 @@ class Schema:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One row by name. `y` is None while its label is unknown.
+    """One row as a mapping from feature to value.
 
-    `seq` counts rows of `source` from 0.
-
-    Rows of the same `sequence`, any plain value, are of one event; None says nothing of it. `epoch`
-    and `tag` are those of `Block`.
+    Parameters
+    ----------
+    x
+        Features; None and NaN mean missing.
+    y
+        The label; None while it is unknown.
+    seq
+        Row number within `source`, from 0.
+    t
+        Event time in seconds since 1970-01-01 UTC; NaN if unknown.
+    source
+        Name of the stream that the row belongs to.
+    sequence
+        Id of the sequence that the row belongs to: any plain value, None for no sequence.
+    epoch
+        Distinguishes runs of the same source that number their rows from 0 again.
+    tag
+        Set by the source if the sender waits for a reply; otherwise None.
 
     Examples
     --------
@@ -60,7 +115,7 @@ class Sample:
     nan
     """
 
-    x: Mapping[Hashable, Any]
+    x: Mapping[Any, Any]
     y: Any = None
     seq: int = 0
     t: float = math.nan
@@ -74,11 +129,22 @@ class Sample:
 class Block:
     """Consecutive rows of one source as an array.
 
-    `X` is (n_rows, n_features) float32 with NaN for missing, columns named by `features`; `y` holds
-    n_rows labels (None where missing) or is None. `seq` and `t` are the first row's; `times`,
-    (n_rows,) float64, are those of all rows where they are known, and `sequence` the n_rows ids of
-    their events. `epoch` tells runs of the same source apart; `tag` is the source's own, for
-    replies, and None when nobody waits for one.
+    Parameters
+    ----------
+    X
+        (n_rows, n_features) float32; NaN means missing.
+    y
+        n_rows labels, None for a missing one; None if no row has a label.
+    features
+        Column names.
+    seq, t
+        Row number and event time of the first row.
+    source, epoch, tag
+        As in `Sample`.
+    times
+        (n_rows,) float64 event times, or None if they are not known.
+    sequence
+        n_rows sequence ids, or None.
 
     Examples
     --------
@@ -99,20 +165,29 @@ class Block:
     sequence: Sequence[Hashable] | None = None
 
     @property
-    def moments(self) -> NDArray[np.float64]:
-        """The time of each row, NaN where it is not known."""
+    def row_times(self) -> NDArray[np.float64]:
+        """Event time of each row; NaN where it is not known."""
         if self.times is not None:
             return self.times
-        moments = np.full(len(self.X), math.nan)
-        moments[:1] = self.t
-        return moments
+        times = np.full(len(self.X), math.nan)
+        times[:1] = self.t
+        return times
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Late labels: `y[i]` belongs to the row `of[i]` of `source` in `epoch`.
+    """Labels that arrive after their rows.
 
-    `seq` is the first pair's own.
+    Parameters
+    ----------
+    of
+        Row numbers (`seq`) in `source` and `epoch`.
+    y
+        One label per row number.
+    seq
+        Number of the first pair, counted by the sender.
+    source, epoch, tag
+        As in `Sample`.
 
     Examples
     --------
@@ -129,14 +204,22 @@ class Labels:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """Rows to predict and not to learn; the answer goes back through `Source.reply`.
+class PredictRequest:
+    """Rows to predict but not to learn; the result goes to `Source.reply`.
 
-    `X` is float32 as in `Block`, or an array of objects where there are texts among the values.
+    Parameters
+    ----------
+    X
+        (n_rows, n_features) float32 as in `Block`, or an array of objects if some values are text.
+    features
+        Column names.
+    seq, source, tag
+        As in `Sample`.
 
     Examples
     --------
-    >>> Ask(np.array([[0.4, 1.2]], dtype=np.float32), ("speed", "load"), tag="whom to answer").X.shape
+    >>> X = np.array([[0.4, 1.2]], dtype=np.float32)
+    >>> PredictRequest(X, ("speed", "load"), tag="client 1").X.shape
     (1, 2)
     """
 
@@ -147,14 +230,22 @@ class Ask:
     tag: Any = None
 
 
-Event: TypeAlias = Sample | Block | Labels | Ask
+Event: TypeAlias = Sample | Block | Labels | PredictRequest
 
 
 class Prediction(NamedTuple):
-    """What the model said of a row before it learned it.
+    """Prediction for one row, made before the row was learned.
 
-    `proba` maps classes to probabilities (None in regression, empty before any class is known).
-    `epoch` tells runs of the same source apart, as in `Block`.
+    Parameters
+    ----------
+    seq, t, source, epoch
+        Of the row, as in `Sample`.
+    y_pred
+        The predicted label or value.
+    y
+        The true one; None while it is unknown.
+    proba
+        Probability per class; None in regression, empty before the first label.
 
     Examples
     --------
@@ -174,20 +265,34 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What the model said of consecutive rows, each before it learned it.
+    """Predictions for consecutive rows, each made before its row was learned.
 
-    Iterating makes a `Prediction` of each.
+    Iteration yields one `Prediction` per row. A sink that takes the block whole in `write_block`
+    spares the learner that work.
 
-    `proba` is (n_rows, n_classes), None in regression, with a column for each of `classes`; row i
-    knew the first `known[i]` of them. A learner that hands over a block does not pay for its rows.
+    Parameters
+    ----------
+    seq
+        Row number of the first row.
+    t, y_pred, y
+        One event time, prediction and label per row.
+    proba
+        (n_rows, n_classes), one column per entry of `classes`; None in regression.
+    classes
+        Class labels in column order.
+    known
+        Number of classes known at each row: row i has the first ``known[i]`` columns.
+    source, epoch
+        As in `Sample`.
 
     Examples
     --------
     >>> proba = np.array([[1.0, 0.0], [0.25, 0.75]])
-    >>> block = Predictions(7, [5.0, 6.0], ["ok", "worn"], ["worn", "ok"], proba, ("ok", "worn"), [1, 2])
+    >>> labels = ["ok", "worn"]
+    >>> block = Predictions(7, [5.0, 6.0], labels, ["worn", "ok"], proba, labels, [1, 2])
     >>> [prediction.proba for prediction in block]
     [{'ok': 1.0}, {'ok': 0.25, 'worn': 0.75}]
-    >>> len(block.cut(1, 2))
+    >>> len(block.slice(1, 2))
     1
     """
 
@@ -202,11 +307,11 @@ class Predictions:
     epoch: int = 0
 
     def __len__(self) -> int:
-        """Return the rows."""
+        """Return the number of rows."""
         return len(self.y_pred)
 
     def __iter__(self) -> Iterator[Prediction]:
-        """Yield them one by one."""
+        """Yield the rows one by one."""
         table = None if self.proba is None else self.proba.tolist()
         for i, (t, y_pred, y) in enumerate(zip(self.t, self.y_pred, self.y, strict=True)):
             proba = (
@@ -216,16 +321,15 @@ class Predictions:
             )
             yield Prediction(self.seq + i, y_pred, y, proba, t, self.source, self.epoch)
 
-    def cut(self, begin: int, end: int) -> Predictions:
-        """Return the rows `begin` to `end`."""
-        rows = slice(begin, end)
-        proba = None if self.proba is None else self.proba[rows]
+    def slice(self, start: int, stop: int) -> Predictions:
+        """Return the rows from `start` up to `stop`."""
+        rows = slice(start, stop)
         return Predictions(
-            self.seq + begin,
+            self.seq + start,
             self.t[rows],
             self.y_pred[rows],
             self.y[rows],
-            proba,
+            None if self.proba is None else self.proba[rows],
             self.classes,
             self.known[rows],
             self.source,
@@ -233,84 +337,248 @@ class Predictions:
         )
 
 
-@runtime_checkable
-class Source(Protocol):
-    """Where rows come from.
+class Source(ABC):
+    """Base class of everything that delivers rows.
 
-    Iterating yields events one by one, or lists of events that belong to one commit. `position`
-    says, in plain JSON-able values, how far the stream was handed out; `seek` goes back there (or
-    raises `SourceError`); `ack(position)` tells that everything up to it is learned and durable.
-    `reply` sends probabilities (n_rows, n_classes) or values (n_rows, 1) back to whoever sent
-    `event`, where the transport has a way back. `guarantee` is the one sentence printed at start.
+    Only `position` and `__iter__` must be defined. The other members have defaults; those without
+    arguments may be replaced by properties or attributes.
 
-    A live source yields empty lists while nothing comes, so that a stop is honoured. More members
-    are read where a source has them: `needs_log`, True when an ack makes the other side forget the
-    rows; `stats`, a dict of what came and what was wrong with it, for the report; `skipped`, bad
-    rows left out by kind; `last_error`, the last sentence about either; `place`, where the row at
-    hand stands, for errors; and `share`, how much of the stream was handed out, from 0 to 1, for
-    the time left. A recording may have a `fingerprint` of what was read, in plain values; a resumed
-    run hands it to `verify(fingerprint)`, which refuses another recording.
+    The engine uses a source in this order:
+
+    1. It reads `name`, `guarantee`, `needs_log`, `schema` and `position`.
+    2. To resume, it calls `verify` with the stored `fingerprint`, then `seek` and
+       `restore_side_state`.
+    3. It iterates. Every yielded event, or list of events, is one commit; `position` read right
+       after the yield is the position of that commit.
+    4. It calls `reply` for events whose sender expects a prediction, and `ack` once a commit is
+       learned and durable. Positions are acknowledged in the order in which they were read.
+    5. It calls `close`, once, even after an error.
+
+    All calls come from the engine's thread. `loco_stream.testing.check_source` runs a source
+    through this lifecycle.
+
+    Attributes
+    ----------
+    name
+        Name in reports and records.
+    guarantee
+        One sentence on delivery, printed at start: ``"exactly once (resumes from the row
+        number)"``.
+    is_live
+        Whether rows arrive in real time. The engine then does not count waiting as work, a fleet
+        commits at once, and the source yields an empty list at least every 0.1 s while nothing
+        arrives, so that a stop takes effect.
+    needs_log
+        Whether `ack` makes the sender forget the rows. The engine then writes them to its log
+        first.
+    on_bad
+        What happens to a bad row: ``"skip"`` (left out and counted) or ``"stop"`` (raises).
 
     Examples
     --------
-    >>> from loco_stream.connectors import RiverSource
-    >>> isinstance(RiverSource("Phishing"), Source)  # one of your own: see `loco_stream.connectors`
-    True
+    >>> from loco_stream.stream import Sample, Source
+    >>> class Ramp(Source):
+    ...     name = "ramp"
+    ...     guarantee = "exactly once (resumes from the row number)"
+    ...     row = 0
+    ...
+    ...     @property
+    ...     def position(self):
+    ...         return {"row": self.row}
+    ...
+    ...     def seek(self, position):
+    ...         self.row = position["row"]
+    ...
+    ...     def __iter__(self):
+    ...         while self.row < 3:
+    ...             self.row += 1
+    ...             yield Sample({"level": self.row}, self.row > 1, seq=self.row - 1)
+    >>> [sample.y for sample in Ramp()]
+    [False, True, True]
     """
 
-    name: str
-    guarantee: str
+    name: str = ""
+    guarantee: str = ""
+    is_live: bool = False
+    needs_log: bool = False
+    on_bad: str = "skip"
 
     @property
-    def schema(self) -> Schema | None:
-        """What is known of the rows; may become known only as they come."""
+    @abstractmethod
+    def position(self) -> Position:
+        """How far the stream was read, in plain values that JSON can hold."""
 
-    @property
-    def position(self) -> dict[str, Any]:
-        """How far the stream was handed out."""
-
+    @abstractmethod
     def __iter__(self) -> Iterator[Event | Sequence[Event]]:
-        """Yield events, or lists of events of one commit; an empty list is a tick."""
+        """Yield events, or lists of events that form one commit; an empty list means no news."""
+
+    @_default
+    def schema(self) -> Schema | None:
+        """Description of the rows; None until it is known."""
+        return None
 
     def seek(self, position: Mapping[str, Any]) -> None:
-        """Go on behind `position`."""
+        """Continue after `position`, a value that `position` had in this or an earlier process.
+
+        Raises
+        ------
+        SourceError
+            The source cannot continue there.
+        """
+        raise SourceError(f"{self.name or type(self).__name__} cannot resume: it defines no `seek`")
 
     def ack(self, position: Mapping[str, Any]) -> None:
-        """Take note that everything up to `position` is learned and durable."""
+        """Note that everything up to `position` is learned and durable."""
 
     def reply(self, event: Event, values: NDArray[np.float32], classes: Sequence[Any]) -> None:
-        """Send an answer back where the transport can."""
+        """Send a prediction to the sender of `event`.
+
+        Parameters
+        ----------
+        event
+            A `PredictRequest`, or a row with a `tag`.
+        values
+            (n_rows, n_classes) probabilities, or (n_rows, 1) values in regression.
+        classes
+            Label of each column; empty in regression.
+        """
 
     def close(self) -> None:
-        """Free what the source holds."""
+        """Release connections and files; a second call does nothing."""
+
+    @_default
+    def stats(self) -> Mapping[str, int]:
+        """Counters of the transport for the report, by name."""
+        return _NO_COUNTS
+
+    @_default
+    def skipped(self) -> Mapping[str, int]:
+        """Number of bad rows that were left out, by kind."""
+        return _NO_COUNTS
+
+    @_default
+    def last_error(self) -> str:
+        """Most recent sentence about a bad row or message; empty if there was none."""
+        return ""
+
+    @_default
+    def location(self) -> str:
+        """Where the current row stands, such as ``"line 7 of a.csv"``, for error messages."""
+        return ""
+
+    @_default
+    def progress(self) -> float | None:
+        """Share of the stream that was read, from 0 to 1; None if its end is not known."""
+        return None
+
+    @_default
+    def fingerprint(self) -> Mapping[str, Any] | None:
+        """Plain values that identify what was read of a recording; None if there are none."""
+        return None
+
+    def verify(self, fingerprint: Mapping[str, Any]) -> None:
+        """Check, now or while reading, that this is the recording that `fingerprint` identifies.
+
+        Raises
+        ------
+        SourceError
+            It is another recording.
+        """
+
+    def side_state(self) -> Mapping[str, Any] | None:
+        """Return state that is not part of the position and belongs to it; None if there is none.
+
+        It is stored in the checkpoint beside the position.
+        """
+        return None
+
+    def restore_side_state(self, state: Mapping[str, Any]) -> None:
+        """Restore what `side_state` returned; an empty mapping if nothing was stored."""
 
 
-@runtime_checkable
-class Sink(Protocol):
-    """Where results go: called once a scored row, and once at the end with the report.
+class Sink(ABC):
+    """Base class of everything that receives predictions and records.
 
-    More members are read where a sink has them: `kinds`, the records it wants (a set of
-    `loco_stream.records.KINDS`; without it, predictions and the report); `event(record)`, which
-    takes those that are no prediction; `write_block(predictions)`, which takes the `Predictions` of
-    a block together: that costs the learner less; `end(report)`, called of every sink before any is
-    closed, so that those that have to wait do so together; `name` and `stats`, a dict of what it
-    counted, for the report; `notes`, sentences on what it lost; and `export_state` with
-    `restore_state(state)`, which carry what is not delivered through a checkpoint.
+    Only `write` must be defined. The other members have defaults; those without arguments may be
+    replaced by properties or attributes.
+
+    The engine uses a sink in this order:
+
+    1. It reads `name` and `kinds`.
+    2. To resume, it calls `restore_state` with what `export_state` returned for this `name`.
+    3. For each scored row it calls `write`, or `write_block` for many at once, if `kinds` contains
+       ``"prediction"``; for each other record whose kind is in `kinds`, `write_record`.
+    4. For each checkpoint it calls `export_state`.
+    5. At the end it calls `drain` on every sink, then `close` on every sink, once. The report is
+       passed to both and not to `write_record`.
+
+    All calls come from the engine's thread, which waits for them. A sink that raises is removed,
+    and the report names it. `loco_stream.testing.check_sink` runs a sink through this lifecycle.
+
+    Attributes
+    ----------
+    name
+        Name in reports, by which the state of a sink is found after a restart.
+    guarantee
+        One sentence on delivery, printed at start.
+    kinds
+        Kinds of records that the sink receives, out of `loco_stream.records.KINDS`.
 
     Examples
     --------
-    >>> class Count:
+    >>> from loco_stream.stream import Prediction, Sink
+    >>> class Count(Sink):
     ...     n = 0
+    ...
     ...     def write(self, prediction):
     ...         self.n += 1
+    ...
     ...     def close(self, report):
     ...         print(f"{self.n} rows")
-    >>> isinstance(Count(), Sink)
-    True
+    >>> sink = Count()
+    >>> sink.write(Prediction(seq=0, y_pred="ok"))
+    >>> sink.close({})
+    1 rows
     """
 
+    name: str = ""
+    guarantee: str = ""
+    kinds: frozenset[str] = frozenset({"prediction", "report"})
+
+    @abstractmethod
     def write(self, prediction: Prediction) -> None:
-        """Take one scored row."""
+        """Accept the prediction of one row."""
+
+    def write_block(self, predictions: Predictions) -> None:
+        """Accept the predictions of a block; by default one by one."""
+        for prediction in predictions:
+            self.write(prediction)
+
+    def write_record(self, record: Record) -> None:
+        """Accept a record of a kind other than ``"prediction"`` and ``"report"``."""
+
+    def drain(self, report: Mapping[str, Any]) -> None:
+        """Start to finish: no further record will come.
+
+        Returns without waiting, so that sinks that have to wait do so at the same time, in `close`.
+        """
 
     def close(self, report: Mapping[str, Any]) -> None:
-        """Take the report and end."""
+        """Accept the report, deliver what is left and release what the sink holds."""
+
+    @_default
+    def stats(self) -> Mapping[str, int]:
+        """Counters for the report, by name."""
+        return _NO_COUNTS
+
+    @_default
+    def notes(self) -> Sequence[str]:
+        """Sentences on records that were lost, for the report."""
+        return ()
+
+    def export_state(self) -> Any:
+        """Return what is not delivered yet, in plain values; None if the sink keeps nothing."""
+        return None
+
+    def restore_state(self, state: Any) -> None:
+        """Take over what `export_state` returned in an earlier process."""

@@ -11,7 +11,10 @@ import pytest
 
 from tests.helpers.modules import modules
 
-LONG = {"loco_stream.neurons.registry.register"}  # compiles a neuron model of its own
+LONG = {  # compile neuron models
+    "loco_stream.neurons.definition.register",
+    "loco_stream.testing.neuron.check_neuron",
+}
 FLAGS = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL | doctest.NORMALIZE_WHITESPACE
 
 

@@ -169,7 +169,8 @@ def test_a_days_rows_leave_memory_and_disk_flat(tmp_path, processes, address):
     end(engine)
     assert inspect(tmp_path)["n_samples"] == A_DAY
     print(
-        f"{A_DAY:,} rows: MB {min(memory[5:]) / 1e6:.1f} to {max(memory[5:]) / 1e6:.1f}, disk {max(disk) / 1e6:.1f}"
+        f"{A_DAY:,} rows: MB {min(memory[5:]) / 1e6:.1f} to {max(memory[5:]) / 1e6:.1f}, "
+        f"disk {max(disk) / 1e6:.1f}"
     )
     assert max(memory[-10:]) < max(memory[5:15]) + 5e6
     assert max(disk) < 50e6

@@ -1,16 +1,14 @@
-"""The peers' learning step.
+"""The peers' learning step of `python -m benchmarks learning`: backpropagation through time.
 
-Backpropagation through time on one sample, for `loco-stream bench learning`.
-
-Runs in an environment of its own (`pip install torch spikingjelly snntorch`), which needs nothing
-of loco_stream:
+It runs in another environment (`pip install torch spikingjelly snntorch`), which does not need
+loco_stream:
 
     python benchmarks/peers/learning_peers.py LIBRARY RASTERS.npz 784,256,256,10 [SECONDS]
 
 The file holds `raster` (samples, 20, 784) of 0 and 1 and `y` (samples,). Every net is the same:
 dense layers of leaky integrate-and-fire neurons, tau 20 ms, steps of 1 ms, subtractive reset,
-arctan surrogate, cross-entropy on the output's spike counts, plain SGD, one sample a step, one
-thread. Prints JSON: samples learned a CPU second.
+arctan surrogate, cross-entropy on the output's spike counts, plain SGD, one sample per step, one
+thread. It prints JSON: samples learned per CPU second.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 DECAY = math.exp(-1.0 / 20.0)
-GAIN = 2.3  # norm of a neuron's weights, as in our deep nets, so that every layer fires
+GAIN = 2.3  # norm of a neuron's weights, with which every layer fires
 
 
 def linear_layers(sizes: list[int]) -> list[nn.Linear]:
@@ -55,7 +53,7 @@ class ArctanSpike(torch.autograd.Function):
 
 
 class PlainTorch(nn.Module):
-    """The net written out: each layer takes all steps at once through its weights, then runs over time."""
+    """The net in plain torch: each layer applies its weights to all steps at once."""
 
     def __init__(self, sizes: list[int]) -> None:
         super().__init__()
@@ -77,7 +75,7 @@ class PlainTorch(nn.Module):
 
 
 def spikingjelly_net(sizes: list[int]) -> Callable[[Tensor], Tensor]:
-    """Return SpikingJelly's multi-step form, which is its fastest on a CPU."""
+    """Return a multi-step net of SpikingJelly, its fastest kind on a CPU."""
     from spikingjelly.activation_based import functional, layer, neuron, surrogate
 
     parts: list[nn.Module] = []
@@ -104,7 +102,7 @@ def spikingjelly_net(sizes: list[int]) -> Callable[[Tensor], Tensor]:
 
 
 def snntorch_net(sizes: list[int]) -> Callable[[Tensor], Tensor]:
-    """Return snnTorch's form, step by step as its tutorials write it."""
+    """Return a net of snnTorch that goes step by step, as in its tutorials."""
     import snntorch
     from snntorch import surrogate
 

@@ -1,13 +1,13 @@
 """MOA's strongest learners through CapyMOA, for `python -m benchmarks streams --peers PYTHON`.
 
-Runs in an environment of its own with Java (`pip install capymoa`), which needs nothing of
+This script runs in another environment with Java (`pip install capymoa`), which does not need
 loco_stream:
 
     python benchmarks/peers/streams_peers.py LEARNER STREAM.npz SEED
 
 The file holds `X` (rows, features) and `y` (rows,) codes. Each row is predicted, then learned, with
-the learner's own defaults. Prints JSON: accuracy, and CPU seconds of the process with all threads
-of its Java machine.
+the learner's own defaults. It prints JSON: accuracy, and CPU seconds of the process with all
+threads of its Java machine.
 """
 
 from __future__ import annotations

@@ -1,23 +1,23 @@
 """deep-river's rolling LSTM, for `python -m benchmarks time --peers PYTHON`.
 
-Runs in an environment of its own (`pip install deep-river pytest`), which needs nothing of
+This script runs in another environment (`pip install deep-river pytest`), which does not need
 loco_stream:
 
     python benchmarks/peers/time_peers.py STREAM.npz SEED
 
-The file holds what a `TimedStream` of benchmarks/temporal_data.py has: `X` (rows, features), `y`
-(rows,) codes or values, `delay` in rows and, in a stream of events, `begins`, the first row of
-each. Each row is predicted before its label comes and learned by one step of Adam when it comes; an
-event gets the answer that most of its rows have. The LSTM goes over the ten rows of its event that
-end with the one asked for, and a linear layer reads its last state. Rows are scaled by river's
-`StandardScaler`, which needs no label, and values by its `TargetStandardScaler`. Prints JSON: the
-answers, which the bench scores like all others, and rows a CPU second of one thread.
+The file holds a `TimedStream` of benchmarks/temporal_data.py: `X` (rows, features), `y` (rows,)
+codes or values, `delay` in rows and, in a stream of events, `begins`, the first row of each. Each
+row is predicted before its label arrives and learned by one step of Adam when it does; the
+prediction of an event is the most frequent one of its rows. The LSTM runs over the ten rows of an
+event that end with the predicted one, and a linear layer maps its last state. Rows are scaled by
+river's `StandardScaler`, which needs no label, and values by its `TargetStandardScaler`. It prints
+JSON: the predictions, which the bench scores, and rows per CPU second of one thread.
 
 The rate was chosen on seed 10 of the data, which the bench's three seeds leave out, by
 `measure_peer` of benchmarks/temporal.py with another LEARNING_RATE here. At 3e-4, 1e-3, 5e-3 and
 1e-2 the whole stream's score is 62, 87, 90, 89 % on xor3, 79, 79, 76, 75 % on vowels, and an R2 of
 .54, .59, .56, .55 on narma-10 and of .73, .75, .66, .62 on Mackey-Glass, late: 1e-3 is best or
-level with the best, but on xor3. With 64 units it has 90 %, 74 %, .61 and .72: two gain, two lose.
+level with the best except on xor3. With 64 units it has 90 %, 74 %, .61 and .72.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ def main(path: str, seed: int) -> dict[str, Any]:
         begins = file["begins"].tolist() if "begins" in file else None
     model, window = make(X.shape[1], 0 if y.dtype.kind == "f" else int(y.max()) + 1, seed)
     start = time.process_time()
-    answers = ask(model, window, scaled(X.tolist()), y.tolist(), delay, begins)
+    predictions = learn_stream(model, window, scaled(X.tolist()), y.tolist(), delay, begins)
     seconds = time.process_time() - start
-    return {"answers": answers, "samples_per_second": len(X) / seconds}
+    return {"predictions": predictions, "samples_per_second": len(X) / seconds}
 
 
 def make(n_features: int, n_classes: int, seed: int) -> tuple[Any, Any]:
-    """Return a classifier, or a regressor where there are no classes, and the window of rows before."""
+    """Return a classifier, or a regressor if there are no classes, and its window of rows."""
     from deep_river.classification import RollingClassifier
     from deep_river.regression import RollingRegressor
     from river.preprocessing import TargetStandardScaler
@@ -61,14 +61,13 @@ def make(n_features: int, n_classes: int, seed: int) -> tuple[Any, Any]:
         regressor = RollingRegressor(net(n_features, 1, seed), "mse", **settings)
         return TargetStandardScaler(regressor=regressor), regressor._x_window
     classifier = RollingClassifier(net(n_features, n_classes, seed), "cross_entropy", **settings)
-    classifier.observed_classes.update(
-        range(n_classes)
-    )  # else an output changes its class when a new one is seen
+    # Otherwise an output changes its class when a new one is seen.
+    classifier.observed_classes.update(range(n_classes))
     return classifier, classifier._x_window
 
 
 def net(n_features: int, n_outputs: int, seed: int) -> Any:
-    """Return an LSTM whose last state a linear layer reads."""
+    """Return an LSTM with a linear layer on its last state."""
     import torch
 
     class LastState(torch.nn.Module):
@@ -87,7 +86,7 @@ def net(n_features: int, n_outputs: int, seed: int) -> Any:
 
 
 def scaled(X: list[list[float]]) -> list[dict[int, float]]:
-    """Return rows in units of the mean and deviation of all rows up to each."""
+    """Return rows standardised by the mean and deviation of all rows up to each."""
     from river.preprocessing import StandardScaler
 
     scaler = StandardScaler()
@@ -99,30 +98,30 @@ def scaled(X: list[list[float]]) -> list[dict[int, float]]:
     return rows
 
 
-def ask(
+def learn_stream(
     model: Any, window: Any, rows: list[Any], y: list[Any], delay: int, begins: list[int] | None
 ) -> list[Any]:
-    """Return one answer a row, or the one that most rows of an event have."""
+    """Return one prediction per row, or the most frequent one of each event."""
     events = list(pairwise([*(begins or [0]), len(rows)]))
     firsts = [first for first, end in events for _ in range(first, end)]
-    answers = []
+    predictions = []
     for i, is_known in turns(len(rows), delay, begins):
-        # deep-river keeps the rows that were learned last: of late labels and of events those are
-        # others
+        # deep-river's window holds the rows that were learned last, which are others if labels are
+        # late.
         window.clear()
         window.extend(list(row.values()) for row in rows[max(firsts[i], i - WINDOW + 1) : i])
         if is_known:
             model.learn_one(rows[i], y[i])
         else:
-            answers.append(model.predict_one(rows[i]))
+            predictions.append(model.predict_one(rows[i]))
     if begins is None:
-        return answers
-    said = [answers[first:end] for first, end in events]
-    return [max(each, key=each.count) for each in said]
+        return predictions
+    votes = [predictions[first:end] for first, end in events]
+    return [max(each, key=each.count) for each in votes]
 
 
 def turns(n: int, delay: int, begins: list[int] | None) -> Iterator[tuple[int, bool]]:
-    """Yield each row as it comes, and once more with True when its label is known."""
+    """Yield each row as it arrives, and again with True when its label is known."""
     if begins is not None:
         for first, end in pairwise([*begins, n]):
             for is_known in (False, True):

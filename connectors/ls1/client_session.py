@@ -1,7 +1,4 @@
-"""The source's end of the reliable protocol, without a socket.
-
-Rows wait here until they are acked.
-"""
+"""The sender's side of the reliable protocol, without a socket."""
 
 from __future__ import annotations
 
@@ -10,19 +7,43 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from loco_stream.connectors.ls1.messages import Credit, Fault, Hello, SchemaPayload, decode, encode
+from loco_stream.connectors.ls1.messages import (
+    ErrorPayload,
+    FlowControl,
+    Hello,
+    SchemaPayload,
+    decode,
+    encode,
+)
 from loco_stream.connectors.ls1.wire import Kind, Message, pack
 from loco_stream.errors import SourceError
 
-__all__ = ["Batch", "ClientSession"]
+__all__ = ["SAY_HELLO", "Batch", "ClientSession"]
 
-_SILENCE = 5.0  # seconds without a word while rows are un-acked, after which hello is said again
-_PATIENCE = 3  # errors in a row without a new ack, after which the sender gives up
+SAY_HELLO = "say hello"  # error after which a sender starts the session again; part of the protocol
+_SILENCE_SECONDS = 5.0  # without an answer while rows are not acked; the session then starts again
+_MAX_ERRORS = 3  # in a row without a new ack
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A block of rows or late labels on its way, or one row in words (kind None), with the schema it belongs to."""
+    """A message of consecutive rows or late labels, or of one row by name (kind None).
+
+    Parameters
+    ----------
+    kind
+        Of the message.
+    first
+        Seq of the first row.
+    n_rows, n_features
+        Shape of the table.
+    payload
+        Of the message.
+    t
+        Event time of the first row.
+    schema
+        What the payload refers to.
+    """
 
     kind: Kind | None
     first: int
@@ -34,7 +55,7 @@ class Batch:
 
     @property
     def last(self) -> int:
-        """The seq of the last row."""
+        """Seq of the last row."""
         return self.first + self.n_rows - 1
 
     def frames(self, source: str) -> list[bytes]:
@@ -53,16 +74,29 @@ class Batch:
 
 
 class ClientSession:
-    """Keeps what is not acked, says what to send next, and starts over after a reconnect.
+    """Keeps rows that are not acked, decides what to send, and starts again after a reconnect.
 
     Parameters
     ----------
     hello
-        Who this is.
+        The sender's hello.
     capacity
-        Rows kept at most.
+        Number of rows kept at most.
     clock
-        Seconds, monotonic.
+        Monotonic time in seconds.
+
+    Attributes
+    ----------
+    acked
+        Highest seq that is acked.
+    kept
+        Number of rows that are not acked.
+    greeted
+        Whether the engine has answered the hello.
+    n_greetings
+        Number of its answers so far.
+    error
+        First error since the last ack.
     """
 
     def __init__(
@@ -71,21 +105,21 @@ class ClientSession:
         self.hello = hello
         self.capacity = capacity
         self.acked = 0
-        self.greetings = 0
-        self.greeted = False
         self.kept = 0
+        self.greeted = False
+        self.n_greetings = 0
         self.error = ""
         self._clock = clock
         self._waiting: deque[Batch] = deque()
-        self._flying: deque[Batch] = deque()  # sent on this connection and not acked
-        self._credit = 0
+        self._in_flight: deque[Batch] = deque()  # sent on this connection and not acked
+        self._window = 0  # flow-control window: rows that may be in flight
         self._sent_schema: SchemaPayload | None = None
-        self._say_hello = True
-        self._faults = 0
-        self._heard = clock()
+        self._needs_hello = True
+        self._n_errors = 0
+        self._answered_at = clock()
 
-    def room(self, n_rows: int) -> bool:
-        """Whether a block of so many rows can be kept now."""
+    def has_room(self, n_rows: int) -> bool:
+        """Whether a batch of `n_rows` rows can be kept now."""
         return self.kept == 0 or self.kept + n_rows <= self.capacity
 
     def push(self, batch: Batch) -> None:
@@ -94,69 +128,71 @@ class ClientSession:
         self.kept += batch.n_rows
 
     def reconnect(self) -> None:
-        """Say hello again: the connection is new, or the engine did not follow."""
-        self._say_hello = True
+        """Start again with a hello: the connection is new, or the engine has lost the session."""
+        self._needs_hello = True
         self.greeted = False
 
     def take(self, message: Message) -> None:
-        """Read an answer of the engine.
+        """Process a message of the engine.
 
         Raises
         ------
         SourceError
-            The engine refuses the same thing again and again, or lost rows that it had acked.
+            The engine refuses the same thing three times, or has lost rows that it had acked.
         """
-        self._heard = self._clock()
+        self._answered_at = self._clock()
         if message.kind is Kind.ACK:
-            self._advance(message.seq)
+            self._drop_acked(message.seq)
         elif message.kind is Kind.HELLO:
             self._greet(message)
         elif message.kind is Kind.ERROR:
-            error = decode(message.payload, Fault).error
-            if error != "say hello":
-                self._faults += 1
-                self.error = (
-                    self.error or error
-                )  # the first one is the cause, others follow from it
-            if self._faults >= _PATIENCE:
-                raise SourceError(f"the engine refuses source {self.hello.source!r}: {self.error}")
-            self.reconnect()
+            self._take_error(decode(message.payload, ErrorPayload).error)
+
+    def _take_error(self, error: str) -> None:
+        if error != SAY_HELLO:
+            self._n_errors += 1
+            self.error = self.error or error  # the first is the cause of those that follow
+        if self._n_errors >= _MAX_ERRORS:
+            raise SourceError(f"the engine refuses source {self.hello.source!r}: {self.error}")
+        self.reconnect()
 
     def _greet(self, message: Message) -> None:
         if message.seq < self.acked:
             raise SourceError(
-                f"the engine acked row {self.acked} and now knows {message.seq} rows: it lost its state"
+                f"the engine has lost its state: it acked row {self.acked} and now has "
+                f"{message.seq} rows"
             )
-        self._credit = decode(message.payload, Credit).credit
-        self._waiting.extendleft(reversed(self._flying))
-        self._flying.clear()
-        self._advance(message.seq)
+        self._window = decode(message.payload, FlowControl).credit
+        self._waiting.extendleft(reversed(self._in_flight))
+        self._in_flight.clear()
+        self._drop_acked(message.seq)
         self.greeted = True
-        self.greetings += 1
+        self.n_greetings += 1
 
-    def _advance(self, seq: int) -> None:
+    def _drop_acked(self, seq: int) -> None:
         if seq > self.acked:
             self.acked = seq
-            self._faults = 0
+            self._n_errors = 0
             self.error = ""
-        for batches in (self._flying, self._waiting):
+        for batches in (self._in_flight, self._waiting):
             while batches and batches[0].last <= self.acked:
                 self.kept -= batches.popleft().n_rows
 
     def outgoing(self, schema: SchemaPayload) -> Iterator[list[bytes]]:
-        """Yield the messages to send now; `schema` is the one of this moment."""
-        if self.kept and self._clock() - self._heard > _SILENCE:
+        """Yield the messages to send now; `schema` is the present one."""
+        if self.kept and self._clock() - self._answered_at > _SILENCE_SECONDS:
             self.reconnect()
-        if self._say_hello:
-            self._say_hello = False
-            self._heard = self._clock()
+        if self._needs_hello:
+            self._needs_hello = False
+            self._answered_at = self._clock()
             yield pack(self.hello.source, Kind.HELLO, encode(self.hello))
-            yield self._schema(schema if self._oldest is None else self._oldest.schema)
+            oldest = next(iter(self._in_flight or self._waiting), None)
+            yield self._schema(schema if oldest is None else oldest.schema)
         if not self.greeted:
             return
-        while self._waiting and self._waiting[0].last <= self.acked + self._credit:
+        while self._waiting and self._waiting[0].last <= self.acked + self._window:
             batch = self._waiting.popleft()
-            self._flying.append(batch)
+            self._in_flight.append(batch)
             if batch.schema is not self._sent_schema:
                 yield self._schema(batch.schema)
             yield batch.frames(self.hello.source)
@@ -166,7 +202,3 @@ class ClientSession:
     def _schema(self, schema: SchemaPayload) -> list[bytes]:
         self._sent_schema = schema
         return pack(self.hello.source, Kind.SCHEMA, encode(schema))
-
-    @property
-    def _oldest(self) -> Batch | None:
-        return next(iter(self._flying or self._waiting), None)

@@ -1,4 +1,4 @@
-"""What peers may ask of an engine: every bound in one place, each with its default."""
+"""Bounds on what peers may ask of an engine."""
 
 from __future__ import annotations
 
@@ -6,57 +6,57 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from loco_stream.connectors.values import hint
+from loco_stream._text import did_you_mean
 from loco_stream.errors import ConfigError
 
-__all__ = ["DEFAULT_LIMITS", "LIMITS", "Limits", "read_limits"]
+__all__ = ["DEFAULT_LIMITS", "LIMIT_NAMES", "Limits", "parse_limits"]
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds on what peers may send, keep open and leave unread.
 
-    Each is an option of the ``zmq+`` sources.
-
-    A message beyond a bound is answered by kind 9 and neither logged nor learned; a frame beyond
-    `frame_bytes`, and a message without end, cut their connection off.
+    Each is an option of the sources that other processes send to. A message beyond a bound is
+    answered by an error and neither logged nor learned. A frame beyond `frame_bytes`, and a message
+    without end, close their connection.
 
     Parameters
     ----------
     features, classes
-        Names that one schema, and one source over time, may hold.
+        Names that one schema, and one source over time, may have.
     rows
-        Rows a message.
+        Rows per message.
     name_bytes
-        Length of a name (source, feature, class, unit), in bytes of UTF-8.
+        Length of a name (source, feature, class, unit) in bytes of UTF-8.
     frames
-        Frames a message.
+        Frames per message.
     frame_bytes
-        Bytes a frame.
+        Bytes per frame.
     sources
-        Sources whose rows are told apart; beyond it the idle ones make room.
+        Sources that are tracked. Beyond it, idle ones are forgotten.
     forget
-        Seconds after which a source that is gone may be forgotten when another needs its place.
+        Seconds after which a source that is gone may be forgotten in favour of another.
     connections
-        Open connections; beyond it those that have not shaken hands are closed first.
+        Open connections. Beyond it, those without a handshake are closed first.
     model_features, model_classes
         Names that all sources together may bring to the model.
     guest_names
-        New features, and new classes, that the sources after the first may bring together. Half as
-        many as the first source brought are allowed in any case. The cost of a step grows with the
-        number of names, and no source may make the steps of another many times slower.
+        New features, and new classes, that the sources after the first may bring together. They may
+        always bring half as many as the first one did. The cost of a step grows with the number of
+        names.
     reply_bytes
-        Bytes of the answer to one request.
+        Bytes of the reply to one request.
     unread_bytes, unread_total
-        Bytes of answers that one peer, and all of them, may leave unread.
-    waiting_rows, waiting_total
-        Rows of requests that one peer may have waiting for an answer, and bytes of them for all
-        peers.
+        Bytes of replies that one peer, and all peers, may leave unread.
+    waiting_rows
+        Rows of requests that one peer may have waiting for a reply.
+    waiting_total
+        Bytes of waiting requests of all peers.
 
     Raises
     ------
     ConfigError
-        A bound that is not above 0.
+        A bound is not above 0.
 
     Examples
     --------
@@ -64,7 +64,7 @@ class Limits:
     8
     >>> Limits(rows=0)
     Traceback (most recent call last):
-    loco_stream.errors.ConfigError: rows must be above 0, not 0
+    loco_stream.errors.ConfigError: `rows` must be above 0, got 0
     """
 
     features: int = 4096
@@ -89,36 +89,36 @@ class Limits:
         for field in fields(self):
             value = getattr(self, field.name)
             if not value > 0:
-                raise ConfigError(f"{field.name} must be above 0, not {value!r}")
+                raise ConfigError(f"`{field.name}` must be above 0, got {value!r}")
 
 
 DEFAULT_LIMITS = Limits()
-LIMITS: dict[str, type[int] | type[float]] = {
-    f.name: float if f.type == "float" else int for f in fields(Limits)
-}
+_TYPES = {field.name: float if field.type == "float" else int for field in fields(Limits)}
+LIMIT_NAMES = tuple(_TYPES)
 
 
-def read_limits(texts: Mapping[str, str]) -> Limits:
-    """Return the bounds that are written as text, the others as they are by default.
+def parse_limits(texts: Mapping[str, str]) -> Limits:
+    """Return the bounds that are given as text, with defaults for the others.
 
     Raises
     ------
     ConfigError
-        A bound that does not exist, or a value that is no number above 0.
+        There is no such bound, or the value is not a number above 0.
 
     Examples
     --------
-    >>> read_limits({"sources": "8"}).sources
+    >>> parse_limits({"sources": "8"}).sources
     8
     """
     values: dict[str, Any] = {}
     for name, text in texts.items():
-        if name not in LIMITS:
+        if name not in _TYPES:
             raise ConfigError(
-                f"there is no limit {name!r}{hint(name, LIMITS)} (allowed: {', '.join(LIMITS)})"
+                f"there is no limit {name!r}{did_you_mean(name, _TYPES)} "
+                f"(limits: {', '.join(_TYPES)})"
             )
         try:
-            values[name] = LIMITS[name](text)
+            values[name] = _TYPES[name](text)
         except ValueError:
-            raise ConfigError(f"the limit {name} must be a number, not {text!r}") from None
+            raise ConfigError(f"`{name}` must be a number, got {text!r}") from None
     return Limits(**values)

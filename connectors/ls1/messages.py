@@ -1,10 +1,10 @@
-"""The MessagePack payloads of LS1 (schema, hello, credit, error) and its readable rows."""
+"""MessagePack payloads of LS1, and rows as JSON or MessagePack maps."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -14,47 +14,47 @@ from loco_stream.errors import SourceError
 from loco_stream.numbers import LARGEST, is_beyond, shown
 
 __all__ = [
-    "Credit",
-    "Fault",
+    "ErrorPayload",
+    "FlowControl",
     "Hello",
-    "ReadableRow",
+    "NamedRow",
     "SchemaPayload",
     "decode",
     "encode",
     "read_message",
     "read_row",
     "read_schema",
-    "row_of",
+    "to_row",
 ]
 
 Count = Annotated[int, Meta(ge=0)]
+_Value: TypeAlias = float | int | bool | str | None
 
 
 class Hello(msgspec.Struct, frozen=True):
-    """Kind 6 of a source: who it is, which run of it, and whether it wants predictions back."""
+    """Kind 6 of a source: its name, the number of this run, and whether it wants predictions."""
 
     source: str
     epoch: Count
     predict: bool = False
 
 
-class Credit(msgspec.Struct, frozen=True):
-    """Kind 6 of the engine: rows that may be on the way beyond the last ack."""
+class FlowControl(msgspec.Struct, frozen=True):
+    """Kind 6 of the engine: `credit` rows may be in flight after the last ack."""
 
     credit: Count
 
 
-class Fault(msgspec.Struct, frozen=True):
-    """Kind 9: what was wrong, in one sentence."""
+class ErrorPayload(msgspec.Struct, frozen=True):
+    """Kind 9: one sentence."""
 
     error: str
 
 
 class SchemaPayload(msgspec.Struct, frozen=True):
-    """Kind 4, the schema: what the columns and the labels mean.
+    """Kind 4: the columns and the labels of a source.
 
-    `sequence` names the column that holds the id of the event that a row is of; it is then no
-    input.
+    `sequence` names the column of the sequence id, which is not a feature of the model.
     """
 
     schema_id: int
@@ -67,73 +67,85 @@ class SchemaPayload(msgspec.Struct, frozen=True):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The columns that are inputs."""
+        """The columns that are features of the model."""
         return tuple(name for name in self.features if name != self.sequence)
 
 
 class _Row(msgspec.Struct, frozen=True):
-    x: dict[str, float | int | bool | str | None] | list[float | int | bool | str | None]
-    y: float | int | bool | str | None = None
+    x: dict[str, _Value] | list[_Value]
+    y: _Value = None
     seq: Count | None = None
     t: float = math.nan
     sequence: int | float | str | None = None
 
 
 @dataclass(slots=True)
-class ReadableRow:
-    """One sample in words."""
+class NamedRow:
+    """One row by feature name, from a JSON or MessagePack map."""
 
-    x: dict[Any, Any]
-    y: Any
+    x: dict[str, _Value]
+    y: _Value
     seq: int | None
     t: float
     sequence: int | str | float | None = None
 
 
-T = TypeVar("T", Hello, Credit, Fault, SchemaPayload)
+T = TypeVar("T", Hello, FlowControl, ErrorPayload, SchemaPayload)
 encode = msgspec.msgpack.Encoder().encode
-_READ: dict[type[msgspec.Struct], msgspec.msgpack.Decoder[Any]] = {
-    kind: msgspec.msgpack.Decoder(kind) for kind in (Hello, Credit, Fault, SchemaPayload, _Row)
+_WHAT: dict[type[msgspec.Struct], str] = {
+    Hello: "hello",
+    FlowControl: "hello of the engine",
+    ErrorPayload: "error",
+    SchemaPayload: "schema",
 }
-_READ_JSON = msgspec.json.Decoder(_Row)
+_DECODERS: dict[type[msgspec.Struct], msgspec.msgpack.Decoder[Any]] = {
+    kind: msgspec.msgpack.Decoder(kind)
+    for kind in (Hello, FlowControl, ErrorPayload, SchemaPayload, _Row)
+}
+_ROW_JSON = msgspec.json.Decoder(_Row)
 _ANY_JSON = msgspec.json.Decoder()
-_ANY = msgspec.msgpack.Decoder()
-_JSON_BEGINS = tuple(
-    bytes([c]) for c in b"{-0123456789"
-)  # none of them begins a map in MessagePack
-_BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError, ValueError)
+_ANY_MSGPACK = msgspec.msgpack.Decoder()
+# First bytes of JSON objects and numbers; none of them starts a map in MessagePack.
+_JSON_STARTS = tuple(bytes([c]) for c in b"{-0123456789")
+_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError, ValueError)
 
 
 def decode(payload: bytes, kind: type[T]) -> T:
-    """Read a payload as one of the MessagePack kinds."""
-    try:
-        content: T = _READ[kind].decode(payload)
-    except _BROKEN as e:
-        what = {SchemaPayload: "schema", Fault: "error"}.get(kind, kind.__name__.lower())
-        raise SourceError(f"the payload is not the MessagePack of a {what}: {e}") from None
-    return content
-
-
-def read_schema(payload: bytes, limits: Limits = DEFAULT_LIMITS) -> SchemaPayload:
-    """Read and check a schema.
+    """Decode a payload as one of the MessagePack kinds.
 
     Raises
     ------
     SourceError
-        Too many, too long, empty or repeated names, or units that do not pair up with the features.
+        It is not.
+    """
+    try:
+        content: T = _DECODERS[kind].decode(payload)
+    except _ERRORS as e:
+        raise SourceError(f"the payload must be the MessagePack of a {_WHAT[kind]}: {e}") from None
+    return content
+
+
+def read_schema(payload: bytes, limits: Limits = DEFAULT_LIMITS) -> SchemaPayload:
+    """Decode and check a schema.
+
+    Raises
+    ------
+    SourceError
+        Names are missing, repeated, too long or too many, or the units do not match the features.
     """
     schema = decode(payload, SchemaPayload)
     _check_names("feature", schema.features, limits.features, limits)
     if not schema.inputs:
-        raise SourceError("the schema names no feature")
+        raise SourceError("the schema must name a feature")
     if schema.sequence is not None and schema.sequence not in schema.features:
         raise SourceError(
-            f"the schema names no feature {schema.sequence!r}, which is to hold the id of a sequence"
+            f"`sequence` of the schema must be one of its features, got {schema.sequence!r}"
         )
     if schema.units is not None:
         if len(schema.units) != len(schema.features):
             raise SourceError(
-                f"the schema has {len(schema.features)} features and {len(schema.units)} units"
+                f"the schema must have one unit per feature, got {len(schema.features)} features "
+                f"and {len(schema.units)} units"
             )
         for unit in schema.units:
             _check_length("unit", unit, limits)
@@ -142,9 +154,9 @@ def read_schema(payload: bytes, limits: Limits = DEFAULT_LIMITS) -> SchemaPayloa
     return schema
 
 
-def _check_names(what: str, names: tuple[str, ...], most: int, limits: Limits) -> None:
-    if len(names) > most:
-        raise SourceError(f"the schema names {len(names)} {what} names, and {most} are allowed")
+def _check_names(what: str, names: tuple[str, ...], limit: int, limits: Limits) -> None:
+    if len(names) > limit:
+        raise SourceError(f"the schema must have at most {limit} {what} names, got {len(names)}")
     seen = set()
     for name in names:
         _check_length(what, name, limits)
@@ -156,36 +168,40 @@ def _check_names(what: str, names: tuple[str, ...], most: int, limits: Limits) -
 def _check_length(what: str, name: str, limits: Limits) -> None:
     if len(name.encode()) > limits.name_bytes:
         raise SourceError(
-            f"the {what} name {name[:20]!r}... is longer than {limits.name_bytes} bytes"
+            f"a {what} name must have at most {limits.name_bytes} bytes, got {name[:20]!r}..."
         )
 
 
-def _check_size(what: str, value: Any) -> None:
+def _check_size(what: str, value: _Value) -> None:
     if is_beyond(value):
         raise SourceError(
-            f"{what} is {shown(value)}; allowed are numbers from {-LARGEST:g} to {LARGEST:g}"
+            f"{what} must be a number from {-LARGEST:g} to {LARGEST:g}, got {shown(value)}"
         )
 
 
 def read_row(
     body: bytes, features: tuple[str, ...] | None = None, limits: Limits = DEFAULT_LIMITS
-) -> ReadableRow:
-    """Read one sample as a JSON or MessagePack map ``{"x": ..., "y": ..., "seq": ..., "t".
+) -> NamedRow:
+    """Decode a row: a JSON or MessagePack map with ``x``, ``y``, ``seq``, ``t`` and ``sequence``.
 
-    ..., "sequence": ...}``.
+    Values without names get those of `features`, or "0", "1", ...
 
-    Values without names take those of `features`, or else "0", "1", ...
+    Raises
+    ------
+    SourceError
+        The body is not such a map, or beyond the limits.
 
     Examples
     --------
     >>> read_row(b'{"x": {"a": 1.5, "b": null}, "y": "on"}').x
     {'a': 1.5, 'b': None}
     """
+    is_json = body.lstrip()[:1] == b"{"
     try:
-        row: _Row = (_READ_JSON if body.lstrip()[:1] == b"{" else _READ[_Row]).decode(body)
-    except _BROKEN as e:
-        raise SourceError(f"neither a JSON nor a MessagePack map with 'x': {e}") from None
-    return _checked(row, features, limits)
+        row: _Row = (_ROW_JSON if is_json else _DECODERS[_Row]).decode(body)
+    except _ERRORS as e:
+        raise SourceError(f"a row must be a JSON or MessagePack map with 'x': {e}") from None
+    return _check_row(row, features, limits)
 
 
 def read_message(
@@ -194,10 +210,15 @@ def read_message(
     limits: Limits = DEFAULT_LIMITS,
     target: str = "y",
     time: str = "t",
-) -> ReadableRow:
-    """Read one sample as `read_row` does, or as a flat map of its values, with the label under `target`.
+) -> NamedRow:
+    """Decode a row as `read_row` does, or from a flat map with the label under `target`.
 
-    A number alone is a row of one feature, ``value``.
+    A number alone is a row with the feature ``value``.
+
+    Raises
+    ------
+    SourceError
+        The body is something else, or beyond the limits.
 
     Examples
     --------
@@ -207,44 +228,45 @@ def read_message(
     >>> read_message(b"23.5").x
     {'value': 23.5}
     """
+    is_json = body.lstrip()[:1] in _JSON_STARTS
     try:
-        values = (_ANY_JSON if body.lstrip()[:1] in _JSON_BEGINS else _ANY).decode(body)
-    except _BROKEN as e:
-        raise SourceError(f"neither JSON nor MessagePack: {e}") from None
-    return row_of(values, features, limits, target, time)
+        values = (_ANY_JSON if is_json else _ANY_MSGPACK).decode(body)
+    except _ERRORS as e:
+        raise SourceError(f"a message must be JSON or MessagePack: {e}") from None
+    return to_row(values, features, limits, target, time)
 
 
-def row_of(
+def to_row(
     values: Any,
     features: tuple[str, ...] | None = None,
     limits: Limits = DEFAULT_LIMITS,
     target: str = "y",
     time: str = "t",
-) -> ReadableRow:
-    """Return the row that decoded values are: see `read_message`."""
+) -> NamedRow:
+    """Return the row in decoded values; see `read_message`."""
     if isinstance(values, (int, float)) and not isinstance(values, bool):
         values = {"x": {"value": values}}
     elif isinstance(values, dict) and not isinstance(values.get("x"), (dict, list)):
-        x = {name: value for name, value in values.items() if name not in (target, time)}
-        values = {"x": x, "y": values.get(target)} | (
-            {"t": values[time]} if values.get(time) is not None else {}
-        )
+        values = _from_flat(values, target, time)
     try:
         row = msgspec.convert(values, _Row)
     except (msgspec.ValidationError, RecursionError) as e:
-        raise SourceError(f"no map of numbers, texts and truth values: {e}") from None
-    return _checked(row, features, limits)
+        raise SourceError(f"a row must be a map of numbers, texts and truth values: {e}") from None
+    return _check_row(row, features, limits)
 
 
-def _checked(row: _Row, features: tuple[str, ...] | None, limits: Limits) -> ReadableRow:
-    x = row.x
-    if not 1 <= len(x) <= limits.features:
-        raise SourceError(f"a row has 1..{limits.features} values, not {len(x)}")
-    if isinstance(x, list):
-        names = features if features is not None else tuple(map(str, range(len(x))))
-        if len(names) != len(x):
-            raise SourceError(f"the row has {len(x)} values, the schema {len(names)} features")
-        x = dict(zip(names, x, strict=True))
+def _from_flat(values: dict[Any, Any], target: str, time: str) -> dict[str, Any]:
+    x = {name: value for name, value in values.items() if name not in (target, time)}
+    row = {"x": x, "y": values.get(target)}
+    if values.get(time) is not None:
+        row["t"] = values[time]
+    return row
+
+
+def _check_row(row: _Row, features: tuple[str, ...] | None, limits: Limits) -> NamedRow:
+    if not 1 <= len(row.x) <= limits.features:
+        raise SourceError(f"a row must have 1 to {limits.features} values, got {len(row.x)}")
+    x = _name_values(row.x, features) if isinstance(row.x, list) else row.x
     for name, value in x.items():
         _check_length("feature", name, limits)
         _check_size(f"feature {name!r}", value)
@@ -253,4 +275,12 @@ def _checked(row: _Row, features: tuple[str, ...] | None, limits: Limits) -> Rea
         _check_length("class", row.y, limits)
     if isinstance(row.sequence, str):
         _check_length("sequence", row.sequence, limits)
-    return ReadableRow(x, row.y, row.seq, row.t if math.isfinite(row.t) else math.nan, row.sequence)
+    t = row.t if math.isfinite(row.t) else math.nan
+    return NamedRow(x, row.y, row.seq, t, row.sequence)
+
+
+def _name_values(values: list[_Value], features: tuple[str, ...] | None) -> dict[str, _Value]:
+    names = features if features is not None else tuple(map(str, range(len(values))))
+    if len(names) != len(values):
+        raise SourceError(f"a row must have {len(names)} values as the schema, got {len(values)}")
+    return dict(zip(names, values, strict=True))

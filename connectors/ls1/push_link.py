@@ -1,4 +1,4 @@
-"""The sender's best-effort connection: rows leave once, in the order they came."""
+"""The sender's best-effort connection: each row is sent once."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ import time
 import zmq
 
 from loco_stream.connectors.ls1.client_session import Batch
+from loco_stream.connectors.ls1.idle_warning import IdleWarning
 from loco_stream.connectors.ls1.messages import SchemaPayload, encode
-from loco_stream.connectors.ls1.patience import Patience
-from loco_stream.connectors.ls1.sockets import Plug
+from loco_stream.connectors.ls1.sockets import OpenSocket
 from loco_stream.connectors.ls1.wire import Kind, pack
 from loco_stream.errors import SourceError
 
 __all__ = ["PushLink"]
 
-_SCHEMA_EVERY = 1.0  # seconds: a late subscriber waits at most so long
+_SCHEMA_SECONDS = 1.0  # between two copies of the schema, for subscribers that come later
 
 
 class PushLink:
-    """Sends batches to a pull or a sub socket.
+    """Sends batches to a pull or sub socket.
 
     Parameters
     ----------
-    plug
+    connection
         The open socket.
     name
-        The source's.
+        Name of the sender.
     timeout
-        Seconds that a message may wait for somebody to take it (push).
+        Seconds that a message may wait until it is taken (push).
     """
 
-    def __init__(self, plug: Plug, name: str, timeout: float) -> None:
-        self._plug = plug
+    def __init__(self, connection: OpenSocket, name: str, timeout: float) -> None:
+        self._connection = connection
         self._name = name
         self._timeout = timeout
-        self._patience = Patience(plug.address)
+        self._warning = IdleWarning(connection.address)
         self._schema_due = -math.inf
         self._schema: SchemaPayload | None = None
 
     def post(self, batch: Batch) -> None:
-        """Send a batch, and its schema where it changed or a late subscriber may not know it.
+        """Send a batch, and its schema if it has changed or a second has passed.
 
         Raises
         ------
@@ -50,35 +50,34 @@ class PushLink:
         """
         now = time.monotonic()
         if now >= self._schema_due or batch.schema is not self._schema:
-            self._deliver(pack(self._name, Kind.SCHEMA, encode(batch.schema)))
-            self._schema_due = now + _SCHEMA_EVERY
+            self._send(pack(self._name, Kind.SCHEMA, encode(batch.schema)))
+            self._schema_due = now + _SCHEMA_SECONDS
             self._schema = batch.schema
-        self._deliver(batch.frames(self._name))
+        self._send(batch.frames(self._name))
 
-    def _deliver(self, frames: list[bytes]) -> None:
-        """Hand frames to the socket; waits while nobody takes them (push)."""
-        self._patience.renew()
+    def _send(self, frames: list[bytes]) -> None:
+        """Send frames; wait until they are taken (push)."""
+        self._warning.reset()
         deadline = time.monotonic() + self._timeout
-        while not self._try(frames, min(self._patience.left, deadline - time.monotonic())):
+        while not self._try(frames, min(self._warning.due_in, deadline - time.monotonic())):
             if time.monotonic() >= deadline:
                 raise SourceError(
-                    f"nobody at {self._plug.address} took a row within {self._timeout:g} s"
+                    f"nobody at {self._connection.address} took a row within {self._timeout:g} s"
                 )
-            self._patience.check()
+            self._warning.check()
 
     def _try(self, frames: list[bytes], seconds: float) -> bool:
-        self._plug.socket.sndtimeo = (
-            -1 if math.isinf(seconds) else max(0, math.ceil(seconds * 1000))
-        )
+        milliseconds = -1 if math.isinf(seconds) else max(0, math.ceil(seconds * 1000))
+        self._connection.socket.sndtimeo = milliseconds
         try:
-            self._plug.socket.send_multipart(frames)
+            self._connection.socket.send_multipart(frames)
         except zmq.Again:
             return False
         return True
 
     def end(self, last: int, linger: float) -> None:
-        """Say end of stream; where nobody listens, nobody waits for it either."""
+        """Send the end of stream, if somebody takes it within `linger` seconds."""
         self._try(pack(self._name, Kind.END, seq=last), linger)
 
     def close(self) -> None:
-        """Nothing is open but the socket."""
+        """Do nothing: the socket is closed by its owner."""

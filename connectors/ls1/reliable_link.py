@@ -1,7 +1,4 @@
-"""The sender's reliable connection.
-
-What is not acked is kept, and sent again after either side was restarted.
-"""
+"""The sender's reliable connection, which survives a restart of either side."""
 
 from __future__ import annotations
 
@@ -15,93 +12,96 @@ from numpy.typing import NDArray
 from zmq.utils.monitor import recv_monitor_message
 
 from loco_stream.connectors.ls1.client_session import Batch, ClientSession
+from loco_stream.connectors.ls1.idle_warning import IdleWarning
 from loco_stream.connectors.ls1.messages import Hello, SchemaPayload
-from loco_stream.connectors.ls1.patience import Patience
-from loco_stream.connectors.ls1.sockets import Plug
+from loco_stream.connectors.ls1.sockets import OpenSocket
 from loco_stream.connectors.ls1.wire import REQUEST_BIT, Kind, Message, pack, rows_of, unpack
 from loco_stream.errors import SourceError
 
 __all__ = ["ReliableLink"]
 
+_TICK = 0.1
+
 
 class ReliableLink:
-    """Moves a `ClientSession` along a socket; all is done by the thread that calls.
+    """Connects a `ClientSession` to a socket; all work is done in the calling thread.
 
     Parameters
     ----------
-    plug
+    connection
         The open socket.
     hello
-        Who this is.
+        The sender's hello.
     buffer
-        Rows, and predictions not taken, kept at most.
+        Number of rows, and of predictions that are not taken, kept at most.
     timeout
         Seconds that a wait may take.
     schema
-        Returns the schema of this moment, None while no feature is known.
+        Returns the present schema, None while no feature is known.
     """
 
     def __init__(
         self,
-        plug: Plug,
+        connection: OpenSocket,
         hello: Hello,
         buffer: int,
         timeout: float,
         schema: Callable[[], SchemaPayload | None],
     ) -> None:
-        self._plug = plug
-        self._timeout = timeout
-        self._schema = schema
         self.session = ClientSession(hello, buffer)
         self.predictions: deque[tuple[int, NDArray[np.float32]]] = deque(maxlen=buffer)
-        self._answers: dict[int, NDArray[np.float32]] = {}
-        self._requests = REQUEST_BIT
-        self._patience = Patience(plug.address)
-        self._monitor = plug.socket.get_monitor_socket(
+        self._connection = connection
+        self._timeout = timeout
+        self._schema = schema
+        self._replies: dict[int, NDArray[np.float32]] = {}
+        self._last_request = REQUEST_BIT
+        self._warning = IdleWarning(connection.address)
+        self._monitor = connection.socket.get_monitor_socket(
             zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
         )
 
     def post(self, batch: Batch) -> None:
-        """Keep a batch and send what may be sent; waits for room."""
+        """Keep a batch, and send what may be sent; wait for room if necessary."""
         session = self.session
         if session.kept == 0:
-            self._patience.renew()  # nobody has waited until now
-        if not session.room(batch.n_rows):
-            self.wait(lambda: session.room(batch.n_rows), "made room by an ack")
+            self._warning.reset()  # nothing was expected of the engine until now
+        if not session.has_room(batch.n_rows):
+            self.wait(lambda: session.has_room(batch.n_rows), "acked enough rows")
         session.push(batch)
         self.pump(0)
 
-    def ask(self, request: Callable[[int], Batch]) -> NDArray[np.float32]:
-        """Return the engine's answer to the request of this number, (n_rows, n_classes) or (n_rows, 1)."""
-        self._requests += 1
-        seq = self._requests
+    def request(self, make: Callable[[int], Batch]) -> NDArray[np.float32]:
+        """Send the request that `make` returns for a number, and return the reply.
+
+        (n_rows, n_classes) or (n_rows, 1).
+        """
+        self._last_request += 1
+        seq = self._last_request
         session = self.session
-        asked = -1
-        frames = request(seq).frames(session.hello.source)
+        frames = make(seq).frames(session.hello.source)
+        sent_at = -1  # greeting after which the request was sent
 
-        def answered() -> bool:
-            nonlocal asked
-            if (
-                session.greeted and asked != session.greetings
-            ):  # a reconnect loses the request: ask again
-                asked = session.greetings
+        def is_answered() -> bool:
+            nonlocal sent_at
+            if session.greeted and sent_at != session.n_greetings:  # a reconnect loses the request
+                sent_at = session.n_greetings
                 self._try_send(frames)
-            return seq in self._answers
+            return seq in self._replies
 
-        self.wait(answered, "answered")
-        return self._answers.pop(seq)
+        self.wait(is_answered, "replied")
+        return self._replies.pop(seq)
 
     def wait(self, done: Callable[[], bool], what: str, timeout: float | None = None) -> None:
-        """Work until `done`.
+        """Send and receive until `done`.
 
         Raises
         ------
         SourceError
-            It is not within `timeout` seconds (None: that of the link).
+            It takes more than `timeout` seconds (None: those of the link).
         """
         limit = self._timeout if timeout is None else timeout
         if self.session.kept == 0:
-            self._patience.renew()
+            self._warning.reset()
         deadline = time.monotonic() + limit
         while True:
             self.pump(0)
@@ -112,37 +112,38 @@ class ReliableLink:
                 error = self.session.error
                 why = f" ({error})" if error else ""
                 raise SourceError(
-                    f"no engine at {self._plug.address} {what} within {limit:g} s{why}"
+                    f"no engine at {self._connection.address} {what} within {limit:g} s{why}"
                 )
-            self._patience.check()
-            self.pump(min(left, 0.1))
+            self._warning.check()
+            self.pump(min(left, _TICK))
 
     def pump(self, seconds: float) -> None:
-        """Send what may be sent and read what has come.
-
-        Waits at most so long for something to come.
-        """
-        self._watch()
-        schema = self._schema()
-        if schema is not None:
-            for frames in self.session.outgoing(schema):
-                if not self._try_send(frames):
-                    break
-        if seconds and not self._plug.socket.poll(int(seconds * 1000)):
+        """Send what may be sent, and read what has arrived; wait up to `seconds` for something."""
+        self._check_connection()
+        self._send_outgoing()
+        if seconds and not self._connection.socket.poll(int(seconds * 1000)):
             return
-        while (received := self._received()) is not None:
+        while (received := self._receive()) is not None:
             try:
                 message = unpack(received)
             except SourceError:
-                continue  # not LS1: not from an engine
-            self._patience.renew()
+                continue  # not from an engine
+            self._warning.reset()
             self._take(message)
         if self.session.kept:
-            self._patience.check()
+            self._warning.check()
 
-    def _received(self) -> list[bytes] | None:
+    def _send_outgoing(self) -> None:
+        schema = self._schema()
+        if schema is None:
+            return
+        for frames in self.session.outgoing(schema):
+            if not self._try_send(frames):
+                return
+
+    def _receive(self) -> list[bytes] | None:
         try:
-            frames: list[bytes] = self._plug.socket.recv_multipart(zmq.NOBLOCK)
+            frames: list[bytes] = self._connection.socket.recv_multipart(zmq.NOBLOCK)
         except zmq.Again:
             return None
         return frames
@@ -151,32 +152,32 @@ class ReliableLink:
         if message.kind is not Kind.PREDICTION:
             self.session.take(message)
         elif message.seq & REQUEST_BIT:
-            self._answers[message.seq] = rows_of(message)
+            self._replies[message.seq] = rows_of(message)
         else:
             self.predictions.append((message.seq, rows_of(message)))
 
     def _try_send(self, frames: list[bytes]) -> bool:
         try:
-            self._plug.socket.send_multipart(frames, zmq.NOBLOCK)
-        except zmq.Again:  # not connected now: the next handshake says hello and sends it again
+            self._connection.socket.send_multipart(frames, zmq.NOBLOCK)
+        except zmq.Again:  # not connected: it is sent again after the next handshake
             self.session.reconnect()
             return False
         return True
 
-    def _watch(self) -> None:
-        """Notice a new connection: the engine knows nothing of it yet."""
+    def _check_connection(self) -> None:
+        """Start the session again on a new connection, of which the engine knows nothing."""
         while self._monitor.poll(0):
             event = recv_monitor_message(self._monitor)["event"]
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self.session.reconnect()
 
     def end(self, last: int, linger: float) -> None:
-        """Wait at most `linger` seconds for all acks, then say end of stream."""
+        """Wait up to `linger` seconds for all acks, then send the end of stream."""
         session = self.session
         self.wait(lambda: session.kept == 0, "acked all rows", linger)
         self._try_send(pack(session.hello.source, Kind.END, seq=last))
 
     def close(self) -> None:
-        """Leave the socket alone; a monitor left open would hang the context's end."""
-        self._plug.socket.disable_monitor()
+        """Close the monitor; left open it would block the end of the context."""
+        self._connection.socket.disable_monitor()
         self._monitor.close(linger=0)

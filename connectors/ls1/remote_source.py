@@ -1,30 +1,30 @@
-"""What the engine's side knows of one source, and how its messages become events."""
+"""What the engine's side knows about the senders, and conversion of their messages to events."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Protocol
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream.connectors._base.values import sequence_id
 from loco_stream.connectors.ls1.limits import Limits
 from loco_stream.connectors.ls1.messages import SchemaPayload
-from loco_stream.connectors.ls1.model_names import ModelNames
+from loco_stream.connectors.ls1.name_limits import NameLimits
 from loco_stream.connectors.ls1.wire import Kind, Message, labels_of, pairs_of, rows_of
-from loco_stream.connectors.values import sequence_id
 from loco_stream.errors import SourceError
 from loco_stream.numbers import LARGEST
-from loco_stream.stream import Ask, Block, Labels, Schema
+from loco_stream.stream import Block, Labels, Position, PredictRequest, Schema
 
-__all__ = ["COUNTERS", "OLD_EPOCHS", "SCHEMAS", "KeyList", "Stream", "Streams", "describe"]
+__all__ = ["COUNTERS", "MAX_EPOCHS", "SCHEMAS", "KeyList", "RemoteSource", "RemoteSources"]
 
-_MOST = 2**63 - 1  # a count holds
-OLD_EPOCHS = 64  # earlier runs of one source whose rows are still recognised
-SCHEMAS = ""  # the key of the schemas in a position: no source has an empty name
+_MAX_COUNT = 2**63 - 1
+MAX_EPOCHS = 65  # of one source: the present one and 64 earlier ones whose rows are recognised
+SCHEMAS = ""  # key of the schemas in a position; a source has no empty name
 COUNTERS = (
     "messages",
     "rows",
@@ -45,82 +45,118 @@ COUNTERS = (
 
 
 class KeyList(Protocol):
-    """Which public keys are admitted, and whose they are."""
+    """Public keys that are admitted, and the names of their clients."""
 
     def admits(self, key: bytes) -> bool:
         """Whether a public key is on the list now."""
 
     def key_of(self, client: str) -> str:
-        """Return the public key of the client of this name, empty if there is none."""
+        """Return the public key of a client, empty if the list has none."""
 
 
-class Stream:
-    """One source by name: its schema, and the last seq handed out and the last durable one of each epoch."""
+class RemoteSource:
+    """State of one sender.
+
+    Parameters
+    ----------
+    name
+        Of the sender.
+    limits
+        Bounds on its names.
+    stats
+        Counters of all senders.
+
+    Attributes
+    ----------
+    schema
+        Its last schema.
+    last, durable
+        Highest seq that was read, and that is durable, per epoch. The newest epoch comes last.
+    owner
+        Public key under CURVE that may use the name.
+    claimed
+        Schema whose names were added to the model last.
+    connected
+        Whether it has a session.
+    ended
+        Whether it has sent an end of stream; None before the first row.
+    active_at
+        Time of its last message.
+    """
 
     def __init__(self, name: str, limits: Limits, stats: dict[str, int]) -> None:
         self.name = name
         self.schema: SchemaPayload | None = None
-        self.plain_schema: dict[str, Any] = {}
         self.last: dict[int, int] = {}
         self.durable: dict[int, int] = {}
-        self.owner = ""  # under CURVE the key that may use the name
-        self.claimed: SchemaPayload | None = None  # the schema whose names the model was given last
+        self.owner = ""
+        self.claimed: SchemaPayload | None = None
         self.connected = False
-        self.ended: bool | None = (
-            None  # whether it has said end of stream; None before the first row
-        )
-        self.heard = 0.0
+        self.ended: bool | None = None
+        self.active_at = 0.0
         self._limits = limits
         self._stats = stats
+        self._plain_schema: dict[str, Any] = {}
         self._units: dict[str, str | None] = {}
         self._classes: dict[str, None] = {}
 
     def adopt(self, schema: SchemaPayload) -> None:
-        """Take a schema over; names may come and go, but a feature keeps its unit.
+        """Replace the schema; names may come and go, but a feature keeps its unit.
 
         Raises
         ------
         SourceError
-            A feature in another unit than before, or more names over time than the bounds allow.
+            The unit of a feature changes, or there were too many names over time.
         """
-        units = schema.units or (None,) * len(schema.features)
-        for feature, unit in zip(schema.features, units, strict=True):
+        given = schema.units or (None,) * len(schema.features)
+        units = dict(zip(schema.features, given, strict=True))
+        for feature, unit in units.items():
             before = self._units.get(feature)
             if unit is not None and before is not None and unit != before:
                 raise SourceError(
-                    f"feature {feature!r} was in {before!r}, not {unit!r}: a new unit needs a new name"
+                    f"the unit of feature {feature!r} must stay {before!r}, got {unit!r}: "
+                    "a new unit needs a new name"
                 )
-        merged = self._units | {
-            f: u for f, u in zip(schema.features, units, strict=True) if u or f not in self._units
-        }
+        merged = self._units | {f: u for f, u in units.items() if u or f not in self._units}
         classes = self._classes | dict.fromkeys(schema.classes or ())
-        if len(merged) > self._limits.features or len(classes) > self._limits.classes:
+        limits = self._limits
+        if len(merged) > limits.features or len(classes) > limits.classes:
             raise SourceError(
-                f"source {self.name!r} has named {len(merged)} features and {len(classes)} classes so far; "
-                f"{self._limits.features} and {self._limits.classes} are allowed"
+                f"source {self.name!r} must name at most {limits.features} features and "
+                f"{limits.classes} classes over time, got {len(merged)} and {len(classes)}"
             )
         self.schema = schema
         self._units = merged
         self._classes = classes
-        self.plain_schema = msgspec.json.decode(msgspec.json.encode(schema))
+        self._plain_schema = msgspec.json.decode(msgspec.json.encode(schema))
+
+    @property
+    def plain_schema(self) -> dict[str, Any]:
+        """The schema in plain values, with the owner's key if there is one."""
+        return {**self._plain_schema, "key": self.owner} if self.owner else self._plain_schema
+
+    @property
+    def newest(self) -> tuple[int, int] | None:
+        """Newest epoch and its highest seq; None before the first row."""
+        return next(reversed(self.last.items()), None)
 
     @property
     def n_rows(self) -> int:
-        """Rows and late labels taken in the epochs that are remembered."""
+        """Number of rows and late labels in the epochs that are remembered."""
         return sum(self.last.values())
 
-    def reach(self, epoch: int, seq: int) -> None:
-        """Record that the rows up to `seq` were handed out.
+    def advance(self, epoch: int, seq: int) -> None:
+        """Note that the rows up to `seq` were read.
 
-        Beyond 64 old epochs the one with the fewest rows is forgotten, the oldest of several: many
-        short runs under a source's name do not displace the run that did the work.
+        Of more than 65 epochs, the one with the fewest rows is forgotten, so that many short runs
+        do not displace a long one.
         """
-        self.last.pop(epoch, None)  # the newest epoch stands last
+        self.last.pop(epoch, None)  # the newest epoch comes last
         self.last[epoch] = seq
-        while len(self.last) > OLD_EPOCHS + 1:
-            least = min((e for e in self.last if e != epoch), key=self.last.__getitem__)
-            del self.last[least]
-            self.durable.pop(least, None)
+        while len(self.last) > MAX_EPOCHS:
+            shortest = min((e for e in self.last if e != epoch), key=self.last.__getitem__)
+            del self.last[shortest]
+            self.durable.pop(shortest, None)
 
     def event(
         self,
@@ -130,33 +166,37 @@ class Stream:
         skip: int = 0,
         epoch: int = 0,
         tag: Any = None,
-    ) -> Block | Labels | Ask:
-        """Read a message of kind 0, 1, 2 or 10 by `schema`, without its first `skip` rows."""
+    ) -> Block | Labels | PredictRequest:
+        """Return the event in a message of kind 0, 1, 2 or 10, without its first `skip` rows.
+
+        Raises
+        ------
+        SourceError
+            The message does not match the schema.
+        """
         if message.kind is Kind.LABEL:
             of, raw = pairs_of(message, schema.task)
-            y = _labels(raw, schema)
+            y = _decode_labels(raw, schema)
             self._stats["labels"] += len(y) - skip
             return Labels(of[skip:], y[skip:], message.seq + skip, self.name, epoch, tag)
         if message.n_features != len(schema.features):
             raise SourceError(
-                f"a row has {message.n_features} values and the schema {len(schema.features)} features"
+                f"a row must have {len(schema.features)} values as the schema, "
+                f"got {message.n_features}"
             )
-        y_all = (
-            _labels(labels_of(message, schema.task), schema)
-            if message.kind is Kind.LABELLED
-            else None
-        )
-        rows = rows_of(message)[skip:]
-        rows, ids = split_ids(rows, schema, required=message.kind is not Kind.ASK)
+        is_request = message.kind is Kind.ASK
+        labels = None
+        if message.kind is Kind.LABELLED:
+            labels = _decode_labels(labels_of(message, schema.task), schema)[skip:]
+        rows, ids = split_ids(rows_of(message)[skip:], schema, required=not is_request)
         self._mask(rows)
-        if message.kind is Kind.ASK:
+        if is_request:
             self._stats["asks"] += 1
-            return Ask(rows, schema.inputs, message.seq, self.name, tag)
+            return PredictRequest(rows, schema.inputs, message.seq, self.name, tag)
         self._stats["rows"] += len(rows)
-        y_kept = None if y_all is None else y_all[skip:]
         return Block(
             rows,
-            y_kept,
+            labels,
             schema.inputs,
             message.seq + skip,
             message.t,
@@ -167,31 +207,32 @@ class Stream:
         )
 
     def _mask(self, rows: NDArray[np.float32]) -> None:
-        numbers = np.abs(rows) <= LARGEST
-        if not numbers.all():
-            rows[~numbers] = np.nan
-            self._stats["masked"] += int(rows.size - numbers.sum())
+        valid = np.abs(rows) <= LARGEST
+        if not valid.all():
+            rows[~valid] = np.nan
+            self._stats["masked"] += int(rows.size - valid.sum())
 
 
-def _labels(raw: NDArray[np.generic], schema: SchemaPayload) -> list[Any]:
+def _decode_labels(raw: NDArray[np.generic], schema: SchemaPayload) -> list[Any]:
     values = raw.tolist()
     if schema.task == "regression":
-        return [_target(value) for value in values]
+        return [_decode_target(value) for value in values]
     classes = schema.classes or ()
     for index in values:
         if not -1 <= index < len(classes):
             raise SourceError(
-                f"label {index} is outside the schema's {len(classes)} classes (-1 = missing)"
+                f"a label must be an index into the schema's {len(classes)} classes, "
+                f"or -1 if it is missing, got {index}"
             )
     return [classes[index] if index >= 0 else None for index in values]
 
 
-def _target(value: float) -> float | None:
+def _decode_target(value: float) -> float | None:
     if not math.isfinite(value):
         return None
     if abs(value) > LARGEST:
         raise SourceError(
-            f"label {value:g} is out of range; allowed are numbers from {-LARGEST:g} to {LARGEST:g}"
+            f"a label must be a number from {-LARGEST:g} to {LARGEST:g}, got {value:g}"
         )
     return value
 
@@ -199,12 +240,12 @@ def _target(value: float) -> float | None:
 def split_ids(
     rows: NDArray[np.float32], schema: SchemaPayload, *, required: bool
 ) -> tuple[NDArray[np.float32], list[Hashable] | None]:
-    """Take the ids of sequences out of rows whose schema has a column for them.
+    """Separate the column of sequence ids from the rows, if the schema has one.
 
     Raises
     ------
     SourceError
-        A row has none, and they are `required`.
+        An id is missing, and they are `required`.
     """
     if schema.sequence is None:
         return rows, None
@@ -213,31 +254,40 @@ def split_ids(
     return np.delete(rows, column, axis=1), ids
 
 
-def describe(schema: SchemaPayload) -> Schema:
-    """Return a schema as the engine knows it."""
+def _public_schema(schema: SchemaPayload) -> Schema:
     units = schema.units
     if units is not None:
-        units = tuple(
-            unit
-            for name, unit in zip(schema.features, units, strict=True)
-            if name != schema.sequence
-        )
+        named = zip(schema.features, units, strict=True)
+        units = tuple(unit for name, unit in named if name != schema.sequence)
     return Schema(schema.task, schema.inputs, schema.classes, units, str(schema.schema_id))
 
 
-class Streams:
-    """All sources of one socket, their common task and their position.
+class RemoteSources:
+    """State of all senders of a socket, their common task, and their position.
 
     Parameters
     ----------
     limits
-        How many sources, names and rows.
+        Bounds on senders, names and rows.
     task
-        Refuse schemas of another task; None takes that of the first schema.
+        Schemas of another task are refused; None takes the task of the first schema.
     keys
-        Under CURVE, the allow-list: a source's name then belongs to one key.
+        Allow-list under CURVE; the name of a sender then belongs to one key.
     clock
-        Seconds, monotonic.
+        Monotonic time in seconds.
+
+    Attributes
+    ----------
+    by_name
+        The senders.
+    stats
+        Counters.
+    model_names
+        Names that were added to the model.
+    is_full
+        Whether a sender was refused because there are too many.
+    on_forget
+        Called with a sender that is forgotten in favour of another.
     """
 
     def __init__(
@@ -250,171 +300,183 @@ class Streams:
         self.limits = limits
         self.task = task
         self.stats: dict[str, int] = dict.fromkeys(COUNTERS, 0)
-        self.by_name: dict[str, Stream] = {}
-        self.names = ModelNames(limits)
-        self.crowded = False  # whether a source was refused for want of a place
-        self.on_forget: Callable[[Stream], None] | None = None
-        self._silent: dict[str, None] = {}  # sources without rows, the longest unheard first
+        self.by_name: dict[str, RemoteSource] = {}
+        self.model_names = NameLimits(limits)
+        self.is_full = False
+        self.on_forget: Callable[[RemoteSource], None] | None = None
+        self._without_rows: dict[str, None] = {}  # the longest inactive first
         self._keys = keys
         self._clock = clock
 
     def count_gap(self, n: int) -> None:
-        """Count rows that are missing.
+        """Count missing rows; the count is bounded, as a seq may be forged."""
+        self.stats["gaps"] = min(self.stats["gaps"] + n, _MAX_COUNT)
 
-        Forged seqs would otherwise take the count beyond what reports can hold.
-        """
-        self.stats["gaps"] = min(self.stats["gaps"] + n, _MOST)
+    def find(self, name: str, key: str = "") -> RemoteSource:
+        """Return the state of a sender, which is created if necessary.
 
-    def find(self, name: str, key: str = "") -> Stream:
-        """Return the state of a source, new or known; `key` is the sender's public key under CURVE.
+        Parameters
+        ----------
+        name
+            Of the sender.
+        key
+            Its public key under CURVE.
 
         Raises
         ------
         SourceError
-            The name belongs to another key, or more sources are at work than the bounds allow.
+            The name belongs to another key, or there are too many senders.
         """
-        stream = self.by_name.get(name)
-        self._check_owner(name, stream, key)
-        if stream is None:
+        source = self.by_name.get(name)
+        self._check_owner(name, source, key)
+        if source is None:
             if len(self.by_name) >= self.limits.sources:
                 self._make_room()
-            stream = self.by_name[name] = Stream(name, self.limits, self.stats)
-        stream.owner = key
-        stream.heard = self._clock()
-        self._silent.pop(name, None)
-        if not stream.last:
-            self._silent[name] = None
-        return stream
+            source = self.by_name[name] = RemoteSource(name, self.limits, self.stats)
+        source.owner = key
+        source.active_at = self._clock()
+        self._without_rows.pop(name, None)
+        if not source.last:
+            self._without_rows[name] = None
+        return source
 
-    def _check_owner(self, name: str, stream: Stream | None, key: str) -> None:
-        """Refuse the name of another client in the allow-list, and one under which another key has sent rows."""
+    def _check_owner(self, name: str, source: RemoteSource | None, key: str) -> None:
+        """Refuse the name of another client, and one whose rows came under another key."""
         if self._keys is None:
             return
         owner = self._keys.key_of(name)
-        if (
-            not owner
-            and stream is not None
-            and stream.last
-            and self._keys.admits(stream.owner.encode())
-        ):
-            owner = stream.owner
+        if not owner and source is not None and source.last:
+            owner = source.owner if self._keys.admits(source.owner.encode()) else ""
         if owner and owner != key:
             raise SourceError(
-                f"the source name {name!r} belongs to another key: each client needs names of its own"
+                f"the source name {name!r} belongs to another key: each client needs its own names"
             )
 
     def _make_room(self) -> None:
-        """Forget one source: one that has sent no row, else one that is gone for long, with the fewest rows.
+        """Forget a sender without rows, or else one that is gone for long, with the fewest rows.
 
-        A source that is connected or was heard lately is never forgotten once it has sent a row.
+        A sender that is connected or was active recently is not forgotten once it has sent a row.
         """
-        while self._silent:
-            name = next(iter(self._silent))
-            del self._silent[name]
-            stream = self.by_name.get(name)
-            if stream is not None and not stream.last:
-                self._forget(stream)
+        while self._without_rows:
+            name = next(iter(self._without_rows))
+            del self._without_rows[name]
+            source = self.by_name.get(name)
+            if source is not None and not source.last:
+                self._forget(source)
                 return
         before = self._clock() - self.limits.forget
-        gone = [s for s in self.by_name.values() if not s.connected and s.heard < before]
+        gone = [s for s in self.by_name.values() if not s.connected and s.active_at < before]
         if not gone:
-            self.crowded = True
+            self.is_full = True
             raise SourceError(
-                f"{self.limits.sources} sources are served already, and no more are allowed "
-                f"before one of them is gone for {self.limits.forget:g} s"
+                f"{self.limits.sources} sources are served, and another is accepted only after one "
+                f"of them is gone for {self.limits.forget:g} s"
             )
-        self._forget(min(gone, key=lambda stream: stream.n_rows))
+        self._forget(min(gone, key=lambda source: source.n_rows))
 
-    def _forget(self, stream: Stream) -> None:
-        del self.by_name[stream.name]
+    def _forget(self, source: RemoteSource) -> None:
+        del self.by_name[source.name]
         if self.on_forget is not None:
-            self.on_forget(stream)
+            self.on_forget(source)
 
-    def claim(self, stream: Stream, schema: SchemaPayload) -> None:
-        """Count the names of rows that are about to be handed out.
+    def claim(self, source: RemoteSource, schema: SchemaPayload) -> None:
+        """Add the names of rows that are about to be yielded.
 
         Raises
         ------
         SourceError
-            The model may not get so many new ones.
+            The model must not get so many names.
         """
-        if stream.claimed is not schema:
-            self.names.add(stream.name, schema.inputs, schema.classes or ())
-            stream.claimed = schema
+        if source.claimed is not schema:
+            self.model_names.add(source.name, schema.inputs, schema.classes or ())
+            source.claimed = schema
 
-    def adopt(self, stream: Stream, schema: SchemaPayload) -> None:
-        """Take over the schema of one source; all sources of an engine share its task.
+    def adopt(self, source: RemoteSource, schema: SchemaPayload) -> None:
+        """Replace the schema of a sender; all senders have one task.
 
         Raises
         ------
         SourceError
-            Another task, a changed unit, or more names than the bounds allow.
+            The task or a unit differs, or there are too many names.
         """
         if self.task is not None and schema.task != self.task:
-            raise SourceError(f"this engine learns {self.task}, and the schema says {schema.task}")
-        if schema != stream.schema:
-            self.names.check(stream.name, schema.inputs, schema.classes or ())
-            stream.adopt(schema)
+            raise SourceError(f"the task of the schema must be {self.task}, got {schema.task}")
+        if schema != source.schema:
+            self.model_names.check(source.name, schema.inputs, schema.classes or ())
+            source.adopt(schema)
         self.task = schema.task
 
     @property
     def schema(self) -> Schema | None:
-        """The first schema seen, or only the task."""
-        schema = next((s.schema for s in self.by_name.values() if s.schema is not None), None)
-        if schema is not None:
-            return describe(schema)
+        """The first schema, or only the task."""
+        for source in self.by_name.values():
+            if source.schema is not None:
+                return _public_schema(source.schema)
         return None if self.task is None else Schema(task=self.task)
 
     @property
-    def position(self) -> dict[str, Any]:
-        """``{source: {epoch: seq}}`` of the rows handed out; under the empty name, the schemas."""
-        told = {name: s for name, s in self.by_name.items() if s.last}
-        schemas = {name: self._plain(s) for name, s in told.items() if s.schema is not None}
-        return {name: {str(e): seq for e, seq in s.last.items()} for name, s in told.items()} | {
-            SCHEMAS: schemas
+    def position(self) -> Position:
+        """``{source: {epoch: seq}}`` of the rows read; under the empty name, the schemas."""
+        read = [source for source in self.by_name.values() if source.last]
+        position: Position = {
+            source.name: {str(epoch): seq for epoch, seq in source.last.items()} for source in read
         }
-
-    def _plain(self, stream: Stream) -> dict[str, Any]:
-        return {**stream.plain_schema, "key": stream.owner} if stream.owner else stream.plain_schema
+        position[SCHEMAS] = {s.name: s.plain_schema for s in read if s.schema is not None}
+        return position
 
     def seek(self, position: Mapping[str, Any]) -> None:
-        """Start from a position.
+        """Go to a position: rows up to it are durable, rows after it will be sent again.
 
-        Everything up to it is durable, everything after it will come again.
+        Raises
+        ------
+        SourceError
+            It is the position of another kind of source.
         """
-        stored = position.get(SCHEMAS, {})
-        try:
-            reached = {
-                n: {int(e): int(q) for e, q in p.items()}
-                for n, p in position.items()
-                if n != SCHEMAS
-            }
-            schemas = {n: msgspec.convert(plain, SchemaPayload) for n, plain in stored.items()}
-            owners = {n: str(plain.get("key", "")) for n, plain in stored.items()}
-        except (AttributeError, TypeError, ValueError, msgspec.ValidationError):
-            raise SourceError(
-                f"a position is {{source: {{epoch: seq}}}}, not {dict(position)!r}"
-            ) from None
-        for stream in self.by_name.values():
-            stream.last = {}
-            stream.durable = {}
+        reached, schemas, owners = _parse(position)
+        for source in self.by_name.values():
+            source.last = {}
+            source.durable = {}
         for name, epochs in reached.items():
-            stream = self.by_name.setdefault(name, Stream(name, self.limits, self.stats))
-            stream.last = dict(epochs)
-            stream.durable = dict(epochs)
-            stream.owner, stream.heard = owners.get(name, ""), self._clock()
+            new = RemoteSource(name, self.limits, self.stats)
+            source = self.by_name.setdefault(name, new)
+            source.last = dict(epochs)
+            source.durable = dict(epochs)
+            source.owner = owners.get(name, "")
+            source.active_at = self._clock()
             if name in schemas:
-                if stream.schema is None:
-                    self.adopt(stream, schemas[name])
-                self.names.add(name, schemas[name].inputs, schemas[name].classes or ())
+                if source.schema is None:
+                    self.adopt(source, schemas[name])
+                self.model_names.add(name, schemas[name].inputs, schemas[name].classes or ())
 
-    def advance(self, position: Mapping[str, Any]) -> Iterable[Stream]:
-        """Mark everything up to `position` durable; yield the sources it names."""
+    def mark_durable(self, position: Mapping[str, Any]) -> list[RemoteSource]:
+        """Mark everything up to `position` durable; return the senders in it."""
+        found = []
         for name, epochs in position.items():
-            stream = self.by_name.get(name)
-            if stream is None or name == SCHEMAS:
+            source = self.by_name.get(name)
+            if source is None or name == SCHEMAS:
                 continue
-            for epoch, seq in epochs.items():
-                if int(epoch) in stream.last:
-                    stream.durable[int(epoch)] = max(int(seq), stream.durable.get(int(epoch), 0))
-            yield stream
+            for epoch, seq in ((int(e), int(s)) for e, s in epochs.items()):
+                if epoch in source.last:
+                    source.durable[epoch] = max(seq, source.durable.get(epoch, 0))
+            found.append(source)
+        return found
+
+
+def _parse(
+    position: Mapping[str, Any],
+) -> tuple[dict[str, dict[int, int]], dict[str, SchemaPayload], dict[str, str]]:
+    """Return the seq per epoch, the schema and the owner's key of each sender in a position."""
+    try:
+        stored = position.get(SCHEMAS, {})
+        schemas = {name: msgspec.convert(plain, SchemaPayload) for name, plain in stored.items()}
+        owners = {name: str(plain.get("key", "")) for name, plain in stored.items()}
+        reached = {
+            name: {int(epoch): int(seq) for epoch, seq in epochs.items()}
+            for name, epochs in position.items()
+            if name != SCHEMAS
+        }
+    except (AttributeError, TypeError, ValueError, msgspec.ValidationError):
+        raise SourceError(
+            f"`position` must be {{source: {{epoch: seq}}}}, got {dict(position)!r}"
+        ) from None
+    return reached, schemas, owners

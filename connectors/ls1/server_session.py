@@ -1,7 +1,4 @@
-"""The engine's end of the reliable protocol, without a socket.
-
-Messages in, events and answers out.
-"""
+"""The engine's side of the reliable protocol, without a socket."""
 
 from __future__ import annotations
 
@@ -14,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.connectors.ls1.asks import AskQueue, Request
+from loco_stream.connectors.ls1.client_session import SAY_HELLO
+from loco_stream.connectors.ls1.json_rows import has_text, to_message, to_request, to_sample
 from loco_stream.connectors.ls1.messages import (
-    Credit,
-    Fault,
+    ErrorPayload,
+    FlowControl,
     Hello,
     SchemaPayload,
     decode,
@@ -25,433 +23,478 @@ from loco_stream.connectors.ls1.messages import (
     read_row,
     read_schema,
 )
-from loco_stream.connectors.ls1.readable import as_ask, as_block, as_sample, has_text
-from loco_stream.connectors.ls1.remote_source import Stream, Streams
+from loco_stream.connectors.ls1.predict_requests import PendingReply, RequestQueue
+from loco_stream.connectors.ls1.remote_source import RemoteSource, RemoteSources
 from loco_stream.connectors.ls1.wire import REQUEST_BIT, Kind, Message, pack, topic_name, unpack
 from loco_stream.errors import SourceError
-from loco_stream.stream import Ask, Block, Event, Sample
+from loco_stream.stream import Block, Event, PredictRequest, Sample
 
-__all__ = ["ServerSession", "Session"]
+__all__ = ["PeerSession", "ServerSession"]
 
-_BAD_A_SECOND = 20  # bad messages of one connection that are still answered while others are served
-_PROBE_EVERY = 1.0  # seconds between two looks at whether silent connections are still there
+_MAX_ERRORS_ANSWERED = 20  # per second and peer, while other peers send rows
+_PROBE_SECONDS = 1.0  # between two checks whether silent connections still exist
 
 
 @dataclass(slots=True)
-class Session:
-    """One connection that has said hello; it is forgotten with the connection."""
+class PeerSession:
+    """Session of one connection that has sent a hello.
+
+    Parameters
+    ----------
+    peer
+        Its routing id.
+    source
+        The sender.
+    hello
+        Its hello.
+    account
+        What its rate is counted for: the key under CURVE, otherwise the connection.
+    schema
+        Its last schema.
+    acked
+        Highest seq that was acked.
+    ends
+        Seqs of ends of stream that are not acked yet.
+    """
 
     peer: bytes
-    stream: Stream
+    source: RemoteSource
     hello: Hello
-    account: str  # whose rate is counted: the key under CURVE, else the connection
+    account: str
     schema: SchemaPayload | None = None
     acked: int = 0
     ends: list[int] = field(default_factory=list)
 
     @property
     def durable(self) -> int:
-        """The highest durable seq of the session's source and epoch."""
-        return self.stream.durable.get(self.hello.epoch, 0)
+        """Highest durable seq of the sender's epoch."""
+        return self.source.durable.get(self.hello.epoch, 0)
+
+
+@dataclass(slots=True)
+class _Second:
+    """What happened within the present second, per peer."""
+
+    since: float
+    n_errors: dict[bytes, int] = field(default_factory=dict)
+    wasted: dict[bytes, int] = field(default_factory=dict)  # bytes without a row or request
+    useful: set[bytes] = field(default_factory=set)  # peers that sent rows
+
+    def others_work(self, peer: bytes) -> bool:
+        """Whether other peers sent rows."""
+        return bool(self.useful - {peer})
 
 
 class ServerSession:
-    """Serves the connections of one ROUTER.
+    """Serves the connections of one ROUTER socket.
 
-    `take` turns a message into an event or None and puts answers into `outbox`; requests to predict
-    wait in `asks`. `ack` puts the cumulative acks into `outbox`, `reply` the predictions. Only
-    hello opens a session, and the newest hello of a source counts.
+    `take` converts a message to an event or None and adds answers to `outbox`; predict requests are
+    added to `requests`. `ack` adds the acks to `outbox`, `reply` the predictions. Only a hello
+    opens a session, and the newest hello of a sender counts.
 
     Parameters
     ----------
-    streams
-        What is known of the sources; survives the connections.
-    credit
-        Rows a source may have on the way beyond the last ack.
+    sources
+        State of the senders, which outlives the connections.
+    window
+        Flow-control window: rows that a sender may have in flight after the last ack.
     rate
-        Rows a second above which a peer's acks are delayed; None never delays.
+        Rows per second above which the acks of a peer are delayed; None never delays.
     clock
-        Seconds, monotonic.
+        Monotonic time in seconds.
+
+    Attributes
+    ----------
+    outbox
+        Messages to send, with the peers that they are for.
+    requests
+        Predict requests that wait.
+    unread
+        Returns the bytes of replies that a peer has not read.
+    last_error
+        Most recent sentence about a bad message.
     """
 
     def __init__(
         self,
-        streams: Streams,
-        credit: int,
+        sources: RemoteSources,
+        window: int,
         rate: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.streams = streams
+        self.sources = sources
         self.outbox: deque[tuple[bytes, list[bytes]]] = deque()
+        self.requests = RequestQueue(sources.limits)
+        self.unread: Callable[[bytes], int] = lambda _peer: 0
         self.last_error = ""
-        self._credit = credit
+        self._window = window
         self._rate = rate
         self._clock = clock
-        self._sessions: dict[bytes, Session] = {}
-        self._by_source: dict[str, Session] = {}
-        self._free_at: dict[str, float] = {}
-        self._bad: dict[bytes, int] = {}
-        self._wasted: dict[
-            bytes, int
-        ] = {}  # bytes of messages without rows or requests in this second
-        self._served: set[bytes] = set()
-        self._second = clock()
-        self._probed = self._second - _PROBE_EVERY
-        self.asks = AskQueue(streams.limits)
-        self.unread: Callable[[bytes], int] = lambda _peer: (
-            0
-        )  # bytes of answers that a peer has not read
-        streams.on_forget = self._forget
+        self._by_peer: dict[bytes, PeerSession] = {}
+        self._by_source: dict[str, PeerSession] = {}
+        self._free_at: dict[str, float] = {}  # when an account may get its next ack
+        self._second = _Second(clock())
+        self._probed_at = self._second.since - _PROBE_SECONDS
+        sources.on_forget = self._forget
+
+    # Messages
 
     def take(self, peer: bytes, frames: Sequence[bytes], key: str = "") -> Event | None:
-        """Read one message of `peer` (its routing id); `key` is its public key under CURVE."""
-        stats = self.streams.stats
+        """Process a message.
+
+        Parameters
+        ----------
+        peer
+            Routing id of its sender.
+        frames
+            The message.
+        key
+            Public key of the sender under CURVE.
+        """
+        stats = self.sources.stats
         stats["messages"] += 1
-        if self._bad and self._floods(peer):
+        if self._second.n_errors and self._is_flooding(peer):
             stats["ignored"] += 1
-            self._wasted[peer] = self._wasted.get(peer, 0) + sum(map(len, frames))
+            self._count_waste(peer, frames)
             return None
-        asked = stats["asks"]
+        n_requests = stats["asks"]
         event = self._read(peer, frames, key)
         if event is not None:
-            self._served.add(peer)
-        elif stats["asks"] == asked:
-            self._wasted[peer] = self._wasted.get(peer, 0) + sum(map(len, frames))
+            self._second.useful.add(peer)
+        elif stats["asks"] == n_requests:
+            self._count_waste(peer, frames)
         return event
 
-    def wastes(self, peer: bytes) -> bool:
-        """Whether a peer has sent so many bytes for nothing in this second that its connection is better closed."""
-        return self._wasted.get(peer, 0) > 2 * self.streams.limits.frame_bytes and bool(
-            self._served - {peer}
-        )
+    def is_wasteful(self, peer: bytes) -> bool:
+        """Whether a peer sent so many useless bytes that its connection should be closed."""
+        wasted = self._second.wasted.get(peer, 0)
+        limit = 2 * self.sources.limits.frame_bytes
+        return wasted > limit and self._second.others_work(peer)
 
-    def _floods(self, peer: bytes) -> bool:
-        """Whether a peer has sent so much rubbish in this second that others, who are at work, come first."""
-        return self._bad.get(peer, 0) >= _BAD_A_SECOND and bool(self._served - {peer})
+    def _is_flooding(self, peer: bytes) -> bool:
+        """Whether a peer sent so many bad messages in this second that other peers come first."""
+        n_errors = self._second.n_errors.get(peer, 0)
+        return n_errors >= _MAX_ERRORS_ANSWERED and self._second.others_work(peer)
+
+    def _count_waste(self, peer: bytes, frames: Sequence[bytes]) -> None:
+        wasted = self._second.wasted
+        wasted[peer] = wasted.get(peer, 0) + sum(map(len, frames))
 
     def _read(self, peer: bytes, frames: Sequence[bytes], key: str) -> Event | None:
-        stats = self.streams.stats
+        counter = "malformed"
         try:
             if len(frames) == 2:
-                return self._readable(peer, frames)
-            message = unpack(frames, self.streams.limits)
-        except SourceError as e:
-            stats["malformed"] += 1
-            self._fault(peer, frames, str(e))
-            return None
-        try:
+                return self._take_row(peer, frames)
+            message = unpack(frames, self.sources.limits)
+            counter = "rejected"
             return self._serve(peer, message, key)
         except SourceError as e:
-            stats["rejected"] += 1
-            self._fault(peer, frames, str(e))
+            self.sources.stats[counter] += 1
+            self._answer_error(peer, frames, str(e))
             return None
 
     def _serve(self, peer: bytes, message: Message, key: str) -> Event | None:
         if message.kind is Kind.HEARTBEAT:
             return None
         if message.kind is Kind.HELLO:
-            self._hello(peer, message, key)
+            self._open(peer, message, key)
             return None
         session = self._session(peer, message.source)
         if message.kind is Kind.SCHEMA:
-            schema = read_schema(message.payload, self.streams.limits)
-            self.streams.adopt(session.stream, schema)
-            session.schema = session.stream.schema
+            schema = read_schema(message.payload, self.sources.limits)
+            self.sources.adopt(session.source, schema)
+            session.schema = session.source.schema
             return None
         if message.kind is Kind.END:
             self._end(session, message.seq)
             return None
         if message.kind in {Kind.ACK, Kind.PREDICTION, Kind.ERROR}:
-            raise SourceError(f"kind {message.kind:d} is the engine's to send")
+            raise SourceError(f"kind {message.kind:d} must come from the engine only")
         if session.schema is None:
             raise SourceError("send the schema after hello")
         if message.kind is Kind.ASK:
-            self._ask(session, session.schema, message)
+            self._request(session, session.schema, message)
             return None
         return self._rows(session, session.schema, message)
 
-    def _session(self, peer: bytes, source: str) -> Session:
-        session = self._sessions.get(peer)
+    def _session(self, peer: bytes, name: str) -> PeerSession:
+        session = self._by_peer.get(peer)
         if session is None:
-            raise SourceError("say hello")
-        session.stream.heard = self._clock()
-        if source != session.stream.name:
+            raise SourceError(SAY_HELLO)
+        session.source.active_at = self._clock()
+        if name != session.source.name:
             raise SourceError(
-                f"this connection said hello as {session.stream.name!r}, and the topic is {source!r}"
+                f"the topic must be {session.source.name!r} as in hello, got {name!r}"
             )
         return session
 
-    def _hello(self, peer: bytes, message: Message, key: str) -> None:
+    def _open(self, peer: bytes, message: Message, key: str) -> None:
+        """Open a session, and close those of the same peer and of the same sender."""
         hello = decode(message.payload, Hello)
         if hello.source != message.source:
             raise SourceError(
-                f"hello names the source {hello.source!r}, and the topic is {message.source!r}"
+                f"the topic must be {hello.source!r} as in hello, got {message.source!r}"
             )
-        stream = self.streams.find(hello.source, key)
-        self.lost(peer)
+        source = self.sources.find(hello.source, key)
+        self.close(peer)
         rival = self._by_source.get(hello.source)
         if rival is not None:
-            self.lost(rival.peer)
-            self._tell(
-                rival,
-                Kind.ERROR,
-                encode(Fault(f"another connection said hello as {hello.source!r}")),
-            )
-        session = Session(peer, stream, hello, key or peer.hex())
+            self.close(rival.peer)
+            self._send_error(rival, f"another connection said hello as {hello.source!r}")
+        session = PeerSession(peer, source, hello, key or peer.hex())
         session.acked = session.durable
-        stream.connected = True
-        self._sessions[peer] = self._by_source[hello.source] = session
-        self._tell(session, Kind.HELLO, encode(Credit(self._credit)))
+        source.connected = True
+        self._by_peer[peer] = session
+        self._by_source[hello.source] = session
+        self._send(session, Kind.HELLO, encode(FlowControl(self._window)))
 
-    def lost(self, peer: bytes) -> None:
-        """Forget a connection that is gone, or that says hello anew."""
-        session = self._sessions.pop(peer, None)
+    def close(self, peer: bytes) -> None:
+        """Close the session of a connection that is gone, or that sends a new hello."""
+        session = self._by_peer.pop(peer, None)
+        if session is None:
+            return
+        self.requests.drop(peer)
+        session.source.connected = False
+        if self._by_source.get(session.source.name) is session:
+            del self._by_source[session.source.name]
+
+    def _forget(self, source: RemoteSource) -> None:
+        """Close the session of a sender that is forgotten in favour of another."""
+        session = self._by_source.get(source.name)
         if session is not None:
-            self.asks.drop(peer)
-            session.stream.connected = False
-            if self._by_source.get(session.stream.name) is session:
-                del self._by_source[session.stream.name]
+            self.close(session.peer)
 
-    def _forget(self, stream: Stream) -> None:
-        """Close the session of a source whose place another one takes.
+    def _request(self, session: PeerSession, schema: SchemaPayload, message: Message) -> None:
+        self._check_request(session.peer, schema, message.n_rows, message.n_features)
+        tag = PendingReply(session.peer, schema, message.seq, message.n_rows)
+        request = session.source.event(message, schema, tag=tag)
+        assert isinstance(request, PredictRequest)
+        self.requests.put(session.peer, request)
 
-        What it sends next is told to say hello.
-        """
-        session = self._by_source.get(stream.name)
-        if session is not None:
-            self.lost(session.peer)
-
-    def _ask(self, session: Session, schema: SchemaPayload, message: Message) -> None:
-        """Let a request wait for its turn, if its answer may be as large as it would be."""
-        self._check_ask(session.peer, schema, message.n_rows, message.n_features)
-        request = Request(session.peer, schema, message.seq, message.n_rows)
-        ask = session.stream.event(message, schema, tag=request)
-        assert isinstance(ask, Ask)
-        self.asks.put(session.peer, ask)
-
-    def _check_ask(self, peer: bytes, schema: SchemaPayload, n_rows: int, n_features: int) -> None:
-        columns = 1 if schema.task == "regression" else len(schema.classes or ())
-        self.asks.check(peer, n_rows, n_features, columns)
+    def _check_request(
+        self, peer: bytes, schema: SchemaPayload, n_rows: int, n_features: int
+    ) -> None:
+        n_columns = 1 if schema.task == "regression" else len(schema.classes or ())
+        self.requests.check(peer, n_rows, n_features, n_columns)
         unread = self.unread(peer)
-        most = self.streams.limits.unread_bytes
-        if unread > most:
-            raise SourceError(f"{unread} bytes of answers are not read yet, and {most} may be")
+        limit = self.sources.limits.unread_bytes
+        if unread > limit:
+            raise SourceError(
+                f"at most {limit} bytes of replies may be unread (unread_bytes), got {unread}"
+            )
 
     def _rows(
         self,
-        session: Session,
+        session: PeerSession,
         schema: SchemaPayload,
         message: Message,
         sample: Sample | None = None,
     ) -> Event | None:
-        """Take the rows of a message that are new.
-
-        `sample` is a row by name that the message stands for.
-        """
-        stream = session.stream
+        """Return the new rows of a message; `sample` is the row by name that it stands for."""
+        source = session.source
         epoch = session.hello.epoch
-        last = stream.last.get(epoch, 0)
-        first = message.seq
-        end = message.seq + message.n_rows - 1
-        if first == 0:
-            raise SourceError("seq starts at 1")
-        if first > last + 1:
-            self.streams.count_gap(first - last - 1)
-            raise SourceError(
-                f"row {first} does not follow row {last}: send the rows between first"
-            )
-        old = min(last + 1 - first, message.n_rows)
-        if old:
-            self.streams.stats["duplicates"] += old
-        if old == message.n_rows:
-            self._tell(session, Kind.ACK)
+        n_old = self._count_known(session, message)
+        if n_old == message.n_rows:
+            self._send(session, Kind.ACK)
             return None
-        if end > session.durable + self._credit:
-            raise SourceError(
-                f"row {end} is beyond the credit of {self._credit} rows after row {session.durable}"
-            )
-        wanted = session.hello.predict and message.kind is not Kind.LABEL
-        tag = Request(session.peer, schema, first + old, message.n_rows - old) if wanted else None
-        self.streams.claim(stream, schema)
+        self._check_window(session, message)
+        first = message.seq + n_old
+        tag = None
+        if session.hello.predict and message.kind is not Kind.LABEL:
+            tag = PendingReply(session.peer, schema, first, message.n_rows - n_old)
+        self.sources.claim(source, schema)
         if sample is None:
-            event: Event = stream.event(message, schema, skip=old, epoch=epoch, tag=tag)
+            event: Event = source.event(message, schema, skip=n_old, epoch=epoch, tag=tag)
         else:
             event = replace(sample, tag=tag)
-            self.streams.stats["rows"] += 1
-        stream.reach(epoch, end)
-        if old:
-            self._tell(session, Kind.ACK)
+            self.sources.stats["rows"] += 1
+        source.advance(epoch, message.seq + message.n_rows - 1)
+        if n_old:
+            self._send(session, Kind.ACK)
         return event
 
-    def _readable(self, peer: bytes, frames: Sequence[bytes]) -> Event | None:
-        """Take a row in words, which needs its seq.
+    def _count_known(self, session: PeerSession, message: Message) -> int:
+        """Return the number of rows at the start of a message that were read before."""
+        last = session.source.last.get(session.hello.epoch, 0)
+        if message.seq == 0:
+            raise SourceError("seq must start at 1")
+        if message.seq > last + 1:
+            self.sources.count_gap(message.seq - last - 1)
+            raise SourceError(f"seq must be {last + 1} or lower, got {message.seq}")
+        n_old = min(last + 1 - message.seq, message.n_rows)
+        self.sources.stats["duplicates"] += n_old
+        return n_old
 
-        With bit 63 set in that, it is a request to predict.
-        """
-        session = self._session(peer, topic_name(frames[0], self.streams.limits))
+    def _check_window(self, session: PeerSession, message: Message) -> None:
+        last = message.seq + message.n_rows - 1
+        if last > session.durable + self._window:
+            raise SourceError(
+                f"row {last} is beyond the flow-control window of {self._window} rows after "
+                f"row {session.durable}"
+            )
+
+    def _take_row(self, peer: bytes, frames: Sequence[bytes]) -> Event | None:
+        """Process a row by name, which needs a seq; with bit 63 set, it is a predict request."""
+        session = self._session(peer, topic_name(frames[0], self.sources.limits))
         schema = session.schema
-        name = session.stream.name
+        name = session.source.name
         if schema is None:
             raise SourceError("send the schema after hello")
-        row = read_row(frames[1], schema.features, self.streams.limits)
+        row = read_row(frames[1], schema.features, self.sources.limits)
         if row.seq is None:
-            raise SourceError("a readable row needs its seq here")
+            raise SourceError("a row by name must have a seq in this mode")
         if row.seq & REQUEST_BIT:
-            ask = as_ask(row, schema, name)
-            self._check_ask(peer, schema, 1, len(ask.features))
-            self.asks.put(peer, replace(ask, tag=Request(peer, schema, row.seq, 1)))
-            self.streams.stats["asks"] += 1
+            request = to_request(row, schema, name)
+            self._check_request(peer, schema, 1, len(request.features))
+            tag = PendingReply(peer, schema, row.seq, 1)
+            self.requests.put(peer, replace(request, tag=tag))
+            self.sources.stats["asks"] += 1
             return None
         if row.sequence is not None:
             if schema.sequence is None:
                 raise SourceError(
-                    "a readable row has a sequence here only if the schema names a column for it"
+                    "a row by name must have a sequence only if the schema names its column"
                 )
             row.x[schema.sequence] = row.sequence
         if has_text(row):
-            sample = as_sample(row, schema, name, session.hello.epoch)
+            sample = to_sample(row, schema, name, session.hello.epoch)
             message = Message(name, Kind.LABELLED, row.seq, row.t, 1, len(row.x), b"")
             return self._rows(session, schema, message, sample)
-        return self._rows(session, schema, as_block(name, row.x, row.y, row.seq, row.t, schema))
+        return self._rows(session, schema, to_message(row, schema, name))
 
-    def _end(self, session: Session, seq: int) -> None:
-        last = session.stream.last.get(session.hello.epoch, 0)
+    def _end(self, session: PeerSession, seq: int) -> None:
+        last = session.source.last.get(session.hello.epoch, 0)
         if seq > last:
-            raise SourceError(f"the stream ends with row {seq}, and the last row here is {last}")
+            raise SourceError(f"the last row of the stream must be {last} or lower, got {seq}")
         if seq <= session.durable:
-            self._tell(session, Kind.ACK, seq=seq)
+            self._send(session, Kind.ACK, seq=seq)
         else:
             session.ends.append(seq)
 
+    # Acks and replies
+
     def reset(self) -> None:
-        """Ask every source to say hello again: the position has changed under them."""
-        for session in self._sessions.values():
-            self._tell(session, Kind.ERROR, encode(Fault("say hello")))
-        self._sessions.clear()
+        """Make every sender start its session again: the position has changed."""
+        for session in self._by_peer.values():
+            self._send_error(session, SAY_HELLO)
+        self._by_peer.clear()
         self._by_source.clear()
 
     def ack(self, position: Mapping[str, Any]) -> None:
-        """Mark everything up to `position` durable and tell the sources."""
-        for stream in self.streams.advance(position):
-            session = self._by_source.get(stream.name)
+        """Mark everything up to `position` durable, and ack it."""
+        for source in self.sources.mark_durable(position):
+            session = self._by_source.get(source.name)
             if session is not None:
                 self._ack_session(session)
 
     def tick(self) -> None:
-        """Send the acks whose delay is over, forget last second's bad messages, and look for lost connections."""
+        """Send delayed acks, and look for connections that are gone; call it often."""
         now = self._clock()
-        if now - self._second >= 1.0:
-            self._second = now
-            self._bad.clear()
-            self._wasted.clear()
-            self._served.clear()
+        if now - self._second.since >= 1.0:
+            self._second = _Second(now)
             self._free_at = {account: at for account, at in self._free_at.items() if at > now}
-        if self.streams.crowded and now - self._probed >= _PROBE_EVERY:
-            self.streams.crowded = False
-            self._probed = now
+        if self.sources.is_full and now - self._probed_at >= _PROBE_SECONDS:
+            self.sources.is_full = False
+            self._probed_at = now
             self._probe(now)
         if self._rate is not None:
             for session in self._by_source.values():
                 self._ack_session(session)
 
     def _probe(self, now: float) -> None:
-        """Send silent connections a heartbeat, since places ran short.
-
-        The socket tells which of them are gone.
-        """
+        """Send a heartbeat to silent connections: the socket reports those that are gone."""
         for session in self._by_source.values():
-            if now - session.stream.heard > self.streams.limits.forget:
-                self._tell(session, Kind.HEARTBEAT, seq=0)
+            if now - session.source.active_at > self.sources.limits.forget:
+                self._send(session, Kind.HEARTBEAT, seq=0)
 
-    def _ack_session(self, session: Session) -> None:
+    def _ack_session(self, session: PeerSession) -> None:
         durable = session.durable
         if durable > session.acked:
-            if self._rate is not None and not self._may(session.account, durable - session.acked):
+            if not self._may_ack(session.account, durable - session.acked):
                 return
             session.acked = durable
-            self.streams.stats["acks"] += 1
-            self._tell(session, Kind.ACK)
+            self.sources.stats["acks"] += 1
+            self._send(session, Kind.ACK)
         while session.ends and session.ends[0] <= session.acked:
-            self._tell(session, Kind.ACK, seq=session.ends.pop(0))
+            self._send(session, Kind.ACK, seq=session.ends.pop(0))
 
-    def _may(self, account: str, rows: int) -> bool:
-        """Whether a peer's next ack may leave; each costs its rows at the agreed rate."""
+    def _may_ack(self, account: str, n_rows: int) -> bool:
+        """Whether the rate of an account allows an ack now; its rows are then counted."""
+        if self._rate is None:
+            return True
         now = self._clock()
-        if self._rate is None or now < self._free_at.get(account, now):
-            return self._rate is None
-        self._free_at[account] = now + rows / self._rate
+        if now < self._free_at.get(account, now):
+            return False
+        self._free_at[account] = now + n_rows / self._rate
         return True
 
     def reply(self, event: Event, values: NDArray[np.float32], classes: Sequence[Any]) -> None:
-        """Send one kind 8 for an event that expects it."""
-        if not isinstance(event, (Ask, Block, Sample)) or event.tag is None:
+        """Send the prediction for an event (kind 8) to the peer that waits for it."""
+        if not isinstance(event, (PredictRequest, Block, Sample)) or event.tag is None:
             return
-        request: Request = event.tag
-        if request.peer not in self._sessions:
-            self.streams.stats["unsent"] += 1
+        pending: PendingReply = event.tag
+        if pending.peer not in self._by_peer:
+            self.sources.stats["unsent"] += 1
             return
-        columns = request.add(_columns(values, classes, request.schema, len(values)))
-        if columns is None:
+        table = pending.add(_reply_columns(values, classes, pending.schema))
+        if table is None:
             return
-        if columns.shape[1] == 0:
-            text = "the schema names no classes to predict"
-            self._send(request.peer, event.source, Kind.ERROR, encode(Fault(text)))
+        if table.shape[1] == 0:
+            error = encode(ErrorPayload("the schema must name the classes to predict"))
+            self.outbox.append((pending.peer, pack(event.source, Kind.ERROR, error)))
             return
-        if self.unread(request.peer) > self.streams.limits.unread_bytes:
-            self.streams.stats["unsent"] += 1
+        if self.unread(pending.peer) > self.sources.limits.unread_bytes:
+            self.sources.stats["unsent"] += 1
             return
-        self.streams.stats["replies"] += 1
-        payload = np.ascontiguousarray(columns, dtype="<f4").tobytes()
-        n_rows, width = columns.shape
-        frames = pack(
-            event.source, Kind.PREDICTION, payload, seq=request.seq, n_rows=n_rows, n_features=width
-        )
-        self.outbox.append((request.peer, frames))
+        self.sources.stats["replies"] += 1
+        self.outbox.append((pending.peer, _pack_reply(event.source, pending.seq, table)))
 
-    def _fault(self, peer: bytes, frames: Sequence[bytes], text: str) -> None:
-        self.last_error = text
-        self._bad[peer] = self._bad.get(peer, 0) + 1
-        session = self._sessions.get(peer)
+    # Messages to peers
+
+    def _answer_error(self, peer: bytes, frames: Sequence[bytes], error: str) -> None:
+        self.last_error = error
+        self._second.n_errors[peer] = self._second.n_errors.get(peer, 0) + 1
+        session = self._by_peer.get(peer)
         if session is not None:
-            self._tell(session, Kind.ERROR, encode(Fault(text)))
+            self._send_error(session, error)
             return
         try:
-            source = topic_name(frames[0], self.streams.limits) if frames else "?"
+            name = topic_name(frames[0], self.sources.limits) if frames else "?"
         except SourceError:
-            source = "?"
-        self._send(peer, source, Kind.ERROR, encode(Fault(text)))
+            name = "?"
+        self.outbox.append((peer, pack(name, Kind.ERROR, encode(ErrorPayload(error)))))
 
-    def _tell(
-        self, session: Session, kind: Kind, payload: bytes = b"", seq: int | None = None
-    ) -> None:
-        self._send(
-            session.peer,
-            session.stream.name,
-            kind,
-            payload,
-            session.durable if seq is None else seq,
-        )
+    def _send_error(self, session: PeerSession, error: str) -> None:
+        self._send(session, Kind.ERROR, encode(ErrorPayload(error)))
 
     def _send(
-        self, peer: bytes, source: str, kind: Kind, payload: bytes = b"", seq: int = 0
+        self, session: PeerSession, kind: Kind, payload: bytes = b"", seq: int | None = None
     ) -> None:
-        self.outbox.append((peer, pack(source, kind, payload, seq=seq)))
+        """Add a message to the outbox; its seq is the highest durable one, unless given."""
+        seq = session.durable if seq is None else seq
+        self.outbox.append((session.peer, pack(session.source.name, kind, payload, seq=seq)))
 
 
-def _columns(
-    values: NDArray[np.float32], classes: Sequence[Any], schema: SchemaPayload, n_rows: int
+def _reply_columns(
+    values: NDArray[np.float32], classes: Sequence[Any], schema: SchemaPayload
 ) -> NDArray[np.float32]:
-    """Return values (n_rows, 1), or probabilities by the asker's classes.
+    """Return values (n_rows, 1), or probabilities in the order of the schema's classes.
 
-    Uniform before any of them is learned.
+    They are uniform while none of these classes is learned.
     """
     if schema.task == "regression":
-        return values.reshape(n_rows, 1)
-    asked = schema.classes or ()
-    slot = {str(label): j for j, label in enumerate(classes)}
-    columns = np.zeros((n_rows, len(asked)), np.float32)
-    for j, label in enumerate(asked):
-        if label in slot:
-            columns[:, j] = values[:, slot[label]]
-    columns[~columns.any(axis=1)] = 1 / max(len(asked), 1)  # nothing known of any of them
+        return values.reshape(len(values), 1)
+    wanted = schema.classes or ()
+    slots = {str(label): j for j, label in enumerate(classes)}
+    columns = np.zeros((len(values), len(wanted)), np.float32)
+    for j, label in enumerate(wanted):
+        if label in slots:
+            columns[:, j] = values[:, slots[label]]
+    columns[~columns.any(axis=1)] = 1 / max(len(wanted), 1)
     return columns
+
+
+def _pack_reply(source: str, seq: int, table: NDArray[np.float32]) -> list[bytes]:
+    payload = np.ascontiguousarray(table, dtype="<f4").tobytes()
+    n_rows, n_columns = table.shape
+    return pack(source, Kind.PREDICTION, payload, seq=seq, n_rows=n_rows, n_features=n_columns)

@@ -1,1 +1,1 @@
-"""Compiled code: how kernels are compiled, linked, cached and called; every part of numba's internals that is used."""
+"""How kernels are compiled, linked, cached and called; the only user of numba's internals."""

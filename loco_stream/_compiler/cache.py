@@ -1,7 +1,17 @@
-"""Machine code kept on disk: where it may lie, what is thrown away, and what is never kept.
+"""Machine code on disk: where it is kept, what is removed, and what is never kept.
 
-Numba alone raises where it finds no folder to write to, and where a file of its cache is damaged or
-the disk full.
+Code is kept in a folder per version of the sources, below the first of
+
+1. the folder that LOCO_STREAM_CACHE_DIR names,
+2. the folder that NUMBA_CACHE_DIR names,
+3. the user's cache folder (on Linux ``~/.cache/loco-stream/compiled``),
+4. a temporary folder of the user's own, with a warning,
+
+never in the package itself, where files would outlive the package when it is uninstalled. Folders 3
+and 4 are used only if nobody else can write to them: whoever writes there runs code here. Folders
+that nobody has used for long are removed when a new version is first kept.
+
+Unlike numba's own cache this one never raises: a damaged file or a full disk costs time only.
 """
 
 from __future__ import annotations
@@ -9,89 +19,184 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import re
+import shutil
 import stat
+import sys
 import tempfile
 import warnings
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numba
 from numba import types
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.serialize import dumps
 
-__all__ = ["keep"]
+__all__ = ["base_folder", "keep", "version_folder"]
+
+Untyped: TypeAlias = Any  # numba's classes have no types
+_VERSION_NAME = re.compile(r"[0-9a-f]{12}(-plain)?-numba[\w.+-]+-py\d+")
+_MOST_OLD_VERSIONS = 3
+_MOST_OLD_BYTES = 1 << 29  # of all old versions together
 
 
-def keep(dispatcher: Any) -> None:
+def keep(dispatcher: Untyped, version: str) -> None:
     """Keep the machine code of a function on disk.
 
-    Beside it, in the home, in a temporary folder of the user's own.
-
-    Where none of these can be written to, the function is compiled in every process; either is said
-    once.
+    Parameters
+    ----------
+    version
+        Version of the sources; code of other versions is not used.
     """
     if not hasattr(dispatcher, "_cache"):  # interpreted
         return
-    try:
-        dispatcher._cache = _Cache(dispatcher.py_func)
-    except RuntimeError:
-        if not _move_to_own_folder():
-            return
-        dispatcher._cache = _Cache(dispatcher.py_func)
+    folder = version_folder(version)
+    if folder is not None:
+        dispatcher._cache = _cache_in(folder)(dispatcher.py_func)
 
 
 @cache
-def _move_to_own_folder() -> bool:
-    """Make numba keep its files in a folder of the user's own; return whether it can."""
-    folder = own_folder()
-    if folder is None:
-        say_once(
-            "no folder for compiled code can be written to: it is compiled anew in every process"
-        )
-        return False
-    say_once(
-        f"compiled code is kept in {folder}: neither the package's folder nor the home can be written to"
-    )
-    numba.config.CACHE_DIR = str(folder)
-    return True
+def version_folder(version: str) -> Path | None:
+    """Return the folder for code of a version of the sources, or None if nothing can be kept.
 
-
-def own_folder() -> Path | None:
-    """Return a temporary folder that only this user can read and write, or None.
-
-    Who writes there runs code here.
+    Removes folders of old versions.
     """
+    base = base_folder()
+    if base is None:
+        return None
+    python = f"{sys.version_info.major}{sys.version_info.minor}"
+    folder = base / f"{version}-numba{numba.__version__}-py{python}"
     try:
-        user = os.getuid() if hasattr(os, "getuid") else "user"
-        folder = Path(tempfile.gettempdir()) / f"loco-stream-compiled-{user}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode):
-            return None
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError:
-        return None
-    if hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & 0o077):
-        return None
+        is_new = not folder.is_dir()
+        folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)  # the time of its last use
+        if is_new:
+            _remove_old(base, folder)
+    except OSError:  # read-only: its content can still be used
+        pass
     return folder
 
 
+def base_folder() -> Path | None:
+    """Return the folder that holds the code of all versions, or None if nothing can be kept."""
+    chosen = os.environ.get("LOCO_STREAM_CACHE_DIR") or numba.config.CACHE_DIR
+    if chosen:
+        return Path(chosen).absolute()
+    from platformdirs import user_cache_path
+
+    usual = user_cache_path("loco-stream", appauthor=False) / "compiled"
+    if _is_own(usual, forbidden=0o022):
+        return usual
+    own = _temporary_folder()
+    if _is_own(own, forbidden=0o077):
+        _warn_once(
+            f"compiled code is kept in {own}, since {usual} cannot be written to, or others can "
+            "write to it; LOCO_STREAM_CACHE_DIR names another folder"
+        )
+        return own
+    _warn_once(
+        f"compiled code is not kept, since neither {usual} nor {own} can be written to by this "
+        "user alone: every process compiles anew; LOCO_STREAM_CACHE_DIR names another folder"
+    )
+    return None
+
+
+def _temporary_folder() -> Path:
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    return Path(tempfile.gettempdir()) / f"loco-stream-compiled-{user}"
+
+
+def _is_own(folder: Path, forbidden: int) -> bool:
+    """Make a folder if it is missing; return whether it is this user's and can be written to.
+
+    `forbidden` are permissions of others that it must not have.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode):  # as a link
+            return False
+        if hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & forbidden):
+            return False
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return False
+    return True
+
+
+def _remove_old(base: Path, current: Path) -> None:
+    """Remove old versions but the last ones used, which are kept up to a size."""
+    old = [
+        folder
+        for folder in base.iterdir()
+        if folder != current and _VERSION_NAME.fullmatch(folder.name) and folder.is_dir()
+    ]
+    old.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
+    n_bytes = 0
+    for k, folder in enumerate(old):
+        n_bytes += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        if k >= _MOST_OLD_VERSIONS or n_bytes > _MOST_OLD_BYTES:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 @cache
-def say_once(text: str) -> None:
-    """Warn, once a process."""
+def _warn_once(text: str) -> None:
     warnings.warn(text, RuntimeWarning, stacklevel=2)
 
 
-class _CheckedResult(CompileResultCacheImpl):
-    """Compiled code with a checksum: a damaged file must not run."""
+@cache
+def _cache_in(folder: Path) -> type[_Cache]:
+    """Return the class of caches that keep their files below a folder."""
 
-    def reduce(self, result: Any) -> Any:
+    class Locator(_Locator):
+        root = folder
+
+    class Result(_CheckedResult):
+        _locator_classes = (Locator,)
+
+    class Cache(_Cache):
+        _impl_class = Result
+
+    return Cache
+
+
+class _Locator:
+    """Numba's protocol for where the code of a function is kept: one folder per Python package."""
+
+    root: Path
+
+    def __init__(self, py_func: Untyped, py_file: str) -> None:
+        self._py_file = py_file  # read by numba
+        self._line = py_func.__code__.co_firstlineno
+        self._package = py_func.__module__.rpartition(".")[0] or py_func.__module__
+
+    @classmethod
+    def from_function(cls, py_func: Untyped, py_file: str) -> _Locator:
+        return cls(py_func, py_file)
+
+    def get_cache_path(self) -> str:
+        return str(self.root / self._package)
+
+    def ensure_cache_path(self) -> None:
+        os.makedirs(self.get_cache_path(), exist_ok=True)
+
+    def get_source_stamp(self) -> str:
+        return hashlib.sha256(Path(self._py_file).read_bytes()).hexdigest()
+
+    def get_disambiguator(self) -> str:
+        return str(self._line)
+
+
+class _CheckedResult(CompileResultCacheImpl):
+    """Compiled code with a checksum: damaged code must not run."""
+
+    def reduce(self, result: Untyped) -> Untyped:
         code = dumps(super().reduce(result))
         return hashlib.sha256(code).digest(), code
 
-    def rebuild(self, target_context: Any, payload: Any) -> Any:
+    def rebuild(self, target_context: Untyped, payload: Untyped) -> Untyped:
         checksum, code = payload
         if hashlib.sha256(code).digest() != checksum:
             raise ValueError("the checksum of the compiled code is wrong")
@@ -101,37 +206,38 @@ class _CheckedResult(CompileResultCacheImpl):
 class _Cache(FunctionCache):
     """Numba's cache of one function, which never raises."""
 
-    _impl_class = _CheckedResult
-
-    def load_overload(self, signature: Any, target_context: Any) -> Any:
-        """Return the machine code for a signature; None where there is none that can be used."""
+    def load_overload(self, signature: Untyped, target_context: Untyped) -> Untyped:
+        """Return the machine code for a signature, or None."""
         if _is_foreign(signature):
             return None
         try:
             return super().load_overload(signature, target_context)
         except Exception:  # damaged pickles raise anything
-            self._throw_away()
+            self._discard()
             return None
 
-    def save_overload(self, signature: Any, result: Any) -> None:
-        """Keep the machine code for a signature, if that is possible."""
+    def save_overload(self, signature: Untyped, result: Untyped) -> None:
+        """Keep the machine code for a signature, if possible."""
         if _is_foreign(signature):
             return
         try:
             super().save_overload(signature, result)
         except Exception as error:
-            say_once(f"compiled code cannot be kept in {self.cache_path}: {error}")
+            _warn_once(f"compiled code cannot be kept in {self.cache_path}: {error}")
             self.disable()
 
-    def _throw_away(self) -> None:
+    def _discard(self) -> None:
         try:
             self.flush()
         except OSError:
             self.disable()
 
 
-def _is_foreign(signature: Any) -> bool:
-    """Return whether code is compiled for a type from outside the package, of whose sources the cache knows nothing."""
+def _is_foreign(signature: Untyped) -> bool:
+    """Return whether code is compiled for a type from outside the package.
+
+    The cache does not know the sources of such types, and of kernels that belong to them.
+    """
     tuples = [kind for kind in signature if isinstance(kind, types.BaseTuple)]
     named = (kind.instance_class for kind in tuples if hasattr(kind, "fields"))
     if any(not known.__module__.startswith("loco_stream.") for known in named):

@@ -1,11 +1,8 @@
-"""Kernels as code that is only linked into its callers.
+"""Compilers for kernels, which are only linked into their callers, and for entries.
 
-The one place that reaches into numba's own compiler.
-
-Numba would optimise each kernel and turn it into machine code by itself, with all that it calls,
-and again inside every caller. Here a kernel is left as it was lowered; an entry links all that it
-reaches, each once, and the whole is optimised once. Where numba is not as expected here,
-`loco_stream._compiler.jit` does without this module.
+Numba would optimize each kernel and turn it into machine code by itself, with everything it calls,
+and again inside every caller. Here a kernel is only lowered to LLVM code. An entry links all
+kernels that it reaches, each once, and the whole is optimized once.
 """
 
 from __future__ import annotations
@@ -14,7 +11,7 @@ import gc
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 from llvmlite.binding import Linkage
 from numba import njit, types
@@ -26,14 +23,15 @@ from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.ir_utils import get_definition, guard
 from numba.core.typed_passes import NativeLowering
 
-__all__ = ["OPTIONS", "EntryCompiler", "KernelCompiler", "compile_kernel"]
+__all__ = ["OPTIONS", "EntryCompiler", "KernelCompiler", "compile_entry", "compile_kernel"]
 
-# Passes for what no kernel has: closures, `with`, `literally`, array expressions, raised errors,
-# reports of types.
-_NEEDLESS = {
+Untyped: TypeAlias = Any  # numba's classes have no types
+
+# Passes for what no kernel contains: closures, `with`, `literally`, array expressions, raised
+# errors, type reports.
+_UNUSED = {
     typed_passes.AnnotateTypes,
-    # which says where a variable ends: what a kernel holds is freed by nobody
-    typed_passes.IRLegalization,
+    typed_passes.IRLegalization,  # marks where variables end, for memory management
     typed_passes.NoPythonSupportedFeatureValidation,
     typed_passes.NopythonRewrites,
     untyped_passes.FindLiterallyCalls,
@@ -46,44 +44,41 @@ _NEEDLESS = {
 
 
 class _Codegen:
-    """A code generator for libraries without machine code.
+    """A code generator for libraries without machine code, which have no environment pointer."""
 
-    There is no place to write an environment's address to.
-    """
-
-    def __init__(self, codegen: Any) -> None:
+    def __init__(self, codegen: Untyped) -> None:
         self._codegen = codegen
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Untyped:
         return getattr(self._codegen, name)
 
-    def set_env(self, env_name: str, env: Any) -> None:
-        """Do nothing: kernels neither raise nor call Python, which is what the environment serves."""
+    def set_env(self, env_name: str, env: Untyped) -> None:
+        """Do nothing: kernels neither raise nor call Python, which the environment is for."""
 
 
 class _Library(JITCodeLibrary):
-    """Code that is not optimised function by function before it is linked."""
+    """Code that is not optimized function by function before it is linked."""
 
-    def _optimize_functions(self, ll_module: Any) -> None:
+    def _optimize_functions(self, ll_module: Untyped) -> None:
         ll_module.data_layout = self._codegen._data_layout
 
 
 class _KernelLibrary(_Library):
-    """The code of a kernel, to be linked into that of an entry and to nothing else."""
+    """The code of a kernel, to be linked into the code of entries."""
 
     @property
-    def codegen(self) -> Any:
+    def codegen(self) -> Untyped:
         return _Codegen(self._codegen)
 
     def finalize(self) -> None:
-        """Link nothing yet: the entry does."""
+        """Link nothing yet; the entry does."""
         self._finalized = True
 
-    def _get_module_for_linking(self) -> Any:
-        """Return the kernel with all that it reaches: who asks is compiled by numba alone."""
-        whole = _alone(self).clone()
+    def _get_module_for_linking(self) -> Untyped:
+        """Return the kernel with everything it reaches, for a caller that numba itself compiles."""
+        whole = _own_code(self).clone()
         for library in _reached(self._linking_libraries):
-            whole.link_in(_alone(library), preserve=True)
+            whole.link_in(_own_code(library), preserve=True)
         return whole
 
     def get_pointer_to_function(self, name: str) -> int:
@@ -92,14 +87,14 @@ class _KernelLibrary(_Library):
 
 
 class _EntryLibrary(_Library):
-    """The code of an entry with that of all kernels it reaches."""
+    """The code of an entry with the code of all kernels that it reaches."""
 
     def finalize(self) -> None:
-        """Link and optimise the whole, and turn it into machine code."""
+        """Link and optimize everything, and turn it into machine code."""
         for library in _reached(self._linking_libraries):
-            self._final_module.link_in(_alone(library), preserve=True)
+            self._final_module.link_in(_own_code(library), preserve=True)
         self._linking_libraries.clear()
-        _name_apart(self._final_module)
+        _rename_kernels(self._final_module)
         super().finalize()
 
     def _optimize_final_module(self) -> None:
@@ -107,14 +102,12 @@ class _EntryLibrary(_Library):
         passes.run(self._final_module, builder)
 
 
-def _name_apart(module: Any) -> None:
-    """Give what was linked in names of this entry.
+def _rename_kernels(module: Untyped) -> None:
+    """Give the linked kernels names that belong to this entry.
 
-    Kernels of others, compiled in other processes, may share theirs.
-
-    The linker in memory keeps the first of two functions of one name. Hidden, they would need no
-    other name, but all that is called once would be inlined, which takes the compiler a fifth
-    longer.
+    Kernels of other entries, compiled in other processes, may have the same names, and the
+    in-memory linker keeps the first of two functions of one name. Hidden functions would not
+    conflict, but LLVM would inline all that are called once, which slows compilation by a fifth.
     """
     defined = [f for f in module.functions if not f.is_declaration]
     own = " ".join(f.name for f in defined if f.linkage == Linkage.external)
@@ -123,14 +116,14 @@ def _name_apart(module: Any) -> None:
             function.name = f"{function.name}.{zlib.crc32(own.encode()):08x}"
 
 
-def _alone(library: Any) -> Any:
-    """Return the code of a library without that of others, except where numba has linked them already."""
+def _own_code(library: Untyped) -> Untyped:
+    """Return the code of a library without the code of others, unless numba has linked it."""
     return JITCodeLibrary._get_module_for_linking(library)
 
 
-def _reached(libraries: list[Any]) -> list[Any]:
+def _reached(libraries: list[Untyped]) -> list[Untyped]:
     """Return libraries and all that they link, each once."""
-    found: dict[Any, None] = {}
+    found: dict[Untyped, None] = {}
     waiting = list(libraries)
     while waiting:
         library = waiting.pop()
@@ -144,7 +137,7 @@ def _reached(libraries: list[Any]) -> list[Any]:
 class _KernelLowering(NativeLowering):
     _name = "kernel_lowering"
 
-    def run_pass(self, state: Any) -> Any:
+    def run_pass(self, state: Untyped) -> Untyped:
         if state.library is None:
             state.library = _KernelLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
         return super().run_pass(state)
@@ -154,7 +147,7 @@ class _KernelLowering(NativeLowering):
 class _EntryLowering(NativeLowering):
     _name = "entry_lowering"
 
-    def run_pass(self, state: Any) -> Any:
+    def run_pass(self, state: Untyped) -> Untyped:
         if state.library is None:
             state.library = _EntryLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
             state.library.enable_object_caching()
@@ -163,9 +156,9 @@ class _EntryLowering(NativeLowering):
 
 @register_pass(mutates_CFG=True, analysis_only=False)
 class _KnownFields(FunctionPass):
-    """Writes fields of arguments whose values their types know in their place, and drops branches never taken.
+    """Replaces fields of arguments by the values that their types know; drops dead branches.
 
-    Other dead branches are left: LLVM finds them, once their callees are compiled.
+    Only for such arguments: LLVM finds other dead branches, after their callees are compiled.
     """
 
     _name = "known_fields"
@@ -173,8 +166,8 @@ class _KnownFields(FunctionPass):
     def __init__(self) -> None:
         FunctionPass.__init__(self)
 
-    def run_pass(self, state: Any) -> bool:
-        """Return whether something was changed."""
+    def run_pass(self, state: Untyped) -> bool:
+        """Return whether the function was changed."""
         if not any(getattr(kind, "known", None) for kind in state.args):
             return False
         for block in state.func_ir.blocks.values():
@@ -185,40 +178,38 @@ class _KnownFields(FunctionPass):
         return True
 
     @staticmethod
-    def _replace(state: Any, read: ir.Assign) -> None:
+    def _replace(state: Untyped, read: ir.Assign) -> None:
         owner = guard(get_definition, state.func_ir, read.value.value)
-        field = read.value.attr
-        if not isinstance(owner, ir.Arg) or field not in getattr(
-            state.args[owner.index], "known", {}
-        ):
+        if not isinstance(owner, ir.Arg):
             return
-        constant = ir.Const(state.args[owner.index].known[field], read.loc)
+        known = getattr(state.args[owner.index], "known", {})
+        if read.value.attr not in known:
+            return
+        constant = ir.Const(known[read.value.attr], read.loc)
         definitions = state.func_ir._definitions[read.target.name]
         definitions[definitions.index(read.value)] = constant
         read.value = constant
 
 
 @register_pass(mutates_CFG=False, analysis_only=False)
-class _PlainNumbers(FunctionPass):
-    """Gives each number that is written out, or a name of the module, the type of all numbers of its kind.
+class _UnliteralNumbers(FunctionPass):
+    """Gives literal integers and module constants the type of all numbers of their kind.
 
-    Otherwise every operator would be looked up for each of them apart.
+    Otherwise every operator would be resolved for each of them separately.
     """
 
-    _name = "plain_numbers"
+    _name = "unliteral_numbers"
 
     def __init__(self) -> None:
         FunctionPass.__init__(self)
 
-    def run_pass(self, state: Any) -> bool:
-        """Return whether something was changed."""
+    def run_pass(self, state: Untyped) -> bool:
+        """Return whether the function was changed."""
         for block in state.func_ir.blocks.values():
             for assign in block.find_insts(ir.Assign):
                 found = assign.value
-                if isinstance(found, ir.Const | ir.Global | ir.FreeVar) and type(found.value) in (
-                    bool,
-                    int,
-                ):
+                is_constant = isinstance(found, ir.Const | ir.Global | ir.FreeVar)
+                if is_constant and type(found.value) in (bool, int):
                     assign.value = ir.Const(found.value, found.loc, use_literal_type=False)
                     definitions = state.func_ir._definitions[assign.target.name]
                     definitions[definitions.index(found)] = assign.value
@@ -226,22 +217,19 @@ class _PlainNumbers(FunctionPass):
 
 
 class _Flags(Flags):
-    """A compiler's settings, which are gathered once.
+    """Compiler settings that are collected once, instead of at each of 100,000 cache look-ups."""
 
-    Numba does so at each of 100,000 looks into its own caches.
-    """
-
-    _gathered: dict[str, object] | None = None
+    _collected: dict[str, object] | None = None
 
     def values(self) -> dict[str, object]:
-        """Return all settings by name; nothing changes them once a compiler has them."""
-        if self._gathered is None:
-            self._gathered = super().values()
-        return self._gathered
+        """Return all settings by name; they do not change once a compiler has them."""
+        if self._collected is None:
+            self._collected = super().values()
+        return self._collected
 
 
 class KernelCompiler(CompilerBase):
-    """Numba's usual passes but the needless, with a lowering that stops before machine code."""
+    """Numba's usual passes without the unused ones, and a lowering that stops at LLVM code."""
 
     _lowering = _KernelLowering
 
@@ -249,49 +237,54 @@ class KernelCompiler(CompilerBase):
         super().__init__(*args)
         self.state.flags = _Flags(self.state.flags)
 
-    def define_pipelines(self) -> list[Any]:
-        """Return the one pipeline."""
+    def define_pipelines(self) -> list[Untyped]:
+        """Return the pipeline, the only one."""
         passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        instead = {
+        replaced = {
             NativeLowering: self._lowering,
             untyped_passes.DeadBranchPrune: _KnownFields,
-            untyped_passes.LiteralPropagationSubPipelinePass: _PlainNumbers,
+            untyped_passes.LiteralPropagationSubPipelinePass: _UnliteralNumbers,
         }
         passes.passes = [
-            (instead.get(p, p), what) for p, what in passes.passes if p not in _NEEDLESS
+            (replaced.get(p, p), what) for p, what in passes.passes if p not in _UNUSED
         ]
         passes.finalize()
         return [passes]
 
 
 class EntryCompiler(KernelCompiler):
-    """The same, with a lowering that goes on to machine code for the entry and all that it reaches."""
+    """The same with a lowering to machine code, of the entry and everything it reaches."""
 
     _lowering = _EntryLowering
 
-    def compile_extra(self, func: Any) -> Any:
-        """Compile without garbage collection.
-
-        The compiler's data lives until it is done, and is searched in vain.
-        """
-        collects = gc.isenabled()
+    def compile_extra(self, func: Untyped) -> Untyped:
+        """Compile without garbage collection: all data of the compiler is in use until the end."""
+        was_enabled = gc.isenabled()
         gc.disable()
         try:
-            with _looked_up_once(self.state.typingctx, self.state.targetctx):
+            with _cached_lookups(self.state.typingctx, self.state.targetctx):
                 return super().compile_extra(func)
         finally:
-            if collects:
+            if was_enabled:
                 gc.enable()
 
 
 @contextmanager
-def _looked_up_once(typing: Any, target: Any) -> Iterator[None]:
-    """Have each operator looked up once while an entry is compiled, and no parts of numba loaded that are there."""
-    if "resolve_function_type" in vars(typing):  # an entry that another one calls
+def _cached_lookups(typing: Untyped, target: Untyped) -> Iterator[None]:
+    """Resolve each operator once and load numba's parts once while an entry is compiled."""
+    if "resolve_function_type" in vars(typing):  # an entry that another entry calls
         yield
         return
-    resolve = typing.resolve_function_type
-    load = target.load_additional_registries
+    typing.resolve_function_type = _resolving_once(typing.resolve_function_type)
+    target.load_additional_registries = _loading_once(target)
+    try:
+        yield
+    finally:
+        del typing.resolve_function_type, target.load_additional_registries
+
+
+def _resolving_once(resolve: Untyped) -> Untyped:
+    """Return a `resolve_function_type` that stores its results."""
     found: dict[object, object] = {}
 
     def resolve_once(function: types.Type, args: tuple[types.Type, ...], kws: object) -> object:
@@ -301,44 +294,44 @@ def _looked_up_once(typing: Any, target: Any) -> Iterator[None]:
             found[function, args] = resolve(function, args, kws)
         return found[function, args]
 
+    return resolve_once
+
+
+def _loading_once(target: Untyped) -> Untyped:
+    """Return a `load_additional_registries` that only adds what was registered since."""
+    load = target.load_additional_registries
+
     def load_once() -> None:
-        """Take in what was registered since; the parts themselves are loaded once a process."""
         if not target._registries:
             load()
         for registry in list(target._registries):
             target.install_registry(registry)
 
-    typing.resolve_function_type = resolve_once
-    target.load_additional_registries = load_once
-    try:
-        yield
-    finally:
-        del typing.resolve_function_type, target.load_additional_registries
+    return load_once
 
 
-# No wrapper for Python, and no memory management: a kernel that allocates does not compile.
-OPTIONS = {
-    "_nrt": False,
-    # a division by zero gives what IEEE 754 says, not an exception in the middle of a step
-    "error_model": "numpy",
-    "no_cpython_wrapper": True,
+_COMMON = {
+    "_nrt": False,  # no memory management: a kernel that allocates does not compile
+    "error_model": "numpy",  # division by zero follows IEEE 754 instead of raising
     "no_cfunc_wrapper": True,
-    "pipeline_class": KernelCompiler,
 }
+OPTIONS = {**_COMMON, "no_cpython_wrapper": True, "pipeline_class": KernelCompiler}
 
 
-def compile_kernel(function: Callable[..., Any], **options: bool) -> Any:
-    """Make a kernel of a function, compiled once for all whole numbers.
-
-    Not again for each that a call writes out.
-    """
+def compile_kernel(function: Callable[..., object], **options: bool) -> Untyped:
+    """Make a kernel of a function, compiled once for all integers instead of for each literal."""
     kernel = njit(**OPTIONS, **options)(function)
     if hasattr(kernel, "_compiler"):  # not interpreted
         fold = kernel._compiler.fold_argument_types
 
-        def fold_without_literals(args: Any, kws: Any) -> tuple[Any, tuple[Any, ...]]:
+        def fold_without_literals(args: Untyped, kws: Untyped) -> tuple[Untyped, ...]:
             signature, folded = fold(args, kws)
             return signature, tuple(types.unliteral(kind) for kind in folded)
 
         kernel._compiler.fold_argument_types = fold_without_literals
     return kernel
+
+
+def compile_entry(function: Callable[..., object], **options: bool) -> Untyped:
+    """Make an entry of a function: machine code that Python can call."""
+    return njit(**_COMMON, pipeline_class=EntryCompiler, **options)(function)

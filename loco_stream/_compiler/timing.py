@@ -1,4 +1,4 @@
-"""How long numba has compiled in this process, and whether it does now.
+"""Compilation time in this process, and whether something is being compiled.
 
 The first run on a machine takes seconds.
 """
@@ -11,12 +11,12 @@ from contextlib import contextmanager
 
 from numba.core import event
 
-__all__ = ["COMPILING", "compile_seconds", "is_compiling", "say_when_compiling"]
+__all__ = ["COMPILING", "compile_seconds", "is_compiling", "notify_when_compiling"]
 
-COMPILING = "compiling, once, some ten seconds"
+COMPILING = "compiling once, takes about ten seconds"
 
 
-class _Clock(event.Listener):
+class _Timer(event.Listener):
     """Adds up the time from the outermost start of a compilation to its end.
 
     Numba compiles in one thread at a time.
@@ -38,38 +38,38 @@ class _Clock(event.Listener):
             self.seconds += time.perf_counter() - self._began
 
 
-class _Teller(event.Listener):
+class _FirstStart(event.Listener):
     """Calls a function when the first compilation starts."""
 
-    def __init__(self, say: Callable[[], object]) -> None:
-        self._say = say
-        self._said = False
+    def __init__(self, callback: Callable[[], object]) -> None:
+        self._callback = callback
+        self._called = False
 
     def on_start(self, event: object) -> None:
-        if not self._said:
-            self._said = True
-            self._say()
+        if not self._called:
+            self._called = True
+            self._callback()
 
     def on_end(self, event: object) -> None:
-        """Nothing: it may not have been the last."""
+        """Do nothing: other compilations may follow."""
 
 
-_CLOCK = _Clock()
-event.register("numba:compile", _CLOCK)  # not told of code that comes from the cache
+_TIMER = _Timer()
+event.register("numba:compile", _TIMER)  # does not count code that comes from the cache
 
 
 def compile_seconds() -> float:
     """Return the seconds that numba has compiled since this module was imported."""
-    return _CLOCK.seconds
+    return _TIMER.seconds
 
 
 def is_compiling() -> bool:
-    """Return whether numba compiles now."""
-    return _CLOCK.depth > 0
+    """Return whether numba is compiling."""
+    return _TIMER.depth > 0
 
 
 @contextmanager
-def say_when_compiling(say: Callable[[], object]) -> Iterator[None]:
-    """Call `say` once if anything is compiled before the block ends."""
-    with event.install_listener("numba:compile", _Teller(say)):
+def notify_when_compiling(callback: Callable[[], object]) -> Iterator[None]:
+    """Call `callback` once if anything is compiled before the block ends."""
+    with event.install_listener("numba:compile", _FirstStart(callback)):
         yield

@@ -1,4 +1,13 @@
-"""The `loco-stream` command. Modules here import only click at the top, so that --help is quick."""
+"""The `loco-stream` command.
+
+Every module without a leading underscore is a subcommand, apart from `main`, which finds them.
+Modules import only click and the standard library at the top, so that `--help` stays quick.
+"""
+
+from loco_stream._shadowing import explain_shadowing
+
+if _problem := explain_shadowing():
+    raise SystemExit(f"loco-stream: {_problem}")
 
 from loco_stream.cli.main import main
 

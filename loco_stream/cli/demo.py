@@ -1,19 +1,20 @@
-"""`loco-stream demo`: short runs that show one thing each."""
+"""`loco-stream demo`: short runs that each show one property."""
 
 from __future__ import annotations
 
 import click
 
-from loco_stream.cli.registry import RegistryGroup
+from loco_stream.cli._lazy_group import LazyGroup
 
 __all__ = ["command"]
 
 
-@click.group("demo", cls=RegistryGroup, table="loco_stream.demos:DEMOS")
+@click.group("demo", cls=LazyGroup, table="loco_stream.demos:DEMOS")
 def command() -> None:
-    """Run a demo; each says what it shows and what to look at.
+    """Run a demo.
 
     \b
     Examples
       loco-stream demo --help
+      loco-stream demo machine --open
     """

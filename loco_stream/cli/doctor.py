@@ -1,4 +1,4 @@
-"""`loco-stream doctor`: is everything here that a run needs."""
+"""`loco-stream doctor`: check that the installation has what a run needs."""
 
 from __future__ import annotations
 
@@ -12,46 +12,41 @@ from pathlib import Path
 
 import click
 
+from loco_stream.cli._catalog import extras
+
 __all__ = ["command"]
 
-_NEEDED = ("numpy", "numba", "river", "msgspec", "pyzmq", "rich", "click")
-_EXTRAS = {
-    "plot": "matplotlib",
-    "mqtt": "paho-mqtt",
-    "lsl": "pylsl",
-    "parquet": "pyarrow",
-    "metrics": "prometheus-client",
-    "dashboard": "starlette",
-}
+_REQUIRED = ("numpy", "numba", "river", "msgspec", "pyzmq", "rich", "click")
+_LINE = "{:<18} {}"
 
 
 @click.command("doctor")
 def command() -> None:
     """Check this installation.
 
-    Versions, extras, the compile cache, threads, and a first learning step.
+    Prints versions, extras, the compile cache, threads, and the time of a first learning step. The
+    exit code is 1 if something required is missing or broken.
 
     \b
     Example
       loco-stream doctor
-
-    Ends with exit code 1 if something needed is missing or does not work.
     """
-    click.echo(f"python        {platform.python_version()} on {platform.platform()}")
-    sound = True
-    for name in _NEEDED:
-        version = _version(name)
-        sound &= version is not None
-        click.echo(f"{name:<13} {version or 'MISSING'}")
-    for extra, name in _EXTRAS.items():
-        version = _version(name)
-        click.echo(
-            f"{name:<13} {version or f'not installed: pip install {chr(39)}loco-stream[{extra}]{chr(39)}'}"
-        )
-    for text, fine in _trials():
-        sound &= fine
-        click.echo(text)
-    if not sound:
+    click.echo(_LINE.format("python", f"{platform.python_version()} on {platform.platform()}"))
+    versions = {name: _version(name) for name in _REQUIRED}
+    for name, version in versions.items():
+        click.echo(_LINE.format(name, version or "MISSING"))
+    for extra, distributions in extras().items():
+        for name in distributions:
+            hint = f"not installed: pip install 'loco-stream[{extra}]'"
+            click.echo(_LINE.format(name, _version(name) or hint))
+    is_sound = None not in versions.values()
+    try:
+        for name, text in _trials():
+            click.echo(_LINE.format(name, text))
+    except ImportError as error:
+        click.echo(_LINE.format("broken", error))
+        is_sound = False
+    if not is_sound:
         sys.exit(1)
 
 
@@ -62,36 +57,30 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _machine() -> Iterator[tuple[str, bool]]:
-    """Tell where compiled code is kept, and on how many threads things may run."""
+def _trials() -> Iterator[tuple[str, str]]:
+    """Yield a name and a result for each part that is tried."""
+    from loco_stream.connectors.ls1.sockets import libzmq_version
+
+    yield "libzmq", libzmq_version()
+    yield from _machine()
+    began = time.perf_counter()
+    from loco_stream import LOCOClassifier
+
+    model = LOCOClassifier(seed=0)
+    model.learn_one({"a": 0.0}, "off")
+    model.predict_one({"a": 0.0})
+    seconds = time.perf_counter() - began
+    yield "first step", f"{seconds:.1f} s, with compilation if the cache was empty"
+
+
+def _machine() -> Iterator[tuple[str, str]]:
+    """Yield where compiled code is kept and how many threads may run."""
     import numba
 
     from loco_stream.learner import step
 
     cache = Path(step.run.stats.cache_path).parent
-    kept = sum(file.stat().st_size for file in cache.rglob("*.nb[ic]"))
-    yield f"cache         {kept / 1e6:.1f} MB of compiled code below {cache}", True
-    yield (
-        f"threads       a learning step uses 1; {os.cpu_count()} here, numba may use {numba.get_num_threads()}",
-        True,
-    )
-
-
-def _trials() -> Iterator[tuple[str, bool]]:
-    try:
-        from loco_stream.connectors.ls1.sockets import libzmq_version
-
-        yield f"libzmq        {libzmq_version()}", True
-        yield from _machine()
-        began = time.perf_counter()
-        from loco_stream import LOCOClassifier
-
-        model = LOCOClassifier(seed=0)
-        model.learn_one({"a": 0.0}, "off")
-        model.predict_one({"a": 0.0})
-        yield (
-            f"first step    {time.perf_counter() - began:.1f} s, compiling included where the cache was empty",
-            True,
-        )
-    except ImportError as error:
-        yield f"broken        {error}", False
+    size = sum(file.stat().st_size for file in cache.rglob("*.nb[ic]"))
+    yield "compile cache", f"{size / 1e6:.1f} MB in {cache}"
+    threads = numba.get_num_threads()
+    yield "threads", f"a learning step uses 1 of {os.cpu_count()}; numba may use {threads}"

@@ -1,8 +1,9 @@
-"""`loco-stream inspect`: what a checkpoint holds, every byte of it checked."""
+"""`loco-stream inspect`: verify a checkpoint or a saved model and print what it holds."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ __all__ = ["command"]
 @click.argument("path", metavar="DIR|FILE")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(path: str, as_json: bool) -> None:
-    """Verify a checkpoint folder, a checkpoint or a saved model, and show what it holds.
+    """Verify a checkpoint or a model and print its contents.
+
+    DIR is a directory of checkpoints, of which the newest sound one is read.
 
     \b
     Examples
@@ -23,11 +26,12 @@ def command(path: str, as_json: bool) -> None:
       loco-stream inspect state/checkpoint-000000012000.loco --json
       loco-stream inspect model.loco
 
-    state_sha256 is the SHA-256 of the model's state: two runs that agree in it go on alike.
+    state_sha256 is the SHA-256 of the model's state: two runs with the same value continue
+    identically.
     """
     from loco_stream.engine.report import jsonable
 
-    found = jsonable(_look(path))
+    found = jsonable(_contents(path))
     if as_json:
         click.echo(json.dumps(found))
         return
@@ -35,14 +39,14 @@ def command(path: str, as_json: bool) -> None:
         click.echo(f"{key:<16} {json.dumps(value) if isinstance(value, dict | list) else value}")
 
 
-def _look(path: str) -> dict[str, Any]:
+def _contents(path: str) -> dict[str, object]:
     from loco_stream.engine.checkpoint import newest
     from loco_stream.engine.state import model_of, state_sha256
     from loco_stream.persistence import format as persist
 
-    damage: list[str] = []
+    damaged: list[str] = []
     if Path(path).is_dir():
-        file, saved, damage = newest(path)
+        file, saved, damaged = newest(path)
     else:
         file = Path(path)
         saved = persist.read(path)
@@ -56,23 +60,23 @@ def _look(path: str) -> dict[str, Any]:
         "version": config.get("version"),
         "task": config.get("task"),
         "n_samples": config.get("n_samples", model.get("n_seen")),
-        "sources": _sources(config),
+        "sources": _sources(config.get("position") or {}, config.get("source")),
         "settings": config.get("settings"),
         "state_sha256": state_sha256(model, arrays),
         "parameters": sum(array.size for array in arrays.values()),
-        "damaged": damage,
+        "damaged": damaged,
     }
 
 
-def _sources(config: dict[str, Any]) -> dict[str, Any]:
-    """Return how far each source was read: `{source: {epoch.
+def _sources(position: Mapping[str, Any], source: str | None) -> dict[str, Any]:
+    """Return how far each source was read.
 
-    Seq}}`, or one source and its position.
+    A source that merges several has a position per source, as ``{source: {epoch: seq}}``; any other
+    source has one position.
     """
-    position = config.get("position") or {}
     if position.keys() == {"within", "beside"}:
         beside = {name: highest for name, (highest, _) in position["beside"].items()}
-        return {**_sources({**config, "position": position["within"]}), "beside": beside}
-    if all(isinstance(value, dict) for value in position.values()) and position:
+        return {**_sources(position["within"], source), "beside": beside}
+    if position and all(isinstance(value, dict) for value in position.values()):
         return {name: epochs for name, epochs in position.items() if name}
-    return {config["source"]: position} if "source" in config else {}
+    return {} if source is None else {source: position}

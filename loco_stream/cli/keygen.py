@@ -8,12 +8,16 @@ __all__ = ["command"]
 
 
 @click.command("keygen")
-@click.argument("folder", metavar="DIR")
+@click.argument("directory", metavar="DIR")
 @click.option(
-    "--name", default="source", show_default=True, metavar="N", help="Add a client of this name."
+    "--name",
+    default="source",
+    show_default=True,
+    metavar="NAME",
+    help="Name of the source to make keys for.",
 )
-def command(folder: str, name: str) -> None:
-    """Make CURVE keys in DIR: for the engine, and for a source that it admits.
+def command(directory: str, name: str) -> None:
+    """Create CURVE keys for an engine and a source.
 
     \b
     Examples
@@ -21,11 +25,11 @@ def command(folder: str, name: str) -> None:
       loco-stream keygen keys/ --name sensor-7
       loco-stream serve --source zmq+reliable://0.0.0.0:5555 --keys keys/ --checkpoint state/
 
-    A source needs engine.key and its own N.key_secret; no other file may leave this machine.
-    Whoever has a key in DIR/allowed/ is admitted; remove it there, and the key is refused without a
-    restart. Nothing is overwritten.
+    A source needs engine.key and its own NAME.key_secret; no other file may leave this machine. The
+    engine admits every key in DIR/allowed/. A key that is removed from there is refused without a
+    restart. Existing files are never overwritten.
     """
     from loco_stream.connectors.ls1.security import keygen
 
-    for path in keygen(folder, name):
+    for path in keygen(directory, name):
         click.echo(path)

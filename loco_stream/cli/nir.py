@@ -1,8 +1,7 @@
-"""`loco-stream nir`: look at a file of the Neuromorphic Intermediate Representation, and compare who runs it how."""
+"""`loco-stream nir`: inspect a file in the Neuromorphic Intermediate Representation and run it."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_PEERS = ("snntorch", "norse")
-
 
 @click.command("nir")
 @click.argument("path", metavar="FILE")
@@ -23,34 +20,40 @@ _PEERS = ("snntorch", "norse")
     "--dt",
     type=float,
     metavar="MS",
-    help="Step of the machine it is for; otherwise as the file says, or 0.1.",
+    help="Time step of the target machine (default: as stated in the file, or 0.1).",
 )
 @click.option(
     "--samples",
     type=click.IntRange(1, 10_000),
     default=16,
     show_default=True,
-    help="Random samples to run.",
+    help="Number of random samples to run.",
 )
 @click.option(
     "--steps",
     type=click.IntRange(1, 100_000),
     default=200,
     show_default=True,
-    help="Steps of a sample.",
+    help="Time steps per sample.",
 )
 @click.option(
     "--rate",
     type=click.FloatRange(0.0, 1.0),
     default=0.1,
     show_default=True,
-    help="Input spikes a step.",
+    help="Input spikes per input neuron and step.",
 )
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the samples."
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of the random samples.",
 )
 @click.option(
-    "--python", metavar="PATH", help="Python with snnTorch and Norse; otherwise this one."
+    "--save",
+    metavar="RUN.npz",
+    help="Save inputs, time step and spike counts, to compare with other simulators.",
 )
 def command(
     path: str,
@@ -59,55 +62,54 @@ def command(
     steps: int,
     rate: float,
     seed: int,
-    python: str | None,
+    save: str | None,
 ) -> None:
-    """Print the nodes of a NIR file, check that it can be read, and run it here, on snnTorch and on Norse.
+    """Print the nodes of a NIR file, check that it can be read, and run it on random input.
 
     \b
     Examples
       loco-stream nir net.nir
       loco-stream nir net.nir --samples 100 --steps 1000
-      loco-stream nir net.nir --python out/venv-simulators/bin/python
+      loco-stream nir net.nir --save run.npz
 
-    All get the same random input on the grid, spikes or constant currents as the file says;
-    compared is how often each neuron of the last layer fires in each sample. snnTorch and Norse are
-    found where they are installed; `make bench-peers` makes an environment with both. The exit code
-    is 1 if one of them counts other spikes.
+    The input is spikes on the time grid or constant currents, as the file requires.
+    benchmarks/peers/nir_peers.py in the source repository runs a saved run on snnTorch or Norse and
+    compares the spike counts of the last layer.
     """
-    from loco_stream.simulator.interchange import metadata_of, read_graph, step_of
+    import numpy as np
+
     from loco_stream.simulator.network import Network
+    from loco_stream.simulator.nir_files import metadata_of, read_graph, step_of
 
     graph = read_graph(path)
     for name, node in graph.nodes.items():
-        shapes = ", ".join(
-            f"{key} {_shape(value)}" for key, value in vars(node).items() if hasattr(value, "shape")
-        )
-        click.echo(f"{name:<14} {type(node).__name__:<8} {shapes}")
+        click.echo(f"{name:<14} {type(node).__name__:<8} {_shapes(node)}")
     for key, value in metadata_of(graph).items():
         click.echo(f"{key:<14} {value!r}")
     net = Network.from_nir(path, dt)
     step = step_of(graph) if dt is None else dt
-    click.echo(f"read as        {net!r}, steps of {step:g} ms")
+    click.echo(f"read as        {net!r}, time step {step:g} ms")
     inputs = _samples(net, samples, steps, rate, seed)
-    ours = net.run_clocked(inputs, step)[-1].sum(-2)
-    click.echo(f"loco_stream    {int(ours.sum())} spikes in {samples} samples of {steps} steps")
-    if net.readout is not None:
-        click.echo(
-            "snnTorch and Norse read no CubaLI node: to compare, write the file without its readout"
-        )
-    elif not _compare(python, path, inputs, step, ours):
-        raise click.exceptions.Exit(1)
+    counts = net.run_clocked(inputs, step)[-1].sum(-2)
+    click.echo(f"spikes         {int(counts.sum())} in {samples} samples of {steps} steps")
+    if save is not None:
+        np.savez_compressed(save, inputs=inputs, dt=step, counts=counts)
 
 
-def _shape(value: Any) -> str:
-    same = value.size > 0 and value.min() == value.max()
-    return f"{value.shape}" + (f" all {value.flat[0]:g}" if same else "")
+def _shapes(node: Any) -> str:
+    """Return the shapes of a node's arrays, and their values where all are equal."""
+    arrays = {key: value for key, value in vars(node).items() if hasattr(value, "shape")}
+    texts = []
+    for key, value in arrays.items():
+        is_constant = value.size > 0 and value.min() == value.max()
+        texts.append(f"{key} {value.shape}" + (f" all {value.flat[0]:g}" if is_constant else ""))
+    return ", ".join(texts)
 
 
 def _samples(net: Network, samples: int, steps: int, rate: float, seed: int) -> NDArray[Any]:
     """Return random inputs (samples, steps, n_inputs).
 
-    Spikes, or currents from 0 to 1 held through a sample.
+    Spikes, or currents between 0 and 1 that are constant in each sample.
     """
     import numpy as np
 
@@ -118,47 +120,3 @@ def _samples(net: Network, samples: int, steps: int, rate: float, seed: int) -> 
     if net.inputs == "currents":
         return np.repeat(uniform.reshape(samples, 1, net.n_inputs), steps, axis=1)
     return (uniform.reshape(samples, steps, net.n_inputs) < rate).astype(np.float64)
-
-
-def _compare(
-    python: str | None, path: str, inputs: NDArray[Any], step: float, ours: NDArray[Any]
-) -> bool:
-    """Print what each peer counts; return whether all that run count as we do."""
-    import json
-    import subprocess
-    import sys
-    from tempfile import TemporaryDirectory
-
-    import numpy as np
-
-    equal = True
-    with TemporaryDirectory() as folder:
-        np.save(f"{folder}/inputs.npy", inputs)
-        for peer in _PEERS:
-            call = [
-                python or sys.executable,
-                "-I",
-                str(Path(__file__).with_name("nir_peers.py")),
-                peer,
-                path,
-                f"{folder}/inputs.npy",
-                repr(step),
-            ]
-            try:
-                done = subprocess.run(call, capture_output=True, text=True, check=False)
-            except OSError as error:
-                raise click.BadParameter(
-                    f"{python}: {error.strerror}", param_hint="--python"
-                ) from None
-            if done.returncode:
-                click.echo(
-                    f"{peer:<14} left out: {(done.stderr.strip() or 'no reason given').splitlines()[-1]}"
-                )
-                continue
-            said = json.loads(done.stdout.splitlines()[-1])
-            differs = int((np.array(said["counts"]) != ours).sum())
-            equal &= differs == 0
-            click.echo(
-                f"{peer:<14} {said['version']}: {differs or 'no'} of {ours.size} spike counts differ"
-            )
-    return equal

@@ -3,153 +3,174 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
-from loco_stream.cli.options import (
-    bad_option,
-    is_strict,
+from loco_stream.cli._catalog import CommandWithSource
+from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
+from loco_stream.cli._engine_run import EngineRun, log_findings, stored_options
+from loco_stream.cli._logging import LOGGER, LogOptions, log_options
+from loco_stream.cli._option_group import option_group, with_stored
+from loco_stream.cli._options import (
+    LearningOptions,
+    ScoreOptions,
+    SourceOptions,
     model_options,
-    open_stream,
+    score_options,
+    source_options,
     warm_up,
 )
-from loco_stream.cli.page import live_page, page_options
-from loco_stream.cli.signals import Interrupt, clean_end
-from loco_stream.cli.sinks import open_sinks, sink_options
-from loco_stream.errors import LocoStreamError
-from loco_stream.persistence.outputs import check_output, check_picture
+from loco_stream.cli._renamed import refuse_option
+from loco_stream.cli._signals import EndedEarly, Interrupt, stop_on_signal
+from loco_stream.cli._sinks import SinkOptions, sink_options
+from loco_stream.errors import ConfigError, LocoStreamError
+
+if TYPE_CHECKING:
+    from loco_stream.engine.report import Report
 
 __all__ = ["command"]
 
 
-@click.command("run")
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """When a run ends, and what it leaves."""
+
+    report: str | None
+    as_json: bool
+    plot: str | None
+    max_samples: int | None
+    checkpoint: str | None
+    resume: bool
+    stay: bool
+
+    def check(self, page: DashboardOptions) -> None:
+        """Raise `ConfigError` for outputs that cannot be written and options that need others."""
+        from loco_stream.persistence.outputs import check_output, check_picture
+
+        check_output("--report", self.report)
+        check_picture("--plot", self.plot)
+        page.check()
+        if self.resume and self.checkpoint is None:
+            raise click.UsageError("--resume needs --checkpoint DIR")
+        if self.stay and not page.dashboard:
+            raise ConfigError("`--stay` needs --dashboard")
+
+    def save(self, report: Report) -> None:
+        """Write the report and the picture."""
+        if self.report is not None:
+            report.save(self.report)
+        if self.plot is not None:
+            report.plot(self.plot)
+
+    def show(self, report: Report, *, table: bool) -> None:
+        """Print the report as JSON, or with `table` as a table."""
+        from rich.console import Console
+
+        if self.as_json:
+            click.echo(json.dumps(report.to_dict(), allow_nan=False))
+        elif table:
+            Console().print(report.table())
+
+
+_run_options = option_group(
+    "options",
+    RunOptions,
+    click.option("--report", metavar="FILE.json", help="Write the report as JSON."),
+    click.option(
+        "--json", "as_json", is_flag=True, help="Print the report as JSON instead of a table."
+    ),
+    click.option(
+        "--plot",
+        metavar="FILE.png",
+        help="Draw the sliding score with its drift marks; also .svg and .pdf.",
+    ),
+    click.option("--max-samples", type=click.IntRange(1), metavar="N", help="Stop after N rows."),
+    click.option(
+        "--checkpoint", metavar="DIR", help="Write checkpoints to DIR; --resume continues them."
+    ),
+    click.option(
+        "--resume", is_flag=True, help="Continue from the newest checkpoint in --checkpoint DIR."
+    ),
+    click.option(
+        "--stay",
+        is_flag=True,
+        help="With --dashboard: keep the page after the end of the stream, until Ctrl-C.",
+    ),
+)
+
+
+_HELP = """Predict and learn every row of SOURCE, then report.
+
+\b
+Examples
+  loco-stream run river:ImageSegments --seed 1 --report out.json --plot out.png
+  loco-stream run river:Bikes --max-samples 20000 --dashboard
+  loco-stream run river:Phishing --quiet --json | jq .accuracy
+  loco-stream run river:Phishing --delay 100 --set rule=frozen
+  loco-stream run river:synth.LED --max-samples 9000 --on-drift "logger -t loco"
+  loco-stream run "csv:rows.csv?target=kind" --sink "jsonl:out.jsonl?only=prediction"
+  loco-stream run "csv:rows.csv?target=kind" --checkpoint state/
+  loco-stream run "csv:rows.csv?target=kind" --checkpoint state/ --resume
+
+Ctrl-C ends the run with the report of the rows so far; a second Ctrl-C ends it at once.
+"""
+
+
+@click.command("run", cls=CommandWithSource, help=_HELP)
 @click.argument("source")
-@click.option("--report", metavar="FILE.json", help="Write the report there.")
-@click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="Print the report as one JSON object instead of a table.",
-)
-@click.option(
-    "--plot", metavar="FILE.png", help="Draw the course of the score and the drift marks there."
-)
-@click.option(
-    "--predictions",
-    metavar="FILE.jsonl",
-    help="Write every prediction there, one JSON object a line.",
-)
-@click.option("--max-samples", type=click.IntRange(1), metavar="N", help="Stop after N samples.")
-@click.option(
-    "--checkpoint", metavar="DIR", help="Keep checkpoints in DIR, to go on later with --resume."
-)
-@click.option(
-    "--resume", is_flag=True, help="Go on from the newest checkpoint in --checkpoint DIR."
-)
-@click.option(
-    "--keys",
-    metavar="DIR",
-    help="Keys made by `loco-stream keygen`: turns CURVE on for zmq sources.",
-)
-@bad_option(None)
-@click.option("--quiet", is_flag=True, help="No progress line.")
+@_run_options
+@source_options(None)
 @sink_options
-@page_options
-@model_options
+@dashboard_options
+@model_options(None)
+@score_options
+@log_options
+@refuse_option("--predictions", "`--predictions FILE` is now `--sink jsonl:FILE?only=prediction`")
+@refuse_option("--window", "`--window` is now `--score-window`")
 def command(
     source: str,
-    report: str | None,
-    as_json: bool,
-    plot: str | None,
-    predictions: str | None,
-    max_samples: int | None,
-    checkpoint: str | None,
-    resume: bool,
-    keys: str | None,
-    on_bad: str | None,
-    quiet: bool,
-    sinks: tuple[str, ...],
-    on_drift: str | None,
-    dashboard: bool,
-    dashboard_port: int,
-    **options: Any,
+    options: RunOptions,
+    reading: SourceOptions,
+    outputs: SinkOptions,
+    page: DashboardOptions,
+    model: LearningOptions,
+    scoring: ScoreOptions,
+    log: LogOptions,
 ) -> None:
-    """Predict, score and learn every row of SOURCE, then report.
+    """Predict and learn every row of SOURCE, then report; `_HELP` is the full help text."""
+    from loco_stream.engine.source_reader import SourceReader
 
-    \b
-    SOURCE is one of
-      river:ImageSegments                     a data set of river
-      river:synth.SEA?seed=1&variant=2        any generator of river
-      csv:rows.csv?target=kind                a table; also jsonl: npy: parquet:
-      zmq+pull://127.0.0.1:5555               rows from other processes
-      zmq+sub://...  zmq+reliable://...  mqtt://...  lsl:NAME
-
-    \b
-    Examples
-      loco-stream run river:ImageSegments --seed 1 --report out.json --plot out.png
-      loco-stream run river:Bikes --max-samples 20000
-      loco-stream run river:Phishing --quiet --json | jq .accuracy
-      loco-stream run river:Phishing --delay 100 --set rule=frozen
-      loco-stream run river:synth.LED --max-samples 9000 --on-drift "logger -t loco"
-      loco-stream run "csv:rows.csv?target=kind" --checkpoint state/
-      loco-stream run "csv:rows.csv?target=kind" --checkpoint state/ --resume
-
-    Ctrl-C ends the run with the report of what was seen; a second one ends it at once.
-    """
-    from loco_stream.cli.session import Session, stored_settings
-
-    for option, path in (("--report", report), ("--plot", plot), ("--predictions", predictions)):
-        check_output(option, path)
-    check_picture(plot)
-    if resume and checkpoint is None:
-        raise click.UsageError("--resume needs --checkpoint DIR")
-    settings = stored_settings(checkpoint if resume else None, options)
-    listeners = [*_sinks(predictions, resume), *open_sinks(sinks, on_drift)]
-    stream = open_stream(source, settings["task"], keys, on_bad=on_bad)
-    click.echo(f"{stream.name}: {stream.guarantee}", err=True)
-    engine_options = {"checkpoint": checkpoint, "resume": resume, "sinks": listeners}
-    engine_options["strict"] = is_strict(stream, on_bad)
-    session = None
-    with clean_end() as handler, live_page(dashboard, dashboard_port) as watchers:
+    options.check(page)
+    stored = stored_options(options.checkpoint if options.resume else None)
+    model = with_stored(model, stored)
+    scoring = with_stored(scoring, stored)
+    sinks = outputs.open()
+    stream = reading.open(source, model.task)
+    LOGGER.info("%s: %s", stream.name, stream.guarantee)
+    run = None
+    with stop_on_signal() as handler, page.page() as watchers:
         try:
             warm_up(blocks=source.startswith(("zmq", "npy")))
-            engine_options["watchers"] = watchers
-            session = Session(stream, settings, engine_options)
-            result = session.run(handler, max_samples, quiet)
+            engine_options = {
+                "checkpoint": options.checkpoint,
+                "resume": options.resume,
+                "strict": reading.is_strict(stream),
+                "forever": options.stay,
+                "sinks": sinks,
+                "watchers": watchers,
+            }
+            run = EngineRun(SourceReader(stream), model, scoring, engine_options)
+            report = run.run(
+                handler, max_samples=options.max_samples, shows_progress=log.shows_progress
+            )
         except Interrupt:
-            raise click.ClickException("stopped before the first row") from None
+            raise EndedEarly("stopped before the first row") from None
         except LocoStreamError:
-            if session is not None and session.report is not None:
-                _keep(session.report, report, plot)  # what was done is not lost
+            if run is not None and run.report is not None:
+                options.save(run.report)  # of the rows before the error
             raise
-        _show(
-            result, as_json, report, plot
-        )  # a signal that comes after the last row must not cost the report
-
-
-def _sinks(predictions: str | None, resume: bool) -> list[Any]:
-    from loco_stream.engine import JSONLSink
-
-    return [] if predictions is None else [JSONLSink(predictions, append=resume)]
-
-
-def _keep(result: Any, report: str | None, plot: str | None) -> None:
-    if report is not None:
-        result.save(report)
-    if plot is not None:
-        result.plot(plot)
-
-
-def _show(result: Any, as_json: bool, report: str | None, plot: str | None) -> None:
-    from rich.console import Console
-
-    _keep(result, report, plot)
-    if as_json:
-        click.echo(json.dumps(result.to_dict(), allow_nan=False))
-        for sentence in result["unused"]:
-            click.echo(f"not used: {sentence}", err=True)
-    else:
-        Console().print(result.table())
-    for note in result["notes"]:
-        click.echo(f"note: {note}", err=True)
+        options.save(report)  # inside the block: a late signal must not cost the report
+        options.show(report, table=not log.quiet)
+        log_findings(report, unused=options.as_json)  # the table shows what was not used

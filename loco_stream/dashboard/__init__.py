@@ -1,8 +1,8 @@
-"""A live page of a running engine.
+"""A live page of a running engine, and an HTTP API for predictions and labelled rows.
 
-One server thread, one stream of events, no request to anywhere else.
+Each is served by one thread. The page sends server-sent events and loads nothing from other hosts.
 """
 
-from loco_stream.dashboard.server import Dashboard
+from loco_stream.dashboard.page import Dashboard
 
 __all__ = ["Dashboard"]

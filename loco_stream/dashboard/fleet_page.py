@@ -1,93 +1,101 @@
-"""The live page of a fleet.
-
-The devices served worst, those that drifted last, and any one by its key.
-"""
+"""The live page of a fleet: keys with the largest error, the last drifts, any key by name."""
 
 from __future__ import annotations
 
 import asyncio
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from loco_stream.dashboard.server import Background, listen, local_hosts
-from loco_stream.errors import ConfigError
+from loco_stream.dashboard._server import (
+    ServerThread,
+    accepted_hosts,
+    listen,
+    missing_extra,
+    uvicorn_server,
+)
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from loco_stream.fleet.runner import FleetRunner
 
 __all__ = ["FleetPage"]
 
-_STATIC = Path(__file__).parent / "static"
-_PATIENCE = 10.0  # seconds until the thread that learns has looked at a question
-_MOST_WAITING = 32
+_TIMEOUT = 10.0  # seconds until the runner has answered a query
+_MAX_WAITING = 32
 
-Question = Callable[[Any], Any]
+Query = Callable[["FleetRunner"], object]
 
 
 class FleetPage:
-    """A page at 127.0.0.1 that asks a running fleet; give it to a `FleetRunner` as a watcher.
+    """A page that queries a running fleet; pass it to a `FleetRunner` as a watcher.
 
-    Questions wait for the thread that learns, which answers them between two commits: nobody else
-    touches a fleet.
+    Queries wait for the runner's thread, which answers them between two commits: no other thread
+    uses the fleet.
 
     Parameters
     ----------
     port
-        Of the page; 0 takes a free one, named in `url`.
+        Port of the page; 0 selects a free one, which `url` names.
+    host
+        Address to listen on. Everybody who reaches it sees the page.
+    allowed_hosts
+        Further Host headers that are accepted.
 
     Raises
     ------
     ConfigError
-        Starlette or uvicorn is missing, or the port is in use.
+        Starlette or uvicorn is not installed, the port is in use, or a page on all addresses has no
+        accepted Host header.
     """
 
-    def __init__(self, port: int = 8765) -> None:
-        self._questions: queue.Queue[tuple[Question, Future[Any]]] = queue.Queue(_MOST_WAITING)
-        server = _server(self)
-        self._socket = listen(local_hosts()[0], port, "show the page")
-        self.url = f"http://{local_hosts()[0]}:{self._socket.getsockname()[1]}/"
-        self._background = Background(server, self._socket, "fleet page")
+    def __init__(
+        self, port: int = 8765, host: str = "127.0.0.1", allowed_hosts: Sequence[str] = ()
+    ) -> None:
+        self._queries: queue.Queue[tuple[Query, Future[object]]] = queue.Queue(_MAX_WAITING)
+        server = uvicorn_server(_app(self, accepted_hosts(host, allowed_hosts)))
+        self._server = ServerThread(server, listen(host, port, "show the page"), "fleet page")
+        self.url = self._server.url
 
     def __enter__(self) -> FleetPage:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._background.close()
+        self._server.close()
 
-    def __call__(self, runner: Any) -> None:
-        """Answer what was asked meanwhile, in the runner's thread."""
-        while not self._questions.empty():
-            question, answer = self._questions.get()
+    def __call__(self, runner: FleetRunner) -> None:
+        """Answer the waiting queries, in the runner's thread."""
+        while not self._queries.empty():
+            query, answer = self._queries.get()
             if answer.set_running_or_notify_cancel():
                 try:
-                    answer.set_result(question(runner))
+                    answer.set_result(query(runner))
                 except Exception as error:
                     answer.set_exception(error)
 
-    async def ask(self, question: Question) -> tuple[int, Any]:
-        """Return the status and the body of an answer."""
-        answer: Future[Any] = Future()
+    async def query(self, query: Query) -> tuple[int, object]:
+        """Return the status and the body of a response."""
+        answer: Future[object] = Future()
         try:
-            self._questions.put_nowait((question, answer))
-            found = await asyncio.wait_for(asyncio.wrap_future(answer), _PATIENCE)
+            self._queries.put_nowait((query, answer))
+            found = await asyncio.wait_for(asyncio.wrap_future(answer), _TIMEOUT)
         except queue.Full:
-            return 503, {"error": f"{_MOST_WAITING} questions wait; ask later"}
+            return 503, {"error": f"{_MAX_WAITING} queries are waiting; try again later"}
         except TimeoutError:
-            return 503, {
-                "error": f"the fleet did not answer within {_PATIENCE:g} s: it waits for rows"
-            }
-        return (
-            (404, {"error": "no row of such a device came in this run"})
-            if found is None
-            else (200, found)
-        )
+            return 503, {"error": f"the fleet waits for rows and did not answer in {_TIMEOUT:g} s"}
+        if found is None:
+            return 404, {"error": "no row of this key arrived in this run"}
+        return 200, found
 
 
-def _server(page: FleetPage) -> Any:
+def _app(page: FleetPage, hosts: Sequence[str]) -> Starlette:
     try:
-        import uvicorn
         from starlette.applications import Starlette
         from starlette.middleware import Middleware
         from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -95,47 +103,38 @@ def _server(page: FleetPage) -> Any:
         from starlette.routing import Mount, Route
         from starlette.staticfiles import StaticFiles
 
-        from loco_stream.dashboard.app import Guard
+        from loco_stream.dashboard._page_app import STATIC, SecurityHeaders
     except ImportError as error:
-        raise ConfigError(
-            "the page needs starlette and uvicorn: pip install 'loco-stream[dashboard]'"
-        ) from error
+        raise missing_extra() from error
 
-    async def index(request: Any) -> Any:
-        return FileResponse(_STATIC / "fleet.html")
-
-    async def answer(question: Question) -> Any:
-        status, body = await page.ask(question)
+    async def respond(query: Query) -> Response:
+        status, body = await page.query(query)
         return Response(msgspec.json.encode(body), status, media_type="application/json")
 
-    async def fleet(request: Any) -> Any:
-        return await answer(lambda runner: runner.report())
+    async def index(request: Request) -> Response:
+        return FileResponse(STATIC / "fleet.html")
 
-    async def search(request: Any) -> Any:
+    async def fleet(request: Request) -> Response:
+        return await respond(lambda runner: runner.report())
+
+    async def search(request: Request) -> Response:
         text = request.query_params.get("text", "")
-        return await answer(lambda runner: runner.search(text))
+        return await respond(lambda runner: runner.search(text))
 
-    async def device(request: Any) -> Any:
+    async def device(request: Request) -> Response:
         text = request.query_params.get("key", "")
-        return await answer(lambda runner: runner.device(text))
+        return await respond(lambda runner: runner.device(text))
 
-    routes = [
-        Route("/", index),
-        Route("/fleet", fleet),
-        Route("/search", search),
-        Route("/device", device),
-        Mount("/static", StaticFiles(directory=_STATIC)),
-    ]
-    hosts = Middleware(TrustedHostMiddleware, allowed_hosts=list(local_hosts()))
-    config = uvicorn.Config(
-        Starlette(routes=routes, middleware=[Middleware(Guard), hosts]),
-        log_level="error",
-        access_log=False,
-        lifespan="off",
-        ws="none",
-        http="h11",
-        loop="asyncio",
-        timeout_graceful_shutdown=2,
-        server_header=False,
+    return Starlette(
+        routes=[
+            Route("/", index),
+            Route("/fleet", fleet),
+            Route("/search", search),
+            Route("/device", device),
+            Mount("/static", StaticFiles(directory=STATIC)),
+        ],
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
+        ],
     )
-    return uvicorn.Server(config)

@@ -1,13 +1,29 @@
-"""Change detection: in the errors ("the concept changed") and, without labels, in the inputs ("the inputs changed").
+"""Detection of change: in the errors of a model (concept drift) and in its inputs, without labels.
 
-The tests themselves are river's; this package chooses them by name, lets only changes to the worse
-through, and adds the one river lacks: input energy outside a running low-rank subspace.
+Tests on errors are definitions in `loco_stream.drift.detectors`, most of them from river;
+`ConceptDetector` lets only rises of the error through, once per change. `InputDetector` tests the
+energy of the inputs outside a running low-rank subspace, which river has no detector for.
 """
 
 from __future__ import annotations
 
-from loco_stream.drift.concept import ConceptDetector, ErrorRate
+from loco_stream.drift.concept import ConceptDetector, ErrorThreshold
+from loco_stream.drift.detectors import (
+    DETECTORS,
+    DetectorDefinition,
+    describe_detectors,
+    detector_named,
+    register,
+)
 from loco_stream.drift.inputs import InputDetector
-from loco_stream.drift.registry import DETECTORS, EXPORTABLE
 
-__all__ = ["DETECTORS", "EXPORTABLE", "ConceptDetector", "ErrorRate", "InputDetector"]
+__all__ = [
+    "DETECTORS",
+    "ConceptDetector",
+    "DetectorDefinition",
+    "ErrorThreshold",
+    "InputDetector",
+    "describe_detectors",
+    "detector_named",
+    "register",
+]

@@ -1,57 +1,71 @@
-"""Alarms from the model's errors.
-
-Only when they rise, and only once until the model has recovered.
-"""
+"""Concept drift: alarms when the errors of a model rise, one per change."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.drift.registry import export_numbers, is_two_sided, make_detector, restore_numbers
+from loco_stream.drift.detectors import detector_named
+from loco_stream.drift.detectors.definition import Options
 from loco_stream.errors import CheckpointError, ConfigError
 
-__all__ = ["ConceptDetector", "ErrorRate"]
+__all__ = ["ConceptDetector", "ErrorThreshold"]
 
-# errors kept to tell where a change began: well above the delay of any alarm worth acting on
-_MEMORY = 512
-_FAST = (
-    1.0 / 50.0
-)  # rate of the running error that says "recovered"; its standard error is at most .05
-# log-likelihood ratio of an alarm: less than one false in a million errors, whatever their rate
-_BURST = 14.0
+# Errors kept to estimate where a change began: well above the delay of any alarm worth acting on.
+_KEPT_ERRORS = 512
+# Rate of the running error that decides on recovery; its standard error is at most .05.
+_RUNNING_RATE = 1.0 / 50.0
+# Log-likelihood ratio of an alarm by consecutive errors: less than one false alarm in a million
+# errors, whatever their rate.
+_RUN_THRESHOLD = 14.0
+
+
+class _GateState(NamedTuple):
+    """Numbers of a `ConceptDetector` in a checkpoint, in the order in which they are saved."""
+
+    running: float
+    n_reference: float
+    reference: float
+    waited: float
+    peak: float
+    onset: float
+    run_ratio: float
 
 
 class ConceptDetector:
-    """One of river's detectors on the 0/1 error, gated to "worse" and re-armed after recovery.
+    """A test on 0/1 errors that reports only rises, and the next one only after recovery.
 
-    A learner that adapts within ten rows ends a change before a test on means hears it. So runs of
-    errors are watched as well: a cumulative sum (Page, Biometrika 1954) of the log-likelihood ratio
-    between an error rate half way from the reference to 1 and the reference itself, which is the
-    mean error since the last alarm. Four errors in a row are an alarm after a thousand rows with
-    five of them; where three in ten are wrong it takes nineteen.
+    A learner that adapts within ten rows ends a change before a test on means can fire. Runs of
+    consecutive errors are therefore tested as well: a cumulative sum (Page, Biometrika 1954) of the
+    log-likelihood ratio between an error rate half way from the reference to 1 and the reference
+    itself, which is the mean error since the last alarm. Four consecutive errors raise an alarm
+    after a thousand rows with five errors; at three errors in ten, nineteen are needed.
 
     A two-sided test fires again when the learner improves, and most tests fire again while it still
-    relearns; neither is a second change. So an alarm counts if the running error is above its mean
-    since the last alarm, and the next one can come once the running error has fallen half way back,
-    or after `patience` samples, when the new error is taken as the new normal.
+    relearns; neither is a second change. An alarm counts only if the running error is above the
+    reference. The next one can follow once the running error has fallen half way back, or after
+    `patience` rows, when the new error becomes the reference.
 
     Parameters
     ----------
     detector
-        Name of river's class; see `loco_stream.drift.DETECTORS`. HDDMA: on abrupt changes it was
-        the fastest of those without false alarms (Hoeffding's bound; Frias-Blanco et al., TKDE
-        2015).
+        Name of the test, one of `loco_stream.drift.DETECTORS`. On abrupt changes HDDMA was the
+        fastest of those without false alarms.
     options
-        Keyword arguments of that class.
+        Keyword arguments of the test.
     patience
-        Samples after which an alarm is over even if the error stays high. 500 is ten times the
-        delay of the default detector for a rise of the error from .1 to .5.
+        Rows after which an alarm is over even if the error stays high. 500 is ten times the delay
+        of the default test for a rise of the error from .1 to .5.
+
+    Attributes
+    ----------
+    onset
+        After "drift": rows since the change began, the last one included.
 
     Raises
     ------
@@ -68,111 +82,109 @@ class ConceptDetector:
     """
 
     def __init__(
-        self, detector: str = "HDDMA", options: Mapping[str, Any] | None = None, patience: int = 500
+        self, detector: str = "HDDMA", options: Options | None = None, patience: int = 500
     ) -> None:
         if patience < 1:
-            raise ConfigError(f"patience must be at least 1 sample, got {patience}.")
+            raise ConfigError(f"`patience` must be at least 1 row, got {patience}")
         self.name = detector
         self.patience = patience
+        self._definition = detector_named(detector)
         self._options = dict(options or {})
-        self._detector = make_detector(detector, options)
-        self._two_sided = is_two_sided(self._detector)
-        self._recent: deque[float] = deque(maxlen=_MEMORY)
-        self._running = math.nan  # running mean of the last 50 errors or so
-        self._n = 0  # errors in the reference
+        self._test = self._definition.make(self._options)
+        self._two_sided = self._definition.is_two_sided(self._test)
+        self._recent: deque[float] = deque(maxlen=_KEPT_ERRORS)
+        self._running = math.nan  # running mean of about the last 50 errors
+        self._n_reference = 0  # errors in the reference
         self._reference = 0.0  # mean error since the last alarm was over
-        self._waited = -1  # samples since the alarm; -1 while armed
+        self._waited = -1  # rows since the alarm; -1 if the next alarm may come
         self._peak = 0.0
-        self._burst = 0.0  # log-likelihood ratio of the latest run of errors
+        self._run_ratio = 0.0  # log-likelihood ratio of the latest run of errors
         self.onset = 0
 
-    @property
-    def armed(self) -> bool:
-        """Whether the next alarm would be let through."""
-        return self._waited < 0
-
     def update(self, error: float) -> str:
-        """Take one error (0 or 1) and return "stable", "warning" or "drift".
-
-        With "drift", the attribute `onset` tells how many samples ago, this one included, the
-        change began.
-        """
-        detector = self._detector
-        detector.update(error)
+        """Take one error (0 or 1) and return "stable", "warning" or "drift"."""
+        test = self._test
+        test.update(error)
         self._recent.append(error)
         running = self._running
-        self._running = running = (
-            error if running != running else running + _FAST * (error - running)
-        )  # NaN at first
+        # NaN before the first error
+        running = error if running != running else running + _RUNNING_RATE * (error - running)
+        self._running = running
         if self._waited >= 0:
-            self._recover()
+            self._follow_recovery()
             return "stable"
-        bursts = self._bursts(error)
-        self._n += 1
-        self._reference += (error - self._reference) / self._n
-        if bursts and not detector.drift_detected:
-            self._detector = make_detector(self.name, self._options)  # as it would do itself
-            return self._alarm(worse=True)
-        worse = not self._two_sided or running > self._reference
-        if detector.drift_detected:
-            return self._alarm(worse)
-        warns = worse and getattr(detector, "warning_detected", False)
-        return "warning" if warns or self._burst > _BURST / 2.0 else "stable"
+        is_run = self._test_run(error)
+        self._n_reference += 1
+        self._reference += (error - self._reference) / self._n_reference
+        if is_run and not test.drift_detected:
+            self._test = self._definition.make(self._options)  # as after an alarm of its own
+            return self._alarm()
+        is_worse = not self._two_sided or running > self._reference
+        if test.drift_detected:
+            return self._alarm() if is_worse else self._take_as_reference()
+        return self._warning_state(is_worse)
 
-    def _bursts(self, error: float) -> bool:
-        """Whether the latest errors are too many in a row for the reference, which they are no part of yet."""
-        usual = (self._reference * self._n + 1.0) / (self._n + 2.0)  # Laplace's rule: never 0 or 1
+    def _warning_state(self, is_worse: bool) -> str:
+        warns = is_worse and getattr(self._test, "warning_detected", False)
+        return "warning" if warns or self._run_ratio > _RUN_THRESHOLD / 2.0 else "stable"
+
+    def _test_run(self, error: float) -> bool:
+        """Return whether the latest errors are too many in a row for the reference before them."""
+        # Laplace's rule: the rate is never 0 or 1
+        usual = (self._reference * self._n_reference + 1.0) / (self._n_reference + 2.0)
         raised = (1.0 + usual) / 2.0
         ratio = error * math.log(raised / usual) + (error - 1.0) * math.log(2.0)
-        self._burst = max(0.0, self._burst + ratio)
-        return self._burst > _BURST
+        self._run_ratio = max(0.0, self._run_ratio + ratio)
+        return self._run_ratio > _RUN_THRESHOLD
 
-    def _alarm(self, worse: bool) -> str:
-        """Let an alarm through, or take a change to the better as the new reference."""
-        self._burst = 0.0
-        if not worse:
-            self._n = 0
-            self._reference = 0.0
-            return "stable"
-        self.onset = _samples_since_rise(np.array(self._recent))
+    def _alarm(self) -> str:
+        self._run_ratio = 0.0
+        self.onset = _rows_since_rise(np.array(self._recent))
         self._waited = 0
         self._peak = self._running
         return "drift"
 
-    def _recover(self) -> None:
-        """Arm again once the error fell half way back to the reference, or patience is over."""
+    def _take_as_reference(self) -> str:
+        """Start a new reference: the error fell."""
+        self._run_ratio = 0.0
+        self._n_reference = 0
+        self._reference = 0.0
+        return "stable"
+
+    def _follow_recovery(self) -> None:
+        """Allow the next alarm once the error fell half way back, or patience is over."""
         self._waited += 1
         self._peak = max(self._peak, self._running)
         if self._running <= (self._reference + self._peak) / 2.0 or self._waited >= self.patience:
             self._waited = -1
-            self._n = 0
+            self._n_reference = 0
             self._reference = 0.0
 
     def restart(self) -> None:
-        """Forget the past: the user says that a new task begins."""
+        """Forget everything: a new task begins."""
         fresh = ConceptDetector(self.name, self._options, self.patience)
         self.__dict__.update(fresh.__dict__)
 
     def export_state(self) -> dict[str, NDArray[np.float64]]:
-        """Return everything it remembers as arrays of numbers.
+        """Return the state as arrays.
 
         Raises
         ------
         CheckpointError
-            Plain numbers cannot carry this kind of detector.
+            Plain numbers cannot hold the state of this detector.
         """
-        own = [
+        gate = _GateState(
             self._running,
-            self._n,
+            self._n_reference,
             self._reference,
             self._waited,
             self._peak,
             self.onset,
-            self._burst,
-        ]
+            self._run_ratio,
+        )
         return {
-            "detector": export_numbers(self._detector),
-            "gate": np.array(own),
+            "detector": self._definition.export_state(self._test),
+            "gate": np.array(gate),
             "recent": np.array(self._recent),
         }
 
@@ -182,29 +194,29 @@ class ConceptDetector:
         Raises
         ------
         CheckpointError
-            The arrays are not complete or belong to another kind of detector.
+            The arrays are incomplete or belong to another detector.
         """
         try:
-            running, n, reference, waited, peak, onset, burst = arrays["gate"].tolist()
+            gate = _GateState(*arrays["gate"].tolist())
             recent = arrays["recent"].tolist()
             numbers = arrays["detector"]
-        except (KeyError, ValueError) as error:
+        except (KeyError, TypeError) as error:
             raise CheckpointError(
-                f"The saved state of the detector is not complete: {error!r}."
+                f"the saved state of the drift detector is not complete: {error!r}"
             ) from error
-        restore_numbers(self._detector, numbers)
-        self._running = running
-        self._n = int(n)
-        self._reference = reference
-        self._waited = int(waited)
-        self._peak = peak
-        self.onset = int(onset)
-        self._burst = burst
-        self._recent = deque(recent, maxlen=_MEMORY)
+        self._definition.restore_state(self._test, numbers)
+        self._running = gate.running
+        self._n_reference = int(gate.n_reference)
+        self._reference = gate.reference
+        self._waited = int(gate.waited)
+        self._peak = gate.peak
+        self.onset = int(gate.onset)
+        self._run_ratio = gate.run_ratio
+        self._recent = deque(recent, maxlen=_KEPT_ERRORS)
 
 
-def _samples_since_rise(errors: NDArray[np.float64]) -> int:
-    """Return the length of the tail whose mean stands out most above the rest (maximum of the two-sample statistic)."""
+def _rows_since_rise(errors: NDArray[np.float64]) -> int:
+    """Return the length of the tail whose mean stands out most (maximal two-sample statistic)."""
     n = len(errors)
     if n < 2:
         return n
@@ -214,17 +226,17 @@ def _samples_since_rise(errors: NDArray[np.float64]) -> int:
     return int(after[np.argmax(rise * np.sqrt(after * (n - after)))])
 
 
-class ErrorRate:
-    """Turn absolute errors of a regression into 0/1 errors that a binary detector understands.
+class ErrorThreshold:
+    """Turns absolute errors of a regression into 0/1 errors for a test on error rates.
 
-    An error counts as 1 if it exceeds the running .8-quantile of the errors before it, so that
-    about one in five does while nothing changes, whatever the unit of y.
+    An error counts as 1 if it exceeds the running .8-quantile of the errors before it: about one in
+    five while nothing changes, whatever the unit of y.
 
     Parameters
     ----------
     rate
-        Step of the quantile's estimate, relative to its own size. It must be slow against the
-        detector's delay, or a rise of the errors is followed before it is noticed.
+        Step of the quantile's estimate, relative to its own size. Keep it slow compared with the
+        detector's delay, or the quantile follows a rise of the errors before it is noticed.
 
     References
     ----------
@@ -232,10 +244,10 @@ class ErrorRate:
 
     Examples
     --------
-    >>> from loco_stream.drift import ErrorRate
-    >>> rate = ErrorRate()
-    >>> share = sum(rate.update(i % 10) for i in range(5000)) / 5000
-    >>> round(share, 1), rate.update(100.0)
+    >>> from loco_stream.drift import ErrorThreshold
+    >>> threshold = ErrorThreshold()
+    >>> share = sum(threshold.update(i % 10) for i in range(5000)) / 5000
+    >>> round(share, 1), threshold.update(100.0)
     (0.2, 1)
     """
 
@@ -245,11 +257,11 @@ class ErrorRate:
         self.quantile = 0.0
 
     def update(self, absolute_error: float) -> int:
-        """Take one absolute error and return whether it is a large one."""
+        """Take one absolute error; return 1 if it is a large one, else 0."""
         self.n += 1
-        large = int(absolute_error > self.quantile)
+        is_large = int(absolute_error > self.quantile)
         if self.quantile <= 0.0:
             self.quantile = absolute_error
         else:
-            self.quantile *= math.exp(max(self.rate, 1.0 / self.n) * (large - 0.2))
-        return large
+            self.quantile *= math.exp(max(self.rate, 1.0 / self.n) * (is_large - 0.2))
+        return is_large

@@ -1,50 +1,57 @@
-"""Alarms without labels: inputs that the recent past does not explain."""
+"""Input drift without labels: rows that the recent past does not explain."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.drift.registry import export_numbers, make_detector, restore_numbers
-from loco_stream.drift.subspace import RESTART, SCORE_SIZE, WARM_UP, observe
+from loco_stream.drift.detectors.page_hinkley import PAGE_HINKLEY
+from loco_stream.drift.subspace import LEVEL_SIZE, RESTART, WARM_UP, observe
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.rng import derive_key, philox2x32
 
 __all__ = ["InputDetector"]
 
-# inputs wider than this are folded to it, which keeps the cost of an update at a few microseconds
+Vector: TypeAlias = NDArray[np.float64]
+
+# Wider inputs are folded to this width, which bounds the cost of an update to a few microseconds.
 _WIDTH = 64
-_PURPOSE = 7  # of the key that draws the folding
-# pace of all statistics while a change is suspected, or young ones absorb it before it is certain
-_SUSPICION = 0.1
-_ARRAYS = ("mean", "variance", "inverse", "lengths", "score", "components", "folded")
+_PURPOSE = 7  # of the random key of the folding
+# Pace of all statistics while a change is suspected: young ones would absorb it too soon.
+_SUSPICION_PACE = 0.1
+_ARRAYS = ("mean", "variance", "inverse", "lengths", "level", "components", "folded")
 
 
 class InputDetector:
-    """Input energy outside a running principal subspace, tested for a rise with river's one-sided Page-Hinkley test.
+    """Page-Hinkley test for a rise of the input energy outside a running principal subspace.
 
-    Each feature is standardised by its running mean and variance; candid covariance-free
-    incremental PCA (Weng et al., PAMI 2003) follows the `rank` strongest directions; the logarithm
-    of the energy left outside is standardised by its running mean and deviation and freed of its
-    correlation with the sample before (a sensor's readings repeat, which is not a change) before
-    the test sees it. Inputs of more than 64 features are folded to 64 sums with random signs, which
-    keeps distances (count sketch; Charikar et al., 2002).
+    Each feature is standardised by its running mean and variance. Candid covariance-free
+    incremental PCA (Weng et al., PAMI 2003) follows the `rank` strongest directions. The logarithm
+    of the energy outside is standardised by its running mean and deviation, and its correlation
+    with the row before is removed: repeated readings of a sensor are no change. Inputs of more than
+    64 features are folded to 64 sums with random signs, which preserves distances (count sketch;
+    Charikar et al., 2002).
 
     Parameters
     ----------
     n_features
         Length of the input vectors.
     rank
-        Directions that count as explained; at most a quarter of the dimensions, so that an outside
-        remains.
+        Directions of the subspace; at most a quarter of the dimensions, so that some are outside.
     threshold
-        Page-Hinkley threshold in standard deviations; 15 gave no false alarm on stationary streams
-        and missed no new permutation or pair of digits (`loco-stream bench drift`).
+        Threshold of the test in standard deviations. At 15 there was no false alarm on stationary
+        streams, and every new permutation or pair of digits was found
+        (`python -m benchmarks drift`).
     seed
-        Draws the folding.
+        Seed of the folding.
+
+    Attributes
+    ----------
+    onset
+        After "drift": rows since the sum of the test began to rise, the last one included.
 
     Raises
     ------
@@ -68,35 +75,28 @@ class InputDetector:
         self, n_features: int, rank: int = 8, threshold: float = 15.0, seed: int = 0
     ) -> None:
         if n_features < 1:
-            raise ConfigError(f"n_features must be at least 1, got {n_features}.")
+            raise ConfigError(f"`n_features` must be at least 1, got {n_features}")
         if not threshold > 0.0:
-            raise ConfigError(f"threshold must be above 0 standard deviations, got {threshold}.")
+            raise ConfigError(f"`threshold` must be above 0 standard deviations, got {threshold}")
         self.n_features = n_features
         self.threshold = threshold
         width = min(n_features, _WIDTH)
-        words = [
-            int(philox2x32(derive_key(seed, _PURPOSE), j))
-            for j in range(n_features if n_features > width else 0)
-        ]
-        self._buckets = np.array([word % width for word in words], dtype=np.int64)
-        self._signs = np.array([1.0 if word >> 63 else -1.0 for word in words])
+        self._buckets, self._signs = _folding(n_features, width, seed)
         self.mean = np.zeros(n_features)
         self.variance = np.zeros(n_features)
         self.inverse = np.zeros(n_features)
         self.components = np.zeros((max(0, min(rank, width // 4)), width))
         self.lengths = np.zeros(len(self.components))
         self.folded = np.zeros(width)
-        self.score = np.zeros(SCORE_SIZE)
+        self.level = np.zeros(LEVEL_SIZE)
         self.onset = 0
         self._rest = np.zeros(width)
         self._test = self._new_test()
 
-    def update(self, x: NDArray[np.float64]) -> str:
-        """Take one input vector (NaN: missing) and return "stable", "warning" or "drift".
+    def update(self, x: Vector) -> str:
+        """Take one row (NaN: missing) and return "stable", "warning" or "drift".
 
-        With "drift", the attribute `onset` tells how many samples ago, this one included, the
-        test's sum began to rise. The statistics then adapt quickly again, and no alarm comes within
-        the next 100 samples.
+        After "drift" the statistics adapt quickly, and no alarm follows within 100 rows.
         """
         innovation = observe(
             x,
@@ -109,63 +109,74 @@ class InputDetector:
             self._rest,
             self.components,
             self.lengths,
-            self.score,
-            _SUSPICION if self._risen > self.threshold / 3.0 else 1.0,
+            self.level,
+            _SUSPICION_PACE if self._rise > self.threshold / 3.0 else 1.0,
         )
-        if self.score[0] <= WARM_UP:
+        if self.level[0] <= WARM_UP:
             return "stable"
+        return self._test_rise(innovation)
+
+    def _test_rise(self, innovation: float) -> str:
         self._test.update(innovation)
-        risen = self._risen
-        self.onset = self.onset + 1 if risen > 0.0 else 0
+        rise = self._rise
+        self.onset = self.onset + 1 if rise > 0.0 else 0
         if self._test.drift_detected:
             self.restart()
             return "drift"
-        return "warning" if risen > self.threshold / 2.0 else "stable"
+        return "warning" if rise > self.threshold / 2.0 else "stable"
 
     @property
-    def _risen(self) -> float:
-        """How far the test's sum is above its minimum; the test fires at the threshold."""
-        risen: float = self._test._sum_increase - self._test._min_increase
-        return risen
+    def _rise(self) -> float:
+        """Distance of the test's sum from its minimum; the test fires at the threshold."""
+        rise: float = self._test._sum_increase - self._test._min_increase
+        return rise
 
     def restart(self) -> None:
-        """Adapt quickly again and wait before the next alarm: new inputs have begun."""
-        self.score[:5] = 0.0
-        self.score[5] = min(self.score[5], RESTART)
+        """Adapt quickly and delay the next alarm: other inputs begin."""
+        self.level[:5] = 0.0
+        self.level[5] = min(self.level[5], RESTART)
         self._test = self._new_test()
 
     def _new_test(self) -> Any:
-        """Return river's test for a rise of the mean; half a deviation is slack.
+        """Return a test for a rise of the mean with a slack of half a deviation.
 
-        With `alpha` below 1 the test's sum is pulled towards 0 and so loses its slack in the long
-        run.
+        With `alpha` below 1 the sum would be pulled towards 0 and lose its slack in the long run.
         """
-        options = {"min_instances": 1, "delta": 0.5, "alpha": 1.0, "threshold": self.threshold}
-        return make_detector("PageHinkley", options)
+        return PAGE_HINKLEY.make(
+            {"min_instances": 1, "delta": 0.5, "alpha": 1.0, "threshold": self.threshold}
+        )
 
-    def export_state(self) -> dict[str, NDArray[np.float64]]:
-        """Return everything it remembers as arrays of numbers."""
+    def export_state(self) -> dict[str, Vector]:
+        """Return the state as arrays."""
         return {
-            "test": export_numbers(self._test),
+            "test": PAGE_HINKLEY.export_state(self._test),
             "onset": np.array([self.onset]),
             **{name: getattr(self, name).copy() for name in _ARRAYS},
         }
 
-    def restore_state(self, arrays: Mapping[str, Any]) -> None:
+    def restore_state(self, arrays: Mapping[str, Vector]) -> None:
         """Continue from what `export_state` returned.
 
         Raises
         ------
         CheckpointError
-            The arrays are not complete or have other shapes.
+            The arrays are incomplete or have other shapes.
         """
         for name in _ARRAYS:
             target = getattr(self, name)
             saved = arrays.get(name)
             if saved is None or saved.shape != target.shape:
                 raise CheckpointError(
-                    f"The saved state of the input detector lacks {name} or has it in another shape."
+                    f"the saved state of the input detector lacks {name} or has another shape of it"
                 )
             target[...] = saved
-        restore_numbers(self._test, arrays["test"])
+        PAGE_HINKLEY.restore_state(self._test, arrays["test"])
         self.onset = int(arrays["onset"][0])
+
+
+def _folding(n_features: int, width: int, seed: int) -> tuple[NDArray[np.int64], Vector]:
+    """Return a dimension and a sign for each feature; nothing for inputs that are not folded."""
+    key = derive_key(seed, _PURPOSE)
+    words = [int(philox2x32(key, j)) for j in range(n_features if n_features > width else 0)]
+    buckets = np.array([word % width for word in words], dtype=np.int64)
+    return buckets, np.array([1.0 if word >> 63 else -1.0 for word in words])

@@ -6,54 +6,72 @@ import math
 
 from loco_stream._compiler.jit import entry, kernel
 
-__all__ = ["CLIP", "HORIZON", "RESTART", "SCORE_SIZE", "WARM_UP", "observe"]
+__all__ = ["CLIP", "HORIZON", "LEVEL_SIZE", "RESTART", "WARM_UP", "observe"]
 
-# samples in the running statistics: long against the delay of an alarm, short against a season
+# Rows in the running statistics: long compared with the delay of an alarm, short with a season.
 HORIZON = 1000.0
-WARM_UP = 100  # samples before the statistics are good enough to alarm
-# effective samples kept at a restart, so that the new inputs take over within about a hundred
+WARM_UP = 100  # rows before the statistics are good enough for an alarm
+# Effective rows kept at a restart, so that new inputs dominate within about a hundred.
 RESTART = 20.0
-CLIP = 3.0  # standard deviations; one outlier must not make an alarm
-SCORE_SIZE = 6
-_OUTLIER = 4.0  # standard deviations at which a feature is cut
-_FLOOR = 1e-3  # energy a dimension below which all inputs look the same
-_REFRESH = (
-    16  # wide inputs renew one in 16 standard deviations a sample: square roots are what costs
-)
+CLIP = 3.0  # standard deviations; a single outlier must not raise an alarm
+LEVEL_SIZE = 6
+_OUTLIER = 4.0  # standard deviations at which a feature is clipped
+_FLOOR = 1e-3  # energy per dimension below which all inputs look the same
+# Wide inputs renew one in 16 standard deviations per row: square roots dominate the cost.
+_REFRESH = 16
 
 
 @entry
-def observe(
-    x, mean, variance, inverse, buckets, signs, folded, rest, components, lengths, score, pace
-):  # type: ignore[no-untyped-def]
-    """Update every running statistic with `x` and return the innovation of the log energy outside, in deviations.
+def observe(  # type: ignore[no-untyped-def]
+    x, mean, variance, inverse, buckets, signs, folded, rest, components, lengths, level, pace
+):
+    """Update the statistics with one row; return the innovation of the log energy, in deviations.
 
-    `score` is (samples since restart; mean, variance and lag-one correlation of the log energy; its
-    last standardised value; effective samples in the input statistics). `pace` scales all rates.
-    All arrays are changed in place.
+    All arrays but `x` are changed in place.
+
+    Parameters
+    ----------
+    x : float64 (n_features,)
+        The row; NaN or infinite values are missing.
+    mean, variance, inverse : float64 (n_features,)
+        Running mean, variance and inverse standard deviation of each feature.
+    buckets : int64 (n_features,), signs : float64 (n_features,)
+        Dimension that each feature is folded to, and its sign; empty unless the input is wide.
+    folded, rest : float64 (width,)
+        The standardised row, and what the components leave of it.
+    components : float64 (rank, width), lengths : float64 (rank,)
+        Directions of the subspace, and their lengths.
+    level : float64 (6,)
+        Rows since the restart; mean, variance and lag-one correlation of the log energy; its last
+        standardised value; effective rows in the input statistics.
+    pace : float64
+        Scales all rates.
     """
-    score[5] += 1.0
-    rate = max(1.0 / score[5], 1.0 / HORIZON) * pace
-    _standardise(x, mean, variance, inverse, buckets, signs, folded, rate, score[5])
-    energy = _outside(folded, rest, components, lengths, rate)
-    return _innovation(math.log(energy / rest.size + _FLOOR), score, pace)
+    level[5] += 1.0
+    rate = max(1.0 / level[5], 1.0 / HORIZON) * pace
+    is_wide = x.size > folded.size
+    if is_wide:
+        _fill(folded, 0.0)
+    _standardise(x, mean, variance, inverse, buckets, signs, folded, rate)
+    _refresh(variance, inverse, level[5], is_wide)
+    energy = _energy_outside(folded, rest, components, lengths, rate)
+    return _innovation(math.log(energy / rest.size + _FLOOR), level, pace)
 
 
 @kernel
 def _fill(array, value):  # type: ignore[no-untyped-def]
-    for j in range(array.size):  # an assignment to a slice may raise, which kernels cannot
+    """Set every element of a float64 array (n,); slice assignment may raise, kernels may not."""
+    for j in range(array.size):
         array[j] = value
 
 
 @kernel
-def _standardise(x, mean, variance, inverse, buckets, signs, folded, rate, n):  # type: ignore[no-untyped-def]
-    """Fill `folded` with the standardised input, folded if it is wide.
+def _standardise(x, mean, variance, inverse, buckets, signs, folded, rate):  # type: ignore[no-untyped-def]
+    """Fill `folded` with the standardised row, and update mean and variance.
 
-    Missing values count as average.
+    Arrays as for `observe`, `rate` float64. Missing values count as average.
     """
-    wide = x.size > folded.size
-    if wide:
-        _fill(folded, 0.0)
+    is_wide = x.size > folded.size
     for j in range(x.size):
         deviation = x[j] - mean[j]
         if abs(deviation) < math.inf:  # neither NaN nor infinite
@@ -62,64 +80,95 @@ def _standardise(x, mean, variance, inverse, buckets, signs, folded, rate, n):  
             variance[j] += rate * ((1.0 - rate) * deviation * deviation - variance[j])
         else:
             value = 0.0
-        if wide:
+        if is_wide:
             folded[buckets[j]] += signs[j] * value
         else:
             folded[j] = value
-    step = _REFRESH if wide and n > 2 * _REFRESH else 1
-    for j in range(int(n) % step, x.size, step):
+
+
+@kernel
+def _refresh(variance, inverse, n, is_wide):  # type: ignore[no-untyped-def]
+    """Compute inverse standard deviations from variances, both float64 (n_features,).
+
+    After some rows (`n`, float64) a wide input (`is_wide`, bool) refreshes one in 16 per row.
+    """
+    step = _REFRESH if is_wide and n > 2 * _REFRESH else 1
+    for j in range(int(n) % step, variance.size, step):
         inverse[j] = 1.0 / math.sqrt(variance[j]) if variance[j] > 1e-24 else 0.0
 
 
 @kernel
-def _outside(folded, rest, components, lengths, rate):  # type: ignore[no-untyped-def]
-    """Let the components follow `folded` (CCIPCA) and return the energy that they leave, kept in `rest`."""
-    width = rest.size
-    for j in range(width):
+def _energy_outside(folded, rest, components, lengths, rate):  # type: ignore[no-untyped-def]
+    """Update the components (CCIPCA) and return the energy outside; what is left goes to `rest`.
+
+    Arrays as for `observe`, `rate` float64.
+    """
+    for j in range(rest.size):
         rest[j] = folded[j]
     for i in range(len(components)):
-        component = components[i]
-        dot = 0.0
-        for j in range(width):
-            dot += component[j] * rest[j]
-        if lengths[i] < 1e-12:  # not met yet: starts in the direction of what is left
-            length = 0.0
-            for j in range(width):
-                component[j] = rest[j]
-                length += rest[j] * rest[j]
-            lengths[i] = math.sqrt(length)
-            _fill(rest, 0.0)
+        if lengths[i] < 1e-12:
+            lengths[i] = _start(components[i], rest)
             break
-        along = dot / lengths[i]
-        scale = along / lengths[i]
-        length = 0.0
-        for j in range(width):
-            before = component[j]
-            component[j] = (1.0 - rate) * before + rate * along * rest[j]
-            rest[j] -= scale * before
-            length += component[j] * component[j]
-        lengths[i] = math.sqrt(length)
+        lengths[i] = _deflate(components[i], rest, lengths[i], rate)
     energy = 0.0
-    for j in range(width):
+    for j in range(rest.size):
         energy += rest[j] * rest[j]
     return energy
 
 
 @kernel
-def _innovation(level, score, pace):  # type: ignore[no-untyped-def]
-    """Standardise `level`, take out what the value before predicts, and update the running statistics of both."""
-    score[0] += 1.0
-    rate = max(1.0 / score[0], 1.0 / HORIZON) * pace
-    deviation = math.sqrt(score[2])
-    change = level - score[1]
+def _start(component, rest):  # type: ignore[no-untyped-def]
+    """Start a component in the direction of `rest`, both float64 (width,); return its length."""
+    squared = 0.0
+    for j in range(rest.size):
+        component[j] = rest[j]
+        squared += rest[j] * rest[j]
+    _fill(rest, 0.0)
+    return math.sqrt(squared)
+
+
+@kernel
+def _deflate(component, rest, length, rate):  # type: ignore[no-untyped-def]
+    """Move a component towards `rest`, take its direction out of `rest`; return its new length.
+
+    `component` and `rest` are float64 (width,), `length` and `rate` float64.
+    """
+    dot = 0.0
+    for j in range(rest.size):
+        dot += component[j] * rest[j]
+    along = dot / length
+    scale = along / length
+    squared = 0.0
+    for j in range(rest.size):
+        before = component[j]
+        component[j] = (1.0 - rate) * before + rate * along * rest[j]
+        rest[j] -= scale * before
+        squared += component[j] * component[j]
+    return math.sqrt(squared)
+
+
+@kernel
+def _innovation(log_energy, level, pace):  # type: ignore[no-untyped-def]
+    """Return the standardised log energy minus what the value before predicts; update `level`.
+
+    `log_energy` and `pace` are float64, `level` as for `observe`.
+    """
+    level[0] += 1.0
+    n = level[0]
+    mean = level[1]
+    variance = level[2]
+    correlation = level[3]
+    last = level[4]
+    rate = max(1.0 / n, 1.0 / HORIZON) * pace
+    deviation = math.sqrt(variance)
+    change = log_energy - mean
     standard = min(CLIP, max(-CLIP, change / (deviation + 1e-6)))
-    correlation = min(0.98, max(0.0, score[3]))
-    innovation = (standard - correlation * score[4]) / math.sqrt(1.0 - correlation * correlation)
-    if score[0] > WARM_UP / 2:
+    bounded = min(0.98, max(0.0, correlation))
+    if n > WARM_UP / 2:
         change = standard * (deviation + 1e-6)
-    score[1] += rate * change
-    score[2] += rate * ((1.0 - rate) * change * change - score[2])
-    if score[0] > 2.0:
-        score[3] += rate * (standard * score[4] - score[3])
-    score[4] = standard
-    return innovation
+    level[1] = mean + rate * change
+    level[2] = variance + rate * ((1.0 - rate) * change * change - variance)
+    if n > 2.0:
+        level[3] = correlation + rate * (standard * last - correlation)
+    level[4] = standard
+    return (standard - bounded * last) / math.sqrt(1.0 - bounded * bounded)

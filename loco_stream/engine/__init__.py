@@ -1,9 +1,5 @@
-"""Streams in, predictions, scores and learning steps out.
-
-Checkpoints and a log so that nothing is lost.
-"""
+"""The engine: runs a model on a stream, with scores, checkpoints and a log."""
 
 from loco_stream.engine.core import StreamEngine
-from loco_stream.engine.sinks import JSONLSink
 
-__all__ = ["JSONLSink", "StreamEngine"]
+__all__ = ["StreamEngine"]

@@ -1,8 +1,9 @@
-"""A folder of checkpoints: three are kept, a damaged one is passed over."""
+"""The folder of checkpoints: the last three are kept, and a damaged one is passed over."""
 
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import sys
@@ -10,30 +11,30 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
 
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.persistence import format as persist
+from loco_stream.persistence.content import Array, Saved, State
 
-__all__ = ["KEPT", "CheckpointFolder", "Writer", "newest", "strangers"]
+__all__ = ["KEPT", "CheckpointFolder", "CheckpointWriter", "foreign_files", "newest"]
 
 KEPT = 3
 
+_log = logging.getLogger(__name__)
+
 
 class CheckpointFolder:
-    """Checkpoints of one engine, numbered by the commit they hold.
+    """Checkpoints of one engine, numbered by the commit that they hold.
 
     Parameters
     ----------
     path
-        The folder; it is made if needed and belongs to one engine at a time.
+        The folder. It is created if needed, and locked: one engine at a time works in it.
 
     Raises
     ------
     ConfigError
-        Another engine works in it, or it cannot be made.
+        Another engine works in the folder, or it cannot be created.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -50,55 +51,45 @@ class CheckpointFolder:
         except ConfigError:
             os.close(self._lock)
             raise
-        for left_over in self.path.glob(".checkpoint-*.tmp"):  # a killed engine was writing it
-            left_over.unlink()
+        for stale in self.path.glob(".checkpoint-*.tmp"):  # of an engine that was killed
+            stale.unlink()
 
     @property
-    def used(self) -> bool:
-        """Whether an engine has left anything here."""
+    def is_used(self) -> bool:
+        """Whether an engine has left files here."""
         return bool(_numbered(self.path)) or any(self.path.glob("log-*.wal"))
 
     def check(self) -> None:
-        """Raise `FileNotFoundError` if the folder is not the one that was opened.
-
-        What is written would be lost.
-        """
+        """Raise `FileNotFoundError` if the folder was replaced: writes to it would be lost."""
         try:
-            there = os.path.samestat(os.stat(self.path / "lock"), os.fstat(self._lock))
+            is_same = os.path.samestat(os.stat(self.path / "lock"), os.fstat(self._lock))
         except OSError:
-            there = False
-        if not there:
+            is_same = False
+        if not is_same:
             raise FileNotFoundError(
                 errno.ENOENT,
-                "it was deleted, moved or replaced while the engine runs; put it back, or stop the engine",
+                "it was deleted, moved or replaced while the engine runs; put it back, or stop "
+                "the engine",
             )
 
-    def write(
-        self, number: int, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
-    ) -> int:
-        """Write a checkpoint and remove the oldest beyond three.
-
-        Returns the oldest number that is left.
-        """
+    def write(self, number: int, config: State, arrays: Mapping[str, Array]) -> int:
+        """Write a checkpoint and remove the oldest beyond three; return the oldest number left."""
         self.check()
-        persist.write(
-            self.path / f"checkpoint-{number:012d}.loco", "checkpoint", config, arrays, mode=0o600
-        )
-        files = [
-            file for file in _numbered(self.path) if file[0] <= number
-        ]  # not a stray copy that claims more
-        for _, path in files[:-KEPT]:
-            path.unlink()
+        path = self.path / f"checkpoint-{number:012d}.loco"
+        persist.write(path, "checkpoint", config, arrays, mode=0o600)
+        files = [file for file in _numbered(self.path) if file[0] <= number]  # no stray copies
+        for _, old in files[:-KEPT]:
+            old.unlink()
         return files[-KEPT:][0][0]
 
-    def put_aside(self, commit: int, record: bytes) -> Path:
-        """Keep a commit that cannot be learned in a file, in the format of the log."""
+    def set_aside(self, commit: int, record: bytes) -> Path:
+        """Keep a commit that cannot be learned in a file of its own, in the format of the log."""
         path = self.path / f"commit-{commit:012d}.refused"
         persist.atomic_write(path, record, mode=0o600)
         return path
 
     def set_aside_commits(self) -> set[int]:
-        """Return the numbers of the commits that were put aside."""
+        """Return the numbers of the commits that were set aside."""
         names = (
             re.fullmatch(r"commit-(\d{12})\.refused", file.name)
             for file in self.path.glob("commit-*.refused")
@@ -106,12 +97,12 @@ class CheckpointFolder:
         return {int(match[1]) for match in names if match is not None}
 
     def release(self) -> None:
-        """Let another engine use the folder."""
+        """Unlock the folder for another engine."""
         os.close(self._lock)
 
 
-def newest(path: str | os.PathLike[str]) -> tuple[Path, persist.Saved, list[str]]:
-    """Return the newest sound checkpoint of a folder, and a sentence for each damaged one passed over.
+def newest(path: str | os.PathLike[str]) -> tuple[Path, Saved, list[str]]:
+    """Return the newest intact checkpoint of a folder, and a sentence per damaged one.
 
     Raises
     ------
@@ -130,22 +121,37 @@ def newest(path: str | os.PathLike[str]) -> tuple[Path, persist.Saved, list[str]
         damage.append(
             f"{file} holds commit {saved.config['commit']}: it is a copy under a wrong name"
         )
+    raise CheckpointError(_no_checkpoint(path, damage))
+
+
+def _no_checkpoint(path: str | os.PathLike[str], damage: list[str]) -> str:
     if damage:
-        raise CheckpointError(f"no checkpoint in {os.fspath(path)} is sound: {damage[0]}")
-    alone = "; a log alone cannot be learned: put the checkpoint it began from back, or name an empty folder"
-    has_log = any(Path(path).glob("log-*.wal"))
-    raise CheckpointError(f"there is no checkpoint in {os.fspath(path)}{alone if has_log else ''}")
+        return f"no checkpoint in {os.fspath(path)} is intact: {damage[0]}"
+    text = f"there is no checkpoint in {os.fspath(path)}"
+    if not any(Path(path).glob("log-*.wal")):
+        return text
+    return (
+        f"{text}; a log alone cannot be learned: put back the checkpoint that it began from, or "
+        "name an empty folder"
+    )
 
 
-class Writer:
-    """Writes checkpoints in a thread, so that learning goes on meanwhile.
+class CheckpointWriter:
+    """Writes checkpoints in a thread, so that learning continues meanwhile.
 
     Parameters
     ----------
     folder
-        Where to.
+        Where the checkpoints are.
     written
-        Called in that thread with the oldest number left, once a checkpoint is durable.
+        Called in that thread, once a checkpoint is durable, with the oldest number left.
+
+    Attributes
+    ----------
+    error
+        Why the last checkpoint could not be written, or None.
+    written_at
+        Monotonic time of the last durable checkpoint, or None.
     """
 
     def __init__(self, folder: CheckpointFolder, written: Callable[[int], None]) -> None:
@@ -156,14 +162,12 @@ class Writer:
         self.written_at: float | None = None
 
     @property
-    def busy(self) -> bool:
+    def is_busy(self) -> bool:
         """Whether the last checkpoint is still being written."""
         return self._thread is not None and self._thread.is_alive()
 
-    def submit(
-        self, number: int, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
-    ) -> None:
-        """Write in the background what nobody else will change; waits for the one before."""
+    def submit(self, number: int, config: State, arrays: Mapping[str, Array]) -> None:
+        """Write a checkpoint in the background, after the one before; nothing may change it."""
         self.wait()
         self._thread = threading.Thread(
             target=self._run, args=(number, config, arrays), name="checkpoint", daemon=True
@@ -176,19 +180,22 @@ class Writer:
             self._thread.join()
             self._thread = None
 
-    def _run(
-        self, number: int, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
-    ) -> None:
+    def _run(self, number: int, config: State, arrays: Mapping[str, Array]) -> None:
+        began = time.monotonic()
         try:
             self._written(self._folder.write(number, config, arrays))
         except (CheckpointError, OSError) as error:
             self.error = CheckpointError(str(error))
+            _log.warning("checkpoint %d could not be written: %s", number, error)
         else:
-            self.error, self.written_at = None, time.monotonic()
+            self.error = None
+            self.written_at = time.monotonic()
+            seconds = self.written_at - began
+            _log.info("checkpoint %d in %s took %.2f s", number, self._folder.path, seconds)
 
 
-def strangers(path: Path) -> list[str]:
-    """Return a sentence for each file that looks like one of the engine's and is none."""
+def foreign_files(path: Path) -> list[str]:
+    """Return a sentence per file whose name resembles one of the engine's."""
     own = re.compile(r"(checkpoint-\d{12}\.loco|log-\d{12}\.wal(\.\d+\.damaged)?)")
     files = sorted([*path.glob("checkpoint-*"), *path.glob("log-*.wal*")])
     return [
@@ -207,7 +214,7 @@ def _numbered(path: Path) -> list[tuple[int, Path]]:
 
 
 def _lock(descriptor: int, folder: Path) -> None:
-    """Keep other engines out until the descriptor is closed, by whatever ends the process."""
+    """Lock a folder until the descriptor is closed, also by the end of the process."""
     try:
         import fcntl
     except ImportError:

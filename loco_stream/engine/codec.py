@@ -1,85 +1,96 @@
-"""A commit as bytes: what the write-ahead log keeps of the events that belong together."""
+"""Commits as bytes: the records of the write-ahead log.
+
+Their fields have positions and no names. A record has no version of its own: a change of the layout
+needs another kind letter, and the old kind stays readable.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
 import msgspec
 import numpy as np
 
+from loco_stream.persistence.content import Plain, State
 from loco_stream.persistence.format import decode_plain, encode_plain
 from loco_stream.stream import Block, Event, Labels, Sample
 
 __all__ = ["decode_commit", "encode_commit"]
 
+_SAMPLE = "s"
+_BLOCK = "b"
+_LABELS = "l"
 
-def encode_commit(events: Sequence[Event], position: Mapping[str, Any], now: float) -> bytes:
-    """Return the bytes of a commit.
 
-    Its rows and labels, where its source stood after it, and the time it came.
+def encode_commit(events: Sequence[Event], cursor: State, now: float) -> bytes:
+    """Return the bytes of a commit: its rows and labels, the cursor after it, and its time.
 
-    Questions are not kept: nothing is learned from them, and who asked is gone after a restart.
+    Requests to predict are left out: nothing is learned from them, and their sender is gone after a
+    restart.
     """
     rows = [row for event in events if (row := _pack(event))]
-    return encode_plain([rows, msgspec.Raw(msgspec.msgpack.encode(position)), now])
+    return encode_plain([rows, msgspec.Raw(msgspec.msgpack.encode(cursor)), now])
 
 
-def decode_commit(content: bytes) -> tuple[list[Event], dict[str, Any], float]:
+def decode_commit(content: bytes) -> tuple[list[Event], dict[str, Plain], float]:
     """Undo `encode_commit`."""
-    rows, position, now = decode_plain(content)
-    return [_unpack(row) for row in rows], position, now
+    rows, cursor, now = decode_plain(content)
+    return [_unpack(row) for row in rows], cursor, now
 
 
-def _pack(event: Event) -> list[Any] | None:
+def _pack(event: Event) -> list[Plain] | None:
     if isinstance(event, Sample):
-        row = ["s", dict(event.x), event.y, event.seq, event.t, event.source]
-        if event.epoch:
-            return [*row, event.sequence, event.epoch]
-        return row if event.sequence is None else [*row, event.sequence]
+        return _pack_sample(event)
     if isinstance(event, Block):
-        y = None if event.y is None else list(event.y)
-        shape = list(event.X.shape)
-        data = np.ascontiguousarray(event.X, dtype="<f4").tobytes()
-        block = [
-            "b",
-            data,
-            shape,
-            y,
-            _names(event.features),
-            event.seq,
-            event.t,
-            event.source,
-            event.epoch,
-        ]
-        if event.times is None and event.sequence is None:
-            return block
-        times = (
-            None
-            if event.times is None
-            else np.ascontiguousarray(event.times, dtype="<f8").tobytes()
-        )
-        return [*block, times, None if event.sequence is None else list(event.sequence)]
+        return _pack_block(event)
     if isinstance(event, Labels):
-        return ["l", list(event.of), list(event.y), event.seq, event.source, event.epoch]
+        return [_LABELS, list(event.of), list(event.y), event.seq, event.source, event.epoch]
     return None
+
+
+def _pack_sample(event: Sample) -> list[Plain]:
+    row = [_SAMPLE, dict(event.x), event.y, event.seq, event.t, event.source]
+    if event.epoch:
+        return [*row, event.sequence, event.epoch]
+    return row if event.sequence is None else [*row, event.sequence]
+
+
+def _pack_block(event: Block) -> list[Plain]:
+    block = [
+        _BLOCK,
+        np.ascontiguousarray(event.X, dtype="<f4").tobytes(),
+        list(event.X.shape),
+        None if event.y is None else list(event.y),
+        _names(event.features),
+        event.seq,
+        event.t,
+        event.source,
+        event.epoch,
+    ]
+    if event.times is None and event.sequence is None:
+        return block
+    times = None
+    if event.times is not None:
+        times = np.ascontiguousarray(event.times, dtype="<f8").tobytes()
+    return [*block, times, None if event.sequence is None else list(event.sequence)]
 
 
 @lru_cache(maxsize=64)
 def _names(features: tuple[str, ...]) -> msgspec.Raw:
-    """Return column names encoded: the same few are written with every block."""
+    """Return encoded column names: the same few are written with every block."""
     return msgspec.Raw(msgspec.msgpack.encode(features))
 
 
-def _unpack(row: list[Any]) -> Event:
+def _unpack(row: list[Plain]) -> Event:
     kind, *fields = row
-    if kind == "s":
+    if kind == _SAMPLE:
         return Sample(*fields)
-    if kind == "l":
+    if kind == _LABELS:
         return Labels(*fields)
-    data, shape, y, features, seq, t, source, epoch, *when = fields
-    stamps, sequence = when or (None, None)
+    data, shape, y, features, seq, t, source, epoch, *context = fields
+    times, sequence = context or (None, None)
     X = np.frombuffer(data, dtype="<f4").astype(np.float32).reshape(shape)
-    times = None if stamps is None else np.frombuffer(stamps, dtype="<f8").astype(np.float64)
+    if times is not None:
+        times = np.frombuffer(times, dtype="<f8").astype(np.float64)
     return Block(X, y, tuple(features), seq, t, source, epoch, None, times, sequence)

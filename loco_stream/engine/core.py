@@ -1,101 +1,106 @@
-"""The engine: rows in, predictions, scores and learning steps out, nothing lost on the way."""
+"""The engine: runs a model on a stream, with scores, checkpoints and a log."""
 
 from __future__ import annotations
 
-import math
+import logging
 import os
 import threading
-import time
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, TypeAlias
 
 from loco_stream._compiler.timing import compile_seconds
-from loco_stream.engine.admission import Admitted, admit
+from loco_stream._renamed import renamed
+from loco_stream.engine.commits import CommitPipeline, StoreOptions
+from loco_stream.engine.data_quality import DataQuality
+from loco_stream.engine.events import EventHandler
 from loco_stream.engine.latency import LatencyHistogram
-from loco_stream.engine.ledger import Ledger
 from loco_stream.engine.listeners import Listeners
+from loco_stream.engine.measures import RunMeasures
 from loco_stream.engine.model_adapter import ModelAdapter, task_of
-from loco_stream.engine.pending import Pending
+from loco_stream.engine.pending import PendingRows
 from loco_stream.engine.progress import watch
 from loco_stream.engine.report import Report
-from loco_stream.engine.resume import Place, resume, save
-from loco_stream.engine.score import Score
 from loco_stream.engine.source_reader import SourceReader, as_source, head, n_rows, tail
-from loco_stream.engine.status import Board
-from loco_stream.engine.store import Store
-from loco_stream.engine.trainer import Answered, Trainer
+from loco_stream.engine.status import StatusBoard
+from loco_stream.engine.trainer import ScoredRow, Trainer
 from loco_stream.engine.wal import parse_durability
-from loco_stream.errors import ConfigError, InputError
+from loco_stream.errors import ConfigError
 from loco_stream.monitor import TaskMonitor
+from loco_stream.persistence.content import State
 from loco_stream.records import Record
-from loco_stream.stream import Event, Sink
+from loco_stream.stream import Event, Position, Sink, Source
 
 __all__ = ["StreamEngine"]
 
-_LOOK_SECONDS = 0.1  # between looks for a stop when the stream has ended
+Model: TypeAlias = Any  # has `predict_one` and `learn_one`
+Rows: TypeAlias = Any  # an iterable of (x, y) pairs
+
+_POLL_SECONDS = 0.1  # between checks for a stop when the stream has ended
+
+_log = logging.getLogger(__name__)
 
 
-class _Stop(BaseException):
-    """Raised into a source that waits, by `stop` from a signal handler."""
+class _InterruptReading(BaseException):
+    """Raised by `stop` from a signal handler into a source that waits."""
 
 
 class StreamEngine:
-    """Runs a model on a stream: predict, score, learn, and tell what happened.
+    """Runs a model on a stream: every row is predicted and scored before it is learned.
 
-    Every row is predicted before its label is used. One engine makes one run.
+    An engine makes one run. It logs to the loggers below `loco_stream.engine`.
 
     Parameters
     ----------
     model
-        Any model with `predict_one` and `learn_one`; one with array doors learns blocks in one
+        Any model with `predict_one` and `learn_one`; one with array methods learns blocks in one
         call.
     source
-        A `Source`, or any iterable of (x, y) pairs, for example a data set of river.
+        A `Source`, or any iterable of (x, y) pairs, for example a dataset of river.
     sinks
         `Sink` objects; each gets every prediction, and the report at the end.
-        `loco_stream.connectors.open_sink` makes those that send records elsewhere.
+        `loco_stream.connectors.open_sink` makes sinks that send records elsewhere.
     monitor
-        A `TaskMonitor`; None watches for drift but withholds no sample: the score is that of
-        river's validation.
+        A `TaskMonitor`. By default one that detects drift and holds out no row, so that scores
+        equal those of a progressive validation with river.
     checkpoint
-        Folder of checkpoints (and of the write-ahead log, where the source needs one); None keeps
-        nothing.
+        Folder of checkpoints, and of the write-ahead log if the source needs one. By default
+        nothing is kept.
     delay
-        Samples between a row and its label; the scores of a model of river equal its
-        ``progressive_val_score(delay=...)``, and one that gives tickets learns from them. None
-        means at once.
+        Rows between a row and its label. The scores of a river model equal those of
+        ``progressive_val_score(delay=...)``; a model with tickets learns from them. By default
+        labels come with their rows.
     task
-        "classification" or "regression"; None asks the model.
-    window
-        Samples in the sliding window of the scores.
+        "classification" or "regression"; by default that of the model.
+    score_window
+        Rows in the sliding window of the scores.
     resume
-        False refuses a folder that holds an earlier run; True goes on with it, and refuses an empty
-        one; None goes on if there is something.
+        False refuses a folder with an earlier run; True resumes that run, and refuses an empty
+        folder; None resumes a run if there is one.
     checkpoint_every
-        Rows between checkpoints; 10,000 are learned again in about a second. One is also taken
+        Rows between checkpoints; 10,000 are learned again in about a second. One is also written
         every 60 seconds.
     durability
-        "batch", "interval:<seconds>s" or "off": when the write-ahead log is synced. None means
-        "batch" for a source that forgets a row once it is acknowledged, and "off" for any other.
+        When the write-ahead log is synced: "batch", "interval:<seconds>s" or "off". By default
+        "batch" for a source that forgets a row once it is acknowledged, else "off".
     max_pending, max_age
         Rows, and seconds of running time, that predictions wait for late labels.
     strict
-        Raise when the model refuses a row; False counts it as rejected and goes on.
+        Raise when the model refuses a row; False counts the row as rejected and continues.
     forever
-        Stay when the stream has ended, until `stop` is called.
+        Wait for `stop` when the stream has ended.
     settings
-        Plain values stored with each checkpoint; a run resumed with others is refused.
+        Plain values stored with each checkpoint; a run is not resumed with others.
     watchers
-        Each is called with the engine, in its thread, when it has resumed, ten times a second, and
-        at the end.
+        Functions called with the engine, in its thread: at the start, ten times per second, and at
+        the end.
 
     Raises
     ------
     ConfigError
-        An option out of range, or a checkpoint folder that is in use or not empty.
+        An option is out of its range, or the checkpoint folder is in use or does not fit `resume`.
     CheckpointError
-        Nothing sound to resume.
+        There is no intact checkpoint to resume from.
 
     Examples
     --------
@@ -106,17 +111,18 @@ class StreamEngine:
     (500, 0.858)
     """
 
+    @renamed(window="score_window")
     def __init__(
         self,
-        model: Any,
-        source: Any,
+        model: Model,
+        source: Source | SourceReader | Rows,
         sinks: Iterable[Sink] = (),
         monitor: TaskMonitor | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         delay: int | None = None,
         *,
         task: str | None = None,
-        window: int = 500,
+        score_window: int = 500,
         resume: bool | None = False,
         checkpoint_every: int = 10_000,
         durability: str | None = None,
@@ -124,97 +130,88 @@ class StreamEngine:
         max_age: float = 3600.0,
         strict: bool = True,
         forever: bool = False,
-        settings: Mapping[str, Any] | None = None,
+        settings: State | None = None,
         watchers: Iterable[Callable[[StreamEngine], None]] = (),
     ) -> None:
-        if checkpoint_every < 1:
-            raise ConfigError(f"checkpoint_every must be at least 1 row, not {checkpoint_every}")
-        self._source_reader = (
-            source if isinstance(source, SourceReader) else SourceReader(as_source(source))
-        )
-        self.source = self._source_reader.source
-        self.durability = durability or (
-            "batch" if checkpoint and getattr(self.source, "needs_log", False) else "off"
-        )
-        if parse_durability(self.durability) is not None and checkpoint is None:
-            raise ConfigError(f"durability {self.durability} needs a checkpoint folder")
+        self._reader = source if isinstance(source, SourceReader) else _reader_of(source)
+        self.source = self._reader.source
+        self.durability = durability or _default_durability(self.source, checkpoint)
+        _check_store(checkpoint, checkpoint_every, self.durability)
         self._listeners = Listeners(sinks, watchers)
-        self._model_adapter = ModelAdapter(model)
-        self._score = Score(
-            task or task_of(model), window, lambda: self._source_reader.waited + compile_seconds()
-        )
-        self.monitor = TaskMonitor(holdout=0, task=self._score.task) if monitor is None else monitor
+        adapter = ModelAdapter(model)
+        self._measures = RunMeasures(task or task_of(model), score_window, self._seconds_waited)
+        if monitor is None:
+            monitor = TaskMonitor(holdout=0, problem=self._measures.problem)
+        self.monitor = monitor
         self._trainer = Trainer(
-            self._model_adapter,
-            self._score,
-            self.monitor,
-            Pending(max_pending, max_age),
-            delay,
-            self.source.reply,
-            Ledger(self.source, self._model_adapter.takes_text),
-            strict,
+            adapter, PendingRows(max_pending, max_age), self._measures, self.monitor
         )
-        self._checkpoint = checkpoint
-        self._resume = resume
-        self._every = checkpoint_every
+        quality = DataQuality(self.source, adapter.takes_text)
+        self._handler = EventHandler(self._trainer, quality, delay, self.source.reply, strict)
+        self._commits = CommitPipeline(
+            self._reader,
+            self._handler,
+            self._listeners,
+            StoreOptions(checkpoint, resume, checkpoint_every, self.durability),
+            settings or {},
+            self._measures.problem,
+        )
+        self._board = StatusBoard(
+            self._handler,
+            self._commits,
+            self._measures,
+            self.monitor,
+            self.source,
+            self._listeners,
+        )
         self._forever = forever
-        self._settings = dict(settings or {})
-        self._store: Store | None = None
-        self._place = Place(self._source_reader.start)
-        self._stopping = self._save_asked = False
-        self._waiting: int | None = None
-        self._ran = False
-        self._ticked = math.nan
+        self._stopping = False
+        self._reading_thread: int | None = None  # while it waits for the source
+        self._has_run = False
         self.stream_ended = False
         self.report: Report | None = None  # once the run has ended, also by an error
-        self._board = Board(self._trainer, self.source, self._listeners)
 
     def __repr__(self) -> str:
         model = type(self.model).__name__
-        monitor = self.monitor
-        return f"StreamEngine({model}, {self.source.name!r}, monitor={monitor!r}, n_samples={self._trainer.n_samples})"
+        n = self._trainer.n_samples
+        return (
+            f"StreamEngine({model}, {self.source.name!r}, monitor={self.monitor!r}, n_samples={n})"
+        )
 
     @property
-    def model(self) -> Any:
-        """The model as it is now; after a resume it is not the object that was handed in."""
-        return self._model_adapter.model
+    def model(self) -> Model:
+        """The current model; after a resume it is not the object that was passed in."""
+        return self._trainer.adapter.model
 
     def stop(self) -> None:
-        """End the run after the rows at hand.
+        """End the run after the current rows; from a signal handler or any thread.
 
-        May be called from a signal handler or another thread.
-
-        A source that waits in the thread of the handler is interrupted at once; from another thread
-        it ends with the next rows, or with the source's next empty list.
+        A source that waits is interrupted if the handler runs in its thread; from another thread
+        the run ends with the next rows, or with the source's next empty list.
         """
         self._stopping = True
-        if self._waiting == threading.get_ident():
-            raise _Stop
+        if self._reading_thread == threading.get_ident():
+            raise _InterruptReading
 
     def request_checkpoint(self) -> None:
-        """Write a checkpoint with the next commit, or the source's next empty list.
+        """Write a checkpoint after the next commit or the source's next empty list; thread-safe."""
+        self._commits.is_save_requested = True
 
-        From any thread.
-        """
-        self._save_asked = True
-
-    def asked(self, names: Iterable[Hashable], rows: int = 1) -> None:
-        """Count rows about which the model was asked beside the source, and the features in them; from any thread."""
-        self._trainer.asked(names, rows)
+    def count_request(self, names: Iterable[Hashable], rows: int = 1) -> None:
+        """Count rows that were predicted outside the source, and their features; thread-safe."""
+        self._handler.count_request(names, rows)
 
     def on(self, kind: str, function: Callable[[Record], object]) -> None:
         """Call a function with every record of one kind, in the engine's thread.
 
-        See `loco_stream.records`.
-
-        What it raises is counted, and said once in the report's notes; the engine goes on.
+        An exception in the function is counted and noted in the report; the run continues.
 
         Parameters
         ----------
         kind
             "prediction", "drift", "task", "status" (every 5 seconds) or "report" (at the end).
         function
-            Gets the record, a dict.
+            Gets the record, a dict; see `loco_stream.records`.
 
         Raises
         ------
@@ -225,22 +222,28 @@ class StreamEngine:
         --------
         >>> from river import datasets, naive_bayes
         >>> from loco_stream import StreamEngine
-        >>> engine, told = StreamEngine(naive_bayes.GaussianNB(), datasets.Phishing()), []
-        >>> engine.on("prediction", told.append)
+        >>> engine, records = StreamEngine(naive_bayes.GaussianNB(), datasets.Phishing()), []
+        >>> engine.on("prediction", records.append)
         >>> _ = engine.run(max_samples=3)
-        >>> [record["seq"] for record in told]
+        >>> [record["seq"] for record in records]
         [0, 1, 2]
         """
-        if self._ran:
-            raise ConfigError("an engine that runs takes no more callbacks: call `on` before `run`")
+        if self._has_run:
+            raise ConfigError("a running engine takes no more callbacks: call `on` before `run`")
         self._listeners.on(kind, function)
 
     def run(self, max_samples: int | None = None, progress: bool = False) -> Report:
-        """Run until the stream ends, `max_samples` rows have come, or `stop` is called.
+        """Run until the stream ends, `max_samples` rows were learned, or `stop` is called.
 
         At the end the labels that `delay` held back are learned, a checkpoint is written, the sinks
-        get the report and the source is closed. With `progress`, a line on a terminal or below the
-        notebook's cell tells how it goes.
+        get the report and the source is closed.
+
+        Parameters
+        ----------
+        max_samples
+            Rows after which the run ends; None for no limit.
+        progress
+            Show a progress line on the terminal or below the cell of a notebook.
 
         Returns
         -------
@@ -250,215 +253,158 @@ class StreamEngine:
         Raises
         ------
         ConfigError
-            The engine has run before, or max_samples is below 1.
+            The engine has run before, or `max_samples` is below 1.
         SourceError, InputError
             The stream is broken, or the model refused a row (`strict`).
         """
-        if self._ran:
-            raise ConfigError(
-                "an engine makes one run; make a new one with the same model to go on"
-            )
+        if self._has_run:
+            raise ConfigError("an engine makes one run; make a new one with the same model")
         if max_samples is not None and max_samples < 1:
-            raise ConfigError(f"max_samples must be at least 1, not {max_samples}")
-        self._ran = True
-        whole = False
-        self._trainer.listen(self._listeners)
+            raise ConfigError(f"`max_samples` must be at least 1, got {max_samples}")
+        self._has_run = True
+        self._listen()
+        model = type(self.model).__name__
+        _log.info("%s on %s, durability %s", model, self.source.name, self.durability)
         with watch(self, False, max_samples) if progress else nullcontext():
+            is_complete = False
             try:
-                self._trainer.now = time.time()
-                self._open()
-                self._ticked = time.monotonic()
-                self._board.publish(self, self._store)
-                self._loop(max_samples)
-                self._close_books()
-                whole = not self._stopping
+                self._commits.open()
+                self._board.update(self)
+                self._process(max_samples)
+                self._finish()
+                is_complete = not self._stopping
             finally:
-                self._board.look(self, self._store)
-                self.report = self._board.report(self.model, interrupted=not whole)
-                self._release(self.report)
+                self.report = self._close(is_complete)
         return self.report
 
-    def _loop(self, max_samples: int | None) -> None:
+    def _listen(self) -> None:
+        """Pass alarms and predictions to those who want them."""
+        listeners = self._listeners
+        self._trainer.on_alarm(listeners.emit_alarm)
+        if listeners.wants("prediction"):
+            self._trainer.on_prediction(listeners.emit_prediction, listeners.emit_block)
+
+    def _process(self, max_samples: int | None) -> None:
         left = max_samples
         while (commit := self._next()) is not None:
-            (events, position), skip = commit, self._place.skip
-            if skip:  # rows that an earlier run learned before it stopped within a commit
+            events, position = commit
+            skip = self._commits.cursor.skip
+            n_read = sum(map(n_rows, events))
+            if skip:  # an earlier run stopped within this commit
                 events = tail(events, skip)
             rows = sum(map(n_rows, events))
             if left is not None and rows > left:
-                self._take(head(events, left), self._place.position, skip + left)
+                before = self._commits.cursor.position
+                self._take(head(events, left), before, skip + left)
                 return
-            # A live source may cut its rows into other commits this time: a short one leaves some
-            # still to skip.
-            if not self._take(events, position, max(skip - sum(map(n_rows, commit[0])), 0)):
+            # a live source may divide its rows differently this time: a short commit leaves some
+            # to skip
+            if not self._take(events, position, max(skip - n_read, 0)):
                 return
             left = None if left is None else left - rows
             if left == 0:
                 return
 
-    def _take(self, events: Sequence[Event], position: dict[str, Any], skip: int) -> bool:
-        """Log a commit, learn it, acknowledge it; False when stopped before it was logged."""
-        store = self._store
-        place = self._place
-        now = self._now()
-        self._trainer.arrived = time.time()
-        admitted = self._admit(events)
-        where = {
-            "position": position,
-            "skip": skip,
-            "refused": admitted.kinds,
-            "reason": admitted.reason,
-        }
-        if events and store is not None:
-            logged = store.record(
-                place.commit + 1, admitted.events, where, now, lambda: self._stopping
-            )
-            if not logged:
-                return False
-        rows = self._learn(admitted.events, where, now)
-        place.commit += bool(events)
-        place.position = position
-        place.skip = skip
-        if events and not skip:
-            self._source_reader.ack(position)
-        if store is not None and (store.due(rows) or self._save_asked):
-            self._save_asked = False
-            self._save(store)
-        self._board.publish(self, self._store)
-        return True
+    def _take(self, events: Sequence[Event], position: Position, skip: int) -> bool:
+        is_taken = self._commits.take(events, position, skip, lambda: self._stopping)
+        if is_taken:
+            self._board.update(self)
+        return is_taken
 
-    def _now(self) -> float:
-        """Return seconds since 1970 as this run counts them.
-
-        An age never depends on a clock that is set meanwhile.
-        """
-        since = self._ticked
-        self._ticked = time.monotonic()
-        return self._trainer.now + self._ticked - since
-
-    def _admit(self, events: Sequence[Event]) -> Admitted:
-        """Leave outside what nobody could learn, before it is logged; a strict run ends there."""
-        admitted = admit(events, self._score.task)
-        if admitted.refused and self._trainer.strict:
-            place = getattr(self.source, "place", "") or f"a row of {self.source.name}"
-            raise InputError(
-                f"{place}: {admitted.reason}; --on-bad skip (strict=False) counts such rows and goes on"
-            )
-        return admitted
-
-    def _learn(self, events: Sequence[Event], where: Mapping[str, Any], now: float) -> int:
-        if refused := where.get("refused"):  # older logs do not say, or not of which kind
-            self._trainer.refuse(
-                {"refused": refused} if isinstance(refused, int) else refused, where["reason"]
-            )
-        self._trainer.now = now
-        self._trainer.pending.expire(now)
-        return sum(self._trainer.handle(event) for event in events)
-
-    def _next(self) -> tuple[Sequence[Event], dict[str, Any]] | None:
+    def _next(self) -> tuple[Sequence[Event], Position] | None:
+        """Return the next commit and the position after it; None at the end."""
         if self._stopping:
             return None
-        self._waiting = threading.get_ident()
+        self._reading_thread = threading.get_ident()
         try:
-            commit = self._source_reader.next()
+            commit = self._reader.next()
             if commit is None and self._forever:
-                self._stay()
+                self._wait_for_stop()
             return commit
-        except _Stop:
+        except _InterruptReading:
             return None
         finally:
-            self._waiting = None
+            self._reading_thread = None
 
-    def _stay(self) -> None:
-        """Keep what the ended stream taught, and wait for `stop`."""
-        if self._store is not None:
-            self._save(self._store)
+    def _wait_for_stop(self) -> None:
+        """Write a checkpoint, and wait: the stream has ended."""
+        self._commits.save()
         self.stream_ended = True
         while not self._stopping:
-            self._board.publish(self, self._store)
-            self._source_reader.rest(_LOOK_SECONDS)
+            self._board.update(self)
+            self._reader.rest(_POLL_SECONDS)
 
-    def _open(self) -> None:
-        """Take the checkpoint folder, and go on from what is in it."""
-        if self._checkpoint is None:
-            return
-        self._store = store = Store(self._checkpoint, self._resume, self._every, self.durability)
-        if not store.used:
-            self._save(
-                store
-            )  # what the log is replayed from if the first real checkpoint never comes
-            store.flush()
-            return
-        self._place = resume(
-            store, self._trainer, self.source, self._settings, self._learn, self._listeners
-        )
-        self._source_reader.seek(self._place.position)
+    def _finish(self) -> None:
+        """Write the last checkpoint, then complete what a resumed run has not come to yet.
 
-    def _save(self, store: Store) -> None:
-        save(store, self._trainer, self._place, self.source, self._settings, self._listeners)
-
-    def _close_books(self) -> None:
-        """Make the end durable, then learn what `delay` held back.
-
-        A resumed run holds it back again.
-
-        Withheld samples are predicted once more, so that the last row of the accuracy matrix is of
-        this model.
+        Labels that `delay` holds back are learned, and held-out rows predicted once more, so that
+        the last row of the accuracy matrix is of this model.
         """
-        if self._store is not None:
-            self._save(self._store)
-            self._store.finish()
+        self._commits.finish()
         if not self._stopping:
-            self._trainer.flush()
-        self.monitor.measure(
-            self.model
-        )  # not before the checkpoint: a resumed run has not come to its end
+            self._handler.flush()
+        self.monitor.measure(self.model)
 
-    def _release(self, report: Report) -> None:
-        self._source_reader.close()
-        self.source.close()
-        if self._store is not None:
-            self._store.close()
-        told = len(self._listeners.notes)
+    def _close(self, is_complete: bool) -> Report:
+        """Make the report, pass it to the sinks, and close everything."""
+        self._board.refresh(self)
+        report = self._board.report(is_interrupted=not is_complete)
+        self._commits.close()
+        n_notes = len(self._listeners.notes)
         self._listeners.close(report.to_dict())
-        report["notes"].extend(self._listeners.notes[told:])
+        report["notes"].extend(self._listeners.notes[n_notes:])
         report["sinks"].update(self._listeners.counters())
+        end = "ended" if is_complete else "was stopped before the end"
+        _log.info("the run %s after %d rows", end, report["n_samples"])
+        return report
+
+    def _seconds_waited(self) -> float:
+        """Return seconds in which no row was processed."""
+        return self._reader.waited + compile_seconds()
 
     @property
     def curve(self) -> dict[str, list[float]]:
-        """The course of the scores over the stream in at most 512 points.
-
-        `at`, windowed, overall.
-        """
-        return self._score.curve_report()
+        """The windowed and the overall score over the stream (`at`) in at most 512 points."""
+        return self._measures.curve_report()
 
     @property
-    def last_answer(self) -> Answered | None:
-        """The last row whose label is known, with what was said of it; None before one."""
+    def last_scored(self) -> ScoredRow | None:
+        """The last row with a label, and its prediction; None before one."""
         return self._trainer.last
 
     @property
     def latency(self) -> LatencyHistogram:
-        """How long rows took, in this process."""
-        return self._score.latency
+        """Time that rows took, in this process."""
+        return self._measures.latency
 
     @property
     def alarm(self) -> str | None:
-        """What keeps rows or checkpoints from becoming durable right now; None when all is well."""
-        return None if self._store is None else self._store.alarm
+        """Why rows or checkpoints are not durable at the moment; None if they are."""
+        return None if self._commits.store is None else self._commits.store.alarm
 
     @property
     def lag(self) -> float | None:
-        """Seconds between the event time of the newest row and its arrival.
-
-        None without event times.
-        """
-        return self._trainer.lag
+        """Seconds between the event time of the newest row and its arrival; None without times."""
+        return self._handler.lag
 
     @property
     def status(self) -> dict[str, Any]:
-        """The numbers of this moment, ten times a second anew.
-
-        Others may read them from any thread.
-        """
+        """The current numbers, renewed ten times per second; other threads may read them."""
         return self._board.status
+
+
+def _reader_of(source: Source | Rows) -> SourceReader:
+    return SourceReader(as_source(source))
+
+
+def _default_durability(source: Source, checkpoint: str | os.PathLike[str] | None) -> str:
+    return "batch" if checkpoint and source.needs_log else "off"
+
+
+def _check_store(
+    checkpoint: str | os.PathLike[str] | None, checkpoint_every: int, durability: str
+) -> None:
+    if checkpoint_every < 1:
+        raise ConfigError(f"`checkpoint_every` must be at least 1 row, got {checkpoint_every}")
+    if parse_durability(durability) is not None and checkpoint is None:
+        raise ConfigError(f"`durability` {durability} needs a folder given as `checkpoint`")

@@ -1,6 +1,6 @@
-"""Rows that come in beside the source of a running engine.
+"""Rows that other threads submit to a running engine, beside its source.
 
-Admitted, logged, learned and kept as any others.
+They are validated, logged, learned and kept as the rows of the source are.
 """
 
 from __future__ import annotations
@@ -13,25 +13,31 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from loco_stream.engine.numbered import NumberedRows
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.engine.deduplicator import Deduplicator
 from loco_stream.errors import SourceError
-from loco_stream.stream import Event, Sample, Schema, Source
+from loco_stream.stream import Event, Position, Sample, Schema, Source
 
-__all__ = ["FullError", "Inbox", "WithInbox"]
+__all__ = ["Inbox", "InboxFullError", "InboxSource"]
 
-_ROWS = 4096  # that may wait
+_MAX_ROWS = 4096
 _TICK = 0.05
 
+Pair = tuple[Mapping[Any, Any], Any]
 
-class FullError(Exception):
-    """So many rows wait that no more are taken."""
+
+class InboxFullError(Exception):
+    """The inbox holds 4096 rows and accepts no more."""
 
 
 @dataclass(slots=True)
-class Handed:
-    """What one request handed in.
+class _Submission:
+    """Rows of one call of `Inbox.put`.
 
-    Rows, the client's name for their source if it numbers them, whom to tell.
+    `source` is the client's name for their stream if it numbers them; `done` gets the number of new
+    rows once they are durable.
     """
 
     rows: list[Sample]
@@ -40,75 +46,84 @@ class Handed:
 
 
 class Inbox:
-    """Labelled rows from other threads, in the order they came.
+    """Labelled rows from other threads, in the order of their arrival.
 
     Parameters
     ----------
     name
-        The source under which the rows are known, or, with a slash, the begin of its name where a
-        client gives one. Rows without a number go on from the clock's microseconds, so that those
-        of a later process never have the numbers of an earlier one.
+        Source name of the rows, or its first part, before a slash, where a client names its own
+        stream. Rows without a number are numbered from the clock's microseconds on, so that a later
+        process never reuses numbers.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._seq = int(time.time() * 1e6)
-        self._waiting: deque[Handed] = deque()
-        self._rows = 0
-        self._came = threading.Condition()
+        self._waiting: deque[_Submission] = deque()
+        self._n_rows = 0
+        self._arrived = threading.Condition()
 
-    def put(
-        self, rows: Sequence[tuple[Mapping[Any, Any], Any]], source: str | None = None, seq: int = 0
-    ) -> Future[int]:
-        """Hand in rows and their labels.
+    def put(self, rows: Sequence[Pair], source: str | None = None, seq: int = 0) -> Future[int]:
+        """Submit (x, y) pairs.
 
-        The future has the number of those that were new, once they are durable.
+        Parameters
+        ----------
+        rows
+            The pairs.
+        source
+            The client's name for its stream. The rows are then numbered from `seq` on, and none is
+            learned twice.
+        seq
+            Number of the first row.
 
-        With a `source`, the rows are numbered from `seq` on, and none is learned twice.
+        Returns
+        -------
+        Future[int]
+            The number of rows that were new, once they are durable.
 
         Raises
         ------
-        FullError
+        InboxFullError
             4096 rows wait.
         """
         done: Future[int] = Future()
-        with self._came:
-            if self._rows + len(rows) > _ROWS:
-                raise FullError(f"{self._rows} rows wait to be learned; try again later")
+        with self._arrived:
+            if self._n_rows + len(rows) > _MAX_ROWS:
+                raise InboxFullError(f"{self._n_rows} rows wait to be learned; try again later")
             now = time.time()
             name = self.name if source is None else f"{self.name}/{source}"
             first = self._seq if source is None else seq
             samples = [Sample(x, y, first + i, now, name) for i, (x, y) in enumerate(rows)]
             self._seq += len(rows) if source is None else 0
-            self._rows += len(rows)
-            self._waiting.append(Handed(samples, source, done))
-            self._came.notify()
+            self._n_rows += len(rows)
+            self._waiting.append(_Submission(samples, source, done))
+            self._arrived.notify()
         return done
 
-    def take(self, seconds: float = 0.0) -> list[Handed]:
-        """Return all that waits; waits so long for something to come."""
-        with self._came:
+    def take(self, seconds: float = 0.0) -> list[_Submission]:
+        """Return everything that waits; wait up to `seconds` if there is nothing."""
+        with self._arrived:
             if seconds:
-                self._came.wait_for(lambda: self._waiting, seconds)
+                self._arrived.wait_for(lambda: self._waiting, seconds)
             taken = list(self._waiting)
             self._waiting = deque()
-            self._rows = 0
+            self._n_rows = 0
         return taken
 
 
-class WithInbox:
-    """A source with an inbox beside it.
+class InboxSource(Source):
+    """A source together with an inbox.
 
-    Between two commits of the source, what waits in the inbox is a commit of its own, which leaves
-    the source's position as it is: a checkpoint can be resumed without the inbox. Its rows come
-    once, so the log has to keep them.
+    Between two commits of the source, the rows in the inbox form a commit of their own, which
+    leaves the position unchanged: a checkpoint can be resumed without the inbox. Rows of an inbox
+    arrive once, so they have to be logged.
 
     Parameters
     ----------
     source
-        Where the other rows come from; all that is asked of this source is answered by that one.
+        The source; all members but `needs_log` and the side state are those of this source.
     inbox
-        Where threads put rows.
+        Rows of other threads.
     """
 
     needs_log = True
@@ -118,73 +133,105 @@ class WithInbox:
         self._inbox = inbox
         self.name = source.name
         self.guarantee = source.guarantee
-        self._known = NumberedRows()
-        self._handed: deque[list[Handed] | None] = (
-            deque()
-        )  # whom each commit is for, oldest first; None: the source's
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._source, name)
+        self.is_live = source.is_live
+        self.on_bad = source.on_bad
+        self._known = Deduplicator()
+        # Submissions in each commit that is not acknowledged yet; None for a commit of the source.
+        self._unacked: deque[list[_Submission] | None] = deque()
 
     @property
     def schema(self) -> Schema | None:
-        """The source's."""
+        """Of the source."""
         return self._source.schema
 
     @property
-    def position(self) -> dict[str, Any]:
-        """The source's."""
+    def position(self) -> Position:
+        """Of the source."""
         return self._source.position
 
-    def __iter__(self) -> Iterator[Event | Sequence[Event]]:
-        """Yield the source's commits and the inbox's.
+    @property
+    def stats(self) -> Mapping[str, int]:
+        """Of the source."""
+        return self._source.stats
 
-        When the source has ended, those of the inbox alone.
-        """
-        self._handed.clear()
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """Of the source."""
+        return self._source.skipped
+
+    @property
+    def last_error(self) -> str:
+        """Of the source."""
+        return self._source.last_error
+
+    @property
+    def location(self) -> str:
+        """Of the source."""
+        return self._source.location
+
+    @property
+    def progress(self) -> float | None:
+        """Of the source."""
+        return self._source.progress
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any] | None:
+        """Of the source."""
+        return self._source.fingerprint
+
+    def verify(self, fingerprint: Mapping[str, Any]) -> None:
+        """Verify the source."""
+        self._source.verify(fingerprint)
+
+    def __iter__(self) -> Iterator[Event | Sequence[Event]]:
+        """Yield the commits of the source and of the inbox, the latter also after its end."""
+        self._unacked.clear()
         for item in self._source:
             if not isinstance(item, Sequence) or item:
-                self._handed.append(None)
+                self._unacked.append(None)
             yield item
-            # not before: the source's position is already behind its item
-            yield from self._inside()
+            # Not before the yield: the source's position is already that after its item.
+            yield from self._take()
         while True:
-            yield from self._inside(_TICK)
+            yield from self._take(_TICK)
             yield []
 
-    def _inside(self, seconds: float = 0.0) -> Iterator[Sequence[Event]]:
-        handed = [one for one in self._inbox.take(seconds) if self._leave_known(one)]
-        events = [row for one in handed for row in one.rows]
+    def _take(self, seconds: float = 0.0) -> Iterator[Sequence[Event]]:
+        """Yield one commit with the new rows of the inbox, if there are any."""
+        taken = [one for one in self._inbox.take(seconds) if self._drop_known(one)]
+        events = [row for one in taken for row in one.rows]
         if events:
-            self._handed.append(handed)
+            self._unacked.append(taken)
             yield events
-        elif (last := next((one for one in reversed(self._handed) if one), None)) is not None:
-            last += handed  # repeats of rows that may be on their way
-        else:
-            _tell(handed)
+            return
+        pending = next((one for one in reversed(self._unacked) if one), None)
+        if pending is None:
+            _resolve(taken)
+        else:  # the rows repeated here may be those of a commit that is not durable yet
+            pending += taken
 
-    def _leave_known(self, handed: Handed) -> bool:
-        """Leave out rows that came before.
-
-        False if nobody knows whether they did, which the future then tells.
-        """
-        if handed.source is None:
+    def _drop_known(self, submission: _Submission) -> bool:
+        """Drop rows that were submitted before; False if that cannot be decided, an error then."""
+        if submission.source is None:
             return True
         before = self._known.export_state()
+        source = submission.source
         try:
-            handed.rows = [row for row in handed.rows if self._known.take(handed.source, row.seq)]
+            submission.rows = [
+                row for row in submission.rows if self._known.is_new(source, row.seq)
+            ]
         except SourceError as error:
             self._known.restore_state(before)
-            handed.done.set_exception(error)
+            submission.done.set_exception(error)
             return False
         return True
 
-    def export_beside(self) -> dict[str, Any]:
-        """Return which numbered rows were handed out."""
+    def side_state(self) -> dict[str, Any]:
+        """Return which numbered rows were yielded."""
         return self._known.export_state()
 
-    def restore_beside(self, state: Mapping[str, Any]) -> None:
-        """Continue from `export_beside`."""
+    def restore_side_state(self, state: Mapping[str, Any]) -> None:
+        """Restore what `side_state` returned."""
         self._known.restore_state(state)
 
     def seek(self, position: Mapping[str, Any]) -> None:
@@ -192,15 +239,15 @@ class WithInbox:
         self._source.seek(position)
 
     def ack(self, position: Mapping[str, Any]) -> None:
-        """Tell whose commit is learned and durable."""
-        handed = self._handed.popleft() if self._handed else None
-        if handed is None:
+        """Acknowledge the oldest commit to the source, or to the threads that submitted it."""
+        submissions = self._unacked.popleft() if self._unacked else None
+        if submissions is None:
             self._source.ack(position)
         else:
-            _tell(handed)
+            _resolve(submissions)
 
-    def reply(self, event: Event, values: Any, classes: Sequence[Any]) -> None:
-        """Answer by the source; nobody in the inbox asks."""
+    def reply(self, event: Event, values: NDArray[np.float32], classes: Sequence[Any]) -> None:
+        """Reply through the source."""
         self._source.reply(event, values, classes)
 
     def close(self) -> None:
@@ -208,6 +255,6 @@ class WithInbox:
         self._source.close()
 
 
-def _tell(handed: Sequence[Handed]) -> None:
-    for one in handed:
-        one.done.set_result(len(one.rows))
+def _resolve(submissions: Sequence[_Submission]) -> None:
+    for submission in submissions:
+        submission.done.set_result(len(submission.rows))

@@ -1,4 +1,4 @@
-"""Latency quantiles in constant memory."""
+"""Quantiles of latency in constant memory."""
 
 from __future__ import annotations
 
@@ -8,16 +8,24 @@ from collections.abc import Sequence
 
 __all__ = ["LatencyHistogram", "RecentLatency"]
 
-_STEPS = 16  # buckets an octave: a quantile is off by at most 2.2 %
+_STEPS = 16  # buckets per octave: a quantile is off by at most 2.2 %
 _OCTAVES = 31  # from 0.1 us to 214 s
 _FLOOR_US = 0.1
-# seconds
-_MINUTE = 60.0
-_MARK = 5.0
+_MINUTE = 60.0  # seconds
+_MARK_SECONDS = 5.0
 
 
 class LatencyHistogram:
-    """Counts in logarithmic buckets, 16 an octave, from 0.1 us to three minutes.
+    """Counts in logarithmic buckets, 16 per octave, from 0.1 us to three minutes.
+
+    Attributes
+    ----------
+    counts
+        Rows by bucket.
+    n
+        Number of rows.
+    total_us
+        Sum of their latencies.
 
     Examples
     --------
@@ -29,12 +37,12 @@ class LatencyHistogram:
     """
 
     def __init__(self) -> None:
-        self.counts = [0] * (_STEPS * _OCTAVES)  # of rows, by how long they took
+        self.counts = [0] * (_STEPS * _OCTAVES)
         self.n = 0
         self.total_us = 0.0
 
     def add(self, nanoseconds: int, n: int = 1) -> None:
-        """Count n rows that each took so long."""
+        """Count n rows with this latency each."""
         us = nanoseconds / 1000
         bucket = int(math.log2(us / _FLOOR_US) * _STEPS) if us > _FLOOR_US else 0
         self.counts[min(bucket, len(self.counts) - 1)] += n
@@ -42,11 +50,11 @@ class LatencyHistogram:
         self.total_us += us * n
 
     def quantile(self, q: float) -> float:
-        """Microseconds within which a share q of the rows stayed; NaN before the first row."""
+        """Return the q-quantile in microseconds; NaN before the first row."""
         return _quantile(self.counts, q)
 
     def cumulative(self) -> list[tuple[float, int]]:
-        """Rows at or below 2, 4, 8, ... times 0.1 us: the buckets that Prometheus gets."""
+        """Return the rows at or below 2, 4, 8, ... times 0.1 us, as Prometheus needs them."""
         seen = 0
         rows = []
         for octave in range(_OCTAVES):
@@ -56,11 +64,10 @@ class LatencyHistogram:
 
 
 class RecentLatency:
-    """Quantiles of the last minute, to five seconds.
+    """Quantiles of the last minute, to within five seconds.
 
-    What a histogram has counted since a mark in it.
-
-    Rows cost nothing more; whoever looks sets the marks.
+    A reader of the quantiles copies the counts of the histogram now and then; rows cost nothing
+    more.
 
     Parameters
     ----------
@@ -89,7 +96,7 @@ class RecentLatency:
         while len(marks) > 1 and marks[1][0] <= now - _MINUTE:
             marks.popleft()
         recent = [n - before for n, before in zip(counts, marks[0][1], strict=True)]
-        if now - marks[-1][0] >= _MARK:
+        if now - marks[-1][0] >= _MARK_SECONDS:
             marks.append((now, counts.copy()))
         return {name: _quantile(recent, q) for name, q in (("p50", 0.5), ("p99", 0.99))}
 

@@ -1,141 +1,147 @@
-"""Who is told what happens: sinks, callbacks and watchers.
-
-What raises is contained; the engine goes on.
-"""
+"""Sinks, callbacks and watchers of an engine; an exception in one of them does not end the run."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from loco_stream.engine.model_adapter import Row
+from loco_stream.engine.row import Row
 from loco_stream.errors import ConfigError
 from loco_stream.monitor.alarm import Alarm
-from loco_stream.records import KINDS, Record, of_alarm, of_prediction, of_report
-from loco_stream.stream import Prediction, Predictions, Sink
+from loco_stream.records import KINDS, of_alarm, of_prediction, of_report
+from loco_stream.stream import Prediction, Predictions, Record, Sink
 
 __all__ = ["Listeners"]
 
-_PLAIN = frozenset({"prediction", "report"})  # what a sink gets that names no kinds
+_log = logging.getLogger(__name__)
+
+Callback = Callable[[Record], object]
+Watcher = Callable[[Any], None]
 
 
 class Listeners:
-    """Sinks, callbacks and watchers of one engine.
+    """Passes predictions and records to sinks and callbacks, and the engine to watchers.
 
-    A sink or watcher that raises is let go, a callback is kept.
+    A sink or watcher that raises is removed and noted; a callback that raises is noted and kept.
 
     Parameters
     ----------
     sinks
-        Each gets the kinds of records that it names in `kinds`; without that, every prediction and
-        the report.
+        `Sink` objects.
     watchers
-        Each is called with the engine.
+        Functions that are called with the engine.
+
+    Raises
+    ------
+    ConfigError
+        A sink is not derived from `Sink`.
     """
 
-    def __init__(self, sinks: Iterable[Sink], watchers: Iterable[Callable[[Any], None]]) -> None:
-        self._sinks = list(sinks)
+    def __init__(self, sinks: Iterable[Sink], watchers: Iterable[Watcher]) -> None:
+        self._sinks = [_check_sink(sink) for sink in sinks]
         self._watchers = list(watchers)
-        self._told = _who_want_predictions(self._sinks)
-        self._callbacks: dict[str, list[Callable[[Record], object]]] = {kind: [] for kind in KINDS}
-        self.n_ended = self.n_failed_calls = 0
-        self.notes: list[str] = []  # a sentence for each that was let go, or lost something
-        self._counted: dict[str, int] = {}  # by sinks that are gone
+        self._prediction_sinks = self._sinks_of("prediction")
+        self._callbacks: dict[str, list[Callback]] = {kind: [] for kind in KINDS}
+        self.n_ended = 0  # sinks and watchers that raised
+        self.n_failed_calls = 0  # exceptions in callbacks
+        self.notes: list[str] = []  # one sentence per failure and per sink that lost records
+        self._removed_counts: dict[str, int] = {}  # counters of removed sinks
 
-    def on(self, kind: str, function: Callable[[Record], object]) -> None:
-        """Call a function with every record of one kind."""
+    def on(self, kind: str, function: Callback) -> None:
+        """Call `function` with every record of `kind`."""
         if kind not in KINDS:
-            raise ConfigError(
-                f"there are no records of kind {kind!r} (allowed: {', '.join(KINDS)})"
-            )
+            raise ConfigError(f"`kind` must be one of {', '.join(KINDS)}, got {kind!r}")
         self._callbacks[kind].append(function)
 
     def wants(self, kind: str) -> bool:
-        """Whether anybody listens to records of a kind."""
-        return bool(self._callbacks[kind]) or any(kind in _kinds(sink) for sink in self._sinks)
+        """Whether a sink or callback receives records of `kind`."""
+        return bool(self._callbacks[kind]) or any(kind in sink.kinds for sink in self._sinks)
 
-    def tell(self, prediction: Prediction) -> None:
-        """Hand a prediction to every sink and callback that wants it."""
-        for sink in self._told:
+    def emit_prediction(self, prediction: Prediction) -> None:
+        """Pass a prediction to the sinks and callbacks that want predictions."""
+        for sink in self._prediction_sinks:
             try:
                 sink.write(prediction)
             except Exception as error:
-                self._let_go(sink, error)
+                self._remove(sink, error)
         if self._callbacks["prediction"]:
             self._call(of_prediction(prediction))
 
-    def tell_block(self, predictions: Predictions) -> None:
-        """Hand the predictions of a block to every sink and callback that wants them, whole where a sink takes that."""
-        for sink in self._told:
-            self._try(
-                sink, getattr(sink, "write_block", None) or _one_by_one(sink.write), predictions
-            )
+    def emit_block(self, predictions: Predictions) -> None:
+        """Pass the predictions of a block to the sinks and callbacks that want predictions."""
+        for sink in self._prediction_sinks:
+            try:
+                sink.write_block(predictions)
+            except Exception as error:
+                self._remove(sink, error)
         if self._callbacks["prediction"]:
             for prediction in predictions:
                 self._call(of_prediction(prediction))
 
-    def announce(self, record: Record) -> None:
-        """Hand a record that is no prediction to every sink and callback that wants it."""
-        for sink in tuple(self._sinks):
-            if record["kind"] in _kinds(sink) and hasattr(sink, "event"):
-                self._try(sink, sink.event, record)
+    def emit_record(self, record: Record) -> None:
+        """Pass a record that is not a prediction to the sinks and callbacks of its kind."""
+        for sink in self._sinks_of(record["kind"]):
+            try:
+                sink.write_record(record)
+            except Exception as error:
+                self._remove(sink, error)
         self._call(record)
 
-    def alarm(self, alarm: Alarm, row: Row) -> None:
-        """Announce what the monitor says at a row."""
+    def emit_alarm(self, alarm: Alarm, row: Row) -> None:
+        """Emit the record of an alarm that the monitor raised at `row`."""
         record = of_alarm(alarm, row)
         if record is not None:
-            self.announce(record)
+            self.emit_record(record)
 
-    def show(self, engine: object) -> None:
-        """Let every watcher look at the engine."""
+    def notify_watchers(self, engine: object) -> None:
+        """Call every watcher with the engine."""
         for watcher in tuple(self._watchers):
             try:
                 watcher(engine)
             except Exception as error:
                 self._watchers.remove(watcher)
-                self._note("watcher", watcher, error)
+                self._note_failure("watcher", _name(watcher), error)
 
     def close(self, report: Mapping[str, Any]) -> None:
-        """Hand the report to every sink that is left, and to the callbacks.
+        """Drain all sinks, close them, and pass the report to the callbacks.
 
-        Those that have to wait do so together.
+        All are drained before the first is closed: sinks that wait then do so at the same time.
         """
-        failed = [self._failure(getattr(sink, "end", None), report) for sink in self._sinks]
-        for sink, error in zip(self._sinks, failed, strict=True):
-            error = self._failure(sink.close, report) or error
-            if error is not None:
-                self._note("sink", sink, error)
-            self.notes += getattr(sink, "notes", ())
+        failures = [_failure(sink.drain, report) for sink in self._sinks]
+        for sink, drain_failure in zip(self._sinks, failures, strict=True):
+            failure = _failure(sink.close, report) or drain_failure
+            if failure is not None:
+                self._note_failure("sink", _name(sink), failure)
+            self.notes += sink.notes
         self._call(of_report(report))
 
     def counters(self) -> dict[str, int]:
-        """Return what the sinks counted, under ``"WHAT NAME"``."""
-        live = [_counters(sink) for sink in self._sinks]
-        return {
-            **self._counted,
-            **{name: count for counters in live for name, count in counters.items()},
-        }
+        """Return the counters of all sinks under ``"COUNTER NAME"``."""
+        counts = dict(self._removed_counts)
+        for sink in self._sinks:
+            counts |= _counters(sink)
+        return counts
 
     def export_state(self) -> dict[str, Any]:
-        """Return what the sinks have not delivered yet, by name."""
-        keepers: list[Any] = [sink for sink in self._sinks if hasattr(sink, "export_state")]
-        return {sink.name: sink.export_state() for sink in keepers}
+        """Return what the sinks have not delivered yet, by sink name."""
+        states = {_name(sink): sink.export_state() for sink in self._sinks}
+        return {name: state for name, state in states.items() if state is not None}
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
-        """Hand the sinks what an earlier run had not delivered.
-
-        What no sink asks for any more is said.
-        """
+        """Restore the sinks' state; undelivered records of a sink that is gone are noted."""
+        sinks = {_name(sink): sink for sink in reversed(self._sinks)}
         for name, undelivered in state.items():
-            sink = next((sink for sink in self._sinks if getattr(sink, "name", None) == name), None)
-            if sink is not None and hasattr(sink, "restore_state"):
-                sink.restore_state(undelivered)
+            if name in sinks:
+                sinks[name].restore_state(undelivered)
             elif undelivered:
                 self.notes.append(
-                    f"{len(undelivered)} records that an earlier run may not have delivered to {name} are dropped: "
-                    "this run has no such sink"
+                    f"{len(undelivered)} records that an earlier run may not have delivered to "
+                    f"{name} are dropped: this run has no such sink"
                 )
+
+    def _sinks_of(self, kind: str) -> tuple[Sink, ...]:
+        return tuple(sink for sink in self._sinks if kind in sink.kinds)
 
     def _call(self, record: Record) -> None:
         for function in self._callbacks[record["kind"]]:
@@ -144,55 +150,48 @@ class Listeners:
             except Exception as error:
                 self.n_failed_calls += 1
                 if self.n_failed_calls == 1:
-                    name = getattr(function, "__name__", type(function).__name__)
-                    self.notes.append(f"the callback {name} raised {type(error).__name__}: {error}")
+                    self.notes.append(
+                        f"the callback {_name(function)} raised {type(error).__name__}: {error}"
+                    )
 
-    def _try(self, sink: Any, function: Callable[[Any], None], what: Any) -> None:
-        try:
-            function(what)
-        except Exception as error:
-            self._let_go(sink, error)
-
-    @staticmethod
-    def _failure(
-        function: Callable[[Any], object] | None, report: Mapping[str, Any]
-    ) -> Exception | None:
-        """Call a function, if there is one, and return what it raises."""
-        try:
-            if function is not None:
-                function(report)
-        except Exception as error:
-            return error
-        return None
-
-    def _let_go(self, sink: Any, error: Exception) -> None:
+    def _remove(self, sink: Sink, error: Exception) -> None:
         self._sinks.remove(sink)
-        self._told = _who_want_predictions(self._sinks)
-        self._counted.update(_counters(sink))
-        self._note("sink", sink, error)
+        self._prediction_sinks = self._sinks_of("prediction")
+        self._removed_counts |= _counters(sink)
+        self._note_failure("sink", _name(sink), error)
 
-    def _note(self, what: str, who: object, error: Exception) -> None:
+    def _note_failure(self, what: str, name: str, error: Exception) -> None:
         self.n_ended += 1
-        name = getattr(who, "name", None) or getattr(who, "__name__", type(who).__name__)
-        self.notes.append(f"the {what} {name} ended: {type(error).__name__}: {error}")
+        note = f"the {what} {name} failed: {type(error).__name__}: {error}"
+        _log.warning("%s", note)
+        self.notes.append(note)
 
 
-def _one_by_one(write: Callable[[Prediction], None]) -> Callable[[Predictions], None]:
-    def write_block(predictions: Predictions) -> None:
-        for prediction in predictions:
-            write(prediction)
-
-    return write_block
-
-
-def _who_want_predictions(sinks: Iterable[Any]) -> tuple[Any, ...]:
-    return tuple(sink for sink in sinks if "prediction" in _kinds(sink))
+def _check_sink(sink: object) -> Sink:
+    if isinstance(sink, Sink):
+        return sink
+    raise ConfigError(
+        f"`sinks` must hold objects derived from loco_stream.stream.Sink, got {type(sink).__name__}"
+    )
 
 
-def _kinds(sink: Any) -> frozenset[str]:
-    kinds: frozenset[str] = getattr(sink, "kinds", _PLAIN)
-    return kinds
+def _failure(
+    function: Callable[[Mapping[str, Any]], object], report: Mapping[str, Any]
+) -> Exception | None:
+    """Call a function with the report and return the exception it raises."""
+    try:
+        function(report)
+    except Exception as error:
+        return error
+    return None
 
 
-def _counters(sink: Any) -> dict[str, int]:
-    return {f"{what} {sink.name}": count for what, count in getattr(sink, "stats", {}).items()}
+def _name(listener: object) -> str:
+    """Return the name of a sink or the name of a function, or else that of its class."""
+    if isinstance(listener, Sink):
+        return listener.name or type(listener).__name__
+    return getattr(listener, "__name__", type(listener).__name__)
+
+
+def _counters(sink: Sink) -> dict[str, int]:
+    return {f"{counter} {_name(sink)}": count for counter, count in sink.stats.items()}

@@ -1,323 +1,318 @@
-"""One way to call any online model, whether its rows come by name or as arrays."""
+"""One interface to any online model, whether its rows come by name or as arrays."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
 from itertools import repeat
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream.engine.row import Features, Label, Proba, Row, by_name
 from loco_stream.errors import ConfigError
 from loco_stream.estimators.tickets import Ticket
+from loco_stream.numbers import plain
 from loco_stream.stream import Block
 
-__all__ = ["Answer", "ModelAdapter", "Observed", "Row", "Spoken", "last_step", "plain", "task_of"]
+__all__ = [
+    "BlockPredictions",
+    "ModelAdapter",
+    "Outcome",
+    "RowPrediction",
+    "last_step",
+    "task_of",
+]
 
-Array = NDArray[np.float32]
+Model: TypeAlias = Any  # has `predict_one` and `learn_one`
+Table: TypeAlias = NDArray[np.float32]
+Interval: TypeAlias = tuple[float, float] | None
+TicketArray: TypeAlias = NDArray[np.float64]
 
 
-@dataclass(slots=True)
-class Row:
-    """A row on its way: `x` by name (`features` None), or as one array row with its column names.
+class RowPrediction(NamedTuple):
+    """The prediction of one row.
 
-    `t` is the event time that is told of it, in a block perhaps that of the first row; `moment` is
-    its own, or NaN.
+    `y_pred` is None while the model has learned nothing. `proba` holds the probability of each
+    class, None in regression or where it was not computed. `ticket` is what the model needs to
+    learn the row later, when its label comes.
     """
 
-    x: Any
-    features: tuple[str, ...] | None = None
-    seq: int = 0
-    t: float = float("nan")
-    source: str = ""
-    epoch: int = 0
-    sequence: Hashable = None
-    moment: float = float("nan")
-
-    @property
-    def named(self) -> Mapping[Any, Any]:
-        """The row by name; missing values are left out."""
-        return self.x if self.features is None else by_name(self.x[0], self.features)
+    y_pred: Label
+    proba: Proba | None = None
+    interval: Interval = None
+    ticket: TicketArray | None = None
 
 
-class Answer(NamedTuple):
-    """What a model said of a row.
+class Outcome(NamedTuple):
+    """The part of a prediction that is scored: with the probability of the true label alone."""
 
-    Its label or value, the probability of the true label, an interval of the value.
-    """
-
-    y_pred: Any
+    y_pred: Label
     p_true: float | None = None
-    interval: tuple[float, float] | None = None
+    interval: Interval = None
 
 
-class Spoken(NamedTuple):
-    """What a model said of the rows of a block.
+class BlockPredictions(NamedTuple):
+    """Predictions of the rows of a block, each made before the row was learned.
 
-    In classification also `proba`, (n_rows, n_classes).
-
-    Row i was predicted when the first `known[i]` of `classes` were known.
+    In classification `proba` is (n_rows, n_classes); row i was predicted when the first `known[i]`
+    of `classes` were known.
     """
 
-    answers: list[Answer]
+    outcomes: list[Outcome]
     proba: NDArray[np.float64] | None = None
-    classes: Sequence[Any] = ()
+    classes: Sequence[Label] = ()
     known: Sequence[int] = ()
 
 
-class Observed(NamedTuple):
-    """What a model said of a row whose label comes later, with the probability of each class, and its ticket."""
-
-    y_pred: Any
-    proba: Mapping[Any, float] | None
-    interval: tuple[float, float] | None
-    ticket: NDArray[np.float64] | None = None
-
-
 class ModelAdapter:
-    """The model's doors by name and, where it has them, by array.
+    """Calls the methods of a model by name, and by array where it has them.
 
     Parameters
     ----------
     model
         Anything with `predict_one` and `learn_one`, as river defines them. A model with
-        `learn_predict_array` gets blocks whole; another gets their rows by name.
+        `learn_predict_array` gets whole blocks; another one gets their rows by name.
+
+    Attributes
+    ----------
+    takes_blocks
+        Whether the model learns whole blocks.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Model) -> None:
         for name in ("predict_one", "learn_one"):
             if not callable(getattr(model, name, None)):
                 raise ConfigError(
-                    f"model must have predict_one and learn_one, but {type(model).__name__} has no {name}"
+                    "`model` must have predict_one and learn_one, "
+                    f"got {type(model).__name__} without {name}"
                 )
         self.model = model
         self.takes_blocks = hasattr(model, "learn_predict_array")
-        self._gives_tickets = hasattr(model, "observe_one")  # our own: it also takes times
-        self._gives_proba = callable(getattr(model, "predict_proba_one", None))
-        self._gives_intervals = hasattr(model, "predict_interval_array")
-        self._names_the_likeliest = hasattr(
-            model, "learn_predict_proba_array"
-        )  # our own: the first of the likeliest
+        self._has_tickets = hasattr(model, "observe_one")  # such a model takes times too
+        self._has_proba = callable(getattr(model, "predict_proba_one", None))
+        self._has_intervals = hasattr(model, "predict_interval_array")
+        # such a model predicts the first of the most probable classes
+        self._has_block_proba = hasattr(model, "learn_predict_proba_array")
 
     @property
-    def tells_blocks(self) -> bool:
-        """Whether `learn_predict` says all that a record of a prediction holds."""
-        return self._gives_intervals or self._names_the_likeliest
+    def has_full_blocks(self) -> bool:
+        """Whether `test_then_train` returns everything that a prediction record holds."""
+        return self._has_intervals or self._has_block_proba
 
     @property
     def estimator(self) -> object:
-        """The model, or the last step of a pipeline: what has a seed, classes, categories."""
+        """The model, or the last step of a pipeline, which has the seed and the classes."""
         return last_step(self.model)
 
     @property
-    def features(self) -> tuple[Hashable, ...] | None:
-        """The names that the model knows, None where it does not tell."""
+    def features(self) -> Features | None:
+        """Features that the model knows; None if it does not say."""
         return getattr(self.model, "features", None) if self.takes_blocks else None
 
     @property
     def takes_text(self) -> bool:
-        """Whether texts are inputs.
-
-        What a model of another library makes of them is its own affair.
-        """
+        """Whether texts are inputs; models of other libraries decide for themselves."""
         return not self.takes_blocks or bool(getattr(self.model, "categories", 0))
 
-    def predict(self, row: Row) -> Any:
-        """Return the label or value, None while the model knows nothing."""
-        if self._knows_nothing:
-            return None
-        if row.features is not None and self.takes_blocks:
-            return plain(self.model.predict_array(row.x, row.features, **self.at(row))[0])
-        y_pred = self.model.predict_one(row.named, *self._when(row))
-        return (
-            None if isinstance(y_pred, Mapping) else plain(y_pred)
-        )  # river: {} means no answer yet
+    @property
+    def _is_untrained_regressor(self) -> bool:
+        """Whether the model predicts 0.0 only because it has not learned any row."""
+        return self._has_intervals and self.model.n_seen == 0
 
-    def answer(self, row: Row, wants_proba: bool) -> tuple[Any, Mapping[Any, float] | None]:
-        """Return what `predict` does, and the probability of each class if it is wanted and the model gives any."""
-        proba = None
-        if wants_proba and self._gives_proba:
-            try:
-                proba = self.proba(row)
-            except NotImplementedError:  # so river's classifiers say that they know labels alone
-                self._gives_proba = False
-        if proba and self._names_the_likeliest:
-            return max(proba, key=proba.__getitem__), proba
-        return self.predict(row), proba
-
-    def proba(self, row: Row) -> Mapping[Any, float]:
-        """Return the probability of each class."""
-        if row.features is not None and self.takes_blocks:
-            values = self.model.predict_proba_array(row.x, row.features, **self.at(row))
-            return dict(zip(self.model.classes, values[0].tolist(), strict=True))
-        return {
-            plain(label): float(p)
-            for label, p in self.model.predict_proba_one(row.named, *self._when(row)).items()
-        }
-
-    def observe(self, row: Row, wants_proba: bool) -> Observed:
-        """Return what is said of a row whose label comes later, and what `learn` is to be told of it then."""
-        interval = self.interval(row)
-        if not self._gives_tickets:
-            return Observed(*self.answer(row, wants_proba), interval)
-        if row.features is None:
-            ticket = self.model.observe_one(row.x, *self._when(row))
-        else:
-            (ticket,) = self.model.observe_array(row.x, row.features, **self.at(row))
-        return self._observed(ticket, wants_proba, interval)
-
-    def enter(self, sequence: Hashable) -> None:
-        """Tell the model which event the next row is of; None says nothing of it."""
-        if sequence is not None and self._gives_tickets:
+    def enter_sequence(self, sequence: Hashable) -> None:
+        """Announce the sequence of the next row to a model with a context; None is ignored."""
+        if sequence is not None and self._has_tickets:
             self.model.enter_sequence(sequence)
 
-    def observe_block(self, block: Block, wants_proba: bool) -> list[Observed]:
-        """Return for each row of a block what `observe` does, in one call."""
-        X = block.X
-        features = block.features
-        intervals = self.intervals(X, features, **self.context(block))
-        if self._gives_tickets:
-            tickets = self.model.observe_array(X, features, **self.context(block))
-            return [
-                self._observed(*pair)
-                for pair in zip(tickets, repeat(wants_proba), intervals, strict=False)
-            ]
-        values, classes = self.values(X, features) if wants_proba else (np.zeros((len(X), 0)), ())
-        predicted = [plain(label) for label in self.model.predict_array(X, features).tolist()]
-        return [
-            Observed(
-                y_pred, dict(zip(classes, row, strict=True)) if wants_proba else None, interval
-            )
-            for y_pred, row, interval in zip(predicted, values.tolist(), intervals, strict=True)
-        ]
+    # one row
 
-    def _observed(
-        self, ticket: Ticket, wants_proba: bool, interval: tuple[float, float] | None
-    ) -> Observed:
-        y_pred = None if self._knows_nothing else ticket.prediction
-        return Observed(y_pred, ticket.proba if wants_proba else None, interval, ticket.predicted)
+    def predict(self, row: Row) -> Label:
+        """Return the label or value; None while the model has learned nothing."""
+        if self._is_untrained_regressor:
+            return None
+        if row.features is not None and self.takes_blocks:
+            return plain(self.model.predict_array(row.x, row.features, **self.row_time(row))[0])
+        y_pred = self.model.predict_one(row.named, *self._time_argument(row))
+        return None if isinstance(y_pred, dict) else plain(y_pred)  # river: {} is no prediction
 
-    def _when(self, row: Row) -> tuple[float, ...]:
-        """Return the row's time for the doors by name of a model that takes one."""
-        return (row.moment,) if self._gives_tickets and row.features is None else ()
-
-    def at(self, row: Row) -> dict[str, Any]:
-        """Return the row's time for the doors by array of a model that takes one."""
-        return {"t": [row.moment]} if self._gives_tickets and row.moment == row.moment else {}
-
-    def context(self, block: Block) -> dict[str, Any]:
-        """Return times and sequences of a block's rows for a model that takes them."""
-        if not self._gives_tickets or (
-            block.times is None and block.sequence is None and block.t != block.t
-        ):
-            return {}
-        return {"t": block.moments, "sequence": block.sequence}
-
-    def learn(self, row: Row, y: Any, said: NDArray[np.float64] | None = None) -> None:
-        """Learn one labelled row.
-
-        `said` is the ticket that `observe` gave, if the row waited for its label.
-        """
-        if said is not None:
-            self.model.learn_one(Ticket(row.x, row.features, None, None, said), y)
-        elif row.features is not None and self.takes_blocks:
-            self.model.learn_array(row.x, [y], row.features, **self.at(row))
+    def predict_row(self, row: Row, with_proba: bool) -> RowPrediction:
+        """Return the prediction with interval and, if wanted and known, probabilities."""
+        proba = self._proba_if_known(row) if with_proba else None
+        if proba and self._has_block_proba:
+            y_pred = max(proba, key=proba.__getitem__)
         else:
-            self.model.learn_one(row.named, y, *self._when(row))
+            y_pred = self.predict(row)
+        return RowPrediction(y_pred, proba, self.predict_interval(row))
 
-    def interval(self, row: Row) -> tuple[float, float] | None:
-        """Return what a regression says that the value lies in, None where it says nothing."""
-        if not self._gives_intervals:
+    def _proba_if_known(self, row: Row) -> Proba | None:
+        if not self._has_proba:
+            return None
+        try:
+            return self.predict_proba(row)
+        except NotImplementedError:  # from classifiers of river without probabilities
+            self._has_proba = False
+            return None
+
+    def predict_proba(self, row: Row) -> Proba:
+        """Return the probability of each class."""
+        if row.features is not None and self.takes_blocks:
+            values = self.model.predict_proba_array(row.x, row.features, **self.row_time(row))
+            return dict(zip(self.model.classes, values[0].tolist(), strict=True))
+        proba = self.model.predict_proba_one(row.named, *self._time_argument(row))
+        return {plain(label): float(p) for label, p in proba.items()}
+
+    def predict_interval(self, row: Row) -> Interval:
+        """Return the prediction interval of a regression; None if the model has none."""
+        if not self._has_intervals:
             return None
         if row.features is not None:
-            return self.intervals(row.x, row.features, **self.at(row))[0]
-        low, high = self.model.predict_interval_one(row.named, t=row.moment)
+            return self._intervals(row.x, row.features, self.row_time(row))[0]
+        low, high = self.model.predict_interval_one(row.named, t=row.own_t)
         return low, high
 
-    def intervals(
-        self, X: Array, features: tuple[str, ...], **at: Any
-    ) -> Sequence[tuple[float, float] | None]:
-        """Return `interval` of each row of a block."""
-        if not self._gives_intervals:
+    def observe(self, row: Row, with_proba: bool) -> RowPrediction:
+        """Return the prediction of a row whose label comes later; the row enters the context."""
+        if not self._has_tickets:
+            return self.predict_row(row, with_proba)
+        interval = self.predict_interval(row)
+        if row.features is None:
+            ticket = self.model.observe_one(row.x, *self._time_argument(row))
+        else:
+            (ticket,) = self.model.observe_array(row.x, row.features, **self.row_time(row))
+        return self._from_ticket(ticket, with_proba, interval)
+
+    def _from_ticket(self, ticket: Ticket, with_proba: bool, interval: Interval) -> RowPrediction:
+        y_pred = None if self._is_untrained_regressor else ticket.prediction
+        return RowPrediction(
+            y_pred, ticket.proba if with_proba else None, interval, ticket.predicted
+        )
+
+    def learn(self, row: Row, y: Label, ticket: TicketArray | None = None) -> None:
+        """Learn a labelled row; `ticket` is the one of `observe` if the row waited."""
+        if ticket is not None:
+            self.model.learn_one(Ticket(row.x, row.features, None, None, ticket), y)
+        elif row.features is not None and self.takes_blocks:
+            self.model.learn_array(row.x, [y], row.features, **self.row_time(row))
+        else:
+            self.model.learn_one(row.named, y, *self._time_argument(row))
+
+    def _time_argument(self, row: Row) -> tuple[float, ...]:
+        """Return the row's time for methods by name of a model that takes one."""
+        return (row.own_t,) if self._has_tickets and row.features is None else ()
+
+    def row_time(self, row: Row) -> dict[str, Any]:
+        """Return the row's time for array methods of a model that takes one."""
+        return {"t": [row.own_t]} if self._has_tickets and row.own_t == row.own_t else {}
+
+    # blocks
+
+    def block_context(self, block: Block) -> dict[str, Any]:
+        """Return times and sequences of a block's rows for a model that takes them."""
+        has_none = block.times is None and block.sequence is None and block.t != block.t
+        if not self._has_tickets or has_none:
+            return {}
+        return {"t": block.row_times, "sequence": block.sequence}
+
+    def observe_block(self, block: Block, with_proba: bool) -> list[RowPrediction]:
+        """Return the result of `observe` for each row of a block, in one call."""
+        context = self.block_context(block)
+        intervals = self._intervals(block.X, block.features, context)
+        if self._has_tickets:
+            tickets = self.model.observe_array(block.X, block.features, **context)
+            rows = zip(tickets, repeat(with_proba), intervals, strict=False)
+            return [self._from_ticket(*row) for row in rows]
+        predicted = self.model.predict_array(block.X, block.features).tolist()
+        probas = self._block_probas(block) if with_proba else [None] * len(block.X)
+        return list(map(RowPrediction, map(plain, predicted), probas, intervals))
+
+    def _block_probas(self, block: Block) -> list[Proba | None]:
+        values, classes = self.predict_values(block.X, block.features, {})
+        return [dict(zip(classes, row, strict=True)) for row in values.tolist()]
+
+    def _intervals(self, X: Table, features: Features, context: dict[str, Any]) -> list[Interval]:
+        if not self._has_intervals:
             return [None] * len(X)
-        return [
-            (low, high)
-            for low, high in self.model.predict_interval_array(X, features=features, **at).tolist()
-        ]
+        bounds = self.model.predict_interval_array(X, features=features, **context)
+        return [(low, high) for low, high in bounds.tolist()]
 
-    @property
-    def _knows_nothing(self) -> bool:
-        """Whether a regression of our own has no label yet.
+    def test_then_train(
+        self, block: Block, y: Sequence[Label], in_detail: bool = True
+    ) -> BlockPredictions:
+        """Predict and then learn each row of a block, in one call.
 
-        It answers 0.0, which says nothing of it.
+        Without `in_detail`, there are neither intervals nor probabilities.
         """
-        return self._gives_intervals and self.model.n_seen == 0
+        named = {"features": block.features, **self.block_context(block)}
+        if self._has_intervals:
+            return self._train_regressor(block.X, y, named, in_detail)
+        if self._has_block_proba and in_detail:
+            return self._train_classifier(block.X, y, named)
+        predicted = self.model.learn_predict_array(block.X, y, **named).tolist()
+        return BlockPredictions([Outcome(plain(label)) for label in predicted])
 
-    def learn_predict(self, block: Block, y: Sequence[Any]) -> Spoken:
-        """Test-then-train over a block in one call."""
-        X = block.X
-        named = {"features": block.features, **self.context(block)}
-        if self._gives_intervals:
-            first = self._knows_nothing
+    def _train_regressor(
+        self, X: Table, y: Sequence[Label], named: dict[str, Any], in_detail: bool
+    ) -> BlockPredictions:
+        is_untrained = self._is_untrained_regressor
+        if in_detail:
             values, bounds = self.model.learn_predict_interval_array(X, y, **named)
-            answers = [
-                Answer(value, None, (low, high))
-                for value, (low, high) in zip(values.tolist(), bounds.tolist(), strict=True)
-            ]
-            return Spoken([Answer(None), *answers[1:]] if first and answers else answers)
-        if not self._names_the_likeliest:
-            predicted = self.model.learn_predict_array(X, y, **named).tolist()
-            return Spoken([Answer(plain(label)) for label in predicted])
-        before = len(self.model.classes)
+            pairs = zip(values.tolist(), bounds.tolist(), strict=True)
+            outcomes = [Outcome(value, None, (low, high)) for value, (low, high) in pairs]
+        else:
+            values = self.model.learn_predict_array(X, y, **named)
+            outcomes = [Outcome(value) for value in values.tolist()]
+        if is_untrained and outcomes:
+            outcomes[0] = Outcome(None)
+        return BlockPredictions(outcomes)
+
+    def _train_classifier(
+        self, X: Table, y: Sequence[Label], named: dict[str, Any]
+    ) -> BlockPredictions:
+        n_known = len(self.model.classes)
         proba = self.model.learn_predict_proba_array(X, y, **named)
         classes = self.model.classes
-        best = proba.argmax(axis=1).tolist()
-        place = {label: slot for slot, label in enumerate(classes)}
-        slots = [place[plain(label)] for label in y]
-        known = _known(slots, before)
+        slot_of = {label: slot for slot, label in enumerate(classes)}
+        slots = [slot_of[plain(label)] for label in y]
+        known = _known_classes(slots, n_known)
         p_true = proba[np.arange(len(slots)), slots].tolist()
-        answers = [
-            Answer(classes[slot], p) if n else Answer(None)
+        best = proba.argmax(axis=1).tolist()
+        outcomes = [
+            Outcome(classes[slot], p) if n else Outcome(None)
             for slot, p, n in zip(best, p_true, known, strict=True)
         ]
-        return Spoken(answers, proba, classes, known)
+        return BlockPredictions(outcomes, proba, classes, known)
 
-    def values(self, X: Array, features: tuple[str, ...], **at: Any) -> tuple[Array, Sequence[Any]]:
-        """Return probabilities (n_rows, n_classes) and the classes, or values (n_rows, 1) and no classes.
+    def predict_values(
+        self, X: Table, features: Features, context: dict[str, Any]
+    ) -> tuple[Table, Sequence[Label]]:
+        """Return probabilities (n_rows, n_classes) and the classes, or values (n_rows, 1).
 
-        `at` is what `at` or `context` says of the rows.
+        `context` comes from `row_time` or `block_context`.
         """
-        regression = task_of(self.model) == "regression"
-        if self.takes_blocks and regression:
-            return np.asarray(
-                self.model.predict_array(X, features, **at), dtype=np.float32
-            ).reshape(-1, 1), ()
-        if self.takes_blocks:
-            proba = self.model.predict_proba_array(X, features, **at)
-            return np.asarray(proba, dtype=np.float32), list(self.model.classes)
-        rows = [by_name(row, features) for row in X]
-        if regression:
-            return np.array([[self.model.predict_one(row)] for row in rows], dtype=np.float32), ()
-        answers = [self.model.predict_proba_one(row) for row in rows]
-        classes = list(dict.fromkeys(label for answer in answers for label in answer))
-        table = [[answer.get(label, 0.0) for label in classes] for answer in answers]
+        is_regression = task_of(self.model) == "regression"
+        if not self.takes_blocks:
+            rows = [by_name(row, features) for row in X]
+            return self._named_values(rows) if is_regression else self._named_probas(rows)
+        if is_regression:
+            values = np.asarray(self.model.predict_array(X, features, **context), np.float32)
+            return values.reshape(-1, 1), ()
+        proba = self.model.predict_proba_array(X, features, **context)
+        return np.asarray(proba, dtype=np.float32), list(self.model.classes)
+
+    def _named_values(self, rows: list[Any]) -> tuple[Table, Sequence[Label]]:
+        return np.array([[self.model.predict_one(row)] for row in rows], dtype=np.float32), ()
+
+    def _named_probas(self, rows: list[Any]) -> tuple[Table, Sequence[Label]]:
+        probas = [self.model.predict_proba_one(row) for row in rows]
+        classes = list(dict.fromkeys(label for proba in probas for label in proba))
+        table = [[proba.get(label, 0.0) for label in classes] for proba in probas]
         return np.array(table, dtype=np.float32).reshape(len(rows), len(classes)), classes
 
 
-def by_name(values: Array, features: tuple[str, ...]) -> dict[str, float]:
-    """One array row as a dict without the missing values."""
-    pairs = zip(features, values.tolist(), strict=True)
-    return {name: value for name, value in pairs if value == value and value is not None}
-
-
-def _known(slots: Sequence[int], n: int) -> list[int]:
-    """Return how many classes were known before each label came, n before the first.
-
-    Slots are given in order.
-    """
+def _known_classes(slots: Sequence[int], n: int) -> list[int]:
+    """Return the number of classes known before each label, `n` before the first one."""
     known = []
     for slot in slots:
         known.append(n)
@@ -325,24 +320,16 @@ def _known(slots: Sequence[int], n: int) -> list[int]:
     return known
 
 
-def plain(label: Any) -> Any:
-    """Return a label as a plain Python value: numpy scalars fit neither JSON nor a checkpoint."""
-    return label.item() if isinstance(label, np.generic) else label
-
-
 def last_step(model: object) -> object:
-    """Return the last step of a pipeline of river, any other model as it is."""
+    """Return the last step of a pipeline of river, and any other model as it is."""
     compose = sys.modules.get("river.compose")
     while compose is not None and isinstance(model, compose.Pipeline):
         model = next(reversed(model.steps.values()))
     return model
 
 
-def task_of(model: Any) -> str:
-    """Tell "classification" from "regression" as river does.
-
-    A model unknown to river by its doors.
-    """
+def task_of(model: Model) -> str:
+    """Return "classification" or "regression": by class for models of river, else by methods."""
     if "river" in sys.modules:
         from river import base
 

@@ -1,4 +1,4 @@
-"""What a notebook shows while an engine runs, and of its results."""
+"""HTML for notebooks: progress below a cell while an engine runs, and tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from loco_stream.engine.beside import beside
+from loco_stream.engine.background_thread import background_thread
 
 __all__ = ["cell", "in_notebook", "progress_html", "table_html"]
 
@@ -25,9 +25,9 @@ def in_notebook() -> bool:
 
 @contextmanager
 def cell(content: Callable[[], str]) -> Iterator[None]:
-    """Show HTML below the cell that runs, twice a second anew, until the block ends.
+    """Show HTML below the current cell, renewed twice per second, until the block ends.
 
-    The block never waits for it.
+    The block does not wait for it.
     """
     from IPython.display import HTML, display
 
@@ -36,21 +36,19 @@ def cell(content: Callable[[], str]) -> Iterator[None]:
 
     handle = display(page(), display_id=True)  # type: ignore[no-untyped-call]
 
-    def renew(over: threading.Event) -> None:
-        while not over.wait(_SECONDS):
+    def renew(stop: threading.Event) -> None:
+        while not stop.wait(_SECONDS):
             handle.update(page())
 
     try:
-        with beside(renew, "progress"):
+        with background_thread(renew, "progress"):
             yield
     finally:
         handle.update(page())
 
 
 def progress_html(text: str, share: float | None, alarm: str | None) -> str:
-    """Return a bar, where the share that is done is known, and the line below it.
-
-    An alarm takes its place.
+    """Return a progress bar, if the share done is known, and a line of text; or an alarm.
 
     Examples
     --------
@@ -59,11 +57,9 @@ def progress_html(text: str, share: float | None, alarm: str | None) -> str:
     """
     if alarm is not None:
         return f'<pre role="alert" style="font-weight: bold">ALARM: {html.escape(alarm)}</pre>'
-    bar = (
-        ""
-        if share is None
-        else f'<progress max="1" value="{share:.3f}" style="width: 20em"></progress>'
-    )
+    bar = ""
+    if share is not None:
+        bar = f'<progress max="1" value="{share:.3f}" style="width: 20em"></progress>'
     return f"{bar}<pre>{html.escape(text)}</pre>"
 
 
@@ -75,9 +71,11 @@ def table_html(title: str, lines: Iterable[tuple[str, str]]) -> str:
     >>> table_html("a < b", [("rows", "3")]).startswith("<table><caption>a &lt; b</caption>")
     True
     """
+    left = "text-align: left; font-weight: normal"
+    right = "text-align: right"
     rows = "".join(
-        f'<tr><th scope="row" style="text-align: left; font-weight: normal">{html.escape(name)}</th>'
-        f'<td style="text-align: right">{html.escape(value)}</td></tr>'
+        f'<tr><th scope="row" style="{left}">{html.escape(name)}</th>'
+        f'<td style="{right}">{html.escape(value)}</td></tr>'
         for name, value in lines
     )
     return f"<table><caption>{html.escape(title)}</caption><tbody>{rows}</tbody></table>"

@@ -2,129 +2,136 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream.engine.model_adapter import Row
+from loco_stream.engine.limited_log import LimitedLog
+from loco_stream.engine.model_adapter import RowPrediction
+from loco_stream.engine.row import Features, Row
 from loco_stream.errors import ConfigError
+from loco_stream.persistence.content import Config, Plain, State
 
-__all__ = ["Pending", "Waiting"]
+__all__ = ["PendingRow", "PendingRows"]
 
-Key = tuple[str, int, int]  # source, epoch, seq
+_limited = LimitedLog(logging.getLogger(__name__))
+
+Key: TypeAlias = tuple[str, int, int]  # source, epoch, seq
 
 
 @dataclass(slots=True)
-class Waiting:
-    """A row, what the model said of it when it came, and when that was (seconds).
-
-    `ticket` is what the model wants to be told of that when the label comes: numbers, or None.
-    """
+class PendingRow:
+    """A row, its prediction, and when it arrived (seconds since 1970)."""
 
     row: Row
-    y_pred: Any
-    proba: Mapping[Any, float] | None
+    prediction: RowPrediction
     since: float
-    interval: tuple[float, float] | None = None
-    ticket: NDArray[np.float64] | None = None
 
-    def export(self, names: dict[tuple[str, ...], int]) -> list[Any]:
-        """Return it as plain values; `names` gathers the distinct feature tuples."""
+    def export_state(self, names: dict[Features, int]) -> list[Plain]:
+        """Return the row as plain values; `names` collects the distinct feature tuples."""
         row = self.row
-        proba = None if self.proba is None else dict(self.proba)
-        x, features = (
-            (dict(row.x), None) if row.features is None else (row.x.tobytes(), row.features)
-        )
-        index = None if features is None else names.setdefault(features, len(names))
-        ticket = None if self.ticket is None else self.ticket.tobytes()
+        y_pred, proba, interval, ticket = self.prediction
+        is_named = row.features is None
         return [
-            x,
-            index,
+            dict(row.x) if is_named else row.x.tobytes(),
+            None if row.features is None else names.setdefault(row.features, len(names)),
             row.seq,
             row.t,
             row.source,
             row.epoch,
-            self.y_pred,
-            proba,
+            y_pred,
+            None if proba is None else dict(proba),
             self.since,
-            self.interval,
-            ticket,
+            interval,
+            None if ticket is None else ticket.tobytes(),
         ]
 
     @classmethod
-    def restore(cls, fields: Sequence[Any], names: Sequence[tuple[str, ...]]) -> Waiting:
-        """Undo `export`."""
+    def restore_state(cls, fields: Sequence[Plain], names: Sequence[Features]) -> PendingRow:
+        """Undo `export_state`."""
         x, index, seq, t, source, epoch, y_pred, proba, since, interval, ticket = fields
-        if index is None:
-            row = Row(x, None, seq, t, source, epoch)
-        else:
-            values = np.frombuffer(x, dtype=np.float32).reshape(1, -1).copy()
-            row = Row(values, names[index], seq, t, source, epoch)
-        said = None if ticket is None else np.frombuffer(ticket, np.float64).copy()
-        return cls(row, y_pred, proba, since, None if interval is None else tuple(interval), said)
+        features = None
+        if index is not None:
+            x = np.frombuffer(x, dtype=np.float32).reshape(1, -1).copy()
+            features = names[index]
+        bounds = None if interval is None else tuple(interval)
+        numbers = None if ticket is None else np.frombuffer(ticket, np.float64).copy()
+        prediction = RowPrediction(y_pred, proba, bounds, numbers)
+        return cls(Row(x, features, seq, t, source, epoch), prediction, since)
 
 
-class Pending:
-    """Predictions whose labels have not come, oldest first.
+class PendingRows:
+    """Rows whose labels have not come, oldest first.
 
     Parameters
     ----------
     capacity
-        Rows kept; the oldest leave when more wait.
+        Rows kept; the oldest ones are dropped when more wait.
     max_age
-        Seconds a row waits for its label.
+        Seconds that a row waits for its label.
+
+    Attributes
+    ----------
+    expired
+        Rows dropped before their label came.
+    orphaned
+        Labels without a row that waits for them.
     """
 
     def __init__(self, capacity: int = 10_000, max_age: float = 3600.0) -> None:
         if capacity < 1:
-            raise ConfigError(f"max_pending must be at least 1 row, not {capacity}")
+            raise ConfigError(f"`max_pending` must be at least 1 row, got {capacity}")
         if not max_age > 0:
-            raise ConfigError(f"max_age must be more than 0 seconds, not {max_age}")
+            raise ConfigError(f"`max_age` must be more than 0 seconds, got {max_age}")
         self.capacity = capacity
         self.max_age = max_age
         self.expired = 0
         self.orphaned = 0
-        self._rows: OrderedDict[Key, Waiting] = OrderedDict()
+        self._rows: OrderedDict[Key, PendingRow] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def put(self, waiting: Waiting) -> None:
-        """Keep a row; what is too much leaves and is counted as expired."""
-        row = waiting.row
+    def put(self, pending: PendingRow) -> None:
+        """Keep a row, and drop the oldest one if there are too many."""
+        row = pending.row
         key = (row.source, row.epoch, row.seq)
         if self._rows.pop(key, None) is not None:
-            self.expired += (
-                1  # the source numbers from the start again: the older row's label will not come
-            )
-        self._rows[key] = waiting
+            self._count_expired("its source numbers from the start again")
+        self._rows[key] = pending
         if len(self._rows) > self.capacity:
             self._rows.popitem(last=False)
-            self.expired += 1
+            self._count_expired(f"more than {self.capacity} rows wait")
 
-    def take(self, source: str, epoch: int, seq: int) -> Waiting | None:
-        """Hand out the row a label belongs to; a label without its row is counted as orphaned."""
-        waiting = self._rows.pop((source, epoch, seq), None)
-        self.orphaned += waiting is None
-        return waiting
+    def take(self, source: str, epoch: int, seq: int) -> PendingRow | None:
+        """Remove and return the row of a label; None counts the label as orphaned."""
+        pending = self._rows.pop((source, epoch, seq), None)
+        if pending is None:
+            self.orphaned += 1
+            _limited.warning("a label came for row %d of %r, which does not wait", seq, source)
+        return pending
 
     def expire(self, now: float) -> None:
-        """Drop the rows older than `max_age` at the time `now`."""
+        """Drop the rows that are older than `max_age` at the time `now`."""
         while self._rows:
             oldest = next(iter(self._rows.values()))
             if now - oldest.since <= self.max_age:
                 return
             self._rows.popitem(last=False)
-            self.expired += 1
+            self._count_expired(f"it waited for more than {self.max_age:g} s")
 
-    def export_state(self) -> dict[str, Any]:
+    def _count_expired(self, reason: str) -> None:
+        self.expired += 1
+        _limited.warning("a row was dropped before its label came: %s", reason)
+
+    def export_state(self) -> Config:
         """Return everything as plain values."""
-        names: dict[tuple[str, ...], int] = {}
-        rows = [waiting.export(names) for waiting in self._rows.values()]
+        names: dict[Features, int] = {}
+        rows = [pending.export_state(names) for pending in self._rows.values()]
         return {
             "expired": self.expired,
             "orphaned": self.orphaned,
@@ -132,11 +139,12 @@ class Pending:
             "rows": rows,
         }
 
-    def restore_state(self, state: Mapping[str, Any]) -> None:
+    def restore_state(self, state: State) -> None:
         """Continue from `export_state`."""
         self.expired = state["expired"]
         self.orphaned = state["orphaned"]
         self._rows.clear()
         for fields in state["rows"]:
-            waiting = Waiting.restore(fields, state["features"])
-            self._rows[waiting.row.source, waiting.row.epoch, waiting.row.seq] = waiting
+            pending = PendingRow.restore_state(fields, state["features"])
+            row = pending.row
+            self._rows[row.source, row.epoch, row.seq] = pending

@@ -1,179 +1,227 @@
-"""What a person sees while an engine runs: a live line on a terminal, plain lines elsewhere."""
+"""Progress of an engine: a live line on a terminal, a bar in a notebook; alarms are logged."""
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from typing import Any, Protocol
 
 from loco_stream._compiler.timing import COMPILING, is_compiling
-from loco_stream.engine.beside import beside
+from loco_stream.engine.background_thread import background_thread
 from loco_stream.engine.notebook import cell, in_notebook, progress_html
+from loco_stream.stream import Source
 
 __all__ = ["Countdown", "line", "watch"]
 
-_PLAIN_SECONDS = 5.0
+_ALARM_SECONDS = 0.2  # between two checks for an alarm
 _COUNTS = (
     ("n_pending", "waiting for labels"),
     ("n_unused", "rows not used"),
     ("n_masked", "values masked"),
 )
+_log = logging.getLogger(__name__)
+
+
+class Watched(Protocol):
+    """What is shown of an engine."""
+
+    source: Source
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        """Status snapshot."""
+
+    @property
+    def alarm(self) -> str | None:
+        """What keeps rows or checkpoints from becoming durable; None if all is well."""
 
 
 class Countdown:
-    """Seconds a run still takes, from what it has read since the first look.
+    """Estimates the remaining time of a run from what was read since the first call.
 
     Parameters
     ----------
     source
-        Tells the share of the stream it has handed out, where it knows, and the row it has come to.
+        Its `progress` and the row number in its `position` are used, where they are known.
     max_samples
-        Rows after which the run ends anyway.
+        Number of rows after which the run ends.
 
     Examples
     --------
-    >>> class Source:
-    ...     share, position = 0.25, {"row": 100}
-    >>> countdown = Countdown(Source, None)
+    >>> class Recording:
+    ...     progress, position = 0.25, {"row": 100}
+    >>> countdown = Countdown(Recording, None)
     >>> countdown.left(10.0) is None
     True
-    >>> Source.share = 0.5
+    >>> Recording.progress = 0.5
     >>> countdown.left(15.0)
     10.0
     """
 
-    def __init__(self, source: Any, max_samples: int | None) -> None:
+    def __init__(self, source: Source, max_samples: int | None) -> None:
         self._source = source
-        self._most = max_samples
-        self._first: tuple[float, float, int] | None = None
+        self._max_samples = max_samples
+        self._first: tuple[float, float, int] | None = None  # time, share and row of the first call
 
     def left(self, now: float) -> float | None:
-        """Return the seconds left; None while nobody can know."""
-        share = getattr(self._source, "share", None) or 0.0
-        row = 0 if self._most is None else self._source.position.get("row")
-        if not isinstance(row, int):  # where rows are not numbered, as over ZeroMQ
+        """Return the remaining seconds at the time `now`; None while they are not known."""
+        share = self._source.progress or 0.0
+        row = 0 if self._max_samples is None else self._source.position.get("row")
+        if not isinstance(row, int):  # rows are not numbered
             return None
         self._first = self._first or (now, share, row)
         began, first_share, first_row = self._first
-        parts = []  # of what was read so far
+        ratios = []  # of what is left to what was read
         if share > first_share:
-            parts.append((1.0 - share) / (share - first_share))
-        if self._most is not None and row > first_row:
-            parts.append((first_row + self._most - row) / (row - first_row))
-        return (now - began) * max(0.0, min(parts)) if parts else None
+            ratios.append((1.0 - share) / (share - first_share))
+        if self._max_samples is not None and row > first_row:
+            ratios.append((first_row + self._max_samples - row) / (row - first_row))
+        return (now - began) * max(0.0, min(ratios)) if ratios else None
 
 
 def line(status: Mapping[str, Any], since: float, left: float | None = None) -> str:
-    """Return one line on how the run goes.
+    """Return one line of text on a run.
 
-    `since` is the monotonic time it began, `left` the seconds it still takes.
+    Parameters
+    ----------
+    status
+        Status of the engine.
+    since
+        Monotonic time of the start.
+    left
+        Remaining seconds, if they are known.
 
     Examples
     --------
-    >>> line({"n_samples": 1200, "samples_per_second": 5100.0, "window_accuracy": 0.93}, 0.0, 65.2).partition("  ")[2]
+    >>> status = {"n_samples": 1200, "samples_per_second": 5100.0, "window_accuracy": 0.93}
+    >>> line(status, 0.0, 65.2).partition("  ")[2]
     '1,200 samples  5,100/s  window accuracy 0.930  no drift  01:05 left'
     """
     elapsed = _clock(time.monotonic() - since)
-    if not _begun(status):
+    if not _has_begun(status):
         unused = f"  {status['n_unused']:,} not used" if status.get("n_unused") else ""
         return f"{elapsed}  waiting for the first row{unused}"
-    parts = [elapsed, f"{status.get('n_samples', 0):,} samples"]
-    rate = status.get("samples_per_second", math.nan)
-    if not math.isnan(rate):
-        parts.append(f"{rate:,.0f}/s")
-    for key, name in (("window_accuracy", "window accuracy"), ("window_mae", "window error")):
-        value = status.get(key, math.nan)
-        if not math.isnan(value):
-            parts.append(
-                f"{name} {value:.3f}" if key == "window_accuracy" else f"{name} {value:.4g}"
-            )
-    recent = status.get("latency_minute_us", {})
-    if recent and not math.isnan(recent["p50"]):
-        parts.append(f"p50/p99 {recent['p50']:,.0f}/{recent['p99']:,.0f} us")
     drift = status.get("last_drift")
-    parts.append("no drift" if drift is None else f"last drift at {drift:,}")
-    for key, name in _COUNTS:
-        if status.get(key):
-            parts.append(f"{status[key]:,} {name}")
+    parts = [
+        elapsed,
+        f"{status.get('n_samples', 0):,} samples",
+        *_measures(status),
+        "no drift" if drift is None else f"last drift at {drift:,}",
+        *(f"{status[key]:,} {name}" for key, name in _COUNTS if status.get(key)),
+    ]
     if left is not None:
         parts.append(f"{_clock(left)} left")
     return "  ".join(parts)
 
 
-def _begun(status: Mapping[str, Any]) -> bool:
+def _measures(status: Mapping[str, Any]) -> Iterator[str]:
+    rate = status.get("samples_per_second", math.nan)
+    if not math.isnan(rate):
+        yield f"{rate:,.0f}/s"
+    accuracy = status.get("window_accuracy", math.nan)
+    if not math.isnan(accuracy):
+        yield f"window accuracy {accuracy:.3f}"
+    error = status.get("window_mae", math.nan)
+    if not math.isnan(error):
+        yield f"window error {error:.4g}"
+    latency = status.get("latency_minute_us", {})
+    if latency and not math.isnan(latency["p50"]):
+        yield f"p50/p99 {latency['p50']:,.0f}/{latency['p99']:,.0f} us"
+
+
+def _has_begun(status: Mapping[str, Any]) -> bool:
     return bool(status.get("n_samples") or status.get("n_unlabelled"))
 
 
 def _clock(seconds: float) -> str:
-    """Return minutes and seconds, with hours where there are any."""
+    """Return minutes and seconds, with hours if there are any."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"
 
 
-@contextmanager
-def watch(engine: Any, quiet: bool, max_samples: int | None = None) -> Iterator[None]:
-    """Show how an engine runs until the block ends; the engine never waits for it."""
-    began = time.monotonic()
-    countdown = Countdown(engine.source, max_samples)
-    over = False  # a run too short for two looks has a full bar at its end too
+class _Texts:
+    """Texts on a running engine."""
 
-    def left() -> float | None:
-        return countdown.left(time.monotonic()) if _begun(engine.status) else None
+    def __init__(self, engine: Watched, max_samples: int | None) -> None:
+        self._engine = engine
+        self._began = time.monotonic()
+        self._countdown = Countdown(engine.source, max_samples)
+        self.is_over = False
 
-    def text() -> str:
+    def line(self) -> str:
+        """Return the progress line."""
         if is_compiling():
-            return f"{_clock(time.monotonic() - began)}  {COMPILING}"
-        return line(engine.status, began, left())
+            return f"{_clock(time.monotonic() - self._began)}  {COMPILING}"
+        return line(self._engine.status, self._began, self._left())
 
-    def page() -> str:
-        still = left()
-        elapsed = time.monotonic() - began
-        share = None if still is None else elapsed / max(elapsed + still, 1e-9)
-        return progress_html(text(), 1.0 if over else share, engine.alarm)
+    def html(self) -> str:
+        """Return the progress bar of a notebook."""
+        share = None
+        if self.is_over:  # a run may be too short for an estimate
+            share = 1.0
+        elif (left := self._left()) is not None:
+            elapsed = time.monotonic() - self._began
+            share = elapsed / max(elapsed + left, 1e-9)
+        return progress_html(self.line(), share, self._engine.alarm)
 
-    if quiet:
-        with _alarms(engine, text, period=math.inf):
-            yield
-    elif in_notebook():
-        with cell(page):
-            yield
-            over = True
-    elif sys.stderr.isatty():
-        from rich.console import Console
-        from rich.live import Live
-        from rich.text import Text
-
-        def render() -> Text:
-            alarm = engine.alarm
-            return Text(text()) if alarm is None else Text(f"ALARM: {alarm}", style="bold red")
-
-        with Live(get_renderable=render, console=Console(stderr=True), refresh_per_second=8):
-            yield
-    else:
-        with _alarms(engine, text, _PLAIN_SECONDS):
-            yield
+    def _left(self) -> float | None:
+        if not _has_begun(self._engine.status):
+            return None
+        return self._countdown.left(time.monotonic())
 
 
 @contextmanager
-def _alarms(engine: Any, text: Callable[[], str], period: float) -> Iterator[None]:
-    """Print plain lines every `period` seconds, and alarms as they come and go."""
+def watch(engine: Watched, quiet: bool, max_samples: int | None = None) -> Iterator[None]:
+    """Show the progress of an engine on a terminal or in a notebook, and log its alarms.
 
-    def tell(over: threading.Event) -> None:
-        alarm = None
-        due = time.monotonic() + period
-        while not over.wait(0.2):
-            news = text()
-            if engine.alarm != alarm:
-                alarm = engine.alarm
-                print(f"ALARM: {alarm}" if alarm else "ALARM is over", file=sys.stderr, flush=True)
-            if time.monotonic() >= due:
-                due += period
-                print(news, file=sys.stderr, flush=True)
+    This lasts until the block ends; the engine never waits for it.
 
-    with beside(tell, "progress"):
-        yield
+    Parameters
+    ----------
+    engine
+        The engine.
+    quiet
+        Whether alarms alone are reported.
+    max_samples
+        Number of rows after which the run ends.
+    """
+    texts = _Texts(engine, max_samples)
+    if not quiet and in_notebook():
+        with cell(texts.html):
+            yield
+            texts.is_over = True
+    else:
+        shown = _live_line(engine, texts) if not quiet and sys.stderr.isatty() else nullcontext()
+        with shown, background_thread(partial(_log_alarms, engine), "alarms"):
+            yield
+
+
+def _live_line(engine: Watched, texts: _Texts) -> AbstractContextManager[object]:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    def render() -> Text:
+        alarm = engine.alarm
+        return Text(texts.line()) if alarm is None else Text(f"ALARM: {alarm}", style="bold red")
+
+    return Live(get_renderable=render, console=Console(stderr=True), refresh_per_second=8)
+
+
+def _log_alarms(engine: Watched, over: threading.Event) -> None:
+    """Log alarms as they begin and end."""
+    alarm = None
+    while not over.wait(_ALARM_SECONDS):
+        if engine.alarm != alarm:
+            alarm = engine.alarm
+            if alarm:
+                _log.error("ALARM: %s", alarm)
+            else:
+                _log.warning("the alarm is over")

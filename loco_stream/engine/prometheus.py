@@ -1,16 +1,16 @@
-"""What a running engine tells Prometheus; needs the extra `metrics`."""
+"""Metrics for Prometheus over HTTP; needs the extra `metrics`."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from socket import socket
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from loco_stream.errors import ConfigError
-from loco_stream.metrics.keys import Key, keys_of
+from loco_stream.metrics.keys import ReportKey, keys_for
+from loco_stream.persistence.content import Plain, State
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -19,28 +19,32 @@ if TYPE_CHECKING:
 
 __all__ = ["serve_metrics"]
 
+Request: TypeAlias = Any  # a socket, as socketserver passes it
+Address: TypeAlias = Any
+Family: TypeAlias = Any  # a metric family of prometheus_client
+
 _LOCAL = ("127.0.0.1", "localhost")
-_THREADS = 4  # answers at a time; further connections are closed at once
-_SECONDS = 5.0  # that a client may be silent
+_THREADS = 4  # connections answered at a time; further ones are closed at once
+_SECONDS = 5.0  # until a silent client is disconnected
 
 
 class Watched(Protocol):
-    """An engine, or what stands for it until there is one."""
+    """An engine, or its stand-in before it exists."""
 
     @property
-    def status(self) -> Mapping[str, Any]:
-        """The numbers of this moment."""
+    def status(self) -> State:
+        """The current numbers."""
 
     @property
     def latency(self) -> LatencyHistogram:
-        """How long rows took; asked for when the status has it."""
+        """Time that rows took, read if the status has latencies."""
 
 
 def serve_metrics(engine: Watched, port: int, host: str = "127.0.0.1") -> Callable[[], None]:
-    """Answer ``GET /metrics`` from a few threads; returns what ends it.
+    """Answer ``GET /metrics`` from a few threads; return a function that ends the server.
 
-    On this machine's own address, only a request to a local name is answered: a page of a stranger
-    that had its name point here must not read the numbers.
+    On the loopback address only requests to a local host name are answered, so that a web page
+    whose name is redirected to this machine cannot read the numbers.
 
     Raises
     ------
@@ -51,16 +55,12 @@ def serve_metrics(engine: Watched, port: int, host: str = "127.0.0.1") -> Callab
         from prometheus_client import CollectorRegistry, make_wsgi_app
     except ImportError as error:
         raise ConfigError(
-            "--metrics-port needs prometheus-client: pip install 'loco-stream[metrics]'"
+            "metrics for Prometheus need prometheus-client: pip install 'loco-stream[metrics]'"
         ) from error
     registry = CollectorRegistry()
     registry.register(_Collector(engine))
-    try:
-        server = _Server((host, port), _Handler)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"cannot serve metrics on {host}:{port}: {reason}") from error
     app = make_wsgi_app(registry)
+    server = _listen(host, port)
     server.set_app(_local_only(app) if host in _LOCAL else app)
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
@@ -73,13 +73,21 @@ def serve_metrics(engine: Watched, port: int, host: str = "127.0.0.1") -> Callab
     return end
 
 
+def _listen(host: str, port: int) -> _Server:
+    try:
+        return _Server((host, port), _Handler)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot serve metrics on {host}:{port}: {reason}") from error
+
+
 def _local_only(app: WSGIApplication) -> WSGIApplication:
     def guarded(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         name = environ.get("HTTP_HOST", "").rpartition(":")[0] or environ.get("HTTP_HOST", "")
         if name.lower() in _LOCAL:
             return app(environ, start)
         start("403 Forbidden", [("Content-Type", "text/plain")])
-        return [b"metrics are for this machine: ask for 127.0.0.1 or localhost\n"]
+        return [b"metrics are served to 127.0.0.1 and localhost only\n"]
 
     return guarded
 
@@ -88,7 +96,7 @@ class _Handler(WSGIRequestHandler):
     timeout = _SECONDS
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing: a scrape is no event."""
+        """Log nothing: scrapes are frequent."""
 
 
 class _Server(WSGIServer):
@@ -99,14 +107,14 @@ class _Server(WSGIServer):
         self._free = threading.Semaphore(_THREADS)
         super().__init__(address, handler)
 
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Hand the connection to a thread, or close it if none is free."""
+    def process_request(self, request: Request, client_address: Address) -> None:
+        """Pass the connection to a thread, or close it if none is free."""
         if self._free.acquire(blocking=False):
             self._pool.submit(self._answer, request, client_address)
         else:
             self.shutdown_request(request)
 
-    def _answer(self, request: socket, client_address: tuple[str, int]) -> None:
+    def _answer(self, request: Request, client_address: Address) -> None:
         try:
             self.finish_request(request, client_address)
         except OSError:
@@ -116,59 +124,64 @@ class _Server(WSGIServer):
             self._free.release()
 
     def server_close(self) -> None:
-        """Close the port, and wait for the answers under way."""
+        """Close the port, and wait for running answers."""
         super().server_close()
         self._pool.shutdown()
 
 
 class _Collector:
-    """Reads the engine's last status; the learner never waits for a scrape."""
+    """Reads the last status of the engine, which never waits for a scrape."""
 
     def __init__(self, engine: Watched) -> None:
         self._engine = engine
 
-    def describe(self) -> Iterator[Any]:
-        """Name nothing before the first scrape.
-
-        What there is depends on the task and the source.
-        """
+    def describe(self) -> Iterator[Family]:
+        """Announce nothing: the metrics depend on the problem and the source."""
         return iter(())
 
-    def collect(self) -> Iterator[Any]:
-        """Yield the metrics as they are now."""
+    def collect(self) -> Iterator[Family]:
+        """Yield the current metrics."""
         status = self._engine.status
-        for key in keys_of("regression" if "mae" in status else "classification"):
-            if key.prometheus and (key.kind == "flag" or status.get(key.name) is not None):
-                yield self._family(key, status.get(key.name))
+        for key in keys_for("regression" if "mae" in status else "classification"):
+            value = status.get(key.name)
+            if key.prometheus and (key.kind == "flag" or value is not None):
+                yield self._family(key, value)
 
-    def _family(self, key: Key, value: Any) -> Any:
-        from prometheus_client.core import (
-            CounterMetricFamily,
-            GaugeMetricFamily,
-            HistogramMetricFamily,
-        )
+    def _family(self, key: ReportKey, value: Plain) -> Family:
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
         name = f"loco_{key.prometheus}"
-        if key.kind == "counter":
-            return CounterMetricFamily(name, key.what, value=value)
+        if key.kind == "histogram":
+            return self._latencies(name, key.description)
+        if key.kind == "classes":
+            return _class_scores(name, key.description, value)
         if key.kind in ("parts", "shares"):
             kind = CounterMetricFamily if key.kind == "parts" else GaugeMetricFamily
-            parts = kind(name, key.what, labels=["what"])
+            parts = kind(name, key.description, labels=["what"])
             for what, count in value.items():
                 parts.add_metric([str(what)], count)
             return parts
-        if key.kind == "classes":
-            classes = GaugeMetricFamily(name, key.what, labels=["label", "score"])
-            for label, scores in value.items():
-                for score, number in scores.items():
-                    classes.add_metric([label, score], number)
-            return classes
-        if key.kind == "histogram":
-            latency = self._engine.latency
-            buckets = [(f"{us * 1e-6:.3g}", rows) for us, rows in latency.cumulative()]
-            family = HistogramMetricFamily(name, key.what)
-            family.add_metric(
-                [], [*buckets, ("+Inf", latency.n)], sum_value=latency.total_us * 1e-6
-            )
-            return family
-        return GaugeMetricFamily(name, key.what, value=bool(value) if key.kind == "flag" else value)
+        if key.kind == "counter":
+            return CounterMetricFamily(name, key.description, value=value)
+        number = bool(value) if key.kind == "flag" else value
+        return GaugeMetricFamily(name, key.description, value=number)
+
+    def _latencies(self, name: str, description: str) -> Family:
+        from prometheus_client.core import HistogramMetricFamily
+
+        latency = self._engine.latency
+        buckets = [(f"{us * 1e-6:.3g}", rows) for us, rows in latency.cumulative()]
+        family = HistogramMetricFamily(name, description)
+        seconds = latency.total_us * 1e-6
+        family.add_metric([], [*buckets, ("+Inf", latency.n)], sum_value=seconds)
+        return family
+
+
+def _class_scores(name: str, description: str, classes: Plain) -> Family:
+    from prometheus_client.core import GaugeMetricFamily
+
+    family = GaugeMetricFamily(name, description, labels=["label", "score"])
+    for label, scores in classes.items():
+        for score, number in scores.items():
+            family.add_metric([label, score], number)
+    return family

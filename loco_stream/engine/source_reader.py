@@ -1,4 +1,4 @@
-"""The commits of any source, each with the position after it."""
+"""Reads any source commit by commit, each with the position after it."""
 
 from __future__ import annotations
 
@@ -11,32 +11,42 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
-from loco_stream.engine.beside import beside
-from loco_stream.engine.model_adapter import plain
+from loco_stream.engine.background_thread import background_thread
 from loco_stream.errors import InputError, SourceError
-from loco_stream.stream import Ask, Block, Event, Labels, Sample, Schema, Source
+from loco_stream.numbers import plain
+from loco_stream.stream import (
+    Block,
+    Event,
+    Labels,
+    Position,
+    Sample,
+    Schema,
+    Source,
+)
 
 __all__ = ["PairSource", "SourceReader", "as_source", "cut", "head", "n_rows", "tail"]
 
-Commit = tuple[Sequence[Event], dict[str, Any]]
+Commit: TypeAlias = tuple[Sequence[Event], Position]
+
+# Keys of a saved position that has side state.
 _WITHIN = "within"
 _BESIDE = "beside"
-_MOST_AHEAD = 4_000_000  # values
+_MAX_VALUES_AHEAD = 4_000_000
 _TICK = 0.05
 
 
-class PairSource:
+class PairSource(Source):
     """Any iterable of (x, y) pairs or events as a source; it resumes by skipping rows.
 
     Parameters
     ----------
     pairs
-        For example a data set of river, or a generator.
+        For example a dataset of river, or a generator.
     """
 
-    guarantee = "rows come from this process, in order, each once"
+    guarantee = "exactly once within this process"
 
     def __init__(self, pairs: Iterable[Any]) -> None:
         self.name = type(pairs).__name__
@@ -45,17 +55,15 @@ class PairSource:
 
     @property
     def schema(self) -> Schema | None:
-        """Nothing is known before the first row, unless the pairs are a data set of river."""
+        """The task of a dataset of river; None for any other iterable."""
         task = getattr(self._pairs, "task", None)
-        return (
-            Schema(task="regression" if task == "Regression" else "classification")
-            if isinstance(task, str)
-            else None
-        )
+        if not isinstance(task, str):
+            return None
+        return Schema(task="regression" if task == "Regression" else "classification")
 
     @property
-    def position(self) -> dict[str, Any]:
-        """Rows handed out."""
+    def position(self) -> Position:
+        """``{"row": n}``: n rows were read."""
         return {"row": self._row}
 
     def __iter__(self) -> Iterator[Event | Sequence[Event]]:
@@ -65,95 +73,103 @@ class PairSource:
             yield self._event(item)
 
     def _event(self, item: Any) -> Event:
-        if isinstance(item, Sample | Block | Labels | Ask):
+        if isinstance(item, Event):
             return item
         if not isinstance(item, Sequence) or len(item) != 2 or not isinstance(item[0], Mapping):
             raise InputError(
-                f"a source must yield (x, y) pairs with x a dict, or events, but row {self._row - 1} is {item!r:.80}"
+                "`source` must yield (x, y) pairs with a mapping x, or events, got "
+                f"{item!r:.80} as row {self._row - 1}"
             )
         return Sample(item[0], plain(item[1]), self._row - 1, source=self.name)
 
     def seek(self, position: Mapping[str, Any]) -> None:
-        """Skip the rows before the position."""
+        """Skip the rows before ``{"row": n}``."""
         if not isinstance(position.get("row"), int):
-            raise SourceError(f"{self.name} resumes at {{'row': n}}, not at {dict(position)!r}")
+            raise SourceError(
+                f"`position` of {self.name} must be {{'row': n}}, got {dict(position)!r}"
+            )
         self._row = position["row"]
-
-    def ack(self, position: Mapping[str, Any]) -> None:
-        """Nobody waits for it."""
-
-    def reply(self, event: Event, values: Any, classes: Sequence[Any]) -> None:
-        """Nobody asked."""
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 def as_source(source: Any) -> Source:
-    """Return a source as it is, and wrap any other iterable."""
+    """Return a `Source` unchanged, and any other iterable as a `PairSource`.
+
+    Raises
+    ------
+    SourceError
+        The object is neither, or has the methods of a source without being derived from `Source`.
+    """
     if isinstance(source, Source):
         return source
-    if not isinstance(source, Iterable):
+    if hasattr(source, "ack") or not isinstance(source, Iterable):
         raise SourceError(
-            f"source must be a Source or an iterable of (x, y) pairs, not {type(source).__name__}"
+            "`source` must be an iterable of (x, y) pairs or derived from "
+            f"loco_stream.stream.Source, got {type(source).__name__}"
         )
     return PairSource(source)
 
 
 class SourceReader:
-    """Reads a source commit by commit; the first ones may be read ahead to learn what they hold."""
+    """Reads a source commit by commit; can read ahead to find out what the stream holds.
+
+    Parameters
+    ----------
+    source
+        The source.
+
+    Attributes
+    ----------
+    start
+        The source's position before the first commit.
+    waited
+        Seconds spent waiting for rows. For a source that is not live, reading counts as work.
+    """
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.start: dict[str, Any] = copy.copy(source.position)
+        self.start: Position = copy.copy(source.position)
+        self.waited = 0.0
         self._iterator: Iterator[Event | Sequence[Event]] | None = None
         self._ahead: deque[Commit] = deque()
-        self._beside: dict[str, Any] = {}  # what an earlier run learned beside the source
-        self._live = hasattr(
-            source, "stats"
-        )  # rows come when they come; reading a recording is work
-        self.waited = 0.0  # seconds that nothing came in
+        # Kept as it was found if this source has no side state: a later run may have one again.
+        self._side_state: Mapping[str, Any] = {}
 
     @property
     def ahead(self) -> deque[Commit]:
-        """The commits that were read and are not handed out yet."""
+        """Commits that were read ahead and not returned yet."""
         return deque(self._ahead)
 
     def seek(self, position: Mapping[str, Any]) -> None:
-        """Go to a position; what was read ahead is read again."""
+        """Go to a position; commits read ahead are read again."""
         self.close()
-        within, self._beside = _parts(position)
+        within, self._side_state = _split(position)
         self.source.seek(within)
-        if hasattr(self.source, "restore_beside"):
-            self.source.restore_beside(self._beside)
+        self.source.restore_side_state(self._side_state)
 
     def ack(self, position: Mapping[str, Any]) -> None:
-        """Tell the source that everything up to a position is learned and durable."""
-        self.source.ack(_parts(position)[0])
+        """Acknowledge everything up to `position` to the source."""
+        self.source.ack(_split(position)[0])
 
     def peek(self) -> Commit | None:
-        """Read one commit ahead; None at the end."""
+        """Read one commit ahead; None at the end of the stream."""
         commit = self._read()
         if commit is not None:
             self._ahead.append(commit)
         return commit
 
     def next(self) -> Commit | None:
-        """Return the next commit and the position after it; None at the end."""
+        """Return the next commit and the position after it; None at the end of the stream."""
         began = time.perf_counter()
         commit = self._ahead.popleft() if self._ahead else self._read()
-        if commit is not None and (self._live or not commit[0]):
+        if commit is not None and (self.source.is_live or not commit[0]):
             self.waited += time.perf_counter() - began
         return commit
 
     @contextmanager
     def reading_ahead(self) -> Iterator[None]:
-        """Let a thread read on while the block runs, so that a live source answers its peers.
+        """Read ahead in a thread while the block runs, so that a live source keeps replying.
 
-        At the end it is over.
-
-        What was read is handed out by `next`; of rows, so many are read that they do not fill the
-        memory.
+        The commits are returned by `next`. At most four million values are read.
 
         Raises
         ------
@@ -161,7 +177,7 @@ class SourceReader:
             The source could not be read.
         """
         failures: list[Exception] = []
-        with beside(partial(self._read_ahead, failures), "reading ahead"):
+        with background_thread(partial(self._read_ahead, failures), "reading ahead"):
             yield
         for failure in failures:
             raise failure
@@ -170,7 +186,7 @@ class SourceReader:
         values = 0
         try:
             while not over.is_set():
-                commit = self._read() if values < _MOST_AHEAD else None
+                commit = self._read() if values < _MAX_VALUES_AHEAD else None
                 if commit is None:
                     over.wait(_TICK)
                 elif commit[0]:
@@ -180,12 +196,12 @@ class SourceReader:
             failures.append(error)
 
     def rest(self, seconds: float) -> None:
-        """Wait: the stream has ended."""
+        """Wait after the end of the stream."""
         time.sleep(seconds)
         self.waited += seconds
 
     def close(self) -> None:
-        """Leave the iteration; the source itself stays open."""
+        """End the iteration; the source itself stays open."""
         close = getattr(self._iterator, "close", None)
         if close is not None:
             close()
@@ -196,23 +212,23 @@ class SourceReader:
         if self._iterator is None:
             self._iterator = iter(self.source)
         for item in self._iterator:
-            events = [item] if isinstance(item, Sample | Block | Labels | Ask) else item
+            events = [item] if isinstance(item, Event) else item
             return events, self._position()
         return None
 
-    def _position(self) -> dict[str, Any]:
-        """Return the source's position, with what was learned beside it if there is anything."""
+    def _position(self) -> Position:
+        """Return the source's position, together with its side state if there is any."""
         position = copy.copy(self.source.position)
-        beside = (
-            self.source.export_beside() if hasattr(self.source, "export_beside") else self._beside
-        )
-        return {_WITHIN: position, _BESIDE: beside} if beside else position
+        state = self.source.side_state()
+        if state is None:
+            state = self._side_state
+        return {_WITHIN: position, _BESIDE: state} if state else position
 
 
-def _parts(position: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
-    """Return a source's own position, and what was learned beside it."""
+def _split(position: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return a source's own position and its side state."""
     if position.keys() == {_WITHIN, _BESIDE}:
-        return position[_WITHIN], dict(position[_BESIDE])
+        return position[_WITHIN], position[_BESIDE]
     return position, {}
 
 
@@ -223,14 +239,14 @@ def _n_values(event: Event) -> int:
 
 
 def n_rows(event: Event) -> int:
-    """Rows to learn that an event brings."""
+    """Return the number of rows to learn in an event."""
     if isinstance(event, Block):
         return len(event.X)
     return int(isinstance(event, Sample))
 
 
 def head(events: Sequence[Event], rows: int) -> list[Event]:
-    """Return the events up to the given number of rows; a block is cut."""
+    """Return the events up to the first `rows` rows; a block may be cut."""
     taken: list[Event] = []
     for event in events:
         if rows <= 0:
@@ -242,7 +258,7 @@ def head(events: Sequence[Event], rows: int) -> list[Event]:
 
 
 def tail(events: Sequence[Event], rows: int) -> list[Event]:
-    """Return the events after the first `rows` rows."""
+    """Return the events after the first `rows` rows; a block may be cut."""
     left: list[Event] = []
     for event in events:
         size = n_rows(event)
@@ -255,15 +271,14 @@ def tail(events: Sequence[Event], rows: int) -> list[Event]:
 
 
 def cut(event: Event, begin: int, end: int) -> Block:
-    """Return the rows `begin` to `end` of a block."""
+    """Return the rows of a block from `begin` up to `end`."""
     assert isinstance(event, Block)
     rows = slice(begin, end)
-    y = None if event.y is None else event.y[rows]
     times = None if event.times is None else event.times[rows]
     return replace(
         event,
         X=event.X[rows],
-        y=y,
+        y=None if event.y is None else event.y[rows],
         seq=event.seq + begin,
         t=event.t if times is None or not len(times) else float(times[0]),
         times=times,

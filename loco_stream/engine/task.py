@@ -1,39 +1,40 @@
-"""Is it classification or regression? The schema says, else the first labels do."""
+"""Classification or regression: from the schema of a source, else from its first labels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
+from loco_stream.engine.row import Label
 from loco_stream.engine.source_reader import SourceReader
-from loco_stream.stream import Ask, Block, Event, Labels, Sample
+from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
 
 __all__ = ["find_task", "task_of_labels"]
 
 
-def find_task(feed: SourceReader) -> str:
-    """Read ahead until the task is known; nothing that was read is lost.
+def find_task(reader: SourceReader) -> str:
+    """Read ahead until the task is known; the reader still returns what was read.
 
-    Numbers with a fractional part mean regression, any other labels classification. So does a
-    question before any label, and the end of a stream without labels.
+    Numbers with a fractional part mean regression, any other labels classification. So do a request
+    to predict before any label, and the end of a stream without labels.
     """
-    ahead = feed.ahead
+    ahead = reader.ahead
     while True:
-        schema = feed.source.schema
+        schema = reader.source.schema
         if schema is not None and schema.task is not None:
             return schema.task
-        commit = ahead.popleft() if ahead else feed.peek()
+        commit = ahead.popleft() if ahead else reader.peek()
         if commit is None:
             return "classification"
-        labels = list(_labels(commit[0]))
-        if labels and feed.source.schema != schema:  # the first rows told it to the source
+        events = commit[0]
+        labels = list(_labels(events))
+        if labels and reader.source.schema != schema:  # set by the first rows
             continue
-        if labels or any(isinstance(event, Ask) for event in commit[0]):
+        if labels or any(isinstance(event, PredictRequest) for event in events):
             return task_of_labels(labels)
 
 
-def task_of_labels(labels: Iterable[Any]) -> str:
-    """Tell the task from labels.
+def task_of_labels(labels: Iterable[Label]) -> str:
+    """Return the task of a stream with such labels.
 
     Examples
     --------
@@ -44,12 +45,12 @@ def task_of_labels(labels: Iterable[Any]) -> str:
     return "regression" if any(fractions) else "classification"
 
 
-def _labels(events: Sequence[Event]) -> Iterable[Any]:
+def _labels(events: Sequence[Event]) -> Iterable[Label]:
     for event in events:
         if isinstance(event, Sample):
-            found: Sequence[Any] = [event.y]
+            labels: Sequence[Label] = [event.y]
         elif isinstance(event, Block | Labels):
-            found = event.y or ()
+            labels = event.y or ()
         else:
-            found = ()
-        yield from (label for label in found if label is not None)
+            labels = ()
+        yield from (label for label in labels if label is not None)

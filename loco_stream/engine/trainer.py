@@ -1,439 +1,352 @@
-"""Test-then-train: every row is predicted before it is learned, at once or when its label comes."""
+"""Test-then-train: every row is predicted and scored before it is learned."""
 
 from __future__ import annotations
 
+import logging
 import math
-import threading
-import time
-from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-import numpy as np
-
-from loco_stream.engine.ledger import Ledger
-from loco_stream.engine.listeners import Listeners
-from loco_stream.engine.model_adapter import Answer, ModelAdapter, Observed, Row, plain
-from loco_stream.engine.pending import Pending, Waiting
-from loco_stream.engine.score import Score
-from loco_stream.errors import ConfigError, InputError
-from loco_stream.monitor.alarm import Alarm
-from loco_stream.numbers import to_number
-from loco_stream.stream import Ask, Block, Event, Labels, Prediction, Predictions, Sample
-
-__all__ = ["Answered", "Trainer"]
-
-_COUNTERS = (
-    "n_samples",
-    "n_unlabelled",
-    "n_held_out",
-    "n_rejected",
-    "n_unusable",
-    "n_set_aside",
-    "n_asked",
+from loco_stream.engine.limited_log import LimitedLog
+from loco_stream.engine.measures import RunMeasures
+from loco_stream.engine.model_adapter import (
+    BlockPredictions,
+    Interval,
+    ModelAdapter,
+    Outcome,
+    RowPrediction,
 )
+from loco_stream.engine.pending import PendingRow, PendingRows
+from loco_stream.engine.row import Label, Proba, Row, rows_of
+from loco_stream.monitor import Alarm, TaskMonitor
+from loco_stream.numbers import plain, to_number
+from loco_stream.persistence.content import Config, State
+from loco_stream.stream import Block, Prediction, Predictions
+
+__all__ = ["ScoredRow", "Trainer"]
+
+_log = logging.getLogger(__name__)
+_limited = LimitedLog(_log)
+
+_COUNTERS = ("n_samples", "n_unlabelled", "n_held_out", "n_unusable", "n_drifts")
 
 
-class Answered(NamedTuple):
-    """A row whose label is known, and what was said of it before."""
+class ScoredRow(NamedTuple):
+    """A labelled row, and its prediction before it was learned."""
 
     row: Row
-    y: Any
-    y_pred: Any
-    proba: Mapping[Any, float] | None
-    interval: tuple[float, float] | None
+    y: Label
+    y_pred: Label
+    proba: Proba | None
+    interval: Interval
 
 
 class Trainer:
-    """Turns events into predictions, scores and learning steps.
+    """Predicts, scores and learns rows with one model; rows without a label wait for it.
+
+    It starts no thread, and its state is plain values and arrays, in bounded memory.
 
     Parameters
     ----------
-    model_adapter
+    adapter
         The model.
-    score
-        Counts answers.
-    monitor
-        A `TaskMonitor`: sees every answer, and may withhold rows from training.
     pending
-        Rows that wait for late labels.
-    delay
-        Samples between a row and its label, None for none: row i is learned right before row
-        i + delay is predicted, as in river's `progressive_val_score`.
-    reply
-        Called with an event, values and classes where somebody asked.
-    ledger
-        Counts what is not used.
-    strict
-        Raise when the model refuses a row; otherwise count the row as rejected and go on.
+        Rows that wait for their labels.
+    measures
+        Scores; None if nothing is scored.
+    monitor
+        Examines every prediction, and may hold out rows; None for no monitor.
+    in_detail
+        Whether probabilities and intervals are computed and scored too.
+    rescores_blocks
+        Whether the monitor may rescore after each row of a block that was learned in one call.
+
+    Attributes
+    ----------
+    n_samples
+        Labelled rows, learned or held out.
+    n_unlabelled
+        Rows that waited, or wait, for their labels.
+    n_held_out
+        Rows that were held out.
+    n_unusable
+        Predictions of a regression that were not finite numbers; they are not scored.
+    n_drifts, last_drift
+        Number of drift alarms, and the row of the last one.
+    last
+        The last labelled row.
+    now
+        Time at which rows arrive, seconds since 1970.
     """
 
     def __init__(
         self,
-        model_adapter: ModelAdapter,
-        score: Score,
-        monitor: Any,
-        pending: Pending,
-        delay: int | None,
-        reply: Callable[[Event, Any, Sequence[Any]], None],
-        ledger: Ledger,
-        strict: bool,
+        adapter: ModelAdapter,
+        pending: PendingRows,
+        measures: RunMeasures | None = None,
+        monitor: TaskMonitor | None = None,
+        *,
+        in_detail: bool = True,
+        rescores_blocks: bool = False,
     ) -> None:
-        if delay is not None and delay < 0:
-            raise ConfigError(f"delay must be 0 samples or more, not {delay}")
-        self.model_adapter = model_adapter
-        self.score = score
-        self.monitor = monitor
+        self.adapter = adapter
         self.pending = pending
-        self.delay = delay
-        self.strict = strict
-        self._reply = reply
-        self.ledger = ledger
+        self.measures = measures
+        self.monitor = monitor
+        self.n_samples = 0
+        self.n_unlabelled = 0
+        self.n_held_out = 0
+        self.n_unusable = 0
+        self.n_drifts = 0
+        self.last_drift: int | None = None
+        self.last: ScoredRow | None = None
+        self.now = 0.0
+        self._in_detail = in_detail
+        self._rescores_blocks = rescores_blocks
+        is_regression = measures is not None and measures.problem == "regression"
+        self._is_regression = is_regression
+        self._with_proba = in_detail and not is_regression
         self._emit: Callable[[Prediction], None] | None = None
         self._emit_block: Callable[[Predictions], None] | None = None
-        self._alert: Callable[[Alarm, Row], None] | None = None
-        self._wants_proba = score.task == "classification"
-        self._due: deque[tuple[int, Waiting, Any]] = deque()
-        self._arrived = 0
-        self._asking = threading.Lock()
-        self.n_samples = self.n_unlabelled = self.n_held_out = self.n_rejected = self.n_asked = 0
-        self.n_unusable = 0  # answers of a regression that were no number: not scored
-        self.n_set_aside = 0  # commits of the log that could not be learned
-        self.last_drift: int | None = None
-        self.n_drifts = 0
-        self.rejection: str | None = None
-        self.last: Answered | None = None  # for those who look on
-        self.now = 0.0
-        self.newest = self.arrived = (
-            math.nan
-        )  # event time of the last row, and when it came, seconds since 1970 UTC
+        self._emit_alarm: Callable[[Alarm, Row], None] | None = None
+
+    def on_prediction(
+        self, emit: Callable[[Prediction], None], emit_block: Callable[[Predictions], None]
+    ) -> None:
+        """Pass every prediction to one function, those of blocks learned in one call to another."""
+        self._emit = emit
+        self._emit_block = emit_block
+
+    def on_alarm(self, emit: Callable[[Alarm, Row], None]) -> None:
+        """Pass every alarm of the monitor, with the row that raised it, to a function."""
+        self._emit_alarm = emit
 
     @property
-    def lag(self) -> float | None:
-        """Seconds between the event time of the newest row and its arrival.
+    def takes_blocks(self) -> bool:
+        """Whether a block of labelled rows may be learned in one call.
 
-        None without event times.
+        It may unless something has to happen between two rows.
         """
-        lag = self.arrived - self.newest
-        return None if math.isnan(lag) else lag
+        holds_out = self.monitor is not None and self.monitor.holds_out
+        has_listener = self._emit is not None and not self.adapter.has_full_blocks
+        return self.adapter.takes_blocks and not holds_out and not has_listener
 
-    def listen(self, listeners: Listeners) -> None:
-        """Name who is told of alarms and predictions."""
-        self._alert = listeners.alarm
-        if listeners.wants("prediction"):
-            self._emit, self._emit_block = listeners.tell, listeners.tell_block
+    # labelled rows
 
-    def handle(self, event: Event) -> int:
-        """Do all that an event asks for; returns its rows."""
-        began = time.perf_counter_ns()
-        if isinstance(event, Sample):
-            self.ledger.row(event.x)
-            self._sample(event)
-            rows = 1
-            self.newest = event.t
-        elif isinstance(event, Block):
-            rows = len(event.X)
-            self.newest = float(event.moments[-1]) if event.times is not None and rows else event.t
-            self.ledger.block(event.X, event.features)
-            self._block(event)
-        elif isinstance(event, Labels):
-            self._labels(event)
-            return 0
+    def learn_row(self, row: Row, y: Label) -> Label:
+        """Predict and score a labelled row, then learn it; return the prediction.
+
+        Raises
+        ------
+        InputError
+            The model refuses the row: nothing was learned.
+        """
+        self.adapter.enter_sequence(row.sequence)
+        if self._in_detail:
+            predicted = self.adapter.predict_row(row, self._with_proba)
         else:
-            self._ask(event)
-            return 0
-        self.score.took(time.perf_counter_ns() - began, rows)
-        return rows
+            predicted = RowPrediction(self.adapter.predict(row))
+        prediction = self._usable(predicted)
+        self._finish(row, prediction, plain(y), is_late=False)
+        return prediction.y_pred
 
-    def flush(self) -> None:
-        """Learn the rows whose labels `delay` still holds back: the stream is over."""
-        while self._due:
-            _, waiting, y = self._due.popleft()
-            self._answer(waiting, y)
+    def learn_block(
+        self, block: Block, labels: Sequence[Label], rows: Sequence[Row] | None = None
+    ) -> list[Label]:
+        """Do the same for a block in one call; `rows` are its rows if the caller has them.
 
-    def _sample(self, event: Sample) -> None:
-        row = Row(
-            event.x, None, event.seq, event.t, event.source, event.epoch, event.sequence, event.t
-        )
-        answer = None
-        if event.tag is not None:
-            self.model_adapter.enter(row.sequence)
-            X = np.array([list(event.x.values())], object)
-            answer = self.model_adapter.values(
-                X, tuple(map(str, event.x)), **self.model_adapter.at(row)
-            )
-        self._row(row, event.y)
-        if answer is not None:
-            self._reply(event, *answer)
-
-    def _block(self, event: Block) -> None:
-        labels = event.y
-        if labels is None and self.model_adapter.takes_blocks:
-            self._unlabelled(event)
-        elif labels is not None and self._fits_one_call(event):
-            self._whole(event, labels)
-        else:
-            answers = []
-            for i, row in enumerate(_rows(event)):
-                if event.tag is not None:
-                    self.model_adapter.enter(row.sequence)
-                    answers.append(
-                        self.model_adapter.values(
-                            row.x, event.features, **self.model_adapter.at(row)
-                        )
-                    )
-                self._row(row, None if labels is None else labels[i])
-            if answers:
-                self._reply(event, *_stacked(answers))
-
-    def _fits_one_call(self, event: Block) -> bool:
-        """Whether nothing has to happen between two rows, so that the block may be learned in one compiled call."""
-        return (
-            self.model_adapter.takes_blocks
-            and self.delay is None
-            and (self._emit is None or self.model_adapter.tells_blocks)
-            and event.tag is None
-            and not self.monitor.holds_out
-            and event.y is not None
-            and not any(label is None for label in event.y)
-        )
-
-    def _whole(self, event: Block, labels: Sequence[Any]) -> None:
-        try:
-            spoken = self.model_adapter.learn_predict(event, labels)
-        except InputError as error:
-            self._reject(error, len(labels))
-            return
-        rows = _rows(event)
+        Raises
+        ------
+        InputError
+            The model refuses the block: nothing was learned.
+        """
+        predicted = self.adapter.test_then_train(block, labels, self._in_detail)
+        rows = rows_of(block) if rows is None else rows
         labels = [plain(y) for y in labels]
-        answers = spoken.answers
-        if self.score.task == "regression":
-            answers = [answer._replace(y_pred=self._usable(answer.y_pred)) for answer in answers]
+        outcomes = self._usable_outcomes(predicted.outcomes)
+        y_pred = [outcome.y_pred for outcome in outcomes]
         if self._emit_block is not None:
-            said = (
-                [row.t for row in rows],
-                [answer.y_pred for answer in answers],
-                labels,
-                *spoken[1:],
-            )
-            self._emit_block(Predictions(event.seq, *said, event.source, event.epoch))
-        for row, y, answer in zip(rows, labels, answers, strict=True):
-            self._count(row, y, answer)
+            self._emit_block(_predictions(block, rows, labels, y_pred, predicted))
+        for row, y, outcome in zip(rows, labels, outcomes, strict=True):
+            self._score(row, y, outcome, is_late=False)
+            if self._rescores_blocks and self.monitor is not None:
+                self.monitor.rescore(self.adapter.model)
             self.n_samples += 1
         if rows:
-            answer = answers[-1]
-            y = labels[-1]
-            proba = None if answer.p_true is None else {y: answer.p_true}
-            self.last = Answered(rows[-1], y, answer.y_pred, proba, answer.interval)
+            self.last = _last_scored(rows[-1], labels[-1], outcomes[-1])
+        return y_pred
 
-    def _unlabelled(self, event: Block) -> None:
-        adapter = self.model_adapter
-        answer = (
-            None
-            if event.tag is None
-            else adapter.values(event.X, event.features, **adapter.context(event))
-        )
-        observed = adapter.observe_block(event, self._wants_proba)
-        for row, said in zip(_rows(event), observed, strict=True):
-            self._wait(self._waiting(row, said))
-        if answer is not None:
-            self._reply(event, *answer)
+    # rows whose labels come later
 
-    def _row(self, row: Row, y: Any) -> None:
-        adapter = self.model_adapter
-        try:
-            self._release(y)
-            adapter.enter(row.sequence)
-            if y is None or self.delay:
-                self._keep(self._waiting(row, adapter.observe(row, self._wants_proba)), y)
-                return
-            said = Observed(*adapter.answer(row, self._wants_proba), adapter.interval(row))
-            self._answer(self._waiting(row, said), plain(y), late=False)
-        except InputError as error:
-            self._reject(error, 1)
+    def predict_row(self, row: Row) -> PendingRow:
+        """Predict a row whose label comes later, and examine its inputs.
 
-    def _waiting(self, row: Row, said: Observed) -> Waiting:
-        return Waiting(
-            row, self._usable(said.y_pred), said.proba, self.now, said.interval, said.ticket
-        )
-
-    def _keep(self, waiting: Waiting, y: Any) -> None:
-        """Let a row wait for its label, which `delay` holds back or which has not come."""
-        if y is None:
-            self._wait(waiting)
-            return
-        self._watch(None, waiting.y_pred, waiting.row)
-        self._due.append((self._arrived + (self.delay or 0), waiting, plain(y)))
-        self._arrived += 1
-
-    def _usable(self, y_pred: Any) -> Any:
-        """Return an answer that can be scored, else None.
-
-        A model that diverges must not end the run.
+        Raises
+        ------
+        InputError
+            The model refuses the row.
         """
-        if y_pred is None or self.score.task != "regression" or math.isfinite(to_number(y_pred)):
-            return y_pred
-        self.n_unusable += 1
-        return None
+        self.adapter.enter_sequence(row.sequence)
+        prediction = self._usable(self.adapter.observe(row, self._with_proba))
+        pending = PendingRow(row, prediction, self.now)
+        self._examine(None, prediction.y_pred, row, is_late=False)
+        return pending
 
-    def _release(self, y: Any) -> None:
-        """Learn the rows whose label is due before the next labelled row is predicted."""
-        if y is not None:
-            while self._due and self._due[0][0] <= self._arrived:
-                _, waiting, late = self._due.popleft()
-                self._answer(waiting, late)
+    def observe_row(self, row: Row) -> Label:
+        """Predict a row and keep it until its label comes; return the prediction.
 
-    def _wait(self, waiting: Waiting) -> None:
+        Raises
+        ------
+        InputError
+            The model refuses the row.
+        """
+        self.adapter.enter_sequence(row.sequence)
+        return self._keep(row, self.adapter.observe(row, self._with_proba))
+
+    def observe_block(self, block: Block) -> None:
+        """Do the same for every row of a block, in one call."""
+        predicted = self.adapter.observe_block(block, self._with_proba)
+        for row, prediction in zip(rows_of(block), predicted, strict=True):
+            self._keep(row, prediction)
+
+    def _keep(self, row: Row, prediction: RowPrediction) -> Label:
         self.n_unlabelled += 1
-        row = waiting.row
-        self.ledger.predicted(
-            row.x if row.features is None else row.features, self.model_adapter.features, 1
-        )
-        self.pending.put(waiting)
-        self._watch(None, waiting.y_pred, waiting.row)
-        self._tell(waiting, None)
+        prediction = self._usable(prediction)
+        self.pending.put(PendingRow(row, prediction, self.now))
+        self._examine(None, prediction.y_pred, row, is_late=False)
+        self._emit_prediction(row, prediction, None)
+        return prediction.y_pred
 
-    def _answer(self, waiting: Waiting, y: Any, late: bool = True) -> None:
+    def learn_label(self, source: str, epoch: int, seq: int, y: Label) -> PendingRow | None:
+        """Learn the row that waits for this label, if any and if `y` is not None; return the row.
+
+        Raises
+        ------
+        InputError
+            The model refuses the row: nothing was learned.
+        """
+        pending = self.pending.take(source, epoch, seq)
+        if pending is not None and y is not None:
+            self.learn_pending(pending, plain(y))
+        return pending
+
+    def learn_pending(self, pending: PendingRow, y: Label) -> None:
+        """Score and learn a row whose label has come."""
+        self._finish(pending.row, pending.prediction, y, is_late=True)
+
+    # steps of a row
+
+    def _finish(self, row: Row, prediction: RowPrediction, y: Label, is_late: bool) -> None:
         """Score a prediction, then learn its row unless it is held out."""
-        row = waiting.row
-        monitor = self.monitor
-        self._tell(waiting, y)
-        self.last = Answered(row, y, waiting.y_pred, waiting.proba, waiting.interval)
-        p_true = waiting.proba.get(y, 0.0) if waiting.proba else None
-        self._count(row, y, Answer(waiting.y_pred, p_true, waiting.interval), late)
-        if monitor.holds_out and monitor.hold_out(row.x, y, self.n_samples, row.features):
+        y_pred, proba, interval, ticket = prediction
+        self._emit_prediction(row, prediction, y)
+        self.last = ScoredRow(row, y, y_pred, proba, interval)
+        p_true = proba.get(y, 0.0) if proba else None
+        self._score(row, y, Outcome(y_pred, p_true, interval), is_late)
+        if self._is_held_out(row, y):
             self.n_held_out += 1
-            if not late:  # it is still the row that the next one follows
-                self.model_adapter.observe(row, False)
+            if not is_late:  # the next row follows it
+                self.adapter.observe(row, False)
         else:
-            self.model_adapter.learn(row, y, waiting.ticket)
-        monitor.rescore(self.model_adapter.model)
+            self.adapter.learn(row, y, ticket)
+        if self.monitor is not None:
+            self.monitor.rescore(self.adapter.model)
         self.n_samples += 1
 
-    def _count(self, row: Row, y: Any, answer: Answer, late: bool = False) -> None:
-        self.score.add(y, *answer)
-        if answer.y_pred is not None:
-            self._watch(y, answer.y_pred, row, late)
+    def _is_held_out(self, row: Row, y: Label) -> bool:
+        monitor = self.monitor
+        if monitor is None or not monitor.holds_out:
+            return False
+        return monitor.hold_out(row.x, y, self.n_samples, row.features)
 
-    def _watch(self, y: Any, y_pred: Any, row: Row, late: bool = False) -> None:
-        """Show the monitor an answer.
+    def _score(self, row: Row, y: Label, outcome: Outcome, is_late: bool) -> None:
+        if self.measures is not None:
+            self.measures.score(y, *outcome)
+        if outcome.y_pred is not None:
+            self._examine(y, outcome.y_pred, row, is_late)
 
-        A row that waited for its label (`late`) was looked at when it came.
-        """
-        x, features = (None, None) if late else (row.x, row.features)
+    def _examine(self, y: Label, y_pred: Label, row: Row, is_late: bool) -> None:
+        """Pass a prediction to the monitor; the inputs of a late row were examined before."""
+        if self.monitor is None:
+            return
+        x = None if is_late else row.x
+        features = None if is_late else row.features
         for alarm in self.monitor.update(y, y_pred, x, self.n_samples, features):
+            _log.info("%s", alarm)
             if alarm.state == "drift":
                 self.last_drift = alarm.at
                 self.n_drifts += 1
-            if self._alert is not None:
-                self._alert(alarm, row)
+            if self._emit_alarm is not None:
+                self._emit_alarm(alarm, row)
 
-    def _tell(self, waiting: Waiting, y: Any) -> None:
+    def _usable(self, prediction: RowPrediction) -> RowPrediction:
+        """Replace a value that is not finite by None: a diverging model must not end the run."""
+        y_pred = prediction.y_pred
+        if y_pred is None or not self._is_regression or math.isfinite(to_number(y_pred)):
+            return prediction
+        self._count_unusable(y_pred)
+        return prediction._replace(y_pred=None)
+
+    def _usable_outcomes(self, outcomes: list[Outcome]) -> list[Outcome]:
+        if not self._is_regression:
+            return outcomes
+        return [self._usable_outcome(outcome) for outcome in outcomes]
+
+    def _usable_outcome(self, outcome: Outcome) -> Outcome:
+        if outcome.y_pred is None or math.isfinite(to_number(outcome.y_pred)):
+            return outcome
+        self._count_unusable(outcome.y_pred)
+        return outcome._replace(y_pred=None)
+
+    def _count_unusable(self, y_pred: Label) -> None:
+        self.n_unusable += 1
+        _limited.warning("the prediction %r is not a finite number and is not scored", y_pred)
+
+    def _emit_prediction(self, row: Row, prediction: RowPrediction, y: Label) -> None:
         if self._emit is not None:
-            row = waiting.row
+            y_pred = prediction.y_pred
             self._emit(
-                Prediction(row.seq, waiting.y_pred, y, waiting.proba, row.t, row.source, row.epoch)
+                Prediction(row.seq, y_pred, y, prediction.proba, row.t, row.source, row.epoch)
             )
 
-    def _labels(self, event: Labels) -> None:
-        for of, y in zip(event.of, event.y, strict=True):
-            waiting = self.pending.take(event.source, event.epoch, of)
-            if waiting is not None and y is not None:
-                try:
-                    self._answer(waiting, plain(y))
-                except InputError as error:
-                    self._reject(error, 1)
+    # checkpoints
 
-    def _ask(self, event: Ask) -> None:
-        self.asked(event.features, len(event.X))
-        self._reply(event, *self.model_adapter.values(event.X, event.features))
-
-    def asked(self, names: Iterable[Hashable], rows: int) -> None:
-        """Count rows that somebody asked about, and the names in them; from any thread."""
-        with self._asking:
-            self.n_asked += rows
-        self.ledger.predicted(names, self.model_adapter.features, rows)
-
-    def _reject(self, error: InputError, rows: int) -> None:
-        if self.strict:
-            raise error
-        self.refuse({"refused by the model": rows}, str(error))
-
-    def refuse(self, kinds: Mapping[str, int], reason: str) -> None:
-        """Count rows, or late labels, that are not learned, by kind."""
-        self.n_rejected += sum(kinds.values())
-        self.rejection = reason
-        self.ledger.skip(kinds, reason)
-
-    def counters(self) -> dict[str, int]:
-        """Return what was counted, rows each."""
-        own = {name: getattr(self, name) for name in _COUNTERS}
+    def export_state(self) -> Config:
+        """Return everything but model, measures and monitor as plain values."""
         return {
-            **own,
-            "n_pending": len(self.pending) + len(self._due),
-            "n_expired": self.pending.expired,
-            "n_orphaned": self.pending.orphaned,
-        }
-
-    def export_state(self) -> dict[str, Any]:
-        """Return everything but model, score and monitor as plain values."""
-        names: dict[tuple[str, ...], int] = {}
-        due = [[at, y, waiting.export(names)] for at, waiting, y in self._due]
-        counters = {name: getattr(self, name) for name in _COUNTERS}
-        state = {
-            "arrived": self._arrived,
-            "due": due,
-            "features": list(names),
-            "counters": counters,
-            "now": self.now,
+            **{name: getattr(self, name) for name in _COUNTERS},
             "last_drift": self.last_drift,
-            "n_drifts": self.n_drifts,
-        }
-        return {
-            **state,
             "pending": self.pending.export_state(),
-            "ledger": self.ledger.export_state(),
         }
 
-    def restore_state(self, state: Mapping[str, Any]) -> None:
+    def restore_state(self, state: State) -> None:
         """Continue from `export_state`."""
-        self._arrived = state["arrived"]
-        self.now = state["now"]
-        self.last_drift = state["last_drift"]
-        self.n_drifts = state["n_drifts"]
-        self._due.clear()
-        for at, y, fields in state["due"]:
-            self._due.append((at, Waiting.restore(fields, state["features"]), y))
         for name in _COUNTERS:
-            setattr(self, name, state["counters"].get(name, 0))
+            setattr(self, name, state[name])
+        self.last_drift = state["last_drift"]
         self.pending.restore_state(state["pending"])
-        self.ledger.restore_state(state.get("ledger", {}))  # an older release kept none
 
 
-def _rows(event: Block) -> list[Row]:
-    moments = event.moments.tolist()
-    times = [event.t] * len(moments) if event.times is None else moments
-    sequence = [None] * len(event.X) if event.sequence is None else event.sequence
-    return [
-        Row(
-            event.X[i : i + 1],
-            event.features,
-            event.seq + i,
-            times[i],
-            event.source,
-            event.epoch,
-            sequence[i],
-            moments[i],
-        )
-        for i in range(len(event.X))
-    ]
+def _predictions(
+    block: Block,
+    rows: Sequence[Row],
+    labels: Sequence[Label],
+    y_pred: Sequence[Label],
+    predicted: BlockPredictions,
+) -> Predictions:
+    return Predictions(
+        block.seq,
+        [row.t for row in rows],
+        y_pred,
+        labels,
+        predicted.proba,
+        predicted.classes,
+        predicted.known,
+        block.source,
+        block.epoch,
+    )
 
 
-def _stacked(answers: Sequence[tuple[Any, Sequence[Any]]]) -> tuple[Any, Sequence[Any]]:
-    """Join one-row answers; classes that appeared on the way have probability 0 before."""
-    classes = answers[-1][1]
-    width = max(len(classes), answers[-1][0].shape[1])
-    table = np.zeros((len(answers), width), dtype=np.float32)
-    for i, (values, _) in enumerate(answers):
-        table[i, : values.shape[1]] = values
-    return table, classes
+def _last_scored(row: Row, y: Label, outcome: Outcome) -> ScoredRow:
+    proba = None if outcome.p_true is None else {y: outcome.p_true}
+    return ScoredRow(row, y, outcome.y_pred, proba, outcome.interval)

@@ -1,12 +1,13 @@
-"""The write-ahead log: what was acknowledged is on disk before it is learned.
+"""The write-ahead log: commits are on disk before they are learned and acknowledged.
 
-A log is a folder of segments ``log-<number of its first commit>.wal``, and ``log-newest`` with the number of the last
-one begun, so that one that is gone is missed. Each segment is a row of records, little-endian::
+A log is a folder of segments ``log-<number of its first commit>.wal``, and a file ``log-newest``
+with the number of the last segment, so that its loss is detected. Each segment is a sequence of
+records, little-endian::
 
     4 bytes  magic "LREC"
     u32      length of the payload
     u32      CRC-32 of commit number and payload
-    u64      commit number, +1 a record
+    u64      commit number, one more than in the record before
     payload  MessagePack of the commit (see `loco_stream.engine.codec`)
 """
 
@@ -20,13 +21,13 @@ import struct
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.persistence.files import atomic_write
 
-__all__ = ["DURABILITY", "Log", "pack_record", "parse_durability"]
+__all__ = ["DURABILITY", "WriteAheadLog", "pack_record", "parse_durability"]
 
 _HEAD = struct.Struct("<4sIIQ")
 _MAGIC = b"LREC"
@@ -34,14 +35,18 @@ _MAX_PAYLOAD = 1 << 30
 _MARKER = "log-newest"
 
 DURABILITY = {
-    "batch": "every commit is on disk before it is acknowledged: nothing acknowledged is lost, not even by a power cut",
-    "interval": "a killed process loses nothing; a power cut may lose the acknowledged rows of the last interval",
-    "off": "no log: whatever ends the process loses the rows learned since the last checkpoint",
+    "batch": "every commit is on disk before it is acknowledged: no acknowledged row is lost, not "
+    "even in a power cut",
+    "interval": "a killed process loses nothing; a power cut may lose the rows acknowledged in the "
+    "last interval",
+    "off": "no log: if the process ends, the rows learned since the last checkpoint are lost "
+    "unless the source delivers them again",
 }
+"""What each mode of durability promises."""
 
 
 def parse_durability(text: str) -> float | None:
-    """Seconds between syncs: 0 for "batch", s for "interval:<s>s", None for "off".
+    """Return the seconds between syncs: 0 for "batch", s for "interval:<s>s", None for "off".
 
     Examples
     --------
@@ -57,18 +62,19 @@ def parse_durability(text: str) -> float | None:
         interval = -1.0
     if not 0.0 < interval <= 3600.0:
         raise ConfigError(
-            f"durability must be batch, interval:<seconds>s or off, for example interval:1s, not {text!r}"
+            "`durability` must be batch, interval:<seconds>s or off, for example interval:1s, "
+            f"got {text!r}"
         )
     return interval
 
 
-class Log:
-    """Append commits, sync them, read them back after a crash.
+class WriteAheadLog:
+    """Appends commits, syncs them, and reads them back after a crash.
 
     Parameters
     ----------
     folder
-        Where the segments are.
+        Folder of the segments.
     interval
         Seconds between syncs; 0 syncs every commit, infinity leaves `sync` and `check` to the
         caller.
@@ -76,7 +82,7 @@ class Log:
     Attributes
     ----------
     notes
-        A sentence for each thing that `replay` found and went past.
+        A sentence per part of the log that `replay` passed over.
     """
 
     def __init__(self, folder: Path, interval: float = 0.0) -> None:
@@ -89,16 +95,15 @@ class Log:
         self.notes: list[str] = []
 
     def append(self, commit: int, payload: bytes) -> None:
-        """Put one commit on disk as durably as the interval says.
+        """Append one commit, and sync it if the interval is over.
 
-        After an error nothing of the commit stays in the log and the next call starts a new
-        segment: a failed fsync may have dropped pages that a second one would call safe.
+        After an error nothing of the commit stays in the log, and the next call starts a new
+        segment: a failed fsync may have dropped pages that a second one would report as safe.
 
         Raises
         ------
         OSError
-            The disk is full or broken, or the segment was deleted meanwhile; the commit must not be
-            learned.
+            The disk is full or broken, or the segment was deleted: the commit must not be learned.
         """
         record = pack_record(commit, payload)
         try:
@@ -115,16 +120,13 @@ class Log:
         self._good += len(record)
 
     def sync(self) -> None:
-        """Make everything appended so far durable."""
+        """Make everything appended durable."""
         if self._file is not None:
             _datasync(self._file)
         self._synced_at = time.monotonic()
 
     def check(self) -> None:
-        """Raise `FileNotFoundError` if the open segment was deleted or moved.
-
-        What is written to it is not kept.
-        """
+        """Raise `FileNotFoundError` if the open segment was deleted or moved."""
         if self._file is not None and not os.path.samestat(
             os.stat(self._path), os.fstat(self._file)
         ):
@@ -133,7 +135,7 @@ class Log:
             )
 
     def rotate(self) -> None:
-        """Let the next commit start a new segment; a checkpoint was taken here."""
+        """Start a new segment with the next commit: a checkpoint was taken here."""
         if self._file is not None:
             self.sync()
             os.close(self._file)
@@ -149,37 +151,44 @@ class Log:
     def replay(self, after: int) -> Iterator[tuple[int, bytes]]:
         """Yield the commits after `after`.
 
-        The end of a record that was being written when the process died is cut off. Any other
-        unreadable end is put aside in a file, and `notes` says so.
+        A record that was incomplete when the process ended is truncated. Any other unreadable end
+        is moved to a file of its own, with a note.
 
         Raises
         ------
         CheckpointError
-            A commit is missing or damaged though later ones were there: it was acknowledged, so it
-            must not be skipped in silence.
+            A commit is missing or damaged, but later ones are there: it was acknowledged, so it
+            must not be skipped.
         """
         expected = after + 1
         segments = [segment for segment in self._segments() if not self._is_copy(*segment)]
         self._require_newest(after, segments)
-        for i, (first, path) in enumerate(segments):
-            if i + 1 < len(segments) and segments[i + 1][0] <= expected:
+        following = [first for first, _ in segments[1:]]
+        for (first, path), next_first in zip_longest(segments, following):
+            if next_first is not None and next_first <= expected:
                 continue
             if first > expected:
                 raise CheckpointError(
                     f"{self._folder} lacks the commits {expected} to {first - 1} before {path.name}"
                 )
-            for commit, payload in self._records(path):
-                if commit > expected:
-                    raise CheckpointError(
-                        f"{path} is damaged: the acknowledged commit {expected} cannot be read"
-                    )
-                if commit == expected:
-                    yield commit, payload
-                    expected += 1
+            for commit, payload in self._records_from(path, expected):
+                yield commit, payload
+                expected = commit + 1
 
     def close(self) -> None:
-        """Sync and let go of the open segment."""
+        """Sync and close the open segment."""
         self.rotate()
+
+    def _records_from(self, path: Path, expected: int) -> Iterator[tuple[int, bytes]]:
+        """Yield the records of a segment from a commit on, none of which may be missing."""
+        for commit, payload in self._records(path):
+            if commit > expected:
+                raise CheckpointError(
+                    f"{path} is damaged: the acknowledged commit {expected} cannot be read"
+                )
+            if commit == expected:
+                yield commit, payload
+                expected += 1
 
     def _records(self, path: Path) -> Iterator[tuple[int, bytes]]:
         content = path.read_bytes()
@@ -190,13 +199,11 @@ class Log:
                 yield record
                 offset += _HEAD.size + len(record[1])
             elif (following := _next_record(content, offset + 1)) is not None:
-                offset = (
-                    following  # damage amid records: `replay` tells whether it needs what is lost
-                )
+                offset = following  # damage between records: `replay` checks whether it matters
             else:
                 if not _is_torn(content[offset:]):
-                    self._put_aside(path, offset, content[offset:])
-                _cut(path, offset)
+                    self._move_tail(path, offset, content[offset:])
+                _truncate(path, offset)
                 return
 
     def _segments(self) -> list[tuple[int, Path]]:
@@ -207,34 +214,35 @@ class Log:
         return sorted((int(match[1]), path) for match, path in names if match is not None)
 
     def _is_copy(self, number: int, path: Path) -> bool:
-        """Whether a segment begins with another commit than its name says."""
+        """Return whether a segment begins with another commit than its name says."""
         record = _record(path.read_bytes(), 0)
         if record is None or record[0] == number:
             return False
         self.notes.append(
-            f"{path} begins with commit {record[0]}: it is a copy under a wrong name, and is not read"
+            f"{path} begins with commit {record[0]}: it is a copy under a wrong name, and not read"
         )
         return True
 
     def _require_newest(self, after: int, segments: Sequence[tuple[int, Path]]) -> None:
-        """Miss the segment that was begun last; an older one is missed by the commits it lacks."""
+        """Raise if the segment that was begun last is gone; gaps reveal the loss of others."""
         marker = self._folder / _MARKER
         try:
             newest = int(marker.read_text())
-        except (OSError, ValueError):  # a log of version 0.1, or one that never began
+        except (OSError, ValueError):  # no segment was begun
             return
         if newest > after and all(number < newest for number, _ in segments):
             raise CheckpointError(
-                f"{self._folder} lacks log-{newest:012d}.wal with the acknowledged commits from {newest} on; "
-                f"put it back, or delete {marker} to go on without them"
+                f"{self._folder} lacks log-{newest:012d}.wal with the acknowledged commits from "
+                f"{newest} on; put it back, or delete {marker} to continue without them"
             )
 
-    def _put_aside(self, path: Path, offset: int, tail: bytes) -> None:
-        aside = path.with_name(f"{path.name}.{offset}.damaged")
-        atomic_write(aside, tail, mode=0o600)
+    def _move_tail(self, path: Path, offset: int, tail: bytes) -> None:
+        """Copy an unreadable end of a segment to a file of its own."""
+        kept = path.with_name(f"{path.name}.{offset}.damaged")
+        atomic_write(kept, tail, mode=0o600)
         self.notes.append(
-            f"the last {len(tail):,} bytes of {path}, about {max(1, tail.count(_MAGIC))} commits, cannot be read "
-            f"and are kept in {aside}; rows in them that were acknowledged are lost to the model"
+            f"the last {len(tail):,} bytes of {path}, about {max(1, tail.count(_MAGIC))} commits, "
+            f"cannot be read and are kept in {kept}; acknowledged rows in them are not learned"
         )
 
     def _open(self, commit: int) -> None:
@@ -243,9 +251,8 @@ class Log:
         self._file = os.open(path, flags, 0o600)
         self._path = path
         self._good = 0
-        atomic_write(
-            self._folder / _MARKER, b"%d\n" % commit, mode=0o600
-        )  # makes the segment's name durable too
+        # syncs the folder, and so makes the name of the segment durable too
+        atomic_write(self._folder / _MARKER, b"%d\n" % commit, mode=0o600)
 
     def _write(self, record: bytes) -> None:
         assert self._file is not None
@@ -254,26 +261,26 @@ class Log:
             written += os.write(self._file, record[written:])
 
     def _abandon(self) -> None:
-        """Leave only complete records in the segment; shrinking works on a full disk too."""
+        """Keep only complete records in the segment; truncating works on a full disk too."""
         if self._file is None:
             return
         try:
             os.ftruncate(self._file, self._good)
             _datasync(self._file)
         except OSError:
-            pass  # the broken end is cut when the log is read
+            pass  # `replay` truncates the incomplete end
         os.close(self._file)
         self._file = None
 
 
 def pack_record(commit: int, payload: bytes) -> bytes:
-    """Return a commit as it stands in the log."""
+    """Return the record of a commit."""
     crc = zlib.crc32(payload, zlib.crc32(commit.to_bytes(8, "little")))
     return _HEAD.pack(_MAGIC, len(payload), crc, commit) + payload
 
 
 def _is_torn(tail: bytes) -> bool:
-    """Whether a tail is the beginning of one record: all that a killed process leaves."""
+    """Return whether a tail is the beginning of one record, as a killed process leaves it."""
     if len(tail) < _HEAD.size:
         return tail.startswith(_MAGIC[: len(tail)])
     magic, length, _, _ = _HEAD.unpack_from(tail)
@@ -282,7 +289,7 @@ def _is_torn(tail: bytes) -> bool:
 
 
 def _record(content: bytes, offset: int) -> tuple[int, bytes] | None:
-    """Return the commit at `offset`, or None if there is no whole, sound one."""
+    """Return the commit at `offset`; None if there is no complete, intact one."""
     if offset + _HEAD.size > len(content):
         return None
     magic, length, crc, commit = _HEAD.unpack_from(content, offset)
@@ -296,7 +303,7 @@ def _record(content: bytes, offset: int) -> tuple[int, bytes] | None:
 
 
 def _next_record(content: bytes, offset: int) -> int | None:
-    """Return where the next sound record begins."""
+    """Return the offset of the next intact record."""
     while (offset := content.find(_MAGIC, offset)) >= 0:
         if _record(content, offset) is not None:
             return offset
@@ -304,7 +311,7 @@ def _next_record(content: bytes, offset: int) -> int | None:
     return None
 
 
-def _cut(path: Path, size: int) -> None:
+def _truncate(path: Path, size: int) -> None:
     with path.open("r+b") as file:
         file.truncate(size)
         os.fsync(file.fileno())

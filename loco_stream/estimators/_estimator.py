@@ -6,6 +6,7 @@ One model core, and the public methods that do not depend on the task.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
+from copy import copy
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -52,13 +53,18 @@ class LOCOEstimator(base.Estimator):
             raise ConfigError(
                 f"`centroids` must be None or 0 in a regressor, got {checked.centroids!r}"
             )
-        self.__dict__.update(given)
+        self.__dict__.update(given, advanced=checked.advanced)
         self._core = ModelCore(checked, regression=self._regression)
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in self._parameters and "_core" in self.__dict__:
             raise fixed_parameter(self, name)
         super().__setattr__(name, value)
+
+    def __copy__(self) -> Self:
+        model = type(self).__new__(type(self))
+        model.__dict__.update(self.__dict__, _core=copy(self._core))
+        return model
 
     @classmethod
     def preset(cls, name: str, seed: int | None = None) -> Self:

@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from typing import Any
 
 from loco_stream.estimators.inputs.slots import plain_label
+from loco_stream.numbers import shown
 
 __all__ = ["check_classes", "check_names", "check_width"]
 
@@ -13,30 +14,38 @@ __all__ = ["check_classes", "check_names", "check_width"]
 def check_names(what: str, names: Any) -> list[Hashable]:
     """Return a list of distinct feature names or classes.
 
-    Raises ValueError, TypeError for anything else.
+    Raises
+    ------
+    ValueError, TypeError
+        It is something else.
     """
     if not isinstance(names, list) or len(set(names)) != len(names):
-        raise ValueError(f"{what} is not a list of distinct names")
+        raise ValueError(f"`{what}` must be a list of distinct names, got {shown(names)}")
     return names
 
 
 def check_classes(classes: Any, *, regression: bool) -> list[Hashable]:
-    """Return the classes of a model: none of a regressor.
+    """Return the classes of a model; a regressor has none.
 
-    Raises ValueError, TypeError for what cannot be one.
+    Raises
+    ------
+    ValueError, TypeError
+        They cannot be the classes of such a model.
     """
     if regression and classes:
-        raise ValueError("a regressor has no classes")
+        raise ValueError(f"`classes` must be empty in a regressor, got {shown(classes)}")
     return [plain_label(label) for label in check_names("classes", classes)]
 
 
 def check_width(width: Any, n_features: int) -> int:
     """Return how many features the first row had.
 
-    Raises ValueError unless they are among the model's.
+    Raises
+    ------
+    ValueError
+        It is no number of features that the model may have begun with.
     """
-    if type(width) is not int or not 1 <= width <= max(n_features, 1):
-        raise ValueError(
-            f"width is {width!r}; allowed is 1 to {max(n_features, 1)}, the model's features"
-        )
+    most = max(n_features, 1)
+    if type(width) is not int or not 1 <= width <= most:
+        raise ValueError(f"`width` must be an integer from 1 to {most}, got {shown(width)}")
     return width

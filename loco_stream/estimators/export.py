@@ -19,12 +19,13 @@ from loco_stream.estimators.inputs.categories import text_columns
 from loco_stream.estimators.inputs.tables import table
 from loco_stream.learner.arrays.state import State
 from loco_stream.learner.settings import Settings
+from loco_stream.neurons import find, window_of
 from loco_stream.neurons.spikes import LEAK_SHARE
 from loco_stream.options import ModelOptions
 
 if TYPE_CHECKING:
     from loco_stream.simulator.network import Network
-    from loco_stream.simulator.readout import Readout
+    from loco_stream.simulator.linear_readout import Readout
 
 __all__ = ["encode_array", "to_network"]
 
@@ -62,8 +63,10 @@ def encode_array(
 
 def _check(options: ModelOptions) -> None:
     """Raise `ConfigError` if no layer of such a model is a network."""
-    if options.neuron != "lif":
-        raise ConfigError(f"`neuron` must be 'lif' for a Network, got {options.neuron!r}")
+    if not window_of(find(options.neuron).kind).as_network:
+        raise ConfigError(
+            f"`neuron` must be a model whose layers run as a Network, got {options.neuron!r}"
+        )
     if options.memory is not None:
         raise ConfigError(
             "`memory` must be None for a Network, in which no trace carries on from row to row, "
@@ -107,6 +110,7 @@ def _network(core: ModelCore, settings: Settings, state: State, layer: int) -> N
         inputs="currents",
         dtype=np.float64,
         reset="zero" if core.options.advanced.reset == "zero" else "subtract",
+        neuron=core.options.neuron,
     )
 
 
@@ -118,7 +122,7 @@ def _readout(core: ModelCore, settings: Settings, state: State) -> Readout | Non
     is_linear = not (settings.recursive or settings.raw_inputs or settings.regression)
     if not is_linear or not (settings.n_layers == 1 or settings.last_layer):
         return None
-    from loco_stream.simulator.readout import Readout
+    from loco_stream.simulator.linear_readout import Readout
 
     n = int(state.counts.n_classes)
     start = 0 if settings.last_layer else int(state.net.first[-1])

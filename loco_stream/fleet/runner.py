@@ -1,55 +1,77 @@
-"""A stream into a fleet.
-
-Rows go to the model of their key, and the source hears what is durable.
-"""
+"""Feeds a stream to a fleet: rows go to the model of their key, durable rows are acknowledged."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
-from loco_stream.engine.admission import admit
 from loco_stream.engine.listeners import Listeners
-from loco_stream.engine.source_reader import SourceReader, n_rows
+from loco_stream.engine.source_reader import Commit, SourceReader, n_rows
+from loco_stream.engine.validation import validate_events
 from loco_stream.errors import ConfigError
-from loco_stream.fleet.by_key import KeySorter
+from loco_stream.fleet._backend import KeyReport
+from loco_stream.fleet._key_router import KeyRouter
+from loco_stream.fleet._replies import Replies
+from loco_stream.fleet._rows import LABELS, OBSERVE, Key, Label, Outputs, Rows
 from loco_stream.fleet.fleet import Fleet
-from loco_stream.fleet.rows import LABELS, OBSERVE, Key, Label, Rows, Said
-from loco_stream.fleet.teller import Teller
 from loco_stream.persistence.files import atomic_write
 from loco_stream.persistence.format import decode_plain, encode_plain
 from loco_stream.records import Record
 from loco_stream.stream import Block, Event, Prediction, Sample, Sink
 
-__all__ = ["FleetRunner"]
+__all__ = ["FleetReport", "FleetRunner"]
 
-_DURABLE_SECONDS = 0.5  # until what was learned is made durable and acknowledged
-_SHOWN = 10
-# of a recording, which hands out one row at a time
+FleetReport: TypeAlias = dict[str, Any]
+
+_ACK_SECONDS = 0.5  # longest time until learned rows are made durable and acknowledged
+_LISTED = 10  # keys in a list of the report
+# rows of a recording, which yields them one by one, that are learned together
 _GATHERED_ROWS = 256
 _GATHERED_SECONDS = 0.1
 
 
 class _Stop(BaseException):
-    """Raised into a source that waits."""
+    """Raised inside a source that waits."""
+
+
+@dataclass(slots=True)
+class _KeyScore:
+    """Errors of a key in this process: wrong labels, or absolute errors of values."""
+
+    n_rows: int = 0
+    error: float = 0.0
+
+    @property
+    def mean(self) -> float:
+        return self.error / self.n_rows
+
+
+@dataclass(slots=True)
+class _Counts:
+    n_samples: int = 0
+    n_unlabelled: int = 0
+    n_refused: int = 0
+    n_out_of_time: int = 0
+    last_refusal: str = ""
 
 
 class FleetRunner:
-    """Reads a source, sorts its rows by key, and lets a fleet test and then learn them.
+    """Reads a source, routes its rows by key, and lets a fleet predict and then learn them.
 
     Parameters
     ----------
     fleet
-        Where rows go.
+        The models.
     reader
-        The source.
+        Reads the source.
     key
-        The feature that names the device; it is no input of the models.
+        The feature that holds the key; it is no input of the models.
     sinks
-        Each gets every prediction, whose source is ``SOURCE/KEY``, the drifts of keys, and the
+        Each receives every prediction, with source ``SOURCE/KEY``, the drifts of keys, and the
         report.
     watchers
         Each is called with the runner after every commit.
@@ -61,30 +83,26 @@ class FleetRunner:
         reader: SourceReader,
         key: str,
         sinks: Iterable[Sink] = (),
-        watchers: Iterable[Callable[[Any], None]] = (),
+        watchers: Iterable[Callable[[FleetRunner], None]] = (),
     ) -> None:
         self._fleet = fleet
         self._reader = reader
         self._key = key
-        self._sorter = KeySorter(key)
-        self._teller = Teller(fleet, self._sorter, reader.source.reply)
+        self._is_regression = fleet.task == "regression"
+        self._router = KeyRouter(key)
+        self._replies = Replies(fleet, self._router, reader.source.reply)
         self._listeners = Listeners(sinks, watchers)
-        self._live = hasattr(
-            reader.source, "stats"
-        )  # its commits are what came together, and must not wait
-        self._place = fleet.path / "position"
-        self._drifts: dict[Key, Record] = {}  # the newest of each key, the newest of all at the end
-        self._scores: dict[
-            Key, list[float]
-        ] = {}  # rows, and wrong answers or absolute errors, in this process
-        self._counts = dict.fromkeys(("n_samples", "n_unlabelled", "n_refused", "n_out_of_time"), 0)
-        self._reason = ""  # why a row or label was refused last
+        # commits of a live source are not gathered: they must not wait
+        self._live = reader.source.is_live
+        self._position_file = fleet.path / "position"
+        self._drifts: dict[Key, Record] = {}  # the last drift of each key, the newest at the end
+        self._scores: dict[Key, _KeyScore] = {}
+        self._counts = _Counts()
         self._stopping = False
-        self._error: Exception | None = (
-            None  # of the source, after rows that are to be learned first
-        )
+        # an error of the source, raised after the rows before it are learned
+        self._error: Exception | None = None
         self._waiting: int | None = None
-        self._durable_at = time.monotonic()
+        self._acknowledged_at = time.monotonic()
 
     def stop(self) -> None:
         """End after the rows at hand; may be called from a signal handler or another thread."""
@@ -92,17 +110,19 @@ class FleetRunner:
         if self._waiting == threading.get_ident():
             raise _Stop
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> FleetReport:
         """Run until the stream ends or `stop` is called; return the report."""
-        if self._place.exists():
-            self._resume(decode_plain(self._place.read_bytes()))
+        if self._position_file.exists():
+            position, pending = decode_plain(self._position_file.read_bytes())
+            self._router.restore_state(pending)
+            self._reader.seek(position)
         position = None
         try:
             while (commit := self._next()) is not None:
                 events, position = commit
                 self._take(events)
-                self._listeners.show(self)
-                if not events or time.monotonic() - self._durable_at > _DURABLE_SECONDS:
+                self._listeners.notify_watchers(self)
+                if not events or time.monotonic() - self._acknowledged_at > _ACK_SECONDS:
                     self._acknowledge(position)
             if position is not None:
                 self._acknowledge(position)
@@ -113,18 +133,10 @@ class FleetRunner:
         self._listeners.close(report)
         return report
 
-    def _resume(self, found: Any) -> None:
-        """Go on from what `_acknowledge` wrote; an older version wrote the position alone."""
-        position, waiting = found if isinstance(found, list) else (found, [])
-        self._sorter.restore_state(waiting)
-        self._reader.seek(position)
-
-    def report(self) -> dict[str, Any]:
-        """Return what was counted, and the ten keys that are served worst, and that drifted last."""
-        ranked = sorted(
-            self._scores, key=lambda key: self._scores[key][1] / self._scores[key][0], reverse=True
-        )
-        worst = [self._one(key) for key in ranked[:_SHOWN]]
+    def report(self) -> FleetReport:
+        """Return counts, and the ten keys with the largest error and those that drifted last."""
+        ranked = sorted(self._scores, key=lambda key: self._scores[key].mean, reverse=True)
+        drifted = reversed(list(self._drifts)[-_LISTED:])
         counts = self._all_counts()
         return {
             **counts,
@@ -132,62 +144,56 @@ class FleetRunner:
             "n_keys": len(self._fleet.keys()),
             "task": self._fleet.task,
             "n_drifted_keys": len(self._drifts),
-            "worst": worst,
-            "drifted_lately": [
-                self._one(key, self._drifts[key]) for key in reversed(list(self._drifts)[-_SHOWN:])
-            ],
+            "worst": [self._key_report(key) for key in ranked[:_LISTED]],
+            "drifted_lately": [self._key_report(key, self._drifts[key]) for key in drifted],
             "notes": [*self._fleet.notes, *self._listeners.notes, *self._unused(counts)],
         }
 
     def search(self, text: str) -> list[str]:
-        """Return up to ten keys of this run that hold a text."""
-        return list(islice((str(key) for key in self._scores if text in str(key)), _SHOWN))
+        """Return up to ten keys of this run that contain a text."""
+        return list(islice((str(key) for key in self._scores if text in str(key)), _LISTED))
 
-    def device(self, text: str) -> dict[str, Any] | None:
-        """Return what is known of the key that is written so, None if none came in this run."""
+    def device(self, text: str) -> KeyReport | None:
+        """Return the report of a key given as text; None if no row of it arrived in this run."""
         key = next((key for key in self._scores if str(key) == text), None)
-        return None if key is None else self._one(key, self._drifts.get(key))
+        return None if key is None else self._key_report(key, self._drifts.get(key))
 
-    def _one(self, key: Key, drift: Record | None = None) -> dict[str, Any]:
+    def _key_report(self, key: Key, drift: Record | None = None) -> KeyReport:
         score = self._scores.get(key)
-        shown = {} if drift is None else {"drift": drift}
         return {
             "key": key,
-            "error": score[1] / score[0] if score else None,
-            **shown,
+            "error": None if score is None else score.mean,
+            **({} if drift is None else {"drift": drift}),
             **self._fleet.report(key),
         }
 
     def _all_counts(self) -> dict[str, int]:
-        sorter = self._sorter
-        teller = self._teller
+        router = self._router
         return {
-            "n_samples": self._counts["n_samples"],
-            "n_unlabelled": self._counts["n_unlabelled"],
-            "n_without_key": sorter.n_without_key + teller.n_without_key,
-            "n_pending": len(sorter),
-            "n_expired": sorter.n_expired,
-            "n_orphaned": sorter.n_orphaned,
-            "n_asked": teller.n_asked,
-            "n_out_of_time": self._counts["n_out_of_time"],
-            "n_rejected": self._fleet.n_refused + self._counts["n_refused"],
+            "n_samples": self._counts.n_samples,
+            "n_unlabelled": self._counts.n_unlabelled,
+            "n_without_key": router.n_without_key + self._replies.n_without_key,
+            "n_pending": len(router),
+            "n_expired": router.n_expired,
+            "n_orphaned": router.n_orphaned,
+            "n_asked": self._replies.n_asked,
+            "n_out_of_time": self._counts.n_out_of_time,
+            "n_rejected": self._fleet.n_refused + self._counts.n_refused,
         }
 
     def _unused(self, counts: Mapping[str, int]) -> list[str]:
         sentences = {
-            "n_without_key": f"rows had no value in {self._key!r}, so no model learned or answered them",
-            "n_expired": "rows had no label in time, so nothing was learned from them",
-            "n_orphaned": "labels came for rows that did not wait for them",
-            "n_out_of_time": "rows brought a time or the id of an event, which a fleet's models do not get",
+            "n_without_key": f"rows had no value of {self._key!r} and were not used",
+            "n_expired": "rows received no label in time: they were not learned",
+            "n_orphaned": "labels arrived for rows that were not pending",
+            "n_out_of_time": "rows had a time or a sequence id, which models of a fleet do not get",
         }
         shown = [f"{counts[name]:,} {text}" for name, text in sentences.items() if counts[name]]
-        return [*shown, f"rows or labels were refused: {self._reason}"] if self._reason else shown
+        last = self._counts.last_refusal
+        return [*shown, f"rows or labels were refused: {last}"] if last else shown
 
-    def _next(self) -> Any:
-        """Return the next commit.
-
-        Those of a recording are gathered, so that the log gets more than a row at a time.
-        """
+    def _next(self) -> Commit | None:
+        """Return the next commit; those of a recording are joined, to log several rows at once."""
         if self._error is not None:
             raise self._error
         if self._stopping:
@@ -204,10 +210,11 @@ class FleetRunner:
                 break
         return None if position is None else (gathered, position)
 
-    def _read(self, some: bool) -> Any:
+    def _read(self, has_rows: bool) -> Commit | None:
         """Return one commit, None at the end.
 
-        An error of the source waits if there are `some` rows to learn first.
+        With `has_rows` there are rows to learn first, so that an error of the source is kept for
+        later.
         """
         self._waiting = threading.get_ident()
         try:
@@ -215,7 +222,7 @@ class FleetRunner:
         except _Stop:
             return None
         except Exception as error:
-            if not some:
+            if not has_rows:
                 raise
             self._error = error
             return None
@@ -223,73 +230,78 @@ class FleetRunner:
             self._waiting = None
 
     def _take(self, events: Sequence[Event]) -> None:
-        admitted = admit(events, self._fleet.task)
-        if admitted.refused:
-            self._counts["n_refused"] += admitted.refused
-            self._reason = admitted.reason
+        valid = validate_events(events, self._fleet.task)
+        if valid.n_refused:
+            self._counts.n_refused += valid.n_refused
+            self._counts.last_refusal = valid.reason
         if self._fleet.has_context:
-            self._counts["n_out_of_time"] += sum(map(_rows_in_time, admitted.events))
-        for some in self._teller.steps(admitted.events):
-            self._learn(self._sorter.sort(some))
+            self._counts.n_out_of_time += sum(map(_n_timed_rows, valid.events))
+        for part in self._replies.steps(valid.events):
+            self._learn(self._router.route(part))
 
-    def _learn(self, rows: Sequence[Rows]) -> None:
-        for part, answer in zip(rows, self._fleet.process(rows), strict=True):
-            if answer.refusal is not None:
+    def _learn(self, batch: Sequence[Rows]) -> None:
+        for rows, result in zip(batch, self._fleet.process(batch), strict=True):
+            if result.refusal is not None:
                 continue
-            if part.kind == LABELS:
-                self._tell_late(part, answer.said)
+            if rows.kind == LABELS:
+                self._emit_late(rows, result.outputs)
             else:
-                self._tell(part, answer.said, answer.n_repeated)
-            self._tell_alarms(part.key, answer.alarms)
+                self._emit_rows(rows, result.outputs, result.n_repeated)
+            self._emit_records(rows.key, result.records)
 
-    def _tell(self, rows: Rows, said: Said, n_repeated: int) -> None:
-        """Count and hand on what was said of new rows: of repeated ones it was said before."""
+    def _emit_rows(self, rows: Rows, outputs: Outputs, n_repeated: int) -> None:
+        """Count new rows and emit their predictions; repeated rows were emitted before."""
         for i in range(n_repeated, len(rows)):
-            self._tell_one(rows, i, said[i], None if rows.kind == OBSERVE else rows.y[i])
+            self._emit(rows, i, outputs[i], None if rows.kind == OBSERVE else rows.y[i])
         if rows.kind == OBSERVE:
-            self._counts["n_unlabelled"] += len(rows) - n_repeated
+            self._counts.n_unlabelled += len(rows) - n_repeated
 
-    def _tell_late(self, rows: Rows, said: Said) -> None:
-        """Do the same for rows whose labels have come."""
-        for i, (found, y) in enumerate(zip(said, rows.y, strict=True)):
+    def _emit_late(self, rows: Rows, outputs: Outputs) -> None:
+        """Do the same for rows whose labels have arrived."""
+        for i, (found, y) in enumerate(zip(outputs, rows.y, strict=True)):
             if found is not None and y is not None:
-                self._tell_one(rows, i, found[0], y)
+                self._emit(rows, i, found[0], y)
 
-    def _tell_one(self, rows: Rows, i: int, y_pred: Label, y: Label) -> None:
+    def _emit(self, rows: Rows, i: int, y_pred: Label, y: Label) -> None:
         if y is not None:
-            score = self._scores.setdefault(rows.key, [0.0, 0.0])
-            score[0] += 1
-            if self._fleet.task == "classification":
-                score[1] += y != y_pred
-            elif y_pred is not None:
-                score[1] += abs(y - y_pred)
-            self._counts["n_samples"] += 1
+            self._score(rows.key, y, y_pred)
         source = f"{rows.source}/{rows.key}"
-        self._listeners.tell(
+        self._listeners.emit_prediction(
             Prediction(int(rows.seq[i]), y_pred, y, source=source, epoch=rows.epoch)
         )
 
-    def _tell_alarms(self, key: Key, alarms: Iterable[Record]) -> None:
-        for record in alarms:
-            self._listeners.announce({**record, "key": key})
+    def _score(self, key: Key, y: Label, y_pred: Label) -> None:
+        score = self._scores.get(key)
+        if score is None:
+            score = self._scores[key] = _KeyScore()
+        score.n_rows += 1
+        if not self._is_regression:
+            score.error += y != y_pred
+        elif y_pred is not None:
+            score.error += abs(y - y_pred)
+        self._counts.n_samples += 1
+
+    def _emit_records(self, key: Key, records: Iterable[Record]) -> None:
+        for record in records:
+            self._listeners.emit_record({**record, "key": key})
             if record["kind"] == "drift":
                 self._drifts.pop(key, None)
                 self._drifts[key] = record
 
-    def _acknowledge(self, position: dict[str, Any]) -> None:
-        """Make rows durable, then the position behind them with the rows that wait, and tell the source."""
+    def _acknowledge(self, position: Mapping[str, Any]) -> None:
+        """Make rows durable, then the position and the pending rows, and acknowledge the source."""
         self._fleet.flush()
         try:
-            atomic_write(
-                self._place, encode_plain([position, self._sorter.export_state()]), mode=0o600
-            )
+            content = encode_plain([position, self._router.export_state()])
+            atomic_write(self._position_file, content, mode=0o600)
         except OSError as error:
-            raise ConfigError(f"cannot write {self._place}: {error.strerror or error}") from error
+            reason = error.strerror or error
+            raise ConfigError(f"cannot write {self._position_file}: {reason}") from error
         self._reader.source.ack(position)
-        self._durable_at = time.monotonic()
+        self._acknowledged_at = time.monotonic()
 
 
-def _rows_in_time(event: Event) -> int:
-    """Return how many rows of an event have a time or belong to a sequence."""
+def _n_timed_rows(event: Event) -> int:
+    """Return the rows of an event if they have a time or belong to a sequence, else 0."""
     timed = isinstance(event, Sample | Block) and (event.t == event.t or event.sequence is not None)
     return n_rows(event) if timed else 0

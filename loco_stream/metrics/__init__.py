@@ -1,9 +1,9 @@
-"""Measures of learning on streams: what was retained, what was learned, and how well it predicted.
+"""Measures of learning on streams: retention, plasticity and prequential scores.
 
 Continual-learning measures take an accuracy matrix `R`, where `R[i, j]` is the accuracy on task j
-after training through task i. Stream measures take labels and predictions in the order of the
-stream; `Prequential` is their incremental form. Libraries use the same names for different
-formulas, so each docstring states its own and `variant=` gives the others.
+after training on task i. Stream measures take labels and predictions in the order of the stream;
+`Prequential` is their incremental form. Libraries use the same names for different formulas: each
+docstring states the one used here, and `variant=` selects others.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Measures of whole accuracy curves.
-
-The worst case and the stability gap that evaluation at task ends misses.
-"""
+"""Measures of whole accuracy curves, which show drops that evaluation at task ends misses."""
 
 from __future__ import annotations
 
@@ -16,19 +13,18 @@ __all__ = ["minimum_accuracy", "windowed_forgetting", "windowed_plasticity", "wo
 
 
 def minimum_accuracy(curves: ArrayLike, ends: Sequence[int]) -> float:
-    """Return min-ACC, the mean over earlier tasks of the lowest accuracy each had after it was learned.
+    """Return min-ACC, the mean over earlier tasks of their lowest accuracy after training.
 
-    `min-ACC = mean_{j<k} min_{n > end_j} A[n, j]`, where k tasks have been learned or are being
-    learned.
+    `min-ACC = mean_{j<k} min_{n > end_j} A[n, j]`, where k is the number of tasks learned so far,
+    the current one included.
 
     Parameters
     ----------
     curves
         A, shape (evaluations, tasks): row n holds the accuracies on all tasks at evaluation n.
-        Evaluating often is the point: the drop right after a task switch is missed otherwise.
+        Evaluate often, or the drop right after a task switch is missed.
     ends
-        For each task learned before the current one, the row in which its training ended;
-        increasing.
+        Row in which training ended, for each task before the current one; increasing.
 
     Raises
     ------
@@ -48,21 +44,14 @@ def minimum_accuracy(curves: ArrayLike, ends: Sequence[int]) -> float:
     """
     matrix = _curves(curves)
     n_rows, n_tasks = matrix.shape
-    if not 0 < len(ends) < n_tasks:
-        raise InputError(
-            f"ends must name between 1 and {n_tasks - 1} earlier tasks of {n_tasks}, got {len(ends)}."
-        )
-    if list(ends) != sorted(set(ends)) or not (ends[0] >= 0 and ends[-1] < n_rows - 1):
-        raise InputError(
-            f"ends must increase within rows 0 to {n_rows - 2} of curves, got {list(ends)}."
-        )
+    _check_ends(ends, n_rows, n_tasks)
     return float(np.mean([matrix[end + 1 :, task].min() for task, end in enumerate(ends)]))
 
 
 def worst_case_accuracy(curves: ArrayLike, ends: Sequence[int]) -> float:
     """Return WC-ACC, `A[last, k] / k + (1 - 1/k) min-ACC`.
 
-    The current task now, the earlier ones at their worst.
+    It combines the accuracy on the current task now with the lowest ones of the earlier tasks.
 
     Parameters
     ----------
@@ -94,7 +83,7 @@ def worst_case_accuracy(curves: ArrayLike, ends: Sequence[int]) -> float:
 
 
 def windowed_forgetting(curves: ArrayLike, window: int = 10) -> float:
-    """Return WF, the mean over tasks of the largest drop of accuracy within `window` consecutive evaluations.
+    """Return WF, the mean over tasks of the largest drop within `window` consecutive evaluations.
 
     `WF = mean_j max_{m < n, n - m < window} (A[m, j] - A[n, j])`, 0 for a curve that never falls.
 
@@ -103,7 +92,7 @@ def windowed_forgetting(curves: ArrayLike, window: int = 10) -> float:
     curves
         A, shape (evaluations, tasks).
     window
-        Evaluations a drop may take. De Lange et al. report 10 (sudden) and 100 (slow).
+        Evaluations that a drop may span. De Lange et al. report 10 (sudden) and 100 (slow).
 
     Raises
     ------
@@ -127,7 +116,7 @@ def windowed_forgetting(curves: ArrayLike, window: int = 10) -> float:
 
 
 def windowed_plasticity(curves: ArrayLike, window: int = 10) -> float:
-    """Return WP, the mean over tasks of the largest gain of accuracy within `window` consecutive evaluations.
+    """Return WP, the mean over tasks of the largest gain within `window` consecutive evaluations.
 
     `WP = mean_j max_{m < n, n - m < window} (A[n, j] - A[m, j])`, 0 for a curve that never rises.
 
@@ -136,7 +125,7 @@ def windowed_plasticity(curves: ArrayLike, window: int = 10) -> float:
     curves
         A, shape (evaluations, tasks).
     window
-        Evaluations a gain may take.
+        Evaluations that a gain may span.
 
     Raises
     ------
@@ -159,10 +148,22 @@ def windowed_plasticity(curves: ArrayLike, window: int = 10) -> float:
     return windowed_forgetting(-_curves(curves), window)
 
 
+def _check_ends(ends: Sequence[int], n_rows: int, n_tasks: int) -> None:
+    if not 0 < len(ends) < n_tasks:
+        raise InputError(
+            f"`ends` must name between 1 and {n_tasks - 1} earlier tasks of {n_tasks}, "
+            f"got {len(ends)}"
+        )
+    if list(ends) != sorted(set(ends)) or not (ends[0] >= 0 and ends[-1] < n_rows - 1):
+        raise InputError(
+            f"`ends` must increase within rows 0 to {n_rows - 2} of curves, got {list(ends)}"
+        )
+
+
 def _recent_best(matrix: NDArray[np.float64], window: int) -> NDArray[np.float64]:
-    """Return, for each row, the largest value of each column in the `window` rows that end there."""
+    """Return the running maximum of each column over `window` rows."""
     if window < 2:
-        raise ConfigError(f"window must be at least 2 evaluations, got {window}.")
+        raise ConfigError(f"`window` must be at least 2 evaluations, got {window}")
     window = min(window, len(matrix))
     padding = np.full((window - 1, matrix.shape[1]), -np.inf)
     views = np.lib.stride_tricks.sliding_window_view(np.vstack([padding, matrix]), window, axis=0)
@@ -171,10 +172,10 @@ def _recent_best(matrix: NDArray[np.float64], window: int) -> NDArray[np.float64
 
 
 def _curves(curves: ArrayLike) -> NDArray[np.float64]:
-    """Return `curves` as a float64 matrix, or raise what is wrong with it."""
+    """Return `curves` as a float64 matrix; raises `InputError` if it is none."""
     matrix = np.asarray(curves, dtype=np.float64)
     if matrix.ndim != 2 or not matrix.size:
-        raise InputError(f"curves must have shape (evaluations, tasks), got {matrix.shape}.")
+        raise InputError(f"`curves` must have shape (evaluations, tasks), got {matrix.shape}")
     if not np.isfinite(matrix).all():
-        raise InputError("curves must hold finite accuracies only, got NaN or infinity.")
+        raise InputError("`curves` must hold finite accuracies only, got NaN or infinity")
     return matrix

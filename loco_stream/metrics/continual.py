@@ -1,7 +1,4 @@
-"""Measures of the accuracy matrix.
-
-R[i, j] is the accuracy on task j after training through task i.
-"""
+"""Measures of the accuracy matrix R; R[i, j] is the accuracy on task j after training on task i."""
 
 from __future__ import annotations
 
@@ -49,7 +46,7 @@ def average_accuracy(R: ArrayLike) -> float:
 def learning_accuracy(R: ArrayLike) -> float:
     """Return the mean accuracy on each task right after learning it, `mean_i R[i, i]`.
 
-    Plasticity without retention.
+    It measures plasticity alone; retention does not enter.
 
     Parameters
     ----------
@@ -83,9 +80,9 @@ def average_anytime_accuracy(R: ArrayLike, variant: str = "seen") -> float:
     R
         Accuracy matrix, shape (tasks, tasks).
     variant
-        Which tasks S_i count after task i: "seen" takes tasks 1 to i (Caccia et al.), "all" takes
-        every task, so that what is not learned yet counts too (CapyMOA's `anytime_all_avg`,
-        evaluated at the ends of tasks).
+        Tasks S_i that count after task i: "seen" takes tasks 1 to i (Caccia et al.), "all" takes
+        every task, also those not learned yet (CapyMOA's `anytime_all_avg`, evaluated at the ends
+        of tasks).
 
     Raises
     ------
@@ -114,9 +111,9 @@ def average_anytime_accuracy(R: ArrayLike, variant: str = "seen") -> float:
 
 
 def backward_transfer(R: ArrayLike, variant: str = "final") -> float:
-    """Return what later training did to earlier tasks, `mean_{j<T} (R[T, j] - R[j, j])`.
+    """Return the effect of later training on earlier tasks, `mean_{j<T} (R[T, j] - R[j, j])`.
 
-    Below 0 is forgetting.
+    Values below 0 mean forgetting.
 
     Parameters
     ----------
@@ -162,13 +159,14 @@ def backward_transfer(R: ArrayLike, variant: str = "final") -> float:
         below = np.tril_indices(n_tasks, -1)
         return float((_known(matrix[below]) - _known(np.diag(matrix)[below[1]])).mean())
     change = _known(matrix[-1, :-1]) - _known(np.diag(matrix)[:-1])
-    return float(change.sum() / (n_tasks if variant == "final_over_all" else n_tasks - 1))
+    n = n_tasks if variant == "final_over_all" else n_tasks - 1
+    return float(change.sum() / n)
 
 
 def forward_transfer(
     R: ArrayLike, baseline: ArrayLike | None = None, variant: str = "next"
 ) -> float:
-    """Return what earlier training did for tasks not seen yet, `mean_{i>=2} (R[i-1, i] - b_i)`.
+    """Return the effect of earlier training on new tasks, `mean_{i>=2} (R[i-1, i] - b_i)`.
 
     Parameters
     ----------
@@ -211,32 +209,37 @@ def forward_transfer(
     n_tasks = len(matrix)
     if (_variant(variant, ("next", "pairs")) == "next") != (baseline is not None):
         raise ConfigError(
-            f"baseline goes with variant='next' and only there, got variant={variant!r}."
+            f"`baseline` must be given with variant='next' and only then, got variant={variant!r}"
         )
     if n_tasks == 1:
         return 0.0
     if variant == "pairs":
         return float(_known(matrix[np.triu_indices(n_tasks, 1)]).mean())
-    before = np.asarray(baseline, dtype=np.float64)
-    if before.shape not in ((), (n_tasks,)):
-        raise InputError(
-            f"baseline must be one number or have shape ({n_tasks},), got shape {before.shape}."
-        )
-    untrained = np.broadcast_to(before, (n_tasks,))
+    untrained = _baselines(baseline, n_tasks)
     return float((_known(np.diag(matrix, 1)) - _known(untrained[1:])).mean())
 
 
+def _baselines(baseline: ArrayLike | None, n_tasks: int) -> NDArray[np.float64]:
+    """Return one baseline per task."""
+    values = np.asarray(baseline, dtype=np.float64)
+    if values.shape not in ((), (n_tasks,)):
+        raise InputError(
+            f"`baseline` must be one number or have shape ({n_tasks},), got shape {values.shape}"
+        )
+    return np.broadcast_to(values, (n_tasks,))
+
+
 def forgetting(R: ArrayLike, variant: str = "maximum") -> float:
-    """Return how far earlier tasks fell from their best, `mean_{j<T} (max_{j<=l<T} R[l, j] - R[T, j])`.
+    """Return the mean fall from the best, `mean_{j<T} (max_{j<=l<T} R[l, j] - R[T, j])`.
 
     Parameters
     ----------
     R
         Accuracy matrix, shape (tasks, tasks). Only the lower triangle is read.
     variant
-        "maximum" compares with the best value a task ever had, as above. "learned" compares with
-        the value right after learning the task, `R[j, j]`: this is Avalanche's stream forgetting,
-        and minus `backward_transfer`.
+        "maximum" compares with the best accuracy that a task ever had, as above. "learned" compares
+        with the accuracy right after learning the task, `R[j, j]`; this is the stream forgetting of
+        Avalanche and the negative of `backward_transfer`.
 
     Returns
     -------
@@ -273,26 +276,28 @@ def forgetting(R: ArrayLike, variant: str = "maximum") -> float:
 
 
 def _square(R: ArrayLike) -> NDArray[np.float64]:
-    """Return `R` as a float64 matrix, or raise what is wrong with its shape."""
+    """Return `R` as a float64 matrix; raises `InputError` unless it is square."""
     matrix = np.asarray(R, dtype=np.float64)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
         raise InputError(
-            f"R must be a square matrix of accuracies with at least one task, got shape {matrix.shape}."
+            "`R` must be a square matrix of accuracies with at least one task, "
+            f"got shape {matrix.shape}"
         )
     return matrix
 
 
 def _known(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return `values`, or raise if one is missing."""
+    """Return `values`; raises `InputError` if one is missing."""
     if np.isnan(values).any():
         raise InputError(
-            "R or its baseline has NaN where this measure needs an accuracy; evaluate these first."
+            "`R` and its baseline must have an accuracy in every entry that this measure needs, "
+            "got NaN"
         )
     return values
 
 
 def _variant(variant: str, allowed: tuple[str, ...]) -> str:
-    """Return `variant`, or raise with the names that exist."""
+    """Return `variant`; raises `ConfigError` unless it is allowed."""
     if variant not in allowed:
-        raise ConfigError(f"variant must be one of {', '.join(allowed)}, got {variant!r}.")
+        raise ConfigError(f"`variant` must be one of {', '.join(allowed)}, got {variant!r}")
     return variant

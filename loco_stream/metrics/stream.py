@@ -1,19 +1,18 @@
-"""Measures of a finished stream of labels and predictions, corrected for what a trivial predictor would score."""
+"""Scores of a finished stream, corrected for what a trivial predictor would score."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from itertools import pairwise
-from typing import Any
 
 from loco_stream.errors import ConfigError, InputError
 
-__all__ = ["above", "fading_accuracy", "kappa", "kappa_m", "kappa_t"]
+__all__ = ["fading_accuracy", "kappa", "kappa_m", "kappa_t", "relative_gain"]
 
 
-def kappa(y_true: Sequence[Any], y_pred: Sequence[Any]) -> float:
-    """Return Cohen's kappa, `(p0 - pe) / (1 - pe)`: agreement above that of independent labels.
+def kappa(y_true: Sequence[Hashable], y_pred: Sequence[Hashable]) -> float:
+    """Return Cohen's kappa, `(p0 - pe) / (1 - pe)`: agreement beyond that of independent labels.
 
     p0 is the accuracy, `pe = sum_k P(y_true = k) P(y_pred = k)`.
 
@@ -25,7 +24,7 @@ def kappa(y_true: Sequence[Any], y_pred: Sequence[Any]) -> float:
     Returns
     -------
     float
-        1 is perfect, 0 no better than chance, and 0 where it is undefined (pe = 1).
+        1 is perfect, 0 is chance; also 0 where it is undefined (pe = 1).
 
     Raises
     ------
@@ -46,14 +45,14 @@ def kappa(y_true: Sequence[Any], y_pred: Sequence[Any]) -> float:
     true = Counter(y_true)
     predicted = Counter(y_pred)
     chance = sum(count * predicted[label] for label, count in true.items()) / n**2
-    return above(_accuracy(y_true, y_pred), chance)
+    return relative_gain(_accuracy(y_true, y_pred), chance)
 
 
-def kappa_m(y_true: Sequence[Any], y_pred: Sequence[Any]) -> float:
-    """Return kappa-m, `(p0 - pm) / (1 - pm)`: accuracy above that of the majority predictor.
+def kappa_m(y_true: Sequence[Hashable], y_pred: Sequence[Hashable]) -> float:
+    """Return kappa-m, `(p0 - pm) / (1 - pm)`: gain over the majority predictor.
 
-    pm is the prequential accuracy of predicting the label that was most frequent so far (among
-    equals the one seen first); its first answer, before any label, counts as wrong.
+    pm is the prequential accuracy of predicting the most frequent label so far (the one seen first
+    among equals); its first prediction, before any label, counts as wrong.
 
     Parameters
     ----------
@@ -76,21 +75,19 @@ def kappa_m(y_true: Sequence[Any], y_pred: Sequence[Any]) -> float:
     0.5
     """
     _length(y_true, y_pred)
-    seen: Counter[Any] = Counter()
+    seen: Counter[Hashable] = Counter()
     hits = 0
     for label in y_true:
         hits += bool(seen) and max(seen, key=seen.__getitem__) == label
         seen[label] += 1
-    return above(_accuracy(y_true, y_pred), hits / len(y_true))
+    return relative_gain(_accuracy(y_true, y_pred), hits / len(y_true))
 
 
-def kappa_t(y_true: Sequence[Any], y_pred: Sequence[Any]) -> float:
-    """Return kappa-temporal, `(p0 - pt) / (1 - pt)`.
+def kappa_t(y_true: Sequence[Hashable], y_pred: Sequence[Hashable]) -> float:
+    """Return kappa-temporal, `(p0 - pt) / (1 - pt)`: gain over repeating the previous label.
 
-    Accuracy above that of repeating the previous label.
-
-    pt is the accuracy of the no-change predictor; its first answer, before any label, counts as
-    wrong. Where labels come in runs this is the only honest kappa.
+    pt is the accuracy of the no-change predictor; its first prediction, before any label, counts as
+    wrong. Prefer it where labels come in runs: the other kappas are then too favourable.
 
     Parameters
     ----------
@@ -100,7 +97,7 @@ def kappa_t(y_true: Sequence[Any], y_pred: Sequence[Any]) -> float:
     Returns
     -------
     float
-        Below 0 if repeating the last label would have been better.
+        Below 0 if repeating the previous label would have been better.
 
     Raises
     ------
@@ -122,19 +119,21 @@ def kappa_t(y_true: Sequence[Any], y_pred: Sequence[Any]) -> float:
     """
     _length(y_true, y_pred)
     repeats = sum(a == b for a, b in pairwise(y_true))
-    return above(_accuracy(y_true, y_pred), repeats / len(y_true))
+    return relative_gain(_accuracy(y_true, y_pred), repeats / len(y_true))
 
 
-def fading_accuracy(y_true: Sequence[Any], y_pred: Sequence[Any], fading: float = 0.999) -> float:
-    """Return the accuracy with weights that fade into the past, `sum a^(n-i) hit_i / sum a^(n-i)`.
+def fading_accuracy(
+    y_true: Sequence[Hashable], y_pred: Sequence[Hashable], fading: float = 0.999
+) -> float:
+    """Return the accuracy with exponentially fading weights, `sum a^(n-i) hit_i / sum a^(n-i)`.
 
     Parameters
     ----------
     y_true, y_pred
         Labels and predictions in the order of the stream.
     fading
-        a in (0, 1]. .999 remembers about 1 / (1 - a) = 1000 samples, which suits concepts of
-        several thousand; take .995 for shorter ones, .9995 for longer.
+        a in (0, 1]; the memory is about 1 / (1 - a) rows. .999 suits concepts of several thousand
+        rows; take .995 for shorter ones, .9995 for longer.
 
     Raises
     ------
@@ -155,31 +154,29 @@ def fading_accuracy(y_true: Sequence[Any], y_pred: Sequence[Any], fading: float 
     """
     _length(y_true, y_pred)
     if not 0.0 < fading <= 1.0:
-        raise ConfigError(f"fading must be in (0, 1], got {fading}.")
+        raise ConfigError(f"`fading` must be in (0, 1], got {fading}")
     hits = weight = 0.0
-    for truth, answer in zip(y_true, y_pred, strict=True):
-        hits = fading * hits + bool(truth == answer)
+    for truth, prediction in zip(y_true, y_pred, strict=True):
+        hits = fading * hits + bool(truth == prediction)
         weight = fading * weight + 1.0
     return hits / weight
 
 
-def above(accuracy: float, reference: float) -> float:
-    """Return `(accuracy - reference) / (1 - reference)`, the form of every kappa.
-
-    0 if the reference is perfect.
-    """
+def relative_gain(accuracy: float, reference: float) -> float:
+    """Return `(accuracy - reference) / (1 - reference)`, or 0 for a perfect reference."""
     return (accuracy - reference) / (1.0 - reference) if reference < 1.0 else 0.0
 
 
-def _accuracy(y_true: Sequence[Any], y_pred: Sequence[Any]) -> float:
+def _accuracy(y_true: Sequence[Hashable], y_pred: Sequence[Hashable]) -> float:
     """Return the share of equal pairs."""
     return sum(bool(a == b) for a, b in zip(y_true, y_pred, strict=True)) / len(y_true)
 
 
-def _length(y_true: Sequence[Any], y_pred: Sequence[Any]) -> int:
+def _length(y_true: Sequence[Hashable], y_pred: Sequence[Hashable]) -> int:
     """Return the common length, or raise."""
     if len(y_true) != len(y_pred) or not len(y_true):
         raise InputError(
-            f"y_true and y_pred must have the same length above 0, got {len(y_true)} and {len(y_pred)}."
+            "`y_true` and `y_pred` must have the same length above 0, "
+            f"got {len(y_true)} and {len(y_pred)}"
         )
     return len(y_true)

@@ -1,8 +1,8 @@
-"""Find the tasks of a stream and measure what is forgotten, while it runs."""
+"""Tasks of a stream and forgetting, measured while the stream runs."""
 
 from __future__ import annotations
 
 from loco_stream.monitor.alarm import Alarm
-from loco_stream.monitor.tasks import TaskMonitor
+from loco_stream.monitor.task_monitor import TaskMonitor
 
 __all__ = ["Alarm", "TaskMonitor"]

@@ -1,30 +1,45 @@
-"""What the monitor says when something changed."""
+"""Alarms of the monitor: drifts, warnings, and returns of known tasks."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
-__all__ = ["Alarm", "Alarms"]
+from loco_stream.persistence.content import Config, State
+
+__all__ = ["Alarm", "AlarmLog"]
 
 _MAX_DRIFTS = 1000  # kept for the report
+_CAUSES = {
+    "concept": "the concept changed",
+    "input": "the inputs changed",
+    "boundary": "a new task begins",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
     """One event of the monitor.
 
-    `at` counts scored samples from 0. `kind` is "concept" (the errors rose), "input" (the inputs
-    changed) or "boundary" (the user said so). `state` is "warning", "drift" (a change is certain)
-    or "return" (the change led back to a task known from before). `since` is the estimated first
-    sample of the change. `task` names what runs now, where known.
+    Parameters
+    ----------
+    at
+        Scored rows before the alarm.
+    kind
+        "concept" (the errors rose), "input" (the inputs changed) or "boundary" (given by the user).
+    detector
+        Name of the test that raised the alarm.
+    state
+        "warning" (perhaps a change), "drift" (a change) or "return" (a known task is back).
+    since
+        Estimated first row of the change.
+    task
+        Name of the task that runs now, where known.
 
     Examples
     --------
     >>> print(Alarm(at=2004, kind="concept", detector="HDDMA", state="drift", since=2000))
-    the concept changed at sample 2000, noticed at 2004 (HDDMA)
+    the concept changed at row 2000, detected at row 2004 (HDDMA)
     """
 
     at: int
@@ -35,71 +50,67 @@ class Alarm:
     task: str = ""
 
     def __str__(self) -> str:
-        """Return one sentence for people."""
-        what = {
-            "concept": "the concept changed",
-            "input": "the inputs changed",
-            "boundary": "a new task begins",
-        }
+        """Return one sentence."""
         if self.state == "return":
-            return f"{self.task} is back (sample {self.at}, since {self.since})"
+            return f"{self.task} is back since row {self.since}, detected at row {self.at}"
+        cause = _CAUSES[self.kind]
         if self.state == "warning":
-            return f"warning at sample {self.at}: perhaps {what[self.kind]} ({self.detector})"
-        return f"{what[self.kind]} at sample {self.since}, noticed at {self.at} ({self.detector})"
+            return f"warning at row {self.at}: perhaps {cause} ({self.detector})"
+        return f"{cause} at row {self.since}, detected at row {self.at} ({self.detector})"
 
 
-class Alarms:
-    """What the detectors say now, what there is to say, and the changes said so far."""
+class AlarmLog:
+    """States of the detectors, alarms that are not reported yet, and the latest drifts."""
 
     def __init__(self) -> None:
         self.states = {"concept": "stable", "input": "stable"}
-        self.heard: list[Alarm] = []  # not said yet
+        self.unreported: list[Alarm] = []
         self.drifts: deque[Alarm] = deque(maxlen=_MAX_DRIFTS)
         self.n_drifts = 0
-        self.suspects = False  # a detector warns
+        self.suspects = False  # whether a detector warns
 
-    def turn(self, kind: str, state: str) -> None:
-        """Take the new state of a detector."""
+    def set_state(self, kind: str, state: str) -> None:
+        """Store the new state of a detector."""
         self.states[kind] = state
         self.suspects = "warning" in self.states.values()
 
-    def keep(self, alarm: Alarm, say: bool = False) -> None:
-        """Count a change and keep it for the report; `say` whether it is news to who calls."""
+    def add(self, alarm: Alarm) -> None:
+        """Queue an alarm for `take`."""
+        self.unreported.append(alarm)
+
+    def count_drift(self, alarm: Alarm) -> None:
+        """Count a drift and keep it for the report."""
         self.n_drifts += 1
         self.drifts.append(alarm)
-        if say:
-            self.heard.append(alarm)
 
-    def say(self) -> list[Alarm]:
-        """Hand out what was not said yet."""
-        heard = self.heard
-        self.heard = []
-        return heard
+    def take(self) -> list[Alarm]:
+        """Return the queued alarms and empty the queue."""
+        unreported = self.unreported
+        self.unreported = []
+        return unreported
 
-    def report(self) -> list[dict[str, Any]]:
-        """Return the changes kept."""
+    def report(self) -> list[Config]:
+        """Return the latest drifts as plain values."""
         names = ("at", "since", "kind", "detector", "task")
         return [{name: getattr(alarm, name) for name in names} for alarm in self.drifts]
 
-    def export(self) -> dict[str, Any]:
+    def export_state(self) -> Config:
         """Return everything as plain values."""
         return {
-            "_n_drifts": self.n_drifts,
-            "_suspects": self.suspects,
+            "n_drifts": self.n_drifts,
+            "suspects": self.suspects,
             "states": dict(self.states),
             "drifts": [asdict(alarm) for alarm in self.drifts],
-            "heard": [asdict(alarm) for alarm in self.heard],
+            "unreported": [asdict(alarm) for alarm in self.unreported],
         }
 
-    def restore(self, config: Mapping[str, Any]) -> None:
-        """Continue from `export`."""
-        self.n_drifts = config["_n_drifts"]
-        self.suspects = config["_suspects"]
-        states = dict(config["states"])
+    def restore_state(self, state: State) -> None:
+        """Continue from `export_state`."""
+        self.n_drifts = state["n_drifts"]
+        self.suspects = state["suspects"]
+        states = dict(state["states"])
         if states.keys() != self.states.keys():
-            raise ValueError(
-                f"the detectors' states are {states!r}; allowed is one each of {list(self.states)}"
-            )
+            raise ValueError(f"states must be given for {list(self.states)}, got {states!r}")
         self.states = states
-        self.drifts = deque((Alarm(**alarm) for alarm in config["drifts"]), maxlen=_MAX_DRIFTS)
-        self.heard = [Alarm(**alarm) for alarm in config["heard"]]
+        self.drifts = deque((Alarm(**alarm) for alarm in state["drifts"]), maxlen=_MAX_DRIFTS)
+        self.unreported = [Alarm(**alarm) for alarm in state["unreported"]]

@@ -1,75 +1,96 @@
-"""Withheld samples of one segment: never trained on, predicted again and again."""
+"""Hold-outs: rows of a segment that are never trained on and predicted again from time to time."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream.monitor.arrays import Arrays, plain
-from loco_stream.monitor.rows import RowCodec
-from loco_stream.numbers import to_number
+from loco_stream.monitor.row_codec import Extras, RowCodec, Vector
+from loco_stream.numbers import plain, to_number
+from loco_stream.persistence.content import Array, Arrays, Config, State
 from loco_stream.rng import uniforms
 
-__all__ = ["Draws", "Held", "HoldOut", "predict"]
+__all__ = ["HeldRow", "HoldOut", "Model", "UniformDraws", "predict"]
 
-_HELD = (
-    "index",
-    "hit",
-    "at",
-    "was",
-    "was_at",
-)  # of a withheld sample, what fits into one array of integers
+Label: TypeAlias = Any  # a class label, or a number in regression
+
 _BLOCK = 256  # numbers drawn at once
 
 
-@dataclass(slots=True)
-class Held:
-    """One withheld sample: its position in the stream, its content, and whether the model gets it right.
+class Model(Protocol):
+    """A model that predicts; a method `predict_array` is used where it exists."""
 
-    `hit` is the answer of the model as it was after sample `at` of the stream, `was` the one
-    before, after `was_at`. A regression counts as right within `tolerance`, the usual error when
-    the sample was withheld.
+    def predict_one(self, x: Extras) -> Label:
+        """Return the prediction for a row by name."""
+
+
+@dataclass(slots=True)
+class HeldRow:
+    """One held-out row, and whether the model predicts it correctly.
+
+    Parameters
+    ----------
+    index
+        Position in the stream.
+    row, extras
+        Content, as `RowCodec` encodes it.
+    y
+        Label.
+    tolerance
+        In regression, the absolute error up to which a prediction counts as correct: the usual
+        error when the row was held out. 0 in classification.
+    hit, at
+        Whether the last prediction was correct, and the scored row after which it was made.
+    previous_hit, previous_at
+        The same for the prediction before.
     """
 
     index: int
-    row: NDArray[np.float64]
-    extras: Mapping[Hashable, Any]
-    y: Any
+    row: Vector
+    extras: Extras
+    y: Label
     tolerance: float = 0.0
     hit: bool = False
     at: int = -1
-    was: bool = False
-    was_at: int = -1
+    previous_hit: bool = False
+    previous_at: int = -1
 
-    def score(self, answer: Any, at: int) -> None:
-        """Keep whether `answer`, given after sample `at`, is right."""
-        self.was, self.was_at, self.at = self.hit, self.at, at
+    def score(self, y_pred: Label, at: int) -> None:
+        """Store whether `y_pred`, made after row `at`, is correct."""
+        self.previous_hit = self.hit
+        self.previous_at = self.at
+        self.at = at
         if self.tolerance > 0.0:
-            self.hit = abs(to_number(answer) - self.y) <= self.tolerance
+            self.hit = abs(to_number(y_pred) - self.y) <= self.tolerance
         else:
-            self.hit = bool(answer == self.y)
+            self.hit = bool(y_pred == self.y)
 
     def scored_in(self, start: int, end: int) -> bool:
-        """Return whether one of the two answers was given from `start` on, before `end`."""
-        return start <= self.at < end or start <= self.was_at < end
+        """Return whether one of the two predictions was made from `start` on, before `end`."""
+        return start <= self.at < end or start <= self.previous_at < end
 
     def hit_in(self, start: int, end: int) -> bool:
-        """Return the newest answer given from `start` on, before `end`.
+        """Return the newest prediction from `start` on, before `end`; the newest of all if none."""
+        use_previous = start <= self.previous_at < end <= self.at
+        return self.previous_hit if use_previous else self.hit
 
-        The newest of all if there is none.
-        """
-        return self.was if start <= self.was_at < end <= self.at else self.hit
+    def numbers(self) -> tuple[int, ...]:
+        """Return the numbers of the row in the order in which a checkpoint stores them."""
+        return (
+            len(self.row),
+            self.index,
+            int(self.hit),
+            self.at,
+            int(self.previous_hit),
+            self.previous_at,
+        )
 
 
-class Draws:
-    """Uniform numbers in (0, 1) from the counter-based generator.
-
-    Key and counter are the whole state.
-    """
+class UniformDraws:
+    """Uniform numbers in (0, 1) of the counter-based generator; key and counter are the state."""
 
     def __init__(self, key: int, counter: int = 0) -> None:
         self.key = key
@@ -80,10 +101,11 @@ class Draws:
     def next(self) -> float:
         """Return the next number."""
         self.counter += 1
-        block, place = divmod(self.counter, _BLOCK)
-        if block != self._block:  # drawn together: one alone would take Python fifty times as long
-            self._block, self._numbers = block, uniforms(self.key, block * _BLOCK, _BLOCK).tolist()
-        return self._numbers[place]
+        block, offset = divmod(self.counter, _BLOCK)
+        if block != self._block:  # drawing numbers one by one takes fifty times longer
+            self._block = block
+            self._numbers = uniforms(self.key, block * _BLOCK, _BLOCK).tolist()
+        return self._numbers[offset]
 
 
 @dataclass(slots=True)
@@ -91,135 +113,129 @@ class HoldOut:
     """A uniform sample of at most `size` of a segment's candidates (Vitter's reservoir, 1985)."""
 
     size: int
-    held: list[Held] = field(default_factory=list)
-    offered: int = 0  # candidates so far
-    cursor: int = 0  # whose turn it is to be predicted again
+    rows: list[HeldRow] = field(default_factory=list)
+    n_candidates: int = 0
+    cursor: int = 0  # next row to be predicted again
 
-    def offer(self, held: Held, draws: Draws) -> bool:
-        """Take `held` in, perhaps instead of another.
-
-        False if it lost the draw and should be learned.
-        """
-        self.offered += 1
-        if len(self.held) < self.size:
-            self.held.append(held)
+    def offer(self, candidate: HeldRow, draws: UniformDraws) -> bool:
+        """Hold out a row, perhaps in place of another; False if it is to be learned."""
+        self.n_candidates += 1
+        if len(self.rows) < self.size:
+            self.rows.append(candidate)
             return True
-        place = int(draws.next() * self.offered)
-        if place >= self.size:
+        index = int(draws.next() * self.n_candidates)
+        if index >= self.size:
             return False
-        self.held[place] = held
+        self.rows[index] = candidate
         return True
 
     def split(self, since: int) -> HoldOut:
-        """Move the samples from index `since` on into a hold-out of their own.
-
-        They belong to the next segment.
-        """
-        later = HoldOut(self.size, [held for held in self.held if held.index >= since])
-        self.held = [held for held in self.held if held.index < since]
-        later.offered = len(later.held)
-        self.offered = max(len(self.held), self.offered - later.offered)
+        """Move the rows from position `since` on into a hold-out of their own, and return it."""
+        later = HoldOut(self.size, [held for held in self.rows if held.index >= since])
+        self.rows = [held for held in self.rows if held.index < since]
+        later.n_candidates = len(later.rows)
+        self.n_candidates = max(len(self.rows), self.n_candidates - later.n_candidates)
         self.cursor = 0
         return later
 
-    def absorb(self, older: HoldOut, draws: Draws) -> None:
-        """Pool with the hold-out of a merged segment.
-
-        Each side keeps its share of the candidates.
-        """
-        total = max(1, self.offered + older.offered)
-        room = min(self.size, len(self.held) + len(older.held))
-        keep = min(len(older.held), max(room - len(self.held), round(room * older.offered / total)))
-        self.held = [*_subset(older.held, keep, draws), *_subset(self.held, room - keep, draws)]
-        self.offered = total
+    def merge(self, older: HoldOut, draws: UniformDraws) -> None:
+        """Pool with the hold-out of a merged segment, in proportion to their candidates."""
+        total = max(1, self.n_candidates + older.n_candidates)
+        room = min(self.size, len(self.rows) + len(older.rows))
+        share = round(room * older.n_candidates / total)
+        n_older = min(len(older.rows), max(room - len(self.rows), share))
+        kept_older = _subset(older.rows, n_older, draws)
+        self.rows = [*kept_older, *_subset(self.rows, room - n_older, draws)]
+        self.n_candidates = total
         self.cursor = 0
 
     def accuracy(self, start: int = 0, end: int | None = None) -> tuple[float, int]:
-        """Return the share of right answers (`Held.hit_in` if a stretch is given) and the number of samples."""
-        n = len(self.held)
-        hits = (held.hit if end is None else held.hit_in(start, end) for held in self.held)
+        """Return the share of correct predictions, NaN without rows, and the number of rows.
+
+        With `end`, the predictions made from `start` on, before `end`, count where there are any.
+        """
+        n = len(self.rows)
+        hits = (held.hit if end is None else held.hit_in(start, end) for held in self.rows)
         return (sum(hits) / n if n else float("nan")), n
 
-    def rescore(self, model: Any, codec: RowCodec, n: int, at: int) -> int:
-        """Let `model`, as it is after sample `at`, predict the next `n` samples in turn.
-
-        Return how many that were.
-        """
-        n = min(n, len(self.held))
-        turn = [self.held[(self.cursor + i) % len(self.held)] for i in range(n)]
-        self.cursor = (self.cursor + n) % max(1, len(self.held))
+    def rescore(self, model: Model, codec: RowCodec, n: int, at: int) -> int:
+        """Predict the next `n` rows in turn with the model after row `at`; return how many."""
+        n = min(n, len(self.rows))
+        turn = [self.rows[(self.cursor + i) % len(self.rows)] for i in range(n)]
+        self.cursor = (self.cursor + n) % max(1, len(self.rows))
         return predict(model, codec, turn, at)
 
-    def export(self) -> tuple[dict[str, Any], Arrays]:
-        """Return the withheld samples as plain values and arrays."""
-        width = max((len(held.row) for held in self.held), default=0)
-        rows = np.full((len(self.held), width), np.nan)
-        for row, held in zip(rows, self.held, strict=True):
+    def export_state(self) -> tuple[Config, Arrays]:
+        """Return the rows as plain values and arrays."""
+        width = max((len(held.row) for held in self.rows), default=0)
+        rows = np.full((len(self.rows), width), np.nan)
+        for row, held in zip(rows, self.rows, strict=True):
             row[: len(held.row)] = held.row
-        numbers = [[len(held.row), *(getattr(held, name) for name in _HELD)] for held in self.held]
+        numbers = np.array([held.numbers() for held in self.rows], dtype=np.int64)
         config = {
-            "counters": [self.offered, self.cursor],
-            "y": [plain(held.y) for held in self.held],
-            "extras": [
-                [[name, plain(value)] for name, value in held.extras.items()] for held in self.held
-            ],
+            "n_candidates": self.n_candidates,
+            "cursor": self.cursor,
+            "y": [plain(held.y) for held in self.rows],
+            "extras": [_plain_items(held.extras) for held in self.rows],
         }
-        arrays: Arrays = {
+        arrays = {
             "rows": rows,
-            "numbers": np.array(numbers, dtype=np.int64).reshape(-1, 1 + len(_HELD)),
-            "tolerance": np.array([held.tolerance for held in self.held]),
+            "numbers": numbers.reshape(-1, 6),
+            "tolerance": np.array([held.tolerance for held in self.rows]),
         }
         return config, arrays
 
     @classmethod
-    def restore(
-        cls, size: int, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
-    ) -> HoldOut:
-        """Undo `export`, for a hold-out of at most `size` samples."""
+    def restore_state(cls, size: int, config: State, arrays: Mapping[str, Array]) -> HoldOut:
+        """Undo `export_state`, for a hold-out of at most `size` rows."""
         hold = cls(size)
-        hold.offered, hold.cursor = config["counters"]
-        rows = zip(
-            arrays["rows"], arrays["numbers"].tolist(), arrays["tolerance"].tolist(), strict=True
-        )
-        for (row, (width, *numbers), tolerance), y, extras in zip(
-            rows, config["y"], config["extras"], strict=True
+        hold.n_candidates = config["n_candidates"]
+        hold.cursor = config["cursor"]
+        numbers = arrays["numbers"].tolist()
+        tolerances = arrays["tolerance"].tolist()
+        for row, counts, tolerance, y, extras in zip(
+            arrays["rows"], numbers, tolerances, config["y"], config["extras"], strict=True
         ):
-            index, hit, at, was, was_at = numbers
+            width, index, hit, at, previous_hit, previous_at = counts
+            values = row[:width].copy()
             named = {name: value for name, value in extras}  # noqa: C416
-            hold.held.append(
-                Held(
-                    index, row[:width].copy(), named, y, tolerance, bool(hit), at, bool(was), was_at
-                )
-            )
+            held = HeldRow(index, values, named, y, tolerance, bool(hit), at)
+            held.previous_hit = bool(previous_hit)
+            held.previous_at = previous_at
+            hold.rows.append(held)
         return hold
 
 
-def predict(model: Any, codec: RowCodec, chosen: Sequence[Held], at: int) -> int:
-    """Let `model`, as it is after sample `at`, predict the chosen samples.
-
-    Return how many that were.
-    """
-    if chosen:
-        for held, answer in zip(chosen, _answers(model, codec, chosen), strict=True):
-            held.score(answer, at)
-    return len(chosen)
+def predict(model: Model, codec: RowCodec, rows: Sequence[HeldRow], at: int) -> int:
+    """Predict held-out rows with `model` as it is after row `at`; return how many."""
+    if rows:
+        for held, y_pred in zip(rows, _predictions(model, codec, rows), strict=True):
+            held.score(y_pred, at)
+    return len(rows)
 
 
-def _answers(model: Any, codec: RowCodec, turn: Sequence[Held]) -> list[Any]:
-    """Return the model's predictions, through its array door where it has one and the samples are numbers."""
-    if hasattr(model, "predict_array") and not any(held.extras for held in turn):
-        X = np.full((len(turn), len(codec.names)), np.nan)
-        for row, held in zip(X, turn, strict=True):
-            row[: len(held.row)] = held.row
-        answers: list[Any] = model.predict_array(X, features=codec.names).tolist()
-        return answers
-    return [model.predict_one(codec.decode(held.row, held.extras)) for held in turn]
+def _predictions(model: Model, codec: RowCodec, rows: Sequence[HeldRow]) -> list[Label]:
+    """Return the predictions, by array where the model takes arrays and all values are numbers."""
+    predict_array = getattr(model, "predict_array", None)
+    if predict_array is None or any(held.extras for held in rows):
+        return [model.predict_one(codec.decode(held.row, held.extras)) for held in rows]
+    X = np.full((len(rows), len(codec.names)), np.nan)
+    for row, held in zip(X, rows, strict=True):
+        row[: len(held.row)] = held.row
+    predictions: list[Label] = predict_array(X, features=codec.names).tolist()
+    return predictions
 
 
-def _subset(held: list[Held], n: int, draws: Draws) -> list[Held]:
-    """Return `n` of `held` at random."""
-    chosen = list(held)
+def _plain_items(extras: Extras) -> list[list[Any]]:
+    return [[name, plain(value)] for name, value in extras.items()]
+
+
+def _subset(rows: list[HeldRow], n: int, draws: UniformDraws) -> list[HeldRow]:
+    """Return `n` of the rows at random."""
+    chosen = list(rows)
     for i in range(min(n, len(chosen) - 1)):
         j = i + int(draws.next() * (len(chosen) - i))
-        chosen[i], chosen[j] = chosen[j], chosen[i]
+        swapped = chosen[j]
+        chosen[j] = chosen[i]
+        chosen[i] = swapped
     return chosen[:n]

@@ -1,67 +1,61 @@
-"""The accuracy matrix as the stream writes it, and the measures read from it with their standard errors."""
+"""The accuracy matrix of a running stream, and its measures with standard errors."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.metrics import average_accuracy, backward_transfer, forgetting
+from loco_stream.persistence.content import Config
 
-__all__ = ["AccuracyMatrix", "measures", "standard_error", "with_none"]
+__all__ = ["AccuracyMatrix", "Matrix", "measures", "standard_error", "with_none"]
+
+Matrix: TypeAlias = NDArray[np.float64]
+Measured: TypeAlias = Sequence[tuple[float, int]]  # accuracy and rows of each hold-out
+
+_MEASURES = ("average_accuracy", "forgetting", "backward_transfer")
 
 
-def standard_error(accuracy: NDArray[np.float64], n: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return sqrt(p (1 - p) / n) with p drawn one sample towards 1/2, so that 20 of 20 right is not certainty."""
+def standard_error(accuracy: Matrix, n: Matrix) -> Matrix:
+    """Return sqrt(p (1 - p) / n), with p moved towards 1/2: 20 hits of 20 are no certainty."""
     p = (accuracy * n + 1.0) / (n + 2.0)
     return np.sqrt(p * (1.0 - p) / np.maximum(n, 1.0))
 
 
 class AccuracyMatrix:
-    """Rows R[i, :] of accuracies on all segments' hold-outs at the end of segment i, with their sample counts."""
+    """Rows R[i, :] of accuracies on all hold-outs at the end of segment i, with their counts."""
 
     def __init__(self) -> None:
         self.rows: list[list[float]] = []
         self.counts: list[list[int]] = []
 
-    def close(self, measured: Sequence[tuple[float, int]]) -> None:
-        """Append the row of a segment that ended.
-
-        (accuracy, samples) of every hold-out up to its own.
-        """
+    def append(self, measured: Measured) -> None:
+        """Append the row of a segment that ended: every hold-out up to its own."""
         self.rows.append([accuracy for accuracy, _ in measured])
         self.counts.append([n for _, n in measured])
 
     def merge(self, target: int) -> None:
-        """Pool column 0 with column `target`, weighted by samples, and drop row 0.
-
-        The state after it is gone.
-        """
+        """Pool column 0 with column `target`, weighted by counts, and drop row 0."""
         for values, counts in zip(self.rows[1:], self.counts[1:], strict=True):
             if target < len(values):
-                n = counts[0] + counts[target]
-                total = sum(values[j] * counts[j] for j in (0, target) if counts[j])
-                values[target] = total / n if n else math.nan
-                counts[target] = n
+                _pool(values, counts, target)
             del values[0], counts[0]
         del self.rows[:1], self.counts[:1]
 
-    def with_rows(
-        self, current: Sequence[Sequence[tuple[float, int]]]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return R and the sample counts as square arrays, rows not closed yet added.
+    def with_rows(self, current: Sequence[Measured]) -> tuple[Matrix, Matrix]:
+        """Return R and its counts as square arrays, with rows of segments that are not closed yet.
 
-        NaN above the diagonal.
+        R is NaN above the diagonal.
         """
-        size = len(self.rows) + len(current)
+        pairs = zip(self.rows, self.counts, strict=True)
+        closed: list[Measured] = [list(zip(*pair, strict=True)) for pair in pairs]
+        size = len(closed) + len(current)
         R = np.full((size, size), math.nan)
         counts = np.zeros((size, size))
-        closed = [
-            list(zip(*pair, strict=True)) for pair in zip(self.rows, self.counts, strict=True)
-        ]
         for i, row in enumerate([*closed, *current]):
             for j, (accuracy, n) in enumerate(row):
                 R[i, j] = accuracy
@@ -69,41 +63,57 @@ class AccuracyMatrix:
         return R, counts
 
 
-def measures(R: NDArray[np.float64], counts: NDArray[np.float64]) -> dict[str, Any]:
-    """Return average accuracy, forgetting and backward transfer with standard errors.
+def _pool(values: list[float], counts: list[int], target: int) -> None:
+    """Pool entry 0 of a row into entry `target`."""
+    n = counts[0] + counts[target]
+    total = sum(values[j] * counts[j] for j in (0, target) if counts[j])
+    values[target] = total / n if n else math.nan
+    counts[target] = n
 
-    Segments without a measured entry where one is needed are left out; None if none is left. The
-    errors of two measurements of one hold-out are taken as independent, which overstates that of
-    their difference.
+
+def measures(R: Matrix, counts: Matrix) -> Config:
+    """Return average accuracy, forgetting and backward transfer, with standard errors.
+
+    Segments that lack an entry are left out; a measure without any is None. The errors of two
+    measurements on one hold-out are taken as independent, which overstates the error of their
+    difference.
     """
-    names = ("average_accuracy", "forgetting", "backward_transfer")
-    complete = [j for j in range(len(R)) if not np.isnan(R[j:, j]).any()]
-    if (
-        len(R) - 1 not in complete
-    ):  # the running segment has nothing withheld yet: the last closed row is the last
+    complete = _complete(R)
+    if len(R) - 1 not in complete:  # the running segment has no held-out row yet
         R = R[:-1, :-1]
         counts = counts[:-1, :-1]
-        complete = [j for j in range(len(R)) if not np.isnan(R[j:, j]).any()]
+        complete = _complete(R)
     if not complete:
-        return dict.fromkeys((*names, *(f"{name}_se" for name in names)))
+        return dict.fromkeys((*_MEASURES, *(f"{name}_se" for name in _MEASURES)))
     R = R[np.ix_(complete, complete)]
-    counts = counts[np.ix_(complete, complete)]
+    errors = _standard_errors(R, counts[np.ix_(complete, complete)])
+    values = (average_accuracy(R), forgetting(R), backward_transfer(R))
+    named: Config = {}
+    for name, value, error in zip(_MEASURES, values, errors, strict=True):
+        named |= {name: value, f"{name}_se": error}
+    return named
+
+
+def _complete(R: Matrix) -> list[int]:
+    """Return the segments measured at their end and at every later one."""
+    return [j for j in range(len(R)) if not np.isnan(R[j:, j]).any()]
+
+
+def _standard_errors(R: Matrix, counts: Matrix) -> tuple[float, float, float]:
+    """Return the standard errors of the three measures of a complete R."""
     squared = standard_error(R, counts) ** 2
     n = len(R)
-    best = [j + int(np.argmax(R[j:-1, j])) for j in range(n - 1)]
-    earlier = max(1, n - 1)
+    n_earlier = max(1, n - 1)
     last = squared[-1, :-1].sum()
-    return {
-        "average_accuracy": average_accuracy(R),
-        "average_accuracy_se": math.sqrt(squared[-1].sum()) / n,
-        "forgetting": forgetting(R),
-        "forgetting_se": math.sqrt(last + sum(squared[row, j] for j, row in enumerate(best)))
-        / earlier,
-        "backward_transfer": backward_transfer(R),
-        "backward_transfer_se": math.sqrt(last + np.diag(squared)[:-1].sum()) / earlier,
-    }
+    at_best = sum(squared[j + int(np.argmax(R[j:-1, j])), j] for j in range(n - 1))
+    at_end = np.diag(squared)[:-1].sum()
+    return (
+        math.sqrt(squared[-1].sum()) / n,
+        math.sqrt(last + at_best) / n_earlier,
+        math.sqrt(last + at_end) / n_earlier,
+    )
 
 
-def with_none(matrix: NDArray[np.float64]) -> list[list[float | None]]:
-    """Return nested lists with None where a value is missing, as JSON has no NaN."""
+def with_none(matrix: Matrix) -> list[list[float | None]]:
+    """Return nested lists with None for NaN, which JSON does not have."""
     return [[None if math.isnan(value) else value for value in row] for row in matrix.tolist()]

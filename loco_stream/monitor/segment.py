@@ -1,49 +1,73 @@
-"""One stretch of the stream between two changes, and what is known of it."""
+"""A segment: the rows of a stream between two changes."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from numpy.typing import NDArray
-
-from loco_stream.monitor.arrays import Arrays, plain
 from loco_stream.monitor.holdout import HoldOut
 from loco_stream.monitor.signature import Signature
+from loco_stream.numbers import plain
+from loco_stream.persistence.content import Array, Arrays, Config, State
 
 __all__ = ["EARLY", "RETURN", "Segment"]
 
-EARLY = 20  # scored samples that stand for "before training on it"
-RETURN = 100  # scored samples in which a returning task must prove itself
-_PLAIN = (
-    *(
-        "start",
-        "task",
-        "began",
-        "classes",
-        "end",
-        "n",
-        "hits",
-        "early",
-        "running",
-        "end_accuracy",
-        "goal",
-    ),
-    *("relearned", "returned", "update_energy"),
+EARLY = 20  # scored rows that stand for the accuracy before training
+RETURN = 100  # scored rows in which a returning task is recognised
+_SAVED = (
+    "start",
+    "task",
+    "began",
+    "classes",
+    "end",
+    "n",
+    "hits",
+    "early",
+    "running",
+    "end_accuracy",
+    "goal",
+    "relearned",
+    "returned",
+    "update_energy",
 )
-_FAST = 50  # samples in the running accuracy that says "relearned"
+_RUNNING_ROWS = 50  # rows in the running accuracy that decides on relearning
 
 
 @dataclass(slots=True)
 class Segment:
     """Counts of one segment.
 
-    `start` and `end` are positions in the stream, `end` None while it runs.
-
-    `began` says what opened it: "start", "concept", "input" or "boundary". `classes` is the number
-    of labels seen so far when it began, of which one guess in `classes` is right by chance.
+    Parameters
+    ----------
+    start, end
+        Positions in the stream; `end` is None while the segment runs.
+    task
+        Number of its task.
+    began
+        What opened it: "start", "concept", "input" or "boundary".
+    hold
+        Held-out rows.
+    signature
+        Class means of its rows; None before the first ones.
+    classes
+        Labels seen before it began: a random guess is correct once in `classes`.
+    n, hits
+        Scored rows and correct predictions.
+    early
+        The first hits, up to `RETURN`.
+    running
+        Running accuracy over about the last 50 rows.
+    end_accuracy
+        Accuracy over the last rows before the end.
+    goal
+        Running accuracy from which on a returned task counts as relearned.
+    relearned
+        Rows from the start until then.
+    returned
+        Whether its task had been seen before.
+    update_energy
+        Energy of wrongly predicted rows in protected directions, and in all.
     """
 
     start: int
@@ -55,55 +79,60 @@ class Segment:
     end: int | None = None
     n: int = 0
     hits: int = 0
-    early: list[int] = field(default_factory=list)  # the first hits, up to RETURN
-    running: float = 0.0  # running accuracy over the last 50 samples or so
-    end_accuracy: float = math.nan  # accuracy over the last samples before the end
-    goal: float = math.nan  # running accuracy at which a returned task counts as relearned
-    relearned: int | None = None  # samples from the start until then
+    early: list[int] = field(default_factory=list)
+    running: float = 0.0
+    end_accuracy: float = math.nan
+    goal: float = math.nan
+    relearned: int | None = None
     returned: bool = False
-    update_energy: list[float] = field(
-        default_factory=lambda: [0.0, 0.0]
-    )  # in protected directions, in all
+    update_energy: list[float] = field(default_factory=lambda: [0.0, 0.0])
 
     def add(self, hit: bool) -> None:
-        """Count one scored sample."""
+        """Count one scored row."""
         self.n += 1
         self.hits += hit
         if len(self.early) < RETURN:
             self.early.append(int(hit))
-        self.running = _follow(self.running, hit, self.n)
+        self.running = _next_running(self.running, hit, self.n)
         if self.relearned is None and self.running >= self.goal and self.n >= EARLY:
             self.relearned = self.n
 
-    def came_back(self, task: int, end_accuracy: float) -> None:
-        """Take the segment as a return of `task`, which had `end_accuracy` when it was left."""
+    def remove(self, hit: int) -> None:
+        """Take back one scored row, which belongs to the next segment."""
+        self.n -= 1
+        self.hits -= hit
+
+    def mark_return(self, task: int, end_accuracy: float) -> None:
+        """Make the segment a return of `task`, whose accuracy was `end_accuracy` at its end."""
         self.task = task
         self.returned = True
         self.goal = 0.9 * end_accuracy
         running = 0.0
         for n, hit in enumerate(self.early, 1):
-            running = _follow(running, hit, n)
+            running = _next_running(running, hit, n)
             if running >= self.goal and n >= EARLY:
                 self.relearned = n
                 return
 
     def accuracy(self) -> float | None:
-        """Return the prequential accuracy in this segment."""
+        """Return the prequential accuracy; None without a scored row."""
         return self.hits / self.n if self.n else None
 
     def first_accuracy(self, n: int) -> float | None:
-        """Return the accuracy over the first `n` scored samples, None before so many."""
+        """Return the accuracy over the first `n` scored rows; None before as many."""
         return sum(self.early[:n]) / n if len(self.early) >= n else None
 
-    def report(self, name: str, left_at: float) -> dict[str, Any]:
-        """Return what people want to know.
+    def report(self, name: str, left_at: float) -> Config:
+        """Return the entry of the report.
 
-        `left_at` is the accuracy when this task was last left, or NaN.
+        Parameters
+        ----------
+        name
+            Name of its task.
+        left_at
+            Accuracy when that task was last left, or NaN.
         """
-        first, (protected, energy) = self.first_accuracy(RETURN), self.update_energy
-        drop = (
-            None if first is None or not self.returned or math.isnan(left_at) else first - left_at
-        )
+        protected, energy = self.update_energy
         return {
             "task": name,
             "start": self.start,
@@ -112,35 +141,40 @@ class Segment:
             "returned": self.returned,
             "n_samples": self.n,
             "accuracy": self.accuracy(),
-            "held_out": len(self.hold.held),
-            "return_drop": drop,
+            "held_out": len(self.hold.rows),
+            "return_drop": self._return_drop(left_at),
             "relearning_samples": self.relearned if self.returned else None,
             "protected_update_share": protected / energy if energy > 0.0 else None,
         }
 
-    def export(self) -> tuple[dict[str, Any], Arrays]:
-        """Return everything known of it as plain values and arrays."""
-        hold, arrays = self.hold.export()
-        entry = {name: plain(getattr(self, name)) for name in _PLAIN}
+    def _return_drop(self, left_at: float) -> float | None:
+        """Return the change of accuracy between leaving a task and its return."""
+        first = self.first_accuracy(RETURN)
+        if first is None or not self.returned or math.isnan(left_at):
+            return None
+        return first - left_at
+
+    def export_state(self) -> tuple[Config, Arrays]:
+        """Return everything as plain values and arrays."""
+        hold, arrays = self.hold.export_state()
+        config = {name: plain(getattr(self, name)) for name in _SAVED}
         if self.signature is not None:
-            entry["labels"], numbers = self.signature.export()
+            config["labels"], numbers = self.signature.export_state()
             arrays |= numbers
-        return {**entry, "hold": hold}, arrays
+        return {**config, "hold": hold}, arrays
 
     @classmethod
-    def restore(
-        cls, holdout: int, entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
-    ) -> Segment:
-        """Undo `export`, for a hold-out of at most `holdout` samples."""
-        hold = HoldOut.restore(holdout, entry["hold"], arrays)
-        segment = cls(hold=hold, **{name: entry[name] for name in _PLAIN})
+    def restore_state(cls, holdout: int, config: State, arrays: Mapping[str, Array]) -> Segment:
+        """Undo `export_state`, for a hold-out of at most `holdout` rows."""
+        hold = HoldOut.restore_state(holdout, config["hold"], arrays)
+        segment = cls(hold=hold, **{name: config[name] for name in _SAVED})
         segment.early = list(segment.early)
         segment.update_energy = list(segment.update_energy)
-        if "labels" in entry:
-            segment.signature = Signature.restore(entry["labels"], arrays)
+        if "labels" in config:
+            segment.signature = Signature.restore_state(config["labels"], arrays)
         return segment
 
 
-def _follow(running: float, hit: int, n: int) -> float:
-    """Return the running accuracy after the n-th sample."""
-    return running + (hit - running) / min(n, _FAST)
+def _next_running(running: float, hit: int, n: int) -> float:
+    """Return the running accuracy after the n-th row."""
+    return running + (hit - running) / min(n, _RUNNING_ROWS)

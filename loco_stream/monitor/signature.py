@@ -1,37 +1,38 @@
-"""What a task looks like, in a few numbers: the mean input of each class.
-
-Enough to recognise it when it returns.
-"""
+"""Signature of a task: the mean input of each class, by which the task is recognised."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import entry
-from loco_stream.monitor.arrays import Arrays, plain
+from loco_stream.numbers import plain
+from loco_stream.persistence.content import Array, Arrays
 
-__all__ = ["MAX_CLASSES", "Scale", "Signature", "columns_of"]
+__all__ = ["MAX_CLASSES", "InputScale", "Signature", "sampled_columns"]
 
-WIDTH = 64  # features looked at: evenly spread ones if there are more
-MAX_CLASSES = 64  # classes of one task that are kept; later ones count as unknown
-# samples before a signature judges itself: class means of a few samples are far from everything
+Label: TypeAlias = Any
+Vector: TypeAlias = NDArray[np.float64]
+
+WIDTH = 64  # features compared: evenly spread ones of wider rows
+MAX_CLASSES = 64  # classes of one task; later ones count as unknown
+# Rows before a signature is compared with: class means of a few rows are far from every row.
 _SETTLE = 50
-_FAR = 9.0  # squared standard deviations at which one feature stops counting
-_UNKNOWN = 4.0  # distance of a sample whose class the signature does not have
+_FAR = 9.0  # squared standard deviations at which the distance of one feature is clipped
+_UNKNOWN = 4.0  # distance of a row whose class the signature does not have
 
 
-def columns_of(n_features: int) -> NDArray[np.int64]:
-    """Return the columns that signatures look at."""
+def sampled_columns(n_features: int) -> NDArray[np.int64]:
+    """Return the columns that signatures compare."""
     return np.unique(np.linspace(0, n_features - 1, min(n_features, WIDTH)).astype(np.int64))
 
 
-class Scale:
-    """Mean and variance of the chosen columns over the whole stream: the unit of distances."""
+class InputScale:
+    """Mean and variance of the compared columns over the whole stream: the unit of distances."""
 
     def __init__(self, width: int) -> None:
         self.n = np.zeros(1)
@@ -39,12 +40,12 @@ class Scale:
         self.inverse_variance = np.zeros(width)
         self._sum = np.zeros(width)
 
-    def update(self, values: NDArray[np.float64]) -> None:
-        """Take one vector (NaN: missing)."""
-        _rescale(values, self.n, self.mean, self._sum, self.inverse_variance)
+    def update(self, values: Vector) -> None:
+        """Take one row (NaN: missing)."""
+        _update_scale(values, self.n, self.mean, self._sum, self.inverse_variance)
 
-    def export_state(self) -> dict[str, NDArray[np.float64]]:
-        """Return all numbers."""
+    def export_state(self) -> dict[str, Vector]:
+        """Return the state as arrays."""
         return {
             "n": self.n,
             "mean": self.mean,
@@ -52,30 +53,36 @@ class Scale:
             "inverse_variance": self.inverse_variance,
         }
 
-    def restore_state(self, arrays: dict[str, NDArray[np.float64]]) -> None:
+    def restore_state(self, arrays: Mapping[str, Vector]) -> None:
         """Continue from `export_state`."""
-        self.n, self.mean = arrays["n"].copy(), arrays["mean"].copy()
-        self._sum, self.inverse_variance = arrays["sum"].copy(), arrays["inverse_variance"].copy()
+        self.n = arrays["n"].copy()
+        self.mean = arrays["mean"].copy()
+        self._sum = arrays["sum"].copy()
+        self.inverse_variance = arrays["inverse_variance"].copy()
 
 
 class Signature:
-    """Class means of one segment, and how far its own samples are from them.
+    """Class means of one segment, and the distances of its own rows from them.
 
-    A sample of the same task is as near to the mean of its class as the task's own samples were,
-    and is nearest to it as often (nearest-class-mean; Mensink et al., PAMI 2013). No sample is
-    kept.
+    Rows of the same task are as close to the mean of their class as the task's own rows were, and
+    as often closest to it (nearest-class-mean; Mensink et al., PAMI 2013). No row is stored.
     """
 
     def __init__(self, width: int) -> None:
-        self.labels: dict[Any, int] = {}
+        self.labels: dict[Label, int] = {}
         self.counts = np.zeros(1)
         self.means = np.zeros((1, width))
-        # samples taken, samples judged, sum of the distances of these, times the nearest class was
-        # the right one
-        self.own = np.zeros(4)
+        # rows taken; rows compared, the sum of their distances, and those whose nearest class was
+        # their label
+        self.totals = np.zeros(4)
 
-    def compare(self, values: NDArray[np.float64], y: Any, scale: Scale) -> tuple[float, bool]:
-        """Return the squared distance to the mean of class `y`, and whether no other class is nearer."""
+    @property
+    def n(self) -> int:
+        """Rows taken."""
+        return int(self.totals[0])
+
+    def compare(self, values: Vector, y: Label, scale: InputScale) -> tuple[float, bool]:
+        """Return the squared distance to the mean of class `y`, and whether no other is closer."""
         slot = self.labels.get(y, -1)
         if slot < 0:
             return _UNKNOWN, False
@@ -84,34 +91,26 @@ class Signature:
         )
         return distance, nearest == slot
 
-    @property
-    def n(self) -> int:
-        """Samples taken."""
-        return int(self.own[0])
-
-    def update(self, values: NDArray[np.float64], y: Any, scale: Scale, by: Signature) -> None:
-        """Take in one sample, after judging it with the means of `by`, once these are of enough samples."""
-        known = by.labels.get(y, -1)
-        if known >= 0 and by.n >= _SETTLE:
-            distance, nearest = _distances(
-                values, by.means, by.counts, scale.inverse_variance, known
-            )
-            self.own[1] += 1.0
-            self.own[2] += distance
-            self.own[3] += nearest == known
-        self.own[0] += 1.0
+    def update(self, values: Vector, y: Label, scale: InputScale, reference: Signature) -> None:
+        """Take one row, after comparing it with the means of `reference` once these are settled."""
+        if y in reference.labels and reference.n >= _SETTLE:
+            distance, is_nearest = reference.compare(values, y, scale)
+            self.totals[1] += 1.0
+            self.totals[2] += distance
+            self.totals[3] += is_nearest
+        self.totals[0] += 1.0
         slot = self._slot(y)
         if slot >= 0:
             self.counts[slot] += 1.0
-            _move(self.means, slot, values, self.counts[slot], scale.mean)
+            _move_mean(self.means, slot, values, self.counts[slot], scale.mean)
 
-    def _slot(self, y: Any) -> int:
+    def _slot(self, y: Label) -> int:
         """Return the slot of class `y`, a new one if there is room, or -1."""
         if y in self.labels:
             return self.labels[y]
-        return self._new_class(y) if len(self.labels) < MAX_CLASSES else -1
+        return self._add_class(y) if len(self.labels) < MAX_CLASSES else -1
 
-    def _new_class(self, y: Any) -> int:
+    def _add_class(self, y: Label) -> int:
         slot = self.labels[y] = len(self.labels)
         if slot == len(self.counts):
             self.counts = np.concatenate([self.counts, np.zeros(slot)])
@@ -119,63 +118,66 @@ class Signature:
         return slot
 
     @property
-    def informative(self) -> bool:
-        """Whether the class means tell classes apart clearly better than naming the most frequent one."""
-        _, judged, _, right = self.own.tolist()
-        return judged > 0.0 and judged - right <= 0.7 * judged * (
-            1.0 - float(self.counts.max() / self.counts.sum())
-        )
+    def is_informative(self) -> bool:
+        """Whether the class means separate classes clearly better than the most frequent label."""
+        _, compared, _, nearest = self.totals.tolist()
+        others = 1.0 - float(self.counts.max() / self.counts.sum())
+        return compared > 0.0 and compared - nearest <= 0.7 * compared * others
 
     def matches(self, n: int, distance: float, accuracy: float) -> bool:
-        """Return whether `n` samples at this mean distance and accuracy may be of this task.
+        """Return whether `n` rows with this mean distance and accuracy may be of this task.
 
-        Within two standard errors of what its own samples had (at least a tenth of the distance:
-        means move a little while a stream runs).
+        They may if both are within two standard errors of what its own rows had; for the distance
+        the margin is at least a tenth, since means move a little while a stream runs.
         """
-        _, judged, total, right = self.own.tolist()
-        if judged < _SETTLE:
+        _, compared, total, nearest = self.totals.tolist()
+        if compared < _SETTLE:
             return False
-        own_accuracy = right / judged
-        own_distance = total / judged
-        p = (right + 1.0) / (judged + 2.0)
-        slack = 2.0 * math.sqrt(p * (1.0 - p) * (1.0 / n + 1.0 / judged))
-        return accuracy >= own_accuracy - slack and distance <= own_distance * (
-            1.1 + 1.0 / math.sqrt(n)
-        )
+        p = (nearest + 1.0) / (compared + 2.0)
+        slack = 2.0 * math.sqrt(p * (1.0 - p) * (1.0 / n + 1.0 / compared))
+        is_near = distance <= (total / compared) * (1.1 + 1.0 / math.sqrt(n))
+        return accuracy >= nearest / compared - slack and is_near
 
-    def absorb(self, other: Signature) -> None:
+    def merge(self, other: Signature) -> None:
         """Pool with another stretch of the same task."""
         for label, there in other.labels.items():
             here = self._slot(label)
             if here >= 0 and other.counts[there] > 0.0:
                 self.counts[here] += other.counts[there]
-                self.means[here] += (other.means[there] - self.means[here]) * (
-                    other.counts[there] / self.counts[here]
-                )
-        self.own += other.own
+                weight = other.counts[there] / self.counts[here]
+                self.means[here] += (other.means[there] - self.means[here]) * weight
+        self.totals += other.totals
 
-    def export(self) -> tuple[list[Any], Arrays]:
-        """Return its labels and its numbers."""
-        arrays = {name: getattr(self, name).copy() for name in ("counts", "means", "own")}
+    def export_state(self) -> tuple[list[Label], Arrays]:
+        """Return the labels, and the state as arrays."""
+        arrays = {
+            "counts": self.counts.copy(),
+            "means": self.means.copy(),
+            "totals": self.totals.copy(),
+        }
         return [plain(label) for label in self.labels], arrays
 
     @classmethod
-    def restore(cls, labels: list[Any], arrays: Mapping[str, NDArray[Any]]) -> Signature:
-        """Undo `export`."""
+    def restore_state(cls, labels: list[Label], arrays: Mapping[str, Array]) -> Signature:
+        """Undo `export_state`."""
         if len(labels) > min(len(arrays["means"]), len(arrays["counts"])):
             raise ValueError(
                 f"{len(labels)} labels of a signature have {len(arrays['means'])} means"
             )
         signature = cls(arrays["means"].shape[1])
         signature.labels = {label: slot for slot, label in enumerate(labels)}
-        signature.counts, signature.means, signature.own = (
-            arrays[name].copy() for name in ("counts", "means", "own")
-        )
+        signature.counts = arrays["counts"].copy()
+        signature.means = arrays["means"].copy()
+        signature.totals = arrays["totals"].copy()
         return signature
 
 
 @entry
-def _rescale(values, n, mean, total, inverse_variance):  # type: ignore[no-untyped-def]
+def _update_scale(values, n, mean, total, inverse_variance):  # type: ignore[no-untyped-def]
+    """Update mean, sum of squared deviations and inverse variance with one row.
+
+    `n` is float64 (1,), all others are float64 (width,).
+    """
     n[0] += 1.0
     for j in range(values.size):
         deviation = values[j] - mean[j]
@@ -187,10 +189,14 @@ def _rescale(values, n, mean, total, inverse_variance):  # type: ignore[no-untyp
 
 @entry
 def _distances(values, means, counts, inverse_variance, slot):  # type: ignore[no-untyped-def]
-    """Return the mean squared distance to the mean of `slot`, in deviations, and the nearest class."""
+    """Return the mean squared distance to class `slot`, in deviations, and the nearest class.
+
+    `values` and `inverse_variance` are float64 (width,), `means` float64 (classes, width), `counts`
+    float64 (classes,), `slot` int64.
+    """
     nearest = -1
     least = math.inf
-    asked = 0.0
+    wanted = 0.0
     for k in range(len(counts)):
         if counts[k] == 0.0:
             continue
@@ -204,12 +210,16 @@ def _distances(values, means, counts, inverse_variance, slot):  # type: ignore[n
             nearest = k
             least = distance
         if k == slot:
-            asked = distance
-    return asked, nearest
+            wanted = distance
+    return wanted, nearest
 
 
 @entry
-def _move(means, slot, values, n, default):  # type: ignore[no-untyped-def]
+def _move_mean(means, slot, values, n, default):  # type: ignore[no-untyped-def]
+    """Move the mean of class `slot` (int64) towards `values`; missing values take the default.
+
+    `means` is float64 (classes, width), `values` and `default` float64 (width,), `n` float64.
+    """
     for j in range(values.size):
         value = values[j] if abs(values[j]) < math.inf else default[j]
         means[slot, j] += (value - means[slot, j]) / n

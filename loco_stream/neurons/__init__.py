@@ -1,11 +1,14 @@
-"""Neuron models: one file each, and a registry that estimator, simulator and queue ask.
+"""Neuron models: one file per model, and a registry that simulator and estimators query.
 
-A new model is one file, with a `NeuronModel` as its record, and one line below; `register` adds one
-from outside.
+A new model is one file with a `NeuronModel` and one line below; `register` adds a model from
+outside the package. Its kernels are compiled with `kernel`, its records described with
+`struct_dtype`.
 """
 
+from loco_stream._compiler.jit import kernel
+from loco_stream._compiler.structs import struct_dtype
 from loco_stream.neurons import alif, izhikevich, lif
-from loco_stream.neurons.registry import (
+from loco_stream.neurons.definition import (
     EventOperations,
     NeuronModel,
     WindowOperations,
@@ -21,9 +24,11 @@ __all__ = [
     "NeuronModel",
     "WindowOperations",
     "find",
+    "kernel",
     "model_of",
     "names",
     "register",
+    "struct_dtype",
     "window_of",
 ]
 

@@ -1,194 +1,229 @@
-"""Leaky integrate-and-fire neurons whose threshold rises with every spike they fire and decays back.
+"""Adaptive leaky integrate-and-fire neurons: each spike raises the threshold, which decays back.
 
-Between events the membrane is level + (v - level) exp(-dt / tau) and the threshold is threshold +
-adaptation exp(-dt / tau_adapt). Without a drive above threshold and with tau_adapt >= tau the
-membrane falls at least as fast as the threshold, and only an event can make a neuron fire.
-Otherwise their difference, a sum of two exponentials with at most one extremum, is searched for its
-first root.
+Between events the membrane is level + (v - level) exp(-dt / tau) and the threshold is
+threshold + adaptation exp(-dt / tau_adapt). Without a drive above threshold and with
+tau_adapt >= tau the membrane falls at least as fast as the threshold, and a neuron fires only when
+a spike arrives. Otherwise their difference, a sum of two exponentials with at most one extremum, is
+searched for its first root.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
+from loco_stream._compiler.structs import struct_dtype
 from loco_stream.errors import ConfigError
-from loco_stream.neurons.registry import EventOperations, NeuronModel, WindowOperations
+from loco_stream.neurons.definition import (
+    EventOperations,
+    NeuronModel,
+    Parameters,
+    Records,
+    WindowOperations,
+)
 from loco_stream.neurons.spikes import LEAK_SHARE, STRONGEST
 
 __all__ = ["ALIF", "MODEL", "alif_times"]
 
-LAST_FIRE = 0
-V = 1
-ADAPTATION = 2
-SINCE = 3
-THRESHOLD = 4
-LEVEL = 5
-TAU = 0
-REFRACTORY = 1
-RESET_ZERO = 2
-TAU_ADAPT = 3
-ADAPT = 4
+# Per neuron: time of the last spike, membrane, current rise of the threshold, time `since` of
+# both, threshold at rest, and the level, which is the drive; times in ms.
+STATE = struct_dtype("last_spike", "v", "adaptation", "since", "threshold", "level")
+SHARED = struct_dtype("tau", "refractory", "tau_adapt", "adapt", reset_zero="?")
 _BISECTIONS = 100
-_CLOSE = 1e-12  # ms
+_PRECISION = 1e-12  # ms
 
 
 class ALIF(NamedTuple):
-    """A spike raises the threshold by `adapt`, which returns within `tau_adapt` ms.
+    """Parameters of adaptive leaky integrate-and-fire neurons in a window.
 
-    Cells are (n, 6) float64: last spike, membrane, adaptation and their time, threshold at rest,
-    level. Adaptation is what is added to the threshold, level the drive; times are in ms. Their
-    numbers are (5,) float64: tau, refractory period, 1 if the reset is to zero, tau_adapt, adapt.
+    A spike raises the threshold by `adapt`, which decays with time constant `tau_adapt` ms.
     """
 
-    # A time constant five times the membrane's and a rise of a fifth of the threshold thin out
-    # spikes visibly without silencing a neuron.
+    # Five times the usual time constant of the membrane, and a fifth of the threshold: visible
+    # adaptation that does not silence a neuron.
     tau_adapt: float = 100.0
     adapt: float = 0.2
 
 
-def _check(parameters: Any) -> None:
+def _check(parameters: Parameters) -> None:
     if not parameters["tau_adapt"] > 0.0:
-        raise ConfigError(f"tau_adapt is {parameters['tau_adapt']}; it must be above 0")
+        raise ConfigError(f"`tau_adapt` must be above 0 ms, got {parameters['tau_adapt']}")
     if parameters["adapt"] < 0.0:
-        raise ConfigError(f"adapt is {parameters['adapt']}; it must be 0 or more")
+        raise ConfigError(f"`adapt` must be 0 or more, got {parameters['adapt']}")
 
 
 def _start(
-    v: Any,
-    threshold: Any,
-    level: Any,
+    v: NDArray[np.float64],
+    threshold: NDArray[np.float64],
+    level: NDArray[np.float64],
     tau: float,
     refractory: float,
     reset_zero: bool,
-    parameters: Any,
-) -> tuple[Any, Any]:
-    none = np.zeros(len(v))
-    cells = np.column_stack((np.full(len(v), -np.inf), v, none, none, threshold, level))
-    numbers = np.array(
-        [tau, refractory, float(reset_zero), parameters["tau_adapt"], parameters["adapt"]]
-    )
-    return np.ascontiguousarray(cells), numbers
+    parameters: Parameters,
+) -> tuple[Records, Records]:
+    state = np.zeros(len(v), STATE)
+    state["last_spike"] = -np.inf
+    state["v"] = v
+    state["threshold"] = threshold
+    state["level"] = level
+    numbers = (tau, refractory, parameters["tau_adapt"], parameters["adapt"], reset_zero)
+    return state, np.array([numbers], SHARED)
 
 
-def _shift(cells: Any, numbers: Any, duration: float) -> None:
-    cells[:, SINCE] -= duration
-
-
-@kernel
-def alif_start(cells: Any, numbers: Any, i: int) -> Any:
-    """Return from when on the membrane of neuron `i` moves.
-
-    It stands still while the neuron is refractory.
-    """
-    return max(cells[i, SINCE], cells[i, LAST_FIRE] + numbers[REFRACTORY])
+def _shift(state: Records, shared: Records, duration: float) -> None:
+    state["since"] -= duration
 
 
 @kernel
-def alif_advance(cells: Any, numbers: Any, i: int, t: float) -> None:
+def alif_moves_from(state: Records, shared: np.record, i: int) -> float:
+    """Return when the membrane of neuron `i` begins to move; it is constant while refractory."""
+    return max(state[i].since, state[i].last_spike + shared.refractory)
+
+
+@kernel
+def alif_membrane_after(neuron: np.record, tau: float, dt: float) -> float:
+    """Return the membrane of a neuron after it has moved for `dt` ms."""
+    return neuron.level + (neuron.v - neuron.level) * math.exp(-dt / tau)
+
+
+@kernel
+def alif_update(state: Records, shared: np.record, i: int, t: float) -> None:
     """Bring neuron `i` to time `t`."""
-    tau = numbers[TAU]
-    passed = t - alif_start(cells, numbers, i)
+    neuron = state[i]
+    passed = t - alif_moves_from(state, shared, i)
     if passed > 0.0:
-        cells[i, V] = cells[i, LEVEL] + (cells[i, V] - cells[i, LEVEL]) * math.exp(-passed / tau)
-    cells[i, ADAPTATION] *= math.exp((cells[i, SINCE] - t) / numbers[TAU_ADAPT])
-    cells[i, SINCE] = t
+        neuron.v = alif_membrane_after(neuron, shared.tau, passed)
+    neuron.adaptation *= math.exp((neuron.since - t) / shared.tau_adapt)
+    neuron.since = t
 
 
 @kernel
-def alif_excess(
-    cells: Any, numbers: Any, i: int, start: float, adaptation: float, dt: float
-) -> Any:
-    """Return membrane minus threshold `dt` after `start`, when the threshold was raised by `adaptation`."""
-    membrane = cells[i, LEVEL] + (cells[i, V] - cells[i, LEVEL]) * math.exp(-dt / numbers[TAU])
-    return membrane - (cells[i, THRESHOLD] + adaptation * math.exp(-dt / numbers[TAU_ADAPT]))
+def alif_excess(neuron: np.record, shared: np.record, adaptation: float, dt: float) -> float:
+    """Return membrane minus threshold `dt` ms after the threshold was raised by `adaptation`."""
+    decayed = adaptation * math.exp(-dt / shared.tau_adapt)
+    return alif_membrane_after(neuron, shared.tau, dt) - (neuron.threshold + decayed)
 
 
 @kernel
-def alif_crossing(cells: Any, numbers: Any, i: int, t: float) -> Any:
-    """Return when neuron `i` first reached its threshold from below by time `t`, or infinity."""
-    tau = numbers[TAU]
-    tau_adapt = numbers[TAU_ADAPT]
-    start = alif_start(cells, numbers, i)
-    high = t - start
-    if high <= 0.0:
-        return math.inf
-    adaptation = cells[i, ADAPTATION] * math.exp((cells[i, SINCE] - start) / tau_adapt)
-    if alif_excess(cells, numbers, i, start, adaptation, 0.0) >= 0.0:
-        return math.inf
-    fall = cells[i, V] - cells[i, LEVEL]
-    if fall > 0.0 and adaptation > 0.0 and tau_adapt != tau:
-        extremum = math.log(adaptation * tau / (fall * tau_adapt)) / (1.0 / tau_adapt - 1.0 / tau)
-        if (
-            0.0 < extremum < high
-            and alif_excess(cells, numbers, i, start, adaptation, extremum) >= 0.0
-        ):
-            high = extremum
-    if alif_excess(cells, numbers, i, start, adaptation, high) < 0.0:
-        return math.inf
+def _extremum(fall: float, adaptation: float, tau: float, tau_adapt: float) -> float:
+    """Return after how many ms membrane minus threshold has its extremum."""
+    return math.log(adaptation * tau / (fall * tau_adapt)) / (1.0 / tau_adapt - 1.0 / tau)
+
+
+@kernel
+def _first_root(neuron: np.record, shared: np.record, adaptation: float, high: float) -> float:
+    """Return, by bisection, when membrane minus threshold passes 0 on its way up to `high` ms."""
     low = 0.0
     for _ in range(_BISECTIONS):
         middle = 0.5 * (low + high)
         if middle <= low or middle >= high:
             break
-        if alif_excess(cells, numbers, i, start, adaptation, middle) >= 0.0:
+        if alif_excess(neuron, shared, adaptation, middle) >= 0.0:
             high = middle
         else:
             low = middle
-    return start + high
+    return high
 
 
 @kernel
-def alif_receive(cells: Any, numbers: Any, i: int, weight: float, t: float) -> None:
-    """Add a spike that arrives at `t`, unless the neuron is refractory."""
-    if cells[i, LAST_FIRE] + numbers[REFRACTORY] <= t:
-        alif_advance(cells, numbers, i, t)
-        cells[i, V] += weight
+def alif_next_spike(state: Records, shared: np.record, i: int, t: float) -> float:
+    """Return when neuron `i` reached its threshold from below, up to `t`, or infinity."""
+    neuron = state[i]
+    start = alif_moves_from(state, shared, i)
+    high = t - start
+    if high <= 0.0:
+        return math.inf
+    adaptation = neuron.adaptation * math.exp((neuron.since - start) / shared.tau_adapt)
+    if alif_excess(neuron, shared, adaptation, 0.0) >= 0.0:
+        return math.inf
+    fall = neuron.v - neuron.level
+    if fall > 0.0 and adaptation > 0.0 and shared.tau_adapt != shared.tau:
+        extremum = _extremum(fall, adaptation, shared.tau, shared.tau_adapt)
+        if 0.0 < extremum < high and alif_excess(neuron, shared, adaptation, extremum) >= 0.0:
+            high = extremum
+    if alif_excess(neuron, shared, adaptation, high) < 0.0:
+        return math.inf
+    return start + _first_root(neuron, shared, adaptation, high)
 
 
 @kernel
-def alif_ready(cells: Any, numbers: Any, i: int, t: float) -> Any:
-    """Return whether neuron `i` is at or above threshold at `t` and not refractory."""
-    if cells[i, LAST_FIRE] + numbers[REFRACTORY] > t:
+def alif_receive(state: Records, shared: np.record, i: int, weight: float, t: float) -> None:
+    """Add a spike unless the neuron is refractory."""
+    if state[i].last_spike + shared.refractory <= t:
+        alif_update(state, shared, i, t)
+        state[i].v += weight
+
+
+@kernel
+def alif_at_threshold(state: Records, shared: np.record, i: int, t: float) -> bool:
+    """Return whether neuron `i` is at or above threshold and not refractory."""
+    if state[i].last_spike + shared.refractory > t:
         return False
-    alif_advance(cells, numbers, i, t)
-    return cells[i, V] >= cells[i, THRESHOLD] + cells[i, ADAPTATION]
+    alif_update(state, shared, i, t)
+    return state[i].v >= state[i].threshold + state[i].adaptation
 
 
 @kernel
-def alif_fire(cells: Any, numbers: Any, i: int, t: float) -> Any:
-    """Reset neuron `i`, which fired at `t`.
-
-    Return whether it is at or above threshold once it may fire again.
-    """
-    alif_advance(cells, numbers, i, t)
-    if numbers[RESET_ZERO] != 0.0:
-        cells[i, V] = 0.0
+def alif_reset(state: Records, shared: np.record, i: int, t: float) -> bool:
+    """Reset neuron `i`; return whether it is at or above threshold after its refractory period."""
+    alif_update(state, shared, i, t)
+    neuron = state[i]
+    if shared.reset_zero:
+        neuron.v = 0.0
     else:
-        cells[i, V] -= cells[i, THRESHOLD] + cells[i, ADAPTATION]
-    cells[i, ADAPTATION] += numbers[ADAPT]
-    later = cells[i, ADAPTATION] * math.exp(-numbers[REFRACTORY] / numbers[TAU_ADAPT])
-    return cells[i, V] >= cells[i, THRESHOLD] + later
+        neuron.v -= neuron.threshold + neuron.adaptation
+    neuron.adaptation += shared.adapt
+    later = neuron.adaptation * math.exp(-shared.refractory / shared.tau_adapt)
+    return neuron.v >= neuron.threshold + later
 
 
 @kernel
-def alif_membrane(cells: Any, numbers: Any, i: int, t: float) -> Any:
-    """Return the membrane of neuron `i`, which stands still while it is refractory."""
-    passed = max(0.0, t - alif_start(cells, numbers, i))
-    return cells[i, LEVEL] + (cells[i, V] - cells[i, LEVEL]) * math.exp(-passed / numbers[TAU])
+def alif_membrane(state: Records, shared: np.record, i: int, t: float) -> float:
+    """Return the membrane of neuron `i`, which is constant while it is refractory."""
+    passed = max(0.0, t - alif_moves_from(state, shared, i))
+    return alif_membrane_after(state[i], shared.tau, passed)
 
 
 @kernel
-def alif_times(cell: ALIF, drive: Any, window: Any, tau: Any, room: Any, times: Any) -> Any:
-    """Write when a neuron fires; see `WindowOperations.times`.
+def _next_wait(
+    parameters: ALIF,
+    current: float,
+    tau: float,
+    raised: float,
+    wait: float,
+    now: float,
+    window: float,
+) -> float:
+    """Return the ms from `now` to the next spike; anything beyond the window if there is none.
 
-    Between spikes the membrane less the threshold, I (1 - exp(-s / tau)) - 1 - A exp(-s /
-    tau_adapt), is increasing and concave in s, so that Newton's steps from the left end at the
-    crossing and never beyond.
+    Membrane minus threshold, I (1 - exp(-s / tau)) - 1 - A exp(-s / tau_adapt), is increasing and
+    concave in s: Newton's steps from the left, from `wait` on, end at the root and never beyond.
+    I is `current`, and A, the rise of the threshold at `now`, is `raised`.
     """
+    step = 1.0
+    while step > _PRECISION and now + wait <= window:
+        decayed = math.exp(-wait / tau)
+        returned = raised * math.exp(-wait / parameters.tau_adapt)
+        lack = 1.0 + returned - current * (1.0 - decayed)
+        step = lack / (current * decayed / tau + returned / parameters.tau_adapt)
+        wait += max(step, 0.0)
+    return wait
+
+
+@kernel
+def alif_times(
+    parameters: ALIF,
+    drive: float,
+    window: float,
+    tau: float,
+    scratch: NDArray[np.float64],
+    times: NDArray[np.float64],
+) -> int:
+    """Write spike times; see `WindowOperations.times`."""
     current = min(drive * tau / window + LEAK_SHARE, STRONGEST)
     n = 0
     now = 0.0
@@ -197,20 +232,13 @@ def alif_times(cell: ALIF, drive: Any, window: Any, tau: Any, room: Any, times: 
         return n
     first = tau * math.log(current / (current - 1.0))
     while n < times.shape[0]:
-        wait = first
-        step = 1.0
-        while step > _CLOSE and now + wait <= window:
-            decayed = math.exp(-wait / tau)
-            returned = raised * math.exp(-wait / cell.tau_adapt)
-            lack = 1.0 + returned - current * (1.0 - decayed)
-            step = lack / (current * decayed / tau + returned / cell.tau_adapt)
-            wait += max(step, 0.0)
+        wait = _next_wait(parameters, current, tau, raised, first, now, window)
         now += wait
         if not now <= window:
             return n
         times[n] = now
         n += 1
-        raised = raised * math.exp(-wait / cell.tau_adapt) + cell.adapt
+        raised = raised * math.exp(-wait / parameters.tau_adapt) + parameters.adapt
     return n
 
 
@@ -219,16 +247,16 @@ MODEL = NeuronModel(
     kind=ALIF,
     events=EventOperations(
         receive=alif_receive,
-        ready=alif_ready,
-        fire=alif_fire,
+        at_threshold=alif_at_threshold,
+        reset=alif_reset,
         membrane=alif_membrane,
-        crossing=alif_crossing,
+        next_spike=alif_next_spike,
     ),
     start=_start,
     shift=_shift,
     parameters=ALIF()._asdict(),
     check=_check,
-    fires_alone=lambda tau, parameters: parameters["tau_adapt"] < tau,
-    # A threshold that returned faster than the membrane could be met between events.
+    fires_between_events=lambda tau, parameters: parameters["tau_adapt"] < tau,
+    # a threshold that decays faster than the membrane could be reached between events
     window=WindowOperations(settings=lambda tau: ALIF(tau_adapt=max(100.0, tau)), times=alif_times),
 )

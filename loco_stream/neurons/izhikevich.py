@@ -1,57 +1,57 @@
 """Izhikevich neurons: v' = 0.04 v^2 + 5 v + 140 - u + I, u' = a (b v - u).
 
-At the peak v := c, u := u + d.
+At the peak v := c and u := u + d.
 
-No closed form exists, so each neuron is integrated between its own events by the embedded
+There is no closed form. Each neuron is integrated between its own events by the embedded
 Runge-Kutta pair of Dormand and Prince, order 5(4), with step sizes that keep the estimated error of
-a step within a tolerance in mV; a step that passes the peak is shortened by bisection until it ends
-there. Izhikevich, "Simple model of spiking neurons", IEEE Trans. Neural Networks 14 (2003); Dormand
-and Prince, J. Comput. Appl. Math. 6 (1980).
+a step within a tolerance in mV. A step that passes the peak is shortened by bisection until it ends
+there.
+
+References
+----------
+Izhikevich 2003, Simple model of spiking neurons, IEEE Trans. Neural Networks 14. Dormand and Prince
+1980, A family of embedded Runge-Kutta formulae, J. Comput. Appl. Math. 6.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from loco_stream._compiler.jit import kernel
+from loco_stream._compiler.jit import inlined, kernel
+from loco_stream._compiler.structs import struct_dtype
 from loco_stream.errors import ConfigError
-from loco_stream.neurons.registry import EventOperations, NeuronModel, WindowOperations
+from loco_stream.neurons.definition import (
+    EventOperations,
+    NeuronModel,
+    Parameters,
+    Records,
+    WindowOperations,
+)
 
 __all__ = ["MODEL", "Izhikevich", "izhikevich_times", "rest_potential"]
 
-LAST_FIRE = 0
-V = 1
-U = 2
-SINCE = 3
-STEP = 4
-DRIVE = 5
-A = 0
-B = 1
-C = 2
-D = 3
-PEAK = 4
-TOLERANCE = 5
+# Per neuron: time of the last spike, membrane v (mV), recovery u, time `since` of both, size of the
+# next step, current I; times in ms.
+STATE = struct_dtype("last_spike", "v", "u", "since", "step", "drive")
+SHARED = struct_dtype("a", "b", "c", "d", "peak", "tolerance")
 _FIRST_STEP = 0.1
-_BISECTIONS = 60
 _LARGEST_STEP = 5.0
 _SMALLEST_STEP = 1e-9
-_LARGEST = 1e4  # of any parameter, either way
+_BISECTIONS = 60
+_LARGEST_PARAMETER = 1e4  # in absolute value
 _SMALLEST_TOLERANCE = 1e-14
-_STRONGEST = 1e4  # of a current through a window: it fires a neuron as often as is counted
+_STRONGEST = 1e4  # a larger current does not fire a neuron more often than is counted
 
 
 class Izhikevich(NamedTuple):
-    """Regular spiking neurons of the 2003 paper.
+    """Parameters of regular spiking neurons of the 2003 paper, in its units, ms and mV.
 
-    A, b, c, d, peak and tolerance in its units, ms and mV.
-
-    `drive` is the current that stands for a drive of one threshold a window of 20 ms, and `rest`
-    the membrane without current, the lower root of 0.04 v^2 + (5 - b) v + 140. Cells are (n, 6)
-    float64: last spike, membrane v, recovery u, their time, step size, current I. Their numbers are
-    the first six fields.
+    `drive` is the current that stands for a drive of one threshold per window of 20 ms, and `rest`
+    the membrane without current, the lower root of 0.04 v^2 + (5 - b) v + 140.
     """
 
     a: float = 0.02
@@ -64,224 +64,278 @@ class Izhikevich(NamedTuple):
     rest: float = -70.0
 
 
-# The simulator is exact; the learner takes larger steps.
+# `Network` integrates to a small tolerance; the estimators take larger steps.
 _PARAMETERS = {"a": 0.02, "b": 0.2, "c": -65.0, "d": 8.0, "peak": 30.0, "tolerance": 1e-6}
 
 
-def _check(parameters: Any) -> None:
+def _check(parameters: Parameters) -> None:
     for name in ("tolerance", "a"):
         if not parameters[name] > 0.0:
-            raise ConfigError(f"{name} is {parameters[name]}; it must be above 0")
-    for (
-        name,
-        value,
-    ) in parameters.items():  # beyond, steps shrink until nobody could wait for the end
-        if abs(value) > _LARGEST:
-            raise ConfigError(f"{name} is {value}; allowed is at most {_LARGEST:g} either way")
+            raise ConfigError(f"`{name}` must be above 0, got {parameters[name]}")
+    for name, value in parameters.items():  # beyond, steps become too small to reach the end
+        if abs(value) > _LARGEST_PARAMETER:
+            raise ConfigError(
+                f"`{name}` must be between {-_LARGEST_PARAMETER:g} and {_LARGEST_PARAMETER:g}, "
+                f"got {value}"
+            )
     if parameters["tolerance"] < _SMALLEST_TOLERANCE:
         raise ConfigError(
-            f"tolerance is {parameters['tolerance']}; allowed is {_SMALLEST_TOLERANCE:g} mV or more"
+            f"`tolerance` must be {_SMALLEST_TOLERANCE:g} mV or more, got {parameters['tolerance']}"
         )
     if not parameters["c"] < parameters["peak"]:
-        raise ConfigError(
-            f"c is {parameters['c']}; the reset must lie below peak = {parameters['peak']}"
-        )
+        raise ConfigError(f"`c` must be below `peak` = {parameters['peak']}, got {parameters['c']}")
 
 
-def rest_potential(b: float, drive: Any) -> Any:
+def rest_potential(b: float, drive: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the stable membrane without input for each drive, or -65 where there is none."""
     # 0.04 v^2 + (5 - b) v + 140 + drive = 0, lower root
     discriminant = (5.0 - b) ** 2 - 0.16 * (140.0 + drive)
-    return np.where(
-        discriminant >= 0.0, (b - 5.0 - np.sqrt(np.maximum(discriminant, 0.0))) / 0.08, -65.0
-    )
+    root = (b - 5.0 - np.sqrt(np.maximum(discriminant, 0.0))) / 0.08
+    return np.where(discriminant >= 0.0, root, -65.0)
 
 
 def _start(
-    v: Any,
-    threshold: Any,
-    drive: Any,
+    v: NDArray[np.float64],
+    threshold: NDArray[np.float64],
+    drive: NDArray[np.float64],
     tau: float,
     refractory: float,
     reset_zero: bool,
-    parameters: Any,
-) -> tuple[Any, Any]:
-    n = len(v)
-    recovery = parameters["b"] * v
-    cells = np.column_stack(
-        (np.full(n, -np.inf), v, recovery, np.zeros(n), np.full(n, _FIRST_STEP), drive)
-    )
-    return np.ascontiguousarray(cells), np.array([parameters[name] for name in _PARAMETERS])
+    parameters: Parameters,
+) -> tuple[Records, Records]:
+    state = np.zeros(len(v), STATE)
+    state["last_spike"] = -np.inf
+    state["v"] = v
+    state["u"] = parameters["b"] * v
+    state["step"] = _FIRST_STEP
+    state["drive"] = drive
+    return state, np.array([tuple(parameters[name] for name in _PARAMETERS)], SHARED)
 
 
-def _shift(cells: Any, numbers: Any, duration: float) -> None:
-    cells[:, SINCE] -= duration
+def _shift(state: Records, shared: Records, duration: float) -> None:
+    state["since"] -= duration
+
+
+class _Point(NamedTuple):
+    """A neuron on its trajectory."""
+
+    v: float
+    u: float
+
+
+class _System(NamedTuple):
+    """The differential equation of one neuron."""
+
+    a: float
+    b: float
+    drive: float
 
 
 @kernel
-def slope(v: float, u: float, drive: float, a: float, b: float) -> tuple[float, float]:
+def slope(system: _System, v: float, u: float) -> _Point:
     """Return (v', u')."""
-    return 0.04 * v * v + 5.0 * v + 140.0 - u + drive, a * (b * v - u)
+    return _Point(0.04 * v * v + 5.0 * v + 140.0 - u + system.drive, system.a * (system.b * v - u))
+
+
+# The sums of a step, for v and for u alike: x at its beginning, h its length, k1 to k7 the slopes.
 
 
 @kernel
-def dormand_prince(
-    v: float, u: float, drive: float, a: float, b: float, h: float
-) -> tuple[float, float, float]:
-    """Take one step `h`; return v and u of fifth order and the larger estimated error of the two."""
-    v1, u1 = slope(v, u, drive, a, b)
-    v2, u2 = slope(v + h * v1 / 5, u + h * u1 / 5, drive, a, b)
-    v3, u3 = slope(v + h * (3 * v1 + 9 * v2) / 40, u + h * (3 * u1 + 9 * u2) / 40, drive, a, b)
-    a1 = 44 / 45
-    a2 = -56 / 15
-    a3 = 32 / 9
-    v4, u4 = slope(
-        v + h * (a1 * v1 + a2 * v2 + a3 * v3), u + h * (a1 * u1 + a2 * u2 + a3 * u3), drive, a, b
+def _third_stage(x: float, h: float, k1: float, k2: float) -> float:
+    return x + h * (3 * k1 + 9 * k2) / 40
+
+
+@kernel
+def _fourth_stage(x: float, h: float, k1: float, k2: float, k3: float) -> float:
+    return x + h * (44 / 45 * k1 + -56 / 15 * k2 + 32 / 9 * k3)
+
+
+@kernel
+def _fifth_stage(x: float, h: float, k1: float, k2: float, k3: float, k4: float) -> float:
+    return x + h * (19372 / 6561 * k1 + -25360 / 2187 * k2 + 64448 / 6561 * k3 + -212 / 729 * k4)
+
+
+@kernel
+def _sixth_stage(
+    x: float, h: float, k1: float, k2: float, k3: float, k4: float, k5: float
+) -> float:
+    return x + h * (
+        9017 / 3168 * k1 + -355 / 33 * k2 + 46732 / 5247 * k3 + 49 / 176 * k4 + -5103 / 18656 * k5
     )
-    a1 = 19372 / 6561
-    a2 = -25360 / 2187
-    a3 = 64448 / 6561
-    a4 = -212 / 729
-    next_v = v + h * (a1 * v1 + a2 * v2 + a3 * v3 + a4 * v4)
-    next_u = u + h * (a1 * u1 + a2 * u2 + a3 * u3 + a4 * u4)
-    v5, u5 = slope(next_v, next_u, drive, a, b)
-    a1 = 9017 / 3168
-    a2 = -355 / 33
-    a3 = 46732 / 5247
-    a4 = 49 / 176
-    a5 = -5103 / 18656
-    next_v = v + h * (a1 * v1 + a2 * v2 + a3 * v3 + a4 * v4 + a5 * v5)
-    next_u = u + h * (a1 * u1 + a2 * u2 + a3 * u3 + a4 * u4 + a5 * u5)
-    v6, u6 = slope(next_v, next_u, drive, a, b)
-    b1 = 35 / 384
-    b3 = 500 / 1113
-    b4 = 125 / 192
-    b5 = -2187 / 6784
-    b6 = 11 / 84
-    next_v = v + h * (b1 * v1 + b3 * v3 + b4 * v4 + b5 * v5 + b6 * v6)
-    next_u = u + h * (b1 * u1 + b3 * u3 + b4 * u4 + b5 * u5 + b6 * u6)
-    v7, u7 = slope(next_v, next_u, drive, a, b)
-    e1 = 71 / 57600
-    e3 = -71 / 16695
-    e4 = 71 / 1920
-    e5 = -17253 / 339200
-    e6 = 22 / 525
-    e7 = -1 / 40
-    error_v = h * (e1 * v1 + e3 * v3 + e4 * v4 + e5 * v5 + e6 * v6 + e7 * v7)
-    error_u = h * (e1 * u1 + e3 * u3 + e4 * u4 + e5 * u5 + e6 * u6 + e7 * u7)
+
+
+@kernel
+def _solution(x: float, h: float, k1: float, k3: float, k4: float, k5: float, k6: float) -> float:
+    return x + h * (
+        35 / 384 * k1 + 500 / 1113 * k3 + 125 / 192 * k4 + -2187 / 6784 * k5 + 11 / 84 * k6
+    )
+
+
+@kernel
+def _error(h: float, k1: float, k3: float, k4: float, k5: float, k6: float, k7: float) -> float:
+    return h * (
+        71 / 57600 * k1
+        + -71 / 16695 * k3
+        + 71 / 1920 * k4
+        + -17253 / 339200 * k5
+        + 22 / 525 * k6
+        + -1 / 40 * k7
+    )
+
+
+@inlined
+def dormand_prince(system: _System, v: float, u: float, h: float) -> tuple[float, float, float]:
+    """Take one step `h`; return v and u of fifth order and the larger estimated error of both."""
+    k1 = slope(system, v, u)
+    k2 = slope(system, v + h * k1.v / 5, u + h * k1.u / 5)
+    k3 = slope(system, _third_stage(v, h, k1.v, k2.v), _third_stage(u, h, k1.u, k2.u))
+    stage_v = _fourth_stage(v, h, k1.v, k2.v, k3.v)
+    stage_u = _fourth_stage(u, h, k1.u, k2.u, k3.u)
+    k4 = slope(system, stage_v, stage_u)
+    stage_v = _fifth_stage(v, h, k1.v, k2.v, k3.v, k4.v)
+    stage_u = _fifth_stage(u, h, k1.u, k2.u, k3.u, k4.u)
+    k5 = slope(system, stage_v, stage_u)
+    stage_v = _sixth_stage(v, h, k1.v, k2.v, k3.v, k4.v, k5.v)
+    stage_u = _sixth_stage(u, h, k1.u, k2.u, k3.u, k4.u, k5.u)
+    k6 = slope(system, stage_v, stage_u)
+    next_v = _solution(v, h, k1.v, k3.v, k4.v, k5.v, k6.v)
+    next_u = _solution(u, h, k1.u, k3.u, k4.u, k5.u, k6.u)
+    k7 = slope(system, next_v, next_u)
+    error_v = _error(h, k1.v, k3.v, k4.v, k5.v, k6.v, k7.v)
+    error_u = _error(h, k1.u, k3.u, k4.u, k5.u, k6.u, k7.u)
     return next_v, next_u, max(abs(error_v), abs(error_u))
 
 
-@kernel
-def izh_crossing(cells: Any, numbers: Any, i: int, t: float) -> Any:
-    """Integrate neuron `i` up to `t` or to its peak.
+class _Trajectory(NamedTuple):
+    """How far a neuron has been integrated: v, u, the time in ms, and the size of the next step."""
 
-    Return the time of the peak, or infinity if it was not reached.
-    """
-    a = numbers[A]
-    b = numbers[B]
-    peak = numbers[PEAK]
-    tolerance = numbers[TOLERANCE]
-    drive = cells[i, DRIVE]
-    v = cells[i, V]
-    u = cells[i, U]
-    now = cells[i, SINCE]
-    h = cells[i, STEP]
-    reached = v >= peak
-    while now < t and not reached:
-        dv, du = slope(v, u, drive, a, b)
-        if dv == 0.0 and du == 0.0:
+    v: float
+    u: float
+    now: float
+    step: float
+
+
+@kernel
+def _smaller(step: float, error: float, tolerance: float) -> float:
+    """Return the step to try after one with too large an error."""
+    return step * (max(0.2, 0.9 * (tolerance / error) ** 0.2) if math.isfinite(error) else 0.2)
+
+
+@kernel
+def _larger(step: float, error: float, tolerance: float) -> float:
+    """Return the step to try after a successful one."""
+    return min(_LARGEST_STEP, step * min(5.0, 0.9 * (tolerance / max(error, 1e-300)) ** 0.2))
+
+
+@kernel
+def _step_to_peak(system: _System, v: float, u: float, peak: float, high: float) -> float:
+    """Return, by bisection, the length of the step to the peak, at most `high`."""
+    low = 0.0
+    for _ in range(_BISECTIONS):
+        tried = 0.5 * (low + high)
+        if dormand_prince(system, v, u, tried)[0] < peak:
+            low = tried
+        else:
+            high = tried
+    return high
+
+
+@kernel
+def _integrate(
+    start: _Trajectory, system: _System, peak: float, tolerance: float, t: float
+) -> tuple[_Trajectory, bool]:
+    """Integrate a neuron up to `t` or to its peak; return where it is and whether at its peak."""
+    v = start.v
+    u = start.u
+    now = start.now
+    step = start.step
+    at_peak = v >= peak
+    while now < t and not at_peak:
+        change = slope(system, v, u)
+        if change.v == 0.0 and change.u == 0.0:
             now = t
             break
-        last = now + h >= t
-        tried = t - now if last else h
-        new_v, new_u, error = dormand_prince(v, u, drive, a, b, tried)
+        is_last = now + step >= t
+        tried = t - now if is_last else step
+        new_v, new_u, error = dormand_prince(system, v, u, tried)
         if not error <= tolerance and tried > _SMALLEST_STEP:
-            h = tried * (
-                max(0.2, 0.9 * (tolerance / error) ** 0.2) if math.isfinite(error) else 0.2
-            )
+            step = _smaller(tried, error, tolerance)
             continue
-        if not last:
-            h = min(_LARGEST_STEP, h * min(5.0, 0.9 * (tolerance / max(error, 1e-300)) ** 0.2))
+        if not is_last:
+            step = _larger(step, error, tolerance)
         if not new_v < peak:
-            reached = True
-            low = 0.0
-            high = tried
-            for _ in range(_BISECTIONS):
-                tried = 0.5 * (low + high)
-                new_v, new_u, error = dormand_prince(v, u, drive, a, b, tried)
-                if new_v < peak:
-                    low = tried
-                else:
-                    high = tried
-            tried = high
-            new_v, new_u, error = dormand_prince(v, u, drive, a, b, tried)
-            last = now + tried >= t
+            at_peak = True
+            tried = _step_to_peak(system, v, u, peak, tried)
+            new_v, new_u, error = dormand_prince(system, v, u, tried)
+            is_last = now + tried >= t
         v = new_v
         u = new_u
-        now = t if last else now + tried
-    cells[i, V] = v
-    cells[i, U] = u
-    cells[i, SINCE] = now
-    cells[i, STEP] = h
-    return now if reached else math.inf
+        now = t if is_last else now + tried
+    return _Trajectory(v, u, now, step), at_peak
 
 
 @kernel
-def izh_receive(cells: Any, numbers: Any, i: int, weight: float, t: float) -> None:
-    """Add a spike that arrives now; the neuron was already integrated up to now."""
-    cells[i, V] += weight
+def izhikevich_next_spike(state: Records, shared: np.record, i: int, t: float) -> float:
+    """Integrate neuron `i` up to `t` or to its peak; return the time of the peak, or infinity."""
+    neuron = state[i]
+    start = _Trajectory(neuron.v, neuron.u, neuron.since, neuron.step)
+    system = _System(shared.a, shared.b, neuron.drive)
+    end, at_peak = _integrate(start, system, shared.peak, shared.tolerance, t)
+    neuron.v = end.v
+    neuron.u = end.u
+    neuron.since = end.now
+    neuron.step = end.step
+    return end.now if at_peak else math.inf
 
 
 @kernel
-def izh_ready(cells: Any, numbers: Any, i: int, t: float) -> Any:
+def izhikevich_receive(state: Records, shared: np.record, i: int, weight: float, t: float) -> None:
+    """Add a spike; the neuron has been integrated up to now."""
+    state[i].v += weight
+
+
+@kernel
+def izhikevich_at_threshold(state: Records, shared: np.record, i: int, t: float) -> bool:
     """Return whether neuron `i` is at or above its peak."""
-    return cells[i, V] >= numbers[PEAK]
+    return state[i].v >= shared.peak
 
 
 @kernel
-def izh_fire(cells: Any, numbers: Any, i: int, t: float) -> Any:
-    """Reset neuron `i`; it is never above its peak afterwards."""
-    cells[i, V] = numbers[C]
-    cells[i, U] += numbers[D]
+def izhikevich_reset(state: Records, shared: np.record, i: int, t: float) -> bool:
+    """Reset neuron `i`; it never remains above its peak."""
+    state[i].v = shared.c
+    state[i].u += shared.d
     return False
 
 
 @kernel
-def izh_membrane(cells: Any, numbers: Any, i: int, t: float) -> Any:
-    """Return the membrane of neuron `i`; it was already integrated up to now."""
-    return cells[i, V]
+def izhikevich_membrane(state: Records, shared: np.record, i: int, t: float) -> float:
+    """Return the membrane of neuron `i`, which has been integrated up to now."""
+    return state[i].v
 
 
 @kernel
 def izhikevich_times(
-    cell: Izhikevich, drive: Any, window: Any, tau: Any, room: Any, times: Any
-) -> Any:
-    """Write when a neuron fires; see `WindowOperations.times`.
-
-    The drive is a current, `tau` means nothing here.
-    """
-    own = room[0]
-    numbers = room[1]
-    numbers[A] = cell.a
-    numbers[B] = cell.b
-    numbers[C] = cell.c
-    numbers[D] = cell.d
-    numbers[PEAK] = cell.peak
-    numbers[TOLERANCE] = cell.tolerance
-    own[V] = cell.rest
-    own[U] = cell.b * cell.rest
-    own[SINCE] = 0.0
-    own[STEP] = _FIRST_STEP
-    own[DRIVE] = min(drive * cell.drive, _STRONGEST)
+    parameters: Izhikevich,
+    drive: float,
+    window: float,
+    tau: float,
+    scratch: NDArray[np.float64],
+    times: NDArray[np.float64],
+) -> int:
+    """Write spike times; see `WindowOperations.times`. The drive is a current; `tau` is unused."""
+    current = min(drive * parameters.drive, _STRONGEST)
+    system = _System(parameters.a, parameters.b, current)
+    v = parameters.rest
+    neuron = _Trajectory(v, parameters.b * v, 0.0, _FIRST_STEP)
     n = 0
     while n < times.shape[0] and drive > 0.0:
-        when = izh_crossing(room, numbers, 0, window)
-        if not when <= window:
+        end, at_peak = _integrate(neuron, system, parameters.peak, parameters.tolerance, window)
+        if not at_peak or not end.now <= window:
             return n
-        times[n] = when
+        times[n] = end.now
         n += 1
-        izh_fire(room, numbers, 0, when)
+        neuron = _Trajectory(parameters.c, end.u + parameters.d, end.now, end.step)
     return n
 
 
@@ -289,18 +343,18 @@ MODEL = NeuronModel(
     name="izhikevich",
     kind=Izhikevich,
     events=EventOperations(
-        receive=izh_receive,
-        ready=izh_ready,
-        fire=izh_fire,
-        membrane=izh_membrane,
-        crossing=izh_crossing,
+        receive=izhikevich_receive,
+        at_threshold=izhikevich_at_threshold,
+        reset=izhikevich_reset,
+        membrane=izhikevich_membrane,
+        next_spike=izhikevich_next_spike,
     ),
     start=_start,
     shift=_shift,
     parameters=_PARAMETERS,
     check=_check,
     rest=lambda parameters, drive: rest_potential(parameters["b"], drive),
-    fires_alone=lambda tau, parameters: True,
+    fires_between_events=lambda tau, parameters: True,
     leaky=False,
     window=WindowOperations(settings=lambda tau: Izhikevich(), times=izhikevich_times),
 )

@@ -1,194 +1,187 @@
-"""Leaky integrate-and-fire neurons.
+"""Leaky integrate-and-fire neurons: event operations, and a window under a constant drive.
 
-For nets with a queue, and through a window under a constant drive.
-
-In a net with a queue they need no exponential for a spike received. Between events (v - level)
-decays by exp(-dt / tau). Stored is w = (v - level) exp((t - base) / tau), which does not change
-between events at all: a spike of weight J that arrives at t adds J exp((t - base) / tau), one
-exponential for all its targets; and v reaches the threshold where w reaches gap exp((t - base) /
-tau) with gap = threshold - level, which solves for t where a drive above threshold (gap < 0) makes
-neurons fire by themselves. `base` moves on before the factor grows large, so nothing is lost or
-overflows.
-
-The functions called for each spike received have no branches: with them numba would count
-references to the arrays, by atomic operations that cost more than all the rest.
+Between events v - level decays by exp(-dt / tau). The event operations store the scaled membrane
+w = (v - level) exp((t - origin) / tau), which is constant between events. A spike of weight J that
+arrives at t adds J exp((t - origin) / tau), one exponential for all its targets. With gap =
+threshold - level, v reaches the threshold where w reaches gap exp((t - origin) / tau); under a
+drive above threshold (gap < 0) this is solved for the time of the next spike. `origin` moves on
+before the factor grows large, so nothing overflows or loses precision.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
+from loco_stream._compiler.structs import struct_dtype
+from loco_stream.neurons.definition import (
+    DenseOperations,
+    EventOperations,
+    NeuronModel,
+    Parameters,
+    Records,
+    WindowOperations,
+)
 from loco_stream.neurons.lif_net import run_lif, run_lif_samples
-from loco_stream.neurons.registry import EventOperations, NeuronModel, WindowOperations
 from loco_stream.neurons.spikes import LEAK_SHARE, STRONGEST, trace_of
 
 __all__ = ["LIF", "MODEL", "lif_times", "lif_trace"]
 
-# SCALED and SPARE: see `EventOperations.lift`
-LAST_FIRE = 0
-SCALED = 1
-SPARE = 2
-GAP = 3
-LEVEL = 4
-TAU = 0
-REFRACTORY = 1
-RESET_ZERO = 2
-BASE = 3
-FACTOR = 4
-HORIZON = 5
-LATER = 6
-_LARGEST = 700.0  # exp of more overflows
+# Per neuron: time of the last spike, w, how far w may rise (`lif_silent_until_horizon`),
+# threshold - level, and the level, which is the drive.
+STATE = struct_dtype("last_spike", "scaled_v", "margin", "gap", "level")
+# `factor` is exp((now - origin) / tau), `horizon_factor` the same at the horizon; times in ms.
+SHARED = struct_dtype(
+    "tau", "refractory", "origin", "factor", "horizon", "horizon_factor", reset_zero="?"
+)
+_LARGEST_EXPONENT = 700.0  # exp overflows beyond
 _REBASE = 32.0  # in units of tau: exp(32) is 8e13, far from overflow
 
 
 class LIF(NamedTuple):
-    """Leaky integrate-and-fire neurons.
+    """Parameters of leaky integrate-and-fire neurons in a window.
 
-    `reset_zero`: whether a spike empties the membrane or costs a threshold.
-
-    `dt`: in a window, the grid in ms on which the membrane is looked at, as clocked hardware does;
-    0: at every moment.
-
-    Cells are (n, 5) float64: last spike in ms, w, what w may rise by (see `lif_calm`), threshold -
-    level, level (the drive). Their numbers are (7,) float64: tau and refractory period in ms, 1 if
-    the reset is to zero, base in ms, exp((now - base) / tau), and the horizon in ms with
-    exp((horizon - base) / tau).
+    `reset_zero`: whether a neuron that fires is reset to 0; otherwise its threshold is subtracted.
+    `dt`: grid in ms on which the membrane is compared with the threshold, as clocked hardware does;
+    0: at all times.
     """
 
     reset_zero: bool = False
     dt: float = 0.0
 
 
+def _settings(tau: float, reset: str = "subtract", dt: float | None = None) -> LIF:
+    return LIF(reset == "zero", 0.0 if dt is None else float(dt))
+
+
 def _start(
-    v: Any,
-    threshold: Any,
-    level: Any,
+    v: NDArray[np.float64],
+    threshold: NDArray[np.float64],
+    level: NDArray[np.float64],
     tau: float,
     refractory: float,
     reset_zero: bool,
-    parameters: Any,
-) -> tuple[Any, Any]:
-    cells = np.column_stack(
-        (np.full(len(v), -np.inf), v - level, np.zeros(len(v)), threshold - level, level)
-    )
-    return np.ascontiguousarray(cells), np.array(
-        [tau, refractory, float(reset_zero), 0.0, 1.0, 0.0, 1.0]
-    )
+    parameters: Parameters,
+) -> tuple[Records, Records]:
+    state = np.zeros(len(v), STATE)
+    state["last_spike"] = -np.inf
+    state["scaled_v"] = v - level
+    state["gap"] = threshold - level
+    state["level"] = level
+    return state, np.array([(tau, refractory, 0.0, 1.0, 0.0, 1.0, reset_zero)], SHARED)
 
 
-def _shift(cells: Any, numbers: Any, duration: float) -> None:
-    numbers[BASE] -= duration
-    numbers[HORIZON] -= duration
-
-
-@kernel
-def lif_foresee(cells: Any, numbers: Any, t: float) -> None:
-    """Make `t` the horizon of `lif_calm`."""
-    numbers[HORIZON] = t
-    numbers[LATER] = math.exp(min((t - numbers[BASE]) / numbers[TAU], _LARGEST))
+def _shift(state: Records, shared: Records, duration: float) -> None:
+    shared["origin"] -= duration
+    shared["horizon"] -= duration
 
 
 @kernel
-def lif_enter(cells: Any, numbers: Any, t: float) -> None:
-    """Make `t` the present; times never run backwards."""
-    tau = numbers[TAU]
-    since = t - numbers[BASE]
-    if since > _REBASE * tau:
-        shrink = math.exp(-since / tau)
-        for i in range(cells.shape[0]):
-            cells[i, SCALED] *= shrink
-            cells[i, SPARE] *= shrink
-        numbers[BASE] = t
+def lif_set_horizon(state: Records, shared: np.record, t: float) -> None:
+    """Set the horizon; see `EventOperations`."""
+    shared.horizon = t
+    shared.horizon_factor = math.exp(min((t - shared.origin) / shared.tau, _LARGEST_EXPONENT))
+
+
+@kernel
+def lif_advance_to(state: Records, shared: np.record, t: float) -> None:
+    """Make `t` the present time; see `EventOperations`."""
+    since = t - shared.origin
+    if since > _REBASE * shared.tau:
+        shrink = math.exp(-since / shared.tau)
+        for i in range(state.shape[0]):
+            state[i].scaled_v *= shrink
+            state[i].margin *= shrink
+        shared.origin = t
         since = 0.0
-        lif_foresee(cells, numbers, numbers[HORIZON])
-    numbers[FACTOR] = math.exp(since / tau)
+        lif_set_horizon(state, shared, shared.horizon)
+    shared.factor = math.exp(since / shared.tau)
 
 
 @kernel
-def lif_calm(cells: Any, numbers: Any, i: int) -> Any:
-    """Return whether neuron `i` stays below its threshold until the horizon if left alone, and note how far below.
+def lif_silent_until_horizon(state: Records, shared: np.record, i: int) -> bool:
+    """Store and test the margin of neuron `i`; see `EventOperations`.
 
-    A level below threshold only draws the membrane away from it: then now is when it is closest.
+    A level below threshold only draws the membrane away from it: it is closest now.
     """
-    gap = cells[i, GAP]
-    spare = gap * (numbers[FACTOR] if gap >= 0.0 else numbers[LATER]) - cells[i, SCALED]
-    cells[i, SPARE] = spare
-    return spare > 0.0
+    gap = state[i].gap
+    margin = gap * (shared.factor if gap >= 0.0 else shared.horizon_factor) - state[i].scaled_v
+    state[i].margin = margin
+    return margin > 0.0
 
 
 @kernel
-def lif_lift(cells: Any, numbers: Any, t: float) -> Any:
-    """Return what a spike of weight 1 that arrives at `t` adds to w."""
-    return math.exp((t - numbers[BASE]) / numbers[TAU])
+def lif_psp_scale(state: Records, shared: np.record, t: float) -> float:
+    """Return the change of `scaled_v` by a spike of weight 1; see `EventOperations`."""
+    return math.exp((t - shared.origin) / shared.tau)
 
 
 @kernel
-def lif_quiet(cells: Any, numbers: Any, first: int, stop: int) -> Any:
-    """Return whether none of the neurons `first` to `stop - 1` can have reached its threshold by now."""
-    factor = numbers[FACTOR]
-    loud = 0
+def lif_none_fired(state: Records, shared: np.record, first: int, stop: int) -> bool:
+    """Return whether all neurons `first` to `stop - 1` are below threshold."""
+    n_above = 0
     for i in range(first, stop):
-        loud += cells[i, SCALED] >= cells[i, GAP] * factor
-    return loud == 0
+        n_above += state[i].scaled_v >= state[i].gap * shared.factor
+    return n_above == 0
 
 
 @kernel
-def lif_crossing(cells: Any, numbers: Any, i: int, t: float) -> Any:
-    """Return when neuron `i` first reached its threshold from below by the present `t`, or infinity."""
-    gap = cells[i, GAP]
-    scaled = cells[i, SCALED]
-    if gap >= 0.0 or scaled >= 0.0 or scaled < gap * numbers[FACTOR]:
+def lif_next_spike(state: Records, shared: np.record, i: int, t: float) -> float:
+    """Return when neuron `i` reached its threshold from below, up to `t`, or infinity."""
+    gap = state[i].gap
+    scaled = state[i].scaled_v
+    if gap >= 0.0 or scaled >= 0.0 or scaled < gap * shared.factor:
         return math.inf
-    return min(numbers[BASE] + numbers[TAU] * math.log(scaled / gap), t)
+    return min(shared.origin + shared.tau * math.log(scaled / gap), t)
 
 
 @kernel
-def lif_receive(cells: Any, numbers: Any, i: int, weight: float, t: float) -> None:
-    """Add a spike that arrives now, unless the neuron is refractory."""
-    heard = cells[i, LAST_FIRE] + numbers[REFRACTORY] <= t
-    cells[i, SCALED] += (weight if heard else 0.0) * numbers[FACTOR]
+def lif_receive(state: Records, shared: np.record, i: int, weight: float, t: float) -> None:
+    """Add a spike unless the neuron is refractory."""
+    responds = state[i].last_spike + shared.refractory <= t
+    state[i].scaled_v += (weight if responds else 0.0) * shared.factor
 
 
 @kernel
-def lif_ready(cells: Any, numbers: Any, i: int, t: float) -> Any:
+def lif_at_threshold(state: Records, shared: np.record, i: int, t: float) -> bool:
     """Return whether neuron `i` is at or above threshold and not refractory."""
-    above = cells[i, SCALED] >= cells[i, GAP] * numbers[FACTOR]
-    return above & (cells[i, LAST_FIRE] + numbers[REFRACTORY] <= t)
+    above = state[i].scaled_v >= state[i].gap * shared.factor
+    return above & (state[i].last_spike + shared.refractory <= t)
 
 
 @kernel
-def lif_fire(cells: Any, numbers: Any, i: int, t: float) -> Any:
-    """Reset neuron `i`, which fired at `t`; return whether it is still at or above threshold."""
-    tau = numbers[TAU]
-    membrane = cells[i, SCALED] * math.exp((numbers[BASE] - t) / tau)
-    threshold = cells[i, GAP] + cells[i, LEVEL]
-    above_level = membrane - threshold if numbers[RESET_ZERO] == 0.0 else -cells[i, LEVEL]
-    # The membrane stands still through the refractory period: scale it as if it had started only at
-    # its end.
-    cells[i, SCALED] = above_level * math.exp((t + numbers[REFRACTORY] - numbers[BASE]) / tau)
-    return above_level >= cells[i, GAP]
+def lif_reset(state: Records, shared: np.record, i: int, t: float) -> bool:
+    """Reset neuron `i`; return whether it remains at or above threshold."""
+    neuron = state[i]
+    membrane = neuron.scaled_v * math.exp((shared.origin - t) / shared.tau)
+    threshold = neuron.gap + neuron.level
+    above_level = -neuron.level if shared.reset_zero else membrane - threshold
+    # The membrane is constant through the refractory period: scale it as if it had started at its
+    # end.
+    end = t + shared.refractory
+    neuron.scaled_v = above_level * math.exp((end - shared.origin) / shared.tau)
+    return above_level >= neuron.gap
 
 
 @kernel
-def lif_membrane(cells: Any, numbers: Any, i: int, t: float) -> Any:
-    """Return the membrane of neuron `i`, which stands still while it is refractory."""
-    moved = max(t, cells[i, LAST_FIRE] + numbers[REFRACTORY])
-    return cells[i, LEVEL] + cells[i, SCALED] * math.exp((numbers[BASE] - moved) / numbers[TAU])
+def lif_membrane(state: Records, shared: np.record, i: int, t: float) -> float:
+    """Return the membrane of neuron `i`, which is constant while it is refractory."""
+    moved = max(t, state[i].last_spike + shared.refractory)
+    return state[i].level + state[i].scaled_v * math.exp((shared.origin - moved) / shared.tau)
 
 
 @kernel
-def _window_period(drive: Any, window: Any, tau: Any) -> Any:
-    """Return exp(period / tau) and the period in ms between spikes under a drive in thresholds a window, or (0, inf).
+def _window_period(drive: float, window: float, tau: float) -> tuple[float, float]:
+    """Return exp(period / tau) and the period between spikes in ms, or (0, inf) without spikes.
 
-    The first comes after one period too, since a neuron that has just been reset is as one at rest.
+    The first spike comes after one period too: a neuron that was just reset is at rest.
     """
-    current = min(
-        drive * tau / window + LEAK_SHARE, STRONGEST
-    )  # where the membrane would settle, in thresholds
+    # where the membrane would settle, in thresholds
+    current = min(drive * tau / window + LEAK_SHARE, STRONGEST)
     if not current > 1.0:
         return 0.0, math.inf
     ratio = current / (current - 1.0)
@@ -196,26 +189,35 @@ def _window_period(drive: Any, window: Any, tau: Any) -> Any:
 
 
 @kernel
-def _times_on_grid(cell: LIF, drive: Any, window: Any, tau: Any, times: Any) -> Any:
-    """Write at which multiples of `cell.dt` a neuron fires; return how often."""
+def _times_on_grid(
+    parameters: LIF, drive: float, window: float, tau: float, times: NDArray[np.float64]
+) -> int:
+    """Write at which multiples of `dt` a neuron fires; return their number."""
     level = min(drive * tau / window + LEAK_SHARE, STRONGEST)
-    keep = math.exp(-cell.dt / tau)
+    keep = math.exp(-parameters.dt / tau)
     v = 0.0
     n = 0
-    for step in range(1, min(int(window / cell.dt + 0.5), times.shape[0]) + 1):
+    for step in range(1, min(int(window / parameters.dt + 0.5), times.shape[0]) + 1):
         v = level + (v - level) * keep
         if v >= 1.0:
-            times[n] = step * cell.dt
+            times[n] = step * parameters.dt
             n += 1
-            v = 0.0 if cell.reset_zero else v - 1.0
+            v = 0.0 if parameters.reset_zero else v - 1.0
     return n
 
 
 @kernel
-def lif_times(cell: LIF, drive: Any, window: Any, tau: Any, room: Any, times: Any) -> Any:
-    """Write when a neuron fires; see `WindowOperations.times`."""
-    if cell.dt > 0.0:
-        return _times_on_grid(cell, drive, window, tau, times)
+def lif_times(
+    parameters: LIF,
+    drive: float,
+    window: float,
+    tau: float,
+    scratch: NDArray[np.float64],
+    times: NDArray[np.float64],
+) -> int:
+    """Write spike times; see `WindowOperations.times`."""
+    if parameters.dt > 0.0:
+        return _times_on_grid(parameters, drive, window, tau, times)
     _, period = _window_period(drive, window, tau)
     n = min(int(window / period), times.shape[0]) if period <= window else 0
     for k in range(n):
@@ -224,10 +226,10 @@ def lif_times(cell: LIF, drive: Any, window: Any, tau: Any, room: Any, times: An
 
 
 @kernel
-def _power(base: Any, exponent: Any) -> Any:
-    """Return base ** exponent for a whole exponent below 32, by squaring.
+def _power(base: float, exponent: int) -> float:
+    """Return base ** exponent for an exponent below 32 by squaring.
 
-    The same bytes compiled or not.
+    Bit-identical compiled and interpreted, unlike ``**``.
     """
     result = 1.0
     for _ in range(5):
@@ -240,15 +242,22 @@ def _power(base: Any, exponent: Any) -> Any:
 
 @kernel
 def lif_trace(
-    cell: LIF, drive: Any, window: Any, tau: Any, tau_trace: Any, late: Any, room: Any, times: Any
-) -> tuple[Any, Any]:
-    """Return the trace of a neuron and its number of spikes; see `WindowOperations.trace`.
+    parameters: LIF,
+    drive: float,
+    window: float,
+    tau: float,
+    tau_trace: float,
+    late: float,
+    scratch: NDArray[np.float64],
+    times: NDArray[np.float64],
+) -> tuple[float, int]:
+    """Return trace and number of spikes; see `WindowOperations.trace`.
 
-    With spikes every period p both sums of the trace, over exp(-(window - k p) / tau_trace) and
+    With a spike every period p the two sums of the trace, over exp(-(window - k p) / tau_trace) and
     over its square, are geometric.
     """
-    if cell.dt > 0.0:
-        n_steps = _times_on_grid(cell, drive, window, tau, times)
+    if parameters.dt > 0.0:
+        n_steps = _times_on_grid(parameters, drive, window, tau, times)
         return trace_of(times, n_steps, window, tau_trace), n_steps
     ratio, period = _window_period(drive, window, tau)
     if not period <= window:
@@ -265,20 +274,27 @@ MODEL = NeuronModel(
     kind=LIF,
     events=EventOperations(
         receive=lif_receive,
-        ready=lif_ready,
-        fire=lif_fire,
+        at_threshold=lif_at_threshold,
+        reset=lif_reset,
         membrane=lif_membrane,
-        crossing=lif_crossing,
-        enter=lif_enter,
-        quiet=lif_quiet,
-        foresee=lif_foresee,
-        calm=lif_calm,
-        lift=lif_lift,
+        next_spike=lif_next_spike,
+        advance_to=lif_advance_to,
+        none_fired=lif_none_fired,
+        set_horizon=lif_set_horizon,
+        silent_until_horizon=lif_silent_until_horizon,
+        psp_scale=lif_psp_scale,
     ),
     start=_start,
     shift=_shift,
     parameters={},
-    window=WindowOperations(settings=lambda tau: LIF(), times=lif_times, trace=lif_trace),
-    run_net=run_lif,
-    run_samples=run_lif_samples,
+    window=WindowOperations(
+        settings=_settings,
+        times=lif_times,
+        trace=lif_trace,
+        options=("reset", "dt"),
+        as_network=True,
+    ),
+    clocked=True,
+    nir_node="LIF",
+    dense=DenseOperations(run=run_lif, run_samples=run_lif_samples),
 )

@@ -1,160 +1,182 @@
-"""One set of operations for all neuron models: each call goes to the model that it names.
+"""The event operations of `EventOperations` for the neurons of any model.
 
-Compiled, the choice is made by the type of `model` when the caller is compiled, so that it costs
-nothing and only the models in use are ever compiled. Interpreted (NUMBA_DISABLE_JIT=1) it is made
-at each call.
+In compiled code the type of `neurons.model` selects the kernel while the caller is compiled, at no
+cost at run time. Interpreted (NUMBA_DISABLE_JIT=1) each call selects it.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import replace
+from functools import cache
+from typing import Any, NamedTuple
 
-from loco_stream._compiler.jit import overloaded
-from loco_stream.neurons.registry import EventOperations, model_of
+from loco_stream._compiler.jit import kernel, overloaded
+from loco_stream.neurons.definition import Records, model_of
 
 __all__ = [
-    "calm",
-    "crossing",
-    "enter",
-    "fire",
-    "foresee",
-    "lift",
+    "Neurons",
+    "advance_to",
+    "at_threshold",
     "membrane",
-    "quiet",
-    "ready",
+    "next_spike",
+    "none_fired",
+    "psp_scale",
     "receive",
+    "reset",
+    "set_horizon",
+    "silent_until_horizon",
 ]
 
 
-def enter(model: Any, cells: Any, numbers: Any, t: float) -> None:
-    """Make `t` the present of the whole layer."""
-    _enter(type(model))(model, cells, numbers, t)
+class Neurons(NamedTuple):
+    """The neurons of one layer: their model and the two results of its `start`."""
+
+    model: tuple[object, ...]  # an instance of `NeuronModel.kind`
+    state: Records  # (n,)
+    shared: Records  # (1,)
 
 
-def crossing(model: Any, cells: Any, numbers: Any, i: int, t: float) -> float:
-    """Return when neuron `i` fired by itself by the present `t`, or infinity."""
-    return float(_crossing(type(model))(model, cells, numbers, i, t))
+def receive(neurons: Neurons, i: int, weight: float, t: float) -> None:
+    """Add a spike of `weight` that arrives at neuron `i` at the present time `t`."""
+    _kernels(type(neurons.model)).receive(neurons.state, neurons.shared[0], i, weight, t)
 
 
-def quiet(model: Any, cells: Any, numbers: Any, first: int, stop: int) -> bool:
-    """Return True only if none of the neurons `first` to `stop - 1` has fired by itself by now."""
-    return bool(_quiet(type(model))(model, cells, numbers, first, stop))
+def at_threshold(neurons: Neurons, i: int, t: float) -> bool:
+    """Return whether neuron `i` must fire at the present time `t`."""
+    return bool(_kernels(type(neurons.model)).at_threshold(neurons.state, neurons.shared[0], i, t))
 
 
-def foresee(model: Any, cells: Any, numbers: Any, t: float) -> None:
-    """Make `t` the horizon of `calm`."""
-    _foresee(type(model))(model, cells, numbers, t)
+def reset(neurons: Neurons, i: int, t: float) -> bool:
+    """Reset neuron `i`, which fires at `t`; return whether it remains at or above threshold."""
+    return bool(_kernels(type(neurons.model)).reset(neurons.state, neurons.shared[0], i, t))
 
 
-def calm(model: Any, cells: Any, numbers: Any, i: int) -> bool:
-    """Return True only if neuron `i` fires neither now nor by the horizon if left alone."""
-    return bool(_calm(type(model))(model, cells, numbers, i))
+def membrane(neurons: Neurons, i: int, t: float) -> float:
+    """Return the membrane of neuron `i` at the present time `t`."""
+    return float(_kernels(type(neurons.model)).membrane(neurons.state, neurons.shared[0], i, t))
 
 
-def lift(model: Any, cells: Any, numbers: Any, t: float) -> float:
-    """Return what a spike of weight 1 that arrives at `t` adds to a neuron.
-
-    Not for models that do not say.
-    """
-    return float(_lift(type(model))(model, cells, numbers, t))
+def next_spike(neurons: Neurons, i: int, t: float) -> float:
+    """Return when neuron `i` reached its threshold without input, up to `t`, or infinity."""
+    return float(_kernels(type(neurons.model)).next_spike(neurons.state, neurons.shared[0], i, t))
 
 
-def receive(model: Any, cells: Any, numbers: Any, i: int, weight: float, t: float) -> None:
-    """Add a spike of `weight` arriving at neuron `i` at the present `t`."""
-    _events(type(model)).receive(cells, numbers, i, weight, t)
+def advance_to(neurons: Neurons, t: float) -> None:
+    """Make `t` the present time of the layer."""
+    _kernels(type(neurons.model)).advance_to(neurons.state, neurons.shared[0], t)
 
 
-def ready(model: Any, cells: Any, numbers: Any, i: int, t: float) -> bool:
-    """Return whether neuron `i` must fire at the present `t`."""
-    return bool(_events(type(model)).ready(cells, numbers, i, t))
+def none_fired(neurons: Neurons, first: int, stop: int) -> bool:
+    """Return True only if none of the neurons `first` to `stop - 1` has reached its threshold."""
+    return bool(
+        _kernels(type(neurons.model)).none_fired(neurons.state, neurons.shared[0], first, stop)
+    )
 
 
-def fire(model: Any, cells: Any, numbers: Any, i: int, t: float) -> bool:
-    """Reset neuron `i`, which fired at `t`; return whether it stays at or above threshold."""
-    return bool(_events(type(model)).fire(cells, numbers, i, t))
+def set_horizon(neurons: Neurons, t: float) -> None:
+    """Make `t` the horizon of `silent_until_horizon`."""
+    _kernels(type(neurons.model)).set_horizon(neurons.state, neurons.shared[0], t)
 
 
-def membrane(model: Any, cells: Any, numbers: Any, i: int, t: float) -> float:
-    """Return the membrane of neuron `i` at the present `t`."""
-    return float(_events(type(model)).membrane(cells, numbers, i, t))
+def silent_until_horizon(neurons: Neurons, i: int) -> bool:
+    """Return True only if neuron `i` does not fire until the horizon without further input."""
+    return bool(
+        _kernels(type(neurons.model)).silent_until_horizon(neurons.state, neurons.shared[0], i)
+    )
 
 
-def _events(kind: type[Any]) -> EventOperations:
-    return model_of(kind).events
+def psp_scale(neurons: Neurons, t: float) -> float:
+    """Return the change of `scaled_v` by a spike of weight 1 at `t`; NaN if the model has none."""
+    return float(_kernels(type(neurons.model)).psp_scale(neurons.state, neurons.shared[0], t))
 
 
-def _enter(kind: type[Any]) -> Any:
-    operation = _events(kind).enter
-    if operation is None:
-        return lambda model, cells, numbers, t: None
-    return lambda model, cells, numbers, t: operation(cells, numbers, t)
+@kernel
+def _nothing(state, shared, t):
+    return None
 
 
-def _crossing(kind: type[Any]) -> Any:
-    operation = _events(kind).crossing
-    if operation is None:
-        return lambda model, cells, numbers, i, t: math.inf
-    return lambda model, cells, numbers, i, t: operation(cells, numbers, i, t)
+@kernel
+def _never(state, shared, i, t):
+    return math.inf
 
 
-def _quiet(kind: type[Any]) -> Any:
-    events = _events(kind)
-    operation = events.quiet
-    silent = events.crossing is None
-    if operation is None:
-        return lambda model, cells, numbers, first, stop: silent
-    return lambda model, cells, numbers, first, stop: operation(cells, numbers, first, stop)
+@kernel
+def _all_silent(state, shared, first, stop):
+    return True
 
 
-def _foresee(kind: type[Any]) -> Any:
-    operation = _events(kind).foresee
-    if operation is None:
-        return lambda model, cells, numbers, t: None
-    return lambda model, cells, numbers, t: operation(cells, numbers, t)
+@kernel
+def _some_may_fire(state, shared, first, stop):
+    return False
 
 
-def _calm(kind: type[Any]) -> Any:
-    operation = _events(kind).calm
-    if operation is None:
-        return lambda model, cells, numbers, i: False
-    return lambda model, cells, numbers, i: operation(cells, numbers, i)
+@kernel
+def _may_fire(state, shared, i):
+    return False
 
 
-def _lift(kind: type[Any]) -> Any:
-    operation = _events(kind).lift
-    if operation is None:
-        return lambda model, cells, numbers, t: math.nan
-    return lambda model, cells, numbers, t: operation(cells, numbers, t)
+@kernel
+def _no_scale(state, shared, t):
+    return math.nan
+
+
+@cache
+def _kernels(kind: type[tuple[object, ...]]) -> Any:
+    """Return a model's `EventOperations` with defaults for the operations that it leaves out."""
+    given = model_of(kind).events
+    defaults = {
+        "next_spike": _never,
+        "advance_to": _nothing,
+        "none_fired": _all_silent if given.next_spike is None else _some_may_fire,
+        "set_horizon": _nothing,
+        "silent_until_horizon": _may_fire,
+        "psp_scale": _no_scale,
+    }
+    return replace(given, **{k: v for k, v in defaults.items() if getattr(given, k) is None})
+
+
+# Compiled code: each function below receives numba types and returns the code of the call.
+
+
+def _selected(neurons, operation):
+    kind = neurons.types[neurons.fields.index("model")].instance_class
+    return getattr(_kernels(kind), operation.__name__)
 
 
 @overloaded(receive)
-def _receive(model, cells, numbers, i, weight, t):  # type: ignore[no-untyped-def]
-    operation = _events(model.instance_class).receive
-    return lambda model, cells, numbers, i, weight, t: operation(cells, numbers, i, weight, t)
+def _receive(neurons, i, weight, t):
+    run = _selected(neurons, receive)
+    return lambda neurons, i, weight, t: run(neurons.state, neurons.shared[0], i, weight, t)
 
 
-@overloaded(ready)
-def _ready(model, cells, numbers, i, t):  # type: ignore[no-untyped-def]
-    operation = _events(model.instance_class).ready
-    return lambda model, cells, numbers, i, t: operation(cells, numbers, i, t)
+@overloaded(none_fired)
+def _none_fired(neurons, first, stop):
+    run = _selected(neurons, none_fired)
+    return lambda neurons, first, stop: run(neurons.state, neurons.shared[0], first, stop)
 
 
-@overloaded(fire)
-def _fire(model, cells, numbers, i, t):  # type: ignore[no-untyped-def]
-    operation = _events(model.instance_class).fire
-    return lambda model, cells, numbers, i, t: operation(cells, numbers, i, t)
+@overloaded(silent_until_horizon)
+def _silent_until_horizon(neurons, i):
+    run = _selected(neurons, silent_until_horizon)
+    return lambda neurons, i: run(neurons.state, neurons.shared[0], i)
 
 
-@overloaded(membrane)
-def _membrane(model, cells, numbers, i, t):  # type: ignore[no-untyped-def]
-    operation = _events(model.instance_class).membrane
-    return lambda model, cells, numbers, i, t: operation(cells, numbers, i, t)
+def _overload_at(operation):
+    @overloaded(operation)
+    def select(neurons, i, t):
+        run = _selected(neurons, operation)
+        return lambda neurons, i, t: run(neurons.state, neurons.shared[0], i, t)
 
 
-overloaded(enter)(lambda model, cells, numbers, t: _enter(model.instance_class))
-overloaded(crossing)(lambda model, cells, numbers, i, t: _crossing(model.instance_class))
-overloaded(quiet)(lambda model, cells, numbers, first, stop: _quiet(model.instance_class))
-overloaded(foresee)(lambda model, cells, numbers, t: _foresee(model.instance_class))
-overloaded(calm)(lambda model, cells, numbers, i: _calm(model.instance_class))
-overloaded(lift)(lambda model, cells, numbers, t: _lift(model.instance_class))
+def _overload_for_layer(operation):
+    @overloaded(operation)
+    def select(neurons, t):
+        run = _selected(neurons, operation)
+        return lambda neurons, t: run(neurons.state, neurons.shared[0], t)
+
+
+for _at in (at_threshold, reset, membrane, next_spike):
+    _overload_at(_at)
+for _for_layer in (advance_to, set_horizon, psp_scale):
+    _overload_for_layer(_for_layer)

@@ -1,9 +1,11 @@
-"""What every neuron model does with lists of spikes: check, group and sort them."""
+"""Lists of spikes: checking, grouping, and the synaptic trace they leave."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import entry, kernel
 
@@ -14,52 +16,79 @@ __all__ = [
     "STRONGEST",
     "first_bad_event",
     "group_events",
-    "sort_spikes",
     "trace_of",
 ]
 
-NO_ROOM = -1  # returned where outputs did not suffice
-MOST_SPIKES = 20  # of a neuron in a window; a stronger drive brings no more
-STRONGEST = (
-    1e6  # thresholds: a current beyond fires a neuron no sooner, and its period would be nothing
-)
-LEAK_SHARE = (
-    0.5  # thresholds a window: what the leak takes from a constant drive, given back on average
-)
-_STRIDE = 16  # events that are passed over at once where the last of them has the same time
+NO_ROOM = -1  # returned where output arrays are too short
+MOST_SPIKES = 20  # of a neuron per window; a stronger drive causes no more
+STRONGEST = 1e6  # thresholds; with a larger current the period between spikes would round to 0
+# In thresholds per window: what the leak takes from a constant drive on average, added to it.
+LEAK_SHARE = 0.5
+_STRIDE = 16  # events that are skipped at once where the last of them has the same time
 
 
 @entry
-def first_bad_event(times: Any, indices: Any, n_inputs: int, duration: float) -> Any:
-    """Return the first event that is out of order, outside [0, duration] or of no input neuron.
+def first_bad_event(
+    times: NDArray[np.floating], indices: NDArray[np.integer], n_inputs: int, duration: float
+) -> int:
+    """Return the number of the first event with a bad time or input neuron, or -1.
 
-    -1 if none is.
+    Times must ascend within [0, duration].
+
+    Parameters
+    ----------
+    times
+        (n,) float32 or float64, in ms.
+    indices
+        (n,) int32 or int64; allowed are 0 to ``n_inputs - 1``.
     """
     n = times.shape[0]
     if n == 0:
         return -1
     limit = times.dtype.type(duration)
-    bad = False
-    for k in range(1, n):
-        bad |= not times[k] >= times[k - 1]  # also where one is no number
-    least = most = indices[0]
-    for k in range(n):
-        least = min(least, indices[k])
-        most = max(most, indices[k])
-    if not bad and times[0] >= 0.0 and times[n - 1] <= limit and least >= 0 and most < n_inputs:
+    if _all_good(times, indices, n_inputs, limit):
         return -1
     for k in range(n):
-        ordered = times[k] >= (times[k - 1] if k > 0 else 0.0)
-        if not ordered or not times[k] <= limit or indices[k] < 0 or indices[k] >= n_inputs:
+        ascends = times[k] >= (times[k - 1] if k > 0 else 0.0)
+        if not ascends or not times[k] <= limit or indices[k] < 0 or indices[k] >= n_inputs:
             return k
     return -1
 
 
 @kernel
-def group_events(times: Any, group_times: Any, ends: Any) -> Any:
-    """Write the distinct ones of sorted times and where in the events each ends.
+def _all_good(
+    times: NDArray[np.floating],
+    indices: NDArray[np.integer],
+    n_inputs: int,
+    limit: np.floating,
+) -> bool:
+    """Return whether no event is bad, in loops that LLVM vectorizes."""
+    n = times.shape[0]
+    bad = False
+    for k in range(1, n):
+        bad |= not times[k] >= times[k - 1]  # also where one is NaN
+    lowest = highest = indices[0]
+    for k in range(n):
+        lowest = min(lowest, indices[k])
+        highest = max(highest, indices[k])
+    within = times[0] >= 0.0 and times[n - 1] <= limit
+    return not bad and within and lowest >= 0 and highest < n_inputs
+
+
+@kernel
+def group_events(
+    times: NDArray[np.floating], group_times: NDArray[np.floating], ends: NDArray[np.int64]
+) -> int:
+    """Write the distinct times of sorted events and where the events of each end.
 
     Return their number, or `NO_ROOM`.
+
+    Parameters
+    ----------
+    times
+        (n,) float32 or float64.
+    group_times, ends
+        (room,) of the same dtype and (room,) int64, written.
     """
     n = times.shape[0]
     n_groups = 0
@@ -79,32 +108,16 @@ def group_events(times: Any, group_times: Any, ends: Any) -> Any:
 
 
 @kernel
-def sort_spikes(times: Any, indices: Any, start: int, stop: int) -> None:
-    """Sort the spikes `start` to `stop - 1` by time and neuron.
+def trace_of(times: NDArray[np.float64], n: int, window: float, tau_trace: float) -> float:
+    """Return the synaptic trace at the end of a window after the first `n` spikes at `times`.
 
-    By insertion, since they are few between events.
-    """
-    for s in range(start + 1, stop):
-        t = times[s]
-        i = indices[s]
-        place = s
-        while place > start and (
-            times[place - 1] > t or (times[place - 1] == t and indices[place - 1] > i)
-        ):
-            times[place] = times[place - 1]
-            indices[place] = indices[place - 1]
-            place -= 1
-        times[place] = t
-        indices[place] = i
+    A spike adds 2 (exp(-s / tau_trace) - exp(-2 s / tau_trace)) at `s` ms after it. This is 0 at
+    first, so that the trace of a neuron is continuous in its drive although spikes are discrete.
 
-
-@kernel
-def trace_of(times: Any, n: Any, window: Any, tau_trace: Any) -> Any:
-    """Return what the first `n` spikes at `times` leave in a synaptic trace at the window's end.
-
-    A spike adds 2 (exp(-s / tau) - exp(-2 s / tau)) at `s` ms after it: nothing at first, so that a
-    neuron's trace changes continuously with its drive although spikes come one by one, and their
-    times carry its grades.
+    Parameters
+    ----------
+    times
+        (n or more,) float64, in ms from the start of the window.
     """
     total = 0.0
     for k in range(n):

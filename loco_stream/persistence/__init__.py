@@ -1,1 +1,1 @@
-"""Checked files: the format, and what brings files of older versions up to date."""
+"""Checked files: their format, atomic writes, and migrations of files of earlier versions."""

@@ -1,7 +1,7 @@
-"""Writing files whole or not at all, and nothing in the place of what is no file.
+"""Atomic writes of files, durable on disk.
 
-A regular file is replaced in one step; a link leads to the file that is replaced. A device or a
-pipe is written to as it is, and everything else is refused.
+A regular file is replaced in one step; a symbolic link stays and its target is replaced. A device
+or a pipe is written to directly, and every other kind of path is refused.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _REFUSED = {
     stat.S_IFBLK: (errno.EINVAL, "it is a disk; name a file"),
     stat.S_IFSOCK: (errno.EINVAL, "it is a socket; name a file"),
 }
-_LEFT_OVER_SECONDS = 3600.0  # no write takes that long
+_STALE_SECONDS = 3600.0  # no write takes that long
 
 
 def check_place(path: str | os.PathLike[str]) -> None:
-    """Refuse a place that `atomic_write` cannot write to; nothing is opened, made or changed.
+    """Refuse a path that `atomic_write` cannot write to; nothing is opened, created or changed.
 
     Raises
     ------
     OSError
-        A folder, a disk or a socket is there, its folder is missing, or this user may not write
+        The path is a folder, a disk or a socket, its folder is missing, or this user may not write
         there.
 
     Examples
@@ -54,24 +54,24 @@ def check_place(path: str | os.PathLike[str]) -> None:
 
 
 def atomic_write(path: str | os.PathLike[str], content: bytes, mode: int = 0o666) -> None:
-    """Write a file whole and durable, or leave the old one.
+    """Write a file completely and durably, or leave the old one.
 
-    Temporary file, fsync, rename, fsync of the folder.
+    The steps are a temporary file, fsync, rename, and fsync of the folder.
 
     Parameters
     ----------
     path
-        A new or a regular file, or a link to one. A device or a pipe with a reader is written
-        through.
+        A new or a regular file, or a link to one; or a device, or a pipe with a reader, which is
+        written to directly.
     content
-        All of it.
+        All bytes of the file.
     mode
-        Permissions of a new file, before the process's umask; one that is replaced keeps its own.
+        Permissions of a new file, before the umask of the process; a replaced file keeps its own.
 
     Raises
     ------
     OSError
-        As `check_place` tells, a pipe without a reader, or the system refuses.
+        `check_place` refuses the path, a pipe has no reader, or the operating system refuses.
 
     Examples
     --------
@@ -86,18 +86,10 @@ def atomic_write(path: str | os.PathLike[str], content: bytes, mode: int = 0o666
         _write_through(path, content)
         return
     target = Path(os.path.realpath(path))
-    _sweep(target)
+    _remove_stale(target)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    flags = (
-        os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-    )  # no link that somebody laid there
     try:
-        with open(os.open(temporary, flags, mode), "wb") as file:
-            with suppress(FileNotFoundError):
-                temporary.chmod(stat.S_IMODE(target.stat().st_mode))
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        _write_temporary(temporary, target, content, mode)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -105,7 +97,7 @@ def atomic_write(path: str | os.PathLike[str], content: bytes, mode: int = 0o666
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the folder's entries durable; a rename alone may be lost with the power."""
+    """Make the entries of a folder durable; without it a power cut may undo a rename."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -113,8 +105,20 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def _write_temporary(temporary: Path, target: Path, content: bytes, mode: int) -> None:
+    """Write and sync the temporary file, with the permissions of `target` if it exists."""
+    # O_NOFOLLOW and O_EXCL: a link that somebody placed under this name is not followed
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    with open(os.open(temporary, flags, mode), "wb") as file:
+        with suppress(FileNotFoundError):
+            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def _kind(path: str | os.PathLike[str]) -> int:
-    """Return the type of what a path leads to, as `stat.S_IFMT` names it; 0 for nothing."""
+    """Return the type of the file at a path, a `stat.S_IF*` number; 0 if nothing is there."""
     try:
         return stat.S_IFMT(os.stat(path).st_mode)
     except FileNotFoundError:
@@ -122,10 +126,10 @@ def _kind(path: str | os.PathLike[str]) -> int:
 
 
 def _write_through(path: str | os.PathLike[str], content: bytes) -> None:
+    # Without O_NONBLOCK, opening a pipe without a reader would wait for ever.
+    flags = os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)
     try:
-        descriptor = os.open(
-            path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)
-        )  # do not wait for a reader for ever
+        descriptor = os.open(path, flags)
     except OSError as error:
         if error.errno == errno.ENXIO:
             raise OSError(errno.ENXIO, "nobody reads from this pipe", os.fspath(path)) from error
@@ -135,9 +139,9 @@ def _write_through(path: str | os.PathLike[str], content: bytes) -> None:
         file.write(content)
 
 
-def _sweep(target: Path) -> None:
-    """Remove what a write of this file left over when it was killed."""
+def _remove_stale(target: Path) -> None:
+    """Remove temporary files that a killed write of this file left."""
     for path in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
         with suppress(FileNotFoundError, PermissionError):
-            if time.time() - path.lstat().st_mtime > _LEFT_OVER_SECONDS:
+            if time.time() - path.lstat().st_mtime > _STALE_SECONDS:
                 path.unlink()

@@ -1,4 +1,4 @@
-"""One checked file: kind + config + arrays, and nothing that can run code.
+"""The checked file: a kind, plain values and arrays, and nothing that can run code.
 
 Layout, little-endian::
 
@@ -7,10 +7,10 @@ Layout, little-endian::
     u16      0
     u32      length of the header
     header   MessagePack {"kind", "config", "arrays": [[name, dtype, shape], ...]}
-    data     the arrays' bytes, C order, one after the other
-    32 bytes SHA-256 of all before
+    data     bytes of the arrays, C order, in the order of the header
+    32 bytes SHA-256 of everything before
 
-Equal content gives equal bytes: no time, no host name.
+Equal content gives equal bytes: the file holds no time and no host name.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from loco_stream.errors import CheckpointError
+from loco_stream.persistence.content import Array, Arrays, Plain, Saved, State
 from loco_stream.persistence.files import atomic_write, sync_folder
-from loco_stream.persistence.migrations import VERSION, Saved, check_version, migrate
+from loco_stream.persistence.migrations import VERSION, check_version, migrate
 
 __all__ = [
     "MAX_BYTES",
@@ -55,33 +55,33 @@ _TUPLE = 1
 _BIG_INT = 2
 _DTYPE_KINDS = "biuf"
 _DTYPE = re.compile(r"[<|>][biuf](1|2|4|8|16)")
-_AS_IT_IS = frozenset({str, float, bool, bytes, type(None), msgspec.Raw})  # Raw: encoded before
+_UNCHANGED = frozenset({str, float, bool, bytes, type(None), msgspec.Raw})  # Raw: encoded before
 
 
 def write(
     path: str | os.PathLike[str],
     kind: str,
-    config: Mapping[str, Any],
-    arrays: Mapping[str, NDArray[Any]],
+    config: State,
+    arrays: Mapping[str, Array],
     mode: int = 0o666,
 ) -> None:
-    """Write one checked file, all or nothing.
+    """Write one checked file atomically.
 
-    The bytes go to a temporary file beside `path`, are synced, and take its name in one step, so a
-    crash leaves either the old file or the new one.
+    The bytes go to a temporary file in the same folder, are synced, and take the name of `path` in
+    one step: after a crash either the old file or the new one is there.
 
     Parameters
     ----------
     path
         The file; an existing one is replaced.
     kind
-        What the content is, for example ``"LOCOClassifier"`` or ``"checkpoint"``.
+        Type of the content, for example ``"LOCOClassifier"`` or ``"checkpoint"``.
     config
         Plain values: None, bool, int, float, str, bytes, and lists, tuples and dicts of them.
     arrays
         Boolean, integer and floating arrays of any shape.
     mode
-        Permissions of a new file, before the process's umask; one that is replaced keeps its own.
+        Permissions of a new file, before the umask of the process; a replaced file keeps its own.
 
     Raises
     ------
@@ -107,22 +107,21 @@ def write(
 
 
 def read(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Saved:
-    """Read a file that `write` made, checking every byte of it first.
+    """Read a file that `write` made; its checksum is verified first.
 
     Parameters
     ----------
     path
         The file.
     max_bytes
-        Size in bytes beyond which it is refused unread. A few times as much memory is needed, never
-        more: no number in the file makes the reader ask for memory that the file's own bytes do not
-        fill.
+        Size in bytes beyond which the file is refused unread. Reading needs a small multiple of the
+        file's size in memory; no number in the file can raise that.
 
     Raises
     ------
     CheckpointError
-        The file is missing, too large, not one of ours, of a version that cannot be read, cut
-        short, or damaged.
+        The file is missing, too large, truncated, damaged, not a loco-stream file, or of a version
+        that cannot be read.
     """
     name = os.fspath(path)
     try:
@@ -136,38 +135,37 @@ def read(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Saved:
     return from_bytes(content, name)
 
 
-def to_bytes(kind: str, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Return the content of the file that `write` makes; raises `CheckpointError` as it does."""
+def to_bytes(kind: str, config: State, arrays: Mapping[str, Array]) -> bytes:
+    """Return the bytes of the file that `write` makes; raises `CheckpointError` as it does."""
     content = _pack(kind, config, arrays)
     return content + hashlib.sha256(content).digest()
 
 
 def from_bytes(content: bytes, name: str) -> Saved:
-    """Undo `to_bytes`, checking every byte first.
+    """Undo `to_bytes`; the checksum is verified first, and earlier versions are migrated.
 
-    Raises `CheckpointError`, which calls the content `name`.
+    Raises `CheckpointError`, in whose message the content is called `name`.
     """
     if len(content) < _PREFIX.size + _HASH_BYTES or content[:8] != _MAGIC:
         raise CheckpointError(f"{name} is not a loco-stream file: it does not begin with LOCOFILE")
     if hashlib.sha256(memoryview(content)[:-_HASH_BYTES]).digest() != content[-_HASH_BYTES:]:
         raise CheckpointError(f"{name} is damaged: its content does not match its SHA-256 checksum")
     _, version, _, header_bytes = _PREFIX.unpack_from(content)
+    body = memoryview(content)[_PREFIX.size : -_HASH_BYTES]
     try:
         check_version(version)
-        return migrate(
-            _unpack(memoryview(content)[_PREFIX.size : -_HASH_BYTES], header_bytes), version
-        )
+        return migrate(_unpack(body, header_bytes), version)
     except CheckpointError as error:
         raise CheckpointError(f"{name} {error}") from error
 
 
-def digest(kind: str, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
-    """SHA-256 in hex of what `write` would write: equal states give equal digests."""
+def digest(kind: str, config: State, arrays: Mapping[str, Array]) -> str:
+    """Return the SHA-256 in hex of what `write` would write: equal states give equal digests."""
     return hashlib.sha256(_pack(kind, config, arrays)).hexdigest()
 
 
-def encode_plain(value: Any) -> bytes:
-    """MessagePack of plain values that keeps tuples and integers of any size.
+def encode_plain(value: Plain) -> bytes:
+    """Return plain values as MessagePack; tuples and integers of any size are preserved.
 
     Raises
     ------
@@ -180,7 +178,7 @@ def encode_plain(value: Any) -> bytes:
         raise CheckpointError(f"cannot store this value: {error}") from error
 
 
-def decode_plain(content: bytes | memoryview) -> Any:
+def decode_plain(content: bytes | memoryview) -> Plain:
     """Undo `encode_plain`; raises `CheckpointError` for anything it did not make."""
     try:
         return _DECODER.decode(content)
@@ -195,28 +193,27 @@ def decode_plain(content: bytes | memoryview) -> Any:
         raise CheckpointError(f"stored values are unreadable: {error}") from error
 
 
-def _pack(kind: str, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    table: list[tuple[str, str, tuple[int, ...]]] = []
-    data: list[bytes] = []
-    for name in sorted(arrays):
-        array = np.asarray(arrays[name])
-        if array.dtype.kind not in _DTYPE_KINDS:
-            raise CheckpointError(
-                f"array {name!r} has dtype {array.dtype}; allowed are booleans, integers and floats"
-            )
-        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        table.append((name, array.dtype.str, array.shape))
-        data.append(array.tobytes())
-    header = encode_plain(
-        {"kind": kind, "config": dict(config), "arrays": [list(row) for row in table]}
-    )
-    return b"".join([_PREFIX.pack(_MAGIC, VERSION, 0, len(header)), header, *data])
+def _pack(kind: str, config: State, arrays: Mapping[str, Array]) -> bytes:
+    packed = {name: _packed_array(name, arrays[name]) for name in sorted(arrays)}
+    table = [[name, array.dtype.str, array.shape] for name, array in packed.items()]
+    header = encode_plain({"kind": kind, "config": dict(config), "arrays": table})
+    prefix = _PREFIX.pack(_MAGIC, VERSION, 0, len(header))
+    return b"".join([prefix, header, *(array.tobytes() for array in packed.values())])
+
+
+def _packed_array(name: str, value: Array) -> Array:
+    """Return an array in little-endian byte order."""
+    array = np.asarray(value)
+    if array.dtype.kind not in _DTYPE_KINDS:
+        raise CheckpointError(
+            f"array {name!r} has dtype {array.dtype}; allowed are booleans, integers and floats"
+        )
+    return array.astype(array.dtype.newbyteorder("<"), copy=False)
 
 
 def _open(name: str, flags: int) -> int:
-    return os.open(
-        name, flags | getattr(os, "O_NONBLOCK", 0)
-    )  # a FIFO nobody writes to must not hold the reader
+    # Without O_NONBLOCK, opening a FIFO without a writer would wait for ever.
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _content(name: str, max_bytes: int) -> bytes:
@@ -239,46 +236,43 @@ def _unpack(body: memoryview, header_bytes: int) -> Saved:
         table = header["arrays"]
         if not (isinstance(kind, str) and isinstance(config, dict) and isinstance(table, list)):
             raise ValueError("kind, config or arrays is of another type")
-        arrays = {}
-        rest = body[header_bytes:]
-        for key, dtype_name, shape in table:
-            arrays[key], rest = _array(key, dtype_name, shape, rest)
-        if len(rest):
-            raise ValueError(f"{len(rest)} bytes are left over")
+        return Saved(kind, config, _unpack_arrays(table, body[header_bytes:]))
     except (KeyError, TypeError, ValueError, CheckpointError) as error:
         raise CheckpointError(f"is damaged: {error}") from error
     except MemoryError:
         raise CheckpointError("does not fit into memory") from None
-    return Saved(kind, config, arrays)
 
 
-def _array(
-    key: object, dtype_name: object, shape: object, data: memoryview
-) -> tuple[NDArray[Any], memoryview]:
-    """Return the array at the begin of `data` and what follows it.
-
-    Every number is checked before it is used.
-    """
-    if (
-        not isinstance(key, str)
-        or not isinstance(dtype_name, str)
-        or not _DTYPE.fullmatch(dtype_name)
-    ):
-        raise ValueError(f"array {key!r} has dtype {dtype_name!r}")
-    if not isinstance(shape, list | tuple) or not all(
-        type(n) is int and 0 <= n < 2**48 for n in shape
-    ):
-        raise ValueError(f"array {key!r} has shape {shape!r}")
-    dtype = np.dtype(dtype_name)
-    size = math.prod(shape) * dtype.itemsize
-    if size > len(data):
-        raise ValueError(f"array {key!r} is longer than the file")
-    return np.frombuffer(data[:size], dtype).reshape(shape).copy(), data[size:]
+def _unpack_arrays(table: list[Plain], data: memoryview) -> Arrays:
+    arrays = {}
+    for name, dtype_name, shape in table:
+        dtype = _checked_dtype(name, dtype_name)
+        _check_shape(name, shape)
+        size = math.prod(shape) * dtype.itemsize
+        if size > len(data):
+            raise ValueError(f"array {name!r} is longer than the file")
+        arrays[name] = np.frombuffer(data[:size], dtype).reshape(shape).copy()
+        data = data[size:]
+    if len(data):
+        raise ValueError(f"{len(data)} bytes are left over")
+    return arrays
 
 
-def _plain(value: Any) -> Any:
+def _checked_dtype(name: object, dtype_name: object) -> np.dtype[Any]:
+    if isinstance(name, str) and isinstance(dtype_name, str) and _DTYPE.fullmatch(dtype_name):
+        return np.dtype(dtype_name)
+    raise ValueError(f"array {name!r} has dtype {dtype_name!r}")
+
+
+def _check_shape(name: str, shape: Plain) -> None:
+    is_sequence = isinstance(shape, list | tuple)
+    if not is_sequence or not all(type(n) is int and 0 <= n < 2**48 for n in shape):
+        raise ValueError(f"array {name!r} has shape {shape!r}")
+
+
+def _plain(value: Plain) -> Plain:
     """Wrap what MessagePack would not bring back as it was."""
-    if type(value) in _AS_IT_IS:
+    if type(value) in _UNCHANGED:
         return value
     if isinstance(value, np.generic):
         value = value.item()
@@ -288,6 +282,10 @@ def _plain(value: Any) -> Any:
         return [item if type(item) is str else _plain(item) for item in value]
     if isinstance(value, Mapping):
         return {_plain_key(key): _plain(item) for key, item in value.items()}
+    return _plain_scalar(value)
+
+
+def _plain_scalar(value: Plain) -> Plain:
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
         return msgspec.msgpack.Ext(_BIG_INT, str(value).encode())
     if value is None or isinstance(value, bool | int | float | str | bytes):
@@ -295,7 +293,7 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not a plain value")
 
 
-def _plain_key(key: Any) -> Any:
+def _plain_key(key: Plain) -> Plain:
     # MessagePack arrays come back as tuples where they are keys, so a tuple needs no wrapping
     # there.
     if isinstance(key, np.generic):
@@ -307,7 +305,7 @@ def _plain_key(key: Any) -> Any:
     raise TypeError(f"{type(key).__name__} is not a plain key")
 
 
-def _extension(code: int, data: memoryview) -> Any:
+def _extension(code: int, data: memoryview) -> Plain:
     if code == _TUPLE:
         return tuple(_DECODER.decode(data))
     if code == _BIG_INT:

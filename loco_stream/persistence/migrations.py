@@ -1,76 +1,40 @@
-"""Files of earlier format versions.
+"""Migrations of files from each format version to the next one.
 
-Each is brought up step by step, or refused in one sentence that says what to do.
-
-Whoever changes what a file holds raises `VERSION` and adds one line to `MIGRATIONS`.
+Whoever changes what a file holds raises `VERSION` and adds one entry to `MIGRATIONS`;
+`tests/persistence/test_saved_schema.py` fails otherwise. `migration_steps` has the building blocks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
-
-from numpy.typing import NDArray
+from collections.abc import Mapping
 
 from loco_stream.errors import CheckpointError
-from loco_stream.persistence import learner_v2
+from loco_stream.persistence.content import Saved
+from loco_stream.persistence.migration_steps import Migration, in_order, refuse
+from loco_stream.persistence.version_2.command import settings
+from loco_stream.persistence.version_2.engine import CHECKPOINTS
+from loco_stream.persistence.version_2.models import MODELS
 
 __all__ = ["MIGRATIONS", "VERSION", "Migration", "Saved", "check_version", "migrate", "refuse"]
 
-VERSION = 3  # of the files that this release writes: 3 since release 0.3
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """What a file held: its kind, its plain values and its arrays (writable copies)."""
-
-    kind: str
-    config: dict[str, Any]
-    arrays: dict[str, NDArray[Any]]
-
-
-Migration = Callable[[Saved], Saved]
-
-
-def refuse(advice: str) -> Migration:
-    """Return a migration that raises `CheckpointError` with this sentence.
-
-    What a reader of the file is to do.
-    """
-
-    def refused(saved: Saved) -> Saved:
-        raise CheckpointError(
-            f"holds a {saved.kind} of an earlier release, which cannot be brought up: {advice}"
-        )
-
-    return refused
-
-
-def _from_v2(saved: Saved) -> Saved:
-    """Rename the arrays of the learner."""
-    if saved.kind == "checkpoint":
-        arrays = learner_v2.migrate_models(saved.config["model"], saved.arrays, "model/")
-    else:
-        arrays = learner_v2.migrate_models(saved.config, saved.arrays)
-    return Saved(saved.kind, saved.config, arrays)
-
+VERSION = 3  # of the files that this release writes: 1 release 0.1, 2 release 0.2, 3 release 0.3
 
 MIGRATIONS: Mapping[int, Migration] = {
     1: refuse(
-        "its hidden layers learned by the rule of release 0.1, whose numbers mean nothing to this one; go on with it "
-        "under release 0.1, or learn the stream anew"
+        "its hidden layers were trained by the rule of release 0.1, which this release does not "
+        "have; continue under release 0.1, or train a new model on the stream"
     ),
-    2: _from_v2,
+    2: in_order(MODELS, CHECKPOINTS, settings),
 }
-"""What turns the content of a file of that version into content of the next one."""
+"""Version of a file: what turns its content into content of the next version."""
 
 
 def check_version(version: int) -> None:
     """Raise `CheckpointError` unless files of that version are known."""
     if version > VERSION:
         raise CheckpointError(
-            f"has format version {version}, but this release reads versions up to {VERSION}: update loco-stream"
+            f"has format version {version}, but this release reads versions up to {VERSION}: "
+            "update loco-stream"
         )
     if version < VERSION and version not in MIGRATIONS:
         raise CheckpointError(
@@ -84,8 +48,12 @@ def migrate(saved: Saved, version: int) -> Saved:
     Raises
     ------
     CheckpointError
-        A step on the way refuses it; the sentence begins behind the file's name.
+        A step refuses the content, or a part that it needs is missing or damaged. The sentence
+        continues one that begins with the file's name.
     """
     for step in range(version, VERSION):
-        saved = MIGRATIONS[step](saved)
+        try:
+            saved = MIGRATIONS[step](saved)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise CheckpointError(f"is damaged: {error!r}") from error
     return saved

@@ -1,4 +1,4 @@
-"""Outputs that cannot be written, refused before the work whose result they are for."""
+"""Checks of output files before the work whose results they receive."""
 
 from __future__ import annotations
 
@@ -13,37 +13,45 @@ __all__ = ["check_output", "check_picture"]
 _PICTURES = (".png", ".svg", ".pdf")
 
 
-def check_output(option: str, path: str | None) -> None:
+def check_output(name: str, path: str | None) -> None:
     """Refuse a file that cannot be written.
+
+    Parameters
+    ----------
+    name
+        Setting that the file was given by; the error begins with it.
+    path
+        The file; None passes.
 
     Raises
     ------
     ConfigError
-        It names the option and why.
+        The file cannot be written.
 
     Examples
     --------
-    >>> check_output("--report", "report.json")
+    >>> check_output("report", "report.json")
     """
     try:
         if path is not None:
             check_place(path)
     except OSError as error:
-        raise ConfigError(f"{option}: cannot write {path}: {error.strerror}") from error
+        raise ConfigError(f"{name}: cannot write {path}: {error.strerror}") from error
 
 
-def check_picture(path: str | None) -> None:
-    """Refuse a picture that cannot be drawn or written.
+def check_picture(name: str, path: str | None) -> None:
+    """Refuse a picture that cannot be drawn or written; arguments as for `check_output`.
 
     Raises
     ------
     ConfigError
-        matplotlib is missing, or the file's ending or place is not one for a picture.
+        matplotlib is missing, the file name has another ending than a picture, or the file cannot
+        be written.
     """
     if path is None:
         return
     if find_spec("matplotlib") is None:
-        raise ConfigError("--plot needs matplotlib: pip install 'loco-stream[plot]'")
+        raise ConfigError(f"{name} needs matplotlib: pip install 'loco-stream[plot]'")
     if Path(path).suffix not in _PICTURES:
-        raise ConfigError(f"--plot: {path} must end in one of {', '.join(_PICTURES)}")
-    check_output("--plot", path)
+        raise ConfigError(f"{name}: {path} must end in one of {', '.join(_PICTURES)}")
+    check_output(name, path)

@@ -1,1 +1,1 @@
-"""The simulator for everybody: describe a spiking net, run spikes through it, read the record."""
+"""The simulator: describe a spiking net, run spikes through it, read the record."""

@@ -1,16 +1,12 @@
-"""Spikes under way, ordered by (arrival, group).
+"""A queue of spikes under way, ordered by (arrival, group).
 
-A ring of buckets, of which only the present one is sorted.
+A calendar queue: a ring of buckets, of which only the current one is sorted. Bucket b holds, as a
+list through `slots`, the spikes that arrive from b / per_ms on, in any order. The ring covers a
+"year"; later arrivals share its buckets. Arrivals in the current bucket are in a heap. Adding and
+taking cost the same however many spikes are under way.
 
-A calendar queue (Brown 1988): bucket b holds what arrives from b * width on, in any order, as a
-list through `slots`; the ring has room for a year of buckets, and what lies further ahead shares
-them. What arrives in the present bucket is in a heap. Adding and taking cost the same however many
-spikes are under way, where a heap of all costs their logarithm.
-
-Everything is in the arrays of `Progress`: `heap` (capacity, 3) with time, group and origin, `slots`
-(capacity, 5) with the next entry of the bucket and the first connection of the group as well,
-`ring` with the first of each bucket; entries are numbered from 1, 0 is none. Times are in ms.
-Memory: 64 bytes a spike under way, for which there is one entry however many neurons it reaches.
+Times are in ms. Slots are numbered from 1; 0 means none. A spike under way has one entry (64 bytes)
+however many neurons it reaches.
 
 References
 ----------
@@ -20,168 +16,217 @@ Brown 1988, Calendar queues: a fast O(1) priority queue implementation, CACM 31(
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import entry, inlined, kernel
-from loco_stream.simulator.connections import START
-from loco_stream.simulator.heap import GROUP, ORIGIN, TIME, pop, push
+from loco_stream._compiler.structs import struct_dtype
+from loco_stream.neurons.definition import Records
+from loco_stream.simulator.heap import ENTRY, pop, push, write_entry
 
 __all__ = [
-    "FIRST",
-    "FREE",
-    "NEXT",
-    "PER_MS",
-    "PRESENT",
-    "QUEUED",
-    "SORTED",
-    "USED",
-    "WINDOWED",
+    "SpikeQueue",
     "add",
     "drain",
     "earliest",
-    "file",
+    "empty_queue",
+    "free_slot",
+    "put_slot",
     "refill",
+    "set_arrival",
     "take",
 ]
 
-# columns of `slots`
-NEXT = 3
-FIRST = 4
-# `queue`: entries, those in the heap, present bucket, slots
-QUEUED = 0
-SORTED = 1
-PRESENT = 2
-FREE = 3
-USED = 4
-WINDOWED = 5  # `queue`: 1 if buckets are taken unsorted, as `window_loop` does
-PER_MS = 0  # `clock`: buckets a ms
+# Buckets per ms; entries, entries in the heap, current bucket, first free slot, slots ever used;
+# whether buckets are taken unsorted, as `window_loop` does.
+STATE = struct_dtype(
+    "per_ms", n_entries="i8", n_sorted="i8", bucket="i8", free="i8", n_slots="i8", windowed="?"
+)
+# Arrival, time of the spike, group, next slot of the bucket, first connection of the group.
+SLOT = struct_dtype("time", "origin", group="i8", next="i8", first="i8")
+
+
+class SpikeQueue(NamedTuple):
+    """The arrays of a queue."""
+
+    state: Records  # (1,) of STATE
+    heap: Records  # (room,) of ENTRY: time of arrival, group, time of the spike
+    slots: Records  # (room,) of SLOT
+    ring: NDArray[np.int32]  # (buckets,), a power of two: first slot of each bucket
+
+
+def empty_queue(room: int, n_buckets: int, per_ms: float, windowed: bool) -> SpikeQueue:
+    """Return an empty queue with room for `room` spikes."""
+    return SpikeQueue(
+        state=np.array([(per_ms, 0, 0, 0, 0, 0, windowed)], STATE),
+        heap=np.zeros(room, ENTRY),
+        slots=np.zeros(room, SLOT),
+        ring=np.zeros(n_buckets, np.int32),
+    )
 
 
 @inlined
-def add(queue, clock, heap, slots, ring, time, group, origin, first):
-    """Add an entry, with the first connection of its group where it is windowed.
+def add(queue: SpikeQueue, time: float, group: int, origin: float, first: int) -> None:
+    """Add the spike of time `origin` whose group `group` arrives at `time`. There must be room.
 
-    There must be room.
+    `first` is the first connection of the group, used only where buckets are windows.
     """
-    bucket = int(time * clock[PER_MS])
-    if queue[WINDOWED] != 0:
-        bucket = max(bucket, queue[PRESENT])
-    elif queue[QUEUED] == 0:
-        queue[PRESENT] = bucket
-    queue[QUEUED] += 1
-    if bucket <= queue[PRESENT] and queue[WINDOWED] == 0:
-        queue[SORTED] = push(heap, queue[SORTED], time, group, origin)
+    state = queue.state[0]
+    bucket = int(time * state.per_ms)
+    if state.windowed:
+        bucket = max(bucket, state.bucket)
+    elif state.n_entries == 0:
+        state.bucket = bucket
+    state.n_entries += 1
+    if bucket <= state.bucket and not state.windowed:
+        state.n_sorted = push(queue.heap, state.n_sorted, time, group, origin)
         return
-    slot = queue[FREE]
-    if slot == 0:
-        queue[USED] += 1
-        slot = queue[USED]
-    else:
-        queue[FREE] = int(slots[slot - 1, NEXT])
-    slots[slot - 1, ORIGIN] = origin
-    file(slots, ring, slot, bucket, time, group, first)
+    slot = _unused_slot(queue)
+    queue.slots[slot - 1].origin = origin
+    set_arrival(queue, slot, time, group, first)
+    put_slot(queue, slot, bucket)
 
 
 @inlined
-def file(slots, ring, slot, bucket, time, group, first):
-    """Put a slot, which has its origin, into a bucket."""
-    place = bucket & (ring.shape[0] - 1)
-    slots[slot - 1, TIME] = time
-    slots[slot - 1, GROUP] = group
-    slots[slot - 1, FIRST] = first
-    slots[slot - 1, NEXT] = ring[place]
-    ring[place] = slot
+def _unused_slot(queue: SpikeQueue) -> int:
+    """Return a free slot, which is not free any more."""
+    state = queue.state[0]
+    slot = state.free
+    if slot == 0:
+        state.n_slots += 1
+        return state.n_slots
+    state.free = queue.slots[slot - 1].next
+    return slot
+
+
+@inlined
+def set_arrival(queue: SpikeQueue, slot: int, time: float, group: int, first: int) -> None:
+    """Set the next arrival of the spike in a slot."""
+    spike = queue.slots[slot - 1]
+    spike.time = time
+    spike.group = group
+    spike.first = first
+
+
+@inlined
+def put_slot(queue: SpikeQueue, slot: int, bucket: int) -> None:
+    """Put a slot into a bucket."""
+    place = bucket & (queue.ring.shape[0] - 1)
+    queue.slots[slot - 1].next = queue.ring[place]
+    queue.ring[place] = slot
+
+
+@inlined
+def free_slot(queue: SpikeQueue, slot: int) -> None:
+    """Make a slot free."""
+    state = queue.state[0]
+    queue.slots[slot - 1].next = state.free
+    state.free = slot
 
 
 @kernel
-def _open(queue, clock, heap, slots, ring, bucket):
-    """Move what arrives in a bucket into the heap; return whether there was anything."""
-    place = bucket & (ring.shape[0] - 1)
-    slot = ring[place]
+def _sort_bucket(queue: SpikeQueue, bucket: int) -> bool:
+    """Move the arrivals of a bucket into the heap; return whether there were any."""
+    state = queue.state[0]
+    place = bucket & (queue.ring.shape[0] - 1)
+    slot = queue.ring[place]
     kept = 0
     while slot != 0:
-        following = int(slots[slot - 1, NEXT])
-        time = slots[slot - 1, TIME]
-        if int(time * clock[PER_MS]) == bucket:
-            queue[SORTED] = push(
-                heap, queue[SORTED], time, int(slots[slot - 1, GROUP]), slots[slot - 1, ORIGIN]
-            )
-            slots[slot - 1, NEXT] = queue[FREE]
-            queue[FREE] = slot
+        spike = queue.slots[slot - 1]
+        following = spike.next
+        if int(spike.time * state.per_ms) == bucket:
+            state.n_sorted = push(queue.heap, state.n_sorted, spike.time, spike.group, spike.origin)
+            free_slot(queue, slot)
         else:  # of another year
-            slots[slot - 1, NEXT] = kept
+            spike.next = kept
             kept = slot
         slot = following
-    ring[place] = kept
-    return queue[SORTED] > 0
+    queue.ring[place] = kept
+    return state.n_sorted > 0
 
 
 @inlined
-def earliest(queue, clock, heap, slots, ring):
-    """Return when the first entry arrives, infinity if there is none.
-
-    It is then first in the heap.
-    """
-    if queue[SORTED] > 0:
-        return heap[0, TIME]
-    if queue[QUEUED] == 0:
+def earliest(queue: SpikeQueue) -> float:
+    """Return the time of the first arrival, then ``heap[0]``; infinity if there is none."""
+    state = queue.state[0]
+    if state.n_sorted > 0:
+        return queue.heap[0].time
+    if state.n_entries == 0:
         return math.inf
-    for bucket in range(queue[PRESENT] + 1, queue[PRESENT] + 1 + ring.shape[0]):
-        if ring[bucket & (ring.shape[0] - 1)] != 0 and _open(
-            queue, clock, heap, slots, ring, bucket
-        ):
-            queue[PRESENT] = bucket
-            return heap[0, TIME]
-    first = math.inf  # nothing within a year
-    for place in range(ring.shape[0]):
-        slot = ring[place]
-        while slot != 0:
-            first = min(first, slots[slot - 1, TIME])
-            slot = int(slots[slot - 1, NEXT])
-    queue[PRESENT] = int(first * clock[PER_MS])
-    _open(queue, clock, heap, slots, ring, queue[PRESENT])
-    return heap[0, TIME]
+    _go_to_next_bucket(queue)
+    return queue.heap[0].time
 
 
 @inlined
-def take(queue, heap):
-    """Remove the first entry of the heap; read it before, in row 0."""
-    queue[SORTED] = pop(heap, queue[SORTED])
-    queue[QUEUED] -= 1
+def _go_to_next_bucket(queue: SpikeQueue) -> None:
+    """Make the next bucket with arrivals the current one, and sort it."""
+    state = queue.state[0]
+    n_buckets = queue.ring.shape[0]
+    for bucket in range(state.bucket + 1, state.bucket + 1 + n_buckets):
+        if queue.ring[bucket & (n_buckets - 1)] != 0 and _sort_bucket(queue, bucket):
+            state.bucket = bucket
+            return
+    state.bucket = int(_first_time(queue) * state.per_ms)
+    _sort_bucket(queue, state.bucket)
 
 
-@entry
-def drain(queue, heap, slots, ring, waiting):
-    """Write all entries into `waiting` (n, 3), in any order, and leave the queue empty."""
-    n = 0
-    for k in range(queue[SORTED]):
-        waiting[n, TIME] = heap[k, TIME]
-        waiting[n, GROUP] = heap[k, GROUP]
-        waiting[n, ORIGIN] = heap[k, ORIGIN]
-        n += 1
-    for place in range(ring.shape[0]):
-        slot = ring[place]
+@kernel
+def _first_time(queue: SpikeQueue) -> float:
+    """Return the time of the first arrival of a queue in which nothing arrives within a year."""
+    first = math.inf
+    for place in range(queue.ring.shape[0]):
+        slot = queue.ring[place]
         while slot != 0:
-            for column in range(NEXT):
-                waiting[n, column] = slots[slot - 1, column]
-            n += 1
-            slot = int(slots[slot - 1, NEXT])
-        ring[place] = 0
-    queue[:WINDOWED] = 0
+            first = min(first, queue.slots[slot - 1].time)
+            slot = queue.slots[slot - 1].next
+    return first
+
+
+@inlined
+def take(queue: SpikeQueue) -> None:
+    """Remove the first entry of the heap: read ``heap[0]`` before."""
+    state = queue.state[0]
+    state.n_sorted = pop(queue.heap, state.n_sorted)
+    state.n_entries -= 1
 
 
 @entry
-def refill(queue, clock, heap, slots, ring, waiting, groups):
-    """Add the entries of `waiting`; all arrive at 0 ms or later."""
+def drain(queue: SpikeQueue, waiting: Records) -> None:
+    """Move all entries to `waiting` (n_entries,) of ENTRY, in any order."""
+    state = queue.state[0]
+    n = 0
+    for k in range(state.n_sorted):
+        spike = queue.heap[k]
+        write_entry(waiting[n], spike.time, spike.key, spike.value)
+        n += 1
+    _drain_ring(queue, waiting, n)
+    state.n_entries = 0
+    state.n_sorted = 0
+    state.free = 0
+    state.n_slots = 0
+
+
+@kernel
+def _drain_ring(queue: SpikeQueue, waiting: Records, n: int) -> None:
+    """Move the entries outside the heap to `waiting`, from item `n` on."""
+    for place in range(queue.ring.shape[0]):
+        slot = queue.ring[place]
+        while slot != 0:
+            spike = queue.slots[slot - 1]
+            write_entry(waiting[n], spike.time, spike.group, spike.origin)
+            n += 1
+            slot = spike.next
+        queue.ring[place] = 0
+
+
+@entry
+def refill(queue: SpikeQueue, waiting: Records, groups: Records) -> None:
+    """Add the entries of `waiting` (n,) of ENTRY; all arrive at 0 ms or later.
+
+    `groups` are those of `Connections`.
+    """
     for k in range(waiting.shape[0]):
-        group = int(waiting[k, GROUP])
-        add(
-            queue,
-            clock,
-            heap,
-            slots,
-            ring,
-            waiting[k, TIME],
-            group,
-            waiting[k, ORIGIN],
-            groups[group, START],
-        )
+        spike = waiting[k]
+        add(queue, spike.time, spike.key, spike.value, groups[spike.key].first)

@@ -1,11 +1,9 @@
-"""A net on a time grid, as clocked simulators and chips run it.
+"""Simulation on a time grid, as clocked simulators and neuromorphic chips do it.
 
-The reference for files that leave for them.
-
-In each step of dt the membrane goes by the share 1 - exp(-dt / tau) of the way to the level that
-its input sets, which is exact for input that is constant within the step; then neurons at or above
-threshold fire and are reset. An input spike in a step jumps by its weight at the step's end, as in
-`Network.run`.
+The reference for files that are exported to them. In each step of dt the membrane decays by
+exp(-dt / tau) towards the level that its input sets, which is exact for input that is constant
+within the step. Then neurons at or above threshold fire and are reset. An input spike in a step
+adds its weight at the step's end, as in `Network.run`.
 """
 
 from __future__ import annotations
@@ -21,23 +19,24 @@ from loco_stream.simulator.layers import Layer
 __all__ = ["require_grid", "run_clocked"]
 
 
-def require_grid(layers: list[Layer], what: str) -> None:
-    """Raise `ConfigError` for a net that has no meaning on a grid.
+def require_grid(layers: list[Layer], method: str) -> None:
+    """Raise `ConfigError` for a net that is not defined on a time grid.
 
-    `what` says what was asked for.
+    `method` is what the error message says was called.
     """
     for i, layer in enumerate(layers):
         found = [
-            (layer.model.name != "lif", f"neuron={layer.model.name!r}"),
+            (not layer.model.clocked, f"neuron={layer.model.name!r}"),
             (layer.recurrent is not None, "recurrent connections"),
             (layer.forward.delayed, "delays"),
             (layer.refractory > 0.0, "a refractory period"),
             (layer.forward.dense is None, "sparse weights"),
         ]
-        for there, name in found:
-            if there:
+        for present, what in found:
+            if present:
                 raise ConfigError(
-                    f"layer {i} has {name}; {what} takes dense feed-forward nets of neuron='lif' alone"
+                    f"{method} requires a dense feed-forward net of neurons that are defined on a "
+                    f"time grid, got {what} in layer {i}"
                 )
 
 
@@ -46,22 +45,27 @@ def run_clocked(
 ) -> list[NDArray[np.bool_]]:
     """Return which neurons of each layer fire in each step, (..., steps, n_post).
 
-    See `Network.run_clocked`.
+    See `Network.run_clocked`; `currents` tells whether the inputs are currents.
     """
     require_grid(layers, "run_clocked")
     if not 0.0 < dt < math.inf:
-        raise InputError(f"dt is {dt!r}; it must be a number of ms above 0")
-    sent = np.asarray(inputs, np.float64)
-    if sent.ndim < 2 or sent.shape[-1] != layers[0].n_pre or not np.isfinite(sent).all():
-        raise InputError(
-            f"inputs have shape {sent.shape}; they must be finite numbers (..., steps, {layers[0].n_pre})"
-        )
+        raise InputError(f"`dt` must be a number of ms above 0, got {dt!r}")
+    sent = _checked_inputs(inputs, layers[0].n_pre)
     fired = []
     for i, layer in enumerate(layers):
         spikes = _run_layer(layer, sent, dt, currents and i == 0)
         fired.append(spikes)
         sent = spikes.astype(np.float64)
     return fired
+
+
+def _checked_inputs(inputs: ArrayLike, n_inputs: int) -> NDArray[np.float64]:
+    sent = np.asarray(inputs, np.float64)
+    if sent.ndim < 2 or sent.shape[-1] != n_inputs or not np.isfinite(sent).all():
+        raise InputError(
+            f"`inputs` must be finite numbers (..., steps, {n_inputs}), got shape {sent.shape}"
+        )
+    return sent
 
 
 def _run_layer(
@@ -71,11 +75,10 @@ def _run_layer(
     assert dense is not None
     keep = math.exp(-dt / layer.tau)
     arriving = sent @ dense.astype(np.float64)
-    jumps = (
-        (arriving + layer.drive) * (1.0 - keep)
-        if currents
-        else arriving + layer.drive * (1.0 - keep)
-    )
+    if currents:
+        jumps = (arriving + layer.drive) * (1.0 - keep)
+    else:
+        jumps = arriving + layer.drive * (1.0 - keep)
     spikes = np.zeros(jumps.shape, bool)
     v = np.zeros_like(jumps[..., 0, :])
     for step in range(jumps.shape[-2]):

@@ -1,845 +1,491 @@
-"""One layer of any neuron model with delays, recurrence, drive.
+"""The event loop: one layer of any neuron model with delays, recurrence or drive.
 
-The event loop around a priority queue.
+Time advances from arrival to arrival. All groups of connections that arrive at one time are a batch
+and are delivered together. Then each neuron they reach that is at or above threshold fires, at most
+once, and so does each neuron that an earlier reset left above threshold.
 
-Time advances from arrival to arrival. All groups that arrive at one time form a batch and are
-delivered together; then every neuron they reach that is at or above threshold fires, at most once,
-and so does every neuron that an earlier reset left above threshold.
-
-Neurons that can fire between events, by themselves, are advanced to each arrival, and to the end of
-each window: a window is as long as the shortest recurrent delay, so that nothing fired within it
-can arrive within it, and neurons may be visited in any order. Only those are visited that would
-fire by the horizon, some windows ahead, if nothing more arrived: all are looked at when the horizon
-moves on, and each when it has received something.
-
-All progress lives in arrays: where the room for spikes ends the loop returns before the next step,
-and goes on from there when called with larger arrays. Inside, functions hand each other bare
-arrays: to take one out of a group of them at every call costs a count of references, by an atomic
-operation.
+Neurons that can fire without input are advanced at each arrival, and at the end of each window. A
+window is as long as the shortest recurrent delay: no spike fired in it arrives in it, so neurons
+may be visited in any order. Only pending neurons are visited, those that would fire before the
+horizon, some windows ahead, without further input. All neurons are tested when the horizon moves
+on, and each neuron when it receives a spike.
 """
 
 from __future__ import annotations
 
-from loco_stream._compiler.jit import entry, inlined, kernel, released
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream._compiler.jit import inlined, kernel, nogil_entry
 from loco_stream._compiler.simd.prefetch import prefetch
 from loco_stream.neurons.operations import (
-    calm,
-    crossing,
-    enter,
-    fire,
-    foresee,
-    quiet,
-    ready,
+    Neurons,
+    advance_to,
+    at_threshold,
+    next_spike,
+    none_fired,
     receive,
+    reset,
+    set_horizon,
+    silent_until_horizon,
 )
 from loco_stream.neurons.spikes import NO_ROOM
-from loco_stream.simulator.calendar_queue import QUEUED, add, earliest, take
-from loco_stream.simulator.connections import LAST, START, delay_of, weight_of
-from loco_stream.simulator.heap import GROUP, ORIGIN
+from loco_stream.simulator.calendar_queue import SpikeQueue, add, earliest, take
+from loco_stream.simulator.connections import END, Connections, delay_of, weight_of
+from loco_stream.simulator.run_state import DELIVERED, Inputs, LayerRun, RunState, set_entry
 
-__all__ = ["DONE", "LAST_FIRE", "deliver_batch", "heat", "run_events", "sweep", "watch"]
+__all__ = [
+    "CONTINUE",
+    "DONE",
+    "PENDING",
+    "REACHED",
+    "STAYS",
+    "SUPRATHRESHOLD",
+    "add_pending",
+    "begin_run",
+    "deliver_batch",
+    "fetch_own_groups",
+    "flush",
+    "has_room",
+    "queue_spike",
+    "run_events",
+    "set_batch",
+]
 
 DONE = 0
-INPUT = 0
-FIRED = 1
-BATCH = 2
-HOT = 3
-NEAR = 4
-GROUPS = 5
-PLACE = 6
-WAITING = 7
-DELIVERED = -1  # in place of the size of a batch: only the hot neurons are left
-# PER_MS is 0
-WINDOW = 1
-NOW = 2
-REFRACTORY = 3
-HORIZON = 4
-LAST_FIRE = 0  # column of the cells of every model
-LISTED = 1
+CONTINUE = 1
+# Bits of the flags of a neuron: in the list of suprathreshold neurons; at or above threshold after
+# its last reset; pending; reached by the batch.
+SUPRATHRESHOLD = 1
 STAYS = 2
-SOON = 4
-AROUSED = 8
-_NEXT_NEAR = 6  # after so many a neuron is needed, and then its connections
-_CHUNK = 16  # neurons that are looked at together before they are looked at one by one
-
-
-@entry
-def heat(count, hot, flags, i):
-    """Remember that neuron `i` is at or above threshold and may not fire before the next event time."""
-    if flags[i] & LISTED == 0:
-        hot[count[HOT]] = i
-        count[HOT] += 1
-    flags[i] |= LISTED | STAYS
+PENDING = 4
+REACHED = 8
+_PREFETCHED = 6  # pending neurons ahead, and their connections
+_CHUNK = 16  # neurons that are tested together before each is
 
 
 @kernel
-def emit(
-    model,
-    cells,
-    numbers,
-    row_group,
-    groups,
-    kinds,
-    n_inputs,
-    count,
-    clock,
-    queue,
-    heap,
-    slots,
-    ring,
-    hot,
-    flags,
-    out_times,
-    out_indices,
-    i,
-    t,
-):
-    """Record that neuron `i` fired at `t`, reset it, queue the spike for its own layer.
+def add_suprathreshold(run: RunState, i: int) -> None:
+    """List neuron `i`, which may not fire again before the next time of an event."""
+    counters = run.counters[0]
+    if run.flags[i] & SUPRATHRESHOLD == 0:
+        run.suprathreshold[counters.n_suprathreshold] = i
+        counters.n_suprathreshold += 1
+    run.flags[i] |= SUPRATHRESHOLD | STAYS
+
+
+@inlined
+def has_room(layer: LayerRun) -> bool:
+    """Return whether there is room for one more spike, fired and under way."""
+    queue = layer.queue
+    run = layer.run
+    fired_fits = run.counters[0].n_fired < run.times.shape[0]
+    return fired_fits and queue.state[0].n_entries < queue.heap.shape[0]
+
+
+@kernel
+def emit(layer: LayerRun, i: int, t: float) -> bool:
+    """Record a spike of neuron `i` at `t`, reset it, queue the spike for the layer itself.
 
     Return whether room is left.
     """
-    n = count[FIRED]
-    out_times[n] = t
-    out_indices[n] = i
-    count[FIRED] = n + 1
-    flags[i] &= LISTED | SOON | AROUSED
-    if fire(model, cells, numbers, i, t):
-        heat(count, hot, flags, i)
-    cells[i, LAST_FIRE] = t
-    source = n_inputs + i
-    if source + 1 < row_group.shape[0]:
-        group = row_group[source]
-        delay = delay_of(groups, kinds, group)
-        if delay != LAST:
-            add(queue, clock, heap, slots, ring, t + delay, group, t, groups[group, START])
-    return n + 1 < out_times.shape[0] and queue[QUEUED] < heap.shape[0]
+    run = layer.run
+    n = run.counters[0].n_fired
+    run.times[n] = t
+    run.indices[n] = i
+    run.counters[0].n_fired = n + 1
+    run.flags[i] &= SUPRATHRESHOLD | PENDING | REACHED
+    if reset(layer.neurons, i, t):
+        add_suprathreshold(run, i)
+    layer.neurons.state[i].last_spike = t
+    row = run.settings[0].n_inputs + i
+    if row + 1 < layer.connections.first_group.shape[0]:
+        queue_spike(layer, row, t)
+    return has_room(layer)
 
 
 @inlined
-def next_arrival(
-    row_group,
-    groups,
-    kinds,
-    count,
-    clock,
-    queue,
-    heap,
-    slots,
-    ring,
-    times,
-    indices,
-):
-    """Queue the inputs sent before the next arrival and return its time, or -1 if the queue has no room for them."""
-    t = earliest(queue, clock, heap, slots, ring)
-    k = count[INPUT]
-    while k < times.shape[0] and times[k] <= t:
-        if queue[QUEUED] >= heap.shape[0]:
+def queue_spike(layer: LayerRun, row: int, t: float) -> float:
+    """Queue the first arrival of a spike of `row` at `t`; return its time, or infinity."""
+    connections = layer.connections
+    group = connections.first_group[row]
+    delay = delay_of(connections, group)
+    if delay == END:
+        return math.inf
+    add(layer.queue, t + delay, group, t, connections.groups[group].first)
+    return t + delay
+
+
+@inlined
+def next_arrival(layer: LayerRun, inputs: Inputs) -> float:
+    """Queue the inputs sent before the next arrival and return its time.
+
+    Return -1 if the queue has no room for them.
+    """
+    counters = layer.run.counters[0]
+    t = earliest(layer.queue)
+    k = counters.next_input
+    while k < inputs.times.shape[0] and inputs.times[k] <= t:
+        if layer.queue.state[0].n_entries >= layer.queue.heap.shape[0]:
             return -1.0
-        group = row_group[indices[k]]
-        delay = delay_of(groups, kinds, group)
-        if delay != LAST:
-            add(queue, clock, heap, slots, ring, times[k] + delay, group, times[k], 0.0)
-            t = min(t, times[k] + delay)
+        t = min(t, queue_spike(layer, inputs.rows[k], inputs.times[k]))
         k += 1
-        count[INPUT] = k
-    return earliest(queue, clock, heap, slots, ring)
+        counters.next_input = k
+    return earliest(layer.queue)
 
 
 @inlined
-def fetch(groups, target, weight, group):
-    """Have the connections of a group brought into the cache, which is to be delivered later.
+def fetch(connections: Connections, group: int) -> None:
+    """Prefetch the connections of a group that is delivered later: most lie far apart."""
+    first = np.int64(connections.groups[group].first)
+    prefetch(connections.targets, first)
+    if connections.weights.shape[0] > 0:
+        prefetch(connections.weights, first)
+        prefetch(connections.weights, np.int64(connections.groups[group + 1].first) - 1)
 
-    Most lie far apart.
+
+@inlined
+def take_batch(layer: LayerRun, t: float) -> int:
+    """Move everything that arrives at `t` from the queue to the batch; queue the next groups.
+
+    Return CONTINUE.
     """
-    first = int(groups[group, START])
-    prefetch(target, first)
-    if weight.shape[0] > 0:
-        prefetch(weight, first)
-        prefetch(weight, int(groups[group + 1, START]) - 1)
-
-
-@inlined
-def take_batch(
-    groups,
-    kinds,
-    target,
-    weight,
-    count,
-    clock,
-    queue,
-    heap,
-    slots,
-    ring,
-    batch,
-    t,
-):
-    """Move everything that arrives at `t` from the queue into the batch, and queue what follows in the same rows."""
+    first = layer.queue.heap[0]
     n = 0
-    while earliest(queue, clock, heap, slots, ring) == t:
-        group = int(heap[0, GROUP])
-        origin = heap[0, ORIGIN]
-        batch[n, 0] = groups[group, START]
-        batch[n, 1] = groups[group + 1, START]
-        batch[n, 2] = group
+    while earliest(layer.queue) == t:
+        group = first.key
+        origin = first.value
+        start = layer.connections.groups[group].first
+        stop = layer.connections.groups[group + 1].first
+        set_entry(layer.run.batch[n], start, stop, group)
         n += 1
-        take(queue, heap)
-        following = delay_of(groups, kinds, group + 1)
-        if following != LAST:
-            fetch(groups, target, weight, group + 1)
-            add(queue, clock, heap, slots, ring, origin + following, group + 1, origin, 0.0)
-    count[BATCH] = n
-    count[GROUPS] = 0
+        take(layer.queue)
+        queue_next_group(layer, group + 1, origin)
+    set_batch(layer, n, t)
+    return CONTINUE
+
+
+@inlined
+def set_batch(layer: LayerRun, n: int, t: float) -> None:
+    """Make the first `n` entries the batch, which arrives at `t`."""
+    counters = layer.run.counters[0]
+    counters.now = t
+    counters.batch_size = n
+    counters.n_delivered = 0
+
+
+@inlined
+def queue_next_group(layer: LayerRun, group: int, origin: float) -> None:
+    """Queue the next group that a spike of time `origin` reaches, if its row has not ended."""
+    delay = delay_of(layer.connections, group)
+    if delay != END:
+        fetch(layer.connections, group)
+        add(layer.queue, origin + delay, group, origin, 0)
 
 
 @kernel
-def settle(
-    model,
-    cells,
-    numbers,
-    row_group,
-    groups,
-    kinds,
-    n_inputs,
-    count,
-    clock,
-    queue,
-    heap,
-    slots,
-    ring,
-    hot,
-    flags,
-    out_times,
-    out_indices,
-    i,
-    t,
-):
-    """Let neuron `i` fire by itself as often as it does by `t`.
+def flush_neuron(layer: LayerRun, i: int, t: float) -> bool:
+    """Let neuron `i` fire as often as it does without input up to `t`.
 
-    Return False if the room ran out.
+    Return False if room ran out.
     """
-    if quiet(model, cells, numbers, i, i + 1) or flags[i] & LISTED != 0:
+    if none_fired(layer.neurons, i, i + 1) or layer.run.flags[i] & SUPRATHRESHOLD != 0:
         return True
-    when = crossing(model, cells, numbers, i, t)
+    when = next_spike(layer.neurons, i, t)
     while when <= t:
-        if not emit(
-            model,
-            cells,
-            numbers,
-            row_group,
-            groups,
-            kinds,
-            n_inputs,
-            count,
-            clock,
-            queue,
-            heap,
-            slots,
-            ring,
-            hot,
-            flags,
-            out_times,
-            out_indices,
-            i,
-            when,
-        ):
+        if not emit(layer, i, when):
             return False
-        when = crossing(model, cells, numbers, i, t)
+        when = next_spike(layer.neurons, i, t)
     return True
 
 
 @kernel
-def sweep(
-    model,
-    cells,
-    numbers,
-    row_group,
-    groups,
-    kinds,
-    n_inputs,
-    count,
-    clock,
-    queue,
-    heap,
-    slots,
-    ring,
-    hot,
-    near,
-    flags,
-    out_times,
-    out_indices,
-    t,
-):
-    """Advance every neuron that may have fired by itself to `t`.
+def flush(layer: LayerRun, t: float) -> bool:
+    """Advance all pending neurons to `t`, and drop those that are silent until the horizon.
 
-    Return False if the room ran out.
+    Return False if room ran out.
     """
-    enter(model, cells, numbers, t)
-    kept = 0
-    recurrent = n_inputs + cells.shape[0] < row_group.shape[0]
-    for k in range(count[NEAR]):
-        if k + _NEXT_NEAR < count[NEAR]:
-            coming = near[k + _NEXT_NEAR]
-            prefetch(cells, cells.shape[1] * coming)
-            if recurrent:
-                prefetch(groups, groups.shape[1] * row_group[n_inputs + coming])
-        if not settle(
-            model,
-            cells,
-            numbers,
-            row_group,
-            groups,
-            kinds,
-            n_inputs,
-            count,
-            clock,
-            queue,
-            heap,
-            slots,
-            ring,
-            hot,
-            flags,
-            out_times,
-            out_indices,
-            near[k],
-            t,
-        ):
+    neurons = layer.neurons
+    run = layer.run
+    counters = run.counters[0]
+    advance_to(neurons, t)
+    for k in range(counters.n_pending):
+        if k + _PREFETCHED < counters.n_pending:
+            coming = run.pending[k + _PREFETCHED]
+            prefetch(neurons.state, coming)
+            fetch_own_groups(layer, coming)
+        if not flush_neuron(layer, run.pending[k], t):
             return False
-    for k in range(count[NEAR]):
-        i = near[k]
-        if calm(model, cells, numbers, i):
-            flags[i] &= LISTED | STAYS | AROUSED
-        else:
-            near[kept] = i
-            kept += 1
-    count[NEAR] = kept
+    drop_silent(layer)
     return True
 
 
+@inlined
+def fetch_own_groups(layer: LayerRun, i: int) -> None:
+    """Prefetch the first group of the recurrent connections of neuron `i`."""
+    first_row = layer.run.settings[0].n_inputs
+    first_group = layer.connections.first_group
+    if first_row + layer.neurons.state.shape[0] < first_group.shape[0]:
+        prefetch(layer.connections.groups, first_group[first_row + i])
+
+
+@inlined
+def drop_silent(layer: LayerRun) -> None:
+    """Remove the neurons that are silent until the horizon from the pending ones."""
+    run = layer.run
+    counters = run.counters[0]
+    kept = 0
+    for k in range(counters.n_pending):
+        i = run.pending[k]
+        if silent_until_horizon(layer.neurons, i):
+            run.flags[i] &= SUPRATHRESHOLD | STAYS | REACHED
+        else:
+            run.pending[kept] = i
+            kept += 1
+    counters.n_pending = kept
+
+
 @kernel
-def look_ahead(model, cells, numbers, count, near, flags, now, t):
-    """Make `t` the horizon, and list the neurons that may fire by themselves until then."""
-    enter(model, cells, numbers, t)
-    foresee(model, cells, numbers, t)
-    n = cells.shape[0]
+def list_pending(layer: LayerRun, now: float, horizon: float) -> None:
+    """Move the horizon, and list the neurons that may fire before it without input."""
+    neurons = layer.neurons
+    advance_to(neurons, horizon)
+    set_horizon(neurons, horizon)
+    n = neurons.state.shape[0]
     for chunk in range(0, n, _CHUNK):
         stop = min(chunk + _CHUNK, n)
-        if not quiet(model, cells, numbers, chunk, stop):
+        if not none_fired(neurons, chunk, stop):
             for i in range(chunk, stop):
-                watch(model, cells, numbers, count, near, flags, i)
-    enter(model, cells, numbers, now)
+                add_pending(layer, i)
+    advance_to(neurons, now)
 
 
 @kernel
-def watch(model, cells, numbers, count, near, flags, i):
-    """List neuron `i` if it may fire by itself before the horizon."""
-    if not calm(model, cells, numbers, i) and flags[i] & SOON == 0:
-        flags[i] |= SOON
-        near[count[NEAR]] = i
-        count[NEAR] += 1
+def add_pending(layer: LayerRun, i: int) -> None:
+    """List neuron `i` if it may fire before the horizon without input."""
+    run = layer.run
+    if not silent_until_horizon(layer.neurons, i) and run.flags[i] & PENDING == 0:
+        counters = run.counters[0]
+        run.flags[i] |= PENDING
+        run.pending[counters.n_pending] = i
+        counters.n_pending += 1
 
 
 @kernel
-def answer(
-    model,
-    cells,
-    numbers,
-    row_group,
-    groups,
-    kinds,
-    n_inputs,
-    count,
-    clock,
-    queue,
-    heap,
-    slots,
-    ring,
-    hot,
-    near,
-    flags,
-    out_times,
-    out_indices,
-    i,
-    t,
-    alone,
-):
-    """Let neuron `i` fire if the spikes that arrived at `t` make it, at most once a time.
-
-    List it if it soon may.
+def fire_reached(layer: LayerRun, i: int, t: float) -> bool:
+    """Let neuron `i` fire, at most once per time, if the spikes that arrived at `t` cause it to.
 
     Return whether room is left.
     """
     room = True
-    if ready(model, cells, numbers, i, t):
-        if cells[i, LAST_FIRE] != t:
-            room = emit(
-                model,
-                cells,
-                numbers,
-                row_group,
-                groups,
-                kinds,
-                n_inputs,
-                count,
-                clock,
-                queue,
-                heap,
-                slots,
-                ring,
-                hot,
-                flags,
-                out_times,
-                out_indices,
-                i,
-                t,
-            )
+    if at_threshold(layer.neurons, i, t):
+        if layer.neurons.state[i].last_spike != t:
+            room = emit(layer, i, t)
         else:
-            heat(count, hot, flags, i)
-    if alone:
-        watch(model, cells, numbers, count, near, flags, i)
+            add_suprathreshold(layer.run, i)
+    if layer.run.settings[0].fires_between_events:
+        add_pending(layer, i)
     return room
 
 
 @inlined
-def receive_batch(
-    model,
-    cells,
-    numbers,
-    row_group,
-    groups,
-    kinds,
-    target,
-    weight,
-    n_inputs,
-    count,
-    clock,
-    queue,
-    heap,
-    slots,
-    ring,
-    batch,
-    hot,
-    aroused,
-    flags,
-    out_times,
-    out_indices,
-    t,
-):
-    """Deliver the batch and list the neurons that it may make fire.
+def receive_batch(layer: LayerRun, t: float) -> bool:
+    """Deliver the batch, and list the neurons that it may make fire.
 
-    Return False where room is lacking, to go on.
+    Return False where room is lacking; a further call continues.
     """
-    while count[GROUPS] < count[BATCH]:
-        first = batch[count[GROUPS], 0]
-        group = batch[count[GROUPS], 2]
-        for k in range(first + count[PLACE], batch[count[GROUPS], 1]):
-            i = target[k]
-            if flags[i] & (SOON | AROUSED) == SOON and not settle(
-                model,
-                cells,
-                numbers,
-                row_group,
-                groups,
-                kinds,
-                n_inputs,
-                count,
-                clock,
-                queue,
-                heap,
-                slots,
-                ring,
-                hot,
-                flags,
-                out_times,
-                out_indices,
-                i,
-                t,
-            ):
-                count[PLACE] = k - first
+    run = layer.run
+    counters = run.counters[0]
+    while counters.n_delivered < counters.batch_size:
+        entry = run.batch[counters.n_delivered]
+        group = entry.group
+        for k in range(entry.first + counters.n_connections, entry.stop):
+            i = layer.connections.targets[k]
+            is_late = run.flags[i] & (PENDING | REACHED) == PENDING
+            if is_late and not flush_neuron(layer, i, t):
+                counters.n_connections = k - entry.first
                 return False
-            receive(model, cells, numbers, i, weight_of(groups, kinds, weight, group, k), t)
-            if not calm(model, cells, numbers, i) and flags[i] & AROUSED == 0:
-                flags[i] |= AROUSED
-                aroused[count[WAITING]] = i
-                count[WAITING] += 1
-        count[PLACE] = 0
-        count[GROUPS] += 1
+            receive(layer.neurons, i, weight_of(layer.connections, group, k), t)
+            if not silent_until_horizon(layer.neurons, i) and run.flags[i] & REACHED == 0:
+                run.flags[i] |= REACHED
+                run.reached[counters.n_reached] = i
+                counters.n_reached += 1
+        counters.n_connections = 0
+        counters.n_delivered += 1
     return True
 
 
 @inlined
-def answer_batch(
-    model,
-    cells,
-    numbers,
-    row_group,
-    groups,
-    kinds,
-    n_inputs,
-    count,
-    clock,
-    queue,
-    heap,
-    slots,
-    ring,
-    hot,
-    near,
-    aroused,
-    flags,
-    out_times,
-    out_indices,
-    t,
-    alone,
-):
-    """Let those fire that the batch at `t` has made fire.
+def fire_batch(layer: LayerRun, t: float) -> bool:
+    """Let the neurons fire that the batch at `t` has brought to threshold.
 
-    Return False where room is lacking, to go on.
+    Return False where room is lacking; a further call continues.
     """
-    while count[WAITING] > 0:
-        count[WAITING] -= 1
-        i = aroused[count[WAITING]]
-        flags[i] &= LISTED | STAYS | SOON
-        if not calm(model, cells, numbers, i) and not answer(
-            model,
-            cells,
-            numbers,
-            row_group,
-            groups,
-            kinds,
-            n_inputs,
-            count,
-            clock,
-            queue,
-            heap,
-            slots,
-            ring,
-            hot,
-            near,
-            flags,
-            out_times,
-            out_indices,
-            i,
-            t,
-            alone,
-        ):
+    run = layer.run
+    counters = run.counters[0]
+    while counters.n_reached > 0:
+        counters.n_reached -= 1
+        i = run.reached[counters.n_reached]
+        run.flags[i] &= SUPRATHRESHOLD | STAYS | PENDING
+        if not silent_until_horizon(layer.neurons, i) and not fire_reached(layer, i, t):
             return False
     return True
 
 
 @kernel
-def deliver_hot(
-    model,
-    cells,
-    numbers,
-    row_group,
-    groups,
-    kinds,
-    n_inputs,
-    count,
-    clock,
-    queue,
-    heap,
-    slots,
-    ring,
-    hot,
-    near,
-    flags,
-    out_times,
-    out_indices,
-    t,
-    alone,
-):
+def fire_suprathreshold(layer: LayerRun, t: float) -> bool:
     """Let the neurons fire that were left above threshold before `t`.
 
-    Return False if room was lacking.
+    Return False where room is lacking; a further call continues.
     """
-    for k in range(count[HOT]):
-        i = hot[k]
-        if (
-            cells[i, LAST_FIRE] != t
-            and ready(model, cells, numbers, i, t)
-            and not emit(
-                model,
-                cells,
-                numbers,
-                row_group,
-                groups,
-                kinds,
-                n_inputs,
-                count,
-                clock,
-                queue,
-                heap,
-                slots,
-                ring,
-                hot,
-                flags,
-                out_times,
-                out_indices,
-                i,
-                t,
-            )
-        ):
+    run = layer.run
+    counters = run.counters[0]
+    for k in range(counters.n_suprathreshold):
+        i = run.suprathreshold[k]
+        waits = layer.neurons.state[i].last_spike != t
+        if waits and at_threshold(layer.neurons, i, t) and not emit(layer, i, t):
             return False
-        if alone:
-            watch(model, cells, numbers, count, near, flags, i)
+        if run.settings[0].fires_between_events:
+            add_pending(layer, i)
     return True
 
 
 @kernel
-def cool(cells, count, hot, flags, refractory, t):
-    """Forget the hot neurons that are below threshold after the batch at `t`."""
+def drop_subthreshold(layer: LayerRun, t: float) -> None:
+    """Remove the neurons that are below threshold after the batch at `t` from the list."""
+    run = layer.run
+    counters = run.counters[0]
     kept = 0
-    for k in range(count[HOT]):
-        i = hot[k]
-        last = cells[i, LAST_FIRE]
-        keep = flags[i] & STAYS != 0 if last == t else last + refractory > t
+    for k in range(counters.n_suprathreshold):
+        i = run.suprathreshold[k]
+        last = layer.neurons.state[i].last_spike
+        keep = run.flags[i] & STAYS != 0 if last == t else last + run.settings[0].refractory > t
         if keep:
-            hot[kept] = i
+            run.suprathreshold[kept] = i
             kept += 1
         else:
-            flags[i] &= SOON | AROUSED
-    count[HOT] = kept
+            run.flags[i] &= PENDING | REACHED
+    counters.n_suprathreshold = kept
 
 
 @inlined
-def deliver_batch(
-    model,
-    cells,
-    numbers,
-    row_group,
-    groups,
-    kinds,
-    target,
-    weight,
-    n_inputs,
-    count,
-    clock,
-    queue,
-    heap,
-    slots,
-    ring,
-    batch,
-    hot,
-    near,
-    aroused,
-    flags,
-    out_times,
-    out_indices,
-    alone,
-):
-    """Deliver the batch and let those fire that then do.
+def deliver_batch(layer: LayerRun) -> bool:
+    """Deliver the batch and let neurons fire.
 
-    Return False where room is lacking, to go on.
+    Return False where room is lacking; a further call continues.
     """
-    now = clock[NOW]
-    if count[BATCH] > 0:
-        enter(model, cells, numbers, now)
-        if not receive_batch(
-            model,
-            cells,
-            numbers,
-            row_group,
-            groups,
-            kinds,
-            target,
-            weight,
-            n_inputs,
-            count,
-            clock,
-            queue,
-            heap,
-            slots,
-            ring,
-            batch,
-            hot,
-            aroused,
-            flags,
-            out_times,
-            out_indices,
-            now,
-        ) or not answer_batch(
-            model,
-            cells,
-            numbers,
-            row_group,
-            groups,
-            kinds,
-            n_inputs,
-            count,
-            clock,
-            queue,
-            heap,
-            slots,
-            ring,
-            hot,
-            near,
-            aroused,
-            flags,
-            out_times,
-            out_indices,
-            now,
-            alone,
-        ):
+    counters = layer.run.counters[0]
+    now = counters.now
+    if counters.batch_size > 0:
+        advance_to(layer.neurons, now)
+        if not receive_batch(layer, now) or not fire_batch(layer, now):
             return False
-        count[BATCH] = DELIVERED
-    if count[HOT] > 0:
-        enter(model, cells, numbers, now)
-        if not deliver_hot(
-            model,
-            cells,
-            numbers,
-            row_group,
-            groups,
-            kinds,
-            n_inputs,
-            count,
-            clock,
-            queue,
-            heap,
-            slots,
-            ring,
-            hot,
-            near,
-            flags,
-            out_times,
-            out_indices,
-            now,
-            alone,
-        ):
+        counters.batch_size = DELIVERED
+    if counters.n_suprathreshold > 0:
+        advance_to(layer.neurons, now)
+        if not fire_suprathreshold(layer, now):
             return False
-        cool(cells, count, hot, flags, clock[REFRACTORY], now)
-    count[BATCH] = 0
+        drop_subthreshold(layer, now)
+    counters.batch_size = 0
     return True
 
 
-@released
+@kernel
+def begin_run(run: RunState) -> None:
+    """Reset what belongs to one run, unless it has begun and is continued with more room."""
+    counters = run.counters[0]
+    if counters.has_begun:
+        return
+    counters.has_begun = True
+    counters.window_end = 0.0
+    counters.horizon = 0.0
+    counters.now = -1.0
+    counters.next_input = 0
+    counters.n_fired = 0
+    counters.n_pending = 0
+    counters.stage = 0
+    for i in range(run.flags.shape[0]):
+        run.flags[i] &= SUPRATHRESHOLD | STAYS | REACHED
+
+
+@kernel
+def open_first_window(layer: LayerRun) -> None:
+    """Set the first window and the horizon of a run."""
+    counters = layer.run.counters[0]
+    settings = layer.run.settings[0]
+    counters.window_end = settings.duration
+    if settings.fires_between_events:
+        counters.horizon = min(settings.horizon_step, settings.duration)
+        counters.window_end = min(settings.lookahead, counters.horizon)
+        list_pending(layer, 0.0, counters.horizon)
+
+
+@kernel
+def close_window(layer: LayerRun) -> int:
+    """Advance pending neurons to the end of the window and open the next window.
+
+    Return DONE at the end of the run, NO_ROOM where room is lacking, otherwise CONTINUE.
+    """
+    counters = layer.run.counters[0]
+    settings = layer.run.settings[0]
+    end = counters.window_end
+    if settings.fires_between_events and not flush(layer, end):
+        return NO_ROOM
+    if end >= settings.duration:
+        return DONE
+    if end >= counters.horizon:
+        counters.horizon = min(end + settings.horizon_step, settings.duration)
+        list_pending(layer, end, counters.horizon)
+    counters.window_end = min(end + settings.lookahead, counters.horizon)
+    return CONTINUE
+
+
+@inlined
+def is_in_window(layer: LayerRun, t: float) -> bool:
+    """Return whether `t` is in the window; the end of the run is in the last one."""
+    end = layer.run.counters[0].window_end
+    return t < end or (t == end and end == layer.run.settings[0].duration)
+
+
+@nogil_entry
 def run_events(
-    model,
-    cells,
-    numbers,
-    links,
-    n_inputs,
-    progress,
-    times,
-    indices,
-    duration,
-    alone,
-    lookahead,
-    horizon,
-):
+    neurons: Neurons,
+    connections: Connections,
+    queue: SpikeQueue,
+    run: RunState,
+    times: NDArray[np.float64],
+    rows: NDArray[np.int64],
+) -> int:
     """Run one layer through its input spikes.
 
     Parameters
     ----------
-    model, cells, numbers
-        The neurons; cells are written.
-    links, n_inputs
-        Connections of the layer; rows from `n_inputs` on are its own neurons.
-    progress
-        Written; see there.
-    times, indices
-        Input spikes: (n,) float64 in ms, sorted, and (n,) int64 rows.
-    duration
-        End of the run in ms, itself included.
-    alone
-        Whether neurons can fire between events.
-    lookahead
-        Shortest recurrent delay in ms, infinite without recurrence; above 0 if `alone`.
-    horizon
-        How far ahead to look for neurons that fire by themselves, in ms.
+    neurons, connections, queue, run
+        The layer; all but the connections and the settings of the run are written. The shortest
+        recurrent delay is above 0 if neurons fire between events.
+    times, rows
+        Input spikes: (n,) float64 in ms, sorted, and (n,) int64.
 
     Returns
     -------
     DONE, or NO_ROOM if it must be called again with more room.
     """
-    row_group, groups, kinds, target, weight = links
-    (
-        count,
-        clock,
-        queue,
-        heap,
-        slots,
-        ring,
-        batch,
-        hot,
-        near,
-        aroused,
-        flags,
-        out_times,
-        out_indices,
-    ) = progress[:13]
-    if clock[WINDOW] == 0.0:
-        clock[WINDOW] = duration
-        if alone:
-            clock[HORIZON] = min(horizon, duration)
-            clock[WINDOW] = min(lookahead, clock[HORIZON])
-            look_ahead(model, cells, numbers, count, near, flags, 0.0, clock[HORIZON])
+    layer = LayerRun(neurons, connections, queue, run)
+    inputs = Inputs(times, rows)
+    counters = run.counters[0]
+    begin_run(run)
+    if counters.window_end == 0.0:
+        open_first_window(layer)
     while True:
-        if count[FIRED] >= out_times.shape[0] or queue[QUEUED] >= heap.shape[0]:
+        if not has_room(layer):
             return NO_ROOM
-        if count[BATCH] != 0 and not deliver_batch(
-            model,
-            cells,
-            numbers,
-            row_group,
-            groups,
-            kinds,
-            target,
-            weight,
-            n_inputs,
-            count,
-            clock,
-            queue,
-            heap,
-            slots,
-            ring,
-            batch,
-            hot,
-            near,
-            aroused,
-            flags,
-            out_times,
-            out_indices,
-            alone,
-        ):
+        if counters.batch_size != 0 and not deliver_batch(layer):
             return NO_ROOM
-        t = next_arrival(
-            row_group, groups, kinds, count, clock, queue, heap, slots, ring, times, indices
-        )
+        t = next_arrival(layer, inputs)
         if t < 0.0:
             return NO_ROOM
-        end = clock[WINDOW]
-        if t < end or (t == end and end == duration):
-            take_batch(
-                groups, kinds, target, weight, count, clock, queue, heap, slots, ring, batch, t
-            )
-            clock[NOW] = t
-            continue
-        if alone and not sweep(
-            model,
-            cells,
-            numbers,
-            row_group,
-            groups,
-            kinds,
-            n_inputs,
-            count,
-            clock,
-            queue,
-            heap,
-            slots,
-            ring,
-            hot,
-            near,
-            flags,
-            out_times,
-            out_indices,
-            end,
-        ):
-            return NO_ROOM
-        if end >= duration:
-            return DONE
-        if end >= clock[HORIZON]:
-            clock[HORIZON] = min(end + horizon, duration)
-            look_ahead(model, cells, numbers, count, near, flags, end, clock[HORIZON])
-        clock[WINDOW] = min(end + lookahead, clock[HORIZON])
+        status = take_batch(layer, t) if is_in_window(layer, t) else close_window(layer)
+        if status != CONTINUE:
+            return status

@@ -1,71 +1,81 @@
-"""A priority queue of spikes under way.
+"""A binary heap of records (time, key, value), ordered by (time, key).
 
-A binary heap of rows (time, group, origin), ordered by (time, group).
-
-A group is the set of one neuron's connections that share a delay (see `connect`); groups are
-numbered neuron by neuron, so ties in time leave the queue in neuron order. Time is the group's
-arrival and origin the neuron's spike, in ms; all three are float64, which holds group numbers up to
-2^53.
+In the queue of spikes the key is a group of connections (see `connections`) and the value the time
+of the spike. Groups are numbered row by row, so entries of equal time leave in the order of their
+neurons.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
 
 from loco_stream._compiler.jit import kernel
+from loco_stream._compiler.structs import struct_dtype
+from loco_stream.neurons.definition import Records
 
-__all__ = ["pop", "push"]
+__all__ = ["ENTRY", "pop", "push", "write_entry"]
 
-TIME = 0
-GROUP = 1
-ORIGIN = 2
+ENTRY = struct_dtype("time", "value", key="i8")
 
 
 @kernel
-def push(heap: Any, size: int, time: float, group: int, origin: float) -> int:
-    """Add an entry to a heap of `size` entries, which must have room; return the new size."""
+def push(heap: Records, size: int, time: float, key: int, value: float) -> int:
+    """Add an entry to a heap (room,) of `size` < room entries; return its new size."""
     child = size
     while child > 0:
         parent = (child - 1) >> 1
-        above = heap[parent, TIME]
-        if above < time or (above == time and heap[parent, GROUP] <= group):
+        above = heap[parent]
+        if _in_order(above.time, above.key, time, key):
             break
-        heap[child, TIME] = above
-        heap[child, GROUP] = heap[parent, GROUP]
-        heap[child, ORIGIN] = heap[parent, ORIGIN]
+        _copy_entry(above, heap[child])
         child = parent
-    heap[child, TIME] = time
-    heap[child, GROUP] = group
-    heap[child, ORIGIN] = origin
+    write_entry(heap[child], time, key, value)
     return size + 1
 
 
 @kernel
-def pop(heap: Any, size: int) -> int:
-    """Remove the first entry (read it before, in row 0) of a heap of `size` > 0 entries.
+def pop(heap: Records, size: int) -> int:
+    """Remove the first entry of a heap of `size` > 0 entries; return its new size.
 
-    Return the new size.
+    The first entry is ``heap[0]``: read it before.
     """
     last = size - 1
-    time = heap[last, TIME]
-    group = heap[last, GROUP]
+    moved = heap[last]
+    time = moved.time
+    key = moved.key
     parent = 0
     child = 1
     while child < last:
-        right = child + 1
-        if right < last and (
-            heap[right, TIME] < heap[child, TIME]
-            or (heap[right, TIME] == heap[child, TIME] and heap[right, GROUP] < heap[child, GROUP])
-        ):
-            child = right
-        if time < heap[child, TIME] or (time == heap[child, TIME] and group <= heap[child, GROUP]):
+        if child + 1 < last and _precedes(heap[child + 1], heap[child]):
+            child += 1
+        lower = heap[child]
+        if _in_order(time, key, lower.time, lower.key):
             break
-        heap[parent, TIME] = heap[child, TIME]
-        heap[parent, GROUP] = heap[child, GROUP]
-        heap[parent, ORIGIN] = heap[child, ORIGIN]
+        _copy_entry(lower, heap[parent])
         parent = child
         child = 2 * parent + 1
-    heap[parent, TIME] = time
-    heap[parent, GROUP] = group
-    heap[parent, ORIGIN] = heap[last, ORIGIN]
+    write_entry(heap[parent], time, key, moved.value)
     return last
+
+
+@kernel
+def _in_order(time: float, key: int, next_time: float, next_key: int) -> bool:
+    return time < next_time or (time == next_time and key <= next_key)
+
+
+@kernel
+def _precedes(a: np.record, b: np.record) -> bool:
+    return a.time < b.time or (a.time == b.time and a.key < b.key)
+
+
+@kernel
+def _copy_entry(source: np.record, target: np.record) -> None:
+    write_entry(target, source.time, source.key, source.value)
+
+
+@kernel
+def write_entry(entry: np.record, time: float, key: int, value: float) -> None:
+    """Set all fields of an entry."""
+    entry.time = time
+    entry.key = key
+    entry.value = value

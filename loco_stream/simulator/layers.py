@@ -1,34 +1,49 @@
-"""What the user describes.
-
-One layer of neurons and its connections, checked before anything runs.
-"""
+"""The description of a net: layers of neurons and their connections, checked before a run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from loco_stream.errors import ConfigError
 from loco_stream.neurons import NeuronModel, find
-from loco_stream.simulator.matrix import Matrix, read_matrix
+from loco_stream.neurons.definition import Records
+from loco_stream.simulator.weights import WeightMatrix, read_weights
 
-__all__ = ["Layer", "checked_dtype", "describe"]
+__all__ = ["Layer", "Options", "checked_dtype", "describe"]
 
 _LONGEST_REFRACTORY = 500.0  # in units of tau: exp(500) is a finite double, exp(710) is not
+# As the user gave it: one value for all layers, or a list with one item per layer.
+Option: TypeAlias = Any
+
+
+class Options(NamedTuple):
+    """Options of `Network.from_weights` that may differ between layers."""
+
+    tau: Option
+    threshold: Option
+    delays: Option
+    recurrent: Option
+    recurrent_delays: Option
+    drive: Option
+    refractory: Option
+
+    def per_layer(self, n: int) -> list[Options]:
+        """Return the options of each of `n` layers; raises `ConfigError`."""
+        named = self._replace(delays=0.0 if self.delays is None else self.delays)._asdict()
+        spread = [_per_layer(name, value, n) for name, value in named.items()]
+        return [Options(*own) for own in zip(*spread, strict=True)]
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of n_post neurons with n_pre inputs.
+    """One layer of n_post neurons with n_pre inputs. Times are in ms."""
 
-    Times in ms, all numbers but the weights in double precision.
-    """
-
-    forward: Matrix  # (n_pre, n_post)
-    recurrent: Matrix | None  # (n_post, n_post)
+    forward: WeightMatrix  # (n_pre, n_post)
+    recurrent: WeightMatrix | None  # (n_post, n_post)
     model: NeuronModel
     tau: float
     threshold: NDArray[np.float64]  # (n_post,)
@@ -47,8 +62,8 @@ class Layer:
         """Number of its own neurons."""
         return self.forward.shape[1]
 
-    def start(self, v: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the model's cells and numbers at time 0 for membranes `v`."""
+    def start(self, v: NDArray[np.float64]) -> tuple[Records, Records]:
+        """Return the model's state at time 0 for membranes (n_post,); see `NeuronModel.start`."""
         return self.model.start(
             v,
             self.threshold,
@@ -62,213 +77,221 @@ class Layer:
     def driven(self, currents: NDArray[np.float64]) -> Layer:
         """Return the layer with constant input currents (n_pre,) added to its drive."""
         if self.forward.dense is not None:
-            return replace(
-                self, drive=self.drive + currents @ self.forward.dense.astype(np.float64)
-            )
-        assert self.forward.sparse is not None
-        source, target, weight = self.forward.sparse
-        return replace(
-            self, drive=self.drive + np.bincount(target, currents[source] * weight, self.n_post)
-        )
+            added = currents @ self.forward.dense.astype(np.float64)
+        else:
+            assert self.forward.sparse is not None
+            source, target, weight = self.forward.sparse
+            added = np.bincount(target, currents[source] * weight, self.n_post).astype(np.float64)
+        return replace(self, drive=self.drive + added)
 
     @property
     def direct(self) -> bool:
-        """Whether the layer needs neither a queue nor neurons that change between events."""
+        """Whether the layer runs without a queue: it changes only when input arrives."""
         return (
             self.forward.dense is not None
             and self.recurrent is None
             and not self.forward.delayed
             and not self.drive.any()
             and self.refractory == 0.0
-            and not self.fires_alone
+            and not self.fires_between_events
         )
 
     @property
-    def fires_alone(self) -> bool:
-        """Whether a neuron can reach its threshold between events."""
+    def fires_between_events(self) -> bool:
+        """Whether a neuron can reach its threshold while no spike arrives."""
         driven = bool((self.drive > self.threshold).any())
-        return driven or self.model.fires_alone(self.tau, self.parameters)
+        return driven or self.model.fires_between_events(self.tau, self.parameters)
 
 
-def checked_dtype(dtype: Any) -> np.dtype[Any]:
-    """Return the type of numbers inside a net; raises `ConfigError`."""
+class _Neurons(NamedTuple):
+    """What all layers of a net share."""
+
+    model: NeuronModel
+    parameters: dict[str, float]
+    reset_zero: bool
+    dtype: np.dtype[np.floating]
+
+
+def checked_dtype(dtype: DTypeLike) -> np.dtype[np.floating]:
+    """Return the dtype of weights; raises `ConfigError` unless it is float32 or float64."""
     try:
         kind: np.dtype[Any] = np.dtype(dtype)
     except TypeError:
-        raise ConfigError(f"dtype is {dtype!r}; allowed are float32 and float64") from None
+        raise ConfigError(f"`dtype` must be float32 or float64, got {dtype!r}") from None
     if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise ConfigError(f"dtype is {kind}; allowed are float32 and float64")
+        raise ConfigError(f"`dtype` must be float32 or float64, got {kind}")
     return kind
 
 
 def describe(
-    weights: Any,
-    tau: Any,
-    threshold: Any,
+    weights: Option,
+    options: Options,
     reset: str,
     neuron: str,
-    delays: Any,
-    recurrent: Any,
-    recurrent_delays: Any,
-    drive: Any,
-    refractory: Any,
-    dtype: Any,
-    parameters: dict[str, Any],
+    dtype: np.dtype[np.floating],
+    parameters: dict[str, Option],
 ) -> list[Layer]:
     """Check a description and return its layers.
 
-    Raises `ConfigError` with the field, its value and what is allowed.
+    Parameters are those of `Network.from_weights`; raises `ConfigError`.
     """
+    matrices = _matrices(weights)
+    if reset not in ("subtract", "zero"):
+        raise ConfigError(f"`reset` must be 'subtract' or 'zero', got {reset!r}")
+    model = find(neuron)
+    shared = _Neurons(model, _parameters(model, parameters), reset == "zero", dtype)
+    layers: list[Layer] = []
+    for i, own in enumerate(options.per_layer(len(matrices))):
+        layers.append(_layer(i, matrices[i], own, shared))
+    for i in range(1, len(layers)):
+        _check_sizes(i, layers[i - 1].n_post, layers[i].n_pre)
+    return layers
+
+
+def _check_sizes(i: int, n: int, n_rows: int) -> None:
+    if n_rows != n:
+        raise ConfigError(
+            f"`weights[{i}]` must have {n} rows, one per neuron of layer {i - 1}, got {n_rows}"
+        )
+
+
+def _matrices(weights: Option) -> list[Option]:
+    """Return one matrix per layer, not yet checked."""
     if hasattr(weights, "tocsr") or (isinstance(weights, np.ndarray) and weights.ndim == 2):
-        weights = [weights]
+        return [weights]
     try:
         matrices = list(weights)
     except TypeError:
         raise ConfigError(
-            f"weights must be a list of matrices, one a layer, not {type(weights).__name__}"
+            f"`weights` must be a list of matrices, one per layer, got {type(weights).__name__}"
         ) from None
     if not matrices:
-        raise ConfigError("weights is empty: give one matrix (n_pre, n_post) a layer")
-    if reset not in ("subtract", "zero"):
-        raise ConfigError(f"reset is {reset!r}; allowed are 'subtract' and 'zero'")
-    model = find(neuron)
-    numbers = _parameters(model, parameters)
-    n = len(matrices)
-    spread = {
-        "tau": _per_layer("tau", tau, n),
-        "threshold": _per_layer("threshold", threshold, n),
-        "delays": _per_layer("delays", 0.0 if delays is None else delays, n),
-        "recurrent": _per_layer("recurrent", recurrent, n),
-        "recurrent_delays": _per_layer("recurrent_delays", recurrent_delays, n),
-        "drive": _per_layer("drive", drive, n),
-        "refractory": _per_layer("refractory", refractory, n),
-    }
-    layers: list[Layer] = []
-    for i, matrix in enumerate(matrices):
-        layer = _layer(
-            i, matrix, {k: v[i] for k, v in spread.items()}, reset == "zero", model, numbers, dtype
-        )
-        if layers and layers[-1].n_post != layer.n_pre:
-            raise ConfigError(
-                f"weights[{i}] has {layer.n_pre} rows, but layer {i - 1} has {layers[-1].n_post} neurons; "
-                "they must agree"
-            )
-        layers.append(layer)
-    return layers
+        raise ConfigError("`weights` must have one matrix (n_pre, n_post) per layer, got none")
+    return matrices
 
 
-def _parameters(model: NeuronModel, given: dict[str, Any]) -> dict[str, float]:
+def _parameters(model: NeuronModel, given: dict[str, Option]) -> dict[str, float]:
+    """Return the model's parameters with the given values; raises `ConfigError`."""
     parameters = dict(model.parameters)
     for name, value in given.items():
         if name not in parameters:
             allowed = ", ".join(parameters) or "none"
             raise ConfigError(
-                f"{name} is no parameter of neuron={model.name!r}; its parameters are: {allowed}"
+                f"parameters of neuron={model.name!r} must be among: {allowed}, got {name}"
             )
         parameters[name] = _number(name, value)
     model.check(parameters)
     return parameters
 
 
-def _per_layer(name: str, value: Any, n: int) -> list[Any]:
-    """Return `value` for each of `n` layers.
-
-    A list or tuple has one item a layer, all else is shared.
-    """
+def _per_layer(name: str, value: Option, n: int) -> list[Option]:
+    """Return `value` for each of `n` layers: a list has one item each, all else is shared."""
     if isinstance(value, (list, tuple)):
         if len(value) != n:
             raise ConfigError(
-                f"{name} has {len(value)} items for {n} layers: give one value, or one a layer"
+                f"`{name}` must be one value or a list of {n}, one per layer, "
+                f"got {len(value)} items"
             )
         return list(value)
     if isinstance(value, np.ndarray) and value.ndim > 0 and n > 1:
-        raise ConfigError(f"{name} is one array for {n} layers: give a list with one item a layer")
+        raise ConfigError(
+            f"`{name}` must be one value or a list of {n}, one per layer, got one array"
+        )
     return [value] * n
 
 
-def _layer(
-    i: int,
-    matrix: Any,
-    own: dict[str, Any],
-    reset_zero: bool,
-    model: NeuronModel,
-    parameters: dict[str, float],
-    dtype: Any,
-) -> Layer:
-    forward = read_matrix(f"weights[{i}]", matrix, f"delays[{i}]", own["delays"], dtype)
+def _layer(i: int, matrix: Option, own: Options, neurons: _Neurons) -> Layer:
+    """Return layer `i`; raises `ConfigError`."""
+    dtype = neurons.dtype
+    forward = read_weights(f"weights[{i}]", matrix, f"delays[{i}]", own.delays, dtype)
     n_post = forward.shape[1]
-    tau = _number(f"tau[{i}]", own["tau"])
+    tau = _number(f"tau[{i}]", own.tau)
     if not tau > 0.0:
-        raise ConfigError(f"tau[{i}] is {tau}; it must be above 0 ms")
-    refractory = _number(f"refractory[{i}]", own["refractory"])
-    if not 0.0 <= refractory <= _LONGEST_REFRACTORY * tau:
-        longest = _LONGEST_REFRACTORY * tau
-        raise ConfigError(
-            f"refractory[{i}] is {refractory}; it must lie between 0 and {longest:g} ms"
-        )
-    if not model.leaky and refractory > 0.0:
-        raise ConfigError(
-            f"refractory[{i}] is {refractory}; neuron={model.name!r} has no refractory period"
-        )
-    threshold = _vector(f"threshold[{i}]", own["threshold"], n_post)
-    if not (threshold.astype(dtype) > 0.0).all():
-        raise ConfigError(
-            f"threshold[{i}] holds {threshold.min()}; it must be above 0, where membranes rest"
-        )
-    recurrent = None
-    if own["recurrent"] is not None:
-        recurrent = read_matrix(
-            f"recurrent[{i}]",
-            own["recurrent"],
-            f"recurrent_delays[{i}]",
-            own["recurrent_delays"],
-            dtype,
-        )
-        if recurrent.shape != (n_post, n_post):
-            raise ConfigError(
-                f"recurrent[{i}] has shape {recurrent.shape}; layer {i} needs ({n_post}, {n_post})"
-            )
+        raise ConfigError(f"`tau[{i}]` must be above 0 ms, got {tau}")
     layer = Layer(
         forward=forward,
-        recurrent=recurrent,
-        model=model,
+        recurrent=_recurrent(i, own, n_post, dtype),
+        model=neurons.model,
         tau=tau,
-        threshold=threshold,
-        drive=_vector(f"drive[{i}]", own["drive"], n_post),
-        refractory=refractory,
-        reset_zero=reset_zero,
-        parameters=parameters,
+        threshold=_threshold(i, own.threshold, n_post, dtype),
+        drive=_vector(f"drive[{i}]", own.drive, n_post),
+        refractory=_refractory(i, own.refractory, tau, neurons.model),
+        reset_zero=neurons.reset_zero,
+        parameters=neurons.parameters,
     )
-    if layer.fires_alone and recurrent is not None and not recurrent.shortest_delay > 0.0:
+    recurrent = layer.recurrent
+    if layer.fires_between_events and recurrent is not None and not recurrent.shortest_delay > 0.0:
         raise ConfigError(
-            f"recurrent_delays[{i}] holds 0; it must be above 0 ms where neurons fire by themselves "
-            "(by a drive above threshold, or by their model)"
+            f"`recurrent_delays[{i}]` must be above 0 ms where neurons fire without input "
+            "(because of a drive above threshold, or of their model), got 0"
         )
     return layer
 
 
-def _number(name: str, value: Any) -> float:
+def _threshold(i: int, value: Option, n: int, dtype: np.dtype[np.floating]) -> NDArray[np.float64]:
+    """Return the thresholds of layer `i`; raises `ConfigError`."""
+    threshold = _vector(f"threshold[{i}]", value, n)
+    if not (threshold.astype(dtype) > 0.0).all():
+        raise ConfigError(
+            f"`threshold[{i}]` must be above 0, where membranes rest, got {threshold.min()}"
+        )
+    return threshold
+
+
+def _refractory(i: int, value: Option, tau: float, model: NeuronModel) -> float:
+    """Return the refractory period of layer `i` in ms; raises `ConfigError`."""
+    refractory = _number(f"refractory[{i}]", value)
+    longest = _LONGEST_REFRACTORY * tau
+    if not 0.0 <= refractory <= longest:
+        raise ConfigError(
+            f"`refractory[{i}]` must be between 0 and {longest:g} ms, got {refractory}"
+        )
+    if not model.leaky and refractory > 0.0:
+        raise ConfigError(
+            f"`refractory[{i}]` must be 0 for neuron={model.name!r}, which has no refractory "
+            f"period, got {refractory}"
+        )
+    return refractory
+
+
+def _recurrent(
+    i: int, own: Options, n_post: int, dtype: np.dtype[np.floating]
+) -> WeightMatrix | None:
+    """Return the recurrent weights of layer `i`; raises `ConfigError`."""
+    if own.recurrent is None:
+        return None
+    name = f"recurrent[{i}]"
+    matrix = read_weights(
+        name, own.recurrent, f"recurrent_delays[{i}]", own.recurrent_delays, dtype
+    )
+    if matrix.shape != (n_post, n_post):
+        raise ConfigError(f"`{name}` must have shape ({n_post}, {n_post}), got {matrix.shape}")
+    return matrix
+
+
+def _number(name: str, value: Option) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise ConfigError(f"{name} is {value!r}; it must be a number") from None
+        raise ConfigError(f"`{name}` must be a number, got {value!r}") from None
     if not np.isfinite(number):
-        raise ConfigError(f"{name} is {number}; it must be finite")
+        raise ConfigError(f"`{name}` must be finite, got {number}")
     return number
 
 
-def _vector(name: str, value: Any, n: int) -> NDArray[np.float64]:
-    """Return one finite number a neuron."""
+def _vector(name: str, value: Option, n: int) -> NDArray[np.float64]:
+    """Return one finite number per neuron."""
     try:
         vector = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         raise ConfigError(
-            f"{name} is {value!r}; it must be a number or one number a neuron"
+            f"`{name}` must be a number or one number per neuron, got {value!r}"
         ) from None
     if vector.shape not in ((), (n,)):
         raise ConfigError(
-            f"{name} has shape {vector.shape}; it must be one number, or ({n},): one a neuron"
+            f"`{name}` must be a number or one number per neuron ({n},), got shape {vector.shape}"
         )
-    if not np.isfinite(vector).all():
-        raise ConfigError(f"{name} holds a value that is not finite")
-    return np.full(n, vector) if vector.ndim == 0 else vector.copy()
+    bad = vector[~np.isfinite(vector)]
+    if bad.size:
+        raise ConfigError(f"`{name}` must be finite, got {bad.flat[0]}")
+    return np.broadcast_to(vector, n).copy()

@@ -4,143 +4,145 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from loco_stream.errors import InputError
+from loco_stream.simulator.backend import Backend
 from loco_stream.simulator.layers import Layer
-from loco_stream.simulator.record import SpikeRecord
-from loco_stream.simulator.replay import Start, replay
+from loco_stream.simulator.membranes import History, membrane_at
+from loco_stream.simulator.spike_record import SpikeRecord
 
-__all__ = ["MembraneProbe", "Simulation"]
-
+__all__ = ["MembraneProbe"]
 
 _MOST_SAMPLES = 10_000_000
 
 
-class Simulation(Protocol):
-    """What runs a net; both ways to run one have it."""
+class _Sent(NamedTuple):
+    """Spikes sent to a layer and spikes it fired, of one run."""
 
-    dtype: np.dtype[Any]
-    index_dtype: np.dtype[Any]
-
-    def copy(self) -> Simulation:
-        """Return the same net with numbers of its own, at rest."""
-        ...
-
-    def reset(self) -> None:
-        """Put all neurons to rest."""
-        ...
-
-    def begin(self, membranes: list[NDArray[np.float64]]) -> None:
-        """Start from given membranes."""
-        ...
-
-    def run(self, times: NDArray[Any], indices: NDArray[Any], duration: float) -> int:
-        """Return -1, or the number of the first bad event."""
-        ...
-
-    def spikes(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
-        """Return times, neurons and the bounds of layers in them."""
-        ...
-
-    def counts_by_layer(self) -> list[NDArray[np.int64]]:
-        """Return how often each neuron fired."""
-        ...
-
-    def start_of(self, layer: int, neuron: int) -> Start:
-        """Return the state of one neuron at time 0, before a run."""
-        ...
-
-    def column(self, layer: int, neuron: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return weight and delay of what reaches one neuron."""
-        ...
-
-    def under_way(self, layer: int) -> tuple[NDArray[Any], ...]:
-        """Return origin, row and next arrival of spikes under way."""
-        ...
+    times: NDArray[np.floating]  # (n,) in ms
+    rows: NDArray[np.integer]  # (n,)
+    fired_times: NDArray[np.floating]  # (n_fired,) in ms
+    fired: NDArray[np.integer]  # (n_fired,) neurons
 
 
 class MembraneProbe:
-    """Notes the state of the chosen neurons before a run and works out their membranes after it."""
+    """Stores the state of the chosen neurons before a run and computes their membranes after it.
 
-    def __init__(self, chosen: Any, step: float, duration: float, layers: list[Layer]) -> None:
-        if not (isinstance(step, (int, float)) and 0.0 < step < np.inf):
-            raise InputError(f"membrane_step is {step!r}; it must be above 0 ms")
-        if not hasattr(chosen, "items"):
-            raise InputError(
-                f"membranes is {chosen!r}; it must map layers to lists of neurons, as in {{0: [1, 2]}}"
-            )
+    Parameters
+    ----------
+    chosen
+        Neurons by layer, as in ``{0: [1, 2]}``.
+    step
+        Time between samples in ms.
+    duration
+        Length of the run in ms.
+    """
+
+    def __init__(self, chosen: object, step: float, duration: float, layers: list[Layer]) -> None:
+        self.samples = _sample_times(step, duration)
+        self.neurons = _checked_choice(chosen, layers)
         self.layers = layers
-        self.neurons: dict[int, list[int]] = {}
-        for layer, neurons in chosen.items():
-            if not isinstance(layer, (int, np.integer)) or layer not in range(len(layers)):
-                raise InputError(
-                    f"membranes names layer {layer!r}; the net has the layers 0 to {len(layers) - 1}"
-                )
-            own = np.atleast_1d(neurons)
-            if own.size and own.dtype.kind not in "iu":
-                raise InputError(
-                    f"membranes names neurons of type {own.dtype} in layer {layer}; give whole numbers"
-                )
-            self.neurons[int(layer)] = [int(n) for n in own]
-            for neuron in self.neurons[int(layer)]:
-                if not 0 <= neuron < layers[layer].n_post:
-                    raise InputError(
-                        f"membranes names neuron {neuron} of layer {layer}, which has 0 to {layers[layer].n_post - 1}"
-                    )
-        if duration > _MOST_SAMPLES * step:
-            raise InputError(
-                f"membrane_step is {step!r}; for {duration:g} ms it must be {duration / _MOST_SAMPLES:g} ms or more"
-            )
-        n_samples = int(duration / step * (1.0 + 1e-12)) + 1
-        self.samples: NDArray[np.float64] = np.arange(n_samples, dtype=np.float64) * step
 
-    def note_start(self, net: Simulation) -> None:
-        """Note the state of the chosen neurons, before the run."""
+    def store_start(self, net: Backend) -> None:
+        """Store the state of the chosen neurons, before the run."""
         self.starts = {
-            (k, n): net.start_of(k, n) for k, neurons in self.neurons.items() for n in neurons
+            (k, n): net.state_of(k, n) for k, neurons in self.neurons.items() for n in neurons
         }
-        self.pending = {k: net.under_way(k) for k in self.neurons}
+        self.under_way = {k: net.under_way(k) for k in self.neurons}
 
     def add_to(
-        self, record: SpikeRecord, net: Simulation, times: NDArray[Any], indices: NDArray[Any]
+        self,
+        record: SpikeRecord,
+        net: Backend,
+        times: NDArray[np.floating],
+        indices: NDArray[np.integer],
     ) -> SpikeRecord:
         """Return the record with the membranes, given the input spikes of the run."""
-        when, who, bounds = net.spikes()  # not rounded, as those of the record may be
-        layers = [(when[a:b], who[a:b]) for a, b in pairwise(bounds)]
+        fired = net.spikes()  # not rounded, as those of the record may be
+        layers = [(fired.times[a:b], fired.indices[a:b]) for a, b in pairwise(fired.bounds)]
         membranes = {}
         for k, neurons in self.neurons.items():
-            sent, rows = (times, indices) if k == 0 else layers[k - 1]
-            if self.layers[k].recurrent is not None:
-                sent = np.concatenate((sent, layers[k][0]))
-                rows = np.concatenate((rows, layers[k][1] + self.layers[k].n_pre))
-            traces = [
-                self._trace(record.duration, net, k, n, sent, rows, layers[k]) for n in neurons
-            ]
-            membranes[k] = np.array(traces, np.float64).reshape(len(neurons), len(self.samples)).T
+            sent = (times, indices) if k == 0 else layers[k - 1]
+            spikes = self._sent(k, *sent, *layers[k])
+            columns = [self._membrane(record.duration, net, k, n, spikes) for n in neurons]
+            shape = (len(neurons), len(self.samples))
+            membranes[k] = np.array(columns, np.float64).reshape(shape).T
         return replace(record, membrane_times=self.samples, membranes=membranes)
 
-    def _trace(
+    def _sent(
         self,
-        duration: float,
-        net: Simulation,
-        k: int,
-        neuron: int,
-        sent: NDArray[Any],
-        rows: NDArray[Any],
-        fired: tuple[NDArray[Any], NDArray[Any]],
+        layer: int,
+        times: NDArray[np.floating],
+        rows: NDArray[np.integer],
+        fired_times: NDArray[np.floating],
+        fired: NDArray[np.integer],
+    ) -> _Sent:
+        """Return what was sent to a layer, its own spikes included if it is recurrent."""
+        if self.layers[layer].recurrent is not None:
+            times = np.concatenate((times, fired_times))
+            rows = np.concatenate((rows, fired + self.layers[layer].n_pre))
+        return _Sent(times, rows, fired_times, fired)
+
+    def _membrane(
+        self, duration: float, net: Backend, layer: int, neuron: int, spikes: _Sent
     ) -> NDArray[np.float64]:
-        weight, delay = net.column(k, neuron)
-        origin, row, due = self.pending[k]
-        late = origin + delay[row] >= due  # what is under way and has not reached this neuron yet
-        arrivals = np.concatenate((sent + delay[rows], (origin + delay[row])[late]))
-        weights = np.concatenate((weight[rows], weight[row][late]))
-        near = arrivals <= duration  # false where there is no connection, whose delay is NaN
-        when, who = fired
-        start = self.starts[k, neuron]
-        return replay(
-            self.layers[k], start, arrivals[near], weights[near], when[who == neuron], self.samples
+        """Return the membrane of one neuron at all samples."""
+        weight, delay = net.column(layer, neuron)
+        origin, row, due = self.under_way[layer]
+        arrivals = origin + delay[row]
+        is_late = arrivals >= due  # not yet past this neuron when the run began
+        arrivals = np.concatenate((spikes.times + delay[spikes.rows], arrivals[is_late]))
+        weights = weight[np.concatenate((spikes.rows, row[is_late]))]
+        within = arrivals <= duration  # false without a connection, whose delay is NaN
+        fired = spikes.fired_times[spikes.fired == neuron]
+        history = History(arrivals[within], weights[within], fired)
+        return membrane_at(self.starts[layer, neuron], history, self.samples)
+
+
+def _sample_times(step: float, duration: float) -> NDArray[np.float64]:
+    """Return the times of samples in ms; raises `InputError`."""
+    if not (isinstance(step, (int, float)) and 0.0 < step < np.inf):
+        raise InputError(f"`membrane_step` must be above 0 ms, got {step!r}")
+    if duration > _MOST_SAMPLES * step:
+        raise InputError(
+            f"`membrane_step` must be {duration / _MOST_SAMPLES:g} ms or more in a run of "
+            f"{duration:g} ms, got {step!r}"
         )
+    n_samples = int(duration / step * (1.0 + 1e-12)) + 1
+    return np.arange(n_samples, dtype=np.float64) * step
+
+
+def _checked_choice(chosen: object, layers: list[Layer]) -> dict[int, list[int]]:
+    """Return the chosen neurons by layer; raises `InputError`."""
+    if not hasattr(chosen, "items"):
+        raise InputError(
+            f"`membranes` must map layers to lists of neurons, as in {{0: [1, 2]}}, got {chosen!r}"
+        )
+    neurons = {}
+    for layer, own in chosen.items():
+        if not isinstance(layer, (int, np.integer)) or layer not in range(len(layers)):
+            raise InputError(
+                f"`membranes` must have layers from 0 to {len(layers) - 1} as keys, got {layer!r}"
+            )
+        neurons[int(layer)] = _checked_neurons(int(layer), own, layers[layer].n_post)
+    return neurons
+
+
+def _checked_neurons(layer: int, neurons: ArrayLike, n_post: int) -> list[int]:
+    """Return the chosen neurons of a layer; raises `InputError`."""
+    chosen = np.atleast_1d(neurons)
+    if chosen.size and chosen.dtype.kind not in "iu":
+        raise InputError(
+            f"`membranes` must list whole numbers in layer {layer}, got type {chosen.dtype}"
+        )
+    for neuron in chosen:
+        if not 0 <= neuron < n_post:
+            raise InputError(
+                f"`membranes` must list neurons from 0 to {n_post - 1} in layer {layer}, "
+                f"got {neuron}"
+            )
+    return [int(neuron) for neuron in chosen]

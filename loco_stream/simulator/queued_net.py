@@ -1,4 +1,4 @@
-"""Running layers with delays, recurrence, drive or neurons that fire by themselves, around `event_loop`."""
+"""Nets of layers with a queue: delays, recurrence, drive, neurons that fire without input."""
 
 from __future__ import annotations
 
@@ -7,47 +7,41 @@ from copy import copy
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from loco_stream.errors import InputError
+from loco_stream.neurons.definition import Records
+from loco_stream.neurons.operations import Neurons
 from loco_stream.neurons.spikes import first_bad_event
-from loco_stream.simulator.calendar_queue import PRESENT, QUEUED, drain, refill
-from loco_stream.simulator.connections import DELAY, KIND, START, WEIGHT, connect
-from loco_stream.simulator.event_loop import (
-    DONE,
-    FIRED,
-    HORIZON,
-    INPUT,
-    LAST_FIRE,
-    NEAR,
-    NOW,
-    SOON,
-    WINDOW,
-    heat,
-    run_events,
-)
-from loco_stream.simulator.heap import GROUP, ORIGIN, TIME
+from loco_stream.simulator.backend import Spikes, UnderWay
+from loco_stream.simulator.calendar_queue import SpikeQueue, drain, empty_queue, refill
+from loco_stream.simulator.connections import Connections, connect
+from loco_stream.simulator.event_loop import DONE, STAYS, SUPRATHRESHOLD, run_events
+from loco_stream.simulator.heap import ENTRY
 from loco_stream.simulator.layers import Layer
-from loco_stream.simulator.progress import start_progress
-from loco_stream.simulator.replay import Start
-from loco_stream.simulator.window_loop import OPEN, STAGE, run_windows
+from loco_stream.simulator.run_state import (
+    Arrivals,
+    RunState,
+    empty_arrivals,
+    empty_run,
+    grown,
+)
+from loco_stream.simulator.window_loop import run_windows
 
-__all__ = ["QueuedNet"]
+__all__ = ["QueuedLayer", "QueuedNet"]
 
-_FIRST_ROOM = 16  # spikes a neuron; grows where it does not suffice
-_FIRST_QUEUE = 512  # spikes under way, and arrivals in a window; grows as well
-_OUTPUT = ("times", "indices")  # what grows with the spikes fired; all else with those under way
-_GROWING = ("heap", "slots", "batch", "runs", "targets", "jumps", "whens", "old")
+_FIRST_ROOM = 16  # spikes per neuron; doubled where it does not suffice
+_FIRST_QUEUE = 512  # spikes under way, and arrivals in a window; doubled as well
 _LARGEST_ROOM = 1 << 24  # spikes of a layer in one run, about a gigabyte
 _MOST_WINDOWS = 10_000_000
 _MOST_HORIZONS = 1_000_000
-# in units of tau: few neurons fire by themselves within it, and looking at all costs little
+# In units of tau: few neurons fire without input within the horizon, and testing all is cheap.
 _HORIZON = 0.05
-_WINDOW = 0.02  # in units of tau, at most: what arrives in it should fit into the nearest cache
-_MARGIN = 1e-3  # of a window: what is fired in it arrives after it, whatever the rounding
-_MOST_IN_A_YEAR = 1 << 16  # windows; many more would be empty
-# of the queue in the longest delay
-_BUCKETS_A_GROUP = 64
+_WINDOW = 0.02  # in units of tau, at most: its arrivals should fit into the nearest cache
+_MARGIN = 1e-3  # of a window: a spike fired in it arrives after it, whatever the rounding
+_MOST_IN_A_YEAR = 1 << 16  # windows; of many more nearly all would be empty
+# Buckets of a queue that is not windowed, in the longest delay.
+_BUCKETS_PER_GROUP = 64
 _FEWEST_BUCKETS = 64
 _MOST_BUCKETS = 1024
 
@@ -58,7 +52,7 @@ class QueuedLayer:
     Memory grows with the spikes under way and fired.
     """
 
-    def __init__(self, layer: Layer, dtype: Any) -> None:
+    def __init__(self, layer: Layer, dtype: DTypeLike) -> None:
         self.layer = layer
         parts = [layer.forward.triplets()]
         n_rows = layer.n_pre
@@ -67,174 +61,172 @@ class QueuedLayer:
             parts.append(layer.recurrent.triplets(layer.n_pre))
             n_rows += layer.n_post
             self.lookahead = layer.recurrent.shortest_delay
-        self.links = connect(parts, n_rows, layer.n_post, dtype)
-        self.buckets, self.per_ms, self.windowed = self._calendar(n_rows)
+        self.connections: Connections = connect(parts, n_rows, layer.n_post, dtype)
+        self.n_buckets, self.per_ms, self.windowed = self._calendar(n_rows)
         self.reset()
 
     def _calendar(self, n_rows: int) -> tuple[int, float, bool]:
-        """Return how many buckets the queue has, how many a ms, and whether each is a window (see `window_loop`).
+        """Return the number of buckets, buckets per ms, and whether each is a window.
 
-        Otherwise they are twice the longest delay; the more groups a spike reaches, the more arrive
-        in a ms: the buckets are as many times finer.
+        Otherwise a year is twice the longest delay. The more groups a spike reaches, the more
+        arrive per ms: buckets are finer accordingly.
         """
-        links = self.links
-        n_groups = len(links.groups) - n_rows
-        longest = max(float(links.kinds[:, DELAY].max()), 0.0)
+        n_groups = len(self.connections.groups) - n_rows
+        longest = max(float(self.connections.kinds["delay"].max()), 0.0)
         window = min((1.0 - _MARGIN) * self.lookahead, _WINDOW * self.layer.tau)
-        if self.layer.model.events.lift is not None and longest < _MOST_IN_A_YEAR * window:
+        has_scale = self.layer.model.events.psp_scale is not None
+        if has_scale and longest < _MOST_IN_A_YEAR * window:
             return 1 << math.ceil(math.log2(longest / window + 4.0)), 1.0 / window, True
-        wanted = min(max(_BUCKETS_A_GROUP * n_groups / n_rows, _FEWEST_BUCKETS), _MOST_BUCKETS)
-        buckets = 1 << math.ceil(math.log2(wanted))
-        return 2 * buckets, buckets / longest if longest > 0.0 else 1.0, False
+        wanted = min(max(_BUCKETS_PER_GROUP * n_groups / n_rows, _FEWEST_BUCKETS), _MOST_BUCKETS)
+        n_buckets = 1 << math.ceil(math.log2(wanted))
+        return 2 * n_buckets, n_buckets / longest if longest > 0.0 else 1.0, False
 
     def rest(self) -> NDArray[np.float64]:
         """Return the membranes at rest."""
         return np.array(self.layer.model.rest(self.layer.parameters, self.layer.drive), np.float64)
 
     def reset(self) -> None:
-        """Put the membranes to rest, forget spikes under way."""
+        """Set the membranes to rest and forget spikes under way."""
         self.start(self.rest())
 
     def start(self, v: NDArray[np.float64]) -> None:
-        """Begin at time 0 from the membranes `v`, with nothing under way."""
+        """Begin at time 0 from the membranes `v` (n_post,), with nothing under way."""
         layer = self.layer
-        self.progress = start_progress(
-            layer.n_post,
-            layer.refractory,
-            _FIRST_ROOM * layer.n_post + 64,
-            _FIRST_QUEUE,
-            self.buckets,
-            self.per_ms,
-            self.windowed,
+        self.queue: SpikeQueue = empty_queue(
+            _FIRST_QUEUE, self.n_buckets, self.per_ms, self.windowed
         )
-        self.waiting = np.zeros((0, 3))
-        self.model = layer.model.kind()
-        self.cells, self.numbers = layer.start(v)
+        self.run_state: RunState = empty_run(
+            layer.n_post, _FIRST_ROOM * layer.n_post + 64, _FIRST_QUEUE
+        )
+        self.arrivals: Arrivals = empty_arrivals(_FIRST_QUEUE)
+        self.waiting: Records = np.zeros(0, ENTRY)
+        self.neurons = Neurons(layer.model.kind(), *layer.start(v))
         if layer.model.leaky:
-            for i in np.flatnonzero(v >= layer.threshold):
-                heat(self.progress.count, self.progress.hot, self.progress.flags, i)
+            self._list_suprathreshold(np.flatnonzero(v >= layer.threshold))
+
+    def _list_suprathreshold(self, neurons: NDArray[np.intp]) -> None:
+        """List the neurons that start at or above threshold."""
+        state = self.run_state
+        state.suprathreshold[: len(neurons)] = neurons
+        state.counters["n_suprathreshold"] = len(neurons)
+        state.flags[neurons] |= SUPRATHRESHOLD | STAYS
 
     def check(self, duration: float) -> None:
-        """Raise `InputError` if a run of `duration` ms falls into too many windows to end in good time."""
-        if self.layer.fires_alone and duration > _MOST_WINDOWS * self.lookahead:
+        """Raise `InputError` if a run has too many windows to end in good time."""
+        longest = _MOST_WINDOWS * self.lookahead
+        if self.layer.fires_between_events and duration > longest:
             raise InputError(
-                f"duration is {duration:g} ms; with recurrent delays of {self.lookahead:g} ms and neurons that fire by "
-                f"themselves at most {_MOST_WINDOWS * self.lookahead:g} ms are allowed"
+                f"`duration` must be at most {longest:g} ms with recurrent delays of "
+                f"{self.lookahead:g} ms and neurons that fire without input, got {duration:g}"
             )
 
-    def run(self, times: NDArray[np.float64], indices: NDArray[np.int64], duration: float) -> None:
-        """Run `duration` ms on from the present state.
+    def run(self, times: NDArray[np.float64], rows: NDArray[np.int64], duration: float) -> None:
+        """Run for `duration` ms from the present state.
 
         `fired` then holds the spikes, sorted by time and neuron.
         """
-        count = self.progress.count
-        clock = self.progress.clock
-        count[INPUT] = count[FIRED] = count[STAGE] = OPEN
-        clock[WINDOW] = 0.0
-        clock[NOW] = -1.0
-        clock[HORIZON] = 0.0
-        self._fill()
-        while self._go_on(times, indices, duration) != DONE:
+        self._begin(duration)
+        while self._continue(times, rows) != DONE:
             self._make_room()
-            count = self.progress.count
-            clock = self.progress.clock
-        n = count[FIRED]
-        self.fired = _sorted(self.progress.times[:n], self.progress.indices[:n])
-        self._shift(duration)
+        state = self.run_state
+        n = int(state.counters["n_fired"][0])
+        self.fired = _sorted(state.times[:n], state.indices[:n])
+        self._end(duration)
 
-    def _go_on(
-        self, times: NDArray[np.float64], indices: NDArray[np.int64], duration: float
-    ) -> int:
-        """Run until the end, or until more room is needed; return which."""
-        common = (
-            self.model,
-            self.cells,
-            self.numbers,
-            self.links,
-            self.layer.n_pre,
-            self.progress,
-            times,
-            indices,
+    def _begin(self, duration: float) -> None:
+        """Prepare a run, and queue the spikes that the last run left under way."""
+        layer = self.layer
+        fires_between_events = layer.fires_between_events
+        step = self._horizon_step(duration)
+        self.run_state.settings[0] = (
             duration,
-            self.layer.fires_alone,
+            self.lookahead,
+            step,
+            layer.refractory,
+            layer.n_pre,
+            fires_between_events,
         )
-        if self.windowed:
-            return int(run_windows(*common, self._horizon(duration)))
-        return int(run_events(*common, self.lookahead, self._horizon(duration)))
+        self.run_state.counters["has_begun"] = False
+        self.queue.state["bucket"] = -1
+        if len(self.waiting):
+            refill(self.queue, self.waiting, self.connections.groups)
 
-    def _fill(self) -> None:
-        """Put what the last run left under way into the queue, and forget which neurons were to fire soon."""
-        p = self.progress
-        p.queue[PRESENT] = -1
-        refill(p.queue, p.clock, p.heap, p.slots, p.ring, self.waiting, self.links.groups)
-        p.count[NEAR] = 0
-        p.flags[:] &= ~np.uint8(SOON)
-
-    def _horizon(self, duration: float) -> float:
-        """Return how far ahead to look for neurons that fire by themselves."""
-        if self.layer.model.events.calm is None:
+    def _horizon_step(self, duration: float) -> float:
+        """Return how many ms ahead to look for neurons that fire without input."""
+        if self.layer.model.events.silent_until_horizon is None:
             return min(self.lookahead, duration)
         return max(_HORIZON * self.layer.tau, duration / _MOST_HORIZONS)
 
-    def _shift(self, duration: float) -> None:
-        """Make `duration` the new time 0, for the next call."""
-        progress = self.progress
-        self.waiting = np.zeros((progress.queue[QUEUED], 3))
-        drain(progress.queue, progress.heap, progress.slots, progress.ring, self.waiting)
-        self.waiting[:, [TIME, ORIGIN]] -= duration
-        self.cells[:, LAST_FIRE] -= duration
-        self.layer.model.shift(self.cells, self.numbers, duration)
+    def _continue(self, times: NDArray[np.float64], rows: NDArray[np.int64]) -> int:
+        """Run to the end, or until more room is needed; return which."""
+        layer = (self.neurons, self.connections, self.queue, self.run_state)
+        if self.windowed:
+            return int(run_windows(*layer, self.arrivals, times, rows))
+        return int(run_events(*layer, times, rows))
 
-    def start_of(self, neuron: int) -> Start:
-        """Return the state of one neuron at time 0, before a run."""
-        return Start(self.cells[[neuron]], self.numbers.copy())
+    def _end(self, duration: float) -> None:
+        """Make `duration` the new time 0, for the next run."""
+        n_waiting = int(self.queue.state["n_entries"][0])
+        self.waiting = np.zeros(n_waiting, ENTRY)
+        if n_waiting:
+            drain(self.queue, self.waiting)
+            self.waiting["time"] -= duration
+            self.waiting["value"] -= duration
+        state = self.neurons.state
+        state["last_spike"] -= duration
+        self.layer.model.shift(state, self.neurons.shared, duration)
+
+    def state_of(self, neuron: int) -> Neurons:
+        """Return a copy of one neuron at time 0, before a run."""
+        return self.neurons._replace(
+            state=self.neurons.state[[neuron]], shared=self.neurons.shared.copy()
+        )
 
     def column(self, neuron: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return weight and delay of the connection from each row to one neuron.
-
-        No connection, no delay: NaN.
-        """
-        links = self.links
-        weight = np.zeros(len(links.row_group) - 1)
+        """Return weight and delay from each row to one neuron; NaN delay without a connection."""
+        connections = self.connections
+        first = connections.groups["first"]
+        weight = np.zeros(len(connections.first_group) - 1)
         delay = np.full(len(weight), np.nan)
-        places = np.flatnonzero(links.target[: links.groups[-1, START]] == neuron)
-        groups = np.searchsorted(links.groups[:, START], places, "right") - 1
-        rows = np.searchsorted(links.row_group, groups, "right") - 1
-        kinds = links.kinds[links.groups[groups, KIND]]
-        weight[rows] = links.weight[places] if len(links.weight) else kinds[:, WEIGHT]
-        delay[rows] = kinds[:, DELAY]
+        places = np.flatnonzero(connections.targets[: first[-1]] == neuron)
+        groups = np.searchsorted(first, places, "right") - 1
+        rows = np.searchsorted(connections.first_group, groups, "right") - 1
+        kinds = connections.kinds[connections.groups["kind"][groups]]
+        has_weights = len(connections.weights) > 0
+        weight[rows] = connections.weights[places] if has_weights else kinds["weight"]
+        delay[rows] = kinds["delay"]
         return weight, delay
 
-    def under_way(self) -> tuple[NDArray[Any], ...]:
-        """Return when the spikes in the queue were fired, by which row, and when each next arrives somewhere."""
-        rows = np.searchsorted(self.links.row_group, self.waiting[:, GROUP], "right") - 1
-        return self.waiting[:, ORIGIN].copy(), rows, self.waiting[:, TIME].copy()
+    def under_way(self) -> UnderWay:
+        """Return the spikes in the queue."""
+        rows = np.searchsorted(self.connections.first_group, self.waiting["key"], "right") - 1
+        return UnderWay(self.waiting["value"].copy(), rows, self.waiting["time"].copy())
 
     def _make_room(self) -> None:
-        """Double the room for spikes fired, or else that of the queue, keeping what is there."""
-        room = len(self.progress.times)
-        full = self.progress.count[FIRED] >= room
-        if full and room >= max(_LARGEST_ROOM, 64 * self.layer.n_post):
+        """Double the room for spikes fired, or else of the queue, keeping its content."""
+        state = self.run_state
+        if state.counters["n_fired"][0] >= len(state.times):
+            self._check_room(len(state.times))
+            self.run_state = state._replace(times=grown(state.times), indices=grown(state.indices))
+            return
+        self.run_state = state._replace(batch=grown(state.batch))
+        self.queue = self.queue._replace(heap=grown(self.queue.heap), slots=grown(self.queue.slots))
+        self.arrivals = Arrivals(*map(grown, self.arrivals))
+
+    def _check_room(self, room: int) -> None:
+        """Raise `InputError` if a run has as many spikes as it may."""
+        if room >= max(_LARGEST_ROOM, 64 * self.layer.n_post):
             raise InputError(
-                f"a layer of {self.layer.n_post} neurons fired some {room} times in one run, which is as many as a run "
-                "may hold: shorten it (and go on with carry=True), or see whether drive, weights or delays make it "
-                "fire without end"
+                f"a layer of {self.layer.n_post} neurons fired about {room} times, the most that "
+                "one run can hold: shorten the run and continue it with carry=True, or check "
+                "whether drive, weights or delays make neurons fire endlessly"
             )
-        grown = {
-            name: np.concatenate((a, np.zeros_like(a)))
-            for name, a in self.progress._asdict().items()
-            if name in (_OUTPUT if full else _GROWING)
-        }
-        self.progress = self.progress._replace(**grown)
 
 
 def _sorted(
     times: NDArray[np.float64], indices: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return spikes sorted by time and neuron.
-
-    They nearly are, which a stable sort makes use of.
-    """
+    """Return spikes sorted by time and neuron; a stable sort is fast as they nearly are."""
     order = np.argsort(times, kind="stable")
     when = times[order]
     who = indices[order]
@@ -245,23 +237,23 @@ def _sorted(
 
 
 class QueuedNet:
-    """A net of queued layers, run one after the other: recurrence is within layers."""
+    """A `Backend` of queued layers, run one after the other: recurrence is within layers."""
 
-    dtype = np.dtype(np.float64)  # of times and membranes
-    index_dtype = np.dtype(np.int64)
+    dtype: np.dtype[Any] = np.dtype(np.float64)  # of times and membranes
+    index_dtype: np.dtype[Any] = np.dtype(np.int64)
 
-    def __init__(self, layers: list[Layer], dtype: Any) -> None:
+    def __init__(self, layers: list[Layer], dtype: DTypeLike) -> None:
         self.layers = [QueuedLayer(layer, dtype) for layer in layers]
 
     def copy(self) -> QueuedNet:
-        """Return a net with the same connections and numbers of its own, at rest, for another thread."""
+        """Return a net with the same connections and a state of its own, at rest."""
         other = copy(self)
         other.layers = [copy(layer) for layer in self.layers]
         other.reset()
         return other
 
     def reset(self) -> None:
-        """Put all neurons to rest and forget spikes under way."""
+        """Set all neurons to rest and forget spikes under way."""
         for layer in self.layers:
             layer.reset()
 
@@ -286,33 +278,27 @@ class QueuedNet:
             raise
         return -1
 
-    def spikes(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
-        """Return times and neurons of the last run's spikes, and the bounds of each layer in them."""
-        bounds = np.cumsum([0, *(len(layer.fired[0]) for layer in self.layers)])
-        return (
-            np.concatenate([layer.fired[0] for layer in self.layers]),
-            np.concatenate([layer.fired[1] for layer in self.layers]),
-            bounds,
+    def spikes(self) -> Spikes:
+        """Return the spikes of the last run."""
+        fired = [layer.fired for layer in self.layers]
+        return Spikes(
+            np.concatenate([times for times, _ in fired]),
+            np.concatenate([neurons for _, neurons in fired]),
+            np.cumsum([0, *(len(times) for times, _ in fired)]),
         )
 
     def counts_by_layer(self) -> list[NDArray[np.int64]]:
-        """Return how often each neuron fired in the last run, one array a layer."""
+        """Return how often each neuron fired in the last run, one array per layer."""
         return [np.bincount(layer.fired[1], minlength=layer.layer.n_post) for layer in self.layers]
 
-    def start_of(self, layer: int, neuron: int) -> Start:
-        """Return the state of one neuron before a run."""
-        return self.layers[layer].start_of(neuron)
+    def state_of(self, layer: int, neuron: int) -> Neurons:
+        """Return a copy of one neuron before a run."""
+        return self.layers[layer].state_of(neuron)
 
     def column(self, layer: int, neuron: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return weight and delay of the connection from each row to one neuron.
-
-        No connection, no delay: NaN.
-        """
+        """Return weight and delay from each row to one neuron; NaN delay without a connection."""
         return self.layers[layer].column(neuron)
 
-    def under_way(self, layer: int) -> tuple[NDArray[Any], ...]:
-        """Return the spikes on their way to a layer.
-
-        When fired, by which row, when next arriving somewhere.
-        """
+    def under_way(self, layer: int) -> UnderWay:
+        """Return the spikes on their way to a layer."""
         return self.layers[layer].under_way()

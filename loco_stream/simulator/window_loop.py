@@ -1,502 +1,433 @@
-"""One layer of neurons whose input may be added up in any order.
+"""The event loop by windows: one layer of neurons whose input may be added in any order.
 
-The event loop by windows, without sorting.
+A window is at most as long as the shortest recurrent delay: no spike fired in it arrives in it. Its
+arrivals are known when it opens, and neurons do not affect each other until it ends. The queue has
+one bucket per window. Each spike in the bucket follows the connections of its row, sorted by delay,
+as far as the window reaches, and goes to the bucket of its next arrival. The arrivals are listed
+and then added up, without sorting.
 
-A window is as long as the shortest recurrent delay, or shorter: nothing fired within it can arrive
-within it, so that its arrivals are known when it opens, and neurons do not affect each other until
-it ends. The queue keeps one bucket a window. Each spike in the bucket is a cursor that walks the
-connections of its row, sorted by delay, as far as the window reaches, and is filed into the bucket
-of its next arrival. What they pass is listed, and then added up.
+Between spikes the state of such neurons is constant (`EventOperations.psp_scale`). As long as the
+positive changes of a neuron add up to less than its distance to the threshold, their order does not
+matter. The few other neurons (one in a hundred arrivals in benchmark 4 of Brette et al. 2007) are
+set back to their state at the beginning of the window, and receive their arrivals in order of time,
+from the heap, as `event_loop` delivers them. Spikes and their times are those of `event_loop` up to
+rounding.
 
-Between spikes the state of such neurons does not change (see `EventOperations.lift`), and as long
-as the sum of all that raises a neuron stays below what it lacks to its threshold, order does not
-matter to it. The few others (with one arrival in a hundred in benchmark 4 of Brette et al. 2007)
-get their state of the window's beginning back, and their arrivals in order of time, from the heap,
-as `event_loop` delivers them. So spikes and their times are those of `event_loop` up to rounding.
+Neurons that a reset leaves above threshold fire at the next arrival anywhere in the layer. While
+there are any, the heap also holds the times of all arrivals of the window, as "ticks".
 
-Neurons and connections lie far apart in memory: each is asked for some steps before it is needed.
-
-Neurons left above threshold by a reset fire at the next arrival anywhere in the layer: while there
-are such, the heap also holds the times of all arrivals of the window.
+Neurons and connections lie far apart in memory: they are prefetched some steps before they are
+used.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from loco_stream._compiler.jit import inlined, kernel, released
-from loco_stream._compiler.simd.ops import BLOCK, lay_out, lay_out_equal
+from loco_stream._compiler.jit import inlined, kernel, nogil_entry
+from loco_stream._compiler.simd.ops import DOUBLES, write_arrivals, write_equal_arrivals
 from loco_stream._compiler.simd.prefetch import prefetch
-from loco_stream.neurons.operations import enter, foresee, lift
+from loco_stream.neurons.operations import Neurons, advance_to, psp_scale, set_horizon
 from loco_stream.neurons.spikes import NO_ROOM
 from loco_stream.simulator.calendar_queue import (
-    FIRST,
-    FREE,
-    NEXT,
-    PER_MS,
-    PRESENT,
-    QUEUED,
-    SORTED,
-    add,
-    file,
+    SpikeQueue,
+    free_slot,
+    put_slot,
+    set_arrival,
 )
-from loco_stream.simulator.connections import LAST, START, delay_of, weight_of
+from loco_stream.simulator.connections import END, Connections, delay_of, weight_of
 from loco_stream.simulator.event_loop import (
-    AROUSED,
-    BATCH,
-    DELIVERED,
+    CONTINUE,
     DONE,
-    FIRED,
-    GROUPS,
-    HORIZON,
-    HOT,
-    INPUT,
-    LAST_FIRE,
-    LISTED,
-    NEAR,
-    NOW,
-    REFRACTORY,
-    SOON,
+    PENDING,
+    REACHED,
     STAYS,
-    WAITING,
+    SUPRATHRESHOLD,
+    add_pending,
+    begin_run,
     deliver_batch,
-    sweep,
-    watch,
+    fetch_own_groups,
+    flush,
+    has_room,
+    queue_spike,
+    set_batch,
 )
-from loco_stream.simulator.heap import GROUP, ORIGIN, TIME, pop, push
-from loco_stream.simulator.progress import SPARE_ROOM
+from loco_stream.simulator.heap import pop, push
+from loco_stream.simulator.run_state import (
+    DELIVERED,
+    LOOK_AHEAD,
+    Arrivals,
+    Inputs,
+    LayerRun,
+    RunState,
+    set_entry,
+)
 
 __all__ = ["run_windows"]
 
-# columns of the cells: see `EventOperations.lift`
-STATE = 1
-SPARE = 2
-# of `count`
-STAGE = 8
-CURSOR = 9
-RUNS = 10
-NOTED = 11
-TICKING = 12
-# stages of a window
-OPEN = 0
-WALK = 1
+# Stages of a window; 0 before the first.
+COLLECT = 1
 DELIVER = 2
 CLOSE = 3
-_NEXT_ARRIVALS = SPARE_ROOM  # after so many a neuron is needed
-_NEXT_CURSORS = 8  # and so many cursors ahead connections are
-TICK = -1  # in place of a connection: a time of arrival, at which hot neurons fire
+_PREFETCHED = 8  # spikes ahead whose connections are prefetched
+TICK = -1  # in place of a connection
 
 
 @inlined
-def queue_inputs(
-    row_group, groups, kinds, count, clock, queue, heap, slots, ring, times, indices, end, last
-):
+def queue_inputs(layer: LayerRun, inputs: Inputs, end: float, is_last: bool) -> bool:
     """Queue the inputs sent within the window; return False if there is no room for them."""
-    k = count[INPUT]
-    while k < times.shape[0] and (times[k] < end or last):
-        if queue[QUEUED] >= slots.shape[0]:
+    counters = layer.run.counters[0]
+    k = counters.next_input
+    while k < inputs.times.shape[0] and (inputs.times[k] < end or is_last):
+        if layer.queue.state[0].n_entries >= layer.queue.slots.shape[0]:
             return False
-        group = row_group[indices[k]]
-        delay = delay_of(groups, kinds, group)
-        if delay != LAST:
-            add(
-                queue,
-                clock,
-                heap,
-                slots,
-                ring,
-                times[k] + delay,
-                group,
-                times[k],
-                groups[group, START],
-            )
+        queue_spike(layer, inputs.rows[k], inputs.times[k])
         k += 1
-        count[INPUT] = k
+        counters.next_input = k
     return True
 
 
 @kernel
-def add_up(cells, targets, jumps, whens, old, n, refractory, aroused, flags):
-    """Add all arrivals of the window, note the states they find, list the neurons that may fire.
+def add_up(layer: LayerRun, arrivals: Arrivals) -> int:
+    """Add all arrivals of the window, store the states before, list the neurons that may fire.
 
-    Return how many.
+    Return the number of these.
     """
-    n_aroused = 0
-    for k in range(n):
-        i = np.uint64(targets[k])  # unsigned: no index is checked for being negative
-        prefetch(cells, cells.shape[1] * targets[k + _NEXT_ARRIVALS])
-        state = cells[i, STATE]
-        jump = jumps[k]
-        if not cells[i, LAST_FIRE] + refractory <= whens[k]:
+    state = layer.neurons.state
+    run = layer.run
+    refractory = run.settings[0].refractory
+    n_reached = 0
+    for k in range(run.counters[0].n_arrivals):
+        i = np.uint64(arrivals.targets[k])  # unsigned: not checked for < 0
+        prefetch(state, np.int64(arrivals.targets[k + LOOK_AHEAD]))
+        neuron = state[i]
+        before = neuron.scaled_v
+        jump = arrivals.jumps[k]
+        if not neuron.last_spike + refractory <= arrivals.times[k]:
             jump = 0.0
-        spare = cells[i, SPARE] - max(jump, 0.0)
-        old[k] = state
-        cells[i, STATE] = state + jump
-        cells[i, SPARE] = spare
-        if (spare <= 0.0) & (jump != 0.0) and flags[i] & AROUSED == 0:
-            flags[i] |= AROUSED
-            aroused[n_aroused] = i
-            n_aroused += 1
-    return n_aroused
+        margin = neuron.margin - max(jump, 0.0)
+        arrivals.before[k] = before
+        neuron.scaled_v = before + jump
+        neuron.margin = margin
+        if (margin <= 0.0) & (jump != 0.0) and run.flags[i] & REACHED == 0:
+            run.flags[i] |= REACHED
+            run.reached[n_reached] = i
+            n_reached += 1
+    return n_reached
 
 
 @inlined
-def fetch(groups, target, weight, group, first):
-    """Have a group and the first of its connections brought into the cache."""
-    prefetch(groups, groups.shape[1] * (group + 1))  # where it ends, and what follows
-    prefetch(target, first)
-    if weight.shape[0] > 0:
-        prefetch(weight, first)
-        prefetch(weight, first + BLOCK - 1)
+def fetch(connections: Connections, group: int, first: int) -> None:
+    """Prefetch a group and the first of its connections."""
+    prefetch(connections.groups, group + 1)  # where it ends, and what follows
+    prefetch(connections.targets, first)
+    if connections.weights.shape[0] > 0:
+        prefetch(connections.weights, first)
+        prefetch(connections.weights, first + DOUBLES - 1)
 
 
 @inlined
-def fetch_cursor(groups, target, weight, slots, slot):
-    """Have what a cursor needs brought into the cache; return the next one of its bucket."""
-    fetch(groups, target, weight, int(slots[slot - 1, GROUP]), int(slots[slot - 1, FIRST]))
-    return int(slots[slot - 1, NEXT])
+def fetch_slot(layer: LayerRun, slot: int) -> int:
+    """Prefetch what a spike of the bucket needs; return the next slot of the bucket."""
+    spike = layer.queue.slots[slot - 1]
+    fetch(layer.connections, spike.group, spike.first)
+    return spike.next
 
 
 @kernel
-def walk(
-    model,
-    cells,
-    numbers,
-    groups,
-    kinds,
-    target,
-    weight,
-    count,
-    clock,
-    queue,
-    slots,
-    ring,
-    runs,
-    targets,
-    jumps,
-    whens,
-    last,
-    duration,
-):
-    """Let all cursors of the window walk on through it, and list what arrives.
+def list_arrivals(layer: LayerRun, arrivals: Arrivals, is_last: bool) -> bool:
+    """List the arrivals of all spikes of the window, and file the spikes under their next window.
 
-    Return False where room is lacking.
+    Return False where room is lacking; a further call continues.
     """
-    present = queue[PRESENT]
-    room = runs.shape[0] // 2
-    coming = count[CURSOR]
-    for _ in range(_NEXT_CURSORS):
+    queue = layer.queue
+    counters = layer.run.counters[0]
+    coming = counters.slot
+    for _ in range(_PREFETCHED):
         if coming != 0:
-            coming = fetch_cursor(groups, target, weight, slots, coming)
-    while count[CURSOR] != 0:
-        slot = count[CURSOR]
-        following = int(slots[slot - 1, NEXT])
+            coming = fetch_slot(layer, coming)
+    while counters.slot != 0:
+        slot = counters.slot
+        following = queue.slots[slot - 1].next
         if coming != 0:
-            coming = fetch_cursor(groups, target, weight, slots, coming)
-        t = slots[slot - 1, TIME]
-        group = int(slots[slot - 1, GROUP])
-        origin = slots[slot - 1, ORIGIN]
-        first = int(slots[slot - 1, FIRST])
-        bucket = present
-        while bucket <= present and not (last and t > duration):
-            stop = int(groups[group + 1, START])
-            if count[NOTED] + stop - first > room:
-                slots[slot - 1, TIME] = t
-                slots[slot - 1, GROUP] = group
-                slots[slot - 1, FIRST] = first
-                return False
-            factor = lift(model, cells, numbers, t)
-            if weight.shape[0] > 0:
-                lay_out(target, weight, first, stop, t, factor, targets, jumps, whens, count[NOTED])
-            else:
-                jump = weight_of(groups, kinds, weight, group, first) * factor
-                lay_out_equal(target, first, stop, t, jump, targets, jumps, whens, count[NOTED])
-            run = count[RUNS]
-            runs[run, 0] = group
-            runs[run, 1] = count[NOTED]
-            count[RUNS] += 1
-            count[NOTED] += stop - first
-            group += 1
-            delay = delay_of(groups, kinds, group)
-            if delay == LAST:
-                group = -1
-                break
-            first = stop
-            t = origin + delay
-            bucket = int(t * clock[PER_MS])
-        if group < 0:
-            slots[slot - 1, NEXT] = queue[FREE]
-            queue[FREE] = slot
-            queue[QUEUED] -= 1
-        else:
-            fetch(groups, target, weight, group, first)
-            file(slots, ring, slot, max(bucket, present), t, group, first)
-        count[CURSOR] = following
+            coming = fetch_slot(layer, coming)
+        if not _follow(layer, arrivals, slot, is_last):
+            return False
+        counters.slot = following
     return True
 
 
-@kernel
-def take_back(
-    cells,
-    row_group,
-    groups,
-    n_inputs,
-    count,
-    queue,
-    heap,
-    runs,
-    targets,
-    whens,
-    old,
-    aroused,
-    flags,
-):
-    """Give the neurons that the window may make fire their states of its beginning, and put their arrivals in order."""
-    run = count[RUNS] - 1
-    for place in range(count[NOTED] - 1, -1, -1):
-        i = np.uint64(targets[place])
-        if flags[i] & AROUSED != 0:
-            cells[i, STATE] = old[place]
-            while runs[run, 1] > place:
-                run -= 1
-            group = runs[run, 0]
-            k = int(groups[group, START]) + place - runs[run, 1]
-            queue[SORTED] = push(heap, queue[SORTED], whens[place], k, group)
-    recurrent = n_inputs + cells.shape[0] < row_group.shape[0]
-    for k in range(count[WAITING]):
-        i = aroused[k]
-        flags[i] &= LISTED | STAYS | SOON
-        if recurrent:  # most of them will fire
-            prefetch(groups, groups.shape[1] * row_group[n_inputs + i])
-    count[WAITING] = 0
+@inlined
+def _follow(layer: LayerRun, arrivals: Arrivals, slot: int, is_last: bool) -> bool:
+    """List the arrivals of one spike in the window, and put it into its next bucket.
 
-
-@kernel
-def tick(count, queue, heap, runs, whens, now):
-    """Put the times of all arrivals after `now` in order."""
-    for run in range(count[RUNS]):
-        when = whens[runs[run, 1]]
-        if when > now:
-            queue[SORTED] = push(heap, queue[SORTED], when, TICK, 0.0)
-    count[TICKING] = 1
+    Return False where room is lacking, with the spike at its next arrival.
+    """
+    counters = layer.run.counters[0]
+    state = layer.queue.state[0]
+    spike = layer.queue.slots[slot - 1]
+    room = arrivals.runs.shape[0] // 2
+    duration = layer.run.settings[0].duration
+    t = spike.time
+    group = spike.group
+    first = spike.first
+    bucket = state.bucket
+    while bucket <= state.bucket and not (is_last and t > duration):
+        stop = np.int64(layer.connections.groups[group + 1].first)
+        if counters.n_arrivals + stop - first > room:
+            set_arrival(layer.queue, slot, t, group, first)
+            return False
+        _write_group(layer, arrivals, t, group, first, stop)
+        group += 1
+        delay = delay_of(layer.connections, group)
+        if delay == END:
+            free_slot(layer.queue, slot)
+            state.n_entries -= 1
+            return True
+        first = stop
+        t = spike.origin + delay
+        bucket = int(t * state.per_ms)
+    fetch(layer.connections, group, first)
+    set_arrival(layer.queue, slot, t, group, first)
+    put_slot(layer.queue, slot, max(bucket, state.bucket))
+    return True
 
 
 @inlined
-def next_batch(count, clock, queue, heap, batch):
-    """Make what arrives first the batch."""
-    t = heap[0, TIME]
+def _write_group(
+    layer: LayerRun, arrivals: Arrivals, t: float, group: int, first: int, stop: int
+) -> None:
+    """List the arrivals through a group of connections, `first` to `stop - 1`, at `t`."""
+    connections = layer.connections
+    targets = connections.targets
+    counters = layer.run.counters[0]
+    start = counters.n_arrivals
+    scale = psp_scale(layer.neurons, t)
+    if connections.weights.shape[0] > 0:
+        write_arrivals(targets, connections.weights, first, stop, t, scale, arrivals, start)
+    else:
+        jump = weight_of(connections, group, first) * scale
+        write_equal_arrivals(targets, first, stop, t, jump, arrivals, start)
+    run = arrivals.runs[counters.n_runs]
+    run.group = group
+    run.start = start
+    counters.n_runs += 1
+    counters.n_arrivals = start + stop - first
+
+
+@kernel
+def take_back(layer: LayerRun, arrivals: Arrivals) -> None:
+    """Set the neurons that may fire back to the start of the window, and sort their arrivals."""
+    counters = layer.run.counters[0]
+    k_run = counters.n_runs - 1
+    for k in range(counters.n_arrivals - 1, -1, -1):
+        i = np.uint64(arrivals.targets[k])
+        if layer.run.flags[i] & REACHED != 0:
+            layer.neurons.state[i].scaled_v = arrivals.before[k]
+            while arrivals.runs[k_run].start > k:
+                k_run -= 1
+            _sort_arrival(layer, arrivals, k, arrivals.runs[k_run])
+    _clear_reached(layer)
+
+
+@inlined
+def _sort_arrival(layer: LayerRun, arrivals: Arrivals, k: int, run: np.record) -> None:
+    """Add arrival `k`, which belongs to a run of arrivals (of RUN), to the heap."""
+    queue = layer.queue.state[0]
+    connection = np.int64(layer.connections.groups[run.group].first) + k - run.start
+    queue.n_sorted = push(
+        layer.queue.heap, queue.n_sorted, arrivals.times[k], connection, float(run.group)
+    )
+
+
+@inlined
+def _clear_reached(layer: LayerRun) -> None:
+    """Clear the list of reached neurons, and prefetch their own connections: most will fire."""
+    run = layer.run
+    for k in range(run.counters[0].n_reached):
+        i = run.reached[k]
+        run.flags[i] &= SUPRATHRESHOLD | STAYS | PENDING
+        fetch_own_groups(layer, i)
+    run.counters[0].n_reached = 0
+
+
+@kernel
+def add_ticks(layer: LayerRun, arrivals: Arrivals) -> None:
+    """Add the times of all later arrivals of the window to the heap."""
+    counters = layer.run.counters[0]
+    queue = layer.queue.state[0]
+    for k in range(counters.n_runs):
+        when = arrivals.times[arrivals.runs[k].start]
+        if when > counters.now:
+            queue.n_sorted = push(layer.queue.heap, queue.n_sorted, when, TICK, 0.0)
+    counters.has_ticks = True
+
+
+@inlined
+def next_batch(layer: LayerRun) -> None:
+    """Make the first arrivals of the heap the batch."""
+    queue = layer.queue.state[0]
+    heap = layer.queue.heap
+    first = heap[0]
+    t = first.time
     n = 0
-    while queue[SORTED] > 0 and heap[0, TIME] == t:
-        k = int(heap[0, GROUP])
-        group = int(heap[0, ORIGIN])
-        queue[SORTED] = pop(heap, queue[SORTED])
-        if k != TICK:
-            batch[n, 0] = k
-            batch[n, 1] = k + 1
-            batch[n, 2] = group
+    while queue.n_sorted > 0 and first.time == t:
+        connection = first.key
+        group = int(first.value)
+        queue.n_sorted = pop(heap, queue.n_sorted)
+        if connection != TICK:
+            set_entry(layer.run.batch[n], connection, connection + 1, group)
             n += 1
-    clock[NOW] = t
-    count[BATCH] = n if n > 0 else DELIVERED
-    count[GROUPS] = 0
-
-
-@kernel
-def look_around(model, cells, numbers, count, near, flags, t):
-    """Make `t` the horizon, and note of all neurons how far from firing by then they are."""
-    foresee(model, cells, numbers, t)
-    for i in range(cells.shape[0]):
-        watch(model, cells, numbers, count, near, flags, i)
+    set_batch(layer, n if n > 0 else DELIVERED, t)
 
 
 @inlined
-def open_window(count, clock, queue, ring, times, alone, duration):
-    """Go to the next window in which anything happens, at most to the horizon or the end of the run."""
-    queue[PRESENT] += 1
-    if not alone or count[NEAR] == 0:
-        stop = int((min(clock[HORIZON], duration) if alone else duration) * clock[PER_MS])
-        if count[INPUT] < times.shape[0]:
-            stop = min(stop, int(times[count[INPUT]] * clock[PER_MS]))
-        if queue[QUEUED] == 0:
-            queue[PRESENT] = max(queue[PRESENT], stop)
-        while queue[PRESENT] < stop and ring[queue[PRESENT] & (ring.shape[0] - 1)] == 0:
-            queue[PRESENT] += 1
-    count[RUNS] = count[NOTED] = count[TICKING] = count[CURSOR] = 0
+def collect(layer: LayerRun, arrivals: Arrivals, inputs: Inputs, end: float, is_last: bool) -> bool:
+    """Find the arrivals of the window and add them up.
+
+    Return False where room is lacking; a further call continues.
+    """
+    counters = layer.run.counters[0]
+    ring = layer.queue.ring
+    if not queue_inputs(layer, inputs, end, is_last):
+        return False
+    if counters.n_runs == 0 and counters.slot == 0:
+        place = layer.queue.state[0].bucket & (ring.shape[0] - 1)
+        counters.slot = ring[place]
+        ring[place] = 0
+    if not list_arrivals(layer, arrivals, is_last):
+        return False
+    counters.n_reached = add_up(layer, arrivals)
+    if counters.n_reached > 0:
+        take_back(layer, arrivals)
+    return True
 
 
-@released
+@inlined
+def deliver_next(layer: LayerRun, arrivals: Arrivals) -> int:
+    """Deliver the batch and take the next one from the heap.
+
+    Return DONE if there is none, NO_ROOM where room is lacking, otherwise CONTINUE.
+    """
+    counters = layer.run.counters[0]
+    if counters.batch_size != 0 and not deliver_batch(layer):
+        return NO_ROOM
+    if counters.n_suprathreshold > 0 and not counters.has_ticks:
+        add_ticks(layer, arrivals)
+    if layer.queue.state[0].n_sorted > 0:
+        next_batch(layer)
+        return CONTINUE
+    return DONE
+
+
+@kernel
+def list_all_pending(layer: LayerRun, horizon: float) -> None:
+    """Move the horizon, and update the margin of all neurons."""
+    set_horizon(layer.neurons, horizon)
+    for i in range(layer.neurons.state.shape[0]):
+        add_pending(layer, i)
+
+
+@inlined
+def open_window(layer: LayerRun, inputs: Inputs) -> None:
+    """Go to the next window in which anything happens, at most to the horizon or the end."""
+    counters = layer.run.counters[0]
+    layer.queue.state[0].bucket += 1
+    if counters.n_pending == 0 or not layer.run.settings[0].fires_between_events:
+        _skip_empty(layer.queue, _next_event(layer, inputs))
+    counters.n_runs = 0
+    counters.n_arrivals = 0
+    counters.has_ticks = False
+    counters.slot = 0
+
+
+@inlined
+def _skip_empty(queue: SpikeQueue, stop: int) -> None:
+    """Go to the next bucket that is not empty, at most to `stop`."""
+    state = queue.state[0]
+    mask = queue.ring.shape[0] - 1
+    if state.n_entries == 0:
+        state.bucket = max(state.bucket, stop)
+    while state.bucket < stop and queue.ring[state.bucket & mask] == 0:
+        state.bucket += 1
+
+
+@inlined
+def _next_event(layer: LayerRun, inputs: Inputs) -> int:
+    """Return the window of the next input, of the horizon or of the end, whichever is first."""
+    settings = layer.run.settings[0]
+    counters = layer.run.counters[0]
+    per_ms = layer.queue.state[0].per_ms
+    end = settings.duration
+    if settings.fires_between_events:
+        end = min(counters.horizon, settings.duration)
+    stop = int(end * per_ms)
+    if counters.next_input < inputs.times.shape[0]:
+        stop = min(stop, int(inputs.times[counters.next_input] * per_ms))
+    return stop
+
+
+@inlined
+def start_window(layer: LayerRun, inputs: Inputs) -> None:
+    """Open the next window and advance the neurons to its beginning."""
+    counters = layer.run.counters[0]
+    settings = layer.run.settings[0]
+    queue = layer.queue.state[0]
+    open_window(layer, inputs)
+    start = queue.bucket / queue.per_ms
+    end = (queue.bucket + 1) / queue.per_ms
+    advance_to(layer.neurons, start)
+    if settings.fires_between_events and end > counters.horizon:
+        counters.horizon = max(start + settings.horizon_step, end)
+        list_all_pending(layer, counters.horizon)
+    counters.stage = COLLECT
+
+
+@nogil_entry
 def run_windows(
-    model,
-    cells,
-    numbers,
-    links,
-    n_inputs,
-    progress,
-    times,
-    indices,
-    duration,
-    alone,
-    horizon,
-):
+    neurons: Neurons,
+    connections: Connections,
+    queue: SpikeQueue,
+    run: RunState,
+    arrivals: Arrivals,
+    times: NDArray[np.float64],
+    rows: NDArray[np.int64],
+) -> int:
     """Run one layer through its input spikes.
 
-    Parameters are those of `run_events`; the queue must be windowed, with a year of buckets longer
-    than any delay, each shorter than any recurrent delay.
+    Parameters are those of `run_events`. The queue must be windowed, with a year longer than any
+    delay and buckets shorter than any recurrent delay. `arrivals` is written.
 
     Returns
     -------
     DONE, or NO_ROOM if it must be called again with more room.
     """
-    row_group, groups, kinds, target, weight = links
-    (
-        count,
-        clock,
-        queue,
-        heap,
-        slots,
-        ring,
-        batch,
-        hot,
-        near,
-        aroused,
-        flags,
-        out_times,
-        out_indices,
-        runs,
-        targets,
-        jumps,
-        whens,
-        old,
-    ) = progress
+    layer = LayerRun(neurons, connections, queue, run)
+    inputs = Inputs(times, rows)
+    counters = run.counters[0]
+    settings = run.settings[0]
+    state = queue.state[0]
+    begin_run(run)
     while True:
-        if count[FIRED] >= out_times.shape[0] or queue[QUEUED] >= slots.shape[0]:
+        if not has_room(layer):
             return NO_ROOM
-        last = queue[PRESENT] >= int(duration * clock[PER_MS])
-        end = duration if last else (queue[PRESENT] + 1) / clock[PER_MS]
-        if count[STAGE] == WALK:
-            if not queue_inputs(
-                row_group,
-                groups,
-                kinds,
-                count,
-                clock,
-                queue,
-                heap,
-                slots,
-                ring,
-                times,
-                indices,
-                end,
-                last,
-            ):
+        is_last = state.bucket >= int(settings.duration * state.per_ms)
+        end = settings.duration if is_last else (state.bucket + 1) / state.per_ms
+        if counters.stage == COLLECT:
+            if not collect(layer, arrivals, inputs, end, is_last):
                 return NO_ROOM
-            if count[RUNS] == 0 and count[CURSOR] == 0:
-                place = queue[PRESENT] & (ring.shape[0] - 1)
-                count[CURSOR] = ring[place]
-                ring[place] = 0
-            if not walk(
-                model,
-                cells,
-                numbers,
-                groups,
-                kinds,
-                target,
-                weight,
-                count,
-                clock,
-                queue,
-                slots,
-                ring,
-                runs,
-                targets,
-                jumps,
-                whens,
-                last,
-                duration,
-            ):
+            counters.stage = DELIVER
+        if counters.stage == DELIVER:
+            status = deliver_next(layer, arrivals)
+            if status == NO_ROOM:
                 return NO_ROOM
-            count[WAITING] = add_up(
-                cells, targets, jumps, whens, old, count[NOTED], clock[REFRACTORY], aroused, flags
-            )
-            if count[WAITING] > 0:
-                take_back(
-                    cells,
-                    row_group,
-                    groups,
-                    n_inputs,
-                    count,
-                    queue,
-                    heap,
-                    runs,
-                    targets,
-                    whens,
-                    old,
-                    aroused,
-                    flags,
-                )
-            count[STAGE] = DELIVER
-        if count[STAGE] == DELIVER:
-            if count[BATCH] != 0 and not deliver_batch(
-                model,
-                cells,
-                numbers,
-                row_group,
-                groups,
-                kinds,
-                target,
-                weight,
-                n_inputs,
-                count,
-                clock,
-                queue,
-                heap,
-                slots,
-                ring,
-                batch,
-                hot,
-                near,
-                aroused,
-                flags,
-                out_times,
-                out_indices,
-                alone,
-            ):
-                return NO_ROOM
-            if count[HOT] > 0 and count[TICKING] == 0:
-                tick(count, queue, heap, runs, whens, clock[NOW])
-            if queue[SORTED] > 0:
-                next_batch(count, clock, queue, heap, batch)
+            if status == CONTINUE:
                 continue
-            count[STAGE] = CLOSE
-        if count[STAGE] == CLOSE:
-            if alone and not sweep(
-                model,
-                cells,
-                numbers,
-                row_group,
-                groups,
-                kinds,
-                n_inputs,
-                count,
-                clock,
-                queue,
-                heap,
-                slots,
-                ring,
-                hot,
-                near,
-                flags,
-                out_times,
-                out_indices,
-                end,
-            ):
+            counters.stage = CLOSE
+        if counters.stage == CLOSE:
+            if settings.fires_between_events and not flush(layer, end):
                 return NO_ROOM
-            if last:
+            if is_last:
                 return DONE
-        open_window(count, clock, queue, ring, times, alone, duration)
-        start = queue[PRESENT] / clock[PER_MS]
-        end = (queue[PRESENT] + 1) / clock[PER_MS]
-        enter(model, cells, numbers, start)
-        if alone and end > clock[HORIZON]:
-            clock[HORIZON] = max(start + horizon, end)
-            look_around(model, cells, numbers, count, near, flags, clock[HORIZON])
-        count[STAGE] = WALK
+        start_window(layer, inputs)

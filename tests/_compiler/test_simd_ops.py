@@ -1,10 +1,24 @@
-"""Vectors of neurons fire as single ones do, to the byte."""
+"""The vectorized operations give the same bytes as the plain functions that define them."""
+
+from typing import NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numba import njit
 
-from loco_stream._compiler.simd.ops import leak_and_fire
+from loco_stream._compiler.simd.ops import (
+    DOUBLES,
+    STEPS,
+    add_outer,
+    leak_and_fire,
+    sum_dense,
+    sum_rows,
+    weigh_rows,
+    write_arrivals,
+    write_equal_arrivals,
+)
 
 
 @njit
@@ -12,10 +26,40 @@ def compiled_fire(*arguments):
     return leak_and_fire(*arguments)
 
 
+@njit
+def compiled_weigh(total, matrix, n_columns, values, first, rows, n_rows):
+    weigh_rows(total, matrix, n_columns, values, first, rows, n_rows)
+
+
+@njit
+def compiled_outer(matrix, n_rows, first, n_columns, left, scale, right, keep):
+    add_outer(matrix, n_rows, first, n_columns, left, scale, right, keep)
+
+
+@njit
+def compiled_dense(currents, weights, offset, n_post, raster, n_pre):
+    sum_dense(currents, weights, offset, n_post, raster, n_pre)
+
+
+@njit
+def compiled_rows(current, weights, offset, n_post, indices, first, last):
+    sum_rows(current, weights, offset, n_post, indices, first, last)
+
+
+@njit
+def compiled_arrivals(*arguments):
+    write_arrivals(*arguments)
+
+
+@njit
+def compiled_equal_arrivals(*arguments):
+    write_equal_arrivals(*arguments)
+
+
 @pytest.mark.parametrize("reset_zero", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n", [1, 8, 16, 30, 100])
-def test_vectors_of_neurons_fire_as_single_ones(n, dtype, reset_zero):
+def test_leak_and_fire(n, dtype, reset_zero):
     rng = np.random.default_rng(n)
     v, current, threshold = rng.normal(size=(3, n)).astype(dtype)
     # exactly at threshold; never
@@ -34,3 +78,83 @@ def test_vectors_of_neurons_fire_as_single_ones(n, dtype, reset_zero):
     assert out[3:count].tolist() == fired.tolist()
     x[fired] = 0.0 if reset_zero else x[fired] - threshold[fired]
     assert own.tobytes() == x.tobytes()
+
+
+@pytest.mark.slow
+def test_a_dense_product_is_the_sum_of_rows():
+    rng = np.random.default_rng(0)
+    for dtype in (np.float32, np.float64):
+        for n in (1, 7, 16, 80, 300):
+            weights = rng.normal(size=3 + 50 * n).astype(dtype)
+            raster = (rng.random((60, STEPS)) < 0.6).astype(dtype)
+            currents = np.full(STEPS * n, 9.0, dtype)
+            compiled_dense(currents, weights, 3, n, raster, 50)
+            plain = np.full(STEPS * n, 9.0, dtype)
+            sum_dense(plain, weights, 3, n, raster, 50)
+            assert plain.tobytes() == currents.tobytes()
+            for t in range(STEPS):
+                rows = np.flatnonzero(raster[:50, t]).astype(np.int32)
+                current = np.full(n, 9.0, dtype)
+                compiled_rows(current, weights, 3, n, rows, 0, len(rows))
+                assert current.tobytes() == currents[t * n : (t + 1) * n].tobytes()
+                sum_rows(current, weights, 3, n, rows, 0, len(rows))
+                assert current.tobytes() == currents[t * n : (t + 1) * n].tobytes()
+
+
+@pytest.mark.slow
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 90),
+    st.integers(0, 40),
+    st.integers(0, 20),
+    st.floats(0.0, 1.0),
+)
+def test_weigh_rows_and_add_outer(seed, n_columns, n_rows, spare, keep):
+    rng = np.random.default_rng(seed)
+    matrix = rng.normal(size=(n_rows + 1, n_columns + spare)).astype(np.float32)
+    values = rng.normal(size=n_rows + 3).astype(np.float32)
+    rows = rng.permutation(n_rows).astype(np.int32)
+    totals = [np.full(n_columns + 1, 7.0, np.float32) for _ in range(2)]
+    for total, weigh in zip(totals, (weigh_rows, compiled_weigh), strict=True):
+        weigh(total, matrix, n_columns, values, 2, rows, n_rows)
+    assert totals[0].tobytes() == totals[1].tobytes()
+    np.testing.assert_allclose(
+        totals[0][:-1], values[2:-1] @ matrix[:n_rows, :n_columns], rtol=1e-4, atol=1e-4
+    )
+    assert totals[0][-1] == 7.0
+    first = spare // 2
+    right = rng.normal(size=n_columns).astype(np.float32)
+    changed = [matrix.copy() for _ in range(2)]
+    for copy, add in zip(changed, (add_outer, compiled_outer), strict=True):
+        add(copy, n_rows, first, n_columns, values, np.float32(-0.3), right, np.float32(keep))
+    assert changed[0].tobytes() == changed[1].tobytes()
+    part = np.s_[:n_rows, first : first + n_columns]
+    matrix[part] = keep * (matrix[part] - 0.3 * np.outer(values[:n_rows], right))
+    np.testing.assert_allclose(changed[0], matrix, rtol=1e-4, atol=1e-4)
+
+
+class Arrivals(NamedTuple):
+    targets: np.ndarray
+    jumps: np.ndarray
+    times: np.ndarray
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, None])
+def test_write_arrivals(dtype, kind):
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 1 << 16, 50 + DOUBLES).astype(kind)
+    weight = rng.normal(size=50 + DOUBLES).astype(dtype)
+    functions = (write_arrivals, compiled_arrivals)
+    if dtype is None:
+        functions = (write_equal_arrivals, compiled_equal_arrivals)
+    for first, stop in [(0, 0), (3, 4), (1, 9), (2, 10), (5, 50)]:
+        made = []
+        for function in functions:
+            arrivals = Arrivals(np.full(70, -7, np.int32), np.full(70, -7.0), np.full(70, -7.0))
+            weights = (weight,) if dtype else ()
+            function(target, *weights, first, stop, 2.5, 1.25, arrivals, 4)
+            made.append([array[: 4 + stop - first].tobytes() for array in arrivals])
+        assert made[0] == made[1]
+        assert arrivals.targets[4 : 4 + stop - first].tolist() == target[first:stop].tolist()

@@ -1,4 +1,7 @@
-"""Measures of the source: `python tests/architecture/shape.py [FOLDER ...]` prints them as a table."""
+"""Measures of the source.
+
+`python tests/architecture/shape.py [FOLDER ...]` prints them as a table.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from pathlib import Path
 PACKAGE = ("loco_stream", "connectors", "demos")
 _BLOCKS = (ast.For, ast.While, ast.If, ast.With, ast.Try, ast.AsyncFor, ast.AsyncWith, ast.Match)
 _IGNORED = {
-    tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.COMMENT, tokenize.ENDMARKER,
-    tokenize.ENCODING,
+    tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.COMMENT,
+    tokenize.ENDMARKER, tokenize.ENCODING,
 }  # fmt: skip
 
 
@@ -80,7 +83,10 @@ def tokens(text: str) -> int:
 
 
 def index_constants(trees: list[ast.Module]) -> int:
-    """Return the number of named positions: several whole numbers named at once and used in a subscript."""
+    """Return the number of named positions.
+
+    Several whole numbers named at once and used in a subscript.
+    """
     named: set[str] = set()
     used: set[str] = set()
     for tree in trees:

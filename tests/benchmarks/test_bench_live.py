@@ -1,6 +1,6 @@
-"""`loco-stream bench live` end to end in small.
+"""`python -m benchmarks live` end to end with little data.
 
-Real sockets, real processes, hostile ones among them.
+It uses real sockets and processes, some of them hostile.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from benchmarks.live import command
 def test_live_measures_latency_throughput_and_hostile_peers(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     result = CliRunner().invoke(
-        command, ["--rows", "400", "--asks", "40", "--connections", "60", "--out", str(tmp_path)]
+        command,
+        ["--rows", "400", "--requests", "40", "--connections", "60", "--out", str(tmp_path)],
     )
     if result.exception is not None:
         raise result.exception
@@ -44,7 +45,7 @@ def test_live_measures_latency_throughput_and_hostile_peers(tmp_path, monkeypatc
 
 
 @pytest.mark.slow
-def test_the_page_is_weighed_against_its_neighbours_without_it(tmp_path, monkeypatch):
+def test_runs_with_and_without_the_page_take_turns(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     result = CliRunner().invoke(
         dashboard, ["--rows", "3200", "--pairs", "2", "--out", str(tmp_path)]

@@ -1,4 +1,4 @@
-"""`loco-stream bench outlets` end to end in small."""
+"""`python -m benchmarks outlets` end to end with little data."""
 
 from __future__ import annotations
 

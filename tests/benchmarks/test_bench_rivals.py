@@ -1,7 +1,4 @@
-"""The peers of the benches.
-
-Compiled against plain twins, and the doors that all contenders share.
-"""
+"""The peers of the benches: compiled ones against plain twins, and methods of all contenders."""
 
 from __future__ import annotations
 
@@ -77,7 +74,7 @@ _SMALL = [name for name in CLASSIFIERS if not name.startswith("RFF")]
 
 
 @pytest.mark.parametrize("name", _SMALL)
-def test_doors_agree(name, rows):
+def test_rows_and_blocks_agree(name, rows):
     X, y = rows
     y = (y > 0).astype(int)
     whole, single = (CLASSIFIERS[name].make(5, 2, 0) for _ in range(2))
@@ -90,7 +87,7 @@ def test_doors_agree(name, rows):
     assert whole.predict_array(X).tolist() == single.predict_array(X).tolist()
 
 
-def test_knn_on_images_sees_what_river_sees():
+def test_knn_on_images_equals_river():
     from river.neighbors import KNNClassifier, LazySearch
 
     from benchmarks.learner import RiverLearner
@@ -105,7 +102,7 @@ def test_knn_on_images_sees_what_river_sees():
     )
 
 
-def test_same_seed_same_predictions_and_seeded_is_true(rows):
+def test_equal_seeds_give_equal_predictions_and_seeded_is_right(rows):
     X, y = rows
     for name in ("MLP .05", "RFF256+RLS"):
         runs = [

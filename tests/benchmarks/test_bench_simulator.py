@@ -9,7 +9,7 @@ from benchmarks.simulator import command
 
 
 @pytest.mark.slow
-def test_the_bench_runs_in_small(tmp_path):
+def test_the_bench_runs_with_little_data(tmp_path):
     done = CliRunner().invoke(command, ["--repeats", "1", "--calls", "100", "--out", str(tmp_path)])
     assert done.exception is None, done.output
     runs = json.loads((tmp_path / "simulator.json").read_text())["runs"]

@@ -1,7 +1,4 @@
-"""What a user may get wrong.
-
-One sentence and an exit code, never a traceback, and nothing is lost beside it.
-"""
+"""Invalid inputs end in one sentence and an exit code, without a traceback and without a loss."""
 
 from __future__ import annotations
 
@@ -21,8 +18,8 @@ LONG = "a,b,y\n" + "".join(f"{i},{i % 3},{i % 2}\n" for i in range(1001))
 OBJECT = '{"a":1,"y":0}\n'
 HUGE = "1" * 401
 
-# Bad rows: file, content, what is said where they stop the run; rows learned, and the kind, where
-# they are skipped.
+# Bad rows: file, content, error where they stop the run; rows learned, and kind, where they are
+# skipped.
 ROWS = [
     (
         "few.csv",
@@ -134,8 +131,7 @@ ROWS = [
         "encoding",
     ),
 ]
-# Inputs that are wrong as a whole: the file and its content, the source, further options, what is
-# said.
+# Invalid inputs: file, content, source, further options, error.
 WHOLE = [
     ("empty.csv", "", "csv:empty.csv?target=y", "", "empty.csv is empty"),
     ("blank.csv", "\n\n", "csv:blank.csv?target=y", "", "blank.csv is empty"),
@@ -235,9 +231,14 @@ WHOLE = [
         "--plot no/x.png",
         "--plot: cannot write no/x.png: there is no folder",
     ),
-    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--predictions .", "--predictions: cannot write"),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--sink jsonl:.", "cannot write"),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--predictions .", "--sink jsonl:FILE"),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--window 5", "--score-window"),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--stay", "`--stay` needs --dashboard"),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--dashboard-port 1", "needs --dashboard"),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--drift-detector ADWN", "did you mean 'ADWIN'"),
     ("ok.csv", GOOD, "csv:ok.csv?target=y", "--set rule=x", "rule is 'x'; allowed are 'loco'"),
-    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--set ruel=np", "no setting 'ruel'"),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--set ruel=np", "no parameter 'ruel'"),
     ("ok.csv", GOOD, "csv:ok.csv?target=y", "--resume", "--resume needs --checkpoint DIR"),
     (
         "ok.csv",
@@ -257,7 +258,7 @@ def in_process(*command):
     return result.exit_code, result.stdout, result.stderr
 
 
-def in_a_process_of_its_own(*command):
+def in_own_process(*command):
     done = subprocess.run(
         [*LOCO, *command], capture_output=True, text=True, timeout=300, check=False
     )
@@ -272,28 +273,25 @@ def write(path, content):
 
 
 def checked(run, *command):
-    code, out, errors = run("run", *command, "--quiet", "--json")
+    code, out, errors = run("run", *command, "--json")
     assert "Traceback" not in errors + out
     return code, out, errors.strip().splitlines()
 
 
 def runs(cases, names):
-    """Every twelfth case starts the real command, all of them in a soak.
-
-    The others call it in this process.
-    """
-    own = (in_a_process_of_its_own, pytest.mark.slow)
+    """Return the cases as parameters; every twelfth one, in a soak all, run in own processes."""
+    own = (in_own_process, pytest.mark.slow)
     kinds = [own if SOAK or i % 12 == 0 else (in_process, ()) for i in range(len(cases))]
     cases = zip(kinds, cases, names, strict=True)
     return [pytest.param(run, case, id=name, marks=marks) for (run, marks), case, name in cases]
 
 
-def test_there_are_sixty_cases():
+def test_there_are_at_least_sixty_cases():
     assert len(ROWS) + len(WHOLE) >= 60
 
 
 @pytest.mark.parametrize(("run", "case"), runs(ROWS, [case[0] for case in ROWS]))
-def test_a_bad_row_stops_with_a_sentence_or_is_skipped_alone(run, case, tmp_path, monkeypatch):
+def test_a_bad_row_ends_the_run_or_is_skipped(run, case, tmp_path, monkeypatch):
     name, content, sentence, learned, kind = case
     monkeypatch.chdir(tmp_path)
     write(tmp_path / name, content)
@@ -306,14 +304,12 @@ def test_a_bad_row_stops_with_a_sentence_or_is_skipped_alone(run, case, tmp_path
     report = json.loads(out)
     assert (code, report["n_samples"], report["skipped"]) == (0, learned, {kind: 1})
     assert any(
-        line.startswith(f"not used: 1 row left out (1 {kind}); the last: ") for line in errors
+        f"WARNING not used: 1 row left out (1 {kind}); the last: " in line for line in errors
     )
 
 
 @pytest.mark.parametrize(("run", "case"), runs(WHOLE, [f"{case[2]} {case[3]}" for case in WHOLE]))
-def test_an_input_that_is_wrong_as_a_whole_is_refused_in_a_sentence(
-    run, case, tmp_path, monkeypatch
-):
+def test_an_invalid_input_is_refused_in_a_sentence(run, case, tmp_path, monkeypatch):
     name, content, source, options, sentence = case
     monkeypatch.chdir(tmp_path)
     if name:
@@ -351,7 +347,7 @@ BAD_LINES = {
 
 
 def recording(kind, path, n_bad, rng, n):
-    """Write n rows, and among them bad ones of every kind; return how many of each."""
+    """Write n rows and bad rows of every kind among them; return the count of each kind."""
     counts = dict.fromkeys(BAD_LINES[kind], 0)
     places = set(rng.sample(range(2, n), n_bad))
     lines = ["a,b,y,t\n"] if kind == "csv" else []
@@ -375,7 +371,7 @@ def recording(kind, path, n_bad, rng, n):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
-def test_of_10_000_rows_every_good_one_is_learned_and_every_bad_one_counted(kind, tmp_path):
+def test_every_good_row_is_learned_and_every_bad_row_is_counted(kind, tmp_path):
     n = 10_000
     counts = recording(kind, tmp_path / f"dirty.{kind}", n // 100, random.Random(1), n)
     recording(kind, tmp_path / f"clean.{kind}", 0, random.Random(1), n)
@@ -383,7 +379,7 @@ def test_of_10_000_rows_every_good_one_is_learned_and_every_bad_one_counted(kind
     assert len({name for lines in BAD_LINES.values() for name in lines}) == 12
     states = []
     for name in ("dirty", "clean"):
-        code, out, errors = in_a_process_of_its_own(
+        code, out, errors = in_own_process(
             "run",
             f"{kind}:{tmp_path / name}.{kind}?target=y&time=t",
             "--task",
@@ -394,7 +390,6 @@ def test_of_10_000_rows_every_good_one_is_learned_and_every_bad_one_counted(kind
             "hidden_sizes=8",
             "--checkpoint",
             str(tmp_path / name),
-            "--quiet",
             "--json",
         )
         assert code == 0, errors
@@ -403,6 +398,6 @@ def test_of_10_000_rows_every_good_one_is_learned_and_every_bad_one_counted(kind
         assert report["skipped"] == (
             {kind: c for kind, c in counts.items() if c} if name == "dirty" else {}
         )
-        _, out, _ = in_a_process_of_its_own("inspect", str(tmp_path / name), "--json")
+        _, out, _ = in_own_process("inspect", str(tmp_path / name), "--json")
         states.append(json.loads(out)["state_sha256"])
     assert states[0] == states[1]

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import signal
 import subprocess
 import sys
 import time
+import tomllib
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,29 +17,31 @@ from click.testing import CliRunner
 
 from loco_stream import Network
 from loco_stream.cli import main
-from loco_stream.cli.options import build_model, parse_settings
+from loco_stream.cli._catalog import extras
+from loco_stream.cli._parameters import build_model, parse_settings
 from loco_stream.connectors import open_source
+from loco_stream.connectors.registry import SOURCES, connectors
 from loco_stream.engine.progress import Countdown, line
 from loco_stream.errors import ConfigError
+from tests.helpers.serving import wait_until
 
 COMMANDS = (
     "run",
     "serve",
-    "dashboard",
+    "fleet",
     "control",
     "inspect",
     "keygen",
     "demo",
-    "bench",
     "doctor",
     "nir",
 )
-QUICK = ["--set", "hidden_sizes=16", "--quiet"]
+QUICK = ["--set", "hidden_sizes=16"]
 
 
 @pytest.fixture
 def loco(tmp_path, monkeypatch):
-    """Run the command in this process, in a folder of its own."""
+    """Return a function that runs the command in this process, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     runner = CliRunner()
 
@@ -57,7 +62,7 @@ def rows(tmp_path):
 
 
 def refused(result):
-    """Exit code 2 and one sentence."""
+    """Check for exit code 2 and return the one sentence of the error."""
     assert result.exit_code == 2, result.output
     assert result.exception is None or isinstance(result.exception, SystemExit)
     assert "Traceback" not in result.stderr
@@ -75,15 +80,19 @@ def test_help_teaches_by_example(loco):
         assert "Example" in text
 
 
-def test_help_is_quick_because_nothing_heavy_is_imported():
-    code = "import sys; from loco_stream.cli import main; main(['run', '--help'], standalone_mode=False); print(sorted({'numba', 'river', 'zmq', 'numpy'} & set(sys.modules)))"  # noqa: E501
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from loco_stream.cli import main; "
+        "main(['serve', '--help'], standalone_mode=False); "
+        "print(sorted({'numba', 'river', 'zmq', 'numpy'} & set(sys.modules)))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip().endswith("[]")
 
 
-def test_the_process_ends_without_a_search_for_garbage():
+def test_the_process_ends_without_a_garbage_collection():
     program = (
         "import atexit, gc\n"
         "atexit.register(lambda: print(gc.get_freeze_count() > 10_000))\n"
@@ -104,13 +113,13 @@ def test_run_reports_in_a_table_in_json_and_in_a_picture(loco, rows, tmp_path):
         "r.json",
         "--plot",
         "r.png",
-        "--predictions",
-        "p.jsonl",
+        "--sink",
+        "jsonl:p.jsonl?only=prediction",
         *QUICK,
     )
     assert result.exit_code == 0, result.output
     assert "120 samples" in result.stdout
-    assert "repeating the last label" in result.stdout
+    assert "accuracy of repeating the" in result.stdout
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["n_samples"] == 120
     assert report["task"] == "classification"
@@ -120,7 +129,7 @@ def test_run_reports_in_a_table_in_json_and_in_a_picture(loco, rows, tmp_path):
     assert json.loads(shown)["accuracy"] == report["accuracy"]
     predictions = [json.loads(text) for text in (tmp_path / "p.jsonl").read_text().splitlines()]
     assert [p["seq"] for p in predictions] == list(range(120))
-    hits = [p["y"] == p["y_pred"] for p in predictions if p["y_pred"] is not None]
+    hits = [p["label"] == p["prediction"] for p in predictions if p["prediction"] is not None]
     assert report["accuracy"] == sum(hits) / len(hits)
     assert all(abs(sum(p["proba"].values()) - 1) < 1e-6 for p in predictions[1:])
 
@@ -135,7 +144,7 @@ def test_fractional_labels_mean_regression_and_task_overrides(loco, tmp_path):
     assert json.loads((tmp_path / "c.json").read_text())["task"] == "classification"
 
 
-def test_the_same_seed_gives_the_same_report(loco, rows, tmp_path):
+def test_the_same_seed_gives_the_same_predictions(loco, rows, tmp_path):
     for name in ("1", "2"):
         loco(
             "run",
@@ -144,8 +153,8 @@ def test_the_same_seed_gives_the_same_report(loco, rows, tmp_path):
             7,
             "--delay",
             5,
-            "--predictions",
-            name,
+            "--sink",
+            f"jsonl:{name}?only=prediction",
             *QUICK,
         )
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
@@ -157,7 +166,7 @@ def test_stop_resume_and_inspect(loco, rows, tmp_path):
     first = loco("run", url, "--checkpoint", "parts", "--seed", 4, "--max-samples", 50, *QUICK)
     assert first.exit_code == 0, first.output
     assert json.loads(loco("inspect", "parts", "--json").output)["n_samples"] == 50
-    second = loco("run", url, "--checkpoint", "parts", "--resume", "--quiet", "--report", "r.json")
+    second = loco("run", url, "--checkpoint", "parts", "--resume", "--report", "r.json")
     assert second.exit_code == 0, second.output
     whole, parts = (
         json.loads(loco("inspect", name, "--json").output) for name in ("whole", "parts")
@@ -183,9 +192,7 @@ def test_inspect_reads_a_saved_model_and_load_reads_a_checkpoint(loco, rows, tmp
         f"csv:{rows}?target=kind",
         "--checkpoint",
         "state",
-        "--set",
-        "hidden_sizes=16",
-        "--quiet",
+        *QUICK,
     )
     checkpoint = json.loads(loco("inspect", "state", "--json").output)
     model = load(checkpoint["file"])
@@ -243,7 +250,7 @@ def test_bad_input_is_one_sentence_and_changes_nothing(loco, rows, tmp_path, wor
     kept = tmp_path / "kept.json"
     kept.write_text("kept")
     if words[0] == "run" and "--report" not in words:
-        words = [*words, "--report", "kept.json", "--quiet"]
+        words = [*words, "--report", "kept.json"]
     assert named in refused(loco(*words))
     assert kept.read_text() == "kept"
 
@@ -256,14 +263,16 @@ def test_keygen_overwrites_nothing(loco, tmp_path):
     assert (tmp_path / "keys" / "engine.key_secret").read_bytes() == secret
 
 
-def test_doctor_finds_what_is_here(loco):
+def test_doctor_lists_every_extra(loco):
     result = loco("doctor")
     assert result.exit_code == 0, result.output
-    for name in ("numba", "libzmq", "matplotlib", "cache", "threads", "first step"):
+    for name in ("numba", "libzmq", "compile cache", "threads", "first step"):
         assert name in result.output
+    for distributions in extras().values():
+        assert all(f"\n{name} " in result.output for name in distributions)
 
 
-def test_settings_are_read_as_they_are_written():
+def test_settings_are_parsed_as_python_literals():
     assert parse_settings(["a=1", "b=x", "c=1,2", "learning-rate=.5", "d=None", "e=a=b"]) == {
         "a": 1,
         "b": "x",
@@ -277,7 +286,7 @@ def test_settings_are_read_as_they_are_written():
         build_model("regression", 3, {"seed": 8})
 
 
-def test_the_progress_line_names_what_matters():
+def test_the_progress_line_shows_rows_scores_and_drifts():
     status = {
         "n_samples": 10,
         "samples_per_second": float("nan"),
@@ -297,7 +306,7 @@ class Rows:
         self.n_rows = n_rows
 
     @property
-    def share(self):
+    def progress(self):
         return self.n_rows and self.position["row"] / self.n_rows
 
 
@@ -312,7 +321,7 @@ class Rows:
         (80, None, 0.0),
     ],
 )
-def test_the_time_left_is_known_where_the_rows_are(n_rows, most, expected):
+def test_the_time_left_follows_from_the_rows_left(n_rows, most, expected):
     source = Rows(n_rows)
     countdown = Countdown(source, most)
     assert countdown.left(7.0) is None
@@ -320,26 +329,26 @@ def test_the_time_left_is_known_where_the_rows_are(n_rows, most, expected):
     assert countdown.left(27.0) == pytest.approx(expected)
 
 
-def test_without_numbered_rows_nobody_knows_the_time_left():
-    source = SimpleNamespace(position={"topic": 3})
+def test_without_numbered_rows_the_time_left_is_unknown():
+    source = SimpleNamespace(position={"topic": 3}, progress=None)
     assert [Countdown(source, most).left(now) for most in (None, 10) for now in (7.0, 27.0)] == [
         None
     ] * 4
 
 
 def share_after(url, n):
-    """Return the share of a source that is told before its first row, and after n."""
+    """Return the progress of a source before its first row and after n rows."""
     source = open_source(url)
-    before = source.share
+    before = source.progress
     rows = iter(source)
     for _ in range(n):
         next(rows)
-    return before, source.share
+    return before, source.progress
 
 
 @pytest.mark.parametrize("n", [10, 5_000])
 @pytest.mark.parametrize("packed", ["", ".gz"])
-def test_sources_that_know_tell_how_much_they_have_read(tmp_path, n, packed):
+def test_recordings_report_their_progress(tmp_path, n, packed):
     write = gzip.open if packed else open
     rng = np.random.default_rng(0)
     for kind, row in (("csv", "{},{}\n"), ("jsonl", '{{"u": "{}", "y": {}}}\n')):
@@ -356,6 +365,21 @@ def test_sources_that_know_tell_how_much_they_have_read(tmp_path, n, packed):
     assert share_after("river:synth.SEA", 3) == (None, None)
 
 
+def test_run_help_lists_every_kind_of_source(loco):
+    text = loco("run", "--help").output
+    assert all(entry.example in text for entry in connectors(SOURCES))
+
+
+def test_every_extra_for_users_is_listed():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    declared = {
+        name: {re.match(r"[\w-]+", text)[0] for text in texts}
+        for name, texts in project["optional-dependencies"].items()
+        if name not in {"test", "check", "docs", "bench"}
+    }
+    assert {name: set(distributions) for name, distributions in extras().items()} == declared
+
+
 def test_the_shell_completes_commands(rows):
     words = {
         "_LOCO_STREAM_COMPLETE": "bash_complete",
@@ -368,19 +392,16 @@ def test_the_shell_completes_commands(rows):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_run_with_the_report_and_the_picture_of_its_part(tmp_path, number):
+def test_a_signal_ends_a_run_with_report_and_picture(tmp_path, number):
     files = {"--report": tmp_path / "r.json", "--plot": tmp_path / "p.svg"}
     options = [str(word) for pair in files.items() for word in pair]
+    rows = tmp_path / "rows.jsonl"
+    options += ["--sink", f"jsonl:{rows}?only=prediction"]
     command = [sys.executable, "-m", "loco_stream", "run", "river:synth.SEA?seed=1", *options]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        before = ""
-        while (
-            "window accuracy" not in before
-        ):  # the progress line, every few seconds where there is no terminal
-            before = process.stderr.readline()
-            assert before, "the run ended by itself"
+        wait_until(lambda: rows.exists() and rows.stat().st_size > 0, seconds=120.0)
         process.send_signal(number)
         shown, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
@@ -392,7 +413,7 @@ def test_a_signal_ends_a_run_with_the_report_and_the_picture_of_its_part(tmp_pat
     assert "</svg>" in files["--plot"].read_text()
 
 
-def test_a_run_that_ends_by_an_error_leaves_the_report_of_what_it_did(loco, tmp_path):
+def test_a_run_that_ends_with_an_error_leaves_a_report(loco, tmp_path):
     lines = [f"{i % 7},{i % 3},{'ab'[i % 2]}" for i in range(3000)]
     (tmp_path / "rows.csv").write_text("\n".join(["x,z,kind", *lines, "1,2", *lines]) + "\n")
     shown = loco(
@@ -402,7 +423,6 @@ def test_a_run_that_ends_by_an_error_leaves_the_report_of_what_it_did(loco, tmp_
         "r.json",
         "--plot",
         "p.svg",
-        "--quiet",
     )
     assert shown.exit_code == 2
     assert "line 3002" in shown.stderr

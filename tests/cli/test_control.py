@@ -10,8 +10,8 @@ import zmq
 from click.testing import CliRunner
 
 from loco_stream.cli import main
-from loco_stream.cli.serve import _ports
-from loco_stream.cli.standby import Standby
+from loco_stream.cli._service_ports import PortOptions
+from loco_stream.cli._service_state import ServiceState
 from loco_stream.connectors import ZMQSender, ZMQSource
 from loco_stream.connectors.control import Control, make_token, order, read_token
 from loco_stream.engine import StreamEngine, source_reader
@@ -32,7 +32,7 @@ def control():
     served.close()
 
 
-def test_a_foreign_client_needs_json_alone(control):
+def test_a_client_needs_only_json(control):
     context = zmq.Context()
     client = context.socket(zmq.REQ)
     client.connect(control.address)
@@ -50,7 +50,7 @@ def test_a_foreign_client_needs_json_alone(control):
     context.term()
 
 
-def test_what_is_refused_is_a_sentence(control):
+def test_refusals_are_sentences(control):
     with pytest.raises(SourceError, match="no order 'explode'"):
         order(control.address, "explode")
     with pytest.raises(ConfigError, match="this machine alone"):
@@ -61,7 +61,7 @@ def test_what_is_refused_is_a_sentence(control):
         order("ipc:///nowhere/at/all", "status", timeout=0.1)
 
 
-def test_over_tcp_an_order_that_changes_something_needs_the_token(tmp_path):
+def test_over_tcp_all_commands_but_status_need_the_token(tmp_path):
     stopped = []
     orders = {"status": dict, "stop": lambda: stopped.append(1) or {}}
     token = make_token(tmp_path / "token")
@@ -81,7 +81,7 @@ def test_over_tcp_an_order_that_changes_something_needs_the_token(tmp_path):
     assert stopped == [1]
 
 
-def test_a_token_is_made_once_and_read_by_its_user_alone(tmp_path):
+def test_a_token_file_is_created_once_with_mode_0600(tmp_path):
     path = tmp_path / "token"
     assert make_token(path) == make_token(path) == read_token(path)
     assert path.stat().st_mode & 0o777 == 0o600
@@ -110,15 +110,16 @@ def test_ipc_replaces_no_file_and_no_running_service(tmp_path):
     assert order(f"ipc://{place}", "status")["n"] == 1
     first.close()
     with socket.socket(socket.AF_UNIX) as left:
-        left.bind(str(tmp_path / "left"))  # as a service that was killed leaves it behind
+        left.bind(str(tmp_path / "left"))  # as a killed service leaves it
     Control(f"ipc://{tmp_path / 'left'}", {}).close()
 
 
 def scraped(port):
+    """Return the page of metrics."""
     return urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60).read().decode()
 
 
-def test_a_running_engine_takes_orders_and_shows_metrics(tmp_path):
+def test_a_running_engine_accepts_commands_and_serves_metrics(tmp_path):
     pytest.importorskip("prometheus_client")
     port = free_port()
 
@@ -137,10 +138,11 @@ def test_a_running_engine_takes_orders_and_shows_metrics(tmp_path):
     address = f"ipc://{tmp_path}/c"
     engine = StreamEngine(Means(), Live([]), checkpoint=tmp_path / "state")
     runner = threading.Thread(target=engine.run)
-    standby = Standby()
-    with _ports(standby, port, address, None):
+    state = ServiceState()
+    ports = PortOptions(port, address, None, None, None)
+    with ports.open(state):
         assert "loco_rows_learned_total 0.0" in scraped(port)
-        standby.engine = engine
+        state.engine = engine
         assert "loco_rows_learned_total 0.0" in scraped(port)
         runner.start()
         wait_until(lambda: engine.status.get("n_samples", 0) == 300)
@@ -156,7 +158,7 @@ def test_a_running_engine_takes_orders_and_shows_metrics(tmp_path):
         wait_until(lambda: list((tmp_path / "state").glob("checkpoint-*00[1-9]*.loco")))
         with (
             pytest.raises(ConfigError, match=f"127.0.0.1:{port}"),
-            _ports(standby, port, None, None),
+            PortOptions(port, None, None, None, None).open(state),
         ):
             pass
         order(address, "stop")
@@ -177,7 +179,6 @@ def test_a_service_answers_before_its_first_row(tmp_path):
         f"zmq+reliable://127.0.0.1:{free_port()}",
         "--checkpoint",
         str(folder),
-        "--quiet",
         "--control",
         address,
         "--metrics-port",
@@ -207,7 +208,7 @@ def test_a_service_answers_before_its_first_row(tmp_path):
         service.wait()
 
 
-def test_hello_is_answered_while_something_else_is_done():
+def test_a_sender_connects_while_the_service_compiles():
     source = ZMQSource("tcp://127.0.0.1:*", mode="reliable")
     feed = SourceReader(source)
     with ZMQSender(
@@ -228,9 +229,7 @@ def test_hello_is_answered_while_something_else_is_done():
 @pytest.mark.slow
 @pytest.mark.skipif(not SOAK, reason="LOCO_SOAK=1 compiles everything once more")
 @pytest.mark.filterwarnings("ignore:no answer from")
-def test_hello_is_answered_while_the_model_compiles_and_what_comes_is_learned(
-    tmp_path, processes, monkeypatch
-):
+def test_rows_sent_during_compilation_are_learned(tmp_path, processes, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "empty"))
     at = f"tcp://{free_address()}"
     address = f"ipc://{tmp_path}/control"
@@ -242,7 +241,6 @@ def test_hello_is_answered_while_the_model_compiles_and_what_comes_is_learned(
         at.replace("tcp", "zmq+reliable"),
         "--checkpoint",
         str(tmp_path / "state"),
-        "--quiet",
         "--control",
         address,
     )
@@ -261,8 +259,8 @@ def test_hello_is_answered_while_the_model_compiles_and_what_comes_is_learned(
     end(service)
 
 
-def test_what_is_read_ahead_is_bounded_and_tells_the_task(monkeypatch):
-    monkeypatch.setattr(source_reader, "_MOST_AHEAD", 10)
+def test_reading_ahead_is_bounded_and_shows_the_task(monkeypatch):
+    monkeypatch.setattr(source_reader, "_MAX_VALUES_AHEAD", 10)
     commits = [[Sample({"a": 1.0}, i + 0.5, i)] for i in range(100)]
     feed = SourceReader(ListSource(commits))
     with feed.reading_ahead():

@@ -1,4 +1,4 @@
-"""What a table holds is learned, through the command."""
+"""Texts and numbers of a table are learned by the command."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The live page, in Debian's Chromium where there is a browser, and without one for the rest."""
+"""The live page; tests of what it shows need Chromium."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine, TaskMonitor
 from loco_stream.dashboard import Dashboard
-from loco_stream.dashboard.history import Ring
+from loco_stream.dashboard._engine_frames import score_columns
+from loco_stream.dashboard._frame_buffer import FrameBuffer
 from loco_stream.errors import ConfigError
 from loco_stream.metrics import forgetting
+from loco_stream.stream import Sample, Source
 from tests.helpers.ports import free_address, free_port
 
 CHROMIUM = (
@@ -33,21 +35,18 @@ CHROMIUM = (
 )
 needs_browser = pytest.mark.skipif(
     CHROMIUM is None and not os.environ.get("CI"),
-    reason="there is no Chromium here; CI installs it",
+    reason="Chromium is not installed",
 )
 AXE = Path(__file__).parents[1] / "data" / "axe"
 PICTURES = Path(os.environ.get("LOCO_PICTURES", "out/pages"))
 
 
-class Tap:
-    """A stream under the test's control.
-
-    Rows flow at a set pace, and a turn of `swap` changes the concept.
-    """
+class Stream(Source):
+    """A live stream at a fixed rate, whose concept changes with `swap`."""
 
     name = "a tap"
     guarantee = "the rows of this test"
-    schema = None
+    is_live = True
 
     def __init__(self, pace=0.002):
         self.swap = self.over = False
@@ -60,8 +59,6 @@ class Tap:
         return {"row": self.row}
 
     def __iter__(self):
-        from loco_stream.stream import Sample
-
         while not self.over:
             time.sleep(self.pace)
             x = np.random.default_rng(self.row).normal(size=4)
@@ -78,21 +75,12 @@ class Tap:
     def seek(self, position):
         self.row = position["row"]
 
-    def ack(self, position):
-        pass
-
-    def reply(self, event, values, classes):
-        pass
-
-    def close(self):
-        pass
-
 
 class Run:
-    """An engine in a thread with its page."""
+    """An engine in a thread, with its page."""
 
     def __init__(self, folder=None, port=0, actions=None):
-        self.tap = Tap()
+        self.tap = Stream()
         self.page = Dashboard(port, actions=actions)
         monitor = TaskMonitor(holdout=20, share=0.2, min_segment=100)
         model = LOCOClassifier(hidden_sizes=(32, 16), seed=1)
@@ -111,8 +99,8 @@ class Run:
         self.page.close()
 
 
-class Numbers(Tap):
-    """The same with a number for a label."""
+class Numbers(Stream):
+    """A stream with numbers as labels."""
 
     def __iter__(self):
         for sample in super().__iter__():
@@ -121,13 +109,11 @@ class Numbers(Tap):
 
 
 class Regression(Run):
-    """An engine that learns numbers, with its page."""
+    """An engine of a regression, with its page."""
 
     def __init__(self):
-        self.tap, self.page = (
-            Numbers(),
-            Dashboard(0, note="Simulated: a number made of four others."),
-        )
+        self.tap = Numbers()
+        self.page = Dashboard(0, note="Simulated: a number that depends on four others.")
         model = LOCORegressor(hidden_sizes=(32,), seed=1)
         self.engine = StreamEngine(model, self.tap, watchers=[self.page], task="regression")
         self.thread = threading.Thread(target=self.engine.run)
@@ -160,35 +146,34 @@ def read_event(response):
         fields[name] = value
 
 
-# ---- without a browser
-# ----------------------------------------------------------------------------------------------
+# ---- without a browser ----
 
 
-def test_a_page_that_fell_behind_the_ring_gets_the_whole_state():
-    ring = Ring("run", frames=4)
-    ring.publish({"score": [1, 0.5], "rate": 3.0})
-    news, number = ring.start("")
-    assert news.startswith(b"event: state\nid: run-1\n")
+def test_a_page_that_fell_behind_the_buffer_receives_the_whole_state():
+    buffer = FrameBuffer("run", frames=4)
+    buffer.publish({"rate": 3.0}, [1, 0.5])
+    content, number = buffer.start("")
+    assert content.startswith(b"event: state\nid: run-1\n")
     for n in range(2, 5):
-        ring.publish({"score": [n, 0.5]})
-    news, after = ring.since(number)
-    assert news.count(b"event: frame") == 3
+        buffer.publish({}, [n, 0.5])
+    content, after = buffer.since(number)
+    assert content.count(b"event: frame") == 3
     assert after == 4
     for n in range(5, 12):
-        ring.publish({"score": [n, 0.5]})
-    news, after = ring.since(number)
-    assert news.count(b"event: state") == 1
-    assert json.loads(news.split(b"data: ")[1])["rate"] == 3.0
+        buffer.publish({}, [n, 0.5])
+    content, after = buffer.since(number)
+    assert content.count(b"event: state") == 1
+    assert json.loads(content.split(b"data: ")[1])["rate"] == 3.0
     assert after == 11
 
 
 @pytest.mark.parametrize("identity", ["", "other-3", "run-99", "run-x", "run--1", "run"])
-def test_only_a_page_of_this_run_goes_on_where_it_was(identity):
-    ring = Ring("run", frames=4)
+def test_only_a_page_of_this_run_continues_after_its_last_frame(identity):
+    buffer = FrameBuffer("run", frames=4)
     for n in range(1, 4):
-        ring.publish({"score": [n, 0.5]})
-    assert ring.start("run-2") == (b"", 2)
-    assert ring.start(identity)[0].startswith(b"event: state")
+        buffer.publish({}, [n, 0.5])
+    assert buffer.start("run-2") == (b"", 2)
+    assert buffer.start(identity)[0].startswith(b"event: state")
 
 
 def test_events_resume_after_the_last_one_seen():
@@ -206,7 +191,7 @@ def test_events_resume_after_the_last_one_seen():
         again.close()
 
 
-def test_a_frame_tells_what_the_engine_measures():
+def test_a_frame_holds_what_the_engine_measures():
     with Run() as run:
         connection, response = ask(run.page.url, "/events")
         name = ""
@@ -215,7 +200,7 @@ def test_a_frame_tells_what_the_engine_measures():
             name, _, frame = read_event(response)
         connection.close()
         assert len(frame["score"]) == 6
-        assert abs(frame["score"][5] - time.time()) < 60
+        assert abs(frame["score"][1] - time.time()) < 60
         assert dict(frame["last"]["x"]).keys() == set("abcd")
         assert frame["last"]["y"] in ("yes", "no")
         assert sum(p for _, p in frame["last"]["proba"]) == pytest.approx(1.0)
@@ -227,7 +212,7 @@ def test_a_frame_tells_what_the_engine_measures():
         assert 0 <= frame["lag"] < 60
 
 
-def test_other_names_other_sites_and_other_buttons_are_refused():
+def test_foreign_hosts_origins_and_unknown_buttons_are_refused():
     pressed = []
     with Dashboard(0, actions={"do it": lambda: pressed.append(1)}) as page:
         own = page.url.rstrip("/")
@@ -243,7 +228,7 @@ def test_other_names_other_sites_and_other_buttons_are_refused():
         assert headers["content-security-policy"].startswith("default-src 'self'")
 
 
-def test_the_page_changes_nothing_of_what_is_learned():
+def test_the_page_does_not_change_what_is_learned():
     from river import datasets
 
     def state(watchers):
@@ -253,22 +238,20 @@ def test_the_page_changes_nothing_of_what_is_learned():
 
     with Dashboard(0) as page:
         connection, response = ask(page.url, "/events")
-        assert (
-            read_event(response)[0] == "state"
-        )  # from here on a page is open, so spikes are looked at
+        assert read_event(response)[0] == "state"  # from now on a page is open
         watched = state([page])
         connection.close()
     assert watched == state([])
 
 
-def test_a_port_in_use_and_a_nameless_listener_are_refused_in_words():
+def test_a_port_in_use_and_a_page_without_accepted_hosts_are_refused():
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(ConfigError, match=rf"127\.0\.0\.1:{port}.*another port"):
             Dashboard(port)
-    with pytest.raises(ConfigError, match="names it may be asked for"):
+    with pytest.raises(ConfigError, match="`allowed_hosts` must name a Host header"):
         Dashboard(0, host="0.0.0.0")
 
 
@@ -305,7 +288,7 @@ def test_the_accessibility_checker_is_the_published_one():
 
 @pytest.fixture
 def spawn(tmp_path):
-    """Start the command in a folder of its own; gives (process, address of its page)."""
+    """Return a function that starts the command and returns the process and the page's URL."""
     started = []
 
     def start(*words):
@@ -317,12 +300,12 @@ def spawn(tmp_path):
             text=True,
         )
         started.append(process)
-        said = ""
-        while "live page" not in said:
+        output = ""
+        while "live page" not in output:
             line = process.stdout.readline()
-            assert line, said
-            said += line
-        return process, re.search(r"http://\S+", said).group()
+            assert line, output
+            output += line
+        return process, re.search(r"http://\S+", output).group()
 
     yield start
     for process in started:
@@ -348,8 +331,9 @@ def shown_until(url, n):
 
 
 @pytest.mark.slow
-def test_the_dashboard_shows_a_stream_and_ends_on_a_signal(spawn, rows):
-    process, url = spawn("dashboard", rows, "--port", 0, "--set", "hidden_sizes=16")
+def test_run_keeps_the_page_until_a_signal(spawn, rows):
+    words = ["--dashboard", "--dashboard-port", 0, "--stay", "--set", "hidden_sizes=16"]
+    process, url = spawn("run", rows, *words)
     shown = shown_until(url, 200)
     process.terminate()
     output, _ = process.communicate(timeout=60)
@@ -360,8 +344,8 @@ def test_the_dashboard_shows_a_stream_and_ends_on_a_signal(spawn, rows):
 
 
 @pytest.mark.slow
-def test_run_shows_the_page_while_it_learns_and_ends_with_the_stream(spawn, rows):
-    process, url = spawn("run", f"{rows}&rate=40", "--dashboard", "--dashboard-port", 0, "--quiet")
+def test_run_serves_the_page_until_the_stream_ends(spawn, rows):
+    process, url = spawn("run", f"{rows}&rate=40", "--dashboard", "--dashboard-port", 0)
     status, _, page = answer(url)
     assert status == 200
     assert b"static/page.js" in page
@@ -377,11 +361,11 @@ def test_run_shows_the_page_while_it_learns_and_ends_with_the_stream(spawn, rows
 
 
 @pytest.mark.slow
-def test_serve_shows_the_page_and_ends_clean_while_somebody_looks(spawn, tmp_path):
+def test_serve_ends_cleanly_while_a_page_is_open(spawn, tmp_path):
     from loco_stream.connectors import ZMQSender
 
     address = free_address()
-    words = ["--checkpoint", tmp_path / "state", "--dashboard", "--dashboard-port", 0, "--quiet"]
+    words = ["--checkpoint", tmp_path / "state", "--dashboard", "--dashboard-port", 0]
     process, url = spawn("serve", "--source", f"zmq+reliable://{address}", *words)
     connection, response = ask(url, "/events")
     assert read_event(response)[0] == "state"
@@ -406,8 +390,7 @@ def test_serve_shows_the_page_and_ends_clean_while_somebody_looks(spawn, tmp_pat
     assert "ended: 300 samples" in output
 
 
-# ---- with a browser
-# -------------------------------------------------------------------------------------------------
+# ---- with a browser ----
 
 
 @pytest.fixture(scope="module")
@@ -428,36 +411,33 @@ def browser():
 
 
 class Watched:
-    """A page whose requests and complaints are written down."""
+    """A page whose requests and errors are recorded."""
 
     def __init__(self, browser, url, **options):
         self.context = browser.new_context(**options)
         self.page = self.context.new_page()
         self.requests = []
-        self.complaints = []
+        self.errors = []
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on(
             "console",
-            lambda message: message.type == "error" and self.complaints.append(message.text),
+            lambda message: message.type == "error" and self.errors.append(message.text),
         )
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.goto(url)
 
     def wait(self, expression, seconds=120):
-        """Wait until it holds; the page's own policy forbids the evaluation that playwright's waiting needs."""
+        """Wait until an expression is true; the page's policy forbids playwright's own waiting."""
         deadline = time.monotonic() + seconds
         while not self.page.evaluate(expression):
             assert time.monotonic() < deadline, (
-                f"{expression} did not become true; complaints: {self.complaints}"
+                f"{expression} did not become true; errors: {self.errors}"
             )
             self.page.wait_for_timeout(100)
 
-    def own_complaints(self):
-        """Those of the page itself.
-
-        Where the server has ended, the browser says so, and it is right.
-        """
-        return [text for text in self.complaints if "net::ERR_" not in text]
+    def own_errors(self):
+        """Return errors of the page itself, without those about a server that has ended."""
+        return [text for text in self.errors if "net::ERR_" not in text]
 
     def picture(self, name):
         PICTURES.mkdir(parents=True, exist_ok=True)
@@ -488,7 +468,7 @@ INKED = """id => {
 
 @needs_browser
 @pytest.mark.slow
-def test_charts_fill_a_drift_is_marked_and_the_matrix_grows(watch):
+def test_charts_fill_drifts_are_marked_and_the_matrix_grows(watch):
     swap = {}
     with Run(actions={"swap the labels": lambda: swap["now"]()}) as run:
         swap["now"] = lambda: setattr(run.tap, "swap", not run.tap.swap)
@@ -497,6 +477,8 @@ def test_charts_fill_a_drift_is_marked_and_the_matrix_grows(watch):
         seen.wait("course.length > 20 && course[course.length - 1][0] > 300")
         seen.wait("document.querySelectorAll('#matrix tr').length >= 2")
         assert seen.page.evaluate(INKED, "#score canvas") > 1000
+        labels = seen.page.evaluate("chart.series.slice(1).map(line => line.label)")
+        assert labels == [score["label"] for score in score_columns("classification")]
         assert seen.page.evaluate(INKED, "#raster") > 50
         assert seen.page.locator("#spikes dt").all_inner_texts() == ["layer 1", "layer 2"]
         before = seen.page.evaluate("state.tasks.drifts.length")
@@ -504,21 +486,20 @@ def test_charts_fill_a_drift_is_marked_and_the_matrix_grows(watch):
         seen.page.keyboard.press("1")  # the first button
         seen.wait(f"state.tasks.drifts.length > {before}")
         seen.wait(f"document.querySelectorAll('#matrix tr').length > {rows}")
-        assert "the concept changed" in seen.page.locator("#events").inner_text()
-        seen.wait(
-            "document.querySelector('#drift-count').textContent === String(state.tasks.drifts.length)"
-        )
+        assert "concept drift" in seen.page.locator("#events").inner_text()
+        drift_count = "document.querySelector('#drift-count').textContent"
+        seen.wait(f"{drift_count} === String(state.tasks.drifts.length)")
         seen.picture("laptop-light")
         seen.page.keyboard.press("t")
         seen.wait("document.documentElement.dataset.theme === 'dark'")
         seen.picture("laptop-dark")
         assert {urlsplit(url).netloc for url in seen.requests} == {urlsplit(run.page.url).netloc}
-        assert seen.complaints == []
+        assert seen.errors == []
 
 
 @needs_browser
 @pytest.mark.slow
-def test_the_page_recovers_when_the_engine_restarts_and_keeps_the_course(watch, tmp_path):
+def test_the_page_reconnects_to_a_restarted_engine_and_keeps_the_course(watch, tmp_path):
     port = free_port()
     with Run(tmp_path / "state", port=port) as first:
         seen = watch(first.page.url)
@@ -529,14 +510,12 @@ def test_the_page_recovers_when_the_engine_restarts_and_keeps_the_course(watch, 
         seen.wait("document.querySelector('#link').textContent === 'live'")
         seen.wait(f"state.score && state.score[0] > {learned}")
         assert second.engine.status["n_samples"] > learned
-        assert (
-            seen.page.evaluate("course[0][0]") < 50
-        )  # the course from before the restart is still there
-    assert seen.own_complaints() == []
+        assert seen.page.evaluate("course[0][0]") < 50  # the course includes the first run
+    assert seen.own_errors() == []
 
 
 def serious(seen):
-    """Return what axe-core finds on the page that is serious or worse."""
+    """Return serious and critical findings of axe-core."""
     seen.page.evaluate((AXE / "axe.min.js").read_text())
     passed, found = seen.page.evaluate(
         "axe.run().then(result => [result.passes.length, result.violations])"
@@ -552,7 +531,7 @@ def serious(seen):
 
 @needs_browser
 @pytest.mark.slow
-def test_nothing_keeps_people_from_using_the_page(watch):
+def test_the_page_is_accessible(watch):
     with Run(actions={"swap the labels": lambda: None}) as run, Regression() as numbers:
         looks = [
             ("light", 1280, 900),
@@ -563,18 +542,17 @@ def test_nothing_keeps_people_from_using_the_page(watch):
         for theme, width, height in looks:
             for url, name in ((run.page.url, "classes"), (numbers.page.url, "numbers")):
                 seen = watch(url, color_scheme=theme, viewport={"width": width, "height": height})
-                seen.wait(
-                    "course.length > 20 && state.last && document.querySelector('#link').textContent === 'live'"
-                )
+                seen.wait("course.length > 20 && state.last")
+                seen.wait("document.querySelector('#link').textContent === 'live'")
                 seen.picture(f"{name}-{width}-{theme}")
                 assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
                 assert serious(seen) == []
-                assert seen.complaints == []
+                assert seen.errors == []
 
 
 @needs_browser
 @pytest.mark.slow
-def test_span_and_scale_that_were_chosen_outlive_redraws_and_reloads(watch):
+def test_the_chosen_span_and_scale_survive_redraws_and_reloads(watch):
     with Run() as run:
         seen = watch(run.page.url)
         seen.wait("course.length > 20 && course[course.length - 1][0] > 1200")
@@ -599,14 +577,14 @@ def test_span_and_scale_that_were_chosen_outlive_redraws_and_reloads(watch):
         before = seen.page.evaluate("state.score[0]")
         seen.wait(f"state.score[0] > {before} + 100")
         assert seen.page.evaluate("[chart.scales.x.min, chart.scales.x.max]") == zoom
-        seen.page.select_option("#span", "60s")  # rows have times, so minutes can be chosen
+        seen.page.select_option("#span", "60s")  # spans of time need rows with times
         seen.wait("!view.zoom && view.span === '60s'")
-        assert seen.complaints == []
+        assert seen.errors == []
 
 
 @needs_browser
 @pytest.mark.slow
-def test_the_course_can_be_saved_as_table_and_picture(watch):
+def test_the_course_is_exported_as_csv_and_png(watch):
     with Run() as run:
         seen = watch(run.page.url)
         seen.wait("course.length > 20")
@@ -623,12 +601,12 @@ def test_the_course_can_be_saved_as_table_and_picture(watch):
         assert download.value.path().read_bytes().startswith(b"\x89PNG")
         PICTURES.mkdir(parents=True, exist_ok=True)
         download.value.save_as(PICTURES / "chart.png")
-        assert seen.complaints == []
+        assert seen.errors == []
 
 
 @needs_browser
 @pytest.mark.slow
-def test_a_task_that_is_back_has_a_column_of_its_own_name_and_falls_add_up(watch):
+def test_returning_tasks_have_names_of_their_own_and_forgetting_adds_up(watch):
     with Run() as run:
         seen = watch(run.page.url)
         seen.wait("state.tasks")
@@ -640,30 +618,30 @@ def test_a_task_that_is_back_has_a_column_of_its_own_name_and_falls_add_up(watch
             "task 0, again (3)",
         ]
         R = [[0.9, None, None], [0.95, 0.9, None], [0.5, 0.8, 0.9]]
-        falls = [seen.page.evaluate("([R, j]) => fallOf(R, j)", [R, j]) for j in range(3)]
+        falls = [seen.page.evaluate("([R, j]) => forgettingOf(R, j)", [R, j]) for j in range(3)]
         assert falls == ["45.0", "10.0", ""]
         assert sum(map(float, falls[:2])) / 2 == pytest.approx(100 * forgetting(np.array(R, float)))
 
 
 @needs_browser
 @pytest.mark.slow
-def test_terms_are_said_in_words_and_kept_on_hover(watch):
+def test_members_have_labels_and_show_their_names_on_hover(watch):
     with Run() as run:
         seen = watch(run.page.url)
         seen.wait("document.querySelectorAll('#mixture dt').length > 2")
         names = seen.page.locator("#mixture dt").all_inner_texts()
-        assert "the last 10,000 rows" in names
+        assert "least squares, last 10,000 rows" in names
         assert not [name for name in names if "leak" in name]
         terms = seen.page.evaluate(
             "[...document.querySelectorAll('#mixture dt')].map(dt => dt.title)"
         )
-        assert "leak 0.0001 a row" in terms
-        assert seen.page.evaluate("foundBy('energy')[1]").startswith("energy distance")
+        assert "leak 0.0001 per row" in terms
+        assert seen.page.evaluate("detectorWords('energy')[1]").startswith("energy distance")
 
 
 @needs_browser
 @pytest.mark.slow
-def test_an_engine_that_is_gone_is_dimmed_and_one_that_ended_is_not_green(watch):
+def test_the_page_shows_an_ended_and_a_missing_engine(watch):
     from river import datasets, naive_bayes
 
     with Dashboard(0) as page:
@@ -687,23 +665,28 @@ def test_an_engine_that_is_gone_is_dimmed_and_one_that_ended_is_not_green(watch)
     )
 
 
-# Every text whose contrast with what is painted behind it is below 4.5, as WCAG 2 counts it (level
-# AA).
+# Every text whose contrast with its background is below 4.5 (WCAG 2, level AA).
 PALE = """() => {
-  const parse = (text) => { const n = text.match(/[\\d.]+/g).map(Number); return n.length < 4 ? [...n, 1] : n; };
+  const parse = (text) => {
+    const numbers = text.match(/[\\d.]+/g).map(Number);
+    return numbers.length < 4 ? [...numbers, 1] : numbers;
+  };
   const behind = (element) => {
     if (!element) return [255, 255, 255];
     const [r, g, b, a] = parse(getComputedStyle(element).backgroundColor);
-    return a === 1 ? [r, g, b] : behind(element.parentElement).map((c, i) => a * [r, g, b][i] + (1 - a) * c);
+    if (a === 1) return [r, g, b];
+    return behind(element.parentElement).map((c, i) => a * [r, g, b][i] + (1 - a) * c);
   };
   const light = (colour) => colour.slice(0, 3).map((c) => c / 255)
     .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
     .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
   const pale = [];
   for (const element of document.querySelectorAll("body *")) {
-    const text = [...element.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data.trim()).join("");
+    const nodes = [...element.childNodes].filter((n) => n.nodeType === 3);
+    const text = nodes.map((n) => n.data.trim()).join("");
     if (!text || !element.getClientRects().length) continue;
-    const both = [light(parse(getComputedStyle(element).color)), light(behind(element))].sort((a, b) => b - a);
+    const own = light(parse(getComputedStyle(element).color));
+    const both = [own, light(behind(element))].sort((a, b) => b - a);
     const contrast = (both[0] + 0.05) / (both[1] + 0.05);
     if (contrast < 4.5) pale.push(`${text.slice(0, 20)} ${contrast.toFixed(2)}`);
   }
@@ -713,8 +696,8 @@ PALE = """() => {
 
 @needs_browser
 @pytest.mark.slow
-def test_every_text_stands_out_in_both_themes(watch):
-    cells = [index / 20 for index in range(21)]  # of the heat map: any accuracy must be readable
+def test_every_text_has_enough_contrast_in_both_themes(watch):
+    cells = [index / 20 for index in range(21)]  # all shades of the heat map
     with Run() as run:
         for theme in ("light", "dark"):
             seen = watch(run.page.url, color_scheme=theme)
@@ -728,7 +711,7 @@ def test_every_text_stands_out_in_both_themes(watch):
 @needs_browser
 @pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_a_phone_can_read_it_and_a_keyboard_reaches_it(watch, theme):
+def test_the_page_works_on_a_phone_and_with_a_keyboard(watch, theme):
     with Run(actions={"swap the labels": lambda: None}) as run:
         phone = {
             "viewport": {"width": 390, "height": 844},
@@ -749,26 +732,22 @@ def test_a_phone_can_read_it_and_a_keyboard_reaches_it(watch, theme):
         time.sleep(0.5)
         assert seen.page.locator("#samples").inner_text() == frozen
         seen.picture(f"phone-{theme}")
-        assert seen.complaints == []
+        assert seen.errors == []
 
 
 @needs_browser
 @pytest.mark.slow
-def test_the_machine_demo_shows_detection_recovery_and_what_was_kept(watch, spawn):
+def test_the_machine_demo_shows_drift_and_forgetting(watch, spawn):
     process, url = spawn("demo", "machine", "--port", 0, "--seconds", 15)
     seen = watch(url, viewport={"width": 1280, "height": 900})
     seen.wait("state.score && state.score[0] > 14000")
     drifts = seen.page.evaluate("state.tasks.drifts.map(drift => drift.at)")
     assert any(5000 <= at < 5500 for at in drifts)
-    assert (
-        seen.page.locator("#matrix tr").count() >= 4
-    )  # the head, before, after the overhaul, and back
+    assert seen.page.locator("#matrix tr").count() >= 4  # head and three tasks
     assert seen.page.locator("#actions button").all_inner_texts() == ["overhaul", "old regime"]
-    assert (
-        seen.page.locator(".u-value").all_inner_texts()[1].endswith(" %")
-    )  # the legend tells the newest values
+    assert seen.page.locator(".u-value").all_inner_texts()[1].endswith(" %")  # the newest values
     seen.picture("machine")
-    assert seen.own_complaints() == []
+    assert seen.own_errors() == []
     output, _ = process.communicate(timeout=60)  # it ends by itself
     assert process.returncode == 0, output
     assert "15,000 rows" in output
@@ -776,7 +755,7 @@ def test_the_machine_demo_shows_detection_recovery_and_what_was_kept(watch, spaw
 
 @needs_browser
 @pytest.mark.slow
-def test_the_recurring_demo_draws_the_rivals_beside_it_and_says_what_is_simulated(watch, spawn):
+def test_the_recurring_demo_draws_the_rivals(watch, spawn):
     _, url = spawn("demo", "recurring", "--port", 0, "--seconds", 20)
     seen = watch(url, viewport={"width": 1920, "height": 1080})
     seen.wait("chart && course.length > 20 && state.score[0] > 300")
@@ -786,4 +765,4 @@ def test_the_recurring_demo_draws_the_rivals_beside_it_and_says_what_is_simulate
     assert "adaptive random forest, 10 trees" in seen.page.locator(".u-legend").inner_text()
     assert "A-B-A-B" in seen.page.locator("#note").inner_text()
     seen.picture("recurring")
-    assert seen.own_complaints() == []
+    assert seen.own_errors() == []

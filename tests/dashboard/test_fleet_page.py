@@ -1,4 +1,4 @@
-"""The page of a fleet, asked as a browser does."""
+"""The page of a fleet, requested as by a browser."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def get(page, path, host=None):
         return answer.read()
 
 
-def test_the_page_shows_the_fleet_and_opens_one_device(tmp_path):
+def test_the_page_shows_the_fleet_and_one_key(tmp_path):
     with (
         FleetPage(0) as page,
         ThreadPoolExecutor(1) as browser,
         Fleet(template(), tmp_path) as fleet,
     ):
-        asked = {}
+        received = {}
 
         def browse():
-            asked["index"] = get(page, "")
-            asked["fleet"] = json.loads(get(page, "fleet"))
-            asked["found"] = json.loads(get(page, "search?text=ress"))
-            asked["device"] = json.loads(get(page, "device?key=press%207"))
+            received["index"] = get(page, "")
+            received["fleet"] = json.loads(get(page, "fleet"))
+            received["found"] = json.loads(get(page, "search?text=ress"))
+            received["device"] = json.loads(get(page, "device?key=press%207"))
             with pytest.raises(urllib.error.HTTPError, match="404"):
                 get(page, "device?key=nobody")
             with pytest.raises(urllib.error.HTTPError, match="400"):
@@ -48,17 +48,17 @@ def test_the_page_shows_the_fleet_and_opens_one_device(tmp_path):
                 yield Sample({"device": f"press {7 + i}", "a": float(i)}, "ok", i, source="s")
             visit = browser.submit(browse)
             while not visit.done():
-                yield []  # nothing came in
+                yield []  # no rows
             visit.result()
 
         class Live(PairSource):
-            stats = {}  # noqa: RUF012
+            is_live = True
 
             def __iter__(self):
                 return rows()
 
         FleetRunner(fleet, SourceReader(Live(())), "device", watchers=[page]).run()
-    assert b"fleet.js" in asked["index"]
-    assert {row["key"] for row in asked["fleet"]["worst"]} == {"press 7", "press 8"}
-    assert asked["found"] == ["press 7", "press 8"]
-    assert (asked["device"]["key"], asked["device"]["n_samples"]) == ("press 7", 1)
+    assert b"fleet.js" in received["index"]
+    assert {row["key"] for row in received["fleet"]["worst"]} == {"press 7", "press 8"}
+    assert received["found"] == ["press 7", "press 8"]
+    assert (received["device"]["key"], received["device"]["n_samples"]) == ("press 7", 1)

@@ -1,4 +1,4 @@
-"""Each demo's stated outcome, without a page; the demo's own exit code says whether it held."""
+"""The claims of each demo, in a headless run whose exit code shows whether they hold."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from click.testing import CliRunner
 
 from loco_stream.cli import main
 from loco_stream.demos import DEMOS
-from loco_stream.demos.gestures import GESTURES, record
-from loco_stream.demos.machine import Caught, outcome
-from loco_stream.demos.rotor import (
+from loco_stream.demos._demo import has_browser
+from loco_stream.demos._gestures import GESTURES, record
+from loco_stream.demos._rotor import (
     AFTER_OVERHAUL,
     BEFORE,
     FAULTS,
@@ -28,7 +28,7 @@ from loco_stream.demos.rotor import (
     UNITS,
     Hall,
 )
-from loco_stream.demos.stage import browser_at_hand
+from loco_stream.demos.machine import RareFaults, outcome
 from loco_stream.stream import Prediction
 
 
@@ -40,15 +40,16 @@ def play(*words, folder="."):
 
 
 def hits(*spans):
-    """Rows with the given shares of right answers, evenly spread."""
+    """Return hits with the given accuracies, evenly spread."""
     return [bool(hit) for n, share in spans for hit in np.diff(np.floor(np.arange(n + 1) * share))]
 
 
-def test_every_demo_has_help_that_says_what_to_look_at():
+def test_the_help_of_every_demo_says_what_to_look_at():
     for name in DEMOS:
         text = CliRunner().invoke(main, ["demo", name, "--help"]).output
         assert "Look at" in text
         assert "--headless" in text
+        assert f"loco-stream demo {name}" in text
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_every_demo_has_help_that_says_what_to_look_at():
         (False, {"DISPLAY": ":0"}, True, False),
     ],
 )
-def test_the_page_is_offered_to_a_person_with_a_browser_alone(
+def test_the_page_is_offered_only_at_a_terminal_with_a_browser(
     monkeypatch, terminal, variables, browser, expected
 ):
     def get():
@@ -78,10 +79,10 @@ def test_the_page_is_offered_to_a_person_with_a_browser_alone(
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert browser_at_hand() is expected
+    assert has_browser() is expected
 
 
-def test_in_a_pipe_nothing_is_asked():
+def test_without_a_terminal_nothing_is_asked():
     command = [sys.executable, "-m", "loco_stream", "demo", "machine", "--ask"]
     done = subprocess.run(
         command, input="y\n", capture_output=True, text=True, timeout=60, check=True
@@ -90,7 +91,7 @@ def test_in_a_pipe_nothing_is_asked():
 
 
 def at_a_terminal(words, answer, folder):
-    """Run the command at a terminal with a browser that writes down what it is asked to open."""
+    """Run the command at a terminal with a browser that records what it opens."""
     browser = folder / "browser"
     browser.write_text('#!/bin/sh\necho "$1" >> opened\n')
     browser.chmod(0o755)
@@ -106,34 +107,34 @@ def at_a_terminal(words, answer, folder):
     ) as process:
         os.close(theirs)
         os.write(ours, answer)
-        said = b""
+        output = b""
         try:
             while part := os.read(ours, 4096):
-                said += part
-        except OSError:  # how Linux says that nobody holds the other end any more
+                output += part
+        except OSError:  # the other end is closed
             pass
     os.close(ours)
-    assert process.returncode == 0, said
+    assert process.returncode == 0, output
     opened = folder / "opened"
-    return said.decode(), opened.read_text().split() if opened.exists() else []
+    return output.decode(), opened.read_text().split() if opened.exists() else []
 
 
 def test_a_no_at_the_terminal_opens_nothing(tmp_path):
-    said, opened = at_a_terminal(["demo", "machine", "--ask"], b"\n", tmp_path)
-    assert "Watch it live in your browser?" in said
+    output, opened = at_a_terminal(["demo", "machine", "--ask"], b"\n", tmp_path)
+    assert "Watch it live in your browser?" in output
     assert opened == []
 
 
 @pytest.mark.slow
-def test_a_yes_at_the_terminal_opens_the_page_and_the_demo_ends_by_itself(tmp_path):
+def test_a_yes_at_the_terminal_opens_the_page(tmp_path):
     words = ["demo", "machine", "--ask", "--seconds", "6", "--port", "0"]
-    said, opened = at_a_terminal(words, b"y\n", tmp_path)
+    output, opened = at_a_terminal(words, b"y\n", tmp_path)
     assert len(opened) == 1
-    assert f"live page: {opened[0]}" in said
-    assert "6,000 rows" in said
+    assert f"live page: {opened[0]}" in output
+    assert "6,000 rows" in output
 
 
-def test_a_demo_that_fails_says_so():
+def test_the_claims_of_the_machine_demo_can_fail():
     good = hits((2000, 0.96), (300, 0.5), (1700, 0.97), (2000, 0.95))
     assert [holds for holds, _ in outcome(good, [2100, 4010], 2000, 4000)] == [True, True, True]
     assert [holds for holds, _ in outcome(good, [1990, 2600], 2000, 4000)] == [False, True, True]
@@ -141,7 +142,7 @@ def test_a_demo_that_fails_says_so():
     assert [holds for holds, _ in outcome(forgot, [2100], 2000, 4000)] == [True, False, False]
 
 
-def test_the_hall_is_a_function_of_seed_and_row_and_bounded():
+def test_rows_of_the_hall_depend_on_seed_and_number_alone():
     X, y = Hall(seed=4).rows(40, 20, BEFORE)
     again, labels = Hall(seed=4).rows(40, 20, BEFORE)
     assert X.tobytes() == again.tobytes()
@@ -162,7 +163,7 @@ def test_the_hall_is_a_function_of_seed_and_row_and_bounded():
         ("inner ring", "envelope 5.4x"),
     ],
 )
-def test_each_fault_sounds_where_the_physics_says(fault, feature):
+def test_each_fault_raises_its_feature(fault, feature):
     X, y = Hall().rows(0, 3000, BEFORE)
     column = X[:, FEATURES.index(feature)]
     ill, healthy = (column[[label == name for label in y]] for name in (fault, "healthy"))
@@ -170,15 +171,15 @@ def test_each_fault_sounds_where_the_physics_says(fault, feature):
 
 
 @pytest.mark.slow
-def test_the_rare_fault_is_rare_and_the_others_as_frequent_as_each_other():
+def test_the_rare_fault_is_rare_and_the_others_are_balanced():
     _, y = Hall().rows(0, 20_000, BEFORE)
     shares = {fault: y.count(fault) / len(y) for fault in FAULTS}
     assert abs(shares.pop(RARE) - 0.005) < 0.002
     assert max(shares.values()) - min(shares.values()) < 0.02
 
 
-def test_what_is_said_of_the_rare_fault(capsys):
-    caught = Caught()
+def test_the_rare_fault_is_counted(capsys):
+    faults = RareFaults()
     for y, y_pred in [
         ("healthy", RARE),
         (RARE, "healthy"),
@@ -186,15 +187,15 @@ def test_what_is_said_of_the_rare_fault(capsys):
         (RARE, "unbalance"),
         (RARE, RARE),
     ]:
-        caught.write(Prediction(0, y_pred, y))
-    caught.close(None)
+        faults.write(Prediction(0, y_pred, y))
+    faults.close({})
     assert capsys.readouterr().out.splitlines() == [
-        "row 2: the first loose foot is caught, after 1 that were not",
-        "since then 2 of 3 were caught",
+        "row 2: the first loose foot is found, after 1 missed ones",
+        "since then 2 of 3 were found",
     ]
 
 
-def test_after_the_overhaul_the_outer_ring_sounds_like_the_old_inner_ring():
+def test_after_the_overhaul_the_outer_ring_has_the_frequency_of_the_old_inner_ring():
     assert BEFORE.balls * (1 + BEFORE.ratio) / 2 == pytest.approx(
         AFTER_OVERHAUL.balls * (1 - AFTER_OVERHAUL.ratio) / 2, rel=0.01
     )
@@ -202,11 +203,11 @@ def test_after_the_overhaul_the_outer_ring_sounds_like_the_old_inner_ring():
     column = X[:, FEATURES.index("envelope 5.4x")]
     of = {name: np.median(column[[label == name for label in y]]) for name in set(FAULTS) & set(y)}
     assert max(of, key=of.get) == "outer ring"
-    assert min(ORDERS) * SHAFT > 8.0  # the shaft is told from zero at a resolution of 8 Hz
+    assert min(ORDERS) * SHAFT > 8.0  # the resolution is 8 Hz
 
 
 @pytest.mark.slow
-def test_machine_notices_recovers_and_keeps():
+def test_machine_detects_recovers_and_retains():
     done = play("machine", "--seconds", 6)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("yes ") == 3
@@ -214,7 +215,7 @@ def test_machine_notices_recovers_and_keeps():
 
 
 @pytest.mark.slow
-def test_recurring_knows_what_returns(tmp_path):
+def test_recurring_retains_the_first_concepts(tmp_path):
     done = play("recurring", "--seconds", 20, folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "recurring.png").stat().st_size > 10_000
@@ -222,7 +223,7 @@ def test_recurring_knows_what_returns(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("demo", "options", "says"),
+    ("demo", "options", "error"),
     [
         ("events", ("--recording", "rec"), "rec must end in .npz"),
         ("events", ("--recording", "away/rec.npz"), "--recording: cannot write away/rec.npz"),
@@ -230,22 +231,22 @@ def test_recurring_knows_what_returns(tmp_path):
         ("recurring", ("--plot", "recurring.txt"), "must end in one of .png"),
     ],
 )
-def test_what_cannot_be_written_is_refused_before_the_run(tmp_path, demo, options, says):
+def test_outputs_that_cannot_be_written_are_refused_before_the_run(tmp_path, demo, options, error):
     done = play(demo, *options, folder=tmp_path)
     assert done.returncode == 2
-    assert says in done.stderr
+    assert error in done.stderr
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
-def test_events_are_told_apart_by_memory_alone(tmp_path):
+def test_only_memory_distinguishes_the_gestures(tmp_path):
     done = play("events", "--seconds", 10, folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "events.png").stat().st_size > 10_000
     assert (tmp_path / "events.npz").stat().st_size < 1_000_000
 
 
-def test_gestures_are_a_function_of_seed_and_number_and_pass_through_the_same_places():
+def test_gestures_depend_on_seed_and_number_and_pass_through_the_same_pixels():
     events = record(40, seed=3)
     more = record(50, seed=3)
     assert all((more[name][: len(events[name])] == events[name]).all() for name in events)
@@ -268,18 +269,18 @@ def test_deep_learns_through_ten_layers():
 @pytest.mark.parametrize(
     "words", [("river", "--seconds", 5), ("river", "ChickWeights", "--seconds", 10)]
 )
-def test_river_beats_the_simple_guesses(words):
+def test_river_beats_the_baselines(words):
     done = play(*words)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_over_ssh_the_offer_says_how_to_see_the_page(monkeypatch):
+def test_over_ssh_the_offer_names_a_tunnel(monkeypatch):
     from loco_stream.demos.river import command
 
     monkeypatch.setenv("SSH_CONNECTION", "10.0.0.9 51234 10.0.0.7 22")
-    said = CliRunner().invoke(command, ["--ask"])
-    assert said.exit_code == 0
-    assert "`loco-stream demo river` shows this live" in said.output
-    assert re.search(r"ssh -N -L 8765:127\.0\.0\.1:8765 \S+@10\.0\.0\.7\n", said.output)
+    result = CliRunner().invoke(command, ["--ask"])
+    assert result.exit_code == 0
+    assert "`loco-stream demo river` shows this live" in result.output
+    assert re.search(r"ssh -N -L 8765:127\.0\.0\.1:8765 \S+@10\.0\.0\.7\n", result.output)
     monkeypatch.delenv("SSH_CONNECTION")
     assert CliRunner().invoke(command, ["--ask"]).output == ""

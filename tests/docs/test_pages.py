@@ -192,6 +192,12 @@ def close_to(expected, said):
     return doctest.OutputChecker().check_output(expected, said, flags)
 
 
+def as_on_a_terminal(log):
+    """Return log records as a terminal shows them: without the time, and INFO without the level."""
+    log = re.sub(r"^\S+Z INFO ", "", log, flags=re.M)
+    return re.sub(r"^\S+Z ([A-Z]+) ", lambda match: f"{match[1].lower()}: ", log, flags=re.M)
+
+
 class Reader:
     """Somebody who types a page from its top to its end, in an empty folder."""
 
@@ -294,7 +300,7 @@ class Reader:
                 self.section.launch(line)
             else:
                 done = self.run_line(self.section.swap(line), block)
-                said += done.stdout + done.stderr
+                said += done.stdout + as_on_a_terminal(done.stderr)
         expected = shown(block)
         assert not expected or close_to(expected, said), (
             f"{block.where} shows\n{expected}\nand not\n{said}"
@@ -313,7 +319,7 @@ class Reader:
             )
         self.started.append((process, log, block))
         deadline = time.monotonic() + 120
-        while log.stat().st_size == 0 and process.poll() is None:  # it speaks when it listens
+        while log.stat().st_size == 0 and process.poll() is None:  # it logs when it listens
             assert time.monotonic() < deadline, block.where
             time.sleep(0.05)
 

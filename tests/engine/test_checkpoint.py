@@ -6,14 +6,15 @@ import os
 import shutil
 import sys
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from loco_stream import LOCOClassifier
+from loco_stream import AdvancedOptions, LOCOClassifier
 from loco_stream.engine import StreamEngine
 from loco_stream.engine.checkpoint import CheckpointFolder, newest
-from loco_stream.engine.core import _Stop
+from loco_stream.engine.core import _InterruptReading
 from loco_stream.engine.state import export_model, model_of, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.monitor import TaskMonitor
@@ -74,7 +75,7 @@ def make(folder, source, **options):
 
 def kill_after(engine, n_events):
     """Let the engine die in the middle of the n-th event it learns."""
-    handle = engine._trainer.handle
+    handle = engine._handler.handle
     left = [n_events]
 
     def dying(event):
@@ -83,15 +84,21 @@ def kill_after(engine, n_events):
             raise Killed
         return handle(event)
 
-    engine._trainer.handle = dying
-    engine._release = lambda report: (engine._store._writer.wait(), engine._store._folder.release())
+    def release(is_complete):
+        engine._commits.store._writer.wait()
+        engine._commits.store._folder.release()
+
+    engine._handler.handle = dying
+    engine._close = release
     with pytest.raises(Killed):
         engine.run()
 
 
 @pytest.mark.parametrize("delay", [None, 13])
 @pytest.mark.parametrize("needs_log", [False, True])
-def test_killed_again_and_again_the_run_ends_as_if_nothing_had_happened(tmp_path, needs_log, delay):
+def test_a_run_that_is_killed_repeatedly_ends_in_the_state_of_an_uninterrupted_one(
+    tmp_path, needs_log, delay
+):
     commits = stream()
     whole = make(None, ListSource(commits), delay=delay)
     expected = outcome(whole, whole.run())
@@ -103,7 +110,7 @@ def test_killed_again_and_again_the_run_ends_as_if_nothing_had_happened(tmp_path
     assert outcome(last, last.run()) == expected
 
 
-def test_a_control_that_does_not_restore_the_noise_differs(tmp_path, monkeypatch):
+def test_without_the_restored_random_state_the_result_differs(tmp_path, monkeypatch):
     commits = stream()
     whole = make(None, ListSource(commits))
     expected = outcome(whole, whole.run())
@@ -119,9 +126,7 @@ def test_a_control_that_does_not_restore_the_noise_differs(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("forgets", [False, True])
-def test_the_real_model_ends_the_same_only_if_its_random_numbers_are_restored(
-    tmp_path, monkeypatch, forgets
-):
+def test_loco_ends_the_same_only_if_its_random_state_is_restored(tmp_path, monkeypatch, forgets):
     """The numbers are a function of seed and counter.
 
     The control goes on with another seed and the same weights.
@@ -129,7 +134,8 @@ def test_the_real_model_ends_the_same_only_if_its_random_numbers_are_restored(
     commits = stream()
 
     def engine(folder, **options):
-        model = LOCOClassifier(hidden_sizes=(16,), credit="learned", seed=3)
+        advanced = AdvancedOptions(credit="learned")
+        model = LOCOClassifier(hidden_sizes=(16,), seed=3, advanced=advanced)
         return StreamEngine(
             model, ListSource(commits), checkpoint=folder, checkpoint_every=50, **options
         )
@@ -153,7 +159,7 @@ def test_the_real_model_ends_the_same_only_if_its_random_numbers_are_restored(
     assert (arrays(again) == arrays(whole)) is not forgets
 
 
-def test_nothing_is_learned_twice_and_what_was_acknowledged_is_not_asked_again(tmp_path):
+def test_no_row_is_learned_twice_and_acknowledged_rows_are_not_read_again(tmp_path):
     commits = stream()
     engine = make(tmp_path, source := ListSource(commits, needs_log=True))
     kill_after(engine, 31)
@@ -166,7 +172,7 @@ def test_nothing_is_learned_twice_and_what_was_acknowledged_is_not_asked_again(t
 
 
 @pytest.mark.parametrize("stop_at", [1, 7, 10, 11, 64, 333])
-def test_max_samples_may_cut_a_commit_and_resume_goes_on_within_it(tmp_path, stop_at):
+def test_max_samples_may_end_within_a_commit_and_resume_continues_there(tmp_path, stop_at):
     commits = stream()
     whole = make(None, ListSource(commits))
     expected = outcome(whole, whole.run())
@@ -180,7 +186,7 @@ def test_max_samples_may_cut_a_commit_and_resume_goes_on_within_it(tmp_path, sto
 @pytest.mark.parametrize("sizes", [(3, 4, 1, 12, 5), (7, 20), (10, 1)])
 @pytest.mark.parametrize("stop_at", [5, 19])
 @pytest.mark.parametrize("needs_log", [False, True])
-def test_a_live_source_may_cut_its_rows_otherwise_after_a_stop_within_a_commit(
+def test_a_live_source_may_divide_its_rows_differently_after_a_stop_within_a_commit(
     tmp_path, sizes, stop_at, needs_log
 ):
     rng = np.random.default_rng(2)
@@ -219,7 +225,7 @@ def test_a_live_source_may_cut_its_rows_otherwise_after_a_stop_within_a_commit(
     assert outcome(again, again.run()) == expected
 
 
-def test_a_clean_stop_keeps_everything(tmp_path):
+def test_a_stop_writes_a_checkpoint_of_everything(tmp_path):
     commits = stream()
     whole = make(None, ListSource(commits))
     expected = outcome(whole, whole.run())
@@ -258,12 +264,12 @@ def test_three_checkpoints_are_kept_and_a_damaged_one_is_passed_over(tmp_path):
     assert outcome(engine, report) == expected
 
 
-def test_when_no_checkpoint_is_sound_nothing_is_guessed(tmp_path):
+def test_without_an_intact_checkpoint_resume_is_refused(tmp_path):
     engine = make(tmp_path, ListSource(stream(3)))
     engine.run()
     for file in tmp_path.glob("checkpoint-*.loco"):
         file.write_bytes(b"rubbish")
-    with pytest.raises(CheckpointError, match=r"no checkpoint in .* is sound"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint in .* is intact"):
         make(tmp_path, ListSource(stream(3)), resume=True).run()
 
 
@@ -277,7 +283,7 @@ def test_a_used_folder_is_not_overwritten_and_an_empty_one_not_resumed(tmp_path)
     assert before == {file: file.read_bytes() for file in tmp_path.glob("*.loco")}
 
 
-def test_a_folder_serves_one_engine(tmp_path):
+def test_a_folder_is_locked_by_one_engine(tmp_path):
     folder = CheckpointFolder(tmp_path)
     with pytest.raises(ConfigError, match="in use by another engine"):
         make(tmp_path, ListSource([])).run()
@@ -287,7 +293,7 @@ def test_a_folder_serves_one_engine(tmp_path):
 
 def test_a_resume_with_other_settings_or_another_model_is_refused(tmp_path):
     make(tmp_path, ListSource(stream(3)), settings={"seed": 1}).run()
-    with pytest.raises(ConfigError, match="seed = 1, so it cannot go on with 2"):
+    with pytest.raises(ConfigError, match="was begun with seed = 1, so it cannot continue with 2"):
         make(tmp_path, ListSource([]), resume=True, settings={"seed": 2}).run()
 
     class Other(Means):
@@ -297,17 +303,17 @@ def test_a_resume_with_other_settings_or_another_model_is_refused(tmp_path):
         StreamEngine(Other(), ListSource([]), checkpoint=tmp_path, resume=True).run()
 
 
-def test_a_model_that_cannot_be_stored_is_refused_in_words(tmp_path):
+def test_a_model_that_cannot_be_stored_is_refused(tmp_path):
     from river.naive_bayes import GaussianNB
 
     with pytest.raises(ConfigError, match="export_state"):
         StreamEngine(GaussianNB(), [], checkpoint=tmp_path).run()
-    with pytest.raises(ConfigError, match="needs a checkpoint folder"):
+    with pytest.raises(ConfigError, match="`durability` batch needs a folder"):
         StreamEngine(GaussianNB(), [], durability="batch")
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
-def test_a_full_disk_stops_acks_raises_the_alarm_and_loses_nothing(tmp_path, monkeypatch, error):
+def test_a_full_disk_stops_acknowledgements_and_raises_the_alarm(tmp_path, monkeypatch, error):
     monkeypatch.setattr("loco_stream.engine.store._RETRY_SECONDS", 0.01)
     commits = stream(12)
     whole = make(None, ListSource(commits))
@@ -319,7 +325,7 @@ def test_a_full_disk_stops_acks_raises_the_alarm_and_loses_nothing(tmp_path, mon
 
     def full(descriptor, data):
         if bytes(data[:4]) == b"LREC" and len(source.acked) == 5 and len(seen) < 20:
-            seen.append((len(source.acked), engine.alarm, engine._place.commit))
+            seen.append((len(source.acked), engine.alarm, engine._commits.cursor.commit))
             raise OSError(error, os.strerror(error))
         return real(descriptor, data)
 
@@ -334,7 +340,7 @@ def test_a_full_disk_stops_acks_raises_the_alarm_and_loses_nothing(tmp_path, mon
     assert outcome(again, again.run())[0] == expected[0]
 
 
-def test_an_engine_whose_disk_stays_full_can_be_stopped(tmp_path, monkeypatch):
+def test_an_engine_with_a_full_disk_can_be_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr("loco_stream.engine.store._RETRY_SECONDS", 0.01)
     source = ListSource(stream(12), needs_log=True)
     engine = make(tmp_path, source)
@@ -356,7 +362,7 @@ def test_an_engine_whose_disk_stays_full_can_be_stopped(tmp_path, monkeypatch):
     assert "No space left" in report["alarm"]
 
 
-def test_checkpoints_the_disk_refuses_are_told_and_the_log_keeps_all(tmp_path, monkeypatch):
+def test_a_failed_checkpoint_is_noted_if_the_log_has_everything(tmp_path, monkeypatch):
     commits = stream(20)
     whole = make(None, ListSource(commits))
     expected = outcome(whole, whole.run())
@@ -378,7 +384,7 @@ def test_checkpoints_the_disk_refuses_are_told_and_the_log_keeps_all(tmp_path, m
     assert outcome(again, again.run())[0] == expected[0]
 
 
-def test_a_checkpoint_names_what_it_holds(tmp_path):
+def test_a_checkpoint_holds_model_position_and_counts(tmp_path):
     engine = make(tmp_path, ListSource(stream(5)), settings={"seed": 3})
     report = engine.run()
     file, saved, _ = newest(tmp_path)
@@ -390,15 +396,15 @@ def test_a_checkpoint_names_what_it_holds(tmp_path):
     assert file.name == "checkpoint-000000000005.loco"
 
 
-def test_stop_before_anything_came_is_no_error():
+def test_stop_before_the_first_row_is_no_error():
     engine = StreamEngine(Means(), ListSource(stream(2)))
     engine.stop()
     assert engine.run()["n_samples"] == 0
-    assert not issubclass(_Stop, Exception)
+    assert not issubclass(_InterruptReading, Exception)
 
 
 @pytest.mark.parametrize("harm", ["delete", "replace", "move"])
-def test_nothing_is_acknowledged_once_the_folder_is_gone(tmp_path, monkeypatch, harm):
+def test_no_row_is_acknowledged_once_the_folder_is_gone(tmp_path, monkeypatch, harm):
     monkeypatch.setattr("loco_stream.engine.store._RETRY_SECONDS", 0.01)
     folder = tmp_path / "state"
     commits = stream(12)
@@ -416,7 +422,7 @@ def test_nothing_is_acknowledged_once_the_folder_is_gone(tmp_path, monkeypatch, 
 
     source = Harmful(commits, needs_log=True)
     engine = make(folder, source)
-    engine._every = 10_000
+    engine._commits._options = replace(engine._commits._options, every=10_000)
 
     def end():
         if harm == "move":
@@ -437,7 +443,7 @@ def test_nothing_is_acknowledged_once_the_folder_is_gone(tmp_path, monkeypatch, 
     timer.join()
 
 
-def test_strange_files_in_the_folder_are_told_and_left_alone(tmp_path):
+def test_foreign_files_in_the_folder_are_noted_and_left_alone(tmp_path):
     commits = stream(20)
     first = make(tmp_path, ListSource(commits[:15], needs_log=True))
     first.run()
@@ -463,7 +469,7 @@ def test_strange_files_in_the_folder_are_told_and_left_alone(tmp_path):
     assert not newest_file.exists() or len(list(tmp_path.glob("checkpoint-0*.loco"))) <= 4
 
 
-def test_a_log_without_checkpoints_is_refused_in_words(tmp_path):
+def test_a_log_without_checkpoints_is_refused(tmp_path):
     make(tmp_path, ListSource(stream(5), needs_log=True)).run()
     for file in tmp_path.glob("checkpoint-*"):
         file.unlink()
@@ -471,7 +477,7 @@ def test_a_log_without_checkpoints_is_refused_in_words(tmp_path):
         make(tmp_path, ListSource([], needs_log=True), resume=None).run()
 
 
-def test_what_is_written_is_for_the_owner_alone(tmp_path):
+def test_files_are_readable_by_their_owner_only(tmp_path):
     mask = os.umask(0o022)
     try:
         make(tmp_path, ListSource(stream(5), needs_log=True)).run()
@@ -484,7 +490,7 @@ def test_what_is_written_is_for_the_owner_alone(tmp_path):
     } == {}
 
 
-def test_a_system_without_file_locks_says_so(tmp_path, monkeypatch):
+def test_a_system_without_file_locks_is_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "fcntl", None)
     with pytest.raises(ConfigError, match="needs file locks, which"):
         CheckpointFolder(tmp_path)

@@ -1,4 +1,4 @@
-"""What the report says of each label, by every road that rows take."""
+"""Scores per label for rows, blocks and late labels."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ import pytest
 from river import dummy, linear_model, naive_bayes
 
 from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine, TaskMonitor
-from loco_stream.stream import Block, Sample
+from loco_stream.stream import Block, Sample, Source
 from tests.helpers.models import blobs
 
 FEATURES = ("a", "b", "c", "d")
 
 
-class Rows:
+class Rows(Source):
     """Rows of an array, one by one or in blocks."""
 
     name = "rows"
-    guarantee = ""
-    schema = None
 
     def __init__(self, X, y, block=0):
         self.X = np.asarray(X, np.float32)
@@ -35,12 +33,6 @@ class Rows:
 
     def seek(self, position):
         self.at = position["row"]
-
-    def ack(self, position):
-        pass
-
-    def close(self):
-        pass
 
     def __iter__(self):
         while self.at < len(self.y):
@@ -83,7 +75,7 @@ def expected(X, y):
 
 @pytest.mark.parametrize("block", [0, 7, 300])
 @pytest.mark.parametrize("holds_out", [False, True])
-def test_every_road_counts_the_same(block, holds_out):
+def test_rows_blocks_and_late_labels_give_the_same_counts(block, holds_out):
     X, y = rows()
     monitor = TaskMonitor(share=0.05) if holds_out else None
     report = StreamEngine(small(), Rows(X, y, block), monitor=monitor).run()
@@ -98,7 +90,7 @@ def test_every_road_counts_the_same(block, holds_out):
     json.dumps(report.to_dict(), allow_nan=False)
 
 
-def test_a_resumed_run_has_counted_all(tmp_path):
+def test_a_resumed_run_counts_all_rows(tmp_path):
     X, y = rows()
     whole = StreamEngine(small(), Rows(X, y)).run()
     StreamEngine(small(), Rows(X, y), checkpoint=tmp_path).run(max_samples=130)
@@ -107,14 +99,14 @@ def test_a_resumed_run_has_counted_all(tmp_path):
         assert rest[name] == whole[name]
 
 
-def test_a_detector_that_never_fires_is_seen_at_a_glance():
+def test_the_table_shows_a_class_that_is_never_predicted():
     X, y = rows(share=50)
     text = str(StreamEngine(dummy.PriorClassifier(), Rows(X[1:], y[1:])).run())
     assert "label fault: 5 rows" in text
-    assert "0.0% found, never the answer" in text
+    assert "recall 0.0%, no precision" in text
 
 
-def test_many_labels_show_those_found_least():
+def test_of_many_labels_those_with_the_lowest_recall_are_shown():
     X, _ = blobs(400, n_features=4, n_classes=3, seed=2)
     report = StreamEngine(small(), Rows(X, [f"kind {i % 25}" for i in range(400)])).run()
     text = str(report)
@@ -144,7 +136,7 @@ def test_models_of_river_are_scored_with_or_without_probabilities(model):
 
 
 @pytest.mark.parametrize("block", [0, 7, 300])
-def test_intervals_of_a_regression_are_scored_by_every_road(block, tmp_path):
+def test_intervals_are_scored_for_rows_blocks_and_late_labels(block, tmp_path):
     X, _ = rows()
     y = (X.sum(axis=1) + np.random.default_rng(0).normal(size=len(X))).tolist()
 
@@ -159,7 +151,7 @@ def test_intervals_of_a_regression_are_scored_by_every_road(block, tmp_path):
     assert whole["mae"] == pytest.approx(
         np.abs(values - y)[1:].mean()
     )  # the first answer came before any label
-    assert "inside the 90 % interval" in str(whole)
+    assert "coverage of the 90 % interval" in str(whole)
     options = {"checkpoint": tmp_path, "delay": 3}
     StreamEngine(model(), Rows(X, y, block), **options).run(max_samples=130)
     rest = StreamEngine(model(), Rows(X, y, block), resume=True, **options).run()

@@ -13,16 +13,16 @@ from river import datasets, evaluate, linear_model, metrics, naive_bayes, prepro
 
 from loco_stream.engine import StreamEngine
 from loco_stream.engine.latency import LatencyHistogram
-from loco_stream.engine.pending import Pending
+from loco_stream.engine.pending import PendingRows
 from loco_stream.errors import ConfigError, InputError, SourceError
 from loco_stream.monitor import TaskMonitor
-from loco_stream.stream import Ask, Block, Labels, Sample
+from loco_stream.stream import Block, Labels, PredictRequest, Sample, Sink, Source
 from tests.helpers.standin import ListSource, Means
 
 FEATURES = ("a", "b")
 
 
-class Keep:
+class Keep(Sink):
     """A sink that keeps what it gets."""
 
     def __init__(self):
@@ -44,7 +44,7 @@ def rows(n, seed=0):
 
 
 @pytest.mark.parametrize("delay", [None, 0, 1, 7, 100, 5000])
-def test_the_score_equals_rivers_delayed_validation_to_the_digit(delay):
+def test_scores_equal_the_delayed_validation_of_river_exactly(delay):
     expected = evaluate.progressive_val_score(
         datasets.Phishing(), naive_bayes.GaussianNB(), metrics.Accuracy(), delay=delay
     )
@@ -67,16 +67,16 @@ def test_regression_equals_river_too(delay):
     assert "accuracy" not in report
 
 
-def test_every_report_has_the_promised_keys():
+def test_every_report_has_the_documented_keys():
     report = (
         StreamEngine(naive_bayes.GaussianNB(), datasets.Phishing()).run(max_samples=100).to_dict()
     )
-    promised = (
-        "n_samples accuracy kappa kappa_m kappa_t no_change_accuracy majority_accuracy window_accuracy "
-        "samples_per_second latency_us drifts tasks accuracy_matrix average_accuracy forgetting backward_transfer "
-        "forward_transfer seed version"
+    documented = (
+        "n_samples accuracy kappa kappa_m kappa_t no_change_accuracy majority_accuracy "
+        "window_accuracy samples_per_second latency_us drifts tasks accuracy_matrix "
+        "average_accuracy forgetting backward_transfer forward_transfer seed version"
     )
-    assert set(promised.split()) <= report.keys()
+    assert set(documented.split()) <= report.keys()
     assert list(report)[:3] == ["n_samples", "accuracy", "kappa"]
     assert set(report["latency_us"]) == {"p50", "p99"}
 
@@ -105,7 +105,7 @@ def test_block_boundaries_change_nothing(cuts, sinks):
     assert scores[0] == scores[1] == scores[2]
 
 
-def test_a_model_without_array_doors_gets_blocks_row_by_row():
+def test_a_model_without_array_methods_gets_blocks_row_by_row():
     X, y = rows(50)
     X[3, 1] = np.nan
     engine = StreamEngine(naive_bayes.GaussianNB(), ListSource([Block(X, y, FEATURES)]))
@@ -144,16 +144,14 @@ def test_labels_of_another_source_or_epoch_do_not_join():
     assert (report["n_samples"], report["n_orphaned"], report["n_pending"]) == (0, 2, 1)
 
 
-def test_waiting_rows_are_bounded_in_number_and_age(monkeypatch):
+def test_pending_rows_are_bounded_in_number_and_age(monkeypatch):
     X, _ = rows(30)
     report = StreamEngine(Means(), ListSource([Block(X, None, FEATURES)]), max_pending=10).run()
     assert (report["n_pending"], report["n_expired"]) == (10, 20)
 
 
 @pytest.mark.parametrize("year", [1970, 2026, 2100])
-def test_a_row_waits_for_its_label_as_long_as_the_run_lasts_whatever_the_clock_says(
-    monkeypatch, year
-):
+def test_the_age_of_pending_rows_does_not_depend_on_the_system_clock(monkeypatch, year):
     """The clock jumps with the second row and jumps back with the third.
 
     The run itself takes two seconds a row.
@@ -166,7 +164,7 @@ def test_a_row_waits_for_its_label_as_long_as_the_run_lasts_whatever_the_clock_s
         time=lambda: (year - 1970) * 3.16e7 if source.position["commit"] == 2 else 1.8e9,
         monotonic=lambda: 2.0 * source.position["commit"],
     )
-    monkeypatch.setattr("loco_stream.engine.core.time", clock)
+    monkeypatch.setattr("loco_stream.engine.commits.time", clock)
     engine = StreamEngine(Means(), source, max_age=7.0)
     report = engine.run()
     assert (report["n_expired"], report["n_orphaned"], report["n_samples"]) == (2, 1, 2)
@@ -179,10 +177,14 @@ def test_partly_labelled_blocks():
     assert (report["n_samples"], report["n_unlabelled"]) == (4, 2)
 
 
-def test_questions_are_answered_and_not_learned():
+def test_requests_are_answered_and_not_learned():
     X, y = rows(20)
     source = ListSource(
-        [[Ask(X[:3], FEATURES, 7, tag=1)], Block(X, y, FEATURES), Ask(X[:3], FEATURES, 8, tag=2)]
+        [
+            [PredictRequest(X[:3], FEATURES, 7, tag=1)],
+            Block(X, y, FEATURES),
+            PredictRequest(X[:3], FEATURES, 8, tag=2),
+        ]
     )
     engine = StreamEngine(Means(), source)
     report = engine.run()
@@ -220,7 +222,7 @@ def test_acknowledged_after_learning_and_in_order():
 
 
 @pytest.mark.parametrize("blocks", [False, True])
-def test_the_last_row_of_the_matrix_is_of_the_model_at_the_end(blocks):
+def test_the_last_row_of_the_matrix_is_of_the_final_model(blocks):
     X, y = rows(900)
     X[450:] += 3.0  # another concept: what was withheld before is answered differently since
     named = [dict(zip(FEATURES, row, strict=True)) for row in X.tolist()]
@@ -234,14 +236,14 @@ def test_the_last_row_of_the_matrix_is_of_the_model_at_the_end(blocks):
     for segment in monitor._timeline.segments:
         samples = [
             (dict(zip(FEATURES, held.row.tolist(), strict=True)), held.y)
-            for held in segment.hold.held
+            for held in segment.hold.rows
         ]
         expected.append(np.mean([engine.model.predict_one(x) == label for x, label in samples]))
     assert len(expected) >= 2
     assert report["accuracy_matrix"][-1] == expected
 
 
-def test_a_resumed_run_is_not_moved_by_the_measurement_at_the_end(tmp_path):
+def test_the_final_measurement_does_not_affect_a_resumed_run(tmp_path):
     X, y = rows(600)
     commits = [
         Sample(dict(zip(FEATURES, row, strict=True)), label, i)
@@ -322,12 +324,28 @@ def test_stop_interrupts_a_source_that_waits():
     assert engine.run()["n_samples"] == 1
 
 
-def test_what_is_no_source_is_refused():
-    with pytest.raises(SourceError, match="source must be"):
+def test_arguments_of_other_types_are_refused():
+    with pytest.raises(SourceError, match="`source` must be"):
         StreamEngine(Means(), 5)
+
+    class Duck:
+        def __iter__(self):
+            return iter([])
+
+        def ack(self, position):
+            pass
+
+    with pytest.raises(SourceError, match=r"derived from loco_stream\.stream\.Source, got Duck"):
+        StreamEngine(Means(), Duck())
+    with pytest.raises(ConfigError, match=r"derived from loco_stream\.stream\.Sink, got list"):
+        StreamEngine(Means(), [], sinks=[[]])
+    with pytest.raises(TypeError, match="write"):
+        Sink()
+    with pytest.raises(TypeError, match="position"):
+        Source()
     with pytest.raises(InputError, match=r"pairs.*row 0"):
         StreamEngine(Means(), [({"a": 1}, 1, 2)]).run()
-    with pytest.raises(ConfigError, match="no predict_one"):
+    with pytest.raises(ConfigError, match=r"`model` must have .* without predict_one"):
         StreamEngine(object(), [])
 
 
@@ -335,7 +353,7 @@ def test_what_is_no_source_is_refused():
     "options",
     [
         {"delay": -1},
-        {"window": 0},
+        {"score_window": 0},
         {"max_pending": 0},
         {"max_age": 0.0},
         {"checkpoint_every": 0},
@@ -376,9 +394,9 @@ def test_latency_quantiles_are_within_a_bucket(values, q):
     assert histogram.cumulative()[-1][1] == len(values)
 
 
-def test_pending_restores_to_the_bit():
+def test_pending_rows_are_restored_bit_identically():
     X, _ = rows(3)
-    pending = Pending(5, 10.0)
+    pending = PendingRows(5, 10.0)
     engine = StreamEngine(
         Means(),
         ListSource(
@@ -392,9 +410,9 @@ def test_pending_restores_to_the_bit():
     assert pending.take("s", 2, 6).row.x.tobytes() == X[1:2].tobytes()
 
 
-def test_waiting_for_rows_is_no_part_of_the_rate():
+def test_waiting_for_rows_does_not_lower_the_speed():
     class Slow(ListSource):
-        stats = {"rows": 0}  # noqa: RUF012
+        is_live = True
 
         def __iter__(self):
             for i in range(40):

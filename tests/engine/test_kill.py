@@ -13,7 +13,7 @@ import time
 import pytest
 import zmq
 
-from loco_stream.cli.options import build_model
+from loco_stream.cli._parameters import build_model
 from loco_stream.connectors import ZMQSender
 from loco_stream.engine.state import export_model, state_sha256
 from tests.helpers import foreign
@@ -33,7 +33,7 @@ def uninterrupted(n):
 
 @pytest.mark.slow
 @pytest.mark.timeout(14_400 if SOAK else 600)
-def test_killed_engines_and_sources_leave_the_state_of_an_uninterrupted_run(
+def test_killed_engines_and_sources_end_in_the_state_of_an_uninterrupted_run(
     tmp_path, processes, address
 ):
     expected = uninterrupted(N_ROWS)
@@ -68,7 +68,7 @@ def test_killed_engines_and_sources_leave_the_state_of_an_uninterrupted_run(
 
 
 @pytest.mark.slow
-def test_a_second_signal_ends_at_once_and_nothing_acknowledged_is_lost(
+def test_a_second_signal_ends_at_once_without_loss_of_acknowledged_rows(
     tmp_path, processes, address
 ):
     X, y = table(3000)
@@ -105,7 +105,7 @@ def test_a_second_signal_ends_at_once_and_nothing_acknowledged_is_lost(
 
 
 @pytest.mark.slow
-def test_a_source_that_hangs_and_comes_back_loses_nothing(tmp_path, processes, address):
+def test_a_source_that_hangs_for_a_while_loses_no_row(tmp_path, processes, address):
     engine = serve(processes, address, tmp_path)
     source = feed(processes, address, 20_000)
     time.sleep(3.0)
@@ -119,7 +119,7 @@ def test_a_source_that_hangs_and_comes_back_loses_nothing(tmp_path, processes, a
 
 
 @pytest.mark.slow
-def test_the_service_starts_with_nothing_and_ends_with_a_report(tmp_path, processes, address):
+def test_a_service_without_rows_ends_with_a_report(tmp_path, processes, address):
     report = tmp_path / "report.json"
     engine = serve(processes, address, tmp_path / "state", "--report", str(report), "--seed", "3")
     assert "exactly-once" in engine.stderr.readline()
@@ -151,7 +151,7 @@ def test_a_second_service_on_the_same_folder_or_port_is_refused(tmp_path, proces
 
 
 @pytest.mark.slow
-def test_a_bind_beyond_this_machine_needs_keys(tmp_path, processes):
+def test_binding_to_other_machines_needs_keys(tmp_path, processes):
     engine = serve(processes, "0.0.0.0:5555", tmp_path / "state")
     _, errors = engine.communicate(timeout=60)
     assert engine.returncode == 2

@@ -1,4 +1,4 @@
-"""SIGKILL of the engine, and of servers that keep their data, while rows come from a real broker.
+"""SIGKILL of the engine, and of durable servers, while rows come from a real broker.
 
 LOCO_SOAK=1 runs the full count: 20 kills of the engine during 50,000 rows of each broker.
 """
@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from loco_stream.cli.options import build_model
+from loco_stream.cli._parameters import build_model
 from loco_stream.engine.state import export_model, state_sha256
 from tests.helpers import foreign
 from tests.helpers.engine_process import LOCO, SOAK, at_work, end, inspect, start
@@ -66,7 +66,6 @@ class Engine:
                 self.url,
                 "--checkpoint",
                 str(self.folder),
-                "--quiet",
                 "--checkpoint-every",
                 "1000",
                 "--control",
@@ -98,7 +97,7 @@ def publish(send, n, pause=BLOCK / ROWS_PER_SECOND):
 
 
 def killed(engine, send, n=N_ROWS, kills=KILLS):
-    """Kill the engine while rows are sent, and compare its state at the end with that of a run without kills."""
+    """Kill the engine while rows are sent; compare its final state with a run without kills."""
     expected = uninterrupted(
         n
     )  # first: it also compiles, which a killed engine would begin again and again
@@ -140,7 +139,7 @@ def test_kills_of_the_engine_on_redis(tmp_path, processes, options):
 
 
 @needs("redis-server", "redis-server")
-def test_kills_of_a_redis_that_keeps_its_data(tmp_path, processes):
+def test_kills_of_a_durable_redis(tmp_path, processes):
     import redis
 
     expected = uninterrupted(4096)
@@ -200,7 +199,7 @@ def test_kills_of_the_engine_on_mqtt(tmp_path, processes):
 
 
 @needs("mosquitto", "mosquitto")
-def test_a_killed_mosquitto_that_keeps_its_data(tmp_path, processes):
+def test_kills_of_a_durable_mosquitto(tmp_path, processes):
     expected = uninterrupted(2048)
     server = Mosquitto(tmp_path)
     engine = Engine(

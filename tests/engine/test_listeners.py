@@ -10,6 +10,7 @@ from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import ConfigError
 from loco_stream.monitor import TaskMonitor
 from loco_stream.stream import Block, Labels, Sample
+from loco_stream.stream import Sink as BaseSink
 from tests.helpers.standin import ListSource, Means
 
 
@@ -27,9 +28,7 @@ def rows(n, task):
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
-def test_who_listens_hears_the_same_of_blocks_as_of_rows_and_the_blocks_stay_whole(
-    task, tmp_path, monkeypatch
-):
+def test_listeners_get_the_same_records_of_blocks_as_of_rows(task, tmp_path, monkeypatch):
     X, y = rows(300, task)
     names = ("a", "b", "c")
     model = LOCOClassifier if task == "classification" else LOCORegressor
@@ -57,11 +56,11 @@ def test_who_listens_hears_the_same_of_blocks_as_of_rows_and_the_blocks_stay_who
             model(hidden_sizes=(8,), seed=0),
             ListSource(events),
             [sink],
-            TaskMonitor(task=task, holdout=0),
+            TaskMonitor(problem=task, holdout=0),
         )
         engine.on("prediction", told.append)
         monkeypatch.setattr(
-            engine._trainer, "_row", engine._trainer._row if name == "rows" else None
+            engine._handler, "_handle_row", engine._handler._handle_row if name == "rows" else None
         )
         report = engine.run().to_dict()
         scores = {
@@ -81,7 +80,7 @@ def test_who_listens_hears_the_same_of_blocks_as_of_rows_and_the_blocks_stay_who
     assert run(blocks, "blocks") == one_by_one
 
 
-class Sink:
+class Sink(BaseSink):
     def __init__(self, broken_at=None, broken_end=False):
         self.n = 0
         self.report = None
@@ -99,7 +98,7 @@ class Sink:
             raise OSError("disk full")
 
 
-def test_sinks_that_have_to_wait_at_the_end_do_so_together():
+def test_sinks_are_drained_at_the_same_time():
     calls = []
 
     class Patient(Sink):
@@ -108,8 +107,8 @@ def test_sinks_that_have_to_wait_at_the_end_do_so_together():
             self.name = name
             self._broken = broken
 
-        def end(self, report):
-            calls.append(f"end {self.name}")
+        def drain(self, report):
+            calls.append(f"drain {self.name}")
             if self._broken:
                 raise OSError("disk full")
 
@@ -118,11 +117,11 @@ def test_sinks_that_have_to_wait_at_the_end_do_so_together():
 
     sinks = [Patient("a", broken=True), Sink(), Patient("b")]
     report = StreamEngine(Means(), ListSource([Sample({"a": 1.0}, "x", 0)]), sinks=sinks).run()
-    assert calls == ["end a", "end b", "close a", "close b"]
-    assert report["notes"] == ["the sink a ended: OSError: disk full"]
+    assert calls == ["drain a", "drain b", "close a", "close b"]
+    assert report["notes"] == ["the sink a failed: OSError: disk full"]
 
 
-def test_a_callback_hears_each_record_of_its_kind_and_may_fail():
+def test_a_callback_gets_each_record_of_its_kind_and_may_fail():
     rows = [
         Sample({"a": float(i % 2)}, ("x", "y")[(i + i // 500) % 2], i, source="s")
         for i in range(1000)
@@ -136,7 +135,9 @@ def test_a_callback_hears_each_record_of_its_kind_and_may_fail():
         raise KeyError("no such field")
 
     engine.on("prediction", broken)
-    with pytest.raises(ConfigError, match="no records of kind 'drfit'"):
+    with pytest.raises(
+        ConfigError, match=r"`kind` must be one of prediction, drift, .* got 'drfit'"
+    ):
         engine.on("drfit", print)
     report = engine.run()
     assert [record["seq"] for record in heard["prediction"]] == list(range(1000))
@@ -154,7 +155,7 @@ def test_a_callback_hears_each_record_of_its_kind_and_may_fail():
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_a_drift_in_blocks_or_by_late_labels_names_the_row_that_raised_it(late):
+def test_a_drift_record_names_the_row_that_raised_it_also_in_blocks(late):
     y = [("x", "y")[(i + i // 512) % 2] for i in range(1024)]
     X = np.arange(1024, dtype=np.float32).reshape(-1, 1) % 2
     blocks = [
@@ -192,12 +193,12 @@ def test_a_sink_or_watcher_that_raises_ends_itself_and_not_the_engine():
     assert len(looks) == 1
     assert good.report["n_samples"] == report["n_ended"] + 18 == 20
     assert repr(engine) == (
-        "StreamEngine(Means, 'list', monitor=TaskMonitor(task='classification', detector='HDDMA', tasks='auto', "
-        "holdout=0, n_drifts=0, segments=1), n_samples=20)"
+        "StreamEngine(Means, 'list', monitor=TaskMonitor(problem='classification', "
+        "drift_detector='HDDMA', tasks='auto', holdout=0, n_drifts=0, segments=1), n_samples=20)"
     )
     assert broken.report is None
     assert report["notes"] == [
-        "the watcher watcher ended: KeyError: 'no such field'",
-        "the sink Sink ended: BrokenPipeError: the reader is gone",
-        "the sink Sink ended: OSError: disk full",
+        "the watcher watcher failed: KeyError: 'no such field'",
+        "the sink Sink failed: BrokenPipeError: the reader is gone",
+        "the sink Sink failed: OSError: disk full",
     ]

@@ -1,4 +1,4 @@
-"""What a notebook shows, in a real kernel where one runs."""
+"""Output of reports and progress in notebooks, in a real kernel where one is installed."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import time
 
 import pytest
 
-from loco_stream._compiler.timing import compile_seconds, is_compiling, say_when_compiling
+from loco_stream._compiler.timing import compile_seconds, is_compiling, notify_when_compiling
 from loco_stream.engine.report import Report
 from tests.engine.test_report import RESULTS
 
 CELL = """
 from river import datasets, naive_bayes
 from loco_stream import StreamEngine
-report = StreamEngine(naive_bayes.GaussianNB(), datasets.Phishing()).run(max_samples=300, progress=True)
+engine = StreamEngine(naive_bayes.GaussianNB(), datasets.Phishing())
+report = engine.run(max_samples=300, progress=True)
 report
 """
 
 
-def test_a_report_shows_itself_and_nothing_of_the_stream_is_run_as_html():
+def test_the_html_of_a_report_escapes_texts_of_the_stream():
     shown = Report({**RESULTS, "source": "<script>alert(1)</script>"})._repr_html_()
     assert "0.9123" in shown
     assert "<script>" not in shown
@@ -34,12 +35,12 @@ def test_plot_returns_the_figure_with_and_without_a_file(tmp_path):
     assert (tmp_path / "run.svg").read_text().startswith("<?xml")
 
 
-def test_the_clock_counts_what_is_compiled_and_says_so_once():
+def test_compile_time_is_counted_and_announced_once():
     import numba
 
     before = compile_seconds()
     said = []
-    with say_when_compiling(lambda: said.append(is_compiling())):
+    with notify_when_compiling(lambda: said.append(is_compiling())):
         numba.njit(lambda x: x + 1)(1)
         numba.njit(lambda x: x + 2)(1)
     assert compile_seconds() > before
@@ -47,7 +48,7 @@ def test_the_clock_counts_what_is_compiled_and_says_so_once():
     assert not is_compiling()
 
 
-def test_the_rate_leaves_compiling_out():
+def test_compile_time_does_not_lower_the_speed():
     import numba
 
     from loco_stream import StreamEngine
@@ -73,7 +74,7 @@ def test_the_rate_leaves_compiling_out():
 
 
 @pytest.mark.slow
-def test_a_kernel_shows_the_progress_and_the_report():
+def test_a_notebook_shows_progress_and_report():
     from jupyter_client.manager import start_new_kernel
 
     manager, client = start_new_kernel()

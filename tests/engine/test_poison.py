@@ -1,4 +1,4 @@
-"""What nobody can learn: refused at the door, and set aside where it stands in a log."""
+"""Rows that cannot be learned are refused; commits of a log that fail are set aside."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor
 from loco_stream.engine import StreamEngine
-from loco_stream.engine.admission import admit
 from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.engine.validation import validate_events
 from loco_stream.errors import InputError
 from loco_stream.monitor import TaskMonitor
-from loco_stream.stream import Ask, Block, Labels, Sample
+from loco_stream.stream import Block, Labels, PredictRequest, Sample
 from tests.helpers.standin import ListSource, Means
 
 HUGE = 10**400
@@ -27,7 +27,7 @@ def engine(folder, commits, task="classification", **options):
         if task == "classification"
         else LOCORegressor(hidden_sizes=(8,))
     )
-    monitor = TaskMonitor(holdout=20, share=0.2, task=task)
+    monitor = TaskMonitor(holdout=20, share=0.2, problem=task)
     options = {"resume": None, "strict": False, **options}
     source = ListSource(commits, needs_log=folder is not None)
     return StreamEngine(model, source, monitor=monitor, checkpoint=folder, task=task, **options)
@@ -70,7 +70,7 @@ def good(task, n=30):
 @pytest.mark.parametrize(
     ("task", "event"), CASES, ids=lambda value: value if isinstance(value, str) else None
 )
-def test_what_nobody_can_learn_is_refused_before_it_is_logged(tmp_path, task, event):
+def test_rows_that_cannot_be_learned_are_refused_before_they_are_logged(tmp_path, task, event):
     rows = good(task)
     clean = engine(None, rows, task)
     clean.run()
@@ -88,38 +88,40 @@ def test_what_nobody_can_learn_is_refused_before_it_is_logged(tmp_path, task, ev
     assert not [*(tmp_path / "strict").glob("*.wal")]
 
 
-def test_the_count_of_refused_rows_outlives_a_kill(tmp_path):
+def test_the_count_of_refused_rows_survives_a_kill(tmp_path):
     first = engine(tmp_path, [Sample({"a": HUGE}, "on"), *good("classification", 5)])
-    first._close_books = lambda: None  # no checkpoint at the end: the log alone tells
+    first._finish = lambda: None  # no checkpoint at the end: the log alone tells
     first.run()
     report = engine(tmp_path, []).run()
     assert (report["n_samples"], report["n_rejected"]) == (5, 1)
     assert "feature 'a' is 1000" in report["notes"][0]
 
 
-def test_the_good_rows_of_a_block_come_in():
+def test_the_valid_rows_of_a_block_are_kept():
     X = np.arange(10, dtype=np.float32).reshape(5, 2)
     X[4, 0] = 3e38
-    admitted = admit([Block(X, [1.0, 1e31, None, HUGE, 5.0], FEATURES, 7)], "regression")
-    assert [(block.seq, block.y) for block in admitted.events] == [
+    valid = validate_events([Block(X, [1.0, 1e31, None, HUGE, 5.0], FEATURES, 7)], "regression")
+    assert [(block.seq, block.y) for block in valid.events] == [
         (7, [1.0]),
         (9, [None]),
         (11, [5.0]),
     ]
-    assert np.isnan(admitted.events[-1].X[0, 0])
-    assert (admitted.refused, admitted.reason[:8]) == (2, "y is 100")
-    late = admit([Labels([1, 2, 3], ["a", HUGE, "b"])], "classification")
-    assert (late.events[0].of, late.events[0].y, late.refused) == ([1, 3], ["a", "b"], 1)
-    asked = admit([Ask(np.full((1, 2), np.inf, np.float32), FEATURES)], "classification")
+    assert np.isnan(valid.events[-1].X[0, 0])
+    assert (valid.n_refused, valid.reason[:8]) == (2, "y is 100")
+    late = validate_events([Labels([1, 2, 3], ["a", HUGE, "b"])], "classification")
+    assert (late.events[0].of, late.events[0].y, late.n_refused) == ([1, 3], ["a", "b"], 1)
+    asked = validate_events(
+        [PredictRequest(np.full((1, 2), np.inf, np.float32), FEATURES)], "classification"
+    )
     assert np.isnan(asked.events[0].X).all()
 
 
 @pytest.mark.parametrize(
     "value", [1e30, -1e30, 2**64 - 1, -(2**63), 5e-324, math.nan, math.inf, None, "text", b"x"]
 )
-def test_neither_scores_nor_monitor_raise_on_what_comes_in(tmp_path, value):
+def test_scores_and_monitor_accept_every_valid_row(tmp_path, value):
     for task in ("classification", "regression"):
-        labels = [value, 1.0] if admit([Sample({}, value)], task).events else [1.0, 2.0]
+        labels = [value, 1.0] if validate_events([Sample({}, value)], task).events else [1.0, 2.0]
         rows = [
             Sample({"a": value if i % 3 else 1.0, "b": float(i)}, labels[i % 2], i)
             for i in range(60)
@@ -147,7 +149,7 @@ class Diverging:
         pass
 
 
-def test_an_answer_that_is_no_number_is_counted_and_not_scored():
+def test_predictions_that_are_not_numbers_are_counted_and_not_scored():
     rows = [({"a": 1.0}, 2.0)] * 100
     report = StreamEngine(Diverging(), rows, task="regression").run()
     assert (report["n_samples"], report["n_unusable"]) == (100, 60)
@@ -167,7 +169,7 @@ class Fragile(Means):
 
 
 @pytest.mark.parametrize("poisoned", [(3,), (0,), (2, 3, 7), (9,)])
-def test_a_commit_that_fails_in_replay_is_set_aside_and_the_rest_is_learned(tmp_path, poisoned):
+def test_a_commit_that_fails_in_replay_is_set_aside(tmp_path, poisoned):
     def rows(without=()):
         labels = ["poison" if i in poisoned else f"c{i % 2}" for i in range(10)]
         return [[Sample({"a": float(i)}, labels[i], i)] for i in range(10) if i not in without]
@@ -198,10 +200,10 @@ def test_a_commit_that_fails_in_replay_is_set_aside_and_the_rest_is_learned(tmp_
         assert "division by zero somewhere deep" in report["notes"][0]
 
 
-def test_many_poisoned_commits_cost_one_start(tmp_path):
+def test_many_failing_commits_are_set_aside_in_one_start(tmp_path):
     rows = [[Sample({"a": float(i)}, "poison" if i % 3 else "c", i)] for i in range(30)]
     first = StreamEngine(Means(), ListSource(rows, True), checkpoint=tmp_path)
-    first._close_books = lambda: None  # what an older release learned, a newer one cannot
+    first._finish = lambda: None  # what an older release learned, a newer one cannot
     first.run()
 
     class Newer(Fragile):

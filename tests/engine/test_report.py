@@ -34,14 +34,14 @@ def text(report):
     return console.export_text()
 
 
-def test_the_promised_keys_come_first_in_their_order():
+def test_the_documented_keys_come_first_in_their_order():
     report = Report(RESULTS)
     assert list(report)[:4] == ["n_samples", "accuracy", "kappa", "samples_per_second"]
     assert len(report) == len(RESULTS)
     assert report.to_dict()["kappa"] is None
 
 
-def test_the_table_shows_what_was_measured_and_nothing_else():
+def test_the_table_leaves_out_what_was_not_measured():
     shown = text(Report(RESULTS))
     assert "river:Toy: 1,200 samples" in shown
     assert "0.9123" in shown
@@ -54,7 +54,7 @@ def test_the_table_shows_what_was_measured_and_nothing_else():
     assert "... 5, 6, 7, 8, 9" in text(Report({**RESULTS, "drifts": many, "n_rejected": 7}))
 
 
-def test_the_json_file_is_whole_or_not_there(tmp_path):
+def test_the_json_file_is_written_atomically(tmp_path):
     Report(RESULTS).save(tmp_path / "r.json")
     assert json.loads((tmp_path / "r.json").read_text())["accuracy"] == 0.91234
     with pytest.raises(ConfigError, match="cannot write the report"):
@@ -71,14 +71,14 @@ def test_the_picture_shows_curve_and_drift(tmp_path, task):
     report = Report({**RESULTS, "task": task, "curve": curve})
     report.plot(tmp_path / "r.png")
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
-    axes = report._figure().axes[0]
+    axes = report.plot().axes[0]
     lines = {line.get_label(): list(line.get_ydata()) for line in axes.get_lines()}
     windowed = next(values for label, values in lines.items() if "last window" in label)
     assert windowed == curve["window_mae" if task == "regression" else "window_accuracy"]
     assert list(axes.get_lines()[2].get_xdata()) == [700, 700]
 
 
-def test_a_picture_that_cannot_be_drawn_is_told(tmp_path, monkeypatch):
+def test_a_picture_that_cannot_be_drawn_is_refused(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="cannot write the picture"):
         Report(RESULTS).plot(tmp_path / "r.nonsense")
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)

@@ -1,4 +1,4 @@
-"""Ids of events and times of rows on their way from a source through engine, log and checkpoint into the model."""
+"""Sequences and times of rows reach the model through engine, log and checkpoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine
 from loco_stream.engine.codec import decode_commit, encode_commit
 from loco_stream.engine.source_reader import cut
-from loco_stream.stream import Block, Labels, Sample
+from loco_stream.stream import Block, Labels, Sample, Sink
 from tests.engine.test_checkpoint import ListSource, kill_after
 from tests.engine.test_time import NAMES, digest, engine_of
 from tests.helpers.models import blobs
@@ -40,7 +40,7 @@ def named(X, i):
 
 
 @pytest.mark.parametrize("size", [1, 7, 300])
-def test_times_and_ids_of_blocks_reach_the_memory(size):
+def test_times_and_sequences_of_blocks_reach_the_model(size):
     X, y, t, ids = rows_of()
     whole = Block(X, y, NAMES, times=t, sequence=ids)
     engine = engine_of(None, [[cut(whole, i, min(i + size, 300))] for i in range(0, 300, size)])
@@ -50,7 +50,7 @@ def test_times_and_ids_of_blocks_reach_the_memory(size):
     assert digest(engine)[1] != learned(X, y, sequence=ids)
 
 
-def test_times_and_ids_of_samples_reach_the_memory():
+def test_times_and_sequences_of_samples_reach_the_model():
     X, y, t, ids = rows_of()
     engine = engine_of(
         None, [[Sample(named(X, i), y[i], i, float(t[i]), "s", ids[i])] for i in range(300)]
@@ -59,7 +59,7 @@ def test_times_and_ids_of_samples_reach_the_memory():
     assert digest(engine)[1] == learned(X, y, t=t, sequence=ids)
 
 
-def test_a_block_row_by_row_learns_what_the_block_does_in_one_call():
+def test_a_block_row_by_row_equals_the_block_in_one_call():
     X, y, t, ids = rows_of()
     whole = Block(X, y, NAMES, times=t, sequence=ids, t=float(t[0]))
     sink = Told()
@@ -69,7 +69,7 @@ def test_a_block_row_by_row_learns_what_the_block_does_in_one_call():
     assert digest(by_row)[1] == learned(X, y, t=t, sequence=ids)
 
 
-class Told:
+class Told(Sink):
     """A sink that wants every prediction, so that blocks are learned row by row."""
 
     def __init__(self):
@@ -77,9 +77,6 @@ class Told:
 
     def write(self, prediction):
         self.times.append(prediction.t)
-
-    def close(self, report):
-        pass
 
 
 def late_commits(regression=False, n=300, late=30):
@@ -105,7 +102,7 @@ def late_commits(regression=False, n=300, late=30):
 @pytest.mark.slow
 @pytest.mark.parametrize("needs_log", [False, True])
 @pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])
-def test_killed_with_ids_and_labels_late_it_ends_the_same(tmp_path, needs_log, make):
+def test_a_killed_run_with_sequences_and_late_labels_ends_the_same(tmp_path, needs_log, make):
     commits = late_commits(make is LOCORegressor)
     whole = engine_of(None, commits, make=make)
     report = whole.run().to_dict()
@@ -130,7 +127,7 @@ def test_killed_with_ids_and_labels_late_it_ends_the_same(tmp_path, needs_log, m
     assert digest(without)[1] != digest(whole)[1]
 
 
-def test_the_log_keeps_times_and_ids_and_reads_commits_that_had_none():
+def test_the_log_keeps_times_and_sequences():
     X, y, t, ids = rows_of(6)
     block = Block(X, y, NAMES, 3, float(t[0]), "s", 1, times=t, sequence=ids)
     bare = Block(X, y, NAMES, 3, 1.5, "s", 1)
@@ -145,7 +142,7 @@ def test_the_log_keeps_times_and_ids_and_reads_commits_that_had_none():
     assert decode_commit(encode_commit([plain], {}, 0.0))[0] == [plain]
 
 
-def test_a_model_without_memory_learns_the_same_whatever_the_ids_and_times():
+def test_times_and_sequences_do_not_affect_a_model_without_memory():
     X, y, t, ids = rows_of(120)
     digests = []
     for commits in (

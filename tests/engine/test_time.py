@@ -19,7 +19,7 @@ MEMORY = (0.3, 50.0)
 
 
 def commits_of(n=400, late=7, regression=False, seed=0):
-    """Return commits of timed samples and of blocks, some labelled at once, most of them `late` commits later."""
+    """Return commits of timed samples and blocks, most of them labelled `late` commits later."""
     X, y = blobs(n, seed=seed)
     y = X[:, 0].tolist() if regression else [f"c{label}" for label in y.tolist()]
     t = np.cumsum(np.random.default_rng(seed).lognormal(0, 1, n))
@@ -63,7 +63,7 @@ def digest(engine):
 @pytest.mark.parametrize(("delay", "max_delay"), [(None, 0), (9, 0), (9, 3)])
 @pytest.mark.parametrize("needs_log", [False, True])
 @pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])
-def test_killed_with_memory_on_and_labels_late_it_ends_the_same(
+def test_a_killed_run_with_memory_and_late_labels_ends_the_same(
     tmp_path, needs_log, make, delay, max_delay
 ):
     commits = commits_of(regression=make is LOCORegressor)
@@ -83,7 +83,7 @@ def test_killed_with_memory_on_and_labels_late_it_ends_the_same(
     assert again[score] == report[score]
 
 
-def test_the_engine_learns_late_labels_as_tickets_say():
+def test_late_labels_are_learned_from_tickets():
     X, y = blobs(150)
     names = [f"c{label}" for label in y]
     commits = [
@@ -103,7 +103,7 @@ def test_the_engine_learns_late_labels_as_tickets_say():
     assert {n: a.tobytes() for n, a in model.export_state()[1].items()} == digest(engine)[1]
 
 
-def test_the_times_of_samples_reach_the_memory():
+def test_times_of_samples_reach_the_model():
     X, y = blobs(60)
     t = np.cumsum(np.random.default_rng(0).lognormal(0, 1, 60))
     samples = [
@@ -118,7 +118,7 @@ def test_the_times_of_samples_reach_the_memory():
     assert {n: a.tobytes() for n, a in model.export_state()[1].items()} == digest(engine)[1]
 
 
-def test_a_ticket_leaves_with_the_row_that_waits_too_long():
+def test_a_ticket_is_dropped_with_its_expired_row():
     commits = commits_of(200, late=30)
     engine = engine_of(None, commits, max_pending=5)
     report = engine.run().to_dict()

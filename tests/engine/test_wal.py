@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loco_stream.engine.checkpoint import strangers
+from loco_stream.engine.checkpoint import foreign_files
 from loco_stream.engine.codec import decode_commit, encode_commit
-from loco_stream.engine.wal import Log, parse_durability
+from loco_stream.engine.wal import WriteAheadLog, parse_durability
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.stream import Ask, Block, Labels, Sample
+from loco_stream.stream import Block, Labels, PredictRequest, Sample
 
 
 def filled(folder, n=5, rotate_after=()):
-    log = Log(folder)
+    log = WriteAheadLog(folder)
     for commit in range(1, n + 1):
         log.append(commit, b"payload %d" % commit)
         if commit in rotate_after:
@@ -26,18 +26,18 @@ def filled(folder, n=5, rotate_after=()):
 
 
 def commits(folder, after=0):
-    return [commit for commit, _ in Log(folder).replay(after)]
+    return [commit for commit, _ in WriteAheadLog(folder).replay(after)]
 
 
-def test_what_is_appended_is_replayed_after_a_commit(tmp_path):
+def test_appended_commits_are_replayed(tmp_path):
     filled(tmp_path, 5, rotate_after=(2, 4))
-    assert list(Log(tmp_path).replay(0)) == [(i, b"payload %d" % i) for i in range(1, 6)]
+    assert list(WriteAheadLog(tmp_path).replay(0)) == [(i, b"payload %d" % i) for i in range(1, 6)]
     assert commits(tmp_path, after=3) == [4, 5]
     assert commits(tmp_path, after=5) == []
     assert commits(tmp_path / "nowhere") == []
 
 
-def test_every_torn_tail_is_cut_and_the_log_goes_on(tmp_path):
+def test_every_incomplete_tail_is_truncated(tmp_path):
     (path,) = filled(tmp_path, 3)
     whole = path.read_bytes()
     last = whole.rindex(b"LREC")
@@ -45,7 +45,7 @@ def test_every_torn_tail_is_cut_and_the_log_goes_on(tmp_path):
         path.write_bytes(whole[:size])
         assert commits(tmp_path) == [1, 2]
         assert path.stat().st_size == last
-        log = Log(tmp_path)
+        log = WriteAheadLog(tmp_path)
         log.append(3, b"again")
         log.close()
         assert commits(tmp_path) == [1, 2, 3]
@@ -53,7 +53,7 @@ def test_every_torn_tail_is_cut_and_the_log_goes_on(tmp_path):
         (tmp_path / "log-newest").unlink()
 
 
-def test_a_flipped_bit_amid_the_log_is_told_unless_a_checkpoint_covers_it(tmp_path):
+def test_a_flipped_bit_is_detected_unless_a_checkpoint_covers_it(tmp_path):
     (path,) = filled(tmp_path, 4)
     whole = path.read_bytes()
     second, third = (whole.index(b"payload %d" % i) for i in (2, 3))
@@ -65,7 +65,7 @@ def test_a_flipped_bit_amid_the_log_is_told_unless_a_checkpoint_covers_it(tmp_pa
     assert path.read_bytes() != whole
 
 
-def test_a_missing_segment_is_told(tmp_path):
+def test_a_missing_segment_is_detected(tmp_path):
     paths = filled(tmp_path, 6, rotate_after=(2, 4))
     paths[1].unlink()
     with pytest.raises(CheckpointError, match="lacks the commits 3 to 4"):
@@ -75,19 +75,19 @@ def test_a_missing_segment_is_told(tmp_path):
 
 def test_segments_before_the_oldest_checkpoint_are_dropped(tmp_path):
     filled(tmp_path, 6, rotate_after=(2, 4))
-    Log(tmp_path).drop_before(4)
+    WriteAheadLog(tmp_path).drop_before(4)
     assert [path.name for path in sorted(tmp_path.glob("*.wal"))] == [
         "log-000000000003.wal",
         "log-000000000005.wal",
     ]
-    Log(tmp_path).drop_before(7)
+    WriteAheadLog(tmp_path).drop_before(7)
     assert commits(tmp_path, after=4) == [5, 6]
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
 @pytest.mark.parametrize("call", ["write", "fdatasync"])
-def test_a_commit_the_disk_refuses_is_not_in_the_log(tmp_path, monkeypatch, error, call):
-    log = Log(tmp_path)
+def test_a_failed_append_leaves_nothing_in_the_log(tmp_path, monkeypatch, error, call):
+    log = WriteAheadLog(tmp_path)
     log.append(1, b"one")
     real = getattr(os, call)
     broken = [True]
@@ -106,15 +106,15 @@ def test_a_commit_the_disk_refuses_is_not_in_the_log(tmp_path, monkeypatch, erro
     assert commits(tmp_path) == [1]
     log.append(2, b"two again")
     log.close()
-    assert list(Log(tmp_path).replay(0)) == [(1, b"one"), (2, b"two again")]
+    assert list(WriteAheadLog(tmp_path).replay(0)) == [(1, b"one"), (2, b"two again")]
 
 
-def test_the_interval_saves_syncs_and_batch_syncs_each_commit(tmp_path, monkeypatch):
+def test_batch_syncs_each_commit_and_an_interval_fewer(tmp_path, monkeypatch):
     synced = []
     monkeypatch.setattr(os, "fdatasync", synced.append)
     for interval, expected in ((0.0, 100), (3600.0, 0)):
         synced.clear()
-        log = Log(tmp_path, interval)
+        log = WriteAheadLog(tmp_path, interval)
         for commit in range(1, 101):
             log.append(commit, b"x")
         assert len(synced) == expected
@@ -134,7 +134,7 @@ def test_the_interval_saves_syncs_and_batch_syncs_each_commit(tmp_path, monkeypa
         "batch:1s",
     ],
 )
-def test_an_unknown_durability_is_named(text):
+def test_an_unknown_durability_is_refused(text):
     with pytest.raises(ConfigError, match="batch, interval"):
         parse_durability(text)
 
@@ -173,8 +173,8 @@ def events(draw):
 
 @given(st.lists(events(), max_size=4))
 @settings(deadline=None)
-def test_a_commit_comes_back_as_it_was(batch):
-    ask = Ask(np.zeros((1, 2), np.float32), ("a", "b"))
+def test_a_commit_is_decoded_as_it_was(batch):
+    ask = PredictRequest(np.zeros((1, 2), np.float32), ("a", "b"))
     back, position, now = decode_commit(encode_commit([*batch, ask], {"s": {"1": 5}}, 12.5))
     assert (position, now, len(back)) == ({"s": {"1": 5}}, 12.5, len(batch))
     for event, same in zip(batch, back, strict=True):
@@ -193,14 +193,14 @@ def test_a_commit_comes_back_as_it_was(batch):
             assert event == same
 
 
-def test_an_end_of_more_than_one_bad_record_is_put_aside_and_told(tmp_path):
+def test_an_unreadable_tail_is_moved_and_noted(tmp_path):
     (path,) = filled(tmp_path, 5)
     whole = bytearray(path.read_bytes())
     third = whole.index(b"payload 3") - 20
     for k in (3, 4, 5):
         whole[whole.index(b"payload %d" % k)] ^= 1
     path.write_bytes(whole)
-    log = Log(tmp_path)
+    log = WriteAheadLog(tmp_path)
     assert [commit for commit, _ in log.replay(0)] == [1, 2]
     (aside,) = tmp_path.glob("*.damaged")
     assert aside.read_bytes() == whole[third:]
@@ -214,7 +214,7 @@ def test_an_end_of_more_than_one_bad_record_is_put_aside_and_told(tmp_path):
 @pytest.mark.parametrize(
     "tail", [b"\x00" * 4096, b"LREC" * 30, b"LREC\xff\xff\xff\xff" + bytes(40) + b"LREC"]
 )
-def test_an_end_that_is_no_torn_record_is_put_aside(tmp_path, tail):
+def test_a_tail_that_is_no_incomplete_record_is_moved(tmp_path, tail):
     (path,) = filled(tmp_path, 2)
     path.write_bytes(path.read_bytes() + tail)
     assert commits(tmp_path) == [1, 2]
@@ -222,7 +222,7 @@ def test_an_end_that_is_no_torn_record_is_put_aside(tmp_path, tail):
     assert aside.read_bytes() == tail
 
 
-def test_the_newest_segment_is_missed(tmp_path):
+def test_the_loss_of_the_newest_segment_is_detected(tmp_path):
     paths = filled(tmp_path, 6, rotate_after=(2, 4))
     paths[2].unlink()
     with pytest.raises(
@@ -234,31 +234,31 @@ def test_the_newest_segment_is_missed(tmp_path):
     assert commits(tmp_path) == [1, 2, 3, 4]
 
 
-def test_copies_and_strangers_are_not_read(tmp_path):
+def test_copies_and_foreign_files_are_not_read(tmp_path):
     paths = filled(tmp_path, 4, rotate_after=(2,))
     (tmp_path / "log-000000000099.wal").write_bytes(paths[0].read_bytes())
     for name in ("log-x.wal", "log-000000000003 (copy).wal", "log-3.wal"):
         (tmp_path / name).write_bytes(paths[1].read_bytes())
-    log = Log(tmp_path)
+    log = WriteAheadLog(tmp_path)
     assert [commit for commit, _ in log.replay(0)] == [1, 2, 3, 4]
     assert "log-000000000099.wal begins with commit 1: it is a copy" in log.notes[0]
-    assert len(strangers(tmp_path)) == 3
+    assert len(foreign_files(tmp_path)) == 3
 
 
-def test_a_segment_that_was_deleted_takes_no_commit(tmp_path):
-    log = Log(tmp_path)
+def test_a_deleted_segment_refuses_commits(tmp_path):
+    log = WriteAheadLog(tmp_path)
     log.append(1, b"one")
     (tmp_path / "log-000000000001.wal").unlink()
     with pytest.raises(FileNotFoundError):
         log.append(2, b"two")
     log.append(2, b"two again")
     log.close()
-    assert list(Log(tmp_path).replay(1)) == [(2, b"two again")]
+    assert list(WriteAheadLog(tmp_path).replay(1)) == [(2, b"two again")]
 
 
-def test_a_link_in_the_place_of_a_segment_is_not_followed(tmp_path):
+def test_a_link_in_place_of_a_segment_is_not_followed(tmp_path):
     (tmp_path / "victim").write_text("precious")
     (tmp_path / "log-000000000001.wal").symlink_to(tmp_path / "victim")
     with pytest.raises(OSError, match="symbolic link"):
-        Log(tmp_path).append(1, b"one")
+        WriteAheadLog(tmp_path).append(1, b"one")
     assert (tmp_path / "victim").read_text() == "precious"

@@ -1,4 +1,4 @@
-"""SIGKILL at any moment: every key's model stays the one of an uninterrupted run.
+"""SIGKILL at random moments: the models equal those of an uninterrupted run.
 
 LOCO_SOAK=1 runs the full count: 1,000 keys, 30 kills of workers and 5 of the driver.
 """
@@ -44,18 +44,18 @@ def wrong_keys(folder):
 
 
 def finished(process):
-    said, errors = process.communicate(timeout=3600 if SOAK else 300)
+    output, errors = process.communicate(timeout=3600 if SOAK else 300)
     assert process.returncode == 0, errors
-    done, _, refused = said.split()[-3:]
+    done, _, refused = output.split()[-3:]
     return done == "done" and refused == "0"
 
 
 def test_kills_of_an_embedded_fleet_change_no_model(tmp_path, processes):
-    chance = random.Random(5)
+    rng = random.Random(5)
     for _ in range(KILLS):
         process = start(processes, tmp_path, 0, N_KEYS, N_ROWS, BLOCK, EVERY, RESIDENT, 0.0)
         assert "open" in process.stdout.readline()
-        time.sleep(chance.uniform(0.0, 2.5))
+        time.sleep(rng.uniform(0.0, 2.5))
         process.kill()
         process.communicate()
     assert finished(start(processes, tmp_path, 0, N_KEYS, N_ROWS, BLOCK, EVERY, RESIDENT, 0.0))
@@ -65,9 +65,9 @@ def test_kills_of_an_embedded_fleet_change_no_model(tmp_path, processes):
 @linux
 def test_kills_of_workers_and_of_the_driver_change_no_model(tmp_path, processes):
     pytest.importorskip("ray")
-    chance = random.Random(6)
+    rng = random.Random(6)
     victims = ["worker"] * WORKER_KILLS + ["driver"] * DRIVER_KILLS
-    chance.shuffle(victims)
+    rng.shuffle(victims)
 
     def begin():
         driver = start(processes, tmp_path, WORKERS, N_KEYS, N_ROWS, BLOCK, EVERY, RESIDENT, 0.01)
@@ -77,8 +77,8 @@ def test_kills_of_workers_and_of_the_driver_change_no_model(tmp_path, processes)
     driver = begin()
     killed = 0
     while victims:
-        time.sleep(chance.uniform(0.2, 3.0))
-        if driver.poll() is not None:  # all rows are learned: they come once more
+        time.sleep(rng.uniform(0.2, 3.0))
+        if driver.poll() is not None:  # all rows are learned: feed them again
             driver.communicate()
             driver = begin()
         elif victims[-1] == "driver":
@@ -89,7 +89,7 @@ def test_kills_of_workers_and_of_the_driver_change_no_model(tmp_path, processes)
             killed += 1
         elif workers := workers_of(driver.pid):
             victims.pop()
-            os.kill(chance.choice(workers), signal.SIGKILL)
+            os.kill(rng.choice(workers), signal.SIGKILL)
             killed += 1
     assert killed == WORKER_KILLS + DRIVER_KILLS
     assert finished(driver)

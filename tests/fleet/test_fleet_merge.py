@@ -1,4 +1,4 @@
-"""Merging: readouts without leak add up."""
+"""Merging: readouts without leak add up to that of one model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def rows(seed, n, labels=3):
 
 
 def weights(model):
-    """The information of the member without leak, with the classes in a fixed order."""
+    """Return projector and weights of the member without leak, with classes in a fixed order."""
     _, arrays = model.export_state()
     n = arrays["classes"].shape[1]
     order = np.argsort(model.classes)
@@ -34,10 +34,7 @@ def weights(model):
 
 
 def by_hand(parts, template):
-    """What a plain sum over rows gives.
-
-    Information and sum x y' of each part, less the template's.
-    """
+    """Return the weights that plain sums of information and of x y' give."""
     sums = []
     for model in (*parts, template):
         P, W = weights(model)
@@ -48,7 +45,7 @@ def by_hand(parts, template):
     return np.linalg.solve(A, sum(b for _, b in those) - (len(parts) - 1) * b0)
 
 
-def test_a_merged_model_is_the_one_that_saw_all_rows(tmp_path):
+def test_a_merged_model_equals_one_that_learned_all_rows(tmp_path):
     template = frozen()
     template.learn_array(*rows(0, 400))
     whole = frozen()
@@ -76,7 +73,7 @@ def test_a_merged_model_is_the_one_that_saw_all_rows(tmp_path):
     assert (merged.export_state()[1]["classes"][0] == whole.export_state()[1]["classes"][0]).all()
 
 
-def test_parts_that_know_different_classes_are_merged_by_label():
+def test_models_with_different_classes_are_merged_by_label():
     template = frozen()
     template.learn_array(*rows(0, 400, labels=1))  # one class alone
     parts = []
@@ -97,7 +94,7 @@ def test_parts_that_know_different_classes_are_merged_by_label():
     assert merged.n_seen == 850
 
 
-def test_parts_without_a_template_come_near_one_model(tmp_path):
+def test_models_without_a_template_approximate_one_model(tmp_path):
     X, y = rows(9, 1000)
     one = frozen()
     for key in (1, 2, 3, 4):
@@ -109,7 +106,7 @@ def test_parts_without_a_template_come_near_one_model(tmp_path):
     assert np.mean(merged.predict_array(X) == y) > np.mean(one.predict_array(X) == y) - 0.08
 
 
-def test_a_regressor_is_merged_too():
+def test_regressors_are_merged():
     template = LOCORegressor(hidden_sizes=(16,), rule="frozen", seed=1)
     parts = []
     X, _ = rows(0, 400)
@@ -136,7 +133,7 @@ def test_a_regressor_is_merged_too():
         ([frozen(leaks=(0.01, 0.1))] * 2, "leaks must begin with 0"),
     ],
 )
-def test_what_does_not_add_up_is_refused_in_words(models, text):
+def test_models_that_cannot_be_merged_are_refused(models, text):
     for model in models:
         if text != "has learned a row":
             model.learn_array([[0.0, 1.0], [1.0, 0.0]], ["a", "b"])
@@ -149,7 +146,7 @@ def chessboard(seed, n):
     return X, (np.floor(X).sum(axis=1) % 2).astype(int)
 
 
-def test_centroids_that_came_with_the_template_are_not_doubled():
+def test_centroids_of_the_template_are_not_duplicated():
     template = LOCOClassifier(rule="frozen", seed=3)
     template.learn_array(*chessboard(0, 1500))
     parts = [copy.deepcopy(template) for _ in range(4)]
@@ -165,13 +162,13 @@ def test_centroids_that_came_with_the_template_are_not_doubled():
     )
 
 
-def test_centroids_of_classes_that_the_largest_model_lacks_come_along_where_they_lie():
+def test_centroids_of_classes_that_the_largest_model_lacks_are_added():
     parts = [
         LOCOClassifier(hidden_sizes=(8,), rule="frozen", centroids=12, seed=1) for _ in range(2)
     ]
     parts[0].learn_array(*chessboard(0, 300))
     X, _ = rows(1, 200)
-    parts[1].learn_array(X[:, :2] + 50.0, ["far"] * 200)  # on a scale of its own
+    parts[1].learn_array(X[:, :2] + 50.0, ["far"] * 200)  # with another scale
     merged = merge(parts)
     kept = merged._state.centroids
     far = merged.classes.index("far")

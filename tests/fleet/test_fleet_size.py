@@ -1,4 +1,4 @@
-"""Many keys in little memory. LOCO_SOAK=1 runs the full count: 100,000 keys in 2 GiB."""
+"""Memory of many keys is bounded. LOCO_SOAK=1 runs the full count: 100,000 keys in 2 GiB."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers.engine_process import SOAK
 
-N_KEYS, MOST_MEBIBYTES = (100_000, 2048) if SOAK else (3000, 600)
+N_KEYS, MAX_MEBIBYTES = (100_000, 2048) if SOAK else (3000, 600)
 
 CODE = """
 import json, sys
@@ -24,14 +24,15 @@ with Fleet(LOCOClassifier.preset("fast", seed=1), sys.argv[1]) as fleet:
         fleet.learn(device, X, ["ok", "worn"])
     known = len(fleet.keys())
 status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-print(json.dumps([known, int(status["VmHWM"].split()[0]) / 1024]))  # ru_maxrss begins with the peak of the parent
+# not ru_maxrss, which includes the peak of the parent
+print(json.dumps([known, int(status["VmHWM"].split()[0]) / 1024]))
 """
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc tells the peak of memory")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peak memory is read from /proc")
 @pytest.mark.timeout(3600 if SOAK else 300)
-def test_models_beyond_the_bound_take_no_memory(tmp_path):
+def test_evicted_models_take_no_memory(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", CODE, str(tmp_path), str(N_KEYS)],
         capture_output=True,
@@ -41,4 +42,4 @@ def test_models_beyond_the_bound_take_no_memory(tmp_path):
     )
     known, mebibytes = json.loads(done.stdout)
     assert known == N_KEYS
-    assert mebibytes <= MOST_MEBIBYTES
+    assert mebibytes <= MAX_MEBIBYTES

@@ -1,7 +1,4 @@
-"""Late labels and questions of a stream into a fleet.
-
-As one model a device would be served alone.
-"""
+"""Late labels and prediction requests: a fleet equals one engine per device."""
 
 from __future__ import annotations
 
@@ -18,40 +15,42 @@ import pytest
 from loco_stream import Fleet, LOCOClassifier, LOCORegressor, StreamEngine, TaskMonitor
 from loco_stream.engine.source_reader import PairSource, SourceReader
 from loco_stream.engine.state import export_model, state_sha256
-from loco_stream.fleet.by_key import KeySorter
+from loco_stream.fleet._key_router import KeyRouter
 from loco_stream.fleet.runner import FleetRunner
-from loco_stream.stream import Ask, Block, Labels, Sample
-from tests.helpers.fleet_process import rows_of, template
+from loco_stream.stream import Block, Labels, PredictRequest, Sample, Sink
+from tests.helpers.fleet_process import discard_models, rows_of, template
 
 NAMES = ("device", "a", "b", "c")
 
 
-class Asked(PairSource):
-    """A recording of events that hears the answers."""
+class RequestSource(PairSource):
+    """A recording of events that keeps the replies."""
 
     def __init__(self, events):
         super().__init__(events)
-        self.answers = []
+        self.replies = []
 
     def reply(self, event, values, classes):
-        self.answers.append((event.tag, np.array(values), list(classes)))
+        self.replies.append((event.tag, np.array(values), list(classes)))
 
 
-class Heard:
+class Collector(Sink):
+    """A sink that keeps predictions."""
+
     def __init__(self):
-        self.told = []
+        self.rows = []
 
     def write(self, prediction):
-        self.told.append((prediction.source, prediction.seq, prediction.y_pred, prediction.y))
+        self.rows.append((prediction.source, prediction.seq, prediction.y_pred, prediction.y))
 
     def close(self, report):
         pass
 
 
 def stream(n_blocks=12, n_rows=20, named=False, numbers=False):
-    """Blocks of three devices, every second without labels.
+    """Return blocks of three devices, every second one without labels.
 
-    Of every second of these they come later, in no order.
+    The labels of half of these blocks arrive later, in random order.
     """
     events = []
     labels = []
@@ -74,13 +73,13 @@ def stream(n_blocks=12, n_rows=20, named=False, numbers=False):
         if number % 4 == 3:
             order = np.random.default_rng(number).permutation(n_rows).tolist()
             of = [seq - 200 + i for i in order]
-            came = [labels[number - 2][i] for i in order]
-            events.append(Labels(of, came, seq=seq + 50, source="plant"))
+            late_labels = [labels[number - 2][i] for i in order]
+            events.append(Labels(of, late_labels, seq=seq + 50, source="plant"))
     return events
 
 
 def of_device(events, device):
-    """Return what of a stream is of one device, without the feature that names it."""
+    """Return the events of one device, without the feature that holds the key."""
     mine = set()
     kept = []
     for event in events:
@@ -110,11 +109,11 @@ def of_device(events, device):
 
 
 def alone(model, events, device):
-    """Serve one device by an engine; return the digest of its model and what was said."""
-    heard = Heard()
-    engine = StreamEngine(model, Asked(of_device(events, device)), [heard])
+    """Run one device through an engine; return digest, predictions and report."""
+    collected = Collector()
+    engine = StreamEngine(model, RequestSource(of_device(events, device)), [collected])
     report = engine.run()
-    return state_sha256(*export_model(engine.model)), heard.told, report.to_dict()
+    return state_sha256(*export_model(engine.model)), collected.rows, report.to_dict()
 
 
 MODELS = {
@@ -126,17 +125,19 @@ MODELS = {
 
 @pytest.mark.parametrize("named", [False, True])
 @pytest.mark.parametrize("name", MODELS)
-def test_late_labels_are_learned_as_without_a_key(tmp_path, name, named):
+def test_late_labels_are_learned_as_by_one_engine_per_device(tmp_path, name, named):
     make, numbers = MODELS[name]
     events = stream(named=named, numbers=numbers)
-    heard = Heard()
-    monitor = TaskMonitor(holdout=0, task="regression" if numbers else "classification")
+    collected = Collector()
+    monitor = TaskMonitor(holdout=0, problem="regression" if numbers else "classification")
     with Fleet(make(), tmp_path, max_resident=2, monitor=monitor) as fleet:
-        report = FleetRunner(fleet, SourceReader(Asked(events)), "device", [heard]).run()
+        report = FleetRunner(
+            fleet, SourceReader(RequestSource(events)), "device", [collected]
+        ).run()
         for device in range(3):
             digest, told, found = alone(make(), events, device)
             assert fleet.state_sha256(device) == digest
-            assert [row[1:] for row in heard.told if row[0] == f"plant/{device}"] == [
+            assert [row[1:] for row in collected.rows if row[0] == f"plant/{device}"] == [
                 row[1:] for row in told
             ]
             own = fleet.report(device)
@@ -148,24 +149,24 @@ def test_late_labels_are_learned_as_without_a_key(tmp_path, name, named):
     assert report["n_pending"] == 120 - labels
 
 
-def test_a_row_that_was_labelled_late_is_learned_once(tmp_path):
-    """The stream begins again from several places, as after a kill between the log and the position."""
+def test_rows_with_late_labels_are_learned_once(tmp_path):
+    """The stream restarts at several points, as after kills between log and position."""
     events = stream()
     for cut in (3, 5, 9, len(events)):
         with Fleet(template(), tmp_path, max_resident=1, checkpoint_every=30) as fleet:
             (tmp_path / "position").unlink(missing_ok=True)
-            FleetRunner(fleet, SourceReader(Asked(events[:cut])), "device").run()
-            fleet._backend._host.abandon()  # as if the process had been killed
+            FleetRunner(fleet, SourceReader(RequestSource(events[:cut])), "device").run()
+            discard_models(fleet)
     with Fleet(None, tmp_path) as fleet:
         for device in range(3):
             assert fleet.state_sha256(device) == alone(template(), events, device)[0]
 
 
-def test_rows_go_on_waiting_in_a_later_run(tmp_path):
+def test_pending_rows_survive_a_restart(tmp_path):
     events = stream()
-    for end in (2, 4, 9, len(events)):  # a recording goes on where it was acknowledged
+    for end in (2, 4, 9, len(events)):  # a recording continues where it was acknowledged
         with Fleet(template(), tmp_path) as fleet:
-            report = FleetRunner(fleet, SourceReader(Asked(events[:end])), "device").run()
+            report = FleetRunner(fleet, SourceReader(RequestSource(events[:end])), "device").run()
             assert report["n_orphaned"] == 0
     with Fleet(None, tmp_path) as fleet:
         assert fleet.n_repeated == 0
@@ -173,16 +174,18 @@ def test_rows_go_on_waiting_in_a_later_run(tmp_path):
             assert fleet.state_sha256(device) == alone(template(), events, device)[0]
 
 
-def test_questions_are_answered_by_the_model_of_each_row(tmp_path):
+def test_requests_are_predicted_by_the_model_of_each_row(tmp_path):
     events = [event for event in stream(4) if isinstance(event, Block) and event.y is not None]
     X, _ = rows_of(99, 4)
     keys = np.array([0, 2, 7, math.nan], np.float32)  # known, known, unknown, none
-    ask = Ask(np.column_stack([keys, X]).astype(np.float32), NAMES, source="plant", tag="me")
-    strange = Ask(X, NAMES[1:], source="plant", tag="nobody")
-    source = Asked([*events, ask, strange])
+    ask = PredictRequest(
+        np.column_stack([keys, X]).astype(np.float32), NAMES, source="plant", tag="me"
+    )
+    keyless = PredictRequest(X, NAMES[1:], source="plant", tag="nobody")
+    source = RequestSource([*events, ask, keyless])
     with Fleet(template(), tmp_path) as fleet:
         report = FleetRunner(fleet, SourceReader(source), "device").run()
-        (tag, values, classes), (_, none, _) = source.answers
+        (tag, values, classes), (_, none, _) = source.replies
         assert (tag, report["n_asked"], report["n_without_key"]) == ("me", 8, 5)
         for row, key in ((0, 0), (1, 2)):
             model = fleet.model(key)
@@ -198,34 +201,34 @@ def test_questions_are_answered_by_the_model_of_each_row(tmp_path):
         assert none.shape == (4, 0)
 
 
-def test_whoever_waits_for_an_answer_gets_what_was_said_before_the_row_was_learned(tmp_path):
+def test_replies_to_tagged_blocks_are_made_before_the_rows_are_learned(tmp_path):
     events = [event for event in stream(6) if isinstance(event, Block) and event.y is not None]
     tagged = [
         Block(event.X, event.y, NAMES, event.seq, source="plant", tag=event.seq) for event in events
     ]
-    source = Asked(tagged)
-    heard = Heard()
+    source = RequestSource(tagged)
+    collected = Collector()
     with Fleet(template(), tmp_path) as fleet:
-        FleetRunner(fleet, SourceReader(source), "device", [heard]).run()
+        FleetRunner(fleet, SourceReader(source), "device", [collected]).run()
         for device in range(3):
             assert fleet.state_sha256(device) == alone(template(), events, device)[0]
-    assert [tag for tag, _, _ in source.answers] == [event.seq for event in events]
-    said = {seq: y_pred for _, seq, y_pred, _ in heard.told}
-    for tag, values, classes in source.answers[1:]:
+    assert [tag for tag, _, _ in source.replies] == [event.seq for event in events]
+    predicted = {seq: y_pred for _, seq, y_pred, _ in collected.rows}
+    for tag, values, classes in source.replies[1:]:
         assert [classes[j] for j in values.argmax(axis=1)] == [
-            said[tag + i] for i in range(len(values))
+            predicted[tag + i] for i in range(len(values))
         ]
 
 
-def test_rows_whose_label_does_not_come_are_forgotten(tmp_path):
-    sorter = KeySorter("device", capacity=10)
+def test_rows_without_a_label_expire(tmp_path):
+    router = KeyRouter("device", capacity=10)
     events = [Sample({"device": 1, "a": float(i)}, None, i, source="s") for i in range(25)]
     with Fleet(template(), tmp_path) as fleet:
-        fleet.process(sorter.sort(events))
-        assert (len(sorter), sorter.n_expired) == (10, 15)
-        assert len(fleet._backend._host.find(1).pending) == 10
-        fleet.process(sorter.sort([Labels([3, 20], ["ok", "ok"], source="s")]))
-        assert (len(sorter), sorter.n_orphaned) == (9, 1)
+        fleet.process(router.route(events))
+        assert (len(router), router.n_expired) == (10, 15)
+        assert len(fleet._backend._shard.find(1).pending) == 10
+        fleet.process(router.route([Labels([3, 20], ["ok", "ok"], source="s")]))
+        assert (len(router), router.n_orphaned) == (9, 1)
         assert fleet.report(1)["n_samples"] == 1
 
 
@@ -236,7 +239,7 @@ def slowly(events):
 
 
 def serve(folder, n_blocks):
-    """Serve the stream from where it was acknowledged; this is what the killed processes do."""
+    """Learn the stream from where it was acknowledged; the killed processes call this."""
     with Fleet(
         template(), folder, max_resident=2, checkpoint_every=500, durability="interval:0.2s"
     ) as fleet:
@@ -249,10 +252,13 @@ def serve(folder, n_blocks):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_kills_amid_late_labels_change_no_model(tmp_path, processes):
-    chance = random.Random(7)
+def test_kills_with_pending_labels_change_no_model(tmp_path, processes):
+    rng = random.Random(7)
     n_blocks = 240
-    code = "import sys; from tests.fleet.test_late_labels import serve; serve(sys.argv[1], int(sys.argv[2]))"
+    code = (
+        "import sys; from tests.fleet.test_late_labels import serve; "
+        "serve(sys.argv[1], int(sys.argv[2]))"
+    )
     for kill in (True, True, True, False):
         process = subprocess.Popen(
             [sys.executable, "-c", code, str(tmp_path), str(n_blocks)],
@@ -264,10 +270,10 @@ def test_kills_amid_late_labels_change_no_model(tmp_path, processes):
         processes.append(process)
         assert "open" in process.stdout.readline()
         if kill:
-            time.sleep(chance.uniform(0.3, 2.0))
+            time.sleep(rng.uniform(0.3, 2.0))
             process.kill()
-        said, _ = process.communicate(timeout=300)
-    assert said.split() == ["0", "1200"]  # of 120 blocks without labels those of 60 come
+        output, _ = process.communicate(timeout=300)
+    assert output.split() == ["0", "1200"]  # labels of 60 of 120 blocks arrive
     events = stream(n_blocks)
     with Fleet(None, tmp_path) as fleet:
         for device in range(3):
@@ -276,19 +282,21 @@ def test_kills_amid_late_labels_change_no_model(tmp_path, processes):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_late_labels_and_questions_with_workers(tmp_path):
+def test_late_labels_and_requests_with_workers(tmp_path):
     pytest.importorskip("ray")
     events = stream()
     X, _ = rows_of(99, 2)
-    ask = Ask(np.column_stack([[0, 1], X]).astype(np.float32), NAMES, source="plant", tag="me")
-    answers = []
+    ask = PredictRequest(
+        np.column_stack([[0, 1], X]).astype(np.float32), NAMES, source="plant", tag="me"
+    )
+    replies = []
     for workers in (0, 2):
-        source = Asked([*events, ask])
+        source = RequestSource([*events, ask])
         with Fleet(template(), tmp_path / str(workers), workers) as fleet:
             report = FleetRunner(fleet, SourceReader(source), "device").run()
             assert report["n_samples"] == 120 + 60
             for device in range(3):
                 assert fleet.state_sha256(device) == alone(template(), events, device)[0]
-        answers.append(source.answers)
-    assert answers[0][0][2] == answers[1][0][2]
-    assert np.array_equal(answers[0][0][1], answers[1][0][1])
+        replies.append(source.replies)
+    assert replies[0][0][2] == replies[1][0][2]
+    assert np.array_equal(replies[0][0][1], replies[1][0][1])

@@ -1,9 +1,7 @@
-"""Damaged input of every kind.
+"""Fuzz tests: damaged input raises a `LocoStreamError` and has no other effect.
 
-What is refused is refused by one of our errors, and nothing else happens.
-
-Each target changes the files of its corpus for a few seconds, with LOCO_SOAK=1 for twelve minutes.
-An input that once did harm is put into the corpus as a file of its own.
+Each test mutates the files of its corpus for a few seconds, with LOCO_SOAK=1 for twelve minutes. An
+input that once caused a fault is kept as a file of the corpus.
 """
 
 from __future__ import annotations
@@ -24,11 +22,11 @@ from loco_stream.connectors import CSVSource
 from loco_stream.connectors.ls1.limits import Limits
 from loco_stream.connectors.ls1.messages import read_row
 from loco_stream.connectors.ls1.receiver import Receiver
-from loco_stream.connectors.ls1.remote_source import Streams
+from loco_stream.connectors.ls1.remote_source import RemoteSources
 from loco_stream.engine import StreamEngine
 from loco_stream.errors import CheckpointError, LocoStreamError, SourceError
 from tests.helpers import foreign
-from tests.helpers.session_table import A, Table
+from tests.helpers.server_harness import A, ServerHarness
 
 SECONDS = 720.0 if os.environ.get("LOCO_SOAK") else 12.0
 CORPUS = Path(__file__).parent / "corpus"
@@ -36,39 +34,39 @@ CORPUS = Path(__file__).parent / "corpus"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(int(2 * SECONDS) + 120)]
 
 
-def changed(contents):
-    """Contents of a corpus, each with a few places overwritten, cut out, doubled or put in."""
-    place = st.floats(0, 1, exclude_max=True)
-    edit = st.tuples(place, st.integers(0, 8), st.binary(max_size=8))
+def mutated(contents):
+    """Contents of a corpus, each with up to 6 replaced, removed or inserted pieces."""
+    position = st.floats(0, 1, exclude_max=True)
+    edit = st.tuples(position, st.integers(0, 8), st.binary(max_size=8))
     return st.builds(apply, st.sampled_from(contents), st.lists(edit, min_size=1, max_size=6))
 
 
 def apply(content, edits):
-    for place, gone, new in edits:
-        at = int(place * len(content))
-        content = content[:at] + new + content[at + gone :]
+    for position, n_removed, new in edits:
+        start = int(position * len(content))
+        content = content[:start] + new + content[start + n_removed :]
     return content
 
 
-def hunt(contents, attempt):
-    """Try changed contents until the time is over; print how many."""
-    tried = 0
-    until = time.monotonic() + SECONDS
+def fuzz(contents, attempt):
+    """Try mutated contents until the time is over; print how many."""
+    n_tried = 0
+    deadline = time.monotonic() + SECONDS
 
     def counted(content):
-        nonlocal tried
-        tried += 1
+        nonlocal n_tried
+        n_tried += 1
         attempt(content)
 
     for round_ in range(1 << 30):
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             break
-        quiet = settings(
+        options = settings(
             max_examples=200, database=None, deadline=None, suppress_health_check=list(HealthCheck)
         )
-        seed(round_)(quiet(given(changed(contents))(counted)))()
-    print(f"{tried} inputs")
-    assert tried > 100
+        seed(round_)(options(given(mutated(contents))(counted)))()
+    print(f"{n_tried} inputs")
+    assert n_tried > 100
 
 
 def corpus(name):
@@ -76,10 +74,10 @@ def corpus(name):
 
 
 def test_ls1_messages():
-    """Any frames, to both ends of the protocol; an honest source is served after each."""
-    honest = [foreign.hello("good", 1), foreign.schema("good", ["g"], ["n"])]
-    table = Table(credit=1 << 20, limits=Limits(guest_names=1 << 20))
-    receiver = Receiver(Streams(Limits()))
+    """Any frames, to both ends of the protocol; a valid source is served after each."""
+    valid = [foreign.hello("good", 1), foreign.schema("good", ["g"], ["n"])]
+    server = ServerHarness(window=1 << 20, limits=Limits(guest_names=1 << 20))
+    receiver = Receiver(RemoteSources(Limits()))
     rows = iter(range(1, 1 << 30))
 
     def attempt(content):
@@ -92,19 +90,19 @@ def test_ls1_messages():
             part if isinstance(part, bytes) else str(part).encode("utf-8", "replace")
             for part in parts
         ]
-        if len(parts) == 3 and len(parts[1]) == foreign.HEADER.size:  # past the checksum
+        if len(parts) == 3 and len(parts[1]) == foreign.HEADER.size:  # with a valid checksum
             parts[1] = parts[1][:28] + foreign.zlib.crc32(parts[2]).to_bytes(4, "little")
         receiver.take(parts)
-        table.session.take(A, parts)
-        table(b"good", *honest)
-        (event,), _ = table(b"good", foreign.rows("good", next(rows), [[1.0]], [0]))
+        server.session.take(A, parts)
+        server(b"good", *valid)
+        (event,), _ = server(b"good", foreign.rows("good", next(rows), [[1.0]], [0]))
         assert event.source == "good"
-        table.commit()
+        server.commit()
 
-    hunt(corpus("ls1"), attempt)
+    fuzz(corpus("ls1"), attempt)
 
 
-def test_readable_rows():
+def test_json_rows():
     def attempt(content):
         try:
             row = read_row(content)
@@ -112,7 +110,7 @@ def test_readable_rows():
             return
         assert row.x
 
-    hunt(corpus("rows"), attempt)
+    fuzz(corpus("rows"), attempt)
 
 
 def test_csv_files(tmp_path):
@@ -124,11 +122,11 @@ def test_csv_files(tmp_path):
             for sample in CSVSource(path, "y"):
                 assert isinstance(sample.x, dict)
 
-    hunt(corpus("csv"), attempt)
+    fuzz(corpus("csv"), attempt)
 
 
-def sealed(content):
-    """A changed file with the right checksum."""
+def with_checksum(content):
+    """A mutated file with a valid checksum."""
     body = content[:-32]
     return body + hashlib.sha256(body).digest()
 
@@ -142,7 +140,7 @@ def test_model_files(tmp_path):
     contents = [path.read_bytes()]
 
     def attempt(content):
-        path.write_bytes(sealed(content))
+        path.write_bytes(with_checksum(content))
         try:
             loaded = loco_stream.load(path)
         except CheckpointError:
@@ -151,7 +149,7 @@ def test_model_files(tmp_path):
             loaded.predict_one({"a": 1.0, "b": "0"})
             loaded.learn_one({"a": 1.0, "c": 2.0}, 1)
 
-    hunt(contents, attempt)
+    fuzz(contents, attempt)
 
 
 def test_checkpoints(tmp_path):
@@ -170,9 +168,9 @@ def test_checkpoints(tmp_path):
     def attempt(content):
         for path in state.glob("checkpoint-*.loco"):
             path.unlink()
-        newest.write_bytes(sealed(content))
+        newest.write_bytes(with_checksum(content))
         fresh = loco_stream.LOCOClassifier(hidden_sizes=(4,), seed=0)
         with suppress(LocoStreamError):
             StreamEngine(fresh, source(45), resume=True, **make).run()
 
-    hunt([content], attempt)
+    fuzz([content], attempt)

@@ -1,4 +1,4 @@
-"""Hostile peers, each an attack of its own, to be run as processes beside an honest one.
+"""Attacks by hostile peers, to be run as processes.
 
 Usage: python -m tests.helpers.attacks ATTACK ADDRESS SECONDS
 """
@@ -20,7 +20,7 @@ GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + byt
 
 
 def raw(address, kind=b"DEALER"):
-    """Return a TCP connection that has shaken hands in ZMTP 3.0."""
+    """Return a TCP connection after the handshake of ZMTP 3.0."""
     host, _, port = address.removeprefix("tcp://").rpartition(":")
     peer = socket.create_connection((host, int(port)), timeout=5)
     body = b"\x05READY" + b"\x0bSocket-Type" + struct.pack(">I", len(kind)) + kind
@@ -38,7 +38,7 @@ def greeted(context, address, name, features, classes):
 
 
 def endless_message(address, until):
-    """Send one message that never ends, again from the start whenever the connection is cut."""
+    """Send a message without end, again whenever the connection is closed."""
     frame = b"\x03" + struct.pack(">Q", 1 << 20) + bytes(1 << 20)
     while time.monotonic() < until:
         with contextlib.suppress(OSError), raw(address) as peer:
@@ -48,7 +48,7 @@ def endless_message(address, until):
 
 
 def new_names(address, until):
-    """Bring thousands of features and classes to the model, each time under another name."""
+    """Bring thousands of features and classes, each time under another source name."""
     with zmq.Context() as context:
         for i in range(1 << 30):
             if time.monotonic() > until:
@@ -62,8 +62,8 @@ def new_names(address, until):
             client.socket.close()
 
 
-def one_name_a_row(address, until):
-    """Bring one new feature with each row."""
+def one_name_per_row(address, until):
+    """Bring a new feature with each row."""
     with zmq.Context() as context:
         features = []
         client = greeted(context, address, "grow", ["g"], ["a"])
@@ -77,7 +77,7 @@ def one_name_a_row(address, until):
 
 
 def unread_requests(address, until):
-    """Ask for predictions of as many rows as a message may have, and never read an answer."""
+    """Request predictions for the largest tables, and never read a reply."""
     table = np.zeros((65_536, 8), np.float32)
     with zmq.Context() as context:
         client = greeted(context, address, "asks", [f"f{i}" for i in range(8)], ["a", "b", "c"])
@@ -91,7 +91,7 @@ def unread_requests(address, until):
 
 
 def bare_connections(address, until):
-    """Open connections and say nothing."""
+    """Open connections and send nothing."""
     host, _, port = address.removeprefix("tcp://").rpartition(":")
     peers = []
     while time.monotonic() < until:
@@ -107,7 +107,7 @@ def bare_connections(address, until):
 
 
 def many_names(address, until, rows=False):
-    """Say hello under ever new names, each also with one row if asked."""
+    """Send hellos under new names, each with a row if `rows`."""
     with zmq.Context() as context:
         client = foreign.Client(context, address)
         client.socket.sndtimeo = 200
@@ -124,15 +124,12 @@ def many_names(address, until, rows=False):
 
 
 def many_sources(address, until):
-    """Send one row under each of ever new names."""
+    """Send one row under each of many names."""
     many_names(address, until, rows=True)
 
 
 def large_messages(address, until):
-    """Send whole messages of the largest size as fast as the socket takes them.
-
-    None of them means anything.
-    """
+    """Send garbage messages of the largest size, as fast as the socket takes them."""
     message = [b"large", bytes(32), bytes(15 << 20)]
     with zmq.Context() as context:
         client = foreign.Client(context, address)
@@ -149,7 +146,7 @@ ATTACKS = {
     for attack in (
         endless_message,
         new_names,
-        one_name_a_row,
+        one_name_per_row,
         unread_requests,
         bare_connections,
         many_names,

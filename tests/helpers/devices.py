@@ -1,7 +1,4 @@
-"""Devices to write to.
-
-Root gets nodes of its own: code that replaced one would harm the whole machine.
-"""
+"""Devices to write to; root gets copies, as code that replaced one would harm the machine."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ MINOR = {"null": 3, "full": 7}
 
 
 def device(folder, name):
-    """Return the path of a device, or skip the test where there is none to be had."""
+    """Return the path of a device, or skip the test if there is none."""
     if not os.path.exists(f"/dev/{name}"):
         pytest.skip(f"there is no /dev/{name}")
     if os.geteuid() != 0:

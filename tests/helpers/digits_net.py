@@ -1,14 +1,13 @@
-"""A net that the classifier has trained on digits, on a grid that other simulators can follow."""
+"""A classifier trained on digits, on a time grid that other simulators can use."""
 
 import numpy as np
 from sklearn.datasets import load_digits
 
-from loco_stream import LOCOClassifier
+from tests.helpers.models import classifier
 
-# ms; in the window; rows learned, 500 are left
-DT = 0.1
-STEPS = 20
-TRAINED = 1297
+DT = 0.1  # ms
+STEPS = 20  # per window
+TRAINED = 1297  # rows learned, of 1797
 
 
 def digits():
@@ -18,9 +17,9 @@ def digits():
 
 
 def trained():
-    """Return a model of digits whose neurons fire on a grid of DT."""
+    """Return a trained model whose neurons fire on a grid of DT."""
     X, y = digits()
-    model = LOCOClassifier(
+    model = classifier(
         hidden_sizes=128,
         readout="delta",
         readout_layers="hidden",
@@ -35,15 +34,15 @@ def trained():
     return model
 
 
-def held_currents(model, X):
-    """Return the currents of rows in every step, (rows, STEPS, lines)."""
+def constant_currents(model, X):
+    """Return the currents of rows in every step, (rows, STEPS, inputs)."""
     return np.repeat(model.encode_array(X)[:, None, :], STEPS, axis=1)
 
 
-def answers(net, raster):
-    """Return the label that the net's readout gives for spikes (rows, steps, neurons)."""
+def predictions(net, raster):
+    """Return the labels that the net's readout predicts for spikes (rows, steps, neurons)."""
     found = []
     for row in raster:
         step, neuron = np.nonzero(row)
-        found.append(net.readout.answer((step + 1) * DT, neuron, STEPS * DT))
+        found.append(net.readout.predict((step + 1) * DT, neuron, STEPS * DT))
     return np.array(found)

@@ -1,4 +1,4 @@
-"""The real command in a process of its own, ended by its id whatever happens."""
+"""The command in a process of its own, which the fixture `processes` ends by its id."""
 
 from __future__ import annotations
 
@@ -22,40 +22,29 @@ def start(processes, *command):
 
 
 def serve(processes, address, folder, *options, mode="reliable"):
+    """Start a service that reads from ZeroMQ."""
     source = f"zmq+{mode}://{address}"
-    return start(
-        processes,
-        *LOCO,
-        "serve",
-        "--source",
-        source,
-        "--checkpoint",
-        str(folder),
-        "--quiet",
-        *options,
-    )
+    command = [*LOCO, "serve", "--source", source, "--checkpoint", str(folder), *options]
+    return start(processes, *command)
 
 
 def feed(processes, address, n):
-    return start(
-        processes,
-        sys.executable,
-        str(Path(__file__).with_name("live_source.py")),
-        f"tcp://{address}",
-        str(n),
-    )
+    """Start a process that sends n rows."""
+    script = Path(__file__).with_name("live_source.py")
+    return start(processes, sys.executable, str(script), f"tcp://{address}", str(n))
 
 
 def at_work(engine):
-    """Return an engine that has told what it keeps and begins to learn."""
-    told = []
+    """Wait until an engine is about to learn, and return it."""
+    lines = []
     while "durability" not in (line := engine.stderr.readline()):
-        told.append(line)
-        assert line, f"the engine ended by itself: {told}"
+        lines.append(line)
+        assert line, f"the engine ended: {lines}"
     return engine
 
 
 def inspect(folder):
+    """Return what `loco-stream inspect` prints about a checkpoint directory."""
     done = subprocess.run(
         [*LOCO, "inspect", str(folder), "--json"],
         capture_output=True,
@@ -67,7 +56,7 @@ def inspect(folder):
 
 
 def end(process):
-    """SIGTERM must end clean."""
+    """Send SIGTERM, after which a process must end with exit code 0."""
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors

@@ -1,9 +1,7 @@
-"""A process that feeds a fleet all rows of all keys from the begin.
+"""A process that feeds a fleet all rows of all keys from the beginning.
 
-What was learned before is left out.
-
-Arguments: folder, workers, keys, rows a key, rows a call, checkpoint_every, max_resident, seconds
-between two calls.
+The fleet skips rows that it has learned before. Arguments: directory, workers, keys, rows per key,
+rows per call, checkpoint_every, max_resident, seconds between two calls.
 """
 
 from __future__ import annotations
@@ -16,33 +14,51 @@ from pathlib import Path
 
 import numpy as np
 
-from loco_stream import Fleet, LOCOClassifier
+from loco_stream import AdvancedOptions, Fleet, LOCOClassifier
 
 SOURCE = "plant"
 
 
 def template():
-    return LOCOClassifier(hidden_sizes=(8,), receptive_fields=3, seed=1)
+    return LOCOClassifier(hidden_sizes=(8,), seed=1, advanced=AdvancedOptions(receptive_fields=3))
 
 
 def rows_of(key, n):
-    chance = np.random.default_rng(key)
-    X = chance.normal(size=(n, 3)).astype(np.float32)
+    random = np.random.default_rng(key)
+    X = random.normal(size=(n, 3)).astype(np.float32)
     return X, np.where(X[:, 0] + X[:, 1] * (key % 3 - 1) > 0, "worn", "ok").tolist()
 
 
 def feed(fleet, n_keys, n_rows, block, pause=0.0):
     table = {key: rows_of(key, n_rows) for key in range(n_keys)}
-    for start in range(0, n_rows, block):
+    for begin in range(0, n_rows, block):
         for key, (X, y) in table.items():
-            part = slice(start, start + block)
-            fleet.learn(key, X[part], y[part], source=SOURCE, epoch=1, seq=start)
+            part = slice(begin, begin + block)
+            fleet.learn(key, X[part], y[part], source=SOURCE, epoch=1, seq=begin)
             time.sleep(pause)
     fleet.flush()
 
 
+def discard_models(fleet):
+    """Close the groups of a fleet in this process without storing models, as a kill would."""
+    shard = fleet._backend._shard
+    for number in list(shard._groups):
+        shard._drop(number)
+
+
+def abandon(fleet):
+    """Leave a fleet in this process as a killed process would."""
+    discard_models(fleet)
+    fleet._directory.close()
+
+
+def worker_ids(fleet):
+    """Return the process ids of the workers of a fleet on Ray."""
+    return [int(worker.query("pid")) for worker in fleet._backend._workers]
+
+
 def start(processes, *arguments):
-    """Start such a process; it says "open" when it begins to learn, and "done" at the end."""
+    """Start the process; it prints "open" when it begins to learn, and "done" at the end."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.helpers.fleet_process", *map(str, arguments)],
         stdout=subprocess.PIPE,
@@ -55,27 +71,26 @@ def start(processes, *arguments):
 
 
 def workers_of(driver):
-    """Return the ids of the processes of Ray that work for a driver, and descend from it."""
+    """Return the ids of the Ray worker processes that descend from a driver."""
     parents = {}
     workers = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            parents[int(folder.name)] = int(
-                (folder / "stat").read_text().rpartition(")")[2].split()[1]
-            )
+            stat = (folder / "stat").read_text()
+            parents[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
             if b"RayWorker" in (folder / "cmdline").read_bytes():
                 workers.append(int(folder.name))
         except (OSError, ValueError):
-            continue  # it has ended meanwhile
-    return [worker for worker in workers if driver in _line(worker, parents)]
+            continue  # the process has ended
+    return [worker for worker in workers if driver in _ancestors(worker, parents)]
 
 
-def _line(process, parents):
-    line = []
+def _ancestors(process, parents):
+    ancestors = []
     while process in parents:
         process = parents[process]
-        line.append(process)
-    return line
+        ancestors.append(process)
+    return ancestors
 
 
 def main(folder, workers, n_keys, n_rows, block, every, resident, pause):

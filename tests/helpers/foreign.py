@@ -1,7 +1,4 @@
-"""A client and a set of frames written from the protocol page alone.
-
-Struct, zlib, MessagePack, zmq.
-"""
+"""Frames and a client of LS1, written from docs/wire.md alone."""
 
 from __future__ import annotations
 
@@ -40,7 +37,7 @@ def hello(source, epoch, **more):
 
 
 def schema(source, features, classes=None, *, task="classification", units=None, schema_id=1):
-    note = {
+    content = {
         "schema_id": schema_id,
         "task": task,
         "features": features,
@@ -48,7 +45,7 @@ def schema(source, features, classes=None, *, task="classification", units=None,
         "classes": classes,
         "dtype": "float32",
     }
-    return frames(source, 4, msgspec.msgpack.encode(note))
+    return frames(source, 4, msgspec.msgpack.encode(content))
 
 
 def rows(source, seq, table, labels=None, *, regression=False, kind=None, t=math.nan):
@@ -68,7 +65,7 @@ def late(source, seq, pairs, *, regression=False):
 
 
 class Answer:
-    """One decoded answer."""
+    """A decoded answer."""
 
     def __init__(self, parts):
         topic, header, payload = parts
@@ -79,7 +76,7 @@ class Answer:
         self.payload = payload
 
     @property
-    def note(self) -> Any:
+    def content(self) -> Any:
         return msgspec.msgpack.decode(self.payload)
 
     @property
@@ -87,11 +84,12 @@ class Answer:
         return np.frombuffer(self.payload, "<f4").reshape(self.n_rows, self.n_features)
 
     def __repr__(self):
-        return f"Answer(kind={self.kind}, seq={self.seq}, {self.note if self.kind in (6, 9) else self.n_rows})"
+        what = self.content if self.kind in (6, 9) else self.n_rows
+        return f"Answer(kind={self.kind}, seq={self.seq}, {what})"
 
 
 class Client:
-    """A DEALER, with what else is to be set on its socket."""
+    """A DEALER socket with options."""
 
     def __init__(self, context, address, **options):
         self.socket = context.socket(zmq.DEALER)

@@ -1,7 +1,9 @@
-"""Fixed runs that golden files are made from: models of every kind on streams that depend on nothing but numpy.
+"""Fixed runs that golden files are made from.
 
-The parameters are spelled as in release 0.2, where the constructor took all of them; `split_parameters` sorts them
-into the constructor's own and those of `AdvancedOptions`.
+Models of every kind on streams that depend on nothing but numpy.
+
+The parameters are spelled as in release 0.2, where the constructor took all of them;
+`split_parameters` sorts them into the constructor's own and those of `AdvancedOptions`.
 """
 
 from __future__ import annotations
@@ -95,12 +97,13 @@ LATE = {
 
 ADVANCED = {
     "credit", "readout", "readout_layers", "cluster_size", "perturbation_std", "orthogonality",
-    "receptive_fields", "tau", "tau_trace", "gain", "window", "leaks", "plastic", "reset", "dt", "rank",
+    "receptive_fields", "tau", "tau_trace", "gain", "window", "leaks", "plastic", "reset", "dt",
+    "rank",
 }  # fmt: skip
 
 
 def split_parameters(parameters):
-    """Return the parameters of 0.2 as constructor arguments of 0.3, those for `AdvancedOptions` apart."""
+    """Return the parameters of 0.2 as those of 0.3 and of `AdvancedOptions`."""
     advanced = {name: value for name, value in parameters.items() if name in ADVANCED}
     own = {name: value for name, value in parameters.items() if name not in ADVANCED}
     if own.pop("n_input_clusters", 0):
@@ -161,7 +164,10 @@ def by_name(name):
 
 
 def learn(model, name, begin, end):
-    """Let a model predict and learn rows `begin` to `end`; return what it predicted, one row of numbers each."""
+    """Let a model predict and learn rows `begin` to `end`.
+
+    Return what it predicted, one row of numbers each.
+    """
     if name in LATE:
         return _learn_late(model, name, begin, end)
     if not by_name(name):

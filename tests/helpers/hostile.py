@@ -1,4 +1,4 @@
-"""Messages of every kind, damage to them, and connections that talk nonsense."""
+"""Messages of every kind, damaged messages, and connections that send garbage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.helpers import foreign
 
 
 def damaged(rng, parts):
-    """One message with a bit flipped, a frame cut, dropped, doubled or exchanged."""
+    """Return a message with flipped bits, and frames that are cut, extended, added or exchanged."""
     parts = [bytearray(p) for p in parts]
     for _ in range(rng.integers(1, 4)):
         at = rng.integers(len(parts))
@@ -30,13 +30,13 @@ def damaged(rng, parts):
                 parts.insert(at, bytearray(rng.bytes(rng.integers(0, 40))))
             case _:
                 parts[at], parts[0] = parts[0], parts[at]
-    if rng.random() < 0.3 and len(parts) == 3 and len(parts[1]) == 32:  # get past the checksum
+    if rng.random() < 0.3 and len(parts) == 3 and len(parts[1]) == 32:  # with a valid checksum
         parts[1][28:] = struct.pack("<I", foreign.zlib.crc32(bytes(parts[2])))
     return [bytes(p) for p in parts]
 
 
 def honest():
-    """Messages of every kind."""
+    """Return messages of every kind."""
     return [
         foreign.hello("s", 5, predict=True),
         foreign.schema("s", ["a", "b"], ["n", "y"], units=["m", "s"]),
@@ -53,7 +53,7 @@ def honest():
 
 
 def intrude(address, n, stop):
-    """Open n connections that talk nonsense, half a handshake, or nothing at all."""
+    """Open n connections that send garbage, half a handshake, or nothing."""
     ip, _, port = address.removeprefix("tcp://").rpartition(":")
     held = []
     for i in range(n):

@@ -1,4 +1,4 @@
-"""A source process for the kill tests: rows that depend on their number alone.
+"""A sender process for the kill tests; each row depends on its number only.
 
 Usage: python live_source.py ADDRESS N_ROWS
 """
@@ -18,7 +18,7 @@ ROWS_PER_SECOND = 2000
 
 
 def table(n, seed=0):
-    """All rows and their labels."""
+    """Return rows and their labels."""
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 3, n)
     X = (rng.normal(size=(n, 8)) + y[:, None]).astype(np.float32)
@@ -30,9 +30,7 @@ def main(address, n):
     from loco_stream.connectors import ZMQSender
 
     X, y = table(n)
-    sizes = np.random.default_rng(
-        None
-    )  # block boundaries differ from run to run, and must not matter
+    sizes = np.random.default_rng(None)  # block boundaries must not matter
     with ZMQSender(
         address,
         name=NAME,
@@ -41,7 +39,7 @@ def main(address, n):
         reliable=True,
         epoch=EPOCH,
         linger=300.0,
-        buffer=512,  # so that it stays at work as long as the engine does
+        buffer=512,  # so that it does not run ahead of the engine
     ) as sender:
         at = sender.connect()
         while at < n:

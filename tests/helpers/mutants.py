@@ -1,10 +1,10 @@
-"""Model files with right checksums and wrong content.
+"""Model files with valid checksums and impossible content.
 
 Each loads and works, or is refused with `CheckpointError`.
 
     python -m tests.helpers.mutants FIRST COUNT
 
-Run by itself, so that memory is limited and a crash is seen as one.
+It runs in a process of its own, so that memory is limited and a crash is seen as one.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from pathlib import Path
 
 import numpy as np
 
-from loco_stream import LOCOClassifier, LOCORegressor, load, save
+from loco_stream import LOCORegressor, load, save
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.persistence.format import decode_plain, encode_plain
 from loco_stream.persistence.migrations import VERSION
+from tests.helpers.models import classifier, regressor
 
 LIMIT = 2**31
 PREFIX = struct.Struct("<8sHHI")
@@ -96,6 +97,14 @@ VALUES = [
     ["a", "b"],
 ]
 NAMES = ["a", "b", "c"]
+OFTEN = [
+    "counts",
+    "net.n_post",
+    "net.gain",
+    "snapshots.counters",
+    "statistics.squares",
+    "experts.least_squares.leaks",
+]
 OTHER_NAMES = [
     NAMES[:2],
     [*NAMES, "d"],
@@ -114,29 +123,28 @@ def base_files(folder: Path) -> list[bytes]:
     X = rng.normal(size=(60, 3))
     y = rng.integers(0, 3, 60)
     models = [
-        LOCOClassifier(hidden_sizes=(6,), cluster_size=4, seed=1),
-        LOCOClassifier(
+        classifier(hidden_sizes=(6,), cluster_size=4, seed=1),
+        classifier(
             hidden_sizes=(4, 4, 4), receptive_fields=1, readout_layers="last", neuron="alif"
         ),
-        LOCOClassifier(
+        classifier(
             hidden_sizes=(5, 4),
+            projection="clusters",
             n_input_clusters=3,
             rank=2,
             credit="learned",
             readout_layers="hidden",
         ),
-        LOCOClassifier(
-            hidden_sizes=(4,), readout="delta", credit="perturbation", neuron="izhikevich"
-        ),
-        LOCORegressor(hidden_sizes=(6,), seed=2),
-        LOCOClassifier(
+        classifier(hidden_sizes=(4,), readout="delta", credit="perturbation", neuron="izhikevich"),
+        regressor(hidden_sizes=(6,), seed=2),
+        classifier(
             hidden_sizes=(6,),
             memory=(1.0, 20.0),
             max_delay=3,
             neighbors=20,
             class_weight="balanced",
         ),
-        LOCORegressor(hidden_sizes=(4,), memory=(2.0, 8.0), neighbors=10),
+        regressor(hidden_sizes=(4,), memory=(2.0, 8.0), neighbors=10),
     ]
     contents = []
     for model in models:
@@ -192,15 +200,7 @@ def joined(header: dict, arrays: dict) -> bytes:
 
 def one_number(arrays: dict, draw: random.Random) -> None:
     """Set a number, a row or all of an array to an extreme."""
-    entry = arrays[
-        draw.choice(
-            [
-                *arrays,
-                *["counts", "net.sizes", "net.gains", "recall.clock", "statistics", "bank.members"]
-                * 3,
-            ]
-        )
-    ]
+    entry = arrays[draw.choice([*arrays, *OFTEN * 3])]
     array = np.frombuffer(entry[2], entry[0]).copy()
     if array.size == 0:
         return
@@ -227,35 +227,38 @@ def another_shape(arrays: dict, draw: random.Random) -> None:
     elif kind == 1 and entry[1]:
         axis = draw.randrange(len(entry[1]))
         entry[1][axis] = max(0, entry[1][axis] + draw.choice([-1, 1, 2, 64]))
-        if math.prod(entry[1]) < 2**20:  # else spoiled before
+        if math.prod(entry[1]) < 2**20:  # not damaged before
             entry[2] = bytes(math.prod(entry[1]) * (4 if entry[0].endswith("4") else 8))
     elif kind == 2:
         entry[0] = draw.choice(TYPES)
     elif kind == 3:
         del arrays[name]
     else:
-        arrays[draw.choice(["x", "net.sizes ", *arrays])] = copy.deepcopy(entry)
+        arrays[draw.choice(["x", "net.n_post ", *arrays])] = copy.deepcopy(entry)
 
 
 def another_setting(config: dict, draw: random.Random) -> None:
-    """Change a setting, or the names of features and classes."""
-    inside = draw.random() < 0.7
-    target = config["parameters"] if inside else config
+    """Change an option, or the names of features and classes."""
+    where = draw.random()
+    target = config
+    if where < 0.7:
+        target = config["parameters"]
+    if where < 0.35 and isinstance(target.get("advanced"), dict):
+        target = target["advanced"]
     key = draw.choice([*target, "more"])
     target[key] = draw.choice(VALUES)
-    if not inside and key in ("features", "classes") and draw.random() < 0.5:
+    if target is config and key in ("features", "classes") and draw.random() < 0.5:
         target[key] = draw.choice(OTHER_NAMES)
 
 
 def structured(content: bytes, draw: random.Random) -> bytes:
-    """Change the content where it means something."""
+    """Change numbers, arrays, options or names."""
     header, arrays = split(content)
     for _ in range(draw.choice([1, 1, 1, 2, 3])):
         kind = draw.random()
         if kind < 0.5 and "counts" in arrays:
-            with contextlib.suppress(
-                KeyError, TypeError, ValueError, OverflowError
-            ):  # spoiled before
+            # It may have been damaged before.
+            with contextlib.suppress(KeyError, TypeError, ValueError, OverflowError):
                 one_number(arrays, draw)
         elif kind < 0.7 and arrays:
             another_shape(arrays, draw)
@@ -281,7 +284,7 @@ def check(path: Path, content: bytes) -> bool:
         model.predict_one(x)
         model.learn_one(x, y)
     model.predict_array(np.ones((2, 3)), features=NAMES)
-    with contextlib.suppress(InputError):  # where weights of 1e300 said it
+    with contextlib.suppress(InputError):  # predictions by weights of 1e300
         model.learn_one(model.observe_one(ROWS[0][0]), ROWS[0][1])
     model.enter_sequence("another")
     model.explain_one(ROWS[0][0])
@@ -304,7 +307,7 @@ def main(first: int, count: int) -> None:
             draw = random.Random(seed)
             mutate = draw.choice([flipped, structured, structured])
             mutant = signed(mutate(draw.choice(contents), draw))
-            signal.alarm(60)  # a mutant that holds the reader ends the run
+            signal.alarm(60)  # a file that blocks the reader ends the run
             try:
                 loaded += check(folder / "mutant.loco", mutant)
             except Exception as error:

@@ -1,20 +1,20 @@
-"""Slow, plain float64 twins of the learning engine.
+"""Slow, plain float64 twins of the learner's kernels.
 
-Textbook formulas, full matrices, nothing clever.
+Textbook formulas and full matrices.
 """
 
 import math
 
 import numpy as np
 
-from loco_stream.learner import encoding as encode
-from loco_stream.learner.plasticity import prototypes
-from loco_stream.learner.plasticity import weight_bounds as restraint
-from loco_stream.learner.readout import gate, least_squares, log_loss, mixture, naive_bayes
-from loco_stream.learner.readout.neighbors import LEAST, SOFTNESS
-from loco_stream.learner.readout.stack import STACK_LEAK
+from loco_stream.learner import encoding
+from loco_stream.learner.plasticity import weight_bounds
+from loco_stream.learner.plasticity.projections import clusters
+from loco_stream.learner.readout import calibration, gate, mixture, stacks
+from loco_stream.learner.readout.experts import _search, least_squares, naive_bayes
+from loco_stream.learner.readout.softmax import SHARPNESS
 from loco_stream.neurons.spikes import LEAK_SHARE, MOST_SPIKES
-from loco_stream.options import HEAD_START, LASTING, NEAREST, NOISES, POWERS
+from loco_stream.numbers import LARGEST
 
 # Encoding
 
@@ -27,77 +27,75 @@ class Feature:
         self.low = math.inf
         self.high = -math.inf
         self.beyond = 0.0
-        self.spread = None  # set when a settled constant feature moves
+        self.later_variance = None  # set when a settled constant feature moves
 
     @property
-    def moments(self):
+    def statistics(self):
         """Return mean and population variance."""
         if not self.values:
             return 0.0, 0.0
-        variance = np.mean((np.array(self.values) - np.mean(self.values)) ** 2)
-        return float(np.mean(self.values)), float(variance if self.spread is None else self.spread)
+        mean = float(np.mean(self.values))
+        variance = float(np.mean((np.array(self.values) - mean) ** 2))
+        return mean, variance if self.later_variance is None else float(self.later_variance)
 
     def scale(self, value):
         """Return standard deviations from the mean; beyond the clip their logarithm."""
-        mean, variance = self.moments
+        mean, variance = self.statistics
         if is_masked(value) or variance == 0.0:
             return 0.0
         z = (value - mean) / math.sqrt(variance)
-        size = abs(z)
-        return (
-            z
-            if size <= encode.CLIP
-            else math.copysign(encode.CLIP + math.log(size / encode.CLIP), z)
-        )
+        clip = encoding.CLIP
+        return z if abs(z) <= clip else math.copysign(clip + math.log(abs(z) / clip), z)
 
     @property
-    def span(self):
+    def bounded_range(self):
         """Return the range in standard deviations."""
         return self.scale(self.high) - self.scale(self.low) if self.values else 0.0
 
     def intensity(self, value):
-        """Return the value's place in the running range."""
+        """Return the value's position in the running range."""
         if is_masked(value) or not self.high > self.low:
             return 0.0
         return float(np.clip((value - self.low) / (self.high - self.low), 0.0, 1.0))
 
-    def take(self, value, clipped=None, reopen=encode.REOPEN):
-        """Take a value in; returns whether it was masked."""
+    def learn(self, value, clipped=None, reopen=encoding.REOPEN):
+        """Take a value into the statistics; return whether it was masked."""
         if is_masked(value):
             return True
-        clipped = abs(self.scale(value)) >= encode.CLIP if clipped is None else clipped
+        clipped = abs(self.scale(value)) >= encoding.CLIP if clipped is None else clipped
         self.low = min(self.low, value)
         self.high = max(self.high, value)
-        mean, variance = self.moments
-        if len(self.values) < encode.SETTLE:
+        mean, variance = self.statistics
+        if len(self.values) < encoding.SETTLE:
             self.values.append(value)
         elif variance == 0.0:
-            self.spread = (value - mean) ** 2
+            self.later_variance = (value - mean) ** 2
         else:
-            self.beyond += encode.FADE * (clipped - self.beyond)
+            self.beyond += encoding.RATE * (clipped - self.beyond)
             if self.beyond > reopen:
                 self.values = [value]
                 self.low = value
                 self.high = value
                 self.beyond = 0.0
-                self.spread = None
+                self.later_variance = None
         return False
 
 
 def is_masked(value):
-    return not (math.isfinite(value) and abs(value) <= encode.LARGEST)
+    return not (math.isfinite(value) and abs(value) <= LARGEST)
 
 
-def fields_code(x, scaled, n_fields):
+def encode_fields(x, scaled, n_fields):
     """Return the activation of every field above its threshold, rescaled to [0, 1].
 
-    0 where masked.
+    It is 0 where the value is masked.
     """
-    centres = np.linspace(-encode.FIELD_RANGE, encode.FIELD_RANGE, n_fields)
-    width = encode.FIELD_WIDTH * (centres[1] - centres[0])
-    place = np.clip(np.asarray(scaled, float), -encode.FIELD_RANGE, encode.FIELD_RANGE)
+    centres = np.linspace(-encoding.FIELD_RANGE, encoding.FIELD_RANGE, n_fields)
+    width = encoding.FIELD_WIDTH * (centres[1] - centres[0])
+    place = np.clip(np.asarray(scaled, float), -encoding.FIELD_RANGE, encoding.FIELD_RANGE)
     activation = np.exp(-0.5 * ((place[:, None] - centres) / width) ** 2)
-    lines = np.maximum((activation - encode.FIELD_THRESHOLD) / (1.0 - encode.FIELD_THRESHOLD), 0.0)
+    threshold = encoding.FIELD_THRESHOLD
+    lines = np.maximum((activation - threshold) / (1.0 - threshold), 0.0)
     return (lines * [[not is_masked(value)] for value in x]).ravel()
 
 
@@ -105,7 +103,7 @@ def fields_code(x, scaled, n_fields):
 
 
 def level(drive, window, tau):
-    """Return where the membrane settles under a drive in thresholds a window."""
+    """Return where the membrane settles under a drive in thresholds per window."""
     return drive * tau / window + LEAK_SHARE
 
 
@@ -125,11 +123,17 @@ def trace(times, window, tau_trace):
     return float(2.0 * (np.exp(-since / tau_trace) - np.exp(-2.0 * since / tau_trace)).sum())
 
 
-# The rule
+def settle_gain(power, gain, weighted, n_seen, target):
+    """Return a layer's mean square drive after a row, and its gain, which stays where that is 0."""
+    power = (n_seen * power + np.mean(np.square(weighted))) / (n_seen + 1)
+    return power, target / math.sqrt(power) if power > 0.0 else gain
+
+
+# Plasticity
 
 
 def hadamard(n):
-    """Return the Hadamard matrix of Sylvester."""
+    """Return Sylvester's Hadamard matrix."""
     matrix = np.ones((1, 1))
     while len(matrix) < n:
         matrix = np.block([[matrix, matrix], [matrix, -matrix]])
@@ -140,8 +144,8 @@ def blocks_of(n, block):
     return [slice(start, min(start + block, n)) for start in range(0, n, block)]
 
 
-def full(projector, block):
-    """Return the whole matrix of a projector that is stored as blocks along the diagonal, and zeros elsewhere."""
+def full_projector(projector, block):
+    """Return the whole matrix of a projector that is stored as blocks along its diagonal."""
     n = len(projector)
     matrix = np.zeros((n, n))
     for part in blocks_of(n, block):
@@ -152,7 +156,7 @@ def full(projector, block):
 def change_projector(p, x, block, power, orthogonality, leak):
     """Return P after an input.
 
-    Each block that it reaches loses it and drifts back to the identity.
+    Each block that it reaches loses its direction and drifts back to the identity.
     """
     p = p.copy()
     for part in blocks_of(len(x), block):
@@ -164,51 +168,52 @@ def change_projector(p, x, block, power, orthogonality, leak):
     return p
 
 
-def change_weights(w, h, credit, rate, gain, power, energy, farthest):
-    """Return the weights after one step along the projected input h, or that of each synapse.
+def change_weights(w, h, credit, rate, gain, power, energy, max_move):
+    """Return the weights after one step along the projected input h, or the h of each synapse.
 
     `energy` is x'h.
     """
     move = rate * energy / (power + energy) * np.abs(credit).max()
-    rate *= min(1.0, farthest / max(move, 1e-300))
+    rate *= min(1.0, max_move / max(move, 1e-300))
     return w - rate / gain * np.reshape(h, (len(w), -1)) * credit / (power + energy)
 
 
-def restrained(w, plastic, n_seen):
-    """Return the weights when the neuron whose turn it is, of the share that is plastic, was kept within bounds."""
-    w, n = w.copy(), math.ceil(plastic * w.shape[1])
+def bound_neuron(w, plastic, n_seen):
+    """Return the weights after the row's neuron, one of the plastic share, was bounded."""
+    w = w.copy()
+    n = math.ceil(plastic * w.shape[1])
     column = w[:, n_seen % n - n]  # a view
-    column -= max(column.mean() - restraint.STEADY / math.sqrt(len(w)), 0.0)
-    column *= min(1.0, restraint.LONGEST / np.linalg.norm(column))
+    column -= max(column.mean() - weight_bounds.MAX_CONSTANT / math.sqrt(len(w)), 0.0)
+    column *= min(1.0, weight_bounds.MAX_NORM / np.linalg.norm(column))
     return w
 
 
-def projector(others, floor):
-    """Return the n x n matrix that takes away a ridge regression on the rows of `others`."""
+def away_from(others, floor):
+    """Return the n x n matrix that subtracts a ridge regression on the rows of `others`."""
     c = np.asarray(others, np.float64).T
     n, k = c.shape
     return np.eye(n) - c @ np.linalg.solve(c.T @ c + floor * np.eye(k), c.T)
 
 
-def project_trace(x, directions, rank, cluster, ridge):
-    """Return the trace without its part in the rows of clusters other than `cluster`."""
+def remove_other_clusters(x, directions, rank, cluster, ridge):
+    """Return the input without its part in the directions of clusters other than `cluster`."""
     rows = np.asarray(directions, np.float64)
     floor = ridge * (rows**2).sum() / len(rows) + 1e-9
     others = np.delete(rows, range(cluster * rank, (cluster + 1) * rank), axis=0)
-    return projector(others, floor) @ x
+    return away_from(others, floor) @ x
 
 
 def choose_cluster(x, means, n_clusters):
     if not np.any(x):
         return -1
     cosines = [m @ x / np.linalg.norm(m) / np.linalg.norm(x) if np.any(m) else -1.0 for m in means]
-    if (not cosines or max(cosines) < prototypes.RECRUIT_BELOW) and len(means) < n_clusters:
+    if (not cosines or max(cosines) < clusters.RECRUIT_BELOW) and len(means) < n_clusters:
         return len(means)
     return int(np.argmax(cosines))
 
 
 def learn_directions(x, rows, rate):
-    """Return the moved rows of one cluster."""
+    """Return the directions of a cluster after they moved towards an input."""
     rows = np.array(rows, np.float64)
     rows[0] += rate * (x - rows[0])
     rest = x - rows[0]
@@ -222,7 +227,10 @@ def learn_directions(x, rows, rate):
 
 
 def learn_feedback(feedback, traces, noise, change, size, rate, n_learned):
-    """Return the feedback after one normalised least-mean-squares step of the change on the noise of who fired."""
+    """Return the feedback after one normalised least-mean-squares step.
+
+    The change of the outputs is regressed on the noise of the neurons that fired.
+    """
     regressor = noise * (traces > 0)
     rest = change - regressor @ feedback
     step = rate * np.outer(regressor, rest) / (size**2 * (1.0 + rate * (traces > 0).sum()))
@@ -230,22 +238,19 @@ def learn_feedback(feedback, traces, noise, change, size, rate, n_learned):
     return feedback + step
 
 
-def learn_from_loss(feedback, traces, noise, rise, error, size, rate, least):
-    """Return the feedback after one normalised least-mean-squares step of the loss's rise on noise times error."""
+def learn_from_loss(feedback, traces, noise, change, error, size, rate, min_squared_error):
+    """Return the feedback after one normalised least-mean-squares step.
+
+    The change of the loss is regressed on noise times error.
+    """
     regressor = np.outer(noise * (traces > 0), error)
-    rest = rise - np.sum(regressor * feedback)
-    return feedback + rate * rest * regressor / (
-        size**2 * (least + error @ error) * (1.0 + rate * (traces > 0).sum())
-    )
+    rest = change - np.sum(regressor * feedback)
+    n_firing = (traces > 0).sum()
+    scale = size**2 * (min_squared_error + error @ error) * (1.0 + rate * n_firing)
+    return feedback + rate * rest * regressor / scale
 
 
-def settle(power, gain, weighted, n_seen, target):
-    """Return a layer's mean square drive after a row, and its gain, which stands while there was none."""
-    power = (n_seen * power + np.mean(np.square(weighted))) / (n_seen + 1)
-    return power, target / math.sqrt(power) if power > 0.0 else gain
-
-
-# The readout
+# Experts
 
 
 def softmax(scores):
@@ -263,14 +268,15 @@ def loss(scores, target, regression):
 def residuals(target, squares, logits, last_seen, n_seen, leak):
     """Return what the two sets of outputs of a member lack.
 
-    None stands for no second loss or no classes.
+    `logits` is None without a second loss, `last_seen` is None without classes.
     """
-    open_ = np.ones(len(target), bool)
-    if last_seen is not None and leak >= LASTING:
-        open_ = n_seen - last_seen < least_squares.RECENT_SAMPLES
-    lack = [np.where(open_, target - squares, 0.0)]
+    learns = np.ones(len(target), bool)
+    if last_seen is not None and leak >= least_squares.LASTING_LEAK:
+        learns = n_seen - last_seen < least_squares.RECENT_ROWS
+    lack = [np.where(learns, target - squares, 0.0)]
     if logits is not None:
-        lack.append(np.where(open_, least_squares.LOG_LOSS_STEP * (target - softmax(logits)), 0.0))
+        step = least_squares.LOG_LOSS_STEP * (target - softmax(logits))
+        lack.append(np.where(learns, step, 0.0))
     return lack
 
 
@@ -293,74 +299,14 @@ def logistic_update(p, w, x, proba, target):
     return p - curvature * scale * np.outer(k, k), w + scale * np.outer(k, target - proba)
 
 
-def stack_update(p, stack, members, target, prior, share=1.0):
-    """Return projector and stack.
-
-    `members` is (members, classes), `share` of an observation a class.
-    """
-    for outputs, wanted in zip(members.T, target, strict=True):
-        k = p @ outputs / (1.0 / share + outputs @ p @ outputs)
-        stack = stack + k * (wanted - outputs @ stack)
-        p = p - np.outer(k, outputs @ p)
-    leak = share * STACK_LEAK
-    return (1.0 - leak) * p + leak * prior * np.eye(len(stack)), stack
-
-
-def sharpened(n_blocks, n_says=0):
-    """Return by how much each block of outputs counts before its weight.
-
-    Least squares, then log-loss; says last.
-    """
-    squares = (np.arange(n_blocks) % 2 == 0) & (np.arange(n_blocks) < n_blocks - n_says)
-    return np.where(squares, log_loss.SHARPNESS, 1.0)
-
-
-def log_stack_update(weights, powers, blocks, error, n_says=0, share=1.0):
-    """Return weights and mean squares after `share` of a normalised gradient step.
-
-    `blocks` is (blocks, classes).
-    """
-    slopes = sharpened(len(blocks), n_says) * (blocks @ error)
-    powers = powers + share * log_loss.STACK_FADE * (slopes**2 - powers)
-    return weights - share * log_loss.STACK_RATE * slopes / np.sqrt(powers), powers
-
-
-def mix(evidence, experts):
-    """Return the mean of the experts' probabilities, weighted by their likelihood."""
-    return softmax(evidence) @ experts
-
-
-def judge(evidence, experts, label, n_seen, share=1.0, prior=0.0):
-    n = n_seen + 1
-    fade = min(mixture.FADE, n / (n + mixture.EARLY))
-    kept = 1.0 - share * (1.0 - fade)
-    return (
-        kept * evidence
-        + (1.0 - kept) * prior
-        + share * np.log(np.maximum(experts[:, label], mixture.LEAST))
-    )
-
-
-def corrections(proba):
-    """Return the probabilities (powers * noises, classes) under every correction."""
-    raised = [proba**power / (proba**power).sum() for power in POWERS]
-    return np.array([(1.0 - noise) * p + noise / len(proba) for p in raised for noise in NOISES])
-
-
-def no_correction():
-    """Return the log-odds of every correction at the start."""
-    start = np.zeros((len(POWERS), len(NOISES)))
-    start[POWERS.index(1.0), NOISES.index(0.0)] = HEAD_START
-    return start.ravel()
-
-
 def level_unknown(scores, n_known):
+    """Give classes from `n_known` on the lowest of the known scores."""
     lowest = scores[:n_known].min() if n_known else 0.0
     return np.where(np.arange(len(scores)) < n_known, scores, lowest)
 
 
 class Gaussian:
-    """What naive Bayes knows of one class: rows, mean and mean square deviation of each feature."""
+    """One class of naive Bayes: rows, and mean and mean squared deviation of each feature."""
 
     def __init__(self, n_features):
         self.n = 0
@@ -369,27 +315,25 @@ class Gaussian:
 
     @property
     def variance(self):
-        """That of the rows and of so many with variance 1."""
-        return (self.n * self.square + naive_bayes.PRIOR) / (self.n + naive_bayes.PRIOR)
+        """Return the variance of the rows and of `PRIOR_ROWS` rows of variance 1."""
+        prior = naive_bayes.PRIOR_ROWS
+        return (self.n * self.square + prior) / (self.n + prior)
 
     def log_density(self, z):
-        rest = np.clip(z, -naive_bayes.REACH, naive_bayes.REACH) - self.mean
+        rest = np.clip(z, -naive_bayes.CLIP, naive_bayes.CLIP) - self.mean
         return -0.5 * np.sum(rest**2 / self.variance + np.log(self.variance))
 
     def learn(self, z):
-        self.n = min(self.n + 1, naive_bayes.MEMORY)
-        rest = np.clip(z, -naive_bayes.REACH, naive_bayes.REACH) - self.mean
+        self.n = min(self.n + 1, naive_bayes.MEMORY_ROWS)
+        rest = np.clip(z, -naive_bayes.CLIP, naive_bayes.CLIP) - self.mean
         self.mean = self.mean + rest / (self.n + 1)
         self.square = self.square + (rest**2 * self.n / (self.n + 1) - self.square) / self.n
-
-
-# Neighbours
 
 
 def running_range(values, size):
     """Return the running range of values, the latest last.
 
-    One outlier doubles it, and it shrinks slowly.
+    One outlier at most doubles it, and it shrinks slowly.
     """
     low = high = values[0]
     for value in values[1:]:
@@ -403,45 +347,117 @@ def running_range(values, size):
     return low, high
 
 
-def neighbors(x, rows, spans, most=NEAREST):
-    """Return the places of the nearest rows, at most so many, and their votes."""
-    counts = ~np.isnan(x) & (spans > 0)
-    squares = ((((rows - x) / np.where(spans > 0, spans, 1.0))[:, counts]) ** 2).sum(axis=1)
+def nearest(x, rows, ranges, most=_search.NEAREST):
+    """Return the positions of the nearest rows, at most so many, and the weight of their votes."""
+    counts = ~np.isnan(x) & (ranges > 0)
+    squares = ((((rows - x) / np.where(ranges > 0, ranges, 1.0))[:, counts]) ** 2).sum(axis=1)
     places = np.argsort(squares, kind="stable")[:most]
-    if len(places) == 0 or squares[places[-1]] == 0:
-        return places, np.ones(len(places))
-    furthest = squares[places[-1]]
-    return places, furthest / (squares[places] + SOFTNESS * furthest)
+    return places, vote_weights(squares[places])
 
 
-def said_classes(labels, votes, n_classes):
+def vote_weights(squares):
+    """Return the weight of each vote by squared distances in ascending order."""
+    if len(squares) == 0 or squares[-1] == 0:
+        return np.ones(len(squares))
+    return squares[-1] / (squares + _search.SOFTNESS * squares[-1])
+
+
+def vote_classes(labels, votes, n_classes):
     """Return the centred logarithm of each class's share of the votes."""
     if len(labels) == 0:
         return np.zeros(n_classes)
-    shares = np.bincount(labels, votes, n_classes) / votes.sum()
-    logs = np.log(np.maximum(shares, LEAST))
+    return centre_logs(np.bincount(labels, votes, n_classes) / votes.sum())
+
+
+def centre_logs(shares):
+    """Return the logarithms of shares, less their mean."""
+    logs = np.log(np.maximum(shares, _search.MIN_SHARE))
     return logs - logs.mean()
 
 
-# The gate
+# Stacks and mixture
 
 
-def dormancy(counts, last_seen, n_seen, rows_a_draw=1.0):
-    """Return whether hidden layers stand still, and which known classes are away for longer than chance explains."""
+def learn_stack(p, stack, members, target, prior, share=1.0):
+    """Return projector and stack; each class is `share` of an observation.
+
+    `members` is (members, classes).
+    """
+    for outputs, wanted in zip(members.T, target, strict=True):
+        k = p @ outputs / (1.0 / share + outputs @ p @ outputs)
+        stack = stack + k * (wanted - outputs @ stack)
+        p = p - np.outer(k, outputs @ p)
+    leak = share * stacks.STACK_LEAK
+    return (1.0 - leak) * p + leak * prior * np.eye(len(stack)), stack
+
+
+def sharpness(n_blocks, n_votes=0):
+    """Return the factor that turns each block of outputs into log-odds.
+
+    Blocks of least squares and log-loss alternate; the last `n_votes` are log-odds already.
+    """
+    squares = (np.arange(n_blocks) % 2 == 0) & (np.arange(n_blocks) < n_blocks - n_votes)
+    return np.where(squares, SHARPNESS, 1.0)
+
+
+def learn_log_stack(weights, powers, blocks, error, n_votes=0, share=1.0):
+    """Return weights and mean squares after `share` of a normalised gradient step.
+
+    `blocks` is (blocks, classes).
+    """
+    slopes = sharpness(len(blocks), n_votes) * (blocks @ error)
+    powers = powers + share * stacks.POWER_RATE * (slopes**2 - powers)
+    return weights - share * stacks.LOG_STACK_RATE * slopes / np.sqrt(powers), powers
+
+
+def mix(log_weights, opinions):
+    """Return the mean of the opinions, weighted by their likelihood."""
+    return softmax(log_weights) @ opinions
+
+
+def learn_mixture(log_weights, opinions, label, n_seen, share=1.0, prior=0.0):
+    """Return the log-weights after `share` of a label; they fade towards `prior`."""
+    n = n_seen + 1
+    decay = min(mixture.DECAY, n / (n + mixture.EARLY))
+    kept = 1.0 - share * (1.0 - decay)
+    gained = share * np.log(np.maximum(opinions[:, label], mixture.MIN_PROBABILITY))
+    return kept * log_weights + (1.0 - kept) * prior + gained
+
+
+def corrections(proba):
+    """Return the probabilities (powers * noises, classes) under every correction."""
+    raised = [proba**power / (proba**power).sum() for power in calibration.POWERS]
+    noises = calibration.NOISES
+    return np.array([(1.0 - noise) * p + noise / len(proba) for p in raised for noise in noises])
+
+
+def start_corrections():
+    """Return the log-odds of every correction at the start."""
+    start = np.zeros((len(calibration.POWERS), len(calibration.NOISES)))
+    unchanged = calibration.POWERS.index(1.0), calibration.NOISES.index(0.0)
+    start[unchanged] = calibration.HEAD_START
+    return start.ravel()
+
+
+# Gate
+
+
+def dormancy(counts, last_seen, n_seen, rows_per_draw=1.0):
+    """Return whether hidden layers stand still, and which known classes are dormant."""
     guarded = False
     dormant = np.zeros(len(counts))
     for c, (count, last) in enumerate(zip(counts, last_seen, strict=True)):
-        absence = (n_seen - last) / rows_a_draw
+        absence = (n_seen - last) / rows_per_draw
         if not gate.DORMANT_AFTER <= count < n_seen or absence < gate.GUARD_ABSENCE:
             continue
-        if (1.0 - count / n_seen) ** absence < math.exp(gate.DORMANT_ODDS):
+        if (1.0 - count / n_seen) ** absence < math.exp(gate.DORMANT_LOG_ODDS):
             guarded = True
             dormant[c] = absence >= gate.GATE_ABSENCE
     return guarded, dormant
 
 
-def newness_moments(moments, slow, fast, rate):
-    """Return the moments after one more pair of logarithms.
+def novelty_moments(moments, slow, fast, rate):
+    """Return the fading moments after one more pair of logarithms.
 
     Deviations are from the means before it.
     """
@@ -451,51 +467,53 @@ def newness_moments(moments, slow, fast, rate):
     return (1 - rate) * moments + rate * np.array([slow, fast, a * a, b * b, a * b])
 
 
-def newness(moments, slow, fast):
-    """Return the standardised residual of a linear regression of the fast member's logarithm on the slow one's."""
+def novelty(moments, slow, fast):
+    """Return the standardised residual of a regression of the fast logarithm on the slow one."""
     slow_mean, fast_mean, slow_variance, fast_variance, covariance = moments
     slope = covariance / slow_variance if slow_variance else 0.0
     residual = (fast - fast_mean) - slope * (slow - slow_mean)
-    return residual / math.sqrt(max(fast_variance - slope * covariance, gate.LEAST_VARIANCE))
+    return residual / math.sqrt(max(fast_variance - slope * covariance, gate.MIN_VARIANCE))
 
 
-def lead(slow, dormant):
+def margin(slow, dormant):
     """Return by how much the best dormant class leads the best of the others."""
-    asleep = slow[dormant > 0]
-    awake = slow[dormant == 0]
-    return asleep.max() - awake.max() if len(asleep) and len(awake) else 0.0
+    absent = slow[dormant > 0]
+    present = slow[dormant == 0]
+    return absent.max() - present.max() if len(absent) and len(present) else 0.0
 
 
-def lead_moments(leads):
-    """Return mean and variance of a list of leads, the latest fading slowest."""
-    mean = variance = 0.0
-    for n, value in enumerate(leads, 1):
-        rate = max(gate.FADE, 1.0 / n)
-        mean, before = (1 - rate) * mean + rate * value, mean
+def margin_moments(margins):
+    """Return mean and variance of a list of margins, in which the latest fades slowest."""
+    mean = 0.0
+    variance = 0.0
+    for n, value in enumerate(margins, 1):
+        rate = max(gate.RATE, 1.0 / n)
+        before = mean
+        mean = (1 - rate) * mean + rate * value
         variance = (1 - rate) * (variance + rate * (value - before) ** 2)
     return mean, variance
 
 
-def openness(evidence, dormant, retention):
+def activation(evidence, dormant, retention):
     """Return the logistic function of the evidence above its threshold."""
     threshold = (1 - retention) * (gate.DORMANT_THRESHOLD if dormant else gate.THRESHOLD)
     return 1 / (1 + math.exp(min((threshold - evidence) / gate.SOFTNESS, 700)))
 
 
-# Recall
+# Snapshots
 
 
-def recall_weights(weights, chances, share, back):
-    """Return the weights after a label: Bayes' rule, then one step of the Markov chain.
+def learn_posterior(posterior, chances, share, back):
+    """Return the posterior after a label: Bayes' rule, then one step of the Markov chain.
 
-    Weight 0 stays out.
+    A weight of 0 stays 0.
     """
-    posterior = weights * chances / (weights @ chances)
-    speaks = posterior > 0
-    n = len(weights)
+    posterior = posterior * chances / (posterior @ chances)
+    in_use = posterior > 0
+    n = len(posterior)
     chain = np.eye(n)  # from row to column
     for e in range(1, n):
-        if speaks[e]:
+        if in_use[e]:
             chain[0, 0] -= share
             chain[0, e] = share
             chain[e, e] = 1 - back
@@ -503,10 +521,10 @@ def recall_weights(weights, chances, share, back):
     return posterior @ chain
 
 
-def one_map(weights, traces, linear, capacity, first):
+def linear_map(weights, traces, linear, capacity, first):
     """Return the readout as one matrix (inputs, classes).
 
-    `traces` and `linear` are the members' side by side.
+    `traces` and `linear` hold the weights of the members side by side.
     """
     n_inputs = len(traces)
     padded = np.vstack([np.zeros((first, linear.shape[1])), linear])[:n_inputs]
@@ -514,8 +532,14 @@ def one_map(weights, traces, linear, capacity, first):
     return np.einsum("m,jmc->jc", weights, members)
 
 
+# Context
+
+
 def median_gap(gaps):
-    """Return the median of the first gaps, by steps of its logarithm that shrink and never go beyond the gap."""
+    """Return the running median of the first gaps.
+
+    Its logarithm moves by steps that shrink and never pass the gap.
+    """
     median = gaps[0]
     for n, gap in enumerate(gaps[1:300], start=2):
         median *= math.exp(np.clip(math.log(gap / median), -2.0 / n, 2.0 / n))
@@ -525,7 +549,7 @@ def median_gap(gaps):
 def gaps_between(last, t, gaps):
     """Return the time from `last` to `t` in median gaps.
 
-    1 where a time is missing or runs backwards.
+    It is 1 where a time is missing or runs backwards.
     """
     if math.isnan(last) or math.isnan(t) or t < last:
         return 1.0

@@ -1,4 +1,4 @@
-"""The label-free detector's statistics and the estimate of a change's beginning, as slow numpy."""
+"""Statistics of the input detector and the onset of a change, in slow numpy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class NaiveEnergy:
-    """Innovation of the log energy outside the running subspace, for inputs of at most 64 features."""
+    """Innovation of the log energy outside the subspace, for at most 64 features."""
 
     def __init__(self, width, rank):
         self.n = self.n_score = 0
@@ -54,7 +54,7 @@ class NaiveEnergy:
         return innovation
 
 
-def samples_since_rise(errors):
+def rows_since_rise(errors):
     """Return the tail length with the largest standardised rise of the mean, by trying all."""
     n = len(errors)
     best = -np.inf

@@ -8,82 +8,76 @@ import math
 
 import numpy as np
 
-from loco_stream.learner.arrays.init_weights import delayed_targets, start_weights
-from loco_stream.learner.arrays.state import GOLDEN
+from loco_stream.learner.arrays.init_weights import (
+    NEURON_CLUSTER,
+    UNDELAYED_EVERY,
+    delay_targets,
+    start_weights,
+)
+from loco_stream.learner.arrays.spec import specs
 from loco_stream.learner.context.delays import WHOLE_STEPS
-from loco_stream.learner.delayed_labels import weights as lateness
+from loco_stream.learner.context.traces import GOLDEN, TOWARDS_LONG
+from loco_stream.learner.delayed_labels import weights as delayed_labels
 from loco_stream.learner.encoding import CLIP, REOPEN_TARGET
 from loco_stream.learner.hidden import SETTLE
-from loco_stream.learner.plasticity.credit import (
-    ALWAYS_UNTIL,
-    BASELINE_FADE,
-    EVERY,
-    FEEDBACK_RATE,
-    LEAST_ERROR,
-)
+from loco_stream.learner.plasticity.delayed import POWER_ROWS
+from loco_stream.learner.plasticity.feedback import ALWAYS_UNTIL, EVERY, FEEDBACK_RATE
 from loco_stream.learner.plasticity.noise import draw_noise
-from loco_stream.learner.plasticity.prototypes import REFRESH, SLOWEST
-from loco_stream.learner.plasticity.update import POWER_ROWS
-from loco_stream.learner.plasticity.weight_bounds import FARTHEST, FARTHEST_WIDE
-from loco_stream.learner.readout import gate, intervals, log_loss, naive_bayes
-from loco_stream.learner.readout import snapshots as recall
-from loco_stream.learner.readout.ensemble import READOUT_RATE
-from loco_stream.learner.readout.neighbors import SHORT
-from loco_stream.learner.step import RANGE_MARGIN, TARGET_CLIP
-from loco_stream.options import (
-    COVERAGES,
-    FEW,
-    FEW_ROWS,
-    LASTING,
-    LEARNED,
+from loco_stream.learner.plasticity.perturbed_pass import BASELINE_RATE
+from loco_stream.learner.plasticity.projections import CLUSTERS, NO_PROJECTION, RECURSIVE
+from loco_stream.learner.plasticity.projections.clusters import MIN_RATE, REFRESH
+from loco_stream.learner.plasticity.rules import CREDIT_RULES
+from loco_stream.learner.plasticity.rules.perturbation import MIN_SQUARED_ERROR
+from loco_stream.learner.plasticity.weight_bounds import MAX_MOVE, MAX_MOVE_WIDE
+from loco_stream.learner.readout import gate, intervals, snapshots
+from loco_stream.learner.readout.experts import centroids, logistic, naive_bayes, neighbors
+from loco_stream.learner.readout.experts._search import FEW, NEAREST
+from loco_stream.learner.readout.experts.least_squares import (
+    DELTA_RATE,
+    LASTING_LEAK,
     LINEAR_LEAKS,
     LINEAR_PRIORS,
-    LOGISTIC_PRIOR,
-    MIRROR,
-    N_CENTROID_SAYS,
-    NEAREST,
-    NEURON_CLUSTER,
-    PERTURBATION,
     PRIORS,
-    PROMPT_EVERY,
-    SPACING,
-    STACK_POWER,
-    STACK_PRIOR,
-    START_SAY,
-    START_VOTES,
-    TOWARDS_LONG,
-    TRIAL,
-    WINDOW,
 )
+from loco_stream.learner.readout.intervals import COVERAGES, RESIDUALS
+from loco_stream.learner.readout.softmax import SHARPNESS
+from loco_stream.learner.readout.stacks import LOG_STACK_POWER, STACK_PRIOR
+from loco_stream.learner.settings import resolve
+from loco_stream.learner.step import RANGE_MARGIN, TARGET_CLIP
 from loco_stream.rng import derive_key
 from tests.helpers import naive
-from tests.helpers.doors import door
+from tests.helpers.jitted import jitted
 from tests.helpers.naive_centroids import Centroids
-from tests.helpers.naive_late import Events, LateValues
+from tests.helpers.naive_delayed import DelayedValues, Events
 
-draw = door(draw_noise)
+_draw_noise = jitted(draw_noise)
+_tick = jitted(snapshots.tick)
+_NONE = np.zeros(0)
+_COUNTERS = next(spec for spec in specs(snapshots.SnapshotState) if spec.name == "counters")
 
 
 class Member:
-    """One recursive member: its projector, its weights for each loss, what they say."""
+    """One recursive member: its projector, its weights for each loss, and its outputs."""
 
     def __init__(self, n_inputs, n_classes, n_losses, leak, prior):
-        self.p, self.leak, self.prior = prior * np.eye(n_inputs), leak, prior
+        self.p = prior * np.eye(n_inputs)
+        self.leak = leak
+        self.prior = prior
         self.weights = [np.zeros((n_inputs, n_classes)) for _ in range(n_losses)]
 
-    def say(self, z):
-        """Return the outputs of every loss, (losses, classes), and x'Px and that over prior x'x."""
+    def predict(self, z):
+        """Return the outputs of every loss, (losses, classes), and x'Px over prior x'x."""
         self.z = z
-        self.said = np.array([z @ w for w in self.weights])
-        self.q = z @ self.p @ z
-        return self.said, self.q, self.q / (self.prior * (z @ z))
+        self.outputs = np.array([z @ w for w in self.weights])
+        return self.outputs, z @ self.p @ z / (self.prior * (z @ z))
 
     def learn(self, target, last_seen, n_seen):
-        """Learn the target; return what its readout gained."""
+        """Learn the target; return the changes of the weights."""
         known = len(target)
-        logits = self.said[1][:known] if len(self.weights) > 1 else None
-        lack = naive.residuals(target, self.said[0][:known], logits, last_seen, n_seen, self.leak)
-        lack = [np.pad(rest, (0, self.said.shape[1] - known)) for rest in lack]
+        logits = self.outputs[1][:known] if len(self.weights) > 1 else None
+        squares = self.outputs[0][:known]
+        lack = naive.residuals(target, squares, logits, last_seen, n_seen, self.leak)
+        lack = [np.pad(rest, (0, self.outputs.shape[1] - known)) for rest in lack]
         before = self.weights
         self.p, self.weights = naive.recursive_update(
             self.p, before, self.z, lack, self.leak, self.prior
@@ -92,132 +86,139 @@ class Member:
 
 
 class Learner:
-    """A twin of a model with that config whose first row has `n_features` features.
+    """A twin of a model with these options whose first row has `n_features` features.
 
-    Labels are numbers in turn.
+    Labels are numbers in the order of their first rows.
     """
 
-    def __init__(self, config, n_features, n_classes, *, regression):
-        self.layout = config.layout_for(n_features)
-        self.settings = config.settings(
-            self.layout, regression=regression, seed_key=derive_key(config.seed or 0, 0)
-        )
-        s = self.settings
-        sizes = self.layout.hidden_sizes
+    def __init__(self, options, n_features, n_classes, *, regression):
+        self.layout = options.layout_for(n_features)
+        key = derive_key(options.seed or 0, 0)
+        self.settings = resolve(options, self.layout, regression=regression, seed_key=key)
+        self.credit_rule = CREDIT_RULES[self.settings.credit].name
         self.regression = regression
-        self.class_weight = config.class_weight
-        below = [n_features * s.n_fields, *sizes[:-1]]
-        self.sizes = sizes
-        self.borders = np.cumsum([0, *sizes])
-        self.weights = [
-            start_weights(s, layer, *pair)
-            for layer, pair in enumerate(zip(below, sizes, strict=True))
-        ]
-        self.projectors = [np.eye(n) for n in below]
-        self.blocks = [s.block] * len(sizes)
-        self.gains = [s.gain] * len(sizes)
-        self.drive_powers = [0.0] * len(sizes)
-        self.input_powers = [0.0] * len(sizes)
-        self.feedback = np.zeros((s.n_hidden, n_classes))
-        self.baseline = 0.0
-        self.n_draws = 0
-        self.features, self.target = [naive.Feature() for _ in range(n_features)], naive.Feature()
+        self.class_weight = options.class_weight
+        self.sizes = self.layout.hidden_sizes
+        self.borders = np.cumsum([0, *self.sizes])
         self.known = 0
         self.n_seen = 0
-        self.room = n_classes
+        self.capacity = n_classes
         self.counts = np.zeros(n_classes)
         self.last_seen = np.zeros(n_classes)
+        self.features = [naive.Feature() for _ in range(n_features)]
+        self.target = naive.Feature()
         self.residuals = []
         self.risks = 1.0 - np.array(COVERAGES)
-        self.prototypes = []
-        self.members_seen = []
-        self.inverses = [None] * len(sizes)
-        self._start_delays(below[0])
-        self._start_readout(n_features, n_classes)
+        n_lines = n_features * self.settings.n_fields
+        self._start_hidden(n_lines)
+        self._start_delays(n_lines)
+        self._start_context()
+        self._start_members(n_features, n_classes)
+        self._start_ensemble(n_features, n_classes)
+
+    def _start_hidden(self, n_lines):
+        s = self.settings
+        n_layers = len(self.sizes)
+        below = [n_lines, *self.sizes[:-1]]
+        pairs = zip(below, self.sizes, strict=True)
+        self.weights = [start_weights(s, layer, *pair) for layer, pair in enumerate(pairs)]
+        self.projectors = [np.eye(n) for n in below]
+        self.gains = [s.gain] * n_layers
+        self.drive_powers = [0.0] * n_layers
+        self.input_powers = [0.0] * n_layers
+        self.feedback = np.zeros((s.n_hidden, self.capacity))
+        self.loss_baseline = 0.0
+        self.n_draws = 0
+        self.clusters = []
+        self.cluster_sizes = []
+        self.inverses = [None] * n_layers
+
+    def _start_delays(self, n_lines):
+        """Draw the lag of every synapse of the first layer, (lines, neurons)."""
+        s = self.settings
+        n_post = self.sizes[0]
+        self.lags = np.zeros((n_lines, n_post), int)
+        if s.max_delay:
+            undelayed = np.zeros(n_post, bool)
+            if s.longest:
+                undelayed = np.arange(n_post) % UNDELAYED_EVERY == 1
+            n_undelayed = undelayed.sum()
+            rest = n_post - n_undelayed
+            ends = [(lag + 1) * rest // (s.max_delay + 1) for lag in range(s.max_delay + 1)]
+            of_rest = np.searchsorted(ends, np.arange(rest), side="right")
+            in_order = np.r_[np.zeros(n_undelayed, int), of_rest]
+            targets = delay_targets(s, n_lines, n_post)
+            np.put_along_axis(self.lags, targets, in_order[None, :], axis=1)
+            assert not self.lags[:, undelayed].any()
+        self.past = np.zeros((s.max_delay, n_lines))
+        self.run_of = (None, 0.0)
+
+    def _start_context(self):
+        s = self.settings
         ratio = s.longest / s.shortest if s.longest else 1.0
         odd = np.arange(s.n_hidden) % 2 == 1 if s.longest else np.zeros(s.n_hidden, bool)
         places = (np.arange(1, s.n_hidden + 1) * GOLDEN % 1.0) ** TOWARDS_LONG
-        self.spans = np.where(odd, s.shortest * ratio**places, 0.0)
+        self.time_constants = np.where(odd, s.shortest * ratio**places, 0.0)
         self.kept = np.zeros(s.n_hidden)
         self.carried = np.zeros(s.n_hidden)
         self.last = math.nan
         self.gaps = []
 
-    def _start_delays(self, n_lines):
-        """Draw the lag of every synapse of the first layer, (lines, neurons).
-
-        No row has come yet.
-        """
-        s = self.settings
-        n_post = self.sizes[0]
-        self.lags = np.zeros((n_lines, n_post), int)
-        if s.max_delay:
-            prompt = np.arange(n_post) % PROMPT_EVERY == 1 if s.longest else np.zeros(n_post, bool)
-            rest = n_post - prompt.sum()
-            shares = [(lag + 1) * rest // (s.max_delay + 1) for lag in range(s.max_delay + 1)]
-            in_order = np.r_[
-                np.zeros(prompt.sum(), int), np.searchsorted(shares, np.arange(rest), side="right")
-            ]
-            np.put_along_axis(
-                self.lags, delayed_targets(s, n_lines, n_post), in_order[None, :], axis=1
-            )
-            assert not self.lags[:, prompt].any()
-        self.past = np.zeros((s.max_delay, n_lines))
-        self.run_of = (None, 0.0)
-
-    def _start_readout(self, n_features, n_classes):
+    def _start_members(self, n_features, n_classes):
         s = self.settings
         self.first = s.n_hidden - s.n_last if s.last_layer else 0
         self.n_inputs = s.n_hidden - self.first + 1 + (n_features if s.raw_inputs else 0)
         self.members = [
-            Member(self.n_inputs, n_classes, s.n_losses, leak, PRIORS[leak < LASTING])
+            Member(self.n_inputs, n_classes, s.n_losses, leak, PRIORS[leak < LASTING_LEAK])
             for leak in (self.layout.leaks if s.recursive else (0.0,))
         ]
+        linear = zip(LINEAR_LEAKS[: s.n_linear], LINEAR_PRIORS, strict=False)
         self.members += [
-            Member(n_features + 1, n_classes, s.n_losses, leak, prior)
-            for leak, prior in zip(LINEAR_LEAKS[: s.n_linear], LINEAR_PRIORS, strict=False)
+            Member(n_features + 1, n_classes, s.n_losses, leak, prior) for leak, prior in linear
         ]
-        n = len(self.members)
-        blocks = len(self.members) * s.n_losses + s.n_says
-        n_stacked = blocks if self.regression else n
-        self.stack, self.stack_p = (
-            np.full(n_stacked, 1.0 / n_stacked),
-            STACK_PRIOR * np.eye(n_stacked),
-        )
-        self.log_stack = np.full(blocks, 1.0 / blocks)
-        self.log_powers = np.full(blocks, STACK_POWER)
-        self.log_stack[blocks - s.n_says :] = START_VOTES[1]
-        if s.n_centroids > 0:
-            self.log_stack[blocks - s.n_says :][:N_CENTROID_SAYS] = START_VOTES[0]
+        self.n_votes = s.n_outputs - len(self.members) * s.n_losses
         self.centroids = Centroids(s.n_centroids, n_classes)
         self.rows = []
-        self.answers = []
-        self.seen_values = [[] for _ in range(n_features)]
+        self.labels_of_rows = []
+        self.values_of_features = [[] for _ in range(n_features)]
         self.has_logistic = s.n_linear > 0 and not self.regression
-        self.logistic = (
-            np.zeros((n_features + 1, n_classes)),
-            LOGISTIC_PRIOR * np.eye(n_features + 1),
-        )
+        weights = np.zeros((n_features + 1, n_classes))
+        self.logistic = weights, logistic.PRIOR * np.eye(n_features + 1)
         self.gaussians = [naive.Gaussian(n_features) for _ in range(n_classes)]
-        self.prior = np.zeros(2 + n + 2 * self.has_logistic)
+
+    def _start_ensemble(self, n_features, n_classes):
+        s = self.settings
+        n = len(self.members)
+        n_stacked = s.n_outputs if self.regression else n
+        self.stack = np.full(n_stacked, 1.0 / n_stacked)
+        self.stack_p = STACK_PRIOR * np.eye(n_stacked)
+        self.log_stack = np.full(s.n_outputs, 1.0 / s.n_outputs)
+        self.log_powers = np.full(s.n_outputs, LOG_STACK_POWER)
+        votes = self.log_stack[s.n_outputs - self.n_votes :]
+        votes[:] = neighbors.EXPERT.stack_weight
+        votes[: centroids.n_outputs(s)] = centroids.EXPERT.stack_weight
+        self.log_priors = np.zeros(2 + n + 2 * self.has_logistic)
         if self.has_logistic:
-            self.prior[-1] = FEW_ROWS
-        self.evidence = self.prior
+            self.log_priors[-1] = naive_bayes.LOG_PRIOR
+        self.log_weights = self.log_priors
         self.moments = np.zeros(5)
-        self.leads = []
-        self.corrections = naive.no_correction()
-        self.say = np.r_[START_SAY, np.zeros(s.n_snapshots)]
-        self.old = [None] * s.n_snapshots
-        self.fits = np.zeros(2 + s.n_snapshots)
-        self.births = np.zeros(s.n_snapshots, int)
-        self.clock = np.array([0, -SPACING, 0, 0])
-        self.trust, self.events, self.labels, self.tickets = 1.0, Events(), [], 0
-        self.late_values = LateValues(n_stacked, s.n_trace, s.n_linear)
+        self.margins = []
+        self.corrections = naive.start_corrections()
+        self.posterior = np.r_[snapshots.START, np.zeros(s.n_snapshots)]
+        self.snapshots = [None] * s.n_snapshots
+        self.recent_score = np.zeros(2 + s.n_snapshots)
+        self.ids = np.zeros(s.n_snapshots, int)
+        self.counters = _COUNTERS.view(np.array([0, -snapshots.SPACING, 0, 0]))
+        self.observation_share = 1.0
+        self.events = Events()
+        self.labels = []
+        self.n_tickets = 0
+        self.delayed_values = DelayedValues(n_stacked, s.n_trace, s.n_linear)
 
     # Predict
 
-    def run(self, weights, noise=0.0):
-        """Return the traces of all layers, with what rows before left, their weighted inputs, and this row's part."""
+    def run_hidden(self, weights, noise=0.0):
+        """Return traces and weighted inputs of all layers, and this row's part of the traces."""
         s = self.settings
         below = self.lines
         fresh = []
@@ -225,14 +226,12 @@ class Learner:
         weighted = []
         noise = np.broadcast_to(noise, s.n_hidden)
         for layer, w in enumerate(weights):
+            own = slice(self.borders[layer], self.borders[layer + 1])
             weighted.append(below @ w if layer else (self.lagged() * w).sum(axis=0))
-            drives = (
-                self.gains[layer] * weighted[-1]
-                + noise[self.borders[layer] : self.borders[layer + 1]]
-            )
+            drives = self.gains[layer] * weighted[-1] + noise[own]
             times = [naive.lif_times(drive, s.window, s.tau) for drive in drives]
             fresh.append(np.array([naive.trace(spikes, s.window, s.tau_trace) for spikes in times]))
-            below = fresh[-1] + self.carried[self.borders[layer] : self.borders[layer + 1]]
+            below = fresh[-1] + self.carried[own]
             traces.append(below)
         return np.concatenate(traces), weighted, np.concatenate(fresh)
 
@@ -241,123 +240,123 @@ class Learner:
         rows = np.vstack([self.lines, self.past])
         return rows[self.lags, np.arange(len(self.lines))[:, None]]
 
-    def consult(self, x, t=math.nan, carried=None):
-        """Run the row at time `t`, or one that was left `carried`, through everything that speaks."""
+    def forward(self, x, t=math.nan, carried=None):
+        """Run the row at time `t`, or one with these carried traces, through all experts."""
         if self.settings.remembers:
             gaps = naive.gaps_between(self.last, t, self.gaps)
-            left = [math.exp(-gaps / span) if span else 0.0 for span in self.spans]
+            left = [math.exp(-gaps / tau) if tau else 0.0 for tau in self.time_constants]
             self.carried = self.kept * left if carried is None else carried
         s = self.settings
-        n_hidden = self.settings.n_hidden
-        scaled = np.array(
-            [feature.scale(value) for feature, value in zip(self.features, x, strict=True)]
-        )
-        places = np.array(
-            [feature.intensity(value) for feature, value in zip(self.features, x, strict=True)]
-        )
+        pairs = list(zip(self.features, x, strict=True))
+        scaled = np.array([feature.scale(value) for feature, value in pairs])
+        intensities = np.array([feature.intensity(value) for feature, value in pairs])
         self.scaled = scaled
-        self.lines = naive.fields_code(x, scaled, s.n_fields) if s.n_fields > 1 else places
-        self.traces, self.weighted, self.fresh = self.run(self.weights)
-        self.z = np.concatenate([self.traces, [1.0], scaled if s.n_fields > 1 else places])
-        said = [
-            member.say(
-                self.z[self.first : self.first + self.n_inputs]
-                if m < s.n_trace
-                else self.z[n_hidden:]
-            )
-            for m, member in enumerate(self.members)
-        ]
-        self.outputs = np.concatenate(
-            [outputs for outputs, _, _ in said]
-        )  # (members * losses, classes)
-        if s.n_centroids:
-            given = np.array([not naive.is_masked(value) for value in x])
-            self.centroids.look(scaled, [feature.span for feature in self.features], given)
-            self.outputs = np.vstack([self.outputs, self.centroids.say(self.known)])
-        if s.n_neighbors:
-            self.outputs = np.vstack([self.outputs, self.neighbors(np.asarray(x, float))])
-        self.shares = [share for _, _, share in said]
-        self.linear_logits = self.z[n_hidden:] @ self.logistic[0]
-        likelihoods = np.array(
-            [gaussian.log_density(self.z[n_hidden + 1 :]) for gaussian in self.gaussians]
-        )
-        self.bayes = naive.level_unknown(
-            likelihoods + np.log(self.counts + naive_bayes.UNSEEN), self.known
-        )
-        self.old_scores = [None] * s.n_snapshots
-        for slot in np.flatnonzero(self.say[recall.FIRST :] * self.are_heard):
-            weights, readout = self.old[slot]
-            z = np.concatenate([self.run(weights)[0], self.z[n_hidden:]])
-            self.old_scores[slot] = z[self.first : self.first + self.n_inputs] @ readout
+        has_fields = s.n_fields > 1
+        self.lines = naive.encode_fields(x, scaled, s.n_fields) if has_fields else intensities
+        self.traces, self.weighted, self.fresh = self.run_hidden(self.weights)
+        self.z = np.concatenate([self.traces, [1.0], scaled if has_fields else intensities])
+        self.predict_experts(x)
+        self.predict_snapshots()
         self.combine()
 
-    def neighbors(self, x):
-        """Return what the nearest of the short window and of all rows kept say, and few of these of classes."""
-        size = self.settings.n_neighbors
-        said = np.zeros((2 if self.regression else 3, self.room))
-        ranges = [
-            naive.running_range(values, size) if values else (0.0, 0.0)
-            for values in self.seen_values
+    def predict_experts(self, x):
+        """Write the outputs and scores of all experts."""
+        s = self.settings
+        linear_inputs = self.z[s.n_hidden :]
+        inputs = self.z[self.first : self.first + self.n_inputs]
+        predicted = [
+            member.predict(inputs if m < s.n_trace else linear_inputs)
+            for m, member in enumerate(self.members)
         ]
-        origins = np.array([values[0] if values else 0.0 for values in self.seen_values])
-        spans = np.array([high - low for low, high in ranges])
-        asked = [(max(size // SHORT, 1), NEAREST), (size, NEAREST), (size, FEW)]
-        for w, (window, most) in enumerate(asked[: len(said)]):
-            rows = np.array(self.rows[-window:]).reshape(-1, len(x))
-            answers = np.array(self.answers[-window:])
-            places, votes = naive.neighbors(x - origins, rows, spans, most)
-            if not self.regression:
-                said[w, : self.known] = naive.said_classes(
-                    answers[places].astype(int), votes, self.known
-                )
-            elif len(places):
-                mean, variance = self.target.moments
-                said[w] = (
-                    (votes @ answers[places] / votes.sum() - mean) / math.sqrt(variance)
-                    if variance
-                    else 0.0
-                )
-        return said
+        self.outputs = np.concatenate([outputs for outputs, _ in predicted])  # one row per loss
+        self.relative_energies = [energy for _, energy in predicted]
+        if s.n_centroids:
+            given = np.array([not naive.is_masked(value) for value in x])
+            ranges = [feature.bounded_range for feature in self.features]
+            self.centroids.measure(self.scaled, ranges, given)
+            self.outputs = np.vstack([self.outputs, self.centroids.predict(self.known)])
+        if s.n_neighbors:
+            votes = self.predict_neighbors(np.asarray(x, float))
+            self.outputs = np.vstack([self.outputs, votes])
+        self.linear_logits = linear_inputs @ self.logistic[0]
+        densities = np.array([each.log_density(linear_inputs[1:]) for each in self.gaussians])
+        log_counts = np.log(self.counts + naive_bayes.UNSEEN_ROWS)
+        self.bayes = naive.level_unknown(densities + log_counts, self.known)
 
-    def keep(self, x, y):
-        """Keep a row; what is masked lies in the middle of its range, or where the first value will be."""
+    def predict_snapshots(self):
+        """Write the scores of the snapshots that are evaluated."""
+        s = self.settings
+        self.snapshot_scores = [None] * s.n_snapshots
+        in_use = self.posterior[snapshots.FIRST :] * self.are_evaluated
+        for slot in np.flatnonzero(in_use):
+            weights, readout = self.snapshots[slot]
+            z = np.concatenate([self.run_hidden(weights)[0], self.z[s.n_hidden :]])
+            self.snapshot_scores[slot] = z[self.first : self.first + self.n_inputs] @ readout
+
+    def predict_neighbors(self, x):
+        """Return the outputs of the recent rows, of all rows kept, and of few of these."""
+        size = self.settings.n_neighbors
+        outputs = np.zeros((2 if self.regression else 3, self.capacity))
+        bounds = [
+            naive.running_range(values, size) if values else (0.0, 0.0)
+            for values in self.values_of_features
+        ]
+        origins = np.array([values[0] if values else 0.0 for values in self.values_of_features])
+        ranges = np.array([high - low for low, high in bounds])
+        recent = max(size // neighbors.RECENT_PARTS, 1)
+        groups = [(recent, NEAREST), (size, NEAREST), (size, FEW)]
+        for row, (window, most) in zip(outputs, groups, strict=False):
+            rows = np.array(self.rows[-window:]).reshape(-1, len(x))
+            labels = np.array(self.labels_of_rows[-window:])
+            places, votes = naive.nearest(x - origins, rows, ranges, most)
+            if not self.regression:
+                chosen = labels[places].astype(int)
+                row[: self.known] = naive.vote_classes(chosen, votes, self.known)
+            elif len(places):
+                mean, variance = self.target.statistics
+                nearby = votes @ labels[places] / votes.sum()
+                row[:] = (nearby - mean) / math.sqrt(variance) if variance else 0.0
+        return outputs
+
+    def keep_row(self, x, y):
+        """Keep a row; a masked value as the middle of its range, or as the first value to come."""
         row = np.zeros(len(x))
         size = self.settings.n_neighbors
         for f, value in enumerate(x):
-            values = self.seen_values[f]
-            given = np.mean(naive.running_range(values, size)) if values else 0.0
+            values = self.values_of_features[f]
+            kept = np.mean(naive.running_range(values, size)) if values else 0.0
             if not math.isnan(value):
                 values.append(value)
-                given = value
-            row[f] = given - (values[0] if values else 0.0)
+                kept = value
+            row[f] = kept - (values[0] if values else 0.0)
         self.rows.append(row)
-        self.answers.append(y)
+        self.labels_of_rows.append(y)
 
     def combine(self):
-        """Write the combined scores and what every expert says of the known classes."""
+        """Write the combined scores and the opinions on the known classes."""
         s = self.settings
         known = slice(0, self.known)
         if not s.recursive:
-            self.mixing = np.ones(1)
+            self.output_weights = np.ones(1)
+        elif self.regression:
+            self.output_weights = self.delayed_values.weights(self.stack)
         else:
-            sharp = naive.sharpened(len(self.log_stack), s.n_says)
-            self.mixing = (
-                self.late_values.weights(self.stack) if self.regression else self.log_stack * sharp
-            )
-        self.scores = self.mixing @ self.outputs[:, known]
+            sharpness = naive.sharpness(len(self.log_stack), self.n_votes)
+            self.output_weights = self.log_stack * sharpness
+        self.scores = self.output_weights @ self.outputs[:, known]
         if self.regression or self.known == 0:
             return
         if not s.recursive:
             self.proba = naive.softmax(self.scores)
             return
-        members = self.outputs[: len(self.outputs) - s.n_says]
+        members = self.outputs[: len(self.outputs) - self.n_votes]
         self.stacked = self.stack @ members[::2, known]
-        experts = [naive.softmax(self.scores), naive.softmax(log_loss.SHARPNESS * self.stacked)]
-        experts += [naive.softmax(logits) for logits in members[1::2, known]]
+        opinions = [naive.softmax(self.scores), naive.softmax(SHARPNESS * self.stacked)]
+        opinions += [naive.softmax(logits) for logits in members[1::2, known]]
         if self.has_logistic:
-            experts += [naive.softmax(self.linear_logits[known]), naive.softmax(self.bayes[known])]
-        self.experts = np.array(experts)
-        self.proba = naive.mix(self.evidence, self.experts)
+            opinions += [naive.softmax(self.linear_logits[known]), naive.softmax(self.bayes[known])]
+        self.opinions = np.array(opinions)
+        self.proba = naive.mix(self.log_weights, self.opinions)
 
     @property
     def is_gated(self):
@@ -365,19 +364,20 @@ class Learner:
         return s.recursive and not self.regression and s.retention > 0.0 and s.n_trace > 1
 
     @property
-    def are_heard(self):
-        total = self.say[recall.FIRST :].sum()
-        return bool(total > recall.WHISPER or (total > 0.0 and self.clock[recall.HEARING] > 0))
+    def are_evaluated(self):
+        total = self.posterior[snapshots.FIRST :].sum()
+        is_due = total > 0.0 and self.counters.eval_rows > 0
+        return bool(total > snapshots.MIN_WEIGHT or is_due)
 
     def observe(self, x, t=math.nan):
-        """Make a row the one that the next one follows; return what was said of it."""
+        """Make a row the one that the next one follows; return what was predicted for it."""
         past = self.past
-        self.consult(x, t)
+        self.forward(x, t)
         self.advance(t)
-        self.tickets += 1
+        self.n_tickets += 1
         then = copy.copy(self)
-        then.said_past = past
-        then.old_births = np.where(self.are_heard, self.births, -1)
+        then.past_then = past
+        then.ids_then = np.where(self.are_evaluated, self.ids, -1)
         return then
 
     def advance(self, t):
@@ -390,44 +390,44 @@ class Learner:
 
     def predict(self, x, t=math.nan):
         """Return the probabilities of the known classes, or the value."""
-        self.consult(x, t)
-        s = self.settings
+        self.forward(x, t)
         if self.regression:
             return self.value()
         if self.known == 0:
             return np.zeros(0)
-        proba = self.proba
-        if self.is_gated:
-            _, dormant = self.dormancy()
-            slow = self.outputs[0][: self.known]
-            evidence = naive.newness(self.moments, *np.log(self.shares[:2]))
-            if dormant.any():
-                if len(self.leads) >= gate.LEAD_ROWS:
-                    mean, variance = naive.lead_moments(self.leads)
-                    evidence += (naive.lead(slow, dormant) - mean) / math.sqrt(
-                        max(variance, gate.LEAST_VARIANCE)
-                    )
-                opened = naive.openness(evidence, True, s.retention)
-                proba = naive.softmax(
-                    log_loss.SHARPNESS * ((1 - opened) * self.stacked + opened * slow)
-                )
-            else:
-                opened = naive.openness(evidence, False, s.retention)
-                opened *= naive.softmax(self.evidence)[: -2 if self.has_logistic else None].sum()
-                proba = (1 - opened) * proba + opened * naive.softmax(log_loss.SHARPNESS * slow)
-        if self.are_heard:
-            said = self.say[recall.STACK] * proba
-            for weight, scores in zip(self.say[recall.FIRST :], self.old_scores, strict=True):
+        proba = self.open_gate(self.proba) if self.is_gated else self.proba
+        if self.are_evaluated:
+            mixed = self.posterior[snapshots.CURRENT] * proba
+            weights = self.posterior[snapshots.FIRST :]
+            for weight, scores in zip(weights, self.snapshot_scores, strict=True):
                 if weight > 0.0:
-                    said = said + weight * naive.softmax(scores[: self.known])
-            proba = said / (1.0 - self.say[recall.GUESS])
-        if s.recursive:
+                    mixed = mixed + weight * naive.softmax(scores[: self.known])
+            proba = mixed / (1.0 - self.posterior[snapshots.GUESS])
+        if self.settings.recursive:
             proba = naive.mix(self.corrections, naive.corrections(proba))
         weighed = proba * self.class_weights()
         return weighed / weighed.sum()
 
+    def open_gate(self, proba):
+        """Return the probabilities blended with those of the member without leak."""
+        retention = self.settings.retention
+        _, dormant = self.dormancy()
+        slow = self.outputs[0][: self.known]
+        evidence = naive.novelty(self.moments, *np.log(self.relative_energies[:2]))
+        if not dormant.any():
+            opened = naive.activation(evidence, False, retention)
+            fading = slice(-2) if self.has_logistic else slice(None)
+            opened *= naive.softmax(self.log_weights)[fading].sum()
+            return (1 - opened) * proba + opened * naive.softmax(SHARPNESS * slow)
+        if len(self.margins) >= gate.MARGIN_ROWS:
+            mean, variance = naive.margin_moments(self.margins)
+            deviation = math.sqrt(max(variance, gate.MIN_VARIANCE))
+            evidence += (naive.margin(slow, dormant) - mean) / deviation
+        opened = naive.activation(evidence, True, retention)
+        return naive.softmax(SHARPNESS * ((1 - opened) * self.stacked + opened * slow))
+
     def class_weights(self):
-        """Return the weight of each known class; labels are numbers in turn."""
+        """Return the weight of each known class."""
         if self.class_weight == "balanced":
             counts = self.counts[: self.known]
             return counts.sum() / (self.known * np.maximum(counts, 1.0))
@@ -436,293 +436,300 @@ class Learner:
 
     def dormancy(self):
         surplus = self.events.surplus
-        rows_a_draw = self.n_seen / max(self.n_seen - surplus, 1.0) if surplus else 1.0
-        return naive.dormancy(
-            self.counts[: self.known], self.last_seen[: self.known], self.n_seen, rows_a_draw
-        )
+        rows_per_draw = self.n_seen / max(self.n_seen - surplus, 1.0) if surplus else 1.0
+        counts = self.counts[: self.known]
+        return naive.dormancy(counts, self.last_seen[: self.known], self.n_seen, rows_per_draw)
 
     def value(self):
         if not self.target.values:
             return 0.0
-        mean, variance = self.target.moments
+        mean, variance = self.target.statistics
         margin = RANGE_MARGIN * (self.target.high - self.target.low)
         score = self.scores[0] if self.known else 0.0
-        return float(
-            np.clip(
-                mean + math.sqrt(variance) * score,
-                self.target.low - margin,
-                self.target.high + margin,
-            )
-        )
+        value = mean + math.sqrt(variance) * score
+        return float(np.clip(value, self.target.low - margin, self.target.high + margin))
 
     # Learn
 
     def learn(self, x, y, t=math.nan, then=None):
-        """Learn a row's label or value, late if given what `observe` said `then`."""
+        """Learn a row's label or value; a late one with what `observe` returned."""
         s = self.settings
         now = self.past
         if then is not None:
-            self.past = then.said_past
-        self.consult(x, t, None if then is None else then.carried)
-        guarded, dormant = (
-            self.dormancy() if s.recursive and s.retention > 0.0 else (False, np.zeros(self.known))
-        )
+            self.past = then.past_then
+        self.forward(x, t, None if then is None else then.carried)
+        guarded = False
+        dormant = np.zeros(self.known)
+        if s.recursive and s.retention > 0.0:
+            guarded, dormant = self.dormancy()
         before = self.known
-        self.known = 1 if self.regression else max(self.known, y + 1)
+        self.know_label(y)
         dormant = np.pad(dormant, (0, self.known - before))
-        if not self.regression:
-            self.counts[y] += 1
-            self.last_seen[y] = self.n_seen
-        if self.known > before:
-            self.combine()
-        if not self.regression:
-            self.labels.append(y)
         if self.regression and before:
-            y = self.bounded(y)
+            y = self.bound_target(y)
         self.wanted = self.standardised(y) if self.regression else np.eye(self.known)[y]
-        self.error = self.lack()
-        said = self if then is None else self.judged(then)
-        self.trust, share = (1.0, 1.0) if then is None else self.late_shares(then)
+        self.error = self.output_error()
+        row = self if then is None else self.recombined(then)
+        share = 1.0
+        self.observation_share = 1.0
+        if then is not None:
+            self.observation_share, share = self.delayed_shares(then)
         if s.learns and not guarded:
             credit = self.credit()
-            self.change_hidden(credit, self.share_of(y, share))
-        self.learn_readout(y, dormant, said)
+            self.change_hidden(credit, self.step_share(y, share))
+        self.learn_readout(y, dormant, row)
         if s.n_centroids:
             self.centroids.learn(y)
         if s.n_neighbors:
-            self.keep(x, y)
-        if self.n_seen < SETTLE:
-            for layer, weighted in enumerate(self.weighted):
-                self.drive_powers[layer], self.gains[layer] = naive.settle(
-                    self.drive_powers[layer], self.gains[layer], weighted, self.n_seen, s.gain
-                )
-        for feature, value in zip(self.features, x, strict=True):
-            feature.take(value)
-        if self.regression:
-            self.target.take(y, abs(self.wanted[0]) >= CLIP, REOPEN_TARGET)
+            self.keep_row(x, y)
+        self.learn_scales(x, y)
         self.n_seen += 1
         self.past = now
         if then is None:
             self.advance(t)
 
-    def late_shares(self, then):
-        """Return what share of an observation, and of a hidden step, a row is that was observed then."""
-        if then.n_seen == self.n_seen and then.tickets == self.tickets:
-            self.tickets -= 1
+    def know_label(self, y):
+        """Count a label; the combined scores then include a new class."""
+        before = self.known
+        self.known = 1 if self.regression else max(self.known, y + 1)
+        if not self.regression:
+            self.counts[y] += 1
+            self.last_seen[y] = self.n_seen
+            self.labels.append(y)
+        if self.known > before:
+            self.combine()
+
+    def learn_scales(self, x, y):
+        """Learn the gains, and the scales of the features and of the target."""
+        if self.n_seen < SETTLE:
+            for layer, weighted in enumerate(self.weighted):
+                power = self.drive_powers[layer]
+                gain = self.gains[layer]
+                settled = naive.settle_gain(power, gain, weighted, self.n_seen, self.settings.gain)
+                self.drive_powers[layer], self.gains[layer] = settled
+        for feature, value in zip(self.features, x, strict=True):
+            feature.learn(value)
+        if self.regression:
+            self.target.learn(y, abs(self.wanted[0]) >= CLIP, REOPEN_TARGET)
+
+    def delayed_shares(self, then):
+        """Return the share of an observation that an observed row is, and of a hidden step."""
+        if then.n_seen == self.n_seen and then.n_tickets == self.n_tickets:
+            self.n_tickets -= 1
             return 1.0, 1.0
         if self.regression:
-            self.late_values.in_use = True
-            risen = np.clip((self.n_seen - lateness.READOUT_FIRST) / lateness.RISE, 0.0, 1.0)
+            self.delayed_values.in_use = True
+            rows = self.n_seen - delayed_labels.READOUT_FIRST
+            risen = np.clip(rows / delayed_labels.RISE, 0.0, 1.0)
             return 1.0, 0.0 if self.settings.remembers else risen
-        trust = self.events.share(self.labels, then.n_seen, self.tickets - then.tickets + 1)
-        return trust, trust
+        waiting = self.n_tickets - then.n_tickets + 1
+        share = self.events.share(self.labels, then.n_seen, waiting)
+        return share, share
 
-    def lack(self):
-        """Return what the combined output has too much."""
+    def output_error(self):
+        """Return the combined output less the target."""
         if self.regression:
             return self.scores - self.wanted
-        return (
-            self.experts[0] if self.settings.recursive else naive.softmax(self.scores)
-        ) - self.wanted
+        predicted = self.opinions[0] if self.settings.recursive else naive.softmax(self.scores)
+        return predicted - self.wanted
 
-    def judged(self, then):
-        """Return what the stacks of now make of what the members said then."""
-        said = copy.copy(self)
-        said.outputs, said.linear_logits, said.shares = (
-            then.outputs.copy(),
-            then.linear_logits.copy(),
-            then.shares,
+    def recombined(self, then):
+        """Return what the members predicted then, combined by the weights of now."""
+        row = copy.copy(self)
+        row.outputs = then.outputs.copy()
+        row.linear_logits = then.linear_logits.copy()
+        row.relative_energies = then.relative_energies
+        row.outputs[:, then.known :] = 0.0
+        row.linear_logits[then.known :] = 0.0
+        row.bayes = naive.level_unknown(then.bayes, then.known)
+        pairs = zip(
+            then.snapshot_scores, then.ids_then, self.snapshot_scores, self.ids, strict=True
         )
-        said.outputs[:, then.known :] = said.linear_logits[then.known :] = 0.0
-        said.bayes = naive.level_unknown(then.bayes, then.known)
-        said.old_scores = [
-            old if birth == now and old is not None else scores
-            for old, birth, scores, now in zip(
-                then.old_scores, then.old_births, self.old_scores, self.births, strict=True
-            )
+        row.snapshot_scores = [
+            scores_then if id_then == id_now and scores_then is not None else scores_now
+            for scores_then, id_then, scores_now, id_now in pairs
         ]
-        said.combine()
-        said.error = said.lack()
-        return said
+        row.combine()
+        row.error = row.output_error()
+        return row
 
-    def bounded(self, y):
-        """Return the target no further from its prediction than residuals reach, and remember the residual."""
+    def bound_target(self, y):
+        """Keep the residual of a target; return the target within reach of its prediction."""
         predicted = self.value()
-        late = sorted(self.residuals[-WINDOW:])
-        n = min(len(self.residuals), WINDOW)
+        ordered = sorted(self.residuals[-RESIDUALS:])
+        n = len(ordered)
         reach = math.inf
-        if n >= intervals.LEAST:
-            reach = (
-                intervals.REACH * late[min(math.ceil((n + 1) * intervals.REACH_QUANTILE), n) - 1]
-            )
-        reach = max(reach, math.sqrt(self.target.moments[1]))
+        if n >= intervals.MIN_RESIDUALS:
+            rank = min(math.ceil((n + 1) * intervals.REACH_QUANTILE), n)
+            reach = intervals.REACH * ordered[rank - 1]
+        reach = max(reach, math.sqrt(self.target.statistics[1]))
+        residual = abs(y - predicted)
         for level, coverage in enumerate(COVERAGES):
             radius = self.radius(level)
             if radius < math.inf:
-                pace = min(intervals.PACE, intervals.SHARE * (1 - coverage))
-                self.risks[level] += pace * (1 - coverage - (abs(y - predicted) > radius))
+                rate = min(intervals.ADAPTATION_RATE, intervals.MAX_SHARE * (1 - coverage))
+                self.risks[level] += rate * (1 - coverage - (residual > radius))
         self.risks = np.clip(self.risks, 0.0, 1.0)
-        self.residuals.append(abs(y - predicted))
+        self.residuals.append(residual)
         return min(max(y, predicted - reach), predicted + reach)
 
     def radius(self, level):
         """Return the half width of the interval of a coverage."""
-        late = sorted(self.residuals[-WINDOW:])
-        n = min(len(self.residuals), WINDOW)
+        ordered = sorted(self.residuals[-RESIDUALS:])
+        n = len(ordered)
         if (n + 1) * COVERAGES[level] > n:
             return math.inf
-        return late[min(max(math.ceil((n + 1) * (1.0 - self.risks[level])), 1), n) - 1]
+        return ordered[min(max(math.ceil((n + 1) * (1.0 - self.risks[level])), 1), n) - 1]
 
     def standardised(self, y):
-        mean, variance = self.target.moments
+        mean, variance = self.target.statistics
         z = (y - mean) / math.sqrt(variance) if variance > 0.0 else 0.0
         return np.array([min(max(z, -TARGET_CLIP), TARGET_CLIP)])
 
+    # Hidden layers
+
     def credit(self):
-        """Return the credit of every hidden neuron, after the passes that its rule needs."""
-        s = self.settings
-        total = np.zeros(s.n_hidden)
-        n_learned = self.first if s.credit == MIRROR else s.n_hidden
-        always = s.credit in (TRIAL, PERTURBATION)
-        if always or (n_learned > 0 and (self.n_seen < ALWAYS_UNTIL or self.n_seen % EVERY == 0)):
-            for _ in range(s.n_perturbations):
-                noise = self.noise()
-                for sign in (1.0, -1.0)[: 2 if s.antithetic else 1]:
-                    total += self.learn_pass(sign * noise, n_learned)
-        if s.credit == TRIAL:
-            total /= s.n_perturbations * (2 if s.antithetic else 1)
-        else:
-            total = self.feedback[:, : self.known] @ self.error
-        return total * (self.fresh > 0.0)
+        """Return the credit of every hidden neuron, after the pass that its rule needs."""
+        n_hidden = self.settings.n_hidden
+        credit = np.zeros(n_hidden)
+        n_learned = self.first if self.credit_rule == "mirror" else n_hidden
+        is_due = self.n_seen < ALWAYS_UNTIL or self.n_seen % EVERY == 0
+        if self.credit_rule in ("plain", "perturbation") or (n_learned > 0 and is_due):
+            credit = self.learn_pass(self.draw_noise(), n_learned)
+        if self.credit_rule != "plain":
+            credit = self.feedback[:, : self.known] @ self.error
+        return credit * (self.fresh > 0.0)
 
     def learn_pass(self, noise, n_learned):
-        """Learn feedback from one perturbed pass; return the credit of a trial by itself."""
+        """Learn feedback from one perturbed pass; return the credit of plain node perturbation."""
         s = self.settings
         change = self.output_change(noise)
         feedback = self.feedback[:, : self.known]
-        if s.credit in (LEARNED, MIRROR):
+        if self.credit_rule in ("learned", "mirror"):
             feedback[:] = naive.learn_feedback(
                 feedback, self.fresh, noise, change, s.noise, FEEDBACK_RATE, n_learned
             )
             return 0.0
-        rise = naive.loss(self.scores + change, self.wanted, self.regression)
-        rise -= naive.loss(self.scores, self.wanted, self.regression) + self.baseline
-        self.baseline += BASELINE_FADE * rise
-        if s.credit == PERTURBATION:
+        of_loss = naive.loss(self.scores + change, self.wanted, self.regression)
+        of_loss -= naive.loss(self.scores, self.wanted, self.regression) + self.loss_baseline
+        self.loss_baseline += BASELINE_RATE * of_loss
+        if self.credit_rule == "perturbation":
             feedback[:] = naive.learn_from_loss(
-                feedback, self.fresh, noise, rise, self.error, s.noise, FEEDBACK_RATE, LEAST_ERROR
+                feedback,
+                self.fresh,
+                noise,
+                of_loss,
+                self.error,
+                s.noise,
+                FEEDBACK_RATE,
+                MIN_SQUARED_ERROR,
             )
-        return rise * noise / s.noise**2
+        return of_loss * noise / s.noise**2
 
-    def noise(self):
+    def draw_noise(self):
         s = self.settings
-        noise = np.zeros(self.settings.n_hidden, np.float32)
+        noise = np.zeros(s.n_hidden, np.float32)
         for layer, n in enumerate(self.sizes):
             part = noise[self.borders[layer] : self.borders[layer + 1]]
-            draw(s.seed_key + layer, self.n_draws, n, NEURON_CLUSTER, s.noise, part)
+            _draw_noise(s.seed_key + layer, self.n_draws, n, NEURON_CLUSTER, s.noise, part)
         self.n_draws += 1
         return noise.astype(float)
 
     def output_change(self, noise):
-        """Return what the noise on the drives changes in the combined output."""
+        """Return the change of the combined output under noise on the drives."""
         s = self.settings
         change = np.zeros(self.n_inputs)
         n = s.n_hidden - self.first
-        change[:n] = (self.run(self.weights, noise)[0] - self.traces)[self.first :]
+        change[:n] = (self.run_hidden(self.weights, noise)[0] - self.traces)[self.first :]
         sets = [w for member in self.members[: s.n_trace] for w in member.weights]
-        return sum(c * (change @ w)[: self.known] for c, w in zip(self.mixing, sets, strict=False))
+        pairs = zip(self.output_weights, sets, strict=False)
+        return sum(weight * (change @ w)[: self.known] for weight, w in pairs)
 
-    def share_of(self, y, share):
-        """Return the share of a step.
-
-        By how alike errors are, or if rows remember 10 / k for the k-th of a run.
-        """
+    def step_share(self, y, share):
+        """Return the share of a step that the hidden layers make."""
         if self.regression:
-            return (
-                share
-                if self.late_values.in_use
-                else share * self.late_values.own_share(self.error[0])
-            )
+            if self.delayed_values.in_use:
+                return share
+            return share * self.delayed_values.independent_share(self.error[0])
         if not self.settings.remembers:
             return share
         label, n = self.run_of
-        self.run_of = y, n + share if label == y else share
-        return share * min(1.0, WHOLE_STEPS / max(self.run_of[1], WHOLE_STEPS))
+        n = n + share if label == y else share
+        self.run_of = y, n
+        return share * min(1.0, WHOLE_STEPS / max(n, WHOLE_STEPS))
 
     def change_hidden(self, credit, share):
-        """Change every layer by a share of a step, from what stood before."""
+        """Change every layer by a share of a step."""
         s = self.settings
-        inputs = [self.lines]
-        inputs += [
-            self.traces[a:b] for a, b in zip(self.borders[:-2], self.borders[1:-1], strict=True)
-        ]
-        cluster = self.choose_prototype(inputs) if s.projects and s.n_clusters else -1
+        pairs = zip(self.borders[:-2], self.borders[1:-1], strict=True)
+        inputs = [self.lines, *(self.traces[a:b] for a, b in pairs)]
+        cluster = self.choose_cluster(inputs) if s.projection == CLUSTERS else -1
         for layer, x in enumerate(inputs):
             own = credit[self.borders[layer] : self.borders[layer + 1]].copy()
             own[: len(own) - math.ceil(s.plastic * len(own))] = 0.0
-            p = self.projectors[layer]
-            h = x
-            if s.projects and s.n_clusters:
-                h = self.away_from_prototypes(layer, x, cluster)
-            elif s.projects:
-                h = p @ x
-            square = x @ x
-            energy = x @ h
-            if layer == 0 and s.max_delay:
-                rows = np.vstack([x, self.past])
-                squares = (rows**2).sum(axis=1)
-                energies = (rows * (rows @ p.T if s.projects else rows)).sum(axis=1)
-                square = squares.mean()
-                energy = energies.mean()
-                h = (rows @ p.T if s.projects else rows)[self.lags, np.arange(len(x))[:, None]]
-            self.input_powers[layer] += (square - self.input_powers[layer]) / min(
-                self.n_seen + 1, POWER_ROWS
-            )
-            power = self.input_powers[layer]
-            if power + energy <= 0.0:
-                continue
-            farthest = FARTHEST_WIDE if layer == 0 and s.n_fields == 1 else FARTHEST
-            self.weights[layer] = naive.change_weights(
-                self.weights[layer],
-                h,
-                own,
-                share * s.learning_rate,
-                self.gains[layer],
-                power,
-                energy,
-                farthest,
-            )
-            if s.projects and not s.n_clusters:
-                leak = s.projector_leak if layer == 0 else 0.0
-                loss = s.orthogonality / (1.0 if layer else s.max_delay + 1.0)
-                self.projectors[layer] = naive.change_projector(
-                    p, x, self.blocks[layer], power, loss, leak
-                )
-        self.weights = [naive.restrained(w, s.plastic, self.n_seen) for w in self.weights]
+            self.change_layer(layer, x, own, cluster, share)
+        self.weights = [naive.bound_neuron(w, s.plastic, self.n_seen) for w in self.weights]
 
-    def choose_prototype(self, inputs):
-        """Return the row's prototype, founded if need be.
+    def change_layer(self, layer, x, credit, cluster, share):
+        s = self.settings
+        h, square, energy = self.project(layer, x, cluster)
+        rows = min(self.n_seen + 1, POWER_ROWS)
+        self.input_powers[layer] += (square - self.input_powers[layer]) / rows
+        power = self.input_powers[layer]
+        if power + energy <= 0.0:
+            return
+        max_move = MAX_MOVE_WIDE if layer == 0 and s.n_fields == 1 else MAX_MOVE
+        rate = share * s.learning_rate
+        gain = self.gains[layer]
+        self.weights[layer] = naive.change_weights(
+            self.weights[layer], h, credit, rate, gain, power, energy, max_move
+        )
+        if s.projection == RECURSIVE:
+            leak = s.projector_leak if layer == 0 else 0.0
+            loss = s.orthogonality / (1.0 if layer else s.max_delay + 1.0)
+            self.projectors[layer] = naive.change_projector(
+                self.projectors[layer], x, s.block, power, loss, leak
+            )
 
-        Each is a list with its directions at every layer.
-        """
-        means = [rows[0][0] for rows in self.prototypes]
+    def project(self, layer, x, cluster):
+        """Return the projected input h, or that of each synapse, x'x and x'h."""
+        s = self.settings
+        p = self.projectors[layer]
+        if layer == 0 and s.max_delay:
+            rows = np.vstack([x, self.past])
+            projected = rows if s.projection == NO_PROJECTION else rows @ p.T
+            square = (rows**2).sum(axis=1).mean()
+            energy = (rows * projected).sum(axis=1).mean()
+            return projected[self.lags, np.arange(len(x))[:, None]], square, energy
+        h = x
+        if s.projection == CLUSTERS:
+            h = self.away_from_clusters(layer, x, cluster)
+        elif s.projection == RECURSIVE:
+            h = p @ x
+        return h, x @ x, x @ h
+
+    def choose_cluster(self, inputs):
+        """Return the row's cluster, founded if need be; it has directions at every layer."""
+        means = [directions[0][0] for directions in self.clusters]
         cluster = naive.choose_cluster(self.lines, means, self.settings.n_clusters)
-        if cluster == len(self.prototypes):
-            self.prototypes.append(
-                [np.vstack([x, np.zeros((self.settings.rank - 1, len(x)))]) for x in inputs]
-            )
-            self.members_seen.append(0)
+        if cluster == len(self.clusters):
+            rank = self.settings.rank
+            self.clusters.append([np.vstack([x, np.zeros((rank - 1, len(x)))]) for x in inputs])
+            self.cluster_sizes.append(0)
         if cluster >= 0:
-            self.members_seen[cluster] += 1
+            self.cluster_sizes[cluster] += 1
         return cluster
 
-    def away_from_prototypes(self, layer, x, cluster):
-        """Return the input less its part in the other prototypes as they stood at the last refresh; move its own."""
+    def away_from_clusters(self, layer, x, cluster):
+        """Return the input less its part in the other clusters; move the directions of its own.
+
+        The others count as they were at the last refresh.
+        """
         if cluster < 0:
             return x
         s = self.settings
-        rows = np.vstack([prototype[layer] for prototype in self.prototypes])
-        if self.members_seen[cluster] == 1 or self.n_seen % REFRESH == 0:
+        rows = np.vstack([directions[layer] for directions in self.clusters])
+        if self.cluster_sizes[cluster] == 1 or self.n_seen % REFRESH == 0:
             floor = s.ridge * (rows**2).sum() / len(rows) + 1e-9
             self.inverses[layer] = np.linalg.inv(rows @ rows.T + floor * np.eye(len(rows)))
         inverse = self.inverses[layer]
@@ -730,120 +737,139 @@ class Learner:
         shares = inverse @ (rows @ x)
         shares -= inverse[:, own] @ np.linalg.solve(inverse[np.ix_(own, own)], shares[own])
         shares[own] = 0.0
-        rate = max(SLOWEST, 1.0 / self.members_seen[cluster])
-        self.prototypes[cluster][layer] = naive.learn_directions(
-            x, self.prototypes[cluster][layer], rate
-        )
+        rate = max(MIN_RATE, 1.0 / self.cluster_sizes[cluster])
+        directions = self.clusters[cluster]
+        directions[layer] = naive.learn_directions(x, directions[layer], rate)
         return x - shares @ rows
 
-    def blocked(self, layer):
+    def blocks_of_projector(self, layer):
         """Return a layer's projector as blocks side by side in one narrow matrix."""
         p = self.projectors[layer]
-        block = self.blocks[layer]
+        block = self.settings.block
         return np.array(
             [np.pad(row[j - j % block :][:block], (0, block))[:block] for j, row in enumerate(p)]
         )
 
-    def learn_readout(self, y, dormant, said):
-        """Learn a label; `said` is what was said of the row when it was predicted."""
+    # Readout
+
+    def learn_readout(self, y, dormant, row):
+        """Learn a label; `row` holds what was predicted at the time."""
         s = self.settings
         if not s.recursive:
-            (weights,) = self.members[0].weights
-            before = weights.copy()
-            weights[:, : self.known] = naive.delta_update(
-                weights[:, : self.known], self.members[0].z, self.error, READOUT_RATE
-            )
-            if s.learns and s.credit == MIRROR:
-                self.feedback[self.first :] += (weights - before)[: s.n_hidden - self.first]
+            self.learn_delta()
             return
+        share = self.observation_share
         if self.is_gated:
             if dormant.any() and not dormant[y]:
-                self.leads.append(naive.lead(said.outputs[0][: self.known], dormant))
-            rate = max(self.trust * gate.FADE, 1.0 / (self.n_seen + 1))
-            self.moments = naive.newness_moments(self.moments, *np.log(said.shares[:2]), rate)
+                self.margins.append(naive.margin(row.outputs[0][: self.known], dormant))
+            rate = max(share * gate.RATE, 1.0 / (self.n_seen + 1))
+            logs = np.log(row.relative_energies[:2])
+            self.moments = naive.novelty_moments(self.moments, *logs, rate)
         if s.n_snapshots:
-            self.learn_recall(y, said)
+            self.learn_snapshots(y, row)
         last_seen = None if self.regression else self.last_seen[: self.known]
-        gained = [member.learn(self.wanted, last_seen, self.n_seen) for member in self.members]
-        if s.learns and s.credit == MIRROR:
-            sets = [w for member in gained[: s.n_trace] for w in member]
-            rise = sum(c * w for c, w in zip(self.mixing, sets, strict=False))
-            self.feedback[self.first :] += rise[: s.n_hidden - self.first]
-        stack = self.stack
-        self.stack, self.stack_p = naive.stack_update(
-            self.stack_p,
-            stack,
-            said.outputs[: len(self.stack) * s.n_losses : s.n_losses, : self.known],
-            self.wanted,
-            STACK_PRIOR,
-            self.trust,
-        )[::-1]
-        if self.regression:
-            if self.late_values.in_use:
-                error = said.error[0]
-                self.late_values.learn(
-                    stack, said.outputs[:, 0], self.outputs[:, 0], error, self.wanted[0], self.trust
-                )
-            return
-        self.log_stack, self.log_powers = naive.log_stack_update(
+        changes = [member.learn(self.wanted, last_seen, self.n_seen) for member in self.members]
+        if s.learns and self.credit_rule == "mirror":
+            sets = [w for member in changes[: s.n_trace] for w in member]
+            pairs = zip(self.output_weights, sets, strict=False)
+            increment = sum(weight * w for weight, w in pairs)
+            self.feedback[self.first :] += increment[: s.n_hidden - self.first]
+        self.learn_stack(row)
+        if not self.regression:
+            self.learn_mixture(y, row)
+
+    def learn_delta(self):
+        s = self.settings
+        (weights,) = self.members[0].weights
+        before = weights.copy()
+        own = weights[:, : self.known]
+        own[:] = naive.delta_update(own, self.members[0].z, self.error, DELTA_RATE)
+        if s.learns and self.credit_rule == "mirror":
+            self.feedback[self.first :] += (weights - before)[: s.n_hidden - self.first]
+
+    def learn_stack(self, row):
+        """Learn the least-squares stack, and the weights of values that are late."""
+        n_losses = self.settings.n_losses
+        share = self.observation_share
+        before = self.stack
+        members = row.outputs[: len(before) * n_losses : n_losses, : self.known]
+        self.stack_p, self.stack = naive.learn_stack(
+            self.stack_p, before, members, self.wanted, STACK_PRIOR, share
+        )
+        if self.regression and self.delayed_values.in_use:
+            then = row.outputs[:, 0]
+            now = self.outputs[:, 0]
+            error = row.error[0]
+            self.delayed_values.learn(before, then, now, error, self.wanted[0], share)
+
+    def learn_mixture(self, y, row):
+        """Learn the log-loss stack, the linear experts, the mixture and the calibration."""
+        share = self.observation_share
+        known = slice(0, self.known)
+        self.log_stack, self.log_powers = naive.learn_log_stack(
             self.log_stack,
             self.log_powers,
-            said.outputs[:, : self.known],
-            said.error,
-            s.n_says,
-            self.trust,
+            row.outputs[:, known],
+            row.error,
+            self.n_votes,
+            share,
         )
         if self.has_logistic:
+            n_hidden = self.settings.n_hidden
             weights, p = self.logistic
             p, new = naive.logistic_update(
-                p, weights[:, : self.known], self.z[s.n_hidden :], self.experts[-2], self.wanted
+                p, weights[:, known], self.z[n_hidden:], self.opinions[-2], self.wanted
             )
-            weights[:, : self.known] = new
+            weights[:, known] = new
             self.logistic = weights, p
-            self.gaussians[y].learn(self.z[s.n_hidden + 1 :])
-        self.evidence = naive.judge(
-            self.evidence, said.experts, y, self.n_seen, self.trust, self.prior
+            self.gaussians[y].learn(self.z[n_hidden + 1 :])
+        self.log_weights = naive.learn_mixture(
+            self.log_weights, row.opinions, y, self.n_seen, share, self.log_priors
         )
         if self.counts[y] > 1:
-            corrected = naive.corrections(said.proba)
-            none = naive.no_correction()
-            self.corrections = naive.judge(
-                self.corrections, corrected, y, self.n_seen, self.trust, none
+            corrected = naive.corrections(row.proba)
+            start = naive.start_corrections()
+            self.corrections = naive.learn_mixture(
+                self.corrections, corrected, y, self.n_seen, share, start
             )
 
-    def learn_recall(self, y, said):
-        """Judge who speaks; copy the model every so often.
+    def learn_snapshots(self, y, row):
+        """Score the current readout and the snapshots; copy the model when it is due."""
+        share = self.observation_share
+        in_use = self.posterior > 0.0
+        evaluated = self.are_evaluated
+        chances = np.full(len(self.posterior), max(row.proba[y], snapshots.MIN_PROBABILITY))
+        chances[snapshots.GUESS] = 1.0 / self.known
+        for slot, scores in enumerate(row.snapshot_scores):
+            if evaluated and in_use[snapshots.FIRST + slot]:
+                own = naive.softmax(scores[: self.known])[y]
+                chances[snapshots.FIRST + slot] = max(own, snapshots.MIN_PROBABILITY)
+        scored = in_use & (np.arange(len(in_use)) > snapshots.CURRENT) & evaluated
+        is_right = row.proba[y] >= max(row.proba[: self.known])
+        eval_rows = max(self.counters.eval_rows - 1, 0)
+        self.counters.eval_rows = eval_rows if is_right else snapshots.EVAL_ROWS
+        score = np.log(chances / chances[snapshots.CURRENT])
+        rate = share * snapshots.SCORE_RATE
+        moved = self.recent_score + rate * (score - self.recent_score)
+        self.recent_score = np.where(scored, moved, self.recent_score)
+        self.posterior = naive.learn_posterior(
+            self.posterior, chances**share, share * snapshots.SHARE, snapshots.RETURN
+        )
+        slot = self.counters.slot
+        if _tick(self.snapshot_state()):
+            self.snapshots[slot] = [w.copy() for w in self.weights], self.linear_map()
 
-        Keep the copy where the readout in force is lost.
-        """
+    def snapshot_state(self):
+        """Return the numbers by which the kernel decides when to copy the model."""
+        return snapshots.SnapshotState(
+            self.posterior, self.recent_score, self.counters, self.ids, _NONE, _NONE, _NONE
+        )
+
+    def linear_map(self):
+        """Return the current readout as one matrix (inputs, classes)."""
         s = self.settings
-        speaks = self.say > 0.0
-        heard = self.are_heard
-        chances = np.full(len(self.say), max(said.proba[y], recall.LEAST))
-        chances[recall.GUESS] = 1.0 / self.known
-        for slot, scores in enumerate(said.old_scores):
-            if heard and speaks[recall.FIRST + slot]:
-                chances[recall.FIRST + slot] = max(
-                    naive.softmax(scores[: self.known])[y], recall.LEAST
-                )
-        judged = speaks & (np.arange(len(speaks)) > recall.STACK) & heard
-        is_right = said.proba[y] >= max(said.proba[: self.known])
-        self.clock[recall.HEARING] = (
-            max(self.clock[recall.HEARING] - 1, 0) if is_right else recall.HEARD
-        )
-        lately = np.log(chances / chances[recall.STACK])
-        self.fits = np.where(
-            judged, self.fits + self.trust * recall.LATELY * (lately - self.fits), self.fits
-        )
-        self.say = naive.recall_weights(
-            self.say, chances**self.trust, self.trust * recall.SHARE, recall.RETURN
-        )
-        slot = self.clock[recall.SLOT]
-        if door(recall.tick)(self.say, self.fits, self.clock, self.births):
-            traces = np.hstack([w for member in self.members[: s.n_trace] for w in member.weights])
-            linear = [w for member in self.members[s.n_trace :] for w in member.weights]
-            linear = np.hstack([np.zeros((len(self.features) + 1, 0)), *linear])
-            readout = naive.one_map(
-                self.mixing[: len(self.mixing) - s.n_says], traces, linear, self.room, s.n_hidden
-            )
-            self.old[slot] = [w.copy() for w in self.weights], readout
+        traces = np.hstack([w for member in self.members[: s.n_trace] for w in member.weights])
+        linear = [w for member in self.members[s.n_trace :] for w in member.weights]
+        linear = np.hstack([np.zeros((len(self.features) + 1, 0)), *linear])
+        weights = self.output_weights[: len(self.output_weights) - self.n_votes]
+        return naive.linear_map(weights, traces, linear, self.capacity, s.n_hidden)

@@ -1,4 +1,4 @@
-"""A small forgetful classifier, streams of tasks for it, and the monitor's bookkeeping done the slow way."""
+"""A small forgetful classifier, streams of tasks for it, and a slow merge of matrices."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ NAMES = tuple("abcdefgh")
 
 
 class Forgetful:
-    """Softmax regression with a large step.
-
-    Learns a task in some hundred samples and forgets the one before.
-    """
+    """Softmax regression with a large step: it learns a task in some hundred rows and forgets."""
 
     def __init__(self, n_classes=4):
         self.weights = np.zeros((n_classes, len(NAMES) + 1))
         self.learned = []
-        self.asked = 0
+        self.n_predicted = 0
 
     def _scores(self, X):
-        self.asked += len(X)
+        self.n_predicted += len(X)
         return np.column_stack([np.nan_to_num(X), np.ones(len(X))]) @ self.weights.T
 
     def predict_one(self, x):
@@ -35,7 +32,7 @@ class Forgetful:
 
 
 class ForgetfulArrays(Forgetful):
-    """The same with an array door."""
+    """The same with `predict_array`."""
 
     def predict_array(self, X, features=None):
         assert features == NAMES
@@ -43,7 +40,7 @@ class ForgetfulArrays(Forgetful):
 
 
 class Tasks:
-    """Classes around means; each concept has other means, or the same means under other labels."""
+    """Classes around means; each concept has other means, or permuted labels."""
 
     def __init__(self, seed, same_inputs=False):
         self.rng = np.random.default_rng(seed)

@@ -1,7 +1,4 @@
-"""Slow, plain float64 twins of the simulator.
-
-Every neuron is advanced at every event, nothing is clever.
-"""
+"""Slow twins of the simulator in plain float64: every neuron is advanced at every event."""
 
 import math
 
@@ -14,7 +11,7 @@ ALIF = {"tau_adapt": 100.0, "adapt": 0.2}
 def run_net(
     weights, times, indices, duration, delays=None, recurrent=None, recurrent_delays=None, **options
 ):
-    """Run layer after layer; returns one (times, indices) a layer."""
+    """Run layer after layer; return (times, indices) per layer."""
     out = []
     for i, w in enumerate(weights):
         times, indices = run_layer(
@@ -49,7 +46,7 @@ def run_layer(
     margin=None,
     **model,
 ):
-    """Run one layer; `margin`, if a list, receives the distance to threshold of every decision."""
+    """Run one layer; the distances to threshold of all decisions are appended to `margin`."""
     n = w.shape[1]
     d = np.zeros_like(w) if delays is None else np.broadcast_to(delays, w.shape)
     r = np.zeros((n, n)) if recurrent is None else np.asarray(recurrent, np.float64)
@@ -65,7 +62,7 @@ def run_layer(
 
     def fire(i, t):
         fired.append((t, i))
-        layer.fire(i, t)
+        layer.reset_neuron(i, t)
         if recurrent is not None:
             coming.extend((t + rd[i, k], k, r[i, k]) for k in range(n))
 
@@ -73,13 +70,13 @@ def run_layer(
     last = np.full(n, -np.inf)
     while True:
         t = min((c[0] for c in coming), default=math.inf)
-        alone, who = layer.next_alone(now, min(t, duration))
+        when, who = layer.next_spike(now, min(t, duration))
         if who:
-            layer.advance(alone)
+            layer.advance(when)
             for i in who:
-                fire(i, alone)
-                last[i] = alone
-            now = alone
+                fire(i, when)
+                last[i] = when
+            now = when
             continue
         if t > duration:
             return np.array([f[0] for f in fired]), np.array([f[1] for f in fired], dtype=int)
@@ -91,13 +88,13 @@ def run_layer(
         for i in range(n):
             if margin is not None:
                 margin.append(abs(layer.excess(i)))
-            if layer.ready(i, t) and last[i] != t:
+            if layer.at_threshold(i, t) and last[i] != t:
                 last[i] = t
                 fire(i, t)
 
 
 def earliest(found):
-    """Return the first time in `found` and all neurons of that time, up to rounding."""
+    """Return the first time in `found`, and all neurons of that time up to rounding."""
     first = min((t for t, _ in found), default=math.inf)
     return first, [i for t, i in found if t - first < 1e-12]
 
@@ -118,7 +115,7 @@ class Leaky:
         self.ready_at = np.full(n, -np.inf)
 
     def at(self, i, t):
-        """Return membrane and threshold of neuron i at t."""
+        """Return membrane and threshold of neuron `i` at `t`."""
         passed = max(0.0, t - max(self.now, self.ready_at[i]))
         v = self.drive[i] + (self.v[i] - self.drive[i]) * math.exp(-passed / self.tau)
         return v, self.threshold[i] + self.a[i] * math.exp(-(t - self.now) / self.tau_adapt)
@@ -136,16 +133,16 @@ class Leaky:
         if self.ready_at[i] <= t:
             self.v[i] += weight
 
-    def ready(self, i, t):
+    def at_threshold(self, i, t):
         return self.ready_at[i] <= t and self.v[i] >= self.threshold[i] + self.a[i]
 
-    def fire(self, i, t):
+    def reset_neuron(self, i, t):
         self.v[i] = 0.0 if self.reset == "zero" else self.v[i] - self.threshold[i] - self.a[i]
         self.a[i] += self.adapt
         self.ready_at[i] = t + self.refractory
 
-    def next_alone(self, now, limit):
-        """Return the first time in (now, limit] at which neurons reach their threshold from below, and which."""
+    def next_spike(self, now, limit):
+        """Return the first time in (now, limit] of spikes without input, and the neurons."""
         found = []
         for i in range(len(self.v)):
             start = max(now, self.ready_at[i])
@@ -165,7 +162,7 @@ class Adaptive(Leaky):
         self.tau_adapt = tau_adapt
         self.adapt = adapt
 
-    def next_alone(self, now, limit):
+    def next_spike(self, now, limit):
         found = []
         for i in range(len(self.v)):
             start = max(now, self.ready_at[i])
@@ -187,7 +184,7 @@ class Adaptive(Leaky):
 
 
 class Quadratic:
-    """Izhikevich neurons, by the classical Runge-Kutta method with a tiny fixed step."""
+    """Izhikevich neurons by the classical Runge-Kutta method with a small fixed step."""
 
     step = 1e-3
 
@@ -215,7 +212,7 @@ class Quadratic:
         k4, l4 = self.slope(v + h * k3, u + h * l3)
         return v + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4), u + h / 6 * (l1 + 2 * l2 + 2 * l3 + l4)
 
-    def next_alone(self, now, limit):
+    def next_spike(self, now, limit):
         """Advance until a neuron reaches its peak, at most to `limit`."""
         while self.now < limit:
             h = min(self.step, limit - self.now)
@@ -241,9 +238,9 @@ class Quadratic:
     def receive(self, i, weight, t):
         self.v[i] += weight
 
-    def ready(self, i, t):
+    def at_threshold(self, i, t):
         return self.v[i] >= self.peak
 
-    def fire(self, i, t):
+    def reset_neuron(self, i, t):
         self.v[i] = self.c
         self.u[i] += self.d

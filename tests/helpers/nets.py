@@ -1,4 +1,4 @@
-"""Random nets, spikes and wirings for the simulator."""
+"""Random nets, spikes and connections for the simulator."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from loco_stream.simulator.replay import replay
+from loco_stream.simulator.membranes import History, membrane_at
 
 
 def random_net(rng, sizes, scale):
@@ -21,7 +21,7 @@ def random_spikes(rng, n_inputs, n, duration, grid):
 
 
 def queue_wiring(rng, sizes, delayed, recurrent):
-    """Return delays that are multiples of half a ms (so that arrivals tie) and lateral weights."""
+    """Return recurrent weights, and delays that are multiples of .5 ms so that arrivals tie."""
     wiring = {}
     pairs = list(pairwise(sizes))
     if delayed:
@@ -33,8 +33,6 @@ def queue_wiring(rng, sizes, delayed, recurrent):
 
 
 def membrane_now(net, layer, neuron):
-    """Return the membrane that the last run left in the net itself."""
-    none = np.zeros(0)
-    return replay(
-        net._layers[layer], net._net.start_of(layer, neuron), none, none, none, np.zeros(1)
-    )[0]
+    """Return the membrane of a neuron at the end of the last run."""
+    nothing = History(np.zeros(0), np.zeros(0), np.zeros(0))
+    return membrane_at(net._net.state_of(layer, neuron), nothing, np.zeros(1))[0]

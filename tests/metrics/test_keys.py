@@ -1,4 +1,4 @@
-"""The one table of metrics against what really comes out."""
+"""Report, status, Prometheus, terminal and docs have the keys of the table, and no others."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from river import datasets, linear_model, naive_bayes, preprocessing
 
 from loco_stream.engine import StreamEngine
 from loco_stream.engine.report import Report
-from loco_stream.metrics.keys import KEYS, keys_of, markdown, scores_of
+from loco_stream.metrics.keys import KEYS, keys_for, markdown
+from loco_stream.metrics.scores import scores_for
 from loco_stream.monitor import TaskMonitor
 from tests.helpers.ports import free_port
 
 
 def engine(task, folder=None):
-    monitor = TaskMonitor(task=task, share=0.1)
+    monitor = TaskMonitor(problem=task, share=0.1)
     if task == "classification":
         return StreamEngine(naive_bayes.GaussianNB(), datasets.Phishing(), monitor=monitor)
     model = preprocessing.StandardScaler() | linear_model.LinearRegression()
@@ -27,22 +28,22 @@ def engine(task, folder=None):
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
-def test_the_table_is_what_report_and_status_hold(task):
+def test_report_and_status_have_the_keys_of_the_table(task):
     run = engine(task)
     before = set(run.status)
     report = run.run()
-    names = {key.name for key in keys_of(task) if not key.momentary}
+    names = {key.name for key in keys_for(task) if not key.status_only}
     assert set(report) == names
     assert list(report) == [key.name for key in KEYS if key.name in names]
     assert set(run.status) == before
-    assert set(run.status) - names == {key.name for key in KEYS if key.momentary}
-    assert {key.name for key in keys_of(task) if key.prometheus} <= set(run.status)
+    assert set(run.status) - names == {key.name for key in KEYS if key.status_only}
+    assert {key.name for key in keys_for(task) if key.prometheus} <= set(run.status)
     assert set(Report.empty(task, "s")) == names
-    assert all(name == "" or name in run.status for name in scores_of(task))
+    assert {score.key.name for score in scores_for(task)} <= set(run.status)
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
-def test_prometheus_has_each_number_of_the_table_and_no_other(task):
+def test_prometheus_has_every_number_of_the_table_and_no_other(task):
     prometheus = pytest.importorskip("prometheus_client")
     from loco_stream.engine.prometheus import _Collector
 
@@ -54,17 +55,17 @@ def test_prometheus_has_each_number_of_the_table_and_no_other(task):
     registry = prometheus.CollectorRegistry()
     registry.register(_Collector(run))
     shown = {family.name: family for family in registry.collect()}
-    exported = {f"loco_{key.prometheus}": key for key in keys_of(task) if key.prometheus}
+    exported = {f"loco_{key.prometheus}": key for key in keys_for(task) if key.prometheus}
     assert set(shown) == set(exported)
     for name, key in exported.items():
-        assert shown[name].documentation == key.what
+        assert shown[name].documentation == key.description
         assert shown[name].samples
 
 
-def test_the_terminal_shows_what_has_a_label():
+def test_the_terminal_shows_every_key_with_a_label():
     for task in ("classification", "regression"):
         report = engine(task).run()
-        labels = [key.label for key in keys_of(task) if key.label and key.kind == "gauge"]
+        labels = [key.label for key in keys_for(task) if key.label and key.kind == "gauge"]
         text = str(report)
         for label in labels:
             measured = report[next(key.name for key in KEYS if key.label == label)]
@@ -75,19 +76,19 @@ def test_the_terminal_shows_what_has_a_label():
         assert console.export_text().rstrip() == text
 
 
-def test_names_are_unique_and_every_line_says_what_it_is():
+def test_names_are_unique_and_every_key_is_described():
     assert len({key.name for key in KEYS}) == len(KEYS)
     exported = [key.prometheus for key in KEYS if key.prometheus]
     assert len(set(exported)) == len(exported)
     assert all(
-        key.what
+        key.description
         and key.kind
         in ("gauge", "counter", "flag", "parts", "shares", "classes", "histogram", "list", "value")
         for key in KEYS
     )
 
 
-def test_the_page_of_the_docs_is_made_from_the_table():
+def test_the_docs_page_is_generated_from_the_table():
     page = Path(__file__).parents[2] / "docs" / "metrics.md"
     if not page.parent.is_dir():
         pytest.skip("not run from a checkout")
@@ -95,7 +96,7 @@ def test_the_page_of_the_docs_is_made_from_the_table():
 
 
 @pytest.mark.slow
-def test_metrics_answer_to_local_names_alone_in_a_few_threads():
+def test_metrics_are_served_to_local_names_in_a_few_threads():
     pytest.importorskip("prometheus_client")
     import socket
     import threading

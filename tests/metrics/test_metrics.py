@@ -1,4 +1,4 @@
-"""Measures against frozen values of other libraries, against slow twins, and against river."""
+"""Measures against recorded values of other libraries, slow reference code and river."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_matrix_must_be_square(R):
 
 def test_settings_are_named_in_errors():
     R = np.eye(3)
-    with pytest.raises(ConfigError, match="variant must be one of maximum, learned, got 'best'"):
+    with pytest.raises(ConfigError, match="`variant` must be one of maximum, learned, got 'best'"):
         metrics.forgetting(R, variant="best")
     with pytest.raises(ConfigError, match="baseline"):
         metrics.forward_transfer(R)
@@ -104,11 +104,11 @@ def test_settings_are_named_in_errors():
         metrics.forward_transfer(R, 0.1, variant="pairs")
     with pytest.raises(InputError, match=r"shape \(3,\), got shape \(2,\)"):
         metrics.forward_transfer(R, [0.1, 0.1])
-    with pytest.raises(ConfigError, match="window must be at least 2"):
+    with pytest.raises(ConfigError, match="`window` must be at least 2"):
         metrics.windowed_forgetting(R, window=1)
-    with pytest.raises(InputError, match="ends must name between 1 and 2"):
+    with pytest.raises(InputError, match="`ends` must name between 1 and 2"):
         metrics.minimum_accuracy(R, [])
-    with pytest.raises(InputError, match="ends must increase"):
+    with pytest.raises(InputError, match="`ends` must increase"):
         metrics.minimum_accuracy(R, [2])
     with pytest.raises(ConfigError, match="fading"):
         metrics.fading_accuracy([1], [1], fading=0.0)
@@ -141,7 +141,7 @@ def test_kappa_equals_river(pairs):
 
 
 @pytest.mark.parametrize("delay", [None, 25])
-def test_prequential_equals_river_to_the_digit(delay):
+def test_prequential_equals_river_exactly(delay):
     rng = np.random.default_rng(3)
     X = rng.random((400, 2))
     y = [str(label) for label in (X[:, 0] > 0.4).astype(int) + (X[:, 1] > 0.7)]
@@ -159,21 +159,21 @@ def test_prequential_equals_river_to_the_digit(delay):
     }
     model = references["accuracy"].clone()
     score = Prequential()
-    waiting: dict[int, object] = {}
+    predicted: dict[int, object] = {}
     for i, x, truth in stream.simulate_qa(rows, None, delay):
         if truth is None:
-            waiting[i] = model.predict_one(x)
+            predicted[i] = model.predict_one(x)
         else:
-            score.update(truth, waiting.pop(i))
+            score.update(truth, predicted.pop(i))
             model.learn_one(x, truth)
     report = score.report()
     if delay is None:
         assert {name: report[name] for name in expected} == expected
-    else:  # the trivial predictors answer with the newest label at scoring time, not at arrival
+    else:  # the baselines use the newest label at scoring time, not at arrival
         assert report["accuracy"] == expected["accuracy"]
 
 
-def test_answers_none_are_not_scored_but_their_label_counts():
+def test_rows_without_prediction_are_not_scored_but_their_label_counts():
     score = Prequential()
     score.update("a", None)
     assert score.n_scored == 0
@@ -203,8 +203,8 @@ def test_regression_equals_numpy(pairs):
 
 
 @pytest.mark.parametrize("value", ["x", math.nan, math.inf, None])
-def test_regression_refuses_what_is_not_a_number(value):
-    with pytest.raises(InputError, match=r"y_true is .*; allowed is a finite number"):
+def test_regression_refuses_values_that_are_not_numbers(value):
+    with pytest.raises(InputError, match="`y_true` must be a finite number"):
         Prequential("regression").update(value, 1.0)
 
 
@@ -240,18 +240,20 @@ def test_a_damaged_state_is_refused_and_changes_nothing():
     score = Prequential()
     score.update("a", "a")
     state = score.export_state()
-    del state["n_hits"]
-    with pytest.raises(CheckpointError, match="n_hits"):
+    del state["tallies"]["hits"]["n_correct"]
+    with pytest.raises(CheckpointError, match="n_correct"):
         score.restore_state(state)
     assert score.report()["accuracy"] == 1.0
 
 
 def test_settings_of_prequential_are_checked():
     with pytest.raises(
-        ConfigError, match="task must be classification or regression, got 'ranking'"
+        ConfigError, match="`problem` must be classification or regression, got 'ranking'"
     ):
         Prequential("ranking")
     with pytest.raises(ConfigError, match="window"):
         Prequential(window=0)
     with pytest.raises(ConfigError, match="fading"):
         Prequential(fading=1.5)
+    with pytest.raises(TypeError, match=r"`task` of Prequential was renamed .* use `problem`"):
+        Prequential(task="regression")

@@ -1,7 +1,4 @@
-"""Tasks are found, remembered and recognised; R on the fly is R.
-
-Memory, cost and state are what they promise.
-"""
+"""Tasks are found and recognised, the accuracy matrix is right, memory and cost are bounded."""
 
 from __future__ import annotations
 
@@ -15,10 +12,10 @@ from hypothesis import strategies as st
 from loco_stream import LOCOClassifier, TaskMonitor, metrics
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.monitor.alarm import Alarm
-from loco_stream.monitor.holdout import Draws, Held, HoldOut
+from loco_stream.monitor.holdout import HeldRow, HoldOut, UniformDraws
 from loco_stream.monitor.matrix import AccuracyMatrix, measures, standard_error
-from loco_stream.monitor.rows import RowCodec
-from loco_stream.monitor.signature import Scale
+from loco_stream.monitor.row_codec import RowCodec
+from loco_stream.monitor.signature import InputScale
 from loco_stream.monitor.timeline import Timeline
 from loco_stream.persistence import format as persist
 from tests.helpers.naive_monitor import NAMES, Forgetful, ForgetfulArrays, Tasks, merged, run, step
@@ -46,7 +43,7 @@ def test_tasks_are_found_where_they_begin():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", [Forgetful, ForgetfulArrays])
-def test_r_on_the_fly_is_r_on_full_test_sets(model):
+def test_the_accuracy_matrix_agrees_with_full_test_sets(model):
     deviations = []
     for seed in range(5):
         tasks = Tasks(seed)
@@ -68,21 +65,21 @@ def test_r_on_the_fly_is_r_on_full_test_sets(model):
     assert abs(np.mean(deviations)) < 0.5
 
 
-def test_withheld_samples_are_never_learned_and_few():
+def test_held_out_rows_are_never_learned_and_few():
     monitor = TaskMonitor()
     model = Forgetful()
     run(monitor, model, Tasks(1), [0, 1], 3000)
-    held = [held.index for segment in monitor._timeline.segments for held in segment.hold.held]
+    held = [held.index for segment in monitor._timeline.segments for held in segment.hold.rows]
     assert not set(held) & set(model.learned)
     assert 0.01 < 1 - len(model.learned) / 6000 < 0.03
     assert len(held) == 6000 - len(model.learned)
 
 
-def test_withheld_share_falls_once_the_hold_out_is_full():
+def test_the_held_out_share_falls_once_the_hold_out_is_full():
     monitor = TaskMonitor(holdout=20, share=0.1)
     model = Forgetful()
     run(monitor, model, Tasks(1), [0], 4000)
-    assert len(monitor._timeline.running.hold.held) == 20
+    assert len(monitor._timeline.running.hold.rows) == 20
     first, later = (
         np.setdiff1d(np.arange(a, b), model.learned).size for a, b in ((0, 200), (3000, 4000))
     )
@@ -94,63 +91,60 @@ def test_reservoir_is_uniform():
     counts = np.zeros(100)
     for key in range(2000):
         hold = HoldOut(10)
-        draws = Draws(key)
+        draws = UniformDraws(key)
         for index in range(100):
-            hold.offer(Held(index, np.zeros(0), {}, 0), draws)
-        counts[[held.index for held in hold.held]] += 1
+            hold.offer(HeldRow(index, np.zeros(0), {}, 0), draws)
+        counts[[held.index for held in hold.rows]] += 1
     assert np.abs(counts / 2000 - 0.1).max() < 5 * math.sqrt(0.09 / 2000)
 
 
-def test_alarm_comes_late_but_what_it_withheld_moves_to_the_new_segment():
+def test_rows_held_out_between_a_change_and_its_alarm_move_to_the_new_segment():
     monitor = TaskMonitor(share=0.3)
     run(monitor, Forgetful(), Tasks(2), [0, 1], 1500)
     first, second = monitor._timeline.segments
     assert (
-        max(held.index for held in first.hold.held)
+        max(held.index for held in first.hold.rows)
         < second.start
-        <= min(held.index for held in second.hold.held)
+        <= min(held.index for held in second.hold.rows)
     )
     assert first.n == second.start
     assert first.n + second.n == 3000
 
 
-def test_rows_are_made_of_answers_from_before_the_change():
-    timeline = Timeline(10, 4, Draws(0))
-    held = [Held(index, np.zeros(0), {}, 1) for index in (10, 20)]
+def test_matrix_rows_are_made_of_predictions_from_before_the_change():
+    timeline = Timeline(10, 4, UniformDraws(0))
+    held = [HeldRow(index, np.zeros(0), {}, 1) for index in (10, 20)]
     for one in held:
         timeline.running.hold.offer(one, timeline.draws)
         one.score(1, 60)
         one.score(0, 105)
-    timeline.cut(100, "concept", 2)
+    timeline.start_segment(100, "concept", 2)
     assert timeline.accuracies()[0][0, 0] == 1.0
     timeline.close_row()
     assert timeline.matrix.rows == [[1.0]]
     assert timeline.accuracies()[0][1, 0] == 0.0
 
 
-def test_a_segment_that_comes_back_twice_leaves_the_name_of_its_first_guess_to_those_that_have_it():
-    """The recall may find a task after the signature has found another.
-
-    The first guess was the newest task.
-    """
-    timeline = Timeline(0, 4, Draws(0))
-    timeline.cut(10, "concept", 2)
-    timeline.cut(20, "concept", 2)
+def test_a_segment_that_is_recognised_twice_keeps_the_names_of_other_tasks():
+    """The snapshots may reveal a task after the signature has matched another, the newest one."""
+    timeline = Timeline(0, 4, UniformDraws(0))
+    timeline.start_segment(10, "concept", 2)
+    timeline.start_segment(20, "concept", 2)
     for task in (1, 0):
         timeline.return_to(task)
     assert [entry["task"] for entry in timeline.reports()] == ["task 0", "task 1", "task 0"]
-    timeline.cut(30, "concept", 2)
+    timeline.start_segment(30, "concept", 2)
     assert timeline.names == {task: f"task {task}" for task in range(3)}
 
 
-def test_signatures_take_in_nothing_from_after_the_change():
-    timeline = Timeline(0, 4, Draws(0))
-    scale = Scale(2)
+def test_signatures_hold_no_rows_from_after_the_change():
+    timeline = Timeline(0, 4, UniformDraws(0))
+    scale = InputScale(2)
     for index in range(180):
         values = np.array([float(index % 3), 1.0 + index % 2])
         scale.update(values)
         timeline.recognise(values, "old" if index < 130 else "new", index, scale)
-    timeline.cut(130, "concept", 2)
+    timeline.start_segment(130, "concept", 2)
     ended = timeline.segments[0].signature
     assert list(ended.labels) == ["old"]
     assert ended.n == 100
@@ -197,14 +191,14 @@ def test_new_classes_in_short_tasks_are_not_taken_for_a_return():
     )
 
 
-def test_without_hold_outs_nothing_is_stored_and_the_proxies_remain():
+def test_without_hold_outs_no_row_is_stored_and_label_free_measures_remain():
     monitor = TaskMonitor(holdout=0)
     assert not monitor.holds_out
     model = Forgetful()
     run(monitor, model, Tasks(0), [0, 1, 0], 1500)
     report = monitor.report()
     assert len(model.learned) == 4500
-    assert not any(segment.hold.held for segment in monitor._timeline.segments)
+    assert not any(segment.hold.rows for segment in monitor._timeline.segments)
     assert report["accuracy_matrix"] == []
     assert report["forgetting"] is report["average_accuracy"] is report["backward_transfer"] is None
     last = report["tasks"][-1]
@@ -213,7 +207,7 @@ def test_without_hold_outs_nothing_is_stored_and_the_proxies_remain():
     assert 0.0 < last["protected_update_share"] < 1.0
 
 
-def test_running_row_is_fresh_without_a_last_look():
+def test_the_running_row_is_current_without_a_final_measurement():
     tasks = Tasks(14)
     tests = {concept: tasks.rows(concept, 3000) for concept in range(4)}
     monitor = TaskMonitor()
@@ -229,11 +223,11 @@ def test_work_of_rescoring_is_bounded():
     monitor = TaskMonitor(share=0.2)
     model = ForgetfulArrays()
     run(monitor, model, Tasks(4), [0, 1, 2, 3], 1500)
-    assert model.asked <= 6000 + 6000 / 8 + 8
+    assert model.n_predicted <= 6000 + 6000 / 8 + 8
     monitor = TaskMonitor(holdout=0)
     model = Forgetful()
     run(monitor, model, Tasks(4), [0, 1], 1500)
-    assert model.asked == 3000
+    assert model.n_predicted == 3000
 
 
 def test_memory_is_bounded_and_the_measures_stay_sound():
@@ -244,7 +238,7 @@ def test_memory_is_bounded_and_the_measures_stay_sound():
     report = monitor.report()
     assert len(report["tasks"]) == len(report["accuracy_matrix"]) == 4
     assert report["n_merged_segments"] == 5
-    assert max(len(segment.hold.held) for segment in monitor._timeline.segments) <= 30
+    assert max(len(segment.hold.rows) for segment in monitor._timeline.segments) <= 30
     assert sum(task["n_samples"] for task in report["tasks"]) == 7200
     assert len(monitor._timeline.names) <= 4
     R = np.array(report["accuracy_matrix"], dtype=float)
@@ -259,7 +253,7 @@ def test_merging_equals_its_definition(size, data):
     target = data.draw(st.integers(1, size - 1))
     matrix = AccuracyMatrix()
     for i in range(size):
-        matrix.close([(float(rng.random()), int(rng.integers(1, 50))) for _ in range(i + 1)])
+        matrix.append([(float(rng.random()), int(rng.integers(1, 50))) for _ in range(i + 1)])
     rows, counts = merged(
         [list(row) for row in matrix.rows], [list(row) for row in matrix.counts], target
     )
@@ -273,19 +267,19 @@ def test_merging_equals_its_definition(size, data):
 def test_pooled_hold_outs_keep_within_their_size(older, newer, size):
     first = HoldOut(size)
     second = HoldOut(size)
-    draws = Draws(1)
+    draws = UniformDraws(1)
     for index in range(older):
-        first.offer(Held(index, np.zeros(0), {}, 0), draws)
+        first.offer(HeldRow(index, np.zeros(0), {}, 0), draws)
     for index in range(newer):
-        second.offer(Held(1000 + index, np.zeros(0), {}, 0), draws)
-    kept = len(first.held) + len(second.held)
-    second.absorb(first, draws)
-    indices = [held.index for held in second.held]
+        second.offer(HeldRow(1000 + index, np.zeros(0), {}, 0), draws)
+    kept = len(first.rows) + len(second.rows)
+    second.merge(first, draws)
+    indices = [held.index for held in second.rows]
     assert len(indices) == len(set(indices)) == min(size, kept)
-    assert second.offered == max(1, older + newer)
+    assert second.n_candidates == max(1, older + newer)
 
 
-def test_measures_leave_out_what_was_not_measured():
+def test_measures_leave_out_segments_without_an_entry():
     R = np.array([[0.9, np.nan, np.nan], [0.8, np.nan, np.nan], [0.5, np.nan, 0.7]])
     counts = np.array([[50, 0, 0], [50, 0, 0], [50, 0, 20]])
     found = measures(R, counts)
@@ -302,11 +296,11 @@ def test_measures_leave_out_what_was_not_measured():
     assert running_is_empty["average_accuracy"] == pytest.approx(0.9)
 
 
-def test_certainty_is_never_claimed():
+def test_the_standard_error_is_never_zero():
     assert standard_error(np.array(1.0), np.array(20.0)) > 0.04
 
 
-def test_given_boundaries_cut_and_alarms_do_not():
+def test_given_boundaries_start_segments_and_alarms_do_not():
     monitor = TaskMonitor(tasks="given")
     model = Forgetful()
     tasks = Tasks(6)
@@ -329,7 +323,7 @@ def test_given_boundaries_cut_and_alarms_do_not():
     assert len(report["accuracy_matrix"]) == 3
 
 
-def test_a_column_may_give_the_task():
+def test_a_column_may_name_the_task():
     monitor = TaskMonitor(tasks="column:room")
     model = Forgetful()
     for index, room in enumerate(["kitchen"] * 300 + ["hall"] * 300 + ["kitchen"] * 300):
@@ -346,7 +340,7 @@ def test_a_column_may_give_the_task():
     assert (report["n_without_task"], len(report["tasks"])) == (2, 3)
 
 
-def test_tasks_none_reports_alarms_and_cuts_nothing():
+def test_with_tasks_none_alarms_start_no_segment():
     monitor = TaskMonitor(tasks="none")
     alarms, _ = run(monitor, Forgetful(), Tasks(0), [0, 1], 1500)
     assert _drifts(alarms)
@@ -369,7 +363,7 @@ def test_array_rows_are_the_same_as_named_rows():
     assert named.report() == rows.report()
 
 
-def test_unlabelled_and_unanswered_samples_are_watched_but_not_scored():
+def test_rows_without_label_or_prediction_are_examined_but_not_scored():
     monitor = TaskMonitor()
     X, _ = Tasks(8).rows(0, 3000)
     X[2000:] += 4.0
@@ -383,7 +377,7 @@ def test_unlabelled_and_unanswered_samples_are_watched_but_not_scored():
     assert monitor.report()["tasks"][0]["n_samples"] == 1
 
 
-def test_dirty_samples_poison_nothing():
+def test_dirty_rows_leave_finite_statistics():
     rng = np.random.default_rng(9)
     monitor = TaskMonitor(share=0.2)
     model = Forgetful()
@@ -402,13 +396,13 @@ def test_dirty_samples_poison_nothing():
         y = int(rng.integers(0, 4))
         monitor.update(y, model.predict_one(clean), x, i)
         monitor.hold_out(x, y, i)
-    held = monitor._timeline.running.hold.held
+    held = monitor._timeline.running.hold.rows
     assert {"a": "text"} in [monitor._codec.decode(h.row, h.extras) for h in held]
     assert np.isfinite(monitor._timeline.running.signature.means).all()
-    assert np.isfinite(monitor._view.detector.score).all()
+    assert np.isfinite(monitor._view.detector.level).all()
 
 
-def test_codec_gives_back_what_it_was_given():
+def test_the_codec_restores_the_row():
     codec = RowCodec()
     samples = [
         {"b": 1.0, "a": 2.0},
@@ -422,9 +416,9 @@ def test_codec_gives_back_what_it_was_given():
     assert codec.names == ("b", "a", "c")
 
 
-def test_regression_measures_what_stays_within_the_usual_error():
+def test_a_regression_is_correct_within_the_usual_error():
     rng = np.random.default_rng(10)
-    monitor = TaskMonitor(task="regression", share=0.1)
+    monitor = TaskMonitor(problem="regression", share=0.1)
 
     class Mean:
         value = 0.0
@@ -454,7 +448,9 @@ def test_regression_measures_what_stays_within_the_usual_error():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cut", [0, 150, 1505, 1560, 3700])
-@pytest.mark.parametrize("options", [{}, {"holdout": 0}, {"detector": "DDM", "max_segments": 2}])
+@pytest.mark.parametrize(
+    "options", [{}, {"holdout": 0}, {"drift_detector": "DDM", "max_segments": 2}]
+)
 def test_a_restored_monitor_continues_the_same(cut, options, tmp_path):
     def steps(monitor, model, rows, start):
         return [step(monitor, model, x, y, i) for i, (x, y) in enumerate(rows, start)]
@@ -490,7 +486,7 @@ def test_a_restored_monitor_continues_the_same(cut, options, tmp_path):
 
 
 class Recalling:
-    """Always right; says that it kept a readout at 1000 and 2000 and that the first one speaks from 2500 on."""
+    """Always correct; takes snapshots at rows 1000 and 2000, and uses the first from 2500 on."""
 
     def __init__(self):
         self.n = 0
@@ -507,10 +503,7 @@ class Recalling:
 
 
 def recalling(monitor, model, start, stop):
-    """Stream samples without any error.
-
-    The user says that a task begins at 1000 (as an alarm would).
-    """
+    """Stream rows without any error; a task begins at row 1000."""
     alarms = []
     for i in range(start, stop):
         if i == 1000:
@@ -522,7 +515,7 @@ def recalling(monitor, model, start, stop):
 
 
 @pytest.mark.parametrize("cut", [0, 1200, 2510, 2520])
-def test_a_model_that_recalls_says_which_task_is_back_though_it_makes_no_error(cut):
+def test_a_model_that_recalls_reveals_the_return_of_a_task_without_errors(cut):
     monitor = TaskMonitor(holdout=0, inputs=False)
     model = Recalling()
     alarms = recalling(monitor, model, 0, cut)
@@ -536,17 +529,31 @@ def test_a_model_that_recalls_says_which_task_is_back_though_it_makes_no_error(c
         ("drift", "recall", 2503, ""),
         ("return", "recall", 2503, "task 0"),
     ]
-    assert str(alarms[1]) == "task 0 is back (sample 2527, since 2503)"
+    assert str(alarms[1]) == "task 0 is back since row 2503, detected at row 2527"
 
 
-def test_recall_cuts_nothing_where_the_user_says_what_the_tasks_are():
+def test_recall_of_a_task_that_was_merged_away_is_ignored():
+    monitor = TaskMonitor(holdout=0, inputs=False, max_segments=2, min_segment=1)
+    model = Recalling()
+    recalling(monitor, model, 0, 1500)
+    monitor.begin_task("night")
+    monitor.begin_task("night")
+    for i in range(1500, 2400, 300):
+        recalling(monitor, model, i, i + 300)
+        monitor.begin_task(f"task at {i}")
+    assert "task 0" not in [task["task"] for task in monitor.report()["tasks"]]
+    assert recalling(monitor, model, 2400, 3000) == []
+    assert len(monitor.report()["tasks"]) == 2
+
+
+def test_recall_starts_no_segment_where_the_user_gives_the_tasks():
     monitor = TaskMonitor(holdout=0, inputs=False, tasks="given")
     assert recalling(monitor, Recalling(), 0, 3000) == []
     assert len(monitor.report()["tasks"]) == 2
 
 
 @pytest.mark.slow
-def test_the_tasks_of_a_stream_whose_labels_return_are_named():
+def test_tasks_with_returning_labels_are_named():
     tasks = returning_labels()
     features = tuple(range(tasks[0][0].shape[1]))
     monitor = TaskMonitor(seed=0)
@@ -579,41 +586,47 @@ def test_a_damaged_state_is_refused_and_changes_nothing():
     assert monitor.report() == before
 
 
-def test_detectors_without_plain_numbers_do_not_go_into_checkpoints():
-    with pytest.raises(CheckpointError, match="cannot carry the detector ADWIN"):
-        TaskMonitor(detector="ADWIN").export_state()
+def test_checkpoints_refuse_detectors_without_saved_state():
+    with pytest.raises(
+        CheckpointError, match="a checkpoint cannot hold the state of the drift detector ADWIN"
+    ):
+        TaskMonitor(drift_detector="ADWIN").export_state()
 
 
 def test_same_seed_same_state_other_seed_other_hold_out():
     def indices(seed):
         monitor = TaskMonitor(seed=seed)
         run(monitor, Forgetful(), Tasks(13), [0], 800)
-        return [held.index for held in monitor._timeline.running.hold.held]
+        return [held.index for held in monitor._timeline.running.hold.rows]
 
     assert indices(1) == indices(1) != indices(2)
 
 
-def test_a_sample_withheld_before_its_score_gets_its_first_answer():
+def test_a_row_held_out_before_its_score_gets_its_first_prediction():
     monitor = TaskMonitor(share=0.999)
     assert monitor.hold_out({"a": 1.0}, 1, 0)
     monitor.update(1, 1, {"a": 1.0}, 0)
-    assert monitor._timeline.running.hold.held[0].hit
+    assert monitor._timeline.running.hold.rows[0].hit
     monitor.update(1, 0, {"a": 1.0}, 1)
     assert monitor.hold_out({"a": 1.0}, 1, 1)
-    assert not monitor._timeline.running.hold.held[1].hit
+    assert not monitor._timeline.running.hold.rows[1].hit
 
 
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"tasks": "column:"}, "tasks must be auto, given, none or column:NAME, got 'column:'"),
-        ({"task": "ranking"}, "task must be classification or regression, got 'ranking'"),
-        ({"holdout": -1}, "holdout must be 0 or more samples, got -1"),
-        ({"share": 0.0}, r"share must be in \(0, 1\), got 0.0"),
-        ({"rescore_every": 0}, "rescore_every must be at least 1, got 0"),
-        ({"max_segments": 1}, "max_segments must be at least 2, got 1"),
-        ({"min_segment": 0}, "min_segment must be at least 1, got 0"),
-        ({"detector": "none"}, "detector must be one of"),
+        ({"tasks": "column:"}, "`tasks` must be auto, given, none or column:NAME, got 'column:'"),
+        ({"problem": "ranking"}, "`problem` must be classification or regression, got 'ranking'"),
+        ({"holdout": -1}, "`holdout` must be a whole number, 0 or more, got -1"),
+        ({"share": 0.0}, r"`share` must be a number in \(0, 1\), got 0.0"),
+        ({"rescore_every": 0}, "`rescore_every` must be a whole number, 1 or more, got 0"),
+        ({"max_segments": 1}, "`max_segments` must be a whole number, 2 or more, got 1"),
+        ({"min_segment": 0}, "`min_segment` must be a whole number, 1 or more, got 0"),
+        ({"drift_detector": "none"}, "`drift_detector` must be one of"),
+        ({"holdout": 0.05}, r"`holdout` must be a whole number, .*, got 0.05 \(`share` is"),
+        ({"holdout": True}, "`holdout` must be a whole number"),
+        ({"seed": 1.5}, "`seed` must be a whole number, got 1.5"),
+        ({"share": "0.1"}, "`share` must be a number"),
     ],
 )
 def test_settings_are_checked(settings, text):
@@ -621,10 +634,32 @@ def test_settings_are_checked(settings, text):
         TaskMonitor(**settings)
 
 
+def test_old_names_of_settings_are_refused_with_the_new_one():
+    for old, new in (("detector", "drift_detector"), ("task", "problem")):
+        with pytest.raises(TypeError, match=f"`{old}` of TaskMonitor was renamed .* `{new}`"):
+            TaskMonitor(**{old: "DDM"})
+
+
+def test_whole_numbers_of_numpy_are_settings_that_a_checkpoint_can_hold():
+    monitor = TaskMonitor(holdout=np.int64(5), seed=np.int32(3), share=np.float32(0.25))
+    restored = TaskMonitor()
+    restored.restore_state(*monitor.export_state())
+    assert (
+        restored.settings
+        == monitor.settings
+        == {**TaskMonitor().settings, **{"holdout": 5, "seed": 3, "share": 0.25}}
+    )
+    assert [type(monitor.settings[name]) for name in ("holdout", "seed", "share")] == [
+        int,
+        int,
+        float,
+    ]
+
+
 def test_alarms_read_as_sentences():
     assert (
         str(Alarm(9, "input", "energy", "drift", 5))
-        == "the inputs changed at sample 5, noticed at 9 (energy)"
+        == "the inputs changed at row 5, detected at row 9 (energy)"
     )
     assert "perhaps the concept changed" in str(Alarm(9, "concept", "HDDMA", "warning", 9))
     assert str(Alarm(109, "concept", "signature", "return", 9, "task 1")).startswith(

@@ -1,4 +1,4 @@
-"""Lists of spikes are checked and grouped as one spike after the other would be."""
+"""Lists of spikes are checked and grouped."""
 
 import numpy as np
 import pytest
@@ -7,19 +7,22 @@ from hypothesis import strategies as st
 
 from loco_stream.neurons import spikes
 from loco_stream.neurons.spikes import NO_ROOM, first_bad_event
-from tests.helpers.doors import doors
+from tests.helpers.jitted import jitted_module
 
 
 @given(st.lists(st.integers(1, 70), max_size=12), st.sampled_from([np.float32, np.float64]))
-def test_events_of_one_time_are_one_group(sizes, dtype):
+def test_events_are_grouped_by_time(sizes, dtype):
     times = np.repeat(np.arange(len(sizes)), sizes).astype(dtype)
     group_times = np.full(12, -1.0, dtype)
     ends = np.zeros(12, np.int64)
-    assert doors(spikes).group_events(times, group_times, ends) == len(sizes)
+    assert jitted_module(spikes).group_events(times, group_times, ends) == len(sizes)
     assert ends[: len(sizes)].tolist() == np.cumsum(sizes).tolist()
     assert group_times[: len(sizes)].tolist() == list(range(len(sizes)))
     if len(sizes) > 1:
-        assert doors(spikes).group_events(times, group_times[: len(sizes) - 1], ends) == NO_ROOM
+        assert (
+            jitted_module(spikes).group_events(times, group_times[: len(sizes) - 1], ends)
+            == NO_ROOM
+        )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Every model's window is the simulator's neuron under a constant drive, started anew, to rounding."""
+"""In a window each model fires as a neuron of `Network` under a constant drive, up to rounding."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from loco_stream.neurons import spikes
 from loco_stream.neurons.izhikevich import Izhikevich
 from loco_stream.neurons.spikes import MOST_SPIKES
 from tests.helpers import naive, naive_network
-from tests.helpers.doors import door, doors
+from tests.helpers.jitted import jitted, jitted_module
 
-trace_of = doors(spikes).trace_of
+trace_of = jitted_module(spikes).trace_of
 DRIVES = st.floats(-5.0, 60.0)
 WINDOWS = st.sampled_from([5.0, 20.0, 100.0])
 TAUS = st.floats(2.0, 1e4)
@@ -29,12 +29,12 @@ def window_of(name):
     return neurons.find(name).window
 
 
-def times_of(name, drive, window=20.0, tau=20.0, cell=None, n_room=MOST_SPIKES):
+def times_of(name, drive, window=20.0, tau=20.0, parameters=None, n_room=MOST_SPIKES):
     """Return the spike times that the window kernel writes."""
     operations = window_of(name)
     times = np.full(n_room + 1, -7.0)
-    n = door(operations.times)(
-        cell or operations.settings(tau),
+    n = jitted(operations.times)(
+        parameters or operations.settings(tau),
         drive,
         window,
         tau,
@@ -46,7 +46,7 @@ def times_of(name, drive, window=20.0, tau=20.0, cell=None, n_room=MOST_SPIKES):
 
 
 def simulated(neuron, window, tau, drive, **options):
-    """Return the spike times of one neuron of the simulator, whose drive is the level it settles at."""
+    """Return the spike times of one neuron of `Network` with the same drive."""
     net = Network.from_weights(
         [[[0.0]]],
         tau=tau,
@@ -60,9 +60,8 @@ def simulated(neuron, window, tau, drive, **options):
 
 
 def is_edge(drive, window, tau):
-    """Return whether rounding alone decides on a spike.
-
-    The level close to threshold, or the end of the window.
+    """Return whether rounding decides on a spike: the level is close to threshold, or the spike
+    close to the end of the window.
     """
     current = naive.level(drive, window, tau)
     if abs(current - 1.0) < 1e-6:
@@ -75,20 +74,20 @@ def is_edge(drive, window, tau):
 
 @settings(max_examples=150, deadline=None)
 @given(DRIVES, WINDOWS, TAUS)
-def test_lif_times_are_the_twins_and_the_simulators(drive, window, tau):
+def test_lif_times_equal_the_twin_and_network(drive, window, tau):
     assume(not is_edge(drive, window, tau))
     times = times_of("lif", drive, window, tau)
     np.testing.assert_allclose(times, naive.lif_times(drive, window, tau), rtol=1e-8)
-    if len(times) < MOST_SPIKES:  # the simulator knows no such bound
+    if len(times) < MOST_SPIKES:  # `Network` has no such bound
         np.testing.assert_allclose(times, simulated("lif", window, tau, drive), rtol=1e-8)
 
 
 @settings(max_examples=150, deadline=None)
 @given(DRIVES, WINDOWS, TAUS, st.sampled_from([None, 3.0, 20.0, 500.0]))
-def test_the_lif_trace_in_closed_form_is_the_sum_over_its_spikes(drive, window, tau, tau_trace):
+def test_the_closed_form_of_the_lif_trace_equals_the_sum_over_spikes(drive, window, tau, tau_trace):
     tau_trace = tau if tau_trace is None else tau_trace
     assume(not is_edge(drive, window, tau))
-    trace, n = door(window_of("lif").trace)(
+    trace, n = jitted(window_of("lif").trace)(
         window_of("lif").settings(tau),
         drive,
         window,
@@ -105,12 +104,14 @@ def test_the_lif_trace_in_closed_form_is_the_sum_over_its_spikes(drive, window, 
     assert trace_of(padded, n, window, tau_trace) == pytest.approx(trace, rel=1e-6, abs=1e-9)
 
 
-def test_a_trace_is_continuous_where_spikes_come_and_go():
-    cell = window_of("lif").settings(20.0)
-    room = (np.zeros((2, 8)), np.zeros(MOST_SPIKES))
+def test_a_trace_is_continuous_in_the_drive():
+    parameters = window_of("lif").settings(20.0)
+    scratch = (np.zeros((2, 8)), np.zeros(MOST_SPIKES))
     traces, counts = zip(
         *(
-            door(window_of("lif").trace)(cell, drive, 20.0, 20.0, 20.0, math.exp(-1.0), *room)
+            jitted(window_of("lif").trace)(
+                parameters, drive, 20.0, 20.0, 20.0, math.exp(-1.0), *scratch
+            )
             for drive in np.linspace(0.0, 15.0, 15001)
         ),
         strict=True,
@@ -120,12 +121,12 @@ def test_a_trace_is_continuous_where_spikes_come_and_go():
     assert traces[0] == 0.0
 
 
-def test_a_drive_in_thresholds_fires_about_so_often():
+def test_a_drive_of_n_thresholds_causes_about_n_spikes():
     for drive in (3.0, 6.0, 12.0):
         assert abs(len(times_of("lif", drive)) - drive) <= 1.0
 
 
-def test_no_neuron_fires_more_often_than_there_is_room():
+def test_spikes_are_bounded_by_the_room():
     for name in ("lif", "alif", "izhikevich"):
         assert len(times_of(name, 1000.0)) == MOST_SPIKES
         assert len(times_of(name, 1000.0, n_room=3)) == 3
@@ -140,22 +141,22 @@ def test_no_neuron_fires_more_often_than_there_is_room():
     st.floats(4.0, 500.0),
     st.floats(0.0, 1.0),
 )
-def test_alif_times_are_the_simulators(drive, window, tau, adapt):
+def test_alif_times_equal_network(drive, window, tau, adapt):
     assume(abs(naive.level(drive, window, tau) - 1.0) > 1e-3)
-    cell = window_of("alif").settings(tau)._replace(adapt=adapt)
-    assert cell.tau_adapt >= tau
-    times = times_of("alif", drive, window, tau, cell)
-    expected = simulated("alif", window, tau, drive, tau_adapt=cell.tau_adapt, adapt=adapt)
+    parameters = window_of("alif").settings(tau)._replace(adapt=adapt)
+    assert parameters.tau_adapt >= tau
+    times = times_of("alif", drive, window, tau, parameters)
+    expected = simulated("alif", window, tau, drive, tau_adapt=parameters.tau_adapt, adapt=adapt)
     both = min(len(times), len(expected))
     np.testing.assert_allclose(times[:both], expected[:both], rtol=1e-8)
     longer = np.concatenate([times[both:], expected[both:]])
-    assert len(longer) <= 1  # rounding decides on a spike at the window's very end
+    assert len(longer) <= 1  # rounding decides on a spike at the end of the window
     np.testing.assert_allclose(longer, window, rtol=1e-8)
 
 
 @pytest.mark.parametrize("drive", [2.0, 6.0, 15.0])
-def test_alif_times_are_the_plain_twins_and_grow_apart(drive):
-    cell = window_of("alif").settings(20.0)
+def test_alif_times_equal_the_twin_and_intervals_grow(drive):
+    parameters = window_of("alif").settings(20.0)
     times = times_of("alif", drive)
     twin, _ = naive_network.run_layer(
         np.zeros((1, 1)),
@@ -166,7 +167,7 @@ def test_alif_times_are_the_plain_twins_and_grow_apart(drive):
         tau=20.0,
         reset="zero",
         drive=naive.level(drive, 20.0, 20.0),
-        **cell._asdict(),
+        **parameters._asdict(),
     )
     np.testing.assert_allclose(times, twin[:MOST_SPIKES], rtol=1e-9)
     assert np.all(np.diff(times, 2) > 0.0)
@@ -175,25 +176,33 @@ def test_alif_times_are_the_plain_twins_and_grow_apart(drive):
     assert len(times) < len(plain) or len(times) == 1
 
 
-def from_rest(drive, cell, window):
-    """Return the spike times of an Izhikevich neuron that rests without current until the window begins."""
-    twin = naive_network.Quadratic(1, cell.a, cell.b, cell.c, cell.d, cell.peak, drive * cell.drive)
-    twin.v[:] = cell.rest
-    twin.u[:] = cell.b * cell.rest
+def from_rest(drive, parameters, window):
+    """Return the spike times of the twin, at rest without current before the window."""
+    twin = naive_network.Quadratic(
+        1,
+        parameters.a,
+        parameters.b,
+        parameters.c,
+        parameters.d,
+        parameters.peak,
+        drive * parameters.drive,
+    )
+    twin.v[:] = parameters.rest
+    twin.u[:] = parameters.b * parameters.rest
     twin.step = 5e-3
     times = []
     while twin.now < window:
-        when, who = twin.next_alone(twin.now, window)
+        when, who = twin.next_spike(twin.now, window)
         if who:
-            twin.fire(0, when)
+            twin.reset_neuron(0, when)
             times.append(when)
     return np.array(times[:MOST_SPIKES])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("drive", [-1.0, 0.3, 0.8, 2.0, 6.3, 14.0])
-def test_izhikevich_times_are_the_twins(drive):
-    exact = times_of("izhikevich", drive, 40.0, cell=Izhikevich(tolerance=1e-7))
+def test_izhikevich_times_equal_the_twin(drive):
+    exact = times_of("izhikevich", drive, 40.0, parameters=Izhikevich(tolerance=1e-7))
     expected = from_rest(drive, Izhikevich(), 40.0)
     np.testing.assert_allclose(exact, expected, atol=1e-3)
     np.testing.assert_allclose(
@@ -202,31 +211,31 @@ def test_izhikevich_times_are_the_twins(drive):
 
 
 @pytest.mark.parametrize("drive", [0.8, 2.0, 6.3, 14.0])
-def test_izhikevich_times_are_the_simulators(drive):
-    cell = Izhikevich(tolerance=1e-8)
+def test_izhikevich_times_equal_network(drive):
+    parameters = Izhikevich(tolerance=1e-8)
     net = Network.from_weights(
         [[[0.0]]],
         neuron="izhikevich",
-        drive=drive * cell.drive,
-        tolerance=cell.tolerance,
+        drive=drive * parameters.drive,
+        tolerance=parameters.tolerance,
         dtype="float64",
     )
-    times = net.run([], [], 40.0, initial=[np.array([cell.rest])]).times
+    times = net.run([], [], 40.0, initial=[np.array([parameters.rest])]).times
     np.testing.assert_allclose(
-        times_of("izhikevich", drive, 40.0, cell=cell), times[:MOST_SPIKES], atol=1e-5
+        times_of("izhikevich", drive, 40.0, parameters=parameters), times[:MOST_SPIKES], atol=1e-5
     )
     assert len(times) > 0
 
 
-def test_izhikevich_rests_where_nothing_moves_without_current():
-    cell = Izhikevich()
-    assert cell.rest == pytest.approx(
-        float(neurons.izhikevich.rest_potential(cell.b, 0.0)), abs=1e-9
+def test_the_rest_of_izhikevich_neurons_is_a_fixed_point():
+    parameters = Izhikevich()
+    assert parameters.rest == pytest.approx(
+        float(neurons.izhikevich.rest_potential(parameters.b, 0.0)), abs=1e-9
     )
 
 
 @pytest.mark.parametrize("name", ["lif", "alif", "izhikevich"])
-def test_a_stronger_drive_fires_earlier_and_no_less(name):
+def test_a_stronger_drive_causes_earlier_and_no_fewer_spikes(name):
     runs = [times_of(name, drive, 40.0) for drive in np.linspace(0.8, 18.0, 30)]
     for weak, strong in pairwise(runs):
         assert len(strong) >= len(weak)
@@ -235,22 +244,27 @@ def test_a_stronger_drive_fires_earlier_and_no_less(name):
 
 
 @given(drive=DRIVES, tau=TAUS, steps=st.integers(1, MOST_SPIKES), reset_zero=st.booleans())
-def test_on_a_grid_a_neuron_fires_at_the_end_of_the_step_in_which_it_reaches_its_threshold(
-    drive, tau, steps, reset_zero
-):
-    cell = neurons.find("lif").kind(reset_zero=reset_zero, dt=20.0 / steps)
+def test_on_a_grid_neurons_fire_at_the_end_of_the_step(drive, tau, steps, reset_zero):
+    parameters = neurons.find("lif").kind(reset_zero=reset_zero, dt=20.0 / steps)
     level = naive.level(drive, 20.0, tau)
     v = 0.0
     expected = []
     for step in range(1, steps + 1):
-        v = level + (v - level) * math.exp(-cell.dt / tau)
+        v = level + (v - level) * math.exp(-parameters.dt / tau)
         assume(abs(v - 1.0) > 1e-9)
         if v >= 1.0:
-            expected.append(step * cell.dt)
+            expected.append(step * parameters.dt)
             v = 0.0 if reset_zero else v - 1.0
-    np.testing.assert_array_equal(times_of("lif", drive, tau=tau, cell=cell), expected)
-    trace, n = door(window_of("lif").trace)(
-        cell, drive, 20.0, tau, 20.0, math.exp(-1.0), np.full((2, 8), np.nan), np.zeros(MOST_SPIKES)
+    np.testing.assert_array_equal(times_of("lif", drive, tau=tau, parameters=parameters), expected)
+    trace, n = jitted(window_of("lif").trace)(
+        parameters,
+        drive,
+        20.0,
+        tau,
+        20.0,
+        math.exp(-1.0),
+        np.full((2, 8), np.nan),
+        np.zeros(MOST_SPIKES),
     )
     assert n == len(expected)
     assert trace == pytest.approx(

@@ -31,24 +31,24 @@ def test_a_file_is_replaced_and_keeps_its_mode(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_link_stays_and_leads_to_the_new_file(tmp_path):
+def test_a_link_stays_and_its_target_is_replaced(tmp_path):
     target = tmp_path / "deep" / "real.json"
     link = tmp_path / "report.json"
     target.parent.mkdir()
     link.symlink_to(target)
-    for content in (b"first", b"second"):  # of a link into the void, and of one to a file
+    for content in (b"first", b"second"):  # first a dangling link, then a link to a file
         atomic_write(link, content)
         assert link.is_symlink()
         assert target.read_bytes() == content
 
 
-def test_a_pipe_is_written_through_and_stays(tmp_path):
+def test_a_pipe_is_written_to_directly(tmp_path):
     path = tmp_path / "pipe"
-    heard = []
+    received = []
     os.mkfifo(path)
     with pytest.raises(OSError, match="nobody reads from this pipe"):
         atomic_write(path, b"lost")
-    reader = threading.Thread(target=lambda: heard.append(path.read_bytes()))
+    reader = threading.Thread(target=lambda: received.append(path.read_bytes()))
     reader.start()
     content = b"x" * 300_000  # more than a pipe holds
     deadline = time.monotonic() + 60
@@ -61,11 +61,11 @@ def test_a_pipe_is_written_through_and_stays(tmp_path):
                 raise
             time.sleep(0.01)
     reader.join()
-    assert heard == [content]
+    assert received == [content]
     assert stat.S_ISFIFO(path.stat().st_mode)
 
 
-def test_a_device_is_written_through_and_stays(tmp_path):
+def test_a_device_is_written_to_directly(tmp_path):
     null = device(tmp_path, "null")
     full = device(tmp_path, "full")
     atomic_write(null, b"gone")
@@ -77,21 +77,21 @@ def test_a_device_is_written_through_and_stays(tmp_path):
     assert stat.S_ISCHR(os.stat(full).st_mode)
 
 
-def test_what_is_no_file_is_refused(tmp_path):
+def test_folders_sockets_and_missing_folders_are_refused(tmp_path):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "socket"))
-        for path, says in (
+        for path, message in (
             (tmp_path, "it is a folder"),
             (tmp_path / "socket", "it is a socket"),
             (tmp_path / "none" / "report.json", "there is no folder .*none"),
         ):
             for refused in (check_place, lambda path: atomic_write(path, b"")):
-                with pytest.raises(OSError, match=says):
+                with pytest.raises(OSError, match=message):
                     refused(path)
     assert stat.S_ISSOCK((tmp_path / "socket").stat().st_mode)
 
 
-def test_left_overs_of_killed_writes_are_swept(tmp_path):
+def test_stale_temporary_files_of_killed_writes_are_removed(tmp_path):
     old, young, other = (
         tmp_path / f".{name}.tmp" for name in ("a[1].json.77.ab", "a[1].json.78.ab", "b.json.77.ab")
     )
@@ -105,7 +105,7 @@ def test_left_overs_of_killed_writes_are_swept(tmp_path):
     assert other.exists()
 
 
-def test_a_link_laid_in_the_temporary_files_place_is_not_followed(tmp_path, monkeypatch):
+def test_a_link_at_the_temporary_name_is_not_followed(tmp_path, monkeypatch):
     victim = tmp_path / "victim"
     victim.write_text("precious")
     monkeypatch.setattr("secrets.token_hex", lambda n: "ab")
@@ -115,7 +115,7 @@ def test_a_link_laid_in_the_temporary_files_place_is_not_followed(tmp_path, monk
     assert victim.read_text() == "precious"
 
 
-def test_a_model_saved_over_a_link_is_loaded_through_it(tmp_path):
+def test_a_model_is_saved_and_loaded_through_a_link(tmp_path):
     link = tmp_path / "latest.loco"
     link.symlink_to(tmp_path / "model.loco")
     save(LOCOClassifier(hidden_sizes=(4,)), link)

@@ -63,7 +63,7 @@ def folder(tmp_path_factory):
 
 @given(config=st.dictionaries(st.text(max_size=5), PLAIN, max_size=4), arrays=ARRAYS)
 @settings(max_examples=100, deadline=None)
-def test_what_is_written_comes_back(folder, config, arrays):
+def test_read_returns_the_written_content(folder, config, arrays):
     path = folder / "a.loco"
     persist.write(path, "kind", config, arrays)
     saved = persist.read(path)
@@ -85,7 +85,7 @@ def test_equal_content_gives_equal_bytes_and_digest(tmp_path):
     assert persist.digest("k", {"x": (1, 2)}, arrays) != persist.digest("k", {"x": (1, 3)}, arrays)
 
 
-def test_a_numpy_scalar_is_stored_as_the_number_it_is(tmp_path):
+def test_numpy_scalars_are_stored_as_python_numbers(tmp_path):
     persist.write(
         tmp_path / "a",
         "k",
@@ -96,7 +96,7 @@ def test_a_numpy_scalar_is_stored_as_the_number_it_is(tmp_path):
 
 
 @pytest.mark.parametrize("value", [object(), {1, 2}, 1j, {frozenset(): 1}])
-def test_what_is_not_plain_is_refused_and_nothing_is_overwritten(tmp_path, value):
+def test_values_that_are_not_plain_are_refused_and_the_old_file_stays(tmp_path, value):
     path = tmp_path / "a"
     persist.write(path, "k", {"x": 1}, {})
     with pytest.raises(CheckpointError, match="not a plain"):
@@ -109,7 +109,7 @@ def test_an_object_array_is_refused(tmp_path):
         persist.write(tmp_path / "a", "k", {}, {"a": np.array([None])})
 
 
-def test_every_flipped_bit_and_every_cut_is_noticed(tmp_path):
+def test_every_flipped_bit_and_every_truncation_is_detected(tmp_path):
     path = tmp_path / "a"
     persist.write(path, "k", {"x": 1}, {"w": np.arange(5.0)})
     good = path.read_bytes()
@@ -190,7 +190,7 @@ def forged(header: bytes, data: bytes = b"", version: int = VERSION) -> bytes:
         ),
     ],
 )
-def test_a_well_signed_forgery_is_refused_too(tmp_path, content, message):
+def test_forged_content_with_a_valid_checksum_is_refused(tmp_path, content, message):
     (tmp_path / "a").write_bytes(content)
     with pytest.raises(CheckpointError, match=message):
         persist.read(tmp_path / "a")
@@ -198,21 +198,21 @@ def test_a_well_signed_forgery_is_refused_too(tmp_path, content, message):
 
 @given(st.binary(max_size=200))
 @settings(max_examples=200, deadline=None)
-def test_no_header_brings_down_the_reader(folder, header):
+def test_no_header_crashes_the_reader(folder, header):
     path = folder / "fuzz"
     path.write_bytes(forged(header))
     with pytest.raises(CheckpointError):
         persist.read(path)
 
 
-def test_a_missing_file_and_folder_are_named(tmp_path):
+def test_errors_name_the_missing_file_or_folder(tmp_path):
     with pytest.raises(CheckpointError, match=r"cannot read .*nowhere"):
         persist.read(tmp_path / "nowhere")
     with pytest.raises(CheckpointError, match=r"cannot write .*nowhere"):
         persist.write(tmp_path / "nowhere" / "a", "k", {}, {})
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path, monkeypatch):
+def test_a_failed_write_leaves_the_old_file_and_no_temporary_file(tmp_path, monkeypatch):
     path = tmp_path / "a"
     persist.write(path, "k", {"x": 1}, {})
 

@@ -1,6 +1,6 @@
-"""Files of release 0.1, whose hidden layers learned by another rule, are refused in one sentence that says what to do.
+"""Files of release 0.1, which had another learning rule, are refused in one sentence of advice.
 
-The files stay: they show that a file of any release is told from a damaged one.
+They are kept to show that an old file is not reported as damaged.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from loco_stream.persistence import format as persist
 from loco_stream.persistence import migrations
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "v0_1"
-SENTENCE = r"holds a {kind} of an earlier release, which cannot be brought up: .*release 0\.1.*learn the stream anew"
+SENTENCE = r"holds a {kind} of an earlier release, which cannot be migrated: .*train a new model"
 
 
 @pytest.mark.parametrize(
     "name", ["classifier", "deep_alif", "delta_izhikevich", "paper", "regressor"]
 )
-def test_a_model_of_version_0_1_is_refused_in_words(name):
+def test_a_model_of_release_0_1_is_refused(name):
     kind = "LOCORegressor" if name == "regressor" else "LOCOClassifier"
     with pytest.raises(CheckpointError, match=rf"{name}\.loco {SENTENCE.format(kind=kind)}"):
         load(GOLDEN / f"{name}.loco")
 
 
-def test_a_run_of_version_0_1_is_refused_in_words_and_left_as_it_is(tmp_path):
+def test_a_run_of_release_0_1_is_refused_and_its_files_stay(tmp_path):
     shutil.copytree(GOLDEN / "run", tmp_path, dirs_exist_ok=True)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     engine = StreamEngine(
@@ -46,7 +46,7 @@ def test_a_run_of_version_0_1_is_refused_in_words_and_left_as_it_is(tmp_path):
         assert (tmp_path / name).read_bytes() == content
 
 
-def test_what_this_release_writes_is_of_the_version_that_it_reads(tmp_path):
+def test_this_release_writes_the_current_version(tmp_path):
     model = LOCOClassifier(hidden_sizes=(4,), seed=1)
     model.learn_one({"a": 1.0}, "x")
     save(model, tmp_path / "new.loco")
@@ -56,4 +56,4 @@ def test_what_this_release_writes_is_of_the_version_that_it_reads(tmp_path):
     assert load(tmp_path / "new.loco").n_seen == 1
     assert sorted(migrations.MIGRATIONS) == list(
         range(1, migrations.VERSION)
-    )  # each earlier one has its answer
+    )  # one entry per earlier version

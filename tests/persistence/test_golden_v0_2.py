@@ -1,16 +1,29 @@
-"""Files of release 0.2 (commit f667e42) load and continue bit-identically; a fresh model of today equals them too."""
+"""Files of release 0.2 (commit f667e42) load and continue bit-identically.
+
+A new model that learns the same rows equals them.
+"""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from pprint import pformat
 
 import numpy as np
 import pytest
 from river import compose
 
-from loco_stream import AdvancedOptions, Fleet, LOCOClassifier, LOCORegressor, StreamEngine, TaskMonitor, load
+from loco_stream import (
+    AdvancedOptions,
+    Fleet,
+    LOCOClassifier,
+    LOCORegressor,
+    StreamEngine,
+    TaskMonitor,
+    load,
+)
 from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.persistence import format as persist
 from tests.helpers import golden_runs as runs
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "v0_2"
@@ -37,7 +50,7 @@ def test_a_model_of_0_2_continues_bit_identically(name, expected):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_model_of_today_learns_what_one_of_0_2_did(name):
+def test_a_new_model_equals_one_of_0_2_that_learned_the_same_rows(name):
     model = fresh(name)
     runs.learn(model, name, 0, runs.SAVED_AFTER)
     assert state_sha256(*export_model(model)) == state_sha256(
@@ -76,6 +89,29 @@ def test_a_run_of_0_2_resumes_bit_identically(tmp_path, expected):
     np.testing.assert_array_equal(predicted, expected["run"])
     keys = ("n_samples", "accuracy", "kappa", "log_loss")
     np.testing.assert_array_equal([report[key] for key in keys], expected["run_report"])
+
+
+def test_a_checkpoint_of_0_2_equals_one_of_today_after_migration(tmp_path):
+    rows, y, _ = runs.named_rows("small")
+    StreamEngine(
+        LOCOClassifier(hidden_sizes=(12,), seed=42),
+        list(zip(rows, y, strict=True)),
+        monitor=TaskMonitor(holdout=20, seed=1),
+        checkpoint=tmp_path,
+        delay=4,
+    ).run(max_samples=runs.SAVED_AFTER)
+    name = f"checkpoint-{runs.SAVED_AFTER:012d}.loco"
+    old = persist.read(GOLDEN / "run" / name)
+    new = persist.read(tmp_path / name)
+    assert old.arrays.keys() == new.arrays.keys()
+    for array in old.arrays:
+        np.testing.assert_array_equal(old.arrays[array], new.arrays[array], err_msg=array)
+    for config in (old.config, new.config):
+        del config["version"], config["events"]["now"]
+        for row in config["events"]["delayed"]["rows"]:
+            row[2][8] = 0.0  # the time of its arrival
+    assert pformat(old.config) == pformat(new.config)  # as text, since nan is not nan
+    assert old.config.keys() == new.config.keys()
 
 
 def test_a_fleet_of_0_2_continues_bit_identically(tmp_path, expected):

@@ -8,7 +8,8 @@ import pytest
 from loco_stream.errors import CheckpointError
 from loco_stream.persistence import format as persist
 from loco_stream.persistence import migrations
-from loco_stream.persistence.migrations import Saved, refuse
+from loco_stream.persistence.content import Saved
+from loco_stream.persistence.migration_steps import refuse
 
 WRITTEN = migrations.VERSION  # of the files that the tests write
 
@@ -25,7 +26,7 @@ def release(monkeypatch, version, steps):
     monkeypatch.setattr(migrations, "MIGRATIONS", steps)
 
 
-def test_an_old_file_is_brought_up_step_by_step(old_file, monkeypatch):
+def test_an_old_file_is_migrated_step_by_step(old_file, monkeypatch):
     def add(saved):
         return Saved(saved.kind, {**saved.config, "y": 2}, saved.arrays)
 
@@ -38,7 +39,7 @@ def test_an_old_file_is_brought_up_step_by_step(old_file, monkeypatch):
     assert saved.arrays["weights"].tolist() == [1.0, 1.0]
 
 
-def test_an_old_file_may_be_refused_with_what_to_do(old_file, monkeypatch):
+def test_a_migration_may_refuse_a_file_with_advice(old_file, monkeypatch):
     release(
         monkeypatch, WRITTEN + 1, {WRITTEN: refuse("learn it anew, or load it with release 0.1")}
     )
@@ -48,7 +49,7 @@ def test_an_old_file_may_be_refused_with_what_to_do(old_file, monkeypatch):
         persist.read(old_file)
 
 
-def test_a_version_that_is_unknown_is_refused(old_file, monkeypatch):
+def test_unknown_versions_are_refused(old_file, monkeypatch):
     release(monkeypatch, 0, {})
     with pytest.raises(
         CheckpointError, match=rf"has format version {WRITTEN}, .*up to 0: update loco-stream"
@@ -65,8 +66,17 @@ def test_a_file_larger_than_allowed_is_refused_unread(old_file):
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "fifo", "folder"])
-def test_what_is_no_regular_file_is_refused(tmp_path, path):
+def test_only_regular_files_are_read(tmp_path, path):
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "folder").mkdir()
     with pytest.raises(CheckpointError, match=r"cannot read .*(regular file|directory)"):
         persist.read(tmp_path / path)
+
+
+def test_content_that_a_migration_cannot_read_is_damage(old_file, monkeypatch):
+    def step(saved):
+        return Saved(saved.kind, {"y": saved.config["y"]}, saved.arrays)
+
+    release(monkeypatch, WRITTEN + 1, {WRITTEN: step})
+    with pytest.raises(CheckpointError, match=r"old\.loco is damaged: KeyError\('y'\)"):
+        persist.read(old_file)

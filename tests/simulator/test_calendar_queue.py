@@ -1,4 +1,4 @@
-"""The calendar queue gives what a sorted list gives, whatever the width of its buckets."""
+"""The calendar queue returns what a sorted list does, whatever the width of its buckets."""
 
 import heapq
 
@@ -8,63 +8,60 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loco_stream.simulator import calendar_queue
-from loco_stream.simulator.calendar_queue import QUEUED
-from tests.helpers.doors import doors
+from loco_stream.simulator.connections import GROUP
+from loco_stream.simulator.heap import ENTRY
+from tests.helpers.jitted import jitted_module
 
 ROOM = 512
 
 
-def empty(buckets, per_ms):
-    queue = np.zeros(6, np.int64)
-    clock = np.array([per_ms])
-    return queue, clock, np.zeros((ROOM, 3)), np.zeros((ROOM, 5)), np.zeros(buckets, np.int32)
+def empty(n_buckets, per_ms):
+    return calendar_queue.empty_queue(ROOM, n_buckets, per_ms, windowed=False)
 
 
 @settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
-    buckets=st.sampled_from([1, 2, 64, 2048]),
+    n_buckets=st.sampled_from([1, 2, 64, 2048]),
     per_ms=st.sampled_from([1e-3, 1.0, 50.0]),
     longest=st.sampled_from([0.0, 0.5, 7.0, 1e4]),
 )
-def test_entries_leave_in_order_of_time_and_group(seed, buckets, per_ms, longest):
-    door = doors(calendar_queue)
+def test_entries_leave_in_order_of_time_and_group(seed, n_buckets, per_ms, longest):
+    kernels = jitted_module(calendar_queue)
     rng = np.random.default_rng(seed)
-    arrays = empty(buckets, per_ms)
+    queue = empty(n_buckets, per_ms)
     twin = []
     now = 0.0
-    queue, _, heap, _, _ = arrays
     for _ in range(400):
         if rng.random() < 0.55 and len(twin) < ROOM:
             time = now + longest * round(rng.random(), 2)
             group = int(rng.integers(50))
-            door.add(*arrays, time, group, now, 0.0)
+            kernels.add(queue, time, group, now, 0)
             heapq.heappush(twin, (time, group, now))
         elif twin:
-            now = door.earliest(*arrays)
+            now = kernels.earliest(queue)
             first = heapq.heappop(twin)
-            assert (now, heap[0, 1]) == first[:2]
-            door.take(queue, heap)
-        assert queue[QUEUED] == len(twin)
-    waiting = np.zeros((len(twin), 3))
-    calendar_queue.drain(queue, *arrays[2:], waiting)
-    assert sorted(row[:2] for row in waiting.tolist()) == sorted(
-        [time, float(group)] for time, group, _ in twin
-    )
-    calendar_queue.refill(*arrays, waiting, np.zeros((50, 4)))
-    assert door.earliest(*arrays) == (min(twin)[0] if twin else np.inf)
+            assert (now, queue.heap["key"][0]) == first[:2]
+            kernels.take(queue)
+        assert queue.state["n_entries"][0] == len(twin)
+    waiting = np.zeros(len(twin), ENTRY)
+    calendar_queue.drain(queue, waiting)
+    drained = zip(waiting["time"].tolist(), waiting["key"].tolist(), strict=True)
+    assert sorted(drained) == sorted((time, group) for time, group, _ in twin)
+    calendar_queue.refill(queue, waiting, np.zeros(50, GROUP))
+    assert kernels.earliest(queue) == (min(twin)[0] if twin else np.inf)
 
 
 def test_slots_are_used_again():
-    door = doors(calendar_queue)
-    arrays = empty(64, 10.0)
+    kernels = jitted_module(calendar_queue)
+    queue = empty(64, 10.0)
     for k in range(20 * ROOM):
-        door.add(*arrays, k + 3.0, 0, float(k), 0.0)
-        door.add(*arrays, k + 4.0, 1, float(k), 0.0)
+        kernels.add(queue, k + 3.0, 0, float(k), 0)
+        kernels.add(queue, k + 4.0, 1, float(k), 0)
         for _ in range(2 if k else 0):
-            door.earliest(*arrays)
-            door.take(arrays[0], arrays[2])
-    assert arrays[0][calendar_queue.USED] <= 4
+            kernels.earliest(queue)
+            kernels.take(queue)
+    assert queue.state["n_slots"][0] <= 4
 
 
 @pytest.mark.parametrize("delay", [0.1, 1.0, "spread"])
@@ -89,9 +86,8 @@ def test_memory_of_the_queue_is_bounded_by_spikes_under_way(delay):
         dtype="float64",
     )
     fired = len(net.run([], [], 1000.0, initial=[rng.uniform(0.0, 1.0, 300)]))
-    progress = net._net.layers[0].progress
+    layer = net._net.layers[0]
     assert fired > 3000
-    assert len(progress.slots) <= max(
-        16 * 300 + 64, 2 * fired
-    )  # room at the start, then doubled for spikes fired
-    assert len(net._net.layers[0].waiting) < 0.05 * fired
+    # the room at the start, then doubled for spikes fired
+    assert len(layer.queue.slots) <= max(16 * 300 + 64, 2 * fired)
+    assert len(layer.waiting) < 0.05 * fired

@@ -1,12 +1,12 @@
-"""Connections kept small are the same connections: spikes are equal to the byte in every form."""
+"""Connections are complete in every form, and spikes are bit-identical."""
 
 import numpy as np
 import pytest
 from scipy.sparse import csr_array, random_array
 
 from loco_stream import Network
-from loco_stream._compiler.simd.sizes import BLOCK
-from loco_stream.simulator.connections import DELAY, KIND, LAST, START, WEIGHT, Triplets, connect
+from loco_stream._compiler.simd.sizes import DOUBLES
+from loco_stream.simulator.connections import END, Triplets, connect
 from tests.helpers.nets import random_spikes
 
 
@@ -16,9 +16,9 @@ def signs(rng, n):
 
 
 WEIGHTS = {
-    "one a neuron": signs,
-    "one a connection": lambda rng, n: rng.normal(-0.02, 0.15, (n, n)),
-    "nearly one a neuron": lambda rng, n: signs(rng, n) + 0.1 * np.eye(n, k=1),
+    "one per neuron": signs,
+    "one per connection": lambda rng, n: rng.normal(-0.02, 0.15, (n, n)),
+    "nearly one per neuron": lambda rng, n: signs(rng, n) + 0.1 * np.eye(n, k=1),
 }
 DELAYS = {
     "few": lambda rng, shape: rng.integers(1, 9, shape) * 0.3,
@@ -41,19 +41,18 @@ def ring(weights, delays, **options):
     )
 
 
-def spelt_out(net):
-    """Return the same net with four bytes a target and a weight a connection."""
+def expanded(net):
+    """Return the same net with four bytes per target and a weight per connection."""
     other = net.copy()
     layer = other._net.layers[0]
-    links = layer.links
-    n = layer.links.groups[-1, START]
-    weight = links.weight
-    if not len(weight):
-        kind = np.repeat(links.groups[:-1, KIND], np.diff(links.groups[:, START].astype(int)))
-        weight = np.append(links.kinds[kind, WEIGHT], np.zeros(BLOCK)).astype(net._dtype)
-    layer.links = links._replace(
-        target=np.append(links.target[:n], np.zeros(BLOCK)).astype(np.int32), weight=weight
-    )
+    connections = layer.connections
+    first = connections.groups["first"]
+    weights = connections.weights
+    if not len(weights):
+        kind = np.repeat(connections.groups["kind"][:-1], np.diff(first.astype(int)))
+        weights = np.append(connections.kinds["weight"][kind], np.zeros(DOUBLES)).astype(net._dtype)
+    targets = np.append(connections.targets[: first[-1]], np.zeros(DOUBLES)).astype(np.int32)
+    layer.connections = connections._replace(targets=targets, weights=weights)
     return other
 
 
@@ -67,9 +66,9 @@ def spelt_out(net):
 )
 @pytest.mark.parametrize("delays", DELAYS)
 @pytest.mark.parametrize("weights", WEIGHTS)
-def test_every_form_gives_the_same_bytes(weights, delays, options):
+def test_spikes_are_bit_identical_in_every_form(weights, delays, options):
     net = ring(weights, delays, **options)
-    other = spelt_out(net)
+    other = expanded(net)
     spikes = random_spikes(np.random.default_rng(4), 10, 100, 20, True)
     for carry in (False, True):
         ours, theirs = (each.run(*spikes, 20.0, carry=carry) for each in (net, other))
@@ -81,8 +80,7 @@ def test_every_form_gives_the_same_bytes(weights, delays, options):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("delays", DELAYS)
 @pytest.mark.parametrize("weights", WEIGHTS)
-def test_connections_are_kept_whole(weights, delays, dtype):
-    """What is read back, connection by connection, is what was put in, whichever form was chosen."""
+def test_all_connections_are_found_in_the_groups(weights, delays, dtype):
     rng = np.random.default_rng(5)
     n_rows = 40
     n = 30
@@ -91,40 +89,30 @@ def test_connections_are_kept_whole(weights, delays, dtype):
     weight = WEIGHTS[weights](rng, n_rows)[source, target].astype(dtype)
     delay = DELAYS[delays](rng, len(source))
     mixed = rng.permutation(len(source))
-    links = connect(
-        [Triplets(source[mixed], target[mixed], weight[mixed], delay[mixed])], n_rows, n, dtype
-    )
+    triplets = Triplets(source[mixed], target[mixed], weight[mixed], delay[mixed])
+    made = connect([triplets], n_rows, n, dtype)
     found = []
     for row in range(n_rows):
-        first = links.row_group[row]
-        last = links.row_group[row + 1] - 1
-        assert links.kinds[links.groups[last, KIND], DELAY] == LAST
-        for group in range(first, last):
-            own = links.kinds[links.groups[group, KIND]]
-            after = links.groups[group + 1, START]
-            for k in range(links.groups[group, START], after):
-                found.append(
-                    (
-                        row,
-                        own[DELAY],
-                        links.target[k],
-                        links.weight[k] if len(links.weight) else own[WEIGHT],
-                    )
-                )
+        last = made.first_group[row + 1] - 1
+        assert made.kinds[made.groups[last].kind].delay == END
+        for group in range(made.first_group[row], last):
+            own = made.kinds[made.groups[group].kind]
+            for k in range(made.groups[group].first, made.groups[group + 1].first):
+                found_weight = made.weights[k] if len(made.weights) else own.weight
+                found.append((row, own.delay, made.targets[k], found_weight))
     assert sorted(found) == sorted(zip(source, delay, target, weight, strict=True))
-    assert len(links.weight) == (
-        0 if weights == "one a neuron" or delays == "all" else len(source) + BLOCK
-    )
+    is_small = weights == "one per neuron" or delays == "all"
+    assert len(made.weights) == (0 if is_small else len(source) + DOUBLES)
 
 
 def test_a_layer_without_connections():
-    links = connect([Triplets(*np.zeros((4, 0)))], 3, 2, np.float32)
-    assert links.row_group.tolist() == [0, 1, 2, 3]
-    assert links.kinds[links.groups[:, KIND], DELAY].tolist() == [LAST] * 3
+    made = connect([Triplets(*np.zeros((4, 0)))], 3, 2, np.float32)
+    assert made.first_group.tolist() == [0, 1, 2, 3]
+    assert made.kinds["delay"][made.groups["kind"]].tolist() == [END] * 3
 
 
-def test_more_neurons_than_two_bytes_count():
-    """The last of 65,537 neurons and the first, which two bytes cannot tell apart, among others in between."""
+def test_more_neurons_than_two_bytes_can_number():
+    """The first and the last of 65,537 neurons have the same lower two bytes."""
     n = (1 << 16) + 1
     chosen = np.array([0, 1, 300, 65535, 65536])
     weights = np.array([[0.6, 0.0, 0.9, 0.4, 1.2]])

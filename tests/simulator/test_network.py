@@ -1,4 +1,4 @@
-"""The simulator against its slow twins, spike for spike, and against itself along every path it can take."""
+"""`Network` equals its slow twins, spike by spike, and itself along every path of the code."""
 
 import os
 import subprocess
@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from numba import njit
 
 from loco_stream import Network, SpikeRecord
-from loco_stream._compiler.simd.ops import TIMES, add_outer, sum_dense, sum_rows, weigh_rows
 from loco_stream.simulator.event_loop import run_events
 from loco_stream.simulator.queued_net import QueuedNet
 from tests.helpers import naive_network
@@ -20,7 +18,7 @@ from tests.helpers.nets import membrane_now, queue_wiring, random_net, random_sp
 
 
 def assert_same_spikes(record, twin, atol=1e-8):
-    """Same neurons, as often, at the same times."""
+    """The same neurons fire at the same times."""
     for layer, (times, indices) in enumerate(twin):
         got_times, got = record.of(layer)
         np.testing.assert_array_equal(
@@ -64,9 +62,7 @@ def test_lif_in_single_precision_equals_its_twin(seed, sizes, n, grid, reset, sc
     twin = naive_network.run_net(
         weights, times.astype(float), indices, 20.0, reset=reset, margin=margin
     )
-    assume(
-        min(margin, default=1.0) > 1e-4
-    )  # closer than rounding in single precision, both answers are right
+    assume(min(margin, default=1.0) > 1e-4)  # otherwise rounding decides
     assert_same_spikes(
         Network.from_weights(weights, reset=reset).run(times, indices, 20.0), twin, atol=1e-5
     )
@@ -172,7 +168,7 @@ def test_izhikevich_spike_times_converge_with_the_tolerance():
 
 @settings(deadline=None, max_examples=40)
 @given(**common, scale=st.floats(0.3, 4.0))
-def test_the_queue_and_the_dense_path_agree(seed, sizes, n, grid, reset, scale):
+def test_the_queue_and_the_dense_path_give_the_same_spikes(seed, sizes, n, grid, reset, scale):
     rng = np.random.default_rng(seed)
     net = Network.from_weights(random_net(rng, sizes, scale), reset=reset, dtype=np.float64)
     queued = Network(net._layers, np.float64)
@@ -185,11 +181,8 @@ def test_the_queue_and_the_dense_path_agree(seed, sizes, n, grid, reset, scale):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_products_with_dense_input_equal_sums_of_rows_to_the_byte(dtype):
-    """Dense groups of events take another way.
-
-    Out of order they cannot, and listed in two runs they are not dense.
-    """
+def test_dense_input_gives_bit_identical_spikes(dtype):
+    """Dense groups of events are multiplied instead of summed, unless they are out of order."""
     rng = np.random.default_rng(4)
     weights = [rng.normal(size=(70, 83)) * 0.3, rng.normal(size=(83, 9)) * 0.3]
     net = Network.from_weights(weights, dtype=dtype)
@@ -199,7 +192,7 @@ def test_products_with_dense_input_equal_sums_of_rows_to_the_byte(dtype):
         together = net.run(times, indices, 30.0)
         v = [net._net.membranes(k).copy() for k in range(2)]
         parts = [net.run([], [], 0.0)]
-        for t in range(21):  # one time a call: fewer than are multiplied at once
+        for t in range(21):  # one time per call: too few to be multiplied
             now = times == t
             parts.append(net.run(times[now] - t, indices[now], 1.0 if t < 20 else 10.0, carry=True))
         for layer in range(2):
@@ -213,79 +206,6 @@ def test_products_with_dense_input_equal_sums_of_rows_to_the_byte(dtype):
         assert len(twice) > len(together) > 300
 
 
-@pytest.mark.slow
-def test_a_dense_product_is_the_sum_of_rows_to_the_byte():
-    rng = np.random.default_rng(0)
-    for dtype in (np.float32, np.float64):
-        for n in (1, 7, 16, 80, 300):
-            weights = rng.normal(size=3 + 50 * n).astype(dtype)
-            raster = (rng.random((60, TIMES)) < 0.6).astype(dtype)
-            currents = np.full(TIMES * n, 9.0, dtype)
-            compiled_dense(currents, weights, 3, n, raster, 50)
-            for t in range(TIMES):
-                rows = np.flatnonzero(raster[:50, t]).astype(np.int32)
-                current = np.full(n, 9.0, dtype)
-                compiled_rows(current, weights, 3, n, rows, 0, len(rows))
-                assert current.tobytes() == currents[t * n : (t + 1) * n].tobytes()
-                sum_rows(
-                    current, weights, 3, n, rows, 0, len(rows)
-                )  # as it is defined, in plain Python
-                assert current.tobytes() == currents[t * n : (t + 1) * n].tobytes()
-
-
-@pytest.mark.slow
-@settings(deadline=None, max_examples=60)
-@given(
-    st.integers(0, 2**32 - 1),
-    st.integers(1, 90),
-    st.integers(0, 40),
-    st.integers(0, 20),
-    st.floats(0.0, 1.0),
-)
-def test_vectors_compute_to_the_byte_what_plain_loops_do(seed, n_columns, n_rows, spare, keep):
-    rng = np.random.default_rng(seed)
-    matrix = rng.normal(size=(n_rows + 1, n_columns + spare)).astype(np.float32)
-    values = rng.normal(size=n_rows + 3).astype(np.float32)
-    rows = rng.permutation(n_rows).astype(np.int32)
-    totals = [np.full(n_columns + 1, 7.0, np.float32) for _ in range(2)]
-    for total, weigh in zip(totals, (weigh_rows, compiled_weigh), strict=True):
-        weigh(total, matrix, n_columns, values, 2, rows, n_rows)
-    assert totals[0].tobytes() == totals[1].tobytes()
-    np.testing.assert_allclose(
-        totals[0][:-1], values[2:-1] @ matrix[:n_rows, :n_columns], rtol=1e-4, atol=1e-4
-    )
-    assert totals[0][-1] == 7.0
-    first = spare // 2
-    right = rng.normal(size=n_columns).astype(np.float32)
-    changed = [matrix.copy() for _ in range(2)]
-    for copy, add in zip(changed, (add_outer, compiled_outer), strict=True):
-        add(copy, n_rows, first, n_columns, values, np.float32(-0.3), right, np.float32(keep))
-    assert changed[0].tobytes() == changed[1].tobytes()
-    part = np.s_[:n_rows, first : first + n_columns]
-    matrix[part] = keep * (matrix[part] - 0.3 * np.outer(values[:n_rows], right))
-    np.testing.assert_allclose(changed[0], matrix, rtol=1e-4, atol=1e-4)
-
-
-@njit
-def compiled_weigh(total, matrix, n_columns, values, first, rows, n_rows):
-    weigh_rows(total, matrix, n_columns, values, first, rows, n_rows)
-
-
-@njit
-def compiled_outer(matrix, n_rows, first, n_columns, left, scale, right, keep):
-    add_outer(matrix, n_rows, first, n_columns, left, scale, right, keep)
-
-
-@njit
-def compiled_dense(currents, weights, offset, n_post, raster, n_pre):
-    sum_dense(currents, weights, offset, n_post, raster, n_pre)
-
-
-@njit
-def compiled_rows(current, weights, offset, n_post, indices, first, last):
-    sum_rows(current, weights, offset, n_post, indices, first, last)
-
-
 def test_sparse_weights_equal_dense_weights():
     sparse = pytest.importorskip("scipy.sparse")
     rng = np.random.default_rng(0)
@@ -293,8 +213,7 @@ def test_sparse_weights_equal_dense_weights():
     delays = np.where(dense != 0.0, rng.integers(0, 3, dense.shape) * 0.5, 0.0)
     lateral = 0.3 * rng.normal(size=(30, 30)) * (rng.random((30, 30)) < 0.2)
     spikes = random_spikes(rng, 40, 400, 50, grid=True)
-    # reset "zero" leaves no neuron above threshold, for which a zero weight would be a time to fire
-    # again
+    # with reset "subtract" an arrival of zero weight could make a neuron fire again
     full = Network.from_weights(
         [dense], delays=[delays], recurrent=[lateral], reset="zero", dtype=np.float64
     )
@@ -328,7 +247,7 @@ def test_a_run_cut_in_two_with_carry_equals_one_run(seed, case, cut):
     for delays in (*options.get("delays", ()), *options.get("recurrent_delays", ())):
         delays += rng.uniform(
             0.0, 0.1, delays.shape
-        )  # no ties: which arrivals tie up to rounding depends on the cut
+        )  # no coincidences, which would depend on rounding
     if case == "driven":
         options |= {"drive": 1.2, "refractory": 1.0}
     if case in ("alif", "izhikevich"):
@@ -357,7 +276,7 @@ def test_spikes_of_one_time_are_delivered_together():
 
 
 @pytest.mark.parametrize("delays", [None, 0.5])
-def test_both_ends_of_the_window_count_and_no_input_is_legal(delays):
+def test_spikes_at_both_ends_of_a_run_and_no_input(delays):
     late = 0.0 if delays is None else delays
     net = Network.from_weights([[[1.0]]], delays=delays)
     assert net.run([0.0, 4.0], [0, 0], 4.0 + late).times.tolist() == [late, 4.0 + late]
@@ -366,7 +285,7 @@ def test_both_ends_of_the_window_count_and_no_input_is_legal(delays):
 
 
 @pytest.mark.parametrize("delays", [None, 0.25])
-def test_a_neuron_left_above_threshold_fires_again_at_the_next_event_only(delays):
+def test_a_neuron_left_above_threshold_fires_again_at_the_next_event(delays):
     late = 0.0 if delays is None else delays
     net = Network.from_weights([[[3.5], [0.0]]], delays=delays, tau=1e6, dtype=np.float64)
     record = net.run([1.0, 2.0, 3.0, 4.0], [0, 1, 1, 1], 6.0)
@@ -378,7 +297,7 @@ def test_refractory_neurons_lose_their_input():
     assert net.run([1.0, 2.0, 2.9, 3.0, 4.0, 5.5], [0] * 6, 10.0).times.tolist() == [1.0, 3.0, 5.5]
 
 
-def test_zero_delay_recurrence_is_a_cascade_within_one_time():
+def test_recurrence_without_delay_is_a_cascade_at_one_time():
     chain = np.diag(np.ones(4), k=1)
     net = Network.from_weights(
         [np.eye(5)[:1]], recurrent=chain, recurrent_delays=0.0, dtype=np.float64
@@ -397,7 +316,7 @@ def test_zero_delay_recurrence_is_a_cascade_within_one_time():
     )
 
 
-def test_room_grows_wherever_it_ends():
+def test_room_grows_for_spikes_and_times():
     rng = np.random.default_rng(0)
     ring = 1.5 * np.roll(np.eye(3), 1, axis=1)
     net = Network.from_weights(
@@ -411,7 +330,7 @@ def test_room_grows_wherever_it_ends():
     assert len(driven.run([], [], 1000.0)) == 2 * int(1000.0 / (10.0 * np.log(50.0 / 49.0)))
 
 
-def test_counts_are_those_of_the_record():
+def test_counts_equal_the_record():
     rng = np.random.default_rng(3)
     spikes = random_spikes(rng, 20, 200, 20, grid=True)
     for options in ({}, {"delays": 0.5}):
@@ -437,8 +356,8 @@ def test_counts_are_those_of_the_record():
         {"neuron": "izhikevich", "drive": 5.0},
     ],
 )
-def test_recorded_membranes_are_those_of_the_run(options):
-    """A run ended at a sample's time leaves, in the net itself, the membrane that was sampled."""
+def test_recorded_membranes_equal_the_state_of_the_net(options):
+    """A run that ends at the time of a sample leaves the sampled membrane in the net."""
     rng = np.random.default_rng(5)
     if options.get("recurrent"):
         options = options | {"recurrent": [0.2 * rng.normal(size=(4, 4)), None]}
@@ -470,7 +389,7 @@ def test_recorded_membranes_are_those_of_the_run(options):
     )
 
 
-def test_silence_costs_no_work_and_state_returns_to_rest():
+def test_each_run_starts_at_rest():
     net = Network.from_weights([np.ones((2, 2))], dtype=np.float64)
     first = net.run([1.0, 1.5], [0, 1], 5.0)
     second = net.run([1.0, 1.5], [0, 1], 5.0)
@@ -489,8 +408,8 @@ def test_initial_membranes():
     np.testing.assert_allclose(record.times, [10 * np.log(1.1), 10 * np.log(1.5)])
 
 
-def test_single_precision_keeps_millions_of_milliseconds_apart():
-    """Long runs of a queued net do not lose precision: the scaled membrane moves its base along."""
+def test_long_runs_keep_their_precision():
+    """Long runs do not lose precision: the origin of the scaled membrane moves along."""
     net = Network.from_weights([[[0.0]]], drive=2.0, reset="zero", tau=10.0)
     record = net.run([], [], 50_000.0)
     np.testing.assert_allclose(np.diff(record.times.astype(float)), 10 * np.log(2.0), atol=0.01)
@@ -523,7 +442,7 @@ for options in ({}, {"delays": 1.0, "drive": 1.2, "recurrent": 0.1 * rng.normal(
 
 @pytest.mark.slow
 def test_kernels_allocate_nothing():
-    """Numba counts an allocation for each array handed in by plain njit, and none for 100 events that one has not."""
+    """Plain njit counts an allocation per array argument, which do not depend on the events."""
     done = subprocess.run(
         [sys.executable, "-c", ALLOCATIONS],
         env=os.environ | {"NUMBA_NRT_STATS": "1", "NUMBA_DISABLE_JIT": "0"},
@@ -550,8 +469,9 @@ for case in ("lif", "queue", "driven", "alif", "izhikevich"):
         wiring["neuron"] = case
     if case == "driven":
         wiring |= {{"drive": 1.2, "refractory": 0.7}}
+    scale = 20.0 if case == "izhikevich" else 2.0
     for dtype in (np.float32, np.float64):
-        net = Network.from_weights(random_net(rng, sizes, 20.0 if case == "izhikevich" else 2.0), dtype=dtype, **wiring)
+        net = Network.from_weights(random_net(rng, sizes, scale), dtype=dtype, **wiring)
         record = net.run(*random_spikes(rng, 6, 60, 20, True), 20.0)
         assert len(record) > 5, case
         for a in (record.times, record.indices, record.layer):
@@ -562,7 +482,7 @@ print(digest.hexdigest())
 
 
 @pytest.mark.slow
-def test_interpreted_equals_compiled_to_the_byte():
+def test_interpreted_and_compiled_runs_are_bit_identical():
     code = REPLAY.format(root=str(Path(__file__).parents[2]))
     runs = [
         subprocess.run(
@@ -579,11 +499,8 @@ def test_interpreted_equals_compiled_to_the_byte():
 
 
 @pytest.mark.parametrize("reset", ["subtract", "zero"])
-def test_membranes_of_a_single_precision_net_are_those_of_the_run(reset):
-    """Spikes are recorded in single precision.
-
-    Rounded, they would come before the arrivals that caused them.
-    """
+def test_recorded_membranes_of_single_precision_nets(reset):
+    """The spikes of the record are rounded and may precede the arrivals that caused them."""
     rng = np.random.default_rng(1)
     net = Network.from_weights(
         random_net(rng, [9, 8], 4.0), delays=0.3, reset=reset, refractory=0.2

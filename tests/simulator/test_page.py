@@ -1,4 +1,4 @@
-"""The page for those who want only the simulator: every example on it runs."""
+"""The examples of docs/simulator.md run and print what the page describes."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def programs():
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Return what runs blocks one after the other in an empty folder, as a reader would, and the names after each."""
+    """Return a function that runs blocks one after the other and returns the names after each."""
     pytest.importorskip("nir")
     matplotlib.use("agg")
     monkeypatch.chdir(tmp_path)
@@ -34,7 +34,7 @@ def run(tmp_path, monkeypatch):
     return run_blocks
 
 
-def test_the_examples_on_the_page_run(run, tmp_path):
+def test_the_examples_run(run, tmp_path):
     first, batch, raster, delays, izhikevich, events, exchange = run(programs()[:-1])
     assert len(first["record"]) > 100
     assert batch["first"].times.tobytes() == batch["record"].times.tobytes()
@@ -48,7 +48,7 @@ def test_the_examples_on_the_page_run(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_trained_model_leaves_as_the_page_says(run, tmp_path):
+def test_a_trained_model_is_exported(run, tmp_path):
     first, *_, last = programs()
     _, trained = run([first, last])
     step = trained["step"]
@@ -56,5 +56,5 @@ def test_a_trained_model_leaves_as_the_page_says(run, tmp_path):
     net = trained["net"]
     assert net.n_inputs == 27
     assert (tmp_path / "model.nir").exists()
-    answer = net.readout.answer((step + 1) * 0.1, neuron, 2.0)
-    assert answer == trained["model"].predict_array([[0.1, 0.2, 0.3]])[0]
+    predicted = net.readout.predict((step + 1) * 0.1, neuron, 2.0)
+    assert predicted == trained["model"].predict_array([[0.1, 0.2, 0.3]])[0]

@@ -1,7 +1,7 @@
 """Benchmark 4 of Brette et al. 2007 on Brian2 `cpp_standalone`: prints one JSON line.
 
 Usage: brette4_brian2.py PROBLEM.npz SECONDS; the problem holds weights (CSR), delays, membranes at
-the start. The time is that of the compiled binary's run function, without building or loading it.
+the start. The time is that of the compiled binary's run function only.
 """
 
 import json

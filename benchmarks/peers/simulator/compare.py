@@ -1,6 +1,4 @@
-"""The simulator beside other simulators: same weights, same spikes, one run.
-
-Writes JSON and a table.
+"""The simulator compared with others on the same weights and spikes; writes JSON and a table.
 
 Usage: compare.py PYTHON-OF-THE-PEERS OUT-DIRECTORY [--seconds S] [--seeds N]
 
@@ -31,7 +29,7 @@ from loco_stream import Network
 
 HERE = Path(__file__).parent
 PEERS = ("spikingjelly", "snntorch", "torch.compile", "nengo", "nest", "brian2")
-LIKE = {  # how our net is described to mean what the peer means
+LIKE = {  # parameters of this package's net that match the peer's
     "spikingjelly": {},
     "snntorch": {},
     "torch.compile": {},
@@ -40,8 +38,8 @@ LIKE = {  # how our net is described to mean what the peer means
 }
 
 
-def ask(python, script, *words):
-    """Run a peer's script and return what it printed as JSON, or None with its complaint shown."""
+def run_peer(python, script, *words):
+    """Run a peer's script and return its JSON output, or print its error and return None."""
     command = [str(python), str(HERE / script), *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1800)
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
@@ -54,7 +52,7 @@ def ask(python, script, *words):
 
 
 def our_rate(net, samples):
-    """Return our samples a CPU-second, one Python call a sample."""
+    """Return this package's samples per CPU second, with one Python call per sample."""
 
     def work():
         for times, indices in samples:
@@ -80,7 +78,7 @@ def agreement(like, weights, samples, counts):
 
 
 def dense(name, python, seconds):
-    """Return our rate, taken before and after each peer's, and theirs."""
+    """Return the rates of the peers, and this package's before and after each."""
     weights, samples = workload(name)
     net = Network.from_weights(weights)
     rows = [
@@ -93,7 +91,7 @@ def dense(name, python, seconds):
         np.savez(path, spikes=np.concatenate(rows), **{f"w{i}": w for i, w in enumerate(weights)})
         for peer in PEERS:
             rates.append(our_rate(net, samples))
-            answer = ask(python, "dense.py", path, peer, seconds)
+            answer = run_peer(python, "dense.py", path, peer, seconds)
             if answer is None:
                 continue
             counts = answer.pop("counts")
@@ -105,7 +103,7 @@ def dense(name, python, seconds):
 
 
 def benchmark4(delay, python, seeds, repeats=5):
-    """Return seconds and firing rates, ours and those of Brian2 `cpp_standalone`, over seeds."""
+    """Return seconds and firing rates of this package and of Brian2 `cpp_standalone`, by seed."""
     out = {"ours": [], "brian2": []}
     for seed in range(seeds):
         problem = brette4(seed, delay)
@@ -126,7 +124,7 @@ def benchmark4(delay, python, seeds, repeats=5):
                 drive=11.0,
                 repeats=repeats if seed == 0 else 1,
             )
-            answer = ask(python, "brette4_brian2.py", path, 1.0)
+            answer = run_peer(python, "brette4_brian2.py", path, 1.0)
         if answer is not None:
             out["brian2"].append({"rate": answer["rate"], "seconds": answer["seconds"]})
     return out
@@ -139,7 +137,7 @@ def tables(results):
             continue
         r = results[name]
         grid = Grid(
-            f"{name}, sample by sample, samples a CPU-second",
+            f"{name}, sample by sample, samples per CPU second",
             ["simulator", "samples/s", "ours is", "equal counts"],
         )
         grid.row("loco_stream", f"{r['rate']:,.0f}", "", "")
@@ -178,7 +176,8 @@ def main():
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument(
-        "--only", help="measure one part anew (W1, W1-deep, brette4/1.0, ...), keep the rest"
+        "--only",
+        help="measure only one part (W1, W1-deep, brette4/1.0, ...) and keep the other results",
     )
     args = parser.parse_args()
     path = args.out / "simulator-peers.json"

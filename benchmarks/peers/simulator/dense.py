@@ -1,7 +1,7 @@
 """One dense net on one peer, fed sample by sample on one core: prints one JSON line.
 
 Usage: dense.py PROBLEM.npz PEER SECONDS. The problem holds w0, w1, ... and spikes as rows (sample,
-step, input). Printed are samples a CPU-second (the median over rounds) and the spike counts of the
+step, input). It prints samples per CPU second (the median over rounds) and the spike counts of the
 first samples, layer by layer.
 """
 
@@ -158,7 +158,7 @@ def nest(problem):
     simulator.ResetKernel()
     simulator.SetKernelStatus({"resolution": 1.0, "local_num_threads": 1})
     ws = weights(problem)
-    gap = 300.0  # ms of silence, after which membranes of all samples start from rest again
+    gap = 300.0  # ms of silence, after which all membranes are at rest
     source = simulator.Create("spike_generator", ws[0].shape[0])
     layers = []
     recorders = []

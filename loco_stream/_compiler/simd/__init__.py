@@ -1,1 +1,1 @@
-"""Whole vectors for the loops that LLVM does not find by itself."""
+"""Explicit vector code for the loops that LLVM's vectorizer misses."""

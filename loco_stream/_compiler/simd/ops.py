@@ -1,69 +1,95 @@
-"""Seven loops that LLVM does not find by itself, written for it on whole vectors.
+"""Loops over rows of weights and over neurons, as plain Python and as explicit vector code.
 
-`sum_rows` keeps a tile of the sum in registers while all rows pass by, where plain loops load and
-store the sum with every few rows; `weigh_rows` multiplies each row first; `add_outer` adds the
-product of two vectors to a matrix, with a tile of the second in registers; `sum_dense` sums for
-several times at once, reading every row once for all of them; `leak_and_fire` squeezes the numbers
-of those that fire out of a vector at once; `lay_out` and `lay_out_equal` copy whole vectors where
-plain loops of a few rounds would be predicted wrongly at every end. They are written for vectors of
-64 bytes, which LLVM cuts into what the processor has. The plain functions say what is computed, to
-the byte, and are what runs interpreted (NUMBA_DISABLE_JIT=1): every sum adds one row after the
-other in the order of the events.
+Each operation is a plain function, which defines the result and runs when interpreted
+(NUMBA_DISABLE_JIT=1), and a vectorized version for compiled code with bit-identical results: every
+sum adds one row after the other, in the order given.
+
+The vectorized versions do what LLVM does not find by itself: `sum_rows`, `weigh_rows` and
+`sum_dense` keep a tile of the sum in registers while all rows pass by, `add_outer` a tile of the
+second factor; `leak_and_fire` packs the indices of the neurons that fire; `write_arrivals` and
+`write_equal_arrivals` copy whole vectors where loops of a few rounds would be mispredicted.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-from loco_stream._compiler.jit import PLAIN, kernel, overloaded
-from loco_stream._compiler.simd.sizes import BLOCK, BYTES, TILE, TIMES
+from loco_stream._compiler.jit import PLAIN, inlined, kernel, overloaded
+from loco_stream._compiler.simd.sizes import DOUBLES, STEPS, TILE, VECTOR_BYTES
 
 if not PLAIN:
-    from loco_stream._compiler.simd.intrinsics import (
-        fire_vector,
-        lay_out_block,
-        lay_out_equal_block,
-        multiply_tile,
-        multiply_vector,
-        outer_tile,
-        outer_vector,
-        sum_tile,
-        sum_vector,
-        weigh_tile,
-        weigh_vector,
+    from numba import types
+
+    from loco_stream._compiler.simd.vectors import (
+        add,
+        at_least,
+        item,
+        keep_one_copy,
+        load,
+        load_first,
+        multiply,
+        select,
+        spread,
+        store,
+        store_first,
+        store_true,
+        subtract,
+        zeros,
     )
 
 __all__ = [
-    "BLOCK",
-    "TIMES",
+    "DOUBLES",
+    "STEPS",
+    "Arrivals",
     "add_outer",
-    "lay_out",
-    "lay_out_equal",
     "leak_and_fire",
     "nonzero",
     "sum_dense",
     "sum_rows",
     "weigh_rows",
+    "write_arrivals",
+    "write_equal_arrivals",
 ]
+
+Float: TypeAlias = np.floating[Any]
+Integer: TypeAlias = np.integer[Any]
+
+
+class Arrivals(Protocol):
+    """Spikes that arrive at neurons: a named tuple with these fields, (n + DOUBLES,) each."""
+
+    @property
+    def targets(self) -> NDArray[np.int32]: ...
+    @property
+    def jumps(self) -> NDArray[np.float64]: ...
+    @property
+    def times(self) -> NDArray[np.float64]: ...
 
 
 def sum_rows(
-    current: Any, weights: Any, offset: int, n_post: int, indices: Any, first: int, last: int
+    current: NDArray[Float],
+    weights: NDArray[Float],
+    offset: int,
+    n_post: int,
+    indices: NDArray[Integer],
+    first: int,
+    last: int,
 ) -> None:
-    """Set `current` to the sum of the rows of the events `first` to `last - 1`.
+    """Set `current` to the sum of the weight rows of events `first` to `last - 1`.
 
     Parameters
     ----------
     current
-        (n_post,), written.
-    weights, offset, n_post
-        Row j is `weights[offset + j * n_post : offset + (j + 1) * n_post]`.
-    indices, first, last
-        Presynaptic neurons of the events.
+        (n_post,) float32 or float64, written.
+    weights
+        1-d, of the same dtype; row j is ``weights[offset + j * n_post :][:n_post]``.
+    indices
+        (n,) int32 or int64, presynaptic neuron of each event.
     """
     for i in range(n_post):
         current[i] = 0.0
@@ -74,10 +100,48 @@ def sum_rows(
             current[i] += row[i]
 
 
-def weigh_rows(
-    total: Any, matrix: Any, n_columns: int, values: Any, first: int, rows: Any, n_rows: int
+def sum_dense(
+    currents: NDArray[Float],
+    weights: NDArray[Float],
+    offset: int,
+    n_post: int,
+    raster: NDArray[Float],
+    n_pre: int,
 ) -> None:
-    """Set the first columns of `total` to the sum of rows of a matrix, each times its value.
+    """Set `STEPS` sums to the sums of the weight rows that each column of `raster` marks.
+
+    The product of a matrix of zeros and ones with the weights. The sums are bit-identical to those
+    of `sum_rows` over the marked rows in ascending order.
+
+    Parameters
+    ----------
+    currents
+        (STEPS * n_post or more,) float32 or float64, one sum after the other, written.
+    weights, offset, n_post
+        As in `sum_rows`.
+    raster
+        (n_pre or more, STEPS), of the same dtype: 1 where a presynaptic neuron fires, 0 elsewhere.
+    """
+    for t in range(STEPS):
+        for i in range(n_post):
+            currents[t * n_post + i] = 0.0
+        for j in range(n_pre):
+            start = offset + j * n_post
+            row = weights[start : start + n_post]
+            for i in range(n_post):
+                currents[t * n_post + i] += raster[j, t] * row[i]
+
+
+def weigh_rows(
+    total: NDArray[np.float32],
+    matrix: NDArray[np.float32],
+    n_columns: int,
+    values: NDArray[np.float32],
+    first: int,
+    rows: NDArray[Integer],
+    n_rows: int,
+) -> None:
+    """Set the first columns of `total` to the sum of chosen rows of a matrix times their values.
 
     Parameters
     ----------
@@ -86,9 +150,9 @@ def weigh_rows(
     matrix
         (n, n_columns or more) float32.
     values, first
-        Row j counts `values[first + j]` times.
+        1-d float32; the factor of row j is ``values[first + j]``.
     rows, n_rows
-        Which rows, in this order.
+        (n_rows or more,) int32 or int64, the rows to add, in this order.
     """
     for i in range(n_columns):
         total[i] = 0.0
@@ -100,12 +164,19 @@ def weigh_rows(
 
 
 @kernel
-def nonzero(inputs: Any, first: Any, n_inputs: Any, rows: Any) -> Any:
-    """Write which of `inputs[first : first + n_inputs]` are not zero, counted from `first`.
+def nonzero(
+    inputs: NDArray[np.float32], first: int, n_inputs: int, rows: NDArray[np.int32]
+) -> np.int64:
+    """Write the indices j below `n_inputs` with ``inputs[first + j] != 0``; return their number.
 
-    Return their number.
+    Parameters
+    ----------
+    inputs
+        1-d float32.
+    rows
+        (n_inputs or more,) int32, written.
     """
-    n = np.int64(0)  # a literal 0 would be compiled for apart
+    n = np.int64(0)  # a literal would get a type of its own
     for j in range(n_inputs):
         rows[n] = j
         n += inputs[first + j] != np.float32(0.0)
@@ -113,18 +184,16 @@ def nonzero(inputs: Any, first: Any, n_inputs: Any, rows: Any) -> Any:
 
 
 def add_outer(
-    matrix: Any,
+    matrix: NDArray[np.float32],
     n_rows: int,
     first: int,
     n_columns: int,
-    left: Any,
-    scale: Any,
-    right: Any,
-    keep: Any,
+    left: NDArray[np.float32],
+    scale: np.float32,
+    right: NDArray[np.float32],
+    keep: np.float32,
 ) -> None:
-    """Add a product of two vectors to part of a matrix and shrink it.
-
-    Matrix = keep (matrix + scale left right').
+    """Add an outer product to part of a matrix and scale it: keep * (matrix + scale left right').
 
     Parameters
     ----------
@@ -132,8 +201,6 @@ def add_outer(
         (n_rows or more, first + n_columns or more) float32, written from column `first` on.
     left, right
         (n_rows or more,) and (n_columns or more,) float32.
-    scale, keep
-        Factors, float32.
     """
     for j in range(n_rows):
         lead = scale * left[j]
@@ -142,59 +209,28 @@ def add_outer(
             row[first + i] = keep * (row[first + i] + lead * right[i])
 
 
-def sum_dense(
-    currents: Any, weights: Any, offset: int, n_post: int, raster: Any, n_pre: int
-) -> None:
-    """Set `TIMES` sums in `currents` to those of the rows of weights that each column of `raster` marks.
-
-    The product of a matrix of zeros and ones with the weights. A row times one is the row and times
-    zero adds nothing, so that the sums have the same bytes as those of `sum_rows` over the marked
-    rows in ascending order.
-
-    Parameters
-    ----------
-    currents
-        (TIMES * n_post or more,), the sums one after the other, written.
-    weights, offset, n_post
-        As in `sum_rows`.
-    raster, n_pre
-        (n_pre or more, TIMES) of ones where a presynaptic neuron fires and zeros elsewhere, of the
-        type of `weights`.
-    """
-    for t in range(TIMES):
-        for i in range(n_post):
-            currents[t * n_post + i] = 0.0
-        for j in range(n_pre):
-            start = offset + j * n_post
-            row = weights[start : start + n_post]
-            for i in range(n_post):
-                currents[t * n_post + i] += raster[j, t] * row[i]
-
-
 def leak_and_fire(
-    v: Any,
-    current: Any,
-    decay: Any,
-    threshold: Any,
+    v: NDArray[Float],
+    current: NDArray[Float],
+    decay: Float,
+    threshold: NDArray[Float],
     reset_zero: bool,
     out: NDArray[np.int32],
     count: int,
 ) -> int:
-    """Decay membranes, add the current, reset those at or above threshold.
-
-    Return how many have fired by now.
+    """Decay membranes, add currents, reset the neurons that fire; return how many have fired so far.
 
     Parameters
     ----------
     v, current, threshold
-        (n,); `v` is written.
+        (n,) float32 or float64; `v` is written.
     decay
-        Factor of the membranes.
+        Factor of the membranes, of the same dtype.
     reset_zero
-        Whether to empty a membrane that fires; otherwise its threshold is subtracted.
+        Whether a neuron that fires is reset to 0; otherwise its threshold is subtracted.
     out, count
-        int32 with room for all neurons beyond `count`: those that fire are written from there on;
-        slots after the returned count may hold rubbish.
+        int32 with room for n items beyond `count`: the neurons that fire are written from there on.
+        Items after the returned count may be overwritten.
     """
     for i in range(v.shape[0]):
         x = v[i] * decay + current[i]
@@ -206,67 +242,71 @@ def leak_and_fire(
     return count
 
 
-def lay_out(
-    target: Any,
-    weight: Any,
+def write_arrivals(
+    target: NDArray[Integer],
+    weight: NDArray[Float],
     first: int,
     stop: int,
     t: float,
     factor: float,
-    targets: Any,
-    jumps: Any,
-    whens: Any,
-    place: int,
+    arrivals: Arrivals,
+    start: int,
 ) -> None:
-    """Write the connections `first` to `stop - 1` one by one as arrivals at `t`.
+    """Write connections `first` to `stop - 1` as arrivals at time `t`.
 
     Parameters
     ----------
     target, weight
-        (n + BLOCK,) uint16 or int32 and float32 or float64: to whom and how strong.
+        (n + DOUBLES,) uint16 or int32 and float32 or float64, target neuron and weight of each
+        connection.
     factor
-        What a weight of 1 adds.
-    targets, jumps, whens
-        (n + BLOCK,) int32, float64 and float64, written from `place` on; what follows may be
-        written as well.
+        The jump that a weight of 1 causes.
+    arrivals
+        Written from item `start` on; up to `DOUBLES` items after the last may be overwritten.
     """
     for k in range(stop - first):
-        targets[place + k] = target[first + k]
-        jumps[place + k] = float(weight[first + k]) * factor
-        whens[place + k] = t
+        arrivals.targets[start + k] = target[first + k]
+        arrivals.jumps[start + k] = float(weight[first + k]) * factor
+        arrivals.times[start + k] = t
 
 
-def lay_out_equal(
-    target: NDArray[np.integer],
+def write_equal_arrivals(
+    target: NDArray[Integer],
     first: int,
     stop: int,
     t: float,
     jump: float,
-    targets: NDArray[np.int32],
-    jumps: NDArray[np.float64],
-    whens: NDArray[np.float64],
-    place: int,
+    arrivals: Arrivals,
+    start: int,
 ) -> None:
-    """Write the connections `first` to `stop - 1` as `lay_out` does, where each adds `jump`."""
+    """Write connections as `write_arrivals` does, each with the same jump."""
     for k in range(stop - first):
-        targets[place + k] = target[first + k]
-        jumps[place + k] = jump
-        whens[place + k] = t
+        arrivals.targets[start + k] = target[first + k]
+        arrivals.jumps[start + k] = jump
+        arrivals.times[start + k] = t
 
 
-def _vectorised(function: Any) -> Any:
-    """Return how to replace a function in compiled code.
-
-    Plain njit compiles the function as it stands.
-    """
-    return (lambda replacement: register_jitable(function)) if PLAIN else overloaded(function)
+Function: TypeAlias = Callable[..., Any]
 
 
-@_vectorised(sum_rows)
-def _sum_rows(current, weights, offset, n_post, indices, first, last):  # type: ignore[no-untyped-def]
-    lanes = BYTES * 8 // current.dtype.bitwidth
+def _vectorized(function: Function, *, inline: bool = False) -> Function:
+    """Return a decorator for the vectorized version; plain njit compiles `function` itself."""
+    if PLAIN:
+        return lambda _: register_jitable(function)
+    return overloaded(function, forceinline=inline)
 
-    def tiled(current, weights, offset, n_post, indices, first, last):  # type: ignore[no-untyped-def]
+
+def _lanes(array: Any) -> int:
+    return VECTOR_BYTES * 8 // array.dtype.bitwidth
+
+
+@_vectorized(sum_rows, inline=True)
+def _sum_rows(current, weights, offset, n_post, indices, first, last):
+    lanes = _lanes(current)
+    sum_tile = _sum_columns(zeros(current.dtype, TILE * lanes))
+    sum_vector = _sum_columns(zeros(current.dtype, lanes))
+
+    def tiled(current, weights, offset, n_post, indices, first, last):
         column = 0
         while column + TILE * lanes <= n_post:
             sum_tile(current, weights, offset, n_post, indices, first, last, column)
@@ -283,19 +323,34 @@ def _sum_rows(current, weights, offset, n_post, indices, first, last):  # type: 
     return tiled
 
 
-@_vectorised(sum_dense)
-def _sum_dense(currents, weights, offset, n_post, raster, n_pre):  # type: ignore[no-untyped-def]
-    lanes = BYTES * 8 // currents.dtype.bitwidth
+def _sum_columns(zero: Function) -> Function:
+    @inlined
+    def sum_columns(current, weights, offset, n_post, indices, first, last, column):
+        start = offset + column
+        total = zero()
+        for k in range(first, last):
+            row = load(total, weights, start + np.int64(item(indices, k)) * n_post)
+            total = add(total, row)
+        store(current, column, total)
 
-    def tiled(currents, weights, offset, n_post, raster, n_pre):  # type: ignore[no-untyped-def]
+    return sum_columns
+
+
+@_vectorized(sum_dense)
+def _sum_dense(currents, weights, offset, n_post, raster, n_pre):
+    lanes = _lanes(currents)
+    sum_tile = _sum_marked_columns(zeros(currents.dtype, TILE * lanes))
+    sum_vector = _sum_marked_columns(zeros(currents.dtype, lanes))
+
+    def tiled(currents, weights, offset, n_post, raster, n_pre):
         column = 0
         while column + TILE * lanes <= n_post:
-            multiply_tile(currents, weights, offset, n_post, raster, n_pre, column)
+            sum_tile(currents, weights, offset, n_post, raster, n_pre, column)
             column += TILE * lanes
         while column + lanes <= n_post:
-            multiply_vector(currents, weights, offset, n_post, raster, n_pre, column)
+            sum_vector(currents, weights, offset, n_post, raster, n_pre, column)
             column += lanes
-        for t in range(TIMES):
+        for t in range(STEPS):
             for i in range(column, n_post):
                 total = currents.dtype.type(0.0)
                 for j in range(n_pre):
@@ -305,34 +360,71 @@ def _sum_dense(currents, weights, offset, n_post, raster, n_pre):  # type: ignor
     return tiled
 
 
-@_vectorised(weigh_rows)
-def _weigh_rows(total, matrix, n_columns, values, first, rows, n_rows):  # type: ignore[no-untyped-def]
-    lanes = BYTES * 8 // total.dtype.bitwidth
+def _sum_marked_columns(zero: Function) -> Function:
+    @inlined
+    def sum_marked(mark, row, total):
+        return add(total, multiply(spread(total, mark), row))
 
-    def tiled(total, matrix, n_columns, values, first, rows, n_rows):  # type: ignore[no-untyped-def]
+    @inlined
+    def sum_columns(currents, weights, offset, n_post, raster, n_pre, column):
+        start = offset + column
+        a = b = c = d = zero()  # one sum per step
+        for j in range(n_pre):
+            row = load(a, weights, start + j * n_post)
+            a = sum_marked(item(raster, STEPS * j), row, a)
+            b = sum_marked(item(raster, STEPS * j + 1), row, b)
+            c = sum_marked(item(raster, STEPS * j + 2), row, c)
+            d = sum_marked(item(raster, STEPS * j + 3), row, d)
+        store(currents, column, a)
+        store(currents, n_post + column, b)
+        store(currents, 2 * n_post + column, c)
+        store(currents, 3 * n_post + column, d)
+
+    return sum_columns
+
+
+@_vectorized(weigh_rows)
+def _weigh_rows(total, matrix, n_columns, values, first, rows, n_rows):
+    lanes = _lanes(total)
+    tile = zeros(total.dtype, TILE * lanes)
+    vector = zeros(total.dtype, lanes)
+
+    def tiled(total, matrix, n_columns, values, first, rows, n_rows):
+        keep_one_copy()  # a learning step calls it in many places
         width = matrix.shape[1]
         column = 0
         while column + TILE * lanes <= n_columns:
-            weigh_tile(total, matrix, width, values, first, rows, n_rows, column, lanes)
+            wide = tile()
+            for k in range(n_rows):
+                row = np.int64(item(rows, k))
+                lead = spread(wide, item(values, first + row))
+                wide = add(wide, multiply(lead, load(wide, matrix, row * width + column)))
+            store(total, column, wide)
             column += TILE * lanes
         while column < n_columns:
-            weigh_vector(
-                total, matrix, width, values, first, rows, n_rows, column, n_columns - column
-            )
+            n_left = n_columns - column
+            part = vector()
+            for k in range(n_rows):
+                row = np.int64(item(rows, k))
+                lead = spread(part, item(values, first + row))
+                found = load_first(part, matrix, row * width + column, n_left)
+                part = add(part, multiply(lead, found))
+            store_first(total, column, part, n_left)
             column += lanes
 
     return tiled
 
 
-@_vectorised(add_outer)
-def _add_outer(matrix, n_rows, first, n_columns, left, scale, right, keep):  # type: ignore[no-untyped-def]
-    lanes = BYTES * 8 // matrix.dtype.bitwidth
+@_vectorized(add_outer)
+def _add_outer(matrix, n_rows, first, n_columns, left, scale, right, keep):
+    lanes = _lanes(matrix)
+    tile = zeros(matrix.dtype, TILE * lanes)
+    vector = zeros(matrix.dtype, lanes)
 
-    def tiled(matrix, n_rows, first, n_columns, left, scale, right, keep):  # type: ignore[no-untyped-def]
+    def tiled(matrix, n_rows, first, n_columns, left, scale, right, keep):
+        keep_one_copy()
         width = matrix.shape[1]
-        if (
-            width < lanes
-        ):  # a vector would be loaded across what was just stored a row above, which stalls
+        if width < lanes:  # a vector would be loaded across a row that was just stored: it stalls
             for j in range(n_rows):
                 lead = scale * left[j]
                 row = matrix[j]
@@ -341,52 +433,81 @@ def _add_outer(matrix, n_rows, first, n_columns, left, scale, right, keep):  # t
             return
         column = 0
         while column + TILE * lanes <= n_columns:
-            outer_tile(matrix, width, n_rows, first, column, lanes, left, scale, right, keep)
+            wide = load(tile(), right, column)
+            for j in range(n_rows):
+                k = j * width + first + column
+                step = multiply(spread(wide, scale * item(left, j)), wide)
+                store(matrix, k, multiply(spread(wide, keep), add(load(wide, matrix, k), step)))
             column += TILE * lanes
         while column < n_columns:
-            outer_vector(
-                matrix, width, n_rows, first, column, n_columns - column, left, scale, right, keep
-            )
+            n_left = n_columns - column
+            part = load_first(vector(), right, column, n_left)
+            for j in range(n_rows):
+                k = j * width + first + column
+                step = multiply(spread(part, scale * item(left, j)), part)
+                moved = add(load_first(part, matrix, k, n_left), step)
+                store_first(matrix, k, multiply(spread(part, keep), moved), n_left)
             column += lanes
 
     return tiled
 
 
-@_vectorised(leak_and_fire)
-def _leak_and_fire(v, current, decay, threshold, reset_zero, out, count):  # type: ignore[no-untyped-def]
-    lanes = BYTES * 8 // v.dtype.bitwidth
+@_vectorized(leak_and_fire)
+def _leak_and_fire(v, current, decay, threshold, reset_zero, out, count):
+    lanes = _lanes(v)
+    vector = zeros(v.dtype, lanes)
 
-    def squeezed(v, current, decay, threshold, reset_zero, out, count):  # type: ignore[no-untyped-def]
+    def packed(v, current, decay, threshold, reset_zero, out, count):
         n = v.shape[0]
         first = 0
+        like = vector()
         while first + lanes <= n:
-            count += fire_vector(v, current, decay, threshold, reset_zero, out, count, first)
+            left = multiply(load(like, v, first), spread(like, decay))
+            x = add(left, load(like, current, first))
+            bound = load(like, threshold, first)
+            fires = at_least(x, bound)
+            store(v, first, select(fires, subtract(x, x if reset_zero else bound), x))
+            count += store_true(out, count, fires, first)
             first += lanes
         for i in range(first, n):
-            x = v[i] * decay + current[i]
-            fires = x >= threshold[i]
-            drop = x if reset_zero else threshold[i]
+            y = v[i] * decay + current[i]
+            fired = y >= threshold[i]
+            drop = y if reset_zero else threshold[i]
             out[count] = i
-            count += fires
-            v[i] = x - drop if fires else x
+            count += fired
+            v[i] = y - drop if fired else y
         return count
 
-    return squeezed
+    return packed
 
 
-@_vectorised(lay_out)
-def _lay_out(target, weight, first, stop, t, factor, targets, jumps, whens, place):  # type: ignore[no-untyped-def]
-    def blockwise(target, weight, first, stop, t, factor, targets, jumps, whens, place):  # type: ignore[no-untyped-def]
-        for k in range(0, stop - first, BLOCK):
-            lay_out_block(target, weight, first + k, t, factor, targets, jumps, whens, place + k)
+@_vectorized(write_arrivals)
+def _write_arrivals(target, weight, first, stop, t, factor, arrivals, start):
+    integers = zeros(types.int32, DOUBLES)
+    doubles = zeros(types.float64, DOUBLES)
 
-    return blockwise
+    def by_vectors(target, weight, first, stop, t, factor, arrivals, start):
+        when = spread(doubles(), t)
+        factors = spread(when, factor)
+        for k in range(0, stop - first, DOUBLES):
+            store(arrivals.targets, start + k, load(integers(), target, first + k))
+            store(arrivals.jumps, start + k, multiply(load(when, weight, first + k), factors))
+            store(arrivals.times, start + k, when)
+
+    return by_vectors
 
 
-@_vectorised(lay_out_equal)
-def _lay_out_equal(target, first, stop, t, jump, targets, jumps, whens, place):  # type: ignore[no-untyped-def]
-    def blockwise(target, first, stop, t, jump, targets, jumps, whens, place):  # type: ignore[no-untyped-def]
-        for k in range(0, stop - first, BLOCK):
-            lay_out_equal_block(target, first + k, t, jump, targets, jumps, whens, place + k)
+@_vectorized(write_equal_arrivals)
+def _write_equal_arrivals(target, first, stop, t, jump, arrivals, start):
+    integers = zeros(types.int32, DOUBLES)
+    doubles = zeros(types.float64, DOUBLES)
 
-    return blockwise
+    def by_vectors(target, first, stop, t, jump, arrivals, start):
+        when = spread(doubles(), t)
+        jumps = spread(when, jump)
+        for k in range(0, stop - first, DOUBLES):
+            store(arrivals.targets, start + k, load(integers(), target, first + k))
+            store(arrivals.jumps, start + k, jumps)
+            store(arrivals.times, start + k, when)
+
+    return by_vectors

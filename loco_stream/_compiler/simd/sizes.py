@@ -1,11 +1,12 @@
-"""How much the vector loops take at once."""
+"""Sizes of the vector loops."""
 
 from __future__ import annotations
 
-__all__ = ["BLOCK", "BYTES", "TILE", "TIMES"]
+__all__ = ["DOUBLES", "STEPS", "TILE", "VECTOR_BYTES"]
 
-BYTES = 64
-BLOCK = BYTES // 8  # doubles of a vector
-TIMES = 4  # whose sums `sum_dense` forms together
-# vectors a tile: enough to hide the latency of an addition, few enough for 16 registers of 32 bytes
+VECTOR_BYTES = 64  # LLVM splits such a vector into the registers that the processor has
+DOUBLES = VECTOR_BYTES // 8  # float64 lanes of a vector
+STEPS = 4  # time steps that `sum_dense` sums together
+# Vectors per tile: enough to hide the latency of an addition, few enough for 16 registers of 32
+# bytes.
 TILE = 4

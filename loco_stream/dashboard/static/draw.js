@@ -1,12 +1,12 @@
 "use strict";
-// Pictures: each function draws one part of the state into one element and knows nothing of where it came from.
+// Drawing: each function draws its arguments into one element.
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
 const percent = (value, digits = 1) => (value == null ? "–" : (100 * value).toFixed(digits));
 const count = (value) => (value == null ? "–" : Math.round(value).toLocaleString("en"));
 const points = (value) => (100 * value).toFixed(1).replace(/^-0.0$/, "0.0");
 
-// Drift alarms as triangles at the top with a line down, task boundaries as short lines from the bottom.
+// Drifts are triangles at the top with a line down, new tasks are short lines at the bottom.
 function drawMarks(plot, marks) {
   const { ctx, bbox } = plot, ratio = devicePixelRatio;
   ctx.save();
@@ -45,17 +45,29 @@ function makeChart(element, height, options, data) {
   return plot;
 }
 
-// `course` returns the points, `marks` the alarms and tasks; `zoomed` is called with the samples that were dragged over.
-function makeScoreChart(element, regression, model, rivals, course, marks, zoomed) {
+const RIVAL_DASHES = [[9, 3], [3, 3], [9, 3, 2, 3]];
+
+// One line per score, styled by its role; baselines alternate between two styles.
+function scoreLines(scores, model, text) {
+  const baselines = scores.filter((score) => score.role === "baseline");
+  return scores.map((score) => {
+    if (score.role === "window") return line(model ? `${model}, ${score.label}` : score.label, "window", 2.2, [], text);
+    if (score.role === "overall") return line(score.label, "overall", 1.5, [], text);
+    const style = baselines.indexOf(score) % 2;
+    return line(score.label, ["repeat", "likely"][style], 1.2, [[6, 4], [2, 4]][style], text);
+  });
+}
+
+// `info` has regression, model, scores and rivals; `course` returns the points, `marks` the drifts and tasks; `zoomed`
+// is called with the span of samples that was dragged over.
+function makeScoreChart(element, info, course, marks, zoomed) {
+  const { regression, model, scores, rivals } = info;
   const text = (value) => (value == null ? "–" : regression ? value.toPrecision(3) : percent(value) + " %");
   const lines = [
-    line(rivals.length ? model + ", last window" : "last window", "window", 2.2, [], text),
-    line("all so far", "overall", 1.5, [], text),
-    line("repeating the last label", "repeat", 1.2, [6, 4], text),
-    line("the likeliest label", "likely", 1.2, [2, 4], text),
-    ...rivals.map((name, i) => line(name, "rival" + (1 + i % 3), 1.5, [[9, 3], [3, 3], [9, 3, 2, 3]][i % 3], text)),
+    ...scoreLines(scores, rivals.length ? model : "", text),
+    ...rivals.map((name, i) => line(name, "rival" + (1 + i % 3), 1.5, RIVAL_DASHES[i % 3], text)),
   ];
-  if (regression) lines.splice(2, 2, line("repeating the last value", "repeat", 1.2, [6, 4], text));
+  const border = (dash) => (!dash || !dash.length ? "solid" : dash[0] < 3 ? "dotted" : "dashed");
   const inView = (plot) => plot.data[1].filter((_, i) => plot.data[0][i] >= plot.scales.x.min);
   const where = (value) => (hasTimes(course()) ? clock(timeAt(course(), value), course()) : "");
   return makeChart(element, 320, {
@@ -72,7 +84,7 @@ function makeScoreChart(element, regression, model, rivals, course, marks, zoome
     ],
     series: [{ label: "sample", value: (plot, value) => count(value) + (value != null && where(value) && ", " + where(value)) },
       ...lines],
-    legend: { markers: { dash: (plot, i) => (i < 3 ? "solid" : i === 3 || i > 4 ? "dashed" : "dotted") } },
+    legend: { markers: { dash: (plot, i) => border(plot.series[i].dash) } },
     hooks: {
       draw: [(plot) => drawMarks(plot, marks())],
       setSelect: [(plot) => {
@@ -84,16 +96,16 @@ function makeScoreChart(element, regression, model, rivals, course, marks, zoome
   }, [[], ...lines.map(() => [])]);
 }
 
-// Truth, prediction and interval of the latest rows of a regression.
-function makeAnswerChart(element) {
+// Label, prediction and interval of the latest rows of a regression.
+function makePredictionChart(element) {
   const text = (value) => (value == null ? "–" : value.toPrecision(4));
   return makeChart(element, 220, {
     scales: { x: { time: false } },
     axes: [{ ...axis(), label: "samples", values: (plot, values) => values.map(count) }, { ...axis(), size: 64 }],
     series: [
       { label: "sample", value: (plot, value) => count(value) },
-      line("truth", "overall", 1.5, [4, 3], text), line("prediction", "window", 2, [], text),
-      line("lowest of the interval", "quiet", 0.5, [], text), line("highest", "quiet", 0.5, [], text),
+      line("label", "overall", 1.5, [4, 3], text), line("prediction", "window", 2, [], text),
+      line("interval, lower bound", "quiet", 0.5, [], text), line("upper bound", "quiet", 0.5, [], text),
     ],
     bands: [{ series: [4, 3], fill: `rgba(${colour("heat")}, 0.15)` }],
   }, [[], [], [], [], []]);
@@ -108,7 +120,7 @@ const tableHead = (text, scope) => {
   return th;
 };
 
-// A cell of a heat map: the number says it too.
+// A cell of a heat map, with its number.
 function heat(text, share) {
   const td = tableCell(text), dark = document.documentElement.dataset.theme === "dark";
   td.style.background = `rgba(${colour("heat")}, ${(0.08 + 0.92 * Math.max(0, share)).toFixed(2)})`;
@@ -116,33 +128,33 @@ function heat(text, share) {
   return td;
 }
 
-// How far a task has fallen from its best, in points, by the very numbers whose mean is the forgetting.
-function fallOf(matrix, j) {
+// Forgetting of one task in points: best accuracy before minus accuracy now. Their mean is the forgetting.
+function forgettingOf(matrix, j) {
   const values = matrix.slice(j).map((row) => row[j]);
   if (values.length < 2 || values.includes(null)) return "";
   const fall = 100 * (Math.max(...values.slice(0, -1)) - values[values.length - 1]);
   return fall.toFixed(1).replace("-0.0", "0.0");
 }
 
-// Rows: after task i. Columns: on task j. Dark means accurate.
+// Rows: after learning task i. Columns: hold-out of task j. Darker is more accurate.
 function drawMatrix(table, matrix, tasks) {
-  if (!matrix.length) { table.replaceChildren(tableRow([tableCell("no sample is withheld in this run")])); return; }
+  if (!matrix.length) { table.replaceChildren(tableRow([tableCell("this run withholds no rows")])); return; }
   const names = taskNames(tasks).slice(-matrix.length), last = matrix[matrix.length - 1];
-  const used = last[matrix.length - 1] == null ? matrix.slice(0, -1) : matrix; // nothing of the last one is withheld yet
-  const head = [tableHead("after \\ on", "col"), ...names.map((name) => tableHead(name, "col"))];
+  const used = last[matrix.length - 1] == null ? matrix.slice(0, -1) : matrix; // the last task has no hold-out yet
+  const head = [tableHead("after task \\ on task", "col"), ...names.map((name) => tableHead(name, "col"))];
   const body = matrix.map((values, i) => tableRow([tableHead(names[i], "row"),
     ...values.map((value) => (value == null ? tableCell("") : heat(percent(value, 0), value)))]));
-  const foot = tableRow([tableHead("fall, points", "row"), ...names.map((_, j) => tableCell(fallOf(used, j)))]);
+  const foot = tableRow([tableHead("forgetting, points", "row"), ...names.map((_, j) => tableCell(forgettingOf(used, j)))]);
   foot.className = "foot";
   table.replaceChildren(tableRow(head), ...body, ...(used.length > 1 ? [foot] : []));
 }
 
-// One line a label; one that is never found stands out.
+// One line per class; a class with recall 0 is highlighted.
 function drawClasses(table, scores) {
-  const names = ["label", "rows", "found, %", "right, %", "F1, %"].map((name) => tableHead(name, "col"));
+  const names = ["class", "rows", "precision, %", "recall, %", "F1, %"].map((name) => tableHead(name, "col"));
   const lines = Object.entries(scores).map(([label, score]) => {
-    const right = score.precision == null ? "never the answer" : percent(score.precision);
-    const cells = [count(score.support), percent(score.recall), right, percent(score.f1)].map(tableCell);
+    const precision = score.precision == null ? "never predicted" : percent(score.precision);
+    const cells = [count(score.support), precision, percent(score.recall), percent(score.f1)].map(tableCell);
     const tr = tableRow([tableHead(label, "row"), ...cells]);
     tr.classList.toggle("missed", score.support > 0 && !score.recall);
     return tr;
@@ -150,13 +162,13 @@ function drawClasses(table, scores) {
   table.replaceChildren(tableRow(names), ...lines);
 }
 
-// Rows by label (lines) and answer (columns), darker the larger the share of the label's rows.
+// Rows by label (lines) and prediction (columns); darker is a larger share of the label's rows.
 function drawConfusion(table, { labels, matrix }) {
   const lines = matrix.map((counts, i) => {
     const rows = Math.max(1, counts.reduce((sum, n) => sum + n, 0));
     return tableRow([tableHead(labels[i], "row"), ...counts.map((n) => heat(count(n), n / rows))]);
   });
-  const head = [tableHead("label \\ answer", "col"), ...labels.map((label) => tableHead(label, "col"))];
+  const head = [tableHead("label \\ prediction", "col"), ...labels.map((label) => tableHead(label, "col"))];
   table.replaceChildren(tableRow(head), ...lines);
 }
 
@@ -176,11 +188,11 @@ function drawFacts(list, facts) {
   }));
 }
 
-// Entries are a name, a value, and the term for the name where there is one.
+// Entries are a name, a value, and a text to show on hover.
 function drawBars(list, entries, text, whole = 1e-9) {
   const most = Math.max(whole, ...entries.map(([, value]) => Math.abs(value)));
   while (list.children.length > entries.length) list.lastChild.remove();
-  entries.forEach(([name, value, term], i) => {
+  entries.forEach(([name, value, hover], i) => {
     if (!list.children[i]) {
       const box = document.createElement("div");
       box.innerHTML = '<dt></dt><dd class="track"><div class="fill"></div></dd><dd></dd>';
@@ -188,7 +200,7 @@ function drawBars(list, entries, text, whole = 1e-9) {
     }
     const [dt, track, dd] = list.children[i].children;
     dt.textContent = name;
-    dt.title = term || "";
+    dt.title = hover || "";
     track.firstChild.style.width = (100 * Math.abs(value) / most).toFixed(1) + "%";
     track.firstChild.classList.toggle("negative", value < 0);
     dd.textContent = text(value);

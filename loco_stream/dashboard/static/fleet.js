@@ -1,13 +1,13 @@
 "use strict";
-// The fleet at a glance, asked anew every two seconds, and one device by its key.
+// The fleet at a glance, refreshed every two seconds, and one device by its key.
 
 const $ = (id) => document.getElementById(id);
 const number = (value) => (value == null ? "–" : value.toPrecision(3));
 
-async function ask(path) {
-  const answer = await fetch(path);
-  const body = await answer.json();
-  if (!answer.ok) throw new Error(body.error);
+async function load(path) {
+  const response = await fetch(path);
+  const body = await response.json();
+  if (!response.ok) throw new Error(body.error);
   return body;
 }
 
@@ -29,28 +29,28 @@ function table(id, devices) {
 async function open(key) {
   $("text").value = key;
   try {
-    $("device").textContent = JSON.stringify(await ask("device?key=" + encodeURIComponent(key)), null, 2);
-    $("said").textContent = "";
+    $("device").textContent = JSON.stringify(await load("device?key=" + encodeURIComponent(key)), null, 2);
+    $("error").textContent = "";
   } catch (error) {
-    $("said").textContent = error.message;
+    $("error").textContent = error.message;
   }
 }
 
-async function look() {
+async function refresh() {
   try {
-    const fleet = await ask("fleet");
-    $("counts").textContent = `${fleet.n_samples} rows, ${fleet.n_keys} devices, ${fleet.n_drifted_keys} drifted`;
+    const fleet = await load("fleet");
+    $("counts").textContent = `${fleet.n_samples} rows, ${fleet.n_keys} keys, ${fleet.n_drifted_keys} with drift`;
     table("worst", fleet.worst);
-    table("lately", fleet.drifted_lately);
+    table("drifted", fleet.drifted_lately);
   } catch (error) {
     $("counts").textContent = error.message;
   }
-  setTimeout(look, 2000);
+  setTimeout(refresh, 2000);
 }
 
 $("text").addEventListener("input", async () => {
-  const found = await ask("search?text=" + encodeURIComponent($("text").value)).catch(() => []);
+  const found = await load("search?text=" + encodeURIComponent($("text").value)).catch(() => []);
   $("found").replaceChildren(...found.map((key) => Object.assign(document.createElement("option"), { value: key })));
 });
 $("open").addEventListener("click", () => open($("text").value));
-look();
+refresh();

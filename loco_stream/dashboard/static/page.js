@@ -1,9 +1,10 @@
 "use strict";
-// The state of the page, how events change it, and when it is drawn.
+// The state of the page, the events that change it, and when it is drawn.
 
 const $ = (id) => document.getElementById(id);
-const RASTER_SAMPLES = 10, MOST_POINTS = 4096, MOST_ANSWERS = 200;
-let state = {}, course = [], raster = [], answers = [], chart = null, answerChart = null, paused = false, stream = null, last = "";
+const RASTER_SAMPLES = 10, MAX_POINTS = 4096, MAX_PREDICTIONS = 200;
+let state = {}, course = [], raster = [], predictions = [];
+let chart = null, predictionChart = null, paused = false, stream = null, last = "";
 
 const newTasks = () => (state.tasks ? state.tasks.tasks.slice(1) : []);
 const marks = () => [
@@ -15,7 +16,7 @@ function addPoint(point) {
   const end = course[course.length - 1];
   if (end && end[0] >= point[0]) course[course.length - 1] = point;
   else course.push(point);
-  if (course.length > MOST_POINTS) course = course.filter((_, i) => i % 2 === 0);
+  if (course.length > MAX_POINTS) course = course.filter((_, i) => i % 2 === 0);
 }
 
 function takeState(whole) {
@@ -23,26 +24,26 @@ function takeState(whole) {
   state = whole;
   course = whole.course;
   raster = whole.raster ? [whole.raster] : [];
-  answers = [];
+  predictions = [];
   showActions(whole.actions || []);
 }
 
 function dropChart() {
-  for (const plot of [chart, answerChart]) if (plot) plot.destroy();
-  chart = answerChart = null;
+  for (const plot of [chart, predictionChart]) if (plot) plot.destroy();
+  chart = predictionChart = null;
 }
 
 function takeFrame(frame) {
   Object.assign(state, frame);
   if (frame.score) addPoint(frame.score);
-  if (frame.last && frame.last.interval) addAnswer(frame.score[0], frame.last);
+  if (frame.last && frame.last.interval) addPrediction(frame.score[0], frame.last);
   if (frame.raster) raster = [...raster, frame.raster].slice(-RASTER_SAMPLES);
 }
 
-function addAnswer(at, row) {
-  if (answers.length && answers[answers.length - 1][0] >= at) return;
+function addPrediction(at, row) {
+  if (predictions.length && predictions[predictions.length - 1][0] >= at) return;
   const bounds = row.interval.map((bound) => (Number.isFinite(bound) ? bound : null));
-  answers = [...answers, [at, Number(row.y), Number(row.y_pred), ...bounds]].slice(-MOST_ANSWERS);
+  predictions = [...predictions, [at, Number(row.y), Number(row.y_pred), ...bounds]].slice(-MAX_PREDICTIONS);
 }
 
 function seconds(value) {
@@ -57,16 +58,17 @@ function micros(value) {
 }
 
 function showTiles() {
-  const regression = state.task === "regression", score = state.score || [];
-  $("samples").textContent = count(score[0]);
-  $("score-name").textContent = SCORE_WORDS[regression ? "regression" : "classification"].tile;
-  $("window").textContent = score[1] == null ? "–" : regression ? score[1].toPrecision(3) : percent(score[1]) + " %";
+  const regression = state.task === "regression", point = state.score || [], scores = state.scores || [];
+  const first = scores.findIndex((score) => score.role === "window"), score = point[FIRST_SCORE + first];
+  $("samples").textContent = count(point[0]);
+  if (first >= 0) $("score-name").textContent = scores[first].label;
+  $("window").textContent = score == null ? "–" : regression ? score.toPrecision(3) : percent(score) + " %";
   $("rate").textContent = count(state.rate);
   const latency = state.latency || {};
   $("latency").textContent = micros(latency.p50) + " / " + micros(latency.p99);
   $("lag").textContent = seconds(state.lag);
   $("gaps").textContent = count(state.gaps);
-  $("unused").textContent = count(state.unused) + " / " + count(state.masked);
+  $("unused").textContent = count(state.n_unused) + " / " + count(state.n_masked);
   $("coverage-tile").hidden = state.coverage == null;
   $("coverage").textContent = percent(state.coverage) + " %";
   $("checkpoint").textContent = state.checkpoint_age == null ? "–" : seconds(state.checkpoint_age) + " ago";
@@ -78,14 +80,14 @@ function showTiles() {
 function showEvents() {
   const names = taskNames(state.tasks.tasks);
   const events = [
-    ...state.tasks.drifts.map((d) => [d.at, d.kind === "input" ? "the inputs changed" : d.kind === "boundary"
-      ? "a new task begins" : "the concept changed", d.detector]),
-    ...newTasks().map((t, i) => [t.start, names[i + 1] + (t.returned ? " is back" : " begins"), "monitor"]),
+    ...state.tasks.drifts.map((d) => [d.at, d.kind === "input" ? "input drift" : d.kind === "boundary"
+      ? "task boundary" : "concept drift", d.detector]),
+    ...newTasks().map((t, i) => [t.start, names[i + 1] + (t.returned ? " returns" : " begins"), "monitor"]),
   ].sort((a, b) => b[0] - a[0]);
-  const nothing = tableRow([tableCell("–"), tableCell("nothing yet"), tableCell("")]);
+  const nothing = tableRow([tableCell("–"), tableCell("none yet"), tableCell("")]);
   $("events").tBodies[0].replaceChildren(...(events.length ? [] : [nothing]), ...events.map(([at, what, detector]) => {
-    const [words, term] = foundBy(detector), how = tableCell(words);
-    how.title = term;
+    const [words, hover] = detectorWords(detector), how = tableCell(words);
+    how.title = hover;
     return tableRow([tableCell(count(at)), tableCell(what), how]);
   }));
 }
@@ -93,7 +95,7 @@ function showEvents() {
 function showTasks() {
   const tasks = state.tasks, error = tasks.forgetting_se == null ? "" : " ± " + points(tasks.forgetting_se);
   drawMatrix($("matrix"), tasks.accuracy_matrix, tasks.tasks);
-  $("kept").hidden = !tasks.accuracy_matrix.length;
+  $("measures").hidden = !tasks.accuracy_matrix.length;
   $("forgetting").textContent = tasks.forgetting == null ? "–" : points(tasks.forgetting) + error + " points";
   $("bwt").textContent = tasks.backward_transfer == null ? "–" : points(tasks.backward_transfer) + " points";
   $("average").textContent = tasks.average_accuracy == null ? "–" : percent(tasks.average_accuracy) + " %";
@@ -101,42 +103,44 @@ function showTasks() {
 }
 
 function showScore() {
-  const regression = state.task === "regression", words = SCORE_WORDS[state.task], rivals = state.rivals || [];
+  const { scores, model } = state, rivals = state.rivals || [], words = SCORE_WORDS[state.task];
+  const regression = state.task === "regression";
   $("score-title").textContent = words.title;
   $("score-note").textContent = words.note;
   fillChoices($("span"), [...SPANS, ...(hasTimes(course) ? TIME_SPANS : [])], view.span);
   fillChoices($("scale"), words.scales, view.scale);
   $("whole").hidden = !view.zoom;
   const zoomed = (span) => { view.zoom = span; redraw(); };
-  if (!chart) chart = makeScoreChart($("score"), regression, state.model, rivals, () => course, marks, zoomed);
-  const places = [0, 1, 2, 3, ...(regression ? [] : [4]), ...rivals.map((_, i) => TIME + 1 + i)];
-  chart.setData(places.map((place) => course.map((point) => point[place])));
-  if (chart.cursor.idx == null) chart.setLegend({ idx: course.length - 1 }); // nobody points at another sample
+  if (!chart) chart = makeScoreChart($("score"), { regression, model, scores, rivals }, () => course, marks, zoomed);
+  const columns = [0, ...[...scores, ...rivals].map((_, i) => FIRST_SCORE + i)];
+  chart.setData(columns.map((index) => course.map((point) => point[index])));
+  if (chart.cursor.idx == null) chart.setLegend({ idx: course.length - 1 }); // the newest, unless the pointer selects one
 }
 
 function showLast() {
   const row = state.last, regression = state.task === "regression";
   $("last-box").hidden = !row;
-  $("answers-box").hidden = !answers.length;
+  $("predictions-box").hidden = !predictions.length;
   if (!row) return;
-  const spikes = state.spikes && state.raster ? [["spikes of the last layer", count(state.raster.spikes)]] : [];
+  const spikes = state.spikes && state.raster ? [["spikes in the last layer", count(state.raster.spikes)]] : [];
   const when = row.t == null ? [] : [["time", new Date(1000 * row.t).toLocaleString("en-GB")]];
-  const off = regression ? ["off by", Math.abs(row.y - row.y_pred).toPrecision(3)] : ["which is", row.right ? "right" : "wrong"];
-  const bounds = regression && row.interval ? [["90 % interval", row.interval.map((v) => (v == null ? "open"
+  const error = regression ? ["error", Math.abs(row.y - row.y_pred).toPrecision(3)]
+    : ["result", row.right ? "correct" : "wrong"];
+  const bounds = regression && row.interval ? [["90 % interval", row.interval.map((v) => (v == null ? "unbounded"
     : v.toPrecision(4))).join(" to ")]] : [];
-  drawFacts($("last"), [["answer", row.y_pred], ["truth", row.y], off, ...bounds, ...spikes, ...when]);
+  drawFacts($("last"), [["prediction", row.y_pred], ["label", row.y], error, ...bounds, ...spikes, ...when]);
   drawBars($("proba"), row.proba.map(([label, p]) => [label, p]), (p) => percent(p) + " %", 1);
   drawFeatures($("features"), row.x, row.more);
-  if (!answers.length) return;
-  if (!answerChart) answerChart = makeAnswerChart($("answers"));
-  answerChart.setData([0, 1, 2, 3, 4].map((place) => answers.map((point) => point[place])));
-  if (answerChart.cursor.idx == null) answerChart.setLegend({ idx: answers.length - 1 });
+  if (!predictions.length) return;
+  if (!predictionChart) predictionChart = makePredictionChart($("predictions"));
+  predictionChart.setData([0, 1, 2, 3, 4].map((index) => predictions.map((point) => point[index])));
+  if (predictionChart.cursor.idx == null) predictionChart.setLegend({ idx: predictions.length - 1 });
 }
 
-function showSaid() {
-  const said = state.said || [];
-  $("unused-box").hidden = !said.length;
-  $("said").replaceChildren(...said.map((text) => {
+function showUnused() {
+  const sentences = state.unused || [];
+  $("unused-box").hidden = !sentences.length;
+  $("unused-list").replaceChildren(...sentences.map((text) => {
     const li = document.createElement("li");
     li.textContent = text;
     return li;
@@ -149,9 +153,9 @@ function draw() {
   showTiles();
   $("note").hidden = !state.note;
   $("note").textContent = state.note || "";
-  if (state.task) showScore();
+  if (state.scores) showScore();
   showLast();
-  showSaid();
+  showUnused();
   if (state.tasks && state.tasks !== draw.tasks) {
     draw.tasks = state.tasks;
     showTasks();
@@ -163,21 +167,21 @@ function draw() {
     drawConfusion($("confusion"), state.classes.confusion);
   }
   const mixture = Object.entries(state.mixture || {}).map(([name, value]) => {
-    const [words, term] = memoryName(name);
-    return [words, value, term];
+    const [words, hover] = memberWords(name);
+    return [words, value, hover];
   });
   $("mixture-box").hidden = !mixture.length;
   drawBars($("mixture"), mixture, (value) => value.toFixed(2));
   $("raster-box").hidden = $("spikes-box").hidden = !state.raster;
   if (state.raster) {
     drawRaster($("raster"), raster);
-    $("raster-note").textContent = `The last samples, side by side, ${state.raster.window} ms each; ` +
-      `${state.raster.rows} of ${state.raster.size} neurons from top to bottom.`;
+    $("raster-note").textContent = `The latest rows side by side, ${state.raster.window} ms each; ` +
+      `${state.raster.rows} of ${state.raster.size} neurons from top to bottom. One dot per spike.`;
     drawBars($("spikes"), state.spikes.map((value, i) => ["layer " + (i + 1), value]), (value) => value.toFixed(2));
   }
 }
 
-// Frames come up to 20 times a second; the page is drawn at most once a screen frame, and not at all while hidden.
+// Frames arrive up to 20 times per second; the page is drawn at most once per screen frame, and not while hidden.
 let due = false;
 function redraw() {
   if (due || paused) return;
@@ -186,14 +190,14 @@ function redraw() {
 }
 
 const LINKS = {
-  lost: "waiting for the engine", ended: "ended", waiting: "waiting for the first row; the first run compiles, some ten seconds",
-  live: "live",
+  lost: "waiting for the engine", ended: "ended", live: "live",
+  waiting: "waiting for the first row (the first run compiles for some ten seconds)",
 };
 function showLink() {
   const open = stream && stream.readyState === EventSource.OPEN;
   const link = !open ? "lost" : state.ended ? "ended" : !state.title ? "waiting" : "live";
   if ($("link").textContent !== LINKS[link]) $("link").textContent = LINKS[link];
-  document.body.dataset.link = link; // what is shown is dimmed while the engine is gone
+  document.body.dataset.link = link; // the page is dimmed without an engine
 }
 
 function connect() {
@@ -209,7 +213,7 @@ function connect() {
   stream.onopen = showLink;
   stream.onerror = () => {
     showLink();
-    if (stream.readyState === EventSource.CLOSED) setTimeout(connect, 1000); // refused for now; the browser gave up
+    if (stream.readyState === EventSource.CLOSED) setTimeout(connect, 1000); // the browser gave up
   };
 }
 
@@ -232,7 +236,7 @@ function showActions(names) {
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
   draw.tasks = draw.classes = null;
-  dropChart(); // the legend keeps the colours it was made with
+  dropChart(); // the legend would keep its colours
   redraw();
 }
 
@@ -247,10 +251,9 @@ $("whole").onclick = () => { choose({ span: "all", zoom: null }); $("span").valu
 $("score").addEventListener("dblclick", () => { view.zoom = null; redraw(); });
 const fileName = (end) => "loco_stream-" + (state.title || "run").replace(/[^\w.-]+/g, "-") + end;
 $("csv").onclick = () => {
-  const regression = state.task === "regression", names = regression ? ["window_mae", "mae", "no_change_mae"]
-    : ["window_accuracy", "accuracy", "no_change_accuracy", "majority_accuracy"];
-  const rivals = (state.rivals || []).map((name, i) => [name, TIME + 1 + i]);
-  const columns = [["sample", 0], ...names.map((name, i) => [name, i + 1]), ["time", TIME], ...rivals];
+  const scores = (state.scores || []).map((score, i) => [score.name, FIRST_SCORE + i]);
+  const rivals = (state.rivals || []).map((name, i) => [name, FIRST_SCORE + scores.length + i]);
+  const columns = [["sample", 0], ...scores, ["time", TIME], ...rivals];
   saveFile(fileName(".csv"), new Blob([courseAsCsv(course, columns)], { type: "text/csv" }));
 };
 $("picture").onclick = () => chart && chartAsPicture(chart, `${state.title}: ${$("score-title").textContent}`,
@@ -258,7 +261,7 @@ $("picture").onclick = () => chart && chartAsPicture(chart, `${state.title}: ${$
 $("pause").onclick = () => {
   paused = !paused;
   $("pause").setAttribute("aria-pressed", paused);
-  $("pause").textContent = paused ? "Go on" : "Pause";
+  $("pause").textContent = paused ? "Resume" : "Pause";
   redraw();
 };
 document.addEventListener("keydown", (event) => {
@@ -268,7 +271,7 @@ document.addEventListener("keydown", (event) => {
   else if (/^[1-9]$/.test(event.key)) $("actions").children[event.key - 1]?.click();
 });
 const system = matchMedia("(prefers-color-scheme: dark)");
-const wished = () => localStorage.getItem("theme") || (system.matches ? "dark" : "light");
-system.addEventListener("change", () => setTheme(wished()));
-setTheme(wished());
+const preferred = () => localStorage.getItem("theme") || (system.matches ? "dark" : "light");
+system.addEventListener("change", () => setTheme(preferred()));
+setTheme(preferred());
 connect();

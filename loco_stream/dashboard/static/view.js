@@ -1,7 +1,8 @@
 "use strict";
-// What part of the course is shown, and how it leaves the page as a file. The choice outlives redraws and reloads.
+// The part of the course that is shown, and its export as a file. Choices survive redraws and reloads.
 
-const TIME = 5; // place of the row's time, seconds since 1970, in a point of the course
+// A point of the course: rows, time in s since 1970, the scores of `state.scores`, the scores of the rivals.
+const TIME = 1, FIRST_SCORE = 2;
 const view = { span: "all", scale: "whole", zoom: null, ...JSON.parse(localStorage.getItem("view") || "{}") };
 
 function choose(change) {
@@ -24,7 +25,7 @@ function spanOf(course) {
   return [Math.min(inside[0], last - 1), last];
 }
 
-// Lowest and highest score to show, of the values at hand.
+// Lowest and highest score to show for the given values.
 function scaleOf(regression, lowest, highest, values) {
   if (!regression && view.scale !== "fit") return [view.scale === "upper" ? 0.5 : 0, 1];
   if (lowest == null || highest == null) return [0, 1];
@@ -36,7 +37,7 @@ function scaleOf(regression, lowest, highest, values) {
   return [low === 0 ? 0 : low - margin, regression ? highest + margin : Math.min(1, highest + margin)];
 }
 
-// The time of a sample, between those of its neighbours in the course.
+// The time of a sample, interpolated between points of the course.
 function timeAt(course, sample) {
   let low = 0, high = course.length - 1;
   if (high < 0 || sample < course[0][0] || sample > course[high][0]) return null;
@@ -50,10 +51,10 @@ function timeAt(course, sample) {
   return a[TIME] + part * (b[TIME] - a[TIME]);
 }
 
-// Hours and minutes; seconds or the day where the course is so short or long that they matter.
+// Hours and minutes; with seconds for a short course, and the date for a long one.
 function clock(seconds, course) {
   if (seconds == null) return "";
-  const first = course.find((point) => point[TIME] != null); // a resumed run does not know the times of before
+  const first = course.find((point) => point[TIME] != null); // times before a resume are unknown
   const length = course[course.length - 1][TIME] - first[TIME], date = new Date(1000 * seconds);
   if (length > 2 * 86400) return date.toLocaleDateString("en", { day: "numeric", month: "short", year: "2-digit" });
   return date.toLocaleTimeString("en-GB", length > 7200 ? { hour: "2-digit", minute: "2-digit" } : {});
@@ -76,13 +77,13 @@ function saveFile(name, blob) {
 
 const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
-// `columns` are names and their places in a point.
+// `columns` are pairs of a name and an index into a point.
 function courseAsCsv(course, columns) {
-  const lines = course.map((point) => columns.map(([, place]) => point[place] ?? "").join(","));
+  const lines = course.map((point) => columns.map(([, index]) => point[index] ?? "").join(","));
   return [columns.map(([name]) => quoted(name)).join(","), ...lines].join("\n") + "\n";
 }
 
-// The chart as it stands, with title and legend, on the page's ground.
+// The chart as an image, with title and legend.
 function chartAsPicture(plot, title, done) {
   const source = plot.ctx.canvas, ratio = devicePixelRatio, head = 62 * ratio;
   const canvas = document.createElement("canvas"), ctx = canvas.getContext("2d");

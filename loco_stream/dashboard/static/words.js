@@ -1,31 +1,31 @@
 "use strict";
-// Words for what the engine names by its terms; the term is shown on hover.
+// Texts of the page: labels for names that the engine uses. The name itself is shown on hover.
 
-const FOUND_BY = {
-  energy: ["the rows lie elsewhere than before", "energy distance between two windows of rows"],
-  signature: ["its rows and labels look as they did then", "signature of the task"],
-  recall: ["an old readout was right again", "a snapshot of the readout speaks"],
-  monitor: ["the monitor", ""],
-  given: ["the stream says so", ""],
+const DETECTOR_WORDS = {
+  energy: ["input distribution changed", "energy distance between two windows of rows"],
+  signature: ["same signature as an earlier task", "class means of the inputs"],
+  recall: ["an earlier snapshot predicts better", "a snapshot of the readout took over"],
+  monitor: ["task monitor", ""],
+  given: ["given by the stream", ""],
 };
 
-function foundBy(detector) {
-  return FOUND_BY[detector] || ["its errors changed", detector + ", a test for changes in a stream of errors"];
+function detectorWords(detector) {
+  return DETECTOR_WORDS[detector] || ["error rate rose", detector + ", a test on the stream of errors"];
 }
 
-// "leak 0.0001": a member of the readout that forgets a ten-thousandth of what it knows with each row.
-function memoryName(name) {
+// For example "leak 0.0001": least squares that forget a ten-thousandth with each row.
+function memberWords(name) {
   const fixed = {
-    stack: "all together, for probabilities", "least-squares stack": "all together, for least error",
-    "linear logistic": "straight lines, keep everything", "naive Bayes": "each class apart, from few rows",
+    stack: "ensemble, by log-loss", "least-squares stack": "ensemble, by squared error",
+    "linear logistic": "logistic regression", "naive Bayes": "naive Bayes",
   }[name];
   const leak = /^(linear, )?leak ([\d.e-]+)$/.exec(name);
   if (!leak) return [fixed || name, name];
-  const rows = Number(leak[2]) === 0 ? "keeps everything" : "the last " + count(1 / Number(leak[2])) + " rows";
-  return [(leak[1] ? "straight lines, " : "") + rows, name + " a row"];
+  const rows = Number(leak[2]) === 0 ? "all rows" : "last " + count(1 / Number(leak[2])) + " rows";
+  return [(leak[1] ? "least squares without hidden layers, " : "least squares, ") + rows, name + " per row"];
 }
 
-// A task that came before is "again"; the columns of the table must not share a name.
+// Names of tasks for the table; a task that returns gets a name of its own.
 function taskNames(tasks) {
   const seen = new Map();
   return tasks.map((task, i) => {
@@ -37,20 +37,19 @@ function taskNames(tasks) {
 
 const SCORE_WORDS = {
   classification: {
-    title: "How often it is right",
-    note: "Every row is predicted before it is learned. Dashed lines: what repeating the last label, and always naming " +
-      "the likeliest one, would score. Triangles mark drift alarms; short lines mark new tasks. Drag to look closer.",
-    axis: "accuracy", tile: "accuracy, last window",
-    scales: [["whole", "0 to 100 %"], ["upper", "50 to 100 %"], ["fit", "fit to what is shown"]],
+    title: "Accuracy",
+    note: "Every row is predicted before it is learned. Dashed lines are baselines: repeating the last label, and always " +
+      "predicting the most frequent label. Triangles mark drifts, short lines mark new tasks. Drag to zoom.",
+    axis: "accuracy",
+    scales: [["whole", "0 to 100 %"], ["upper", "50 to 100 %"], ["fit", "fit to data"]],
   },
   regression: {
-    title: "How far it is off",
-    note: "Every row is predicted before it is learned. The mean absolute error, in units of the label: lower is better. " +
-      "Dashed line: the error of repeating the last value. Triangles mark drift alarms; short lines mark new tasks. " +
-      "Drag to look closer.",
-    axis: "mean absolute error", tile: "error, last window",
-    scales: [["whole", "from 0"], ["upper", "without peaks"], ["fit", "fit to what is shown"]],
+    title: "Mean absolute error",
+    note: "Every row is predicted before it is learned. The error is in units of the label; lower is better. The dashed " +
+      "line is a baseline: repeating the last value. Triangles mark drifts, short lines mark new tasks. Drag to zoom.",
+    axis: "mean absolute error",
+    scales: [["whole", "from 0"], ["upper", "without peaks"], ["fit", "fit to data"]],
   },
 };
-const SPANS = [["all", "the whole stream"], ["10000", "the last 10,000 rows"], ["1000", "the last 1,000 rows"]];
-const TIME_SPANS = [["3600s", "the last hour"], ["600s", "the last 10 minutes"], ["60s", "the last minute"]];
+const SPANS = [["all", "whole stream"], ["10000", "last 10,000 rows"], ["1000", "last 1,000 rows"]];
+const TIME_SPANS = [["3600s", "last hour"], ["600s", "last 10 minutes"], ["60s", "last minute"]];

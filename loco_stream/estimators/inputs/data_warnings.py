@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Callable, Collection, Hashable, Iterable
 
@@ -12,7 +13,7 @@ __all__ = ["DataWarnings"]
 
 _ROWS = 100  # before a column is judged: fewer values may all be missing by chance
 _SHOWN = 5  # names in one sentence
-_DEPTH = 5  # calls between the warning and the user's own
+_PACKAGE = "loco_stream."
 
 
 class DataWarnings:
@@ -69,4 +70,10 @@ def _some(names: Collection[Hashable]) -> str:
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, LocoStreamWarning, stacklevel=_DEPTH)
+    """Warn at the line outside of this package that led here."""
+    level = 1
+    frame = sys._getframe().f_back
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
+        level += 1
+        frame = frame.f_back
+    warnings.warn(text, LocoStreamWarning, stacklevel=level + 1)

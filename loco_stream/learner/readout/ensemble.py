@@ -10,6 +10,7 @@ from loco_stream.learner.readout import calibration, delayed_values, mixture, st
 from loco_stream.learner.readout.experts import EXPERTS, Expert
 from loco_stream.learner.readout.experts.least_squares import write_output_change
 from loco_stream.learner.readout.softmax import SHARPNESS, softmax
+from loco_stream.learner.readout.weighted_sum import weighted_sum
 
 __all__ = [
     "combine_outputs",
@@ -242,7 +243,7 @@ def combine_outputs(settings, state, row):
         stacks.log_stack_weights(own, row.weights)
     else:
         row.weights[0] = 1.0
-    stacks.combine(row.outputs, row.weights, capacity, n_classes, row.combined)
+    weighted_sum(row.outputs, row.weights, capacity, n_classes, row.combined)
     if settings.regression:
         return
     if settings.recursive:

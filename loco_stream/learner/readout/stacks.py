@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.arrays.spec import Array, Shapes, axes
+from loco_stream.learner.readout.experts import EXPERTS
 from loco_stream.learner.readout.softmax import SHARPNESS
 
 __all__ = [
     "STACK_PRIOR",
     "StackState",
-    "combine",
     "learn_log_stack",
     "learn_stack",
     "log_stack_weights",
@@ -33,9 +33,7 @@ STACK_PRIOR = 1.0
 STACK_LEAK = 1e-4
 LOG_STACK_RATE = 1e-3
 LOG_STACK_POWER = 1e-2  # mean square of the gradients at the start
-POWER_RATE = (
-    1e-3  # of the mean square of each weight's gradient, by whose root its steps are divided
-)
+POWER_RATE = 1e-3  # of the mean squared gradient of each weight, whose root divides its steps
 MIN_POWER = 1e-12  # a stream of one class has no gradient
 
 
@@ -50,8 +48,6 @@ def start_prior(projector: Array, shapes: Shapes) -> None:
 
 
 def _start_log_weights(weights: Array, shapes: Shapes) -> None:
-    from loco_stream.learner.readout.experts import EXPERTS
-
     weights.fill(1.0 / max(len(weights), 1))
     first = 0
     for expert in EXPERTS:
@@ -94,28 +90,6 @@ def log_stack_weights(stacks, weights):
     n_paired = 2 * stacks.weights.shape[0]
     for b in range(weights.shape[0]):
         weights[b] = stacks.log_weights[b] * _sharpness(b, n_paired)
-
-
-@kernel
-def combine(outputs, weights, capacity, n_classes, combined):
-    """Write the sum of the blocks of outputs, each times its weight.
-
-    Parameters
-    ----------
-    outputs
-        (blocks * capacity or more,) float32.
-    weights
-        (blocks,) float64.
-    capacity, n_classes
-        int64: length of a block, and how many of it count.
-    combined
-        (n_classes or more,) float64, written.
-    """
-    for c in range(n_classes):
-        combined[c] = 0.0
-    for b in range(weights.shape[0]):
-        for c in range(n_classes):
-            combined[c] += weights[b] * np.float64(outputs[b * capacity + c])
 
 
 @kernel

@@ -2,11 +2,13 @@
 
     PYTHONPATH=. python make_v0_2.py FOLDER
 
-`tests/helpers/golden_runs.py` of today must be importable as `golden_runs`. Each model learns its first rows and is
-saved; `expected.npz` holds its predictions for the rows that follow, each made before that row is learned.
+`tests/helpers/golden_runs.py` of today must be importable as `golden_runs`. Each model learns its
+first rows and is saved; `expected.npz` holds its predictions for the rows that follow, each made
+before that row is learned.
 """
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -73,6 +75,15 @@ def make_engine(folder, expected):
     )
 
 
+def make_command(folder):
+    """The first half of a run of the command, which `tests/cli/test_stored_options.py` resumes."""
+    lines = [f"{i % 7},{i * 3 % 5},{'xy'[i % 7 > 3]}" for i in range(120)]
+    (folder / "rows.csv").write_text("\n".join(["a,b,y", *lines]) + "\n")
+    options = "--set hidden_sizes=4 --set centroids=0 --window 50 --seed 3 --max-samples 60"
+    command = [sys.executable, "-m", "loco_stream", "run", "csv:rows.csv?target=y"]
+    subprocess.run([*command, "--checkpoint", "command", *options.split()], cwd=folder, check=True)
+
+
 def make_fleet(folder, expected):
     X, y, _ = runs.rows_of("small")
     model = LOCOClassifier(hidden_sizes=(8,), seed=43)
@@ -95,6 +106,7 @@ def main(folder):
     make_pipeline(folder, expected)
     make_engine(folder, expected)
     make_fleet(folder, expected)
+    make_command(folder)
     np.savez_compressed(folder / "expected.npz", **expected)
 
 

@@ -26,7 +26,7 @@ from loco_stream.learner.arrays.spec import Array, Shapes, axes
 from loco_stream.learner.readout.experts._definition import Contribution, Expert, Merge, Weighting
 from loco_stream.learner.readout.inputs import input_span
 from loco_stream.learner.readout.softmax import softmax
-from loco_stream.learner.readout.stacks import combine
+from loco_stream.learner.readout.weighted_sum import weighted_sum
 
 __all__ = [
     "EXPERT",
@@ -414,7 +414,7 @@ def write_output_change(settings, state, scratch):
     capacity = state.classes.n_rows.shape[0]
     weigh_rows(change, own.weights, n_columns, noisy, first, rows, n_rows)
     weights = scratch.now.weights[: n_columns // capacity]
-    combine(change, weights, capacity, state.counts.n_classes, scratch.output_change)
+    weighted_sum(change, weights, capacity, state.counts.n_classes, scratch.output_change)
 
 
 def n_outputs(settings: Any) -> int:

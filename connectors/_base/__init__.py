@@ -1,0 +1,1 @@
+"""Parts that sources and sinks share; private."""

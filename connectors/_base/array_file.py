@@ -1,0 +1,68 @@
+"""Files of `numpy.save` and `numpy.savez`, read within bounds."""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.connectors._base.pipe_reader import refuse_pipe
+from loco_stream.errors import SourceError
+
+__all__ = ["array_labels", "load_arrays"]
+
+_MAX_UNPACKED = 1 << 30  # bytes of an .npz file in memory
+
+
+def load_arrays(path: Path, names: Iterable[str]) -> NDArray[Any] | dict[str, NDArray[Any]]:
+    """Return the array of an ``.npy`` file, memory-mapped, or the named arrays of an ``.npz`` file.
+
+    Raises
+    ------
+    SourceError
+        The file cannot be read, is damaged, holds Python objects, or is too large unpacked.
+    """
+    refuse_pipe(path, "an array")
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise SourceError(f"{path} must be a regular file")
+        with path.open("rb") as file:  # numpy would leave a damaged archive open
+            if file.read(2) != b"PK":
+                array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+                return array
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                _check_size(path, archive)
+                return {name: archive[name] for name in names if name in archive}
+    except OSError as e:
+        raise SourceError(f"cannot read {path}: {e.strerror or e}") from None
+    except (ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as e:
+        reason = "it was not written by numpy, or holds objects" if "pickle" in str(e) else e
+        raise SourceError(f"{path} must be an array of numbers: {reason}") from None
+
+
+def _check_size(path: Path, archive: Any) -> None:
+    """Refuse arrays that would fill the memory, before they are unpacked."""
+    size = sum(member.file_size for member in archive.zip.infolist())
+    if size > _MAX_UNPACKED:
+        raise SourceError(
+            f"{path} must have at most {_MAX_UNPACKED} bytes unpacked, got {size}: "
+            "an .npy file is not read into memory"
+        )
+
+
+def array_labels(y: NDArray[Any] | None, task: str | None) -> tuple[str, str | None]:
+    """Return the kind of labels in an array, as in `label_of`, and their task."""
+    if y is None or task == "regression":
+        return "float", task
+    if y.dtype.kind == "f":
+        known = y[np.isfinite(y)]
+        is_whole = bool((known == np.floor(known)).all())
+        return ("int", "classification") if is_whole or task else ("float", "regression")
+    return "str", "classification"

@@ -1,0 +1,41 @@
+"""Checks of parameters that several sources and sinks have."""
+
+from __future__ import annotations
+
+import math
+
+from loco_stream.errors import ConfigError
+
+__all__ = ["check_positive", "check_task"]
+
+_TASKS = ("classification", "regression")
+
+
+def check_task(task: str | None) -> str | None:
+    """Return `task` if it is one of the two tasks or None.
+
+    Raises
+    ------
+    ConfigError
+        It is not.
+    """
+    if task is not None and task not in _TASKS:
+        raise ConfigError(f"`task` must be 'classification' or 'regression', got {task!r}")
+    return task
+
+
+def check_positive(**values: float | None) -> None:
+    """Check that each value is None or a finite number above 0.
+
+    Raises
+    ------
+    ConfigError
+        A value is not.
+
+    Examples
+    --------
+    >>> check_positive(rate=10.0, idle=None)
+    """
+    for name, value in values.items():
+        if value is not None and not 0 < value < math.inf:
+            raise ConfigError(f"`{name}` must be a number above 0, got {value!r}")

@@ -1,0 +1,183 @@
+"""Definitions of connectors, from which URLs, help, `doctor` and the docs are generated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from importlib import import_module
+from inspect import getdoc, signature
+from typing import Any
+
+from loco_stream.connectors._base.options import TEXT, Option, alias_of, options_of
+from loco_stream.connectors.ls1.limits import Limits
+from loco_stream.errors import SourceError
+
+__all__ = ["Connector", "Extra", "Form", "with_tls"]
+
+# Parameters that `open_source` and `open_sink` set by other means than options of the URL.
+_HIDDEN = frozenset({"endless", "limits", "secret"})
+
+_SECRET = (
+    "File with the password or token, readable by its owner alone. By default it is taken from the "
+    "environment."
+)
+
+
+@dataclass(frozen=True)
+class Extra:
+    """An optional library.
+
+    Parameters
+    ----------
+    name
+        Name of the extra: ``pip install 'loco-stream[NAME]'``.
+    requirement
+        What the extra installs; ``pyproject.toml`` has the same text.
+    module
+        The module to import.
+
+    Examples
+    --------
+    >>> Extra("demo", "demo-lib>=1.0", "demo_lib.client").load()
+    Traceback (most recent call last):
+    loco_stream.errors.SourceError: demo-lib is not installed: pip install 'loco-stream[demo]' ...
+    """
+
+    name: str
+    requirement: str
+    module: str
+
+    @property
+    def distribution(self) -> str:
+        """Name of the library in the package index."""
+        return self.requirement.partition(">=")[0]
+
+    def load(self, module: str | None = None) -> Any:
+        """Import the library, or one of its modules.
+
+        Raises
+        ------
+        SourceError
+            It is not installed.
+        """
+        try:
+            return import_module(module or self.module)
+        except (ImportError, RuntimeError) as e:  # pylsl without its binary raises the latter
+            raise SourceError(
+                f"{self.distribution} is not installed: "
+                f"pip install 'loco-stream[{self.name}]' ({e})"
+            ) from None
+
+
+@dataclass(frozen=True)
+class Form:
+    """One way to write a URL of a connector.
+
+    Parameters
+    ----------
+    url
+        Example; what the user fills in is in capitals.
+    guarantee
+        The `guarantee` of the source or sink that it opens.
+    """
+
+    url: str
+    guarantee: str
+
+
+@dataclass(frozen=True)
+class Connector:
+    """Definition of a connector: a source or sink that URLs name.
+
+    Parameters
+    ----------
+    scheme
+        Scheme of its URLs.
+    build
+        Class derived from `Source` or `Sink`. Its parameters are the options of the URL.
+    forms
+        The ways to write its URLs.
+    about
+        What it is, in one line. By default the first line of the docstring of `build`.
+    extra
+        Optional library that it needs.
+    server
+        For URLs ``SCHEME://HOST:PORT/NAME``: names of the parameters for host and name. Without it,
+        the first parameter of `build` takes all text between scheme and options.
+    fixed
+        Arguments that the scheme implies.
+    aliases
+        Second names of options; ``"not NAME"`` stands for the opposite of a 0/1 option.
+    hidden
+        Parameters that are not options of the URL.
+    free_options
+        Whether the URL may have options that `build` does not declare.
+    secret
+        Environment variable with the password or token; ``<VARIABLE>_FILE`` may name its file.
+    keeps_query
+        Whether unknown options remain part of the address.
+    keeps_scheme
+        Whether the address includes the scheme.
+    is_variant
+        Whether it is left out of tables, as the one without TLS stands for both.
+    """
+
+    scheme: str
+    build: Any
+    forms: tuple[Form, ...]
+    about: str = ""
+    extra: Extra | None = None
+    server: tuple[str, str] | None = None
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    hidden: frozenset[str] = frozenset()
+    free_options: bool = False
+    secret: str = ""
+    keeps_query: bool = False
+    keeps_scheme: bool = False
+    is_variant: bool = False
+
+    @property
+    def example(self) -> str:
+        """An example URL."""
+        return self.forms[0].url
+
+    @property
+    def summary(self) -> str:
+        """What it is, in one line without markup."""
+        line = self.about or (getdoc(self.build) or "").partition("\n")[0]
+        return line.rstrip(".").replace("`", "")
+
+    @cached_property
+    def options(self) -> dict[str, Option]:
+        """Options of the URL, by name."""
+        if self.free_options:
+            return {}
+        address = {*self.server, "port"} if self.server else {self.address_parameter}
+        options = options_of(self.build, {*_HIDDEN, *address, *self.fixed, *self.hidden})
+        for alias, name in self.aliases.items():
+            options[alias] = alias_of(options, alias, name)
+        if self.secret:
+            options["secret_file"] = Option("secret_file", TEXT, None, _SECRET)
+        return options | self.limit_options
+
+    @property
+    def limit_options(self) -> dict[str, Option]:
+        """Bounds on what other processes may send, where they can."""
+        return options_of(Limits) if "limits" in signature(self.build).parameters else {}
+
+    @property
+    def address_parameter(self) -> str:
+        """The first parameter of `build`."""
+        return next(iter(signature(self.build).parameters))
+
+
+def with_tls(connector: Connector) -> tuple[Connector, Connector]:
+    """Return a connector without TLS, and the same behind TLS under its scheme with an s."""
+    scheme = f"{connector.scheme}s"
+    urls = [form.url.replace(connector.scheme, scheme, 1) for form in connector.forms]
+    forms = tuple(replace(form, url=url) for form, url in zip(connector.forms, urls, strict=True))
+    secure = replace(connector, scheme=scheme, forms=forms, fixed={**connector.fixed, "tls": True})
+    plain = replace(connector, fixed={**connector.fixed, "tls": False})
+    return plain, replace(secure, is_variant=True)

@@ -1,0 +1,140 @@
+"""Lines of a CSV file parsed to records; a bad line does not affect others."""
+
+from __future__ import annotations
+
+import csv
+from collections import deque
+from collections.abc import Iterator
+
+from loco_stream.connectors._base.bad_rows import BadRows
+from loco_stream.connectors._base.lines import Lines
+
+__all__ = ["RecordReader", "undecoded"]
+
+
+class RecordReader:
+    r"""Yields the records of a CSV file, each as wide as the header; blank lines are skipped.
+
+    A quoted field may span several lines. If the quote is not closed properly, the line that opens
+    it is the bad row, and the following lines are parsed as if it were not there.
+
+    Parameters
+    ----------
+    lines
+        The lines after the header.
+    delimiter
+        Between fields.
+    width
+        Number of fields.
+    path
+        The file, for error messages.
+    bad
+        What happens to bad rows.
+    n_before
+        Number of lines before the first one.
+
+    Attributes
+    ----------
+    line
+        Number of the first line of the record yielded last.
+
+    Examples
+    --------
+    >>> from io import StringIO
+    >>> from loco_stream.connectors._base.lines import TextLines
+    >>> lines = TextLines("rows.csv", StringIO('1,"2\n3,4\n5,"6\n7"\n'))
+    >>> bad = BadRows("skip")
+    >>> list(RecordReader(lines, ",", 2, "rows.csv", bad))
+    [['3', '4'], ['5', '6\n7']]
+    >>> bad.last
+    'line 1 of rows.csv opens a quote that is not closed properly'
+    """
+
+    def __init__(
+        self,
+        lines: Lines,
+        delimiter: str,
+        width: int,
+        path: str,
+        bad: BadRows,
+        n_before: int = 0,
+    ) -> None:
+        self._lines = lines
+        self._delimiter = delimiter
+        self._width = width
+        self._path = path
+        self._bad = bad
+        self.line = n_before
+        self._next = n_before + 1
+        self._ahead: deque[str] = deque()  # read in search of the end of a quote
+
+    def __iter__(self) -> Iterator[list[str]]:
+        """Yield the records."""
+        while line := self._take():
+            self.line = self._next
+            taken = [line]
+            if not line.strip(" \r\n"):
+                self._use(taken)
+                continue
+            if '"' in line:
+                record = self._parse_quoted(taken)
+            else:
+                record = line.rstrip("\r\n").split(self._delimiter)
+            self._use(taken)
+            if record is not None and self._is_sound(record):
+                yield record
+
+    def _take(self) -> str:
+        return self._ahead.popleft() if self._ahead else self._lines.read()
+
+    def _use(self, taken: list[str]) -> None:
+        for line in taken:
+            self._lines.use(line)
+        self._next += len(taken)
+
+    def _parse_quoted(self, taken: list[str]) -> list[str] | None:
+        """Return a record with quotes; adds the further lines that belong to it to `taken`."""
+
+        def lines() -> Iterator[str]:
+            yield taken[0]
+            while line := self._take():
+                taken.append(line)
+                yield line
+
+        try:
+            record = next(csv.reader(lines(), delimiter=self._delimiter, strict=True))
+            if len(taken) == 1 or len(record) == self._width:
+                return record
+        except csv.Error:
+            # The strict reader refuses what the usual one accepts: '"a" b' is 'a b'.
+            if len(taken) == 1 and taken[0].count('"') % 2 == 0:
+                return self._parse_leniently(taken)
+        self._ahead.extendleft(reversed(taken[1:]))
+        del taken[1:]
+        self._add("open quote", "opens a quote that is not closed properly")
+        return None
+
+    def _parse_leniently(self, taken: list[str]) -> list[str] | None:
+        try:
+            return next(csv.reader(taken, delimiter=self._delimiter))
+        except csv.Error as error:
+            self._add("unreadable", f"cannot be parsed: {error}")
+            return None
+
+    def _is_sound(self, record: list[str]) -> bool:
+        if len(record) != self._width:
+            kind = "too few fields" if len(record) < self._width else "too many fields"
+            self._add(kind, f"must have {self._width} fields as the header, got {len(record)}")
+            return False
+        if any(not field.isascii() and undecoded(field) for field in record):
+            self._add("encoding", "is not UTF-8, or not in the given `encoding`")
+            return False
+        return True
+
+    def _add(self, kind: str, what: str) -> None:
+        self._bad.add(kind, f"line {self.line} of {self._path} {what}")
+
+
+def undecoded(text: str) -> bool:
+    """Whether a text has bytes that could not be decoded (``surrogateescape``)."""
+    return any("\udc80" <= character <= "\udcff" for character in text)

@@ -1,0 +1,24 @@
+"""Optional libraries that a source and a sink share."""
+
+from __future__ import annotations
+
+import logging
+
+from loco_stream.connectors._base.connector import Extra
+
+__all__ = ["KAFKA", "MQTT", "REDIS", "client_log"]
+
+KAFKA = Extra("kafka", "confluent-kafka>=2.8", "confluent_kafka")
+MQTT = Extra("mqtt", "paho-mqtt>=2.1", "paho.mqtt.client")
+REDIS = Extra("redis", "redis>=6.0", "redis")
+
+
+def client_log(module: str) -> logging.Logger:
+    """Return the logger for a client of Kafka.
+
+    The client reports each failed try, so the logger is silent unless its level is set.
+    """
+    log = logging.getLogger(f"{module}.client")
+    if log.level == logging.NOTSET:
+        log.setLevel(logging.CRITICAL)
+    return log

@@ -1,0 +1,63 @@
+"""Passwords and tokens, which never stand in a URL: it would show in process lists and logs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from loco_stream.errors import ConfigError
+
+__all__ = ["password", "read_private", "secret"]
+
+
+def password(service: str) -> str | None:
+    """Return the password for a source's server.
+
+    It is taken from the environment variable ``LOCO_STREAM_<SERVICE>_PASSWORD``, or from the file
+    that ``LOCO_STREAM_<SERVICE>_PASSWORD_FILE`` names; None without either.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read.
+    """
+    variable = f"LOCO_STREAM_{service}_PASSWORD"
+    path = os.environ.get(f"{variable}_FILE")
+    if path is None:
+        return os.environ.get(variable)
+    try:
+        return Path(path).read_text().rstrip("\r\n")
+    except OSError as e:
+        raise ConfigError(f"{variable}_FILE: cannot read {path}: {e.strerror or e}") from None
+
+
+def secret(variable: str, path: str | None = None) -> str | None:
+    """Return the password or token for a sink.
+
+    It is taken from the file `path`, from the file that the environment variable
+    ``<VARIABLE>_FILE`` names, or from `variable` itself; None without any.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, or others can read it.
+    """
+    path = path or os.environ.get(f"{variable}_FILE")
+    return os.environ.get(variable) if path is None else read_private(path).strip()
+
+
+def read_private(path: str) -> str:
+    """Return the text of a file that only its owner can read.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, or others can read it.
+    """
+    try:
+        with Path(path).open() as file:
+            if os.fstat(file.fileno()).st_mode & 0o077:
+                raise ConfigError(f"{path} can be read by others: chmod 600 {path}")
+            return file.read(65_536)
+    except (OSError, UnicodeDecodeError) as e:
+        raise ConfigError(f"cannot read {path}: {getattr(e, 'strerror', None) or e}") from None

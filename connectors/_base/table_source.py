@@ -1,0 +1,250 @@
+"""Sources with named columns: which are features, which is the label, and what kind it has."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from loco_stream._text import did_you_mean, listed
+from loco_stream.connectors._base.bad_rows import BadRows
+from loco_stream.connectors._base.checks import check_task
+from loco_stream.connectors._base.numbered_source import Pace, Row, RowSource
+from loco_stream.connectors._base.values import MISSING, event_time, number, sequence_id
+from loco_stream.connectors.ls1.limits import DEFAULT_LIMITS
+from loco_stream.errors import ConfigError, SourceError
+from loco_stream.stream import Schema
+
+__all__ = [
+    "PEEK",
+    "Columns",
+    "TableSource",
+    "check_header",
+    "check_speed",
+    "check_width",
+    "label_of",
+]
+
+MAX_FEATURES = DEFAULT_LIMITS.features
+PEEK = 1000  # rows read ahead to find out whether labels are integers, floats or text
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Roles of the columns of a table.
+
+    Parameters
+    ----------
+    target
+        Column of the label; an empty name means no label, None that no column was named.
+    time, sequence
+        Columns of event time and sequence id, or None.
+    drop
+        Columns to leave out.
+    """
+
+    target: str | None
+    time: str | None = None
+    sequence: str | None = None
+    drop: tuple[str, ...] = ()
+
+    def check(self, where: str, names: Sequence[str]) -> None:
+        """Check that the named columns exist.
+
+        Raises
+        ------
+        SourceError
+            A column is missing, or no label column was named.
+        """
+        if self.target is None:
+            raise SourceError(
+                f"{where}: `target` must name the label column, or be empty for rows without "
+                f"labels (columns: {listed(names)})"
+            )
+        roles = [("target", self.target), ("time", self.time), ("sequence", self.sequence)]
+        for role, name in [*roles, *(("drop", name) for name in self.drop)]:
+            if name and name not in names:
+                is_row = any(number(column) is not None for column in names)
+                header = "; is its first line a row instead of a header?" if is_row else ""
+                raise SourceError(
+                    f"{where}: `{role}` must be a column, got {name!r}"
+                    f"{did_you_mean(name, names)} (columns: {listed(names)}){header}"
+                )
+
+    @property
+    def no_features(self) -> set[str | None]:
+        """The columns that are not features."""
+        return {self.target, self.time, self.sequence, *self.drop}
+
+
+class TableSource(RowSource):
+    """Base class of sources of named columns; subclasses yield records, one mapping per row.
+
+    Parameters
+    ----------
+    name
+        Name of the source.
+    where
+        File, for error messages.
+    columns
+        Roles of the columns.
+    task
+        The task, or None to infer it from the labels.
+    pace
+        When rows are due.
+    bad
+        What happens to bad rows.
+    """
+
+    location = ""
+
+    def __init__(
+        self,
+        name: str,
+        where: str,
+        columns: Columns,
+        *,
+        task: str | None,
+        pace: Pace,
+        bad: BadRows,
+    ) -> None:
+        self._bad = bad
+        self.on_bad = bad.on_bad
+        self._where = where
+        self._roles = columns
+        self._task = check_task(task)
+        self._label = ""  # kind of the labels
+        self._no_features: set[str | None] | None = None  # None before the columns are known
+        super().__init__(name, Schema(task) if task else None, pace)
+
+    def _set_columns(
+        self, names: Sequence[str], labels: Sequence[Any], *, fixed: bool = True
+    ) -> None:
+        """Check the roles against the columns, and infer the task from the first labels.
+
+        `fixed`: every row has these columns.
+        """
+        self._roles.check(self._where, names)
+        self._no_features = self._roles.no_features
+        features = tuple(name for name in names if name not in self._no_features)
+        if not features:
+            others = ", ".join(sorted(name for name in self._no_features if name))
+            raise SourceError(f"{self._where} has no feature column besides {others}")
+        check_width(self._where, len(features))
+        task = self._task
+        self._label = self._label or _label_kind(labels, task)
+        if task is None and self._roles.target:
+            task = "regression" if self._label == "float" else "classification"
+        self._schema = Schema(task, features if fixed else None)
+
+    @abstractmethod
+    def _records(self, start: int) -> Iterator[Mapping[str, Any]]:
+        """Yield the records from number `start` on."""
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """Number of bad rows that were left out, by kind."""
+        return dict(self._bad.counts)
+
+    @property
+    def last_error(self) -> str:
+        """Most recent sentence about a bad row."""
+        return self._bad.last
+
+    def _rows(self, start: int) -> Iterator[Row | None]:
+        for at, record in enumerate(self._records(start), start):
+            yield self._row_of(record, self.location or f"row {at} of {self.name}")
+
+    def _row_of(self, record: Mapping[str, Any], location: str) -> Row | None:
+        """Return the row in a record; None if it is bad."""
+        no_features = self._no_features or ()
+        roles = self._roles
+        kind = "label of another type"
+        try:
+            y = label_of(record.get(roles.target), self._label) if roles.target else None
+            kind = "time"
+            t = event_time(record.get(roles.time)) if roles.time else math.nan
+            kind = "sequence"
+            sequence = sequence_id(record.get(roles.sequence)) if roles.sequence else None
+        except SourceError as error:
+            self._bad.add(kind, f"{location}: {error}")
+            return None
+        x = {name: value for name, value in record.items() if name not in no_features}
+        return Row(x, y, t, sequence)
+
+
+def check_width(where: str, n_features: int) -> None:
+    """Check the number of features: the state of a model grows with its square.
+
+    Raises
+    ------
+    SourceError
+        There are too many.
+    """
+    if n_features > MAX_FEATURES:
+        raise SourceError(
+            f"{where} must have at most {MAX_FEATURES} features, got {n_features}; "
+            "`drop` leaves some out"
+        )
+
+
+def check_header(where: str, names: Sequence[str]) -> None:
+    """Check that column names are unique.
+
+    Raises
+    ------
+    SourceError
+        Two columns have the same name.
+    """
+    repeated = sorted(name for name, n in Counter(names).items() if n > 1)
+    if repeated:
+        raise SourceError(f"{where} has two columns named {repeated[0]!r}")
+
+
+def check_speed(time: str | None, speed: float | None) -> None:
+    """Refuse a speed without recorded times."""
+    if speed is not None and time is None:
+        raise ConfigError("`speed` needs the column of the recorded times in `time`, got none")
+
+
+def _label_kind(labels: Sequence[Any], task: str | None) -> str:
+    """Return the kind of labels, as in `label_of`, from the task and the first ones."""
+    if task == "regression":
+        return "float"
+    known = [v for v in labels if v is not None and str(v).strip().lower() not in MISSING]
+    values = [number(v) if isinstance(v, str) else v for v in known]
+    if known and all(type(v) is int for v in values):
+        return "int"
+    if task is None and known and all(type(v) in (int, float) for v in values):
+        return "float"
+    return "str"
+
+
+def label_of(value: Any, kind: str) -> Any:
+    """Return a label of the kind "int", "float" (regression) or "str" (as written), or None.
+
+    Raises
+    ------
+    SourceError
+        The value is of another kind.
+    """
+    if value is None or (isinstance(value, str) and value.strip().lower() in MISSING):
+        return None
+    if kind == "str":
+        return value
+    try:
+        if kind == "float" or isinstance(value, float):
+            value = float(value)
+            if kind == "float" or math.isnan(value):
+                return value if math.isfinite(value) else None
+        if isinstance(value, float) and not value.is_integer():
+            raise ValueError
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        what = "a number" if kind == "float" else "a whole number"
+        raise SourceError(
+            f"the label must be {what}, as the labels before it, got {value!r}"
+        ) from None

@@ -1,0 +1,277 @@
+"""Tables in text files: recordings, pipes and growing files."""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from loco_stream.connectors._base.bad_rows import BadRows
+from loco_stream.connectors._base.file_follower import Cursor
+from loco_stream.connectors._base.lines import FileLines, Lines
+from loco_stream.connectors._base.numbered_source import Pace
+from loco_stream.connectors._base.table_source import PEEK, Columns, TableSource
+from loco_stream.connectors._base.tail_reader import Arrival, Record, TailReader, open_tail
+from loco_stream.errors import SourceError
+from loco_stream.stream import Event, Position, Sample
+
+__all__ = ["TextSource"]
+
+_FIRST_SECONDS = 1.0  # after the first row, in which further rows may tell the kind of the labels
+
+
+class TextSource(TableSource):
+    """Base class of sources that parse records from lines of text.
+
+    A recording is read with a checksum, so that a resumed run notices another file under the same
+    name. For a pipe or growing file, the rows of the first second, at most 1000, determine the kind
+    of the labels.
+
+    Parameters
+    ----------
+    scheme
+        Of the URL, the first part of the name.
+    path
+        File, pipe, or ``-`` for standard input.
+    columns
+        Roles of the columns.
+    encoding
+        Of the text.
+    task, follow, idle
+        As in `CSVSource`.
+    pace
+        When rows are due.
+    bad
+        What happens to bad rows.
+    """
+
+    _fixed_columns = True  # whether every row has all columns
+    _header_line = ""  # first line of the text, if the format has a header
+
+    def __init__(
+        self,
+        scheme: str,
+        path: str | Path,
+        columns: Columns,
+        *,
+        encoding: str,
+        task: str | None,
+        pace: Pace,
+        bad: BadRows,
+        follow: bool,
+        idle: float | None,
+    ) -> None:
+        self.path = Path(path)
+        self._encoding = encoding
+        super().__init__(
+            f"{scheme}:{self.path.name}", str(path), columns, task=task, pace=pace, bad=bad
+        )
+        self._lines: FileLines | None = None  # of the recording that is being read
+        self._expected: Mapping[str, int] | None = None  # fingerprint that it should have
+        self._skipped: Mapping[str, int] = {}  # by the tail reader, up to the last row
+        self._tail = open_tail(self.path, encoding, follow=follow, idle=idle, pace=pace)
+        if self._tail is not None:
+            self.is_live = True
+            self.guarantee = self._tail.guarantee
+
+    @abstractmethod
+    def _parse(self, lines: Lines, bad: BadRows) -> Iterator[tuple[int, Record]]:
+        """Yield the records after the header, each with the number of its first line."""
+
+    def _read_header(self, lines: Lines) -> None:
+        """Read the header, if the format has one."""
+
+    # Recordings
+
+    def _peek(self) -> list[Record]:
+        """Return the first records of a recording."""
+        lines = FileLines(self.path, self._encoding)
+        try:
+            self._read_header(lines)
+            records = list(islice(self._parse(lines, self._bad), PEEK))
+        finally:
+            lines.close()
+        self.n_rows = len(records) if len(records) < PEEK else None
+        return [record for _, record in records]
+
+    def _records(self, start: int) -> Iterator[Record]:
+        self._lines = lines = FileLines(self.path, self._encoding)
+        self._bad.clear()
+        try:
+            self._read_header(lines)
+            yield from self._after(start, self._parse(lines, self._bad), lines)
+        finally:
+            lines.close()
+
+    def _after(
+        self, start: int, records: Iterator[tuple[int, Record]], lines: FileLines
+    ) -> Iterator[Record]:
+        """Yield the records from number `start` on; compare those before with the fingerprint."""
+        number = 0
+        for number, (line, record) in enumerate(records, 1):
+            if number > start:
+                self.location = f"line {line} of {self.path}"
+                yield record
+            elif number == start:
+                self._bad.clear()  # an earlier run has counted those
+            if self._expected is not None and number == self._expected["row"]:
+                self._compare(self._expected, lines)
+        n_read = max(start, (self._expected or {}).get("row", 0))
+        if number < n_read:
+            raise SourceError(
+                f"{self.path} must be the file that was read before, with at least {n_read} rows, "
+                f"got {number}"
+            )
+
+    def _compare(self, expected: Mapping[str, int], lines: FileLines) -> None:
+        self._expected = None
+        if lines.checksum != expected["checksum"]:
+            raise SourceError(
+                f"{self.path} must be the file that was read before: its header or its first "
+                f"{expected['row']} rows are different"
+            )
+
+    @property
+    def fingerprint(self) -> dict[str, int] | None:
+        """``{"row": n, "checksum": c}`` of the first n rows; None for a pipe or growing file."""
+        if self._tail is not None:
+            return None
+        return {"row": self._row, "checksum": 0 if self._lines is None else self._lines.checksum}
+
+    def verify(self, fingerprint: Mapping[str, int]) -> None:
+        """Compare the recording with a fingerprint while it is read."""
+        self._expected = fingerprint
+
+    @property
+    def progress(self) -> float | None:
+        """Share of the recording that was read; None for a pipe or growing file."""
+        if self._tail is not None:
+            return None
+        if self.n_rows or self._lines is None:
+            return super().progress
+        return self._lines.progress
+
+    # Pipes and growing files
+
+    def __iter__(self) -> Iterator[Event | Sequence[Event]]:
+        """Yield the rows from the position on."""
+        return super().__iter__() if self._tail is None else self._live_rows()
+
+    def _live_rows(self) -> Iterator[Event | Sequence[Event]]:
+        """Yield rows as they arrive, and empty lists while none does."""
+        tail = self._tail
+        assert tail is not None
+        with closing(self._batches(tail)) as batches:
+            for arrivals in batches:
+                if arrivals:
+                    yield from self._rows_of(arrivals)
+                else:
+                    self._skipped = tail.skipped
+                    yield []
+        self._skipped = tail.skipped
+        if tail.ended and self._row == 0:
+            raise SourceError(f"{self.path} ended before the first row")
+
+    def _batches(self, tail: TailReader) -> Generator[list[Arrival]]:
+        """Yield what arrives; if the columns are not known, that of the first second together."""
+        with closing(
+            tail.batches(self._parse, self._row, self._header_line, self.on_bad)
+        ) as batches:
+            if self._no_features is None:
+                yield from _gather_first(batches)
+            yield from batches
+
+    def _rows_of(self, arrivals: Sequence[Arrival]) -> Iterator[Event | Sequence[Event]]:
+        assert self._tail is not None
+        if self._no_features is None:
+            self._set_columns_from([arrival.record for arrival in arrivals])
+        for arrival in arrivals:
+            self.location = f"line {arrival.line} of {self.path}"
+            row = self._row_of(arrival.record, self.location)
+            self._row += 1
+            self._tail.cursor = arrival.cursor
+            self._skipped = arrival.skipped
+            if row is None:
+                yield []
+            else:
+                yield Sample(row.x, row.y, self._row - 1, row.t, self.name, row.sequence)
+
+    def _set_columns_from(self, records: Sequence[Record]) -> None:
+        """Take the columns from the first records."""
+        names = list(dict.fromkeys(name for record in records for name in record))
+        target = self._roles.target
+        labels = [record.get(target) for record in records] if target else []
+        self._set_columns(names, labels, fixed=self._fixed_columns)
+
+    @property
+    def stats(self) -> dict[str, int]:
+        """Number of rotated files that were gone before they were read to their end."""
+        if self._tail is None or not self._tail.is_growing:
+            return {}
+        return {"gaps": self._tail.n_gaps}
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """Number of bad rows that were left out, by kind."""
+        return dict(Counter(super().skipped) + Counter(self._skipped))
+
+    @property
+    def last_error(self) -> str:
+        """Most recent sentence about a bad row, or about a file that is gone."""
+        if self._tail is None:
+            return super().last_error
+        return self._tail.loss or super().last_error or self._tail.last_error
+
+    @property
+    def position(self) -> Position:
+        """``{"row": n}``: n rows were read; in a growing file also cursor and kind of labels."""
+        position = super().position
+        if self._tail is not None and self._tail.cursor is not None:
+            position["file"] = asdict(self._tail.cursor)
+            position["label"] = self._label
+        return position
+
+    def seek(self, position: Mapping[str, Any]) -> None:
+        """Go to a position; a pipe continues with what arrives next."""
+        super().seek(position)
+        if self._tail is None:
+            return
+        self._tail.stop()
+        if self._tail.is_growing and "file" in position:
+            self._tail.cursor = self._cursor_in(position)
+            self._label = str(position.get("label", ""))
+
+    def _cursor_in(self, position: Mapping[str, Any]) -> Cursor:
+        try:
+            return Cursor(**{name: int(number) for name, number in position["file"].items()})
+        except (AttributeError, TypeError, ValueError):
+            raise SourceError(
+                f"`position` of {self.name} must hold a cursor under 'file', got {dict(position)!r}"
+            ) from None
+
+    def close(self) -> None:
+        """End the thread, and close the pipe or file."""
+        if self._tail is not None:
+            self._tail.close()
+
+
+def _gather_first(batches: Iterator[list[Arrival]]) -> Iterator[list[Arrival]]:
+    """Yield the records of the second after the first one together, and empty lists before."""
+    first: list[Arrival] = []
+    until = math.inf
+    for arrivals in batches:
+        first += arrivals
+        if first:
+            until = min(until, time.monotonic() + _FIRST_SECONDS)
+        if len(first) >= PEEK or time.monotonic() >= until:
+            break
+        if not arrivals:
+            yield []
+    yield first

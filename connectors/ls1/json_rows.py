@@ -1,0 +1,112 @@
+"""Rows by name in the reliable protocol.
+
+A row of numbers becomes the labelled block of one row that it stands for. A row with texts does not
+fit into a table of numbers, and stays a row by name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Hashable
+
+import numpy as np
+
+from loco_stream.connectors._base.values import sequence_id
+from loco_stream.connectors.ls1.messages import NamedRow, SchemaPayload
+from loco_stream.connectors.ls1.wire import Kind, Message
+from loco_stream.errors import InputError, SourceError
+from loco_stream.numbers import require_number, to_number
+from loco_stream.stream import PredictRequest, Sample
+
+__all__ = ["has_text", "take_id", "to_message", "to_request", "to_sample"]
+
+
+def has_text(row: NamedRow) -> bool:
+    """Whether a value of a row, or its sequence id, is a text."""
+    return isinstance(row.sequence, str) or any(isinstance(value, str) for value in row.x.values())
+
+
+def to_sample(row: NamedRow, schema: SchemaPayload, source: str, epoch: int) -> Sample:
+    """Return a row with texts as a sample.
+
+    Raises
+    ------
+    SourceError
+        The schema lacks a feature or the label, or it has a sequence id and the row none.
+    """
+    _check_names(row.x, schema)
+    sequence = take_id(row, schema)
+    if sequence is None and schema.sequence is not None:
+        sequence_id(None)  # raises
+    return Sample(row.x, _label(row.y, schema), row.seq or 0, row.t, source, sequence, epoch)
+
+
+def to_request(row: NamedRow, schema: SchemaPayload, source: str) -> PredictRequest:
+    """Return a row as a request to predict.
+
+    Raises
+    ------
+    SourceError
+        The schema lacks a feature, or the row has no feature.
+    """
+    _check_names(row.x, schema)
+    x = {name: value for name, value in row.x.items() if name != schema.sequence}
+    if not x:
+        raise SourceError("a request must have at least one feature")
+    return PredictRequest(np.array([list(x.values())], object), tuple(x), row.seq or 0, source)
+
+
+def to_message(row: NamedRow, schema: SchemaPayload, source: str) -> Message:
+    """Return a row of numbers as a message of kind 1.
+
+    Raises
+    ------
+    SourceError
+        The schema lacks a feature or the label.
+    """
+    _check_names(row.x, schema)
+    values = [to_number(row.x.get(name)) for name in schema.features]
+    if schema.task == "regression":
+        label = np.array([math.nan if row.y is None else _target(row.y)], "<f4")
+    else:
+        label = np.array([_class_index(row.y, schema.classes or ())], "<i4")
+    payload = np.array(values, "<f4").tobytes() + label.tobytes()
+    return Message(source, Kind.LABELLED, row.seq or 0, row.t, 1, len(values), payload)
+
+
+def take_id(row: NamedRow, schema: SchemaPayload | None) -> Hashable:
+    """Return the sequence id of a row, and remove it from the values if the schema has it there."""
+    given: object = row.sequence
+    if schema is not None and schema.sequence is not None:
+        given = row.x.pop(schema.sequence, row.sequence)
+    return None if given is None else sequence_id(given)
+
+
+def _check_names(x: Collection[str], schema: SchemaPayload) -> None:
+    for name in x:
+        if name not in schema.features:
+            raise SourceError(f"feature {name!r} is not in the schema")
+
+
+def _label(y: object, schema: SchemaPayload) -> float | str | None:
+    if y is None:
+        return None
+    if schema.task == "regression":
+        return _target(y)
+    classes = schema.classes or ()
+    return classes[_class_index(y, classes)]
+
+
+def _target(y: object) -> float:
+    try:
+        return require_number("y", y)
+    except InputError as error:
+        raise SourceError(str(error)) from None
+
+
+def _class_index(y: object, classes: tuple[str, ...]) -> int:
+    if y is None:
+        return -1
+    if str(y) not in classes:
+        raise SourceError(f"`y` must be one of the schema's classes, got {y!r}")
+    return classes.index(str(y))

@@ -1,0 +1,1 @@
+"""Sinks, one module each; `loco_stream.connectors.registry` lists them."""

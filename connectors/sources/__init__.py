@@ -1,0 +1,1 @@
+"""Sources, one module each; `loco_stream.connectors.registry` lists them."""

@@ -1,0 +1,219 @@
+"""CSV files, pipes and growing files as a source."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from loco_stream.connectors._base.bad_rows import BadRows
+from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.csv_records import RecordReader, undecoded
+from loco_stream.connectors._base.lines import Lines
+from loco_stream.connectors._base.numbered_source import NumberedSource, Pace
+from loco_stream.connectors._base.options import Seconds
+from loco_stream.connectors._base.table_source import Columns, check_header, check_speed
+from loco_stream.connectors._base.tail_reader import FOLLOW_GUARANTEE, PIPE_GUARANTEE, Record
+from loco_stream.connectors._base.text_source import TextSource
+from loco_stream.connectors._base.values import number, parse_cell
+from loco_stream.errors import ConfigError, SourceError
+
+__all__ = ["CONNECTORS", "CSVSource"]
+
+_DELIMITERS = {"tab": "\t", "\\t": "\t"}
+
+
+class CSVSource(TextSource):
+    r"""Rows of a CSV file with a header line, plain or gzip.
+
+    Numbers and true/false are parsed; other text stays text. An empty cell, NA, N/A, NaN, null or ?
+    is a missing value (None).
+
+    Parameters
+    ----------
+    path
+        The file; ``-`` is standard input. A pipe or FIFO is read once, as its rows arrive.
+    target
+        Column of the label. An empty name reads rows without labels.
+    drop
+        Columns to leave out.
+    delimiter
+        Character between cells, or ``tab``. By default it is detected in the header: comma,
+        semicolon, tab or bar.
+    decimal
+        Decimal separator, ``.`` or ``,``.
+    encoding
+        Text encoding, by any name that Python knows. By default UTF-8.
+    task
+        ``classification`` or ``regression``. By default inferred from the first 1000 labels:
+        numbers with a fraction mean regression. Labels are integers if these are whole numbers,
+        floats in regression, otherwise text as written.
+    time
+        Column of the event time, in seconds since 1970 or as ISO 8601 date; it is not a feature.
+    sequence
+        Column of the sequence id; it is not a feature. The memory of a model is reset where the id
+        changes.
+    rate
+        Rows per second of a replay. By default rows are read as fast as they are learned.
+    speed
+        Multiple of the recorded speed of a replay; needs `time`.
+    on_bad
+        ``stop`` raises at a bad row (wrong number of cells, open quote, undecodable bytes, invalid
+        label or time), so that the file can be repaired; ``skip`` leaves it out and counts it.
+    follow
+        Wait at the end of the file for further rows, through rotation of the file. The kind of the
+        labels is inferred from the rows of the first second.
+    idle
+        Time without a row after which a pipe or a followed file ends. By default it does not.
+
+    Raises
+    ------
+    SourceError
+        The file or a column is missing, or the file is empty; while reading: a bad row.
+    ConfigError
+        An option is out of range.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from loco_stream.connectors import CSVSource
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "rows.csv"
+    >>> _ = path.write_text("colour,size,kind\nred,2,a\n,3.5,b\n")
+    >>> [(s.x, s.y) for s in CSVSource(path, target="kind")]
+    [({'colour': 'red', 'size': 2}, 'a'), ({'colour': None, 'size': 3.5}, 'b')]
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        target: str | None = None,
+        *,
+        drop: Sequence[str] = (),
+        delimiter: str | None = None,
+        decimal: str = ".",
+        encoding: str | None = None,
+        task: str | None = None,
+        time: str | None = None,
+        sequence: str | None = None,
+        rate: float | None = None,
+        speed: float | None = None,
+        on_bad: str = "stop",
+        follow: bool = False,
+        idle: Seconds | None = None,
+    ) -> None:
+        check_speed(time, speed)
+        if decimal not in (".", ","):
+            raise ConfigError(f"`decimal` must be '.' or ',', got {decimal!r}")
+        self._decimal_comma = decimal == ","
+        self._delimiter = _check_delimiter(delimiter)
+        self._header: list[str] = []
+        self._n_header_lines = 0
+        super().__init__(
+            "csv",
+            path,
+            Columns(target, time, sequence, tuple(drop)),
+            encoding=_check_encoding(encoding),
+            task=task,
+            pace=Pace(rate, speed),
+            bad=BadRows(on_bad),
+            follow=follow,
+            idle=idle,
+        )
+        if self._tail is not None:
+            self._read_header(self._tail.first_lines())
+            return
+        records = self._peek()
+        if not records:
+            raise SourceError(f"{path} must have at least one row, got a header only")
+        self._set_columns(self._header, [record[target] for record in records] if target else [])
+
+    def _read_header(self, lines: Lines) -> None:
+        line = self._header_line = self._first_line(lines)
+        if undecoded(line):
+            raise SourceError(f"the header of {self.path} is not UTF-8, or not in `encoding`")
+        if self._delimiter is None:
+            self._delimiter = max(",;\t|", key=line.count)
+        try:
+            names = next(csv.reader([line], delimiter=self._delimiter))
+        except csv.Error as e:
+            raise SourceError(f"cannot read the header of {self.path}: {e}") from None
+        self._header = [name.strip() for name in names]
+        if all(number(name) is not None for name in self._header):
+            raise SourceError(
+                f"{self.path} must have a header, got numbers in its first line "
+                f"({line.strip()[:60]})"
+            )
+        check_header(str(self.path), self._header)
+        self._roles.check(str(self.path), self._header)
+
+    def _first_line(self, lines: Lines) -> str:
+        """Return the first line that is not blank."""
+        self._n_header_lines = 0
+        while line := lines.read():
+            self._n_header_lines += 1
+            lines.use(line)
+            if line.strip():
+                return line
+        raise SourceError(f"{self.path} is empty: it must have a header and at least one row")
+
+    def _parse(self, lines: Lines, bad: BadRows) -> Iterator[tuple[int, Record]]:
+        assert self._delimiter is not None
+        reader = RecordReader(
+            lines, self._delimiter, len(self._header), str(self.path), bad, self._n_header_lines
+        )
+        for cells in reader:
+            if self._decimal_comma:
+                cells = [_with_point(cell) for cell in cells]
+            yield reader.line, self._record(cells)
+
+    def _record(self, cells: Sequence[str]) -> dict[str, Any]:
+        roles = self._roles
+        raw = (roles.target, roles.time, roles.sequence)
+        return {
+            name: (cell or None) if name in raw else parse_cell(cell)
+            for name, cell in zip(self._header, cells, strict=True)
+        }
+
+
+def _check_delimiter(delimiter: str | None) -> str | None:
+    if delimiter is None:
+        return None
+    delimiter = _DELIMITERS.get(delimiter, delimiter)
+    if len(delimiter) != 1 or delimiter in '\r\n"':
+        raise ConfigError(f"`delimiter` must be one character or 'tab', got {delimiter!r}")
+    return delimiter
+
+
+def _check_encoding(name: str | None) -> str:
+    try:
+        if name is None or codecs.lookup(name).name == "utf-8":
+            return "utf-8-sig"
+        "".encode(name)  # codecs of bytes, such as hex, refuse
+    except (LookupError, ValueError):
+        raise ConfigError(
+            f"`encoding` must be a text encoding of Python such as latin-1, cp1252 or utf-16, "
+            f"got {name!r}"
+        ) from None
+    return name
+
+
+def _with_point(cell: str) -> str:
+    """Return a number with decimal comma as one with a point, any other cell unchanged."""
+    pointed = cell.replace(",", ".", 1)
+    return pointed if "," in cell and number(pointed) is not None else cell
+
+
+CONNECTORS = (
+    Connector(
+        "csv",
+        CSVSource,
+        (
+            Form("csv:PATH?target=COLUMN", NumberedSource.guarantee),
+            Form("csv:PATH?target=COLUMN&follow=1", FOLLOW_GUARANTEE),
+            Form("csv:-?target=COLUMN", PIPE_GUARANTEE),
+        ),
+        aliases={"separator": "delimiter"},
+    ),
+)

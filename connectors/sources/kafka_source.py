@@ -1,0 +1,347 @@
+"""Topics of Kafka, or of any broker with its protocol, as a source."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from loco_stream.connectors._base.broker_source import (
+    BATCH,
+    CONNECT_SECONDS,
+    TICK,
+    BrokerSource,
+)
+from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.extras import KAFKA, client_log
+from loco_stream.connectors._base.options import Seconds
+from loco_stream.connectors._base.secrets import password
+from loco_stream.connectors._base.values import parse_cell
+from loco_stream.connectors.ls1.limits import Limits
+from loco_stream.connectors.ls1.wire import MAGIC
+from loco_stream.errors import ConfigError, SourceError
+from loco_stream.stream import Event, Position
+
+__all__ = ["CONNECTORS", "KafkaSource"]
+
+_ALONE = "exactly once (resumes from the offsets)"
+_GROUP = "exactly once (offsets are committed when rows are learned and durable)"
+_log = logging.getLogger(__name__)
+
+
+class KafkaSource(BrokerSource):
+    """Messages of a Kafka topic.
+
+    A message is a row as JSON or MessagePack map, or an LS1 header and payload. The source name of
+    the rows is the topic; for LS1 messages with a key it is the key. The broker's timestamp is the
+    event time of rows without one.
+
+    Without a group, all partitions are read, from their beginning or from the checkpoint on. With a
+    group, the broker assigns partitions to its members; a newly assigned partition continues at the
+    group's offset, or at that of this engine if it is further. The order of rows is kept within a
+    partition.
+
+    Parameters
+    ----------
+    host
+        Host of a broker.
+    topic
+        The topic, which has to exist.
+    port
+        Port of the broker.
+    target
+        Key of the label in messages that are flat maps.
+    time
+        Key of the event time in flat maps, in seconds since 1970.
+    label
+        Message header with the label, for bodies without one.
+    group
+        Consumer group to read in.
+    username
+        Login name. The password is read from the environment variable
+        ``LOCO_STREAM_KAFKA_PASSWORD``, or from the file that ``LOCO_STREAM_KAFKA_PASSWORD_FILE``
+        names.
+    mechanism
+        SASL mechanism for the login: ``PLAIN``, ``SCRAM-SHA-256`` or ``SCRAM-SHA-512``.
+    tls
+        Encrypt the connection, and verify the broker's certificate.
+    task, idle, max, endless, limits
+        As in `MQTTSource`.
+
+    Raises
+    ------
+    SourceError
+        The broker cannot be reached or refuses the client, there is no such topic, or the library
+        is not installed.
+
+    Examples
+    --------
+    >>> from loco_stream.connectors import open_source
+    >>> open_source("kafka://127.0.0.1:9092/")
+    Traceback (most recent call last):
+    loco_stream.errors.ConfigError: the URL must be kafka://127.0.0.1:9092/TOPIC, got ...
+    """
+
+    def __init__(
+        self,
+        host: str,
+        topic: str,
+        *,
+        port: int = 9092,
+        target: str = "y",
+        time: str = "t",
+        label: str = "label",
+        group: str | None = None,
+        username: str | None = None,
+        mechanism: str = "PLAIN",
+        tls: bool = False,
+        task: str | None = None,
+        idle: Seconds | None = None,
+        max: int | None = None,  # noqa: A002 - the name of the URL option
+        endless: bool = False,
+        limits: Limits | None = None,
+    ) -> None:
+        super().__init__(
+            f"kafka://{host}:{port}/{topic}",
+            task=task,
+            target=target,
+            time_key=time,
+            idle=idle,
+            max=max,
+            endless=endless,
+            limits=limits,
+        )
+        if group == "":
+            raise ConfigError("`group` must not be empty")
+        self._kafka = KAFKA.load()
+        self._topic = topic
+        self._label_header = label
+        self._group = group
+        self.needs_log = group is not None  # another member may take a partition over
+        self.guarantee = _ALONE if group is None else _GROUP
+        self._offsets: dict[int, int] = {}  # next offset of each partition that was read
+        self._durable: dict[int, int] = {}
+        self._is_same_topic = True  # whether the offsets are known to be of this very topic
+        self._is_reading = False
+        self._error = ""  # most recent sentence of the client
+        self._assign_error: SourceError | None = None
+        login = {"bootstrap.servers": f"{host}:{port}", **_login(username, mechanism, tls)}
+        self._where = f"{host}:{port}"
+        self._client = self._connect(login)
+        self._topic_id = self._find_topic_id(login)
+
+    def _connect(self, login: Mapping[str, Any]) -> Any:
+        settings = {
+            **login,
+            "group.id": self._group or "loco-stream",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "earliest",
+            "topic.metadata.refresh.interval.ms": 10_000,
+            "error_cb": self._note,
+        }
+        client = None
+        try:
+            client = self._kafka.Consumer(settings, logger=client_log(__name__))
+            topics = client.list_topics(self._topic, timeout=CONNECT_SECONDS).topics
+        except self._kafka.KafkaException as e:
+            if client is not None:
+                client.close()
+            reason = self._error or e.args[0].str()
+            raise SourceError(
+                f"cannot read from the Kafka broker {self._where}: {reason}"
+            ) from None
+        found = topics[self._topic]
+        if found.error is not None:
+            client.close()
+            raise SourceError(
+                f"the Kafka broker {self._where} has no topic {self._topic!r}: {found.error.str()}"
+            )
+        self._partitions = sorted(found.partitions)
+        return client
+
+    def _find_topic_id(self, login: Mapping[str, Any]) -> str | None:
+        """Return the id that differs between topics of one name; None without one."""
+        from confluent_kafka.admin import AdminClient
+
+        admin = AdminClient({**login, "log_level": 0})
+        try:
+            topics = self._kafka.TopicCollection([self._topic])
+            described = admin.describe_topics(topics, request_timeout=CONNECT_SECONDS)
+            topic_id = described[self._topic].result(CONNECT_SECONDS).topic_id
+        except (self._kafka.KafkaException, TimeoutError):
+            return None
+        bits = topic_id is not None and (
+            topic_id.get_most_significant_bits() or topic_id.get_least_significant_bits()
+        )
+        return str(topic_id) if bits else None
+
+    def _note(self, error: Any) -> None:
+        """Keep an error of the client, which tries again by itself."""
+        self._error = error.str()
+        _log.info("Kafka broker %s: %s", self._where, self._error)
+
+    @property
+    def position(self) -> Position:
+        """``{"topic": ..., "id": ..., "offsets": {partition: next}, "rows": ...}``."""
+        offsets = {str(partition): offset for partition, offset in sorted(self._offsets.items())}
+        return {
+            "topic": self._topic,
+            "id": self._topic_id,
+            "offsets": offsets,
+            "rows": self._sources.position,
+        }
+
+    def seek(self, position: Mapping[str, Any]) -> None:
+        """Continue at the offsets of `position`, unless they are of another topic."""
+        self._seek_rows(position, "offsets")
+        self._offsets = self._parse_offsets(position)
+        topic_id = position.get("id")
+        self._is_same_topic = self._topic_id is not None and topic_id == self._topic_id
+        if None not in (self._topic_id, topic_id) and not self._is_same_topic:
+            self._sources.stats["restarts"] += 1
+            self._offsets = {}
+        self._durable = dict(self._offsets)
+        if self._is_reading:
+            self._client.unsubscribe()
+            self._client.unassign()
+            self._is_reading = False
+
+    def _parse_offsets(self, position: Mapping[str, Any]) -> dict[int, int]:
+        try:
+            return {int(p): int(offset) for p, offset in position["offsets"].items()}
+        except (AttributeError, TypeError, ValueError):
+            raise SourceError(
+                f"`position` of {self.name} must hold {{partition: offset}} under 'offsets', "
+                f"got {dict(position)!r}"
+            ) from None
+
+    def ack(self, position: Mapping[str, Any]) -> None:
+        """Commit the offsets of `position` to the group."""
+        reached = {int(p): int(offset) for p, offset in position["offsets"].items()}
+        moved = {p: offset for p, offset in reached.items() if self._durable.get(p, -1) < offset}
+        self._durable |= moved
+        if self._group is None or not moved:
+            return
+        offsets = [self._part(p, offset) for p, offset in moved.items()]
+        try:
+            self._client.commit(offsets=offsets, asynchronous=True)
+        except self._kafka.KafkaException as e:
+            self._note(e.args[0])  # a partition of another member by now, which continues it
+
+    def close(self) -> None:
+        """Leave the group, and close the connections."""
+        self._client.close()
+
+    def _part(self, partition: int, offset: int) -> Any:
+        return self._kafka.TopicPartition(self._topic, partition, offset)
+
+    def _start(self) -> None:
+        self._is_reading = True
+        if self._group is None:
+            self._client.assign([self._part(p, self._start_offset(p)) for p in self._partitions])
+        else:
+            self._client.subscribe([self._topic], on_assign=self._on_assign)
+
+    def _start_offset(self, partition: int) -> int:
+        """Return the offset to read next; messages that the broker no longer has are counted.
+
+        Raises
+        ------
+        SourceError
+            The broker seems to have fewer messages than were read, and does not say whether the
+            topic is the same.
+        """
+        ours = self._offsets.get(partition)
+        if ours is None:
+            return int(self._kafka.OFFSET_BEGINNING)
+        try:
+            first, end = self._client.get_watermark_offsets(
+                self._part(partition, 0), timeout=CONNECT_SECONDS
+            )
+        except self._kafka.KafkaException:
+            return ours
+        # `end` alone is no proof: some brokers report a smaller one for a while.
+        if ours > end and not self._is_same_topic:
+            raise SourceError(
+                f"partition {partition} of topic {self._topic!r} ends at {end} according to the "
+                f"broker, and was read up to {ours}. The broker does not say whether the topic is "
+                "the same: with a new checkpoint folder it is read from its beginning"
+            )
+        self._sources.count_gap(max(0, first - ours))
+        self._offsets[partition] = max(int(first), ours)
+        return self._offsets[partition]
+
+    def _on_assign(self, client: Any, parts: Sequence[Any]) -> None:
+        """Start assigned partitions at the group's offset, or at ours if it is further."""
+        for part in client.committed(list(parts), timeout=CONNECT_SECONDS):
+            offset = max(part.offset, self._durable.get(part.partition, -1))
+            if offset >= 0:
+                self._offsets[part.partition] = offset
+            else:
+                self._offsets.pop(part.partition, None)
+        numbers = [part.partition for part in parts]
+        try:
+            client.assign([self._part(p, self._start_offset(p)) for p in numbers])
+        except SourceError as error:  # raised by `_fetch`, as the client would drop it
+            self._assign_error = error
+
+    def _fetch(self) -> Sequence[Event | None]:
+        if not self._is_reading:
+            self._start()
+        messages = self._client.consume(BATCH, TICK)
+        if self._assign_error is not None:
+            raise self._assign_error
+        return [self._message(message) for message in messages]
+
+    def _message(self, message: Any) -> Event | None:
+        if message.error() is not None:
+            self._note(message.error())
+            return None
+        partition = message.partition()
+        offset = message.offset()
+        if offset < self._offsets.get(partition, 0):
+            self._sources.stats["duplicates"] += 1
+            return None
+        self._offsets[partition] = offset + 1
+        body = message.value()
+        if body is None:  # a tombstone
+            return None
+        kind, timestamp = message.timestamp()
+        t = math.nan if kind == self._kafka.TIMESTAMP_NOT_AVAILABLE else timestamp / 1000
+        key = message.key()
+        has_name = key and body[:4] == MAGIC
+        source = key.decode("utf-8", "replace") if has_name else self._topic
+        return self._read_message(source, body, self._label_of(message), t)
+
+    def _label_of(self, message: Any) -> Any:
+        for name, value in message.headers() or ():
+            if name == self._label_header and value is not None:
+                return parse_cell(value.decode("utf-8", "replace"))
+        return None
+
+
+def _login(username: str | None, mechanism: str, tls: bool) -> dict[str, str]:
+    if username is None:
+        return {"security.protocol": "SSL" if tls else "PLAINTEXT"}
+    return {
+        "security.protocol": "SASL_SSL" if tls else "SASL_PLAINTEXT",
+        "sasl.mechanism": mechanism,
+        "sasl.username": username,
+        "sasl.password": password("KAFKA") or "",
+    }
+
+
+CONNECTORS = (
+    Connector(
+        "kafka",
+        KafkaSource,
+        (
+            Form("kafka://127.0.0.1:9092/TOPIC", _ALONE),
+            Form("kafka://127.0.0.1:9092/TOPIC?group=NAME", _GROUP),
+        ),
+        extra=KAFKA,
+        server=("host", "topic"),
+    ),
+)

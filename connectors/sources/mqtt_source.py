@@ -1,0 +1,299 @@
+"""Topics of an MQTT broker as a source."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from loco_stream.connectors._base.broker_source import (
+    BATCH,
+    CONNECT_SECONDS,
+    TICK,
+    BrokerSource,
+)
+from loco_stream.connectors._base.checks import check_positive
+from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.extras import MQTT
+from loco_stream.connectors._base.options import Seconds
+from loco_stream.connectors._base.secrets import password
+from loco_stream.connectors._base.topic_joiner import TopicJoiner
+from loco_stream.connectors.ls1.limits import Limits
+from loco_stream.errors import ConfigError, SourceError
+from loco_stream.stream import Event
+
+__all__ = ["CONNECTORS", "MQTTSource"]
+
+_RECONNECT_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class _Unacked:
+    """A message that the broker keeps until it is acknowledged.
+
+    `row` is the source, epoch and seq of the row that has to be durable first.
+    """
+
+    mid: int
+    row: tuple[str, int, int] | None
+
+
+class MQTTSource(BrokerSource):
+    """Messages of an MQTT topic filter, with QoS 1.
+
+    The session is persistent: while the engine is away, the broker keeps new messages, and it
+    delivers those again that were not acknowledged. They are acknowledged once their rows are
+    learned and durable. A repeated row with a `seq` is recognised and dropped; one without is
+    learned twice.
+
+    A message is a row as JSON or MessagePack map, a number, or an LS1 header and payload. The
+    source name of a row is the topic of its message.
+
+    Parameters
+    ----------
+    host
+        Host of the broker.
+    topic
+        Topic filter, such as ``sensors/+/rows`` or ``sensors/#``.
+    port
+        Port of the broker. By default 1883, or 8883 with `tls`.
+    client_id
+        Name of the session at the broker. Two engines need two names.
+    join
+        ``topic``: each message is one value, a number or a word, and several topics form one row.
+        Features are named by the last part of the topic; the one named `target` is the label.
+    within
+        Time after the first value in which the other values of such a row arrive. A feature that
+        repeats starts the next row earlier.
+    target
+        Key of the label in messages that are flat maps.
+    time
+        Key of the event time in flat maps, in seconds since 1970.
+    username
+        Login name. The password is read from the environment variable
+        ``LOCO_STREAM_MQTT_PASSWORD``, or from the file that ``LOCO_STREAM_MQTT_PASSWORD_FILE``
+        names.
+    tls
+        Encrypt the connection, and verify the broker's certificate.
+    task
+        Schemas of another task are refused. With ``regression``, labels in messages are values.
+    idle
+        Time without a row after which the source ends. By default it does not.
+    max
+        Number of rows after which the source ends, with the message that reaches it.
+    endless
+        Continue after all senders have sent an end of stream (LS1 kind 5).
+    limits
+        Bounds on what senders may send.
+
+    Raises
+    ------
+    SourceError
+        The broker cannot be reached or refuses the client, or the library is not installed.
+
+    Examples
+    --------
+    >>> from loco_stream.connectors import MQTTSource
+    >>> MQTTSource("127.0.0.1", "sensors/+/rows", port=1)
+    Traceback (most recent call last):
+    loco_stream.errors.SourceError: cannot reach the MQTT broker 127.0.0.1:1: Connection refused
+    """
+
+    guarantee = "at least once (rows with a seq are learned once)"
+    needs_log = True
+
+    def __init__(
+        self,
+        host: str,
+        topic: str,
+        *,
+        port: int | None = None,
+        target: str = "y",
+        time: str = "t",
+        join: str | None = None,
+        within: Seconds = 0.1,
+        client_id: str = "loco-stream",
+        username: str | None = None,
+        tls: bool = False,
+        task: str | None = None,
+        idle: Seconds | None = None,
+        max: int | None = None,  # noqa: A002 - the name of the URL option
+        endless: bool = False,
+        limits: Limits | None = None,
+    ) -> None:
+        port = port or (8883 if tls else 1883)
+        super().__init__(
+            f"mqtt://{host}:{port}/{topic}",
+            task=task,
+            target=target,
+            time_key=time,
+            idle=idle,
+            max=max,
+            endless=endless,
+            limits=limits,
+        )
+        _check(topic, client_id, join)
+        check_positive(within=within)
+        self._mqtt = MQTT.load()
+        self._joiner = TopicJoiner(within, target, self._limits.features) if join else None
+        self._topic = topic
+        self._received: deque[Any] = deque()
+        self._unacked: deque[_Unacked] = deque()
+        self._refusal: str | None = None
+        self._is_subscribed = False
+        self._reconnect_at = 0.0
+        self._where = f"{host}:{port}"
+        self._client = self._create_client(client_id, username, tls)
+        self._connect(host, port)
+
+    def _create_client(self, client_id: str, username: str | None, tls: bool) -> Any:
+        client = self._mqtt.Client(
+            self._mqtt.CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            clean_session=False,
+            manual_ack=True,
+        )
+        client.max_inflight_messages_set(BATCH)
+        if username is not None:
+            client.username_pw_set(username, password("MQTT"))
+        if tls:
+            client.tls_set()
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_message = lambda _client, _data, message: self._received.append(message)
+        return client
+
+    def _connect(self, host: str, port: int) -> None:
+        client = self._client
+        deadline = time.monotonic() + CONNECT_SECONDS
+        try:
+            client.connect(host, port, keepalive=60)
+            while not (self._is_subscribed or self._refusal) and time.monotonic() < deadline:
+                client.loop(TICK)
+        except (OSError, ValueError) as e:
+            reason = getattr(e, "strerror", None) or e
+            raise SourceError(f"cannot reach the MQTT broker {self._where}: {reason}") from None
+        if not self._is_subscribed:
+            client.disconnect()
+            why = self._refusal or f"no answer within {CONNECT_SECONDS:g} s"
+            raise SourceError(f"the MQTT broker {self._where} refuses the client: {why}")
+
+    def _on_connect(
+        self, client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any
+    ) -> None:
+        if reason.is_failure:
+            self._refusal = str(reason)
+        else:
+            client.subscribe(self._topic, qos=1)
+
+    def _on_subscribe(
+        self, _client: Any, _data: Any, _mid: int, reasons: Sequence[Any], _properties: Any
+    ) -> None:
+        failed = [str(reason) for reason in reasons if reason.is_failure]
+        if failed:
+            self._refusal = f"topic {self._topic}: {failed[0]}"
+        else:
+            self._is_subscribed = True
+
+    def ack(self, position: Mapping[str, Any]) -> None:
+        """Acknowledge the messages whose rows are up to `position`."""
+        self._sources.mark_durable(position)
+        self._ack_durable()
+
+    def close(self) -> None:
+        """Disconnect; the broker keeps the session and the messages that are not acknowledged."""
+        self._client.disconnect()
+
+    def _fetch(self) -> Sequence[Event | None]:
+        self._communicate()
+        events: list[Event | None] = []
+        for _ in range(min(len(self._received), BATCH)):
+            events += self._message(self._received.popleft())
+        if self._joiner is not None and self._joiner.due:
+            events.append(self._end_row(self._joiner))
+        self._ack_durable()
+        return events
+
+    def _communicate(self) -> None:
+        """Let the client read and write once; reconnect if necessary."""
+        if self._client.loop(TICK) == self._mqtt.MQTT_ERR_SUCCESS:
+            return
+        if self._joiner is not None:
+            self._joiner.clear()
+        self._unacked.clear()  # the broker repeats these messages under new numbers
+        now = time.monotonic()
+        if now < self._reconnect_at:
+            time.sleep(TICK)
+            return
+        self._reconnect_at = now + _RECONNECT_SECONDS
+        try:
+            self._client.reconnect()
+        except OSError:
+            return  # the next round tries again
+
+    def _message(self, message: Any) -> list[Event | None]:
+        if self._joiner is not None:
+            return self._join(self._joiner, message)
+        event = self._read_message(message.topic, message.payload, repeated=message.dup)
+        source = self._sources.by_name.get(message.topic)
+        reached = None if source is None else source.newest
+        row = None if reached is None else (message.topic, *reached)
+        self._unacked.append(_Unacked(message.mid, row))
+        return [event]
+
+    def _join(self, joiner: TopicJoiner, message: Any) -> list[Event | None]:
+        """Add a value to the open row; it may end the row before."""
+        ended = []
+        if len(joiner) and not joiner.fits(message.topic):
+            ended.append(self._end_row(joiner))
+        row = None
+        try:
+            joiner.put(message.topic, message.payload)
+        except SourceError as error:
+            self._receiver.refuse(error)
+        else:
+            epoch, seq = self._sources.find(self._topic).newest or (0, 0)
+            row = (self._topic, epoch, seq + 1)  # the number that the open row will get
+        self._unacked.append(_Unacked(message.mid, row))
+        return ended
+
+    def _end_row(self, joiner: TopicJoiner) -> Event | None:
+        self._sources.stats["messages"] += len(joiner) - 1
+        row = joiner.end()
+        return self._receiver.take_row(self._topic.encode(), lambda _: row)
+
+    def _ack_durable(self) -> None:
+        """Acknowledge durable messages, in the order of their arrival as MQTT demands."""
+        while self._unacked and self._is_durable(self._unacked[0].row):
+            self._client.ack(self._unacked.popleft().mid, 1)
+
+    def _is_durable(self, row: tuple[str, int, int] | None) -> bool:
+        if row is None:
+            return True
+        name, epoch, seq = row
+        source = self._sources.by_name.get(name)
+        if source is None:
+            return True
+        return any(e > epoch or (e == epoch and s >= seq) for e, s in source.durable.items())
+
+
+def _check(topic: str, client_id: str, join: str | None) -> None:
+    if not topic:
+        raise ConfigError("`topic` must be a topic filter such as sensors/#, got an empty one")
+    if not client_id:
+        raise ConfigError("`client_id` must not be empty, as the broker keeps the session under it")
+    if join not in {None, "topic"}:
+        raise ConfigError(f"`join` must be 'topic', got {join!r}")
+
+
+CONNECTORS = (
+    Connector(
+        "mqtt",
+        MQTTSource,
+        (Form("mqtt://127.0.0.1:1883/TOPIC", MQTTSource.guarantee),),
+        extra=MQTT,
+        server=("host", "topic"),
+    ),
+)

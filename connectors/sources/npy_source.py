@@ -1,0 +1,171 @@
+"""NumPy files as a source."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.connectors._base.array_file import array_labels, load_arrays
+from loco_stream.connectors._base.checks import check_task
+from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.numbered_source import NumberedSource, Pace
+from loco_stream.connectors._base.table_source import check_width, label_of
+from loco_stream.connectors._base.values import sequence_id
+from loco_stream.errors import ConfigError, SourceError
+from loco_stream.stream import Block, Event, Schema
+
+__all__ = ["CONNECTORS", "NPYSource"]
+
+_ROLES = {"y": "label", "t": "time", "sequence": "sequence"}  # arrays with one value per row
+
+
+class NPYSource(NumberedSource):
+    """Rows of a NumPy array, yielded in blocks.
+
+    Parameters
+    ----------
+    path
+        An ``.npy`` file with an array (n_rows, n_columns), which is not read into memory; or an
+        ``.npz`` file with an array ``X`` and, with one value per row, ``y`` (labels), ``t`` (event
+        times) and ``sequence`` (sequence ids).
+    target
+        Column of the label in an ``.npy`` file, from 0, or negative from the end.
+    time
+        Column of the event time in an ``.npy`` file, in seconds since 1970.
+    sequence
+        Column of the sequence id in an ``.npy`` file.
+    labels
+        Second ``.npy`` file with one label per row, instead of `target`. With neither, rows have no
+        labels.
+    task
+        ``classification`` or ``regression``. By default inferred from the labels: numbers with a
+        fraction mean regression.
+    block
+        Number of rows yielded together; 1 with `rate`.
+    rate
+        As in `CSVSource`.
+
+    Raises
+    ------
+    SourceError
+        The file is missing, holds Python objects (they are never unpickled), or has another shape.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from loco_stream.connectors import NPYSource
+    >>> path = os.path.join(tempfile.mkdtemp(), "rows.npy")
+    >>> np.save(path, [[1.0, 2.0, 0], [3.0, 4.0, 1]])
+    >>> next(iter(NPYSource(path, target=-1))).y
+    [0, 1]
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        target: int | None = None,
+        *,
+        time: int | None = None,
+        sequence: int | None = None,
+        labels: str | Path | None = None,
+        task: str | None = None,
+        block: int = 64,
+        rate: float | None = None,
+    ) -> None:
+        if block < 1:
+            raise ConfigError(f"`block` must be at least 1 row, got {block}")
+        X, given = _load(Path(path), labels)
+        if X.ndim != 2 or 0 in X.shape or X.dtype.kind not in "fiub":
+            raise SourceError(
+                f"{path} must be numbers of shape (n_rows, n_columns), "
+                f"got {X.dtype} of shape {X.shape}"
+            )
+        columns = _take_columns(str(path), X, given, {"y": target, "t": time, "sequence": sequence})
+        check_width(str(path), len(columns))
+        self._X = X
+        self._columns = columns
+        self._features = tuple(map(str, columns))
+        self._y = given.get("y")
+        self._times = given.get("t")
+        self._ids = given.get("sequence")
+        self._label_kind, found = array_labels(self._y, check_task(task))
+        self._block_size = 1 if rate is not None else block
+        self.n_rows = len(X)
+        super().__init__(f"npy:{Path(path).name}", Schema(found, self._features), Pace(rate))
+
+    def __iter__(self) -> Iterator[Event | Sequence[Event]]:
+        """Yield blocks from the position on, and empty lists while a paced row is not due."""
+        while self._row < len(self._X):
+            yield from self._pace.wait(math.nan)
+            first = self._row
+            self._row = min(first + self._block_size, len(self._X))
+            yield self._block(first, slice(first, self._row))
+
+    def _block(self, first: int, rows: slice) -> Block:
+        table = np.array(self._X[rows][:, self._columns], dtype=np.float32)
+        table[~np.isfinite(table)] = np.nan
+        y = None
+        if self._y is not None:
+            y = [label_of(value, self._label_kind) for value in self._y[rows].tolist()]
+        times = None
+        if self._times is not None:
+            times = np.array(self._times[rows], dtype=np.float64)
+            times[~np.isfinite(times)] = np.nan
+        ids = None
+        if self._ids is not None:
+            ids = [sequence_id(value) for value in self._ids[rows].tolist()]
+        t = math.nan if times is None else float(times[0])
+        return Block(table, y, self._features, first, t, self.name, times=times, sequence=ids)
+
+
+def _take_columns(
+    path: str, X: NDArray[Any], given: dict[str, NDArray[Any]], chosen: Mapping[str, int | None]
+) -> list[int]:
+    """Move the chosen columns to `given`, and return the feature columns."""
+    n_columns = X.shape[1]
+    taken = set()
+    for name, column in chosen.items():
+        if column is None:
+            continue
+        if name in given or not -n_columns <= column < n_columns or column % n_columns in taken:
+            raise SourceError(
+                f"{path} has {n_columns} columns and no {_ROLES[name]} column {column} "
+                "besides features"
+            )
+        taken.add(column % n_columns)
+        given[name] = X[:, column]
+    features = [column for column in range(n_columns) if column not in taken]
+    if not features:
+        raise SourceError(f"{path} has {n_columns} columns, and none is left for features")
+    for name, values in given.items():
+        if values.shape != (len(X),):
+            raise SourceError(
+                f"{path} must have one {_ROLES[name]} for each of {len(X)} rows, "
+                f"got the shape {values.shape}"
+            )
+    if "t" in given and given["t"].dtype.kind not in "fiub":
+        raise SourceError(
+            f"times in {path} must be numbers, in seconds since 1970, got {given['t'].dtype}"
+        )
+    return features
+
+
+def _load(path: Path, labels: str | Path | None) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
+    """Return the table, and the arrays with one value per row by name."""
+    found = load_arrays(path, ("X", *_ROLES))
+    if isinstance(found, dict):
+        if "X" not in found:
+            raise SourceError(f"{path} must have an array X, and y for labels")
+        return found.pop("X"), found
+    y = None if labels is None else load_arrays(Path(labels), ())
+    if isinstance(y, dict):
+        raise SourceError(f"{labels} must be an .npy file with the labels, got several arrays")
+    return found, {} if y is None else {"y": y}
+
+
+CONNECTORS = (Connector("npy", NPYSource, (Form("npy:PATH?target=-1", NPYSource.guarantee),)),)

@@ -1,0 +1,189 @@
+"""Datasets and generators of river as a source."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import inspect
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from loco_stream._text import did_you_mean
+from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.numbered_source import Row, RowSource
+from loco_stream.connectors._base.values import event_time, plain
+from loco_stream.errors import ConfigError, SourceError
+from loco_stream.stream import Schema
+
+__all__ = ["CONNECTORS", "RiverSource"]
+
+_BOOLS = {"true": True, "1": True, "false": False, "0": False}
+
+
+class RiverSource(RowSource):
+    """Rows of a dataset that river ships, or of one of its generators.
+
+    Dates become seconds since 1970 UTC; keys and labels are those of river. A seed that is not
+    given is 0, so that the same name always gives the same rows and a resumed run continues in the
+    same stream.
+
+    Parameters
+    ----------
+    name
+        Class of `river.datasets` (``ImageSegments``), or of `river.datasets.synth` with that prefix
+        (``synth.SEA``); or a dataset object of river.
+    **params
+        Arguments of the class. Text is converted to the type of the argument. For
+        ``synth.ConceptDriftStream``, a stream is written ``SEA(variant=2, seed=1)``.
+
+    Raises
+    ------
+    SourceError
+        There is no such dataset, it has several targets, or it has to be downloaded first.
+    ConfigError
+        The class has no such argument, or refuses its value.
+
+    Examples
+    --------
+    >>> from loco_stream.connectors import RiverSource
+    >>> source = RiverSource("synth.SEA", seed=1, variant=2)
+    >>> next(iter(source)).y, source.position
+    (True, {'row': 1})
+    """
+
+    def __init__(self, name: Any, **params: Any) -> None:
+        dataset = _build(name, params) if isinstance(name, str) else name
+        label = name if isinstance(name, str) else type(dataset).__name__
+        if "Multi-output" in dataset.task:
+            raise SourceError(f"river:{label} must have one target per row, got several")
+        _refuse_download(label, dataset)
+        task = "regression" if dataset.task == "Regression" else "classification"
+        super().__init__(f"river:{label}", Schema(task=task))
+        self.dataset = dataset
+        self.n_rows = dataset.n_samples
+
+    def _rows(self, start: int) -> Iterator[Row]:
+        # A copy: some generators change while they are read.
+        rows = iter(copy.deepcopy(self.dataset))
+        try:
+            for x, y in islice(rows, start, None):
+                yield Row({k: plain(v) for k, v in x.items()}, plain(y), _time_of(x))
+        finally:
+            with warnings.catch_warnings():
+                # River closes its file only at the end of the stream.
+                warnings.simplefilter("ignore", ResourceWarning)
+                del rows
+
+
+def _time_of(x: Mapping[Any, Any]) -> float:
+    """Return the event time: the only date in a row, if there is exactly one."""
+    dates = [v for v in x.values() if hasattr(v, "isoformat")]
+    return event_time(dates[0]) if len(dates) == 1 else math.nan
+
+
+def _build(name: str, params: Mapping[str, Any]) -> Any:
+    cls = _find(name)
+    known = inspect.signature(cls).parameters
+    for key in params:
+        if key not in known:
+            allowed = ", ".join(known) or "none"
+            raise ConfigError(
+                f"river:{name} has no parameter {key!r}{did_you_mean(key, known)} "
+                f"(parameters: {allowed})"
+            )
+    given = {key: _typed(f"river:{name}", known[key], value) for key, value in params.items()}
+    seeds = {k: 0 for k, p in known.items() if k.startswith("seed") and p.default is None}
+    try:
+        dataset = cls(**{**seeds, **given})
+        if name.startswith("synth."):
+            next(iter(copy.deepcopy(dataset)))  # generators check their arguments only here
+    except (ValueError, TypeError, AttributeError, IndexError, KeyError, ZeroDivisionError) as e:
+        spelled = ", ".join(f"{key}={value!r}" for key, value in given.items()) or "its defaults"
+        raise ConfigError(f"river:{name} refuses {spelled}: {e}") from None
+    return dataset
+
+
+def _find(name: str) -> Any:
+    from river import datasets
+    from river.datasets import synth
+
+    known = {n: getattr(datasets, n) for n in datasets.__all__ if n[0].isupper()}
+    known |= {f"synth.{n}": getattr(synth, n) for n in synth.__all__}
+    if name not in known:
+        similar = did_you_mean(name, known) or did_you_mean(f"synth.{name}", known)
+        others = similar or f" (datasets: {', '.join(sorted(known))})"
+        raise SourceError(f"river has no dataset {name!r}{others}")
+    return known[name]
+
+
+def _refuse_download(name: str, dataset: Any) -> None:
+    if getattr(dataset, "is_downloaded", True):
+        return
+    cls = type(dataset).__name__
+    raise SourceError(
+        f"river:{name} is not in the river package and needs a download of "
+        f"{dataset.size / 1e6:.1f} MB first: "
+        f'python -c "from river import datasets; datasets.{cls}().download()"'
+    )
+
+
+def _typed(where: str, parameter: inspect.Parameter, value: Any) -> Any:
+    """Return a text as the type that the parameter declares, or that of its default."""
+    if not isinstance(value, str):
+        return value
+    has_annotation = parameter.annotation is not parameter.empty
+    declared = parameter.annotation if has_annotation else type(parameter.default).__name__
+    wanted = str(declared).removesuffix(" | None")
+    try:
+        return _parser(wanted)(value)
+    except ConfigError:
+        raise
+    except (KeyError, ValueError, SyntaxError):
+        raise ConfigError(f"{where}: `{parameter.name}` must be {wanted}, got {value!r}") from None
+
+
+def _parser(wanted: str) -> Callable[[str], Any]:
+    """Return what makes a value of the wanted type from text."""
+    if wanted == "bool":
+        return lambda text: _BOOLS[text.lower()]
+    if wanted == "int":
+        return int
+    if wanted == "float":
+        return float
+    if wanted.startswith("tuple"):
+        return lambda text: tuple(int(part) for part in text.split(","))
+    if "Dataset" in wanted:
+        return lambda text: _nested(ast.parse(text, mode="eval").body)
+    return str
+
+
+def _nested(node: ast.expr) -> Any:
+    """Return the generator written as ``SEA(variant=2, seed=1)``; nothing is evaluated as code."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.args:
+        raise ConfigError(
+            "a stream inside a stream must be a generator with named arguments, "
+            "such as SEA(variant=2, seed=1)"
+        )
+    params = {}
+    for word in node.keywords:
+        if word.arg is None:
+            raise ValueError("** is not allowed")
+        is_call = isinstance(word.value, ast.Call)
+        params[word.arg] = _nested(word.value) if is_call else ast.literal_eval(word.value)
+    return _build(f"synth.{node.func.id}", params)
+
+
+CONNECTORS = (
+    Connector(
+        "river",
+        RiverSource,
+        (
+            Form("river:ImageSegments", RiverSource.guarantee),
+            Form("river:synth.SEA?seed=1&variant=2", RiverSource.guarantee),
+        ),
+        free_options=True,
+    ),
+)

@@ -1,0 +1,37 @@
+"""Small texts for error messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = ["did_you_mean", "listed"]
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?`` with up to three similar known words, or an empty text.
+
+    Examples
+    --------
+    >>> did_you_mean("tau_trase", ["tau", "tau_trace", "tau_trade"])
+    "; did you mean 'tau_trade' or 'tau_trace'?"
+    """
+    spelling = {name.lower(): name for name in known}
+    similar = [spelling[name] for name in get_close_matches(word.lower(), spelling, 3, 0.6)]
+    if not similar:
+        return ""
+    *others, last = map(repr, similar)
+    return f"; did you mean {', '.join(others)}{' or ' if others else ''}{last}?"
+
+
+def listed(names: Iterable[str], limit: int = 12) -> str:
+    """Return the first names separated by commas, and the number of the others.
+
+    Examples
+    --------
+    >>> listed("abcde", limit=3)
+    'a, b, c and 2 more'
+    """
+    every = list(names)
+    rest = len(every) - limit
+    return ", ".join(every[:limit]) + (f" and {rest} more" if rest > 0 else "")

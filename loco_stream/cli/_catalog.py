@@ -1,0 +1,34 @@
+"""Lists of what this installation has: kinds of sources, and extras with their distributions."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import requires
+
+import click
+
+__all__ = ["CommandWithSource", "extras"]
+
+_FOR_DEVELOPERS = {"test", "check", "docs", "bench"}
+
+
+class CommandWithSource(click.Command):
+    """A command whose help ends with a list of all kinds of sources."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list; only this imports the connectors."""
+        from loco_stream.connectors.registry import SOURCES, connectors
+
+        kinds = [(entry.example, entry.summary) for entry in connectors(SOURCES)]
+        with formatter.section("Sources"):
+            formatter.write_dl(kinds)
+
+
+def extras() -> dict[str, tuple[str, ...]]:
+    """Return the distributions that each extra installs, from the metadata of the package."""
+    found: dict[str, list[str]] = {}
+    for requirement in requires("loco-stream") or ():
+        match = re.match(r"""([\w.-]+).*;.*\bextra == ['"]([\w-]+)['"]""", requirement)
+        if match is not None and match[2] not in _FOR_DEVELOPERS:
+            found.setdefault(match[2], []).append(match[1])
+    return {name: tuple(distributions) for name, distributions in found.items()}

@@ -1,0 +1,126 @@
+"""From options to a running engine: what `run` and `serve` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loco_stream.cli._logging import LOGGER
+from loco_stream.cli._options import LearningOptions, ScoreOptions
+from loco_stream.cli._signals import SignalHandler
+
+if TYPE_CHECKING:
+    from loco_stream.engine import StreamEngine
+    from loco_stream.engine.report import Report
+    from loco_stream.engine.source_reader import SourceReader
+
+__all__ = ["EngineRun", "has_checkpoint", "log_findings", "stored_options"]
+
+
+class EngineRun:
+    """One run of an engine over one source.
+
+    Parameters
+    ----------
+    reader
+        Reads the source.
+    model, scoring
+        Options of the command line, or of the run that is resumed.
+    engine_options
+        Further keyword arguments of `StreamEngine`.
+    """
+
+    def __init__(
+        self,
+        reader: SourceReader,
+        model: LearningOptions,
+        scoring: ScoreOptions,
+        engine_options: Mapping[str, Any],
+    ) -> None:
+        self._reader = reader
+        self._model = model
+        self._scoring = scoring
+        self._engine_options = dict(engine_options)
+        self._engine: StreamEngine | None = None
+
+    def run(
+        self,
+        handler: SignalHandler,
+        *,
+        max_samples: int | None = None,
+        shows_progress: bool = True,
+        started: Callable[[StreamEngine], None] = lambda engine: None,
+    ) -> Report:
+        """Run to the end and return the report.
+
+        Parameters
+        ----------
+        handler
+            Stops the engine at a signal; it raises `Interrupt` before the first row.
+        max_samples
+            Rows after which the run ends; None runs to the end of the stream.
+        shows_progress
+            Whether a terminal shows a progress line.
+        started
+            Called with the engine before it runs.
+        """
+        from loco_stream.engine.progress import watch
+
+        try:
+            handler.engine = self._engine = engine = self._make_engine()
+        except BaseException:
+            self._reader.source.close()
+            raise
+        started(engine)
+        with watch(engine, not shows_progress, max_samples):
+            return engine.run(max_samples)
+
+    @property
+    def report(self) -> Report | None:
+        """The report of a run that has ended, also by an error; None if no row was learned."""
+        report = None if self._engine is None else self._engine.report
+        return report if report is not None and report["n_samples"] else None
+
+    def _make_engine(self) -> StreamEngine:
+        from loco_stream.engine import StreamEngine
+        from loco_stream.engine.task import find_task
+
+        task = self._model.task or find_task(self._reader)
+        settings = {**self._model.stored(task), **asdict(self._scoring)}
+        LOGGER.debug("settings: %s", settings)
+        return StreamEngine(
+            self._model.model(task),
+            self._reader,
+            monitor=self._model.monitor(task),
+            delay=self._scoring.delay,
+            score_window=self._scoring.score_window,
+            task=task,
+            settings=settings,
+            **self._engine_options,
+        )
+
+
+def log_findings(report: Mapping[str, Any], *, unused: bool) -> None:
+    """Log the notes of a report as warnings, and with `unused` the rows and values not used."""
+    for sentence in report["unused"] if unused else ():
+        LOGGER.warning("not used: %s", sentence)
+    for note in report["notes"]:
+        LOGGER.warning("note: %s", note)
+
+
+def has_checkpoint(directory: str) -> bool:
+    """Return whether a directory holds a checkpoint."""
+    return any(Path(directory).glob("checkpoint-*.loco"))
+
+
+def stored_options(directory: str | None) -> Mapping[str, object]:
+    """Return the options that the run in a directory was begun with; empty for a new run."""
+    if directory is None or not has_checkpoint(directory):
+        return {}
+    from loco_stream.engine.checkpoint import newest
+
+    _, saved, _ = newest(directory)
+    stored: Mapping[str, object] = saved.config.get("settings", {})
+    return stored

@@ -1,0 +1,63 @@
+"""Options that several commands share, handed to a command as one dataclass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from functools import wraps
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+from click.core import ParameterSource
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+__all__ = ["Command", "given", "option_group", "with_stored"]
+
+T = TypeVar("T", bound="DataclassInstance")
+Command = Callable[..., object]
+Decorator = Callable[[Command], Command]
+
+
+def option_group(name: str, build: type[DataclassInstance], *options: Decorator) -> Decorator:
+    """Return a decorator that adds options and passes their values as one argument.
+
+    Parameters
+    ----------
+    name
+        Name of the argument.
+    build
+        The dataclass; its fields are the names of the options' values.
+    options
+        Made by `click.option`, in the order in which the help lists them.
+    """
+    names = [field.name for field in fields(build)]
+
+    def add(function: Command) -> Command:
+        @wraps(function)
+        def command(**values: object) -> object:
+            group = build(**{option: values.pop(option) for option in names})
+            return function(**values, **{name: group})
+
+        decorated: Command = command
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
+
+    return add
+
+
+def given(name: str) -> bool:
+    """Return whether the current command line sets an option."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is ParameterSource.COMMANDLINE
+
+
+def with_stored(options: T, stored: Mapping[str, object]) -> T:
+    """Return options in which those not given have the values an earlier run was begun with."""
+    names = [field.name for field in fields(options)]
+    kept = {name: stored[name] for name in names if name in stored and not given(name)}
+    # JSON has no tuples
+    kept = {name: tuple(x) if isinstance(x, list) else x for name, x in kept.items()}
+    return replace(options, **kept)

@@ -1,0 +1,346 @@
+"""Options of run, serve and fleet, each declared once, and what is built from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from loco_stream.cli._logging import LOGGER
+from loco_stream.cli._option_group import Decorator, option_group
+from loco_stream.cli._parameters import (
+    build_model,
+    check_settings,
+    complete_setting,
+    parse_settings,
+)
+from loco_stream.errors import ConfigError
+
+if TYPE_CHECKING:
+    from loco_stream.estimators.classifier import LOCOClassifier
+    from loco_stream.estimators.regressor import LOCORegressor
+    from loco_stream.monitor import TaskMonitor
+    from loco_stream.stream import Source
+
+__all__ = [
+    "LearningOptions",
+    "ScoreOptions",
+    "SourceOptions",
+    "StateOptions",
+    "model_options",
+    "score_options",
+    "source_options",
+    "state_options",
+    "warm_up",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class LearningOptions:
+    """What learns, and how it is watched. A resumed run continues with the stored values."""
+
+    task: str | None
+    seed: int
+    preset: str | None
+    settings: tuple[str, ...]
+    holdout: int | None
+    drift_detector: str | None
+
+    def model(self, task: str) -> LOCOClassifier | LOCORegressor:
+        """Return the estimator for a task."""
+        return build_model(task, self.seed, parse_settings(self.settings), self.preset)
+
+    def monitor(self, task: str) -> TaskMonitor:
+        """Return the monitor for a task."""
+        from loco_stream.monitor import TaskMonitor
+
+        chosen: dict[str, Any] = {"holdout": self.holdout, "drift_detector": self.drift_detector}
+        given = {name: value for name, value in chosen.items() if value is not None}
+        return TaskMonitor(problem=task, seed=self.seed, **given)
+
+    def stored(self, task: str) -> dict[str, object]:
+        """Return the values that a resumed run continues with."""
+        return {**asdict(self), "task": task}
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreOptions:
+    """When labels are used, and over how many rows the sliding score runs."""
+
+    delay: int | None
+    score_window: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """How rows are read."""
+
+    keys: str | None
+    limits: tuple[str, ...]
+    on_bad: str | None
+
+    def open(self, url: str, task: str | None, *, endless: bool = False) -> Source:
+        """Open the source that a URL names.
+
+        Parameters
+        ----------
+        url
+            The source.
+        task
+            "classification" or "regression"; None if the source has to find it.
+        endless
+            Whether to continue after the end of a live source's stream.
+        """
+        from loco_stream.connectors import open_source
+
+        return open_source(
+            url,
+            task=task,
+            keys=self.keys,
+            endless=endless,
+            limits=self._bounds(),
+            on_bad=self.on_bad,
+        )
+
+    def _bounds(self) -> dict[str, str]:
+        bounds = {}
+        for pair in self.limits:
+            name, equals, value = pair.partition("=")
+            if not equals or not name:
+                raise ConfigError(
+                    f"`--limit` must be NAME=VALUE, for example --limit sources=64, got {pair!r}"
+                )
+            bounds[name.replace("-", "_")] = value
+        return bounds
+
+    def is_strict(self, source: Source) -> bool:
+        """Return whether a row that cannot be learned ends the run.
+
+        The default is to stop for recordings, which can be corrected, and to skip for live sources.
+        """
+        return (self.on_bad or source.on_bad) == "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class StateOptions:
+    """Where and how often state is stored, and where the report goes."""
+
+    checkpoint: str
+    report: str | None
+    durability: str | None
+    checkpoint_every: int
+
+    def check(self) -> None:
+        """Raise `ConfigError` if the report cannot be written or the durability is unknown."""
+        from loco_stream.engine.wal import parse_durability
+        from loco_stream.persistence.outputs import check_output
+
+        check_output("--report", self.report)
+        if self.durability is not None:
+            parse_durability(self.durability)
+
+
+def _check_detector(
+    context: click.Context, parameter: click.Parameter, name: str | None
+) -> str | None:
+    """Refuse an unknown detector before anything is opened; for `help`, list all and exit."""
+    if name is None or context.resilient_parsing:
+        return name
+    from loco_stream._text import did_you_mean
+
+    names = _detectors()
+    if name == "help":
+        click.echo("\n".join(f"{name:<12} {text}" for name, text in names.items()))
+        context.exit()
+    if name not in names:
+        raise ConfigError(
+            f"`--drift-detector` must be one of {', '.join(names)}, "
+            f"got {name!r}{did_you_mean(name, names)}"
+        )
+    return name
+
+
+def _complete_detector(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    return [CompletionItem(name) for name in _detectors() if name.startswith(incomplete)]
+
+
+def _detectors() -> Mapping[str, str]:
+    from loco_stream.drift import describe_detectors
+
+    return describe_detectors()
+
+
+def model_options(holdout: int | None) -> Decorator:
+    """Return a decorator that adds the options of the model and the monitor.
+
+    Parameters
+    ----------
+    holdout
+        Default of --holdout; None for that of `TaskMonitor`.
+    """
+    return option_group(
+        "model",
+        LearningOptions,
+        click.option(
+            "--task",
+            type=click.Choice(["classification", "regression"]),
+            help="Task type.  [default: inferred from the source or the first labels]",
+        ),
+        click.option(
+            "--seed",
+            type=click.IntRange(0, 2**63 - 1),
+            default=0,
+            show_default=True,
+            metavar="N",
+            help="Random seed of the model and the monitor; equal seeds give identical results.",
+        ),
+        click.option(
+            "--preset",
+            type=click.Choice(["fast", "default", "accurate"]),
+            help="Size of the model; --set overrides single parameters.",
+        ),
+        click.option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="NAME=VALUE",
+            shell_complete=complete_setting,
+            callback=check_settings,
+            help="Parameter of the model, for example --set rule=np or --set hidden_sizes=128,64; "
+            "--set help lists all. Repeatable.",
+        ),
+        click.option(
+            "--holdout",
+            type=click.IntRange(0),
+            default=holdout,
+            metavar="N",
+            help="Rows withheld from training per task, to measure forgetting; 0 withholds none.  "
+            f"[default: {200 if holdout is None else holdout}]",
+        ),
+        click.option(
+            "--drift-detector",
+            metavar="NAME",
+            shell_complete=_complete_detector,
+            callback=_check_detector,
+            help="Test for changes in the model's errors, for example ADWIN; --drift-detector help "
+            "lists all.  [default: HDDMA]",
+        ),
+    )
+
+
+score_options = option_group(
+    "scoring",
+    ScoreOptions,
+    click.option(
+        "--delay",
+        type=click.IntRange(0),
+        metavar="N",
+        help="Learn each label N rows after its row.",
+    ),
+    click.option(
+        "--score-window",
+        type=click.IntRange(1),
+        default=500,
+        show_default=True,
+        metavar="N",
+        help="Rows in the sliding window of the scores.",
+    ),
+)
+
+
+def source_options(on_bad: str | None) -> Decorator:
+    """Return a decorator that adds --keys, --limit and --on-bad.
+
+    Parameters
+    ----------
+    on_bad
+        Default of --on-bad; None leaves the choice to the source.
+    """
+    default = on_bad or "stop for files, skip for live sources"
+    return option_group(
+        "reading",
+        SourceOptions,
+        click.option(
+            "--keys",
+            metavar="DIR",
+            help="Encrypt zmq sources with CURVE and admit the clients in DIR/allowed/; made by "
+            "`loco-stream keygen DIR`.",
+        ),
+        click.option(
+            "--limit",
+            "limits",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="Bound on what peers of a live source may send, for example --limit sources=64; "
+            "docs/security.md lists all. Repeatable.",
+        ),
+        click.option(
+            "--on-bad",
+            type=click.Choice(["skip", "stop"]),
+            default=on_bad,
+            help=f"Whether a bad row is skipped and counted or ends the run.  [default: {default}]",
+        ),
+    )
+
+
+def state_options(durability: str | None) -> Decorator:
+    """Return a decorator that adds the options of stored state.
+
+    Parameters
+    ----------
+    durability
+        Default of --durability; None leaves the choice to the engine.
+    """
+    default = durability or "batch where the source forgets acknowledged rows, else off"
+    return option_group(
+        "state",
+        StateOptions,
+        click.option(
+            "--checkpoint",
+            required=True,
+            metavar="DIR",
+            help="Directory of checkpoints and write-ahead log; a directory with state is resumed.",
+        ),
+        click.option("--report", metavar="FILE", help="Write the report as JSON at the end."),
+        click.option(
+            "--durability",
+            default=durability,
+            metavar="MODE",
+            help="When the log is synced to disk: batch, interval:1s or off.  "
+            f"[default: {default}]",
+        ),
+        click.option(
+            "--checkpoint-every",
+            type=click.IntRange(1),
+            default=10_000,
+            show_default=True,
+            metavar="N",
+            help="Rows between checkpoints; one is also written every 60 s while rows arrive.",
+        ),
+    )
+
+
+def warm_up(blocks: bool) -> None:
+    """Compile the learning step, or load it from the compile cache, before the first row.
+
+    Parameters
+    ----------
+    blocks
+        Whether rows will come as blocks; else they come by name.
+    """
+    from loco_stream._compiler.timing import COMPILING, notify_when_compiling
+    from loco_stream.estimators.classifier import LOCOClassifier
+
+    model = LOCOClassifier(seed=0)
+    with notify_when_compiling(lambda: LOGGER.info(COMPILING)):
+        if blocks:
+            model.learn_predict_array([[0.0], [1.0]], ["a", "b"])
+            model.predict_proba_array([[0.0]])
+        else:
+            model.learn_one({"a": 0.0}, "a")
+            model.predict_one({"a": 0.0})

@@ -1,0 +1,36 @@
+"""Commands and options of earlier releases, which fail and name their replacement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+from loco_stream.errors import ConfigError
+
+__all__ = ["REMOVED_COMMANDS", "refuse_option"]
+
+REMOVED_COMMANDS = {
+    "dashboard": "`loco-stream run SOURCE --dashboard --stay`, or `loco-stream serve --dashboard`",
+    "bench": "`python -m benchmarks NAME`, in a checkout of the repository",
+}
+
+
+def refuse_option(
+    name: str, sentence: str
+) -> Callable[[Callable[..., object]], Callable[..., object]]:
+    """Add a hidden option that raises `ConfigError` when it is given.
+
+    Parameters
+    ----------
+    name
+        The option, for example ``--window``.
+    sentence
+        The text of the error: what to write instead, or why there is no such option.
+    """
+
+    def refuse(context: click.Context, parameter: click.Parameter, value: object) -> None:
+        if value and not context.resilient_parsing:
+            raise ConfigError(sentence)
+
+    return click.option(name, hidden=True, expose_value=False, callback=refuse)

@@ -1,0 +1,96 @@
+"""The ports of a service: Prometheus, the control socket and the HTTP API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from loco_stream.cli._option_group import option_group
+from loco_stream.cli._service_state import ServiceState
+from loco_stream.errors import ConfigError
+
+__all__ = ["PortOptions", "port_options"]
+
+
+@dataclass(frozen=True, slots=True)
+class PortOptions:
+    """Where a service answers."""
+
+    metrics_port: int | None
+    control: str | None
+    control_token: str | None
+    http: str | None
+    http_token: str | None
+
+    @contextmanager
+    def open(self, state: ServiceState) -> Iterator[None]:
+        """Serve metrics and control commands while the block runs."""
+        if self.control_token is not None and self.control is None:
+            raise ConfigError("`--control-token` needs --control")
+        with ExitStack() as ports:
+            if self.control is not None:
+                from loco_stream.connectors.control import Control, make_token
+
+                token = None if self.control_token is None else make_token(self.control_token)
+                ports.callback(Control(self.control, _commands(state), token).close)
+            if self.metrics_port is not None:
+                from loco_stream.engine.prometheus import serve_metrics
+
+                ports.callback(serve_metrics(state, self.metrics_port))
+            yield
+
+
+def _commands(state: ServiceState) -> dict[str, Any]:
+    """Return what `loco-stream control` can call, by name."""
+    from loco_stream.engine.report import jsonable
+
+    def status() -> Any:
+        return jsonable({**state.status, "alarm": state.alarm})
+
+    def checkpoint() -> dict[str, object]:
+        state.request_checkpoint()
+        return {}
+
+    def stop() -> dict[str, object]:
+        state.stop()
+        return {}
+
+    return {"status": status, "checkpoint": checkpoint, "stop": stop}
+
+
+port_options = option_group(
+    "ports",
+    PortOptions,
+    click.option(
+        "--metrics-port",
+        type=click.IntRange(1, 65535),
+        metavar="PORT",
+        help="Serve Prometheus metrics at http://127.0.0.1:PORT/metrics.",
+    ),
+    click.option(
+        "--control",
+        metavar="ADDR",
+        help="Accept commands of `loco-stream control` at ipc://PATH or tcp://127.0.0.1:PORT.",
+    ),
+    click.option(
+        "--control-token",
+        metavar="FILE",
+        help="Token file for --control; created if absent. Over tcp, all commands but status need "
+        "the token.",
+    ),
+    click.option(
+        "--http",
+        metavar="[ADDRESS:]PORT",
+        help="Serve predictions and take rows to learn at http://127.0.0.1:PORT; described by "
+        "/openapi.json.",
+    ),
+    click.option(
+        "--http-token",
+        metavar="FILE",
+        help="Bearer-token file for --http; created if absent. Required if ADDRESS is not local.",
+    ),
+)

@@ -1,0 +1,68 @@
+"""State of a service that its ports can read before there is an engine."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from loco_stream.engine import StreamEngine
+    from loco_stream.engine.latency import LatencyHistogram
+
+__all__ = ["ServiceState"]
+
+
+class ServiceState:
+    """Stands in for the engine of a service until the engine exists, then forwards to it.
+
+    The engine can only be made when the first row has shown the task, and kernels are compiled
+    before that. With a live source both may take hours.
+
+    Examples
+    --------
+    >>> state = ServiceState()
+    >>> state.phase = "waiting for the first row"
+    >>> state.status, state.alarm
+    ({'phase': 'waiting for the first row', 'n_samples': 0}, None)
+    """
+
+    def __init__(self) -> None:
+        self.engine: StreamEngine | None = None
+        self.phase = "starting"
+        self._stopped = False
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        """The engine's status; without an engine, the phase."""
+        if self.engine is None:
+            return {"phase": self.phase, "n_samples": 0}
+        return {"phase": "running", **self.engine.status}
+
+    @property
+    def alarm(self) -> str | None:
+        """The engine's alarm."""
+        return None if self.engine is None else self.engine.alarm
+
+    @property
+    def latency(self) -> LatencyHistogram:
+        """The engine's latency; only read when its status has one."""
+        assert self.engine is not None
+        return self.engine.latency
+
+    def request_checkpoint(self) -> None:
+        """Request a checkpoint from the engine; without an engine there is nothing to store."""
+        if self.engine is not None:
+            self.engine.request_checkpoint()
+
+    def stop(self) -> None:
+        """End the service.
+
+        Without an engine a signal does it, because the main thread waits for the first row.
+        """
+        if self.engine is not None:
+            self.engine.stop()
+        elif not self._stopped:
+            self._stopped = True
+            os.kill(os.getpid(), signal.SIGTERM)

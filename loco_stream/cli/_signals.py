@@ -1,0 +1,70 @@
+"""Signals: the first one ends a run after the rows at hand, the second one ends it at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import IO, Protocol
+
+import click
+
+from loco_stream.cli._logging import report_error
+
+__all__ = ["EndedEarly", "Interrupt", "SignalHandler", "stop_on_signal"]
+
+
+class Stoppable(Protocol):
+    """An engine or a fleet runner."""
+
+    def stop(self) -> None:
+        """End after the rows at hand."""
+
+
+class Interrupt(BaseException):
+    """A signal arrived before there was an engine to stop."""
+
+
+class EndedEarly(click.ClickException):
+    """A run was stopped before it had anything to report."""
+
+    def show(self, file: IO[str] | None = None) -> None:
+        """Write the sentence to standard error."""
+        report_error(self.format_message())
+
+
+class SignalHandler:
+    """Stops `engine` at the first signal and ends the process at the second.
+
+    Attributes
+    ----------
+    engine
+        What the first signal stops. While it is None, the first signal raises `Interrupt`.
+    """
+
+    def __init__(self) -> None:
+        self.engine: Stoppable | None = None
+        self._signalled = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Handle one signal."""
+        if self._signalled:
+            os._exit(128 + number)
+        self._signalled = True
+        if self.engine is None:
+            raise Interrupt
+        self.engine.stop()
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[SignalHandler]:
+    """Let SIGINT and SIGTERM stop the handler's `engine` while the block runs."""
+    handler = SignalHandler()
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield handler
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

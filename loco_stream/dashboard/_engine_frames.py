@@ -1,0 +1,241 @@
+"""What the page shows of an engine at one moment, as plain values."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from loco_stream.metrics.scores import charted
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from loco_stream.engine import StreamEngine
+    from loco_stream.engine.trainer import ScoredRow
+    from loco_stream.options import AdvancedOptions
+
+__all__ = ["EngineFrames", "Point", "score_columns"]
+
+Point: TypeAlias = list[float | None]
+Frame: TypeAlias = dict[str, Any]  # fields by name, in values that JSON can hold
+
+_RASTER_NEURONS = 64  # rows of the raster: more are indistinguishable on a phone
+_RATE_SECONDS = 2.0
+_SLOW_SECONDS = 0.5  # between two updates of tasks and of scores per class
+_TASK_KEYS = (
+    "average_accuracy",
+    "forgetting",
+    "forgetting_se",
+    "backward_transfer",
+    "accuracy_matrix",
+)
+_DRIFTS = 100  # drifts kept on the page
+# bounds of what is shown of a row
+_FEATURES = 60
+_LABELS = 6
+_LETTERS = 60
+
+
+class _SpikingModel(Protocol):
+    """What the page reads of a spiking model."""
+
+    advanced: AdvancedOptions
+    layer_sizes: Sequence[int]
+
+    @property
+    def last_spikes_(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]: ...
+
+    @property
+    def spike_counts_(self) -> NDArray[np.int64]: ...
+
+
+def score_columns(task: str) -> list[dict[str, str]]:
+    """Return name, label and role of the scores in a point of the course, in order.
+
+    A role is "window", "overall" or "baseline".
+
+    Examples
+    --------
+    >>> score_columns("regression")[0]["label"]
+    'mean absolute error in the last window'
+    """
+    shown = charted(task)
+    return [
+        {"name": score.key.name, "label": score.key.label, "role": score.chart} for score in shown
+    ]
+
+
+class EngineFrames:
+    """Makes frames of an engine, in the engine's thread.
+
+    Parameters
+    ----------
+    scores
+        Names of the scores in the chart.
+    rivals
+        Each returns the score of another model at this moment; None while it has none.
+    """
+
+    def __init__(
+        self, scores: Sequence[str], rivals: Sequence[Callable[[], float | None]] = ()
+    ) -> None:
+        self._scores = scores
+        self._rivals = rivals
+        self._counts: deque[tuple[float, int]] = deque(maxlen=64)  # times and rows, for the rate
+        self._tasks: Frame = {}
+        self._tasks_due = 0.0
+        self._classes: Frame = {}
+        self._classes_due = 0.0
+
+    def point(self, engine: StreamEngine) -> Point:
+        """Return a point of the course.
+
+        It holds the number of rows, the time of the last row in s since 1970 or NaN, the scores,
+        and the scores of the rivals.
+        """
+        status = engine.status
+        last = engine.last_scored
+        return [
+            status["n_samples"],
+            math.nan if last is None else last.row.t,
+            *(status.get(name) for name in self._scores),
+            *(score() for score in self._rivals),
+        ]
+
+    def past(self, engine: StreamEngine) -> list[Point]:
+        """Return the course of a resumed run, in which only some scores are known."""
+        course = dict(engine.curve)
+        rows = course.pop("at")
+        known = [course.get(name, [None] * len(rows)) for name in self._scores]
+        unknown: list[None] = [None] * len(self._rivals)
+        return [[n, None, *(column[i] for column in known), *unknown] for i, n in enumerate(rows)]
+
+    def frame(self, engine: StreamEngine) -> Frame:
+        """Return one frame; tasks and scores per class are included only if they changed."""
+        status = engine.status
+        return {
+            "ended": engine.stream_ended,
+            "rate": self._rate(status["n_samples"]),
+            "latency": status["latency_minute_us"],
+            "coverage": status.get("interval_coverage"),
+            "last": _last_row(engine.last_scored),
+            "lag": engine.lag,
+            "gaps": status["transport"].get("gaps"),
+            "checkpoint_age": status["checkpoint_age"],
+            "alarm": status["alarm"],
+            "n_unused": status.get("n_unused"),
+            "n_masked": status.get("n_masked"),
+            "unused": status.get("unused"),
+            **self._changed_classes(status),
+            **_network(engine.model),
+            **self._changed_tasks(engine),
+        }
+
+    def _changed_tasks(self, engine: StreamEngine) -> Frame:
+        """Return drifts, tasks and forgetting if they changed, at most twice a second."""
+        now = time.monotonic()
+        if now < self._tasks_due:
+            return {}
+        self._tasks_due = now + _SLOW_SECONDS
+        tasks = _tasks(engine)
+        if tasks == self._tasks:
+            return {}
+        self._tasks = tasks
+        return {"tasks": tasks}
+
+    def _changed_classes(self, status: Mapping[str, Any]) -> Frame:
+        """Return the scores per class if they changed, at most twice a second."""
+        now = time.monotonic()
+        if "per_class" not in status or now < self._classes_due:
+            return {}
+        self._classes_due = now + _SLOW_SECONDS
+        classes = {"per_class": status["per_class"], "confusion": status["confusion"]}
+        if classes == self._classes:
+            return {}
+        self._classes = classes
+        return {"classes": classes}
+
+    def _rate(self, n: int) -> float | None:
+        """Return rows per second of the last two seconds; a mean since the start hides a stall."""
+        now = time.monotonic()
+        self._counts.append((now, n))
+        while len(self._counts) > 2 and now - self._counts[0][0] > _RATE_SECONDS:
+            self._counts.popleft()
+        began, before = self._counts[0]
+        return (n - before) / (now - began) if now > began else None
+
+
+def _tasks(engine: StreamEngine) -> Frame:
+    report = engine.monitor.report()
+    tasks = [
+        {name: task[name] for name in ("task", "start", "end", "returned", "accuracy")}
+        for task in report["tasks"]
+    ]
+    return {
+        "drifts": report["drifts"][-_DRIFTS:],
+        "tasks": tasks,
+        **{name: report[name] for name in _TASK_KEYS},
+    }
+
+
+def _last_row(answered: ScoredRow | None) -> Frame | None:
+    """Return the features, label and prediction of the last row with a known label."""
+    if answered is None:
+        return None
+    named = answered.row.named
+    likeliest = sorted((answered.proba or {}).items(), key=lambda item: -item[1])[:_LABELS]
+    return {
+        "x": [[_text(name), _text(value)] for name, value in islice(named.items(), _FEATURES)],
+        "more": max(0, len(named) - _FEATURES),
+        "y": _text(answered.y),
+        "y_pred": _text(answered.y_pred),
+        "right": answered.y == answered.y_pred,
+        "proba": [[_text(label), p] for label, p in likeliest],
+        "interval": answered.interval,
+        "t": answered.row.t,
+    }
+
+
+def _text(value: Hashable | None) -> str:
+    """Return a value as text, numbers with six digits."""
+    if hasattr(value, "item"):
+        value = value.item()
+    return f"{value:.6g}" if isinstance(value, float) else str(value)[:_LETTERS]
+
+
+def _network(model: Any) -> Frame:
+    """Return spikes, firing rates and ensemble weights of a spiking model; nothing of others."""
+    if not hasattr(model, "last_spikes_"):
+        return {}
+    return {
+        "raster": _raster(model),
+        "spikes": _rates(model),
+        "mixture": dict(getattr(model, "mixture_", {})),
+    }
+
+
+def _raster(model: _SpikingModel) -> Frame:
+    """Return the spikes of the last hidden layer, of evenly spaced neurons if there are many."""
+    times, neurons = model.last_spikes_
+    size = model.layer_sizes[-1]
+    stride = -(-size // _RASTER_NEURONS)
+    shown = neurons % stride == 0
+    return {
+        "t": times[shown].round(1).tolist(),
+        "i": (neurons[shown] // stride).tolist(),
+        "rows": -(-size // stride),
+        "size": size,
+        "spikes": len(times),
+        "window": model.advanced.window,
+    }
+
+
+def _rates(model: _SpikingModel) -> list[float]:
+    """Return spikes per neuron of each hidden layer."""
+    counts = model.spike_counts_.tolist()
+    return [count / size for count, size in zip(counts, model.layer_sizes, strict=True)]

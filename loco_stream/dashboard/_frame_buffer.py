@@ -1,0 +1,102 @@
+"""The state of a page: the course of the scores, and a ring buffer of the latest frames."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from loco_stream.metrics.curve import Curve
+
+__all__ = ["FrameBuffer"]
+
+_POINTS = 2048  # points of the course: more than a wide page has pixels
+
+
+class FrameBuffer:
+    """The latest frames, numbered, and each encoded once for all pages.
+
+    One thread writes, another reads. A page only keeps the number of its last frame, so that memory
+    depends neither on the number of pages nor on their speed. A page that falls behind the buffer
+    receives the whole state.
+
+    Parameters
+    ----------
+    run
+        Name of this run; a page of another run receives the whole state.
+    frames
+        Frames kept: 600 are one minute at 10 Hz.
+    """
+
+    def __init__(self, run: str, frames: int = 600) -> None:
+        self._run = run
+        self._frames: deque[bytes] = deque(maxlen=frames)
+        self._last = 0  # number of the newest frame
+        self._state: dict[str, object] = {}
+        self._course = Curve(_POINTS)
+        self._lock = threading.Lock()
+        self._encoder = msgspec.json.Encoder()  # writes NaN as null, which JSON requires
+
+    def publish(self, frame: Mapping[str, object], point: Sequence[float | None] = ()) -> None:
+        """Add a frame; fields that it lacks keep their values.
+
+        Parameters
+        ----------
+        frame
+            The fields that changed.
+        point
+            A point of the course, sent as field ``score``; empty for none.
+        """
+        if point:
+            frame = {**frame, "score": point}
+        content = self._encoder.encode(frame)
+        with self._lock:
+            self._last += 1
+            self._frames.append(_event("frame", f"{self._run}-{self._last}", content))
+            self._state.update(frame)
+            if point:
+                self._course.add(point)
+
+    def add_point(self, point: Sequence[float | None]) -> None:
+        """Add a point of the course without a frame, while no page is open."""
+        with self._lock:
+            self._course.add(point)
+
+    def state(self) -> bytes:
+        """Return the whole state as JSON."""
+        with self._lock:
+            return self._encoder.encode(
+                {**self._state, "run": self._run, "course": self._course.points}
+            )
+
+    def start(self, last_event_id: str) -> tuple[bytes, int]:
+        """Return the first event of a page, and the number of its frame.
+
+        The event is empty if the page continues after `last_event_id`, else it holds the whole
+        state.
+        """
+        run, _, number = last_event_id.rpartition("-")
+        with self._lock:
+            oldest = self._last - len(self._frames)
+            if run == self._run and number.isdecimal() and oldest <= int(number) <= self._last:
+                return b"", int(number)
+            last = self._last
+        return _event("state", f"{self._run}-{last}", self.state()), last
+
+    def since(self, number: int) -> tuple[bytes, int]:
+        """Return the frames after a number, and the number of the last one.
+
+        A page that fell behind receives the whole state.
+        """
+        with self._lock:
+            missed = self._last - number
+            if missed <= len(self._frames):
+                kept = list(self._frames)
+                return b"".join(kept[len(kept) - missed :]), self._last
+        return self.start("")
+
+
+def _event(name: str, identity: str, content: bytes) -> bytes:
+    return b"event: %b\nid: %b\ndata: %b\n\n" % (name.encode(), identity.encode(), content)

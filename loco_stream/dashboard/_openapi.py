@@ -1,0 +1,165 @@
+"""Bodies of requests and responses of the HTTP API, as types and as an OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from loco_stream.engine.deduplicator import MAX_NUMBER
+from loco_stream.version import __version__
+
+__all__ = ["DOCUMENT", "LabelledRow", "LearnBody", "PredictBody"]
+
+Schema: TypeAlias = dict[str, Any]
+Value = int | float | bool | str | None
+Features = dict[str, Value]
+
+
+class LabelledRow(msgspec.Struct, forbid_unknown_fields=True):
+    """A row and its label."""
+
+    x: Features
+    y: Value
+
+
+class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
+    """One row as `x`, or several as `rows`."""
+
+    x: Features | None = None
+    rows: list[Features] | None = None
+
+
+class LearnBody(msgspec.Struct, forbid_unknown_fields=True):
+    """One row as `x` with its label `y`, or several as `rows`.
+
+    With `source`, a name that the client chooses, and `seq`, the number of the first row, a row
+    that is sent again is not learned again: the 64 numbers up to the highest of each source are
+    remembered.
+    """
+
+    x: Features | None = None
+    y: Value = None
+    rows: list[LabelledRow] | None = None
+    source: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+    seq: Annotated[int, Meta(ge=0, le=MAX_NUMBER)] | None = None
+
+
+class PredictResponse(msgspec.Struct):
+    """The prediction of a row, None before the first label, and its unknown features."""
+
+    prediction: Value
+    proba: dict[str, float] | None = None
+    unknown_features: list[str] | None = None
+
+
+class PredictManyResponse(msgspec.Struct):
+    """Predictions of several rows."""
+
+    predictions: list[PredictResponse]
+
+
+class LearnResponse(msgspec.Struct):
+    """Rows that were logged and learned, and rows with a `seq` that had been learned before."""
+
+    learned: int
+    repeated: int | None = None
+
+
+class ErrorResponse(msgspec.Struct):
+    """One sentence about the error."""
+
+    error: str
+
+
+class HealthResponse(msgspec.Struct):
+    """The process is alive."""
+
+    status: str
+
+
+class ReadyResponse(msgspec.Struct):
+    """There is a model, and rows become durable."""
+
+    ready: bool
+    n_samples: int
+
+
+_ERRORS = {
+    "400": "invalid JSON or fields",
+    "401": "missing or wrong token",
+    "408": "the body arrived too slowly",
+    "409": "a seq so far below the highest that it is unknown whether its row was learned",
+    "413": "too many bytes or rows",
+    "415": "not JSON",
+    "422": "a value that cannot be learned or predicted",
+    "503": "not ready, or too many rows are waiting",
+}
+
+
+def _document() -> Schema:
+    types = (
+        PredictBody,
+        LearnBody,
+        PredictResponse,
+        PredictManyResponse,
+        LearnResponse,
+        HealthResponse,
+        ReadyResponse,
+        ErrorResponse,
+    )
+    schemas, components = msgspec.json.schema_components(
+        types, ref_template="#/components/schemas/{name}"
+    )
+    predict, learn, one, several, learned, health, ready, error = schemas
+    errors = {code: _response(text, error) for code, text in _ERRORS.items()}
+    paths = {
+        "/predict": {
+            "post": _operation(
+                "Predict rows; nothing is learned.", {"anyOf": [one, several]}, predict
+            )
+        },
+        "/learn": {
+            "post": _operation(
+                "Learn rows, with source and seq once each; responds when they are durable.",
+                learned,
+                learn,
+            )
+        },
+        "/health": {"get": _operation("Whether the process is alive.", health)},
+        "/ready": {"get": _operation("Whether there is a model and rows become durable.", ready)},
+    }
+    for methods in paths.values():
+        for operation in methods.values():
+            operation["responses"] |= errors
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "loco-stream", "version": __version__},
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _operation(summary: str, result: object, body: object = None) -> Schema:
+    described: Schema = {
+        "summary": summary,
+        "responses": {"200": _response("done", result)},
+    }
+    if body is not None:
+        described["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": body}},
+        }
+        described["security"] = [{}, {"token": []}]
+    return described
+
+
+def _response(description: str, schema: object) -> Schema:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+DOCUMENT = _document()

@@ -1,0 +1,153 @@
+"""The application of the page: static files, server-sent events, and the page's buttons."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from loco_stream.dashboard._frame_buffer import FrameBuffer
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["STATIC", "OpenPages", "SecurityHeaders", "page_app"]
+
+STATIC = Path(__file__).parent / "static"
+_PERIOD = 0.05  # seconds between two reads of the buffer: at most 20 frames per second
+_KEEP_ALIVE = 200  # reads without a frame after which a comment shows that both sides are there
+_MAX_PAGES = 32
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+class OpenPages:
+    """The open pages of one run.
+
+    Parameters
+    ----------
+    buffer
+        The frames they show.
+    """
+
+    def __init__(self, buffer: FrameBuffer) -> None:
+        self.buffer = buffer
+        self.n_open = 0
+        self.closed = False
+
+    async def events(self, last_event_id: str) -> AsyncIterator[bytes]:
+        """Yield server-sent events until the page is closed or the server ends."""
+        self.n_open += 1
+        try:
+            content, number = self.buffer.start(last_event_id)
+            yield b"retry: 500\n\n" + content
+            idle = 0
+            closed = False
+            while not closed:
+                await asyncio.sleep(_PERIOD)
+                # before the read, so that frames published before the end are still sent
+                closed = self.closed
+                content, number = self.buffer.since(number)
+                idle = 0 if content else idle + 1
+                if content:
+                    yield content
+                elif idle % _KEEP_ALIVE == 0:
+                    yield b": keep-alive\n\n"
+        finally:
+            self.n_open -= 1
+
+
+class SecurityHeaders:
+    """Middleware that adds headers which restrict a page to its own origin."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request, and add the headers to the response."""
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers[name] = value
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
+
+
+class _Routes:
+    """The endpoints of the page."""
+
+    def __init__(self, pages: OpenPages, actions: Mapping[str, Callable[[], object]]) -> None:
+        self._pages = pages
+        self._actions = actions
+
+    async def index(self, request: Request) -> Response:
+        return FileResponse(STATIC / "index.html")
+
+    async def state(self, request: Request) -> Response:
+        return Response(self._pages.buffer.state(), media_type="application/json")
+
+    async def events(self, request: Request) -> Response:
+        if self._pages.n_open >= _MAX_PAGES:
+            return PlainTextResponse(f"{_MAX_PAGES} pages are open; close one", 503)
+        last = request.headers.get("last-event-id") or request.query_params.get("last", "")
+        return StreamingResponse(self._pages.events(last), media_type="text/event-stream")
+
+    async def act(self, request: Request) -> Response:
+        action = self._actions.get(request.path_params["name"])
+        if action is None:
+            return PlainTextResponse("there is no such button", 404)
+        # a page of another site must not press buttons
+        if request.headers.get("origin") != f"http://{request.headers['host']}":
+            return PlainTextResponse("buttons can only be pressed on this page", 403)
+        await run_in_threadpool(action)
+        return Response(status_code=204)
+
+
+def page_app(
+    pages: OpenPages, actions: Mapping[str, Callable[[], object]], hosts: Sequence[str]
+) -> Starlette:
+    """Return the application.
+
+    Parameters
+    ----------
+    pages
+        What to stream.
+    actions
+        Buttons of the page: name and function, which is called in a thread of the server.
+    hosts
+        Accepted Host headers; others are refused, as a defence against DNS rebinding.
+    """
+    routes = _Routes(pages, actions)
+    return Starlette(
+        routes=[
+            Route("/", routes.index),
+            Route("/state", routes.state),
+            Route("/events", routes.events),
+            Route("/actions/{name}", routes.act, methods=["POST"]),
+            Mount("/static", StaticFiles(directory=STATIC)),
+        ],
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
+        ],
+    )

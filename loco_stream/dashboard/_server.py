@@ -1,0 +1,143 @@
+"""Servers of uvicorn, each in a thread of its own."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from loco_stream.errors import ConfigError
+
+if TYPE_CHECKING:
+    import uvicorn
+    from starlette.types import ASGIApp
+
+__all__ = [
+    "LOOPBACK",
+    "ServerThread",
+    "accepted_hosts",
+    "listen",
+    "missing_extra",
+    "uvicorn_server",
+]
+
+LOOPBACK = ("127.0.0.1", "localhost")
+_START_SECONDS = 10.0
+
+
+def uvicorn_server(app: ASGIApp, **options: Any) -> uvicorn.Server:
+    """Return a server for an application.
+
+    Parameters
+    ----------
+    app
+        The application.
+    options
+        Further options of `uvicorn.Config`.
+
+    Raises
+    ------
+    ConfigError
+        uvicorn is not installed.
+    """
+    try:
+        import uvicorn
+    except ImportError as error:
+        raise missing_extra() from error
+    defaults: dict[str, Any] = {
+        "log_level": "error",
+        "access_log": False,
+        "lifespan": "off",
+        "ws": "none",
+        "http": "h11",
+        "loop": "asyncio",
+        "timeout_graceful_shutdown": 2,
+        "server_header": False,
+    }
+    return uvicorn.Server(uvicorn.Config(app, **{**defaults, **options}))
+
+
+def missing_extra() -> ConfigError:
+    """Return the error about libraries that are not installed."""
+    return ConfigError(
+        "the page and the HTTP API need starlette and uvicorn: pip install 'loco-stream[dashboard]'"
+    )
+
+
+def accepted_hosts(host: str, further: Sequence[str]) -> list[str]:
+    """Return the Host headers that a page accepts.
+
+    Raises
+    ------
+    ConfigError
+        The page listens on all addresses and no header is given.
+    """
+    if host == "0.0.0.0" and not further:
+        raise ConfigError(
+            "`allowed_hosts` must name a Host header, for example my-host.local, for a page at "
+            "0.0.0.0",
+            option="allowed_hosts",
+        )
+    return [*LOOPBACK, host, *further]
+
+
+class ServerThread:
+    """A uvicorn server in a thread; it has started when the constructor returns.
+
+    Attributes
+    ----------
+    url
+        Address of the server.
+    """
+
+    def __init__(self, server: uvicorn.Server, listener: socket.socket, name: str) -> None:
+        self._server = server
+        self._socket = listener
+        host, port = listener.getsockname()
+        self.url = f"http://{LOOPBACK[0] if host == '0.0.0.0' else host}:{port}/"
+        self._thread = threading.Thread(
+            target=server.run, args=([listener],), name=name, daemon=True
+        )
+        self._thread.start()
+        deadline = time.monotonic() + _START_SECONDS
+        while not server.started and self._thread.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        """End the server and release its port."""
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
+
+
+def listen(host: str, port: int, purpose: str) -> socket.socket:
+    """Return a bound socket.
+
+    Parameters
+    ----------
+    host, port
+        Address to listen on; port 0 selects a free one.
+    purpose
+        What the socket is for, in the error.
+
+    Raises
+    ------
+    ConfigError
+        The port is in use, or this machine has no such address.
+    """
+    # with the protocol given, asyncio disables Nagle's algorithm; else replies wait 40 ms for an
+    # ACK
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    # a restarted engine gets its old port at once
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"cannot {purpose} at {host}:{port}: {reason}; choose another port"
+        ) from error
+    return listener

@@ -1,0 +1,112 @@
+"""The HTTP API of a service: predictions, and rows to learn."""
+
+from __future__ import annotations
+
+import asyncio
+
+from loco_stream.dashboard._server import (
+    LOOPBACK,
+    ServerThread,
+    listen,
+    missing_extra,
+    uvicorn_server,
+)
+from loco_stream.dashboard._service import Service
+from loco_stream.engine.inbox import Inbox
+from loco_stream.errors import ConfigError
+
+__all__ = ["HttpApi"]
+
+_CONNECTIONS = 64  # further ones receive 503
+_HEADER_SECONDS = 5.0  # that the head of a request may take
+
+
+class HttpApi:
+    """Serves ``POST /predict`` and ``/learn``, ``GET /health``, ``/ready`` and ``/openapi.json``.
+
+    A row to learn goes through the engine's inbox. It is validated, logged and learned as any other
+    row, and the response is sent when it is durable. Predictions are computed beside the learner,
+    by the model as it is at that moment.
+
+    Parameters
+    ----------
+    service
+        What to predict with and report on.
+    port
+        Port to listen on; 0 selects a free one, which `url` names.
+    host
+        Address to listen on.
+    token
+        Bearer token that requests must send; required if other machines reach the address.
+
+    Raises
+    ------
+    ConfigError
+        Starlette or uvicorn is not installed, the port is in use, or an address that other machines
+        reach has no token.
+    """
+
+    def __init__(
+        self, service: Service, port: int, host: str = "127.0.0.1", token: str | None = None
+    ) -> None:
+        is_local = host in LOOPBACK
+        if not is_local and token is None:
+            raise ConfigError(
+                f"`token` must be given for an HTTP API at {host}, which other machines reach",
+                option="token",
+            )
+        try:
+            from loco_stream.dashboard._http_routes import http_app
+        except ImportError as error:
+            raise missing_extra() from error
+        self.inbox = Inbox("http")
+        server = uvicorn_server(
+            http_app(service, self.inbox, token, [*LOOPBACK] if is_local else ["*"]),
+            log_level="critical",
+            http=_protocol(),
+            limit_concurrency=_CONNECTIONS,
+            h11_max_incomplete_event_size=16_384,
+        )
+        self._server = ServerThread(server, listen(host, port, "serve HTTP"), "http")
+        self.url = self._server.url
+
+    def close(self) -> None:
+        """End the server; responses in progress get two seconds."""
+        self._server.close()
+
+
+def _protocol() -> type[asyncio.Protocol]:
+    """Return uvicorn's protocol with a timeout for the head of a request, which uvicorn lacks."""
+    import h11
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class WithHeadTimeout(H11Protocol):
+        _deadline: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._start()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.conn.their_state is h11.IDLE:
+                self._start()
+            elif self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            if self._deadline is not None:
+                self._deadline.cancel()
+            super().connection_lost(exc)
+
+        def _start(self) -> None:
+            if self._deadline is None:
+                self._deadline = self.loop.call_later(_HEADER_SECONDS, self._expire)
+
+        def _expire(self) -> None:
+            self._deadline = None
+            if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+                self.transport.close()
+
+    return WithHeadTimeout

@@ -1,0 +1,133 @@
+"""The live page of an engine."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from loco_stream.dashboard._engine_frames import EngineFrames, score_columns
+from loco_stream.dashboard._frame_buffer import FrameBuffer
+from loco_stream.dashboard._server import (
+    ServerThread,
+    accepted_hosts,
+    listen,
+    missing_extra,
+    uvicorn_server,
+)
+
+if TYPE_CHECKING:
+    from loco_stream.engine import StreamEngine
+
+__all__ = ["Dashboard"]
+
+
+class Dashboard:
+    """A page that shows an engine while it learns; needs the extra ``dashboard``.
+
+    Pass it to an engine as a watcher. The engine hands it a frame ten times per second and never
+    waits: pages read from a ring buffer in a thread of their own. While no page is open, only the
+    course of the scores is kept.
+
+    Parameters
+    ----------
+    port
+        Port of the page; 0 selects a free one, which `url` names.
+    host
+        Address to listen on. Everybody who reaches it sees the page and can press its buttons.
+    allowed_hosts
+        Further Host headers that are accepted.
+    actions
+        Buttons: name and function, which is called without arguments in a thread of the server.
+    title
+        Title of the page; the source's name by default.
+    note
+        A sentence about the run and its buttons.
+    rivals
+        Other models whose scores are drawn too: name, and a function that returns the sliding score
+        at this moment. It is called in the engine's thread.
+
+    Raises
+    ------
+    ConfigError
+        Starlette or uvicorn is not installed, the port is in use, or a page on all addresses has no
+        accepted Host header.
+
+    Examples
+    --------
+    >>> import urllib.request
+    >>> from river import datasets, naive_bayes
+    >>> from loco_stream import StreamEngine
+    >>> from loco_stream.dashboard import Dashboard
+    >>> with Dashboard(port=0) as page:
+    ...     engine = StreamEngine(naive_bayes.GaussianNB(), datasets.Phishing(), watchers=[page])
+    ...     _ = engine.run(max_samples=200)
+    ...     b"uplot" in urllib.request.urlopen(page.url).read()
+    True
+    """
+
+    def __init__(
+        self,
+        port: int = 8765,
+        host: str = "127.0.0.1",
+        allowed_hosts: Sequence[str] = (),
+        actions: Mapping[str, Callable[[], object]] | None = None,
+        title: str = "",
+        note: str = "",
+        rivals: Mapping[str, Callable[[], float | None]] | None = None,
+    ) -> None:
+        self._rivals = dict(rivals or {})
+        self._title = title
+        self._buffer = FrameBuffer(secrets.token_hex(4))
+        self._frames: EngineFrames | None = None
+        actions = dict(actions or {})
+        first = {"actions": list(actions), "note": note, "rivals": list(self._rivals)}
+        self._buffer.publish(first)
+        hosts = accepted_hosts(host, allowed_hosts)
+        try:
+            from loco_stream.dashboard._page_app import OpenPages, page_app
+        except ImportError as error:
+            raise missing_extra() from error
+        self._pages = OpenPages(self._buffer)
+        server = uvicorn_server(page_app(self._pages, actions, hosts))
+        self._server = ServerThread(server, listen(host, port, "show the page"), "dashboard")
+        self.url = self._server.url
+
+    def __enter__(self) -> Dashboard:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __call__(self, engine: StreamEngine) -> None:
+        """Take a frame of the engine; called in its thread."""
+        if self._frames is None:
+            self._frames = self._begin(engine)
+        point = self._frames.point(engine)
+        if self._pages.n_open:
+            self._buffer.publish(self._frames.frame(engine), point)
+        else:
+            self._buffer.add_point(point)
+
+    def close(self) -> None:
+        """End the server; open pages wait for the next one at this address."""
+        self._pages.closed = True
+        self._server.close()
+
+    def _begin(self, engine: StreamEngine) -> EngineFrames:
+        """Publish what does not change during the run, and the course of a resumed run."""
+        task = "regression" if "mae" in engine.status else "classification"
+        scores = score_columns(task)
+        names = [score["name"] for score in scores]
+        frames = EngineFrames(names, list(self._rivals.values()))
+        for point in frames.past(engine):
+            self._buffer.add_point(point)
+        self._buffer.publish(
+            {
+                "title": self._title or engine.source.name,
+                "model": type(engine.model).__name__,
+                "task": task,
+                "scores": scores,
+            }
+        )
+        return frames

@@ -1,0 +1,14 @@
+"""ADWIN (Bifet, Gavalda: Learning from Time-Changing Data with Adaptive Windowing, SDM 2007)."""
+
+from __future__ import annotations
+
+from loco_stream.drift.detectors.definition import DetectorDefinition, river_class
+
+__all__ = ["ADWIN"]
+
+ADWIN = DetectorDefinition(
+    name="ADWIN",
+    description="compares the means of all parts of a window of adaptive length; two-sided",
+    load=river_class("river.drift", "ADWIN"),
+    is_two_sided=lambda test: True,
+)

@@ -1,0 +1,216 @@
+"""Names and types of the plain values in a checkpoint, checked before anything is restored.
+
+A checksum detects a damaged file, not a wrong content: a text in place of a count would otherwise
+cause an error many rows later. A value described as `object` is checked by the part that restores
+it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, TypedDict
+
+import msgspec
+
+from loco_stream.errors import CheckpointError
+from loco_stream.metrics.scores import SCORES
+from loco_stream.persistence.content import State
+
+__all__ = ["Checkpoint", "check_types"]
+
+_Counts = list[tuple[object, int]]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+_Hit = bool | int
+
+# Only the tallies of the problem at hand are saved.
+_Tallies = TypedDict(  # type: ignore[misc]
+    "_Tallies", {score.tally.name: score.tally.saved for score in SCORES}, total=False
+)
+
+
+class _Prequential(TypedDict):
+    problem: str
+    window: int
+    fading: float
+    n_scored: int
+    tallies: _Tallies
+
+
+class _Measures(TypedDict):
+    prequential: _Prequential
+    stride: int
+    points: list[tuple[int, float, float]]
+
+
+class _MonitorSettings(TypedDict):
+    drift_detector: str
+    detector_options: dict[str, object]
+    inputs: bool
+    tasks: str
+    holdout: int
+    share: float
+    rescore_every: int
+    max_segments: int
+    min_segment: int
+    problem: str
+    seed: int
+
+
+class _Alarm(TypedDict):
+    at: int
+    kind: str
+    detector: str
+    state: str
+    since: int
+    task: str
+
+
+class _Alarms(TypedDict):
+    n_drifts: int
+    suspects: bool
+    states: dict[str, str]
+    drifts: list[_Alarm]
+    unreported: list[_Alarm]
+
+
+class _Column(TypedDict):
+    value: object
+    n_missing: int
+
+
+class _Rescoring(TypedDict):
+    budget: float
+    segment: int
+
+
+class _HoldOut(TypedDict):
+    n_candidates: int
+    cursor: int
+    y: list[object]
+    extras: list[list[tuple[object, object]]]
+
+
+class _SegmentLabels(TypedDict, total=False):
+    labels: list[object]  # of the signature, once there is one
+
+
+class _Segment(_SegmentLabels):
+    start: int
+    task: int
+    began: str
+    classes: int
+    end: int | None
+    n: int
+    hits: int
+    early: list[_Hit]
+    running: float
+    end_accuracy: float
+    goal: float
+    relearned: int | None
+    returned: bool
+    update_energy: tuple[float, float]
+    hold: _HoldOut
+
+
+class _Timeline(TypedDict):
+    segments: list[_Segment]
+    names: list[tuple[int, str]]
+    n_tasks: int
+    n_merged: int
+    due_row: tuple[int, int, bool] | None
+    pending: list[tuple[int, list[object]]]
+    recurrence: tuple[int, int] | None
+    matrix: list[list[float]]
+    matrix_counts: list[list[int]]
+
+
+class _Monitor(TypedDict):
+    settings: _MonitorSettings
+    alarms: _Alarms
+    column: _Column
+    labels: list[object]
+    recall: tuple[int, int, int, list[tuple[int, int]]]
+    rescoring: _Rescoring
+    features: list[object]
+    n_inputs: int
+    timeline: _Timeline
+    draws: tuple[int, int]
+    threshold: tuple[_Count, float]
+    last: tuple[int, object]
+    unscored: int | None
+    unexamined: list[tuple[object, _Hit | None, int, bool]]
+
+
+class _Pending(TypedDict):
+    expired: int
+    orphaned: int
+    features: list[object]
+    rows: list[object]
+
+
+class _Trainer(TypedDict):
+    n_samples: _Count
+    n_unlabelled: _Count
+    n_held_out: _Count
+    n_unusable: _Count
+    n_drifts: _Count
+    last_drift: int | None
+    pending: _Pending
+
+
+class _Delayed(TypedDict):
+    n_arrived: int
+    rows: list[object]
+    features: list[object]
+
+
+class _LastErrors(TypedDict):
+    skipped: str
+    malformed: str
+
+
+class _Quality(TypedDict):
+    rows: _Counts
+    masked: _Counts
+    skipped: dict[str, int]
+    unknown: _Counts
+    missing: _Counts
+    n_malformed: int
+    last_errors: _LastErrors
+
+
+class _Events(TypedDict):
+    n_rejected: _Count
+    n_set_aside: _Count
+    n_requested: _Count
+    now: float
+    delayed: _Delayed
+    quality: _Quality
+
+
+class Checkpoint(TypedDict):
+    """Plain values of a checkpoint."""
+
+    model: object
+    measures: _Measures
+    monitor: _Monitor
+    trainer: _Trainer
+    events: _Events
+    version: str
+    source: str
+    schema: object
+    fingerprint: object
+    settings: dict[str, object]
+    task: str
+    n_samples: int
+    commit: int
+    position: dict[str, object]
+    skip: int
+    undelivered: dict[str, object]
+
+
+def check_types(config: State) -> None:
+    """Raise CheckpointError, which names the field, if a value is missing or of another type."""
+    try:
+        msgspec.convert(config, Checkpoint)
+    except (msgspec.ValidationError, OverflowError) as error:
+        raise CheckpointError(f"the checkpoint is not complete: {error}") from error

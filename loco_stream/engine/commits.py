@@ -1,0 +1,292 @@
+"""The way of a commit: validated, logged, learned, acknowledged, and saved in checkpoints."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+from loco_stream import __version__
+from loco_stream.engine.checkpoint_schema import check_types
+from loco_stream.engine.events import EventHandler
+from loco_stream.engine.listeners import Listeners
+from loco_stream.engine.source_reader import SourceReader
+from loco_stream.engine.state import export_trainer, restore_model, restore_trainer
+from loco_stream.engine.store import Store
+from loco_stream.engine.validation import ValidEvents, validate_events
+from loco_stream.errors import CheckpointError, InputError
+from loco_stream.persistence.content import Config, Saved, State
+from loco_stream.stream import Event, Position
+
+__all__ = ["CommitPipeline", "Cursor", "StoreOptions"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Cursor:
+    """How far a run has come.
+
+    Parameters
+    ----------
+    position
+        Position of the source after the last commit.
+    commit
+        Number of the last commit.
+    skip
+        Rows of the next commit that were learned before.
+    """
+
+    position: Position
+    commit: int = 0
+    skip: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """Where and how a run is made durable; see `StreamEngine`."""
+
+    folder: str | os.PathLike[str] | None
+    resume: bool | None
+    every: int
+    durability: str
+
+    def open(self) -> Store | None:
+        """Open the folder, if there is one."""
+        if self.folder is None:
+            return None
+        return Store(self.folder, self.resume, self.every, self.durability)
+
+
+class CommitPipeline:
+    """Takes commits from a source into the model, exactly once each.
+
+    Parameters
+    ----------
+    reader
+        The source.
+    handler
+        Learns events.
+    listeners
+        Sinks with undelivered records, which are part of a checkpoint.
+    options
+        Of the store.
+    settings
+        Plain values stored with each checkpoint.
+    problem
+        "classification" or "regression".
+
+    Attributes
+    ----------
+    cursor
+        How far the run has come.
+    store
+        The checkpoint folder, None without one or before `open`.
+    is_save_requested
+        Whether the next commit or tick is followed by a checkpoint.
+    """
+
+    def __init__(
+        self,
+        reader: SourceReader,
+        handler: EventHandler,
+        listeners: Listeners,
+        options: StoreOptions,
+        settings: State,
+        problem: str,
+    ) -> None:
+        self.cursor = Cursor(reader.start)
+        self.store: Store | None = None
+        self.is_save_requested = False
+        self._reader = reader
+        self._handler = handler
+        self._listeners = listeners
+        self._options = options
+        self._settings = dict(settings)
+        self._problem = problem
+        self._ticked = math.nan
+
+    def open(self) -> None:
+        """Open the folder, and resume the run in it."""
+        self._handler.trainer.now = time.time()
+        self.store = store = self._options.open()
+        if store is not None and store.is_used:
+            self.cursor = self._resume(store)
+            self._reader.seek(self.cursor.position)
+        elif store is not None:
+            self.save()  # the log is replayed from it if the next checkpoint is never written
+            store.flush()
+        self._ticked = time.monotonic()
+
+    def take(
+        self,
+        events: Sequence[Event],
+        position: Position,
+        skip: int,
+        stopped: Callable[[], bool],
+    ) -> bool:
+        """Log, learn and acknowledge a commit; False if the run was stopped before it was logged.
+
+        Parameters
+        ----------
+        events
+            Of the commit; none for a tick.
+        position
+            Position of the source after the commit.
+        skip
+            Rows of the next commit that are learned already.
+        stopped
+            Returns whether the run was stopped, asked while the disk refuses the log.
+        """
+        store = self.store
+        number = self.cursor.commit + bool(events)
+        now = self._now()
+        self._handler.arrived = time.time()
+        valid = self._validate(events)
+        record = {
+            "position": position,
+            "skip": skip,
+            "refused": valid.kinds,
+            "reason": valid.reason,
+        }
+        if events and store is not None:
+            is_logged = store.log(number, valid.events, record, now, stopped)
+            if not is_logged:
+                return False
+        rows = self._learn(valid.events, record, now)
+        if events:
+            _log.debug("commit %d: %d rows", number, rows)
+        self.cursor = Cursor(position, number, skip)
+        if events and not skip:
+            self._reader.ack(position)
+        if store is not None and (store.is_due(rows) or self.is_save_requested):
+            self.is_save_requested = False
+            self.save()
+        return True
+
+    def save(self) -> None:
+        """Write a checkpoint of everything in the background."""
+        if self.store is None:
+            return
+        trainer = self._handler.trainer
+        source = self._reader.source
+        schema = source.schema
+        config, arrays = export_trainer(trainer)
+        config |= {
+            "events": self._handler.export_state(),
+            "version": __version__,
+            "source": source.name,
+            "schema": None if schema is None else asdict(schema),
+            "fingerprint": source.fingerprint,
+            "settings": self._settings,
+            "task": self._problem,
+            "n_samples": trainer.n_samples,
+            "commit": self.cursor.commit,
+            "position": self.cursor.position,
+            "skip": self.cursor.skip,
+            "undelivered": self._listeners.export_state(),
+        }
+        self.store.save(self.cursor.commit, config, arrays)
+
+    def finish(self) -> None:
+        """Write the last checkpoint and wait for it."""
+        if self.store is not None:
+            self.save()
+            self.store.finish()
+
+    def close(self) -> None:
+        """Close the source and unlock the folder."""
+        self._reader.close()
+        self._reader.source.close()
+        if self.store is not None:
+            self.store.close()
+
+    def _now(self) -> float:
+        """Return seconds since 1970 as this run counts them, whatever the clock is set to."""
+        before = self._ticked
+        self._ticked = time.monotonic()
+        return self._handler.trainer.now + self._ticked - before
+
+    def _validate(self, events: Sequence[Event]) -> ValidEvents:
+        """Separate what cannot be learned; a strict run ends there."""
+        valid = validate_events(events, self._problem)
+        if valid.n_refused and self._handler.strict:
+            source = self._reader.source
+            location = source.location or f"a row of {source.name}"
+            raise InputError(f"{location}: {valid.reason}", option="on_bad")
+        return valid
+
+    def _learn(self, events: Sequence[Event], record: State, now: float) -> int:
+        """Learn valid events that arrived at a time; return their rows."""
+        if record["refused"]:
+            self._handler.refuse(record["refused"], record["reason"])
+        trainer = self._handler.trainer
+        trainer.now = now
+        trainer.pending.expire(now)
+        return sum(map(self._handler.handle, events))
+
+    def _resume(self, store: Store) -> Cursor:
+        """Restore the newest checkpoint, learn the log after it, and return the cursor.
+
+        A commit that raises is set aside in a file. Then everything starts over without it, since
+        half of the commit may have changed the model, and a checkpoint is written after it: each
+        such commit costs one replay.
+
+        Raises
+        ------
+        CheckpointError
+            No checkpoint is intact, or the log lacks a commit.
+        """
+        new: set[int] = set()  # set aside in this process
+        while True:
+            saved = store.load(self._settings)
+            self._restore(saved)
+            if not new:  # once: the sinks keep it
+                self._listeners.restore_state(saved.config["undelivered"])
+            self.cursor = Cursor(
+                saved.config["position"], saved.config["commit"], saved.config["skip"]
+            )
+            if self._replay(store, new):
+                _log.info("resumed at commit %d: %s", self.cursor.commit, self.cursor.position)
+                return self.cursor
+
+    def _replay(self, store: Store, new: set[int]) -> bool:
+        """Learn the commits in the log; False if one had to be set aside."""
+        for commit, events, record, now in store.replay(self.cursor.commit):
+            if commit in store.set_aside_commits:
+                self._handler.n_set_aside += 1
+            else:
+                try:
+                    self._learn(events, record, now)
+                except Exception as error:
+                    store.set_aside(commit, error)
+                    new.add(commit)
+                    return False
+            self.cursor = Cursor(record["position"], commit, record["skip"])
+            if commit in new:
+                self.save()
+                store.finish()
+        return True
+
+    def _restore(self, saved: Saved) -> None:
+        """Restore model, scores, monitor and counts.
+
+        Raises
+        ------
+        CheckpointError
+            The checkpoint holds another kind of model, or is incomplete.
+        """
+        config: Config = saved.config
+        check_types(config)
+        if config["fingerprint"]:
+            self._reader.source.verify(config["fingerprint"])
+        trainer = self._handler.trainer
+        try:
+            trainer.adapter.model = restore_model(trainer.adapter.model, saved)
+            restore_trainer(trainer, saved)
+            self._handler.restore_state(config["events"])
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise CheckpointError(f"the checkpoint is not complete: {error!r}") from error

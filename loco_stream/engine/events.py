@@ -1,0 +1,337 @@
+"""What the engine does for each event: samples, blocks, late labels and requests to predict."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.engine.data_quality import DataQuality
+from loco_stream.engine.limited_log import LimitedLog
+from loco_stream.engine.pending import PendingRow
+from loco_stream.engine.row import Features, Label, Row, rows_of
+from loco_stream.engine.trainer import Trainer
+from loco_stream.errors import ConfigError, InputError
+from loco_stream.numbers import plain
+from loco_stream.persistence.content import Config, State
+from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
+
+__all__ = ["EventHandler"]
+
+Table: TypeAlias = NDArray[np.float32]
+Reply: TypeAlias = Callable[[Event, Table, Sequence[Label]], None]
+
+_log = logging.getLogger(__name__)
+
+
+class EventHandler:
+    """Turns events into calls of a trainer, replies and counts.
+
+    Parameters
+    ----------
+    trainer
+        Predicts, scores and learns.
+    quality
+        Counts input that is not used.
+    delay
+        Rows between a row and its label, None for none: row i is learned right before row
+        i + delay is predicted, as in `progressive_val_score` of river.
+    reply
+        Called with an event whose sender wants predictions, the values and the classes.
+    strict
+        Raise when the model refuses a row; otherwise count the row as rejected and continue.
+
+    Attributes
+    ----------
+    n_rejected, rejection
+        Rows and late labels that were refused, and the last reason.
+    n_set_aside
+        Commits of the log that could not be learned.
+    n_requested
+        Rows predicted on request.
+    arrived
+        Time at which the current commit arrived, seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        quality: DataQuality,
+        delay: int | None,
+        reply: Reply,
+        strict: bool,
+    ) -> None:
+        self.trainer = trainer
+        self.quality = quality
+        self.strict = strict
+        self.n_rejected = 0
+        self.rejection: str | None = None
+        self.n_set_aside = 0
+        self.n_requested = 0
+        self.arrived = math.nan
+        self._newest = math.nan  # event time of the last row
+        self._reply = reply
+        self._delayed = _DelayedLabels(delay)
+        self._lock = threading.Lock()
+        self._limited = LimitedLog(_log)
+
+    @property
+    def lag(self) -> float | None:
+        """Seconds between the event time of the newest row and its arrival; None without times."""
+        lag = self.arrived - self._newest
+        return None if math.isnan(lag) else lag
+
+    @property
+    def n_delayed(self) -> int:
+        """Labelled rows that `delay` holds back."""
+        return len(self._delayed)
+
+    def handle(self, event: Event) -> int:
+        """Process one event; return its number of rows."""
+        began = time.perf_counter_ns()
+        if isinstance(event, Labels):
+            self._learn_labels(event)
+            return 0
+        if isinstance(event, PredictRequest):
+            self._predict(event)
+            return 0
+        if isinstance(event, Sample):
+            rows = self._handle_sample(event)
+        else:
+            rows = self._handle_block(event)
+        if self.trainer.measures is not None:
+            self.trainer.measures.add_time(time.perf_counter_ns() - began, rows)
+        return rows
+
+    def flush(self) -> None:
+        """Learn the rows that `delay` holds back: the stream has ended."""
+        for pending, y in self._delayed.take_all():
+            self.trainer.learn_pending(pending, y)
+
+    def _handle_sample(self, event: Sample) -> int:
+        self.quality.count_row(event.x)
+        x = event.x
+        row = Row(x, None, event.seq, event.t, event.source, event.epoch, event.sequence, event.t)
+        if event.tag is None:
+            self._handle_row(row, event.y)
+        else:
+            features = tuple(map(str, x))
+            values, classes = self._predict_row(row, np.array([list(x.values())], object), features)
+            self._handle_row(row, event.y)
+            self._reply(event, values, classes)
+        self._newest = event.t
+        return 1
+
+    def _handle_block(self, event: Block) -> int:
+        n = len(event.X)
+        has_times = event.times is not None and n
+        self._newest = float(event.row_times[-1]) if has_times else event.t
+        self.quality.count_block(event.X, event.features)
+        if event.y is None and self.trainer.adapter.takes_blocks:
+            self._observe_block(event)
+        elif event.y is not None and self._fits_one_call(event):
+            self._learn_block(event, event.y)
+        else:
+            self._handle_rows(event)
+        return n
+
+    def _fits_one_call(self, event: Block) -> bool:
+        """Return whether nothing has to happen between two rows of a labelled block."""
+        return (
+            self.trainer.takes_blocks
+            and self._delayed.delay is None
+            and event.tag is None
+            and event.y is not None
+            and not any(label is None for label in event.y)
+        )
+
+    def _learn_block(self, event: Block, labels: Sequence[Label]) -> None:
+        try:
+            self.trainer.learn_block(event, labels)
+        except InputError as error:
+            self._reject(error, len(labels))
+
+    def _observe_block(self, event: Block) -> None:
+        adapter = self.trainer.adapter
+        reply = None
+        if event.tag is not None:
+            context = adapter.block_context(event)
+            reply = adapter.predict_values(event.X, event.features, context)
+        try:
+            self.trainer.observe_block(event)
+        except InputError as error:
+            self._reject(error, len(event.X))
+        self.quality.count_request(event.features, adapter.features, len(event.X))
+        if reply is not None:
+            self._reply(event, *reply)
+
+    def _handle_rows(self, event: Block) -> None:
+        """Process the rows of a block one by one."""
+        replies = []
+        for i, row in enumerate(rows_of(event)):
+            if event.tag is not None:
+                replies.append(self._predict_row(row, row.x, event.features))
+            self._handle_row(row, None if event.y is None else event.y[i])
+        if replies:
+            self._reply(event, *_stacked(replies))
+
+    def _predict_row(
+        self, row: Row, X: Table, features: tuple[str, ...]
+    ) -> tuple[Table, Sequence[Label]]:
+        adapter = self.trainer.adapter
+        adapter.enter_sequence(row.sequence)
+        return adapter.predict_values(X, features, adapter.row_time(row))
+
+    def _handle_row(self, row: Row, y: Label) -> None:
+        try:
+            if y is None:
+                self._observe_row(row)
+            elif self._delayed.delay is None:
+                self.trainer.learn_row(row, y)
+            else:
+                self._learn_delayed(row, y)
+        except InputError as error:
+            self._reject(error, 1)
+
+    def _observe_row(self, row: Row) -> None:
+        names: Iterable[Hashable] = row.x if row.features is None else row.features
+        known = self.trainer.adapter.features
+        self.trainer.observe_row(row)
+        self.quality.count_request(names, known, 1)
+
+    def _learn_delayed(self, row: Row, y: Label) -> None:
+        """Learn the rows whose label is due, then predict this one."""
+        for pending, late in self._delayed.take_due():
+            self.trainer.learn_pending(pending, late)
+        if self._delayed.delay:
+            self._delayed.add(self.trainer.predict_row(row), plain(y))
+        else:
+            self.trainer.learn_row(row, y)
+
+    def _learn_labels(self, event: Labels) -> None:
+        for of, y in zip(event.of, event.y, strict=True):
+            try:
+                self.trainer.learn_label(event.source, event.epoch, of, y)
+            except InputError as error:
+                self._reject(error, 1)
+
+    def _predict(self, event: PredictRequest) -> None:
+        self.count_request(event.features, len(event.X))
+        self._reply(event, *self.trainer.adapter.predict_values(event.X, event.features, {}))
+
+    def count_request(self, names: Iterable[Hashable], rows: int) -> None:
+        """Count rows predicted on request, and the names in them; from any thread."""
+        with self._lock:
+            self.n_requested += rows
+        self.quality.count_request(names, self.trainer.adapter.features, rows)
+
+    def _reject(self, error: InputError, rows: int) -> None:
+        if self.strict:
+            raise error
+        self.refuse({"refused by the model": rows}, str(error))
+
+    def refuse(self, kinds: Mapping[str, int], reason: str) -> None:
+        """Count rows or late labels that are not learned, by kind."""
+        n = sum(kinds.values())
+        self.n_rejected += n
+        self.rejection = reason
+        self.quality.skip(kinds, reason)
+        what = "row or late label" if n == 1 else "rows or late labels"
+        self._limited.warning("%d %s refused: %s", n, what, reason)
+
+    def counters(self) -> dict[str, int]:
+        """Return all counts under the keys of the report."""
+        trainer = self.trainer
+        return {
+            "n_samples": trainer.n_samples,
+            "n_unlabelled": trainer.n_unlabelled,
+            "n_held_out": trainer.n_held_out,
+            "n_rejected": self.n_rejected,
+            "n_unusable": trainer.n_unusable,
+            "n_set_aside": self.n_set_aside,
+            "n_asked": self.n_requested,
+            "n_pending": len(trainer.pending) + self.n_delayed,
+            "n_expired": trainer.pending.expired,
+            "n_orphaned": trainer.pending.orphaned,
+        }
+
+    def export_state(self) -> Config:
+        """Return everything but the trainer as plain values."""
+        return {
+            "n_rejected": self.n_rejected,
+            "n_set_aside": self.n_set_aside,
+            "n_requested": self.n_requested,
+            "now": self.trainer.now,
+            "delayed": self._delayed.export_state(),
+            "quality": self.quality.export_state(),
+        }
+
+    def restore_state(self, state: State) -> None:
+        """Continue from `export_state`."""
+        self.n_rejected = state["n_rejected"]
+        self.n_set_aside = state["n_set_aside"]
+        self.n_requested = state["n_requested"]
+        self.trainer.now = state["now"]
+        self._delayed.restore_state(state["delayed"])
+        self.quality.restore_state(state["quality"])
+
+
+class _DelayedLabels:
+    """Labelled rows that are learned only `delay` rows after they were predicted."""
+
+    def __init__(self, delay: int | None) -> None:
+        if delay is not None and delay < 0:
+            raise ConfigError(f"`delay` must be 0 rows or more, got {delay}")
+        self.delay = delay
+        self._n_arrived = 0
+        self._rows: deque[tuple[int, PendingRow, Label]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, pending: PendingRow, y: Label) -> None:
+        """Hold a row back."""
+        self._rows.append((self._n_arrived + (self.delay or 0), pending, y))
+        self._n_arrived += 1
+
+    def take_due(self) -> Iterable[tuple[PendingRow, Label]]:
+        """Yield and remove the rows whose label is due before the next row."""
+        while self._rows and self._rows[0][0] <= self._n_arrived:
+            _, pending, y = self._rows.popleft()
+            yield pending, y
+
+    def take_all(self) -> Iterable[tuple[PendingRow, Label]]:
+        """Yield and remove all rows."""
+        while self._rows:
+            _, pending, y = self._rows.popleft()
+            yield pending, y
+
+    def export_state(self) -> Config:
+        """Return everything as plain values."""
+        names: dict[Features, int] = {}
+        rows = [[due, y, pending.export_state(names)] for due, pending, y in self._rows]
+        return {"n_arrived": self._n_arrived, "rows": rows, "features": list(names)}
+
+    def restore_state(self, state: State) -> None:
+        """Continue from `export_state`."""
+        self._n_arrived = state["n_arrived"]
+        self._rows.clear()
+        for due, y, fields in state["rows"]:
+            self._rows.append((due, PendingRow.restore_state(fields, state["features"]), y))
+
+
+def _stacked(replies: Sequence[tuple[Table, Sequence[Label]]]) -> tuple[Table, Sequence[Label]]:
+    """Join one-row replies; classes that appeared in between have probability 0 before."""
+    last, classes = replies[-1]
+    width = max(len(classes), last.shape[1])
+    table = np.zeros((len(replies), width), dtype=np.float32)
+    for i, (values, _) in enumerate(replies):
+        table[i, : values.shape[1]] = values
+    return table, classes

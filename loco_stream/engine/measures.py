@@ -1,0 +1,121 @@
+"""Measures of a run: scores, their curve over the stream, speed and latency."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from loco_stream.engine.latency import LatencyHistogram, RecentLatency
+from loco_stream.errors import ConfigError
+from loco_stream.metrics import Prequential
+from loco_stream.metrics.curve import Curve
+from loco_stream.metrics.scores import charted
+from loco_stream.persistence.content import Config, State
+
+__all__ = ["RunMeasures", "curve_scores"]
+
+Label: TypeAlias = Any
+
+
+class RunMeasures:
+    """The prequential scores with their curve, and the speed and latency of this process.
+
+    Parameters
+    ----------
+    problem
+        "classification" or "regression".
+    score_window
+        Rows in the sliding window of the scores.
+    waited
+        Returns the seconds spent on waiting for rows or for the compiler; the speed leaves them
+        out.
+    """
+
+    def __init__(
+        self, problem: str, score_window: int = 500, waited: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        if score_window < 1:
+            raise ConfigError(f"`score_window` must be at least 1 row, got {score_window}")
+        self.prequential = Prequential(problem, score_window)
+        self.curve = Curve()
+        self.latency = LatencyHistogram()
+        self._curve_names = curve_scores(problem)
+        self._recent = RecentLatency(self.latency)
+        self._waited = waited
+        self._began: float | None = None
+        self._rows = 0
+        self._first = (0, 0)  # rows and nanoseconds of the first step
+
+    @property
+    def problem(self) -> str:
+        """Classification or regression."""
+        return self.prequential.problem
+
+    def score(
+        self,
+        y: Label,
+        y_pred: Label,
+        p_true: float | None = None,
+        interval: tuple[float, float] | None = None,
+    ) -> None:
+        """Score one prediction; arguments as for `Prequential.update`."""
+        self.prequential.update(y, y_pred, p_true, interval)
+        n = self.prequential.n_scored
+        if y_pred is not None and n % self.curve.stride == 0:
+            self.curve.add((n, *map(self.prequential.value, self._curve_names)))
+
+    def add_time(self, nanoseconds: int, rows: int) -> None:
+        """Count the time that one step took for `rows` rows."""
+        self.latency.add(nanoseconds, rows)
+        if self._began is None:  # the first rows wait for the compiler: the clock starts after them
+            self._began = time.perf_counter() - self._waited()
+            self._first = (rows, nanoseconds)
+        else:
+            self._rows += rows
+
+    @property
+    def samples_per_second(self) -> float:
+        """Rows of this process per second of work since its first ones; NaN before them."""
+        if self._began is None:
+            return math.nan
+        if not self._rows:
+            rows, nanoseconds = self._first
+            return rows * 1e9 / max(nanoseconds, 1)
+        return self._rows / max(time.perf_counter() - self._waited() - self._began, 1e-9)
+
+    def report(self) -> Config:
+        """Return scores, speed and latency under the keys of the report."""
+        return {
+            **self.prequential.report(),
+            **self.prequential.classes(),
+            "samples_per_second": self.samples_per_second,
+            "latency_us": {"p50": self.latency.quantile(0.5), "p99": self.latency.quantile(0.99)},
+            "latency_minute_us": self._recent.look(time.monotonic()),
+        }
+
+    def curve_report(self) -> Config:
+        """Return the curve as columns; `at` counts scored rows."""
+        names = ("at", *self._curve_names)
+        columns = zip(*self.curve.points, strict=True) if self.curve.points else ([] for _ in names)
+        return {name: list(column) for name, column in zip(names, columns, strict=True)}
+
+    def export_state(self) -> Config:
+        """Return the counts of rows as plain values; times belong to the process."""
+        return {
+            "prequential": self.prequential.export_state(),
+            "stride": self.curve.stride,
+            "points": [list(point) for point in self.curve.points],
+        }
+
+    def restore_state(self, state: State) -> None:
+        """Continue from `export_state`."""
+        self.prequential.restore_state(state["prequential"])
+        self.curve.stride = state["stride"]
+        self.curve.points = [(n, windowed, overall) for n, windowed, overall in state["points"]]
+
+
+def curve_scores(problem: str) -> list[str]:
+    """Return the names of the scores that the curve follows: windowed, then overall."""
+    return [score.key.name for score in charted(problem) if score.chart in ("window", "overall")]

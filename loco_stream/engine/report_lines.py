@@ -1,0 +1,65 @@
+"""The rows of the table of a report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from loco_stream.metrics.keys import KEYS
+from loco_stream.persistence.content import State
+
+__all__ = ["lines"]
+
+_CLASS_LINES = 10
+_DRIFTS = 5
+_LATENCIES = {
+    "latency_us": "latency p50 / p99",
+    "latency_minute_us": "latency p50 / p99, last minute",
+}
+
+
+def lines(report: State) -> Iterator[tuple[str, str]]:
+    """Yield name and value of each row; what was not measured is left out."""
+    for key in KEYS:
+        value = report.get(key.name)
+        if key.label and value is not None and _is_measured(value, key.kind == "counter"):
+            yield key.label, key.form.format(value)
+    yield from _class_lines(report)
+    for name, label in _LATENCIES.items():
+        latency = report.get(name) or {}
+        if latency and not math.isnan(latency["p50"]):
+            yield label, f"{latency['p50']:,.0f} / {latency['p99']:,.0f} us"
+    if "drifts" in report:
+        yield "drifts at", _drifts(report)
+    for sentence in report.get("unused") or ():
+        yield "not used", sentence
+
+
+def _is_measured(value: float, is_counter: bool) -> bool:
+    return bool(value) if is_counter else not math.isnan(value)
+
+
+def _drifts(report: State) -> str:
+    drifts = report["drifts"]
+    rows = ", ".join(f"{drift['at']:,}" for drift in drifts[-_DRIFTS:])
+    more = "... " if len(drifts) > _DRIFTS else ""
+    return f"{more}{rows}" if rows else "none"
+
+
+def _class_lines(report: State) -> Iterator[tuple[str, str]]:
+    """Yield a row per label; of many labels, those with the lowest recall."""
+    scores = report.get("per_class") or {}
+    worst = sorted(
+        scores, key=lambda label: (not scores[label]["support"], scores[label]["recall"])
+    )[:_CLASS_LINES]
+    for label in scores:
+        if label in worst:
+            recall = _share("recall", scores[label]["recall"])
+            precision = _share("precision", scores[label]["precision"])
+            yield f"label {label}: {scores[label]['support']:,} rows", f"{recall}, {precision}"
+    if len(worst) < len(scores):
+        yield f"{len(scores) - len(worst)} more labels", "recall is higher"
+
+
+def _share(name: str, value: float) -> str:
+    return f"no {name}" if math.isnan(value) else f"{name} {value:.1%}"

@@ -1,0 +1,60 @@
+"""The picture of a report: the score over the stream, with the drift alarms."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from loco_stream.engine.measures import curve_scores
+from loco_stream.errors import ConfigError
+from loco_stream.persistence.content import State
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["draw", "image"]
+
+_AXES = {
+    "regression": "mean absolute error (units of the label)",
+    "classification": "accuracy (fraction)",
+}
+
+
+def draw(report: State, title: str) -> Figure:
+    """Return the picture of a report.
+
+    Raises
+    ------
+    ConfigError
+        matplotlib is missing.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigError("a picture needs matplotlib: pip install 'loco-stream[plot]'") from error
+    problem = report.get("task", "classification")
+    windowed, overall = curve_scores(problem)
+    label = _AXES[problem]
+    curve = report["curve"]
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.plot(curve["at"], curve[windowed], lw=1.2, label=f"{label}, last window")
+    axes.plot(curve["at"], curve[overall], lw=1.2, ls="--", label=f"{label}, overall")
+    for i, drift in enumerate(report.get("drifts", ())):
+        name = "drift" if i == 0 else None
+        axes.axvline(drift["at"], color="tab:red", lw=0.8, alpha=0.7, label=name)
+    if problem == "classification":
+        axes.set_ylim(0, 1)
+    axes.set(xlabel="samples", ylabel=label, title=title)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="best")
+    return figure
+
+
+def image(figure: Figure, kind: str) -> bytes:
+    """Return a picture as bytes in a format such as "png"."""
+    content = io.BytesIO()
+    figure.savefig(content, dpi=120, format=kind)
+    return content.getvalue()

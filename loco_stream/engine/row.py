@@ -1,0 +1,72 @@
+"""A row on its way through the engine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.stream import Block
+
+__all__ = ["Features", "Label", "Proba", "Row", "Values", "by_name", "rows_of"]
+
+Label: TypeAlias = Any  # a class label, or a number in regression
+Values: TypeAlias = Any  # a mapping of feature names to values, or an array of one row
+Features: TypeAlias = tuple[Hashable, ...]
+Proba: TypeAlias = Mapping[Any, float]
+
+
+@dataclass(slots=True)
+class Row:
+    """A row by name (`features` None), or as an array of one row with its column names.
+
+    `t` is the event time that records of the row show, in a block perhaps the one of its first row;
+    `own_t` is the row's own time, or NaN.
+    """
+
+    x: Values
+    features: Features | None = None
+    seq: int = 0
+    t: float = math.nan
+    source: str = ""
+    epoch: int = 0
+    sequence: Hashable = None
+    own_t: float = math.nan
+
+    @property
+    def named(self) -> Mapping[Hashable, Any]:
+        """The row by name; missing values are left out."""
+        named: Mapping[Hashable, Any] = (
+            self.x if self.features is None else by_name(self.x[0], self.features)
+        )
+        return named
+
+
+def by_name(values: NDArray[np.float32], features: Features) -> dict[Hashable, Any]:
+    """Return an array of one row as a dict without the missing values."""
+    pairs = zip(features, values.tolist(), strict=True)
+    return {name: value for name, value in pairs if value == value and value is not None}
+
+
+def rows_of(block: Block) -> list[Row]:
+    """Return the rows of a block, each an array of one row."""
+    own_times = block.row_times.tolist()
+    times = [block.t] * len(own_times) if block.times is None else own_times
+    sequence = [None] * len(block.X) if block.sequence is None else block.sequence
+    return [
+        Row(
+            block.X[i : i + 1],
+            block.features,
+            block.seq + i,
+            times[i],
+            block.source,
+            block.epoch,
+            sequence[i],
+            own_times[i],
+        )
+        for i in range(len(block.X))
+    ]

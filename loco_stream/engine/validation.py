@@ -1,0 +1,171 @@
+"""Validation of events: what cannot be learned is refused before it is logged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from loco_stream.engine.row import Label
+from loco_stream.engine.source_reader import cut
+from loco_stream.numbers import LARGEST, is_beyond, masked, plain, shown, to_number
+from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
+
+__all__ = ["ValidEvents", "label_fault", "row_fault", "validate_events"]
+
+Table: TypeAlias = NDArray[np.float32]
+
+_NO_FAULT = frozenset({str, bool, type(None)})  # any value of these types may be a class
+# kinds of refusal
+_VALUE = "value out of range"
+_LABEL = "label out of range"
+_RANGE = f"allowed are numbers from {-LARGEST:g} to {LARGEST:g}"
+
+
+@dataclass(slots=True)
+class ValidEvents:
+    """Events that may be logged and learned, and the rows and labels that were refused."""
+
+    events: list[Event] = field(default_factory=list)
+    kinds: dict[str, int] = field(default_factory=dict)
+    reason: str = ""
+
+    @property
+    def n_refused(self) -> int:
+        """Refused rows and late labels."""
+        return sum(self.kinds.values())
+
+    def refuse(self, rows: int, kind: str, reason: str) -> None:
+        """Count refused rows or labels."""
+        self.kinds[kind] = self.kinds.get(kind, 0) + rows
+        self.reason = reason
+
+
+def validate_events(events: Sequence[Event], problem: str) -> ValidEvents:
+    """Separate events that can be learned from rows and labels that cannot.
+
+    A feature value beyond `loco_stream.numbers.LARGEST` refuses a row by name, and is masked in an
+    array. A label is refused if it is no number in regression, or cannot be a class in
+    classification.
+    """
+    valid = ValidEvents()
+    for event in events:
+        if isinstance(event, Sample):
+            _validate_sample(event, problem, valid)
+        elif isinstance(event, Block):
+            _validate_block(event, problem, valid)
+        elif isinstance(event, Labels):
+            _validate_labels(event, problem, valid)
+        elif _has_fitting_shape(event, valid):
+            has_texts = isinstance(event.X, np.ndarray) and event.X.dtype.hasobject
+            valid.events.append(event if has_texts else replace(event, X=_table(event.X)))
+    return valid
+
+
+def label_fault(y: Label, problem: str) -> str | None:
+    """Return what is wrong with a label, None if nothing is; the label None means missing.
+
+    Examples
+    --------
+    >>> label_fault("on", "classification"), label_fault(2.5, "regression")
+    (None, None)
+    >>> label_fault(1e31, "regression")
+    'y is 1e+31; allowed are numbers from -1e+30 to 1e+30'
+    """
+    if problem == "classification":
+        return None if type(y) in _NO_FAULT else _class_fault(plain(y), y)
+    is_number = y is None or to_number(y) == to_number(y)
+    return None if is_number else f"y is {shown(y)}; {_RANGE}"
+
+
+def _class_fault(label: Label, y: Label) -> str | None:
+    """Return what is wrong with a class label; `y` is the label as it was given."""
+    if isinstance(label, float) and not abs(label) <= LARGEST:
+        return f"y is {shown(y)}; {_RANGE}"
+    if isinstance(label, int) and not -(2**63) <= label < 2**64:
+        return f"y is {shown(y)}; allowed as classes are integers of 64 bits"
+    try:
+        hash(label)
+    except TypeError:
+        return f"y is of type {type(y).__name__}; a class label must be hashable"
+    return None
+
+
+def row_fault(x: object) -> str | None:
+    """Return what is wrong with a row by name, None if nothing is."""
+    if not isinstance(x, Mapping):
+        return (
+            f"x is of type {type(x).__name__}; a sample must be a dict of feature names and values"
+        )
+    for name, value in x.items():
+        if (type(value) is float or type(value) is int) and -LARGEST <= value <= LARGEST:
+            continue
+        if is_beyond(value):
+            return f"feature {name!r} is {shown(value)}; {_RANGE}"
+    return None
+
+
+def _validate_sample(event: Sample, problem: str, valid: ValidEvents) -> None:
+    if (reason := row_fault(event.x)) is not None:
+        valid.refuse(1, _VALUE, reason)
+    elif (reason := label_fault(event.y, problem)) is not None:
+        valid.refuse(1, _LABEL, reason)
+    else:
+        valid.events.append(event)
+
+
+def _validate_block(event: Block, problem: str, valid: ValidEvents) -> None:
+    if not _has_fitting_shape(event, valid):
+        return
+    X = _table(event.X)
+    event = event if X is event.X else replace(event, X=X)
+    faults = _label_faults(() if event.y is None else event.y, problem)
+    if not faults:
+        valid.events.append(event)
+        return
+    valid.refuse(len(faults), _LABEL, faults[max(faults)])
+    begin = 0
+    for end in [*faults, len(event.X)]:
+        if end > begin:
+            valid.events.append(cut(event, begin, end))
+        begin = end + 1
+
+
+def _label_faults(labels: Sequence[Label], problem: str) -> dict[int, str]:
+    """Return what is wrong with labels, by row."""
+    if problem == "classification" and _NO_FAULT.issuperset(map(type, labels)):
+        return {}
+    faults = ((row, label_fault(y, problem)) for row, y in enumerate(labels))
+    return {row: fault for row, fault in faults if fault is not None}
+
+
+def _has_fitting_shape(event: Block | PredictRequest, valid: ValidEvents) -> bool:
+    y = event.y if isinstance(event, Block) else None
+    fits = np.ndim(event.X) == 2 and np.shape(event.X)[1] == len(event.features)
+    if fits and (y is None or len(y) == len(event.X)):
+        return True
+    labels = "" if y is None else f" and {len(y)} labels"
+    reason = (
+        f"a block of shape {np.shape(event.X)} came with {len(event.features)} features{labels}"
+    )
+    valid.refuse(len(event.X) if np.ndim(event.X) else 0, "shape", reason)
+    return False
+
+
+def _table(X: ArrayLike) -> Table:
+    return masked(np.asarray(X)).astype(np.float32, copy=False)
+
+
+def _validate_labels(event: Labels, problem: str, valid: ValidEvents) -> None:
+    faults = _label_faults(event.y, problem)
+    if not faults:
+        valid.events.append(event)
+        return
+    valid.refuse(len(faults), _LABEL, faults[max(faults)])
+    kept = [row for row in range(len(event.y)) if row not in faults]
+    if kept:
+        of = [event.of[row] for row in kept]
+        valid.events.append(replace(event, of=of, y=[event.y[row] for row in kept]))

@@ -1,0 +1,158 @@
+"""The interface of what does a fleet's work, and the implementation in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from pathlib import Path
+from threading import RLock
+from typing import Any, Protocol, TypeAlias
+
+from loco_stream.errors import ConfigError, InputError
+from loco_stream.fleet._rows import Key, Label, Rows, Table, Values
+from loco_stream.fleet._shard import LearnResult, Shard, ShardOptions
+from loco_stream.fleet.keyed_model import ModelFactory
+
+__all__ = ["Backend", "KeyReport", "LocalBackend", "Names"]
+
+Names: TypeAlias = Iterable[Hashable] | None
+KeyReport: TypeAlias = dict[str, Any]
+
+
+class Backend(Protocol):
+    """Learns rows of many keys."""
+
+    @property
+    def n_repeated(self) -> int:
+        """Rows that arrived again and were not learned twice."""
+
+    @property
+    def n_refused(self) -> int:
+        """Rows that no model could learn."""
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on faults that did not stop the fleet."""
+
+    def learn(self, batch: Sequence[Rows]) -> None:
+        """Take rows to learn in this order; may return before they are learned."""
+
+    def learn_predict(self, batch: Sequence[Rows]) -> list[LearnResult]:
+        """Predict, then learn rows."""
+
+    def predict(self, key: Key, X: Table, features: Names) -> list[Label]:
+        """Predict rows after all rows taken before have been learned."""
+
+    def values(self, key: Key, X: Table, features: Sequence[Hashable]) -> Values:
+        """Return what `Fleet.values` does."""
+
+    def keys(self) -> list[Key]:
+        """Return every key that has a model."""
+
+    def state_sha256(self, key: Key) -> str:
+        """Return the digest of a key's model."""
+
+    def state(self, key: Key) -> bytes:
+        """Return the stored form of a key's model and counters."""
+
+    def report(self, key: Key) -> KeyReport:
+        """Return the report of a key."""
+
+    def flush(self) -> None:
+        """Wait until all rows are learned and durable."""
+
+    def checkpoint(self) -> None:
+        """Store all models that changed."""
+
+    def rescale(self, workers: int) -> None:
+        """Continue with another number of workers."""
+
+    def close(self) -> None:
+        """Store everything and release the directory."""
+
+
+class LocalBackend:
+    """One shard in this process; calls from several threads run one after the other."""
+
+    def __init__(self, path: Path, factory: ModelFactory, options: ShardOptions) -> None:
+        self._shard = Shard(path, factory, options)
+        self._options = options
+        self._lock = RLock()
+        self.n_repeated = 0
+        self.n_refused = 0
+
+    def __repr__(self) -> str:
+        return "in this process"
+
+    @property
+    def notes(self) -> list[str]:
+        """The notes of the shard."""
+        return self._shard.notes
+
+    def learn(self, batch: Sequence[Rows]) -> None:
+        """Learn at once; raises `InputError` for the first rows that were refused."""
+        for result in self._learn(batch, False):
+            if result.refusal is not None:
+                raise InputError(result.refusal)
+
+    def learn_predict(self, batch: Sequence[Rows]) -> list[LearnResult]:
+        """Predict and learn at once."""
+        return self._learn(batch, True)
+
+    def _learn(self, batch: Sequence[Rows], predicts: bool) -> list[LearnResult]:
+        with self._lock:
+            results = self._shard.learn(batch, predicts)
+            for rows, result in zip(batch, results, strict=True):
+                self.n_repeated += result.n_repeated
+                if result.refusal is not None:
+                    self.n_refused += len(rows) - result.n_repeated
+            return results
+
+    def predict(self, key: Key, X: Table, features: Names) -> list[Label]:
+        """Predict with the shard."""
+        with self._lock:
+            return self._shard.predict(key, X, features)
+
+    def values(self, key: Key, X: Table, features: Sequence[Hashable]) -> Values:
+        """Return what `Fleet.values` does."""
+        with self._lock:
+            return self._shard.values(key, X, features)
+
+    def keys(self) -> list[Key]:
+        """Return the keys of all groups."""
+        with self._lock:
+            numbers = range(self._options.key_groups)
+            return [key for number in numbers for key in self._shard.keys(number)]
+
+    def state_sha256(self, key: Key) -> str:
+        """Return the digest of a key's model."""
+        with self._lock:
+            return self._shard.find(key).state_sha256()
+
+    def state(self, key: Key) -> bytes:
+        """Return the stored form of a key's model and counters."""
+        with self._lock:
+            return self._shard.find(key).to_bytes(key)
+
+    def report(self, key: Key) -> KeyReport:
+        """Return the report of a key."""
+        with self._lock:
+            return self._shard.find(key).report()
+
+    def flush(self) -> None:
+        """Sync the logs."""
+        with self._lock:
+            self._shard.sync()
+
+    def checkpoint(self) -> None:
+        """Store all models that changed."""
+        with self._lock:
+            self._shard.checkpoint()
+
+    def rescale(self, workers: int) -> None:
+        """Raise `ConfigError`: there is only this process."""
+        raise ConfigError("a fleet in this process has no workers; open it with workers=1 or more")
+
+    def close(self) -> None:
+        """Store everything and release the directory."""
+        with self._lock:
+            self._shard.close()

@@ -1,0 +1,143 @@
+"""A key group on disk: its evicted models and the log of rows learned since the last checkpoint."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from loco_stream.engine.checkpoint import CheckpointFolder
+from loco_stream.engine.wal import WriteAheadLog, pack_record
+from loco_stream.errors import CheckpointError
+from loco_stream.fleet._model_store import ModelStore
+from loco_stream.fleet._rows import Key, Rows
+
+__all__ = ["KeyGroup"]
+
+
+class KeyGroup:
+    """One directory, which one process at a time works in.
+
+    Parameters
+    ----------
+    path
+        The directory; it is created if absent.
+    number
+        Number of the group.
+
+    Attributes
+    ----------
+    commit
+        Number of the last commit in the log.
+    rows_since
+        Rows logged since the last checkpoint.
+
+    Raises
+    ------
+    ConfigError
+        Another process works in the directory.
+    CheckpointError
+        Its files are damaged.
+    """
+
+    def __init__(self, path: Path, number: int = 0) -> None:
+        self.number = number
+        self._folder = CheckpointFolder(path)
+        try:
+            self._models = ModelStore(path / "models.db")
+        except BaseException:
+            self._folder.release()
+            raise
+        self._log = WriteAheadLog(path, math.inf)  # the shard syncs it, once for all rows of a call
+        self.commit = self._models.commit_number
+        self.rows_since = 0
+        self.saved_at = time.monotonic()
+        self._refused = self._folder.set_aside_commits()
+        self.notes = self._log.notes
+
+    def replay(self) -> Iterator[Rows]:
+        """Yield the rows logged after the last checkpoint."""
+        for commit, payload in self._log.replay(self.commit):
+            rows = Rows.decode(payload)
+            self.commit = commit
+            self.rows_since = self.rows_since + len(rows)
+            if commit not in self._refused:
+                yield rows
+
+    def set_aside(self, rows: Rows, error: Exception) -> str:
+        """Move the rows appended or replayed last, which raised `error`, into a file of their own.
+
+        Returns a sentence about it.
+        """
+        path = self._folder.set_aside(self.commit, pack_record(self.commit, rows.encode()))
+        return (
+            f"rows of key {rows.key!r} cannot be learned ({error!r}); they are set aside in {path}"
+        )
+
+    def append(self, rows: int, payload: bytes) -> None:
+        """Log rows before they are learned.
+
+        Raises
+        ------
+        CheckpointError
+            The log cannot be written; the rows must not be learned.
+        """
+        try:
+            self._log.append(self.commit + 1, payload)
+        except OSError as error:
+            raise self._disk_error(error) from error
+        self.commit += 1
+        self.rows_since += rows
+
+    def sync(self) -> None:
+        """Make everything appended durable.
+
+        Raises
+        ------
+        CheckpointError
+            The log cannot be written, or the directory is gone.
+        """
+        try:
+            self._folder.check()
+            self._log.sync()
+            self._log.check()
+        except OSError as error:
+            raise self._disk_error(error) from error
+
+    def get(self, key: Key) -> bytes | None:
+        """Return an evicted model; None if there is none."""
+        return self._models.get(key)
+
+    def put(self, key: Key, state: bytes) -> None:
+        """Store an evicted model."""
+        self._models.put(key, state)
+
+    def keys(self) -> Iterator[Key]:
+        """Yield the keys of the evicted models."""
+        return self._models.keys()
+
+    def checkpoint(self, models: Iterable[tuple[Key, bytes]]) -> None:
+        """Store the models that changed, and drop the log before them."""
+        self.sync()
+        self._models.checkpoint(self.commit, models)
+        try:
+            self._log.rotate()
+            self._log.drop_before(self.commit + 1)
+        except OSError as error:
+            raise self._disk_error(error) from error
+        self.rows_since = 0
+        self.saved_at = time.monotonic()
+
+    def close(self) -> None:
+        """Sync the log and release the directory."""
+        try:
+            self._log.close()
+        finally:
+            self._models.close()
+            self._folder.release()
+
+    def _disk_error(self, error: OSError) -> CheckpointError:
+        return CheckpointError(
+            f"cannot write the log in {self._folder.path}: {error.strerror or error}"
+        )

@@ -1,0 +1,113 @@
+"""The worker on Ray: one shard in a process of its own.
+
+Everything that a source sent travels as the records of the log. Nothing of it is pickled, neither
+here nor in the driver.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from loco_stream.fleet._rows import Rows
+from loco_stream.fleet._shard import Shard, ShardOptions
+from loco_stream.fleet.directory import model_factory
+from loco_stream.persistence.format import decode_plain, encode_plain
+
+__all__ = ["RayWorker"]
+
+
+class RayWorker:
+    """A Ray actor; its methods take and return encoded plain values.
+
+    Parameters
+    ----------
+    path
+        The fleet's directory, on a file system that the worker can reach.
+    options
+        Bounds of the shard.
+    """
+
+    def __init__(self, path: str, options: ShardOptions) -> None:
+        self._shard = Shard(Path(path), model_factory(Path(path)), options)
+        self._durable = -1
+        self._newest = 0  # number of the last message
+        self._n_sent_notes = 0
+
+    def learn(
+        self, number: int, payloads: Sequence[bytes], predicts: bool, sync: bool, anew: bool = False
+    ) -> bytes:
+        """Learn a message; return the last durable message, results by index, and new notes.
+
+        A message after a gap is not learned, because rows in the gap would then count as repeated.
+        The return value is empty in this case.
+
+        Parameters
+        ----------
+        number
+            Number of the message; messages are numbered from 1.
+        payloads
+            The encoded rows.
+        predicts
+            Whether to return all results; else only those with repeated or refused rows are
+            returned.
+        sync
+            Whether to make everything durable.
+        anew
+            Whether the messages before this one are durable, so that there is no gap.
+        """
+        if number != self._newest + 1 and not anew:
+            return b""
+        results = self._shard.learn([Rows.decode(payload) for payload in payloads], predicts)
+        if sync:
+            self._shard.sync()
+        self._newest = number
+        if self._shard.synced:
+            self._durable = number
+        notes = self._shard.notes[self._n_sent_notes :]
+        self._n_sent_notes = len(self._shard.notes)
+        returned = {
+            i: [list(result.outputs), result.n_repeated, result.refusal, list(result.records)]
+            for i, result in enumerate(results)
+            if predicts or result.n_repeated or result.refusal is not None
+        }
+        return encode_plain([self._durable, returned, notes])
+
+    def query(self, name: str, content: bytes, newest: int) -> bytes:
+        """Return the result of one of `_QUERIES`.
+
+        The return value is empty if message `newest` has not arrived; -1 stands for any message.
+        """
+        if newest not in (-1, self._newest):
+            return b""
+        return encode_plain(_QUERIES[name](self._shard, decode_plain(content)))
+
+
+def _predict(shard: Shard, content: bytes) -> list[Any]:
+    rows = Rows.decode(content)
+    return shard.predict(rows.key, rows.X, rows.features)
+
+
+def _values(shard: Shard, content: bytes) -> list[Any] | None:
+    rows = Rows.decode(content)
+    found = shard.values(rows.key, rows.X, rows.features or ())
+    if found is None:
+        return None
+    table, classes = found
+    return [table.tobytes(), list(table.shape), table.dtype.str, list(classes)]
+
+
+_QUERIES: dict[str, Callable[[Shard, Any], object]] = {
+    "pid": lambda shard, _: os.getpid(),
+    "predict": _predict,
+    "values": _values,
+    "keys": lambda shard, groups: [key for number in groups for key in shard.keys(number)],
+    "state_sha256": lambda shard, key: shard.find(key).state_sha256(),
+    "state": lambda shard, key: shard.find(key).to_bytes(key),
+    "report": lambda shard, key: shard.find(key).report(),
+    "release": lambda shard, groups: shard.release(groups),
+    "checkpoint": lambda shard, _: shard.checkpoint(),
+    "close": lambda shard, _: shard.close(),
+}

@@ -1,0 +1,143 @@
+"""Replies to prediction requests in a stream: the model of its key predicts each row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from loco_stream.engine.source_reader import cut
+from loco_stream.errors import SourceError
+from loco_stream.fleet._key_router import KeyRouter
+from loco_stream.fleet._rows import Key, Matrix, Outputs
+from loco_stream.fleet.fleet import Fleet
+from loco_stream.stream import Block, Event, PredictRequest
+
+__all__ = ["Replies"]
+
+_Reply: TypeAlias = tuple[Matrix, Outputs]  # values of each row, and the classes of the columns
+
+
+class Replies:
+    """Replies to requests, and to blocks whose sender wants the predictions of their rows.
+
+    Parameters
+    ----------
+    fleet
+        The models.
+    router
+        Finds the keys of rows.
+    reply
+        Called with an event, values and classes.
+
+    Attributes
+    ----------
+    n_asked
+        Rows of prediction requests.
+    n_without_key
+        Those of them without a key.
+    """
+
+    def __init__(
+        self, fleet: Fleet, router: KeyRouter, reply: Callable[[Event, Matrix, Outputs], None]
+    ) -> None:
+        self._fleet = fleet
+        self._router = router
+        self._reply = reply
+        self.n_asked = 0
+        self.n_without_key = 0
+
+    def steps(self, events: Sequence[Event]) -> Iterator[list[Event]]:
+        """Yield events to learn, and reply in between; a reply follows all events before it."""
+        to_learn: list[Event] = []
+        for event in events:
+            if not isinstance(event, PredictRequest) and not (
+                isinstance(event, Block) and event.tag is not None
+            ):
+                to_learn.append(event)
+                continue
+            if to_learn:
+                yield to_learn
+                to_learn = []
+            if isinstance(event, PredictRequest):
+                self.n_asked += len(event.X)
+                self._reply_to_request(event)
+            else:
+                yield from self._reply_to_block(event)
+        if to_learn:
+            yield to_learn
+
+    def _reply_to_request(self, event: PredictRequest) -> None:
+        try:
+            keys, X, names = self._router.keys(event.X, event.features)
+        except SourceError:  # a request without keys must not end the stream
+            keys = [None] * len(event.X)
+            X = event.X
+            names = event.features
+        self.n_without_key += keys.count(None)
+        self._reply(event, *_joined([self._values(keys, X, names)]))
+
+    def _reply_to_block(self, event: Block) -> Iterator[list[Event]]:
+        """Yield a block in pieces without a repeated key, each predicted before it is learned."""
+        keys, X, names = self._router.keys(event.X, event.features)
+        replies = []
+        begin = 0
+        for end in _ends(keys, whole=event.y is None):
+            replies.append(self._values(keys[begin:end], X[begin:end], names))
+            yield [cut(event, begin, end)]
+            begin = end
+        self._reply(event, *_joined(replies))
+
+    def _values(self, keys: Sequence[Key | None], X: Matrix, names: Sequence[Hashable]) -> _Reply:
+        """Return the values of each row and the classes of all.
+
+        A class that the key's model does not know has probability 0. A key without a model has
+        probability 0 for all classes, or NaN in regression.
+        """
+        members: dict[Key, list[int]] = {}
+        for i, key in enumerate(keys):
+            if key is not None:
+                members.setdefault(key, []).append(i)
+        found = {key: self._fleet.values(key, X[rows], names) for key, rows in members.items()}
+        known = {
+            label: None for values in found.values() if values is not None for label in values[1]
+        }
+        columns = {label: j for j, label in enumerate(known)}
+        regression = self._fleet.task == "regression"
+        shape = (len(keys), 1 if regression else len(columns))
+        table = np.full(shape, math.nan if regression else 0.0, np.float32)
+        for key, values in found.items():
+            if values is not None:
+                places = [0] if regression else [columns[label] for label in values[1]]
+                table[np.ix_(members[key], places)] = values[0]
+        return table, list(columns)
+
+
+def _ends(keys: Sequence[Key | None], *, whole: bool) -> list[int]:
+    """Return where pieces without a repeated key end.
+
+    With `whole` there is one piece, because no row is learned in between.
+    """
+    ends: list[int] = []
+    seen: set[Key | None] = set()
+    for i, key in enumerate(keys):
+        if not whole and key is not None and key in seen:
+            ends.append(i)
+            seen = set()
+        seen.add(key)
+    return [*ends, len(keys)]
+
+
+def _joined(replies: Sequence[_Reply]) -> _Reply:
+    """Join replies that may have different classes."""
+    classes = list(dict.fromkeys(label for _, known in replies for label in known))
+    if not classes:
+        return np.vstack([table for table, _ in replies]), []
+    joined = []
+    for table, known in replies:
+        wide = np.zeros((len(table), len(classes)), np.float32)
+        wide[:, [classes.index(label) for label in known]] = table
+        joined.append(wide)
+    return np.vstack(joined), classes

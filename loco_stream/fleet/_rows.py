@@ -1,0 +1,286 @@
+"""Rows of one key and their encoding, which the log stores and workers receive."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.errors import CheckpointError, InputError
+from loco_stream.estimators.inputs.tables import column_names, table
+from loco_stream.numbers import plain
+from loco_stream.persistence.format import decode_plain, encode_plain
+
+__all__ = [
+    "LABELS",
+    "LEARN",
+    "OBSERVE",
+    "Key",
+    "Label",
+    "LabelsLike",
+    "Matrix",
+    "Outputs",
+    "Rows",
+    "Table",
+    "TableLike",
+    "Values",
+    "as_range",
+    "check_key",
+    "group_of",
+    "make_rows",
+    "read_names",
+    "read_rows",
+]
+
+Key: TypeAlias = str | int
+Named: TypeAlias = list[Mapping[Any, Any]]
+Matrix: TypeAlias = NDArray[Any]
+Table: TypeAlias = Matrix | Named
+Label: TypeAlias = Any  # a class or a number
+TableLike: TypeAlias = Any  # whatever can be read as rows: arrays, lists, frames, dicts
+LabelsLike: TypeAlias = Any  # a sequence of labels, or one label
+Outputs: TypeAlias = Sequence[Label]  # predictions, one per row
+# probabilities and classes, or values and no classes
+Values: TypeAlias = tuple[Matrix, Outputs] | None
+Numbers: TypeAlias = range | NDArray[np.int64]
+
+LEARN = "learn"
+OBSERVE = "observe"
+LABELS = "labels"
+
+_LARGEST = 2**63 - 1
+_PLAIN = frozenset({str, int, float, bool})
+_DIRECT = frozenset({str, float, bool})  # MessagePack holds all of them; an int may be too large
+
+
+def check_key(key: object) -> Key:
+    """Return a key as a plain value.
+
+    Raises
+    ------
+    InputError
+        The key is neither a text nor an integer of 64 bits.
+    """
+    key = key if type(key) is str else plain(key)
+    if isinstance(key, str) and (
+        key.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in key)
+    ):
+        return key
+    if isinstance(key, int) and not isinstance(key, bool) and -_LARGEST <= key <= _LARGEST:
+        return key
+    raise InputError(
+        f"`key` must be a text of valid Unicode or an integer of 64 bits, got {key!r:.80}"
+    )
+
+
+def group_of(key: Key, key_groups: int) -> int:
+    """Return the number of the group that a key belongs to, for ever.
+
+    Examples
+    --------
+    >>> group_of("press 7", 64)
+    52
+    """
+    return zlib.crc32(str(key).encode("utf-8", "surrogatepass")) % key_groups
+
+
+@dataclass(slots=True)  # not frozen: creating a frozen one takes several times longer
+class Rows:
+    """Rows of one key, in order.
+
+    Attributes
+    ----------
+    key
+        The key.
+    X
+        (n, n_features) float32 or float64, object if it holds texts, or n rows by name.
+    y
+        n labels; empty for OBSERVE. For LABELS, the labels, None where a label will not arrive.
+    features
+        Names of the columns; None for the model's slots in order.
+    source, epoch, seq
+        Who sent the rows, in which of its runs, and the ascending numbers of the rows: a range, or
+        (n,) int64 if some are left out. For LABELS, the numbers of the rows that the labels belong
+        to.
+    content
+        The bytes that the rows were decoded from.
+    kind
+        LEARN; OBSERVE for rows whose labels arrive later; LABELS for such labels, with an `X`
+        without columns.
+    """
+
+    key: Key
+    X: Table
+    y: LabelsLike
+    features: tuple[Hashable, ...] | None
+    source: str
+    epoch: int
+    seq: Numbers
+    content: bytes | None = None
+    kind: str = LEARN
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def part(self, rows: slice) -> Rows:
+        """Return some of the rows."""
+        return replace(self, X=self.X[rows], y=self.y[rows], seq=self.seq[rows], content=None)
+
+    def encode(self) -> bytes:
+        """Return the rows as MessagePack, which cannot contain code.
+
+        Only fields that may hold values of several types are converted value by value, because that
+        takes longer than all the rest.
+
+        Raises
+        ------
+        CheckpointError
+            A value cannot be stored, for example a text that is not valid Unicode.
+        """
+        if self.content is not None:
+            return self.content
+        names = None if self.features is None else _raw(self.features)
+        seq = self.seq.start if isinstance(self.seq, range) else self.seq.tobytes()
+        fields = [
+            self.key,
+            *self._encoded_inputs(),
+            self._encoded_labels(),
+            isinstance(self.y, np.ndarray),
+            names,
+            self.source,
+            self.epoch,
+            seq,
+        ]
+        if self.kind != LEARN:  # the last field of the format, left out for most rows
+            fields.append(self.kind)
+        try:
+            return msgspec.msgpack.encode(fields)
+        except UnicodeEncodeError as error:
+            raise CheckpointError(f"cannot store these rows: {error}") from error
+
+    def _encoded_inputs(self) -> tuple[object, list[object] | None]:
+        """Return the data of `X`, and its shape and dtype; None for rows by name."""
+        X = self.X
+        if isinstance(X, list):
+            return _raw([dict(row) for row in X]), None
+        data = _raw(X.tolist()) if X.dtype == object else X.tobytes()
+        return data, [*X.shape, X.dtype.str]
+
+    def _encoded_labels(self) -> object:
+        y = self.y
+        if isinstance(y, np.ndarray):
+            return [y.dtype.str, y.tobytes()]
+        return y if _DIRECT.issuperset(map(type, y)) else _raw(y)
+
+    @classmethod
+    def decode(cls, content: bytes) -> Rows:
+        """Return the rows that `encode` made bytes of.
+
+        Raises
+        ------
+        CheckpointError
+            The bytes are damaged.
+        """
+        key, data, shape, y, packed, features, source, epoch, seq, *kind = decode_plain(content)
+        X = data if shape is None else _matrix(data, *shape)
+        y = np.frombuffer(y[1], y[0]).copy() if packed else y
+        numbers = range(seq, seq + len(X)) if isinstance(seq, int) else np.frombuffer(seq, np.int64)
+        return cls(key, X, y, features, source, epoch, numbers, content, *kind)
+
+
+def make_rows(
+    key: object,
+    X: TableLike,
+    y: LabelsLike,
+    features: Iterable[Hashable] | None,
+    source: str,
+    epoch: int,
+    seq: int | Sequence[int],
+) -> Rows:
+    """Return checked rows; what depends on the key's model is checked later.
+
+    Raises
+    ------
+    InputError
+        An argument is invalid; nothing was learned.
+    """
+    key = check_key(key)
+    table = read_rows(X)
+    labels = _labels(y, len(table))
+    numbers = _numbers(seq, len(table))
+    names = read_names(features, table)
+    return Rows(key, table, labels, names, source, epoch, numbers)
+
+
+def read_rows(X: TableLike) -> Table:
+    """Return rows by name as a list, anything else as a matrix, of objects if it holds texts."""
+    if type(X) is np.ndarray and X.dtype == np.float32 and X.ndim == 2:
+        return np.ascontiguousarray(X)
+    if isinstance(X, Mapping):
+        return [X]
+    if isinstance(X, list | tuple) and len(X) and all(isinstance(row, Mapping) for row in X):
+        return list(X)
+    given = table(X)
+    return np.array(X, object) if given.texts else given.numbers
+
+
+def read_names(features: Iterable[Hashable] | None, X: Table) -> tuple[Hashable, ...] | None:
+    """Return the names of the columns of a matrix; None for rows by name.
+
+    Raises
+    ------
+    InputError
+        The number of names differs from the number of columns.
+    """
+    return None if features is None or isinstance(X, list) else column_names(features, X.shape[1])
+
+
+def _raw(value: object) -> msgspec.Raw:
+    return msgspec.Raw(encode_plain(value))
+
+
+def _matrix(data: Any, n_rows: int, n_columns: int, kind: str) -> Matrix:
+    if isinstance(data, list):
+        return np.array(data, object).reshape(n_rows, n_columns)
+    return np.frombuffer(data, kind).reshape(n_rows, n_columns).copy()
+
+
+def _labels(y: LabelsLike, n: int) -> LabelsLike:
+    if type(y) is list and len(y) == n and _PLAIN.issuperset(map(type, y)):
+        return y.copy()
+    single = isinstance(y, str | bytes | Mapping) or not hasattr(y, "__len__")
+    if single and n != 1:
+        raise InputError(
+            f"`y` must be a sequence of {n} values, one per row, got {type(y).__name__}"
+        )
+    if single:
+        y = [y]
+    if len(y) != n:
+        raise InputError(f"`y` must have as many values as X has rows, {n}, got {len(y)}")
+    if isinstance(y, np.ndarray):
+        if y.ndim != 1:
+            raise InputError(f"`y` must have 1 dimension, one value per row, got {y.ndim}")
+        if y.dtype.kind in "biuf":
+            return np.ascontiguousarray(y, y.dtype.newbyteorder("<"))
+    return list(y) if _PLAIN.issuperset(map(type, y)) else [plain(label) for label in y]
+
+
+def _numbers(seq: int | Sequence[int], n: int) -> Numbers:
+    if isinstance(seq, int):
+        return range(seq, seq + n)
+    numbers = np.array(seq, np.int64)
+    if numbers.shape != (n,) or (n > 1 and not (np.diff(numbers) > 0).all()):
+        raise InputError(f"`seq` must number the {n} rows in ascending order, got {seq!r:.80}")
+    return as_range(numbers)
+
+
+def as_range(numbers: NDArray[np.int64]) -> Numbers:
+    """Return ascending numbers as a range if no number is left out."""
+    n = len(numbers)
+    first = int(numbers[0]) if n else 0
+    return range(first, first + n) if not n or int(numbers[-1]) - first == n - 1 else numbers

@@ -1,0 +1,331 @@
+"""The key groups that one process works on, with a bounded number of their models in memory."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from loco_stream.errors import CheckpointError, ConfigError, InputError, LocoStreamError
+from loco_stream.fleet._key_group import KeyGroup
+from loco_stream.fleet._rows import LABELS, Key, Label, Outputs, Rows, Table, Values, group_of
+from loco_stream.fleet.keyed_model import KeyedModel, ModelFactory
+from loco_stream.records import Record
+
+__all__ = ["LearnResult", "Shard", "ShardOptions", "parse_sync"]
+
+_CHECKPOINT_SECONDS = 60.0
+_LOCK_TIMEOUT = 30.0  # seconds until the previous owner of a group has released its lock
+
+
+@dataclass(frozen=True, slots=True)
+class ShardOptions:
+    """Settings of a shard; see `Fleet`.
+
+    `sync_seconds` is the longest time between syncs of the logs.
+    """
+
+    key_groups: int
+    max_resident: int
+    checkpoint_every: int
+    sync_seconds: float
+
+
+@dataclass(slots=True)
+class LearnResult:
+    """What became of some rows of a key.
+
+    Attributes
+    ----------
+    outputs
+        The prediction of each row before it was learned. For late labels, a list that holds the
+        prediction made when the row arrived, or None if no such row is pending.
+    n_repeated
+        Rows that had been learned before, or late labels without a pending row.
+    refusal
+        Why the other rows were refused; None if they were learned.
+    records
+        Records of drifts and tasks that the rows caused, if the key has a monitor.
+    """
+
+    outputs: Outputs
+    n_repeated: int = 0
+    refusal: str | None = None
+    records: Sequence[Record] = ()
+
+
+class Shard:
+    """Learns rows of many keys, exactly once each, and stores their models.
+
+    Parameters
+    ----------
+    path
+        Directory of the fleet, which holds the directories of the groups.
+    factory
+        Makes the models of keys.
+    options
+        Bounds.
+    """
+
+    def __init__(self, path: Path, factory: ModelFactory, options: ShardOptions) -> None:
+        self._path = path
+        self._factory = factory
+        self._options = options
+        self._groups: dict[int, KeyGroup] = {}
+        self._models: OrderedDict[Key, KeyedModel] = OrderedDict()  # least recently used first
+        self._unsynced: set[int] = set()
+        # a file system makes many files durable at once
+        self._sync_threads = ThreadPoolExecutor(16)
+        self._synced_at = time.monotonic()
+        self.notes: list[str] = []
+
+    @property
+    def synced(self) -> bool:
+        """Whether everything learned is durable."""
+        return not self._unsynced
+
+    def learn(self, batch: Iterable[Rows], predicts: bool) -> list[LearnResult]:
+        """Learn rows once each; rows that were learned before are only predicted.
+
+        Raises
+        ------
+        CheckpointError
+            The log cannot be written: the current rows and all after them were not learned.
+        """
+        now = time.monotonic()
+        results = [self._learn(rows, predicts, now) for rows in batch]
+        if self._options.sync_seconds <= now - self._synced_at:
+            self.sync()
+        return results
+
+    def predict(self, key: Key, X: Table, features: Iterable[Hashable] | None) -> list[Label]:
+        """Predict rows of a key without learning; None per row if the key has no model."""
+        keyed = self._locate(key)[1]
+        return [None] * len(X) if keyed is None else keyed.predict(X, features)
+
+    def values(self, key: Key, X: Table, features: Sequence[Hashable]) -> Values:
+        """Return what `KeyedModel.values` does; None if the key has no model."""
+        keyed = self._locate(key)[1]
+        return None if keyed is None else keyed.values(X, features)
+
+    def find(self, key: Key) -> KeyedModel:
+        """Return the model of a key.
+
+        Raises
+        ------
+        InputError
+            The key has no model.
+        """
+        keyed = self._locate(key)[1]
+        if keyed is None:
+            raise InputError(f"key {key!r} has no model: no row of it was learned")
+        return keyed
+
+    def keys(self, number: int) -> set[Key]:
+        """Return the keys of a group that have a model."""
+        if not self._path_of(number).exists():  # no row of the group was learned
+            return set()
+        return {*self.open(number).keys(), *self._resident(number)}
+
+    def open(self, number: int) -> KeyGroup:
+        """Open a group and learn the rows in its log again.
+
+        Rows that raise are set aside, and the group is opened again without them, because a model
+        that learned half of them is in an unknown state.
+        """
+        while number not in self._groups:
+            group = _open_group(self._path_of(number), number)
+            self._groups[number] = group
+            self._replay(number, group)
+        return self._groups[number]
+
+    def _path_of(self, number: int) -> Path:
+        return self._path / f"group-{number:04d}"
+
+    def _replay(self, number: int, group: KeyGroup) -> None:
+        try:
+            for rows in group.replay():
+                try:
+                    self._apply(self._find(group, rows.key), rows, False)
+                except InputError:
+                    continue  # refused again, as before
+                except (LocoStreamError, MemoryError):
+                    raise
+                except Exception as error:
+                    self.notes.append(group.set_aside(rows, error))
+                    self._drop(number)
+                    return
+        except BaseException:
+            self._drop(number)
+            raise
+        self.notes += group.notes
+
+    def _drop(self, number: int) -> None:
+        """Close a group without storing its models: its log holds what is missing."""
+        if (group := self._groups.pop(number, None)) is not None:
+            self._unsynced.discard(number)
+            for key in self._resident(number):
+                del self._models[key]
+            group.close()
+
+    def release(self, numbers: Iterable[int]) -> None:
+        """Store groups and release them for another process."""
+        for number in numbers:
+            try:
+                if (group := self._groups.get(number)) is not None and group.rows_since:
+                    self._checkpoint(group)
+            finally:
+                self._drop(number)
+
+    def checkpoint(self) -> None:
+        """Store every model that changed."""
+        for group in self._groups.values():
+            if group.rows_since:
+                self._checkpoint(group)
+
+    def sync(self) -> None:
+        """Make everything learned durable in the logs."""
+        groups = [self._groups[number] for number in sorted(self._unsynced)]
+        if groups:
+            list(self._sync_threads.map(KeyGroup.sync, groups))
+        self._unsynced.clear()
+        self._synced_at = time.monotonic()
+
+    def close(self) -> None:
+        """Store everything and release all groups."""
+        self.release(list(self._groups))
+        self._sync_threads.shutdown()
+
+    def _learn(self, rows: Rows, predicts: bool, now: float) -> LearnResult:
+        if not len(rows):
+            return LearnResult(())
+        group, keyed = self._locate(rows.key)
+        n_repeated = 0 if keyed is None else keyed.n_repeated(rows)
+        repeated: Outputs = ()
+        if keyed is not None and n_repeated:
+            if predicts:
+                repeated = keyed.predict(rows.X[:n_repeated], rows.features)
+            if n_repeated == len(rows):
+                return LearnResult(repeated, n_repeated)
+            rows = rows.part(slice(n_repeated, None))
+        if rows.kind == LABELS and keyed is None:
+            return LearnResult([None] * len(rows), len(rows))
+        result = self._learn_new(group, keyed, rows, predicts)
+        if n_repeated:
+            result.outputs = [*repeated, *result.outputs]
+            result.n_repeated = n_repeated
+        if result.refusal is None and self._is_due(group, now):
+            self._checkpoint(group)
+        return result
+
+    def _learn_new(
+        self, group: KeyGroup, keyed: KeyedModel | None, rows: Rows, predicts: bool
+    ) -> LearnResult:
+        """Log and learn rows that were not learned before."""
+        try:
+            payload = rows.encode()
+        except CheckpointError as error:  # a value that the log cannot hold
+            return LearnResult((), 0, str(error))
+        group.append(len(rows), payload)
+        self._unsynced.add(group.number)
+        try:
+            outputs = self._apply(keyed, rows, predicts)
+        except InputError as error:
+            return LearnResult((), 0, str(error))
+        except (LocoStreamError, MemoryError):
+            self._drop(group.number)
+            raise
+        except Exception as error:
+            self.notes.append(group.set_aside(rows, error))
+            self._drop(group.number)
+            return LearnResult((), 0, self.notes[-1])
+        unknown = outputs.count(None) if rows.kind == LABELS else 0
+        return LearnResult(outputs, unknown, None, tuple(self._models[rows.key].alarms))
+
+    def _is_due(self, group: KeyGroup, now: float) -> bool:
+        """Return whether a group needs a checkpoint."""
+        many = group.rows_since >= self._options.checkpoint_every
+        return many or group.saved_at < now - _CHECKPOINT_SECONDS
+
+    def _apply(self, keyed: KeyedModel | None, rows: Rows, predicts: bool) -> Outputs:
+        if keyed is not None:
+            return keyed.learn(rows, predicts)
+        keyed = self._factory.new(rows)
+        outputs = keyed.learn(rows, predicts)
+        self._insert(rows.key, keyed)  # after learning: refused rows create no model
+        return outputs
+
+    def _locate(self, key: Key) -> tuple[KeyGroup, KeyedModel | None]:
+        """Return the group of a key, and its model if it has one."""
+        keyed = self._models.get(key)
+        if keyed is None:
+            group = self.open(group_of(key, self._options.key_groups))
+            return group, self._find(group, key)  # opening may have loaded the model from the log
+        self._models.move_to_end(key)
+        return self._groups[keyed.group], keyed
+
+    def _find(self, group: KeyGroup, key: Key) -> KeyedModel | None:
+        keyed = self._models.get(key)
+        if keyed is not None:
+            self._models.move_to_end(key)
+            return keyed
+        content = group.get(key)
+        return None if content is None else self._insert(key, self._factory.load(key, content))
+
+    def _insert(self, key: Key, keyed: KeyedModel) -> KeyedModel:
+        """Keep a model in memory, and evict the least recently used one if there are too many."""
+        keyed.group = group_of(key, self._options.key_groups)
+        self._models[key] = keyed
+        if len(self._models) > self._options.max_resident:
+            oldest, model = self._models.popitem(last=False)
+            if model.changed:
+                self._groups[model.group].put(oldest, model.to_bytes(oldest))
+        return keyed
+
+    def _resident(self, number: int) -> list[Key]:
+        """Return the keys of a group whose models are in memory."""
+        return [key for key, keyed in self._models.items() if keyed.group == number]
+
+    def _checkpoint(self, group: KeyGroup) -> None:
+        resident = [(key, self._models[key]) for key in self._resident(group.number)]
+        changed = [(key, keyed) for key, keyed in resident if keyed.changed]
+        group.checkpoint((key, keyed.to_bytes(key)) for key, keyed in changed)
+        for _, keyed in changed:
+            keyed.changed = False
+        self._unsynced.discard(group.number)
+
+
+def _open_group(path: Path, number: int) -> KeyGroup:
+    """Open a group; the lock of a killed process is released a moment after its end."""
+    deadline = time.monotonic() + _LOCK_TIMEOUT
+    wait = 0.01
+    while True:
+        try:
+            return KeyGroup(path, number)
+        except ConfigError:
+            if time.monotonic() + wait > deadline:
+                raise
+            time.sleep(wait)
+            wait = min(2 * wait, 0.5)
+
+
+def parse_sync(durability: str) -> float:
+    """Return the seconds between syncs of the logs.
+
+    Raises
+    ------
+    ConfigError
+        The mode is unknown or "off".
+    """
+    from loco_stream.engine.wal import parse_durability
+
+    seconds = parse_durability(durability)
+    if seconds is None or not math.isfinite(seconds):
+        raise ConfigError(
+            f"`durability` of a fleet must be batch or interval:<seconds>s, got {durability!r}"
+        )
+    return seconds

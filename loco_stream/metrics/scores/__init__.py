@@ -1,0 +1,48 @@
+"""Scores of predictions; report, table, Prometheus and page iterate over their definitions.
+
+A new score is a module with a `Score` and one entry in `SCORES`.
+"""
+
+from __future__ import annotations
+
+from loco_stream.metrics.scores.confusion import CONFUSION, PER_CLASS
+from loco_stream.metrics.scores.definition import Score
+from loco_stream.metrics.scores.errors import ERROR_SCORES
+from loco_stream.metrics.scores.hits import HIT_SCORES
+from loco_stream.metrics.scores.intervals import INTERVAL_COVERAGE
+from loco_stream.metrics.scores.log_loss import LOG_LOSS
+
+__all__ = ["SCORES", "Score", "charted", "scores_for"]
+
+SCORES: tuple[Score, ...] = (
+    *HIT_SCORES,
+    LOG_LOSS,
+    PER_CLASS,
+    CONFUSION,
+    *ERROR_SCORES,
+    INTERVAL_COVERAGE,
+)
+"""Every score, in the order of the report."""
+
+
+def scores_for(problem: str) -> list[Score]:
+    """Return the scores of "classification" or "regression", in the order of the report.
+
+    Examples
+    --------
+    >>> [score.key.name for score in scores_for("regression")][:3]
+    ['mae', 'rmse', 'r2']
+    """
+    return [score for score in SCORES if score.key.problem == problem]
+
+
+def charted(problem: str) -> list[Score]:
+    """Return the scores that a chart shows: windowed, overall, then the baselines.
+
+    Examples
+    --------
+    >>> [(score.key.name, score.chart) for score in charted("regression")]
+    [('window_mae', 'window'), ('mae', 'overall'), ('no_change_mae', 'baseline')]
+    """
+    roles = ("window", "overall", "baseline")
+    return [score for role in roles for score in scores_for(problem) if score.chart == role]

@@ -1,0 +1,113 @@
+"""The parts of a score: its key in the report, the tally that it reads, and its value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+
+__all__ = ["Interval", "Label", "ReportKey", "Score", "State", "Tally"]
+
+Label: TypeAlias = Any  # a hashable class label, or a number in regression
+Interval: TypeAlias = tuple[float, float] | None
+State: TypeAlias = Mapping[str, Any]  # plain values
+
+
+@dataclass(frozen=True, slots=True)
+class ReportKey:
+    """One entry of the report of a run.
+
+    Parameters
+    ----------
+    name
+        Key in the report.
+    description
+        What the value is, in a few words.
+    unit
+        Unit of the value; "" for none.
+    prometheus
+        Name of the metric without the prefix ``loco_``; "" exports nothing.
+    kind
+        "gauge", "counter", "flag" (1 while there is a text), "parts" (a counter per entry),
+        "shares" (a gauge per entry), "classes" (a gauge per label and score), "histogram", "list"
+        or "value".
+    problem
+        "classification" or "regression" if only one of them has the key; "" for both.
+    label
+        Name of the row in the table of the terminal; "" leaves the key out of the table.
+    form
+        Format of the value in that row.
+    status_only
+        Whether the key belongs to the status of a running engine and not to the final report.
+    """
+
+    name: str
+    description: str
+    unit: str = ""
+    prometheus: str = ""
+    kind: str = "gauge"
+    problem: str = ""
+    label: str = ""
+    form: str = "{:,}"
+    status_only: bool = False
+
+
+class Tally(Protocol):
+    """Counters that one or several scores read, updated once per row.
+
+    Attributes
+    ----------
+    name
+        Key of the counters in a checkpoint.
+    saved
+        `TypedDict` that describes what `export_state` returns.
+    """
+
+    name: ClassVar[str]
+    saved: ClassVar[type]
+
+    def __init__(self, window: int, fading: float) -> None: ...
+
+    def update(
+        self, y_true: Label, y_pred: Label, p_true: float | None, interval: Interval
+    ) -> None:
+        """Count one row; arguments as for `Prequential.update`."""
+
+    def export_state(self) -> State:
+        """Return the counters as plain values."""
+
+    def restore_state(self, state: State) -> None:
+        """Continue from `export_state`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Definition of one score.
+
+    Parameters
+    ----------
+    key
+        Name, unit and places where the score is shown.
+    tally
+        Class of the counters that the score reads; scores of the same class share one instance.
+    value
+        Computes the score from the counters; NaN while there is nothing to measure.
+    better
+        Which values are better: "higher", "lower", or "" for a score that is no single number.
+    chart
+        Role in charts: "window" (a score of the latest rows), "overall", "baseline" (what a trivial
+        predictor scores), or "" for none.
+
+    Examples
+    --------
+    >>> from loco_stream.metrics.scores import SCORES
+    >>> score = SCORES[0]
+    >>> score.key.name, score.better, score.tally.name
+    ('accuracy', 'higher', 'hits')
+    """
+
+    key: ReportKey
+    tally: type[Tally]
+    value: Callable[[Any], Any]
+    better: Literal["higher", "lower", ""] = ""
+    chart: Literal["window", "overall", "baseline", ""] = ""

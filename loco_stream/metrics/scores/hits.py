@@ -1,0 +1,200 @@
+"""Accuracy, kappas, and the accuracies of the two trivial predictors."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import ClassVar, TypedDict
+
+from loco_stream.metrics.scores.definition import Interval, Label, ReportKey, Score, State
+from loco_stream.metrics.stream import relative_gain
+from loco_stream.numbers import plain
+
+__all__ = ["HIT_SCORES", "Hits"]
+
+
+class _Saved(TypedDict):
+    n: int
+    n_correct: int
+    n_no_change_correct: int
+    n_majority_correct: int
+    n_recent_correct: int
+    agreement: int
+    fading_sum: float
+    fading_weight: float
+    labels: list[tuple[object, int, int]]  # label, times seen, times scored
+    predicted: list[tuple[object, int]]
+    previous: object
+    majority: object
+    recent: list[bool | int]
+
+
+_COUNTERS = (
+    "n",
+    "n_correct",
+    "n_no_change_correct",
+    "n_majority_correct",
+    "n_recent_correct",
+    "agreement",
+    "fading_sum",
+    "fading_weight",
+)
+
+
+class Hits:
+    """Counts of correct predictions, and of those of the no-change and the majority predictor."""
+
+    name: ClassVar[str] = "hits"
+    saved: ClassVar[type] = _Saved
+
+    def __init__(self, window: int, fading: float) -> None:
+        self.n = 0
+        self.n_correct = 0
+        self.n_no_change_correct = 0
+        self.n_majority_correct = 0
+        self.n_recent_correct = 0
+        # sum over classes of (times it was the label) x (times it was predicted)
+        self.agreement = 0
+        self.fading_sum = 0.0
+        self.fading_weight = 0.0
+        self.recent: deque[bool] = deque(maxlen=window)
+        self._fading = fading
+        self._seen: dict[Label, int] = {}  # in order of first sight; scored or not
+        self._true: dict[Label, int] = {}
+        self._predicted: dict[Label, int] = {}
+        self._rank: dict[Label, int] = {}
+        self._previous: Label = None
+        self._majority: Label = None
+
+    def update(
+        self, y_true: Label, y_pred: Label, p_true: float | None, interval: Interval
+    ) -> None:
+        """Count a prediction, then the label; `y_pred` None counts the label alone."""
+        if y_pred is not None:
+            self._count_prediction(y_true, y_pred)
+        count = self._seen.get(y_true, 0) + 1
+        self._seen[y_true] = count
+        rank = self._rank.setdefault(y_true, len(self._rank))
+        lead = self._seen[self._majority] if self._majority is not None else 0
+        if count > lead or (count == lead and rank < self._rank[self._majority]):
+            self._majority = y_true
+        self._previous = y_true
+
+    def _count_prediction(self, y_true: Label, y_pred: Label) -> None:
+        hit = bool(y_true == y_pred)
+        self.n += 1
+        self.n_correct += hit
+        self.n_no_change_correct += bool(y_true == self._previous)
+        self.n_majority_correct += bool(y_true == self._majority)
+        if len(self.recent) == self.recent.maxlen:
+            self.n_recent_correct -= self.recent[0]
+        self.recent.append(hit)
+        self.n_recent_correct += hit
+        self.fading_sum = self._fading * self.fading_sum + hit
+        self.fading_weight = self._fading * self.fading_weight + 1.0
+        self._count_agreement(y_true, y_pred)
+
+    def _count_agreement(self, y_true: Label, y_pred: Label) -> None:
+        true = self._true
+        predicted = self._predicted
+        self.agreement += predicted.get(y_true, 0)
+        true[y_true] = true.get(y_true, 0) + 1
+        self.agreement += true.get(y_pred, 0)
+        predicted[y_pred] = predicted.get(y_pred, 0) + 1
+
+    def export_state(self) -> State:
+        """Return the counters as plain values."""
+        seen = [[plain(label), n, self._true.get(label, 0)] for label, n in self._seen.items()]
+        return {
+            **{name: getattr(self, name) for name in _COUNTERS},
+            "labels": seen,
+            "predicted": [[plain(label), n] for label, n in self._predicted.items()],
+            "previous": plain(self._previous),
+            "majority": plain(self._majority),
+            "recent": [int(hit) for hit in self.recent],
+        }
+
+    def restore_state(self, state: State) -> None:
+        """Continue from `export_state`."""
+        for name in _COUNTERS:
+            setattr(self, name, state[name])
+        self._seen = {label: seen for label, seen, _ in state["labels"]}
+        self._true = {label: scored for label, _, scored in state["labels"] if scored}
+        self._predicted = dict(state["predicted"])
+        self._rank = {label: rank for rank, label in enumerate(self._seen)}
+        self._previous = state["previous"]
+        self._majority = state["majority"]
+        if self._majority is not None and self._majority not in self._seen:
+            raise ValueError(f"the most frequent label is {self._majority!r}, which never came")
+        self.recent.extend(bool(hit) for hit in state["recent"])
+
+
+def _accuracy(hits: Hits) -> float:
+    return hits.n_correct / (hits.n or math.nan)
+
+
+def _no_change_accuracy(hits: Hits) -> float:
+    return hits.n_no_change_correct / (hits.n or math.nan)
+
+
+def _majority_accuracy(hits: Hits) -> float:
+    return hits.n_majority_correct / (hits.n or math.nan)
+
+
+def _kappa(hits: Hits) -> float:
+    return relative_gain(_accuracy(hits), hits.agreement / hits.n**2) if hits.n else math.nan
+
+
+def _kappa_m(hits: Hits) -> float:
+    return relative_gain(_accuracy(hits), _majority_accuracy(hits)) if hits.n else math.nan
+
+
+def _kappa_t(hits: Hits) -> float:
+    return relative_gain(_accuracy(hits), _no_change_accuracy(hits)) if hits.n else math.nan
+
+
+def _window_accuracy(hits: Hits) -> float:
+    return hits.n_recent_correct / (len(hits.recent) or math.nan)
+
+
+def _fading_accuracy(hits: Hits) -> float:
+    return hits.fading_sum / (hits.fading_weight or math.nan)
+
+
+def _key(name: str, description: str, label: str = "") -> ReportKey:
+    return ReportKey(
+        name,
+        description,
+        "fraction",
+        name,
+        problem="classification",
+        label=label,
+        form="{:.4f}",
+    )
+
+
+# fmt: off
+HIT_SCORES = (
+    Score(_key("accuracy", "share of correct predictions", "accuracy"),
+          Hits, _accuracy, "higher", "overall"),
+    Score(_key("kappa", "Cohen's kappa: agreement beyond chance", "kappa"),
+          Hits, _kappa, "higher"),
+    Score(_key("kappa_m", "gain over predicting the most frequent label; 1 is perfect, 0 no gain",
+               "kappa-m (against the most frequent label)"),
+          Hits, _kappa_m, "higher"),
+    Score(_key("kappa_t", "gain over repeating the previous label; 1 is perfect, 0 no gain",
+               "kappa-t (against the previous label)"),
+          Hits, _kappa_t, "higher"),
+    Score(_key("no_change_accuracy", "accuracy of repeating the previous label",
+               "accuracy of repeating the previous label"),
+          Hits, _no_change_accuracy, "higher", "baseline"),
+    Score(_key("majority_accuracy", "accuracy of predicting the most frequent label so far",
+               "accuracy of the most frequent label"),
+          Hits, _majority_accuracy, "higher", "baseline"),
+    Score(_key("window_accuracy", "accuracy over the last `score_window` rows",
+               "accuracy, last window"),
+          Hits, _window_accuracy, "higher", "window"),
+    Score(_key("fading_accuracy", "accuracy with weights that fall by 0.1 % per row of age"),
+          Hits, _fading_accuracy, "higher"),
+)
+# fmt: on

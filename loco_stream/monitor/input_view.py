@@ -1,0 +1,127 @@
+"""The inputs as the monitor sees them: the input detector, the unit of distances, directions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from loco_stream.drift import InputDetector
+from loco_stream.monitor.label_free_forgetting import ProtectedDirections
+from loco_stream.monitor.row_codec import Vector
+from loco_stream.monitor.signature import InputScale, Label, sampled_columns
+from loco_stream.numbers import to_number
+from loco_stream.persistence.content import Array, Arrays, with_prefix, without_prefix
+
+__all__ = ["InputView"]
+
+
+class InputView:
+    """Numeric inputs with the width of the first row; features that appear later are ignored.
+
+    Parameters
+    ----------
+    watch
+        Whether input drift is detected.
+    seed
+        Seed of the detector's folding.
+    """
+
+    def __init__(self, watch: bool, seed: int) -> None:
+        self.watch = watch
+        self.seed = seed
+        self.scale = InputScale(0)
+        self.detector: InputDetector | None = None
+        self.protected = ProtectedDirections(0)
+        self._columns = sampled_columns(0)
+        self._row: Vector = np.zeros(0)
+        self._label_mean = np.zeros(2)  # labels of a regression: their number and their mean
+
+    @property
+    def width(self) -> int:
+        """Number of features; 0 before the first row."""
+        return len(self._row)
+
+    @property
+    def onset(self) -> int:
+        """After an alarm, rows since the inputs began to change."""
+        return 0 if self.detector is None else self.detector.onset
+
+    def set_width(self, n_features: int) -> None:
+        """Fix the number of features."""
+        self._columns = sampled_columns(n_features)
+        self.scale = InputScale(len(self._columns))
+        self._row = np.zeros(n_features)
+        if self.watch:
+            self.detector = InputDetector(n_features, seed=self.seed)
+            self.protected = ProtectedDirections(len(self.detector.folded))
+
+    def update(self, row: Vector) -> str:
+        """Take one row; return the state of the input detector after it."""
+        if not len(self._row):
+            if not len(row):
+                return "stable"
+            self.set_width(len(row))
+        self._row = row[: len(self._row)]
+        return "stable" if self.detector is None else self.detector.update(self._row)
+
+    def values(self) -> Vector | None:
+        """Return the columns of the last row that signatures compare; None without features.
+
+        The scale is updated with them.
+        """
+        if not len(self._row):
+            return None
+        values: Vector = self._row[self._columns]
+        self.scale.update(values)
+        return values
+
+    def restart(self) -> None:
+        """Adapt quickly: other inputs begin."""
+        if self.detector is not None:
+            self.detector.restart()
+
+    def close_segment(self) -> None:
+        """Protect the main directions of the segment that ended."""
+        if self.detector is not None:
+            self.protected.add_segment(self.detector.components)
+
+    def add_update_energy(self, sums: list[float]) -> None:
+        """Add the energy of the last row, which was predicted wrongly: protected, and all."""
+        if self.detector is not None and len(self.protected.basis):
+            inside, energy = self.protected.energies(self.detector.folded)
+            sums[0] += inside
+            sums[1] += energy
+
+    def is_above_mean(self, y: Label) -> bool:
+        """Return whether the label of a regression is above the running mean.
+
+        Signatures take this as its class.
+        """
+        value = to_number(y)
+        if value == value:
+            self._label_mean[0] += 1.0
+            self._label_mean[1] += (value - self._label_mean[1]) / self._label_mean[0]
+        return bool(value > self._label_mean[1])
+
+    def export_state(self) -> Arrays:
+        """Return the state as arrays."""
+        arrays = {
+            "label_mean": self._label_mean.copy(),
+            **with_prefix("scale", self.scale.export_state()),
+        }
+        if self.detector is not None:
+            arrays |= with_prefix("detector", self.detector.export_state())
+            arrays |= with_prefix("protected", self.protected.export_state())
+        return arrays
+
+    def restore_state(self, width: int, arrays: Mapping[str, Array]) -> None:
+        """Continue from `export_state`, with rows of `width` features."""
+        self._label_mean = arrays["label_mean"].copy()
+        if not width:
+            return
+        self.set_width(width)
+        self.scale.restore_state(without_prefix("scale", arrays))
+        if self.detector is not None:
+            self.detector.restore_state(without_prefix("detector", arrays))
+            self.protected.restore_state(without_prefix("protected", arrays))

@@ -1,0 +1,505 @@
+"""The task monitor: detects changes, holds out rows of each task, and measures forgetting."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from loco_stream._renamed import renamed
+from loco_stream.drift import ConceptDetector, ErrorThreshold
+from loco_stream.errors import CheckpointError, ConfigError
+from loco_stream.monitor.alarm import Alarm, AlarmLog
+from loco_stream.monitor.holdout import HeldRow, Model, UniformDraws
+from loco_stream.monitor.input_view import InputView
+from loco_stream.monitor.recall_tracker import RecallTracker
+from loco_stream.monitor.rescoring import Rescoring
+from loco_stream.monitor.row_codec import Names, Row, RowCodec, Vector
+from loco_stream.monitor.settings import MonitorSettings
+from loco_stream.monitor.task_column import TaskColumn
+from loco_stream.monitor.timeline import Timeline
+from loco_stream.numbers import plain, to_number
+from loco_stream.persistence.content import (
+    Array,
+    Arrays,
+    Config,
+    State,
+    with_prefix,
+    without_prefix,
+)
+from loco_stream.rng import derive_key
+
+__all__ = ["TaskMonitor"]
+
+Label: TypeAlias = Any  # a class label, or a number in regression
+
+_PURPOSE = 8  # of the random key of hold-outs
+_MAX_LABELS = 10_000  # labels counted for the chance level
+# Rows examined together while no detector warns: one by one would cost half as much again.
+_TOGETHER = 8
+# Rows by which a snapshot of a model's readout is older than the row that reveals it, on average.
+_SNAPSHOT_AGE = 100
+
+
+@dataclass(slots=True)
+class UnexaminedRow:
+    """A row that waits to be examined: numbers, label, whether it was a hit, and position."""
+
+    row: Vector | None
+    y: Label
+    hit: int | None
+    index: int
+
+
+class TaskMonitor:
+    """Detects changes of a stream, divides it into segments, and measures forgetting.
+
+    A test on the errors and one on the inputs raise alarms; both within `min_segment` rows count as
+    one change. A few rows of each segment are held out: they are never trained on, and predicted
+    again in turn, so that the accuracy matrix is measured while the stream runs. A segment whose
+    first hundred rows have the class means of an earlier one is recognised as a return of its task.
+    So is a segment in which a model predicts with a snapshot that it took in an earlier task, as
+    `LOCOClassifier` does; this opens a segment even if the errors do not rise.
+
+    Parameters
+    ----------
+    drift_detector
+        Test on the errors, one of `loco_stream.drift.describe_detectors()`. Checkpoints need one
+        whose state is plain numbers. In regression an error counts if it exceeds the running
+        .8-quantile of the errors.
+    detector_options
+        Keyword arguments of the test.
+    inputs
+        Whether changes of the inputs are detected too.
+    tasks
+        "auto": alarms start segments. "given": only `begin_task` does. "none": nothing does.
+        "column:NAME": a new value of the feature NAME does, and the value names the task.
+    holdout
+        Rows held out per segment at most. 200 give a standard error of 3 points. With 0 no row is
+        stored, and there is no accuracy matrix.
+    share
+        Probability with which a row is held out, in (0, 1), until the hold-out is full; then it
+        falls as in a reservoir.
+    rescore_every
+        Rows of the stream per prediction of a held-out row, on average.
+    max_segments
+        Segments kept; beyond, the oldest is merged into the next one of its task, or its neighbour.
+    min_segment
+        Scored rows before an alarm may start another segment.
+    problem
+        "classification" or "regression".
+    seed
+        Draws the held-out rows.
+
+    Raises
+    ------
+    ConfigError
+        A setting is of another type or out of its range.
+
+    Examples
+    --------
+    >>> from loco_stream import TaskMonitor
+    >>> monitor = TaskMonitor(holdout=0)
+    >>> for i in range(3000):
+    ...     y = i % 2
+    ...     y_pred = y if i < 2000 or i > 2200 else 1 - y
+    ...     for alarm in monitor.update(y, y_pred, {"a": float(y)}, i):
+    ...         if alarm.state == "drift":
+    ...             print(alarm)
+    the concept changed at row 2000, detected at row 2007 (HDDMA)
+    >>> [(task["start"], task["end"]) for task in monitor.report()["tasks"]]
+    [(0, 2000), (2000, None)]
+    """
+
+    @renamed(detector="drift_detector", task="problem")
+    def __init__(
+        self,
+        drift_detector: str = "HDDMA",
+        detector_options: Mapping[str, Any] | None = None,
+        *,
+        inputs: bool = True,
+        tasks: str = "auto",
+        holdout: int = 200,
+        share: float = 0.02,
+        rescore_every: int = 8,
+        max_segments: int = 16,
+        min_segment: int = 200,
+        problem: str = "classification",
+        seed: int = 0,
+    ) -> None:
+        self._settings = MonitorSettings(
+            drift_detector=drift_detector,
+            detector_options=detector_options or {},
+            inputs=inputs,
+            tasks=tasks,
+            holdout=holdout,
+            share=share,
+            rescore_every=rescore_every,
+            max_segments=max_segments,
+            min_segment=min_segment,
+            problem=problem,
+            seed=seed,
+        )
+        self._start()
+
+    def _start(self) -> None:
+        """Make the parts of a monitor that has seen nothing."""
+        settings = self._settings
+        self._is_regression = settings.problem == "regression"
+        self._share = settings.share if settings.holdout else 0.0
+        self._column = TaskColumn(settings.tasks)
+        self._concept = ConceptDetector(settings.drift_detector, settings.detector_options)
+        self._threshold = ErrorThreshold()
+        self._codec = RowCodec()
+        self._recall = RecallTracker()
+        self._view = InputView(watch=settings.inputs, seed=settings.seed)
+        self._draws = UniformDraws(derive_key(settings.seed, _PURPOSE))
+        self._timeline = Timeline(settings.holdout, settings.max_segments, self._draws)
+        self._rescoring = Rescoring(settings, self._timeline)
+        self._alarms = AlarmLog()
+        self._labels: set[Label] = set()
+        self._last: tuple[int, Label] = (-1, None)  # position and prediction of the last scored row
+        self._unscored: HeldRow | None = None  # held out before its first prediction is known
+        self._unexamined: list[UnexaminedRow] = []
+
+    def __repr__(self) -> str:
+        settings = self._settings
+        shown = (
+            f"problem={settings.problem!r}, drift_detector={settings.drift_detector!r}, "
+            f"tasks={settings.tasks!r}, holdout={settings.holdout}"
+        )
+        n_segments = len(self._timeline.segments)
+        return f"TaskMonitor({shown}, n_drifts={self._alarms.n_drifts}, segments={n_segments})"
+
+    @property
+    def settings(self) -> Config:
+        """The parameters by name, as plain values."""
+        return self._settings.to_dict()
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether rows are held out at all."""
+        return self._share > 0.0
+
+    def update(
+        self, y: Label, y_pred: Label, x: Row, index: int, features: Names | None = None
+    ) -> list[Alarm]:
+        """Take one prediction; return the alarms that it raises.
+
+        While no detector warns, rows are examined eight at a time.
+
+        Parameters
+        ----------
+        y
+            The label; None if it is not known (yet): then only the inputs are examined.
+        y_pred
+            The prediction before the row was learned; None if there is none.
+        x
+            The row by name, or an array of one row; None if it was examined before, when it came
+            without a label.
+        index
+            Its position in the stream, from 0; never decreasing.
+        features
+            Names of the columns if `x` is an array.
+        """
+        row = None
+        if x is not None:
+            if self._column.name is not None:
+                self._follow_column(x, index, features)
+            row, _ = self._codec.encode(x, features)
+        hit = None if y is None or y_pred is None else self._score(y, y_pred, index)
+        self._unexamined.append(UnexaminedRow(row, y, hit, index))
+        if self._alarms.suspects or len(self._unexamined) >= _TOGETHER:
+            self._examine()
+        return self._alarms.take()
+
+    def hold_out(self, x: Row, y: Label, index: int, features: Names | None = None) -> bool:
+        """Return whether a row is held out, and must not be learned; arguments as for `update`."""
+        if not self._share or self._draws.next() >= self._share:
+            return False
+        row, extras = self._codec.encode(x, features)
+        if self._is_regression:
+            tolerance = max(self._threshold.quantile, 1e-300)
+            held = HeldRow(index, row, extras, to_number(y), tolerance)
+        else:
+            held = HeldRow(index, row, extras, y)
+        scored, y_pred = self._last
+        if scored == index:
+            held.score(y_pred, index)
+        else:
+            self._unscored = held
+        return self._timeline.running.hold.offer(held, self._draws)
+
+    def rescore(self, model: Model) -> None:
+        """Let `model` predict some held-out rows again, as far as the budget allows.
+
+        The attribute `recalled` of a model, if it has one, says which snapshot it predicts with.
+        """
+        self._rescoring.save()
+        if self._unexamined and self._timeline.due_row is None:
+            return
+        recalled = getattr(model, "recalled", None)
+        if recalled is not None and recalled != self._recall.nothing_new:
+            self._follow_recall(*recalled)
+        self._rescoring.spend(model, self._codec, self._last[0])
+
+    def measure(self, model: Model) -> None:
+        """Examine all rows and predict every held-out row now: the stream has ended."""
+        self._examine()
+        at = self._last[0]
+        if self._timeline.due_row is not None:
+            self._timeline.measure_row(model, self._codec, math.inf, at)
+        for segment in self._timeline.segments:
+            segment.hold.rescore(model, self._codec, len(segment.hold.rows), at)
+
+    def begin_task(self, name: str | None = None, index: int | None = None) -> None:
+        """Start a segment: a new task begins.
+
+        Parameters
+        ----------
+        name
+            Name of the task; one used before means that this task is back.
+        index
+            Position of its first row in the stream; by default the next one.
+        """
+        self._examine()
+        at = self._last[0] + 1 if index is None else index
+        self._concept.restart()
+        self._view.restart()
+        if self._timeline.running.n:
+            self._start_segment(at, "boundary")
+            boundary = Alarm(at, "boundary", "given", "drift", at, name or "")
+            self._alarms.count_drift(boundary)
+            if self._column.name is not None:
+                self._alarms.add(boundary)
+        if name is not None:
+            self._timeline.name_task(name)
+
+    def report(self) -> Config:
+        """Return drifts, tasks, the accuracy matrix and its measures with standard errors.
+
+        Returns
+        -------
+        dict
+            drifts (the last 1000: at, since, kind, detector, task), n_drifts, n_without_task,
+            tasks (one entry per segment), n_merged_segments, accuracy_matrix and
+            accuracy_matrix_se (segments x segments, None where not measured; the last row is the
+            running segment as last measured), average_accuracy, forgetting, backward_transfer and
+            forward_transfer, each with its standard error under the name + "_se"; None where
+            nothing was measured. Forward transfer is estimated as accuracy on the first 20 rows of
+            a segment minus chance.
+        """
+        return {
+            "drifts": self._alarms.report(),
+            "n_drifts": self._alarms.n_drifts,
+            "n_without_task": self._column.n_missing,
+            **self._timeline.report(transfers=not self._is_regression),
+        }
+
+    def _follow_column(self, x: Row, index: int, features: Names | None) -> None:
+        """Start a segment if the task column of this row has a new value."""
+        named: Mapping[Hashable, object] = (
+            x if features is None else dict(zip(features, np.ravel(x), strict=True))
+        )
+        name = self._column.follow(named)
+        if name is not None:
+            self.begin_task(name, index)
+
+    def _score(self, y: Label, y_pred: Label, index: int) -> int:
+        """Count one prediction; return 1 if it was correct, else 0."""
+        if self._is_regression:
+            error = abs(to_number(y) - to_number(y_pred))
+            # NaN is a wrong prediction, but says nothing about the usual size of errors
+            hit = 0 if error != error else 1 - self._threshold.update(error)
+        else:
+            hit = int(bool(y == y_pred))
+            if len(self._labels) < _MAX_LABELS:
+                self._labels.add(y)
+        self._last = (index, y_pred)
+        if self._unscored is not None and self._unscored.index == index:
+            self._unscored.score(y_pred, index)
+        self._unscored = None
+        self._timeline.add(hit, index)
+        return hit
+
+    def _examine(self) -> None:
+        """Pass the rows that wait to the detectors and to the signature of their segment."""
+        rows = self._unexamined
+        self._unexamined = []
+        for one in rows:
+            newest = rows[-1].index
+            if one.row is not None:
+                self._test_inputs(one.row, one.index, newest)
+            if one.hit is not None:
+                self._test_error(one.hit, one.index, newest)
+            if one.y is not None and one.row is not None:
+                self._recognise(one.y, one.index)
+
+    def _test_inputs(self, row: Vector, index: int, newest: int) -> None:
+        state = self._view.update(row)
+        if state != self._alarms.states["input"]:
+            since = index + 1 - self._view.onset
+            self._take_state(Alarm(newest, "input", "energy", state, since))
+
+    def _test_error(self, hit: int, index: int, newest: int) -> None:
+        state = self._concept.update(1 - hit)
+        if state != self._alarms.states["concept"]:
+            since = index + 1 - self._concept.onset
+            self._take_state(Alarm(newest, "concept", self._concept.name, state, since))
+        if not hit:
+            self._view.add_update_energy(self._timeline.running.update_energy)
+
+    def _take_state(self, alarm: Alarm) -> None:
+        """Take the new state of a detector; report a warning, act on a drift."""
+        self._alarms.set_state(alarm.kind, alarm.state)
+        if alarm.state == "stable":
+            return
+        since = max(0, alarm.since) if alarm.state == "drift" else alarm.at
+        alarm = Alarm(alarm.at, alarm.kind, alarm.detector, alarm.state, since)
+        self._alarms.add(alarm)
+        if alarm.state == "drift":
+            self._alarms.count_drift(alarm)
+            running = self._timeline.running
+            if self._settings.tasks == "auto" and running.n >= self._settings.min_segment:
+                self._start_segment(max(since, running.start + 1), alarm.kind)
+
+    def _start_segment(self, at: int, began: str) -> None:
+        """End the running segment and start the next one at position `at`."""
+        self._timeline.start_segment(at, began, len(self._labels))
+        self._view.close_segment()
+
+    def _recognise(self, y: Label, index: int) -> None:
+        """Add the last row to the signature of its segment; report if its task is a known one."""
+        if not self._timeline.wants_signature(index):
+            return
+        values = self._view.values()
+        if values is None:
+            return
+        label = self._view.is_above_mean(y) if self._is_regression else y
+        name = self._timeline.recognise(values, label, index, self._view.scale)
+        if name is not None:
+            running = self._timeline.running
+            alarm = Alarm(index, running.began, "signature", "return", running.start, name)
+            self._alarms.add(alarm)
+
+    def _follow_recall(self, n_taken: int, active: int) -> None:
+        """Follow the snapshots of a model; one of another task that stays active is a return."""
+        timeline = self._timeline
+        at = self._last[0]
+        running = timeline.running
+        before = timeline.task_at(at - _SNAPSHOT_AGE)
+        task = self._recall.update(at, n_taken, active, before, running.task)
+        # a task whose segments were merged into others has no name any more
+        if task is None or task not in timeline.names or self._settings.tasks != "auto":
+            return
+        since = self._recall.since
+        if running.began == "concept" and since < running.start + _SNAPSHOT_AGE:
+            since = running.start  # the errors revealed the change first
+        elif running.n >= self._settings.min_segment:
+            self._start_recalled(at, since)
+        else:
+            return
+        timeline.return_to(task)
+        timeline.recurrence = None
+        name = timeline.names[task]
+        self._alarms.add(Alarm(at, "concept", "recall", "return", since, name))
+
+    def _start_recalled(self, at: int, since: int) -> None:
+        """Start a segment that the errors did not reveal."""
+        drift = Alarm(at, "concept", "recall", "drift", since)
+        self._alarms.count_drift(drift)
+        self._alarms.add(drift)
+        self._start_segment(since, "concept")
+        self._concept.restart()
+
+    def export_state(self) -> tuple[Config, Arrays]:
+        """Return everything as plain values and arrays.
+
+        Raises
+        ------
+        CheckpointError
+            A checkpoint cannot hold the state of the drift detector.
+        """
+        timeline, arrays = self._timeline.export_state()
+        arrays |= with_prefix("concept", self._concept.export_state())
+        arrays |= with_prefix("view", self._view.export_state())
+        for i, one in enumerate(self._unexamined):
+            if one.row is not None:
+                arrays[f"unexamined/{i}"] = one.row.copy()
+        config = {
+            "settings": self.settings,
+            "alarms": self._alarms.export_state(),
+            "column": self._column.export_state(),
+            "labels": sorted(map(plain, self._labels), key=repr),
+            "recall": self._recall.export_state(),
+            "rescoring": self._rescoring.export_state(),
+            "features": list(self._codec.names),
+            "n_inputs": self._view.width,
+            "timeline": timeline,
+            **self._export_rows(),
+        }
+        return config, arrays
+
+    def _export_rows(self) -> Config:
+        """Return what concerns single rows as plain values."""
+        index, y_pred = self._last
+        unexamined = [
+            [plain(one.y), one.hit, one.index, one.row is not None] for one in self._unexamined
+        ]
+        return {
+            "draws": [self._draws.key, self._draws.counter],
+            "threshold": [self._threshold.n, self._threshold.quantile],
+            "last": [index, plain(y_pred)],
+            "unscored": None if self._unscored is None else self._unscored.index,
+            "unexamined": unexamined,
+        }
+
+    def restore_state(self, config: State, arrays: Mapping[str, Array]) -> None:
+        """Continue from what `export_state` returned, settings included.
+
+        Raises
+        ------
+        CheckpointError
+            The state is incomplete; nothing is changed.
+        """
+        try:
+            fresh = type(self)(**config["settings"])
+            fresh._restore_parts(config, arrays)
+            fresh._restore_rows(config, arrays)
+        except ConfigError as error:
+            raise CheckpointError(
+                f"the saved monitor has settings that this release refuses: {error}"
+            ) from error
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise CheckpointError(
+                f"the saved state of the monitor is not complete: {error!r}"
+            ) from error
+        self.__dict__.update(fresh.__dict__)
+
+    def _restore_parts(self, config: State, arrays: Mapping[str, Array]) -> None:
+        self._alarms.restore_state(config["alarms"])
+        self._column.restore_state(config["column"])
+        self._recall.restore_state(config["recall"])
+        self._rescoring.restore_state(config["rescoring"])
+        self._codec.restore_names(config["features"])
+        self._concept.restore_state(without_prefix("concept", arrays))
+        self._view.restore_state(config["n_inputs"], without_prefix("view", arrays))
+        self._timeline.restore_state(config["timeline"], arrays)
+        self._labels = set(config["labels"])
+
+    def _restore_rows(self, config: State, arrays: Mapping[str, Array]) -> None:
+        self._draws = UniformDraws(*config["draws"])
+        self._timeline.draws = self._draws
+        self._threshold.n, self._threshold.quantile = config["threshold"]
+        index, y_pred = config["last"]
+        self._last = (index, y_pred)
+        for i, (y, hit, position, has_row) in enumerate(config["unexamined"]):
+            hash(y)  # raises TypeError for what cannot be a label
+            row = arrays[f"unexamined/{i}"].copy() if has_row else None
+            self._unexamined.append(UnexaminedRow(row, y, hit, position))
+        held = self._timeline.running.hold.rows
+        unscored = [row for row in held if row.index == config["unscored"]]
+        self._unscored = unscored[0] if unscored else None

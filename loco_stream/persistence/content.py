@@ -1,0 +1,38 @@
+"""The content of a checked file, and array names with a prefix per part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from numpy.typing import NDArray
+
+__all__ = ["Array", "Arrays", "Config", "Plain", "Saved", "State", "with_prefix", "without_prefix"]
+
+Plain: TypeAlias = Any
+"""None, a bool, int, float, str or bytes, or a list, tuple or dict of such values."""
+Config: TypeAlias = dict[str, Plain]
+State: TypeAlias = Mapping[str, Plain]
+Array: TypeAlias = NDArray[Any]
+Arrays: TypeAlias = dict[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Content of a file: its kind, its plain values and its arrays (writable copies)."""
+
+    kind: str
+    config: Config
+    arrays: Arrays
+
+
+def with_prefix(prefix: str, arrays: Mapping[str, Array]) -> Arrays:
+    """Return the arrays under ``PREFIX/NAME``."""
+    return {f"{prefix}/{name}": array for name, array in arrays.items()}
+
+
+def without_prefix(prefix: str, arrays: Mapping[str, Array]) -> Arrays:
+    """Return the arrays below ``PREFIX/`` under their own names."""
+    cut = len(prefix) + 1
+    return {name[cut:]: array for name, array in arrays.items() if name.startswith(f"{prefix}/")}

@@ -1,0 +1,194 @@
+"""Models of format version 2 (release 0.2) as version 3 names them.
+
+Rows of former arrays became arrays of their own; arrays of an expert are named after it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from loco_stream.errors import CheckpointError
+from loco_stream.persistence.content import Array, Arrays, Saved
+from loco_stream.persistence.migration_steps import (
+    Migration,
+    add_array,
+    drop_arrays,
+    in_models,
+    rename_arrays,
+    split_array,
+)
+
+__all__ = ["MODELS", "convert_ticket"]
+
+_ADVANCED = (
+    "credit", "readout", "readout_layers", "cluster_size", "perturbation_std", "orthogonality",
+    "receptive_fields", "tau", "tau_trace", "gain", "window", "leaks", "plastic", "reset", "dt",
+)  # fmt: skip
+_PUBLIC = (
+    "hidden_sizes", "rule", "learning_rate", "class_weight", "retention", "memory", "max_delay",
+    "neighbors", "centroids", "categories", "neuron", "seed",
+)  # fmt: skip
+_RENAMED = {
+    "newness": "gate.moments",
+    "late": "delayed",
+    "net.projector": "projections.recursive.first",
+    "net.deep_projectors": "projections.recursive.deep",
+    "clusters.directions": "projections.clusters.directions",
+    "clusters.sizes": "projections.clusters.sizes",
+    "clusters.inverse_gram": "projections.clusters.inverse_gram",
+    "bank.traces": "experts.least_squares.weights",
+    "bank.projectors": "experts.least_squares.projectors",
+    "bank.linear": "experts.least_squares.linear_weights",
+    "bank.linear_projectors": "experts.least_squares.linear_projectors",
+    "bank.logistic": "experts.logistic.weights",
+    "bank.logistic_projector": "experts.logistic.projector",
+    "bank.stack": "stacks.weights",
+    "bank.stack_projector": "stacks.projector",
+    "bank.evidence": "mixture.log_weights",
+    "bank.corrections": "calibration.log_weights",
+    "recall.speakers": "snapshots.posterior",
+    "recall.fits": "snapshots.recent_score",
+    "recall.clock": "snapshots.counters",
+    "recall.births": "snapshots.ids",
+    "recall.weights": "snapshots.weights",
+    "recall.deep_weights": "snapshots.deep_weights",
+    "recall.readouts": "snapshots.readouts",
+    "memory.spans": "context.time_constants",
+    "memory.kept": "context.traces",
+    "memory.clock": "context.clock",
+    "memory.ring": "context.ring",
+    "memory.targets": "context.delay_targets",
+    "memory.steps": "context.run",
+    "spread.n": "residuals.counters",
+    "spread.risks": "residuals.risks",
+    "late_values.evidence": "delayed_values.log_weights",
+    "late_values.stack": "delayed_values.stack",
+    "late_values.projector": "delayed_values.projector",
+    "centroids.n": "experts.centroids.counters",
+    "centroids.places": "experts.centroids.places",
+    "centroids.counts": "experts.centroids.counts",
+    "centroids.worth": "experts.centroids.worth",
+    "centroids.rows": "experts.centroids.n_rows",
+    "neighbors.n": "experts.neighbors.counters",
+    "neighbors.rows": "experts.neighbors.rows",
+    "neighbors.answers": "experts.neighbors.labels",
+    "gaussians.means": "experts.naive_bayes.means",
+    "gaussians.squares": "experts.naive_bayes.squares",
+}
+_STATISTICS = ("n_values", "mean", "squares", "lowest", "highest", "beyond")
+_SPLIT = {
+    "statistics": [f"statistics.{name}" for name in _STATISTICS],
+    "target": [f"target.{name}" for name in _STATISTICS],
+    "classes": ["classes.n_rows", "classes.last_seen"],
+    "net.sizes": ["net.n_post", "net.first"],
+    "net.gains": ["net.gain", "net.drive_power", "net.input_power", "net.loss_baseline"],
+    "bank.members": ["experts.least_squares.leaks", "experts.least_squares.priors"],
+    "bank.log_stack": ["stacks.log_weights", "stacks.log_powers"],
+    "spread.residuals": ["residuals.recent", "residuals.ordered"],
+    "neighbors.ranges": [f"experts.neighbors.{name}" for name in ("origin", "low", "high")],
+    "gaussians.moments": ["experts.naive_bayes.n_rows", "experts.naive_bayes.log_variance"],
+}
+_LATE_VALUES = ("late_values.judged", "late_values.error", "late_values.alike")
+_NAIVE_BAYES_LOG_PRIOR = 2.0
+
+
+def _options(saved: Saved) -> Saved:
+    """Return the model with its parameters as options.
+
+    Raises
+    ------
+    CheckpointError
+        The model uses an option that was removed.
+    """
+    parameters = saved.config["parameters"]
+    if parameters.get("antithetic") or parameters.get("n_perturbations", 1) != 1:
+        raise CheckpointError(
+            "was made with `antithetic` or `n_perturbations`, which this release does not have; "
+            "continue under release 0.2, or train a new model on the stream"
+        )
+    advanced = {name: parameters[name] for name in _ADVANCED}
+    n_clusters = parameters["n_input_clusters"]
+    advanced["projection"] = "clusters" if n_clusters else "recursive"
+    advanced["n_input_clusters"] = n_clusters or None
+    advanced["rank"] = parameters["rank"] if n_clusters else None
+    options = {**{name: parameters[name] for name in _PUBLIC}, "advanced": advanced}
+    return replace(saved, config={**saved.config, "parameters": options})
+
+
+def _delayed_errors(saved: Saved) -> Array:
+    return np.concatenate([saved.arrays[name] for name in _LATE_VALUES])
+
+
+def _has_linear_experts(saved: Saved) -> bool:
+    return len(saved.arrays["experts.logistic.weights"]) > 0
+
+
+def _log_priors(saved: Saved) -> Array:
+    priors = np.zeros(len(saved.arrays["mixture.log_weights"]))
+    if _has_linear_experts(saved):
+        priors[-1:] = _NAIVE_BAYES_LOG_PRIOR
+    return priors
+
+
+def _lasting(saved: Saved) -> Array:
+    """Return which weights of the mixture forget nothing."""
+    lasting = np.zeros(len(saved.arrays["mixture.log_weights"]))
+    if _has_linear_experts(saved):
+        lasting[-2:] = 1.0
+    return lasting
+
+
+def _used_projections(saved: Saved) -> Saved:
+    """Return the model without the arrays of projections that its options do not use."""
+    if not saved.arrays:
+        return saved
+    options = saved.config["parameters"]
+    advanced = options["advanced"]
+    projects = options["rule"] == "loco" and advanced["orthogonality"] > 0.0
+    arrays = dict(saved.arrays)
+    if not projects or advanced["projection"] != "recursive":
+        deep = arrays["projections.recursive.deep"]
+        arrays["projections.recursive.first"] = np.zeros((0, 1), np.float32)
+        arrays["projections.recursive.deep"] = np.zeros((0, *deep.shape[1:]), np.float32)
+    if not projects or advanced["projection"] != "clusters":
+        n_layers = len(arrays["net.n_post"])
+        arrays["projections.clusters.directions"] = np.zeros((0, 0), np.float32)
+        arrays["projections.clusters.sizes"] = np.zeros(0)
+        arrays["projections.clusters.inverse_gram"] = np.zeros((n_layers, 0, 0))
+    return replace(saved, arrays=arrays)
+
+
+MODELS: Migration = in_models(
+    _options,
+    rename_arrays(_RENAMED),
+    *(split_array(name, parts) for name, parts in _SPLIT.items()),
+    add_array("delayed_values.errors", _delayed_errors),
+    drop_arrays(*_LATE_VALUES),
+    add_array("mixture.log_priors", _log_priors),
+    add_array("mixture.lasting", _lasting),
+    _used_projections,
+)
+
+
+def convert_ticket(ticket: bytes | None, arrays: Arrays) -> bytes | None:
+    """Return the prediction of a pending row as version 3 writes it.
+
+    Release 0.2 wrote two blocks of scores for every model; now only those that a model has are
+    written.
+
+    Parameters
+    ----------
+    ticket
+        Numbers of float64; None where the model gives none.
+    arrays
+        Arrays of the converted model.
+    """
+    logistic = arrays.get("experts.logistic.weights")
+    if not ticket or logistic is None or len(logistic):
+        return ticket
+    values = np.frombuffer(ticket, np.float64)
+    n_classes = int(values[0])
+    first = 3 + len(arrays["context.traces"]) + n_classes * len(arrays["stacks.log_weights"])
+    return np.delete(values, slice(first, first + 2 * n_classes)).tobytes()

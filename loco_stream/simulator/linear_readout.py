@@ -1,0 +1,56 @@
+"""A linear readout of the synaptic traces of the last layer at the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["Readout", "traces"]
+
+
+class Readout(NamedTuple):
+    """Scores of classes: traces @ weights + bias; the class with the highest score is predicted.
+
+    Attributes
+    ----------
+    tau
+        Time constant of the traces in ms; see `traces`.
+    weights, bias
+        (n_neurons, n_classes) and (n_classes,).
+    classes
+        The label of each column.
+    """
+
+    tau: float
+    weights: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    classes: tuple[Hashable, ...]
+
+    def scores(self, times: ArrayLike, indices: ArrayLike, duration: float) -> NDArray[np.float64]:
+        """Return the scores (n_classes,) for spikes of the last layer in a run of `duration` ms."""
+        trace = traces(times, indices, len(self.weights), duration, self.tau)
+        return trace @ self.weights + self.bias
+
+    def predict(self, times: ArrayLike, indices: ArrayLike, duration: float) -> Hashable:
+        """Return the label with the highest score."""
+        return self.classes[int(np.argmax(self.scores(times, indices, duration)))]
+
+    def answer(self, *args: object) -> Hashable:
+        """Raise: the method is called `predict` from version 0.3 on."""
+        raise AttributeError("`Readout.answer` is called `Readout.predict` from version 0.3 on")
+
+
+def traces(
+    times: ArrayLike, indices: ArrayLike, n: int, duration: float, tau: float
+) -> NDArray[np.float64]:
+    """Return the synaptic trace of each of `n` neurons at `duration` ms.
+
+    A spike `s` ms ago adds 2 (exp(-s / tau) - exp(-2 s / tau)): the membrane of a current-based
+    leaky integrator with the time constants tau and tau / 2.
+    """
+    faded = np.exp((np.asarray(times, np.float64) - duration) / tau)
+    neurons = np.asarray(indices, np.int64)
+    return 2.0 * np.asarray(np.bincount(neurons, faded - faded * faded, n), np.float64)

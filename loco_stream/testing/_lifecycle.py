@@ -1,0 +1,73 @@
+"""Common parts of the checks of sources and sinks."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from loco_stream.stream import Sink, Source
+
+__all__ = ["check_counts", "check_sentence", "is_json", "require", "within"]
+
+T = TypeVar("T")
+
+
+def require(condition: bool, subject: object, sentence: str) -> None:
+    """Raise AssertionError with a sentence about a source or sink unless a condition holds."""
+    if not condition:
+        raise AssertionError(f"{type(subject).__name__}: {sentence}")
+
+
+def within(seconds: float, what: str, function: Callable[[], T]) -> T:
+    """Return the result of a function that must end in time.
+
+    Raises
+    ------
+    AssertionError
+        It takes longer than `seconds`; the text begins with `what`. Errors of the function itself
+        are raised as they are.
+    """
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(function())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="check", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise AssertionError(f"{what} must end within {seconds:g} s")
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+def is_json(value: object) -> bool:
+    """Whether a value is the same after a round trip through JSON."""
+    try:
+        return bool(json.loads(json.dumps(value)) == value)
+    except (TypeError, ValueError):
+        return False
+
+
+def check_sentence(subject: Source | Sink, member: str) -> None:
+    """Check that an attribute is one line of text."""
+    text = getattr(subject, member)
+    is_line = isinstance(text, str) and text.strip() != "" and "\n" not in text
+    require(is_line, subject, f"`{member}` must be one line of text, got {text!r}")
+
+
+def check_counts(subject: Source | Sink, member: str) -> None:
+    """Check that an attribute maps names to counts."""
+    counts = getattr(subject, member)
+    is_valid = isinstance(counts, Mapping) and all(
+        isinstance(name, str) and isinstance(count, int) and count >= 0
+        for name, count in counts.items()
+    )
+    require(is_valid, subject, f"`{member}` must map names to counts, got {counts!r}")

@@ -1,0 +1,138 @@
+"""`loco-stream fleet`: each option takes effect or is refused, and a fleet is resumed."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from loco_stream import Fleet, LOCOClassifier, save
+from loco_stream.cli import main
+
+SMALL = ["--set", "hidden_sizes=8"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with rows of two devices; the labels of the second are swapped in the middle."""
+    monkeypatch.chdir(tmp_path)
+    X = np.random.default_rng(0).normal(size=(600, 3))
+    lines = ["device,a,b,c,kind"]
+    for i, row in enumerate(X):
+        swapped = i % 2 and i > 300
+        lines.append(f"{i % 2},{','.join(map(str, row))},{int((row[0] > 0) != swapped)}")
+    (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def fleet(*words):
+    command = ["fleet", "csv:rows.csv?target=kind", "--key", "device", "--checkpoint", "state"]
+    return CliRunner().invoke(main, [*command, *map(str, words)])
+
+
+def begun(*words):
+    """Run the command, and return the settings of the fleet and the report."""
+    done = fleet(*words, "--report", "report.json")
+    assert done.exit_code == 0, done.output
+    with open("state/fleet.json") as stored, open("report.json") as report:
+        return json.load(stored), json.load(report)
+
+
+def test_each_device_has_a_model(folder):
+    stored, report = begun(*SMALL)
+    assert (report["n_samples"], report["n_keys"]) == (600, 2)
+    assert {row["key"]: row["n_samples"] for row in report["worst"]} == {0: 300, 1: 300}
+    assert [row["key"] for row in report["drifted_lately"]] == [1]
+    with Fleet(None, folder / "state") as opened:
+        assert opened.model(0).hidden_sizes == 8
+    assert stored["settings"]["settings"] == ["hidden_sizes=8"]
+
+
+def test_a_preset_takes_effect(folder):
+    begun("--preset", "fast")
+    with Fleet(None, folder / "state") as opened:
+        assert opened.model(0).hidden_sizes == (64,)
+
+
+def test_the_seed_reaches_models_and_monitors(folder):
+    stored, _ = begun(*SMALL, "--seed", 5, "--holdout", 10)
+    assert (stored["watch"]["seed"], stored["watch"]["holdout"]) == (5, 10)
+    with Fleet(None, folder / "state") as opened:
+        assert opened.model(0).seed == 5
+
+
+def test_the_drift_detector_reaches_the_monitors(folder):
+    stored, report = begun(*SMALL, "--drift-detector", "DDM")
+    assert stored["settings"]["drift_detector"] == "DDM"
+    assert report["drifted_lately"][0]["drift"]["detector"] in {"DDM", "energy"}
+
+
+def test_a_template_takes_effect_and_excludes_parameters(folder):
+    trained = LOCOClassifier(hidden_sizes=(8,), receptive_fields=3, seed=1)
+    X = np.random.default_rng(1).normal(size=(50, 3))
+    trained.learn_array(X, (X[:, 0] > 0).astype(int), features=("a", "b", "c"))
+    save(trained, folder / "model.loco")
+    for options in (SMALL, ["--preset", "fast"]):
+        refused = fleet("--template", "model.loco", *options)
+        assert refused.exit_code == 2
+        assert "`--template` excludes --preset and --set" in refused.stderr
+    _, report = begun("--template", "model.loco", "--on-drift", "tee -a drifts.jsonl")
+    assert {row["n_samples"] for row in report["worst"]} == {350}
+    assert json.loads((folder / "drifts.jsonl").read_text().splitlines()[0])["key"] == 1
+    assert fleet().exit_code == 0  # without the template the fleet continues
+
+
+def test_a_fleet_is_resumed_with_the_options_it_was_begun_with(folder):
+    begun(*SMALL, "--seed", 3)
+    assert fleet().exit_code == 0
+    assert fleet("--seed", 3).exit_code == 0
+    for options, name in (
+        (["--seed", 4], "seed = 3"),
+        (["--preset", "fast"], "preset = None"),
+        (["--set", "hidden_sizes=9"], "settings = ['hidden_sizes=8']"),
+        (["--holdout", 9], "holdout = 0"),
+        (["--drift-detector", "DDM"], "drift_detector = None"),
+    ):
+        refused = fleet(*options)
+        assert refused.exit_code == 2
+        assert f"was begun with {name}" in refused.stderr
+
+
+def test_a_fleet_of_release_0_2_has_no_stored_options_to_compare(folder):
+    begun(*SMALL)
+    path = folder / "state" / "fleet.json"
+    stored = json.loads(path.read_text())
+    del stored["settings"]
+    path.write_text(json.dumps(stored))
+    assert fleet().exit_code == 0
+    assert fleet(*SMALL).exit_code == 0
+    refused = fleet("--set", "hidden_sizes=9")
+    assert refused.exit_code == 2
+    assert "`model` must equal the one" in refused.stderr
+    assert "settings" not in json.loads(path.read_text())
+
+
+def test_options_that_need_others_are_refused(folder):
+    assert "`--ray` needs --workers" in fleet("--ray", "HOST:1").stderr
+    assert "`--dashboard-port` needs --dashboard" in fleet("--dashboard-port", 1).stderr
+    assert "`durability` of a fleet must be" in fleet("--durability", "off").stderr
+    assert not (folder / "state").exists()
+
+
+def test_the_page_is_served_while_the_fleet_learns(folder):
+    done = fleet(*SMALL, "--dashboard", "--dashboard-port", 0)
+    assert done.exit_code == 0
+    assert "live page: http://127.0.0.1:" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_workers_learn_the_same(folder):
+    pytest.importorskip("ray")
+    done = fleet(*SMALL, "--workers", 2, "--report", "report.json")
+    assert "2 workers on Ray" in done.stderr
+    report = json.loads((folder / "report.json").read_text())
+    assert (report["n_samples"], report["n_keys"]) == (600, 2)
+    assert [row["key"] for row in report["drifted_lately"]] == [1]

@@ -1,0 +1,68 @@
+"""A resumed run continues with the options that it was begun with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from loco_stream.cli import main
+
+GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "v0_2" / "command"
+
+
+@pytest.fixture
+def loco(tmp_path, monkeypatch):
+    """Return a function that runs the command in a folder with a table of 120 rows."""
+    monkeypatch.chdir(tmp_path)
+    lines = [f"{i % 7},{i * 3 % 5},{'xy'[i % 7 > 3]}" for i in range(120)]
+    (tmp_path / "rows.csv").write_text("\n".join(["a,b,y", *lines]) + "\n")
+
+    def run(*words):
+        command = ["run", "csv:rows.csv?target=y", "--checkpoint", "state", *map(str, words)]
+        return CliRunner().invoke(main, command)
+
+    return run
+
+
+def settings(folder):
+    shown = CliRunner().invoke(main, ["inspect", str(folder), "--json"])
+    return json.loads(shown.stdout)["settings"]
+
+
+def test_options_not_given_are_those_of_the_first_run(loco):
+    first = ["--set", "hidden_sizes=4", "--score-window", 50, "--drift-detector", "DDM"]
+    assert loco(*first, "--max-samples", 60).exit_code == 0
+    assert loco("--resume").exit_code == 0
+    stored = settings("state")
+    assert (stored["score_window"], stored["drift_detector"]) == (50, "DDM")
+    other = loco("--resume", "--drift-detector", "EDDM")
+    assert other.exit_code == 2
+    assert "was begun with drift_detector = 'DDM'" in other.stderr
+
+
+def test_a_run_of_release_0_2_continues_with_its_score_window(loco, tmp_path):
+    shutil.copytree(GOLDEN, tmp_path / "state")
+    assert settings("state")["score_window"] == 50
+    assert "score_window = 50" in loco("--resume", "--score-window", 60).stderr
+    resumed = loco("--resume", "--report", "r.json")
+    assert resumed.exit_code == 0, resumed.stderr
+    assert json.loads((tmp_path / "r.json").read_text())["n_samples"] == 120
+    assert settings("state")["settings"] == ["hidden_sizes=4", "centroids=0"]
+
+
+def test_a_resumed_run_of_release_0_2_ends_like_an_uninterrupted_one(loco, tmp_path):
+    shutil.copytree(GOLDEN, tmp_path / "state")
+    loco("--resume")
+    options = ["--set", "hidden_sizes=4", "--set", "centroids=0", "--score-window", "50"]
+    source = "csv:rows.csv?target=y"
+    command = ["run", source, "--checkpoint", "whole", "--seed", "3", *options]
+    assert CliRunner().invoke(main, command).exit_code == 0
+    digests = [
+        json.loads(CliRunner().invoke(main, ["inspect", name, "--json"]).stdout)["state_sha256"]
+        for name in ("state", "whole")
+    ]
+    assert digests[0] == digests[1]

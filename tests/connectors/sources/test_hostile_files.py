@@ -1,0 +1,149 @@
+"""Files that are not tables, too large, or replaced: one sentence, and bounded memory."""
+
+from __future__ import annotations
+
+import gzip
+import resource
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+from loco_stream import LOCOClassifier, StreamEngine
+from loco_stream.connectors import CSVSource, JSONLSource, NPYSource, open_source
+from loco_stream.errors import SourceError
+
+
+def limited(*command):
+    """Run code with at most 2 GB of memory."""
+
+    def limit_memory():
+        resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+
+    return subprocess.run(
+        [sys.executable, "-c", *command],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=limit_memory,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "url", ["csv:/dev/zero?target=a", "jsonl:/dev/zero?target=a", "npy:/dev/zero"]
+)
+def test_a_device_is_refused(url):
+    with pytest.raises(SourceError, match="must be a regular file"):
+        open_source(url)
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize("name", ["r", "r.gz"])
+def test_a_line_without_end_is_refused_within_bounded_memory(tmp_path, kind, name):
+    path = tmp_path / name
+    with (gzip.open if name.endswith("gz") else open)(path, "wb") as file:
+        file.write(b"a,b\n1,2\n")
+        for _ in range(40):
+            file.write(b"7" * (1 << 20))
+    source = f"import loco_stream.connectors as c; c.open_source('{kind}:{path}?target=b')"
+    error = limited(source).stderr.splitlines()[-1]
+    assert "SourceError" in error
+    assert "characters" in error or "flat JSON" in error
+
+
+@pytest.mark.slow
+def test_an_archive_that_is_too_large_unpacked_is_refused(tmp_path):
+    path = tmp_path / "bomb.npz"
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("X.npy", "w", force_zip64=True) as file,
+    ):
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "<f4", "fortran_order": False, "shape": (1 << 19, 1024)}
+        )
+        for _ in range(64):
+            file.write(bytes(32 << 20))
+    with pytest.raises(SourceError, match="at most 1073741824 bytes unpacked"):
+        NPYSource(path)
+
+
+def test_a_header_that_claims_too_many_values_is_refused(tmp_path):
+    path = tmp_path / "claims.npz"
+    with zipfile.ZipFile(path, "w") as archive, archive.open("X.npy", "w") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "<f8", "fortran_order": False, "shape": (1 << 40, 8)}
+        )
+    with pytest.raises(SourceError, match="must be an array of numbers"):
+        NPYSource(path)
+
+
+@pytest.mark.slow
+def test_too_many_columns_are_refused(tmp_path):
+    path = tmp_path / "wide.csv"
+    path.write_text(
+        ",".join(f"c{i}" for i in range(20_000))
+        + "\n"
+        + ",".join("1" for _ in range(20_000))
+        + "\n"
+    )
+    with pytest.raises(SourceError, match="at most 4096 features, got 19999"):
+        CSVSource(path, "c0")
+    np.save(tmp_path / "wide.npy", np.zeros((2, 5000)))
+    with pytest.raises(SourceError, match="at most 4096 features, got 5000"):
+        NPYSource(tmp_path / "wide.npy")
+    lines = tmp_path / "wide.jsonl"
+    lines.write_text("".join(f'{{"n{i}": 1, "y": 0}}\n' for i in range(5000)))
+    with pytest.raises(SourceError, match="at most 4096 features, got 4097"):
+        list(JSONLSource(lines, "y"))
+
+
+def rows(first, n):
+    return "".join(f"{i % 7},{i % 3},{'ab'[i % 2]}\n" for i in range(first, first + n))
+
+
+HEADER = "x,z,y\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (
+            HEADER + rows(1, 300),
+            "must be the file that was read before: its header or its first 100 rows are different",
+        ),
+        ("x,w,y\n" + rows(0, 300), "its header or its first 100 rows are different"),
+        (HEADER + rows(0, 60), "with at least 100 rows, got 60"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["csv", "csv.gz"])
+def test_a_resumed_run_refuses_another_file(tmp_path, content, text, kind):
+    path = tmp_path / f"r.{kind}"
+
+    def engine(resume):
+        return StreamEngine(
+            LOCOClassifier(seed=0),
+            open_source(f"csv:{path}?target=y"),
+            checkpoint=tmp_path / "state",
+            resume=resume,
+        )
+
+    with (gzip.open if kind.endswith("gz") else open)(path, "wb") as file:
+        file.write((HEADER + rows(0, 300)).encode())
+    engine(False).run(max_samples=100)
+    with (gzip.open if kind.endswith("gz") else open)(path, "wb") as file:
+        file.write(content.encode())
+    with pytest.raises(SourceError, match=text):
+        engine(True).run()
+
+
+def test_a_resumed_run_continues_a_longer_file(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text(HEADER + rows(0, 100))
+    make = {"checkpoint": tmp_path / "state"}
+    StreamEngine(LOCOClassifier(seed=0), CSVSource(path, "y"), **make).run()
+    path.write_text(HEADER + rows(0, 150))
+    report = StreamEngine(LOCOClassifier(seed=0), CSVSource(path, "y"), resume=True, **make).run()
+    assert report["n_samples"] == 150

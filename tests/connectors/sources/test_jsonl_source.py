@@ -1,0 +1,86 @@
+"""`JSONLSource`: lines, labels, resume, bad lines."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+
+from loco_stream.connectors import JSONLSource, open_source
+from loco_stream.errors import LocoStreamError
+from loco_stream.stream import Source
+from loco_stream.testing import check_source
+
+
+def lines(path, *rows):
+    path.write_text(
+        "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows)
+    )
+    return path
+
+
+def test_flat_lines_are_parsed(tmp_path):
+    path = lines(
+        tmp_path / "r.jsonl", {"a": 1, "b": True, "y": "on"}, "", {"a": 2.5, "c": "red", "y": None}
+    )
+    source = open_source(f"jsonl:{path}?target=y")
+    assert isinstance(source, Source)
+    assert [(s.x, s.y, s.seq) for s in source] == [
+        ({"a": 1, "b": True}, "on", 0),
+        ({"a": 2.5, "c": "red"}, None, 1),
+    ]
+    assert source.schema.features is None  # rows may have different keys
+    assert source.schema.task == "classification"
+
+
+def test_lines_of_the_form_of_messages(tmp_path):
+    path = lines(
+        tmp_path / "r.jsonl",
+        {"x": {"y": 1, "t": 5}, "y": 2.5, "t": 100.0},
+        {"x": {"y": None}, "y": 3},
+    )
+    path.write_text('{"x": {"a": 1}, "y": 2.5, "t": 100.0}\n{"x": {"a": null}, "y": 3}\n')
+    source = JSONLSource(path)
+    got = list(source)
+    assert source.schema.task == "regression"
+    assert [(s.x, s.y) for s in got] == [({"a": 1}, 2.5), ({"a": None}, 3.0)]
+    assert got[0].t == 100.0
+    assert got[1].t != got[1].t
+
+
+def test_resumes_from_its_row_in_gzip(tmp_path):
+    path = tmp_path / "r.jsonl.gz"
+    with gzip.open(path, "wt") as f:
+        f.writelines(json.dumps({"a": i, "y": i % 2}) + "\n" for i in range(10))
+    source = JSONLSource(path, "y")
+    source.seek({"row": 7})
+    assert [(s.x["a"], s.y, s.seq) for s in source] == [(7, 1, 7), (8, 0, 8), (9, 1, 9)]
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "text"),
+    [
+        ("", "target=y", "must have at least one line with a JSON object, got none"),
+        ('{"a": 1}\n', "target=y", "`target` must be a column, got 'y'"),
+        ('{"a": 1}\n', "", "`target` must name the label column"),
+        ('{"a": 1, "y": 0}\n[1]\n', "target=y", "line 2 of .* must be a flat JSON object"),
+        ('{"a": {"b": 1}, "y": 0}\n', "target=y", "line 1 of .* must be a flat JSON object"),
+        ('{"a": 1, "y": 0}\n{"a": \n', "target=y", "line 2"),
+        ('{"a": 1, "y": 0}\n', "target=y&delimiter=;", "no option 'delimiter'"),
+        ("[" * 100_000, "target=y", "line 1"),
+    ],
+)
+def test_bad_lines_raise_one_sentence(tmp_path, content, options, text):
+    path = tmp_path / "r.jsonl"
+    path.write_text(content)
+    with pytest.raises(LocoStreamError, match=text) as caught:
+        list(open_source(f"jsonl:{path}?{options}"))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_lifecycle_of_json_lines(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    rows = [{"a": i, "colour": "red" if i % 2 else None, "y": i % 3} for i in range(100)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    check_source(lambda: open_source(f"jsonl:{path}?target=y"), n_rows=100)

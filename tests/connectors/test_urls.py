@@ -1,0 +1,46 @@
+"""`open_source` and `open_sink`: schemes, addresses, options."""
+
+from __future__ import annotations
+
+import pytest
+
+from loco_stream.connectors import open_sink, open_source
+from loco_stream.errors import ConfigError, SourceError
+
+
+@pytest.mark.parametrize(
+    ("url", "error", "text"),
+    [
+        ("rivr:Phishing", SourceError, "there is no source 'rivr:'; did you mean 'river'"),
+        ("data.csv?target=y", SourceError, "did you mean 'csv:data.csv"),
+        ("csv:", ConfigError, "must have an address after 'csv:', for example csv:PATH"),
+        ("", SourceError, "there is no source ':'"),
+    ],
+)
+def test_bad_urls_are_answered_with_similar_ones(url, error, text):
+    with pytest.raises(error, match=text):
+        open_source(url)
+
+
+def test_a_duration_has_a_unit():
+    for text in ("250ms", "0.25s", "0.25"):
+        source = open_source(f"zmq+pull://127.0.0.1:*?idle={text}")
+        assert source._idle == 0.25
+        source.close()
+    sink = open_sink("https://example.org/?linger=250ms")
+    assert sink._linger == 0.25
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        (
+            "csv:rows.csv?separator=;&delimiter=,",
+            r"'delimiter' \(or as separator\) must be given once",
+        ),
+        ("zmq+pull://127.0.0.1:*?bind=1&connect=1", r"'bind' \(or as connect\) must be given once"),
+    ],
+)
+def test_two_names_of_one_option_exclude_each_other(url, text):
+    with pytest.raises(ConfigError, match=text):
+        open_source(url)

@@ -1,0 +1,396 @@
+"""The HTTP API: responses, durability, and hostile requests."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import socket
+import threading
+
+import pytest
+
+from loco_stream import LOCOClassifier, StreamEngine
+from loco_stream.cli._options import warm_up
+from loco_stream.cli._service_state import ServiceState
+from loco_stream.dashboard._server import listen
+from loco_stream.dashboard.http_api import HttpApi
+from loco_stream.engine.inbox import InboxSource
+from loco_stream.engine.numbered import NumberedRows
+from loco_stream.errors import ConfigError, SourceError
+from loco_stream.stream import Sample
+from tests.helpers.engine_process import at_work, end, inspect, serve
+from tests.helpers.ports import free_address, free_port
+from tests.helpers.serving import wait_until
+from tests.helpers.standin import ListSource
+
+JSON = {"Content-Type": "application/json"}
+EMPTY = "a row has at least one feature: x is empty"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled():
+    """Compile first: a request waits for the learner for ten seconds only."""
+    warm_up(blocks=False)
+
+
+def ask(port, method, path, body=None, headers=JSON, timeout=60):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    try:
+        text = body if isinstance(body, (bytes, str, type(None))) else json.dumps(body)
+        connection.request(method, path, text, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        return answer.status, json.loads(content) if content[:1] in (
+            b"{",
+            b"[",
+        ) else content.decode()
+    finally:
+        connection.close()
+
+
+class Service:
+    """An engine in a thread, whose rows come from the HTTP API alone."""
+
+    def __init__(self, checkpoint=None, token=None):
+        self.state = ServiceState()
+        self.api = HttpApi(self.state, 0, token=token)
+        self.port = int(self.api.url.rpartition(":")[2].strip("/"))
+        source = InboxSource(ListSource([[]]), self.api.inbox)
+        model = LOCOClassifier(hidden_sizes=(8,), seed=1)
+        self.engine = StreamEngine(
+            model, source, checkpoint=checkpoint, strict=False, forever=True, resume=None
+        )
+        self._thread = threading.Thread(target=self.engine.run)
+
+    def __enter__(self):
+        self.state.engine = self.engine
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.engine.stop()
+        self._thread.join()
+        self.api.close()
+
+
+def test_rows_are_learned_and_predicted():
+    rows = [
+        {"x": {"speed": float(i % 2), "place": "hall"}, "y": ("ok", "worn")[i % 2]}
+        for i in range(100)
+    ]
+    with Service() as service:
+        assert ask(service.port, "GET", "/health", headers={}) == (200, {"status": "ok"})
+        assert ask(service.port, "POST", "/predict", {"x": {"speed": 1.0}}) == (
+            200,
+            {"prediction": None, "proba": {}},
+        )
+        assert ask(service.port, "POST", "/learn", {"x": {"speed": 0.0}, "y": "ok"}) == (
+            200,
+            {"learned": 1},
+        )
+        assert ask(service.port, "POST", "/learn", {"rows": rows}) == (200, {"learned": 100})
+        status, answer = ask(
+            service.port, "POST", "/predict", {"x": {"speed": 1.0, "place": "hall"}}
+        )
+        assert (status, answer["prediction"], set(answer["proba"])) == (200, "worn", {"ok", "worn"})
+        both = ask(service.port, "POST", "/predict", {"rows": [{"speed": 0.0}, {"speed": 1.0}]})[1][
+            "predictions"
+        ]
+        assert [one["prediction"] for one in both] == ["ok", "worn"]
+        wait_until(lambda: ask(service.port, "GET", "/ready")[1].get("n_samples") == 101)
+
+
+def test_unknown_and_missing_features_of_requests_are_counted():
+    with Service() as service:
+        ask(service.port, "POST", "/learn", {"x": {"speed": 0.0, "load": 1.0}, "y": "ok"})
+        ask(service.port, "POST", "/predict", {"x": {"speed": 1.0, "laod": 1.0}})
+        ask(
+            service.port,
+            "POST",
+            "/predict",
+            {"rows": [{"speed": 1.0, "load": 0.0}, {"speed": 1.0}]},
+        )
+    report = service.engine.report
+    assert (report["n_asked"], report["unknown_features"], report["missing_features"]) == (
+        3,
+        {"laod": 1},
+        {"load": 2},
+    )
+    assert (
+        "predictions were asked with features that the model does not know: 'laod' (1 row)"
+        in report["unused"]
+    )
+
+
+def test_nagles_algorithm_is_off():
+    with socket.socket() as plain, listen("127.0.0.1", 0, "test") as listener:
+        assert plain.proto == 0  # asyncio leaves the algorithm on for this one
+        assert listener.proto == socket.IPPROTO_TCP
+
+
+def test_before_the_first_row_the_phase_is_reported():
+    state = ServiceState()
+    state.phase = "waiting for the first row"
+    api = HttpApi(state, 0)
+    port = int(api.url.rpartition(":")[2].strip("/"))
+    try:
+        assert ask(port, "GET", "/health")[0] == 200
+        assert ask(port, "GET", "/ready") == (503, {"error": "waiting for the first row"})
+        assert ask(port, "POST", "/predict", {"x": {"a": 1}})[0] == 503
+    finally:
+        api.close()
+
+
+def test_the_openapi_document_describes_each_path():
+    with Service() as service:
+        document = ask(service.port, "GET", "/openapi.json")[1]
+    assert document["openapi"].startswith("3.1")
+    assert set(document["paths"]) == {"/predict", "/learn", "/health", "/ready"}
+    text = json.dumps(document)
+    names = {name.split('"')[0] for name in text.split("#/components/schemas/")[1:]}
+    assert names == set(document["components"]["schemas"])
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "sentence"),
+    [
+        ({"x": {"a": 1}}, {"Content-Type": "text/plain"}, 415, "Content-Type: application/json"),
+        (
+            {"x": {"a": 1}},
+            {**JSON, "Origin": "http://evil.example"},
+            403,
+            "pages of a browser may not use this API",
+        ),
+        ({"x": {"a": 1}}, {**JSON, "Host": "evil.example"}, 400, "Invalid host"),
+        (b"{", JSON, 400, "truncated"),
+        (b"[" * 100_000, JSON, 400, ""),
+        (b"\xff\xfe", JSON, 400, ""),
+        ({"x": {"a": [1]}}, JSON, 400, "$.x"),
+        ({"z": 1}, JSON, 400, "unknown field `z`"),
+        ({}, JSON, 400, "one row as x, or several as rows"),
+        ({"x": {"a": 1e300}}, JSON, 422, "feature 'a' is 1e+300"),
+        ({"rows": [{}] * 257}, JSON, 413, "at most 256 rows"),
+        (b" " * (1 << 20) + b"{}", JSON, 413, "at most 1048576 bytes"),
+    ],
+)
+def test_invalid_requests_are_refused_in_a_sentence(body, headers, status, sentence):
+    with Service() as service:
+        answer = ask(service.port, "POST", "/predict", body, headers)
+        assert answer[0] == status
+        assert sentence in str(answer[1])
+        assert ask(service.port, "POST", "/learn", {"x": {"a": 1}})[0] == 422
+        assert ask(service.port, "POST", "/learn", {"x": {"a": 1}, "y": 1e300})[0] == 422
+        assert ask(service.port, "POST", "/learn", {"x": {"a": 1}, "y": ""})[0] == 422
+        assert ask(service.port, "POST", "/learn", {"x": {}, "y": 1}) == (422, {"error": EMPTY})
+        assert ask(service.port, "POST", "/predict", {"x": {}}) == (422, {"error": EMPTY})
+        wrong_method = ask(service.port, "GET", "/predict")
+        assert wrong_method[0] == 405
+        paths = "there are POST /predict, POST /learn, GET /health"
+        assert paths in wrong_method[1]["error"]
+        assert ask(service.port, "GET", "/../../etc/passwd")[0] == 404
+        assert service.engine.status["n_rejected"] == 0
+
+
+def test_an_address_beyond_this_machine_needs_a_token():
+    with pytest.raises(ConfigError, match="`token` must be given"):
+        HttpApi(ServiceState(), 0, "0.0.0.0")
+    with Service(token="a long enough token") as service:
+        assert ask(service.port, "POST", "/learn", {"x": {"a": 1}, "y": 1})[0] == 401
+        assert (
+            ask(
+                service.port,
+                "POST",
+                "/predict",
+                {"x": {"a": 1}},
+                {**JSON, "Authorization": "Bearer no"},
+            )[0]
+            == 401
+        )
+        right = {**JSON, "Authorization": "Bearer a long enough token"}
+        assert ask(service.port, "POST", "/learn", {"x": {"a": 1}, "y": 1}, right) == (
+            200,
+            {"learned": 1},
+        )
+        assert ask(service.port, "GET", "/health", headers={})[0] == 200
+
+
+def hostile(port, rng):
+    """Send one hostile request; the connection may stay open."""
+    peer = socket.create_connection(("127.0.0.1", port), 60)
+    kind = rng.randrange(8)
+    head = b"POST /learn HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    good = b'{"x":{"a":1},"y":"b"}'
+    texts = [
+        head + b"Content-Length: 1000000000000\r\n\r\n" + b"x" * 100,
+        head + b"Transfer-Encoding: chunked\r\n\r\n" + b"ffffffff\r\n" + b"x" * 5000,
+        head + b"Content-Length: -5\r\n\r\n" + good,
+        head,  # and never the rest
+        bytes(rng.randrange(256) for _ in range(300)),
+        b"GET /" + b"../" * rng.randrange(5000) + b"etc/passwd HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        head + b"X: " + b"y" * 70_000 + b"\r\n\r\n",
+        head + b"Content-Length: 12\r\nContent-Length: 30\r\n\r\n" + good,
+    ]
+    text = texts[kind]
+    try:
+        cut = rng.randrange(len(text) + 1)
+        peer.sendall(text[:cut])
+        peer.sendall(text[cut:])
+    except OSError:
+        pass  # the server closed the connection
+    return peer
+
+
+@pytest.mark.slow
+def test_two_thousand_hostile_requests_do_not_stop_the_service():
+    rng = random.Random(3)
+    open_ones = []
+    with Service() as service:
+        for i in range(2000):
+            open_ones.append(hostile(service.port, rng))
+            if len(open_ones) > 30:  # some connections stay free
+                open_ones.pop(0).close()
+            if i % 200 == 0:
+                wait_until(lambda: ask(service.port, "GET", "/health")[0] == 200)
+        # refused until the server notices that the others have gone
+        row = {"x": {"a": 1.0}, "y": "b"}
+        wait_until(lambda: ask(service.port, "POST", "/learn", row) == (200, {"learned": 1}))
+        crowd = [socket.create_connection(("127.0.0.1", service.port), 60) for _ in range(200)]
+        # silent connections are closed after 5 s
+        wait_until(lambda: ask(service.port, "GET", "/health")[0] == 200)
+        for one in [*crowd, *open_ones]:
+            one.close()
+        assert ask(service.port, "POST", "/predict", {"x": {"a": 1.0}})[1]["prediction"] == "b"
+        assert service.engine.status["n_samples"] == 1
+
+
+@pytest.mark.filterwarnings("ignore:none of the features")
+def test_unknown_features_are_named_in_the_response():
+    with Service() as service:
+        ask(service.port, "POST", "/learn", {"x": {"speed": 0.0, "load": 1.0}, "y": "ok"})
+        wait_until(lambda: service.engine.status["n_samples"] == 1)
+        assert (
+            "unknown_features"
+            not in ask(service.port, "POST", "/predict", {"x": {"speed": 1.0}})[1]
+        )
+        answer = ask(service.port, "POST", "/predict", {"x": {"sped": 1.0, "load": 0.5}})[1]
+        assert answer["unknown_features"] == ["sped"]
+        both = ask(service.port, "POST", "/predict", {"rows": [{"load": 1.0}, {"velocity": 1.0}]})[
+            1
+        ]["predictions"]
+        assert [one.get("unknown_features") for one in both] == [None, ["velocity"]]
+
+
+def numbered(seq, n=1, source="press"):
+    rows = [{"x": {"a": float(i)}, "y": "ok"} for i in range(n)]
+    return {"source": source, "seq": seq, "rows": rows}
+
+
+def test_a_row_with_source_and_seq_is_learned_once():
+    with Service() as service:
+        assert ask(service.port, "POST", "/learn", numbered(1)) == (
+            200,
+            {"learned": 1, "repeated": 0},
+        )
+        assert ask(service.port, "POST", "/learn", numbered(1)) == (
+            200,
+            {"learned": 0, "repeated": 1},
+        )
+        assert ask(service.port, "POST", "/learn", numbered(1, source="other")) == (
+            200,
+            {"learned": 1, "repeated": 0},
+        )
+        assert ask(service.port, "POST", "/learn", numbered(1, 5)) == (
+            200,
+            {"learned": 4, "repeated": 1},
+        )
+        assert ask(service.port, "POST", "/learn", numbered(200, 2)) == (
+            200,
+            {"learned": 2, "repeated": 0},
+        )
+        assert ask(service.port, "POST", "/learn", numbered(199)) == (
+            200,
+            {"learned": 1, "repeated": 0},
+        )
+        status, answer = ask(service.port, "POST", "/learn", numbered(6))
+        assert (status, answer["error"][:54]) == (
+            409,
+            "row 6 of source 'press' is 195 below its highest, 201;",
+        )
+        for wrong in (
+            {"source": "press"},
+            {"seq": 3},
+            {"source": "", "seq": 3},
+            {"source": "press", "seq": -1},
+        ):
+            assert ask(service.port, "POST", "/learn", {"x": {"a": 1}, "y": 1} | wrong)[0] == 400
+        assert ask(service.port, "POST", "/learn", numbered(2**63 - 1, 2))[0] == 422
+        assert ask(service.port, "POST", "/learn", {"rows": []})[0] == 422
+        wait_until(lambda: service.engine.status["n_samples"] == 9)
+
+
+def test_rows_sent_by_several_clients_at_once_are_learned_once():
+    answers = []
+    with Service() as service:
+        senders = [
+            threading.Thread(
+                target=lambda: answers.extend(
+                    ask(service.port, "POST", "/learn", numbered(i)) for i in range(30)
+                )
+            )
+            for _ in range(4)
+        ]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
+        wait_until(lambda: service.engine.status["n_samples"] == 30)
+    assert {status for status, _ in answers} == {200}
+    assert sum(answer["learned"] for _, answer in answers) == 30
+    assert sum(answer["repeated"] for _, answer in answers) == 90
+
+
+@pytest.mark.slow
+def test_numbers_survive_a_run_without_the_api(tmp_path):
+    with Service(checkpoint=tmp_path) as service:
+        assert ask(service.port, "POST", "/learn", numbered(7))[1] == {"learned": 1, "repeated": 0}
+    source = ListSource([[], [Sample({"a": 1.0}, "ok")]], needs_log=True)
+    StreamEngine(
+        LOCOClassifier(hidden_sizes=(8,), seed=1), source, checkpoint=tmp_path, resume=True
+    ).run()
+    assert inspect(tmp_path)["sources"]["beside"] == {"press": 7}
+    with Service(checkpoint=tmp_path) as service:
+        assert ask(service.port, "POST", "/learn", numbered(7))[1] == {"learned": 0, "repeated": 1}
+        assert ask(service.port, "POST", "/learn", numbered(8))[1] == {"learned": 1, "repeated": 0}
+
+
+def test_too_many_names_of_sources_are_refused():
+    rows = NumberedRows()
+    for i in range(256):
+        rows.take(f"s{i}", 1)
+    with pytest.raises(SourceError, match="256 sources have numbered rows"):
+        rows.take("one more", 1)
+    assert not rows.take("s7", 1)
+
+
+@pytest.mark.slow
+def test_learned_rows_survive_a_kill(tmp_path, processes):
+    port = free_port()
+    options = ("--task", "classification", "--http")
+    address = free_address()
+    learned = 0
+    for _ in range(3):
+        engine = at_work(serve(processes, address, tmp_path, *options, str(port)))
+        for _ in range(20):
+            row = {"source": "press", "seq": learned, "x": {"a": float(learned)}, "y": learned % 2}
+            assert ask(port, "POST", "/learn", row) == (200, {"learned": 1, "repeated": 0})
+            learned += 1
+        if learned > 20:
+            first = {**row, "seq": learned - 21}  # learned before the last kill
+            assert ask(port, "POST", "/learn", first) == (200, {"learned": 0, "repeated": 1})
+        engine.kill()
+        engine.wait()
+    engine = at_work(serve(processes, address, tmp_path, *options, str(port)))
+    wait_until(lambda: ask(port, "GET", "/ready")[1].get("n_samples") == learned)
+    end(engine)
+    assert inspect(tmp_path)["n_samples"] == learned

@@ -1,0 +1,143 @@
+"""Input that was not used is counted, reported, and kept in checkpoints."""
+
+from __future__ import annotations
+
+import math
+from datetime import date
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from loco_stream import LOCOClassifier, StreamEngine
+from loco_stream.engine.data_quality import DataQuality
+from loco_stream.engine.report import Report
+from loco_stream.engine.source_reader import PairSource
+from loco_stream.errors import LocoStreamWarning
+from loco_stream.stream import Block, PredictRequest, Sample
+
+ROWS = [
+    ({"a": float(i), "b": None if i % 4 == 0 else 1.0, "c": "text" if i < 20 else math.nan}, i % 2)
+    for i in range(40)
+]
+
+
+class Messages(PairSource):
+    """A source that counts messages."""
+
+    def __init__(self, malformed, last_error):
+        super().__init__([])
+        self.stats = {"malformed": malformed, "rejected": 1}
+        self.last_error = last_error
+
+
+@pytest.mark.parametrize(
+    ("value", "masked"),
+    [
+        (1, False),
+        (1.5, False),
+        (True, False),
+        (np.float32(2), False),
+        (Decimal("1.5"), False),
+        (None, True),
+        (math.nan, True),
+        (math.inf, True),
+        ("7", True),
+        (np.float64("nan"), True),
+        (Decimal("NaN"), True),
+        (date(2026, 1, 1), True),
+        (np.datetime64("2026-01-01"), True),
+        (b"7", True),
+    ],
+)
+def test_a_value_is_masked_if_and_only_if_it_is_not_a_number(value, masked):
+    quality = DataQuality(PairSource([]), takes_text=False)
+    for row in ({"a": 1.0, "v": value}, {"v": value}, {"v": value, "w": 3}):
+        quality.count_row(row)
+    assert quality.report()["masked"] == ({"v": 1.0} if masked else {})
+
+
+def test_texts_are_not_masked_for_a_model_that_takes_them():
+    quality = DataQuality(PairSource([]), takes_text=True)
+    quality.count_row({"a": "red", "b": None})
+    assert quality.report()["masked"] == {"b": 1.0}
+
+
+def test_shares_refer_to_the_rows_with_the_feature():
+    quality = DataQuality(PairSource([]), takes_text=False)
+    for i in range(60):
+        quality.count_row({"a": None if i % 3 == 0 else 1.0} if i % 2 else {"a": 1.0, "b": None})
+    quality.count_block(np.array([[np.nan, 1.0], [np.nan, 2.0]], np.float32), ("c", "b"))
+    assert quality.report()["masked"] == {
+        "a": pytest.approx(10 / 60),
+        "b": pytest.approx(30 / 32),
+        "c": 1.0,
+    }
+
+
+def test_invented_names_do_not_fill_the_memory():
+    quality = DataQuality(PairSource([]), takes_text=False)
+    for i in range(10_000):
+        quality.count_row({f"f{i}": None})
+        quality.count_request((f"g{i}",), ("a",), 1)
+    report = quality.report()
+    assert (len(report["masked"]), len(report["unknown_features"]), report["missing_features"]) == (
+        4096,
+        64,
+        {"a": 10_000},
+    )
+    assert len("".join(report["unused"])) < 2000
+
+
+def test_unused_input_is_in_report_table_and_prometheus():
+    report = StreamEngine(
+        LOCOClassifier(seed=0, categories=0),
+        [*ROWS, Sample({"a": 1e31, "b": 0.0, "c": 0.0}, 1)],
+        strict=False,
+    ).run()
+    assert report["masked"] == {"b": 0.25, "c": 1.0}
+    assert (report["skipped"], report["n_unused"]) == ({"value out of range": 1}, 1)
+    text = " ".join(str(report).split())
+    assert "column 'c' had no number in any of 40 rows" in text
+    assert "1 row left out (1 value out of range); the last error: feature 'a' is 1e+31" in text
+    assert Report.empty("classification", "s")["masked"] == {}
+
+
+def test_requests_with_other_features_are_reported():
+    rows = [Block(np.ones((9, 2), np.float32), [i % 2 for i in range(9)], ("speed", "load"))]
+    asks = [
+        PredictRequest(np.ones((3, 2), np.float32), ("velocity", "load")),
+        Sample({"velocity": 1.0}),
+        Sample({"speed": 1.0, "load": 1}),
+    ]
+    with pytest.warns(LocoStreamWarning, match="'velocity'"):
+        report = StreamEngine(
+            LOCOClassifier(seed=0), [*asks[2:], *rows, asks[1], asks[0], asks[2]]
+        ).run()
+    assert report["unknown_features"] == {"velocity": 4}
+    assert report["missing_features"] == {"speed": 4, "load": 1}
+    assert "rows to predict had unknown features: 'velocity' (4 rows)" in report["unused"]
+
+
+def test_counts_of_messages_continue_in_the_next_process():
+    quality = DataQuality(Messages(2, "first"), takes_text=False)
+    quality.count_row({"a": None})
+    quality.skip({"label": 2}, "no label")
+    again = DataQuality(Messages(4, ""), takes_text=False)
+    again.restore_state(quality.export_state())
+    report = again.report()
+    assert report["malformed"] == {"n": 8, "last": "first"}
+    assert (report["masked"], report["skipped"], report["n_unused"]) == (
+        {"a": 1.0},
+        {"label": 2},
+        10,
+    )
+
+
+def test_a_resumed_run_reports_all_rows(tmp_path):
+    whole = StreamEngine(LOCOClassifier(seed=0), ROWS, strict=False).run()
+    options = {"checkpoint": tmp_path / "state", "strict": False}
+    StreamEngine(LOCOClassifier(seed=0), ROWS, **options).run(17)
+    report = StreamEngine(LOCOClassifier(seed=0), ROWS, **options, resume=True).run()
+    assert report["masked"] == whole["masked"]
+    assert report["unused"] == whole["unused"]

@@ -1,0 +1,73 @@
+"""The engine logs its start, checkpoints, end and losses, and prints nothing."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from loco_stream.engine import StreamEngine
+from loco_stream.engine.limited_log import LimitedLog
+from loco_stream.stream import Sample
+from tests.helpers.standin import ListSource, Means
+
+
+def rows(n, bad=()):
+    return [Sample({"a": 1e31 if i in bad else float(i)}, f"c{i % 2}", i) for i in range(n)]
+
+
+def messages(caplog, level):
+    return [record.getMessage() for record in caplog.records if record.levelno == level]
+
+
+def test_a_run_logs_its_start_its_checkpoints_and_its_end(tmp_path, caplog, capsys):
+    caplog.set_level(logging.INFO, "loco_stream")
+    StreamEngine(Means(), ListSource(rows(20)), checkpoint=tmp_path).run(max_samples=10)
+    first = messages(caplog, logging.INFO)
+    assert first[0].startswith("Means on ")
+    assert any(text.startswith("checkpoint 10 in ") for text in first)
+    assert first[-1] == "the run ended after 10 rows"
+    caplog.clear()
+    StreamEngine(Means(), ListSource(rows(20)), checkpoint=tmp_path, resume=True).run()
+    again = messages(caplog, logging.INFO)
+    assert any(text.startswith("resuming from ") for text in again)
+    assert any(text.startswith("resumed at commit 10") for text in again)
+    assert {record.name for record in caplog.records} == {
+        "loco_stream.engine.checkpoint",
+        "loco_stream.engine.commits",
+        "loco_stream.engine.core",
+        "loco_stream.engine.store",
+    }
+    assert capsys.readouterr() == ("", "")
+
+
+def test_refused_rows_are_warned_of_at_a_bounded_rate(caplog):
+    report = StreamEngine(Means(), ListSource(rows(500, bad=range(100, 400))), strict=False).run()
+    warnings = messages(caplog, logging.WARNING)
+    assert report["n_rejected"] == 300
+    assert warnings == [
+        "1 row or late label refused: feature 'a' is 1e+31; "
+        "allowed are numbers from -1e+30 to 1e+30"
+    ]
+
+
+def test_a_limited_log_counts_what_it_leaves_out(caplog, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("loco_stream.engine.limited_log.time.monotonic", lambda: now[0])
+    log = LimitedLog(logging.getLogger("loco_stream.test"))
+    for second in (0, 1, 2, 11):
+        now[0] = float(second)
+        log.warning("lost %d", second)
+    log.warning("another")
+    assert messages(caplog, logging.WARNING) == [
+        "lost 0",
+        "lost 11 (2 more since the last such message)",
+        "another",
+    ]
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])
+def test_debug_shows_every_commit(caplog, level):
+    caplog.set_level(level, "loco_stream")
+    StreamEngine(Means(), ListSource(rows(3))).run()
+    assert len(messages(caplog, logging.DEBUG)) == (3 if level == logging.DEBUG else 0)

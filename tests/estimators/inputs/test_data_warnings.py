@@ -1,0 +1,118 @@
+"""Warnings of columns without values, and of rows to predict without known features."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+
+from loco_stream import LOCOClassifier, LOCORegressor
+from loco_stream.errors import LocoStreamWarning
+
+pytestmark = pytest.mark.filterwarnings("error::loco_stream.errors.LocoStreamWarning")
+
+
+def rows(n, **more):
+    return [{"a": float(i % 3), **more} for i in range(n)]
+
+
+@pytest.mark.parametrize("value", [None, math.nan, "red"])
+def test_a_column_without_values_is_named_once_after_100_rows(value):
+    model = LOCOClassifier(seed=0, categories=0)
+    for i, x in enumerate(rows(99, colour=value)):
+        model.learn_one(x, i % 2)
+    with pytest.warns(
+        LocoStreamWarning, match="column 'colour' held no number or category in its first 100 rows"
+    ):
+        model.learn_one({"a": 1.0, "colour": value}, 1)
+    for i, x in enumerate(rows(150, colour=value)):
+        model.learn_one(x, i % 2)
+
+
+def test_a_column_that_comes_later_is_judged_after_100_rows_of_its_own():
+    model = LOCORegressor(seed=0)
+    for x in rows(60):
+        model.learn_one(x, 1.0)
+    for x in rows(99, b=None):
+        model.learn_one(x, 1.0)
+    with pytest.warns(LocoStreamWarning, match="column 'b'"):
+        model.learn_one({"a": 1.0, "b": None}, 1.0)
+
+
+@pytest.mark.parametrize("kind", [LOCOClassifier, LOCORegressor])
+def test_columns_of_arrays_are_named(kind):
+    X = np.ones((150, 2))
+    X[:, 1] = np.nan
+    with pytest.warns(LocoStreamWarning, match="column 'b'"):
+        kind(seed=0).learn_array(X, np.arange(150) % 2, ["a", "b"])
+
+
+def test_texts_and_rare_numbers_raise_no_warning():
+    model = LOCOClassifier(seed=0)
+    for i, x in enumerate(rows(250, colour="red", late=None)):
+        model.learn_one({**x, "late": 1.0 if i == 90 else None}, i % 2)
+
+
+def test_predictions_without_known_features_warn_once():
+    model = LOCOClassifier(seed=0)
+    model.predict_one({"velocity": 1.0})  # nothing is known yet
+    for i, x in enumerate(rows(4, load=1.0)):
+        model.learn_one(x, i % 2)
+    message = "has none of the model's features: it has 'velocity', the model has 'a', 'load'"
+    again = pickle.loads(pickle.dumps(model))
+    with pytest.warns(LocoStreamWarning, match=message):
+        model.predict_one({"velocity": 1.0})
+    model.predict_proba_one({"velocity": 2.0})
+    model.predict_one({})
+    with pytest.warns(LocoStreamWarning, match=message):
+        again.predict_array(np.ones((2, 1)), ["velocity"])
+    again.predict_one({"velocity": 1.0, "load": 1.0})
+
+
+def frame_of(**columns):
+    pandas = pytest.importorskip("pandas")
+    return pandas.DataFrame(columns)
+
+
+CALLS = [
+    lambda model: [model.learn_one({"a": 1.0, "b": None}, 1.0) for _ in range(100)],
+    lambda model: model.learn_array(np.full((100, 1), np.nan), np.ones(100), ["b"]),
+    lambda model: model.learn_many(frame_of(b=[None] * 100), [1.0] * 100),
+    lambda model: model.learn_predict_array(np.full((100, 1), np.nan), np.ones(100), ["b"]),
+    lambda model: model.predict_one({"b": 1.0}),
+    lambda model: model.predict_array([[1.0]], ["b"]),
+    lambda model: model.predict_many(frame_of(b=[1.0])),
+    lambda model: model.observe_one({"b": 1.0}),
+    lambda model: model.observe_array([[1.0]], ["b"]),
+    lambda model: model.predict_sequence([[1.0]], features=["b"]),
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("kind", [LOCOClassifier, LOCORegressor])
+def test_the_warning_names_the_callers_line(kind, call):
+    model = kind(seed=0)
+    model.learn_one({"a": 1.0}, 1.0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        call(model)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_a_warning_raised_as_an_error_leaves_the_model_as_without_it():
+    one = LOCOClassifier(seed=0)
+    other = LOCOClassifier(seed=0)
+    for i, x in enumerate(rows(120, b=None)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            one.learn_one(x, i % 2)
+        try:
+            other.learn_one(x, i % 2)
+        except LocoStreamWarning:
+            assert i == 99
+    first = one.export_state()[1]
+    second = other.export_state()[1]
+    assert all(np.array_equal(first[name], second[name]) for name in first)

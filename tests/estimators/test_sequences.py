@@ -1,0 +1,154 @@
+"""Sequences: rows that share one label."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+from loco_stream import LOCOClassifier, LOCORegressor, load, save
+from loco_stream.errors import InputError
+from loco_stream.estimators.inputs.row_times import row_times_at
+from tests.helpers.models import arrays_of, assert_same
+
+MEMORY = (0.3, 50.0)
+
+
+def small(make=LOCOClassifier, **options):
+    return make(**{"hidden_sizes": (16,), "seed": 1, "memory": MEMORY} | options)
+
+
+def sequences(n=60, seed=0):
+    """Yield rows that rise or fall, their label and uneven times; lengths differ."""
+    rng = np.random.default_rng(seed)
+    for _ in range(n):
+        length = int(rng.integers(3, 12))
+        rises = bool(rng.integers(2))
+        slope = np.linspace(-1.0, 1.0, length) * (1 if rises else -1)
+        X = np.column_stack([slope, rng.normal(size=length)]) + 0.2 * rng.normal(size=(length, 2))
+        yield X, ("rises" if rises else "falls"), np.cumsum(rng.exponential(1.0, length))
+
+
+def test_direction_is_learned_which_single_rows_do_not_show():
+    model = small()
+    without_memory = small(memory=None)
+    hits = {id(model): 0, id(without_memory): 0}
+    for i, (X, y, t) in enumerate(sequences(200)):
+        for each in (model, without_memory):
+            hits[id(each)] += i >= 100 and each.predict_sequence(X, t) == y
+            each.learn_sequence(X, y, t)
+    assert hits[id(model)] >= 85
+    assert hits[id(without_memory)] <= 70
+    assert model.n_seen == sum(len(X) for X, _, _ in sequences(200))
+
+
+@pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])
+def test_rows_are_scored_by_predictions_before_the_first_of_them_was_learned(make):
+    whole = small(make, rule="frozen")
+    by_hand = small(make, rule="frozen")
+    for X, label, t in sequences(20):
+        y = label if make is LOCOClassifier else float(len(X))
+        whole.learn_sequence(X, y, t)
+        by_hand.reset_context()
+        if by_hand.n_seen == 0:
+            by_hand.learn_sequence(X, y, t)
+            continue
+        core = by_hand._core
+        slots = np.array(core.admit((), () if make is LOCORegressor else (y,)) or [0])
+        value = np.array([y if make is LOCORegressor else 0.0])
+        times = row_times_at(np.full(1, np.nan), share=1.0 / len(X))
+        for row, ticket in zip(X, by_hand.observe_array(X, t=t), strict=True):
+            core.row[0, :2] = row
+            tickets = ticket.predicted[None, :]
+            core.run(core.row, slots, value, predicts=False, times=times, tickets=tickets)
+    assert_same(arrays_of(whole), arrays_of(by_hand))
+
+
+def test_hidden_layers_make_one_step_per_label():
+    """One row many times over changes them about as much as the row once."""
+    row = np.array([[0.3, -1.0]])
+    steps = []
+    for n in (1, 20):
+        model = small()
+        for X, y, t in sequences(20):
+            model.learn_sequence(X, y, t)
+        before = arrays_of(model)["net.weights"]
+        model.learn_sequence(np.repeat(row, n, axis=0), "rises")
+        steps.append(np.abs(arrays_of(model)["net.weights"] - before).sum())
+    assert steps[1] < 1.5 * steps[0]
+
+
+def test_a_sequence_starts_a_fresh_context_and_predicting_changes_nothing():
+    model = small()
+    for X, y, t in sequences(20):
+        model.learn_sequence(X, y, t)
+    X, _, t = next(sequences(1, seed=9))
+    before = pickle.dumps(model)
+    proba = model.predict_proba_sequence(X, t)
+    assert model.predict_sequence(X, t) == max(proba, key=proba.get)
+    assert sum(proba.values()) == pytest.approx(1.0)
+    assert pickle.dumps(model) == before
+    model.observe_array(np.ones((5, 2)))
+    assert model.predict_proba_sequence(X, t) == proba
+    assert model.predict_proba_sequence(X, t + 1e6) == pytest.approx(proba)
+
+
+@pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])
+def test_copies_and_files_continue_with_sequences(make, tmp_path):
+    model = small(make)
+    stream = [
+        (X, label if make is LOCOClassifier else float(len(X)), t) for X, label, t in sequences(20)
+    ]
+    for X, y, t in stream[:10]:
+        model.learn_sequence(X, y, t)
+    save(model, tmp_path / "model.loco")
+    others = [
+        copy.deepcopy(model),
+        pickle.loads(pickle.dumps(model)),
+        load(tmp_path / "model.loco"),
+    ]
+    for X, y, t in stream[10:]:
+        for each in (model, *others):
+            each.learn_sequence(X, y, t)
+    for other in others:
+        assert_same(arrays_of(model), arrays_of(other))
+
+
+def test_texts_are_inputs_of_a_sequence():
+    model = small()
+    for _ in range(30):
+        model.learn_sequence([["up"], ["up"]], 1)
+        model.learn_sequence([["down"], ["down"], ["down"]], 0)
+    assert [model.predict_sequence([[word]]) for word in ("up", "down")] == [1, 0]
+
+
+def test_a_regressor_predicts_the_mean_over_the_rows():
+    model = small(LOCORegressor)
+    assert model.predict_sequence([[1.0, 2.0]]) == 0.0
+    for X, _, t in sequences(30):
+        model.learn_sequence(X, float(X[:, 0].max()), t)
+    X, _, t = next(sequences(1, seed=9))
+    assert model.predict_sequence(X, t) == pytest.approx(
+        model.predict_array(X, t=t, sequence=[1] * len(X)).mean()
+    )
+
+
+def test_before_any_label_there_is_no_prediction():
+    assert small().predict_sequence([[1.0]]) is None
+    assert small().predict_proba_sequence([[1.0]]) == {}
+
+
+def test_an_impossible_sequence_is_refused():
+    model = small()
+    for call in (lambda X: model.learn_sequence(X, "a"), model.predict_sequence):
+        with pytest.raises(InputError, match=r"`X` must have 1 row or more, .* got 0"):
+            call(np.zeros((0, 2)))
+        with pytest.raises(InputError, match=r"`X` must have 2 dimensions, .* got 1"):
+            call([1.0, 2.0])
+    with pytest.raises(InputError, match="`t` must have 2 values, one per row of `X`, got 1"):
+        model.learn_sequence([[1.0], [2.0]], "a", [0.0])
+    with pytest.raises(InputError, match=r"`y` must be a hashable class label .* got None"):
+        model.learn_sequence([[1.0]], None)
+    assert model.n_seen == 0

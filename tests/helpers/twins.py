@@ -1,0 +1,129 @@
+"""An estimator and its slow twin on the same stream."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from loco_stream import LOCOClassifier, LOCORegressor
+from tests.helpers.models import blobs, model_options, parameters
+from tests.helpers.naive_learner import Learner
+
+
+def stream(n, seed=0, n_classes=3):
+    """Draw rows, some values of them missing; labels are numbered in the order they come."""
+    X, y = blobs(n, n_features=3, n_classes=n_classes, seed=seed)
+    _, first = np.unique(y, return_index=True)
+    order = np.argsort(np.argsort(first))
+    X[np.random.default_rng(seed).random(X.shape) < 0.03] = np.nan
+    return X, order[y]
+
+
+def compare(model, twin, X, y, atol):
+    """Predict and learn every row with both."""
+    for t, (row, target) in enumerate(zip(X, y, strict=True)):
+        expected = twin.predict(row)
+        x = dict(enumerate(row))
+        if twin.regression:
+            predicted = model.predict_one(x)
+            model.learn_one(x, float(target))
+        else:
+            proba = model.predict_proba_one(x)
+            predicted = np.array([proba[label] for label in model.classes])
+            model.learn_one(x, int(target))
+        twin.learn(row, target if twin.regression else int(target))
+        np.testing.assert_allclose(predicted, expected, atol=atol, rtol=0, err_msg=f"row {t}")
+    assert model.skipped_updates == 0
+
+
+def assert_same_state(model, twin, atol):
+    """Compare what both have learned."""
+    state = model._core.state
+    settings = model._core.settings
+    known = twin.known
+    net = state.net
+    lines = len(twin.lines)
+    np.testing.assert_allclose(net.weights[:lines], twin.weights[0], atol=atol)
+    for layer in range(1, settings.n_layers):
+        deep = net.deep_weights[layer - 1][: twin.sizes[layer - 1], : twin.sizes[layer]]
+        np.testing.assert_allclose(deep, twin.weights[layer], atol=atol)
+    np.testing.assert_allclose(net.feedback[:, :known], twin.feedback[:, :known], atol=atol)
+    projector = state.projections.recursive.first
+    if projector.size:
+        blocks = twin.blocks_of_projector(0)[:, : projector.shape[1]]
+        np.testing.assert_allclose(projector[:lines], blocks, atol=atol)
+    np.testing.assert_allclose(net.gain, twin.gains, rtol=atol)
+    if settings.recursive and not settings.regression:
+        corrections = state.calibration.log_weights.ravel()
+        np.testing.assert_allclose(state.mixture.log_weights, twin.log_weights, atol=30 * atol)
+        np.testing.assert_allclose(corrections, twin.corrections, atol=30 * atol)
+        np.testing.assert_allclose(state.stacks.log_weights, twin.log_stack, atol=atol)
+        np.testing.assert_allclose(state.snapshots.posterior, twin.posterior, atol=atol)
+
+
+def make_twin(n_features, n_classes, *, regression=False, **options):
+    """Return the twin of a model with these options."""
+    return Learner(model_options(**options), n_features, n_classes, regression=regression)
+
+
+def run_both(X, y, *, make=LOCOClassifier, atol=1e-4, **options):
+    """Run a model and its twin over a stream and compare them; return both."""
+    options = {"seed": 3, **options}
+    regression = make is LOCORegressor
+    n_outputs = 1 if regression else int(y.max()) + 1
+    twin = make_twin(X.shape[1], n_outputs, regression=regression, **options)
+    model = make(**parameters(**options))
+    compare(model, twin, X, y, atol)
+    assert_same_state(model, twin, atol)
+    return model, twin
+
+
+def irregular_times(n, seed=0):
+    """Draw times with gaps of every kind: long, zero, missing, and backwards."""
+    rng = np.random.default_rng(seed)
+    t = np.cumsum(rng.lognormal(0.0, 1.0, n))
+    t[5::9] = t[4::9][: len(t[5::9])]
+    t[7::13] = np.nan
+    t[11::17] -= 3.0
+    return t
+
+
+def targets_for(make, X, y):
+    """Return `y` for a classifier, and for a regressor a value that depends on earlier rows."""
+    if make is LOCOClassifier:
+        return y
+    return np.nan_to_num(X[:, 0]) + 0.1 * np.roll(np.nan_to_num(X[:, 1]), 1)
+
+
+def run_both_delayed(make, X, y, t, *, delay=0, atol=1e-4, rtol=0.0, **options):
+    """Run a model and its twin over rows in time whose labels arrive `delay` rows later.
+
+    The first three rows have their labels at once. Compare every prediction; return both.
+    """
+    options = {"seed": 3, **options}
+    regression = make is LOCORegressor
+    n_outputs = 1 if regression else int(y.max()) + 1
+    model = make(**parameters(**options))
+    twin = make_twin(X.shape[1], n_outputs, regression=regression, **options)
+    model.learn_array(X[:3], y[:3], t=t[:3])
+    for i in range(3):
+        twin.learn(X[i], y[i], t[i])
+    waiting = []
+    for i in range(3, len(X)):
+        x = dict(enumerate(X[i]))
+        expected = twin.predict(X[i], t[i])
+        if regression:
+            predicted = model.predict_one(x, t[i])
+        else:
+            predicted = list(model.predict_proba_one(x, t[i]).values())
+        message = f"row {i}"
+        np.testing.assert_allclose(predicted, expected, atol=atol, rtol=rtol, err_msg=message)
+        if not delay:
+            model.learn_one(x, y[i], t[i])
+            twin.learn(X[i], y[i], t[i])
+            continue
+        waiting.append((model.observe_one(x, t[i]), twin.observe(X[i], t[i]), i))
+        if len(waiting) > delay:
+            ticket, then, k = waiting.pop(0)
+            model.learn_one(ticket, y[k])
+            twin.learn(X[k], y[k], then=then)
+    return model, twin

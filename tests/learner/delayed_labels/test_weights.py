@@ -1,0 +1,154 @@
+"""Late labels: the share of an observation that each is, and of a step."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+import pytest
+from river import datasets
+
+from loco_stream import LOCOClassifier, LOCORegressor
+from loco_stream._compiler.jit import kernel
+from loco_stream.learner.delayed_labels import weights
+from loco_stream.learner.readout import delayed_values
+from tests.helpers.jitted import jitted, on_model
+from tests.helpers.models import untrained
+from tests.helpers.naive_delayed import Events
+
+EVENT_ROWS = 50
+
+
+@kernel
+def _shares(settings, state, scratch, label, written, share):
+    return weights.shares(settings, state, label, written, share)
+
+
+@kernel
+def _rows_per_draw(settings, state, scratch):
+    return weights.rows_per_draw(state)
+
+
+run_shares = on_model(_shares)
+run_rows_per_draw = on_model(_rows_per_draw)
+independent_share = jitted(delayed_values.independent_share)
+
+
+def late_shares(labels, n_classes, event_rows=EVENT_ROWS, most=1.0):
+    """Return both shares of each late label, and the model's arrays.
+
+    One model predicts `event_rows` rows. The shares are compared with the twin's.
+    """
+    args = untrained(1, n_classes, hidden_sizes=4)
+    state = args.model.state
+    found = []
+    expected = []
+    twin = Events()
+    for n_seen, label in enumerate(labels):
+        state.classes.n_rows[label] += 1.0
+        state.counts.n_seen = n_seen
+        n_learned = float(n_seen - n_seen % event_rows - 1)
+        if n_seen % event_rows == 0:
+            state.delayed.n_tickets += event_rows
+        number = state.delayed.n_tickets - event_rows + 1 + n_seen % event_rows
+        found.append(run_shares(args, label, (n_learned, number), most))
+        waiting = state.delayed.n_tickets - number + 1
+        so_far = labels[: n_seen + 1].tolist()
+        expected.append(twin.share(so_far, n_learned, waiting, most))
+    np.testing.assert_allclose(np.array(found)[:, 0], expected)
+    return np.array(found), args
+
+
+def test_rows_of_an_event_are_one_observation_together():
+    found, args = late_shares(np.repeat([0, 1, 2, 0, 1, 2, 0, 1, 2], EVENT_ROWS), 3)
+    sums = found[:, 0].reshape(9, EVENT_ROWS).sum(axis=1)
+    assert sums[1] == pytest.approx(1.0)  # so many rows wait, and no event is over yet
+    assert sums[3:] == pytest.approx(np.ones(6), abs=1.0)
+    assert found[:, 0].tolist() == found[:, 1].tolist()
+    state = args.model.state
+    state.counts.n_seen = 450
+    assert state.delayed.surplus == pytest.approx((1.0 - found[:, 0]).sum())
+    assert run_rows_per_draw(args) == pytest.approx(450 / sums.sum())
+
+
+def test_a_share_is_never_more_than_requested():
+    found, _ = late_shares(np.repeat([0, 1], EVENT_ROWS), 2, most=0.01)
+    assert found.max() == 0.01
+
+
+def test_labels_drawn_one_by_one_are_nearly_whole_observations_even_rare_ones():
+    rng = np.random.default_rng(0)
+    assert late_shares(rng.integers(0, 4, 2000), 4)[0].mean() > 0.9
+    assert late_shares((rng.random(5000) < 0.01).astype(int), 2)[0].mean() > 0.75
+
+
+def test_labels_that_come_late_by_equally_many_rows_are_whole_observations():
+    found, args = late_shares(np.repeat([0, 1, 0, 1], EVENT_ROWS), 2, event_rows=1)
+    assert found.tolist() == [[1.0, 1.0]] * 200
+    assert run_rows_per_draw(args) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("memory", "n_seen", "expected"),
+    [(None, 299, 0.0), (None, 450, 0.5), (None, 600, 1.0), ((0.3, 50.0), 5000, 0.0)],
+)
+def test_late_values_teach_the_readout_first_and_with_a_memory_only_it(memory, n_seen, expected):
+    args = untrained(1, 1, regression=True, hidden_sizes=4, memory=memory)
+    state = args.model.state
+    state.counts.n_seen = n_seen
+    state.delayed.n_tickets = 7.0
+    assert run_shares(args, 0, (n_seen - 20.0, 7.0), 1.0) == (1.0, expected)
+    assert state.delayed.is_delayed == 1.0
+
+
+def test_the_last_row_observed_is_not_late_if_no_row_was_learned_since():
+    args = untrained(1, 1, regression=True, hidden_sizes=4, memory=(0.3, 50.0))
+    state = args.model.state
+    state.counts.n_seen = 500
+    state.delayed.n_tickets = 7.0
+    assert run_shares(args, 0, (500.0, 6.0), 1.0) == (1.0, 0.0)  # the first of a batch is late
+    assert run_shares(args, 0, (500.0, 7.0), 1.0) == (1.0, 1.0)
+    assert state.delayed.n_tickets == 6.0  # as if it had been learned without a ticket
+
+
+def test_members_that_did_well_when_rows_were_predicted_get_the_weight_of_late_values():
+    """R2 was .45 with the stack of the earlier outputs alone, .677 where every row counts whole."""
+    rows = list(datasets.TrumpApproval())
+    model = LOCORegressor(seed=0)
+    waiting = deque()
+    predicted = []
+    for row, value in rows:
+        if len(waiting) == 20:
+            model.learn_one(*waiting.popleft())
+        waiting.append((model.observe_one(row), value))
+        predicted.append(waiting[-1][0].prediction)
+    y = np.array([value for _, value in rows[21:]])
+    total = np.square(y - y.mean()).sum()
+    assert 1.0 - np.square(predicted[21:] - y).sum() / total > 0.69
+
+
+@pytest.mark.parametrize(("signs", "share"), [((1.0, -1.0), 1.0), ((1.0, 1.0), 0.1 / 1.9)])
+def test_errors_that_are_alike_count_as_few_observations(signs, share):
+    errors = untrained(1, 1, regression=True, hidden_sizes=4).model.state.delayed_values.errors
+    shares = [independent_share(errors, signs[i % 2]) for i in range(1000)]
+    assert shares[-1] == pytest.approx(share, rel=0.02)
+
+
+def events(n, seed):
+    """Draw events of 100 rows whose label is the size of their noise."""
+    rng = np.random.default_rng(seed)
+    for label in rng.integers(0, 4, n).tolist():
+        size = np.array([0.3, 0.8, 1.5, 3.0])[label] * rng.lognormal(0.0, 0.3, (1, 6))
+        yield size * rng.normal(size=(100, 6)) + 0.5 * rng.normal(size=(1, 6)), label
+
+
+@pytest.mark.slow
+def test_rows_of_one_event_do_not_dominate_the_weights():
+    """Accuracy on later events was .667 where each row is a whole observation."""
+    correct = []
+    for seed in range(4):
+        model = LOCOClassifier(memory=(0.3, 50.0), seed=seed)
+        for X, label in events(80, seed):
+            correct.append(model.predict_sequence(X) == label)
+            model.learn_sequence(X, label)
+    assert np.mean(np.reshape(correct, (4, 80))[:, 20:]) > 0.69

@@ -1,0 +1,180 @@
+"""Recursive members against explicit matrices."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loco_stream._compiler.simd import ops
+from loco_stream._compiler.simd.ops import weigh_rows
+from loco_stream.learner.kernel_args import KernelArgs
+from loco_stream.learner.readout.experts import least_squares
+from tests.helpers import naive
+from tests.helpers.jitted import jitted, on_model
+from tests.helpers.models import untrained
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+gain = jitted(least_squares.gain)
+nonzero = jitted(ops.nonzero)
+recursive_update = jitted(least_squares.recursive_update)
+run_delta_update = on_model(least_squares.delta_update)
+run_write_residual = on_model(least_squares.write_residual)
+
+
+def f32(values):
+    return np.asarray(values, np.float32)
+
+
+class Member:
+    """One recursive member between two others in the same array."""
+
+    def __init__(self, n_inputs, n_classes, leak, prior, n_losses=1):
+        self.n = n_inputs
+        self.leak = leak
+        self.prior = prior
+        self.n_losses = n_losses
+        self.columns = n_losses * n_classes
+        self.weights = np.zeros((n_inputs, 3 * self.columns), np.float32)
+        self.projector = f32(prior * np.eye(n_inputs))
+        self.k = np.zeros(n_inputs, np.float32)
+        self.outputs = np.zeros(3 * self.columns, np.float32)
+        self.rows = np.zeros(n_inputs, np.int32)
+        args = untrained(1, n_classes, hidden_sizes=1)
+        self.model = args.model
+        self.model.state.counts.n_seen = 1000
+        settings = self.model.settings._replace(n_losses=n_losses)
+        self.with_classes = KernelArgs(self.model._replace(settings=settings))
+        settings = settings._replace(regression=True)
+        self.without_classes = KernelArgs(self.model._replace(settings=settings))
+
+    @property
+    def residual(self):
+        return self.model.scratch.experts.least_squares.residual[: self.columns]
+
+    def learn(self, x, target, last_seen=None):
+        """Learn a row; `last_seen` holds the row of each class, None: there are no classes."""
+        padded = np.concatenate([f32([9.0]), x])  # inputs start at 1
+        n_rows = nonzero(padded, 1, self.n, self.rows)
+        assert self.rows[:n_rows].tolist() == np.flatnonzero(x).tolist()
+        weigh_rows(self.outputs, self.weights, 3 * self.columns, padded, 1, self.rows, n_rows)
+        q, square = gain(self.projector, padded, 1, self.n, (self.rows, n_rows), self.k)
+        self.model.scratch.target[:] = target
+        if last_seen is not None:
+            self.model.state.classes.last_seen[:] = last_seen
+        args = self.without_classes if last_seen is None else self.with_classes
+        run_write_residual(args, self.outputs, self.columns, self.leak)
+        recursive_update(
+            self.projector,
+            self.weights,
+            (self.columns, self.columns),
+            self.n,
+            self.k,
+            q,
+            (self.leak, self.prior),
+            self.residual,
+        )
+        return q, square
+
+    @property
+    def own(self):
+        """Return the weights of each loss."""
+        return np.split(self.weights[:, self.columns : 2 * self.columns], self.n_losses, axis=1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEEDS, st.sampled_from([0.0, 1e-3, 0.1]), st.integers(1, 2), st.booleans())
+def test_the_update_of_both_losses_equals_explicit_matrices(seed, leak, n_losses, has_classes):
+    rng = np.random.default_rng(seed)
+    n = 7
+    n_classes = 3
+    prior = 0.1
+    n_seen = 1000
+    member = Member(n, n_classes, leak, prior, n_losses)
+    p = prior * np.eye(n)
+    weights = [np.zeros((n, n_classes))] * n_losses
+    for _ in range(20):
+        x = f32(rng.normal(size=n) * (rng.random(n) < 0.7))
+        target = np.eye(n_classes)[rng.integers(n_classes)]
+        last_seen = n_seen - rng.integers(0, 60, n_classes) if has_classes else None
+        q, square = member.learn(x, target, last_seen)
+        x = x.astype(float)
+        assert q == pytest.approx(x @ p @ x, rel=1e-3, abs=1e-5)
+        assert square == pytest.approx(float(x @ x))
+        logits = x @ weights[1] if n_losses > 1 else None
+        lack = naive.residuals(target, x @ weights[0], logits, last_seen, n_seen, leak)
+        assert np.allclose(member.residual, np.concatenate(lack), atol=1e-4)
+        p, weights = naive.recursive_update(p, weights, x, lack, leak, prior)
+        assert np.allclose(member.projector, p, atol=1e-4)
+        for own, expected in zip(member.own, weights, strict=True):
+            assert np.allclose(own, expected, atol=3e-4)
+    assert not np.any(member.weights[:, : member.columns])
+    assert not np.any(member.weights[:, 2 * member.columns :])
+
+
+def test_the_log_loss_learns_the_log_odds():
+    rng = np.random.default_rng(0)
+    member = Member(2, 2, 0.0, 0.1, n_losses=2)
+    truth = np.array([0.5, 1.5])
+    for _ in range(4000):
+        x = np.array([1.0, rng.normal()])
+        member.learn(f32(x), np.eye(2)[int(rng.random() < 1 / (1 + math.exp(-x @ truth)))])
+    odds = member.own[1][:, 1] - member.own[1][:, 0]
+    assert np.allclose(odds, truth, atol=0.25)
+
+
+def test_without_leak_a_member_is_ridge_regression_on_all_rows():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 5))
+    truth = rng.normal(size=(5, 2))
+    y = x @ truth + 0.1 * rng.normal(size=(200, 2))
+    member = Member(5, 2, 0.0, 0.1)
+    for row, target in zip(x, y, strict=True):
+        member.learn(f32(row), target)
+    ridge = np.linalg.solve(x.T @ x + np.eye(5) / 0.1, x.T @ y)
+    assert np.allclose(member.weights[:, 2:4], ridge, atol=1e-3)
+
+
+def test_a_leak_forgets_and_never_winds_up():
+    rng = np.random.default_rng(0)
+    fast = Member(3, 1, 1e-2, 0.1)
+    slow = Member(3, 1, 0.0, 0.1)
+    old = rng.normal(size=3)
+    new = rng.normal(size=3)
+    for t in range(3000):
+        x = rng.normal(size=3)
+        for member in (fast, slow):
+            member.learn(f32(x), np.array([x @ (old if t < 2000 else new)]))
+    assert np.allclose(fast.weights[:, 1], new, atol=0.05)
+    assert np.abs(slow.weights[:, 1] - new).max() > 0.2
+    for _ in range(20000):  # one direction only: the others drift to the prior, no further
+        fast.learn(f32([1.0, 0.0, 0.0]), np.zeros(1))
+    assert np.all(np.linalg.eigvalsh(fast.projector.astype(float)) > 0.0)
+    assert fast.projector.max() <= 0.1 * (1 + 1e-3)
+
+
+@settings(max_examples=40, deadline=None)
+@given(SEEDS)
+def test_the_delta_rule_equals_the_twin(seed):
+    rng = np.random.default_rng(seed)
+    args = untrained(1, 4, hidden_sizes=(2, 4), readout="delta", readout_layers="last")
+    args.model.state.counts.n_classes = 3
+    weights = args.model.state.experts.least_squares.weights
+    weights[:] = rng.normal(size=weights.shape)
+    x = f32(rng.normal(size=8))
+    args.model.scratch.clean.traces[:] = x
+    error = rng.normal(size=3)
+    args.model.scratch.now.error[:3] = error
+    before = weights.copy()
+    rate = run_delta_update(args)
+    inputs = x[2:7].astype(float)  # the last layer, and 1
+    expected = naive.delta_update(
+        before[:, :3].astype(float), inputs, error, least_squares.DELTA_RATE
+    )
+    assert np.allclose(weights[:, :3], expected, atol=1e-5)
+    assert np.array_equal(weights[:, 3], before[:, 3])
+    assert rate == pytest.approx(least_squares.DELTA_RATE / (1.0 + inputs @ inputs))

@@ -1,0 +1,200 @@
+"""Models of format version 2, release 0.2: parameters, arrays and pending tickets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from loco_stream import load
+from loco_stream.errors import CheckpointError
+from loco_stream.estimators.tickets import Ticket
+from loco_stream.learner.arrays.spec import flatten
+from loco_stream.options import DEFAULTS, AdvancedOptions, ModelOptions
+from loco_stream.persistence.content import Saved
+from loco_stream.persistence.version_2.models import MODELS, _used_projections, convert_ticket
+from tests.data.golden import make_v0_2_tickets as golden
+from tests.helpers.models import sort_options, untrained
+
+FOLDER = Path(__file__).parents[2] / "data" / "golden" / "v0_2_tickets"
+NAMES = [*golden.CLASSIFIERS, *golden.REGRESSORS]
+PENDING = slice(golden.LEARNED, golden.LEARNED + golden.OBSERVED)
+AFTER = slice(golden.LEARNED + golden.OBSERVED, None)
+
+
+@pytest.fixture(scope="module")
+def saved():
+    with np.load(FOLDER / "tickets.npz") as arrays:
+        return dict(arrays)
+
+
+def parameters_of_0_2(**changed):
+    """Return the parameters that release 0.2 wrote for a default model."""
+    given = DEFAULTS.to_dict()
+    advanced = given.pop("advanced")
+    for name in ("projection", "n_input_clusters", "rank"):
+        del advanced[name]
+    of_0_2 = {"n_input_clusters": 0, "rank": 1, "antithetic": False, "n_perturbations": 1}
+    return given | advanced | of_0_2 | changed
+
+
+def convert_parameters(parameters):
+    """Return the parameters of a model of 0.2 after migration."""
+    config = {"kind": "LOCOClassifier", "parameters": parameters}
+    return MODELS(Saved("LOCOClassifier", config, {})).config["parameters"]
+
+
+# Tickets
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pending_tickets_are_learned_bit_identically(name, saved):
+    X, labels, values = golden.rows()
+    model = load(FOLDER / f"{name}.loco")
+    y = values if name in golden.REGRESSORS else labels
+    arrays = model.export_state()[1]
+    rows = [dict(enumerate(row)) for row in X[PENDING].tolist()]
+    for x, label, said in zip(rows, y[PENDING], saved[f"{name} said"], strict=True):
+        predicted = np.frombuffer(convert_ticket(said.tobytes(), arrays)).copy()
+        model.learn_one(Ticket(x, None, None, {}, predicted), label.item())
+    assert model.skipped_updates == 0
+    if name in golden.REGRESSORS:
+        found = model.predict_array(X[AFTER])
+    else:
+        found = model.predict_proba_array(X[AFTER])
+        assert model.recalled == tuple(saved[f"{name} recalled"])
+    assert found.tobytes() == saved[f"{name} predicted"].tobytes()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_ticket_loses_the_scores_that_its_model_does_not_have(name, saved):
+    model = load(FOLDER / f"{name}.loco")
+    arrays = model.export_state()[1]
+    for said in saved[f"{name} said"]:
+        converted = np.frombuffer(convert_ticket(said.tobytes(), arrays)).tolist()
+        has_scores = len(arrays["experts.logistic.weights"]) > 0
+        assert has_scores == (name == "all")
+        n_lost = 0 if has_scores else 2 * int(said[0])
+        assert len(converted) == len(said) - n_lost
+        head = 3 + len(arrays["context.traces"])
+        head += int(said[0]) * len(arrays["stacks.log_weights"])
+        assert converted[:head] == said[:head].tolist()
+        assert converted[head:] == said[head + n_lost :].tolist()
+
+
+def test_the_golden_tickets_are_of_models_with_snapshots(saved):
+    """Otherwise nothing follows the scores that are left out."""
+    for name in ("all", "hidden", "context", "votes"):
+        assert saved[f"{name} recalled"][0] == 1
+
+
+@pytest.mark.parametrize("name", ["all", "hidden"])
+def test_an_empty_ticket_stays_empty(name):
+    assert convert_ticket(b"", load(FOLDER / f"{name}.loco").export_state()[1]) == b""
+
+
+def test_a_model_of_another_library_has_no_tickets():
+    assert convert_ticket(None, {}) is None
+
+
+# Parameters
+
+
+def test_default_parameters_become_default_options():
+    converted = convert_parameters(parameters_of_0_2())
+    assert converted == DEFAULTS.to_dict()
+    advanced = AdvancedOptions(**converted.pop("advanced"))
+    assert ModelOptions(**converted, advanced=advanced) == DEFAULTS
+
+
+def test_input_clusters_become_a_projection():
+    converted = convert_parameters(parameters_of_0_2(n_input_clusters=5, rank=2))
+    advanced = converted["advanced"]
+    assert advanced["projection"] == "clusters"
+    assert (advanced["n_input_clusters"], advanced["rank"]) == (5, 2)
+    without = convert_parameters(parameters_of_0_2(rank=2))["advanced"]
+    assert without["projection"] == "recursive"
+    assert (without["n_input_clusters"], without["rank"]) == (None, None)
+
+
+@pytest.mark.parametrize("removed", [{"antithetic": True}, {"n_perturbations": 3}])
+def test_a_model_with_a_removed_option_is_refused(removed):
+    with pytest.raises(CheckpointError, match="`antithetic` or `n_perturbations`"):
+        convert_parameters(parameters_of_0_2(**removed))
+
+
+def test_every_parameter_of_0_2_is_converted_or_removed():
+    converted = convert_parameters(parameters_of_0_2(n_input_clusters=5))
+    kept = {*converted, *converted["advanced"]} - {"advanced", "projection"}
+    removed = {"antithetic", "n_perturbations"}
+    assert kept | removed == set(parameters_of_0_2())
+
+
+# Projections
+
+
+@pytest.mark.parametrize(
+    "flat",
+    [
+        {},
+        {"rule": "np"},
+        {"rule": "frozen"},
+        {"orthogonality": 0.0},
+        {"projection": "clusters", "n_input_clusters": 3, "rank": 2},
+        {"projection": "clusters", "n_input_clusters": 3, "rule": "np"},
+        {"projection": "clusters", "n_input_clusters": 3, "orthogonality": 0.0},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("hidden_sizes", [(4,), (4, 3, 2)])
+def test_projections_that_are_not_in_force_leave_no_arrays(flat, hidden_sizes):
+    """Release 0.2 kept a projector for every model without clusters, whether it was used or not."""
+    options = flat | {"hidden_sizes": hidden_sizes}
+    made = flatten(untrained(2, 2, **options).model.state)
+    names = [name for name in made if name.startswith("projections.")]
+    full = {
+        **{name: made[name] for name in made if not name.startswith("projections.")},
+        **_kept_by_0_2(options),
+    }
+    given, advanced = sort_options(**options)
+    defaults = DEFAULTS.to_dict()
+    converted = {**defaults, **given, "advanced": defaults["advanced"] | advanced}
+    full = _used_projections(Saved("LOCOClassifier", {"parameters": converted}, full)).arrays
+    assert len(names) == 5
+    for name in names:
+        assert (full[name].shape, full[name].dtype) == (made[name].shape, made[name].dtype), name
+
+
+def _kept_by_0_2(options):
+    """Return the arrays of both projections, each as where it is in force; clusters if given."""
+    sizes = {"hidden_sizes": options["hidden_sizes"]}
+    clustered = {
+        name: value
+        for name, value in options.items()
+        if name in ("projection", "n_input_clusters", "rank")
+    }
+    arrays = {}
+    for projection in ({}, clustered):
+        state = flatten(untrained(2, 2, **sizes, **projection).model.state)
+        arrays |= {
+            name: array.copy()
+            for name, array in state.items()
+            if name.startswith("projections.") and (array.size or name not in arrays)
+        }
+    return arrays
+
+
+# Files
+
+
+def test_the_model_of_a_pipeline_of_a_checkpoint_is_converted():
+    other = {"monitor/counts": np.arange(3)}
+    inner = {"kind": "Pipeline", "estimator": {"kind": "Pipeline", "estimator": {"kind": "Other"}}}
+    kept = MODELS(Saved("checkpoint", {"model": inner}, dict(other)))
+    assert (kept.config, kept.arrays) == ({"model": inner}, other)
+    config = {"kind": "LOCOClassifier", "parameters": parameters_of_0_2()}
+    nested = {"kind": "Pipeline", "estimator": config}
+    converted = MODELS(Saved("checkpoint", {"model": nested}, dict(other)))
+    assert converted.arrays == other
+    assert converted.config["model"]["estimator"]["parameters"] == DEFAULTS.to_dict()
