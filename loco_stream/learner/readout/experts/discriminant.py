@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
-from loco_stream._compiler.simd.ops import add_outer, nonzero, weigh_rows
+from loco_stream._compiler.simd.ops import RANK, add_outer, add_outers, dot, nonzero, weigh_rows
 from loco_stream.learner.arrays.spec import Array, Shapes, axes
 from loco_stream.learner.readout.experts._definition import Expert
 from loco_stream.learner.readout.softmax import log_loss_of
@@ -73,20 +73,24 @@ def _start_rows(total: Array, shapes: Shapes) -> None:
 class State(NamedTuple):
     """What is known of the classes.
 
-    means: of each class, a column each
-    projected: P times each mean
+    means: of each class
+    projected: P times each mean, a column each
     offsets: product of each mean and its projection
     n_rows: of each class
     precision: P; trace: the sum of its diagonal
     total: rows that the scatter is of, with those of the prior
+    pending, n_pending: gains times the root of their steps, of rows that `precision` does not have
+    yet
     log_likelihoods: of recent labels, by temperature
     """
 
-    means: Annotated[NDArray[np.float32], axes("fixed", "classes")]
+    means: Annotated[NDArray[np.float32], axes("classes", "fixed")]
     projected: Annotated[NDArray[np.float32], axes("fixed", "classes")]
     offsets: Annotated[NDArray[np.float64], axes("classes")]
     n_rows: Annotated[NDArray[np.float64], axes("classes")]
     precision: Annotated[NDArray[np.float32], axes("fixed", "fixed", start=_start_precision)]
+    pending: Annotated[NDArray[np.float32], axes(RANK, "fixed")]
+    n_pending: Annotated[NDArray[np.int64], axes(1)]
     trace: Annotated[NDArray[np.float64], axes(1, start=_start_trace)]
     total: Annotated[NDArray[np.float64], axes(1, start=_start_rows)]
     log_likelihoods: Annotated[NDArray[np.float64], axes(len(TEMPERATURES))]
@@ -98,7 +102,7 @@ class Scratch(NamedTuple):
     rows: which traces are not 0; all: every index
     rest: trace less the mean of the class; gain: P times it
     shares: gain times each mean
-    column: of a matrix
+    minus: pending gains, times -1
     """
 
     rows: Annotated[NDArray[np.int32], axes("fixed")]
@@ -106,7 +110,7 @@ class Scratch(NamedTuple):
     rest: Annotated[NDArray[np.float32], axes("fixed")]
     gain: Annotated[NDArray[np.float32], axes("fixed")]
     shares: Annotated[NDArray[np.float32], axes("classes")]
-    column: Annotated[NDArray[np.float32], axes("fixed")]
+    minus: Annotated[NDArray[np.float32], axes(RANK, "fixed")]
 
 
 def n_scores(settings: Any) -> int:
@@ -146,7 +150,7 @@ def write_scores(own, n_classes, prior, scores):
         (n_classes or more,) float32: V_c z of each class, overwritten.
     """
     total = own.total[0]
-    freedom = own.means.shape[0] - prior * own.trace[0]
+    freedom = own.means.shape[1] - prior * own.trace[0]
     sum_of_known = 0.0
     n_known = 0
     for c in range(n_classes):
@@ -208,55 +212,82 @@ def _compare_temperatures(log_likelihoods, scores, n_classes, label, n_seen):
 
 
 @kernel
-def _learn_scatter(own, work, n_classes, q, weight):
-    """Take the rest in scratch, `weight` (float64) of a row, into the precision; return the step.
-
-    `q` is rest'P rest, float64.
-    """
-    n = own.means.shape[0]
-    scale = weight / (1.0 + weight * q)
-    lost = 0.0
-    for j in range(n):
-        lost += np.float64(work.gain[j]) * np.float64(work.gain[j])
-    own.trace[0] -= scale * lost
-    weigh_rows(work.shares, own.means, n_classes, work.gain, 0, work.all, n)
-    down = np.float32(-scale)
-    one = np.float32(1.0)
-    add_outer(own.precision, n, 0, n, work.gain, down, work.gain, one)
-    add_outer(own.projected, n, 0, n_classes, work.gain, down, work.shares, one)
-    for c in range(n_classes):
-        share = np.float64(work.shares[c])
-        own.offsets[c] -= scale * share * share
-    own.total[0] += 1.0
-    return scale
+def _multiply(own, work, vector, product):
+    """Write the product of the precision and a vector, (neurons,) float32 each."""
+    n = vector.shape[0]
+    weigh_rows(product, own.precision, n, vector, 0, work.all, n)
+    for k in range(own.n_pending[0]):
+        share = dot(own.pending, k * n, vector, 0, n)
+        for j in range(n):
+            product[j] -= share * own.pending[k, j]
 
 
 @kernel
-def _move_mean(own, work, label, move, turn):
-    """Move the mean of a class by `move` times the rest, its projection by `turn` times the gain.
+def _change_precision(own, work, scale):
+    """Subtract `scale` (float64) times the outer square of the gain in scratch, with the next few.
 
-    Both are float64.
+    Several at once cost little more than one: the matrix passes through the processor once.
     """
-    total = 0.0
-    for j in range(own.means.shape[0]):
-        own.means[j, label] += np.float32(move) * work.rest[j]
-        own.projected[j, label] += np.float32(turn) * work.gain[j]
-        total += np.float64(own.means[j, label]) * np.float64(own.projected[j, label])
-    own.offsets[label] = total
+    n = work.gain.shape[0]
+    root = np.float32(math.sqrt(scale))
+    k = own.n_pending[0]
+    for j in range(n):
+        own.pending[k, j] = root * work.gain[j]
+    own.n_pending[0] = k + 1
+    if k + 1 < RANK:
+        return
+    for i in range(RANK):
+        for j in range(n):
+            work.minus[i, j] = -own.pending[i, j]
+    add_outers(own.precision, n, n, work.minus, own.pending)
+    own.n_pending[0] = 0
+
+
+@kernel
+def _learn_scatter(own, work, n_classes, label, q, move):
+    """Take the rest in scratch into the precision, the mean of its class and all projections.
+
+    Parameters
+    ----------
+    n_classes, label
+        int64.
+    q
+        float64: rest'P rest.
+    move
+        float64: step of the mean.
+    """
+    n = own.means.shape[1]
+    scale = (1.0 - move) / (1.0 + (1.0 - move) * q)
+    turn = move * (1.0 - scale * q)
+    own.trace[0] -= scale * np.float64(dot(work.gain, 0, work.gain, 0, n))
+    for c in range(n_classes):
+        work.shares[c] = dot(own.means, c * n, work.gain, 0, n)
+        share = np.float64(work.shares[c])
+        own.offsets[c] -= scale * share * share
+        work.shares[c] *= np.float32(-scale)
+    # The mean of this class moves too: (M + e v)'(P - s r r')(M + e v), with P v = r.
+    share = -np.float64(work.shares[label]) / scale
+    moved = share + move * q
+    own.offsets[label] += scale * share * share + 2.0 * move * share + move * move * q
+    own.offsets[label] -= scale * moved * moved
+    work.shares[label] += np.float32(turn)
+    add_outer(
+        own.projected, n, 0, n_classes, work.gain, np.float32(1.0), work.shares, np.float32(1.0)
+    )
+    for j in range(n):
+        own.means[label, j] += np.float32(move) * work.rest[j]
+    _change_precision(own, work, scale)
+    own.total[0] += 1.0
 
 
 @kernel
 def _refresh(own, work, c):
-    """Compute the projected mean of class `c` (int64) anew."""
-    n = own.means.shape[0]
-    total = 0.0
+    """Compute the projected mean of class `c` (int64) anew, from its mean or its first row."""
+    n = own.means.shape[1]
+    _multiply(own, work, own.means[c], work.gain)
     for j in range(n):
-        work.column[j] = own.means[j, c]
-    weigh_rows(work.rest, own.precision, n, work.column, 0, work.all, n)
-    for j in range(n):
-        own.projected[j, c] = work.rest[j]
-        total += np.float64(work.column[j]) * np.float64(work.rest[j])
-    own.offsets[c] = total
+        own.projected[j, c] = work.gain[j]
+    own.offsets[c] = np.float64(dot(own.means, c * n, work.gain, 0, n))
 
 
 @kernel
@@ -277,23 +308,21 @@ def learn_row(own, work, traces, n_classes, label):
     bool
         Whether the row was learned: the numbers of its step were finite.
     """
-    n = own.means.shape[0]
+    n = own.means.shape[1]
     for j in range(n):
-        work.rest[j] = traces[j] - own.means[j, label]  # a mean without rows is 0
-    weigh_rows(work.gain, own.precision, n, work.rest, 0, work.all, n)
-    q = 0.0
-    for j in range(n):
-        q += np.float64(work.gain[j]) * np.float64(work.rest[j])
+        work.rest[j] = traces[j] - own.means[label, j]  # a mean without rows is 0
+    _multiply(own, work, work.rest, work.gain)
+    q = np.float64(dot(work.gain, 0, work.rest, 0, n))
     if not q >= 0.0 or not math.isfinite(q):
         return False
     n_before = own.n_rows[label]
     own.n_rows[label] = n_before + 1.0
     if n_before == 0.0:
-        _move_mean(own, work, label, 1.0, 1.0)
+        for j in range(n):
+            own.means[label, j] = work.rest[j]
+        _refresh(own, work, label)
         return True
-    move = 1.0 / (n_before + 1.0)
-    scale = _learn_scatter(own, work, n_classes, q, 1.0 - move)
-    _move_mean(own, work, label, move, move * (1.0 - scale * q))
+    _learn_scatter(own, work, n_classes, label, q, 1.0 / (n_before + 1.0))
     n_learned = int(own.total[0])
     if n_learned % REFRESH_EVERY == 0:
         c = (n_learned // REFRESH_EVERY) % n_classes
