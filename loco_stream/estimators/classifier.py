@@ -435,7 +435,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             _, proba = _events.predict(core, X, t, features, self._capacity(), in_stream)
             if not core.classes:
                 return {}
-            shares = _events.pooled(proba[:, : len(core.classes)])
+            shares = _events.pooled(core, proba[:, : len(core.classes)])
             return dict(zip(core.classes, shares.tolist(), strict=True))
 
     def learn_many(self, X: pd.DataFrame, y: pd.Series) -> None:

@@ -37,6 +37,7 @@ from loco_stream.learner.readout import (
     delayed_values,
     dormancy,
     ensemble,
+    events,
     intervals,
     next_row,
     snapshots,
@@ -430,6 +431,7 @@ def _run(settings, state, scratch, rows, times, labels, values, mode, answers, p
     moves = settings.remembers and not told and not (stays and n == 1)
     if settings.remembers and stays:
         traces.save_context(state.context, scratch.context)
+    scratch.event.scores.fill(0.0)
     for i in range(n):
         t = times[i, TIME] if timed else math.nan
         fresh = timed and times[i, FRESH_START] != 0.0
@@ -438,6 +440,8 @@ def _run(settings, state, scratch, rows, times, labels, values, mode, answers, p
             _prepare_context(settings, state, scratch, t, fresh, ticket)
         dormant = _pass(settings, state, scratch, rows[i], t)
         if predicts:
+            if settings.n_log_odds > 0:
+                events.add_scores(scratch.now.scores, scratch.event.scores)
             _write_answer(settings, state, scratch, dormant, mode, i, answers, proba)
         if learns:
             share = times[i, STEP_SHARE] if timed else 1.0

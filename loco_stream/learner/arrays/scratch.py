@@ -16,6 +16,7 @@ from loco_stream.learner.arrays.spec import Record, axes, build, record
 from loco_stream.learner.arrays.state import State
 from loco_stream.learner.fixed_layer import FixedLayerScratch
 from loco_stream.learner.plasticity.projections import ProjectionScratch
+from loco_stream.learner.readout.events import EventScratch
 from loco_stream.learner.readout.experts import ExpertScratch
 from loco_stream.learner.settings import Settings
 from loco_stream.neurons.spikes import MOST_SPIKES
@@ -154,6 +155,7 @@ class Scratch(NamedTuple):
     output_change: of the combined output in the perturbed pass
     target: of each output
     answer: probabilities of the answer
+    event: the rows predicted in one call
     dormant: 1 where a class is dormant
     class_weights: as the user gave them, by slot; written anew with every workspace
     no_ticket: an empty ticket
@@ -185,6 +187,7 @@ class Scratch(NamedTuple):
     output_change: Annotated[Float64, axes("classes")]
     target: Annotated[Float64, axes("classes")]
     answer: Annotated[Float64, axes("classes")]
+    event: EventScratch
     dormant: Annotated[Float64, axes("classes")]
     class_weights: Annotated[Float64, axes("classes", start=1.0)]
     context: SavedContext

@@ -23,6 +23,7 @@ from loco_stream.learner.plasticity.projections import ProjectionState
 from loco_stream.learner.readout.calibration import CalibrationState
 from loco_stream.learner.readout.delayed_values import DelayedValueState
 from loco_stream.learner.readout.dormancy import ClassState, LeadState
+from loco_stream.learner.readout.events import EventState
 from loco_stream.learner.readout.experts import ExpertState
 from loco_stream.learner.readout.intervals import ResidualState
 from loco_stream.learner.readout.mixture import MixtureState
@@ -124,6 +125,7 @@ class State(NamedTuple):
     calibration: CalibrationState
     next_row: NextRowState
     lead: LeadState
+    events: EventState
     snapshots: SnapshotState
     context: ContextState
     residuals: ResidualState
