@@ -168,7 +168,7 @@ def run_fixed_layer(settings, state, scratch):
 
 @kernel
 def settle_scales(settings, state, scratch):
-    """Follow the statistics of each feature for its first values that vary, and the power of a row."""
+    """Follow the statistics of each feature while its first values vary, and the power of rows."""
     own = state.fixed
     statistics = state.statistics
     n_features = state.counts.n_features

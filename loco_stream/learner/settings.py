@@ -9,6 +9,7 @@ from loco_stream.learner.fixed_layer import TIME_CONSTANTS
 from loco_stream.learner.plasticity.projections import CLUSTERS, NO_PROJECTION, RECURSIVE
 from loco_stream.learner.plasticity.rules import CREDIT_RULES, PLAIN_PERTURBATION, CreditRule
 from loco_stream.learner.readout.experts import EXPERTS
+from loco_stream.learner.readout.next_value import N_LAGS
 from loco_stream.neurons import find, window_of
 from loco_stream.neurons.spikes import MOST_SPIKES
 from loco_stream.options import DEFAULT_INPUT_CLUSTERS, Layout, ModelOptions
@@ -50,6 +51,7 @@ class Settings(NamedTuple):
     max_delay: longest synaptic delay, in rows
     shortest, longest: time constants of a memory, in gaps between rows; 0: no memory
     n_centroids, n_neighbors: places, and rows kept
+    n_lags: recent values that a regression's answer to the next row depends on
     n_outputs, n_scores, n_opinions, n_log_odds: blocks of outputs that the stacks combine, blocks
     that only the mixture reads, experts of the mixture, and rows of log-odds that the stack of the
     stream's next row adds up
@@ -100,6 +102,7 @@ class Settings(NamedTuple):
     n_scores: int
     n_opinions: int
     n_log_odds: int
+    n_lags: int
     seed_key: int
     cell: tuple[Any, ...]
 
@@ -159,6 +162,7 @@ def resolve(options: ModelOptions, layout: Layout, *, regression: bool, seed_key
         n_scores=0,
         n_opinions=0,
         n_log_odds=0,
+        n_lags=N_LAGS if regression and recursive else 0,
         seed_key=seed_key,
         cell=_cell(options, tau),
     )

@@ -21,6 +21,7 @@ from loco_stream.learner.delayed_labels.pending import (
     last_label_of,
     read_context,
     read_outputs,
+    read_values,
     when_written,
     write_ticket,
 )
@@ -40,6 +41,7 @@ from loco_stream.learner.readout import (
     events,
     intervals,
     next_row,
+    next_value,
     snapshots,
 )
 from loco_stream.learner.readout.experts.discriminant import temperature
@@ -160,6 +162,24 @@ def _answer_dormant(settings, state, scratch, mode):
 
 
 @kernel
+def _moments(target):
+    """Return mean and standard deviation of the targets so far, from their statistics."""
+    return target.mean[0], math.sqrt(target.squares[0] / max(target.n_values[0], 1.0))
+
+
+@kernel
+def _next_value(settings, state, scratch, score):
+    """Return the answer to the stream's next row, standardised.
+
+    `score` is the ensemble's (float64); the recent values are in scratch.
+    """
+    if settings.n_lags == 0:
+        return score
+    mean, deviation = _moments(state.target)
+    return next_value.mix_values(state.next_value, scratch.values, score, mean, deviation)
+
+
+@kernel
 def _decide(settings, state, scratch, dormant, mode):
     """Write the probabilities of the row in scratch; return the best slot or the value.
 
@@ -168,7 +188,11 @@ def _decide(settings, state, scratch, dormant, mode):
     n_classes = state.counts.n_classes
     now = scratch.now
     if settings.regression:
-        return _value(state.target, now.combined[0] if n_classes > 0 else 0.0)
+        if n_classes == 0:
+            return _value(state.target, 0.0)
+        if mode & ANYWHERE:
+            return _value(state.target, now.combined[0])
+        return _value(state.target, _next_value(settings, state, scratch, now.combined[0]))
     if n_classes == 0:
         return -1.0
     answer = scratch.answer
@@ -216,16 +240,24 @@ def _bounded_target(settings, state, scratch, value, late, ticket):
     was predicted then.
     """
     target = state.target
+    known = scratch.values.known
+    next_value.recall_values(state.next_value, known)
+    predicted = _value(target, _next_value(settings, state, scratch, scratch.now.combined[0]))
     score = scratch.now.combined[0]
-    predicted = _value(target, score)
     if late:
         read_outputs(settings, state, scratch, ticket)
+        read_values(ticket, known)
         ensemble.combine_outputs(settings, state, scratch.then)
         score = scratch.then.combined[0]
-    deviation = math.sqrt(target.squares[0] / max(target.n_values[0], 1.0))
+    mean, deviation = _moments(target)
     reach = max(intervals.reach(state.residuals), deviation)
-    intervals.learn_residual(state.residuals, abs(value - _value(target, score)))
-    return min(max(value, predicted - reach), predicted + reach)
+    at_the_time = _value(target, _next_value(settings, state, scratch, score))
+    intervals.learn_residual(state.residuals, abs(value - at_the_time))
+    bounded_value = min(max(value, predicted - reach), predicted + reach)
+    if settings.n_lags > 0 and deviation > 0.0:
+        z = min(max((bounded_value - mean) / deviation, -TARGET_CLIP), TARGET_CLIP)
+        next_value.learn_value(state.next_value, scratch.values, score, z, mean, deviation)
+    return bounded_value
 
 
 @kernel
@@ -337,8 +369,10 @@ def _learn(settings, state, scratch, label, value, share, late, ticket, dormant)
     late = late and counts.n_seen > 0
     scratch.past.last_label = last_label_of(ticket) if late else counts.last_label
     is_new = _know_label(settings, state, scratch, label)
-    if settings.regression and not is_new:
-        value = _bounded_target(settings, state, scratch, value, late, ticket)
+    if settings.regression:
+        if not is_new:
+            value = _bounded_target(settings, state, scratch, value, late, ticket)
+        next_value.keep_value(state.next_value, value)
     _set_target(settings, state, scratch, label, value)
     ensemble.write_error(settings, state, scratch, scratch.now)
     row = scratch.now
@@ -407,6 +441,8 @@ def _pass(settings, state, scratch, x, t):
         n_classes = state.counts.n_classes
         n_seen = state.counts.n_seen
         dormant = dormancy.mark_dormant(state.classes, n_classes, n_seen, scratch.dormant)
+    if settings.n_lags > 0:
+        next_value.recall_values(state.next_value, scratch.values.known)
     if not cached:
         ensemble.combine_outputs(settings, state, scratch.now)
         if settings.n_snapshots > 0:

@@ -18,6 +18,7 @@ from loco_stream.learner.fixed_layer import FixedLayerScratch
 from loco_stream.learner.plasticity.projections import ProjectionScratch
 from loco_stream.learner.readout.events import EventScratch
 from loco_stream.learner.readout.experts import ExpertScratch
+from loco_stream.learner.readout.next_value import NextValueScratch
 from loco_stream.learner.settings import Settings
 from loco_stream.neurons.spikes import MOST_SPIKES
 from loco_stream.options import Layout
@@ -156,6 +157,7 @@ class Scratch(NamedTuple):
     target: of each output
     answer: probabilities of the answer
     event: the rows predicted in one call
+    values: recent values and what is made of them
     dormant: 1 where a class is dormant
     class_weights: as the user gave them, by slot; written anew with every workspace
     no_ticket: an empty ticket
@@ -188,6 +190,7 @@ class Scratch(NamedTuple):
     target: Annotated[Float64, axes("classes")]
     answer: Annotated[Float64, axes("classes")]
     event: EventScratch
+    values: NextValueScratch
     dormant: Annotated[Float64, axes("classes")]
     class_weights: Annotated[Float64, axes("classes", start=1.0)]
     context: SavedContext

@@ -11,6 +11,7 @@ from loco_stream.learner.readout.delayed_values import N_OTHERS
 from loco_stream.learner.readout.experts import EXPERTS
 from loco_stream.learner.readout.intervals import COVERAGES, RESIDUALS
 from loco_stream.learner.readout.mixture import N_STACKS
+from loco_stream.learner.readout.next_value import FORGETTING
 from loco_stream.learner.readout.snapshots import FIRST
 from loco_stream.learner.settings import Settings
 from loco_stream.options import Layout
@@ -76,6 +77,10 @@ def _readout_lengths(settings: Settings) -> dict[str, int]:
         "posteriors": FIRST + settings.n_snapshots,
         "residuals": RESIDUALS if settings.regression else 0,
         "coverages": len(COVERAGES) if settings.regression else 0,
+        "lags": settings.n_lags,
+        "value_models": len(FORGETTING) if settings.n_lags else 0,
+        "value_inputs": settings.n_lags + 2 if settings.n_lags else 0,
+        "value_experts": len(FORGETTING) + 2 if settings.n_lags else 0,
     }
 
 

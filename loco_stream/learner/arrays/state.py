@@ -28,6 +28,7 @@ from loco_stream.learner.readout.experts import ExpertState
 from loco_stream.learner.readout.intervals import ResidualState
 from loco_stream.learner.readout.mixture import MixtureState
 from loco_stream.learner.readout.next_row import NextRowState
+from loco_stream.learner.readout.next_value import NextValueState
 from loco_stream.learner.readout.snapshots import SnapshotState
 from loco_stream.learner.readout.stacks import StackState
 
@@ -130,3 +131,4 @@ class State(NamedTuple):
     context: ContextState
     residuals: ResidualState
     delayed_values: DelayedValueState
+    next_value: NextValueState

@@ -1,18 +1,22 @@
 """What was predicted for a row, written as one row of numbers and read when its label arrives.
 
 In order: number of classes known, rows learned, number of the ticket, the last label known, number
-of features known; carried traces, and fading means of the features; outputs of all experts, then
-their scores, then outputs of the snapshots, each over the classes known; numbers of these
-snapshots, -1 where they were not evaluated; encoded rows before, where synapses have delays.
+of features known; the last values known in a regression; carried traces, and fading means of the
+features; outputs of all experts, then their scores, then outputs of the snapshots, each over the
+classes known; numbers of these snapshots, -1 where they were not evaluated; encoded rows before,
+where synapses have delays.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.context.delays import read_codes, write_codes
 from loco_stream.learner.readout.ensemble import level_unknown_classes
+from loco_stream.learner.readout.next_value import recall_values
 from loco_stream.learner.readout.snapshots import are_evaluated
 from loco_stream.learner.settings import Settings
 
@@ -25,6 +29,7 @@ __all__ = [
     "last_label_of",
     "read_context",
     "read_outputs",
+    "read_values",
     "ticket_size",
     "when_written",
     "write_ticket",
@@ -43,7 +48,7 @@ def ticket_size(settings: Settings, n_classes: int, n_features: int) -> int:
     n_codes = n_features * settings.max_delay * settings.n_fields
     n_blocks = settings.n_outputs + settings.n_scores + settings.n_snapshots
     before = carried_size(settings, n_features)
-    return HEAD + before + n_classes * n_blocks + settings.n_snapshots + n_codes
+    return HEAD + settings.n_lags + before + n_classes * n_blocks + settings.n_snapshots + n_codes
 
 
 def carried_size(settings: Settings, n_features: int) -> int:
@@ -78,7 +83,8 @@ def write_ticket(settings, state, scratch, ticket):
     ticket[LAST_LABEL] = np.float64(state.counts.last_label)
     n_features = state.counts.n_features
     ticket[N_FEATURES] = np.float64(n_features)
-    place = HEAD
+    recall_values(state.next_value, ticket[HEAD : HEAD + settings.n_lags])
+    place = HEAD + settings.n_lags
     for i in range(state.context.traces.shape[0]):
         ticket[place + i] = np.float64(scratch.neurons.carried[i])
     place += state.context.traces.shape[0]
@@ -114,6 +120,13 @@ def last_label_of(ticket):
 
 
 @kernel
+def read_values(ticket, known):
+    """Read the values known when a ticket was written, (lags,) float64; NaN where there is none."""
+    for k in range(known.shape[0]):
+        known[k] = ticket[HEAD + k] if ticket.shape[0] > 0 else math.nan
+
+
+@kernel
 def _sizes_of(ticket):
     """Return how many classes and features were known when a ticket was written; 0 if empty."""
     if ticket.shape[0] == 0:
@@ -128,9 +141,10 @@ def read_context(settings, state, scratch, ticket):
     n_classes, n_features = _sizes_of(ticket)
     n_remembered = state.context.traces.shape[0]
     traces = scratch.neurons.carried
+    place = HEAD + settings.n_lags
     for i in range(n_remembered):
-        traces[i] = np.float32(ticket[HEAD + i]) if known else np.float32(0.0)
-    place = HEAD + n_remembered
+        traces[i] = np.float32(ticket[place + i]) if known else np.float32(0.0)
+    place += n_remembered
     for carried in scratch.fixed.carried:
         for f in range(carried.shape[0]):
             carried[f] = np.float32(ticket[place + f]) if f < n_features else np.float32(0.0)
@@ -163,7 +177,7 @@ def read_outputs(settings, state, scratch, ticket):
     capacity = state.classes.n_rows.shape[0]
     n_classes, n_features = _sizes_of(ticket)
     ids = state.snapshots.ids
-    place = HEAD + _carried_size(settings, n_features)
+    place = HEAD + settings.n_lags + _carried_size(settings, n_features)
     place = _read_blocks(ticket, place, settings.n_outputs, n_classes, capacity, then.outputs)
     place = _read_blocks(ticket, place, settings.n_scores, n_classes, capacity, then.scores)
     level_unknown_classes(settings, state, then, n_classes)

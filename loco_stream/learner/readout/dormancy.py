@@ -61,7 +61,7 @@ class ClassState(NamedTuple):
 
 
 class LeadState(NamedTuple):
-    """Fading moments of the lead on rows of present classes, and how often dormant ones returned."""
+    """Fading moments of the lead on rows of present classes, and returns of dormant ones."""
 
     moments: Annotated[
         Record, record(np.float64, mean=0.0, variance=0.0, n_leads=0.0, n_returns=0.0)
