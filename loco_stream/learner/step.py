@@ -370,9 +370,10 @@ def _learn(settings, state, scratch, label, value, share, late, ticket, dormant)
     scratch.past.last_label = last_label_of(ticket) if late else counts.last_label
     is_new = _know_label(settings, state, scratch, label)
     if settings.regression:
+        known_value = value
         if not is_new:
             value = _bounded_target(settings, state, scratch, value, late, ticket)
-        next_value.keep_value(state.next_value, value)
+        next_value.keep_value(state.next_value, known_value)
     _set_target(settings, state, scratch, label, value)
     ensemble.write_error(settings, state, scratch, scratch.now)
     row = scratch.now

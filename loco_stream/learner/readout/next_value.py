@@ -97,7 +97,8 @@ def _write_outputs(own, work, ensemble, mean, deviation):
     for k in range(n_lags):
         value = work.known[k]
         is_known = value == value and deviation > 0.0
-        work.inputs[1 + k] = (value - mean) / deviation if is_known else 0.0
+        z = (value - mean) / deviation if is_known else 0.0
+        work.inputs[1 + k] = min(max(z, -MAX_OUTPUT), MAX_OUTPUT)
     work.inputs[1 + n_lags] = 1.0
     work.outputs[ENSEMBLE] = ensemble
     work.outputs[LAST] = work.inputs[1] if n_lags > 0 else 0.0
