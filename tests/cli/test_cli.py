@@ -439,7 +439,9 @@ def test_a_nir_file_is_printed_checked_and_compared(loco, tmp_path):
     shown = loco("nir", str(tmp_path / "net.nir"), "--samples", "2", "--steps", "50")
     assert shown.exit_code == 0
     assert "weights_0      Linear   weight (2, 3)" in shown.output
-    assert "read as        Network(3-2, neuron='lif', dtype=float32), steps of 1 ms" in shown.output
+    assert (
+        "read as        Network(3-2, neuron='lif', dtype=float32), time step 1 ms" in shown.output
+    )
     assert "loco_stream    " in shown.output
     assert "snntorch       " in shown.output
     (tmp_path / "bad.nir").write_text("no net")
