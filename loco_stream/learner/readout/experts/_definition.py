@@ -45,11 +45,13 @@ class Merge(NamedTuple):
     arrays: of the result; they start as copies of those of the model with most rows
     parts: of each model
     base: of the model that all of them began with; None: they began with nothing
+    same_traces: whether all of them give a row the same traces, since their hidden layers are frozen
     """
 
     arrays: dict[str, NDArray[Any]]
     parts: Sequence[Mapping[str, NDArray[Any]]]
     base: Mapping[str, NDArray[Any]] | None
+    same_traces: bool
 
 
 def zero(settings: Any) -> int:

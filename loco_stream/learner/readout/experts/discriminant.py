@@ -24,6 +24,7 @@ probability that each gave to the labels.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -32,7 +33,7 @@ from numpy.typing import NDArray
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import RANK, add_outer, add_outers, dot, nonzero, weigh_rows
 from loco_stream.learner.arrays.spec import Array, Shapes, axes
-from loco_stream.learner.readout.experts._definition import Expert
+from loco_stream.learner.readout.experts._definition import Expert, Merge
 from loco_stream.learner.readout.softmax import log_loss_of
 
 __all__ = ["EXPERT", "TEMPERATURES", "temperature", "write_scores"]
@@ -43,6 +44,7 @@ TEMPERATURES = (0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # factors of the scores
 DECAY = 0.998  # of the log-probabilities that they are compared by, per row
 EARLY = 2.0  # of the first n rows the last n / EARLY count
 MAX_LOSS = 20.0  # that one row can add
+_PREFIX = "experts.discriminant."  # of the arrays of a model
 REFRESH_EVERY = 16  # rows after which one class's V is computed anew, against rounding
 
 
@@ -353,6 +355,70 @@ def check(settings: Any, state: Any, n_classes: int) -> None:
         raise ValueError("`n_rows` and `total` of 'discriminant' must not be negative")
 
 
+class _Moments(NamedTuple):
+    """Sums over rows: their number and their sum for each class, and of z z', with the prior."""
+
+    n_rows: NDArray[np.float64]
+    sums: NDArray[np.float64]
+    squares: NDArray[np.float64]
+
+
+def _prior_rows(arrays: Mapping[str, NDArray[Any]]) -> float:
+    """Return the rows of the prior: the first row of a class adds nothing to the scatter."""
+    n_rows = arrays[f"{_PREFIX}n_rows"]
+    return float(arrays[f"{_PREFIX}total"][0] - np.maximum(n_rows - 1.0, 0.0).sum())
+
+
+def _moments_of(arrays: Mapping[str, NDArray[Any]]) -> _Moments:
+    """Return the moments of a model."""
+    precision = arrays[f"{_PREFIX}precision"].astype(np.float64)
+    pending = arrays[f"{_PREFIX}pending"][: int(arrays[f"{_PREFIX}n_pending"][0])]
+    precision -= pending.astype(np.float64).T @ pending
+    n_rows = arrays[f"{_PREFIX}n_rows"]
+    means = arrays[f"{_PREFIX}means"].astype(np.float64)
+    sums = n_rows[:, None] * means
+    return _Moments(n_rows, sums, np.linalg.inv(precision) + sums.T @ means)
+
+
+def _start_of(parts: Merge, prior_rows: float) -> _Moments:
+    """Return the moments that all models began with."""
+    if parts.base is not None:
+        return _moments_of(parts.base)
+    means = np.zeros_like(parts.arrays[f"{_PREFIX}means"], dtype=np.float64)
+    prior = PRIOR_POWER * prior_rows * np.eye(means.shape[1])
+    return _Moments(np.zeros(len(means)), means, prior)
+
+
+def merge(parts: Merge) -> None:
+    """Pool the moments of all models, in float64.
+
+    The sum of z z' over the rows of all classes adds up over models. The scatter within classes is
+    this sum less n_c M_c M_c' of each class.
+    """
+    arrays = parts.arrays
+    if arrays[f"{_PREFIX}precision"].size == 0:
+        return
+    prior_rows = _prior_rows(arrays)
+    start = _start_of(parts, prior_rows)
+    again = len(parts.parts) - 1
+    moments = [_moments_of(part) for part in parts.parts]
+    n_rows = np.sum([part.n_rows for part in moments], axis=0) - again * start.n_rows
+    sums = np.sum([part.sums for part in moments], axis=0) - again * start.sums
+    squares = np.sum([part.squares for part in moments], axis=0) - again * start.squares
+    means = sums / np.maximum(n_rows, 1.0)[:, None]
+    precision = np.linalg.inv(squares - sums.T @ means)
+    projected = precision @ means.T
+    arrays[f"{_PREFIX}precision"][:] = 0.5 * (precision + precision.T)
+    arrays[f"{_PREFIX}pending"][:] = 0.0
+    arrays[f"{_PREFIX}n_pending"][0] = 0
+    arrays[f"{_PREFIX}means"][:] = means
+    arrays[f"{_PREFIX}projected"][:] = projected
+    arrays[f"{_PREFIX}offsets"][:] = (means.T * projected).sum(axis=0)
+    arrays[f"{_PREFIX}n_rows"][:] = n_rows
+    arrays[f"{_PREFIX}trace"][0] = np.trace(precision)
+    arrays[f"{_PREFIX}total"][0] = prior_rows + np.maximum(n_rows - 1.0, 0.0).sum()
+
+
 EXPERT = Expert(
     name="discriminant",
     state=State,
@@ -366,4 +432,5 @@ EXPERT = Expert(
     level_unknown=level_unknown,
     log_odds_names=lambda layout, settings: ["discriminant"] * n_scores(settings),
     check=check,
+    merge=merge,
 )

@@ -470,8 +470,11 @@ def merge(parts: Merge) -> None:
 
     Recursive least squares without leak is a sum over rows. With P the projector, W the weights and
     p the prior, the information is A = P^-1 = I / p + sum x x' and b = A W = sum x y'. Over several
-    models it is the sum of theirs, less what all of them began with.
+    models it is the sum of theirs, less what all of them began with. Where hidden layers learn, the
+    inputs differ from model to model and nothing adds up: the member stays that of the largest.
     """
+    if not parts.same_traces:
+        return
     arrays = parts.arrays
     n = len(arrays["classes.n_rows"])
     prefix = "experts.least_squares."

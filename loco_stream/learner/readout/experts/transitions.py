@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.arrays.spec import Array, Shapes, axes
-from loco_stream.learner.readout.experts._definition import Expert
+from loco_stream.learner.readout.experts._definition import Expert, Merge
 from loco_stream.learner.readout.experts.discriminant import n_scores
 
 __all__ = ["EXPERT", "FLOOR", "SUCCESSORS", "count_successor", "write_scores"]
@@ -133,6 +133,13 @@ def check(settings: Any, state: Any, n_classes: int) -> None:
         raise ValueError("`counts` and `n_labels` of 'transitions' must not be negative")
 
 
+def merge(parts: Merge) -> None:
+    """Leave the followers those of the largest model, none for classes that it lacks."""
+    arrays = parts.arrays
+    unknown = arrays["experts.transitions.n_labels"] == 0.0
+    arrays["experts.transitions.followers"][:, unknown] = -1
+
+
 EXPERT = Expert(
     name="transitions",
     state=State,
@@ -146,4 +153,5 @@ EXPERT = Expert(
     log_odds_names=lambda layout, settings: ["transitions"] * n_scores(settings),
     knows_context=True,
     check=check,
+    merge=merge,
 )
