@@ -39,8 +39,8 @@ class _Part:
 def merge(models: Sequence[Model], template: LOCOEstimator | None = None) -> Model:
     """Return one model of what several learned, each from a copy of the template on.
 
-    The discriminant on the fixed layer, which keeps all classes, is merged by pooled moments, and so
-    is naive Bayes. The result is that of one model of all rows, up to rounding, where all models
+    The discriminant on the fixed layer, which keeps all classes, is merged by pooled moments, and
+    so is naive Bayes. The result is that of one model of all rows, up to rounding, where all models
     have one seed and the template has seen the 300 rows after which scales are fixed. Models that
     found their scales each by itself are merged in the same way; the result is then near that of
     one model.

@@ -6,8 +6,9 @@ sum adds one row after the other, in the order given, and `dot` adds in `SINGLES
 
 The vectorized versions do what LLVM does not find by itself: `sum_rows`, `weigh_rows` and
 `sum_dense` keep a tile of the sum in registers while all rows pass by, `add_outer` a tile of the
-second factor, `add_outers` those of `RANK` factors; `leak_and_fire` packs the indices of the neurons that fire; `write_arrivals` and
-`write_equal_arrivals` copy whole vectors where loops of a few rounds would be mispredicted.
+second factor, `add_outers` those of `RANK` factors; `leak_and_fire` packs the indices of the
+neurons that fire; `write_arrivals` and `write_equal_arrivals` copy whole vectors where loops of a
+few rounds would be mispredicted.
 """
 
 from __future__ import annotations

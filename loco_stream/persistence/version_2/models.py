@@ -173,9 +173,7 @@ def _without_fixed_layer(saved: Saved) -> Saved:
     """
     options = saved.config["parameters"]
     advanced = {**options["advanced"], "fixed_neurons": 0}
-    saved = replace(
-        saved, config={**saved.config, "parameters": {**options, "advanced": advanced}}
-    )
+    saved = replace(saved, config={**saved.config, "parameters": {**options, "advanced": advanced}})
     if not saved.arrays:
         return saved
     arrays = dict(saved.arrays)
@@ -271,5 +269,10 @@ def convert_ticket(ticket: bytes | None, arrays: Arrays) -> bytes | None:
     values = np.concatenate([values[:3], [-1.0, n_features], lags, values[3:]])
     if len(logistic):
         return values.tobytes()
-    first = 5 + len(lags) + len(arrays["context.traces"]) + n_classes * len(arrays["stacks.log_weights"])
+    first = (
+        5
+        + len(lags)
+        + len(arrays["context.traces"])
+        + n_classes * len(arrays["stacks.log_weights"])
+    )
     return np.delete(values, slice(first, first + 2 * n_classes)).tobytes()
