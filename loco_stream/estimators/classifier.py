@@ -65,9 +65,10 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         it. ``"balanced"``: rows over the number of classes and the rows of the class, as counted so
         far. `set_class_weight` changes it.
     retention
-        Weight of what was learned earlier against what is learned now, 0 to 1. 0: only adapt. The
-        higher, the less unusual an input must be for the slow readout to answer; above 0 earlier
-        models are kept and recalled when their concept returns.
+        Weight of what was learned earlier against what is learned now, 0 to 1. Where the kind of a
+        row is unknown (``in_stream=None``), a class that has long been absent answers the sooner
+        the higher it is. Above 0 earlier models are kept and recalled when their concept returns.
+        0: only adapt.
     memory
         Shortest and longest time constant of the traces that carry on from row to row, for every
         other hidden neuron, in median gaps between rows; (0.3, 50) suits most sensors. None: each
