@@ -17,6 +17,7 @@ BENCHES = {
     "gradient": "benchmarks.gradient:command",
     "nettalk": "benchmarks.nettalk:command",
     "wide": "benchmarks.wide:command",
+    "embeddings": "benchmarks.embeddings:command",
     "permutations": "benchmarks.permutations:command",
     "continual": "benchmarks.continual:command",
     "drift": "benchmarks.drift:command",

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from loco_stream._prediction_mode import mode_arguments
 from loco_stream.connectors.line_protocol import LineReader
 from loco_stream.dashboard._openapi import (
     DOCUMENT,
@@ -77,7 +78,9 @@ class _Routes:
         if engine is None:
             raise HTTPException(503, f"there is no model yet: {self._service.status['phase']}")
         rows = _checked_rows(asked)
-        predicted = await run_in_threadpool(lambda: [_prediction(engine, x) for x in rows])
+        predicted = await run_in_threadpool(
+            lambda: [_prediction(engine, x, asked.in_stream) for x in rows]
+        )
         return predicted[0] if asked.rows is None else {"predictions": predicted}
 
     async def learn(self, request: Request) -> object:
@@ -295,12 +298,13 @@ def _checked_rows(asked: PredictBody) -> Sequence[Row]:
     return rows
 
 
-def _prediction(engine: StreamEngine, x: Row) -> dict[str, object]:
+def _prediction(engine: StreamEngine, x: Row, in_stream: bool | None) -> dict[str, object]:
     model = engine.model
+    mode = mode_arguments(model.predict_one, in_stream)
     try:
-        predicted: dict[str, object] = {"prediction": model.predict_one(x)}
+        predicted: dict[str, object] = {"prediction": model.predict_one(x, **mode)}
         if hasattr(model, "predict_proba_one"):
-            proba = model.predict_proba_one(x)
+            proba = model.predict_proba_one(x, **mode)
             predicted["proba"] = {str(label): p for label, p in proba.items()}
     except LocoStreamError as error:
         raise HTTPException(422, str(error)) from None

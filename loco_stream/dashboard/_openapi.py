@@ -36,10 +36,15 @@ class RowLabel(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
-    """One row as `x`, or several as `rows`."""
+    """One row as `x`, or several as `rows`.
+
+    `in_stream`: true if they are the stream's next rows, false if they may be of any class that was
+    ever learned, null if the evidence of each row decides.
+    """
 
     x: Features | None = None
     rows: list[Features] | None = None
+    in_stream: bool | None = False
 
 
 class LearnBody(msgspec.Struct, forbid_unknown_fields=True):

@@ -197,7 +197,7 @@ class EventHandler:
         reply = None
         if event.tag is not None:
             context = adapter.block_context(event)
-            reply = adapter.predict_values(event.X, event.features, context)
+            reply = adapter.predict_values(event.X, event.features, context, True)
         try:
             self.trainer.observe_block(event)
         except InputError as error:
@@ -221,7 +221,7 @@ class EventHandler:
     ) -> tuple[Table, Sequence[Label]]:
         adapter = self.trainer.adapter
         adapter.enter_sequence(row.sequence)
-        return adapter.predict_values(X, features, adapter.row_time(row))
+        return adapter.predict_values(X, features, adapter.row_time(row), True)
 
     def _handle_row(self, row: Row, y: Label) -> None:
         try:

@@ -54,6 +54,7 @@ _NO_LABELS = np.zeros(0, np.int64)
 _NO_VALUES = np.zeros(0)
 _NO_PROBA = np.zeros((0, 0))
 _NO_TICKETS = np.zeros((0, 0))
+_KINDS = {True: 0, False: step.ANYWHERE, None: step.BY_EVIDENCE}  # of rows that are predicted
 
 
 class ModelCore:
@@ -231,18 +232,21 @@ class ModelCore:
         proba: Float64 = _NO_PROBA,
         times: Float64 = NO_TIMES,
         tickets: Float64 = _NO_TICKETS,
+        in_stream: bool | None = True,
     ) -> Float64:
         """Cross into compiled code once.
 
         Return the answers (slots or values), -1 where not predicted.
 
         With `tickets`, (n, size), rows are learned late from them, or observed and the tickets
-        written.
+        written. `in_stream` is that of `predict_one`; rows that are learned are in the stream.
         """
         answers = self.no_answers(len(rows))
         assert self.state is not None
         n_seen = self.n_seen
         mode = step.PREDICT * predicts + step.LEARN * learns
+        if predicts and not learns:
+            mode += _kind(in_stream)
         if len(tickets):
             mode += step.LATE if learns else step.OBSERVE
         self._step(rows, times, (labels, values), mode, (answers, proba), tickets)
@@ -331,13 +335,21 @@ class ModelCore:
             self.warnings.judge(self.n_seen, partial(self.slots.is_input, counts))
 
     def predict_row(
-        self, x: Mapping[Hashable, Any], times: Float64, proba: Float64 = _NO_PROBA
+        self,
+        x: Mapping[Hashable, Any],
+        times: Float64,
+        in_stream: bool | None,
+        proba: Float64 = _NO_PROBA,
     ) -> float:
         """Return the slot or value predicted for a row, -1 before the first one."""
-        return float(self.answers_to(x, times, proba)[0])
+        return float(self.answers_to(x, times, in_stream, proba)[0])
 
     def answers_to(
-        self, x: Mapping[Hashable, Any], times: Float64, proba: Float64 = _NO_PROBA
+        self,
+        x: Mapping[Hashable, Any],
+        times: Float64,
+        in_stream: bool | None = True,
+        proba: Float64 = _NO_PROBA,
     ) -> Float64:
         """Return the answers to one row by name; those of `no_answers` before the first one."""
         require_mapping(x)
@@ -345,7 +357,7 @@ class ModelCore:
             return self.no_answers(1)
         if self.slots.fill(x, self.row[0]) and not self.slots.knows_any(x):
             self.warnings.warn_unknown(x, self.slots.index)
-        return self.run(self.row, learns=False, proba=proba, times=times)
+        return self.run(self.row, learns=False, proba=proba, times=times, in_stream=in_stream)
 
     # Tables
 
@@ -415,7 +427,12 @@ class ModelCore:
         return answers
 
     def predict_table(
-        self, given: Table, features: Iterable[Hashable] | None, times: Float64, columns: int
+        self,
+        given: Table,
+        features: Iterable[Hashable] | None,
+        times: Float64,
+        columns: int,
+        in_stream: bool | None,
     ) -> tuple[Float64, Float64]:
         """Return answers (n,), and probabilities or half widths of intervals, (n, columns)."""
         n = len(given.numbers)
@@ -426,7 +443,8 @@ class ModelCore:
             self.warnings.warn_unknown(names, self.slots.index)
         proba = np.zeros((n, columns))
         rows = self.with_texts(given, names, text_columns(names, given.texts), slice(0, n))
-        return self.run(rows, learns=False, proba=proba, times=times), proba
+        answers = self.run(rows, learns=False, proba=proba, times=times, in_stream=in_stream)
+        return answers, proba
 
     # Copies and files
 
@@ -497,6 +515,13 @@ class ModelCore:
 
     def _restored_state(self, settings: Settings, arrays: Mapping[str, NDArray[Any]]) -> State:
         return unflatten(self.layout, settings, arrays)
+
+
+def _kind(in_stream: bool | None) -> int:
+    try:
+        return _KINDS[in_stream]
+    except (KeyError, TypeError):
+        raise InputError(f"`in_stream` must be True, False or None, got {in_stream!r}") from None
 
 
 def _plain_arrays(state: State) -> dict[str, NDArray[Any]]:

@@ -311,16 +311,18 @@ class LOCOEstimator(base.Estimator):
 
     # Explanation and export
 
-    def explain_one(self, x: Mapping[Any, Any], t: float | None = None) -> Explanation:
+    def explain_one(
+        self, x: Mapping[Any, Any], t: float | None = None, in_stream: bool | None = None
+    ) -> Explanation:
         """Explain the prediction for a row: what each feature adds, and which experts decide.
 
         The readouts are linear in the traces of the hidden neurons and in the features, so their
         score is decomposed exactly; what a neuron adds goes to the features by their shares of its
         drive (layer-wise relevance propagation, Bach et al. 2015). Each expert counts by its
         weight. Naive Bayes is a sum over features; what the nearest centroids and kept rows add is
-        reported separately. The gate of `retention`, which acts on rows unlike recent ones, and
-        recalled earlier models are not decomposed; `explained` is the share of the prediction
-        without the latter. Nothing changes.
+        reported separately. Recalled earlier models and recent values are not decomposed;
+        `explained` is the share of the answer without them. `next_row` has the weights of all that
+        the answer is made of. Nothing changes.
 
         Parameters
         ----------
@@ -328,6 +330,8 @@ class LOCOEstimator(base.Estimator):
             The row.
         t
             Its time, as in `predict_one`.
+        in_stream
+            What kind of row it is, as in `predict_one`.
 
         Raises
         ------
@@ -344,7 +348,7 @@ class LOCOEstimator(base.Estimator):
         >>> list(why.features)[0], why.features["load"] > 8.0
         ('load', True)
         """
-        return explain.explain_row(self._core, x, t)
+        return explain.explain_row(self._core, x, t, in_stream)
 
     def explain(
         self, X: Any, features: Iterable[Hashable] | None = None

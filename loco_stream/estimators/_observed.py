@@ -15,8 +15,13 @@ from loco_stream.estimators.inputs.row_times import NO_TIMES, row_time, row_time
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import Table, table
 from loco_stream.estimators.tickets import Ticket
-from loco_stream.learner.delayed_labels.pending import ticket_size
-from loco_stream.learner.settings import Settings
+from loco_stream.learner.delayed_labels.pending import (
+    HEAD,
+    LAST_LABEL,
+    N_FEATURES,
+    N_KNOWN,
+    ticket_size,
+)
 from loco_stream.numbers import LARGEST
 
 __all__ = [
@@ -35,6 +40,7 @@ def reset_context(core: ModelCore) -> None:
     if core.state is not None and core.scratch is not None:
         context = core.state.context
         context.traces.fill(0.0)
+        context.means.fill(0.0)
         context.ring.fill(0.0)
         context.clock.is_timed = 0.0
         context.run.label = -1.0
@@ -145,19 +151,21 @@ def _is_sound(core: ModelCore, predicted: Float64) -> bool:
     settings = core.settings
     if settings is None or predicted.ndim != 1 or predicted.dtype != np.float64:
         return False
-    if not predicted.flags.c_contiguous or not bool((np.abs(predicted) <= LARGEST).all()):
+    lags = slice(HEAD, HEAD + settings.n_lags)  # NaN where there was no value yet
+    is_number = np.abs(predicted) <= LARGEST
+    is_number[lags] |= np.isnan(predicted[lags])
+    if not predicted.flags.c_contiguous or not bool(is_number.all()):
         return False
-    n_classes = int(predicted[0])
-    return 0 <= n_classes <= core.n_outputs and _fits(core, settings, len(predicted), n_classes)
-
-
-def _fits(core: ModelCore, settings: Settings, length: int, n_classes: int) -> bool:
-    """Return whether a ticket of so many classes has that length for features known."""
-    beyond = length - ticket_size(settings, n_classes, 0)
-    if settings.max_delay == 0:
-        return beyond == 0
-    features, rest = divmod(beyond, settings.max_delay * settings.n_fields)
-    return rest == 0 and 1 <= features <= len(core.slots)
+    if len(predicted) < HEAD:
+        return False
+    n_classes = int(predicted[N_KNOWN])
+    n_features = int(predicted[N_FEATURES])
+    most = core.n_outputs
+    if not 0 <= n_classes <= most or not 1 <= n_features <= len(core.slots):
+        return False
+    if not -1 <= predicted[LAST_LABEL] < most:
+        return False
+    return len(predicted) == ticket_size(settings, n_classes, n_features)
 
 
 def rows_by_name(given: Table, names: tuple[Hashable, ...]) -> list[dict[Hashable, Any]]:

@@ -188,7 +188,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         times = row_time(t, remembers=core.options.remembers)
         with core.lock:
             radii = core.no_radii(1)
-            values = core.answers_to(x, times, radii)
+            values = core.answers_to(x, times, True, radii)
             low, high = core.bounds(values, radii, level)[0].T.tolist()
             return dict(zip(core.classes, zip(low, high, strict=True), strict=True))
 
@@ -346,7 +346,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         with core.lock:
             times, _ = row_times(t, sequence, n, core.sequence, remembers=core.options.remembers)
             width = len(core.classes) * len(COVERAGES)
-            return core.predict_table(given, features, times, width)
+            return core.predict_table(given, features, times, width, True)
 
     def _learn_rows(
         self,

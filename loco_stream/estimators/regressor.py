@@ -117,16 +117,35 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
                 core.admit(x)
             core.learn_row(x, 0, value, times)
 
-    def predict_one(self, x: dict[Any, Any], t: float | None = None) -> float:
-        """Return the predicted value at time `t`; 0.0 before the first row. Changes nothing."""
+    def predict_one(
+        self, x: dict[Any, Any], t: float | None = None, in_stream: bool | None = None
+    ) -> float:
+        """Return the predicted value; 0.0 before the first row. Changes nothing.
+
+        Parameters
+        ----------
+        x
+            The row.
+        t
+            Its time, as in `learn_one`.
+        in_stream
+            True or None: the row is the stream's next one, so that the last values learned are
+            evidence as far as they have helped to predict. False: a row from anywhere, which is
+            predicted from its features (and the context, with a `memory`) alone. Every `predict_*`
+            method has it.
+        """
         core = self._core
         times = row_time(t, remembers=core.options.remembers)
         with core.lock:
-            answer = core.predict_row(x, times)
+            answer = core.predict_row(x, times, in_stream)
             return 0.0 if core.state is None else answer
 
     def predict_interval_one(
-        self, x: dict[Any, Any], coverage: float = 0.9, t: float | None = None
+        self,
+        x: dict[Any, Any],
+        coverage: float = 0.9,
+        t: float | None = None,
+        in_stream: bool | None = None,
     ) -> tuple[float, float]:
         """Return the interval around `predict_one` that holds the value with a given probability.
 
@@ -142,6 +161,8 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
             0.5, 0.8, 0.9, 0.95 or 0.99; each is adapted separately.
         t
             Time of the row.
+        in_stream
+            As in `predict_one`. The width is that of the stream's next row.
 
         Returns
         -------
@@ -168,7 +189,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         times = row_time(t, remembers=core.options.remembers)
         radii = np.full((1, len(COVERAGES)), np.inf)
         with core.lock:
-            value = core.predict_row(x, times, radii)
+            value = core.predict_row(x, times, in_stream, radii)
         return value - radii.item(level), value + radii.item(level)
 
     def predict_interval_array(
@@ -179,11 +200,12 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         *,
         t: ArrayLike | None = None,
         sequence: Iterable[Any] | None = None,
+        in_stream: bool | None = None,
     ) -> NDArray[np.float64]:
         """Return the interval of each row, (n, 2); see `predict_interval_one`."""
         level = coverage_level(coverage)
         with self._core.lock:
-            answers, radii = self._predict_rows(X, features, t, sequence)
+            answers, radii = self._predict_rows(X, features, t, sequence, in_stream)
             if self._core.state is None:
                 answers = np.zeros(len(answers))
                 radii = np.full((len(answers), len(COVERAGES)), np.inf)
@@ -240,10 +262,11 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         *,
         t: ArrayLike | None = None,
         sequence: Iterable[Any] | None = None,
+        in_stream: bool | None = None,
     ) -> NDArray[np.float64]:
         """Return the predicted value of each row, (n,)."""
         with self._core.lock:
-            answers, _ = self._predict_rows(X, features, t, sequence)
+            answers, _ = self._predict_rows(X, features, t, sequence, in_stream)
             return np.zeros(len(answers)) if self._core.state is None else answers
 
     def predict_sequence(
@@ -251,18 +274,19 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
     ) -> float:
         """Return the value of the event with these rows: the mean over them. Changes nothing."""
         with self._core.lock:
-            answers, _ = _events.predict(self._core, X, t, features, len(COVERAGES))
+            answers, _ = _events.predict(self._core, X, t, features, len(COVERAGES), False)
             return 0.0 if self._core.state is None else float(answers.mean())
 
     def learn_many(self, X: pd.DataFrame, y: pd.Series) -> None:
         """Learn the rows of a frame in order."""
         self.learn_array(X, y, features=frame_columns(X))
 
-    def predict_many(self, X: pd.DataFrame) -> pd.Series:
+    def predict_many(self, X: pd.DataFrame, in_stream: bool | None = None) -> pd.Series:
         """Return the predicted value of each row of a frame."""
         import pandas as pd
 
-        return pd.Series(self.predict_array(X, features=frame_columns(X)), index=X.index)
+        names = frame_columns(X)
+        return pd.Series(self.predict_array(X, features=names, in_stream=in_stream), index=X.index)
 
     def _predict_rows(
         self,
@@ -270,6 +294,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         features: Iterable[Hashable] | None,
         t: ArrayLike | None,
         sequence: Iterable[Any] | None,
+        in_stream: bool | None,
     ) -> tuple[Float64, Float64]:
         """Return answers (n,) and half widths of intervals (n, coverages)."""
         core = self._core
@@ -277,7 +302,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         n = len(given.numbers)
         with core.lock:
             times, _ = row_times(t, sequence, n, core.sequence, remembers=core.options.remembers)
-            return core.predict_table(given, features, times, len(COVERAGES))
+            return core.predict_table(given, features, times, len(COVERAGES), in_stream)
 
     def _learn_rows(
         self,

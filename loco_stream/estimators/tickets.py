@@ -1,6 +1,6 @@
 """Tickets: predictions that are kept until the label of their row arrives.
 
-Stacks, mixture, gate and snapshots learn weights from past predictions. A prediction that is made
+Stacks, mixture and snapshots learn weights from past predictions. A prediction that is made
 when the label arrives is no evidence for them: the members may have learned rows of the same
 sequence meanwhile. Members are therefore scored by their predictions in the ticket, and learn the
 row in their present state.

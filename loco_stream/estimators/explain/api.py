@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from loco_stream.estimators.explain.relevance import Parts, decompose
 from loco_stream.estimators.explain.result import Explanation
 from loco_stream.estimators.inputs.row_times import row_time
 from loco_stream.learner.arrays.state import State
+from loco_stream.learner.readout.experts import EXPERTS
+from loco_stream.learner.readout.next_value import FORGETTING
 from loco_stream.learner.readout.snapshots import CURRENT, FIRST, needs_evaluation
 from loco_stream.rng import derive_key, normals, uniforms
 
@@ -26,11 +29,13 @@ _MAX_ROWS = 64
 _TRIAL_KEY = 105  # of their random numbers
 
 
-def explain_row(core: ModelCore, x: Mapping[Any, Any], t: float | None) -> Explanation:
+def explain_row(
+    core: ModelCore, x: Mapping[Any, Any], t: float | None, in_stream: bool | None
+) -> Explanation:
     """Explain the prediction for a row."""
     times = row_time(t, remembers=core.options.remembers)
     with core.lock:
-        answer = core.predict_row(x, times)
+        answer = core.predict_row(x, times, in_stream)
         settings = core.settings
         state = core.state
         scratch = core.scratch
@@ -42,8 +47,46 @@ def explain_row(core: ModelCore, x: Mapping[Any, Any], t: float | None) -> Expla
         parts = decompose(settings, state, scratch, n_classes, slot)
         experts = _expert_shares(core, state)
         if core.regression:
-            return _explanation(core, parts, answer, experts, _units(state.target, 0))
-        return _explanation(core, parts, core.classes[slot], experts, (1.0, 0.0))
+            units = _units(state.target, 0)
+            explanation = _explanation(core, parts, answer, experts, units)
+            if settings.n_lags == 0 or in_stream is False:
+                return explanation
+            shares = _value_shares(state)
+            explained = explanation.explained * shares["ensemble"]
+            return replace(explanation, next_row=shares, explained=explained)
+        explanation = _explanation(core, parts, core.classes[slot], experts, (1.0, 0.0))
+        if settings.n_log_odds == 0:
+            return explanation
+        return replace(explanation, next_row=_log_odds(core, slot, n_classes, in_stream))
+
+
+def _value_shares(state: State) -> dict[str, float]:
+    """Return the weight of each expert in the answer to a regression's next row."""
+    own = state.next_value
+    if own.counters.n_known == 0:
+        return {"ensemble": 1.0}
+    weights = np.exp(own.log_weights - own.log_weights.max())
+    names = ["ensemble", "last value"]
+    names += [f"linear model, forgetting {share:g}" for share in FORGETTING]
+    return dict(zip(names, (weights / weights.sum()).tolist(), strict=True))
+
+
+def _log_odds(
+    core: ModelCore, slot: int, n_classes: int, in_stream: bool | None
+) -> dict[str, float]:
+    """Return what each row of log-odds adds for a class against the mean of the others."""
+    assert core.settings is not None
+    assert core.state is not None
+    assert core.scratch is not None
+    own = core.state.next_row
+    weights = own.weights * (1.0 - own.contexts) if in_stream is False else own.weights
+    odds = core.scratch.now.log_odds[:, :n_classes]
+    others = (odds.sum(axis=1) - odds[:, slot]) / max(n_classes - 1, 1)
+    adds = weights * (odds[:, slot] - others) if n_classes > 1 else weights * odds[:, slot]
+    names = ["ensemble"]
+    for expert in EXPERTS:
+        names += expert.log_odds_names(core.layout, core.settings)
+    return dict(zip(names, adds.tolist(), strict=True))
 
 
 def explain_targets(
