@@ -58,7 +58,9 @@ class HeadCore(TargetCore):
             self.heads = grow_heads(self.layout, settings, self.heads, n_features)
         super().adopt(settings, state)
 
-    def _make_args(self, settings: Settings, state: State, scratch: Scratch) -> HeadKernelArgs:
+    def _make_args(  # type: ignore[override]
+        self, settings: Settings, state: State, scratch: Scratch
+    ) -> HeadKernelArgs:
         assert self.targets is not None
         assert self.heads is not None
         work = allocate_target_scratch(self.layout, settings, state)

@@ -170,7 +170,7 @@ class TargetCore(ModelCore):
         tickets: Float64,
     ) -> None:
         values = targets[1].reshape(-1, len(self.classes))
-        step.run(*self.kernel_args, rows, times, values, mode, *answers, tickets)
+        step.run(*self.kernel_args, rows, times, values, mode, answers, tickets)
 
     # Copies and files
 
