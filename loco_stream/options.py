@@ -15,8 +15,10 @@ from loco_stream._checks import Check
 from loco_stream.errors import ConfigError
 
 __all__ = [
+    "CREDITS",
     "DEFAULTS",
     "PRESETS",
+    "PROJECTIONS",
     "WIDTH_RULES",
     "AdvancedOptions",
     "ForecastOptions",
@@ -26,6 +28,9 @@ __all__ = [
     "width_rule",
 ]
 
+# Each is a module of `loco_stream.learner.plasticity.rules` or `.projections`.
+CREDITS = ("learned", "mirror", "perturbation")
+PROJECTIONS = ("recursive", "clusters")
 MAX_NEIGHBORS = 1_000_000
 MAX_CATEGORIES = 1024  # over all features: the work per row grows with the square of the inputs
 MAX_CENTROIDS = 100_000
@@ -172,10 +177,10 @@ class AdvancedOptions:
     AdvancedOptions(credit='learned', orthogonality=0.9)
     """
 
-    credit: str = _option("mirror", _checks.choice("learned", "mirror", "perturbation"))
+    credit: str = _option("mirror", _checks.choice(*CREDITS))
     readout: str = _option("recursive", _checks.choice("recursive", "delta"))
     readout_layers: str = _option("auto", _checks.choice("auto", "all", "hidden", "last"))
-    projection: str = _option("recursive", _checks.choice("recursive", "clusters"))
+    projection: str = _option("recursive", _checks.choice(*PROJECTIONS))
     cluster_size: int | None = _option(None, _checks.integer(1, 4096, optional=True))
     n_input_clusters: int | None = _option(None, _checks.integer(1, 256, optional=True))
     rank: int | None = _option(None, _checks.integer(1, 16, optional=True))
