@@ -18,6 +18,7 @@ from loco_stream.estimators.inputs.row_times import row_times
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import column_names, one_per_row, read_target, table
 from loco_stream.estimators.regressor import coverage_level
+from loco_stream.learner.arrays.spec import Array
 from loco_stream.learner.readout.intervals import COVERAGES
 from loco_stream.numbers import shown, to_number
 from loco_stream.options import DEFAULTS, ForecastOptions, ModelOptions
@@ -372,7 +373,7 @@ class LOCOForecaster(Forecaster):
 
     # Files
 
-    def export_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def export_state(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Return plain values and copies of all arrays: `from_state` continues bit-identically."""
         with self._core.lock:
             config, arrays = self._core.export(type(self).__name__)
@@ -382,7 +383,7 @@ class LOCOForecaster(Forecaster):
             return config, arrays | {"history": self._history.values.copy()}
 
     @classmethod
-    def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
+    def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, Array]) -> Self:
         """Make the model that `export_state` described.
 
         Raises
