@@ -47,7 +47,7 @@ def explain_row(core: ModelCore, x: Mapping[Any, Any], t: float | None) -> Expla
 
 
 def explain_targets(
-    core: TargetCore, x: Mapping[Any, Any], t: float | None
+    core: TargetCore, x: Mapping[Hashable, object], t: float | None
 ) -> dict[Hashable, Explanation]:
     """Decompose the prediction of each target for a row by name."""
     times = row_time(t, remembers=core.options.remembers)
