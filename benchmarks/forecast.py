@@ -44,7 +44,7 @@ def _statsmodels(name: str, column: str) -> Float64:
     from statsmodels import datasets
 
     series = getattr(datasets, name).load_pandas().data[column]
-    return series.interpolate().to_numpy(np.float64)
+    return np.asarray(series.interpolate(), np.float64)
 
 
 def _noisy_season() -> Float64:
@@ -134,15 +134,16 @@ def _river(make: Callable[[int], Any]) -> Callable[..., tuple[Float64, Float64 |
     return forecast
 
 
-def _snarimax(period: int) -> Any:
+def _snarimax(period: int, q: int = 12) -> Any:
+    """Return a model as in river's example; `q` = 0 leaves out its past errors."""
     from river import linear_model, optim, preprocessing, time_series
 
     regressor = preprocessing.StandardScaler() | linear_model.LinearRegression(
         optimizer=optim.SGD(0.01), intercept_lr=0.3
     )
     if period == 1:
-        return time_series.SNARIMAX(p=12, d=0, q=12, regressor=regressor)
-    return time_series.SNARIMAX(p=12, d=1, q=12, m=period, sd=1, regressor=regressor)
+        return time_series.SNARIMAX(p=12, d=0, q=q, regressor=regressor)
+    return time_series.SNARIMAX(p=12, d=1, q=q, m=period, sd=1, regressor=regressor)
 
 
 def _holt_winters(period: int) -> Any:
@@ -170,6 +171,7 @@ CONTENDERS: dict[str, Callable[..., tuple[Float64, Float64 | None]]] = {
     "LOCOForecaster": _ours,
     "regressor per step": _regressor_per_step,
     "SNARIMAX": _river(_snarimax),
+    "SNARIMAX without MA": _river(lambda period: _snarimax(period, q=0)),
     "HoltWinters": _river(_holt_winters),
     "last value": _last_value,
     "last season": _last_season,

@@ -89,6 +89,8 @@ class ModelAdapter:
                     "`model` must have predict_one and learn_one, "
                     f"got {type(model).__name__} without {name}"
                 )
+        if _has_several_targets(model):
+            raise ConfigError(f"`model` must predict one target, got {type(model).__name__}")
         self.model = model
         self.takes_blocks = hasattr(model, "learn_predict_array")
         self._has_tickets = hasattr(model, "observe_one")  # such a model takes times too
@@ -341,6 +343,12 @@ def last_step(model: object) -> object:
     while compose is not None and isinstance(model, compose.Pipeline):
         model = next(reversed(model.steps.values()))
     return model
+
+
+def _has_several_targets(model: Model) -> bool:
+    """Return whether targets are dicts, which no source has."""
+    river = sys.modules.get("river.base")
+    return river is not None and isinstance(last_step(model), river.MultiTargetRegressor)
 
 
 def task_of(model: Model) -> str:

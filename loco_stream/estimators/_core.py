@@ -39,7 +39,7 @@ from loco_stream.learner.arrays.allocate import (
 )
 from loco_stream.learner.arrays.check import check_state
 from loco_stream.learner.arrays.scratch import Scratch, allocate_scratch
-from loco_stream.learner.arrays.spec import build, flatten
+from loco_stream.learner.arrays.spec import Array, build, flatten
 from loco_stream.learner.arrays.state import TEXT_STATISTICS, State
 from loco_stream.learner.kernel_args import KernelArgs, Model
 from loco_stream.learner.settings import Settings, resolve
@@ -469,7 +469,7 @@ class ModelCore:
         if self.settings is not None and arrays is not None:
             self.adopt(self.settings, build(State, lambda spec: arrays[spec.name]))
 
-    def export(self, kind: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def export(self, kind: str) -> tuple[dict[str, Any], dict[str, Array]]:
         """Return plain values and copies of all arrays, which `restore` continues from."""
         with self.lock:
             config: dict[str, Any] = {
@@ -484,7 +484,7 @@ class ModelCore:
             }
             return config, {} if self.state is None else _plain_arrays(self.state)
 
-    def restore(self, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    def restore(self, config: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
         """Continue from what `export` returned; this model must be fresh.
 
         Raises
@@ -513,7 +513,7 @@ class ModelCore:
     def _check_classes(self, classes: Any) -> list[Hashable]:
         return check_classes(classes, regression=self.regression)
 
-    def _restored_state(self, settings: Settings, arrays: Mapping[str, NDArray[Any]]) -> State:
+    def _restored_state(self, settings: Settings, arrays: Mapping[str, Array]) -> State:
         return unflatten(self.layout, settings, arrays)
 
 
@@ -524,7 +524,7 @@ def _kind(in_stream: bool | None) -> int:
         raise InputError(f"`in_stream` must be True, False or None, got {in_stream!r}") from None
 
 
-def _plain_arrays(state: State) -> dict[str, NDArray[Any]]:
+def _plain_arrays(state: State) -> dict[str, Array]:
     return flatten(copied(state))
 
 

@@ -12,7 +12,7 @@ from loco_stream.estimators._core import Float64
 from loco_stream.estimators._target_core import TargetCore
 from loco_stream.learner.arrays.allocate import lengths_of
 from loco_stream.learner.arrays.scratch import Scratch
-from loco_stream.learner.arrays.spec import build, flatten
+from loco_stream.learner.arrays.spec import Array, build, flatten
 from loco_stream.learner.arrays.state import State
 from loco_stream.learner.settings import Settings
 from loco_stream.learner.targets import head_step
@@ -58,7 +58,9 @@ class HeadCore(TargetCore):
             self.heads = grow_heads(self.layout, settings, self.heads, n_features)
         super().adopt(settings, state)
 
-    def _make_args(self, settings: Settings, state: State, scratch: Scratch) -> HeadKernelArgs:
+    def _make_args(  # type: ignore[override]
+        self, settings: Settings, state: State, scratch: Scratch
+    ) -> HeadKernelArgs:
         assert self.targets is not None
         assert self.heads is not None
         work = allocate_target_scratch(self.layout, settings, state)
@@ -92,18 +94,18 @@ class HeadCore(TargetCore):
         heads = build(HeadState, lambda spec: arrays[spec.name]) if arrays else None
         super().__setstate__({**kept, "heads": heads})
 
-    def _ring(self) -> dict[str, NDArray[Any]]:
+    def _ring(self) -> dict[str, Array]:
         if self.heads is None:
             return {}
         return {name: array.copy() for name, array in flatten(self.heads).items()}
 
-    def export(self, kind: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def export(self, kind: str) -> tuple[dict[str, Any], dict[str, Array]]:
         """Return plain values and copies of all arrays, which `restore` continues from."""
         with self.lock:
             config, arrays = super().export(kind)
             return config, arrays | {_PREFIX + name: a for name, a in self._ring().items()}
 
-    def _restored_state(self, settings: Settings, arrays: Mapping[str, NDArray[Any]]) -> State:
+    def _restored_state(self, settings: Settings, arrays: Mapping[str, Array]) -> State:
         own = {name for name in arrays if name.startswith(_PREFIX)}
         rest = {name: array for name, array in arrays.items() if name not in own}
         state = super()._restored_state(settings, rest)

@@ -16,7 +16,7 @@ from loco_stream.estimators.inputs.slots import plain_label
 from loco_stream.estimators.inputs.tables import column_names, read_target
 from loco_stream.learner.arrays.allocate import lengths_of
 from loco_stream.learner.arrays.scratch import Scratch
-from loco_stream.learner.arrays.spec import build, flatten
+from loco_stream.learner.arrays.spec import Array, build, flatten
 from loco_stream.learner.arrays.state import State
 from loco_stream.learner.readout.experts import EXPERTS
 from loco_stream.learner.readout.intervals import COVERAGES
@@ -170,7 +170,7 @@ class TargetCore(ModelCore):
         tickets: Float64,
     ) -> None:
         values = targets[1].reshape(-1, len(self.classes))
-        step.run(*self.kernel_args, rows, times, values, mode, *answers, tickets)
+        step.run(*self.kernel_args, rows, times, values, mode, answers, tickets)
 
     # Copies and files
 
@@ -183,12 +183,12 @@ class TargetCore(ModelCore):
         targets = build(TargetState, lambda spec: arrays[spec.name]) if arrays else None
         super().__setstate__({**kept, "targets": targets})
 
-    def _own_arrays(self) -> dict[str, NDArray[Any]]:
+    def _own_arrays(self) -> dict[str, Array]:
         if self.targets is None:
             return {}
         return {name: array.copy() for name, array in flatten(self.targets).items()}
 
-    def export(self, kind: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def export(self, kind: str) -> tuple[dict[str, Any], dict[str, Array]]:
         """Return plain values and copies of all arrays, which `restore` continues from."""
         with self.lock:
             config, arrays = super().export(kind)
@@ -198,7 +198,7 @@ class TargetCore(ModelCore):
     def _check_classes(self, classes: Any) -> list[Hashable]:
         return [plain_label(name) for name in check_names("classes", classes)]
 
-    def _restored_state(self, settings: Settings, arrays: Mapping[str, NDArray[Any]]) -> State:
+    def _restored_state(self, settings: Settings, arrays: Mapping[str, Array]) -> State:
         own = {name for name in arrays if name.startswith(_PREFIX)}
         rest = {name: array for name, array in arrays.items() if name not in own}
         state = super()._restored_state(settings, rest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence, Sized
 from copy import deepcopy
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ from loco_stream.estimators.inputs.row_times import row_times
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import column_names, one_per_row, read_target, table
 from loco_stream.estimators.regressor import coverage_level
+from loco_stream.learner.arrays.spec import Array
 from loco_stream.learner.readout.intervals import COVERAGES
 from loco_stream.numbers import shown, to_number
 from loco_stream.options import DEFAULTS, ForecastOptions, ModelOptions
@@ -117,7 +118,7 @@ class LOCOForecaster(Forecaster):
     # Learning
 
     def learn_one(
-        self, y: float | None, x: Mapping[Any, Any] | None = None, t: float | None = None
+        self, y: float | None, x: Mapping[Hashable, object] | None = None, t: float | None = None
     ) -> None:
         """Learn the next value of the series.
 
@@ -205,10 +206,16 @@ class LOCOForecaster(Forecaster):
         return values, np.stack([values - radii[..., level], values + radii[..., level]], axis=-1)
 
     def _learn_table(
-        self, y: Any, X: Any, features: Any, t: Any, *, predicts: bool
+        self,
+        y: ArrayLike,
+        X: ArrayLike | None,
+        features: Sequence[Hashable] | None,
+        t: ArrayLike | None,
+        *,
+        predicts: bool,
     ) -> tuple[Float64, Float64]:
         given = np.zeros((0, 0)) if X is None else table(X).numbers
-        n = len(y) if hasattr(y, "__len__") else len(given)
+        n = len(y) if isinstance(y, Sized) else len(given)
         cells = one_per_row(y, n)
         values = np.array([read_target(f"y[{i}]", cell) for i, cell in enumerate(cells)])
         if X is None:
@@ -224,7 +231,7 @@ class LOCOForecaster(Forecaster):
         values: Float64,
         given: Float64,
         names: tuple[Hashable, ...],
-        t: Any,
+        t: ArrayLike | None,
         *,
         predicts: bool,
     ) -> tuple[Float64, Float64]:
@@ -253,7 +260,9 @@ class LOCOForecaster(Forecaster):
 
     # Forecasts
 
-    def forecast(self, horizon: int, xs: Sequence[Mapping[Any, Any]] | None = None) -> list[float]:
+    def forecast(
+        self, horizon: int, xs: Sequence[Mapping[Hashable, object]] | None = None
+    ) -> list[float]:
         """Return the forecast of each of the next values. Changes nothing.
 
         Parameters
@@ -268,13 +277,13 @@ class LOCOForecaster(Forecaster):
         InputError
             The horizon is no positive integer, or `xs` has another length.
         """
-        return self._ahead(horizon, xs)[0].tolist()
+        return list(map(float, self._ahead(horizon, xs)[0]))
 
     def forecast_interval(
         self,
         horizon: int,
         coverage: float = 0.9,
-        xs: Sequence[Mapping[Any, Any]] | None = None,
+        xs: Sequence[Mapping[Hashable, object]] | None = None,
     ) -> list[tuple[float, float]]:
         """Return the interval of each of the next values, of which it holds the share `coverage`.
 
@@ -311,7 +320,7 @@ class LOCOForecaster(Forecaster):
         return list(zip(low.tolist(), high.tolist(), strict=True))
 
     def _ahead(
-        self, horizon: int, xs: Sequence[Mapping[Any, Any]] | None
+        self, horizon: int, xs: Sequence[Mapping[Hashable, object]] | None
     ) -> tuple[Float64, Float64]:
         """Return the forecasts (horizon,) and half widths (horizon, coverages)."""
         if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
@@ -321,7 +330,7 @@ class LOCOForecaster(Forecaster):
         with self._core.lock:
             if self.n_seen == 0:
                 return np.zeros(horizon), np.full((horizon, len(COVERAGES)), np.inf)
-            rounds = []
+            rounds: list[tuple[Float64, Float64]] = []
             squares = np.zeros(len(COVERAGES))
             model = self
             for start in range(0, horizon, self.heads):
@@ -334,7 +343,7 @@ class LOCOForecaster(Forecaster):
         values, radii = (np.concatenate(parts)[:horizon] for parts in zip(*rounds, strict=True))
         return values, radii
 
-    def _next(self, x: Mapping[Any, Any]) -> tuple[Float64, Float64]:
+    def _next(self, x: Mapping[Hashable, object]) -> tuple[Float64, Float64]:
         """Return forecasts and half widths of the values that have a head."""
         core = self._core
         rows = self._placed(self._history.next_row(), [x])
@@ -342,14 +351,16 @@ class LOCOForecaster(Forecaster):
         answers = core.run(rows, learns=False, proba=radii)
         return answers[0] + self._history.level, radii.reshape(self.heads, len(COVERAGES))
 
-    def _pretend(self, values: Float64, xs: Any, start: int) -> None:
+    def _pretend(
+        self, values: Float64, xs: Sequence[Mapping[Hashable, object]] | None, start: int
+    ) -> None:
         """Move on by values that are forecasts; nothing is learned of them."""
         rows, _, _ = self._history.extend(values)
         given = [xs[start + i] if xs else {} for i in range(len(values))]
         placed = self._placed(rows, given)
         self._core.observe(placed, row_times(None, None, len(rows), None, remembers=True)[0])
 
-    def _placed(self, rows: Float64, xs: Sequence[Mapping[Any, Any]]) -> Float64:
+    def _placed(self, rows: Float64, xs: Sequence[Mapping[Hashable, object]]) -> Float64:
         """Return rows of the history and their additional features in slot order."""
         index = self._core.slots.index
         placed = self._core.placed(rows, self._history.names).copy()
@@ -362,7 +373,7 @@ class LOCOForecaster(Forecaster):
 
     # Files
 
-    def export_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def export_state(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Return plain values and copies of all arrays: `from_state` continues bit-identically."""
         with self._core.lock:
             config, arrays = self._core.export(type(self).__name__)
@@ -372,7 +383,7 @@ class LOCOForecaster(Forecaster):
             return config, arrays | {"history": self._history.values.copy()}
 
     @classmethod
-    def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
+    def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, Array]) -> Self:
         """Make the model that `export_state` described.
 
         Raises

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -95,6 +95,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         learning_rate: float | None = DEFAULTS.learning_rate,
         memory: Sequence[float] | None = DEFAULTS.memory,
         max_delay: int = DEFAULTS.max_delay,
+        *,
         categories: int = DEFAULTS.categories,
         neuron: str = DEFAULTS.neuron,
         seed: int | None = DEFAULTS.seed,
@@ -130,7 +131,10 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
     # Rows by name
 
     def learn_one(
-        self, x: dict[Any, Any] | Ticket, y: Mapping[Any, Any], t: float | None = None
+        self,
+        x: dict[Hashable, object] | Ticket,
+        y: Mapping[Hashable, object],
+        t: float | None = None,
     ) -> None:
         """Learn one row, or the ticket of one; see `LOCOClassifier.learn_one`.
 
@@ -160,7 +164,9 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
             slots = core.admit(x, names)
             core.learn_row(x, *core.placed_target(slots, given), times)
 
-    def predict_one(self, x: dict[Any, Any], t: float | None = None) -> dict[Any, float]:
+    def predict_one(
+        self, x: dict[Hashable, object], t: float | None = None
+    ) -> dict[Hashable, float]:
         """Return the predicted value of each target; {} before the first row. Changes nothing."""
         core = self._core
         times = row_time(t, remembers=core.options.remembers)
@@ -169,8 +175,8 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
             return core.shown(answers[0], answers)[0]  # type: ignore[no-any-return]
 
     def predict_interval_one(
-        self, x: dict[Any, Any], coverage: float = 0.9, t: float | None = None
-    ) -> dict[Any, tuple[float, float]]:
+        self, x: dict[Hashable, object], coverage: float = 0.9, t: float | None = None
+    ) -> dict[Hashable, tuple[float, float]]:
         """Return the interval of each target; see `LOCORegressor.predict_interval_one`.
 
         Examples
@@ -202,7 +208,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         targets: Iterable[Hashable] | None = None,
         *,
         t: ArrayLike | None = None,
-        sequence: Iterable[Any] | None = None,
+        sequence: Iterable[Hashable] | None = None,
     ) -> None:
         """Learn rows in order in one compiled loop; see `LOCOClassifier.learn_array`.
 
@@ -234,7 +240,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         targets: Iterable[Hashable] | None = None,
         *,
         t: ArrayLike | None = None,
-        sequence: Iterable[Any] | None = None,
+        sequence: Iterable[Hashable] | None = None,
     ) -> NDArray[np.float64]:
         """Test, then train on each row; return the values predicted before learning it.
 
@@ -256,7 +262,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         targets: Iterable[Hashable] | None = None,
         *,
         t: ArrayLike | None = None,
-        sequence: Iterable[Any] | None = None,
+        sequence: Iterable[Hashable] | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Test, then train on each row; return values (n, n_targets) and intervals.
 
@@ -274,7 +280,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         features: Iterable[Hashable] | None = None,
         *,
         t: ArrayLike | None = None,
-        sequence: Iterable[Any] | None = None,
+        sequence: Iterable[Hashable] | None = None,
     ) -> NDArray[np.float64]:
         """Return the predicted value of each target, (n, n_targets)."""
         return self._predict_rows(X, features, t, sequence)[0]
@@ -286,7 +292,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         features: Iterable[Hashable] | None = None,
         *,
         t: ArrayLike | None = None,
-        sequence: Iterable[Any] | None = None,
+        sequence: Iterable[Hashable] | None = None,
     ) -> NDArray[np.float64]:
         """Return the interval of each target, (n, n_targets, 2); see `predict_interval_one`."""
         level = coverage_level(coverage)
@@ -297,7 +303,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
 
     def predict_sequence(
         self, X: ArrayLike, t: ArrayLike | None = None, features: Iterable[Hashable] | None = None
-    ) -> dict[Any, float]:
+    ) -> dict[Hashable, float]:
         """Return each target of the event with these rows: the mean over them. Changes nothing."""
         core = self._core
         with core.lock:
@@ -316,8 +322,8 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         return pd.DataFrame(values, index=X.index, columns=list(self.targets))
 
     def explain_one(  # type: ignore[override]
-        self, x: Mapping[Any, Any], t: float | None = None
-    ) -> dict[Any, Explanation]:
+        self, x: Mapping[Hashable, object], t: float | None = None
+    ) -> dict[Hashable, Explanation]:
         """Explain the prediction of each target; see `LOCOClassifier.explain_one`.
 
         Examples
@@ -337,7 +343,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         X: ArrayLike,
         features: Iterable[Hashable] | None,
         t: ArrayLike | None,
-        sequence: Iterable[Any] | None,
+        sequence: Iterable[Hashable] | None,
     ) -> tuple[Float64, Float64]:
         """Return values (n, targets) and half widths of intervals (n, targets * coverages)."""
         core = self._core
@@ -354,7 +360,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         Y: ArrayLike,
         features: Iterable[Hashable] | None,
         targets: Iterable[Hashable] | None,
-        context: tuple[Any, Any],
+        context: tuple[ArrayLike | None, Iterable[Hashable] | None],
         *,
         predict_first: bool,
         wants_radii: bool = False,

@@ -199,7 +199,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         features: Iterable[Hashable] | None = None,
         *,
         t: ArrayLike | None = None,
-        sequence: Iterable[Any] | None = None,
+        sequence: Iterable[Hashable] | None = None,
         in_stream: bool | None = None,
     ) -> NDArray[np.float64]:
         """Return the interval of each row, (n, 2); see `predict_interval_one`."""
@@ -219,7 +219,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         features: Iterable[Hashable] | None = None,
         *,
         t: ArrayLike | None = None,
-        sequence: Iterable[Any] | None = None,
+        sequence: Iterable[Hashable] | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Test, then train on each row; return values (n,) and intervals (n, 2).
 
@@ -238,7 +238,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         features: Iterable[Hashable] | None = None,
         *,
         t: ArrayLike | None = None,
-        sequence: Iterable[Any] | None = None,
+        sequence: Iterable[Hashable] | None = None,
     ) -> None:
         """Learn rows in order in one compiled loop; see `LOCOClassifier.learn_array`."""
         self._learn_rows(X, y, features, t, sequence, predict_first=False)
@@ -250,7 +250,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         features: Iterable[Hashable] | None = None,
         *,
         t: ArrayLike | None = None,
-        sequence: Iterable[Any] | None = None,
+        sequence: Iterable[Hashable] | None = None,
     ) -> NDArray[np.float64]:
         """Test, then train on each row; return the values predicted before learning it, (n,)."""
         return self._learn_rows(X, y, features, t, sequence, predict_first=True)[0]
@@ -261,7 +261,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         features: Iterable[Hashable] | None = None,
         *,
         t: ArrayLike | None = None,
-        sequence: Iterable[Any] | None = None,
+        sequence: Iterable[Hashable] | None = None,
         in_stream: bool | None = None,
     ) -> NDArray[np.float64]:
         """Return the predicted value of each row, (n,)."""
@@ -293,7 +293,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         X: ArrayLike,
         features: Iterable[Hashable] | None,
         t: ArrayLike | None,
-        sequence: Iterable[Any] | None,
+        sequence: Iterable[Hashable] | None,
         in_stream: bool | None,
     ) -> tuple[Float64, Float64]:
         """Return answers (n,) and half widths of intervals (n, coverages)."""
@@ -310,7 +310,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         y: Iterable[float],
         features: Iterable[Hashable] | None,
         t: ArrayLike | None,
-        sequence: Iterable[Any] | None,
+        sequence: Iterable[Hashable] | None,
         *,
         predict_first: bool,
         wants_radii: bool = False,

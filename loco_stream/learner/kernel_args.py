@@ -73,7 +73,9 @@ def _fits(model: Any, type_of: Any) -> bool:
             if not sound or not array.flags.carray:
                 return False
     cell = type(model.settings.cell)
-    return bool(typeof(model.settings) == (type_of or _model_type)(cell).types[0])
+    if type_of is None:
+        type_of = _model_type
+    return bool(typeof(model.settings) == type_of(cell).types[0])
 
 
 def _arrays(group: Any) -> Iterator[NDArray[Any]]:

@@ -8,9 +8,17 @@ import pickle
 
 import numpy as np
 import pytest
-from river import checks
+from river import checks, datasets, preprocessing
 
-from loco_stream import AdvancedOptions, LOCOMultiTargetRegressor, LOCORegressor, load, save
+from loco_stream import (
+    AdvancedOptions,
+    Fleet,
+    LOCOMultiTargetRegressor,
+    LOCORegressor,
+    StreamEngine,
+    load,
+    save,
+)
 from loco_stream.errors import CheckpointError, ConfigError, InputError
 
 NAMES = ("sum", "product", "lag")
@@ -268,6 +276,27 @@ def test_an_event_is_learned_as_by_the_regressor():
     assert several.predict_sequence([[0.0], [1.0]]) == {
         "rise": single.predict_sequence([[0.0], [1.0]])
     }
+
+
+def test_a_pipeline_with_several_targets_is_saved(tmp_path):
+    X, Y = stream(80)
+    pipeline = preprocessing.StandardScaler() | model()
+    pairs = list(rows(X, Y))
+    for x, y in pairs[:60]:
+        pipeline.learn_one(x, y)
+    save(pipeline, tmp_path / "pipeline.loco")
+    loaded = load(tmp_path / "pipeline.loco")
+    for x, y in pairs[60:]:
+        assert loaded.predict_one(x) == pipeline.predict_one(x)
+        for each in (loaded, pipeline):
+            each.learn_one(x, y)
+
+
+def test_engine_and_fleet_refuse_several_targets(tmp_path):
+    with pytest.raises(ConfigError, match="`model` must predict one target"):
+        StreamEngine(model(), datasets.TrumpApproval())
+    with pytest.raises(ConfigError, match="`model` must be a LOCOClassifier, a LOCORegressor"):
+        Fleet(model(), tmp_path)
 
 
 def test_river_checks():

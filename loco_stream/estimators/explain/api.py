@@ -90,7 +90,7 @@ def _log_odds(
 
 
 def explain_targets(
-    core: TargetCore, x: Mapping[Any, Any], t: float | None
+    core: TargetCore, x: Mapping[Hashable, object], t: float | None
 ) -> dict[Hashable, Explanation]:
     """Decompose the prediction of each target for a row by name."""
     times = row_time(t, remembers=core.options.remembers)

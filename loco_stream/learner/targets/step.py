@@ -239,8 +239,9 @@ def _learn(model, values, share, late, ticket):
 
 
 @kernel
-def _run(model, rows, times, values, mode, answers, radii, tickets):
+def _run(model, rows, times, values, mode, answers, tickets):
     """Do as `run` says."""
+    predicted, radii = answers
     settings = model.settings
     state = model.state
     scratch = model.scratch
@@ -263,7 +264,7 @@ def _run(model, rows, times, values, mode, answers, radii, tickets):
         forward(model, rows[i], t)
         if (mode & PREDICT) != 0:
             own = radii[i] if i < radii.shape[0] else scratch.no_ticket
-            write_answers(state, scratch, targets, answers[i], own)
+            write_answers(state, scratch, targets, predicted[i], own)
         if learns:
             share = times[i, STEP_SHARE] if timed else 1.0
             _learn(model, values[i], share, late, ticket)
@@ -279,7 +280,7 @@ def _run(model, rows, times, values, mode, answers, radii, tickets):
 
 
 @entry
-def run(cell, words, rows, times, values, mode, answers, radii, tickets):
+def run(cell, words, rows, times, values, mode, answers, tickets):
     """Predict, learn, or first predict and then learn each row in order, in one crossing.
 
     Parameters
@@ -291,8 +292,7 @@ def run(cell, words, rows, times, values, mode, answers, radii, tickets):
     values
         (n, targets) float64, NaN where missing; overwritten; read only when learning.
     answers
-        (n, targets) float64, written when predicting.
-    radii
-        (up to n, targets * coverages) float64, written when predicting: half widths of intervals.
+        Values, (n, targets) float64, and half widths of intervals, (up to n, targets * coverages)
+        float64; written when predicting.
     """
-    _run(opened(cell, words), rows, times, values, mode, answers, radii, tickets)
+    _run(opened(cell, words), rows, times, values, mode, answers, tickets)
