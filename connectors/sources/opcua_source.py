@@ -235,7 +235,7 @@ CONNECTORS = (
     Connector(
         "opcua",
         OPCUASource,
-        (Form("opcua://127.0.0.1:4840/PATH?node=ns=2;s=NODE", OPCUASource.guarantee),),
+        (Form("opcua://127.0.0.1:4840/?node=NODE", OPCUASource.guarantee),),
         extra=_EXTRA,
         server=("host", "path"),
         needs_name=False,
