@@ -53,7 +53,7 @@ class NATSSink(BufferedSink):
     'nats://127.0.0.1:4222/answers'
     """
 
-    guarantee = "once within the duplicate window of the stream, at least once beyond it"
+    guarantee = "at least once (the stream drops repeats within its duplicate window)"
 
     def __init__(
         self,

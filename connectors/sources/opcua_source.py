@@ -97,6 +97,7 @@ class OPCUASource(BrokerSource):
         self._security = security
         self._values: dict[str, Any] = {}
         self._changed = False
+        self._is_resumed = False
         self._lock = threading.Lock()
         self._client: Any = None
         self._names: dict[Any, str] = {}
@@ -158,6 +159,11 @@ class OPCUASource(BrokerSource):
             raise SourceError(f"{self._url} has no variable in {', '.join(self._nodes)}")
         return found
 
+    def seek(self, position: Mapping[str, Any]) -> None:
+        """Continue the numbers of `position`, with the next change."""
+        super().seek(position)
+        self._is_resumed = any(source.last for source in self._sources.by_name.values())
+
     # Called by the library in its thread
 
     def datachange_notification(self, node: Any, value: Any, data: Any) -> None:
@@ -188,6 +194,9 @@ class OPCUASource(BrokerSource):
                 return []
             values = dict(self._values)
             self._changed = False
+            if self._is_resumed:  # a new subscription begins with values that may be known
+                self._is_resumed = False
+                return []
         return [self._receiver.take_row(self.name.encode(), lambda _: self._row(values, now))]
 
     def _row(self, values: Mapping[str, Any], now: float) -> NamedRow | NamedLabel:
@@ -235,7 +244,7 @@ CONNECTORS = (
     Connector(
         "opcua",
         OPCUASource,
-        (Form("opcua://127.0.0.1:4840/PATH?node=ns=2;s=NODE", OPCUASource.guarantee),),
+        (Form("opcua://127.0.0.1:4840/?node=NODE", OPCUASource.guarantee),),
         extra=_EXTRA,
         server=("host", "path"),
         needs_name=False,

@@ -10,6 +10,7 @@ import pytest
 
 from loco_stream.connectors import OPCUASource, open_source
 from loco_stream.errors import ConfigError, SourceError
+from loco_stream.testing import check_source
 from tests.helpers.ports import free_port
 from tests.helpers.serving import drain
 
@@ -84,6 +85,10 @@ def test_one_row_per_publication_with_the_newest_value_of_every_variable(plant):
     (second,) = drain(source, lambda events: len(events) == 1)
     assert (second.x, second.y) == ({"speed": 2.5, "load": 3.5}, "worn")
     source.close()
+
+
+def test_the_lifecycle_of_a_source(plant):
+    check_source(lambda: open_source(url(plant, target="state")), n_rows=1)
 
 
 def test_a_value_of_bad_quality_is_missing(plant):
