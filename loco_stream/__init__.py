@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from loco_stream import metrics
     from loco_stream.engine import StreamEngine
     from loco_stream.estimators.classifier import LOCOClassifier
+    from loco_stream.estimators.detector import DetectorScores, LOCODetector
     from loco_stream.estimators.regressor import LOCORegressor
     from loco_stream.estimators.saving import load, save
     from loco_stream.fleet import Fleet
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdvancedOptions",
+    "DetectorScores",
     "Fleet",
     "LOCOClassifier",
+    "LOCODetector",
     "LOCORegressor",
     "Network",
     "SpikeRecord",
@@ -42,8 +45,10 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _HOME = {
     "AdvancedOptions": "options",
+    "DetectorScores": "estimators.detector",
     "Fleet": "fleet",
     "LOCOClassifier": "estimators.classifier",
+    "LOCODetector": "estimators.detector",
     "LOCORegressor": "estimators.regressor",
     "Network": "simulator.network",
     "SpikeRecord": "simulator.network",

@@ -10,13 +10,14 @@ from river.compose import Pipeline
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators.classifier import LOCOClassifier
+from loco_stream.estimators.detector import LOCODetector
 from loco_stream.estimators.pipeline import export_pipeline, is_pipeline, restore_pipeline
 from loco_stream.estimators.regressor import LOCORegressor
 from loco_stream.persistence import format as persist
 
 __all__ = ["Saveable", "load", "save"]
 
-Saveable: TypeAlias = LOCOClassifier | LOCORegressor | Pipeline
+Saveable: TypeAlias = LOCOClassifier | LOCORegressor | LOCODetector | Pipeline
 
 
 def save(model: Any, path: str | os.PathLike[str]) -> None:
@@ -25,9 +26,9 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     model
-        A `LOCOClassifier`, a `LOCORegressor`, or a pipeline of river that ends in one, after steps
-        whose state is plain: scalers, one-hot encoders, hashing, selections, and unions and
-        pipelines of these.
+        A `LOCOClassifier`, a `LOCORegressor`, a `LOCODetector`, or a pipeline of river that ends in
+        one of the first two, after steps whose state is plain: scalers, one-hot encoders, hashing,
+        selections, and unions and pipelines of these.
     path
         The file; an existing one is replaced.
 
@@ -55,7 +56,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         model
     ):  # asked first: to river a pipeline is an instance of its last step's class
         config, arrays = export_pipeline(model)
-    elif isinstance(model, LOCOEstimator):
+    elif isinstance(model, LOCOEstimator | LOCODetector):
         config, arrays = model.export_state()
     else:
         raise InputError(
@@ -88,7 +89,7 @@ def load(path: str | os.PathLike[str], max_bytes: int = persist.MAX_BYTES) -> Sa
         saved = _model_in(saved)
     if saved.kind == "Pipeline":
         return restore_pipeline(saved.config, saved.arrays)
-    for model in (LOCOClassifier, LOCORegressor):
+    for model in (LOCOClassifier, LOCORegressor, LOCODetector):
         if saved.kind == model.__name__:
             return model.from_state(saved.config, saved.arrays)
     raise CheckpointError(f"{os.fspath(path)} holds a {saved.kind}, not a model")
